@@ -1,9 +1,10 @@
 #!/bin/sh
-# Installs the latest release of taonet: the program tao, and its links bb, sn2-miner and sn2-validator.
+# Installs the latest release of taonet: the program tao, its links bb, sn2-miner and sn2-validator, man pages, and
+# completions for bash, zsh and fish.
 #
 # Usage: install.sh --from URL|DIR [--prefix DIR]
 #   --from URL|DIR  release server, or a directory of releases [default: TAO_UPDATE_URL]
-#   --prefix DIR    installs into DIR/bin [default: ~/.local]
+#   --prefix DIR    installs into DIR/bin and DIR/share [default: ~/.local]
 #
 # The release is installed only if its list of digests has a valid minisign signature of the key below, the program has
 # the digest in that list, and it reports the promised version. `tao update` makes the same checks.
@@ -102,7 +103,27 @@ version_of() {
     "$@" --version 2>/dev/null </dev/null | sed -n '1s/^tao //p' || true
 }
 
+# Installs the completions of a program.
+#   add_completions SHELL PROGRAM FILE
+add_completions() {
+    "$bin/tao" completions "$1" --program "$2" >"$work/completions" &&
+        mkdir -p "${3%/*}" && cp "$work/completions" "$3"
+}
+
+# Installs the man pages and completions of the installed program, whether this script or `tao update` installed it.
+install_pages() {
+    "$bin/tao" man "$work/man" && mkdir -p "$share/man/man1" && cp "$work/man/"*.1 "$share/man/man1/" || return
+    for program in tao bb; do
+        # bb may be another program.
+        [ "$program" = tao ] || [ -L "$bin/$program" ] || continue
+        add_completions bash "$program" "$share/bash-completion/completions/$program" &&
+            add_completions zsh "$program" "$share/zsh/site-functions/_$program" &&
+            add_completions fish "$program" "$share/fish/vendor_completions.d/$program.fish" || return
+    done
+}
+
 bin="$prefix/bin"
+share="$prefix/share"
 { mkdir -p "$bin" 2>/dev/null && [ -w "$bin" ]; } || die "cannot write to $bin. Choose another directory with --prefix"
 work="$(mktemp -d)"
 # Not the file of `tao update`, which may run at the same time.
@@ -126,7 +147,7 @@ else
     document "$version/SHA256SUMS" "$work/SHA256SUMS"
     document "$version/SHA256SUMS.minisig" "$work/SHA256SUMS.minisig"
     minisign -VHq -P "$key" -x "$work/SHA256SUMS.minisig" -m "$work/SHA256SUMS" >"$work/errors" 2>&1 ||
-        die "release $version is not signed with the release key: do not install it, and tell its provider"
+        die "release $version is not signed with the release key: do not install it; report the problem to its publisher"
     digest="$(awk -v name="$name" '$2 == name || $2 == "*" name { print $1 }' "$work/SHA256SUMS")"
     printf '%s\n' "$digest" | grep -Eqx '[0-9a-f]{64}' || die "release $version does not list $name"
     [ "$(printf '%s\n' "$digest" | wc -l)" -eq 1 ] || die "release $version lists $name twice"
@@ -153,7 +174,7 @@ else
         rm -f "$new"
         [ "$resumed" = true ] || break
     done
-    [ -f "$new" ] || die "$name does not have the SHA-256 in the signed list; it was deleted"
+    [ -f "$new" ] || die "$name does not match the SHA-256 in the signed list; the download was deleted"
 
     chmod 755 "$new"
     if [ "$(version_of "$new")" != "$version" ]; then
@@ -186,6 +207,8 @@ for link in bb sn2-miner sn2-validator; do
         ln -sf tao "$bin/$link"
     fi
 done
+install_pages >/dev/null 2>"$work/errors" ||
+    say "warning: man pages and completions are not installed: $(head -n 1 "$work/errors" | cut -c 1-300)"
 case ":${PATH:-}:" in
 *":$bin:"*) ;;
 *) say "hint: $bin is not on your PATH" ;;

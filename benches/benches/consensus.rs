@@ -1,7 +1,7 @@
-//! The duration of an epoch: `cargo bench -p taonet-benches --bench consensus`.
+//! Duration of one epoch of Yuma consensus: `cargo bench -p taonet-benches --bench consensus`.
 //!
-//! Figures are the best of several rounds on one core. With file names after `--` it times the epochs in those files
-//! instead, and prints one JSON line for each; `benches/consensus/compare` uses that.
+//! Each figure is the best of nine runs on one core. With names of JSON files after `--`, the benchmark times the
+//! epochs in these files instead and prints one JSON line for each; `benches/consensus/compare` uses this mode.
 #![allow(clippy::print_stdout, reason = "the figures are the output")]
 
 use std::path::Path;

@@ -1,7 +1,8 @@
-//! The throughput of all-MiniLM-L6-v2 in sentences per second, in batches of 32.
+//! Throughput of all-MiniLM-L6-v2 in sentences per second, in batches of 32.
 //!
-//! `cargo bench -p taonet-benches --bench embedder` prints the rate. With `-- --json` it prints one document for
-//! `embed/compare`: the rate, the load time, and the vector of every sentence.
+//! `cargo bench -p taonet-benches --bench embedder` prints the median, the lowest and the highest rate of 20 rounds.
+//! With `-- --json` it prints one document for `benches/embed/compare`: the median rate, the load time, and the
+//! embedding of each sentence.
 #![allow(clippy::print_stdout, reason = "printing the figures is what a benchmark is for")]
 
 use std::path::PathBuf;

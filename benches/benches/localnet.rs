@@ -1,7 +1,8 @@
-//! The speed and resource use of the localnet: `cargo bench -p taonet-benches --bench localnet`.
+//! Speed and resource use of the development chain: `cargo bench -p taonet-benches --bench localnet`.
 //!
-//! A chain in a directory, on the manual clock, with the default history. It prints the rows of docs/benchmarks.md; a
-//! number after `--` is the number of empty blocks instead of 100 000.
+//! The chain is stored in a directory, produces blocks on demand only, and keeps the default history. The benchmark
+//! prints the rows of the table in docs/benchmarks.md. A number after `--` replaces 100 000 as the number of empty
+//! blocks.
 #![allow(clippy::print_stdout, reason = "the figures are the output")]
 
 use std::hint::black_box;
@@ -46,7 +47,7 @@ async fn main() -> Result<()> {
         config.directory = directory.map(Path::to_owned);
         anyhow::Ok(config)
     };
-    println!("| What | Goal | Measured | What bounds it |\n|---|---|---|---|");
+    println!("| Operation | Goal | Measured | Bottleneck |\n|---|---|---|---|");
     let began = Instant::now();
     let fresh = config(Some(directory.path()))?;
     let bound = format!("{} of it the first block's state", ms(since(began)));
@@ -107,7 +108,10 @@ fn signature_check() -> Result<f64> {
     let signature = pair.sign(&message);
     let began = Instant::now();
     for _ in 0..checks {
-        ensure!(sr25519::Pair::verify(black_box(&signature), message, &pair.public()), "its own signature");
+        ensure!(
+            sr25519::Pair::verify(black_box(&signature), message, &pair.public()),
+            "a valid signature does not verify"
+        );
     }
     Ok(since(began) / f64::from(checks))
 }
@@ -156,7 +160,7 @@ impl Signers {
                 matches!(event, RuntimeEvent::System(frame_system::Event::ExtrinsicSuccess { .. }))
             })? - 1;
         }
-        ensure!(done == wanted, "{done} of {wanted} calls filled the subnet");
+        ensure!(done == wanted, "only {done} of {wanted} calls to fill the subnet succeeded");
         node.mine_to_epoch(NETUID.0).await?;
         Ok(())
     }
@@ -209,7 +213,11 @@ async fn full_blocks(
         node.mine(1).await?;
         making += since(began);
         let events = count(node, expected)? - without;
-        ensure!(events == CALLS, "{events} of {CALLS} calls left their event in block {}", node.head().number());
+        ensure!(
+            events == CALLS,
+            "{events} instead of {CALLS} calls emitted their event in block {}",
+            node.head().number()
+        );
     }
     let calls = calls.len() as f64;
     Ok(PerCall { submitting: submitting / calls, making: making / calls })

@@ -1,7 +1,8 @@
-//! The load time and speed of the embedded recogniser: `taskset -c 0 cargo bench --bench recognizer`.
+//! Load time and speed of the embedded recogniser:
+//! `taskset -c 0 cargo bench -p taonet-benches --bench recognizer`.
 //!
-//! Figures are the best of several rounds over the recordings in `vectors/speech`. Without `taskset` a recognition
-//! may use more than one core.
+//! Each figure is the best of nine runs over the recordings in `vectors/speech`. Without `taskset`, a recognition may
+//! use more than one core.
 #![allow(clippy::print_stdout, reason = "the figures are the output")]
 
 use std::path::Path;

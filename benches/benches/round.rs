@@ -1,10 +1,11 @@
-//! A whole round: 256 miners in this process, eight utterances of vectors/speech, every reply recognised and scored:
-//! `RAYON_NUM_THREADS=1 taskset -c 0,1 cargo bench --bench round`.
+//! A complete round: 256 miners in the runner's process, eight utterances of `vectors/speech`, every reply recognised
+//! and scored: `RAYON_NUM_THREADS=1 taskset -c 0,1 cargo bench -p taonet-benches --bench round`.
 //!
-//! Miners return the audio that they receive, but no two replies are the same, so that each is recognised. All steps
-//! are included: framing, checks, audio files, recognition, sentence embeddings, scores, ledger, result files. Then the
-//! same replies are recognised once more alone: the share of recognition is its processor time divided by the round's.
-//! With more than one thread in rayon's global pool, that includes threads that wait for each other within one reply.
+//! Miners return the audio that they receive, changed in one sample, so that no two replies are equal and each is
+//! recognised. The round includes all steps: framing, checks, audio files, recognition, sentence embeddings, scores,
+//! ledger, result files. The same number of recordings is then recognised alone: the share of recognition is its
+//! processor time divided by that of the round. With more than one thread in rayon's global pool, the processor time
+//! includes threads that wait for each other during one recognition.
 #![allow(clippy::print_stdout, reason = "the figures are the output")]
 
 use std::path::{Path, PathBuf};
@@ -70,10 +71,10 @@ async fn play(challenge: PrefetchedChallenge, scorer: Arc<BatchScorer>) -> Resul
         .map(|uid| Echo { pace: Duration::ZERO, signature: Some(f32::from(uid) / 1024.0) }.in_slot(uid))
         .collect();
     let report = runner.play(challenge, &miners, Arc::new(())).await?;
-    ensure!(report.miners.len() == miners.len(), "{} miners have a result", report.miners.len());
+    ensure!(report.miners.len() == miners.len(), "only {} miners have a result", report.miners.len());
     for miner in &report.miners {
         let heard = miner.utterances.iter().filter(|utterance| utterance.transcript.is_some()).count();
-        ensure!(miner.completed && heard == UTTERANCES, "of miner {}, {heard} replies were heard", miner.uid);
+        ensure!(miner.completed && heard == UTTERANCES, "miner {}: {heard} replies were recognised", miner.uid);
     }
     Ok(())
 }

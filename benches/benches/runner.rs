@@ -1,8 +1,9 @@
-//! The cost of the runner itself: 256 miners in this process that echo every frame at once, one utterance of 14.25 s
-//! (179 frames), replies of the same length, without scoring: `taskset -c 0,1 cargo bench --bench runner`.
+//! Cost of the runner itself, without scoring: `taskset -c 0,1 cargo bench -p taonet-benches --bench runner`.
 //!
-//! Everything else is real: framing, base64 both ways, checks, audio files, ledger, result files. A second round has
-//! one miner that takes 2 s for every frame, and measures the time until the other 255 are done.
+//! In the runner's process, 256 miners immediately return every frame of one utterance of 14.25 s (179 frames).
+//! Everything else is as in a real round: framing, base64 in both directions, checks, audio files, ledger, result
+//! files. In a second round, one miner takes 2 s for each frame, and the benchmark measures the time until the other
+//! 255 miners are done.
 #![allow(clippy::print_stdout, reason = "the figures are the output")]
 
 use std::path::Path;
@@ -50,8 +51,8 @@ async fn play() -> Result<Duration> {
     let started = Instant::now();
     let report = runner.play(challenge, &miners, Arc::new(())).await?;
     let time = started.elapsed();
-    ensure!(report.miners.len() == usize::from(MINERS), "{} miners have a result", report.miners.len());
-    ensure!(report.miners.iter().all(|miner| miner.completed), "a reply failed");
+    ensure!(report.miners.len() == usize::from(MINERS), "only {} miners have a result", report.miners.len());
+    ensure!(report.miners.iter().all(|miner| miner.completed), "a miner did not complete the challenge");
     Ok(time)
 }
 
@@ -69,7 +70,7 @@ async fn play_beside_a_slow_miner() -> Result<Duration> {
     };
     let started = Instant::now();
     tokio::select! {
-        report = runner.play(challenge, &miners, Arc::new(observer)) => bail!("the slow miner was not waited for: {report:?}"),
+        report = runner.play(challenge, &miners, Arc::new(observer)) => bail!("the run ended before the slow miner did: {report:?}"),
         done = others.acquire_many(u32::from(MINERS) - 1) => drop(done?),
     }
     Ok(started.elapsed())

@@ -1,5 +1,5 @@
-//! The scoring throughput in replies per second on one core, with given transcripts and sentence embeddings: gates,
-//! rate, latency and the duplication step over batches of 256 miners.
+//! Scoring throughput in replies per second on one core, with given transcripts and sentence embeddings: gates, rate,
+//! latency and duplication penalty, in batches of 256 replies.
 //!
 //! `cargo bench -p taonet-benches --bench scoring`
 #![allow(clippy::print_stdout)]

@@ -1,7 +1,7 @@
-//! The encryption, decryption and pulse verification rates of one core, per second:
+//! Rates per second of timelock encryption, decryption and verification of pulses, on one core:
 //! `cargo bench -p taonet-benches --bench timelock`.
 //!
-//! Figures are the best of several rounds. With `-- --json` the output is one JSON object.
+//! Each figure is the best of five rounds. With `-- --json` the output is one JSON object.
 #![allow(clippy::print_stdout, reason = "the figures are the output")]
 
 use std::hint::black_box;

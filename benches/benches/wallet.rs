@@ -1,7 +1,7 @@
-//! Signing and verification rates on one core, and the time to list 1 000 wallets and to open an encrypted keyfile:
+//! Signing and verification rates on one core, and the times to list 1 000 wallets and to open an encrypted keyfile:
 //! `cargo bench -p taonet-benches --bench wallet`.
 //!
-//! Figures are the best of several rounds. With `-- --json` the output is one JSON object.
+//! Each figure is the best of several rounds. With `-- --json` the output is one JSON object.
 #![allow(clippy::print_stdout, reason = "the figures are the output")]
 
 use std::fs;

@@ -1,6 +1,9 @@
-//! A signed echo of 1 KB over loopback, client and server in this process on two cores: the throughput over 64
-//! connections, and the latency at 6 000 requests per second, half of the goal. The server has its default
-//! configuration, with a replay log. `--json` prints one JSON document.
+//! Signed requests of 1 KB, echoed over loopback by a server in the same process, on two threads:
+//! `cargo bench -p taonet-benches --bench wire`.
+//!
+//! The benchmark measures the throughput over 64 connections, and the latency at 6 000 requests per second, which is
+//! half of the required throughput. The server has its default configuration, with a replay log. With `-- --json` the
+//! output is one JSON document.
 #![allow(clippy::print_stdout, reason = "the measures are the output")]
 
 use std::path::Path;

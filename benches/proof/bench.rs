@@ -1,8 +1,10 @@
-//! What proofs cost: setup, proving, verification, size and memory, for the shipped models and a residual network of ten
-//! million multiply-adds with random weights.
+//! Cost of proofs: setup, proving, verification, size and memory, for the shipped models and for a residual network of
+//! ten million multiply-adds with random weights.
 //!
 //! Usage: cargo bench -p taonet-proof-circuits --bench proof -- [--json] [CASE...]
-//! A case is NETWORK/BACKEND, such as digits-lenet/stark. Each runs in a process of its own, so that its memory is its own.
+//! A case is NETWORK/BACKEND, such as digits-lenet/stark. Each case runs in a separate process, so that its peak memory
+//! can be measured. The backend `external` calls subnets/proof/backends/examples/rerun.py; the memory figure is that of
+//! the calling process, without the program.
 #![allow(missing_docs, clippy::unwrap_used, clippy::print_stdout, clippy::indexing_slicing)]
 
 use std::path::Path;
@@ -12,13 +14,26 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use taonet_primitives::Hotkey;
-use taonet_proof_backends::{Statement, backend};
+use taonet_proof_backends::external::External;
+use taonet_proof_backends::{Capabilities, Statement};
+use taonet_proof_circuits::{Backends, ShippedModel};
 use taonet_proof_core::network::{FORMAT, Input, Layer, Network, Operation};
-use taonet_proof_core::quantise::{QuantiseOptions, Sample, quantise};
+use taonet_proof_core::quantise::quantise;
 use taonet_proof_core::{Binding, Clamp, Digest, Range, Rescale, Shape, Window, onnx};
 
-const CASES: [&str; 5] =
-    ["digits-mlp/groth16", "digits-mlp/stark", "digits-lenet/groth16", "digits-lenet/stark", "residual/stark"];
+const CASES: [&str; 9] = [
+    "diabetes-regression/groth16",
+    "diabetes-regression/stark",
+    "diabetes-regression/external",
+    "digits-mlp/groth16",
+    "digits-mlp/stark",
+    "digits-mlp/external",
+    "digits-lenet/groth16",
+    "digits-lenet/stark",
+    "residual/stark",
+];
+/// Timeout of a step of the external program.
+const TIMEOUT: Duration = Duration::from_mins(5);
 /// Time in which a step is repeated.
 const BUDGET: Duration = Duration::from_secs(3);
 
@@ -41,14 +56,14 @@ fn main() {
         let value: Value = serde_json::from_str(&line).unwrap();
         let number = |key: &str| value[key].as_f64().unwrap();
         println!(
-            "{case:<22} {:>9} multiply-adds {:>8} constraints  setup {:>7.2} s  load {:>5.2} s  witness {:>7.2} ms  prove {:>8.1} ms  \
-             verify {:>6.2} ms  together {:>6.0}/s  proof {:>7} bytes  key {:>8} bytes  {:>5.0} MB",
+            "{case:<28} {:>9} multiply-adds {:>8} constraints  setup {:>7.2} s  load {:>5.2} s  prove {:>8.1} ms  \
+             of which witness {:>4.1} %  verify {:>6.2} ms  together {:>6.0}/s  proof {:>7} bytes  key {:>8} bytes  {:>5.0} MB",
             number("multiply_adds"),
             number("constraints"),
             number("setup"),
             number("load"),
-            number("witness") * 1e3,
             number("prove") * 1e3,
+            number("witness") / number("prove") * 100.0,
             number("verify") * 1e3,
             number("together"),
             number("proof_bytes"),
@@ -63,10 +78,16 @@ fn network(name: &str) -> (Network, Vec<i64>) {
         let inputs = (0..3072).map(|index| index * 7919 % 256).collect();
         return (residual(), inputs);
     }
-    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../models").join(name);
-    let sample: Sample = serde_json::from_slice(&std::fs::read(directory.join("sample.json")).unwrap()).unwrap();
-    let float = onnx::read(&std::fs::read(directory.join("model.onnx")).unwrap()).unwrap();
-    (quantise(&float, &QuantiseOptions::default(), &sample.inputs).unwrap(), sample.inputs[0].clone())
+    let model = ShippedModel::ALL.into_iter().find(|model| model.name() == name).unwrap();
+    let (calibration, test) = model.sample().unwrap().split();
+    let float = onnx::read(model.onnx()).unwrap();
+    (quantise(&float, &model.quantise_options(), &calibration).unwrap(), test.inputs[0].clone())
+}
+
+fn backends() -> Backends {
+    let program = Path::new(env!("CARGO_MANIFEST_DIR")).join("../backends/examples/rerun.py");
+    let program = program.canonicalize().unwrap();
+    Backends::with_external(External::new(&program, TIMEOUT, Capabilities::UNKNOWN).unwrap())
 }
 
 /// Seconds of one run, the shortest within the budget.
@@ -87,7 +108,7 @@ fn measure(case: &str) -> Value {
     let (name, backend_name) = case.split_once('/').unwrap();
     let (network, inputs) = network(name);
     let circuit = Arc::new(network.lower().unwrap());
-    let backend = backend(backend_name).unwrap();
+    let backend = backends().get(backend_name).unwrap();
     let began = Instant::now();
     let keys = backend.setup(&circuit).unwrap();
     let setup = began.elapsed().as_secs_f64();
@@ -100,7 +121,7 @@ fn measure(case: &str) -> Value {
         circuit: network.digest().unwrap(),
         verification_key: Digest::of(&keys.verification),
     };
-    let (witness, _) = seconds(|| circuit.execute(&inputs).unwrap());
+    let (witness, _) = seconds(|| prover.witness(&inputs, &binding).unwrap());
     let (prove, proven) = seconds(|| prover.prove(&inputs, &binding).unwrap());
     let verifier = backend.verifier(&keys.verification).unwrap();
     let statement = Statement { binding, inputs, outputs: proven.outputs };

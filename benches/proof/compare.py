@@ -77,11 +77,10 @@ def main():
     print(f"{'case':<20}" + "".join(f"{column:>24}" for column in COLUMNS))
     for case in cases:
         print(f"{case['case']:<20}" + "".join(f"{case[column]:>24.4f}" for column in COLUMNS))
-    *own, last = cases
-    if last["case"].endswith("ezkl"):
-        for case in own:
-            ratios = "".join(f"{last[column] / case[column]:>23.3g}×" for column in COLUMNS)
-            print(f"{'ezkl / ' + case['case'].split('/')[1]:<20}" + ratios)
+    groth16, stark, *others = cases
+    for above, below in [(groth16, stark)] + [(other, own) for other in others for own in (groth16, stark)]:
+        names = " / ".join(case["case"].split("/")[1] for case in (above, below))
+        print(f"{names:<20}" + "".join(f"{above[column] / below[column]:>23.3g}×" for column in COLUMNS))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-//! Miners in this process, to measure the cost of a runner.
+//! Miners in the same process as the runner, to measure the runner without a network.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,14 +14,15 @@ use taonet_primitives::{Hotkey, Uid};
 
 /// A miner that returns every frame unchanged.
 pub struct Echo {
-    /// The processing time of a frame.
+    /// Time that the miner takes for each frame.
     pub pace: Duration,
-    /// The value that replaces the first sample of the last frame, so that no two replies are the same.
+    /// Value that replaces the first sample of the last frame, so that no two replies are the same; `None` keeps the
+    /// sample.
     pub signature: Option<f32>,
 }
 
 impl Echo {
-    /// Converts it to the miner with this uid, which also determines its hotkey.
+    /// Converts the echo to a runner's miner with this uid, from which its hotkey is derived.
     pub fn in_slot(self, uid: u16) -> Miner {
         let mut key = [0; 32];
         key[..2].copy_from_slice(&uid.to_le_bytes());

@@ -1,9 +1,25 @@
-//! Benchmarks against other implementations, one command each: `benches/SUBJECT/compare`.
+//! Benchmarks of this workspace, and comparisons with other implementations.
 //!
-//! Here is what they share: rounds with the best rate, and miners in this process.
+//! - Each file in `benches/benches` measures one part of the workspace; the first lines of the file have its command.
+//! - `benches/SUBJECT/compare` measures our code and another implementation, the peer, one after the other on the same
+//!   machine, and prints the ratio. Absolute figures also depend on the machine and on its load.
+//! - The scripts `benches/startup` and `benches/dashboard` measure whole commands of the release build.
+//! - This library has the code that the programs share: [`rate`], [`peak_memory`], and [`Echo`], a miner in the same
+//!   process as the runner under test.
 //!
-//! Uses all crates that have a peer to be measured against.
-//! Used by the programs in `benches/*`, and by nothing that users run.
+//! docs/benchmarks.md has the results, each with its command. A new comparison is a directory with a script `compare`,
+//! which installs the peer and runs both programs.
+//!
+//! ```no_run
+//! let per_second = taonet_benches::rate(|| 2_u64.pow(10));
+//! println!("{per_second:.0} powers per second");
+//! ```
+//!
+//! Uses the crates that it measures, and those that the measurements need: `taonet-babelbit-core`,
+//! `taonet-babelbit-engine`, `taonet-babelbit-runner`, `taonet-babelbit-scorer`, `taonet-chain`, `taonet-consensus`,
+//! `taonet-http`, `taonet-localnet`, `taonet-localnet-runtime`, `taonet-nineteen-core`, `taonet-nineteen-transport`,
+//! `taonet-primitives`, `taonet-service`, `taonet-speech`, `taonet-timelock`, `taonet-wallet` and `taonet-wire`. Used
+//! by the programs in `benches` only; no released binary contains it.
 
 mod echo;
 
@@ -14,10 +30,10 @@ pub use echo::Echo;
 
 const ROUNDS: usize = 5;
 const ROUND: Duration = Duration::from_secs(1);
-/// The number of runs between two clock reads, so that the clock does not distort short ones.
+/// Number of runs between two clock reads, so that reading the clock does not distort the rate of short runs.
 const BETWEEN: u32 = 16;
 
-/// The rate in runs per second: the best of five rounds of one second each.
+/// Measures the rate of `run` in runs per second: the best of five rounds of one second each.
 pub fn rate<T>(mut run: impl FnMut() -> T) -> f64 {
     let mut best = 0.0_f64;
     for _ in 0..ROUNDS {
@@ -33,9 +49,9 @@ pub fn rate<T>(mut run: impl FnMut() -> T) -> f64 {
     best
 }
 
-/// The peak memory of this process, in MB; Linux only.
+/// Returns the peak resident memory of this process in MB, or `None` on systems other than Linux.
 pub fn peak_memory() -> Option<u64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
-    line.trim().trim_end_matches("kB").trim().parse::<u64>().ok().map(|kilobytes| kilobytes / 1_000)
+    line.trim().trim_end_matches("kB").trim().parse::<u64>().ok().map(|kibibytes| kibibytes * 1_024 / 1_000_000)
 }

@@ -185,7 +185,7 @@ fn evidence_is_checked_on_another_machine() {
         verify(&changed, &[])
     };
     // In a transcript, which invalidates the signature.
-    assert!(refusal(&with(text("\"stt_text\":\"") + 14), 1).contains("the manifest is not the signed one"));
+    assert!(refusal(&with(text("\"stt_text\":\"") + 14), 1).contains("the manifest was changed after signing"));
     // In a reply.
     let reply = text(&format!("replies/miner_{INTERPRETER}__hk_")) + 512 + 30_000;
     let report = findings(&with(reply));

@@ -1,14 +1,19 @@
 //! `tao dashboard`, and the page of `tao demo`.
 
+mod browser;
+
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use reqwest::StatusCode;
-use serde_json::Value;
+use serde_json::{Value, json};
+use taonet_babelbit_dashboard::losses;
+use taonet_dashboard::{duration, number, percent};
+use taonet_wallet::Keypair;
 
-use crate::support::{Daemon, document, refusal, repository, require_models, tao};
+use crate::support::{Daemon, document, free_address, local_bb, refusal, repository, require_models, tao};
 
 /// A demonstration of the challenge `ferry`.
 fn demo(arguments: &[&str]) -> Command {
@@ -43,6 +48,48 @@ fn page(url: &str) -> String {
     String::from_utf8(body).unwrap()
 }
 
+/// Uploads a recording of vectors/speech for a miner; returns the URL of the result, and its page.
+fn interpreted(site: &str, uid: u16) -> (String, String) {
+    let recording = std::fs::read(repository("vectors/speech/utt00.wav")).unwrap();
+    let field = |name: &str| format!("--b\r\ncontent-disposition: form-data; name=\"{name}\"\r\n\r\n").into_bytes();
+    let uid = format!("{uid}\r\n").into_bytes();
+    let body = [field("miner"), uid, field("sound"), recording, b"\r\n--b--\r\n".to_vec()].concat();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let request = reqwest::Client::new().post(format!("{site}/try")).header("origin", site);
+        let request = request.header("content-type", "multipart/form-data; boundary=b").body(body);
+        let response = request.send().await.unwrap();
+        let (status, url) = (response.status(), response.url().to_string());
+        let page = response.text().await.unwrap();
+        assert_eq!(status, StatusCode::OK, "{page}");
+        (url, page)
+    })
+}
+
+/// The texts of a row's cells, without charts.
+fn cells(row: &str) -> Vec<String> {
+    let text = |cell: &str| {
+        let (_, content) = cell.split_once('>').unwrap();
+        let content = content.split("</td>").next().unwrap().split("<svg").next().unwrap();
+        content.split('<').map(|part| part.split_once('>').map_or(part, |(_, text)| text)).collect()
+    };
+    row.split("<td").skip(1).map(text).collect()
+}
+
+/// A miner's columns in a report of its contest: score, meaning, rate, late by, wall clock, lost points.
+fn columns(miner: &Value) -> [String; 6] {
+    let value = |name: &str| miner[name].as_f64();
+    let gates = serde_json::from_value(miner["failed_gates"].clone()).unwrap();
+    [
+        number(value("score"), 3),
+        number(value("accuracy"), 2),
+        number(value("rate_ratio"), 2),
+        duration(value("overshoot_sec")),
+        duration(value("wall_after_source_sec")),
+        losses(&gates, miner["utterances"].as_array().unwrap().len()),
+    ]
+}
+
 /// A miner's row of a leaderboard.
 fn row<'a>(page: &'a str, miner: &Value) -> &'a str {
     let link = format!("/miners/{}\"", miner["hotkey"].as_str().unwrap());
@@ -56,16 +103,42 @@ fn a_kept_contest_has_the_numbers_of_its_report() {
     let report = document(&demo(&["--json", "--keep", folder.path().to_str().unwrap()]).output().unwrap());
     let daemon = Daemon::start(&mut dashboard(folder.path(), &["--base-path", "/contest"]));
     let site = format!("{}/contest", daemon.url());
-    for (address, score) in [("/", "score"), ("/?contest=arena", "arena_score"), ("/miners?contest=main", "score")] {
+    // The positions of the report's columns on each page.
+    for (address, contest, positions) in [
+        ("/", "report", [0, 2, 3, 4, 5, 6]),
+        ("/?contest=arena", "arena", [0, 2, 3, 4, 5, 6]),
+        ("/miners?contest=main", "report", [0, 2, 3, 4, 5, 7]),
+        ("/challenges/1", "report", [0, 1, 2, 3, 4, 5]),
+    ] {
         let page = page(&format!("{site}{address}"));
-        for miner in report["miners"].as_array().unwrap() {
-            let Some(score) = miner[score].as_f64() else { continue };
+        let miners = report["challenges"][0][contest]["miners"].as_array().unwrap();
+        assert!(!miners.is_empty(), "{address}");
+        for miner in miners {
             let row = row(&page, miner);
-            assert!(row.contains(&format!("{score:.3}")), "{address}, {miner}: {row}");
-            if score == 0.0 {
-                assert!(row.contains(miner["reason"].as_str().unwrap()), "{miner}: {row}");
-            }
+            let shown = cells(row);
+            assert_eq!(positions.map(|position| shown[position].clone()), columns(miner), "{address}, {miner}: {row}");
+            assert!(row.contains(&format!("<strong>{}</strong>", miner["name"].as_str().unwrap())), "{address}: {row}");
         }
+    }
+    let miners = report["miners"].as_array().unwrap();
+    for miner in miners.iter().filter(|miner| miner["score"] == 0.0) {
+        assert!(row(&page(&format!("{site}/")), miner).contains(miner["reason"].as_str().unwrap()), "{miner}");
+    }
+    let weights = page(&format!("{site}/weights"));
+    let submitted = |miner: &Value| miner["weight_submitted"].as_f64().unwrap();
+    let total: f64 = miners.iter().map(submitted).sum();
+    for miner in miners.iter().filter(|miner| submitted(miner) > 0.0) {
+        let (_, row) =
+            weights.split_once(&format!("Neuron {}</th>", miner["uid"])).unwrap_or_else(|| panic!("{weights}"));
+        let row = row.split_once("</tr>").unwrap().0;
+        assert_eq!(cells(row), [percent(Some(submitted(miner) / total))], "{miner}");
+    }
+    assert!(weights.contains("<span class=\"badge ok\">done</span>"), "{weights}");
+    let (first, second) = (&report["miners"][0], &report["miners"][1]);
+    for neuron in [first["uid"].to_string(), first["hotkey"].as_str().unwrap().to_owned()] {
+        let log = page(&format!("{site}/log?service=babelbit-runner&miner={neuron}"));
+        assert!(log.contains("reply received") && log.contains(first["hotkey"].as_str().unwrap()), "{neuron}: {log}");
+        assert!(!log.contains(second["hotkey"].as_str().unwrap()), "{neuron}: {log}");
     }
     let challenge = page(&format!("{site}/challenges/1?utterance=2"));
     assert!(challenge.contains("class=\"wave\"") && challenge.contains("Decided by:"), "{challenge}");
@@ -76,6 +149,48 @@ fn a_kept_contest_has_the_numbers_of_its_report() {
         let (status, sound) = get(&format!("{site}/audio/{path}"), None);
         assert_eq!((status, &sound[..4]), (StatusCode::OK, b"RIFF".as_slice()), "{path}");
     }
+    compare_with_the_scoring_api(folder.path(), &report);
+}
+
+/// Checks that the scores in the kept state of the demonstration's scoring API are beside the runner's, and equal.
+fn compare_with_the_scoring_api(folder: &Path, report: &Value) {
+    let mut api = local_bb();
+    let api = Daemon::start(api.arg("scoring-api").arg("--state").arg(folder.join("scoring-api")));
+    let mut daemon = dashboard(folder, &["--scoring-api", api.url(), "--key-uri", "//Alice"]);
+    let daemon = Daemon::start(daemon.env("BITTENSOR_SUBTENSOR_ENDPOINT", "local"));
+    let began = Instant::now();
+    let table = loop {
+        let page = page(&format!("{}/challenges/1", daemon.url()));
+        if let Some((_, table)) = page.split_once("<th class=\"num\" scope=\"col\">All validators</th>") {
+            break table.split_once("</table>").unwrap().0.to_owned();
+        }
+        assert!(began.elapsed() < Duration::from_mins(1), "{page}");
+        std::thread::sleep(Duration::from_millis(100));
+    };
+    for miner in report["miners"].as_array().unwrap() {
+        let row = row(&table, miner);
+        let score = format!(">{:.3}<", miner["score"].as_f64().unwrap());
+        assert_eq!((row.matches(&score).count(), row.contains(">0</td>")), (2, true), "{miner}: {row}");
+    }
+    let error = refusal(&dashboard(folder, &["--key-uri", "//Alice"]).output().unwrap(), 2);
+    assert!(error.contains("has no effect") && error.contains("--scoring-api"), "{error}");
+}
+
+#[test]
+fn visitors_speak_to_the_miners_of_a_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let miner = Daemon::start(local_bb().args(["miner", "--profile", "parrot", "--key-uri", "//Bob"]));
+    let (hotkey, address) = (Keypair::from_uri("//Bob").unwrap().hotkey(), miner.url().trim_start_matches("http://"));
+    let listed = json!([{ "uid": 1, "hotkey": hotkey, "address": address, "name": "polly" }]);
+    let miners = folder.path().join("miners.json");
+    std::fs::write(&miners, listed.to_string()).unwrap();
+    let mut daemon = dashboard(folder.path(), &["--key-uri", "//Alice", "--miners", miners.to_str().unwrap()]);
+    let daemon = Daemon::start(daemon.env("BITTENSOR_SUBTENSOR_ENDPOINT", "local").env("BB_DEV_MODE", "1"));
+    let form = page(&format!("{}/try", daemon.url()));
+    assert!(form.contains("polly") && !form.contains("name=\"keep\""), "{form}");
+    let (_, result) = interpreted(daemon.url(), 1);
+    // The parrot repeats the recording, so both captions have its text.
+    assert!(result.matches("the old ferry crossed the harbor twice").count() >= 2, "{result}");
 }
 
 #[test]
@@ -96,6 +211,21 @@ fn beyond_loopback_a_token_is_required() {
 }
 
 #[test]
+fn daemons_are_shown_with_their_metrics() {
+    let (folder, metrics) = (tempfile::tempdir().unwrap(), free_address());
+    let _chain = Daemon::start(tao().args(["localnet", "--memory", "--metrics", &metrics]));
+    let service = format!("chain=http://{metrics}");
+    let daemon = Daemon::start(&mut dashboard(folder.path(), &["--service", &service]));
+    let began = Instant::now();
+    while !page(daemon.url()).contains(">ready<") {
+        assert!(began.elapsed() < Duration::from_mins(1), "{}", page(daemon.url()));
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    let chain = page(&format!("{}/services/chain", daemon.url()));
+    assert!(chain.contains("taonet_localnet_blocks_total") && chain.contains("Blocks produced"), "{chain}");
+}
+
+#[test]
 fn the_demonstration_shows_itself() {
     let mut demo = demo(&[]).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
     let mut output = BufReader::new(demo.stdout.take().unwrap());
@@ -113,4 +243,78 @@ fn the_demonstration_shows_itself() {
     output.read_to_string(&mut rest).unwrap();
     assert!(demo.wait().unwrap().success());
     assert!(rest.contains("interpreter"), "{rest}");
+}
+
+#[test]
+fn the_demonstration_runs_without_its_page() {
+    let output = demo(&["--no-page"]).output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(text.contains("interpreter") && !text.contains("http://") && !text.contains("is shown at"), "{text}");
+}
+
+/// A terminal of its own: a tmux server that ends with the test.
+struct Tmux(tempfile::TempDir);
+
+impl Tmux {
+    fn command(&self, arguments: &[&str]) -> String {
+        let socket = self.0.path().join("socket");
+        let output = Command::new("tmux").arg("-S").arg(socket).args(["-f", "/dev/null"]).args(arguments).output();
+        let output = output.expect("tmux is missing: install the package tmux, or run ./test");
+        assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    /// Waits until the screen satisfies a condition, and returns it.
+    fn wait(&self, condition: impl Fn(&str) -> bool) -> String {
+        let began = Instant::now();
+        loop {
+            let screen = self.command(&["capture-pane", "-p"]);
+            if condition(&screen) {
+                return screen;
+            }
+            assert!(began.elapsed() < Duration::from_secs(30), "{screen}");
+            std::thread::sleep(Duration::from_millis(100));
+        }
+    }
+}
+
+impl Drop for Tmux {
+    fn drop(&mut self) {
+        let _ = Command::new("tmux").arg("-S").arg(self.0.path().join("socket")).arg("kill-server").status();
+    }
+}
+
+#[test]
+fn a_terminal_shows_the_leaderboard() {
+    let folder = tempfile::tempdir().unwrap();
+    let report = document(&demo(&["--json", "--keep", folder.path().to_str().unwrap()]).output().unwrap());
+    let tmux = Tmux(tempfile::tempdir().unwrap());
+    let shell = "PS1='$ ' exec sh";
+    tmux.command(&["new-session", "-d", "-x", "150", "-y", "50", shell]);
+    tmux.wait(|screen| screen.contains('$'));
+    let top = format!("{} top --state {}", tao().get_program().to_str().unwrap(), folder.path().display());
+    tmux.command(&["send-keys", &top, "Enter"]);
+    let screen = tmux.wait(|screen| screen.contains("Leaderboard · main") && screen.contains("Leaderboard · arena"));
+    let (_, main) = screen.split_once("Leaderboard · main").unwrap();
+    let (main, arena) = main.split_once("Leaderboard · arena").unwrap();
+    for miner in report["miners"].as_array().unwrap() {
+        for (board, score) in [(main, "score"), (arena, "arena_score")] {
+            let Some(score) = miner[score].as_f64() else { continue };
+            let name = miner["name"].as_str().unwrap();
+            let row = board.lines().find(|line| line.contains(name)).unwrap_or_else(|| panic!("{name}: {screen}"));
+            assert!(row.contains(&format!("{score:.3}")), "{miner}: {row}");
+        }
+    }
+    tmux.command(&["resize-window", "-x", "60", "-y", "40"]);
+    tmux.wait(|screen| screen.contains("not shown: "));
+    tmux.command(&["send-keys", "q"]);
+    tmux.command(&["send-keys", "echo exit code $?", "Enter"]);
+    tmux.wait(|screen| screen.contains("exit code 0") && !screen.contains("Leaderboard"));
+}
+
+#[test]
+fn without_a_terminal_the_terminal_view_refuses() {
+    let error = refusal(&tao().args(["top", "--state", "."]).stdin(Stdio::null()).output().unwrap(), 2);
+    assert!(error.contains("needs a terminal") && error.contains("tao dashboard"), "{error}");
 }

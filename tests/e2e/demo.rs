@@ -116,6 +116,39 @@ fn two_runs_give_the_same_scores() {
     assert_eq!(without_wall_times(&first), without_wall_times(&second));
 }
 
+/// Asserts that a document contains everything that was recorded, with numbers within 1e-5: processors add in different
+/// orders.
+#[track_caller]
+fn assert_contains(document: &Value, recorded: &Value, path: &str) {
+    match recorded {
+        Value::Object(fields) => {
+            for (key, value) in fields {
+                assert_contains(&document[key], value, &format!("{path}.{key}"));
+            }
+        }
+        Value::Array(items) => {
+            assert_eq!(document.as_array().map(Vec::len), Some(items.len()), "{path}");
+            for (index, item) in items.iter().enumerate() {
+                assert_contains(&document[index], item, &format!("{path}[{index}]"));
+            }
+        }
+        Value::Number(number) => {
+            let difference = document.as_f64().unwrap_or(f64::NAN) - number.as_f64().unwrap();
+            assert!(difference.abs() < 1e-5, "{path}: {document}, recorded {number}");
+        }
+        other => assert_eq!(document, other, "{path}"),
+    }
+}
+
+/// `data/demo.json` was recorded with commit 3eb017e5, before Babelbit's crate was split: scores, transcripts, weights
+/// and incentives are still the same.
+#[test]
+fn scores_weights_and_incentives_are_as_recorded() {
+    let recorded: Value =
+        serde_json::from_slice(&std::fs::read(repository("tests/e2e/data/demo.json")).unwrap()).unwrap();
+    assert_contains(&document(&demo(&["--once"])), &recorded, "demo");
+}
+
 #[test]
 fn a_number_chooses_the_challenge() {
     let demo = document(&demo(&["--once", "--challenge", "2"]));

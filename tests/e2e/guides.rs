@@ -1,7 +1,11 @@
-//! Runs the commands of the guides for validators and subnet owners.
+//! Runs the commands of the guides for validators and subnet owners, and of the guide of proofs.
 //! The walkthroughs run completely, followed by the chapters on using their services. Commands for installation,
 //! systemd and containers are not run; of those, and of all other guides, every line that calls our programs must
 //! parse.
+
+mod machine;
+mod proof;
+mod quickstart;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -224,6 +228,7 @@ fn lines_with_our_programs() -> Vec<String> {
             let line = line.split_once(" > ").map_or(line, |(line, _)| line);
             let line = line.strip_prefix("pm2 start ").map_or(line, |line| line);
             let line = line.replace("HOTKEY", BOB).replace("ADDRESS", BOB).replace("HEX", &"0".repeat(128));
+            let line = line.replace("--circuit CIRCUIT", &format!("--circuit {}", "0".repeat(64)));
             if line.starts_with("bb ") || line.starts_with("tao ") {
                 lines.push(line);
             }

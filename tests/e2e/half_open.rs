@@ -2,15 +2,16 @@
 
 mod attack;
 mod daemons;
+mod quic;
 
 use std::collections::BTreeSet;
 use std::io;
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Resource, getrlimit, setrlimit};
-use tokio::io::AsyncWriteExt as _;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
@@ -26,40 +27,122 @@ fn allow_files() {
     setrlimit(Resource::Nofile, limit).unwrap();
 }
 
-/// Subcommands with a listen address, according to their help.
-fn serving(words: &[String], found: &mut BTreeSet<String>) {
+/// Options with an address or a port at which no service listens.
+const ELSEWHERE: [&str; 6] = [
+    "tao axon serve --external-ip",
+    "tao axon serve --external-port",
+    "tao babelbit runner --external-ip",
+    "tao babelbit register-axon",
+    "tao serve-axon",
+    "--hotkey-ss58",
+];
+/// Options for the address of another option in another form.
+const ALTERNATIVES: [&str; 2] = ["tao localnet start --port", "tao proof miner --axon-port"];
+
+/// Whether an option of this help text may be for a listen address.
+fn is_address(text: &str) -> bool {
+    let (value, _) = text.trim_start_matches([' ', '[', '=']).split_once('>').unwrap_or_default();
+    let default =
+        text.split_once("[default: ").map(|(_, default)| default.split([']', ' ']).next().unwrap_or_default());
+    ["<ADDRESS", "<LISTEN", "<PORT", "<IP"].contains(&value)
+        || default.is_some_and(|default| default.parse::<SocketAddr>().is_ok())
+        || text.to_lowercase().contains("listen address")
+}
+
+/// Options of a help text, each with the rest of its text.
+fn options(help: &str) -> Vec<(&str, String)> {
+    let mut options: Vec<(&str, String)> = Vec::new();
+    for line in help.lines() {
+        let trimmed = line.trim_start();
+        let indented = line.len() - trimmed.len();
+        let long = trimmed.split_once("--").filter(|(short, _)| short.is_empty() || short.ends_with(", "));
+        if let Some((short, rest)) = long.filter(|_| (2..=6).contains(&indented)) {
+            let name = trimmed[short.len()..].split([' ', '[', '=']).next().unwrap();
+            options.push((name, rest[name.len() - 2..].to_owned()));
+        } else if let Some((_, text)) = options.last_mut().filter(|_| indented > 6) {
+            text.push(' ');
+            text.push_str(trimmed);
+        }
+    }
+    options
+}
+
+/// Options for listen addresses, with their commands, according to the help of all commands.
+fn listening(words: &[String], found: &mut BTreeSet<String>) {
     let help = tao().args(words).arg("--help").output().unwrap();
     let help = String::from_utf8(help.stdout).unwrap();
-    if help.contains(" --listen ") || help.contains(" --metrics ") {
-        found.insert(["tao"].into_iter().chain(words.iter().map(String::as_str)).collect::<Vec<_>>().join(" "));
-    }
+    let command = ["tao"].into_iter().chain(words.iter().map(String::as_str)).collect::<Vec<_>>().join(" ");
+    found.extend(
+        options(&help).into_iter().filter(|(_, text)| is_address(text)).map(|(name, _)| format!("{command} {name}")),
+    );
     let Some((_, commands)) = help.split_once("\nCommands:\n") else { return };
     for line in commands.lines().take_while(|line| !line.is_empty()) {
         let name = line.strip_prefix("  ").and_then(|line| line.split(' ').next()).filter(|name| !name.is_empty());
         if let Some(name) = name.filter(|name| *name != "help") {
-            serving(&[words, &[name.to_owned()]].concat(), found);
+            listening(&[words, &[name.to_owned()]].concat(), found);
         }
     }
 }
 
 #[test]
-fn every_command_that_serves_is_tested() {
+fn every_listen_address_is_tested() {
     let mut found = BTreeSet::new();
-    serving(&[], &mut found);
-    // `tao localnet` without a subcommand serves, too.
-    found.remove("tao localnet");
-    assert_eq!(found, DAEMONS.map(|(name, _)| name.to_owned()).into());
+    listening(&[], &mut found);
+    found.retain(|option| {
+        let is_elsewhere = ELSEWHERE.iter().any(|known| option.starts_with(known) || option.ends_with(known));
+        // `tao localnet` without a subcommand is `tao localnet start`.
+        !is_elsewhere && !ALTERNATIVES.contains(&option.as_str()) && !option.starts_with("tao localnet --")
+    });
+    let tested =
+        DAEMONS.iter().flat_map(|(name, options, _)| options.iter().map(move |option| format!("{name} {option}")));
+    assert_eq!(found, tested.collect::<BTreeSet<_>>());
+}
+
+#[test]
+fn options_are_read_from_help() {
+    let help = "Usage\n\nOptions:\n      --api <ADDRESS>\n          Listen address\n\n  -q, --quiet\n          Less\n\n  \
+                -o, --out <FILE>  A file, not --this\n      --web <WEB>\n          The page\n\n          [default: \
+                127.0.0.1:80]\n      --also[=<PORT>]\n          One\n";
+    let found: Vec<_> = options(help).into_iter().map(|(name, text)| (name, is_address(&text))).collect();
+    let expected = [("--api", true), ("--quiet", false), ("--out", false), ("--web", true), ("--also", true)];
+    assert_eq!(found, expected);
 }
 
 #[test]
 fn every_daemon_responds_despite_half_open_connections() {
     allow_files();
-    for (name, start) in DAEMONS {
+    for (name, options, start) in DAEMONS {
         let folder = tempfile::tempdir().unwrap();
         let started = start(folder.path());
+        let listeners = started.served.len() + usize::from(started.quic.is_some());
+        assert!(listeners == 0 || listeners >= options.len(), "{name}: attack all of {options:?}");
         for served in &started.served {
             served.holds_within(P99, name);
         }
+        if let Some(address) = started.quic {
+            quic::holds_within(P99, address);
+        }
+    }
+}
+
+/// An incomplete request head is closed after ten seconds, even if there is room for more connections.
+#[test]
+fn heads_have_ten_seconds() {
+    for name in ["tao axon serve", "tao localnet start"] {
+        let (.., start) = DAEMONS.into_iter().find(|(known, ..)| *known == name).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let started = start(folder.path());
+        let address = started.served[0].address;
+        tokio::runtime::Runtime::new().unwrap().block_on(async {
+            let mut client = connect(Ipv4Addr::LOCALHOST.into(), address).await.unwrap();
+            client.write_all(b"GET / HTTP/1.1\r\nhost: ").await.unwrap();
+            let began = Instant::now();
+            let mut rest = Vec::new();
+            // The connection may end with a reset.
+            let ended = timeout(Duration::from_secs(15), client.read_to_end(&mut rest)).await;
+            let took = began.elapsed();
+            assert!(ended.is_ok() && took > Duration::from_secs(9), "{name}: {took:?}");
+        });
     }
 }
 
@@ -73,11 +156,11 @@ fn few_files() {
     limited.args(["-c", &command, "bb", "miner", "--profile", "parrot", "--key-uri", "//Bob"]);
     limited.env("BITTENSOR_SUBTENSOR_ENDPOINT", "local").env("BB_DEV_MODE", "1").stdin(Stdio::null());
     let miner = Daemon::start(&mut limited);
-    let served = Served { address: address(&miner), page: ("/healthz", 200), waits: None };
+    let served = Served { address: address(&miner), page: ("/healthz", 200), waits: None, tls: None };
     served.holds_within(Duration::from_secs(2), "bb miner with few files");
 }
 
-/// Ten requests on one connection, whose responses exceed the system's buffers. The server cuts off a client that reads
+/// Requests on one connection until the responses exceed the system's buffers. The server cuts off a client that reads
 /// none of them.
 #[test]
 fn responses_that_nobody_reads_are_cut_off() {
@@ -86,17 +169,25 @@ fn responses_that_nobody_reads_are_cut_off() {
     let (_axon, served, streams) = streaming_axon();
     let body = "a streamed word ".repeat(60_000).leak().as_bytes();
     let request = served.post(&streams, body, body.len());
-    let once = || String::from_utf8(request(0)).unwrap().replace("connection: close\r\n", "");
     let began = Instant::now();
     tokio::runtime::Runtime::new().unwrap().block_on(async {
         let mut clients = JoinSet::new();
         for _ in 0..3 {
-            let requests: String = (0..10).map(|_| once()).collect();
             let mut client = connect(Ipv4Addr::LOCALHOST.into(), served.address).await.unwrap();
-            clients.spawn(async move { timeout(WITHIN, client.write_all(requests.as_bytes())).await });
+            let request = request.clone();
+            let requests = async move {
+                loop {
+                    // Signed when sent, since the axon refuses older signatures.
+                    let once = String::from_utf8(request(0)).unwrap().replace("connection: close\r\n", "");
+                    if let Err(error) = client.write_all(once.as_bytes()).await {
+                        return error;
+                    }
+                }
+            };
+            clients.spawn(timeout(WITHIN, requests));
         }
         while let Some(sent) = clients.join_next().await {
-            let error = sent.unwrap().expect("the server keeps the connection").unwrap_err();
+            let error = sent.unwrap().expect("the server keeps the connection");
             assert!(matches!(error.kind(), io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe), "{error}");
         }
     });

@@ -89,7 +89,7 @@ fn miner_at(folder: Option<&Path>, profile: &str, listen: &str) -> Daemon {
 /// The random seed, from the environment or random; printed to reproduce failures.
 pub(crate) fn random_seed() -> u64 {
     let seed = std::env::var("TAONET_TEST_SEED").map_or_else(|_| rand::random(), |seed| seed.parse().unwrap());
-    eprintln!("TAONET_TEST_SEED={seed} spreads the kills in the same way");
+    eprintln!("TAONET_TEST_SEED={seed} repeats these kill times");
     seed
 }
 

@@ -103,18 +103,18 @@ impl Did {
     }
 }
 
-/// Compares the table in docs/localnet.md with the results, or writes it.
-fn check_table(tools: &[&Did]) {
-    const BEGIN: &str = "<!-- what the tools did -->\n";
+/// Compares the table after a comment of docs/localnet.md with the results, or writes it.
+fn check_table(comment: &str, tools: &[&Did]) {
     const END: &str = "<!-- end -->\n";
+    let begin = format!("<!-- {comment} -->\n");
     let rows: String = tools.iter().map(|did| did.rows()).collect();
     let table = format!("| Tool | Operation | Result |\n|---|---|---|\n{rows}");
     let path = repository("docs/localnet.md");
     let document = std::fs::read_to_string(&path).unwrap();
-    let (head, rest) = document.split_once(BEGIN).expect("docs/localnet.md has a place for the table");
+    let (head, rest) = document.split_once(&begin).expect("docs/localnet.md has a place for the table");
     let (written, tail) = rest.split_once(END).expect("the table ends");
     if std::env::var_os("TAONET_UPDATE_DOCS").is_some() {
-        std::fs::write(&path, format!("{head}{BEGIN}{table}{END}{tail}")).unwrap();
+        std::fs::write(&path, format!("{head}{begin}{table}{END}{tail}")).unwrap();
     }
     for did in tools {
         did.check_failures();
@@ -140,7 +140,7 @@ fn the_sdks_use_the_chain() {
     let question = json!({ "url": chain.url, "netuid": BABELBIT, "coldkey": ALICE, "hotkey": hotkey });
     let did = Did::all(&sdk11.ask(&mut sdk11.script("localnet_sdk11.py"), &question));
     let [eleven] = did.as_slice() else { panic!("one tool") };
-    check_table(&[ten, below, eleven]);
+    check_table("what the SDKs did", &[ten, below, eleven]);
     check_sdk10(ten, &chain.url);
     check_layer_below(below, ten);
     check_sdk11(eleven, ten, &chain.url);
@@ -157,7 +157,7 @@ fn check_sdk10(did: &Did, url: &str) {
     assert_eq!((&subnet["name"], &subnet["tempo"]), (&json!("Babelbit"), &json!(TEMPO)));
     // The price starts at 0.1 and rises with the purchases of each block.
     assert!((0.1..0.15).contains(&subnet["price"].as_f64().unwrap()), "{subnet}");
-    assert_eq!(did.value("hyper-parameters"), &json!({ "tempo": TEMPO, "kappa": 32_767, "commit_reveal": false }));
+    assert_eq!(did.value("hyperparameters"), &json!({ "tempo": TEMPO, "kappa": 32_767, "commit_reveal": false }));
     assert_eq!(did.value("subnet creation cost"), 1_000_000_000_000_u64);
     // The owner's neuron has the first uid.
     assert_eq!(did.value("register"), &json!([1, 2]));
@@ -225,7 +225,7 @@ fn check_sdk11(did: &Did, ten: &Did, url: &str) {
     assert_eq!(did.value("balance"), &balance["accounts"][0]["free_rao"], "{balance}");
     assert_eq!(did.value("existential deposit"), 500);
     assert_eq!(did.value("subnets list"), &json!((0..61).collect::<Vec<_>>()));
-    assert_eq!(did.value("hyper-parameters"), TEMPO);
+    assert_eq!(did.value("hyperparameters"), TEMPO);
     assert_eq!(did.value("metagraph"), &json!([2]));
     assert_eq!(did.value("neurons"), &json!([2]));
     assert_eq!(did.value("uid"), 2);
@@ -251,17 +251,32 @@ fn check_sdk11(did: &Did, ten: &Did, url: &str) {
 fn btcli_uses_the_chain() {
     let Some(btcli) = Peer::find("btcli") else { return };
     let chain = Localnet::start("250ms");
+    let held = document(&tao().args(["balance", ALICE, "--json", "--network", &chain.url]).output().unwrap());
     let question = json!({ "url": chain.url, "netuid": BABELBIT });
     let did = Did::all(&btcli.ask(&mut btcli.script("localnet_btcli.py"), &question));
     let [did] = did.as_slice() else { panic!("one tool") };
-    did.check_failures();
+    check_table("what btcli did", &[did]);
     assert_eq!(did.value("subnets list"), 60);
     assert!(did.value("subnets show").as_str().unwrap().ends_with("Babelbit"));
     let balance = did.value("wallet balance");
     assert_eq!(balance["coldkey"], ALICE, "{balance}");
+    // The first command, before any transaction. The value of the stake grows with each epoch.
+    let amount = |field: &str| balance[field].as_f64().unwrap();
+    let tao_of = |field: &str| held["accounts"][0][field].as_u64().unwrap() as f64 / 1e9;
+    assert_eq!(
+        (balance["free"].as_f64(), tao_of("free_rao")),
+        (Some(tao_of("free_rao")), 1_000_000.0),
+        "{balance} {held}"
+    );
+    assert!(amount("staked") + 1e-6 >= tao_of("stake_rao"), "{balance} {held}");
+    assert!((amount("total") - amount("free") - amount("staked")).abs() < 1e-6, "{balance}");
+    let parameters = did.value("sudo get").as_array().unwrap();
+    let tempo = parameters.iter().find(|row| row["hyperparameter"] == "tempo").unwrap();
+    assert_eq!(tempo["value"], TEMPO, "{tempo}");
     let set = did.value("sudo set");
+    // In TAO, as btcli shows it, or in rao.
     assert!(set[1].to_string().contains("90"), "{set}");
-    let refusal = did.value("sudo set refused").as_str().unwrap();
+    let refusal = did.value("error of a rejected sudo set").as_str().unwrap();
     assert!(refusal.contains("ValueNotInBounds"), "{refusal}");
 }
 

@@ -14,14 +14,17 @@ mod axon;
 mod axon_peers;
 mod babelbit_peers;
 mod chain;
+mod chutes;
 mod cli;
 mod dashboard;
 mod demo;
+mod fuzz;
 mod guides;
 #[cfg(target_os = "linux")]
 mod half_open;
 mod kill;
 mod localnet_peers;
+mod market;
 mod nineteen;
 mod peers;
 mod proof;
@@ -34,6 +37,7 @@ mod speech;
 mod support;
 mod test_miner;
 mod text_contest;
+mod text_rounds;
 mod timelock_peers;
 #[cfg(unix)]
 mod update;

@@ -3,14 +3,19 @@
 use std::io::{BufRead as _, BufReader};
 use std::path::PathBuf;
 use std::process::{Child, Output, Stdio};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use futures::StreamExt as _;
 use serde_json::{Value, json};
 use taonet_database::testing::Postgres;
+use taonet_nineteen_transport::{FiberClient, Trust};
+use taonet_wallet::Keypair;
+use taonet_wire::{ClientConfig, SystemClock};
 use tempfile::TempDir;
 
 use crate::peers::Peer;
-use crate::support::{Daemon, document, refusal, repository, tao};
+use crate::support::{Daemon, document, refusal, repository, tao, write_checkpoint};
 
 /// Runs a `tao nineteen` command on a document.
 fn nineteen(command: &str, further: &[&str], document: &Value) -> Output {
@@ -94,6 +99,80 @@ fn a_miner_serves_its_key_and_refuses_what_is_unsigned() {
     assert!(daemon.terminate().success());
 }
 
+/// Sends a document with a POST request; returns the answer.
+async fn post(url: &str, body: &Value) -> Value {
+    let answer = reqwest::Client::new().post(url).json(body).send().await.unwrap();
+    assert_eq!(answer.status(), 200, "{url}");
+    answer.json().await.unwrap()
+}
+
+#[test]
+fn a_model_from_a_directory_is_served() {
+    let folder = TempDir::new().unwrap();
+    write_checkpoint(folder.path());
+    let mut model = tao();
+    let daemon = Daemon::start(model.args(["nineteen", "model", "--name", "tiny", "--model"]).arg(folder.path()));
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let url = |path: &str| format!("{}/v1/{path}", daemon.url());
+        let question = json!({"model": "tiny", "messages": [{"role": "user", "content": "Hello"}], "max_tokens": 8,
+            "temperature": 0, "seed": 3});
+        let (one, other) =
+            (post(&url("chat/completions"), &question).await, post(&url("chat/completions"), &question).await);
+        assert!(!one["choices"][0]["message"]["content"].as_str().unwrap().is_empty(), "{one}");
+        assert_eq!(one["choices"], other["choices"], "greedy answers are the same");
+        let completion = json!({"model": "tiny", "prompt": "Hello", "max_tokens": 8, "temperature": 0, "seed": 3});
+        assert!(post(&url("completions"), &completion).await["choices"][0]["text"].is_string());
+        let embedding = post(&url("embeddings"), &json!({"model": "tiny", "input": "Hello"})).await;
+        assert!(!embedding["data"][0]["embedding"].as_array().unwrap().is_empty(), "{embedding}");
+    });
+    assert!(daemon.terminate().success());
+}
+
+/// A miner without a backend answers a validator from its own model.
+#[test]
+fn a_miner_serves_a_model_from_a_directory() {
+    let folder = TempDir::new().unwrap();
+    write_checkpoint(folder.path());
+    let mut miner = tao();
+    miner.env("BITTENSOR_SUBTENSOR_ENDPOINT", "local").args(["nineteen", "miner", "--key-uri", "//Bob"]);
+    miner.args(["--no-metagraph", "--task", "chat-llama-3-2-3b@60000", "--model"]).arg(folder.path());
+    let daemon = Daemon::start(&mut miner);
+    let port = daemon.url().rsplit(':').next().unwrap().parse().unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let text = runtime.block_on(async {
+        let key = |uri: &str| Keypair::from_uri(uri).unwrap();
+        let client =
+            FiberClient::new(key("//Alice"), Trust::Signed, ClientConfig::default(), Arc::new(SystemClock)).unwrap();
+        let session =
+            client.handshake(&taonet_wire::Peer::new(key("//Bob").hotkey(), "127.0.0.1", port).unwrap()).await.unwrap();
+        let messages = json!([{"role": "user", "content": "Hello"}]);
+        let payload = json!({"messages": messages, "temperature": 0.5, "seed": 3, "model": "chat-llama-3-2-3b",
+            "stream": true, "logprobs": true, "top_p": 1.0, "top_k": 5, "max_tokens": 8});
+        let payload = payload.as_object().unwrap().clone();
+        let answer = client.send(&session, "/chat/completions", payload, Duration::from_mins(1)).await.unwrap();
+        assert_eq!(answer.status, 200);
+        String::from_utf8(answer.map(Result::unwrap).collect::<Vec<_>>().await.concat()).unwrap()
+    });
+    let events = text.lines().filter_map(|line| line.strip_prefix("data: "));
+    // As in the reference, a miner forwards no `[DONE]`.
+    let chunks: Vec<Value> = events.map(|event| serde_json::from_str(event).unwrap()).collect();
+    let scored = |chunk: &&Value| chunk["choices"][0]["logprobs"]["content"][0]["logprob"].is_number();
+    assert!((1..=8).contains(&chunks.iter().filter(scored).count()), "{text}");
+    assert!(daemon.terminate().success());
+}
+
+#[test]
+fn a_market_runs_on_a_model_from_a_directory() {
+    let folder = TempDir::new().unwrap();
+    write_checkpoint(folder.path());
+    let demo = tao().args(["nineteen", "demo", "--once", "--json", "--model"]).arg(folder.path()).output().unwrap();
+    let demo = document(&demo);
+    let [good, cheating] = ["good", "cheating"].map(|name| miner(&demo, name));
+    assert!(number(good, "quality") > 0.9 && number(good, "weight") > 0.0, "{good}");
+    assert!(number(cheating, "quality") < 0.5 && number(cheating, "weight") < number(good, "weight"), "{cheating}");
+}
+
 /// One entry of `miners`.
 fn miner<'a>(demo: &'a Value, name: &str) -> &'a Value {
     demo["miners"].as_array().unwrap().iter().find(|miner| miner["name"] == name).unwrap()
@@ -101,6 +180,40 @@ fn miner<'a>(demo: &'a Value, name: &str) -> &'a Value {
 
 fn number(value: &Value, field: &str) -> f64 {
     value[field].as_f64().unwrap_or_else(|| panic!("{field}: {value}"))
+}
+
+/// Recomputes each weight of a report of `tao nineteen explain` from the numbers behind it.
+#[track_caller]
+pub(crate) fn reproduces_weights(report: &Value) {
+    let same = |found: f64, shown: f64, what: &Value| {
+        assert!((found - shown).abs() <= 1e-9 * shown.abs().max(1.0), "{found} is not {shown}: {what}");
+    };
+    let miners = report["miners"].as_array().unwrap();
+    let tasks = || miners.iter().flat_map(|miner| miner["tasks"].as_array().unwrap());
+    let mut sum = 0.0;
+    for miner in miners {
+        let mut score = 0.0;
+        for task in miner["tasks"].as_array().unwrap() {
+            let of = |field: &str| number(task, field);
+            let total = |field: &str| -> f64 {
+                tasks().filter(|other| other["task"] == task["task"]).map(|other| number(other, field)).sum()
+            };
+            same(of("adjusted_quality") * (1.0 + of("bonus")), of("combined_quality"), task);
+            same(of("period_mean") * of("probation_factor"), of("period_score"), task);
+            same(of("combined_quality") * of("period_score") * of("capacity"), of("effective"), task);
+            same(total("effective"), of("effective_sum"), task);
+            same(of("effective") / of("effective_sum"), of("share"), task);
+            same(of("share").powf(number(report, "share_exponent")), of("powered"), task);
+            same(total("powered"), of("powered_sum"), task);
+            same(of("powered") / of("powered_sum"), of("net"), task);
+            same(of("net") * of("task_weight"), of("contribution"), task);
+            score += of("contribution");
+        }
+        same(score, number(miner, "score"), miner);
+        same(score / number(report, "score_sum"), number(miner, "weight"), miner);
+        sum += score;
+    }
+    same(sum, number(report, "score_sum"), report);
 }
 
 #[test]
@@ -128,12 +241,7 @@ fn the_good_miner_earns_most_and_the_cheat_is_caught() {
     assert!(number(good, "emission") > 0.0, "{good}");
     let incentives: f64 = demo["miners"].as_array().unwrap().iter().map(|miner| number(miner, "incentive")).sum();
     assert!((incentives - 1.0).abs() < 1e-3, "{demo}");
-    // Each weight is the product of the numbers behind it.
-    for task in good["tasks"].as_array().unwrap() {
-        let product = number(task, "combined_quality") * number(task, "period_score") * number(task, "capacity");
-        assert!((product / number(task, "effective") - 1.0).abs() < 1e-9, "{task}");
-    }
-    // The weights can be recomputed from what is exported.
+    // The weights can be recomputed from what is exported: with the profile and the counters that the file names.
     let tasks = folder.path().join("tasks.toml");
     std::fs::copy(repository("crates/cli/src/commands/nineteen/demo/tasks.toml"), &tasks).unwrap();
     let explain = |further: &[&str]| {
@@ -141,14 +249,28 @@ fn the_good_miner_earns_most_and_the_cheat_is_caught() {
         command.args(["nineteen", "explain", "--json", "--state"]).arg(folder.path()).arg("--tasks").arg(&tasks);
         document(&command.args(further).output().unwrap())
     };
-    let weights = document(&nineteen("weights", &[], &explain(&["--export"])));
+    let export = explain(&["--export"]);
+    assert_eq!(export["scoring_profile"], "reference");
+    let periods = export["period_scores"].as_array().unwrap();
+    for profile in ["seed", "reference", "later"] {
+        let of_profile: Vec<_> = periods.iter().filter(|row| row["period_profile"] == profile).cloned().collect();
+        let scores = document(&nineteen("period-score", &["--profile", profile], &json!(of_profile)));
+        for (row, score) in of_profile.iter().zip(scores.as_array().unwrap()) {
+            assert_eq!(row["period_score"], *score, "{row}");
+        }
+    }
+    let weights = document(&nineteen("weights", &[], &export));
     for (uid, weight) in weights["uids"].as_array().unwrap().iter().zip(weights["weights"].as_array().unwrap()) {
         let miners = demo["miners"].as_array().unwrap();
         let shown = miners.iter().find(|miner| miner["uid"] == *uid).unwrap();
         assert!((number(shown, "weight") - weight.as_f64().unwrap()).abs() < 1e-9, "{shown}");
     }
-    let explained = explain(&["--uid", &good["uid"].to_string()]);
-    assert_eq!(explained["miners"][0]["tasks"], good["tasks"]);
+    // Each weight is the product of the numbers behind it.
+    let explained = explain(&[]);
+    reproduces_weights(&explained);
+    let one = explain(&["--uid", &good["uid"].to_string()]);
+    assert_eq!(one["miners"].as_array().unwrap().len(), 1);
+    assert_eq!((&one["miners"][0]["uid"], &one["miners"][0]["tasks"]), (&good["uid"], &good["tasks"]));
     // Buyers were charged, and the books balance.
     let credits = &demo["credits"];
     assert_eq!(credits["balanced"], true);
@@ -170,7 +292,7 @@ impl Drop for Running {
 fn openais_client_buys() {
     let Some(peer) = Peer::find("openai") else { return };
     let mut command = tao();
-    command.args(["nineteen", "demo"]).stdout(Stdio::null()).stderr(Stdio::piped());
+    command.args(["nineteen", "demo", "--json"]).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut demo = Running(command.spawn().unwrap());
     let mut lines = BufReader::new(demo.0.stderr.take().unwrap()).lines();
     let mut word = |name: &str| {
@@ -204,6 +326,11 @@ fn openais_client_buys() {
     assert_eq!(results["unknown"], json!(["NotFoundError", 404, "model_not_found", "model"]));
     assert_eq!(results["n"], json!(["BadRequestError", 400, null, "n"]));
     assert_eq!(results["field"], json!(["BadRequestError", 400, null, "speed"]));
+    // Standings after each period, not only when weights are set.
+    let standings = serde_json::Deserializer::from_reader(demo.0.stdout.take().unwrap()).into_iter::<Value>();
+    for (standing, period) in standings.map(Result::unwrap).zip(1..=2) {
+        assert_eq!((&standing["periods"], standing["miners"].as_array().unwrap().len()), (&json!(period), 5));
+    }
 }
 
 #[test]
@@ -238,7 +365,7 @@ fn keys_are_managed() {
         (&json!(null), &json!(7), &json!(30))
     );
     document(&keys(&["revoke", id]));
-    assert!(refusal(&keys(&["revoke", id]), 1).contains("revoked already"));
+    assert!(refusal(&keys(&["revoke", id]), 1).contains("already revoked"));
     assert!(document(&keys(&["list"]))[0]["revoked_ms"].is_number());
     assert_eq!(document(&keys(&["usage"])), json!({"usage": [], "balanced": true}));
     assert!(refusal(&keys(&["grant", "none", "1"]), 1).contains("there is no key none"));

@@ -1,4 +1,4 @@
-//! Python peers, installed by `scripts/peers`.
+//! Peers in Python and Node.js, installed by `scripts/peers`.
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -8,26 +8,30 @@ use serde_json::Value;
 
 use crate::support::repository;
 
-/// A Python environment with one peer.
+/// The installed packages of one peer: a Python environment, or a directory of Node.js packages.
 pub(crate) struct Peer {
     name: &'static str,
-    python: PathBuf,
+    directory: PathBuf,
 }
 
 impl Peer {
     /// Finds a peer by its name in tests/peers. If it is not installed, the test is skipped with a message, or fails
     /// if `CI` is set.
     pub(crate) fn find(name: &'static str) -> Option<Self> {
-        let environment = directory().join(name);
-        let wanted = std::fs::read(repository("tests/peers").join(name).with_extension("txt")).unwrap();
+        let directory = directory().join(name);
+        let lists = repository("tests/peers");
+        let of_node = lists.join(name).join("package-lock.json");
+        let list = if of_node.exists() { of_node } else { lists.join(name).with_extension("txt") };
         // Marker file that scripts/peers writes last.
-        if std::fs::read(environment.join("installed.txt")).is_ok_and(|installed| installed == wanted) {
-            return Some(Self { name, python: environment.join("bin/python") });
+        let installed = std::fs::read(directory.join("installed.txt"));
+        if installed.is_ok_and(|installed| installed == std::fs::read(&list).unwrap()) {
+            return Some(Self { name, directory });
         }
         let message = format!(
-            "NOT TESTED against the peer {name}: {} has no Python environment with the packages of tests/peers/{name}.txt. \
-             Run scripts/peers, or ./test, which does so",
-            environment.display()
+            "NOT TESTED against the peer {name}: {} does not have the packages of {}. Run scripts/peers, or ./test, which \
+             does so",
+            directory.display(),
+            list.display()
         );
         let is_ci = std::env::var_os("CI").is_some_and(|value| !value.is_empty() && value != "false");
         assert!(!is_ci, "{message}");
@@ -38,12 +42,19 @@ impl Peer {
 
     /// A Python command for a script in tests/e2e/peers, with a clean environment.
     pub(crate) fn script(&self, file: &str) -> Command {
-        let mut command = Command::new(&self.python);
+        let mut command = Command::new(self.directory.join("bin/python"));
         command.arg(repository("tests/e2e/peers").join(file));
         for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("BT_")) {
             command.env_remove(name);
         }
         command.env("PYTHONDONTWRITEBYTECODE", "1").env("NO_COLOR", "1");
+        command
+    }
+
+    /// A Node.js command for a script in tests/e2e/browser, which loads its packages from the peer's directory.
+    pub(crate) fn browser_script(&self, file: &str) -> Command {
+        let mut command = Command::new("node");
+        command.arg(repository("tests/e2e/browser").join(file)).arg(&self.directory).env("NO_COLOR", "1");
         command
     }
 

@@ -18,7 +18,7 @@ use crate::support::{Daemon, RunFiles, document, local_bb, refusal, repository, 
 
 const PROFILES: [&str; 3] = ["interpreter", "parrot", "silent"];
 /// Placeholder for this machine: the chain rejects loopback addresses.
-const ANNOUNCED: &str = "192.0.2.1";
+pub(crate) const ANNOUNCED: &str = "192.0.2.1";
 
 /// A chain with miners of three profiles registered, and its gateway.
 struct Network {
@@ -80,13 +80,13 @@ impl Network {
 }
 
 /// A looping runner.
-struct Loop {
+pub(crate) struct Loop {
     child: Child,
     reports: BufReader<ChildStdout>,
 }
 
 impl Loop {
-    fn start(mut command: Command) -> Self {
+    pub(crate) fn start(mut command: Command) -> Self {
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::inherit()).spawn().unwrap();
         let reports = BufReader::new(child.stdout.take().unwrap());
         Self { child, reports }
@@ -101,7 +101,7 @@ impl Loop {
 
     /// Report of the next round of a contest.
     #[track_caller]
-    fn report_of(&mut self, contest: &str) -> Value {
+    pub(crate) fn report_of(&mut self, contest: &str) -> Value {
         loop {
             let report = self.report().expect("the runner goes on");
             if report["contest"] == contest {
@@ -111,7 +111,7 @@ impl Loop {
     }
 
     /// Terminates the runner and returns how long that took.
-    fn terminate(mut self) -> (ExitStatus, Duration) {
+    pub(crate) fn terminate(mut self) -> (ExitStatus, Duration) {
         terminate(&self.child);
         let began = Instant::now();
         // Drain its output, so that it does not block.

@@ -106,7 +106,7 @@ fn scoring_api(state: &Path) -> Command {
 #[test]
 fn fifty_kills_lose_and_double_no_result() {
     let seed = std::env::var("TAONET_TEST_SEED").map_or_else(|_| rand::random(), |seed| seed.parse().unwrap());
-    println!("TAONET_TEST_SEED={seed} spreads the kills in the same way");
+    println!("TAONET_TEST_SEED={seed} repeats these kill times");
     let mut random = StdRng::seed_from_u64(seed);
     let folder = tempfile::tempdir().unwrap();
     let (state, address) = (folder.path().join("api"), free_address());

@@ -299,8 +299,8 @@ fn text_dialogues_are_scored_step_by_step() {
     assert_eq!(document(&run("score-text", &dialogue)), expected);
     assert_eq!(document(&run("score-text", &json!([dialogue]))), json!([expected]));
     for (path, value, says) in [
-        ("/lex_weight", json!(1.5), "[0].lex_weight: a weight is between 0 and 1"),
-        ("/events/1/step", json!(1e4 as u32), "[0].events[1].step: the step must be less than 10000"),
+        ("/lex_weight", json!(1.5), "[0].lex_weight: expected a weight from 0 to 1"),
+        ("/events/1/step", json!(1e4 as u32), "[0].events[1].step: an utterance has at most 10000 steps"),
         ("/events/1/utterance_index", json!("first"), "[0].events[1].utterance_index: invalid type"),
         ("/vectors/the cat", json!([1]), "[0].vectors: the vector of"),
         ("/events/1/prediction", json!("a surprise"), "[0].vectors: no vector for \"a surprise\""),

@@ -7,7 +7,7 @@ use std::process::{Command, Output};
 
 use crate::support::{repository, stderr};
 
-/// Runs `script` with `scripts/lib.sh`, as a user with this id, with only `programs` installed.
+/// Runs `script` with `scripts/lib.sh`, as a user with this ID, with only `programs` installed.
 fn run(script: &str, user: &str, programs: &[&str]) -> Output {
     let folder = tempfile::tempdir().unwrap();
     program(folder.path(), "id", &format!("echo {user}"));

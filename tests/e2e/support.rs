@@ -1,5 +1,6 @@
-//! Test helpers: the two programs, servers that stop with their test, files of a run.
+//! Test helpers: the two programs, servers that stop with their test, files of a run, a tiny model.
 
+mod checkpoint;
 mod run_files;
 mod terminal;
 
@@ -12,6 +13,7 @@ use std::sync::OnceLock;
 
 use serde_json::Value;
 
+pub(crate) use checkpoint::write_checkpoint;
 pub(crate) use run_files::RunFiles;
 pub(crate) use terminal::Terminal;
 
@@ -42,14 +44,28 @@ pub(crate) fn local_bb() -> Command {
     bb
 }
 
-fn program(path: &str) -> Command {
+/// Beginnings of the names of settings.
+const PREFIXES: [&str; 12] = [
+    "BB_",
+    "BT_",
+    "BABELBIT_",
+    "BITTENSOR_",
+    "CHUTES_",
+    "DATABASE_URL",
+    "HF_",
+    "HUGGINGFACE_",
+    "NATS_URL",
+    "RUST_LOG",
+    "S3_",
+    "TAO_UPDATE_URL",
+];
+
+/// A program with a clean environment.
+pub(crate) fn program(path: &str) -> Command {
     let mut command = Command::new(path);
     for (name, _) in std::env::vars_os() {
         let text = name.to_string_lossy();
-        let is_setting =
-            ["BB_", "BT_", "BABELBIT_", "BITTENSOR_", "DATABASE_URL", "NATS_URL", "RUST_LOG", "S3_", "TAO_UPDATE_URL"]
-                .iter()
-                .any(|prefix| text.starts_with(prefix));
+        let is_setting = PREFIXES.iter().any(|prefix| text.starts_with(prefix));
         // Models are installed by scripts/models.
         if is_setting && text != "BB_MODELS_DIR" {
             command.env_remove(name);
@@ -119,13 +135,13 @@ impl Daemon {
 
     /// Like [`Self::start`], at a given address.
     pub(crate) fn start_at(command: &mut Command, listen: &str) -> Self {
+        Self::launch(command.args(["--listen", listen]))
+    }
+
+    /// Like [`Self::start`], at the address that its arguments give.
+    pub(crate) fn launch(command: &mut Command) -> Self {
         let log = tempfile::tempfile().unwrap();
-        let mut child = command
-            .args(["--listen", listen, "--json"])
-            .stdout(Stdio::piped())
-            .stderr(log.try_clone().unwrap())
-            .spawn()
-            .unwrap();
+        let mut child = command.arg("--json").stdout(Stdio::piped()).stderr(log.try_clone().unwrap()).spawn().unwrap();
         let stdout = child.stdout.take().unwrap();
         let mut daemon = Self { child, url: String::new(), log };
         // The stream ends with the process: a server that fails to start does not block the test.
@@ -153,9 +169,14 @@ impl Daemon {
         self.log.metadata().unwrap().len()
     }
 
-    /// Process id.
+    /// Process ID.
     pub(crate) fn id(&self) -> u32 {
         self.child.id()
+    }
+
+    /// Sends SIGSTOP: the process keeps its connections, but does nothing.
+    pub(crate) fn pause(&self) {
+        signal(&self.child, "STOP");
     }
 
     /// Sends SIGTERM and waits for the exit.
@@ -167,8 +188,12 @@ impl Daemon {
 
 /// Sends SIGTERM.
 pub(crate) fn terminate(child: &Child) {
+    signal(child, "TERM");
+}
+
+fn signal(child: &Child, name: &str) {
     // Every shell has `kill`; the standard library has SIGKILL only.
-    let command = format!("kill -TERM {}", child.id());
+    let command = format!("kill -{name} {}", child.id());
     assert!(Command::new("sh").args(["-c", &command]).status().unwrap().success());
 }
 

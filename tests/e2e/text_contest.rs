@@ -2,8 +2,17 @@
 
 use std::path::{Path, PathBuf};
 
+use axum::body::Body;
+use axum::http::HeaderMap;
+use axum::http::header::{AUTHORIZATION, CONTENT_TYPE};
+use axum::response::IntoResponse;
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use futures::{StreamExt as _, stream};
 use serde_json::{Value, json};
+use taonet_babelbit_miner::testing::InferenceServer;
 
+use crate::axon;
 use crate::chain::BOB;
 use crate::kill::address;
 use crate::support::{Daemon, bb, document, local_bb, refusal, repository, require_models, tao};
@@ -55,32 +64,97 @@ fn the_demonstration_ranks_the_trained_model_first() {
     assert!((weights - 1.0).abs() < 1e-6, "{demo}");
 }
 
+/// Runs `bb runner` once with the miner of `//Bob`, and returns its report.
+fn play(engine: &Daemon, miner: &Daemon, folder: &Path) -> Value {
+    let miners = folder.join("miners.json");
+    let entry = json!([{ "uid": 7, "hotkey": BOB, "address": address(miner.url()), "name": "trained" }]);
+    std::fs::write(&miners, entry.to_string()).unwrap();
+    let mut runner = local_bb();
+    runner.args(["runner", "--contest", "text", "--once", "--json", "--key-uri", "//Alice", "--engine", engine.url()]);
+    runner.arg("--miners").arg(&miners).arg("--keep").arg(folder.join("kept"));
+    runner.env("BB_ENABLE_VALIDATION_SUBMISSIONS", "0");
+    document(&runner.output().unwrap())
+}
+
+/// Completes the last line of the prompt from [`SMALL_TALK`], in pieces of three letters, then goes on with another
+/// line for ever.
+async fn complete(headers: HeaderMap, Json(request): Json<Value>) -> impl IntoResponse {
+    assert_eq!(headers[AUTHORIZATION], "Bearer sk-quite-secret");
+    assert_eq!((&request["model"], &request["stream"]), (&json!("parrot"), &json!(true)));
+    let prompt = request["prompt"].as_str().unwrap();
+    let line = prompt.lines().last().unwrap_or_default();
+    let known: Value = serde_json::from_str(SMALL_TALK).unwrap();
+    let dialogues = known["dialogues"].as_array().unwrap().iter();
+    let mut utterances = dialogues.flat_map(|dialogue| dialogue["utterances"].as_array().unwrap());
+    let rest = utterances.find_map(|text| text.as_str().unwrap().strip_prefix(line)).unwrap_or_default();
+    let letters: Vec<char> = format!("{rest}\n").chars().collect();
+    let pieces: Vec<String> = letters.chunks(3).map(|piece| piece.iter().collect()).collect();
+    let endless = stream::repeat("on and on ".to_owned());
+    let events = stream::iter(pieces).chain(endless).map(|text| {
+        let event = json!({ "choices": [{ "index": 0, "text": text, "finish_reason": null }] });
+        Ok::<_, std::convert::Infallible>(format!("data: {event}\n\n"))
+    });
+    ([(CONTENT_TYPE, "text/event-stream")], Body::from_stream(events))
+}
+
+#[test]
+fn a_completion_server_predicts_and_its_key_stays_secret() {
+    require_models();
+    let models = || async { Json(json!({ "object": "list", "data": [{ "id": "parrot" }] })) };
+    let routes = Router::new().route("/v1/completions", post(complete)).route("/v1/models", get(models));
+    let server = InferenceServer::serve(routes);
+    let folder = tempfile::tempdir().unwrap();
+    let engine = text_engine(&small_talk(folder.path()));
+    let mut miner = local_bb();
+    miner.args(["-vvv", "miner", "--contest", "text", "--key-uri", "//Bob", "--backend-url", server.url()]);
+    let mut miner = Daemon::start(miner.env("BB_MINER_BACKEND_API_KEY", "sk-quite-secret"));
+    let report = play(&engine, &miner, folder.path());
+    assert_eq!((&report["outcome"], &report["utterances"]), (&json!("finished"), &json!(3)), "{report}");
+    let score = report["miners"][0]["score"].as_f64().unwrap();
+    assert!(score > 0.9, "the server knows every utterance: {report}");
+    assert!(!miner.log().contains("sk-quite-secret"));
+}
+
+/// Model and variables of a language model.
+const LANGUAGE_MODELS: [(&str, &[(&str, &str)]); 3] =
+    [("gpt2", &[]), ("llama", &[("MINER_LOAD_IN_8BIT", "1")]), ("gpt2-q4_0.gguf", &[("MINER_DEVICE", "cpu")])];
+
+#[test]
+fn a_language_model_predicts_and_keeps_its_caches() {
+    require_models();
+    let folder = tempfile::tempdir().unwrap();
+    let engine = text_engine(&small_talk(folder.path()));
+    for (model, variables) in LANGUAGE_MODELS {
+        let mut miner = local_bb();
+        miner.args(["miner", "--contest", "text", "--key-uri", "//Bob"]).envs(variables.iter().copied());
+        miner.env("MINER_MODEL_ID", repository("vectors/lm").join(model));
+        let miner = Daemon::start(&mut miner);
+        let kept = folder.path().join(model);
+        std::fs::create_dir(&kept).unwrap();
+        let report = play(&engine, &miner, &kept);
+        assert_eq!((&report["outcome"], &report["utterances"]), (&json!("finished"), &json!(3)), "{report}");
+        assert_eq!(report["miners"][0]["errors"], json!(0), "{report}");
+        let health: Value =
+            serde_json::from_str(&axon::get(miner.url().trim_start_matches("http://"), "/healthz")).unwrap();
+        assert_eq!(health["model"], model, "{health}");
+        let metrics = axon::get(miner.url().trim_start_matches("http://"), "/metrics");
+        let count = |kind: &str| {
+            let name = format!("taonet_text_miner_lm_tokens_total{{kind=\"{kind}\"}} ");
+            let line = metrics.lines().find_map(|line| line.strip_prefix(&name));
+            line.unwrap_or_else(|| panic!("{name}: {metrics}")).parse::<f64>().unwrap()
+        };
+        // Most of a prompt is known from the word before.
+        assert!(count("reused") > count("read") && count("read") > 0.0, "{metrics}");
+    }
+}
+
 #[test]
 fn a_trained_miner_is_played_and_its_scores_can_be_recomputed() {
     require_models();
     let folder = tempfile::tempdir().unwrap();
     let challenge = small_talk(folder.path());
     let (engine, miner) = (text_engine(&challenge), text_miner(folder.path()));
-    let miners = folder.path().join("miners.json");
-    let entry = json!([{ "uid": 7, "hotkey": BOB, "address": address(miner.url()), "name": "trained" }]);
-    std::fs::write(&miners, entry.to_string()).unwrap();
-    let run = || {
-        let mut runner = local_bb();
-        runner.args([
-            "runner",
-            "--contest",
-            "text",
-            "--once",
-            "--json",
-            "--key-uri",
-            "//Alice",
-            "--engine",
-            engine.url(),
-        ]);
-        runner.arg("--miners").arg(&miners).arg("--keep").arg(folder.path().join("kept"));
-        runner.env("BB_ENABLE_VALIDATION_SUBMISSIONS", "0");
-        document(&runner.output().unwrap())
-    };
+    let run = || play(&engine, &miner, folder.path());
     let report = run();
     assert_eq!((&report["outcome"], &report["utterances"]), (&json!("finished"), &json!(3)), "{report}");
     let score = report["miners"][0]["score"].as_f64().unwrap();
@@ -111,14 +185,34 @@ fn wrong_use_is_explained() {
     };
     let (nonsense, cut) = (path("nonsense.model", "x"), path("cut.json", r#"{"dialogues": [{"utterances": ["a", "b"#));
     let output = folder.path().join("new.model").display().to_string();
+    let empty = folder.path().join("empty").display().to_string();
+    std::fs::create_dir(&empty).unwrap();
     let challenge = repository("subnets/babelbit/challenges/01-the-late-train.json").display().to_string();
     #[rustfmt::skip]
-    let table: [(&[&str], i32, &str); 8] = [
+    let table: [(&[&str], i32, &str); 26] = [
+        (&["miner", "--stt", "vosk", "--key-uri", "//Bob"], 2, "phrases, whisper"),
+        (&["miner", "--stt", "whisper", "--stt-url", "http://127.0.0.1:9/v1", "--key-uri", "//Bob"], 2, "cannot be used with"),
+        (&["miner", "--stt", "whisper", "--profile", "mumbler", "--key-uri", "//Bob"], 2, "hint: use --profile interpreter"),
+        (&["miner", "--stt", "whisper", "--contest", "text", "--key-uri", "//Bob"], 2, "are for speech miners"),
+        (&["miner", "--contest", "text", "--lm", "gpt2", "--backend-url", "http://127.0.0.1:9/v1", "--key-uri", "//Bob"], 2, "cannot be used with"),
+        (&["miner", "--contest", "text", "--lm", "no-such-model", "--key-uri", "//Bob"], 1, "no-such-model does not exist"),
+        (&["miner", "--contest", "text", "--lm", &nonsense, "--key-uri", "//Bob"], 1, "nonsense.model: header: "),
+        (&["miner", "--contest", "text", "--lm", &empty, "--key-uri", "//Bob"], 1, "config.json; hint: a model is a GGUF file"),
+        (&["miner", "--contest", "text", "--lm", &empty, "--lm-sessions", "0", "--key-uri", "//Bob"], 2, "--lm-sessions"),
+        (&["miner", "--lm", &empty, "--key-uri", "//Bob"], 2, "hint: add --contest text"),
         (&["miner", "--contest", "text", "--key-uri", "//Bob"], 2, "--model <FILE>"),
         (&["miner", "--model", &nonsense, "--key-uri", "//Bob"], 2, "hint: add --contest text"),
-        (&["miner", "--contest", "text", "--model", &nonsense, "--key-uri", "//Bob"], 1, "it is no n-gram model"),
+        (&["miner", "--contest", "text", "--model", &nonsense, "--key-uri", "//Bob"], 1, "not an n-gram model"),
         (&["miner", "--contest", "text", "--model", "missing.model", "--key-uri", "//Bob"], 1, "cannot read missing.model"),
-        (&["runner", "--contest", "text", "--key-uri", "//Alice"], 2, "--contest text needs --once"),
+        (&["miner", "--contest", "text", "--backend-url", "http://127.0.0.1:9/v1", "--key-uri", "//Bob"], 3, "hint: name the model with --backend-model"),
+        (&["miner", "--contest", "text", "--backend-url", "127.0.0.1:9", "--key-uri", "//Bob"], 2, "expected an http or https URL"),
+        (&["miner", "--contest", "text", "--tts-url", "http://127.0.0.1:9/v1", "--key-uri", "//Bob"], 2, "are for speech miners"),
+        (&["miner", "--backend-url", "http://127.0.0.1:9/v1", "--key-uri", "//Bob"], 2, "hint: add --contest text"),
+        (&["miner", "--backend-model", "gpt2", "--key-uri", "//Bob"], 2, "--backend-url <URL>"),
+        (&["miner", "--llm-url", "http://127.0.0.1:9/v1", "--key-uri", "//Bob"], 2, "--llm-model <NAME>"),
+        (&["miner", "--profile", "parrot", "--stt-url", "http://127.0.0.1:9/v1", "--key-uri", "//Bob"], 2, "hint: use --profile interpreter or patient"),
+        (&["miner", "--server-timeout", "0", "--key-uri", "//Bob"], 2, "above 0 and at most 600"),
+        (&["runner", "--contest", "text", "--once", "--metrics", "--key-uri", "//Alice"], 2, "--metrics with --once shows metrics of the speech contest"),
         (&["text", "train", &cut, "--output", &output], 1, "cut.json: EOF while parsing a string at line 1"),
         (&["text", "train", "missing.txt", "--output", &output], 1, "cannot read missing.txt"),
         (&["text", "train", &cut, "--output", &output, "--context", "7"], 2, "expected a number from 1 to 6"),

@@ -68,7 +68,7 @@ fn broken_model_directories_are_refused_before_any_work() {
     let folder = copy("truncated");
     let weights = fs::OpenOptions::new().write(true).open(folder.join("model.bin")).unwrap();
     weights.set_len(weights.metadata().unwrap().len() / 2).unwrap();
-    assert!(refused(&folder).contains("model.bin is damaged"));
+    assert!(refused(&folder).contains("model.bin is corrupt"));
 
     let folder = copy("empty");
     fs::remove_file(folder.join("model.bin")).unwrap();
@@ -76,7 +76,7 @@ fn broken_model_directories_are_refused_before_any_work() {
 
     let folder = copy("vocabulary");
     fs::write(folder.join("vocabulary.json"), r#"["a", "b"]"#).unwrap();
-    assert!(refused(&folder).contains("the vocabulary has 2 tokens, the weights have 51865"));
+    assert!(refused(&folder).contains("the vocabulary has 2 tokens, but the weights have 51865 embeddings"));
 }
 
 #[test]
@@ -101,4 +101,28 @@ fn a_round_scored_with_a_model_directory_stands_up_to_an_audit() {
     let audit = document(&with_model().args(["audit", "ferry", "--json", "--keep"]).arg(&keep).output().unwrap());
     assert_eq!(audit["mismatches"], json!([]), "{audit}");
     assert_eq!(audit["recomputed"], 4, "{audit}");
+}
+
+/// Starts a speech miner that hears incrementally with this model.
+fn incremental(model: &str) -> Command {
+    let mut miner = local_bb();
+    miner.args(["miner", "--stt", "whisper", "--key-uri", "//Bob"]).env("BB_AUDIO_SCORING_STT_MODEL", model);
+    miner
+}
+
+#[test]
+fn a_miner_hears_incrementally_within_the_deadlines() {
+    let Some(model) = model() else { return };
+    let miner = Daemon::start(&mut incremental(model.to_str().unwrap()));
+    let mut test = local_bb();
+    test.args(["test-miner", miner.url(), "--miner-hotkey", BOB, "--rules-only", "--json"]);
+    let report = document(&test.output().unwrap());
+    assert_eq!(report["passed"], true, "{report:#}");
+}
+
+#[test]
+fn incremental_hearing_needs_whisper() {
+    let error = refusal(&incremental("tiny-ctc").output().unwrap(), 2);
+    assert!(error.contains("--stt whisper needs a Whisper model") && error.contains("hint: set it to"), "{error}");
+    assert!(refusal(&incremental("/nonexistent/model").output().unwrap(), 2).contains("/nonexistent/model"));
 }

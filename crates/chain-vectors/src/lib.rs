@@ -1,12 +1,30 @@
 //! Recordings of the real chain, as test vectors.
 //!
-//! The recordings are beside the repository, in `../shared/vectors/chain`; `TAONET_CHAIN_VECTORS` names another folder.
-//! If they are missing, a test prints a notice and passes without testing anything; if `CI` is set, it fails.
+//! The files come from a local node with the main network's runtime (node-subtensor, spec version 461) and from
+//! Bittensor's own libraries: metadata, storage keys, calls, extrinsics, timelock and MEV shield ciphertexts, prices
+//! and emission. Tests compare our codecs, the client and the development chain with them. The files are too large for
+//! the repository and are kept beside it, in `../shared/vectors/chain`; the environment variable
+//! `TAONET_CHAIN_VECTORS` names another directory.
 //!
-//! Uses no other crate of the workspace. Used by the tests of `taonet-timelock`, `taonet-localnet-runtime` and
-//! `taonet-chain`.
+//! - [`read`] returns the bytes of a file, decompressed if its name ends in `.gz`;
+//! - [`json`] returns the parsed JSON document.
+//!
+//! If the directory is missing, both print `NOT TESTED` with a hint to standard error and return `None`. The test then
+//! returns early and passes, so that `cargo test` works in a plain clone. If the environment variable `CI` is set, both
+//! panic instead, so that no CI run passes without the recordings.
+//!
+//! ```no_run
+//! let Some(metadata) = taonet_chain_vectors::json("runtime_spec461.json") else { return };
+//! assert_eq!(metadata["spec_version"], 461);
+//! ```
+//!
+//! Functions panic on errors, because only tests call them. The crate does not record anything, and no product code
+//! depends on it.
+//!
+//! Uses no other crate of the workspace. Used by the tests of `taonet-chain`, `taonet-timelock` and
+//! `taonet-localnet-runtime`.
 
-#![allow(clippy::panic, reason = "for tests, which end so")]
+#![allow(clippy::panic, reason = "tests fail by panicking")]
 
 use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
@@ -34,11 +52,11 @@ pub fn read(name: &str) -> Option<Vec<u8>> {
 /// Reads a recorded JSON file; `None` if the recordings are missing.
 ///
 /// # Panics
-/// Same as [`read`]; also if the file is not valid JSON.
+/// If [`read`] panics, or if the file is not valid JSON.
 #[must_use]
 pub fn json(name: &str) -> Option<Value> {
     let value = serde_json::from_slice(&read(name)?);
-    Some(value.unwrap_or_else(|error| panic!("{name} of the recordings: {error}")))
+    Some(value.unwrap_or_else(|error| panic!("malformed recording {name}: {error}")))
 }
 
 fn folder() -> Option<PathBuf> {

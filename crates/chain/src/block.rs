@@ -18,7 +18,7 @@ impl fmt::Display for Block {
     }
 }
 
-/// Selects the block whose state is read.
+/// The block whose state is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum At {
     /// The newest block that the node knows (best block).
@@ -54,7 +54,7 @@ impl fmt::Display for At {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Head => f.write_str("the newest block"),
-            Self::Finalized => f.write_str("the newest final block"),
+            Self::Finalized => f.write_str("the newest finalized block"),
             Self::Number(number) => write!(f, "block {number}"),
             Self::Hash(hash) => write!(f, "block {hash}"),
         }

@@ -22,12 +22,12 @@ impl Call {
         Self { pallet, name, args: Composite::Named(args) }
     }
 
-    /// The pallet's name.
+    /// Returns the pallet's name.
     pub fn pallet(&self) -> &str {
         &self.pallet
     }
 
-    /// The call's name within its pallet.
+    /// Returns the call's name within its pallet.
     pub fn name(&self) -> &str {
         &self.name
     }

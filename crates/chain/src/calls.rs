@@ -1,4 +1,4 @@
-//! Typed builders for the calls of neurons, subnet owners and stakers.
+//! Typed builders of the calls that neurons, subnet owners and stakers submit.
 //!
 //! Each function returns a [`Call`](crate::Call); [`Chain::sign`](crate::Chain::sign) encodes it with the chain's own
 //! metadata. [`Client::call`](crate::Client::call) builds any other call from its name and JSON.
@@ -12,7 +12,9 @@ mod utility;
 mod weights;
 
 pub use balances::{transfer_all, transfer_allow_death, transfer_keep_alive};
-pub use commitments::{CommitmentError, CommitmentText, set_commitment};
+pub use commitments::{
+    CommitmentError, CommitmentText, set_commitment, set_timelocked_commitment, timelocked_plaintext,
+};
 pub use registration::{
     burned_register, decrease_take, increase_take, register_limit, register_network, root_register, start_call,
 };

@@ -6,23 +6,23 @@ use taonet_wallet::Keypair;
 use tokio::sync::watch;
 
 use crate::{
-    At, Block, Call, ChainError, Detail, DryRun, Event, Metagraph, NonceLease, Outcome, SignOptions, SignedExtrinsic,
-    WeightRow, WeightRules,
+    At, Block, Call, ChainError, Detail, DryRun, Event, Extrinsic, Metagraph, NonceLease, Outcome, SignOptions,
+    SignedExtrinsic, WeightRow, WeightRules,
 };
 
-/// Target state and timeout for following a submission.
+/// Target state and timeout for tracking a submission.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Follow {
-    /// The state at which following ends: included or finalized.
+    /// The state at which tracking stops: included or finalized.
     pub until: Until,
     /// The timeout, in blocks.
     pub patience_blocks: u32,
-    /// Whether the same bytes may have been sent before. Another pool may then hold them, so a refusal gives
+    /// Whether the extrinsic may have been sent before. Another pool may then hold it, so a refusal gives
     /// [`Outcome::Unknown`] instead of [`Outcome::Invalid`].
     pub sent_before: bool,
 }
 
-/// The state at which following a submission ends.
+/// The state of a submission at which tracking stops.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Until {
     /// The extrinsic is in a block, which a fork may still revert.
@@ -32,76 +32,82 @@ pub enum Until {
 }
 
 impl Default for Follow {
-    /// Follows until inclusion, for at most 8 blocks.
+    /// Tracks until inclusion, for at most 8 blocks.
     fn default() -> Self {
         Self { until: Until::Included, patience_blocks: 8, sent_before: false }
     }
 }
 
-/// The chain interface for daemons: new blocks, the state of a subnet, and extrinsics followed to their outcome.
+/// The chain interface for daemons: new blocks, the state of a subnet, and extrinsics tracked to their outcome.
 ///
-/// [`Client`](crate::Client) talks to a real chain and reads much more;
+/// [`Client`](crate::Client) connects to a real chain and has many more queries;
 /// [`testing::MockChain`](crate::testing::MockChain) is scripted by tests. Every method has a timeout: two block times
-/// for reads, two per 64 blocks for [`Chain::lookup`], and one more than [`Follow::patience_blocks`] for
-/// [`Chain::submit`].
+/// for reads, two block times per 64 blocks for [`Chain::lookup`], and [`Follow::patience_blocks`] plus one block time
+/// for [`Chain::submit`].
 #[async_trait]
 pub trait Chain: Send + Sync {
-    /// The expected time between two blocks.
+    /// Returns the expected time between two blocks.
     fn block_time(&self) -> Duration;
 
-    /// The newest block.
+    /// Returns the newest block.
     ///
     /// # Errors
     /// [`ChainError::Unreachable`] if no node responds.
     async fn head(&self) -> Result<Block, ChainError>;
 
-    /// The newest finalized block.
+    /// Returns the newest finalized block.
     ///
     /// # Errors
     /// [`ChainError::Unreachable`] if no node responds.
     async fn finalized_head(&self) -> Result<Block, ChainError>;
 
-    /// Subscribes to the newest block. The channel may skip blocks, and after a fork may repeat a height with another
-    /// hash.
+    /// Subscribes to the newest block. The channel may skip blocks, and after a fork may repeat a height with a
+    /// different hash.
     fn heads(&self) -> watch::Receiver<Option<Block>>;
 
-    /// The hash of the block with this height; `None` above the newest block.
+    /// Returns the hash of the block with this height; `None` above the newest block.
     ///
     /// # Errors
     /// [`ChainError::Unreachable`] if no node responds.
     async fn block_hash(&self, number: BlockNumber) -> Result<Option<BlockHash>, ChainError>;
 
-    /// The weight limits and the epoch schedule of a subnet.
+    /// Returns the weight limits and the epoch schedule of a subnet.
     ///
     /// # Errors
     /// [`ChainError::NoSuchSubnet`], or another [`ChainError`] if the read fails.
     async fn weight_rules(&self, netuid: NetUid, at: At) -> Result<WeightRules, ChainError>;
 
-    /// The uid of a hotkey; `None` if the hotkey is not registered on the subnet.
+    /// Returns the uid of a hotkey; `None` if the hotkey is not registered on the subnet.
     ///
     /// # Errors
     /// [`ChainError`] if the read fails.
     async fn uid(&self, netuid: NetUid, hotkey: &Hotkey, at: At) -> Result<Option<Uid>, ChainError>;
 
-    /// A subnet and its neurons.
+    /// Returns a subnet and its neurons.
     ///
     /// # Errors
     /// [`ChainError::NoSuchSubnet`], or another [`ChainError`] if the read fails.
     async fn metagraph(&self, netuid: NetUid, mech: MechId, detail: Detail, at: At) -> Result<Metagraph, ChainError>;
 
-    /// The weights set by a neuron; empty if the neuron has set none.
+    /// Returns the weights set by a neuron; empty if the neuron has set none.
     ///
     /// # Errors
     /// [`ChainError`] if the read fails.
     async fn weights_of(&self, netuid: NetUid, mech: MechId, uid: Uid, at: At) -> Result<WeightRow, ChainError>;
 
-    /// The events of a block.
+    /// Returns the events of a block.
     ///
     /// # Errors
     /// [`ChainError::NoSuchBlock`], or another [`ChainError`] if the read fails.
     async fn events(&self, at: At) -> Result<Vec<Event>, ChainError>;
 
-    /// The runtime version (`spec_version`) of the newest block.
+    /// Returns the extrinsics of a block, with their results.
+    ///
+    /// # Errors
+    /// [`ChainError::NoSuchBlock`], or another [`ChainError`] if the read fails.
+    async fn extrinsics(&self, at: At) -> Result<Vec<Extrinsic>, ChainError>;
+
+    /// Returns the runtime version (`spec_version`) of the newest block.
     ///
     /// # Errors
     /// [`ChainError`] if the read fails.
@@ -118,7 +124,7 @@ pub trait Chain: Send + Sync {
     ///
     /// # Errors
     /// [`ChainError::NotInRuntime`] and [`ChainError::Encode`] if the runtime has no such call;
-    /// [`ChainError::TooLate`] if no block is left in the era.
+    /// [`ChainError::TooLate`] if no later block can include the extrinsic.
     async fn sign(&self, call: &Call, signer: &Keypair, options: SignOptions) -> Result<SignedExtrinsic, ChainError>;
 
     /// Validates an extrinsic against the transaction pool's rules and queries its fee, without submitting it.
@@ -127,20 +133,20 @@ pub trait Chain: Send + Sync {
     /// [`ChainError`] if the read fails.
     async fn dry_run(&self, extrinsic: &SignedExtrinsic) -> Result<DryRun, ChainError>;
 
-    /// Submits an extrinsic and follows it into a block. Submission is idempotent: any process may send the same bytes
+    /// Submits an extrinsic and tracks it to its outcome. Submission is idempotent: any process may send the same bytes
     /// again, and an extrinsic that is already included is reported with its block.
     async fn submit(&self, extrinsic: &SignedExtrinsic, follow: Follow) -> Outcome {
         self.submit_leased(extrinsic, follow, None).await
     }
 
-    /// Like [`Chain::submit`], but releases a nonce lease as soon as a pool accepts the extrinsic, so that the
-    /// account's next caller need not wait for its block. If no pool accepts the extrinsic, the nonce is reused.
+    /// Submits an extrinsic and releases its nonce lease as soon as a pool accepts the extrinsic, so that the account's
+    /// next caller need not wait for a block. If no pool accepts the extrinsic, the nonce is reused.
     async fn submit_leased(&self, extrinsic: &SignedExtrinsic, follow: Follow, lease: Option<NonceLease>) -> Outcome;
 
     /// Searches the blocks `from..=to` for an extrinsic; `None` if none of them includes it.
     ///
     /// # Errors
-    /// [`ChainError::NoSuchBlock`] if the node no longer has one of the blocks, or does not have it yet.
+    /// [`ChainError::NoSuchBlock`] if the node has pruned one of the blocks, or does not have it yet.
     async fn lookup(
         &self,
         hash: ExtrinsicHash,
@@ -148,7 +154,8 @@ pub trait Chain: Send + Sync {
         to: BlockNumber,
     ) -> Result<Option<Outcome>, ChainError>;
 
-    /// Signs a call with the account's next nonce, submits it and follows it, without storing the signed bytes.
+    /// Signs a call with the account's next nonce, submits the extrinsic and tracks it, without storing the signed
+    /// bytes.
     ///
     /// # Errors
     /// The errors of [`Chain::lease_nonce`] and [`Chain::sign`]; later failures are returned as an [`Outcome`].

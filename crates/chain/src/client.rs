@@ -25,20 +25,21 @@ mod state;
 mod submit;
 mod subnets;
 
+pub use accounts::DatedCommitment;
 #[cfg(any(test, doc, feature = "testing"))]
 pub(crate) use blocks::Header;
 
 /// Timeout for connecting and fetching the metadata: two block times of the main network.
 const CONNECTING: Duration = Duration::from_secs(24);
-/// Metadata version to request, which includes runtime APIs and is the one that all clients of the chain use.
+/// Metadata version to request: the first one that describes the runtime APIs.
 const METADATA_VERSION: u32 = 15;
 /// Number of recent blocks in the cache.
 const REMEMBERED_BLOCKS: usize = 256;
 
 /// A client of a Subtensor chain. Clones share its connections and caches.
 ///
-/// The client fetches the runtime's metadata, and fetches it again after a runtime upgrade. Only names of the chain's
-/// types and fields are compiled in.
+/// The client fetches the runtime's metadata, and fetches it again after a runtime upgrade. The program contains only
+/// the names of the chain's types and fields, not their definitions.
 #[derive(Debug, Clone)]
 pub struct Client {
     inner: Arc<Inner>,
@@ -57,7 +58,7 @@ struct Inner {
     reading: Arc<tokio::sync::Mutex<()>>,
 }
 
-/// Cached data that never changes: runtimes, and the versions and hashes of recent blocks.
+/// Cache of immutable data: runtimes, and the runtime versions and hashes of recent blocks.
 #[derive(Debug, Default)]
 struct Cache {
     runtimes: HashMap<u32, Arc<Runtime>>,
@@ -78,7 +79,7 @@ impl Cache {
     }
 }
 
-/// Aborts the task that follows the chain when the last clone of the client is dropped.
+/// Aborts the task that publishes new blocks once the last clone of the client is dropped.
 #[derive(Debug)]
 struct StopOnDrop(AbortHandle);
 
@@ -92,7 +93,7 @@ impl Client {
     /// Connects to the first node that responds.
     ///
     /// # Errors
-    /// [`ChainError::Unreachable`] if every node fails or serves another chain, or after a timeout of 24 seconds;
+    /// [`ChainError::Unreachable`] if every node fails or serves a different chain, or after a timeout of 24 seconds;
     /// [`ChainError::Decode`] if the chain's metadata cannot be read.
     pub async fn connect(network: &Network) -> Result<Self, ChainError> {
         let late = |_| {
@@ -104,7 +105,7 @@ impl Client {
 
     async fn connected(network: &Network) -> Result<Self, ChainError> {
         let rpc = Rpc::new(network, Pace::new(part(CONNECTING, 2)));
-        // With a known genesis, the connection to a node of another chain is refused at once.
+        // With a known genesis, the connection to a node of another chain is refused immediately.
         let genesis: BlockHash = rpc.request_once("chain_getBlockHash", json!([0])).await?;
         rpc.set_genesis(genesis);
         let (heads, _) = watch::channel(None);
@@ -118,7 +119,7 @@ impl Client {
         Ok(Self { inner, _watcher: Arc::new(StopOnDrop(watcher)) })
     }
 
-    /// The genesis hash, which identifies the chain.
+    /// Returns the genesis hash, which identifies the chain.
     pub fn genesis(&self) -> BlockHash {
         self.inner.genesis
     }
@@ -139,7 +140,7 @@ impl Client {
             .await
     }
 
-    /// The names of a call's arguments, in order; `None` if the newest runtime has no such call.
+    /// Returns the names of a call's arguments, in order; `None` if the newest runtime has no such call.
     ///
     /// # Errors
     /// [`ChainError`] if the read fails.
@@ -176,7 +177,7 @@ impl Inner {
     }
 
     /// Fetches a runtime once for all concurrent callers. The fetch continues even after every caller has timed out,
-    /// since on a slow connection it takes longer than one caller's timeout.
+    /// since on a slow connection the fetch takes longer than one caller's timeout.
     async fn read_runtime_once(&self, block: BlockHash, version: RuntimeVersion) -> Result<Arc<Runtime>, ChainError> {
         let turn = Arc::clone(&self.reading).lock_owned().await;
         if let Some(runtime) = self.cache().runtimes.get(&version.spec_version).cloned() {

@@ -12,7 +12,7 @@ pub(crate) type Source = Box<dyn std::error::Error + Send + Sync>;
 #[non_exhaustive]
 pub enum ChainError {
     /// No endpoint responded.
-    #[error("no node answered, last tried {endpoint}; hint: check the network name and that a node is up")]
+    #[error("no node responded, last tried {endpoint}; hint: check the network name and that a node is up")]
     Unreachable {
         /// The address of the last endpoint tried, without credentials.
         endpoint: String,
@@ -46,7 +46,7 @@ pub enum ChainError {
     /// The arguments do not match the types of the runtime's metadata.
     #[error("cannot encode {what} for the chain")]
     Encode {
-        /// The item that was encoded.
+        /// The item that could not be encoded.
         what: String,
         /// Why encoding failed.
         source: Source,
@@ -54,7 +54,7 @@ pub enum ChainError {
     /// Bytes from the chain do not match the types of the runtime's metadata.
     #[error("cannot decode {what} from the chain")]
     Decode {
-        /// The item that was decoded.
+        /// The item that could not be decoded.
         what: String,
         /// Why decoding failed.
         source: Source,
@@ -62,8 +62,10 @@ pub enum ChainError {
     /// The era of the extrinsic ends before any block could include it.
     #[error("the era ends at block {0}, too early for an extrinsic signed now; hint: use a longer era")]
     TooLate(BlockNumber),
-    /// No nonce lease became free: other callers of this process hold the account's leases.
-    #[error("timed out waiting for a nonce of {0}, for which other extrinsics are being submitted; hint: try again")]
+    /// The wait for a nonce lease timed out: other callers in this process hold the account's lease.
+    #[error(
+        "timed out waiting for a nonce of {0}: other extrinsics of this account are being submitted; hint: try again"
+    )]
     Busy(AccountId),
 }
 
@@ -91,7 +93,7 @@ pub enum TransportError {
     TimedOut {
         /// The JSON-RPC method.
         method: String,
-        /// The timeout.
+        /// Timeout of the request.
         after: Duration,
     },
     /// The connection could not be opened, or was lost.
@@ -100,12 +102,12 @@ pub enum TransportError {
     /// The response does not have the type of the method's result.
     #[error("malformed response")]
     Garbage(#[source] Source),
-    /// The node serves another chain than the other endpoints.
-    #[error("the node serves another chain, with genesis {0}")]
+    /// The node serves a different chain from the other endpoints.
+    #[error("the node serves a different chain, with genesis {0}")]
     AnotherChain(taonet_primitives::BlockHash),
 }
 
-/// Formats an error and its causes in one line.
+/// Formats an error and its causes on one line.
 pub(crate) fn with_causes(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();

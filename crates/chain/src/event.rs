@@ -27,10 +27,10 @@ impl Event {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Phase {
-    /// The event was emitted when the block was initialized.
+    /// The event was emitted while the block was initialised.
     Initialization,
     /// The event was emitted by the extrinsic with this index.
     ApplyExtrinsic(u32),
-    /// The event was emitted when the block was finalized.
+    /// The event was emitted at the end of block execution.
     Finalization,
 }

@@ -1,7 +1,7 @@
 use serde::{Deserialize, Serialize};
 use taonet_primitives::{AccountId, BlockNumber, ExtrinsicHash, Rao};
 
-use crate::{Block, ChainError};
+use crate::{Block, ChainError, DispatchError};
 
 /// The default length of an extrinsic's era, in blocks.
 pub const DEFAULT_ERA_BLOCKS: u32 = 128;
@@ -15,7 +15,7 @@ pub enum Era {
     /// Valid for the longest era that begins at the newest finalized block and ends at this block or earlier. If no
     /// such era exists, or it is over, signing fails with [`ChainError::TooLate`].
     Until(BlockNumber),
-    /// Valid forever. Until the extrinsic is included or another one uses its nonce, its outcome stays open.
+    /// Valid forever. The outcome is undetermined until the extrinsic is included or another one uses its nonce.
     Immortal,
 }
 
@@ -31,7 +31,7 @@ const MIN_PERIOD: u32 = 4;
 const MAX_PERIOD: u32 = 2048;
 
 impl Era {
-    /// The length in blocks of an era that begins at block `birth`.
+    /// Returns the length in blocks of an era that begins at block `birth`.
     pub(crate) fn period(self, birth: BlockNumber) -> Option<u32> {
         let blocks = match self {
             Self::Blocks(blocks) => blocks,
@@ -42,13 +42,14 @@ impl Era {
         Some(1_u32 << blocks.clamp(MIN_PERIOD, MAX_PERIOD).ilog2())
     }
 
-    /// The last block of an era that begins at block `birth`; `None` for an immortal era. The birth block itself cannot
-    /// include the extrinsic.
+    /// Returns the last block of an era that begins at block `birth`; `None` for an immortal era. The birth block
+    /// itself cannot include the extrinsic.
     pub fn last_block(self, birth: BlockNumber) -> Option<BlockNumber> {
         self.period(birth).map(|period| birth.plus(period.saturating_sub(1)))
     }
 
-    /// Like [`Self::last_block`], but fails if no block after `head` can include the extrinsic.
+    /// Returns the last block of an era that begins at block `birth`; an error if no block after `head` can include the
+    /// extrinsic.
     pub(crate) fn usable(self, birth: BlockNumber, head: BlockNumber) -> Result<Option<BlockNumber>, ChainError> {
         match (self.last_block(birth), self) {
             (Some(last), Self::Until(latest)) if last > latest || last <= head => Err(ChainError::TooLate(latest)),
@@ -65,7 +66,7 @@ pub struct SignOptions {
     pub nonce: u32,
     /// The validity period.
     pub era: Era,
-    /// The tip, paid for a higher priority.
+    /// The tip, which raises the extrinsic's priority.
     pub tip: Rao,
 }
 
@@ -77,7 +78,7 @@ pub struct SignedExtrinsic {
     pub bytes: Vec<u8>,
     /// The hash of `bytes`.
     pub hash: ExtrinsicHash,
-    /// The account that signs and pays.
+    /// The account that signs the extrinsic and pays the fee.
     pub signer: AccountId,
     /// The signer's nonce.
     pub nonce: u32,
@@ -89,6 +90,27 @@ pub struct SignedExtrinsic {
     /// The runtime version that the extrinsic was signed for; no other version accepts it. 0 if unknown.
     #[serde(default)]
     pub spec_version: u32,
+}
+
+/// An extrinsic of a block, decoded.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Extrinsic {
+    /// The extrinsic's index in the block.
+    pub index: u32,
+    /// The hash of the encoded extrinsic.
+    pub hash: ExtrinsicHash,
+    /// The account that signed the extrinsic; `None` if it is unsigned, or authorized by a transaction extension.
+    pub signer: Option<AccountId>,
+    /// The pallet of the call, e.g. `SubtensorModule`.
+    pub pallet: String,
+    /// The name of the call, e.g. `set_weights`.
+    pub name: String,
+    /// The arguments of the call, in the form of [`Event::fields`](crate::Event::fields).
+    pub args: serde_json::Value,
+    /// The fee; `None` if the chain recorded none.
+    pub fee: Option<Rao>,
+    /// The result of the call; `None` if the block's events do not contain it.
+    pub result: Option<Result<(), DispatchError>>,
 }
 
 /// The validity of an extrinsic in the transaction pool, and its fee.

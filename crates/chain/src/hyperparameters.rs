@@ -15,24 +15,24 @@ pub struct Hyperparameters(Vec<(String, Hyperparameter)>);
 pub enum Hyperparameter {
     /// A boolean value.
     Switch(bool),
-    /// An integer.
+    /// An integer value.
     Number(u64),
     /// An amount of TAO.
     Amount {
         /// The amount in rao.
         rao: Rao,
     },
-    /// A decimal fraction, as text.
+    /// A fixed-point number, as decimal text.
     Fraction(String),
 }
 
 impl Hyperparameters {
-    /// The hyperparameter with this name; `None` if the chain has no such hyperparameter.
+    /// Returns the hyperparameter with this name; `None` if the chain has no such hyperparameter.
     pub fn get(&self, name: &str) -> Option<&Hyperparameter> {
         self.0.iter().find(|(known, _)| known == name).map(|(_, value)| value)
     }
 
-    /// All hyperparameters, as pairs of name and value.
+    /// Returns all hyperparameters, as pairs of name and value.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &Hyperparameter)> {
         self.0.iter().map(|(name, value)| (name.as_str(), value))
     }
@@ -84,7 +84,7 @@ pub(crate) fn fixed_text(bits: i128, fraction_bits: u32) -> String {
     let above = |bits: u128| bits.checked_shr(fraction_bits).unwrap_or_default();
     let mask = u128::MAX.checked_shl(fraction_bits).map_or(u128::MAX, |high| !high);
     let whole = above(magnitude);
-    // No overflow: at most 64 bits of fraction times 10⁹ (30 bits) fit 128.
+    // Cannot overflow: the fraction has at most 64 bits and 10⁹ has 30, so the product fits in 128 bits.
     let decimals = above((magnitude & mask).saturating_mul(1_000_000_000));
     let sign = if bits < 0 { "-" } else { "" };
     let text = format!("{sign}{whole}.{decimals:09}");

@@ -9,8 +9,8 @@
 //! | structs | an object, or an array where the fields have no names; a newtype is its inner value |
 //! | enums | `"Name"`, or `{"Name": fields}` |
 //! | options | `null` or the value |
-//! | maps | an object; read only |
-//! | 256-bit numbers | decimal text; read only |
+//! | maps | an object; decoding only |
+//! | 256-bit numbers | decimal text; decoding only |
 
 mod endless;
 mod read;
@@ -25,5 +25,5 @@ pub(crate) use write::to_value;
 
 use scale_info::PortableRegistry;
 
-/// Maximum nesting depth: calls may nest without limit, and decoding each level uses the stack.
+/// Maximum nesting depth: calls may nest without limit, and decoding each level uses stack space.
 const MAX_NESTED: u8 = 128;

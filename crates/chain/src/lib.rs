@@ -20,15 +20,15 @@
 //! # }
 //! ```
 //!
-//! Uses `taonet-primitives` and `taonet-wallet` (signatures). Used by `taonet-ledger`, `taonet-validator` and
-//! everything that reads a subnet's neurons.
+//! Uses `taonet-primitives` and `taonet-wallet` (signatures). Used by `taonet-ledger`, `taonet-validator`,
+//! `taonet-dashboard`, `taonet-babelbit-runner` and `taonet-nineteen-control`, and by the commands of `taonet-cli`.
 //!
 //! # Where to begin
 //!
 //! - [`Network`] lists the nodes. [`Client::connect`] connects to the first that responds; the client fails over to the
 //!   next one, during a request if necessary.
 //! - [`Chain`] is the interface for daemons: new blocks, a subnet's [`Metagraph`] and [`WeightRules`], and submissions.
-//!   Write code for `dyn Chain`, and test it with [`testing`]'s chain (feature `testing`).
+//!   Write code for `dyn Chain`, and test it with the mock chain in [`testing`] (feature `testing`).
 //! - [`Client`] also queries accounts, stake, subnets and prices, and any other item by name, as JSON.
 //! - [`calls`] builds calls; [`Chain::sign`] signs a call into an extrinsic that can be stored; [`Chain::submit`] sends
 //!   the extrinsic and returns an [`Outcome`].
@@ -36,14 +36,15 @@
 //!
 //! # Guarantees
 //!
-//! - **Every wait is bounded.** A read returns within two block times, whatever the network does and however many
-//!   requests the read takes. Only map reads have this timeout per page, and [`Chain::lookup`] per 64 blocks. A
-//!   connection that does not respond is treated as dead and reopened.
+//! - **Every wait is bounded.** A read returns within two block times (at least 500 ms), regardless of the network's
+//!   state and the number of requests. For map reads this timeout applies to each page, and for [`Chain::lookup`] to
+//!   each 64 blocks. A connection that does not respond is considered dead and replaced.
 //! - **Retries send the same bytes.** A retry never signs again: it sends the same extrinsic, which the chain includes
 //!   at most once. An extrinsic is reported as expired or superseded only if finalized blocks prove it, and as dropped
-//!   or invalid only after a search of the blocks since its birth.
-//! - **No chain types are compiled in**, only names. Values are decoded with the runtime's own metadata, field by
-//!   field; the metadata is fetched again after a runtime upgrade; an added field changes nothing.
+//!   or invalid only after a search of the blocks since the first block of its era.
+//! - **No chain types are compiled in**, only the names of calls, storage items and fields. Values are decoded with the
+//!   runtime's own metadata, field by field; the metadata is fetched again after a runtime upgrade; added fields are
+//!   ignored.
 //! - **Amounts are exact**: integers in the smallest unit, parsed from decimal text.
 
 #![deny(clippy::arithmetic_side_effects)]
@@ -80,10 +81,10 @@ pub mod weights;
 pub use block::{At, Block};
 pub use call::Call;
 pub use chain::{Chain, Follow, Until};
-pub use client::Client;
+pub use client::{Client, DatedCommitment};
 pub use error::{ChainError, TransportError};
 pub use event::{Event, Phase};
-pub use extrinsic::{DEFAULT_ERA_BLOCKS, DryRun, Era, SignOptions, SignedExtrinsic};
+pub use extrinsic::{DEFAULT_ERA_BLOCKS, DryRun, Era, Extrinsic, SignOptions, SignedExtrinsic};
 pub use hyperparameters::{Hyperparameter, Hyperparameters};
 pub use json::JsonError;
 pub use metagraph::{Axon, Detail, Metagraph, Neuron, WeightRow};

@@ -56,7 +56,7 @@ pub struct Metagraph {
     pub alpha_out: Alpha,
     /// The current cost of a registration.
     pub burn: Rao,
-    /// The neurons by uid.
+    /// The neurons, in the order of their uids.
     pub neurons: Vec<Neuron>,
     /// The neurons' weights by uid; `None` with [`Detail::Lite`].
     pub weights: Option<Vec<WeightRow>>,
@@ -95,11 +95,11 @@ pub struct Neuron {
     pub incentive: u16,
     /// The neuron's share of the validators' emission.
     pub dividends: u16,
-    /// The share of the neuron's weights left after clipping to consensus.
+    /// The share of the neuron's weights that remains after clipping to consensus.
     pub validator_trust: u16,
     /// The neuron's emission in the last epoch.
     pub emission: Alpha,
-    /// The pruning score: the neuron with the lowest is replaced first.
+    /// The pruning score: the neuron with the lowest score is replaced first.
     pub pruning_score: u16,
     /// The block at which the neuron last set weights.
     pub last_update: BlockNumber,

@@ -38,12 +38,12 @@ const NAMES: [(&str, &str, bool); 4] = [
 ];
 
 impl Network {
-    /// The nodes, in order of preference.
+    /// Returns the nodes, in order of preference.
     pub fn nodes(&self) -> &[NodeUrl] {
         &self.nodes
     }
 
-    /// The genesis hash required of the nodes; `None` if it is not known in advance.
+    /// Returns the genesis hash that the nodes must have; `None` if it is not known in advance.
     pub fn genesis(&self) -> Option<BlockHash> {
         self.genesis
     }
@@ -83,7 +83,7 @@ impl fmt::Display for Network {
     }
 }
 
-/// The WebSocket URL of a node. `Display` omits possible credentials: user, password, path and query.
+/// The WebSocket URL of a node. `Display` omits the parts that may contain credentials: user, password, path and query.
 #[derive(Clone, PartialEq, Eq)]
 pub struct NodeUrl(Url);
 

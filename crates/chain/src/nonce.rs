@@ -10,8 +10,8 @@ use crate::ChainError;
 
 /// The nonces of the accounts that this process signs with.
 ///
-/// Callers for the same account are serialised from requesting a nonce until a pool holds the extrinsic, so that no
-/// nonce is used twice and none is skipped.
+/// Callers for the same account take turns: each waits until a pool holds the previous extrinsic, so that no nonce is
+/// used twice and none is skipped.
 #[derive(Debug, Default)]
 pub(crate) struct Nonces {
     accounts: Mutex<HashMap<AccountId, Arc<Mutex<Option<Used>>>>>,
@@ -27,11 +27,11 @@ struct Used {
 
 impl Nonces {
     /// Waits for the account's lease, then takes the higher of `next` (the node's next nonce, counting its pool) and
-    /// the nonce after the last one used by this process. A nonce used longer than `remember` ago is ignored: it is in
-    /// a block, or lost and free again.
+    /// the nonce after the last one used by this process. A nonce used longer than `remember` ago is ignored: its
+    /// extrinsic is in a block, or was lost, so that the nonce is free again.
     ///
     /// # Errors
-    /// [`ChainError::Busy`] if the lease does not become free within `patience`; errors of `next`.
+    /// [`ChainError::Busy`] if the lease does not become free within `patience`, or an error of `next`.
     pub(crate) async fn lease(
         &self,
         account: AccountId,
@@ -50,8 +50,8 @@ impl Nonces {
 
 /// An exclusive lease of an account's next nonce within this process.
 ///
-/// Call [`NonceLease::used`] once a pool may hold the extrinsic; if dropped before, the next caller gets the same
-/// nonce.
+/// Call [`NonceLease::used`] once a pool may hold the extrinsic; if the lease is dropped earlier, the next caller gets
+/// the same nonce.
 #[derive(Debug)]
 #[must_use]
 pub struct NonceLease {
@@ -71,7 +71,7 @@ impl NonceLease {
         }
     }
 
-    /// The nonce to sign with.
+    /// Returns the nonce to sign with.
     pub fn nonce(&self) -> u32 {
         self.nonce
     }

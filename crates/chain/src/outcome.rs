@@ -17,7 +17,7 @@ pub enum Outcome {
     Included(Inclusion),
     /// The extrinsic is in a finalized block. [`Inclusion::result`] has the call's result.
     Finalized(Inclusion),
-    /// The pool dropped the extrinsic because the pool was full. Another node's pool may still submit the extrinsic.
+    /// The pool dropped the extrinsic because the pool was full. Another node's pool may still hold it.
     Dropped,
     /// Another extrinsic with the same nonce is in a finalized block, so this one can never be included.
     Superseded,
@@ -33,7 +33,7 @@ pub enum Outcome {
 }
 
 impl Outcome {
-    /// The inclusion, if the extrinsic is in a block.
+    /// Returns the inclusion, if the extrinsic is in a block.
     pub fn inclusion(&self) -> Option<&Inclusion> {
         match self {
             Self::Included(inclusion) | Self::Finalized(inclusion) => Some(inclusion),
@@ -59,7 +59,7 @@ pub struct Inclusion {
     pub block: Block,
     /// The extrinsic's index in the block.
     pub index: u32,
-    /// The fee; `None` if the chain recorded none (weights and serving are free).
+    /// The fee; `None` if the chain recorded none (submitting weights and publishing an axon are free).
     pub fee: Option<Rao>,
     /// The result of the call.
     pub result: Result<(), DispatchError>,
@@ -67,7 +67,7 @@ pub struct Inclusion {
     pub events: Vec<Event>,
 }
 
-/// Why an included call failed.
+/// Why the call of an included extrinsic failed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
@@ -82,7 +82,7 @@ pub enum DispatchError {
         /// The error's documentation in the runtime's metadata.
         docs: String,
     },
-    /// The framework returned an error, e.g. `BadOrigin` or `Token(FundsUnavailable)`.
+    /// The error comes from Substrate rather than from a pallet, e.g. `BadOrigin` or `Token(FundsUnavailable)`.
     #[error("the runtime refused the call: {0}")]
     Other(String),
 }

@@ -5,11 +5,11 @@ use serde::{Deserialize, Serialize};
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum RefusedBecause {
-    /// The signature is invalid: made with another key, or for another call, chain or runtime version.
+    /// The signature is invalid: made with the wrong key, or for a different call, chain or runtime version.
     #[error("the signature does not match this call on this chain")]
     BadSignature,
     /// The nonce is already used.
-    #[error("the nonce was used before")]
+    #[error("the nonce is already used")]
     Stale,
     /// The nonce is higher than the account's next nonce.
     #[error("the nonce is higher than the account's next nonce")]
@@ -32,7 +32,7 @@ pub enum RefusedBecause {
     #[error("the node has banned the extrinsic temporarily")]
     Banned,
     /// Another extrinsic with the same nonce and at least the same tip is in the pool.
-    #[error("another extrinsic with the same nonce is in the pool; hint: wait for it, or give a higher tip")]
+    #[error("another extrinsic with the same nonce is in the pool; hint: wait for it, or offer a higher tip")]
     LowPriority,
     /// The bytes do not decode as an extrinsic of this runtime.
     #[error("the node cannot decode the extrinsic: {message}")]
@@ -66,9 +66,9 @@ impl RefusedBecause {
         }
     }
 
-    /// Whether the refusal concerns the bytes themselves, not one pool or a temporary state. [`Self::Stale`] does not
-    /// count: the same bytes may have used the nonce.
-    pub fn is_verdict(&self) -> bool {
+    /// Whether the extrinsic itself is invalid, for every pool and permanently. [`Self::Stale`] does not count: the
+    /// same extrinsic may already have used the nonce.
+    pub(crate) fn is_verdict(&self) -> bool {
         match self {
             Self::Stale | Self::Banned | Self::LowPriority => false,
             Self::Other { code, .. } => *code == INVALID,

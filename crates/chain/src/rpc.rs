@@ -1,7 +1,7 @@
 //! Requests to nodes in order of preference, with failover and a deadline.
 //!
-//! A failed node is skipped for some blocks, unless all have failed. A request that times out marks its connection as
-//! dead, whatever the socket reports: the next request opens a new one.
+//! A failed node is skipped for several block times, unless all have failed. A request that times out marks its
+//! connection as dead, regardless of the state of the socket: the next request opens a new one.
 
 mod node;
 mod pace;
@@ -48,7 +48,7 @@ impl Rpc {
         self.request_within(method, params, self.pace.total()).await
     }
 
-    /// Like [`Self::request`], with a custom timeout.
+    /// Sends a request with a custom timeout and parses the result.
     pub(crate) async fn request_within<T: DeserializeOwned>(
         &self,
         method: &str,
@@ -59,15 +59,15 @@ impl Rpc {
         self.first(&question, total, &mut 0, |answer| result(method, answer)).await?
     }
 
-    /// Like [`Self::request`], but tries each node only once. Used for the first request, to report unreachable nodes
-    /// immediately.
+    /// Sends a request at most once to each node and parses the result. Used for the first request, to report
+    /// unreachable nodes immediately.
     pub(crate) async fn request_once<T: DeserializeOwned>(&self, method: &str, params: Json) -> Result<T, ChainError> {
         let question = Question { method, params: &params, unsubscribe: None };
         let deadline = Deadline { started: Instant::now(), total: self.pace.total() };
         self.each_once(&question, deadline, &mut 0, &|answer| result(method, answer)).await?
     }
 
-    /// Runs all requests of one read within the timeout of one request.
+    /// Runs all requests of one read, which together have the timeout of a single request.
     pub(crate) fn in_time<'a, T: Send>(
         &'a self,
         what: &'static str,
@@ -92,7 +92,7 @@ impl Rpc {
         })
     }
 
-    /// Opens a subscription at the first node that responds.
+    /// Opens a subscription on the first node that responds.
     pub(crate) async fn subscribe(&self, method: &str, params: Json, unsubscribe: &str) -> Result<Offered, ChainError> {
         let read = |answer| match answer {
             Answer::Subscription(subscription) => Ok(Ok(subscription)),
@@ -164,7 +164,8 @@ impl Rpc {
         Err(ChainError::Unreachable { endpoint, source })
     }
 
-    /// The order in which nodes are tried: healthy nodes by preference, then failed ones, the earliest failure first.
+    /// Returns the order in which nodes are tried: healthy nodes by preference, then failed ones, the earliest failure
+    /// first.
     fn order(&self) -> Vec<Arc<Node>> {
         let mut nodes: Vec<_> = self.nodes.iter().map(|node| (node.shunned_until(), Arc::clone(node))).collect();
         nodes.sort_by_key(|(until, _)| *until);
@@ -180,7 +181,7 @@ pub(crate) struct Offered {
     pub(crate) tries: u32,
 }
 
-/// The deadline of a request, as its start and its timeout.
+/// The deadline of a request, stored as its start time and timeout.
 #[derive(Clone, Copy)]
 struct Deadline {
     started: Instant,

@@ -39,7 +39,8 @@ impl Runtime {
         transaction_version: u32,
     ) -> Result<Self, ChainError> {
         let what = || format!("the metadata of runtime version {spec_version}");
-        // Not `decode_from`: it tries other forms too, and loops forever on bytes that begin with their own number.
+        // Not `decode_from`: it also tries other encodings, and loops forever on bytes that begin with their own
+        // length.
         let metadata = Metadata::decode(&mut &*metadata).map_err(|error| ChainError::decode(what(), error))?;
         refuse_endless(metadata.types()).map_err(|error| ChainError::decode(what(), error))?;
         let all_blocks = SpecVersionForRange { block_range: 0..u64::MAX, spec_version, transaction_version };
@@ -83,7 +84,7 @@ impl Runtime {
         Ok(Call::of_parts(pallet.to_owned().into(), name.to_owned().into(), values))
     }
 
-    /// The names of a call's arguments; `None` for an unknown call.
+    /// Returns the names of a call's arguments; `None` for an unknown call.
     pub(crate) fn call_fields(&self, pallet: &str, name: &str) -> Option<Vec<String>> {
         let call = self.metadata().pallet_by_name(pallet)?.call_variant_by_name(name)?;
         Some(call.fields.iter().filter_map(|field| field.name.clone()).collect())
@@ -163,7 +164,7 @@ impl std::fmt::Debug for Runtime {
     }
 }
 
-/// Bytes were left after decoding the value.
+/// Bytes remained after decoding the value.
 #[derive(Debug, thiserror::Error)]
 #[error("trailing data: {}", counted(.0, "byte"))]
 struct LeftOver(usize);

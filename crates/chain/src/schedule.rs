@@ -6,15 +6,15 @@ use taonet_primitives::BlockNumber;
 pub struct WeightRules {
     /// The number of neurons on the subnet.
     pub neurons: u16,
-    /// The minimum number of weights in a row; with fewer neurons than that, the number of neurons.
+    /// The minimum number of weights in a row. On a subnet with fewer neurons, a row needs a weight for each of them.
     pub min_allowed_weights: u16,
     /// The maximum share of one weight, in parts of 65535.
     pub max_weights_limit: u16,
     /// The minimum version key; 0 accepts every version.
     pub version_key: u64,
-    /// The minimum number of blocks between two submissions.
+    /// The minimum number of blocks between two weight submissions of a neuron.
     pub rate_limit_blocks: u64,
-    /// The commit-reveal parameters; `None` if weights are set unencrypted.
+    /// The commit-reveal parameters; `None` if commit-reveal is disabled.
     pub commit_reveal: Option<CommitReveal>,
     /// The number of mechanisms on the subnet.
     pub mechanisms: u8,
@@ -27,7 +27,7 @@ pub struct WeightRules {
 pub struct CommitReveal {
     /// The number of epochs between commit and reveal.
     pub period_epochs: u64,
-    /// The version that a timelocked commit must state.
+    /// The commit-reveal version required in a timelocked commit.
     pub version: u16,
 }
 
@@ -45,8 +45,8 @@ pub struct Schedule {
 }
 
 impl Schedule {
-    /// The block of the next epoch after `now`: the manually triggered one, otherwise one tempo after the last one.
-    /// `None` for a subnet without epochs (tempo 0).
+    /// Returns the block of the next epoch after `now`: one tempo after the last epoch, or earlier if an epoch was
+    /// triggered manually. `None` for a subnet without epochs (tempo 0).
     pub fn next_epoch(&self, now: BlockNumber) -> Option<BlockNumber> {
         if self.tempo == 0 {
             return None;

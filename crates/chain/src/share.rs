@@ -22,12 +22,12 @@ impl Share {
         Self(parts)
     }
 
-    /// The share in parts of 65535.
+    /// Returns the share in parts of 65535.
     pub const fn parts(self) -> u16 {
         self.0
     }
 
-    /// The share as a number in `0..=1`.
+    /// Returns the share as a number in `0..=1`.
     pub fn fraction(self) -> f64 {
         f64::from(self.0) / f64::from(u16::MAX)
     }
@@ -44,7 +44,7 @@ impl FromStr for Share {
         if !digits(whole) || !digits(decimals) || decimals.len() > 4 {
             return Err(ShareError);
         }
-        // In millionths of the whole.
+        // In millionths: a percentage with four decimals.
         let millionths: u64 = format!("{whole}{decimals:0<4}").parse().map_err(|_| ShareError)?;
         let parts = millionths.checked_mul(u64::from(u16::MAX)).ok_or(ShareError)? / 1_000_000;
         u16::try_from(parts).map(Self).map_err(|_| ShareError)

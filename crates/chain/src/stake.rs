@@ -20,7 +20,7 @@ pub struct Balance {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, DecodeAsType)]
 #[decode_as_type(crate_path = "subxt::ext::scale_decode")]
 pub struct Stake {
-    /// The hotkey that is staked on.
+    /// The hotkey that receives the stake.
     pub hotkey: Hotkey,
     /// The coldkey that owns the stake.
     pub coldkey: Coldkey,

@@ -55,7 +55,7 @@ pub struct SubnetIdentity {
     pub description: String,
     /// The address of the logo.
     pub logo_url: String,
-    /// Additional text.
+    /// Additional text from the owner.
     pub additional: String,
 }
 
@@ -69,7 +69,7 @@ pub struct Price {
     pub price: Rao,
 }
 
-/// The simulated result of a swap of stake.
+/// The simulated result of buying or selling alpha.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, subxt::ext::scale_decode::DecodeAsType)]
 #[decode_as_type(crate_path = "subxt::ext::scale_decode")]
 pub struct SimulatedSwap {
@@ -81,8 +81,8 @@ pub struct SimulatedSwap {
     pub tao_fee: Rao,
     /// The fee in alpha.
     pub alpha_fee: Alpha,
-    /// The slippage in TAO, against the current price.
+    /// The slippage in TAO, relative to the current price.
     pub tao_slippage: Rao,
-    /// The slippage in alpha, against the current price.
+    /// The slippage in alpha, relative to the current price.
     pub alpha_slippage: Alpha,
 }

@@ -1,6 +1,7 @@
-//! A mock chain for tests, which decide when blocks are produced and script the outcome of each submission.
+//! A mock chain for tests: the test decides when blocks are produced, and scripts the outcome of each submission.
 
 mod bytes;
+mod versions;
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -14,10 +15,12 @@ use tokio::sync::watch;
 use crate::hash::blake2_256;
 use crate::nonce::Nonces;
 use crate::{
-    At, Block, Call, Chain, ChainError, Detail, DispatchError, DryRun, Event, Follow, Inclusion, Metagraph, NonceLease,
-    Outcome, RefusedBecause, SignOptions, SignedExtrinsic, TransportError, UnknownBecause, Until, WeightRow,
-    WeightRules,
+    At, Block, Call, Chain, ChainError, Detail, DispatchError, DryRun, Event, Extrinsic, Follow, Inclusion, Metagraph,
+    NonceLease, Outcome, RefusedBecause, SignOptions, SignedExtrinsic, TransportError, UnknownBecause, Until,
+    WeightRow, WeightRules,
 };
+
+use versions::Versions;
 
 pub use bytes::read_as_from_a_node;
 
@@ -72,12 +75,14 @@ struct State {
     undone: Vec<SignedExtrinsic>,
     finality_lag: u32,
     finalized: BlockNumber,
-    /// The state of blocks before this one is pruned.
+    /// The first block whose state is not pruned.
     pruned: BlockNumber,
     spec_version: u32,
     unreachable: bool,
-    rules: HashMap<NetUid, WeightRules>,
-    metagraphs: HashMap<(NetUid, MechId), Metagraph>,
+    has_unknown_events: bool,
+    rules: HashMap<NetUid, Versions<WeightRules>>,
+    metagraphs: HashMap<(NetUid, MechId), Versions<Metagraph>>,
+    keeps_history: bool,
     script: VecDeque<Script>,
     signed: HashMap<ExtrinsicHash, Call>,
     submitted: Vec<Submitted>,
@@ -88,6 +93,8 @@ struct MockBlock {
     fork: u32,
     events: Vec<Event>,
     extrinsics: Vec<(SignedExtrinsic, Result<(), DispatchError>)>,
+    /// The result of [`Chain::extrinsics`].
+    decoded: Vec<Extrinsic>,
 }
 
 impl Default for MockChain {
@@ -108,8 +115,10 @@ impl MockChain {
             pruned: BlockNumber::default(),
             spec_version: 1,
             unreachable: false,
+            has_unknown_events: false,
             rules: HashMap::new(),
             metagraphs: HashMap::new(),
+            keeps_history: false,
             script: VecDeque::new(),
             signed: HashMap::new(),
             submitted: Vec::new(),
@@ -127,8 +136,9 @@ impl MockChain {
         self.inner.heads.send_replace(Some(state.head()));
     }
 
-    /// Reverts the newest blocks that are not finalized. Blocks mined later at the same height have other hashes. The
-    /// extrinsics of reverted blocks are in no block until sent again, or until [`MockChain::include_undone`].
+    /// Reverts the newest blocks that are not finalized. Blocks mined later at the same height have different hashes.
+    /// The extrinsics of reverted blocks are in no block until they are sent again, or until
+    /// [`MockChain::include_undone`].
     pub fn undo(&self, blocks: u32) {
         let mut state = self.state();
         state.forks = state.forks.saturating_add(1);
@@ -138,7 +148,7 @@ impl MockChain {
         self.inner.heads.send_replace(Some(state.head()));
     }
 
-    /// Mines a block with all extrinsics of reverted blocks, as pools resubmit them.
+    /// Mines a block with all extrinsics of reverted blocks, as pools do after a revert.
     pub fn include_undone(&self) {
         let mut state = self.state();
         let next = state.head().number.plus(1);
@@ -168,6 +178,14 @@ impl MockChain {
         }
     }
 
+    /// Adds an extrinsic to the result of [`Chain::extrinsics`] for the newest block. Submitted extrinsics are not in
+    /// that result: the mock cannot decode them.
+    pub fn record_extrinsic(&self, extrinsic: Extrinsic) {
+        if let Some(block) = self.state().blocks.last_mut() {
+            block.decoded.push(extrinsic);
+        }
+    }
+
     /// Sets the number of blocks after which a block is finalized.
     pub fn set_finality_lag(&self, blocks: u32) {
         self.state().finality_lag = blocks;
@@ -178,15 +196,30 @@ impl MockChain {
         self.state().unreachable = unreachable;
     }
 
+    /// Makes the events of all blocks undecodable, or decodable again.
+    pub fn set_unknown_events(&self, unknown: bool) {
+        self.state().has_unknown_events = unknown;
+    }
+
     /// Sets the result of [`Chain::weight_rules`] for the subnet.
     pub fn set_weight_rules(&self, netuid: NetUid, rules: WeightRules) {
-        self.state().rules.insert(netuid, rules);
+        let mut state = self.state();
+        let since = state.head().number;
+        state.rules.entry(netuid).or_default().set(since, rules);
     }
 
     /// Sets the results of [`Chain::metagraph`], [`Chain::uid`] and [`Chain::weights_of`] for the subnet. The requested
     /// block replaces the metagraph's block.
     pub fn set_metagraph(&self, metagraph: Metagraph) {
-        self.state().metagraphs.insert((metagraph.netuid, metagraph.mech), metagraph);
+        let mut state = self.state();
+        let since = state.head().number;
+        state.metagraphs.entry((metagraph.netuid, metagraph.mech)).or_default().set(since, metagraph);
+    }
+
+    /// Makes each block keep the weight rules and metagraphs that were set when it was the newest. By default, all
+    /// blocks have the latest ones.
+    pub fn keep_history(&self) {
+        self.state().keeps_history = true;
     }
 
     /// Appends scripted outcomes for the next submissions.
@@ -194,12 +227,12 @@ impl MockChain {
         self.state().script.extend(script);
     }
 
-    /// All submissions that reached the pool, with repetitions.
+    /// Returns all submissions that reached the pool, with repetitions.
     pub fn submitted(&self) -> Vec<Submitted> {
         self.state().submitted.clone()
     }
 
-    /// All extrinsics that are in a block.
+    /// Returns all extrinsics that are in a block.
     pub fn included(&self) -> Vec<SignedExtrinsic> {
         let state = self.state();
         state.blocks.iter().flat_map(|block| &block.extrinsics).map(|(extrinsic, _)| extrinsic.clone()).collect()
@@ -231,7 +264,7 @@ impl State {
     }
 
     fn push(&mut self, extrinsics: Vec<(SignedExtrinsic, Result<(), DispatchError>)>) {
-        self.blocks.push(MockBlock { fork: self.forks, events: Vec::new(), extrinsics });
+        self.blocks.push(MockBlock { fork: self.forks, extrinsics, ..MockBlock::default() });
         self.finalized = self.finalized.max(self.head().number.minus(self.finality_lag));
     }
 
@@ -271,7 +304,7 @@ impl State {
         None
     }
 
-    /// The extrinsic that uses a nonce in a block up to `to`.
+    /// Returns the extrinsic with this signer and nonce in the blocks up to `to`.
     fn user_of(&self, signer: AccountId, nonce: u32, to: BlockNumber) -> Option<&SignedExtrinsic> {
         let blocks = self.blocks.iter().take(to.plus(1).get() as usize);
         let mut included = blocks.flat_map(|block| &block.extrinsics).map(|(extrinsic, _)| extrinsic);
@@ -288,8 +321,10 @@ impl State {
         self.push(vec![(extrinsic.clone(), result)]);
     }
 
-    fn metagraph(&self, netuid: NetUid, mech: MechId) -> Result<&Metagraph, ChainError> {
-        self.metagraphs.get(&(netuid, mech)).ok_or(ChainError::NoSuchSubnet(netuid))
+    fn metagraph(&self, netuid: NetUid, mech: MechId, block: Block) -> Result<&Metagraph, ChainError> {
+        let block = self.keeps_history.then_some(block.number);
+        let found = self.metagraphs.get(&(netuid, mech)).and_then(|versions| versions.at(block));
+        found.ok_or(ChainError::NoSuchSubnet(netuid))
     }
 }
 
@@ -317,21 +352,23 @@ impl Chain for MockChain {
 
     async fn weight_rules(&self, netuid: NetUid, at: At) -> Result<WeightRules, ChainError> {
         let state = self.reachable()?;
-        state.state_at(at)?;
-        state.rules.get(&netuid).cloned().ok_or(ChainError::NoSuchSubnet(netuid))
+        let block = state.state_at(at)?;
+        let block = state.keeps_history.then_some(block.number);
+        let found = state.rules.get(&netuid).and_then(|versions| versions.at(block));
+        found.cloned().ok_or(ChainError::NoSuchSubnet(netuid))
     }
 
     async fn uid(&self, netuid: NetUid, hotkey: &Hotkey, at: At) -> Result<Option<Uid>, ChainError> {
         let state = self.reachable()?;
-        state.block(at)?;
-        let metagraph = state.metagraph(netuid, MechId(0))?;
+        let block = state.block(at)?;
+        let metagraph = state.metagraph(netuid, MechId(0), block)?;
         Ok(metagraph.neurons.iter().find(|neuron| neuron.hotkey == *hotkey).map(|neuron| neuron.uid))
     }
 
     async fn metagraph(&self, netuid: NetUid, mech: MechId, detail: Detail, at: At) -> Result<Metagraph, ChainError> {
         let state = self.reachable()?;
-        let block = state.block(at)?;
-        let mut metagraph = Metagraph { block, ..state.metagraph(netuid, mech)?.clone() };
+        let block = state.state_at(at)?;
+        let mut metagraph = Metagraph { block, ..state.metagraph(netuid, mech, block)?.clone() };
         if detail == Detail::Lite {
             (metagraph.weights, metagraph.bonds) = (None, None);
         }
@@ -340,15 +377,24 @@ impl Chain for MockChain {
 
     async fn weights_of(&self, netuid: NetUid, mech: MechId, uid: Uid, at: At) -> Result<WeightRow, ChainError> {
         let state = self.reachable()?;
-        state.block(at)?;
-        let rows = state.metagraph(netuid, mech)?.weights.as_ref();
+        let block = state.block(at)?;
+        let rows = state.metagraph(netuid, mech, block)?.weights.as_ref();
         Ok(rows.and_then(|rows| rows.get(usize::from(uid.0))).cloned().unwrap_or_default())
     }
 
     async fn events(&self, at: At) -> Result<Vec<Event>, ChainError> {
         let state = self.reachable()?;
         let block = state.block(at)?;
+        if state.has_unknown_events {
+            return Err(ChainError::decode("System.Events", "unknown type"));
+        }
         Ok(state.blocks.get(block.number.get() as usize).map(|block| block.events.clone()).unwrap_or_default())
+    }
+
+    async fn extrinsics(&self, at: At) -> Result<Vec<Extrinsic>, ChainError> {
+        let state = self.reachable()?;
+        let block = state.block(at)?;
+        Ok(state.blocks.get(block.number.get() as usize).map(|block| block.decoded.clone()).unwrap_or_default())
     }
 
     async fn spec_version(&self) -> Result<u32, ChainError> {
@@ -357,7 +403,7 @@ impl Chain for MockChain {
 
     async fn lease_nonce(&self, account: AccountId) -> Result<NonceLease, ChainError> {
         let next = async { Ok(self.reachable()?.next_nonce(account)) };
-        // Blocks are made at once, so no used nonce needs to be kept.
+        // Blocks are produced immediately, so used nonces need not be remembered.
         self.inner.nonces.lease(account, self.inner.block_time, Duration::ZERO, next).await
     }
 
@@ -367,7 +413,7 @@ impl Chain for MockChain {
         let last_block = options.era.usable(birth.number, state.head().number)?;
         let spec_version = state.spec_version;
         let mut bytes = format!("{call:?} {options:?} {birth}").into_bytes();
-        // Signatures are randomised, as on the real chain: signing twice gives two extrinsics.
+        // Signatures are randomised, as on the real chain: signing twice gives two different extrinsics.
         bytes.extend(signer.sign(&bytes).as_bytes());
         let hash = ExtrinsicHash::from_bytes(blake2_256(&bytes));
         state.signed.insert(hash, call.clone());
@@ -404,7 +450,7 @@ impl Chain for MockChain {
 }
 
 impl MockChain {
-    /// The next nonce of an account after a block.
+    /// Returns the next nonce of an account after a block.
     #[cfg(test)]
     pub(crate) fn nonce_at(&self, account: AccountId, block: BlockNumber) -> u32 {
         let state = self.state();
@@ -431,7 +477,7 @@ impl MockChain {
         if let Some(last_block) = extrinsic.last_block.filter(|last| *last <= state.finalized) {
             return Outcome::Expired { last_block };
         }
-        // Blocks that may be reverted prove nothing.
+        // Blocks that are not finalized prove nothing: a fork may revert them.
         if is_used(head) || extrinsic.last_block.is_some_and(|last| last <= head) {
             return Outcome::Unknown(UnknownBecause::NotYetIncluded { seen: state.finalized });
         }

@@ -1,6 +1,6 @@
 //! Recorded chain data for decoding tests: metadata, codec vectors, type corpus.
 
-#![allow(clippy::format_push_string, reason = "read once, by tests")]
+#![allow(clippy::format_push_string, reason = "runs once, in tests")]
 
 use std::sync::OnceLock;
 
@@ -33,7 +33,7 @@ pub(crate) fn parse(text: &str) -> Json {
     serde_json::from_str(&quoted).unwrap()
 }
 
-/// The recorded runtime, parsed once.
+/// Returns the recorded runtime, parsed once.
 pub(crate) fn runtime() -> Option<&'static Runtime> {
     static RUNTIME: OnceLock<Option<Runtime>> = OnceLock::new();
     RUNTIME.get_or_init(|| {

@@ -7,7 +7,7 @@ use taonet_primitives::{Uid, counted};
 
 use crate::{WeightRow, WeightRules};
 
-/// Why scores cannot become weights.
+/// Why scores cannot be converted to weights.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum WeightError {
@@ -16,7 +16,7 @@ pub enum WeightError {
     NotAWeight {
         /// The neuron's uid.
         uid: Uid,
-        /// The score.
+        /// The rejected score.
         weight: f64,
     },
     /// A uid appears twice.
@@ -33,7 +33,7 @@ pub enum WeightError {
 }
 
 /// Quantises weights to u16: the largest becomes 65535, the others are scaled and rounded to nearest, and zeros are
-/// omitted. The order is kept. Without a positive weight the row is empty.
+/// omitted. The order is preserved. Without a positive weight the row is empty.
 ///
 /// # Errors
 /// [`WeightError`] if a weight is invalid or a uid is duplicated.
@@ -43,7 +43,7 @@ pub fn quantise(weights: &[(Uid, f64)]) -> Result<WeightRow, WeightError> {
     if largest == 0.0 {
         return Ok(WeightRow::new());
     }
-    // Dividing first keeps the largest at exactly 1, whatever its magnitude.
+    // Dividing first keeps the largest at exactly 1, regardless of its magnitude.
     let parts = |weight: f64| (weight / largest * f64::from(u16::MAX)).round_ties_even() as u16;
     let row = weights.iter().map(|(uid, weight)| (*uid, parts(*weight)));
     Ok(row.filter(|(_, parts)| *parts > 0).collect())
@@ -89,9 +89,10 @@ const TRACE: f64 = 1e-5;
 /// The guard against division by zero, as in Bittensor's SDK.
 const EPSILON: f64 = 1e-7;
 
-/// Normalises weights to shares of at most `largest`: larger ones are cut, and the excess goes to the others.
+/// Normalises weights to shares of at most `largest`: larger shares are reduced to `largest`, and the excess is
+/// distributed over the other shares in proportion.
 ///
-/// If `largest` is less than an equal share, all are equal.
+/// If `largest` is at most an equal share, all shares are equal.
 fn limit(weights: Vec<f64>, largest: f64) -> Vec<f64> {
     let count = weights.len() as f64;
     let sum: f64 = weights.iter().sum();
@@ -106,7 +107,7 @@ fn limit(weights: Vec<f64>, largest: f64) -> Vec<f64> {
     if shares.iter().copied().fold(0.0, f64::max) <= largest {
         return shares;
     }
-    // With the k smallest unchanged and the others cut at the value of the k-th, the k-th has this share of the whole.
+    // Finds the largest share that stays below the limit if all larger shares are reduced to its value.
     let mut below = 0.0;
     let mut cut_at = 0_usize;
     for (index, value) in estimate.iter().enumerate() {
@@ -129,7 +130,7 @@ fn limit(weights: Vec<f64>, largest: f64) -> Vec<f64> {
 #[non_exhaustive]
 pub enum RowError {
     /// Too few neurons have a weight.
-    #[error("weights for only {}, the subnet requires at least {wanted}", counted(.found, "neuron"))]
+    #[error("weights for only {}, but the subnet requires at least {wanted}", counted(.found, "neuron"))]
     TooFew {
         /// The number of weights in the row.
         found: usize,
@@ -144,8 +145,8 @@ pub enum RowError {
     },
 }
 
-/// Why the chain would refuse a quantised row of the neuron `own`; `None` if it would accept the row. A row with only a
-/// self-weight is always accepted.
+/// Returns why the chain would refuse a quantised row of the neuron `own`; `None` if it would accept the row. A row
+/// with only a self-weight is always accepted.
 pub fn refusal(row: &WeightRow, own: Uid, rules: &WeightRules) -> Option<RowError> {
     if let [(uid, _)] = row.as_slice()
         && *uid == own

@@ -14,7 +14,7 @@ use taonet_primitives::{MechId, NetUid, Rao};
 const SLACK: Duration = Duration::from_millis(250);
 const AMOUNT: Rao = Rao::new(1_000_000);
 
-/// The next number of a deterministic pseudo-random sequence.
+/// Returns the next number of a deterministic pseudo-random sequence.
 fn next(state: &mut u64) -> u64 {
     *state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
     *state >> 33
@@ -132,7 +132,7 @@ async fn a_dead_connection_is_noticed_and_left() {
         let start = Instant::now();
         chain.head().await.unwrap_or_else(|error| panic!("{mode:?}: {error}"));
         assert!(start.elapsed() <= BLOCK * 2 + SLACK, "{mode:?}: {:?}", start.elapsed());
-        // Discards what was sent before the fault.
+        // Waits for blocks sent before the fault, and marks them as seen.
         tokio::time::sleep(BLOCK).await;
         heads.borrow_and_update();
         tokio::time::timeout(BLOCK * 8, heads.changed()).await.unwrap_or_else(|_| panic!("{mode:?}")).unwrap();

@@ -91,6 +91,15 @@ async fn a_transfer_is_followed_into_its_block() {
 
     let found = chain.lookup(extrinsic.hash, extrinsic.birth.number, inclusion.block.number).await.unwrap();
     assert_eq!(found, Some(outcome.clone()));
+    let decoded = chain.extrinsics(inclusion.block.into()).await.unwrap();
+    let ours = decoded.iter().find(|decoded| decoded.hash == extrinsic.hash).unwrap();
+    assert_eq!((ours.index, ours.signer), (inclusion.index, Some(alice.coldkey().into())));
+    assert_eq!((&*ours.pallet, &*ours.name), ("Balances", "transfer_keep_alive"));
+    assert_eq!(ours.args, json!({ "dest": carol.to_string(), "value": amount.get() }));
+    assert_eq!((ours.fee, ours.result.clone()), (inclusion.fee, Some(Ok(()))));
+    let inherent = &decoded[0];
+    assert_eq!((&*inherent.pallet, inherent.signer), ("Timestamp", None), "{decoded:?}");
+    assert_eq!(chain.extrinsics(At::Number(BlockNumber::new(0))).await.unwrap(), []);
     assert_eq!(chain.lookup(extrinsic.hash, extrinsic.birth.number, before).await.unwrap(), None);
     assert_eq!(chain.submit(&extrinsic, Follow::default()).await, outcome, "the same bytes are sent again");
     let again = chain.sign(&call, &alice, options).await.unwrap();
@@ -109,8 +118,11 @@ async fn refusals_say_why() {
     let outcome = chain.send(&transfer, &poor, Follow::default()).await.unwrap();
     assert_eq!(outcome, Outcome::Invalid(RefusedBecause::Payment));
     let outcome = chain.send(&transfer, &alice, Follow::default()).await.unwrap();
-    let error = outcome.inclusion().unwrap().result.clone().unwrap_err();
+    let refused = outcome.inclusion().unwrap();
+    let error = refused.result.clone().unwrap_err();
     assert!(matches!(&error, DispatchError::Other(text) if text.contains("BelowMinimum")), "{error}");
+    let decoded = chain.extrinsics(refused.block.into()).await.unwrap();
+    assert_eq!(decoded[refused.index as usize].result, Some(Err(error)));
     let sudo = calls::sudo(transfer.clone());
     let outcome = chain.send(&sudo, &key("Bob"), Follow::default()).await.unwrap();
     let refused = match &outcome {
@@ -125,7 +137,7 @@ async fn refusals_say_why() {
     let outcome = chain.submit(&early, follow).await;
     assert!(matches!(outcome, Outcome::Unknown(UnknownBecause::NotYetIncluded { .. })), "{outcome:?}");
     let mut broken = early.clone();
-    // Length, version, kind of address, 32 bytes of address, kind of signature; then the signature.
+    // Byte 45 is in the signature, which follows length, version, address type, 32-byte address and signature type.
     broken.bytes[45] ^= 1;
     let outcome = chain.submit(&broken, follow).await;
     assert_eq!(outcome, Outcome::Invalid(RefusedBecause::BadSignature));
@@ -219,6 +231,14 @@ async fn a_subnet_and_its_neurons() {
     assert_eq!(metagraph.weights.as_ref().map(Vec::len), Some(metagraph.n()));
     assert_eq!(chain.commitment(netuid, hot.hotkey(), At::Head).await.unwrap().as_deref(), Some(text.as_str()));
     assert_eq!(chain.commitments(netuid, At::Head).await.unwrap(), [(hot.hotkey(), text.as_str().to_owned())]);
+    let dated = chain.dated_commitments(netuid, At::Head).await.unwrap();
+    assert!(dated.len() == 1 && dated[0].text == text.as_str() && dated[0].block > 0, "{dated:?}");
+    // A timelocked commitment replaces the text, and is revealed only with the beacon's pulse.
+    send(calls::set_timelocked_commitment(netuid, &[7; 200], 1 << 40), &hot).await;
+    assert_eq!(chain.dated_commitments(netuid, At::Head).await.unwrap(), []);
+    assert_eq!(chain.revealed_commitments(netuid, At::Head).await.unwrap(), []);
+    let stored = chain.storage("Commitments", "CommitmentOf", &[json!(netuid), json!(hot.hotkey())], At::Head).await;
+    assert!(stored.unwrap().to_string().contains("TimelockEncrypted"));
 
     let stakes = chain.stakes(alice.coldkey(), At::Head).await.unwrap();
     let ours = stakes.iter().find(|stake| stake.hotkey == hot.hotkey()).unwrap();

@@ -16,7 +16,7 @@ use crate::exit::{Classified, Failure};
 pub(crate) use account::Account;
 pub(crate) use signer::{ColdkeyArgs, PairArgs, SigningHotkeyArgs, development_key};
 pub(crate) use standings::{keep_fresh, standings};
-pub(crate) use submit::{Plan, SubmitArgs};
+pub(crate) use submit::{Plan, SubmitArgs, publish};
 
 /// Network name of the node that `tao localnet` runs.
 pub(crate) const LOCAL: &str = "local";
@@ -24,17 +24,18 @@ const DEFAULT: &str = "finney";
 /// Environment variables that select the network; the first one that is set wins.
 const VARIABLES: [&str; 3] = ["BT_CHAIN_ENDPOINT", "BT_NETWORK", "BITTENSOR_SUBTENSOR_ENDPOINT"];
 
-/// Chain selection
+/// Arguments that select the network
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Network options")]
 pub(crate) struct NetworkArgs {
     /// Network: finney, test, archive, local, or node URLs; a comma-separated list is tried in order on failure [env:
     /// BT_CHAIN_ENDPOINT, BT_NETWORK, BITTENSOR_SUBTENSOR_ENDPOINT] [default: finney]
-    #[arg(long, short = 'n', aliases = ["subtensor.network", "subtensor.chain_endpoint", "chain"], value_name = "NETWORK")]
+    #[arg(long, short = 'n', value_name = "NETWORK")]
+    #[arg(aliases = ["subtensor.network", "subtensor.chain_endpoint", "subtensor-chain-endpoint", "chain"])]
     network: Option<String>,
 }
 
-/// Block selection
+/// Argument that selects the block to read
 #[derive(Debug, Args)]
 pub(crate) struct AtArgs {
     /// Read the state after this block: a number, a hash, or `finalized` [default: the newest]
@@ -43,12 +44,12 @@ pub(crate) struct AtArgs {
 }
 
 impl NetworkArgs {
-    /// The selected network.
+    /// Returns the selected network.
     pub(crate) fn network(&self) -> anyhow::Result<Network> {
         parse_network(&chosen(self.network.as_deref(), |name| std::env::var(name).ok()))
     }
 
-    /// The selected network; without an option, with a fallback node appended.
+    /// Returns the selected network; unless `--network` is set, with a fallback node appended.
     pub(crate) fn network_with_fallback(&self, further: Option<&str>) -> anyhow::Result<Network> {
         if self.network.is_none() { set_network(further) } else { self.network() }
     }
@@ -79,20 +80,21 @@ pub(crate) async fn find_block(chain: &Client, at: At) -> anyhow::Result<Block> 
         }
         At::Hash(_) => {
             let number = chain.storage("System", "Number", &[], at).await.map_err(failed)?;
-            let number = serde_json::from_value(number).map_err(|error| anyhow::anyhow!("the block's number: {error}"));
+            let number =
+                serde_json::from_value(number).map_err(|error| anyhow::anyhow!("malformed block number: {error}"));
             let At::Hash(hash) = at else { return Err(failed(ChainError::NoSuchBlock(at))) };
             Ok(Block { number: number?, hash })
         }
     }
 }
 
-/// The network that the environment selects, with a fallback node appended.
+/// Returns the network that the environment selects, with a fallback node appended.
 pub(crate) fn set_network(further: Option<&str>) -> anyhow::Result<Network> {
     let text = chosen(None, |name| std::env::var(name).ok());
     parse_network(&further.map_or_else(|| text.clone(), |further| format!("{text},{further}")))
 }
 
-/// The network name: from the option, the environment, or the default (finney).
+/// Returns the network name: from the option, the environment, or the default (finney).
 fn chosen(given: Option<&str>, variable: impl Fn(&str) -> Option<String>) -> String {
     let set = || VARIABLES.iter().find_map(|name| variable(name).filter(|value| !value.trim().is_empty()));
     given.map(str::to_owned).or_else(set).unwrap_or_else(|| DEFAULT.to_owned())
@@ -122,7 +124,7 @@ pub(crate) fn failed(error: ChainError) -> anyhow::Error {
     if is_network { Classified::error(Failure::Network, format!("{error:#}")) } else { error }
 }
 
-/// JSON form of a block: number and hash.
+/// Returns a block's number and hash as JSON.
 pub(crate) fn block_json(block: Block) -> Value {
     json!({ "number": block.number, "hash": block.hash })
 }

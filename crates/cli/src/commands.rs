@@ -23,6 +23,7 @@ pub(crate) mod stake;
 pub(crate) mod subnets;
 pub(crate) mod sudo;
 pub(crate) mod take;
+pub(crate) mod top;
 pub(crate) mod transfer;
 pub(crate) mod update;
 pub(crate) mod wallet;

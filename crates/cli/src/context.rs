@@ -20,7 +20,7 @@ pub(crate) struct Context {
 impl Context {
     /// Prints `document` as JSON on standard output.
     pub(crate) fn print_json(&self, document: &impl Serialize) -> anyhow::Result<()> {
-        let text = serde_json::to_string_pretty(document).context("cannot serialize the result")?;
+        let text = serde_json::to_string_pretty(document).context("cannot serialise the result")?;
         self.print(&printable_json(&text))
     }
 
@@ -39,7 +39,7 @@ impl Context {
         let _ = writeln!(io::stderr().lock(), "{text}");
     }
 
-    /// Runs a future to completion. Blocking tasks that it leaves behind have 5 s.
+    /// Runs a future to completion. Blocking tasks that are still running then get 5 s to finish.
     #[expect(clippy::unused_self, reason = "runtimes belong to the context")]
     pub(crate) fn block_on<T>(&self, work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
         let runtime = tokio::runtime::Builder::new_multi_thread()

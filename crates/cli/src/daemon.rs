@@ -18,7 +18,7 @@ use url::Url;
 
 use crate::context::Context;
 
-/// Metrics
+/// Argument that selects the listen address of the metrics
 #[derive(Debug, Args)]
 pub(crate) struct MetricsArgs {
     /// Listen address of /metrics and /readyz [default: the service's own port, if it listens on loopback]
@@ -26,20 +26,20 @@ pub(crate) struct MetricsArgs {
     metrics: Option<SocketAddr>,
 }
 
-/// Admission of signed requests
+/// Arguments for the admission of signed requests
 #[derive(Debug, Args)]
 pub(crate) struct CallerArgs {
-    /// Hotkeys that may call [default: any with a valid signature]
+    /// Hotkeys allowed to send requests [default: any with a valid signature]
     #[arg(long, value_name = "HOTKEY")]
     allow: Vec<Hotkey>,
-    /// Replay log: accepted requests, which stay refused after a restart [default: one file per hotkey and port in
-    /// the state directory; none with port 0]
+    /// Log of accepted requests, to reject replays after a restart [default: one file per hotkey and port in the state
+    /// directory; none with port 0]
     #[arg(long, value_name = "FILE")]
     replay_log: Option<PathBuf>,
 }
 
 impl CallerArgs {
-    /// Builds the verification layer of a service of `me` at the address `listen`.
+    /// Builds the request verification layer of the service that listens on `listen` with the hotkey `me`.
     pub(crate) fn build(
         &self,
         layer: SignedLayerBuilder,
@@ -49,17 +49,17 @@ impl CallerArgs {
         self.build_with(layer, self.policy(), me, listen)
     }
 
-    /// Hotkeys that may call; any if empty.
+    /// Returns the hotkeys that may call; any if empty.
     pub(crate) fn allowed(&self) -> &[Hotkey] {
         &self.allow
     }
 
-    /// Admission policy from the arguments.
+    /// Returns the admission policy that the arguments select.
     pub(crate) fn policy(&self) -> Policy {
         if self.allow.is_empty() { Policy::open() } else { Policy::only(self.allow.iter().copied()) }
     }
 
-    /// Like [`Self::build`], with a stricter policy than [`Self::policy`].
+    /// Builds the verification layer with a stricter policy than [`Self::policy`].
     pub(crate) fn build_with(
         &self,
         layer: SignedLayerBuilder,
@@ -70,7 +70,7 @@ impl CallerArgs {
         let layer = layer.policy(policy);
         let path = match (&self.replay_log, listen.port()) {
             (Some(path), _) => path.clone(),
-            // With a port chosen by the system there is no restart at the same address, so nothing needs to persist.
+            // Port 0 selects another port at each start, so there is nothing to persist.
             (None, 0) => return Ok(layer.build()),
             (None, port) => state_directory("replay").join(format!("{me}-{port}.log")),
         };
@@ -83,7 +83,7 @@ impl CallerArgs {
     }
 }
 
-/// Default directory of a daemon's persistent state.
+/// Returns the default directory of a daemon's persistent state.
 pub(crate) fn state_directory(name: &str) -> PathBuf {
     let state = dirs::state_dir().or_else(dirs::data_local_dir).unwrap_or_else(std::env::temp_dir);
     state.join("taonet").join(name)
@@ -111,7 +111,7 @@ impl Daemon {
         Ok(Self { listener, address, metrics, metrics_listener })
     }
 
-    /// The bound address, with the actual port.
+    /// Returns the bound address, with the actual port.
     pub(crate) const fn address(&self) -> SocketAddr {
         self.address
     }
@@ -122,7 +122,7 @@ impl Daemon {
         self.serve_until(shutdown, name, router, context).await
     }
 
-    /// Like [`Self::serve`], for a daemon with background tasks.
+    /// Prints the listen address and serves until `shutdown`, which also stops the daemon's background tasks.
     pub(crate) async fn serve_until(
         self,
         shutdown: Shutdown,
@@ -135,7 +135,7 @@ impl Daemon {
         self.serve_with(readiness, shutdown, name, router, context).await
     }
 
-    /// Like [`Self::serve_until`], for a daemon that reports its own readiness.
+    /// Prints the listen address and serves until `shutdown`; the daemon sets `readiness` itself.
     pub(crate) async fn serve_with(
         self,
         readiness: Readiness,
@@ -154,7 +154,7 @@ impl Daemon {
             None => router,
         };
         if context.json {
-            // On one line, so that a program can read it separately.
+            // The message is on one line, so that a program can read it separately.
             context.print(&json!({ "service": name, "url": format!("http://{}", self.address) }).to_string())?;
         } else {
             context.print(&format!("{name} listens on http://{}", self.address))?;
@@ -177,8 +177,8 @@ pub(crate) async fn serve_metrics(address: Option<SocketAddr>, shutdown: &Shutdo
     Ok(readiness)
 }
 
-/// Like [`serve_metrics`], at `address` or else at `usual`. If the usual address is taken, the daemon runs without
-/// metrics.
+/// Serves metrics at `address`, by default `usual`. If the default address is in use, logs a warning and continues
+/// without metrics.
 pub(crate) async fn serve_metrics_or_warn(
     address: Option<SocketAddr>,
     usual: SocketAddr,
@@ -186,27 +186,28 @@ pub(crate) async fn serve_metrics_or_warn(
 ) -> anyhow::Result<Option<Readiness>> {
     match (address, serve_metrics(Some(address.unwrap_or(usual)), shutdown).await) {
         (None, Err(error)) => {
-            tracing::warn!("metrics are not served: {error:#}; set the listen address with --metrics");
+            tracing::warn!("metrics are not served: {error:#}; hint: set the listen address with --metrics");
             Ok(None)
         }
         (_, served) => served.map(Some),
     }
 }
 
-/// Runs a demonstration with a temporary directory, and stops its servers at its end. A signal ends it with an error.
+/// Runs a demonstration with a temporary directory, then stops its servers. A signal stops the demonstration with an
+/// error.
 pub(crate) async fn demonstrate<T>(play: impl AsyncFnOnce(&Path, &Shutdown) -> anyhow::Result<T>) -> anyhow::Result<T> {
     let shutdown = Shutdown::on_signals().context("cannot install signal handlers")?;
     let passing = tempfile::tempdir().context("cannot create a temporary directory")?;
     let played = tokio::select! {
         played = play(passing.path(), &shutdown) => played?,
-        () = shutdown.requested() => anyhow::bail!("stopped"),
+        () = shutdown.requested() => anyhow::bail!("the demonstration was interrupted"),
     };
     shutdown.request();
     shutdown.finished().await.context("a server did not stop in time")?;
     Ok(played)
 }
 
-/// Serves on a free port of this machine; gives the URL.
+/// Serves `router` on a free loopback port and returns its URL.
 pub(crate) async fn serve_here(name: &'static str, router: Router, shutdown: &Shutdown) -> anyhow::Result<Url> {
     let listener = TcpListener::bind("127.0.0.1:0").await.context("cannot listen on this machine")?;
     let url = Url::parse(&format!("http://{}", listener.local_addr()?))?;

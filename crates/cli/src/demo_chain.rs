@@ -14,8 +14,8 @@ use taonet_wallet::Keypair;
 
 use crate::commands::serve_axon::version;
 
-/// Babelbit's netuid, the same as on the main network. It is the only subnet that is started at genesis, with weights in
-/// clear: the demonstrations of other subnets use it, too.
+/// Babelbit's netuid, the same as on the main network. The demonstrations of other subnets also use this subnet: only
+/// it is started at genesis, and it does not require commit-reveal.
 pub(crate) const NETUID: NetUid = NetUid(59);
 /// The key of a demonstration's validator: a public development key.
 pub(crate) const VALIDATOR: &str = "//Alice";
@@ -25,7 +25,7 @@ const BLOCK_TIME: Duration = Duration::from_millis(50);
 const COLDKEY: &str = "//Alice";
 /// Stake of the validator.
 const STAKE: Rao = Rao::new(1_000_000_000_000);
-/// Placeholder for this machine, since the chain rejects loopback addresses.
+/// Placeholder address for this machine, since the chain rejects loopback addresses.
 pub(crate) const ANNOUNCED: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
 
 /// An in-memory chain that ends with the demonstration.
@@ -72,12 +72,12 @@ impl DemoChain {
         self.send(calls::serve_axon(NETUID, version(), address), miner).await
     }
 
-    /// Address of the chain.
+    /// Returns the network that consists of the chain's node.
     pub(crate) fn network(&self) -> anyhow::Result<Network> {
         Ok(self.node.url().parse()?)
     }
 
-    /// The client for the subtensor gateway.
+    /// Returns the chain client that the subtensor gateway uses.
     pub(crate) fn client(&self) -> Arc<Client> {
         Arc::clone(&self.client)
     }
@@ -88,7 +88,7 @@ impl DemoChain {
         Ok(())
     }
 
-    /// The on-chain state of every neuron, beside the requested `weights`.
+    /// Returns the on-chain state of every neuron, together with the submitted `weights`.
     pub(crate) async fn standings(&self, weights: &Weights) -> anyhow::Result<BTreeMap<Uid, OnChain>> {
         let head = self.client.head().await?;
         let rules = self.client.weight_rules(NETUID, head.into()).await?;

@@ -22,7 +22,7 @@ const PRODUCTION: &str = "faster-whisper-small";
 /// Loads the recogniser for scoring or mining on the configured network.
 ///
 /// # Errors
-/// If the model is not installed, or is not a published one on a network that is not local.
+/// If the model is not installed. Beyond local networks, also if it is not a published model.
 pub(crate) fn network_recognizer(config: &Config) -> anyhow::Result<Arc<dyn Recognizer>> {
     let default = if config.network.is_local() { EMBEDDED } else { PRODUCTION };
     let name = config.recognizer.as_deref().unwrap_or(default);
@@ -67,7 +67,7 @@ pub(crate) fn offline_scoring_recognizer(config: &Config) -> anyhow::Result<Arc<
     }
 }
 
-/// Whether the name of a recogniser is the path of a directory.
+/// Returns whether the name of a recogniser is the path of a directory.
 fn is_directory(name: &str) -> bool {
     name.contains(std::path::is_separator)
 }
@@ -76,20 +76,54 @@ fn recognizer(name: &str, config: &Config) -> anyhow::Result<Arc<dyn Recognizer>
     if name == EMBEDDED {
         return Ok(Arc::new(CtcRecognizer::embedded()?));
     }
+    let (name, model) = whisper(name, config)?;
+    // The options of the reference: its defaults, with word times.
+    transcriber(&name, model, Options { word_timestamps: true, ..Options::default() })
+}
+
+/// Loads a Whisper model for a miner that hears its source again and again: one beam, and no second attempts.
+///
+/// # Errors
+/// If the model is not installed, or the configured recogniser is not Whisper.
+pub(crate) fn hearing_whisper(config: &Config) -> anyhow::Result<Arc<dyn Recognizer>> {
+    let name = config.recognizer.as_deref().unwrap_or(PRODUCTION);
+    if name == EMBEDDED {
+        return Err(Classified::error(
+            Failure::Usage,
+            format!(
+                "--stt whisper needs a Whisper model, and BB_AUDIO_SCORING_STT_MODEL is {EMBEDDED}\nhint: set it to \
+                 {PRODUCTION} or to the path of a model directory"
+            ),
+        ));
+    }
+    let (name, model) = whisper(name, config)?;
+    let options = Options {
+        beam_size: 1,
+        temperatures: vec![0.0],
+        // A hearing must not depend on the one before it: two that agree would mean less.
+        condition_on_previous_text: false,
+        word_timestamps: true,
+        ..Options::default()
+    };
+    transcriber(&name, model, options)
+}
+
+/// Opens a Whisper model by its name in the store, or by its path; returns its name.
+fn whisper(name: &str, config: &Config) -> anyhow::Result<(String, Model)> {
     let usage = |error: &dyn std::error::Error| Classified::error(Failure::Usage, chain(error));
     if is_directory(name) {
         let path = Path::new(name);
         let model = Model::open(path).map_err(|error| usage(&error))?;
         let name = path.file_name().map_or(name.into(), |name| name.to_string_lossy());
-        return transcriber(&name, model);
+        return Ok((name.into_owned(), model));
     }
     let spec = ModelSpec::find(name).map_err(|error| usage(&error))?;
     let dir = ModelStore::new(config.models_dir.clone()).verify(spec).map_err(|error| usage(&error))?;
-    transcriber(spec.name, Model::open(&dir).map_err(|error| usage(&error))?)
+    Ok((spec.name.to_owned(), Model::open(&dir).map_err(|error| usage(&error))?))
 }
 
-/// Starts a Whisper engine with the options of the reference: its defaults, with word times.
-fn transcriber(name: &str, model: Model) -> anyhow::Result<Arc<dyn Recognizer>> {
+/// Starts a Whisper engine.
+fn transcriber(name: &str, model: Model, options: Options) -> anyhow::Result<Arc<dyn Recognizer>> {
     let model = Arc::new(model);
     let size = EngineSize::for_model(&model);
     tracing::info!(
@@ -99,11 +133,10 @@ fn transcriber(name: &str, model: Model) -> anyhow::Result<Arc<dyn Recognizer>> 
         windows = size.windows,
         "recogniser loaded"
     );
-    let options = Options { word_timestamps: true, ..Options::default() };
     Ok(Arc::new(Transcriber::start(name, &model, options, size)?))
 }
 
-/// An error with its causes.
+/// Formats an error with its causes on one line.
 fn chain(error: &dyn std::error::Error) -> String {
     let causes = std::iter::successors(error.source(), |cause| (*cause).source());
     causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))

@@ -37,7 +37,7 @@ impl Classified {
     }
 }
 
-/// Separates a message from its hint.
+/// Separator between a message and its hint.
 const HINT: &str = "\nhint: ";
 
 /// Prints an error with its causes, then their hints, and returns the exit code.
@@ -69,7 +69,7 @@ fn exit_code_of(error: &anyhow::Error) -> u8 {
     failure.map_or(1, |classified| classified.failure.code())
 }
 
-/// Exit code of a command with this result.
+/// Returns the exit code of a command with this result.
 #[cfg(test)]
 pub(crate) fn exit_code(result: &anyhow::Result<()>) -> u8 {
     result.as_ref().err().map_or(0, exit_code_of)

@@ -16,7 +16,7 @@ use crate::exit::{Classified, Failure};
 use crate::password::PasswordArgs;
 use crate::settings;
 
-/// Signing key
+/// Arguments that select the signing key of a daemon
 #[derive(Debug, Args)]
 pub(crate) struct KeyArgs {
     #[command(flatten)]
@@ -25,7 +25,23 @@ pub(crate) struct KeyArgs {
     password: PasswordArgs,
 }
 
-/// Source of the key
+/// Signing key of a subnet 2 neuron; wallet and hotkey names also select it, as in the reference's programs
+#[derive(Debug, Args)]
+pub(crate) struct NeuronKeyArgs {
+    /// Name of the wallet with the hotkey [default: BITTENSOR_WALLET_COLD, else default]
+    #[arg(long, alias = "wallet.name", value_name = "NAME", conflicts_with_all = ["keyfile", "key_uri"])]
+    wallet_name: Option<Name>,
+    /// Name of the hotkey [default: BITTENSOR_WALLET_HOT, else default]
+    #[arg(long, alias = "wallet.hotkey", value_name = "NAME", conflicts_with_all = ["keyfile", "key_uri"])]
+    wallet_hotkey: Option<Name>,
+    /// Wallet directory [default: BITTENSOR_WALLET_PATH, else ~/.bittensor/wallets]
+    #[arg(long, alias = "wallet.path", value_name = "DIR", conflicts_with_all = ["keyfile", "key_uri"])]
+    wallet_path: Option<PathBuf>,
+    #[command(flatten)]
+    key: KeyArgs,
+}
+
+/// Arguments that select the source of the signing key
 #[derive(Debug, Args)]
 #[group(multiple = false)]
 struct SourceArgs {
@@ -38,8 +54,8 @@ struct SourceArgs {
     key_uri: Option<String>,
 }
 
-/// Accepts derivation paths of the public development phrase only, since other users can see arguments. Unlike clap's
-/// own parsers, it does not echo a rejected value, which could be a secret passed by mistake.
+/// Value parser that accepts derivation paths of the public development phrase only, since other users can see
+/// arguments. Unlike clap's own parsers, it does not echo a rejected value, which could be a secret passed by mistake.
 #[derive(Debug, Clone)]
 pub(crate) struct DevelopmentUri;
 
@@ -48,15 +64,47 @@ impl TypedValueParser for DevelopmentUri {
 
     fn parse_ref(&self, command: &Command, _: Option<&Arg>, value: &OsStr) -> Result<String, clap::Error> {
         value.to_str().filter(|uri| uri.starts_with('/')).map(str::to_owned).ok_or_else(|| {
-            let message = "--key-uri accepts development keys such as //Alice only, no mnemonics or seeds\n\nhint: \
+            let message = "--key-uri accepts only development keys such as //Alice, not mnemonics or seeds\n\nhint: \
                 write a real key to a file with `tao wallet regen-hotkey`, and pass the file with --keyfile\n";
             clap::Error::raw(ErrorKind::ValueValidation, message).with_cmd(command)
         })
     }
 }
 
-impl KeyArgs {
+impl NeuronKeyArgs {
     pub(crate) fn load(&self, network: &Network) -> anyhow::Result<Keypair> {
+        self.key.load_from(network, |settings| self.select(settings))
+    }
+
+    /// Replaces the configured wallet by the given names.
+    fn select(&self, settings: &mut OperatorSettings) {
+        if let Some(path) = &self.wallet_path {
+            settings.wallet_path = Some(path.clone());
+        } else if self.wallet_name.is_some() || self.wallet_hotkey.is_some() {
+            // A configured path of a key file would take precedence over the names, so it is dropped.
+            settings.wallet_path = settings.wallet_path.take().filter(|path| !path.is_file());
+        }
+        if let Some(name) = &self.wallet_name {
+            settings.wallet_name = name.to_string();
+        }
+        if let Some(hotkey) = &self.wallet_hotkey {
+            settings.wallet_hotkey = hotkey.to_string();
+        }
+    }
+}
+
+impl KeyArgs {
+    /// Whether an option selects the key, instead of the configured wallet.
+    pub(crate) const fn is_given(&self) -> bool {
+        self.source.keyfile.is_some() || self.source.key_uri.is_some()
+    }
+
+    pub(crate) fn load(&self, network: &Network) -> anyhow::Result<Keypair> {
+        self.load_from(network, |_| ())
+    }
+
+    /// Like [`Self::load`], with changes to the configured wallet.
+    fn load_from(&self, network: &Network, change: impl FnOnce(&mut OperatorSettings)) -> anyhow::Result<Keypair> {
         match (&self.source.keyfile, &self.source.key_uri) {
             (Some(file), _) => self.open(file),
             (None, Some(uri)) => {
@@ -64,7 +112,8 @@ impl KeyArgs {
                 Keypair::from_uri(uri).context("--key-uri is not a valid key URI")
             }
             (None, None) => {
-                let (config, _) = settings::read().map_err(|error| usage(error.to_string()))?;
+                let (mut config, _) = settings::read().map_err(|error| usage(error.to_string()))?;
+                change(&mut config.operator);
                 self.unlock(&stored_hotkey(&config.operator, dirs::home_dir().as_deref())?)
             }
         }
@@ -87,7 +136,7 @@ impl KeyArgs {
     }
 }
 
-/// The hotkey of the configured wallet; if the wallet path is a file, the key in it.
+/// Returns the hotkey of the configured wallet; if the wallet path is a file, the key in it.
 fn stored_hotkey(settings: &OperatorSettings, home: Option<&Path>) -> anyhow::Result<StoredKey> {
     let path = settings.wallet_path.clone().unwrap_or_else(|| PathBuf::from(DEFAULT_ROOT));
     let path = expand_home(path, home)?;
@@ -110,10 +159,18 @@ fn usage(message: String) -> anyhow::Error {
 
 #[cfg(test)]
 mod tests {
+    use clap::Parser as _;
     use taonet_babelbit_config::Config;
     use taonet_wallet::Keyfile;
 
     use super::*;
+
+    /// A command with the options of a neuron's key.
+    #[derive(Debug, clap::Parser)]
+    struct Line {
+        #[command(flatten)]
+        key: NeuronKeyArgs,
+    }
 
     #[test]
     fn the_hotkey_is_that_of_the_wallet_or_of_the_file() {
@@ -142,6 +199,22 @@ mod tests {
             let stored = stored_hotkey(&config.operator, Some(home.path())).unwrap();
             let found = stored.open(None).unwrap().into_keypair().unwrap();
             assert_eq!(found.hotkey(), pair(uri).hotkey(), "{variables:?}");
+        }
+        // Names on the command line win over the environment.
+        let one = &["--wallet-name", "vali", "--wallet.hotkey", "one"][..];
+        for (path, words, uri) in [
+            (None, one, "//Bob"),
+            (Some(file), one, "//Bob"),
+            (Some(elsewhere), &[], "//Charlie"),
+            (None, &["--wallet-path", elsewhere], "//Charlie"),
+        ] {
+            let pairs = path.map(|path| ("BITTENSOR_WALLET_PATH".into(), path.into()));
+            let (mut config, _) = Config::from_variables(pairs, Some(home.path())).unwrap();
+            let line = Line::try_parse_from([&["program"][..], words].concat()).unwrap();
+            line.key.select(&mut config.operator);
+            let stored = stored_hotkey(&config.operator, Some(home.path())).unwrap();
+            let found = stored.open(None).unwrap().into_keypair().unwrap();
+            assert_eq!(found.hotkey(), pair(uri).hotkey(), "{path:?} {words:?}");
         }
         let pairs = [("BITTENSOR_WALLET_HOT".into(), "none".into())];
         let (config, _) = Config::from_variables(pairs, Some(home.path())).unwrap();

@@ -6,15 +6,15 @@ use taonet_babelbit_runner::{MinerReport, RunOutcome, RunReport};
 use taonet_primitives::counted;
 
 use crate::printable::printable;
-use crate::table::{decimals, table};
+use crate::table::{decimals, table, wrapped};
 use crate::tables::{FIELD_METRICS, LEADERBOARD};
 
-/// Display name of a miner.
+/// Returns the display name of a miner.
 pub(crate) fn name_of(miner: &MinerReport) -> String {
     miner.name.clone().unwrap_or_else(|| miner.uid.to_string())
 }
 
-/// Leaderboard of one challenge.
+/// Formats the leaderboard of one challenge.
 pub(crate) fn challenge(report: &RunReport) -> String {
     let outcome = match report.outcome {
         RunOutcome::Finished => "played",
@@ -37,15 +37,16 @@ pub(crate) fn challenge(report: &RunReport) -> String {
     }
     let error =
         report.error.as_ref().map(|error| format!("\nthe engine failed: {}", printable(error))).unwrap_or_default();
-    format!(
-        "{} · {outcome} · {} in {:.1} s{error}\n{rows}",
+    let head = format!(
+        "{} · {outcome} · {} in {:.1} s",
         printable(&report.challenge_uid),
         counted(report.utterances, "utterance"),
         report.wall_sec
-    )
+    );
+    format!("{}{error}\n{rows}", wrapped(&head))
 }
 
-/// Speech translation metrics in the leaderboard's order; docs/metrics.md defines them.
+/// Formats speech translation metrics in the leaderboard's order; docs/metrics.md defines them.
 pub(crate) fn field_metrics(report: &RunReport) -> String {
     let mut rows = table(&FIELD_METRICS);
     for miner in by_score(report) {
@@ -65,17 +66,17 @@ pub(crate) fn field_metrics(report: &RunReport) -> String {
             seconds(|metrics| metrics.atd_ms),
         ]);
     }
-    format!("metrics of the field, not part of the score; lags in seconds\n{rows}")
+    format!("{}\n{rows}", wrapped("standard translation metrics, not part of the score; lags in seconds"))
 }
 
-/// The miners, best first.
+/// Returns the miners by descending score.
 fn by_score(report: &RunReport) -> Vec<&MinerReport> {
     let mut miners: Vec<_> = report.miners.iter().collect();
     miners.sort_by(|a, b| b.score.total_cmp(&a.score).then(a.uid.cmp(&b.uid)));
     miners
 }
 
-/// Latency: end of the reply after the end of the source, in seconds of frame time.
+/// Formats the latency: from the end of the source to the end of the reply, in seconds of frame time.
 pub(crate) fn late_by(seconds: Option<f64>) -> String {
     seconds.map_or_else(|| "–".to_owned(), |seconds| format!("{seconds:.1} s"))
 }

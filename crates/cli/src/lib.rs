@@ -1,12 +1,29 @@
-//! The command line of taonet: arguments, configuration and output. The commands call the libraries for everything
-//! else.
+//! The command line of taonet: arguments, configuration and output. The libraries implement everything else.
 //!
-//! Two binaries come from this crate: `tao` with everything, and `bb` with the Babelbit commands under the names that
+//! Two binaries come from this crate: `tao` with all commands, and `bb` with the Babelbit commands under the names that
 //! validator operators know (`bb X` is `tao babelbit X`). Links to `tao` work as well: `bb`, `sn2-miner` (`tao proof
-//! miner`) and `sn2-validator` (`tao proof validator`). Data goes to standard output, everything else to standard error.
-//! Exit codes: 0 done, 1 refused or failed, 2 wrong usage, 3 network, 4 authentication.
+//! miner`) and `sn2-validator` (`tao proof validator`). [`tao`] and [`bb`] are their entry points, and the only public
+//! items.
 //!
-//! Uses every other crate. Used by nobody but the end-to-end tests, which run its binaries.
+//! - `commands` has a module per noun; each verb has its arguments with their help, and a function `run`.
+//! - `help.md` has the description, the environment variables and the examples of every command; `help` adds them to
+//!   clap's help, from which the man pages are generated. Tests walk the tree of commands: each has a summary, a
+//!   description and an example that parses, and shows every environment variable that it reads.
+//! - `settings` reads the environment into `taonet_babelbit_config::Config`; `keys` and `password` open the signing
+//!   key; `chain` selects the network, and submits calls.
+//! - `daemon` has what all daemons share: listeners, metrics, limits on open files, shutdown.
+//! - `table` and `tables` fit tables to the terminal: numbers never wrap, and less important columns are omitted.
+//!
+//! Data goes to standard output, everything else to standard error. With `--json`, the output is one JSON document;
+//! `tao watch` prints one for each block. Text from peers is escaped before it reaches a terminal. Exit codes: 0
+//! success, 1 refused or failed, 2 wrong usage, 3 network, 4 authentication.
+//!
+//! A new command is a module in `commands`, a variant of its enum, and a section in `help.md`; a daemon also gets a row
+//! in `tests/e2e/half_open/daemons.rs`. No other crate depends on this one, and code that other crates could use
+//! belongs in a library.
+//!
+//! Uses every other crate of the workspace except `taonet-chain-vectors` and `taonet-database`. Used by the end-to-end
+//! tests only, which run its binaries.
 
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
@@ -26,6 +43,7 @@ mod memory;
 mod password;
 mod printable;
 mod prompt;
+mod run_log;
 mod secret_file;
 mod settings;
 mod submission;
@@ -34,6 +52,7 @@ mod tables;
 mod updates;
 
 use std::ffi::OsString;
+use std::io::IsTerminal as _;
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -41,8 +60,8 @@ use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use commands::{
     axon, babelbit, balance, block, commitment, completions, dashboard, delegates, demo, events, localnet, man,
-    metagraph, models, nineteen, proof, register, serve_axon, speech, stake, subnets, sudo, take, transfer, update,
-    wallet, watch, weights, yuma,
+    metagraph, models, nineteen, proof, register, serve_axon, speech, stake, subnets, sudo, take, top, transfer,
+    update, wallet, watch, weights, yuma,
 };
 use context::Context;
 
@@ -79,12 +98,16 @@ struct Global {
     /// Print the result as one JSON document on standard output
     #[arg(long, alias = "json-output", global = true)]
     json: bool,
-    /// Show all table columns in full, whatever the terminal width
+    /// Show all table columns in full, at any terminal width
     #[arg(long, global = true)]
     wide: bool,
     /// Log errors only
     #[arg(short, long, hide = true, global = true, conflicts_with = "verbose")]
     quiet: bool,
+    /// Log level, as in subnet 2's programs; RUST_LOG takes precedence
+    #[arg(long, value_name = "LEVEL", hide = true, global = true, conflicts_with_all = ["verbose", "quiet"])]
+    #[arg(ignore_case = true, value_parser = ["error", "warn", "info", "debug", "trace"])]
+    log_level: Option<String>,
 }
 
 #[derive(Debug, Clone, Copy, clap::ValueEnum)]
@@ -98,6 +121,7 @@ enum TaoCommand {
     /// Run a complete contest on this machine
     Demo(demo::DemoArgs),
     Dashboard(dashboard::DashboardArgs),
+    Top(top::TopArgs),
     /// Transcribe speech, compare sentences, resample recordings
     #[command(subcommand)]
     Speech(speech::Command),
@@ -110,7 +134,7 @@ enum TaoCommand {
     /// Nineteen, subnet 19: the inference market
     #[command(subcommand)]
     Nineteen(nineteen::Command),
-    /// Prove and verify that a model gave an output
+    /// Prove and verify that a model produced an output
     #[command(subcommand)]
     Proof(proof::Command),
     /// Compute one epoch of Yuma consensus from a file
@@ -171,23 +195,24 @@ pub fn tao() -> ExitCode {
     }
 }
 
-/// File name under which the program was started.
+/// Returns the file name under which the program was started.
 fn link_name(arguments: &[OsString]) -> String {
     let name = arguments.first().and_then(|program| Path::new(program).file_name());
     name.map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
 }
 
-/// Arguments of a link, as those of the command that it stands for.
+/// Replaces the name of a link with the command that the link runs.
 fn with_command<const N: usize>(command: [&str; N], arguments: Vec<OsString>) -> Vec<OsString> {
     command.into_iter().map(OsString::from).chain(arguments.into_iter().skip(1)).collect()
 }
 
 fn run_tao(arguments: Vec<OsString>) -> ExitCode {
     let Tao { global, command } = parse(arguments);
-    let context = global.start();
+    let context = global.start(matches!(command, Some(TaoCommand::Top(_))));
     exit::report(match command.unwrap_or_else(|| TaoCommand::Demo(demo::DemoArgs::default())) {
         TaoCommand::Demo(args) => demo::run(&args, &context),
         TaoCommand::Dashboard(args) => dashboard::run(&args, &context),
+        TaoCommand::Top(args) => top::run(&args, &context),
         TaoCommand::Speech(command) => speech::run(&command, &context),
         TaoCommand::Models(command) => models::run(&command, &context),
         TaoCommand::Babelbit(command) => babelbit::run(&command, &context),
@@ -225,11 +250,11 @@ pub fn bb() -> ExitCode {
 
 fn run_bb(arguments: Vec<OsString>) -> ExitCode {
     let Bb { global, command } = parse(arguments);
-    let context = global.start();
+    let context = global.start(false);
     exit::report(babelbit::run(&command, &context))
 }
 
-/// A program's command line with descriptions and examples.
+/// Returns a program's command line with descriptions and examples.
 fn command_line<P: CommandFactory>() -> clap::Command {
     help::documented(P::command())
 }
@@ -242,13 +267,18 @@ fn parse<P: CommandFactory + FromArgMatches>(arguments: Vec<OsString>) -> P {
 }
 
 impl Global {
-    fn start(&self) -> Context {
+    /// Sets up logging and output. `is_full_screen`: the command draws on the whole terminal, so that log lines are
+    /// written only if they go elsewhere.
+    fn start(&self, is_full_screen: bool) -> Context {
         let format = match self.log_format {
             LogFormat::Human => taonet_telemetry::LogFormat::Human,
             LogFormat::Json => taonet_telemetry::LogFormat::Json,
         };
-        let filter = if self.quiet { Some("error".to_owned()) } else { std::env::var("RUST_LOG").ok() };
-        taonet_telemetry::init_tracing(self.verbose, filter.as_deref(), format);
+        let chosen = || std::env::var("RUST_LOG").ok().or_else(|| self.log_level.clone());
+        let filter = if self.quiet { Some("error".to_owned()) } else { chosen() };
+        if !is_full_screen || !std::io::stderr().is_terminal() {
+            taonet_telemetry::init_tracing(self.verbose, filter.as_deref(), format);
+        }
         if self.wide {
             table::show_all();
         }

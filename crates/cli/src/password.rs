@@ -12,7 +12,7 @@ use crate::prompt;
 /// Maximum attempts at the prompt for a new password.
 const MAX_ATTEMPTS: usize = 3;
 
-/// Keyfile password
+/// Arguments for the password of a keyfile
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Password options")]
 pub(crate) struct PasswordArgs {
@@ -25,7 +25,7 @@ pub(crate) struct PasswordArgs {
     password_fd: Option<u32>,
 }
 
-/// New keyfile password
+/// Arguments for the new password of a keyfile
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Password options")]
 pub(crate) struct NewPasswordArgs {
@@ -44,7 +44,7 @@ impl PasswordArgs {
         stored.open(password.as_ref()).map_err(refused)
     }
 
-    /// The password of an existing keyfile.
+    /// Reads the password of an existing keyfile.
     pub(crate) fn existing(&self, keyfile: &Path) -> anyhow::Result<Password> {
         if let Some(password) = given(self.password_file.as_deref(), self.password_fd)? {
             return Ok(password);
@@ -60,26 +60,26 @@ impl PasswordArgs {
         Ok(Password::new(answer))
     }
 
-    /// Whether an option sets the password.
+    /// Returns whether an option sets the password.
     pub(crate) const fn is_given(&self) -> bool {
         self.password_file.is_some() || self.password_fd.is_some()
     }
 
-    /// The password for a new keyfile.
+    /// Reads the password for a new keyfile.
     pub(crate) fn for_new(&self, of: &str) -> anyhow::Result<Password> {
         chosen(given(self.password_file.as_deref(), self.password_fd)?, of, "--password-file or --password-fd")
     }
 }
 
 impl NewPasswordArgs {
-    /// The new password for an existing keyfile.
+    /// Reads the new password for an existing keyfile.
     pub(crate) fn for_new(&self, of: &str) -> anyhow::Result<Password> {
         let given = given(self.new_password_file.as_deref(), self.new_password_fd)?;
         chosen(given, of, "--new-password-file or --new-password-fd")
     }
 }
 
-/// Error of a keyfile that did not open; a wrong password has its own exit code.
+/// Creates the error for a keyfile that cannot be opened; a wrong password has exit code 4.
 pub(crate) fn refused(error: WalletError) -> anyhow::Error {
     match error {
         WalletError::Keyfile { path, source: source @ KeyfileError::WrongPassword } => {
@@ -97,7 +97,7 @@ fn given(file: Option<&Path>, descriptor: Option<u32>) -> anyhow::Result<Option<
     }
 }
 
-/// Reads a new password: strong enough, and typed twice at a prompt.
+/// Reads a new password and checks its strength; a prompt asks for it twice.
 pub(crate) fn chosen(given: Option<Password>, of: &str, options: &str) -> anyhow::Result<Password> {
     if let Some(password) = given {
         password.check_new().context("the new password is too weak")?;

@@ -1,6 +1,5 @@
-//! Escapes untrusted text for the terminal.
-//! Control characters in a peer's text could clear the screen, change the window title or fake other output. They are
-//! shown as escapes instead.
+//! Escapes untrusted text for the terminal. Control characters in a peer's text could clear the screen, change the
+//! window title or fake other output. Such characters are shown as escapes instead.
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
@@ -11,7 +10,7 @@ pub(crate) fn printable(text: &str) -> Cow<'_, str> {
     escaped(text, is_control, |shown, character| shown.extend(character.escape_default()))
 }
 
-/// Like [`printable`], for multi-line text: keeps line breaks and tabs.
+/// Escapes control characters in multi-line text, except line breaks and tabs.
 pub(crate) fn printable_lines(text: &str) -> Cow<'_, str> {
     escaped(text, is_control_in_line, |shown, character| shown.extend(character.escape_default()))
 }
@@ -24,7 +23,8 @@ pub(crate) fn printable_json(json: &str) -> Cow<'_, str> {
     })
 }
 
-/// Writes a peer's bytes to standard output: escaped by [`printable_lines`] on a terminal, else unchanged.
+/// Returns a writer for a peer's bytes to standard output, which escapes them like [`printable_lines`] on a terminal
+/// and leaves them unchanged elsewhere.
 pub(crate) fn stdout() -> Box<dyn Write> {
     let stdout = io::stdout().lock();
     if stdout.is_terminal() { Box::new(PrintableWriter::new(stdout)) } else { Box::new(stdout) }
@@ -60,7 +60,7 @@ impl<W: Write> Write for PrintableWriter<W> {
     }
 }
 
-/// Control characters of ASCII and Latin-1, bidirectional controls and line separators.
+/// Returns whether a character is a control character, a bidirectional control or a line separator.
 fn is_control(character: char) -> bool {
     character.is_control()
         || matches!(character, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')

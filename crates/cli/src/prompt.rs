@@ -1,4 +1,4 @@
-//! Prompts on the terminal. Without one, errors name the option to use instead.
+//! Prompts on the terminal. Without a terminal, errors name the option to use instead.
 
 mod hidden;
 
@@ -10,16 +10,16 @@ use zeroize::Zeroizing;
 
 use crate::exit::{Classified, Failure};
 
-/// Prompts for a secret without echo. `hint` is for the error without a terminal.
+/// Prompts for a secret without echo. Without a terminal, returns an error that contains `hint`.
 pub(crate) fn secret(question: &str, hint: &str) -> anyhow::Result<Zeroizing<String>> {
     let terminal = Term::stderr();
     if !terminal.is_term() {
         return Err(Classified::error(Failure::Usage, format!("no terminal for the password prompt\nhint: {hint}")));
     }
-    terminal.write_str(&format!("{question}: ")).context("cannot ask")?;
+    terminal.write_str(&format!("{question}: ")).context("cannot write the prompt")?;
     let answer = hidden::read();
     // The user's Enter was not echoed.
-    terminal.write_line("").context("cannot ask")?;
+    terminal.write_line("").context("cannot write the prompt")?;
     answer.map_err(|error| match error.kind() {
         ErrorKind::Interrupted => anyhow::anyhow!("interrupted at the prompt"),
         ErrorKind::UnexpectedEof => anyhow::anyhow!("no input\nhint: {hint}"),
@@ -38,7 +38,7 @@ pub(crate) fn confirm(question: &str, yes: bool) -> anyhow::Result<()> {
     if !terminal.is_term() || !io::stdin().is_terminal() {
         return Err(Classified::error(Failure::Usage, format!("confirmation required: {question}\nhint: pass --yes")));
     }
-    terminal.write_str(&format!("{question} [y/N] ")).context("cannot ask")?;
+    terminal.write_str(&format!("{question} [y/N] ")).context("cannot write the prompt")?;
     let mut answer = String::new();
     io::stdin().lock().read_line(&mut answer).context("cannot read the input")?;
     match answer.trim() {

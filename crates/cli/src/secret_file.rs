@@ -1,4 +1,4 @@
-//! Small files with a secret, given on the command line.
+//! Small files that contain a secret and are named on the command line.
 
 use std::fs::File;
 use std::io::{self, Read, Write as _};
@@ -30,7 +30,7 @@ pub(crate) fn read(path: &Path) -> anyhow::Result<Zeroizing<String>> {
     }
     match str::from_utf8(&bytes) {
         Ok(text) => Ok(Zeroizing::new(text.trim().to_owned())),
-        Err(_) => bail!("{} is not text", path.display()),
+        Err(_) => bail!("{} is not UTF-8 text", path.display()),
     }
 }
 
@@ -53,8 +53,8 @@ pub(crate) fn refuse_existing(path: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Writes a new file with mode 0600, atomically and without overwriting. Takes parts, so that they need not be joined
-/// in memory.
+/// Writes a new file with mode 0600, atomically and without overwriting. Writes `parts` in
+/// sequence, so that the secret is not copied in memory.
 pub(crate) fn write(path: &Path, parts: &[&[u8]]) -> anyhow::Result<()> {
     refuse_existing(path)?;
     let directory = path.parent().filter(|directory| !directory.as_os_str().is_empty()).unwrap_or(Path::new("."));

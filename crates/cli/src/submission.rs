@@ -1,4 +1,4 @@
-//! Subtensor gateway and signer of a validator in one process: both on loopback, behind a token that only it has.
+//! Subtensor gateway and signer of a validator in one process, on loopback and with a token that no other process has.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -17,10 +17,10 @@ use taonet_wallet::Keypair;
 
 use crate::daemon::serve_here;
 
-/// Timeout of a call between the two. A submission waits for its confirmation.
+/// Timeout of a call to gateway or signer, which includes the confirmation of a submission.
 const CALL_TIMEOUT: Duration = Duration::from_mins(5);
 
-/// Starts both, with the weight ledger and the audit log in `directory`.
+/// Starts gateway and signer, with the weight ledger and the audit log in `directory`.
 pub(crate) async fn start(
     chain: Arc<dyn Chain>,
     keypair: &Arc<Keypair>,

@@ -1,9 +1,12 @@
-//! Text tables that fit the terminal and never break a number or word.
-//! If a table is too wide, texts wrap at spaces first, then addresses are abbreviated, then the least important
-//! columns are omitted. The line below the table lists them; `--wide` shows everything.
+//! Text tables that fit the terminal and never wrap within a number or word.
+//!
+//! If a table is too wide, texts wrap at spaces first, then addresses are abbreviated, then the least important columns
+//! are omitted. A line below the table lists the omitted and abbreviated columns; `--wide` shows everything. A matrix
+//! is never cut: it continues in further tables below.
 
 use std::borrow::Cow;
 use std::fmt;
+use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use comfy_table::{CellAlignment, Color, ContentArrangement, LineStyle, Table, TableStyle};
@@ -14,7 +17,7 @@ use crate::printable::printable_lines;
 mod layout;
 
 pub(crate) use layout::Column;
-use layout::{Shown, fit};
+use layout::{Shown, fit, split};
 
 /// Table style: a line under the header, no borders.
 const STYLE: TableStyle = TableStyle::new().header_separator(LineStyle::none().fill('─').junction('─'));
@@ -26,7 +29,7 @@ pub(crate) fn show_all() {
     WIDE.store(true, Ordering::Relaxed);
 }
 
-/// Line width in characters; `None` for no limit, as in a file or a pipe.
+/// Returns the line width in characters; `None` for no limit, as in a file or a pipe.
 fn screen() -> Option<usize> {
     if WIDE.load(Ordering::Relaxed) {
         return None;
@@ -38,25 +41,41 @@ fn screen() -> Option<usize> {
 
 /// Creates a table with a header.
 pub(crate) fn table(columns: impl Into<Cow<'static, [Column]>>) -> Rows {
-    Rows { columns: columns.into(), has_header: true, cells: Vec::new() }
+    Rows { columns: columns.into(), form: Form::Table, cells: Vec::new() }
+}
+
+/// Creates a table with a header. If the table is too wide, it is split between columns; each part repeats the first
+/// column.
+pub(crate) fn matrix(columns: impl Into<Cow<'static, [Column]>>) -> Rows {
+    Rows { columns: columns.into(), form: Form::Matrix, cells: Vec::new() }
 }
 
 /// Creates a table of names and values, without a header.
 pub(crate) fn facts() -> Rows {
     static FACTS: [Column; 2] = [Column::fixed("name"), Column::text("value")];
-    Rows { columns: FACTS.as_slice().into(), has_header: false, cells: Vec::new() }
+    Rows { columns: FACTS.as_slice().into(), form: Form::Plain, cells: Vec::new() }
 }
 
 /// Creates a grid without a header.
-pub(crate) fn plain(columns: &'static [Column]) -> Rows {
-    Rows { columns: columns.into(), has_header: false, cells: Vec::new() }
+pub(crate) fn plain(columns: impl Into<Cow<'static, [Column]>>) -> Rows {
+    Rows { columns: columns.into(), form: Form::Plain, cells: Vec::new() }
 }
 
 /// A table. Control characters in cells are escaped, since they can contain a peer's text.
 pub(crate) struct Rows {
     columns: Cow<'static, [Column]>,
-    has_header: bool,
+    form: Form,
     cells: Vec<Vec<Cell>>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Form {
+    /// With a header; columns are omitted if necessary.
+    Table,
+    /// With a header; split between columns if necessary.
+    Matrix,
+    /// Without a header.
+    Plain,
 }
 
 impl Rows {
@@ -66,12 +85,33 @@ impl Rows {
 
     /// Renders the table for a line width; `None` for no limit.
     pub(crate) fn within(&self, width: Option<usize>) -> String {
-        let cells = |index: usize| self.cells.iter().filter_map(move |row| Some(row.get(index)?.text.as_str()));
-        let shown: Vec<Shown<'_>> = fit(&self.columns, self.has_header, cells, width);
+        let Some(limit) = width.filter(|_| self.form == Form::Matrix) else { return self.whole_within(width) };
+        let parts = split(&self.columns, |index| self.texts(index), limit);
+        let parts = parts.into_iter().map(|part| self.part(&part).whole_within(width));
+        parts.collect::<Vec<_>>().join("\n\n")
+    }
+
+    /// Returns a table of the first column and the columns of a range.
+    fn part(&self, range: &Range<usize>) -> Self {
+        fn select<T: Clone>(all: &[T], range: &Range<usize>) -> Vec<T> {
+            all.iter().take(1).chain(all.get(range.clone()).unwrap_or_default()).cloned().collect()
+        }
+        let cells = self.cells.iter().map(|row| select(row, range)).collect();
+        Self { columns: select(&self.columns, range).into(), form: Form::Table, cells }
+    }
+
+    /// Returns the texts of a column.
+    fn texts(&self, index: usize) -> impl Iterator<Item = &str> {
+        self.cells.iter().filter_map(move |row| Some(row.get(index)?.text.as_str()))
+    }
+
+    fn whole_within(&self, width: Option<usize>) -> String {
+        let has_header = self.form != Form::Plain;
+        let shown: Vec<Shown<'_>> = fit(&self.columns, has_header, |index| self.texts(index), width);
         let mut table = Table::new();
-        table.load_style(if self.has_header { STYLE } else { TableStyle::new() });
+        table.load_style(if has_header { STYLE } else { TableStyle::new() });
         table.set_content_arrangement(ContentArrangement::Disabled);
-        if self.has_header {
+        if has_header {
             table.set_header(shown.iter().map(|column| column.column.name()));
         }
         for row in &self.cells {
@@ -101,8 +141,8 @@ impl fmt::Display for Rows {
     }
 }
 
-/// A cell of a table.
-#[derive(Debug)]
+/// A cell of a table: its text and colour.
+#[derive(Debug, Clone)]
 pub(crate) struct Cell {
     text: String,
     color: Option<Color>,
@@ -145,9 +185,22 @@ pub(crate) fn whole(smallest: u64) -> String {
     format!("{}.{:04}", smallest / 1_000_000_000, smallest / 100_000 % 10_000)
 }
 
-/// A cell coloured as good or bad.
+/// Creates a cell, green if `good`, else red.
 pub(crate) fn judged(text: impl Into<String>, good: bool) -> Cell {
     Cell { text: text.into(), color: Some(if good { Color::Green } else { Color::Red }) }
+}
+
+/// Creates a yellow cell.
+pub(crate) fn warning(text: impl Into<String>) -> Cell {
+    Cell { text: text.into(), color: Some(Color::Yellow) }
+}
+
+/// Wraps a text between words to the line width.
+pub(crate) fn wrapped(text: &str) -> String {
+    match screen() {
+        Some(width) => layout::wrap(text, width).join("\n"),
+        None => text.to_owned(),
+    }
 }
 
 /// Truncates a text to a width.

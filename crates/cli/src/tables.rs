@@ -1,4 +1,4 @@
-//! The columns of every table, with their ranks on narrow terminals.
+//! The columns of every table; their ranks decide which are omitted first on narrow terminals.
 
 use crate::table::Column;
 
@@ -18,7 +18,7 @@ const fn text(name: &'static str) -> Column {
     Column::text(name)
 }
 
-/// `tao axon ping`.
+/// Columns of `tao axon ping`.
 pub(crate) static PING: [Column; 6] = [
     number("sent"),
     number("answered"),
@@ -28,7 +28,7 @@ pub(crate) static PING: [Column; 6] = [
     text("outcomes"),
 ];
 
-/// `tao proof validator --requests`.
+/// Columns of `tao proof validator --requests`.
 pub(crate) static PROOF_TALLIES: [Column; 6] = [
     address("miner"),
     number("verified"),
@@ -38,7 +38,25 @@ pub(crate) static PROOF_TALLIES: [Column; 6] = [
     text("why"),
 ];
 
-/// `tao proof demo`.
+/// Columns of the circuits of `tao proof demo`.
+pub(crate) static PROOF_CIRCUITS: [Column; 5] = [
+    fixed("model"),
+    fixed("backend"),
+    number("constraints"),
+    number("compiled in s").rank(1),
+    address("circuit").rank(2),
+];
+
+/// Columns of `tao proof inspect`: files of a circuit.
+pub(crate) static PROOF_FILES: [Column; 2] = [fixed("file"), address("SHA-256")];
+
+/// Columns of `tao proof inspect`: slices of a model.
+pub(crate) static PROOF_SLICES: [Column; 2] = [address("slice"), number("multiply-adds")];
+
+/// Columns of `tao proof setup`: contributions to a trusted setup.
+pub(crate) static CONTRIBUTIONS: [Column; 3] = [number("#"), address("key"), text("contributor")];
+
+/// Columns of the standings of `tao proof demo`.
 pub(crate) static PROOF_STANDINGS: [Column; 9] = [
     fixed("miner"),
     number("uid").rank(2),
@@ -51,14 +69,25 @@ pub(crate) static PROOF_STANDINGS: [Column; 9] = [
     text("why"),
 ];
 
-/// `tao balance`.
+/// Columns of the user's proofs in `tao proof demo`.
+pub(crate) static PROOF_USER: [Column; 7] = [
+    fixed("backend"),
+    text("digit"),
+    text("miner"),
+    number("seconds"),
+    number("proof bytes").rank(2),
+    number("asked").rank(1),
+    text("failures"),
+];
+
+/// Columns of `tao balance`.
 pub(crate) static BALANCE: [Column; 5] =
     [address("account"), number("free TAO"), number("reserved").rank(2), number("frozen").rank(1), number("stake")];
 
-/// `tao commitment show`.
+/// Columns of `tao commitment get`.
 pub(crate) static COMMITMENTS: [Column; 2] = [address("hotkey"), text("text")];
 
-/// `tao delegates`.
+/// Columns of `tao delegates`.
 pub(crate) static DELEGATES: [Column; 7] = [
     address("hotkey"),
     address("owner").rank(3),
@@ -69,13 +98,13 @@ pub(crate) static DELEGATES: [Column; 7] = [
     text("permits").rank(2),
 ];
 
-/// `tao events`.
+/// Columns of `tao events`.
 pub(crate) static EVENTS: [Column; 4] = [number("#"), fixed("phase").rank(1), fixed("event"), text("values")];
 
-/// `tao localnet`: accounts with funds.
+/// Columns of `tao localnet`: accounts with funds.
 pub(crate) static ACCOUNTS: [Column; 3] = [fixed("key"), address("address"), number("TAO")];
 
-/// `tao metagraph`.
+/// Columns of `tao metagraph`.
 pub(crate) static METAGRAPH: [Column; 12] = [
     number("uid"),
     number("stake S"),
@@ -91,21 +120,21 @@ pub(crate) static METAGRAPH: [Column; 12] = [
     address("coldkey").rank(8),
 ];
 
-/// `tao metagraph --diff`.
+/// Columns of `tao metagraph --diff`.
 pub(crate) static METAGRAPH_CHANGES: [Column; 5] =
     [number("uid"), address("hotkey").rank(1), fixed("field"), address("before"), address("after")];
 
-/// `tao metagraph --weights`.
+/// Columns of `tao metagraph --full`: weights.
 pub(crate) static WEIGHT_ROWS: [Column; 2] = [number("from"), text("weights W")];
 
-/// `tao metagraph --bonds`.
+/// Columns of `tao metagraph --full`: bonds.
 pub(crate) static BOND_ROWS: [Column; 2] = [number("from"), text("bonds B")];
 
-/// `tao models list`.
+/// Columns of `tao models list`.
 pub(crate) static MODELS: [Column; 5] =
     [fixed("model"), text("purpose").rank(1), number("size").rank(2), fixed("state"), text("")];
 
-/// `tao stake list`.
+/// Columns of `tao stake list`.
 pub(crate) static STAKES: [Column; 6] = [
     number("netuid"),
     address("hotkey"),
@@ -115,7 +144,7 @@ pub(crate) static STAKES: [Column; 6] = [
     fixed("registered").rank(1),
 ];
 
-/// `tao subnets list`.
+/// Columns of `tao subnets list`.
 pub(crate) static SUBNETS: [Column; 9] = [
     number("netuid"),
     text("name"),
@@ -128,10 +157,10 @@ pub(crate) static SUBNETS: [Column; 9] = [
     address("owner").rank(4),
 ];
 
-/// `tao subnets hyperparameters`.
+/// Columns of `tao subnets hyperparameters`.
 pub(crate) static HYPERPARAMETERS: [Column; 3] = [fixed("name"), number("value"), fixed("")];
 
-/// `tao wallet overview`.
+/// Columns of `tao wallet overview`.
 pub(crate) static OVERVIEW: [Column; 10] = [
     number("netuid"),
     number("uid"),
@@ -145,10 +174,19 @@ pub(crate) static OVERVIEW: [Column; 10] = [
     fixed("axon").rank(5),
 ];
 
-/// `tao weights show`.
+/// Columns of `tao wallet list`.
+pub(crate) static WALLETS: [Column; 3] = [fixed("wallet"), address("address"), text("state")];
+
+/// Columns of `tao wallet verify --validator-info`.
+pub(crate) static VALIDATOR_INFO: [Column; 3] = [fixed("signature"), address("hotkey"), text("name")];
+
+/// Columns of `tao wallet ss58 convert`.
+pub(crate) static CONVERTED_KEYS: [Column; 2] = [fixed("address"), address("public key")];
+
+/// Columns of `tao weights show`.
 pub(crate) static WEIGHTS: [Column; 4] = [number("from"), number("to"), number("weight"), number("share")];
 
-/// `tao yuma`: the state that the chain stores.
+/// Columns of `tao yuma`: the state that the chain stores.
 pub(crate) static YUMA_RESULT: [Column; 11] = [
     number("uid"),
     number("stake"),
@@ -163,7 +201,7 @@ pub(crate) static YUMA_RESULT: [Column; 11] = [
     number("rao"),
 ];
 
-/// `tao yuma --explain`: the first step.
+/// Columns of `tao yuma --explain`: the first step.
 pub(crate) static YUMA_STAKE: [Column; 7] = [
     number("uid"),
     number("rao"),
@@ -174,7 +212,29 @@ pub(crate) static YUMA_STAKE: [Column; 7] = [
     number("active S"),
 ];
 
-/// `tao yuma --classic`.
+/// Columns of `tao yuma --explain`: consensus.
+pub(crate) static YUMA_CONSENSUS: [Column; 2] = [number("uid"), number("C")];
+
+/// Columns of `tao yuma --explain`: validator trust.
+pub(crate) static YUMA_TRUST: [Column; 2] = [number("uid"), number("Tv")];
+
+/// Columns of `tao yuma --explain`: rank and incentive.
+pub(crate) static YUMA_RANK: [Column; 3] = [number("uid"), number("R"), number("I")];
+
+/// Columns of `tao yuma --explain`: dividends.
+pub(crate) static YUMA_DIVIDENDS: [Column; 2] = [number("uid"), number("D")];
+
+/// Columns of the matrices of `tao yuma`: one per uid that has an entry.
+pub(crate) fn yuma_matrix(uids: &[usize]) -> Vec<Column> {
+    std::iter::once(number("from \\ to")).chain(uids.iter().map(|uid| Column::number_of(uid.to_string()))).collect()
+}
+
+/// Columns of `tao speech embed`: the similarity of each sentence to the others, by number.
+pub(crate) fn similarities(sentences: usize) -> Vec<Column> {
+    std::iter::once(text("text")).chain((1..=sentences).map(|index| Column::number_of(index.to_string()))).collect()
+}
+
+/// Columns of `tao yuma --classic`.
 pub(crate) static YUMA_CLASSIC: [Column; 8] = [
     number("uid"),
     number("stake S"),
@@ -186,7 +246,7 @@ pub(crate) static YUMA_CLASSIC: [Column; 8] = [
     number("emission E"),
 ];
 
-/// `bb runner --once`, and the demonstration while it plays.
+/// Columns of `bb runner --once`, and the demonstration while it plays.
 pub(crate) static LEADERBOARD: [Column; 8] = [
     fixed("miner"),
     number("uid").rank(4),
@@ -198,7 +258,7 @@ pub(crate) static LEADERBOARD: [Column; 8] = [
     text("lost points"),
 ];
 
-/// `bb runner --once --metrics`.
+/// Columns of `bb runner --once --metrics`.
 pub(crate) static FIELD_METRICS: [Column; 8] = [
     fixed("miner"),
     number("replies").rank(3),
@@ -210,7 +270,7 @@ pub(crate) static FIELD_METRICS: [Column; 8] = [
     number("ATD").rank(1),
 ];
 
-/// The demonstration's result.
+/// Columns of `tao demo`: results of each miner.
 pub(crate) static STANDINGS: [Column; 11] = [
     fixed("miner"),
     number("uid").rank(5),
@@ -225,7 +285,7 @@ pub(crate) static STANDINGS: [Column; 11] = [
     text("lost points"),
 ];
 
-/// `tao nineteen demo`: results of each miner.
+/// Columns of `tao nineteen demo`: results of each miner.
 pub(crate) static MARKET: [Column; 10] = [
     fixed("miner"),
     number("uid").rank(5),
@@ -239,18 +299,18 @@ pub(crate) static MARKET: [Column; 10] = [
     number("failed").rank(3),
 ];
 
-/// `tao nineteen keys list`.
+/// Columns of `tao nineteen keys list`.
 pub(crate) static API_KEYS: [Column; 7] = [
     fixed("id"),
     text("name"),
     number("credits"),
-    number("a minute").rank(2),
-    number("a month").rank(2),
+    number("rate/min").rank(2),
+    number("budget/month").rank(2),
     text("models").rank(3),
     text("state"),
 ];
 
-/// `tao nineteen keys usage`.
+/// Columns of `tao nineteen keys usage`.
 pub(crate) static USAGE: [Column; 7] = [
     fixed("day"),
     fixed("key"),
@@ -261,13 +321,43 @@ pub(crate) static USAGE: [Column; 7] = [
     number("credits"),
 ];
 
-/// The demonstration: transcripts of one utterance.
+/// Columns of `tao demo --contest text` and `bb runner --contest text`: scores.
+pub(crate) static TEXT_SCORES: [Column; 3] = [fixed("miner"), number("score"), number("errors")];
+
+/// Columns of `bb ping-chute`.
+pub(crate) static CHUTE_PROBES: [Column; 3] = [fixed("call"), number("seconds"), text("answer")];
+
+/// Columns of `tao demo --contest text`: weights.
+pub(crate) static TEXT_STANDINGS: [Column; 3] = [fixed("miner"), number("weight"), number("emission α")];
+
+/// Columns of `tao demo`: transcripts of one utterance.
 pub(crate) static EXAMPLE: [Column; 3] = [fixed("who"), text("what"), text("score")];
 
-/// `bb audit`: scoring conditions that differ.
+/// Columns of `tao nineteen tasks FILE`.
+pub(crate) static TASKS: [Column; 2] = [fixed("task"), number("weight")];
+
+/// Columns of `bb bench stt`.
+pub(crate) static STT_BENCHMARK: [Column; 10] = [
+    number("miners"),
+    number("audio s").rank(3),
+    number("wall s"),
+    number("CPU s").rank(1),
+    number("decode s").rank(5),
+    number("real-time factor"),
+    number("audio s/s").rank(2),
+    number("miners/s"),
+    number("words").rank(6),
+    number("peak MB").rank(4),
+];
+
+/// Columns of `bb bench scoring`.
+pub(crate) static SCORING_BENCHMARK: [Column; 5] =
+    [number("miners"), number("wall s"), number("CPU s"), number("miners/s"), number("peak MB")];
+
+/// Columns of `bb audit`: scoring conditions that differ.
 pub(crate) static CONDITIONS: [Column; 3] = [fixed("condition"), text("recorded"), text("this machine")];
 
-/// `bb audit`: mismatches.
+/// Columns of `bb audit`: mismatches.
 pub(crate) static MISMATCHES: [Column; 7] = [
     number("miner"),
     address("hotkey").rank(2),
@@ -278,14 +368,14 @@ pub(crate) static MISMATCHES: [Column; 7] = [
     text("recomputed"),
 ];
 
-/// `bb config show`.
+/// Columns of `bb config show`.
 pub(crate) static SETTINGS: [Column; 4] =
     [fixed("setting"), text("value"), fixed("from").rank(2), text("meaning").rank(1)];
 
-/// `bb test-miner`: the rules.
+/// Columns of `bb test-miner`: the rules.
 pub(crate) static RULES: [Column; 3] = [fixed("rule"), fixed(""), text("seen")];
 
-/// `bb test-miner`: response times.
+/// Columns of `bb test-miner`: response times.
 pub(crate) static TIMINGS: [Column; 7] = [
     fixed("request"),
     number("answers").rank(3),
@@ -296,7 +386,7 @@ pub(crate) static TIMINGS: [Column; 7] = [
     number("late"),
 ];
 
-/// `bb test-miner --challenges`: the scores.
+/// Columns of `bb test-miner`: the scores.
 pub(crate) static CHALLENGES: [Column; 6] = [
     text("challenge"),
     number("score"),
@@ -306,7 +396,7 @@ pub(crate) static CHALLENGES: [Column; 6] = [
     text("lost points"),
 ];
 
-/// `bb validate --once`.
+/// Columns of `bb validate --once`.
 pub(crate) static WEIGHT_VECTOR: [Column; 2] = [number("uid"), number("weight")];
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
 }
 
-/// The files of a directory with this extension.
+/// Lists the files of a directory with this extension.
 fn files(folder: &str, extension: &str) -> Vec<PathBuf> {
     let entries = std::fs::read_dir(root().join(folder)).unwrap();
     entries.map(|entry| entry.unwrap().path()).filter(|path| path.extension().is_some_and(|e| e == extension)).collect()
@@ -18,12 +18,13 @@ fn files(folder: &str, extension: &str) -> Vec<PathBuf> {
 fn example(word: String) -> String {
     match word.as_str() {
         "HEX" => "ab".repeat(64),
+        "CIRCUIT" => "ab".repeat(32),
         "ADDRESS" | "HOTKEY" => "5GrwvaEF5zXb26Fz9rcQpDWS57CtERHpNehXCPcNoHGKutQY".to_owned(),
         _ => word,
     }
 }
 
-/// Parses a line if it is one of our commands, and returns whether it is.
+/// Parses a line as one of our commands; returns `false` for other lines.
 #[track_caller]
 pub(crate) fn parses(path: &Path, line: &str) -> bool {
     let program = line.split_whitespace().next().and_then(|word| word.rsplit('/').next()).unwrap_or_default();
@@ -77,6 +78,30 @@ fn links_run_their_commands() {
     assert_eq!(expanded, arguments(&["tao", "proof", "miner", "--loopback"]));
     assert!(matches!(Tao::try_parse_from(expanded).unwrap().command, Some(TaoCommand::Proof(_))));
     assert_eq!(link_name(&[]), "");
+}
+
+/// Options of the reference's programs are accepted, and mean the same as ours.
+#[test]
+fn options_of_the_reference_parse() {
+    for words in [
+        "tao proof miner --wallet.name miner --wallet.hotkey default --wallet.path wallets --netuid 118 --network test",
+        "tao proof miner --subtensor-chain-endpoint ws://127.0.0.1:9944 --axon-host 0.0.0.0 --axon-port 8091",
+        "tao proof miner --no-auto-update --circuit-dir circuits --disable-blacklist --quic-port 8091 --log-level info",
+        "tao proof validator --wallet-name v --wallet-hotkey h --no-relay --metrics-port 9090 --dispatch-ceiling 64",
+        "tao proof validator --disable-metric-logging --disable-axon-publish --no-auto-update --target-uid 3,4",
+    ] {
+        let parsed = Tao::try_parse_from(words.split(' '));
+        assert!(parsed.is_ok(), "{words}: {}", parsed.unwrap_err());
+    }
+    for words in [
+        "tao proof miner --wallet-name miner --keyfile hotkey",
+        "tao proof miner --listen 127.0.0.1:1 --axon-port 2",
+        "tao proof miner --no-auto-update --auto-update releases",
+        "tao proof validator --no-relay --relay-url wss://relay.example",
+        "tao proof validator --metrics 127.0.0.1:1 --metrics-port 2",
+    ] {
+        assert!(Tao::try_parse_from(words.split(' ')).is_err(), "{words}");
+    }
 }
 
 #[test]

@@ -14,19 +14,22 @@ use crate::exit::{Classified, Failure};
 /// Version of this program.
 pub(crate) const VERSION: &str = env!("CARGO_PKG_VERSION");
 
-/// Automatic updates
+/// Argument that enables automatic updates
 #[derive(Debug, Args)]
 pub(crate) struct AutoUpdateArgs {
     /// Release server to check every 5 minutes: an http or https URL, or a directory. Newer signed releases are
     /// installed, and the daemon restarts with the same arguments
     #[arg(long, value_name = "URL|DIR")]
     auto_update: Option<ReleaseSource>,
+    /// Do not update: the default here
+    #[arg(long = "no-auto-update", hide = true, conflicts_with = "auto_update")]
+    _no_auto_update: bool,
 }
 
 /// Automatic updates of a running daemon.
 pub(crate) struct Running(Option<PendingRestart>);
 
-/// How a daemon ends.
+/// Action at the end of a daemon: exit or restart.
 #[derive(Debug)]
 pub(crate) enum End {
     /// The process exits.
@@ -46,7 +49,7 @@ impl AutoUpdateArgs {
 }
 
 impl Running {
-    /// Decides how a daemon ends after a shutdown with this result.
+    /// Returns how the daemon ends after a shutdown with `result`: a pending update restarts it.
     pub(crate) async fn end(self, result: anyhow::Result<()>) -> anyhow::Result<End> {
         let program = match self.0 {
             Some(pending) => pending.program().await,
@@ -64,7 +67,7 @@ impl Running {
 }
 
 impl End {
-    /// Restarts the daemon, if it ends with that.
+    /// Executes the new program if the daemon ends with [`End::Restart`].
     pub(crate) fn finish(self) -> anyhow::Result<()> {
         match self {
             Self::Stop => Ok(()),
@@ -78,14 +81,14 @@ impl End {
 
 /// Creates the updater of this program.
 pub(crate) fn updater(source: &ReleaseSource) -> anyhow::Result<Updater> {
-    // The path before any update: afterwards the system may report that of the old program.
+    // Read before any update: afterwards the system may report the path of the old program.
     let program = std::env::current_exe().context("cannot find this program's file")?;
-    let current = VERSION.parse().context("this program's version is not semantic")?;
+    let current = VERSION.parse().context("this program's version is not a semantic version")?;
     let key = ReleaseKey::pinned()?;
     Updater::new(source.clone(), key, current, program).map_err(classified)
 }
 
-/// Gives an update's error its exit code.
+/// Classifies an update error for the exit code.
 pub(crate) fn classified(error: UpdateError) -> anyhow::Error {
     let failure = if error.is_network() {
         Failure::Network

@@ -10,7 +10,9 @@ use serde_json::Value;
 
 /// Maximum number of lines of product code in a crate.
 const MAX_LINES: usize = 8_000;
-/// Crates without that limit.
+/// Minimum number of lines of a crate's first page.
+const MIN_PAGE: usize = 20;
+/// Crates exempt from [`MAX_LINES`].
 const UNLIMITED: [&str; 2] = ["cli", "localnet-runtime"];
 
 fn root() -> PathBuf {
@@ -27,7 +29,7 @@ struct Package {
     foreign: BTreeSet<String>,
 }
 
-/// The workspace's packages by name without `taonet-`, from `cargo metadata`.
+/// Returns the workspace's packages by name without `taonet-`, from `cargo metadata`.
 fn packages() -> BTreeMap<String, Package> {
     let mut cargo = Command::new(env!("CARGO"));
     cargo.args(["metadata", "--no-deps", "--offline", "--format-version=1"]).current_dir(root());
@@ -52,7 +54,8 @@ fn package(package: &Value) -> (String, Package) {
     (own_name(package).unwrap(), found)
 }
 
-/// Rows of the table in ARCHITECTURE.md: a crate, its dependencies, and those of its tests and optional features.
+/// Returns the rows of the table in ARCHITECTURE.md: a crate, its dependencies, and those of its tests and optional
+/// features.
 fn table() -> Vec<[String; 3]> {
     let text = fs::read_to_string(root().join("ARCHITECTURE.md")).unwrap();
     let (_, table) = text.split_once("| Crate (`taonet-…`) | uses | tests also use |\n|---|---|---|\n").unwrap();
@@ -65,7 +68,7 @@ fn table() -> Vec<[String; 3]> {
     .collect()
 }
 
-/// Crate names in a cell of that table.
+/// Returns the crate names in a cell of that table.
 fn names(cell: &str) -> BTreeSet<String> {
     cell.split('`').skip(1).step_by(2).map(str::to_owned).collect()
 }
@@ -83,7 +86,7 @@ fn every_crate_uses_what_the_table_says_and_only_what_stands_above_it() {
         assert_eq!(package.uses, expected, "{name}");
         assert_eq!(package.tests_use, names(tests_use), "tests and features of {name}");
         let below: Vec<_> = package.uses.difference(&above).collect();
-        assert!(below.is_empty(), "{name} uses {below:?}, which stand below it");
+        assert!(below.is_empty(), "{name} uses {below:?}, which the table lists below it");
         above.insert(name.clone());
     }
 }
@@ -98,7 +101,7 @@ fn subnets_use_no_other_subnet_and_cores_are_pure() {
     let subnet_of = |name: &str| subnets.iter().find(|subnet| name.starts_with(&format!("{subnet}-")));
     for (name, package) in &packages {
         let own = subnet_of(name);
-        for other in package.uses.iter().filter_map(|used| subnet_of(used)) {
+        for other in package.uses.union(&package.tests_use).filter_map(|used| subnet_of(used)) {
             assert!(
                 own == Some(other) || ["cli", "benches"].contains(&name.as_str()),
                 "{name} uses a crate of {other}"
@@ -118,7 +121,7 @@ fn subnets_use_no_other_subnet_and_cores_are_pure() {
     }
 }
 
-/// Product code of a package: its Rust files, each with its text before the tests.
+/// Returns the product code of a package: its Rust files, each with its text before the tests.
 fn sources(package: &Path) -> Vec<(PathBuf, String)> {
     let (mut found, mut folders) = (Vec::new(), vec![package.join("src")]);
     while let Some(folder) = folders.pop() {
@@ -146,14 +149,61 @@ fn no_crate_is_too_large_to_know() {
     }
 }
 
+/// Returns the sentences of a crate's first page that begin with "Uses" and "Used by".
+fn relations(page: &str) -> Option<(String, String)> {
+    let lines = page.lines().skip_while(|line| !line.starts_with("//! Uses ")).take_while(|line| *line != "//!");
+    let paragraph: Vec<_> = lines.map(|line| line.trim_start_matches("//! ")).collect();
+    let (uses, used_by) = paragraph.join(" ").split_once("Used by ").map(|(a, b)| (a.to_owned(), b.to_owned()))?;
+    Some((uses, used_by))
+}
+
+/// Returns the crates of the workspace that a text names in backquotes.
+fn crates(text: &str) -> BTreeSet<String> {
+    names(text).into_iter().filter_map(|name| Some(name.strip_prefix("taonet-")?.to_owned())).collect()
+}
+
 #[test]
 fn the_first_page_of_every_crate_says_what_it_uses_and_who_uses_it() {
+    let packages = packages();
+    for (name, package) in &packages {
+        let Ok(text) = fs::read_to_string(package.directory.join("src/lib.rs")) else { continue };
+        let page: Vec<_> = text.lines().take_while(|line| line.starts_with("//!")).collect();
+        let (uses, used_by) = relations(&page.join("\n")).unwrap_or_else(|| {
+            panic!("the page of {name} has no paragraph that begins with \"Uses\" and has a sentence \"Used by\"")
+        });
+        if name == "cli" {
+            let expected: BTreeSet<String> = packages.keys().cloned().collect();
+            let others = crates(&uses).union(&package.uses).cloned().collect::<BTreeSet<_>>();
+            let missing: Vec<_> =
+                expected.difference(&others).filter(|other| !["cli", "benches"].contains(&other.as_str())).collect();
+            assert!(missing.is_empty(), "{name} does not use {missing:?}");
+        } else {
+            assert_eq!(crates(&uses), package.uses, "the page of {name}: what it uses");
+        }
+        let named = crates(&used_by);
+        let users = |has: &dyn Fn(&Package) -> bool| -> BTreeSet<String> {
+            packages.iter().filter(|(_, package)| has(package)).map(|(name, _)| name.clone()).collect()
+        };
+        let all = users(&|package| package.uses.contains(name) || package.tests_use.contains(name));
+        let wrong: Vec<_> = named.difference(&all).collect();
+        assert!(wrong.is_empty(), "the page of {name}: {wrong:?} do not use it");
+        // A crate with many users says so instead of listing them; commands stand for the crate `cli`.
+        let mut unnamed = users(&|package| package.uses.contains(name));
+        unnamed.retain(|user| !named.contains(user) && !["cli", "benches"].contains(&user.as_str()));
+        let is_general = ["every", "nearly", "all "].iter().any(|word| used_by.contains(word));
+        assert!(unnamed.is_empty() || is_general, "the page of {name}: {unnamed:?} use it too");
+    }
+}
+
+/// A first page says what the crate is, how a caller starts, and what it does not do.
+#[test]
+fn the_first_page_of_every_crate_is_a_page() {
     for (name, package) in packages() {
         let Ok(text) = fs::read_to_string(package.directory.join("src/lib.rs")) else { continue };
-        let page: Vec<_> = text.lines().filter(|line| line.starts_with("//!")).collect();
-        let page = page.join("\n");
-        for part in ["\n//! Uses ", "Used by "] {
-            assert!(page.contains(part), "the page of {name} has no sentence that begins with {:?}", part.trim());
-        }
+        let lines = text.lines().take_while(|line| line.starts_with("//!")).count();
+        assert!(
+            lines >= MIN_PAGE,
+            "the page of {name} has {lines} lines: say what it is, how a caller starts, what it omits"
+        );
     }
 }

@@ -5,12 +5,12 @@
 //! | Quantity | Formula | Meaning |
 //! |---|---|---|
 //! | rank | R = Wᵀ · S | the weights given to a neuron, weighted by stake |
-//! | trust | T = (W > 0)ᵀ · S | the stake that gave it any weight |
-//! | consensus | C = σ(ρ (T − κ)) | near 1 when more than κ of the stake trusts it, near 0 when less |
+//! | trust | T = (W > 0)ᵀ · S | the stake that gave the neuron any weight |
+//! | consensus | C = σ(ρ (T − κ)) | near 1 when more than κ of the stake trusts the neuron, near 0 when less |
 //! | incentive | I = R · C / Σ (R · C) | the neurons' share of the reward |
 //! | bonds | ΔB = W · S, B' = α ΔB + (1 − α) B | a validator's bond in a neuron; columns of sum 1 |
 //! | dividends | D = B' · I | the validators' share of the reward |
-//! | emission | E = ½ D + ½ I | the share of the whole reward |
+//! | emission | E = ½ D + ½ I | the share of the total reward |
 //!
 //! Here σ(x) = 1 / (1 + e⁻ˣ). There are no permits, no clipping and no masks.
 
@@ -28,14 +28,14 @@ pub struct Curve {
 }
 
 impl Default for Curve {
-    /// The default curve: ρ = 10, κ = ½.
+    /// Returns the default curve: ρ = 10, κ = ½.
     fn default() -> Self {
         Self { rho: 10.0, kappa: 0.5 }
     }
 }
 
 impl Curve {
-    /// C: the consensus of a neuron with this trust.
+    /// Computes C, the consensus of a neuron with this trust.
     pub fn consensus(self, trust: f64) -> f64 {
         1.0 / (1.0 + (-self.rho * (trust - self.kappa)).exp())
     }
@@ -44,21 +44,21 @@ impl Curve {
 /// An epoch of the classic formulation. Vectors have one item per neuron, bonds one row per validator.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct ClassicEpoch {
-    /// S: the shares of stake.
+    /// S: each neuron's share of the stake.
     pub stake: Vec<f64>,
-    /// R: the ranks.
+    /// R: each neuron's rank, the weights given to it, weighted by stake.
     pub rank: Vec<f64>,
-    /// T: the trust values.
+    /// T: each neuron's trust, the share of stake that gave it any weight.
     pub trust: Vec<f64>,
-    /// C: the consensus values.
+    /// C: each neuron's consensus, from 0 to 1.
     pub consensus: Vec<f64>,
-    /// I: the incentives.
+    /// I: each neuron's incentive, its share of the reward for serving.
     pub incentive: Vec<f64>,
-    /// B': the new bonds, which are input of the next epoch.
+    /// B': the new bonds, an input of the next epoch.
     pub bonds: Vec<Vec<f64>>,
-    /// D: the dividends.
+    /// D: each neuron's dividends, its share of the reward for validating.
     pub dividends: Vec<f64>,
-    /// E: the shares of the emission.
+    /// E: each neuron's share of the emission.
     pub emission: Vec<f64>,
 }
 
@@ -127,7 +127,7 @@ fn normalized(numbers: &[f64]) -> Vec<f64> {
     numbers.iter().map(|number| if sum > 0.0 { number / sum } else { *number }).collect()
 }
 
-/// For each column, Σ stake · value(entry).
+/// Computes Σ stake · value(entry) for each column.
 fn weighted_sum(rows: &[Vec<f64>], stake: &[f64], value: impl Fn(f64) -> f64) -> Vec<f64> {
     let mut sums = vec![0.0; stake.len()];
     for (row, stake) in rows.iter().zip(stake) {

@@ -54,7 +54,7 @@ pub fn run_dense(input: &EpochInput) -> Result<EpochOutput, InputError> {
 /// An epoch with every intermediate result. Vectors have one item per neuron, matrices one row per validator.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Epoch<M> {
-    /// Whether each neuron set weights recently enough.
+    /// Whether each neuron is active: it set weights within the activity cutoff.
     pub active: Vec<bool>,
     /// S: each neuron's share of the total stake.
     pub stake: Vec<I32F32>,
@@ -64,7 +64,7 @@ pub struct Epoch<M> {
     pub new_permits: Vec<bool>,
     /// The stake S of active neurons with a permit, normalised.
     pub active_stake: Vec<I32F32>,
-    /// W: the weights that count, each row normalised.
+    /// W: the effective weights, each row normalised.
     pub weights: M,
     /// C: for each neuron, the weight that a majority of active stake supports.
     pub consensus: Vec<I32F32>,
@@ -76,7 +76,7 @@ pub struct Epoch<M> {
     pub rank: Vec<I32F32>,
     /// I = R / ΣR: the incentive of each neuron.
     pub incentive: Vec<I32F32>,
-    /// The bonds of the last epoch that count; in Yuma 2, each column is normalised.
+    /// The effective bonds of the last epoch; in Yuma 2, each column is normalised.
     pub old_bonds: M,
     /// The weights from which bonds grow: between W and W̄, depending on the bonds penalty.
     pub bond_weights: M,
@@ -163,9 +163,9 @@ impl<M: Matrix> Epoch<M> {
     }
 }
 
-/// The weights that count: those of validators with a permit, to neurons other than themselves (except for the owner)
-/// that have not been replaced. A neuron that registered after the weights were set, or after the oldest unrevealed
-/// commit, is a replacement.
+/// Returns the effective weights: those set by validators with a permit, without self-weights except the owner's.
+/// Weights for a neuron that registered in or after the block in which they were set, or after the validator's oldest
+/// unrevealed commit, are dropped: the neuron replaced the one that they were meant for.
 fn counted_weights<M: Matrix>(input: &EpochInput, permits: &[bool]) -> M {
     let commits = input.commit_blocks.as_deref().unwrap_or_default();
     let validators = input.weights.iter().zip(permits).zip(&input.last_update).enumerate();

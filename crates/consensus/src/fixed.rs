@@ -11,9 +11,9 @@ const FRACTION_BITS: u32 = 32;
 
 /// A signed fixed-point number with 32 fraction bits, from −2³¹ to 2³¹ − 2⁻³².
 ///
-/// Every operation gives the same bits as on the chain, on every machine. Operations saturate at the ends of the range.
-/// A product is rounded down. A quotient is truncated towards zero, and division by zero gives zero, so that shares of
-/// a zero total are zero.
+/// Every operation gives the same bits as on the chain, on every machine. Operations saturate at [`Self::MIN`] and
+/// [`Self::MAX`]. A product is rounded down. A quotient is truncated towards zero, and division by zero gives zero, so
+/// that shares of a zero total are zero.
 ///
 /// ```
 /// use taonet_consensus::I32F32;
@@ -41,18 +41,18 @@ impl I32F32 {
         Self(bits)
     }
 
-    /// The value times 2³².
+    /// Returns the value times 2³², an integer.
     pub const fn to_bits(self) -> i64 {
         self.0
     }
 
-    /// Converts an integer, saturating at the range.
+    /// Converts an integer, saturating at [`Self::MIN`] and [`Self::MAX`].
     pub const fn from_int(value: i64) -> Self {
         Self(saturate((value as i128) << FRACTION_BITS))
     }
 
     /// Converts a share in the chain's storage format: `value` / 65535.
-    pub fn from_proportion(value: u16) -> Self {
+    pub(crate) fn from_proportion(value: u16) -> Self {
         Self::from_int(value.into()) / Self::from_int(u16::MAX.into())
     }
 
@@ -62,7 +62,7 @@ impl I32F32 {
     }
 
     /// Rounds to the nearest integer, with halves rounded up, saturated to 0..=65535.
-    pub fn round_to_u16(self) -> u16 {
+    pub(crate) fn round_to_u16(self) -> u16 {
         (self + Self::HALF).floor_to_u16()
     }
 
@@ -72,13 +72,13 @@ impl I32F32 {
         self.min(high).max(low)
     }
 
-    /// This share of `amount`: ⌊self · amount⌋, saturated to the range of the result.
-    pub fn share_of(self, amount: u64) -> u64 {
+    /// Returns this share of `amount`: ⌊self · amount⌋, saturated to the range of `u64`.
+    pub(crate) fn share_of(self, amount: u64) -> u64 {
         let product = (i128::from(self.0) * i128::from(amount)) >> FRACTION_BITS;
         u64::try_from(product.max(0)).unwrap_or(u64::MAX)
     }
 
-    /// The value as a float, for display. Exact for values of up to 21 integer bits.
+    /// Returns the value as a float, for display. The conversion is exact for values of up to 21 integer bits.
     pub fn to_f64(self) -> f64 {
         self.0 as f64 / (1_u64 << FRACTION_BITS) as f64
     }

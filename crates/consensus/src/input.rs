@@ -31,13 +31,13 @@ pub struct EpochInput {
     pub emission: u64,
     /// The stake of each neuron: alpha plus weighted TAO, in rao.
     pub stake: Vec<u64>,
-    /// The stake threshold: smaller stake counts as zero, except for the owner's.
+    /// The stake threshold, in rao: a neuron's stake below it counts as zero, unless the neuron is the owner's.
     pub stake_threshold: u64,
     /// The uid of the subnet owner's neuron, if registered. This neuron always has a permit and may set weight on
     /// itself.
     #[serde(default)]
     pub owner_uid: Option<Uid>,
-    /// The number of validator permits.
+    /// The maximum number of validator permits.
     pub max_validators: u16,
     /// Whether each neuron has a permit from the last epoch.
     pub validator_permit: Vec<bool>,
@@ -45,22 +45,23 @@ pub struct EpochInput {
     pub last_update: Vec<u64>,
     /// The block in which each neuron registered.
     pub block_at_registration: Vec<u64>,
-    /// The block of each neuron's oldest unrevealed commit; `None` if commit-reveal is disabled.
+    /// The block of each neuron's oldest unrevealed commit, if it has one; the whole list is `None` if commit-reveal is
+    /// disabled.
     #[serde(default)]
     pub commit_blocks: Option<Vec<Option<u64>>>,
     /// The weights set by each neuron.
     pub weights: Vec<Row>,
-    /// The bonds after the last epoch.
+    /// Each neuron's bonds after the last epoch.
     pub bonds: Vec<Row>,
     /// κ: the share of stake that must support a weight, in parts of 65535.
     pub kappa: u16,
-    /// The bonds penalty: how far weights above consensus are cut before they become bonds, in parts of 65535.
+    /// The bonds penalty: how far weights above consensus are reduced before they become bonds, in parts of 65535.
     pub bonds_penalty: u16,
     /// The weight of old bonds in the moving average, in parts of 1 000 000.
     pub bonds_moving_average: u64,
     /// Whether Yuma 3 is enabled instead of Yuma 2.
     pub yuma3: bool,
-    /// Whether liquid alpha is enabled: a separate α for each bond. Only with Yuma 3.
+    /// Whether liquid alpha is enabled, which computes a separate α for each bond. It has no effect without Yuma 3.
     pub liquid_alpha: bool,
     /// The smallest α of liquid alpha, in parts of 65535.
     pub alpha_low: u16,
@@ -68,7 +69,7 @@ pub struct EpochInput {
     pub alpha_high: u16,
     /// The steepness of liquid alpha's curve, in hundredths.
     pub alpha_sigmoid_steepness: i16,
-    /// The consensus that liquid alpha compares weights with, in parts of 65535; `None` for that of this epoch.
+    /// The consensus that liquid alpha compares weights with, in parts of 65535; `None` for this epoch's consensus.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub liquid_alpha_consensus: Option<Vec<u16>>,
 }
@@ -99,8 +100,8 @@ impl Case {
 }
 
 impl EpochInput {
-    /// Applies the output of an epoch to the input of the next: permits, and the bonds of every neuron that has, or has
-    /// just lost, a permit.
+    /// Carries an epoch's output over to this input for the next epoch: updates the permits, and the bonds of every
+    /// neuron that has, or has just lost, a permit.
     pub fn carry(&mut self, output: &EpochOutput) {
         let held = self.validator_permit.iter().zip(&output.new_validator_permit).map(|(&old, &new)| old || new);
         for ((bonds, new), held) in self.bonds.iter_mut().zip(&output.bonds).zip(held) {

@@ -14,38 +14,38 @@ use crate::fixed::I32F32;
 
 /// The matrix operations of an epoch. Row and column numbers are uids.
 ///
-/// Rows passed to the constructor may have any order of columns, without duplicates.
+/// Rows passed to [`Self::from_rows`] may list their columns in any order, without duplicates.
 pub trait Matrix: Clone + Sized {
-    /// Creates a matrix with `columns` columns from rows of column numbers and entries. Entries in other columns are
-    /// dropped.
+    /// Creates a matrix with `columns` columns from rows of column numbers and entries. Entries whose column number is
+    /// `columns` or more are dropped.
     fn from_rows<R: IntoIterator<Item = (u16, I32F32)>>(columns: usize, rows: impl IntoIterator<Item = R>) -> Self;
 
-    /// The number of rows.
+    /// Returns the number of rows.
     fn rows(&self) -> usize;
 
-    /// The number of columns.
+    /// Returns the number of columns.
     fn columns(&self) -> usize;
 
-    /// The entries of a row; empty for a row outside the matrix.
+    /// Returns the entries of a row; empty for a row outside the matrix.
     fn row(&self, row: usize) -> impl Iterator<Item = (u16, I32F32)>;
 
     /// Maps every entry through `change(row, column, entry)`; `None` removes it.
     #[must_use]
     fn map(&self, change: impl FnMut(usize, usize, I32F32) -> Option<I32F32>) -> Self;
 
-    /// Combines the entries of both matrices by `combine(self entry, other entry)`, with zero for an absent entry and
-    /// columns ascending. Results that are not positive are dropped.
+    /// Combines the entries of both matrices by `combine(self entry, other entry)`, in ascending column order, with
+    /// zero for an absent entry. Results that are not positive are dropped.
     #[must_use]
     fn merge(&self, other: &Self, combine: impl FnMut(I32F32, I32F32) -> I32F32) -> Self;
 
     /// Combines the entries of this matrix with those of another by `combine(row, column, self entry, other entry)`, in
-    /// order. [`Sparse`] drops entries that are only in `other`; [`Dense`] combines them with zero. Results that are
-    /// not positive are dropped.
+    /// this matrix's order. [`Sparse`] drops entries that are only in `other`; [`Dense`] combines them with zero.
+    /// Results that are not positive are dropped.
     #[must_use]
     fn merge_present(&self, other: &Self, combine: impl FnMut(usize, usize, I32F32, I32F32) -> I32F32) -> Self;
 
-    /// The median of every column, with rows weighted by stake. Rows without stake have no vote; an absent entry of a
-    /// voting row is a vote for zero.
+    /// Returns the stake-weighted median of every column: the smallest entry at which the cumulative stake exceeds
+    /// `minority`. Rows without stake have no vote; an absent entry of a voting row is a vote for zero.
     fn weighted_medians(&self, stake: &[I32F32], minority: I32F32) -> Vec<I32F32>;
 
     /// Sums `value(row, column, entry)` over each row.
@@ -55,7 +55,7 @@ pub trait Matrix: Clone + Sized {
             .collect()
     }
 
-    /// Folds `value(row, column, entry)` over each column with `fold`, from zero.
+    /// Folds `value(row, column, entry)` over each column with `fold`, starting from zero.
     fn fold_columns(
         &self,
         mut value: impl FnMut(usize, usize, I32F32) -> I32F32,
@@ -93,7 +93,7 @@ pub trait Matrix: Clone + Sized {
         self.map(|_, column, entry| Some(share(entry, largest.get(column))))
     }
 
-    /// Clips each column to its limit. An entry clipped to zero is removed.
+    /// Clips the entries of each column to the column's limit in `limits`. An entry clipped to zero is removed.
     #[must_use]
     fn clip_columns(&self, limits: &[I32F32]) -> Self {
         self.map(|_, column, entry| match limits.get(column) {

@@ -5,13 +5,13 @@ use crate::fixed::I32F32;
 /// A vote: a score and the stake behind it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Vote {
-    /// The score of the vote.
+    /// The score that the voter supports.
     pub score: I32F32,
     /// The share of stake behind the vote.
     pub stake: I32F32,
 }
 
-/// Computes weighted medians and reuses its buffers between calls.
+/// A calculator of weighted medians that reuses its buffers between calls.
 #[derive(Debug, Default)]
 pub struct Median {
     votes: Vec<Vote>,
@@ -22,9 +22,9 @@ pub struct Median {
 impl Median {
     /// Returns the smallest score at which the stake of all votes up to that score exceeds `minority`; 0 without votes.
     ///
-    /// `below` is the stake known to vote for less than all of `votes`; `total` is `below` plus the stake of `votes`.
-    /// As on the chain, the pivot is the middle one of the remaining votes: when a sum of stake equals `minority`, the
-    /// result depends on the pivot.
+    /// `below` is the stake of votes known to be smaller than all of `votes`; `total` is `below` plus the stake of
+    /// `votes`. As on the chain, the pivot is the middle of the remaining votes: when a sum of stake equals `minority`,
+    /// the result depends on the pivot.
     pub fn find(
         &mut self,
         votes: impl IntoIterator<Item = Vote>,
@@ -71,7 +71,7 @@ mod tests {
 
     use super::*;
 
-    /// A reference implementation by sorting: the first score whose cumulative stake exceeds `minority`.
+    /// Finds the median by sorting, as a reference: the first score whose cumulative stake exceeds `minority`.
     fn by_sorting(votes: &[Vote], minority: I32F32) -> I32F32 {
         let mut ascending = votes.to_vec();
         ascending.sort_by_key(|vote| vote.score);

@@ -4,18 +4,18 @@ use serde::{Deserialize, Serialize};
 
 use crate::input::Row;
 
-/// The result of an epoch. Every list has one item per neuron, ordered by uid; a u16 is a share in parts of 65535.
+/// The result of an epoch. Every list has one item per neuron, ordered by uid; each `u16` is a share in parts of 65535.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EpochOutput {
-    /// Whether each neuron set weights recently enough.
+    /// Whether each neuron is active: it set weights within the activity cutoff.
     pub active: Vec<bool>,
     /// Each neuron's share of the total stake.
     pub stake_weight: Vec<u16>,
     /// Whether each neuron has a validator permit until the next epoch.
     pub new_validator_permit: Vec<bool>,
-    /// For each neuron, the weight that a majority of stake supports.
+    /// For each neuron, the weight that at least the share kappa of the stake supports.
     pub consensus: Vec<u16>,
-    /// The part of each validator's weights left after clipping to consensus.
+    /// The share of each validator's weights that remains after clipping to consensus.
     pub validator_trust: Vec<u16>,
     /// Each neuron's share of the reward for serving.
     pub incentive: Vec<u16>,

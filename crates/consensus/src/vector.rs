@@ -21,15 +21,16 @@ pub fn is_topk<T: Ord>(numbers: &[T], k: usize) -> Vec<bool> {
     marks
 }
 
-/// Like [`is_topk`], but never marks zeros: a neuron without stake gets no permit, however few others there are.
-pub fn is_topk_nonzero(numbers: &[I32F32], k: usize) -> Vec<bool> {
+/// Marks the `k` largest numbers, but no zeros: a neuron without stake gets no permit, even if fewer than `k` have one.
+pub(crate) fn is_topk_nonzero(numbers: &[I32F32], k: usize) -> Vec<bool> {
     is_topk(numbers, k).into_iter().zip(numbers).map(|(top, &number)| top && number != I32F32::ZERO).collect()
 }
 
 /// Scales non-negative numbers so that the largest becomes 65535, and rounds to nearest.
 ///
-/// A vector of zeros stays zero. Above 32768 the product with 65535 would overflow, so the factor 65535 / max is
-/// computed first: it is truncated to 32 fraction bits, so exact halves come out one lower.
+/// A vector of zeros stays zero. If the largest number exceeds 32768, its product with 65535 would overflow, so the
+/// factor 65535 / max is computed first. The factor is truncated to 32 fraction bits; exact halves are therefore
+/// rounded down.
 pub fn max_upscale_to_u16(numbers: &[I32F32]) -> Vec<u16> {
     let full = I32F32::from_int(u16::MAX.into());
     let largest = numbers.iter().copied().max().unwrap_or(I32F32::ZERO);

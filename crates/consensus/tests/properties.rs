@@ -15,7 +15,7 @@ fn block() -> impl Strategy<Value = u64> {
     prop_oneof![0_u64..20, 0_u64..20, Just(u64::MAX), any::<u64>()]
 }
 
-/// A strategy for rows with entries for some neurons, and occasionally for a uid outside the subnet.
+/// Returns a strategy for rows with entries for some neurons, and occasionally for a uid outside the subnet.
 fn rows(n: u16) -> impl Strategy<Value = Vec<Row>> {
     let uids = (0..n.saturating_add(2)).collect::<Vec<u16>>();
     let most = uids.len();
@@ -24,7 +24,7 @@ fn rows(n: u16) -> impl Strategy<Value = Vec<Row>> {
     vec(row, usize::from(n))
 }
 
-/// A strategy for any epoch that passes [`EpochInput::check`], with arbitrary numbers.
+/// Returns a strategy for any epoch that passes [`EpochInput::check`], with arbitrary numbers.
 fn any_epoch() -> impl Strategy<Value = EpochInput> {
     (0_u16..9).prop_flat_map(|n| {
         let count = usize::from(n);
@@ -68,8 +68,8 @@ fn any_epoch() -> impl Strategy<Value = EpochInput> {
     })
 }
 
-/// A strategy for epochs in which most steps take effect: all neurons have a permit, are active and registered long
-/// ago.
+/// Returns a strategy for epochs in which most steps take effect: all neurons have a permit, are active and were
+/// registered long ago.
 fn lively_epoch() -> impl Strategy<Value = EpochInput> {
     any_epoch().prop_map(|mut input| {
         input.block = 100;
@@ -139,7 +139,7 @@ proptest! {
         let output = run(&input).unwrap();
         input.weights.iter_mut().chain(&mut input.bonds).for_each(|row| row.reverse());
         let mut reversed = run(&input).unwrap();
-        // Under liquid alpha bonds keep the order of the weights.
+        // With liquid alpha, the bonds keep the order of the weights.
         reversed.bonds.iter_mut().for_each(|row| row.sort_unstable());
         prop_assert_eq!(output, reversed);
     }

@@ -1,30 +1,32 @@
 use std::net::IpAddr;
 
-use axum::http::header::{AUTHORIZATION, HOST, WWW_AUTHENTICATE};
-use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::http::header::{AUTHORIZATION, HOST, ORIGIN, WWW_AUTHENTICATE};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode};
 use axum::response::{IntoResponse, Response};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use taonet_http::AccessToken;
 
-/// Who may read the page.
+/// Access policy of the dashboard.
 #[derive(Debug, Default)]
 pub enum Access {
-    /// Programs and people of this machine; for loopback addresses.
+    /// No authentication: any local user or program may read the pages. Use it only with a loopback address.
     #[default]
     Local,
-    /// Bearers of a token. Browsers ask for it as a password, with any user name.
+    /// Token authentication: only clients with this token are admitted. Browsers prompt for the token as a password;
+    /// any user name is accepted.
     Token(AccessToken),
 }
 
 impl Access {
-    /// The refusal of a request; `None` if it is admitted.
+    /// Returns the error response to a request; `None` if the request is admitted.
     pub(crate) fn refusal(&self, headers: &HeaderMap) -> Option<Response> {
         match self {
-            // A web site could point its own name at this address, and read the page with a visitor's browser.
+            // DNS rebinding: a web site could resolve its name to this address and read the page through a visitor's
+            // browser.
             Self::Local if is_own_name(headers) => None,
             Self::Local => {
-                let text = "unknown host name; hint: use the address of the page, or start it with --token-file";
+                let text = "unknown host name; hint: use the IP address or localhost, or set --token-file";
                 Some((StatusCode::MISDIRECTED_REQUEST, text).into_response())
             }
             Self::Token(token) if is_shown(token, headers) => None,
@@ -36,7 +38,20 @@ impl Access {
     }
 }
 
-/// Whether the request is addressed to an IP address or to `localhost`.
+/// Returns the error response to a request that may change something and does not come from a page of this site; `None`
+/// if the request is admitted.
+///
+/// Browsers send the origin of the page with every such request, which prevents other web sites from sending requests
+/// with a visitor's access.
+pub(crate) fn foreign_page(method: &Method, headers: &HeaderMap) -> Option<Response> {
+    let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
+    let origin = text(ORIGIN).and_then(|origin| origin.split_once("://"));
+    let is_own = origin.zip(text(HOST)).is_some_and(|((_, origin), host)| origin.eq_ignore_ascii_case(host));
+    let refusal = || (StatusCode::FORBIDDEN, "the request does not come from a page of this site").into_response();
+    (!method.is_safe() && !is_own).then(refusal)
+}
+
+/// Returns whether the request is addressed to an IP address or to `localhost`.
 fn is_own_name(headers: &HeaderMap) -> bool {
     let Some(host) = headers.get(HOST).and_then(|host| host.to_str().ok()) else { return false };
     let name = match host.strip_prefix('[') {
@@ -46,7 +61,7 @@ fn is_own_name(headers: &HeaderMap) -> bool {
     name.eq_ignore_ascii_case("localhost") || name.parse::<IpAddr>().is_ok()
 }
 
-/// Whether a request carries the token, as bearer or as the password of basic authentication.
+/// Returns whether a request has the token, as a bearer token or as the password of basic authentication.
 fn is_shown(token: &AccessToken, headers: &HeaderMap) -> bool {
     if token.is_shown_in(headers) {
         return true;
@@ -82,6 +97,31 @@ mod tests {
             assert_eq!(Access::Local.refusal(&headers(HOST, host)).is_none(), is_admitted, "{host}");
         }
         assert!(Access::Local.refusal(&HeaderMap::new()).is_some());
+    }
+
+    /// Columns: method · origin · whether the request is admitted
+    #[test]
+    fn only_own_pages_may_change_something() {
+        let own = "http://127.0.0.1:8099";
+        for (method, origin, is_admitted) in [
+            (Method::GET, None, true),
+            (Method::HEAD, Some("http://attacker.example"), true),
+            (Method::POST, Some(own), true),
+            (Method::POST, Some("https://127.0.0.1:8099"), true),
+            (Method::POST, None, false),
+            (Method::POST, Some("null"), false),
+            (Method::POST, Some("http://127.0.0.1"), false),
+            (Method::POST, Some("http://127.0.0.1:8099.attacker.example"), false),
+            (Method::DELETE, Some("http://attacker.example"), false),
+        ] {
+            let mut headers = headers(HOST, "127.0.0.1:8099");
+            if let Some(origin) = origin {
+                headers.insert(ORIGIN, origin.parse().unwrap());
+            }
+            assert_eq!(foreign_page(&method, &headers).is_none(), is_admitted, "{method} {origin:?}");
+        }
+        let without_host = headers(ORIGIN, own);
+        assert!(foreign_page(&Method::POST, &without_host).is_some());
     }
 
     #[test]

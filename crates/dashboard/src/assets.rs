@@ -7,7 +7,7 @@ use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use axum::response::{IntoResponse, Response};
 use sha2::{Digest, Sha256};
 
-/// An embedded file.
+/// A file embedded in the binary.
 pub(crate) struct Asset {
     name: &'static str,
     kind: &'static str,
@@ -21,14 +21,14 @@ pub(crate) static SCRIPT: Asset =
 pub(crate) static ICON: Asset =
     Asset { name: "icon.svg", kind: "image/svg+xml", body: include_str!("../assets/icon.svg") };
 
-/// Distinguishes the files of different versions in browser caches.
+/// Hash of the embedded files in their URLs, so that browsers never use a cached older version.
 static VERSION: LazyLock<String> = LazyLock::new(|| {
     let hash = [&STYLE, &SCRIPT, &ICON].iter().fold(Sha256::new(), |hash, asset| hash.chain_update(asset.body));
     hex::encode(hash.finalize().get(..8).unwrap_or_default())
 });
 
 impl Asset {
-    /// Path below the base path.
+    /// Returns the URL path of the asset, relative to the base path.
     pub(crate) fn path(&self) -> String {
         format!("/assets/{}/{}", *VERSION, self.name)
     }

@@ -1,22 +1,23 @@
 use std::fmt;
 use std::str::FromStr;
 
-/// Path below which a proxy publishes the page: empty, or such as `/contest`.
+/// URL path under which a reverse proxy serves the dashboard: empty, or for example `/contest`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct BasePath(String);
 
-/// The text is not a valid base path.
+/// Error for a text that is not a valid base path.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("malformed base path {0:?}, expected a path such as /contest of letters, digits, `-`, `_`, `.` and `/`")]
+#[error("malformed base path {0:?}, expected a path such as /contest with only letters, digits, `-`, `_`, `.` and `/`")]
 pub struct BasePathError(String);
 
 impl BasePath {
-    /// The path, without a slash at its end.
+    /// Returns the path, without a trailing slash.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// A request's path and query below the base path. Unchanged if the proxy already removed the base path.
+    /// Removes the base path from a request's path and query. Changes nothing if the proxy has already removed the base
+    /// path.
     pub(crate) fn strip<'a>(&self, target: &'a str) -> &'a str {
         match target.strip_prefix(&self.0) {
             Some("") => "/",

@@ -1,7 +1,13 @@
 //! The chain's pages: blocks, and the neurons of a subnet.
 
+mod blocks;
+mod epochs;
+mod neuron;
 mod pages;
+mod panels;
+mod seen;
 mod source;
+mod subnets;
 
 use std::sync::Arc;
 
@@ -10,28 +16,40 @@ use axum::Router;
 use axum::extract::Path;
 use axum::routing::get;
 use maud::Markup;
-use taonet_chain::Network;
+use taonet_chain::{Chain, Metagraph, Network};
 use taonet_primitives::NetUid;
 use taonet_service::Shutdown;
 
 use crate::changes::Changes;
+use crate::panel::Panel;
 use crate::site::{Link, Section, Site};
 use crate::view::View;
 use source::Source;
 
-/// The chain's pages.
+/// The pages of the chain, as a section of the dashboard.
 pub struct ChainSection {
     netuid: NetUid,
     source: Source,
 }
 
 impl ChainSection {
-    /// Pages of a subnet, without data yet; see [`Self::follow`].
+    /// Creates empty pages for the chain and a subnet; [`Self::follow`] fills them.
     pub fn new(netuid: NetUid) -> Arc<Self> {
         Arc::new(Self { netuid, source: Source::default() })
     }
 
-    /// Follows the chain until shutdown, and reports each change. An unreachable chain is reported by the pages.
+    /// Returns the metagraph of the last successful read; `None` before the first one.
+    pub(crate) fn metagraph(&self) -> Option<Arc<Metagraph>> {
+        self.source.state().metagraph.clone()
+    }
+
+    /// Reads the newest block, the subnet and the latest epochs once, for instance before the chain stops.
+    pub async fn read(&self, chain: &dyn Chain, changes: &Changes) {
+        self.source.read(chain, self.netuid, changes).await;
+    }
+
+    /// Follows the chain until shutdown, and reports each change. While the chain is unreachable, the pages show the
+    /// error.
     pub async fn follow(&self, network: &Network, changes: &Changes, shutdown: &Shutdown) {
         tokio::select! {
             () = self.source.follow(network, self.netuid, changes) => {}
@@ -50,14 +68,25 @@ impl Section for ChainSection {
         pages::overview(view, &self.source.state())
     }
 
+    fn panels(&self) -> Vec<Panel> {
+        panels::of(&self.source.state())
+    }
+
     fn routes(self: Arc<Self>) -> Router<Site> {
-        let one = Arc::clone(&self);
+        let [one, seen, all] = std::array::from_fn(|_| Arc::clone(&self));
+        let block =
+            move |view: View, Path(number): Path<u32>| async move { blocks::page(&view, &seen.source.state(), number) };
         let list = move |view: View| async move { pages::metagraph(&view, &self.source.state()) };
         let neuron =
-            move |view: View, Path(uid): Path<u16>| async move { pages::neuron(&view, &one.source.state(), uid) };
-        Router::new().route("/chain", get(list)).route("/chain/{uid}", get(neuron))
+            move |view: View, Path(uid): Path<u16>| async move { neuron::page(&view, &one.source.state(), uid) };
+        let subnets = move |view: View| async move { subnets::page(&view, &all.source.state(), all.netuid) };
+        Router::new()
+            .route("/chain", get(list))
+            .route("/chain/subnets", get(subnets))
+            .route("/chain/{uid}", get(neuron))
+            .route("/chain/blocks/{number}", get(block))
     }
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -11,10 +11,10 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 /// Maximum number of open event streams.
 const MAX_STREAMS: usize = 512;
-/// Interval of comments that keep proxies from closing an idle stream.
+/// Interval of keep-alive comments, so that proxies do not close an idle stream.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
-/// Reports changed data to all open pages. Clones share the pages.
+/// Broadcast of data changes to all open pages. Clones share the subscribers.
 #[derive(Debug, Clone)]
 pub struct Changes {
     revision: Arc<watch::Sender<u64>>,
@@ -28,17 +28,17 @@ impl Default for Changes {
 }
 
 impl Changes {
-    /// Reports that the data of some page changed. A slow reader gets only the latest report.
+    /// Reports that the data of some page changed. A slow subscriber gets only the latest report.
     pub fn report(&self) {
         self.revision.send_modify(|revision| *revision += 1);
     }
 
-    /// The number of reports, for waiting on the next one.
+    /// Subscribes to changes. The receiver's value is the number of reports so far.
     pub fn subscribe(&self) -> watch::Receiver<u64> {
         self.revision.subscribe()
     }
 
-    /// Server-sent events: one `change` per report, until shutdown.
+    /// Returns a stream of server-sent events: one `change` per report, until shutdown.
     pub(crate) fn stream(&self, shutdown: &Shutdown) -> Response {
         let Ok(slot) = Arc::clone(&self.slots).try_acquire_owned() else {
             return (StatusCode::SERVICE_UNAVAILABLE, "too many open pages").into_response();

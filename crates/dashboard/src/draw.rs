@@ -2,6 +2,7 @@
 
 mod lane;
 mod peaks;
+mod together;
 
 use std::fmt::Write as _;
 
@@ -9,13 +10,14 @@ use maud::{Markup, html};
 
 pub use lane::{Lane, Mark, Piece, ruler};
 pub use peaks::{Peaks, PeaksError};
+pub use together::together;
 
-/// Width and height of a sparkline's coordinates.
+/// Width and height of a sparkline, in SVG units.
 const SPARK: (f64, f64) = (100.0, 24.0);
 /// Number of bars of a histogram.
 const BARS: usize = 24;
 
-/// A line of values from 0 to 1, oldest first; missing values leave a gap.
+/// Draws a line chart of values from 0 to 1, oldest first; missing values leave a gap.
 pub fn sparkline(values: &[Option<f64>], label: &str) -> Markup {
     let (width, height) = SPARK;
     let step = width / (values.len().max(2) - 1) as f64;
@@ -28,7 +30,7 @@ pub fn sparkline(values: &[Option<f64>], label: &str) -> Markup {
             continue;
         };
         let (x, y) = point(position, value);
-        // A single point is a line of length 0, which round ends make visible.
+        // A single point is drawn as a line of length 0; round line caps make it visible.
         let _ = write!(path, "{}{x:.1} {y:.1}", if is_drawing { "L" } else { "M" });
         if !is_drawing {
             let _ = write!(path, "h0");
@@ -44,7 +46,7 @@ pub fn sparkline(values: &[Option<f64>], label: &str) -> Markup {
     }
 }
 
-/// A horizontal bar for a share from 0 to 1.
+/// Draws a horizontal bar for a share from 0 to 1.
 pub fn meter(share: f64, label: &str) -> Markup {
     let share = if share.is_finite() { share.clamp(0.0, 1.0) } else { 0.0 };
     html! {
@@ -59,15 +61,15 @@ pub fn meter(share: f64, label: &str) -> Markup {
 /// A bar of a [`columns`] chart.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Column {
-    /// Height, 0 to 1.
+    /// Height of the bar, from 0 to 1.
     pub value: f64,
-    /// Text of the bar, shown on hovering and read by screen readers.
+    /// Text of the bar, shown on hover and read by screen readers.
     pub label: String,
-    /// Link of the bar.
+    /// URL that the bar links to.
     pub href: String,
 }
 
-/// A chart of linked bars from 0 to 1, oldest first.
+/// Draws a chart of linked bars from 0 to 1, oldest first.
 pub fn columns(columns: &[Column], label: &str) -> Markup {
     let step = 100.0 / columns.len().max(8) as f64;
     html! {
@@ -80,7 +82,7 @@ pub fn columns(columns: &[Column], label: &str) -> Markup {
                 @let value = if column.value.is_finite() { column.value.clamp(0.0, 1.0) } else { 0.0 };
                 a href=(column.href) aria-label=(column.label) {
                     title { (column.label) }
-                    // The whole height can be clicked.
+                    // The click target has the full height of the chart.
                     rect.hit x=(at(step * position as f64)) y="0" width=(at(step)) height="100%" {}
                     rect.bar x=(at(step * (position as f64 + 0.15))) width=(at(step * 0.7))
                         y=(y(1.0 - value)) height=(at((value * 92.0).max(0.8))) rx="2" {}
@@ -90,17 +92,17 @@ pub fn columns(columns: &[Column], label: &str) -> Markup {
     }
 }
 
-/// Position of a share from the top of a chart with a margin above for labels.
+/// Returns the vertical position of a share of the chart's height, counted from the top, below a margin for labels.
 fn y(share: f64) -> String {
     at(7.0 + share * 92.0)
 }
 
-/// A length in percent.
+/// Formats a length in percent.
 fn at(percent: f64) -> String {
     format!("{percent:.2}%")
 }
 
-/// A histogram of values in seconds from 0; values beyond the 99th percentile are in the last bar.
+/// Draws a histogram of durations in seconds; the last bar includes all values beyond the 99th percentile.
 pub fn histogram(values: &[f64], label: &str) -> Markup {
     let mut sorted: Vec<f64> = values.iter().copied().filter(|value| value.is_finite()).collect();
     sorted.sort_by(f64::total_cmp);

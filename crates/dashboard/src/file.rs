@@ -1,3 +1,4 @@
+use std::fs;
 use std::io::{self, SeekFrom};
 use std::path::Path;
 
@@ -9,20 +10,30 @@ use futures::stream;
 use tokio::fs::File;
 use tokio::io::{AsyncReadExt as _, AsyncSeekExt as _};
 
-/// Size of the pieces in which a file is sent.
+/// Chunk size of a file response, in bytes.
 const PIECE_BYTES: u64 = 64 * 1024;
 
-/// Sends a file, or the part that the request's `range` names, without reading it into memory.
+/// Opens a regular file. Blocks the thread.
+///
+/// # Errors
+/// When the file cannot be opened or is not a regular file.
+pub fn open_file(path: &Path) -> io::Result<fs::File> {
+    // Opening a named pipe would block until a program writes to it.
+    if !fs::metadata(path)?.is_file() {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
+    }
+    fs::File::open(path)
+}
+
+/// Sends a file, or the part selected by the request's `range`, without reading all of it into memory.
 ///
 /// # Errors
 /// When the file cannot be opened or is not a regular file.
 pub async fn send_file(path: &Path, kind: &'static str, request: &HeaderMap) -> io::Result<Response> {
-    let mut file = File::open(path).await?;
-    let metadata = file.metadata().await?;
-    if !metadata.is_file() {
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
-    }
-    let size = metadata.len();
+    let path = path.to_owned();
+    let opened = tokio::task::spawn_blocking(move || open_file(&path)).await;
+    let mut file = File::from_std(opened.map_err(io::Error::other)??);
+    let size = file.metadata().await?.len();
     let range = request.get(RANGE).and_then(|range| range.to_str().ok()).and_then(|range| parse(range, size));
     let headers = [
         (CONTENT_TYPE, HeaderValue::from_static(kind)),
@@ -60,7 +71,8 @@ pub async fn send_file(path: &Path, kind: &'static str, request: &HeaderMap) -> 
     Ok(response)
 }
 
-/// Start and end of a range of bytes; `None` for several ranges or other units, which are ignored.
+/// Parses a byte range into its start and exclusive end; an error if no byte of the file is in the range. Returns
+/// `None` for several ranges or other units, which are ignored.
 fn parse(range: &str, size: u64) -> Option<Result<(u64, u64), ()>> {
     let (first, last) = range.strip_prefix("bytes=")?.split_once('-')?;
     let (start, end) = match (first.parse::<u64>(), last.parse::<u64>()) {
@@ -75,6 +87,24 @@ fn parse(range: &str, size: u64) -> Option<Result<(u64, u64), ()>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn only_regular_files_are_opened() {
+        let directory = tempfile::tempdir().unwrap();
+        let [pipe, file] = ["pipe", "file"].map(|name| directory.path().join(name));
+        assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+        fs::write(&file, "RIFF").unwrap();
+        for (path, is_file) in [(&file, true), (&pipe, false), (&directory.path().to_owned(), false)] {
+            let headers = HeaderMap::new();
+            let sent = tokio::time::timeout(std::time::Duration::from_secs(5), send_file(path, "audio/wav", &headers));
+            let sent = sent.await;
+            if sent.is_err() {
+                // Unblocks the thread that reads the pipe, so that the test can fail.
+                drop(fs::OpenOptions::new().write(true).open(path));
+            }
+            assert_eq!(sent.expect("opening the file does not block").is_ok(), is_file, "{}", path.display());
+        }
+    }
 
     #[test]
     fn ranges_are_parsed() {

@@ -1,14 +1,16 @@
-//! Numbers, times and untrusted text for readers.
+//! Formatting of numbers, times and untrusted text.
 
 use std::fmt::Write as _;
+use std::time::SystemTime;
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
+use taonet_service::unix_time;
 
 /// Maximum length of untrusted text in characters.
 const MAX_TEXT: usize = 4_000;
 
-/// Untrusted text without control characters; very long text is cut. maud escapes the result.
+/// Returns untrusted text with control characters escaped, truncated to 4 000 characters. maud escapes the result.
 pub fn shown(text: &str) -> String {
     let mut shown = String::with_capacity(text.len().min(MAX_TEXT));
     for (position, character) in text.chars().enumerate() {
@@ -27,13 +29,13 @@ pub fn shown(text: &str) -> String {
     shown
 }
 
-/// Control characters, and those that reorder or hide the text around them.
+/// Returns whether a character is a control character, or reorders or hides the text around it.
 fn is_hidden(character: char) -> bool {
     character.is_control()
         || matches!(character, '\u{200b}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
 }
 
-/// The beginning and the end of an address or hash, such as `5Grwva…utQY`.
+/// Shortens an address or hash to its beginning and end, such as `5Grwva…utQY`.
 pub fn shortened(text: &str) -> String {
     let count = text.chars().count();
     if count <= 14 {
@@ -43,7 +45,7 @@ pub fn shortened(text: &str) -> String {
     format!("{start}…{end}")
 }
 
-/// A number with `decimals` digits; a dash if missing or not finite.
+/// Formats a number with `decimals` decimal places; a dash if missing or not finite.
 pub fn number(value: Option<f64>, decimals: usize) -> String {
     match value.filter(|value| value.is_finite()) {
         Some(value) => format!("{value:.decimals$}"),
@@ -51,7 +53,7 @@ pub fn number(value: Option<f64>, decimals: usize) -> String {
     }
 }
 
-/// A share in percent with one digit.
+/// Formats a share as a percentage with one decimal place; a dash if missing or not finite.
 pub fn percent(share: Option<f64>) -> String {
     match share.filter(|share| share.is_finite()) {
         Some(share) => format!("{:.1} %", share * 100.0),
@@ -59,7 +61,7 @@ pub fn percent(share: Option<f64>) -> String {
     }
 }
 
-/// Seconds with a unit; a dash if missing.
+/// Formats a duration in seconds with a suitable unit; a dash if missing or not finite.
 pub fn duration(seconds: Option<f64>) -> String {
     match seconds.filter(|seconds| seconds.is_finite()) {
         Some(seconds) if seconds.abs() >= 120.0 => format!("{:.1} min", seconds / 60.0),
@@ -69,7 +71,12 @@ pub fn duration(seconds: Option<f64>) -> String {
     }
 }
 
-/// A time in seconds since the Unix epoch, in UTC.
+/// Returns the current time in seconds since the Unix epoch.
+pub fn now_unix() -> i64 {
+    i64::try_from(unix_time(SystemTime::now()).as_secs()).unwrap_or(i64::MAX)
+}
+
+/// Formats a time in seconds since the Unix epoch, in UTC.
 pub fn timestamp(unix: i64) -> String {
     match Timestamp::from_second(unix) {
         Ok(time) => time.to_zoned(TimeZone::UTC).strftime("%Y-%m-%d %H:%M:%S UTC").to_string(),
@@ -77,7 +84,7 @@ pub fn timestamp(unix: i64) -> String {
     }
 }
 
-/// How long ago a time was, roughly.
+/// Formats the approximate time since `unix`, such as `5 min ago`. Both arguments are in seconds since the Unix epoch.
 pub fn ago(unix: i64, now_unix: i64) -> String {
     match now_unix.saturating_sub(unix) {
         seconds if seconds < 0 => "just now".to_owned(),

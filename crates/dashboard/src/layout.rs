@@ -5,12 +5,13 @@ use crate::assets::{ICON, SCRIPT, STYLE};
 use crate::format::shown;
 use crate::view::{Theme, View};
 
-/// Marks a part of a page that the script replaces when data changes. `id` is unique in the page.
+/// Wraps a part of a page that the script replaces when data changes. `id` must be unique in the page.
 pub fn live(id: &str, body: &Markup) -> Markup {
     html! { div.live id=(id) data-live { (body) } }
 }
 
-/// Reports a problem on a page. `why` may contain untrusted text; a part after `hint: ` stands on its own line.
+/// Renders a box that reports a problem. `why` may contain untrusted text; text after `hint: ` is shown on a separate
+/// line.
 pub fn problem(title: &str, why: &str) -> Markup {
     let (why, hint) = match why.split_once("hint: ") {
         Some((why, hint)) => (why.trim_end().trim_end_matches(';'), Some(hint)),
@@ -20,12 +21,12 @@ pub fn problem(title: &str, why: &str) -> Markup {
         section.problem role="status" {
             h2 { (title) }
             p { (shown(why)) }
-            @if let Some(hint) = hint { p.hint { "What to do: " (shown(hint)) } }
+            @if let Some(hint) = hint { p.hint { "Hint: " (shown(hint)) } }
         }
     }
 }
 
-/// A whole HTML document.
+/// Renders a complete HTML document.
 pub(crate) fn document(view: &View, title: &str, body: &Markup) -> Html<String> {
     let site = &view.site;
     let is_current = |path: &str| if path == "/" { view.path() == "/" } else { view.path().starts_with(path) };

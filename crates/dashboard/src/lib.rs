@@ -1,18 +1,39 @@
-//! The web page of a running network: server-rendered, read-only, live by server-sent events.
+//! Web pages that show a running network, rendered by the server and updated live through server-sent events.
 //!
 //! A [`Dashboard`] consists of [`Section`]s. A section reads one source of data, renders its pages with a [`View`], and
 //! reports changes through [`Changes`]; open pages then refresh the parts marked with [`live`]. A subnet adds its pages
-//! by implementing [`Section`]; [`ChainSection`] shows the chain.
+//! by implementing [`Section`]; [`ChainSection`] shows the chain, [`WeightsSection`] the weight ledger,
+//! [`ServicesSection`] the state of daemons, and [`LogSection`] log files.
 //!
-//! - **Without scripts** every page reads completely. The script only refreshes parts; charts are SVG from the server
-//!   ([`draw`]).
-//! - **Untrusted text** (names, errors, transcripts) is escaped by maud, and [`shown`] replaces control characters,
+//! ```
+//! use taonet_dashboard::{Access, BasePath, Changes, Dashboard, LogSection};
+//! use taonet_service::Shutdown;
+//!
+//! let log = LogSection::new(vec!["validator.log".into()]);
+//! let dashboard = Dashboard::new(Access::Local, BasePath::default(), Changes::default()).with(log);
+//! // For `taonet_http::serve`.
+//! let routes = dashboard.router(Shutdown::new());
+//! # let _ = routes;
+//! ```
+//!
+//! - **The pages of this crate are complete without scripts.** Their script only refreshes parts and controls playback;
+//!   charts are SVG from the server ([`draw`]).
+//! - **Untrusted text** (names, errors, transcripts) is escaped by maud, and [`shown`] escapes control characters,
 //!   including those that reverse the direction of text.
-//! - **Nothing leaves the host**: style sheet and script are embedded; the content security policy allows nothing else.
-//! - **Read-only**: the server answers GET and HEAD only.
+//! - **Pages load nothing from other hosts**: style sheet and script are embedded in the program, and the content
+//!   security policy forbids all other sources.
+//! - **In a terminal**, [`Top`] shows the overview from the same sections, as [`Panel`]s.
+//! - **Read-only**: the pages of this crate answer GET and HEAD only. A section may have routes for other methods; the
+//!   server refuses their requests unless they come from a page of this site (header `Origin`).
 //!
-//! Uses `taonet-http` (server, access token), `taonet-chain` (reads) and maud.
-//! Used by `taonet-babelbit-dashboard`, `tao dashboard` and `tao demo`.
+//! A section is empty until its method `follow` runs, usually as a task of the daemon; an unreachable chain or a
+//! malformed file appears on the page as an error and is read again later. [`Access::Local`] is for loopback addresses
+//! only; elsewhere a token is needed ([`Access::Token`]). At most 512 pages receive live updates at a time. The crate
+//! stores nothing: pages show as much history as the sources keep.
+//!
+//! Uses `taonet-http` (server, access token), `taonet-chain` (reads), `taonet-ledger` (submissions), `taonet-service`,
+//! `taonet-primitives`, maud and ratatui. Used by `taonet-babelbit-dashboard`, `tao dashboard`, `tao top` and
+//! `tao demo`.
 
 mod access;
 mod assets;
@@ -23,17 +44,29 @@ pub mod draw;
 mod file;
 mod format;
 mod layout;
+mod log;
+mod panel;
+mod services;
 mod site;
+#[cfg(test)]
+mod speed;
 mod table;
+mod top;
 mod view;
+mod weights;
 
 pub use access::Access;
 pub use base_path::{BasePath, BasePathError};
 pub use chain::ChainSection;
 pub use changes::Changes;
-pub use file::send_file;
-pub use format::{ago, duration, number, percent, shortened, shown, timestamp};
+pub use file::{open_file, send_file};
+pub use format::{ago, duration, now_unix, number, percent, shortened, shown, timestamp};
 pub use layout::{live, problem};
+pub use log::LogSection;
+pub use panel::{Column, Content, Panel, PlainTable};
+pub use services::{ServiceAddress, ServiceAddressError, ServicesSection};
 pub use site::{Dashboard, Link, Section, Site};
 pub use table::{Paging, Sort};
+pub use top::Top;
 pub use view::{Page, Refusal, Theme, View};
+pub use weights::WeightsSection;

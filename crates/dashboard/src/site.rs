@@ -19,13 +19,15 @@ use taonet_service::Shutdown;
 use tower::ServiceBuilder;
 use url::Url;
 
-use crate::access::Access;
+use crate::access::{Access, foreign_page};
 use crate::assets;
 use crate::base_path::BasePath;
 use crate::changes::Changes;
+use crate::panel::Panel;
 use crate::view::{Theme, View};
 
-/// Nothing but this site: no inline scripts or styles, no frames, no forms.
+/// Content security policy: resources of this site only, no inline scripts or styles, no frames, and forms to this site
+/// only.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; media-src 'self'; \
                       connect-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'";
 
@@ -37,7 +39,7 @@ const HEADERS: [(HeaderName, HeaderValue); 4] = [
     (REFERRER_POLICY, HeaderValue::from_static("same-origin")),
 ];
 
-/// An entry of the navigation.
+/// An entry of the navigation bar.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Link {
     /// Path below the base path, beginning with a slash.
@@ -47,22 +49,26 @@ pub struct Link {
 }
 
 impl Link {
-    /// An entry of the navigation.
+    /// Creates an entry of the navigation bar.
     pub fn new(path: impl Into<String>, label: impl Into<String>) -> Self {
         Self { path: path.into(), label: label.into() }
     }
 }
 
-/// The pages of one source of data, such as a subnet or the chain.
+/// The pages of one data source, such as a subnet or the chain.
 #[async_trait]
 pub trait Section: Send + Sync + 'static {
-    /// Entries of the navigation.
+    /// Returns the section's entries in the navigation bar.
     fn links(&self) -> Vec<Link>;
 
-    /// The section's part of the overview page.
+    /// Renders the section's part of the overview page.
     async fn overview(&self, view: &View) -> Markup;
 
-    /// The section's pages. Handlers extract a [`View`].
+    /// Returns the section's part of the overview in a terminal.
+    fn panels(&self) -> Vec<Panel>;
+
+    /// Returns the routes of the section's pages. Handlers extract a [`View`]. Requests other than GET and HEAD reach
+    /// a handler only from pages of this site; the handler must limit their bodies.
     fn routes(self: Arc<Self>) -> Router<Site>;
 }
 
@@ -95,7 +101,7 @@ impl Site {
     }
 }
 
-/// A web page of several sections.
+/// The dashboard server, with the pages of several sections.
 pub struct Dashboard {
     base: BasePath,
     access: Access,
@@ -104,19 +110,19 @@ pub struct Dashboard {
 }
 
 impl Dashboard {
-    /// A page without sections. `changes` are the reports that its sections make.
+    /// Creates a dashboard without sections. Sections that are added later report their changes through `changes`.
     pub fn new(access: Access, base: BasePath, changes: Changes) -> Self {
         Self { base, access, changes, sections: Vec::new() }
     }
 
-    /// Adds a section.
+    /// Adds a section to the navigation bar, the overview and the routes.
     #[must_use]
     pub fn with(mut self, section: Arc<dyn Section>) -> Self {
         self.sections.push(section);
         self
     }
 
-    /// The server's routes. Event streams end at `shutdown`.
+    /// Returns the server's routes. Event streams end at `shutdown`.
     pub fn router(self, shutdown: Shutdown) -> Router {
         let Self { base, access, changes, sections } = self;
         let own = [Link::new("/", "Overview")];
@@ -140,14 +146,15 @@ impl Dashboard {
             }
             request
         };
-        // Layers of a router run after routing, so the base path is removed before.
+        // Layers of a router run after routing, so this outer service removes the base path first.
         Router::new().fallback_service(ServiceBuilder::new().map_request(strip).service(app))
     }
 }
 
-/// Admits requests and adds the security headers.
+/// Refuses requests without access, and adds the security headers to every response.
 async fn guard(State(site): State<Site>, request: Request, next: Next) -> Response {
-    let mut response = match site.0.access.refusal(request.headers()) {
+    let refusal = site.0.access.refusal(request.headers());
+    let mut response = match refusal.or_else(|| foreign_page(request.method(), request.headers())) {
         None => next.run(request).await,
         Some(refusal) => refusal,
     };
@@ -189,10 +196,10 @@ async fn overview(view: View) -> Response {
     view.page("Overview", &body)
 }
 
-/// Stores the colour scheme in a cookie and returns to the page.
+/// Stores the colour scheme in a cookie and redirects back to the page.
 async fn theme(State(site): State<Site>, Path(name): Path<String>, headers: HeaderMap) -> Response {
     let Some(theme) = Theme::of_name(&name) else { return StatusCode::NOT_FOUND.into_response() };
-    // Only path and query count: the link must not lead to another site.
+    // Only path and query are used, so that the redirect stays on this site.
     let back = headers.get(REFERER).and_then(|referer| referer.to_str().ok()?.parse::<Url>().ok());
     let back =
         back.map(|url| format!("{}{}", url.path(), url.query().map(|query| format!("?{query}")).unwrap_or_default()));

@@ -14,8 +14,8 @@ pub struct Sort {
 }
 
 impl Sort {
-    /// The sorting of a request. `keys` are the columns, each with whether it first sorts in descending order; the
-    /// first column is the default.
+    /// Returns the sort order that a request selects. `keys` lists the columns, and whether the first click sorts each
+    /// in descending order; the first column is the default.
     pub fn of(view: &View, keys: &[(&'static str, bool)]) -> Self {
         let found = keys.iter().find(|(key, _)| view.param("sort") == Some(key));
         let (key, first) = found.or(keys.first()).copied().unwrap_or(("", false));
@@ -27,19 +27,19 @@ impl Sort {
         Self { key, is_descending }
     }
 
-    /// Key of the column.
+    /// Returns the key of the sorted column.
     pub const fn key(&self) -> &'static str {
         self.key
     }
 
-    /// Puts a list that is sorted in ascending order into the requested order.
+    /// Reorders rows from ascending order to the requested order.
     pub fn apply<T>(&self, rows: &mut [T]) {
         if self.is_descending {
             rows.reverse();
         }
     }
 
-    /// Header cell of a column that sorts the table. `class` is the cell's class, such as `num`.
+    /// Renders the header cell of a column that sorts the table. `class` is the cell's class, such as `num`.
     pub fn header(&self, view: &View, key: &str, label: &str, class: &str) -> Markup {
         let is_current = self.key == key;
         let (state, order) = match (is_current, self.is_descending) {
@@ -58,7 +58,7 @@ impl Sort {
     }
 }
 
-/// One page of a long table, from a parameter of the query.
+/// One page of a long table, selected by a query parameter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Paging {
     parameter: &'static str,
@@ -68,7 +68,7 @@ pub struct Paging {
 }
 
 impl Paging {
-    /// The page that the request names, from 1; a number beyond the last page is the last page.
+    /// Returns the requested page. Pages are numbered from 1; a number beyond the last page selects the last page.
     pub fn of(view: &View, parameter: &'static str, per_page: usize, total: usize) -> Self {
         let paging = Self { parameter, page: 1, per_page: per_page.max(1), total };
         Self { page: view.number(parameter).unwrap_or(1).clamp(1, paging.pages()), ..paging }
@@ -78,18 +78,18 @@ impl Paging {
         self.total.div_ceil(self.per_page).max(1)
     }
 
-    /// Positions of the page's rows.
+    /// Returns the index range of the page's rows.
     pub fn range(&self) -> Range<usize> {
         let start = (self.page - 1) * self.per_page;
         start..(start + self.per_page).min(self.total)
     }
 
-    /// The page's rows.
+    /// Returns the page's rows.
     pub fn slice<'a, T>(&self, rows: &'a [T]) -> &'a [T] {
         rows.get(self.range()).unwrap_or_default()
     }
 
-    /// Links to the other pages; empty if there is only one. `noun` names the rows.
+    /// Renders links to the other pages; empty if there is only one page. `noun` names the rows.
     pub fn links(&self, view: &View, noun: &str) -> Markup {
         let (pages, range) = (self.pages(), self.range());
         let link = |page: usize, label: &str| {

@@ -11,10 +11,10 @@ use url::form_urlencoded;
 use crate::layout::{document, problem};
 use crate::site::Site;
 
-/// Colour scheme of a visitor.
+/// Colour scheme of the pages, chosen by the visitor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Theme {
-    /// That of the system.
+    /// Colour scheme of the system.
     #[default]
     Auto,
     /// Dark text on a light background.
@@ -26,7 +26,7 @@ pub enum Theme {
 impl Theme {
     pub(crate) const ALL: [Self; 3] = [Self::Auto, Self::Light, Self::Dark];
 
-    /// Name in cookies and URLs.
+    /// Returns the theme's name in cookies and URLs.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Auto => "auto",
@@ -46,7 +46,7 @@ impl Theme {
     }
 }
 
-/// The request of a page: its path, its query and the visitor's theme. Renders pages and links.
+/// A page request: its path, its query and the visitor's theme. Renders pages and links.
 #[derive(Debug, Clone)]
 pub struct View {
     pub(crate) site: Site,
@@ -55,10 +55,10 @@ pub struct View {
     query: Vec<(String, String)>,
 }
 
-/// A page, or why there is none.
+/// A rendered page or an error page.
 pub type Page = Result<Response, Refusal>;
 
-/// A page that reports missing or unreadable data.
+/// An error page for missing or unreadable data.
 #[derive(Debug)]
 pub struct Refusal(Box<Response>);
 
@@ -79,27 +79,27 @@ impl FromRequestParts<Site> for View {
 }
 
 impl View {
-    /// Path of the page below the base path.
+    /// Returns the path of the page below the base path.
     pub fn path(&self) -> &str {
         &self.path
     }
 
-    /// Link to a path of this site; `path` begins with a slash.
+    /// Returns a link to a path of this site; `path` begins with a slash.
     pub fn href(&self, path: &str) -> String {
         format!("{}{path}", self.site.base())
     }
 
-    /// A parameter of the query.
+    /// Returns a query parameter; `None` if missing.
     pub fn param(&self, name: &str) -> Option<&str> {
         self.query.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
     }
 
-    /// A number in the query; `None` if missing or malformed.
+    /// Returns a query parameter as a number; `None` if missing or malformed.
     pub fn number<T: std::str::FromStr>(&self, name: &str) -> Option<T> {
         self.param(name)?.parse().ok()
     }
 
-    /// Link to this page with some parameters changed. An empty value removes a parameter.
+    /// Returns a link to this page with some parameters changed. An empty value removes a parameter.
     pub fn with(&self, changes: &[(&str, &str)]) -> String {
         let kept = self.query.iter().filter(|(name, _)| !changes.iter().any(|(changed, _)| changed == name));
         let kept = kept.map(|(name, value)| (name.as_str(), value.as_str()));
@@ -114,19 +114,20 @@ impl View {
         document(self, title, body).into_response()
     }
 
-    /// A page that reports a missing thing, with status 404.
+    /// Returns a page that reports a missing item, with status 404.
     pub fn missing(&self, what: &str) -> Refusal {
-        let body = problem("Not found", &format!("{what} does not exist, or is no longer kept."));
+        let body = html! { h1 { "Not found" } p { (what) " does not exist, or is no longer available." } };
         Refusal(Box::new((StatusCode::NOT_FOUND, document(self, "Not found", &body)).into_response()))
     }
 
-    /// A page that reports unreadable data, with status 503.
+    /// Returns a page that reports unreadable data, with status 503.
     pub fn unavailable(&self, title: &str, why: &str) -> Refusal {
-        let page = document(self, title, &problem("This data is unavailable", why));
+        let body = html! { h1 { (title) } (problem("This data is unavailable", why)) };
+        let page = document(self, title, &body);
         Refusal(Box::new((StatusCode::SERVICE_UNAVAILABLE, page).into_response()))
     }
 
-    /// Path of the page and its parents, as links.
+    /// Renders breadcrumbs: links to the page's parents, and the page's own label.
     pub fn trail(&self, steps: &[(&str, &str)], here: &str) -> Markup {
         html! {
             nav.trail aria-label="Breadcrumb" {

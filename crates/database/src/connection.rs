@@ -12,10 +12,10 @@ pub(crate) enum Connection {
     Postgres(PoolConnection<Postgres>),
 }
 
-/// A connection that is returned to its pool, or closed if the database no longer responds on it. The pool itself waits
-/// without a timeout for each returned connection: a few half-open ones would exhaust it.
+/// A borrowed connection: returned to its pool, or closed if the database no longer responds. By itself, the pool waits
+/// without a timeout for each returned connection, so a few half-open connections would exhaust the pool.
 pub(crate) struct Loan {
-    /// `None` once it is dropped.
+    /// `None` once the connection was returned or closed.
     connection: Option<Connection>,
     limits: Limits,
     is_in_transaction: bool,
@@ -46,7 +46,7 @@ async fn give_back(mut connection: Connection, is_in_transaction: bool, wait: Du
     if is_in_transaction && !connection.rolls_back(wait).await {
         return connection.abandon();
     }
-    // When the timeout ends it, the connection is closed.
+    // On a timeout, the connection is closed.
     let _returned_or_closed = match &mut connection {
         Connection::Sqlite(connection) => timeout(wait, connection.return_to_pool()).await,
         Connection::Postgres(connection) => timeout(wait, connection.return_to_pool()).await,
@@ -54,7 +54,8 @@ async fn give_back(mut connection: Connection, is_in_transaction: bool, wait: Du
 }
 
 impl Connection {
-    /// Rolls back; returns whether the database responded in time. Without a transaction, this is an error or a warning.
+    /// Rolls back; returns whether the database responded in time. Without a transaction, the response is an error or a
+    /// warning, which is ignored.
     async fn rolls_back(&mut self, wait: Duration) -> bool {
         let rollback = "ROLLBACK";
         match self {
@@ -63,7 +64,7 @@ impl Connection {
         }
     }
 
-    /// Closes the connection without a farewell.
+    /// Closes the connection without notifying the server, which may not respond.
     fn abandon(self) {
         match self {
             Self::Sqlite(connection) => drop(connection.detach()),
@@ -77,7 +78,7 @@ pub struct Transaction(Loan);
 
 impl Transaction {
     pub(crate) async fn begin(mut loan: Loan, begin: SqlStr) -> Result<Self, DatabaseError> {
-        // It may have begun when this future is dropped.
+        // If this future is dropped, the transaction may already have begun.
         loan.is_in_transaction = true;
         let mut transaction = Self(loan);
         statement(begin).execute(&mut transaction).await?;
@@ -87,7 +88,7 @@ impl Transaction {
     /// Commits the transaction.
     ///
     /// # Errors
-    /// [`DatabaseError`]; then it is unknown whether the transaction was committed.
+    /// [`DatabaseError`]; it is then unknown whether the transaction was committed.
     pub async fn commit(mut self) -> Result<(), DatabaseError> {
         statement("COMMIT").execute(&mut self).await?;
         self.0.is_in_transaction = false;
@@ -95,11 +96,11 @@ impl Transaction {
     }
 }
 
-/// Where a statement runs: on any connection of a database, or in a transaction.
+/// Target of a statement: any connection of a database, or a transaction.
 pub enum On<'a> {
-    /// A connection of the pool.
+    /// Any connection of the database's pool.
     Database(&'a Database),
-    /// The transaction's connection.
+    /// The connection of a transaction.
     Transaction(&'a mut Transaction),
 }
 
@@ -124,7 +125,7 @@ impl<'a> On<'a> {
     }
 }
 
-/// The connection of a statement.
+/// Connection that runs a statement.
 pub(crate) enum Lent<'a> {
     Own(Loan),
     Transaction(&'a mut Loan),

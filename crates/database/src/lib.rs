@@ -1,18 +1,49 @@
-//! The same SQL statements on SQLite and PostgreSQL.
+//! Runs the same SQL statements on SQLite and PostgreSQL.
+//!
+//! A daemon that runs as one process can keep its state in a SQLite file; a daemon that runs as several processes keeps
+//! it in a PostgreSQL database. The statements and migrations are the same for both.
 //!
 //! - [`Database`]: connections, migrations, transactions, and timeouts that also end half-open connections;
 //! - [`statement()`]: one statement with its values, for either database;
-//! - [`Row`]: the columns of a result.
+//! - [`Row`]: the columns of a result;
+//! - [`Database::lock`]: an exclusive lock on the database, for a process of which only one instance may run.
 //!
-//! Values are integers, floats and texts. sqlx's own driver for several databases (`Any`) is not used: it binds NULL in
-//! place of a `DOUBLE PRECISION` as a single-precision number, and PostgreSQL then keeps that type for the prepared
-//! statement.
+//! ```no_run
+//! use std::path::Path;
 //!
-//! Uses no other crate of the workspace.
-//! Used by `taonet-nineteen-store`; tests of the scoring API and of `tao` start its PostgreSQL servers.
+//! use taonet_database::{Database, DatabaseError, migrations, statement};
+//!
+//! # async fn example() -> Result<(), DatabaseError> {
+//! let schema = migrations(&[(1, "jobs", "CREATE TABLE jobs (name TEXT PRIMARY KEY, done BIGINT NOT NULL)")]);
+//! let database = Database::sqlite(Path::new("jobs.sqlite"), &schema).await?;
+//! let mut transaction = database.begin().await?;
+//! statement("INSERT INTO jobs VALUES ($1, $2)").bind("backup").bind(0_i64).execute(&mut transaction).await?;
+//! transaction.commit().await?;
+//! let pending = statement("SELECT COUNT(*) FROM jobs WHERE done = 0").number(&database).await?;
+//! println!("pending jobs: {pending}");
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! - **Durability**: a committed transaction survives a power failure (SQLite runs in WAL mode with full sync). A
+//!   dropped [`Transaction`] is rolled back. After an error of [`Transaction::commit`] the outcome is unknown.
+//! - **Timeouts**: by default, a connection is obtained within 10 s and a statement completes within 40 s, or the
+//!   result is an error. Schema migrations time out after one minute.
+//! - **Schema**: a database with migrations that the program does not know is refused ([`DatabaseError::Migrate`]),
+//!   never changed.
+//!
+//! Values are integers, floats, strings, Booleans and byte strings; in PostgreSQL also arrays of strings. There is no
+//! query builder, and SQL is not translated: a statement for both databases must be valid in both dialects. sqlx's
+//! own driver for several databases (`Any`) is not used: it binds a NULL `DOUBLE PRECISION` as a single-precision
+//! number, and PostgreSQL then keeps that type for the prepared statement.
+//!
+//! Uses no other crate of the workspace. Used by `taonet-babelbit-scoring-api` and `taonet-nineteen-store` with either
+//! database, and by `taonet-babelbit-workers` with PostgreSQL only. With the feature `testing`, `testing` starts
+//! PostgreSQL and NATS servers for tests.
 
 mod connection;
 mod error;
+mod lock;
 mod row;
 mod statement;
 #[cfg(any(test, feature = "testing"))]
@@ -29,6 +60,7 @@ use sqlx::{ConnectOptions as _, SqlSafeStr as _};
 
 pub use connection::{On, Transaction};
 pub use error::DatabaseError;
+pub use lock::DatabaseLock;
 pub use row::{Column, Row};
 pub use sqlx::migrate::Migrator;
 pub use statement::{Statement, Value, statement};
@@ -37,14 +69,14 @@ use connection::{Connection, Loan, within};
 
 /// Maximum number of connections to a SQLite file, which has one writer at a time.
 const SQLITE_CONNECTIONS: u32 = 4;
-/// Maximum number of connections to PostgreSQL.
+/// Default maximum number of connections to PostgreSQL.
 const POSTGRES_CONNECTIONS: u32 = 16;
-/// Timeout for a connection, and for SQLite's lock.
+/// Timeout for obtaining a connection, and for SQLite's lock.
 const WAIT: Duration = Duration::from_secs(10);
 /// Timeout of schema migrations.
 const MIGRATION: Duration = Duration::from_mins(1);
 
-/// Numbered schema migrations: version, name, and SQL that both databases understand.
+/// Creates schema migrations from tuples of version, name and SQL; both databases must support the SQL.
 ///
 /// `sqlx::migrate!` would compile the database drivers a second time, for the host.
 pub fn migrations(files: &[(i64, &'static str, &'static str)]) -> Migrator {
@@ -54,10 +86,26 @@ pub fn migrations(files: &[(i64, &'static str, &'static str)]) -> Migrator {
     Migrator::with_migrations(files.iter().map(migration).collect())
 }
 
+/// Size and timeout of a pool of PostgreSQL connections.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PoolOptions {
+    /// Maximum number of connections.
+    pub connections: u32,
+    /// Timeout for obtaining a connection. The server ends a statement after three times this duration; if there is no
+    /// response after four times this duration, the connection is considered dead.
+    pub wait: Duration,
+}
+
+impl Default for PoolOptions {
+    fn default() -> Self {
+        Self { connections: POSTGRES_CONNECTIONS, wait: WAIT }
+    }
+}
+
 /// Timeouts of a database.
 #[derive(Debug, Clone, Copy)]
 struct Limits {
-    /// Timeout for a connection, and for SQLite's lock.
+    /// Timeout for obtaining a connection, and for SQLite's lock.
     wait: Duration,
     /// Timeout of a statement in PostgreSQL.
     statement: Duration,
@@ -85,12 +133,21 @@ enum Pool {
 }
 
 impl Database {
-    /// Opens a SQLite file (WAL, synced, foreign keys); creates it if missing, and migrates its schema.
+    /// Opens a SQLite file (WAL mode, full sync, enforced foreign keys); creates it if missing, and migrates its
+    /// schema.
     ///
     /// # Errors
-    /// [`DatabaseError`] when the file is unusable, locked, or has another schema.
+    /// [`DatabaseError`] when the file is unusable, locked, or has a different schema.
     pub async fn sqlite(file: &Path, migrations: &Migrator) -> Result<Self, DatabaseError> {
-        let limits = Limits::new(WAIT);
+        Self::sqlite_within(file, migrations, WAIT).await
+    }
+
+    /// Opens a SQLite file with another timeout for connections and for SQLite's lock, and migrates its schema.
+    ///
+    /// # Errors
+    /// [`DatabaseError`] when the file is unusable, locked, or has a different schema.
+    pub async fn sqlite_within(file: &Path, migrations: &Migrator, wait: Duration) -> Result<Self, DatabaseError> {
+        let limits = Limits::new(wait);
         let options = SqliteConnectOptions::new()
             .filename(file)
             .create_if_missing(true)
@@ -108,17 +165,17 @@ impl Database {
     /// Connects to a PostgreSQL database (`postgres://…`) and migrates its schema.
     ///
     /// # Errors
-    /// [`DatabaseError`] when the URL is invalid, or the database is unreachable, unresponsive, or has another schema.
+    /// [`DatabaseError`] when the URL is invalid, or the database does not respond or has a different schema.
     pub async fn postgres(url: &str, migrations: &Migrator) -> Result<Self, DatabaseError> {
-        Self::postgres_within(url, migrations, WAIT).await
+        Self::postgres_with(url, migrations, PoolOptions::default()).await
     }
 
-    /// Like [`Self::postgres`], with a timeout for connections; statements may take up to four times as long.
-    pub(crate) async fn postgres_within(
-        url: &str,
-        migrations: &Migrator,
-        wait: Duration,
-    ) -> Result<Self, DatabaseError> {
+    /// Connects to a PostgreSQL database with a pool of another size or timeout, and migrates its schema.
+    ///
+    /// # Errors
+    /// [`DatabaseError`] when the URL is invalid, or the database does not respond or has a different schema.
+    pub async fn postgres_with(url: &str, migrations: &Migrator, options: PoolOptions) -> Result<Self, DatabaseError> {
+        let PoolOptions { connections, wait } = options;
         if !["postgres://", "postgresql://"].iter().any(|scheme| url.starts_with(scheme)) {
             return Err(DatabaseError::Url);
         }
@@ -128,7 +185,7 @@ impl Database {
         // A migration of all rows may exceed the statement timeout.
         let unlimited = pool(1).connect_with(options.clone()).await?;
         within(MIGRATION, async { Ok(migrations.run(&unlimited).await?) }).await?;
-        let pool = pool(POSTGRES_CONNECTIONS).connect_lazy_with(options.options([
+        let pool = pool(connections).connect_lazy_with(options.options([
             ("statement_timeout", limits.statement.as_millis()),
             // An idle transaction of a vanished client would lock its rows forever.
             ("idle_in_transaction_session_timeout", limits.answer.as_millis()),
@@ -136,7 +193,7 @@ impl Database {
         Ok(Self { pool: Pool::Postgres(pool), limits })
     }
 
-    /// Returns whether other processes can share the database: PostgreSQL.
+    /// Returns whether other processes can share the database, which only PostgreSQL supports.
     pub const fn is_shared(&self) -> bool {
         matches!(self.pool, Pool::Postgres(_))
     }
@@ -145,7 +202,7 @@ impl Database {
     /// upgraded after another connection has written would fail; in PostgreSQL statements lock the rows they change.
     ///
     /// # Errors
-    /// [`DatabaseError`].
+    /// [`DatabaseError`] if the database fails or times out.
     pub async fn begin(&self) -> Result<Transaction, DatabaseError> {
         let begin = match self.pool {
             Pool::Sqlite(_) => "BEGIN IMMEDIATE",

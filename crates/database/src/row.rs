@@ -4,7 +4,7 @@ use sqlx::{Decode, Postgres, Row as _, Sqlite, Type};
 
 use crate::DatabaseError;
 
-/// Types of columns: `i64`, `f64`, `String`, and their options.
+/// Type of a column value: `i64`, `f64`, `String`, `Vec<u8>`, or an `Option` of one of these.
 pub trait Column:
     for<'r> Decode<'r, Sqlite> + Type<Sqlite> + for<'r> Decode<'r, Postgres> + Type<Postgres> + sealed::Sealed
 {
@@ -23,9 +23,9 @@ macro_rules! columns {
     )* };
 }
 
-columns!(i64, f64, String);
+columns!(i64, f64, String, Vec<u8>);
 
-/// A row of a result.
+/// A row of a query result.
 pub struct Row(pub(crate) Found);
 
 pub(crate) enum Found {
@@ -37,7 +37,7 @@ impl Row {
     /// Reads a column by its name.
     ///
     /// # Errors
-    /// [`DatabaseError::Failed`] if the column is missing or has another type.
+    /// [`DatabaseError::Failed`] if the column is missing or has a different type.
     pub fn get<T: Column>(&self, column: &str) -> Result<T, DatabaseError> {
         Ok(match &self.0 {
             Found::Sqlite(row) => row.try_get(column)?,

@@ -1,3 +1,5 @@
+use sqlx::encode::IsNull;
+use sqlx::error::BoxDynError;
 use sqlx::query::Query;
 use sqlx::{Database, Encode, Postgres, SqlSafeStr, SqlStr, Sqlite, Type};
 
@@ -5,15 +7,22 @@ use crate::connection::{Connection, within};
 use crate::row::Found;
 use crate::{Column, DatabaseError, On, Row};
 
-/// A value of a statement. It can be a secret, and has no `Debug`.
+/// A value bound to a parameter of a statement. It has no `Debug`, since a value can be a secret.
 #[derive(Clone)]
 pub enum Value {
-    /// `BIGINT`
+    /// An integer (`BIGINT`).
     Integer(Option<i64>),
-    /// `DOUBLE PRECISION`
+    /// A float (`DOUBLE PRECISION`).
     Float(Option<f64>),
-    /// `TEXT`
+    /// A string (`TEXT`).
     Text(Option<String>),
+    /// A Boolean.
+    Boolean(Option<bool>),
+    /// A byte string (`BYTEA` in PostgreSQL, `BLOB` in SQLite).
+    Bytes(Option<Vec<u8>>),
+    /// A list of strings (`TEXT[]`), for conditions such as `name = ANY($1)`. SQLite has no lists: there, the statement
+    /// fails.
+    Texts(Vec<String>),
 }
 
 macro_rules! values {
@@ -31,9 +40,45 @@ macro_rules! values {
     )* };
 }
 
-values!(i64 => Integer, f64 => Float, String => Text, &str => Text, &String => Text);
+values!(
+    i64 => Integer, f64 => Float, String => Text, &str => Text, &String => Text, bool => Boolean, Vec<u8> => Bytes,
+    &[u8] => Bytes
+);
 
-/// A statement with its values `$1`, `$2`, ….
+impl From<&[String]> for Value {
+    fn from(value: &[String]) -> Self {
+        Self::Texts(value.to_vec())
+    }
+}
+
+/// A list of strings, encodable for PostgreSQL only.
+struct Texts(Vec<String>);
+
+impl Type<Postgres> for Texts {
+    fn type_info() -> <Postgres as Database>::TypeInfo {
+        <Vec<String> as Type<Postgres>>::type_info()
+    }
+}
+
+impl Encode<'_, Postgres> for Texts {
+    fn encode_by_ref(&self, buffer: &mut <Postgres as Database>::ArgumentBuffer) -> Result<IsNull, BoxDynError> {
+        <Vec<String> as Encode<'_, Postgres>>::encode_by_ref(&self.0, buffer)
+    }
+}
+
+impl Type<Sqlite> for Texts {
+    fn type_info() -> <Sqlite as Database>::TypeInfo {
+        <String as Type<Sqlite>>::type_info()
+    }
+}
+
+impl Encode<'_, Sqlite> for Texts {
+    fn encode_by_ref(&self, _: &mut <Sqlite as Database>::ArgumentBuffer) -> Result<IsNull, BoxDynError> {
+        Err("SQLite has no lists".into())
+    }
+}
+
+/// A SQL statement with the values of its parameters `$1`, `$2`, ….
 #[derive(Clone)]
 #[must_use = "a statement does nothing until it runs"]
 pub struct Statement {
@@ -41,13 +86,13 @@ pub struct Statement {
     values: Vec<Value>,
 }
 
-/// Creates a statement that both databases understand.
+/// Creates a statement from SQL that both databases support.
 pub fn statement(sql: impl SqlSafeStr) -> Statement {
     Statement { sql: sql.into_sql_str(), values: Vec::new() }
 }
 
 impl Statement {
-    /// Adds the next value.
+    /// Binds a value to the next parameter.
     pub fn bind(mut self, value: impl Into<Value>) -> Self {
         self.values.push(value.into());
         self
@@ -56,7 +101,7 @@ impl Statement {
     /// Runs the statement; returns the number of changed rows.
     ///
     /// # Errors
-    /// [`DatabaseError`].
+    /// [`DatabaseError`] if the statement fails or times out.
     pub async fn execute(self, on: impl Into<On<'_>>) -> Result<u64, DatabaseError> {
         let mut lent = on.into().lend().await?;
         let (connection, limit) = lent.connection()?;
@@ -73,10 +118,10 @@ impl Statement {
         within(limit, changed).await
     }
 
-    /// Returns all rows.
+    /// Runs the statement; returns all rows of its result.
     ///
     /// # Errors
-    /// [`DatabaseError`].
+    /// [`DatabaseError`] if the statement fails or times out.
     pub async fn rows(self, on: impl Into<On<'_>>) -> Result<Vec<Row>, DatabaseError> {
         let mut lent = on.into().lend().await?;
         let (connection, limit) = lent.connection()?;
@@ -95,10 +140,10 @@ impl Statement {
         within(limit, rows).await
     }
 
-    /// Returns the first row, if any.
+    /// Runs the statement; returns the first row of its result, if any.
     ///
     /// # Errors
-    /// [`DatabaseError`].
+    /// [`DatabaseError`] if the statement fails or times out.
     pub async fn row(self, on: impl Into<On<'_>>) -> Result<Option<Row>, DatabaseError> {
         let mut lent = on.into().lend().await?;
         let (connection, limit) = lent.connection()?;
@@ -117,26 +162,26 @@ impl Statement {
         within(limit, row).await
     }
 
-    /// Returns the first column of the first row, if any.
+    /// Runs the statement; returns the first column of the first row, if any.
     ///
     /// # Errors
-    /// [`DatabaseError`].
+    /// [`DatabaseError`] if the statement fails or times out.
     pub async fn value<T: Column>(self, on: impl Into<On<'_>>) -> Result<Option<T>, DatabaseError> {
         self.row(on).await?.map(|row| row.first()).transpose()
     }
 
-    /// Returns the first column of all rows.
+    /// Runs the statement; returns the first column of all rows.
     ///
     /// # Errors
-    /// [`DatabaseError`].
+    /// [`DatabaseError`] if the statement fails or times out.
     pub async fn values<T: Column>(self, on: impl Into<On<'_>>) -> Result<Vec<T>, DatabaseError> {
         self.rows(on).await?.iter().map(Row::first).collect()
     }
 
-    /// Returns the number that a statement such as `SELECT COUNT(*) …` yields.
+    /// Runs a statement such as `SELECT COUNT(*) …`; returns its integer result.
     ///
     /// # Errors
-    /// [`DatabaseError`], also if there is no row.
+    /// [`DatabaseError`] if the statement fails or times out, or there is no row.
     pub async fn number(self, on: impl Into<On<'_>>) -> Result<i64, DatabaseError> {
         Ok(self.value(on).await?.ok_or(sqlx::Error::RowNotFound)?)
     }
@@ -147,10 +192,16 @@ where
     Option<i64>: Encode<'static, DB> + Type<DB>,
     Option<f64>: Encode<'static, DB> + Type<DB>,
     Option<String>: Encode<'static, DB> + Type<DB>,
+    Option<bool>: Encode<'static, DB> + Type<DB>,
+    Option<Vec<u8>>: Encode<'static, DB> + Type<DB>,
+    Texts: Encode<'static, DB> + Type<DB>,
 {
     statement.values.into_iter().fold(sqlx::query(statement.sql), |query, value| match value {
         Value::Integer(value) => query.bind(value),
         Value::Float(value) => query.bind(value),
         Value::Text(value) => query.bind(value),
+        Value::Boolean(value) => query.bind(value),
+        Value::Bytes(value) => query.bind(value),
+        Value::Texts(value) => query.bind(Texts(value)),
     })
 }

@@ -1,4 +1,4 @@
-//! PostgreSQL servers for tests, and faulty connections to them.
+//! PostgreSQL and NATS servers for tests, and faulty connections to them.
 #![allow(
     missing_docs,
     clippy::indexing_slicing,
@@ -17,17 +17,19 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 mod line;
+mod nats;
 
 pub use line::{Line, LineFault};
+pub use nats::Nats;
 
-/// A PostgreSQL server in a temporary folder, reached through a Unix socket.
+/// A PostgreSQL server in a temporary directory, reached through a Unix socket.
 pub struct Postgres {
     folder: TempDir,
     server: Option<Child>,
 }
 
 impl Postgres {
-    /// Starts a server. `None`, with a loud message, if PostgreSQL is not installed; with `CI=true` that is a failure.
+    /// Starts a server. If PostgreSQL is not installed, prints a notice and returns `None`; panics if `CI` is `true`.
     pub fn start() -> Option<Self> {
         if tool("initdb").is_none() {
             let message = "PostgreSQL is not installed (Debian: apt-get install postgresql)";
@@ -54,7 +56,7 @@ impl Postgres {
         self.folder.path().join("data")
     }
 
-    /// Starts the server and waits until it accepts connections: its socket answers a little earlier.
+    /// Starts the server and waits until it accepts queries; its socket opens shortly before.
     pub fn run(&mut self) {
         let server = as_user("postgres")
             .args(["-c", "listen_addresses=", "-c", "fsync=off", "-k"])
@@ -75,10 +77,10 @@ impl Postgres {
         }
     }
 
-    /// Stops the server like a power cut.
+    /// Stops the server immediately, as in a power failure.
     pub fn stop(&mut self) {
         let Some(mut server) = self.server.take() else { return };
-        // It ends its own processes on SIGQUIT, but not on SIGKILL.
+        // On SIGQUIT, unlike SIGKILL, the server also terminates its child processes.
         let quit = Command::new("sh").args(["-c", &format!("kill -QUIT {}", server.id())]).status();
         assert!(quit.unwrap().success());
         server.wait().unwrap();
@@ -88,7 +90,7 @@ impl Postgres {
         self.folder.path().join(".s.PGSQL.5432")
     }
 
-    /// URL of the server's own database.
+    /// Returns the URL of the server's default database.
     pub fn url(&self) -> String {
         self.url_of("postgres")
     }
@@ -113,7 +115,7 @@ impl Drop for Postgres {
     }
 }
 
-/// Path of a PostgreSQL program: from PATH, or Debian's location.
+/// Finds a PostgreSQL program in PATH, or in Debian's location.
 fn tool(name: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let versions = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
@@ -121,7 +123,7 @@ fn tool(name: &str) -> Option<PathBuf> {
     folders.map(|folder| folder.join(name)).find(|tool| tool.is_file())
 }
 
-/// PostgreSQL refuses to run as root: the user that runs it instead.
+/// Returns the user that runs PostgreSQL if this process is root, which PostgreSQL refuses; `None` otherwise.
 fn other_user() -> Option<&'static str> {
     let id = Command::new("id").arg("-u").output().unwrap();
     let is_root = String::from_utf8_lossy(&id.stdout).trim() == "0";

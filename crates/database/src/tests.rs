@@ -5,14 +5,17 @@ use crate::testing::{Line, LineFault, Postgres};
 use super::*;
 
 fn schema() -> Migrator {
-    migrations(&[(
-        1,
-        "things",
-        "CREATE TABLE thing (id BIGINT NOT NULL PRIMARY KEY, share DOUBLE PRECISION, name TEXT, owner BIGINT)",
-    )])
+    migrations(&[
+        (
+            1,
+            "things",
+            "CREATE TABLE thing (id BIGINT NOT NULL PRIMARY KEY, share DOUBLE PRECISION, name TEXT, owner BIGINT)",
+        ),
+        (2, "files", "CREATE TABLE file (id BIGINT NOT NULL PRIMARY KEY, data BYTEA, is_old BOOLEAN NOT NULL)"),
+    ])
 }
 
-/// The same on each database.
+/// Checks statements and transactions, on either database.
 async fn check(database: &Database) {
     let put = |id: i64, share: Option<f64>, name: Option<&str>, owner: Option<i64>| {
         let put = statement("INSERT INTO thing (id, share, name, owner) VALUES ($1, $2, $3, $4)");
@@ -37,7 +40,7 @@ async fn check(database: &Database) {
     assert_eq!(rows.iter().map(read).collect::<Vec<_>>(), expected);
     assert!(rows[0].get::<i64>("nothing").is_err() && rows[1].get::<i64>("name").is_err());
     let count = async || statement("SELECT COUNT(*) FROM thing").number(database).await.unwrap();
-    // A transaction that is dropped changes nothing, also after an error.
+    // Dropping a transaction rolls it back, even after an error.
     let mut transaction = database.begin().await.unwrap();
     assert_eq!(statement("DELETE FROM thing").execute(&mut transaction).await.unwrap(), 3);
     put(4, None, None, None).execute(&mut transaction).await.unwrap();
@@ -53,11 +56,31 @@ async fn check(database: &Database) {
     assert!(statement("SELECT id FROM thing").number(database).await.is_err());
 }
 
+/// Checks byte strings and Booleans, on either database.
+async fn check_bytes(database: &Database) {
+    let put = |id: i64, data: Option<&[u8]>, is_old: bool| {
+        statement("INSERT INTO file (id, data, is_old) VALUES ($1, $2, $3)").bind(id).bind(data).bind(is_old)
+    };
+    let all: Vec<u8> = (0..=255).collect();
+    put(1, None, true).execute(database).await.unwrap();
+    put(2, Some(&[]), false).execute(database).await.unwrap();
+    put(3, Some(&all), true).execute(database).await.unwrap();
+    let rows = statement("SELECT * FROM file ORDER BY id").rows(database).await.unwrap();
+    let data: Vec<Option<Vec<u8>>> = rows.iter().map(|row| row.get("data").unwrap()).collect();
+    assert_eq!(data, [None, Some(vec![]), Some(all)]);
+    let old: Vec<i64> = statement("SELECT id FROM file WHERE is_old ORDER BY id").values(database).await.unwrap();
+    assert_eq!(old, [1, 3]);
+}
+
 #[tokio::test]
 async fn statements_run_on_sqlite() {
     let folder = tempfile::tempdir().unwrap();
     let database = Database::sqlite(&folder.path().join("a"), &schema()).await.unwrap();
     check(&database).await;
+    check_bytes(&database).await;
+    let names = ["a".to_owned()];
+    let error = statement("SELECT $1").bind(&names[..]).execute(&database).await.unwrap_err();
+    assert!(matches!(error, DatabaseError::Failed(_)), "{error}");
     assert!(!database.is_shared());
     database.close().await;
 }
@@ -67,6 +90,14 @@ async fn statements_run_on_postgres() {
     let Some(server) = Postgres::start() else { return };
     let database = Database::postgres(&server.url(), &schema()).await.unwrap();
     check(&database).await;
+    check_bytes(&database).await;
+    let names = ["a".to_owned(), "b".to_owned(), String::new()];
+    let put = statement("INSERT INTO thing (id, name) SELECT i, n FROM unnest($1) WITH ORDINALITY AS list (n, i)");
+    assert_eq!(put.bind(&names[..]).execute(&database).await.unwrap(), 3);
+    for (names, expected) in [(&names[1..], vec![2, 3]), (&names[3..], vec![])] {
+        let select = statement("SELECT id FROM thing WHERE name = ANY($1) ORDER BY id").bind(names);
+        assert_eq!(select.values::<i64>(&database).await.unwrap(), expected);
+    }
     assert!(database.is_shared());
     database.close().await;
     // The schema of another program.
@@ -83,13 +114,13 @@ async fn other_urls_are_refused() {
     }
 }
 
-/// Every connection becomes half-open, in a transaction and outside; the next ones work.
+/// Connections with and without a transaction become half-open; later connections work.
 #[tokio::test]
 async fn half_open_connections_are_replaced() {
-    let wait = Duration::from_secs(1);
+    let options = PoolOptions { wait: Duration::from_secs(1), ..PoolOptions::default() };
     let Some(server) = Postgres::start() else { return };
     let line = Line::to(&server).await;
-    let database = Database::postgres_within(&line.url("postgres"), &schema(), wait).await.unwrap();
+    let database = Database::postgres_with(&line.url("postgres"), &schema(), options).await.unwrap();
     let count = async || statement("SELECT COUNT(*) FROM thing").number(&database).await;
     assert_eq!(count().await.unwrap(), 0);
     let mut transactions = Vec::new();
@@ -117,7 +148,8 @@ async fn half_open_connections_are_replaced() {
 #[tokio::test]
 async fn a_server_that_comes_back_is_used_again() {
     let Some(mut server) = Postgres::start() else { return };
-    let database = Database::postgres_within(&server.url(), &schema(), Duration::from_secs(1)).await.unwrap();
+    let options = PoolOptions { wait: Duration::from_secs(1), ..PoolOptions::default() };
+    let database = Database::postgres_with(&server.url(), &schema(), options).await.unwrap();
     let put = |id: i64| statement("INSERT INTO thing (id) VALUES ($1)").bind(id);
     put(1).execute(&database).await.unwrap();
     let mut transaction = database.begin().await.unwrap();
@@ -128,7 +160,7 @@ async fn a_server_that_comes_back_is_used_again() {
     server.run();
     let began = Instant::now();
     while put(4).execute(&database).await.is_err() {
-        assert!(began.elapsed() < Duration::from_secs(30), "the database is not used again");
+        assert!(began.elapsed() < Duration::from_secs(30), "the database does not recover");
     }
     let ids: Vec<i64> = statement("SELECT id FROM thing ORDER BY id").values(&database).await.unwrap();
     assert_eq!(ids, [1, 4]);

@@ -5,12 +5,14 @@ use axum::http::{HeaderMap, HeaderValue};
 use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
-/// Minimum length of a token in characters; shorter ones can be guessed.
+use crate::client::bearer;
+
+/// Minimum length of a token in characters; shorter tokens are too easy to guess.
 const MIN_LENGTH: usize = 16;
 /// Maximum length of a token in characters.
 const MAX_LENGTH: usize = 512;
 
-/// Shared secret that clients of signer and gateway send as a bearer token. Never printed.
+/// A secret that clients of the signer and the Subtensor gateway send as a bearer token. `Debug` does not show it.
 #[derive(Clone)]
 pub struct AccessToken(Zeroizing<String>);
 
@@ -26,7 +28,7 @@ impl AccessToken {
     /// Parses a token from the text of its file; surrounding whitespace is ignored.
     ///
     /// # Errors
-    /// [`TokenError`].
+    /// [`TokenError`] if the token is too short, too long, or contains a character other than visible ASCII.
     pub fn parse(text: &str) -> Result<Self, TokenError> {
         let text = text.trim();
         let fits = (MIN_LENGTH..=MAX_LENGTH).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic());
@@ -44,10 +46,7 @@ impl AccessToken {
 
     /// Returns the token as the value of an `Authorization` header.
     pub fn header(&self) -> Option<HeaderValue> {
-        let text = Zeroizing::new(format!("Bearer {}", self.0.as_str()));
-        let mut header = HeaderValue::from_str(&text).ok()?;
-        header.set_sensitive(true);
-        Some(header)
+        bearer(&self.0)
     }
 }
 

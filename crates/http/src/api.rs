@@ -1,4 +1,4 @@
-//! Request bodies, path normalization, the JSON form of errors, and request counters of HTTP services.
+//! Parts of HTTP services: JSON request bodies, JSON error responses, request counters, and path normalisation.
 
 use axum::Json;
 use axum::extract::{MatchedPath, Request};
@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use crate::{BodyRefusal, WholeBodies};
 
-/// Why a request body was rejected.
+/// Why a JSON request body was rejected: it could not be read, is not JSON, or has the wrong fields.
 #[derive(Debug, thiserror::Error)]
 pub enum BodyError {
     /// The body is not JSON.
@@ -23,18 +23,18 @@ pub enum BodyError {
     Shape {
         /// Path of the field in the body.
         path: String,
-        /// The deserialization error at that path.
+        /// The deserialisation error at that path.
         source: serde_json::Error,
     },
     /// The body exceeds the limits on size, time or memory, or is incomplete.
-    #[error("the body could not be read: {0}")]
+    #[error(transparent)]
     Read(#[from] BodyRefusal),
 }
 
-/// Reads a JSON body within the limits of `bodies`, regardless of its content type.
+/// Reads a JSON request body within the limits of `bodies`. The header `Content-Type` is ignored.
 ///
 /// # Errors
-/// [`BodyError`] when the body is not received, or is not valid JSON for `T`.
+/// [`BodyError`] when the body exceeds a limit, is incomplete, or is not valid JSON for `T`.
 pub async fn read_json<T: DeserializeOwned>(request: Request, bodies: &WholeBodies) -> Result<T, BodyError> {
     parse_json(&bodies.read(request.into_body()).await?.bytes)
 }
@@ -42,7 +42,7 @@ pub async fn read_json<T: DeserializeOwned>(request: Request, bodies: &WholeBodi
 /// Parses a JSON body that is already in memory.
 ///
 /// # Errors
-/// [`BodyError`] when it is not valid JSON for `T`.
+/// [`BodyError`] when the body is not valid JSON for `T`.
 pub fn parse_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, BodyError> {
     let mut deserializer = serde_json::Deserializer::from_slice(bytes);
     let value = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
@@ -54,7 +54,8 @@ pub fn parse_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, BodyError> {
     Ok(value)
 }
 
-/// Rewrites a plain-text or empty error response of a lower layer into the service's own JSON error format.
+/// Rewrites a plain-text or empty error response of a lower layer into the service's own JSON error format. `form`
+/// creates the JSON from the reason phrase of the status, such as `Not Found`.
 pub fn error_as_json(response: Response, form: impl FnOnce(&str) -> Value) -> Response {
     let (mut parts, body) = response.into_parts();
     let status = parts.status;
@@ -76,8 +77,9 @@ pub async fn count(counter: &'static str, route: Option<MatchedPath>, request: R
     response
 }
 
-/// Collapses repeated slashes: `//auth///verify` becomes `/auth/verify`, since base addresses often end in a slash.
-/// Apply it around a router, so that the path is normalized before routing.
+/// Collapses repeated slashes in the path of a request: `//auth///verify` becomes `/auth/verify`. Clients send such
+/// paths when their base URL ends in a slash. Apply this function around a router, so that the path is normalised
+/// before routing.
 pub fn collapse_slashes(mut request: Request) -> Request {
     if !request.uri().path().contains("//") {
         return request;

@@ -11,7 +11,7 @@ use rand::RngCore as _;
 use sha2::{Digest, Sha256};
 use taonet_primitives::Hotkey;
 
-/// Maximum number of tokens of all hotkeys; beyond it the oldest is dropped.
+/// Maximum number of tokens of all hotkeys together; at the limit, a new token replaces the oldest one.
 const MAX_TOKENS: usize = 10_000;
 
 struct Token {
@@ -29,14 +29,14 @@ impl Token {
 /// In-memory table of a service's bearer tokens.
 pub struct BearerTokens {
     lifetime: Duration,
-    /// Maximum number of tokens of one hotkey; beyond it the oldest is dropped.
+    /// Maximum number of tokens of one hotkey; at the limit, a new token replaces the hotkey's oldest one.
     per_hotkey: usize,
     /// Tokens by their SHA-256, so that neither the table nor the lookup time reveals a token.
     tokens: Mutex<HashMap<[u8; 32], Token>>,
 }
 
 impl BearerTokens {
-    /// Creates an empty table. Each token is valid for `lifetime`; a hotkey may hold `per_hotkey` of them.
+    /// Creates an empty table. Each token is valid for `lifetime`; a hotkey may hold at most `per_hotkey` tokens.
     pub fn new(lifetime: Duration, per_hotkey: usize) -> Self {
         Self { lifetime, per_hotkey, tokens: Mutex::default() }
     }
@@ -46,7 +46,7 @@ impl BearerTokens {
         self.lifetime
     }
 
-    /// Issues a new token to `hotkey`.
+    /// Issues a new token to `hotkey`. At a limit on the number of tokens, the new token replaces the oldest one.
     pub fn issue(&self, hotkey: Hotkey, now: SystemTime) -> String {
         let text = random_hex();
         let mut tokens = self.lock();
@@ -63,7 +63,7 @@ impl BearerTokens {
         text
     }
 
-    /// Returns the hotkey that a valid token was issued to.
+    /// Returns the hotkey that a token was issued to; `None` if the token is unknown or expired.
     pub fn owner(&self, token: &str, now: SystemTime) -> Option<Hotkey> {
         let tokens = self.lock();
         let known = tokens.get(&hash(token))?;
@@ -75,7 +75,7 @@ impl BearerTokens {
         self.len() == 0
     }
 
-    /// Returns the number of tokens, including those that expired since the last one was issued.
+    /// Returns the number of tokens, including those that have expired since a token was last issued.
     pub fn len(&self) -> usize {
         self.lock().len()
     }
@@ -85,7 +85,7 @@ impl BearerTokens {
     }
 }
 
-/// Extracts the token of an `Authorization: Bearer …` header.
+/// Extracts the token from the header `Authorization: Bearer …`; `None` if there is no such header.
 pub fn shown_in(headers: &HeaderMap) -> Option<&str> {
     let header = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok())?;
     let (scheme, token) = header.split_once(' ')?;
@@ -99,7 +99,7 @@ pub fn random_hex() -> String {
     hex::encode(bytes)
 }
 
-/// Removes the oldest entry of a table.
+/// Removes the entry with the earliest time from a table; `issued` returns the time of an entry.
 pub fn drop_oldest<K: Clone + Eq + Hash, V, S: BuildHasher>(
     table: &mut HashMap<K, V, S>,
     issued: impl Fn(&V) -> SystemTime,

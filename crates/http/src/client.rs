@@ -1,10 +1,11 @@
-//! HTTP client without redirects or proxy, and bounded reads of responses.
+//! An HTTP client that follows no redirects and uses no proxy, and size-limited reads of responses.
 
 use std::time::Duration;
 
-use reqwest::header::RETRY_AFTER;
+use reqwest::header::{HeaderValue, RETRY_AFTER};
 use reqwest::{ClientBuilder, Response, redirect};
 use url::Url;
+use zeroize::Zeroizing;
 
 use crate::Fault;
 
@@ -17,12 +18,21 @@ pub fn builder() -> ClientBuilder {
         .user_agent(concat!("taonet/", env!("CARGO_PKG_VERSION")))
 }
 
-/// Joins a path to a base address, collapsing slashes between them.
+/// Appends a path to the path of a base URL, with exactly one slash between the two.
 pub fn below(base: &Url, path: &str) -> Url {
     let mut url = base.clone();
     let path = format!("{}/{}", url.path().trim_end_matches('/'), path.trim().trim_start_matches('/'));
     url.set_path(&path);
     url
+}
+
+/// Returns a token as the value of an `Authorization` header that logs do not show; `None` if the token has a character
+/// that no header may contain.
+pub fn bearer(token: &str) -> Option<HeaderValue> {
+    let text = Zeroizing::new(format!("Bearer {}", token.trim()));
+    let mut header = HeaderValue::from_str(&text).ok()?;
+    header.set_sensitive(true);
+    Some(header)
 }
 
 /// Converts a `reqwest` error into a [`Fault`].
@@ -33,7 +43,7 @@ pub fn fault(error: reqwest::Error) -> Fault {
 /// Reads a response body of at most `limit` bytes.
 ///
 /// # Errors
-/// [`Fault::TooLarge`] beyond the limit, or the transport's fault.
+/// [`Fault::TooLarge`] if the body exceeds the limit, [`Fault::Timeout`] or [`Fault::Transport`] if reading fails.
 pub async fn read_capped(mut response: Response, limit: usize) -> Result<Vec<u8>, Fault> {
     if response.content_length().is_some_and(|length| length > limit as u64) {
         return Err(Fault::TooLarge(limit));
@@ -48,12 +58,13 @@ pub async fn read_capped(mut response: Response, limit: usize) -> Result<Vec<u8>
     Ok(bytes)
 }
 
-/// Returns the delay in a response's `Retry-After` header.
+/// Returns the delay in a response's `Retry-After` header; `None` if the header is absent or not a positive number of
+/// seconds.
 pub fn retry_after(response: &Response) -> Option<Duration> {
     response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()).and_then(seconds)
 }
 
-/// Parses a positive number of seconds.
+/// Parses a positive decimal number of seconds; `None` for any other text.
 pub fn seconds(text: &str) -> Option<Duration> {
     let seconds = text.trim().parse::<f64>().ok().filter(|seconds| *seconds > 0.0)?;
     Duration::try_from_secs_f64(seconds).ok()

@@ -1,12 +1,14 @@
 //! Connection slots of a server: a bounded number of connections, with eviction of idle ones.
 //!
-//! A client that opens connections and never completes a request, or never reads a response, could occupy all slots. So
-//! a new connection evicts an evictable one: its request is incomplete, or it is idle between requests, or its client
-//! does not read the response. The address with the most evictable connections loses the one that has been evictable
-//! longest. A client that opens many therefore only loses its own.
+//! A client that opens connections and never completes a request, or never reads a response, could occupy all slots.
+//! Once all slots are in use, a new connection therefore evicts one that has an incomplete request, is idle between
+//! requests, or belongs to a client that does not read the response. Such connections are *evictable*. The address with
+//! the most evictable connections loses the one that has been evictable longest. A client that opens many connections
+//! therefore loses only its own.
 //!
-//! An idle keep-alive connection is as evictable as one with an incomplete request, since its client can reconnect. So
-//! more clients than the limit can share one address (NAT, a proxy), unless that many requests are in flight.
+//! An idle keep-alive connection is as evictable as one with an incomplete request, since its client can reconnect.
+//! More clients than the limit can therefore share one address (NAT, a proxy), as long as the number of requests in
+//! flight is below the limit.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -36,9 +38,10 @@ struct Shared {
 struct State {
     open: HashMap<u64, Open>,
     addresses: HashMap<IpAddr, Address>,
-    /// The addresses with evictable connections, the next one to lose a connection last.
+    /// The addresses with evictable connections, sorted so that the next one to lose a connection is last.
     ranks: BTreeSet<Rank>,
-    /// Numbers connections and orders the moments at which they became evictable.
+    /// The last sequence number assigned. Connections, and the moments at which they became evictable, are numbered in
+    /// one sequence.
     next: u64,
 }
 
@@ -63,15 +66,16 @@ impl Open {
     }
 }
 
-/// Eviction order among the evictable connections of one address. Idle upgraded connections go last: their clients rely
-/// on them.
+/// Eviction order among the evictable connections of one address. Idle upgraded connections are evicted last, because
+/// their clients rely on them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Turn {
     upgraded: bool,
     since: u64,
 }
 
-/// Eviction order of addresses: by number of evictable connections, then by the first of them.
+/// Eviction order of addresses: by number of evictable connections, then by the turn of the connection that would be
+/// evicted first.
 type Rank = (usize, Reverse<Turn>, IpAddr);
 
 /// Connections of one address.
@@ -110,13 +114,13 @@ impl ConnectionSlots {
     /// Acquires a slot for a connection from `address`; `None` if the address is at its limit and none of its
     /// connections is evictable.
     ///
-    /// If all slots are in use, evicts a connection: of the address with the most evictable ones, the one that has been
-    /// evictable longest. If no connection is evictable, waits until one is. If the address is at its limit, evicts one
-    /// of its own connections.
+    /// If all slots are in use, finds the address with the most evictable connections, and evicts the connection of
+    /// that address that has been evictable longest (upgraded connections last). If no connection is evictable, waits
+    /// until one is. If `address` is at its limit, evicts one of its own connections.
     pub async fn acquire(&self, address: IpAddr) -> Option<ConnectionSlot> {
         loop {
             let changed = self.0.changed.notified();
-            match self.acquire_free(address) {
+            match self.acquire_free(address, None) {
                 Ok(slot) => return Some(slot),
                 Err(Full::Address) => return None,
                 Err(Full::All) => changed.await,
@@ -124,18 +128,30 @@ impl ConnectionSlots {
         }
     }
 
-    /// Like [`Self::acquire`], but also returns `None`, instead of waiting, if all slots are in use and no connection
-    /// is evictable.
+    /// Acquires a slot as [`Self::acquire`] does, but returns `None` where it would wait.
     pub fn try_acquire(&self, address: IpAddr) -> Option<ConnectionSlot> {
-        self.acquire_free(address).ok()
+        self.acquire_free(address, None).ok()
     }
 
-    fn acquire_free(&self, address: IpAddr) -> Result<ConnectionSlot, Full> {
+    /// Acquires a slot as [`Self::try_acquire`] does, in exchange for that of `previous`. If no slot is available even
+    /// then, returns `None`, and `previous` keeps its slot.
+    pub fn try_replace(&self, previous: &ConnectionSlot, address: IpAddr) -> Option<ConnectionSlot> {
+        self.acquire_free(address, Some(previous.0.id)).ok()
+    }
+
+    /// Acquires a slot without waiting, in exchange for that of the connection `previous`.
+    fn acquire_free(&self, address: IpAddr, previous: Option<u64>) -> Result<ConnectionSlot, Full> {
         let address = subscriber(address);
         let mut state = self.0.lock();
+        // An evicted connection has no slot to exchange.
+        let previous = previous.and_then(|id| Some((id, state.open.get(&id)?.address)));
         let of_address = state.addresses.get(&address).map_or(0, |address| address.open);
-        if of_address >= self.0.per_address && !state.evict(Some(address)) {
+        let released = usize::from(previous.is_some_and(|(_, previous)| previous == address));
+        if of_address - released >= self.0.per_address && !state.evict(Some(address)) {
             return Err(Full::Address);
+        }
+        if let Some((id, _)) = previous {
+            state.close(id);
         }
         if state.open.len() >= self.0.connections && !state.evict(None) {
             return Err(Full::All);
@@ -144,7 +160,8 @@ impl ConnectionSlots {
         Ok(ConnectionSlot(Progress { shared: Arc::clone(&self.0), id, evicted }))
     }
 
-    /// Evicts a connection, as [`Self::acquire`] does when all slots are in use. Returns whether one was evictable.
+    /// Evicts the connection that [`Self::acquire`] would evict if all slots were in use. Returns whether one was
+    /// evictable.
     pub fn evict(&self) -> bool {
         self.0.lock().evict(None)
     }
@@ -186,8 +203,8 @@ impl State {
         true
     }
 
-    /// Changes a connection at the moment `now`. Returns whether it became evictable; `None` when it has no slot any
-    /// more.
+    /// Applies `change` to a connection, with the next sequence number. Returns whether the connection became
+    /// evictable; `None` if it no longer has a slot.
     fn change(&mut self, id: u64, change: impl FnOnce(&mut Open, u64)) -> Option<bool> {
         let now = self.tick();
         let open = self.open.get_mut(&id)?;
@@ -221,13 +238,13 @@ impl State {
         }
     }
 
-    /// Evicts a connection, if `of` is given one of that address. Returns whether one was evictable.
+    /// Evicts a connection of the address `of`, or of any address if `None`. Returns whether one was evictable.
     fn evict(&mut self, of: Option<IpAddr>) -> bool {
         let address = of.or_else(|| self.ranks.last().map(|(_, _, address)| *address));
         let evictable = address.and_then(|address| Some(&self.addresses.get(&address)?.evictable));
         let Some(id) = evictable.and_then(|evictable| evictable.values().next().copied()) else { return false };
         if let Some(open) = self.open.get(&id) {
-            tracing::debug!(address = %open.address, "connection evicted: all connection slots are in use");
+            tracing::debug!(address = %open.address, "connection evicted to make room for another");
             open.evicted.cancel();
         }
         self.close(id)
@@ -239,7 +256,7 @@ impl State {
 pub struct ConnectionSlot(Progress);
 
 impl ConnectionSlot {
-    /// Progress of the connection's current request.
+    /// Returns a handle to the state of the connection's current request.
     pub fn progress(&self) -> Progress {
         self.0.clone()
     }
@@ -254,7 +271,7 @@ impl Drop for ConnectionSlot {
     }
 }
 
-/// Progress of a connection's current request. A new connection waits for its first request.
+/// A handle to the state of a connection's current request. A new connection waits for its first request.
 #[derive(Debug, Clone)]
 pub struct Progress {
     shared: Arc<Shared>,
@@ -263,14 +280,14 @@ pub struct Progress {
 }
 
 impl Progress {
-    /// Marks the request as complete: the connection is not evictable. `false` if it was already evicted; then the
-    /// request must not be answered.
+    /// Marks the request as completely received, so that the connection is not evictable. Returns `false` if the
+    /// connection was already evicted; the request must then not be answered.
     pub fn complete(&self) -> bool {
         self.change(|open, _| open.waiting_since = None)
     }
 
-    /// Marks the request as answered: the connection waits for the next one. No effect if the request was answered
-    /// before it was complete.
+    /// Marks the request as answered: the connection waits for the next request. Has no effect if the answered request
+    /// was not completely received.
     pub fn answered(&self) {
         self.change(|open, now| open.waiting_since = open.waiting_since.or(Some(now)));
     }
@@ -283,7 +300,7 @@ impl Progress {
         });
     }
 
-    /// Marks the client as not reading: the connection is evictable, whatever the state of its request.
+    /// Marks the client as not reading: the connection is evictable, regardless of its request.
     pub(crate) fn stalled(&self) {
         self.change(|open, now| open.stalled_since = open.stalled_since.or(Some(now)));
     }
@@ -298,7 +315,7 @@ impl Progress {
         self.evicted.cancelled().await;
     }
 
-    /// Changes the connection. Returns whether it still has its slot.
+    /// Applies `change` to the connection. Returns whether the connection still has its slot.
     fn change(&self, change: impl FnOnce(&mut Open, u64)) -> bool {
         let changed = self.shared.lock().change(self.id, change);
         if changed == Some(true) {

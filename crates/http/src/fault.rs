@@ -31,7 +31,18 @@ pub enum Fault {
     Transport(#[source] reqwest::Error),
 }
 
-/// Returns the message of the innermost cause; the outer ones only repeat the address.
+impl Fault {
+    /// Returns whether the service was unreachable, overloaded or failing, so that a retry may succeed.
+    pub fn is_retryable(&self) -> bool {
+        match self {
+            Self::Timeout | Self::Transport(_) => true,
+            Self::Status { status, .. } => status.is_server_error() || *status == StatusCode::TOO_MANY_REQUESTS,
+            Self::NotAnObject | Self::Payload(_) | Self::TooLarge(_) => false,
+        }
+    }
+}
+
+/// Returns the message of the innermost cause; the messages of the outer errors only repeat the address.
 fn innermost(error: &reqwest::Error) -> String {
     let mut cause: &dyn std::error::Error = error;
     while let Some(inner) = cause.source() {

@@ -15,7 +15,7 @@ const METRICS_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 pub struct Readiness(Arc<AtomicBool>);
 
 impl Readiness {
-    /// Creates a flag that is not ready yet, for a starting daemon.
+    /// Creates the flag of a starting daemon, which is not ready yet.
     pub fn starting() -> Self {
         Self(Arc::default())
     }

@@ -1,4 +1,4 @@
-//! Client for JSON objects over HTTP: deadlines, size limits, no redirects.
+//! A client for JSON objects over HTTP, with deadlines and size limits, and without redirects.
 
 use std::time::Duration;
 
@@ -16,14 +16,14 @@ use crate::client::{below, builder, fault, read_capped, retry_after};
 const MAX_ERROR_BODY: usize = 64 << 10;
 /// Maximum number of characters of an error response shown in errors.
 const SHOWN: usize = 300;
-/// Connect timeout, as in the reference.
+/// Connect timeout, the same as in the reference implementation.
 const CONNECTING: Duration = Duration::from_secs(5);
 
 /// Why a JSON call failed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum JsonCallError {
-    /// The response has an error status.
+    /// The response has a status other than 200.
     #[error("failed status={} body={}", status.as_u16(), body.chars().take(SHOWN).collect::<String>())]
     Status {
         /// HTTP status of the response.
@@ -33,7 +33,7 @@ pub enum JsonCallError {
         /// Delay from the `Retry-After` header, if the response had one.
         retry_after: Option<Duration>,
     },
-    /// There is no response, or it is not a JSON object.
+    /// No complete response arrived, or the response is not a JSON object.
     #[error("{}", said(.0))]
     Fault(#[source] Fault),
 }
@@ -59,7 +59,7 @@ impl JsonCallError {
         matches!(self, Self::Status { status, .. } if *status == StatusCode::NOT_FOUND)
     }
 
-    /// Delay from the `Retry-After` header, if the response had one.
+    /// Returns the delay from the `Retry-After` header, if the response had one.
     pub const fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::Status { retry_after, .. } => *retry_after,
@@ -82,13 +82,13 @@ impl JsonClient {
     /// proxy, so that a token reaches only this service.
     ///
     /// # Errors
-    /// When TLS initialization fails.
+    /// When TLS cannot be initialised.
     pub fn new(base: &Url, authorization: Option<HeaderValue>, max_body: usize) -> Result<Self, reqwest::Error> {
         let http = builder().connect_timeout(CONNECTING).build()?;
         Ok(Self { http, base: base.clone(), authorization, max_body })
     }
 
-    /// Returns a copy of the client with this `Authorization` header, or none.
+    /// Returns a copy of the client with this `Authorization` header, or without one.
     #[must_use]
     pub fn authorized(&self, authorization: Option<HeaderValue>) -> Self {
         Self { authorization, ..self.clone() }
@@ -97,15 +97,15 @@ impl JsonClient {
     /// Posts JSON and returns the object in the response.
     ///
     /// # Errors
-    /// [`JsonCallError`].
+    /// [`JsonCallError`] if the call fails, the status is not 200, or the response is not a JSON object.
     pub async fn post(&self, path: &str, body: &impl Serialize, timeout: Duration) -> Result<Value, JsonCallError> {
         self.send(self.http.post(below(&self.base, path)).json(body), timeout).await
     }
 
-    /// Gets the object at a path.
+    /// Fetches the JSON object at a path.
     ///
     /// # Errors
-    /// [`JsonCallError`].
+    /// [`JsonCallError`] if the call fails, the status is not 200, or the response is not a JSON object.
     pub async fn get(&self, path: &str, query: &[(&str, &str)], timeout: Duration) -> Result<Value, JsonCallError> {
         let mut url = below(&self.base, path);
         url.query_pairs_mut().extend_pairs(query);
@@ -132,10 +132,10 @@ impl JsonClient {
     }
 }
 
-/// Deserializes the fields of a response.
+/// Deserialises the fields of a response.
 ///
 /// # Errors
-/// [`JsonCallError::Fault`].
+/// [`JsonCallError::Fault`] if a field is missing or has the wrong type.
 pub fn fields<T: serde::de::DeserializeOwned>(answer: Value) -> Result<T, JsonCallError> {
     serde_json::from_value(answer).map_err(|error| JsonCallError::Fault(Fault::Payload(error)))
 }

@@ -1,35 +1,62 @@
-//! HTTP services and their clients: what every daemon needs beyond routes of its own.
+//! HTTP servers and clients: the parts that all daemons share. Each daemon adds its own routes.
+//!
+//! ```no_run
+//! use axum::Router;
+//! use axum::routing::get;
+//! use taonet_http::{ServeLimits, serve};
+//! use taonet_service::Shutdown;
+//! use tokio::net::TcpListener;
+//!
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! let shutdown = Shutdown::on_signals()?;
+//! let listener = TcpListener::bind("127.0.0.1:8080").await?;
+//! let routes = Router::new().route("/healthz", get(|| async { "ok" }));
+//! serve(listener, routes, &shutdown, ServeLimits::default()).await;
+//! # Ok(())
+//! # }
+//! ```
 //!
 //! Servers:
-//! - [`serve`], [`serve_over`] TLS: HTTP/1.1 with bounded connections, heads and idle time, and a graceful shutdown;
-//! - [`ConnectionSlots`]: bounded connections, with eviction of idle ones;
+//! - [`serve`], and [`serve_over`] for TLS: HTTP/1.1 with bounded connections, heads and idle time, and a graceful
+//!   shutdown;
+//! - [`ConnectionSlots`]: a bounded number of connections; at the limit, a new one evicts an idle or stalled one;
 //! - [`WriteDeadline`]: a write timeout, against clients that do not read;
 //! - [`WholeBodies`]: bodies buffered within limits on size, time and shared memory; [`whole_body`]: a middleware
 //!   that buffers them before the request takes a concurrency slot;
 //! - [`readiness_routes`]: `/readyz` and `/metrics`;
-//! - [`read_json`], [`parse_json`], [`error_as_json`], [`count`], [`collapse_slashes`]: bodies, JSON errors,
-//!   request counters;
+//! - [`read_json`], [`parse_json`], [`error_as_json`], [`count`], [`collapse_slashes`]: JSON bodies and errors,
+//!   request counters, and paths with repeated slashes;
 //! - [`BearerTokens`] issued by a service, and the static [`AccessToken`] that operators store in a file;
 //! - [`SlidingWindow`]: rate limits per caller.
 //!
 //! Clients:
-//! - [`client`]: a client that follows no redirect and bounds the responses it reads;
-//! - [`JsonClient`]: JSON objects over HTTP, with deadlines and errors that say whether to retry;
+//! - [`client`]: a client that follows no redirects and uses no proxy, and size-limited reads of responses;
+//! - [`download`]: downloads to a file, which resume after an interruption;
+//! - [`JsonClient`]: JSON objects over HTTP, with deadlines and errors that show whether a retry may succeed;
+//! - [`ModelServer`]: a client of inference servers with OpenAI's API, with a deadline for each call;
+//! - [`sse`]: a parser for server-sent events;
 //! - [`Fault`]: why a request failed.
 //!
-//! Uses `taonet-service` (shutdown) and `taonet-telemetry` (metrics). Used by `taonet-wire`, which adds signatures,
-//! by the validator crates and by every subnet's services.
+//! The crate neither signs requests nor terminates TLS: `taonet-wire` does the former, the caller of [`serve_over`] the
+//! latter.
+//!
+//! Uses `taonet-service` (shutdown), `taonet-telemetry` (metrics) and `taonet-primitives` (hotkeys). Used by
+//! `taonet-wire`, which adds signatures, by `taonet-validator`, `taonet-localnet`, `taonet-dashboard` and
+//! `taonet-update`, and by nearly every service of the subnets.
 
 mod access_token;
 mod api;
 mod bearer_tokens;
 pub mod client;
 mod connection_slots;
+pub mod download;
 mod fault;
 mod health;
 mod json_client;
 mod limits;
+mod model_server;
 mod serve;
+pub mod sse;
 mod unread;
 mod whole;
 mod write_deadline;
@@ -42,6 +69,7 @@ pub use fault::Fault;
 pub use health::{Readiness, readiness_routes};
 pub use json_client::{JsonCallError, JsonClient, fields};
 pub use limits::{RateLimit, SlidingWindow, subscriber};
+pub use model_server::{ModelServer, ModelServerError};
 pub use serve::{ServeLimits, serve, serve_over};
 pub use whole::{BodyRefusal, WholeBodies, WholeBody, whole_body};
 pub use write_deadline::WriteDeadline;

@@ -33,10 +33,11 @@ impl<K: Hash + Eq + Copy> SlidingWindow<K> {
         self.limit
     }
 
-    /// Admits a request of `key`, or returns the delay until the next one is admitted. Rejected requests do not count.
+    /// Admits a request of the caller `key` at the time `now`, unless the caller is at its limit. Rejected requests do
+    /// not count.
     ///
     /// # Errors
-    /// The delay until the next request is admitted.
+    /// The delay until the caller's next request would be admitted.
     pub fn admit(&self, key: K, now: SystemTime) -> Result<(), Duration> {
         let mut admitted = self.admitted.lock().unwrap_or_else(PoisonError::into_inner);
         if admitted.len() >= MAX_KEYS && !admitted.contains_key(&key) {
@@ -54,20 +55,21 @@ impl<K: Hash + Eq + Copy> SlidingWindow<K> {
         Ok(())
     }
 
-    /// Returns how many more requests of `key` would be admitted now, and the time until its whole allowance is
-    /// available again.
+    /// Returns how many more requests of the caller `key` would be admitted now, and the time until the caller's full
+    /// allowance is available again.
     pub fn left(&self, key: K, now: SystemTime) -> (u32, Duration) {
         let admitted = self.admitted.lock().unwrap_or_else(PoisonError::into_inner);
-        let times = admitted.get(&key).into_iter().flatten();
-        let recent: Vec<_> = times.map(|time| age(*time, now)).filter(|age| *age < self.limit.window).collect();
-        let used = u32::try_from(recent.len()).unwrap_or(u32::MAX);
-        let newest = recent.last().copied().unwrap_or(self.limit.window);
+        let Some(times) = admitted.get(&key) else { return (self.limit.requests, Duration::ZERO) };
+        // The times are in order.
+        let expired = times.partition_point(|time| age(*time, now) >= self.limit.window);
+        let used = u32::try_from(times.len() - expired).unwrap_or(u32::MAX);
+        let newest = times.back().map_or(self.limit.window, |time| age(*time, now));
         (self.limit.requests.saturating_sub(used), self.limit.window.saturating_sub(newest))
     }
 }
 
-/// Returns the part of an address that identifies a subscriber: the /64 prefix of IPv6, the whole address of IPv4. A
-/// subscriber has all addresses of its /64.
+/// Returns the part of an address that identifies a subscriber: the /64 prefix of IPv6, the whole address of IPv4. An
+/// internet subscriber usually controls all addresses of a /64.
 pub fn subscriber(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX))),

@@ -33,8 +33,8 @@ pub struct ServeLimits {
     /// evicts another (see [`ConnectionSlots`]), or waits while every connection has a request in progress.
     pub connections: usize,
     /// Maximum number of connections from one address (for IPv6, one /64). At the limit, a new connection evicts
-    /// another from the same address, or is closed at once if all of them have a request in progress. Behind a proxy,
-    /// all connections have the proxy's address.
+    /// another from the same address, or is closed immediately if all of them have a request in progress. Behind a
+    /// proxy, all connections have the proxy's address.
     pub connections_per_address: usize,
     /// Timeout for the head of a request, and idle timeout between requests.
     pub header_timeout: Duration,
@@ -71,8 +71,8 @@ pub async fn serve(listener: TcpListener, router: Router, shutdown: &Shutdown, l
     serve_over(listener, router, shutdown, limits, |stream| std::future::ready(Ok(stream))).await;
 }
 
-/// Like [`serve`], over a transport such as TLS. `handshake` sets up the transport on each new connection, within
-/// [`ServeLimits::header_timeout`]; the connection is evictable during the handshake.
+/// Serves HTTP/1.1 over a transport such as TLS until shutdown. `handshake` sets up the transport on each new
+/// connection, within [`ServeLimits::header_timeout`]; the connection is evictable during the handshake.
 pub async fn serve_over<S, F>(
     listener: TcpListener,
     router: Router,
@@ -151,7 +151,7 @@ async fn pause(error: &io::Error, slots: &ConnectionSlots) {
         return;
     }
     if slots.evict() {
-        // Its file descriptor is closed once its task runs.
+        // The evicted connection's file descriptor is closed once its task runs.
         tokio::time::sleep(EVICT_PAUSE).await;
         return;
     }

@@ -1,8 +1,8 @@
 //! Responses sent before the request body was read, such as refusals.
 //!
-//! Such a connection cannot carry another request. The response says `connection: close`, since otherwise a client
-//! would send its next request into a closing connection. The server keeps reading for a while: closing a socket with
-//! unread bytes resets the connection, and the response may be lost with it.
+//! After such a response, the connection cannot carry another request. The response has the header `connection: close`,
+//! since otherwise a client would send its next request into a closing connection. The server keeps reading for a
+//! while: closing a socket with unread bytes resets the connection, and the response may be lost with it.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -24,7 +24,7 @@ use tokio::time::Sleep;
 
 use crate::Progress;
 
-/// Size of a read of the unread rest, in bytes.
+/// Chunk size for reading the unread rest of a body, in bytes.
 const CHUNK: usize = 16 * 1024;
 
 /// Flag: a response was sent before the request body was read to its end. Clones share one connection's flag.
@@ -58,7 +58,7 @@ pub(crate) async fn follow(
     response.map(|inner| Body::new(Answer { inner, _answered: answered }))
 }
 
-/// Marks the request as answered on drop.
+/// A guard that marks the request as answered on drop.
 struct Answered(Progress);
 
 impl Drop for Answered {
@@ -95,7 +95,7 @@ impl HttpBody for Answer {
 
 /// The connection was evicted before the request was complete.
 #[derive(Debug, thiserror::Error)]
-#[error("connection evicted: all connection slots are in use")]
+#[error("connection evicted to make room for another")]
 struct Evicted;
 
 /// Request body that records whether it was read to its end.

@@ -26,8 +26,8 @@ pub struct WholeBodies {
 }
 
 impl WholeBodies {
-    /// Creates limits of `max_bytes` and the timeout `within` for each body; parts beyond 64 KiB share `large_bytes`
-    /// bytes.
+    /// Creates limits of `max_bytes` and the timeout `within` for each body; the parts of bodies beyond 64 KiB share a
+    /// budget of `large_bytes` bytes.
     pub fn new(max_bytes: usize, within: Duration, large_bytes: usize) -> Self {
         Self { max_bytes, within, large_bytes: Arc::new(Semaphore::new(large_bytes.min(Semaphore::MAX_PERMITS))) }
     }
@@ -100,22 +100,22 @@ pub struct WholeBody {
 #[non_exhaustive]
 pub enum BodyRefusal {
     /// The body is too large.
-    #[error("it is larger than {limit} bytes")]
+    #[error("the body exceeds {limit} bytes")]
     TooLarge {
         /// Maximum size of a body in bytes.
         limit: usize,
     },
     /// The body was not received before the timeout.
-    #[error("it did not arrive within {} s", limit.as_secs_f64())]
+    #[error("the body did not arrive within {} s", limit.as_secs_f64())]
     Timeout {
         /// Timeout for receiving a body.
         limit: Duration,
     },
     /// The shared memory for large bodies is in use.
-    #[error("too many large bodies at a time")]
+    #[error("too many large bodies at the same time")]
     Busy,
     /// The body is truncated or malformed.
-    #[error("it is incomplete")]
+    #[error("the body is incomplete")]
     Incomplete,
 }
 
@@ -131,10 +131,10 @@ impl BodyRefusal {
     }
 }
 
-/// Buffers the body of a request, then passes the request to the inner layers. Responds to a refused body with
-/// [`BodyRefusal::status`] alone.
+/// Buffers the body of a request, then passes the request to the inner layers. If the body is refused, responds with
+/// [`BodyRefusal::status`] and an empty body.
 ///
-/// Put it around a concurrency limit: slow bodies then use none of its slots.
+/// Put this middleware around a concurrency limit, so that requests with slow bodies occupy none of its slots.
 pub async fn whole_body(State(bodies): State<WholeBodies>, request: Request, next: Next) -> Response {
     let (head, body) = request.into_parts();
     match bodies.read(body).await {

@@ -1,7 +1,7 @@
 //! Write timeouts, against clients that do not read.
 //!
 //! Hyper does not poll a response body while its write buffer is full. A timeout in the body then never fires, so the
-//! connection needs one of its own.
+//! connection needs a separate one.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -24,7 +24,7 @@ pub struct WriteDeadline {
     stream: TcpStream,
     slot: Progress,
     within: Duration,
-    /// Set while a write is pending.
+    /// The pending write; `None` if no write is pending.
     stall: Option<Stall>,
 }
 
@@ -36,7 +36,7 @@ struct Stall {
 }
 
 impl WriteDeadline {
-    /// Wraps the connection of this slot in a write timeout of `within`.
+    /// Adds a write timeout of `within` to the connection `stream`; `slot` is the handle to its slot.
     pub fn new(stream: TcpStream, slot: Progress, within: Duration) -> Self {
         Self { stream, slot, within, stall: None }
     }

@@ -9,20 +9,20 @@ use crate::{LedgerError, State};
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SubmitError {
-    /// The ledger failed. Nothing is signed without it.
+    /// The ledger failed. Nothing is signed without the ledger.
     #[error(transparent)]
     Ledger(#[from] LedgerError),
     /// A request to the chain failed.
     #[error(transparent)]
     Chain(#[from] ChainError),
-    /// No beacon round could be computed to encrypt the weights to.
+    /// Computing the beacon round for timelock encryption failed.
     #[error(transparent)]
     Schedule(#[from] ScheduleError),
     /// Encrypting the weights failed.
     #[error(transparent)]
     Encrypt(#[from] EncryptError),
     /// The subnet has no epochs and accepts no weights.
-    #[error("subnet {0} has no epochs (tempo 0), weights there have no effect; hint: wait until its tempo is set")]
+    #[error("subnet {0} has no epochs (tempo 0), so weights have no effect; hint: wait until its tempo is set")]
     NoEpochs(NetUid),
     /// The subnet's commit-reveal version is unsupported.
     #[error("subnet {netuid} uses commit-reveal version {version}, which is unsupported; hint: update this program")]
@@ -39,10 +39,10 @@ pub enum SubmitError {
         netuid: NetUid,
         /// The subnet's minimum version key.
         wanted: u64,
-        /// The given version key.
+        /// The version key of the weights.
         given: u64,
     },
-    /// The chain would refuse the weights.
+    /// The weights violate a limit of the subnet, so the chain would refuse them.
     #[error("the weights violate the limits of subnet {netuid}; hint: adjust the scores")]
     Limits {
         /// The netuid of the subnet.
@@ -63,10 +63,10 @@ pub enum SubmitError {
         /// The subnet's tempo, in blocks.
         tempo: u16,
     },
-    /// The node does not serve the ledger's chain.
+    /// The node does not have a block that the ledger recorded as finalized.
     #[error(
-        "the node does not have block {0}, which the ledger recorded as final: it lags behind or serves another \
-         chain; hint: wait until it has caught up, or use another ledger directory"
+        "the node does not have block {0}, which the ledger recorded as finalized: the node lags behind or serves a \
+         different chain; hint: wait until the node has caught up, or use a different ledger directory"
     )]
     AnotherChain(Block),
     /// The node lags behind a block seen earlier, so its epoch data is stale.
@@ -83,19 +83,19 @@ pub enum SubmitError {
     /// The ledger has no intent for the epoch.
     #[error("the ledger has no weights for epoch {0}; hint: submit them first")]
     NothingToRetry(u64),
-    /// The time to submit or to reveal has passed.
-    #[error("the window for this step has passed; hint: submit new weights in the current epoch")]
+    /// The epoch of the submission or the reveal is over, or has too few blocks left.
+    #[error("the window for this submission or reveal has passed; hint: submit new weights in the current epoch")]
     TooLate,
     /// An extrinsic signed earlier may still take effect.
     #[error(
-        "not signed again: the previous extrinsic is {state} and may still be included {}; hint: try again after \
-         that",
+        "weights not signed again: the previous extrinsic (state: {state}) may still take effect {}; hint: try again \
+         once its outcome is final",
         last_block.map_or_else(|| "in any later block".to_owned(), |block| format!("up to block {block}"))
     )]
     Unsettled {
         /// The state of the previous extrinsic.
         state: State,
-        /// The last block of the previous extrinsic's era.
+        /// The last block in which the previous extrinsic is valid; `None` if it never expires.
         last_block: Option<BlockNumber>,
     },
 }

@@ -14,13 +14,13 @@ use taonet_timelock::{Beacon, EpochSchedule, Round, WeightsPayload, encrypt};
 
 use crate::{Plan, SubmitError};
 
-/// The supported version of timelocked commits.
+/// The commit-reveal version with timelocked commits; later versions are unsupported.
 const TIMELOCKED: u16 = 4;
 
 /// The last commit-reveal version with hash commits.
 const LAST_BY_HASH: u16 = 2;
 
-/// The number of values in a salt, as in Bittensor's SDK.
+/// The number of 16-bit values in a salt, as in Bittensor's SDK.
 const SALT: usize = 8;
 
 /// The form in which weights are submitted.
@@ -30,14 +30,14 @@ const SALT: usize = 8;
 pub enum Form {
     /// The weights are submitted unencrypted and take effect immediately.
     Plain,
-    /// A hash of the weights is committed; weights and salt are revealed `period_epochs` later.
+    /// A hash of the weights is committed; weights and salt are revealed after `period_epochs` epochs.
     Hash {
         /// The salt, which keeps others from guessing the weights.
         salt: Vec<u16>,
         /// The number of epochs from commit to reveal.
         period_epochs: u64,
     },
-    /// The weights are encrypted until a round of the beacon, after which the chain decrypts them.
+    /// The weights are encrypted to a future beacon round; the chain decrypts them once the round is published.
     Timelocked {
         /// The number of epochs from commit to reveal.
         period_epochs: u64,
@@ -60,7 +60,7 @@ impl Form {
         }
     }
 
-    /// The number of epochs after which a reveal call must be submitted; `None` if none is needed.
+    /// Returns the number of epochs after which a reveal call must be submitted; `None` if none is needed.
     pub(crate) const fn reveal_after(&self) -> Option<u64> {
         match self {
             Self::Hash { period_epochs, .. } => Some(*period_epochs),
@@ -69,7 +69,7 @@ impl Form {
     }
 }
 
-/// Generates the salt of a hash commit, which keeps others from guessing the weights.
+/// Generates a random salt for a hash commit, so that nobody can guess the weights from the hash.
 pub fn salt(rng: &mut impl CryptoRng) -> Vec<u16> {
     (0..SALT).map(|_| rng.random()).collect()
 }
@@ -77,20 +77,21 @@ pub fn salt(rng: &mut impl CryptoRng) -> Vec<u16> {
 /// The timing inputs of a timelocked commit.
 #[derive(Debug)]
 pub struct Sealing<'a> {
-    /// The beacon that publishes the round.
+    /// The drand beacon; the weights are encrypted to one of its rounds.
     pub beacon: &'a Beacon,
-    /// The newest block.
+    /// The height of the newest block.
     pub head: BlockNumber,
-    /// The time between two blocks.
+    /// The chain's block time.
     pub block_time: Duration,
     /// The current time, since the Unix epoch.
     pub time: Duration,
 }
 
-/// Builds a timelocked commit that the chain reveals `period_epochs` later, and returns the call with its beacon round.
+/// Builds a timelocked commit that the chain reveals after `period_epochs` epochs, and returns the call with its beacon
+/// round.
 ///
 /// # Errors
-/// [`SubmitError::Schedule`] or [`SubmitError::Encrypt`] if no such round exists.
+/// [`SubmitError::Schedule`] if the round cannot be computed, [`SubmitError::Encrypt`] if encryption fails.
 pub fn timelocked_commit(
     payload: &WeightsPayload,
     (netuid, mech): (NetUid, MechId),
@@ -144,7 +145,7 @@ fn schedule(rules: &WeightRules, head: BlockNumber, reveal_period_epochs: u64) -
         current_block: head.get().into(),
         last_epoch_block: schedule.last_epoch.get().into(),
         pending_epoch_at: schedule.pending_epoch.map(|block| block.get().into()),
-        // The chain counts this separately; with a tempo of at most 50 400 it makes no difference.
+        // The chain counts these blocks separately; with a tempo of at most 50 400 the result is the same.
         blocks_since_last_step: head.since(schedule.last_epoch).into(),
         tempo: schedule.tempo,
         reveal_period_epochs,
@@ -245,7 +246,7 @@ mod tests {
             "b44679b9a59af2ec876b1a6b1ad52ea9b1615fc3982b19576350f93447cb1125e342b73a8dd2bacbe47e4b6b63ed5e39";
         let pulse = Pulse::new(Round(1000), &hex::decode(signature).unwrap().try_into().unwrap()).unwrap();
         let (beacon, head) = (Beacon::quicknet(), BlockNumber::new(1100));
-        // The epoch at 1360, plus 3 blocks.
+        // 260 blocks to the epoch at block 1360, plus 3, at one second per block.
         let time = beacon.time_of(Round(1001)).unwrap().checked_sub(Duration::from_secs(263)).unwrap();
         let sealing = Sealing { beacon, head, block_time: Duration::from_secs(1), time };
         let intent = intent(Form::Timelocked { period_epochs: 1 });

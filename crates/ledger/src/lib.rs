@@ -1,17 +1,21 @@
-//! The weight ledger: submits every epoch's weights exactly once, and records the outcome.
+//! The weight ledger: submits the weights of an epoch at most once, even after a crash, and records the outcome.
 //!
 //! A validator that loses its connection, is killed or runs twice must neither lose a submission nor repeat it. So
 //! before anything is signed, an *intent* is recorded: one for each hotkey, subnet, mechanism and epoch. A signed
 //! extrinsic is stored before it is sent. From then on every retry sends the same bytes, which the chain includes at
-//! most once, and nothing is signed again until it is certain that those bytes can never take effect.
+//! most once. Another extrinsic is signed only if those bytes can never take effect, or with the same nonce, so that
+//! the chain includes at most one of the two.
 //!
-//! Uses `taonet-chain`, `taonet-timelock` and `taonet-wallet`. Used by `taonet-validator` and `tao weights`.
+//! Uses `taonet-chain`, `taonet-timelock`, `taonet-wallet` and `taonet-primitives`. Used by `taonet-validator` and
+//! `taonet-dashboard`, by the commands that open the ledger of a subtensor gateway, and for its encodings by
+//! `tao weights`, which submits without a ledger.
 //!
 //! # Tour
 //!
-//! [`Ledger::open`] opens and locks the file: one process at a time. A [`Submitter`] carries out intents on a
-//! [`Chain`](taonet_chain::Chain). [`Submitter::submit`] turns [`NewWeights`] into a [`Submission`] for the current
-//! epoch; [`Submitter::advance`], called after a start and after every block, performs all later steps.
+//! [`Ledger::open`] opens the database and locks it, so that only one process at a time can submit. A [`Submitter`]
+//! carries out intents on a [`Chain`](taonet_chain::Chain). [`Submitter::submit`] turns [`NewWeights`] into a
+//! [`Submission`] for the current epoch; [`Submitter::advance`], called after a start and after every block, performs
+//! all later steps. [`LedgerReader`] reads the database without the lock.
 //!
 //! ```
 //! # use std::sync::Arc;
@@ -31,7 +35,7 @@
 //! # });
 //! # let (directory, chain, hotkey) = (directory.path(), Arc::new(chain), Keypair::from_uri("//Alice")?);
 //! let submitter = Submitter::new(Ledger::open(directory).await?, chain.clone(), hotkey).await?;
-//! // Resume what an earlier process left unfinished.
+//! // Resume the unfinished work of an earlier process.
 //! submitter.advance().await?;
 //!
 //! let (netuid, mech, version_key) = (NetUid(59), MechId(0), 0);
@@ -40,11 +44,12 @@
 //! let rules = chain.weight_rules(netuid, At::Head).await?;
 //! let weights = quantise(&within_limits(&scores, &rules)?)?;
 //! let weights = NewWeights { netuid, mech, weights, version_key, state_block };
-//! let submission = submitter.submit(weights.clone()).await?;
-//! assert!(submission.submit.is_some_and(|extrinsic| extrinsic.outcome.is_some_and(|outcome| outcome.is_success())));
+//! let first = submitter.submit(weights.clone()).await?.submit.ok_or("no extrinsic was signed")?;
+//! assert!(first.outcome.is_some_and(|outcome| outcome.is_success()));
 //!
-//! // A second call in the same epoch signs nothing more.
-//! submitter.submit(weights).await?;
+//! // A second call in the same epoch returns the same extrinsic.
+//! let second = submitter.submit(weights).await?.submit.ok_or("no extrinsic was signed")?;
+//! assert_eq!(second.extrinsic, first.extrinsic);
 //! # Ok(())
 //! # }
 //! ```
@@ -55,39 +60,43 @@
 //! intent ── signed ── sent ──┬── included ──── finalized        done
 //!                            │       └──────── failed           the call failed in a block
 //!                            ├── unknown, dropped               the same bytes are sent again
-//!                            ├── superseded, expired            never in a block (final blocks prove it): signed again
-//!                            │                                  in the same epoch
+//!                            ├── superseded, expired            never in a block, as finalized blocks prove:
+//!                            │                                  signed again in the same epoch
 //!                            └── invalid                        every pool refuses it: see retry
 //! ```
 //!
+//! Two states are missing above: a signed extrinsic that was not sent before its epoch ended is `withdrawn`, and a sent
+//! one is `lost` if the nodes have pruned the blocks that might contain it.
+//!
 //! - **The form** depends on the subnet's settings: unencrypted, hash commit, or timelocked ([`Form`]). Salt and
 //!   weights of a hash commit stay in the ledger; [`Submitter::advance`] reveals them in the epoch required by the
-//!   chain, also after a restart.
-//! - **No late submissions.** Nothing is resent after its epoch, and eras end with their epoch: if the epoch has too
-//!   few blocks left, the weights are submitted in the next one. An extrinsic that was sent is followed until all
-//!   blocks of its era are finalized.
+//!   chain, even after a restart.
+//! - **No late submissions.** Nothing is resent after its epoch, and an extrinsic's era (the blocks in which it is
+//!   valid) ends with the epoch. If the epoch has too few blocks left, the weights are submitted in the next one. An
+//!   extrinsic that was sent is tracked until all blocks of its era are finalized.
 //! - **Only finalized blocks count.** When a block is reverted, results from it are discarded and the same bytes are
 //!   sent again.
 //! - **After a runtime upgrade** no pool accepts older extrinsics: the call is signed again with the same nonce, so
 //!   that at most one of the two is ever in a block.
 //! - **After a refusal** (a rate limit, for example) nothing is signed automatically. [`Submitter::retry`] signs again
-//!   if the refused bytes can no longer take effect, or with the same nonce, so that at most one of the two extrinsics
-//!   is ever included.
+//!   only if the refused bytes can no longer take effect, or if the new extrinsic has the same nonce, so that at most
+//!   one of the two is ever included.
 //! - **Newer weights** replace older ones of the same epoch only if no extrinsic was signed for the older ones, or if
-//!   each one signed can never take effect: failed in a finalized block, superseded, expired or withdrawn.
+//!   none of the signed extrinsics can still take effect: each failed in a finalized block, or is superseded, expired
+//!   or withdrawn.
 //! - **After a start** the first weights are accepted only if they are based on state at most one tempo old.
 //!
 //! # Limits
 //!
 //! Use one ledger per hotkey: the crate does not know about ledgers in another directory or on another machine, nor
-//! about other programs that sign with the same hotkey. Two ledgers submit twice. The directory also contains
-//! unrevealed salts and weights; only its owner can read it.
+//! about other programs that sign with the same hotkey. Two ledgers for one hotkey would submit twice. The
+//! directory also contains unrevealed salts and weights; only its owner can read it.
 //!
 //! # Why a separate crate
 //!
-//! Signing and sending are what can harm a validator; a separate crate makes them easier to review and test. Miners and
-//! engines, which share `taonet-service` with the validator, also build without a chain client, a database and a
-//! pairing library.
+//! Errors in signing and sending would harm a validator most; in a separate crate, this code is easier to review and
+//! test. The separation also lets miners and engines, which share `taonet-service` with the validator, build without a
+//! chain client, a database or a pairing library.
 
 #![warn(clippy::arithmetic_side_effects)]
 #![cfg_attr(test, allow(clippy::arithmetic_side_effects))]
@@ -101,5 +110,7 @@ mod submitter;
 pub use error::SubmitError;
 pub use form::{Form, Sealing, commit_hash, salt, timelocked_commit};
 pub use state::State;
-pub use store::{Intent, IntentKey, IntentState, Ledger, LedgerError, Plan, Signed};
+pub use store::{
+    Intent, IntentKey, IntentState, Ledger, LedgerError, LedgerReader, Plan, Record, RecordedExtrinsic, Signed,
+};
 pub use submitter::{Clock, Moment, NewWeights, Observer, Step, Submission, Submitter};

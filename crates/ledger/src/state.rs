@@ -13,11 +13,11 @@ use crate::LedgerError;
 pub enum State {
     /// The extrinsic is stored, but was never sent.
     Signed,
-    /// The extrinsic was sent, or the process ended just before sending it.
+    /// The extrinsic was sent, or the process exited just before sending it.
     Sent,
     /// The extrinsic was sent, and its outcome was unknown at the timeout.
     Unknown,
-    /// The pool dropped the extrinsic; another node's pool may still submit it.
+    /// The pool dropped the extrinsic; another node's pool may still hold it.
     Dropped,
     /// The extrinsic is in a block, which a fork may still revert.
     Included,
@@ -33,7 +33,7 @@ pub enum State {
     Invalid,
     /// The extrinsic was never sent, and its epoch is over.
     Withdrawn,
-    /// The outcome can no longer be determined: the nodes have pruned the blocks to search.
+    /// The outcome can no longer be determined: the nodes have pruned the blocks that might contain the extrinsic.
     Lost,
 }
 
@@ -95,7 +95,7 @@ impl State {
             Outcome::Expired { .. } => Self::Expired,
             Outcome::Invalid(_) => Self::Invalid,
             Outcome::Dropped => Self::Dropped,
-            // An unknown outcome does not change what is known about a block.
+            // An unknown outcome does not revoke a known inclusion.
             _ if self == Self::Included => Self::Included,
             _ => Self::Unknown,
         }

@@ -1,36 +1,52 @@
 //! The database of intents and signed extrinsics.
 //!
-//! Only one process at a time can open the database: it is locked through the operating system, which releases the lock
-//! however the process ends. Every transaction is synced to disk (`synchronous = FULL`): otherwise a power failure
-//! could lose the record of an extrinsic that is already on the chain.
+//! Only one process at a time can open the database for writing: a file beside it is locked through the operating
+//! system, which releases the lock even if the process is killed. [`LedgerReader`] reads without the lock. Every
+//! transaction is synced to disk (`synchronous = FULL`): otherwise a power failure could lose the record of an
+//! extrinsic that is already on the chain.
 
-use std::fs::{DirBuilder, OpenOptions, Permissions};
+use std::fs::{DirBuilder, File, OpenOptions, Permissions, TryLockError};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use sqlx::migrate::{Migration, MigrationType, Migrator};
-use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteLockingMode, SqliteSynchronous};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
 use sqlx::{ConnectOptions as _, Connection as _, SqlSafeStr as _, SqliteConnection};
 use tokio::sync::Mutex;
+use tokio::time::sleep;
 
 mod extrinsics;
 mod intents;
+mod reader;
 
 pub use extrinsics::Signed;
 pub use intents::{Intent, IntentKey, IntentState, Plan};
+pub use reader::{LedgerReader, Record, RecordedExtrinsic};
 
 /// The name of the database file in its directory.
 const FILE: &str = "weights.sqlite";
+/// The name of the locked file beside the database.
+const LOCK: &str = "weights.lock";
+/// Maximum time to wait for the lock of an exiting process, and for a database that a concurrent reader has locked.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(1);
+/// The interval between two attempts to acquire the lock.
+const LOCK_INTERVAL: Duration = Duration::from_millis(20);
 
 /// The schema's migrations. They are built without `sqlx::migrate!`, which would compile the database drivers a second
 /// time, for the host.
 static MIGRATIONS: LazyLock<Migrator> = LazyLock::new(|| {
-    let sql = include_str!("../migrations/0001_weights.sql").into_sql_str();
-    Migrator::with_migrations(vec![Migration::new(1, "weights".into(), MigrationType::Simple, sql, false)])
+    let files = [
+        (1, "weights", include_str!("../migrations/0001_weights.sql")),
+        (2, "times", include_str!("../migrations/0002_times.sql")),
+    ];
+    let migration = |(version, name, sql): (i64, &'static str, &'static str)| {
+        Migration::new(version, name.into(), MigrationType::Simple, sql.into_sql_str(), false)
+    };
+    Migrator::with_migrations(files.map(migration).to_vec())
 });
 
 /// Why the ledger is unusable.
@@ -40,13 +56,29 @@ pub enum LedgerError {
     /// Another process has the ledger open.
     #[error("another process is using the weight ledger in {}; hint: stop it, or wait until it exits", .0.display())]
     Locked(PathBuf),
-    /// Creating the directory or its file failed.
+    /// Creating the ledger's directory, database file or lock file failed.
     #[error("cannot create the weight ledger in {}; hint: check the owner of the directory and of its parent", path.display())]
     Directory {
         /// Path of the directory.
         path: PathBuf,
         /// The operating system's error.
         source: std::io::Error,
+    },
+    /// The database file that a `LedgerReader` should read does not exist.
+    #[error("there is no weight ledger at {}; hint: pass the directory given to the gateway as --state", .0.display())]
+    Missing(PathBuf),
+    /// The database has a schema version that a `LedgerReader` cannot read.
+    #[error(
+        "the weight ledger {} has schema version {found}, but this program reads version {expected}; hint: run the \
+         same version of the gateway and of this program", path.display()
+    )]
+    Version {
+        /// Path of the file.
+        path: PathBuf,
+        /// The file's version.
+        found: i64,
+        /// The version that this program reads.
+        expected: i64,
     },
     /// The file has a newer schema version, or is not a ledger.
     #[error("cannot migrate the weight ledger {}; hint: a newer version of this program may have written it", path.display())]
@@ -57,7 +89,7 @@ pub enum LedgerError {
         source: sqlx::migrate::MigrateError,
     },
     /// A database operation failed.
-    #[error("the weight ledger failed, signing is disabled until it works; hint: check the free disk space")]
+    #[error("the weight ledger failed, so signing is disabled until it recovers; hint: check the free disk space")]
     Database(#[from] sqlx::Error),
     /// A row's JSON does not parse in this version.
     #[error(
@@ -83,44 +115,36 @@ pub enum LedgerError {
 /// The ledger: an open database of intents and signed extrinsics, locked by this process.
 #[derive(Debug)]
 pub struct Ledger {
-    // One connection for the lifetime of the ledger: it holds the lock.
     connection: Mutex<SqliteConnection>,
+    /// The locked file; dropping it releases the lock.
+    _lock: File,
 }
 
 impl Ledger {
     /// Opens the ledger in a directory, creating the directory and the ledger if missing.
     ///
     /// # Errors
-    /// [`LedgerError::Locked`] when another process has it open, otherwise the reason for the failure.
+    /// [`LedgerError::Locked`] when another process has the ledger open, or another [`LedgerError`] when opening it
+    /// fails.
     pub async fn open(directory: &Path) -> Result<Self, LedgerError> {
         let path = directory.join(FILE);
-        make_private(directory, &path)
-            .map_err(|source| LedgerError::Directory { path: directory.to_owned(), source })?;
+        let unusable = |source| LedgerError::Directory { path: directory.to_owned(), source };
+        make_private(directory, &path).map_err(unusable)?;
+        let lock = lock(directory).await?;
         let options = SqliteConnectOptions::new()
             .filename(&path)
             .create_if_missing(true)
-            .locking_mode(SqliteLockingMode::Exclusive)
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(SqliteSynchronous::Full)
             .foreign_keys(true)
-            // Long enough for an exiting process to release the lock.
-            .busy_timeout(Duration::from_secs(1))
+            .busy_timeout(BUSY_TIMEOUT)
             .disable_statement_logging();
-        let locked = |error: sqlx::Error| {
-            if is_busy(&error) { LedgerError::Locked(directory.to_owned()) } else { error.into() }
-        };
-        let mut connection = SqliteConnection::connect_with(&options).await.map_err(locked)?;
-        // The first write takes the lock; until then two processes could both believe that they hold it.
-        sqlx::query("BEGIN EXCLUSIVE").execute(&mut connection).await.map_err(locked)?;
-        sqlx::query("COMMIT").execute(&mut connection).await.map_err(locked)?;
-        MIGRATIONS.run(&mut connection).await.map_err(|source| match source {
-            sqlx::migrate::MigrateError::Execute(error) if is_busy(&error) => LedgerError::Locked(directory.to_owned()),
-            source => LedgerError::Migrate { path, source },
-        })?;
-        Ok(Self { connection: Mutex::new(connection) })
+        let mut connection = SqliteConnection::connect_with(&options).await?;
+        MIGRATIONS.run(&mut connection).await.map_err(|source| LedgerError::Migrate { path, source })?;
+        Ok(Self { connection: Mutex::new(connection), _lock: lock })
     }
 
-    /// Closes the file and releases the lock.
+    /// Closes the database and releases the lock.
     ///
     /// # Errors
     /// [`LedgerError::Database`] when SQLite fails.
@@ -129,20 +153,37 @@ impl Ledger {
     }
 }
 
-/// Makes the directory and the file private, since they contain unrevealed salts and weights. SQLite copies the file's
-/// permissions to the other files that it creates.
+#[cfg(test)]
+impl Ledger {
+    /// Pretends that a later version of this program wrote the ledger.
+    pub(crate) async fn forge_version(&self, version: i64) {
+        let forge =
+            "UPDATE _sqlx_migrations SET version = ? WHERE version = (SELECT max(version) FROM _sqlx_migrations)";
+        sqlx::query(forge).bind(version).execute(&mut *self.connection.lock().await).await.unwrap();
+    }
+}
+
+/// Creates the directory and the file if missing. Only the owner can access the file, since it contains unrevealed
+/// salts and weights. SQLite copies the file's permissions to the other files that it creates.
 fn make_private(directory: &Path, file: &Path) -> std::io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
     OpenOptions::new().create(true).append(true).mode(0o600).open(file)?.set_permissions(Permissions::from_mode(0o600))
 }
 
-fn is_busy(error: &sqlx::Error) -> bool {
-    const BUSY: i32 = 5;
-    error
-        .as_database_error()
-        .and_then(sqlx::error::DatabaseError::code)
-        // The low byte of an extended code is the primary code.
-        .is_some_and(|code| code.parse::<i32>().is_ok_and(|code| code & 0xff == BUSY))
+/// Locks the directory's lock file for this process.
+async fn lock(directory: &Path) -> Result<File, LedgerError> {
+    let unusable = |source| LedgerError::Directory { path: directory.to_owned(), source };
+    let options = OpenOptions::new().create(true).append(true).mode(0o600).clone();
+    let file = options.open(directory.join(LOCK)).map_err(unusable)?;
+    let began = Instant::now();
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(file),
+            Err(TryLockError::WouldBlock) if began.elapsed() < BUSY_TIMEOUT => sleep(LOCK_INTERVAL).await,
+            Err(TryLockError::WouldBlock) => return Err(LedgerError::Locked(directory.to_owned())),
+            Err(TryLockError::Error(source)) => return Err(unusable(source)),
+        }
+    }
 }
 
 fn to_json<T: Serialize>(column: &'static str, value: &T) -> Result<String, LedgerError> {
@@ -153,7 +194,8 @@ fn from_json<T: DeserializeOwned>(column: &'static str, text: &str) -> Result<T,
     serde_json::from_str(text).map_err(|source| LedgerError::Column { column, source })
 }
 
-/// Converts the value parsed from a column, or reports the invalid value.
+/// Returns the converted value of a column. If the conversion failed (`read` is `None`), the error names the original
+/// value.
 fn from_column<T>(column: &'static str, value: &impl ToString, read: Option<T>) -> Result<T, LedgerError> {
     read.ok_or_else(|| LedgerError::Value { column, value: value.to_string() })
 }
@@ -170,7 +212,7 @@ mod tests {
         drop(Ledger::open(&directory).await.unwrap());
         let file = directory.join(FILE);
         assert_eq!((mode(&directory), mode(&file)), (0o700, 0o600));
-        // A file created by another version.
+        // Simulates a file created by an older version.
         std::fs::set_permissions(&file, Permissions::from_mode(0o644)).unwrap();
         let _open = Ledger::open(&directory).await.unwrap();
         for entry in std::fs::read_dir(&directory).unwrap() {

@@ -22,7 +22,7 @@ mod now;
 
 use now::Now;
 
-/// A source of the current time, used to compute the round that weights are encrypted to.
+/// A source of the current time, used to compute the beacon round that weights are encrypted to.
 pub type Clock = Arc<dyn Fn() -> SystemTime + Send + Sync>;
 
 /// A callback for the progress of submissions, called from the submitting task.
@@ -38,6 +38,8 @@ pub enum Step {
 }
 
 impl Step {
+    pub(crate) const ALL: [Self; 2] = [Self::Submit, Self::Reveal];
+
     pub(crate) const fn as_str(self) -> &'static str {
         match self {
             Self::Submit => "submit",
@@ -56,7 +58,7 @@ pub enum Moment {
     Signed,
     /// The bytes are stored in the ledger.
     Stored,
-    /// The ledger has the state "sent"; sending follows at once.
+    /// The ledger has the state "sent"; the extrinsic is sent immediately afterwards.
     Sending,
     /// The chain has responded.
     Answered,
@@ -86,13 +88,13 @@ pub struct Submission {
     /// The intent of the submission. If an extrinsic signed earlier for the epoch may still take effect, this intent
     /// has the weights of that extrinsic.
     pub intent: Intent,
-    /// The latest extrinsic that submits the weights, or a commit to them.
+    /// The extrinsic that submits the weights, or a commit to them: the finalized one, otherwise the latest.
     pub submit: Option<Signed>,
-    /// The latest extrinsic that reveals a hash commit.
+    /// The extrinsic that reveals a hash commit: the finalized one, otherwise the latest.
     pub reveal: Option<Signed>,
 }
 
-/// Submits the weights of one hotkey on one chain, once per epoch. See the crate documentation.
+/// Submits the weights of one hotkey to one chain, once per epoch. See the [crate documentation](crate).
 pub struct Submitter {
     ledger: Ledger,
     chain: Arc<dyn Chain>,
@@ -155,7 +157,7 @@ impl Submitter {
         Self { observer, ..self }
     }
 
-    /// The ledger, for reading intents and extrinsics.
+    /// Returns the ledger, for reading intents and extrinsics.
     pub fn ledger(&self) -> &Ledger {
         &self.ledger
     }
@@ -168,9 +170,10 @@ impl Submitter {
         self.ledger.close().await
     }
 
-    /// Submits weights for the epoch of the next block, and follows them into a block. Once an extrinsic is signed for
-    /// the epoch, by this call or before a restart, no other is signed: calling again only follows the first. Newer
-    /// weights replace older ones only when no extrinsic signed for the older ones can take effect.
+    /// Submits weights for the epoch of the next block, and tracks the extrinsic until a block includes it. While an
+    /// extrinsic signed for the epoch, by this process or an earlier one, may still take effect, no other is signed:
+    /// calling again only tracks the existing one. Newer weights replace the older ones only once none of those
+    /// extrinsics can take effect.
     ///
     /// If nothing was signed and the epoch has too few blocks left, the weights are stored for the next epoch: they are
     /// signed when [`Submitter::advance`] is called in that epoch.
@@ -199,8 +202,8 @@ impl Submitter {
     /// during its epoch. Signs nothing unless the earlier extrinsic can no longer take effect, or has the same nonce.
     ///
     /// # Errors
-    /// [`SubmitError::Unsettled`] if the earlier extrinsic may still take effect, [`SubmitError::TooLate`] after the
-    /// epoch, and the errors of [`Submitter::submit`].
+    /// [`SubmitError::Unsettled`] if the earlier extrinsic may still take effect, [`SubmitError::TooLate`] when the
+    /// epoch is over or nearly over, and the errors of [`Submitter::submit`].
     pub async fn retry(&self, key: &IntentKey) -> Result<Submission, SubmitError> {
         let mut turn = self.turn(key.netuid, key.mech).await;
         let now = self.now(key.netuid).await?;
@@ -210,8 +213,9 @@ impl Submitter {
         self.submission(intent).await
     }
 
-    /// Advances all open intents: follows sent extrinsics, resends those that may be lost, and reveals commits. Call it
-    /// after a start and after every block. Returns the result for each open intent.
+    /// Advances all open intents: signs stored weights whose epoch has begun, tracks sent extrinsics, resends those
+    /// that may be lost, and reveals commits. Call this method after a start and after every block. Returns the result
+    /// for each open intent.
     ///
     /// # Errors
     /// [`SubmitError::Ledger`] when the ledger fails; other errors are returned with their intent.
@@ -224,14 +228,14 @@ impl Submitter {
         Ok(results)
     }
 
-    /// Like [`Submitter::advance`], for the intent with this key, whatever its epoch.
+    /// Advances the intent with this key, whatever its epoch, and returns its submission.
     ///
     /// # Errors
-    /// [`SubmitError::NothingToRetry`] without an intent for `key`, and the errors of [`Submitter::submit`].
+    /// [`SubmitError::NothingToRetry`] if there is no intent for `key`, and the errors of [`Submitter::submit`].
     pub async fn follow(&self, key: &IntentKey) -> Result<Submission, SubmitError> {
         let mut turn = self.turn(key.netuid, key.mech).await;
         let now = self.now(key.netuid).await?;
-        // Another task may have held the lock in between.
+        // Another task may have changed the intent before the lock was acquired.
         let mut intent = self.ledger.intent(key).await?.ok_or(SubmitError::NothingToRetry(key.epoch))?;
         self.check_chain(&intent, &now).await?;
         self.drive(&mut intent, &now, &mut turn).await?;
@@ -244,7 +248,7 @@ impl Submitter {
         if version_key < now.rules.version_key {
             return Err(SubmitError::VersionKey { netuid, wanted: now.rules.version_key, given: version_key });
         }
-        // A self-weight alone is always accepted; only the chain knows whether this is one.
+        // Treats a single weight as a self-weight, which is always accepted; only the chain knows whether it is one.
         let own = weights.first().map_or(Uid(0), |(uid, _)| *uid);
         if let Some(source) = refusal(&weights, own, &now.rules) {
             return Err(SubmitError::Limits { netuid, source });
@@ -265,19 +269,20 @@ impl Submitter {
         if head < seen { Err(SubmitError::Behind { head, seen }) } else { Ok(now) }
     }
 
-    /// The intent for a key, if an extrinsic signed for the intent may take effect, so that its weights must not
-    /// change.
+    /// Returns the intent for a key, if an extrinsic signed for the intent may still take effect, in which case its
+    /// weights must not change.
     async fn bound(&self, key: &IntentKey, now: &Now) -> Result<Option<Intent>, SubmitError> {
         let Some(known) = self.ledger.intent(key).await? else { return Ok(None) };
         self.check_chain(&known, now).await?;
         Ok(self.ledger.is_bound(&known).await?.then_some(known))
     }
 
-    /// Fails if the node serves another chain than the intent's, such as a restarted local chain with the same genesis.
+    /// Fails if the node serves a different chain from the intent's, such as a restarted local chain with the same
+    /// genesis.
     async fn check_chain(&self, intent: &Intent, now: &Now) -> Result<(), SubmitError> {
         let anchor = intent.plan.anchor;
         let hash = self.chain.block_hash(anchor.number).await?;
-        // A pruning node may not have it any more.
+        // A pruning node may no longer have the block.
         let is_there = hash.is_none_or(|hash| hash == anchor.hash) && now.head.number >= anchor.number;
         if is_there { Ok(()) } else { Err(SubmitError::AnotherChain(anchor)) }
     }
@@ -288,7 +293,7 @@ impl Submitter {
         Ok(Submission { intent, submit, reveal })
     }
 
-    /// The decisive extrinsic of a step: the finalized one, otherwise the one signed last.
+    /// Returns the decisive extrinsic of a step: the finalized one, otherwise the one signed last.
     async fn latest(&self, intent: &Intent, step: Step) -> Result<Option<Signed>, SubmitError> {
         let mut all = self.ledger.extrinsics(intent, step).await?;
         let in_chain = all.iter().position(|signed| signed.state == State::Finalized);
@@ -316,7 +321,7 @@ impl Submitter {
         (self.observer)(&intent.plan.key, step, moment);
     }
 
-    /// The time since the Unix epoch; zero for an earlier time.
+    /// Returns the time since the Unix epoch; zero for an earlier time.
     fn time(&self) -> Duration {
         (self.clock)().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default()
     }
@@ -328,12 +333,12 @@ impl Submission {
         self.intent.state == IntentState::Done
     }
 
-    /// Whether the chain refused the latest extrinsic, so that only [`Submitter::retry`] signs again.
+    /// Whether the chain refused the latest extrinsic, in which case only [`Submitter::retry`] signs again.
     pub fn is_refused(&self) -> bool {
         self.latest().is_some_and(|signed| matches!(signed.state, State::Invalid | State::Failed))
     }
 
-    /// The latest extrinsic: the reveal, or otherwise the submission.
+    /// Returns the latest extrinsic: the reveal, or otherwise the submission.
     pub fn latest(&self) -> Option<&Signed> {
         self.reveal.as_ref().or(self.submit.as_ref())
     }

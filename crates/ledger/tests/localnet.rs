@@ -78,7 +78,7 @@ impl World {
         panic!("the intent for epoch {} stays open", key.epoch);
     }
 
-    /// The number of weight submissions included after a block.
+    /// Returns the number of weight submissions included after a block.
     async fn times_since(&self, block: BlockNumber) -> usize {
         let mut times = 0;
         for number in block.plus(1).get()..=self.head().await.get() {

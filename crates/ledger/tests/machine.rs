@@ -1,4 +1,4 @@
-//! A model-based test with any order of submissions, retries, process ends, outcomes and blocks. Nothing may be
+//! A model-based test with random sequences of submissions, retries, process kills, outcomes and blocks. Nothing may be
 //! submitted twice, and in the end every outcome must be known.
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
@@ -22,7 +22,7 @@ enum Event {
     Submit,
     Advance,
     Retry,
-    /// Ends the process at this moment of the next event, or after the event.
+    /// Kills the process at this moment of the next event, or after the event.
     EndAt(Step, Moment),
     Answer(Script),
     Blocks(u32),
@@ -69,7 +69,7 @@ struct Machine {
     chain: MockChain,
     rules: WeightRules,
     submitter: Option<Arc<Submitter>>,
-    /// The moment at which the observer ends the process.
+    /// The moment at which the observer kills the process.
     end: Arc<Mutex<Option<(Step, Moment)>>>,
     last: Option<IntentKey>,
     unreachable: bool,
@@ -133,7 +133,7 @@ impl Machine {
             Event::Answer(script) => self.chain.script([script]),
             Event::Blocks(blocks) => {
                 self.chain.mine(blocks);
-                // Epochs also begin by themselves.
+                // Epochs also begin without a trigger.
                 if self.head().since(self.rules.schedule.last_epoch) >= u32::from(TEMPO) {
                     self.next_epoch();
                 }
@@ -160,7 +160,7 @@ impl Machine {
                 .await;
                 match done {
                     Ok(key) => self.last = key.or(self.last),
-                    // The process has ended.
+                    // The process was killed.
                     Err(_) => self.submitter = None,
                 }
             }

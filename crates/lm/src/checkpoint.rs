@@ -1,22 +1,33 @@
-//! Loading of Llama models in Hugging Face's format: `config.json`, safetensors, `tokenizer.json`.
+//! Loading of models in Hugging Face's format (`config.json`, safetensors, `tokenizer.json`) and from GGUF files.
 
-use std::collections::{BTreeSet, HashMap};
+mod gguf;
+mod gpt2;
+mod llama;
+mod tensors;
+
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use candle_core::{DType, Device, Tensor};
+use candle_core::Device;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
-use crate::llama::{Layer, Weights};
-use crate::{Llama, LlamaConfig, ModelError, RopeScaling};
+use crate::linear::Bits;
+use crate::network::Network;
+use crate::{Llama, ModelError};
+use gguf::Gguf;
+use tensors::{Source, Tensors};
 
 /// Failure to load a model from a directory.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum LoadError {
     /// A file is missing or unreadable.
-    #[error("cannot read {path}; hint: the directory needs config.json, model.safetensors and tokenizer.json")]
+    #[error(
+        "cannot read {path}; hint: a model is a GGUF file, or a directory with config.json, model.safetensors and \
+             tokenizer.json"
+    )]
     Read {
         /// Path of the file.
         path: PathBuf,
@@ -28,18 +39,21 @@ pub enum LoadError {
     Json {
         /// Path of the file.
         path: PathBuf,
-        /// Parse error.
+        /// Parse error of the JSON file.
         source: serde_json::Error,
     },
     /// The model's architecture or weight format is unsupported.
-    #[error("{path}: {what} is not supported; hint: use a Llama model without quantisation")]
+    #[error(
+        "{path}: {what} is not supported; hint: use a Llama model (text miners also run GPT-2) in safetensors \
+             without quantisation"
+    )]
     Foreign {
         /// Path of the file.
         path: PathBuf,
         /// The unsupported feature.
         what: String,
     },
-    /// A file of weights is truncated or malformed.
+    /// A weights file is truncated or malformed.
     #[error("{path} is truncated or malformed")]
     Weights {
         /// Path of the file.
@@ -47,10 +61,30 @@ pub enum LoadError {
         /// Error of the tensor library.
         source: candle_core::Error,
     },
+    /// A GGUF file contradicts itself, or uses an unsupported feature.
+    #[error("{path}: {field}: {message}; hint: download or convert the file again")]
+    Gguf {
+        /// Path of the file.
+        path: PathBuf,
+        /// Name of the metadata field or tensor.
+        field: String,
+        /// The contradiction.
+        message: String,
+    },
+    /// The device is not available.
+    #[error("device {name} is not available: {source}; hint: use cpu, or a build with the cargo feature {feature}")]
+    Device {
+        /// Name of the device.
+        name: &'static str,
+        /// Cargo feature that includes support for the device.
+        feature: &'static str,
+        /// Error of the tensor library.
+        source: candle_core::Error,
+    },
     /// A tensor is missing.
     #[error("tensor {0} is missing; hint: check that all files of the model are present")]
     Missing(String),
-    /// A tensor's shape differs from that of the configuration.
+    /// A tensor's shape differs from the shape that the configuration implies.
     #[error("tensor {name} has the shape {found:?}, expected {expected:?}")]
     Shape {
         /// Name of the tensor.
@@ -73,55 +107,12 @@ pub enum LoadError {
     Model(#[from] ModelError),
 }
 
-/// Fields of `config.json` that affect the computation.
-#[derive(Debug, Deserialize)]
-struct ConfigFile {
-    model_type: String,
-    hidden_size: usize,
-    intermediate_size: usize,
-    num_hidden_layers: usize,
-    num_attention_heads: usize,
-    num_key_value_heads: Option<usize>,
-    head_dim: Option<usize>,
-    vocab_size: usize,
-    max_position_embeddings: usize,
-    rms_norm_eps: f64,
-    rope_theta: Option<f64>,
-    rope_scaling: Option<RopeFile>,
-    /// Parameters of the rotary embeddings in newer files.
-    rope_parameters: Option<RopeFile>,
-    hidden_act: Option<String>,
-    #[serde(default)]
-    attention_bias: bool,
-    #[serde(default)]
-    mlp_bias: bool,
-    #[serde(default)]
-    tie_word_embeddings: bool,
-    quantization_config: Option<serde_json::Value>,
-    bos_token_id: Option<u32>,
-    eos_token_id: Option<Ids>,
-}
-
-#[derive(Debug, Deserialize)]
-struct RopeFile {
-    rope_type: Option<String>,
-    /// Older name of `rope_type`.
-    r#type: Option<String>,
-    rope_theta: Option<f64>,
-    #[serde(default)]
-    factor: f64,
-    #[serde(default)]
-    low_freq_factor: f64,
-    #[serde(default)]
-    high_freq_factor: f64,
-    #[serde(default)]
-    original_max_position_embeddings: f64,
-}
-
-/// One token id or several.
-#[derive(Debug, Deserialize)]
+/// A token ID or a list of token IDs.
+#[derive(Debug, Default, Deserialize)]
 #[serde(untagged)]
 enum Ids {
+    #[default]
+    None,
     One(u32),
     Many(Vec<u32>),
 }
@@ -129,144 +120,111 @@ enum Ids {
 /// `generation_config.json`, which lists further tokens that end an answer.
 #[derive(Debug, Deserialize)]
 struct GenerationFile {
-    eos_token_id: Option<Ids>,
+    #[serde(default)]
+    eos_token_id: Ids,
 }
 
+/// The field of `config.json` that decides how the others are read.
 #[derive(Debug, Deserialize)]
-struct IndexFile {
-    weight_map: HashMap<String, String>,
+struct KindFile {
+    model_type: String,
 }
 
-/// A model loaded from a directory, without its tokenizer.
-pub(crate) struct Checkpoint {
-    pub(crate) llama: Llama,
+/// A model without its tokenizer.
+pub(crate) struct Checkpoint<N> {
+    pub(crate) network: N,
     /// Token that begins a prompt.
     pub(crate) begin: Option<u32>,
     /// Tokens that end an answer.
     pub(crate) ends: Vec<u32>,
 }
 
-pub(crate) fn load(directory: &Path) -> Result<Checkpoint, LoadError> {
+/// Loads a Llama model from a directory to the CPU.
+pub(crate) fn load_llama(directory: &Path) -> Result<Checkpoint<Llama>, LoadError> {
     let path = directory.join("config.json");
-    let file: ConfigFile = json(&path)?;
-    let config = config(&file, &path)?;
+    let kind: KindFile = json(&path)?;
+    if kind.model_type != "llama" {
+        return Err(LoadError::Foreign { path, what: format!("model_type {:?}", kind.model_type) });
+    }
+    llama_of(directory, &path, Device::Cpu, None)
+}
+
+/// Loads a model of any supported architecture from a directory.
+pub(crate) fn load(directory: &Path, device: Device, bits: Option<Bits>) -> Result<Checkpoint<Network>, LoadError> {
+    let path = directory.join("config.json");
+    match json::<KindFile>(&path)?.model_type.as_str() {
+        "llama" => {
+            let Checkpoint { network, begin, ends } = llama_of(directory, &path, device, bits)?;
+            Ok(Checkpoint { network: Network::Llama(network), begin, ends })
+        }
+        "gpt2" => {
+            let file: gpt2::ConfigFile = json(&path)?;
+            let config = gpt2::config(&file, &path)?;
+            config.check()?;
+            let network = gpt2::load(config, &mut Tensors::of_directory(directory, device, bits)?)?;
+            let ends = ends(directory, file.eos_token_id)?;
+            Ok(Checkpoint { network: Network::Gpt2(network), begin: file.bos_token_id, ends })
+        }
+        kind => Err(LoadError::Foreign { what: format!("model_type {kind:?}"), path }),
+    }
+}
+
+fn llama_of(directory: &Path, path: &Path, device: Device, bits: Option<Bits>) -> Result<Checkpoint<Llama>, LoadError> {
+    let file: llama::ConfigFile = json(path)?;
+    let config = llama::config(&file, path)?;
     config.check()?;
-    let tensors = tensors(directory)?;
-    let weights = weights(&config, file.tie_word_embeddings, tensors)?;
+    let network = llama::load(config, &file, &mut Tensors::of_directory(directory, device, bits)?)?;
+    Ok(Checkpoint { network, begin: file.bos_token_id, ends: ends(directory, file.eos_token_id)? })
+}
+
+/// Loads a model from a GGUF file, and the tokenizer in the file, if any, as the content of a `tokenizer.json`.
+pub(crate) fn load_gguf(
+    path: &Path,
+    device: Device,
+    bits: Option<Bits>,
+) -> Result<(Checkpoint<Network>, Option<serde_json::Value>), LoadError> {
+    let file = Gguf::open(path)?;
+    let begin = file.token("tokenizer.ggml.bos_token_id")?;
+    let names = ["tokenizer.ggml.eos_token_id", "tokenizer.ggml.eot_token_id"];
     let mut ends = BTreeSet::new();
-    let mut add = |ids: Option<Ids>| match ids {
-        None => {}
-        Some(Ids::One(id)) => ends.extend([id]),
-        Some(Ids::Many(ids)) => ends.extend(ids),
+    for name in names {
+        ends.extend(file.token(name)?);
+    }
+    let tokenizer = file.tokenizer()?;
+    let kind = file.text("general.architecture").unwrap_or_default().to_owned();
+    let network = match kind.as_str() {
+        "llama" => {
+            let config = llama::gguf_config(&file)?;
+            let mut tensors = Tensors { source: Source::Gguf(file), device, bits };
+            Network::Llama(llama::load_gguf(config, &mut tensors)?)
+        }
+        "gpt2" => {
+            let config = gpt2::gguf_config(&file)?;
+            let mut tensors = Tensors { source: Source::Gguf(file), device, bits };
+            Network::Gpt2(gpt2::load_gguf(config, &mut tensors)?)
+        }
+        kind => {
+            let what = format!("general.architecture {kind:?}");
+            return Err(LoadError::Foreign { path: file.path().to_owned(), what });
+        }
     };
-    add(file.eos_token_id);
+    Ok((Checkpoint { network, begin, ends: ends.into_iter().collect() }, tokenizer))
+}
+
+/// Returns the tokens that end an answer: those of `config.json`, and those of `generation_config.json`.
+fn ends(directory: &Path, ids: Ids) -> Result<Vec<u32>, LoadError> {
+    let mut ends = BTreeSet::new();
+    let mut add = |ids: Ids| match ids {
+        Ids::None => {}
+        Ids::One(id) => ends.extend([id]),
+        Ids::Many(ids) => ends.extend(ids),
+    };
+    add(ids);
     let path = directory.join("generation_config.json");
     if path.exists() {
         add(json::<GenerationFile>(&path)?.eos_token_id);
     }
-    let llama = Llama::new(config, weights)?;
-    Ok(Checkpoint { llama, begin: file.bos_token_id, ends: ends.into_iter().collect() })
-}
-
-fn config(file: &ConfigFile, path: &Path) -> Result<LlamaConfig, LoadError> {
-    let foreign = |what: String| LoadError::Foreign { path: path.to_owned(), what };
-    if file.model_type != "llama" {
-        return Err(foreign(format!("model_type {:?}", file.model_type)));
-    }
-    if let Some(act) = file.hidden_act.as_ref().filter(|act| *act != "silu") {
-        return Err(foreign(format!("hidden_act {act:?}")));
-    }
-    if file.attention_bias || file.mlp_bias {
-        return Err(foreign("a bias".to_owned()));
-    }
-    if file.quantization_config.is_some() {
-        return Err(foreign("quantization_config".to_owned()));
-    }
-    let heads = file.num_attention_heads;
-    if file.head_dim.is_some_and(|size| size.checked_mul(heads) != Some(file.hidden_size)) {
-        return Err(foreign("a head_dim other than hidden_size / num_attention_heads".to_owned()));
-    }
-    let rope = file.rope_parameters.as_ref().or(file.rope_scaling.as_ref());
-    let rope_theta = rope.and_then(|rope| rope.rope_theta).or(file.rope_theta).unwrap_or(10_000.0);
-    let kind = rope.and_then(|rope| rope.rope_type.as_deref().or(rope.r#type.as_deref())).unwrap_or("default");
-    let rope_scaling = match (kind, rope) {
-        ("default", _) | (_, None) => None,
-        ("llama3", Some(rope)) => {
-            let RopeFile { factor, low_freq_factor: low, high_freq_factor: high, .. } = *rope;
-            let original_context = rope.original_max_position_embeddings;
-            if !(factor >= 1.0 && low > 0.0 && high > low && original_context > 0.0) {
-                return Err(foreign("rope_scaling with these numbers".to_owned()));
-            }
-            Some(RopeScaling { factor, low, high, original_context })
-        }
-        (kind, Some(_)) => return Err(foreign(format!("rope_scaling of the type {kind:?}"))),
-    };
-    Ok(LlamaConfig {
-        vocabulary: file.vocab_size,
-        hidden: file.hidden_size,
-        intermediate: file.intermediate_size,
-        layers: file.num_hidden_layers,
-        heads,
-        kv_heads: file.num_key_value_heads.unwrap_or(heads),
-        context: file.max_position_embeddings,
-        rope_theta,
-        rope_scaling,
-        norm_eps: file.rms_norm_eps,
-    })
-}
-
-/// Loads all tensors of the directory's safetensors files.
-fn tensors(directory: &Path) -> Result<HashMap<String, Tensor>, LoadError> {
-    let index = directory.join("model.safetensors.index.json");
-    let files = if index.exists() {
-        let named: BTreeSet<String> = json::<IndexFile>(&index)?.weight_map.into_values().collect();
-        let is_plain = |name: &String| Path::new(name).file_name().is_some_and(|file| file == name.as_str());
-        if let Some(name) = named.iter().find(|name| !is_plain(name)) {
-            return Err(LoadError::Foreign { path: index, what: format!("the file name {name:?}") });
-        }
-        named.into_iter().collect()
-    } else {
-        vec!["model.safetensors".to_owned()]
-    };
-    let mut tensors = HashMap::new();
-    for file in files {
-        let path = directory.join(file);
-        let bytes = read(&path)?;
-        let found = candle_core::safetensors::load_buffer(&bytes, &Device::Cpu);
-        tensors.extend(found.map_err(|source| LoadError::Weights { path, source })?);
-    }
-    Ok(tensors)
-}
-
-fn weights(config: &LlamaConfig, ties_head: bool, mut tensors: HashMap<String, Tensor>) -> Result<Weights, LoadError> {
-    let LlamaConfig { vocabulary, hidden, intermediate, .. } = *config;
-    let kv = config.kv_heads * config.head_size();
-    let mut take = |name: String, shape: &[usize]| -> Result<Tensor, LoadError> {
-        let Some(tensor) = tensors.remove(&name) else { return Err(LoadError::Missing(name)) };
-        if tensor.dims() != shape {
-            return Err(LoadError::Shape { name, found: tensor.dims().to_vec(), expected: shape.to_vec() });
-        }
-        Ok(tensor.to_dtype(DType::F32).map_err(ModelError::from)?)
-    };
-    let embeddings = take("model.embed_tokens.weight".to_owned(), &[vocabulary, hidden])?;
-    let head = if ties_head { embeddings.clone() } else { take("lm_head.weight".to_owned(), &[vocabulary, hidden])? };
-    let norm = take("model.norm.weight".to_owned(), &[hidden])?;
-    let mut layers = Vec::new();
-    for index in 0..config.layers {
-        let mut take = |name: &str, shape: &[usize]| take(format!("model.layers.{index}.{name}.weight"), shape);
-        layers.push(Layer {
-            attention_norm: take("input_layernorm", &[hidden])?,
-            query: take("self_attn.q_proj", &[hidden, hidden])?,
-            key: take("self_attn.k_proj", &[kv, hidden])?,
-            value: take("self_attn.v_proj", &[kv, hidden])?,
-            output: take("self_attn.o_proj", &[hidden, hidden])?,
-            feed_forward_norm: take("post_attention_layernorm", &[hidden])?,
-            gate: take("mlp.gate_proj", &[intermediate, hidden])?,
-            up: take("mlp.up_proj", &[intermediate, hidden])?,
-            down: take("mlp.down_proj", &[hidden, intermediate])?,
-        });
-    }
-    Ok(Weights { embeddings, layers, norm, head })
+    Ok(ends.into_iter().collect())
 }
 
 pub(crate) fn read(path: &Path) -> Result<Vec<u8>, LoadError> {

@@ -5,38 +5,39 @@
 #[non_exhaustive]
 pub enum ModelError {
     /// The dimensions are inconsistent.
-    #[error("model configuration: {0}")]
+    #[error("invalid model configuration: {0}")]
     Config(&'static str),
     /// A text is longer than the model's context.
-    #[error("{tokens} tokens do not fit into a context of {context}")]
+    #[error("{tokens} tokens exceed the context of {context} tokens")]
     TooLong {
         /// Number of tokens of the text.
         tokens: usize,
         /// The model's context, in tokens.
         context: usize,
     },
-    /// There are no tokens, or one is outside the vocabulary.
-    #[error("tokens are empty or outside the vocabulary")]
+    /// There are no tokens, or a token is outside the vocabulary.
+    #[error("the prompt has no tokens, or tokens outside the vocabulary")]
     Tokens,
     /// The model's chat template rejects the conversation.
-    #[error("chat template: {0}")]
+    #[error("cannot apply the chat template: {0}")]
     Template(String),
     /// The tokenizer rejects the text.
-    #[error("tokenizer: {0}")]
+    #[error("tokenisation failed: {0}")]
     Tokenizer(String),
     /// The tensor library failed.
-    #[error("model failed")]
+    #[error("the tensor library failed")]
     Tensor(#[from] candle_core::Error),
 }
 
-/// Scaling of rotary embeddings as in Llama 3.1: low frequencies are divided by `factor`, high ones unchanged.
+/// Scaling of rotary embeddings as in Llama 3.1: low frequencies are divided by `factor`, high frequencies are
+/// unchanged.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct RopeScaling {
     /// Divisor of low frequencies.
     pub factor: f64,
-    /// Wavelengths above `original_context / low` are scaled by the whole factor.
+    /// Low-frequency bound: wavelengths above `original_context / low` tokens are scaled by the full factor.
     pub low: f64,
-    /// Wavelengths below `original_context / high` are not scaled.
+    /// High-frequency bound: wavelengths below `original_context / high` tokens are not scaled.
     pub high: f64,
     /// Context length before scaling, in tokens.
     pub original_context: f64,
@@ -46,7 +47,7 @@ impl RopeScaling {
     /// Returns the scaled frequency, in radians per token.
     pub(crate) fn apply(&self, frequency: f64) -> f64 {
         let turns = self.original_context * frequency / std::f64::consts::TAU;
-        // 0 is fully scaled, 1 is not scaled.
+        // Unscaled share of the frequency: 0 for full scaling, 1 for none.
         let stays = ((turns - self.low) / (self.high - self.low)).clamp(0.0, 1.0);
         frequency * (stays + (1.0 - stays) / self.factor)
     }
@@ -104,7 +105,7 @@ mod tests {
 
     #[test]
     fn slow_rotations_are_stretched() {
-        // Llama 3.1's numbers.
+        // Parameters of Llama 3.1.
         let scaling = RopeScaling { factor: 8.0, low: 1.0, high: 4.0, original_context: 8_192.0 };
         let of_wavelength = |wavelength: f64| {
             let frequency = std::f64::consts::TAU / wavelength;
@@ -113,7 +114,7 @@ mod tests {
         for (wavelength, expected) in [(100.0, 1.0), (2_048.0, 1.0), (8_192.0, 0.125), (100_000.0, 0.125)] {
             assert!((of_wavelength(wavelength) - expected).abs() < 1e-12, "{wavelength}");
         }
-        // Half way between 1 and 4 turns.
+        // Halfway between 1 and 4 turns.
         assert!((of_wavelength(8_192.0 / 2.5) - 0.5625).abs() < 1e-12);
     }
 }

@@ -1,5 +1,6 @@
 //! Continuous batching: concurrent answers share one cache of keys and values and each pass over the weights. An answer
-//! joins as soon as there is room and leaves as soon as it ends, without waiting for the others.
+//! joins the batch as soon as the cache has space for it and leaves it as soon as it ends, without waiting for the
+//! others.
 //!
 //! Most of a token's time is spent reading the weights from memory, so 16 tokens in one pass take little longer than
 //! one.
@@ -17,7 +18,7 @@ use crate::{Finish, LanguageModel, ModelError, Sampling, Step};
 
 /// Maximum number of prompt tokens in one pass. Longer prompts are split, so that other answers progress in between.
 const PROMPT_TOKENS: usize = 256;
-/// Buffered events of an answer. A full buffer pauses that answer only.
+/// Maximum number of buffered events per answer. A full buffer pauses only its own answer.
 const AHEAD: usize = 16;
 /// Poll interval for answers that a slow client has paused.
 const GLANCE: Duration = Duration::from_millis(2);
@@ -29,7 +30,7 @@ pub struct EngineSettings {
     pub streams: usize,
     /// Capacity of the cache in tokens, for all answers together.
     pub cache_tokens: usize,
-    /// Minimum time per token of an answer, to simulate other machines.
+    /// Minimum time per token of an answer, to simulate slower machines.
     pub pace: Duration,
 }
 
@@ -63,7 +64,7 @@ pub enum SubmitError {
     Stopped,
 }
 
-/// A model that generates many answers at a time, on its own thread. The thread ends with the last clone.
+/// A model on its own thread that generates many answers concurrently. The thread ends when the last clone is dropped.
 #[derive(Debug, Clone)]
 pub struct Engine {
     model: Arc<LanguageModel>,
@@ -78,7 +79,7 @@ struct Job {
 }
 
 impl Engine {
-    /// Starts an engine.
+    /// Starts the engine's thread.
     ///
     /// # Errors
     /// When the thread cannot be spawned.
@@ -117,9 +118,9 @@ impl Engine {
 
 /// An answer in progress.
 struct Stream {
-    /// Tokens that the model has not read yet: the rest of the prompt, or the last token.
+    /// Tokens that the model has not processed yet: the rest of the prompt, or the last token.
     pending: VecDeque<u32>,
-    /// Number of tokens that the model has read.
+    /// Number of tokens that the model has processed.
     read: usize,
     /// Number of tokens for which cache pages are reserved.
     room: usize,
@@ -153,7 +154,8 @@ impl<'a> Batch<'a> {
         }
     }
 
-    /// Receives new jobs; waits for one while idle, or at most `pause`. Returns `false` when no more can come.
+    /// Receives new jobs; waits for a job while idle, or at most `pause`. Returns `false` when the engine is idle and
+    /// all handles are dropped.
     fn receive(&mut self, pause: Option<Duration>) -> bool {
         let is_idle = self.streams.is_empty() && self.waiting.is_empty();
         let first = match pause {
@@ -164,7 +166,7 @@ impl<'a> Batch<'a> {
         match first {
             Ok(job) => self.waiting.push_back(job),
             Err(RecvTimeoutError::Disconnected) if is_idle => return false,
-            // All handles are dropped; answers in progress are still finished.
+            // All handles are dropped; answers in progress are still completed.
             Err(RecvTimeoutError::Disconnected) => std::thread::sleep(pause.unwrap_or_default()),
             Err(RecvTimeoutError::Timeout) => {}
         }
@@ -186,7 +188,7 @@ impl<'a> Batch<'a> {
         self.cache.release(stream.pages);
     }
 
-    /// Admits queued jobs in their order while there is room.
+    /// Admits queued jobs in their order while there are free slots and the cache has space.
     fn admit(&mut self) {
         while self.streams.len() < self.settings.streams {
             let Some(job) = self.waiting.front() else { return };
@@ -196,7 +198,7 @@ impl<'a> Batch<'a> {
             let Some(Job { prompt, sampling, events }) = self.waiting.pop_front() else { return };
             let sampler = Sampler::new(sampling);
             if let Some(finish) = sampler.finish() {
-                // The buffer has room: nothing was sent yet.
+                // This send cannot fail: the buffer is empty.
                 let _ = events.try_send(EngineEvent::End(finish));
                 self.cache.release(pages);
                 continue;
@@ -206,13 +208,13 @@ impl<'a> Batch<'a> {
         }
     }
 
-    /// Reads the pending tokens of all ready answers in one pass. Returns how long to wait if none is ready.
+    /// Processes the pending tokens of all ready answers in one pass. If no answer is ready, returns the time to wait.
     fn pass(&mut self) -> Option<Duration> {
         let (mut rows, mut wanted, mut drawing) = (Vec::new(), Vec::new(), Vec::new());
         let (now, mut prompt_tokens, mut pause) = (Instant::now(), PROMPT_TOKENS, None::<Duration>);
         for (index, stream) in self.streams.iter_mut().enumerate() {
             let early = stream.due.saturating_duration_since(now);
-            // The buffer needs room for a token and the end.
+            // The buffer needs room for a token and the end event.
             let early = if stream.events.capacity() < 2 { early.max(GLANCE) } else { early };
             if stream.pending.len() == 1 && !early.is_zero() {
                 pause = Some(pause.map_or(early, |pause| pause.min(early)));
@@ -250,7 +252,7 @@ impl<'a> Batch<'a> {
         None
     }
 
-    /// Draws the next token of each of these answers, and removes those that have ended.
+    /// Draws the next token of each answer in `drawing`, and removes answers that have ended.
     fn draw(&mut self, drawing: &[usize], logits: Vec<Vec<f32>>) {
         let mut ended = Vec::new();
         for (index, logits) in drawing.iter().zip(logits) {

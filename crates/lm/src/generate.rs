@@ -3,14 +3,14 @@
 use crate::noise::Noise;
 use crate::{KvCache, LanguageModel, ModelError};
 
-/// Sampling parameters.
+/// Sampling parameters of an answer.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Sampling {
-    /// Temperature: 0 always takes the likeliest token, higher values are more random.
+    /// Temperature: 0 always selects the likeliest token; higher values are more random.
     pub temperature: f64,
     /// Nucleus sampling: only the likeliest tokens with this total probability are candidates.
     pub top_p: f64,
-    /// Number of likeliest tokens that are candidates; 0 is no limit.
+    /// Number of likeliest tokens that are candidates; 0 means no limit.
     pub top_k: usize,
     /// Seed of the random draws.
     pub seed: u64,
@@ -49,7 +49,7 @@ impl Finish {
 /// A token of an answer with its probability.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Step {
-    /// Id of the token.
+    /// ID of the token.
     pub token: u32,
     /// Natural log-probability of the token, regardless of the sampling parameters.
     pub logprob: f64,
@@ -57,7 +57,7 @@ pub struct Step {
     pub top: Vec<(u32, f64)>,
 }
 
-/// Draws the tokens of one answer from the model's logits.
+/// Sampler of one answer's tokens from the model's logits.
 #[derive(Debug)]
 pub(crate) struct Sampler {
     sampling: Sampling,
@@ -77,12 +77,12 @@ impl Sampler {
     }
 
     /// Draws the next token from these logits, or returns `None` at the end of the answer. `read` is the number of
-    /// tokens that the model has read: an answer that fills the context ends.
+    /// tokens that the model has processed: an answer that fills the context ends.
     pub(crate) fn draw(&mut self, model: &LanguageModel, mut logits: Vec<f32>, read: usize) -> Option<Step> {
         let vocabulary = model.vocabulary();
         vocabulary.silence(&mut logits);
         let logprobs = log_softmax(&logits);
-        // An answer has at least one token; its reported probability remains the model's.
+        // The first token must not be the end token; masking does not affect the reported probability.
         if self.tokens == 0 {
             for end in vocabulary.ends() {
                 if let Some(end) = logits.get_mut(*end as usize) {
@@ -164,7 +164,7 @@ pub(crate) fn likeliest(logprobs: &[f64], count: usize) -> Vec<(u32, f64)> {
     order
 }
 
-/// Keeps the `count` largest entries, sorted in descending order; equal ones by token.
+/// Keeps the `count` largest entries, sorted in descending order; ties are sorted by token ID.
 fn keep_largest(order: &mut Vec<(u32, f64)>, count: usize) {
     let larger = |one: &(u32, f64), other: &(u32, f64)| other.1.total_cmp(&one.1).then(one.0.cmp(&other.0));
     if let Some(last) = count.checked_sub(1).filter(|last| *last < order.len()) {
@@ -237,7 +237,7 @@ mod tests {
         assert_eq!(draws(Sampling { temperature: 0.0, ..Sampling::default() }), [0, 2_000, 0, 0]);
         let two = draws(Sampling { top_k: 2, ..Sampling::default() });
         assert!(two[0] == 0 && two[3] == 0 && two[2] > 0, "{two:?}");
-        // The likeliest has 0.64, the two likeliest 0.88.
+        // The likeliest token has a probability of 0.64, the two likeliest together 0.88.
         let nucleus = draws(Sampling { top_p: 0.7, ..Sampling::default() });
         assert!(nucleus[0] == 0 && nucleus[3] == 0 && nucleus[2] > 0, "{nucleus:?}");
     }

@@ -1,35 +1,69 @@
 //! Language models on candle.
 //!
-//! - [`Llama`]: the Llama architecture with a key-value cache. Its weights come from a directory, or from a seed, which
-//!   needs no download;
+//! - [`Llama`]: the Llama architecture with a key-value cache. Its weights are loaded from a directory or, without any
+//!   download, generated from a seed;
+//! - [`CausalModel`]: GPT-2 or Llama from a directory or a GGUF file, with weights of 32, 8 or 4 bits, on the CPU or a
+//!   GPU. A [`KvCache`] can be cut back and copied, so that texts with the same beginning share its computation;
 //! - [`Vocabulary`]: the tokens of a model;
-//! - [`LanguageModel`]: weights and vocabulary: prompts, [generation](LanguageModel::generate) with log-probabilities,
-//!   and [`LanguageModel::judge`], which computes the probability of each token of an answer in one pass;
-//! - [`Engine`]: continuous batching: concurrent answers share one cache and each pass over the weights;
+//! - [`LanguageModel`]: weights and vocabulary. It builds prompts and [generates](LanguageModel::generate) answers with
+//!   log-probabilities; [`LanguageModel::judge`] computes the probability of each token of a given answer in one pass;
+//! - [`Engine`]: continuous batching, in which concurrent answers share one cache and each pass over the weights;
 //! - [`server`]: OpenAI-compatible `/v1/chat/completions`, `/v1/completions`, `/v1/embeddings` and `/v1/models`.
+//!
+//! ```
+//! use taonet_lm::{LanguageModel, Sampling};
+//!
+//! # fn main() -> Result<(), taonet_lm::ModelError> {
+//! let model = LanguageModel::random("demo", 2, 7)?;
+//! let prompt = model.completion_prompt("Once upon a time")?;
+//! let sampling = Sampling { max_tokens: 4, ..Sampling::default() };
+//! let steps = model.generate(prompt.clone(), sampling).collect::<Result<Vec<_>, _>>()?;
+//! let answer: Vec<u32> = steps.iter().map(|step| step.token).collect();
+//!
+//! // A checker with the same weights computes the same probabilities.
+//! let places = model.judge(&prompt, &answer, 1)?;
+//! assert!(places.iter().zip(&steps).all(|(place, step)| (place.logprob - step.logprob).abs() < 1e-3));
+//! # Ok(())
+//! # }
+//! ```
 //!
 //! A model with random weights generates meaningless text, but its probabilities are reproducible and differ from those
 //! of other weights. Nineteen's demonstration and tests need no more: miners and the validator's checker run the same
 //! model.
 //!
-//! Uses no other crate of the workspace. Used by Nineteen's checker and by `tao nineteen`.
+//! [`LanguageModel`] and [`Engine`] run on the CPU in 32-bit floats. Calls of the models block; [`Engine`] has its own
+//! thread. With the cargo features `cuda` and `metal`, a [`CausalModel`] runs on a GPU. A prompt that exceeds the
+//! model's context is an error ([`ModelError::TooLong`]), never truncated; an answer ends when it has filled the
+//! context. The crate does not train or download models. The server has no authentication: it is meant for loopback
+//! addresses.
+//!
+//! Uses no other crate of the workspace. Used by `taonet-babelbit-text-miner`, `taonet-nineteen-checker` and `tao nineteen`.
 
+mod attention;
+mod cache;
+mod causal;
 mod checkpoint;
 mod config;
 mod engine;
 mod generate;
+mod gpt2;
+mod linear;
 mod llama;
 mod model;
+mod network;
 mod noise;
 mod paged;
 pub mod server;
 mod template;
 mod vocabulary;
 
+pub use cache::KvCache;
+pub use causal::{CausalModel, Compute, LoadOptions};
 pub use checkpoint::LoadError;
 pub use config::{LlamaConfig, ModelError, RopeScaling};
 pub use engine::{Engine, EngineEvent, EngineSettings, SubmitError};
 pub use generate::{Finish, Generation, Sampling, Step};
-pub use llama::{KvCache, Llama};
+pub use linear::Bits;
+pub use llama::Llama;
 pub use model::{LanguageModel, Message, Place};
 pub use vocabulary::Vocabulary;

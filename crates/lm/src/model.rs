@@ -22,11 +22,11 @@ pub struct Message {
 /// A model's probabilities at one position of a given answer.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Place {
-    /// Rank of the answer's token in the vocabulary, from 1.
+    /// Rank of the answer's token among all tokens, by probability; 1 is the likeliest.
     pub rank: u32,
     /// Log-probability of the answer's token.
     pub logprob: f64,
-    /// Log-probability of the end of the answer at this position.
+    /// Log-probability of the likeliest end token at this position.
     pub end_logprob: f64,
     /// The likeliest tokens with their log-probabilities, the likeliest first.
     pub top: Vec<(u32, f64)>,
@@ -42,18 +42,19 @@ pub struct LanguageModel {
 }
 
 impl LanguageModel {
-    /// Creates a small model with weights from a seed: about half a million parameters with 4 layers.
+    /// Creates a small model with random weights, which are determined by `seed`: about half a million parameters with
+    /// 4 layers.
     ///
     /// # Errors
-    /// [`ModelError`] for 0 layers.
+    /// [`ModelError`] when `layers` is 0.
     pub fn random(name: impl Into<String>, layers: usize, seed: u64) -> Result<Self, ModelError> {
         Self::random_sized(name, layers, 96, seed)
     }
 
-    /// Creates a model like [`Self::random`] with a width of `hidden`, a multiple of 12.
+    /// Creates a model with random weights and a width of `hidden`, a multiple of 12.
     ///
     /// # Errors
-    /// [`ModelError`] for inconsistent dimensions.
+    /// [`ModelError`] when the dimensions are inconsistent.
     pub fn random_sized(name: impl Into<String>, layers: usize, hidden: usize, seed: u64) -> Result<Self, ModelError> {
         let vocabulary = Vocabulary::default();
         let config = LlamaConfig {
@@ -72,19 +73,19 @@ impl LanguageModel {
     }
 
     /// Loads a Llama model from a directory in Hugging Face's format: `config.json`, `model.safetensors` (or parts with
-    /// an index), `tokenizer.json`, and for chats a template in `tokenizer_config.json` or `chat_template.jinja`.
-    /// Weights are held as 32-bit floats.
+    /// an index), `tokenizer.json`, and for chats a template in `tokenizer_config.json` or `chat_template.jinja`. The
+    /// weights are converted to 32-bit floats.
     ///
     /// # Errors
     /// [`LoadError`], which names the file or tensor that is missing, malformed or unsupported.
     pub fn open(name: impl Into<String>, directory: &Path) -> Result<Self, LoadError> {
-        let Checkpoint { llama, begin, ends } = checkpoint::load(directory)?;
+        let Checkpoint { network: llama, begin, ends } = checkpoint::load_llama(directory)?;
         let vocabulary = Vocabulary::open(directory, llama.config().vocabulary, begin, ends)?;
         let template = ChatTemplate::open(directory)?;
         Ok(Self { name: name.into(), llama, vocabulary, template })
     }
 
-    /// Returns the model's name, as requests give it.
+    /// Returns the model's name in requests.
     pub fn name(&self) -> &str {
         &self.name
     }
@@ -109,7 +110,8 @@ impl LanguageModel {
             return self.vocabulary.encode_steering(&template.render(messages, continues)?);
         }
         let begin = self.vocabulary.begin().filter(|_| self.vocabulary.has_roles());
-        let begin = begin.ok_or_else(|| ModelError::Template("this model has none; use completions".to_owned()))?;
+        let begin =
+            begin.ok_or_else(|| ModelError::Template("the model has none; hint: use completions".to_owned()))?;
         let mut prompt = vec![begin];
         let last = messages.len().saturating_sub(1);
         for (index, message) in messages.iter().enumerate() {
@@ -125,7 +127,7 @@ impl LanguageModel {
         Ok(prompt)
     }
 
-    /// Encodes a text to continue as a prompt.
+    /// Encodes a text as a prompt that the model continues.
     ///
     /// # Errors
     /// [`ModelError::Tokenizer`] when the tokenizer rejects the text.
@@ -135,7 +137,8 @@ impl LanguageModel {
         Ok(prompt)
     }
 
-    /// Returns the unit-length embedding of a text, the mean of its tokens' last states, and the number of tokens.
+    /// Returns the unit-length embedding of a text (the normalised mean of its tokens' last hidden states), and the
+    /// number of its tokens.
     ///
     /// # Errors
     /// [`ModelError`] when the text is longer than the context.
@@ -154,10 +157,11 @@ impl LanguageModel {
         Generation::new(self, prompt, sampling)
     }
 
-    /// Computes the probability of each token of an answer, in one pass over prompt and answer.
+    /// Computes the probability of each token of an answer, and the `top` likeliest tokens at its position, in one pass
+    /// over prompt and answer.
     ///
     /// # Errors
-    /// [`ModelError`] when the prompt is empty or both together are too long.
+    /// [`ModelError`] when the prompt is empty, or prompt and answer together exceed the context.
     pub fn judge(&self, prompt: &[u32], answer: &[u32], top: usize) -> Result<Vec<Place>, ModelError> {
         let first = prompt.len().checked_sub(1).ok_or(ModelError::Tokens)?;
         let mut tokens = prompt.to_vec();
@@ -244,7 +248,7 @@ mod tests {
         };
         let whole = text(model.chat_prompt(&messages(), false).unwrap());
         let mut begun = messages();
-        // Cut where the tokens stay the same.
+        // Split at a point that leaves the tokens unchanged.
         begun.push(Message { role: "assistant".to_owned(), content: whole[..1].concat() });
         let rest = text(model.chat_prompt(&begun, true).unwrap());
         assert_eq!(whole[1..], rest[..whole.len() - 1]);

@@ -1,6 +1,6 @@
 //! Reproducible random numbers: the same seed gives the same numbers on every machine and in every release.
 
-/// A SplitMix64 generator.
+/// A SplitMix64 random number generator.
 #[derive(Debug, Clone)]
 pub(crate) struct Noise(u64);
 

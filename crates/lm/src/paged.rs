@@ -1,9 +1,10 @@
-//! Paged cache of keys and values for many sequences: a sequence holds blocks of a few tokens in any order, so that
-//! sequences of all lengths share the memory, and come and go at any time.
+//! Paged cache of keys and values for many sequences. A sequence holds blocks of a few tokens in any order, so
+//! sequences of all lengths share the memory and can start and end at any time.
 
 use candle_core::{Device, Tensor};
 use rayon::prelude::*;
 
+use crate::linear::dot;
 use crate::llama::Projected;
 use crate::{Llama, LlamaConfig, ModelError};
 
@@ -22,7 +23,7 @@ pub(crate) struct PagedCache {
     free: Vec<usize>,
     most_blocks: usize,
     config: LlamaConfig,
-    /// Cosines and sines of the rotary embeddings, half a head for each position.
+    /// Cosines and sines of the rotary embeddings: for each position, as many values as half the head size.
     cos: Vec<f32>,
     sin: Vec<f32>,
 }
@@ -30,10 +31,10 @@ pub(crate) struct PagedCache {
 /// The blocks of one sequence.
 pub(crate) struct Pages(Vec<usize>);
 
-/// A token of a sequence to read.
+/// A token to process, as part of a sequence.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Row {
-    /// Index of the sequence in the step.
+    /// Index of the sequence among those of the step.
     pub(crate) sequence: usize,
     pub(crate) token: u32,
     pub(crate) position: usize,
@@ -78,7 +79,7 @@ impl PagedCache {
         self.config.kv_heads * self.config.head_size()
     }
 
-    /// Returns the block and the range in it of a token's keys and values.
+    /// Returns the block of a token's keys and values, and their range within the block.
     fn place(&self, pages: &Pages, layer: usize, position: usize) -> Option<(usize, std::ops::Range<usize>)> {
         let block = *pages.0.get(position / BLOCK)?;
         let start = (layer * BLOCK + position % BLOCK) * self.kv_width();
@@ -118,7 +119,8 @@ impl PagedCache {
         Ok(Tensor::from_vec(mixed, (rows.len(), width), &Device::Cpu)?)
     }
 
-    /// Applies the rotary embedding of a position to each head, which pairs its halves.
+    /// Applies the rotary embedding of a position to each head: rotates pairs of values, one from each half of the
+    /// head.
     fn rotate(&self, heads: &mut [f32], position: usize) {
         let half = self.config.head_size() / 2;
         let range = position * half..(position + 1) * half;
@@ -172,8 +174,8 @@ impl PagedCache {
 }
 
 impl Llama {
-    /// Reads tokens of many sequences in one pass, and returns the logits after the rows in `wanted`. Rows of a
-    /// sequence are in the order of their positions, for which its pages have room.
+    /// Processes tokens of many sequences in one pass, and returns the logits after the rows in `wanted`. The rows of a
+    /// sequence must be in the order of their positions, and the sequence's pages must have room for them.
     pub(crate) fn step(
         &self,
         rows: &[Row],
@@ -189,19 +191,6 @@ impl Llama {
         let last = hidden.index_select(&Tensor::new(wanted, &Device::Cpu)?, 0)?;
         Ok(self.logits(&last)?.to_vec2()?)
     }
-}
-
-/// Computes the dot product, in eight partial sums that the compiler can vectorize.
-fn dot(one: &[f32], other: &[f32]) -> f32 {
-    let mut sums = [0.0_f32; 8];
-    let (pairs, rest) = (one.chunks_exact(8).zip(other.chunks_exact(8)), one.len() / 8 * 8);
-    for (one, other) in pairs {
-        for (sum, (one, other)) in sums.iter_mut().zip(one.iter().zip(other)) {
-            *sum += one * other;
-        }
-    }
-    let rest = one.iter().zip(other).skip(rest).map(|(one, other)| one * other).sum::<f32>();
-    sums.iter().sum::<f32>() + rest
 }
 
 #[cfg(test)]
@@ -225,7 +214,7 @@ mod tests {
         let pages: Vec<_> = sequences.iter().map(|tokens| cache.reserve(tokens.len() + 2).unwrap()).collect();
         let pages: Vec<_> = pages.iter().collect();
         let mut found = vec![Vec::new(); 3];
-        // The first sequence in two parts, the others together with the second part.
+        // Read the first sequence in two parts, and the others together with the second part.
         let piece = |sequence: usize, range: std::ops::Range<usize>| -> Vec<Row> {
             let tokens: &Vec<u32> = &sequences[sequence];
             range.map(|position| row(sequence, tokens[position], position)).collect()

@@ -1,10 +1,10 @@
 //! An OpenAI-compatible server over a [`LanguageModel`]: `/v1/chat/completions`, `/v1/completions`, `/v1/embeddings`,
-//! `/v1/models`. An [`Engine`] generates many answers at a time.
+//! `/v1/models`. An [`Engine`] generates answers concurrently.
 //!
 //! The server supports what Nineteen's miners and checkers send: sampling parameters, `logprobs`, streams, and two
 //! extensions of vLLM, `continue_final_message` (the last message is an unfinished turn) and `prompt_logprobs` (the
-//! log-probability of each prompt token). The fields `n`, `stop`, `tools` and `response_format` are rejected with an
-//! error that names the field.
+//! log-probability of each prompt token). The fields `stop`, `tools` and `response_format`, and values of `n` other
+//! than 1, are rejected with an error that names the field.
 
 mod answer;
 mod embeddings;
@@ -104,11 +104,11 @@ async fn judge(model: &Arc<LanguageModel>, prompt: Vec<u32>, top: usize) -> Resu
 }
 
 fn failed(error: &ModelError) -> Response {
-    tracing::warn!(error = error as &dyn std::error::Error, "model failed");
-    refuse(StatusCode::INTERNAL_SERVER_ERROR, "model failed", None)
+    tracing::warn!(error = error as &dyn std::error::Error, "the model failed");
+    refuse(StatusCode::INTERNAL_SERVER_ERROR, "the model failed", None)
 }
 
-/// Builds an error response in OpenAI's form.
+/// Builds an error response in OpenAI's format.
 fn refuse(status: StatusCode, message: &str, param: Option<&str>) -> Response {
     let kind = if status.is_client_error() { "invalid_request_error" } else { "server_error" };
     let error = json!({"error": {"message": message, "type": kind, "param": param, "code": null}});

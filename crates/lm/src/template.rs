@@ -19,7 +19,7 @@ pub(crate) struct ChatTemplate {
     end: String,
 }
 
-/// Fields of `tokenizer_config.json` that chats need.
+/// Fields of `tokenizer_config.json` used for chats.
 #[derive(Debug, Deserialize)]
 struct TokenizerConfig {
     chat_template: Option<Template>,
@@ -48,7 +48,7 @@ enum Token {
 }
 
 impl ChatTemplate {
-    /// Loads the template of a model's directory; `None` if it has none.
+    /// Loads the template from a model's directory; `None` if there is no template.
     pub(crate) fn open(directory: &Path) -> Result<Option<Self>, LoadError> {
         let path = directory.join("tokenizer_config.json");
         if !path.exists() {
@@ -80,7 +80,7 @@ impl ChatTemplate {
 
     fn new(source: String, begin: String, end: String) -> Result<Self, Error> {
         let mut environment = Environment::new();
-        // The settings of Hugging Face's library.
+        // Same settings as in Hugging Face's library.
         environment.set_syntax(SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build()?);
         environment.set_unknown_method_callback(minijinja_contrib::pycompat::unknown_method_callback);
         let refuse =
@@ -90,9 +90,9 @@ impl ChatTemplate {
         Ok(Self { environment, begin, end })
     }
 
-    /// Renders a conversation. With `continues`, the text ends within the last message.
+    /// Renders a conversation. With `continues`, the last message remains open, so that the model continues it.
     pub(crate) fn render(&self, messages: &[Message], continues: bool) -> Result<String, ModelError> {
-        let failed = |error: &Error| ModelError::Template(error.detail().unwrap_or("it failed").to_owned());
+        let failed = |error: &Error| ModelError::Template(error.detail().unwrap_or("rendering failed").to_owned());
         let template = self.environment.get_template(NAME).map_err(|error| failed(&error))?;
         let rows: Vec<Value> = messages
             .iter()
@@ -106,10 +106,10 @@ impl ChatTemplate {
         });
         let mut text = rendered.map_err(|error| failed(&error))?;
         if continues && let Some(last) = messages.last() {
-            // Whatever the template appends to the last message would end the turn.
+            // Text that the template appends to the last message would end the turn.
             let content = last.content.trim();
             let end = text.rfind(content).map(|start| start + content.len());
-            text.truncate(end.ok_or_else(|| ModelError::Template("it drops the last message".to_owned()))?);
+            text.truncate(end.ok_or_else(|| ModelError::Template("it omits the last message".to_owned()))?);
         }
         Ok(text)
     }
@@ -137,7 +137,7 @@ mod tests {
         let begun = [message("user", "hello"), message("assistant", "he")];
         assert_eq!(template.render(&begun, true).unwrap(), "[<user>hello]\n<assistant>he");
         let error = template.render(&[message("tool", "1")], false).unwrap_err();
-        assert_eq!(error.to_string(), "chat template: no tools here");
+        assert_eq!(error.to_string(), "cannot apply the chat template: no tools here");
         assert!(ChatTemplate::new("{% if %}".to_owned(), String::new(), String::new()).is_err());
     }
 }

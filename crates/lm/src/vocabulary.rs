@@ -8,7 +8,7 @@ use tokenizers::Tokenizer;
 
 use crate::ModelError;
 
-/// Special tokens, which steer a model and never appear in a text.
+/// Special tokens, which control a model and never appear in a text.
 const STEERING: [&str; 6] = ["<|begin|>", "<|end|>", "<|system|>", "<|user|>", "<|assistant|>", "<|tool|>"];
 const BEGIN: u32 = 0;
 const END: u32 = 1;
@@ -18,7 +18,7 @@ const REPLACEMENT: char = '?';
 /// Vocabulary of a model.
 #[derive(Debug)]
 pub struct Vocabulary {
-    /// Text of each token; for special tokens, their name.
+    /// Text of each token, or the name of a special token.
     pieces: Vec<String>,
     ids: HashMap<String, u32>,
     steering: Vec<bool>,
@@ -27,10 +27,10 @@ pub struct Vocabulary {
     coder: Coder,
 }
 
-/// Tokenization algorithm.
+/// Tokenisation algorithm of a vocabulary.
 #[derive(Debug)]
 enum Coder {
-    /// Greedy match of the longest piece, with the maximum length of a piece.
+    /// Greedy match of the longest piece; the value is the maximum length of a piece in bytes.
     Longest(usize),
     /// The model's own tokenizer, without and with special tokens.
     Trained { plain: Box<Tokenizer>, steering: Box<Tokenizer> },
@@ -81,13 +81,13 @@ impl Vocabulary {
         &self.ends
     }
 
-    /// Returns whether a token is special: it steers the model and is no text.
-    pub fn is_steering(&self, token: u32) -> bool {
+    /// Returns whether a token is special: it controls the model and has no text.
+    pub(crate) fn is_steering(&self, token: u32) -> bool {
         self.steering.get(token as usize).copied().unwrap_or(true)
     }
 
-    /// Masks the logits of special tokens other than the end, which no answer of a seeded model has. Trained models
-    /// need no mask.
+    /// Masks the logits of special tokens other than the end token, because answers of a seeded model contain none.
+    /// Trained models need no mask.
     pub fn silence(&self, logits: &mut [f32]) {
         if matches!(self.coder, Coder::Trained { .. }) {
             return;
@@ -99,13 +99,13 @@ impl Vocabulary {
         }
     }
 
-    /// Returns the token that opens a turn of this role, in models without a chat template. Unknown roles count as
-    /// `user`.
+    /// Returns the token that opens a turn of this role, in models without a chat template. Unknown roles are treated
+    /// as `user`.
     pub fn role(&self, role: &str) -> u32 {
         self.ids.get(&format!("<|{role}|>")).or_else(|| self.ids.get("<|user|>")).copied().unwrap_or(BEGIN)
     }
 
-    /// Returns the token of exactly this text.
+    /// Returns the token whose text is exactly `text`.
     pub fn token(&self, text: &str) -> Option<u32> {
         self.ids.get(text).copied().filter(|token| !self.is_steering(*token))
     }
@@ -116,7 +116,7 @@ impl Vocabulary {
         piece.map(String::as_str).unwrap_or_default()
     }
 
-    /// Encodes a text without special tokens.
+    /// Encodes a text. Names of special tokens in the text are encoded as plain text.
     ///
     /// # Errors
     /// [`ModelError::Tokenizer`] when the tokenizer rejects the text.
@@ -127,7 +127,17 @@ impl Vocabulary {
         }
     }
 
-    /// Encodes a text in which names of special tokens stand for these tokens, as a chat template writes them.
+    /// Encodes a text; returns each token with the text that a stream of the tokens gains by it. The text of a
+    /// character that is spread over several tokens belongs to the last of them.
+    ///
+    /// # Errors
+    /// [`ModelError::Tokenizer`] when the tokenizer rejects the text.
+    pub fn split(&self, text: &str) -> Result<Vec<(u32, String)>, ModelError> {
+        let mut stream = TextStream::default();
+        Ok(self.encode(text)?.into_iter().map(|token| (token, stream.push(self, token))).collect())
+    }
+
+    /// Encodes a text, converting names of special tokens to these tokens, as chat templates require.
     pub(crate) fn encode_steering(&self, text: &str) -> Result<Vec<u32>, ModelError> {
         match &self.coder {
             Coder::Longest(longest) => Ok(self.longest_pieces(text, *longest)),
@@ -135,7 +145,7 @@ impl Vocabulary {
         }
     }
 
-    /// Decodes tokens to a text. Invalid UTF-8 is replaced.
+    /// Decodes tokens to text. Invalid UTF-8 is replaced with U+FFFD.
     pub fn decode(&self, tokens: &[u32]) -> String {
         match &self.coder {
             Coder::Longest(_) => tokens.iter().map(|token| self.text(*token)).collect(),
@@ -160,7 +170,8 @@ impl Vocabulary {
     }
 }
 
-/// Incremental decoder of tokens. A character whose bytes are spread over several tokens is returned with the last.
+/// Incremental decoder of tokens. A character whose bytes are spread over several tokens is returned with the last of
+/// these tokens.
 #[derive(Debug, Default)]
 pub(crate) struct TextStream {
     tokens: Vec<u32>,
@@ -169,7 +180,7 @@ pub(crate) struct TextStream {
 }
 
 impl TextStream {
-    /// Returns the text that a token completes.
+    /// Adds a token, and returns the text that is now complete.
     pub(crate) fn push(&mut self, vocabulary: &Vocabulary, token: u32) -> String {
         self.tokens.push(token);
         let text = vocabulary.decode(&self.tokens);
@@ -177,13 +188,13 @@ impl TextStream {
             return String::new();
         }
         let known = vocabulary.decode(self.tokens.get(..self.read).unwrap_or_default());
-        // Keep these tokens as context of the next ones: a tokenizer may treat the beginning of a text differently.
+        // Keep these tokens as context of the next tokens: a tokenizer may treat the beginning of a text differently.
         self.tokens.drain(..self.read);
         self.read = self.tokens.len();
         text.get(known.len()..).unwrap_or_default().to_owned()
     }
 
-    /// Returns the rest of the text at the end.
+    /// Returns the remaining text at the end of the stream.
     pub(crate) fn finish(&mut self, vocabulary: &Vocabulary) -> String {
         let (text, known) =
             (vocabulary.decode(&self.tokens), vocabulary.decode(self.tokens.get(..self.read).unwrap_or_default()));
@@ -192,7 +203,7 @@ impl TextStream {
     }
 }
 
-/// Maximum number of tokens of one character, if each is a byte.
+/// Maximum number of tokens per character, with one token per UTF-8 byte.
 const LONGEST_CHARACTER: usize = 4;
 
 #[cfg(test)]

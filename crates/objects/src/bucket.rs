@@ -27,7 +27,7 @@ const REQUEST: Duration = Duration::from_mins(2);
 #[non_exhaustive]
 pub enum StorageError {
     /// No bucket name is configured.
-    #[error("S3_BUCKET_NAME is empty; hint: name the bucket, or set BB_ENABLE_S3_UPLOADS=0")]
+    #[error("S3_BUCKET_NAME is empty; hint: name the bucket, or disable uploads")]
     NoBucket,
     /// Only one of access key and secret key is configured.
     #[error("only one of S3_ACCESS_KEY_ID and S3_SECRET_ACCESS_KEY is set; hint: set both or neither")]
@@ -64,7 +64,7 @@ pub enum StorageError {
 }
 
 impl StorageError {
-    /// Whether there is no object under the key.
+    /// Whether the error means that the object does not exist.
     pub fn is_missing(&self) -> bool {
         matches!(self, Self::Service { source: object_store::Error::NotFound { .. }, .. })
     }
@@ -90,7 +90,7 @@ impl fmt::Debug for ObjectStorage {
     }
 }
 
-/// Returns HTTP client options with a request timeout.
+/// Returns HTTP client options with a request timeout; plain HTTP is allowed.
 pub fn client_options(timeout: Duration) -> ClientOptions {
     ClientOptions::new().with_timeout(timeout).with_allow_http(true)
 }
@@ -104,10 +104,10 @@ impl ObjectStorage {
         Self::open_with(settings, client_options(REQUEST))
     }
 
-    /// Opens the configured bucket like [`Self::open`], with custom HTTP client options.
+    /// Opens the configured bucket with custom HTTP client options, without sending a request.
     ///
     /// # Errors
-    /// Same as [`Self::open`].
+    /// [`StorageError`] when settings are missing or contradictory.
     pub fn open_with(settings: &S3Settings, options: ClientOptions) -> Result<Self, StorageError> {
         let bucket = settings.bucket.trim();
         if bucket.is_empty() {
@@ -119,7 +119,7 @@ impl ObjectStorage {
             .with_region(&settings.region)
             .with_virtual_hosted_style_request(is_virtual)
             .with_client_options(options)
-            // The uploader retries by itself, over a longer period than one client call should last.
+            // The uploader has its own retries, over a longer period than one call should take.
             .with_retry(RetryConfig {
                 backoff: BackoffConfig::default(),
                 max_retries: 2,
@@ -140,7 +140,7 @@ impl ObjectStorage {
         Ok(Self { store, bucket: bucket.to_owned(), log_dir: settings.log_dir.clone() })
     }
 
-    /// Parent folder of run logs, as an object key prefix.
+    /// Returns the parent folder of run logs, as an object key prefix.
     pub fn log_dir(&self) -> &str {
         &self.log_dir
     }
@@ -183,18 +183,19 @@ impl ObjectStorage {
         Ok(())
     }
 
-    /// Stores an object that is in memory, replacing an existing one under this key as a whole.
+    /// Uploads bytes as the object with this key; replaces an existing object atomically.
     ///
     /// # Errors
-    /// [`StorageError`] when the service fails or refuses.
+    /// [`StorageError`] when the service fails or refuses the request.
     pub async fn put(&self, key: &str, content: Bytes) -> Result<(), StorageError> {
         self.store.put(&Key::from(key), content.into()).await.map(drop).map_err(|source| self.failed(source))
     }
 
-    /// Reads the whole object under a key.
+    /// Reads the whole object with this key.
     ///
     /// # Errors
-    /// [`StorageError`] when there is no object, it is larger than `limit` bytes, or the service fails or refuses.
+    /// [`StorageError`] when the object does not exist or is larger than `limit` bytes, or the service fails or refuses
+    /// the request.
     pub async fn get(&self, key: &str, limit: usize) -> Result<Vec<u8>, StorageError> {
         let mut pieces = self.read(key, 0).await?;
         let mut content = Vec::new();

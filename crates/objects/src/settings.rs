@@ -13,7 +13,7 @@ pub enum S3Addressing {
 }
 
 impl S3Addressing {
-    /// Value of the environment variable for this style.
+    /// Returns the value of the environment variable for this style.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Path => "path",
@@ -70,7 +70,7 @@ impl Default for S3Settings {
 /// Parses [`S3Addressing`]; `auto` means path addressing, as in the S3 library of the reference implementation.
 ///
 /// # Errors
-/// The expected form, for any other text.
+/// Returns the expected form if `text` does not have it.
 pub fn addressing(text: &str) -> Result<S3Addressing, Expected> {
     match text {
         "path" | "auto" => Ok(S3Addressing::Path),
@@ -82,7 +82,7 @@ pub fn addressing(text: &str) -> Result<S3Addressing, Expected> {
 /// Parses the endpoint URL of the service.
 ///
 /// # Errors
-/// The expected form, for schemes other than HTTP(S) and for URLs with credentials.
+/// Returns the expected form for schemes other than HTTP(S), and for URLs with credentials or without a host.
 pub fn endpoint(text: &str) -> Result<Option<String>, Expected> {
     let (scheme, rest) = text.split_once("://").unwrap_or(("https", text));
     let host = rest.trim_end_matches('/');
@@ -96,7 +96,7 @@ pub fn endpoint(text: &str) -> Result<Option<String>, Expected> {
 /// Accepts `s3v4`, the only supported signature version.
 ///
 /// # Errors
-/// The expected form, for any other version.
+/// Returns the expected form for any other version.
 pub fn signature_version(text: &str) -> Result<(), Expected> {
     if text == "s3v4" { Ok(()) } else { Err("s3v4, the only supported signature version") }
 }

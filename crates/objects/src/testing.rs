@@ -7,7 +7,7 @@
     clippy::new_without_default,
     clippy::panic,
     clippy::unwrap_used,
-    reason = "helpers of tests"
+    reason = "test helpers"
 )]
 
 use std::path::PathBuf;
@@ -54,7 +54,7 @@ impl S3Server {
         Self { folder, url: format!("http://127.0.0.1:{port}").parse().unwrap() }
     }
 
-    /// Path of an object's file on disk.
+    /// Returns the path of an object's file on disk.
     pub fn object(&self, key: &str) -> PathBuf {
         self.folder.path().join(BUCKET).join(key)
     }

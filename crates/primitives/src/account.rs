@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Ss58, Ss58Error, Ss58Prefix};
 
-/// Defines a public key with a role: 32 bytes, written as a Bittensor address. Each role is a type of its own, so that
+/// Defines a public key with a role: 32 bytes, written as a Bittensor address. Each role has its own type, so that
 /// a coldkey cannot be used as a hotkey.
 macro_rules! account {
     ($(#[$doc:meta])* $name:ident) => {
@@ -20,7 +20,7 @@ macro_rules! account {
                 Self(key)
             }
 
-            /// The 32 bytes of the public key.
+            /// Returns the 32 bytes of the public key.
             pub const fn as_bytes(&self) -> &[u8; 32] {
                 &self.0
             }
@@ -74,7 +74,7 @@ account! {
 }
 
 account! {
-    /// The public key of any account on the chain, whatever its role; written as an SS58 address with prefix 42.
+    /// The public key of any account on the chain, in any role; written as an SS58 address with prefix 42.
     AccountId
 }
 

@@ -17,13 +17,13 @@ pub enum AmountError {
     /// The text has more than nine decimals.
     #[error("more than nine decimals; hint: the smallest amount is 0.000000001")]
     TooFine,
-    /// The amount exceeds 64 bits, the size of amounts on the chain.
+    /// The amount does not fit in 64 bits, the size of amounts on the chain.
     #[error("amount too large; hint: the largest amount is 18446744073.709551615")]
     TooLarge,
 }
 
-/// Defines an amount with nine decimals, stored in its smallest unit. Text is parsed and formatted exactly, in whole
-/// units; serde uses the integer, as on the chain.
+/// Defines an amount with nine decimals, stored in its smallest unit. Text is in units of TAO or alpha, parsed and
+/// formatted exactly; serde uses the integer, as on the chain.
 macro_rules! amount {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*
@@ -40,12 +40,12 @@ macro_rules! amount {
                 Self(smallest)
             }
 
-            /// The amount as a number of smallest units.
+            /// Returns the amount as a number of smallest units.
             pub const fn get(self) -> u64 {
                 self.0
             }
 
-            /// The sum, or `None` on overflow.
+            /// Returns the sum, or `None` on overflow.
             pub const fn checked_add(self, other: Self) -> Option<Self> {
                 match self.0.checked_add(other.0) {
                     Some(sum) => Some(Self(sum)),
@@ -53,7 +53,7 @@ macro_rules! amount {
                 }
             }
 
-            /// The difference, or `None` if negative.
+            /// Returns the difference, or `None` if negative.
             pub const fn checked_sub(self, other: Self) -> Option<Self> {
                 match self.0.checked_sub(other.0) {
                     Some(difference) => Some(Self(difference)),

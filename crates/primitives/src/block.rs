@@ -3,7 +3,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-/// The height of a block: genesis is 0.
+/// The height of a block; the genesis block has height 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct BlockNumber(u32);
@@ -14,24 +14,24 @@ impl BlockNumber {
         Self(number)
     }
 
-    /// The height as an integer.
+    /// Returns the height as an integer.
     pub const fn get(self) -> u32 {
         self.0
     }
 
-    /// The block `blocks` later, saturating at the largest block number.
+    /// Returns the block `blocks` later, saturating at the largest block number.
     #[must_use]
     pub const fn plus(self, blocks: u32) -> Self {
         Self(self.0.saturating_add(blocks))
     }
 
-    /// The block `blocks` earlier, saturating at genesis.
+    /// Returns the block `blocks` earlier, saturating at genesis.
     #[must_use]
     pub const fn minus(self, blocks: u32) -> Self {
         Self(self.0.saturating_sub(blocks))
     }
 
-    /// The number of blocks since `earlier`; 0 if `earlier` is later.
+    /// Returns the number of blocks since `earlier`; 0 if `earlier` is later.
     pub const fn since(self, earlier: Self) -> u32 {
         self.0.saturating_sub(earlier.0)
     }
@@ -51,7 +51,7 @@ impl FromStr for BlockNumber {
     }
 }
 
-/// The text does not parse as a hash.
+/// The error for a text that does not parse as a hash.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("malformed hash, expected 0x and 64 hex digits")]
 pub struct HashError;
@@ -70,7 +70,7 @@ macro_rules! hash {
                 Self(hash)
             }
 
-            /// The 32 bytes of the hash.
+            /// Returns the 32 bytes of the hash.
             pub const fn as_bytes(&self) -> &[u8; 32] {
                 &self.0
             }

@@ -14,7 +14,8 @@ pub fn counted(count: impl fmt::Display, noun: &str) -> String {
 }
 
 fn plural(noun: &str) -> String {
-    if ["s", "x", "ch", "sh"].iter().any(|end| noun.ends_with(end)) {
+    // The "ch" of epoch is pronounced as k.
+    if !noun.ends_with("epoch") && ["s", "x", "ch", "sh"].iter().any(|end| noun.ends_with(end)) {
         return format!("{noun}es");
     }
     match noun.strip_suffix('y') {
@@ -34,6 +35,7 @@ mod tests {
             (1, "byte", "1 byte"),
             (2, "byte", "2 bytes"),
             (11, "mismatch", "11 mismatches"),
+            (3, "epoch", "3 epochs"),
             (1, "reply", "1 reply"),
             (2, "reply", "2 replies"),
             (2, "day", "2 days"),

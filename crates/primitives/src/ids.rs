@@ -19,7 +19,8 @@ pub struct Uid(pub u16);
 pub struct MechId(pub u8);
 
 impl MechId {
-    /// The index of a mechanism in the chain's storage, such as `Weights`: mechanism index × 4096 + netuid.
+    /// Returns the key of a subnet's mechanism in storage maps of the chain such as `Weights`: mechanism index × 4096 +
+    /// netuid.
     #[must_use]
     pub const fn storage_index(self, netuid: NetUid) -> u16 {
         (self.0 as u16).wrapping_mul(4_096).wrapping_add(netuid.0)

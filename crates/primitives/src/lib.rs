@@ -1,7 +1,7 @@
-//! Newtypes and codecs shared by every taonet crate. No I/O, no clock, no randomness.
+//! Newtypes and codecs shared by taonet's crates. No I/O, no clock, no randomness.
 //!
-//! A value from outside is parsed once into one of these types; from then on the type carries the guarantee: a
-//! [`Hotkey`] is always 32 bytes with a checked address, a [`Seconds`] is never NaN.
+//! External input is parsed once into one of these types; from then on the type carries the guarantee: a [`Hotkey`] is
+//! always a key of 32 bytes, a [`Seconds`] is never NaN.
 //!
 //! - accounts: [`Hotkey`], [`Coldkey`] and [`AccountId`], with their SS58 addresses ([`Ss58`]);
 //! - subnets: [`NetUid`], [`Uid`], [`MechId`] and [`Weights`];
@@ -19,7 +19,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! Uses no other crate of the workspace. Used by nearly all of them.
+//! Uses no other crate of the workspace. Used by nearly every crate that handles accounts, amounts, blocks or speech.
 
 mod account;
 mod amount;

@@ -1,4 +1,4 @@
-//! Decodes the newtypes from SCALE bytes, by the types in the chain's metadata.
+//! Decodes the newtypes from SCALE bytes according to the types in the chain's metadata.
 
 use std::marker::PhantomData;
 

@@ -11,7 +11,7 @@ pub enum Ss58Error {
     /// The text has a character outside the base-58 alphabet.
     #[error("address is not base58")]
     Base58,
-    /// The decoded bytes are not prefix, 32-byte key and 2-byte checksum.
+    /// The decoded bytes do not consist of a prefix, a 32-byte key and a 2-byte checksum.
     #[error("address has {}, expected 35 (36 with a two-byte prefix)", crate::counted(.0, "byte"))]
     Length(usize),
     /// The address belongs to another network.
@@ -23,9 +23,9 @@ pub enum Ss58Error {
         expected: Ss58Prefix,
     },
     /// The prefix is reserved (46, 47), too large, or not in its shortest form.
-    #[error("invalid address prefix, expected 0 to 16383 without 46 and 47")]
+    #[error("invalid address prefix, expected 0 to 16383 except 46 and 47")]
     UnknownPrefix,
-    /// The checksum does not match: a character was mistyped.
+    /// The checksum does not match, for example because a character was mistyped.
     #[error("address checksum does not match")]
     Checksum,
 }
@@ -49,7 +49,7 @@ impl Ss58Prefix {
         }
     }
 
-    /// The prefix as an integer.
+    /// Returns the prefix as an integer.
     pub const fn get(self) -> u16 {
         self.0
     }
@@ -99,12 +99,12 @@ impl Ss58 {
         Self { prefix, key }
     }
 
-    /// The 32 bytes of the public key.
+    /// Returns the 32 bytes of the public key.
     pub const fn key(&self) -> &[u8; 32] {
         &self.key
     }
 
-    /// The prefix of the network.
+    /// Returns the prefix of the network.
     pub const fn prefix(&self) -> Ss58Prefix {
         self.prefix
     }
@@ -115,7 +115,7 @@ impl Ss58 {
         Self { prefix, ..self }
     }
 
-    /// Returns the public key, provided that the address has the expected prefix.
+    /// Returns the public key if the address has the expected prefix.
     ///
     /// # Errors
     /// [`Ss58Error::Prefix`] for an address of another network.
@@ -237,7 +237,7 @@ mod tests {
             let mut text = Ss58::new(key, Ss58Prefix::BITTENSOR).to_string();
             let other = if text.as_bytes()[at] == b'2' { "3" } else { "2" };
             text.replace_range(at..=at, other);
-            // A checksum of two bytes misses one change in 65 536: an accepted text is at least another key.
+            // A two-byte checksum misses one change in 65 536, but the changed text must not give the same key.
             prop_assert_ne!(text.parse::<Ss58>().ok().map(|address| *address.key()), Some(key));
         }
 

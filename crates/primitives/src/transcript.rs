@@ -18,7 +18,7 @@ pub struct Transcript {
     /// The whole text, without surrounding white space.
     #[serde(default)]
     pub text: String,
-    /// The words in order of time.
+    /// The words in chronological order.
     #[serde(default)]
     pub words: Vec<Word>,
     /// ISO 639-1 code of the detected language; empty when unknown.

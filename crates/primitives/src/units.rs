@@ -31,12 +31,12 @@ impl Seconds {
         if seconds.is_finite() { Ok(Self(seconds)) } else { Err(UnitError::Seconds(seconds)) }
     }
 
-    /// The duration of `frames` samples (per channel) at `rate`.
+    /// Returns the duration of `frames` samples (per channel) at `rate`.
     pub fn of_frames(frames: usize, rate: SampleRate) -> Self {
         Self(frames as f64 / f64::from(rate.hz()))
     }
 
-    /// The number of seconds as a float.
+    /// Returns the number of seconds as a float.
     pub const fn get(self) -> f64 {
         self.0
     }
@@ -62,7 +62,7 @@ impl fmt::Display for Seconds {
     }
 }
 
-/// A sample rate: samples per second and channel, always from 1 Hz to 768 kHz.
+/// A sample rate: samples per second in each channel, always from 1 Hz to 768 kHz.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "u32", into = "u32")]
 pub struct SampleRate(u32);
@@ -83,7 +83,7 @@ impl SampleRate {
         if (1..=768_000).contains(&hz) { Ok(Self(hz)) } else { Err(UnitError::SampleRate(hz)) }
     }
 
-    /// The sample rate in Hz.
+    /// Returns the sample rate in Hz.
     pub const fn hz(self) -> u32 {
         self.0
     }

@@ -15,12 +15,12 @@ pub struct Weights {
 }
 
 impl Weights {
-    /// The weight of a uid; 0 if it has none.
+    /// Returns the weight of a uid; 0 if it has none.
     pub fn of(&self, uid: Uid) -> f64 {
         self.uids.iter().zip(&self.weights).find(|(other, _)| **other == uid).map_or(0.0, |(_, weight)| *weight)
     }
 
-    /// Adds to the weight of a uid.
+    /// Adds `weight` to the weight of a uid.
     pub fn add(&mut self, uid: Uid, weight: f64) {
         if let Some((_, sum)) = self.uids.iter().zip(&mut self.weights).find(|(other, _)| **other == uid) {
             *sum += weight;
@@ -30,7 +30,7 @@ impl Weights {
         }
     }
 
-    /// The weights scaled to a sum of 1; empty if the sum is 0 or not finite.
+    /// Returns the weights scaled to a sum of 1; empty if the sum is 0 or not finite.
     #[must_use]
     pub fn normalised(mut self) -> Self {
         let sum: f64 = self.weights.iter().sum();

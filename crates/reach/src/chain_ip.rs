@@ -12,7 +12,7 @@ pub enum ChainIpError {
     TooLarge(u128),
 }
 
-/// An IP address as stored in the chain's `Axons`: an integer, and the IP version 4 or 6.
+/// An IP address as stored in the chain's storage map `Axons`: an integer, and the IP version 4 or 6.
 ///
 /// ```
 /// use taonet_reach::ChainIp;
@@ -34,7 +34,7 @@ impl ChainIp {
     /// Converts the entry to an IP address.
     ///
     /// # Errors
-    /// [`ChainIpError`]: the chain checks addresses when neurons announce them, but old entries may be malformed.
+    /// [`ChainIpError`] if the entry is malformed. The chain validates new entries, but may contain malformed old ones.
     pub fn to_ip(self) -> Result<IpAddr, ChainIpError> {
         match self.ip_type {
             4 => {

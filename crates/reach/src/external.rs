@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use reqwest::redirect::Policy;
 
-/// Services that return the caller's IP address as plain text, in the order of use.
+/// Services that return the caller's IP address as plain text, in the order in which they are queried.
 pub const SOURCES: [&str; 5] = [
     "https://checkip.amazonaws.com",
     "https://api.ipify.org",
@@ -12,7 +12,7 @@ pub const SOURCES: [&str; 5] = [
     "https://v4.ident.me",
 ];
 
-/// Maximum bytes to read of a response: an address has at most 45 characters.
+/// Maximum number of bytes to read of a response; an address has at most 45 characters.
 const ANSWER_BYTES: usize = 64;
 
 /// Why a service returned no usable address.
@@ -38,7 +38,7 @@ pub enum ExternalIpError {
     #[error("cannot set up the HTTP client")]
     Setup(#[source] reqwest::Error),
     /// Every service failed, each with its own error.
-    #[error("cannot determine the external address of this machine ({}); hint: pass it yourself", list(.0))]
+    #[error("cannot determine the external address of this machine ({}); hint: pass the address explicitly", list(.0))]
     NoSource(Vec<(String, SourceError)>),
 }
 
@@ -48,12 +48,13 @@ fn list(failures: &[(String, SourceError)]) -> String {
 
 /// Determines this machine's external IP address: the first public address returned by a source.
 ///
-/// The sources ([`SOURCES`], or others) are queried one after another, each with `timeout`, so that no more of them
-/// than necessary learn about this machine. The first public address is trusted: a wrong one only makes a neuron
+/// The sources (usually [`SOURCES`]) are queried one after another, each with the timeout `timeout`, so that no more of
+/// them than necessary learn about this machine. The first public address is trusted: a wrong one only makes a neuron
 /// unreachable, which its operator notices. Failing sources are logged.
 ///
 /// # Errors
-/// [`ExternalIpError::NoSource`] with the error of each source, if all fail.
+/// [`ExternalIpError::NoSource`] with the error of each source if all fail, [`ExternalIpError::Setup`] if the HTTP
+/// client cannot be set up.
 pub async fn external_ip<S: AsRef<str>>(sources: &[S], timeout: Duration) -> Result<IpAddr, ExternalIpError> {
     let client = reqwest::Client::builder().redirect(Policy::none()).timeout(timeout).no_proxy().build();
     let client = client.map_err(ExternalIpError::Setup)?;
@@ -62,7 +63,7 @@ pub async fn external_ip<S: AsRef<str>>(sources: &[S], timeout: Duration) -> Res
         match ask(&client, source).await {
             Ok(address) => return Ok(address),
             Err(error) => {
-                tracing::debug!(source, %error, "cannot determine the external address");
+                tracing::debug!(source, %error, "query for the external address failed");
                 failures.push((source.to_owned(), error));
             }
         }

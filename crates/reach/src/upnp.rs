@@ -8,7 +8,7 @@ use tokio::net::UdpSocket;
 
 use crate::is_public;
 
-/// The lease of a port mapping: if the process is killed, the mapping expires after this time.
+/// The lease of a port mapping: unless the process renews the mapping, it expires after this time.
 const LEASE: Duration = Duration::from_hours(1);
 /// The description of the port mapping, as shown by the router.
 const DESCRIPTION: &str = "taonet";
@@ -18,10 +18,10 @@ const DESCRIPTION: &str = "taonet";
 #[non_exhaustive]
 pub enum UpnpError {
     /// No router responded.
-    #[error("no router answers UPnP requests; hint: enable UPnP in the router, or forward the port manually")]
+    #[error("no router responded to UPnP discovery; hint: enable UPnP in the router, or forward the port manually")]
     Search(#[from] SearchError),
     /// This machine's local address is unknown.
-    #[error("cannot determine this machine's address in the local network")]
+    #[error("cannot determine this machine's address on the local network")]
     LocalAddress(#[source] std::io::Error),
     /// The service listens on loopback, where the router cannot reach it.
     #[error(
@@ -34,8 +34,8 @@ pub enum UpnpError {
     ExternalAddress(#[from] GetExternalIpError),
     /// The router's external address is not public, so the router is behind another one.
     #[error(
-        "the router's external address {0} is not public: it is behind another router; hint: forward the port there \
-         too"
+        "the router's external address {0} is not public: the router is behind another one; hint: forward the \
+         port there too"
     )]
     NotPublic(IpAddr),
     /// The router refused the mapping.
@@ -60,8 +60,8 @@ pub enum UpnpError {
 
 fn stays(lease: Option<Duration>) -> String {
     lease.map_or_else(
-        || "it stays open until you remove it in the router".to_owned(),
-        |lease| format!("it stays open for at most {} min", lease.as_secs() / 60),
+        || "the port stays open until it is closed in the router".to_owned(),
+        |lease| format!("the port stays open for at most {} min", lease.as_secs() / 60),
     )
 }
 
@@ -84,7 +84,7 @@ impl HomeRouter {
         Ok(Self { gateway: search_gateway(options).await? })
     }
 
-    /// The router's external address.
+    /// Returns the router's external address.
     ///
     /// # Errors
     /// [`UpnpError::ExternalAddress`] if the router reports no address, [`UpnpError::NotPublic`] if the address is not
@@ -116,7 +116,7 @@ impl HomeRouter {
 /// An open TCP port of the router, forwarded to this machine.
 ///
 /// The mapping expires after [`Self::lease`]: call [`Self::renew`] every [`Self::RENEW_AFTER`], and [`Self::close`] at
-/// the end.
+/// shutdown.
 #[derive(Debug)]
 pub struct PortMapping {
     gateway: Gateway<Tokio>,
@@ -129,8 +129,8 @@ impl PortMapping {
     /// The interval at which to renew a mapping.
     pub const RENEW_AFTER: Duration = Duration::from_mins(30);
 
-    /// The lease of the mapping; `None` if the router supports only permanent mappings: a killed process then leaves
-    /// the port open.
+    /// Returns the lease of the mapping; `None` if the router supports only permanent mappings: a killed process then
+    /// leaves the port open.
     pub const fn lease(&self) -> Option<Duration> {
         self.lease
     }
@@ -169,7 +169,7 @@ impl PortMapping {
     }
 }
 
-/// The local address used for packets to the router. Nothing is sent.
+/// Returns the local address used for packets to the router. No packet is sent.
 async fn local_address(router: SocketAddr) -> std::io::Result<IpAddr> {
     let any: SocketAddr = if router.is_ipv4() { ([0; 4], 0).into() } else { ([0_u16; 8], 0).into() };
     let socket = UdpSocket::bind(any).await?;

@@ -5,7 +5,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-/// Who may read a written file.
+/// Read permission of a written file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Access {
     /// Readable by all users (mode 0644).
@@ -15,7 +15,8 @@ pub enum Access {
     Owner,
 }
 
-/// Error of a file replacement. The old content, if any, is untouched.
+/// Why a file could not be replaced. The old content, if any, is intact, unless only the final sync of the directory
+/// failed.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot write {path}")]
 pub struct WriteError {
@@ -30,7 +31,7 @@ pub struct WriteError {
 ///
 /// The bytes go to a draft in the same directory, which is synced and renamed; then the directory is synced. The draft
 /// has a fixed name, `.{name}.partial`: a killed process leaves at most one, and the next write reuses it. The draft is
-/// locked while it is written, so that concurrent writers are serialized.
+/// locked while it is written, so that concurrent writers are serialised.
 ///
 /// This blocks on disk I/O: call it from a blocking task where that matters.
 ///
@@ -40,7 +41,7 @@ pub fn atomic_write(path: impl AsRef<Path>, bytes: &[u8], access: Access) -> Res
     atomic_write_with(path, access, |file| file.write_all(bytes))
 }
 
-/// Replaces the file at `path` atomically with content that `write` produces. If `write` fails, the old file stays.
+/// Replaces the file at `path` atomically with content that `write` produces. If `write` fails, the old file remains.
 ///
 /// # Errors
 /// [`WriteError`]: the errors of [`atomic_write`], or the error of `write`.
@@ -70,7 +71,7 @@ fn replace(path: &Path, access: Access, write: impl FnOnce(&mut File) -> io::Res
 
 fn fill(file: &mut File, access: Access, write: impl FnOnce(&mut File) -> io::Result<()>) -> io::Result<()> {
     file.set_len(0)?;
-    // Before the content: the umask may have cleared bits, or an older draft may be world-readable.
+    // Set before writing the content: the umask may have cleared bits, or an older draft may be world-readable.
     #[cfg(unix)]
     file.set_permissions(permissions(access))?;
     #[cfg(not(unix))]

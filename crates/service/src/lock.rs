@@ -3,7 +3,7 @@ use std::io;
 use std::path::Path;
 use std::time::Duration;
 
-/// Timeout for acquiring the lock, which covers the exit of a previous process.
+/// Timeout for acquiring the lock: long enough for a previous process to exit.
 const LETS_GO_WITHIN: Duration = Duration::from_secs(1);
 /// Poll interval while waiting for the lock.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
@@ -12,7 +12,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(20);
 /// process exits, even after a crash. Returns `None` when another process holds the lock for longer than a second.
 ///
 /// # Errors
-/// I/O errors of creating or locking the file. On a file system without lock support, every process gets the lock.
+/// I/O errors when creating or locking the file. On a file system without lock support, every process gets the lock.
 pub async fn lock_file(path: &Path) -> io::Result<Option<File>> {
     let file = OpenOptions::new().write(true).create(true).truncate(false).open(path)?;
     let mut waited = Duration::ZERO;
@@ -42,7 +42,7 @@ mod tests {
         let first = lock_file(&path).await.unwrap();
         assert!(first.is_some());
         assert!(lock_file(&path).await.unwrap().is_none());
-        // A lock released shortly afterwards is waited for.
+        // The second call waits for a lock that is released shortly afterwards.
         let (second, ()) = tokio::join!(lock_file(&path), async {
             tokio::time::sleep(LOOK_EVERY * 2).await;
             drop(first);

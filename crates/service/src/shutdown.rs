@@ -13,7 +13,7 @@ pub const STOP_WITHIN: Duration = Duration::from_secs(15);
 #[non_exhaustive]
 pub enum StopError {
     /// Tasks were still running at the deadline.
-    #[error("shutdown timeout: tasks still running after {within:?}: {tasks}")]
+    #[error("shutdown timed out after {within:?}; tasks still running: {tasks}")]
     StillRunning {
         /// Number of running tasks.
         tasks: usize,
@@ -73,12 +73,12 @@ impl Shutdown {
         self.token.cancelled().await;
     }
 
-    /// Cancellation token of the lifecycle; cancelling it requests a shutdown.
+    /// Returns the lifecycle's cancellation token; cancelling it requests a shutdown.
     pub fn token(&self) -> CancellationToken {
         self.token.clone()
     }
 
-    /// Spawns a task of the daemon. If the task panics, the log contains its name.
+    /// Spawns a task of the daemon. If the task panics, the error is logged with `name` and the daemon shuts down.
     pub fn spawn<F>(&self, name: &'static str, task: F)
     where
         F: Future<Output = ()> + Send + 'static,

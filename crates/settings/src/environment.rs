@@ -26,7 +26,7 @@ impl Environment {
                     problems.push(Problem { name, value, expected: "text in UTF-8" });
                 }
                 Ok(value) => set.push((name, value)),
-                // The value is never read; the name may deserve a warning.
+                // Only the name is needed, for a possible warning.
                 Err(_) => set.push((name, String::new())),
             }
         }
@@ -38,8 +38,8 @@ impl Environment {
         self.set.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
     }
 
-    /// Applies the variables to a configuration. An unknown name that begins with one of `prefixes` and a variable
-    /// without effect each produce a warning. Invalid values are added to `problems`.
+    /// Applies the variables to a configuration. Returns a warning for each unknown name that begins with one of
+    /// `prefixes`, and for each variable without effect. Invalid values are added to `problems`.
     pub fn apply<C>(
         self,
         variables: &'static [Variable<C>],
@@ -121,7 +121,7 @@ pub struct Problem {
     pub expected: &'static str,
 }
 
-/// Error of an environment that contains invalid values.
+/// Error for an environment that contains invalid values.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConfigError {
     /// All variables with invalid values.

@@ -8,12 +8,12 @@ use crate::Variable;
 pub struct Section {
     /// Heading of the section.
     pub title: &'static str,
-    /// Name prefixes of the section's variables; the longest matching prefix of all sections wins.
+    /// Name prefixes of the section's variables; the longest matching prefix across all sections wins.
     pub prefixes: &'static [&'static str],
 }
 
-/// Renders the example environment file: by section, every variable, commented out, with its help and its default
-/// value.
+/// Renders the example environment file: every variable, grouped by section and commented out, with its help and its
+/// default value.
 ///
 /// `defaults` is a configuration whose home directory is `HOME`: a default path below `HOME` appears as `~/…` in the
 /// help and its value is left empty, so that the file is the same on every machine.

@@ -49,7 +49,7 @@ impl fmt::Display for Network {
 /// Removes user name and password from an endpoint URL.
 pub(crate) fn without_credentials(endpoint: &str) -> String {
     let Ok(mut url) = url::Url::parse(endpoint) else { return endpoint.to_owned() };
-    // Both only fail for URLs that cannot hold credentials.
+    // Both setters fail only for URLs that cannot contain credentials.
     let _ = url.set_username("");
     let _ = url.set_password(None);
     url.to_string()

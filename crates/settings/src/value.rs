@@ -1,4 +1,4 @@
-//! Parsers of single values. Errors say what was expected.
+//! Parsers of single values. Errors state the expected form.
 
 use std::convert::Infallible;
 use std::net::{IpAddr, Ipv4Addr};
@@ -12,10 +12,10 @@ use crate::Secret;
 /// The expected form of a value, as error messages show it.
 pub type Expected = &'static str;
 
-/// Parses a boolean: `1`, `true`, `yes`, `on`, `y` and their opposites, case-insensitive.
+/// Parses a boolean: `1`, `true`, `yes`, `on`, `y` and their opposites, case-insensitively.
 ///
 /// # Errors
-/// The expected form, for any other text.
+/// Returns the expected form if `text` does not have it.
 pub fn flag(text: &str) -> Result<bool, Expected> {
     match text.to_ascii_lowercase().as_str() {
         "1" | "true" | "yes" | "on" | "y" => Ok(true),
@@ -27,7 +27,7 @@ pub fn flag(text: &str) -> Result<bool, Expected> {
 /// Parses a duration in seconds, possibly fractional, of at most one day.
 ///
 /// # Errors
-/// The expected form, for any other text.
+/// Returns the expected form if `text` does not have it.
 pub fn seconds(text: &str) -> Result<Duration, Expected> {
     const EXPECTED: Expected = "a number of seconds from 0 to 86400";
     let seconds: f64 = text.parse().map_err(|_| EXPECTED)?;
@@ -37,7 +37,7 @@ pub fn seconds(text: &str) -> Result<Duration, Expected> {
 /// Parses a finite number.
 ///
 /// # Errors
-/// The expected form, for any other text.
+/// Returns the expected form if `text` does not have it.
 pub fn number(text: &str) -> Result<f64, Expected> {
     text.parse().ok().filter(|value: &f64| value.is_finite()).ok_or("a number")
 }
@@ -53,15 +53,15 @@ pub fn any<T: FromStr<Err = Infallible>>(text: &str) -> Result<T, Expected> {
 /// Parses an integer in the range of `T`.
 ///
 /// # Errors
-/// The expected form, for any other text.
+/// Returns the expected form if `text` does not have it.
 pub fn whole<T: FromStr>(text: &str) -> Result<T, Expected> {
-    text.parse().map_err(|_| "an integer in range")
+    text.parse().map_err(|_| "an integer in the setting's range")
 }
 
 /// Parses an IP address or `localhost`.
 ///
 /// # Errors
-/// The expected form, for any other text.
+/// Returns the expected form if `text` does not have it.
 pub fn address(text: &str) -> Result<IpAddr, Expected> {
     if text == "localhost" {
         return Ok(IpAddr::V4(Ipv4Addr::LOCALHOST));
@@ -72,7 +72,7 @@ pub fn address(text: &str) -> Result<IpAddr, Expected> {
 /// Parses an `http` or `https` URL.
 ///
 /// # Errors
-/// The expected form, for any other text.
+/// Returns the expected form if `text` does not have it.
 pub fn http_url(text: &str) -> Result<Url, Expected> {
     Url::parse(text).ok().filter(|url| matches!(url.scheme(), "http" | "https")).ok_or("an http or https URL")
 }

@@ -91,7 +91,7 @@ pub const fn unused<C>(name: &'static str) -> Variable<C> {
     replaced(name, "")
 }
 
-/// Creates a variable like [`unused`], with a `help` that names the replacement.
+/// Creates a variable without effect whose `help` names the replacement.
 pub const fn replaced<C>(name: &'static str, help: &'static str) -> Variable<C> {
     Variable { name, help, apply: None, show: |_| String::new() }
 }

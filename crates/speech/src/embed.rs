@@ -18,29 +18,29 @@ impl Embedding {
     }
 }
 
-/// Why embedding failed.
+/// Why a text could not be embedded.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum EmbedError {
-    /// The model is missing or is not the published one.
+    /// The model is missing, or does not match the published hash.
     #[error(transparent)]
     Model(#[from] ModelError),
-    /// Tokenizing a text failed.
-    #[error("tokenization failed: {0}")]
+    /// Tokenising a text failed.
+    #[error("tokenisation failed: {0}")]
     Tokenizer(String),
     /// The inference engine failed.
     #[error("embedding failed: {0}")]
     Engine(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
 
-/// Computes sentence embeddings: unit vectors.
+/// A model that embeds sentences as unit vectors.
 ///
 /// Calls block: run them on a thread for CPU-heavy work, never on an async executor.
 pub trait SentenceEmbedder: Send + Sync {
-    /// The model name in settings and records, e.g. `all-MiniLM-L6-v2`.
+    /// Returns the model name in settings and records, e.g. `all-MiniLM-L6-v2`.
     fn name(&self) -> &str;
 
-    /// Identifies weights and options: embedders with equal fingerprints give equal vectors.
+    /// Returns a fingerprint of weights and options: embedders with equal fingerprints give equal vectors.
     fn fingerprint(&self) -> &str;
 
     /// Embeds texts: returns one vector per text, in order.

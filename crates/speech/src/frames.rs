@@ -3,7 +3,7 @@
 use std::num::NonZeroUsize;
 use taonet_primitives::counted;
 
-/// Bytes of one sample on the wire.
+/// Number of bytes of one sample on the wire.
 const WIDTH: usize = size_of::<f32>();
 
 /// Why received bytes are not audio samples.
@@ -35,7 +35,8 @@ pub fn bytes_to_samples(bytes: &[u8]) -> Result<Vec<f32>, FrameError> {
     }
 }
 
-/// Splits interleaved samples into frames of `frame_samples` instants, each as little-endian 32-bit floats.
+/// Splits interleaved samples into frames of `frame_samples` samples per channel, encoded as little-endian 32-bit
+/// floats.
 ///
 /// All frames have `frame_samples * channels * 4` bytes: the last one is zero-padded, and empty input gives one frame
 /// of zeros.

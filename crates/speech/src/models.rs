@@ -1,6 +1,6 @@
-//! The catalogue of models, and the location of their files.
+//! The catalogue of models, and the location of their files. Files come from a hub: Hugging Face, or a mirror of it.
 //!
-//! A file is used only if its SHA-256 is the published one: a model is never silently replaced.
+//! A file is used only if its SHA-256 matches the published one, so no model is silently replaced.
 
 mod error;
 mod pull;
@@ -42,7 +42,7 @@ pub struct ModelSpec {
     pub files: &'static [ModelFile],
 }
 
-/// The sentence embedding model that scores accuracy.
+/// The sentence embedding model for scoring accuracy.
 pub const ALL_MINILM_L6_V2: ModelSpec = ModelSpec {
     name: "all-MiniLM-L6-v2",
     repository: Some("sentence-transformers/all-MiniLM-L6-v2"),
@@ -63,7 +63,7 @@ pub const ALL_MINILM_L6_V2: ModelSpec = ModelSpec {
 };
 
 /// The speech recogniser of demos, tests and local networks.
-pub const TINY_CTC: ModelSpec = ModelSpec {
+pub(crate) const TINY_CTC: ModelSpec = ModelSpec {
     name: "tiny-ctc",
     repository: None,
     revision: "",
@@ -71,8 +71,8 @@ pub const TINY_CTC: ModelSpec = ModelSpec {
     files: &[],
 };
 
-/// All supported models.
-pub const CATALOGUE: &[ModelSpec] = &[
+/// All supported models, with their files and hashes.
+pub(crate) const CATALOGUE: &[ModelSpec] = &[
     ALL_MINILM_L6_V2,
     TINY_CTC,
     whisper::TINY,
@@ -93,8 +93,8 @@ impl ModelSpec {
         CATALOGUE.iter().find(|spec| spec.name == name || spec.repository == Some(name)).ok_or_else(unknown)
     }
 
-    /// Whether the model is built into the program and has no files.
-    pub const fn is_built_in(&self) -> bool {
+    /// Returns whether the model is built into the program and has no files.
+    pub(crate) const fn is_built_in(&self) -> bool {
         self.repository.is_none()
     }
 
@@ -103,10 +103,10 @@ impl ModelSpec {
         self.files.iter().map(|file| file.bytes).sum()
     }
 
-    /// Reads the model's file `name` in `dir` and checks it.
+    /// Reads the model's file `name` in `dir` and verifies its hash.
     ///
     /// # Errors
-    /// [`ModelError::Io`] when the file cannot be read, [`ModelError::Corrupt`] when it is not the published one.
+    /// [`ModelError::Io`] when the file cannot be read, [`ModelError::Corrupt`] when its hash is wrong.
     pub fn read(&self, dir: &Path, name: &'static str) -> Result<Vec<u8>, ModelError> {
         let path = dir.join(name);
         let file = self.files.iter().find(|file| file.name == name);

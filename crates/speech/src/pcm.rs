@@ -16,7 +16,7 @@ pub enum SampleFormat {
 }
 
 impl SampleFormat {
-    /// The size in bytes of one sample of one channel.
+    /// Returns the size in bytes of one sample of one channel.
     pub const fn width(self) -> u16 {
         match self {
             Self::U8 => 1,
@@ -43,13 +43,37 @@ impl Pcm {
         Self { samples, channels: 1, rate }
     }
 
-    /// The number of instants: samples per channel.
+    /// Averages the channels.
+    #[must_use]
+    pub fn into_mono(self) -> Self {
+        if self.channels <= 1 {
+            return self;
+        }
+        let count = f32::from(self.channels);
+        let instants = self.samples.chunks_exact(usize::from(self.channels));
+        Self::mono(instants.map(|instant| instant.iter().sum::<f32>() / count).collect(), self.rate)
+    }
+
+    /// Returns the number of frames, that is, of samples per channel.
     pub fn frames(&self) -> usize {
         self.samples.len() / usize::from(self.channels.max(1))
     }
 
-    /// The duration of the audio.
+    /// Returns the duration of the audio.
     pub fn duration(&self) -> Seconds {
         Seconds::of_frames(self.frames(), self.rate)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn channels_are_averaged() {
+        let stereo = Pcm { samples: vec![0.5, -0.5, 1.0, 0.0], channels: 2, rate: SampleRate::HZ_16K };
+        assert_eq!(stereo.into_mono(), Pcm::mono(vec![0.0, 0.5], SampleRate::HZ_16K));
+        let single = Pcm::mono(vec![0.1], SampleRate::HZ_24K);
+        assert_eq!(single.clone().into_mono(), single);
     }
 }

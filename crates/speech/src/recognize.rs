@@ -15,11 +15,11 @@ pub use ctc::{CtcError, CtcRecognizer};
 pub struct Recognition {
     /// The text, its words with timestamps, and the language.
     pub transcript: Transcript,
-    /// The confidence in the whole text, in `0..=1`.
+    /// The confidence in the complete text, in `0..=1`.
     pub confidence: f32,
 }
 
-/// Why recognition failed.
+/// Why a recording could not be recognised.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum RecognizeError {
@@ -42,11 +42,11 @@ pub enum RecognizeError {
 /// The maximum duration of a recording, in seconds.
 const MAX_SECONDS: f64 = 600.0;
 
-/// Checks the duration of a recording before it is decoded and resampled: at a low sample rate a small file holds a
-/// very long recording.
+/// Checks the duration of a recording before it is decoded and resampled: at a low sample rate, a small file can
+/// contain a very long recording.
 ///
 /// # Errors
-/// [`RecognizeError::TooLong`] when it exceeds the maximum.
+/// [`RecognizeError::TooLong`] when the recording exceeds the maximum duration.
 pub fn check_recording(header: &WavHeader) -> Result<(), RecognizeError> {
     check_duration(header.duration().get())
 }
@@ -55,17 +55,17 @@ fn check_duration(seconds: f64) -> Result<(), RecognizeError> {
     if seconds > MAX_SECONDS { Err(RecognizeError::TooLong { seconds, limit: MAX_SECONDS }) } else { Ok(()) }
 }
 
-/// Recognises 16 kHz mono speech as text with word timestamps.
+/// Recogniser of 16 kHz mono speech, with word timestamps.
 ///
 /// Calls block: run them on a thread for CPU-heavy work, never on an async executor.
 pub trait Recognizer: Send + Sync {
-    /// The model name in settings and records, e.g. `tiny-ctc`.
+    /// Returns the model name in settings and records, e.g. `tiny-ctc`.
     fn name(&self) -> &str;
 
-    /// Identifies weights and decoding options: recognisers with equal fingerprints give equal results.
+    /// Returns a fingerprint of weights and decoding options: recognisers with equal fingerprints give equal results.
     fn fingerprint(&self) -> &str;
 
-    /// The number of simultaneous calls at which the recogniser is fastest; `None` for one call per core.
+    /// Returns the number of concurrent calls at which the recogniser is fastest; `None` for one call per core.
     fn concurrency(&self) -> Option<NonZeroUsize> {
         None
     }

@@ -1,5 +1,5 @@
 //! Linear resampling. The protocol has two rules: one preserves the end points, the other treats the recording as a
-//! half-open interval. Scores depend on which one is used where.
+//! half-open interval. Scores depend on the choice of rule.
 //!
 //! Positions are computed in 64-bit floats in the same order of operations as numpy's `linspace` and `interp`.
 
@@ -8,7 +8,8 @@ use taonet_primitives::SampleRate;
 use crate::Pcm;
 use crate::wav::clean;
 
-/// Resamples audio for the wire, each channel separately; first and last sample are preserved.
+/// Resamples audio for the wire, each channel separately. The first and last samples are preserved if the output
+/// has at least two frames.
 ///
 /// `n` frames become `max(1, round_half_even(n * rate / pcm.rate))` frames; output frame `j` reads the position
 /// `j * (n - 1) / (n' - 1)`. A single frame is repeated. Empty input gives empty output.

@@ -25,7 +25,7 @@ impl Voice {
         50
     }
 
-    /// Checks the name's characters and the ranges.
+    /// Validates the characters of the name, and the ranges of speed and pitch.
     ///
     /// # Errors
     /// [`SynthesisError::VoiceName`] or [`SynthesisError::Range`].
@@ -43,7 +43,7 @@ impl Voice {
     }
 }
 
-/// Why synthesis failed.
+/// Why a text could not be synthesised.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SynthesisError {
@@ -53,7 +53,7 @@ pub enum SynthesisError {
         /// The command that installs the synthesiser on this machine.
         install: String,
     },
-    /// The name is not a valid voice name: it could be taken for an option or a path.
+    /// The voice name is malformed, and could be parsed as an option or a path.
     #[error("malformed voice name `{name}`, expected 1 to 64 letters, digits, `+`, `-` and `_`, without a leading `-`")]
     VoiceName {
         /// The rejected voice name.
@@ -64,7 +64,7 @@ pub enum SynthesisError {
     Range {
         /// Name of the setting.
         what: &'static str,
-        /// The rejected value.
+        /// The rejected value of the setting.
         value: u16,
         /// The smallest allowed value.
         min: u16,
@@ -88,9 +88,9 @@ pub enum SynthesisError {
     Io(#[from] std::io::Error),
 }
 
-/// Synthesises speech. Calls block.
+/// Speech synthesiser. Calls block.
 pub trait Synthesizer: Send + Sync {
-    /// Synthesises `text` with `voice`: mono audio at the engine's own rate.
+    /// Synthesises `text` with `voice` as mono audio at the engine's native sample rate.
     ///
     /// # Errors
     /// [`SynthesisError`] when the engine is missing or fails.

@@ -11,7 +11,8 @@ mod samples;
 
 pub use error::WavError;
 pub(crate) use samples::clean;
-pub use samples::{decode_pcm, encode_pcm};
+use samples::decode_pcm;
+pub use samples::encode_pcm;
 
 /// The header of a WAV file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -35,7 +36,7 @@ impl WavHeader {
         header::parse(file).map(|parsed| parsed.header)
     }
 
-    /// The duration of the audio.
+    /// Returns the duration of the audio.
     pub fn duration(&self) -> Seconds {
         Seconds::of_frames(self.frames, self.rate)
     }
@@ -53,7 +54,7 @@ pub struct Wav {
 impl Wav {
     /// Decodes a RIFF/WAVE file: PCM of 8, 16 or 32 bits or 32-bit floats, plain or extensible.
     ///
-    /// Unknown chunks are skipped. Bytes past the last whole frame are ignored. Integers are scaled to [-1, 1):
+    /// Unknown chunks are skipped. Bytes past the last complete frame are ignored. Integers are scaled to [-1, 1):
     /// `(x - 128) / 128`, `x / 32768` and `x / 2^31`; floats are clipped to [-1, 1] and NaN becomes 0.
     ///
     /// A program that writes to a pipe cannot know the length and leaves a placeholder (0, `0x7fff....` or
@@ -61,7 +62,7 @@ impl Wav {
     /// is an error.
     ///
     /// # Errors
-    /// [`WavError`] naming the first invalid field. A file without samples is valid here.
+    /// [`WavError`] naming the first invalid field. A file without samples is valid.
     pub fn decode(file: &[u8]) -> Result<Self, WavError> {
         let header::Parsed { header, data } = header::parse(file)?;
         let pcm = decode_pcm(data, header.format, header.channels, header.rate)?;
@@ -90,7 +91,8 @@ impl Wav {
     /// Wraps encoded samples, as produced by [`encode_pcm`], in a WAV file.
     ///
     /// # Errors
-    /// [`WavError`] when the channel count is 0, the bytes are not whole frames or exceed the 4 GiB of a WAV file.
+    /// [`WavError`] when the channel count is 0, the last frame is incomplete, or the bytes exceed the 4 GiB of a WAV
+    /// file.
     pub fn wrap(bytes: &[u8], format: SampleFormat, channels: u16, rate: SampleRate) -> Result<Vec<u8>, WavError> {
         let block = usize::from(channels) * usize::from(format.width());
         if block == 0 {

@@ -2,8 +2,8 @@
 
 use tracing_subscriber::EnvFilter;
 
-/// Builds the log filter: taonet's crates at the level of `verbosity`, all others at `warn`; or the directives in
-/// `own`.
+/// Builds the log filter from the directives in `own`. If there are none, or they are malformed, taonet's crates log at
+/// the level of `verbosity`, and all others at `warn`.
 pub(crate) fn filter(verbosity: u8, own: Option<&str>) -> EnvFilter {
     let level = match verbosity {
         0 => "warn",

@@ -1,14 +1,45 @@
 //! Tracing and Prometheus metrics for taonet's daemons.
 //!
-//! Libraries only emit events and metrics; a binary calls [`init_tracing`] once, and a daemon that serves `/metrics`
-//! installs [`Metrics`] once.
+//! Libraries emit events with `tracing` and metrics with the `metrics` macros, but install neither a subscriber nor a
+//! recorder: a process has one of each, and the binary installs them.
 //!
-//! Uses no other crate of the workspace. Used by the command line, which installs both, and by `taonet-http`, which
-//! serves `/metrics`.
+//! - [`init_tracing`] sends events to standard error, as readable lines or as JSON ([`LogFormat`]). taonet's crates log
+//!   at the level that `-v` selects; dependencies stay at warnings, since their debug output may contain request
+//!   bodies. The value of `RUST_LOG` overrides these levels.
+//! - [`record_log`] also writes events to a file, one JSON object per line: debug events of taonet's crates and
+//!   warnings of dependencies, regardless of `-v` and `RUST_LOG`.
+//! - [`Metrics::install`] records the metrics of the process, and [`Metrics::render`] returns them in the Prometheus
+//!   text format. Histograms whose names end in `_seconds` have the same buckets everywhere, from 1 ms to 10 s.
+//!
+//! A binary calls [`init_tracing`] and [`Metrics::install`] once, before anything else:
+//!
+//! ```no_run
+//! use taonet_telemetry::{LogFormat, Metrics, init_tracing};
+//!
+//! let filter = std::env::var("RUST_LOG").ok();
+//! init_tracing(1, filter.as_deref(), LogFormat::Human);
+//! let metrics = Metrics::install().expect("no other recorder is installed");
+//! println!("{}", metrics.render());
+//! ```
+//!
+//! The crate serves no HTTP and pushes nothing to a collector: `taonet-http` serves `/metrics`. Each crate that defines
+//! metrics registers their help texts, usually in a function `describe_metrics`. `docs/metrics.md` lists the metrics; a
+//! test compares their names with those in the code.
+//!
+//! Uses no other crate of the workspace. Used by `taonet-http`, whose readiness routes render the metrics, and by the
+//! commands of `taonet-cli`.
 
 mod filter;
+mod record;
+
+use std::io::{IsTerminal as _, stderr};
 
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
+use tracing_subscriber::fmt;
+use tracing_subscriber::layer::{Layer as _, SubscriberExt as _};
+use tracing_subscriber::util::SubscriberInitExt as _;
+
+pub use record::record_log;
 
 /// The format of log lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -22,18 +53,24 @@ pub enum LogFormat {
 
 /// Sends tracing events to standard error: warnings by default, `-v` adds info, `-vv` debug, `-vvv` trace.
 ///
-/// `filter`, the value of the environment variable `RUST_LOG`, overrides `verbosity`. Does nothing if a subscriber is
-/// already installed, as in tests.
+/// `filter`, the value of the environment variable `RUST_LOG`, overrides `verbosity`. [`record_log`] also records the
+/// events in a file. Does nothing if a subscriber is already installed, as in tests.
 pub fn init_tracing(verbosity: u8, filter: Option<&str>, format: LogFormat) {
     let filter = filter::filter(verbosity, filter);
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    let _ = match format {
-        LogFormat::Human => builder.with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr())).try_init(),
-        LogFormat::Json => builder.json().try_init(),
+    let shown = match format {
+        LogFormat::Human => {
+            // https://no-color.org: any value but the empty one.
+            let has_colours =
+                stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+            fmt::layer().with_ansi(has_colours).with_writer(stderr).boxed()
+        }
+        LogFormat::Json => fmt::layer().json().with_writer(stderr).boxed(),
     };
+    let _ = tracing_subscriber::registry().with(record::layer()).with(shown.with_filter(filter)).try_init();
 }
 
-/// Bucket bounds of all histograms in seconds: from a response served from memory to the longest deadline of a miner.
+/// Bucket bounds, in seconds, of the histograms whose names end in `_seconds`: from the time of a response served from
+/// memory to the longest deadline of a miner.
 const SECONDS: [f64; 12] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 3.0, 10.0];
 
 /// The process's metrics, rendered in the Prometheus text format.
@@ -44,7 +81,7 @@ impl Metrics {
     /// Installs the process-wide recorder. Call once, before the first metric is emitted.
     ///
     /// # Errors
-    /// [`BuildError`] when a recorder is already installed.
+    /// [`BuildError`] if a recorder is already installed.
     pub fn install() -> Result<Self, BuildError> {
         PrometheusBuilder::new()
             .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &SECONDS)?

@@ -22,8 +22,9 @@ const DOMAIN: &[u8] = b"BLS_SIG_BLS12381G1_XMD:SHA-256_SSWU_RO_NUL_";
 pub struct Round(pub u64);
 
 impl Round {
-    /// The point that the beacon signs, and the identity to encrypt to: SHA-256 of the big-endian number, hashed to G1.
-    #[expect(clippy::expect_used, reason = "the curve's own map takes every element of its field")]
+    /// Returns the point that the beacon signs, which is also the identity to encrypt to: SHA-256 of the big-endian
+    /// number, hashed to G1.
+    #[expect(clippy::expect_used, reason = "the curve's map accepts every field element")]
     pub(crate) fn point(self) -> G1Affine {
         type Hasher = MapToCurveBasedHasher<G1Projective, DefaultFieldHasher<Sha256, 128>, WBMap<g1::Config>>;
         let message = Sha256::digest(self.0.to_be_bytes());
@@ -41,8 +42,8 @@ impl fmt::Display for Round {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum BeaconError {
-    /// The bytes are not a compressed point of G2, or the point is outside the prime-order group or zero.
-    #[error("malformed public key of the beacon, expected a compressed BLS12-381 G2 point of 96 bytes")]
+    /// The bytes are not a compressed point of G2, or the point is zero or outside the prime-order group.
+    #[error("malformed beacon public key, expected a compressed BLS12-381 G2 point of 96 bytes")]
     PublicKey,
 }
 
@@ -69,9 +70,9 @@ impl Beacon {
         Ok(Self { public_key, genesis: Duration::from_secs(genesis_unix), period })
     }
 
-    /// The drand network "quicknet", which Subtensor uses: chain
+    /// Returns the drand network "quicknet", which Subtensor uses: chain
     /// `52db9ba70e0cc0f6eaf7803dd07447a1f5477735fd3f661792ba94600c84e971`, with a period of three seconds.
-    #[expect(clippy::expect_used, reason = "a constant")]
+    #[expect(clippy::expect_used, reason = "the key is a valid constant")]
     pub fn quicknet() -> &'static Self {
         static QUICKNET: LazyLock<Beacon> = LazyLock::new(|| {
             let period = const { NonZeroU32::new(3).unwrap() };
@@ -80,27 +81,27 @@ impl Beacon {
         &QUICKNET
     }
 
-    /// The public key, compressed.
+    /// Returns the public key, compressed.
     pub fn public_key(&self) -> [u8; 96] {
         let mut bytes = [0; 96];
-        // Serializing a 96-byte point into 96 bytes cannot fail.
+        // Serialising a 96-byte point into 96 bytes cannot fail.
         let _ = self.public_key.serialize_compressed(bytes.as_mut_slice());
         bytes
     }
 
-    /// The latest round published at a time, given since the Unix epoch; `None` before the first round.
+    /// Returns the latest round published by `time`, the duration since the Unix epoch; `None` before the first round.
     pub fn round_at(&self, time: Duration) -> Option<Round> {
         self.periods_until(time)?.checked_add(1).map(Round)
     }
 
-    /// The publication time of a round, since the Unix epoch; `None` for round 0, which does not exist, and on
-    /// overflow.
+    /// Returns the publication time of a round as the duration since the Unix epoch; `None` for round 0, which does not
+    /// exist, and on overflow.
     pub fn time_of(&self, round: Round) -> Option<Duration> {
         let seconds = round.0.checked_sub(1)?.checked_mul(u64::from(self.period.get()))?;
         self.genesis.checked_add(Duration::from_secs(seconds))
     }
 
-    /// The number of whole periods since round 1.
+    /// Returns the number of whole periods from round 1 to `time`; `None` if `time` is before round 1.
     pub(crate) fn periods_until(&self, time: Duration) -> Option<u64> {
         let seconds = time.checked_sub(self.genesis)?.as_secs();
         seconds.checked_div(u64::from(self.period.get()))
@@ -157,7 +158,7 @@ mod tests {
         assert_eq!(new(&zero), Err(BeaconError::PublicKey));
         assert_eq!(new(&[0; 96]), Err(BeaconError::PublicKey));
         assert_eq!(new(&[0xff; 96]), Err(BeaconError::PublicKey));
-        // Without the compression flag; with another x, for which the group has no point.
+        // Without the compression flag, then with an x-coordinate for which the group has no point.
         assert_eq!(changed(|key| key[0] &= 0x7f), Err(BeaconError::PublicKey));
         assert_eq!(changed(|key| key[95] ^= 1), Err(BeaconError::PublicKey));
     }

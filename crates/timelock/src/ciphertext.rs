@@ -34,8 +34,8 @@ pub enum EncryptError {
 pub enum DecryptError {
     /// The pulse's signature does not match the ciphertext's round and beacon.
     #[error(
-        "the pulse of round {0} does not decrypt the ciphertext: it belongs to another round or beacon, or was \
-         modified"
+        "the pulse of round {0} does not decrypt the ciphertext: the ciphertext belongs to another round or beacon, \
+         or was modified"
     )]
     WrongPulse(Round),
     /// The key matches, but the encrypted data was altered.
@@ -64,8 +64,8 @@ pub fn encrypt(
     Ok(Ciphertext { key: SealedKey::seal(&key, &sigma, beacon, round), data, nonce })
 }
 
-/// Data that the pulse of one round decrypts. It does not contain the round, which must be stored beside it, as in
-/// [`Wrapped`].
+/// Data encrypted to a round, whose pulse decrypts it. The ciphertext does not contain the round's number, which must
+/// be stored beside it, as in [`Wrapped`].
 #[derive(Clone, PartialEq, Eq)]
 pub struct Ciphertext {
     key: SealedKey,
@@ -78,7 +78,7 @@ impl Ciphertext {
     /// Decrypts the data with the pulse of its round.
     ///
     /// # Errors
-    /// [`DecryptError`] if the pulse is the wrong one, or the ciphertext was altered.
+    /// [`DecryptError`] if the pulse does not match, or the ciphertext was altered.
     pub fn decrypt(&self, pulse: &Pulse) -> Result<Vec<u8>, DecryptError> {
         let key = self.key.open(pulse).ok_or(DecryptError::WrongPulse(pulse.round()))?;
         Aes256Gcm::new((&*key).into())

@@ -2,9 +2,9 @@
 //!
 //! With Q the round's point, P the beacon's key, σ 32 random bytes and m the key:
 //! r = SHA-256(σ ‖ m) mod group order, U = r·g₂, V = σ ⊕ SHA-256(e(r·Q, P)), W = m ⊕ SHA-256(σ).
-//! The signature s satisfies e(s, U) = e(r·Q, P); with it one computes σ, then m, and checks U.
+//! The signature s satisfies e(s, U) = e(r·Q, P); it yields σ, then m; finally U is checked.
 
-#![expect(clippy::arithmetic_side_effects, reason = "the arithmetic of groups has no overflow")]
+#![expect(clippy::arithmetic_side_effects, reason = "group arithmetic cannot overflow")]
 
 use ark_bls12_381::{Bls12_381, Fr, G1Affine, G2Affine};
 use ark_ec::pairing::Pairing as _;
@@ -57,11 +57,11 @@ fn exponent(sigma: &Secret, key: &Secret) -> Zeroizing<Fr> {
     Zeroizing::new(Fr::from_be_bytes_mod_order(hash(&[sigma.as_slice(), key.as_slice()]).as_slice()))
 }
 
-/// The SHA-256 hash of a pairing.
+/// Returns the SHA-256 hash of a pairing.
 fn shared(left: G1Affine, right: G2Affine) -> Secret {
     let target = Zeroizing::new(Bls12_381::pairing(left, right));
     let mut bytes = Zeroizing::new([0; TARGET]);
-    // Serializing a 576-byte element into 576 bytes cannot fail.
+    // Serialising a 576-byte element into 576 bytes cannot fail.
     let _ = target.serialize_compressed(bytes.as_mut_slice());
     hash(&[bytes.as_slice()])
 }

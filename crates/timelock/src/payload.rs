@@ -15,13 +15,13 @@ pub enum PayloadError {
 /// The plaintext of a timelocked commit (version 4): weights with their hotkey.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WeightsPayload {
-    /// The hotkey that commits: the chain refuses weights copied from another hotkey's commit.
+    /// The hotkey that commits the weights; the chain refuses a payload in the commit of any other hotkey.
     pub hotkey: Hotkey,
     /// The uids of the weighted neurons.
     pub uids: Vec<Uid>,
     /// The weights, in the order of `uids`.
     pub values: Vec<u16>,
-    /// The version of the validator's code.
+    /// The version key: the version of the validator's code.
     pub version_key: u64,
 }
 

@@ -1,4 +1,4 @@
-//! Pulses: what a beacon publishes for each round.
+//! Pulses: the signatures that a beacon publishes, one for each round.
 
 use ark_bls12_381::{Bls12_381, G1Affine, G2Affine};
 use ark_ec::AffineRepr as _;
@@ -13,7 +13,7 @@ use crate::{Beacon, Round};
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum PulseError {
-    /// The bytes are not a compressed point of G1, or the point is outside the prime-order group or zero.
+    /// The bytes are not a compressed point of G1, or the point is zero or outside the prime-order group.
     #[error("malformed signature of round {0}, expected a compressed BLS12-381 G1 point of 48 bytes")]
     Signature(Round),
     /// The signature does not verify for this round and beacon.
@@ -48,20 +48,20 @@ impl Pulse {
         Ok(Self { round, signature })
     }
 
-    /// The round of the pulse.
+    /// Returns the round of the pulse.
     pub const fn round(&self) -> Round {
         self.round
     }
 
-    /// The signature, compressed.
+    /// Returns the signature, compressed.
     pub fn signature(&self) -> [u8; 48] {
         let mut bytes = [0; 48];
-        // Serializing a 48-byte point into 48 bytes cannot fail.
+        // Serialising a 48-byte point into 48 bytes cannot fail.
         let _ = self.signature.serialize_compressed(bytes.as_mut_slice());
         bytes
     }
 
-    /// The randomness of the round: SHA-256 of the signature.
+    /// Returns the randomness of the round: SHA-256 of the signature.
     pub fn randomness(&self) -> [u8; 32] {
         Sha256::digest(self.signature()).into()
     }
@@ -70,7 +70,7 @@ impl Pulse {
     ///
     /// # Errors
     /// [`PulseError::Unverified`] when the signature does not verify.
-    #[expect(clippy::arithmetic_side_effects, reason = "the arithmetic of groups has no overflow")]
+    #[expect(clippy::arithmetic_side_effects, reason = "group arithmetic cannot overflow")]
     pub fn verify(&self, beacon: &Beacon) -> Result<(), PulseError> {
         let product = Bls12_381::multi_pairing(
             [-self.signature, self.round.point()],

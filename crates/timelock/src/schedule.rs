@@ -4,31 +4,31 @@ use std::time::Duration;
 
 use crate::{Beacon, Round};
 
-/// The number of blocks from the epoch to the reveal, so that the chain has certainly reached the epoch.
+/// The safety margin between the epoch and the reveal, in blocks.
 const MARGIN: u64 = 3;
 
 /// The longest interval between two epochs, in blocks.
 const MAX_INTERVAL: u64 = 50_401;
 
-/// Why no round to encrypt to could be computed.
+/// Why the reveal round cannot be computed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ScheduleError {
     /// The subnet's tempo is 0, so it has no epochs.
-    #[error("the subnet has no epochs (tempo 0), weights would never be revealed; hint: wait until its tempo is set")]
+    #[error("the subnet has no epochs (tempo 0), so weights are never revealed; hint: wait until its tempo is set")]
     NoEpochs,
     /// A block number or time overflows.
     #[error("the reveal round overflows; hint: check the block numbers, the reveal period and the block time")]
     Overflow,
-    /// The clock is set to before the beacon's first round.
+    /// The clock is set to a time before the beacon's first round.
     #[error("the reveal would precede the first round of the beacon; hint: check the clock of this machine")]
     BeforeGenesis,
 }
 
-/// The epoch schedule of a subnet, from its storage at one block. The commit is assumed to be in the next block.
+/// The epoch schedule of a subnet, read from chain storage at one block. The commit is assumed to be in the next block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct EpochSchedule {
-    /// The block at which the values below were read.
+    /// The block at which the other fields were read.
     pub current_block: u64,
     /// The block of the last epoch (storage item `LastEpochBlock`).
     pub last_epoch_block: u64,
@@ -43,8 +43,8 @@ pub struct EpochSchedule {
 }
 
 impl EpochSchedule {
-    /// The first block in which weights committed in the next block can safely be revealed: three blocks after the
-    /// epoch whose index is the commit's plus the reveal period. An epoch in the commit's own block precedes the
+    /// Returns the first block in which weights committed in the next block can safely be revealed: three blocks after
+    /// the epoch whose index is the commit's plus the reveal period. An epoch in the commit's own block precedes the
     /// commit, as on the chain.
     ///
     /// # Errors
@@ -56,8 +56,9 @@ impl EpochSchedule {
         self.reveal_epoch_block().and_then(|block| block.checked_add(MARGIN)).ok_or(ScheduleError::Overflow)
     }
 
-    /// The latest round certainly published by [`EpochSchedule::reveal_block`]: floor((time − genesis) / period), where
-    /// the time is extrapolated from `now` (since the Unix epoch, at the current block) with `block_time`.
+    /// Returns the latest round that is certain to be published by [`EpochSchedule::reveal_block`]: floor((time −
+    /// genesis) / period), where time is extrapolated with `block_time` from `now`, the time of the current block since
+    /// the Unix epoch.
     ///
     /// # Errors
     /// [`ScheduleError`] when there is no such round.
@@ -75,7 +76,8 @@ impl EpochSchedule {
         let by_tempo = self.last_epoch_block.checked_add(u64::from(self.tempo))?;
         let by_tempo = by_tempo.min(self.pending_epoch_at.unwrap_or(u64::MAX)).max(commit);
         let next = by_tempo.min(self.current_block.checked_add(pause)?.max(commit));
-        // The chain reveals by a look-ahead at the start of a block, which sees an epoch after a pause one block late.
+        // At the start of a block, the chain predicts the next epoch in order to reveal commits. An epoch forced by the
+        // maximum interval is predicted one block late.
         let seen = by_tempo.min(commit.checked_add(pause)?);
         let is_before_commit = seen == commit;
         match self.reveal_period_epochs {
@@ -118,7 +120,7 @@ mod tests {
             (EpochSchedule { pending_epoch_at: Some(1_150), reveal_period_epochs: 2, ..SCHEDULE }, 1_513),
             (EpochSchedule { reveal_period_epochs: 0, ..SCHEDULE }, 1_104),
             (EpochSchedule { reveal_period_epochs: 100, ..SCHEDULE }, 37_003),
-            // The longest pause ends before the tempo.
+            // The maximum interval between epochs ends before the tempo does.
             (EpochSchedule { blocks_since_last_step: 50_390, ..SCHEDULE }, 1_115),
             (EpochSchedule { blocks_since_last_step: 50_390, reveal_period_epochs: 2, ..SCHEDULE }, 1_474),
             (EpochSchedule { blocks_since_last_step: 50_399, ..SCHEDULE }, 1_106),

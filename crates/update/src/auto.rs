@@ -12,7 +12,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use crate::measures::checked;
 use crate::{Check, UpdateError, Updater};
 
-/// Mean interval between two checks.
+/// Mean interval between two checks for a newer release.
 pub const INTERVAL: Duration = Duration::from_mins(5);
 
 /// Automatic updates of a daemon.
@@ -22,7 +22,7 @@ pub struct AutoUpdate {
     interval: Duration,
 }
 
-/// An installed program that the daemon has to execute after its shutdown.
+/// An installed program that the daemon executes after its shutdown.
 #[derive(Debug)]
 struct Ready {
     program: PathBuf,
@@ -30,7 +30,7 @@ struct Ready {
     interrupt: Signal,
 }
 
-/// What to do after the shutdown of a daemon with automatic updates.
+/// The restart of a daemon after an automatic update, if one was installed.
 #[derive(Debug)]
 pub struct PendingRestart(Arc<Mutex<Option<Ready>>>);
 
@@ -40,7 +40,7 @@ impl AutoUpdate {
         Self { updater, interval: INTERVAL }
     }
 
-    /// Sets the mean interval between two checks. Each interval is random within 20 % of it, so that the daemons of a
+    /// Sets the mean interval between two checks. Each interval varies randomly by up to 20 %, so that the daemons of a
     /// subnet do not check at the same time.
     #[must_use]
     pub const fn every(mut self, interval: Duration) -> Self {
@@ -48,7 +48,7 @@ impl AutoUpdate {
         self
     }
 
-    /// Starts the checks. After an installation they request the daemon's shutdown.
+    /// Starts a task that checks for newer releases. After it installs one, it requests the daemon's shutdown.
     ///
     /// # Errors
     /// [`UpdateError::File`] when the program's directory is not writable.
@@ -116,7 +116,10 @@ impl AutoUpdate {
         checked("installed");
         tracing::info!(version = %installed.version, "release installed, restarting");
         for path in &installed.other_programs {
-            tracing::warn!(path = %path.display(), "not a link to the program, not updated");
+            tracing::warn!(
+                path = %path.display(),
+                "file is a separate program, not a link to the updated one; it was not updated"
+            );
         }
         Ok(true)
     }
@@ -133,8 +136,8 @@ impl Ready {
 }
 
 impl PendingRestart {
-    /// Returns the program to execute after the shutdown; `None` if the shutdown had another reason, or if SIGTERM or
-    /// SIGINT arrived meanwhile.
+    /// Returns the program to execute after the shutdown; `None` if the shutdown had a reason other than an update, or
+    /// if SIGTERM or SIGINT arrived during the shutdown.
     pub async fn program(self) -> Option<PathBuf> {
         let mut ready = self.0.lock().unwrap_or_else(PoisonError::into_inner).take()?;
         tokio::select! {
@@ -146,7 +149,8 @@ impl PendingRestart {
     }
 }
 
-/// Executes a program in this process, under the name and with the arguments in `arguments`. Returns only on failure.
+/// Executes `program` in place of this process. The first of `arguments` is its name (`argv[0]`), the others are its
+/// arguments. Returns only on failure.
 #[must_use = "returns only if the program cannot be executed"]
 pub fn restart(program: &Path, arguments: impl IntoIterator<Item = OsString>) -> io::Error {
     let mut arguments = arguments.into_iter();

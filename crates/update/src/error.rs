@@ -2,15 +2,15 @@ use std::error::Error as _;
 use std::io;
 use std::path::PathBuf;
 
-use reqwest::StatusCode;
 use semver::Version;
+use taonet_http::Fault;
 
 use crate::{KeyError, SelfTestError};
 
-/// Separates a message from its hint.
+/// Separator between a message and its hint.
 const HINT: &str = "\nhint: ";
 
-/// Why an update failed. The installed program is untouched, unless the error says otherwise.
+/// Why an update failed. Unless a variant notes otherwise, the installed program is unchanged.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum UpdateError {
@@ -23,24 +23,16 @@ pub enum UpdateError {
     /// The HTTP client cannot be created.
     #[error("cannot create an HTTP client")]
     Client(#[source] reqwest::Error),
-    /// A request failed.
+    /// An HTTP request failed.
     #[error("cannot read {place}: {source}")]
-    Transport {
+    Http {
         /// URL of the file.
         place: String,
-        /// The transport error.
-        source: reqwest::Error,
+        /// Why the request failed.
+        source: Fault,
     },
-    /// The server returned an unexpected status.
-    #[error("cannot read {place}: status {status}")]
-    Status {
-        /// URL of the file.
-        place: String,
-        /// The HTTP status.
-        status: StatusCode,
-    },
-    /// No data arrived in time.
-    #[error("cannot read {0}: timeout")]
+    /// The complete file did not arrive within the timeout.
+    #[error("cannot read {0}: timed out")]
     Timeout(String),
     /// A file of the release is too large.
     #[error("{place} is larger than {limit} bytes")]
@@ -55,17 +47,18 @@ pub enum UpdateError {
     Malformed {
         /// Path or URL of the file.
         place: String,
-        /// What is wrong with it.
+        /// Why the file is malformed.
         reason: String,
     },
     /// The signature of a release is not valid for the release key.
     #[error(
-        "{place} is not signed with the release key: {source}\nhint: do not install this release; tell its provider"
+        "{place} is not signed with the release key: {source}\nhint: do not install the release; report the problem to \
+         its publisher"
     )]
     Signature {
         /// Path or URL of the signed file.
         place: String,
-        /// The verification error.
+        /// Error of the signature verification.
         source: minisign_verify::Error,
     },
     /// There are no releases for this platform.
@@ -79,8 +72,8 @@ pub enum UpdateError {
         /// Name of the program.
         name: String,
     },
-    /// The downloaded program has another digest than the signed list says.
-    #[error("{place} does not have the SHA-256 in the signed list; it was deleted")]
+    /// The downloaded program does not have the digest in the signed list.
+    #[error("{place} does not match the SHA-256 in the signed list; the download was deleted")]
     Checksum {
         /// Path or URL of the program.
         place: String,
@@ -88,7 +81,7 @@ pub enum UpdateError {
     /// The new program failed its self-test.
     #[error("the new program failed its self-test: {0}")]
     SelfTest(#[source] SelfTestError),
-    /// The new program failed its self-test after the replacement; the previous one is back in place.
+    /// The new program failed its self-test after the replacement; the previous one was restored.
     #[error("the new program failed its self-test after the replacement, and the previous one was restored: {0}")]
     RolledBack(#[source] SelfTestError),
     /// Another process is updating the same program.
@@ -99,7 +92,7 @@ pub enum UpdateError {
     File {
         /// Path of the file.
         path: PathBuf,
-        /// The I/O error.
+        /// I/O error from the operating system.
         source: io::Error,
     },
     /// A file of a release directory cannot be read.
@@ -107,7 +100,7 @@ pub enum UpdateError {
     Read {
         /// Path of the file.
         path: PathBuf,
-        /// The I/O error.
+        /// I/O error from the operating system.
         source: io::Error,
     },
 }
@@ -115,23 +108,23 @@ pub enum UpdateError {
 fn hint(source: &io::Error) -> &'static str {
     match source.kind() {
         io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
-            "\nhint: update as the owner of that directory, or install into your own with `install.sh --prefix DIR`"
+            "\nhint: update as the owner of that directory, or install into another one with `install.sh --prefix DIR`"
         }
         _ => "",
     }
 }
 
 impl UpdateError {
-    /// Returns whether the release server could not be reached, so that a retry may succeed.
+    /// Returns whether the release server was unreachable, overloaded or failing, so that a retry may succeed.
     pub fn is_network(&self) -> bool {
         match self {
-            Self::Transport { .. } | Self::Timeout(_) => true,
-            Self::Status { status, .. } => status.is_server_error() || *status == StatusCode::TOO_MANY_REQUESTS,
+            Self::Http { source, .. } => source.is_retryable(),
+            Self::Timeout(_) => true,
             _ => false,
         }
     }
 
-    /// Describes the error with its causes, and then its hint.
+    /// Returns the message with its causes on one line, followed by the hint on another.
     pub fn with_causes(&self) -> String {
         let text = self.to_string();
         let (message, hint) = text.split_once(HINT).map_or((text.as_str(), None), |(text, hint)| (text, Some(hint)));
@@ -163,7 +156,7 @@ mod tests {
     fn causes_stand_before_the_hint() {
         let source = SelfTestError::Start(io::ErrorKind::NotFound.into());
         let text = UpdateError::SelfTest(source).with_causes();
-        assert_eq!(text, "the new program failed its self-test: it cannot be executed: entity not found");
+        assert_eq!(text, "the new program failed its self-test: cannot execute the program: entity not found");
         let source = io::ErrorKind::PermissionDenied.into();
         let error = UpdateError::File { path: "tao".into(), source };
         assert!(error.with_causes().starts_with("cannot write tao: permission denied\nhint: "), "{error}");

@@ -13,7 +13,7 @@ pub struct ReleaseKey(PublicKey);
 pub struct KeyError(Error);
 
 impl ReleaseKey {
-    /// The key that is compiled into the program, from `crates/update/release.pub`.
+    /// Returns the key that is compiled into the program, from `crates/update/release.pub`.
     ///
     /// # Errors
     /// When the program was built with an invalid key.
@@ -24,7 +24,7 @@ impl ReleaseKey {
     /// Parses the content of a minisign public key file.
     ///
     /// # Errors
-    /// [`KeyError`].
+    /// [`KeyError`] if the text is not a minisign public key.
     pub fn parse(text: &str) -> Result<Self, KeyError> {
         PublicKey::decode(text.trim()).map(Self).map_err(KeyError)
     }

@@ -11,14 +11,33 @@
 //!
 //! The server is not trusted: [`ReleaseKey::pinned`] is compiled into the program, the signed list names version and
 //! platform, and [`Updater`] accepts a program only if its digest is on that list and it reports the promised version.
-//! Only versions newer than the running one are accepted, so a server can withhold a release but neither forge one nor
-//! return to an old one.
+//! Only versions newer than the running one are accepted, so a server can withhold a release, but can neither forge one
+//! nor replace the program with an older one.
 //!
-//! [`AutoUpdate`] polls in a daemon; after an installation it shuts the daemon down, and [`restart`] executes the new
-//! program in the same process.
+//! ```no_run
+//! use taonet_update::{Check, ReleaseKey, ReleaseSource, Updater};
 //!
-//! Uses `taonet-http` (client) and `taonet-service` (shutdown, locks).
-//! Used by `tao update` and by the daemons with `--auto-update`.
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! let source: ReleaseSource = "https://releases.example.org/taonet".parse()?;
+//! let updater = Updater::new(source, ReleaseKey::pinned()?, "1.2.3".parse()?, std::env::current_exe()?)?;
+//! if let Check::Newer(release) = updater.check().await? {
+//!     println!("installed {}", updater.install(&release, |_progress| {}).await?.version);
+//! }
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! The program is replaced by a rename, so at every moment there is a complete program at its path; the old one stays
+//! in the same directory with the suffix `.previous`. Interrupted downloads resume. [`Limits`] has the maximum size of
+//! the program and the timeouts of the steps. Unless an [`UpdateError`] says otherwise, a failed update leaves the
+//! installed program unchanged; [`UpdateError::is_network`] returns whether a retry may succeed.
+//!
+//! [`AutoUpdate`] polls the release server in a daemon; after an installation it requests the shutdown of the daemon,
+//! and [`restart`] executes the new program in place of the process. The crate does not build or sign releases, and
+//! updates only the program itself: no models, configuration or databases.
+//!
+//! Uses `taonet-http` (client) and `taonet-service` (shutdown, locks). Used by `tao update` and by the daemons with
+//! `--auto-update`.
 
 mod auto;
 mod download;

@@ -4,9 +4,9 @@ use metrics::{counter, describe_counter};
 
 const CHECKS: &str = "taonet_update_checks_total";
 
-/// Registers help texts of the metrics. Call after the recorder is installed.
+/// Registers the metrics' help texts. Call after the recorder is installed.
 pub fn describe() {
-    describe_counter!(CHECKS, "Checks for a newer release by result");
+    describe_counter!(CHECKS, "Checks for a newer release, by result");
 }
 
 pub(crate) fn checked(result: &'static str) {

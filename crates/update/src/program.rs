@@ -15,13 +15,13 @@ use tokio::time::{sleep, timeout};
 
 /// Name that the program reports before its version.
 const NAME: &str = "tao";
-/// Names under which the program is linked.
+/// Names of the links to the program.
 const LINKS: [&str; 3] = ["bb", "sn2-miner", "sn2-validator"];
-/// Maximum number of bytes that are read from a program under test.
+/// Maximum number of bytes that are read from each output stream of a program under test.
 const OUTPUT: u64 = 4096;
-/// Attempts to execute a file while another thread's child process still has it open for writing.
+/// Maximum attempts to execute a file while another thread's child process still has it open for writing.
 const STARTS: u32 = 20;
-/// Pause between these attempts.
+/// Pause between two attempts to execute a file.
 const START_PAUSE: Duration = Duration::from_millis(50);
 
 /// Why a program failed its self-test.
@@ -29,26 +29,26 @@ const START_PAUSE: Duration = Duration::from_millis(50);
 #[non_exhaustive]
 pub enum SelfTestError {
     /// The program cannot be executed.
-    #[error("it cannot be executed: {0}")]
+    #[error("cannot execute the program: {0}")]
     Start(#[source] io::Error),
-    /// The program did not end in time.
-    #[error("it did not end within {0:?}")]
+    /// The program did not exit within the timeout.
+    #[error("the program did not exit within {0:?}")]
     Timeout(Duration),
-    /// The program failed.
+    /// The program exited with an error.
     #[error("{status}: {stderr}")]
     Failed {
         /// Exit status of the program.
         status: std::process::ExitStatus,
-        /// Beginning of its standard error.
+        /// Beginning of the program's standard error.
         stderr: String,
     },
     /// The program did not report a version.
-    #[error("it reports `{0}`, which is not a version of {NAME}")]
+    #[error("the program reports `{0}`, which is not a version of {NAME}")]
     Malformed(String),
-    /// The program reported another version.
-    #[error("it reports version {found}, not {expected}")]
+    /// The program reported a different version.
+    #[error("the program reports version {found}, not {expected}")]
     OtherVersion {
-        /// The reported version.
+        /// Version that the program reported.
         found: Version,
         /// Version of the release.
         expected: Version,
@@ -105,20 +105,20 @@ async fn beginning(stream: Option<impl AsyncRead + Unpin>) -> io::Result<String>
     Ok(String::from_utf8_lossy(&bytes).trim().to_owned())
 }
 
-/// Path of a file in the same directory.
+/// Returns the path of a file in the program's directory.
 pub(crate) fn beside(program: &Path, prefix: &str, suffix: &str) -> PathBuf {
     let name = program.file_name().unwrap_or(OsStr::new(NAME));
     program.with_file_name([OsStr::new(prefix), name, OsStr::new(suffix)].join(OsStr::new("")))
 }
 
-/// Gives a file the permissions of the program.
+/// Copies the permissions of the program to a file, and lets the owner execute the file.
 pub(crate) fn copy_permissions(program: &Path, file: &Path) -> io::Result<()> {
     let mode = fs::metadata(program)?.permissions().mode() & 0o777;
     fs::set_permissions(file, Permissions::from_mode(mode | 0o100))
 }
 
-/// Moves `new` to the program's path and keeps the old program beside it, with the suffix `.previous`. The program's path
-/// always exists. Returns the path of the old program.
+/// Moves `new` to the program's path, and the old program to the same path with the suffix `.previous`. The program's
+/// path exists at all times. Returns the new path of the old program.
 pub(crate) fn replace(new: &Path, program: &Path) -> io::Result<PathBuf> {
     let (previous, draft) = (beside(program, "", ".previous"), beside(program, ".", ".previous"));
     remove(&draft)?;
@@ -127,7 +127,7 @@ pub(crate) fn replace(new: &Path, program: &Path) -> io::Result<PathBuf> {
         fs::copy(program, &draft)?;
     }
     fs::rename(&draft, &previous)?;
-    // Renaming between two links of one file does nothing.
+    // If both are hard links to the same file, the rename does nothing and leaves `draft`.
     remove(&draft)?;
     fs::rename(new, program)?;
     sync_directory(program)?;
@@ -152,7 +152,8 @@ fn sync_directory(program: &Path) -> io::Result<()> {
     File::open(directory.unwrap_or(Path::new(".")))?.sync_all()
 }
 
-/// Files in the program's directory with the names of its links that are not links to it: programs of another version.
+/// Returns the files in the program's directory that are named like links to it, such as `bb`, but are separate
+/// programs. An update does not replace them.
 pub(crate) fn other_programs(program: &Path) -> Vec<PathBuf> {
     let own = fs::canonicalize(program).ok();
     let linked = LINKS.iter().map(|name| program.with_file_name(OsString::from(name)));
@@ -179,7 +180,7 @@ mod tests {
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "no temporary file stays");
     }
 
-    /// A process was killed between both renames: program and previous program are one file.
+    /// A process was killed between the two renames: both paths are hard links to the same file.
     #[test]
     fn a_replacement_that_was_interrupted_is_repeated() {
         let folder = tempfile::tempdir().unwrap();

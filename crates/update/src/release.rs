@@ -4,7 +4,7 @@ use serde::Deserialize;
 /// Length of a SHA-256 digest in bytes.
 const DIGEST: usize = 32;
 
-/// Platform of this program in the names of releases; `None` if there are no releases for it.
+/// This program's platform, as in release file names; `None` if there are no releases for the platform.
 pub const TARGET: Option<&str> = if cfg!(all(target_os = "linux", target_env = "gnu", target_arch = "x86_64")) {
     Some("x86_64-unknown-linux-gnu")
 } else if cfg!(all(target_os = "linux", target_env = "gnu", target_arch = "aarch64")) {
@@ -25,12 +25,12 @@ pub struct Release {
 }
 
 impl Release {
-    /// Version of the release.
+    /// Returns the version of the release.
     pub const fn version(&self) -> &Version {
         &self.version
     }
 
-    /// SHA-256 of the program, in hexadecimal digits.
+    /// Returns the SHA-256 of the program, in hexadecimal digits.
     pub fn digest(&self) -> String {
         hex::encode(self.digest)
     }
@@ -48,7 +48,7 @@ pub(crate) fn latest_version(text: &[u8]) -> Result<Version, String> {
     Version::parse(&latest.version).map_err(|error| format!("version `{}`: {error}", latest.version))
 }
 
-/// Name of the program of a release.
+/// Returns the file name of a release's program.
 pub(crate) fn file_name(version: &Version, target: &str) -> String {
     format!("tao-{version}-{target}")
 }

@@ -3,10 +3,10 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
-use bytes::Bytes;
-use reqwest::header::{CONTENT_RANGE, RANGE};
-use reqwest::{Client, Response, StatusCode};
+use futures::{StreamExt as _, stream};
+use reqwest::Client;
 use taonet_http::client::below;
+use taonet_http::download::{Part, open_at};
 use tokio::fs::File;
 use tokio::io::{AsyncReadExt as _, AsyncSeekExt as _};
 use tokio::time::timeout;
@@ -45,12 +45,12 @@ impl FromStr for ReleaseSource {
 }
 
 impl ReleaseSource {
-    /// Path or URL of a file, without credentials.
+    /// Returns the path or URL of a file, without credentials.
     pub(crate) fn place(&self, path: &str) -> String {
         match &self.0 {
             Kind::Http(base) => {
                 let mut url = below(base, path);
-                // Both fail only for URLs without a host, which http URLs have.
+                // Both calls fail only for URLs without a host, and http URLs have one.
                 let _ = (url.set_username(""), url.set_password(None));
                 url.set_query(None);
                 url.to_string()
@@ -66,38 +66,33 @@ impl ReleaseSource {
         path: &str,
         from: u64,
         stalled: Duration,
-    ) -> Result<Part, UpdateError> {
-        let place = self.place(path);
+    ) -> Result<Part<UpdateError>, UpdateError> {
         match &self.0 {
             Kind::Http(base) => {
-                let mut request = client.get(below(base, path));
-                if from > 0 {
-                    request = request.header(RANGE, format!("bytes={from}-"));
-                }
-                let response = timeout(stalled, request.send()).await;
-                let response = response.map_err(|_| UpdateError::Timeout(place.clone()))?;
-                let response = response.map_err(|source| transport(&place, source))?;
-                let from = match response.status() {
-                    StatusCode::OK => 0,
-                    StatusCode::PARTIAL_CONTENT if starts_at(&response, from) => from,
-                    status => return Err(UpdateError::Status { place, status }),
-                };
-                let total = response.content_length().map(|rest| from.saturating_add(rest));
-                Ok(Part { from, total, place, stalled, body: Body::Http(response) })
+                let place = self.place(path);
+                let failed = move |source| UpdateError::Http { place: place.clone(), source };
+                let part = open_at(client, below(base, path), from, stalled).await.map_err(&failed)?;
+                Ok(part.map_err(failed))
             }
             Kind::Directory(base) => {
                 let path = base.join(path);
-                let failed = |source| UpdateError::Read { path: path.clone(), source };
-                let mut file = File::open(&path).await.map_err(failed)?;
-                let total = file.metadata().await.map_err(failed)?.len();
+                let opened = File::open(&path).await;
+                let failed = move |source| UpdateError::Read { path: path.clone(), source };
+                let mut file = opened.map_err(&failed)?;
+                let total = file.metadata().await.map_err(&failed)?.len();
                 let from = from.min(total);
-                file.seek(SeekFrom::Start(from)).await.map_err(failed)?;
-                Ok(Part { from, total: Some(total), place, stalled, body: Body::File(file, path) })
+                file.seek(SeekFrom::Start(from)).await.map_err(&failed)?;
+                let chunks = stream::try_unfold((file, failed), |(mut file, failed)| async move {
+                    let mut chunk = Vec::with_capacity(CHUNK);
+                    (&mut file).take(CHUNK as u64).read_to_end(&mut chunk).await.map_err(&failed)?;
+                    Ok::<_, UpdateError>((!chunk.is_empty()).then(|| (chunk.into(), (file, failed))))
+                });
+                Ok(Part { from, total: Some(total), chunks: chunks.boxed() })
             }
         }
     }
 
-    /// Reads a whole file of limited size.
+    /// Reads a file into memory, up to a maximum size.
     pub(crate) async fn read(
         &self,
         client: &Client,
@@ -108,7 +103,7 @@ impl ReleaseSource {
         let reading = async {
             let mut part = self.open(client, path, 0, within).await?;
             let mut content = Vec::new();
-            while let Some(bytes) = part.next().await? {
+            while let Some(bytes) = part.chunks.next().await.transpose()? {
                 content.extend_from_slice(&bytes);
                 if content.len() as u64 > limit {
                     return Err(UpdateError::TooLarge { place: self.place(path), limit });
@@ -117,52 +112,6 @@ impl ReleaseSource {
             Ok(content)
         };
         timeout(within, reading).await.map_err(|_| UpdateError::Timeout(self.place(path)))?
-    }
-}
-
-fn transport(place: &str, source: reqwest::Error) -> UpdateError {
-    UpdateError::Transport { place: place.to_owned(), source: source.without_url() }
-}
-
-/// Returns whether a partial response begins at the requested offset.
-fn starts_at(response: &Response, from: u64) -> bool {
-    let range = response.headers().get(CONTENT_RANGE).and_then(|range| range.to_str().ok());
-    let first = range.and_then(|range| range.strip_prefix("bytes ")?.split_once('-')?.0.parse().ok());
-    first == Some(from)
-}
-
-/// The rest of a file.
-pub(crate) struct Part {
-    /// Offset of the first byte.
-    pub(crate) from: u64,
-    /// Length of the whole file, if known.
-    pub(crate) total: Option<u64>,
-    place: String,
-    stalled: Duration,
-    body: Body,
-}
-
-enum Body {
-    Http(Response),
-    File(File, PathBuf),
-}
-
-impl Part {
-    /// Returns the next chunk; `None` at the end.
-    pub(crate) async fn next(&mut self) -> Result<Option<Bytes>, UpdateError> {
-        match &mut self.body {
-            Body::Http(response) => {
-                let chunk = timeout(self.stalled, response.chunk()).await;
-                let chunk = chunk.map_err(|_| UpdateError::Timeout(self.place.clone()))?;
-                chunk.map_err(|source| transport(&self.place, source))
-            }
-            Body::File(file, path) => {
-                let mut chunk = Vec::with_capacity(CHUNK);
-                let read = file.take(CHUNK as u64).read_to_end(&mut chunk).await;
-                read.map_err(|source| UpdateError::Read { path: path.clone(), source })?;
-                Ok((!chunk.is_empty()).then(|| chunk.into()))
-            }
-        }
     }
 }
 

@@ -15,7 +15,7 @@ use crate::{Release, ReleaseKey, ReleaseSource, TARGET, UpdateError};
 
 /// Maximum size of `latest.json`, `SHA256SUMS` and its signature, in bytes.
 const MAX_DOCUMENT: u64 = 64 << 10;
-/// Timeout of a connection attempt.
+/// Timeout for a connection attempt.
 const CONNECTING: Duration = Duration::from_secs(10);
 /// Suffix of the partial download beside the program.
 const PARTIAL: &str = ".update";
@@ -25,17 +25,17 @@ const PARTIAL: &str = ".update";
 pub struct Limits {
     /// Maximum size of a program, in bytes.
     pub program: u64,
-    /// Timeout of each small document of a release.
+    /// Timeout for reading `latest.json`, `SHA256SUMS` or its signature.
     pub document: Duration,
-    /// Timeout of each chunk of a download.
+    /// Timeout for each chunk of a download.
     pub stalled: Duration,
-    /// Timeout of a download as a whole.
+    /// Timeout for a complete download.
     pub download: Duration,
-    /// Maximum number of consecutive attempts without progress.
+    /// Maximum number of consecutive download attempts without progress.
     pub attempts: u32,
-    /// Initial pause between attempts; it doubles.
+    /// Pause after a failed download attempt. It doubles with each consecutive attempt that makes no progress.
     pub pause: Duration,
-    /// Timeout of a self-test.
+    /// Timeout for a self-test.
     pub self_test: Duration,
 }
 
@@ -53,7 +53,7 @@ impl Default for Limits {
     }
 }
 
-/// Updates one program from one release server.
+/// Updater of one program from one release server.
 #[derive(Debug)]
 pub struct Updater {
     source: ReleaseSource,
@@ -64,7 +64,7 @@ pub struct Updater {
     limits: Limits,
 }
 
-/// Result of a check.
+/// Result of a check for a newer release.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Check {
     /// The latest release is the running version.
@@ -78,16 +78,17 @@ pub enum Check {
 /// A completed installation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Installed {
-    /// The installed version.
+    /// Version that was installed.
     pub version: Version,
-    /// The replaced program; `None` if another process had already installed the release.
+    /// Path to which the replaced program was moved; `None` if another process had already installed the release.
     pub previous: Option<PathBuf>,
-    /// Files beside the program that have the names of its links, but are programs of another version.
+    /// Files in the program's directory that are named like links to it, such as `bb`, but are separate programs. They
+    /// were not updated.
     pub other_programs: Vec<PathBuf>,
 }
 
 impl Updater {
-    /// Creates an updater of the file `program`, whose version is `current`. Links must be resolved.
+    /// Creates an updater of the file `program`, whose version is `current`. `program` must not be a link.
     ///
     /// # Errors
     /// When TLS cannot be initialised.
@@ -101,14 +102,14 @@ impl Updater {
         Ok(Self { source, client, key, current, program, limits: Limits::default() })
     }
 
-    /// Sets the limits.
+    /// Replaces the default limits.
     #[must_use]
     pub fn with_limits(mut self, limits: Limits) -> Self {
         self.limits = limits;
         self
     }
 
-    /// The program that is updated.
+    /// Returns the path of the program that is updated.
     pub fn program(&self) -> &Path {
         &self.program
     }
@@ -119,12 +120,12 @@ impl Updater {
     /// [`UpdateError::File`] when its directory is not writable.
     pub fn check_writable(&self) -> Result<(), UpdateError> {
         let path = self.open_partial()?;
-        // Unless it is a partial download, which resumes.
+        // A file that is not empty is a partial download, which can resume.
         let is_empty = std::fs::metadata(&path).is_ok_and(|metadata| metadata.len() == 0);
         if is_empty { std::fs::remove_file(&path).map_err(file_error(&path)) } else { Ok(()) }
     }
 
-    /// Compares the latest release with the running version. A newer release has a valid signature.
+    /// Compares the latest release with the running version. Verifies the signature of a newer release.
     ///
     /// # Errors
     /// When the release cannot be read or is not authentic.
@@ -152,17 +153,17 @@ impl Updater {
         Ok(Check::Newer(Release { version, path, digest }))
     }
 
-    /// Downloads a release, tests it, and replaces the program. The old program stays beside it, with the suffix
-    /// `.previous`. Interrupted downloads resume.
+    /// Downloads a release, tests it, and replaces the program. The old program stays in the same directory, with the
+    /// suffix `.previous`. Interrupted downloads resume.
     ///
     /// # Errors
-    /// When the program cannot be downloaded, has another digest, fails its self-test, or cannot be replaced.
+    /// When the program cannot be downloaded, has a different digest, fails its self-test, or cannot be replaced.
     pub async fn install(&self, release: &Release, progress: impl FnMut(Progress)) -> Result<Installed, UpdateError> {
         let within = self.limits.self_test;
         let lock = beside(&self.program, ".", ".lock");
         let locked = lock_file(&lock).await.map_err(file_error(&lock))?;
         let Some(_locked) = locked else { return Err(UpdateError::Busy(self.program.clone())) };
-        // Another daemon of this machine may have installed it.
+        // Another daemon on this machine may have installed the release.
         if let Ok(version) = version_of(&self.program, within).await
             && version.cmp_precedence(&release.version).is_ge()
         {

@@ -6,15 +6,15 @@ use taonet_primitives::{BlockNumber, NetUid, Uid};
 
 /// Default number of attempts to confirm weights, as in the reference.
 pub const DEFAULT_RETRIES: u32 = 20;
-/// Default delay between two attempts in seconds, as in the reference.
+/// Default delay between two attempts, in seconds, as in the reference.
 pub const DEFAULT_DELAY_S: f64 = 2.0;
-/// Maximum number of weights in a request; more than any subnet has neurons.
+/// Maximum number of weights in a request; no subnet has that many neurons.
 const MAX_UIDS: usize = 4_096;
 
 /// The body of the signer's `POST /set_weights`, and of the gateway's `POST /v1/weights/set_and_confirm`.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct WeightsRequest {
-    /// The subnet; defaults to the service's own.
+    /// The subnet; defaults to the service's configured subnet.
     pub netuid: NetUid,
     /// Uids that receive weight.
     pub uids: Vec<Uid>,
@@ -24,7 +24,7 @@ pub struct WeightsRequest {
     pub wait_for_inclusion: bool,
     /// Maximum number of attempts to confirm the weights.
     pub retries: u32,
-    /// Delay between two attempts in seconds.
+    /// Delay between two attempts, in seconds.
     pub delay_s: f64,
     /// The hotkey that the caller expects to submit the weights.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -34,7 +34,7 @@ pub struct WeightsRequest {
     pub state_block: Option<BlockNumber>,
 }
 
-/// Why a request for weights is malformed.
+/// Why a request to set weights is malformed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum WeightsProblem {
@@ -66,11 +66,11 @@ impl WeightsRequest {
         }
     }
 
-    /// Parses a request body; a single uid and weight need no lists. Missing or null fields have their defaults, with
-    /// subnet `netuid`.
+    /// Parses a request body; a single uid and weight need no lists. Missing or null fields get their defaults; the
+    /// default subnet is `netuid`.
     ///
     /// # Errors
-    /// [`WeightsProblem`].
+    /// [`WeightsProblem`] when a field is malformed or the lists do not match.
     pub fn read(body: &Value, netuid: NetUid) -> Result<Self, WeightsProblem> {
         let field = |name: &str| body.get(name).filter(|value| !value.is_null());
         let uids = list(field("uids"), "uids", "integers from 0 to 65535", |value| {
@@ -139,13 +139,13 @@ fn optional<T>(
     value.map(|value| read(value).ok_or(WeightsProblem::Field { field, expected })).transpose()
 }
 
-/// Response of signer and gateway to a request for weights.
+/// Response of the signer and the gateway to a request to set weights.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct WeightsAnswer {
     /// Whether the weights are set on the chain.
     #[serde(default)]
     pub success: bool,
-    /// Why the weights are not set.
+    /// Why the weights are not set; `None` if they are.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
     /// Details of the submission.
@@ -154,7 +154,7 @@ pub struct WeightsAnswer {
 }
 
 impl WeightsAnswer {
-    /// Whether the requested weights were not submitted because others were submitted earlier in this epoch.
+    /// Whether weights submitted earlier in this epoch remain in place of the requested ones.
     pub fn is_kept(&self) -> bool {
         self.success && self.details.get("unchanged") == Some(&Value::Bool(true))
     }
@@ -170,7 +170,7 @@ pub struct BlockAnswer {
 /// Snapshot of a subnet's neurons from `POST /v1/metagraph/snapshot`; neuron `i` has uid `i`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct MetagraphSnapshot {
-    /// The block of the snapshot.
+    /// The height of the block at which the snapshot was taken.
     pub block: u32,
     /// Hotkeys of the neurons.
     pub hotkeys: Vec<String>,
@@ -178,15 +178,15 @@ pub struct MetagraphSnapshot {
     pub last_update: Vec<u32>,
     /// Announced endpoint of each neuron.
     pub axons: Vec<AxonSnapshot>,
-    /// Whether each neuron has a validator permit. Missing from the reference's gateway.
+    /// Whether each neuron has a validator permit. The reference's gateway omits this field.
     #[serde(default)]
     pub validator_permit: Vec<bool>,
-    /// Stake of each neuron in rao. Missing from the reference's gateway.
+    /// Stake of each neuron in rao. The reference's gateway omits this field.
     #[serde(default)]
     pub stake: Vec<u64>,
 }
 
-/// Announced endpoint of a neuron. Without one, the address is `0.0.0.0` or empty, and the port is 0.
+/// Announced endpoint of a neuron. If the neuron announced none, the address is `0.0.0.0` or empty, and the port is 0.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AxonSnapshot {
     /// IP address of the endpoint.
@@ -197,7 +197,8 @@ pub struct AxonSnapshot {
     pub port: u16,
 }
 
-/// Deserializes a text, or returns an empty one: a malformed address of one neuron must not fail the whole snapshot.
+/// Deserialises a string; returns an empty one for any other type, so that one neuron's malformed address does not fail
+/// the whole snapshot.
 fn text_or_nothing<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
     Ok(match Value::deserialize(deserializer)? {
         Value::String(text) => text,
@@ -205,7 +206,7 @@ fn text_or_nothing<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String,
     })
 }
 
-/// Deserializes a port, or returns 0.
+/// Deserialises a port; returns 0 for a malformed one.
 fn port_or_nothing<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u16, D::Error> {
     Ok(match Value::deserialize(deserializer)? {
         Value::Number(number) => number.as_u64().and_then(|port| port.try_into().ok()),

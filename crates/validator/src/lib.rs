@@ -1,19 +1,59 @@
 //! The building blocks of a subnet's validator.
 //!
-//! | Part | What it does |
+//! | Part | Purpose |
 //! |---|---|
 //! | [`Validator`] | epoch loop: scores of the current round → weights, once per epoch, with its state on disk |
-//! | [`signer`] | process with the hotkey: signs texts of the subnet's protocols, requests submissions of weights |
+//! | [`signer`] | process with the hotkey: signs texts of the subnet's protocols, requests weight submissions |
 //! | [`subtensor_gateway`] | sole submitter: reads the chain, submits through the weight ledger, confirms |
-//! | [`api`] | messages between the three |
-//! | `policy` | when an epoch is due, and which weights are submitted without scores |
+//! | [`api`] | HTTP messages between these three processes |
+//! | `policy` | decision of an epoch: whether it is due, and which weights are submitted without scores |
 //!
 //! A subnet implements [`Subnet`] (scores of the current round, and the weights derived from them) and
-//! [`signer::SigningPolicy`] (which texts of its protocols are signed); everything else is here. The HTTP interfaces
-//! are those of the reference stack of Babelbit, so that each of the three processes can be replaced alone.
+//! [`signer::SigningPolicy`] (which texts of its protocols are signed); everything else is here:
 //!
-//! Uses `taonet-ledger` (weights: intent first, signed once), `taonet-chain`, `taonet-http` and `taonet-service`.
-//! Used by each subnet's validator. With the feature `testing`, `testing` starts an in-process development chain.
+//! ```
+//! use std::convert::Infallible;
+//!
+//! use taonet_primitives::{Uid, Weights};
+//! use taonet_validator::{Neurons, RoundScores, Subnet};
+//!
+//! /// Gives all weight to one hotkey.
+//! struct Favourite(String);
+//!
+//! impl Subnet for Favourite {
+//!     type Scores = Option<Uid>;
+//!     type Error = Infallible;
+//!
+//!     async fn scores(&self, neurons: &Neurons<'_>, _is_late: bool) -> Result<RoundScores<Option<Uid>>, Infallible> {
+//!         Ok(RoundScores { round: None, scores: neurons.uid_of(&self.0) })
+//!     }
+//!
+//!     fn weights(&self, favourite: &Option<Uid>, burn_uid: Option<Uid>) -> Option<Weights> {
+//!         favourite.or(burn_uid).map(|uid| Weights { uids: vec![uid], weights: vec![1.0] })
+//!     }
+//!
+//!     fn why_unearned(&self) -> &'static str {
+//!         "the favourite is not registered"
+//!     }
+//!
+//!     fn measure(&mut self, _: &Option<Uid>) {}
+//! }
+//! ```
+//!
+//! [`Validator::run`] then processes epochs until shutdown. After a crash, it resumes from its [`StateFile`], and an
+//! epoch that is processed twice submits nothing twice: the gateway's weight ledger records what it signed. While
+//! scores that the subnet requires are unavailable, the epoch is retried until its last third; without scores, the
+//! previous weights are submitted again, unless they are too old. Signer and gateway act with the validator's key, so
+//! outside of loopback addresses their callers must present a token ([`operator_http`]).
+//!
+//! The HTTP interfaces are those of the reference stack of Babelbit, so that each of the three processes can be
+//! replaced independently. The crate computes no scores and contains nothing specific to a subnet.
+//!
+//! Uses `taonet-ledger` (weights: intent first, signed once), `taonet-chain`, `taonet-wallet`, `taonet-http`,
+//! `taonet-service` and `taonet-primitives`. Used by `taonet-babelbit-validator`, `taonet-nineteen-control` and
+//! `taonet-proof-validator`; by `taonet-babelbit-runner`, `taonet-babelbit-scoring-api` and `taonet-babelbit-arena` for
+//! the client of the subtensor gateway; and by `taonet-babelbit-config` for default settings. With the feature
+//! `testing`, `testing` starts an in-process development chain.
 
 pub mod api;
 pub mod operator_http;

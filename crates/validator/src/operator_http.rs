@@ -1,8 +1,9 @@
 //! Shared HTTP layers of signer and subtensor gateway: authentication, JSON errors, limits.
 //!
-//! Both act with the validator's key on request, so that anyone who reaches them acts as the validator. On a loopback
-//! address that is every user of the machine; elsewhere callers present an [`AccessToken`] that both sides read from
-//! one file. Requests with an `Origin` header are refused: only web pages send it.
+//! Both services use the validator's key on request, so anyone who can reach them can act as the validator. On a
+//! loopback address, that is every user of the machine. On other addresses, callers must present an [`AccessToken`],
+//! which both sides read from the same file. Requests with an `Origin` header are refused: only web pages send this
+//! header.
 
 mod envelope;
 #[cfg(test)]
@@ -29,26 +30,26 @@ pub(crate) use envelope::{ApiError, Body};
 use envelope::as_json;
 use taonet_http::{AccessToken, collapse_slashes, count};
 
-/// Timeout of a request body.
+/// Timeout for receiving a request body.
 const BODY_WITHIN: Duration = Duration::from_secs(30);
-/// Memory of all bodies together beyond 64 KiB each, in bytes.
+/// Memory limit, in bytes, for all in-flight request bodies together; the first 64 KiB of each body do not count.
 const LARGE_BODIES: usize = 64 << 20;
 
 /// Authentication and limits of an operator service.
 #[derive(Debug, Clone)]
 pub struct OperatorLimits {
-    /// Token that every request must carry; `None` disables authentication.
+    /// Token that every POST request must carry; `None` disables authentication.
     pub token: Option<AccessToken>,
     /// Maximum size of a request body in bytes.
     pub max_body_bytes: usize,
-    /// Timeout of a request, which is then answered 503.
+    /// Timeout of a request; the response is then 503.
     pub request_timeout: Duration,
     /// Maximum number of in-flight requests; more are queued.
     pub concurrency: usize,
 }
 
 impl OperatorLimits {
-    /// Creates limits of 1 MiB per body (the reference's), ten minutes and 256 in-flight requests.
+    /// Creates limits of 1 MiB per body (as in the reference), ten minutes per request and 256 in-flight requests.
     pub fn new(token: Option<AccessToken>) -> Self {
         Self { token, max_body_bytes: 1 << 20, request_timeout: Duration::from_mins(10), concurrency: 256 }
     }
@@ -63,7 +64,7 @@ pub(crate) fn protect(routes: Router, limits: OperatorLimits, counter: &'static 
         // A request takes a concurrency slot once its body has arrived: slow bodies block no slots.
         .layer(GlobalConcurrencyLimitLayer::new(limits.concurrency))
         .layer(middleware::from_fn_with_state(bodies, whole_body))
-        // Outside of the limit: requests that wait ten minutes for the chain do not make the service look dead.
+        // Outside the limit: requests that wait ten minutes for the chain must not make the service look dead.
         .route("/healthz", get(healthz))
         .layer(DefaultBodyLimit::disable())
         .layer(middleware::from_fn_with_state(limits.token, admit))
@@ -78,7 +79,8 @@ async fn healthz() -> Json<Value> {
     Json(json!({ "ok": true }))
 }
 
-/// Rejects unauthenticated requests before their bodies are read. `/healthz` needs no token.
+/// Rejects unauthenticated requests before their bodies are read. Only POST requests need a token, so `/healthz` needs
+/// none.
 async fn admit(State(token): State<Option<AccessToken>>, request: Request, next: Next) -> Result<Response, ApiError> {
     let headers = request.headers();
     if headers.contains_key(ORIGIN) {

@@ -1,4 +1,4 @@
-//! When an epoch is due, and which weights are submitted in it: scored, previous, or fallback.
+//! Decision of an epoch: whether the epoch is due, and which weights (scored, previous or fallback) are submitted.
 
 use serde::{Deserialize, Serialize};
 use taonet_primitives::{BlockNumber, Uid, Weights};
@@ -6,14 +6,15 @@ use taonet_primitives::{BlockNumber, Uid, Weights};
 /// Returns the weight epoch of a block, if it is due: later than the last processed one. An epoch is due from its first
 /// block to its last, so that none is missed between two polls.
 ///
-/// A chain more than one epoch behind the last processed one was restarted from genesis; its epochs are due again.
+/// If the block is more than one epoch behind the last processed epoch, the chain was restarted from genesis, and its
+/// epochs are due again.
 pub(crate) fn due_epoch(block: BlockNumber, tempo: u32, last: Option<u64>) -> Option<u64> {
     let epoch = u64::from(block.get() / tempo.max(1));
     let is_due = last.is_none_or(|last| epoch > last || epoch.saturating_add(1) < last);
     is_due.then_some(epoch)
 }
 
-/// Returns the number of blocks left in a block's weight epoch, including that block.
+/// Returns the number of blocks remaining in a block's weight epoch, including that block.
 pub(crate) fn blocks_left(block: BlockNumber, tempo: u32) -> u32 {
     let tempo = tempo.max(1);
     tempo - block.get() % tempo
@@ -39,8 +40,8 @@ impl Previous {
         Self { hotkeys, weights, block }
     }
 
-    /// Maps the weights to the current uids. Shares of deregistered hotkeys go to `burn_uid`, or else are distributed
-    /// in proportion; `None` when all hotkeys have deregistered.
+    /// Maps the weights to the current uids. Shares of deregistered hotkeys go to `burn_uid` or, without one, are
+    /// distributed among the others in proportion; `None` when all hotkeys have deregistered.
     fn now(&self, uid_of: impl Fn(&str) -> Option<Uid>, burn_uid: Option<Uid>) -> Option<Weights> {
         let mut weights = Weights::default();
         let mut is_anybody_there = false;
@@ -58,7 +59,7 @@ impl Previous {
 /// State that a validator keeps from epoch to epoch.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub(crate) struct PolicyState {
-    /// The round of the last epoch in which the round was known.
+    /// The last known round.
     #[serde(default, alias = "challenge_uid")]
     pub(crate) round: Option<String>,
     /// Number of consecutive epochs without scores.
@@ -71,8 +72,8 @@ pub(crate) struct PolicyState {
 }
 
 impl PolicyState {
-    /// Resets the state when the previous weights' scores are more than `max` blocks old: after so long an absence,
-    /// the validator does not know whether these miners are still active.
+    /// Resets the state if the scores behind the previous weights are more than `max` blocks old: the validator then no
+    /// longer knows whether these miners are active.
     pub(crate) fn drop_stale(&mut self, block: BlockNumber, max: u32) {
         // After a restart from genesis, block numbers are lower.
         let is_old = |previous: &Previous| previous.block.get().abs_diff(block.get()) > max;
@@ -87,7 +88,8 @@ impl PolicyState {
 pub(crate) struct WeightPolicy {
     /// The uid that receives unearned weight; `None` if it is not registered on the subnet.
     pub(crate) burn_uid: Option<Uid>,
-    /// Number of consecutive epochs without scores and previous weights, after which all weight goes to `burn_uid`.
+    /// Number of consecutive epochs without scores after which all weight goes to `burn_uid`, if there are no previous
+    /// weights to resubmit.
     pub(crate) max_skipped_epochs: u32,
 }
 
@@ -115,7 +117,7 @@ impl Decision {
         }
     }
 
-    /// Name of the decision, for logs and reports.
+    /// Returns the decision's name, for logs and reports.
     pub(crate) const fn as_str(&self) -> &'static str {
         match self {
             Self::Scored(_) => "scored",
@@ -129,8 +131,8 @@ impl Decision {
 
 impl WeightPolicy {
     /// Decides which weights to submit, and updates the state. `round` names the current round, if known; a change
-    /// resets the count of epochs without scores. `scored` holds the weights of the round's scores, `None` if it has
-    /// none. `uid_of` maps a hotkey to its uid.
+    /// resets the count of epochs without scores. `scored` holds the weights derived from the round's scores; `None` if
+    /// the round has no scores. `uid_of` maps a hotkey to its uid.
     pub(crate) fn decide(
         self,
         state: &mut PolicyState,

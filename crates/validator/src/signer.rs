@@ -1,13 +1,13 @@
 //! The signer: the process that holds the validator's hotkey and signs for other processes.
 //!
-//! | Route | Answer |
+//! | Route | Response |
 //! |---|---|
 //! | `GET /healthz` | `{"ok": true}` |
 //! | `POST /sign` | signatures of texts: `{"payloads": [text]}` or `{"data": text or [text]}` |
 //! | `POST /set_weights` | `{"success": true, "details": …}` once the subtensor gateway has the weights in a block |
 //!
-//! It signs only texts of the subnet's own protocols, in the name of this hotkey: see [`SigningPolicy`]. Each text is
-//! in the audit log before it is signed.
+//! The signer signs only texts that the subnet's [`SigningPolicy`] permits: those of the subnet's protocols that
+//! contain this hotkey. Each text is written to the audit log before it is signed.
 
 mod audit;
 mod client;
@@ -40,9 +40,9 @@ pub struct SignerConfig {
     pub retries: u32,
     /// Delay between two attempts.
     pub retry_delay: Duration,
-    /// Decides which texts are signed.
+    /// Policy that decides which texts are signed.
     pub policy: Box<dyn SigningPolicy>,
-    /// Log of all signing requests.
+    /// Audit log of signed texts and requested weight submissions.
     pub audit: AuditLog,
 }
 
@@ -58,7 +58,7 @@ impl Signer {
         Self { config: Arc::new(config) }
     }
 
-    /// Creates the router, with all limits applied.
+    /// Creates the signer's HTTP router, with `limits` applied.
     pub fn router(&self, limits: OperatorLimits) -> Router {
         protect(routes::routes(self.clone()), limits, "taonet_signer_requests_total")
     }

@@ -15,7 +15,7 @@ pub trait Subnet: Send + Sync {
 
     /// Fetches the scores of the current round. A round without scores yet is not an error.
     ///
-    /// `is_late` means that the epoch is nearly over: weights are then decided without unavailable scores.
+    /// `is_late` means that the epoch is nearly over: weights are then decided without waiting for unavailable scores.
     ///
     /// # Errors
     /// When required scores are unavailable and there is time for a retry.
@@ -25,11 +25,11 @@ pub trait Subnet: Send + Sync {
         is_late: bool,
     ) -> impl Future<Output = Result<RoundScores<Self::Scores>, Self::Error>> + Send;
 
-    /// Converts scores to weights; `None` if there are none. `burn_uid` receives unearned weight, if it is registered
-    /// on the subnet.
+    /// Converts scores to weights; `None` if there are no scores. Unearned weight goes to `burn_uid`, which is `None`
+    /// if that uid is not registered on the subnet.
     fn weights(&self, scores: &Self::Scores, burn_uid: Option<Uid>) -> Option<Weights>;
 
-    /// Explains to operators why no miner earned weight. Called when [`Subnet::weights`] is empty.
+    /// Explains to operators why no miner earned weight. Called when [`Subnet::weights`] returns empty weights.
     fn why_unearned(&self) -> &'static str;
 
     /// Records the subnet's own metrics of the scores.

@@ -1,17 +1,17 @@
 //! The subtensor gateway: the only process of a validator that connects to the chain and submits weights.
 //!
-//! | Route | Answer |
+//! | Route | Response |
 //! |---|---|
 //! | `GET /healthz` | `{"ok": true}` |
 //! | `POST /v1/block/current` | `{"block": 123}` |
 //! | `POST /v1/block/wait` | the same, once there is a newer block; 504 after `timeout_s` |
 //! | `POST /v1/metagraph/snapshot` | block, hotkeys, last updates, endpoints, permits and stakes of a subnet |
-//! | `POST /v1/registry/context` | the snapshot as `metagraph`, and no commitments |
+//! | `POST /v1/registry/context` | the snapshot as `metagraph`, and an empty `commitments` object |
 //! | `POST /v1/weights/set_and_confirm` | `{"success": true, "details": …}` once the weights are in a block |
 //!
-//! Weights go through the [weight ledger](taonet_ledger): an epoch's weights are signed once, however many clients
-//! request them, and a repeated request only tracks the signed submission. [`Gateway::follow`] reveals commits and
-//! resubmits lost transactions, block by block, even without requests.
+//! Weights go through the [weight ledger](taonet_ledger): an epoch's weights are signed once, regardless of how many
+//! clients request them, and a repeated request only tracks the signed submission. [`Gateway::follow`] reveals commits
+//! and resubmits lost transactions, block by block, even without requests.
 
 mod client;
 mod confirm;
@@ -39,15 +39,16 @@ pub struct GatewaySettings {
     pub netuid: NetUid,
     /// Hotkey that submits the weights.
     pub hotkey: Hotkey,
-    /// Timeout of a request for weights, after which the response is "not confirmed". Shorter than the callers'
-    /// timeouts, so that they learn the state of the submission.
+    /// Timeout of a request to set weights, after which the response reports the weights as unconfirmed. Shorter than
+    /// the callers' timeouts, so that callers learn the state of the submission.
     pub confirm_within: Duration,
     /// Default timeout of a request for a new block.
     pub wait_within: Duration,
 }
 
 impl GatewaySettings {
-    /// Creates settings with the default timeouts: 240 s for weights, since callers wait 300 s, and 5 min for a block.
+    /// Creates settings with the default timeouts: 240 s for weights, since callers wait 270 s or longer, and 300 s for
+    /// a block.
     pub const fn new(netuid: NetUid, hotkey: Hotkey) -> Self {
         Self { netuid, hotkey, confirm_within: Duration::from_mins(4), wait_within: Duration::from_mins(5) }
     }
@@ -77,7 +78,7 @@ impl std::fmt::Debug for Gateway {
 }
 
 impl Gateway {
-    /// Creates a gateway that answers 503 until it is [connected](Self::connect).
+    /// Creates a gateway that responds with 503 until it is [connected](Self::connect).
     pub fn new(settings: GatewaySettings) -> Self {
         Self { inner: Arc::new(Inner { settings, connected: OnceLock::new() }) }
     }
@@ -89,7 +90,7 @@ impl Gateway {
         }
     }
 
-    /// Creates the router, with all limits applied.
+    /// Creates the gateway's HTTP router, with all limits applied.
     pub fn router(&self, limits: OperatorLimits) -> Router {
         protect(routes::routes(self.clone()), limits, "taonet_subtensor_gateway_requests_total")
     }
@@ -149,7 +150,7 @@ impl Connected {
     }
 }
 
-/// Converts a metagraph to the snapshot of the API.
+/// Converts a metagraph to the API's snapshot.
 pub fn snapshot_of(metagraph: &Metagraph) -> MetagraphSnapshot {
     let axon = |address: Option<std::net::SocketAddr>| match address {
         Some(address) => AxonSnapshot { ip: address.ip().to_string(), port: address.port() },

@@ -1,4 +1,4 @@
-//! An in-process development chain, and services in front of it.
+//! An in-process development chain, and services that use it.
 #![allow(
     missing_docs,
     clippy::indexing_slicing,
@@ -7,7 +7,7 @@
     clippy::new_without_default,
     clippy::panic,
     clippy::unwrap_used,
-    reason = "helpers of tests"
+    reason = "test helpers"
 )]
 
 use std::path::Path;
@@ -104,7 +104,7 @@ pub async fn listen(router: Router) -> Url {
     url
 }
 
-/// Sends a request to a router; returns status and JSON of the response.
+/// Sends a request to a router; returns the status and the JSON body of the response.
 pub async fn ask(router: &Router, method: Method, path: &str, headers: &[(&str, &str)], body: &str) -> (u16, Value) {
     let mut request = Request::builder().method(method).uri(path);
     for (name, value) in headers {
@@ -117,7 +117,7 @@ pub async fn ask(router: &Router, method: Method, path: &str, headers: &[(&str, 
     (status, json)
 }
 
-/// Like [`ask`], for a JSON POST.
+/// Sends a JSON POST request to a router; returns the status and the JSON body of the response.
 pub async fn post(router: &Router, path: &str, body: &Value) -> (u16, Value) {
     ask(router, Method::POST, path, &[("content-type", "application/json")], &body.to_string()).await
 }

@@ -9,8 +9,8 @@
 //! While required scores are unavailable, the epoch stays due and is retried until its last third.
 //!
 //! An epoch is due as soon as its first block or any later one is seen, so that none is missed. The last processed
-//! epoch, the number of epochs without scores and the last submitted weights are saved to disk before the next one.
-//! Processing an epoch twice, after a kill, submits nothing twice: the gateway's weight ledger knows what was signed.
+//! epoch, the number of epochs without scores and the last submitted weights are saved to disk before the next epoch.
+//! Processing an epoch twice, after a kill, submits nothing twice: the gateway's weight ledger records signed weights.
 
 mod epoch;
 mod error;
@@ -40,10 +40,10 @@ const WAITING: Duration = Duration::from_mins(1);
 const AFTER_ERROR: Duration = Duration::from_secs(3);
 /// Pause before unavailable scores are fetched again.
 const AFTER_MISSING_SCORES: Duration = Duration::from_secs(30);
-/// Pause after a failed epoch, and after a stalled chain.
+/// Pause after a failed epoch, and after [`WAITING`] has passed without a new block.
 const AFTER_FAILURE: Duration = Duration::from_secs(5);
 
-/// Settings of weight decisions and submission.
+/// Settings for weight decisions and submissions.
 #[derive(Debug, Clone)]
 pub struct ValidatorSettings {
     /// Netuid of the subnet.
@@ -52,7 +52,8 @@ pub struct ValidatorSettings {
     pub tempo: u32,
     /// The uid that receives unearned weight, if it is registered on the subnet.
     pub burn_uid: Uid,
-    /// Number of consecutive epochs without scores and previous weights, after which all weight goes to `burn_uid`.
+    /// Number of consecutive epochs without scores after which all weight goes to `burn_uid`, if there are no previous
+    /// weights to resubmit.
     pub max_skipped_epochs: u32,
     /// Maximum number of the gateway's attempts to confirm weights.
     pub retries: u32,
@@ -77,7 +78,7 @@ pub struct Validator<S> {
     state: StateFile,
     clock: Clock,
     sleeper: Sleeper,
-    /// Whether the last call of the gateway succeeded.
+    /// Whether the last call to the gateway succeeded.
     is_connected: bool,
     /// Whether an epoch was decided since the start.
     has_decided: bool,
@@ -101,7 +102,7 @@ impl<S: Subnet> Validator<S> {
         Self { subnet, services, settings, state, clock, sleeper, is_connected: true, has_decided: false, readiness }
     }
 
-    /// Sets `readiness` once the first block is seen: before that, no weights can be submitted.
+    /// Marks `readiness` as ready once the first block is seen: before that, no weights can be submitted.
     #[must_use]
     pub fn with_readiness(self, readiness: Readiness) -> Self {
         Self { readiness, ..self }
@@ -167,7 +168,7 @@ impl<S: Subnet> Validator<S> {
         }
     }
 
-    /// Logs once per outage that the gateway is unreachable.
+    /// Logs, once per outage, that the gateway is unreachable, then sleeps for `pause`.
     async fn log_outage(&mut self, error: &GatewayError, pause: Duration) -> Option<BlockNumber> {
         if std::mem::replace(&mut self.is_connected, false) {
             tracing::warn!(%error, "cannot reach the chain, retrying");
@@ -183,7 +184,7 @@ impl<S: Subnet> Validator<S> {
 pub fn describe_metrics() {
     metrics::describe_counter!("taonet_validator_epochs_total", "Epochs processed, by decision");
     metrics::describe_counter!("taonet_validator_submissions_total", "Weight submissions by result");
-    metrics::describe_histogram!("taonet_validator_decision_seconds", "Time from the epoch's start to the decision");
+    metrics::describe_histogram!("taonet_validator_decision_seconds", "Time to decide the weights of an epoch");
     metrics::describe_gauge!("taonet_validator_epochs_without_scores", "Consecutive epochs without scores");
     metrics::describe_gauge!("lastset", "Unix time of the last submission of weights");
 }

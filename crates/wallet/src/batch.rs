@@ -15,7 +15,7 @@ pub struct Signed<'a> {
     pub signer: Hotkey,
     /// The message bytes.
     pub message: &'a [u8],
-    /// The signature.
+    /// The signature to verify.
     pub signature: Signature,
 }
 

@@ -15,12 +15,12 @@ pub enum CryptoType {
 }
 
 impl CryptoType {
-    /// The scheme's number in keyfiles.
+    /// Returns the scheme's number in keyfiles.
     pub const fn number(self) -> u8 {
         self as u8
     }
 
-    /// The scheme's name in lower case.
+    /// Returns the scheme's name in lower case.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Ed25519 => "ed25519",

@@ -14,7 +14,7 @@ pub(crate) struct SecretUri<'a> {
     password: &'a str,
 }
 
-/// One step of a derivation path.
+/// A junction of a derivation path, hard or soft.
 struct Junction {
     hard: bool,
     code: [u8; 32],
@@ -60,7 +60,8 @@ impl<'a> SecretUri<'a> {
         Ok(secret.to_keypair())
     }
 
-    /// Derives the seed of an ed25519 key: each hard junction hashes a tag, the previous seed and the junction.
+    /// Derives the seed of an ed25519 key: each hard junction hashes a tag, the previous seed and the junction's chain
+    /// code.
     pub(crate) fn derive_ed25519(&self) -> Result<Zeroizing<[u8; 32]>, KeyError> {
         let mut seed = self.root()?;
         for Junction { hard, code } in &self.junctions {
@@ -75,8 +76,8 @@ impl<'a> SecretUri<'a> {
     }
 }
 
-/// The chain code of a junction: a decimal number as 8 bytes, little-endian; other text in SCALE form, hashed if longer
-/// than a chain code.
+/// Returns the chain code of a junction: a decimal number as 8 bytes, little-endian; other text in SCALE form, hashed
+/// with BLAKE2b-256 if longer than 32 bytes.
 fn chain_code(name: &str) -> [u8; 32] {
     let mut code = [0; 32];
     let encoded = match name.parse::<u64>() {
@@ -90,12 +91,13 @@ fn chain_code(name: &str) -> [u8; 32] {
     code
 }
 
-/// The SCALE encoding of a text: compact length and UTF-8.
+/// Returns the SCALE encoding of a text: compact length and UTF-8.
 fn scale_text(text: &str) -> Vec<u8> {
     [compact(text.len()).as_slice(), text.as_bytes()].concat()
 }
 
-/// The SCALE compact encoding of a length; a derivation URI is far shorter than the limit of four bytes, 2^30.
+/// Returns the SCALE compact encoding of a length below 2^30, the limit of the four-byte form. Derivation URIs are far
+/// shorter.
 fn compact(length: usize) -> Vec<u8> {
     let tagged = (length as u32) << 2;
     match length {

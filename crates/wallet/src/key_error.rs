@@ -20,7 +20,7 @@ pub enum KeyError {
     /// The private key is neither 128 hex digits with a canonical scalar (sr25519) nor 64 hex digits (ed25519).
     #[error("malformed private key, expected 128 hex digits of a canonical sr25519 key, or 64 of an ed25519 seed")]
     PrivateKey,
-    /// The public key is not 64 hex digits, with the prefix `0x` if an address is also allowed.
+    /// The public key is not 64 hex digits. Where an address is also accepted, the digits require the prefix `0x`.
     #[error("public key is not 64 hex digits")]
     PublicKey,
     /// The number of the signature scheme is unknown.

@@ -51,7 +51,7 @@ pub enum KeyfileError {
         /// The public key of the secret.
         found: Hotkey,
     },
-    /// Allocating the 512 MiB of memory that encrypted keyfiles need failed.
+    /// The allocation of 512 MiB of memory for an encrypted keyfile failed.
     #[error("out of memory; hint: encrypted keyfiles briefly need 512 MiB")]
     Memory,
 }
@@ -67,12 +67,12 @@ pub struct Keyfile {
 }
 
 impl Keyfile {
-    /// Creates a keyfile from a mnemonic without a passphrase. The file keeps the mnemonic.
+    /// Creates a keyfile from a mnemonic without a passphrase. The file contains the mnemonic.
     pub fn from_mnemonic(mnemonic: &Mnemonic, crypto_type: CryptoType) -> Self {
         Self { mnemonic: Some(mnemonic.clone()), ..Self::from_seed(&mnemonic.to_seed(""), crypto_type) }
     }
 
-    /// Creates a keyfile from a seed. The file keeps the seed.
+    /// Creates a keyfile from a seed. The file contains the seed.
     pub fn from_seed(seed: &[u8; 32], crypto_type: CryptoType) -> Self {
         let pair = Keypair::from_seed_with(seed, crypto_type);
         Self { seed: Some(Zeroizing::new(seed.to_vec())), ..Self::from_keypair(pair) }
@@ -112,8 +112,8 @@ impl Keyfile {
     }
 
     /// Parses plain keyfile JSON: `secretPhrase`, `secretSeed` or `privateKey`, tried in this order, otherwise the
-    /// public key. All keys and addresses in the file must match; a malformed private key is ignored beside a phrase or
-    /// a seed.
+    /// public key. All keys and addresses in the file must match; a malformed private key is ignored if there is a
+    /// phrase or a seed.
     ///
     /// # Errors
     /// [`KeyfileError`]: not JSON, a malformed key, or keys that do not match.
@@ -121,7 +121,7 @@ impl Keyfile {
         json::read(text)
     }
 
-    /// The public key stated in plain keyfile JSON, without reading any secret.
+    /// Returns the public key stated in plain keyfile JSON, without reading any secret.
     pub(crate) fn stated_public(text: &[u8]) -> Option<PublicKey> {
         json::stated_public(text)
     }
@@ -144,12 +144,12 @@ impl Keyfile {
         Self::seal_plain(&self.to_json(), password)
     }
 
-    /// The public key.
+    /// Returns the public key.
     pub const fn public(&self) -> PublicKey {
         self.public
     }
 
-    /// The key pair; `None` if the file has no secret.
+    /// Returns the key pair; `None` if the file has no secret.
     pub const fn keypair(&self) -> Option<&Keypair> {
         self.pair.as_ref()
     }

@@ -11,7 +11,8 @@ use crate::{CryptoType, KeyError, PublicKey, Signature};
 
 /// An sr25519 or ed25519 key pair. Wiped from memory when dropped; `Debug` shows the address only.
 ///
-/// The short constructors create sr25519 pairs, which neurons sign with; those that end in `_with` take the scheme.
+/// The constructors create sr25519 pairs, which neurons sign with; variants whose names end in `_with` take the scheme
+/// as an argument.
 #[derive(Clone)]
 pub struct Keypair(Pair);
 
@@ -34,7 +35,7 @@ impl Keypair {
         Self::from_uri_with(uri, CryptoType::Sr25519)
     }
 
-    /// Like [`Self::from_uri`], with a signature scheme. ed25519 supports hard junctions only.
+    /// Parses a derivation URI for the given signature scheme. ed25519 supports hard junctions only.
     ///
     /// # Errors
     /// The errors of [`Self::from_uri`], and [`KeyError::SoftJunction`] for ed25519.
@@ -51,12 +52,8 @@ impl Keypair {
         Self::from_seed_with(seed, CryptoType::Sr25519)
     }
 
-    /// Like [`Self::from_seed`], with a signature scheme.
-    #[expect(
-        clippy::expect_used,
-        clippy::missing_panics_doc,
-        reason = "32 bytes are the only thing that a mini secret asks for"
-    )]
+    /// Creates a pair of the given signature scheme from a 32-byte seed.
+    #[expect(clippy::expect_used, clippy::missing_panics_doc, reason = "a mini secret accepts any 32 bytes")]
     pub fn from_seed_with(seed: &[u8; 32], crypto_type: CryptoType) -> Self {
         Self(match crypto_type {
             CryptoType::Sr25519 => {
@@ -75,7 +72,7 @@ impl Keypair {
         Self::from_private_key_with(key, CryptoType::Sr25519)
     }
 
-    /// Like [`Self::from_private_key`], with a signature scheme. An ed25519 private key is its 32-byte seed.
+    /// Creates a pair of the given signature scheme from a private key. An ed25519 private key is its 32-byte seed.
     ///
     /// # Errors
     /// [`KeyError::PrivateKey`] when the length is wrong or the scalar is not canonical.
@@ -91,7 +88,7 @@ impl Keypair {
         }
     }
 
-    /// The signature scheme.
+    /// Returns the signature scheme.
     pub const fn crypto_type(&self) -> CryptoType {
         match self.0 {
             Pair::Sr25519(_) => CryptoType::Sr25519,
@@ -99,7 +96,7 @@ impl Keypair {
         }
     }
 
-    /// The public key.
+    /// Returns the public key.
     pub fn public(&self) -> PublicKey {
         let key = match &self.0 {
             Pair::Sr25519(pair) => pair.public.to_bytes(),
@@ -108,17 +105,18 @@ impl Keypair {
         PublicKey::new(key, self.crypto_type())
     }
 
-    /// The public key as a neuron's hotkey.
+    /// Returns the public key as a neuron's hotkey.
     pub fn hotkey(&self) -> Hotkey {
         self.public().hotkey()
     }
 
-    /// The public key as an owner's coldkey.
+    /// Returns the public key as an owner's coldkey.
     pub fn coldkey(&self) -> Coldkey {
         self.public().coldkey()
     }
 
-    /// The private key as in keyfiles: 64 bytes (canonical scalar and nonce) for sr25519, the 32-byte seed for ed25519.
+    /// Returns the private key as in keyfiles: 64 bytes (canonical scalar and nonce) for sr25519, the 32-byte seed for
+    /// ed25519.
     pub fn to_private_key(&self) -> Zeroizing<Vec<u8>> {
         match &self.0 {
             Pair::Sr25519(pair) => Zeroizing::new(Zeroizing::new(pair.secret.to_bytes()).to_vec()),
@@ -126,7 +124,7 @@ impl Keypair {
         }
     }
 
-    /// The sr25519 pair; `None` for ed25519.
+    /// Returns the sr25519 pair; `None` for ed25519.
     pub(crate) fn sr25519(&self) -> Option<&schnorrkel::Keypair> {
         match &self.0 {
             Pair::Sr25519(pair) => Some(pair),

@@ -1,6 +1,6 @@
 //! Keys, keyfiles, wallets on disk and signatures, compatible with Bittensor's own wallets.
 //!
-//! Uses `taonet-primitives` (addresses). Used by everything that signs: `taonet-chain`, `taonet-wire`, the validator
+//! Uses `taonet-primitives` (addresses). Used by everything that signs: `taonet-chain`, `taonet-wire`, every validator
 //! and the command line.
 //!
 //! # Tour
@@ -19,15 +19,15 @@
 //! ```
 //!
 //! **Signatures.** [`verify`] and [`verify_batch`] are for requests between neurons, [`PublicKey::verify_wrapped`] for
-//! texts that people sign, also in a browser. [`message_bytes`] converts a text to the bytes to sign, decoding texts
-//! that begin with `0x`. In this example a validator proves its identity: it signs a text with its address, and anyone
-//! can verify it.
+//! texts that people sign, for example in a browser. [`message_bytes`] converts a text to the bytes to sign, decoding
+//! texts that begin with `0x`. In this example a validator proves its identity: it signs a text with its address, and
+//! anyone can verify it.
 //!
 //! ```
 //! use taonet_wallet::{CryptoType, Keypair, PublicKey, message_bytes};
 //!
 //! let validator = Keypair::from_uri("//Alice")?;
-//! let info = format!(r#"{{"hotkeys": ["{}"], "label": "Example validator", "timestamp": 1700000000}}"#, validator.hotkey());
+//! let info = format!(r#"{{"hotkeys": ["{}"], "label": "Example", "timestamp": 1700000000}}"#, validator.hotkey());
 //! let message = message_bytes(&info)?;
 //! let signature = validator.sign(&message).to_bare_hex();
 //!
@@ -36,9 +36,10 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! **Keyfiles.** A [`Keyfile`] is the content of a file: it is read plain or in any of the three encryption formats of
-//! Bittensor's wallets ([`Encryption`]) and written plain or in the current wallet's format. [`PolkadotJs`] reads and
-//! writes the exports of browser wallets. [`Password`] reads passwords from their sources and checks their strength.
+//! **Keyfiles.** A [`Keyfile`] is the content of a file. The crate reads plain keyfiles and the three encryption
+//! formats of Bittensor's wallets ([`Encryption`]); it writes plain keyfiles and the current wallet's format.
+//! [`PolkadotJs`] reads and writes the exports of browser wallets. [`Password`] reads passwords from files, file
+//! descriptors and the variables of Bittensor's tools, which the caller looks up, and checks their strength.
 //!
 //! **Wallets on disk.** [`Wallets`] is a directory of wallets, [`Wallet`] one of them, with its coldkey and hotkeys. A
 //! [`StoredKey`] is a keyfile that was read but not decrypted.
@@ -59,13 +60,14 @@
 //!
 //! - Secrets never appear in `Debug` output, errors or logs. They are wiped from memory when dropped, and keys are on
 //!   the heap, so that moves leave no copy behind. On the stack this is best effort: copies made by the compiler, or by
-//!   a library during a computation, stay until they are overwritten.
+//!   a library during a computation, remain until they are overwritten.
 //! - A file is written atomically, with access for its owner only; a key is overwritten only on request, and then the
-//!   old one is kept in the wallet's `.backups`. Programs that use this crate lock a wallet while they write it.
-//! - After an error the old key is in its place, except after [`WalletError::PartlyWritten`], which lists the new
+//!   old one is kept in the wallet's `.backups`. A change of the password replaces the keyfile without a backup. The
+//!   crate locks a wallet while it writes to it.
+//! - After an error the old key is still in place, except after [`WalletError::PartlyWritten`], which lists the new
 //!   files.
 //! - A wrong password and a damaged file give the same error, after a comparison in constant time.
-//! - The crate reads no environment variables and never prompts: that is left to the program.
+//! - The crate reads no environment variables and never prompts: the program that uses it does both.
 
 #![warn(clippy::arithmetic_side_effects)]
 #![cfg_attr(test, allow(clippy::arithmetic_side_effects))]

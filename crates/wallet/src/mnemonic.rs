@@ -36,7 +36,7 @@ impl WordCount {
     /// Every valid number of words.
     pub const ALL: [Self; 5] = [Self::Twelve, Self::Fifteen, Self::Eighteen, Self::TwentyOne, Self::TwentyFour];
 
-    /// The number of words.
+    /// Returns the number of words.
     pub const fn words(self) -> usize {
         match self {
             Self::Twelve => 12,
@@ -47,7 +47,7 @@ impl WordCount {
         }
     }
 
-    /// The length of the entropy in bytes: three words encode 32 bits of entropy and one of checksum.
+    /// Returns the length of the entropy in bytes: three words encode 32 bits of entropy and one of checksum.
     const fn entropy_bytes(self) -> usize {
         match self {
             Self::Twelve => 16,
@@ -99,7 +99,7 @@ impl Mnemonic {
         )
     }
 
-    /// The words, separated by single spaces. They are the secret: show them only once, and only to the owner.
+    /// Returns the words, separated by single spaces. They are the secret: show them only once, and only to the owner.
     pub fn phrase(&self) -> Zeroizing<String> {
         // No word has more than 8 letters: the buffer never reallocates.
         let mut phrase = Zeroizing::new(String::with_capacity(24 * 9));
@@ -112,7 +112,7 @@ impl Mnemonic {
         phrase
     }
 
-    /// The number of words.
+    /// Returns the number of words.
     pub fn word_count(&self) -> usize {
         self.0.word_count()
     }
@@ -121,7 +121,7 @@ impl Mnemonic {
     ///
     /// Substrate derives the seed from the mnemonic's entropy, whereas BIP-39 derives it from the text.
     pub fn to_seed(&self, passphrase: &str) -> Zeroizing<[u8; 32]> {
-        // Accessed in place: a pattern would copy the entropy out of the pair.
+        // Accessed in place: destructuring would copy the entropy out of the pair.
         let entropy = Zeroizing::new(self.0.to_entropy_array());
         let (entropy, length) = &*entropy;
         let salt = Zeroizing::new(["mnemonic", passphrase].concat());

@@ -19,7 +19,7 @@ pub(crate) fn open_file(path: &Path) -> io::Result<Option<(File, Metadata)>> {
     Ok(metadata.is_file().then_some((file, metadata)))
 }
 
-/// The mode bits of a regular file that users other than its owner can access; `None` for a private file.
+/// Returns the mode bits of a regular file that users other than its owner can access; `None` for a private file.
 #[cfg(unix)]
 pub(crate) fn exposed(metadata: &Metadata) -> Option<u32> {
     use std::os::unix::fs::PermissionsExt;

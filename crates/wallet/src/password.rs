@@ -23,7 +23,7 @@ impl Password {
         Self(text.into())
     }
 
-    /// The password's UTF-8 bytes.
+    /// Returns the password's UTF-8 bytes.
     pub fn as_bytes(&self) -> &[u8] {
         self.0.as_bytes()
     }

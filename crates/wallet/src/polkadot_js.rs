@@ -22,13 +22,13 @@ const DIVIDER: [u8; 5] = [0xa1, 0x23, 0x03, 0x21, 0x00];
 
 const PLAIN_BYTES: usize = HEADER.len() + 64 + DIVIDER.len() + 32;
 
-/// The scrypt cost of new exports, as in Polkadot-JS.
+/// The scrypt parameters of new exports, as in Polkadot-JS: log2(N), r and p.
 const LOG_N: u8 = 15;
 const R: u32 = 8;
 const P: u32 = 1;
 
-/// Limits on a file's scrypt parameters. scrypt takes 128 r (N + p) bytes: at these limits little more than 256 MiB.
-/// Polkadot-JS writes 32 MiB and one lane.
+/// Limits on a file's scrypt parameters. scrypt takes 128 · r · (N + p) bytes, which is little more than 256 MiB at
+/// these limits. Exports written by Polkadot-JS take 32 MiB, with one lane.
 const MAX_N_R: u32 = 1 << 21;
 const MAX_R: u32 = 64;
 const MAX_P: u32 = 16;
@@ -80,7 +80,7 @@ pub enum PolkadotJsError {
         found: Ss58,
     },
     /// The pair is not sr25519, the only scheme of exports.
-    #[error("only sr25519 keys can be exported, this key is {0}")]
+    #[error("only sr25519 keys can be exported, but this key is {0}")]
     Scheme(CryptoType),
     /// The system's random number generator failed.
     #[error(transparent)]
@@ -115,8 +115,8 @@ enum Cipher {
 
 /// An account export of Polkadot-JS and browser wallets: JSON of version 3 with an sr25519 key.
 ///
-/// [`PolkadotJs::parse`] is cheap; [`PolkadotJs::open`] takes the time and memory that the file states, within limits.
-/// The content is wiped from memory when dropped; `Debug` shows the address only.
+/// [`PolkadotJs::parse`] is cheap; [`PolkadotJs::open`] takes the time and memory that the file's scrypt parameters
+/// require, within limits. The content is wiped from memory when dropped; `Debug` shows the address only.
 pub struct PolkadotJs {
     address: Ss58,
     cipher: Cipher,
@@ -163,7 +163,7 @@ impl PolkadotJs {
         Ok(Self { address, cipher, content })
     }
 
-    /// The account's address on the export's network, not yet checked against the key.
+    /// Returns the account's address on the export's network, not yet checked against the key.
     pub const fn address(&self) -> Ss58 {
         self.address
     }
@@ -202,7 +202,7 @@ impl PolkadotJs {
     /// milliseconds since the Unix epoch.
     ///
     /// # Errors
-    /// [`PolkadotJsError::Scheme`] for an ed25519 pair.
+    /// [`PolkadotJsError::Scheme`] for an ed25519 pair; [`PolkadotJsError::Key`] if the random number generator fails.
     pub fn export(pair: &Keypair, password: &Password, name: &str, created: u64) -> Result<String, PolkadotJsError> {
         let secret = pair.sr25519().ok_or(PolkadotJsError::Scheme(pair.crypto_type()))?;
         let (mut salt, mut nonce) = ([0; 32], [0; 24]);

@@ -17,7 +17,7 @@ pub struct PublicKey {
 }
 
 impl PublicKey {
-    /// Creates a public key from its 32 bytes and scheme. Invalid bytes verify no signature.
+    /// Creates a public key from its 32 bytes and scheme. With invalid bytes, every verification fails.
     pub const fn new(key: [u8; 32], crypto_type: CryptoType) -> Self {
         Self { crypto_type, key }
     }
@@ -35,35 +35,35 @@ impl PublicKey {
         Ok(Self { crypto_type, key })
     }
 
-    /// The signature scheme.
+    /// Returns the signature scheme.
     pub const fn crypto_type(&self) -> CryptoType {
         self.crypto_type
     }
 
-    /// The 32 bytes of the key.
+    /// Returns the 32 bytes of the key.
     pub const fn as_bytes(&self) -> &[u8; 32] {
         &self.key
     }
 
-    /// The key as a neuron's hotkey.
+    /// Returns the key as a neuron's hotkey.
     pub const fn hotkey(&self) -> Hotkey {
         Hotkey::from_bytes(self.key)
     }
 
-    /// The key as an owner's coldkey.
+    /// Returns the key as an owner's coldkey.
     pub const fn coldkey(&self) -> Coldkey {
         Coldkey::from_bytes(self.key)
     }
 
-    /// The key as an address on the network with this prefix.
-    pub const fn address_on(&self, prefix: Ss58Prefix) -> Ss58 {
+    /// Returns the key as an address on the network with this prefix.
+    pub(crate) const fn address_on(&self, prefix: Ss58Prefix) -> Ss58 {
         Ss58::new(self.key, prefix)
     }
 
     /// Whether the key signed exactly `message`.
     ///
-    /// Keys for which anyone can sign verify nothing: the all-zero sr25519 key, and ed25519 keys or nonces of small
-    /// order.
+    /// No signature is valid for keys with which anyone can sign: the all-zero sr25519 key, and ed25519 keys or nonces
+    /// of small order.
     pub fn verify(&self, message: &[u8], signature: &Signature) -> bool {
         match self.crypto_type {
             CryptoType::Sr25519 => {
@@ -86,7 +86,7 @@ impl PublicKey {
     }
 }
 
-/// The sr25519 key with these bytes, if it is valid and not zero: the zero point has the known secret 0.
+/// Returns the sr25519 key with these bytes, if it is valid and not zero: the zero point has the known secret 0.
 pub(crate) fn sr25519_key(bytes: &[u8; 32]) -> Option<schnorrkel::PublicKey> {
     if *bytes == [0; 32] { None } else { schnorrkel::PublicKey::from_bytes(bytes).ok() }
 }

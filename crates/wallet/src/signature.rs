@@ -29,12 +29,13 @@ impl Signature {
         Self(bytes)
     }
 
-    /// The 64 bytes of the signature.
+    /// Returns the 64 bytes of the signature.
     pub const fn as_bytes(&self) -> &[u8; 64] {
         &self.0
     }
 
-    /// The signature as 128 lower-case hex digits without the `0x` of `Display`: the form used by signing services.
+    /// Returns the signature as 128 lower-case hex digits without the `0x` of `Display`: the form used by signing
+    /// services.
     pub fn to_bare_hex(&self) -> String {
         hex::encode(self.0)
     }

@@ -35,7 +35,7 @@ impl StoredKey {
         Self::read_in(wallet, path.as_ref())
     }
 
-    /// Like [`Self::read`], for a file in a known wallet directory.
+    /// Reads a keyfile in a known wallet directory; warns if other users can access it.
     pub(crate) fn read_in(wallet: &Path, path: &Path) -> Result<Self, WalletError> {
         let stored = Self { wallet: wallet.into(), ..Self::read_quietly(path)? };
         if let Some(mode) = stored.exposed {
@@ -45,7 +45,7 @@ impl StoredKey {
         Ok(stored)
     }
 
-    /// Like [`Self::read`], without the warning: for public files and listings.
+    /// Reads a keyfile without a warning about its permissions, for public files and listings.
     pub(crate) fn read_quietly(path: &Path) -> Result<Self, WalletError> {
         let failed = |source| WalletError::Read { path: path.into(), source };
         let Some((file, metadata)) = open_file(path).map_err(failed)? else {
@@ -54,40 +54,40 @@ impl StoredKey {
         if metadata.len() > MAX_BYTES {
             return Err(WalletError::TooLarge { path: path.into(), bytes: metadata.len() });
         }
-        // With one spare byte, with which the reader detects the end: a growing buffer would leave copies of the secret
+        // One spare byte lets the reader detect the end of the file: a growing buffer would leave copies of the secret
         // behind.
         let mut bytes = Zeroizing::new(Vec::with_capacity(metadata.len().saturating_add(1) as usize));
         file.take(metadata.len()).read_to_end(&mut bytes).map_err(failed)?;
         Ok(Self { path: path.into(), wallet: directory_of(path).into(), bytes, exposed: exposed(&metadata) })
     }
 
-    /// The path of the keyfile.
+    /// Returns the path of the keyfile.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// The directory of the key's wallet.
+    /// Returns the directory of the key's wallet.
     pub(crate) fn wallet(&self) -> &Path {
         &self.wallet
     }
 
-    /// The bytes of the keyfile.
+    /// Returns the bytes of the keyfile.
     pub(crate) fn bytes(&self) -> &[u8] {
         &self.bytes
     }
 
-    /// The encryption format; `None` for a plain file, which opens without a password.
+    /// Returns the encryption format; `None` for a plain file, which opens without a password.
     pub fn encryption(&self) -> Option<Encryption> {
         Encryption::of(&self.bytes)
     }
 
-    /// The file's mode bits if users other than the owner have access; otherwise `None`.
+    /// Returns the file's mode bits if users other than the owner have access; otherwise `None`.
     pub const fn exposed(&self) -> Option<u32> {
         self.exposed
     }
 
     /// Decrypts the key. The password is used only if the file is encrypted; opening then takes seconds and 512 MiB of
-    /// memory. Logs a warning if the public file beside it has another key.
+    /// memory. Logs a warning if the public file beside it has a different key.
     ///
     /// # Errors
     /// [`WalletError::Keyfile`] if the content is malformed or cannot be decrypted.
@@ -102,7 +102,7 @@ impl StoredKey {
             let (public_file, shown, key) = (Path::new(&public_file).display(), beside, key.public());
             tracing::warn!(
                 %public_file, %shown, %key,
-                "the public keyfile does not match the key; hint: write it again"
+                "the public keyfile does not match the key; hint: regenerate it"
             );
         }
         Ok(key)
@@ -112,7 +112,7 @@ impl StoredKey {
         Keyfile::from_bytes(&self.bytes, password).map_err(|source| self.error(source))
     }
 
-    /// The public key of a public file, or of a plain keyfile.
+    /// Returns the public key of a public file, or of a plain keyfile.
     pub(crate) fn public(&self) -> Result<PublicKey, WalletError> {
         self.content(None).map(|key| key.public())
     }
@@ -124,7 +124,7 @@ impl StoredKey {
         Ok(plain)
     }
 
-    /// The public key stated in a plain file, ignoring the file's other fields.
+    /// Returns the public key stated in a plain file, ignoring the file's other fields.
     pub(crate) fn stated_public(&self) -> Option<PublicKey> {
         Keyfile::stated_public(&self.bytes)
     }

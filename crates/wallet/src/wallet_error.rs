@@ -16,7 +16,7 @@ pub enum WalletError {
         source: io::Error,
     },
     /// Writing the file or directory failed. The previous content is unchanged.
-    #[error("cannot write {path}, its previous content is unchanged")]
+    #[error("cannot write {path}; its previous content is unchanged")]
     Write {
         /// Path of the file.
         path: PathBuf,
@@ -74,7 +74,7 @@ pub enum WalletError {
     Seal(#[source] KeyfileError),
     /// The path begins with `~`, and the home directory is unknown.
     #[error(
-        "{0} is relative to the home directory, which is unknown; hint: set HOME, or use an absolute path of the \
+        "{0} is relative to the home directory, which is unknown; hint: set HOME, or use an absolute path to the \
          wallets"
     )]
     NoHome(PathBuf),

@@ -55,20 +55,20 @@ impl Wallets {
         Self { root: root.into() }
     }
 
-    /// The directory of the wallets.
+    /// Returns the directory of the wallets.
     pub fn root(&self) -> &Path {
         &self.root
     }
 
-    /// The wallet with this name, which need not exist yet.
+    /// Returns the wallet with this name, which need not exist yet.
     pub fn wallet(&self, name: Name) -> Wallet {
         Wallet::new(&self.root, name)
     }
 
-    /// Lists all wallets by name, without decrypting anything. Fields of unreadable files are empty.
+    /// Lists all wallets, sorted by name, without decrypting anything. Keys that cannot be read are `None`.
     ///
     /// # Errors
-    /// [`WalletError::Read`] when the directory cannot be read. A missing directory has no wallets.
+    /// [`WalletError::Read`] when the directory cannot be read. A missing directory counts as empty.
     pub fn list(&self) -> Result<Vec<ListedWallet>, WalletError> {
         let failed = |source| WalletError::Read { path: self.root.clone(), source };
         let entries = match fs::read_dir(&self.root) {

@@ -14,7 +14,7 @@ mod lock;
 
 pub(crate) use lock::{Lock, make_directory, refuse_links};
 
-/// The policy for existing keys.
+/// Whether to overwrite an existing key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Overwrite {
     /// Keeps the existing file and refuses to write.
@@ -24,7 +24,7 @@ pub enum Overwrite {
     KeepBackup,
 }
 
-/// The files written by one operation, and their backups.
+/// The files written by one operation, and the backups of the files that it replaced.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Written {
     /// Paths of the written files.
@@ -44,9 +44,9 @@ pub(crate) fn check(path: &Path, overwrite: Overwrite) -> Result<(), WalletError
     }
 }
 
-/// A synced temporary file beside its destination, readable by the owner only. Removed on drop unless placed.
+/// A synced temporary file beside its destination, readable by the owner only. Removed on drop unless persisted.
 ///
-/// All files of one change are drafted before the first is placed: a full disk then stops the whole change, not half.
+/// All drafts of a change are written before the first is persisted: a full disk never leaves half of the change.
 pub(crate) struct Draft {
     file: NamedTempFile,
     path: PathBuf,
@@ -62,7 +62,7 @@ impl Draft {
     fn persist(self, overwrite: Overwrite) -> Result<(), WalletError> {
         let Self { file, path } = self;
         let placed = match overwrite {
-            // Refuses by itself if a file was created since the check.
+            // Fails if a file was created since the check.
             Overwrite::Refuse => file.persist_noclobber(&path),
             Overwrite::KeepBackup => file.persist(&path),
         };

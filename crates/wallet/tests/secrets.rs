@@ -45,7 +45,7 @@ impl Transcript {
         io::Write::write_all(self, text.as_bytes()).unwrap();
     }
 
-    /// Prints an error as each logger may print it: with its sources.
+    /// Prints an error with its sources, as loggers do.
     fn error<T: Debug, E: std::error::Error + Display>(&mut self, result: Result<T, E>) {
         let error = result.unwrap_err();
         let mut text = format!("{error} {error:?} {error:#?}");
@@ -109,7 +109,7 @@ fn talk(said: &mut Transcript, crypto_type: CryptoType, root: &Path, secrets: &m
     let pair = keyfile.keypair().unwrap().clone();
     let (seed_hex, private_hex) = (hex::encode(seed.as_slice()), hex::encode(&*pair.to_private_key()));
     for digits in [&seed_hex, &private_hex] {
-        // Any part of a key is too much; bytes may also be printed as a list of numbers.
+        // The output must contain no part of a key, nor its bytes as a list of numbers.
         secrets.extend(digits.as_bytes().chunks(16).map(|part| String::from_utf8(part.to_vec()).unwrap()));
     }
     for bytes in [seed.as_slice(), &pair.to_private_key()] {

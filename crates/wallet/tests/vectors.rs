@@ -87,7 +87,7 @@ fn keys() {
             let keyfile = Keyfile::from_seed(&bytes(case, "seed_hex").try_into().unwrap(), scheme);
             assert_is(keyfile.keypair().unwrap(), expected);
             assert_is(&Keypair::from_uri_with(text(case, "seed_hex"), scheme).unwrap(), expected);
-            // The real wallet writes seeds that are also valid text as that text; we always write hex.
+            // Bittensor's wallet writes a seed as text if its bytes are valid text; we always write hex.
             let mut json = expected["keyfile_json"].clone();
             if scheme == CryptoType::Sr25519 {
                 json["secretSeed"] = case["seed_hex"].clone();
@@ -162,8 +162,8 @@ fn signatures() {
     assert_eq!(inputs, 3);
 }
 
-/// Every file opens to the same content, but only one of the NaCl files is opened, since each takes seconds. A unit
-/// test covers the cipher of the others with the recorded keys.
+/// Every file opens to its recorded content. Of the NaCl files only one is opened, since each takes seconds; a unit
+/// test decrypts the others with the recorded keys.
 #[test]
 fn keyfiles() {
     let (mut plain, mut public, mut decrypted, mut refused) = (0, 0, 0, 0);
@@ -210,7 +210,7 @@ fn altered_vaults_do_not_open() {
     let mut altered = 0;
     for at in (0..content.len()).step_by(7).filter(|at| *at >= "$ANSIBLE_VAULT".len()) {
         let mut bytes = content.as_bytes().to_vec();
-        // Replaces a digit by another; line breaks, which have no meaning, stay.
+        // Replaces a digit with a different one, but keeps line breaks, which have no meaning.
         bytes[at] = match bytes[at] {
             b'\n' => continue,
             b'3' => b'6',
@@ -280,7 +280,7 @@ fn layout() {
     assert_eq!(Keyfile::from_public(wallet.coldkeypub().unwrap()).to_public_json().len(), public.len());
 }
 
-/// Returns a file's recorded content. Of a longer file only the start is recorded, and listings do not read the rest.
+/// Returns a file's recorded content. Only the start of a longer file is recorded; listings do not read the rest.
 fn content_of(path: &str, entry: &Value) -> Vec<u8> {
     let mut content = text(entry, "head").as_bytes().to_vec();
     let size = entry["size"].as_u64().unwrap() as usize;

@@ -46,7 +46,7 @@ struct Report {
     encode_seconds: f64,
     encode_cpu_seconds: f64,
     /// Billions of additions and multiplications per second on one thread: int8 products of a feed-forward layer, and
-    /// f32 products of attention (`float_rate`). Measured only with rounds of encoding.
+    /// f32 products of attention (`float_rate`). Measured only if `encodings` is above 0.
     int8_rate: f64,
     float_rate: f64,
     wall_seconds: f64,
@@ -164,7 +164,7 @@ fn product_rates() -> Result<(f64, f64)> {
     Ok((int8_rate, float_rate))
 }
 
-/// Generates the reference's recording `mixed`: a chirp and noise.
+/// Generates the reference's recording `mixed`: a chirp in noise.
 fn mixed(seed: usize, seconds: usize) -> Vec<f32> {
     let (from, to) = (180.0 + (seed % 100) as f64, 900.0 + (seed % 300) as f64);
     let count = seconds * 16_000;
@@ -180,7 +180,7 @@ fn mixed(seed: usize, seconds: usize) -> Vec<f32> {
         .collect()
 }
 
-/// Returns the processor time of all threads, where the system reports it; otherwise 0.
+/// Returns the processor time of all threads in seconds; 0 if the system does not report it.
 fn cpu_seconds() -> f64 {
     let text = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
     let fields: Vec<&str> = text.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
@@ -188,7 +188,7 @@ fn cpu_seconds() -> f64 {
     fields.iter().skip(11).take(2).filter_map(|field| field.parse::<f64>().ok()).sum::<f64>() / 100.0
 }
 
-/// Returns the peak resident memory of the process, where the system reports it; otherwise 0.
+/// Returns the peak resident memory of the process in megabytes; 0 if the system does not report it.
 fn peak_megabytes() -> u64 {
     let text = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap_or_default();

@@ -11,7 +11,7 @@ mod path;
 
 pub(crate) use path::shortest_path;
 
-/// Rows of logits held in memory at once.
+/// Number of rows of logits computed at a time, to bound memory.
 const BLOCK: usize = 32;
 
 /// Alignment of a window's text tokens with its audio.
@@ -62,7 +62,7 @@ impl Model {
         Ok(Alignment { path: shortest_path(&matrix, text.len() + 1, positions), probabilities })
     }
 
-    /// Returns the probability of each token among all text tokens, given the decoder state before it.
+    /// Returns the probability of each token among all text tokens, given the decoder state before the token.
     fn probabilities(
         &self,
         buffers: &mut Buffers,
@@ -84,7 +84,7 @@ impl Model {
 }
 
 /// Returns the mean attention weights over all heads, normalised over all `count` tokens and median-filtered over time,
-/// for `rows` rows from `first` on.
+/// for `rows` rows starting at row `first`.
 fn weights(scores: Vec<Vec<f32>>, count: usize, first: usize, rows: usize, positions: usize) -> Vec<f32> {
     let mut mean = vec![0.0; rows * positions];
     let heads = scores.len().max(1) as f32;

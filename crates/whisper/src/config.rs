@@ -16,7 +16,7 @@ pub(crate) struct Config {
     pub(crate) languages: Vec<u32>,
     /// Alignment heads as pairs of layer and head; empty if the file does not list them.
     pub(crate) alignment_heads: Vec<(usize, usize)>,
-    /// Number of encoder and decoder heads, if the file states them.
+    /// Numbers of encoder and decoder heads, if the file states them.
     pub(crate) heads: Option<(usize, usize)>,
 }
 
@@ -38,7 +38,7 @@ struct Generation {
 }
 
 impl Config {
-    /// Reads `config.json`, and `generation_config.json` of a Hugging Face checkpoint.
+    /// Reads `config.json`, and `generation_config.json` if present, as in Hugging Face checkpoints.
     pub(crate) fn read(directory: &Path) -> Result<Self, ModelError> {
         let file: File = json(&directory.join("config.json"))?;
         let generation_path = directory.join("generation_config.json");

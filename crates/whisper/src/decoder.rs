@@ -14,7 +14,7 @@ mod cache;
 
 pub(crate) use cache::{Cache, Slot};
 
-/// Encoder positions per window: the length of cross-attention.
+/// Number of encoder positions per window, to which cross-attention attends.
 pub(crate) const POSITIONS: usize = WINDOW_FRAMES / 2;
 const STRIDE: usize = POSITIONS.next_multiple_of(PANEL);
 
@@ -29,7 +29,7 @@ struct Layer {
     feed_forward: FeedForward,
 }
 
-/// The decoder's weights.
+/// The decoder: embeddings, layers and output projection.
 pub(crate) struct Decoder {
     width: usize,
     heads: usize,
@@ -123,7 +123,7 @@ impl Decoder {
         Cache::new(self.layers.len(), self.width)
     }
 
-    /// Size of a window's [`Memory`] in bytes.
+    /// Returns the size of a window's [`Memory`] in bytes.
     pub(crate) fn memory_bytes(&self) -> usize {
         self.layers.len() * self.width * (STRIDE + POSITIONS) * size_of::<u16>()
     }
@@ -152,7 +152,7 @@ impl Decoder {
         Ok(Memory { layers: layers.collect::<Result<_, TranscribeError>>()? })
     }
 
-    /// Runs rows through the layers and returns their normalised states, `[row][width]`. Rows of the same memory must
+    /// Runs rows through the layers and returns their normalised states, `[row][width]`. Rows of the same window must
     /// be adjacent. With `capture`, records the cross-attention scores of its heads.
     pub(crate) fn forward(
         &self,
@@ -200,7 +200,7 @@ impl Decoder {
         self.projection.forward(gemm, scratch, quantized, logits, Epilogue::Store)
     }
 
-    /// Width of the hidden states.
+    /// Returns the width of the hidden states.
     pub(crate) fn width(&self) -> usize {
         self.width
     }
@@ -215,7 +215,7 @@ impl Decoder {
         }
     }
 
-    #[allow(clippy::too_many_arguments)] // The state of one layer's step.
+    #[allow(clippy::too_many_arguments)] // The arguments are the state of one layer's step.
     fn self_attention(
         &self,
         index: usize,

@@ -70,7 +70,7 @@ struct Layer {
     feed_forward: FeedForward,
 }
 
-/// The encoder's weights.
+/// The encoder: convolutions, position embeddings and layers.
 pub(crate) struct Encoder {
     mels: usize,
     width: usize,
@@ -131,12 +131,12 @@ impl Encoder {
         Ok(Self { mels, width, heads, convolutions, positions, layers, norm })
     }
 
-    /// Number of mel bands of the input.
+    /// Returns the number of mel bands of the input.
     pub(crate) fn mels(&self) -> usize {
         self.mels
     }
 
-    /// Width of the hidden states.
+    /// Returns the width of the hidden states.
     pub(crate) fn width(&self) -> usize {
         self.width
     }
@@ -191,7 +191,7 @@ impl Convolution {
         let (width, step) = (self.bias.len(), self.stride * self.inputs);
         for (block, out) in out.chunks_mut(BLOCK * width).enumerate() {
             let rows = out.len() / width;
-            // Rows overlap: each holds the three frames around its own.
+            // Rows overlap: each contains its own frame and the two adjacent ones.
             let columns = NdTensorView::from_slice_with_strides(
                 [rows, KERNEL * self.inputs],
                 &frames[block * BLOCK * step..][..(rows - 1) * step + KERNEL * self.inputs],

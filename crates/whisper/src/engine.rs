@@ -1,8 +1,9 @@
 //! The scheduler of all encoder and decoder work in a process.
 //!
-//! Worker threads, one per core, take recordings from a shared queue. Each worker decodes the windows of its recordings
-//! in one batch, with a row per beam, so each step reads the weights once for all of them. After a window, a worker
-//! encodes the recording's next window or takes another recording. The number of active windows bounds memory.
+//! Worker threads, by default one per core, take recordings from a shared queue. Each worker decodes the windows of its
+//! recordings in one batch, with a row per beam, so each step reads the weights once for all of them. After a window, a
+//! worker encodes the recording's next window or takes another recording. A limit on the number of active windows
+//! bounds memory.
 
 use std::collections::VecDeque;
 use std::num::NonZeroUsize;
@@ -33,12 +34,12 @@ pub struct EngineSize {
 }
 
 impl EngineSize {
-    /// Returns a size with one thread per core and as many windows as fit into 672 MB, at most 12 per worker.
+    /// Returns a size with one thread per core and as many windows as fit into 672 MiB, at most 12 per worker.
     pub fn for_model(model: &Model) -> Self {
         Self::with_threads(model, std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN))
     }
 
-    /// Returns a size with `threads` workers and as many windows as fit into 672 MB, at most 12 per worker.
+    /// Returns a size with `threads` workers and as many windows as fit into 672 MiB, at most 12 per worker.
     pub fn with_threads(model: &Model, threads: NonZeroUsize) -> Self {
         let windows = (MEMORY / model.decoder.memory_bytes().max(1) / threads).clamp(1, MOST_WINDOWS);
         Self { threads, windows: NonZeroUsize::new(windows).unwrap_or(NonZeroUsize::MIN) }
@@ -90,7 +91,7 @@ impl Engine {
                 .build()
                 .map_err(|_| TranscribeError::Stopped)?;
             let (model, shared) = (model.clone(), engine.shared.clone());
-            // Counted before it starts, because a caller may arrive first.
+            // The worker is registered before its thread starts, because a caller may submit a recording first.
             let place = Place::new(shared);
             let thread = std::thread::Builder::new()
                 .name(format!("whisper-wait-{index}"))
@@ -109,7 +110,7 @@ impl Engine {
     /// Transcribes samples at 16 kHz. Blocks while the queue is full, and until the transcription is complete.
     ///
     /// # Errors
-    /// [`TranscribeError`] when the options do not fit the model, or the engine has stopped.
+    /// [`TranscribeError`] when the model does not support the options, or the engine has stopped.
     pub fn transcribe(&self, samples: Vec<f32>, options: Arc<Options>) -> Answer {
         let (answer, receiver) = sync_channel(1);
         let mut queue = self.shared.lock();
@@ -142,7 +143,8 @@ impl Shared {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes the next recording from the queue. With `may_wait`, blocks until there is one; `None` then means shutdown.
+    /// Takes the next recording from the queue. With `may_wait`, blocks until a recording arrives; `None` then means
+    /// shutdown.
     fn next(&self, may_wait: bool) -> Option<Job> {
         let mut queue = self.lock();
         loop {
@@ -202,7 +204,7 @@ impl Worker {
                 return;
             }
             if let Err(error) = self.step() {
-                tracing::error!(%error, "a decoding step failed; aborting its recordings");
+                tracing::error!(%error, "decoding failed, aborting the affected recordings");
                 for Active { mut search, answer, .. } in self.active.drain(..) {
                     search.release(&mut self.cache);
                     let _ = answer.send(Err(TranscribeError::Product(error.to_string())));
@@ -227,7 +229,7 @@ impl Worker {
             Ok(None) => Ok(reply.into_transcription()),
             Err(error) => Err(error),
         };
-        // Sending fails only if the caller is gone.
+        // Sending fails only if the caller has stopped waiting.
         let _ = answer.send(result);
     }
 

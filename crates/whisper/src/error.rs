@@ -7,15 +7,15 @@ use std::path::PathBuf;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ModelError {
-    /// The directory holds neither `model.bin` nor `model.safetensors`.
+    /// The directory contains neither `model.bin` nor `model.safetensors`.
     #[error("{} contains neither model.bin nor model.safetensors; hint: pass the directory of a converted Whisper model", .0.display())]
     NoWeights(PathBuf),
     /// A file of the model cannot be read.
-    #[error("{} cannot be read", path.display())]
+    #[error("cannot read {}", path.display())]
     Io {
         /// Path of the file.
         path: PathBuf,
-        /// I/O error.
+        /// Error of the file system.
         source: io::Error,
     },
     /// A JSON file of the model is malformed.
@@ -27,15 +27,15 @@ pub enum ModelError {
         source: serde_json::Error,
     },
     /// The weights file is malformed or truncated.
-    #[error("{} is damaged: {reason}; hint: download it again", path.display())]
+    #[error("{} is corrupt: {reason}; hint: download the model again", path.display())]
     Damaged {
         /// Path of the file.
         path: PathBuf,
         /// The first inconsistency found.
         reason: String,
     },
-    /// The weights file holds an unsupported model or format version.
-    #[error("{} is not a Whisper model that this engine reads: {reason}", path.display())]
+    /// The weights file has an unsupported model or format version.
+    #[error("{} is not a supported Whisper model: {reason}", path.display())]
     Unsupported {
         /// Path of the file.
         path: PathBuf,
@@ -43,7 +43,7 @@ pub enum ModelError {
         reason: String,
     },
     /// A tensor is missing.
-    #[error("the weights lack the tensor `{0}`")]
+    #[error("the weights have no tensor `{0}`")]
     MissingTensor(String),
     /// A tensor's shape does not match the architecture.
     #[error("tensor `{name}` has the shape {found:?}, expected {expected:?}")]
@@ -62,15 +62,15 @@ pub enum ModelError {
     #[error("the vocabulary has no token `{0}`: this is not a Whisper vocabulary")]
     MissingToken(&'static str),
     /// The vocabulary's size differs from the number of embeddings.
-    #[error("the vocabulary has {tokens} tokens, the weights have {embeddings}")]
+    #[error("the vocabulary has {tokens} tokens, but the weights have {embeddings} embeddings")]
     VocabularySize {
         /// Number of tokens in the vocabulary file.
         tokens: usize,
-        /// Rows of the embedding matrix.
+        /// Number of embeddings in the weights.
         embeddings: usize,
     },
     /// The model exceeds the available memory.
-    #[error("the model needs {needed} MB of memory, {available} MB are available")]
+    #[error("the model needs {needed} MB of memory, but only {available} MB are available")]
     Memory {
         /// Estimated requirement in megabytes.
         needed: u64,

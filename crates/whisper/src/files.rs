@@ -1,8 +1,8 @@
 //! Weight files: CTranslate2's `model.bin` and Hugging Face safetensors.
 //!
 //! Both are read tensor by tensor at the offsets in the index, so at most one tensor in the file's own precision is in
-//! memory. A memory map would do the same, but it needs `unsafe`, and truncating a mapped file kills the process; a
-//! read returns an error.
+//! memory at a time. A memory map would do the same, but needs `unsafe`, and truncating a mapped file kills the
+//! process; a read returns an error.
 
 use std::fs::File;
 use std::io::{BufReader, Read, Seek, SeekFrom};
@@ -124,12 +124,12 @@ impl Weights {
         Ok(Self { file, path, index })
     }
 
-    /// Path of the weights file.
+    /// Returns the path of the weights file.
     pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Computes the SHA-256 of the whole file, in hexadecimal.
+    /// Computes the SHA-256 of the complete file, in hexadecimal.
     pub(crate) fn digest(&mut self) -> Result<String, ModelError> {
         let io = |source| ModelError::Io { path: self.path.clone(), source };
         self.file.seek(SeekFrom::Start(0)).map_err(io)?;
@@ -145,7 +145,7 @@ impl Weights {
         Ok(hex::encode(hash.finalize()))
     }
 
-    /// Whether a tensor exists, by CTranslate2's name.
+    /// Returns whether a tensor exists, by CTranslate2's name.
     pub(crate) fn has(&self, name: &str) -> bool {
         match &self.index {
             Index::Ctranslate2(index) => index.get(name).is_some(),
@@ -153,7 +153,7 @@ impl Weights {
         }
     }
 
-    /// Total size of all tensors in bytes.
+    /// Returns the total size of all tensors in bytes.
     pub(crate) fn bytes(&self) -> u64 {
         match &self.index {
             Index::Ctranslate2(index) => index.bytes(),
@@ -181,8 +181,8 @@ impl Weights {
         })
     }
 
-    /// Reads a tensor by CTranslate2's name. Parts that CTranslate2 fuses are concatenated along the first axis; a bias
-    /// that one part lacks is zero.
+    /// Reads a tensor by CTranslate2's name. Parts that CTranslate2 fuses are concatenated along the first axis; a
+    /// missing bias of a part counts as zero.
     pub(crate) fn tensor(&mut self, name: &str) -> Result<Tensor, ModelError> {
         let missing = || ModelError::MissingTensor(name.to_owned());
         let entries: Vec<Option<Entry>> = match &self.index {
@@ -223,7 +223,7 @@ impl Weights {
     }
 }
 
-/// Why an index cannot be read; the caller adds the path.
+/// Why an index cannot be read; the caller adds the path to the error.
 #[derive(Debug)]
 pub(crate) enum IndexError {
     Io(std::io::Error),
@@ -234,7 +234,7 @@ pub(crate) enum IndexError {
 impl From<std::io::Error> for IndexError {
     fn from(error: std::io::Error) -> Self {
         if error.kind() == std::io::ErrorKind::UnexpectedEof {
-            Self::Damaged("the file ends in the middle of its index".to_owned())
+            Self::Damaged("the index is truncated".to_owned())
         } else {
             Self::Io(error)
         }

@@ -1,8 +1,9 @@
 //! Whisper speech recognition in Rust: int8 inference, faster-whisper's transcription rules, batched decoding.
 //!
-//! Validators transcribe miners' audio with [faster-whisper](https://github.com/SYSTRAN/faster-whisper), which
+//! Validators transcribe miners' audio with [faster-whisper](https://github.com/SYSTRAN/faster-whisper); transcription
 //! dominates the run time of a challenge. This crate reads the same files (CTranslate2's `model.bin`, or Hugging Face
-//! safetensors), applies the same rules and computes the same numbers, in less time and without a C++ build.
+//! safetensors), applies the same rules and computes nearly the same numbers, in less time and without a C++ build;
+//! docs/benchmarks.md lists the remaining differences.
 //!
 //! Uses `taonet-primitives`, `taonet-speech` (the trait) and `rten-gemm` (matrix products). Used by `taonet-cli`
 //! through [`taonet_speech::Recognizer`].
@@ -14,15 +15,16 @@
 //!    values as f16.
 //! 3. `search` decodes a window: beam search at temperature 0, best-of-n sampling above it, under the `rules` for
 //!    suppressed tokens and timestamps.
-//! 4. `transcribe` handles a whole recording: language detection, prompt, temperature fallback, silence detection,
+//! 4. `transcribe` handles a complete recording: language detection, prompt, temperature fallback, silence detection,
 //!    segments, and the start of the next window. `align` and `words` compute word timestamps.
-//! 5. `engine` is the scheduler: it decodes the windows of many recordings in one batch.
+//! 5. `engine` is the scheduler: each of its threads decodes the windows of several recordings in one batch.
 //!
 //! # Numbers
 //!
 //! Weights are quantised at load time as CTranslate2 does for `compute_type="int8"`: one scale per output channel;
 //! activations are quantised per row at run time. Integer products come from `rten-gemm`, with AVX-512 VNNI, AVX2 or
-//! NEON, depending on the CPU; all give the same integers. Attention, normalisation and convolutions run in f32.
+//! NEON, depending on the CPU; all give the same integers. Attention, normalisation and convolutions run in f32, whose
+//! last digits depend on the CPU's instruction set.
 //!
 //! # Example
 //!
@@ -37,7 +39,7 @@
 //! let transcriber = Transcriber::start("faster-whisper-small", &model, options, EngineSize::for_model(&model))?;
 //! let samples = vec![0.0; 16_000];
 //! for segment in transcriber.transcribe(&samples)?.segments {
-//!     assert!(segment.end > segment.start);
+//!     println!("{:.2} s to {:.2} s:{}", segment.start, segment.end, segment.text);
 //! }
 //! # Ok(())
 //! # }

@@ -28,7 +28,10 @@ impl Loader {
         if heads == 0 || !width.is_multiple_of(heads) || !(width / heads).is_multiple_of(panel) {
             return Err(ModelError::Unsupported {
                 path: self.0.path().to_owned(),
-                reason: format!("{heads} heads of a width of {width}: a head's width must be a multiple of {panel}"),
+                reason: format!(
+                    "model width {width} with {heads} attention heads: the width per head must be an integer multiple \
+                     of {panel}"
+                ),
             });
         }
         Ok(heads)
@@ -81,7 +84,7 @@ impl Loader {
         }
     }
 
-    /// Reads a linear layer `scope/weight`, `scope/bias`.
+    /// Reads a linear layer from the tensors `scope/weight` and `scope/bias`.
     pub(crate) fn linear(
         &mut self,
         gemm: &Gemm,

@@ -26,18 +26,18 @@ pub(crate) struct Features {
 }
 
 impl Features {
-    /// Returns the number of frames; the last one is padding after the recording.
+    /// Returns the number of frames; the last frame is padding after the recording.
     pub(crate) fn frames(&self) -> usize {
         self.frames
     }
 
-    /// Returns all values, `[mel][frame]`.
+    /// Returns the features of all frames, `[mel][frame]`.
     #[cfg(test)]
     pub(crate) fn values(&self) -> &[f32] {
         &self.values
     }
 
-    /// Returns at most `length` frames from `start` on, padded with zeros to 3 000.
+    /// Returns at most `length` frames from `start` on, padded with zeros to 3 000 frames.
     pub(crate) fn window(&self, start: usize, length: usize) -> Vec<f32> {
         let length = length.min(WINDOW_FRAMES).min(self.frames.saturating_sub(start));
         let bands = self.values.len() / self.frames.max(1);
@@ -111,7 +111,7 @@ fn mirrored(position: usize, length: usize) -> usize {
     at.min(period - at)
 }
 
-/// Creates Slaney's mel filters between 0 and 8 kHz, each of constant energy.
+/// Creates Slaney's triangular mel filters between 0 and 8 kHz, all of equal area.
 fn filters(bands: usize) -> Vec<(usize, Vec<f32>)> {
     const HIGHEST: f64 = 45.245_640_471_924_965; // 8 kHz in mel
     const LINEAR: f64 = 200.0 / 3.0;

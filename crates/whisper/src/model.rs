@@ -13,9 +13,9 @@ use crate::load::Loader;
 use crate::mel::{LogMel, WINDOW_FRAMES};
 use crate::vocabulary::Vocabulary;
 
-/// A Whisper model in memory, its weights quantised to int8 and packed for this machine.
+/// A Whisper model in memory, with its weights quantised to int8 and packed for this machine.
 ///
-/// Any number of threads can share it.
+/// Any number of threads can share a model.
 pub struct Model {
     pub(crate) encoder: Encoder,
     pub(crate) decoder: Decoder,
@@ -31,7 +31,7 @@ impl Model {
     /// (Hugging Face), `config.json`, `tokenizer.json`, and `vocabulary.json` or `vocabulary.txt` if present.
     ///
     /// # Errors
-    /// [`ModelError`] when a file is missing, truncated or of another architecture, or the files are inconsistent.
+    /// [`ModelError`] when a file is missing, truncated or of a different architecture, or the files are inconsistent.
     pub fn open(directory: &Path) -> Result<Self, ModelError> {
         let mut config = Config::read(directory)?;
         let mut weights = Weights::open(directory)?;
@@ -54,19 +54,19 @@ impl Model {
         Ok(Self { encoder, decoder, vocabulary, config, log_mel, digest, kernels: gemm.kernel_name() })
     }
 
-    /// SHA-256 of the weights file, in hexadecimal.
+    /// Returns the SHA-256 of the weights file, in hexadecimal.
     pub fn digest(&self) -> &str {
         &self.digest
     }
 
-    /// Names of the matrix kernels selected for this CPU. Results of different kernels may differ in one token of a
-    /// hundred.
+    /// Returns the names of the matrix kernels selected for this CPU. Results of different kernels may differ in about
+    /// 1 % of the tokens.
     pub fn kernels(&self) -> &str {
         &self.kernels
     }
 
-    /// Whether the model supports languages other than English.
-    pub fn is_multilingual(&self) -> bool {
+    /// Returns whether the model supports languages other than English.
+    pub(crate) fn is_multilingual(&self) -> bool {
         self.vocabulary.is_multilingual()
     }
 
@@ -91,7 +91,7 @@ impl Model {
 
 /// Rejects a model that exceeds the available memory, where the system reports it.
 fn check_memory(bytes: u64) -> Result<(), ModelError> {
-    // A weight in int8 has at most the file's size; buffers and windows take as much again in the smallest models.
+    // int8 weights take at most the size of the file; in the smallest models, buffers and windows take as much again.
     let needed = bytes >> 20;
     let Some(available) = available_megabytes() else { return Ok(()) };
     if needed > available { Err(ModelError::Memory { needed, available }) } else { Ok(()) }

@@ -13,21 +13,21 @@ pub struct Options {
     pub language: Option<String>,
     /// Number of beams at temperature 0.
     pub beam_size: usize,
-    /// Number of samples at a temperature above 0; the best one is used.
+    /// Number of samples drawn per window at temperatures above 0; the best sample is used.
     pub best_of: usize,
     /// Patience: beam search continues until `round(beam_size · patience)` hypotheses are complete.
     pub patience: f32,
-    /// Length penalty: a hypothesis' score is divided by its length to this power.
+    /// Length penalty: the score of a hypothesis is divided by its length to this power.
     pub length_penalty: f32,
     /// Fallback temperatures, tried in order until a result passes the thresholds.
     pub temperatures: Vec<f64>,
-    /// Maximum compression ratio; above it, a result is too repetitive.
+    /// Maximum compression ratio; results with a higher ratio are rejected as repetitive.
     pub compression_ratio_threshold: Option<f64>,
-    /// Minimum average log probability; below it, a result is too uncertain.
+    /// Minimum average log probability; results with a lower average are rejected as uncertain.
     pub log_prob_threshold: Option<f64>,
     /// No-speech probability above which a window with uncertain text is treated as silent.
     pub no_speech_threshold: Option<f64>,
-    /// Whether the preceding text is the prompt of the next window.
+    /// Whether the text of a window is the prompt of the next window.
     pub condition_on_previous_text: bool,
     /// Temperature above which a window resets the prompt.
     pub prompt_reset_on_temperature: f64,

@@ -17,7 +17,7 @@ mod decoding;
 mod numbers;
 mod script;
 
-/// Python environment of faster-whisper, and a folder for exchanged files.
+/// Python environment of faster-whisper, and a folder for files exchanged with it.
 struct Peer {
     python: PathBuf,
     folder: tempfile::TempDir,
@@ -27,7 +27,8 @@ fn repository(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(path)
 }
 
-/// Finds the Python environment. Without it a test prints a notice and passes, unless `CI` is set: then it fails.
+/// Finds the Python environment. Without the environment, a test prints a notice and passes; with `CI` set, the test
+/// fails.
 fn python() -> Option<PathBuf> {
     let variable = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     let cache = || {

@@ -17,9 +17,9 @@ use crate::{SAMPLE_RATE, TranscribeError};
 /// Maximum length of a recording, in seconds.
 const LONGEST: f64 = 600.0;
 
-/// Transcribes recordings with one model and one set of options.
+/// Transcriber of recordings with one model and one set of options.
 ///
-/// Any number of threads can share it; their recordings are decoded in one batch.
+/// Any number of threads can share a transcriber; the engine decodes their recordings in one batch.
 pub struct Transcriber {
     name: String,
     fingerprint: String,
@@ -28,10 +28,11 @@ pub struct Transcriber {
 }
 
 impl Transcriber {
-    /// Starts an engine for a model; `name` identifies it in settings and records, such as `faster-whisper-small`.
+    /// Starts an engine for a model; `name` identifies the model in settings and records, such as
+    /// `faster-whisper-small`.
     ///
     /// # Errors
-    /// [`TranscribeError`] when the options do not fit the model, or a thread cannot be started.
+    /// [`TranscribeError`] when the model does not support the options, or a thread cannot be started.
     pub fn start(
         name: impl Into<String>,
         model: &Arc<Model>,

@@ -11,11 +11,11 @@ pub(crate) const FORBIDDEN: f32 = f32::MIN;
 pub(crate) struct Rules {
     /// Tokens that are never allowed.
     pub(crate) suppressed: Vec<u32>,
-    /// Tokens that are not allowed as the first one.
+    /// Tokens that are not allowed as the first token.
     pub(crate) suppressed_at_begin: Vec<u32>,
     pub(crate) end_of_text: u32,
     pub(crate) no_timestamps: u32,
-    /// Latest timestamp token allowed as the first one.
+    /// Latest timestamp token allowed as the first token.
     pub(crate) latest_first_timestamp: u32,
 }
 
@@ -35,7 +35,7 @@ impl Rules {
         self.no_timestamps + 1
     }
 
-    /// Masks the logits of tokens that may not follow those generated in this window.
+    /// Masks the logits of tokens that must not follow the tokens generated so far in this window.
     pub(crate) fn apply(&self, logits: &mut [f32], generated: &[u32]) {
         let mut forbid = |token: u32| {
             if let Some(logit) = logits.get_mut(token as usize) {
@@ -56,12 +56,12 @@ impl Rules {
                 fill(logits, self.latest_first_timestamp as usize + 1, usize::MAX);
                 return;
             }
-            // A pair, or the first timestamp: text has to follow.
+            // Text must follow a pair of timestamps, or the first timestamp.
             [last] | [.., last, _] if is_timestamp(last) && generated.last().is_some_and(is_timestamp) => {
                 fill(logits, begin, usize::MAX);
                 return;
             }
-            // One timestamp after text: its pair, not earlier, or the end has to follow.
+            // A single timestamp after text must be followed by an equal or later timestamp, or by the end of text.
             [.., last] if is_timestamp(last) => {
                 fill(logits, 0, end_of_text);
                 fill(logits, begin, *last as usize);
@@ -73,7 +73,7 @@ impl Rules {
             }
         }
         if let Some((text, timestamps)) = logits.split_at_mut_checked(begin) {
-            // All timestamps together outweigh every single other token: a timestamp has to follow.
+            // Timestamps together are more probable than any other single token, so a timestamp must follow.
             let (total, _) = log_sum_exp(timestamps);
             if total > max(text) {
                 text.fill(FORBIDDEN);

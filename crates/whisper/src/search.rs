@@ -21,7 +21,7 @@ pub(crate) enum Strategy {
     Sample { count: usize, temperature: f32, seed: u64 },
 }
 
-/// A finished sequence.
+/// A finished sequence of tokens with its score.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Hypothesis {
     /// Tokens after the prompt, without the end of text.
@@ -57,7 +57,7 @@ pub(crate) struct Search {
     beams: Vec<Beam>,
     ended: Vec<Hypothesis>,
     step: usize,
-    /// Whether the best candidate of a step is complete.
+    /// Whether the best candidate of some step so far was complete.
     first_has_ended: bool,
     no_speech_probability: f32,
     random: Random,
@@ -77,19 +77,19 @@ impl Search {
         }
     }
 
-    /// Input and limits of this search.
+    /// Returns the input and limits of this search.
     #[cfg(test)]
     pub(crate) fn task(&self) -> &Task {
         &self.task
     }
 
-    /// The window's cross-attention keys and values.
+    /// Returns the window's cross-attention keys and values.
     pub(crate) fn memory(&self) -> &Arc<Memory> {
         &self.task.memory
     }
 
-    /// Appends the rows of the next step to `rows`, and the indices of those that need logits to `wanted`. The first
-    /// step decodes the whole prompt.
+    /// Appends the rows of the next step to `rows`, and the indices of the rows that need logits to `wanted`. The first
+    /// step decodes the complete prompt.
     pub(crate) fn rows(&mut self, cache: &mut Cache, memory: usize, rows: &mut Vec<Row>, wanted: &mut Vec<usize>) {
         if self.step == 0 {
             for (position, &token) in self.task.prompt.iter().enumerate() {
@@ -112,8 +112,8 @@ impl Search {
         }
     }
 
-    /// Advances the search by the logits of the wanted rows, `tokens` per row. Returns the best hypothesis and the
-    /// no-speech probability once the search is complete.
+    /// Advances the search by the logits of the requested rows; each row has one logit for each of the `tokens` tokens
+    /// of the vocabulary. Returns the best hypothesis and the no-speech probability once the search is complete.
     pub(crate) fn advance(
         &mut self,
         cache: &mut Cache,
@@ -146,7 +146,7 @@ impl Search {
         }
         self.release(cache);
         let best = self.ended.iter().max_by(|a, b| a.score.total_cmp(&b.score))?;
-        // The first of equal scores wins.
+        // On a tie, the earliest hypothesis is best.
         let best = self.ended.iter().find(|hypothesis| hypothesis.score.total_cmp(&best.score).is_eq())?;
         Some((best.clone(), self.no_speech_probability))
     }
@@ -258,7 +258,7 @@ impl Search {
         tokens
     }
 
-    /// Replaces the beams by the chosen candidates.
+    /// Replaces the beams with the chosen candidates.
     fn replace(&mut self, cache: &mut Cache, chosen: &[Candidate]) {
         let beams = chosen
             .iter()

@@ -8,7 +8,7 @@ const STEP: f64 = 0.02;
 /// Frames per timestamp step.
 const FRAMES_PER_STEP: usize = 2;
 
-/// A segment of a window in progress.
+/// A segment whose times may still change when its words are attached.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Draft {
     pub(crate) start: f64,
@@ -17,7 +17,7 @@ pub(crate) struct Draft {
     pub(crate) words: Vec<TimedWord>,
 }
 
-/// The segments of a window, and where the next window begins.
+/// The segments of a window, and the start of the next window.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Split {
     pub(crate) drafts: Vec<Draft>,
@@ -33,7 +33,8 @@ pub(crate) fn seconds(frame: usize) -> f64 {
     frame as f64 * SECONDS_PER_FRAME
 }
 
-/// Splits the tokens of the window of `size` frames at `seek`; `begin` is the token of 0.00 s.
+/// Splits the tokens of a window into segments. The window begins at frame `seek` and has `size` frames; `begin` is the
+/// timestamp token of 0.00 s.
 pub(crate) fn split(tokens: &[u32], begin: u32, seek: usize, size: usize) -> Split {
     let offset = seconds(seek);
     let is_timestamp = |token: u32| token >= begin;

@@ -7,14 +7,14 @@ use serde_json::{Map, Value, json};
 
 use crate::model::Model;
 
-/// Text tokens: the 256 bytes, some words, and the empty token.
+/// End-of-text token. The text tokens before it are the 256 bytes, some words, and the empty token.
 pub(crate) const END_OF_TEXT: u32 = 300;
 pub(crate) const START: u32 = 301;
-/// The language tokens are en, fr and de.
+/// Language token en; the tokens of fr and de follow.
 pub(crate) const ENGLISH: u32 = 302;
 pub(crate) const TRANSCRIBE: u32 = 306;
 pub(crate) const PREVIOUS: u32 = 308;
-/// The timestamp of 0.00 s.
+/// Timestamp token of 0.00 s.
 pub(crate) const BEGIN: u32 = 311;
 
 const WIDTH: usize = 64;
@@ -54,7 +54,7 @@ pub(crate) fn write(folder: &Path) {
     std::fs::write(folder.join("tokenizer.json"), tokenizer().to_string()).unwrap();
 }
 
-/// Characters that represent bytes in GPT-2's vocabulary, in ascending order.
+/// Returns the characters that represent bytes in GPT-2's vocabulary, in ascending order.
 fn alphabet() -> Vec<char> {
     let printable = |byte: &u32| matches!(byte, 0x21..=0x7e | 0xa1..=0xac | 0xae..=0xff);
     let others = (0..256).filter(|byte| !printable(byte)).enumerate().map(|(index, _)| 256 + index as u32);
@@ -89,7 +89,7 @@ fn tokenizer() -> Value {
     })
 }
 
-/// Names and shapes of all tensors, as in a Hugging Face checkpoint.
+/// Returns the names and shapes of all tensors, as in a Hugging Face checkpoint.
 fn tensors() -> Vec<(String, Vec<usize>)> {
     let tokens = (BEGIN + TIMESTAMPS) as usize;
     let mut tensors = vec![

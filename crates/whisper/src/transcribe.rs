@@ -21,17 +21,17 @@ mod zlib;
 
 use fallback::{Attempt, Verdict, is_silent, judge};
 
-/// Maximum number of tokens of prompt and text: the model's context.
+/// Maximum number of tokens of prompt and text together: the length of the model's context.
 const CONTEXT: usize = 448;
 
 /// A word with its start and end.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Word {
-    /// Text, including the leading space.
+    /// Text of the word, including its leading space.
     pub text: String,
-    /// Start in seconds.
+    /// Start of the word, in seconds.
     pub start: f64,
-    /// End in seconds.
+    /// End of the word, in seconds.
     pub end: f64,
     /// Mean probability of the word's tokens.
     pub probability: f64,
@@ -42,13 +42,13 @@ pub struct Word {
 pub struct Segment {
     /// First frame (10 ms each) of the segment's window.
     pub seek: usize,
-    /// Start in seconds.
+    /// Start of the segment, in seconds.
     pub start: f64,
-    /// End in seconds.
+    /// End of the segment, in seconds.
     pub end: f64,
-    /// Text, including the leading space.
+    /// Text of the segment, including its leading space.
     pub text: String,
-    /// Tokens, including timestamps.
+    /// Tokens of the segment, including timestamps.
     pub tokens: Vec<u32>,
     /// Temperature at which the window was decoded.
     pub temperature: f64,

@@ -9,7 +9,7 @@ use tokenizers::Tokenizer;
 use crate::ModelError;
 use crate::config::json;
 
-/// Ids of the special tokens in Whisper's rules.
+/// IDs of the special tokens in Whisper's rules.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Special {
     pub(crate) end_of_text: u32,
@@ -43,7 +43,7 @@ const PUNCTUATION: &str = "!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~";
 const REPLACEMENT: char = '\u{fffd}';
 
 impl Vocabulary {
-    /// Loads `tokenizer.json`, and checks it against the number of embeddings.
+    /// Loads `tokenizer.json`, and checks that the vocabulary matches the number of embeddings.
     pub(crate) fn load(directory: &Path, embeddings: usize) -> Result<Self, ModelError> {
         let tokenizer = Tokenizer::from_file(directory.join("tokenizer.json"))
             .map_err(|error| ModelError::Tokenizer(error.to_string()))?;
@@ -69,7 +69,7 @@ impl Vocabulary {
         if greatest.is_some_and(|token| token as usize >= embeddings) {
             return Err(ModelError::VocabularySize { tokens: tokenizer.get_vocab_size(true), embeddings });
         }
-        // CTranslate2's test: only the multilingual vocabulary holds the empty token.
+        // CTranslate2's test: only the multilingual vocabulary has the empty token.
         let is_multilingual = match listed {
             Some(tokens) => tokens.iter().any(String::is_empty),
             None => tokenizer.token_to_id("").is_some(),
@@ -104,7 +104,7 @@ impl Vocabulary {
         Some(name.strip_prefix("<|")?.strip_suffix("|>")?.to_owned())
     }
 
-    /// Decodes text tokens: those below the end of text.
+    /// Decodes the text tokens among `tokens`; skips special tokens and timestamps.
     pub(crate) fn decode(&self, tokens: &[u32]) -> String {
         let text: Vec<u32> = tokens.iter().copied().filter(|token| *token < self.special.end_of_text).collect();
         self.decode_all(&text)
@@ -130,7 +130,7 @@ impl Vocabulary {
         text
     }
 
-    /// Splits tokens into words.
+    /// Splits tokens into words (or characters, in languages written without spaces), each with its tokens.
     pub(crate) fn split_words(&self, tokens: &[u32], language: &str) -> Vec<(String, Vec<u32>)> {
         let characters = self.split_characters(tokens);
         if WITHOUT_SPACES.contains(&language) {
@@ -151,7 +151,7 @@ impl Vocabulary {
         words
     }
 
-    /// Splits tokens at boundaries of whole characters.
+    /// Splits tokens at boundaries of complete characters.
     fn split_characters(&self, tokens: &[u32]) -> Vec<(String, Vec<u32>)> {
         let full: Vec<char> = self.decode_with_timestamps(tokens).chars().collect();
         let mut words = Vec::new();
@@ -180,7 +180,7 @@ impl Vocabulary {
         let special = &self.special;
         let mut tokens = BTreeSet::from([special.start_of_transcript, special.start_of_previous, special.no_speech]);
         tokens.extend([special.start_of_lm, special.transcribe, special.translate].into_iter().flatten());
-        // Hyphen and apostrophe within words, but not before them.
+        // Hyphens and apostrophes are suppressed at the start of a word, but allowed within words.
         for text in [" -", " '"] {
             tokens.extend(self.encode(text).first());
         }

@@ -19,7 +19,7 @@ pub(crate) struct TimedWord {
     pub(crate) probability: f64,
 }
 
-/// Punctuation to merge with the neighbouring word.
+/// Punctuation marks to merge with the neighbouring word.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Punctuation<'a> {
     pub(crate) prepended: &'a str,
@@ -52,7 +52,7 @@ pub(crate) fn time_words(words: Vec<(String, Vec<u32>)>, alignment: &Alignment) 
 }
 
 /// Distributes the words of a window that begins at frame `seek` among its segments, and corrects words that are too
-/// long. `last_speech` is the end of the preceding word. Segment times follow their words.
+/// long. `last_speech` is the end of the preceding word. Segment times are adjusted to those of their words.
 pub(crate) fn attach_words(
     drafts: &mut [Draft],
     mut words: Vec<TimedWord>,
@@ -64,7 +64,7 @@ pub(crate) fn attach_words(
     let (median, longest) = durations(&words);
     shorten_at_sentence_ends(&mut words, longest);
     merge_punctuation(&mut words, punctuation);
-    // A division, as in the reference: 0.07 · 100 is not 7.
+    // Divides as the reference does: multiplying by 0.01 rounds differently.
     let offset = seek as f64 / 100.0;
     let mut words = words.into_iter();
     for draft in drafts {
@@ -95,7 +95,8 @@ pub(crate) fn last_end(drafts: &[Draft]) -> Option<f64> {
     word.map(|word| word.end).or_else(|| drafts.last().map(|draft| draft.end))
 }
 
-/// Returns the median word duration, at most 0.7 s, and twice that: the maximum duration of a word at a boundary.
+/// Returns the median word duration, at most 0.7 s, and the maximum duration of a word at a boundary: twice that
+/// median.
 fn durations(words: &[TimedWord]) -> (f64, f64) {
     let mut durations: Vec<f64> =
         words.iter().map(|word| word.end - word.start).filter(|duration| *duration != 0.0).collect();
@@ -117,7 +118,7 @@ fn shorten_at_sentence_ends(words: &mut [TimedWord], longest: f64) {
     }
     let mut previous_ends_sentence = None;
     for word in words {
-        // As Python's `in`: any substring of the marks, including the empty text.
+        // Like Python's `in`: any substring of the marks, including the empty text.
         let ends_sentence = SENTENCE_ENDS.contains(&word.text);
         if let Some(previous_ends) = previous_ends_sentence
             && word.end - word.start > longest
@@ -132,7 +133,7 @@ fn shorten_at_sentence_ends(words: &mut [TimedWord], longest: f64) {
     }
 }
 
-/// Merges punctuation with the word after or before it; merged entries keep an empty text.
+/// Merges punctuation with the next or previous word; merged entries remain with an empty text.
 fn merge_punctuation(words: &mut [TimedWord], punctuation: Punctuation) {
     let mut following = words.len().saturating_sub(1);
     for previous in (0..following).rev() {
@@ -158,7 +159,7 @@ fn merge_punctuation(words: &mut [TimedWord], punctuation: Punctuation) {
     }
 }
 
-/// Shortens the first two words after a pause to twice the median at most.
+/// Shortens each of the first two words after a pause to at most twice the median duration.
 fn correct_start(words: &mut [TimedWord], median: f64, longest: f64, last_speech: f64) {
     let Some((first, rest)) = words.split_first_mut() else { return };
     let second = rest.first_mut();
@@ -177,8 +178,8 @@ fn correct_start(words: &mut [TimedWord], median: f64, longest: f64, last_speech
     first.start = (first.end - longest).max(0.0);
 }
 
-/// Fits segment and word times: a segment keeps its own times if its first or last word is too long, and otherwise
-/// takes its words' times.
+/// Fits segment and word times at both ends of a segment. If the outer word extends more than 0.5 s beyond the segment,
+/// the word is shortened; otherwise the segment takes the word's time.
 fn fit_segment(draft: &mut Draft, words: &mut [TimedWord], median: f64) {
     if let Some(first) = words.first_mut() {
         if draft.start < first.end && draft.start - 0.5 > first.start {

@@ -2,7 +2,7 @@
 //!
 //! The signature covers `{nonce}.{sender}.{receiver}.{uuid}.{body hash}`. Requests to a miner's own axon leave the
 //! hash empty, so that **nothing binds the body**; requests to managed miners carry the SHA-256 of the body's compact
-//! JSON form. None of the parts can hold a dot, so that no two requests share a signed text.
+//! JSON form. None of the parts can contain a dot, so that no two requests share a signed text.
 
 use http::HeaderMap;
 use http::request::Parts;
@@ -17,7 +17,7 @@ use crate::bt_header::{
 use crate::headers::{decimal, hex_digest, no_lookalike, optional, parsed, signature, timeout, uuid};
 use crate::{Claim, Identity, Outgoing, Refusal, Scheme, SigningError, Window, compact_hash};
 
-/// Unsigned headers; like the others they must not be duplicated.
+/// Headers that are not signed, but must not be duplicated.
 const UNSIGNED: [&str; 4] = [SENDER_IP, RECEIVER_IP, RECEIVER_PORT, NAME];
 
 /// The protocol version in our headers: 7.2.0.

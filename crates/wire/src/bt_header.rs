@@ -24,7 +24,7 @@ pub(crate) const TIMEOUT: &str = "timeout";
 pub(crate) const NAME: &str = "name";
 pub(crate) const BODY_HASH: &str = "computed_body_hash";
 
-/// The freshness window of the SDK: 4 s plus the caller's timeout (at most a minute) back, 3 s ahead.
+/// The SDK's freshness window: nonces up to 4 s old, plus the caller's timeout (at most a minute), or 3 s ahead.
 pub(crate) const WINDOW: Window =
     Window { past: Duration::from_secs(4), future: Duration::from_secs(3), max_timeout: Duration::from_mins(1) };
 
@@ -35,7 +35,7 @@ pub(crate) fn signed_text(claim: &Claim, hash: &str) -> Result<String, Refusal> 
     Ok(joined(claim.nonce, &claim.sender, receiver, uuid, hash))
 }
 
-/// Joins the parts with dots; since no part can hold one, no two requests share a text.
+/// Joins the parts with dots; since no part can contain a dot, no two requests share a text.
 fn joined(nonce: u64, sender: &Hotkey, receiver: &Hotkey, uuid: &str, hash: &str) -> String {
     format!("{nonce}.{sender}.{receiver}.{uuid}.{hash}")
 }

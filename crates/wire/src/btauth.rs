@@ -1,7 +1,7 @@
-//! `btauth/1`, the signed requests of the Bittensor SDK 11: `X-Bittensor-*` headers.
+//! `btauth/1`, the scheme by which the Bittensor SDK 11 signs requests, in `X-Bittensor-*` headers.
 //!
-//! The signature covers the scheme of the key, method, path with query, the SHA-256 of the body's bytes, nonce, sender
-//! and receiver, joined by line feeds, which none of the parts can hold.
+//! The signature covers the key's signature scheme, the method, the path with its query, the SHA-256 of the body's
+//! bytes, the nonce, the sender and the receiver, joined by line feeds. None of the parts can contain a line feed.
 
 use std::time::Duration;
 
@@ -29,7 +29,7 @@ const CRYPTO: &str = "x-bittensor-crypto";
 /// The protocol version in our headers.
 const VERSION_NUMBER: &str = "1";
 
-/// The `btauth/1` scheme. Requests must name their receiver, unless [`Self::accept_unbound`] allows others.
+/// The `btauth/1` scheme. Requests must name their receiver, unless [`Self::accept_unbound`] is set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BtauthScheme {
     receiver_required: bool,
@@ -41,8 +41,8 @@ impl BtauthScheme {
         Self { receiver_required: true }
     }
 
-    /// Accepts requests without a receiver, too. The receiver of such a request can forward it, within the window, to
-    /// any other server that accepts them.
+    /// Also accepts requests that name no receiver. A server that gets such a request can forward it, within the
+    /// freshness window, to any other server that accepts them.
     #[must_use]
     pub const fn accept_unbound(self) -> Self {
         Self { receiver_required: false }
@@ -89,13 +89,13 @@ impl Scheme for BtauthScheme {
         Ok(payload(claim.crypto_type, method, path, body, claim.nonce, sender, receiver))
     }
 
-    /// Returns the SDK's freshness window: 10 s back, 2 s ahead.
+    /// Returns the SDK's freshness window: nonces up to 10 s old or 2 s ahead.
     fn window(&self) -> Window {
         Window { past: Duration::from_secs(10), future: Duration::from_secs(2), max_timeout: Duration::ZERO }
     }
 
-    /// Responds with `{"error": …, "detail": …}`: the SDK's name of the failure and the reason. Failures that the
-    /// SDK names have the status 401.
+    /// Responds with `{"error": …, "detail": …}`: the SDK's name for the failure, and the reason. Failures that the SDK
+    /// names have the status 401.
     fn refuse(&self, refusal: &Refusal, _: &Refused<'_>) -> Response {
         let (status, name) = match refusal {
             Refusal::Missing(_) | Refusal::Duplicate(_) | Refusal::Malformed(_) | Refusal::Lookalike(_) => {

@@ -21,17 +21,17 @@ use http_body_util::{BodyExt as _, Either, Full, StreamBody};
 use tokio::time::Instant;
 
 use crate::Peer;
-use room::Room;
 use transport::{Body, Transport};
 
 pub use call::{Answer, AnswerStream, Call, Retry};
 pub use error::CallError;
 pub use fanout::Reply;
 pub use return_code::ReturnCode;
+pub use room::{Room, Share};
 pub use signer::{Signer, SigningError};
 pub use transport::permitted_addresses;
 
-/// Maximum number of characters of an error response that [`SignedClient::post`] keeps.
+/// Maximum number of characters of an error response that [`SignedClient::post`] includes in its error.
 const SNIPPET: usize = 300;
 /// Maximum number of bytes read of an error response, which is only quoted in errors.
 const ERROR_BYTES: usize = 16 * 1024;
@@ -43,23 +43,23 @@ const MAX_TIMEOUT: Duration = Duration::from_hours(24 * 365);
 pub struct ClientConfig {
     /// The largest response to read, in bytes.
     pub max_response_bytes: usize,
-    /// The read buffer that all responses of the client and its clones share, in bytes, beyond the 768 KiB that each
-    /// has for itself. A large response reserves space as it arrives, and waits, within its deadline, while there is
-    /// none. To prevent a deadlock, one response at a time needs no reservation.
+    /// Size, in bytes, of the read buffer that all responses of the client and its clones share; the first 768 KiB of
+    /// each response do not count. A large response reserves space as it arrives, and waits, within its deadline, while
+    /// the buffer is full. To prevent a deadlock, one response at a time needs no reservation.
     pub large_answers_bytes: usize,
-    /// The largest streamed request body to buffer where the scheme signs it, in bytes.
+    /// The largest streamed request body to buffer, in bytes, if the scheme signs bodies.
     pub max_signed_body_bytes: usize,
-    /// The number of idle connections kept per host.
+    /// Maximum number of idle connections kept per host.
     pub idle_per_host: usize,
-    /// The total number of attempts, if the call's [`Retry`] allows more than one.
+    /// Maximum number of attempts per call, if the call's [`Retry`] allows more than one.
     pub attempts: u32,
-    /// The pause before the first retry; it doubles with each further one.
+    /// The pause before the first retry; it doubles with each further retry.
     pub pause: Duration,
 }
 
 impl Default for ClientConfig {
-    /// Responses of up to 16 MiB, 128 MiB of shared buffer for large ones, signed streams of up to 16 MiB, 4 idle
-    /// connections per host, 3 attempts with pauses of 50 ms and 100 ms.
+    /// Returns the defaults: responses of up to 16 MiB, 128 MiB of shared buffer for large ones, signed streams of up
+    /// to 16 MiB, 4 idle connections per host, 3 attempts with pauses of 50 ms and 100 ms.
     fn default() -> Self {
         Self {
             max_response_bytes: 16 * 1024 * 1024,
@@ -72,7 +72,7 @@ impl Default for ClientConfig {
     }
 }
 
-/// Sends signed requests. Connections are pooled per host; clones share the pool.
+/// A client that sends signed requests. Connections are pooled per host; clones share the pool.
 ///
 /// Redirects are not followed: a signed request is valid only for its receiver.
 #[derive(Debug, Clone)]
@@ -92,8 +92,8 @@ impl SignedClient {
         Self::with_addresses(signer, config, |_| true)
     }
 
-    /// Like [`SignedClient::new`], for host names from untrusted peers: connects only to resolved addresses that are
-    /// `permitted`. IP addresses in URLs are for the caller to check.
+    /// Creates a client for host names from untrusted peers: it connects only to resolved addresses for which
+    /// `permitted` returns `true`. IP addresses in URLs are not resolved: the caller must check them.
     ///
     /// # Errors
     /// [`CallError::Setup`] when the TLS setup fails.
@@ -106,34 +106,35 @@ impl SignedClient {
         Ok(Self { transport, signer, config, room: Room::new(config.large_answers_bytes) })
     }
 
-    /// The signer of the requests.
+    /// Returns the signer of the requests.
     pub const fn signer(&self) -> &Signer {
         &self.signer
     }
 
-    /// Calls a peer and returns the whole response, of any status.
+    /// Calls a peer and returns the complete response, whatever its status. Unless the status is 2xx, the body is cut
+    /// off after 16 KiB.
     ///
     /// # Errors
-    /// [`CallError`], but not [`CallError::Status`].
+    /// Any [`CallError`] except [`CallError::Status`].
     pub async fn call(&self, peer: &Peer, call: &Call) -> Result<Answer, CallError> {
         let until = end_of(call.deadline);
         let exchange = async { self.read(self.attempts(peer, call, until).await?).await };
         within(until, call.deadline, exchange).await
     }
 
-    /// Calls a peer and returns the response as a stream, of any status.
+    /// Calls a peer and returns the response as a stream, whatever its status.
     ///
     /// # Errors
-    /// [`CallError`], but not [`CallError::Status`], for failures before the response head arrives; later failures are
-    /// items of the stream.
+    /// Any [`CallError`] except [`CallError::Status`], for failures before the response head arrives; later failures
+    /// are items of the stream.
     pub async fn stream(&self, peer: &Peer, call: &Call) -> Result<AnswerStream, CallError> {
         let until = end_of(call.deadline);
         within(until, call.deadline, self.attempts(peer, call, until)).await
     }
 
-    /// Like [`SignedClient::stream`], with a streamed body in place of the call's own. If the scheme signs the body, it
-    /// is buffered first, up to [`ClientConfig::max_signed_body_bytes`]. There is no retry: a stream cannot be read
-    /// twice.
+    /// Calls a peer with a streamed body in place of the call's own, and returns the response as a stream. If the
+    /// scheme signs the body, the body is buffered first, up to [`ClientConfig::max_signed_body_bytes`]. There is no
+    /// retry: a stream cannot be read twice.
     ///
     /// # Errors
     /// Those of [`SignedClient::stream`], [`CallError::RequestTooLarge`] and [`CallError::RequestBody`].
@@ -187,7 +188,7 @@ impl SignedClient {
         let (mut pause, mut left) = (self.config.pause, call.deadline);
         for _ in 1..self.config.attempts {
             let result = self.attempt(peer, call, &call.body, whole(call.body.clone()), left, until).await;
-            // If the deadline leaves no time for another attempt, this error says more than a timeout.
+            // If the deadline leaves no time for another attempt, this error is more informative than a timeout.
             if !call.retry.allows(&result) || until.saturating_duration_since(Instant::now()) <= pause {
                 return result;
             }
@@ -209,7 +210,7 @@ impl SignedClient {
     ) -> Result<AnswerStream, CallError> {
         let url = peer.url(&call.path);
         if call.path.contains('#') {
-            // Signed with the path, but never sent.
+            // A fragment would be signed with the path, but never sent.
             return Err(CallError::Address { url });
         }
         let path = format!("/{}", call.path.trim_start_matches('/'));

@@ -24,10 +24,10 @@ impl From<serde_json::Error> for CompactError {
 /// Returns the SHA-256, in lower-case hex, of a JSON body's compact form: no space outside strings, keys in the order
 /// received, characters unescaped where JSON allows it.
 ///
-/// Numbers keep their text: a sender's `1e+22` and `1e22` are different bodies.
+/// Numbers are hashed as written: `1e+22` and `1e22` give different hashes.
 ///
 /// # Errors
-/// [`CompactError::NotJson`].
+/// [`CompactError::NotJson`] if the body is not a single JSON value.
 pub fn compact_hash(body: &[u8]) -> Result<String, CompactError> {
     Ok(hex::encode(Sha256::digest(compact(body)?)))
 }

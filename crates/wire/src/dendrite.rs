@@ -2,8 +2,8 @@
 //!
 //! The caller signs `{nonce}.{dendrite hotkey}.{axon hotkey}.{uuid}.{body hash}`, where the hash covers the fields that
 //! the message's class names (often none). Path, method, version, timeout, addresses and the rest of the body are not
-//! signed. Since the version is not, it does not decide whether a nonce must be fresh, as it does in the SDK: every
-//! nonce must, unless [`DendriteScheme::accept_old_versions`] says otherwise.
+//! signed. Unlike in the SDK, the unsigned version does not decide whether a nonce must be fresh: every nonce must be
+//! fresh, unless [`DendriteScheme::accept_old_versions`] is set.
 
 mod answer;
 mod class;
@@ -38,9 +38,9 @@ const OUR_VERSION: u64 = 10_005_000;
 /// The first version whose nonces are timestamps: 7.2.0.
 const FIRST_DATED_VERSION: u64 = 7_002_000;
 
-/// The dendrite's signed headers, for registered message classes. A server answers other classes with 404 and the list
-/// of those it knows (put the layer around the whole router with `Router::layer`, and each handler on `any` method of
-/// `/<class>`); a client cannot sign them.
+/// The dendrite's signed headers, for registered message classes. A client cannot sign other classes; a server responds
+/// to them with 404 and the list of registered ones. For that response, put the layer around the whole router with
+/// `Router::layer`, and register each handler for `any` method of `/<class>`.
 #[derive(Debug, Clone)]
 pub struct DendriteScheme {
     classes: Arc<Vec<SynapseClass>>,
@@ -49,7 +49,7 @@ pub struct DendriteScheme {
 }
 
 impl DendriteScheme {
-    /// Creates a scheme with the base class `Synapse`, whose call is a ping.
+    /// Creates a scheme with only the base class `Synapse`, which callers use as a ping.
     pub fn new() -> Self {
         Self { classes: Arc::new(vec![SynapseClass::new("Synapse")]), axon: None, accept_old_versions: false }
     }
@@ -61,18 +61,18 @@ impl DendriteScheme {
         self
     }
 
-    /// Signs refusals like the SDK's axon: with our own version, nonce, UUID, hotkey and signature. Costs one
-    /// signature for each refusal, which anyone can trigger; by default nothing reads it.
+    /// Signs refusals as the SDK's axon does: with our own version, nonce, UUID, hotkey and signature. Each refusal
+    /// then costs a signature, and anyone can trigger refusals; clients do not read the signature by default.
     #[must_use]
     pub fn sign_refusals(self, axon: Identity) -> Self {
         Self { axon: Some(Arc::new(axon)), ..self }
     }
 
     /// Accepts nonces that are not timestamps from callers that state a version before 7.2.0. **Anyone can state such a
-    /// version**, and deliver a captured request at any later time: then only the memory of each process's last nonce
-    /// protects against replays. That memory is never evicted: once it holds [`crate::Limits::requests_per_sender`]
-    /// processes of a sender, or [`crate::Limits::requests_in_total`] of all, further ones are refused for good. Only
-    /// for servers whose [`crate::Policy`] lists a few allowed callers.
+    /// version**, and deliver a captured request at any later time: then only the cached last nonce of each process
+    /// protects against replays. That cache has no eviction: once it holds [`crate::Limits::requests_per_sender`]
+    /// processes of a sender, or [`crate::Limits::requests_in_total`] of all senders, it refuses further processes
+    /// forever. Use this only for servers whose [`crate::Policy`] lists a few allowed callers.
     #[must_use]
     pub fn accept_old_versions(self) -> Self {
         Self { accept_old_versions: true, ..self }
@@ -138,7 +138,7 @@ impl Scheme for DendriteScheme {
     }
 
     fn replay_rule(&self) -> ReplayRule {
-        // A caller that skips the freshness check by stating an old version must find every last nonce remembered.
+        // A caller can skip the freshness check by stating an old version, so the last nonces must never expire.
         if self.accept_old_versions { ReplayRule::IncreasingForEver } else { ReplayRule::Increasing }
     }
 

@@ -33,14 +33,14 @@ pub(crate) fn parsed<T: std::str::FromStr>(headers: &HeaderMap, name: &'static s
     required(headers, name)?.parse().map_err(|_| Refusal::Malformed(name))
 }
 
-/// Parses a canonical decimal number: digits without sign and leading zeros.
+/// Parses a canonical decimal number: digits without sign or leading zeros.
 pub(crate) fn decimal(headers: &HeaderMap, name: &'static str) -> Result<u64, Refusal> {
     let text = required(headers, name)?;
     let canonical = text.bytes().all(|byte| byte.is_ascii_digit()) && (text == "0" || !text.starts_with('0'));
     text.parse().ok().filter(|_| canonical).ok_or(Refusal::Malformed(name))
 }
 
-/// Parses the UUID of a process. It contains no dot, so that signed texts joined by dots stay unambiguous.
+/// Parses the UUID of a process. It contains no dot, so that signed texts joined by dots remain unambiguous.
 pub(crate) fn uuid(headers: &HeaderMap, name: &'static str) -> Result<String, Refusal> {
     let text = required(headers, name)?;
     let clean = text.len() <= 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b'-');
@@ -71,7 +71,7 @@ pub(crate) fn seconds_text(duration: Duration) -> String {
 /// # Errors
 /// [`SigningError::Header`] for an invalid header value.
 pub(crate) fn from_lines<const N: usize>(lines: [(&'static str, String); N]) -> Result<HeaderMap, SigningError> {
-    // With capacity for the few that schemes add.
+    // With capacity for the few headers that schemes add.
     let mut headers = HeaderMap::with_capacity(N + 4);
     for (name, text) in lines {
         let value = HeaderValue::try_from(text).map_err(|_| SigningError::Header(name))?;

@@ -1,7 +1,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-/// Whether an address is public: neither of this machine, nor of its network, nor reserved. Signed requests to internal
-/// addresses would expose the sender's own network.
+/// Whether an address is public: not on this machine or its network, and not reserved. Addresses stated by untrusted
+/// peers must be public, so that no request reaches into the sender's own network.
 pub fn is_public(ip: IpAddr) -> bool {
     match ip {
         IpAddr::V4(ip) => is_public_v4(ip),
@@ -12,7 +12,7 @@ pub fn is_public(ip: IpAddr) -> bool {
 fn is_public_v4(ip: Ipv4Addr) -> bool {
     let reserved = match ip.octets() {
         [0 | 240..=255, ..] // "this network"; reserved and broadcast
-        | [100, 64..=127, ..] // shared by a provider's customers
+        | [100, 64..=127, ..] // carrier-grade NAT
         | [192, 0, 0, _] // protocol assignments
         | [198, 18 | 19, ..] // benchmarks
         => true,

@@ -36,8 +36,8 @@ pub fn synapse_hash<F: AsRef<str>>(fields: &[F], body: &[u8]) -> Result<Option<S
 
 /// Formats a JSON value like Python's `str()`: a string unchanged, anything else in the form of `repr`.
 ///
-/// Values keep the type of their text: `1` is an integer of any length, `1.0` a float. An object that repeats a key is
-/// written with both; Python would keep the last.
+/// The text of a number decides its type: `1` is an integer of any length, `1.0` a float. Duplicate keys of an object
+/// are all written; Python would keep only the last.
 ///
 /// # Errors
 /// [`CompactError::NotJson`]; `NaN`, `Infinity` and lone surrogates, which Python can write, are not JSON.
@@ -126,7 +126,8 @@ fn write_repr(out: &mut String, text: &str) {
     out.push(quote);
 }
 
-/// Python's `str.isprintable` of one character. Which characters are assigned depends on each side's Unicode version.
+/// Whether Python's `str.isprintable` accepts a character. Which characters are assigned depends on each side's Unicode
+/// version.
 fn is_printable(character: char) -> bool {
     use GeneralCategory as Is;
     character.is_ascii_graphic()

@@ -10,7 +10,7 @@ use taonet_primitives::Hotkey;
 
 use crate::CompactError;
 
-/// Why a request was refused. Converts to a status and the body `{"error": "…"}`.
+/// Why the server refused a signed request. Converts to a status and the body `{"error": "…"}`.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Refusal {
@@ -42,7 +42,7 @@ pub enum Refusal {
     #[error("header {0} is malformed")]
     Malformed(&'static str),
     /// A header's name differs from a signed one only by `-` and `_`: an intermediary may treat both as one.
-    #[error("a header differs from {0} only by - for _")]
+    #[error("a header prefix differs from {0} only in hyphens and underscores")]
     Lookalike(&'static str),
     /// The request was signed for another receiver.
     #[error("request was signed for another receiver")]
@@ -61,7 +61,7 @@ pub enum Refusal {
     /// The body does not match the signed hash.
     #[error("request body does not match its signed hash")]
     BodyMismatch,
-    /// The body is not JSON, where the scheme hashes its values.
+    /// The body is not JSON, but the scheme hashes its values.
     #[error("request body is not JSON (line {line}, column {column})")]
     NotJson {
         /// The line of the error, counted from 1.
@@ -78,7 +78,7 @@ pub enum Refusal {
     /// The signature does not verify with the sender's key.
     #[error("signature does not match")]
     WrongSignature,
-    /// The sender is known, but not allowed.
+    /// The signature is valid, but the policy does not allow the sender.
     #[error("hotkey {0} is not allowed")]
     NotAllowed(Hotkey),
     /// The sender's stake is below the required minimum.
@@ -92,10 +92,10 @@ pub enum Refusal {
     /// The sender has no validator permit, and only validators may call.
     #[error("hotkey {0} has no validator permit")]
     NoPermit(Hotkey),
-    /// The nonce was accepted before, or is smaller than an earlier one where nonces must increase.
-    #[error("request was received before")]
+    /// The nonce was accepted before or, where nonces must increase, is smaller than an earlier one.
+    #[error("request was already received, or a newer one was")]
     Replayed,
-    /// The replay memory is full until the window has passed.
+    /// The replay cache is full until the window has passed.
     #[error("too many requests within the replay window")]
     TooMany,
     /// The replay log cannot be written, so the request could be replayed later.
@@ -113,10 +113,10 @@ pub enum Refusal {
         /// The response timeout.
         limit: Duration,
     },
-    /// The request stayed in the queue as long as the sender waits for a response.
-    #[error("response timeout after {:?}s", limit.as_secs_f64())]
+    /// The request waited in the queue for as long as the sender's timeout and the queue's patience allow.
+    #[error("request waited in the queue for {limit:?} without being served")]
     WaitedTooLong {
-        /// The timeout that the sender stated.
+        /// The sender's timeout, or the queue's patience if that is shorter.
         limit: Duration,
     },
 }
@@ -140,7 +140,7 @@ impl From<BodyRefusal> for Refusal {
 }
 
 impl Refusal {
-    /// The HTTP status code of the refusal.
+    /// Returns the HTTP status code of the refusal.
     pub const fn status(&self) -> StatusCode {
         match self {
             Self::Duplicate(_) | Self::Malformed(_) | Self::Lookalike(_) | Self::BodyUnreadable => {

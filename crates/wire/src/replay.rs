@@ -1,4 +1,4 @@
-//! Replay protection: a memory of accepted requests.
+//! Replay protection: a cache of accepted requests.
 
 mod log;
 
@@ -20,8 +20,8 @@ use log::{Entry, ReplayLog};
 /// The interval at which idle senders are evicted.
 const SWEEP_EVERY: Duration = Duration::from_secs(1);
 
-/// Limits on the memory of a [`ReplayGuard`]: about 20 bytes for each request of a busy sender, up to 350 for a
-/// sender's first one; where only the last nonce counts, about 80 for each process.
+/// Limits on the number of entries in a [`ReplayGuard`], and thus on its memory. A request of a busy sender takes about
+/// 20 bytes, a sender's first request up to 350; where only the last nonce counts, each process takes about 80 bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ReplayBounds {
     /// Maximum number of requests (or processes) of one sender.
@@ -30,22 +30,22 @@ pub struct ReplayBounds {
     pub total: usize,
 }
 
-/// Remembers accepted requests for as long as the window would accept them again.
+/// A cache of accepted requests, which keeps each one for as long as the window would accept it again.
 ///
 /// Memory is bounded: requests beyond the [`ReplayBounds`] are refused. A request that could still be replayed is never
 /// evicted, so a flood from one sender cannot displace another's requests.
 ///
 /// With a log ([`Self::open`]) a request is written to the file before it is accepted. The file survives a killed
-/// process, but it is not flushed to disk for each request: after a crash of the machine its end may be missing. So
-/// when the log was written under another boot of the machine, is missing (also at the first start), torn or corrupt,
-/// all requests signed before the start, and as far ahead of it as the window allows, are refused: for a few seconds no
-/// request passes. (Only under [`ReplayRule::IncreasingForEver`] a missing log counts as a first start: its nonces need
-/// not be timestamps, so a nonce refused once would be refused forever.) The guard does not detect a log that another
-/// program truncated by whole records: let only the server write to its folder.
+/// process, but it is not flushed to disk for each request: after a crash of the machine its end may be missing. If the
+/// log was written before the machine's last boot, or is missing (as at the first start), torn or corrupt, the guard
+/// refuses all requests signed before the start, or dated ahead of it within the window: for a few seconds no request
+/// passes. (Exception: under [`ReplayRule::IncreasingForEver`] a missing log counts as a first start. Nonces of this
+/// rule need not be timestamps, so a nonce refused once would be refused forever.) The guard does not detect a log that
+/// another program truncated by whole records: let only the server write to its folder.
 ///
-/// The log also keeps the floor, the time below which all requests are refused; it never falls. If the clock was once
-/// far ahead, everything is refused until that time, and a warning is logged. Remedy: correct the clock, stop the
-/// server and delete the log.
+/// The log also stores the floor, the time below which all requests are refused; the floor never falls. If the clock
+/// was once far ahead, everything is refused until that time, and a warning is logged. Remedy: correct the clock, stop
+/// the server and delete the log.
 #[derive(Debug)]
 pub struct ReplayGuard {
     rule: ReplayRule,
@@ -77,15 +77,14 @@ enum Nonces {
 }
 
 impl ReplayGuard {
-    /// Creates a guard in memory only.
+    /// Creates a guard whose cache is in memory only.
     pub fn new(window: &Window, rule: ReplayRule, bounds: ReplayBounds) -> Self {
         // The timeout is not signed: a replay may state any, so the longest one counts.
         let kept = window.past.saturating_add(window.max_timeout);
         Self { rule, bounds, kept, ahead: nanoseconds(window.future), seen: Mutex::default() }
     }
 
-    /// Creates a guard that keeps its memory across restarts in the file `path` (and `<path>.old`, `<path>.lock` beside
-    /// it).
+    /// Creates a guard whose cache survives restarts in the file `path` (and `<path>.old`, `<path>.lock` beside it).
     ///
     /// # Errors
     /// [`ReplayLogError`] when another process has locked the log, or when it cannot be read or written. A corrupt log
@@ -113,7 +112,7 @@ impl ReplayGuard {
         let found = log::read(path, boot)?;
         let seen = guard.seen.get_mut().unwrap_or_else(PoisonError::into_inner);
         seen.floor = found.floor;
-        // A floor would refuse nonces that are not timestamps forever, not for seconds.
+        // A floor would refuse nonces that are not timestamps forever, not just for seconds.
         let first_start = found.missing && rule == ReplayRule::IncreasingForEver;
         if !found.complete && !first_start {
             tracing::warn!(
@@ -123,7 +122,7 @@ impl ReplayGuard {
             seen.floor = seen.floor.max(ahead.saturating_add(1));
         }
         let lifetime = guard.kept.saturating_add(window.future);
-        // In case the clock was set back since: requests of this age were evicted by the time of the newest request.
+        // The clock may have been set back since: older requests were evicted according to the newest request's time.
         let newest = found.entries.iter().map(|entry| entry.nonce).max().unwrap_or_default();
         seen.raise_floor(rule, newest, lifetime);
         seen.raise_floor(rule, now_ns, guard.kept);
@@ -142,8 +141,8 @@ impl ReplayGuard {
     /// Accepts a request at most once.
     ///
     /// # Errors
-    /// [`Refusal::Replayed`] for a repeated request, or one older than the last where nonces must increase;
-    /// [`Refusal::Stale`] for a nonce older than the memory reaches; [`Refusal::TooMany`] at a limit;
+    /// [`Refusal::Replayed`] for a request that was accepted before or, where nonces must increase, is older than the
+    /// last one; [`Refusal::Stale`] for a nonce older than the cache covers; [`Refusal::TooMany`] at a limit;
     /// [`Refusal::NotRemembered`] when the log cannot be written.
     pub fn accept(&self, claim: &Claim, now_ns: u64) -> Result<(), Refusal> {
         let entry = self.entry(claim);
@@ -175,11 +174,11 @@ impl ReplayGuard {
         Ok(())
     }
 
-    /// Checks whether a request was accepted before, as a guard ahead of expensive checks. Only [`ReplayGuard::accept`]
-    /// is binding.
+    /// Checks whether a request was accepted before, without recording it: a cheap check that saves expensive ones.
+    /// Only [`ReplayGuard::accept`] is binding.
     ///
     /// # Errors
-    /// [`Refusal::Replayed`].
+    /// [`Refusal::Replayed`] if the request was accepted before.
     pub fn peek(&self, claim: &Claim) -> Result<(), Refusal> {
         let entry = self.entry(claim);
         if self.lock().was_seen(&entry) { Err(Refusal::Replayed) } else { Ok(()) }
@@ -195,18 +194,18 @@ impl ReplayGuard {
         Entry { sender: claim.sender, process, nonce: claim.nonce }
     }
 
-    /// Locks the memory, ignoring poisoning: a panic cannot leave the sets inconsistent, since every change is one
+    /// Locks the cache, ignoring poisoning: a panic cannot leave the sets inconsistent, since every change is one
     /// call.
     fn lock(&self) -> MutexGuard<'_, Seen> {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The number of remembered requests (or processes, where only the last nonce counts).
+    /// Returns the number of remembered requests (or processes, where only the last nonce counts).
     pub fn len(&self) -> usize {
         self.lock().count
     }
 
-    /// Whether the memory is empty.
+    /// Whether the cache is empty.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
@@ -220,16 +219,16 @@ impl Seen {
         }
     }
 
-    /// Warns once when the floor is above every nonce that our clock, now before `ahead`, can accept.
+    /// Warns once when the floor is above `ahead`, the highest nonce that our clock accepts now.
     fn warn_if_ahead(&mut self, ahead: u64) {
-        // The floor of an incomplete log starts just above.
+        // The floor of an incomplete log starts just above `ahead`.
         let is_ahead = self.floor > ahead.saturating_add(1);
         if is_ahead && !self.has_warned_ahead {
             let seconds = Duration::from_nanos(self.floor - ahead).as_secs();
             tracing::warn!(
                 seconds,
-                "the clock was further ahead before, requests are refused until it catches up; hint: correct the \
-                 clock, or if it is correct now, stop, delete the replay log and start again"
+                "the clock was set back, requests are refused until it catches up; hint: correct the \
+                 clock, or if it is correct now, stop the server, delete the replay log and start the server again"
             );
         }
         self.has_warned_ahead = is_ahead;

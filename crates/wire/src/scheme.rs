@@ -12,8 +12,8 @@ use crate::Refusal;
 
 /// A scheme for signing HTTP requests: its headers, signed message, freshness window and form of refusals.
 ///
-/// The server calls [`Scheme::claim`] before it reads the body, [`Scheme::message`] too unless
-/// [`Scheme::message_needs_body`], and [`Scheme::check_body`] once the signature is verified. All other steps (limits,
+/// Before it reads the body, the server calls [`Scheme::claim`] and, unless [`Scheme::message_needs_body`], also
+/// [`Scheme::message`]. Once the signature is verified, it calls [`Scheme::check_body`]. All other steps (limits,
 /// receiver, freshness, signature, admission, replay, load) are the same for every scheme.
 pub trait Scheme: Send + Sync + 'static {
     /// Parses the claims in the request's head. None of them is verified yet.
@@ -37,7 +37,7 @@ pub trait Scheme: Send + Sync + 'static {
     }
 
     /// Verifies the body against the signed hash, where the scheme sends one. Called only after the signature is
-    /// verified, so that no data from strangers is parsed.
+    /// verified, so that only bodies from authenticated senders are parsed.
     ///
     /// # Errors
     /// [`Refusal::BodyMismatch`], or [`Refusal::NotJson`] if the hash covers parsed values.
@@ -49,7 +49,7 @@ pub trait Scheme: Send + Sync + 'static {
     /// Returns the freshness window: how old and how far in the future a nonce may be.
     fn window(&self) -> Window;
 
-    /// The order in which nonces of a sender are accepted.
+    /// Returns the rule by which nonces of a sender are accepted.
     fn replay_rule(&self) -> ReplayRule {
         ReplayRule::Once
     }
@@ -66,8 +66,8 @@ pub trait Scheme: Send + Sync + 'static {
         HeaderMap::new()
     }
 
-    /// Completes the handler's response, which took `took` since the request's head arrived, with the result of
-    /// [`Scheme::echo`].
+    /// Adds the headers from [`Scheme::echo`] to the handler's response. `took` is the time since the request's head
+    /// arrived.
     fn complete(&self, echo: HeaderMap, took: Duration, response: &mut Response) {
         let _ = took;
         response.headers_mut().extend(echo);
@@ -85,12 +85,12 @@ pub trait Scheme: Send + Sync + 'static {
     fn sign(&self, identity: &Identity, request: &Outgoing<'_>) -> Result<HeaderMap, crate::SigningError>;
 }
 
-/// A refused request, with what its response depends on.
+/// A refused request, with the data for its response.
 #[derive(Debug, Clone, Copy)]
 pub struct Refused<'a> {
     /// Head of the request.
     pub head: &'a Parts,
-    /// The claim, where it could be parsed. None of it is verified.
+    /// The claim; `None` if it could not be parsed. Treat it as unverified.
     pub claim: Option<&'a Claim>,
     /// The server's time, in nanoseconds since the Unix epoch.
     pub now_ns: u64,
@@ -98,7 +98,7 @@ pub struct Refused<'a> {
     pub took: Duration,
 }
 
-/// The order in which nonces of a sender are accepted.
+/// The rule by which nonces of a sender are accepted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ReplayRule {
@@ -106,7 +106,8 @@ pub enum ReplayRule {
     Once,
     /// Accepts, for each process (UUID) of the sender, only nonces larger than all earlier ones within the window.
     Increasing,
-    /// Like [`ReplayRule::Increasing`], but entries never expire. For schemes whose nonces may not be timestamps.
+    /// Accepts, for each process (UUID) of the sender, only nonces larger than all earlier ones; entries never expire.
+    /// For schemes whose nonces may not be timestamps.
     IncreasingForEver,
 }
 
@@ -123,7 +124,7 @@ pub struct Claim {
     pub uuid: Option<String>,
     /// The body hash in the headers, in schemes that send it.
     pub body_hash: Option<String>,
-    /// The timeout that the sender states.
+    /// The timeout that the sender states; zero if it states none.
     pub timeout: Duration,
     /// Whether the nonce is a timestamp, which must be fresh; otherwise only its order counts.
     pub dated: bool,
@@ -137,7 +138,7 @@ pub struct Claim {
 /// and therefore capped at `max_timeout`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Window {
-    /// The largest age of a nonce, without the timeout.
+    /// Maximum age of a nonce, to which the request's timeout is added.
     pub past: Duration,
     /// Maximum lead of a nonce over our clock.
     pub future: Duration,
@@ -148,7 +149,7 @@ pub struct Window {
 /// The sender of outgoing requests.
 #[derive(Debug, Clone)]
 pub struct Identity {
-    /// Keypair that signs.
+    /// Key pair that signs the requests.
     pub keypair: Keypair,
     /// The UUID of the process, fixed for its lifetime.
     pub uuid: Uuid,
@@ -169,7 +170,7 @@ pub struct Outgoing<'a> {
     pub name: &'a str,
     /// The timeout that the request states.
     pub timeout: Duration,
-    /// Nanoseconds since the Unix epoch, larger than in every earlier request.
+    /// The nonce: the time in nanoseconds since the Unix epoch, larger than in every earlier request.
     pub nonce: u64,
     /// Bytes of the body.
     pub body: &'a [u8],
@@ -209,17 +210,17 @@ impl Peer {
         is_name || host.parse::<IpAddr>().is_ok()
     }
 
-    /// The peer's hotkey.
+    /// Returns the peer's hotkey.
     pub const fn hotkey(&self) -> &Hotkey {
         &self.hotkey
     }
 
-    /// The peer's IP address or host name; an IPv6 address without brackets.
+    /// Returns the peer's IP address or host name; an IPv6 address without brackets.
     pub fn host(&self) -> &str {
         &self.host
     }
 
-    /// The peer's port.
+    /// Returns the peer's port.
     pub const fn port(&self) -> u16 {
         self.port
     }

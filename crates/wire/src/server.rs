@@ -1,10 +1,10 @@
 //! The server half: requests pass a fixed order of checks, the cheap ones first, and no body is parsed before the
 //! signature is verified.
 //!
-//! Two positions need a reason. Admission comes before replay: anyone can generate a million keys, sign with
-//! them and fill the bounded replay memory; requests that are not admitted take no space in it. The rate limit comes
-//! after replay: a captured request, sent repeatedly, must not use up the allowance of its signer. A request refused
-//! for load has therefore used its nonce, and a retry needs a new signature.
+//! The positions of two checks are deliberate. Admission comes before replay: anyone can generate a million keys, sign
+//! with them and fill the bounded replay cache; requests that are not admitted take no space in it. The rate limit
+//! comes after replay: a captured request, sent repeatedly, must not use up the allowance of its signer. A request
+//! refused for load has therefore used its nonce, and a retry needs a new signature.
 
 mod body;
 mod builder;
@@ -55,7 +55,7 @@ pub struct Caller {
 impl<S: Sync> FromRequestParts<S> for Caller {
     type Rejection = Refusal;
 
-    /// Extracts the verified caller. Refuses requests on a route outside the layer, which have none.
+    /// Extracts the verified caller. Refuses requests on routes outside the layer, which have no verified caller.
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Refusal> {
         parts.extensions.get::<Self>().cloned().ok_or(Refusal::Missing("signature"))
     }
@@ -64,17 +64,17 @@ impl<S: Sync> FromRequestParts<S> for Caller {
 /// The longest timeout; longer ones are capped so that sums stay within the clock's range.
 const MAX_TIMEOUT: Duration = Duration::from_hours(24 * 365);
 
-/// The body size from which on hashing moves to another thread, so that other requests need not wait.
+/// The body size in bytes from which hashing moves to another thread, so that other requests need not wait.
 const HEAVY: usize = 256 * 1024;
 
 /// A tower layer that lets only verified requests through.
 ///
-/// The order: size of the headers and announced size of the body → headers → receiver → freshness → signature →
-/// admission → replay (a first look) → body, bounded in size, time and shared memory → the body's hash where the scheme
-/// sends one → replay → load: the caller's rate, then the queue by stake → the handler, bounded in time. Where the
-/// scheme signs the body's bytes themselves, the body is read before the signature is verified.
+/// The checks, in order: size of the headers and announced size of the body → headers → receiver → freshness →
+/// signature → admission → replay (a first look) → body, bounded in size, time and shared memory → the body's hash
+/// where the scheme sends one → replay → load: the caller's rate, then the queue by stake → the handler, bounded in
+/// time. Where the scheme signs the body's bytes themselves, the body is read before the signature is verified.
 ///
-/// Clones share one replay memory. Put the layer on the routes that need it with `Router::route_layer`, so that
+/// Clones share one replay cache. Put the layer on the routes that need it with `Router::route_layer`, so that
 /// health routes stay open.
 #[derive(Clone)]
 pub struct SignedLayer(Arc<Verifier>);
@@ -93,12 +93,12 @@ struct Verifier {
 }
 
 impl SignedLayer {
-    /// Creates a layer for the neuron `me` without load limits, with its replay memory in the process only.
+    /// Creates a layer for the neuron `me` without load limits, with an in-memory replay cache.
     pub fn new(me: Hotkey, scheme: impl Scheme, limits: Limits, policy: Policy) -> Self {
         Self::with_clock(me, scheme, limits, policy, Arc::new(SystemClock))
     }
 
-    /// Creates a layer like [`Self::new`], with a custom clock.
+    /// Creates a layer for the neuron `me` with a custom clock, without load limits.
     pub fn with_clock(me: Hotkey, scheme: impl Scheme, limits: Limits, policy: Policy, clock: Arc<dyn Clock>) -> Self {
         Self::builder(me, scheme).limits(limits).policy(policy).clock(clock).build()
     }
@@ -192,7 +192,7 @@ fn no_head() -> Parts {
 
 fn rebuild(head: Parts, body: Bytes) -> Request {
     let mut request = Request::from_parts(head, Body::from(body));
-    // The body is limited already; axum's own limit would refuse some that ours allows.
+    // The body is already limited; axum's own limit would refuse some bodies that ours allows.
     DefaultBodyLimit::disable().apply(&mut request);
     request
 }
@@ -227,7 +227,7 @@ where
     }
 
     fn call(&mut self, request: Request) -> Self::Future {
-        // The service that was polled ready must serve this request; its clone waits for the next.
+        // The service that was polled ready must serve this request; its clone serves the next one.
         let clone = self.inner.clone();
         let mut inner = std::mem::replace(&mut self.inner, clone);
         let verifier = Arc::clone(&self.verifier);

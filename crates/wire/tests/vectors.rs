@@ -265,7 +265,7 @@ fn recorded_headers(message: &Value) -> HeaderMap {
     headers(lines.map(|line| (text(&line[0]).to_owned(), text(&line[1]).to_owned())))
 }
 
-/// Masks the random id of an internal error.
+/// Masks the random ID of an internal error.
 fn masked(message: &str) -> String {
     message.split_once('#').map_or_else(|| message.to_owned(), |(before, _)| format!("{before}#"))
 }
@@ -294,7 +294,7 @@ async fn exchanges() {
             let brief = Duration::from_millis(200);
             let answer = tokio::time::timeout(brief, axon.call(exchange, nonce)).await;
             assert!(answer.is_err(), "{id} is not answered");
-            // The messages differ: ours are those of every call.
+            // Our message differs from the SDK's: it is the same for every call.
             let error = CallError::Timeout { after: Duration::from_secs(1) };
             assert_eq!((error.status().as_u16(), error.to_string().as_str()), (408, "timeout after 1.0s"));
             continue;
@@ -352,8 +352,9 @@ fn parse(json: &str) -> Value {
     serde_json::from_str(json).unwrap_or_else(|error| panic!("{error}: {json}"))
 }
 
-/// Compares headers with the recorded ones, except: the server's own headers and sizes of Python objects; of the caller
-/// only its headers are repeated, not the fields of its body nor its socket's address; the body hash is the sent one.
+/// Compares headers with the recorded ones, except the server's own headers and the sizes of Python objects. Of the
+/// caller, only the headers are repeated, not the fields of its body or the address of its socket; the body hash is the
+/// one that the caller sent.
 fn check_headers(id: &str, request: &HeaderMap, recorded: &HeaderMap, ours: &HeaderMap, uuid: uuid::Uuid) {
     const NOT_OURS: [&str; 6] = ["date", "server", "content-length", "transfer-encoding", "header_size", "total_size"];
     let text = |headers: &HeaderMap, name: &str| headers.get(name).map(|value| value.to_str().unwrap().to_owned());
@@ -361,10 +362,9 @@ fn check_headers(id: &str, request: &HeaderMap, recorded: &HeaderMap, ours: &Hea
         let value = text(ours, name);
         let expected = match name {
             "bt_header_dendrite_port" => continue,
-            // Repeated where the class is known; otherwise there is no request to repeat, and Python hashes an empty
-            // one.
+            // Repeated only if the class is known; otherwise Python hashes an empty request.
             "computed_body_hash" if matches!(id, "unknown_synapse" | "root_path" | "no_headers") => continue,
-            // A handler's failure is its own; the layer does not sign it.
+            // The layer does not sign the response of a handler that failed.
             "bt_header_axon_version" | "bt_header_axon_nonce" | "bt_header_axon_uuid" | "bt_header_axon_signature"
                 if id == "handler_exception" =>
             {
@@ -395,7 +395,8 @@ fn check_axon_signature(id: &str, ours: &HeaderMap, uuid: uuid::Uuid) {
     assert!(verify(&bob.parse().unwrap(), signed.as_bytes(), &signature), "{id}");
 }
 
-/// Compares the body with the recorded one, except: the caller is the verified one, and the axon's time is left out.
+/// Compares the body with the recorded one, except the caller, which comes from the verified headers, and the axon's
+/// process time, which is omitted.
 fn check_body(id: &str, request: &HeaderMap, ours: &Value, recorded: &Value) {
     let caller = &ours["dendrite"];
     for field in ["hotkey", "uuid", "ip", "signature"] {
@@ -425,7 +426,7 @@ fn our_dendrite_sends_what_the_recorded_one_sent() {
     for exchange in file["exchanges"].as_array().unwrap() {
         let recorded = recorded_headers(&exchange["request"]);
         let header = |name: &str| recorded[name].to_str().unwrap();
-        // Those made by the real dendrite, of classes that it knows.
+        // Compares only requests signed by the real dendrite, of known classes.
         if exchange["dendrite_signature"]["valid"] != true || exchange["id"] == "unknown_synapse" {
             continue;
         }

@@ -57,7 +57,7 @@ fn on_disk(path: &std::path::Path) -> BTreeMap<String, u64> {
 #[test]
 fn fifty_kills_lose_no_submission() {
     let seed = std::env::var("TAONET_TEST_SEED").map_or_else(|_| rand::random(), |seed| seed.parse().unwrap());
-    println!("TAONET_TEST_SEED={seed} spreads the kills in the same way");
+    println!("TAONET_TEST_SEED={seed} repeats these kill times");
     let mut random = StdRng::seed_from_u64(seed);
     let folder = tempfile::tempdir().unwrap();
     let address = free_address();

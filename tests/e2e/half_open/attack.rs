@@ -1,26 +1,33 @@
 //! Half-open connections to an address, and the response time of others meanwhile.
 
+use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use rustls::pki_types::ServerName;
+use rustls::{ClientConfig, ClientConnection};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::runtime::Runtime;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
+use tokio_rustls::TlsConnector;
 
 /// Concurrent half-open connections, from 127.0.0.2 to 127.0.0.9.
-const ATTACKERS: u16 = 2_000;
+pub(crate) const ATTACKERS: u16 = 2_000;
 /// Addresses of the attackers.
-const ADDRESSES: u16 = 8;
+pub(crate) const ADDRESSES: u16 = 8;
 /// Number of attackers that reopen a closed connection immediately, so that the server always has connections to accept.
 /// If all did, the measurement would be that of their queue.
-const IMPATIENT: u16 = 16;
+pub(crate) const IMPATIENT: u16 = 16;
 /// Delay before the others reopen a closed connection.
 const AGAIN: Duration = Duration::from_secs(1);
+/// The same over TLS and QUIC, where each connection takes the attackers, on this machine, as much processor time as
+/// the server.
+pub(crate) const AGAIN_OVER_TLS: Duration = Duration::from_secs(10);
 /// Measured requests of a round, sequential, each on a new connection.
 const REQUESTS: usize = 200;
 /// Number of rounds. Their median counts.
@@ -53,6 +60,40 @@ pub(crate) struct Served {
     pub(crate) page: (&'static str, u16),
     /// `None` if no route reads a body: every request is answered after its head.
     pub(crate) waits: Option<Waits>,
+    /// Configuration of its clients if it serves TLS.
+    pub(crate) tls: Option<Arc<ClientConfig>>,
+}
+
+/// An address, and how to connect to it.
+#[derive(Clone)]
+pub(crate) struct Target {
+    address: SocketAddr,
+    tls: Option<Arc<ClientConfig>>,
+}
+
+/// A TCP or TLS connection.
+trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
+
+impl<S: AsyncRead + AsyncWrite + Unpin + Send> Stream for S {}
+
+impl Target {
+    async fn connect(&self, from: IpAddr) -> io::Result<Box<dyn Stream>> {
+        let stream = connect(from, self.address).await?;
+        let Some(config) = &self.tls else { return Ok(Box::new(stream)) };
+        Ok(Box::new(TlsConnector::from(Arc::clone(config)).connect(server_name(), stream).await?))
+    }
+}
+
+fn server_name() -> ServerName<'static> {
+    ServerName::try_from("localhost").unwrap()
+}
+
+/// The first half of a client's first TLS message.
+fn half_a_hello(config: &Arc<ClientConfig>) -> Vec<u8> {
+    let mut hello = Vec::new();
+    ClientConnection::new(Arc::clone(config), server_name()).unwrap().write_tls(&mut hello).unwrap();
+    hello.truncate(hello.len() / 2);
+    hello
 }
 
 /// Bytes that a connection sends, by the number of its caller.
@@ -64,24 +105,30 @@ impl Served {
     pub(crate) fn holds_within(&self, most: Duration, name: &str) {
         let (path, status) = self.page;
         let get = format!("GET {path} HTTP/1.1\r\nhost: {}\r\nconnection: close\r\n\r\n", self.address).into_bytes();
-        let mut half = vec![("half a head", sent(get[..30].to_vec()))];
+        let (plain, target) = (self.target(None), self.target(self.tls.clone()));
+        let mut half = vec![("half a head", &target, sent(get[..30].to_vec()))];
+        half.extend(self.tls.iter().map(|tls| ("half a TLS handshake", &plain, sent(half_a_hello(tls)))));
         let mut whole = vec![(status, sent(get))];
         if let Some(waits) = &self.waits {
             let (body, status) = waits.whole;
             whole.push((status, self.post(waits, body.as_bytes(), body.len())));
-            half.push(("half a body", self.post(waits, HALF, 9)));
+            half.push(("half a body", &target, self.post(waits, HALF, 9)));
         }
         let runtime = Runtime::new().unwrap();
-        for (what, half) in half {
+        for (what, attacked, half) in half {
             runtime.block_on(async {
-                let attack = attack(self.address, half).await;
+                let attack = attack(attacked, half).await;
                 assert_eq!(attack.answered(), 0, "{name}: {what} is answered, so nothing is held");
                 for (status, request) in &whole {
-                    let p99 = median_p99(self.address, request, *status, most).await;
+                    let p99 = median_p99(most, async || answered(&target, &request(0), *status).await).await;
                     assert!(p99 < most, "{name}: status {status} took {p99:?} while others sent {what}");
                 }
             });
         }
+    }
+
+    fn target(&self, tls: Option<Arc<ClientConfig>>) -> Target {
+        Target { address: self.address, tls }
     }
 
     /// A request with the first `sent` bytes of a body. Each is signed when it is sent, since a signature is valid once.
@@ -113,27 +160,29 @@ impl Attack {
 }
 
 /// Opens connections that send half a request, and reopens closed ones.
-pub(crate) async fn attack(to: SocketAddr, half: Request) -> Attack {
+async fn attack(to: &Target, half: Request) -> Attack {
     let (opened, answered) = (Arc::new(Semaphore::new(0)), Arc::new(AtomicUsize::new(0)));
     let mut attackers = JoinSet::new();
+    let again = if to.tls.is_some() { AGAIN_OVER_TLS } else { AGAIN };
     for number in 0..ATTACKERS {
         let caller = 1 + number % ADDRESSES;
         let from = Ipv4Addr::new(127, 0, 0, 1 + caller as u8);
-        let (half, opened, answered) = (half.clone(), opened.clone(), answered.clone());
+        let (to, half, opened, answered) = (to.clone(), half.clone(), opened.clone(), answered.clone());
         attackers.spawn(async move {
             loop {
-                match connect(from.into(), to).await {
+                match to.connect(from.into()).await {
                     Ok(mut stream) => {
                         let _ = stream.write_all(&half(caller)).await;
+                        let _ = stream.flush().await;
                         opened.add_permits(1);
                         let is_answered = stream.read(&mut [0]).await.is_ok_and(|bytes| bytes > 0);
                         answered.fetch_add(is_answered.into(), Ordering::Relaxed);
                     }
-                    // No local port is free at the moment.
+                    // No local port is free at the moment, or the server closed the connection during the handshake.
                     Err(_) => tokio::time::sleep(Duration::from_millis(10)).await,
                 }
                 if number >= IMPATIENT {
-                    tokio::time::sleep(AGAIN).await;
+                    tokio::time::sleep(again).await;
                 }
             }
         });
@@ -144,27 +193,21 @@ pub(crate) async fn attack(to: SocketAddr, half: Request) -> Attack {
     Attack { _attackers: attackers, answered }
 }
 
-pub(crate) async fn connect(from: IpAddr, to: SocketAddr) -> std::io::Result<TcpStream> {
+pub(crate) async fn connect(from: IpAddr, to: SocketAddr) -> io::Result<TcpStream> {
     let socket = TcpSocket::new_v4()?;
     socket.set_reuseaddr(true)?;
     socket.bind(SocketAddr::new(from, 0))?;
     socket.connect(to).await
 }
 
-/// The 99th percentile of the time to a response with this status: the median of several rounds, which stop as soon as
-/// they decide whether it is below `most`.
-pub(crate) async fn median_p99(to: SocketAddr, request: &Request, status: u16, most: Duration) -> Duration {
+/// The 99th percentile of the times that `answered` returns, `None` if there is no answer: the median of several rounds,
+/// which stop as soon as they decide whether it is below `most`.
+pub(crate) async fn median_p99(most: Duration, answered: impl AsyncFn() -> Option<Duration>) -> Duration {
     let mut rounds = Vec::new();
     while rounds.len() < ROUNDS {
         let mut times = Vec::new();
         for _ in 0..REQUESTS {
-            let request = request(0);
-            let began = Instant::now();
-            let answer = timeout(NEVER, ask(to, &request)).await;
-            if let Ok(Some(found)) = answer {
-                assert_eq!(found, status, "{}", String::from_utf8_lossy(&request));
-            }
-            times.push(if let Ok(Some(_)) = answer { began.elapsed() } else { NEVER });
+            times.push(answered().await.unwrap_or(NEVER));
             if times.iter().filter(|time| **time >= most).count() > REQUESTS / 100 {
                 break;
             }
@@ -181,11 +224,20 @@ pub(crate) async fn median_p99(to: SocketAddr, request: &Request, status: u16, m
     rounds[ROUNDS / 2]
 }
 
+/// The time to the response, which has this status; `None` if there is none.
+async fn answered(to: &Target, request: &[u8], status: u16) -> Option<Duration> {
+    let began = Instant::now();
+    let found = timeout(NEVER, ask(to, request)).await.ok()??;
+    assert_eq!(found, status, "{}", String::from_utf8_lossy(request));
+    Some(began.elapsed())
+}
+
 /// The status of the response, if there is one.
-async fn ask(to: SocketAddr, request: &[u8]) -> Option<u16> {
-    let mut stream = connect(Ipv4Addr::LOCALHOST.into(), to).await.ok()?;
+async fn ask(to: &Target, request: &[u8]) -> Option<u16> {
+    let mut stream = to.connect(Ipv4Addr::LOCALHOST.into()).await.ok()?;
     let mut answer = Vec::new();
     stream.write_all(request).await.ok()?;
+    stream.flush().await.ok()?;
     stream.read_to_end(&mut answer).await.ok()?;
     str::from_utf8(answer.strip_prefix(b"HTTP/1.1 ")?.get(..3)?).ok()?.parse().ok()
 }

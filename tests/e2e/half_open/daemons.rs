@@ -4,11 +4,18 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
-use std::time::Duration;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
 use http::Method;
+use rustls::crypto::aws_lc_rs;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::{ClientConfig, RootCertStore};
 use serde_json::{Value, json};
+use taonet_database::testing::{Nats, Postgres};
 use taonet_nineteen_transport::FiberScheme;
+use taonet_proof_api::ApiKeys;
 use taonet_wallet::Keypair;
 use taonet_wire::{BabelbitScheme, BtauthScheme, Peer, Scheme, Signer};
 
@@ -16,28 +23,33 @@ use super::attack::{Headers, Served, Waits};
 use crate::axon::BOB;
 use crate::support::{Daemon, document, free_address, local_bb, repository, require_models, tao};
 
-/// A name, and how to start it.
-pub(crate) type Named = (&'static str, fn(&Path) -> Started);
+/// A name, the options for its listen addresses, and how to start it.
+pub(crate) type Named = (&'static str, &'static [&'static str], fn(&Path) -> Started);
+
+const BOTH: &[&str] = &["--listen", "--metrics"];
+const METRICS: &[&str] = &["--metrics"];
 
 /// Every serving command.
-pub(crate) const DAEMONS: [Named; 17] = [
-    ("tao axon serve", axon),
-    ("tao dashboard", dashboard),
-    ("tao localnet start", localnet),
-    ("tao babelbit arena-gateway", arena_gateway),
-    ("tao babelbit engine", engine),
-    ("tao babelbit miner", miner),
-    ("tao babelbit runner", runner),
-    ("tao babelbit scorer", scorer),
-    ("tao babelbit scoring-api", scoring_api),
-    ("tao babelbit signer", signer),
-    ("tao babelbit subtensor-gateway", subtensor_gateway),
-    ("tao babelbit validate", validate),
-    ("tao nineteen miner", nineteen_miner),
-    ("tao nineteen model", nineteen_model),
-    ("tao nineteen validator", nineteen_validator),
-    ("tao proof miner", proof_miner),
-    ("tao proof validator", proof_validator),
+pub(crate) const DAEMONS: [Named; 19] = [
+    ("tao axon serve", BOTH, axon),
+    ("tao dashboard", BOTH, dashboard),
+    ("tao localnet start", BOTH, localnet),
+    ("tao babelbit arena-gateway", BOTH, arena_gateway),
+    ("tao babelbit engine", BOTH, engine),
+    ("tao babelbit miner", BOTH, miner),
+    ("tao babelbit runner", METRICS, runner),
+    ("tao babelbit scorer", METRICS, scorer),
+    ("tao babelbit scoring-api", BOTH, scoring_api),
+    ("tao babelbit signer", BOTH, signer),
+    ("tao babelbit subtensor-gateway", BOTH, subtensor_gateway),
+    ("tao babelbit validate", METRICS, validate),
+    ("tao nineteen entry", BOTH, nineteen_entry),
+    ("tao nineteen miner", BOTH, nineteen_miner),
+    ("tao nineteen model", BOTH, nineteen_model),
+    ("tao nineteen query", METRICS, nineteen_query),
+    ("tao nineteen validator", BOTH, nineteen_validator),
+    ("tao proof miner", &["--listen", "--metrics", "--quic-port"], proof_miner),
+    ("tao proof validator", &["--api", "--metrics"], proof_validator),
 ];
 
 const KIND: &str = "content-type: application/json\r\n";
@@ -45,13 +57,23 @@ const KIND: &str = "content-type: application/json\r\n";
 /// A running command, and its listen addresses.
 pub(crate) struct Started {
     pub(crate) served: Vec<Served>,
+    /// Address of QUIC.
+    pub(crate) quic: Option<SocketAddr>,
     running: Vec<Running>,
+}
+
+impl Started {
+    /// A command whose services are not installed.
+    fn nothing() -> Self {
+        Self { served: Vec::new(), quic: None, running: Vec::new() }
+    }
 }
 
 #[expect(dead_code, reason = "ends when it is dropped")]
 enum Running {
     Daemon(Daemon),
     Process(Process),
+    Servers(Postgres, Nats),
 }
 
 /// A process without its own address, killed on drop.
@@ -83,22 +105,22 @@ pub(crate) fn address(daemon: &Daemon) -> SocketAddr {
 
 /// A metrics listener. It reads no bodies.
 fn metrics_at(metrics: &str) -> Served {
-    Served { address: metrics.parse().unwrap(), page: ("/metrics", 200), waits: None }
+    Served { address: metrics.parse().unwrap(), page: ("/metrics", 200), waits: None, tls: None }
 }
 
 /// Starts a daemon with a separate metrics listener.
 fn start(command: &mut Command, page: (&'static str, u16), waits: impl FnOnce(&Daemon) -> Waits) -> Started {
     let metrics = free_address();
     let daemon = Daemon::start(command.args(["--metrics", &metrics]));
-    let own = Served { address: address(&daemon), page, waits: Some(waits(&daemon)) };
-    Started { served: vec![own, metrics_at(&metrics)], running: vec![Running::Daemon(daemon)] }
+    let own = Served { address: address(&daemon), page, waits: Some(waits(&daemon)), tls: None };
+    Started { served: vec![own, metrics_at(&metrics)], quic: None, running: vec![Running::Daemon(daemon)] }
 }
 
 /// Starts a daemon that serves only metrics.
 fn start_process(command: &mut Command) -> Started {
     let metrics = free_address();
     let process = Process::start(command, &metrics);
-    Started { served: vec![metrics_at(&metrics)], running: vec![Running::Process(process)] }
+    Started { served: vec![metrics_at(&metrics)], quic: None, running: vec![Running::Process(process)] }
 }
 
 /// A route that reads anyone's body.
@@ -143,18 +165,22 @@ pub(crate) fn streaming_axon() -> (Daemon, Served, Waits) {
     let axon = Daemon::start(&mut axon_serve());
     let streams =
         Waits { path: "/stream", headers: signed(&axon, "/stream", "", BtauthScheme::default()), whole: ("", 200) };
-    let served = Served { address: address(&axon), page: ("/healthz", 200), waits: None };
+    let served = Served { address: address(&axon), page: ("/healthz", 200), waits: None, tls: None };
     (axon, served, streams)
 }
 
-/// The dashboard reads no bodies.
+/// The dashboard reads bodies of visitors who speak to a miner; requests must come from its own pages.
 fn dashboard(folder: &Path) -> Started {
-    let metrics = free_address();
+    let miners = folder.join("miners.json");
+    let listed = json!([{ "uid": 1, "hotkey": development_key(1).hotkey(), "address": free_address() }]);
+    std::fs::write(&miners, listed.to_string()).unwrap();
     let mut dashboard = tao();
-    dashboard.args(["dashboard", "--metrics", &metrics, "--state"]).arg(folder);
-    let daemon = Daemon::start(&mut dashboard);
-    let own = Served { address: address(&daemon), page: ("/healthz", 200), waits: None };
-    Started { served: vec![own, metrics_at(&metrics)], running: vec![Running::Daemon(daemon)] }
+    dashboard.env("BITTENSOR_SUBTENSOR_ENDPOINT", "local").env("BB_DEV_MODE", "1");
+    dashboard.args(["dashboard", "--key-uri", "//Alice", "--state"]).arg(folder).arg("--miners").arg(miners);
+    start(&mut dashboard, ("/healthz", 200), |daemon| {
+        let headers = format!("origin: http://{}\r\n{KIND}", address(daemon));
+        Waits { path: "/try/visits", headers: Arc::new(move |_, _| headers.clone()), whole: ("{}", 400) }
+    })
 }
 
 fn localnet(_: &Path) -> Started {
@@ -224,7 +250,7 @@ fn scoring_api(folder: &Path) -> Started {
     let headers = |_: &[u8], _: u16| "content-type: multipart/form-data; boundary=x\r\n".to_owned();
     let forms = Waits { path: "/v1/submit-artifact", headers: Arc::new(headers), whole: ("--x--\r\n", 400) };
     let address = started.served[0].address;
-    started.served.push(Served { address, page: ("/healthz", 200), waits: Some(forms) });
+    started.served.push(Served { address, page: ("/healthz", 200), waits: Some(forms), tls: None });
     started
 }
 
@@ -289,6 +315,43 @@ fn nineteen_model(_: &Path) -> Started {
     start(&mut model, ("/healthz", 200), |_| open("/v1/completions", ("{}", 400)))
 }
 
+/// Entry processes and query workers do not start without their services. `None` if one is not installed.
+fn nineteen_servers() -> Option<(Postgres, Nats)> {
+    let (postgres, mut nats) = (Postgres::start()?, Nats::new()?);
+    nats.run();
+    Some((postgres, nats))
+}
+
+fn nineteen_entry(_: &Path) -> Started {
+    let Some((postgres, nats)) = nineteen_servers() else { return Started::nothing() };
+    let mut entry = tao();
+    entry.env("DATABASE_URL", postgres.url()).env("NATS_URL", nats.url()).args(["nineteen", "entry"]);
+    let mut started = start(&mut entry, ("/healthz", 200), |_| {
+        let mut keys = tao();
+        keys.env("DATABASE_URL", postgres.url()).args(["nineteen", "keys", "--json"]);
+        paid(&mut keys)
+    });
+    started.running.push(Running::Servers(postgres, nats));
+    started
+}
+
+fn nineteen_query(_: &Path) -> Started {
+    let Some((postgres, nats)) = nineteen_servers() else { return Started::nothing() };
+    let mut query = tao();
+    query.env("DATABASE_URL", postgres.url()).env("NATS_URL", nats.url());
+    query.env("BITTENSOR_SUBTENSOR_ENDPOINT", "local").args(["nineteen", "query", "--key-uri", "//Alice"]);
+    let mut started = start_process(&mut query);
+    started.running.push(Running::Servers(postgres, nats));
+    started
+}
+
+/// The route for chats of a gateway whose keys this command manages.
+fn paid(keys: &mut Command) -> Waits {
+    let made = document(&keys.args(["create", "--name", "caller", "--rate", "1000000"]).output().unwrap());
+    let headers = format!("authorization: Bearer {}\r\n{KIND}", made["key"].as_str().unwrap());
+    Waits { path: "/v1/chat/completions", headers: Arc::new(move |_, _| headers.clone()), whole: ("{}", 400) }
+}
+
 fn nineteen_validator(folder: &Path) -> Started {
     let state = folder.join("market");
     let chain = Daemon::start(tao().args(["localnet", "start", "--memory"]));
@@ -297,10 +360,7 @@ fn nineteen_validator(folder: &Path) -> Started {
     market.args(["nineteen", "validator", "--key-uri", "//Alice", "--network", &chain.url().replace("http", "ws")]);
     let mut started = start(market.arg("--state").arg(&state), ("/healthz", 200), |_| {
         let mut keys = tao();
-        keys.args(["nineteen", "keys", "--json", "--state"]).arg(&state);
-        let made = document(&keys.args(["create", "--name", "caller", "--rate", "1000000"]).output().unwrap());
-        let headers = format!("authorization: Bearer {}\r\n{KIND}", made["key"].as_str().unwrap());
-        Waits { path: "/v1/chat/completions", headers: Arc::new(move |_, _| headers.clone()), whole: ("{}", 400) }
+        paid(keys.args(["nineteen", "keys", "--json", "--state"]).arg(&state))
     });
     started.running.push(Running::Daemon(chain));
     started
@@ -308,15 +368,51 @@ fn nineteen_validator(folder: &Path) -> Started {
 
 fn proof_miner(folder: &Path) -> Started {
     let circuit = crate::proof::compile(folder, "diabetes-regression", "stark");
-    start(&mut crate::proof::miner("//Bob", &circuit), ("/healthz", 200), |daemon| Waits {
+    let quic = std::net::UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let mut miner = crate::proof::miner("//Bob", &circuit);
+    miner.args(["--quic-port", &quic.port().to_string()]);
+    let mut started = start(&mut miner, ("/healthz", 200), |daemon| Waits {
         path: "/query-zk-proof",
         headers: signed(daemon, "/query-zk-proof", "", BtauthScheme::default()),
         whole: ("{}", 422),
-    })
+    });
+    started.quic = Some(quic);
+    started
 }
 
+/// A validator with its user API.
 fn proof_validator(folder: &Path) -> Started {
+    /// Number of users. Each may send 600 requests per minute.
+    const USERS: usize = 200;
     let circuit = crate::proof::compile(folder, "diabetes-regression", "stark");
-    let mut validator = crate::proof::validator("//Alice", &circuit, &folder.join("proof"));
-    start_process(validator.args(["--peer", &format!("{BOB}@{}", free_address())]))
+    let (state, path, api) = (folder.join("proof"), folder.join("keys.json"), free_address());
+    let mut keys = ApiKeys::open(&path).unwrap();
+    let tokens: Vec<_> = (0..USERS).map(|user| keys.add(&format!("user {user}"), &path).unwrap()).collect();
+    let mut validator = crate::proof::validator("//Alice", &circuit, &state);
+    validator.args(["--peer", &format!("{BOB}@{}", free_address()), "--api", &api, "--api-keys"]).arg(&path);
+    let mut started = start_process(&mut validator);
+    let began = Instant::now();
+    while std::net::TcpStream::connect(&api).is_err() {
+        assert!(began.elapsed() < Duration::from_mins(1), "the API does not start");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let next = AtomicUsize::new(0);
+    let headers = move |_: &[u8], _: u16| {
+        let token = &tokens[next.fetch_add(1, Ordering::Relaxed) % USERS];
+        format!("authorization: Bearer {token}\r\n{KIND}")
+    };
+    let waits = Waits { path: "/v1/proofs", headers: Arc::new(headers), whole: ("{}", 422) };
+    let tls = Some(trusting(&state.join("api-certificate.pem")));
+    let address = api.parse().unwrap();
+    started.served.push(Served { address, page: ("/healthz", 200), waits: Some(waits), tls });
+    started
+}
+
+/// Configuration of a TLS client that trusts this certificate.
+fn trusting(certificate: &Path) -> Arc<ClientConfig> {
+    let mut roots = RootCertStore::empty();
+    roots.add(CertificateDer::from_pem_file(certificate).unwrap()).unwrap();
+    let provider = Arc::new(aws_lc_rs::default_provider());
+    let config = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
+    Arc::new(config.with_root_certificates(roots).with_no_client_auth())
 }

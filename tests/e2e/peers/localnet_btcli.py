@@ -105,7 +105,7 @@ def _():
     return [set_, held["max_burn"]]
 
 
-@operation("sudo set refused")
+@operation("error of a rejected sudo set")
 def _():
     # The chain's error is shown by name.
     change = ["--param", "min_burn", "--value", "5000000000"]
@@ -117,7 +117,7 @@ def _():
     return succeeded(btcli("subnets register", "--netuid", str(NETUID), NOW))
 
 
-@operation("subnets register as another")
+@operation("subnets register with a second wallet")
 def _():
     return succeeded(btcli("subnets register", "--netuid", str(NETUID), NOW, name="bob"))
 
@@ -135,7 +135,7 @@ def _():
     return succeeded(btcli("stake add", "--amount", "100", *STAKE))
 
 
-@operation("stake add without the shield")
+@operation("stake add without the MEV shield")
 def _():
     return succeeded(btcli("stake add", "--amount", "10", "--no-mev-protection", "--unsafe", *STAKE))
 

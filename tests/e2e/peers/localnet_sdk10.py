@@ -92,7 +92,7 @@ def _():
     return {"name": subnet.subnet_name, "tempo": subnet.tempo, "price": subnet.price.tao}
 
 
-@operation("hyper-parameters")
+@operation("hyperparameters")
 def _():
     found = subtensor.get_subnet_hyperparameters(NETUID)
     return {"tempo": found.tempo, "kappa": found.kappa, "commit_reveal": found.commit_reveal_weights_enabled}

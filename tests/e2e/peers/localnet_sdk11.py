@@ -45,7 +45,7 @@ def _():
     return [subnet.netuid for subnet in subtensor.subnets.all()]
 
 
-@operation("hyper-parameters")
+@operation("hyperparameters")
 def _():
     return subtensor.subnets.subnet_hyperparameters(NETUID)["tempo"]
 

@@ -67,7 +67,7 @@ async fn check_ledger(directory: &std::path::Path) {
 #[test]
 fn fifty_kills_lose_and_repeat_nothing() {
     let seed = std::env::var("TAONET_TEST_SEED").map_or_else(|_| rand::random(), |seed| seed.parse().unwrap());
-    println!("TAONET_TEST_SEED={seed} spreads the kills in the same way");
+    println!("TAONET_TEST_SEED={seed} repeats these kill times");
     let mut random = StdRng::seed_from_u64(seed);
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let network = Network::start();

@@ -17,7 +17,7 @@ enum Content {
 }
 
 /// Every file of a run by its relative path, without the ledger.
-/// Values that differ between equal runs are removed: timestamps, session ids, the engine's port, the directory.
+/// Values that differ between equal runs are removed: timestamps, session IDs, the engine's port, the directory.
 pub(crate) struct RunFiles {
     files: BTreeMap<String, Content>,
 }

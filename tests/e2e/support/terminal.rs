@@ -50,6 +50,14 @@ impl Terminal {
         }
     }
 
+    /// Reads the rest of the line after the previous match.
+    #[track_caller]
+    pub(crate) fn rest_of_line(&mut self) -> String {
+        let start = self.passed;
+        self.expect("\n");
+        self.seen[start..self.passed].trim_end().to_owned()
+    }
+
     /// Types a secret once echo is off.
     #[track_caller]
     pub(crate) fn answer_hidden(&mut self, line: &str) {

@@ -198,7 +198,8 @@ fn validators_tell_who_they_are() {
     let list = wallets.file("list.json", entry.to_string());
     let output = wallets.command(&["verify"], &[("--validator-info", &list)]).output().unwrap();
     let shown = String::from_utf8(output.stdout).unwrap();
-    assert!(shown.ends_with("\\u{1b}[2Jevil\\u{7}\\nsecond line\n") && !shown.contains('\u{1b}'), "{shown:?}");
+    let last = shown.trim_end();
+    assert!(last.ends_with("\\u{1b}[2Jevil\\u{7}\\nsecond line") && !shown.contains('\u{1b}'), "{shown:?}");
     let list = wallets.file("list.json", json!({ ADDRESS: { "\u{1b}[2J": 1 } }).to_string());
     let error = refusal(&wallets.run(&["verify"], &[("--validator-info", &list)]), 1);
     assert!(error.contains("\\u{1b}[2J: expected a string"), "{error:?}");

@@ -11,7 +11,7 @@ pub fn transfer_keep_alive(to: AccountId, amount: Rao) -> Call {
     transfer("transfer_keep_alive", to, amount)
 }
 
-/// Builds a call that transfers TAO and removes the sender's account if less than the existential deposit is left.
+/// Builds a call that transfers TAO and removes the sender's account if less than the existential deposit would remain.
 pub fn transfer_allow_death(to: AccountId, amount: Rao) -> Call {
     transfer("transfer_allow_death", to, amount)
 }

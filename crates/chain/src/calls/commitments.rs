@@ -1,3 +1,4 @@
+use codec::Encode as _;
 use subxt::ext::scale_value::Value;
 use taonet_primitives::NetUid;
 
@@ -24,13 +25,13 @@ impl CommitmentText {
     /// Creates a commitment text after checking its length.
     ///
     /// # Errors
-    /// [`CommitmentError`] when it is longer than 512 bytes.
+    /// [`CommitmentError`] if the text is longer than 512 bytes.
     pub fn new(text: impl Into<String>) -> Result<Self, CommitmentError> {
         let text = text.into();
         if text.len() > BIG_RAW_BYTES { Err(CommitmentError(text.len())) } else { Ok(Self(text)) }
     }
 
-    /// The commitment's text.
+    /// Returns the commitment's text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -44,4 +45,18 @@ pub fn set_commitment(netuid: NetUid, text: &CommitmentText) -> Call {
     let data = Value::unnamed_variant(variant, [Value::from_bytes(bytes)]);
     let info = Value::named_composite([("fields", Value::unnamed_composite([data]))]);
     Call::new("Commitments", "set_commitment", vec![("netuid", number(netuid.0)), ("info", info)])
+}
+
+/// Builds a call that publishes a timelocked text for the signing hotkey: the chain reveals it at this round of the drand
+/// beacon. `encrypted` is the ciphertext of the SCALE-encoded text ([`timelocked_plaintext`]), at most 1024 bytes.
+pub fn set_timelocked_commitment(netuid: NetUid, encrypted: &[u8], reveal_round: u64) -> Call {
+    let fields = [("encrypted", Value::from_bytes(encrypted)), ("reveal_round", number(reveal_round))];
+    let data = Value::named_variant("TimelockEncrypted", fields);
+    let info = Value::named_composite([("fields", Value::unnamed_composite([data]))]);
+    Call::new("Commitments", "set_commitment", vec![("netuid", number(netuid.0)), ("info", info)])
+}
+
+/// Returns the plaintext of a timelocked commitment, which begins with the length of the text.
+pub fn timelocked_plaintext(text: &CommitmentText) -> Vec<u8> {
+    text.0.encode()
 }

@@ -30,7 +30,8 @@ pub fn start_call(netuid: NetUid) -> Call {
     Call::new(SUBTENSOR, "start_call", vec![("netuid", number(netuid.0))])
 }
 
-/// Builds a call that raises the take of a delegate, at most once a month. Sign it with the delegate's coldkey.
+/// Builds a call that raises the take of a delegate; the chain allows one increase per month. Sign it with the
+/// delegate's coldkey.
 pub fn increase_take(hotkey: Hotkey, take: Share) -> Call {
     Call::new(SUBTENSOR, "increase_take", vec![("hotkey", account(hotkey)), ("take", number(take.parts()))])
 }

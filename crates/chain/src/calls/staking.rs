@@ -7,9 +7,10 @@ use crate::Call;
 /// A limit on the price at which stake is traded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PriceLimit {
-    /// The worst acceptable price: TAO per alpha; for swaps, origin alpha per destination alpha.
+    /// The worst acceptable price: the maximum TAO per alpha for a purchase, the minimum for a sale, or the minimum
+    /// destination alpha per origin alpha for a swap.
     pub price: Rao,
-    /// Whether the order may be filled partially if the limit prevents a full fill; if false, nothing is traded then.
+    /// Whether to trade a part of the amount if the limit prevents trading all of it; if `false`, the call then fails.
     pub allow_partial: bool,
 }
 

@@ -1,5 +1,6 @@
 use std::collections::BTreeMap;
 
+use codec::Decode as _;
 use serde_json::Value as Json;
 use subxt::ext::scale_decode::DecodeAsType;
 use subxt::ext::scale_value::Value;
@@ -11,9 +12,9 @@ use crate::{At, Balance, ChainError, Delegate, Share, Stake};
 
 const STAKE: &str = "StakeInfoRuntimeApi";
 
-/// Queries of accounts, stake and commitments.
+/// Queries for accounts, stake and commitments.
 impl Client {
-    /// The balance of an account; zero for an unknown account.
+    /// Returns the balance of an account; zero for an unknown account.
     ///
     /// # Errors
     /// [`ChainError`] if the read fails.
@@ -28,7 +29,7 @@ impl Client {
             .await
     }
 
-    /// All stakes of a coldkey.
+    /// Returns all stakes of a coldkey.
     ///
     /// # Errors
     /// [`ChainError`] if the read fails.
@@ -42,7 +43,7 @@ impl Client {
             .await
     }
 
-    /// The stake of a coldkey on a hotkey on one subnet.
+    /// Returns the stake of a coldkey on a hotkey on one subnet; `None` if the runtime reports none.
     ///
     /// # Errors
     /// [`ChainError`] if the read fails.
@@ -63,7 +64,7 @@ impl Client {
             .await
     }
 
-    /// All delegates: hotkeys that others stake on.
+    /// Returns all delegates: hotkeys that others stake on.
     ///
     /// # Errors
     /// [`ChainError`] if the read fails.
@@ -79,7 +80,8 @@ impl Client {
             .await
     }
 
-    /// The take of a delegate: its share of its nominators' earnings.
+    /// Returns the take of a delegate: its share of its nominators' earnings. A hotkey that has set none has the
+    /// default of 18 %.
     ///
     /// # Errors
     /// [`ChainError`] if the read fails.
@@ -95,7 +97,7 @@ impl Client {
             .await
     }
 
-    /// The commitment text of a neuron on a subnet; `None` if it has published none.
+    /// Returns the commitment text of a neuron on a subnet; `None` if it has published none.
     ///
     /// # Errors
     /// [`ChainError`] if the read fails.
@@ -104,7 +106,8 @@ impl Client {
         Ok(commitment_text(&self.storage("Commitments", "CommitmentOf", &keys, at).await?))
     }
 
-    /// The commitment texts of all neurons on a subnet. The read timeout applies per page; see [`Client::storage_map`].
+    /// Returns the commitment texts of all neurons on a subnet. The read timeout applies per page; see
+    /// [`Client::storage_map`].
     ///
     /// # Errors
     /// [`ChainError`] if the read fails.
@@ -116,9 +119,70 @@ impl Client {
         };
         Ok(entries.into_iter().filter_map(read).collect())
     }
+
+    /// Returns the commitment texts of all neurons on a subnet, each with the block of its commitment. Otherwise like
+    /// [`Self::commitments`].
+    ///
+    /// # Errors
+    /// [`ChainError`] if the read fails.
+    pub async fn dated_commitments(&self, netuid: NetUid, at: At) -> Result<Vec<DatedCommitment>, ChainError> {
+        let entries = self.storage_map("Commitments", "CommitmentOf", &[netuid.0.into()], at).await?;
+        let read = |(keys, value): (Vec<Json>, Json)| {
+            let hotkey = keys.last()?.as_str()?.parse().ok()?;
+            let block = value.get("block")?.as_u64()?;
+            Some(DatedCommitment { hotkey, block, text: commitment_text(&value)? })
+        };
+        Ok(entries.into_iter().filter_map(read).collect())
+    }
+
+    /// Returns the latest revealed timelocked commitment of each neuron on a subnet, with the block of its reveal; see
+    /// [`calls::set_timelocked_commitment`](crate::calls::set_timelocked_commitment). Texts that are not UTF-8 are
+    /// skipped. The read timeout applies per page.
+    ///
+    /// # Errors
+    /// [`ChainError`] if the read fails.
+    pub async fn revealed_commitments(&self, netuid: NetUid, at: At) -> Result<Vec<DatedCommitment>, ChainError> {
+        const PALLET: &str = "Commitments";
+        const ITEM: &str = "RevealedCommitments";
+        let block = self.inner.hash(at).await?;
+        let runtime = self.inner.runtime(block).await?;
+        let prefix = runtime.storage_key_of_json(PALLET, ITEM, &[netuid.0.into()])?;
+        let mut found = Vec::new();
+        for (key, bytes) in self.inner.storage_entries(&prefix, block).await? {
+            let keys = runtime.storage_keys::<Vec<Json>>(PALLET, ITEM, &key)?;
+            let Some(hotkey) = keys.last().and_then(Json::as_str).and_then(|hotkey| hotkey.parse().ok()) else {
+                continue;
+            };
+            found.extend(latest_revealed(hotkey, &bytes)?);
+        }
+        Ok(found)
+    }
 }
 
-/// The first text field of a commitment.
+/// A neuron's commitment and its block.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DatedCommitment {
+    /// Hotkey of the neuron.
+    pub hotkey: Hotkey,
+    /// Height of the block in which the text was published or revealed.
+    pub block: u64,
+    /// The text.
+    pub text: String,
+}
+
+/// Decodes the revealed commitments of a neuron; returns the latest, if its plaintext is a SCALE-encoded text.
+fn latest_revealed(hotkey: Hotkey, mut bytes: &[u8]) -> Result<Option<DatedCommitment>, ChainError> {
+    let rows = Vec::<(Vec<u8>, u64)>::decode(&mut bytes);
+    let rows = rows.map_err(|error| ChainError::decode("Commitments.RevealedCommitments", error.to_string()))?;
+    // A later row of the same block is the newer one.
+    let latest = rows.into_iter().max_by_key(|(_, block)| *block);
+    Ok(latest.and_then(|(plaintext, block)| {
+        let text = String::decode(&mut plaintext.as_slice()).ok()?;
+        Some(DatedCommitment { hotkey, block, text })
+    }))
+}
+
+/// Returns the first text field of a commitment.
 fn commitment_text(commitment: &Json) -> Option<String> {
     let fields = commitment.get("info")?.get("fields")?.as_array()?;
     fields.iter().find_map(|field| {
@@ -174,4 +238,35 @@ impl From<Answer> for Delegate {
 
 fn key(account: impl Into<AccountId>) -> Value {
     Value::from_bytes(account.into().as_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use codec::Encode as _;
+
+    use super::*;
+
+    /// Columns: rows of a neuron: plaintext and block · latest text and its block
+    #[test]
+    fn the_latest_revealed_commitment_counts() {
+        type Row<'a> = (Vec<(Vec<u8>, u64)>, Option<(&'a str, u64)>);
+
+        let text = |text: &str| text.encode();
+        let table: [Row<'_>; 5] = [
+            (vec![], None),
+            (vec![(text("one"), 7)], Some(("one", 7))),
+            (vec![(text("two"), 9), (text("one"), 7)], Some(("two", 9))),
+            (vec![(text("one"), 7), (text("two"), 7)], Some(("two", 7))),
+            (vec![(text("one"), 7), (vec![8, 255, 255], 9)], None),
+        ];
+        let hotkey = Hotkey::from_bytes([1; 32]);
+        for (rows, expected) in table {
+            let found = latest_revealed(hotkey, &rows.encode()).unwrap();
+            assert_eq!(found.as_ref().map(|found| (found.text.as_str(), found.block)), expected, "{rows:?}");
+        }
+        // Longer texts have longer prefixes.
+        let long = "x".repeat(400);
+        assert_eq!(latest_revealed(hotkey, &vec![(text(&long), 1)].encode()).unwrap().unwrap().text, long);
+        assert!(latest_revealed(hotkey, &[4]).is_err());
+    }
 }

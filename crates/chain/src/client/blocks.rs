@@ -26,7 +26,7 @@ struct Digest {
 }
 
 impl Header {
-    /// The height and hash of the header's block; the hash is computed from the SCALE-encoded header.
+    /// Returns the height and hash of the header's block; the hash is computed from the SCALE-encoded header.
     pub(crate) fn block(&self) -> Block {
         let mut bytes = self.parent_hash.as_bytes().to_vec();
         Compact(self.number.get()).encode_to(&mut bytes);
@@ -108,7 +108,7 @@ impl Inner {
         }
     }
 
-    /// Reads the events of a block. They are decoded with the runtime of the parent block, which emitted them.
+    /// Reads the events of a block, decoded with the runtime of its parent block, which emitted them.
     pub(super) async fn events(&self, block: BlockHash) -> Result<Vec<Event>, ChainError> {
         let parent = self.header(block).await?.parent_hash;
         self.events_after(parent, block).await

@@ -8,8 +8,8 @@ use tokio::sync::watch;
 
 use super::Client;
 use crate::{
-    At, Block, Call, Chain, ChainError, Detail, DryRun, Event, Follow, Metagraph, NonceLease, Outcome, SignOptions,
-    SignedExtrinsic, WeightRow, WeightRules,
+    At, Block, Call, Chain, ChainError, Detail, DryRun, Event, Extrinsic, Follow, Metagraph, NonceLease, Outcome,
+    SignOptions, SignedExtrinsic, WeightRow, WeightRules,
 };
 
 /// Number of blocks that a lookup may search within the timeout of one read.
@@ -66,6 +66,10 @@ impl Chain for Client {
 
     async fn events(&self, at: At) -> Result<Vec<Event>, ChainError> {
         self.inner.rpc.in_time("events", async { self.inner.events(self.inner.hash(at).await?).await }).await
+    }
+
+    async fn extrinsics(&self, at: At) -> Result<Vec<Extrinsic>, ChainError> {
+        self.inner.rpc.in_time("extrinsics", async { self.inner.extrinsics(self.inner.hash(at).await?).await }).await
     }
 
     async fn spec_version(&self) -> Result<u32, ChainError> {

@@ -1,8 +1,8 @@
-//! Submits an extrinsic and follows it until its outcome is certain or the timeout expires.
+//! Submits an extrinsic and tracks it until its outcome is certain or the timeout expires.
 //!
 //! Every retry sends the same bytes, so that the call takes effect at most once. Only finalized blocks prove that an
-//! extrinsic can never be included. A refusal by a pool proves it only if the bytes themselves are invalid and no other
-//! pool can hold them.
+//! extrinsic can never be included. A refusal by a pool proves this only if the extrinsic itself is invalid and no
+//! other pool can hold it.
 
 use std::time::Duration;
 
@@ -19,27 +19,27 @@ use crate::{
 /// JSON-RPC error code: the extrinsic is already in the pool.
 const ALREADY_THERE: i32 = 1013;
 
-/// The node requests that are needed to follow an extrinsic.
+/// The node requests that are needed to track an extrinsic.
 #[async_trait]
 pub(super) trait Nodes: Sync {
     type Reports: Reports;
 
-    /// The newest finalized block.
+    /// Returns the newest finalized block.
     async fn final_block(&self) -> Result<Block, ChainError>;
 
-    /// The newest block.
+    /// Returns the newest block.
     async fn newest_block(&self) -> Result<Block, ChainError>;
 
     /// Looks for an extrinsic in one block.
     async fn look(&self, extrinsic: ExtrinsicHash, block: BlockHash) -> Result<Looked, ChainError>;
 
-    /// The next nonce of an account after a block.
+    /// Returns the next nonce of an account after a block.
     async fn next_nonce(&self, account: AccountId, block: BlockHash) -> Result<u32, ChainError>;
 
     /// Submits bytes to a pool.
     async fn offer(&self, bytes: &[u8]) -> Result<Offer<Self::Reports>, ChainError>;
 
-    /// Why the newest runtime refuses an extrinsic; `None` if it accepts it.
+    /// Returns why the newest runtime refuses an extrinsic; `None` if it accepts the extrinsic.
     async fn objection(&self, extrinsic: &SignedExtrinsic) -> Result<Option<RefusedBecause>, ChainError>;
 
     /// Looks for an extrinsic in the block `last` and its ancestors above height `after`.
@@ -69,7 +69,7 @@ pub(super) trait Nodes: Sync {
 /// A stream of a pool's status notifications for a watched extrinsic.
 #[async_trait]
 pub(super) trait Reports: Send {
-    /// The next status; `None` at the end of the stream.
+    /// Returns the next status; `None` at the end of the stream.
     async fn next(&mut self) -> Option<Status>;
 }
 
@@ -104,18 +104,18 @@ pub(super) enum Status {
     Invalid,
 }
 
-/// The timeouts and intervals for following an extrinsic.
+/// The timeouts and intervals for tracking an extrinsic.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Times {
     /// The timeout of the whole submission.
     pub(super) patience: Duration,
-    /// The pause between two rounds of searching and submitting.
+    /// The delay between attempts, each of which searches the chain and resubmits the extrinsic.
     pub(super) pause: Duration,
     /// The timeout for the pool's next status notification.
     pub(super) silence: Duration,
 }
 
-/// Submits an extrinsic and follows it; see [`crate::Chain::submit`].
+/// Submits an extrinsic and tracks it; see [`crate::Chain::submit`].
 pub(super) async fn follow<N: Nodes>(
     nodes: &N,
     extrinsic: &SignedExtrinsic,
@@ -150,7 +150,7 @@ pub(super) async fn follow<N: Nodes>(
     }
 }
 
-/// The state kept while following one extrinsic.
+/// The state of tracking one extrinsic.
 struct Fate<'a, N> {
     nodes: &'a N,
     extrinsic: &'a SignedExtrinsic,
@@ -179,11 +179,11 @@ enum Found {
 }
 
 impl<N: Nodes> Fate<'_, N> {
-    /// Runs one round: search, submit, watch. `None` while the outcome is open.
+    /// Runs one round: search, submit, watch. Returns `None` while the outcome is open.
     async fn round(&mut self) -> Result<Option<Outcome>, ChainError> {
         match self.search().await? {
             Found::Decided(outcome) => return Ok(Some(outcome)),
-            // A pool would refuse it now, and then ban it for a long time.
+            // A pool would refuse the extrinsic now, and ban it for a long time.
             Found::Open => return Ok(None),
             Found::Nowhere => {}
         }
@@ -237,7 +237,7 @@ impl<N: Nodes> Fate<'_, N> {
         Ok(if is_used { Found::Open } else { Found::Nowhere })
     }
 
-    /// Follows the pool's notifications until they decide the outcome or end.
+    /// Reads the pool's notifications until one decides the outcome or the stream ends.
     async fn watch(&mut self, mut reports: N::Reports) -> Result<Option<Outcome>, ChainError> {
         loop {
             let Ok(Some(status)) = timeout(self.silence, reports.next()).await else { return Ok(None) };
@@ -258,7 +258,7 @@ impl<N: Nodes> Fate<'_, N> {
                         Found::Nowhere => Some(Outcome::Dropped),
                     });
                 }
-                // Other pools may still hold it.
+                // Other pools may still hold the extrinsic.
                 Status::Invalid => {
                     self.refusal = self.nodes.objection(self.extrinsic).await?;
                     return Ok(None);
@@ -267,8 +267,8 @@ impl<N: Nodes> Fate<'_, N> {
         }
     }
 
-    /// Handles a refusal by a pool. The refusal is decisive only if the bytes themselves are invalid and, with
-    /// `is_alone`, no other pool can hold them.
+    /// Handles a refusal by a pool. The refusal decides the outcome only if the extrinsic itself is invalid and no
+    /// other pool can hold it (`is_alone`).
     async fn refused(&mut self, error: &RpcError, is_alone: bool) -> Result<Option<Outcome>, ChainError> {
         let because = RefusedBecause::of_rpc_error(error.code, &error.message, error.data.as_deref());
         self.refusal = Some(because.clone());
@@ -298,7 +298,7 @@ impl<N: Nodes> Fate<'_, N> {
         outcome
     }
 
-    /// The outcome when the timeout expires.
+    /// Returns the outcome when the timeout expires.
     fn give_up(mut self) -> Outcome {
         let outcome = match (self.included.take(), &self.error, self.refusal.take()) {
             (Some(inclusion), ..) => Outcome::Included(inclusion),

@@ -23,7 +23,7 @@ pub(super) async fn follow(inner: Weak<Inner>) {
                 }
                 listen(&inner, subscription).await;
             }
-            // Logged once, however long the failure lasts.
+            // Logged once, regardless of how long the failure lasts.
             failure => {
                 if std::mem::replace(&mut is_connected, false) {
                     tracing::warn!(?failure, "cannot subscribe to new blocks, retrying");

@@ -6,7 +6,7 @@ use super::fate::{Looked, Nodes as _};
 use super::{HexBytes, Inner};
 use crate::hash::blake2_256;
 use crate::runtime::fee_of;
-use crate::{At, Block, ChainError, Inclusion, Outcome, Phase};
+use crate::{At, Block, ChainError, Extrinsic, Inclusion, Outcome, Phase};
 
 #[derive(Debug, serde::Deserialize)]
 struct BlockAnswer {
@@ -20,10 +20,26 @@ struct BlockBody {
 }
 
 impl Inner {
+    async fn body(&self, block: BlockHash) -> Result<BlockBody, ChainError> {
+        let body: Option<BlockAnswer> = self.at_block("chain_getBlock", json!([block]), block).await?;
+        Ok(body.ok_or(ChainError::NoSuchBlock(At::Hash(block)))?.block)
+    }
+
+    /// Reads the extrinsics of a block, decoded with the runtime of its parent block, which executed them.
+    pub(super) async fn extrinsics(&self, block: BlockHash) -> Result<Vec<Extrinsic>, ChainError> {
+        let BlockBody { header, extrinsics } = self.body(block).await?;
+        if extrinsics.is_empty() {
+            // The genesis block, for instance, which has no parent.
+            return Ok(Vec::new());
+        }
+        let (events, runtime) =
+            tokio::try_join!(self.events_after(header.parent_hash, block), self.runtime(header.parent_hash))?;
+        (0..).zip(&extrinsics).map(|(index, bytes)| runtime.extrinsic(index, &bytes.0, &events)).collect()
+    }
+
     /// Looks for an extrinsic in a block, and reads its index, result and events.
     pub(super) async fn inclusion(&self, extrinsic: ExtrinsicHash, block: BlockHash) -> Result<Looked, ChainError> {
-        let body: Option<BlockAnswer> = self.at_block("chain_getBlock", json!([block]), block).await?;
-        let BlockBody { header, extrinsics } = body.ok_or(ChainError::NoSuchBlock(At::Hash(block)))?.block;
+        let BlockBody { header, extrinsics } = self.body(block).await?;
         let (number, parent) = (header.number, header.parent_hash);
         let place = extrinsics.iter().position(|bytes| blake2_256(&bytes.0) == *extrinsic.as_bytes());
         let Some(index) = place.and_then(|place| u32::try_from(place).ok()) else {
@@ -54,7 +70,7 @@ impl Inner {
         }
     }
 
-    /// The outcome for an inclusion: included or finalized.
+    /// Returns the outcome for an inclusion: included or finalized.
     async fn settled(&self, inclusion: Inclusion) -> Result<Outcome, ChainError> {
         let finalized = self.finalized().await?;
         let is_final = finalized.number >= inclusion.block.number
@@ -65,5 +81,5 @@ impl Inner {
 
 /// The block has neither a success event nor a failure event for the extrinsic.
 #[derive(Debug, thiserror::Error)]
-#[error("the block records neither success nor failure")]
+#[error("the block records neither success nor failure of the extrinsic")]
 struct NoVerdict;

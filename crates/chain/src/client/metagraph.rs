@@ -57,7 +57,7 @@ struct AxonAnswer {
 }
 
 impl AxonAnswer {
-    /// The neuron's axon; `None` if it publishes none.
+    /// Returns the neuron's axon; `None` if it publishes none.
     fn axon(&self) -> Option<Axon> {
         let ip = match self.ip_type {
             4 => IpAddr::V4(Ipv4Addr::from(u32::try_from(self.ip).ok()?)),
@@ -176,7 +176,7 @@ impl Answer {
     }
 }
 
-/// The entry of a column at an index; the default for columns that the chain no longer fills.
+/// Returns the entry of a column at an index; the default for columns that the chain no longer fills.
 fn of<T: Copy + Default>(column: Option<&[T]>, place: usize) -> T {
     column.and_then(|column| column.get(place)).copied().unwrap_or_default()
 }

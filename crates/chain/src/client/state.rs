@@ -18,7 +18,7 @@ const MAX_BYTES: usize = 256 << 20;
 
 /// Untyped queries by name, with JSON keys and values.
 impl Client {
-    /// Reads a storage value. If the value is unset, returns the item's default, or `null`.
+    /// Reads a storage value. If the value is unset, returns the item's default, or `null` if the item has no default.
     ///
     /// # Errors
     /// [`ChainError::NotInRuntime`] for an unknown item, [`ChainError::Encode`] if the keys do not match its types, or
@@ -36,8 +36,8 @@ impl Client {
             .await
     }
 
-    /// Reads the entries of a map whose keys begin with `first_keys`, as pairs of all keys and the value. The read
-    /// timeout applies to each page of 512 entries.
+    /// Reads the entries of a map whose keys begin with `first_keys`, as pairs of the entry's keys and its value. The
+    /// read timeout applies to each page of 512 entries.
     ///
     /// # Errors
     /// The errors of [`Client::storage`], and [`ChainError::Decode`] if the map's hashers do not preserve the keys.
@@ -167,7 +167,11 @@ impl Inner {
         Ok(Batch(changes.filter_map(|(key, value)| Some((key.0, value?.0))).collect()))
     }
 
-    async fn storage_entries(&self, prefix: &[u8], block: BlockHash) -> Result<Vec<(Vec<u8>, Vec<u8>)>, ChainError> {
+    pub(super) async fn storage_entries(
+        &self,
+        prefix: &[u8],
+        block: BlockHash,
+    ) -> Result<Vec<(Vec<u8>, Vec<u8>)>, ChainError> {
         let mut entries = Vec::new();
         let (mut last, mut count, mut bytes) = (None::<Vec<u8>>, 0_usize, 0_usize);
         loop {
@@ -175,7 +179,7 @@ impl Inner {
             let params = json!([hex_text(prefix), PAGE, start, block]);
             let keys: Vec<HexBytes> = self.at_block("state_getKeysPaged", params, block).await?;
             let keys: Vec<Vec<u8>> = keys.into_iter().map(|key| key.0).collect();
-            // A node that repeats keys would otherwise make the read endless.
+            // Without this check, a node that repeats keys would cause an endless loop.
             let is_later = |key: &Vec<u8>| last.as_ref().is_none_or(|last: &Vec<u8>| key > last);
             if !keys.is_sorted_by(|before, key| before < key) || !keys.first().is_none_or(is_later) {
                 return Err(ChainError::decode("the keys of a map", MapError::Unordered));

@@ -9,7 +9,7 @@ use crate::rpc::{Offered, Subscription};
 use crate::{Block, ChainError, DryRun, Follow, NonceLease, Outcome, RefusedBecause, SignedExtrinsic};
 
 impl Inner {
-    /// Submits an extrinsic and follows it; see [`crate::Chain::submit_leased`].
+    /// Submits an extrinsic and tracks it; see [`crate::Chain::submit_leased`].
     pub(super) async fn submit(
         &self,
         extrinsic: &SignedExtrinsic,

@@ -13,9 +13,9 @@ use crate::{
 const SUBNETS: &str = "SubnetInfoRuntimeApi";
 const SWAP: &str = "SwapRuntimeApi";
 
-/// Queries of subnets, prices and registration costs.
+/// Queries for subnets, prices and registration costs.
 impl Client {
-    /// All subnets.
+    /// Returns all subnets.
     ///
     /// # Errors
     /// [`ChainError`] if the read fails.
@@ -30,7 +30,7 @@ impl Client {
             .await
     }
 
-    /// The subnet with this netuid.
+    /// Returns the subnet with this netuid.
     ///
     /// # Errors
     /// [`ChainError::NoSuchSubnet`], or another [`ChainError`] if the read fails.
@@ -46,7 +46,7 @@ impl Client {
             .await
     }
 
-    /// The hyperparameters of a subnet.
+    /// Returns the hyperparameters of a subnet.
     ///
     /// # Errors
     /// [`ChainError::NoSuchSubnet`], or another [`ChainError`] if the read fails.
@@ -56,35 +56,35 @@ impl Client {
         if entries.is_null() { Err(ChainError::NoSuchSubnet(netuid)) } else { Ok(Hyperparameters::of_json(&entries)) }
     }
 
-    /// The current cost of registering on a subnet.
+    /// Returns the current cost of registering on a subnet.
     ///
     /// # Errors
     /// [`ChainError`] if the read fails.
     pub async fn registration_cost(&self, netuid: NetUid, at: At) -> Result<Rao, ChainError> {
         self.inner
             .rpc
-            .in_time("registration_cost", async {
+            .in_time("registration cost", async {
                 let block = self.inner.hash(at).await?;
                 Ok(self.inner.value("SubtensorModule", "Burn", &[number(netuid.0)], block).await?.unwrap_or_default())
             })
             .await
     }
 
-    /// The current cost of creating a subnet.
+    /// Returns the current cost of creating a subnet.
     ///
     /// # Errors
     /// [`ChainError`] if the read fails.
     pub async fn subnet_cost(&self, at: At) -> Result<Rao, ChainError> {
         self.inner
             .rpc
-            .in_time("subnet_cost", async {
+            .in_time("subnet cost", async {
                 let block = self.inner.hash(at).await?;
                 self.inner.api("SubnetRegistrationRuntimeApi", "get_network_registration_cost", &[], block).await
             })
             .await
     }
 
-    /// The alpha price of every subnet.
+    /// Returns the alpha price of every subnet.
     ///
     /// # Errors
     /// [`ChainError`] if the read fails.
@@ -98,7 +98,7 @@ impl Client {
             .await
     }
 
-    /// The price of a subnet's alpha, in TAO per alpha.
+    /// Returns the price of a subnet's alpha, in TAO per alpha.
     ///
     /// # Errors
     /// [`ChainError`] if the read fails.
@@ -119,7 +119,7 @@ impl Client {
     pub async fn simulate_buying(&self, netuid: NetUid, tao: Rao, at: At) -> Result<SimulatedSwap, ChainError> {
         self.inner
             .rpc
-            .in_time("simulate_buying", async {
+            .in_time("simulated purchase", async {
                 let block = self.inner.hash(at).await?;
                 self.inner.api(SWAP, "sim_swap_tao_for_alpha", &[number(netuid.0), number(tao.get())], block).await
             })
@@ -133,7 +133,7 @@ impl Client {
     pub async fn simulate_selling(&self, netuid: NetUid, alpha: Alpha, at: At) -> Result<SimulatedSwap, ChainError> {
         self.inner
             .rpc
-            .in_time("simulate_selling", async {
+            .in_time("simulated sale", async {
                 let block = self.inner.hash(at).await?;
                 self.inner.api(SWAP, "sim_swap_alpha_for_tao", &[number(netuid.0), number(alpha.get())], block).await
             })

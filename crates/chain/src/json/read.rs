@@ -13,7 +13,7 @@ pub(crate) fn read(bytes: &mut &[u8], type_id: u32, types: &PortableRegistry) ->
     decode_as_type(bytes, type_id, types)
 }
 
-/// Converts a decoded value to JSON. Each value's context is its type id.
+/// Converts a decoded value to JSON. Each value's context is its type ID.
 pub(crate) fn to_json(value: &Value<u32>, types: &PortableRegistry) -> Json {
     match &value.value {
         ValueDef::Composite(fields) => composite(fields, value.context, types),
@@ -127,7 +127,7 @@ fn type_name(type_id: u32, types: &PortableRegistry) -> Option<&str> {
     types.resolve(type_id)?.path.segments.last().map(String::as_str)
 }
 
-/// The bytes of a value inside any number of newtypes.
+/// Returns the bytes of a value inside any number of newtypes.
 fn bytes_of(fields: &Composite<u32>) -> Option<Vec<u8>> {
     let Composite::Unnamed(items) = fields else { return None };
     match items.as_slice() {

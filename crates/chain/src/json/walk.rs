@@ -14,8 +14,8 @@ const VALUES_OF_NOTHING: usize = 1 << 12;
 
 /// Returns the length of an encoded value in bytes, without allocating for its contents.
 ///
-/// Call this before decoding bytes from a node: decoders allocate for the length that a list states, and use the stack
-/// for each level of nesting.
+/// Call this before decoding bytes from a node: decoders allocate memory for a list's declared length, and use stack
+/// space for each level of nesting.
 pub(crate) fn check(bytes: &[u8], type_id: u32, types: &PortableRegistry) -> Result<usize, DecodeError> {
     let left = bytes.len().saturating_mul(VALUES_OF_A_BYTE).saturating_add(VALUES_OF_NOTHING).min(MAX_VALUES);
     let mut walk = Walk { rest: bytes, types, left };

@@ -57,12 +57,12 @@ pub enum JsonError {
     },
 }
 
-/// Converts JSON to a value of the type. `name` is the value's name in error messages.
+/// Converts JSON to a value of a type. `name` is the value's name in error messages.
 pub(crate) fn to_value(json: &Json, type_id: u32, types: &PortableRegistry, name: &str) -> Result<Value, JsonError> {
     Writer { types, at: name.to_owned(), depth: 0 }.value(json, type_id)
 }
 
-/// Converts one value from JSON, tracking its path for error messages.
+/// A converter of one value from JSON, which tracks the value's path for error messages.
 struct Writer<'a> {
     types: &'a PortableRegistry,
     at: String,
@@ -217,7 +217,7 @@ impl Writer<'_> {
                 TypeDefPrimitive::Bool => "true or false",
                 TypeDefPrimitive::Str => "text",
                 TypeDefPrimitive::Char => "one character",
-                _ => "a whole number",
+                _ => "an integer",
             };
             self.kind(json, wanted)
         })

@@ -6,54 +6,56 @@ use super::{Axon, Metagraph, Neuron, WeightRow};
 use crate::Share;
 
 /// Vectors by uid; shares are in `0..=1`.
-#[expect(non_snake_case, reason = "the names of the vectors in the field's papers and programs")]
+#[expect(non_snake_case, reason = "established names of these vectors")]
 impl Metagraph {
-    /// The stake weights: alpha plus weighted TAO, in TAO.
+    /// Returns the stake weights: alpha plus weighted TAO, in TAO.
     pub fn S(&self) -> Vec<f64> {
         self.column(|neuron| whole(neuron.total_stake.get()))
     }
 
-    /// The ranks; 0 on current chains.
+    /// Returns the ranks; 0 on current chains.
     pub fn R(&self) -> Vec<f64> {
         self.column(|neuron| Share::new(neuron.rank).fraction())
     }
 
-    /// The incentives.
+    /// Returns the incentives: shares of the miners' emission.
     pub fn I(&self) -> Vec<f64> {
         self.column(|neuron| Share::new(neuron.incentive).fraction())
     }
 
-    /// The emissions in the last epoch, in alpha.
+    /// Returns the emissions in the last epoch, in alpha.
     pub fn E(&self) -> Vec<f64> {
         self.column(|neuron| whole(neuron.emission.get()))
     }
 
-    /// The consensus weights.
+    /// Returns the consensus weights.
     pub fn C(&self) -> Vec<f64> {
         self.column(|neuron| Share::new(neuron.consensus).fraction())
     }
 
-    /// The trust values; 0 on current chains.
+    /// Returns the trust values; 0 on current chains.
     pub fn T(&self) -> Vec<f64> {
         self.column(|neuron| Share::new(neuron.trust).fraction())
     }
 
-    /// The validator trust values.
+    /// Returns the validator trust values: the share of each neuron's weights that remains after clipping to consensus.
     pub fn Tv(&self) -> Vec<f64> {
         self.column(|neuron| Share::new(neuron.validator_trust).fraction())
     }
 
-    /// The dividends.
+    /// Returns the dividends: shares of the validators' emission.
     pub fn D(&self) -> Vec<f64> {
         self.column(|neuron| Share::new(neuron.dividends).fraction())
     }
 
-    /// The bond matrix, from row to column, with values in `0..=1`; `None` if bonds were not read.
+    /// Returns the bond matrix: row `i` has the bonds of neuron `i` to each neuron, in `0..=1`. `None` if bonds were
+    /// not read.
     pub fn B(&self) -> Option<Vec<Vec<f64>>> {
         Some(self.matrix(self.bonds.as_ref()?))
     }
 
-    /// The weight matrix, from row to column, each row normalised to sum 1; `None` if weights were not read.
+    /// Returns the weight matrix: row `i` has the weights that neuron `i` set for each neuron, with a sum of 1. `None`
+    /// if weights were not read.
     pub fn W(&self) -> Option<Vec<Vec<f64>>> {
         let mut rows = self.matrix(self.weights.as_ref()?);
         for row in &mut rows {
@@ -70,32 +72,32 @@ impl Metagraph {
 
 /// Columns by uid.
 impl Metagraph {
-    /// The number of neurons.
+    /// Returns the number of neurons.
     pub fn n(&self) -> usize {
         self.neurons.len()
     }
 
-    /// The uids: 0, 1, 2 …
+    /// Returns the uids: 0, 1, 2 …
     pub fn uids(&self) -> Vec<Uid> {
         self.column(|neuron| neuron.uid)
     }
 
-    /// The neurons' hotkeys.
+    /// Returns the neurons' hotkeys.
     pub fn hotkeys(&self) -> Vec<Hotkey> {
         self.column(|neuron| neuron.hotkey)
     }
 
-    /// The neurons' coldkeys.
+    /// Returns the neurons' coldkeys.
     pub fn coldkeys(&self) -> Vec<Coldkey> {
         self.column(|neuron| neuron.coldkey)
     }
 
-    /// The neurons' axons.
+    /// Returns the neurons' axons.
     pub fn axons(&self) -> Vec<Option<Axon>> {
         self.column(|neuron| neuron.axon)
     }
 
-    /// The neuron with this hotkey; `None` if it is not registered.
+    /// Returns the neuron with this hotkey; `None` if it is not registered.
     pub fn neuron(&self, hotkey: &Hotkey) -> Option<&Neuron> {
         self.neurons.iter().find(|neuron| neuron.hotkey == *hotkey)
     }

@@ -30,7 +30,7 @@ impl Metagraph {
     /// Loads a file written by [`Metagraph::save`].
     ///
     /// # Errors
-    /// [`std::io::Error`], of kind `InvalidData` if the file has another format.
+    /// [`std::io::Error`], of kind `InvalidData` if the file has a different format.
     pub fn load(path: &Path) -> std::io::Result<Self> {
         let file: File<Self> = serde_json::from_slice(&std::fs::read(path)?)?;
         if file.form == FORM {

@@ -69,7 +69,7 @@ impl std::fmt::Debug for Subscription {
 }
 
 impl Subscription {
-    /// The next notification; `None` once the connection is lost or a notification is not JSON.
+    /// Returns the next notification; `None` once the connection is lost or a notification is not JSON.
     pub(crate) async fn next(&mut self) -> Option<Box<RawValue>> {
         self.stream.next().await?.ok()
     }
@@ -97,7 +97,7 @@ impl Node {
         self.health().genesis = Some(genesis);
     }
 
-    /// The time until which the node is skipped after a failure; `None` while it is healthy.
+    /// Returns the time until which the node is skipped after a failure; `None` while it is healthy.
     pub(crate) fn shunned_until(&self) -> Option<Instant> {
         self.health().shunned_until.filter(|until| *until > Instant::now())
     }
@@ -134,7 +134,7 @@ impl Node {
         }
     }
 
-    /// Returns the open connection, or opens one. Fails if the node serves another chain.
+    /// Returns the open connection, or opens one. Fails if the node serves a different chain.
     async fn client(&self) -> Result<Arc<Client>, TransportError> {
         let mut connection = self.connection.lock().await;
         if let Some(client) = connection.as_ref().filter(|client| client.is_connected()) {
@@ -166,7 +166,7 @@ impl Node {
     }
 }
 
-/// Converts a JSON-RPC error. Its data is kept as text: strings as they are, other values as JSON.
+/// Converts a JSON-RPC error. Its data becomes text: strings unchanged, other values as JSON.
 fn said(error: &ErrorObjectOwned) -> RpcError {
     let data = error.data().map(|data| serde_json::from_str(data.get()).unwrap_or_else(|_| data.get().to_owned()));
     RpcError { code: error.code(), message: error.message().to_owned(), data }

@@ -7,7 +7,7 @@ pub(crate) struct Pace {
     block_time_ms: AtomicU64,
 }
 
-/// The minimum block time assumed for timeouts, however fast the chain.
+/// The minimum block time assumed for timeouts, even on a faster chain.
 const FASTEST: Duration = Duration::from_millis(250);
 
 impl Pace {
@@ -26,39 +26,39 @@ impl Pace {
         Duration::from_millis(self.block_time_ms.load(Ordering::Relaxed))
     }
 
-    /// The block time assumed for timeouts: at least [`FASTEST`].
+    /// Returns the block time assumed for timeouts: at least [`FASTEST`].
     pub(crate) fn unit(&self) -> Duration {
         self.block_time().max(FASTEST)
     }
 
-    /// The total timeout of a read: two block times.
+    /// Returns the total timeout of a read: two block times.
     pub(crate) fn total(&self) -> Duration {
         self.unit().saturating_mul(2)
     }
 
-    /// The timeout of one attempt at one node: half of the total, or less with more than two nodes.
+    /// Returns the timeout of one attempt at one node: half of the total, or less with more than two nodes.
     pub(crate) fn attempt(&self, nodes: usize) -> Duration {
         let parts = u32::try_from(nodes).unwrap_or(u32::MAX).max(2);
         part(self.total(), parts)
     }
 
-    /// The pause between two rounds of attempts.
+    /// Returns the pause between two rounds of attempts.
     pub(crate) fn pause(&self) -> Duration {
         part(self.unit(), 16)
     }
 
-    /// The duration for which a failed node is skipped.
+    /// Returns the duration for which a failed node is skipped.
     pub(crate) fn shun(&self) -> Duration {
         self.unit().saturating_mul(4)
     }
 
-    /// The maximum time without a new block before the connection is checked.
+    /// Returns the maximum time without a new block before the connection is checked.
     pub(crate) fn silence(&self) -> Duration {
         self.total()
     }
 }
 
-/// Divides a duration into equal parts and returns one.
+/// Returns one of `parts` equal parts of a duration.
 pub(crate) fn part(whole: Duration, parts: u32) -> Duration {
     whole.checked_div(parts).unwrap_or(whole)
 }

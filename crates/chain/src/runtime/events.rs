@@ -41,13 +41,13 @@ impl Runtime {
         Ok(Event { index, phase, pallet: outer.name, name: inner.name, fields })
     }
 
-    /// The result of an extrinsic, from the events of its phase.
+    /// Returns the result of an extrinsic, from the events of its phase.
     pub(crate) fn verdict(&self, events: &[Event]) -> Option<Result<(), DispatchError>> {
         let last = events
             .iter()
             .rev()
             .find(|event| event.is("System", "ExtrinsicSuccess") || event.is("System", "ExtrinsicFailed"))?;
-        // A sudo call counts as executed; its own event has the inner call's result.
+        // The sudo call succeeds even if the inner call fails; this event has the inner call's result.
         let as_root = events.iter().rev().find(|event| event.is("Sudo", "Sudid") || event.is("Sudo", "SudoAsDone"));
         let as_root = as_root.and_then(|event| event.fields.get("sudo_result")?.get("Err"));
         Some(match last.fields.get("dispatch_error").or(as_root) {
@@ -80,7 +80,7 @@ impl Runtime {
     }
 }
 
-/// The fee of an extrinsic, from the events of its phase; `None` if the chain recorded none.
+/// Returns the fee of an extrinsic, from the events of its phase; `None` if the chain recorded none.
 pub(crate) fn fee_of(events: &[Event]) -> Option<Rao> {
     let paid = events.iter().rev().find(|event| event.is("TransactionPayment", "TransactionFeePaid"))?;
     paid.fields.get("actual_fee")?.as_u64().map(Rao::new)

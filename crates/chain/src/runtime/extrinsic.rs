@@ -1,13 +1,34 @@
+use codec::{Compact, Decode as _};
+use serde_json::{Map, Value as Json};
 use subxt::config::DefaultExtrinsicParamsBuilder;
 use subxt::config::substrate::{AccountId32, H256, MultiSignature, SubstrateConfig};
-use subxt::ext::scale_value::Composite;
+use subxt::ext::frame_decode::extrinsics::{ExtrinsicInfoError, ExtrinsicTypeInfo as _};
+use subxt::ext::scale_value::scale::DecodeError;
+use subxt::ext::scale_value::{Composite, ValueDef};
 use subxt::tx::Payload;
-use taonet_primitives::{AccountId, BlockNumber, ExtrinsicHash};
+use taonet_primitives::{AccountId, BlockNumber, ExtrinsicHash, counted};
 use taonet_wallet::{CryptoType, Keypair};
 
-use super::Runtime;
+use super::{Runtime, fee_of};
 use crate::hash::blake2_256;
-use crate::{Block, Call, ChainError, SignOptions, SignedExtrinsic};
+use crate::json::{self, fields_of, to_json};
+use crate::{Block, Call, ChainError, Event, Extrinsic, Phase, SignOptions, SignedExtrinsic};
+
+/// First byte of an unsigned extrinsic in format 4.
+const BARE_V4: u8 = 0b0000_0100;
+/// First byte of an unsigned extrinsic in format 5.
+const BARE_V5: u8 = 0b0000_0101;
+/// First byte of a signed extrinsic in format 4.
+const SIGNED_V4: u8 = 0b1000_0100;
+/// First byte of an extrinsic in format 5 that transaction extensions authorize.
+const GENERAL_V5: u8 = 0b0100_0101;
+
+/// A call of an extrinsic, decoded.
+struct DecodedCall {
+    pallet: String,
+    name: String,
+    args: Json,
+}
 
 impl Payload for Call {
     type CallData = Composite<()>;
@@ -85,6 +106,81 @@ impl Runtime {
         Ok((extrinsic.into_encoded(), payload))
     }
 
+    /// Decodes an extrinsic of a block, with its length prefix. `events` are the events of the block, which contain the
+    /// extrinsic's fee and result.
+    pub(crate) fn extrinsic(&self, index: u32, bytes: &[u8], events: &[Event]) -> Result<Extrinsic, ChainError> {
+        let decoded = self.decode_extrinsic(bytes);
+        let (signer, call) =
+            decoded.map_err(|error| ChainError::decode(format!("extrinsic {index} of a block"), error))?;
+        let emitted: Vec<Event> =
+            events.iter().filter(|event| event.phase == Phase::ApplyExtrinsic(index)).cloned().collect();
+        Ok(Extrinsic {
+            index,
+            hash: ExtrinsicHash::from_bytes(blake2_256(bytes)),
+            signer,
+            pallet: call.pallet,
+            name: call.name,
+            args: call.args,
+            fee: fee_of(&emitted),
+            result: self.verdict(&emitted),
+        })
+    }
+
+    fn decode_extrinsic(&self, bytes: &[u8]) -> Result<(Option<AccountId>, DecodedCall), ExtrinsicError> {
+        let mut rest = bytes;
+        let rest = &mut rest;
+        let length = Compact::<u32>::decode(rest)?.0;
+        if usize::try_from(length) != Ok(rest.len()) {
+            return Err(ExtrinsicError::WrongLength { length, actual: rest.len() });
+        }
+        // The upper two bits are the kind of the extrinsic, the lower six its format version.
+        let signer = match u8::decode(rest)? {
+            BARE_V4 | BARE_V5 => None,
+            SIGNED_V4 => {
+                let types = self.metadata().extrinsic_signature_info().map_err(ExtrinsicInfoError::into_owned)?;
+                let signer = json::read(rest, types.address_id, self.types())?;
+                let signer = to_json(&signer, self.types()).as_str().and_then(|text| text.parse().ok());
+                self.skip(rest, types.signature_id)?;
+                self.skip_extensions(rest, None)?;
+                Some(signer.ok_or(ExtrinsicError::NotAnAccount)?)
+            }
+            GENERAL_V5 => {
+                let version = u8::decode(rest)?;
+                self.skip_extensions(rest, Some(version))?;
+                None
+            }
+            other => return Err(ExtrinsicError::UnknownFormat(other)),
+        };
+        let call = self.decode_call(rest)?;
+        if rest.is_empty() { Ok((signer, call)) } else { Err(ExtrinsicError::TrailingData(rest.len())) }
+    }
+
+    /// Decodes a call: a variant of the runtime's outer call enum, which contains a variant of the pallet's call enum.
+    fn decode_call(&self, bytes: &mut &[u8]) -> Result<DecodedCall, ExtrinsicError> {
+        let value = json::read(bytes, self.metadata().outer_enums().call_enum_ty(), self.types())?;
+        let ValueDef::Variant(outer) = value.value else { return Err(ExtrinsicError::NotAnEnum) };
+        let Some(ValueDef::Variant(inner)) = outer.values.into_values().next().map(|inner| inner.value) else {
+            return Err(ExtrinsicError::NotAnEnum);
+        };
+        // Arguments always have names, so only a call without arguments has unnamed fields.
+        let args = match &inner.values {
+            Composite::Unnamed(fields) if fields.is_empty() => Json::Object(Map::new()),
+            fields => fields_of(fields, self.types()),
+        };
+        Ok(DecodedCall { pallet: outer.name, name: inner.name, args })
+    }
+
+    fn skip_extensions(&self, bytes: &mut &[u8], version: Option<u8>) -> Result<(), ExtrinsicError> {
+        let extensions = self.metadata().extrinsic_extension_info(version).map_err(ExtrinsicInfoError::into_owned)?;
+        extensions.extension_ids.iter().try_for_each(|extension| self.skip(bytes, extension.id))
+    }
+
+    fn skip(&self, bytes: &mut &[u8], type_id: u32) -> Result<(), ExtrinsicError> {
+        let length = json::check(bytes, type_id, self.types())?;
+        *bytes = bytes.get(length..).unwrap_or_default();
+        Ok(())
+    }
+
     fn check_call(&self, call: &Call) -> Result<(), ChainError> {
         let pallet = self.metadata().pallet_by_name(call.pallet());
         match pallet.and_then(|pallet| pallet.call_variant_by_name(call.name())) {
@@ -96,4 +192,27 @@ impl Runtime {
 
 fn what(call: &Call) -> String {
     format!("call {}.{}", call.pallet(), call.name())
+}
+
+/// Why bytes do not decode as an extrinsic.
+#[derive(Debug, thiserror::Error)]
+enum ExtrinsicError {
+    #[error(transparent)]
+    Bytes(#[from] codec::Error),
+    #[error(transparent)]
+    Value(#[from] DecodeError),
+    #[error(transparent)]
+    Type(#[from] ExtrinsicInfoError<'static>),
+    #[error("the length prefix is {length}, but {} follow", counted(.actual, "byte"))]
+    WrongLength { length: u32, actual: usize },
+    #[error("unknown extrinsic format {0:#04x}")]
+    UnknownFormat(u8),
+    /// The signer is an address that no account lookup of the chain accepts.
+    #[error("the signer is not an account")]
+    NotAnAccount,
+    /// The metadata's call type is not an enum of enums.
+    #[error("the call type in the metadata is not an enum of pallet enums")]
+    NotAnEnum,
+    #[error("trailing data: {}", counted(.0, "byte"))]
+    TrailingData(usize),
 }

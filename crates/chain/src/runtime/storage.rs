@@ -15,14 +15,16 @@ use crate::json::{self, JsonError, to_json, to_value};
 const PREFIX: usize = 32;
 
 impl Runtime {
-    /// Encodes the storage key of a value. With fewer keys than the map has, returns the common prefix of its entries.
+    /// Encodes the storage key of a value. With fewer keys than the map has, returns the common prefix of its entries'
+    /// storage keys.
     pub(crate) fn storage_key(&self, pallet: &str, item: &str, keys: &[Value]) -> Result<Vec<u8>, ChainError> {
         let info = self.storage_info(pallet, item)?;
         encode_storage_key_with_info(pallet, item, keys.to_vec(), &info, self.types())
             .map_err(|error| ChainError::encode(storage(pallet, item), error))
     }
 
-    /// Like [`Self::storage_key`], with keys from JSON.
+    /// Encodes the storage key of a value from JSON keys. With fewer keys than the map has, returns the common prefix
+    /// of its entries' storage keys.
     pub(crate) fn storage_key_of_json(&self, pallet: &str, item: &str, keys: &[Json]) -> Result<Vec<u8>, ChainError> {
         let info = self.storage_info(pallet, item)?;
         let value = |(key, json)| {
@@ -45,7 +47,7 @@ impl Runtime {
         bytes.map(|bytes| self.decode(&storage(pallet, item), bytes, info.value_id)).transpose()
     }
 
-    /// Like [`Self::storage_value`], but decodes to JSON.
+    /// Decodes a storage value to JSON. Without bytes, decodes the item's default; `None` if the item has no default.
     pub(crate) fn storage_value_json(
         &self,
         pallet: &str,

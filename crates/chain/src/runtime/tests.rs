@@ -181,6 +181,56 @@ fn events_are_read_as_recorded() {
 }
 
 #[test]
+fn extrinsics_are_read_as_recorded() {
+    let (Some(runtime), Some(golden)) = (runtime(), golden()) else { return };
+    let events = runtime.events(&bytes(&golden["events"]["raw_hex"])).unwrap();
+    let raw = items(&golden["block"]["raw"]["block"], "extrinsics", 3);
+    let recorded = items(&golden["block"], "decoded_extrinsics", 3);
+    for ((index, raw), recorded) in (0..).zip(raw).zip(recorded) {
+        let raw = bytes(raw);
+        let extrinsic = runtime.extrinsic(index, &raw, &events).unwrap();
+        let call = &recorded["call"];
+        assert_eq!(extrinsic.hash.to_string(), text(&recorded["extrinsic_hash"]));
+        assert_eq!((&*extrinsic.pallet, &*extrinsic.name), (text(&call["call_module"]), text(&call["call_function"])));
+        let args = list(&call["call_args"]).iter().map(|arg| (text(&arg["name"]).to_owned(), arg["value"].clone()));
+        assert_eq!(extrinsic.args, Json::Object(args.collect()), "{}", extrinsic.name);
+        assert_eq!(extrinsic.signer.map(|signer| Json::from(signer.to_string())), recorded.get("address").cloned());
+        assert_eq!(extrinsic.result, Some(Ok(())));
+        for end in 0..raw.len() {
+            assert!(runtime.extrinsic(index, &raw[..end], &events).is_err(), "cut after {end}");
+        }
+    }
+    let paid = golden["receipt"]["total_fee_amount"].as_u64().map(Rao::new);
+    let fee = |index: u32, raw: &Json| runtime.extrinsic(index, &bytes(raw), &events).unwrap().fee;
+    assert_eq!((fee(0, &raw[0]), fee(2, &raw[2])), (None, paid));
+    assert_eq!(runtime.extrinsic(9, &bytes(&raw[2]), &events).unwrap().result, None, "no events, no result");
+    for case in items(&golden, "extrinsics", 2) {
+        let extrinsic = runtime.extrinsic(0, &bytes(&case["extrinsic_hex"]), &[]).unwrap();
+        assert_eq!(extrinsic.hash.to_string(), text(&case["extrinsic_hash"]));
+        assert_eq!(extrinsic.signer.unwrap().to_string(), text(&case["address"]));
+        assert_eq!(extrinsic.args, json!({ "dest": bob().to_string(), "value": 12345 }));
+    }
+}
+
+#[test]
+fn unsigned_extrinsics_of_both_formats_are_read() {
+    let Some(runtime) = runtime() else { return };
+    let call = runtime.call("Timestamp", "set", &json!({ "now": 5 })).unwrap();
+    let call = runtime.call_data(&call).unwrap();
+    let extrinsic = |format: u8| {
+        let body = [&[format][..], &call].concat();
+        runtime.extrinsic(0, &[codec::Compact(body.len() as u32).encode(), body].concat(), &[])
+    };
+    for format in [4, 5] {
+        let extrinsic = extrinsic(format).unwrap();
+        assert_eq!((extrinsic.signer, extrinsic.args), (None, json!({ "now": 5 })), "{format}");
+    }
+    for format in [0, 3, 6, 0x85, 0xc4] {
+        assert!(format!("{:?}", extrinsic(format).unwrap_err()).contains("UnknownFormat"), "{format}");
+    }
+}
+
+#[test]
 fn a_refusal_has_its_name_and_meaning() {
     let Some(runtime) = runtime() else { return };
     let error = runtime.dispatch_error(&json!({ "Module": { "index": 7, "error": "0x4c000000" } }));
@@ -209,7 +259,7 @@ fn every_type_is_read_as_recorded_and_written_back() {
             read += 1;
             // The recording formats events and calls differently.
             equal += u32::from(value == sample["decoded"]);
-            // Maps and 256-bit numbers are read only.
+            // Maps and 256-bit numbers can be decoded but not encoded.
             let Ok(back) = to_value(&value, type_id, runtime.types(), "sample") else { continue };
             let mut out = Vec::new();
             encode_as_type(&back, type_id, runtime.types(), &mut out).unwrap();
@@ -267,7 +317,7 @@ fn bytes_that_begin_with_their_own_number_are_no_metadata() {
         bytes.resize(length as usize, 0);
         assert!(Runtime::new(&bytes, BlockHash::from_bytes([0; 32]), 1, 1).is_err(), "{length}");
     }
-    // The bytes of `meta` are such a number.
+    // Decoded as a length, the bytes of `meta` are 6491.
     let mut bytes = b"meta".to_vec();
     bytes.resize(6_491, 0);
     assert!(Runtime::new(&bytes, BlockHash::from_bytes([0; 32]), 1, 1).is_err());
@@ -282,6 +332,11 @@ proptest! {
         let place = flip % events.len();
         events[place] = to;
         let _ = runtime.events(&events);
+        let _ = runtime.extrinsic(0, &[codec::Compact(raw.len() as u32).encode(), raw.clone()].concat(), &[]);
+        let mut signed = bytes(&golden["extrinsics"][1]["extrinsic_hex"]);
+        let place = flip % signed.len();
+        signed[place] = to;
+        let _ = runtime.extrinsic(0, &signed, &[]);
         for item in ["Account", "Events", "Number"] {
             let _ = runtime.storage_value_json("System", item, Some(&raw));
             let _ = runtime.storage_keys::<Vec<Json>>("System", item, &raw);

@@ -100,7 +100,7 @@ async fn undone_blocks_are_made_anew_with_other_hashes() {
     assert!(matches!(chain.events(before.into()).await, Err(ChainError::NoSuchBlock(_))));
     chain.include_undone();
     assert_eq!(chain.included(), [extrinsic]);
-    // Finalized blocks stay.
+    // Finalized blocks are not reverted.
     chain.undo(100);
     assert_eq!(chain.head().await.unwrap(), chain.finalized_head().await.unwrap());
 }

@@ -44,21 +44,21 @@ fn each_mistake_is_named() {
 #[test]
 fn limits_are_kept() {
     let limited = |weights: &[(u16, f64)], rules: &WeightRules| within_limits(&row(weights), rules).unwrap();
-    // Enough neurons, no limit: shares.
+    // With enough neurons and no limit, scores become shares.
     assert_eq!(limited(&[(0, 3.0), (2, 1.0)], &rules(4, 1, u16::MAX)), row(&[(0, 0.75), (2, 0.25)]));
-    // No scores, or fewer neurons than the minimum: all are equal.
+    // Without scores, or with fewer neurons than the minimum, all weights are equal.
     for rules in [rules(4, 1, u16::MAX), rules(4, 8, u16::MAX)] {
         assert_eq!(limited(&[(0, 0.0)], &rules), row(&[(0, 0.25), (1, 0.25), (2, 0.25), (3, 0.25)]));
     }
-    // Too few scores: the others get a trace.
+    // With too few scores, the other neurons get a trace.
     let traced = limited(&[(1, 1.0)], &rules(3, 2, u16::MAX));
     let sum = 1.0 + 3.0 * TRACE;
     let expected = [TRACE / sum, (1.0 + TRACE) / sum, TRACE / sum];
     assert!(traced.iter().zip(expected).all(|((_, share), expected)| (share - expected).abs() < 1e-12), "{traced:?}");
-    // One share is too large: it is cut.
+    // A share above the limit is reduced to it.
     let cut = limited(&[(0, 8.0), (1, 1.0), (2, 1.0)], &rules(3, 1, 32768));
     assert!((cut[0].1 - 0.5).abs() < 1e-4 && (cut[1].1 - cut[2].1).abs() < 1e-9, "{cut:?}");
-    // A limit below an equal share.
+    // With a limit below an equal share, all weights are equal.
     assert_eq!(limited(&[(0, 8.0), (1, 1.0)], &rules(3, 1, 10)), row(&[(0, 0.5), (1, 0.5)]));
 }
 

@@ -12,7 +12,7 @@ use tokio::sync::watch;
 pub(crate) enum Mode {
     /// Forwards everything.
     Pass,
-    /// Closes all connections, and every new one at once.
+    /// Closes all open connections, and each new one immediately.
     Kill,
     /// Accepts connections and forwards nothing.
     Stall,

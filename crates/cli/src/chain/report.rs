@@ -29,7 +29,7 @@ const HINTS: [(&str, &str); 18] = [
     ("RequireSudo", "sign with the chain's sudo key; on a localnet, `--key-uri //Alice`"),
 ];
 
-/// JSON document of a submission. It has the same keys for every outcome.
+/// Returns the JSON document of a submission, with the same keys for every outcome.
 pub(super) fn document(extrinsic: &SignedExtrinsic, outcome: &Outcome, until: Until) -> Value {
     let inclusion = outcome.inclusion();
     let error = match not_final(outcome, until) {
@@ -50,12 +50,12 @@ pub(super) fn document(extrinsic: &SignedExtrinsic, outcome: &Outcome, until: Un
     })
 }
 
-/// Whether the call succeeded, and was finalized where the caller waits for that.
+/// Returns whether the call succeeded, and is finalized if the caller requires finality.
 pub(super) fn is_done(outcome: &Outcome, until: Until) -> bool {
     outcome.is_success() && not_final(outcome, until).is_none()
 }
 
-/// The inclusion of a successful call that is not final yet, where finality was required.
+/// Returns the inclusion of a successful call that is not finalized, if the caller requires finality.
 fn not_final(outcome: &Outcome, until: Until) -> Option<&Inclusion> {
     match outcome {
         Outcome::Included(inclusion) if until == Until::Finalized && inclusion.result.is_ok() => Some(inclusion),
@@ -79,7 +79,7 @@ fn name(outcome: &Outcome) -> &'static str {
     }
 }
 
-/// JSON error of an outcome: a machine-readable name and a message.
+/// Returns the JSON error of an outcome: a machine-readable name and a message.
 fn error(outcome: &Outcome) -> Value {
     let (name, message) = match outcome {
         Outcome::Included(inclusion) | Outcome::Finalized(inclusion) => match &inclusion.result {
@@ -94,12 +94,12 @@ fn error(outcome: &Outcome) -> Value {
     json!({ "name": name, "message": message })
 }
 
-/// JSON error of an extrinsic that the transaction pool rejected.
+/// Returns the JSON error of an extrinsic that the transaction pool rejected.
 pub(super) fn refusal(because: &RefusedBecause) -> Value {
     json!({ "name": refusal_name(because), "message": because.to_string() })
 }
 
-/// Name of a rejection, such as `BadSignature` or `Custom(6)`.
+/// Returns the name of a rejection, such as `BadSignature` or `Custom(6)`.
 fn refusal_name(because: &RefusedBecause) -> String {
     match because {
         RefusedBecause::Custom { code, .. } => format!("Custom({code})"),
@@ -109,14 +109,14 @@ fn refusal_name(because: &RefusedBecause) -> String {
     }
 }
 
-/// One-line summary of an outcome.
+/// Returns a one-line summary of an outcome.
 pub(super) fn line(outcome: &Outcome) -> String {
     let Some(inclusion) = outcome.inclusion() else { return name(outcome).to_owned() };
     let fee = inclusion.fee.map_or_else(|| "free".to_owned(), |fee| format!("fee {fee} TAO"));
     format!("{} in block {}, {fee}", name(outcome), inclusion.block)
 }
 
-/// `Ok` for success, else an error with a hint and an exit code.
+/// Returns an error with a hint and an exit code, unless the call succeeded.
 pub(super) fn check(extrinsic: &SignedExtrinsic, outcome: &Outcome, until: Until) -> anyhow::Result<()> {
     let hash = extrinsic.hash;
     if let Some(inclusion) = not_final(outcome, until) {
@@ -161,7 +161,7 @@ pub(super) fn check(extrinsic: &SignedExtrinsic, outcome: &Outcome, until: Until
     }
 }
 
-/// An error for an extrinsic that the transaction pool rejected.
+/// Creates the error for an extrinsic that the transaction pool rejected.
 pub(super) fn refused(because: &RefusedBecause) -> anyhow::Error {
     let text = format!("the node rejected the call: {}", printable(&because.to_string()));
     match because {

@@ -13,7 +13,7 @@ use crate::keys::DevelopmentUri;
 use crate::memory;
 use crate::password::PasswordArgs;
 
-/// Development key
+/// Argument that selects a development key
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Wallet options")]
 struct DevelopmentArgs {
@@ -22,7 +22,7 @@ struct DevelopmentArgs {
     key_uri: Option<String>,
 }
 
-/// Coldkey that signs
+/// Arguments that select the coldkey that signs a call
 #[derive(Debug, Args)]
 pub(crate) struct ColdkeyArgs {
     #[command(flatten)]
@@ -33,7 +33,7 @@ pub(crate) struct ColdkeyArgs {
     password: PasswordArgs,
 }
 
-/// Hotkey that signs
+/// Arguments that select the hotkey that signs a call
 #[derive(Debug, Args)]
 pub(crate) struct SigningHotkeyArgs {
     #[command(flatten)]
@@ -44,7 +44,7 @@ pub(crate) struct SigningHotkeyArgs {
     password: PasswordArgs,
 }
 
-/// Coldkey that signs a call about a hotkey
+/// Arguments that select a hotkey, and the coldkey that signs a call for it
 #[derive(Debug, Args)]
 pub(crate) struct PairArgs {
     #[command(flatten)]
@@ -59,7 +59,7 @@ pub(crate) struct PairArgs {
 }
 
 impl DevelopmentArgs {
-    /// The development key, if the arguments select one.
+    /// Returns the development key, if the arguments select one.
     fn key(&self, network: &NetworkArgs, chain: &Client) -> anyhow::Result<Option<Keypair>> {
         memory::protect();
         let Some(uri) = &self.key_uri else { return Ok(None) };
@@ -68,7 +68,7 @@ impl DevelopmentArgs {
 }
 
 impl ColdkeyArgs {
-    /// Opens the key.
+    /// Opens the selected coldkey, or the development key.
     pub(crate) fn unlock(&self, network: &NetworkArgs, chain: &Client) -> anyhow::Result<Keypair> {
         match self.development.key(network, chain)? {
             Some(key) => Ok(key),
@@ -78,7 +78,7 @@ impl ColdkeyArgs {
 }
 
 impl SigningHotkeyArgs {
-    /// Opens the key.
+    /// Opens the selected hotkey, or the development key.
     pub(crate) fn unlock(&self, network: &NetworkArgs, chain: &Client) -> anyhow::Result<Keypair> {
         match self.development.key(network, chain)? {
             Some(key) => Ok(key),
@@ -88,7 +88,7 @@ impl SigningHotkeyArgs {
 }
 
 impl PairArgs {
-    /// Opens the coldkey.
+    /// Opens the selected coldkey, or the development key.
     pub(crate) fn unlock(&self, network: &NetworkArgs, chain: &Client) -> anyhow::Result<Keypair> {
         match self.development.key(network, chain)? {
             Some(key) => Ok(key),
@@ -96,7 +96,7 @@ impl PairArgs {
         }
     }
 
-    /// The hotkey's address.
+    /// Returns the address of the selected hotkey.
     pub(crate) fn hotkey(&self) -> anyhow::Result<Hotkey> {
         match self.hotkey_ss58 {
             Some(account) => Ok(account.hotkey()),
@@ -108,10 +108,10 @@ impl PairArgs {
 /// Derives a development key; an error unless the chain is a localnet.
 pub(crate) fn development_key(uri: &str, network: &NetworkArgs, chain: &Client) -> anyhow::Result<Keypair> {
     check_development(&network.network()?, chain.genesis())?;
-    Keypair::from_uri(uri).context("the URI is not a valid key URI")
+    Keypair::from_uri(uri).context("invalid key URI")
 }
 
-/// Refuses development keys on public chains, where their secrets are public too.
+/// Refuses development keys on chains other than a localnet, because the secrets of these keys are public.
 fn check_development(network: &Network, genesis: BlockHash) -> anyhow::Result<()> {
     let is_main = super::parse_network("finney")?.genesis() == Some(genesis);
     if network.nodes().iter().all(|node| is_on_this_machine(&node.to_string())) && !is_main {

@@ -1,4 +1,4 @@
-//! Stakes and validator permits of a subnet's neurons, for daemons that admit callers by them.
+//! Stakes and validator permits of a subnet's neurons, for daemons that admit callers by stake and permit.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -8,7 +8,7 @@ use taonet_primitives::{Hotkey, MechId, NetUid};
 use taonet_service::Shutdown;
 use taonet_wire::Standing;
 
-/// The standings at the newest block.
+/// Reads stakes and permits of a subnet's neurons at the newest block.
 pub(crate) async fn standings(chain: &Client, netuid: NetUid) -> Result<HashMap<Hotkey, Standing>, ChainError> {
     let metagraph = chain.metagraph(netuid, MechId::default(), Detail::Lite, At::Head).await?;
     let standing = |neuron: &Neuron| {
@@ -18,8 +18,8 @@ pub(crate) async fn standings(chain: &Client, netuid: NetUid) -> Result<HashMap<
     Ok(metagraph.neurons.iter().map(standing).collect())
 }
 
-/// Passes the standings to `replace` every interval, until shutdown. While the chain is unreachable, the last ones remain
-/// in effect.
+/// Reads the standings at each interval and passes them to `replace`, until shutdown. While the chain is unreachable,
+/// the last standings remain in effect.
 pub(crate) async fn keep_fresh(
     chain: &Client,
     netuid: NetUid,

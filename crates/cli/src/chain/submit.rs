@@ -11,7 +11,7 @@ use super::{failed, report};
 use crate::context::Context;
 use crate::prompt;
 
-/// Submission options
+/// Arguments for the submission of a call
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Submission options")]
 pub(crate) struct SubmitArgs {
@@ -26,9 +26,9 @@ pub(crate) struct SubmitArgs {
     finalized: bool,
 }
 
-/// A call and its description.
+/// A call to submit, with its description for prompts and reports.
 pub(crate) struct Plan {
-    /// The call.
+    /// Call to submit.
     pub(crate) call: Call,
     /// Description without a full stop, such as `Transfer 1 TAO to 5F…`.
     pub(crate) what: String,
@@ -39,20 +39,20 @@ pub(crate) struct Plan {
 }
 
 impl Plan {
-    /// A call without fields from events.
+    /// Creates a plan whose JSON document has no fields from events.
     pub(crate) fn new(call: Call, what: String, about: Value) -> Self {
         Self { call, what, about, found: |_| json!({}) }
     }
 }
 
 impl SubmitArgs {
-    /// Whether `--dry-run` is set.
+    /// Returns whether `--dry-run` is set.
     pub(crate) const fn is_dry_run(&self) -> bool {
         self.dry_run
     }
 
-    /// Submits a call, follows it to its outcome and reports that; a call that fails is an error. With `--dry-run`
-    /// the call is only validated.
+    /// Submits a call, waits for its outcome and reports it; a failed call is an error. With `--dry-run`, only
+    /// validates the call.
     pub(crate) async fn submit(
         &self,
         chain: &dyn Chain,
@@ -63,7 +63,7 @@ impl SubmitArgs {
         self.run(chain, signer, plan, false, context).await
     }
 
-    /// Like [`Self::submit`], with a confirmation prompt first unless `--yes` is set. For calls that cost TAO.
+    /// Asks for confirmation unless `--yes` is set, then continues as [`Self::submit`]. For calls that cost TAO.
     pub(crate) async fn confirm_and_submit(
         &self,
         chain: &dyn Chain,
@@ -83,7 +83,8 @@ impl SubmitArgs {
         context: &Context,
     ) -> anyhow::Result<()> {
         if self.dry_run || ask {
-            // Signed again after the prompt: meanwhile the nonce can be used and the era can end.
+            // The call is signed again after the prompt: meanwhile, another call can use the nonce, and the era can
+            // end.
             let dry = dry_run(chain, signer, &plan.call).await?;
             if self.dry_run {
                 return report_dry_run(&dry, plan, context);
@@ -98,6 +99,19 @@ impl SubmitArgs {
     }
 }
 
+/// Sends a call as part of a longer command, and returns its outcome as JSON; a failed call is an error.
+pub(crate) async fn publish(
+    chain: &dyn Chain,
+    signer: &Keypair,
+    call: &Call,
+    context: &Context,
+) -> anyhow::Result<Value> {
+    let follow = Follow { until: Until::Included, ..Follow::default() };
+    let (extrinsic, outcome) = send(chain, signer, call, follow, context).await?;
+    report::check(&extrinsic, &outcome, follow.until)?;
+    Ok(report::document(&extrinsic, &outcome, follow.until))
+}
+
 async fn dry_run(chain: &dyn Chain, signer: &Keypair, call: &Call) -> anyhow::Result<DryRun> {
     let lease = chain.lease_nonce(signer.coldkey().into()).await.map_err(failed)?;
     let options = SignOptions { nonce: lease.nonce(), ..SignOptions::default() };
@@ -105,7 +119,7 @@ async fn dry_run(chain: &dyn Chain, signer: &Keypair, call: &Call) -> anyhow::Re
     chain.dry_run(&extrinsic).await.map_err(failed)
 }
 
-/// Like [`Chain::send`], but also returns the extrinsic.
+/// Signs and submits a call with [`Chain::send`]; also returns the signed extrinsic.
 async fn send(
     chain: &dyn Chain,
     signer: &Keypair,
@@ -117,7 +131,7 @@ async fn send(
     let options = SignOptions { nonce: lease.nonce(), ..SignOptions::default() };
     let extrinsic = chain.sign(call, signer, options).await.map_err(failed)?;
     if std::io::stderr().is_terminal() {
-        // With the hash, a user who interrupts can still look the call up.
+        // With the hash, a user who interrupts this command can still look the call up.
         context.say(&format!("sending {}", extrinsic.hash));
     }
     let outcome = chain.submit_leased(&extrinsic, follow, Some(lease)).await;

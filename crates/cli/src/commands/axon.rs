@@ -38,7 +38,7 @@ pub(crate) enum SchemeName {
     Btauth,
     /// Synapses of the Bittensor SDK 10
     Dendrite,
-    /// Scheme with which Babelbit's validators call miners; the body is not signed
+    /// Scheme of Babelbit's validators; the request body is not signed
     Babelbit,
 }
 
@@ -54,7 +54,7 @@ impl SchemeName {
     }
 }
 
-/// Synapse classes of the echo neuron.
+/// Creates the dendrite scheme with the synapse classes of the echo neuron.
 fn synapses() -> DendriteScheme {
     let prompt = |name| SynapseClass::new(name).hash(["prompt"]).required("prompt", json!(""));
     DendriteScheme::new().class(prompt(echo::ECHO)).class(prompt(echo::STREAM))

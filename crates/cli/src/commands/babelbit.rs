@@ -6,6 +6,7 @@ mod arena_gateway;
 mod arena_submit;
 mod audit;
 mod bench;
+mod chutes;
 mod compute_weights;
 mod config;
 mod engine;
@@ -47,8 +48,8 @@ pub(crate) enum Command {
     ScoringApi(scoring_api::ScoringApiArgs),
     /// Serve challenges to validators
     Engine(engine::EngineArgs),
-    /// Serve a miner of the speech contest or of the text contest
-    Miner(miner::MinerArgs),
+    /// Run a miner of the speech contest or of the text contest
+    Miner(Box<miner::MinerArgs>),
     /// Publish a miner's endpoint on the chain
     RegisterAxon(register_axon::RegisterAxonArgs),
     /// Test a miner the way a validator calls it: rules, timing, score
@@ -67,6 +68,16 @@ pub(crate) enum Command {
     /// Train models for the text contest
     #[command(subcommand)]
     Text(text::Command),
+    /// Upload a text miner's model, deploy it on Chutes, and publish the commitment on the chain
+    Push(Box<chutes::push::PushArgs>),
+    /// Show the slug and the ID of a text miner's chute
+    ChuteSlug(chutes::manage::SlugArgs),
+    /// Call a text miner's chute: its health, then five predictions
+    PingChute(chutes::ping::PingArgs),
+    /// Delete a text miner's chute
+    DeleteChute(chutes::manage::DeleteArgs),
+    /// Write the Python script that defines a text miner's chute
+    GenerateChuteScript(chutes::ScriptArgs),
     /// Compute weights from scores
     ComputeWeights(compute_weights::WeightsArgs),
     /// Add word timings to the reference texts of challenge files
@@ -99,6 +110,11 @@ pub(crate) fn run(command: &Command, context: &Context) -> anyhow::Result<()> {
         Command::ScoreBatch(args) => score::run_batch(args, context),
         Command::ScoreText(args) => score_text::run(args, context),
         Command::Text(command) => text::run(command, context),
+        Command::Push(args) => chutes::push::push(args, context),
+        Command::ChuteSlug(args) => chutes::manage::slug(args, context),
+        Command::PingChute(args) => chutes::ping::ping(args, context),
+        Command::DeleteChute(args) => chutes::manage::delete(args, context),
+        Command::GenerateChuteScript(args) => chutes::generate(args, context),
         Command::ComputeWeights(args) => compute_weights::run(args, context),
         Command::Align(args) => align::run(args, context),
         Command::Bench(command) => bench::run(command, context),

@@ -1,4 +1,4 @@
-//! `tao balance`.
+//! The `tao balance` command.
 
 use clap::Args;
 use serde_json::json;
@@ -57,7 +57,7 @@ pub(crate) fn run(args: &BalanceArgs, context: &Context) -> anyhow::Result<()> {
     })
 }
 
-/// Value of a coldkey's stake in TAO, at current prices.
+/// Returns the value of a coldkey's stake in TAO, at current prices.
 pub(crate) async fn staked(chain: &Client, account: Account, at: taonet_chain::At) -> anyhow::Result<Rao> {
     let stakes = chain.stakes(account.coldkey(), at).await.map_err(failed)?;
     if stakes.is_empty() {
@@ -68,7 +68,7 @@ pub(crate) async fn staked(chain: &Client, account: Account, at: taonet_chain::A
     Ok(worth.fold(Rao::ZERO, |sum, worth| sum.checked_add(worth).unwrap_or(sum)))
 }
 
-/// Value of a stake in TAO: 1 TAO per alpha on the root network, 0 on a subnet without a price.
+/// Returns the value of a stake in TAO: 1 TAO per alpha on the root network, 0 on a subnet without a price.
 pub(crate) fn value(prices: &[taonet_chain::Price], stake: &taonet_chain::Stake) -> Rao {
     let price = match prices.iter().find(|price| price.netuid == stake.netuid) {
         Some(price) => price.price.get(),

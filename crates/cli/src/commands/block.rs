@@ -1,4 +1,4 @@
-//! `tao block`.
+//! The `tao block` command.
 
 use clap::Args;
 use serde_json::json;

@@ -1,4 +1,4 @@
-//! `tao completions`.
+//! The `tao completions` command.
 
 use clap::{Args, Command, ValueEnum};
 
@@ -7,7 +7,7 @@ use crate::context::Context;
 /// Print shell completions for `tao` or `bb`
 #[derive(Debug, Args)]
 pub(crate) struct CompletionsArgs {
-    /// Shell
+    /// Shell to generate completions for
     #[arg(value_enum)]
     shell: Shell,
     /// Program to complete

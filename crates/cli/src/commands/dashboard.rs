@@ -1,67 +1,216 @@
-//! `tao dashboard`.
+//! The `tao dashboard` command.
 
-use std::collections::HashMap;
-use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::ffi::OsStr;
+use std::iter;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::Context as _;
 use clap::Args;
-use taonet_babelbit_dashboard::{BabelbitSection, BabelbitSettings};
-use taonet_babelbit_runner::RunPaths;
+use taonet_babelbit_config::Config;
+use taonet_babelbit_dashboard::{BabelbitSection, TextSection, TrySection, TrySettings};
+use taonet_babelbit_runner::{Miner, RunPaths, RunnerSettings, read_miners};
+use taonet_babelbit_scoring_api::ScoresClient;
 use taonet_chain::Network;
-use taonet_dashboard::{Access, BasePath, ChainSection, Changes, Dashboard};
+use taonet_dashboard::{
+    Access, BasePath, ChainSection, Changes, Dashboard, LogSection, Section, ServiceAddress, ServicesSection,
+    WeightsSection, now_unix,
+};
 use taonet_primitives::NetUid;
 use taonet_service::Shutdown;
+use taonet_speech::CtcRecognizer;
+use taonet_wallet::Keypair;
+use url::Url;
 
+use super::babelbit::runner;
 use crate::chain::parse_network;
 use crate::context::Context;
 use crate::daemon::{Daemon, MetricsArgs};
 use crate::exit::{Classified, Failure};
-use crate::secret_file;
+use crate::keys::KeyArgs;
+use crate::run_log::log_file;
+use crate::{secret_file, settings};
 
-/// Show a contest on a web page: leaderboard, recordings, scores, chain
+/// Directory of the demonstrations' weight ledgers, below the directory of a run.
+const WEIGHTS: &str = "weights";
+/// Maximum number of miners in a file for visitors.
+const MAX_MINERS: usize = 256;
+
+/// Sources of the pages
 #[derive(Debug, Args)]
-pub(crate) struct DashboardArgs {
-    /// Directory of a run: that of `bb runner --keep` or `tao demo --keep`
+pub(super) struct PageSourceArgs {
+    /// Directory of a run, as written by `bb runner --keep` or `tao demo --keep`
     #[arg(long, value_name = "DIR")]
     state: PathBuf,
     /// Chain to show as well: finney, test, archive, local, or node URLs
     #[arg(long, value_name = "NETWORK")]
     chain: Option<String>,
+    /// Weight ledger to show as well: the --state of `bb subtensor-gateway` [default: the latest one that `tao demo
+    /// --keep` left in the directory of the run]
+    #[arg(long, value_name = "DIR")]
+    weights: Option<PathBuf>,
+    /// Daemon to show as well, with its metrics: NAME=URL, where /metrics is below the URL; can be repeated
+    #[arg(long = "service", value_name = "NAME=URL")]
+    services: Vec<ServiceAddress>,
     /// Netuid of the subnet on the chain
     #[arg(long, default_value = "59")]
     netuid: NetUid,
+}
+
+/// Sections of the page, which follow their sources until shutdown.
+pub(super) struct Sources {
+    babelbit: Arc<BabelbitSection>,
+    pub(super) sections: Vec<Arc<dyn Section>>,
+    pub(super) changes: Changes,
+}
+
+impl PageSourceArgs {
+    /// Opens the sources, and follows them as tasks of the daemon.
+    pub(super) async fn open(&self, shutdown: &Shutdown) -> anyhow::Result<Sources> {
+        let network = self.chain.as_deref().map(parse_network).transpose()?;
+        let changes = Changes::default();
+        let paths = RunPaths::below(&self.state);
+        let text = TextSection::open(&paths).await;
+        let babelbit = BabelbitSection::open(paths).await;
+        let mut sections: Vec<Arc<dyn Section>> = vec![Arc::clone(&babelbit) as _];
+        follow_contest(Arc::clone(&babelbit), changes.clone(), shutdown);
+        if let Some(text) = text {
+            sections.push(Arc::clone(&text) as _);
+            follow_text(text, changes.clone(), shutdown);
+        }
+        let chain = network.is_some().then(|| ChainSection::new(self.netuid));
+        if let Some(directory) = self.weights.clone().or_else(|| latest_weights(&self.state)) {
+            let weights = WeightsSection::new(chain.clone());
+            sections.push(Arc::clone(&weights) as _);
+            follow_weights(weights, directory, changes.clone(), shutdown, shutdown.clone());
+        }
+        if let Some((chain, network)) = chain.zip(network) {
+            sections.push(Arc::clone(&chain) as _);
+            follow_chain(chain, network, changes.clone(), shutdown, shutdown.clone());
+        }
+        if !self.services.is_empty() {
+            let services = ServicesSection::new(self.services.clone());
+            sections.push(Arc::clone(&services) as _);
+            follow_services(services, changes.clone(), shutdown, shutdown.clone());
+        }
+        Ok(Sources { babelbit, sections, changes })
+    }
+}
+
+/// Services that answer only to signed requests
+#[derive(Debug, Args)]
+struct SignedArgs {
+    /// Scoring API with the scores of all validators to show as well; requests are signed with the hotkey
+    #[arg(long, value_name = "URL")]
+    scoring_api: Option<Url>,
+    /// JSON file of miners that visitors can talk to, as for `bb runner --miners`; requests are signed with the hotkey
+    #[arg(long, value_name = "JSON")]
+    miners: Option<PathBuf>,
+    #[command(flatten)]
+    key: KeyArgs,
+}
+
+/// The services of [`SignedArgs`].
+#[derive(Default)]
+struct SignedServices {
+    scores: Option<ScoresClient>,
+    visitors: Option<(Arc<TrySection>, Vec<Miner>)>,
+}
+
+impl SignedArgs {
+    fn signed_services(&self) -> anyhow::Result<SignedServices> {
+        if self.scoring_api.is_none() && self.miners.is_none() {
+            if self.key.is_given() {
+                let hint = "hint: the hotkey signs requests to the scoring API and to miners only; pass --scoring-api \
+                            URL or --miners JSON";
+                return Err(Classified::error(Failure::Usage, format!("the hotkey has no effect\n{hint}")));
+            }
+            return Ok(SignedServices::default());
+        }
+        let config = settings::load()?;
+        let keypair = Arc::new(self.key.load(&config.network)?);
+        let scores = self.scoring_api.as_ref().map(|url| ScoresClient::new(url, Arc::clone(&keypair))).transpose()?;
+        let visitors = self.miners.as_deref().map(|file| visitors(file, &keypair, &config)).transpose()?;
+        Ok(SignedServices { scores, visitors })
+    }
+}
+
+/// Returns the page "Try it", with connections to the miners listed in a file. Recordings of visitors are never kept.
+fn visitors(file: &Path, keypair: &Arc<Keypair>, config: &Config) -> anyhow::Result<(Arc<TrySection>, Vec<Miner>)> {
+    let entries = read_miners(file, &runner::address_policy(config), MAX_MINERS)?;
+    let settings = RunnerSettings::new(RunPaths::below(Path::new("")));
+    let miners = runner::connect(&entries, keypair, Ipv4Addr::UNSPECIFIED.into(), config, &settings)?;
+    let settings = try_settings(&config.scoring.target_language, None)?;
+    Ok((TrySection::new(settings), miners))
+}
+
+/// Returns the settings of the page "Try it", with the embedded recogniser for captions.
+pub(super) fn try_settings(target_language: &str, recordings: Option<PathBuf>) -> anyhow::Result<TrySettings> {
+    Ok(TrySettings {
+        recognizer: Arc::new(CtcRecognizer::embedded()?),
+        understood: "synthesised English speech only",
+        target_language: target_language.to_owned(),
+        recordings,
+    })
+}
+
+/// Returns a new directory for the weight ledger of a demonstration, below the directory of its run. A ledger of an
+/// earlier demonstration is not reused, since its chain no longer exists.
+pub(super) fn new_weights(state: &Path) -> PathBuf {
+    state.join(WEIGHTS).join(now_unix().to_string())
+}
+
+/// Returns the directory of the latest ledger from [`new_weights`].
+fn latest_weights(state: &Path) -> Option<PathBuf> {
+    let entries = std::fs::read_dir(state.join(WEIGHTS)).ok()?.filter_map(Result::ok);
+    let started = |name: &OsStr| name.to_str()?.parse::<i64>().ok();
+    let ledgers = entries.filter_map(|entry| Some((started(&entry.file_name())?, entry.path())));
+    ledgers.max_by_key(|(started, _)| *started).map(|(_, path)| path)
+}
+
+/// Show a contest on a web page: leaderboard, recordings, scores, chain
+#[derive(Debug, Args)]
+pub(crate) struct DashboardArgs {
+    #[command(flatten)]
+    sources: PageSourceArgs,
     /// Listen address; beyond loopback, a token is required
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8099")]
     listen: SocketAddr,
-    /// File with an access token, which browsers ask for as a password
+    /// File with an access token; browsers prompt for it as a password
     #[arg(long, value_name = "FILE")]
     token_file: Option<PathBuf>,
-    /// Path below which a proxy publishes the page, such as /contest
+    /// Path below which a reverse proxy publishes the page, such as /contest [default: /]
     #[arg(long, value_name = "PATH", default_value = "", hide_default_value = true)]
     base_path: BasePath,
+    /// Log file of another daemon to show as well, written with --log-format json; can be repeated
+    #[arg(long, value_name = "FILE")]
+    log: Vec<PathBuf>,
     #[command(flatten)]
     metrics: MetricsArgs,
+    #[command(flatten)]
+    signed: SignedArgs,
 }
 
 pub(crate) fn run(args: &DashboardArgs, context: &Context) -> anyhow::Result<()> {
     let access = access(args)?;
-    let network = args.chain.as_deref().map(parse_network).transpose()?;
+    let SignedServices { scores, visitors } = args.signed.signed_services()?;
     context.block_on(async {
         let daemon = Daemon::bind(args.listen, &args.metrics).await?;
         let shutdown = Shutdown::on_signals().context("cannot install signal handlers")?;
-        let changes = Changes::default();
-        let settings = BabelbitSettings { paths: RunPaths::below(&args.state), names: HashMap::new() };
-        let babelbit = BabelbitSection::open(settings).await;
-        let mut dashboard = Dashboard::new(access, args.base_path.clone(), changes.clone());
-        dashboard = dashboard.with(Arc::clone(&babelbit) as _);
-        if let Some(network) = network {
-            let chain = ChainSection::new(args.netuid);
-            dashboard = dashboard.with(Arc::clone(&chain) as _);
-            follow_chain(chain, network, changes.clone(), &shutdown, shutdown.clone());
+        let Sources { babelbit, sections, changes } = args.sources.open(&shutdown).await?;
+        if let Some(scores) = scores {
+            follow_scores(babelbit, scores, changes.clone(), &shutdown, shutdown.clone());
         }
-        follow_contest(babelbit, changes, &shutdown);
+        let dashboard = Dashboard::new(access, args.base_path.clone(), changes.clone());
+        let log = LogSection::new(iter::once(log_file(&args.sources.state)).chain(args.log.iter().cloned()).collect());
+        follow_log(Arc::clone(&log), changes.clone(), &shutdown);
+        let mut dashboard = sections.into_iter().fold(dashboard, Dashboard::with).with(log);
+        if let Some((section, miners)) = visitors {
+            section.offer(miners, &changes);
+            dashboard = dashboard.with(Arc::clone(&section) as _);
+            follow_visitors(section, &shutdown);
+        }
         let router = dashboard.router(shutdown.clone());
         daemon.serve_until(shutdown, "dashboard", router, context).await
     })
@@ -71,6 +220,40 @@ pub(crate) fn run(args: &DashboardArgs, context: &Context) -> anyhow::Result<()>
 pub(super) fn follow_contest(babelbit: Arc<BabelbitSection>, changes: Changes, shutdown: &Shutdown) {
     let stop = shutdown.clone();
     shutdown.spawn("contest", async move { babelbit.follow(&changes, &stop).await });
+}
+
+/// Follows the scoring API as a task of the daemon, until `stop`.
+pub(super) fn follow_scores(
+    babelbit: Arc<BabelbitSection>,
+    client: ScoresClient,
+    changes: Changes,
+    daemon: &Shutdown,
+    stop: Shutdown,
+) {
+    daemon.spawn("scores", async move { babelbit.follow_scores(&client, &changes, &stop).await });
+}
+
+/// Follows the results of the text contest as a task of the daemon.
+fn follow_text(text: Arc<TextSection>, changes: Changes, shutdown: &Shutdown) {
+    let stop = shutdown.clone();
+    shutdown.spawn("text contest", async move { text.follow(&changes, &stop).await });
+}
+
+/// Follows the metrics of other daemons as a task of the daemon, until `stop`.
+pub(super) fn follow_services(services: Arc<ServicesSection>, changes: Changes, daemon: &Shutdown, stop: Shutdown) {
+    daemon.spawn("services", async move { services.follow(&changes, &stop).await });
+}
+
+/// Removes expired visits as a task of the daemon.
+pub(super) fn follow_visitors(visitors: Arc<TrySection>, shutdown: &Shutdown) {
+    let stop = shutdown.clone();
+    shutdown.spawn("visitors", async move { visitors.follow(&stop).await });
+}
+
+/// Follows log files as a task of the daemon.
+pub(super) fn follow_log(log: Arc<LogSection>, changes: Changes, shutdown: &Shutdown) {
+    let stop = shutdown.clone();
+    shutdown.spawn("log", async move { log.follow(&changes, &stop).await });
 }
 
 /// Follows the chain as a task of the daemon, until `stop`.
@@ -84,7 +267,18 @@ pub(super) fn follow_chain(
     daemon.spawn("chain", async move { chain.follow(&network, &changes, &stop).await });
 }
 
-/// Who may read the page: everybody on this machine, else bearers of the token.
+/// Follows the weight ledger as a task of the daemon, until `stop`.
+pub(super) fn follow_weights(
+    weights: Arc<WeightsSection>,
+    directory: PathBuf,
+    changes: Changes,
+    daemon: &Shutdown,
+    stop: Shutdown,
+) {
+    daemon.spawn("weights", async move { weights.follow(&directory, &changes, &stop).await });
+}
+
+/// Returns the access rule of the page: a token is required beyond loopback.
 fn access(args: &DashboardArgs) -> anyhow::Result<Access> {
     match &args.token_file {
         Some(path) => Ok(Access::Token(secret_file::read_token(path)?)),
@@ -97,5 +291,21 @@ fn access(args: &DashboardArgs) -> anyhow::Result<Access> {
                 args.listen
             ),
         )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_latest_weights_of_a_demonstration_are_found() {
+        let state = tempfile::tempdir().unwrap();
+        assert_eq!(latest_weights(state.path()), None);
+        let newest = new_weights(state.path());
+        for directory in [&newest, &state.path().join("weights/999"), &state.path().join("weights/other")] {
+            std::fs::create_dir_all(directory).unwrap();
+        }
+        assert_eq!(latest_weights(state.path()), Some(newest));
     }
 }

@@ -1,4 +1,4 @@
-//! `tao delegates`.
+//! The `tao delegates` command.
 
 use clap::Args;
 use serde_json::json;

@@ -22,14 +22,14 @@ use tempfile::TempDir;
 use crate::context::Context;
 use crate::demo_chain::{ANNOUNCED, NETUID};
 use crate::exit::{Classified, Failure};
-use crate::settings;
+use crate::{run_log, settings};
 use contest::Contest;
 use page::BoundPage;
 
 /// Run a complete contest on this machine: chain, utterance engine, five miners, validator
 #[derive(Debug, Default, Args)]
 pub(crate) struct DemoArgs {
-    /// Contest: speech, or text prediction
+    /// Contest: speech or text (prediction of text)
     #[arg(long, value_name = "CONTEST", default_value = "speech", hide_possible_values = true)]
     contest: crate::contest::Contest,
     /// Play one challenge instead of all
@@ -38,10 +38,10 @@ pub(crate) struct DemoArgs {
     /// Challenge to play: a number (1 is the first), or a challenge file
     #[arg(long, value_name = "N|FILE")]
     challenge: Option<String>,
-    /// Keep recordings, logs and scores in this directory
+    /// Keep recordings, logs, scores and weights in this directory
     #[arg(long, value_name = "DIR")]
     keep: Option<PathBuf>,
-    /// Model directory [env: BB_MODELS_DIR]
+    /// Model directory [env: BB_MODELS_DIR] [default: taonet/models in the cache directory]
     #[arg(long, value_name = "DIR")]
     models: Option<PathBuf>,
     /// Scoring rules: reference or strict [env: BB_RULES] [default: reference]
@@ -58,6 +58,7 @@ pub(crate) fn run(args: &DemoArgs, context: &Context) -> anyhow::Result<()> {
     }
     let challenges = select(args)?;
     let workplace = Workplace::open(args.keep.clone())?;
+    run_log::record(workplace.path())?;
     let page = if args.no_page || context.json { None } else { Some(BoundPage::bind()?) };
     if let Some(page) = &page {
         context.print(&format!("The contest is shown at {}\n", page.url()))?;
@@ -65,7 +66,7 @@ pub(crate) fn run(args: &DemoArgs, context: &Context) -> anyhow::Result<()> {
     let contest = Contest::prepare(args.models.clone(), args.rules, workplace.path(), context)?;
     context.block_on(async {
         let page = match page {
-            Some(page) => Some(page.serve(workplace.path()).await?),
+            Some(page) => Some(page.serve(workplace.path(), args.keep.is_some(), contest.target_language()).await?),
             None => None,
         };
         let report = contest.play(challenges, page.as_ref(), context).await?;
@@ -74,7 +75,7 @@ pub(crate) fn run(args: &DemoArgs, context: &Context) -> anyhow::Result<()> {
         }
         context.print(&report.to_string())?;
         match &args.keep {
-            Some(dir) => context.print(&format!("Recordings, logs and scores are in {}.", dir.display()))?,
+            Some(dir) => context.print(&format!("Recordings, logs, scores and weights are in {}.", dir.display()))?,
             None => context.print("To keep the recordings, use --keep DIR.")?,
         }
         match page {
@@ -104,7 +105,7 @@ fn miner_key(name: &dyn std::fmt::Display) -> anyhow::Result<Keypair> {
     Ok(Keypair::from_uri(&format!("//miner//{name}"))?)
 }
 
-/// The selected challenges.
+/// Loads the challenges that the arguments select.
 fn select(args: &DemoArgs) -> anyhow::Result<Vec<Challenge>> {
     let shipped = Challenges::shipped()?;
     match args.challenge.as_deref() {

@@ -1,4 +1,4 @@
-//! `tao events`.
+//! The `tao events` command.
 
 use clap::Args;
 use serde_json::json;
@@ -9,7 +9,7 @@ use crate::context::Context;
 use crate::table::table;
 use crate::tables::EVENTS;
 
-/// Event filter
+/// Arguments that filter events
 #[derive(Debug, Args)]
 pub(crate) struct FilterArgs {
     /// Only events of this pallet, such as SubtensorModule

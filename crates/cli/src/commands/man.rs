@@ -1,4 +1,4 @@
-//! `tao man`.
+//! The `tao man` command.
 
 use std::path::PathBuf;
 

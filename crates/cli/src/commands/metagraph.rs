@@ -1,4 +1,4 @@
-//! `tao metagraph`.
+//! The `tao metagraph` command.
 
 use std::path::PathBuf;
 
@@ -11,7 +11,7 @@ use taonet_primitives::{Hotkey, MechId, NetUid};
 use crate::chain::{AtArgs, NetworkArgs, failed, parse_at};
 use crate::context::Context;
 use crate::printable::printable;
-use crate::table::{table, whole};
+use crate::table::{table, whole, wrapped};
 use crate::tables::{BOND_ROWS, METAGRAPH, METAGRAPH_CHANGES, WEIGHT_ROWS};
 
 /// Show a subnet's neurons: stake, incentive, consensus, endpoints.
@@ -22,7 +22,7 @@ use crate::tables::{BOND_ROWS, METAGRAPH, METAGRAPH_CHANGES, WEIGHT_ROWS};
 pub(crate) struct MetagraphArgs {
     /// Netuid of the subnet
     netuid: NetUid,
-    /// Incentive mechanism, on subnets with several
+    /// Incentive mechanism, numbered from 0, on subnets with several
     #[arg(long, value_name = "MECHANISM", default_value = "0")]
     mech: MechId,
     /// Include weights and bonds
@@ -103,14 +103,14 @@ fn text(metagraph: &Metagraph) -> String {
     }
     let Metagraph { netuid, name, neurons, max_uids, tempo, burn, block, .. } = metagraph;
     let name = printable(name);
-    let mut text = format!(
-        "{rows}\n\nsubnet {netuid} {name}: {} of {max_uids} neurons, tempo {tempo}, registration {burn} TAO, block \
-         {block}",
+    let subnet = format!(
+        "subnet {netuid} {name}: {} of {max_uids} neurons, tempo {tempo}, registration {burn} TAO, block {block}",
         neurons.len()
     );
-    for (columns, matrix) in [(&WEIGHT_ROWS, &metagraph.weights), (&BOND_ROWS, &metagraph.bonds)] {
+    let mut text = format!("{rows}\n\n{}", wrapped(&subnet));
+    let matrices = [(table(&WEIGHT_ROWS), &metagraph.weights), (table(&BOND_ROWS), &metagraph.bonds)];
+    for (mut rows, matrix) in matrices {
         let Some(matrix) = matrix else { continue };
-        let mut rows = table(columns);
         for (uid, row) in matrix.iter().enumerate().filter(|(_, row)| !row.is_empty()) {
             let entries: Vec<_> = row.iter().map(|(to, parts)| format!("{to}: {}", share(*parts))).collect();
             rows.add_row([uid.to_string(), entries.join("  ")]);

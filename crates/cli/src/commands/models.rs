@@ -17,12 +17,12 @@ use crate::{engines, settings};
 pub(crate) enum Command {
     /// List the known models and their state
     List(Place),
-    /// Download a model from the hub; interrupted downloads resume
+    /// Download a model from the Hugging Face Hub; interrupted downloads resume
     Pull {
         /// Name of the model, such as faster-whisper-small
         #[arg(default_value = "all-MiniLM-L6-v2")]
         model: String,
-        /// Mirror of the hub, or a directory with the model's files
+        /// URL of a mirror of the Hugging Face Hub, or a directory with the model's files
         #[arg(long, value_name = "URL|DIR")]
         from: Option<String>,
         #[command(flatten)]
@@ -38,10 +38,10 @@ pub(crate) enum Command {
     },
 }
 
-/// Model directory
+/// Argument that selects the model directory
 #[derive(Debug, Args)]
 pub(crate) struct Place {
-    /// Model directory [env: BB_MODELS_DIR]
+    /// Model directory [env: BB_MODELS_DIR] [default: taonet/models in the cache directory]
     #[arg(long, value_name = "DIR")]
     models: Option<PathBuf>,
 }
@@ -88,13 +88,13 @@ pub(crate) fn run(command: &Command, context: &Context) -> anyhow::Result<()> {
     }
 }
 
-/// The models named, or else those that the settings name.
+/// Finds the models in `names`, or the models that the settings name if `names` is empty.
 fn needed(names: &[String]) -> anyhow::Result<Vec<&'static ModelSpec>> {
     if !names.is_empty() {
         return Ok(names.iter().map(|name| ModelSpec::find(name)).collect::<Result<_, _>>()?);
     }
     let config = settings::load()?;
-    // A recogniser may be a directory.
+    // The recogniser may be set to a directory, which is not a known model.
     let recognizer = config.recognizer.as_deref().and_then(|name| ModelSpec::find(name).ok());
     Ok(ModelSpec::find(&config.embedder).into_iter().chain(recognizer).collect())
 }

@@ -2,12 +2,15 @@
 
 mod database;
 mod demo;
+mod entry;
 mod explain;
 mod keys;
 mod miner;
 mod model;
 mod operation;
 mod period_score;
+mod query;
+mod shared;
 mod tasks;
 mod validator;
 mod weights;
@@ -24,11 +27,13 @@ use crate::input;
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     Demo(demo::DemoArgs),
+    Entry(entry::EntryArgs),
     Explain(explain::ExplainArgs),
     Keys(keys::KeysArgs),
     Miner(Box<miner::MinerArgs>),
     Model(model::ModelArgs),
     PeriodScore(period_score::PeriodScoreArgs),
+    Query(Box<query::QueryArgs>),
     Tasks(tasks::TasksArgs),
     Validator(Box<validator::ValidatorArgs>),
     Weights(weights::WeightsArgs),
@@ -37,11 +42,13 @@ pub(crate) enum Command {
 pub(crate) fn run(command: &Command, context: &Context) -> anyhow::Result<()> {
     match command {
         Command::Demo(args) => demo::run(args, context),
+        Command::Entry(args) => entry::run(args, context),
         Command::Explain(args) => explain::run(args, context),
         Command::Keys(args) => keys::run(args, context),
         Command::Miner(args) => miner::run(args, context),
         Command::Model(args) => model::run(args, context),
         Command::PeriodScore(args) => period_score::run(args, context),
+        Command::Query(args) => query::run(args, context),
         Command::Tasks(args) => tasks::run(args, context),
         Command::Validator(args) => validator::run(args, context),
         Command::Weights(args) => weights::run(args, context),

@@ -3,6 +3,7 @@
 mod api;
 mod circuit;
 mod demo;
+mod external;
 mod miner;
 mod probe;
 mod prove;
@@ -11,8 +12,10 @@ mod table;
 mod validator;
 
 use clap::Subcommand;
+use taonet_settings::Network;
 
 use crate::context::Context;
+use crate::settings;
 use store::CatalogueArgs;
 
 #[derive(Debug, Subcommand)]
@@ -42,4 +45,9 @@ pub(crate) fn run(command: &Command, context: &Context) -> anyhow::Result<()> {
         Command::ApiKey(args) => api::keys(args, context),
         Command::Catalogue(args) => store::write(args, context),
     }
+}
+
+/// Returns the network for which a key is used: with `--loopback` there is no chain, so development keys are allowed.
+fn key_network(is_loopback: bool) -> anyhow::Result<Network> {
+    if is_loopback { Ok(Network::Local) } else { Ok(settings::load()?.network) }
 }

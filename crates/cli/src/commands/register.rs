@@ -1,6 +1,6 @@
-//! `tao register`.
+//! The `tao register` command.
 
-#![allow(clippy::indexing_slicing, reason = "a JSON value is null where it has no such key")]
+#![allow(clippy::indexing_slicing, reason = "indexing a JSON value yields null for a missing key")]
 
 use clap::Args;
 use serde_json::{Value, json};
@@ -34,7 +34,7 @@ pub(crate) fn run(args: &RegisterArgs, context: &Context) -> anyhow::Result<()> 
         let (call, price, cost) = if netuid == NetUid(0) {
             (calls::root_register(hotkey), None, String::new())
         } else {
-            // The chain returns a price for subnets that do not exist, too.
+            // Fails if the subnet does not exist: the chain returns a price even for subnets that do not exist.
             chain.subnet(netuid, At::Head).await.map_err(failed)?;
             let price = chain.registration_cost(netuid, At::Head).await.map_err(failed)?;
             let limit = args.limit.unwrap_or(Rao::new(price.get().saturating_add(price.get() / 2)));
@@ -48,7 +48,7 @@ pub(crate) fn run(args: &RegisterArgs, context: &Context) -> anyhow::Result<()> 
     })
 }
 
-/// The uid from the registration event.
+/// Returns the uid from the registration event, as JSON.
 fn registered(inclusion: &Inclusion) -> Value {
     let event = inclusion.events.iter().find(|event| event.is("SubtensorModule", "NeuronRegistered"));
     json!({ "uid": event.map(|event| &event.fields[1]) })

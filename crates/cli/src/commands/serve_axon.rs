@@ -1,6 +1,6 @@
 //! `tao serve-axon` and `bb register-axon`: publish a neuron's endpoint.
 
-#![allow(clippy::indexing_slicing, reason = "a JSON value is null where it has no such key")]
+#![allow(clippy::indexing_slicing, reason = "indexing a JSON value yields null for a missing key")]
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -25,7 +25,7 @@ pub(crate) struct ServeAxonArgs {
     endpoint: EndpointArgs,
 }
 
-/// Endpoint and signer
+/// Arguments for the published endpoint and its signer
 #[derive(Debug, Args)]
 pub(crate) struct EndpointArgs {
     /// External port of the neuron
@@ -63,7 +63,7 @@ pub(crate) fn publish(netuid: NetUid, args: &EndpointArgs, context: &Context) ->
             );
         }
         if ip.is_loopback() {
-            bail!("{ip} is not a public address, which the chain requires\nhint: pass the external address, or `auto`");
+            bail!("the chain rejects the loopback address {ip}\nhint: pass the external address, or `auto`");
         }
         let about = json!({ "netuid": netuid, "hotkey": hotkey, "address": address });
         if !args.force && is_published(&chain, netuid, hotkey, address).await? {
@@ -81,14 +81,14 @@ fn unchanged(mut about: Value, address: SocketAddr, context: &Context) -> anyhow
         about["outcome"] = json!("unchanged");
         return context.print_json(&about);
     }
-    context.print(&format!("{address} is already published, nothing to do"))
+    context.print(&format!("{address} is already published; nothing to do"))
 }
 
-/// Whether the chain has this endpoint.
+/// Returns whether the chain already has this endpoint for the hotkey.
 async fn is_published(chain: &Client, netuid: NetUid, hotkey: Hotkey, address: SocketAddr) -> anyhow::Result<bool> {
     let keys = [json!(netuid), json!(hotkey)];
     let axon = chain.storage("SubtensorModule", "Axons", &keys, At::Head).await.map_err(failed)?;
-    // Large numbers are serialized as text.
+    // Large numbers are serialised as text.
     let number = |field: &str| match &axon[field] {
         Value::String(text) => text.parse().ok(),
         value => value.as_u64().map(u128::from),
@@ -99,7 +99,7 @@ async fn is_published(chain: &Client, netuid: NetUid, hotkey: Hotkey, address: S
         && number("port") == Some(address.port().into()))
 }
 
-/// Version number of this program: major × 1 000 000 + minor × 1 000 + patch.
+/// Returns the version number of this program: major × 1 000 000 + minor × 1 000 + patch.
 pub(crate) fn version() -> u32 {
     let parts = env!("CARGO_PKG_VERSION").split('.').map(|part| part.parse::<u32>().unwrap_or_default());
     parts.fold(0, |version, part| version * 1_000 + part)

@@ -12,23 +12,24 @@ use taonet_service::{Access, atomic_write};
 use taonet_speech::{SampleFormat, Wav, WavHeader, check_recording, resample_endpoints, resample_for_recognition};
 
 use crate::context::Context;
-use crate::table::{Column, table};
+use crate::table::matrix;
+use crate::tables::similarities;
 use crate::{engines, settings};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Transcribe WAV files
     Transcribe {
-        /// WAV files
+        /// WAV files to transcribe
         #[arg(required = true)]
         files: Vec<PathBuf>,
     },
     /// Embed sentences and print the cosine similarity of each pair
     Embed {
-        /// Sentences
+        /// Sentences to embed
         #[arg(required = true)]
         texts: Vec<String>,
-        /// Model directory
+        /// Model directory [env: BB_MODELS_DIR] [default: taonet/models in the cache directory]
         #[arg(long, value_name = "DIR")]
         models: Option<PathBuf>,
     },
@@ -95,8 +96,7 @@ fn embed(texts: &[String], models: Option<PathBuf>, context: &Context) -> anyhow
             .collect();
         return context.print_json(&documents);
     }
-    let columns = (1..=texts.len()).map(|index| Column::number_of(index.to_string()));
-    let mut rows = table(std::iter::once(Column::text("text")).chain(columns).collect::<Vec<_>>());
+    let mut rows = matrix(similarities(texts.len()));
     for (index, (text, vector)) in texts.iter().zip(&vectors).enumerate() {
         let cosines = vectors.iter().map(|other| format!("{:.3}", vector.dot(other).clamp(-1.0, 1.0)));
         rows.add_row(std::iter::once(format!("{} {text}", index + 1)).chain(cosines));

@@ -9,9 +9,9 @@ use crate::context::Context;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Stake TAO on a hotkey, which buys the subnet's alpha
+    /// Stake TAO on a hotkey by buying the subnet's alpha
     Add(trade::AddArgs),
-    /// Unstake from a hotkey, which sells the subnet's alpha
+    /// Unstake from a hotkey by selling the subnet's alpha
     Remove(trade::RemoveArgs),
     /// List a coldkey's stake and its value
     List(list::ListArgs),

@@ -19,13 +19,13 @@ pub(crate) enum Command {
 
 /// Set a hyperparameter, as root or as the subnet's owner.
 ///
-/// The name is that of the chain's call without `sudo_set_`: `tempo` is AdminUtils.sudo_set_tempo.
-/// `tao subnets hyperparameters` shows the values.
+/// The name of a hyperparameter is that of the chain's call without `sudo_set_`: `tempo` stands for
+/// AdminUtils.sudo_set_tempo. `tao subnets hyperparameters` shows the names and values.
 #[derive(Debug, Args)]
 pub(crate) struct SetArgs {
     /// Name of the hyperparameter, such as tempo or commit_reveal_weights_enabled
     name: String,
-    /// Value, or values: an integer, true, false, or an amount such as 0.5tao
+    /// One or more values: integers, true, false, or amounts such as 0.5tao
     #[arg(required = true, allow_negative_numbers = true)]
     values: Vec<String>,
     /// Netuid of the subnet, for hyperparameters of a subnet
@@ -61,13 +61,13 @@ pub(crate) fn run(command: &Command, context: &Context) -> anyhow::Result<()> {
     })
 }
 
-/// Name of the AdminUtils call.
+/// Returns the name of the AdminUtils call that sets a hyperparameter.
 fn call_name(name: &str) -> String {
     let name = name.replace('-', "_");
     if name.starts_with("sudo_") { name } else { format!("sudo_set_{name}") }
 }
 
-/// Arguments of the call by name, with the netuid first if the call takes one.
+/// Returns the arguments of the call by name, with the netuid first if the call takes one.
 fn arguments(fields: &[String], netuid: Option<NetUid>, values: &[String]) -> anyhow::Result<Map<String, Value>> {
     let mut arguments = Map::new();
     let mut names = fields;
@@ -93,7 +93,7 @@ fn arguments(fields: &[String], netuid: Option<NetUid>, values: &[String]) -> an
         return Err(Classified::error(Failure::Usage, text));
     }
     for (name, text) in names.iter().zip(values) {
-        arguments.insert(name.clone(), value(text).with_context(|| format!("the value of {name}"))?);
+        arguments.insert(name.clone(), value(text).with_context(|| format!("invalid value for {name}"))?);
     }
     Ok(arguments)
 }
@@ -152,7 +152,7 @@ mod tests {
             (&["netuid", "tempo"][..], None, &["20"][..], "--netuid is required"),
             (&["rate_limit"], Some(NetUid(2)), &["0"], "--netuid is not allowed"),
             (&["netuid", "low", "high"], Some(NetUid(2)), &["1"], "expected 2 values (low, high), not 1"),
-            (&["rate_limit"], None, &["1.0000000001tao"], "the value of rate_limit"),
+            (&["rate_limit"], None, &["1.0000000001tao"], "invalid value for rate_limit"),
         ] {
             let error = arguments(&fields(names), netuid, &fields(values)).unwrap_err();
             assert!(format!("{error:#}").contains(words), "{error:#}");

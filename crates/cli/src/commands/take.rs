@@ -1,4 +1,4 @@
-//! `tao take`.
+//! The `tao take` command.
 
 use clap::Args;
 use serde_json::json;
@@ -11,7 +11,7 @@ use crate::exit::{Classified, Failure};
 /// Show or change the take of a hotkey
 #[derive(Debug, Args)]
 pub(crate) struct TakeArgs {
-    /// New take in percent, 0..=18; increases are limited to one per month
+    /// New take in percent, 0..=18; increases are limited to one per month [default: show the take]
     #[arg(value_name = "PERCENT")]
     take: Option<Share>,
     #[command(flatten)]

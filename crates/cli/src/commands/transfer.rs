@@ -1,4 +1,4 @@
-//! `tao transfer`.
+//! The `tao transfer` command.
 
 use anyhow::bail;
 use clap::Args;
@@ -18,7 +18,7 @@ pub(crate) struct TransferArgs {
     /// Amount in TAO, with at most 9 decimals
     #[arg(value_name = "TAO", required_unless_present = "all", conflicts_with = "all")]
     amount: Option<Rao>,
-    /// Transfer the whole free balance and close the account
+    /// Transfer the entire free balance and close the account
     #[arg(long)]
     all: bool,
     /// Allow the transfer to close the account, if the remainder is below the existential deposit

@@ -1,4 +1,4 @@
-//! `tao update`.
+//! The `tao update` command.
 
 use std::cell::OnceCell;
 
@@ -56,7 +56,7 @@ fn report(release: &Release, context: &Context) -> anyhow::Result<()> {
         let document = json!({ "version": VERSION, "status": "newer", "latest": latest.to_string(), "sha256": digest });
         return context.print_json(&document);
     }
-    context.print(&format!("tao {latest} is available, this is {VERSION}"))
+    context.print(&format!("tao {latest} is available; the installed version is {VERSION}"))
 }
 
 /// Installs a release, with a progress bar.
@@ -97,7 +97,7 @@ fn show(updater: &Updater, installed: &Installed, context: &Context) -> anyhow::
     }
     match &installed.previous {
         Some(previous) => {
-            context.print(&format!("installed {program} {version}; the previous one is {}", previous.display()))
+            context.print(&format!("installed {program} {version}; the previous program is {}", previous.display()))
         }
         None => context.print(&format!("{program} was already updated to {version}")),
     }

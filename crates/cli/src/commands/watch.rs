@@ -1,4 +1,4 @@
-//! `tao watch`.
+//! The `tao watch` command.
 
 use std::collections::BTreeMap;
 
@@ -12,14 +12,15 @@ use super::events::FilterArgs;
 use crate::chain::{NetworkArgs, block_json, failed, find_block};
 use crate::context::Context;
 use crate::printable::{printable, printable_json};
+use crate::table::wrapped;
 
-/// Events of every block, hidden unless selected.
+/// Events that occur in every block, hidden unless selected.
 const HIDDEN_EVENTS: [&str; 2] = ["System.ExtrinsicSuccess", "TransactionPayment.TransactionFeePaid"];
 
-/// Maximum number of blocks fetched after an interruption; nodes keep few more.
+/// Maximum number of blocks fetched after an interruption, since nodes discard the state of old blocks.
 const MAX_CATCH_UP_BLOCKS: u32 = 128;
 
-/// Follow the chain: a line for each block, until Ctrl-C.
+/// Follow the chain: print a line for each block until Ctrl-C.
 ///
 /// With --json, each line is one JSON document: the block, its events, and with --netuid the next epoch.
 #[derive(Debug, Args)]
@@ -62,7 +63,7 @@ async fn watch(args: &WatchArgs, context: &Context) -> anyhow::Result<()> {
                         return Ok(());
                     }
                 }
-                // Retried with the next head; pruned blocks are skipped.
+                // The next head triggers a retry; pruned blocks are skipped.
                 Err(error) => {
                     context.say(&format!("block {number}: {}", printable(&format!("{error:#}"))));
                     break;
@@ -75,8 +76,8 @@ async fn watch(args: &WatchArgs, context: &Context) -> anyhow::Result<()> {
     }
 }
 
-/// The blocks to show after `last`: skipped heads are filled in up to a limit, and a block that replaces another is
-/// shown again.
+/// Returns the blocks to show after `last`: the skipped blocks, up to a limit, and `head`. Without `last`, or after a
+/// reorg that does not raise the height, returns only `head`.
 fn unseen(last: Option<Block>, head: Block) -> impl Iterator<Item = BlockNumber> {
     let first = match last {
         Some(last) if last.number < head.number => last.number.plus(1).max(head.number.minus(MAX_CATCH_UP_BLOCKS)),
@@ -107,10 +108,10 @@ async fn print_block(chain: &Client, block: Block, args: &WatchArgs, context: &C
         return context.print(&printable_json(&document.to_string()));
     }
     let epoch = next_epoch.map(|next| format!("  epoch in {}", next.since(block.number))).unwrap_or_default();
-    context.print(&format!("{block}{epoch}{}", counted(&events)))
+    context.print(&wrapped(&format!("{block}{epoch}{}", counted(&events))))
 }
 
-/// Event summary by name and count: `  SubtensorModule.WeightsSet ×2`.
+/// Summarises events by name and count: `  SubtensorModule.WeightsSet ×2`.
 #[allow(clippy::format_collect, reason = "a line for a person")]
 fn counted(events: &[Event]) -> String {
     let mut counts = BTreeMap::new();

@@ -12,7 +12,7 @@ use crate::context::Context;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Set a validator's weights, in clear or by commit-reveal as the subnet requires
+    /// Set a validator's weights, unencrypted or by commit-reveal as the subnet requires
     Set(set::SetArgs),
     /// Commit to weights by hash; reveal them later with `reveal`
     Commit(by_hash::CommitArgs),
@@ -22,13 +22,13 @@ pub(crate) enum Command {
     Show(show::ShowArgs),
 }
 
-/// Subnet and mechanism
+/// Arguments that select a subnet and an incentive mechanism
 #[derive(Debug, Args)]
 struct MechanismArgs {
     /// Netuid of the subnet
     #[arg(long, value_name = "NETUID")]
     netuid: NetUid,
-    /// Incentive mechanism, on subnets with several
+    /// Incentive mechanism, numbered from 0, on subnets with several
     #[arg(long, value_name = "MECHANISM", default_value = "0")]
     mech: MechId,
 }

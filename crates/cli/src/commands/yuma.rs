@@ -34,7 +34,7 @@ pub(crate) struct YumaArgs {
 pub(crate) fn run(args: &YumaArgs, context: &Context) -> anyhow::Result<()> {
     let document = std::fs::read(&args.file).with_context(|| format!("cannot read {}", args.file.display()))?;
     let case =
-        Case::from_json(&document).with_context(|| format!("{} does not describe an epoch", args.file.display()))?;
+        Case::from_json(&document).with_context(|| format!("{} is not an epoch document", args.file.display()))?;
     if args.classic {
         let epoch = ClassicEpoch::of(&case.input, Curve { rho: args.rho, kappa: args.kappa })?;
         return if context.json {
@@ -56,25 +56,25 @@ pub(crate) fn run(args: &YumaArgs, context: &Context) -> anyhow::Result<()> {
     context.print_json(&result)
 }
 
-/// Intermediate results as fractions; a matrix is one array of [uid, fraction] per validator.
+/// Returns the intermediate results as fractions; a matrix is one array of [uid, fraction] per validator.
 fn steps(epoch: &Epoch<Sparse>) -> Value {
     let vector = |shares: &[I32F32]| shares.iter().map(|share| share.to_f64()).collect::<Vec<_>>();
-    let matrix = |matrix: &Sparse| {
-        let rows = (0..matrix.rows()).map(|row| matrix.row(row).map(|(column, entry)| (column, entry.to_f64())));
-        rows.map(Iterator::collect).collect::<Vec<Vec<_>>>()
+    let rows = |matrix: &Sparse| {
+        let entries = (0..matrix.rows()).map(|row| matrix.row(row).map(|(column, entry)| (column, entry.to_f64())));
+        entries.map(Iterator::collect).collect::<Vec<Vec<_>>>()
     };
     json!({
         "stake": vector(&epoch.stake),
         "active_stake": vector(&epoch.active_stake),
-        "weights": matrix(&epoch.weights),
+        "weights": rows(&epoch.weights),
         "consensus": vector(&epoch.consensus),
-        "clipped_weights": matrix(&epoch.clipped_weights),
+        "clipped_weights": rows(&epoch.clipped_weights),
         "validator_trust": vector(&epoch.validator_trust),
         "rank": vector(&epoch.rank),
         "incentive": vector(&epoch.incentive),
-        "bond_weights": matrix(&epoch.bond_weights),
-        "old_bonds": matrix(&epoch.old_bonds),
-        "bonds": matrix(&epoch.bonds),
+        "bond_weights": rows(&epoch.bond_weights),
+        "old_bonds": rows(&epoch.old_bonds),
+        "bonds": rows(&epoch.bonds),
         "dividends": vector(&epoch.dividends),
     })
 }

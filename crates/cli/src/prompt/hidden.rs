@@ -1,5 +1,5 @@
-//! Reads a line from the terminal without echo. The line is only in zeroized buffers of this module, never in those
-//! of the standard library.
+//! Reads a line from the terminal without echo. The line is kept only in zeroized buffers of this module, never in
+//! those of the standard library.
 
 use std::fs::File;
 use std::io::{self, ErrorKind, IsTerminal as _};

@@ -1,6 +1,7 @@
 //! Column layout: which columns fit, and their widths.
 
 use std::borrow::Cow;
+use std::ops::Range;
 
 use console::measure_text_width;
 
@@ -34,27 +35,27 @@ enum Kind {
 }
 
 impl Column {
-    /// A column of numbers: right-aligned, never wrapped or cut.
+    /// Creates a column of numbers: right-aligned, never wrapped or cut.
     pub(crate) const fn number(name: &'static str) -> Self {
         Self::new(Cow::Borrowed(name), Kind::Number)
     }
 
-    /// Like [`Self::number`], with a name built at run time.
+    /// Creates a column of numbers whose name is built at run time.
     pub(crate) const fn number_of(name: String) -> Self {
         Self::new(Cow::Owned(name), Kind::Number)
     }
 
-    /// A column of names: never wrapped or cut.
+    /// Creates a column of names: never wrapped or cut.
     pub(crate) const fn fixed(name: &'static str) -> Self {
         Self::new(Cow::Borrowed(name), Kind::Fixed)
     }
 
-    /// A column of addresses or hashes: abbreviated if necessary.
+    /// Creates a column of addresses or hashes: abbreviated if necessary.
     pub(crate) const fn address(name: &'static str) -> Self {
         Self::new(Cow::Borrowed(name), Kind::Address)
     }
 
-    /// A column of text: wrapped between words if necessary.
+    /// Creates a column of text: wrapped between words if necessary.
     pub(crate) const fn text(name: &'static str) -> Self {
         Self::new(Cow::Borrowed(name), Kind::Text)
     }
@@ -63,8 +64,8 @@ impl Column {
         Self { name, kind, rank: 0 }
     }
 
-    /// Makes the column optional. The highest rank is omitted first, the last one among equals; columns without a
-    /// rank always stay.
+    /// Makes the column optional. Columns with the highest rank are omitted first, on a tie the last one; columns
+    /// without a rank are never omitted.
     pub(crate) const fn rank(mut self, rank: u8) -> Self {
         self.rank = rank;
         self
@@ -78,7 +79,7 @@ impl Column {
         self.kind == Kind::Number
     }
 
-    /// Minimum width of the column, at most its `natural` width.
+    /// Returns the minimum width of the column, at most its `natural` width.
     fn least<'a>(&self, natural: usize, header: usize, cells: impl Iterator<Item = &'a str>) -> usize {
         match self.kind {
             Kind::Number | Kind::Fixed => natural,
@@ -113,6 +114,47 @@ impl Shown<'_> {
     }
 }
 
+/// Returns all columns at their natural widths.
+fn measured<'a, 'c, C: Iterator<Item = &'c str>>(
+    columns: &'a [Column],
+    has_header: bool,
+    cells: impl Fn(usize) -> C,
+) -> Vec<Shown<'a>> {
+    let measured = columns.iter().enumerate().map(|(index, column)| {
+        let header = if has_header { measure_text_width(&column.name) } else { 0 };
+        let lines = cells(index).flat_map(str::lines).map(measure_text_width);
+        let natural = lines.max().unwrap_or(0).max(header);
+        let least = column.least(natural, header, cells(index));
+        Shown { column, index, width: natural, natural, least, is_cut: false }
+    });
+    measured.collect()
+}
+
+/// Splits the columns after the first into ranges, each of which fits a line width together with the first column.
+pub(super) fn split<'c, C: Iterator<Item = &'c str>>(
+    columns: &[Column],
+    cells: impl Fn(usize) -> C,
+    width: usize,
+) -> Vec<Range<usize>> {
+    let measured = measured(columns, true, cells);
+    let [first, others @ ..] = measured.as_slice() else { return Vec::new() };
+    let first = first.natural.min(TEXT.max(first.least));
+    let mut parts: Vec<Range<usize>> = Vec::new();
+    let mut used = 0;
+    for column in others {
+        let end = column.index + 1;
+        used += column.least + PADDING;
+        match parts.last_mut() {
+            Some(part) if used <= width => part.end = end,
+            _ => {
+                used = first + PADDING + column.least + PADDING - 1;
+                parts.push(column.index..end);
+            }
+        }
+    }
+    parts
+}
+
 /// Selects the visible columns and their widths for a line width.
 pub(super) fn fit<'a, 'c, C: Iterator<Item = &'c str>>(
     columns: &'a [Column],
@@ -120,17 +162,7 @@ pub(super) fn fit<'a, 'c, C: Iterator<Item = &'c str>>(
     cells: impl Fn(usize) -> C,
     width: Option<usize>,
 ) -> Vec<Shown<'a>> {
-    let mut shown: Vec<_> = columns
-        .iter()
-        .enumerate()
-        .map(|(index, column)| {
-            let header = if has_header { measure_text_width(&column.name) } else { 0 };
-            let lines = cells(index).flat_map(str::lines).map(measure_text_width);
-            let natural = lines.max().unwrap_or(0).max(header);
-            let least = column.least(natural, header, cells(index));
-            Shown { column, index, width: natural, natural, least, is_cut: false }
-        })
-        .collect();
+    let mut shown = measured(columns, has_header, &cells);
     let Some(width) = width else { return shown };
     let total = |shown: &[Shown<'_>], of: fn(&Shown<'_>) -> usize| {
         shown.iter().map(|it| of(it) + PADDING).sum::<usize>().saturating_sub(1)
@@ -141,7 +173,7 @@ pub(super) fn fit<'a, 'c, C: Iterator<Item = &'c str>>(
         shown.remove(index);
     }
     let mut excess = total(&shown, |column| column.natural).saturating_sub(width);
-    // Texts shrink first: wrapping loses nothing.
+    // Text columns shrink first, since wrapping loses no content.
     for kind in [Kind::Text, Kind::Address] {
         while excess > 0 {
             let widest = shown.iter_mut().filter(|it| it.column.kind == kind && it.width > it.least);
@@ -162,7 +194,7 @@ pub(super) fn fit<'a, 'c, C: Iterator<Item = &'c str>>(
     shown
 }
 
-/// The note on omitted and abbreviated columns.
+/// Returns the note on omitted and abbreviated columns.
 pub(super) fn note(columns: &[Column], shown: &[Shown<'_>]) -> Option<String> {
     let names = |names: Vec<&str>, what: &str| (!names.is_empty()).then(|| format!("{what}: {}", names.join(", ")));
     let out = (0..).zip(columns).filter(|(index, _)| shown.iter().all(|it| it.index != *index));

@@ -2,18 +2,59 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use super::*;
-use crate::table::table;
+use crate::table::{Rows, facts, matrix, plain, table};
+
+mod sources;
 
 /// A table with sample rows: long and short values.
 struct Sample {
     name: &'static str,
-    columns: &'static [Column],
-    rows: &'static [&'static [&'static str]],
+    columns: Vec<Column>,
+    cells: Vec<Vec<String>>,
+    is_matrix: bool,
+    table: Rows,
+}
+
+impl Sample {
+    fn new(name: &'static str, columns: &[Column], cells: Vec<Vec<String>>, mut table: Rows) -> Self {
+        for row in &cells {
+            assert_eq!(row.len(), columns.len(), "{name}");
+            table.add_row(row.iter().cloned());
+        }
+        Self { name, columns: columns.to_vec(), cells, is_matrix: false, table }
+    }
+
+    /// Creates a matrix in which each row has the same number in all columns.
+    fn matrix(name: &'static str, columns: &[Column], rows: &[(&str, &str)]) -> Self {
+        let row = |(first, number): &(&str, &str)| {
+            std::iter::once((*first).to_owned()).chain(vec![(*number).to_owned(); columns.len() - 1]).collect()
+        };
+        let table = matrix(columns.to_vec());
+        Self { is_matrix: true, ..Self::new(name, columns, rows.iter().map(row).collect(), table) }
+    }
+
+    /// Creates a table of names and values, under the path of its source.
+    fn facts(path: &'static str, rows: &[[&str; 2]]) -> Self {
+        let rows = rows.iter().map(|row| row.map(str::to_owned).to_vec()).collect();
+        Self::new(path, &[fixed("name"), text("value")], rows, facts())
+    }
+
+    fn snapshot(&self) -> String {
+        match self.name.strip_suffix(".rs") {
+            Some(path) => format!("facts_{}", path.trim_start_matches("commands/").replace('/', "_")),
+            None => self.name.to_lowercase(),
+        }
+    }
 }
 
 macro_rules! samples {
-    ($($name:ident: $($row:expr),+;)+) => {
-        [$(Sample { name: stringify!($name), columns: &$name, rows: &[$(&$row),+] }),+]
+    ($shape:ident; $($name:ident: $($row:expr),+;)+) => {
+        [$(Sample::new(
+            stringify!($name),
+            &$name,
+            vec![$($row.map(str::to_owned).to_vec()),+],
+            $shape(&$name),
+        )),+]
     };
 }
 
@@ -22,9 +63,16 @@ const BOB: &str = "5FHneW46xGXgs5mUiveU4sbTyGBzmstUspZC92UhjJM694ty";
 const EVENT: &str = r#"{"who":"5GrwvaEF5zXb26Fz9rcQpDWS57CtERHpNehXCPcNoHGKutQY","actual_fee":1234567,"tip":0}"#;
 const REFERENCE: &str = "The ferry leaves at half past seven from the northern pier, whatever the weather says.";
 
-#[rustfmt::skip]
+const HASH: &str = "3e305921506d8872816023e4c273e75d2419fb89b24da97b4fe7bce14170d671";
+const BLOCK: &str = "0x3e305921506d8872816023e4c273e75d2419fb89b24da97b4fe7bce14170d671";
+
 fn samples() -> Vec<Sample> {
-    samples! {
+    tables().into_iter().chain(plain_tables()).chain(matrices()).chain(all_facts()).collect()
+}
+
+#[rustfmt::skip]
+fn tables() -> Vec<Sample> {
+    samples! { table;
         PING: ["1000", "997", "0.21", "0.34", "1.97", "Success 997, Timeout 2, ResourceExhausted 1"];
         BALANCE: [ALICE, "12345678.901234567", "0.000000000", "0.000000000", "987654.321000000"],
             [BOB, "0.000000000", "0.000000000", "0.000000000", "0.000000000"];
@@ -36,6 +84,8 @@ fn samples() -> Vec<Sample> {
             ["2026-11-20", "fb7b6319", "proxy-flux-schnell-text-to-image", "1", "0", "0", "0.000001"];
         PROOF_TALLIES: [ALICE, "12345", "123", "12.34", "1234567", "wrong output: 120, no answer in time: 3"],
             [BOB, "0", "0", "–", "–", ""];
+        PROOF_USER: ["groth16", "7 of 7", "other-circuit", "12.34", "123456", "20", "wrong_output, replayed_proof"],
+            ["stark", "8 of 8", "honest", "0.34", "156789", "1", ""];
         PROOF_STANDINGS: ["other-circuit", "255", "0", "12345", "–", "–", "0.000", "0.000 α", "another circuit's proof: 12345"],
             ["honest", "1", "12345", "0", "12.34", "1234567", "0.500", "147.600 α", ""];
         COMMITMENTS: [ALICE, "https://example.com/models/streaming-interpreter/v3.json"], [BOB, "a short text"];
@@ -68,9 +118,6 @@ fn samples() -> Vec<Sample> {
         FIELD_METRICS: ["interpreter", "8", "21.4", "68.2", "81.0", "1.52", "1.61", "1.98"], ["silent", "0", "–", "–", "–", "–", "–", "–"];
         STANDINGS: ["interpreter", "1", "0.951", "0.948", "0.957", "0.999", "147.600 α", "0.97", "1.04", "0.4 s", ""],
             ["mumbler", "255", "0.000", "–", "0.000", "0.000", "0.000 α", "0.31", "12.10", "12.4 s", "accuracy in 8 of 8, rate in 3 of 8"];
-        EXAMPLE: ["source", "La lancha sale a las siete y media del muelle norte, diga lo que diga el tiempo.", ""],
-            ["reference", REFERENCE, ""], ["interpreter", "the fairy leaves at half past seven from the northern pier whatever the weather says", "0.951"],
-            ["mumbler", "–", "the meaning is another, much too late"];
         CONDITIONS: ["recognizer.fingerprint", "3e305921506d8872816023e4c273e75d2419fb89b24da97b4fe7bce14170d671", "tiny-ctc 8b1f"];
         MISMATCHES: ["255", ALICE, "ferry:12", "challenge_score", "utterances.12.accuracy", "0.8123456789012345", "0.8123456789012346"],
             ["–", "–", "–", "audio.tar", "sha256", "3e305921506d…", "fb7b63191e9b…"];
@@ -83,45 +130,145 @@ fn samples() -> Vec<Sample> {
         CHALLENGES: ["The ferry that nobody waited for", "0.951", "0.97", "1.04", "0.4 s", "accuracy in 1 of 8, rate in 3 of 8"],
             ["Pier", "0.000", "–", "–", "–", "no reply in 8 of 8"];
         WEIGHT_VECTOR: ["255", "0.912500"], ["0", "0.087500"];
+        PROOF_CIRCUITS: ["diabetes-regression", "groth16", "1234567", "123.4", HASH], ["digits", "stark", "848", "0.1", HASH];
+        PROOF_FILES: ["circuit_metadata.json", HASH], ["proving.key", HASH];
+        PROOF_SLICES: [HASH, "9650000"], [HASH, "848"];
+        CONTRIBUTIONS: ["1", HASH, "Ada (created the key)"], ["12", HASH, "a contributor with a long name, of a university"];
+        YUMA_CONSENSUS: ["255", "0.123456"];
+        YUMA_TRUST: ["255", "0.123456"];
+        YUMA_RANK: ["255", "0.123456", "1.000000"];
+        YUMA_DIVIDENDS: ["255", "0.123456"];
+        CHUTE_PROBES: ["health", "0.12", "healthy, al/Babelbit-default"], ["Hi - how are you", "12.34", "Hi - how are you doing today, and where have you been all this time? I have missed you."],
+            ["Hi", "10.00", "timeout: no response in time"];
+        TEXT_SCORES: ["ngram", "0.4321", "0"], ["silent", "–", "12345"];
+        TEXT_STANDINGS: ["ngram", "1.000", "147.600"], ["silent", "0.000", "0.000"];
+        TASKS: ["chat-llama-3-1-70b", "0.15"], ["proxy-flux-schnell-text-to-image", "0.1"];
+        VALIDATOR_INFO: ["valid", ALICE, "a validator with a long name"], ["invalid", BOB, "–"];
+        STT_BENCHMARK: ["4096", "2457600.0", "12345.678", "12345.678", "1234.567", "0.1234", "12345.6", "1234.56", "1234567", "12345"],
+            ["10", "20.0", "0.412", "0.811", "0.002", "0.0206", "48.5", "24.27", "41", "112"];
+        SCORING_BENCHMARK: ["4096", "1234.567", "12345.678", "12345.6", "12345"], ["50", "0.412", "0.811", "121.4", "412"];
     }
     .into()
 }
 
+#[rustfmt::skip]
+fn plain_tables() -> Vec<Sample> {
+    samples! { plain;
+        EXAMPLE: ["source", "La lancha sale a las siete y media del muelle norte, diga lo que diga el tiempo.", ""],
+            ["reference", REFERENCE, ""], ["interpreter", "the fairy leaves at half past seven from the northern pier whatever the weather says", "0.951"],
+            ["mumbler", "–", "the meaning is another, much too late"];
+        WALLETS: ["├── default", ALICE, "not encrypted"], ["│   ├── a-hotkey-with-a-long-name", BOB, ""],
+            ["│   └── second", BOB, "does not match: the keyfile belongs to 5FHneW46xGXgs5mUiveU4sbTyGBzmstUspZC92UhjJM694ty"],
+            ["└── watched", "no public file", "keyfile unreadable"];
+        CONVERTED_KEYS: [ALICE, BLOCK], [BOB, BLOCK];
+    }
+    .into()
+}
+
+fn matrices() -> Vec<Sample> {
+    let uids: Vec<_> = (0..13).chain([64, 255]).collect();
+    let sentences = [("1 The ferry leaves.", "0.123"), ("2 The ferry leaves at half past seven.", "-0.123")];
+    vec![
+        Sample::matrix("yuma_matrix", &yuma_matrix(&uids), &[("0", "0.123456"), ("255", "1.000000")]),
+        Sample::matrix("similarities", &similarities(12), &sentences),
+    ]
+}
+
+#[rustfmt::skip]
+fn all_facts() -> Vec<Sample> {
+    let long = "A subnet for the interpretation of live speech, with a description that is longer than a line of the terminal";
+    vec![
+        Sample::facts("commands/block.rs", &[
+            ["block", "7654321"], ["hash", BLOCK], ["final", "not yet"], ["time", "2026-11-21T12:00:00.123Z"], ["events", "123"],
+        ]),
+        Sample::facts("commands/localnet/announce.rs", &[
+            ["WebSocket", "ws://127.0.0.1:9944"], ["genesis", BLOCK], ["state", "in memory, discarded on shutdown"],
+        ]),
+        Sample::facts("commands/localnet/control.rs", &[
+            ["block", "7654321 0x3e305921506d8872816023e4c273e75d2419fb89b24da97b4fe7bce14170d671"], ["oldest block", "7654065"],
+            ["pool", "12345 ready, 123 future"], ["on disk", "1234.5 MB"],
+        ]),
+        Sample::facts("commands/subnets/read.rs", &[
+            ["netuid", "59"], ["owner's hotkey", ALICE], ["price", "0.012345678 TAO per alpha, moving average 0.012345678"],
+            ["pool", "12345.678901234 TAO, 1234567.890123456 alpha; 2345678.901234567 alpha outside the pool"], ["about", long],
+        ]),
+        Sample::facts("commands/babelbit/score.rs", &[
+            ["score", "0.951234"], ["failed gates", "accuracy, rate"], ["expected", REFERENCE], ["transcript", REFERENCE],
+        ]),
+        Sample::facts("commands/nineteen/explain.rs", &[
+            ["task", "chat-llama-3-1-70b, 0.15 of the incentive"], ["average quality", "0.987654 of 1234 answers"],
+            ["speed", "123.45 per second, bonus +0.1234"],
+            ["score", "quality 0.987654 × period 0.123456 of 1234 periods × capacity 1234567.8 = 150443.123, net 0.123456"],
+        ]),
+        Sample::facts("commands/babelbit/test_miner.rs", &[
+            ["expected", "every answer has as many bytes as its frame, with silence where nothing is said yet"],
+            ["seen", "frame 1 of 25: byte_count 1920, and 960 bytes of audio"], ["fix", "send all bytes of the frame"],
+        ]),
+        Sample::facts("commands/proof/prove.rs", &[
+            ["circuit", HASH], ["miner", ALICE], ["nonce", HASH], ["proof", "128 bytes"],
+            ["outputs", "-12.3456 12.3456 0.1234 0.1234 0.1234 -0.1234 -0.1234 0.1234 0.1234 0.1234 0.1234 0.1234"],
+        ]),
+        Sample::facts("commands/proof/table.rs", &[
+            ["circuit", HASH], ["input", "1×28×28, integers of -128..=127, divided by 2^7"], ["multiply-adds", "9650000"],
+            ["quantisation", "errors on 1234 samples, calibrated on 123 others: mean 0.00123, largest 0.12345\naccuracy 98.76 % before, 98.54 % after"],
+        ]),
+    ]
+}
+
 #[test]
 fn every_table_fits_at_every_width() {
-    for Sample { name, columns, rows } in samples() {
-        let mut filled = table(columns);
-        for row in rows {
-            assert_eq!(row.len(), columns.len(), "{name}");
-            filled.add_row(row.iter().copied());
-        }
+    for sample in samples() {
+        let Sample { name, columns, cells, is_matrix, table } = &sample;
+        let whole = table.within(None);
+        let words: BTreeSet<_> = whole.split_whitespace().collect();
         let mut text = String::new();
         for width in [80, 100, 120, 200] {
-            let shown = filled.within(Some(width));
+            let shown = table.within(Some(width));
             for line in shown.lines() {
                 assert!(console::measure_text_width(line) <= width, "{name} at {width}: {line}");
             }
-            let numbers = columns.iter().enumerate().filter(|(_, column)| column.is_number());
-            for (index, column) in numbers {
-                for row in rows {
-                    let is_left_out = !shown.lines().next().unwrap_or_default().contains(column.name());
-                    assert!(shown.contains(row[index]) || is_left_out, "{name} at {width}: {}", row[index]);
+            let body = without_notes(&shown);
+            for word in body.split_whitespace() {
+                let is_whole = words.contains(word) || word.ends_with('…') || word.starts_with('─');
+                assert!(is_whole, "{name} at {width}: {word}\n{shown}");
+            }
+            let header: Vec<_> = shown.lines().next().unwrap_or_default().split("   ").map(str::trim).collect();
+            for (index, column) in columns.iter().enumerate().filter(|(_, column)| column.is_number()) {
+                let is_shown = *is_matrix || header.contains(&column.name());
+                for row in cells {
+                    assert!(!is_shown || body.contains(&row[index]), "{name} at {width}: {}", row[index]);
                 }
             }
             let _ = write!(text, "{width} columns\n{shown}\n\n");
         }
         insta::with_settings!({ snapshot_path => "../../tests/snapshots/tables", prepend_module_to_snapshot => false }, {
-            insta::assert_snapshot!(name.to_lowercase(), text);
+            insta::assert_snapshot!(sample.snapshot(), text);
         });
     }
 }
 
+/// Returns a table, or the parts of a matrix, without the notes on omitted columns.
+fn without_notes(shown: &str) -> String {
+    let part = |part: &str| {
+        let notes = ["\n left out:", "\n shortened:"].map(|note| part.find(note).unwrap_or(part.len()));
+        part[..notes[0].min(notes[1])].to_owned()
+    };
+    shown.split("\n\n").map(part).collect::<Vec<_>>().join("\n\n")
+}
+
 #[test]
-fn every_table_has_a_sample() {
-    let declared = include_str!("../tables.rs").lines().filter_map(|line| {
-        let (name, _) = line.strip_prefix("pub(crate) static ")?.split_once(':')?;
-        Some(name)
-    });
-    let sampled: BTreeSet<_> = samples().iter().map(|sample| sample.name).collect();
-    assert_eq!(declared.collect::<BTreeSet<_>>(), sampled);
+fn a_matrix_keeps_all_columns() {
+    for sample in samples().iter().filter(|sample| sample.is_matrix) {
+        let shown = sample.table.within(Some(80));
+        let headers = shown.split("\n\n").filter_map(|part| part.lines().next());
+        let headers: Vec<_> = headers.map(|header| header.split("   ").map(str::trim).collect::<Vec<_>>()).collect();
+        assert!(
+            headers.len() > 1 && headers.iter().all(|header| header.contains(&sample.columns[0].name())),
+            "{shown}"
+        );
+        for column in &sample.columns[1..] {
+            let count = headers.iter().filter(|header| header.contains(&column.name())).count();
+            assert_eq!(count, 1, "{}\n{shown}", column.name());
+        }
+    }
 }

@@ -19,12 +19,12 @@ const RUNNER_METRICS: &str = "8011";
 struct Service(Vec<String>);
 
 impl Service {
-    /// Value of a key on the same line.
+    /// Returns the value of a key on the same line.
     fn value(&self, key: &str) -> Option<&str> {
         self.0.iter().find_map(|line| line.strip_prefix(&format!("{key}: ")))
     }
 
-    /// Entries of a list below a key.
+    /// Returns the entries of a list below a key.
     fn block(&self, key: &str) -> impl Iterator<Item = &str> {
         let after = self.0.iter().skip_while(move |line| **line != format!("{key}:")).skip(1);
         let lines = after.take_while(|line| line.starts_with(' ')).map(|line| line.trim());
@@ -36,7 +36,7 @@ impl Service {
         pairs.map(|(name, value)| (name, value.trim_matches('"'))).collect()
     }
 
-    /// Environment of the service without .env.
+    /// Returns the configuration of the service without .env.
     fn config(&self) -> Config {
         let pairs = self.environment().into_iter().map(|(name, value)| (name.into(), value.into()));
         let (config, warnings) = Config::from_variables(pairs, Some(Path::new("/home/taonet"))).unwrap();
@@ -44,13 +44,13 @@ impl Service {
         config
     }
 
-    /// Ports as `address:host:container`.
+    /// Returns the ports, each as address, host port and container port.
     fn ports(&self) -> Vec<[&str; 3]> {
         self.block("ports").map(|port| port.split(':').collect::<Vec<_>>().try_into().unwrap()).collect()
     }
 }
 
-/// The entries of a section of compose.yml.
+/// Returns the services or volumes in a section of compose.yml.
 fn section(name: &str) -> BTreeMap<String, Service> {
     let text = read("compose.yml");
     let lines = text.lines().skip_while(|line| *line != format!("{name}:")).skip(1);
@@ -91,7 +91,7 @@ fn daemons_listen_where_others_look_for_them() {
     assert_eq!(signer.signer_listen().to_string(), format!("0.0.0.0:{}", container("signer")));
     assert_eq!(validator.metrics_listen().to_string(), format!("0.0.0.0:{}", container("validator")));
     assert_eq!(runner.metrics_listen().ip(), validator.metrics_listen().ip());
-    // The same addresses as without compose.yml, with its host names.
+    // The default addresses, with the host names of compose.yml.
     let defaults = Config::from_variables([], None).unwrap().0;
     assert_eq!(gateway.operator.gateway_port, defaults.operator.gateway_port);
     assert_eq!(signer.operator.signer_port, defaults.operator.signer_port);
@@ -124,7 +124,7 @@ fn every_setting_in_it_exists() {
     assert_eq!(named.difference(&known).collect::<Vec<_>>(), Vec::<&&str>::new());
     assert!(!named.is_empty());
     for (name, service) in section("services") {
-        // The database's image has settings of its own.
+        // The PostgreSQL image defines its own settings.
         let set: BTreeSet<_> =
             service.environment().into_keys().filter(|variable| !variable.starts_with("POSTGRES_")).collect();
         assert_eq!(set.difference(&known).collect::<Vec<_>>(), Vec::<&&str>::new(), "{name}");
@@ -149,7 +149,7 @@ fn workers_find_their_services() {
     assert!(!scorer.block("volumes").any(|volume| volume.contains("wallets") || volume.starts_with("token:")));
 }
 
-/// The file contains secrets.
+/// Only daemons read .env, since it contains secrets.
 #[test]
 fn only_daemons_see_the_settings() {
     for (name, service) in section("services") {
@@ -232,7 +232,7 @@ fn compose_reads_it() {
             (true, _) => ("docker-compose", None),
             _ => return,
         };
-    // It requires the operator's .env file.
+    // docker compose requires the operator's .env file.
     let folder = tempfile::tempdir().unwrap();
     for name in ["compose.yml", "env.example"] {
         std::fs::copy(root().join(name), folder.path().join(name)).unwrap();

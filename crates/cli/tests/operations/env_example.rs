@@ -13,19 +13,28 @@ const HEAD: &str = "\
 # the line: no comments after them, no quotes, no ~ and no $HOME. `bb config check` reports invalid values.
 ";
 
-const SECTIONS: [Section; 13] = [
+const SECTIONS: [Section; 16] = [
     Section { title: "Chain, subnet, wallet", prefixes: &["BITTENSOR_", "BABELBIT_NETUID"] },
-    Section { title: "Neighbours", prefixes: &["BB_UTTERANCE_ENGINE_", "BABELBIT_API_", "BB_SUBMIT_API_URL"] },
+    Section {
+        title: "Engine and scoring API",
+        prefixes: &["BB_UTTERANCE_ENGINE_", "BABELBIT_API_", "BB_SUBMIT_API_URL"],
+    },
     Section { title: "Rounds", prefixes: &["BB_", "BABELBIT_RUNNER_", "BABELBIT_MAX_SUBTENSOR_"] },
     Section {
         title: "Calls to miners",
         prefixes: &["BB_MINER_", "BB_S2S_", "BB_DEV_MODE", "BB_LOCAL_MINER_IP", "BB_MAX_MINERS_"],
     },
+    Section {
+        title: "Inference servers of a miner",
+        prefixes: &["BB_MINER_BACKEND_", "BB_MINER_STT_", "BB_MINER_LLM_", "BB_MINER_TTS_"],
+    },
+    Section { title: "Language model of a text miner", prefixes: &["MINER_MODEL_", "MINER_DEVICE", "MINER_LOAD_"] },
+    Section { title: "Text miners on Chutes", prefixes: &["CHUTES_", "HUGGINGFACE_", "HF_"] },
     Section { title: "Files", prefixes: &["BB_OUTPUT_", "BB_CHALLENGE_STATUS_", "BABELBIT_CACHE_", "BB_MODELS_"] },
     Section { title: "Scoring", prefixes: &["BB_AUDIO_SCORING_", "BB_RULES"] },
     Section { title: "Arena", prefixes: &["BB_ARENA_", "BB_ENABLE_ARENA_", "RUNPOD_", "POD_"] },
     Section { title: "Submission of results", prefixes: &["BB_SUBMIT_", "BB_ENABLE_VALIDATION_", "BB_OUTBOX_"] },
-    Section { title: "Copies in S3", prefixes: &["S3_", "BB_ENABLE_S3_"] },
+    Section { title: "Object storage (S3)", prefixes: &["S3_", "BB_ENABLE_S3_"] },
     Section {
         title: "Weights",
         prefixes: &["BB_ARENA_INCENTIVE_", "BB_DEFAULT_FALLBACK_", "BB_MAX_SKIPPED_", "BB_SET_WEIGHTS_"],
@@ -35,18 +44,18 @@ const SECTIONS: [Section; 13] = [
     Section { title: "Transcription workers, and the subnet owner's scoring API", prefixes: &["NATS_", "DATABASE_"] },
 ];
 
-/// Defaults with a home directory that is not a prefix of any other path.
+/// Returns the defaults with a home directory that is not a prefix of any other path.
 fn defaults() -> Config {
     Config::from_variables([], Some(Path::new("HOME"))).unwrap().0
 }
 
 fn written() -> String {
     example(HEAD, &SECTIONS, variables(), &defaults()).unwrap_or_else(|name| {
-        panic!("{name} belongs to no section of env.example: give it one in SECTIONS, in this test")
+        panic!("{name} belongs to no section of env.example: add its prefix to SECTIONS in this test")
     })
 }
 
-/// Settings of the file with all lines uncommented.
+/// Returns the settings of the file with all lines uncommented.
 fn settings(text: &str) -> Vec<(&str, &str)> {
     let lines = text.lines().filter(|line| !line.starts_with("# ") && !line.starts_with("##"));
     lines.filter_map(|line| line.trim_start_matches('#').split_once('=')).collect()
@@ -59,17 +68,17 @@ fn the_example_has_every_setting_with_its_default() {
         std::fs::write(root().join("env.example"), &text).unwrap();
     }
     let file = read("env.example");
-    let hint = "after a change of settings: TAONET_UPDATE_DOCS=1 cargo test -p taonet-cli --test operations example";
+    let hint = "hint: regenerate it with TAONET_UPDATE_DOCS=1 cargo test -p taonet-cli --test operations example";
     let (names, known) = (names(&file), variables().iter().map(|variable| variable.name.to_owned()).collect());
-    assert_eq!(names, known, "env.example has other names than the configuration; {hint}");
-    assert!(file == text, "env.example has other defaults, meanings or sections than the configuration; {hint}");
+    assert_eq!(names, known, "the names in env.example differ from those of the configuration; {hint}");
+    assert!(file == text, "env.example differs from the configuration in defaults, descriptions or sections; {hint}");
 }
 
 fn names(text: &str) -> std::collections::BTreeSet<String> {
     settings(text).into_iter().map(|(name, _)| name.to_owned()).collect()
 }
 
-/// The file changes nothing, neither as it is nor with all lines uncommented.
+/// The file changes no setting, with or without its lines commented out.
 #[test]
 fn the_example_changes_nothing() {
     let file = read("env.example");

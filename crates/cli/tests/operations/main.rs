@@ -1,4 +1,5 @@
-//! Checks the deployment files against the program: env.example, compose.yml, systemd units, Prometheus, Grafana.
+//! Checks the deployment files against the program: env.example, compose.yml, systemd units, packages, Prometheus,
+//! Grafana.
 #![allow(
     clippy::unwrap_used,
     clippy::panic,
@@ -10,6 +11,7 @@
 mod compose;
 mod env_example;
 mod monitoring;
+mod packaging;
 mod units;
 
 use std::fs;
@@ -24,7 +26,7 @@ fn read(path: &str) -> String {
     fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
 }
 
-/// Whether a program is installed; prints a notice if its checks are skipped.
+/// Returns whether a program is installed; prints a notice if its checks are skipped.
 fn there_is(program: &str) -> bool {
     let found = Command::new(program).arg("--version").output().is_ok_and(|output| output.status.success());
     if !found {

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::{check, read, root, there_is};
 
-/// Names of the documented metrics in Prometheus, and Prometheus's own.
+/// Returns the names of the documented metrics in Prometheus, and of Prometheus's own.
 fn known() -> BTreeSet<String> {
     let document = read("docs/metrics.md");
     let mut names: BTreeSet<String> = ["up".to_owned()].into();
@@ -40,7 +40,7 @@ fn without(text: &str, open: char, close: char) -> String {
     outside.collect()
 }
 
-/// Metrics in an expression: words that are not functions, labels or keywords.
+/// Returns the metrics in an expression: words that are not functions, labels or keywords.
 fn metrics(expression: &str) -> Vec<String> {
     const KEYWORDS: [&str; 11] =
         ["by", "without", "on", "ignoring", "and", "or", "unless", "bool", "offset", "group_left", "group_right"];
@@ -75,7 +75,7 @@ fn metrics_are_found_in_expressions() {
     assert_eq!(found("time() - last > 3600 or absent(last)"), "last last");
 }
 
-/// Every `expr` of the dashboard.
+/// Returns every `expr` of the dashboard.
 fn expressions(value: &Value) -> Vec<String> {
     match value {
         Value::Object(fields) => fields

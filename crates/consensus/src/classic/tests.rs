@@ -21,7 +21,7 @@ fn two_validators(bonds: &[Vec<f64>], alpha: f64, curve: Curve) -> ClassicEpoch 
     ClassicEpoch::compute(&[3.0, 1.0, 0.0, 0.0], &weights, bonds, alpha, curve)
 }
 
-/// A curve with ρ = ln 9 / ¼ and simple values: σ(¼ρ) = 9/10, σ(½ρ) = 81/82, σ(−¼ρ) = 1/10.
+/// Returns a curve with ρ = ln 9 / ¼ and simple values: σ(¼ρ) = 9/10, σ(½ρ) = 81/82, σ(−¼ρ) = 1/10.
 fn easy_curve() -> Curve {
     Curve { rho: 9_f64.ln() * 4.0, kappa: 0.5 }
 }

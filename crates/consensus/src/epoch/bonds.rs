@@ -25,7 +25,7 @@ impl<M: Matrix> Holdings<M> {
         }
     }
 
-    /// Computes bonds by Yuma 2: stake buys bonds, and every neuron has the same number of bonds.
+    /// Computes bonds by Yuma 2: stake buys bonds, and the bonds in each neuron sum to 1.
     ///
     /// The columns of ΔB = W · S, of the old B and of B' = α ΔB + (1 − α) B have the sum 1; D = B' · I. For storage
     /// each column of B' is scaled to a maximum of 1.
@@ -65,7 +65,7 @@ impl<M: Matrix> Holdings<M> {
     }
 }
 
-/// The liquid alpha curve: a bond follows its weight faster, the larger their difference.
+/// The liquid alpha curve, which computes a separate α for each bond.
 struct LiquidAlpha {
     low: I32F32,
     high: I32F32,
@@ -81,9 +81,9 @@ impl LiquidAlpha {
         }
     }
 
-    /// Computes α = low + σ(d) · (high − low), clamped to low..=high. When the validator buys (weight at or above its
-    /// bond), d is the distance from consensus to the weight, otherwise the amount sold; both clamped to 0..=1, and the
-    /// curve is ½ at d = ½.
+    /// Computes α = low + σ(d) · (high − low), clamped to low..=high. If the weight is at or above the bond (the
+    /// validator buys), d = weight − consensus; otherwise (the validator sells), d = bond − weight. d is clamped to
+    /// 0..=1, and σ(½) = ½.
     fn alpha(&self, weight: I32F32, bond: I32F32, consensus: I32F32) -> I32F32 {
         let distance = if weight >= bond { weight - consensus } else { bond - weight };
         let distance = distance.limit(I32F32::ZERO, I32F32::ONE);
@@ -92,7 +92,8 @@ impl LiquidAlpha {
     }
 }
 
-/// The old bonds that count, in parts of 65535: bonds in neurons that registered since the last epoch are removed.
+/// Returns the effective old bonds, in parts of 65535: bonds in neurons that registered since the last epoch are
+/// removed.
 fn counted_bonds<M: Matrix>(input: &EpochInput) -> M {
     let since = if input.last_mechanism_step == 0 {
         input.block.saturating_sub(input.tempo)
@@ -108,8 +109,8 @@ fn counted_bonds<M: Matrix>(input: &EpochInput) -> M {
     M::from_rows(input.n.into(), rows)
 }
 
-/// The weight of new bonds in the moving average: 1 − `bonds_moving_average` / 1 000 000, truncated to 32 fraction
-/// bits.
+/// Returns the weight of new bonds in the moving average: 1 − `bonds_moving_average` / 1 000 000, truncated to 32
+/// fraction bits.
 fn alpha(input: &EpochInput) -> I32F32 {
     let old = (u128::from(input.bonds_moving_average) << 32) / 1_000_000;
     I32F32::ONE - I32F32::from_bits(i64::try_from(old).unwrap_or(i64::MAX))
@@ -137,8 +138,8 @@ mod tests {
             "kappa": 32767, "bonds_penalty": 65535, "bonds_moving_average": 700000, "yuma3": true,
             "liquid_alpha": true, "alpha_low": 6554, "alpha_high": 58982, "alpha_sigmoid_steepness": 32767}}"#;
         let mut input = Case::from_json(document).unwrap().input;
-        // The weight is 1, and this epoch's consensus too; the curve is nearly a step. Without any consensus the moving
-        // average applies, 0.3 here.
+        // The weight and this epoch's consensus are 1, and the curve is nearly a step. Without any consensus, α comes
+        // from the moving average: 0.3 here.
         let cases = [
             (None, 6_553..=6_554),
             (Some(65_535), 6_553..=6_554),

@@ -34,8 +34,8 @@ impl Standing {
     }
 }
 
-/// Each neuron's share of the stake, counting stake at or above the threshold: divided with 64 fraction bits, then
-/// truncated to 32.
+/// Returns each neuron's share of the stake, counting only stake at or above the threshold. The quotient has 64
+/// fraction bits and is truncated to 32.
 fn stake_shares(input: &EpochInput) -> Vec<I32F32> {
     let owner = input.owner_uid.map(|uid| usize::from(uid.0));
     let counted =

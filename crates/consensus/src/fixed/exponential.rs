@@ -29,7 +29,8 @@ pub fn exp(x: I32F32) -> I32F32 {
     if x < I32F32::ZERO { I32F32::ONE / sum } else { sum }
 }
 
-/// The logistic curve 1 / (1 + exp(−steepness · (x − middle))): ½ at `middle`, from 0 to 1 for a positive steepness.
+/// Returns the logistic curve 1 / (1 + exp(−steepness · (x − middle))): ½ at `middle`, rising from 0 to 1 for a
+/// positive steepness.
 pub fn sigmoid(x: I32F32, steepness: I32F32, middle: I32F32) -> I32F32 {
     let exponent = (I32F32::ZERO - steepness) * (x - middle);
     I32F32::ONE / (I32F32::ONE + exp(exponent))

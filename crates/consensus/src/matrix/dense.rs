@@ -1,10 +1,10 @@
-#![allow(clippy::indexing_slicing, reason = "the constructors keep rows × columns entries")]
+#![allow(clippy::indexing_slicing, reason = "the constructors create rows × columns entries")]
 
 use super::Matrix;
 use crate::fixed::I32F32;
 use crate::median::{Median, Vote};
 
-/// A matrix that stores every entry; absent ones are zero.
+/// A matrix that stores every entry; absent entries are zero.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Dense {
     rows: usize,
@@ -52,7 +52,7 @@ impl Matrix for Dense {
         self.columns
     }
 
-    /// The nonzero entries of a row; empty for a row outside the matrix.
+    /// Returns the nonzero entries of a row; empty for a row outside the matrix.
     fn row(&self, row: usize) -> impl Iterator<Item = (u16, I32F32)> {
         let start = row.min(self.rows) * self.columns;
         let end = (row + 1).min(self.rows) * self.columns;

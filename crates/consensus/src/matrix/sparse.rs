@@ -1,4 +1,4 @@
-#![allow(clippy::indexing_slicing, reason = "the constructors keep every column below the number of columns")]
+#![allow(clippy::indexing_slicing, reason = "the constructors ensure that every column is below the number of columns")]
 
 use std::borrow::Cow;
 
@@ -28,7 +28,7 @@ impl Sparse {
         &self.entries[start..end]
     }
 
-    /// The entries of a row, sorted by column.
+    /// Returns the entries of a row, sorted by column.
     fn ascending(&self, row: usize) -> Cow<'_, [Entry]> {
         let entries = self.slice(row);
         if entries.is_sorted_by_key(|&(column, _)| column) {

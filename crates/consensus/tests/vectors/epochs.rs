@@ -8,7 +8,7 @@ use taonet_primitives::Uid;
 
 use crate::{read, sequence};
 
-/// The tolerance of approximate values, in parts of 1: the stated 10⁻³ plus its own rounding.
+/// The absolute tolerance of approximate values: the 10⁻³ stated with the vectors, plus rounding.
 const TOLERANCE: f64 = 1.1e-3;
 
 #[derive(serde::Deserialize)]

@@ -6,7 +6,7 @@ use taonet_consensus::{Dense, I32F32, Matrix, Median, Sparse, Vote, exp, sigmoid
 
 use crate::{read, sequence};
 
-/// The tolerance of approximate values: the stated 10⁻⁴ plus fixed-point rounding.
+/// The tolerance of approximate values: the 10⁻⁴ stated with the vectors, plus fixed-point rounding.
 const TOLERANCE: f64 = 1e-4 + 1e-8;
 /// The tolerance of values recorded with ten digits.
 const TEN_DIGITS: f64 = 1e-9;

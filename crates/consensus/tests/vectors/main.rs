@@ -20,7 +20,7 @@ fn read<T: DeserializeOwned>(name: &str) -> T {
     serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap()
 }
 
-/// The items of a JSON list.
+/// Returns the items of a JSON list.
 fn sequence(value: &Value) -> &[Value] {
     value.as_array().unwrap()
 }

@@ -1,19 +1,21 @@
 use axum::response::Response;
 use maud::{Markup, html};
-use taonet_chain::{Metagraph, Neuron, WeightRow};
+use taonet_chain::{Metagraph, Neuron};
+use taonet_primitives::counted;
 
 use super::source::State;
+use super::{blocks, neuron};
 use crate::draw::meter;
 use crate::format::{percent, shortened, shown, timestamp};
 use crate::layout::{live, problem};
 use crate::table::{Paging, Sort};
-use crate::view::{Page, View};
+use crate::view::View;
 
-/// Number of neurons on a page.
-const PER_PAGE: usize = 64;
+/// Maximum number of neurons per page.
+pub(super) const PER_PAGE: usize = 64;
 /// Maximum length of a filter in characters.
 const MAX_FILTER: usize = 100;
-/// Columns, each with whether it first sorts in descending order.
+/// Columns, and whether the first click sorts each in descending order.
 const COLUMNS: [(&str, bool); 8] = [
     ("uid", false),
     ("stake", true),
@@ -25,27 +27,38 @@ const COLUMNS: [(&str, bool); 8] = [
     ("updated", true),
 ];
 
-fn share(parts: u16) -> f64 {
+pub(super) fn share(parts: u16) -> f64 {
     f64::from(parts) / f64::from(u16::MAX)
 }
 
-/// An amount in 10⁻⁹ units, with three decimals.
-fn amount(smallest: u64) -> String {
+/// Formats an amount given in units of 10⁻⁹, with three decimal places.
+pub(super) fn amount(smallest: u64) -> String {
     format!("{:.3}", smallest as f64 / 1e9)
 }
 
-fn warning(state: &State) -> Markup {
+pub(super) fn warning(state: &State) -> Markup {
     html! { @if let Some(why) = &state.problem { (problem("The chain cannot be read", why)) } }
 }
 
-fn figures(state: &State) -> Markup {
+fn figures(view: &View, state: &State) -> Markup {
     html! {
         dl.figures {
-            @if let Some((block, seen)) = state.blocks.front() {
-                div { dt { "Block" } dd title=(timestamp(*seen)) { (block.number) } }
+            @if let Some(seen) = state.blocks.front() {
+                div { dt { "Block" } dd title=(timestamp(seen.seen_unix)) { (seen.block.number) } }
+            }
+            @if let Some(schedule) = &state.schedule {
+                div { dt { "Epoch" } dd { (schedule.epoch_index) small { (next_epoch(state).unwrap_or_default()) } } }
             }
             @if let Some(metagraph) = &state.metagraph {
-                div { dt { "Subnet" } dd { (metagraph.netuid) small { (shown(&metagraph.name)) } } }
+                div {
+                    dt { "Subnet" }
+                    dd {
+                        (metagraph.netuid) small { (shown(&metagraph.name)) }
+                        @if let Some(subnets) = &state.subnets {
+                            small { a href=(view.href("/chain/subnets")) { "of " (subnets.len()) } }
+                        }
+                    }
+                }
                 div { dt { "Neurons" } dd { (metagraph.neurons.len()) small { "of " (metagraph.max_uids) } } }
                 div { dt { "Tempo" } dd { (metagraph.tempo) small { "blocks" } } }
                 div { dt { "Registration" } dd { (amount(metagraph.burn.get())) small { "TAO" } } }
@@ -54,13 +67,20 @@ fn figures(state: &State) -> Markup {
     }
 }
 
-/// The chain's part of the overview.
+/// Returns the number of blocks until the next epoch, as text; `None` if unknown.
+pub(super) fn next_epoch(state: &State) -> Option<String> {
+    let (schedule, head) = (state.schedule?, state.blocks.front()?.block.number);
+    Some(format!("next in {}", counted(schedule.next_epoch(head)?.since(head), "block")))
+}
+
+/// Renders the chain's part of the overview.
 pub(super) fn overview(view: &View, state: &State) -> Markup {
     let body = html! {
         h2 { a href=(view.href("/chain")) { "Chain" } }
         (warning(state))
         @if state.problem.is_none() && state.blocks.is_empty() { p.empty { "Connecting to the chain." } }
-        (figures(state))
+        (figures(view, state))
+        (neuron::best(view, state))
     };
     live("chain", &body)
 }
@@ -87,9 +107,24 @@ fn sort(neurons: &mut [&Neuron], key: &str) {
     });
 }
 
-/// The subnet's neurons, sorted and filtered.
+/// Returns the visitor's filter of a table; empty if there is none.
+pub(super) fn filter(view: &View) -> String {
+    view.param("q").unwrap_or_default().trim().chars().take(MAX_FILTER).collect()
+}
+
+/// Renders the form of a table's filter.
+pub(super) fn filter_form(view: &View, path: &str, filter: &str, fields: &str) -> Markup {
+    html! {
+        form.filter method="get" action=(view.href(path)) role="search" {
+            label { "Filter " input type="search" name="q" value=(filter) placeholder=(fields); }
+            button { "Apply" }
+        }
+    }
+}
+
+/// Renders the subnet's neurons, sorted and filtered.
 pub(super) fn metagraph(view: &View, state: &State) -> Response {
-    let filter: String = view.param("q").unwrap_or_default().trim().chars().take(MAX_FILTER).collect();
+    let filter = filter(view);
     let table = html! {
         @if let Some(metagraph) = &state.metagraph { (neurons(view, metagraph, &filter)) }
         @else { p.empty { "The subnet has not been read yet." } }
@@ -97,18 +132,18 @@ pub(super) fn metagraph(view: &View, state: &State) -> Response {
     let body = html! {
         h1 { "Chain" }
         (live("chain-problem", &warning(state)))
-        (live("chain-figures", &figures(state)))
+        (live("chain-figures", &figures(view, state)))
         section.card aria-labelledby="metagraph" {
             div.head {
                 h2 id="metagraph" { "Neurons" }
-                form.filter method="get" action=(view.href("/chain")) role="search" {
-                    label { "Filter " input type="search" name="q" value=(filter) placeholder="uid, hotkey, coldkey or address"; }
-                    button { "Apply" }
-                }
+                (filter_form(view, "/chain", &filter, "uid, hotkey, coldkey or address"))
             }
             (live("chain-neurons", &table))
         }
-        (live("chain-blocks", &blocks(state)))
+        div.columns-2 {
+            (live("chain-blocks", &blocks::latest(view, state)))
+            (live("chain-hyperparameters", &hyperparameters(state)))
+        }
     };
     view.page("Chain", &body)
 }
@@ -172,83 +207,15 @@ fn row(view: &View, metagraph: &Metagraph, neuron: &Neuron) -> Markup {
     }
 }
 
-fn blocks(state: &State) -> Markup {
+fn hyperparameters(state: &State) -> Markup {
     html! {
-        section.card aria-labelledby="blocks" {
-            h2 id="blocks" { "Latest blocks" }
-            @if state.blocks.is_empty() { p.empty { "No block has been seen yet." } }
-            ul.list {
-                @for (block, seen) in state.blocks.iter().take(10) {
-                    li {
-                        span { strong { (block.number) } " " span.mono { (shortened(&block.hash.to_string())) } }
-                        small { "seen " (timestamp(*seen)) }
-                    }
-                }
-            }
-        }
-    }
-}
-
-/// One neuron, with the weights it set and those it received.
-pub(super) fn neuron(view: &View, state: &State, uid: u16) -> Page {
-    let Some(metagraph) = &state.metagraph else {
-        return Err(view.unavailable("Chain", state.problem.as_deref().unwrap_or("The subnet has not been read yet.")));
-    };
-    let Some(neuron) = metagraph.neurons.iter().find(|neuron| neuron.uid.0 == uid) else {
-        return Err(view.missing("This neuron"));
-    };
-    let row_of = |matrix: Option<&Vec<WeightRow>>| matrix.and_then(|rows| rows.get(usize::from(uid))).cloned();
-    let received: WeightRow = metagraph
-        .weights
-        .iter()
-        .flatten()
-        .zip(&metagraph.neurons)
-        .filter_map(|(row, from)| row.iter().find(|(to, _)| to.0 == uid).map(|(_, weight)| (from.uid, *weight)))
-        .collect();
-    let facts: [(&str, String); 10] = [
-        ("Hotkey", neuron.hotkey.to_string()),
-        ("Coldkey", neuron.coldkey.to_string()),
-        ("Axon", neuron.axon.map_or_else(|| "–".to_owned(), |axon| axon.address.to_string())),
-        ("Stake", amount(neuron.total_stake.get())),
-        ("Incentive", percent(Some(share(neuron.incentive)))),
-        ("Emission of the last epoch", format!("{} α", amount(neuron.emission.get()))),
-        ("Dividends", percent(Some(share(neuron.dividends)))),
-        ("Validator permit", if neuron.validator_permit { "yes" } else { "no" }.to_owned()),
-        ("Weights last set at block", neuron.last_update.to_string()),
-        ("Registered at block", neuron.registered_at.to_string()),
-    ];
-    let part = html! {
-        section.card { table.facts { tbody { @for (name, value) in &facts { tr { th scope="row" { (name) } td { (value) } } } } } }
-        div.columns-2 {
-            (weights(view, "Weights that it set", &row_of(metagraph.weights.as_ref()).unwrap_or_default()))
-            (weights(view, "Weights that it received", &received))
-            (weights(view, "Bonds", &row_of(metagraph.bonds.as_ref()).unwrap_or_default()))
-        }
-    };
-    let title = format!("Neuron {uid}");
-    let body = html! {
-        (view.trail(&[("/", "Overview"), ("/chain", "Chain")], &title))
-        h1 { (title) }
-        (live("neuron", &part))
-    };
-    Ok(view.page(&title, &body))
-}
-
-fn weights(view: &View, title: &str, row: &WeightRow) -> Markup {
-    let total: u64 = row.iter().map(|(_, weight)| u64::from(*weight)).sum();
-    let mut sorted = row.clone();
-    sorted.sort_by_key(|(uid, weight)| (std::cmp::Reverse(*weight), *uid));
-    html! {
-        section.card aria-label=(title) {
-            h2 { (title) }
-            @if sorted.is_empty() { p.empty { "None." } }
-            ul.list {
-                @for (uid, weight) in sorted.iter().take(PER_PAGE) {
-                    li {
-                        a href=(view.href(&format!("/chain/{uid}"))) { "Neuron " (uid) }
-                        small { (weight) " of 65535 · " (percent(Some(f64::from(*weight) / total.max(1) as f64))) }
-                    }
-                }
+        section.card aria-labelledby="hyperparameters" {
+            h2 id="hyperparameters" { "Hyperparameters" }
+            @match &state.hyperparameters {
+                None => p.empty { "The hyperparameters have not been read yet." },
+                Some(known) => table.facts {
+                    tbody { @for (name, value) in known.iter() { tr { th scope="row" { (shown(name)) } td { (value) } } } }
+                },
             }
         }
     }

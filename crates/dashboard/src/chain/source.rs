@@ -1,35 +1,55 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, PoisonError, RwLock};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
-use taonet_chain::{Block, Chain, ChainError, Client, Detail, Metagraph, Network};
-use taonet_primitives::{MechId, NetUid};
-use taonet_service::unix_time;
-use tokio::time::{Instant, sleep};
+use taonet_chain::{
+    At, Block, Chain, ChainError, Client, Detail, Hyperparameters, Metagraph, Network, Schedule, Subnet,
+};
+use taonet_primitives::{BlockNumber, MechId, NetUid};
+use tokio::time::{Instant, sleep, timeout};
 
+use super::epochs::{self, EpochResults, MAX_EPOCHS};
+use super::seen::SeenBlock;
 use crate::changes::Changes;
 
-/// Number of remembered blocks.
+/// Maximum number of blocks in memory.
 const MAX_BLOCKS: usize = 30;
+/// Maximum number of blocks to read that were not the newest at any read.
+const MAX_SKIPPED: u32 = 10;
 /// Minimum interval between two reads of the metagraph.
 const METAGRAPH_EVERY: Duration = Duration::from_secs(6);
 /// Minimum interval between two reports, for chains with fast blocks.
 const REPORT_EVERY: Duration = Duration::from_secs(1);
-/// Pause before connecting again.
+/// Interval between two reads of the hyperparameters and of the list of subnets.
+const SETTINGS_EVERY: Duration = Duration::from_secs(30);
+/// Maximum interval between two reads of the epoch schedule, which the subnet's owner can change.
+const SCHEDULE_EVERY: Duration = Duration::from_mins(1);
+/// Minimum interval between two reads of the epoch schedule, for chains with fast blocks.
+const SCHEDULE_PAUSE: Duration = Duration::from_secs(1);
+/// Delay before reconnecting to the chain.
 const RETRY_AFTER: Duration = Duration::from_secs(5);
 
-/// What is known of the chain.
+/// Latest known state of the chain.
 #[derive(Debug, Clone, Default)]
 pub(super) struct State {
-    /// The latest blocks with the time at which they were seen (Unix seconds), latest first.
-    pub(super) blocks: VecDeque<(Block, i64)>,
-    /// The subnet, as last read.
+    /// The latest blocks, newest first.
+    pub(super) blocks: VecDeque<SeenBlock>,
+    /// The subnet's hyperparameters at the last successful read.
+    pub(super) hyperparameters: Option<Arc<Hyperparameters>>,
+    /// The subnet's metagraph at the last successful read.
     pub(super) metagraph: Option<Arc<Metagraph>>,
-    /// Why the chain cannot be read. The data is then that of the last successful read.
+    /// All subnets of the chain at the last successful read.
+    pub(super) subnets: Option<Arc<[Subnet]>>,
+    /// The subnet's epoch schedule at the last successful read.
+    pub(super) schedule: Option<Schedule>,
+    /// The results of the latest epochs, newest first.
+    pub(super) epochs: VecDeque<Arc<EpochResults>>,
+    /// Why the latest read of the chain failed, if it did. The other fields then contain the data of the last
+    /// successful read.
     pub(super) problem: Option<String>,
 }
 
-/// Follows the chain.
+/// Follower of the chain, with the latest state.
 #[derive(Debug, Default)]
 pub(super) struct Source(RwLock<Arc<State>>);
 
@@ -44,23 +64,108 @@ impl Source {
     }
 
     fn change(&self, change: impl FnOnce(&mut State)) {
-        let mut state = State::clone(&self.state());
+        let mut known = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let mut state = State::clone(&known);
         change(&mut state);
-        *self.0.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(state);
+        *known = Arc::new(state);
     }
 
-    /// Connects, and follows the chain for ever.
+    /// Connects to the chain and follows it forever; reconnects after errors.
     pub(super) async fn follow(&self, network: &Network, netuid: NetUid, changes: &Changes) {
         loop {
             match Client::connect(network).await {
-                Ok(client) => self.follow_blocks(&client, netuid, changes).await,
+                Ok(client) => tokio::select! {
+                    () = self.follow_blocks(&client, netuid, changes) => {}
+                    () = self.follow_settings(&client, netuid, changes) => {}
+                    () = self.follow_epochs(&client, netuid, changes) => {}
+                },
                 Err(error) => self.report_problem(&error, changes),
             }
             sleep(RETRY_AFTER).await;
         }
     }
 
-    /// Follows the blocks of a connection until it ends.
+    /// Reads the hyperparameters of a subnet and the list of subnets at intervals, until the future is dropped.
+    async fn follow_settings(&self, client: &Client, netuid: NetUid, changes: &Changes) {
+        loop {
+            match client.hyperparameters(netuid, At::Head).await {
+                Ok(read) if self.state().hyperparameters.as_deref() != Some(&read) => {
+                    self.change(|state| state.hyperparameters = Some(Arc::new(read)));
+                    changes.report();
+                }
+                Ok(_) => {}
+                // `follow_blocks` reports an unreachable chain.
+                Err(error) => tracing::debug!(%error, "cannot read the hyperparameters"),
+            }
+            match client.subnets(At::Head).await {
+                Ok(read) if self.state().subnets.as_deref() != Some(read.as_slice()) => {
+                    self.change(|state| state.subnets = Some(read.into()));
+                    changes.report();
+                }
+                Ok(_) => {}
+                Err(error) => tracing::debug!(%error, "cannot read the list of subnets"),
+            }
+            sleep(SETTINGS_EVERY).await;
+        }
+    }
+
+    /// Reads the results of each epoch when it has ended, until the future is dropped. Begins with the earlier epochs
+    /// whose state the node still has.
+    pub(super) async fn follow_epochs(&self, chain: &dyn Chain, netuid: NetUid, changes: &Changes) {
+        let mut heads = chain.heads();
+        loop {
+            if let Err(error) = self.read_epochs(chain, netuid, changes).await {
+                // `follow_blocks` reports an unreachable chain.
+                tracing::debug!(%error, "cannot read the results of the epochs");
+                sleep(RETRY_AFTER).await;
+                continue;
+            }
+            sleep(SCHEDULE_PAUSE).await;
+            let schedule = self.state().schedule;
+            let due = schedule.and_then(|schedule| schedule.next_epoch(schedule.last_epoch));
+            let is_due = |head: &Option<Block>| due.zip(*head).is_some_and(|(due, head)| head.number >= due);
+            // After the timeout, the loop continues without a new epoch.
+            let _ = timeout(SCHEDULE_EVERY, heads.wait_for(is_due)).await;
+        }
+    }
+
+    /// Reads the schedule, and the results of the epochs since the last read.
+    async fn read_epochs(&self, chain: &dyn Chain, netuid: NetUid, changes: &Changes) -> Result<(), ChainError> {
+        let known = self.state().epochs.front().map(|epoch| epoch.index);
+        let (schedule, new) = epochs::read_after(known, chain, netuid).await?;
+        if new.is_empty() && self.state().schedule == Some(schedule) {
+            return Ok(());
+        }
+        self.change(|state| {
+            state.schedule = Some(schedule);
+            if known.is_some_and(|known| known > schedule.epoch_index) {
+                // A different chain, or one that was reset.
+                state.epochs.clear();
+            }
+            let newest = state.epochs.front().map(|epoch| epoch.index);
+            for epoch in new.into_iter().rev().filter(|epoch| newest.is_none_or(|newest| epoch.index > newest)) {
+                state.epochs.push_front(Arc::new(epoch));
+            }
+            state.epochs.truncate(MAX_EPOCHS);
+        });
+        changes.report();
+        Ok(())
+    }
+
+    /// Reads the newest block, the subnet and the latest epochs once.
+    pub(super) async fn read(&self, chain: &dyn Chain, netuid: NetUid, changes: &Changes) {
+        let read = async {
+            let head = chain.head().await?;
+            self.see(chain, head, netuid, &mut None).await?;
+            self.read_epochs(chain, netuid, changes).await
+        };
+        match read.await {
+            Ok(()) => changes.report(),
+            Err(error) => self.report_problem(&error, changes),
+        }
+    }
+
+    /// Follows the blocks of a connection until the connection ends.
     pub(super) async fn follow_blocks(&self, chain: &dyn Chain, netuid: NetUid, changes: &Changes) {
         let mut heads = chain.heads();
         let mut read_at: Option<Instant> = None;
@@ -82,7 +187,7 @@ impl Source {
                 }
             }
             sleep(REPORT_EVERY).await;
-            // An unreachable chain is asked again from time to time.
+            // Without a new block the loop continues after a timeout, so that a failed read is retried.
             if let Ok(Err(_)) = tokio::time::timeout(RETRY_AFTER, heads.changed()).await {
                 return;
             }
@@ -104,11 +209,22 @@ impl Source {
         } else {
             None
         };
-        let now = i64::try_from(unix_time(SystemTime::now()).as_secs()).unwrap_or(i64::MAX);
+        let mut seen = Vec::new();
+        if is_unknown(&self.state(), head) {
+            for number in skipped(&self.state(), head) {
+                if let Some(hash) = chain.block_hash(number).await? {
+                    seen.push(SeenBlock::read(chain, Block { number, hash }).await?);
+                }
+            }
+            seen.push(SeenBlock::read(chain, head).await?);
+        }
         self.change(|state| {
             state.problem = None;
-            if state.blocks.front().is_none_or(|(known, _)| known.hash != head.hash) {
-                state.blocks.push_front((head, now));
+            // Another read may have added the blocks in the meantime.
+            if is_unknown(state, head) {
+                for seen in seen {
+                    state.blocks.push_front(seen);
+                }
                 state.blocks.truncate(MAX_BLOCKS);
             }
             if let Some(metagraph) = metagraph {
@@ -121,9 +237,22 @@ impl Source {
     fn report_problem(&self, error: &ChainError, changes: &Changes) {
         let problem = Some(format!("{error}; hint: check the node, and the address in --chain"));
         if self.state().problem != problem {
-            tracing::warn!(%error, "the chain cannot be read");
+            tracing::warn!(%error, "cannot read the chain");
             self.change(|state| state.problem = problem);
             changes.report();
         }
     }
+}
+
+/// Returns whether a block differs from the newest known one.
+fn is_unknown(state: &State, block: Block) -> bool {
+    state.blocks.front().is_none_or(|known| known.block.hash != block.hash)
+}
+
+/// Returns the latest blocks between the newest known one and `head`, which chains with fast blocks add between two
+/// reads.
+fn skipped(state: &State, head: Block) -> impl Iterator<Item = BlockNumber> + use<> {
+    let next = state.blocks.front().map_or(head.number, |known| known.block.number.plus(1));
+    let first = next.max(head.number.minus(MAX_SKIPPED)).get();
+    (first..head.number.get()).map(BlockNumber::new)
 }

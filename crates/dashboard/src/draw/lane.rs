@@ -4,28 +4,32 @@ use maud::{Markup, html};
 
 use super::{Peaks, at};
 
-/// Minimum distance of two word labels, in percent of the axis.
+/// Minimum distance between two word labels, in percent of the axis.
 const LABEL_DISTANCE: f64 = 4.5;
+/// Gap, in seconds, below which two segments are joined, since it is inaudible.
+const INAUDIBLE: f64 = 0.002;
+/// Maximum number of segments for the script.
+const MAX_SEGMENTS: usize = 2_000;
 /// Maximum number of word marks in a lane.
 const MAX_MARKS: usize = 400;
 
-/// A part of a recording on the time axis.
+/// A segment of a recording on the time axis.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Piece {
-    /// Start on the axis in seconds.
+    /// Start of the segment on the axis, in seconds.
     pub start: f64,
-    /// Start in the recording in seconds.
+    /// Start of the segment within the recording, in seconds.
     pub offset: f64,
-    /// Duration in seconds.
+    /// Duration of the segment in seconds.
     pub seconds: f64,
 }
 
 /// A word on the time axis.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Mark {
-    /// Start in seconds.
+    /// Start of the word on the axis, in seconds.
     pub start: f64,
-    /// The word.
+    /// Text of the word.
     pub text: String,
 }
 
@@ -34,24 +38,25 @@ pub struct Mark {
 pub struct Lane<'a> {
     /// Length of the axis in seconds.
     pub axis: f64,
-    /// The recording's envelope; `None` if there is none.
+    /// The recording's envelope; `None` if the recording is missing or unreadable.
     pub peaks: Option<&'a Peaks>,
-    /// Where parts of the recording are played.
+    /// Segments of the recording, with their playback times.
     pub pieces: &'a [Piece],
-    /// End of the source in seconds.
+    /// End of the source on the axis, in seconds.
     pub source_end: f64,
-    /// End of the allowed window in seconds; it begins at the end of the source.
+    /// Latest allowed end of a reply on the axis, in seconds. The lane marks the window between the end of the source
+    /// and this time.
     pub window_end: Option<f64>,
-    /// End of the reply in seconds.
+    /// End of the reply on the axis, in seconds.
     pub end: Option<f64>,
-    /// Words, in order of time.
+    /// Words of the recording, in order of time.
     pub marks: &'a [Mark],
-    /// Text alternative.
+    /// Text alternative for screen readers.
     pub label: &'a str,
 }
 
 impl Lane<'_> {
-    /// Draws the lane.
+    /// Draws the lane as SVG.
     pub fn draw(&self) -> Markup {
         let percent = |seconds: f64| (seconds / self.axis * 100.0).clamp(0.0, 100.0);
         let window = self.window_end.map(|end| (percent(self.source_end), percent(end)));
@@ -65,8 +70,9 @@ impl Lane<'_> {
             (x, mark.text.as_str(), has_label)
         });
         let marks: Vec<_> = marks.collect();
+        // The script moves a playhead along the axis, and seeks where the visitor clicks.
         html! {
-            svg.lane role="img" aria-label=(self.label) {
+            svg.lane role="img" aria-label=(self.label) data-axis=(self.axis) data-pieces=(segments(self.pieces)) {
                 title { (self.label) }
                 @if let Some((start, end)) = window {
                     rect.window x=(at(start)) width=(at(end - start)) y="0" height="100%" {}
@@ -89,7 +95,8 @@ impl Lane<'_> {
         }
     }
 
-    /// Outline of the recording in coordinates of 1000 by 100, one closed path per piece.
+    /// Returns the outline of the recording as SVG path data in a coordinate system of 1000 by 100, with one closed
+    /// path per piece.
     fn envelope(&self, peaks: &Peaks) -> String {
         let mut path = String::new();
         let step = peaks.seconds / peaks.points.len().max(1) as f64;
@@ -126,19 +133,26 @@ impl Lane<'_> {
     }
 }
 
-/// Joins pieces without a pause between them.
+/// Joins segments that follow each other without an audible gap.
 fn joined(pieces: &[Piece]) -> Vec<Piece> {
     let mut joined: Vec<Piece> = Vec::new();
     for piece in pieces {
         match joined.last_mut() {
-            Some(last) if (last.start + last.seconds - piece.start).abs() < 1e-3 => last.seconds += piece.seconds,
+            Some(last) if (last.start + last.seconds - piece.start).abs() < INAUDIBLE => last.seconds += piece.seconds,
             _ => joined.push(*piece),
         }
     }
     joined
 }
 
-/// Ticks of a time axis of `seconds`.
+/// Returns segments as JSON for the script: start, offset and duration of each.
+pub(super) fn segments(pieces: &[Piece]) -> String {
+    let joined = joined(pieces);
+    let segments = joined.iter().take(MAX_SEGMENTS).map(|piece| [piece.start, piece.offset, piece.seconds]);
+    serde_json::json!(segments.collect::<Vec<_>>()).to_string()
+}
+
+/// Draws the ticks of a time axis that is `seconds` long.
 pub fn ruler(seconds: f64) -> Markup {
     let step = [0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 300.0, 600.0].into_iter().find(|step| seconds / step <= 10.0);
     let step = step.unwrap_or(1_800.0);
@@ -179,6 +193,7 @@ mod tests {
         let drawn = lane(&peaks, &pieces, &[]).draw().into_string();
         assert!(drawn.contains("d=\"M100.0 1.0L200.0 51.0ZM400.0 49.0L500.0 99.0Z\""), "{drawn}");
         assert!(drawn.contains("class=\"window\" x=\"50.00%\" width=\"20.00%\""), "{drawn}");
+        assert!(drawn.contains("data-axis=\"10\" data-pieces=\"[[1.0,0.0,1.0],[4.0,1.0,1.0]]\""), "{drawn}");
         assert!(!drawn.contains("<b>"));
         let steady = [Piece { start: 1.0, offset: 0.0, seconds: 1.0 }, Piece { start: 2.0, offset: 1.0, seconds: 1.0 }];
         assert_eq!(joined(&steady), [Piece { start: 1.0, offset: 0.0, seconds: 2.0 }]);

@@ -2,17 +2,21 @@ use std::fs::File;
 use std::io::{self, BufReader, Read, Seek as _, SeekFrom};
 use std::path::Path;
 
+use crate::file::open_file;
+
+/// Size of the read buffer in bytes.
+const BUFFER: usize = 64 * 1024;
 /// Number of envelope points of a recording.
 const POINTS: usize = 400;
-/// Maximum number of samples to look at per point: a long recording is sampled.
+/// Maximum number of samples read per point; longer recordings are subsampled.
 const SAMPLES_PER_POINT: u64 = 2_000;
 
-/// Envelope of a recording: its lowest and highest samples in equal parts of its duration.
+/// Envelope of a recording: the lowest and highest sample of each of its parts, which have equal durations.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Peaks {
     /// Duration of the recording in seconds.
     pub seconds: f64,
-    /// Lowest and highest sample of each part, -1 to 1.
+    /// Lowest and highest sample of each part, from -1 to 1.
     pub points: Vec<(f32, f32)>,
 }
 
@@ -23,7 +27,7 @@ pub enum PeaksError {
     /// The file is missing or unreadable.
     #[error("unreadable recording: {0}")]
     Read(#[from] io::Error),
-    /// The file is not a WAV file of 16-bit or 8-bit samples.
+    /// The file is not a WAV file with 8-bit or 16-bit PCM samples.
     #[error("the recording is not a WAV file with PCM samples")]
     Format,
 }
@@ -38,12 +42,13 @@ struct Layout {
 }
 
 impl Peaks {
-    /// Reads the envelope of a WAV file with 8-bit or 16-bit PCM samples. Reads only a part of a long file. Blocks.
+    /// Reads the envelope of a WAV file with 8-bit or 16-bit PCM samples. Reads only a part of a long file. Blocks the
+    /// thread.
     ///
     /// # Errors
-    /// [`PeaksError`].
+    /// [`PeaksError`] when the file is unreadable or has a different format.
     pub fn read(path: &Path) -> Result<Self, PeaksError> {
-        let mut file = BufReader::new(File::open(path)?);
+        let mut file = BufReader::with_capacity(BUFFER, open_file(path)?);
         let size = file.get_ref().metadata()?.len();
         let Layout { channels, hz, width, start, bytes } = layout(&mut file, size)?;
         let block = u64::from(channels) * u64::from(width);
@@ -51,12 +56,16 @@ impl Peaks {
         let points = frames.min(POINTS as u64);
         let mut peaks = Self { seconds: frames as f64 / f64::from(hz), points: Vec::new() };
         let mut part = Vec::new();
+        file.seek(SeekFrom::Start(start))?;
+        let mut skipped = 0;
         for point in 0..points {
             let (from, to) = (frames * point / points, frames * (point + 1) / points);
             let count = (to - from).min(SAMPLES_PER_POINT);
             part.resize(usize::try_from(count * block).map_err(|_| PeaksError::Format)?, 0);
-            file.seek(SeekFrom::Start(start + from * block))?;
+            // Keeps the buffer, unlike `seek`.
+            file.seek_relative(skipped)?;
             file.read_exact(&mut part)?;
+            skipped = i64::try_from((to - from - count) * block).map_err(|_| PeaksError::Format)?;
             peaks.points.push(extremes(&part, width));
         }
         Ok(peaks)
@@ -80,7 +89,7 @@ fn layout(file: &mut BufReader<File>, size: u64) -> Result<Layout, PeaksError> {
     }
     let mut format = None;
     let mut at = 12_u64;
-    // More chunks than this are not the header of a recording.
+    // Gives up after 64 chunks without samples: such a file is not a recording.
     for _ in 0..64 {
         let name: [u8; 4] = array(file)?;
         let length = u64::from(u32::from_le_bytes(array(file)?));
@@ -148,11 +157,12 @@ mod tests {
     #[test]
     fn broken_recordings_are_refused() {
         let whole = wav(&[1; 100], 8_000);
+        assert!(matches!(Peaks::read(&std::env::temp_dir()), Err(PeaksError::Read(_))), "a directory");
         assert!(Peaks::read(Path::new("/absent.wav")).is_err());
         for length in 0..whole.len() - 200 {
             assert!(read(&whole[..length]).is_err(), "{length}");
         }
-        // A cut file still has what is there.
+        // A truncated file yields an envelope of the samples that are present.
         let cut = read(&whole[..whole.len() - 100]).unwrap();
         assert_eq!((cut.seconds, cut.points.len()), (0.006_25, 50));
         let mut other = whole;
@@ -168,7 +178,7 @@ mod tests {
         let end = header.len();
         header[end - 4..].copy_from_slice(&bytes.to_le_bytes());
         std::fs::write(file.path(), &header).unwrap();
-        // Without its samples on disk: a sparse file.
+        // A sparse file, whose samples take no disk space.
         file.as_file().set_len(header.len() as u64 + u64::from(bytes)).unwrap();
         let began = std::time::Instant::now();
         let peaks = Peaks::read(file.path()).unwrap();

@@ -1,11 +1,16 @@
+use std::time::{Duration, Instant};
+
 use axum::body::{Body, to_bytes};
-use axum::http::header::{ALLOW, HOST};
+use axum::http::header::{ALLOW, HOST, ORIGIN};
+use taonet_http::{ServeLimits, serve};
+use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::net::{TcpListener, TcpStream};
 use tower::ServiceExt as _;
 
 use super::*;
 use crate::{Paging, Sort, live, shown};
 
-/// A section whose data comes from outside.
+/// A section with hostile text.
 struct Hostile;
 
 const INJECTION: &str = "\"><script>alert(1)</script><img src=x onerror=alert(1)>'";
@@ -18,6 +23,10 @@ impl Section for Hostile {
 
     async fn overview(&self, _: &View) -> Markup {
         live("hostile", &html! { p title=(shown(INJECTION)) { (shown(INJECTION)) } })
+    }
+
+    fn panels(&self) -> Vec<Panel> {
+        Vec::new()
     }
 
     fn routes(self: Arc<Self>) -> Router<Site> {
@@ -82,11 +91,13 @@ async fn every_response_is_strict() {
         ("GET", "/absent", 404),
         ("POST", "/", 405),
         ("DELETE", "/rows", 405),
+        ("POST", "/absent", 404),
         ("GET", "/assets/0/page.css", 200),
         ("GET", "/assets/0/other.css", 404),
         ("GET", "/theme/pink", 404),
     ] {
-        let (status, headers, body) = send(&site(""), method, path, &[]).await;
+        let own_page = [(ORIGIN, "http://127.0.0.1:8099")];
+        let (status, headers, body) = send(&site(""), method, path, &own_page).await;
         assert_eq!(status, expected, "{method} {path}");
         assert_eq!(headers[CONTENT_SECURITY_POLICY], POLICY, "{method} {path}");
         assert_eq!(headers[X_CONTENT_TYPE_OPTIONS], "nosniff", "{method} {path}");
@@ -94,6 +105,14 @@ async fn every_response_is_strict() {
         if status == 405 {
             assert_eq!(headers[ALLOW], "GET,HEAD");
         }
+    }
+}
+
+#[tokio::test]
+async fn other_sites_cannot_change_anything() {
+    for origin in [&[(ORIGIN, "http://attacker.example")][..], &[]] {
+        let (status, headers, _) = send(&site(""), "POST", "/", origin).await;
+        assert_eq!((status, headers[CONTENT_SECURITY_POLICY].to_str().unwrap()), (StatusCode::FORBIDDEN, POLICY));
     }
 }
 
@@ -137,4 +156,63 @@ async fn a_theme_is_remembered_and_leads_back() {
     let cookie = [(axum::http::header::COOKIE, "a=b; theme=dark")];
     let (_, _, body) = send(&router, "GET", "/contest/", &cookie).await;
     assert!(body.contains("data-theme=\"dark\""));
+}
+
+/// Opens an event stream as a browser tab does. Returns the stream after the response head, once the server has
+/// subscribed it to changes.
+async fn open_tab(address: std::net::SocketAddr) -> BufReader<TcpStream> {
+    let mut tab = BufReader::new(TcpStream::connect(address).await.unwrap());
+    tab.write_all(b"GET /events HTTP/1.1\r\nhost: localhost\r\n\r\n").await.unwrap();
+    let status = read_until(&mut tab, "HTTP/1.1").await;
+    assert!(status.contains("200"), "{status}");
+    read_until(&mut tab, "\r\n").await;
+    tab
+}
+
+/// Reads lines up to one that begins with `start`.
+async fn read_until(tab: &mut BufReader<TcpStream>, start: &str) -> String {
+    loop {
+        let mut line = String::new();
+        assert!(tab.read_line(&mut line).await.unwrap() > 0, "the stream ended before {start:?}");
+        if line.starts_with(start) {
+            return line;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn events_reach_two_hundred_tabs_at_once() {
+    let (changes, shutdown) = (Changes::default(), Shutdown::new());
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let router = Dashboard::new(Access::Local, BasePath::default(), changes.clone()).router(shutdown.clone());
+    let stop = shutdown.clone();
+    let server = tokio::spawn(async move { serve(listener, router, &stop, ServeLimits::default()).await });
+    let mut tabs = Vec::new();
+    for _ in 0..200 {
+        tabs.push(open_tab(address).await);
+    }
+    // Clients that never read must not delay the others.
+    let mut never_reading = Vec::new();
+    for _ in 0..10 {
+        never_reading.push(open_tab(address).await);
+    }
+    let mut longest = Duration::ZERO;
+    for revision in 1..=50_u64 {
+        let began = Instant::now();
+        changes.report();
+        for tab in &mut tabs {
+            read_until(tab, &format!("data: {revision}")).await;
+        }
+        longest = longest.max(began.elapsed());
+    }
+    println!("slowest of 50 events to 200 tabs: {longest:.1?}");
+    // The goal is 100 ms on an idle machine.
+    assert!(longest < Duration::from_secs(5), "{longest:?}");
+    shutdown.request();
+    for tab in &mut tabs {
+        let mut rest = Vec::new();
+        tokio::io::AsyncReadExt::read_to_end(tab, &mut rest).await.unwrap();
+    }
+    server.await.unwrap();
 }

@@ -9,18 +9,18 @@ use tokio::sync::watch;
 
 use super::Postgres;
 
-/// Fault of the proxy.
+/// A fault that the proxy injects.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LineFault {
-    /// No fault.
+    /// All data is forwarded unchanged.
     None,
     /// All connections are closed, existing and new ones.
     Cut,
-    /// Connections stay open and carry nothing, even after new ones work again.
+    /// Connections stay open without forwarding data, even after the fault ends; later connections work.
     HalfOpen,
-    /// Like half-open, but the client's data is forwarded.
+    /// Connections stay open and forward only the client's data, even after the fault ends; later connections work.
     Deaf,
-    /// Each response is delayed by this long.
+    /// Each chunk of response data is delayed by this duration.
     Slow(Duration),
 }
 
@@ -47,7 +47,7 @@ impl Line {
         self.fault.send_replace(fault);
     }
 
-    /// URL of one of the server's databases, through the proxy.
+    /// Returns the URL of one of the server's databases through the proxy.
     pub fn url(&self, database: &str) -> String {
         format!("postgres://postgres@127.0.0.1:{}/{database}?sslmode=disable", self.port)
     }
@@ -68,7 +68,7 @@ async fn pass(mut client: TcpStream, socket: PathBuf, mut fault: watch::Receiver
         tokio::select! {
             changed = fault.changed() => if changed.is_err() { return },
             read = client.read(&mut up) => match read {
-                // A server that cannot be heard does not learn that the client is gone.
+                // The server's side stays open after the client disconnects.
                 Ok(0) | Err(_) if is_deaf => std::future::pending().await,
                 Ok(0) | Err(_) => return,
                 Ok(read) => if server.write_all(&up[..read]).await.is_err() { return },

@@ -25,7 +25,7 @@ async fn addresses_of_one_network_count_together() {
 }
 
 #[tokio::test]
-async fn the_oldest_incomplete_request_makes_room() {
+async fn the_oldest_incomplete_request_is_evicted() {
     let slots = ConnectionSlots::new(3, 3);
     let [busy, first, second] =
         [acquire(&slots, "::1").await, acquire(&slots, "::1").await, acquire(&slots, "::1").await];
@@ -34,7 +34,7 @@ async fn the_oldest_incomplete_request_makes_room() {
     assert!(is_evicted(&first) && !is_evicted(&busy) && !is_evicted(&second));
     assert!(!first.progress().complete(), "too late");
     drop(first);
-    // Its request is answered, but it has waited for less time than the second.
+    // `busy` is now evictable too, but `second` has waited longer.
     busy.progress().answered();
     let _fourth = acquire(&slots, "::1").await;
     assert!(is_evicted(&second) && !is_evicted(&busy) && !is_evicted(&third));
@@ -42,7 +42,7 @@ async fn the_oldest_incomplete_request_makes_room() {
 }
 
 #[tokio::test]
-async fn an_address_with_all_its_places_loses_one_of_its_own() {
+async fn an_address_at_its_limit_evicts_its_own_connection() {
     let slots = ConnectionSlots::new(3, 2);
     let other = acquire(&slots, "192.0.2.1").await;
     let [first, second] = [acquire(&slots, "192.0.2.2").await, acquire(&slots, "192.0.2.2").await];
@@ -53,7 +53,7 @@ async fn an_address_with_all_its_places_loses_one_of_its_own() {
 }
 
 #[tokio::test]
-async fn an_address_with_many_incomplete_requests_loses_its_own() {
+async fn the_address_with_most_incomplete_requests_is_evicted_first() {
     let slots = ConnectionSlots::new(3, 3);
     let modest = acquire(&slots, "192.0.2.1").await;
     let greedy = [acquire(&slots, "192.0.2.2").await, acquire(&slots, "192.0.2.2").await];
@@ -62,7 +62,7 @@ async fn an_address_with_many_incomplete_requests_loses_its_own() {
 }
 
 #[tokio::test]
-async fn while_all_are_being_answered_a_new_connection_waits() {
+async fn a_new_connection_waits_while_all_requests_are_being_answered() {
     let slots = ConnectionSlots::new(2, 2);
     let [first, second] = [acquire(&slots, "::1").await, acquire(&slots, "::2").await];
     assert!(first.progress().complete() && second.progress().complete() && !slots.evict());
@@ -84,7 +84,7 @@ async fn while_all_are_being_answered_a_new_connection_waits() {
 
 /// More clients than slots may share one address (NAT, a proxy): idle keep-alive connections make room for them.
 #[tokio::test]
-async fn idle_connections_of_an_address_make_room_for_its_other_clients() {
+async fn idle_connections_are_evicted_for_other_clients_of_the_address() {
     let slots = ConnectionSlots::new(8, 3);
     let clients = [acquire(&slots, "::1").await, acquire(&slots, "::1").await, acquire(&slots, "::1").await];
     for client in &clients {
@@ -101,7 +101,7 @@ async fn idle_connections_of_an_address_make_room_for_its_other_clients() {
 }
 
 #[tokio::test]
-async fn a_client_that_does_not_read_makes_room_until_it_reads() {
+async fn a_client_that_does_not_read_is_evictable_until_it_reads() {
     let slots = ConnectionSlots::new(2, 2);
     let [first, second] = [acquire(&slots, "::1").await, acquire(&slots, "::2").await];
     assert!(first.progress().complete() && second.progress().complete());
@@ -129,4 +129,30 @@ async fn idle_upgraded_connections_go_last() {
     websocket.progress().upgraded_idle();
     assert!(slots.try_acquire("::1".parse().unwrap()).is_some() && is_evicted(&websocket));
     assert!(slots.0.lock().ranks.is_empty());
+}
+
+#[tokio::test]
+async fn a_slot_is_replaced_or_kept() {
+    let slots = ConnectionSlots::new(3, 2);
+    let replace = |previous: &ConnectionSlot, address: &str| slots.try_replace(previous, address.parse().unwrap());
+    let [first, second, other] =
+        [acquire(&slots, "::1").await, acquire(&slots, "::1").await, acquire(&slots, "192.0.2.1").await];
+    for slot in [&first, &second, &other] {
+        assert!(slot.progress().complete());
+    }
+    assert!(replace(&other, "::1").is_none(), "the address is at its limit, with requests in flight");
+    assert!(other.progress().complete(), "the slot is kept");
+    let again = replace(&first, "::1").unwrap();
+    assert!(!first.progress().complete() && again.progress().complete());
+    let moved = replace(&again, "192.0.2.1").unwrap();
+    assert!(!again.progress().complete() && moved.progress().complete());
+    drop((first, again));
+    assert_eq!(slots.0.lock().open.len(), 3);
+    // A connection without a slot is replaced like any new one.
+    moved.progress().answered();
+    let new = acquire(&slots, "192.0.2.2").await;
+    assert!(is_evicted(&moved) && new.progress().complete());
+    assert!(replace(&moved, "192.0.2.3").is_none(), "all slots have requests in flight");
+    second.progress().answered();
+    assert!(replace(&moved, "192.0.2.3").is_some() && is_evicted(&second));
 }

@@ -72,11 +72,19 @@ async fn a_request_without_end_is_cut_off() {
 }
 
 #[tokio::test]
-async fn heads_that_dribble_in_are_cut_off_and_free_their_place() {
+async fn slow_heads_time_out_although_bytes_keep_arriving() {
     let limits = ServeLimits { connections: 1, header_timeout: Duration::from_millis(50), ..ServeLimits::default() };
     let (address, shutdown) = start(Router::new().route("/", get(|| async { "here" })), limits).await;
-    let slow = send(address, b"GET / HT").await;
-    assert!(!receive(slow).await.contains("here"));
+    let (mut slow, mut drip) = send(address, b"GET / HTTP/1.1\r\nx: ").await.into_split();
+    let dripping = tokio::spawn(async move {
+        while drip.write_all(b"x").await.is_ok() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    });
+    let mut answer = Vec::new();
+    let _ = slow.read_to_end(&mut answer).await;
+    assert!(!String::from_utf8_lossy(&answer).contains("here"));
+    dripping.await.unwrap();
     assert!(receive(send(address, REQUEST).await).await.ends_with("here"));
     shutdown.request();
     assert_eq!(shutdown.finished().await, Ok(()));
@@ -179,7 +187,7 @@ async fn complete_requests_make_no_room() {
     let mut answer = [0; 512];
     let length = slow.read(&mut answer).await.unwrap();
     assert!(String::from_utf8_lossy(&answer[..length]).ends_with("4 bytes"));
-    // The same connection idles now, and is the oldest that does.
+    // The same connection is now idle, and the oldest idle one.
     let (_first, _second) = (connect_from("127.0.0.2", address).await, connect_from("127.0.0.2", address).await);
     assert_eq!(receive(slow).await, "");
 }
@@ -199,7 +207,7 @@ async fn large_heads_are_refused() {
     assert!(answer.starts_with("HTTP/1.1 431"), "{answer}");
 }
 
-/// A router that rejects every request without reading its body.
+/// Returns a router that rejects every request without reading its body.
 fn refusing() -> Router {
     Router::new().route("/", post(|| async { (StatusCode::UNAUTHORIZED, "no") }).get(|| async { "here" }))
 }
@@ -255,7 +263,7 @@ async fn what_is_read_keeps_its_connection() {
     assert_eq!(answers.matches("connection: close").count(), 1, "the last request asks for it: {answers}");
 }
 
-/// A route that streams without end, with a notification when the stream is dropped.
+/// Returns a route that streams without end, with a notification when the stream is dropped.
 fn endless() -> (Router, Arc<Notify>) {
     struct Ended(Arc<Notify>);
     impl Drop for Ended {
@@ -324,7 +332,7 @@ async fn unread_responses_make_room() {
         attackers.push(attacker);
     }
     let answer = tokio::time::timeout(Duration::from_secs(20), async { receive(send(address, REQUEST).await).await });
-    assert!(answer.await.expect("a place within seconds").ends_with("here"));
+    assert!(answer.await.expect("a slot within seconds").ends_with("here"));
 }
 
 /// More clients than the per-address limit can share an address when their keep-alive connections are idle.
@@ -349,6 +357,6 @@ async fn idle_clients_of_one_address_keep_no_other_of_it_out() {
         assert_eq!(closed.await, "", "the oldest make room");
     }
     for client in &mut clients {
-        assert!(ask(client).await.unwrap(), "the newest go on");
+        assert!(ask(client).await.unwrap(), "the newest remain open");
     }
 }

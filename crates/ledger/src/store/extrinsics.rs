@@ -18,7 +18,7 @@ pub struct Signed {
 }
 
 impl Ledger {
-    /// Stores signed bytes that were not sent yet.
+    /// Stores a signed extrinsic before it is sent.
     pub(crate) async fn store(
         &self,
         intent: &Intent,
@@ -49,11 +49,11 @@ impl Ledger {
         Ok(())
     }
 
-    /// Records an outcome on the chain.
+    /// Records an outcome observed on the chain, and the state that follows from it.
     pub(crate) async fn record(&self, signed: &mut Signed, outcome: Outcome) -> Result<(), LedgerError> {
         let state = signed.state.after(&outcome);
         if state == State::Included && outcome.inclusion().is_none() {
-            // Keeps the block where it was last seen.
+            // Keeps the block in which the extrinsic was last seen.
             return Ok(());
         }
         sqlx::query("UPDATE extrinsic SET state = ?, outcome = ? WHERE id = ?")
@@ -66,7 +66,7 @@ impl Ledger {
         Ok(())
     }
 
-    /// All extrinsics signed for a step of an intent, oldest first.
+    /// Returns all extrinsics signed for a step of an intent, oldest first.
     ///
     /// # Errors
     /// [`LedgerError`] when the ledger fails.
@@ -80,7 +80,7 @@ impl Ledger {
     }
 }
 
-fn read_signed(row: &SqliteRow) -> Result<Signed, LedgerError> {
+pub(super) fn read_signed(row: &SqliteRow) -> Result<Signed, LedgerError> {
     let outcome: Option<String> = row.try_get("outcome")?;
     Ok(Signed {
         id: row.try_get("id")?,

@@ -28,9 +28,9 @@ pub struct IntentKey {
 pub enum IntentState {
     /// An action or an outcome is pending.
     Open,
-    /// The weights are in a finalized block; those of a hash commit are revealed.
+    /// The weights are in a finalized block; for a hash commit, so is the reveal.
     Done,
-    /// The epoch to submit or to reveal passed without success.
+    /// The epoch for the submission or the reveal ended before it succeeded.
     Missed,
 }
 
@@ -74,8 +74,8 @@ pub struct Intent {
 }
 
 impl Ledger {
-    /// Inserts an intent, replacing one with the same key unless that [is bound](Self::is_bound). Returns the stored
-    /// intent.
+    /// Inserts an intent, replacing one with the same key unless the stored one [is bound](Self::is_bound). Returns the
+    /// stored intent.
     pub(crate) async fn intend(&self, plan: &Plan) -> Result<Intent, LedgerError> {
         sqlx::query(
             "INSERT INTO intent (genesis, hotkey, netuid, mech, epoch, anchor_number, anchor_hash, state_block, form,
@@ -104,14 +104,15 @@ impl Ledger {
         self.intent(&plan.key).await?.ok_or(LedgerError::Database(sqlx::Error::RowNotFound))
     }
 
-    /// Whether an extrinsic signed for an intent may take effect: one that is not [void](crate::State::is_void).
+    /// Whether any extrinsic signed for the intent may still take effect, that is, is not
+    /// [void](crate::State::is_void).
     pub(crate) async fn is_bound(&self, intent: &Intent) -> Result<bool, LedgerError> {
         let submits = self.extrinsics(intent, Step::Submit).await?;
         let reveals = self.extrinsics(intent, Step::Reveal).await?;
         Ok(submits.iter().chain(&reveals).any(|signed| !signed.state.is_void()))
     }
 
-    /// The intent for a key.
+    /// Returns the intent for a key.
     ///
     /// # Errors
     /// [`LedgerError`] when the ledger fails.
@@ -129,7 +130,7 @@ impl Ledger {
         row.as_ref().map(read_intent).transpose()
     }
 
-    /// The intents of a hotkey on a chain, oldest first: all, or with `only_open` the open ones.
+    /// Returns the intents of a hotkey on a chain, oldest first: all of them, or with `only_open` only the open ones.
     ///
     /// # Errors
     /// [`LedgerError`] when the ledger fails.
@@ -177,7 +178,7 @@ fn epoch_to_column(epoch: u64) -> Result<i64, LedgerError> {
     from_column("epoch", &epoch, i64::try_from(epoch).ok())
 }
 
-fn read_intent(row: &SqliteRow) -> Result<Intent, LedgerError> {
+pub(super) fn read_intent(row: &SqliteRow) -> Result<Intent, LedgerError> {
     let commit_epoch: Option<i64> = row.try_get("commit_epoch")?;
     let epoch: i64 = row.try_get("epoch")?;
     let state: String = row.try_get("state")?;

@@ -8,9 +8,9 @@ use crate::form::{Sealing, reveal_call, submit_call};
 use crate::{Intent, Signed, State, SubmitError};
 
 impl Submitter {
-    /// Signs a step, stores the bytes and sends them. Returns `None` without signing if the epoch has too few blocks
-    /// left, or if an extrinsic signed earlier may still take effect. Earlier extrinsics with the same nonce do not
-    /// matter: at most one of them is ever included.
+    /// Signs an extrinsic for a step, stores its bytes and sends them. Returns `None` without signing if the epoch has
+    /// too few blocks left, or if an extrinsic signed earlier may still take effect. Earlier extrinsics with the same
+    /// nonce do not matter: at most one of them is ever included.
     pub(super) async fn sign(
         &self,
         intent: &mut Intent,
@@ -67,7 +67,7 @@ impl Submitter {
     ) -> Result<(), SubmitError> {
         let lease = match lease {
             Some(lease) => lease,
-            // Keeps other callers from the nonce while the bytes are in flight.
+            // Prevents other callers from using the nonce while the bytes are in flight.
             None => self.chain.lease_nonce(signed.extrinsic.signer).await?,
         };
         let sent_before = signed.state != State::Signed;
@@ -83,7 +83,7 @@ impl Submitter {
         Ok(())
     }
 
-    /// Records the outcome on the chain.
+    /// Records an outcome observed on the chain.
     pub(super) async fn record(
         &self,
         intent: &mut Intent,

@@ -49,7 +49,7 @@ impl Submitter {
         let submit = self.latest(intent, Step::Submit).await?;
         let state = match self.reveal_epoch(intent, submit.as_ref()).await? {
             None => conclusion(submit.as_ref(), now.when(intent.plan.key.epoch)),
-            // A reverted commit takes its reveal with it.
+            // Reverting a commit also voids its reveal.
             Some(_) if submit.is_some_and(|submit| submit.state != State::Finalized) => IntentState::Open,
             Some(epoch) => conclusion(self.latest(intent, Step::Reveal).await?.as_ref(), now.when(epoch)),
         };
@@ -82,7 +82,8 @@ impl Submitter {
             (state, When::Now)
                 if (state.is_pending() || state == State::Invalid) && self.is_of_another_runtime(&signed).await? =>
             {
-                // No runtime accepts these bytes any more, and the nonce allows at most one of the two into a block.
+                // No later runtime accepts these bytes. The new extrinsic has the same nonce, so at most one of the two
+                // is ever included.
                 if let Some(again) = self.sign(intent, step, now, turn).await? {
                     return Ok(Some(again));
                 }
@@ -92,7 +93,7 @@ impl Submitter {
             }
             (state, When::Now) if state.is_pending() => self.send(intent, step, &mut signed, None).await?,
             (State::Signed, When::Past) => self.ledger.mark(&mut signed, State::Withdrawn).await?,
-            // Nothing is resent for a past epoch. What was sent is valid until the end of its era.
+            // Nothing is resent for a past epoch. A sent extrinsic remains valid until its era ends.
             (state, _) if state.is_pending() || state == State::Invalid => {
                 self.bury(intent, step, &mut signed, now).await?;
             }
@@ -123,7 +124,7 @@ impl Submitter {
         }
     }
 
-    /// Searches again after the block with an extrinsic was reverted, since another block may include it.
+    /// Searches for an extrinsic again after its block was reverted, since another block may include it.
     async fn find_again(
         &self,
         intent: &mut Intent,
@@ -140,7 +141,8 @@ impl Submitter {
         }
     }
 
-    /// Settles an extrinsic that is no longer sent, by searching the blocks of its era once all of them are finalized.
+    /// Settles an extrinsic that is no longer resent, by searching the blocks of its era once all of them are
+    /// finalized.
     async fn bury(&self, intent: &mut Intent, step: Step, signed: &mut Signed, now: &Now) -> Result<(), SubmitError> {
         match self.end(signed, now).await? {
             End::Open => Ok(()),
@@ -181,7 +183,7 @@ impl Submitter {
         Ok(())
     }
 
-    /// The end state of an extrinsic, from the finalized blocks of its era.
+    /// Returns the end state of an extrinsic, from the finalized blocks of its era.
     async fn end(&self, signed: &Signed, now: &Now) -> Result<End, SubmitError> {
         let (hash, birth, finalized) = (signed.extrinsic.hash, signed.extrinsic.birth.number, now.finalized.number);
         let Some(last_block) = signed.extrinsic.last_block.filter(|last| *last <= finalized) else {
@@ -194,12 +196,12 @@ impl Submitter {
         }
     }
 
-    /// Whether the runtime was upgraded since signing, so that the signature is invalid.
+    /// Whether the runtime was upgraded after signing, which invalidates the signature.
     async fn is_of_another_runtime(&self, signed: &Signed) -> Result<bool, SubmitError> {
         Ok(self.chain.spec_version().await? != signed.extrinsic.spec_version)
     }
 
-    /// The epoch in which to reveal a hash commit; `None` until the commit is in a block, and for other forms.
+    /// Returns the epoch in which to reveal a hash commit; `None` until the commit is in a block, and for other forms.
     async fn reveal_epoch(&self, intent: &mut Intent, submit: Option<&Signed>) -> Result<Option<u64>, SubmitError> {
         let inclusion = submit.filter(|submit| is_effective(submit)).and_then(inclusion_of);
         let (Some(period), Some(inclusion)) = (intent.plan.form.reveal_after(), inclusion) else { return Ok(None) };
@@ -209,7 +211,8 @@ impl Submitter {
             let is_final = submit.is_some_and(|submit| submit.state == State::Finalized);
             let epoch = match epoch_at(&*self.chain, intent.plan.key.netuid, inclusion.block).await {
                 Ok(epoch) => epoch,
-                // The nodes have pruned its state; eras end with the planned epoch.
+                // The nodes have pruned the block's state. The commit is in the planned epoch, since its era ended with
+                // that epoch.
                 Err(SubmitError::Chain(ChainError::NoSuchBlock(_))) if is_final => intent.plan.key.epoch,
                 // The block is reverted, or the node does not have it yet.
                 Err(SubmitError::Chain(ChainError::NoSuchBlock(_))) => return Ok(None),
@@ -222,12 +225,12 @@ impl Submitter {
     }
 }
 
-/// The end state of an extrinsic that is no longer sent.
+/// The end state of an extrinsic that is no longer resent.
 enum End {
     /// The era is not over, or its blocks are not all finalized.
     Open,
     Known(Outcome),
-    /// The nodes have pruned the blocks to search.
+    /// The nodes have pruned the blocks that might contain the extrinsic.
     Lost,
 }
 
@@ -245,7 +248,7 @@ fn is_effective(signed: &Signed) -> bool {
         && signed.outcome.as_ref().is_some_and(Outcome::is_success)
 }
 
-/// The state of an intent, given the extrinsic of its last step.
+/// Returns the state of an intent, given the extrinsic of its last step.
 fn conclusion(signed: Option<&Signed>, when: When) -> IntentState {
     match (signed.map(|signed| signed.state), when) {
         (Some(State::Finalized), _) => IntentState::Done,

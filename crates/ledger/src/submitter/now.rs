@@ -8,7 +8,7 @@ use taonet_primitives::{BlockNumber, NetUid};
 use super::Turn;
 use crate::SubmitError;
 
-/// The minimum number of blocks left in the era at signing, since inclusion takes one or two.
+/// The minimum number of blocks remaining in the era at signing, since inclusion takes one or two blocks.
 const ROOM: u32 = 2;
 /// The chain's shortest era, in blocks.
 const MIN_ERA: u32 = 4;
@@ -30,13 +30,13 @@ impl Now {
         let rules = chain.weight_rules(netuid, head.into()).await?;
         let next = rules.schedule.next_epoch(head.number).ok_or(SubmitError::NoEpochs(netuid))?;
         let epoch = epoch_of(&rules.schedule, head.number.plus(1));
-        // If the next block begins an epoch, that epoch is meant.
+        // If the next block begins an epoch, `epoch` is that epoch.
         let is_new = next == head.number.plus(1);
         let end = if is_new { next.plus(u32::from(rules.schedule.tempo)) } else { next };
         Ok(Self { head, finalized, rules, epoch, last: end.minus(1) })
     }
 
-    /// Refuses the first weights since the start if they are based on state older than a tempo: a validator that was
+    /// Refuses the first weights after a start if they are based on state older than one tempo: a validator that was
     /// offline would otherwise submit outdated weights.
     pub(super) fn check_age(&self, state_block: BlockNumber, turn: &Turn) -> Result<(), SubmitError> {
         let (age, tempo) = (self.head.number.since(state_block), self.rules.schedule.tempo);
@@ -47,10 +47,10 @@ impl Now {
         }
     }
 
-    /// An era that ends with the epoch, so that no extrinsic is included in a later one; `None` if too few blocks
-    /// are left.
+    /// Returns an era that ends with the epoch, so that no extrinsic is included in a later one; `None` if too few
+    /// blocks remain.
     pub(super) fn era(&self) -> Option<Era> {
-        // An epoch shorter than every era cannot contain one.
+        // An epoch shorter than the shortest era cannot contain an era.
         let last = if u32::from(self.rules.schedule.tempo) < MIN_ERA {
             self.head.number.plus(MIN_ERA)
         } else {
@@ -79,14 +79,14 @@ pub(super) enum When {
     Past,
 }
 
-/// The epoch to which the chain assigns a block's extrinsics, given the schedule at the parent block or at the block
-/// itself. An epoch due in the block counts as begun.
+/// Returns the epoch to which the chain assigns a block's extrinsics, given the schedule at the parent block or at the
+/// block itself. An epoch due in the block counts as begun.
 pub(super) fn epoch_of(schedule: &Schedule, block: BlockNumber) -> u64 {
     let is_due = schedule.next_epoch(block.minus(1)) == Some(block);
     schedule.epoch_index.saturating_add(u64::from(is_due))
 }
 
-/// The epoch to which the chain assigns a block's extrinsics, read from the chain at that block.
+/// Returns the epoch to which the chain assigns a block's extrinsics, read from the chain at that block.
 pub(super) async fn epoch_at(chain: &dyn Chain, netuid: NetUid, block: Block) -> Result<u64, SubmitError> {
     let rules = chain.weight_rules(netuid, At::Hash(block.hash)).await?;
     Ok(epoch_of(&rules.schedule, block.number))

@@ -10,6 +10,7 @@ use super::*;
 mod epochs;
 mod forks;
 mod outcomes;
+mod reader;
 mod restarts;
 mod upgrades;
 
@@ -82,7 +83,7 @@ impl World {
             }
         };
         let ended = tokio::spawn(run).await;
-        assert!(ended.is_err_and(|error| error.is_panic()), "it came past {step:?} {at:?}");
+        assert!(ended.is_err_and(|error| error.is_panic()), "the process survived {step:?} {at:?}");
     }
 
     /// Begins the next epoch with the next block.
@@ -102,7 +103,7 @@ impl World {
         }
     }
 
-    /// The names of the calls that reached the pool.
+    /// Returns the names of the calls that reached the pool.
     fn calls(&self) -> Vec<String> {
         self.chain.submitted().iter().map(|one| one.call.as_ref().unwrap().name().to_owned()).collect()
     }

@@ -79,7 +79,7 @@ fn child() {
 async fn carry_out(task: Text) -> End {
     let ledger = loop {
         match Ledger::open(&task.directory).await {
-            // Another process has it open, and releases it when it ends.
+            // Another process has the ledger locked until it exits.
             Err(LedgerError::Locked(_)) => tokio::time::sleep(Duration::from_millis(20)).await,
             opened => break opened.unwrap(),
         }

@@ -139,7 +139,7 @@ async fn of_two_processes_with_64_threads_each_one_thread_submits() {
     let (first, second) = tokio::join!(child::run(&task), child::run(&task));
     for (status, end) in [first, second] {
         assert!(status.success(), "{status}");
-        assert_eq!(end.unwrap().extrinsics.len(), 1, "all threads were told of the same extrinsic");
+        assert_eq!(end.unwrap().extrinsics.len(), 1, "all tasks report the same extrinsic");
     }
     assert_eq!((world.chain.submitted().len(), world.chain.included().len()), (1, 1));
     assert_eq!(world.ledger().await, (IntentState::Done, 1, 0));

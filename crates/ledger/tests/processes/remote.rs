@@ -1,5 +1,5 @@
 //! Serves a [`MockChain`] to other processes, by JSON lines over TCP.
-#![allow(clippy::unimplemented, reason = "a submitter asks for nothing of this")]
+#![allow(clippy::unimplemented, reason = "a submitter does not call these methods")]
 
 use std::time::Duration;
 
@@ -10,8 +10,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use taonet_chain::testing::MockChain;
 use taonet_chain::{
-    At, Block, Call, Chain, ChainError, Detail, DryRun, Event, Follow, Metagraph, NonceLease, Outcome, SignOptions,
-    SignedExtrinsic, WeightRow, WeightRules,
+    At, Block, Call, Chain, ChainError, Detail, DryRun, Event, Extrinsic, Follow, Metagraph, NonceLease, Outcome,
+    SignOptions, SignedExtrinsic, WeightRow, WeightRules,
 };
 use taonet_primitives::{AccountId, BlockHash, BlockNumber, ExtrinsicHash, Hotkey, MechId, NetUid, Uid};
 use taonet_wallet::Keypair;
@@ -153,6 +153,10 @@ impl Chain for RemoteChain {
         unimplemented!()
     }
 
+    async fn extrinsics(&self, _: At) -> Result<Vec<Extrinsic>, ChainError> {
+        unimplemented!()
+    }
+
     async fn spec_version(&self) -> Result<u32, ChainError> {
         Ok(self.ask(&Question::SpecVersion).await)
     }
@@ -164,7 +168,7 @@ impl Chain for RemoteChain {
     async fn sign(&self, call: &Call, signer: &Keypair, options: SignOptions) -> Result<SignedExtrinsic, ChainError> {
         let birth = self.finalized_head().await?;
         let mut bytes = format!("{call:?} {options:?}").into_bytes();
-        // Signatures are randomised: signing twice gives two extrinsics.
+        // Signatures are randomised: signing twice gives two different extrinsics.
         bytes.extend(signer.sign(&bytes).as_bytes());
         let hash = ExtrinsicHash::from_bytes(Blake2b::<U32>::digest(&bytes).into());
         let (signer, last_block) = (signer.hotkey().into(), options.era.last_block(birth.number));

@@ -1,5 +1,7 @@
+use std::collections::HashMap;
 use std::fs;
 
+use candle_core::{DType, Tensor};
 use serde_json::{Value, json};
 
 use super::*;
@@ -28,7 +30,7 @@ fn tokenizer() -> Value {
         "added_tokens": [special(0, "<s>"), special(1, "</s>"), special(2, "<eot>")],
         "pre_tokenizer": {"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": true},
         "decoder": {"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": true},
-        // "Ã" and "©" stand for the two bytes of é.
+        // "Ã" and "©" represent the two bytes of é.
         "model": {"type": "BPE", "vocab": {"<s>": 0, "</s>": 1, "<eot>": 2, "a": 3, "b": 4, "ab": 5, "\u{c3}": 6,
             "\u{a9}": 7}, "merges": [["a", "b"]]},
     })
@@ -93,7 +95,8 @@ fn a_directory_becomes_a_model() {
     assert_eq!(model.completion_prompt("ab\u{e9}").unwrap(), [0, 5, 6, 7]);
     assert_eq!(model.vocabulary().decode(&[5, 6, 7, 1]), "ab\u{e9}");
     assert_eq!(model.vocabulary().ends(), [1, 2]);
-    // The name of a special token is ordinary text: of its letters only a and b are in this vocabulary.
+    // In plain text, the name of a special token has no special meaning; only its letters a and b are in this
+    // vocabulary.
     assert_eq!(model.vocabulary().encode("ab</s>").unwrap(), [5]);
     let generation = model.generate(vec![0, 3], Sampling { max_tokens: 20, ..Sampling::default() });
     assert!(generation.map(Result::unwrap).all(|step| step.token != 1 && step.token != 2));
@@ -108,6 +111,9 @@ fn characters_in_pieces_come_whole() {
     let mut stream = crate::vocabulary::TextStream::default();
     let mut push = |token| stream.push(model.vocabulary(), token);
     assert_eq!([push(5), push(6), push(7), push(3)], ["ab", "", "\u{e9}", "a"]);
+    let split = model.vocabulary().split("ab\u{e9}a").unwrap();
+    let texts = ["ab", "", "\u{e9}", "a"].map(str::to_owned);
+    assert_eq!(split, [5, 6, 7, 3].into_iter().zip(texts).collect::<Vec<_>>());
     assert_eq!(push(6), "");
     assert_eq!(stream.finish(model.vocabulary()), "\u{fffd}");
 }
@@ -155,7 +161,7 @@ fn rotations_are_those_of_the_configuration() {
     plain["rope_scaling"] = Value::Null;
     write(folder.path(), "config.json", &plain);
     assert_ne!(next(&open(folder.path()).unwrap()), scaled);
-    // The same in the newer form.
+    // The same parameters in the newer form.
     let mut newer = config();
     newer["rope_parameters"] = newer["rope_scaling"].take();
     newer["rope_parameters"]["rope_theta"] = newer["rope_theta"].take();
@@ -210,5 +216,5 @@ fn incomplete_directories_are_named() {
     other["model"]["vocab"]["ba"] = json!(8);
     write(folder.path(), "tokenizer.json", &other);
     let error = open(folder.path()).unwrap_err().to_string();
-    assert!(error.contains("another model"), "{error}");
+    assert!(error.contains("a different model"), "{error}");
 }

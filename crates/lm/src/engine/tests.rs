@@ -5,7 +5,7 @@ fn model() -> Arc<LanguageModel> {
 }
 
 fn prompt(model: &LanguageModel, number: usize) -> Vec<u32> {
-    // From a few tokens to more than one pass reads.
+    // Prompts range from a few tokens to more tokens than one pass processes.
     model.completion_prompt(&format!("question {number}{}", " stan".repeat(number * 40))).unwrap()
 }
 
@@ -34,7 +34,8 @@ async fn read(mut events: mpsc::Receiver<EngineEvent>) -> (Vec<u32>, Option<Fini
 #[tokio::test]
 async fn answers_together_are_those_of_each_alone() {
     let model = model();
-    // Room for fewer than all: some wait, and join while others are in progress.
+    // The cache has room for only some of the answers: the others are queued, and join while the first ones are in
+    // progress.
     let settings = EngineSettings { streams: 6, cache_tokens: 2_048, ..EngineSettings::default() };
     let engine = Engine::start(Arc::clone(&model), settings).unwrap();
     let asked: Vec<_> = (0..10)
@@ -55,7 +56,7 @@ async fn a_slow_client_stops_nobody_else() {
     let slow = engine.submit(prompt(&model, 1), long).unwrap();
     let quick = read(engine.submit(prompt(&model, 2), sampling(2)).unwrap()).await;
     assert_eq!(quick, alone(&model, 2));
-    // Meanwhile the buffer of events is full.
+    // Wait until the slow client's event buffer is full.
     while slow.len() < AHEAD - 1 {
         tokio::time::sleep(Duration::from_millis(2)).await;
     }

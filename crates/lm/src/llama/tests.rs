@@ -46,7 +46,7 @@ fn turned(vector: &[f64], heads: usize, position: usize) -> Vec<f64> {
     turned
 }
 
-/// Reference implementation of the architecture on plain numbers.
+/// Computes the logits with a reference implementation of the architecture on plain numbers.
 #[allow(clippy::needless_range_loop, reason = "indices as in the formulas")]
 fn by_hand(model: &Llama, tokens: &[u32]) -> Vec<Vec<f64>> {
     let config = model.config;
@@ -54,8 +54,8 @@ fn by_hand(model: &Llama, tokens: &[u32]) -> Vec<Vec<f64>> {
     let embeddings = Llama::rows(&model.embeddings);
     let mut stream: Vec<Vec<f64>> = tokens.iter().map(|token| embeddings[*token as usize].clone()).collect();
     for layer in &model.layers {
-        let project = |weight: &Tensor| {
-            let rows = Llama::rows(weight);
+        let project = |layer: &Linear| {
+            let rows = Llama::rows(&layer.weight);
             stream.iter().map(|hidden| times(&rows, &normed(hidden))).collect::<Vec<_>>()
         };
         let turn = |vectors: Vec<Vec<f64>>, heads| {
@@ -63,7 +63,7 @@ fn by_hand(model: &Llama, tokens: &[u32]) -> Vec<Vec<f64>> {
         };
         let (queries, keys) = (turn(project(&layer.query), config.heads), turn(project(&layer.key), config.kv_heads));
         let values = project(&layer.value);
-        let output = Llama::rows(&layer.output);
+        let output = Llama::rows(&layer.output.weight);
         for position in 0..tokens.len() {
             let mut mixed = vec![0.0; config.hidden];
             for head in 0..config.heads {
@@ -85,7 +85,8 @@ fn by_hand(model: &Llama, tokens: &[u32]) -> Vec<Vec<f64>> {
             }
             add(&mut stream[position], &times(&output, &mixed));
         }
-        let (gate, up, down) = (Llama::rows(&layer.gate), Llama::rows(&layer.up), Llama::rows(&layer.down));
+        let (gate, up, down) =
+            (Llama::rows(&layer.gate.weight), Llama::rows(&layer.up.weight), Llama::rows(&layer.down.weight));
         for hidden in &mut stream {
             let input = normed(hidden);
             let gated: Vec<f64> = times(&gate, &input)
@@ -96,7 +97,7 @@ fn by_hand(model: &Llama, tokens: &[u32]) -> Vec<Vec<f64>> {
             add(hidden, &times(&down, &gated));
         }
     }
-    let head = Llama::rows(&model.head);
+    let head = Llama::rows(&model.head.weight);
     stream.iter().map(|hidden| times(&head, &normed(hidden))).collect()
 }
 

@@ -1,4 +1,4 @@
-//! Answers of the server, streamed and whole.
+//! Responses with answers of the model, streamed or as one JSON document.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use super::request::Request;
 use crate::vocabulary::TextStream;
 use crate::{EngineEvent, LanguageModel, Place, Step};
 
-/// A stream in progress.
+/// A streamed answer in progress.
 struct Stream {
     model: Arc<LanguageModel>,
     request: Request,
@@ -70,7 +70,7 @@ impl Stream {
             }
             Some(EngineEvent::Failed) | None => {
                 self.ended = true;
-                event(&json!({"error": {"message": "model failed"}}))
+                event(&json!({"error": {"message": "the model failed"}}))
             }
         }
     }
@@ -90,7 +90,7 @@ pub(super) async fn whole(
             Some(EngineEvent::Step(step)) => steps.push(step),
             Some(EngineEvent::End(finish)) => break finish.as_str(),
             Some(EngineEvent::Failed) | None => {
-                return refuse(StatusCode::INTERNAL_SERVER_ERROR, "model failed", None);
+                return refuse(StatusCode::INTERNAL_SERVER_ERROR, "the model failed", None);
             }
         }
     };
@@ -157,7 +157,7 @@ fn end_chunk(model: &LanguageModel, request: &Request, rest: &str, finish: &str)
     Value::Object(chunk)
 }
 
-/// Returns log-probabilities in the form of chats or of completions.
+/// Returns log-probabilities in the response format of chat completions or of completions.
 fn logprobs(model: &LanguageModel, request: &Request, steps: &[Step]) -> Value {
     let text = |token: u32| token_text(model, token);
     if request.is_chat() {
@@ -190,13 +190,13 @@ fn logprobs(model: &LanguageModel, request: &Request, steps: &[Step]) -> Value {
     })
 }
 
-/// Returns the log-probabilities of a prompt in vLLM's form: null for the first token, then for each a map from ids to
-/// log-probability, rank and text; the prompt's own token first.
+/// Returns the log-probabilities of a prompt in vLLM's format: null for the first token; for each later token, a map
+/// from token IDs to log-probability, rank and text, the prompt's own token first.
 fn prompt_logprobs(model: &LanguageModel, tokens: &[u32], places: &[Place]) -> Value {
     let entry = |rank: u32, logprob: f64, token: u32| json!({"logprob": logprob, "rank": rank, "decoded_token": token_text(model, token)});
     let place = |(place, token): (&Place, &u32)| {
         let mut entries = Map::new();
-        // JSON has no infinity; vLLM writes such a number as -9999.
+        // JSON has no infinity; vLLM writes -∞ as -9999.
         let finite = |logprob: f64| logprob.max(-9_999.0);
         entries.insert(token.to_string(), entry(place.rank, finite(place.logprob), *token));
         for ((other, logprob), rank) in place.top.iter().zip(1..) {
@@ -208,7 +208,7 @@ fn prompt_logprobs(model: &LanguageModel, tokens: &[u32], places: &[Place]) -> V
     first.chain(places.iter().zip(tokens.iter().skip(1)).map(place)).collect()
 }
 
-/// Returns the text of a token; the end token has its name, as in other servers.
+/// Returns the text of a token; the end token is returned by name, as in other servers.
 fn token_text(model: &LanguageModel, token: u32) -> &str {
     if token == model.vocabulary().end() { "<|end|>" } else { model.vocabulary().text(token) }
 }

@@ -1,4 +1,4 @@
-//! `/v1/embeddings`.
+//! The route `/v1/embeddings`.
 
 use std::sync::Arc;
 
@@ -19,7 +19,7 @@ const MOST_TEXTS: usize = 256;
 pub(super) async fn embeddings(State(served): State<Served>, body: Bytes) -> Response {
     let bad = |message: &str, param| refuse(StatusCode::BAD_REQUEST, message, param);
     let Ok(fields) = serde_json::from_slice::<Map<String, Value>>(&body) else {
-        return bad("body is not a JSON object", None);
+        return bad("the body is not a JSON object", None);
     };
     let texts: Option<Vec<String>> = match fields.get("input") {
         Some(Value::String(text)) => Some(vec![text.clone()]),
@@ -50,7 +50,7 @@ pub(super) async fn embeddings(State(served): State<Served>, body: Bytes) -> Res
             return bad(&error.to_string(), Some("input"));
         }
         Ok(Err(error)) => return failed(&error),
-        Err(_) => return refuse(StatusCode::INTERNAL_SERVER_ERROR, "model failed", None),
+        Err(_) => return refuse(StatusCode::INTERNAL_SERVER_ERROR, "the model failed", None),
     };
     let tokens: usize = embedded.iter().map(|(_, tokens)| tokens).sum();
     let entry = |(index, (vector, _)): (usize, (Vec<f32>, usize))| {

@@ -4,7 +4,7 @@ use serde_json::{Map, Value};
 
 use crate::{LanguageModel, Message, ModelError, Sampling};
 
-/// Maximum number of likeliest tokens in a request.
+/// Maximum number of likeliest tokens that a request may ask for at each position.
 const MOST_TOP: u64 = 20;
 /// Default maximum number of tokens in an answer.
 const DEFAULT_TOKENS: u64 = 256;
@@ -80,7 +80,7 @@ struct Fields(Map<String, Value>);
 impl Fields {
     fn parse(body: &[u8]) -> Result<Self, RequestError> {
         let fields = serde_json::from_slice(body);
-        let not_json = |error| RequestError { message: format!("body is not a JSON object: {error}"), param: None };
+        let not_json = |error| RequestError { message: format!("the body is not a JSON object: {error}"), param: None };
         let fields = Self(fields.map_err(not_json)?);
         for name in ["stop", "tools", "response_format"] {
             let is_set = fields
@@ -138,7 +138,7 @@ impl Fields {
             None | Some(Value::Null) => Ok(None),
             Some(value) => {
                 let number = value.as_u64().filter(|number| *number <= largest);
-                number.map(Some).ok_or(wrong(name, "a whole number in range"))
+                number.map(Some).ok_or_else(|| wrong(name, &format!("an integer from 0 to {largest}")))
             }
         }
     }
@@ -148,7 +148,7 @@ impl Fields {
             None | Some(Value::Null) => Ok(None),
             Some(value) => {
                 let number = value.as_f64().filter(|number| (smallest..=largest).contains(number));
-                number.map(Some).ok_or(wrong(name, "a number in range"))
+                number.map(Some).ok_or_else(|| wrong(name, &format!("a number from {smallest} to {largest}")))
             }
         }
     }

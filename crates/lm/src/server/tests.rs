@@ -108,7 +108,7 @@ async fn texts_become_vectors() {
     let cosine = |one: usize, other: usize| -> f64 { vector(one).iter().zip(vector(other)).map(|(a, b)| a * b).sum() };
     assert!((cosine(0, 0) - 1.0).abs() < 1e-5 && (cosine(0, 2) - 1.0).abs() < 1e-5);
     assert!(cosine(0, 1) < 0.99, "{}", cosine(0, 1));
-    // 1 to begin with, "stan"; 1, "tron", " in".
+    // Each of the three texts has the begin token and one to three tokens of text.
     let tokens = answer["usage"]["prompt_tokens"].as_u64().unwrap();
     assert_eq!(answer["usage"]["total_tokens"], tokens);
     assert!((6..=12).contains(&tokens), "{tokens}");

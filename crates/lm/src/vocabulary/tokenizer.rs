@@ -13,14 +13,27 @@ impl Vocabulary {
     pub(crate) fn open(directory: &Path, size: usize, begin: Option<u32>, ends: Vec<u32>) -> Result<Self, LoadError> {
         let path = directory.join("tokenizer.json");
         let bytes = crate::checkpoint::read(&path)?;
-        let wrong = |message: String| LoadError::Tokenizer { path: path.clone(), message };
+        Self::parse(&path, bytes, size, begin, ends)
+    }
+
+    /// Parses the content of a `tokenizer.json`; `path` is the file for errors.
+    pub(crate) fn parse(
+        path: &Path,
+        bytes: impl AsRef<[u8]>,
+        size: usize,
+        begin: Option<u32>,
+        ends: Vec<u32>,
+    ) -> Result<Self, LoadError> {
+        let wrong = |message: String| LoadError::Tokenizer { path: path.to_owned(), message };
         let tokenizer = Tokenizer::from_bytes(bytes).map_err(|error| wrong(error.to_string()))?;
         let tokens = tokenizer.get_vocab_size(true);
         if tokens > size {
-            return Err(wrong(format!("{tokens} tokens, expected {size}: the tokenizer belongs to another model")));
+            return Err(wrong(format!(
+                "{tokens} tokens, expected at most {size}: the tokenizer belongs to a different model"
+            )));
         }
         if ends.is_empty() {
-            return Err(wrong("config.json names no eos_token_id".to_owned()));
+            return Err(wrong("the model names no eos_token_id".to_owned()));
         }
         let count = u32::try_from(size).map_err(|_| wrong("too many tokens".to_owned()))?;
         if let Some(token) = begin.iter().chain(&ends).find(|token| **token >= count) {

@@ -39,7 +39,7 @@ pub(crate) const MAX_COMMANDS: usize = 64;
 /// The pause before a retry when block production fails.
 const RETRY: Duration = Duration::from_secs(1);
 
-/// Why the author cannot produce blocks.
+/// Why the block author failed, or refused a command.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum AuthorError {
@@ -52,10 +52,11 @@ pub enum AuthorError {
     /// A call to the runtime failed.
     #[error("the runtime call failed: {0}")]
     Call(#[from] CallError),
-    /// The clock's block time differs from the chain's, which clients rely on.
+    /// The clock's block time differs from the chain's, which cannot change because clients rely on it.
     #[error(
-        "the chain has a block time of {found:?}, which its clients rely on, not {asked:?}; hint: start it with its \
-         own block time, with manual or with fast, or reset the chain with tao localnet reset"
+        "the chain has a block time of {found:?}, not {asked:?}; hint: use --block-time {}ms, manual or fast, or \
+         reset the chain with tao localnet reset",
+        .found.as_millis()
     )]
     BlockTime {
         /// The block time of the chain.
@@ -64,16 +65,16 @@ pub enum AuthorError {
         asked: Duration,
     },
     /// The subnet does not exist or has no epochs.
-    #[error("subnet {0} has no next epoch; hint: create and start it first")]
+    #[error("subnet {0} has no next epoch; hint: create and start the subnet first")]
     NoEpoch(u16),
     /// The command queue is full.
-    #[error("the queue is full ({MAX_COMMANDS} commands); hint: retry when they have finished")]
+    #[error("the block author's queue is full ({MAX_COMMANDS} commands); hint: retry when they have finished")]
     Busy,
     /// The node is shutting down.
     #[error("the node is shutting down")]
     Stopping,
     /// The author's thread panicked: a bug in this crate.
-    #[error("the block author panicked: {0}; hint: start the node again, it continues after its newest block")]
+    #[error("the block author panicked: {0}; hint: start the node again to resume after its newest block")]
     Panicked(String),
 }
 
@@ -86,7 +87,7 @@ pub(crate) enum Goal {
     Epoch(u16),
 }
 
-/// A command to produce blocks immediately, with the channel for its result.
+/// A command to produce blocks immediately, with the channel on which its result is sent.
 pub(crate) struct Command {
     pub(crate) goal: Goal,
     pub(crate) reply: oneshot::Sender<Result<Head, AuthorError>>,
@@ -124,7 +125,7 @@ impl Author {
     /// slot after `start`.
     ///
     /// # Errors
-    /// [`AuthorError::BlockTime`], or when the head's state cannot be read.
+    /// [`AuthorError::BlockTime`]; also if the head's state cannot be read.
     pub(crate) fn new(
         chain: Arc<Chain>,
         clock: Clock,
@@ -178,7 +179,7 @@ impl Author {
         }
     }
 
-    /// Returns the time of the next block. Missed blocks are skipped, not made up for.
+    /// Returns the time of the next block. Missed blocks are skipped and not produced later.
     fn next_due(&self, due: Instant) -> Instant {
         match self.clock {
             Clock::Every(pause) => (due + pause).max(Instant::now()),
@@ -198,7 +199,7 @@ impl Author {
             Goal::Blocks(blocks) => self.make_while(blocks, wanted),
             Goal::Epoch(netuid) => self.blocks_to_epoch(netuid).and_then(|blocks| self.make_while(blocks, wanted)),
         };
-        // The caller may be gone.
+        // The caller may have stopped waiting.
         let _ = reply.send(made.map(|()| self.tip.clone()));
     }
 

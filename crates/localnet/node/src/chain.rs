@@ -42,14 +42,14 @@ pub(crate) enum StateError {
     Call(#[from] CallError),
 }
 
-/// The chain, as used by the RPC and the author.
+/// The chain, as used by the RPC server and the author.
 pub(crate) struct Chain {
     pub(crate) store: Store,
     pub(crate) pool: Pool,
     pub(crate) genesis: H256,
     head: RwLock<Head>,
     news: broadcast::Sender<Arc<NewBlock>>,
-    /// Dropped after the store, to signal that the database file is closed.
+    /// Dropped after `store`, which signals the receiver that the database file is closed.
     _closed: oneshot::Sender<()>,
 }
 
@@ -67,7 +67,7 @@ impl Chain {
         self.head.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Subscribes to all blocks published from now on.
+    /// Subscribes to the blocks that are published from now on.
     pub(crate) fn follow(&self) -> broadcast::Receiver<Arc<NewBlock>> {
         self.news.subscribe()
     }
@@ -79,14 +79,15 @@ impl Chain {
         let _ = self.news.send(Arc::new(block));
     }
 
-    /// Returns the state after the block with this hash, or after the newest block.
+    /// Returns the state after the block with this hash; without a hash, after the newest block.
     pub(crate) fn state(&self, at: Option<H256>) -> Result<(Head, State), StateError> {
         let hash = at.unwrap_or_else(|| self.head().hash);
         let (head, state) = self.store.state(hash)?.ok_or(StateError::UnknownBlock(hash))?;
         Ok((head, state.ok_or(StateError::Discarded(hash))?))
     }
 
-    /// Calls the runtime on the state after the block with this hash, or after the newest block; discards all changes.
+    /// Calls the runtime on the state after the block with this hash; without a hash, after the newest block. Discards
+    /// all changes.
     pub(crate) fn call(&self, at: Option<H256>, method: &str, data: &[u8]) -> Result<Vec<u8>, StateError> {
         let (_, state) = self.state(at)?;
         Ok(call(&mut Overlay::default(), &state, method, data)?)

@@ -2,25 +2,26 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// Schedule of block production, and the timestamps of blocks.
+/// Schedule of block production, and the timestamps of blocks. A slot is the chain's block time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Clock {
-    /// One block per interval, with the wall-clock time as timestamp, but at least one slot after its parent.
+    /// One block per interval, each stamped with the wall-clock time, but at least one slot after its parent's
+    /// timestamp.
     Every(Duration),
-    /// Blocks as fast as possible, each with a timestamp one slot after its parent's.
+    /// Blocks as fast as possible, each stamped one slot after its parent.
     Fastest,
-    /// Blocks only on demand, each with a timestamp one slot after its parent's.
+    /// Blocks only on demand, each stamped one slot after its parent.
     Manual,
 }
 
 impl Clock {
-    /// The block time of the main network.
+    /// One block every 12 seconds, as on the main network.
     pub const PRODUCTION: Self = Self::Every(Duration::from_secs(12));
-    /// The block time of the reference's fast local network.
+    /// One block every 250 milliseconds, as on the reference's fast local network.
     pub const FAST: Self = Self::Every(Duration::from_millis(250));
 
-    /// Returns the block time of a new chain on this clock, in milliseconds: that of the fast local network for a clock
-    /// without an interval.
+    /// Returns the block time of a new chain on this clock, in milliseconds. Clocks without an interval use the block
+    /// time of the fast local network.
     pub(crate) fn slot(self) -> u64 {
         match self {
             Self::Every(pause) => u64::try_from(pause.as_millis()).unwrap_or(u64::MAX).max(1),

@@ -20,10 +20,10 @@ pub enum CallError {
     /// The runtime panicked, because of a bug in a pallet or unsupported arguments.
     #[error("the runtime panicked: {0}")]
     Panicked(String),
-    /// A runtime call was made during another one.
+    /// A runtime call was made during another runtime call.
     #[error("the storage overlay is in use by another runtime call")]
     Nested,
-    /// The runtime's result cannot be decoded as the type of its API.
+    /// The result of the runtime call cannot be decoded as the method's result type.
     #[error("malformed result of {method}: {source}")]
     Answer {
         /// The name of the method.
@@ -62,7 +62,7 @@ fn within<T, B: Backend<BlakeTwo256>>(
     outcome.map_err(|payload| CallError::Panicked(panic_text(payload.as_ref())))
 }
 
-/// Calls the runtime like [`call`], and decodes the result.
+/// Calls the runtime and decodes the result.
 pub(crate) fn call_as<T: codec::Decode, B: Backend<BlakeTwo256>>(
     overlay: &mut Overlay,
     state: &B,

@@ -1,8 +1,8 @@
 //! The embedded development chain: a node around the native runtime of `taonet-localnet-runtime`.
 //!
-//! The node is the only block producer, finalises each block immediately, and serves the JSON-RPC API of Bittensor's
-//! tools over HTTP and WebSocket on one port. It needs no Wasm, network or peers, and keeps the chain in memory or in a
-//! directory.
+//! The node is the only block producer, finalizes each block immediately, and serves the JSON-RPC API that Bittensor's
+//! tools use over HTTP and WebSocket on one port. It needs no Wasm, network or peers, and keeps the chain in memory or
+//! in a directory.
 //!
 //! ```no_run
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
@@ -23,11 +23,11 @@
 //! ```
 //!
 //! The path of an extrinsic: `rpc` parses it, [`pool`](PoolLimits) validates it against the newest block and queues it,
-//! the author includes it in a block, the store commits the block, and only then are subscribers and the submitter
-//! notified.
+//! the author includes it in a block, and the store commits the block. Only then are subscribers notified of the block,
+//! and the submitter of the inclusion.
 //!
 //! Uses `taonet-localnet-runtime` (the pallets) and `taonet-http` (bounded connections). Used by `tao localnet`, the
-//! demonstrations, and the tests of everything that talks to a chain.
+//! demonstrations, and the tests of all chain clients: `taonet-chain`, `taonet-ledger` and `taonet-validator`.
 
 mod author;
 mod chain;

@@ -1,4 +1,4 @@
-//! Start and shutdown of a node.
+//! Startup and shutdown of a node.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -24,29 +24,30 @@ use crate::pool::{Pool, PoolLimits, SubmitError, Watcher};
 use crate::rpc::{self, RpcLimits};
 use crate::store::{Head, History, Store, StoreError};
 
-/// The stack size of the author's thread: calls can be nested, and the runtime recurses into them.
+/// The stack size of the author's thread, in bytes: calls can be nested, and the runtime recurses into them.
 const STACK: usize = 64 << 20;
-/// The shutdown timeout for client connections.
+/// The timeout of a node's shutdown; client connections that are still open are then dropped.
 const DRAIN: Duration = Duration::from_secs(10);
 
 /// The configuration of a node. Start from [`NodeConfig::new`] and change fields as needed.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct NodeConfig {
-    /// The genesis state of a new chain, to which the clock's block time is added; `None` only opens an existing chain.
+    /// The genesis state of a new chain, to which the clock's block time is added. An existing chain must have the same
+    /// genesis state. `None` opens an existing chain with any genesis state, and never creates one.
     pub genesis: Option<Storage>,
     /// The directory of the chain; `None` keeps it in memory until shutdown.
     pub directory: Option<PathBuf>,
     /// The schedule of block production.
     pub clock: Clock,
-    /// The history to keep.
+    /// The retention of old blocks and their states.
     pub history: History,
-    /// The address of the JSON-RPC server, HTTP and WebSocket alike; port 0 picks a free port.
+    /// The address on which the JSON-RPC server listens, for both HTTP and WebSocket; port 0 picks a free port.
     pub listen: SocketAddr,
     /// Whether to serve `dev_` methods (mine, stop, save a snapshot …), which anyone who can reach the port can call.
     pub dev_methods: bool,
-    /// Origins of web pages allowed besides those of this machine, e.g. `https://polkadot.js.org`. Browsers let any
-    /// page connect, and send its origin.
+    /// Origins of web pages that may connect in addition to loopback origins, for example `https://polkadot.js.org`.
+    /// Browsers let any page connect, and send the page's origin.
     pub allow_origins: Vec<String>,
     /// The per-client limits of the RPC server.
     pub rpc: RpcLimits,
@@ -83,7 +84,7 @@ pub enum NodeError {
     /// Opening the chain failed.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// The author cannot continue the chain, for instance because the clock has another block time.
+    /// Starting the block author failed, for example because the requested block time differs from the chain's.
     #[error(transparent)]
     Author(#[from] AuthorError),
     /// The requested history is too short.
@@ -100,7 +101,7 @@ pub enum NodeError {
         /// The operating system's error.
         source: std::io::Error,
     },
-    /// Two methods have the same name: a bug in this crate.
+    /// Two RPC methods have the same name: a bug in this crate.
     #[error("duplicate RPC method: {0}")]
     Methods(#[from] jsonrpsee::core::RegisterMethodError),
     /// Starting a thread failed.
@@ -108,12 +109,12 @@ pub enum NodeError {
     Thread(std::io::Error),
 }
 
-/// The entry point of a node; see [`Node::start`].
+/// An embedded node, started with [`Node::start`].
 #[derive(Debug)]
 pub struct Node;
 
 impl Node {
-    /// Opens or creates the chain, and serves it. Call this within a tokio runtime.
+    /// Opens or creates the chain, and serves it over JSON-RPC. Must be called within a Tokio runtime.
     ///
     /// # Errors
     /// [`NodeError`].
@@ -232,7 +233,8 @@ impl Control {
     /// Requests the shutdown of the node.
     pub(crate) fn stop(&self) {
         self.stopping.store(true, Ordering::SeqCst);
-        // Wakes the manual clock's author, which sleeps until a command arrives; with queued commands it does not sleep.
+        // Wakes the manual clock's author, which sleeps until a command arrives. If the queue is full, the author is
+        // awake.
         let (reply, _) = oneshot::channel();
         let _ = self.commands.try_send(Command { goal: Goal::Blocks(0), reply });
         Stop::Asked.send_to(&self.stop);
@@ -274,18 +276,18 @@ impl NodeHandle {
         format!("ws://{}", self.address())
     }
 
-    /// Returns the newest committed block, which is finalized.
+    /// Returns the newest committed block, which is also finalized.
     pub fn head(&self) -> Head {
         self.chain.head()
     }
 
-    /// Returns the genesis hash.
+    /// Returns the hash of the genesis block.
     pub fn genesis(&self) -> H256 {
         self.chain.genesis
     }
 
-    /// Produces a number of blocks immediately, on any clock, and returns the newest. Dropping the future cancels the
-    /// command.
+    /// Produces `blocks` blocks immediately, whatever the clock, and returns the newest. Dropping the future cancels
+    /// the command.
     ///
     /// # Errors
     /// [`AuthorError`].
@@ -297,7 +299,7 @@ impl NodeHandle {
     /// Dropping the future cancels the command.
     ///
     /// # Errors
-    /// [`AuthorError`]; [`AuthorError::NoEpoch`] for an unknown subnet.
+    /// [`AuthorError`]; [`AuthorError::NoEpoch`] if the subnet does not exist or has no epochs.
     pub async fn mine_to_epoch(&self, netuid: u16) -> Result<Head, AuthorError> {
         self.control.command(Goal::Epoch(netuid)).await
     }
@@ -312,7 +314,7 @@ impl NodeHandle {
         submitted.unwrap_or(Err(SubmitError::Stopping))
     }
 
-    /// Reads the value of a storage key after the newest block.
+    /// Reads the value of a storage key in the state after the newest block.
     ///
     /// # Errors
     /// [`ReadError`].
@@ -322,7 +324,7 @@ impl NodeHandle {
         Ok(state.storage(key).map_err(StateError::Trie)?)
     }
 
-    /// Calls a runtime API on the newest state: `method` is e.g. `Core_version`, and `arguments` are SCALE-encoded.
+    /// Calls a runtime API method, such as `Core_version`, on the newest state, and returns the SCALE-encoded result.
     ///
     /// # Errors
     /// [`ReadError`].
@@ -338,22 +340,22 @@ impl NodeHandle {
         self.chain.store.save(file)
     }
 
-    /// Waits until a shutdown is requested, or the author fails; then call [`Self::stop`].
+    /// Waits until a shutdown is requested or the block author panics; then call [`Self::stop`].
     ///
     /// # Errors
-    /// [`AuthorError::Panicked`] when the author failed.
+    /// [`AuthorError::Panicked`] if the author panicked.
     pub async fn stop_requested(&self) -> Result<(), AuthorError> {
         self.control.stopped().await
     }
 
-    /// Shuts the node down: commits the block in progress, answers running requests, and closes the connections and the
-    /// database file. The connections of clients that do not disconnect in time are dropped.
+    /// Shuts the node down: commits the block in progress, completes requests in flight, and closes the connections and
+    /// the database file. Connections that are still open after 10 seconds are dropped.
     pub async fn stop(self) {
         let Self { chain, control, server, author, closed } = self;
         control.stop();
         let drain = async {
             server.stop().await;
-            // The author's result was reported already; this only waits for its end.
+            // The author's result was reported already; this only waits until its thread has ended.
             let _ = author.await;
             drop((chain, control));
             // Resolves when the sender is dropped with the chain; nothing is ever sent.
@@ -365,7 +367,7 @@ impl NodeHandle {
     }
 }
 
-/// Why a read failed.
+/// Why reading the chain's state or calling the runtime failed.
 #[derive(Debug, thiserror::Error)]
 #[error(transparent)]
 pub struct ReadError(#[from] StateError);

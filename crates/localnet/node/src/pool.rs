@@ -30,23 +30,23 @@ pub(crate) use watch::Watcher;
 
 /// The maximum nesting depth of calls, the same as in the runtime.
 const DEPTH: u32 = 256;
-/// How long invalid or included extrinsics are banned, as in the real chain's node.
+/// Duration of the ban on invalid or included extrinsics, as in the real chain's node.
 const BAN: Duration = Duration::from_mins(30);
 /// Maximum number of banned extrinsics remembered.
 const BANS: NonZeroUsize = NonZeroUsize::new(16_384).unwrap();
-/// Maximum number of repeated validations of an extrinsic against a moving head; the next one blocks the head.
+/// Maximum number of repeated validations of an extrinsic while the head advances; the next validation blocks the head.
 const CHASES: usize = 3;
 
 /// The limits of the transaction pool.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PoolLimits {
-    /// Maximum number of extrinsics.
+    /// Maximum number of extrinsics in the pool.
     pub count: usize,
-    /// Maximum total size of extrinsics, in bytes.
+    /// Maximum total size of the extrinsics in the pool, in bytes.
     pub bytes: usize,
     /// Maximum number of extrinsics that wait for an earlier nonce.
     pub future: usize,
-    /// Maximum number of extrinsics per account.
+    /// Maximum number of extrinsics in the pool per account.
     pub per_sender: usize,
 }
 
@@ -113,7 +113,7 @@ impl Pool {
                 chases += 1;
                 continue;
             } else {
-                // The head moves faster than calls are validated: block it for this one.
+                // The head advances faster than this extrinsic is validated, so the head waits for this validation.
                 validate(store, &inner.tip, &bytes)?
             };
             let at = inner.tip.number();

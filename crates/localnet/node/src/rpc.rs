@@ -43,17 +43,18 @@ use params::{Args, to_hex};
 use subscribe::Asked;
 use workers::Workers;
 
-/// The error of registering a method twice, which is a bug that every test that starts a node finds.
+/// The error of registering a method twice: a bug that every test of a running node detects.
 type RegisterError = RegisterMethodError;
 
 /// The limits of the RPC server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RpcLimits {
-    /// Maximum number of connections. A further one evicts an idle one: an HTTP connection without a complete request,
-    /// or a WebSocket without requests and subscriptions. If none is idle, the response is 429.
+    /// Maximum number of connections. At the limit, a new connection evicts an idle one: an HTTP connection without a
+    /// complete request, or a WebSocket without requests and subscriptions. If no connection is idle, the new one
+    /// receives the response 429.
     pub connections: u32,
-    /// Maximum number of connections per address (for IPv6, per /64). A further one evicts an idle one of the same
-    /// address.
+    /// Maximum number of connections per address (for IPv6, per /64). At the limit, a new connection evicts an idle one
+    /// of the same address.
     pub connections_per_address: u32,
     /// Maximum number of subscriptions per connection.
     pub subscriptions: u32,
@@ -63,8 +64,8 @@ pub struct RpcLimits {
     pub response_bytes: u32,
     /// Maximum number of requests in a batch.
     pub batch: u32,
-    /// The capacity of a connection's message queue, and the maximum number of requests in flight per connection:
-    /// beyond it the node pauses reading.
+    /// The capacity of a connection's message queue, and the maximum number of requests in flight per connection. At
+    /// the limit, the node pauses reading.
     pub backlog: u32,
     /// Maximum bytes held per WebSocket connection: requests in flight, and responses and notifications that the client
     /// has not read. Beyond it the node pauses reading from the connection and producing responses for it.
@@ -114,7 +115,7 @@ struct Room {
 }
 
 impl Room {
-    /// Encodes bytes as JSON-RPC hex; fails if the response becomes too large.
+    /// Encodes bytes as a hexadecimal string with the prefix `0x`; fails if the response becomes too large.
     fn hex(&mut self, bytes: &[u8]) -> Answer {
         let length = bytes.len().saturating_mul(2);
         self.left = self.left.checked_sub(length).ok_or_else(|| error::too_big(self.max))?;
@@ -169,7 +170,7 @@ impl Methods {
         Ok(())
     }
 
-    /// Registers a subscription; `names` are those of the subscribe method, the notification and the unsubscribe
+    /// Registers a subscription; `names` are the names of the subscribe method, the notification and the unsubscribe
     /// method.
     fn subscription(
         &mut self,

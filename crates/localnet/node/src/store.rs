@@ -1,7 +1,7 @@
 //! The database of blocks and states, with one transaction per commit.
 //!
-//! A commit contains all data of its blocks: trie nodes, the list of nodes that each block made obsolete, header, body,
-//! the block number by hash, and the pruning of old blocks. The database therefore always ends at a complete block.
+//! A commit writes all data of its blocks (trie nodes, the list of nodes that each block made obsolete, headers,
+//! bodies, block numbers by hash) and prunes old blocks. The database therefore always ends at a complete block.
 
 mod file;
 mod nodes;
@@ -48,7 +48,8 @@ const FORMAT_KEY: u8 = 0;
 const SPEC_KEY: u8 = 1;
 /// The size of the page cache in bytes; frequently used trie nodes have their own cache.
 const PAGE_CACHE: usize = 32 << 20;
-/// Maximum number of blocks to prune per commit beyond those added, when a chain is opened with a shorter history.
+/// Maximum number of blocks that a commit prunes in addition to the number of blocks that it adds. Applies when a chain
+/// is opened with a shorter history.
 const PRUNE_AHEAD: u32 = 64;
 
 /// The state of one block.
@@ -58,7 +59,7 @@ pub(crate) type State = TrieBackend<NodeView, BlakeTwo256>;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StoreError {
-    /// Another process has the chain open.
+    /// The chain is open in another process.
     #[error("another process is using the chain in {0}; hint: stop it, or choose another directory")]
     InUse(PathBuf),
     /// Creating or opening the file or its directory failed.
@@ -69,10 +70,10 @@ pub enum StoreError {
         /// The operating system's error.
         source: io::Error,
     },
-    /// The directory contains no chain, and no genesis was given.
-    #[error("no chain in {0}; hint: start one with a genesis")]
+    /// The directory contains no chain, and no genesis state was given.
+    #[error("no chain in {0}; hint: create a chain with a genesis state")]
     Missing(PathBuf),
-    /// The file has another format version.
+    /// The file has a different format version.
     #[error("the chain in {path} has format {found}, expected {FORMAT}; hint: reset the chain with tao localnet reset")]
     Format {
         /// Path of the directory.
@@ -80,7 +81,7 @@ pub enum StoreError {
         /// The format version found.
         found: u64,
     },
-    /// The chain was made by another runtime version.
+    /// A different runtime version created the chain.
     #[error(
         "the chain has runtime version {found}, expected {}; hint: reset the chain with tao localnet reset",
         VERSION.spec_version
@@ -89,9 +90,9 @@ pub enum StoreError {
         /// The runtime version found.
         found: u64,
     },
-    /// The chain has another genesis block.
+    /// The chain has a different genesis block.
     #[error(
-        "the chain has genesis {found:?}, but the configured accounts give {given:?}; hint: start it with its \
+        "the chain has genesis {found:?}, but the configured accounts give {given:?}; hint: start the node with the \
          original accounts, or reset the chain with tao localnet reset"
     )]
     Genesis {
@@ -126,17 +127,17 @@ from_redb!(
     redb::SetDurabilityError
 );
 
-/// How much history a chain keeps.
+/// Retention of blocks and their states.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum History {
-    /// State and body of only this many newest blocks.
+    /// Keeps only this many newest blocks with their states, and the genesis header.
     Last(u32),
-    /// State and body of every block.
+    /// Keeps every block and its state.
     Archive,
 }
 
 impl History {
-    /// The minimum history: a mortal extrinsic may refer to a block of this age.
+    /// The minimum history, in blocks: a mortal extrinsic may refer to a block of this age.
     pub const MIN: u32 = 2_400;
 }
 
@@ -303,7 +304,7 @@ impl Store {
     }
 
     /// Returns the header and the extrinsics of the block with this hash.
-    #[allow(clippy::type_complexity, reason = "a head and its extrinsics, where there are any")]
+    #[allow(clippy::type_complexity, reason = "an optional head with its extrinsics")]
     pub(crate) fn block(&self, hash: H256) -> Result<Option<(Head, Vec<Vec<u8>>)>, StoreError> {
         let read = self.database.begin_read()?;
         let Some(head) = find_head(&read, hash)? else { return Ok(None) };
@@ -358,7 +359,7 @@ impl Store {
                 dead.push((name, birth));
             }
         }
-        // After the deaths: a node may die and be born again under the same name in one block.
+        // Staged after the removals, because one block may remove a node and insert it again under the same name.
         for (name, bytes) in &born {
             self.memory.stage(name.clone(), Node { birth, bytes: bytes.clone() });
         }
@@ -382,7 +383,7 @@ impl Store {
         written
     }
 
-    #[allow(clippy::unused_self, reason = "the rows of this store")]
+    #[allow(clippy::unused_self, reason = "operates on the tables of this store")]
     fn write(&self, write: &WriteTransaction, blocks: &[Staged]) -> Result<(), StoreError> {
         let mut nodes = write.open_table(NODES)?;
         let mut headers = write.open_table(HEADERS)?;
@@ -431,7 +432,7 @@ impl Store {
             for row in rows {
                 nodes.remove(row.as_slice())?;
             }
-            // Clients identify the chain by its genesis block.
+            // The genesis header stays, because clients identify the chain by it.
             if number == 0 {
                 continue;
             }
@@ -442,7 +443,7 @@ impl Store {
         Ok(())
     }
 
-    /// Makes all past and later commits durable, for shutdown.
+    /// Makes all past and future commits durable, for shutdown.
     pub(crate) fn flush(&self) -> Result<(), StoreError> {
         self.flushing.on();
         Ok(self.database.begin_write()?.commit()?)
@@ -485,7 +486,7 @@ fn open_file(directory: &Path, create: bool, flushing: Flushing) -> Result<Datab
         Err(TryLockError::WouldBlock) => return Err(StoreError::InUse(directory.to_owned())),
         Err(TryLockError::Error(source)) => return Err(failed(source)),
     }
-    // A process killed while it created the file left it without the magic bytes, which the database writes last.
+    // If the process is killed while it creates the file, the magic bytes are missing: the database writes them last.
     if is_unborn(&file).map_err(failed)? {
         if !create {
             return Err(StoreError::Missing(directory.to_owned()));

@@ -4,7 +4,7 @@
 //! Each figure is the best of several rounds on one core, and covers all work at the start of the block in which the
 //! epoch runs.
 #![allow(clippy::print_stdout, reason = "the figures are the output")]
-#![allow(clippy::unwrap_used, reason = "a bench may stop at what it did not expect")]
+#![allow(clippy::unwrap_used, reason = "a benchmark may panic on an unexpected result")]
 
 use std::time::{Duration, Instant};
 

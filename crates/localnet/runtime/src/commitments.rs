@@ -19,7 +19,7 @@ pub const MAX_FIELDS: u32 = 3;
 /// Minimum space that a commitment uses of its neuron's quota, in bytes.
 const MIN_SPACE: u64 = 100;
 
-/// Content of a commitment. More than [`MAX_FIELDS`] fields do not decode.
+/// Content of a commitment. Decoding fails if there are more than [`MAX_FIELDS`] fields.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, TypeInfo)]
 pub struct CommitmentInfo {
     /// Fields of the commitment.
@@ -29,9 +29,9 @@ pub struct CommitmentInfo {
 /// A stored commitment.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, TypeInfo)]
 pub struct Registration {
-    /// The reserved deposit: always 0.
+    /// The reserved deposit in rao: always 0.
     pub deposit: TaoBalance,
-    /// The block of the commitment.
+    /// Block in which the commitment was made.
     pub block: u32,
     /// Content of the commitment.
     pub info: CommitmentInfo,
@@ -44,24 +44,24 @@ pub struct Registration {
 pub struct UsageTracker {
     /// The epoch of the last commitment.
     pub last_epoch: u64,
-    /// Bytes used in that epoch.
+    /// Number of bytes used in `last_epoch`.
     pub used_space: u64,
 }
 
 /// Why revealing a timelocked commitment failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo)]
 pub enum RevealFailure {
-    /// The pulse's signature is not a point of the curve.
+    /// The signature of the drand pulse is not a point on the curve.
     SignatureDeserialize,
     /// The ciphertext is malformed.
     CiphertextDeserialize,
-    /// The ciphertext belongs to another round, or is damaged.
+    /// The ciphertext was encrypted for a different round, or is damaged.
     Decrypt,
     /// The plaintext is empty.
     EmptyPlaintext,
-    /// The pulse is no longer stored.
+    /// The drand pulse of the reveal round is no longer stored.
     PulseExpired,
-    /// The pulse belongs to another round.
+    /// The drand pulse belongs to a different round.
     RoundMismatch,
 }
 
@@ -77,7 +77,7 @@ pub mod pallet {
 
     /// The Commitments pallet.
     #[pallet::pallet]
-    #[pallet::without_storage_info] // The list of encrypted statements has no bound in its type.
+    #[pallet::without_storage_info] // The set of neurons with timelocked commitments has no bound in its type.
     pub struct Pallet<T>(_);
 
     /// Configuration of the pallet.
@@ -86,10 +86,10 @@ pub mod pallet {
         /// Maximum number of fields of a commitment.
         #[pallet::constant]
         type MaxFields: Get<u32>;
-        /// Deposit reserved for a commitment.
+        /// Deposit reserved for a commitment, in rao.
         #[pallet::constant]
         type InitialDeposit: Get<TaoBalance>;
-        /// Deposit reserved for each field.
+        /// Deposit reserved for each field, in rao.
         #[pallet::constant]
         type FieldDeposit: Get<TaoBalance>;
     }
@@ -100,36 +100,36 @@ pub mod pallet {
     pub enum Event<T: Config> {
         /// A neuron set a commitment.
         Commitment {
-            /// The subnet.
+            /// Netuid of the subnet.
             netuid: NetUid,
             /// The neuron's hotkey.
             who: T::AccountId,
         },
         /// A neuron set a timelocked commitment.
         TimelockCommitment {
-            /// The subnet.
+            /// Netuid of the subnet.
             netuid: NetUid,
             /// The neuron's hotkey.
             who: T::AccountId,
-            /// The reveal round.
+            /// Round of the drand beacon from which the commitment can be revealed.
             reveal_round: u64,
         },
         /// A timelocked commitment was revealed.
         CommitmentRevealed {
-            /// The subnet.
+            /// Netuid of the subnet.
             netuid: NetUid,
             /// The neuron's hotkey.
             who: T::AccountId,
         },
         /// Revealing a timelocked commitment failed.
         CommitmentRevealFailed {
-            /// The subnet.
+            /// Netuid of the subnet.
             netuid: NetUid,
             /// The neuron's hotkey.
             who: T::AccountId,
-            /// The reveal round.
+            /// Round of the drand beacon from which the commitment can be revealed.
             reveal_round: u64,
-            /// The reason.
+            /// Why the reveal failed.
             error: RevealFailure,
         },
     }
@@ -145,7 +145,7 @@ pub mod pallet {
         SpaceLimitExceeded,
         /// Not all of the reserved deposit could be returned.
         UnexpectedUnreserveLeftover,
-        /// A caller must not submit `TimelockRevealFailed`.
+        /// The commitment contains a `TimelockRevealFailed` field, which callers must not submit.
         TimelockRevealFailedNotAllowed,
     }
 
@@ -168,11 +168,11 @@ pub mod pallet {
     #[pallet::storage]
     pub type RevealedCommitments<T: Config> =
         StorageDoubleMap<_, Identity, NetUid, Twox64Concat, T::AccountId, Vec<(Vec<u8>, u64)>, OptionQuery>;
-    /// Space used by a neuron in the epoch of its last commitment.
+    /// Space used by a neuron's commitments in the epoch of its last commitment.
     #[pallet::storage]
     pub type UsedSpaceOf<T: Config> =
         StorageDoubleMap<_, Identity, NetUid, Twox64Concat, T::AccountId, UsageTracker, OptionQuery>;
-    /// Maximum space of a neuron per epoch, in bytes.
+    /// Maximum space for a neuron's commitments per epoch, in bytes.
     #[pallet::storage]
     pub type MaxSpace<T> = StorageValue<_, u32, ValueQuery, ConstU32<3_100>>;
 
@@ -186,7 +186,7 @@ pub mod pallet {
             Self::do_set_commitment(who, netuid, *info)
         }
 
-        /// Sets the maximum space of a neuron per epoch.
+        /// Sets the maximum space for a neuron's commitments per epoch, in bytes.
         #[pallet::call_index(2)]
         #[pallet::weight((subtensor::call_weight(), DispatchClass::Normal, Pays::Yes))]
         pub fn set_max_space(origin: OriginFor<T>, new_limit: u32) -> DispatchResult {

@@ -1,4 +1,4 @@
-//! Fees: 1 rao per byte and 0.0005 rao per unit of weight, paid to the author of the block.
+//! Fees: 1 rao per byte and 0.0005 rao per picosecond of weight, paid to the author of the block.
 
 use frame_support::traits::fungible::{Balanced, Credit};
 use frame_support::traits::tokens::imbalance::OnUnbalanced;
@@ -10,7 +10,7 @@ use crate::runtime::{AccountId, Balances, Runtime};
 use crate::subtensor::TotalIssuance;
 use crate::types::TaoBalance;
 
-/// Converts weight to a fee: 0.0005 rao per picosecond.
+/// Conversion of weight to a fee: 0.0005 rao per picosecond of execution time.
 pub struct ComputingTime;
 
 impl WeightToFee for ComputingTime {
@@ -21,7 +21,7 @@ impl WeightToFee for ComputingTime {
     }
 }
 
-/// Provides the key of the single block author.
+/// Provider of the single block author's key.
 pub struct BlockAuthor;
 
 impl Get<Option<AuthorityId>> for BlockAuthor {
@@ -30,7 +30,7 @@ impl Get<Option<AuthorityId>> for BlockAuthor {
     }
 }
 
-/// Provides the account of the single block author.
+/// Provider of the single block author's account.
 pub struct Author;
 
 impl Get<Option<AccountId>> for Author {
@@ -39,7 +39,7 @@ impl Get<Option<AccountId>> for Author {
     }
 }
 
-/// Pays fees to the block author.
+/// Payment of fees to the block author.
 pub struct ToAuthor;
 
 impl OnUnbalanced<Credit<AccountId, Balances>> for ToAuthor {
@@ -54,7 +54,7 @@ impl OnUnbalanced<Credit<AccountId, Balances>> for ToAuthor {
     }
 }
 
-/// Handles TAO that no account receives: subtracts it from the total issuance.
+/// Handler for TAO that no account receives: subtracts it from the total issuance.
 pub struct Lost;
 
 impl OnUnbalanced<Credit<AccountId, Balances>> for Lost {
@@ -63,5 +63,5 @@ impl OnUnbalanced<Credit<AccountId, Balances>> for Lost {
     }
 }
 
-/// Charges the fees of signed extrinsics.
+/// Charges the senders of signed extrinsics, and pays the fees to the block author.
 pub type Charge = pallet_transaction_payment::FungibleAdapter<Balances, ToAuthor>;

@@ -16,7 +16,7 @@ const MODEST: u64 = 2_000_000_000_000;
 
 /// The real chain's block time, in milliseconds.
 const PRODUCTION_SLOT: u64 = 12_000;
-/// Maximum number of epochs per block on the real chain; the reference's fast local network runs 32.
+/// Maximum number of epochs per block on the real chain; the reference's fast local network allows 32.
 const PRODUCTION_EPOCHS: u8 = 2;
 
 /// Development accounts and their genesis balances in rao.
@@ -33,7 +33,7 @@ pub const ACCOUNTS: [(&str, u64); 9] = [
 ];
 
 /// Ethereum addresses whose accounts start with 2 000 TAO: those of the well-known development names Alith and
-/// Baltathar. The chain has no contracts; tools that fund themselves from these accounts read their balance.
+/// Baltathar. The chain does not support contracts; tools that fund themselves from these accounts read their balances.
 pub const ETHEREUM: [[u8; 20]; 2] = [
     [
         0xf2, 0x4f, 0xf3, 0xa9, 0xcf, 0x04, 0xc7, 0x1d, 0xbc, 0x94, 0xd0, 0xb5, 0x66, 0xf7, 0xa2, 0x7b, 0x94, 0x56,
@@ -71,9 +71,9 @@ pub enum GenesisError {
     Build(String),
 }
 
-/// Builds the genesis state: development accounts, `//Alice` as sudo key and author, root, and the subnets 1 to 59, of
-/// which only subnet 59 is started. Each account in `endowed` receives 1 000 000 TAO. The block time is 250 ms; change
-/// it with [`set_block_time`].
+/// Builds the genesis state: development accounts, `//Alice` as sudo key and block author, the root subnet, and subnets
+/// 1 to 59, of which only subnet 59 is started. Each account in `endowed` receives 1 000 000 TAO. The block time is 250
+/// ms; change it with [`set_block_time`].
 ///
 /// # Errors
 /// [`GenesisError`], which does not occur with the pallets of this crate.
@@ -108,8 +108,9 @@ pub fn genesis(endowed: &[AccountId]) -> Result<Storage, GenesisError> {
     .map_err(GenesisError::Build)
 }
 
-/// Sets the block time of a genesis state, in milliseconds. Clients read it from the constant `Aura.SlotDuration`. With
-/// the real chain's block time, the maximum number of epochs per block is also that of the real chain.
+/// Sets the block time of a genesis state, in milliseconds. Clients read the block time from the constant
+/// `Aura.SlotDuration`. A block time of at least 12 seconds, as on the real chain, also sets the real chain's maximum
+/// number of epochs per block.
 pub fn set_block_time(genesis: &mut Storage, millis: u64) {
     genesis.top.insert(SlotDuration::KEY.to_vec(), millis.encode());
     if millis >= PRODUCTION_SLOT {

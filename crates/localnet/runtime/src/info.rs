@@ -13,6 +13,7 @@ pub mod dynamic;
 pub mod hyperparams;
 pub mod metagraph;
 pub mod neuron;
+pub mod proxy;
 pub mod stake;
 pub mod state;
 pub mod subnet;

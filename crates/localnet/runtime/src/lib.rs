@@ -2,17 +2,39 @@
 //!
 //! Pallets, calls, storage, events and errors have the names, indices and encodings of the real chain (spec version
 //! 461), so that tools that read the metadata work unchanged. The tests of this crate compare its metadata with the
-//! recorded metadata of the real chain: supported items, missing items and intentional differences.
+//! recorded metadata of the real chain, and list the supported items, the missing items and the intentional differences
+//! in `docs/localnet-coverage.md`.
 //!
 //! - The crate root composes the runtime, [`runtime`] configures the pallets, [`extensions`] contains the transaction
 //!   extensions, and [`runtime::apis`] implements the runtime APIs.
 //! - [`subtensor`] is the pallet of subnets, [`swap`] of their liquidity pools, [`admin_utils`] of administrative
 //!   calls, [`commitments`] of neurons' public data, and [`mev_shield`] of calls that are encrypted until they are in a
 //!   block.
+//! - [`proxy`] is the pallet of delegates, who make calls for an account, and [`crowdloan`] of TAO that many accounts
+//!   raise; [`drand`] stores the pulses of the randomness beacon. polkadot-sdk's pallets serve multisignatures, preimages, scheduled calls and safe mode.
 //! - [`info`] contains the results of the runtime APIs.
 //! - [`genesis`] builds the genesis state.
 //!
-//! Uses `taonet-consensus` at every epoch, and `taonet-primitives`. Used by `taonet-localnet`, which produces blocks
+//! `taonet-localnet` runs the runtime in a node; a test of a pallet needs only the genesis state:
+//!
+//! ```
+//! use taonet_localnet_runtime::genesis::{development_account, genesis};
+//! use taonet_localnet_runtime::runtime::Balances;
+//!
+//! # fn main() -> Result<(), taonet_localnet_runtime::genesis::GenesisError> {
+//! let alice = development_account("Alice").expect("`//Alice` is a valid derivation path");
+//! let mut chain = sp_io::TestExternalities::new(genesis(&[])?);
+//! let rao = chain.execute_with(|| Balances::free_balance(&alice));
+//! assert_eq!(rao, 1_000_000 * 1_000_000_000);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! Amounts of TAO are in rao, and the arithmetic follows that of the real chain, fixed point included. The runtime has
+//! no contracts or EVM, and no finality pallet: the node finalizes each block. The chain must hold nothing of value: its
+//! sudo key is `//Alice`, a key that everyone knows.
+//!
+//! Uses `taonet-consensus` at every epoch, `taonet-timelock` to verify pulses, and `taonet-primitives`. Used by `taonet-localnet`, which produces blocks
 //! with it.
 
 // FRAME's macros generate undocumentable items at the root; the modules are documented.
@@ -23,6 +45,10 @@ pub mod admin_utils;
 #[warn(missing_docs)]
 pub mod commitments;
 #[warn(missing_docs)]
+pub mod crowdloan;
+#[warn(missing_docs)]
+pub mod drand;
+#[warn(missing_docs)]
 pub mod extensions;
 mod fees;
 #[warn(missing_docs)]
@@ -31,6 +57,8 @@ pub mod genesis;
 pub mod info;
 #[warn(missing_docs)]
 pub mod mev_shield;
+#[warn(missing_docs)]
+pub mod proxy;
 #[warn(missing_docs)]
 pub mod runtime;
 #[warn(missing_docs)]
@@ -80,10 +108,24 @@ mod composition {
     pub type Utility = pallet_utility;
     #[runtime::pallet_index(12)]
     pub type Sudo = pallet_sudo;
+    #[runtime::pallet_index(13)]
+    pub type Multisig = pallet_multisig;
+    #[runtime::pallet_index(14)]
+    pub type Preimage = pallet_preimage;
+    #[runtime::pallet_index(15)]
+    pub type Scheduler = pallet_scheduler;
+    #[runtime::pallet_index(16)]
+    pub type Proxy = proxy;
     #[runtime::pallet_index(18)]
     pub type Commitments = commitments;
     #[runtime::pallet_index(19)]
     pub type AdminUtils = admin_utils;
+    #[runtime::pallet_index(20)]
+    pub type SafeMode = pallet_safe_mode;
+    #[runtime::pallet_index(26)]
+    pub type Drand = drand;
+    #[runtime::pallet_index(27)]
+    pub type Crowdloan = crowdloan;
     #[runtime::pallet_index(28)]
     pub type Swap = swap;
     #[runtime::pallet_index(30)]

@@ -1,21 +1,23 @@
 //! Configuration of the pallets, and the runtime's types.
 
 use codec::Decode;
-use frame_support::traits::{ConstBool, ConstU8, ConstU16, ConstU32, ConstU64, Get};
+use frame_support::traits::{ConstBool, ConstU8, ConstU16, ConstU32, ConstU64, Get, InsideBoth};
 use frame_support::weights::Weight;
 use frame_support::weights::constants::WEIGHT_REF_TIME_PER_SECOND;
-use frame_support::{derive_impl, parameter_types};
+use frame_support::{PalletId, derive_impl, parameter_types};
 use sp_runtime::traits::{BlakeTwo256, IdentifyAccount, Verify};
 use sp_runtime::{MultiAddress, MultiSignature, Perbill, generic};
 use sp_version::{RuntimeVersion, runtime_version};
 
 use crate::extensions::{
-    CheckNonce, CheckShieldedTxValidity, DrandPriority, SubtensorTransactionExtension, SudoTransactionExtension,
+    ChargeFee, CheckNonce, CheckShieldedTxValidity, DrandPriority, SubtensorTransactionExtension,
+    SudoTransactionExtension,
 };
 use crate::subtensor::defaults::ConstTao;
-use crate::{admin_utils, commitments, fees, mev_shield, subtensor, swap};
+use crate::{admin_utils, commitments, crowdloan, drand, fees, mev_shield, subtensor, swap};
 
 pub mod apis;
+pub mod calls;
 mod filter;
 
 use apis::RUNTIME_API_VERSIONS;
@@ -25,16 +27,17 @@ pub use filter::CallFilter;
 // Composed at the crate root: clients expect type paths of two segments.
 pub(crate) use crate::InherentDataExt;
 pub use crate::{
-    AdminUtils, AllPalletsWithSystem, Aura, Balances, Commitments, MevShield, OriginCaller, PalletInfo, Runtime,
-    RuntimeCall, RuntimeError, RuntimeEvent, RuntimeFreezeReason, RuntimeGenesisConfig, RuntimeHoldReason,
-    RuntimeOrigin, RuntimeTask, SubtensorModule, Sudo, Swap, System, Timestamp, TransactionPayment, Utility,
+    AdminUtils, AllPalletsWithSystem, Aura, Balances, Commitments, Crowdloan, Drand, MevShield, Multisig, OriginCaller,
+    PalletInfo, Preimage, Proxy, Runtime, RuntimeCall, RuntimeError, RuntimeEvent, RuntimeFreezeReason,
+    RuntimeGenesisConfig, RuntimeHoldReason, RuntimeOrigin, RuntimeTask, SafeMode, Scheduler, SubtensorModule, Sudo,
+    Swap, System, Timestamp, TransactionPayment, Utility,
 };
 
 /// A signature of any supported scheme.
 pub type Signature = MultiSignature;
 /// A public key of 32 bytes.
 pub type AccountId = <<Signature as Verify>::Signer as IdentifyAccount>::AccountId;
-/// TAO, in rao.
+/// An amount of TAO, in rao.
 pub type Balance = u64;
 /// Nonce of an account: the number of its extrinsics so far.
 pub type Nonce = u32;
@@ -55,7 +58,7 @@ pub type TxExtension = (
     frame_system::CheckEra<Runtime>,
     CheckNonce,
     frame_system::CheckWeight<Runtime>,
-    pallet_transaction_payment::ChargeTransactionPayment<Runtime>,
+    ChargeFee,
     (
         SudoTransactionExtension,
         CheckShieldedTxValidity,
@@ -72,13 +75,14 @@ pub type Block = generic::Block<Header, UncheckedExtrinsic>;
 pub type Executive =
     frame_executive::Executive<Runtime, Block, frame_system::ChainContext<Runtime>, Runtime, AllPalletsWithSystem>;
 
-/// Runtime version, by which clients cache metadata: raise it with every change of the metadata.
+/// Runtime version. Clients cache metadata by its `spec_version`, so increment `spec_version` with every change of the
+/// metadata.
 #[runtime_version]
 pub const VERSION: RuntimeVersion = RuntimeVersion {
     spec_name: std::borrow::Cow::Borrowed("node-subtensor"),
     impl_name: std::borrow::Cow::Borrowed("taonet-localnet"),
     authoring_version: 1,
-    spec_version: 1_000_003,
+    spec_version: 1_000_004,
     impl_version: 1,
     apis: RUNTIME_API_VERSIONS,
     transaction_version: 1,
@@ -108,11 +112,13 @@ impl Get<u64> for SlotDuration {
 parameter_types! {
     /// Maximum age in blocks of the block that a mortal extrinsic refers to.
     pub const BlockHashCount: BlockNumber = 2_400;
-    /// Minimum reserve of either side of a pool for a trade.
+    /// Minimum reserve, in billionths, of the asset that a trade takes out of a pool.
     pub const MinimumReserve: core::num::NonZeroU64 = match core::num::NonZeroU64::new(swap::MIN_RESERVE) {
         Some(min) => min,
         None => core::num::NonZeroU64::MIN,
     };
+    /// Identifier from which the accounts of crowdloans are derived.
+    pub const CrowdloanId: PalletId = PalletId(*b"bt/cloan");
     /// The runtime version.
     pub const Version: RuntimeVersion = VERSION;
     /// SS58 prefix of addresses.
@@ -127,7 +133,7 @@ parameter_types! {
 
 #[derive_impl(frame_system::config_preludes::SolochainDefaultConfig)]
 impl frame_system::Config for Runtime {
-    type BaseCallFilter = CallFilter;
+    type BaseCallFilter = InsideBoth<SafeMode, CallFilter>;
     type Block = Block;
     type BlockWeights = BlockWeights;
     type AccountId = AccountId;
@@ -213,6 +219,24 @@ impl commitments::Config for Runtime {
 }
 
 impl admin_utils::Config for Runtime {}
+
+impl crowdloan::Config for Runtime {
+    type RuntimeCall = RuntimeCall;
+    type Currency = Balances;
+    type Preimages = Preimage;
+    type PalletId = CrowdloanId;
+    type MinimumDeposit = ConstTao<10_000_000_000>;
+    type AbsoluteMinimumContribution = ConstTao<100_000_000>;
+    type MinimumBlockDuration = ConstU32<50>;
+    type MaximumBlockDuration = ConstU32<20_000>;
+    type RefundContributorsLimit = ConstU32<50>;
+    type MaxContributors = ConstU32<500>;
+}
+
+impl drand::Config for Runtime {
+    type UnsignedPriority = ConstU64<{ 1 << 20 }>;
+    type HttpFetchTimeout = ConstU64<1_000>;
+}
 
 impl mev_shield::Config for Runtime {
     type BlockAuthor = fees::BlockAuthor;

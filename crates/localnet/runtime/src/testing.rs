@@ -28,19 +28,19 @@ pub(crate) fn account(name: &str) -> AccountId {
     development_account(name).unwrap()
 }
 
-/// Returns an unknown account without a balance.
+/// Returns an account that is not in the genesis state and has no balance.
 pub(crate) fn key(number: u32) -> AccountId {
     let mut bytes = [0xaa; 32];
     bytes[..4].copy_from_slice(&number.to_le_bytes());
     AccountId::new(bytes)
 }
 
-/// Advances to a block without running those between.
+/// Jumps to a block without running the blocks in between.
 pub(crate) fn jump_to(block: BlockNumber) {
     System::set_block_number(block);
 }
 
-/// Runs the start of each block up to this one.
+/// Runs the start of every block up to and including this block.
 pub(crate) fn run_to(block: BlockNumber) {
     while System::block_number() < block {
         let next = System::block_number() + 1;
@@ -53,6 +53,25 @@ pub(crate) fn run_to(block: BlockNumber) {
 pub(crate) fn send(who: &AccountId, call: impl Into<RuntimeCall>) -> DispatchResult {
     let call: RuntimeCall = call.into();
     call.dispatch(RuntimeOrigin::signed(who.clone())).map(|_| ()).map_err(|failure| failure.error)
+}
+
+/// Dispatches a call as root.
+pub(crate) fn send_as_root(call: impl Into<RuntimeCall>) -> DispatchResult {
+    let call: RuntimeCall = call.into();
+    call.dispatch(RuntimeOrigin::root()).map(|_| ()).map_err(|failure| failure.error)
+}
+
+/// Dispatches a call, and returns the name of its error, or `ok`. A failed call must not change the state.
+pub(crate) fn attempt(who: &AccountId, call: impl Into<RuntimeCall>) -> String {
+    let before = state_root();
+    let outcome = outcome(send(who, call));
+    assert!(outcome == "ok" || state_root() == before, "{outcome} changed the state");
+    outcome
+}
+
+/// Returns the storage root, which is a hash of all keys and values.
+pub(crate) fn state_root() -> Vec<u8> {
+    sp_io::storage::root(sp_core::storage::StateVersion::V1)
 }
 
 /// Returns the name of a call's error, or `ok`.

@@ -34,7 +34,7 @@ number! {
     NetUid(u16)
 }
 number! {
-    /// Storage index of per-mechanism values of a subnet: mechanism × 4 096 + subnet.
+    /// Storage index of the values of one mechanism of a subnet: mechanism × 4 096 + netuid.
     NetUidStorageIndex(u16)
 }
 number! {
@@ -47,7 +47,7 @@ number! {
 }
 
 /// Index of an incentive mechanism within a subnet.
-// Not compact: a single byte has no shorter form.
+// Not compact: a single byte has no shorter encoding.
 #[derive(
     Clone,
     Copy,
@@ -69,7 +69,7 @@ pub struct MechId(
 );
 
 impl NetUid {
-    /// Netuid of root, the network of the validators of all subnets.
+    /// Netuid of root, the network whose TAO stake counts on all subnets.
     pub const ROOT: Self = Self(0);
 
     /// Returns the storage index of mechanism `mecid`.
@@ -89,13 +89,13 @@ impl TaoBalance {
     /// The zero amount.
     pub const ZERO: Self = Self(0);
 
-    /// Returns the saturating sum.
+    /// Returns the sum, or the maximum amount on overflow.
     #[must_use]
     pub const fn saturating_add(self, other: Self) -> Self {
         Self(self.0.saturating_add(other.0))
     }
 
-    /// Returns the difference, at least zero.
+    /// Returns the difference, or zero if it would be negative.
     #[must_use]
     pub const fn saturating_sub(self, other: Self) -> Self {
         Self(self.0.saturating_sub(other.0))
@@ -106,13 +106,13 @@ impl AlphaBalance {
     /// The zero amount.
     pub const ZERO: Self = Self(0);
 
-    /// Returns the saturating sum.
+    /// Returns the sum, or the maximum amount on overflow.
     #[must_use]
     pub const fn saturating_add(self, other: Self) -> Self {
         Self(self.0.saturating_add(other.0))
     }
 
-    /// Returns the difference, at least zero.
+    /// Returns the difference, or zero if it would be negative.
     #[must_use]
     pub const fn saturating_sub(self, other: Self) -> Self {
         Self(self.0.saturating_sub(other.0))

@@ -19,7 +19,7 @@ async fn files_are_uploaded_and_removed() {
     for (url, addressing) in [(&server.url, S3Addressing::Path), (&by_name, S3Addressing::Virtual)] {
         let mut options = client_options(REQUEST);
         if addressing == S3Addressing::Virtual {
-            // Not every machine resolves names below localhost: the server acts as a proxy, which does.
+            // Not every machine resolves subdomains of localhost; with the server as a proxy, none has to.
             options = options.with_proxy_url(server.url.as_str());
         }
         let storage = ObjectStorage::open_with(&settings(url, addressing), options).unwrap();
@@ -59,7 +59,7 @@ async fn what_is_missing_is_named() {
     for (settings, text) in [
         (
             S3Settings { bucket: " ".into(), ..good.clone() },
-            "S3_BUCKET_NAME is empty; hint: name the bucket, or set BB_ENABLE_S3_UPLOADS=0",
+            "S3_BUCKET_NAME is empty; hint: name the bucket, or disable uploads",
         ),
         (
             S3Settings { access_key_id: None, ..good.clone() },

@@ -50,7 +50,7 @@ fn schema() -> String {
     format!("<scpd><actionList>{actions}</actionList></scpd>")
 }
 
-/// The text of an XML element in a request.
+/// Returns the text of an XML element in a request.
 fn element<'a>(body: &'a str, name: &str) -> &'a str {
     let (_, rest) = body.split_once(&format!("<{name}")).unwrap();
     rest.split_once('>').unwrap().1.split_once('<').unwrap().0
@@ -149,7 +149,7 @@ async fn routers_without_leases_get_a_mapping_without_end() {
     let error = mapping.close().await.unwrap_err().to_string();
     assert_eq!(
         error,
-        "the router refused to remove the mapping of port 8091: it stays open until you remove it in the router"
+        "the router refused to remove the mapping of port 8091: the port stays open until it is closed in the router"
     );
     let without_end = "8091 to 127.0.0.1:8091 for 0 s";
     let expected = ["8091 to 127.0.0.1:8091 for 3600 s", without_end, without_end, "delete 8091"];
@@ -160,7 +160,7 @@ async fn routers_without_leases_get_a_mapping_without_end() {
 async fn a_mapping_that_stays_says_for_how_long() {
     let mapping = router(Behaviour { closes: false, ..Behaviour::good() }).await.map(EVERYWHERE, 8091).await.unwrap();
     let error = mapping.close().await.unwrap_err().to_string();
-    assert_eq!(error, "the router refused to remove the mapping of port 8091: it stays open for at most 60 min");
+    assert_eq!(error, "the router refused to remove the mapping of port 8091: the port stays open for at most 60 min");
 }
 
 #[tokio::test]

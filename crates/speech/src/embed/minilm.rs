@@ -1,9 +1,8 @@
 //! all-MiniLM-L6-v2, computed as in sentence-transformers.
 //!
-//! Texts are truncated to 256 tokens whatever the tokenizer file says (sentence-transformers does so too), the last
-//! layer's token vectors are mean-pooled and scaled to unit length. There is no padding: a batch is the concatenated
-//! tokens of its texts, and attention covers each text alone. So no mask is needed and no work is wasted on short
-//! texts.
+//! Texts are truncated to 256 tokens, regardless of the tokenizer file, as in sentence-transformers. The last layer's
+//! token vectors are mean-pooled and scaled to unit length. A batch is the concatenated tokens of its texts without
+//! padding, and attention covers each text alone, so no mask is needed and short texts waste no work.
 
 mod bert;
 mod kernels;
@@ -18,16 +17,16 @@ use self::bert::Bert;
 use crate::models::ALL_MINILM_L6_V2;
 use crate::{EmbedError, Embedding, SentenceEmbedder};
 
-/// The maximum number of tokens of a text, including the two special ones.
+/// The maximum number of tokens of a text, including its two special tokens.
 const MAX_TOKENS: usize = 256;
 
-/// The maximum number of tokens of a batch. Larger batches would not fit the processor caches.
+/// The maximum number of tokens of a batch. Larger batches would not fit in the processor caches.
 const BATCH_TOKENS: usize = 1024;
 
 /// The sentence embedder all-MiniLM-L6-v2 on 32-bit floats, with 384 dimensions.
 ///
-/// Work is spread over rayon's threads. The other texts of a call affect a text's vector only by the rounding of matrix
-/// products of other shapes: at most 1e-6 per component.
+/// Rayon's threads share the work. Batching with other texts changes a vector by at most 1e-6 per component, through
+/// the rounding of differently shaped matrix products.
 #[derive(Debug)]
 pub struct MiniLm {
     tokenizer: Tokenizer,
@@ -36,11 +35,11 @@ pub struct MiniLm {
 }
 
 impl MiniLm {
-    /// Loads `tokenizer.json` and `model.safetensors` from `dir`. Their bytes are checked against the catalogue's
-    /// SHA-256, then used without another read.
+    /// Loads `tokenizer.json` and `model.safetensors` from `dir`. Verifies the loaded bytes against the catalogue's
+    /// SHA-256, without reading the files a second time.
     ///
     /// # Errors
-    /// [`EmbedError::Model`] when a file is missing, unreadable or not the published one.
+    /// [`EmbedError::Model`] when a file is missing, unreadable, or differs from the published hash.
     pub fn load(dir: &Path) -> Result<Self, EmbedError> {
         let (weights, tokenizer) = rayon::join(
             || {
@@ -61,7 +60,7 @@ impl MiniLm {
         Ok(Self { tokenizer: tokenizer?, bert: weights?, fingerprint })
     }
 
-    /// Returns the token ids of a text, including special tokens.
+    /// Returns the token IDs of a text, including special tokens.
     fn tokens(&self, text: &str) -> Result<Vec<u32>, EmbedError> {
         self.tokenizer.encode_fast(text, true).map(|e| e.get_ids().to_vec()).map_err(|error| tokenizer_error(&error))
     }
@@ -82,7 +81,7 @@ impl SentenceEmbedder for MiniLm {
             .enumerate()
             .map(|(index, text)| Ok((index, self.tokens(text)?)))
             .collect::<Result<_, EmbedError>>()?;
-        // Texts of equal length side by side share their attention products.
+        // Sorting makes texts of equal length adjacent, so that they share attention products.
         tokens.sort_by_key(|(_, ids)| ids.len());
         let mut vectors = batches(&tokens)
             .into_par_iter()
@@ -97,7 +96,8 @@ impl SentenceEmbedder for MiniLm {
     }
 }
 
-/// Splits texts, sorted by length, into batches of about equal work: as many as there are threads, or a multiple.
+/// Splits texts, sorted by length, into batches of about equal size. The number of batches is about a multiple of the
+/// number of threads.
 fn batches(tokens: &[(usize, Vec<u32>)]) -> Vec<&[(usize, Vec<u32>)]> {
     let total: usize = tokens.iter().map(|(_, ids)| ids.len()).sum();
     let threads = rayon::current_num_threads();

@@ -15,7 +15,7 @@ pub enum ModelError {
         name: String,
     },
     /// The model is built in and has no files.
-    #[error("{model} is built in, it has no files to find or to download")]
+    #[error("{model} is built in and has no files to locate or download")]
     BuiltIn {
         /// Name of the model.
         model: &'static str,
@@ -30,7 +30,7 @@ pub enum ModelError {
         /// The directories that were searched.
         searched: Vec<PathBuf>,
     },
-    /// A file is not the published one.
+    /// A file does not match the published hash.
     #[error(
         "{} is corrupt: expected SHA-256 {expected}, found {found}; hint: delete it and run `tao models pull \
          {model}`", .path.display())]
@@ -44,10 +44,10 @@ pub enum ModelError {
         /// The SHA-256 of the file's content.
         found: String,
     },
-    /// A downloaded file is not the published one; it was deleted.
+    /// A downloaded file does not match the published hash, and was deleted.
     #[error(
         "the download from {url} is not the published file: expected SHA-256 {expected}, found {found}; hint: the \
-         download was deleted, try again, or check for a proxy"
+         download was deleted; retry, or check for a proxy that alters downloads"
     )]
     WrongDownload {
         /// The URL of the download.
@@ -75,7 +75,7 @@ pub enum ModelError {
         path: PathBuf,
     },
     /// The connection to the hub failed or was lost.
-    #[error("cannot download {url}; hint: try again, a partial download is resumed")]
+    #[error("cannot download {url}; hint: retry; partial downloads resume")]
     Connection {
         /// The URL of the request.
         url: String,
@@ -97,13 +97,13 @@ pub enum ModelError {
         url: String,
         /// The published size in bytes.
         expected: u64,
-        /// The number of bytes on disk when the response ended, or was cut off for its length.
+        /// The number of bytes on disk when the response ended, or exceeded the published size.
         received: u64,
     },
 }
 
 impl ModelError {
-    /// Whether a retry may help: the network failed, not the file.
+    /// Returns whether a retry may help: the network failed rather than the file.
     pub fn is_retryable(&self) -> bool {
         match self {
             Self::Connection { .. } | Self::Busy { .. } | Self::Size { .. } => true,

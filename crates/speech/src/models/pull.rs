@@ -12,9 +12,9 @@ use super::{ModelError, ModelFile, ModelSpec, ModelStore, sha256_of};
 /// The download progress of one file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PullProgress {
-    /// The file's name.
+    /// Name of the file that is being downloaded.
     pub file: &'static str,
-    /// The bytes on disk, including those of earlier attempts.
+    /// The number of bytes on disk, including those of earlier attempts.
     pub done: u64,
     /// The file's size in bytes.
     pub total: u64,
@@ -27,13 +27,14 @@ impl ModelStore {
     /// Ensures that a model is present and verified, and downloads missing files from the hub.
     ///
     /// New files go to the first directory. A download is written to `<file>.part`, resumes where an earlier attempt
-    /// stopped, and is renamed only when its SHA-256 is the published one; a wrong file of that name is replaced.
+    /// stopped, and is renamed only when its SHA-256 is correct; an existing file with a different hash is replaced.
     /// Returns the model's directory.
     ///
     /// # Errors
     /// [`ModelError::Connection`], [`ModelError::Status`] and [`ModelError::Size`] when the hub fails,
-    /// [`ModelError::WrongDownload`] when the file is not the published one, [`ModelError::Io`] and
-    /// [`ModelError::Busy`] for the directory, [`ModelError::BuiltIn`] when the model has no files.
+    /// [`ModelError::WrongDownload`] when the hash of a download is wrong, [`ModelError::Io`] when reading or writing
+    /// fails, [`ModelError::Busy`] when another process is downloading the same file, [`ModelError::BuiltIn`] when the
+    /// model has no files.
     pub async fn pull(
         &self,
         spec: &'static ModelSpec,
@@ -68,7 +69,7 @@ impl ModelStore {
     /// [`Self::pull`], it writes to the first directory and returns the model's directory.
     ///
     /// # Errors
-    /// [`ModelError::Corrupt`] when a file is not the published one, [`ModelError::Io`] when reading or writing fails,
+    /// [`ModelError::Corrupt`] when the hash of a file is wrong, [`ModelError::Io`] when reading or writing fails,
     /// [`ModelError::BuiltIn`] when the model has no files.
     pub async fn import(&self, spec: &'static ModelSpec, source: &Path) -> Result<PathBuf, ModelError> {
         if spec.is_built_in() {
@@ -203,7 +204,7 @@ impl Download<'_> {
     }
 }
 
-/// Whether a response resumes after `done` bytes; otherwise it starts from the first byte.
+/// Returns whether a response resumes after `done` bytes rather than from the first byte.
 fn continues(answer: &Response, done: u64) -> bool {
     let range = answer.headers().get(CONTENT_RANGE).and_then(|value| value.to_str().ok());
     answer.status() == StatusCode::PARTIAL_CONTENT

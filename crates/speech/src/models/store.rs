@@ -7,7 +7,7 @@ const HUB: &str = "https://huggingface.co";
 
 /// The directories with models, one subdirectory per model, and the hub to download from.
 ///
-/// The user's directory comes first, then the system's cache directory.
+/// An explicitly given directory comes first, then the user's cache directory (`~/.cache/taonet/models` on Linux).
 #[derive(Debug, Clone)]
 pub struct ModelStore {
     pub(super) directories: Vec<PathBuf>,
@@ -33,12 +33,12 @@ pub enum ModelState {
     Present(PathBuf),
     /// The model is in none of the directories.
     Missing,
-    /// A file is not the published one, or is unreadable.
+    /// A file is unreadable, or does not match the published hash.
     Corrupt(ModelError),
 }
 
 impl ModelStore {
-    /// Creates a store that searches `directory`, if given, and then the system's cache directory
+    /// Creates a store that searches `directory`, if given, and then the user's cache directory
     /// (`~/.cache/taonet/models` on Linux).
     pub fn new(directory: Option<PathBuf>) -> Self {
         let cache = dirs::cache_dir().map(|cache| cache.join("taonet").join("models"));
@@ -60,7 +60,7 @@ impl ModelStore {
     /// Finds the first directory that has all files of a model. The files are not read.
     ///
     /// # Errors
-    /// [`ModelError::Missing`] when no directory does, [`ModelError::BuiltIn`] when the model has no files.
+    /// [`ModelError::Missing`] when no directory has all files, [`ModelError::BuiltIn`] when the model has no files.
     pub fn locate(&self, spec: &ModelSpec) -> Result<PathBuf, ModelError> {
         if spec.is_built_in() {
             return Err(ModelError::BuiltIn { model: spec.name });
@@ -71,11 +71,11 @@ impl ModelStore {
             .ok_or_else(|| ModelError::Missing { model: spec.name, searched: self.directories.clone() })
     }
 
-    /// Locates a model and verifies the hashes of all of its files. A corrupt file is an error even where a later
-    /// directory has the right one, so that the user learns of it.
+    /// Locates a model and verifies the hashes of all of its files. A corrupt file is an error even if a later
+    /// directory has a valid copy, so that the corruption does not go unnoticed.
     ///
     /// # Errors
-    /// Those of [`Self::locate`], and [`ModelError::Corrupt`] or [`ModelError::Io`] for a file.
+    /// The errors of [`Self::locate`], and [`ModelError::Corrupt`] or [`ModelError::Io`] for a file.
     pub fn verify(&self, spec: &ModelSpec) -> Result<PathBuf, ModelError> {
         let dir = self.locate(spec)?;
         for file in spec.files {
@@ -84,7 +84,7 @@ impl ModelStore {
         Ok(dir)
     }
 
-    /// Lists every model of the catalogue, verified.
+    /// Lists every model of the catalogue with its verified state.
     pub fn list(&self) -> Vec<ModelStatus> {
         CATALOGUE.iter().map(|spec| ModelStatus { spec, state: self.state(spec) }).collect()
     }
@@ -104,7 +104,7 @@ mod tests {
     use super::*;
     use crate::models::{ALL_MINILM_L6_V2, TINY_CTC};
 
-    /// A store of two directories; those in `filled` have the model's files.
+    /// Creates a store of two directories; those in `filled` have the model's files.
     fn store(filled: &[&str]) -> (tempfile::TempDir, ModelStore) {
         let root = tempfile::tempdir().unwrap();
         for name in filled {

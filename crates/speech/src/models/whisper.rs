@@ -1,6 +1,6 @@
-//! The Whisper models of the reference, converted for CTranslate2, as their publishers have them on the hub.
+//! The Whisper models of the reference, converted for CTranslate2, as published on the hub.
 //!
-//! Revisions, sizes and hashes are those that several independent projects pin.
+//! Several independent projects pin the same revisions, sizes and hashes.
 
 use super::{ModelFile, ModelSpec};
 
@@ -15,7 +15,7 @@ const TOKENIZER: ModelFile =
     file("tokenizer.json", 2_203_239, "fb7b63191e9bb045082c79fd742a3106a12c99513ab30df4a0d47fa6cb6fd0ab");
 const VOCABULARY: ModelFile =
     file("vocabulary.txt", 459_861, "34ce3fe1c5041027b3f8d42912270993f986dbc4bb34cf27f951e34a1e453913");
-/// The vocabulary of the third generation of large models, and the number of their mel bands.
+/// The vocabulary and the preprocessor configuration, with the number of mel bands, of the large-v3 models.
 const VOCABULARY_V3: ModelFile =
     file("vocabulary.json", 1_068_114, "c69260f2ab26d659b7c398f9a2b2b48ed0df16c3b47d7326782fd9cba71690c1");
 const PREPROCESSOR_V3: ModelFile =

@@ -16,7 +16,7 @@ mod labels;
 mod lexicon;
 mod network;
 
-/// The delay of labels behind the audio in milliseconds, measured against the synthesiser's own word starts.
+/// The delay of labels behind the audio in milliseconds, measured against the synthesiser's word start times.
 const LATENESS_MS: u64 = 103;
 
 const EMBEDDED_CONFIG: &[u8] =
@@ -41,14 +41,14 @@ pub enum CtcError {
     /// `config.json` is malformed.
     #[error("config.json is malformed")]
     Json(#[from] serde_json::Error),
-    /// A setting of `config.json` is unsupported.
-    #[error("config.json: `{setting}` is not supported")]
+    /// The value of a setting in `config.json` is unsupported.
+    #[error("config.json: unsupported value of `{setting}`")]
     Config {
         /// Name of the setting.
         setting: &'static str,
     },
     /// `model.safetensors` is corrupt or does not match the configuration.
-    #[error("model.safetensors is damaged or does not fit config.json")]
+    #[error("model.safetensors is corrupt or does not match config.json")]
     Weights(#[from] candle_core::Error),
     /// A line of `lexicon.txt` does not have the form `word cost`, or the words are not sorted.
     #[error(
@@ -65,7 +65,7 @@ pub enum CtcError {
 ///
 /// English only, for synthesised speech in tests and on development networks. Loading takes about 20 ms; one instance
 /// serves any number of threads. Matrix products may use rayon's global thread pool, sized by `RAYON_NUM_THREADS`;
-/// results do not depend on it.
+/// results do not depend on the number of threads.
 pub struct CtcRecognizer {
     features: features::LogMel,
     network: network::Network,
@@ -113,8 +113,8 @@ impl CtcRecognizer {
 
     /// Finds the timestamps of known words in a recording (forced alignment).
     ///
-    /// Words keep their spelling in the result. Characters other than a-z and the apostrophe are ignored; a word
-    /// without any such character gets no entry.
+    /// Words keep their spelling in the result. Characters other than letters (A to Z, of either case) and the
+    /// apostrophe are ignored; a word that has neither gets no entry.
     ///
     /// # Errors
     /// [`RecognizeError`] when the recording is empty or too long, or the engine fails.
@@ -144,7 +144,7 @@ impl CtcRecognizer {
         self.network.forward(features).map_err(|error| RecognizeError::Engine(error.into()))
     }
 
-    /// Returns the time of a label frame's edge in seconds.
+    /// Returns the start time of a label frame in seconds, corrected for the delay of labels.
     fn time(&self, label_frame: usize) -> f64 {
         (self.label_ms * label_frame as u64).saturating_sub(LATENESS_MS) as f64 / 1000.0
     }
@@ -169,7 +169,8 @@ impl Recognizer for CtcRecognizer {
 
     fn recognize(&self, samples: &[f32]) -> Result<Recognition, RecognizeError> {
         check_length(samples)?;
-        // Features are relative to the loudest moment, so digital silence would count as loud throughout.
+        // Features are relative to the loudest moment of a recording, so digital silence would appear as constant loud
+        // sound.
         if samples.iter().all(|&sample| sample == 0.0 || sample.is_nan()) {
             return Ok(Recognition { transcript: Transcript::default(), confidence: 1.0 });
         }

@@ -1,4 +1,4 @@
-//! espeak-ng as a subprocess. It is never linked: its licence would extend to the program.
+//! espeak-ng as a subprocess. Linking espeak-ng would extend its licence to the program.
 
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
@@ -14,7 +14,7 @@ use crate::{Pcm, Wav};
 
 /// The timeout for one text. espeak-ng synthesises a sentence in about 10 ms.
 const TIMEOUT: Duration = Duration::from_secs(30);
-/// The polling interval for the process's exit once its output is closed.
+/// The polling interval for the exit of the process after its output is closed.
 const POLL: Duration = Duration::from_millis(1);
 /// Package managers by program name, each with the command that installs espeak-ng.
 const INSTALLERS: [(&str, &str); 6] = [
@@ -34,10 +34,11 @@ pub struct Espeak {
 }
 
 impl Espeak {
-    /// Creates a synthesiser with the `espeak-ng` on the search path.
+    /// Creates a synthesiser that runs the `espeak-ng` found on the search path.
     ///
     /// # Errors
-    /// [`SynthesisError::Missing`], with the install command, when it is not found; see [`Espeak::at`] for the others.
+    /// [`SynthesisError::Missing`], with the install command, when the program is not found; see [`Espeak::at`] for
+    /// other errors.
     pub fn find() -> Result<Self, SynthesisError> {
         Self::at(Path::new("espeak-ng"))
     }
@@ -46,7 +47,7 @@ impl Espeak {
     ///
     /// # Errors
     /// [`SynthesisError::Missing`] when the program does not exist, [`SynthesisError::Failed`] or
-    /// [`SynthesisError::TimedOut`] when it does not report its version.
+    /// [`SynthesisError::TimedOut`] when the program does not report its version.
     pub fn at(program: &Path) -> Result<Self, SynthesisError> {
         let found = Self { program: program.to_owned(), timeout: TIMEOUT };
         // `eSpeak NG text-to-speech: 1.51  Data at: /usr/lib/...`
@@ -71,7 +72,7 @@ impl Espeak {
             })?;
         let result = exchange(&mut child, input.as_bytes().to_vec(), deadline);
         if result.is_err() {
-            // The process may have exited by itself; after the wait it is gone either way.
+            // The process may have exited already; after the wait it has exited in either case.
             let _ = child.kill();
             let _ = child.wait();
         }
@@ -86,7 +87,8 @@ impl Espeak {
 fn exchange(child: &mut Child, input: Vec<u8>, deadline: Instant) -> Result<Vec<u8>, SynthesisError> {
     const LATE: SynthesisError = SynthesisError::TimedOut { seconds: 0.0 };
     if let Some(mut stdin) = child.stdin.take() {
-        // A process that does not read its input exits with an error of its own, which says more.
+        // Write errors are ignored: if the process exits without reading its input, its own error message is more
+        // useful than a broken pipe.
         thread::spawn(move || stdin.write_all(&input));
     }
     let output = child.stdout.take().map(collect);
@@ -121,7 +123,7 @@ fn collect(mut pipe: impl Read + Send + 'static) -> mpsc::Receiver<io::Result<Ve
     thread::spawn(move || {
         let mut bytes = Vec::new();
         let result = pipe.read_to_end(&mut bytes).map(|_| bytes);
-        // After a timeout the receiver is gone.
+        // After a timeout, the receiver no longer exists.
         let _ = sender.send(result);
     });
     receiver
@@ -129,7 +131,7 @@ fn collect(mut pipe: impl Read + Send + 'static) -> mpsc::Receiver<io::Result<Ve
 
 fn install_command() -> &'static str {
     let here = INSTALLERS.iter().find(|(manager, _)| Path::new(manager).exists());
-    here.map_or("your system's package manager (package espeak-ng)", |(_, command)| command)
+    here.map_or("the system's package manager (package espeak-ng)", |(_, command)| command)
 }
 
 /// Removes control characters and `[[`: they would be commands to espeak-ng rather than text.
@@ -146,7 +148,7 @@ impl Synthesizer for Espeak {
         }
         let speed = voice.words_per_minute.to_string();
         let pitch = voice.pitch.to_string();
-        // The text goes through the pipe: there it cannot be taken for an option. `-b 1` selects UTF-8.
+        // The text is passed on standard input, so it cannot be parsed as an option. `-b 1` selects UTF-8.
         let arguments = ["-v", &voice.name, "-s", &speed, "-p", &pitch, "-b", "1", "--stdin", "--stdout"];
         let file = self.run(&arguments, &text)?;
         Ok(Wav::decode(&file)?.pcm)
@@ -164,7 +166,7 @@ mod tests {
         Voice { name: name.into(), words_per_minute: 160, pitch: 50 }
     }
 
-    /// A program that answers `--version` like espeak-ng and otherwise runs `script`.
+    /// Creates a program that answers `--version` like espeak-ng and otherwise runs `script`.
     fn fake(folder: &Path, script: &str) -> Espeak {
         let path = folder.join("espeak-ng");
         let version = "case \"$1\" in --version) echo 'eSpeak NG text-to-speech: 9.9  Data at: /x'; exit;; esac";

@@ -11,7 +11,7 @@ pub enum WavError {
         field: &'static str,
         /// The size of the field in bytes.
         expected: usize,
-        /// The number of bytes left in the file.
+        /// The number of bytes remaining in the file.
         found: usize,
     },
     /// A four-letter tag is wrong.
@@ -21,7 +21,7 @@ pub enum WavError {
         field: &'static str,
         /// The tag in the file.
         found: [u8; 4],
-        /// The expected tag.
+        /// The tag required by the format.
         expected: [u8; 4],
     },
     /// A field has an invalid value.
@@ -29,7 +29,7 @@ pub enum WavError {
     Field {
         /// Name of the field.
         field: &'static str,
-        /// The field's value.
+        /// The invalid value of the field.
         found: u64,
         /// The allowed values, in words.
         expected: &'static str,
@@ -37,7 +37,7 @@ pub enum WavError {
     /// A required chunk is missing.
     #[error("missing {chunk} chunk")]
     MissingChunk {
-        /// Id of the chunk.
+        /// ID of the chunk.
         chunk: &'static str,
     },
     /// The data chunk declares more bytes than the file has.

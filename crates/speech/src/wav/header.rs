@@ -8,13 +8,13 @@ use crate::SampleFormat;
 const PCM: u16 = 1;
 const FLOAT: u16 = 3;
 const EXTENSIBLE: u16 = 0xfffe;
-/// The lowest sample rate in Hz. No speech is stored below it, and resampling from a lower one would exhaust the
+/// The minimum sample rate in Hz. No speech is recorded at lower rates, and resampling from them would exhaust the
 /// memory.
 const MIN_RATE: u32 = 1000;
-/// The bytes after the format code in the sub-format id of an extensible file.
+/// The bytes after the format code in the sub-format ID of an extensible file.
 const SUBFORMAT_TAIL: [u8; 14] = [0, 0, 0, 0, 0x10, 0, 0x80, 0, 0, 0xaa, 0, 0x38, 0x9b, 0x71];
 
-/// A parsed header and the bytes of the data chunk, truncated to whole frames.
+/// A parsed header and the bytes of the data chunk, truncated to complete frames.
 pub(super) struct Parsed<'a> {
     pub(super) header: WavHeader,
     pub(super) data: &'a [u8],
@@ -104,8 +104,8 @@ fn skip_padding(reader: &mut Reader<'_>, length: usize) {
     }
 }
 
-/// Returns the bytes of the data chunk. `head_only` says that the RIFF length ends with the header too, so that a data
-/// length of 0 is a placeholder.
+/// Returns the bytes of the data chunk. `head_only` means that the RIFF length covers only the header, so a data length
+/// of 0 is a placeholder.
 fn data_bytes(rest: &[u8], declared: u32, head_only: bool) -> Result<&[u8], WavError> {
     let streamed = match declared {
         0 => head_only,
@@ -170,7 +170,7 @@ fn parse_subformat(reader: &mut Reader<'_>) -> Result<u16, WavError> {
     let _speakers = reader.u32("channel mask")?;
     let code = reader.u16("sub-format")?;
     let tail: [u8; 14] = reader.array("sub-format")?;
-    // Only ids with this tail carry a plain format code; others are vendor-specific.
+    // Only IDs with this tail contain a plain format code; other IDs are vendor-specific.
     Ok(if tail == SUBFORMAT_TAIL { code } else { EXTENSIBLE })
 }
 

@@ -11,8 +11,8 @@ use crate::{Pcm, SampleFormat};
 /// becomes 0.
 ///
 /// # Errors
-/// [`WavError::Field`] when `channels` is 0 or the bytes are not whole frames.
-pub fn decode_pcm(bytes: &[u8], format: SampleFormat, channels: u16, rate: SampleRate) -> Result<Pcm, WavError> {
+/// [`WavError::Field`] when `channels` is 0 or the last frame is incomplete.
+pub(super) fn decode_pcm(bytes: &[u8], format: SampleFormat, channels: u16, rate: SampleRate) -> Result<Pcm, WavError> {
     let block = usize::from(channels) * usize::from(format.width());
     if block == 0 {
         return Err(WavError::Field { field: "channels", found: 0, expected: "at least 1" });

@@ -42,7 +42,10 @@ pub enum FormatError {
     #[error("unsupported cipher, expected AES_GCM_; hint: a newer tool may have created the ciphertext")]
     Suite,
     /// Bytes follow the ciphertext.
-    #[error("{} after the ciphertext; hint: if a round follows it, decode a wrapped ciphertext", counted(.0, "byte"))]
+    #[error(
+        "trailing data after the ciphertext: {}; hint: if it is a round, decode the input as a wrapped ciphertext",
+        counted(.0, "byte")
+    )]
     Trailing(usize),
 }
 
@@ -90,7 +93,7 @@ impl Ciphertext {
         if read_part(&mut rest, "cipher's name")? != SUITE {
             return Err(FormatError::Suite);
         }
-        // Last, since it costs far more than all the rest.
+        // Parsed last, since it costs far more than all other fields together.
         let u = G2Affine::deserialize_compressed(point.as_slice()).map_err(|_| FormatError::Point)?;
         *input = rest;
         Ok(Self { key: SealedKey { u, v, w }, data, nonce })

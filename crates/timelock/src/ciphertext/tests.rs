@@ -10,7 +10,7 @@ use rand::rngs::StdRng;
 use super::*;
 use crate::PulseError;
 
-/// A beacon whose secret key is known to the tests.
+/// Returns a beacon whose secret key is known to the tests.
 fn beacon(secret: u64) -> (Beacon, impl Fn(Round) -> Pulse) {
     let secret = Fr::from(secret);
     let mut key = [0; 96];
@@ -39,7 +39,7 @@ fn only_the_rounds_pulse_opens() {
     assert_eq!(ciphertext.decrypt(&sign_other(round)), Err(DecryptError::WrongPulse(round)));
     assert_eq!(sign_other(round).verify(&known), Err(PulseError::Unverified(round)));
     assert_eq!(sign(round).verify(&other), Err(PulseError::Unverified(round)));
-    // A signature with another round number no longer verifies, but is the same key.
+    // A signature with a wrong round number no longer verifies, but still decrypts.
     let renamed = Pulse::new(Round(5), &sign(round).signature()).unwrap();
     assert_eq!(renamed.verify(&known), Err(PulseError::Unverified(Round(5))));
     assert_eq!(ciphertext.decrypt(&renamed), Ok(b"secret".to_vec()));

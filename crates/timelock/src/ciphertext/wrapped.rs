@@ -17,11 +17,11 @@ pub enum WrappedError {
     Ciphertext(#[from] FormatError),
 }
 
-/// A ciphertext with its round, as written by the helpers of the Python packages.
+/// A ciphertext with its round, in the form that the Python package bittensor-drand uses.
 ///
 /// The SCALE form is `compact length ‖ ciphertext ‖ round u64`.
 ///
-/// The round is not authenticated: it only tells which pulse to try.
+/// The round is not authenticated: it only suggests which pulse to try.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Wrapped {
     /// The encrypted data.

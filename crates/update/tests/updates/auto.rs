@@ -1,4 +1,4 @@
-//! Automatic updates of daemons.
+//! Tests of automatic updates.
 
 use std::fs;
 use std::path::PathBuf;
@@ -12,17 +12,17 @@ use crate::installation::{Place, updater};
 use crate::releases::{Keys, Releases, program};
 use crate::server::{Manner, Server};
 
-/// A daemon in this process, with short intervals.
+/// Creates automatic updates of a daemon in this process, with short intervals.
 fn auto(server: &Server, releases: &Releases, place: &Place) -> AutoUpdate {
     let updater = updater(server.source(), releases.keys.key(), place.program());
     AutoUpdate::new(updater).every(Duration::from_millis(20))
 }
 
-/// Waits for a condition.
+/// Polls until a condition holds; panics after 30 s.
 async fn eventually(mut condition: impl FnMut() -> bool) {
     let began = Instant::now();
     while !condition() {
-        assert!(began.elapsed() < Duration::from_secs(30), "it did not happen");
+        assert!(began.elapsed() < Duration::from_secs(30), "the condition does not hold after 30 s");
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }
@@ -64,7 +64,7 @@ async fn failures_do_not_stop_a_daemon_and_broken_releases_are_downloaded_once()
     tokio::time::sleep(Duration::from_millis(300)).await;
     assert_eq!(server.offsets(), [0]);
     assert!(!shutdown.is_requested());
-    // The mended release is another one.
+    // The fixed release has a different digest, so the daemon installs it.
     releases.publish("0.2.1", program("0.2.1").as_bytes());
     shutdown.finished().await.unwrap();
     assert_eq!(pending.program().await, Some(place.program()));
@@ -74,7 +74,7 @@ const SOURCE: &str = "TAONET_TEST_RELEASES";
 const PROGRAM: &str = "TAONET_TEST_PROGRAM";
 const SIGNAL: &str = "TAONET_TEST_SIGNAL";
 
-/// The daemon of the tests below, which run it in a process of its own. Without them it does nothing.
+/// Runs a daemon for the tests below, which start it as a separate process. In a normal test run it does nothing.
 #[tokio::test]
 async fn daemon() {
     let (Ok(source), Ok(program)) = (std::env::var(SOURCE), std::env::var(PROGRAM)) else { return };
@@ -97,7 +97,7 @@ async fn daemon() {
     }
 }
 
-/// Starts that daemon.
+/// Starts [`daemon`] as a separate process.
 fn start(releases: &Releases, place: &Place, signal: bool) -> Child {
     let mut command = Command::new(std::env::current_exe().unwrap());
     command.args(["auto::daemon", "--exact", "--nocapture"]);

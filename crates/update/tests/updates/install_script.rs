@@ -1,4 +1,4 @@
-//! install.sh, with the key of the tests in place of the project's.
+//! Tests of install.sh with a test key in place of the release key.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -14,12 +14,12 @@ use crate::{has, repository};
 const OLD: &str = "0.1.0";
 const NEW: &str = "0.2.0";
 
-/// The line of a public key file that has the key.
+/// Returns the line of a public key file that contains the key.
 fn line(public: &str) -> String {
     public.lines().nth(1).unwrap().to_owned()
 }
 
-/// A copy of the script with another key, and a home directory.
+/// A copy of install.sh with a test key, and a home directory.
 struct Script {
     folder: TempDir,
 }
@@ -49,7 +49,7 @@ impl Script {
         self.command(from.to_str().unwrap()).output().unwrap()
     }
 
-    /// Runs the script against a server, whose task must not wait for it.
+    /// Runs the script against a server, without blocking the server's task.
     async fn run_at(&self, url: &str) -> Output {
         let mut command = self.command(url);
         tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap()
@@ -57,6 +57,11 @@ impl Script {
 
     fn installed(&self, name: &str) -> String {
         fs::read_to_string(self.bin().join(name)).unwrap()
+    }
+
+    /// Returns the content of a man page or of completions.
+    fn shared(&self, path: &str) -> String {
+        fs::read_to_string(self.folder.path().join(".local/share").join(path)).unwrap_or_default()
     }
 
     /// Installs an executable.
@@ -100,11 +105,47 @@ fn a_release_is_installed_with_its_links_and_updated() {
     let text = said(&script.run(releases.path()), false);
     assert!(text.contains("older than the installed version 0.2.0"), "{text}");
     assert_eq!(script.installed("tao"), program(NEW));
-    // Into another directory.
+    // Installation into another directory.
     let elsewhere = TempDir::new().unwrap();
     let mut command = script.command(releases.path().to_str().unwrap());
     said(&command.arg("--prefix").arg(elsewhere.path()).output().unwrap(), true);
     assert!(elsewhere.path().join("bin/tao").exists());
+}
+
+#[test]
+fn man_pages_and_completions_are_those_of_the_installed_program() {
+    if !has("minisign") {
+        return;
+    }
+    let releases = Releases::of(OLD);
+    let script = Script::new(&releases.keys);
+    script.put("bb", "another program");
+    let installed = |version: &str, program: &str| {
+        for (path, shell) in [
+            (format!("bash-completion/completions/{program}"), "bash"),
+            (format!("zsh/site-functions/_{program}"), "zsh"),
+            (format!("fish/vendor_completions.d/{program}.fish"), "fish"),
+        ] {
+            assert_eq!(script.shared(&path), format!("{shell} {program} {version}\n"));
+        }
+        assert_eq!(script.shared("man/man1/tao.1"), format!("{version}\n"));
+    };
+    said(&script.run(releases.path()), true);
+    installed(OLD, "tao");
+    assert_eq!(script.shared("bash-completion/completions/bb"), "", "bb is another program");
+    // After `tao update`, the program is up to date.
+    fs::remove_file(script.bin().join("bb")).unwrap();
+    releases.publish(NEW, program(NEW).as_bytes());
+    script.put("tao", &program(NEW));
+    let text = said(&script.run(releases.path()), true);
+    assert!(text.contains("tao 0.2.0 is up to date") && !text.contains("man pages"), "{text}");
+    installed(NEW, "tao");
+    installed(NEW, "bb");
+    // The program is installed even if they cannot be.
+    fs::remove_dir_all(script.folder.path().join(".local/share")).unwrap();
+    fs::write(script.folder.path().join(".local/share"), "a file").unwrap();
+    let text = said(&script.run(releases.path()), true);
+    assert!(text.contains("warning: man pages and completions are not installed"), "{text}");
 }
 
 #[test]
@@ -164,7 +205,7 @@ fn releases_that_are_not_authentic_are_refused() {
     refuse("lists tao-0.2.0");
     releases.list(NEW, &sums);
     fs::write(releases.file(NEW, &name(NEW)), program(NEW) + "# changed\n").unwrap();
-    refuse("does not have the SHA-256");
+    refuse("does not match the SHA-256");
     releases.publish(NEW, b"#!/bin/sh\nexit 1\n");
     refuse("failed its self-test");
     releases.publish(NEW, program("0.3.0").as_bytes());
@@ -198,12 +239,12 @@ async fn downloads_over_http_resume_and_end() {
     said(&script.run_at(server.url()).await, true);
     assert_eq!(script.installed("tao"), long);
     assert_eq!(server.offsets(), [0, 60_000]);
-    // The rest of another download.
+    // A partial download of a different program.
     let script = Script::new(&releases.keys);
     script.put(".tao.install", "of another program");
     said(&script.run_at(server.url()).await, true);
     assert_eq!(script.installed("tao"), long);
-    // A list without end.
+    // A document that never ends.
     let script = Script::new(&releases.keys);
     fs::write(releases.path().join("latest.json"), vec![b' '; 1 << 20]).unwrap();
     let text = said(&script.run_at(server.url()).await, false);

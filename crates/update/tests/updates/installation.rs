@@ -1,4 +1,4 @@
-//! Checks and installations through the library.
+//! Tests of checks and installations through the library.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use semver::Version;
+use taonet_http::Fault;
 use taonet_update::{Check, Limits, Progress, Release, ReleaseKey, ReleaseSource, UpdateError, Updater};
 use tempfile::TempDir;
 
@@ -36,12 +37,12 @@ impl Place {
         self.folder.path().join(name)
     }
 
-    /// Content of the installed program.
+    /// Reads the installed program.
     fn content(&self) -> String {
         fs::read_to_string(self.program()).unwrap()
     }
 
-    /// Names of all files but the program and the lock.
+    /// Returns the names of all files but the program and the lock.
     fn others(&self) -> Vec<String> {
         let entries = fs::read_dir(self.folder.path()).unwrap();
         let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
@@ -51,7 +52,7 @@ impl Place {
     }
 }
 
-/// Short limits, so that failures are quick.
+/// Returns short limits, so that failures are detected quickly.
 fn limits() -> Limits {
     Limits {
         program: 1 << 20,
@@ -81,7 +82,7 @@ async fn newer(updater: &Updater) -> Release {
     }
 }
 
-/// Error of a check or installation, which leaves the program as it was.
+/// Returns the error of a check or installation, and asserts that the program is unchanged.
 async fn refusal(updater: &Updater, place: &Place) -> UpdateError {
     let before = place.content();
     let error = match updater.check().await {
@@ -111,10 +112,10 @@ async fn a_newer_release_is_installed_and_the_old_program_kept() {
     assert_eq!(installed.other_programs, [place.file("bb")]);
     assert_eq!(place.content(), program(NEW));
     assert_eq!(fs::read_to_string(place.file("tao.previous")).unwrap(), program(OLD));
-    assert_eq!(fs::read_to_string(place.file("sn2-miner")).unwrap(), program(NEW), "the link leads to the new program");
+    assert_eq!(fs::read_to_string(place.file("sn2-miner")).unwrap(), program(NEW), "links point to the new program");
     assert_eq!(fs::metadata(place.program()).unwrap().permissions().mode() & 0o777, 0o750);
     assert_eq!(place.others(), ["bb", "sn2-miner", "tao.previous"]);
-    // Another daemon that still runs the old version finds the new one in place.
+    // Another daemon that still runs the old version finds the new version installed.
     let again = updater.install(&release, |_| {}).await.unwrap();
     assert_eq!((again.version.to_string(), again.previous), (NEW.to_owned(), None));
     assert_eq!(server.offsets(), [0], "nothing is downloaded twice");
@@ -136,17 +137,17 @@ async fn only_newer_versions_are_offered() {
     }
 }
 
-/// An old release under a new name: its signature is genuine.
+/// An old release with a valid signature is published under a new version.
 #[tokio::test]
 async fn an_old_release_cannot_pose_as_a_new_one() {
     let (releases, place) = (Releases::of("0.0.9"), Place::new());
     fs::rename(releases.path().join("0.0.9"), releases.path().join(NEW)).unwrap();
     releases.announce(NEW);
     assert!(matches!(refusal(&local(&releases, &place), &place).await, UpdateError::NotListed { .. }));
-    // Not even if it is listed under that name.
+    // The new list contains the old program.
     releases.publish(NEW, program("0.0.9").as_bytes());
     let error = refusal(&local(&releases, &place), &place).await;
-    assert!(error.to_string().contains("it reports version 0.0.9, not 0.2.0"), "{error}");
+    assert!(error.to_string().contains("the program reports version 0.0.9, not 0.2.0"), "{error}");
     assert_eq!(place.others(), Vec::<String>::new());
 }
 
@@ -168,7 +169,7 @@ async fn signatures_that_do_not_verify_are_refused() {
         let error = refusal(&updater, &place).await;
         assert!(error.is_authentication() && error.to_string().contains("\nhint: "), "{bad}: {error}");
     }
-    // One changed byte of the list.
+    // One byte of the list is changed.
     fs::write(&signature, &good).unwrap();
     let mut changed = list.clone();
     changed[0] ^= 1;
@@ -198,7 +199,7 @@ async fn an_interrupted_download_resumes() {
     let server = Server::start(releases.path().to_owned(), Manner::Breaks(30_000)).await;
     let updater = updater(server.source(), releases.keys.key(), place.program());
     let release = newer(&updater).await;
-    // Every attempt makes progress, so the limit of two attempts does not apply.
+    // Every attempt makes progress, so the limit of two attempts is never reached.
     updater.install(&release, |_| {}).await.unwrap();
     assert_eq!(place.content(), long);
     assert_eq!(server.offsets(), [0, 30_000, 60_000, 90_000]);
@@ -212,7 +213,7 @@ async fn a_later_update_resumes_half_a_download() {
     let server = Server::start(releases.path().to_owned(), Manner::Stalls(60_000)).await;
     let updater = updater(server.source(), releases.keys.key(), place.program());
     let release = newer(&updater).await;
-    // As if the process had been killed.
+    // Dropping the future simulates a killed process.
     let killed = tokio::time::timeout(Duration::from_millis(200), updater.install(&release, |_| {})).await;
     assert!(killed.is_err());
     assert_eq!(fs::metadata(place.file(".tao.update")).unwrap().len(), 60_000);
@@ -250,7 +251,7 @@ async fn bodies_without_end_are_cut_off() {
     assert_eq!(place.others(), Vec::<String>::new());
     fs::write(releases.path().join("latest.json"), vec![b' '; 1 << 17]).unwrap();
     assert!(matches!(refusal(&updater, &place).await, UpdateError::TooLarge { limit: 65_536, .. }));
-    // Announced, and too long.
+    // The announced length exceeds the limit.
     let (releases, place) = (Releases::of(NEW), Place::new());
     releases.publish(NEW, &vec![0; (1 << 20) + 1]);
     let updater = local(&releases, &place);
@@ -262,7 +263,7 @@ async fn silent_servers_are_given_up() {
     let (releases, place) = (Releases::of(NEW), Place::new());
     let server = Server::start(releases.path().to_owned(), Manner::Stalls(0)).await;
     let error = refusal(&updater(server.source(), releases.keys.key(), place.program()), &place).await;
-    assert!(matches!(error, UpdateError::Timeout(_)) && error.is_network(), "{error}");
+    assert!(matches!(error, UpdateError::Http { source: Fault::Timeout, .. }) && error.is_network(), "{error}");
     let nowhere = updater("http://127.0.0.1:1".parse().unwrap(), releases.keys.key(), place.program());
     assert!(refusal(&nowhere, &place).await.is_network());
 }
@@ -271,10 +272,10 @@ async fn silent_servers_are_given_up() {
 async fn a_program_that_fails_its_self_test_is_not_installed() {
     for (script, expected) in [
         ("#!/bin/sh\necho broken >&2\nexit 3\n", "broken"),
-        ("#!/bin/sh\necho tao 0.3.0\n", "it reports version 0.3.0, not 0.2.0"),
+        ("#!/bin/sh\necho tao 0.3.0\n", "the program reports version 0.3.0, not 0.2.0"),
         ("#!/bin/sh\necho something else\n", "something else"),
         ("#!/bin/sh\nyes\n", "self-test"),
-        ("#!/no/such/interpreter\n", "cannot be executed"),
+        ("#!/no/such/interpreter\n", "cannot execute the program"),
         ("not a program", "self-test"),
     ] {
         let (releases, place) = (Releases::of(NEW), Place::new());
@@ -292,10 +293,10 @@ async fn a_self_test_that_does_not_end_is_stopped() {
     releases.publish(NEW, b"#!/bin/sh\nexec sleep 600\n");
     let short = Limits { self_test: Duration::from_millis(300), ..limits() };
     let error = refusal(&local(&releases, &place).with_limits(short), &place).await;
-    assert!(error.to_string().contains("did not end within 300ms"), "{error}");
+    assert!(error.to_string().contains("did not exit within 300ms"), "{error}");
 }
 
-/// The program works under the name of the download only.
+/// The program passes its self-test only under the name of the download.
 #[tokio::test]
 async fn a_program_that_fails_after_the_replacement_is_rolled_back() {
     let (releases, place) = (Releases::of(NEW), Place::new());

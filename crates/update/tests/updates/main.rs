@@ -1,4 +1,4 @@
-//! Updates from local servers, with keys and releases of the tests.
+//! Tests of updates from local servers, with their own keys and releases.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -12,6 +12,8 @@
 mod auto;
 mod install_script;
 mod installation;
+#[cfg(target_os = "linux")]
+mod real_program;
 mod release_script;
 mod releases;
 mod server;
@@ -19,12 +21,12 @@ mod server;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// Path in the repository.
+/// Returns a path in the repository.
 fn repository(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(path)
 }
 
-/// Whether a tool is installed. A missing tool fails CI.
+/// Returns whether a tool is installed; panics if it is missing in CI.
 fn has(tool: &str) -> bool {
     let found = Command::new("sh").args(["-c", &format!("command -v {tool}")]).output().unwrap().status.success();
     assert!(found || std::env::var_os("CI").is_none(), "{tool} is not installed");

@@ -1,4 +1,4 @@
-//! scripts/release-sign, with a copy of the files that it reads.
+//! Tests of scripts/release-sign, with copies of the files that it reads.
 
 use std::fs;
 use std::path::Path;
@@ -11,7 +11,7 @@ use crate::installation::{Place, updater};
 use crate::releases::program;
 use crate::{has, repository};
 
-/// A repository with this version and the public key of a new key pair.
+/// Creates a repository with this version and the public key of a new key pair.
 fn project(version: &str) -> TempDir {
     let folder = TempDir::new().unwrap();
     fs::create_dir_all(folder.path().join("scripts")).unwrap();

@@ -1,4 +1,4 @@
-//! Keys and signed releases.
+//! Key pairs and signed releases for the tests.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -21,12 +21,12 @@ impl Keys {
         Self { id: [seed; 8], secret: SigningKey::from_bytes(&[seed; 32]) }
     }
 
-    /// Another key pair that claims the same id.
+    /// Creates another key pair with the same key ID.
     pub(crate) fn impostor(&self) -> Self {
         Self { id: self.id, secret: SigningKey::from_bytes(&[0xEE; 32]) }
     }
 
-    /// Content of the public key file.
+    /// Returns the content of the public key file.
     pub(crate) fn public(&self) -> String {
         let bytes = [b"Ed", &self.id[..], self.secret.verifying_key().as_bytes()].concat();
         format!("untrusted comment: minisign public key\n{}\n", STANDARD.encode(bytes))
@@ -36,7 +36,7 @@ impl Keys {
         ReleaseKey::parse(&self.public()).unwrap()
     }
 
-    /// A minisign signature.
+    /// Creates a minisign signature.
     pub(crate) fn sign(&self, message: &[u8]) -> String {
         let signature = self.secret.sign(&Blake2b512::digest(message)).to_bytes();
         let comment = "taonet release";
@@ -53,18 +53,20 @@ pub(crate) struct Releases {
     pub(crate) keys: Keys,
 }
 
-/// Content of a program that reports a version.
+/// Returns a program that reports a version, and writes a man page and completions with it.
 pub(crate) fn program(version: &str) -> String {
-    format!("#!/bin/sh\necho 'tao {version}'\n")
+    let commands = r#"man) mkdir "$2" && echo VERSION >"$2/tao.1" ;; completions) echo "$2 $4 VERSION" ;;"#;
+    let commands = commands.replace("VERSION", version);
+    format!("#!/bin/sh\ncase \"$1\" in {commands} *) echo 'tao {version}' ;; esac\n")
 }
 
-/// Name of a release's program for this platform.
+/// Returns the file name of a release's program for this platform.
 pub(crate) fn name(version: &str) -> String {
     format!("tao-{version}-{}", TARGET.expect("the tests run on a platform with releases"))
 }
 
 impl Releases {
-    /// A directory with one release, which reports its version.
+    /// Creates a directory with one release, whose program reports its version.
     pub(crate) fn of(version: &str) -> Self {
         let releases = Self { folder: TempDir::new().unwrap(), keys: Keys::new(1) };
         releases.publish(version, program(version).as_bytes());
@@ -75,7 +77,7 @@ impl Releases {
         self.folder.path()
     }
 
-    /// Path of a file of a release.
+    /// Returns the path of a file of a release.
     pub(crate) fn file(&self, version: &str, name: &str) -> PathBuf {
         self.path().join(version).join(name)
     }
@@ -88,7 +90,7 @@ impl Releases {
         self.announce(version);
     }
 
-    /// Writes and signs the list of a release.
+    /// Writes and signs the list of a release's digests.
     pub(crate) fn list(&self, version: &str, sums: &str) {
         fs::write(self.file(version, "SHA256SUMS"), sums).unwrap();
         fs::write(self.file(version, "SHA256SUMS.minisig"), self.keys.sign(sums.as_bytes())).unwrap();
@@ -100,7 +102,7 @@ impl Releases {
     }
 }
 
-/// SHA-256 in hexadecimal digits.
+/// Returns the SHA-256 in hexadecimal digits.
 pub(crate) fn sha256(bytes: &[u8]) -> String {
     hex::encode(sha2::Sha256::digest(bytes))
 }

@@ -12,19 +12,19 @@ use futures::{StreamExt as _, stream};
 use taonet_update::ReleaseSource;
 use tokio::task::JoinHandle;
 
-/// What the server does with requests for the program.
+/// Behaviour of the server for requests for the program.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Manner {
     Honest,
     /// Each connection breaks after this many bytes.
     Breaks(usize),
-    /// The body never ends, and has no length.
+    /// The response body never ends, and its length is not announced.
     Endless,
     /// The connection stays open after this many bytes.
     Stalls(usize),
-    /// Ranges are ignored.
+    /// The server ignores range requests.
     Whole,
-    /// Status 503.
+    /// The server responds with status 503.
     Down,
 }
 
@@ -64,7 +64,7 @@ impl Server {
         *self.state.manner.lock().unwrap() = manner;
     }
 
-    /// Offsets of the requests for programs so far.
+    /// Returns the offsets of all program requests so far.
     pub(crate) fn offsets(&self) -> Vec<u64> {
         self.state.offsets.lock().unwrap().clone()
     }
@@ -104,7 +104,7 @@ async fn serve(State(state): State<Arc<Served>>, request: Request) -> Response<B
         }
         Manner::Breaks(after) if after < length => {
             let pause = stream::once(async {
-                // So that the bytes are sent before the connection breaks.
+                // Without this pause, the connection would break before the bytes are sent.
                 tokio::time::sleep(std::time::Duration::from_millis(50)).await;
                 Ok(Bytes::new())
             });

@@ -89,7 +89,7 @@ pub(super) async fn as_json(response: Response) -> Response {
     error_as_json(response, |error| json!({ "success": false, "error": error }))
 }
 
-/// Extractor of a JSON body, which [`whole_body`](taonet_http::whole_body) has read.
+/// Extractor for a JSON body that [`whole_body`](taonet_http::whole_body) has read.
 pub(crate) struct Body<T>(pub(crate) T);
 
 impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {

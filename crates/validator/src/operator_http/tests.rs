@@ -26,7 +26,7 @@ async fn callers_are_admitted_before_their_bodies_are_read() {
         (Method::GET, "/healthz", &[], "", 200, ""),
         (Method::POST, "/echo", &[JSON], "{", 401, "access token"),
         (Method::POST, "/echo", &[JSON, ("authorization", "Bearer 0123456789abcdeX")], "7", 401, "access token"),
-        // Web pages can send text to any address, but with their `Origin`.
+        // Web pages can send text to any address, but their requests have an `Origin` header.
         (Method::POST, "/echo", &[("content-type", "text/plain"), shown], "7", 415, "application/json"),
         (Method::POST, "/echo", &[shown], "7", 415, "application/json"),
         (Method::POST, "/echo", &[JSON, shown, ("origin", "http://127.0.0.1")], "7", 403, "web pages"),
@@ -81,7 +81,7 @@ async fn health_is_answered_while_every_turn_is_taken() {
     });
     started.notified().await;
     let waiting = tokio::time::timeout(Duration::from_millis(50), ask(&service, Method::GET, "/stuck", &[], ""));
-    assert!(waiting.await.is_err(), "the only turn is taken");
+    assert!(waiting.await.is_err(), "the only slot is taken");
     let health = tokio::time::timeout(Duration::from_secs(5), ask(&service, Method::GET, "/healthz", &[], ""));
     assert_eq!(health.await.unwrap(), (200, json!({ "ok": true })));
     stuck.abort();

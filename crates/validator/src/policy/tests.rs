@@ -29,15 +29,15 @@ fn an_epoch_is_due_from_its_first_block_to_its_last() {
     for (block, tempo, last, due) in [
         (99, 100, Some(0), None),
         (100, 100, Some(0), Some(1)),
-        // The reference looks at multiples only, and misses the epoch if it polls at another block.
+        // The reference checks only multiples of the tempo, and misses the epoch if it polls at another block.
         (137, 100, Some(0), Some(1)),
         (199, 100, Some(0), Some(1)),
         (199, 100, Some(1), None),
-        // Several epochs were missed: there is one submission.
+        // After several missed epochs there is one submission.
         (1_234, 100, Some(3), Some(12)),
         // First start.
         (5, 100, None, Some(0)),
-        // A lagging node is not another chain; one that is far behind is.
+        // A node that lags slightly is on the same chain; one that is far behind is on a restarted chain.
         (299, 100, Some(3), None),
         (199, 100, Some(3), Some(1)),
         (7, 0, Some(6), Some(7)),
@@ -72,7 +72,7 @@ fn without_previous_weights_the_fallback_comes_after_the_limit() {
     // A new round resets the count.
     assert_eq!(policy.decide(&mut state, Some("d"), None, uid_of), Decision::Wait);
     assert_eq!(state.epochs_without_scores, 1);
-    // Scores reset it too, even scores of 0.
+    // Scores reset the count too, even scores of 0.
     assert!(matches!(policy.decide(&mut state, Some("d"), Some(only(248)), uid_of), Decision::Scored(_)));
     assert_eq!(state.epochs_without_scores, 0);
 }

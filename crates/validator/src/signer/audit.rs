@@ -9,7 +9,7 @@ use serde_json::Value;
 const MAX_BYTES: u64 = 64 << 20;
 
 /// Audit log of key operations, written before each one: one JSON object per line, readable by its owner only (mode
-/// 0600). Rotation keeps one old log, under the same name with `.1`.
+/// 0600). Rotation keeps one old log, with the suffix `.1`.
 #[derive(Debug)]
 pub struct AuditLog {
     path: PathBuf,
@@ -31,7 +31,7 @@ impl AuditLog {
         Ok(Self { path: path.to_owned(), open: Mutex::new(Open::at(path)?) })
     }
 
-    /// Appends lines, all of them or an error.
+    /// Appends one line per entry. On an error, some lines may be missing.
     pub(super) fn record(&self, entries: &[Value]) -> io::Result<()> {
         let mut lines = Vec::new();
         for entry in entries {
@@ -43,7 +43,7 @@ impl AuditLog {
             let mut old = self.path.clone().into_os_string();
             old.push(".1");
             match std::fs::rename(&self.path, old) {
-                // An earlier rotation removed it, and the new log could not be opened then.
+                // An earlier rotation moved the log but could not open a new one.
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 renamed => renamed?,
             }

@@ -10,7 +10,7 @@ use taonet_http::{JsonCallError, JsonClient};
 
 /// Maximum size of a response in bytes.
 const MAX_BODY: usize = 1 << 20;
-/// Timeout of a request for weights, as in the reference.
+/// Timeout of a request to set weights, as in the reference.
 const WEIGHTS: Duration = Duration::from_mins(5);
 
 /// Client of a signer.
@@ -23,7 +23,7 @@ impl SignerClient {
     /// Creates a client of the signer at `base`.
     ///
     /// # Errors
-    /// When TLS initialization fails.
+    /// When TLS initialisation fails.
     pub fn new(base: &Url, token: Option<&AccessToken>) -> Result<Self, reqwest::Error> {
         Ok(Self { http: JsonClient::new(base, token.and_then(AccessToken::header), MAX_BODY)? })
     }
@@ -31,7 +31,7 @@ impl SignerClient {
     /// Submits weights, and waits until they are confirmed or rejected.
     ///
     /// # Errors
-    /// [`JsonCallError`] when the call fails without a result for the weights.
+    /// [`JsonCallError`] when the call fails and the response does not report the outcome.
     pub async fn set_weights(&self, request: &WeightsRequest) -> Result<WeightsAnswer, JsonCallError> {
         let WeightsRequest { netuid, uids, weights, wait_for_inclusion, state_block, .. } = request;
         // The number of attempts is the signer's own setting.

@@ -1,6 +1,6 @@
 use std::error::Error;
 
-/// Decides which texts a signer signs. Each subnet knows the texts of its own protocols.
+/// A policy for the texts that a signer signs. Each subnet permits the texts of its protocols.
 pub trait SigningPolicy: Send + Sync {
     /// Returns the kind of a permitted text, as used by metrics and the audit log.
     ///
@@ -9,7 +9,7 @@ pub trait SigningPolicy: Send + Sync {
     fn check(&self, text: &str) -> Result<&'static str, PayloadRefusal>;
 }
 
-/// Why a text was refused.
+/// Why a [`SigningPolicy`] refused to sign a text.
 #[derive(Debug, thiserror::Error)]
 #[error(transparent)]
 pub struct PayloadRefusal(Box<dyn Error + Send + Sync>);
@@ -21,7 +21,7 @@ impl PayloadRefusal {
     }
 }
 
-/// Signs no texts: the policy of subnets whose requests are signed by the process that sends them.
+/// A policy that permits no texts, for subnets whose requests are signed by the process that sends them.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct NoTexts;
 

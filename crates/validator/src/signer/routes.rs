@@ -61,7 +61,7 @@ async fn sign(
     Ok(Json(json!({ "success": true, "signatures": signatures, "hotkey": config.keypair.hotkey() })))
 }
 
-/// Returns the texts of `payloads`, or else of `data`; a single text needs no list.
+/// Returns the texts of `payloads`, or else of `data`; a single text in `data` needs no list.
 fn payloads(body: &Value) -> Result<Vec<&str>, ApiError> {
     let texts = match (body.get("payloads"), body.get("data")) {
         (Some(Value::Array(texts)), _) | (None | Some(Value::Null), Some(Value::Array(texts))) => texts.as_slice(),

@@ -45,7 +45,7 @@ impl World {
     }
 }
 
-/// A policy for texts that begin with `submission:`.
+/// A policy that permits texts that begin with `submission:`.
 struct Submissions;
 
 #[derive(Debug, thiserror::Error)]
@@ -135,7 +135,7 @@ async fn what_cannot_be_recorded_is_not_signed() {
     }
 }
 
-/// A gateway that counts requests and returns a fixed response.
+/// Starts a gateway that counts requests and returns a fixed response.
 async fn gateway(status: u16, answer: &'static str) -> (Url, Arc<AtomicUsize>) {
     let asked = Arc::new(AtomicUsize::new(0));
     let count = Arc::clone(&asked);
@@ -148,7 +148,7 @@ async fn gateway(status: u16, answer: &'static str) -> (Url, Arc<AtomicUsize>) {
     (listen(Router::new().route("/v1/weights/set_and_confirm", route)).await, asked)
 }
 
-/// Columns: the gateway's status and response · ours · error
+/// Columns: the gateway's status and response · the signer's status · error
 #[tokio::test]
 async fn weights_go_to_the_gateway_once() {
     for (status, answer, expected, said) in [
@@ -215,7 +215,7 @@ async fn what_is_no_request_for_weights_never_reaches_the_gateway() {
     assert!(world.audit().is_empty());
 }
 
-/// Validator, signer and gateway with one token, in front of a real chain.
+/// Validator, signer and gateway with one token, connected to a real chain.
 #[tokio::test(flavor = "multi_thread")]
 async fn weights_reach_a_real_chain() {
     let chain = LocalChain::start(2).await;

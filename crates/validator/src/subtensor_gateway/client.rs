@@ -10,12 +10,13 @@ use taonet_http::{JsonCallError, JsonClient, fields};
 
 /// Maximum size of a response in bytes; a full subnet's snapshot has less than 100 kB.
 const MAX_BODY: usize = 8 << 20;
-/// Timeout of a request for weights: longer than the gateway's own, shorter than that of the signer's callers.
+/// Timeout of a request to set weights: longer than the gateway's own timeout, shorter than that of the signer's
+/// callers.
 const WEIGHTS: Duration = Duration::from_secs(270);
 /// Margin over the gateway's own timeout when waiting for a block.
 const GRACE: Duration = Duration::from_secs(5);
 
-/// Why a call of the gateway failed.
+/// Why a call to the gateway failed.
 #[derive(Debug, thiserror::Error)]
 #[error("gateway {path} {source}")]
 pub struct GatewayError {
@@ -36,7 +37,7 @@ impl GatewayClient {
     /// Creates a client of the gateway at `base`, with a timeout per call.
     ///
     /// # Errors
-    /// When TLS initialization fails.
+    /// When TLS initialisation fails.
     pub fn new(base: &Url, token: Option<&AccessToken>, timeout: Duration) -> Result<Self, reqwest::Error> {
         let http = JsonClient::new(base, token.and_then(AccessToken::header), MAX_BODY)?;
         Ok(Self { http, timeout })
@@ -45,7 +46,7 @@ impl GatewayClient {
     /// Fetches the newest block.
     ///
     /// # Errors
-    /// [`GatewayError`].
+    /// [`GatewayError`] when the call fails.
     pub async fn current_block(&self, timeout: Duration) -> Result<BlockNumber, GatewayError> {
         let answer: BlockAnswer = self.call("/v1/block/current", &json!({}), timeout.min(self.timeout)).await?;
         Ok(BlockNumber::new(answer.block))
@@ -54,7 +55,7 @@ impl GatewayClient {
     /// Waits for the next block; `None` after `timeout`.
     ///
     /// # Errors
-    /// [`GatewayError`].
+    /// [`GatewayError`] when the call fails.
     pub async fn wait_for_block(&self, timeout: Duration) -> Result<Option<BlockNumber>, GatewayError> {
         let body = json!({ "timeout_s": timeout.as_secs_f64() });
         match self.call::<BlockAnswer>("/v1/block/wait", &body, timeout.saturating_add(GRACE)).await {
@@ -71,7 +72,7 @@ impl GatewayClient {
     /// Fetches a snapshot of a subnet's neurons.
     ///
     /// # Errors
-    /// [`GatewayError`].
+    /// [`GatewayError`] when the call fails.
     pub async fn snapshot(&self, netuid: NetUid) -> Result<MetagraphSnapshot, GatewayError> {
         let body = json!({ "netuid": netuid, "lite": true });
         self.call("/v1/metagraph/snapshot", &body, self.timeout).await
@@ -80,7 +81,7 @@ impl GatewayClient {
     /// Submits weights, and waits until they are confirmed or rejected.
     ///
     /// # Errors
-    /// [`GatewayError`] when the call fails without a result for the weights.
+    /// [`GatewayError`] when the call fails and the response does not report the outcome.
     pub async fn set_and_confirm(&self, request: &WeightsRequest) -> Result<WeightsAnswer, GatewayError> {
         const PATH: &str = "/v1/weights/set_and_confirm";
         weights_answer(self.http.post(PATH, request, WEIGHTS).await)
@@ -98,7 +99,7 @@ impl GatewayClient {
     }
 }
 
-/// Parses the response of signer or gateway about weights, including error statuses that carry one.
+/// Parses the response of the signer or the gateway to a request to set weights, even if it has an error status.
 pub(crate) fn weights_answer(answer: Result<Value, JsonCallError>) -> Result<WeightsAnswer, JsonCallError> {
     match answer {
         Ok(answer) => fields(answer),

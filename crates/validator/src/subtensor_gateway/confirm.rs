@@ -13,11 +13,11 @@ use tokio::time::Instant;
 use super::{Connected, GatewaySettings};
 use crate::operator_http::ApiError;
 
-/// Number of the largest weights shown in a response.
+/// Maximum number of weights listed in a response, largest first.
 const TOP: usize = 10;
 
-/// Submits the weights, or follows the epoch's existing submission, until they are in a block. `details` of the
-/// response describe the submission.
+/// Submits the weights, or tracks the epoch's existing submission, until a block includes them. Returns the `details`
+/// of the response, which describe the submission.
 pub(super) async fn set_and_confirm(
     connected: &Connected,
     settings: &GatewaySettings,
@@ -44,7 +44,7 @@ pub(super) async fn set_and_confirm(
     };
     let is_confirmed = tokio::time::timeout_at(deadline, attempts).await.unwrap_or(false);
     let details = report.details();
-    tracing::info!(netuid = request.netuid.0, is_confirmed, %details, "weights");
+    tracing::info!(netuid = request.netuid.0, is_confirmed, %details, "processed a request to set weights");
     if is_confirmed { Ok(details) } else { Err(ApiError::Unconfirmed { error: report.error(), details }) }
 }
 
@@ -86,7 +86,7 @@ async fn once(
 ) -> Result<Standing, AttemptError> {
     let Connected { chain, submitter } = connected;
     let followed = match &earlier {
-        // Several epochs may have passed since: these weights may be in one of them.
+        // Several epochs may have passed since the last attempt, and the weights may be set in one of them.
         Some(Standing::Pending(key)) => Some(submitter.follow(key).await?),
         // Weights that the chain rejected may be signed again.
         Some(Standing::Refused(key)) => Some(submitter.retry(key).await?),
@@ -169,7 +169,8 @@ impl Report {
         self.message = Some(error.to_string());
     }
 
-    /// Returns why the weights are not confirmed: the attempt's error if nothing was submitted.
+    /// Returns why the weights are not confirmed: the attempt's error if nothing was submitted, otherwise a general
+    /// message.
     fn error(&self) -> String {
         match (&self.submission, &self.message) {
             (None, Some(message)) => message.clone(),
@@ -191,7 +192,7 @@ impl Report {
         if let (Some(submission), Some(fields)) = (&self.submission, details.as_object_mut()) {
             let intent = &submission.intent;
             fields.insert("epoch".into(), json!(intent.plan.key.epoch));
-            // In an epoch that already has weights, these remain.
+            // Weights that were already set in this epoch remain in place.
             fields.insert("unchanged".into(), json!(intent.plan.weights != self.asked));
             if let Some(signed) = &submission.submit {
                 fields.insert("extrinsic".into(), json!(signed.extrinsic.hash));

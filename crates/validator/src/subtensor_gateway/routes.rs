@@ -13,7 +13,7 @@ use super::Gateway;
 use super::confirm::set_and_confirm;
 use crate::operator_http::{ApiError, Body};
 
-/// Maximum wait for a block in seconds.
+/// Maximum time to wait for a block, in seconds.
 const MAX_WAIT_S: f64 = 540.0;
 
 pub(super) fn routes(gateway: Gateway) -> Router {
@@ -85,7 +85,7 @@ async fn set_weights(
     if request.netuid != settings.netuid {
         return Err(ApiError::OtherSubnet { asked: request.netuid, ours: settings.netuid });
     }
-    // Wallet names mean nothing here; an SS58 address does.
+    // Wallet names are ignored; only an SS58 address identifies a hotkey here.
     let asked = request.wallet_hotkey.as_deref().and_then(|name| name.parse::<Hotkey>().ok());
     if let Some(asked) = asked.filter(|asked| *asked != settings.hotkey) {
         return Err(ApiError::OtherHotkey { asked: asked.to_string(), ours: settings.hotkey });

@@ -100,11 +100,11 @@ async fn a_chain_that_does_not_answer_is_said_so() {
     for path in ["/v1/block/current", "/v1/metagraph/snapshot", "/v1/registry/context"] {
         let (status, answer) = post(&world.router, path, &json!({})).await;
         assert_eq!(status, 503, "{path}");
-        assert!(answer["error"].as_str().unwrap().contains("no node answered"), "{answer}");
+        assert!(answer["error"].as_str().unwrap().contains("no node responded"), "{answer}");
     }
     let (status, answer) = world.set(&[1.0]).await;
     assert_eq!((status, &answer["success"]), (500, &json!(false)));
-    assert!(answer["error"].as_str().unwrap().contains("no node answered"), "{answer}");
+    assert!(answer["error"].as_str().unwrap().contains("no node responded"), "{answer}");
     assert_eq!(answer["details"]["attempt"], 3);
     world.chain.set_unreachable(false);
     assert_eq!(world.set(&[1.0]).await.0, 200);
@@ -137,7 +137,7 @@ async fn weights_are_set_and_confirmed() {
     assert_eq!(world.chain.included().len(), 1);
 }
 
-/// Repeated requests, with the same weights or others, at once or later, follow the epoch's one submission.
+/// Repeated requests, with the same or different weights, concurrent or later, track the epoch's only submission.
 #[tokio::test]
 async fn an_epoch_has_one_submission() {
     let world = Scripted::new(None, []).await;

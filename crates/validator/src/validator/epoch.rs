@@ -12,8 +12,8 @@ use crate::api::{MetagraphSnapshot, WeightsAnswer};
 use crate::policy::{Decision, PolicyState, Previous, WeightPolicy, blocks_left};
 use crate::subnet::{Neurons, RoundScores, Subnet};
 
-/// Divisor for the final part of an epoch, its last third, in which the validator does not wait for unavailable scores:
-/// a retry takes minutes when services hang, and submitting weights takes a few blocks.
+/// Divisor that defines the last third of an epoch, in which the validator does not wait for unavailable scores: a
+/// retry takes minutes when services hang, and submitting weights takes a few blocks.
 const LATE: u32 = 3;
 /// Minimum time for a submission, even at the very end of an epoch.
 const MIN_SUBMISSION: Duration = Duration::from_mins(1);
@@ -36,15 +36,15 @@ pub struct EpochReport {
     /// Whether the weights are set; also true when there was nothing to set, or when `details.unchanged` says that
     /// other weights were already submitted in this epoch.
     pub success: bool,
-    /// Why the weights are not set, if they are not.
+    /// Why no weights were set; `None` if weights were set.
     pub error: Option<String>,
-    /// Details from signer or gateway.
+    /// Details of the submission, from the signer or the gateway.
     pub details: Value,
 }
 
 impl<S: Subnet> Validator<S> {
-    /// Processes an epoch. It is retried only if the chain is unreachable, or if required scores are unavailable and
-    /// there is time left.
+    /// Processes an epoch. Fails, so that the epoch is retried, only if the chain is unreachable, or if required scores
+    /// are unavailable and there is time left.
     pub(super) async fn epoch(&mut self, epoch: u64, block: BlockNumber) -> Result<EpochReport, EpochError> {
         let began = Instant::now();
         let left = blocks_left(block, self.settings.tempo);
@@ -74,7 +74,7 @@ impl<S: Subnet> Validator<S> {
             tracing::warn!("no weights submitted: {reason}");
         }
 
-        // Scores just fetched are of the newest block; previous weights keep the block of their scores.
+        // Scores just fetched belong to the newest block; previous weights keep the block of their scores.
         let state_block = match (&decision, &state.previous) {
             (Decision::Previous(_), Some(previous)) => Some(previous.block),
             _ => None,

@@ -2,7 +2,7 @@ use std::error::Error;
 
 use crate::subtensor_gateway::GatewayError;
 
-/// Why an epoch was not decided.
+/// Why no decision was made for an epoch.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum EpochError {

@@ -14,7 +14,7 @@ pub(super) struct Saved {
     pub(super) version: u32,
     /// The last processed epoch, whether or not weights were set.
     pub(super) last_epoch: Option<u64>,
-    /// When weights were last set, in seconds since the Unix epoch.
+    /// Time of the last weight submission, in seconds since the Unix epoch.
     pub(super) last_set: Option<u64>,
     pub(super) policy: PolicyState,
 }
@@ -36,7 +36,7 @@ pub enum StateError {
     Damaged {
         /// Path of the file.
         path: PathBuf,
-        /// The deserialization error.
+        /// The deserialisation error.
         source: serde_json::Error,
     },
     /// The file has a newer format version.
@@ -62,10 +62,10 @@ pub struct StateFile {
 }
 
 impl StateFile {
-    /// Reads the file, if it exists.
+    /// Opens the state file at `path`, creating its directory if missing. Without a file, the state is empty.
     ///
     /// # Errors
-    /// [`StateError`].
+    /// [`StateError`] when the file is unreadable, malformed or too new, or its directory cannot be created.
     pub fn open(path: &Path) -> Result<Self, StateError> {
         if let Some(directory) = path.parent() {
             std::fs::create_dir_all(directory)

@@ -10,7 +10,7 @@ use super::Validator;
 use crate::subnet::Subnet;
 use crate::subtensor_gateway::GatewayError;
 
-/// Pauses between attempts when neither signer nor gateway answers.
+/// Pauses between attempts when neither signer nor gateway responds.
 const PAUSES: [Duration; 5] = [
     Duration::from_secs(2),
     Duration::from_secs(5),
@@ -20,8 +20,9 @@ const PAUSES: [Duration; 5] = [
 ];
 
 impl<S: Subnet> Validator<S> {
-    /// Submits weights until signer or gateway reports the outcome, or the deadline passes: the next epoch's weights
-    /// are due then, and these must not replace them. Retries are harmless: the gateway signs an epoch's weights once.
+    /// Submits weights, with retries, until the signer or the gateway reports the outcome. Gives up after `within`: the
+    /// next epoch's weights are then due and must not be replaced by these. Retries are harmless: the gateway signs an
+    /// epoch's weights once.
     ///
     /// `state_block` is the block of the scores, if it is not the newest.
     pub(super) async fn submit(
@@ -42,7 +43,7 @@ impl<S: Subnet> Validator<S> {
         });
         let result = match &answer.error {
             _ if answer.is_kept() => {
-                tracing::info!(details = %answer.details, "weights already set in the chain's epoch, kept");
+                tracing::info!(details = %answer.details, "weights already set in this chain epoch, not replaced");
                 "kept"
             }
             _ if answer.success => {
@@ -81,7 +82,7 @@ impl<S: Subnet> Validator<S> {
             Ok(answer) => {
                 tracing::warn!(error = answer.error, "the signer could not set weights, falling back to the gateway");
             }
-            Err(error) => tracing::warn!(%error, "the signer does not respond, falling back to the gateway"),
+            Err(error) => tracing::warn!(%error, "the call to the signer failed, falling back to the gateway"),
         }
         self.services.gateway.set_and_confirm(request).await
     }

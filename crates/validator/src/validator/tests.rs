@@ -37,7 +37,7 @@ impl Subnet for OneMiner {
     fn measure(&mut self, _: &Option<Uid>) {}
 }
 
-/// A mock of both gateway and signer that reports the given blocks; 0 stands for a failure.
+/// Starts a mock of both gateway and signer that reports the given blocks; 0 stands for a failure.
 async fn chain(blocks: Vec<u32>) -> (Url, Arc<Mutex<Vec<Value>>>) {
     let set: Arc<Mutex<Vec<Value>>> = Arc::default();
     let (notes, blocks) = (Arc::clone(&set), Arc::new(Mutex::new(blocks.into_iter())));
@@ -108,7 +108,7 @@ async fn a_validator_is_ready_once_it_has_seen_a_block() {
     assert!(readiness.is_ready());
 }
 
-/// A listener that accepts connections and never answers, until the test ends.
+/// Returns a listener that accepts connections and never responds, until the test ends.
 async fn silent() -> Url {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap()).parse().unwrap();

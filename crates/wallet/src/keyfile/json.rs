@@ -49,7 +49,7 @@ fn number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u8>, D::E
 }
 
 pub(super) fn read(text: &[u8]) -> Result<Keyfile, KeyfileError> {
-    // An array would fill the fields by position.
+    // Serde would also accept an array, and fill the fields by position.
     if text.trim_ascii_start().first() != Some(&b'{') {
         return Err(KeyfileError::Json { line: 1, column: 1 });
     }
@@ -83,7 +83,7 @@ pub(super) fn stated_public(text: &[u8]) -> Option<PublicKey> {
 }
 
 impl Fields {
-    /// Every public key stated in the file.
+    /// Returns every public key stated in the file.
     fn stated(&self) -> Result<Vec<[u8; 32]>, KeyfileError> {
         let mut keys = Vec::new();
         if let Some(address) = &self.ss58_address {
@@ -95,8 +95,8 @@ impl Fields {
         Ok(keys)
     }
 
-    /// The first secret in the file, in the order phrase, seed, private key. A private key beside another secret must
-    /// be the same key.
+    /// Returns the first secret in the file, in the order phrase, seed, private key. A private key beside another
+    /// secret must match it.
     fn secret(&self, crypto_type: CryptoType) -> Result<Option<Keyfile>, KeyfileError> {
         let Some(keyfile) = self.first_secret(crypto_type)? else { return Ok(None) };
         let pair = self.private_key.as_ref().and_then(|text| private_key(text, crypto_type).ok());
@@ -131,7 +131,7 @@ fn private_key(text: &str, crypto_type: CryptoType) -> Result<Keypair, KeyError>
     }
 }
 
-#[expect(clippy::expect_used, reason = "texts and a number under fixed names always become JSON")]
+#[expect(clippy::expect_used, reason = "strings and a number always serialize to JSON")]
 pub(super) fn write(keyfile: &Keyfile) -> Zeroizing<Vec<u8>> {
     let public = secret_to_hex(keyfile.public.as_bytes()).to_string();
     let fields = Fields {

@@ -58,7 +58,7 @@ impl Sealed {
     /// Parses the content of an encrypted keyfile; `None` for plain JSON.
     ///
     /// # Errors
-    /// [`KeyfileError::WrongPassword`] when it begins like an encrypted keyfile but is malformed.
+    /// [`KeyfileError::WrongPassword`] when the content begins like an encrypted keyfile but is malformed.
     pub fn parse(file: &[u8]) -> Result<Option<Self>, KeyfileError> {
         let Some(encryption) = Encryption::of(file) else { return Ok(None) };
         let method = match encryption {
@@ -69,7 +69,7 @@ impl Sealed {
         method.map(|method| Some(Self(method))).ok_or(KeyfileError::WrongPassword)
     }
 
-    /// The encryption format of the file.
+    /// Returns the encryption format of the file.
     pub const fn encryption(&self) -> Encryption {
         match self.0 {
             Method::Nacl(_) => Encryption::Nacl,

@@ -120,7 +120,7 @@ fn what_is_written_reads_back() {
         let derived = Keypair::from_uri_with("//Alice//stash", crypto_type).unwrap();
         for keyfile in [
             Keyfile::from_mnemonic(&mnemonic, crypto_type),
-            // Bytes that are also valid text: a seed is written as hex all the same.
+            // Bytes that are also valid text: a seed is nevertheless written as hex.
             Keyfile::from_seed(b"abcdefghijklmnopqrstuvwxyz012345", crypto_type),
             Keyfile::from_public(derived.public()),
             Keyfile::from_keypair(derived),

@@ -48,8 +48,8 @@ impl Password {
     pub fn from_file(path: impl AsRef<Path>) -> Result<Self, PasswordError> {
         let path = path.as_ref();
         let failed = |source| PasswordError::Read { path: path.into(), source };
-        // One byte above the limit detects files that are too long; with the full capacity, growing leaves no copy
-        // behind.
+        // One byte above the limit detects files that are too long; a buffer of full capacity never grows, which would
+        // leave copies behind.
         let mut bytes = Zeroizing::new(Vec::with_capacity(TOO_MANY_BYTES));
         let file = File::open(path).map_err(failed)?;
         warn_if_exposed(&file, path);
@@ -60,7 +60,7 @@ impl Password {
     /// Reads the password from an open file descriptor of this process, e.g. 3 after `3<password.txt` in a shell.
     ///
     /// The system may reopen the file for this: the process must still have permission, and the file is read from its
-    /// start. A pipe is read as it is.
+    /// start. A pipe is read from its current position.
     ///
     /// # Errors
     /// The errors of [`Self::from_file`].
@@ -69,7 +69,7 @@ impl Password {
     }
 
     /// Looks up the password of `keyfile` (absolute, `~` expanded) in the environment, in this order: btwallet's stored
-    /// password of this file ([`stored_password_name`]), `BT_WALLET_PASSWORD`, the file named by
+    /// password for this file ([`stored_password_name`]), `BT_WALLET_PASSWORD`, the file named by
     /// `BT_WALLET_PASSWORD_FILE`. An empty variable counts as unset.
     ///
     /// `lookup` returns the value of a variable: programs pass their environment, tests a table.

@@ -21,8 +21,8 @@ pub struct StoredPasswordError {
     pub name: String,
 }
 
-/// The name of the environment variable in which btwallet stores the password of the keyfile at `path` (absolute, `~`
-/// expanded): `BT_PW_` and the path in upper case, every `/` and `.` replaced by `_`.
+/// Returns the name of the environment variable in which btwallet stores the password of the keyfile at `path`
+/// (absolute, `~` expanded): `BT_PW_` and the path in upper case, every `/` and `.` replaced by `_`.
 pub fn stored_password_name(path: &Path) -> String {
     let path = path.to_string_lossy().to_uppercase().replace(['/', '.'], "_");
     format!("BT_PW_{path}")
@@ -48,7 +48,7 @@ impl Password {
         text.map(Self::new).map_err(|_| error())
     }
 
-    /// Encodes the value of the variable `name` in btwallet's format. It reveals the password.
+    /// Encodes the value of the variable `name` in btwallet's format. The value reveals the password.
     pub fn to_stored(&self, name: &str) -> Zeroizing<String> {
         Zeroizing::new(STANDARD.encode(hide(self.as_bytes(), name)))
     }

@@ -6,9 +6,9 @@ pub const MIN_LENGTH: usize = 6;
 /// The minimum strength of a new password, in bits: 2^20 guesses, each of which costs an attacker one core-second and
 /// 512 MiB of memory.
 ///
-/// The estimate is `log2` of the size of the alphabet (lower case, upper case, digits, everything else) for each
-/// character, except that a character which repeats or continues the one before (`aaa`, `abc`, `321`) counts one bit,
-/// and that the total is at most one bit plus five for each different character. The most common passwords count 0.
+/// The estimate adds up `log2` of the size of the alphabet (lower case, upper case, digits, everything else) for each
+/// character. A character that repeats or continues the previous one (`aaa`, `abc`, `321`) adds only one bit. The total
+/// is at most one bit plus five for each different character. The most common passwords have a strength of 0 bits.
 /// There is no dictionary: a password of words or names is far weaker than its estimate.
 pub const MIN_STRENGTH: u32 = 20;
 
@@ -20,7 +20,9 @@ pub enum WeakPassword {
     #[error("password has fewer than {MIN_LENGTH} characters")]
     Short,
     /// The estimated strength is below [`MIN_STRENGTH`] bits.
-    #[error("password is too weak (strength {bits}, minimum {MIN_STRENGTH}); hint: make it longer or less regular")]
+    #[error(
+        "password is too weak (strength {bits} bits, minimum {MIN_STRENGTH} bits); hint: make it longer or less regular"
+    )]
     Guessable {
         /// The estimated strength in bits.
         bits: u32,
@@ -89,7 +91,7 @@ pub(super) fn estimate(password: &str) -> u32 {
     bits.min(1.0 + 5.0 * different as f64) as u32
 }
 
-/// The number of characters in the alphabet that the password uses.
+/// Returns the number of characters in the alphabet that the password uses.
 fn alphabet(password: &str) -> f64 {
     let has = |is: fn(&char) -> bool, size: f64| if password.chars().any(|letter| is(&letter)) { size } else { 0.0 };
     let size = has(char::is_ascii_lowercase, 26.0)

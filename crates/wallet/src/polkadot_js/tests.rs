@@ -61,7 +61,7 @@ fn costs_are_bounded() {
         (32_768, 0, 8),
         (32_768, 1, 65),
         (16_384, 1, 65),
-        // Small N, yet 2 GiB of lanes and 256 MiB in one block.
+        // Small N, but 2 GiB of lanes; then a single block of 256 MiB.
         (2, 16, 1 << 20),
         (1, 1, 1 << 21),
         (1 << 31, u32::MAX, u32::MAX),

@@ -19,14 +19,14 @@ pub enum SecretState {
     Absent,
     /// The file exists, or may exist, but is unreadable.
     Unreadable,
-    /// The file is not encrypted: whoever can read the file has the key.
+    /// The file is not encrypted: anyone who can read it has the key.
     Plain,
     /// The file is encrypted.
     Encrypted(Encryption),
 }
 
 impl SecretState {
-    /// The name of the state: `absent`, `unreadable`, `plain`, `encrypted`.
+    /// Returns the name of the state: `absent`, `unreadable`, `plain`, `encrypted`.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Absent => "absent",
@@ -47,7 +47,7 @@ pub struct Backup {
 }
 
 impl StoredKey {
-    /// The backups of keys that were overwritten at this path. Changing the password leaves them unchanged.
+    /// Returns the backups of keys that were overwritten at this path. Changing the password leaves them unchanged.
     pub fn backups(&self) -> Vec<Backup> {
         let paths = backup::of(self.wallet(), self.path()).into_iter();
         paths.map(|path| Backup { secret: secret_state(&path), path }).collect()
@@ -61,12 +61,12 @@ pub struct ListedWallet {
     pub name: Name,
     /// The coldkey's public key; `None` if neither a public file nor a plain keyfile has it.
     pub coldkey: Option<PublicKey>,
-    /// The plain keyfile's public key if it differs from the public file's; the listed address then belongs to another
-    /// key.
+    /// The plain keyfile's public key if it differs from the public file's. The listed address then does not belong to
+    /// the secret.
     pub mismatch: Option<PublicKey>,
     /// The state of the coldkey's secret.
     pub secret: SecretState,
-    /// The hotkeys by name.
+    /// The hotkeys, sorted by name.
     pub hotkeys: Vec<ListedHotkey>,
 }
 
@@ -138,7 +138,7 @@ fn secret_state(path: &Path) -> SecretState {
     }
 }
 
-/// The public key to list, and the plain keyfile's public key if it differs.
+/// Returns the public key to list, and the plain keyfile's public key if it differs.
 fn public(public: &Path, secret: &Path, state: SecretState) -> (Option<PublicKey>, Option<PublicKey>) {
     let plain = (state == SecretState::Plain).then(|| StoredKey::read_quietly(secret).ok()).flatten();
     let stated = plain.and_then(|plain| plain.stated_public());

@@ -8,7 +8,7 @@ const MAX_BYTES: usize = 200;
 /// The text is not a valid name of a wallet or hotkey.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "invalid name {0:?} of a wallet or hotkey; hint: use 1 to 200 bytes, no slash, backslash or control character, \
+    "invalid wallet or hotkey name {0:?}; hint: use 1 to 200 bytes, no slash, backslash or control character, \
      no leading dot and no trailing pub.txt"
 )]
 pub struct NameError(
@@ -21,7 +21,7 @@ pub struct NameError(
 pub struct Name(String);
 
 impl Name {
-    /// The name as text.
+    /// Returns the name as text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -35,7 +35,7 @@ impl FromStr for Name {
             && text.len() <= MAX_BYTES
             && !text.starts_with('.')
             && !text.contains(|letter: char| letter == '/' || letter == '\\' || letter.is_control())
-            // Bittensor's tools and ours reserve these names for other files than keys.
+            // Bittensor's tools and ours reserve these names for files other than keys.
             && !text.ends_with("pub.txt");
         if plain { Ok(Self(text.to_owned())) } else { Err(NameError(text.to_owned())) }
     }
@@ -47,7 +47,7 @@ impl fmt::Display for Name {
     }
 }
 
-/// The name of a directory entry, if it is valid.
+/// Returns the name of a directory entry, if it is valid.
 pub(super) fn of(entry: &DirEntry) -> Option<Name> {
     entry.file_name().to_str()?.parse().ok()
 }

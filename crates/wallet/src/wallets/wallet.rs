@@ -23,37 +23,37 @@ impl Wallet {
         Self { root: root.into(), name }
     }
 
-    /// The wallet's name.
+    /// Returns the wallet's name.
     pub const fn name(&self) -> &Name {
         &self.name
     }
 
-    /// The wallet's directory.
+    /// Returns the wallet's directory.
     pub fn directory(&self) -> PathBuf {
         self.root.join(self.name.as_str())
     }
 
-    /// The path of the coldkey's file.
+    /// Returns the path of the coldkey's file.
     pub fn coldkey_path(&self) -> PathBuf {
         self.directory().join("coldkey")
     }
 
-    /// The path of the coldkey's public file.
+    /// Returns the path of the coldkey's public file.
     pub fn coldkeypub_path(&self) -> PathBuf {
         self.directory().join("coldkeypub.txt")
     }
 
-    /// The directory of the hotkeys.
+    /// Returns the directory of the hotkeys.
     pub fn hotkeys_directory(&self) -> PathBuf {
         self.directory().join(HOTKEYS)
     }
 
-    /// The path of a hotkey's file.
+    /// Returns the path of a hotkey's file.
     pub fn hotkey_path(&self, hotkey: &Name) -> PathBuf {
         self.hotkeys_directory().join(hotkey.as_str())
     }
 
-    /// The path of a hotkey's public file.
+    /// Returns the path of a hotkey's public file.
     pub fn hotkeypub_path(&self, hotkey: &Name) -> PathBuf {
         self.hotkeys_directory().join(format!("{hotkey}pub.txt"))
     }
@@ -74,7 +74,7 @@ impl Wallet {
         StoredKey::read_in(&self.directory(), &self.hotkey_path(hotkey))
     }
 
-    /// The coldkey's public key, from its public file.
+    /// Returns the coldkey's public key, from its public file.
     ///
     /// # Errors
     /// [`WalletError`] if the file is unreadable or malformed.
@@ -82,7 +82,7 @@ impl Wallet {
         read_public(&self.coldkeypub_path())
     }
 
-    /// A hotkey's public key, from its public file or, if there is none, from a plain keyfile.
+    /// Returns a hotkey's public key, from its public file or, if there is none, from a plain keyfile.
     ///
     /// # Errors
     /// [`WalletError`] if the file is unreadable or malformed, or only an encrypted keyfile exists.
@@ -91,7 +91,8 @@ impl Wallet {
         if path.exists() { read_public(&path) } else { self.hotkey(hotkey)?.public() }
     }
 
-    /// Writes a coldkey and its public file. With a password the key is encrypted, which takes seconds and 512 MiB.
+    /// Writes a coldkey and its public file. With a password the key is encrypted, which takes seconds and 512 MiB of
+    /// memory.
     ///
     /// # Errors
     /// [`WalletError`] if a key exists and overwriting was not requested, the path is a link, or a disk error occurs.
@@ -147,7 +148,7 @@ impl Wallet {
     ) -> Result<Written, WalletError> {
         refuse_links([self.directory().as_path(), directory])?;
         make_directory(directory)?;
-        // Both checks come before the seconds of encryption.
+        // Both checks precede the encryption, which takes seconds.
         check(secret, overwrite)?;
         if !holds(public, key.public()) {
             check(public, overwrite)?;
@@ -169,10 +170,10 @@ impl Wallet {
 }
 
 impl StoredKey {
-    /// Changes the password of the key, or with `new` as `None` stores the key unencrypted. The content stays the same,
-    /// including fields of other tools. The file is replaced atomically and without a backup, since the old password
-    /// may have leaked. Backups of overwritten keys stay unchanged; a warning is logged for each, see
-    /// [`Self::backups`].
+    /// Changes the password of the key, or stores the key unencrypted if `new` is `None`. The content is unchanged,
+    /// including fields added by other tools. The file is replaced atomically and without a backup, since the old
+    /// password may have leaked. Backups of overwritten keys stay unchanged; if `new` is given, a warning is logged for
+    /// each of them, see [`Self::backups`].
     ///
     /// # Errors
     /// [`WalletError`] if the old password is wrong, the file is a link or changed since it was read, or a disk error
@@ -184,18 +185,21 @@ impl StoredKey {
         let content = content(self.plain(old)?, new)?;
         let bytes = content.len() as u64;
         if bytes > MAX_BYTES {
-            // Encryption adds some bytes, and a longer file could not be read again.
+            // Encryption adds some bytes, and a file above the size limit could not be read again.
             return Err(WalletError::TooLarge { path: self.path().into(), bytes });
         }
         let lock = Lock::take(self.wallet(), directory)?;
-        // Another key may have been written in the meantime, which would be lost.
+        // Another process may have written a different key in the meantime, which would be lost.
         if Self::read_quietly(self.path())?.bytes() != self.bytes() {
             return Err(WalletError::Changed(self.path().into()));
         }
         replace(&lock, Draft::new(self.path(), &content)?)?;
         for backup in self.backups().into_iter().filter(|_| new.is_some()) {
             let (path, secret) = (backup.path.display(), backup.secret.name());
-            tracing::warn!(%path, secret, "a backup of the previous key is kept, remove it when unneeded");
+            tracing::warn!(
+                %path, secret,
+                "the backup of an overwritten key is unchanged; hint: remove it if it is no longer needed"
+            );
         }
         Ok(())
     }

@@ -13,7 +13,7 @@ const DIRECTORY: &str = ".backups";
 /// Maximum number of backups of one key.
 const MAX_BACKUPS: u32 = 10_000;
 
-/// The backup directory for the keys in a wallet's directory or below it.
+/// Returns the backup directory for the keys in a wallet's directory or below it.
 pub(crate) fn directory_for(wallet: &Path, directory: &Path) -> PathBuf {
     let below = directory.strip_prefix(wallet).unwrap_or(Path::new(""));
     wallet.join(DIRECTORY).join(below)
@@ -41,8 +41,8 @@ pub(super) fn remove(backups: &[PathBuf]) {
     }
 }
 
-/// Copies a file to its backup. Unlike a hard link, the copy is readable by the owner only, whatever the old file's
-/// mode.
+/// Copies a file to its backup. Unlike a hard link, the copy is readable by the owner only, regardless of the old
+/// file's mode.
 fn copy(wallet: &Path, path: &Path) -> Result<Option<PathBuf>, WalletError> {
     let old = match StoredKey::read_quietly(path) {
         Err(WalletError::Read { source, .. }) if source.kind() == ErrorKind::NotFound => return Ok(None),
@@ -57,7 +57,7 @@ fn copy(wallet: &Path, path: &Path) -> Result<Option<PathBuf>, WalletError> {
         return Err(WalletError::Write { path: directory, source: ErrorKind::AlreadyExists.into() });
     };
     Draft::new(&backup, old.bytes())?.persist(Overwrite::Refuse)?;
-    // Including new directories: a backup is durable only where its directory is.
+    // Syncs new directories, too: a backup is durable only if its directory is.
     for directory in directory.ancestors().take_while(|directory| directory.starts_with(wallet)) {
         Directory::open(directory)
             .and_then(|directory| directory.sync())
@@ -72,7 +72,7 @@ fn numbered(path: &Path, number: u32) -> OsString {
     name
 }
 
-/// The backups of a key, by number.
+/// Returns the backups of a key, sorted by number.
 pub(crate) fn of(wallet: &Path, path: &Path) -> Vec<PathBuf> {
     let mut prefix = path.file_name().unwrap_or_default().to_os_string();
     prefix.push(".");

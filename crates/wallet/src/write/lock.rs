@@ -11,7 +11,7 @@ const FILE: &str = ".lock";
 const RANDOM_CHARACTERS: usize = 6;
 
 /// An exclusive lock on a wallet: programs that use this crate hold it from the first check to the end of the write.
-/// Released on drop, or when the process ends.
+/// Released on drop, or when the process exits.
 pub(crate) struct Lock {
     wallet: PathBuf,
     _file: File,

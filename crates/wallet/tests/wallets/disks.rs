@@ -144,7 +144,7 @@ fn files_that_may_not_grow_leave_the_old_key() {
     }
     let dir = tempfile::tempdir().unwrap();
     let mut command = Command::new("sh");
-    // A process that exceeds the limit gets a signal first, which would end it.
+    // A process that exceeds the limit gets a signal first, which would kill it.
     command.args(["-c", r#"trap "" XFSZ; exec "$@""#]);
     assert_held(&again("files_that_may_not_grow_leave_the_old_key", dir.path(), &mut command).unwrap());
 }

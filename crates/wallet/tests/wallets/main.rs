@@ -24,7 +24,7 @@ fn name(text: &str) -> Name {
     text.parse().unwrap()
 }
 
-/// All files below a directory except locks, by relative path.
+/// Returns all files below a directory except locks, by relative path.
 fn files(root: &Path) -> BTreeSet<String> {
     let mut found = BTreeSet::new();
     for entry in fs::read_dir(root).unwrap().map(Result::unwrap) {
@@ -98,7 +98,7 @@ fn encrypted_keys_open_with_their_password_only_and_change_it() {
     assert_eq!(wallet.coldkey().unwrap().open(None).unwrap().to_json(), cold.to_json());
     assert_eq!(files(dir.path()).len(), 2, "no trace of the old form");
 
-    // Readable as it is; encrypted, it would be too large.
+    // Readable in plain form, but too large once encrypted.
     content.resize(64 * 1024 - 8, b' ');
     fs::write(wallet.coldkey_path(), &content).unwrap();
     let result = wallet.coldkey().unwrap().change_password(None, Some(&password));
@@ -238,7 +238,8 @@ fn nothing_is_written_through_links() {
     let stored = StoredKey::read(dir.path().join("link")).unwrap();
     link(stored.change_password(None, None).map(|()| panic!("written")));
 
-    // Nor for a change of password, whichever directory is the link; only the root of all wallets may be one.
+    // A password change follows no links either, regardless of which directory is the link. Only the root of all
+    // wallets may be a link.
     let bob = wallets.wallet(name("bob"));
     bob.write_hotkey(&name("h"), &key(), None, Overwrite::Refuse).unwrap();
     let carol = wallets.wallet(name("carol"));
@@ -314,11 +315,12 @@ fn a_thousand_wallets_are_listed_at_once() {
     let before = busy();
     assert_eq!(Wallets::new(dir.path()).list().unwrap().len(), 1000);
     let taken = busy().saturating_sub(before);
-    // Far more than reading takes, far less than opening one encrypted key; the bench has the figure.
+    // This limit is far above the time to read the files, and far below the time to open the encrypted keys; the
+    // benchmark measures the exact time.
     assert!(taken < Duration::from_secs(2), "{taken:?}");
 }
 
-/// The processor time used by this thread so far, independent of other load on the machine.
+/// Returns the processor time used by this thread so far, independent of other load on the machine.
 #[cfg(unix)]
 fn busy() -> Duration {
     let now = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);

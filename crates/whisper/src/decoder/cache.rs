@@ -51,7 +51,7 @@ impl Cache {
         }
     }
 
-    /// Number of slots in use.
+    /// Returns the number of slots in use.
     #[cfg(test)]
     pub(crate) fn used(&self) -> usize {
         self.holders.len() - self.free.len()

@@ -62,7 +62,7 @@ impl Index {
         self.entries.get(name).or_else(|| self.entries.get(self.aliases.get(name)?))
     }
 
-    /// Total size of all variables in bytes.
+    /// Returns the total size of all variables in bytes.
     pub(crate) fn bytes(&self) -> u64 {
         self.entries.values().map(|entry| entry.bytes as u64).sum()
     }
@@ -72,7 +72,7 @@ fn variable(file: &mut (impl Read + Seek)) -> Result<(String, Entry), IndexError
     let name = string(file)?;
     let rank = byte(file)?;
     if rank > MOST_DIMENSIONS {
-        return Err(IndexError::Damaged(format!("tensor `{name}` has {rank} dimensions")));
+        return Err(IndexError::Damaged(format!("tensor `{name}` has more than {MOST_DIMENSIONS} dimensions")));
     }
     let shape = (0..rank).map(|_| Ok(number(file)? as usize)).collect::<Result<Vec<_>, IndexError>>()?;
     let element = match byte(file)? {
@@ -94,7 +94,11 @@ fn variable(file: &mut (impl Read + Seek)) -> Result<(String, Entry), IndexError
 }
 
 fn bounded(count: u32, what: &str) -> Result<u32, IndexError> {
-    if count > MOST_VARIABLES { Err(IndexError::Damaged(format!("{count} {what}"))) } else { Ok(count) }
+    if count > MOST_VARIABLES {
+        Err(IndexError::Damaged(format!("more than {MOST_VARIABLES} {what}")))
+    } else {
+        Ok(count)
+    }
 }
 
 fn byte(file: &mut impl Read) -> Result<u8, IndexError> {

@@ -32,8 +32,8 @@ impl Index {
         }
         let mut header = vec![0; size as usize];
         file.read_exact(&mut header)?;
-        let header: HashMap<String, serde_json::Value> =
-            serde_json::from_slice(&header).map_err(|error| IndexError::Damaged(format!("the header: {error}")))?;
+        let header: HashMap<String, serde_json::Value> = serde_json::from_slice(&header)
+            .map_err(|error| IndexError::Damaged(format!("malformed header: {error}")))?;
         let mut entries = HashMap::with_capacity(header.len());
         for (name, value) in header {
             if name == "__metadata__" {
@@ -50,7 +50,7 @@ impl Index {
         self.0.get(name)
     }
 
-    /// Total size of all tensors in bytes.
+    /// Returns the total size of all tensors in bytes.
     pub(crate) fn bytes(&self) -> u64 {
         self.0.values().map(|entry| entry.bytes as u64).sum()
     }

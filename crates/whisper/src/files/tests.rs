@@ -46,7 +46,7 @@ fn example() -> Vec<u8> {
 fn open(name: &str, bytes: &[u8]) -> Result<Weights, ModelError> {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join(name), bytes).unwrap();
-    // The file stays open after its folder is gone.
+    // The open file outlives its folder.
     Weights::open(folder.path())
 }
 
@@ -112,7 +112,7 @@ fn fused_tensors_are_put_together_from_safetensors() {
     assert!(weights.has(&format!("{name}/weight")));
     let weight = weights.tensor(&format!("{name}/weight")).unwrap();
     assert_eq!(weight, Tensor { shape: vec![2, 2], values: Values::Float(vec![1.0, 2.0, 3.0, 4.0]) });
-    // Keys have no bias: it counts as zero.
+    // Keys have no bias, which counts as zero.
     let bias = weights.tensor(&format!("{name}/bias")).unwrap();
     assert_eq!(bias, Tensor { shape: vec![2], values: Values::Float(vec![0.0, 1.0]) });
     assert!(!weights.has("decoder/layer_1/attention/linear_1/weight"));

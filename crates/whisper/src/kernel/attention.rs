@@ -6,7 +6,7 @@ use rten_tensor::NdTensorView;
 use super::{Gemm, exp_sum_max, vectorized};
 use crate::TranscribeError;
 
-/// Queries per block: 128 · 1 500 scores fit the L2 cache.
+/// Queries per block: 128 · 1 500 scores fit into the L2 cache.
 const BLOCK: usize = 128;
 
 /// Scratch buffers of the attention, reused across layers.
@@ -18,8 +18,8 @@ pub(crate) struct Attention {
 }
 
 impl Attention {
-    /// Computes full self-attention: `qkv` holds rows of queries, keys and values, each `width` wide; writes rows of
-    /// `width`.
+    /// Computes full self-attention: `qkv` contains rows of queries, keys and values, each `width` values wide. Writes
+    /// rows of `width` values to `out`.
     pub(crate) fn forward(
         &mut self,
         gemm: &Gemm,
@@ -69,7 +69,7 @@ impl Attention {
     }
 }
 
-/// Writes each row of `context` divided by its sum to `column` of the rows of `out`.
+/// Divides each row of `context` by its sum, and writes it to the same row of `out`, starting at `column`.
 fn normalize(context: &[f32], sums: &[f32], head: usize, out: &mut [f32], width: usize, column: usize) {
     vectorized(
         #[inline(always)]

@@ -1,9 +1,9 @@
 //! Linear layers with int8 weights.
 //!
 //! The scheme is CTranslate2's `compute_type="int8"`: weights have one scale per output channel, 127 / max|w|;
-//! activations are quantised per row at run time in the same way; both are rounded to the nearest even integer. The
-//! product is exact in 32-bit integers. The left side is stored unsigned with the zero point 128, which gives the same
-//! integers.
+//! activations are quantised per row at run time in the same way; both are rounded to the nearest integer, ties to
+//! even. The product is exact in 32-bit integers. Activations are stored as unsigned bytes with the zero point 128,
+//! which yields the same products.
 
 use rten_gemm::{GemmExecutor, GemmInputA, GemmInputB, GemmOptions, PackedBMatrix, QuantParams};
 use rten_tensor::NdTensorView;
@@ -16,7 +16,7 @@ use crate::TranscribeError;
 const BLOCK: usize = 96;
 const ZERO: u8 = 128;
 
-/// Matrix kernels selected for this CPU. Each thread needs its own: it is not `Send`.
+/// Matrix kernels selected for this CPU. Not `Send`: each thread creates a separate instance.
 pub(crate) struct Gemm {
     pub(crate) int8: GemmExecutor<u8, i8, i32>,
     pub(crate) float: GemmExecutor<f32>,
@@ -29,7 +29,7 @@ impl Default for Gemm {
 }
 
 impl Gemm {
-    /// Names of the kernels selected for this CPU.
+    /// Returns the names of the kernels selected for this CPU.
     pub(crate) fn kernel_name(&self) -> String {
         format!("{}+{}", self.int8.kernel_name(), self.float.kernel_name())
     }
@@ -61,7 +61,7 @@ impl Quantized {
 }
 
 fn quantize_row(row: &[f32], values: &mut [u8]) -> f32 {
-    const SHIFT: f32 = 12_582_912.0; // 1.5 · 2^23: adding it rounds to the nearest even integer in the low bits
+    const SHIFT: f32 = 12_582_912.0; // 1.5 · 2^23: adding it rounds to an integer (ties to even) in the low bits
     vectorized(
         #[inline(always)]
         || {
@@ -83,7 +83,7 @@ pub(crate) struct Linear {
     bias: Vec<f32>,
 }
 
-/// Operation after the bias.
+/// Operation applied after the bias is added.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Epilogue {
     Store,
@@ -100,7 +100,8 @@ pub(crate) struct Scratch {
     halves: Vec<u8>,
 }
 
-/// Quantises weights as CTranslate2 does, by rows of `inputs` values. Returns integers and steps.
+/// Quantises weights as CTranslate2 does, by rows of `inputs` values. Returns the integers, and the quantisation step
+/// of each row.
 pub(crate) fn quantize_weights(weights: &[f32], inputs: usize) -> (Vec<i8>, Vec<f32>) {
     let mut values = vec![0; weights.len()];
     let mut steps = Vec::with_capacity(weights.len() / inputs.max(1));
@@ -148,8 +149,9 @@ impl Linear {
         Ok(())
     }
 
-    /// Computes the integer products of up to a block of rows. For kernels that add two products in 16 bits, which
-    /// overflow at 255 · 127 · 2, the left side is split into two halves of at most 128: 128 · 127 · 2 fits.
+    /// Computes the integer products of up to a block of rows. Some kernels add two products in 16 bits, where 255 ·
+    /// 127 · 2 overflows. For these kernels, the activations are split into two halves of at most 128, since 128 · 127
+    /// · 2 fits.
     fn products(&self, gemm: &Gemm, scratch: &mut Scratch, values: &[u8], rows: usize) -> Result<(), TranscribeError> {
         let products = &mut scratch.products[..rows * self.outputs()];
         if !gemm.int8.may_saturate() {

@@ -1,7 +1,7 @@
 //! Products of a few f32 rows with an f16 matrix, for cross-attention in the decoder.
 //!
-//! At each step the few beams of a window read all of its keys and values. Memory bandwidth is the bottleneck, so they
-//! are stored as f16. Panels of 32 columns let one pass read memory in order.
+//! At each step the few beams of a window read all of its keys and values. Memory bandwidth is the bottleneck, so keys
+//! and values are stored as f16. Panels of 32 columns let one pass read memory in order.
 
 use rten_simd::ops::{BitOps, Extend, NarrowSaturate, NumOps};
 use rten_simd::{Isa, SimdOp, f16};
@@ -35,7 +35,7 @@ impl Panels {
     /// Creates a matrix from column slices; missing columns of the last panel are zero.
     pub(crate) fn from_columns<'a>(depth: usize, columns: usize, column: impl Fn(usize) -> &'a [f32]) -> Self {
         let mut matrix = Self::zeros(depth, columns);
-        // A panel is transposed in a block that fits the L1 cache, because the columns are far apart.
+        // A panel is transposed in a block that fits into the L1 cache, because the columns are far apart.
         let mut block = vec![[0.0; PANEL]; depth];
         for (panel, values) in matrix.values.chunks_exact_mut((depth * PANEL).max(1)).enumerate() {
             let first = panel * PANEL;

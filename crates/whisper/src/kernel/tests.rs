@@ -3,7 +3,7 @@
 use super::elementwise::erf_for_tests as erf;
 use super::*;
 
-/// Reproducible values in [-1, 1).
+/// Generates reproducible values in [-1, 1).
 fn values(count: usize, seed: u32) -> Vec<f32> {
     let mut state = seed;
     (0..count)
@@ -56,7 +56,7 @@ fn panels_multiply_as_a_matrix_does() {
         let panels = Panels::from_columns(depth, columns, |j| &turned[j * depth..][..depth]);
         let mut again = vec![0.0; rows * out_stride];
         panel_product(&a, stride, &panels, &mut again, out_stride);
-        assert!(out == again, "{rows} {depth} {columns}: rows and columns make different matrices");
+        assert!(out == again, "{rows} {depth} {columns}: from_rows and from_columns yield different matrices");
         for r in 0..rows {
             for j in 0..columns {
                 let expected: f32 = (0..depth).map(|i| a[r * stride + i] * b[i * columns + j]).sum();
@@ -67,6 +67,24 @@ fn panels_multiply_as_a_matrix_does() {
             }
         }
     }
+}
+
+#[test]
+fn the_maximum_is_that_of_all_values() {
+    for count in (0..70).chain([1500, 3072]) {
+        let mut x = values(count, 10);
+        for position in 0..count {
+            let before = std::mem::replace(&mut x[position], 2.0);
+            assert_eq!(max(&x), 2.0, "value {position} of {count}");
+            x[position] = before;
+        }
+        assert_eq!(max(&x), x.iter().copied().fold(f32::NEG_INFINITY, f32::max), "{count}");
+        x.fill(f32::NEG_INFINITY);
+        assert_eq!(max(&x), f32::NEG_INFINITY, "{count}");
+    }
+    let x = values(40, 11);
+    let with_nan: Vec<f32> = [f32::NAN; 3].into_iter().chain(x.iter().copied()).chain([f32::NAN; 20]).collect();
+    assert_eq!(max(&with_nan), max(&x), "NaN is ignored");
 }
 
 #[test]

@@ -91,10 +91,10 @@ fn silence_and_broken_samples_have_the_least_value() {
     for broken in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
         assert_eq!(LogMel::new(80).features(&[broken; 1600]), silence);
     }
-    // Nor does anything become infinite.
+    // Loud samples do not yield infinite features.
     let loud = LogMel::new(80).features(&[f32::MAX; 1600]);
     assert!(loud.values().iter().all(|value| value.is_finite()));
-    // One broken sample does not spoil the others.
+    // An invalid sample does not affect the others.
     let mut samples = sine(440.0, 0.5, 1600);
     samples[800] = f32::NAN;
     let broken = LogMel::new(80).features(&samples);
@@ -127,7 +127,7 @@ fn windows_are_padded_with_zeros() {
         assert_eq!(row[..5], (90..95).map(|frame| at(&features, band, frame)).collect::<Vec<_>>());
         assert!(row[5..].iter().all(|value| *value == 0.0));
     }
-    // At most what there is.
+    // A window has at most the remaining frames.
     let window = features.window(100, 3000);
     assert_eq!(window[0], at(&features, 0, 100));
     assert!(window[1..WINDOW_FRAMES].iter().all(|value| *value == 0.0));

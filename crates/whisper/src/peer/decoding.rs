@@ -1,12 +1,12 @@
-//! Alignment, beam search and whole transcriptions.
+//! Comparison of alignment, beam search and complete transcriptions.
 
 use super::*;
 use crate::options::Options;
 use crate::rules::Rules;
 use crate::search::{Hypothesis, Search, Strategy, Task};
 
-/// Returns the number of tokens that begin within 20 ms of the reference, the total, and the number that do so for the
-/// reference itself with features perturbed by one rounding.
+/// Returns the number of our tokens that begin within 20 ms of the reference's, the total number of tokens, and the
+/// number of the reference's own tokens that still do so after its features are perturbed by one rounding error.
 fn aligned(peer: &Peer, size: &str, extra: &[&str]) -> (usize, usize, usize) {
     let folder = peer.model(size, extra);
     let model = Model::open(&folder).unwrap();
@@ -45,8 +45,8 @@ fn aligned(peer: &Peer, size: &str, extra: &[&str]) -> (usize, usize, usize) {
     (close, total, own)
 }
 
-/// Random weights have flat attention, so rounding decides the position of a token: with many layers the reference does
-/// not reproduce itself either.
+/// Random weights have flat attention, so rounding decides the position of a token. With many layers, the reference
+/// does not reproduce its own positions either.
 #[test]
 fn tokens_are_aligned_as_by_the_reference() {
     let Some(peer) = Peer::find() else { return };
@@ -58,7 +58,7 @@ fn tokens_are_aligned_as_by_the_reference() {
     assert!(close + total / 10 >= own, "{close} of {total} tokens begin within 20 ms, {own} of the reference's own");
 }
 
-/// Decodes one window to its end.
+/// Decodes one window completely.
 fn decode(model: &Model, task: Task) -> (Hypothesis, f32) {
     let (mut buffers, mut cache) = (Buffers::default(), model.decoder.cache());
     let mut search = Search::new(task);
@@ -73,16 +73,16 @@ fn decode(model: &Model, task: Task) -> (Hypothesis, f32) {
         let mut logits = Vec::new();
         model.decoder.logits(&buffers.gemm.clone(), &mut buffers, &chosen, &mut logits).unwrap();
         if let Some(result) = search.advance(&mut cache, &mut logits, model.decoder.tokens()) {
-            assert_eq!(cache.used(), 0, "slots are left over");
+            assert_eq!(cache.used(), 0, "slots were not released");
             return result;
         }
     }
 }
 
-/// Decodes windows with both engines. Returns the number of windows with equal tokens, and the same for the reference
-/// itself with features perturbed by one rounding: with random weights decoding diverges after every token, so a near
-/// tie at an early step leads to another text with another score. The search itself is covered by its own tests and by
-/// the script.
+/// Decodes windows with both engines. Returns the number of windows with equal tokens, and the same number for the
+/// reference on features perturbed by one rounding error. With random weights decoding diverges after every token, so a
+/// near tie at an early step leads to a different text with a different score. Separate tests and the script cover the
+/// search itself.
 fn check_beams(peer: &Peer, folder: &Path, previous: &[u32], beams: usize, patience: f32) -> (usize, usize) {
     let model = Model::open(folder).unwrap();
     let special = model.vocabulary.special().clone();
@@ -172,7 +172,7 @@ fn recordings_are_transcribed_together_as_alone() {
 }
 
 /// Compares texts and segments of the shipped model, with default options and word timestamps, on the recordings of
-/// vectors/speech and on some of our own: pauses, two sentences, noise, 70 s.
+/// vectors/speech and on generated ones: pauses, two sentences, noise, 70 s.
 #[test]
 fn transcriptions_equal_the_reference() {
     let Some(peer) = Peer::find() else { return };

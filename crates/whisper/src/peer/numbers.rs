@@ -1,4 +1,4 @@
-//! Features, encoder output and logits.
+//! Comparison of features, encoder output and logits.
 
 use super::*;
 
@@ -44,7 +44,7 @@ fn check_encoder(peer: &Peer, size: &str, extra: &[&str], limit: f64) {
     for (i, window) in windows.iter().enumerate() {
         let encoded = model.encoder.forward(&Gemm::default(), &mut Buffers::default(), window).unwrap();
         let difference = relative_difference(&encoded, &peer.get(&format!("encode{i}.f32")));
-        // Difference of the reference from itself when its features change by a ten-millionth.
+        // Change of the reference's output when its features change by a ten-millionth.
         let sensitivity = sensitivities[i].as_f64().unwrap();
         let _ = writeln!(
             std::io::stderr(),
@@ -55,9 +55,9 @@ fn check_encoder(peer: &Peer, size: &str, extra: &[&str], limit: f64) {
 }
 
 /// A difference in the last bit of one activation moves some integers of the next layer by one. After a dozen layers of
-/// unscaled random weights no common bits remain, and two engines differ as much as the reference from itself: 1.6 %.
-/// One layer shows that the arithmetic is equal; residual weights scaled as after training show that the whole encoder
-/// is.
+/// unscaled random weights no common bits remain, and two engines differ as much as two runs of the reference on
+/// perturbed features: 1.6 %. A one-layer model verifies the arithmetic; residual weights scaled as after training
+/// verify the complete encoder.
 #[test]
 fn the_encoder_equals_the_reference() {
     let Some(peer) = Peer::find() else { return };

@@ -1,5 +1,5 @@
-//! faster-whisper's rules around decoding: fallback, silence, prompts, segments, seeking and word times. Both
-//! implementations get the same synthetic decoding results, so only the rules can differ.
+//! Comparison of faster-whisper's rules around decoding: fallback, silence, prompts, segments, seeking and word times.
+//! Both implementations get the same synthetic decoding results, so only the rules can differ.
 
 use super::*;
 use crate::align::Alignment;
@@ -21,11 +21,11 @@ impl Dice {
     }
 }
 
-/// Text tokens of the random model: words, punctuation (`! " ( ) , - . ? '`), spaces, and complete or incomplete halves
-/// of é.
+/// Draws text tokens of the random model: words, punctuation (`! " ( ) , - . ? '`), spaces, and the two bytes of é or
+/// only the first.
 fn text(dice: &mut Dice) -> Vec<u32> {
     if dice.below(8) == 0 {
-        // Too repetitive.
+        // A repetitive text that fails the compression ratio.
         return vec![300 + dice.below(50); 40];
     }
     (0..dice.below(12))
@@ -68,7 +68,7 @@ fn tokens(dice: &mut Dice, begin: u32) -> Vec<u32> {
     tokens
 }
 
-/// A synthetic alignment, identical to that in reference.py.
+/// Creates a synthetic alignment, identical to that of reference.py.
 fn made_up_alignment(tokens: &[u32], frames: usize) -> Alignment {
     let mut state = tokens.iter().sum::<u32>() + frames as u32;
     let positions = frames / 2;
@@ -173,7 +173,7 @@ fn rules_around_decoding_are_the_reference_s() {
         let samples = 16 * (400 + 100 * dice.below(900)) as usize + dice.one_of(&[0, 0, 159, 77]);
         let results: Vec<Value> = (0..30)
             .map(|_| {
-                // Exact in 32 bits.
+                // Multiples of 1/64, which 32-bit floats represent exactly.
                 let score = f64::from(-8 - i32::try_from(dice.below(60)).unwrap()) / 64.0;
                 json!({"tokens": tokens(&mut dice, begin), "score": score, "no_speech": dice.one_of(&[0.125, 0.5, 0.75])})
             })

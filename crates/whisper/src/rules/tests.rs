@@ -15,7 +15,8 @@ fn rules() -> Rules {
     }
 }
 
-/// Tokens allowed after the generated ones when text has the logit of `text` and timestamps have 0.
+/// Returns the tokens allowed after the generated ones, if text tokens have the logit `text` and timestamps the logit
+/// 0.
 fn allowed(generated: &[u32], text: f32) -> Vec<usize> {
     let mut logits: Vec<f32> = (0..TOKENS).map(|token| if token < 14 { text } else { 0.0 }).collect();
     rules().apply(&mut logits, generated);
@@ -33,18 +34,18 @@ fn the_first_token_is_an_early_timestamp() {
 
 #[test]
 fn timestamps_come_in_pairs_around_text() {
-    // Text tokens without those suppressed (3, 12) and the mark of no timestamps (13).
+    // Text tokens except the suppressed ones (3, 12) and the no-timestamps token (13).
     let text = [0, 1, 2, 4, 5, 6, 7, 8, 9, 10, 11];
     let with = |timestamps: &[usize]| [text.as_slice(), timestamps].concat();
     let cases: [(&[u32], Vec<usize>); 6] = [
-        // After the first timestamp, text.
+        // After the first timestamp: text.
         (&[14], with(&[])),
-        // After text, more text or a later timestamp.
+        // After text: more text or a later timestamp.
         (&[14, 1], with(&range(15, 23))),
         (&[16, 1, 2], with(&range(17, 23))),
-        // After a closing timestamp, its pair or the end; other special tokens too.
+        // After a closing timestamp: its pair, the end, or other special tokens.
         (&[14, 1, 18], [vec![10, 11], range(18, 23)].concat()),
-        // After a pair, text.
+        // After a pair: text.
         (&[14, 1, 18, 18], with(&[])),
         (&[14, 1, 18, 19, 2], with(&range(20, 23))),
     ];
@@ -55,10 +56,10 @@ fn timestamps_come_in_pairs_around_text() {
 
 #[test]
 fn probable_timestamps_exclude_text() {
-    // Nine timestamps with logit 0 weigh ln 9 = 2.197 together.
+    // Nine timestamps with logit 0 are together as probable as a token with logit ln 9 = 2.197.
     assert_eq!(allowed(&[14, 1], 2.2).len(), 11 + 9);
     assert_eq!(allowed(&[14, 1], 2.19), range(15, 23));
-    // Six remain after a closing timestamp; the end of text counts as text.
+    // Six timestamps remain after a closing timestamp; the end of text counts as text.
     assert_eq!(allowed(&[14, 1, 18], 1.8), [vec![10, 11], range(18, 23)].concat());
     assert_eq!(allowed(&[14, 1, 18], 1.79), range(18, 23));
     // After a pair no timestamp is possible.
@@ -69,7 +70,7 @@ fn probable_timestamps_exclude_text() {
 fn suppressed_tokens_never_come_and_blanks_not_first() {
     let mut rules = rules();
     rules.latest_first_timestamp = 23;
-    // Where timestamps may be suppressed as first tokens too.
+    // Timestamps may be suppressed as first tokens too.
     rules.suppressed_at_begin = vec![15];
     let mut logits = vec![0.0; TOKENS];
     rules.apply(&mut logits, &[]);

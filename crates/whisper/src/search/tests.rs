@@ -11,7 +11,7 @@ const END: u32 = 6;
 const START: u32 = 7;
 const NO_SPEECH: u32 = 8;
 
-/// Rules under which the first token is always the timestamp 10, followed only by text and the end of text.
+/// Returns rules under which the first token is always the timestamp 10, followed only by text and the end of text.
 fn rules() -> Arc<Rules> {
     Arc::new(Rules {
         suppressed: vec![7, 8, 11, 12, 13, 14, 15],
@@ -41,7 +41,7 @@ fn run(task: Task, language: &dyn Fn(&[u32]) -> Vec<f32>) -> (Hypothesis, f32, u
     let start = task.start;
     let prompt = task.prompt.clone();
     let mut search = Search::new(task);
-    // Token of each cache slot: a beam's slots must spell its own past.
+    // Token of each cache slot: the slots of a beam must spell the tokens of that beam.
     let mut spelled: Vec<u32> = Vec::new();
     for step in 1.. {
         let (mut rows, mut wanted) = (Vec::new(), Vec::new());
@@ -66,14 +66,14 @@ fn run(task: Task, language: &dyn Fn(&[u32]) -> Vec<f32>) -> (Hypothesis, f32, u
             }
         }
         if let Some((hypothesis, no_speech)) = search.advance(&mut cache, &mut logits, TOKENS) {
-            assert_eq!(cache.used(), 0, "slots are left over");
+            assert_eq!(cache.used(), 0, "slots were not released");
             return (hypothesis, no_speech, step);
         }
     }
     unreachable!()
 }
 
-/// Logits with these probabilities; unlisted tokens are nearly impossible.
+/// Returns logits with these probabilities; unlisted tokens are nearly impossible.
 fn probable(listed: &[(u32, f32)]) -> Vec<f32> {
     let mut logits = vec![-60.0; TOKENS];
     for &(token, probability) in listed {
@@ -82,7 +82,8 @@ fn probable(listed: &[(u32, f32)]) -> Vec<f32> {
     logits
 }
 
-/// Logits for which the end is less probable after `a` than after `b`, so that the greedy path is not the best one.
+/// Returns logits for which greedy search is not optimal: token 0 is more probable than token 1, but the best
+/// continuation of token 1 has the higher total probability.
 fn garden_path(generated: &[u32]) -> Vec<f32> {
     match generated {
         [] => probable(&[(10, 1.0)]),
@@ -103,11 +104,11 @@ fn more_beams_find_what_one_misses() {
     let score = |probabilities: &[f32]| probabilities.iter().map(|p| p.ln()).sum::<f32>();
     // (beams, patience, longest) -> tokens, sum of log probabilities, steps
     let cases = [
-        // Greedy: of two equal continuations the first token.
+        // Greedy search: of two equally probable continuations, the lower token.
         ((1, 1.0, 20), vec![10, 0, 2], score(&[0.6, 0.3, 0.5]), 4),
         ((2, 1.0, 20), vec![10, 1, 5], score(&[0.4, 0.9, 0.99]), 4),
         ((5, 1.0, 20), vec![10, 1, 5], score(&[0.4, 0.9, 0.99]), 4),
-        // Truncated: the last step completes every hypothesis, with its last token.
+        // Length limit: the last step completes every hypothesis, including its last token.
         ((1, 1.0, 2), vec![10, 0], score(&[0.6]), 2),
         ((2, 1.0, 3), vec![10, 1, 5], score(&[0.4, 0.9]), 3),
         ((1, 1.0, 1), vec![10], 0.0, 1),
@@ -124,7 +125,7 @@ fn more_beams_find_what_one_misses() {
 
 #[test]
 fn patience_waits_for_more_hypotheses() {
-    // A short ending comes first; the better one takes a step more.
+    // A short hypothesis completes first; the better one takes one more step.
     let language = |generated: &[u32]| match generated {
         [] => probable(&[(10, 1.0)]),
         [10] => probable(&[(END, 0.5), (0, 0.5)]),
@@ -165,7 +166,7 @@ fn silence_is_read_at_the_start_of_transcript() {
         let (_, no_speech, _) = run(task(strategy, 20), &garden_path);
         assert!((no_speech - expected).abs() < 1e-6);
     }
-    // The start of transcript may be the whole prompt: an English model.
+    // The start of transcript may be the complete prompt: an English-only model.
     let task = Task { prompt: vec![START], start: 0, ..task(beam(1, 1.0), 20) };
     let mut cache = Cache::new(0, 0);
     let mut search = Search::new(task);
@@ -193,7 +194,7 @@ fn samples_follow_the_probabilities_and_the_seed() {
         }
         counts.map(|count| f64::from(count) / 3000.0)
     };
-    // Five standard deviations of 3 000 draws are 0.046 at most.
+    // Five standard deviations of a frequency in 3 000 draws are at most 0.046.
     for (temperature, expected) in
         [(1.0, [0.5, 0.3, 0.2]), (0.5, [0.25 / 0.38, 0.09 / 0.38, 0.04 / 0.38]), (0.01, [1.0, 0.0, 0.0])]
     {
@@ -202,7 +203,7 @@ fn samples_follow_the_probabilities_and_the_seed() {
             assert!((found - expected).abs() < 0.046, "temperature {temperature}: {found} {expected}");
         }
     }
-    // Scores are of the model's own probabilities, whatever the temperature; the same seed gives the same sample.
+    // Scores use the model's unscaled probabilities at any temperature; the same seed gives the same sample.
     for seed in 0..50 {
         let found = sample(1, 5.0, seed);
         let expected = [0.5f32, 0.3, 0.2][found.tokens[1] as usize].ln() / 2.0;
@@ -224,7 +225,7 @@ fn forbidden_tokens_are_never_sampled() {
     }
 }
 
-/// Textbook beam search: all candidates of all beams are sorted at every step.
+/// Runs a textbook beam search, which sorts all candidates of all beams at every step.
 fn textbook(
     language: &dyn Fn(&[u32]) -> Vec<f32>,
     rules: &Rules,
@@ -244,7 +245,7 @@ fn textbook(
                 candidates.push(([tokens.as_slice(), &[token as u32]].concat(), (logit - total) + score));
             }
         }
-        // Stable sort: the earlier beam and token of equal ones comes first.
+        // A stable sort puts the earlier beam and token first among equal scores.
         candidates.sort_by(|a, b| b.1.total_cmp(&a.1));
         candidates.truncate(2 * beams);
         let is_end = |candidate: &(Vec<u32>, f32)| candidate.0.last() == Some(&END);
@@ -280,7 +281,7 @@ fn textbook(
     best
 }
 
-/// Seeded logits that differ for every prefix.
+/// Returns seeded logits that differ for every prefix.
 fn random_language(seed: u64) -> impl Fn(&[u32]) -> Vec<f32> {
     move |generated: &[u32]| {
         let mut state = seed;
@@ -315,7 +316,7 @@ proptest! {
     fn the_best_candidates_are_those_of_a_full_sort(
         rows in prop::collection::vec(prop::collection::vec(-3i8..3, 600), 1..4), count in 1usize..12
     ) {
-        // Many equal values: the first found stays.
+        // Among equal values, the first one found wins.
         let mut top = Top::new(count);
         let mut all = Vec::new();
         for (beam, row) in rows.iter().enumerate() {

@@ -10,7 +10,7 @@ pub(super) struct Candidate {
     pub(super) score: f32,
 }
 
-/// Keeps the best candidates in descending order of score; the first of equal ones wins.
+/// The best candidates in descending order of score; on a tie, the candidate found first ranks higher.
 pub(super) struct Top {
     best: Vec<Candidate>,
     count: usize,
@@ -24,7 +24,7 @@ impl Top {
         Self { best: Vec::with_capacity(count + 1), count }
     }
 
-    /// Considers the tokens of one beam; `score` must be non-decreasing.
+    /// Considers the tokens of one beam; `score` must be a non-decreasing function of the logit.
     pub(super) fn scan(&mut self, beam: usize, logits: &[f32], score: impl Fn(f32) -> f32) {
         for (block, logits) in logits.chunks(BLOCK).enumerate() {
             if self.is_full() && score(max(logits)) <= self.worst() {

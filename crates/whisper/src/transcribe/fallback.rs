@@ -1,4 +1,4 @@
-//! Temperature fallback: accepts a window's text, or retries it at a higher temperature.
+//! Temperature fallback: accepts a window's text, or decodes the window again at a higher temperature.
 
 use crate::options::Options;
 use crate::search::Hypothesis;
@@ -54,7 +54,8 @@ impl Attempt {
     }
 }
 
-/// Judges the latest attempt: too repetitive or too uncertain ones are retried, unless the window is silent.
+/// Judges the latest attempt. An uncertain attempt in a probably silent window is accepted; any other uncertain or
+/// repetitive attempt is retried.
 pub(super) fn judge(options: &Options, attempts: &[Attempt]) -> Verdict {
     let Some(attempt) = attempts.last() else { return Verdict::Retry };
     let is_uncertain = attempt.is_uncertain(options);
@@ -64,14 +65,14 @@ pub(super) fn judge(options: &Options, attempts: &[Attempt]) -> Verdict {
     if is_uncertain || attempt.is_repetitive(options) { Verdict::Retry } else { Verdict::Accept }
 }
 
-/// Chooses an attempt: the latest if it is accepted; otherwise the most probable of the non-repetitive ones, or of all,
-/// with the last temperature.
+/// Chooses an attempt: the latest if it is accepted. Otherwise chooses the most probable non-repetitive attempt (the
+/// most probable of all if all are repetitive), and reports it with the last temperature.
 pub(super) fn choose(options: &Options, attempts: Vec<Attempt>) -> Option<Attempt> {
     if judge(options, &attempts) == Verdict::Accept {
         return attempts.into_iter().next_back();
     }
     let temperature = attempts.last()?.temperature;
-    // The reference considers an attempt fit only if the threshold is set.
+    // As in the reference, an attempt counts as non-repetitive only if the threshold is set.
     let is_fit = |attempt: &&Attempt| options.compression_ratio_threshold.is_some() && !attempt.is_repetitive(options);
     let any_fit = attempts.iter().any(|attempt| is_fit(&attempt));
     let mut best: Option<&Attempt> = None;
@@ -83,7 +84,7 @@ pub(super) fn choose(options: &Options, attempts: Vec<Attempt>) -> Option<Attemp
     Some(Attempt { temperature, ..best?.clone() })
 }
 
-/// Whether to skip a window as silent: no speech is probable, and the text is uncertain.
+/// Returns whether to skip a window as silent: no speech is probable, and the text is uncertain.
 pub(super) fn is_silent(options: &Options, attempt: &Attempt) -> bool {
     let is_certain = options.log_prob_threshold.is_some_and(|threshold| attempt.average_log_probability > threshold);
     attempt.is_probably_silent(options) && !is_certain

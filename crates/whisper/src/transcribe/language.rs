@@ -2,14 +2,15 @@
 
 use super::{Buffers, Cache, Memory, Reply, Row, TranscribeError, WINDOW_FRAMES, softmax};
 
-/// If the two best probabilities differ by less than this, detection is repeated on the window that the reference uses.
+/// Minimum difference between the two best language probabilities. Below it, detection runs again on the window that
+/// the reference uses.
 const MARGIN: f32 = 0.2;
 
 impl Reply {
     /// Sets language and start tokens, from the options or by detection in the first window.
     ///
-    /// In recordings under 30 s, the reference detects the language in a window with one more frame: the padding. Here
-    /// one encoding serves for both, unless the best two languages are close.
+    /// In recordings under 30 s, the reference detects the language in a window with one more frame: the padding. This
+    /// function uses the encoding of the first window for detection too, unless the two best languages are close.
     pub(super) fn set_language(
         &mut self,
         buffers: &mut Buffers,

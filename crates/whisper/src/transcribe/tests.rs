@@ -19,10 +19,10 @@ fn play(
     let mut results = results.iter().cloned();
     while let Some(next) = search {
         asked.push((next.task().prompt.clone(), next.task().strategy.clone()));
-        let (tokens, score, no_speech) = results.next().expect("more is decoded than the test foresees");
+        let (tokens, score, no_speech) = results.next().expect("more searches than given results");
         search = reply.take(&mut buffers, &mut cache, Hypothesis { tokens, score }, no_speech).unwrap();
     }
-    assert!(results.next().is_none(), "less is decoded than the test foresees");
+    assert!(results.next().is_none(), "fewer searches than given results");
     (asked, reply.into_transcription())
 }
 
@@ -68,7 +68,7 @@ fn long_prompts_keep_their_end() {
     let words = vec![260; 250];
     let results = [(spoken(0, &words, 2990), -0.2, 0.0), (spoken(0, &[256], 500), -0.2, 0.0)];
     let (asked, _) = play(&Options { compression_ratio_threshold: None, ..english() }, 35, &results);
-    // 223 tokens of the text: the last is its timestamp.
+    // The prompt has the last 223 tokens of the text; the last of these is the timestamp.
     let expected = [&[PREVIOUS], [260; 222].as_slice(), &[BEGIN + 1495], &TASK].concat();
     assert_eq!(asked[1].0, expected);
     let (asked, _) = play(
@@ -99,7 +99,7 @@ fn temperatures_rise_until_the_text_is_good_enough() {
     assert_eq!(strategies[3], strategies[0]);
     assert_eq!(transcription.segments[0].temperature, 0.4);
     assert!((transcription.segments[0].average_log_probability - -0.9 * 12.0 / 13.0).abs() < 1e-6);
-    // 0.4 is not above 0.5: the text stays in the prompt.
+    // Temperature 0.4 is not above 0.5: the text becomes the next prompt.
     assert_eq!(asked[3].0, [&[PREVIOUS], spoken(0, &words, 900).as_slice(), &TASK].concat());
 }
 
@@ -112,7 +112,8 @@ fn text_of_a_high_temperature_is_no_prompt() {
     let (asked, transcription) = play(&english(), 100, &results);
     assert_eq!(transcription.segments[1].temperature, 1.0);
     let previous = [&[PREVIOUS], spoken(0, &[256, 257], 2990).as_slice(), &TASK].concat();
-    // The second window and its retries continue from the first; the third one drops both; the fourth continues.
+    // The second window and its retries have the first window's text as prompt. The third window has no prompt, because
+    // of the second window's temperature. The fourth window has the third window's text as prompt.
     assert!(prompts(&asked)[1..7].iter().all(|prompt| *prompt == previous));
     assert_eq!(prompts(&asked)[7..], [TASK.as_slice(), &previous]);
 }
@@ -120,21 +121,21 @@ fn text_of_a_high_temperature_is_no_prompt() {
 #[test]
 fn silent_windows_are_skipped() {
     let results = [
-        (spoken(0, &[256], 2990), -1.5, 0.7), // silence: neither repeated nor written
-        (spoken(0, &[257], 2990), -0.5, 0.7), // certain of its text
+        (spoken(0, &[256], 2990), -1.5, 0.7), // silent: no retry, no segment
+        (spoken(0, &[257], 2990), -0.5, 0.7), // not silent: the text is certain
         (spoken(0, &[258], 900), -0.5, 0.7),
     ];
     let (asked, transcription) = play(&english(), 70, &results);
     assert_eq!(asked.len(), 3);
     let found: Vec<_> = transcription.segments.iter().map(|segment| (segment.seek, segment.text.as_str())).collect();
     assert_eq!(found, [(3000, " ba"), (6000, " ca")]);
-    // Only what was written is the prompt.
+    // Only text in segments becomes the prompt.
     assert_eq!(asked[1].0, TASK);
 }
 
 #[test]
 fn words_move_the_next_window() {
-    // Unfinished: without word times, the next window begins 30 s later.
+    // An unfinished segment: without word times, the next window begins 30 s later.
     let unfinished = [&[BEGIN], [256, 257, 258].as_slice()].concat();
     let results = [(unfinished.clone(), -0.2, 0.0), (spoken(0, &[259], 500), -0.2, 0.0)];
     let (_, transcription) = play(&english(), 31, &results);
@@ -158,18 +159,18 @@ fn segments_without_text_or_duration_are_dropped() {
 
 #[test]
 fn a_decoder_that_stands_still_is_moved_on() {
-    // A pair of timestamps at the window's own beginning: the reference would decode it forever.
+    // A pair of timestamps at the beginning of the window: the reference would decode the window forever.
     let results = [(vec![BEGIN, 256, BEGIN, BEGIN], -0.2, 0.0), (spoken(0, &[256], 500), -0.2, 0.0)];
     let (_, transcription) = play(&english(), 40, &results);
     assert_eq!(transcription.segments.last().unwrap().seek, 3000);
-    // Nothing but the end of text.
+    // The decoder returns only the end of text.
     let (_, transcription) = play(&english(), 10, &[(vec![], -0.2, 0.0)]);
     assert!(transcription.segments.is_empty());
 }
 
 #[test]
 fn compression_is_zlib_s() {
-    // Lengths that zlib 1.2.13 gives: fixed, stored and dynamic blocks, near and far matches, several blocks.
+    // Expected lengths from zlib 1.2.13: fixed, stored and dynamic blocks, near and far matches, several blocks.
     let mut state = 1u32;
     let mut random = |bound: u32| {
         state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);

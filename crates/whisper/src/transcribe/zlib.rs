@@ -1,8 +1,8 @@
 //! Length of a zlib-compressed text, a measure of repetition.
 //!
-//! Other implementations of the format find other matches, so repetitive texts of a few hundred bytes become twice as
-//! long and may fall on the other side of a threshold. This is zlib's own level 6: lazy matching over hash chains, and
-//! the shortest of stored, fixed and dynamic blocks. It only counts bits and writes nothing.
+//! Other implementations of the format find different matches: for repetitive texts of a few hundred bytes the result
+//! can be twice as long and fall on the other side of a threshold. This implementation is zlib's level 6: lazy matching
+//! over hash chains, and the shortest of stored, fixed and dynamic blocks. It only counts bits and writes nothing.
 #![allow(clippy::indexing_slicing)] // Tables and positions of a buffer whose sizes are set here.
 
 mod huffman;
@@ -12,7 +12,7 @@ use huffman::{DISTANCES, LITERALS, block_bits};
 /// Minimum and maximum match length.
 const SHORTEST: usize = 3;
 const LONGEST: usize = 258;
-/// Level 6 threshold: matches of this length shorten the search, end it, or disable lazy matching.
+/// Level 6 thresholds: matches of these lengths shorten the search, end it, or disable lazy matching.
 const GOOD: usize = 8;
 const NICE: usize = 128;
 const LAZY: usize = 16;
@@ -51,7 +51,7 @@ struct Compressor {
     /// The text, padded with as many zeros as a match may read.
     window: Vec<u8>,
     length: usize,
-    /// The latest position of each hash, and the one before each position with the same hash; 0 means none.
+    /// The latest position of each hash, and the previous position with the same hash for each position; 0 means none.
     head: Vec<usize>,
     previous: Vec<usize>,
     block: Block,
@@ -66,7 +66,7 @@ impl Compressor {
         Self { window, length: text.len(), head, previous, block: Block::new(0), bits: 0 }
     }
 
-    /// Inserts a position under the hash of its three bytes; returns the previous position.
+    /// Inserts a position under the hash of its three bytes; returns the previous position with that hash.
     fn insert(&mut self, at: usize) -> usize {
         let byte = |offset: usize| usize::from(self.window[at + offset]);
         let hash = ((byte(0) << 10) ^ (byte(1) << 5) ^ byte(2)) & ((1 << HASH_BITS) - 1);
@@ -89,7 +89,7 @@ impl Compressor {
                 }
             }
             if length_before >= SHORTEST && length <= length_before {
-                // The match at the previous position is no shorter: emit it.
+                // The match at the previous position is at least as long: emit it.
                 self.count_match(at - 1 - matched_before, length_before);
                 let last = self.length.saturating_sub(SHORTEST);
                 for position in at + 1..at + length_before - 1 {
@@ -115,8 +115,8 @@ impl Compressor {
         self.flush(self.length);
     }
 
-    /// Finds the longest match that is longer than the previous one. Returns its length and position, or else the given
-    /// ones.
+    /// Finds the longest match that is longer than the previous one. Returns its length and position, or the length and
+    /// position of the previous match if there is no longer one.
     fn longest_match(&self, at: usize, candidate: usize, before: usize, matched: usize) -> (usize, usize) {
         let lookahead = self.length - at;
         let nice = NICE.min(lookahead);
@@ -125,7 +125,7 @@ impl Compressor {
         let mut candidate = candidate;
         for _ in 0..if before >= GOOD { CHAIN / 4 } else { CHAIN } {
             let (here, there) = (&self.window[at..at + LONGEST], &self.window[candidate..candidate + LONGEST]);
-            // Only a longer match agrees at these places.
+            // A longer match must agree at these positions.
             if here[best.min(LONGEST - 1)] == there[best.min(LONGEST - 1)] && here[..2] == there[..2] {
                 let length = here.iter().zip(there).take_while(|(a, b)| a == b).count();
                 if length > best {
@@ -165,7 +165,7 @@ impl Compressor {
         self.bits += 3;
         let bits = block_bits(block.literals, block.distances);
         let stored = at - block.start;
-        // Bytes with the block's own three bits, as zlib compares them.
+        // Sizes in bytes, including the block's three header bits, as zlib compares them.
         if stored + 4 <= (bits + 3).div_ceil(8) {
             self.bits = self.bits.next_multiple_of(8) + 32 + 8 * stored;
         } else {

@@ -21,9 +21,9 @@ fn punctuation_is_merged_with_its_neighbour() {
         (&[" Hello", ",", " world", "."], &[(" Hello,", 2), ("", 0), (" world.", 2), ("", 0)]),
         (&[" \"", "Hi", "!", "\""], &[("", 0), (" \"Hi!\"", 4), ("", 0), ("", 0)]),
         (&[" (", " [", "a"], &[("", 0), ("", 0), (" ( [a", 3)]),
-        // Without a space before it, it belongs to the word before.
+        // An opening mark without a leading space is not merged with the next word.
         (&[" a", "("], &[(" a", 1), ("(", 1)]),
-        // Not after a word that ends with a space.
+        // A closing mark is not merged with a word that ends with a space.
         (&[" a ", "."], &[(" a ", 1), (".", 1)]),
         (&[], &[]),
     ];
@@ -65,7 +65,7 @@ fn the_median_ignores_words_without_duration() {
 
 #[test]
 fn long_words_are_shortened_at_sentence_ends() {
-    // The mark itself, and the word after a mark; not the first word, and not others.
+    // The punctuation mark and the word after it are shortened; the first word and the others are not.
     let mut words = vec![word(" a", 0.0, 9.0), word(".", 9.0, 12.0), word(" b", 12.0, 15.0), word(" c", 15.0, 19.0)];
     shorten_at_sentence_ends(&mut words, 1.0);
     let times: Vec<(f64, f64)> = words.iter().map(|word| (word.start, word.end)).collect();
@@ -78,13 +78,14 @@ fn words_after_a_pause_are_shortened() {
     let cases: [(&[(f64, f64)], f64, &[(f64, f64)]); 5] = [
         // The first word is too long after a pause.
         (&[(0.0, 5.0), (5.0, 5.5)], 0.0, &[(4.0, 5.0), (5.0, 5.5)]),
-        // No pause before it: it ends within four medians of the last speech.
+        // Without a pause, a long first word is unchanged: it ends within four medians of the last speech.
         (&[(0.0, 5.0), (5.0, 5.5)], 3.0, &[(0.0, 5.0), (5.0, 5.5)]),
         // Both together are too long: the boundary moves, too.
         (&[(4.0, 4.5), (4.5, 8.0)], 0.0, &[(6.0, 7.0), (7.0, 8.0)]),
-        // The second one alone is short enough.
+        // The second word alone is short enough.
         (&[(4.0, 5.5), (5.5, 6.25)], 0.0, &[(4.5, 5.5), (5.5, 6.25)]),
-        // The boundary lies one longest duration before the second word's end, or at half of it if that is later.
+        // The boundary is one maximum duration before the second word's end, or at that word's midpoint if this is
+        // later.
         (&[(0.0, 1.25), (0.5, 1.75)], -9.0, &[(0.0, 0.875), (0.875, 1.75)]),
     ];
     for (index, (times, last_speech, expected)) in cases.into_iter().enumerate() {
@@ -102,9 +103,9 @@ fn segments_follow_their_words_unless_those_are_too_long() {
     let cases: [(Times, Times); 3] = [
         // The segment takes the words' times.
         (((0.0, 2.0), &[(0.25, 0.5), (1.0, 2.25)]), ((0.25, 2.25), &[(0.25, 0.5), (1.0, 2.25)])),
-        // The first word begins far before the segment: it is cut to the segment's start.
+        // The first word begins far before the segment: its start is cut to the segment's start.
         (((2.0, 3.0), &[(1.0, 2.5), (2.5, 3.0)]), ((2.0, 3.0), &[(2.0, 2.5), (2.5, 3.0)])),
-        // The last word ends far behind the segment: it is cut to the segment's end.
+        // The last word ends far behind the segment: its end is cut to the segment's end.
         (((0.0, 1.5), &[(0.0, 0.5), (1.0, 3.0)]), ((0.0, 1.5), &[(0.0, 0.5), (1.0, 1.5)])),
     ];
     for (((start, end), words), expected) in cases {

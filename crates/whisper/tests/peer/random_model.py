@@ -1,8 +1,8 @@
-"""Makes a Whisper model with random weights in the shape of one of OpenAI's, for tests of numbers and speed.
+"""Creates a Whisper model with random weights in the shape of one of OpenAI's models, for tests of numbers and speed.
 
 usage: random_model.py OUT_DIR [--size small] [--layers N] [--residual 1.0] [--quantization float16] [--safetensors] [--seed 1]
 Writes model.bin (or model.safetensors), config.json, vocabulary.json, tokenizer.json and preprocessor_config.json.
-The text tokens are the 256 bytes and made-up words; special tokens stand where OpenAI's multilingual vocabulary has them."""
+The text tokens are the 256 bytes and made-up words; special tokens have the ids of OpenAI's multilingual vocabulary."""
 import argparse
 import json
 import os
@@ -28,7 +28,7 @@ parser.add_argument("--size", default="small", choices=SIZES)
 parser.add_argument("--quantization", default="float16", choices=["float32", "float16", "int8", "int8_float32"])
 parser.add_argument("--safetensors", action="store_true")
 parser.add_argument("--seed", type=int, default=1)
-parser.add_argument("--layers", type=int, help="encoder and decoder layers, where they are not the size's own")
+parser.add_argument("--layers", type=int, help="number of encoder and of decoder layers; default: those of the size")
 parser.add_argument("--residual", type=float, default=1.0,
                     help="factor of the weights that write into the residual stream; training keeps them small: GPT-2 "
                          "starts with 1 / sqrt(2 * layers)")
@@ -112,7 +112,7 @@ def fill(spec):
 
 
 def save_safetensors(spec):
-    """The same weights under the names of transformers."""
+    """Saves the weights under the tensor names of transformers."""
     tensors = {}
 
     def add(name, value):

@@ -1,4 +1,4 @@
-"""What faster-whisper and CTranslate2 make of recordings, for the tests to compare with.
+"""Runs faster-whisper and CTranslate2 on recordings, so that tests can compare the results.
 
 Reads a request as JSON on standard input, writes arrays as raw little-endian float32 into the folder `out`, and prints the
 answer as JSON. Requests:
@@ -10,7 +10,7 @@ answer as JSON. Requests:
   {"do": "beam", "model": DIR, "mel": [PATH...], "prompt": [...], "options": {...}}
   {"do": "transcribe", "model": DIR, "audio": [PATH...], "options": {...}}
   {"do": "script", "model": DIR, "cases": [{"samples": N, "options": {...}, "results": [{...}...]}...]}
-                      transcriptions of silence in which decoding gives the results listed, and alignment a made-up path
+                      transcriptions of silence with the given decoding results and a synthetic alignment path
 Recordings are raw float32 samples at 16 kHz."""
 import json
 import os
@@ -53,8 +53,8 @@ def mel():
 
 
 def encode():
-    """Also how far the reference's output is from itself when the features change by one rounding: int8 amplifies any
-    difference, so that two correct engines cannot be closer than this."""
+    """Encodes windows. Also returns the relative change of the output when the features change by one rounding: int8
+    amplifies any difference, so two correct engines can differ by that much."""
     model = load()
     sensitivities = []
     for i, path in enumerate(request["mel"]):
@@ -79,7 +79,7 @@ def steps():
 
 
 def changed(model, path):
-    """A window whose features differ by a ten-millionth: one rounding."""
+    """Returns the features of a window, perturbed by a ten-millionth: one rounding."""
     import ctranslate2
     features = samples(path).reshape(1, model.n_mels, 3000)
     features = features * (1 + 1e-7 * np.random.default_rng(1).standard_normal(features.shape))
@@ -128,7 +128,7 @@ class Exhausted(Exception):
 
 
 class Script:
-    """Stands in for CTranslate2's model: notes what is asked of it, and answers with the results listed."""
+    """Mock of CTranslate2's model: records the calls and returns the given results."""
 
     device, is_multilingual = "cpu", True
 
@@ -144,7 +144,7 @@ class Script:
         self.calls.append({
             "prompt": prompt, "beams": options["beam_size"], "patience": options.get("patience"),
             "best_of": options.get("num_hypotheses"), "temperature": options.get("sampling_temperature"),
-            # What CTranslate2 makes of it.
+            # CTranslate2's limit for these arguments.
             "longest": min(total // 2, total - (len(prompt) - 1)),
             "latest": options["max_initial_timestamp_index"]})
         if not self.results:
@@ -158,7 +158,7 @@ class Script:
 
 
 def made_up_alignment(tokens, frames):
-    """The same as in decoding.rs: each token begins at a position that the tokens before it and the frames determine."""
+    """Same path as in script.rs: the tokens and the number of frames determine the position of each token."""
     state, positions = sum(tokens) + frames, frames // 2
     starts = []
     for _ in range(len(tokens) + 1):

@@ -27,8 +27,8 @@ pub struct Call {
     pub headers: HeaderMap,
     /// Body of the request.
     pub body: Bytes,
-    /// The timeout of the whole exchange, from connecting over retries to the last byte of the response. Schemes with a
-    /// timeout header send it to the peer.
+    /// The timeout of the whole exchange, from connecting, through all retries, to the last byte of the response.
+    /// Schemes with a timeout header send it to the peer.
     pub deadline: Duration,
     /// The largest response to read, in bytes; [`super::ClientConfig::max_response_bytes`] also applies.
     pub max_answer_bytes: usize,
@@ -75,21 +75,21 @@ impl Retry {
     }
 }
 
-/// A complete response of any status.
+/// A response with its body in memory, whatever its status.
 #[derive(Debug, Clone)]
 pub struct Answer {
     /// The HTTP status code.
     pub status: StatusCode,
     /// Headers of the response.
     pub headers: HeaderMap,
-    /// The response body; unless the status is 2xx, only the first 16 KiB.
+    /// The response body; unless the status is 2xx, at most its first 16 KiB.
     pub body: Bytes,
 }
 
 /// A streaming response: a stream of its body's chunks.
 ///
-/// The call's deadline covers the whole stream: when it passes, the stream yields [`CallError::Timeout`] and ends. It
-/// also ends, with [`CallError::TooLarge`], when more arrives than the call allows.
+/// The call's deadline covers the whole stream: when the deadline passes, the stream yields [`CallError::Timeout`] and
+/// ends. If the response exceeds its size limit, the stream yields [`CallError::TooLarge`] and ends.
 #[derive(Debug)]
 pub struct AnswerStream {
     /// The HTTP status code.
@@ -117,7 +117,7 @@ impl AnswerStream {
         }
     }
 
-    /// The largest response to read, in bytes.
+    /// Returns the largest response to read, in bytes.
     pub(super) const fn limit(&self) -> usize {
         self.limit
     }
@@ -144,7 +144,7 @@ impl AnswerStream {
                 Some(Err(error)) => return Poll::Ready(Some(Err(CallError::Broken(error.into())))),
                 Some(Ok(frame)) => frame,
             };
-            // Trailers are of no use to callers.
+            // Trailers are discarded.
             let Ok(chunk) = frame.into_data() else { continue };
             let Some(left) = self.left.checked_sub(chunk.len()) else {
                 return Poll::Ready(Some(Err(CallError::TooLarge { limit: self.limit })));
@@ -161,7 +161,7 @@ impl Stream for AnswerStream {
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let chunk = ready!(self.poll_chunk(context));
         if !matches!(chunk, Some(Ok(_))) {
-            // Drops the connection, or returns it to the pool, at once.
+            // Drops the connection, or returns it to the pool, immediately.
             self.body = None;
         }
         Poll::Ready(chunk)

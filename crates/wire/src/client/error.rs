@@ -38,7 +38,7 @@ pub enum CallError {
     /// The connection was lost, or the peer does not speak HTTP. The request may have been executed.
     #[error("connection lost")]
     Broken(#[source] Box<dyn Error + Send + Sync>),
-    /// The peer responded with another status than 200.
+    /// The peer responded with a status other than 200.
     #[error("{}:{text}", status.as_u16())]
     Status {
         /// The HTTP status code.
@@ -46,13 +46,13 @@ pub enum CallError {
         /// The first 300 characters of the response.
         text: String,
     },
-    /// The response exceeds the client's limit.
+    /// The response exceeds the size limit of the call or of the client.
     #[error("response is larger than {limit} bytes")]
     TooLarge {
         /// The limit in bytes.
         limit: usize,
     },
-    /// The scheme signs the whole body, and the body exceeds the client's buffer.
+    /// The scheme signs the whole body, and the body exceeds the client's limit for buffered bodies.
     #[error("the request body must be signed as a whole, but is larger than {limit} bytes")]
     RequestTooLarge {
         /// The limit in bytes.
@@ -74,7 +74,7 @@ impl CallError {
         matches!(self, Self::Connect { .. })
     }
 
-    /// The status code that Bittensor's dendrite (10.5.0) reports for this error.
+    /// Returns the status code that Bittensor's dendrite (10.5.0) reports for this error.
     pub const fn status(&self) -> StatusCode {
         match self {
             Self::Status { status, .. } => *status,

@@ -6,21 +6,22 @@ use futures::StreamExt as _;
 use super::{Answer, Call, CallError, ReturnCode, SignedClient};
 use crate::Peer;
 
-/// The result of one of many calls.
+/// The result of one call of [`SignedClient::call_all`].
 #[derive(Debug)]
 pub struct Reply {
     /// The peer that was called.
     pub peer: Peer,
     /// The result as a return code.
     pub code: ReturnCode,
-    /// The response, or why there is none.
+    /// The response, or the error of the call.
     pub result: Result<Answer, CallError>,
     /// The duration of the call.
     pub took: Duration,
 }
 
 impl SignedClient {
-    /// Calls many peers concurrently, at most `at_once`, and returns one reply per call, in the order of the calls.
+    /// Calls many peers concurrently, at most `at_once` at a time, and returns one reply per call, in the order of the
+    /// calls.
     ///
     /// A slow or broken peer delays no other: every call has its own deadline, counted from its own start. Dropping the
     /// future cancels all calls.

@@ -30,7 +30,7 @@ pub enum ReturnCode {
     EmptyResponse = 7,
     /// 8: the response has an unexpected status, e.g. 3xx.
     InvalidResponse = 8,
-    /// 9: status 400, and every other 4xx without a code of its own.
+    /// 9: status 400, and every 4xx without a more specific code.
     InvalidRequest = 9,
     /// 10: status 413, 414 or 431, or a body too large to sign: the request is too large.
     RequestShapeException = 10,
@@ -44,21 +44,21 @@ pub enum ReturnCode {
     RequestDeserializationException = 14,
     /// 15: the caller could not parse the response. Only callers that parse responses can set it.
     ResponseDeserializationException = 15,
-    /// 16: status 502: no service behind the peer.
+    /// 16: status 502: the peer has no service behind it.
     NotServingNucleus = 16,
-    /// 17: status 504: the peer's own timeout.
+    /// 17: status 504: a timeout at the peer.
     NucleusTimeout = 17,
     /// 18: status 503: the peer is overloaded.
     NucleusFull = 18,
-    /// 19: status 426 or 505: the peer uses another version.
+    /// 19: status 426 or 505: the peer uses a different version.
     RequestIncompatibleVersion = 19,
     /// 20: unused, for responses of an incompatible version.
     ResponseIncompatibleVersion = 20,
     /// 21: status 403: the peer identified the caller and denies access.
     SenderUnknown = 21,
-    /// 22: status 500, and every other 5xx without a code of its own.
+    /// 22: status 500, and every 5xx without a more specific code.
     UnknownException = 22,
-    /// 23: status 401: signature, nonce or receiver is invalid.
+    /// 23: status 401: the signature, nonce or receiver is invalid.
     Unauthenticated = 23,
 }
 

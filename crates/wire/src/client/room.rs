@@ -1,4 +1,4 @@
-//! The read buffer that large responses share.
+//! The memory that large responses share while they are read.
 
 use std::future::pending;
 use std::sync::Arc;
@@ -10,8 +10,10 @@ pub(super) const SMALL_ANSWER: usize = 768 * 1024;
 /// The step in bytes by which a reservation grows: a peer reserves at most this much more than it has sent.
 const STEP: usize = 1024 * 1024;
 
+/// Memory budget of the responses that are read at the same time. The first 768 KiB of a response need no reservation.
+/// Beyond that, a response reserves memory in steps of 1 MiB as it arrives, whatever size its peer declares.
 #[derive(Debug, Clone)]
-pub(super) struct Room {
+pub struct Room {
     bytes: usize,
     pub(super) shared: Arc<Semaphore>,
     /// Permit for one response without a reservation, so that responses that wait for each other cannot deadlock.
@@ -19,18 +21,21 @@ pub(super) struct Room {
 }
 
 impl Room {
-    pub(super) fn new(bytes: usize) -> Self {
+    /// Creates a memory budget of `bytes` for reservations. One response at a time may exceed it.
+    pub fn new(bytes: usize) -> Self {
         let bytes = bytes.min(Semaphore::MAX_PERMITS);
         Self { bytes, shared: Arc::new(Semaphore::new(bytes)), extra: Arc::new(Semaphore::new(1)) }
     }
 
-    pub(super) fn share(&self) -> Share<'_> {
+    /// Starts a response, without a reservation.
+    pub fn share(&self) -> Share<'_> {
         Share { room: self, held: 0, permits: Vec::new(), is_extra: false }
     }
 }
 
 /// The reservation of one response, released on drop.
-pub(super) struct Share<'a> {
+#[derive(Debug)]
+pub struct Share<'a> {
     room: &'a Room,
     held: usize,
     permits: Vec<OwnedSemaphorePermit>,
@@ -39,7 +44,7 @@ pub(super) struct Share<'a> {
 
 impl Share<'_> {
     /// Waits for buffer space for `bytes` of a response of at most `max` bytes.
-    pub(super) async fn cover(&mut self, bytes: usize, max: usize) {
+    pub async fn cover(&mut self, bytes: usize, max: usize) {
         let missing = bytes.saturating_sub(SMALL_ANSWER + self.held);
         if missing == 0 || self.is_extra {
             return;

@@ -18,10 +18,10 @@ pub enum SigningError {
     #[error("invalid value of header {0}")]
     Header(&'static str),
     /// The scheme signs only registered message classes.
-    #[error("unknown class {0:?}")]
+    #[error("unknown message class {0:?}")]
     UnknownClass(String),
     /// The scheme supports only sr25519 keys.
-    #[error("the scheme requires sr25519 keys, the key is {0}")]
+    #[error("the scheme requires an sr25519 key, but the key is {0}")]
     CryptoType(CryptoType),
     /// The body lacks a field that its class signs.
     #[error("a signed field is missing in the body")]
@@ -31,9 +31,10 @@ pub enum SigningError {
     Body(#[from] CompactError),
 }
 
-/// Signs outgoing requests: creates their headers, with strictly increasing nonces.
+/// A signer of outgoing requests, which creates their headers with strictly increasing nonces.
 ///
-/// Create one for each key and process: clones share the nonces.
+/// Create one signer per key and process, and clone it: clones share the last nonce, whereas two signers of one key
+/// could use the same nonce.
 #[derive(Clone)]
 pub struct Signer {
     identity: Arc<Identity>,
@@ -48,7 +49,7 @@ impl Signer {
         Self::with_clock(keypair, external_ip, scheme, Arc::new(SystemClock))
     }
 
-    /// Creates a signer like [`Self::new`], with a custom clock.
+    /// Creates a signer with a custom clock and a new random process UUID.
     pub fn with_clock(
         keypair: Keypair,
         external_ip: impl Into<String>,
@@ -72,7 +73,7 @@ impl Signer {
     /// Creates the signed headers of one request.
     ///
     /// # Errors
-    /// [`SigningError`].
+    /// [`SigningError`] if the scheme cannot sign the request.
     pub fn headers(
         &self,
         peer: &Peer,

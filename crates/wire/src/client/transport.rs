@@ -24,11 +24,11 @@ pub(super) use hyper::body::Incoming;
 /// A request body: in memory, or streamed.
 pub(super) type Body = Either<Full<Bytes>, UnsyncBoxBody<Bytes, Box<dyn Error + Send + Sync>>>;
 
-/// The idle timeout of a pooled connection: shorter than that of our servers, so that no request meets a connection
-/// that is being closed.
+/// The idle timeout of a pooled connection: shorter than that of our servers, so that no request is sent on a
+/// connection that the server is closing.
 const IDLE: Duration = Duration::from_secs(20);
 
-/// HTTP client with plain and TLS connections, pooled per host, without redirects and proxies.
+/// HTTP client with plain and TLS connections, pooled per host, without redirects or proxies.
 #[derive(Debug, Clone)]
 pub(super) struct Transport(Client<HttpsConnector<HttpConnector<Resolver>>, Body>);
 
@@ -37,7 +37,7 @@ impl Transport {
         let mut tcp = HttpConnector::new_with_resolver(Resolver { permitted });
         tcp.set_nodelay(true);
         tcp.enforce_http(false);
-        // Explicit, since there is no default provider in a program built with several.
+        // Set explicitly: a program built with several providers has no default.
         let provider = rustls::crypto::aws_lc_rs::default_provider();
         let tls = HttpsConnectorBuilder::new().with_provider_and_platform_verifier(provider);
         let tls = tls.map_err(|error| CallError::Setup(error.into()))?;
@@ -76,7 +76,7 @@ impl Transport {
 }
 
 /// A DNS resolver that returns only permitted addresses. It runs at connect time: a domain's owner can change the
-/// addresses at any time, so an earlier check would not protect.
+/// addresses at any time, so an earlier check would give no protection.
 #[derive(Debug, Clone)]
 pub(super) struct Resolver {
     permitted: fn(IpAddr) -> bool,
@@ -100,12 +100,12 @@ impl Service<Name> for Resolver {
 /// Resolves a host name to its permitted addresses, with port 0.
 ///
 /// # Errors
-/// The lookup's error, and an error where no address is permitted.
+/// The lookup's error, or [`io::ErrorKind::PermissionDenied`] if no address is permitted.
 pub async fn permitted_addresses(name: &str, permitted: fn(IpAddr) -> bool) -> io::Result<Vec<SocketAddr>> {
     let found = tokio::net::lookup_host((name, 0)).await?;
     let allowed: Vec<_> = found.filter(|address| permitted(address.ip())).collect();
     if allowed.is_empty() {
-        let text = format!("{name} resolves to no address that is allowed");
+        let text = format!("{name} resolves to no allowed address");
         return Err(io::Error::new(io::ErrorKind::PermissionDenied, text));
     }
     Ok(allowed)

@@ -46,7 +46,7 @@ pub(super) fn complete(echo: HeaderMap, took: Duration, response: &mut Response)
     insert(headers, PROCESS_TIME, &seconds_text(took));
 }
 
-/// Inserts a header and skips an invalid value: headers only repeat what the body says.
+/// Inserts a header, unless its value is invalid: headers only repeat the body.
 fn insert(headers: &mut HeaderMap, name: &'static str, value: &str) {
     if let Ok(value) = HeaderValue::try_from(value) {
         headers.insert(HeaderName::from_static(name), value);
@@ -62,7 +62,8 @@ pub(super) fn refuse(scheme: &DendriteScheme, refusal: &Refusal, request: &Refus
     response.extensions_mut().insert(StatusMessage(message));
     let mut headers = HeaderMap::new();
     match refusal {
-        // Without a class there is no synapse whose headers could be repeated; too large headers are not repeated.
+        // Without a class there is no synapse whose headers could be repeated; headers that are too large are not
+        // repeated.
         Refusal::UnknownName(_) | Refusal::Unsigned | Refusal::HeadersTooLarge => {
             insert(&mut headers, NAME, "Synapse");
             insert(&mut headers, TIMEOUT, "12.0");
@@ -126,7 +127,7 @@ fn worded(scheme: &DendriteScheme, refusal: &Refusal, request: &Refused<'_>) -> 
     }
 }
 
-/// Creates the message of an internal error: it names only an id, which is also in the log.
+/// Creates the message of an internal error, which contains only an ID that is also logged.
 pub(super) fn internal_error() -> String {
     let id = Uuid::new_v4();
     // Debug level, since anyone can trigger it, one line per request.

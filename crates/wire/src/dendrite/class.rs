@@ -1,6 +1,6 @@
 use serde_json::Value;
 
-/// A message class, with the fields of its Python class.
+/// A message class: its name, its signed fields and its fields without a default, as in the Python class.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SynapseClass {
     name: String,
@@ -34,12 +34,12 @@ impl SynapseClass {
     }
 
     /// Returns the signed fields.
-    pub fn hash_fields(&self) -> &[String] {
+    pub(crate) fn hash_fields(&self) -> &[String] {
         &self.hash_fields
     }
 
     /// Returns the fields without a default, each with the empty value of its type.
-    pub fn required_fields(&self) -> &[(String, Value)] {
+    pub(crate) fn required_fields(&self) -> &[(String, Value)] {
         &self.required_fields
     }
 }

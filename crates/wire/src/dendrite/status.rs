@@ -13,12 +13,12 @@ pub struct AxonStatus {
     pub code: StatusCode,
     /// The status message, e.g. `Success`.
     pub message: String,
-    /// The processing time, where the axon states it.
+    /// The processing time, if the axon states it.
     pub process_time: Option<Duration>,
 }
 
 impl AxonStatus {
-    /// Parses a response's headers; `None` if they are missing or malformed.
+    /// Parses the status headers of a response; `None` if the status code is missing or malformed.
     pub fn of(headers: &HeaderMap) -> Option<Self> {
         let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
         let seconds = text(PROCESS_TIME).and_then(|text| text.parse().ok());

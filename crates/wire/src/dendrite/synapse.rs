@@ -15,11 +15,12 @@ use super::{SENDER_IP, SIGNATURE, VERSION, answer};
 use crate::headers::optional;
 use crate::{Caller, Refusal};
 
-/// The status message of a response, set as an extension. The default for status 200 is `Success`.
+/// The status message of the axon, which handlers set as an extension of the response. The default for status 200 is
+/// `Success`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StatusMessage(pub String);
 
-/// The calling dendrite, from the verified headers, never from the body. An extractor.
+/// The calling dendrite. Handlers take it as an extractor; it comes from the headers, never from the body.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Terminal {
     /// The IP address that the caller states; not signed.
@@ -54,19 +55,19 @@ impl Terminal {
 impl<S: Sync> FromRequestParts<S> for Terminal {
     type Rejection = Refusal;
 
-    /// Extracts the verified caller. Refuses requests on a route outside the layer, which have none.
+    /// Extracts the verified caller. Refuses requests on routes outside the layer, which have no verified caller.
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Refusal> {
         Self::of(parts)
     }
 }
 
-/// A message body: the fields of the class and of the protocol. Its `dendrite` is the verified caller, whatever the
-/// body said. Returned from a handler, it is a success response.
+/// A synapse: the fields of its class and those that every synapse has. `dendrite` is always the verified caller,
+/// whatever the body claims. A handler returns a synapse as a success response.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Synapse(Map<String, Value>);
 
 impl Synapse {
-    /// Deserializes the message into the handler's type.
+    /// Deserialises the synapse into the handler's type.
     ///
     /// # Errors
     /// [`SynapseError`] with 422 when fields are missing or have the wrong type.
@@ -128,7 +129,7 @@ impl SynapseError {
         Self { status, message: message.into() }
     }
 
-    /// Creates an internal error: the caller sees only an id, which is logged with `cause`.
+    /// Creates an internal error: the caller sees only an ID, which is logged with `cause`.
     pub fn internal(cause: &(dyn std::error::Error + 'static)) -> Self {
         let message = answer::internal_error();
         tracing::error!(cause, message, "handler failed");
@@ -144,7 +145,7 @@ impl IntoResponse for SynapseError {
     }
 }
 
-/// Creates the response of a streaming synapse: headers at once, then the body's chunks as they arrive.
+/// Creates the response of a streaming synapse. The headers are sent immediately, the body's chunks as they arrive.
 pub fn event_stream(body: Body) -> Response {
     let mut response = Response::new(body);
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));

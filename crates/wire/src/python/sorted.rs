@@ -7,7 +7,7 @@ use super::write_number;
 /// Formats a JSON value like Python's `json.dumps(value, sort_keys=True, separators=(",", ":"))`: keys in code point
 /// order, no spaces, ASCII only. Requests to Babelbit's scoring API sign this form.
 ///
-/// A float of a [`Value`] without its original text (`NaN` cannot be one) is written with the shortest digits.
+/// A float is written with the shortest digits that parse to the same value. A [`Value`] cannot contain `NaN`.
 pub fn sorted_json(value: &Value) -> String {
     let mut out = String::new();
     write_value(&mut out, value);

@@ -1,11 +1,11 @@
-//! The log file of the replay memory.
+//! The log file of the replay cache.
 //!
 //! A header line, then records of [`RECORD`] bytes: sender, process, nonce, CRC-32. The files rotate: after the
-//! lifetime of a record the file becomes `<path>.old` and a new one begins, whose header says that it follows the old
-//! one, so that the two files together hold every request that can still be replayed.
+//! lifetime of a record the file becomes `<path>.old` and a new one begins, whose header marks it as the continuation
+//! of the old one, so that the two files together hold every request that can still be replayed.
 //!
 //! The checksums detect accidents, not tampering: a file truncated by whole records looks complete. Without tampering
-//! only a crash of the machine causes that, and the boot id in the header reveals it.
+//! only a crash of the machine causes that, and the boot ID in the header reveals it.
 
 use std::ffi::OsString;
 use std::fs::{File, OpenOptions, TryLockError};
@@ -19,7 +19,7 @@ use crate::clock::nanoseconds;
 
 const RECORD: usize = 32 + 16 + 8 + 4;
 const TITLE: &str = "taonet replay log 2";
-/// Header word of a file that holds the whole memory.
+/// Header word of a file that contains the whole cache.
 const WHOLE: &str = "whole";
 /// Header word of a file that continues `<path>.old`.
 const FOLLOWS: &str = "follows";
@@ -28,7 +28,7 @@ const FOLLOWS: &str = "follows";
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ReplayLogError {
-    /// Another process has locked the log; two processes would each accept what the other has seen.
+    /// Another process has locked the log; two processes would each accept requests that the other has accepted.
     #[error("another process is using the replay log {0}; hint: use one log per process")]
     InUse(PathBuf),
     /// A file operation failed.
@@ -87,7 +87,7 @@ pub(super) struct Found {
     pub(super) missing: bool,
 }
 
-/// Returns the id of the machine's current boot.
+/// Returns the ID of the machine's current boot.
 pub(super) fn boot_id() -> Option<String> {
     std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok().map(|id| id.trim().to_owned())
 }
@@ -214,12 +214,12 @@ impl ReplayLog {
 
     fn rotate(&mut self, now_ns: u64, live: &mut dyn Iterator<Item = Entry>, floor: u64) -> io::Result<()> {
         self.file = if self.carry || self.torn {
-            // The whole memory in one file. A torn one must not become the old one: its predecessor may hold live
-            // records.
+            // Writes the whole cache to one file. A torn file must not become the old one: the current old file may
+            // hold live records.
             write_new(&self.path, &header(&self.boot, floor, WHOLE), live)?
         } else {
             match std::fs::rename(&self.path, beside(&self.path, ".old")) {
-                // An earlier attempt got this far.
+                // `NotFound`: an earlier attempt has already renamed the file.
                 Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
                 _ => {}
             }
@@ -250,10 +250,10 @@ fn header(boot: &str, floor: u64, place: &str) -> String {
 }
 
 struct Header<'a> {
-    /// The boot id under which the file was written.
+    /// The boot ID under which the file was written.
     boot: &'a str,
     floor: u64,
-    /// [`WHOLE`] or [`FOLLOWS`].
+    /// The header word: [`WHOLE`] or [`FOLLOWS`].
     place: &'a str,
 }
 

@@ -109,7 +109,7 @@ fn a_clock_set_back_reopens_nothing() {
 struct Disk(tempfile::TempDir);
 
 impl Disk {
-    /// Creates a log that has been started once, so that earlier requests count as seen.
+    /// Creates a log with an earlier start, 100 s before `NOW`, so that requests signed at `NOW` are accepted.
     fn new() -> Self {
         let disk = Self(tempfile::tempdir().unwrap());
         drop(disk.open(ReplayRule::Once, NOW - 100 * SECOND, BOOT));
@@ -233,7 +233,7 @@ fn a_corrupt_log_refuses_what_it_may_have_held() {
         };
         assert!(!try_with(&whole), "the whole log serves");
         for length in 0..whole.len() {
-            // Missing whole records at the end go undetected; the resent one is the second.
+            // A missing whole record at the end is not detected: the second request is then accepted again.
             if length + 60 == whole.len() {
                 assert!(!try_with(&whole[..length]));
             } else if !(whole.len() - length).is_multiple_of(60) {
@@ -256,7 +256,7 @@ fn a_deleted_log_refuses_what_it_may_have_held() {
         let old = disk.0.path().join("replay.old");
         let guard = disk.open(rule, NOW, BOOT);
         assert_eq!(guard.accept(&claim(1, NOW), NOW), Ok(()));
-        // One rotation later, so that the first request is in the old file, where the rule has one.
+        // One rotation later, so that the first request is in the old file, if the rule keeps one.
         let start = NOW + 68 * SECOND;
         assert_eq!(guard.accept(&claim(1, start), start), Ok(()));
         drop(guard);

@@ -52,14 +52,14 @@ impl SignedLayerBuilder {
         Self { clock, ..self }
     }
 
-    /// Builds a layer whose replay memory ends with the process: until the window has passed, a restarted server may
-    /// accept the same requests again.
+    /// Builds a layer whose replay cache is lost at exit: until the window has passed, a restarted server may accept
+    /// the same requests again.
     pub fn build(self) -> SignedLayer {
         let replay = ReplayGuard::new(&self.scheme.window(), self.scheme.replay_rule(), self.bounds());
         self.with_replay(replay)
     }
 
-    /// Builds a layer whose replay memory survives restarts, in the file `path`: one for each server.
+    /// Builds a layer whose replay cache survives restarts in the file `path`. Each server needs a separate file.
     ///
     /// # Errors
     /// [`ReplayLogError`] when the file is locked, or cannot be read or written.

@@ -10,21 +10,21 @@ use crate::Refusal;
 pub struct Limits {
     /// Maximum number of header lines.
     pub header_count: usize,
-    /// Maximum total bytes of header names and values.
+    /// Maximum total size of the header names and values, in bytes.
     pub header_bytes: usize,
-    /// Maximum bytes of the body.
+    /// Maximum size of the body, in bytes.
     pub body_bytes: usize,
-    /// The memory that all bodies share while they arrive and wait in the queue, in bytes, beyond the 64 KiB that each
-    /// has for itself. Without space left, a request is refused.
+    /// Size, in bytes, of the memory that all bodies share while they arrive and wait in the queue; the first 64 KiB of
+    /// each body do not count. Requests that do not fit are refused.
     pub large_bodies_bytes: usize,
     /// The timeout for receiving the body.
     pub body_timeout: Duration,
-    /// The timeout of a handler, including a streamed response to its end.
+    /// The timeout of a handler, including the whole of a streamed response.
     pub answer_timeout: Duration,
-    /// Maximum number of requests of one sender in the replay memory (the window is 12 s to about a minute long); of
-    /// processes, where only the last nonce of a process counts. About 20 bytes per request, 80 per process.
+    /// Maximum number of requests of one sender in the replay cache (the window is 12 s to about a minute long), or of
+    /// its processes where only the last nonce of a process counts. A request takes about 20 bytes, a process about 80.
     pub requests_per_sender: usize,
-    /// Maximum number of requests of all senders together in the replay memory. A sender's first request takes up to
+    /// Maximum number of requests of all senders together in the replay cache. A sender's first request takes up to
     /// 350 bytes.
     pub requests_in_total: usize,
 }
@@ -32,7 +32,7 @@ pub struct Limits {
 impl Default for Limits {
     /// Returns the defaults: 64 header lines of 16 KiB in all, 1 MiB of body within 10 s, 64 MiB of shared memory for
     /// large bodies, 5 minutes for a response; 262 144 requests per sender (5 MB; 21 000 per second under `btauth/1`),
-    /// 1 048 576 in total (350 MB when each has another sender).
+    /// 1 048 576 in total (350 MB when each has a different sender).
     fn default() -> Self {
         Self {
             header_count: 64,

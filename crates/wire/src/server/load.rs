@@ -19,24 +19,24 @@ pub struct Load {
     pub concurrency: Option<Concurrency>,
 }
 
-/// A rate limit: `burst` requests at once, refilled at `per_second`.
+/// A token-bucket rate limit: `burst` requests, refilled at `per_second`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Rate {
     /// Requests per second on average; at least 1.
     pub per_second: u32,
-    /// Requests at once after a pause; at least 1.
+    /// The bucket's capacity in requests; at least 1.
     pub burst: u32,
 }
 
 /// Limits on concurrent requests of all callers together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Concurrency {
-    /// Requests in handlers, or with a response that is still streaming; at least 1.
+    /// Maximum number of requests in handlers, or with a response that is still streaming; at least 1.
     pub running: usize,
-    /// The length of the queue. Larger stake goes first; when the queue is full, the request with the least stake is
-    /// refused.
+    /// Maximum number of queued requests. Callers with more stake are served first; when the queue is full, the request
+    /// of the caller with the least stake is refused.
     pub waiting: usize,
-    /// The longest time in the queue. A caller that states its timeout waits no longer than that.
+    /// Maximum time in the queue. If a caller states a timeout, its requests wait no longer than that.
     pub patience: Duration,
 }
 
@@ -64,7 +64,7 @@ impl RateLimiter {
     pub(super) fn check(&self, hotkey: &Hotkey, now_ns: u64) -> Result<(), Refusal> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         if now_ns >= state.next_sweep {
-            // A full allowance equals an unknown caller's, so memory holds recent callers only.
+            // A caller with a full allowance is like an unknown one, so only recent callers are stored.
             state.next_sweep = now_ns.saturating_add(self.burst.max(1_000_000_000));
             state.full_at.retain(|_, full_at| *full_at > now_ns);
         }
@@ -80,7 +80,7 @@ impl RateLimiter {
     }
 }
 
-/// Admits a limited number of requests to run, by descending stake.
+/// A gate that admits a limited number of running requests, by descending stake.
 #[derive(Debug)]
 pub(super) struct Gate {
     bounds: Concurrency,
@@ -159,7 +159,7 @@ impl Drop for Leave<'_> {
 }
 
 impl Drop for Permit {
-    /// Passes the permit to the next in the queue, or frees it.
+    /// Passes the permit to the next request in the queue, or frees it.
     fn drop(&mut self) {
         let Some(gate) = self.0.take() else { return };
         loop {
@@ -174,7 +174,8 @@ impl Drop for Permit {
             let Some((_, sender)) = next else { return };
             match sender.send(Self(Some(Arc::clone(&gate)))) {
                 Ok(()) => return,
-                // The waiter is gone. Emptied, so that its drop does not pass the permit on as well.
+                // The request has left the queue. Its permit is emptied, so that dropping it does not pass the permit
+                // on twice.
                 Err(mut unused) => unused.0 = None,
             }
         }

@@ -6,7 +6,7 @@ use taonet_primitives::Hotkey;
 
 use crate::Refusal;
 
-/// A hotkey's stake and permit on our subnet.
+/// A hotkey's stake and validator permit on the server's subnet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Standing {
     /// Stake of the hotkey in rao.
@@ -15,7 +15,7 @@ pub struct Standing {
     pub validator_permit: bool,
 }
 
-/// A source of standings, queried for every request: from memory, never from the network.
+/// A source of standings. It is queried for every request, so it must answer from memory, not from the network.
 pub trait Standings: Send + Sync + 'static {
     /// Returns the hotkey's standing; `None` when it is not registered.
     fn standing(&self, hotkey: &Hotkey) -> Option<Standing>;
@@ -76,7 +76,7 @@ impl Policy {
         Self { blocked: Arc::new(hotkeys.into_iter().collect()), ..self }
     }
 
-    /// Sets the source of stakes and permits. Larger stake also goes first in the queue.
+    /// Sets the source of stakes and permits. In the queue, callers with more stake are then served first.
     #[must_use]
     pub fn with_standings(self, standings: Arc<dyn Standings>) -> Self {
         Self { standings: Some(standings), ..self }

@@ -55,7 +55,7 @@ impl Server {
     }
 }
 
-/// A request from `sender` to `receiver` at `nonce` with a timeout of 10 s.
+/// Returns a request from `sender` to `receiver` at `nonce` with a timeout of 10 s.
 fn signed_by(sender: &str, receiver: &str, scheme: BabelbitScheme, nonce: u64, body: &str) -> HeaderMap {
     let signer = Signer::with_clock(key(sender), "203.0.113.7", scheme, Arc::new(ManualClock::at(nonce)));
     let peer = Peer::new(key(receiver).hotkey(), "10.0.0.1", 8091).unwrap();
@@ -121,14 +121,14 @@ async fn false_signatures_are_refused() {
     assert_eq!(server.refusal(&to_dave, BODY).await, foreign);
     let bob = key("//Bob").hotkey().to_string();
     assert_eq!(server.refusal(&with(to_dave, "bt_header_axon_hotkey", &bob), BODY).await, wrong);
-    // Values other than the signed ones.
+    // Values that differ from the signed ones.
     for (name, value) in [
         ("bt_header_dendrite_nonce", (NOW + 1).to_string()),
         ("bt_header_dendrite_uuid", "00000000-0000-4000-8000-000000000000".to_owned()),
     ] {
         assert_eq!(server.refusal(&with(signed(NOW), name, &value), BODY).await, wrong, "{name}");
     }
-    // None of them used up the nonce.
+    // None of these requests used up the nonce.
     assert_eq!(server.send(&signed(NOW), BODY).await.0, StatusCode::OK);
 }
 
@@ -160,7 +160,7 @@ async fn the_window_is_four_seconds_and_the_timeout_back_and_three_seconds_ahead
 #[tokio::test]
 async fn replays_are_refused_as_long_as_they_are_fresh() {
     let server = Server::open();
-    let seen = refused(401, "request was received before");
+    let seen = refused(401, "request was already received, or a newer one was");
     assert_eq!(server.send(&signed(NOW), BODY).await.0, StatusCode::OK);
     assert_eq!(server.refusal(&signed(NOW), BODY).await, seen);
     assert_eq!(server.refusal(&signed(NOW), "another body").await, seen);
@@ -208,7 +208,7 @@ async fn no_flipped_bit_passes() {
         for bit in 0..8 * value.len() {
             let mut value = value.to_vec();
             value[bit / 8] ^= 1 << (bit % 8);
-            // Invalid in a header, or the same signature in other hex digits.
+            // The value is invalid in a header, or is the same signature in a different letter case.
             let same = name == SIGNATURE && value.eq_ignore_ascii_case(headers[name].as_bytes());
             if same || HeaderValue::from_bytes(&value).is_err() {
                 continue;
@@ -284,7 +284,10 @@ async fn no_body_is_read_of_callers_who_are_unproven_or_unwanted_or_seen_before(
     assert_eq!(server.refusal(&signed(NOW), never()).await, unwanted);
     let server = Server::open();
     assert_eq!(server.send(&signed(NOW), BODY).await.0, StatusCode::OK);
-    assert_eq!(server.refusal(&signed(NOW), never()).await, refused(401, "request was received before"));
+    assert_eq!(
+        server.refusal(&signed(NOW), never()).await,
+        refused(401, "request was already received, or a newer one was")
+    );
 }
 
 #[tokio::test]
@@ -306,7 +309,7 @@ async fn large_bodies_share_their_memory() {
     for length in [SMALL, 500, 500] {
         sender.send(Ok(" ".repeat(length).into())).await.unwrap();
     }
-    // After all of them were read.
+    // Once the server has read all chunks, the shared memory is used up.
     let mut nonce = NOW + 10;
     while server.send(&signed(nonce), " ".repeat(SMALL + 1)).await.0 == StatusCode::OK {
         tokio::task::yield_now().await;

@@ -17,6 +17,9 @@ const INTRODUCTION: &str = "\
 This page is generated from the responses of a server: `TAONET_UPDATE_DOCS=1 cargo test -p taonet-wire --test refusals`
 updates it, and the same test without the variable checks it.
 
+taonet supports three schemes for signed HTTP requests: btauth/1 of SDK 11, dendrite of SDK 10, and Babelbit's scheme,
+which has one form for calls to axons and one for calls to managed miners (those of the arena).
+
 ## What a signature covers
 
 | | btauth/1 | dendrite | Babelbit, axon call | Babelbit, managed call |
@@ -35,25 +38,26 @@ classes have **no** such fields | **not signed** | signed, as compact JSON |
 | Response | **not signed** | **not signed**, except refusals with `DendriteScheme::sign_refusals` | **not signed** \
 | **not signed** |
 
-No scheme encrypts requests: use TLS or a private network where others can read the traffic. An attacker who can modify
-requests in transit can change everything that is not signed. taonet peers use btauth/1 with a required receiver.
+No scheme encrypts requests: if others can read the traffic, use TLS or a private network. An attacker who can modify
+requests in transit can change everything that is not signed. btauth/1 signs the most: use it if both sides support it.
 
 - **Chunked requests.** If a request has both `Content-Length` and chunked transfer encoding, the chunked encoding takes
   precedence, as RFC 9112 requires. A reverse proxy must do the same.
 - **Fragments.** A fragment (`#…`) in the request target, which HTTP does not allow, is dropped before routing.
-- **Replays.** Each server has its own replay memory: two servers with the same hotkey and scheme accept a request once
-  each. A server with a replay log keeps this memory across restarts. If the log is new, missing or damaged, the server
-  refuses requests signed before its start, which for a few seconds means all requests.
+- **Replays.** Each server has its own replay cache: if two servers have the same hotkey and scheme, each server accepts
+  a request once. A server with a replay log keeps this cache across restarts. If the log is new, missing or damaged,
+  the server refuses requests signed before its start, which for a few seconds means all requests.
 
 ## What is refused
 
-Each request is valid except for the fault in the first column. **accepted** means that the scheme does not sign the
-altered part; a dash means that the fault does not apply to the scheme.
+The first column states how each case differs from a valid request that the server accepts. **accepted** means that the
+scheme does not sign the altered part, or that the server handles the variant safely; a dash means that the case does
+not apply to the scheme.
 ";
 
 pub(crate) fn document(rows: &[Row], options: &[OptionRow]) -> String {
     let mut text = INTRODUCTION.to_owned();
-    text.push_str("\n| Fault |");
+    text.push_str("\n| Case |");
     for kind in KINDS {
         write!(text, " {} |", kind.title()).unwrap();
     }

@@ -1,4 +1,4 @@
-//! Faults of one request, each by itself, with the expected outcome.
+//! Requests with a single fault each, and the expected outcomes.
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use taonet_primitives::Hotkey;
@@ -9,7 +9,7 @@ use crate::harness::*;
 /// The outcome of a request.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) enum Why {
-    /// The scheme does not sign the altered part.
+    /// The scheme does not sign the altered part, or the server handles the variant safely.
     Accepted,
     Unsigned,
     Missing,
@@ -39,13 +39,13 @@ pub(crate) enum Why {
 use Why::*;
 
 impl Why {
-    /// The expected status and part of the message.
+    /// Returns the expected status and part of the message.
     fn of(self, kind: Kind) -> (u16, &'static str) {
-        // The SDKs' own messages, and other statuses than ours.
+        // The SDKs' messages and statuses that differ from ours.
         match (kind, self) {
             (Btauth, Malformed) => return (401, "MalformedAuth: header"),
             (Btauth, Doubled) => return (401, "is given more than once"),
-            (Btauth, Lookalike) => return (401, "a header differs from"),
+            (Btauth, Lookalike) => return (401, "a header prefix differs from"),
             (Dendrite, Unsigned | WrongBody) => return (500, "Internal Server Error"),
             (Dendrite, Missing) => return (401, "issing"),
             (Dendrite, WrongSignature) => return (401, "Signature mismatch"),
@@ -61,7 +61,7 @@ impl Why {
             Missing => (401, "is missing"),
             Malformed => (400, "is malformed"),
             Doubled => (400, "is given more than once"),
-            Lookalike => (400, "a header differs from"),
+            Lookalike => (400, "a header prefix differs from"),
             WrongSignature => (401, "signature does not match"),
             WrongReceiver => (401, "request was signed for another receiver"),
             Stale => (401, "too old"),
@@ -73,7 +73,7 @@ impl Why {
             BodyTooLarge => (413, "request body is larger than 1048576 bytes"),
             BodyUnreadable => (400, "request body could not be read"),
             NotHttp => (400, ""),
-            Replayed => (401, "request was received before"),
+            Replayed => (401, "request was already received, or a newer one was"),
             NotAllowed => (403, "is not allowed"),
             StakeTooLow => (403, "less than the required stake"),
             NoPermit => (403, "has no validator permit"),

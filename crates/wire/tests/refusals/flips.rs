@@ -15,11 +15,11 @@ fn flipped(bytes: &[u8], bit: usize) -> Vec<u8> {
     bytes
 }
 
-/// Flips in the texts of headers.
+/// Returns bit flips in the texts of headers.
 fn in_headers(kind: Kind, sent: &Sent) -> Vec<Flip> {
     let mut parts: Vec<(Part, &'static [Why])> = vec![
         (Part::Nonce, &[Malformed, WrongSignature, Stale, Future]),
-        // The checksum detects them all.
+        // The address checksum detects every flip.
         (Part::Sender, &[Malformed]),
         (Part::Receiver, &[Malformed]),
         (Part::Signature, &[Malformed, WrongSignature]),
@@ -44,7 +44,7 @@ fn in_headers(kind: Kind, sent: &Sent) -> Vec<Flip> {
     flips
 }
 
-/// Flips in the keys themselves, encoded with a valid checksum.
+/// Returns bit flips in the keys themselves, encoded with a valid checksum.
 fn in_keys(kind: Kind, sent: &Sent) -> Vec<Flip> {
     let keys: [(Part, &str, &'static [Why]); 2] =
         [(Part::Sender, "//Alice", &[WrongSignature]), (Part::Receiver, "//Bob", &[WrongReceiver])];

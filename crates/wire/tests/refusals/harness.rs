@@ -67,7 +67,7 @@ impl Kind {
         }
     }
 
-    /// The header for this part, where the scheme has it.
+    /// Returns the header for this part, where the scheme has it.
     pub(crate) fn header(self, part: Part) -> Option<&'static str> {
         let [btauth, other] = match part {
             Part::Nonce => ["x-bittensor-nonce", "bt_header_dendrite_nonce"],
@@ -83,7 +83,7 @@ impl Kind {
         Some(if self == Btauth { btauth } else { other }).filter(|name| !name.is_empty())
     }
 
-    /// The header of the body hash, if it is not empty.
+    /// Returns the header of the body hash, if it is not empty.
     pub(crate) fn hash(self) -> Option<&'static str> {
         self.header(Part::Hash).filter(|_| self != Axon)
     }
@@ -125,7 +125,7 @@ pub(crate) struct Sent {
 }
 
 impl Sent {
-    /// A request from `sender` to `receiver` at `nonce`, with a timeout of 10 s where the scheme has one.
+    /// Returns a request from `sender` to `receiver` at `nonce`, with a timeout of 10 s where the scheme has one.
     pub(crate) fn signed(kind: Kind, sender: &str, receiver: &str, nonce: u64) -> Self {
         Self::by(&kind.signer(sender, nonce), receiver)
     }
@@ -155,7 +155,7 @@ impl Sent {
         self.headers[name].to_str().unwrap().to_owned()
     }
 
-    /// The bytes of the request, with additional header lines; the last request on the connection.
+    /// Returns the bytes of the request, with additional header lines; the last request on the connection.
     pub(crate) fn raw(&self, more: &[&[u8]]) -> Vec<u8> {
         self.raw_as("close", more)
     }
@@ -250,7 +250,7 @@ impl Server {
         let mut text = String::new();
         connection.read_to_string(&mut text).await.unwrap();
         shutdown.request();
-        // The last of the responses.
+        // Only the last response counts.
         let answer = text.rfind("HTTP/1.1 ").map_or("", |start| &text[start..]);
         let (head, body) = answer.split_once("\r\n\r\n").unwrap_or_else(|| panic!("{text:?}"));
         Outcome::of(head.split(' ').nth(1).unwrap().parse().unwrap(), body)

@@ -1,5 +1,5 @@
-//! The refusal matrix: every fault, sent to a server of every scheme. The outcome is also `docs/wire-security.md`:
-//! `TAONET_UPDATE_DOCS=1 cargo test -p taonet-wire --test refusals` regenerates it.
+//! The refusal matrix: every fault, sent to a server of every scheme. The outcomes are listed in
+//! `docs/wire-security.md`: `TAONET_UPDATE_DOCS=1 cargo test -p taonet-wire --test refusals` regenerates it.
 
 #![allow(
     clippy::unwrap_used,
@@ -134,7 +134,7 @@ async fn the_matrix_holds_and_is_documented() {
     matrix.faults().await;
     matrix.replays().await;
     matrix.bounds().await;
-    println!("{} refused, {} accepted because the scheme does not sign that", matrix.refused, matrix.accepted);
+    println!("{} refused, {} accepted", matrix.refused, matrix.accepted);
     assert_eq!((matrix.refused, matrix.accepted), (250, 41));
 
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/wire-security.md");

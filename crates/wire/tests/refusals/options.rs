@@ -17,7 +17,7 @@ fn server(scheme: impl Scheme) -> Server {
     Server { layer, clock, folder: tempfile::tempdir().unwrap() }
 }
 
-/// A request without a receiver.
+/// Returns a request without a receiver.
 fn unbound() -> Sent {
     let sent = Sent::fresh(Btauth).without("x-bittensor-receiver");
     let (hash, alice) = (hex::encode(Sha256::digest(BODY)), key("//Alice"));

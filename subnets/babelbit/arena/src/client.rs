@@ -1,8 +1,9 @@
 //! Client of the arena: discovery of its miners, and connections to them.
 //!
-//! The arena gateway lists the arena's miners ([`Arena::miners`]); only those also registered on the chain are played.
-//! A miner is reached in one of three ways: through the gateway, directly in a managed container, or in a pod that may
-//! have to be woken first. Each is a [`MinerConnection`] that signs the hash of each message.
+//! The arena gateway lists the arena's miners ([`Arena::miners`]); the client omits miners that are not registered on
+//! the chain. A miner is reached in one of three ways: through the gateway, directly in a managed container, or in a
+//! pod that may have to be started first. Each connection implements [`MinerConnection`] and signs the hash of each
+//! message.
 
 mod auth;
 mod container;
@@ -55,28 +56,28 @@ const ENVELOPE_BYTES: usize = 4 << 10;
 /// Dependencies and settings of an [`Arena`].
 #[derive(Clone)]
 pub struct ArenaConfig {
-    /// Settings for discovery and calls of miners.
+    /// Settings for discovering and calling miners.
     pub settings: ArenaSettings,
-    /// URL of the arena gateway, see `BB_ARENA_GATEWAY_URL`.
+    /// URL of the arena gateway; see `BB_ARENA_GATEWAY_URL`.
     pub gateway: Url,
     /// Keypair of the calling validator.
     pub keypair: Arc<Keypair>,
-    /// Our external IP address, part of the signed headers.
+    /// External IP address of the calling validator, included in the signed headers.
     pub external_ip: String,
     /// Policy for the endpoints listed by the gateway.
     pub policy: AddressPolicy,
     /// Path of the miners' predict route.
     pub predict_path: String,
-    /// Maximum size of a miner's response in bytes: [`taonet_babelbit_runner::PlaySettings::max_answer_bytes`].
+    /// Maximum size of a miner's response in bytes; see [`taonet_babelbit_runner::PlaySettings::max_answer_bytes`].
     pub max_answer_bytes: usize,
 }
 
-/// Clock and sleeper of an [`Arena`]; tests inject their own.
+/// Sources of time of an [`Arena`]; tests replace them.
 #[derive(Clone)]
 pub struct ArenaTime {
     /// Source of monotonic time.
     pub now: MonotonicClock,
-    /// Sleeper for pauses.
+    /// Function that sleeps for a given duration.
     pub sleeper: Sleeper,
 }
 
@@ -122,7 +123,7 @@ pub struct Arena {
     time: ArenaTime,
 }
 
-/// One client for the gateway, whose address the operator configured, another for endpoints that the gateway lists.
+/// HTTP clients: one for the configured gateway, one for the endpoints that the gateway lists.
 #[derive(Clone)]
 struct Clients {
     trusted: SignedClient,
@@ -130,18 +131,18 @@ struct Clients {
 }
 
 impl Arena {
-    /// Creates a client of the arena behind a gateway.
+    /// Creates a client of the configured arena gateway.
     ///
     /// # Errors
-    /// When TLS initialization fails.
+    /// [`ArenaError`] when TLS initialisation fails.
     pub fn new(config: ArenaConfig) -> Result<Self, ArenaError> {
         Self::with_time(config, ArenaTime::default())
     }
 
-    /// Like [`Self::new`], with a custom clock and sleeper.
+    /// Creates a client with custom sources of time.
     ///
     /// # Errors
-    /// When TLS initialization fails.
+    /// [`ArenaError`] when TLS initialisation fails.
     pub fn with_time(config: ArenaConfig, time: ArenaTime) -> Result<Self, ArenaError> {
         let signer = Signer::new(Keypair::clone(&config.keypair), &config.external_ip, BabelbitScheme::managed());
         let limits = ClientConfig {
@@ -159,11 +160,11 @@ impl Arena {
         Ok(Self { registry: Arc::new(registry), pods: Arc::new(pods), config: Arc::new(config), tokens, clients, time })
     }
 
-    /// Returns the arena's miners among the `registered` ones, once all of them are ready. Miners that are not ready
-    /// before the timeout are omitted.
+    /// Waits until all `registered` miners of the arena are ready, and returns them. Omits miners that are not ready
+    /// before the timeout.
     ///
     /// # Errors
-    /// [`ArenaError::Registry`] when the gateway does not list its miners.
+    /// [`ArenaError::Registry`] when the gateway's list of miners is unavailable.
     pub async fn miners(&self, registered: &[MinerEntry]) -> Result<Vec<Miner>, ArenaError> {
         let routes = self.ready_routes(registered).await?;
         let connected = routes.into_iter().filter_map(|route| {
@@ -213,7 +214,7 @@ impl Arena {
         }
     }
 
-    /// Polls once. Logs why a miner is skipped, unless it is in `logged`.
+    /// Polls the gateway once. Logs why a miner is skipped, unless the miner is in `logged`.
     async fn look(&self, registered: &[MinerEntry], logged: &mut HashSet<Uid>) -> Result<Vec<Route>, RegistryError> {
         let listing = self.registry.listing().await?;
         let endpoints = Endpoints { policy: &self.config.policy, gateway: &self.config.gateway };
@@ -222,9 +223,9 @@ impl Arena {
         for (uid, error) in &refused {
             match error {
                 RouteError::ForeignGateway { origin, .. } if logged.insert(*uid) => {
-                    tracing::warn!(miner = %uid, origin, "an arena miner is skipped: {error}");
+                    tracing::warn!(miner = %uid, origin, "arena miner skipped: {error}");
                 }
-                _ => tracing::debug!(miner = %uid, %error, "arena miner skipped: its endpoint is not allowed"),
+                _ => tracing::debug!(miner = %uid, %error, "arena miner skipped: endpoint not allowed"),
             }
         }
         let refused = refused.len();
@@ -238,7 +239,7 @@ impl Arena {
             "arena miners listed"
         );
         if malformed > 0 || refused > 0 {
-            tracing::warn!(malformed, refused, "the arena gateway lists miners with invalid entries");
+            tracing::warn!(malformed, refused, "the arena gateway's list of miners has invalid entries");
         }
         Ok(routes)
     }

@@ -1,20 +1,20 @@
-//! The arena gateway: accepts submissions of miners, lists the arena's miners, and forwards validators' messages.
+//! The arena gateway: accepts miners' submissions, lists the arena's miners, and forwards validators' messages.
 //!
-//! | Route | Who | Answer |
+//! | Route | Caller | Response |
 //! |---|---|---|
 //! | `POST /auth/token` | a validator, by signature | a token for the other routes |
-//! | `GET /list_arena_miners` | a token | list of the arena's miners |
-//! | `POST /runsync` | a token | a miner's response to one message, as `{"output": …}` |
+//! | `GET /list_arena_miners` | the holder of a token | list of the arena's miners |
+//! | `POST /runsync` | the holder of a token | a miner's response to one message, as `{"output": …}` |
 //! | `POST /v1/arena/submit` | a miner, by signature | acknowledgement of its submission |
-//! | `GET /healthz` | everyone | `{"status": "ok", "hotkey": …}` |
+//! | `GET /healthz` | anyone | `{"status": "ok", "hotkey": …}` |
 //!
-//! The first three are also available below `/v1`. Every error is `{"error": marker, "detail": text}`; the marker tells
-//! clients whether to retry.
+//! The first three are also available below `/v1`. Every error is `{"error": marker, "detail": text}`; clients use the
+//! marker to decide whether to retry.
 //!
-//! The arena has the best [`ArenaGatewayConfig::slots`] of the submitted miners: if qualifying results are known
-//! ([`Results`]), those with a win within the window, by wins and then by score; otherwise in order of submission.
-//! Submissions and wins are in one file that is replaced atomically, so that acknowledged submissions survive a
-//! `kill -9`; tokens are in memory.
+//! The arena admits at most [`ArenaGatewayConfig::slots`] of the submitted miners. With qualifying results
+//! ([`Results`]), miners are ranked by their number of wins within [`ArenaGatewayConfig::window`] and then by best
+//! winning score; without results, by time of submission. Submissions and wins are in one file that is replaced
+//! atomically, so that acknowledged submissions survive a `kill -9`. Tokens are in memory only.
 
 mod answer;
 mod client;
@@ -86,13 +86,13 @@ pub struct ArenaGatewayConfig {
     pub listing: Listing,
     /// Validity period of a token.
     pub token_lifetime: Duration,
-    /// Rate limit of `/auth/token` and submissions together, per address.
+    /// Combined rate limit of `/auth/token` and submissions, per address.
     pub auth_limit: RateLimit,
-    /// Rate limit of all other routes together, per hotkey.
+    /// Combined rate limit of all other routes, per hotkey.
     pub data_limit: RateLimit,
-    /// Maximum number of concurrent calls of miners; more are refused.
+    /// Maximum number of concurrent calls to miners; further calls are refused.
     pub calls: usize,
-    /// Maximum timeout of a call of a miner.
+    /// Maximum timeout of a call to a miner.
     pub call_timeout: Duration,
     /// Maximum size of a request body in bytes.
     pub max_body_bytes: usize,
@@ -132,7 +132,7 @@ impl ArenaGatewayConfig {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ArenaGatewayError {
-    /// The submissions are unusable.
+    /// The stored submissions are unusable.
     #[error(transparent)]
     Entries(#[from] EntriesError),
     /// The replay log is unusable.
@@ -145,7 +145,7 @@ pub enum ArenaGatewayError {
 
 /// Timeout for receiving a request body: requests are small, and a slower client is likely malicious.
 const BODY_WITHIN: Duration = Duration::from_secs(10);
-/// Memory of all bodies together beyond 64 KiB each, in bytes.
+/// Limit of the memory for all request bodies together, in bytes. The first 64 KiB of each body do not count.
 const LARGE_BODIES: usize = 16 << 20;
 
 /// State shared by the routes.
@@ -183,8 +183,8 @@ pub struct ArenaGateway {
 }
 
 impl ArenaGateway {
-    /// Opens a gateway with its state in `directory`. With `remember`, requests accepted before a restart are rejected
-    /// as replays after it. If `members` are given, only they may enter.
+    /// Opens a gateway with its state in `directory`. With `remember`, the gateway also rejects replays of requests
+    /// that it accepted before a restart. With `members`, only registered hotkeys may submit a miner.
     ///
     /// # Errors
     /// [`ArenaGatewayError`] when another gateway uses the directory, or the state is unusable.
@@ -194,7 +194,7 @@ impl ArenaGateway {
         remember: bool,
         members: Option<Members>,
     ) -> Result<Self, ArenaGatewayError> {
-        // First, since it acquires the directory's lock.
+        // Opened first, since it acquires the directory's lock.
         let entries = Entries::open(directory).await?;
         let log = |name: &str| -> Option<PathBuf> { remember.then(|| directory.join(name)) };
         let grants = Grants::open(&config, log("tokens.log").as_deref())?;
@@ -226,9 +226,10 @@ impl ArenaGateway {
         Ok(Self { state: Arc::new(state), submissions })
     }
 
-    /// Creates the router, with all limits applied.
+    /// Creates the gateway's HTTP router, with all limits applied.
     ///
-    /// Serve it with connect info: without it, all callers share one rate limit for tokens and submissions.
+    /// Serve the router with connect info: without connect info, all callers share one rate limit for tokens and
+    /// submissions.
     pub fn router(&self) -> Router {
         routes::router(Arc::clone(&self.state), self.submissions.clone())
     }
@@ -238,12 +239,12 @@ impl ArenaGateway {
         self.state.config.keypair.hotkey()
     }
 
-    /// Registers the help texts of the gateway's metrics. Call it after the recorder is installed.
+    /// Registers the help texts of the gateway's metrics. Call it after the metrics recorder is installed.
     pub fn describe_metrics() {
         metrics::describe_counter!("taonet_arena_gateway_requests_total", "Requests by route and status");
         metrics::describe_counter!("taonet_arena_gateway_calls_total", "Messages forwarded, by outcome");
         metrics::describe_histogram!("taonet_arena_gateway_call_seconds", "Response time of miners");
-        metrics::describe_gauge!("taonet_arena_gateway_tokens", "Live tokens");
+        metrics::describe_gauge!("taonet_arena_gateway_tokens", "Issued tokens that have not expired");
         metrics::describe_gauge!("taonet_arena_gateway_submissions", "Miners that submitted an entry");
         metrics::describe_gauge!("taonet_arena_gateway_listed", "Miners in the arena");
         metrics::describe_gauge!("taonet_arena_gateway_challenges", "Challenges whose winners qualify");

@@ -5,38 +5,38 @@ use url::Url;
 
 use taonet_settings::Secret;
 
-/// Settings for discovery and calls of the arena's miners.
+/// Settings for discovering and calling the arena's miners.
 #[derive(Debug, Clone)]
 pub struct ArenaSettings {
     /// URL of the arena gateway; see `BB_ARENA_GATEWAY_URL`.
     pub gateway_url: Option<Url>,
     /// Path of the gateway's registry route.
     pub registry_path: String,
-    /// Requested states, separated by commas; `running` alone means every state that can become running.
+    /// Requested states, separated by commas; `running` alone means every state from which a miner can become running.
     pub status: String,
-    /// Time window of the registry in seconds.
+    /// Time window of a registry query, in seconds.
     pub window_seconds: u64,
-    /// Timeout of one call of the registry, and of a token request.
+    /// Timeout of one request to the registry, and of a token request.
     pub registry_timeout: Duration,
-    /// Timeout of waiting for miners that are not ready.
+    /// Maximum time to wait for miners that are not ready.
     pub ready_timeout: Duration,
-    /// Poll interval while waiting; at least one second.
+    /// Poll interval while waiting for miners; at least one second.
     pub ready_poll: Duration,
     /// Path of the gateway's call route.
     pub runsync_path: String,
     /// Path of the gateway's token route.
     pub auth_path: String,
-    /// Timeout of one call through the gateway, if longer than the protocol's 600 s.
+    /// Timeout of one call through the gateway; at least the protocol's 600 s.
     pub gateway_timeout: Duration,
-    /// Initial backoff between retries through the gateway; it doubles with each one.
+    /// Initial backoff between retries of a call through the gateway; it doubles with each retry.
     pub retry_base_delay: Duration,
-    /// Maximum backoff between retries through the gateway.
+    /// Maximum backoff between retries of a call through the gateway.
     pub retry_max_delay: Duration,
     /// API key for miners on RunPod.
     pub runpod_api_key: Option<Secret>,
     /// Path of the health route of RunPod miners.
     pub pod_health_path: String,
-    /// Timeout of waking a RunPod miner.
+    /// Timeout for waking a RunPod miner.
     pub pod_wake_timeout: Duration,
     /// Poll interval while a RunPod miner wakes.
     pub pod_wake_poll: Duration,

@@ -1,9 +1,10 @@
 //! Audit of a challenge: recomputes its scores from stored data, and reports every difference from the record.
 //!
-//! The record is the ledger's ([`Record`]): hashes of replies, arrival times, transcripts, scores, and their scoring
-//! conditions. [`audit`] hashes every stored reply, recognises it again, scores it in its original batch, and compares
-//! the result with the ledger and the result files. A changed reply is reported; the others of its utterance are
-//! compared by its recorded transcript, so that no other reply is reported for it.
+//! The record comes from the ledger ([`Record`]): hashes of replies, arrival times, transcripts, scores, and their
+//! scoring conditions. [`audit`] hashes every stored reply, transcribes it again, scores it in its original batch, and
+//! compares the result with the ledger and the result files. A changed reply is reported. Scores of other replies to
+//! the same utterance are recomputed with the recorded transcript of the changed reply, so that the change causes no
+//! further mismatches.
 //!
 //! Floats are equal within [`TOLERANCE`]: the last digits of sentence vectors depend on the machine, and on the other
 //! sentences in the batch.
@@ -42,7 +43,7 @@ pub enum AuditError {
     /// The ledger is unreadable.
     #[error(transparent)]
     Ledger(#[from] LedgerError),
-    /// The ledger does not have the challenge.
+    /// The ledger does not contain the challenge.
     #[error("no {kind} challenge {uid:?} in the ledger{}", known(.latest))]
     UnknownChallenge {
         /// Uid of the requested challenge.
@@ -85,10 +86,11 @@ pub struct Record {
 }
 
 impl Record {
-    /// Reads the record of a challenge from a state directory's ledger, even while a runner uses it.
+    /// Reads the record of a challenge from the ledger in a state directory, even while a runner uses the ledger.
     ///
     /// # Errors
-    /// [`AuditError::Ledger`] and [`AuditError::UnknownChallenge`].
+    /// [`AuditError::Ledger`] when the ledger is unreadable, [`AuditError::UnknownChallenge`] when it lacks the
+    /// challenge.
     pub async fn read(state: &Path, uid: &str, kind: ChallengeType) -> Result<Self, AuditError> {
         let ledger = Ledger::read(state).await?;
         let Some(challenge) = ledger.find(uid, kind).await? else {
@@ -105,23 +107,23 @@ impl Record {
         Ok(Self { challenge, rows, finished, conditions })
     }
 
-    /// Scoring conditions of the replies.
+    /// Returns the scoring conditions of the replies.
     pub fn conditions(&self) -> impl Iterator<Item = &ScoringConditions> {
         self.conditions.values()
     }
 
-    /// Scoring conditions of a reply, if known.
+    /// Returns the scoring conditions of a reply, if known.
     pub(crate) fn conditions_of(&self, row: &ResultRow) -> Option<&ScoringConditions> {
         self.conditions.get(row.score.as_ref()?.conditions.as_deref()?)
     }
 
-    /// The engine's ID of an utterance.
+    /// Returns the engine's ID of an utterance.
     pub(crate) fn utterance_id(&self, index: u32) -> Option<&str> {
         let utterance = self.challenge.utterances.iter().find(|utterance| utterance.index == index);
         utterance.map(|utterance| utterance.utterance_id.as_str())
     }
 
-    /// Number of channels of an utterance's source; `None` if it was unplayable.
+    /// Returns the number of channels of an utterance's source; `None` if the source was unplayable.
     pub(crate) fn channels(&self, index: u32) -> Option<u16> {
         let utterance = self.challenge.utterances.iter().find(|utterance| utterance.index == index)?;
         utterance.source.as_ref().ok().map(|source| source.channels)
@@ -143,11 +145,11 @@ fn names(rows: &[ResultRow]) -> impl Iterator<Item = &str> {
 /// Stored replies by miner and utterance.
 pub(crate) type KeptReplies = HashMap<(MinerKey, u32), Kept>;
 
-/// Recomputes a challenge from the files of `paths` and compares. Blocks during recognition: call it on a blocking
-/// thread.
+/// Recomputes a challenge's scores from the files of `paths`, and compares them with the record. Blocks during
+/// recognition: call it on a blocking thread.
 ///
 /// # Errors
-/// [`AuditError`] when the audit could not be made at all.
+/// [`AuditError`] when the audit cannot be completed.
 pub fn audit(record: &Record, paths: &RunPaths, engines: &Engines) -> Result<AuditReport, AuditError> {
     let started = Instant::now();
     let layout = Layout::new(paths, &record.challenge);
@@ -160,7 +162,7 @@ pub fn audit(record: &Record, paths: &RunPaths, engines: &Engines) -> Result<Aud
     Ok(report)
 }
 
-/// Returns the sort key of findings: miner, utterance and place.
+/// Returns the sort key of findings: miner, utterance and location.
 fn order(mismatch: &Mismatch) -> (Option<Uid>, Option<u32>, Place) {
     (mismatch.miner_uid, mismatch.utterance_index, mismatch.place)
 }

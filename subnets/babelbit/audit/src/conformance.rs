@@ -1,8 +1,8 @@
-//! Conformance tests of a miner: protocol violations, response times and expected scores, before it registers.
+//! Conformance tests of a miner: protocol violations, response times and expected scores, before the miner registers.
 //!
 //! [`check`] plays one utterance as a validator does and inspects every response, then sends requests that must be
-//! refused: one verdict per [`Rule`]. [`play`] plays whole challenges through the runner itself and scores them. Both
-//! measure response times.
+//! refused. It returns one verdict per [`Rule`]. [`play`] plays complete challenges with the runner and scores them.
+//! Both measure response times.
 
 mod contest;
 mod probe;
@@ -38,7 +38,7 @@ pub struct Target {
     pub validator: Keypair,
 }
 
-/// Why a miner cannot be tested. Its violations are not errors.
+/// Why a miner cannot be tested. Rule violations of the miner are not errors.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum TestError {
@@ -53,7 +53,7 @@ pub enum TestError {
 /// Report of the rule checks.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct RulesReport {
-    /// One entry per rule, in the order of the specification.
+    /// One entry per rule, in the order of [`Rule::ALL`].
     pub rules: Vec<RuleReport>,
     /// Response times of the miner.
     pub timings: Timings,
@@ -69,7 +69,7 @@ impl RulesReport {
 /// Creates two seconds of a quiet tone, used when no speech is available.
 ///
 /// # Errors
-/// Never: the tone is constant.
+/// [`WavError`]; never in practice, since the tone is constant.
 pub fn tone() -> Result<Source, WavError> {
     const FRAMES: u32 = 25;
     let sample = |index: u32| 0.1 * (std::f32::consts::TAU * 220.0 * index as f32 / SAMPLE_RATE_HZ as f32).sin();

@@ -8,9 +8,10 @@
 //! | `signature.json` | [`Seal`]: the validator's hotkey and its sr25519 signature over [`signed_text`] of the manifest's bytes |
 //! | `replies/miner_{uid}__hk_{hotkey}/utt_{index}.wav` | audio of each complete reply, in the manifest's order |
 //!
-//! One record always gives identical bytes, except for the signature: sr25519 signatures are random. A reader verifies
-//! the signature before it parses any signed content. Member names are compared with those derived from the manifest
-//! and never become paths; sizes are bounded ([`MAX_MANIFEST_BYTES`] and others), links and extensions are rejected.
+//! The same record always yields identical bytes, except for the signature: sr25519 signatures are randomised. A reader
+//! verifies the signature before it parses any signed content. Member names are compared with the names derived from
+//! the manifest, and are never used as paths. Sizes are bounded ([`MAX_MANIFEST_BYTES`] and others); links and tar
+//! extensions are rejected.
 
 mod bundle;
 mod export;
@@ -29,7 +30,7 @@ pub use bundle::{Bundle, MAX_MANIFEST_BYTES, MAX_SIGNATURE_BYTES};
 pub use export::export;
 pub use manifest::{Manifest, ManifestError, ReplyEvidence, UtteranceEvidence};
 
-/// Name and version of the format.
+/// Name and version of the evidence format.
 pub const FORMAT: &str = "taonet.evidence/1";
 
 /// Content of `signature.json`: a validator's signature of a manifest.
@@ -49,7 +50,7 @@ pub enum EvidenceError {
     /// Reading or writing failed.
     #[error("cannot read or write the bundle")]
     Io(#[from] std::io::Error),
-    /// The file is not a tar file, or truncated.
+    /// The file is not a tar file, or is truncated.
     #[error("the bundle ends before {0}: it is truncated, or not an evidence bundle")]
     Missing(String),
     /// A member has an unexpected name.
@@ -60,10 +61,10 @@ pub enum EvidenceError {
         /// Actual name of the member.
         found: String,
     },
-    /// A member is a link, a directory or an extension.
+    /// A member is not a regular file, but a link, a directory or an extended header.
     #[error("member {0:?} of the bundle is not a regular file")]
     Kind(String),
-    /// A member exceeds its size limit.
+    /// A file in the bundle exceeds its size limit.
     #[error("member {name:?} of the bundle has {}, the limit is {limit}", counted(.bytes, "byte"))]
     TooLarge {
         /// Name of the member.
@@ -80,12 +81,12 @@ pub enum EvidenceError {
     #[error("malformed signature.json in the bundle")]
     Seal(#[source] serde_json::Error),
     /// The signature is invalid: the manifest was changed, or another key signed it.
-    #[error("the signature of {0} does not verify: the manifest is not the signed one")]
+    #[error("invalid signature of {0}: the manifest was changed after signing, or another key signed it")]
     Signature(Hotkey),
-    /// The manifest is inconsistent, or has another version.
+    /// The manifest is inconsistent, or has an unsupported version.
     #[error(transparent)]
     Manifest(#[from] ManifestError),
-    /// A stored reply differs from the record: such evidence would prove nothing.
+    /// A stored reply differs from the record, so the bundle would prove nothing.
     #[error(
         "the stored reply of miner {uid} to utterance {index} differs from the record ({field}); hint: run bb audit"
     )]
@@ -97,7 +98,7 @@ pub enum EvidenceError {
         /// Name of the differing field.
         field: &'static str,
     },
-    /// The manifest could not be serialized.
+    /// The manifest could not be serialised.
     #[error("cannot encode the manifest")]
     Json(#[from] serde_json::Error),
 }
@@ -111,13 +112,13 @@ pub fn signed_text(manifest: &[u8]) -> String {
 /// Report of a bundle's verification. Serialises as the document of `bb evidence verify --json`.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct EvidenceReport {
-    /// Name and version of the format, `taonet.evidence-report/1`.
+    /// Name and version of the report format, `taonet.evidence-report/1`.
     pub schema: &'static str,
-    /// Hotkey of the signer; the signature is valid.
+    /// Hotkey of the signer, whose signature is valid.
     pub validator_hotkey: Hotkey,
     /// SHA-256 of the manifest, lowercase hex.
     pub manifest_sha256: String,
-    /// Report of recomputing the scores.
+    /// Report of the recomputed scores.
     pub audit: AuditReport,
 }
 
@@ -125,7 +126,7 @@ impl Bundle {
     /// Recomputes the bundle's scores. Blocks during recognition: call it on a blocking thread.
     ///
     /// # Errors
-    /// [`AuditError`] when the scores cannot be recomputed at all.
+    /// [`AuditError`] when the scores cannot be recomputed.
     pub fn verify(&self, engines: &Engines) -> Result<EvidenceReport, AuditError> {
         let started = Instant::now();
         let done = recompute(self.record(), self.kept(), engines)?;

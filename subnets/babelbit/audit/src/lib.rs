@@ -1,11 +1,43 @@
 //! Audits of Babelbit results: recomputed scores, evidence bundles, and conformance tests of miners.
 //!
-//! - [`audit`]: recomputes every score of a challenge from ledger and WAV files, names each difference (`bb audit`);
-//! - [`evidence`]: a bundle with all inputs of the scores, for verification by anyone (`bb evidence`);
-//! - [`conformance`]: plays the subnet protocol to a miner and reports its violations (`bb test-miner`).
+//! Scores decide rewards, so anybody must be able to check them. The runner's ledger records the conditions of every
+//! score (engines, options, the batch of replies), and this crate computes the score again from the audio.
 //!
-//! Uses `taonet-babelbit-runner` (ledger, files, connections) and `taonet-babelbit-scorer` (recognition and scores).
-//! Used by `bb audit`, `bb evidence` and `bb test-miner`.
+//! - [`audit`]: recomputes every score of a challenge from the ledger and the WAV files, and reports each difference
+//!   (`bb audit`). [`audit::Record`] is the stored challenge, [`audit::Engines`] is the recogniser and the embedder of
+//!   this machine, and [`audit::AuditReport`] lists the mismatches.
+//! - [`evidence`]: a signed bundle with all inputs of the scores, for verification by anyone (`bb evidence`). The
+//!   signature is verified before any content is parsed, and no file name in the bundle is ever used as a path.
+//! - [`conformance`]: sends a miner the requests of a validator and requests that must be refused, and returns a
+//!   verdict per [`conformance::Rule`], with response times and expected scores (`bb test-miner`).
+//!
+//! An audit reads the ledger, then compares; a runner may write to the same ledger concurrently:
+//!
+//! ```no_run
+//! use std::path::Path;
+//!
+//! use taonet_babelbit_audit::audit::{AuditError, Engines, Record, audit};
+//! use taonet_babelbit_core::records::ChallengeType;
+//! use taonet_babelbit_runner::RunPaths;
+//!
+//! # async fn example(engines: &Engines) -> Result<(), AuditError> {
+//! let paths = RunPaths::below(Path::new("results"));
+//! let record = Record::read(&paths.state, "the-flood", ChallengeType::Main).await?;
+//! let report = audit(&record, &paths, engines)?;
+//! assert!(report.is_clean());
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! Floats count as equal within [`audit::TOLERANCE`], because the last digits of sentence embeddings depend on the
+//! machine. A changed reply is one mismatch: scores of the other replies to the utterance are recomputed with its
+//! recorded transcript. The crate changes neither ledger nor result files, and sends reports to no service: the caller
+//! decides what a mismatch means.
+//!
+//! Uses `taonet-babelbit-runner` (ledger, files, connections), `taonet-babelbit-scorer` (recognition and scores),
+//! `taonet-babelbit-core` (rules and records), `taonet-babelbit-engine` and `taonet-babelbit-challenges` (the contest
+//! of a conformance test), `taonet-speech`, `taonet-wallet` and `taonet-wire` (signatures), `taonet-http` and
+//! `taonet-primitives`. Used by `bb audit`, `bb evidence` and `bb test-miner`.
 
 pub mod audit;
 pub mod conformance;

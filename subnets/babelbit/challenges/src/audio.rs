@@ -20,17 +20,17 @@ const MAX_SECONDS: u32 = 600;
 pub struct UtteranceAudio {
     /// Base64 of the WAV file.
     pub wav_base64: Arc<str>,
-    /// Samples per second and channel.
+    /// Sample rate.
     pub rate: SampleRate,
     /// Number of channels, at least 1.
     pub channels: u16,
-    /// Samples per channel, at least 1.
+    /// Number of samples per channel, at least 1.
     pub frames: u64,
 }
 
 impl UtteranceAudio {
-    /// Bytes of one sample of one channel.
-    pub const SAMPLE_WIDTH: u16 = SampleFormat::S16.width();
+    /// Size of one sample of one channel in bytes.
+    pub(crate) const SAMPLE_WIDTH: u16 = SampleFormat::S16.width();
 
     /// Creates the audio of an utterance from PCM samples.
     ///
@@ -68,7 +68,7 @@ impl UtteranceAudio {
 #[non_exhaustive]
 pub enum BuildError {
     /// Speech synthesis failed.
-    #[error("{challenge}: cannot synthesize utterances[{index}]: {source}")]
+    #[error("{challenge}: cannot synthesise utterances[{index}]: {source}")]
     Synthesis {
         /// Uid of the challenge.
         challenge: String,
@@ -101,7 +101,7 @@ pub enum BuildError {
 /// A challenge with the audio of all its utterances.
 #[derive(Debug, Clone)]
 pub struct BuiltChallenge {
-    /// The challenge whose audio this is.
+    /// The challenge to which the audio belongs.
     pub challenge: Arc<Challenge>,
     /// Audio of each utterance, in order.
     pub audio: Vec<UtteranceAudio>,

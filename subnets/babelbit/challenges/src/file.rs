@@ -60,12 +60,12 @@ pub(super) fn load(path: &Path) -> Result<Challenge, ChallengeError> {
     parse(&path.display().to_string(), &read_text(path)?, Some(folder_of(path)))
 }
 
-/// Folder of a file. The parent of a bare file name is empty and cannot be canonicalized.
+/// Returns the folder of a file. The parent of a bare file name is empty and cannot be canonicalised.
 pub(super) fn folder_of(path: &Path) -> &Path {
     path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
-/// Text of a challenge file, with its limit.
+/// Reads a challenge file, up to its size limit.
 pub(super) fn read_text(path: &Path) -> Result<String, ChallengeError> {
     let bytes = read_capped(path, MAX_FILE_BYTES)?;
     String::from_utf8(bytes).map_err(|error| ChallengeError::Read {
@@ -80,7 +80,7 @@ pub(super) fn parse(name: &str, text: &str, folder: Option<&Path>) -> Result<Cha
     Checker { file: name, folder }.challenge(raw, uid)
 }
 
-/// Parses a whole file as one JSON document.
+/// Parses a complete file as one JSON document.
 pub(super) fn document<T: DeserializeOwned>(name: &str, text: &str) -> Result<T, ChallengeError> {
     let mut deserializer = serde_json::Deserializer::from_str(text);
     let raw = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
@@ -115,8 +115,8 @@ fn read_capped(path: &Path, limit: u64) -> Result<Vec<u8>, ChallengeError> {
     Ok(bytes)
 }
 
-/// Returns the part of an utterance id that identifies it: the text after the last colon, without leading zeros if it
-/// is a number.
+/// Returns the identifying part of an utterance ID: the text after the last colon, without leading zeros if it is a
+/// number.
 fn id_key(id: &str) -> String {
     let last = id.rsplit(':').next().unwrap_or(id);
     last.parse::<u64>().map_or_else(|_| last.to_owned(), |number| number.to_string())

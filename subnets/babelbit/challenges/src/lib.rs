@@ -1,12 +1,35 @@
 //! Challenges: dialogues to interpret, each with the speech to play and a reference translation.
 //!
-//! A challenge is a JSON file ([`Challenge::load`]; the README beside the shipped files documents the format). Its
-//! speech is a WAV file or a text for the synthesiser; [`BuiltChallenge`] holds the audio of all utterances, ready to
-//! be served, and [`ChallengeLibrary`] caches built challenges. A [`TextChallenge`] is of the text-prediction contest:
-//! its words are revealed one by one, without speech.
+//! A challenge is a JSON file; the README beside the shipped files documents the format. The engine serves it utterance
+//! by utterance, miners interpret the speech, and their replies are compared with the reference.
 //!
-//! Uses `taonet-speech` (WAV files, the synthesiser) and `taonet-babelbit-core`. Used by the engine, which serves
-//! challenges, and by `bb audit`.
+//! - [`Challenge`] is a loaded and validated file ([`Challenge::load`], [`Challenge::parse`]): its [`Utterance`]s, each
+//!   with a [`Source`] (a recording, or a text for the synthesiser) and a [`Target`], the reference with the times of
+//!   its words. A [`ChallengeError`] names the file, the path in it, and the [`Problem`].
+//! - [`BuiltChallenge`] has the audio of all utterances, ready to be served. [`ChallengeLibrary`] builds challenges on
+//!   first use and caches the 16 most recently used ones; concurrent callers share one synthesis.
+//! - [`TextChallenge`] belongs to the text-prediction contest: its words are revealed one by one, without speech.
+//!   [`ChallengeFile`] is a file of either kind.
+//! - [`Challenges`] parses the challenges that are embedded in the program.
+//!
+//! ```
+//! use taonet_babelbit_challenges::{ChallengeError, Challenges};
+//!
+//! # fn main() -> Result<(), ChallengeError> {
+//! let challenges = Challenges::shipped()?;
+//! assert_eq!(challenges.len(), 8);
+//! assert!(challenges.iter().all(|challenge| !challenge.utterances.is_empty()));
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! The uid of a challenge is in its file, or else derived from the file's name and content: the same file has the same
+//! uid on every machine, and results refer to it. The crate neither selects the current challenge (the engine's
+//! rotation does) nor plays or scores anything; word times of a reference come from `bb align`.
+//!
+//! Uses `taonet-speech` (WAV files, the trait of synthesisers), `taonet-babelbit-core` (messages and words) and
+//! `taonet-primitives`. Used by `taonet-babelbit-engine`, which serves challenges, by `taonet-babelbit-audit` for
+//! conformance tests, and by `bb engine`, `bb test-miner` and `tao demo`.
 
 mod audio;
 mod file;
@@ -42,10 +65,10 @@ pub struct Challenge {
     pub utterances: Vec<Utterance>,
 }
 
-/// One turn of a dialogue.
+/// A turn of a dialogue.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Utterance {
-    /// ID of the utterance, unique in the challenge even by the part after its last `:`.
+    /// ID of the utterance. The part after the last `:` is unique in the challenge.
     pub id: String,
     /// Name of the speaker, for display.
     pub speaker: Option<String>,
@@ -81,7 +104,7 @@ pub struct Target {
 }
 
 impl Challenge {
-    /// Loads and validates the challenge file at `path`. Recordings are resolved relative to its folder.
+    /// Loads and validates the challenge file at `path`. Paths of recordings are relative to the file's folder.
     ///
     /// Blocks: call it on a blocking thread.
     ///
@@ -91,8 +114,8 @@ impl Challenge {
         file::load(path)
     }
 
-    /// Parses and validates the text of a challenge file called `name`. Such a challenge has no folder and so no
-    /// recordings.
+    /// Parses and validates the text of a challenge file called `name`. A challenge parsed from text has no folder, so
+    /// its sources cannot be recordings.
     ///
     /// # Errors
     /// [`ChallengeError`] naming the file, the path in it and the defect.
@@ -100,7 +123,7 @@ impl Challenge {
         file::parse(name, text, None)
     }
 
-    /// Returns the reference document of the whole challenge, as `GET /transcription` serves it under `metadata`.
+    /// Returns the reference document of the complete challenge, as `GET /transcription` serves it under `metadata`.
     ///
     /// `{"challenge_uid", "language", "target_language", "utterances": [{"utterance_id", "utterance_index",
     /// "language", "target": {"language", "text", "words": [{"word", "start", "end"}], "wps"?}}]}`

@@ -10,7 +10,7 @@ const KEPT: usize = 16;
 
 type Slot = Arc<OnceCell<Arc<BuiltChallenge>>>;
 
-/// A list of challenges whose audio is built on first use and kept in an LRU cache.
+/// A list of challenges whose audio is built on first use and stored in an LRU cache.
 pub struct ChallengeLibrary {
     challenges: Vec<Arc<Challenge>>,
     synthesizer: Arc<dyn Synthesizer>,
@@ -24,7 +24,7 @@ impl ChallengeLibrary {
         Self { challenges: challenges.into_iter().map(Arc::new).collect(), synthesizer, built: Mutex::default() }
     }
 
-    /// Number of challenges.
+    /// Returns the number of challenges.
     pub fn len(&self) -> usize {
         self.challenges.len()
     }
@@ -41,7 +41,7 @@ impl ChallengeLibrary {
 
     /// Returns the challenge at `position` modulo the library's length, with its audio; `None` in an empty library.
     ///
-    /// Concurrent callers for the same challenge share one synthesis. A failed one is retried by the next call.
+    /// Concurrent callers for the same challenge share one synthesis. The next call retries a failed synthesis.
     ///
     /// # Errors
     /// [`BuildError`] when the synthesis of an utterance fails.

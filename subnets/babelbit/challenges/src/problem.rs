@@ -29,7 +29,7 @@ pub enum ChallengeError {
         file: String,
         /// Path in the document, e.g. `utterances[3].target`; `.` is the whole document.
         path: String,
-        /// The deserialization error.
+        /// The deserialisation error.
         source: serde_json::Error,
     },
     /// A value has the right type but is invalid.
@@ -55,21 +55,21 @@ pub enum Problem {
     /// A text exceeds its limit in characters.
     #[error("must have at most {0} characters")]
     TooLong(usize),
-    /// An identifier is empty, too long, or has a character that is not allowed.
-    #[error("must be 1 to {limit} of the characters {allowed}, without a leading dot")]
+    /// An identifier is empty, too long, or has a forbidden character.
+    #[error("must have 1 to {limit} characters, only {allowed}, and no leading dot")]
     Identifier {
         /// Maximum number of characters.
         limit: usize,
         /// The allowed characters, for display.
         allowed: &'static str,
     },
-    /// Two utterances have equivalent ids.
+    /// Two utterances have equivalent IDs.
     #[error("collides with the id of utterances[{0}]: the parts after the last colon must differ")]
     Duplicate(usize),
     /// Two dialogues have the same uid.
     #[error("is also the uid of dialogues[{0}]")]
     DuplicateDialogue(usize),
-    /// An utterance contains the token that ends an utterance.
+    /// An utterance contains `EOF`, the token that ends an utterance.
     #[error("must not contain the word EOF, which ends an utterance")]
     EndMarker,
     /// The text is not a language code.
@@ -81,7 +81,7 @@ pub enum Problem {
     /// A list has too many entries.
     #[error("must have at most {0} entries")]
     TooMany(usize),
-    /// A source has neither or both kinds of speech.
+    /// A source has neither kind of speech, or both.
     #[error("must have either `text` and `voice`, or `wav`")]
     SourceKind,
     /// A number is out of range.
@@ -93,7 +93,7 @@ pub enum Problem {
     /// A rate is zero or less.
     #[error("must be > 0")]
     NotPositive,
-    /// A word ends before it starts.
+    /// A word does not end after its start.
     #[error("must be > start")]
     EndsBeforeStart,
     /// The words are out of order.
@@ -102,7 +102,7 @@ pub enum Problem {
     /// A path may lead out of the challenge's folder.
     #[error("must be a relative path inside the challenge's folder")]
     OutsideFolder,
-    /// A challenge without a folder names a recording.
+    /// A challenge parsed from text, which has no folder, names a recording.
     #[error("a challenge without a folder cannot have recordings")]
     NoFolder,
     /// The recording cannot be decoded.

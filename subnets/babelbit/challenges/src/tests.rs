@@ -77,14 +77,14 @@ fn each_mistake_is_named_with_its_place() {
     let table = [
         ("/title", json!("  "), "title: must not be blank"),
         ("/title", json!("x".repeat(201)), "title: must have at most 200 characters"),
-        ("/challenge_uid", json!("../etc"), "challenge_uid: must be 1 to 100 of the characters A-Z a-z 0-9 . _ -, without a leading dot"),
-        ("/challenge_uid", json!("a/b"), "challenge_uid: must be 1 to 100 of"),
-        ("/challenge_uid", json!(""), "challenge_uid: must be 1 to 100 of"),
+        ("/challenge_uid", json!("../etc"), "challenge_uid: must have 1 to 100 characters, only A-Z a-z 0-9 . _ -, and no leading dot"),
+        ("/challenge_uid", json!("a/b"), "challenge_uid: must have 1 to 100 characters, only A-Z"),
+        ("/challenge_uid", json!(""), "challenge_uid: must have 1 to 100 characters, only A-Z"),
         ("/language", json!("English"), "language: must be a language code such as `en`"),
         ("/target_language", json!(""), "target_language: must be a language code"),
         ("/utterances", json!([]), "utterances: must have at least one entry"),
         ("/utterances/1/utterance_id", json!("x:00"), "utterances[1].utterance_id: collides with the id of utterances[0]"),
-        ("/utterances/1/utterance_id", json!("a b"), "utterances[1].utterance_id: must be 1 to 200"),
+        ("/utterances/1/utterance_id", json!("a b"), "utterances[1].utterance_id: must have 1 to 200 characters"),
         ("/utterances/1/speaker", json!(""), "utterances[1].speaker: must not be blank"),
         ("/utterances/1/source", json!({}), "utterances[1].source: must have either `text` and `voice`, or `wav`"),
         ("/utterances/1/source", json!({"text": "a"}), "utterances[1].source: must have either"),
@@ -232,7 +232,7 @@ mod sound {
         let (library, _) = library(1);
         let error = library.built(0).await.unwrap_err().to_string();
         assert!(
-            error.starts_with("challenge-sample: cannot synthesize utterances[") && error.contains("apt-get install"),
+            error.starts_with("challenge-sample: cannot synthesise utterances[") && error.contains("apt-get install"),
             "{error}"
         );
         assert!(library.built(0).await.is_ok());

@@ -39,11 +39,11 @@ pub struct TextDialogue {
 pub struct RevealedToken<'a> {
     /// A word, or the end of an utterance or a dialogue.
     pub text: &'a str,
-    /// Position of the dialogue in the challenge.
+    /// Position of the dialogue in the challenge, from 0.
     pub dialogue: usize,
-    /// Position of the utterance in the dialogue.
+    /// Position of the utterance in the dialogue, from 0.
     pub utterance: usize,
-    /// Position of the token in the utterance.
+    /// Position of the token in the utterance, from 0.
     pub token: usize,
 }
 
@@ -77,7 +77,8 @@ struct RawDialogue {
 }
 
 impl ChallengeFile {
-    /// Loads and validates the challenge file at `path`: a text challenge if it has `dialogues`, else a speech challenge.
+    /// Loads and validates the challenge file at `path`: a text challenge if the file has `dialogues`, else a speech
+    /// challenge.
     ///
     /// Blocks: call it on a blocking thread.
     ///
@@ -104,8 +105,8 @@ impl TextChallenge {
         check(&Checker { file: name, folder: None }, raw, uid)
     }
 
-    /// The tokens in the order in which an engine reveals them: the words of each utterance, then the end of the
-    /// utterance, or of the dialogue after its last one.
+    /// Returns the tokens in the order in which an engine reveals them: the words of each utterance, then `EOF`, or
+    /// `EOF EOF` after the last utterance of a dialogue.
     pub fn tokens(&self) -> impl Iterator<Item = RevealedToken<'_>> {
         self.dialogues.iter().enumerate().flat_map(|(dialogue, content)| {
             let last = content.utterances.len().saturating_sub(1);
@@ -192,7 +193,7 @@ mod tests {
             (r#"{"dialogues": [{"dialogue_uid": "d", "utterances": ["a"]}, {"dialogue_uid": "d", "utterances": ["b"]}]}"#,
              "t.json: dialogues[1].dialogue_uid: is also the uid of dialogues[0]"),
             (r#"{"dialogues": [{"dialogue_uid": "../d", "utterances": ["a"]}]}"#,
-             "t.json: dialogues[0].dialogue_uid: must be 1 to 100 of the characters A-Z a-z 0-9 . _ -, without a leading dot"),
+             "t.json: dialogues[0].dialogue_uid: must have 1 to 100 characters, only A-Z a-z 0-9 . _ -, and no leading dot"),
         ];
         for (text, expected) in table {
             assert_eq!(refusal(text), expected);

@@ -1,10 +1,38 @@
-//! Typed configuration of the Babelbit daemons, from the environment variables of the reference system.
+//! Typed configuration of the Babelbit daemons, from the environment variables of the reference system, the subnet's
+//! own Python programs.
 //!
-//! Nothing here reads the environment: the caller passes the variables in. One table lists each known name with its
-//! help, its parser and its field in [`Config`]. An unknown `BB_*` or `BABELBIT_*` name produces a warning, as does one
-//! without effect.
+//! Operators of the reference system have their settings in an environment file. This crate reads the same names into
+//! one [`Config`], with the same defaults, and reports invalid values before a daemon starts.
 //!
-//! Uses `taonet-settings` (the table's machinery) and the crates whose settings it fills in. Used by the `bb` commands.
+//! - [`variables()`] is the table: each known name with its help, its parser and its field. `env.example`,
+//!   `bb config show`, the help of the commands and the warnings about unknown names all come from it.
+//! - [`Config::from_variables`] reads `(name, value)` pairs. It reports every invalid value at once, with the expected
+//!   form, and returns a warning for unknown `BB_*` and `BABELBIT_*` names and for names without effect.
+//! - [`OperatorSettings`], [`RoundSettings`], [`ArenaRoundSettings`], [`SubmissionSettings`] and [`ModelKeys`] are
+//!   parts of the configuration. Methods such as [`Config::gateway_url`] derive a value that depends on others.
+//!
+//! ```
+//! use taonet_babelbit_config::Config;
+//!
+//! let pairs = [("BABELBIT_NETUID".into(), "7".into()), ("BB_MAX_MINERS".into(), "9".into())];
+//! let (config, warnings) = Config::from_variables(pairs, None).unwrap();
+//! assert_eq!(config.netuid.to_string(), "7");
+//! assert!(warnings[0].to_string().starts_with("unknown setting BB_MAX_MINERS"));
+//!
+//! let error = Config::from_variables([("BABELBIT_NETUID".into(), "x".into())], None).unwrap_err();
+//! assert!(error.to_string().contains("BABELBIT_NETUID=x"));
+//! ```
+//!
+//! The crate does not read the environment and opens no file: the caller passes the variables. Secrets are never
+//! printed. The crate is separate from `taonet-babelbit-core`, because it depends on the daemons whose settings it
+//! defines. Command-line options override its values; the commands apply them.
+//!
+//! A new setting is a row in the table and a field with a default; tests fail until `env.example` and the help of the
+//! commands that read it are updated.
+//!
+//! Uses `taonet-settings` (tables of variables, parsers), and the crates whose settings it contains:
+//! `taonet-babelbit-arena`, `taonet-babelbit-chutes`, `taonet-babelbit-core`, `taonet-babelbit-runner`, `taonet-objects`
+//! and `taonet-validator`; also `taonet-primitives`. Used by the `bb` commands, and by the other commands that open a key or a model.
 
 mod operator;
 mod rounds;
@@ -16,6 +44,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use taonet_babelbit_arena::ArenaSettings;
+use taonet_babelbit_chutes::ChutesSettings;
 use taonet_babelbit_core::Rules;
 use taonet_babelbit_core::scoring::ScoreOptions;
 use taonet_babelbit_core::weights::ArenaShare;
@@ -30,21 +59,22 @@ pub use rounds::{ArenaRoundSettings, RoundSettings};
 pub use submission::SubmissionSettings;
 pub use variables::variables;
 
-/// The reference's number of epochs without scores before all weight goes to the burn uid.
+/// Default number of consecutive epochs without scores after which all weight goes to the burn uid, as in the
+/// reference.
 const MAX_SKIPPED_EPOCHS: u32 = 12;
 
 /// Operator settings of the Babelbit daemons: engine access, playing, scoring and weights.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// The chain's network; decides whether development keys and the embedded recogniser are allowed.
+    /// Network of the chain; decides whether development keys and the embedded recogniser are allowed.
     pub network: Network,
-    /// The subnet, 59.
+    /// Netuid of the subnet; 59 by default.
     pub netuid: NetUid,
     /// Scoring rules: reference (compatible) or strict.
     pub rules: Rules,
     /// URL of the utterance engine.
     pub engine_url: Url,
-    /// Timeout of one call of the engine.
+    /// Timeout of one request to the engine.
     pub api_timeout: Duration,
     /// Directory of run logs and audio.
     pub logs_dir: PathBuf,
@@ -62,23 +92,23 @@ pub struct Config {
     pub dev_mode: bool,
     /// In development mode, an additional address that maps to this machine.
     pub local_miner_ip: Option<String>,
-    /// Gates, latency and duplication.
+    /// Scoring parameters: gates, latency and duplication.
     pub scoring: ScoreOptions,
     /// Name of the recogniser, if configured.
     pub recognizer: Option<String>,
     /// Name of the sentence embedder.
     pub embedder: String,
-    /// Directory of caches that have no setting of their own.
+    /// Directory of the caches that have no setting of their own.
     pub cache_dir: PathBuf,
     /// Path of the transcript cache.
     pub transcript_cache: PathBuf,
     /// Fallback directory of reference documents, for challenges without references from the engine.
     pub metadata_root: PathBuf,
-    /// First directory in which models are searched.
+    /// Directory that is searched first for models.
     pub models_dir: Option<PathBuf>,
-    /// The arena's share of the weights.
+    /// Share of the weights that the arena receives.
     pub arena_share: ArenaShare,
-    /// Receives unearned weight.
+    /// Uid that receives unearned weight.
     pub burn_uid: Uid,
     /// URL of the scoring API for results and scores; see [`Config::submit_api_url`].
     pub submit_api_url: Option<Url>,
@@ -86,18 +116,50 @@ pub struct Config {
     pub submission: SubmissionSettings,
     /// Object storage for result files.
     pub s3: S3Settings,
-    /// URL of the NATS server of the transcription workers; replies are transcribed in the runner if unset.
+    /// URL of the NATS server of the transcription workers; if unset, the runner transcribes replies itself.
     pub nats_url: Option<Secret>,
+    /// API keys of a miner's inference servers.
+    pub model_keys: ModelKeys,
+    /// Language model of a text miner.
+    pub language_model: LanguageModelSettings,
     /// Settings of validator, signer and subtensor gateway.
     pub operator: OperatorSettings,
     /// Settings of the runner's loop.
     pub rounds: RoundSettings,
-    /// Settings of the arena's miners.
+    /// Accounts and addresses of Chutes and of the Hugging Face hub, for text miners.
+    pub chutes: ChutesSettings,
+    /// Settings of the arena client: its gateway, the list of miners, and miners on RunPod.
     pub arena: ArenaSettings,
 }
 
+/// Language model of a text miner, under the reference's names.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct LanguageModelSettings {
+    /// Directory or GGUF file of the model.
+    pub path: Option<PathBuf>,
+    /// Device that computes: `cpu`, `cuda` or `mps`; `cpu` if unset.
+    pub device: Option<String>,
+    /// Whether weights are quantised to 8 bits.
+    pub in_8_bits: bool,
+    /// Whether weights are quantised to 4 bits.
+    pub in_4_bits: bool,
+}
+
+/// API keys of a miner's inference servers, one per server.
+#[derive(Debug, Clone, Default)]
+pub struct ModelKeys {
+    /// API key for the completions of a text miner.
+    pub backend: Option<Secret>,
+    /// API key for transcriptions.
+    pub stt: Option<Secret>,
+    /// API key for chat completions.
+    pub llm: Option<Secret>,
+    /// API key for speech synthesis.
+    pub tts: Option<Secret>,
+}
+
 impl Config {
-    /// Default settings, with file paths below `cache_dir` (the reference's `~/.babelbit`) where applicable.
+    /// Creates the default settings, with cache paths below `cache_dir` (`~/.babelbit` in the reference).
     fn defaults(cache_dir: &Path) -> Self {
         let audio = cache_dir.join("audio_scoring");
         Self {
@@ -128,15 +190,18 @@ impl Config {
             submission: SubmissionSettings::defaults(),
             s3: S3Settings::default(),
             nats_url: None,
+            model_keys: ModelKeys::default(),
+            language_model: LanguageModelSettings::default(),
             operator: OperatorSettings::defaults(),
             rounds: RoundSettings::defaults(),
+            chutes: ChutesSettings::default(),
             arena: ArenaSettings::default(),
         }
     }
 
     /// Reads the configuration from `(name, value)` pairs; `home` is the user's home directory.
     ///
-    /// Blank values count as unset. A value that is not UTF-8 is a problem only for a known variable.
+    /// Blank values count as unset. A value that is not UTF-8 is an error only for a known variable.
     ///
     /// # Errors
     /// [`ConfigError`] lists every invalid variable, with its value and the expected form.

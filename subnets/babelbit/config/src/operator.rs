@@ -12,9 +12,9 @@ use super::Config;
 pub struct OperatorSettings {
     /// Name of the wallet.
     pub wallet_name: String,
-    /// Name of the wallet's hotkey.
+    /// Name of the hotkey in the wallet.
     pub wallet_hotkey: String,
-    /// Directory of wallets, or a keyfile.
+    /// Path of the directory of wallets, or of a keyfile.
     pub wallet_path: Option<PathBuf>,
     /// Fallback chain endpoint, used when the network's own endpoints fail.
     pub fallback_node: Option<String>,
@@ -24,13 +24,14 @@ pub struct OperatorSettings {
     pub signer_host: IpAddr,
     /// Listen port of the signer.
     pub signer_port: u16,
-    /// Maximum number of the gateway's attempts for a request of the signer.
+    /// Maximum number of attempts that the gateway makes for a request from the signer.
     pub signer_retries: u32,
-    /// Delay between two attempts for the signer.
+    /// Delay between two attempts for a request from the signer.
     pub signer_retry_delay: Duration,
-    /// Maximum number of the gateway's attempts for a request of the validator; defaults to the signer's.
+    /// Maximum number of attempts that the gateway makes for a request from the validator; defaults to the number for
+    /// the signer.
     pub set_weights_retries: Option<u32>,
-    /// Delay between two attempts for the validator; defaults to the signer's.
+    /// Delay between two attempts for a request from the validator; defaults to the delay for the signer.
     pub set_weights_retry_delay: Option<Duration>,
     /// URL of the gateway; see [`Config::gateway_url`].
     pub gateway_url: Option<Url>,
@@ -78,24 +79,28 @@ impl OperatorSettings {
 }
 
 impl Config {
-    /// URL of the signer: as configured, else loopback for a local network, else its name in the compose file.
+    /// Returns the URL of the signer: the configured URL, else loopback on a local network, else the host in the
+    /// compose file.
     pub fn signer_url(&self) -> Url {
         let operator = &self.operator;
         self.service_url(operator.signer_url.as_ref(), "http://127.0.0.1:8080", "http://signer:8080")
     }
 
-    /// URL of the scoring API: as configured, else loopback for a local network, else the subnet owner's.
+    /// Returns the URL of the scoring API: the configured URL, else loopback on a local network, else the URL of the
+    /// subnet owner.
     pub fn submit_api_url(&self) -> Url {
         self.service_url(self.submit_api_url.as_ref(), "http://127.0.0.1:8070", "https://scoring.babelbit.ai")
     }
 
-    /// URL of the gateway: as configured, else loopback for a local network, else its name in the compose file.
+    /// Returns the URL of the gateway: the configured URL, else loopback on a local network, else the host in the
+    /// compose file.
     pub fn gateway_url(&self) -> Url {
         let operator = &self.operator;
         self.service_url(operator.gateway_url.as_ref(), "http://127.0.0.1:8090", "http://subtensor-gateway:8090")
     }
 
-    /// URL of the arena gateway: as configured, else loopback for a local network, else the subnet owner's.
+    /// Returns the URL of the arena gateway: the configured URL, else loopback on a local network, else the URL of the
+    /// subnet owner.
     pub fn arena_gateway_url(&self) -> Url {
         self.service_url(self.arena.gateway_url.as_ref(), "http://127.0.0.1:8060", "https://gw.babelbit.ai/")
     }
@@ -104,22 +109,22 @@ impl Config {
         set.cloned().unwrap_or_else(|| constant(if self.network.is_local() { local } else { compose }))
     }
 
-    /// Listen address and port of the signer.
+    /// Returns the listen address and port of the signer.
     pub const fn signer_listen(&self) -> SocketAddr {
         SocketAddr::new(self.operator.signer_host, self.operator.signer_port)
     }
 
-    /// Listen address and port of the gateway.
+    /// Returns the listen address and port of the gateway.
     pub const fn gateway_listen(&self) -> SocketAddr {
         SocketAddr::new(self.operator.gateway_host, self.operator.gateway_port)
     }
 
-    /// Listen address and port of the validator's metrics.
+    /// Returns the listen address and port of the validator's metrics.
     pub const fn metrics_listen(&self) -> SocketAddr {
         SocketAddr::new(self.operator.metrics_addr, self.operator.metrics_port)
     }
 
-    /// Maximum number of, and delay between, the gateway's attempts for a request of the validator.
+    /// Returns the gateway's maximum number of attempts for a request from the validator, and the delay between them.
     pub fn set_weights_retries(&self) -> (u32, Duration) {
         let operator = &self.operator;
         (

@@ -2,11 +2,12 @@ use std::time::Duration;
 
 use taonet_babelbit_runner::{ArenaSchedule, PlaySettings, ScheduleSettings};
 
-/// Maximum number of attempts of a round in its epoch: with pauses, about two and a half hours.
+/// Maximum number of attempts of a round in its epoch: with backoff, about two and a half hours.
 const ATTEMPTS: u32 = 20;
-/// Number of an utterance's first frames with a longer timeout while arena miners start up; fixed in the reference too.
+/// Number of frames at the start of a startup utterance to which [`STARTUP_CHUNK`] applies; also a constant in the
+/// reference.
 const STARTUP_FRAMES: u32 = 4;
-/// Timeout of these frames.
+/// Timeout of an arena miner's response to each of the first [`STARTUP_FRAMES`] frames of a startup utterance.
 const STARTUP_CHUNK: Duration = Duration::from_mins(1);
 
 /// Schedule of the runner's rounds, and the settings specific to the arena.
@@ -31,13 +32,13 @@ pub struct ArenaRoundSettings {
     pub cadence: u32,
     /// Whether an arena round is played at startup.
     pub on_startup: bool,
-    /// Number of first utterances during which miners may start up.
+    /// Number of startup utterances: the first ones of a challenge, with a longer timeout for opening sessions.
     pub startup_utterances: u32,
-    /// Number of consecutive failed utterances after which a miner is dropped; 0 disables dropping.
+    /// Number of consecutive failed utterances after which the runner drops a miner; 0 disables this.
     pub drop_after_failures: u32,
-    /// Timeout of one call of a miner.
+    /// Timeout of one request to a miner.
     pub miner_timeout: Duration,
-    /// Timeout for opening sessions.
+    /// Upper limit of the timeout for opening a session.
     pub init_barrier: Duration,
 }
 
@@ -55,7 +56,7 @@ impl RoundSettings {
         Self { tempo: 2_160, on_startup: false, solo: true, arena }
     }
 
-    /// Schedule settings of the runner.
+    /// Returns the schedule settings of the runner.
     pub fn schedule(&self) -> ScheduleSettings {
         let ArenaRoundSettings { enabled, cadence, on_startup, .. } = self.arena;
         ScheduleSettings {
@@ -67,7 +68,7 @@ impl RoundSettings {
         }
     }
 
-    /// Play settings of arena rounds, derived from those of main rounds.
+    /// Derives the play settings of arena rounds from the settings of main rounds.
     pub fn arena_play(&self, main: &PlaySettings) -> PlaySettings {
         PlaySettings {
             startup_utterances: self.arena.startup_utterances,

@@ -8,9 +8,9 @@ use super::Config;
 /// Settings for submitting results to the scoring API, and for the scoring API's database.
 #[derive(Debug, Clone)]
 pub struct SubmissionSettings {
-    /// Whether results are submitted, if configured; see [`Config::submits`].
+    /// Whether to submit results; `None` if not configured, see [`Config::submits`].
     pub enabled: Option<bool>,
-    /// Timeout of one submission. A submission with a file has a longer one, by the file's size.
+    /// Timeout of one submission; for an audio bundle, plus its transfer time at 256 KiB/s.
     pub timeout: Duration,
     /// Maximum number of concurrent submissions.
     pub concurrency: usize,
@@ -26,8 +26,8 @@ impl SubmissionSettings {
 }
 
 impl Config {
-    /// Whether results are submitted: as configured, or else when a scoring API is configured or the network is not
-    /// `local`.
+    /// Whether to submit results. If not configured, results are submitted if a scoring API is configured or the
+    /// network is not `local`.
     pub fn submits(&self) -> bool {
         let named = self.submit_api_url.is_some() || !self.network.is_local();
         self.submission.enabled.unwrap_or(named)

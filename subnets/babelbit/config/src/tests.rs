@@ -52,7 +52,7 @@ fn every_value_that_does_not_fit_is_named_at_once() {
     let text = error.unwrap_err().to_string();
     assert!(text.contains("BB_S2S_CHUNK_TIMEOUT_SEC=soon: expected a number of seconds"), "{text}");
     assert!(text.contains("BB_DEV_MODE=maybe: expected 1 or 0"), "{text}");
-    assert!(text.contains("BABELBIT_NETUID=-1: expected an integer in range"), "{text}");
+    assert!(text.contains("BABELBIT_NETUID=-1: expected an integer in the setting's range"), "{text}");
 }
 
 #[test]
@@ -151,7 +151,7 @@ fn services_are_found_where_they_are_set_or_usual() {
     assert_eq!(config.metrics_listen().to_string(), "127.0.0.1:8010");
 }
 
-/// variables · attempts and delay of the validator's own requests
+/// Columns: variables · attempts and delay of requests from the validator
 #[test]
 fn the_validator_tries_as_often_as_it_is_told_else_as_the_signer() {
     for (pairs, retries, delay) in [
@@ -264,13 +264,13 @@ fn the_arena_is_set_as_in_the_reference() {
     assert_eq!((config.arena.status.as_str(), config.arena.window_seconds), ("running,idle", 60));
     assert_eq!(config.arena.retry_max_delay, Duration::from_millis(2_500));
     assert_eq!(config.arena.ready_timeout, Duration::from_mins(5));
-    // The key is used, but never shown.
+    // The key is in use, but never shown.
     assert_eq!(config.arena.runpod_api_key.as_ref().unwrap().expose(), "rp_secret");
     assert!(!format!("{config:?}").contains("rp_secret"));
     assert!(variables().iter().all(|variable| !(variable.show)(&config).contains("rp_secret")));
 }
 
-/// variables · whether results are submitted
+/// Columns: variables · whether results are submitted
 #[test]
 fn development_networks_submit_where_a_scoring_api_is_named() {
     let (local, named) = (("BITTENSOR_SUBTENSOR_ENDPOINT", "local"), ("BB_SUBMIT_API_URL", "http://127.0.0.1:8070"));
@@ -285,4 +285,47 @@ fn development_networks_submit_where_a_scoring_api_is_named() {
     ] {
         assert_eq!(read(pairs).unwrap().0.submits(), submits, "{pairs:?}");
     }
+}
+
+#[test]
+fn keys_of_model_servers_are_read_and_never_shown() {
+    let (config, warnings) = read(&[
+        ("BB_MINER_BACKEND_API_KEY", "sk-1"),
+        ("BB_MINER_STT_API_KEY", "sk-2"),
+        ("BB_MINER_LLM_API_KEY", "sk-3"),
+        ("BB_MINER_TTS_API_KEY", "sk-4"),
+    ])
+    .unwrap();
+    assert!(warnings.is_empty());
+    let keys = &config.model_keys;
+    let read = [&keys.backend, &keys.stt, &keys.llm, &keys.tts].map(|key| key.as_ref().map(Secret::expose));
+    assert_eq!(read, ["sk-1", "sk-2", "sk-3", "sk-4"].map(Some));
+    for variable in
+        variables().iter().filter(|variable| variable.name.starts_with("BB_MINER_") && variable.name.ends_with("_KEY"))
+    {
+        assert_eq!((variable.show)(&config), "(set)", "{}", variable.name);
+    }
+    assert!(!format!("{config:?}").contains("sk-1"));
+}
+
+#[test]
+fn a_language_model_is_described_by_the_references_variables() {
+    assert_eq!(read(&[]).unwrap().0.language_model, LanguageModelSettings::default());
+    let (config, warnings) = read(&[
+        ("MINER_MODEL_ID", "models/gpt2"),
+        ("MINER_DEVICE", "cuda"),
+        ("MINER_LOAD_IN_8BIT", "1"),
+        ("MINER_LOAD_IN_4BIT", "0"),
+    ])
+    .unwrap();
+    assert!(warnings.is_empty());
+    let expected = LanguageModelSettings {
+        path: Some("models/gpt2".into()),
+        device: Some("cuda".to_owned()),
+        in_8_bits: true,
+        in_4_bits: false,
+    };
+    assert_eq!(config.language_model, expected);
+    let error = read(&[("MINER_DEVICE", "gpu")]).unwrap_err().to_string();
+    assert!(error.contains("MINER_DEVICE") && error.contains("cpu, cuda or mps"), "{error}");
 }

@@ -1,11 +1,12 @@
-//! Aggregation of several validators' scores of a miner.
+//! Aggregation of the scores that several validators give a miner.
 
-/// Computes the stake-weighted median: half of the stake gave this score or less, half this or more. When a score and
-/// the next one both qualify, the result is their mean. Scores without stake are ignored, unless no score has any: then
-/// all count equally.
+/// Computes the stake-weighted median of `(score, stake)` pairs: holders of at least half of the stake gave this score
+/// or a lower one, and holders of at least half gave this score or a higher one. If two adjacent scores qualify, the
+/// result is their mean. Scores without stake are ignored, unless no score has stake: then all scores have equal
+/// weight.
 ///
-/// A holder of less than half of the stake cannot lift the result above all other scores, nor push it below them.
-/// Non-finite scores are ignored. Returns `None` without any score.
+/// Holders of less than half of the stake cannot move the result out of the range of the other scores. Non-finite
+/// scores are ignored. Returns `None` if there are no finite scores.
 pub fn stake_weighted_median(scores: impl IntoIterator<Item = (f64, u64)>) -> Option<f64> {
     let mut scores: Vec<(f64, u64)> = scores.into_iter().filter(|(score, _)| score.is_finite()).collect();
     if scores.iter().all(|(_, stake)| *stake == 0) {
@@ -48,9 +49,9 @@ mod tests {
             (&[(0.2, 1), (0.6, 1)], Some(0.4)),
             (&[(0.6, 1), (0.2, 2)], Some(0.2)),
             (&[(0.1, 1), (0.2, 1), (0.9, 1)], Some(0.2)),
-            // Two small stakes against a large one.
+            // One large stake outweighs two small ones.
             (&[(1.0, 2), (1.0, 2), (0.5, 5)], Some(0.5)),
-            // A score without stake is ignored beside others.
+            // A score without stake is ignored if another score has stake.
             (&[(1.0, 0), (0.4, 3)], Some(0.4)),
             (&[(1.0, 0), (0.5, 0)], Some(0.75)),
             (&[(0.4, u64::MAX), (0.5, u64::MAX), (0.6, u64::MAX)], Some(0.5)),

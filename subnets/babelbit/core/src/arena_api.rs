@@ -1,8 +1,8 @@
 //! Messages between validators, miners and the arena gateway.
 //!
 //! A validator gets a token (`POST /auth/token`, [`TokenRequest`]), lists the arena's miners (`GET /list_arena_miners`,
-//! [`ListedMiners`]) and calls miners through the gateway (`POST /runsync`, [`RunsyncRequest`]). A miner enters the
-//! arena with `POST /v1/arena/submit`, [`Submission`].
+//! [`ListedMiners`]) and calls miners through the gateway (`POST /runsync`, [`RunsyncRequest`]). A miner submits its
+//! endpoint with `POST /v1/arena/submit`, [`Submission`].
 
 use std::collections::BTreeMap;
 
@@ -16,34 +16,34 @@ pub const AUTH_PATH: &str = "/auth/token";
 pub const LIST_PATH: &str = "/list_arena_miners";
 /// Route through which validators call miners.
 pub const RUNSYNC_PATH: &str = "/runsync";
-/// Route where miners enter the arena.
+/// Route where miners submit their endpoints to the arena.
 pub const SUBMIT_PATH: &str = "/v1/arena/submit";
 /// Provider name of endpoints routed through the gateway.
 pub const GATEWAY_PROVIDER: &str = "gateway";
 /// Default validity period of a token in seconds.
-pub const DEFAULT_TOKEN_SECONDS: u64 = 1_800;
+pub(crate) const DEFAULT_TOKEN_SECONDS: u64 = 1_800;
 
-/// Body of `POST /auth/token`: for one miner, or for all when `miner_hotkey` and `uid` are missing.
+/// Body of `POST /auth/token`: requests a token for one miner or, without `miner_hotkey` and `uid`, for all miners.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TokenRequest {
     /// Hotkey of the validator.
     pub hotkey: String,
-    /// Hotkey of the miner that the token is for.
+    /// Hotkey of the miner for which the token is requested.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub miner_hotkey: Option<String>,
-    /// Uid of the miner that the token is for.
+    /// Uid of the miner for which the token is requested.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub uid: Option<u16>,
     /// Time of signing in milliseconds since the Unix epoch.
     pub timestamp_ms: u64,
-    /// Time of signing in nanoseconds, as text; never used twice.
+    /// Nonce: time of signing in nanoseconds since the Unix epoch, as text. Each request needs a different nonce.
     pub nonce: String,
-    /// sr25519 over [`TokenRequest::signed_text`]: hex without `0x`.
+    /// sr25519 signature over [`TokenRequest::signed_text`]: hex without `0x`.
     pub signature: String,
 }
 
 impl TokenRequest {
-    /// Returns the object that is serialized for signing.
+    /// Returns the object that is serialised for signing.
     pub fn signed_object(&self) -> Value {
         match (&self.miner_hotkey, self.uid) {
             (Some(miner_hotkey), Some(uid)) => json!({ "miner_hotkey": miner_hotkey, "uid": uid }),
@@ -62,17 +62,17 @@ impl TokenRequest {
 pub struct TokenAnswer {
     /// Bearer token.
     pub auth_token: String,
-    /// Seconds until the token expires.
+    /// Remaining lifetime of the token in seconds.
     pub expires_in: u64,
 }
 
 impl TokenAnswer {
-    /// Parses a response, in which the token may also be named `token`; `None` if there is none.
+    /// Parses a response, in which the token may also be named `token`; `None` if the response has no token.
     pub fn read(answer: &Value) -> Option<Self> {
         let text = |name: &str| answer.get(name).and_then(Value::as_str).filter(|token| !token.is_empty());
         let auth_token = text("auth_token").or_else(|| text("token"))?.to_owned();
         let seconds = answer.get("expires_in").and_then(Value::as_f64);
-        // The cast saturates, and makes NaN 0.
+        // The cast saturates, and converts NaN to 0.
         let expires_in = seconds.map_or(DEFAULT_TOKEN_SECONDS, |seconds| seconds as u64);
         Some(Self { auth_token, expires_in })
     }
@@ -102,8 +102,8 @@ pub struct ListedMiner {
     pub uid: u16,
 }
 
-/// Alternative response to `GET /list_arena_miners`: miners that are called at their own endpoints. Validators accept
-/// more formats than this one.
+/// Alternative response to `GET /list_arena_miners`: miners that are called at their own endpoints. Validators also
+/// accept other formats.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ListedContainers {
     /// The miners, best first.
@@ -119,13 +119,13 @@ pub struct ListedContainer {
     pub miner_hotkey: String,
     /// Uid of the miner.
     pub miner_uid: u16,
-    /// Container status, `running`.
+    /// Container status; our gateway always sends `running`.
     pub status: String,
-    /// Hosting provider, `miner`.
+    /// Hosting provider; our gateway always sends `miner`.
     pub provider: String,
     /// URL of the miner.
     pub endpoint_url: String,
-    /// Name of the container.
+    /// Name of the container; our gateway sends `arena-miner-{uid}`.
     pub container_name: String,
 }
 
@@ -169,8 +169,8 @@ pub struct RunsyncInput {
     pub bt_headers: BTreeMap<String, String>,
 }
 
-/// Body of `POST /v1/arena/submit`, signed by the miner's hotkey in `X-Bittensor-*` headers (`btauth/1`) for the
-/// gateway's hotkey, which `GET /healthz` names. A later submission replaces an earlier one.
+/// Body of `POST /v1/arena/submit`. The miner's hotkey signs it in `X-Bittensor-*` headers (`btauth/1`) that name the
+/// gateway's hotkey as receiver; `GET /healthz` returns that hotkey. A later submission replaces an earlier one.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Submission {
@@ -180,16 +180,16 @@ pub struct Submission {
     pub uid: u16,
 }
 
-/// Response to `POST /v1/arena/submit`, once the submission is on the gateway's disk.
+/// Response to `POST /v1/arena/submit`, sent once the gateway has stored the submission on disk.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SubmissionAnswer {
     /// Hotkey of the miner.
     pub hotkey: String,
-    /// Normalized endpoint URL.
+    /// Normalised endpoint URL.
     pub endpoint_url: String,
     /// Whether the miner is currently in the arena.
     pub listed: bool,
-    /// Number of the miner's known qualifying wins within the window.
+    /// Number of challenges that the miner won within the gateway's qualifying window.
     pub wins: usize,
 }
 

@@ -1,4 +1,4 @@
-//! Scores of one challenge that count for weights, parsed from rows of the scoring API.
+//! Scores of one challenge that determine weights, parsed from rows of the scoring API.
 
 use serde_json::Value;
 use taonet_primitives::{Uid, Weights};
@@ -11,9 +11,9 @@ use crate::weights::{ArenaShare, arena_winner, compute_weights};
 /// key when uids are unknown.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ContestScores<M = Uid> {
-    /// Scores of the main contest.
+    /// Miners with their scores in the main contest.
     pub main: Vec<(M, f64)>,
-    /// Scores of the arena.
+    /// Miners with their scores in the arena.
     pub arena: Vec<(M, f64)>,
 }
 
@@ -24,10 +24,12 @@ impl<M> Default for ContestScores<M> {
 }
 
 impl<M: Copy + PartialEq> ContestScores<M> {
-    /// Adds rows of the scoring API that name this contest or none. `miner_of` maps a hotkey to its miner.
+    /// Adds rows of the scoring API. A row that names no contest counts for `contest`. `miner_of` maps a hotkey to its
+    /// miner.
     ///
-    /// Rows with an unknown hotkey or without a numeric score are ignored; of several rows of one hotkey and contest,
-    /// the first counts. A row with `main_score` or `arena_score` counts for these contests; other rows have one score.
+    /// Rows with an unknown hotkey or without a numeric score are ignored; if a hotkey has several rows in a contest,
+    /// the first row counts. A row with `main_score` or `arena_score` has one score per contest; any other row has a
+    /// single score.
     pub fn add<'a>(&mut self, rows: &'a [Value], contest: Contest, miner_of: impl Fn(&'a str) -> Option<M>) {
         for row in rows {
             let Some(miner) = text(row, &["miner_hotkey", "hotkey"]).and_then(&miner_of) else { continue };
@@ -53,7 +55,7 @@ impl<M: Copy + PartialEq> ContestScores<M> {
         }
     }
 
-    /// Whether there are no scores; a score of 0 counts.
+    /// Whether there are no scores. A score of 0 counts as a score.
     pub const fn is_empty(&self) -> bool {
         self.main.is_empty() && self.arena.is_empty()
     }
@@ -65,7 +67,7 @@ impl ContestScores {
         (!self.is_empty()).then(|| compute_weights(&self.main, &self.arena, arena_share, burn_uid, rules))
     }
 
-    /// Combines each miner's scores, weighted by the shares of the contests.
+    /// Adds up each miner's main and arena scores, weighted by the shares of the contests.
     pub fn combined(&self, arena_share: ArenaShare) -> Vec<(Uid, f64)> {
         let arena_share = arena_share.get();
         let mut combined: Vec<(Uid, f64)> = Vec::new();
@@ -79,7 +81,8 @@ impl ContestScores {
         combined
     }
 
-    /// Returns the winner of the main contest (the first with the highest score above 0), or else of the arena.
+    /// Returns the winner of the main contest (the first miner with the highest score above 0), or else the winner of
+    /// the arena.
     pub fn winner(&self, rules: Rules) -> Option<Uid> {
         let positive = self.main.iter().filter(|(_, score)| score.is_finite() && *score > 0.0);
         let best = positive.reduce(|best, next| if next.1 > best.1 { next } else { best });

@@ -8,7 +8,7 @@ use serde_json::Value;
 pub struct AuthChallenge {
     /// The text that the hotkey signs, byte for byte.
     pub challenge: String,
-    /// Echoed in [`AuthVerify`]; any JSON value.
+    /// Timestamp to return in [`AuthVerify`]; any JSON value.
     #[serde(default)]
     pub timestamp: Value,
 }
@@ -32,7 +32,7 @@ pub struct AuthVerify {
 pub struct AuthToken {
     /// Bearer token for later calls.
     pub access_token: String,
-    /// Seconds until the token expires.
+    /// Remaining lifetime of the token in seconds.
     #[serde(default = "AuthToken::default_expiry")]
     pub expires_in: u64,
     /// The validator's uid, if known to the engine.
@@ -64,7 +64,7 @@ pub struct NextRequest {
 pub struct TextNextRequest {
     /// Copied from [`TextToken::session_id`] of the session's first token.
     pub session_id: String,
-    /// Ignored by the engine; any JSON value.
+    /// Prediction; any JSON value. The engine ignores it.
     #[serde(default)]
     pub prediction: Value,
 }
@@ -81,7 +81,7 @@ pub struct TextToken {
     /// The token: a word, [`Self::EOF`] or [`Self::EOF_EOF`]; `None` at the end of the challenge.
     #[serde(default)]
     pub token: Option<String>,
-    /// Whether the challenge is complete. Such a token is empty.
+    /// Whether the challenge is complete; if so, there is no token.
     #[serde(default)]
     pub done: bool,
     /// ID of the challenge.
@@ -102,12 +102,12 @@ pub struct TextToken {
 }
 
 impl TextToken {
-    /// End of an utterance.
+    /// Token that ends an utterance, except for a dialogue's last one.
     pub const EOF: &'static str = "EOF";
-    /// End of a dialogue's last utterance.
+    /// Token that ends a dialogue's last utterance.
     pub const EOF_EOF: &'static str = "EOF EOF";
 
-    /// The token: `word`, else `token`.
+    /// Returns the token: `word`, else `token`.
     pub fn text(&self) -> Option<&str> {
         self.word.as_deref().or(self.token.as_deref())
     }
@@ -126,36 +126,36 @@ pub struct UtterancePayload {
     pub language: String,
     /// Position in the challenge, from 0.
     pub utterance_index: u32,
-    /// Samples per second and channel.
+    /// Sample rate in Hz.
     pub sample_rate_hz: u32,
     /// Number of channels.
     pub channels: u16,
-    /// Bytes of one sample of one channel.
+    /// Size of one sample of one channel in bytes.
     pub sample_width_bytes: u16,
-    /// Samples per channel.
+    /// Number of samples per channel.
     pub utterance_frames: u64,
-    /// Whether this is the end of the utterance.
+    /// Whether the utterance ends with this payload.
     #[serde(default = "default_true")]
     pub end_of_utterance: bool,
-    /// Whether the challenge is complete.
+    /// Whether the challenge ends here: true for its last utterance, and for the end marker after it.
     #[serde(default)]
     pub done: bool,
-    /// Base64 of a WAV file, or of raw PCM of the declared size.
+    /// Base64 of a WAV file, or of headerless PCM samples in the declared format.
     #[serde(default)]
     pub audio_b64: String,
-    /// Reference data in the `target` schema.
+    /// Reference data in the [`target` schema](mod@crate::reference).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub target: Option<Value>,
-    /// Reference text in the flat schema.
+    /// Reference text in the [flat schema](mod@crate::reference).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reference_text: Option<Value>,
-    /// Reference words in the flat schema.
+    /// Reference words in the [flat schema](mod@crate::reference).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reference_words: Option<Value>,
-    /// Reference speaking rate in the flat schema.
+    /// Reference speaking rate in the [flat schema](mod@crate::reference), in words per second.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reference_wps: Option<Value>,
-    /// Reference data in the translations schema.
+    /// Reference data in the [translations schema](mod@crate::reference).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub utterance_translations: Option<Value>,
 }
@@ -164,7 +164,7 @@ const fn default_true() -> bool {
     true
 }
 
-/// Response to `GET /transcription`: the reference of a whole challenge.
+/// Response to `GET /transcription`: the reference of a complete challenge.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TranscriptionPayload {
     /// ID of the document's challenge.

@@ -1,8 +1,8 @@
 //! Standard metrics of simultaneous speech translation: text quality and latency. They are not part of the score.
 //!
 //! Word error rate and the latency metrics follow SimulEval 1.1.4, BLEU and chrF follow sacreBLEU 2.6.0, both with
-//! default options. `vectors/field-metrics` holds results of these programs. docs/metrics.md states the formulas with a
-//! worked example.
+//! default options. `vectors/field-metrics` holds results of these programs. `docs/metrics.md` states the formulas with
+//! a worked example.
 
 mod bleu;
 mod chrf;
@@ -21,7 +21,7 @@ pub use playback::{Milliseconds, Piece, Playback};
 pub use record::{ChallengeMetrics, UtteranceMetrics};
 pub use token_delay::average_token_delay;
 
-/// Transcript of a reply with its reference text.
+/// Transcript of a reply, and its reference text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TextPair<'a> {
     /// Transcript of the reply.

@@ -1,35 +1,36 @@
-//! `s2s_audio_v1`: one URL, two kinds of message, one request per 80 ms frame of source speech.
+//! Speech protocol `s2s_audio_v1` between validator and miner: two kinds of message, sent to one URL.
 //!
-//! The validator sends `init` once per utterance and then one `predict` per frame; the miner answers each frame with
-//! any amount of translated speech. The fields' order in the structs is the order on the wire, which signatures of
-//! managed routes cover.
+//! The validator sends `init` once per utterance and then one `predict` per 80 ms frame of source speech; the miner
+//! answers each frame with any amount of translated speech. After the last frame, the validator drains the reply: it
+//! sends empty `predict` requests until the miner ends the reply. Fields are serialised in the order of the structs,
+//! and signatures that cover the message body depend on this order.
 
 use serde::{Deserialize, Serialize};
 
 /// Name of the protocol in files and submissions.
 pub const PROTOCOL: &str = "s2s_audio_v1";
-/// Samples per second and channel, in both directions.
+/// Sample rate in Hz, in both directions.
 pub const SAMPLE_RATE_HZ: u32 = 24_000;
-/// Samples per channel in one frame: 80 ms.
+/// Number of samples per channel in one frame of 80 ms.
 pub const FRAME_SAMPLES: u32 = 1_920;
 /// Frames per second.
 pub const FRAME_RATE_HZ: f64 = 12.5;
 /// Sample format: 32-bit floats, little-endian.
 pub const DTYPE: &str = "float32le";
-/// Bytes of one sample of one channel.
+/// Size of one sample of one channel in bytes.
 pub const SAMPLE_BYTES: usize = 4;
 
 /// A request to `v1/predict`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "lowercase")]
 pub enum MinerRequest {
-    /// Opens a session for one utterance.
+    /// Request that opens a session for one utterance.
     Init(InitRequest),
-    /// Sends one frame of source speech, or drains the reply.
+    /// Request that sends one frame of source speech or, after the last frame, fetches more of the reply.
     Predict(PredictRequest),
 }
 
-/// Opens a session for one utterance.
+/// Request that opens a session for one utterance.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct InitRequest {
     /// ID of the challenge.
@@ -39,16 +40,16 @@ pub struct InitRequest {
     /// Language of the source speech, e.g. `fr`.
     #[serde(default)]
     pub language: Option<String>,
-    /// Samples per second and channel, always [`SAMPLE_RATE_HZ`].
+    /// Sample rate in Hz, always [`SAMPLE_RATE_HZ`].
     pub sample_rate_hz: u32,
     /// Frames per second, always [`FRAME_RATE_HZ`].
     #[serde(deserialize_with = "crate::number::float")]
     pub frame_rate_hz: f64,
-    /// Samples per channel in one frame, always [`FRAME_SAMPLES`].
+    /// Number of samples per channel in one frame, always [`FRAME_SAMPLES`].
     pub frame_samples: u32,
     /// Sample format, always [`DTYPE`].
     pub dtype: String,
-    /// Channels of the source, interleaved.
+    /// Number of channels of the source, interleaved.
     pub channels: u16,
 }
 
@@ -102,28 +103,29 @@ pub struct InitResponse {
     pub channels: u16,
 }
 
-/// Sends one frame of source speech, or drains the reply.
+/// Request that sends one frame of source speech or, after the last frame, fetches more of the reply.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct PredictRequest {
     /// Copied from [`InitResponse::session_id`].
     pub session_id: String,
-    /// Base64 of the frame's samples in [`DTYPE`]; empty while draining.
+    /// Base64 of the frame's samples in [`DTYPE`]; empty after the last frame.
     pub audio_b64: String,
-    /// Whether this is the last frame of the source.
+    /// Whether the source ends with this frame, or has already ended.
     #[serde(default)]
     pub in_eos: bool,
-    /// Sequence number of the predict request within its session, from 0, if the sender counts them. A miner that
-    /// supports the field repeats its response to a repeated frame, and refuses an out-of-order one.
+    /// Sequence number of the predict request within its session, from 0; `None` if the sender does not number its
+    /// requests. A miner that supports the field repeats its response to a repeated frame, and refuses an out-of-order
+    /// frame.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub frame_index: Option<u64>,
 }
 
-/// Response to [`PredictRequest`]: the speech that is ready now.
+/// Response to [`PredictRequest`], with the speech that is ready.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct PredictResponse {
     /// ID of the session.
     pub session_id: String,
-    /// Base64 of samples in [`DTYPE`], any number of them.
+    /// Base64 of any number of samples in [`DTYPE`].
     #[serde(default)]
     pub audio_b64: String,
     /// Whether the reply is complete.
@@ -137,6 +139,6 @@ pub struct PredictResponse {
 /// Error response of a miner.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MinerError {
-    /// Why the request was refused.
+    /// Why the miner refused the request.
     pub error: String,
 }

@@ -1,6 +1,7 @@
 //! Eligibility for the arena: miners that recently won qualifying challenges.
 //!
-//! The highest score above 0 of a main challenge is a win. Miners that tie for it have one win each.
+//! The miner with the highest score above 0 in a main challenge wins it. If several miners tie for the highest score,
+//! each has one win.
 
 use std::collections::BTreeMap;
 
@@ -19,7 +20,8 @@ pub struct Winner {
     pub score: f64,
 }
 
-/// Returns the winners among rows of the scoring API, parsed as validators do: the first row of a hotkey counts.
+/// Returns the winners of a challenge from its rows in the scoring API. As in the computation of weights, only the
+/// first row of a hotkey counts.
 pub fn winners(rows: &[Value]) -> Vec<Winner> {
     let mut scores: ContestScores<&str> = ContestScores::default();
     // A miner that has deregistered since still counts as a winner.
@@ -49,19 +51,19 @@ pub fn records<'a>(wins: impl IntoIterator<Item = &'a Winner>) -> BTreeMap<&'a s
     records
 }
 
-/// A miner that requests a place in the arena.
+/// A miner that applies for a slot in the arena.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Candidate {
     /// Hotkey of the miner.
     pub hotkey: String,
-    /// Wins within the window.
+    /// Win record of the miner.
     pub record: Record,
-    /// Time of the first request, in any unit; only the order matters.
+    /// Time of the first application, in any unit; only the order matters.
     pub since: u64,
 }
 
-/// Selects the miners that enter the arena, best first: by wins, then by score, then by earliest request. When wins are
-/// required, a candidate without one is not eligible.
+/// Selects at most `slots` miners for the arena, best first: by number of wins, then by best winning score, then by
+/// earliest application. If `wins_needed`, a candidate without a win is not eligible.
 pub fn entrants(mut candidates: Vec<Candidate>, wins_needed: bool, slots: usize) -> Vec<Candidate> {
     candidates.retain(|candidate| !wins_needed || candidate.record.wins > 0);
     candidates.sort_by(|a, b| {
@@ -98,7 +100,7 @@ mod tests {
         }
     }
 
-    /// Winners may have more hotkeys than there are uids.
+    /// The rows of a challenge may have more hotkeys than there are uids.
     #[test]
     fn hotkeys_need_no_slots() {
         let mut rows: Vec<_> =

@@ -1,8 +1,9 @@
 //! Result files of a runner. Fields are listed in the order in which they are written.
 //!
-//! One miner's part of one challenge produces a [`RunLog`] (everything but the audio), a [`ChallengeRun`] (transcripts
-//! and their scores) and a [`ChallengeScore`] (the numbers alone); the challenge as a whole produces a
-//! [`ChallengeStatus`]. Other programs read these files, so names, order and null or absent fields are fixed.
+//! The files of one miner in one challenge are a [`RunLog`] (everything but the audio), a [`ChallengeRun`] (transcripts
+//! and their scores) and a [`ChallengeScore`] (the numbers alone); each challenge also has a [`ChallengeStatus`]. Other
+//! programs read these files, so the format is fixed: the names and order of fields, and whether a missing value is
+//! null or absent.
 
 mod challenge_type;
 mod miner_key;
@@ -20,7 +21,7 @@ pub use status::ChallengeStatus;
 
 /// Score method of an utterance whose reply failed.
 pub const METHOD_PREDICTION_ERROR: &str = "prediction_error";
-/// Score method when nothing was scored.
+/// Score method of a result in which nothing was scored.
 pub const METHOD_NOT_SCORED: &str = "not_scored";
 
 #[cfg(test)]

@@ -1,13 +1,13 @@
 //! Reference data of a challenge: expected text and speaking rate of each reply.
 //!
 //! A document lists the utterances of one challenge: `{"challenge_uid"?, "utterances": […]}`. Each utterance follows
-//! one of three schemas; the first that applies counts:
+//! one of three schemas; the first applicable schema counts:
 //!
 //! | Schema | text | words | words per second |
 //! |---|---|---|---|
-//! | `target` is an object | `target.text` | `target.words` | `target.wps` |
-//! | `reference_text` is given | `reference_text` | `reference_words` | `reference_wps` |
-//! | `utterance_translations` is a list | `text` of the entry in the target language, else of the first object | its `words` | its `reference_wps` |
+//! | `target` schema: `target` is an object | `target.text` | `target.words` | `target.wps` |
+//! | flat schema: `reference_text` is given | `reference_text` | `reference_words` | `reference_wps` |
+//! | translations schema: `utterance_translations` is a list | `text` of the entry in the target language, else of the first object | its `words` | its `reference_wps` |
 
 mod ids;
 mod schema;
@@ -19,7 +19,7 @@ use taonet_primitives::Word;
 
 pub use ids::same_utterance;
 
-/// Default speaking rate in words per second, without a given rate or usable word times.
+/// Default speaking rate in words per second, used if a reference has neither a rate nor usable word times.
 pub const DEFAULT_WORDS_PER_SECOND: f64 = 4.0;
 
 /// Why an utterance has no reference.
@@ -35,11 +35,11 @@ pub enum ReferenceError {
     /// The document is not an object with a list `utterances`.
     #[error("Scoring metadata must be an object with a list `utterances`")]
     NotADocument,
-    /// The document has no utterance with this id.
+    /// The document has no utterance with this ID.
     // Python's KeyError prints its message in quotes.
     #[error("'Utterance {0} not found in scoring metadata'")]
     NotFound(String),
-    /// An utterance id is required: the document has several utterances.
+    /// An utterance ID is required, since the document does not have exactly one utterance.
     #[error("The document has {0} utterances: select one with `utterance_id`")]
     Ambiguous(usize),
     /// The challenge's document is not valid JSON, or too large.
@@ -51,8 +51,8 @@ pub enum ReferenceError {
 }
 
 impl ReferenceError {
-    /// Name of the corresponding exception of the reference system.
-    pub const fn python_name(&self) -> &'static str {
+    /// Returns the name of the corresponding exception of the reference system.
+    pub(crate) const fn python_name(&self) -> &'static str {
         match self {
             Self::MissingText | Self::UnknownSchema | Self::NotADocument | Self::Ambiguous(_) | Self::Unreadable(_) => {
                 "ValueError"
@@ -74,12 +74,12 @@ pub struct Reference {
     pub wps: f64,
     /// Language of the text according to the document, in lowercase.
     pub language: Option<String>,
-    /// Source of the document, for the record.
+    /// File or URL of the document, as recorded in the results.
     pub source: Option<String>,
 }
 
 impl Reference {
-    /// Creates a reference from its parts; the rate is `wps` if above 0, else that of the words.
+    /// Creates a reference from its parts; the speaking rate is `wps` if above 0, else [`words_per_second`] of `words`.
     ///
     /// # Errors
     /// [`ReferenceError::MissingText`] when the text is blank.
@@ -92,7 +92,7 @@ impl Reference {
         Ok(Self { text: text.to_owned(), words, wps, language: None, source: None })
     }
 
-    /// Returns the reference with a record of its source.
+    /// Sets [`Self::source`].
     #[must_use]
     pub fn with_source(mut self, source: impl Into<String>) -> Self {
         self.source = Some(source.into());
@@ -100,8 +100,8 @@ impl Reference {
     }
 }
 
-/// Computes the non-blank words per second from the first word's start to the last word's end;
-/// [`DEFAULT_WORDS_PER_SECOND`] with fewer than two words, no time between them, or blank words only.
+/// Computes the number of non-blank words per second from the first word's start to the last word's end;
+/// [`DEFAULT_WORDS_PER_SECOND`] if there are fewer than two words, they span no time, or all are blank.
 pub fn words_per_second(words: &[Word]) -> f64 {
     let (Some(first), Some(last)) = (words.first(), words.last()) else { return DEFAULT_WORDS_PER_SECOND };
     let span = last.end - first.start;
@@ -123,11 +123,11 @@ pub struct ReferenceDocument {
 }
 
 impl ReferenceDocument {
-    /// Parses a document. A single utterance in one of the three schemas is accepted as a document of one. Entries that
-    /// are not objects are skipped.
+    /// Parses a document. A single utterance in one of the three schemas is accepted as a document with one utterance.
+    /// Entries that are not objects are skipped.
     ///
     /// # Errors
-    /// [`ReferenceError::NotADocument`] when the value is neither.
+    /// [`ReferenceError::NotADocument`] when the value is neither a document nor an utterance.
     pub fn parse(value: Value) -> Result<Self, ReferenceError> {
         let Value::Object(mut document) = value else { return Err(ReferenceError::NotADocument) };
         let challenge_uid = schema::text_of(document.get("challenge_uid"));
@@ -154,12 +154,12 @@ impl ReferenceDocument {
         self.challenge_uid.as_deref()
     }
 
-    /// Whether the document was a single utterance without a list.
+    /// Whether the parsed document was a single utterance instead of a list of utterances.
     pub fn is_bare(&self) -> bool {
         self.is_bare
     }
 
-    /// Number of utterances.
+    /// Returns the number of utterances.
     pub fn len(&self) -> usize {
         self.utterances.len()
     }
@@ -169,18 +169,18 @@ impl ReferenceDocument {
         self.utterances.is_empty()
     }
 
-    /// Returns the reference of an utterance; of several with this id, the first. `target_language` (e.g. `en`) selects
-    /// the entry of the translations schema.
+    /// Returns the reference of the first utterance with this ID. `target_language` (e.g. `en`) selects the entry of
+    /// the translations schema.
     ///
     /// # Errors
-    /// [`ReferenceError::NotFound`] when no utterance has this id, [`ReferenceError::UnknownSchema`] and
+    /// [`ReferenceError::NotFound`] when no utterance has this ID, [`ReferenceError::UnknownSchema`] and
     /// [`ReferenceError::MissingText`] when the utterance is malformed.
     pub fn find(&self, utterance_id: &str, target_language: &str) -> Result<Reference, ReferenceError> {
         let entry = self.entry(utterance_id).ok_or_else(|| ReferenceError::NotFound(utterance_id.to_owned()))?;
         self.read(entry, target_language)
     }
 
-    /// Returns the raw entry of an utterance; of several with this id, the first.
+    /// Returns the raw entry of the first utterance with this ID.
     pub fn entry(&self, utterance_id: &str) -> Option<&Map<String, Value>> {
         let is_it = |(position, entry): &&(usize, Map<String, Value>)| {
             same_utterance(utterance_id, &schema::id_of(entry, *position))

@@ -3,16 +3,16 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-/// Scoring rules: what applies where the reference system has a defect that changes scores or weights.
+/// Scoring rules: they either reproduce or correct those defects of the reference system that change scores or weights.
 ///
-/// `docs/compat.md` lists each difference side by side.
+/// `docs/compat.md` compares both sets of rules, difference by difference.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Rules {
-    /// Reproduces the reference's defects, so that validators agree with the rest of the subnet.
+    /// Reproduces the reference system's defects, so that validators agree with the rest of the subnet.
     #[default]
     Reference,
-    /// Corrects the reference's defects.
+    /// Corrects the reference system's defects.
     Strict,
 }
 

@@ -1,11 +1,11 @@
 //! Scores of replies: `semantic_audio_v1`.
 //!
 //! A reply is transcribed, compared with the reference by meaning ([`accuracy()`]) and by speaking rate, and graded by
-//! how soon it ended after the source ([`latency()`]); replies that say the same as a better one share its score
-//! ([`duplication()`]). The score is the latency score if both gates pass, else 0.
+//! how soon it ended after the source ([`latency()`]); replies with the same meaning share one score
+//! ([`duplication()`]). The score is the latency score if the reply passes the accuracy gate and the rate gate, else 0.
 //!
-//! [`score_batch`] scores all replies to one utterance, [`score_one`] a single one without the duplication step. The
-//! expensive work (recognition, sentence embeddings) happens elsewhere: see [`Evidence`].
+//! [`score_batch`] scores all replies to one utterance; [`score_one`] scores a single reply, without the duplication
+//! step. The expensive work (recognition, sentence embeddings) happens elsewhere: see [`Evidence`].
 
 mod accuracy;
 mod assess;

@@ -1,4 +1,4 @@
-//! Score queries between validators and the scoring API (`GET /v1/get_scores`).
+//! Validators' queries of scores from the scoring API (`GET /v1/get_scores`).
 //!
 //! The signed text is Python's `json.dumps(…, sort_keys=True, separators=(",", ":"))` of [`ScoreQuery::signed`]:
 //! `taonet_wire::sorted_json` renders it.
@@ -18,7 +18,7 @@ pub enum Contest {
 }
 
 impl Contest {
-    /// Name of the contest in a query.
+    /// Returns the name of the contest in a query.
     pub const fn query_name(self) -> &'static str {
         match self {
             Self::Main => "qualifying",
@@ -31,7 +31,8 @@ impl Contest {
         [Self::Main, Self::Arena].into_iter().find(|contest| contest.query_name() == name)
     }
 
-    /// Parses a row's contest: `main`, `arena` and their older names. Any other text (`qualifying` too) gives `None`.
+    /// Parses a row's contest: `main`, `arena` and their older names. Any other text, including `qualifying`, gives
+    /// `None`.
     pub fn of_row(name: &str) -> Option<Self> {
         match name.parse() {
             Ok(ChallengeType::Main) => Some(Self::Main),
@@ -52,13 +53,13 @@ pub struct ScoreQuery {
     pub signature: String,
     /// ID of the challenge.
     pub challenge_uid: String,
-    /// Name of the contest, by [`Contest::query_name`]; without it, all rows of the challenge.
+    /// Name of the contest, from [`Contest::query_name`]; `None` requests the rows of all contests.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub challenge_type: Option<String>,
 }
 
 impl ScoreQuery {
-    /// Returns the object to sign. It includes the name of the contest only for the arena.
+    /// Returns the object to sign. The object names the contest only for the arena.
     pub fn signed(&self) -> Value {
         let mut data = json!({ "challenge_uid": self.challenge_uid });
         let mut signed =
@@ -86,7 +87,7 @@ pub struct ScoresAnswer {
     pub scores: Vec<ScoreRow>,
 }
 
-/// A miner's score in one contest, as written by our scoring API. Validators accept more formats than this one.
+/// A miner's score in one contest, as written by our scoring API. Validators also accept other formats.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ScoreRow {
     /// Hotkey of the miner.

@@ -1,4 +1,4 @@
-//! Result submissions of validators to the scoring API (`POST /v1/submit`, `POST /v1/submit-artifact`).
+//! Validators' submissions of results to the scoring API (`POST /v1/submit`, `POST /v1/submit-artifact`).
 //!
 //! The signed text is Python's `json.dumps(…, sort_keys=True, separators=(",", ":"))` of a [`Submission`]:
 //! `taonet_wire::sorted_json` renders it. The body is the same object with `signature` and `kind` added.
@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use taonet_primitives::{Hotkey, Uid};
 
-/// Kind of a submitted result. Any other kind is rejected.
+/// Kind of a submitted result; the scoring API rejects other kinds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum SubmissionKind {
     /// A miner's scores in a challenge.
@@ -19,7 +19,7 @@ pub enum SubmissionKind {
     DialogueScores,
     /// Run log of a miner in a challenge.
     DialogueLogs,
-    /// Audio of a miner's replies; the only artifact.
+    /// Audio of a miner's replies; the only kind that is submitted as an artifact.
     AudioBundle,
 }
 
@@ -66,7 +66,7 @@ impl FromStr for SubmissionKind {
     }
 }
 
-/// A result file of one miner, in the order of submission.
+/// A result file of one miner. The variants are in the order of submission.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum ResultFile {
     /// The run log, `run.json`.
@@ -75,13 +75,18 @@ pub enum ResultFile {
     Audio,
     /// Transcripts and scores, `challenge_run_….json`.
     ChallengeRun,
-    /// Scores alone, `challenge_score_….json`.
+    /// Scores of a dialogue, `dialogue_run_…-score.json`; only in the text contest.
+    DialogueScore,
+    /// Scores alone: `challenge_score_….json`, or `challenge_run_….json` in the text contest.
     ChallengeScore,
 }
 
 impl ResultFile {
     /// All result files, in the order of submission.
-    pub const ALL: [Self; 4] = [Self::RunLog, Self::Audio, Self::ChallengeRun, Self::ChallengeScore];
+    pub const ALL: [Self; 5] =
+        [Self::RunLog, Self::Audio, Self::ChallengeRun, Self::DialogueScore, Self::ChallengeScore];
+    /// The four files of a miner in the speech contest.
+    pub const OF_SPEECH: [Self; 4] = [Self::RunLog, Self::Audio, Self::ChallengeRun, Self::ChallengeScore];
 
     /// Returns the `file_type` of the file's submission.
     pub const fn file_type(self) -> &'static str {
@@ -89,6 +94,7 @@ impl ResultFile {
             Self::RunLog => "dialogue_log",
             Self::Audio => "artifact",
             Self::ChallengeRun => "challenge_run",
+            Self::DialogueScore => "dialogue_scores",
             Self::ChallengeScore => "challenge_scores",
         }
     }
@@ -103,7 +109,7 @@ impl ResultFile {
         match self {
             Self::RunLog => SubmissionKind::DialogueLogs,
             Self::Audio => SubmissionKind::AudioBundle,
-            Self::ChallengeRun => SubmissionKind::DialogueScores,
+            Self::ChallengeRun | Self::DialogueScore => SubmissionKind::DialogueScores,
             Self::ChallengeScore => SubmissionKind::ChallengeScores,
         }
     }
@@ -127,7 +133,7 @@ pub struct Submission {
 }
 
 impl Submission {
-    /// Creates a submission of `validator` for a miner, or without one if it is unknown.
+    /// Creates a submission by `validator`; `miner` is `None` if the miner of the result is unknown.
     pub fn new(
         validator: &Hotkey,
         miner: Option<(Uid, Hotkey)>,
@@ -177,6 +183,7 @@ mod tests {
             (ResultFile::RunLog, "dialogue_log", "dialogue_logs"),
             (ResultFile::Audio, "artifact", "audio_bundle"),
             (ResultFile::ChallengeRun, "challenge_run", "dialogue_scores"),
+            (ResultFile::DialogueScore, "dialogue_scores", "dialogue_scores"),
             (ResultFile::ChallengeScore, "challenge_scores", "challenge_scores"),
         ] {
             assert_eq!((file.file_type(), file.kind().as_str()), (file_type, kind));

@@ -1,18 +1,19 @@
 //! Scores of the text-prediction contest.
 //!
-//! A miner predicts the whole utterance each time a word of it is revealed. With the prediction of step `s` and the
-//! ground truth, both without their trailing `EOF`:
+//! A miner predicts the complete utterance each time one of its words is revealed. With the prediction of step `s` and
+//! the ground truth, both without their trailing `EOF`:
 //!
 //! ```text
-//! lexical    = max(0, 1 - levenshtein / max(length)), in characters; 0 if both are empty
+//! lexical    = max(0, 1 - levenshtein / length of the longer text), in characters; 0 if both are empty
 //! semantic   = clamp((cosine - b) / max(1 - b, 1e-6), 0, 1)
 //! earliness  = 1 / (s + 1)
 //! U(step)    = (w · lexical + (1 - w) · semantic) · earliness
-//! U(utterance) = the maximum over its steps; the first one wins
+//! U(utterance) = the maximum over its steps; on a tie, the earliest step
 //! U(dialogue)  = the mean over its utterances
 //! ```
 //!
-//! `b` is the mean cosine of 100 pseudo-random pairs of the dialogue's ground truths ([`SentenceVectors::baseline`]).
+//! `w` is the lexical weight. `b` is the mean cosine of 100 pseudo-random pairs of the dialogue's ground truths
+//! ([`SentenceVectors::baseline`]).
 
 mod log;
 mod vectors;
@@ -25,14 +26,14 @@ use crate::rounding::{round4, round6};
 pub use log::{Event, MAX_STEPS, StepError, Utterance, utterances};
 pub use vectors::{SentenceVectors, VectorError};
 
-/// Scores of a dialogue, as in the reference's files: rounded to 4 decimals, cosine and baseline to 6.
+/// Scores of a dialogue, as in the reference system's files: rounded to 4 decimals, cosine and baseline to 6.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct DialogueScore {
     /// ID of the dialogue, if known.
     pub dialogue_uid: Option<String>,
-    /// Scores of the complete utterances, by number.
+    /// Scores of the complete utterances, sorted by number.
     pub utterances: Vec<UtteranceScore>,
-    /// Summary of the dialogue.
+    /// Summary of the dialogue's scores.
     pub dialogue_summary: DialogueSummary,
 }
 
@@ -45,9 +46,9 @@ pub struct UtteranceScore {
     pub ground_truth: String,
     /// Scores of each step.
     pub steps: Vec<StepScore>,
-    /// The first step with the maximum score; 0 without steps.
+    /// The first step with the maximum score; 0 if there are no steps.
     pub best_step: usize,
-    /// The maximum score; 0 without steps.
+    /// Maximum score over the steps; 0 if there are no steps.
     #[serde(rename = "U_best")]
     pub best: f64,
     /// Number of steps of the utterance.
@@ -59,13 +60,13 @@ pub struct UtteranceScore {
 pub struct StepScore {
     /// Number of revealed words, minus 1.
     pub step: usize,
-    /// Similarity of the characters, in `0..=1`.
+    /// Character-level similarity of the prediction and the ground truth, in `0..=1`.
     pub lexical_similarity: f64,
-    /// Cosine of the sentence vectors.
+    /// Cosine of the sentence vectors of the prediction and the ground truth.
     pub semantic_cosine_raw: f64,
     /// The cosine, calibrated by the dialogue's baseline, in `0..=1`.
     pub semantic_similarity: f64,
-    /// Weight of the step, in `0..=1`.
+    /// Weight of the step: `1 / (step + 1)`.
     pub earliness: f64,
     /// Score of the step.
     #[serde(rename = "U_step")]
@@ -74,13 +75,13 @@ pub struct StepScore {
     pub prediction: String,
 }
 
-/// Summary of a dialogue.
+/// Summary of a dialogue's scores.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct DialogueSummary {
-    /// Mean of the utterances' best scores; 0 without utterances.
+    /// Mean of the utterances' best scores; 0 if there are no utterances.
     #[serde(rename = "average_U_best_early")]
     pub average_best: f64,
-    /// Baseline of the cosines.
+    /// Mean cosine similarity of 100 pseudo-random pairs of the dialogue's utterances; 0 without sentence vectors.
     pub semantic_baseline_b: f64,
 }
 
@@ -157,7 +158,7 @@ impl Scorer<'_> {
 mod tests {
     use super::*;
 
-    /// Vectors in the plane, at these cosines to the vector of the truth.
+    /// Creates two-dimensional vectors with these cosines to the vector of `truth`.
     fn vectors(cosines: &[(&str, f64)], truth: &str) -> SentenceVectors {
         let at = |cosine: f64| vec![cosine, (1.0 - cosine * cosine).sqrt()];
         let texts = cosines.iter().map(|(text, cosine)| ((*text).to_owned(), at(*cosine)));

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 /// Path of the predict route.
 pub const PREDICT_PATH: &str = "/predict";
 
-/// Name of the request body in signatures.
+/// Message name of a predict request in signatures.
 pub const PREDICT_MESSAGE: &str = "BBPredictedUtterance";
 
 /// Separator of earlier utterances in [`PredictedUtterance::context`].
@@ -41,11 +41,11 @@ pub struct PredictedUtterance {
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Evaluation {
-    /// Similarity of the characters, in `0..=1`.
+    /// Character-level similarity of the prediction and the ground truth, in `0..=1`.
     pub lexical_similarity: f64,
-    /// Similarity of the meaning, in `0..=1`.
+    /// Semantic similarity of the prediction and the ground truth, in `0..=1`.
     pub semantic_similarity: f64,
-    /// Weight of the step, in `0..=1`.
+    /// Weight of the step, in `0..=1`: earlier steps weigh more.
     pub earliness: f64,
     /// Score of the step.
     pub u_step: f64,
@@ -54,7 +54,7 @@ pub struct Evaluation {
 /// Response of a text miner.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PredictionResponse {
-    /// The whole utterance, with its prefix; may be empty.
+    /// The complete utterance, including the prefix; may be empty.
     pub prediction: String,
 }
 
@@ -64,7 +64,7 @@ mod tests {
 
     use super::*;
 
-    /// field · value if absent, or none if required
+    /// Columns: field · value if absent, or none if required
     #[test]
     fn fields_and_defaults_of_a_request() {
         let whole = json!({"index": "s", "step": 0, "prefix": "a"});

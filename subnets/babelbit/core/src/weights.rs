@@ -1,4 +1,5 @@
-//! Weights from scores: the main contest by share, the arena to its winner, the rest to the burn uid.
+//! Weights from scores: the main contest's share is divided in proportion to scores, the arena's share goes to its
+//! winner, and unearned shares go to the burn uid.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -7,9 +8,9 @@ use taonet_primitives::{Uid, Weights};
 
 use crate::Rules;
 
-/// The reference's number of blocks between two submissions of weights.
+/// Number of blocks between two submissions of weights in the reference system.
 pub const REFERENCE_TEMPO: u32 = 100;
-/// Default share of the arena, used for a missing or invalid setting.
+/// Default share of the arena, 90 %, used for a missing or invalid setting.
 const DEFAULT_ARENA_SHARE: f64 = 0.9;
 
 /// The arena winner's fraction of all weight, `0..=1`.
@@ -17,7 +18,7 @@ const DEFAULT_ARENA_SHARE: f64 = 0.9;
 pub struct ArenaShare(f64);
 
 impl ArenaShare {
-    /// A share of 0: no arena.
+    /// A share of 0, for a subnet without an arena.
     pub const NONE: Self = Self(0.0);
 
     /// Creates a share from a percentage, clamped to `0..=100`; NaN and infinities give the default of 90 %.
@@ -25,7 +26,7 @@ impl ArenaShare {
         if percent.is_finite() { Self(percent.clamp(0.0, 100.0) / 100.0) } else { Self::default() }
     }
 
-    /// Parses a share from a setting; a missing, blank or invalid one gives the default of 90 %.
+    /// Parses a share in percent from a setting; a missing, blank or invalid setting gives the default of 90 %.
     pub fn from_setting(text: Option<&str>) -> Self {
         text.and_then(|text| text.trim().parse().ok()).map_or_else(Self::default, Self::from_percent)
     }
@@ -50,12 +51,13 @@ impl fmt::Display for ArenaShare {
 
 /// Computes weights from the scores of one challenge.
 ///
-/// The main contest's share goes to its miners in proportion to their scores (those above 0), the arena's to its
-/// winner. For a uid listed twice in `main`, the first score counts. `burn_uid` gets unearned weight. Without a winner
-/// and a burn uid, the arena's share goes to the main contest too.
+/// The main contest's share goes to its miners in proportion to their scores above 0, the arena's share to its winner.
+/// For a uid listed twice in `main`, the first score counts. `burn_uid` gets unearned weight. If there is neither an
+/// arena winner nor a burn uid, the arena's share also goes to the main contest; under reference rules, only if the
+/// main contest has a share.
 ///
-/// The arena's winner is the first with the highest score, even a score of 0; under strict rules, the score must be
-/// above 0 and the lowest uid wins a tie. NaN and infinite scores are ignored.
+/// The arena's winner is the first miner with the highest score, even if that score is 0; under strict rules, the score
+/// must be above 0 and the lowest uid wins a tie. NaN and infinite scores are ignored.
 pub fn compute_weights(
     main: &[(Uid, f64)],
     arena: &[(Uid, f64)],
@@ -93,7 +95,8 @@ pub fn compute_weights(
         match arena_winner(arena, rules).or(burn_uid) {
             Some(recipient) => weights.add(recipient, arena_share),
             None if main_share > 0.0 || rules == Rules::Strict => share_out(&mut weights, arena_share),
-            // The reference shares it out to those that have weight from the main contest, and that has no share.
+            // The reference system would distribute the arena's share in proportion to the main weights, but there are
+            // none.
             None => {}
         }
     }
@@ -104,7 +107,7 @@ pub fn compute_weights(
 }
 
 /// Returns the winner of the arena; see [`compute_weights`].
-pub fn arena_winner(arena: &[(Uid, f64)], rules: Rules) -> Option<Uid> {
+pub(crate) fn arena_winner(arena: &[(Uid, f64)], rules: Rules) -> Option<Uid> {
     let entries = arena.iter().filter(|(_, score)| score.is_finite());
     let winner = match rules {
         Rules::Reference => entries.reduce(|best, next| if next.1 > best.1 { next } else { best }),

@@ -6,13 +6,13 @@ use maud::{Markup, html};
 use similar::{Algorithm, DiffTag, capture_diff_slices_deadline};
 use taonet_dashboard::shown;
 
-/// Maximum number of compared words; more are shown without comparison.
+/// Maximum number of words of a text; longer texts are shown without comparison.
 const MAX_WORDS: usize = 600;
-/// Time limit of the comparison; beyond it, differences are coarser.
+/// Time limit of the comparison; after this limit, differences are computed more coarsely.
 const DEADLINE: Duration = Duration::from_millis(5);
 
-/// The reference and the transcript, with their differences marked: missing words in the reference, additional ones in
-/// the transcript.
+/// Compares a transcript with its reference and marks the differences: missing words in the reference, additional words
+/// in the transcript.
 pub(crate) fn compare(reference: &str, transcript: &str) -> (Markup, Markup) {
     let (expected, heard): (Vec<_>, Vec<_>) =
         (reference.split_whitespace().collect(), transcript.split_whitespace().collect());
@@ -38,7 +38,7 @@ pub(crate) fn compare(reference: &str, transcript: &str) -> (Markup, Markup) {
     (reference, transcript)
 }
 
-/// A word without case and punctuation.
+/// Returns a word in lower case without punctuation.
 fn folded(word: &str) -> String {
     let folded: String = word.chars().filter(|character| character.is_alphanumeric()).collect();
     if folded.is_empty() { word.to_owned() } else { folded.to_lowercase() }

@@ -1,6 +1,6 @@
-//! The numbers of the latest challenges, in memory.
+//! In-memory index of the latest challenges and their scores.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use taonet_babelbit_core::Rules;
@@ -18,17 +18,17 @@ pub(crate) struct Challenge {
     pub(crate) head: ChallengeHead,
     /// Results, sorted by miner and utterance.
     pub(crate) results: Vec<ResultDigest>,
-    /// Miners, best first.
+    /// Statistics of the miners, best first.
     pub(crate) standings: Vec<Standing>,
     /// Why the results are unreadable.
     pub(crate) problem: Option<String>,
 }
 
-/// A miner's numbers, over one or several challenges. Means are over what was measured.
+/// Statistics of a miner over one or several challenges. Means cover measured values only.
 #[derive(Debug, Clone)]
 pub(crate) struct Standing {
     pub(crate) miner: MinerKey,
-    /// Mean score; over several challenges, the mean of their means.
+    /// Mean score; over several challenges, the mean of the challenge means.
     pub(crate) score: f64,
     pub(crate) accuracy: Option<f64>,
     pub(crate) rate_ratio: Option<f64>,
@@ -36,28 +36,41 @@ pub(crate) struct Standing {
     pub(crate) wall_after_source_sec: Option<f64>,
     /// Number of utterances that failed each gate; failed replies count as [`Gate::PredictionError`].
     pub(crate) failed_gates: BTreeMap<Gate, usize>,
-    /// Number of recorded utterances.
+    /// Number of utterances with a recorded reply.
     pub(crate) utterances: usize,
-    /// Number of replies that await their score.
+    /// Number of replies without a score yet.
     pub(crate) awaiting: usize,
     /// Mean score in each of the contest's latest challenges, oldest first.
     pub(crate) history: Vec<Option<f64>>,
 }
 
-/// Everything that the pages know without reading the ledger.
+/// In-memory data of the latest challenges, for pages that show no individual replies.
 #[derive(Debug, Default)]
 pub(crate) struct Index {
-    /// The latest challenges, latest first.
+    /// The latest challenges, newest first.
     pub(crate) challenges: Vec<Arc<Challenge>>,
+    /// Display names of miners.
+    pub(crate) names: Arc<HashMap<Hotkey, String>>,
     /// Last round of each contest.
     pub(crate) rounds: Vec<RoundRow>,
-    /// Result files by state of their submission.
+    /// Numbers of result files, by state of their delivery.
     pub(crate) outbox: OutboxCounts,
-    /// Why the ledger is unreadable. The numbers are then those of the last successful read.
+    /// Why the ledger is unreadable. The index then has the data of the last successful read.
     pub(crate) problem: Option<String>,
 }
 
-/// Mean of optional values.
+/// Totals over all challenges of an [`Index`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Totals {
+    /// Number of challenges to which the runner may still add results.
+    pub(crate) open: usize,
+    /// Number of distinct miners.
+    pub(crate) miners: usize,
+    /// Number of recorded replies.
+    pub(crate) replies: usize,
+}
+
+/// Accumulator for the mean of optional values.
 #[derive(Default)]
 struct Mean {
     sum: f64,
@@ -78,7 +91,7 @@ impl Mean {
 }
 
 impl Standing {
-    /// A miner's numbers in one challenge of `total` utterances.
+    /// Computes a miner's statistics in one challenge of `total` utterances.
     fn of(miner: MinerKey, results: &[&ResultDigest], total: usize, rules: Rules) -> Self {
         let [mut accuracy, mut rate, mut overshoot, mut wall] = [(); 4].map(|()| Mean::default());
         let mut failed_gates = BTreeMap::new();
@@ -102,7 +115,7 @@ impl Standing {
                 (None, None) => awaiting += 1,
             }
         }
-        // While a challenge is played, its mean is over what is scored.
+        // During a challenge, the mean covers the scored utterances only.
         let rules = if awaiting > 0 { Rules::Reference } else { rules };
         Self {
             miner,
@@ -120,7 +133,7 @@ impl Standing {
 }
 
 impl Challenge {
-    /// A challenge; `rules` are those of the mean over its utterances.
+    /// Creates the index entry of a challenge; `rules` determine how the mean over its utterances is computed.
     pub(crate) fn new(head: ChallengeHead, rules: Rules, results: Vec<ResultDigest>) -> Self {
         let mut by_miner: BTreeMap<MinerKey, Vec<&ResultDigest>> = BTreeMap::new();
         for result in &results {
@@ -133,12 +146,12 @@ impl Challenge {
         Self { head, results, standings, problem: None }
     }
 
-    /// A challenge whose results are unreadable.
+    /// Creates the entry of a challenge whose results are unreadable.
     pub(crate) fn unreadable(head: ChallengeHead, why: String) -> Self {
         Self { problem: Some(why), ..Self::new(head, Rules::Reference, Vec::new()) }
     }
 
-    /// A miner's numbers in this challenge.
+    /// Returns a miner's statistics in this challenge.
     pub(crate) fn standing(&self, miner: &Hotkey) -> Option<&Standing> {
         self.standings.iter().find(|standing| standing.miner.hotkey == *miner)
     }
@@ -148,7 +161,7 @@ impl Challenge {
         self.head.state != ChallengeState::Finished || self.problem.is_some()
     }
 
-    /// Recorded results, and the number to be expected of the miners seen so far.
+    /// Returns the number of scored or failed replies, and the number expected from the miners seen so far.
     pub(crate) fn progress(&self) -> (usize, usize) {
         let done = self.results.iter().filter(|result| result.score.is_some() || result.error.is_some()).count();
         (done, self.standings.len() * self.head.utterances as usize)
@@ -161,17 +174,27 @@ fn sort(standings: &mut [Standing]) {
 }
 
 impl Index {
-    /// The challenges of a contest, latest first.
+    /// Returns the challenges of a contest, latest first.
     pub(crate) fn of(&self, contest: ChallengeType) -> impl Iterator<Item = &Arc<Challenge>> {
         self.challenges.iter().filter(move |challenge| challenge.head.challenge_type == contest)
     }
 
-    /// A challenge by its row id.
+    /// Returns totals over all challenges.
+    pub(crate) fn totals(&self) -> Totals {
+        let standings = self.challenges.iter().flat_map(|challenge| &challenge.standings);
+        Totals {
+            open: self.challenges.iter().filter(|challenge| challenge.is_open()).count(),
+            miners: standings.map(|standing| standing.miner).collect::<HashSet<_>>().len(),
+            replies: self.challenges.iter().map(|challenge| challenge.results.len()).sum(),
+        }
+    }
+
+    /// Returns a challenge by its row ID.
     pub(crate) fn challenge(&self, id: i64) -> Option<&Arc<Challenge>> {
         self.challenges.iter().find(|challenge| challenge.head.id == id)
     }
 
-    /// The leaderboard of a contest, best first, each with its scores in the latest `history` challenges.
+    /// Returns the leaderboard of a contest, best first, each miner with its scores in the latest `history` challenges.
     pub(crate) fn leaderboard(&self, contest: ChallengeType, history: usize) -> Vec<Standing> {
         let challenges: Vec<_> = self.of(contest).collect();
         let mut by_miner: HashMap<MinerKey, Vec<(usize, &Standing)>> = HashMap::new();
@@ -187,7 +210,7 @@ impl Index {
     }
 }
 
-/// A miner's numbers over several challenges, each with its position, where 0 is the latest.
+/// Combines a miner's statistics over several challenges, each with its position, where 0 is the latest.
 fn combine(miner: MinerKey, parts: &[(usize, &Standing)], shown: usize) -> Standing {
     let mean = |value: fn(&Standing) -> Option<f64>| {
         let mut mean = Mean::default();
@@ -208,7 +231,7 @@ fn combine(miner: MinerKey, parts: &[(usize, &Standing)], shown: usize) -> Stand
     }
     Standing {
         miner,
-        // A challenge without a score yet does not count.
+        // Challenges without a score yet do not count.
         score: mean(|part| (part.utterances > part.awaiting).then_some(part.score)).unwrap_or_default(),
         accuracy: mean(|part| part.accuracy),
         rate_ratio: mean(|part| part.rate_ratio),

@@ -1,4 +1,4 @@
-//! The pages, each a function of index, ledger and request.
+//! Pages of the dashboard, rendered from the index, the ledger and the request.
 
 pub(crate) mod audio;
 pub(crate) mod challenge;
@@ -7,3 +7,4 @@ pub(crate) mod miner;
 pub(crate) mod miners;
 pub(crate) mod overview;
 mod parts;
+mod validators;

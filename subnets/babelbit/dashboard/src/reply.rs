@@ -1,4 +1,4 @@
-//! Where a reply's sound stands on the time axis of its source.
+//! Position of a reply's audio on the time axis of its source.
 
 use taonet_babelbit_core::protocol::{SAMPLE_BYTES, SAMPLE_RATE_HZ};
 use taonet_babelbit_core::scoring::Timeline;
@@ -7,9 +7,10 @@ use taonet_dashboard::shown;
 use taonet_primitives::Word;
 
 /// Maximum number of pieces of a reply on the axis.
-const MAX_PIECES: usize = 20_000;
+pub(crate) const MAX_PIECES: usize = 20_000;
 
-/// When a listener hears each part of a reply: as soon as it arrives, one after the other.
+/// Computes when a listener hears each part of a reply: as soon as the part has arrived and the previous parts have
+/// been played.
 pub(crate) fn pieces(timeline: &Timeline, channels: u16) -> Vec<Piece> {
     let bytes_per_second = f64::from(SAMPLE_RATE_HZ) * f64::from(channels.max(1)) * SAMPLE_BYTES as f64;
     if !(timeline.frame_rate_hz.is_finite() && timeline.frame_rate_hz > 0.0) {
@@ -28,7 +29,12 @@ pub(crate) fn pieces(timeline: &Timeline, channels: u16) -> Vec<Piece> {
     pieces.collect()
 }
 
-/// Words of a reply, with times in its recording, on the axis.
+/// Whether a reply has more parts than are drawn.
+pub(crate) fn is_cut(timeline: &Timeline) -> bool {
+    timeline.arrivals.iter().filter(|(_, bytes)| *bytes > 0).nth(MAX_PIECES).is_some()
+}
+
+/// Maps the words of a reply from their times in its recording to their times on the axis.
 pub(crate) fn marks(words: &[Word], pieces: &[Piece]) -> Vec<Mark> {
     let place = |word: &Word| {
         let piece = pieces.iter().rev().find(|piece| piece.offset <= word.start + 1e-6)?;
@@ -51,6 +57,14 @@ mod tests {
         let word = |start| Word { text: "<b>".into(), start, end: start };
         let marks = marks(&[word(0.5), word(1.5), word(2.25), word(f64::NAN)], &pieces);
         assert_eq!(marks.iter().map(|mark| mark.start).collect::<Vec<_>>(), [2.5, 3.5, 8.25]);
+    }
+
+    #[test]
+    fn very_many_parts_are_cut() {
+        for (count, expected) in [(MAX_PIECES, false), (MAX_PIECES + 1, true)] {
+            let timeline = Timeline::new((0..count).map(|at| (at as u64, 2)).collect(), 1);
+            assert_eq!((pieces(&timeline, 1).len(), is_cut(&timeline)), (MAX_PIECES, expected));
+        }
     }
 
     #[test]

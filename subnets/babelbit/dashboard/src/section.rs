@@ -1,6 +1,4 @@
-use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::SystemTime;
 
 use async_trait::async_trait;
 use axum::Router;
@@ -11,48 +9,57 @@ use axum::routing::get;
 use maud::{Markup, html};
 use taonet_babelbit_core::records::MinerKey;
 use taonet_babelbit_runner::RunPaths;
-use taonet_dashboard::{Changes, Link, Page, Section, Site, View, shortened, shown};
+use taonet_babelbit_scoring_api::ScoresClient;
+use taonet_dashboard::{Changes, Link, Page, Panel, Section, Site, View, shortened, shown};
 use taonet_primitives::{Hotkey, Uid};
-use taonet_service::{Shutdown, unix_time};
+use taonet_service::Shutdown;
 
 use crate::pages::{audio, challenge, challenges, miner, miners, overview};
+use crate::panels;
 use crate::source::Source;
+use crate::validators::Validators;
 
-/// Settings of Babelbit's pages.
-#[derive(Debug, Clone)]
-pub struct BabelbitSettings {
-    /// Directories of the run.
-    pub paths: RunPaths,
-    /// Display names of miners.
-    pub names: HashMap<Hotkey, String>,
-}
-
-/// Babelbit's pages.
+/// The pages of Babelbit, as a section of the dashboard.
 pub struct BabelbitSection {
     pub(crate) source: Source,
-    names: HashMap<Hotkey, String>,
+    pub(crate) validators: Validators,
 }
 
 impl BabelbitSection {
-    /// Reads the run's directory. A missing or malformed ledger is reported by the pages.
-    pub async fn open(settings: BabelbitSettings) -> Arc<Self> {
-        Arc::new(Self { source: Source::open(settings.paths).await, names: settings.names })
+    /// Opens the directory of a run. A missing or malformed ledger is not an error: the pages report it.
+    pub async fn open(paths: RunPaths) -> Arc<Self> {
+        let source = Source::open(paths).await;
+        Arc::new(Self { source, validators: Validators::default() })
     }
 
-    /// Follows the runner until shutdown, and reports each change.
+    /// Watches the runner's ledger until shutdown, and reports each change.
     pub async fn follow(&self, changes: &Changes, shutdown: &Shutdown) {
         self.source.follow(changes, shutdown).await;
     }
 
-    /// Display name of a miner: its name, else its uid.
+    /// Reads the scores of all validators from the scoring API until shutdown, and reports each change. The pages of
+    /// challenges then show these scores beside the runner's.
+    pub async fn follow_scores(&self, client: &ScoresClient, changes: &Changes, shutdown: &Shutdown) {
+        self.validators.follow(client, &self.source, changes, shutdown).await;
+    }
+
+    /// Reads the ledger and the scoring API once, for instance before the scoring API stops.
+    pub async fn read(&self, client: &ScoresClient, changes: &Changes) {
+        if self.source.reread().await {
+            changes.report();
+        }
+        self.validators.read(client, &self.source.index(), changes).await;
+    }
+
+    /// Returns the display name of a miner, or `Miner UID` if it has none.
     pub(crate) fn name(&self, miner: &MinerKey) -> String {
-        match self.names.get(&miner.hotkey) {
+        match self.source.index().names.get(&miner.hotkey) {
             Some(name) => shown(name),
             None => format!("Miner {}", miner.uid),
         }
     }
 
-    /// Name and hotkey of a miner, linked to its page.
+    /// Renders the name and hotkey of a miner as a link to its page.
     pub(crate) fn miner_link(&self, view: &View, miner: &MinerKey) -> Markup {
         let hotkey = miner.hotkey.to_string();
         html! {
@@ -64,11 +71,6 @@ impl BabelbitSection {
     }
 }
 
-/// The current time in seconds since the Unix epoch.
-pub(crate) fn now_unix() -> i64 {
-    i64::try_from(unix_time(SystemTime::now()).as_secs()).unwrap_or(i64::MAX)
-}
-
 #[async_trait]
 impl Section for BabelbitSection {
     fn links(&self) -> Vec<Link> {
@@ -77,6 +79,10 @@ impl Section for BabelbitSection {
 
     async fn overview(&self, view: &View) -> Markup {
         overview::render(self, view)
+    }
+
+    fn panels(&self) -> Vec<Panel> {
+        panels::of(self)
     }
 
     fn routes(self: Arc<Self>) -> Router<Site> {
@@ -104,7 +110,7 @@ impl Section for BabelbitSection {
     }
 }
 
-/// A page, or the refusal in its place.
+/// Converts a page, or the error page in its place, to a response.
 fn answer(page: Page) -> Response {
     page.into_response()
 }

@@ -1,6 +1,6 @@
 //! The runner's directory: its ledger and its recordings, read-only.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::error::Error;
 use std::num::NonZeroUsize;
 use std::os::unix::fs::MetadataExt as _;
@@ -11,10 +11,11 @@ use std::time::Duration;
 use lru::LruCache;
 use taonet_babelbit_core::Rules;
 use taonet_babelbit_core::records::MinerKey;
-use taonet_babelbit_runner::{ChallengeHead, ChallengeRow, Ledger, LedgerError, ResultRow, RunPaths};
+use taonet_babelbit_runner::{ChallengeHead, ChallengeRow, Ledger, LedgerError, ResultRow, RunPaths, read_names};
 use taonet_babelbit_scorer::ScoringConditions;
 use taonet_dashboard::Changes;
 use taonet_dashboard::draw::Peaks;
+use taonet_primitives::Hotkey;
 use taonet_service::Shutdown;
 use tokio::sync::{Mutex as AsyncMutex, Semaphore};
 
@@ -22,29 +23,29 @@ use crate::index::{CONTESTS, Challenge, Index};
 
 /// Maximum number of challenges in the index.
 const MAX_CHALLENGES: u32 = 200;
-/// Number of latest challenges that are read again on every change, whatever their state.
+/// Number of latest challenges to reread on every change, whatever their state.
 const ALWAYS_READ: usize = 2;
-/// Interval of looking for changes of the ledger.
+/// Poll interval for changes of the ledger.
 const POLL: Duration = Duration::from_millis(500);
-/// Maximum number of envelopes in memory, of 3.2 KB each.
+/// Maximum number of waveform envelopes in memory, of 3.2 KB each.
 const MAX_PEAKS: NonZeroUsize = NonZeroUsize::new(4_096).unwrap();
-/// Number of recordings that are read at a time.
+/// Maximum number of recordings read concurrently.
 const PARALLEL_READS: usize = 4;
 
-/// Identifies the file that a connection has open.
+/// Device and inode of an open ledger file.
 type FileId = (u64, u64);
 
-/// The runner's directory.
+/// Reader of the runner's directory: index, ledger and recordings.
 pub(crate) struct Source {
     paths: RunPaths,
-    /// Connection of the pages; the follower has its own.
+    /// Ledger connection of the pages; the follower uses a separate one.
     ledger: AsyncMutex<Option<(FileId, Ledger)>>,
     index: RwLock<Arc<Index>>,
     peaks: Mutex<LruCache<(PathBuf, String), Arc<Peaks>>>,
     reads: Semaphore,
 }
 
-/// Why data of the ledger is unavailable, for the page.
+/// Why data of the ledger is unavailable, as text for the page.
 #[derive(Debug)]
 pub(crate) struct Unavailable(pub(crate) String);
 
@@ -54,7 +55,7 @@ impl From<LedgerError> for Unavailable {
     }
 }
 
-/// An error with its causes.
+/// Formats an error with its causes.
 fn described(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
@@ -74,7 +75,7 @@ fn file_id(paths: &RunPaths) -> Option<FileId> {
 }
 
 impl Source {
-    /// Reads the index of a directory. A missing or malformed ledger is reported by the pages.
+    /// Opens a directory and reads its index. A missing or malformed ledger is not an error: the pages report it.
     pub(crate) async fn open(paths: RunPaths) -> Self {
         let source = Self {
             paths,
@@ -86,6 +87,11 @@ impl Source {
         let mut follower = Follower::default();
         source.look(&mut follower).await;
         source
+    }
+
+    /// Updates the index once; returns whether the index changed.
+    pub(crate) async fn reread(&self) -> bool {
+        self.look(&mut Follower::default()).await
     }
 
     /// Updates the index until shutdown, and reports each change.
@@ -102,7 +108,7 @@ impl Source {
         }
     }
 
-    /// The numbers of the latest challenges.
+    /// Returns the index of the latest challenges.
     pub(crate) fn index(&self) -> Arc<Index> {
         Arc::clone(&self.index.read().unwrap_or_else(PoisonError::into_inner))
     }
@@ -111,19 +117,19 @@ impl Source {
         &self.paths
     }
 
-    /// A challenge with utterances and reference.
+    /// Returns a challenge with its utterances and reference; `None` if unknown.
     pub(crate) async fn challenge(&self, id: i64) -> Result<Option<ChallengeRow>, Unavailable> {
         let mut ledger = self.ledger.lock().await;
         Ok(self.connected(&mut ledger).await?.by_id(id).await?)
     }
 
-    /// A miner's result of an utterance.
+    /// Returns a miner's result for an utterance; `None` if there is none.
     pub(crate) async fn result(&self, id: i64, miner: MinerKey, index: u32) -> Result<Option<ResultRow>, Unavailable> {
         let mut ledger = self.ledger.lock().await;
         Ok(self.connected(&mut ledger).await?.result(id, miner, index).await?)
     }
 
-    /// The scoring conditions of a challenge; `None` if unknown.
+    /// Returns the scoring conditions of a challenge; `None` if unknown.
     pub(crate) async fn conditions(&self, id: i64) -> Result<Option<ScoringConditions>, Unavailable> {
         let mut ledger = self.ledger.lock().await;
         let ledger = self.connected(&mut ledger).await?;
@@ -131,7 +137,7 @@ impl Source {
         Ok(ledger.conditions().await?.remove(&hash))
     }
 
-    /// The open connection; opens the ledger again if its file was replaced.
+    /// Returns the open connection; reopens the ledger if its file was replaced.
     async fn connected<'a>(&self, open: &'a mut Option<(FileId, Ledger)>) -> Result<&'a Ledger, LedgerError> {
         let current = file_id(&self.paths);
         let kept = open.take().filter(|(id, _)| Some(*id) == current);
@@ -157,10 +163,12 @@ impl Source {
                 if before.problem == problem {
                     return false;
                 }
-                tracing::warn!(problem, "the runner's ledger is unreadable");
-                // The last numbers stay readable.
+                // Not a warning: the page shows the problem, and a run that has not begun has no ledger.
+                tracing::info!(problem, "the runner's ledger is unreadable");
+                // The data of the last successful read remains available.
                 let kept = Index {
                     challenges: before.challenges.clone(),
+                    names: Arc::clone(&before.names),
                     rounds: before.rounds.clone(),
                     outbox: before.outbox,
                     problem,
@@ -194,11 +202,25 @@ impl Source {
             rounds.extend(ledger.last_round(contest).await?);
         }
         let outbox = ledger.outbox_counts().await?;
+        let names = self.names().await.unwrap_or_else(|| Arc::clone(&before.names));
         follower.version = Some(version);
-        Ok(Some(Index { challenges, rounds, outbox, problem: None }))
+        Ok(Some(Index { challenges, names, rounds, outbox, problem: None }))
     }
 
-    /// The envelope of a recording; `None` if it is missing or not a recording. `version` changes with its content.
+    /// Reads the display names of miners; `None` if they are unreadable.
+    async fn names(&self) -> Option<Arc<HashMap<Hotkey, String>>> {
+        let state = self.paths.state.clone();
+        match tokio::task::spawn_blocking(move || read_names(&state)).await.ok()? {
+            Ok(names) => Some(Arc::new(names)),
+            Err(error) => {
+                tracing::warn!(%error, directory = %self.paths.state.display(), "cannot read the names of the miners");
+                None
+            }
+        }
+    }
+
+    /// Returns the envelope of a recording; `None` if the file is missing or not a recording. `version` must change
+    /// with the file's content, since envelopes are cached by path and version.
     pub(crate) async fn peaks(&self, path: &Path, version: &str) -> Option<Arc<Peaks>> {
         let key = (path.to_owned(), version.to_owned());
         if let Some(known) = self.peaks.lock().unwrap_or_else(PoisonError::into_inner).get(&key) {
@@ -211,12 +233,12 @@ impl Source {
         let peaks = match read {
             Ok(Ok(peaks)) => Some(Arc::new(peaks)),
             Ok(Err(error)) => {
-                tracing::debug!(%error, recording = %key.0.display(), "no waveform");
+                tracing::debug!(%error, recording = %key.0.display(), "cannot read the waveform");
                 None
             }
             Err(_) => None,
         };
-        // A missing recording may still come.
+        // A missing recording may still arrive, so its absence is not cached.
         let peaks = peaks?;
         self.peaks.lock().unwrap_or_else(PoisonError::into_inner).put(key, Arc::clone(&peaks));
         Some(peaks)
@@ -231,7 +253,7 @@ struct Follower {
     version: Option<i64>,
 }
 
-/// Reads a challenge's results; malformed ones are reported in place of the results.
+/// Reads the results of a challenge. If they are malformed, the entry contains the reason instead.
 async fn read_challenge(
     ledger: &Ledger,
     head: ChallengeHead,

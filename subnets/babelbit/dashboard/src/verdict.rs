@@ -1,4 +1,4 @@
-//! Scores in words: which rule gave which number, and which gate decided.
+//! Explanation of scores: the rule behind each number, and the deciding gate.
 
 use std::collections::BTreeMap;
 
@@ -31,12 +31,12 @@ pub fn losses(failed: &BTreeMap<Gate, usize>, utterances: usize) -> String {
     texts.collect::<Vec<_>>().join(", ")
 }
 
-/// Whether a component of a score helped or cost points.
+/// Effect of a component on the score.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Mark {
     Passed,
     Failed,
-    /// Not computed, or for information.
+    /// The component was not computed, or is for information only.
     Neutral,
 }
 
@@ -49,7 +49,7 @@ impl Mark {
         }
     }
 
-    /// Class of the row, and its text for screen readers.
+    /// Returns the CSS class of the row, and its text for screen readers.
     pub(crate) const fn class(self) -> (&'static str, &'static str) {
         match self {
             Self::Passed => ("passed", "passed"),
@@ -59,23 +59,23 @@ impl Mark {
     }
 }
 
-/// One number of a score.
+/// One component of a score, such as the speaking rate.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Component {
     pub(crate) name: &'static str,
     pub(crate) value: String,
-    /// The rule that gave the number.
+    /// Rule that determines the value or its limit.
     pub(crate) rule: String,
     pub(crate) mark: Mark,
 }
 
-/// The gate that decided: the first failed one, with the bound it missed. `None` if the reply passed.
+/// Returns the deciding gate: the first failed gate, with the bound that the reply missed. `None` if the reply passed.
 pub(crate) fn decision(score: &StoredScore, options: &ScoreOptions) -> Option<String> {
     let gate = *score.failed_gates.first()?;
     let result = &score.result;
     let detail = match gate {
         Gate::TooLate => format!(
-            "it ended {} after the source, allowed are {}",
+            "the reply ended {} after the source, the limit is {}",
             duration(Some(result.latency.overshoot_sec)),
             duration(result.latency.allowed_overshoot_sec)
         ),
@@ -86,12 +86,12 @@ pub(crate) fn decision(score: &StoredScore, options: &ScoreOptions) -> Option<St
         ),
         Gate::Rate => match &result.speech_rate {
             SpeechRate::Measured { ratio, .. } => format!(
-                "it spoke {} times as fast as the reference, allowed are {} to {}",
+                "{} times as fast as the reference, expected {} to {}",
                 number(*ratio, 2),
                 options.rate_lower,
                 options.rate_upper
             ),
-            SpeechRate::Unknown { .. } => "the rate was not measurable".to_owned(),
+            SpeechRate::Unknown { .. } => "the rate could not be measured".to_owned(),
         },
         Gate::Language => match &score.heard {
             Some(heard) => {
@@ -100,13 +100,13 @@ pub(crate) fn decision(score: &StoredScore, options: &ScoreOptions) -> Option<St
             None => format!("expected {}", options.target_language),
         },
         Gate::NoAudio => "the reply contains no samples".to_owned(),
-        Gate::NoSpeech => "the recogniser heard no word".to_owned(),
+        Gate::NoSpeech => "the recogniser found no words".to_owned(),
         _ => result.score_error.clone().unwrap_or_default(),
     };
     Some(if detail.is_empty() { reason(gate).to_owned() } else { format!("{}: {detail}", reason(gate)) })
 }
 
-/// Every number of a score with its rule, in the order of scoring.
+/// Returns every component of a score with its rule, in the order of scoring.
 pub(crate) fn components(score: &StoredScore, options: &ScoreOptions) -> Vec<Component> {
     let result = &score.result;
     let failed = |gate| score.failed_gates.contains(&gate);
@@ -121,7 +121,7 @@ pub(crate) fn components(score: &StoredScore, options: &ScoreOptions) -> Vec<Com
             name: "Speaking rate",
             value: number(*ratio, 3),
             rule: format!(
-                "{} words/s to {} of the reference, ratio {} to {}",
+                "{} words/s, {} in the reference; allowed ratio {} to {}",
                 number(*miner_wps, 2),
                 number(*reference_wps, 2),
                 options.rate_lower,
@@ -135,7 +135,7 @@ pub(crate) fn components(score: &StoredScore, options: &ScoreOptions) -> Vec<Com
         name: "End after source",
         value: duration(Some(latency.overshoot_sec)),
         rule: format!(
-            "heard completely at {}, the source ends at {}, allowed are {}",
+            "playback ends at {}, the source at {}; allowed difference {}",
             duration(Some(latency.completion_sec)),
             duration(Some(latency.source_duration_sec)),
             duration(latency.allowed_overshoot_sec)
@@ -161,7 +161,7 @@ pub(crate) fn components(score: &StoredScore, options: &ScoreOptions) -> Vec<Com
             name: "Duplication factor",
             value: number(penalty.penalty_factor, 4),
             rule: format!(
-                "pressure {} to the power of −{}; closest other reply {}, counted from {}",
+                "duplicate pressure {} to the power of −{}; highest similarity to another reply {}, threshold {}",
                 number(penalty.duplicate_pressure, 2),
                 penalty.gamma,
                 number(penalty.max_peer_similarity, 3),
@@ -173,7 +173,7 @@ pub(crate) fn components(score: &StoredScore, options: &ScoreOptions) -> Vec<Com
     components.push(Component {
         name: "Score",
         value: number(Some(result.score), 6),
-        rule: format!("recorded as {}", result.score_method),
+        rule: format!("scoring method {}", result.score_method),
         mark: Mark::of(Some(result.score > 0.0)),
     });
     components

@@ -1,7 +1,7 @@
 //! Client of the utterance engine: authentication, challenges, references.
 //!
 //! [`EngineClient`] shares one bearer token between all calls and renews it before it expires or when the engine
-//! rejects it. [`EngineClient::prefetch`] fetches a whole challenge before the first miner is contacted.
+//! rejects it. [`EngineClient::prefetch`] fetches a complete challenge before the first miner call.
 
 mod error;
 mod http;
@@ -28,23 +28,23 @@ use taonet_service::{Clock, Sleeper, sleeper, system_clock};
 use http::{BaseUrl, Http};
 use token::TokenStore;
 
-/// The two challenge streams of an engine.
+/// A challenge stream of an engine: main or solo.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ChallengeKind {
-    /// The challenge that main and arena share.
+    /// The challenge of the main and arena contests.
     Main,
-    /// The solo challenge.
+    /// The challenge of the solo contest.
     Solo,
 }
 
-/// Limits and clocks of an [`EngineClient`].
+/// Limits, timeouts and sources of time of an [`EngineClient`].
 #[derive(Clone)]
 pub struct EngineOptions {
     /// Timeout of one call, including the response body.
     pub timeout: Duration,
     /// Maximum number of attempts of [`EngineClient::authenticate_with_retry`].
     pub auth_attempts: u32,
-    /// Initial backoff between authentication attempts; it doubles with each one.
+    /// Initial backoff between authentication attempts; it doubles with each attempt.
     pub auth_backoff: Duration,
     /// Maximum backoff, regardless of the engine's `Retry-After`.
     pub max_backoff: Duration,
@@ -54,10 +54,10 @@ pub struct EngineOptions {
     pub max_body_bytes: usize,
     /// Maximum number of utterances in a challenge.
     pub max_utterances: usize,
-    /// Maximum base64 size of a challenge's audio in bytes; 200 utterances of 14.25 s at 48 kHz take 365 MB. All of it
-    /// is held in memory until the first miner is called.
+    /// Maximum base64 size of a challenge's audio in bytes; 200 utterances of 14.25 s at 48 kHz take 365 MB. The
+    /// client buffers the audio of the complete challenge before it calls the first miner.
     pub max_challenge_bytes: usize,
-    /// Sleeper for backoff delays.
+    /// Function that sleeps for a backoff delay.
     pub sleeper: Sleeper,
     /// Clock for token expiry.
     pub clock: Clock,
@@ -97,7 +97,7 @@ pub struct EngineClient {
 impl EngineClient {
     /// Creates a client of the engine at `base_url`, which may have a path and any number of trailing slashes.
     ///
-    /// No proxy is used and no redirect followed, so that the token goes to this engine only.
+    /// The client uses no proxy and follows no redirect, so the token reaches only this engine.
     ///
     /// # Errors
     /// [`EngineError::BaseUrl`] when the address is not an `http` or `https` URL, [`EngineError::Client`] when TLS
@@ -107,22 +107,23 @@ impl EngineClient {
         Ok(Self { http, tokens: Arc::new(TokenStore::new(keypair)), options })
     }
 
-    /// The engine's address without trailing slashes.
+    /// Returns the engine's URL without trailing slashes.
     pub fn base_url(&self) -> &Url {
         self.http.base().url()
     }
 
-    /// Ensures that there is a valid token: signs the engine's challenge unless the current token is valid for another
-    /// five minutes. One attempt.
+    /// Obtains a bearer token by signing the engine's challenge, unless the cached token is valid for at least another
+    /// five minutes. Makes one attempt.
     ///
     /// # Errors
-    /// [`EngineError`] for which [`EngineError::is_auth`] holds.
+    /// [`EngineError::Auth`] when a request fails, [`EngineError::UnsafeChallenge`] when the client refuses to sign the
+    /// engine's challenge.
     pub async fn authenticate(&self) -> Result<(), EngineError> {
         self.token().await.map(drop)
     }
 
-    /// [`Self::authenticate`] with up to five attempts, 2, 4, 8 and 16 s apart; longer if the engine asks for it. A
-    /// permanent refusal ends the attempts.
+    /// Authenticates, by default with up to five attempts, 2, 4, 8 and 16 s apart; the engine may request longer
+    /// delays. Stops after a permanent refusal.
     ///
     /// # Errors
     /// [`EngineError::PermanentAuth`] after a permanent refusal, else the last attempt's error.
@@ -148,42 +149,10 @@ impl EngineClient {
         }
     }
 
-    /// Starts a session for the main challenge and returns its first utterance.
+    /// Starts a session of the given kind and returns its first utterance. Makes one attempt.
     ///
     /// # Errors
-    /// [`EngineError`] when authentication fails or the engine answers anything but an utterance.
-    pub async fn start_main(&self) -> Result<UtterancePayload, EngineError> {
-        self.start(ChallengeKind::Main).await
-    }
-
-    /// Fetches the next utterance of a main session.
-    ///
-    /// # Errors
-    /// [`EngineError`] when authentication fails or the engine answers anything but an utterance.
-    pub async fn next_main(&self, session_id: &str) -> Result<UtterancePayload, EngineError> {
-        self.next(ChallengeKind::Main, session_id).await
-    }
-
-    /// Starts a session for the solo challenge and returns its first utterance.
-    ///
-    /// # Errors
-    /// [`EngineError`] when authentication fails or the engine answers anything but an utterance.
-    pub async fn start_solo(&self) -> Result<UtterancePayload, EngineError> {
-        self.start(ChallengeKind::Solo).await
-    }
-
-    /// Fetches the next utterance of a solo session.
-    ///
-    /// # Errors
-    /// [`EngineError`] when authentication fails or the engine answers anything but an utterance.
-    pub async fn next_solo(&self, session_id: &str) -> Result<UtterancePayload, EngineError> {
-        self.next(ChallengeKind::Solo, session_id).await
-    }
-
-    /// Starts a session of the given kind. One attempt.
-    ///
-    /// # Errors
-    /// [`EngineError`] when authentication fails or the engine answers anything but an utterance.
+    /// [`EngineError`] when authentication fails or the response is not an utterance.
     pub async fn start(&self, kind: ChallengeKind) -> Result<UtterancePayload, EngineError> {
         let call = match kind {
             ChallengeKind::Main => Call::StartMain,
@@ -192,18 +161,18 @@ impl EngineClient {
         self.call(call, None).await
     }
 
-    /// [`Self::start`] with up to three attempts, 1 and 2 s apart, to learn the current challenge. Pass the response to
-    /// [`Self::prefetch_from`] instead of opening a second session.
+    /// Starts a session, by default with up to three attempts, 1 and 2 s apart, and returns its first utterance. Pass
+    /// that utterance to [`Self::prefetch_from`] instead of opening a second session.
     ///
     /// # Errors
-    /// The last attempt's [`EngineError`].
+    /// [`EngineError`] of the last attempt.
     pub async fn start_with_retry(&self, kind: ChallengeKind) -> Result<UtterancePayload, EngineError> {
         let mut delay = Duration::from_secs(1);
         let mut attempt = 1;
         loop {
             match self.start(kind).await {
                 Err(error) if attempt < self.options.start_attempts && !error.is_permanent_auth() => {
-                    tracing::warn!(attempt, %error, "no challenge from the engine, retrying");
+                    tracing::warn!(attempt, %error, "cannot start an engine session, retrying");
                     (self.options.sleeper)(delay).await;
                     delay = delay.saturating_mul(2);
                     attempt += 1;
@@ -213,10 +182,10 @@ impl EngineClient {
         }
     }
 
-    /// Fetches the next utterance of a session of the given kind. One attempt.
+    /// Fetches the next utterance of a session of the given kind. Makes one attempt.
     ///
     /// # Errors
-    /// [`EngineError`] when authentication fails or the engine answers anything but an utterance.
+    /// [`EngineError`] when authentication fails or the response is not an utterance.
     pub async fn next(&self, kind: ChallengeKind, session_id: &str) -> Result<UtterancePayload, EngineError> {
         let call = match kind {
             ChallengeKind::Main => Call::NextMain,
@@ -228,35 +197,35 @@ impl EngineClient {
     /// Fetches the reference of the current main challenge.
     ///
     /// # Errors
-    /// [`EngineError`] when authentication fails or the engine answers anything but a reference.
+    /// [`EngineError`] when authentication fails or the response is not a reference.
     pub async fn transcription(&self) -> Result<TranscriptionPayload, EngineError> {
         self.call(Call::Transcription, None).await
     }
 
-    /// Uid of the current main challenge, taken from the reference so that no session is opened. If the engine has no
-    /// reference, a session is opened nevertheless.
+    /// Returns the uid of the current main challenge, from the engine's reference if there is one. Opens a session only
+    /// if the engine has no reference.
     ///
-    /// Only for hotkeys without sessions: to others, an engine may return the reference of their session's challenge,
-    /// which may no longer be current.
+    /// Use a hotkey without sessions: for other hotkeys, the engine may return the reference of an open session's
+    /// challenge, which may no longer be current.
     ///
     /// # Errors
-    /// The last attempt's [`EngineError`].
+    /// [`EngineError`] of the last attempt.
     pub async fn current_main(&self) -> Result<String, EngineError> {
         match self.transcription().await {
             Ok(reference) if !reference.challenge_uid.is_empty() => return Ok(reference.challenge_uid),
             Ok(_) => tracing::debug!("the engine's reference names no challenge, opening a session instead"),
             Err(error) if error.is_auth() => return Err(error),
-            Err(error) => tracing::debug!(%error, "cannot get the engine's reference, opening a session instead"),
+            Err(error) => tracing::debug!(%error, "cannot fetch the engine's reference, opening a session instead"),
         }
         Ok(self.start_with_retry(ChallengeKind::Main).await?.challenge_uid)
     }
 
-    /// Makes one data call. If the engine rejects the token, renews it and retries once.
+    /// Makes one data request. If the engine rejects the token, renews the token and retries once.
     async fn call<T: serde::de::DeserializeOwned>(&self, call: Call, body: Option<Value>) -> Result<T, EngineError> {
         let token = self.token().await?;
         let mut outcome = self.send(call, body.as_ref(), &token).await;
         if matches!(outcome, Err(Fault::Status { status: StatusCode::UNAUTHORIZED, .. })) {
-            tracing::info!(call = call.label(), "token refused, authenticating again");
+            tracing::info!(call = call.label(), "the engine rejected the token, authenticating again");
             self.tokens.invalidate_if(&token).await;
             let token = self.token().await?;
             outcome = self.send(call, body.as_ref(), &token).await;

@@ -1,25 +1,26 @@
 //! The utterance engine: serves challenges to authenticated validators.
 //!
-//! | Route | Answer |
+//! | Route | Response |
 //! |---|---|
-//! | `POST /auth` | a text to sign, valid for one use |
+//! | `POST /auth` | a text to sign, for one use |
 //! | `POST /auth/verify` | a bearer token for the signed text |
 //! | `POST /source-audio/start` | a session of the main challenge, with the first utterance |
-//! | `POST /source-audio/next` | its next utterance |
+//! | `POST /source-audio/next` | the next utterance of that session |
 //! | `GET /solo/start` | a session of the solo challenge, with the first utterance |
-//! | `POST /solo/next` | its next utterance |
+//! | `POST /solo/next` | the next utterance of that session |
 //! | `GET /transcription` | the reference of the caller's main challenge |
 //! | `GET /start` | a session of the main text challenge, with the first word |
-//! | `POST /next` | its next word |
+//! | `POST /next` | the next word of that session |
 //! | `GET /healthz` | `{"status": "ok"}`, without a token |
 //!
 //! An engine without speech challenges serves its solo text challenge at the solo routes.
 //!
-//! The last utterance has audio and `done`. Further calls return the end marker: no audio and `done`. Every error is
-//! `{"detail": …}`. Repeated slashes in a path are collapsed.
+//! The last utterance has audio and `"done": true`. Further calls return the end marker: no audio and `"done": true`.
+//! Every error response is `{"detail": …}`; errors of text sessions also have the field `error`. Repeated slashes in a
+//! path are collapsed.
 //!
-//! Sessions and tokens are in memory; the current challenge follows from configuration and clock alone, so that a
-//! restarted engine serves the same one.
+//! Sessions and tokens exist only in memory. The current challenge depends only on configuration and clock, so a
+//! restarted engine serves the same challenge.
 
 mod answer;
 mod auth;
@@ -46,15 +47,15 @@ use text::TokenStream;
 /// Rotation of the current challenge.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Rotation {
-    /// No rotation: the first of the list is current, the second is the solo challenge.
+    /// No rotation: the first challenge is the current one, the second is the solo challenge.
     Fixed,
-    /// Each challenge is current for this long, in turn, counted from the Unix epoch. The solo challenge is the next
-    /// one.
+    /// Each challenge in turn is current for this duration, counted from the Unix epoch. The next challenge in the list
+    /// is the solo challenge.
     Every(Duration),
 }
 
 impl Rotation {
-    /// Number of turns completed before `now`.
+    /// Returns the number of turns completed before `now`.
     fn turn(self, now: SystemTime) -> usize {
         match self {
             Self::Fixed => 0,
@@ -72,9 +73,9 @@ impl Rotation {
 pub struct EngineConfig {
     /// Speech challenges in the order of rotation, with unique uids.
     pub challenges: Vec<Challenge>,
-    /// Text challenges in the order of rotation, with unique uids. There is at least one challenge of either contest.
+    /// Text challenges in the order of rotation, with unique uids. At least one speech or text challenge is required.
     pub texts: Vec<TextChallenge>,
-    /// Synthesises the challenges that are texts.
+    /// Synthesiser for speech challenges whose utterances are texts.
     pub synthesizer: Arc<dyn Synthesizer>,
     /// Rotation of the current challenge.
     pub rotation: Rotation,
@@ -86,24 +87,25 @@ pub struct EngineConfig {
     pub challenge_lifetime: Duration,
     /// Idle timeout of a session.
     pub session_idle: Duration,
-    /// Maximum number of sessions of one hotkey; beyond it the oldest ends.
+    /// Maximum number of sessions per hotkey; a further session ends the oldest one.
     pub sessions_per_hotkey: usize,
-    /// Rate limit of `/auth` and `/auth/verify` together, per address.
+    /// Combined rate limit of `/auth` and `/auth/verify`, per address.
     pub auth_limit: RateLimit,
-    /// Rate limit of all other routes together, per hotkey.
+    /// Combined rate limit of the speech routes and `/transcription`, per hotkey.
     pub data_limit: RateLimit,
-    /// Rate limit of the text routes together, per hotkey.
+    /// Combined rate limit of the text routes, per hotkey.
     pub text_limit: RateLimit,
-    /// Timeout of a request, which is then answered 503.
+    /// Timeout of a request, after which the response has status 503.
     pub request_timeout: Duration,
     /// Maximum size of a request body in bytes.
     pub max_body_bytes: usize,
-    /// Source of the current time.
+    /// Clock for rotation and expiry.
     pub clock: Clock,
 }
 
 impl EngineConfig {
-    /// Default limits: tokens for a day, 30 authentication calls and 1200 others per minute, all hotkeys allowed.
+    /// Creates a configuration with the default limits: tokens valid for a day, all hotkeys allowed; per minute, 30
+    /// authentication requests, 1200 speech requests and 60 000 text requests.
     pub fn new(challenges: Vec<Challenge>, synthesizer: Arc<dyn Synthesizer>) -> Self {
         let minute = Duration::from_mins(1);
         Self {
@@ -125,13 +127,13 @@ impl EngineConfig {
         }
     }
 
-    /// Like [`Self::new`], for text challenges alone, which need no synthesiser.
+    /// Creates a configuration with the default limits for text challenges only, which need no synthesiser.
     pub fn for_texts(texts: Vec<TextChallenge>) -> Self {
         Self { texts, ..Self::new(Vec::new(), Arc::new(NoVoice)) }
     }
 }
 
-/// The synthesiser of an engine without speech challenges.
+/// Synthesiser of an engine without speech challenges: it always fails.
 struct NoVoice;
 
 impl Synthesizer for NoVoice {
@@ -140,9 +142,9 @@ impl Synthesizer for NoVoice {
     }
 }
 
-/// How long a body may take to arrive.
+/// Timeout for receiving a request body.
 const BODY_WITHIN: Duration = Duration::from_secs(30);
-/// Memory of all bodies together beyond 64 KiB each, in bytes.
+/// Total memory limit in bytes for request bodies; the first 64 KiB of each body do not count.
 const LARGE_BODIES: usize = 16 << 20;
 
 /// Maximum validity period of tokens and texts to sign: a year.
@@ -163,7 +165,7 @@ pub enum EngineSetupError {
     Lifetime {
         /// Name of the setting.
         what: &'static str,
-        /// The invalid value.
+        /// The rejected duration.
         got: Duration,
     },
 }
@@ -246,8 +248,8 @@ impl Engine {
         Ok(Self { state: Arc::new(state), request_timeout: config.request_timeout })
     }
 
-    /// Builds the audio of the current challenges, so that the first caller does not wait and a missing synthesiser is
-    /// detected at startup.
+    /// Builds the audio of the current challenges, so that the first caller does not wait and startup detects a missing
+    /// synthesiser.
     ///
     /// # Errors
     /// [`BuildError`] when the synthesis of an utterance fails.
@@ -257,19 +259,19 @@ impl Engine {
         Ok(())
     }
 
-    /// Router with all limits applied.
+    /// Returns the engine's HTTP router, with all limits applied.
     ///
-    /// Serve it with connect info (`into_make_service_with_connect_info::<SocketAddr>()`): without it, all callers
-    /// share one authentication limit.
+    /// Serve the router with connect info (`into_make_service_with_connect_info::<SocketAddr>()`): without connect
+    /// info, all callers share one authentication limit.
     pub fn router(&self) -> Router {
         routes::router(Arc::clone(&self.state), self.request_timeout)
     }
 
-    /// Registers help texts of the engine's metrics. Call after the recorder is installed.
+    /// Registers the help texts of the engine's metrics. Call it after the metrics recorder is installed.
     pub fn describe_metrics() {
         metrics::describe_counter!("taonet_engine_requests_total", "Requests by route and status");
         metrics::describe_gauge!("taonet_engine_sessions", "Live sessions");
-        metrics::describe_gauge!("taonet_engine_tokens", "Live tokens");
+        metrics::describe_gauge!("taonet_engine_tokens", "Issued tokens that have not expired");
     }
 }
 

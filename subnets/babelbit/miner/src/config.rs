@@ -7,11 +7,11 @@ use std::time::Duration;
 pub struct MinerConfig {
     /// Path of the predict route.
     pub predict_path: PredictPath,
-    /// Miner name in responses to init, for the validator's logs.
+    /// Name of the miner in responses to init requests, for the validator's logs.
     pub miner_id: Option<String>,
-    /// Resource limits of callers.
+    /// Resource limits, per caller and in total.
     pub limits: Limits,
-    /// Maximum number of frames processed concurrently, at least 1: recognition keeps a core busy.
+    /// Maximum number of frames processed concurrently, at least 1. Recognition occupies one core per frame.
     pub workers: usize,
 }
 
@@ -26,17 +26,20 @@ impl Default for MinerConfig {
     }
 }
 
-/// Path of the predict route, such as `/v1/predict`: plain segments, and not a health route.
+/// Path of the predict route, such as `/v1/predict`. Its segments consist of ASCII letters, digits, `.`, `_` and `-`;
+/// `/health` and `/healthz` are reserved.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PredictPath(String);
 
-/// The text is not a valid path of the predict route.
+/// The text is not a valid path for the predict route.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("invalid predict path `{0}`; hint: use letters, digits, `.`, `_`, `-` and `/`, and neither health nor healthz")]
+#[error(
+    "invalid predict path `{0}`; hint: use letters, digits, `.`, `_`, `-` and `/`; `health` and `healthz` are reserved"
+)]
 pub struct PredictPathError(String);
 
 impl PredictPath {
-    /// The path with its leading slash.
+    /// Returns the path with its leading slash.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -71,21 +74,22 @@ impl fmt::Display for PredictPath {
     }
 }
 
-/// Resource limits of callers. Requests beyond them are refused.
+/// Resource limits per caller and in total. The miner rejects requests that exceed a limit.
 ///
-/// A session of the patient miner buffers the whole source, 96 kB per second: with the defaults, all sessions together
-/// take at most 740 MB. The other profiles buffer about 11 seconds, 70 MB for all sessions.
+/// A session of the `patient` profile buffers the complete source, 96 kB per second: with the defaults, all sessions
+/// together take at most 740 MB. The other profiles buffer about 11 seconds per session, which takes 70 MB for all
+/// sessions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// Maximum number of live sessions of all callers.
+    /// Maximum number of live sessions in total.
     pub sessions: usize,
-    /// Maximum number of live sessions of one hotkey.
+    /// Maximum number of live sessions per hotkey.
     pub sessions_per_hotkey: usize,
     /// Idle timeout of a session.
     pub idle: Duration,
     /// Maximum duration of a session's source speech.
     pub source: Duration,
-    /// Maximum number of requests of one session, including empty ones.
+    /// Maximum number of requests per session, including empty requests.
     pub requests: u64,
     /// Maximum size of a request body in bytes.
     pub body_bytes: usize,
@@ -96,7 +100,7 @@ impl Default for Limits {
         Self {
             sessions: 64,
             sessions_per_hotkey: 16,
-            // A validator may wait 30 s for slower miners between init and the first frame.
+            // Between init and the first frame, a validator may wait 30 s for slower miners.
             idle: Duration::from_mins(2),
             source: Duration::from_mins(2),
             requests: 2_000,

@@ -10,14 +10,21 @@ const SESSIONS: &str = "taonet_miner_sessions";
 const ANSWER_SECONDS: &str = "taonet_miner_answer_seconds";
 const SOURCE_SAMPLES: &str = "taonet_miner_source_samples_total";
 const REPLY_SAMPLES: &str = "taonet_miner_reply_samples_total";
+const STAGE_CALLS: &str = "taonet_miner_stage_calls_total";
+const STAGE_SECONDS: &str = "taonet_miner_stage_seconds";
 
-/// Registers help texts of the miner's metrics. Call once, after the recorder is installed.
+/// Registers the help texts of the miner's metrics. Call once, after the recorder is installed.
 pub fn describe() {
     describe_counter!(REQUESTS, "Requests by HTTP status");
     describe_gauge!(SESSIONS, "Live sessions");
     describe_histogram!(ANSWER_SECONDS, Unit::Seconds, "Time from the arrival of a frame to its response");
     describe_counter!(SOURCE_SAMPLES, "Samples of source audio received, all channels");
     describe_counter!(REPLY_SAMPLES, "Samples of reply audio sent, all channels");
+    describe_counter!(
+        STAGE_CALLS,
+        "Phrases sent to an inference server or skipped after a failure, by stage and outcome"
+    );
+    describe_histogram!(STAGE_SECONDS, Unit::Seconds, "Duration of a call to an inference server, by stage");
 }
 
 pub(super) fn request(status: StatusCode) {
@@ -32,4 +39,12 @@ pub(super) fn frame(took: Duration, source: usize, reply: usize) {
     histogram!(ANSWER_SECONDS).record(took);
     counter!(SOURCE_SAMPLES).increment(source as u64);
     counter!(REPLY_SAMPLES).increment(reply as u64);
+}
+
+pub(super) fn stage(stage: &'static str, outcome: &'static str) {
+    counter!(STAGE_CALLS, "stage" => stage, "outcome" => outcome).increment(1);
+}
+
+pub(super) fn stage_took(stage: &'static str, took: Duration) {
+    histogram!(STAGE_SECONDS, "stage" => stage).record(took);
 }

@@ -1,10 +1,11 @@
-//! Profiles of a miner: one [`Profile`] per way of answering, one [`Interpretation`] per utterance.
+//! Miner profiles: one [`Profile`] per reply strategy, one [`Interpretation`] per utterance.
 
 use std::fmt;
 use std::str::FromStr;
 
 use taonet_speech::{RecognizeError, SynthesisError};
 
+mod agreement;
 mod interpreter;
 mod listener;
 mod mumbler;
@@ -20,12 +21,12 @@ pub use mumbler::Mumbler;
 pub use parrot::Parrot;
 pub use silent::Silent;
 
-/// A way of answering source speech.
+/// A strategy for replying to source speech.
 pub trait Profile: Send + Sync {
-    /// Name in settings.
+    /// Returns the profile's name, as used in settings.
     fn name(&self) -> ProfileName;
 
-    /// Name of the recogniser's model, if the profile uses one.
+    /// Returns the name of the recogniser's model; `None` if the profile uses no recogniser.
     fn model(&self) -> Option<&str> {
         None
     }
@@ -34,22 +35,22 @@ pub trait Profile: Send + Sync {
     fn open(&self, channels: u16) -> Box<dyn Interpretation>;
 }
 
-/// One utterance being interpreted.
+/// The reply to one utterance, computed frame by frame.
 pub trait Interpretation: Send {
     /// Processes the next interleaved samples at 24 kHz, usually 80 ms, and returns the speech that is ready.
     ///
     /// `end` marks the last frame of the source. After it, empty frames may follow until the reply is
-    /// [`done`](Reply::done). Blocks for as long as the work takes. The result depends only on the frames.
+    /// [`done`](Reply::done). Blocks until the frame is processed. The result depends only on the frames.
     ///
     /// # Errors
-    /// [`ProfileError`] when an engine fails. The utterance is then lost.
+    /// [`ProfileError`] when an engine fails. The utterance then ends without a complete reply.
     fn push(&mut self, frame: &[f32], end: bool) -> Result<Reply, ProfileError>;
 }
 
 /// Output of a profile for one frame.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Reply {
-    /// Interleaved samples at 24 kHz with the source's channels.
+    /// Interleaved samples at 24 kHz, with as many channels as the source.
     pub samples: Vec<f32>,
     /// Whether the reply is complete.
     pub done: bool,
@@ -63,30 +64,30 @@ pub enum ProfileError {
     #[error("cannot transcribe the source: {0}")]
     Recognize(#[from] RecognizeError),
     /// Synthesis of the reply failed.
-    #[error("cannot synthesize the reply: {0}")]
+    #[error("cannot synthesise the reply: {0}")]
     Speak(#[from] SynthesisError),
 }
 
-/// Names of the available profiles.
+/// Name of an available profile.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ProfileName {
-    /// Interprets while the source is playing.
+    /// Profile that interprets while the source is playing.
     Interpreter,
-    /// Interprets after the source has ended.
+    /// Profile that interprets after the source has ended.
     Patient,
-    /// Returns the source unchanged.
+    /// Profile that returns the source unchanged.
     Parrot,
-    /// Speaks unrelated sentences.
+    /// Profile that speaks unrelated sentences.
     Mumbler,
-    /// Says nothing.
+    /// Profile that returns no speech.
     Silent,
 }
 
 impl ProfileName {
-    /// Every profile.
+    /// The names of all available profiles.
     pub const ALL: [Self; 5] = [Self::Interpreter, Self::Patient, Self::Parrot, Self::Mumbler, Self::Silent];
 
-    /// The name in settings and tables.
+    /// Returns the name used in settings and tables.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Interpreter => "interpreter",
@@ -104,7 +105,7 @@ impl fmt::Display for ProfileName {
     }
 }
 
-/// The text is not a known profile.
+/// The text is not the name of a profile.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("unknown profile `{0}`, expected interpreter, patient, parrot, mumbler or silent")]
 pub struct UnknownProfile(String);

@@ -7,7 +7,7 @@ use taonet_primitives::counted;
 use super::profile::ProfileError;
 use super::samples::MAX_CHANNELS;
 
-/// Why a request was refused.
+/// Why the miner refused an init or predict request.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Refusal {
@@ -21,11 +21,11 @@ pub enum Refusal {
     #[error("audio_b64 is not base64: {0}")]
     Base64(#[source] base64::DecodeError),
     /// The frame ends within a sample.
-    #[error("audio_b64 has {}, which is not a multiple of {unit} (4 bytes for each channel)", counted(.bytes, "byte"))]
+    #[error("audio_b64 has {}, which is not a multiple of {unit} (4 bytes per channel)", counted(.bytes, "byte"))]
     PartialSample {
         /// Number of bytes in the frame.
         bytes: usize,
-        /// Number of bytes per sample of all channels.
+        /// Number of bytes of one sample across all channels.
         unit: usize,
     },
     /// A frame before the end of the source is empty.
@@ -75,7 +75,7 @@ pub enum Refusal {
         got: u64,
     },
     /// The frame has more samples than the protocol's frame size.
-    #[error("the frame has more than {FRAME_SAMPLES} samples for each channel")]
+    #[error("the frame has more than {FRAME_SAMPLES} samples per channel")]
     FrameTooLong,
     /// The session exceeds the maximum duration of source speech.
     #[error("the source is longer than {seconds} s")]
@@ -84,24 +84,24 @@ pub enum Refusal {
         seconds: u64,
     },
     /// The session exceeds the maximum number of requests.
-    #[error("the session is over after {}", counted(.0, "request"))]
+    #[error("the session is at its limit of {}", counted(.0, "request"))]
     TooManyRequests(u64),
     /// The session table is full.
     #[error("the miner is at its limit of {0} sessions; hint: retry later")]
     TooManySessions(usize),
     /// The caller has too many open sessions.
-    #[error("the hotkey is at its limit of {0} sessions; hint: finish one first")]
+    #[error("the hotkey is at its limit of {0} sessions; hint: finish a session first")]
     TooManySessionsOfCaller(usize),
-    /// The profile failed; the session is lost.
+    /// The profile failed, which aborts the session.
     #[error("the miner failed: {0}")]
     Failed(#[from] ProfileError),
-    /// The work was aborted; the session is lost.
+    /// An earlier failure aborted the session.
     #[error("the session was aborted by an earlier failure")]
     Broken,
 }
 
 impl Refusal {
-    /// HTTP status of the refusal.
+    /// Returns the HTTP status of the refusal.
     pub fn status(&self) -> StatusCode {
         match self {
             Self::NotJson(_) | Self::Base64(_) | Self::PartialSample { .. } | Self::EmptyFrame => {

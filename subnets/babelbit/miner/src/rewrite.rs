@@ -1,7 +1,7 @@
-//! Rules by which the interpreter cleans up a transcript of lowercase words without punctuation.
+//! The interpreter's rules for cleaning up a transcript of lowercase words without punctuation.
 //!
-//! They remove fillers, stutters and gratuitous expletives, replace meaningful expletives by polite words, wordy
-//! phrases by short ones and figures of speech by their meaning, and restore words that the speaker omitted. The
+//! The rules remove fillers, stutters and gratuitous expletives, replace meaningful expletives with polite words, wordy
+//! phrases with short ones and figures of speech with their meaning, and restore words that the speaker omitted. The
 //! phrases are in text files beside this module; [`Phrasebook`] describes their format.
 
 mod phrasebook;
@@ -14,19 +14,28 @@ const MAX_WAIT: usize = 6;
 /// Number of words remembered from the end of the previous phrase.
 const MEMORY: usize = 8;
 
-/// Words after which a phrase ends mid-sentence.
+/// Words that cannot end a sentence: a phrase that ends with one of them continues in the next phrase.
 const UNFINISHED: [&str; 54] = [
     "a", "an", "the", "i", "you", "he", "she", "it", "we", "they", "my", "your", "his", "her", "our", "their", "am",
     "is", "are", "was", "were", "be", "been", "have", "has", "had", "do", "does", "did", "will", "would", "could",
     "can", "should", "might", "may", "must", "to", "of", "in", "on", "at", "for", "with", "from", "and", "that", "who",
     "which", "not", "but", "or", "because", "if",
 ];
-/// Exceptions among these that may end a phrase: "he likes it".
+/// Exceptions to [`UNFINISHED`]: words that may also end a sentence, as in "he likes it".
 const OBJECTS: [&str; 4] = ["you", "it", "her", "that"];
 /// Words that join a sentence to the previous one.
 const JOINING: [&str; 7] = ["and", "but", "so", "because", "or", "then", "yes"];
 
-/// The rewriting rules. Cheap to share; the state of a conversation is a [`Context`].
+/// Returns a word in lowercase without punctuation, as the rules expect it.
+pub(crate) fn plain(word: &str) -> String {
+    word.chars()
+        .map(|letter| if letter == '’' { '\'' } else { letter })
+        .filter(|letter| letter.is_alphanumeric() || *letter == '\'')
+        .flat_map(char::to_lowercase)
+        .collect()
+}
+
+/// The rewriting rules. One instance can serve many conversations; a [`Context`] holds the state of each.
 #[derive(Debug, Clone)]
 pub struct Rewriter {
     misheard: Phrasebook,
@@ -54,7 +63,7 @@ impl Rewriter {
     ///
     /// # Errors
     /// [`PhrasebookError`] when a built-in phrase book is malformed.
-    pub fn builtin() -> Result<Self, PhrasebookError> {
+    pub(crate) fn builtin() -> Result<Self, PhrasebookError> {
         let mut meanings = Phrasebook::parse("figurative", include_str!("rewrite/phrases/figurative.txt"))?;
         meanings.extend("wordy", include_str!("rewrite/phrases/wordy.txt"))?;
         Ok(Self {
@@ -68,10 +77,10 @@ impl Rewriter {
         })
     }
 
-    /// Rewrites the phrase `heard`, in lowercase.
+    /// Rewrites the lowercase phrase `heard`.
     ///
-    /// `begins` means that a clear pause preceded the phrase. Final words that may start a figure of speech are
-    /// deferred to the next phrase, unless this is the `last`.
+    /// `begins` means that a clear pause preceded the phrase. Final words that may start a figure of speech, or that
+    /// cannot end a phrase, are deferred to the next phrase, unless this phrase is the `last` one.
     pub fn rewrite(&self, context: &mut Context, heard: &[String], begins: bool, last: bool) -> Vec<String> {
         let mut words = std::mem::take(&mut context.waiting);
         let begins = if words.is_empty() { begins } else { context.waiting_begins };
@@ -100,12 +109,12 @@ impl Rewriter {
         if begins { self.restore(words) } else { words }
     }
 
-    /// Condenses the words further, for a late reply.
-    pub fn condense(&self, words: &[String]) -> Vec<String> {
+    /// Shortens the words further, for a reply that lags behind the source.
+    pub(crate) fn condense(&self, words: &[String]) -> Vec<String> {
         self.condense.apply(words, false)
     }
 
-    /// Number of words at the end of the phrase to defer.
+    /// Returns how many words at the end of the phrase to defer.
     fn wait(&self, words: &[String]) -> usize {
         if words.iter().all(|word| JOINING.contains(&word.as_str())) {
             return words.len();
@@ -113,7 +122,7 @@ impl Rewriter {
         let books = [&self.meanings, &self.fillers, &self.expletives];
         for length in (2..=MAX_WAIT.min(words.len())).rev() {
             let end = words.get(words.len() - length..).unwrap_or_default();
-            // A complete phrase is spoken at once, even if a longer one starts with it.
+            // A complete phrase is spoken at once, even if a longer phrase starts with the same words.
             if books.iter().any(|book| book.replacement(end, false).is_some_and(|(n, _)| n == length)) {
                 return 0;
             }

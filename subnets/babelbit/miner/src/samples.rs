@@ -10,7 +10,7 @@ use super::Refusal;
 /// Maximum number of source channels.
 pub(super) const MAX_CHANNELS: u16 = 2;
 
-/// Decodes the interleaved samples of one frame; NaN becomes 0. An empty text gives no samples.
+/// Decodes the interleaved samples of one frame; NaN becomes 0. An empty string yields no samples.
 ///
 /// # Errors
 /// [`Refusal`] when the frame is too long, is not base64 or ends within a sample.
@@ -33,7 +33,7 @@ pub(super) fn decode(audio_b64: &str, channels: u16) -> Result<Vec<f32>, Refusal
     Ok(samples.into_iter().map(|sample| if sample.is_nan() { 0.0 } else { sample }).collect())
 }
 
-/// Encodes interleaved samples.
+/// Encodes interleaved samples in the wire format.
 pub(super) fn encode(samples: &[f32]) -> String {
     STANDARD.encode(samples_to_bytes(samples))
 }

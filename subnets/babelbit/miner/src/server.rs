@@ -25,7 +25,7 @@ use taonet_service::{MonotonicClock, monotonic_clock};
 /// Maximum length of a challenge or utterance ID in bytes.
 const MAX_IDENTIFIER: usize = 256;
 
-/// A miner: a profile and a session table.
+/// State of a miner: its profile and its session table.
 pub struct Miner {
     config: MinerConfig,
     profile: Arc<dyn Profile>,
@@ -40,7 +40,7 @@ impl Miner {
         Self::with_clock(config, profile, monotonic_clock())
     }
 
-    /// Creates a miner that expires idle sessions by `clock`.
+    /// Creates a miner that uses `clock` to expire idle sessions.
     pub fn with_clock(config: MinerConfig, profile: Arc<dyn Profile>, clock: MonotonicClock) -> Self {
         let sessions = Arc::new(Sessions::new(config.limits));
         let workers = Arc::new(Semaphore::new(config.workers.clamp(1, Semaphore::MAX_PERMITS)));
@@ -69,10 +69,10 @@ impl Miner {
     async fn predict(&self, caller: Hotkey, request: PredictRequest) -> Result<PredictResponse, Refusal> {
         let began = (self.clock)();
         let (id, mut playing) = self.sessions.take(&request.session_id, caller, began)?;
-        // At most one request per session waits here, so that the queue is bounded like the table.
+        // At most one request per session waits here, so the session limit also bounds this queue.
         let permit = Arc::clone(&self.workers).acquire_owned().await.map_err(|_| Refusal::Broken)?;
         let sessions = Arc::clone(&self.sessions);
-        // If the caller disconnects, this future is dropped but the work continues: it keeps its worker and its
+        // If the caller disconnects, this future is dropped, but the work continues and occupies its worker and its
         // session.
         let work = tokio::task::spawn_blocking(move || {
             let _permit = permit;
@@ -116,15 +116,16 @@ fn check(request: &InitRequest) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// Signature verification of requests to the hotkey `me`, with the limits of this configuration; see [`router`].
+/// Returns a builder for the layer that verifies requests signed for the hotkey `me`, with the limits in `config`; see
+/// [`router`].
 pub fn signed_requests(me: Hotkey, config: &MinerConfig) -> SignedLayerBuilder {
     let limits = taonet_wire::Limits { body_bytes: config.limits.body_bytes, ..taonet_wire::Limits::default() };
-    // Accepts both forms of the headers, whichever one the scheme itself sends.
+    // The layer accepts headers with and without a body hash, regardless of the form that the scheme sends.
     SignedLayer::builder(me, BabelbitScheme::axon()).limits(limits)
 }
 
-/// Routes: `POST` [`MinerConfig::predict_path`] for requests verified by `signed` (see [`signed_requests`]), and public
-/// `GET /healthz` and `GET /health`. Other routes are answered 404, with `error`.
+/// Returns the routes: `POST` [`MinerConfig::predict_path`] for requests verified by `signed` (see
+/// [`signed_requests`]), and public `GET /healthz` and `GET /health`. Other routes return 404 with `{"error": …}`.
 pub fn router(miner: Arc<Miner>, signed: SignedLayer) -> Router {
     Router::new()
         .route(miner.config.predict_path.as_str(), post(answer))

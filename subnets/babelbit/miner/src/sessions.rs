@@ -1,4 +1,4 @@
-//! Session table: ownership and limits of frames.
+//! Session table: binds each session to a hotkey and enforces the limits.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -32,25 +32,26 @@ struct Entry {
 }
 
 impl Entry {
-    /// In-flight work holds a second handle; such a session is in use, however old its request is.
+    /// Whether the idle timeout has passed. A session with work in flight is never stale, because the work holds a
+    /// second handle to the session.
     fn is_stale(&self, now: Instant, idle: Duration) -> bool {
         now.saturating_duration_since(self.last_used) >= idle && Arc::strong_count(&self.playing) == 1
     }
 }
 
 impl Sessions {
-    /// An empty table.
+    /// Creates an empty table.
     pub fn new(limits: Limits) -> Self {
         Self { limits, entries: Mutex::default() }
     }
 
     /// Opens a session for one utterance at time `now`.
     ///
-    /// Replaces a live session of the same hotkey for the same utterance: a validator that timed out or restarted
-    /// retries, and no other caller is affected.
+    /// Replaces a live session of the same hotkey for the same utterance, because a validator retries after a timeout
+    /// or restart. Other callers are not affected.
     ///
     /// # Errors
-    /// [`Refusal::TooManySessions`] and [`Refusal::TooManySessionsOfCaller`] when a limit is reached.
+    /// [`Refusal::TooManySessions`] or [`Refusal::TooManySessionsOfCaller`] when the respective limit is reached.
     pub fn open(
         &self,
         owner: Hotkey,
@@ -97,8 +98,8 @@ impl Sessions {
     /// Locks the session for one request at time `now`.
     ///
     /// # Errors
-    /// [`Refusal::UnknownSession`] when it does not exist, expired or belongs to another hotkey; [`Refusal::Busy`]
-    /// while another request holds it.
+    /// [`Refusal::UnknownSession`] when the session does not exist, expired or belongs to another hotkey;
+    /// [`Refusal::Busy`] while another request of the session is in flight.
     pub fn take(&self, id: &str, caller: Hotkey, now: Instant) -> Result<(Uuid, OwnedMutexGuard<Playing>), Refusal> {
         let id = Uuid::try_parse(id).map_err(|_| Refusal::UnknownSession)?;
         let mut entries = self.lock();
@@ -109,7 +110,7 @@ impl Sessions {
         Ok((id, playing))
     }
 
-    /// Marks the session's reply as complete. The session stays for late requests, but counts towards no limit.
+    /// Marks the session's reply as complete. The session still accepts late requests, but counts towards no limit.
     pub fn finish(&self, id: Uuid) {
         let mut entries = self.lock();
         if let Some(entry) = entries.get_mut(&id) {
@@ -124,13 +125,13 @@ impl Sessions {
         metrics::sessions(entries.values().filter(|entry| !entry.finished).count());
     }
 
-    /// Number of sessions with an incomplete reply.
+    /// Returns the number of sessions with an incomplete reply.
     pub fn live(&self) -> usize {
         self.lock().values().filter(|entry| !entry.finished).count()
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<Uuid, Entry>> {
-        // Every update of the table is complete before anything can panic.
+        // No code can panic during an update of the table.
         self.entries.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

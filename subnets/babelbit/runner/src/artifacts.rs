@@ -20,11 +20,11 @@ mod utterance;
 
 /// Inputs of one miner's result files.
 pub struct MinerResult<'a> {
-    /// The challenge.
+    /// Challenge of the result, with its utterances.
     pub challenge: &'a ChallengeRow,
-    /// The miner.
+    /// Uid and hotkey of the miner.
     pub miner: MinerKey,
-    /// Result rows by utterance, at least one.
+    /// Result rows, sorted by utterance; at least one row.
     pub rows: &'a [ResultRow],
     /// Expected translation of each utterance.
     pub reference_texts: &'a BTreeMap<u32, String>,
@@ -33,7 +33,7 @@ pub struct MinerResult<'a> {
 }
 
 impl MinerResult<'_> {
-    /// The miner's unrounded score in the challenge.
+    /// Returns the miner's unrounded score in the challenge.
     pub fn score(&self) -> f64 {
         let scores: Vec<_> = self.rows.iter().map(ResultRow::score_or_zero).collect();
         challenge_mean(&scores, self.challenge.utterances.len(), self.rules)
@@ -41,7 +41,7 @@ impl MinerResult<'_> {
 
     /// Writes the miner's run log, audio bundle, challenge run and challenge score, in this order.
     ///
-    /// The last one marks the miner as scored for other programs that scan the scores directory.
+    /// The last file marks the miner as scored for other programs that scan the scores directory.
     pub(super) fn write(&self, layout: &Layout) -> io::Result<()> {
         let directory = layout.miner(self.miner);
         for row in self.rows {
@@ -57,7 +57,7 @@ impl MinerResult<'_> {
         write_json(&score.path, &score.content)
     }
 
-    /// Metadata of the files written by [`Self::write`].
+    /// Returns the metadata of the files written by [`Self::write`].
     pub(super) fn written(&self, layout: &Layout) -> io::Result<WrittenFiles> {
         let log = std::fs::read(layout.run_log(self.miner))?;
         let run_sha256 = sha256(&log);
@@ -68,7 +68,7 @@ impl MinerResult<'_> {
     /// Builds the miner's run log, challenge run and challenge score.
     ///
     /// # Errors
-    /// When a value cannot be serialized.
+    /// [`io::Error`] when a value cannot be serialised.
     pub fn documents(&self, layout: &Layout) -> io::Result<[Document; 3]> {
         let log = self.run_log();
         let summary = scores::summary(&log);
@@ -114,7 +114,7 @@ impl MinerResult<'_> {
             let mut header = tar::Header::new_ustar();
             header.set_size(bytes.len() as u64);
             header.set_mode(0o644);
-            // Identical results give identical bytes, whenever they are written.
+            // A fixed modification time makes the archives of identical results byte-identical.
             header.set_mtime(0);
             tar.append_data(&mut header, name, bytes.as_slice())?;
         }
@@ -122,7 +122,7 @@ impl MinerResult<'_> {
     }
 }
 
-/// A JSON file.
+/// A JSON document and the path of its file.
 pub struct Document {
     pub path: PathBuf,
     pub content: Value,

@@ -1,11 +1,11 @@
-//! Captures the log of a test's thread.
+//! Captures the log output of a test thread.
 
 use std::io::Write;
 use std::sync::{Arc, Mutex};
 
 use tracing::subscriber::DefaultGuard;
 
-/// In-memory log. Clones share it.
+/// An in-memory log buffer, shared by its clones.
 #[derive(Clone, Default)]
 pub(crate) struct CapturedLog(Arc<Mutex<Vec<u8>>>);
 

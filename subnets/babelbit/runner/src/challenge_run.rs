@@ -28,9 +28,9 @@ mod batch;
 
 use batch::Batches;
 
-/// Capacity of the queue from players to the scorer. When it is full, a player waits before its next utterance.
+/// Capacity of the queue from players to the scorer. When the queue is full, a player waits before its next utterance.
 const WAITING_ROWS: usize = 1_024;
-/// Maximum number of replies encoded as WAV at a time: each is held in memory twice meanwhile.
+/// Maximum number of replies encoded as WAV concurrently; encoding needs memory for two copies of each reply.
 pub(super) const WRITERS: usize = 8;
 
 /// Messages from a player to the scorer.
@@ -41,7 +41,7 @@ enum Progress {
     Dropped(MinerKey),
 }
 
-/// A challenge in progress: players of all miners run in parallel, scoring alongside.
+/// A challenge in progress: the players of all miners and the scorer run concurrently.
 pub(super) struct ChallengeRun {
     pub(super) challenge: Arc<ChallengeRow>,
     pub(super) layout: Layout,
@@ -50,15 +50,15 @@ pub(super) struct ChallengeRun {
     pub(super) observer: Arc<dyn RunObserver>,
     pub(super) play: PlaySettings,
     pub(super) references: Arc<References>,
-    /// Directory of replies that exceed the memory limit.
+    /// Directory to which replies above the memory limit spill.
     pub(super) spool: PathBuf,
     /// Semaphore of [`WRITERS`] permits for encoding replies.
     pub(super) writers: Semaphore,
 }
 
 impl ChallengeRun {
-    /// Plays and scores everything missing from the ledger; returns how long both took. Dropping the future cancels the
-    /// run; a later one resumes from there.
+    /// Plays and scores all utterances without results in the ledger; returns the duration of each phase. Dropping the
+    /// future cancels the run, and a later run resumes it.
     pub(super) async fn run(self: Arc<Self>, miners: &[Miner]) -> Result<RunProfile, RunError> {
         let began = Instant::now();
         let known = self.intact_rows().await?;
@@ -102,14 +102,14 @@ impl ChallengeRun {
         self.challenge.utterances.iter().map(|utterance| utterance.index)
     }
 
-    /// Number of the miner's consecutive failures at the end of its `rows`, which are sorted by utterance. Unplayable
+    /// Counts the miner's consecutive failures at the end of its `rows`, which are sorted by utterance. Unplayable
     /// utterances are not failures.
     fn failures_in_a_row<'a>(&self, rows: impl DoubleEndedIterator<Item = &'a ResultRow>) -> usize {
         let own = rows.rev().filter(|row| self.is_playable(row.utterance_index));
         own.take_while(|row| row.outcome.is_err()).count()
     }
 
-    /// Whether a miner with these rows, sorted by utterance, is dropped.
+    /// Whether a miner with these result rows, sorted by utterance, is dropped.
     pub(super) fn is_dropped(&self, rows: &[ResultRow]) -> bool {
         self.play.drops(self.failures_in_a_row(rows.iter()))
     }
@@ -118,7 +118,7 @@ impl ChallengeRun {
         self.challenge.utterances.iter().any(|utterance| utterance.index == index && utterance.source.is_ok())
     }
 
-    /// Rows of earlier runs, except unscored ones with damaged audio.
+    /// Returns the rows of earlier runs, and deletes unscored rows with damaged audio.
     async fn intact_rows(&self) -> Result<Vec<ResultRow>, RunError> {
         let rows = self.ledger.results(&self.challenge).await?;
         let layout = self.layout.clone();
@@ -135,14 +135,15 @@ impl ChallengeRun {
         for row in damaged {
             tracing::warn!(
                 miner = %row.miner.uid, utterance = row.utterance_index,
-                "stored reply is damaged, playing the utterance again"
+                "damaged reply file, playing the utterance again"
             );
             self.ledger.delete_reply(&self.challenge, row.miner, row.utterance_index).await?;
         }
         Ok(intact)
     }
 
-    /// Plays the remaining utterances to one miner, in order, after `failures` consecutive failures.
+    /// Plays the remaining utterances to one miner, in order. `failures` is the number of its latest consecutive
+    /// failures.
     async fn play_all(
         &self,
         miner: MinerKey,
@@ -155,7 +156,7 @@ impl ChallengeRun {
         for &index in indices {
             if self.play.drops(failures) {
                 tracing::info!(miner = %miner.uid, failures, "miner dropped after consecutive failures");
-                // As below: the scorer has stopped if this fails.
+                // Sending fails only if the run has failed and the scorer has stopped.
                 let _ = sender.send(Progress::Dropped(miner)).await;
                 return Ok(());
             }
@@ -176,6 +177,9 @@ impl ChallengeRun {
                 Err(error) => blank(miner, index, error),
             };
             self.ledger.record(&self.challenge, &row).await?;
+            let error = row.outcome.as_ref().err();
+            let message = if error.is_none() { "reply received" } else { "no reply" };
+            tracing::debug!(uid = %miner.uid, hotkey = %miner.hotkey, utterance = index, error, "{message}");
             self.observer.observe(match &row.outcome {
                 Ok(_) => RunEvent::Played {
                     miner: miner.uid,
@@ -189,7 +193,7 @@ impl ChallengeRun {
             } else if self.is_playable(index) {
                 failures += 1;
             }
-            // Fails only when the run itself has failed and the scorer has stopped.
+            // Sending fails only if the run has failed and the scorer has stopped.
             if sender.send(Progress::Row(Box::new(row))).await.is_err() {
                 return Ok(());
             }
@@ -197,7 +201,7 @@ impl ChallengeRun {
         Ok(())
     }
 
-    /// Writes a reply's audio file; returns the row that refers to it.
+    /// Writes the audio file of a reply; returns its result row.
     async fn keep(
         &self,
         miner: MinerKey,
@@ -234,7 +238,7 @@ impl ChallengeRun {
         Ok(ResultRow { miner, utterance_index: index, reply, outcome: Ok(hash), score: None })
     }
 
-    /// Expected translation of each utterance.
+    /// Returns the expected translation of each utterance, by index.
     pub(super) fn reference_texts(&self) -> BTreeMap<u32, String> {
         let text = |utterance: &super::UtteranceRow| (utterance.index, self.references.text(&utterance.utterance_id));
         self.challenge.utterances.iter().map(text).collect()
@@ -260,7 +264,7 @@ fn blank(miner: MinerKey, index: u32, error: String) -> ResultRow {
     ResultRow { miner, utterance_index: index, reply, outcome: Err(error), score: None }
 }
 
-/// Groups rows by miner, sorted by utterance.
+/// Groups rows by miner, preserving their order.
 pub(super) fn by_miner(rows: Vec<ResultRow>) -> HashMap<MinerKey, Vec<ResultRow>> {
     let mut miners: HashMap<MinerKey, Vec<ResultRow>> = HashMap::new();
     for row in rows {

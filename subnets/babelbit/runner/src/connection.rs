@@ -4,38 +4,38 @@ use std::time::Duration;
 use futures::future::BoxFuture;
 use taonet_babelbit_core::protocol::{InitRequest, InitResponse, PredictResponse};
 
-/// A predict request to a miner: one frame of source speech, or a request to drain the reply.
+/// A predict request to a miner: one frame of source speech or, after the last frame, a request for more of the reply.
 #[derive(Debug, Clone)]
 pub struct PredictCall {
     /// ID of the session opened by the miner.
     pub session_id: Arc<str>,
-    /// Base64 of the frame; empty while draining. Shared by all miners.
+    /// Base64 of the frame; empty after the last frame. Shared by all miners.
     pub audio_b64: Arc<str>,
-    /// Whether this is the last frame of the source.
+    /// Whether the source ends with this frame, or has already ended.
     pub in_eos: bool,
-    /// Maximum size of a useful response in bytes of JSON: the reply's remaining quota. An implementation may reject a
-    /// larger one with [`CallError::TooLarge`].
+    /// Maximum size of the response in bytes of JSON, derived from the remaining size quota of the reply. An
+    /// implementation may reject a larger response with [`CallError::TooLarge`].
     pub max_answer_bytes: usize,
 }
 
-/// A miner that can be played: behind HTTP, or in process.
+/// A connection to a miner, over HTTP or in process.
 ///
-/// A call completes within `timeout` with a response or an error; dropping its future cancels it.
+/// A call returns a response or an error within `timeout`; dropping the future cancels the call.
 pub trait MinerConnection: Send + Sync {
     /// Opens a session for one utterance.
     fn init(&self, request: InitRequest, timeout: Duration) -> BoxFuture<'_, Result<InitResponse, CallError>>;
 
-    /// Sends one frame and receives the speech that is ready.
+    /// Sends one frame and returns the reply audio that is ready.
     fn predict(&self, call: PredictCall, timeout: Duration) -> BoxFuture<'_, Result<PredictResponse, CallError>>;
 
-    /// Minimum timeout of a single request, regardless of the requests' own deadlines: a gateway that may have to start
-    /// the miner first needs longer. Deadlines of frames still apply.
+    /// Returns the minimum timeout of requests over this connection: longer for a gateway, which may have to start the
+    /// miner first. Frame deadlines still apply.
     fn patience(&self) -> Duration {
         Duration::ZERO
     }
 }
 
-/// Why a call of a miner failed. The text appears in result files.
+/// Why a request to a miner failed. Result files contain the text of the error.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum CallError {
@@ -62,7 +62,7 @@ pub enum CallError {
         /// The limit in bytes.
         limit: usize,
     },
-    /// The call timed out.
+    /// The request timed out.
     #[error("timeout after {:?}s", .0.as_secs_f64())]
     Timeout(Duration),
     /// The miner is unreachable, or the connection broke.
@@ -74,7 +74,7 @@ pub enum CallError {
 }
 
 impl CallError {
-    /// Creates an error for a status other than 200; keeps the start of the body.
+    /// Creates an error for a status other than 200, with the first 300 characters of the body.
     pub fn status(status: u16, body: &[u8]) -> Self {
         Self::Status { status, body: String::from_utf8_lossy(body).chars().take(300).collect() }
     }

@@ -6,14 +6,14 @@ use taonet_speech::WavError;
 use super::ledger::LedgerError;
 use taonet_babelbit_engine::client::EngineError;
 
-/// Why a run stopped. Rows already in the ledger are kept, and the next run resumes from there.
+/// Why a run stopped. The ledger retains the rows of the run, and the next run resumes from them.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum RunError {
-    /// The ledger failed.
+    /// A ledger operation failed.
     #[error(transparent)]
     Ledger(#[from] LedgerError),
-    /// The engine returned no challenge.
+    /// The engine's challenge could not be fetched.
     #[error(transparent)]
     Engine(#[from] EngineError),
     /// The challenge's uid is not a safe file name.
@@ -28,9 +28,9 @@ pub enum RunError {
         source: std::io::Error,
     },
     /// A reply could not be encoded as WAV.
-    #[error("cannot store a reply")]
+    #[error("cannot encode a reply as WAV")]
     Wav(#[from] WavError),
-    /// The scorer returned a different number of scores than there are replies.
+    /// The number of scores from the scorer differs from the number of replies.
     #[error("the scorer returned {} for {}", counted(.got, "score"), counted(.expected, "reply"))]
     ScoreCount {
         /// Number of replies.
@@ -43,7 +43,7 @@ pub enum RunError {
     Task(#[source] tokio::task::JoinError),
 }
 
-/// An error with its causes, skipping those that its own message includes.
+/// Formats an error with its causes; omits causes that the message already contains.
 pub(super) fn chain_of(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();

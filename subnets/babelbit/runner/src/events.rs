@@ -5,22 +5,22 @@ use taonet_primitives::Uid;
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub enum RunEvent {
-    /// A challenge starts.
+    /// The run starts a challenge.
     Challenge {
         /// ID of the challenge.
         challenge_uid: String,
         /// Contest of the challenge.
         challenge_type: ChallengeType,
-        /// Number of utterances.
+        /// Number of utterances in the challenge.
         utterances: usize,
         /// Total duration of source speech in seconds.
         source_sec: f64,
         /// Number of participating miners.
         miners: usize,
-        /// Whether the challenge was started by an earlier run.
+        /// Whether an earlier run started the challenge.
         resumed: bool,
     },
-    /// A miner is skipped: it already has a score.
+    /// The run skips a miner that already has a score.
     AlreadyDone {
         /// Uid of the miner.
         miner: Uid,
@@ -29,7 +29,7 @@ pub enum RunEvent {
     Played {
         /// Uid of the miner.
         miner: Uid,
-        /// Position of the utterance.
+        /// Position of the utterance in the challenge, from 0.
         utterance_index: u32,
         /// Duration of the reply in seconds.
         reply_sec: f64,
@@ -38,16 +38,16 @@ pub enum RunEvent {
     Failed {
         /// Uid of the miner.
         miner: Uid,
-        /// Position of the utterance.
+        /// Position of the utterance in the challenge, from 0.
         utterance_index: u32,
         /// Why the reply failed.
         error: String,
     },
     /// All replies to an utterance are scored.
     Scored {
-        /// Position of the utterance.
+        /// Position of the utterance in the challenge, from 0.
         utterance_index: u32,
-        /// Uid and score of each complete reply.
+        /// Pairs of miner uid and score, one for each complete reply.
         scores: Vec<(Uid, f64)>,
     },
     /// A miner's result files are written.
@@ -59,9 +59,9 @@ pub enum RunEvent {
     },
 }
 
-/// Observer of a run's events. Called concurrently from many tasks; must not block.
+/// Receives the events of a run. Many tasks call it concurrently, so it must not block.
 pub trait RunObserver: Send + Sync {
-    /// Called for each event.
+    /// Handles one event.
     fn observe(&self, event: RunEvent);
 }
 

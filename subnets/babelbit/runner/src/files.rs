@@ -13,7 +13,7 @@ use super::ledger::ChallengeRow;
 use super::settings::RunPaths;
 use taonet_babelbit_core::records::MinerKey;
 
-/// Paths of one challenge's files.
+/// File layout of one challenge.
 #[derive(Debug, Clone)]
 pub struct Layout {
     paths: RunPaths,
@@ -23,12 +23,12 @@ pub struct Layout {
 }
 
 impl Layout {
-    /// Paths of a challenge in the ledger.
+    /// Creates the layout of a challenge in the ledger.
     pub fn new(paths: &RunPaths, challenge: &ChallengeRow) -> Self {
         Self::of(paths, &challenge.challenge_uid, challenge.challenge_type, &challenge.run_timestamp)
     }
 
-    /// Like [`Layout::new`], from the identifying values alone.
+    /// Creates the layout of a challenge from its uid, contest and start time.
     pub fn of(paths: &RunPaths, challenge_uid: &str, kind: ChallengeType, run_timestamp: &str) -> Self {
         Self {
             paths: paths.clone(),
@@ -38,52 +38,53 @@ impl Layout {
         }
     }
 
-    /// Path of a miner's result file.
+    /// Returns the path of a miner's result file in the speech contest.
     pub(crate) fn result_file(&self, file: ResultFile, miner: MinerKey) -> PathBuf {
         match file {
             ResultFile::RunLog => self.run_log(miner),
             ResultFile::Audio => self.bundle(miner),
-            ResultFile::ChallengeRun => self.challenge_run(miner),
+            ResultFile::ChallengeRun | ResultFile::DialogueScore => self.challenge_run(miner),
             ResultFile::ChallengeScore => self.challenge_score(miner),
         }
     }
 
-    /// The run's directories.
+    /// Returns the directories of the run.
     pub fn paths(&self) -> &RunPaths {
         &self.paths
     }
 
-    /// Path of a source shared by all miners. The miners' own directories link to it.
+    /// Returns the path of an utterance's source file, shared by all miners; each miner's directory contains a link to
+    /// this file, or a copy.
     pub fn shared_source(&self, index: u32) -> PathBuf {
         shared_source(&self.paths, &self.challenge_uid, self.challenge_type, index)
     }
 
-    /// Path of a miner's directory.
+    /// Returns the path of a miner's directory.
     pub fn miner(&self, miner: MinerKey) -> PathBuf {
         challenge_directory(&self.paths, &self.challenge_uid, self.challenge_type).join(miner.directory())
     }
 
-    /// Path of a miner's reply to an utterance.
+    /// Returns the path of a miner's reply to an utterance.
     pub fn predicted(&self, miner: MinerKey, index: u32) -> PathBuf {
         self.miner(miner).join(predicted_name(index))
     }
 
-    /// Path of a miner's run log.
+    /// Returns the path of a miner's run log.
     pub fn run_log(&self, miner: MinerKey) -> PathBuf {
         self.miner(miner).join("run.json")
     }
 
-    /// Path of a miner's audio bundle.
+    /// Returns the path of a miner's audio bundle.
     pub fn bundle(&self, miner: MinerKey) -> PathBuf {
         self.miner(miner).join("audio.tar")
     }
 
-    /// Path of a miner's challenge run: transcripts and scores.
+    /// Returns the path of a miner's challenge run: transcripts and scores.
     pub fn challenge_run(&self, miner: MinerKey) -> PathBuf {
         self.score_file("run", miner)
     }
 
-    /// Path of a miner's challenge score: the numbers alone.
+    /// Returns the path of a miner's challenge score: scores and metrics without transcripts.
     pub fn challenge_score(&self, miner: MinerKey) -> PathBuf {
         self.score_file("score", miner)
     }
@@ -96,7 +97,7 @@ impl Layout {
         ))
     }
 
-    /// Path of the challenge's status file.
+    /// Returns the path of the challenge's status file.
     pub fn status(&self) -> PathBuf {
         self.paths.status.join(format!("{}__{}.json", self.challenge_uid, self.challenge_type))
     }
@@ -106,17 +107,17 @@ fn challenge_directory(paths: &RunPaths, challenge_uid: &str, kind: ChallengeTyp
     paths.logs.join("s2s").join(challenge_uid).join(kind.as_str())
 }
 
-/// Like [`Layout::shared_source`], before the challenge is in the ledger.
+/// Returns the path of an utterance's shared source file, for a challenge that may not be in the ledger yet.
 pub(super) fn shared_source(paths: &RunPaths, challenge_uid: &str, kind: ChallengeType, index: u32) -> PathBuf {
     challenge_directory(paths, challenge_uid, kind).join(source_name(index))
 }
 
-/// File name of a source, relative to a miner's directory.
+/// Returns the path of a source's WAV file, relative to a miner's directory.
 pub fn source_name(index: u32) -> String {
     format!("source/utt_{index:04}.wav")
 }
 
-/// File name of a reply, relative to a miner's directory.
+/// Returns the path of a reply's WAV file, relative to a miner's directory.
 pub fn predicted_name(index: u32) -> String {
     format!("predicted/utt_{index:04}.wav")
 }
@@ -129,13 +130,14 @@ pub(super) fn replace(path: &Path, write: impl FnOnce(&mut File) -> io::Result<(
     atomic_write_with(path, Access::Everyone, write).map_err(|error| error.source)
 }
 
-/// Writes a JSON file with an indentation of 2.
+/// Writes a JSON file, indented by 2 spaces.
 pub(super) fn write_json<T: Serialize>(path: &Path, value: &T) -> io::Result<()> {
     let text = serde_json::to_vec_pretty(value)?;
     replace(path, |file| file.write_all(&text))
 }
 
-/// Makes `target` a hard link of `source` if the file system supports it, else a copy.
+/// Creates `target` as a hard link to `source`, or as a copy if the file system does not support hard links. An
+/// existing `target` stays unchanged.
 pub(super) fn link(source: &Path, target: &Path) -> io::Result<()> {
     if let Some(parent) = target.parent() {
         fs::create_dir_all(parent)?;

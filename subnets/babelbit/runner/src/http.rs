@@ -17,14 +17,14 @@ use url::Url;
 use super::connection::{CallError, MinerConnection, PredictCall};
 use super::miners::{MinerAddress, MinerEntry};
 
-/// Name of the init body in signatures.
+/// Message name of an init request in signatures.
 pub const INIT_MESSAGE: &str = "BBAudioMinerInitPayload";
-/// Maximum size of a response to init, which echoes the request and names a session.
+/// Maximum size in bytes of an init response, which contains the request's fields and a session ID.
 pub const MAX_INIT_ANSWER_BYTES: usize = 64 << 10;
-/// Name of the predict body in signatures.
+/// Message name of a predict request in signatures.
 pub const PREDICT_MESSAGE: &str = "BBAudioMinerPredictPayload";
 
-/// A miner behind its axon: one signed POST per message, all to the same route.
+/// A connection to a miner's axon: one signed POST request per message, always to the same route.
 #[derive(Debug, Clone)]
 pub struct HttpMiner {
     client: SignedClient,
@@ -33,7 +33,7 @@ pub struct HttpMiner {
     path: String,
 }
 
-/// A `predict` request around a frame shared by many miners. Field order is the order on the wire.
+/// Body of a `predict` request, which borrows a frame shared by all miners. Field order is the order on the wire.
 #[derive(Serialize)]
 pub struct PredictBody<'a> {
     kind: &'static str,
@@ -53,9 +53,9 @@ impl<'a> PredictBody<'a> {
 }
 
 impl HttpMiner {
-    /// Connects to `miner`; `predict_path` is the route below its address, e.g. `v1/predict`.
+    /// Creates a connection to `miner`; `predict_path` is the route below its address, e.g. `v1/predict`.
     ///
-    /// The client's size limit applies to every response: use [`super::PlaySettings::max_answer_bytes`].
+    /// The client's size limit applies to every response; set it to [`super::PlaySettings::max_answer_bytes`].
     ///
     /// # Errors
     /// [`PeerError`] when requests to the miner's host cannot be signed.
@@ -66,7 +66,7 @@ impl HttpMiner {
         Self::at(client, miner.hotkey, &miner.address, url)
     }
 
-    /// Connects to a miner whose predict route is `url`.
+    /// Creates a connection to a miner whose predict route is `url`.
     ///
     /// # Errors
     /// [`PeerError`] when requests to the address cannot be signed.
@@ -75,7 +75,8 @@ impl HttpMiner {
         Ok(Self { client, peer, path: url.path().to_owned(), url: url.into() })
     }
 
-    /// Sends `body` as a signed message called `message`; returns the response, at most `max_answer_bytes` of JSON.
+    /// Sends `body` as the signed message `message`; returns the parsed response, which may have at most
+    /// `max_answer_bytes` bytes of JSON.
     ///
     /// # Errors
     /// [`CallError`] when the miner refuses, fails, or does not respond within `timeout`.
@@ -113,7 +114,7 @@ fn read_answer<T: DeserializeOwned>(answer: &[u8]) -> Result<T, CallError> {
     read_value(serde_json::from_slice(answer).map_err(|error| CallError::Parse(error.to_string()))?)
 }
 
-/// Deserializes a response, unless it is an object with `error`: that is a refusal, whatever else it lacks.
+/// Deserialises a response. An object with the key `error` is a refusal, even if other fields are missing.
 ///
 /// # Errors
 /// [`CallError`] when the miner refuses or the response is malformed.
@@ -127,7 +128,7 @@ pub fn read_value<T: DeserializeOwned>(value: Value) -> Result<T, CallError> {
     }
 }
 
-/// Converts a wire error into the recorded error.
+/// Converts a wire error into the error recorded in result files.
 pub fn call_error(error: taonet_wire::CallError) -> CallError {
     use taonet_wire::CallError as Wire;
     match error {

@@ -15,11 +15,12 @@ use taonet_babelbit_engine::client::PrefetchedChallenge;
 /// Maximum size of a reference document in bytes.
 const MAX_REFERENCE_BYTES: u64 = 16 << 20;
 
-/// Validates every utterance of a challenge and stores its source; returns the rows for the ledger. Blocks.
+/// Validates every utterance of a challenge and stores its source; returns the rows for the ledger. Blocks the calling
+/// thread.
 ///
-/// `known` is the ledger's row of the challenge: its sources and references stay unchanged. An unplayable utterance is
-/// kept with the reason and affects no other. If the engine gave no reference, the settings' `metadata_root` is
-/// searched for one.
+/// `known` is the existing row of the challenge, whose sources and references stay unchanged. The row of an unplayable
+/// utterance contains the reason; other utterances are not affected. Without a reference from the engine, the function
+/// searches the settings' `metadata_root`.
 pub(super) fn import(
     challenge: PrefetchedChallenge,
     known: Option<&ChallengeRow>,
@@ -30,7 +31,7 @@ pub(super) fn import(
     let challenge_type = *challenge_type;
     let PrefetchedChallenge { challenge_uid, utterances, error, reference } = challenge;
     let mut seen = HashSet::new();
-    // Files and rows are named by index. If the engine's are not distinct, the position is used instead.
+    // The index identifies files and rows. If the engine's indices are not unique, positions replace them.
     let distinct = utterances.iter().all(|utterance| seen.insert(utterance.utterance_index));
     let mut rows = Vec::with_capacity(utterances.len());
     for (position, utterance) in (0..).zip(utterances) {
@@ -70,20 +71,20 @@ pub(super) fn import(
     })
 }
 
-/// Whether a source's file may be written: not if the ledger has different audio under this index, since replies to
-/// that may exist.
+/// Whether the import may write a source file: false if the ledger has different audio under this index, since replies
+/// to that audio may exist.
 fn may_write(known: Option<&ChallengeRow>, index: u32, wav_sha256: &str) -> bool {
     let utterances = known.map_or(&[][..], |challenge| &challenge.utterances);
     match utterances.iter().find(|utterance| utterance.index == index).map(|utterance| &utterance.source) {
         Some(Ok(source)) => source.wav_sha256 == wav_sha256,
-        // The ledger keeps the reason why it is unplayable.
+        // The ledger records why the utterance is unplayable.
         Some(Err(_)) => false,
         None => true,
     }
 }
 
-/// Completes a reference document with utterances from another one: inline references cover only the fetched
-/// utterances. Existing entries stay, since replies may have been scored with them.
+/// Adds missing utterances to a reference document from a second one: inline references cover only the fetched
+/// utterances. Existing entries stay unchanged, since scores may depend on them.
 fn completed(mut known: Value, found: Value, utterances: &[UtteranceRow]) -> Value {
     let (Ok(own), Ok(other)) = (ReferenceDocument::parse(known.clone()), ReferenceDocument::parse(found)) else {
         return known;
@@ -92,7 +93,7 @@ fn completed(mut known: Value, found: Value, utterances: &[UtteranceRow]) -> Val
     for UtteranceRow { utterance_id, .. } in utterances {
         if let (None, Some(entry)) = (own.entry(utterance_id), other.entry(utterance_id)) {
             let mut entry = entry.clone();
-            // Its id may have come from its position.
+            // The entry's ID may depend on its position, which differs in the completed document.
             entry.insert("utterance_id".to_owned(), utterance_id.clone().into());
             entries.push(entry.into());
         }
@@ -100,8 +101,8 @@ fn completed(mut known: Value, found: Value, utterances: &[UtteranceRow]) -> Val
     known
 }
 
-/// Loads a challenge's reference document from `{root}/{uid}/challenge.json` or `{root}/{uid}.json`; returns it with
-/// its path. For an unusable file, returns only the path.
+/// Loads a challenge's reference document from `{root}/{uid}/challenge.json` or `{root}/{uid}.json`; returns the
+/// document with its path, or only the path of an unusable file.
 fn stored_reference(root: Option<&Path>, challenge_uid: &str) -> (Option<Value>, Option<String>) {
     let Some(root) = root else { return (None, None) };
     let candidates = [root.join(challenge_uid).join("challenge.json"), root.join(format!("{challenge_uid}.json"))];

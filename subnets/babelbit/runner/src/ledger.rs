@@ -1,13 +1,14 @@
-//! SQLite ledger of played and scored utterances, so that a killed run loses nothing and repeats nothing.
+//! SQLite ledger of played and scored utterances, from which a killed run resumes without lost or repeated results.
 //!
-//! It has every challenge, its utterances and one row per miner and utterance. A reply's row is written after its WAV
-//! file and contains the file's hash; a file torn by a power cut is thus detected and the utterance played again.
-//! Scores are added to all rows of an utterance in one transaction. Result files are written from these rows alone, so
-//! writing them again produces identical files.
+//! The ledger contains every challenge, its utterances and one row per miner and utterance. The runner inserts the row
+//! of a reply after it has written the WAV file. The row contains the file's hash: the next run detects a file that a
+//! power failure truncated, and plays the utterance again. One transaction adds the scores of all rows of an utterance.
+//! Result files depend on these rows alone, so writing them again produces identical files.
 //!
-//! A runner holds a lock file: a second runner on the same directory is refused, readers ([`Ledger::read`]) are not.
-//! `synchronous` is NORMAL: a killed process loses no committed row, a power cut may lose the latest ones, which are
-//! then played again. [`Ledger::sync`] forces everything to disk before files are named after a row.
+//! A runner holds a lock file, which excludes other runners from the directory, but not readers ([`Ledger::read`]). The
+//! SQLite option `synchronous` is NORMAL: a killed process loses no committed row; a power failure may lose the latest
+//! rows, which the next run plays again. [`Ledger::sync`] flushes all rows to disk before the runner creates files
+//! whose names depend on a row.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -27,21 +28,24 @@ mod digest;
 mod outbox;
 mod results;
 mod rounds;
+mod text;
 
 pub use challenges::{ChallengeRow, ChallengeState, NewChallenge, SourceInfo, UtteranceRow};
 pub use digest::{ChallengeHead, ResultDigest, ScoreDigest};
-pub use outbox::{OutboxCounts, OutboxEntry, WrittenFiles};
+pub use outbox::{NamedFile, OutboxCounts, OutboxEntry, WrittenFiles};
 pub use results::{ReplyRecord, ResultRow, StoredScore};
 pub use rounds::{RoundEnd, RoundRow};
+pub use text::{TextChallenge, TextFile};
 
 /// File name of the ledger in the state directory.
 const FILE: &str = "runner.sqlite";
-/// Name of the lock file.
+/// Name of the lock file in the state directory.
 const LOCK: &str = "runner.lock";
-/// SQLite busy timeout between reader and runner.
+/// SQLite busy timeout, for a reader and a runner on the same file.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// The schema's migrations. `sqlx::migrate!` would compile the database drivers a second time, for the host.
+/// Schema migrations. The macro `sqlx::migrate!` is not used, because it would compile the database drivers a second
+/// time, for the host.
 static MIGRATIONS: LazyLock<Migrator> = LazyLock::new(|| {
     let files = [
         (1, "ledger", include_str!("../migrations/0001_ledger.sql")),
@@ -49,6 +53,7 @@ static MIGRATIONS: LazyLock<Migrator> = LazyLock::new(|| {
         (3, "rounds", include_str!("../migrations/0003_rounds.sql")),
         (4, "outbox", include_str!("../migrations/0004_outbox.sql")),
         (5, "take ups", include_str!("../migrations/0005_take_ups.sql")),
+        (6, "text files", include_str!("../migrations/0006_text_files.sql")),
     ];
     let migration = |(version, name, sql): (i64, &'static str, &'static str)| {
         Migration::new(version, name.into(), MigrationType::Simple, sql.into_sql_str(), false)
@@ -74,10 +79,10 @@ pub enum LedgerError {
     /// The ledger does not exist.
     #[error("the ledger {} does not exist; hint: pass the state directory of the run", .0.display())]
     Missing(PathBuf),
-    /// The ledger has another schema version, and was opened for reading only.
+    /// The ledger has a different schema version, and a reader cannot migrate the ledger.
     #[error(
         "the ledger {} has schema version {found}, expected {expected}; hint: run this program's runner to migrate \
-         an older one",
+         an older ledger",
         path.display()
     )]
     Version {
@@ -96,15 +101,15 @@ pub enum LedgerError {
         /// The migration error.
         source: sqlx::migrate::MigrateError,
     },
-    /// SQLite failed.
-    #[error("the ledger failed")]
+    /// A SQLite operation failed.
+    #[error("a ledger operation failed")]
     Database(#[from] sqlx::Error),
     /// A JSON column is malformed.
     #[error("malformed value in column {column} of the ledger")]
     Column {
         /// Name of the column.
         column: &'static str,
-        /// The deserialization error.
+        /// The deserialisation error.
         source: serde_json::Error,
     },
     /// A column has an invalid value.
@@ -122,7 +127,7 @@ pub enum LedgerError {
 pub struct Ledger {
     connection: Mutex<SqliteConnection>,
     enqueued: Notify,
-    /// Keeps other runners out; readers hold no lock.
+    /// Lock that excludes other runners; `None` for readers.
     _lock: Option<File>,
 }
 
@@ -130,7 +135,8 @@ impl Ledger {
     /// Opens the ledger of a state directory; creates both if missing.
     ///
     /// # Errors
-    /// [`LedgerError::Locked`] when another process has it open, else why it could not be opened.
+    /// [`LedgerError::Locked`] when another runner uses the directory, or another error when the ledger cannot be
+    /// opened.
     pub async fn open(directory: &Path) -> Result<Self, LedgerError> {
         std::fs::create_dir_all(directory)
             .map_err(|source| LedgerError::Directory { path: directory.to_owned(), source })?;
@@ -147,11 +153,11 @@ impl Ledger {
         Ok(Self { connection: Mutex::new(connection), enqueued: Notify::new(), _lock: Some(lock) })
     }
 
-    /// Opens the ledger of a state directory for reading, even while a runner uses it. Creates and changes nothing.
+    /// Opens the ledger of a state directory read-only, even while a runner uses it.
     ///
     /// # Errors
-    /// [`LedgerError::Missing`] when there is none, [`LedgerError::Version`] when it has another version, else why it
-    /// could not be opened.
+    /// [`LedgerError::Missing`] when the file does not exist, [`LedgerError::Version`] when its schema version is not
+    /// the current one, or another error when the ledger cannot be opened.
     pub async fn read(directory: &Path) -> Result<Self, LedgerError> {
         let path = directory.join(FILE);
         if !path.is_file() {
@@ -168,10 +174,10 @@ impl Ledger {
         Ok(Self { connection: Mutex::new(connection), enqueued: Notify::new(), _lock: None })
     }
 
-    /// Forces every committed row to disk.
+    /// Flushes all committed rows to disk.
     ///
     /// # Errors
-    /// [`LedgerError::Database`] when SQLite fails.
+    /// [`LedgerError::Database`] when the SQLite operation fails.
     pub async fn sync(&self) -> Result<(), LedgerError> {
         sqlx::query("PRAGMA wal_checkpoint(FULL)").execute(&mut *self.connection.lock().await).await?;
         Ok(())

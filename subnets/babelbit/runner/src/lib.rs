@@ -1,21 +1,26 @@
 //! The runner: plays a challenge to every miner, scores the replies and writes the result files.
 //!
-//! The path of an utterance: the engine's audio is validated and stored ([`read_source`]), cut into frames once for all
-//! miners ([`Source`]), and played to each miner by a separate pipeline over a [`MinerConnection`]. The reply's audio
-//! is written to a file, then its row to the [`Ledger`]. When every miner has replied or failed, the utterance is
-//! scored; when all are scored, each miner's result files are written from the ledger's rows.
+//! For each utterance, the runner validates and stores the engine's audio ([`read_source`]), cuts it into frames once
+//! for all miners ([`Source`]), and plays it to each miner over a separate [`MinerConnection`]. It writes the reply's
+//! audio to a file, then a row to the [`Ledger`]. It scores an utterance when every miner has replied or failed, and
+//! writes each miner's result files from the ledger's rows when all utterances are scored.
 //!
-//! Replies of 256 miners take at most 664 MiB of memory: each reply buffers 1 MiB and spills to disk beyond that, 8 are
-//! encoded at a time (88 MiB for mono replies of two minutes), and responses share 320 MiB while they are read (see
-//! [`taonet_wire::ClientConfig`]). Parsing a response needs about four times its size per thread of the runtime,
-//! recognition one reply per thread, and a source that is being played 130 KB a second. The challenge itself takes at
-//! most 512 MiB, until it is on disk and the first miner is called.
+//! Replies of 256 miners take at most 664 MiB of memory: each reply buffers 1 MiB and spills to disk beyond that, 8
+//! replies are encoded at a time (88 MiB for mono replies of two minutes), and incoming responses take 320 MiB (see
+//! [`taonet_wire::ClientConfig`]). In addition, each runtime thread needs about four times the size of the response
+//! that it parses, each recognition thread needs one reply, and each source in use needs 130 KB per second of audio. A
+//! fetched challenge takes at most 512 MiB until it is on disk, before the first request to a miner.
 //!
-//! A slow or failing miner delays no other. A killed run is resumed by the next one: replies and scores in the ledger
-//! are neither played nor scored again.
+//! A slow or failing miner does not delay the others. The next run resumes an interrupted run and reuses the replies
+//! and scores in the ledger. [`LiveUtterance`] plays speech to one miner while it is spoken, without a ledger or a
+//! score.
 //!
-//! Uses `taonet-babelbit-engine` (its client), `taonet-babelbit-scorer`, `taonet-wire` and `taonet-objects`.
-//! Used by `bb runner`; arena and audit use its ledger, files and connections.
+//! Uses `taonet-babelbit-engine` (its client), `taonet-babelbit-scorer`, `taonet-babelbit-core` (protocol, rules and
+//! records), `taonet-wire` and `taonet-wallet` (signed requests), `taonet-http`, `taonet-objects` (uploads),
+//! `taonet-chain` and `taonet-validator` (the metagraph, from the nodes or the subtensor gateway), `taonet-speech`,
+//! `taonet-service` and `taonet-primitives`. Used by `bb runner` and `tao demo`; `taonet-babelbit-arena`,
+//! `taonet-babelbit-audit`, `taonet-babelbit-dashboard` and `taonet-babelbit-text-runner` use its ledger, files and
+//! connections, `taonet-babelbit-config` its settings.
 
 mod artifacts;
 #[cfg(test)]
@@ -28,7 +33,9 @@ pub mod files;
 pub mod http;
 mod import;
 mod ledger;
+mod live;
 mod miners;
+mod names;
 mod past_scores;
 mod player;
 mod reply;
@@ -49,19 +56,21 @@ pub use error::RunError;
 pub use events::{RunEvent, RunObserver};
 pub use http::HttpMiner;
 pub use ledger::{
-    ChallengeHead, ChallengeRow, ChallengeState, Ledger, LedgerError, NewChallenge, OutboxCounts, OutboxEntry,
-    ReplyRecord, ResultDigest, ResultRow, RoundEnd, RoundRow, ScoreDigest, SourceInfo, StoredScore, UtteranceRow,
-    WrittenFiles,
+    ChallengeHead, ChallengeRow, ChallengeState, Ledger, LedgerError, NamedFile, NewChallenge, OutboxCounts,
+    OutboxEntry, ReplyRecord, ResultDigest, ResultRow, RoundEnd, RoundRow, ScoreDigest, SourceInfo, StoredScore,
+    TextChallenge, TextFile, UtteranceRow, WrittenFiles,
 };
-pub use miners::{AddressError, AddressPolicy, MinerAddress, MinerEntry, MinersError, parse_miners, read_miners};
+pub use live::LiveUtterance;
+pub use miners::{AddressError, AddressPolicy, MinerAddress, MinerEntry, MinersError, read_miners};
+pub use names::read_names;
 pub use player::{PlayError, PlayFailure, WallClock};
 pub use reply::ReplyError;
 pub use reply_scorer::{References, ReplyScorer};
 pub use report::{MinerReport, RunOutcome, RunProfile, RunReport, UtteranceReport};
 pub use rounds::{
-    ArenaMiners, ArenaSchedule, ArenaUnavailable, ChainView, ChainViewError, ConnectChain, ConnectMiner, MinerSource,
-    RoundError, RoundObserver, RoundReport, Rounds, RoundsParts, RoundsSettings, ScheduleSettings, Shuffle,
-    random_order, registered_miners,
+    ArenaMiners, ArenaSchedule, ArenaUnavailable, ChainView, ChainViewError, ConnectChain, ConnectMiner, Due,
+    LoopParts, MinerSource, PlayedRound, RoundError, RoundObserver, RoundPlayer, RoundReport, Rounds, RoundsParts,
+    RoundsSettings, ScheduleSettings, Shuffle, announced_miners, random_order, registered_miners,
 };
 pub use run::{Miner, Runner};
 pub use settings::{PlaySettings, RunPaths, RunnerSettings};

@@ -9,7 +9,7 @@ mod address;
 
 pub use address::{AddressError, AddressPolicy, MinerAddress};
 
-/// A miner to play.
+/// Identity and address of a miner.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MinerEntry {
     /// Uid of the miner.
@@ -42,7 +42,7 @@ pub enum MinersError {
     Entry {
         /// Position in the list, from 1.
         position: usize,
-        /// The deserialization error.
+        /// The deserialisation error.
         source: serde_json::Error,
     },
     /// An entry's address is not allowed.
@@ -60,7 +60,7 @@ pub enum MinersError {
     Duplicate {
         /// Position of the second entry, from 1.
         position: usize,
-        /// `uid` or `hotkey`.
+        /// Name of the duplicate field: `uid` or `hotkey`.
         field: &'static str,
         /// The duplicate value.
         value: String,
@@ -79,20 +79,20 @@ struct RawEntry {
 
 /// Reads a list of miners: `[{"uid": 1, "hotkey": "5…", "address": "ip:port" or URL, "name": optional}, …]`.
 ///
-/// Takes at most the first `max_miners` entries; the rest is ignored with a warning.
+/// Returns at most the first `max_miners` entries; logs a warning if the file has more.
 ///
 /// # Errors
-/// [`MinersError`] naming the invalid entry.
+/// [`MinersError`] when the file is unreadable or an entry is invalid.
 pub fn read_miners(path: &Path, policy: &AddressPolicy, max_miners: usize) -> Result<Vec<MinerEntry>, MinersError> {
     let text = std::fs::read(path).map_err(|source| MinersError::Read { path: path.to_owned(), source })?;
     parse_miners(&text, policy, max_miners)
 }
 
-/// Like [`read_miners`], from the file's content.
+/// Parses a list of miners in the format of [`read_miners`].
 ///
 /// # Errors
-/// [`MinersError`] naming the invalid entry.
-pub fn parse_miners(json: &[u8], policy: &AddressPolicy, max_miners: usize) -> Result<Vec<MinerEntry>, MinersError> {
+/// [`MinersError`] when the text is not a list or an entry is invalid.
+fn parse_miners(json: &[u8], policy: &AddressPolicy, max_miners: usize) -> Result<Vec<MinerEntry>, MinersError> {
     let entries: Vec<Value> = serde_json::from_slice(json).map_err(MinersError::NotAList)?;
     let mut uids = HashSet::new();
     let mut hotkeys = HashSet::new();
@@ -111,7 +111,7 @@ pub fn parse_miners(json: &[u8], policy: &AddressPolicy, max_miners: usize) -> R
         miners.push(MinerEntry { uid, hotkey, address, name });
     }
     if miners.len() > max_miners {
-        tracing::warn!(miners = miners.len(), max_miners, "too many miners for one run, the last ones are skipped");
+        tracing::warn!(miners = miners.len(), max_miners, "too many miners for one run, skipping the last ones");
         miners.truncate(max_miners);
     }
     Ok(miners)
@@ -159,7 +159,7 @@ mod tests {
             ),
             (
                 json!({"uid": 2, "hotkey": BOB, "address": "127.0.0.1:0"}),
-                "miner 2 of the miners file (uid 2): `127.0.0.1:0` has no port",
+                "miner 2 of the miners file (uid 2): `127.0.0.1:0` has port 0; hint: use a port from 1 to 65535",
             ),
             (json!({"uid": 1, "hotkey": BOB, "address": "127.0.0.1:1"}), "miner 2 of the miners file: duplicate uid 1"),
             (

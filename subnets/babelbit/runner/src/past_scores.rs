@@ -10,7 +10,7 @@ use taonet_babelbit_core::records::MinerKey;
 /// Maximum size of a score file in bytes.
 const MAX_FILE_BYTES: u64 = 16 << 20;
 
-/// Existing scores in the scores directory, written by any program.
+/// Scores that already exist in the scores directory, from any program.
 #[derive(Debug, Default)]
 pub(super) struct PastScores(HashSet<(String, ChallengeType, MinerKey)>);
 

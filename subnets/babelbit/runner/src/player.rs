@@ -15,7 +15,7 @@ use super::reply::{ReplyAudio, ReplyError};
 use super::settings::{PlaySettings, answer_bytes};
 use super::source::Source;
 
-/// A complete reply.
+/// A complete reply with its audio and times.
 #[derive(Debug)]
 pub(super) struct PlayedReply {
     /// ID of the session opened by the miner.
@@ -23,11 +23,11 @@ pub(super) struct PlayedReply {
     /// Interleaved 16-bit samples, little-endian, at 24 kHz, with the source's number of channels. The file position is
     /// at the end.
     pub(super) pcm: SpooledTempFile,
-    /// Number of frames sent.
+    /// Number of source frames sent to the miner.
     pub(super) frames_in: u32,
     /// Arrival times on the virtual clock.
     pub(super) timeline: Timeline,
-    /// Wall-clock times.
+    /// Wall-clock times of the reply.
     pub(super) wall: WallClock,
 }
 
@@ -40,7 +40,7 @@ pub struct WallClock {
     pub total_sec: f64,
 }
 
-/// A failed reply.
+/// A failed attempt to play an utterance to a miner.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PlayFailure {
     /// Why the reply failed.
@@ -51,11 +51,11 @@ pub struct PlayFailure {
     pub wall: Duration,
 }
 
-/// Why a reply failed. The text appears in result files.
+/// Why playing an utterance failed. Result files contain the text of the error.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum PlayError {
-    /// A call of the miner failed.
+    /// A request to the miner failed.
     #[error(transparent)]
     Call(#[from] CallError),
     /// The response to init does not match the request.
@@ -86,13 +86,13 @@ pub enum PlayError {
         frame: usize,
         /// Number of frames in the utterance.
         frames: usize,
-        /// The deadline.
+        /// Timeout of the response.
         limit: Duration,
     },
     /// A drain response timed out.
     #[error("drain response after final audio chunk timed out after {:.2}s", limit.as_secs_f64())]
     DrainResponseTimeout {
-        /// Remaining time when the request was sent.
+        /// Timeout of the request: the remaining drain time.
         limit: Duration,
     },
     /// The drain timeout expired before the end of the reply.
@@ -103,13 +103,14 @@ pub enum PlayError {
     DrainBudget,
 }
 
-/// Plays one utterance to one miner: opens a session, sends every frame, then drains the reply to its end.
+/// Plays one utterance to one miner: opens a session, sends every frame, then drains the reply with empty requests
+/// until the miner ends it.
 ///
-/// Frames are sent as fast as the miner answers. A miner that ends its reply early gets no further frame. Dropping the
-/// future cancels at once. A long reply is buffered in the directory `spool`.
+/// Each frame follows as soon as the miner has responded to the previous one; after the end of the reply, the miner
+/// gets no further frame. A long reply spills to the directory `spool`. Dropping the future cancels the session.
 ///
 /// # Errors
-/// [`PlayFailure`] when the miner misses a deadline, sends an invalid response, or never ends its reply.
+/// [`PlayFailure`] when the miner misses a deadline, sends an invalid response, or does not end its reply.
 pub(super) async fn play_utterance(
     miner: &dyn MinerConnection,
     challenge_uid: &str,
@@ -151,11 +152,27 @@ async fn open(
 ) -> Result<Arc<str>, PlayError> {
     let request =
         InitRequest::new(challenge_uid, source.utterance_id.as_str(), Some(source.language.clone()), source.channels);
-    let limit = settings.init_deadline(source.index, miner.patience());
+    open_session(miner, request, settings.init_deadline(source.index, miner.patience())).await
+}
+
+/// Opens a session within `limit`, and checks the response; returns the ID of the session.
+pub(super) async fn open_session(
+    miner: &dyn MinerConnection,
+    request: InitRequest,
+    limit: Duration,
+) -> Result<Arc<str>, PlayError> {
     let response =
         timeout(limit, miner.init(request.clone(), limit)).await.map_err(|_| CallError::Timeout(limit))??;
     check_init(&request, &response)?;
     Ok(response.session_id.into())
+}
+
+/// Checks that a response belongs to the session.
+pub(super) fn check_session(session_id: &str, answer: &PredictResponse) -> Result<(), PlayError> {
+    if answer.session_id == session_id {
+        return Ok(());
+    }
+    Err(PlayError::Session { got: answer.session_id.chars().take(100).collect(), expected: session_id.to_owned() })
 }
 
 fn check_init(request: &InitRequest, response: &InitResponse) -> Result<(), PlayError> {
@@ -183,7 +200,7 @@ fn check_init(request: &InitRequest, response: &InitResponse) -> Result<(), Play
             return differs(field, got.to_string(), expected.to_string());
         }
     }
-    // The miner may report another frame rate or size; ours apply.
+    // A positive frame rate or size that differs from the request is ignored.
     if response.frame_rate_hz.is_nan() || response.frame_rate_hz <= 0.0 {
         return differs("frame_rate_hz", response.frame_rate_hz.to_string(), "a positive number".into());
     }
@@ -203,7 +220,7 @@ struct Stream<'a> {
     session_id: Arc<str>,
     settings: &'a PlaySettings,
     reply: ReplyAudio,
-    /// Frame and number of bytes of each response with audio.
+    /// Frame number and size in bytes of each response with audio.
     arrivals: Vec<(u64, u64)>,
 }
 
@@ -216,7 +233,7 @@ struct Ended {
 }
 
 impl Stream<'_> {
-    /// Sends all frames and receives the whole reply.
+    /// Sends all frames and receives the complete reply.
     async fn run(mut self, source: &Source) -> Result<Ended, PlayError> {
         let frames = source.frames_b64.len();
         let mut last_sent = Instant::now();
@@ -234,7 +251,7 @@ impl Stream<'_> {
         self.finish(frames as u32, eos_frame, last_sent)
     }
 
-    /// Drains the reply; returns the frame at which it ended.
+    /// Drains the reply with empty requests; returns the number of the frame that ended it.
     async fn drain(&mut self, frames: u64, last_sent: Instant) -> Result<u64, PlayError> {
         let mut deadline =
             (last_sent + self.settings.drain_timeout).max(Instant::now() + self.settings.final_drain_min);
@@ -244,7 +261,7 @@ impl Stream<'_> {
                 return Err(PlayError::DrainTimeout);
             }
             let answer = self.ask("".into(), true, limit).await?.ok_or(PlayError::DrainResponseTimeout { limit })?;
-            // The runner's own processing time does not count against the miner.
+            // Measured here, so that the runner's processing time does not count towards the deadline.
             let arrived = Instant::now();
             if self.take(frames + request, answer).await? {
                 return Ok(frames + request);
@@ -254,7 +271,7 @@ impl Stream<'_> {
         Err(PlayError::DrainBudget)
     }
 
-    /// Sends one request. `None` when `limit` expires; an error when the general request timeout expires first.
+    /// Sends one request. Returns `None` when `limit` expires, and an error when a shorter general timeout expires.
     async fn ask(
         &self,
         audio_b64: Arc<str>,
@@ -277,12 +294,7 @@ impl Stream<'_> {
 
     /// Processes the response to frame `frame`; returns true if it ends the reply.
     async fn take(&mut self, frame: u64, answer: PredictResponse) -> Result<bool, PlayError> {
-        if answer.session_id != *self.session_id {
-            return Err(PlayError::Session {
-                got: answer.session_id.chars().take(100).collect(),
-                expected: self.session_id.to_string(),
-            });
-        }
+        check_session(&self.session_id, &answer)?;
         self.reply.check_length(&answer.audio_b64)?;
         let PredictResponse { audio_b64, n_bytes, out_eos, .. } = answer;
         let bytes = if self.reply.blocks(&audio_b64) {

@@ -7,9 +7,9 @@ use taonet_babelbit_core::protocol::SAMPLE_BYTES;
 use taonet_speech::{SampleFormat, encode_pcm};
 use tempfile::SpooledTempFile;
 
-/// Maximum number of bytes of a reply buffered in memory, 21 s of mono; a longer one spills to disk.
+/// Maximum size in bytes of a reply in memory: 21 s of mono audio. A longer reply spills to disk.
 const MAX_HELD_BYTES: usize = 1 << 20;
-/// Maximum size of the decode buffer kept between chunks: 4 frames.
+/// Maximum capacity in bytes of the decode buffer that is reused between chunks.
 const MAX_SCRATCH_BYTES: usize = 64 << 10;
 
 /// Why a reply's audio is invalid.
@@ -33,7 +33,7 @@ pub enum ReplyError {
         /// The limit in bytes of samples.
         limit: usize,
     },
-    /// The reply as a whole ends within a sample.
+    /// The reply ends with an incomplete sample.
     #[error("reply of {bytes} bytes is not a whole number of float32 samples on {channels} channel(s)")]
     Ragged {
         /// Number of bytes received.
@@ -41,17 +41,14 @@ pub enum ReplyError {
         /// Number of channels of the utterance.
         channels: u16,
     },
-    /// The runner's own disk failed, through no fault of the miner.
+    /// The runner could not write the reply to its disk; the miner is not at fault.
     #[error("cannot spool a long reply to disk: {0}")]
     Disk(io::ErrorKind),
 }
 
-/// Buffer of a reply's audio: validates, counts and converts chunks to 16-bit samples, half of the received size.
-/// Beyond [`MAX_HELD_BYTES`], it spills to an unnamed file that vanishes with the process, so that replies of any
-/// number of miners need not wait for each other's memory.
+/// Decoder of a reply's chunks: validates and counts them, and returns their samples.
 #[derive(Debug)]
-pub(super) struct ReplyAudio {
-    pcm: SpooledTempFile,
+pub(super) struct ReplyDecoder {
     /// Bytes of a partial sample, completed by the next chunk.
     rest: Vec<u8>,
     scratch: Vec<u8>,
@@ -60,21 +57,13 @@ pub(super) struct ReplyAudio {
     channels: u16,
 }
 
-/// A buffer with size limit 0.
-impl Default for ReplyAudio {
-    fn default() -> Self {
-        Self::new(1, 0, Path::new(""))
-    }
-}
-
-impl ReplyAudio {
-    /// Creates a buffer for at most `limit` received bytes; `spool` is the directory for a long reply.
-    pub(super) fn new(channels: u16, limit: usize, spool: &Path) -> Self {
-        let pcm = SpooledTempFile::new_in(MAX_HELD_BYTES, spool);
-        Self { pcm, rest: Vec::new(), scratch: Vec::new(), bytes: 0, limit, channels }
+impl ReplyDecoder {
+    /// Creates a decoder for at most `limit` received bytes.
+    pub(super) const fn new(channels: u16, limit: usize) -> Self {
+        Self { rest: Vec::new(), scratch: Vec::new(), bytes: 0, limit, channels }
     }
 
-    /// Rejects a chunk by its length alone: decoding would use the memory that the limit protects.
+    /// Rejects a chunk that exceeds the limit, before decoding allocates memory for it.
     pub(super) fn check_length(&self, audio_b64: &str) -> Result<(), ReplyError> {
         if audio_b64.len() / 4 * 3 > self.room().saturating_add(3) {
             return Err(ReplyError::TooLong { limit: self.limit });
@@ -82,13 +71,8 @@ impl ReplyAudio {
         Ok(())
     }
 
-    /// Whether [`Self::push`] of this chunk blocks on disk I/O.
-    pub(super) fn blocks(&self, audio_b64: &str) -> bool {
-        !audio_b64.is_empty() && self.bytes + audio_b64.len() / 4 * 3 > 2 * MAX_HELD_BYTES
-    }
-
-    /// Appends one chunk; returns its number of bytes.
-    pub(super) fn push(&mut self, audio_b64: &str, declared: u64) -> Result<usize, ReplyError> {
+    /// Decodes one chunk; returns its complete samples and its size in bytes.
+    pub(super) fn push(&mut self, audio_b64: &str, declared: u64) -> Result<(Vec<f32>, usize), ReplyError> {
         self.check_length(audio_b64)?;
         let mut chunk = std::mem::take(&mut self.scratch);
         chunk.clear();
@@ -104,30 +88,82 @@ impl ReplyAudio {
             return Err(ReplyError::TooLong { limit: self.limit });
         }
         let (whole, rest) = chunk.as_chunks::<SAMPLE_BYTES>();
-        let samples: Vec<f32> = whole.iter().map(|sample| f32::from_le_bytes(*sample)).collect();
-        let pcm = encode_pcm(&samples, SampleFormat::S16);
-        self.pcm.write_all(&pcm).map_err(|error| ReplyError::Disk(error.kind()))?;
+        let samples = whole.iter().map(|sample| f32::from_le_bytes(*sample)).collect();
         self.rest.extend_from_slice(rest);
-        // Worth keeping for the small chunks that most miners send, but not for a whole reply.
+        // Reuse the buffer for the small chunks that most miners send, but free a large one.
         if chunk.capacity() <= MAX_SCRATCH_BYTES {
             self.scratch = chunk;
         }
-        Ok(received)
+        Ok((samples, received))
     }
 
-    /// Remaining quota in received bytes.
-    pub(super) fn room(&self) -> usize {
+    /// Returns the remaining quota in received bytes.
+    pub(super) const fn room(&self) -> usize {
         self.limit.saturating_sub(self.bytes)
     }
 
-    /// Returns the whole reply: interleaved 16-bit samples, little-endian. The file position is at the end.
-    pub(super) fn finish(self) -> Result<SpooledTempFile, ReplyError> {
+    /// Checks that the reply ends with a complete sample of each channel.
+    pub(super) fn check_end(&self) -> Result<(), ReplyError> {
         let frame = SAMPLE_BYTES * usize::from(self.channels.max(1));
         if self.bytes.is_multiple_of(frame) {
-            Ok(self.pcm)
+            Ok(())
         } else {
             Err(ReplyError::Ragged { bytes: self.bytes, channels: self.channels })
         }
+    }
+}
+
+/// Buffer of a reply's audio: decodes chunks and converts them to 16-bit samples, which take half of the received size.
+/// Beyond [`MAX_HELD_BYTES`], the buffer spills to an unnamed temporary file, so that memory does not limit the number
+/// of concurrent replies.
+#[derive(Debug)]
+pub(super) struct ReplyAudio {
+    pcm: SpooledTempFile,
+    decoder: ReplyDecoder,
+}
+
+/// A buffer with size limit 0.
+impl Default for ReplyAudio {
+    fn default() -> Self {
+        Self::new(1, 0, Path::new(""))
+    }
+}
+
+impl ReplyAudio {
+    /// Creates a buffer for at most `limit` received bytes; a reply longer than [`MAX_HELD_BYTES`] spills to the
+    /// directory `spool`.
+    pub(super) fn new(channels: u16, limit: usize, spool: &Path) -> Self {
+        let pcm = SpooledTempFile::new_in(MAX_HELD_BYTES, spool);
+        Self { pcm, decoder: ReplyDecoder::new(channels, limit) }
+    }
+
+    /// Rejects a chunk that exceeds the limit, before decoding allocates memory for it.
+    pub(super) fn check_length(&self, audio_b64: &str) -> Result<(), ReplyError> {
+        self.decoder.check_length(audio_b64)
+    }
+
+    /// Whether [`Self::push`] of this chunk blocks on disk I/O.
+    pub(super) fn blocks(&self, audio_b64: &str) -> bool {
+        !audio_b64.is_empty() && self.decoder.bytes + audio_b64.len() / 4 * 3 > 2 * MAX_HELD_BYTES
+    }
+
+    /// Appends one chunk; returns its size in bytes.
+    pub(super) fn push(&mut self, audio_b64: &str, declared: u64) -> Result<usize, ReplyError> {
+        let (samples, received) = self.decoder.push(audio_b64, declared)?;
+        let pcm = encode_pcm(&samples, SampleFormat::S16);
+        self.pcm.write_all(&pcm).map_err(|error| ReplyError::Disk(error.kind()))?;
+        Ok(received)
+    }
+
+    /// Returns the remaining quota in received bytes.
+    pub(super) const fn room(&self) -> usize {
+        self.decoder.room()
+    }
+
+    /// Returns the complete reply as interleaved 16-bit samples, little-endian. The file position is at the end.
+    pub(super) fn finish(self) -> Result<SpooledTempFile, ReplyError> {
+        self.decoder.check_end()?;
+        Ok(self.pcm)
     }
 }
 
@@ -206,7 +242,7 @@ mod tests {
             reply.push(&frame, 0).unwrap();
         }
         assert!(reply.pcm.is_rolled());
-        // No file remains, however the process ends.
+        // The file is unnamed, so none remains after any exit of the process.
         assert_eq!(std::fs::read_dir(spool.path()).unwrap().count(), 0);
         assert_eq!(finished(reply), vec![16_383; (frames + 10) * 1_920]);
 

@@ -9,20 +9,20 @@ use taonet_primitives::{SampleRate, Seconds};
 use super::ledger::{ChallengeRow, NewChallenge, ResultRow};
 use taonet_babelbit_scorer::{Audio, AudioHash, BatchScorer, Candidate, Heard, ScoringConditions};
 
-/// Scorer of the replies to an utterance. [`BatchScorer`] in production.
+/// Scores the replies to an utterance. [`BatchScorer`] is the production implementation.
 pub trait ReplyScorer: Send + Sync {
-    /// Starts the work that needs only one reply. Returns at once.
+    /// Starts, in the background, the work that needs only this reply, such as recognition.
     fn prepare(&self, candidate: &Candidate);
 
-    /// Scores all replies to one utterance, in order. Blocks; runs on a blocking thread.
+    /// Scores all replies to one utterance, in order. Blocks: call it on a blocking thread.
     fn score(&self, reference: Result<&Reference, &BatchFailure>, candidates: &[Candidate]) -> Vec<ScoreResult>;
 
-    /// Scoring conditions: all inputs besides replies and references, if the scorer knows them.
+    /// Returns the scoring conditions: all inputs other than replies and references; `None` if unknown.
     fn conditions(&self) -> Option<ScoringConditions> {
         None
     }
 
-    /// Transcript of a reply that was just scored, if it was transcribed.
+    /// Returns the transcript of a recently scored reply; `None` if unavailable.
     fn heard(&self, _: AudioHash) -> Option<Arc<Heard>> {
         None
     }
@@ -46,7 +46,7 @@ impl ReplyScorer for BatchScorer {
     }
 }
 
-/// The references of a challenge.
+/// Expected translations of a challenge's utterances, or the reason why there are none.
 pub struct References {
     document: Result<ReferenceDocument, ReferenceError>,
     source: Option<String>,
@@ -54,14 +54,16 @@ pub struct References {
 }
 
 impl References {
-    /// Loads the references; `root` is the directory of stored documents.
+    /// Loads the references of a challenge in the ledger. If there is no reference document, errors name its expected
+    /// path below the directory `root`.
     pub fn of(challenge: &ChallengeRow, target_language: &str, root: Option<&Path>) -> Self {
         let ChallengeRow { challenge_uid, reference, reference_source, .. } = challenge;
         Self::new(challenge_uid, reference.as_ref(), reference_source.as_deref(), target_language, root)
     }
 
-    /// Loads the references of a challenge that is not in the ledger yet.
-    pub fn of_new(challenge: &NewChallenge, target_language: &str, root: Option<&Path>) -> Self {
+    /// Loads the references of a challenge that is not in the ledger yet. If there is no reference document, errors
+    /// name its expected path below the directory `root`.
+    pub(crate) fn of_new(challenge: &NewChallenge, target_language: &str, root: Option<&Path>) -> Self {
         let NewChallenge { challenge_uid, reference, reference_source, .. } = challenge;
         Self::new(challenge_uid, reference.as_ref(), reference_source.as_deref(), target_language, root)
     }
@@ -84,10 +86,10 @@ impl References {
         Self { document, source: source.map(str::to_owned), target_language: target_language.to_owned() }
     }
 
-    /// The reference of one utterance, or why no reply to it can be scored.
+    /// Finds the reference of one utterance.
     ///
     /// # Errors
-    /// [`BatchFailure`] when there is none.
+    /// [`BatchFailure`] when the utterance has no valid reference, so that its replies cannot be scored.
     pub fn find(&self, utterance_id: &str) -> Result<Reference, BatchFailure> {
         let document = self.document.as_ref().map_err(Clone::clone);
         let found = document.and_then(|document| document.find(utterance_id, &self.target_language));
@@ -98,16 +100,16 @@ impl References {
         }
     }
 
-    /// The expected translation; empty if there is none.
+    /// Returns the expected translation of an utterance; empty without a valid reference.
     pub fn text(&self, utterance_id: &str) -> String {
         self.find(utterance_id).map(|reference| reference.text).unwrap_or_default()
     }
 }
 
-/// Builds the candidate of a complete reply, whose audio stays on disk until recognition.
+/// Builds the scoring candidate of a complete reply, whose audio stays on disk until recognition.
 ///
 /// # Errors
-/// When the file is missing, or the row has no hash.
+/// [`std::io::Error`] when the file is missing, or the row has no hash.
 pub(crate) fn find_candidate(
     row: &ResultRow,
     path: PathBuf,

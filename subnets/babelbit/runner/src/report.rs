@@ -15,9 +15,9 @@ use super::ledger::ResultRow;
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum RunOutcome {
-    /// The challenge was completely played, scored and written.
+    /// The run played, scored and wrote the complete challenge.
     Finished,
-    /// The engine delivered a part of the challenge; that part was played, scored and written.
+    /// The engine delivered only part of the challenge, which the run played, scored and wrote.
     Partial,
     /// Every miner already had a score.
     AlreadyDone,
@@ -34,15 +34,15 @@ pub struct RunReport {
     pub challenge_uid: String,
     /// Contest of the challenge.
     pub challenge_type: ChallengeType,
-    /// Whether the challenge was started by an earlier run.
+    /// Whether an earlier run started the challenge.
     pub resumed: bool,
     /// Number of utterances in the challenge.
     pub utterances: usize,
     /// Why the engine's delivery is incomplete.
     pub error: Option<String>,
-    /// Reports of the miners with a score, sorted by uid.
+    /// Reports of the miners with results in the ledger, sorted by uid.
     pub miners: Vec<MinerReport>,
-    /// Miners whose score was written by another program or in another directory.
+    /// Uids of miners that have score files but no results in the ledger: another program may have scored them.
     pub scored_elsewhere: Vec<Uid>,
     /// Wall-clock time of the run in seconds.
     pub wall_sec: f64,
@@ -53,7 +53,7 @@ pub struct RunReport {
 /// Breakdown of a run's time in seconds. Playing and scoring overlap.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize)]
 pub struct RunProfile {
-    /// Time until the last miner had played everything.
+    /// Time until the last miner had completed its utterances.
     pub serving_sec: f64,
     /// Time spent on scoring.
     pub scoring_sec: f64,
@@ -61,7 +61,7 @@ pub struct RunProfile {
     pub persistence_sec: f64,
 }
 
-/// One miner's results in a challenge. Means are over its utterances; null if nothing was measured.
+/// One miner's results in a challenge. Means are over the miner's utterances; null if nothing was measured.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct MinerReport {
     /// Uid of the miner.
@@ -72,29 +72,31 @@ pub struct MinerReport {
     pub name: Option<String>,
     /// Mean score, 0 to 1, not rounded.
     pub score: f64,
-    /// Mean accuracy of the compared replies, 0 to 1.
+    /// Mean accuracy of the replies whose transcript was compared with the reference, 0 to 1.
     pub accuracy: Option<f64>,
-    /// Mean speaking rate as a ratio to the reference's.
+    /// Mean ratio of a reply's speaking rate to the reference's.
     pub rate_ratio: Option<f64>,
-    /// Mean overshoot of replies past the end of the source in seconds, on the virtual clock.
+    /// Mean time from the end of the source to the end of the reply, in seconds on the virtual clock; 0 for a reply
+    /// that ends earlier.
     pub overshoot_sec: Option<f64>,
-    /// Mean effective completion in seconds, on the virtual clock.
+    /// Mean time from the start of the source until a listener has heard the complete reply, in seconds on the virtual
+    /// clock.
     pub effective_completion_sec: Option<f64>,
-    /// Mean wall-clock time from the last frame to the end of the reply in seconds.
+    /// Mean wall-clock time from the last sent frame to the end of the reply, in seconds.
     pub wall_after_source_sec: Option<f64>,
-    /// Mean wall-clock time of an utterance in seconds.
+    /// Mean wall-clock time per utterance in seconds.
     pub wall_total_sec: Option<f64>,
     /// Number of utterances that failed each gate.
     pub failed_gates: BTreeMap<Gate, usize>,
     /// Speech translation metrics over the transcribed replies, not part of the score.
     pub metrics: Option<ChallengeMetrics>,
-    /// Whether every utterance was completely played.
+    /// Whether the miner's replies to all utterances are complete.
     pub completed: bool,
-    /// Reports of the utterances.
+    /// Results of the utterances, sorted by index.
     pub utterances: Vec<UtteranceReport>,
 }
 
-/// One utterance of a [`MinerReport`].
+/// A miner's result for one utterance.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct UtteranceReport {
     /// Position in the challenge, from 0.
@@ -103,17 +105,19 @@ pub struct UtteranceReport {
     pub score: f64,
     /// Semantic similarity, 0 to 1.
     pub accuracy: Option<f64>,
-    /// Speaking rate as a ratio to the reference's.
+    /// Ratio of the reply's speaking rate to the reference's.
     pub rate_ratio: Option<f64>,
-    /// Overshoot of the reply past the end of the source in seconds, on the virtual clock.
+    /// Time from the end of the source to the end of the reply, in seconds on the virtual clock; 0 if the reply ends
+    /// earlier.
     pub overshoot_sec: Option<f64>,
-    /// Effective completion in seconds, on the virtual clock.
+    /// Time from the start of the source until a listener has heard the complete reply, in seconds on the virtual
+    /// clock.
     pub effective_completion_sec: Option<f64>,
-    /// Wall-clock time from the last frame to the end of the reply in seconds.
+    /// Wall-clock time from the last sent frame to the end of the reply, in seconds.
     pub wall_after_source_sec: Option<f64>,
     /// Wall-clock time of the utterance in seconds.
     pub wall_total_sec: f64,
-    /// Failed gates.
+    /// Scoring gates that the reply failed.
     pub failed_gates: Vec<Gate>,
     /// The expected translation.
     pub reference: String,
@@ -124,7 +128,8 @@ pub struct UtteranceReport {
 }
 
 impl RunReport {
-    /// Log line with the time breakdown, in the reference's format; `miners` took part.
+    /// Formats the log line with the time breakdown as the reference system does; `miners` is the number of
+    /// participants.
     pub(super) fn profile_line(&self, miners: usize) -> String {
         let RunProfile { serving_sec, scoring_sec, persistence_sec } = self.profile;
         let with_utterances = self.miners.iter().filter(|miner| !miner.utterances.is_empty()).count();

@@ -5,14 +5,16 @@
 //!                     ── metagraph ── miners, shuffled ─────────────────┤
 //! arena ── its miners ──────────────────────────────────────────────────┤
 //! engine ── the current challenge ── Runner ◀───────────────────────────┘
-//!                                      │ what was played, and which epoch is over
+//!                                      │ results, and completed epochs
 //!                                    ledger
 //! ```
 //!
-//! A round is due as soon as a block of a new epoch is seen, however late; the ledger records the last epoch. Due
-//! rounds are queued. A failed round is retried within its epoch, with pauses; the loop never stops for it. An
-//! unfinished challenge that is no longer current is resumed after the current one, for a limited number of times.
-//! Without a token of the engine, the loop neither requests a challenge nor calls a miner.
+//! A round is due at the first observed block of a new epoch; the ledger records each contest's last epoch. Due rounds
+//! are queued. The loop retries a failed round within its epoch, with backoff, and never exits because of a failure.
+//! After the current challenge, the loop resumes unfinished earlier challenges, each a limited number of times. Without
+//! an engine token, the loop requests no challenge and contacts no miner.
+//!
+//! The loop is that of any contest: a [`RoundPlayer`] plays the rounds. [`Rounds::new`] builds the speech contest's.
 
 mod chain_view;
 mod measure;
@@ -31,36 +33,36 @@ use taonet_wire::PeerError;
 use super::connection::MinerConnection;
 use super::error::chain_of;
 use super::events::RunObserver;
-use super::ledger::{LedgerError, RoundRow};
+use super::ledger::{Ledger, LedgerError, RoundRow};
 use super::miners::{AddressPolicy, MinerEntry};
 use super::run::{Miner, Runner};
 use super::settings::PlaySettings;
-use super::{RunOutcome, RunReport};
 use taonet_babelbit_engine::client::{EngineClient, EngineError};
 use taonet_service::Clock;
 use taonet_service::Sleeper;
 
 pub use chain_view::{ChainView, ChainViewError, ConnectChain};
-pub use round::{RoundError, RoundReport, registered_miners};
-pub use schedule::{ArenaSchedule, ScheduleSettings};
+pub use round::{RoundError, RoundReport, announced_miners, registered_miners};
+pub use schedule::{ArenaSchedule, Due, ScheduleSettings};
 
-use schedule::{Due, Saved, Schedule};
+use round::SpeechRounds;
+use schedule::{Saved, Schedule};
 use taonet_babelbit_core::records::ChallengeType;
 
 /// Timeout for waiting for a block.
 const WAITING: Duration = Duration::from_mins(1);
 /// Pause after a gateway error.
 const AFTER_ERROR: Duration = Duration::from_secs(3);
-/// Pause when the gateway announces a block without advancing.
+/// Pause when the block height has not advanced after a wait.
 const AFTER_STANDSTILL: Duration = Duration::from_secs(1);
-/// Pause after the engine rejected this hotkey.
+/// Pause after the engine has rejected the hotkey.
 const AFTER_REFUSAL: Duration = Duration::from_mins(5);
 /// Pause after any other authentication failure.
 const AFTER_AUTH_FAILURE: Duration = Duration::from_mins(1);
 
 /// Source of the arena's miners.
 pub trait ArenaMiners: Send + Sync {
-    /// Lists the miners that can be played now, among those registered in the metagraph.
+    /// Lists the arena miners that are ready, restricted to the `registered` miners of the metagraph.
     fn miners<'a>(&'a self, registered: &'a [MinerEntry]) -> BoxFuture<'a, Result<Vec<Miner>, ArenaUnavailable>>;
 }
 
@@ -80,7 +82,10 @@ pub enum MinerSource {
 
 impl MinerSource {
     /// Lists all registered miners.
-    async fn registered(&self, chain: &ChainView) -> Result<Vec<MinerEntry>, ChainViewError> {
+    ///
+    /// # Errors
+    /// [`ChainViewError`] when the metagraph cannot be fetched.
+    pub async fn registered(&self, chain: &ChainView) -> Result<Vec<MinerEntry>, ChainViewError> {
         match self {
             Self::Listed(miners) => Ok(miners.clone()),
             Self::Metagraph(policy) => registered_miners(chain, policy).await,
@@ -88,19 +93,19 @@ impl MinerSource {
     }
 }
 
-/// Creates a connection to a miner.
+/// Function that creates a connection to a miner.
 pub type ConnectMiner = Arc<dyn Fn(&MinerEntry) -> Result<Arc<dyn MinerConnection>, PeerError> + Send + Sync>;
-/// Orders miners for selection.
+/// Function that orders the miners; a round selects the first ones, up to its maximum.
 pub type Shuffle = Arc<dyn Fn(&mut [MinerEntry]) + Send + Sync>;
 /// Called after each round with its report.
 pub type RoundObserver = Arc<dyn Fn(&RoundReport) + Send + Sync>;
 
-/// A random shuffle.
+/// Returns a [`Shuffle`] that produces a random order.
 pub fn random_order() -> Shuffle {
     Arc::new(|miners| miners.shuffle(&mut rand::rng()))
 }
 
-/// Settings of the loop. The maximum number of miners in a main or solo round is part of the [runner's
+/// Settings of [`Rounds`]. The maximum number of miners in a main or solo round is part of the [runner's
 /// settings](super::RunnerSettings::max_miners).
 #[derive(Debug, Clone)]
 pub struct RoundsSettings {
@@ -110,9 +115,44 @@ pub struct RoundsSettings {
     pub arena_play: PlaySettings,
 }
 
-/// Dependencies of the loop.
+/// Player of due rounds, one at a time. Dropping the future cancels a round.
+pub trait RoundPlayer: Send + Sync {
+    /// Plays a round to its end.
+    fn play<'a>(&'a self, due: &'a Due) -> BoxFuture<'a, Result<PlayedRound, RoundError>>;
+}
+
+/// Result of a completed round.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PlayedRound {
+    /// ID of the challenge.
+    pub challenge_uid: String,
+    /// Number of miners with a score.
+    pub miners: usize,
+    /// Whether an earlier round had already scored the challenge.
+    pub is_known: bool,
+}
+
+/// Dependencies of [`Rounds`] in any contest.
+pub struct LoopParts {
+    /// Player of the rounds.
+    pub player: Arc<dyn RoundPlayer>,
+    /// Ledger of the completed epochs.
+    pub ledger: Arc<Ledger>,
+    /// Client of the engine, which must accept the hotkey before the first round.
+    pub engine: EngineClient,
+    /// Source of blocks.
+    pub chain: Arc<ChainView>,
+    /// Called after each round with its report.
+    pub on_round: RoundObserver,
+    /// Source of the current time.
+    pub clock: Clock,
+    /// Function that sleeps for a given duration.
+    pub sleeper: Sleeper,
+}
+
+/// Dependencies of [`Rounds`] in the speech contest.
 pub struct RoundsParts {
-    /// Plays the challenges.
+    /// Runner that plays the challenges.
     pub runner: Runner,
     /// Client of the engine, which serves the challenges.
     pub engine: EngineClient,
@@ -120,11 +160,11 @@ pub struct RoundsParts {
     pub chain: ChainView,
     /// Source of the miners for main and solo rounds.
     pub miners: MinerSource,
-    /// Creates connections to miners.
+    /// Function that creates connections to miners.
     pub connect: ConnectMiner,
     /// Source of the arena's miners; `None` disables arena rounds.
     pub arena: Option<Arc<dyn ArenaMiners>>,
-    /// Order in which miners are selected when there are too many.
+    /// Function that orders the miners; a round selects the first ones, up to its maximum.
     pub shuffle: Shuffle,
     /// Observer of a round's events.
     pub observer: Arc<dyn RunObserver>,
@@ -132,22 +172,21 @@ pub struct RoundsParts {
     pub on_round: RoundObserver,
     /// Source of the current time.
     pub clock: Clock,
-    /// Sleeper for pauses.
+    /// Function that sleeps for a given duration.
     pub sleeper: Sleeper,
 }
 
-/// The runner's loop.
+/// Loop of main, solo and arena rounds.
 pub struct Rounds {
-    parts: RoundsParts,
-    settings: RoundsSettings,
+    parts: LoopParts,
     schedule: Schedule,
     block: Option<u32>,
-    /// Whether the last call of the gateway succeeded.
+    /// Whether the last request to the gateway succeeded.
     is_connected: bool,
 }
 
 impl Rounds {
-    /// Creates a loop that resumes from the runner's ledger.
+    /// Creates a loop of the speech contest, which resumes from the runner's ledger.
     ///
     /// # Errors
     /// [`LedgerError`] when the ledger cannot be read.
@@ -155,23 +194,46 @@ impl Rounds {
         if parts.arena.is_none() {
             settings.schedule.arena = None;
         }
-        let ledger = parts.runner.ledger();
+        let RoundsParts { runner, engine, chain, miners, connect, arena, shuffle, observer, on_round, clock, sleeper } =
+            parts;
+        let (ledger, chain) = (Arc::clone(runner.ledger()), Arc::new(chain));
+        let player = Arc::new(SpeechRounds {
+            runner,
+            engine: engine.clone(),
+            chain: Arc::clone(&chain),
+            miners,
+            connect,
+            arena,
+            shuffle,
+            observer,
+            arena_play: settings.arena_play,
+        });
+        Self::with_player(LoopParts { player, ledger, engine, chain, on_round, clock, sleeper }, settings.schedule)
+            .await
+    }
+
+    /// Creates a loop whose rounds `parts.player` plays, and which resumes from the ledger.
+    ///
+    /// # Errors
+    /// [`LedgerError`] when the ledger cannot be read.
+    pub async fn with_player(parts: LoopParts, settings: ScheduleSettings) -> Result<Self, LedgerError> {
+        let ledger = &parts.ledger;
         let saved = Saved {
             main: ledger.last_round(ChallengeType::Main).await?,
             solo: ledger.last_round(ChallengeType::Solo).await?,
             arena: ledger.last_round(ChallengeType::Arena).await?,
         };
-        let schedule = Schedule::new(settings.schedule.clone(), &saved, (parts.clock)());
-        Ok(Self { parts, settings, schedule, block: None, is_connected: true })
+        let schedule = Schedule::new(settings, &saved, (parts.clock)());
+        Ok(Self { parts, schedule, block: None, is_connected: true })
     }
 
-    /// Registers help texts of the loop's metrics. Call after the recorder is installed.
+    /// Registers the help texts of the loop's metrics. Call it after the metrics recorder is installed.
     pub fn describe_metrics() {
         measure::describe();
     }
 
-    /// Plays rounds until shutdown. A round in progress is cancelled at once; its results so far are kept, and the next
-    /// start resumes from there.
+    /// Plays rounds until shutdown, which cancels a round in progress immediately. The ledger retains its results, and
+    /// the next start resumes the round.
     pub async fn run(&mut self, shutdown: &Shutdown) {
         tokio::select! {
             () = shutdown.requested() => {}
@@ -190,12 +252,12 @@ impl Rounds {
     async fn authenticate(&self) {
         while let Err(error) = self.parts.engine.authenticate_with_retry().await {
             let pause = auth_pause(&error);
-            tracing::warn!(%error, pause_s = pause.as_secs(), "no engine token, rounds are paused, retrying");
+            tracing::warn!(%error, pause_s = pause.as_secs(), "no engine token: rounds paused, retrying");
             (self.parts.sleeper)(pause).await;
         }
     }
 
-    /// Reads the newest block; plays one round if any is due, otherwise waits for the next block.
+    /// Reads the newest block; plays the next due round, or waits for the next block.
     async fn step(&mut self) {
         let read = self.parts.chain.block().await;
         match &read {
@@ -220,7 +282,7 @@ impl Rounds {
         let Due { contest, epoch, attempt, .. } = due;
         tracing::info!(%contest, epoch, attempt, "round started");
         let began = Instant::now();
-        let result = self.play(due).await;
+        let result = self.parts.player.play(due).await;
         let (now, took) = (self.now(), began.elapsed());
         let mut report = RoundReport {
             contest: due.contest,
@@ -235,17 +297,17 @@ impl Rounds {
             wall_sec: took.as_secs_f64(),
         };
         let row = match result {
-            Ok(RunReport { outcome, challenge_uid, miners, .. }) => {
-                if outcome == RunOutcome::AlreadyDone {
+            Ok(PlayedRound { challenge_uid, miners, is_known }) => {
+                if is_known {
                     report.outcome = "already_done";
                 }
                 tracing::info!(
-                    %contest, epoch, challenge_uid, miners = miners.len(), outcome = report.outcome,
+                    %contest, epoch, challenge_uid, miners, outcome = report.outcome,
                     "round finished"
                 );
-                measure::played(due.contest, took, miners.len());
+                measure::played(due.contest, took, miners);
                 let row = self.schedule.played(due, &challenge_uid, now);
-                (report.challenge_uid, report.miners) = (Some(challenge_uid), miners.len());
+                (report.challenge_uid, report.miners) = (Some(challenge_uid), miners);
                 Some(row)
             }
             Err(error) => {
@@ -303,8 +365,8 @@ impl Rounds {
     }
 
     async fn note(&self, row: &RoundRow) {
-        if let Err(error) = self.parts.runner.ledger().end_round(row).await {
-            tracing::error!(%error, "cannot record the end of the epoch: it is checked again after a restart");
+        if let Err(error) = self.parts.ledger.end_round(row).await {
+            tracing::error!(%error, "cannot record the last round of the contest; a restart may repeat that round");
         }
     }
 
@@ -315,14 +377,11 @@ impl Rounds {
 
 impl std::fmt::Debug for Rounds {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Rounds")
-            .field("settings", &self.settings)
-            .field("schedule", &self.schedule)
-            .finish_non_exhaustive()
+        f.debug_struct("Rounds").field("schedule", &self.schedule).finish_non_exhaustive()
     }
 }
 
-/// Pause after an authentication failure.
+/// Returns the pause after an authentication failure.
 fn auth_pause(error: &EngineError) -> Duration {
     if error.is_permanent_auth() { AFTER_REFUSAL } else { AFTER_AUTH_FAILURE }
 }

@@ -17,6 +17,7 @@ use super::events::{RunEvent, RunObserver};
 use super::files::Layout;
 use super::import::import;
 use super::ledger::{ChallengeRow, ChallengeState, Ledger, NewChallenge, ResultRow};
+use super::names::{names_of, store_names};
 use super::past_scores::PastScores;
 use super::reply_scorer::{References, ReplyScorer};
 use super::report::{MinerReport, RunOutcome, RunProfile, RunReport};
@@ -25,8 +26,8 @@ use taonet_babelbit_core::records::MinerKey;
 use taonet_babelbit_core::records::is_safe_name;
 use taonet_babelbit_engine::client::{ChallengeKind, EngineClient, PrefetchedChallenge};
 
-/// Maximum number of times an unfinished challenge is resumed after it is no longer current. Beyond it, the challenge
-/// would only delay later rounds.
+/// Maximum number of resumes of an unfinished challenge that is no longer current; further attempts would only delay
+/// later rounds.
 pub(super) const MAX_RESUMES: u32 = 10;
 
 /// A miner that takes part in a run.
@@ -40,7 +41,7 @@ pub struct Miner {
     pub connection: Arc<dyn MinerConnection>,
 }
 
-/// Plays challenges. Holds the ledger, and with it the lock on the state directory, as long as it or a clone lives.
+/// Plays challenges to miners and scores the replies. A runner and its clones hold the lock on the state directory.
 #[derive(Clone)]
 pub struct Runner {
     settings: RunnerSettings,
@@ -50,10 +51,11 @@ pub struct Runner {
 }
 
 impl Runner {
-    /// Opens a runner on a state directory. Replies are expected in `target_language` (ISO 639-1).
+    /// Opens the ledger in the settings' state directory and creates a runner. `target_language` (ISO 639-1) is the
+    /// expected language of replies.
     ///
     /// # Errors
-    /// [`RunError::Ledger`] when another runner uses it, or the ledger cannot be opened.
+    /// [`RunError::Ledger`] when another runner uses the directory, or the ledger cannot be opened.
     pub async fn open(
         settings: RunnerSettings,
         target_language: &str,
@@ -63,31 +65,31 @@ impl Runner {
         Ok(Self { settings, target_language: target_language.to_owned(), ledger, scorer })
     }
 
-    /// A runner with other settings on the same ledger. The new ledger directory is ignored.
+    /// Returns a runner with these settings and the same ledger, which stays in its state directory.
     #[must_use]
     pub fn with_settings(&self, settings: RunnerSettings) -> Self {
         Self { settings, ..self.clone() }
     }
 
-    /// The runner's settings.
+    /// Returns the settings of the runner.
     pub const fn settings(&self) -> &RunnerSettings {
         &self.settings
     }
 
-    /// The ledger of played and scored utterances, and of queued submissions.
+    /// Returns the ledger of played and scored utterances, and of queued submissions.
     pub const fn ledger(&self) -> &Arc<Ledger> {
         &self.ledger
     }
 
-    /// Plays one round: the engine's current challenge to all miners without a score in it, resuming an earlier run;
-    /// then resumes unfinished earlier challenges. Errors of the latter are only logged.
+    /// Plays one round: the engine's current challenge, to all miners without a score in it, then unfinished earlier
+    /// challenges. Resumes interrupted runs. Errors of earlier challenges are only logged.
     ///
-    /// `miners` are in the order of selection when there are too many ([`RunnerSettings::max_miners`]). Dropping the
-    /// future cancels the run at once; the next one resumes from there.
+    /// `miners` is in order of preference, which matters if there are more than [`RunnerSettings::max_miners`].
+    /// Dropping the future cancels the run immediately; the next run resumes it.
     ///
     /// # Errors
-    /// [`RunError`] when the engine returns no challenge, or files or ledger fail. Errors of a single miner or
-    /// utterance are part of the report.
+    /// [`RunError`] when the engine's challenge cannot be fetched, or a file or ledger operation fails. Errors of a
+    /// single miner or utterance are part of the report.
     pub async fn run_once(
         &self,
         engine: &EngineClient,
@@ -101,14 +103,14 @@ impl Runner {
                 let uid = first.challenge_uid.clone();
                 (Some(uid), self.play_started(engine, stream, first, miners, Arc::clone(&observer)).await)
             }
-            // A challenge that is completely in the ledger needs no engine.
+            // Earlier challenges are completely in the ledger, so they can resume without the engine.
             Err(error) => (None, Err(error)),
         };
         self.resume(current.as_deref(), miners, observer).await;
         outcome
     }
 
-    /// Opens a session of the engine's current challenge.
+    /// Opens a session of the engine's current challenge; returns its first utterance.
     async fn start(&self, engine: &EngineClient, stream: ChallengeKind) -> Result<UtterancePayload, RunError> {
         engine.authenticate_with_retry().await?;
         Ok(engine.start_with_retry(stream).await?)
@@ -142,7 +144,7 @@ impl Runner {
         });
         for challenge in unfinished.into_iter().filter(|challenge| Some(challenge.challenge_uid.as_str()) != current) {
             let challenge_uid = challenge.challenge_uid.clone();
-            // Counted first, so that a challenge that crashes the process each time is also given up.
+            // Count the attempt first: the limit must also stop a challenge that crashes the process each time.
             let attempt = match self.ledger.record_resume(&challenge).await {
                 Ok(attempt) => attempt,
                 Err(error) => {
@@ -157,12 +159,12 @@ impl Runner {
             if attempt < MAX_RESUMES {
                 tracing::warn!(
                     %contest, challenge_uid, attempt, attempts = MAX_RESUMES, error,
-                    "cannot finish an earlier challenge, a later round retries it"
+                    "cannot finish an earlier challenge, retrying in a later round"
                 );
             } else {
                 tracing::error!(
                     %contest, challenge_uid, attempt, error,
-                    "cannot finish an earlier challenge, giving up; its results are kept"
+                    "cannot finish an earlier challenge, giving up; existing results remain"
                 );
             }
         }
@@ -171,7 +173,7 @@ impl Runner {
     /// Plays a prefetched challenge.
     ///
     /// # Errors
-    /// [`RunError`] when files or ledger fail.
+    /// [`RunError`] when a file or ledger operation fails.
     pub async fn play(
         &self,
         challenge: PrefetchedChallenge,
@@ -203,7 +205,8 @@ impl Runner {
         let (new, known) = spawn_blocking(job).await.map_err(RunError::Task)?;
         let new = new.map_err(|source| RunError::File { path: self.settings.paths.logs.clone(), source })?;
         if let Some(known) = known {
-            // Before the challenge counts as complete: a run that is killed in between repeats this.
+            // This step precedes `begin`, which marks the challenge as complete: if the process is killed in between,
+            // the next run repeats the step.
             self.unscore_what_lacked_its_reference(&known, &new).await?;
         }
         let challenge = self.ledger.begin(&new).await?;
@@ -212,7 +215,7 @@ impl Runner {
         self.play_known(challenge, resumed, miners, observer, started).await
     }
 
-    /// Clears scores that were computed without a reference that has become available.
+    /// Clears the scores of utterances whose reference was missing and has become available.
     async fn unscore_what_lacked_its_reference(
         &self,
         before: &ChallengeRow,
@@ -238,6 +241,7 @@ impl Runner {
         observer: Arc<dyn RunObserver>,
         started: Instant,
     ) -> Result<RunReport, RunError> {
+        self.store_names(miners).await;
         let finished = self.ledger.finished_miners(&challenge).await?;
         let known = self.ledger.played_miners(&challenge).await?;
         let elsewhere = self.scored_elsewhere(&challenge, miners, &known).await?;
@@ -271,7 +275,7 @@ impl Runner {
                 resumed,
             });
         }
-        // Results are kept when a miner leaves the list before the run resumes: its replies are scored too.
+        // Replies of miners that have left the list since the interrupted run are scored, too.
         let mut profile = RunProfile::default();
         if !todo.is_empty() || !known.is_subset(&finished) {
             profile = Arc::clone(&run).run(&todo).await?;
@@ -306,8 +310,16 @@ impl Runner {
         Ok(report)
     }
 
-    /// Selects the participants among `miners`. Miners that were played before come first: a resumed run keeps its
-    /// miners, and a solo challenge has those of its main challenge.
+    /// Stores the display names of miners. An error costs only the names, so it is logged.
+    async fn store_names(&self, miners: &[Miner]) {
+        let (state, names) = (self.settings.paths.state.clone(), names_of(miners));
+        if let Ok(Err(error)) = spawn_blocking(move || store_names(&state, names)).await {
+            tracing::warn!(%error, cause = %error.source, "cannot store the names of the miners");
+        }
+    }
+
+    /// Selects the participants among `miners`. Miners with results come first, so that a resumed run keeps its miners.
+    /// In a solo challenge, the miners of its main challenge come next.
     async fn participants(
         &self,
         challenge: &ChallengeRow,
@@ -333,7 +345,7 @@ impl Runner {
         Ok(miners)
     }
 
-    /// Miners with a score file in this challenge that are unknown to the ledger.
+    /// Returns the miners that have a score file for this challenge, but no results in the ledger.
     async fn scored_elsewhere(
         &self,
         challenge: &ChallengeRow,
@@ -350,8 +362,8 @@ impl Runner {
         Ok(strangers.filter(|key| past.contains(&challenge.challenge_uid, challenge.challenge_type, *key)).collect())
     }
 
-    /// Writes the files of all miners with rows, except the `finished` ones, and the challenge's status; reports on
-    /// every miner with rows.
+    /// Writes the files of all miners with rows, except the `finished` ones, and the challenge's status; returns the
+    /// reports of all miners with rows.
     async fn write_files(
         &self,
         run: &Arc<ChallengeRun>,
@@ -383,7 +395,7 @@ impl Runner {
             let (report, files) = spawn_blocking(job).await.map_err(RunError::Task)??;
             if write {
                 written = true;
-                // A part is written too, but the miner stays open for the rest.
+                // A partial result is written too, but the miner is not marked as finished.
                 let is_finished = challenge.error.is_none() && is_whole;
                 match files {
                     Some(files) => self.ledger.enqueue(challenge, miner, &files, is_finished).await?,
@@ -394,7 +406,7 @@ impl Runner {
             }
             reports.push(report);
         }
-        // An earlier run may have been killed between the last miner's files and this.
+        // An earlier run may have been killed after it wrote the last miner's files and before the status file.
         let open = challenge.state == ChallengeState::Playing || written;
         if challenge.error.is_none() && open && !reports.is_empty() {
             let run = Arc::clone(run);

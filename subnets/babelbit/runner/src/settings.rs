@@ -19,7 +19,7 @@ pub struct RunPaths {
 }
 
 impl RunPaths {
-    /// All directories below a common one.
+    /// Places all directories below `directory`.
     pub fn below(directory: &Path) -> Self {
         Self {
             logs: directory.join("logs"),
@@ -33,30 +33,30 @@ impl RunPaths {
 /// Settings of a runner.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RunnerSettings {
-    /// Contest to play.
+    /// Contest of the challenges to play.
     pub challenge_type: ChallengeType,
-    /// Main challenge of a solo challenge.
+    /// ID of the main challenge that a solo challenge accompanies.
     pub main_challenge_uid: Option<String>,
     /// Directories of the run's files.
     pub paths: RunPaths,
     /// Fallback directory of reference documents, for challenges without references from the engine.
     pub metadata_root: Option<PathBuf>,
-    /// Maximum number of miners in a run. Beyond it, miners with replies in the challenge come first, then, in a solo
-    /// challenge, those of its main challenge.
+    /// Maximum number of miners in a run. If there are more, miners with replies in the challenge are selected first,
+    /// then, in a solo challenge, those with replies in its main challenge.
     pub max_miners: usize,
     /// Play settings of each utterance.
     pub play: PlaySettings,
     /// Scoring rules for the mean over a challenge.
     pub rules: Rules,
-    /// Maximum age of an unfinished challenge to be resumed once another one is current.
+    /// Maximum age at which the runner resumes an unfinished challenge that is no longer current.
     pub resume_within: Duration,
-    /// Whether result files are queued in the ledger's outbox, from which an [`Outbox`](crate::submission::Outbox)
-    /// submits them.
+    /// Whether the runner queues result files in the ledger's outbox, from which an
+    /// [`Outbox`](crate::submission::Outbox) submits them.
     pub submit: bool,
 }
 
 impl RunnerSettings {
-    /// Default settings for the contest `main`.
+    /// Returns the default settings for the contest `main`.
     pub fn new(paths: RunPaths) -> Self {
         Self {
             challenge_type: ChallengeType::Main,
@@ -75,27 +75,30 @@ impl RunnerSettings {
 /// Timeouts and limits for one utterance with one miner.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PlaySettings {
-    /// Number of first utterances with the long init timeout, in which a miner may load its models.
+    /// Number of startup utterances: the first utterances of a challenge, which get the longer `init_timeout`, since a
+    /// miner may have to load its models.
     pub startup_utterances: u32,
-    /// Timeout for opening a session during startup.
+    /// Timeout for opening a session in a startup utterance.
     pub init_timeout: Duration,
-    /// Timeout for opening a session later, and for any single request.
+    /// Timeout for opening a session in any other utterance, and for any other request.
     pub miner_timeout: Duration,
-    /// Upper bound of the timeout for opening a session, even for a patient connection.
+    /// Maximum timeout for opening a session, which also limits
+    /// [`MinerConnection::patience`](super::MinerConnection::patience); `None` sets no limit.
     pub init_barrier: Option<Duration>,
-    /// Timeout of the response to a frame.
+    /// Timeout for the response to a frame.
     pub chunk_timeout: Duration,
-    /// Number of an utterance's first frames with `startup_chunk_timeout` during startup.
+    /// Number of frames at the start of each startup utterance to which `startup_chunk_timeout` applies.
     pub startup_frames: u32,
-    /// Timeout of the responses to these frames, if longer than `chunk_timeout`.
+    /// Timeout for the responses to the first `startup_frames` frames, if longer than `chunk_timeout`.
     pub startup_chunk_timeout: Duration,
-    /// Timeout of the response to the last frame, and of draining the reply after that frame was sent.
+    /// Timeout for the response to the last frame, and for the rest of the reply; both are measured from the sending of
+    /// that frame.
     pub drain_timeout: Duration,
-    /// Minimum drain time after the response to the last frame.
+    /// Minimum time for the rest of the reply, measured from the response to the last frame.
     pub final_drain_min: Duration,
-    /// Maximum number of drain requests.
+    /// Maximum number of empty requests that drain the reply after the last frame.
     pub drain_max_requests: u32,
-    /// Number of consecutive failed utterances after which a miner is dropped; 0 disables dropping.
+    /// Number of consecutive failed utterances after which the runner drops a miner; 0 disables dropping.
     pub drop_after_failures: u32,
     /// Maximum duration of a reply's audio.
     pub max_reply: Duration,
@@ -125,24 +128,24 @@ impl Default for PlaySettings {
 }
 
 impl PlaySettings {
-    /// Maximum size of a reply in bytes of samples.
+    /// Returns the maximum size of a reply in bytes of samples.
     pub fn max_reply_bytes(&self, channels: u16) -> usize {
         let per_second = SAMPLE_RATE_HZ as usize * SAMPLE_BYTES * usize::from(channels);
         (self.max_reply.as_secs_f64() * per_second as f64) as usize
     }
 
-    /// Maximum size of a response in bytes of JSON: a whole reply in base64, plus overhead.
+    /// Returns the maximum size of a response in bytes of JSON: a complete reply in base64, plus overhead.
     pub fn max_answer_bytes(&self, channels: u16) -> usize {
         answer_bytes(self.max_reply_bytes(channels))
     }
 
-    /// Timeout for opening a session over a connection that needs at least `patience`.
+    /// Returns the timeout for opening a session over a connection with the minimum timeout `patience`.
     pub(super) fn init_deadline(&self, utterance_index: u32, patience: Duration) -> Duration {
         let usual = if utterance_index < self.startup_utterances { self.init_timeout } else { self.miner_timeout };
         usual.max(patience).min(self.init_barrier.unwrap_or(Duration::MAX))
     }
 
-    /// Timeout of the response to a frame, counted from 1, that is not the last one.
+    /// Returns the timeout of the response to frame number `frame` (from 1), which is not the last frame.
     pub(super) fn chunk_deadline(&self, utterance_index: u32, frame: usize) -> Duration {
         let is_startup = utterance_index < self.startup_utterances && frame <= self.startup_frames as usize;
         if is_startup { self.chunk_timeout.max(self.startup_chunk_timeout) } else { self.chunk_timeout }
@@ -154,7 +157,7 @@ impl PlaySettings {
     }
 }
 
-/// Maximum size of a response with `sound` bytes of samples: base64, plus overhead.
+/// Returns the maximum size in bytes of a response with `sound` bytes of samples: base64, plus overhead.
 pub(super) const fn answer_bytes(sound: usize) -> usize {
     sound.div_ceil(3) * 4 + 64 * 1024
 }

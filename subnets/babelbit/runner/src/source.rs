@@ -16,7 +16,7 @@ const FRAME: NonZeroUsize = NonZeroUsize::new(FRAME_SAMPLES as usize).unwrap();
 /// Maximum number of channels of a source.
 const MAX_CHANNELS: u16 = 8;
 
-/// Source speech ready to send: cut into frames and encoded once, for all miners.
+/// Source speech of an utterance, cut into frames and encoded in base64 once for all miners.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Source {
     /// Position in the challenge, from 0.
@@ -27,7 +27,7 @@ pub struct Source {
     pub language: String,
     /// Number of channels, interleaved.
     pub channels: u16,
-    /// Base64 of each frame, at least one.
+    /// Base64 of each frame; at least one frame.
     pub frames_b64: Vec<Arc<str>>,
 }
 
@@ -67,7 +67,7 @@ pub enum SourceError {
     Unsupported {
         /// Name of the field.
         field: &'static str,
-        /// The value.
+        /// The unsupported value.
         got: u64,
         /// Supported values.
         expected: &'static str,
@@ -89,16 +89,17 @@ pub enum SourceError {
         field: &'static str,
         /// The declared value.
         declared: u64,
-        /// The audio's value.
+        /// The value found in the audio.
         actual: u64,
     },
 }
 
-/// Decodes an utterance's audio and validates it against the declared properties. Headerless samples become a WAV file;
-/// a WAV file stays unchanged. `limit` is the maximum duration, summed over the channels.
+/// Decodes an utterance's audio, validates it against the declared properties, and returns a WAV file with its
+/// metadata. Audio that already is a WAV file stays unchanged. `limit` is the maximum duration, summed over the
+/// channels.
 ///
 /// # Errors
-/// [`SourceError`] naming the problem.
+/// [`SourceError`] when the audio is malformed, unsupported, too long or different from the declared properties.
 pub fn read_source(utterance: &UtterancePayload, limit: Duration) -> Result<(Vec<u8>, SourceInfo), SourceError> {
     let UtterancePayload { sample_rate_hz, channels, sample_width_bytes, utterance_frames, .. } = *utterance;
     if !(1..=MAX_CHANNELS).contains(&channels) {
@@ -148,7 +149,7 @@ pub fn read_source(utterance: &UtterancePayload, limit: Duration) -> Result<(Vec
     Ok((wav, info))
 }
 
-/// SHA-256 as lowercase hex.
+/// Computes a SHA-256 as lowercase hex.
 pub(super) fn sha256(bytes: &[u8]) -> String {
     hex::encode(Sha256::digest(bytes))
 }
@@ -229,7 +230,7 @@ mod tests {
         assert!(error(b"", |p| p.audio_b64 = "?".into()).starts_with("ValueError:source audio is not base64"));
         assert!(error(b"RIFF", |_| {}).starts_with("ValueError:source audio: "));
     }
-    /// samples · Hz · channels · limit in seconds · error
+    /// Columns: samples · Hz · channels · limit in seconds · error
     #[test]
     fn sources_have_bounds() {
         for (samples, hz, channels, limit, expected) in [

@@ -9,7 +9,7 @@ use super::source::{Source, sha256};
 
 /// Cache of a challenge's prepared sources, shared by the players.
 ///
-/// A source is freed when no miner plays it any more: with framing and base64 it takes about 130 KB a second.
+/// The cache frees a source once no player uses the source: its frames take about 130 KB per second of audio.
 pub(super) struct SourceStore {
     slots: Vec<(UtteranceRow, PathBuf, Mutex<Weak<Source>>)>,
 }
@@ -22,7 +22,7 @@ impl SourceStore {
         Self { slots: utterances.iter().map(slot).collect() }
     }
 
-    /// The source of an utterance, or why it is unplayable.
+    /// Returns the source of an utterance, or the reason why it is unplayable.
     pub(super) async fn get(&self, index: u32) -> Result<Arc<Source>, String> {
         let slot = self.slots.iter().find(|(utterance, ..)| utterance.index == index);
         let Some((utterance, path, slot)) = slot else { return Err(format!("no utterance {index}")) };

@@ -1,10 +1,10 @@
 //! Submission of results from the ledger's outbox to the scoring API.
 //!
-//! A miner's four result files enter the outbox in the transaction that marks them as written ([`Ledger::enqueue`]).
-//! The [`Outbox`] submits several at a time. Transient failures (network, 5xx, 408, 429) are retried forever, with
-//! backoff; a permanently refused file, or one that is missing, stays in the ledger with the reason. Scores precede all
-//! other files. An interrupted attempt is repeated: submissions to the scoring API are idempotent.
-//! submission any number of times.
+//! One transaction queues a miner's four result files in the outbox and, once its results are complete, marks the miner
+//! as finished ([`Ledger::enqueue`]). The [`Outbox`] submits several files concurrently, score files first. It retries
+//! transient failures (network, 5xx, 408, 429) without limit, with backoff. A refused or missing file stays in the
+//! ledger with the reason, and the outbox retries it every hour. After a restart, the outbox repeats interrupted
+//! attempts; this is safe, since submissions to the scoring API are idempotent.
 
 mod client;
 mod multipart;
@@ -29,11 +29,11 @@ pub use client::SubmitError;
 use client::{Arrived, ScoringApi};
 use payload::LocalFile;
 
-/// Interval at which refused files are requeued.
+/// Interval at which the outbox requeues refused files.
 const REFUSED_AGAIN: Duration = Duration::from_hours(1);
-/// Pause after the ledger failed.
+/// Pause after a ledger error.
 const LEDGER_PAUSE: Duration = Duration::from_secs(5);
-/// Maximum accepted `Retry-After` of a scoring API.
+/// Maximum accepted `Retry-After` of the scoring API.
 const MAX_ASKED: Duration = Duration::from_hours(1);
 
 /// Settings of an [`Outbox`].
@@ -41,24 +41,24 @@ const MAX_ASKED: Duration = Duration::from_hours(1);
 pub struct OutboxSettings {
     /// URL of the scoring API.
     pub api: Url,
-    /// Timeout of one submission; one with a file has a longer one, by the file's size.
+    /// Timeout of one submission; for an audio bundle, plus its transfer time at 256 KiB/s.
     pub timeout: Duration,
     /// Maximum number of concurrent submissions.
     pub concurrency: usize,
     /// Directories of the runner's files.
     pub paths: RunPaths,
-    /// Initial backoff after a failure; it doubles with each one.
+    /// Initial backoff after a failure; it doubles with each further failure.
     pub first_pause: Duration,
     /// Maximum backoff.
     pub longest_pause: Duration,
-    /// Maximum delay until the next attempt for which [`Outbox::drain`] waits.
+    /// Time limit of [`Outbox::drain`], which does not wait for attempts that are due later.
     pub patience: Duration,
     /// Retention period of delivered entries.
     pub keep_delivered: Duration,
 }
 
 impl OutboxSettings {
-    /// Default settings: 8 at a time, a timeout of 30 s, backoff from a second to five minutes.
+    /// Returns the default settings: 8 concurrent submissions, a timeout of 30 s, backoff from 1 s to 5 min.
     pub fn new(api: Url, paths: RunPaths) -> Self {
         Self {
             api,
@@ -73,7 +73,7 @@ impl OutboxSettings {
     }
 }
 
-/// Submits the files in a ledger's outbox; see the module documentation. Cheap to clone.
+/// Submits the result files in a ledger's outbox to the scoring API. Cheap to clone.
 #[derive(Clone)]
 pub struct Outbox {
     ledger: Arc<Ledger>,
@@ -84,10 +84,11 @@ pub struct Outbox {
 }
 
 impl Outbox {
-    /// Creates an outbox that signs with `keypair`, and first uploads each file to `storage`, if given.
+    /// Creates an outbox that signs submissions with `keypair`. With `storage`, it first uploads each file to the
+    /// bucket.
     ///
     /// # Errors
-    /// When TLS initialization fails.
+    /// [`reqwest::Error`] when TLS initialisation fails.
     pub fn new(
         ledger: Arc<Ledger>,
         keypair: Arc<Keypair>,
@@ -104,8 +105,8 @@ impl Outbox {
         Self { clock, ..self }
     }
 
-    /// Submits queued files until shutdown. Refused files are requeued at startup and every hour: clocks may have been
-    /// corrected and validators admitted. In-flight submissions are repeated after a restart.
+    /// Submits queued files until shutdown. Requeues refused files at startup and every hour, since the cause may be
+    /// gone: for example, a clock has been corrected or a validator admitted. A restart repeats in-flight submissions.
     pub async fn run(&self, shutdown: &Shutdown) {
         let work = async {
             let mut retried = None;
@@ -113,14 +114,14 @@ impl Outbox {
                 if retried.is_none_or(|at: Instant| at.elapsed() >= REFUSED_AGAIN) {
                     retried = Some(Instant::now());
                     if let Err(error) = self.ledger.retry_refused().await {
-                        tracing::warn!(%error, "cannot reset refused submissions for a retry");
+                        tracing::warn!(%error, "cannot requeue refused submissions");
                     }
                 }
                 let pause = match self.work().await {
                     Ok(None) => self.settings.longest_pause,
                     Ok(Some(due)) => self.until(due).min(self.settings.longest_pause),
                     Err(error) => {
-                        tracing::error!(%error, "the outbox failed");
+                        tracing::error!(%error, "cannot access the outbox, retrying");
                         LEDGER_PAUSE
                     }
                 };
@@ -136,10 +137,11 @@ impl Outbox {
         }
     }
 
-    /// Submits until the queue is empty, or the next attempt is further away than [`OutboxSettings::patience`].
+    /// Submits files until the queue is empty, or until the next attempt is due later than
+    /// [`OutboxSettings::patience`] after the start.
     ///
     /// # Errors
-    /// [`LedgerError`] when the ledger fails.
+    /// [`LedgerError`] when the database operation fails.
     pub async fn drain(&self) -> Result<OutboxCounts, LedgerError> {
         let patience = tokio::time::Instant::now() + self.settings.patience;
         while let Some(due) = self.work().await? {
@@ -152,14 +154,17 @@ impl Outbox {
         self.ledger.outbox_counts().await
     }
 
-    /// Submits everything that is due, each file once; returns when the next one is due, if any is queued.
+    /// Attempts to submit each due file once. Returns the due time of the next queued file in milliseconds since the
+    /// Unix epoch; `None` if the queue is empty.
     async fn work(&self) -> Result<Option<i64>, LedgerError> {
         let now = self.now_ms();
         let mut started = HashSet::new();
-        // Separate tasks: one that waits for the ledger must make progress while this waits for it too.
+        // Separate tasks, since attempts that wait for the ledger must make progress while this loop waits for the
+        // ledger, too.
         let mut running = JoinSet::new();
         loop {
-            // Queried again each time, so that a new score overtakes queued files. The result includes in-flight files.
+            // Each iteration queries again, so that new score files overtake queued files. The query also returns
+            // in-flight files.
             let max = u32::try_from(self.settings.concurrency.saturating_mul(2)).unwrap_or(u32::MAX);
             for entry in self.ledger.due(now, max).await? {
                 if running.len() >= self.settings.concurrency {
@@ -193,8 +198,8 @@ impl Outbox {
                 if arrived == Arrived::Superseded {
                     tracing::info!(
                         file = named(),
-                        "superseded: the scoring API has this submission, or one signed later; another runner may \
-                         sign with this hotkey, or the clock was set back"
+                        "superseded: the scoring API already has this submission or one signed later; hint: check \
+                         for another runner with this hotkey, and for a clock that was set back"
                     );
                     metrics::counter!("taonet_submission_superseded_total", "kind" => kind).increment(1);
                 }
@@ -237,9 +242,12 @@ impl Outbox {
                     self.ledger.note_uploaded(entry, &key).await.map_err(Failed::Ledger)?;
                     s3_path = Some(key);
                 }
-                // A bucket without permission must not cost a score.
+                // A bucket that denies access must not block the submission of a score.
                 Err(error) if error.is_refusal() => {
-                    tracing::warn!(key, %error, "the bucket refuses the file, submitting without it");
+                    tracing::warn!(
+                        key, %error,
+                        "upload to the bucket denied, submitting the file without an object key"
+                    );
                 }
                 Err(error) => return Err(Failed::Submit(SubmitError::Storage(error))),
             }
@@ -248,7 +256,8 @@ impl Outbox {
         self.api.submit(entry, &file, s3_path.as_deref(), timestamp).await.map_err(Failed::Submit)
     }
 
-    /// Exponential backoff; a random half of it, so that files that failed together are not retried together.
+    /// Returns the exponential backoff with a random factor of 0.5 to 1, so that files that failed together are not
+    /// retried together.
     fn pause(&self, attempts: u32) -> Duration {
         let doubled = self.settings.first_pause.saturating_mul(1 << attempts.min(20));
         doubled.min(self.settings.longest_pause).mul_f64(rand::rng().random_range(0.5..=1.0))
@@ -263,20 +272,23 @@ impl Outbox {
         i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
     }
 
-    /// Registers help texts of the outbox's metrics. Call after the recorder is installed.
+    /// Registers the help texts of the outbox's metrics. Call it after the metrics recorder is installed.
     pub fn describe_metrics() {
-        metrics::describe_gauge!("taonet_submission_waiting", "Result files in the queue");
+        metrics::describe_gauge!("taonet_submission_waiting", "Result files queued for submission");
         metrics::describe_counter!("taonet_submission_delivered_total", "Result files submitted, by kind");
         metrics::describe_counter!(
             "taonet_submission_superseded_total",
-            "Result files superseded by one signed later, by kind"
+            "Result files that the scoring API already had in the same or a later version, by kind"
         );
         metrics::describe_counter!(
             "taonet_submission_refused_total",
-            "Result files refused permanently, or missing, by kind"
+            "Result files refused by the scoring API or missing, by kind"
         );
-        metrics::describe_counter!("taonet_submission_retries_total", "Submission retries by kind");
-        // A counter that starts at 0 shows its first increase.
+        metrics::describe_counter!(
+            "taonet_submission_retries_total",
+            "Failed submission attempts that are retried, by kind"
+        );
+        // Initialise the counters to 0, so that rate queries include the first increase.
         for file in ResultFile::ALL {
             metrics::counter!("taonet_submission_refused_total", "kind" => file.kind().as_str()).increment(0);
         }

@@ -80,7 +80,7 @@ impl ScriptedMiner {
         Self { init: Box::new(|_, _| Ok(Duration::ZERO)), predict: Box::new(predict), asked: Mutex::default() }
     }
 
-    /// A miner that sends no audio and ends with the source.
+    /// Creates a miner that sends no audio and ends its reply with the last frame of the source.
     pub fn silent() -> Self {
         Self::new(|_, call| Step::sound(0, call.in_eos))
     }
@@ -97,7 +97,7 @@ impl ScriptedMiner {
         self.asked.lock().unwrap().clone()
     }
 
-    /// Number of frames and drain requests of the last session.
+    /// Returns the number of frames and drain requests of the last session.
     pub fn predicts(&self) -> usize {
         let asked = self.asked.lock().unwrap();
         asked.iter().rev().take_while(|asked| matches!(asked, Asked::Predict { .. })).count()
@@ -150,7 +150,7 @@ impl MinerConnection for ScriptedMiner {
     }
 }
 
-/// Scores every reply with the number in its reference text, and transcribes it as that text.
+/// A scorer that gives each reply the number in its reference text as score, and that text as transcript.
 pub struct TextScorer;
 
 impl ReplyScorer for TextScorer {
@@ -188,12 +188,12 @@ impl ReplyScorer for TextScorer {
     }
 }
 
-/// A WAV file of quiet audio.
+/// Creates a mono WAV file of quiet audio.
 pub fn wav(samples: usize, hz: u32) -> Vec<u8> {
     Wav::wrap(&vec![1; samples * 2], SampleFormat::S16, 1, SampleRate::new(hz).unwrap()).unwrap()
 }
 
-/// An utterance of `frames` frames.
+/// Creates the source of an utterance with `frames` frames.
 pub fn source(index: u32, frames: usize) -> Arc<Source> {
     let file = wav(frames * 1_920, 24_000);
     Arc::new(Source::from_wav(index, format!("c:{index}"), "fr".into(), &file).unwrap())

@@ -1,4 +1,4 @@
-//! Where recordings are transcribed: on threads of this process, or by workers elsewhere.
+//! Transcription backends: threads of this process, or workers on other machines.
 
 use std::num::NonZeroUsize;
 use std::sync::Arc;
@@ -11,20 +11,20 @@ use super::jobs::{Hearing, transcribe};
 
 /// Transcribes recordings in the background.
 pub trait Backend: Send + Sync {
-    /// Starts a transcription. Returns at once; the outcome is given later, on any thread.
+    /// Starts a transcription in the background, which calls `answer` with the outcome on any thread.
     fn start(&self, audio: Audio, answer: Answer);
 }
 
-/// Receives the outcome of one transcription.
+/// Callback for the outcome of one transcription.
 pub struct Answer(Box<dyn FnOnce(Hearing) + Send>);
 
 impl Answer {
-    /// An answer that calls `receive` with the outcome.
+    /// Creates a callback from a closure.
     pub fn new(receive: impl FnOnce(Hearing) + Send + 'static) -> Self {
         Self(Box::new(receive))
     }
 
-    /// Passes the outcome on.
+    /// Calls the callback with the outcome.
     pub fn give(self, hearing: Hearing) {
         (self.0)(hearing);
     }
@@ -39,7 +39,8 @@ pub(super) struct Threads {
 impl Threads {
     /// Starts as many threads as the recogniser prefers, or else `threads`.
     pub(super) fn start(recognizer: Arc<dyn Recognizer>, threads: NonZeroUsize) -> Result<Self, ThreadPoolBuildError> {
-        // Calls that wait for a recogniser's batch take no processor time.
+        // A recogniser that batches calls may prefer more threads than there are cores, since a waiting call uses no
+        // processor time.
         let threads = recognizer.concurrency().unwrap_or(threads);
         let pool = ThreadPoolBuilder::new()
             .num_threads(threads.get())

@@ -26,9 +26,9 @@ pub enum ScorerError {
 /// Settings of a scorer; scoring parameters are in [`ScoreOptions`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ScorerSettings {
-    /// Number of recognition threads, where the recogniser has no preference; defaults to the number of cores.
+    /// Number of recognition threads, if the recogniser has no preference; defaults to the number of cores.
     pub threads: NonZeroUsize,
-    /// Whether recognition is skipped for replies that score 0 either way.
+    /// Whether recognition is skipped for replies that score 0 regardless of their transcript.
     pub gates: bool,
 }
 
@@ -49,13 +49,13 @@ pub struct BatchScorer {
     gates: bool,
 }
 
-/// Transcripts, finished and pending.
+/// Cached transcripts and pending recognition.
 struct Listener {
     cache: TranscriptCache,
     jobs: Jobs,
 }
 
-/// Result of recognition for a reply, owned.
+/// Owned result of recognition for a reply.
 enum Words {
     Known(Arc<Heard>),
     Failed(ScoreError),
@@ -63,14 +63,14 @@ enum Words {
     TooLate,
 }
 
-/// How to obtain the words of a reply.
+/// Source of a reply's words.
 enum Plan<'a> {
     Done(Words),
     Listen(&'a Audio),
 }
 
 impl BatchScorer {
-    /// Creates a scorer with its own thread pool.
+    /// Creates a scorer that transcribes replies on its own thread pool.
     ///
     /// # Errors
     /// [`ScorerError::Threads`] when the pool cannot be started.
@@ -86,7 +86,7 @@ impl BatchScorer {
         Ok(Self::with_backend(identity, threads, embedder, cache, options, settings.gates))
     }
 
-    /// Creates a scorer whose replies `backend` transcribes with the recogniser of this identity.
+    /// Creates a scorer that transcribes replies with `backend`, whose recogniser has the identity `recognizer`.
     pub fn with_backend(
         recognizer: EngineIdentity,
         backend: Arc<dyn Backend>,
@@ -99,17 +99,17 @@ impl BatchScorer {
         Self { recognizer, backend, listener, vectorizer: Vectorizer::new(embedder), options, gates }
     }
 
-    /// The scoring parameters.
+    /// Returns the scoring parameters.
     pub fn options(&self) -> &ScoreOptions {
         &self.options
     }
 
-    /// Scoring conditions: all inputs besides replies and references.
+    /// Returns the scoring conditions: all inputs besides replies and references.
     pub fn conditions(&self) -> ScoringConditions {
         ScoringConditions::here(self.recognizer.clone(), self.vectorizer.identity(), self.options.clone(), self.gates)
     }
 
-    /// Transcript of an audio file, while it is in the cache.
+    /// Returns the cached transcript of an audio file, if any.
     pub fn heard(&self, audio: AudioHash) -> Option<Arc<Heard>> {
         self.listener.cache.get(audio)
     }
@@ -125,10 +125,10 @@ impl BatchScorer {
     /// Scores all replies to one utterance, in order. Blocks until every reply is recognised: call it on a blocking
     /// thread, never on an async executor.
     ///
-    /// A reply on which an engine fails gets an error result; the others are unaffected.
+    /// If a recogniser or embedder fails on a reply, only this reply gets an error result.
     pub fn score(&self, reference: Result<&Reference, &BatchFailure>, candidates: &[Candidate]) -> Vec<ScoreResult> {
         let timings: Vec<_> = candidates.iter().map(Candidate::timing).collect();
-        // Embeddings run on this thread: on the pool, they would queue behind all pending recognition.
+        // Embedding runs on this thread; on the pool, it would queue behind all pending recognition.
         let vector = reference.map(|reference| (reference, self.vectorizer.reference(&reference.text)));
         let (reference, vector) = match vector {
             Ok((reference, Ok(vector))) => (reference, vector),
@@ -150,7 +150,7 @@ impl BatchScorer {
         score_batch(Err(failure), &[], &replies, &self.options)
     }
 
-    /// Recognises every reply; starts all recognition before it waits for the first.
+    /// Recognises all replies concurrently; returns their words in order.
     fn listen(&self, candidates: &[Candidate], timings: &[(Timing, Option<ScoreError>)]) -> Vec<Words> {
         let plans: Vec<_> = candidates
             .iter()
@@ -192,7 +192,7 @@ impl BatchScorer {
         slot
     }
 
-    /// Cheap checks first: decides which replies need no recogniser.
+    /// Decides, with cheap checks, whether a reply needs recognition.
     fn plan<'a>(&self, candidate: &'a Candidate, timing: &Timing, error: Option<ScoreError>) -> Plan<'a> {
         let done = |words| Plan::Done(words);
         if let Some(error) = error {
@@ -218,7 +218,7 @@ impl BatchScorer {
 }
 
 impl Listener {
-    /// The slot of an audio file, and whether the caller has to fill it.
+    /// Returns the slot of an audio file, and whether the caller must fill it.
     fn slot(&self, audio: &Audio) -> (Arc<Slot>, bool) {
         match self.cache.get(audio.hash()) {
             Some(heard) => (Slot::filled(Ok(heard)), false),
@@ -227,7 +227,7 @@ impl Listener {
     }
 }
 
-/// The text to embed for a reply. The reference system also compares the empty texts of failed replies.
+/// Returns the text to embed for a reply. The reference system also compares the empty texts of failed replies.
 fn text_of(words: &Words) -> Option<&str> {
     match words {
         Words::Known(heard) => Some(&heard.transcript.text),

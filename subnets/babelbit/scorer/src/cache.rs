@@ -4,9 +4,10 @@
 //! system writes it; our lines also have `recognizer` (fingerprint of model and options) and `confidence`. Lines
 //! without `recognizer` are valid only for the reference system's models.
 //!
-//! The reference system looks up lines by audio alone, and later lines win. So only its own models write to its file;
-//! every other recogniser writes to a separate file beside it: `stt_cache.tiny-ctc.jsonl` beside `stt_cache.jsonl`.
-//! When a file exceeds 256 MiB, its older half is dropped.
+//! The reference system looks up lines by audio alone, and uses the last line for an audio file. Therefore its file,
+//! for example `stt_cache.jsonl`, receives only the results of its models; the results of any other recogniser are
+//! written to a separate file beside it, for example `stt_cache.tiny-ctc.jsonl`. When a file exceeds 256 MiB, its older
+//! half is dropped.
 
 mod lines;
 mod row;
@@ -48,7 +49,7 @@ pub struct TranscriptCache {
 }
 
 impl TranscriptCache {
-    /// Default number of transcripts in memory: about 20 MB.
+    /// Default number of transcripts in memory, which take about 20 MB.
     pub const DEFAULT_CAPACITY: NonZeroUsize = NonZeroUsize::new(8_192).unwrap();
 
     /// Creates a cache without a file.
@@ -60,11 +61,10 @@ impl TranscriptCache {
         }
     }
 
-    /// Opens a cache that reads the file at `path` and writes to it, or to a file beside it if the recogniser is not
-    /// one of the reference system's; creates the written file and its folder if missing.
+    /// Opens a cache that reads the file at `path`. Writes to the same file for the reference system's models, and to a
+    /// file beside it for other recognisers; creates the file to which it writes, and its directory, if missing.
     ///
-    /// Malformed lines are skipped, later lines win over earlier ones, and at most the last `capacity` valid lines are
-    /// kept in memory.
+    /// Skips malformed lines, prefers later lines to earlier ones, and loads at most the last `capacity` valid lines.
     ///
     /// # Errors
     /// [`CacheError`] when the file cannot be created, read or written.
@@ -96,7 +96,7 @@ impl TranscriptCache {
         Ok(cache)
     }
 
-    /// Number of transcripts in memory.
+    /// Returns the number of transcripts in memory.
     pub fn len(&self) -> usize {
         self.memory().len()
     }
@@ -111,7 +111,7 @@ impl TranscriptCache {
         self.memory().get(&audio).cloned()
     }
 
-    /// Stores a transcript. A failed write to the file is logged: the result itself is not lost.
+    /// Stores a transcript in memory and in the file. If the write to the file fails, only logs a warning.
     pub fn put(&self, audio: AudioHash, heard: &Arc<Heard>) {
         self.memory().put(audio, Arc::clone(heard));
         if let Some(file) = &self.file {
@@ -144,7 +144,7 @@ impl TranscriptCache {
     }
 }
 
-/// Path for a recogniser that is not one of the reference system's, beside the reference system's file.
+/// Returns the path of another recogniser's cache file, beside the reference system's file.
 fn sibling(path: &Path, recognizer: &str) -> PathBuf {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
     let recognizer: String = recognizer.chars().map(|c| if is_plain(c) { c } else { '-' }).collect();

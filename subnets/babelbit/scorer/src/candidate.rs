@@ -8,7 +8,7 @@ use taonet_babelbit_core::scoring::{ScoreError, Timeline, Timing};
 use taonet_primitives::{Seconds, Transcript};
 use taonet_speech::{WavError, WavHeader};
 
-/// SHA-256 of a whole WAV file.
+/// SHA-256 of a WAV file, header included.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct AudioHash([u8; 32]);
 
@@ -48,12 +48,12 @@ enum Source {
 }
 
 impl Audio {
-    /// A file with a known hash. It is read only for recognition.
+    /// Creates audio from a file with a known hash, without reading the file.
     pub fn on_disk(path: PathBuf, hash: AudioHash) -> Self {
         Self(Arc::new(Source::Disk { path, hash }))
     }
 
-    /// The bytes of a file in memory.
+    /// Returns the bytes of audio in memory; `None` for audio on disk.
     pub fn in_memory(&self) -> Option<&[u8]> {
         match &*self.0 {
             Source::Memory { bytes, .. } => Some(bytes),
@@ -61,7 +61,7 @@ impl Audio {
         }
     }
 
-    /// The bytes of the file, read from disk if necessary.
+    /// Returns the bytes of the file, read from disk if necessary.
     ///
     /// # Errors
     /// When the file is unreadable or its hash has changed: a transcript must not be stored under a wrong hash.
@@ -79,7 +79,7 @@ impl Audio {
         }
     }
 
-    /// SHA-256 of the file.
+    /// Returns the SHA-256 of the file.
     pub fn hash(&self) -> AudioHash {
         match &*self.0 {
             Source::Memory { bytes, hash } => *hash.get_or_init(|| AudioHash::of(bytes)),
@@ -99,20 +99,20 @@ impl From<Vec<u8>> for Audio {
 pub struct Candidate {
     /// The reply as a WAV file; `None` without audio, or if only a transcript is available.
     pub wav: Option<Audio>,
-    /// Duration of the reply, if no WAV file is in memory.
+    /// Duration of the reply, required if no WAV file is in memory.
     pub duration: Option<Seconds>,
-    /// Arrival times of the reply's pieces.
+    /// Arrival times of the reply's chunks.
     pub timeline: Timeline,
-    /// Number of channels of the pieces in `timeline`.
+    /// Number of channels of the chunks in `timeline`.
     pub channels: u16,
-    /// Duration of the source: its samples over its rate, not the padded frames.
+    /// Duration of the source: number of samples divided by the sample rate, without the padding of the last frame.
     pub source_duration: Seconds,
-    /// A known transcript. Recognition and its gates are then skipped.
+    /// A known transcript: if present, recognition and the gates before it are skipped.
     pub transcript: Option<Transcript>,
 }
 
 impl Candidate {
-    /// Timing for the score, and the error of the WAV file, if any.
+    /// Returns the timing for the score, and the error of a malformed WAV file.
     pub(super) fn timing(&self) -> (Timing, Option<ScoreError>) {
         let (duration, error) = match self.wav.as_ref().and_then(Audio::in_memory).map(WavHeader::read) {
             Some(Ok(header)) => (header.duration(), None),
@@ -123,7 +123,7 @@ impl Candidate {
     }
 }
 
-/// Error of a WAV file, under the names of the reference system's WAV reader.
+/// Converts a WAV error to the error name and text of the reference system's WAV reader.
 pub(super) fn wav_error(error: &WavError) -> ScoreError {
     match error {
         // Python's reader has no message for a truncated file.

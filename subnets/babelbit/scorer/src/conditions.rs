@@ -1,4 +1,4 @@
-//! Scoring conditions: recomputing a score requires the same ones.
+//! Scoring conditions: recomputing a score gives the same result only under equal conditions.
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -6,23 +6,23 @@ use sha2::{Digest, Sha256};
 use taonet_babelbit_core::scoring::ScoreOptions;
 use taonet_speech::{Recognizer, SentenceEmbedder};
 
-/// Identity of an engine: name, weights and options.
+/// Identity of a recogniser or embedder: name, weights and options.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct EngineIdentity {
-    /// Name in settings, e.g. `tiny-ctc`.
+    /// Name of the engine in settings, e.g. `tiny-ctc`.
     pub name: String,
     /// Fingerprint of weights and options: engines with equal fingerprints give equal results.
     pub fingerprint: String,
 }
 
 impl EngineIdentity {
-    /// Identity of a recogniser.
+    /// Returns the identity of a recogniser.
     pub fn of_recognizer(recognizer: &dyn Recognizer) -> Self {
         Self { name: recognizer.name().to_owned(), fingerprint: recognizer.fingerprint().to_owned() }
     }
 
-    /// Identity of a sentence embedder.
+    /// Returns the identity of a sentence embedder.
     pub fn of_embedder(embedder: &dyn SentenceEmbedder) -> Self {
         Self { name: embedder.name().to_owned(), fingerprint: embedder.fingerprint().to_owned() }
     }
@@ -32,13 +32,13 @@ impl EngineIdentity {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ScoringConditions {
-    /// The recogniser.
+    /// Identity of the recogniser.
     pub recognizer: EngineIdentity,
-    /// The sentence embedder.
+    /// Identity of the sentence embedder.
     pub embedder: EngineIdentity,
     /// The scoring parameters.
     pub options: ScoreOptions,
-    /// Whether recognition was skipped for replies that score 0 either way.
+    /// Whether recognition was skipped for replies that score 0 regardless of their transcript.
     pub gates: bool,
     /// Name and version of the scoring program, e.g. `taonet 0.1.0`. Informational.
     pub program: String,
@@ -58,20 +58,20 @@ pub struct ConditionDifference {
 }
 
 impl ScoringConditions {
-    /// Conditions of this program on this machine.
+    /// Returns the conditions of this program on this machine.
     pub fn here(recognizer: EngineIdentity, embedder: EngineIdentity, options: ScoreOptions, gates: bool) -> Self {
         let program = format!("taonet {}", env!("CARGO_PKG_VERSION"));
         Self { recognizer, embedder, options, gates, program, machine: machine() }
     }
 
-    /// SHA-256 of the conditions as JSON, lowercase hex: their key in the ledger.
+    /// Returns the SHA-256 of the conditions as JSON, in lowercase hex: the key of the conditions in the ledger.
     pub fn sha256(&self) -> String {
-        // Strings, numbers and a flag always serialize.
+        // Serialisation of strings, numbers and a flag cannot fail.
         hex::encode(Sha256::digest(serde_json::to_vec(self).unwrap_or_default()))
     }
 
-    /// Differences that may change scores: engines, their fingerprints, options. Gates only skip work and change no
-    /// score; program and machine are informational.
+    /// Lists the differences that may change scores: names and fingerprints of the engines, and options. Gates only
+    /// skip work and change no score; program and machine are informational.
     pub fn differences(&self, here: &Self) -> Vec<ConditionDifference> {
         let fields = |conditions: &Self| {
             let Self { recognizer, embedder, options, .. } = conditions;
@@ -94,7 +94,7 @@ impl ScoringConditions {
     }
 }
 
-/// Processor architecture and SIMD instructions, e.g. `x86_64 avx2 fma avx512f`.
+/// Returns processor architecture and SIMD instructions, e.g. `x86_64 avx2 fma avx512f`.
 fn machine() -> String {
     let mut words = vec![std::env::consts::ARCH];
     #[cfg(target_arch = "x86_64")]

@@ -1,4 +1,4 @@
-//! JSON documents of the validator's tools: parsed with errors that name the path, scored, and written.
+//! Parses and scores the JSON documents of the validator's tools. Errors name the path in the document.
 //!
 //! Unknown fields are skipped and reported as [`Warning`]s.
 
@@ -35,7 +35,11 @@ pub enum InputError {
         problem: String,
     },
     /// A file is unreadable.
-    #[error("cannot read {path}; hint: relative paths start at {base}", path = path.display(), base = base.display())]
+    #[error(
+        "cannot read {path}; hint: relative paths are resolved from {base}",
+        path = path.display(),
+        base = base.display()
+    )]
     File {
         /// Path of the file.
         path: PathBuf,
@@ -66,7 +70,7 @@ impl InputError {
     }
 }
 
-/// An ignored part of a document.
+/// A problem in a document that does not prevent scoring.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Warning {
@@ -78,7 +82,7 @@ pub enum Warning {
         /// Path in the document.
         path: String,
     },
-    /// A reply without arrivals counts as spoken from the start of the source.
+    /// The arrivals are missing, so the reply is timed as if it started with the source.
     #[error("no arrivals: the reply is timed from the start of the source")]
     NoArrivals,
 }
@@ -101,7 +105,7 @@ fn join(place: &str, path: &str) -> String {
 /// Result of processing a document, with its warnings.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Outcome<T> {
-    /// The result.
+    /// Result of the processing.
     pub value: T,
     /// Warnings for the user.
     pub warnings: Vec<Warning>,
@@ -123,17 +127,18 @@ pub struct PairInput {
     pub predicted: PathBuf,
     /// A reference document with one utterance.
     pub reference: Value,
-    /// `{"first_output_frame", "frame_rate_hz", "arrivals": [[frame, bytes], …], "eos_frame"}`, as in a batch.
+    /// Arrival times, `{"first_output_frame", "frame_rate_hz", "arrivals": [[frame, bytes], …], "eos_frame"}`, as in a
+    /// batch.
     pub arrivals: Option<Value>,
-    /// `{"text", "words": [{"word", "start", "end"}], "detected_language"}`; replaces recognition.
+    /// Known transcript, `{"text", "words": [{"word", "start", "end"}], "detected_language"}`, which replaces
+    /// recognition.
     pub transcript: Option<Value>,
 }
 
-/// Scores one reply, as in a batch of one.
+/// Scores a single reply like a batch of one.
 ///
 /// # Errors
-/// [`InputError`] when a document or file is unusable. A reply that cannot be scored is not an error: it gives an error
-/// result.
+/// [`InputError`] when a document or file is unusable. A reply that cannot be scored gets an error result instead.
 pub fn score_pair(input: PairInput, scorer: &BatchScorer) -> Result<Outcome<ScoreResult>, InputError> {
     let base = Path::new(".");
     let mut warnings = Vec::new();
@@ -168,16 +173,16 @@ pub fn score_pair(input: PairInput, scorer: &BatchScorer) -> Result<Outcome<Scor
 
 /// Scores a batch document, or a list of them; the result has the same structure.
 ///
-/// A batch is several miners' replies to one utterance, mono:
-/// `{"challenge_uid", "utterance_id", "source_duration_sec", "reference", "predictions": [{"miner", "wav",
-/// "duration_sec", "first_output_frame", "frame_rate_hz", "arrivals": [[frame, bytes], …], "eos_frame", "transcript"}]}`.
-/// `wav` is a path, relative to `base`; without it, `duration_sec` applies, and without that the duration of the
-/// arrived bytes. The result of a batch is [`BatchResults`]. Errors and warnings name their path, which in a list
-/// includes the number of the batch: `[3].predictions[0].wav`.
+/// A batch has the mono replies of several miners to one utterance: `{"challenge_uid", "utterance_id",
+/// "source_duration_sec", "reference", "predictions": [{"miner", "wav", "duration_sec", "first_output_frame",
+/// "frame_rate_hz", "arrivals": [[frame, bytes], …], "eos_frame", "transcript"}]}`. `wav` is a path, relative to
+/// `base`; without `wav`, the duration of the reply is `duration_sec`, or else that of the arrived bytes. The result of
+/// a batch is [`BatchResults`]. Errors and warnings name their path, which in a list includes the number of the batch:
+/// `[3].predictions[0].wav`.
 ///
 /// # Errors
-/// [`InputError`] when the document or a file it names is unusable. A problem with the reference's text or with a reply
-/// is not an error: it gives error results.
+/// [`InputError`] when the document or a file it names is unusable. Problems with the reference or a reply give error
+/// results instead.
 pub fn score_batch_document(value: Value, base: &Path, scorer: &BatchScorer) -> Result<Outcome<Value>, InputError> {
     let (documents, is_list) = match value {
         Value::Array(documents) => (documents, true),
@@ -192,7 +197,7 @@ pub fn score_batch_document(value: Value, base: &Path, scorer: &BatchScorer) -> 
         batches.push(batch.map_err(|error| error.within(&place))?);
         warnings.extend(own.into_iter().map(|warning| warning.within(&place)));
     }
-    // While one batch is awaited, the next is being recognised; the files of at most two are in memory.
+    // Recognition of the next batch overlaps with scoring of the current one; at most two batches are in memory.
     let mut answers = Vec::with_capacity(batches.len());
     let mut ahead = None;
     for batch in batches.into_iter().map(Some).chain([None]) {
@@ -221,7 +226,7 @@ fn begin(
     Ok((reference_of(batch.reference, id.as_deref(), scorer), candidates))
 }
 
-/// Computes the weights of `{"main": [[uid, score], …], "arena": [[uid, score], …], "arena_percent", "burn_uid"}`.
+/// Computes weights from `{"main": [[uid, score], …], "arena": [[uid, score], …], "arena_percent", "burn_uid"}`.
 ///
 /// Null scores are ignored. A missing or non-numeric `arena_percent` means 90; without `burn_uid`, nothing is burned.
 ///
@@ -244,9 +249,9 @@ pub fn compute_weights_document(value: Value, rules: Rules) -> Result<Outcome<We
 
 /// Scores a dialogue of the text-prediction contest, or a list of them; the result has the same structure.
 ///
-/// A document is `{"dialogue_uid", "events": [lines of the dialogue's log], "vectors": {text: [number, …]}, "lex_weight"}`;
-/// all but the events are optional. Without vectors, all cosines are 0. The result of a document is a
-/// [`DialogueScore`](taonet_babelbit_core::text::DialogueScore).
+/// A document is `{"dialogue_uid", "events": [lines of the dialogue's log], "vectors": {text: [number, …]},
+/// "lex_weight"}`; all fields except `events` are optional. Without vectors, all cosines are 0. The result of a
+/// document is a [`DialogueScore`](taonet_babelbit_core::text::DialogueScore).
 ///
 /// # Errors
 /// [`InputError`] when the document is unusable.
@@ -269,7 +274,7 @@ pub fn score_text_document(value: Value) -> Result<Outcome<Value>, InputError> {
     Ok(Outcome { value, warnings })
 }
 
-/// Without an id, the document must have exactly one utterance.
+/// Finds the reference of an utterance. Without an ID, the document must have exactly one utterance.
 fn reference_of(document: Value, id: Option<&str>, scorer: &BatchScorer) -> Result<Reference, BatchFailure> {
     let language = &scorer.options().target_language;
     let find = |document: ReferenceDocument| match id {

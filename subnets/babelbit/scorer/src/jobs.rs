@@ -1,4 +1,4 @@
-//! In-flight recognition: each audio file once, however many callers request it.
+//! In-flight recognition: callers that request the same audio file share one job.
 
 use std::any::Any;
 use std::collections::HashMap;
@@ -19,7 +19,7 @@ use super::{Audio, AudioHash};
 pub struct Heard {
     /// Text, words and language.
     pub transcript: Transcript,
-    /// Confidence in the whole text, 0 to 1; `None` for results of other programs.
+    /// Confidence in the text, 0 to 1; `None` for results of other programs.
     pub confidence: Option<f32>,
 }
 
@@ -47,7 +47,7 @@ impl Slot {
         self.hearing.lock().unwrap_or_else(PoisonError::into_inner).is_some()
     }
 
-    /// Waits for the outcome. Must not be called on a thread of the pool that fills the slot.
+    /// Waits for the outcome. Can deadlock on a thread of the pool that fills the slot.
     pub(super) fn wait(&self) -> Hearing {
         let mut hearing = self.hearing.lock().unwrap_or_else(PoisonError::into_inner);
         loop {
@@ -59,17 +59,17 @@ impl Slot {
     }
 }
 
-/// Recognitions that are in flight or not yet collected.
+/// Recognition jobs that are in flight, or completed and not yet collected.
 #[derive(Default)]
 pub(super) struct Jobs {
     slots: Mutex<HashMap<AudioHash, Arc<Slot>>>,
 }
 
 impl Jobs {
-    /// Maximum number of completed outcomes that were not collected; beyond it they are dropped.
+    /// Number of slots at which all completed but uncollected outcomes are dropped.
     const LIMIT: usize = 4_096;
 
-    /// The slot of an audio file, and whether the caller has to fill it.
+    /// Returns the slot of an audio file, and whether the caller must fill it.
     pub(super) fn slot(&self, hash: AudioHash) -> (Arc<Slot>, bool) {
         let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
         if slots.len() >= Self::LIMIT {
@@ -87,7 +87,7 @@ impl Jobs {
     }
 }
 
-/// Transcribes a WAV file; a panic of the engine becomes an error. Blocks.
+/// Transcribes a WAV file; a panic of the engine becomes an error. Blocks the calling thread.
 ///
 /// # Errors
 /// [`ScoreError`] when the file cannot be read or decoded, has no samples or is too long, or the engine fails.
@@ -114,7 +114,7 @@ pub fn transcribe(recognizer: &dyn Recognizer, audio: &Audio) -> Hearing {
     })
 }
 
-/// Message of a panic.
+/// Returns the message of a panic.
 pub(super) fn panic_message(panic: &(dyn Any + Send)) -> &str {
     panic
         .downcast_ref::<String>()

@@ -1,4 +1,4 @@
-// Rounded numbers must match exactly.
+// Exact comparison of floats: rounded numbers must match exactly.
 #![allow(clippy::float_cmp)]
 
 use std::collections::HashMap;
@@ -197,7 +197,7 @@ fn equal_audio_is_recognised_once() {
     }
     let results = score(&scorer, &candidates);
     assert_eq!(recognizer.calls.load(Ordering::SeqCst), 1);
-    // Eight equal replies with score 1 share it.
+    // Eight equal replies share a score of 1.
     assert!(results.iter().all(|result| (result.score - 8.0_f64.powf(-0.5)).abs() < 1e-6));
     score(&scorer, &candidates);
     assert_eq!(recognizer.calls.load(Ordering::SeqCst), 1);
@@ -226,7 +226,7 @@ fn failures_are_not_remembered() {
     }
 }
 
-/// gates · given transcript · number of recognitions · gate of the row
+/// Columns: gates · given transcript · number of recognitions · gate of the result
 #[test]
 fn late_and_silent_replies_are_spared_recognition() {
     for (gates, transcript, calls, gate) in [
@@ -315,7 +315,7 @@ fn no_replies_give_no_results() {
     assert!(score(&scorer(&Script::new("script", &[]), true), &[]).is_empty());
 }
 
-/// A small file at a low rate would exceed the memory when resampled.
+/// A small file with a low sample rate would exceed the available memory when resampled.
 #[test]
 fn a_recording_of_hours_is_refused_before_it_is_resampled() {
     let recognizer = Script::new("script", &[]);

@@ -1,4 +1,4 @@
-//! Sentence vectors of a batch: each text once, all new ones in one call.
+//! Sentence vectors of a batch: one call of the embedder for all distinct texts.
 
 use std::collections::HashMap;
 use std::num::NonZeroUsize;
@@ -16,7 +16,7 @@ use super::jobs::panic_message;
 /// Vector or error of each requested text.
 pub(super) type Vectors<'a> = HashMap<&'a str, Result<Embedding, ScoreError>>;
 
-/// Wraps an embedder: turns panics into errors and caches the vectors of references.
+/// Wraps an embedder: converts panics to errors and caches the vectors of references.
 pub(super) struct Vectorizer {
     embedder: Arc<dyn SentenceEmbedder>,
     references: Mutex<LruCache<String, Embedding>>,
@@ -33,7 +33,7 @@ impl Vectorizer {
         EngineIdentity::of_embedder(&*self.embedder)
     }
 
-    /// The vector of a reference text, cached.
+    /// Returns the vector of a reference text, from the cache if possible.
     pub(super) fn reference(&self, text: &str) -> Result<Embedding, ScoreError> {
         let known = self.references.lock().unwrap_or_else(PoisonError::into_inner).get(text).cloned();
         if let Some(vector) = known {
@@ -44,8 +44,8 @@ impl Vectorizer {
         Ok(vector)
     }
 
-    /// The vectors of all texts. If the engine fails on the whole batch, each text is retried alone, so that a bad text
-    /// affects no other.
+    /// Embeds all texts. If the embedder fails on the batch, embeds each text separately, so that a bad text does not
+    /// affect the others.
     pub(super) fn all<'a>(&self, texts: impl IntoIterator<Item = &'a str>) -> Vectors<'a> {
         let mut distinct: Vec<_> = texts.into_iter().collect();
         distinct.sort_unstable();

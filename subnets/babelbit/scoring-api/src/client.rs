@@ -15,11 +15,11 @@ use taonet_service::{Clock, system_clock, unix_time};
 
 /// Timeout of one call, as in the reference.
 const TIMEOUT: Duration = Duration::from_secs(30);
-/// Pauses between attempts.
+/// Delays before the second and the third attempt.
 const PAUSES: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(2)];
-/// Maximum pause, regardless of the API's `Retry-After`.
+/// Maximum delay, regardless of the API's `Retry-After`.
 const MAX_PAUSE: Duration = Duration::from_secs(10);
-/// Maximum size of a response in bytes; a full subnet's rows have less than 100 kB.
+/// Maximum size of a response in bytes; the rows of a full subnet take less than 100 kB.
 const MAX_BODY: usize = 8 << 20;
 
 /// Client for reading scores from the scoring API, for one hotkey.
@@ -37,26 +37,26 @@ struct Answer {
 }
 
 impl ScoresClient {
-    /// Creates a client of the API at `base`.
+    /// Creates a client for the API at `base`, which signs its requests with `keypair`.
     ///
     /// # Errors
-    /// When TLS initialization fails.
+    /// [`reqwest::Error`] when TLS initialisation fails.
     pub fn new(base: &Url, keypair: Arc<Keypair>) -> Result<Self, reqwest::Error> {
         let sleeper: Sleeper = Arc::new(|pause| Box::pin(tokio::time::sleep(pause)));
         Ok(Self { http: JsonClient::new(base, None, MAX_BODY)?, keypair, clock: system_clock(), sleeper })
     }
 
-    /// Replaces clock and sleeper.
+    /// Replaces the clock and the sleeper.
     #[must_use]
     pub fn with_time(self, clock: Clock, sleeper: Sleeper) -> Self {
         Self { clock, sleeper, ..self }
     }
 
-    /// Fetches the rows of a challenge, of one contest or of all; up to three attempts if the API is unreachable,
-    /// overloaded or failing.
+    /// Fetches the score rows of a challenge, for one contest or, without `contest`, for all. Makes up to three
+    /// attempts if the API is unreachable or overloaded, or fails.
     ///
     /// # Errors
-    /// The last attempt's [`JsonCallError`].
+    /// [`JsonCallError`] of the last attempt.
     pub async fn rows(&self, challenge_uid: &str, contest: Option<Contest>) -> Result<Vec<Value>, JsonCallError> {
         let mut pauses = PAUSES.into_iter();
         loop {
@@ -66,7 +66,7 @@ impl ScoresClient {
             };
             let Some(pause) = pauses.next().filter(|_| error.is_retryable()) else { return Err(error) };
             let pause = pause.max(error.retry_after().unwrap_or_default()).min(MAX_PAUSE);
-            tracing::info!(%error, pause_s = pause.as_secs_f64(), "no scores from the scoring API, retrying");
+            tracing::info!(%error, pause_s = pause.as_secs_f64(), "cannot fetch scores from the scoring API, retrying");
             (self.sleeper)(pause).await;
         }
     }

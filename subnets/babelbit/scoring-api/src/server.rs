@@ -1,15 +1,16 @@
-//! The scoring API server, run by the subnet owner: collects validators' results, and serves everyone's scores.
+//! The scoring API server, run by the subnet owner: collects the results of validators, and serves the scores of all
+//! validators.
 //!
-//! | Route | Answer |
+//! | Route | Response |
 //! |---|---|
 //! | `POST /v1/submit` | `{"success": true, "stored": …}` once a signed result is in the database |
 //! | `POST /v1/submit-artifact` | the same for a file: a form with `metadata`, then `file` |
 //! | `GET /v1/get_scores` | `{"scores": [row, …]}` of a challenge, best first |
-//! | `GET /healthz` | `{"ok": true}` while the database answers |
+//! | `GET /healthz` | `{"ok": true}` while the database responds |
 //!
-//! A request is checked in this order before it is processed: limits, signature, age, validator permit, rate limit. A
-//! repeated submission is one row; of two submissions of the same file, the one signed later wins. A miner's score is
-//! the [stake-weighted median](taonet_babelbit_core::aggregation) over validators.
+//! Before the server processes a request, it checks in this order: limits, signature, age, validator permit, rate
+//! limit. A repeated submission is stored as one row; of two submissions of the same file, the one signed later
+//! wins. A miner's score is the [stake-weighted median](taonet_babelbit_core::aggregation) over validators.
 
 mod answer;
 mod artifacts;
@@ -55,23 +56,25 @@ pub struct ScoringLimits {
     pub max_body_bytes: usize,
     /// Maximum size of a file in bytes.
     pub max_artifact_bytes: u64,
-    /// Rate limit per address.
+    /// Rate limit per IP address.
     pub per_address: RateLimit,
     /// Rate limit per validator.
     pub per_validator: RateLimit,
-    /// Hotkeys besides the validators that may read scores, such as the arena gateway.
+    /// Hotkeys that may read scores in addition to the validators, such as that of the arena gateway.
     pub readers: BTreeSet<Hotkey>,
-    /// Timeout of a request, which is then answered 503; ten times as long for one with a file.
+    /// Timeout for a request, ten times as long for a request with a file. After the timeout, the API responds with
+    /// status 503.
     pub request_timeout: Duration,
-    /// Maximum number of concurrent requests; more are queued. Each may hold a body in memory.
+    /// Maximum number of concurrent requests; further requests are queued. Each request may hold a body in memory.
     pub concurrency: usize,
     /// Retention period of submissions.
     pub keep: Duration,
 }
 
 impl Default for ScoringLimits {
-    /// A window of five minutes, bodies of 4 MiB, files of 512 MiB, 12 000 requests a minute per validator, 24 000 per
-    /// address, a timeout of 60 s, 32 concurrent requests, 30 days: bodies take less than half a gigabyte.
+    /// Returns the defaults: a window of five minutes, bodies of 4 MiB, files of 512 MiB, 12 000 requests a minute per
+    /// validator, 24 000 per address, a timeout of 60 s, 32 concurrent requests, 30 days. Buffered bodies take less
+    /// than half a gigabyte of memory.
     fn default() -> Self {
         let a_minute = |requests| RateLimit { requests, window: Duration::from_mins(1) };
         Self {
@@ -102,9 +105,9 @@ struct State {
     limits: ScoringLimits,
     per_address: SlidingWindow<IpAddr>,
     per_validator: SlidingWindow<Hotkey>,
-    /// Concurrency limit of arriving files.
+    /// Concurrency limit of file uploads.
     files: Semaphore,
-    /// In-flight uploads, even if the client has disconnected.
+    /// In-flight uploads, including those whose client has disconnected.
     uploads: TaskTracker,
     clock: Clock,
 }
@@ -116,12 +119,12 @@ impl State {
 }
 
 impl ScoringApi {
-    /// Creates a scoring API for the validators of `admission`.
+    /// Creates a scoring API that admits callers by the policy `admission`.
     pub fn new(store: Store, artifacts: ArtifactStore, admission: Admission, limits: ScoringLimits) -> Self {
         Self::with_clock(store, artifacts, admission, limits, system_clock())
     }
 
-    /// Like [`Self::new`], with a custom clock.
+    /// Creates a scoring API with a custom clock.
     pub fn with_clock(
         store: Store,
         artifacts: ArtifactStore,
@@ -143,8 +146,8 @@ impl ScoringApi {
         Self { state: Arc::new(state) }
     }
 
-    /// Router with all limits applied. Serve it with connect info: without it, all callers share one address's rate
-    /// limit.
+    /// Returns the API's HTTP router, with all limits applied. Serve the router with connect info: without connect
+    /// info, all callers share the rate limit of one address.
     pub fn router(&self) -> Router {
         routes::router(&self.state)
     }
@@ -159,7 +162,7 @@ impl ScoringApi {
         }
     }
 
-    /// Registers help texts of the API's metrics. Call after the recorder is installed.
+    /// Registers the help texts of the API's metrics. Call it after the recorder is installed.
     pub fn describe_metrics() {
         metrics::describe_counter!("taonet_scoring_api_requests_total", "Requests by route and status");
         metrics::describe_counter!("taonet_scoring_api_submissions_total", "Results accepted, by kind");

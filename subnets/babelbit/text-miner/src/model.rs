@@ -1,33 +1,37 @@
-//! The interface of a text model, and two trivial models to compare with.
+//! The interface of a text model, and two trivial models as baselines.
 
+use async_trait::async_trait;
 use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
 
-/// A model that completes utterances. Predictions run on the server's own threads: they take at most a few milliseconds.
+/// A model that completes utterances. Predictions run on the server's async threads: a model that computes for more
+/// than a few milliseconds must do so on separate threads.
+#[async_trait]
 pub trait TextModel: Send + Sync {
-    /// Name of the model, for health checks.
+    /// Returns the name of the model, for health checks.
     fn name(&self) -> &str;
 
-    /// The whole utterance that begins with `prefix`, or an empty text. `context` has the earlier utterances of the
-    /// dialogue, separated by ` EOF `.
-    fn predict(&self, prefix: &str, context: &str) -> String;
+    /// Predicts the complete utterance that begins with `prefix`; returns an empty string without a prediction.
+    /// `context` holds the earlier utterances of the dialogue, separated by ` EOF `.
+    async fn predict(&self, prefix: &str, context: &str) -> String;
 }
 
-/// Predicts nothing.
+/// A model that predicts nothing.
 #[derive(Debug, Clone, Copy)]
 pub struct Silent;
 
+#[async_trait]
 impl TextModel for Silent {
     fn name(&self) -> &'static str {
         "silent"
     }
 
-    fn predict(&self, _: &str, _: &str) -> String {
+    async fn predict(&self, _: &str, _: &str) -> String {
         String::new()
     }
 }
 
-/// Adds random words to the prefix: the same ones for the same prefix.
+/// A model that adds random words to the prefix; equal prefixes get equal words.
 #[derive(Debug, Clone)]
 pub struct RandomWords {
     words: Vec<String>,
@@ -37,18 +41,13 @@ impl RandomWords {
     /// Maximum number of added words.
     const ADDED: usize = 8;
 
-    /// A model that draws from `words`.
+    /// Creates a model that draws from `words`.
     pub fn new(words: Vec<String>) -> Self {
         Self { words }
     }
-}
 
-impl TextModel for RandomWords {
-    fn name(&self) -> &'static str {
-        "random"
-    }
-
-    fn predict(&self, prefix: &str, _: &str) -> String {
+    /// Returns the prefix with random words after it.
+    pub fn complete(&self, prefix: &str) -> String {
         let seed = prefix.bytes().fold(0_u64, |seed, byte| seed.wrapping_mul(31).wrapping_add(u64::from(byte)));
         let mut random = StdRng::seed_from_u64(seed);
         let mut text = prefix.to_owned();
@@ -63,6 +62,17 @@ impl TextModel for RandomWords {
     }
 }
 
+#[async_trait]
+impl TextModel for RandomWords {
+    fn name(&self) -> &'static str {
+        "random"
+    }
+
+    async fn predict(&self, prefix: &str, _: &str) -> String {
+        self.complete(prefix)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -70,10 +80,10 @@ mod tests {
     #[test]
     fn random_words_follow_the_prefix_and_repeat() {
         let model = RandomWords::new(vec!["a".to_owned(), "b".to_owned()]);
-        let predicted = model.predict("I would", "");
-        assert_eq!(model.predict("I would", "other"), predicted);
+        let predicted = model.complete("I would");
+        assert_eq!(model.complete("I would"), predicted);
         let added = predicted.strip_prefix("I would").unwrap().split_whitespace().count();
         assert!((1..=8).contains(&added), "{predicted}");
-        assert_eq!(RandomWords::new(Vec::new()).predict("I", ""), "I");
+        assert_eq!(RandomWords::new(Vec::new()).complete("I"), "I");
     }
 }

@@ -1,11 +1,12 @@
 //! An n-gram model with back-off.
 //!
-//! For each context of up to [`MAX_CONTEXT`] words, the model knows the word that followed it most often in training. To
-//! complete an utterance it looks up the longest context that ends the text, backs off to shorter ones until it knows one,
-//! adds the word, and repeats until the end of an utterance is the most frequent continuation.
+//! For each context of up to [`MAX_CONTEXT`] words, the model stores the most frequent next word in training. To
+//! complete an utterance, the model looks up the longest context at the end of the text, backs off to shorter contexts
+//! until one is known, adds the stored word, and repeats until the most frequent continuation is the end of an
+//! utterance.
 //!
-//! A context is stored only if it can say more than a shorter one: when all occurrences of a context have the same
-//! continuation, so have all occurrences of the longer contexts that end with it.
+//! A context is stored only if its continuation can differ from that of a shorter context: when all occurrences of a
+//! context have the same continuation, so have all occurrences of the longer contexts that end with it.
 
 mod file;
 mod input;
@@ -13,6 +14,8 @@ mod train;
 
 use std::collections::HashMap;
 use std::sync::Arc;
+
+use async_trait::async_trait;
 
 use crate::model::TextModel;
 
@@ -24,16 +27,16 @@ pub use train::{MAX_WORDS, TrainError, Trainer};
 pub const MAX_CONTEXT: usize = 6;
 /// Maximum number of words added to a prefix.
 const MAX_ADDED: usize = 32;
-/// Start and end of an utterance. Other IDs are the positions in the vocabulary plus 1.
+/// ID that marks the start and end of an utterance. The ID of a word is its position in the vocabulary plus 1.
 const BOUNDARY: u32 = 0;
-/// A word that is not in the vocabulary.
+/// ID of all words that are not in the vocabulary.
 const UNKNOWN: u32 = u32::MAX;
 
-/// A trained model.
+/// A trained n-gram model.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NgramModel {
     vocabulary: Vocabulary,
-    /// Continuations by context: contexts of one word first.
+    /// Continuations by context length, in ascending order from one word.
     tables: Vec<Table>,
 }
 
@@ -52,12 +55,12 @@ struct Table {
 }
 
 impl Vocabulary {
-    /// ID of a word, if known.
+    /// Returns the ID of a word, if the vocabulary has it.
     fn id(&self, word: &str) -> Option<u32> {
         self.ids.get(word).copied()
     }
 
-    /// ID of a word, which is added if it is new.
+    /// Returns the ID of a word, and adds a new word to the vocabulary.
     fn id_or_insert(&mut self, word: &str) -> u32 {
         if let Some(id) = self.id(word) {
             return id;
@@ -81,10 +84,10 @@ impl Table {
     }
 }
 
-/// Hash of a context. Part of the file format.
+/// Computes the hash of a context, which is part of the file format.
 fn hash(context: &[u32]) -> u64 {
     context.iter().fold(0, |hash, id| {
-        // splitmix64.
+        // Mixes the bits like splitmix64.
         let mut mixed = (hash ^ u64::from(*id)).wrapping_add(0x9e37_79b9_7f4a_7c15);
         mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
@@ -93,27 +96,27 @@ fn hash(context: &[u32]) -> u64 {
 }
 
 impl NgramModel {
-    /// Number of different words.
+    /// Returns the number of distinct words.
     pub fn vocabulary_size(&self) -> usize {
         self.vocabulary.words.len()
     }
 
-    /// The different words, in the order of their first occurrence in training.
+    /// Returns the distinct words, in the order of their first occurrence in training.
     pub fn words(&self) -> impl Iterator<Item = &str> {
         self.vocabulary.words.iter().map(|word| &**word)
     }
 
-    /// Number of stored contexts.
+    /// Returns the number of stored contexts.
     pub fn contexts(&self) -> usize {
         self.tables.iter().map(|table| table.contexts.len()).sum()
     }
 
-    /// Number of words in the longest contexts.
+    /// Returns the number of words in the longest stored contexts.
     pub fn context_words(&self) -> usize {
         self.tables.len()
     }
 
-    /// The words that follow `prefix` most probably, up to the end of the utterance.
+    /// Returns the most probable words after `prefix`, up to the end of the utterance.
     pub fn continuation<'a>(&'a self, prefix: &str) -> Vec<&'a str> {
         let longest = self.tables.len();
         let mut history: Vec<u32> = prefix.split_whitespace().rev().take(longest).map(|word| self.id(word)).collect();
@@ -126,7 +129,7 @@ impl NgramModel {
             let Some(word) = self.next(&history).and_then(|id| self.vocabulary.word(id).zip(Some(id))) else { break };
             history.push(word.1);
             added.push(word.0);
-            // The same context again would repeat the same words for ever.
+            // A repeated context would repeat the same words forever.
             let mut windows = history.windows(longest).rev();
             if windows.next().is_some_and(|last| windows.any(|earlier| earlier == last)) {
                 break;
@@ -135,11 +138,23 @@ impl NgramModel {
         added
     }
 
+    /// Returns the utterance that begins with `prefix` and continues with its [`continuation`](Self::continuation).
+    pub fn complete(&self, prefix: &str) -> String {
+        let mut text = prefix.to_owned();
+        for word in self.continuation(prefix) {
+            if !text.is_empty() && !text.ends_with(char::is_whitespace) {
+                text.push(' ');
+            }
+            text.push_str(word);
+        }
+        text
+    }
+
     fn id(&self, word: &str) -> u32 {
         self.vocabulary.id(word).unwrap_or(UNKNOWN)
     }
 
-    /// The continuation of the longest known context.
+    /// Returns the continuation of the longest known context.
     fn next(&self, history: &[u32]) -> Option<u32> {
         let mut tables = (1..=self.tables.len()).rev().zip(self.tables.iter().rev());
         tables.find_map(|(length, table)| {
@@ -149,20 +164,14 @@ impl NgramModel {
     }
 }
 
+#[async_trait]
 impl TextModel for NgramModel {
     fn name(&self) -> &'static str {
         "n-gram"
     }
 
-    fn predict(&self, prefix: &str, _: &str) -> String {
-        let mut text = prefix.to_owned();
-        for word in self.continuation(prefix) {
-            if !text.is_empty() && !text.ends_with(char::is_whitespace) {
-                text.push(' ');
-            }
-            text.push_str(word);
-        }
-        text
+    async fn predict(&self, prefix: &str, _: &str) -> String {
+        self.complete(prefix)
     }
 }
 

@@ -3,7 +3,7 @@ use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use taonet_babelbit_core::protocol::MinerError;
 
-/// Why a request was refused.
+/// Why the text miner refused a request.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Refusal {
@@ -13,9 +13,9 @@ pub enum Refusal {
     /// A field is missing or has the wrong type.
     #[error("{path}: {source}")]
     Field {
-        /// Path of the field; `.` is the whole body.
+        /// Path of the field; `.` is the complete body.
         path: String,
-        /// The deserialization error.
+        /// The deserialisation error.
         source: serde_json::Error,
     },
     /// A text is too long.
@@ -34,7 +34,7 @@ pub enum Refusal {
 }
 
 impl Refusal {
-    /// HTTP status of the refusal.
+    /// Returns the HTTP status of the refusal.
     pub const fn status(&self) -> StatusCode {
         match self {
             Self::NotJson(_) => StatusCode::BAD_REQUEST,

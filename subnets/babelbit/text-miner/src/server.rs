@@ -14,32 +14,41 @@ use taonet_babelbit_core::text_api::{PREDICT_PATH, PredictedUtterance, Predictio
 use taonet_primitives::Hotkey;
 use taonet_wire::{BabelbitScheme, Caller, SignedLayer, SignedLayerBuilder};
 
-use super::Refusal;
 use super::model::TextModel;
+use super::{Refusal, backend, causal};
 
 /// Maximum size of a body in bytes: a long dialogue as context.
 const MAX_BODY: usize = 1 << 20;
-/// Maximum length of a prefix in bytes; an utterance of the contest has a few hundred.
+/// Maximum length of a prefix in bytes; utterances of the contest have a few hundred.
 const MAX_PREFIX: usize = 64 << 10;
-/// Number of predictions before the first request.
+/// Number of predictions that warm up the model before the first request.
 const WARM_UP: usize = 16;
+/// Time after which no further prediction of the warm-up starts.
+const WARM_UP_TIME: Duration = Duration::from_secs(5);
 
 const REQUESTS: &str = "taonet_text_miner_requests_total";
 const PREDICT_SECONDS: &str = "taonet_text_miner_predict_seconds";
 
-/// Registers help texts of the miner's metrics. Call once, after the recorder is installed.
+/// Registers the help texts of the miner's metrics. Call once, after the recorder is installed.
 pub fn describe_metrics() {
     describe_counter!(REQUESTS, "Requests by HTTP status");
-    describe_histogram!(PREDICT_SECONDS, Unit::Seconds, "Time of a prediction");
+    describe_histogram!(PREDICT_SECONDS, Unit::Seconds, "Time to compute a prediction");
+    backend::describe_metrics();
+    causal::describe_metrics();
 }
 
-/// Makes a few predictions, so that the first caller does not wait for cold memory. Returns the time of the last one.
-pub fn warm_up(model: &dyn TextModel) -> Duration {
+/// Makes a few predictions, so that the first caller does not wait for cold memory. Returns the duration of the last
+/// prediction.
+pub async fn warm_up(model: &dyn TextModel) -> Duration {
+    let start = Instant::now();
     let mut last = Duration::ZERO;
     let mut prefix = String::new();
     for _ in 0..WARM_UP {
+        if start.elapsed() > WARM_UP_TIME {
+            break;
+        }
         let began = Instant::now();
-        let predicted = model.predict(&prefix, "");
+        let predicted = model.predict(&prefix, "").await;
         last = began.elapsed();
         let words = prefix.split_whitespace().count() + 1;
         prefix = predicted.split_whitespace().take(words).collect::<Vec<_>>().join(" ");
@@ -47,15 +56,15 @@ pub fn warm_up(model: &dyn TextModel) -> Duration {
     last
 }
 
-/// Signature verification of requests to the hotkey `me`; see [`router`].
+/// Returns a builder for the layer that verifies requests signed for the hotkey `me`; see [`router`].
 pub fn signed_requests(me: Hotkey) -> SignedLayerBuilder {
     let limits = taonet_wire::Limits { body_bytes: MAX_BODY, ..taonet_wire::Limits::default() };
-    // Accepts both forms of the headers, whichever one the scheme itself sends.
+    // The layer accepts headers with and without a body hash, regardless of the form that the scheme sends.
     SignedLayer::builder(me, BabelbitScheme::axon()).limits(limits)
 }
 
-/// Routes: `POST` [`PREDICT_PATH`] for requests verified by `signed` (see [`signed_requests`]), and public `GET /healthz`
-/// and `GET /health`. Other routes are answered 404, with `error`.
+/// Returns the routes: `POST` [`PREDICT_PATH`] for requests verified by `signed` (see [`signed_requests`]), and public
+/// `GET /healthz` and `GET /health`. Other routes return 404 with `{"error": …}`.
 pub fn router(model: Arc<dyn TextModel>, signed: SignedLayer) -> Router {
     Router::new()
         .route(PREDICT_PATH, post(predict))
@@ -74,7 +83,7 @@ async fn predict(State(model): State<Arc<dyn TextModel>>, caller: Caller, body: 
     let response = match parse(&body) {
         Ok(request) => {
             let began = Instant::now();
-            let prediction = model.predict(&request.prefix, &request.context);
+            let prediction = model.predict(&request.prefix, &request.context).await;
             histogram!(PREDICT_SECONDS).record(began.elapsed());
             tracing::trace!(hotkey = %caller.hotkey, step = request.step, "utterance predicted");
             Json(PredictionResponse { prediction }).into_response()

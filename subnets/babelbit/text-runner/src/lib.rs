@@ -1,33 +1,57 @@
-//! The runner of the text-prediction contest.
+//! Runner of the text-prediction contest.
 //!
-//! [`TextRunner::run_once`] plays the engine's current text challenge to all miners word by word, scores their
-//! predictions, and writes the reference's files: a log for each miner and dialogue, the scores of the dialogue, and the
-//! miner's mean over all dialogues. [`Submitter`] sends them to the scoring API, whose scores the validator turns into
-//! weights.
+//! Miners predict the complete utterance while its words are revealed one by one; an early and close prediction scores
+//! best. [`TextRunner::run_once`] plays the engine's current text challenge to all miners word by word, scores their
+//! predictions, and writes the same files as the reference system: a log for each miner and dialogue, the scores of the
+//! dialogue, and the miner's mean score over all dialogues. The validator converts the scores to weights.
 //!
-//! A run holds its results in memory and writes them at the end. The last file, `challenge_status/text_run_….json`, lists
-//! the others and means that the challenge is done: without it, because the run was killed or the engine failed, the next
-//! run plays the challenge again. A complete submission leaves `text_run_….submitted` beside it
-//! ([`TextRunner::record_submission`]); without that marker, the next run can submit the stored files
-//! ([`TextRunner::unsubmitted`]).
+//! ```no_run
+//! use taonet_babelbit_engine::client::EngineClient;
+//! use taonet_babelbit_runner::submission::Outbox;
+//! use taonet_babelbit_text_runner::{TextMiner, TextRunner};
 //!
-//! Uses `taonet-babelbit-engine` (its client), `taonet-babelbit-runner` (addresses and signed calls of miners) and
-//! `taonet_babelbit_core::text` (the scores).
-//! Used by `bb runner --contest text` and the demonstration.
+//! # async fn example(
+//! #     runner: TextRunner, engine: EngineClient, miners: Vec<TextMiner>, outbox: Outbox,
+//! # ) -> Result<(), Box<dyn std::error::Error>> {
+//! let report = runner.run_once(&engine, &miners, |_token| {}).await?;
+//! println!("{} files written", report.files.len());
+//! let counts = outbox.drain().await?;
+//! println!("{} files not submitted yet", counts.waiting);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! A run holds its results in memory and writes the files at the end. Then one transaction of the ledger
+//! ([`open_ledger`]) records the challenge as played and queues the files for the outbox of `taonet-babelbit-runner`,
+//! which submits them to the scoring API and retries until each is accepted. A run that is killed earlier leaves no
+//! record: the next run plays the challenge again. A run in which no miner has a score is not recorded either.
+//!
+//! [`TextRounds`] is the contest's player for the loop of `taonet-babelbit-runner`, which repeats rounds by block
+//! number. [`TextMiners`] lists the miners of a round: [`AxonMiners`] those that the metagraph announces,
+//! [`CommittedMiners`] also those whose commitments on the chain name a model on Chutes.
+//!
+//! All miners receive a word at the same time and have [`PlayOptions::step_timeout`] to answer, so one slow miner
+//! delays a step at most by that time; a miner with [`PlayOptions::max_errors`] consecutive errors is not called again
+//! in the run. The crate has no arena rounds.
+//!
+//! Uses `taonet-babelbit-chutes` (miners on Chutes), `taonet-babelbit-engine` (its client), `taonet-babelbit-runner` (the loop, the ledger, the outbox, addresses and
+//! signed calls of miners), `taonet-babelbit-core` (the scores), `taonet-speech` (sentence embeddings), `taonet-wire`,
+//! `taonet-service` and `taonet-primitives`. Used by `bb runner --contest text` and the demonstration.
 
 mod files;
+mod hosted;
 mod miner;
 mod play;
+mod rounds;
 mod run;
 mod score;
-mod submit;
 
-pub use files::{WrittenFile, WrittenKind};
+pub use hosted::{CommittedMiners, PublishedText, ReadCommitments, ReadError};
 pub use miner::{TextConnection, TextMiner};
 pub use play::{PlayError, PlayOptions};
-pub use run::{TextMinerReport, TextOutcome, TextReport, TextRunError, TextRunner};
+pub use rounds::{AxonMiners, Choice, ConnectTextMiner, ShuffleMiners, TextMiners, TextRounds};
+pub use run::{TextMinerReport, TextOutcome, TextReport, TextRunError, TextRunner, open_ledger};
 pub use score::ScoringError;
-pub use submit::{SubmitError, Submitter};
 
 #[cfg(test)]
 mod tests;

@@ -7,14 +7,15 @@ use taonet_babelbit_core::records::MinerKey;
 use taonet_babelbit_core::text_api::{PREDICT_MESSAGE, PredictedUtterance, PredictionResponse};
 use taonet_babelbit_runner::{CallError, HttpMiner};
 
-/// Maximum size of a response in bytes. A log has one prediction for each word, and the scoring API accepts 4 MiB.
+/// Maximum size of a response in bytes: a log, with one prediction per word, should stay below the scoring API's limit
+/// of 4 MiB.
 const MAX_ANSWER: usize = 8 << 10;
 
-/// A text miner that can be played: behind HTTP, or in process.
+/// A connection to a text miner, over HTTP or in process.
 ///
-/// A call completes within `timeout` with a prediction or an error; dropping its future cancels it.
+/// A call returns a prediction or an error within `timeout`; dropping the future cancels the call.
 pub trait TextConnection: Send + Sync {
-    /// Asks for the whole utterance.
+    /// Requests a prediction of the complete utterance.
     fn predict<'a>(
         &'a self,
         request: &'a PredictedUtterance,
@@ -33,12 +34,12 @@ impl TextConnection for HttpMiner {
     }
 }
 
-/// A miner of a text run.
+/// A miner that takes part in a text run.
 #[derive(Clone)]
 pub struct TextMiner {
-    /// The miner's uid and hotkey.
+    /// Uid and hotkey of the miner.
     pub key: MinerKey,
-    /// Name, for display.
+    /// Display name.
     pub name: Option<String>,
     /// Connection to the miner.
     pub connection: Arc<dyn TextConnection>,

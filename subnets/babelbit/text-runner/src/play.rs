@@ -1,4 +1,4 @@
-//! One session of the engine, played to all miners at the same time.
+//! Plays one engine session to all miners concurrently.
 
 use std::time::Duration;
 
@@ -15,12 +15,12 @@ const MAX_UTTERANCE: usize = 64 << 10;
 /// Maximum number of tokens in a session.
 const MAX_TOKENS: usize = 1_000_000;
 
-/// How a session is played.
+/// Settings of a session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PlayOptions {
-    /// Stream of the engine.
+    /// Challenge stream to request from the engine.
     pub stream: ChallengeKind,
-    /// Deadline of a step: slower predictions are errors.
+    /// Timeout for a prediction; a slower prediction counts as an error.
     pub step_timeout: Duration,
     /// Number of consecutive errors that deactivate a miner.
     pub max_errors: u32,
@@ -29,7 +29,7 @@ pub struct PlayOptions {
 }
 
 impl Default for PlayOptions {
-    /// The main contest.
+    /// Returns the settings of the main contest.
     fn default() -> Self {
         Self {
             stream: ChallengeKind::Main,
@@ -44,24 +44,24 @@ impl Default for PlayOptions {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum PlayError {
-    /// The engine failed.
+    /// A request to the engine failed.
     #[error(transparent)]
     Engine(#[from] EngineError),
-    /// The engine's first token names no session.
+    /// The engine's first token has no session ID.
     #[error("the engine's first token has no session_id")]
     NoSession,
-    /// A token before the end is empty.
+    /// The engine sent an empty token before the end of the challenge.
     #[error("the engine sent no token before the end of the challenge")]
     NoToken,
-    /// A response of the engine was lost: the utterance would miss a word, or be joined with the next one.
-    #[error("the engine skipped a token before {0:?}; the challenge has to be played again")]
+    /// The engine skipped a token, so the utterance would lack a word or merge with the next one.
+    #[error("the engine skipped a token before {0:?}; hint: play the challenge again")]
     Skipped(String),
     /// An utterance or the session is too long.
     #[error("the engine's {0} is too long")]
     TooLong(&'static str),
 }
 
-/// A played challenge.
+/// Words and predictions of a played challenge.
 #[derive(Debug, Default)]
 pub(super) struct Played {
     pub(super) challenge_uid: Option<String>,
@@ -81,7 +81,7 @@ impl Played {
     }
 }
 
-/// A played dialogue.
+/// Words and predictions of a played dialogue.
 #[derive(Debug)]
 pub(super) struct PlayedDialogue {
     pub(super) uid: String,
@@ -89,17 +89,17 @@ pub(super) struct PlayedDialogue {
     pub(super) utterances: Vec<PlayedUtterance>,
 }
 
-/// A played utterance.
+/// Words and predictions of a played utterance.
 #[derive(Debug, Default)]
 pub(super) struct PlayedUtterance {
     pub(super) index: u32,
-    /// The revealed words: all of them, or those until the session ended early.
+    /// The revealed words, which are incomplete if the session ended early.
     pub(super) words: Vec<String>,
-    /// Each miner's predictions, by step; empty for failures.
+    /// Predictions by miner and step; an empty text for a failed prediction.
     pub(super) predictions: Vec<Vec<String>>,
 }
 
-/// Plays one session, whose start returned `first`.
+/// Plays one session to its end; `first` is the token returned at the start of the session.
 pub(super) async fn play(
     engine: &EngineClient,
     first: TextToken,
@@ -155,15 +155,15 @@ struct Player<'a> {
     options: &'a PlayOptions,
     /// Number of failed predictions of each miner since its last success.
     consecutive_errors: Vec<u32>,
-    /// The utterance that is being revealed.
+    /// The utterance in progress.
     open: Option<PlayedUtterance>,
-    /// Whether the engine has sent any position of a token but 0: an absent one reads as 0.
+    /// Whether the engine numbers its tokens: it has sent a position other than 0, the default of a missing position.
     numbers_tokens: bool,
     played: Played,
 }
 
 impl Player<'_> {
-    /// Adds a word to the open utterance, or opens one.
+    /// Adds a word to the utterance in progress; starts one if there is none.
     fn reveal(&mut self, word: &str, token: &TextToken) -> Result<(), PlayError> {
         let uid = token.dialogue_uid.as_deref().unwrap_or("unknown");
         let is_same =
@@ -191,7 +191,7 @@ impl Player<'_> {
         Ok(())
     }
 
-    /// Ends the open utterance at an `EOF`, whose position is at most the number of words.
+    /// Ends the utterance in progress at an `EOF` token, whose position must be at most the number of words.
     fn end(&mut self, end: &str, token: &TextToken) -> Result<(), PlayError> {
         let words = self.open.as_ref().map_or(0, |open| open.words.len());
         if token.token_index as usize > words {
@@ -210,7 +210,7 @@ impl Player<'_> {
         !self.consecutive_errors.iter().any(|errors| self.is_active(*errors))
     }
 
-    /// Asks all active miners at the same time.
+    /// Requests predictions from all active miners concurrently.
     async fn predict(&mut self) {
         let Some(open) = &self.open else { return };
         let request = PredictedUtterance {
@@ -244,7 +244,7 @@ impl Player<'_> {
                 Some(Err(error)) => {
                     *in_a_row += 1;
                     *errors += 1;
-                    tracing::debug!(position, step = request.step, %error, "a miner failed to predict");
+                    tracing::debug!(position, step = request.step, %error, "miner failed to predict");
                     String::new()
                 }
                 None => String::new(),
@@ -262,13 +262,13 @@ impl Player<'_> {
         }
     }
 
-    /// The earlier utterances of the dialogue.
+    /// Joins the earlier utterances of the dialogue.
     fn context(&self) -> String {
         let earlier = self.played.dialogues.last().map_or(&[][..], |dialogue| &dialogue.utterances);
         earlier.iter().map(|utterance| utterance.words.join(" ")).collect::<Vec<_>>().join(CONTEXT_SEPARATOR)
     }
 
-    /// Ends the open utterance, if there is one: an empty utterance has no step.
+    /// Ends the utterance in progress, if any.
     fn close(&mut self) {
         if let (Some(open), Some(dialogue)) = (self.open.take(), self.played.dialogues.last_mut()) {
             dialogue.utterances.push(open);

@@ -1,4 +1,4 @@
-//! A run: play, score, write.
+//! A run of the text contest: plays a challenge, scores it, and writes the files.
 
 use std::io;
 use std::sync::Arc;
@@ -9,27 +9,27 @@ use taonet_babelbit_core::engine_api::TextToken;
 use taonet_babelbit_core::records::{ChallengeType, MinerKey};
 use taonet_babelbit_core::text::{DialogueScore, Event};
 use taonet_babelbit_engine::client::EngineClient;
-use taonet_babelbit_runner::RunPaths;
+use taonet_babelbit_runner::{Ledger, LedgerError, RunPaths, TextChallenge, TextFile};
 use taonet_primitives::{Hotkey, Uid};
 use taonet_speech::SentenceEmbedder;
 
-use super::files::Files;
+use super::files::{Files, timestamp};
 use super::play::{Played, PlayedDialogue, play};
 use super::score::{events, score};
-use super::{PlayError, PlayOptions, ScoringError, TextMiner, WrittenFile};
+use super::{PlayError, PlayOptions, ScoringError, TextMiner};
 
 /// Outcome of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum TextOutcome {
-    /// The whole challenge was played.
+    /// The run played the complete challenge.
     Finished,
-    /// No miner was active any more; the words until then count.
+    /// The session ended early because no miner was active; only the words revealed until then are scored.
     EndedEarly,
-    /// An earlier run has scored the challenge; [`TextRunner::unsubmitted`] has its files.
+    /// An earlier run has scored the challenge; its files are in the outbox until they are submitted.
     AlreadyDone,
-    /// The engine has no challenge.
+    /// The engine has no current challenge.
     NoChallenge,
 }
 
@@ -42,31 +42,31 @@ pub struct TextReport {
     pub challenge_type: ChallengeType,
     /// Outcome of the run.
     pub outcome: TextOutcome,
-    /// Number of dialogues.
+    /// Number of dialogues played.
     pub dialogues: usize,
-    /// Number of utterances.
+    /// Number of utterances played.
     pub utterances: usize,
-    /// Wall time in seconds.
+    /// Wall-clock time of the run in seconds.
     pub wall_sec: f64,
-    /// Results by miner, in the order of the miners.
+    /// Results of each miner, in the order in which the run received the miners.
     pub miners: Vec<TextMinerReport>,
-    /// Files that this run has written, in the order of submission.
+    /// Files that the run has written.
     #[serde(skip)]
-    pub files: Vec<WrittenFile>,
+    pub files: Vec<TextFile>,
 }
 
-/// A miner's results.
+/// Results of one miner in a text run.
 #[derive(Debug, Clone, Serialize)]
 pub struct TextMinerReport {
     /// Uid of the miner.
     pub uid: Uid,
     /// Hotkey of the miner.
     pub hotkey: Hotkey,
-    /// Name, for display.
+    /// Display name.
     pub name: Option<String>,
-    /// Mean over the dialogues; `None` for a miner that predicted nothing or whose files could not be written.
+    /// Mean score over the dialogues; `None` for a miner that predicted nothing or whose files could not be written.
     pub score: Option<f64>,
-    /// Scores of the dialogues, in order.
+    /// The miner's score in each dialogue, in the order of the challenge.
     pub dialogue_scores: Vec<f64>,
     /// Number of failed predictions.
     pub errors: u32,
@@ -75,7 +75,7 @@ pub struct TextMinerReport {
     pub unwritten: Option<String>,
 }
 
-/// Why a run failed. Nothing of it counts, and the next one plays the challenge again.
+/// Why a run failed. Its results are discarded, and the next run plays the challenge again.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum TextRunError {
@@ -85,24 +85,40 @@ pub enum TextRunError {
     /// The predictions could not be scored.
     #[error(transparent)]
     Score(#[from] ScoringError),
-    /// The file that means that the challenge is done could not be read or written.
-    #[error("cannot record the played challenge: {0}")]
-    Files(#[from] io::Error),
-    /// The scoring was aborted.
-    #[error("the scoring was aborted")]
+    /// The ledger could not be read, or the challenge could not be recorded in it.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    /// The scoring task panicked or was cancelled.
+    #[error("scoring was aborted")]
     Aborted,
+}
+
+/// Opens the text contest's ledger below `paths.state`, apart from the speech contest's, so that runners of both
+/// contests can share their directories.
+///
+/// # Errors
+/// [`LedgerError`] when another runner of the text contest uses the directory, or the ledger cannot be opened.
+pub async fn open_ledger(paths: &RunPaths) -> Result<Arc<Ledger>, LedgerError> {
+    Ledger::open(&paths.state.join("text")).await.map(Arc::new)
 }
 
 /// A runner of the text contest.
 #[derive(Clone)]
 pub struct TextRunner {
-    /// Directories of the files.
+    /// Directories of the result files.
     pub paths: RunPaths,
+    /// Ledger of the played challenges and of the files to submit; see [`open_ledger`].
+    pub ledger: Arc<Ledger>,
+    /// Whether the run queues its files in the ledger, from which an
+    /// [`Outbox`](taonet_babelbit_runner::submission::Outbox) submits them.
+    pub submit: bool,
     /// Contest to play.
     pub challenge_type: ChallengeType,
-    /// How sessions are played.
+    /// ID of the main challenge that a solo challenge accompanies.
+    pub main_challenge_uid: Option<String>,
+    /// Settings of the sessions.
     pub options: PlayOptions,
-    /// Embedder of the sentences.
+    /// Sentence embedder for the scores.
     pub embedder: Arc<dyn SentenceEmbedder>,
 }
 
@@ -113,11 +129,11 @@ impl std::fmt::Debug for TextRunner {
 }
 
 impl TextRunner {
-    /// Plays the engine's current challenge, scores it and writes the files. `observe` is called with each token.
+    /// Plays the engine's current challenge, scores it and writes the files. Calls `observe` with each token.
     ///
     /// # Errors
-    /// [`TextRunError`] when the engine, the embedder or the disk fails. If only some miners' files cannot be written, these
-    /// have [`TextMinerReport::unwritten`], and the others count.
+    /// [`TextRunError`] when the engine, the embedder or the ledger fails. If only some miners' files cannot be written,
+    /// their reports have [`TextMinerReport::unwritten`], and the other miners' results are kept.
     pub async fn run_once(
         &self,
         engine: &EngineClient,
@@ -141,43 +157,38 @@ impl TextRunner {
         if first.done {
             return Ok(report(TextOutcome::NoChallenge));
         }
-        if Files::new(&self.paths, challenge_uid.as_deref(), self.challenge_type, &now).is_done()? {
+        if let Some(uid) = &challenge_uid
+            && self.ledger.is_played(uid, self.challenge_type).await?
+        {
             return Ok(report(TextOutcome::AlreadyDone));
         }
         let played = play(engine, first, miners, &self.options, observe).await?;
-        let (runner, miners) = (self.clone(), miners.to_vec());
-        let finish = tokio::task::spawn_blocking(move || runner.finish(&played, &miners, &now));
+        let (runner, miners, at) = (self.clone(), miners.to_vec(), now.clone());
+        let finish = tokio::task::spawn_blocking(move || runner.finish(&played, &miners, &at));
         let mut report = finish.await.map_err(|_| TextRunError::Aborted)??;
+        self.record(&report, &now).await?;
         report.wall_sec = began.elapsed().as_secs_f64();
         Ok(report)
     }
 
-    /// The files of a report's challenge, unless all of them are submitted: of this run, or of the one that played it.
-    ///
-    /// # Errors
-    /// The I/O error.
-    pub fn unsubmitted(&self, report: &TextReport) -> io::Result<Vec<WrittenFile>> {
-        if report.outcome == TextOutcome::AlreadyDone {
-            self.files_of(report).unsubmitted()
-        } else {
-            Ok(report.files.clone())
+    /// Records a scored challenge, so that no later run plays it again, and queues its files. A run in which no miner
+    /// has a score is not recorded.
+    async fn record(&self, report: &TextReport, now: &jiff::Zoned) -> Result<(), LedgerError> {
+        if report.miners.iter().all(|miner| miner.score.is_none()) {
+            return Ok(());
         }
+        let challenge = TextChallenge {
+            challenge_uid: report.challenge_uid.as_deref().unwrap_or("unknown"),
+            challenge_type: self.challenge_type,
+            run_timestamp: &timestamp(now),
+            started_unix: now.timestamp().as_second(),
+            main_challenge_uid: self.main_challenge_uid.as_deref(),
+        };
+        self.ledger.record_text(challenge, if self.submit { &report.files } else { &[] }).await
     }
 
-    /// Records that all files of a report's challenge are submitted.
-    ///
-    /// # Errors
-    /// The I/O error.
-    pub fn record_submission(&self, report: &TextReport) -> io::Result<()> {
-        self.files_of(report).write_submitted()
-    }
-
-    fn files_of<'a>(&'a self, report: &'a TextReport) -> Files<'a> {
-        Files::new(&self.paths, report.challenge_uid.as_deref(), report.challenge_type, &jiff::Zoned::now())
-    }
-
-    /// Scores a played challenge and writes its files. Blocks.
-    fn finish(&self, played: &Played, miners: &[TextMiner], now: &jiff::Zoned) -> Result<TextReport, TextRunError> {
+    /// Scores a played challenge and writes its files. Blocks the calling thread.
+    fn finish(&self, played: &Played, miners: &[TextMiner], now: &jiff::Zoned) -> Result<TextReport, ScoringError> {
         let files = Files::new(&self.paths, played.challenge_uid.as_deref(), self.challenge_type, now);
         let result = |(position, miner): (usize, &TextMiner)| Results {
             key: miner.key,
@@ -214,9 +225,6 @@ impl TextRunner {
                 unwritten: results.unwritten.map(|error| error.to_string()),
             });
         }
-        if reports.iter().any(|report| report.score.is_some()) {
-            files.write_done(&written)?;
-        }
         Ok(TextReport {
             challenge_uid: played.challenge_uid.clone(),
             challenge_type: self.challenge_type,
@@ -230,27 +238,27 @@ impl TextRunner {
     }
 }
 
-/// A miner's results while they are written.
+/// A miner's results during the write phase.
 struct Results {
     key: MinerKey,
-    /// Whether it has predicted anything. A miner without any prediction is not scored.
+    /// Whether the miner has predicted any text. A miner without predictions is not scored.
     speaks: bool,
-    /// Files written last.
-    written: Vec<WrittenFile>,
-    /// Uid, position in the challenge and score of the dialogues.
+    /// Recently written files, not yet in the report.
+    written: Vec<TextFile>,
+    /// Uid, position in the challenge and score of each dialogue.
     dialogues: Vec<(String, u32, f64)>,
-    /// Why a file could not be written. Nothing is written after that: the mean would not be of all dialogues.
+    /// Why a file could not be written. The miner gets no further files, since its mean would lack dialogues.
     unwritten: Option<io::Error>,
 }
 
 impl Results {
-    /// Writes unless an earlier write has failed.
+    /// Calls `write` unless an earlier write has failed.
     fn attempt(&mut self, write: impl FnOnce(&mut Self) -> io::Result<()>) {
         if self.unwritten.is_some() {
             return;
         }
         if let Err(error) = write(self) {
-            tracing::warn!(uid = %self.key.uid, %error, "a miner's files cannot be written");
+            tracing::warn!(uid = %self.key.uid, %error, "cannot write a miner's files");
             self.unwritten = Some(error);
         }
     }

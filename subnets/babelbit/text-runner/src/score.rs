@@ -1,4 +1,4 @@
-//! Scores of a played dialogue.
+//! Computes the scores of a played dialogue.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use super::play::PlayedDialogue;
 
 /// Weight of the lexical similarity in the reference's runner.
 const LEXICAL_WEIGHT: f64 = 0.0;
-/// Number of texts in one call of the embedder.
+/// Maximum number of texts per call of the embedder.
 const BATCH: usize = 256;
 
 /// Why predictions could not be scored.
@@ -23,7 +23,7 @@ pub enum ScoringError {
     /// The sentence embedder failed.
     #[error(transparent)]
     Embedder(#[from] EmbedError),
-    /// A sentence vector is missing or has another length.
+    /// A sentence vector is missing, or its length differs from that of the other vectors.
     #[error(transparent)]
     Vectors(#[from] VectorError),
     /// An utterance has too many steps.
@@ -31,7 +31,7 @@ pub enum ScoringError {
     Steps(#[from] StepError),
 }
 
-/// A miner's log of a dialogue: its predictions, and each utterance once it is complete.
+/// Builds a miner's log of a dialogue: its predictions, then the complete utterance, for each utterance.
 pub(super) fn events(dialogue: &PlayedDialogue, miner: usize) -> Vec<Event> {
     let event = |kind: &str, utterance: u32| Event {
         event: Some(kind.to_owned()),
@@ -53,7 +53,7 @@ pub(super) fn events(dialogue: &PlayedDialogue, miner: usize) -> Vec<Event> {
     events
 }
 
-/// Scores of a dialogue by miner, in the order of their logs. Blocks.
+/// Computes each miner's scores of a dialogue, in the order of `logs`. Blocks the calling thread.
 pub(super) fn score(
     dialogue_uid: &str,
     logs: &[Vec<Event>],
@@ -69,7 +69,7 @@ pub(super) fn score(
     logs.into_iter().map(score).collect()
 }
 
-/// Vectors of all texts, each once.
+/// Embeds all distinct texts of the logs.
 fn vectors(logs: &[Vec<Utterance>], embedder: &Arc<dyn SentenceEmbedder>) -> Result<SentenceVectors, ScoringError> {
     let utterances = logs.iter().flatten();
     let texts = utterances.flat_map(|utterance| utterance.predictions.iter().chain([&utterance.ground_truth]));

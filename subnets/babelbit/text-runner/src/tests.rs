@@ -7,6 +7,7 @@ use futures::future::BoxFuture;
 use serde_json::{Value, json};
 use taonet_babelbit_challenges::TextChallenge;
 use taonet_babelbit_core::records::{ChallengeType, MinerKey};
+use taonet_babelbit_core::submission_api::ResultFile;
 use taonet_babelbit_core::text_api::PredictedUtterance;
 use taonet_babelbit_engine::client::{ChallengeKind, EngineClient, EngineOptions};
 use taonet_babelbit_engine::server::{Engine, EngineConfig};
@@ -19,11 +20,13 @@ use wiremock::{Mock, MockServer, ResponseTemplate};
 
 use super::*;
 
-const TEXT: &str = r#"{"challenge_uid": "text-1", "dialogues": [
+mod submission;
+
+pub(crate) const TEXT: &str = r#"{"challenge_uid": "text-1", "dialogues": [
     {"dialogue_uid": "a", "utterances": ["one two three", "", "four"]},
     {"dialogue_uid": "b", "utterances": ["five six"]}]}"#;
 
-/// A vector with one dimension for each word of the tests.
+/// An embedder with one dimension per word of the tests.
 struct WordVectors;
 
 impl SentenceEmbedder for WordVectors {
@@ -47,8 +50,8 @@ impl SentenceEmbedder for WordVectors {
 
 type Answer = Box<dyn Fn(&PredictedUtterance) -> Result<String, CallError> + Send + Sync>;
 
-/// A miner in the process, which records its requests.
-struct Scripted {
+/// An in-process miner that records its requests.
+pub(crate) struct Scripted {
     answer: Answer,
     asked: Mutex<Vec<PredictedUtterance>>,
 }
@@ -60,17 +63,17 @@ impl TextConnection for Scripted {
     }
 }
 
-fn scripted(
+pub(crate) fn scripted(
     answer: impl Fn(&PredictedUtterance) -> Result<String, CallError> + Send + Sync + 'static,
 ) -> Arc<Scripted> {
     Arc::new(Scripted { answer: Box::new(answer), asked: Mutex::default() })
 }
 
-fn failing() -> Arc<Scripted> {
+pub(crate) fn failing() -> Arc<Scripted> {
     scripted(|_| Err(CallError::Timeout(Duration::from_secs(10))))
 }
 
-fn miners(connections: &[&Arc<Scripted>]) -> Vec<TextMiner> {
+pub(crate) fn miners(connections: &[&Arc<Scripted>]) -> Vec<TextMiner> {
     let miner = |(index, connection): (usize, &&Arc<Scripted>)| TextMiner {
         key: MinerKey { uid: Uid(index as u16 + 1), hotkey: Hotkey::from_bytes([index as u8 + 1; 32]) },
         name: None,
@@ -79,7 +82,7 @@ fn miners(connections: &[&Arc<Scripted>]) -> Vec<TextMiner> {
     connections.iter().enumerate().map(miner).collect()
 }
 
-async fn engine(text: &str) -> EngineClient {
+pub(crate) async fn engine(text: &str) -> EngineClient {
     let challenge = TextChallenge::parse("t.json", text).unwrap();
     let engine = Engine::new(EngineConfig::for_texts(vec![
         challenge.clone(),
@@ -97,10 +100,14 @@ fn client(url: &str) -> EngineClient {
     EngineClient::new(url, Arc::new(Keypair::from_uri("//Alice").unwrap()), options).unwrap()
 }
 
-fn runner(directory: &tempfile::TempDir) -> TextRunner {
+pub(crate) async fn runner(directory: &tempfile::TempDir) -> TextRunner {
+    let paths = RunPaths::below(directory.path());
     TextRunner {
-        paths: RunPaths::below(directory.path()),
+        ledger: open_ledger(&paths).await.unwrap(),
+        paths,
+        submit: true,
         challenge_type: ChallengeType::Main,
+        main_challenge_uid: None,
         options: PlayOptions::default(),
         embedder: Arc::new(WordVectors),
     }
@@ -118,7 +125,7 @@ async fn every_word_is_asked_with_its_prefix_and_context() {
     let directory = tempfile::tempdir().unwrap();
     let echo = scripted(|request| Ok(request.prefix.clone()));
     let engine = engine(TEXT).await;
-    let report = runner(&directory).run_once(&engine, &miners(&[&echo]), |_| ()).await.unwrap();
+    let report = runner(&directory).await.run_once(&engine, &miners(&[&echo]), |_| ()).await.unwrap();
     assert_eq!((report.outcome, report.dialogues, report.utterances), (TextOutcome::Finished, 2, 3));
     let asked = echo.asked.lock().unwrap();
     let asked: Vec<_> = asked.iter().map(|r| (r.step, r.prefix.as_str(), r.context.as_str())).collect();
@@ -145,7 +152,7 @@ async fn files_have_the_names_and_fields_of_the_reference() {
     });
     let (silent, broken) = (scripted(|_| Ok(" ".to_owned())), failing());
     let engine = engine(TEXT).await;
-    let runner = runner(&directory);
+    let runner = runner(&directory).await;
     let miners = miners(&[&oracle, &silent, &broken]);
     let report = runner.run_once(&engine, &miners, |_| ()).await.unwrap();
     let scores: Vec<_> = report.miners.iter().map(|miner| (miner.score, miner.errors)).collect();
@@ -212,7 +219,7 @@ async fn files_have_the_names_and_fields_of_the_reference() {
     assert_eq!(again.outcome, TextOutcome::AlreadyDone);
 }
 
-/// The reference's test: six words, five errors.
+/// The case of the reference's test: six words, five errors.
 #[tokio::test]
 async fn five_errors_end_the_session_with_the_revealed_words() {
     let directory = tempfile::tempdir().unwrap();
@@ -225,7 +232,7 @@ async fn five_errors_end_the_session_with_the_revealed_words() {
     );
     let engine = engine(text).await;
     let mut tokens = 0;
-    let runner = runner(&directory);
+    let runner = runner(&directory).await;
     let report = runner.run_once(&engine, &miners(&[&broken]), |_| tokens += 1).await.unwrap();
     assert_eq!((report.outcome, tokens, report.miners[0].errors), (TextOutcome::EndedEarly, 6, 5));
     let log = std::fs::read_to_string(runner.paths.logs.join(&names(&runner.paths.logs)[0])).unwrap();
@@ -233,7 +240,7 @@ async fn five_errors_end_the_session_with_the_revealed_words() {
     assert_eq!(last["ground_truth"], "In my practice, I often admit");
     assert_eq!(log.lines().count(), 6);
 
-    // A success resets the count: the session ends a word later.
+    // A success resets the count, so the session ends one word later.
     let mut tokens = 0;
     let report = runner.run_once(&engine, &miners(&[&broken, &once]), |_| tokens += 1).await.unwrap();
     assert_eq!((report.outcome, tokens), (TextOutcome::EndedEarly, 7));
@@ -246,7 +253,7 @@ async fn in_the_arena_the_session_continues_alone() {
     let runner = TextRunner {
         challenge_type: ChallengeType::Arena,
         options: PlayOptions { max_errors: 2, continues_alone: true, ..PlayOptions::default() },
-        ..runner(&directory)
+        ..runner(&directory).await
     };
     let engine = engine(TEXT).await;
     let report = runner.run_once(&engine, &miners(&[&broken]), |_| ()).await.unwrap();
@@ -262,16 +269,16 @@ async fn the_solo_challenge_is_another() {
     let runner = TextRunner {
         challenge_type: ChallengeType::Solo,
         options: PlayOptions { stream: ChallengeKind::Solo, ..PlayOptions::default() },
-        ..runner(&directory)
+        ..runner(&directory).await
     };
     let echo = scripted(|request| Ok(request.prefix.clone()));
     let report = runner.run_once(&engine(TEXT).await, &miners(&[&echo]), |_| ()).await.unwrap();
     assert_eq!(report.challenge_uid.as_deref(), Some("solo"));
-    // The first word of two or three has part of the meaning.
+    // A prediction of only the first of two or three words is partially similar.
     assert!(report.miners[0].score.is_some_and(|score| score > 0.4 && score < 1.0), "{:?}", report.miners);
 }
 
-/// The engine's responses after `/start` · the error
+/// Columns: responses of the engine after `/start` · error
 #[tokio::test]
 async fn a_broken_engine_leaves_no_scores() {
     for (start, next, expected) in [
@@ -313,7 +320,7 @@ async fn a_broken_engine_leaves_no_scores() {
         Mock::given(method("POST")).and(path("/next")).respond_with(json(&next)).mount(&server).await;
         let directory = tempfile::tempdir().unwrap();
         let echo = scripted(|request| Ok(request.prefix.clone()));
-        let runner = runner(&directory);
+        let runner = runner(&directory).await;
         let error = runner.run_once(&client(&server.uri()), &miners(&[&echo]), |_| ()).await.unwrap_err();
         assert!(error.to_string().starts_with(expected), "{expected}: {error}");
         assert!(names(&runner.paths.scores).is_empty());
@@ -337,7 +344,7 @@ async fn an_engine_without_positions_is_played() {
     Mock::given(method("POST")).and(path("/next")).respond_with(json(json!({ "done": true }))).mount(&server).await;
     let directory = tempfile::tempdir().unwrap();
     let echo = scripted(|request| Ok(request.prefix.clone()));
-    let report = runner(&directory).run_once(&client(&server.uri()), &miners(&[&echo]), |_| ()).await.unwrap();
+    let report = runner(&directory).await.run_once(&client(&server.uri()), &miners(&[&echo]), |_| ()).await.unwrap();
     assert_eq!((report.outcome, report.utterances), (TextOutcome::Finished, 2));
     let asked = echo.asked.lock().unwrap();
     let prefixes: Vec<_> = asked.iter().map(|request| request.prefix.as_str()).collect();
@@ -348,7 +355,7 @@ async fn an_engine_without_positions_is_played() {
 async fn a_miner_whose_files_cannot_be_written_does_not_affect_the_others() {
     let directory = tempfile::tempdir().unwrap();
     let echo = scripted(|request| Ok(request.prefix.clone()));
-    let (engine, runner, miners) = (engine(TEXT).await, runner(&directory), miners(&[&echo, &echo]));
+    let (engine, runner, miners) = (engine(TEXT).await, runner(&directory).await, miners(&[&echo, &echo]));
     let hotkey = miners[0].key.hotkey;
     let blocked = format!("dialogue_run_text-1_type_main_miner_1__hk_{hotkey}__dlg_b.jsonl");
     std::fs::create_dir_all(runner.paths.logs.join(blocked)).unwrap();
@@ -356,82 +363,6 @@ async fn a_miner_whose_files_cannot_be_written_does_not_affect_the_others() {
     let [broken, whole] = &report.miners[..] else { panic!("{report:?}") };
     assert_eq!((broken.score, broken.dialogue_scores.len(), broken.unwritten.is_some()), (None, 1, true));
     assert_eq!((whole.score.is_some(), whole.dialogue_scores.len(), &whole.unwritten), (true, 2, &None));
-    let means = report.files.iter().filter(|file| file.kind == WrittenKind::ChallengeScore);
+    let means = report.files.iter().filter(|file| file.file == ResultFile::ChallengeScore);
     assert_eq!(means.map(|file| file.miner).collect::<Vec<_>>(), [miners[1].key]);
-}
-
-#[tokio::test]
-async fn stored_files_are_submitted_until_a_submission_is_complete() {
-    let directory = tempfile::tempdir().unwrap();
-    let echo = scripted(|request| Ok(request.prefix.clone()));
-    let (engine, runner, miners) = (engine(TEXT).await, runner(&directory), miners(&[&echo]));
-    let played = runner.run_once(&engine, &miners, |_| ()).await.unwrap();
-    assert_eq!(runner.unsubmitted(&played).unwrap(), played.files);
-    let again = runner.run_once(&engine, &miners, |_| ()).await.unwrap();
-    assert_eq!((again.outcome, again.files.len()), (TextOutcome::AlreadyDone, 0));
-    assert_eq!(runner.unsubmitted(&again).unwrap(), played.files);
-    runner.record_submission(&again).unwrap();
-    assert_eq!(names(&runner.paths.status), ["text_run_text-1_type_main.json", "text_run_text-1_type_main.submitted"]);
-    assert!(runner.unsubmitted(&again).unwrap().is_empty());
-
-    // A killed run leaves files, but not the one that means done. A marker of an earlier run does not count.
-    std::fs::remove_file(runner.paths.status.join("text_run_text-1_type_main.json")).unwrap();
-    let replayed = runner.run_once(&engine, &miners, |_| ()).await.unwrap();
-    assert_eq!(replayed.outcome, TextOutcome::Finished);
-    assert_eq!(runner.unsubmitted(&again).unwrap(), replayed.files);
-}
-
-#[tokio::test]
-async fn a_refused_file_does_not_keep_the_others_back() {
-    fn is_log_of_a(request: &wiremock::Request) -> bool {
-        let body: Value = request.body_json().unwrap();
-        body["kind"] == "dialogue_logs" && body["data"]["dialogue_uid"] == "a"
-    }
-    let server = MockServer::start().await;
-    let directory = tempfile::tempdir().unwrap();
-    let echo = scripted(|request| Ok(request.prefix.clone()));
-    let report = runner(&directory).run_once(&engine(TEXT).await, &miners(&[&echo]), |_| ()).await.unwrap();
-    let keypair = Arc::new(Keypair::from_uri("//Alice").unwrap());
-    let submitter = Submitter::new(&server.uri().parse().unwrap(), keypair, Duration::from_secs(5)).unwrap();
-    Mock::given(path("/v1/submit")).and(is_log_of_a).respond_with(ResponseTemplate::new(413)).mount(&server).await;
-    Mock::given(path("/v1/submit")).respond_with(ResponseTemplate::new(200)).mount(&server).await;
-    let error = submitter.submit(&report).await.unwrap_err().to_string();
-    assert!(error.contains("__dlg_a.jsonl: HTTP 413"), "{error}");
-    let requests = server.received_requests().await.unwrap();
-    let kinds: Vec<Value> =
-        requests.iter().map(|request| request.body_json::<Value>().unwrap()["kind"].clone()).collect();
-    assert_eq!(kinds, ["dialogue_scores", "dialogue_logs", "dialogue_scores", "dialogue_logs", "challenge_scores"]);
-}
-
-#[tokio::test]
-async fn files_are_submitted_once_each_and_signed() {
-    let server = MockServer::start().await;
-    let directory = tempfile::tempdir().unwrap();
-    let echo = scripted(|request| Ok(request.prefix.clone()));
-    let report = runner(&directory).run_once(&engine(TEXT).await, &miners(&[&echo]), |_| ()).await.unwrap();
-    let keypair = Arc::new(Keypair::from_uri("//Alice").unwrap());
-    let submitter = Submitter::new(&server.uri().parse().unwrap(), keypair, Duration::from_secs(5)).unwrap();
-    Mock::given(path("/v1/submit")).respond_with(ResponseTemplate::new(200)).mount(&server).await;
-    submitter.submit(&report).await.unwrap();
-    let requests = server.received_requests().await.unwrap();
-    let bodies: Vec<Value> = requests.iter().map(|request| request.body_json().unwrap()).collect();
-    let kinds: Vec<_> = bodies.iter().map(|body| body["kind"].as_str().unwrap()).collect();
-    assert_eq!(kinds, ["dialogue_scores", "dialogue_logs", "dialogue_scores", "dialogue_logs", "challenge_scores"]);
-    let last = bodies.last().unwrap();
-    assert_eq!((&last["challenge_id"], &last["data"]["file_type"]), (&json!("text-1"), &json!("challenge_scores")));
-    let content: Value = serde_json::from_str(last["data"]["content"].as_str().unwrap()).unwrap();
-    assert_eq!(content["challenge_mean_U"].as_f64().map(|mean| mean > 0.0), Some(true));
-
-    server.reset().await;
-    Mock::given(path("/v1/submit"))
-        .respond_with(ResponseTemplate::new(403).set_body_string("no permit"))
-        .mount(&server)
-        .await;
-    let error = submitter.submit(&report).await.unwrap_err().to_string();
-    assert!(
-        error.starts_with("the scoring API did not accept dialogue_run_text-1_type_main_miner_1_dlg_a_run_"),
-        "{error}"
-    );
-    assert!(error.ends_with("HTTP 403 no permit"), "{error}");
-    assert_eq!(server.received_requests().await.unwrap().len(), report.files.len(), "a refusal is final");
 }

@@ -1,7 +1,7 @@
 use taonet_babelbit_engine::client::EngineError;
 use taonet_http::JsonCallError;
 
-/// A missing response about the current challenge. The absence of scores is not an error.
+/// Why a required response about the current challenge is missing. The absence of scores is not an error.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum MissingScores {
@@ -13,7 +13,7 @@ pub enum MissingScores {
     Scores {
         /// Name of the contest, in the API's terms.
         contest: &'static str,
-        /// The call's error.
+        /// The error of the API call.
         source: JsonCallError,
     },
 }

@@ -13,7 +13,7 @@ impl Babelbit {
         for (uid, score) in combined {
             metrics::gauge!("scores_by_uid", "uid" => uid.to_string()).set(score);
         }
-        // A gauge keeps its value: it is reset for miners that no longer have a score.
+        // A gauge retains its last value, so the gauges of miners without a score are reset.
         for uid in self.shown.difference(&shown) {
             metrics::gauge!("scores_by_uid", "uid" => uid.to_string()).set(0.0);
         }

@@ -1,14 +1,37 @@
 //! Babelbit's part of the validator: the scores of the current challenge, and the weights derived from them.
 //!
-//! - [`Babelbit`] implements [`Subnet`]: the engine names the current challenge, the scoring
-//!   API has its scores, `taonet-babelbit-core` computes weights from them;
-//! - [`PayloadPolicy`] decides which texts the signer signs: those of Babelbit's own protocols in its own name.
+//! The epoch loop, the signer and the subtensor gateway are in `taonet-validator`, for all subnets. This crate
+//! supplies the parts that are specific to Babelbit:
 //!
-//! The epoch loop, the signer and the subtensor gateway are `taonet-validator`. The command line combines the parts
-//! (`bb validate`, `bb signer`).
+//! - [`Babelbit`] implements [`Subnet`]: the engine names the current challenge, the scoring API returns its scores,
+//!   and `taonet-babelbit-core` computes weights from them. [`BabelbitSettings`] selects the contest
+//!   ([`CurrentChallenge`]), the scoring rules and the arena's share of the weights;
+//! - [`PayloadPolicy`] decides which texts the signer signs: by default, only texts of Babelbit's protocols that name
+//!   the signer's hotkey.
 //!
-//! Uses `taonet-validator` (epoch loop, signer, gateway), the clients of engine and scoring API, and
-//! `taonet-babelbit-core`. Used by `bb validate` and `bb signer`.
+//! `bb validate` creates a [`Babelbit`] from the two clients and passes it to a [`taonet_validator::Validator`]. `bb
+//! signer` passes a policy to a [`taonet_validator::signer::Signer`]:
+//!
+//! ```
+//! use taonet_babelbit_validator::PayloadPolicy;
+//! use taonet_primitives::Hotkey;
+//! use taonet_validator::signer::SigningPolicy as _;
+//!
+//! let (me, miner) = (Hotkey::from_bytes([1; 32]), Hotkey::from_bytes([2; 32]));
+//! let policy = PayloadPolicy::new(me);
+//! let request = format!("1700000000000000000.{me}.{miner}.67e55044-10b1-426f-9247-bb680e5fe0c8.");
+//! assert_eq!(policy.check(&request).ok(), Some("miner_request"));
+//! assert!(policy.check("any other text").is_err());
+//! ```
+//!
+//! A challenge without scores is not an error: the validator's policy then decides on fallback weights. An unreachable
+//! engine is an error ([`MissingScores`]), and so is an unreachable scoring API for a contest with a share of the
+//! weights; once the epoch is nearly over, the available scores decide. A score counts only for a hotkey that is
+//! registered on the subnet. The crate keeps no state, plays no challenges and computes no scores of replies.
+//!
+//! Uses `taonet-validator` (epoch loop, signer, gateway), `taonet-babelbit-engine` and `taonet-babelbit-scoring-api`
+//! (their clients), `taonet-babelbit-core`, `taonet-wire`, `taonet-http` and `taonet-primitives`. Used by `bb validate`
+//! and `bb signer`.
 
 mod error;
 mod figures;
@@ -31,7 +54,7 @@ use taonet_validator::{Neurons, RoundScores, Subnet};
 pub use error::MissingScores;
 pub use payload::{PayloadKind, PayloadPolicy, PayloadProblem};
 
-/// The contest whose current challenge counts.
+/// The contest whose current challenge determines the weights.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum CurrentChallenge {
     /// Interpretation of speech: the engine's `POST /source-audio/start`.
@@ -44,13 +67,13 @@ pub enum CurrentChallenge {
 /// Settings for computing weights.
 #[derive(Debug, Clone)]
 pub struct BabelbitSettings {
-    /// The contest whose current challenge counts.
+    /// The contest whose current challenge determines the weights.
     pub current: CurrentChallenge,
     /// The arena's share of the weights.
     pub arena_share: ArenaShare,
     /// Scoring rules.
     pub rules: Rules,
-    /// Cache directory; its number of files is a metric.
+    /// Cache directory, whose number of files is reported as a metric.
     pub cache_dir: PathBuf,
 }
 
@@ -65,7 +88,7 @@ pub struct Babelbit {
 }
 
 impl Babelbit {
-    /// Creates the subnet: `engine` names the current challenge, `scores` has its scores.
+    /// Creates the subnet: `engine` names the current challenge, and `scores` fetches its scores.
     pub const fn new(engine: EngineClient, scores: ScoresClient, settings: BabelbitSettings) -> Self {
         Self { engine, scores, settings, shown: BTreeSet::new() }
     }
@@ -108,10 +131,10 @@ impl Subnet for Babelbit {
 
 /// Registers the help texts of this crate's metrics. Call it after the recorder is installed.
 pub fn describe_metrics() {
-    metrics::describe_gauge!("scores_by_uid", "Main and arena scores, weighted by their shares");
+    metrics::describe_gauge!("scores_by_uid", "Weighted sum of the main and arena scores, by uid");
     metrics::describe_gauge!(
         "current_winner_uid",
-        "Uid of the winner of the main contest, otherwise of the arena; NaN without one"
+        "Uid of the winner of the main contest, or else of the arena; NaN without a winner"
     );
-    metrics::describe_gauge!("cache_files", "Number of cache files");
+    metrics::describe_gauge!("cache_files", "Number of .jsonl files in the cache directory");
 }

@@ -20,7 +20,7 @@ pub enum PayloadKind {
     MinerRequest,
     /// A text with a prefix allowed by the operator.
     Prefixed,
-    /// Any text, allowed by the operator.
+    /// Any other text, if the operator allows all texts.
     Any,
 }
 
@@ -37,25 +37,25 @@ impl PayloadKind {
     }
 }
 
-/// Why a text is refused.
+/// Why the signer refuses to sign a text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum PayloadProblem {
     /// The text exceeds the size limit.
     #[error("the payload is larger than {MAX_BYTES} bytes")]
     TooLarge,
-    /// The text has no known format.
+    /// The format of the text is unknown.
     #[error(
         "unknown payload format; hint: bb signer --allow-prefix TEXT allows payloads with that prefix, \
          --sign-anything allows all"
     )]
     Unknown,
-    /// The text names another hotkey.
-    #[error("the payload names another hotkey than this signer's")]
+    /// The text names a different hotkey.
+    #[error("the payload names a hotkey other than this signer's")]
     OtherHotkey,
 }
 
-/// Policy for Babelbit's protocols.
+/// Policy that limits the signer to texts of Babelbit's protocols.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PayloadPolicy {
     /// The signer's hotkey. Texts that name another signer are refused.
@@ -75,7 +75,7 @@ impl PayloadPolicy {
     /// Determines the kind of a text.
     ///
     /// # Errors
-    /// [`PayloadProblem`] when it must not be signed.
+    /// [`PayloadProblem`] when the text must not be signed.
     pub(crate) fn kind_of(&self, text: &str) -> Result<PayloadKind, PayloadProblem> {
         if text.len() > MAX_BYTES {
             return Err(PayloadProblem::TooLarge);
@@ -89,7 +89,7 @@ impl PayloadPolicy {
         }
     }
 
-    /// Parses JSON of requests to the scoring API, in the only form in which it is signed.
+    /// Determines the kind of a request to the scoring API, which must be compact JSON with sorted keys.
     fn scoring_api(&self, text: &str) -> Result<PayloadKind, PayloadProblem> {
         let Ok(value @ Value::Object(_)) = serde_json::from_str::<Value>(text) else {
             return Err(PayloadProblem::Unknown);

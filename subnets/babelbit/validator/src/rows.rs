@@ -1,4 +1,4 @@
-//! Rows of the current challenge from engine and scoring API, and missing responses.
+//! Score rows of the current challenge, fetched from the engine and the scoring API, and missing responses.
 
 use serde_json::Value;
 use taonet_babelbit_core::contest_scores::ContestScores;
@@ -8,19 +8,19 @@ use taonet_primitives::Uid;
 use super::{Babelbit, CurrentChallenge, MissingScores};
 use taonet_babelbit_engine::client::ChallengeKind;
 
-/// Rows of the current challenge.
+/// Score rows of the current challenge.
 #[derive(Debug, Default)]
 pub(super) struct Rows {
     /// ID of the challenge, if the engine named one.
     pub(super) challenge_uid: Option<String>,
     main: Vec<Value>,
     arena: Vec<Value>,
-    /// The first required response that is missing. An empty list of scores is a response.
+    /// The first required response that is missing. An empty list of scores does not count as missing.
     missing: Option<MissingScores>,
 }
 
 impl Rows {
-    /// Fails if a response is missing, unless it is too late to retry.
+    /// Returns an error if a response is missing; if `is_late`, logs a warning instead.
     pub(super) fn check(&mut self, is_late: bool) -> Result<(), MissingScores> {
         match self.missing.take() {
             Some(missing) if !is_late => Err(missing),
@@ -32,7 +32,7 @@ impl Rows {
         }
     }
 
-    /// Returns the scores that count for weights. `uid_of` maps a hotkey to its uid.
+    /// Returns the scores that determine weights. `uid_of` maps a hotkey to its uid.
     pub(super) fn scores(&self, uid_of: impl Fn(&str) -> Option<Uid>) -> ContestScores {
         let mut scores = ContestScores::default();
         scores.add(&self.main, Contest::Main, &uid_of);
@@ -75,7 +75,8 @@ impl Babelbit {
         rows
     }
 
-    /// Fetches the rows in the API's older form, for all contests together, if neither contest has scores.
+    /// Fetches the rows of all contests together, as older versions of the API return them: the fallback when neither
+    /// contest has scores.
     pub(super) async fn older_rows(&self, rows: &mut Rows) {
         let Some(challenge_uid) = &rows.challenge_uid else { return };
         match self.rows_of(challenge_uid, None).await {

@@ -109,7 +109,7 @@ impl World {
         serve_challenge(&self.engine, uid).await;
     }
 
-    /// Sets the responses of the scoring API: for the main contest, for the arena, and for all.
+    /// Sets the responses of the scoring API: for the main contest, for the arena, and for all contests.
     async fn scores(&self, main: ResponseTemplate, arena: ResponseTemplate, all: ResponseTemplate) {
         self.scoring.reset().await;
         for (name, answer) in [("qualifying", main), ("arena", arena)] {
@@ -183,7 +183,7 @@ async fn serve_challenge(engine: &MockServer, uid: &str) {
     mount(engine, "POST", "/source-audio/start", ok(utterance)).await;
 }
 
-/// Returns the requests for weights that a server received.
+/// Returns the bodies of the requests that a server received at the path `at`.
 async fn asked(server: &MockServer, at: &str) -> Vec<Value> {
     let requests = server.received_requests().await.unwrap();
     let asked = requests.iter().filter(|request| request.url.path() == at);
@@ -235,7 +235,7 @@ async fn scores_of_both_contests_become_weights() {
         assert!(!signature.starts_with("0x"));
         assert!(verify(&validator, text.as_bytes(), &signature.parse().unwrap()), "{text}");
     }
-    assert!(asked(&world.gateway, "/v1/weights/set_and_confirm").await.is_empty(), "the signer did it");
+    assert!(asked(&world.gateway, "/v1/weights/set_and_confirm").await.is_empty(), "the signer submitted the weights");
 }
 
 #[tokio::test]
@@ -245,7 +245,7 @@ async fn the_older_form_is_asked_for_where_neither_contest_has_scores() {
     world.scores(ok(json!({ "scores": [] })), ResponseTemplate::new(404), ok(all)).await;
     let report = world.validator().run_once().await.unwrap();
     assert_eq!(pairs(&report), [(1, 0.1), (2, 0.9)]);
-    assert_eq!(world.waits(), [0_u64; 0], "404 is an answer");
+    assert_eq!(world.waits(), [0_u64; 0], "a 404 is not retried");
 }
 
 /// Without scores, no weights are submitted until the limit is reached; then all weight goes to the fallback uid. The
@@ -275,12 +275,13 @@ async fn the_last_weights_are_set_again_after_a_restart() {
     world.rows(&[], &[]).await;
     let report = world.validator().run_once().await.unwrap();
     assert_eq!((report.decision, pairs(&report)), ("previous", vec![(1, 0.1), (2, 0.9)]));
-    // The gateway receives the block of their scores.
+    // The second request contains the block of the reused scores.
     let bodies = asked(&world.signer, "/set_weights").await;
     assert_eq!((&bodies[0]["state_block"], &bodies[1]["state_block"]), (&json!(null), &json!(700)));
 }
 
-/// Twelve epochs of 100 blocks after the scores, a restarted process resets its state, and a running one does not.
+/// After more than twelve epochs of 100 blocks without scores, a restarted process discards its state, and a running
+/// one keeps it.
 #[tokio::test]
 async fn the_last_weights_are_not_set_again_after_a_long_absence() {
     let world = World::new().await;
@@ -325,7 +326,7 @@ async fn a_fallback_uid_that_is_not_on_the_subnet_receives_nothing() {
     assert_eq!((report.decision, report.error.as_deref()), ("wait", Some("no scores, and no previous weights")));
     world.rows(&[row(1, 0.5)], &[]).await;
     assert_eq!(pairs(&world.validator().run_once().await.unwrap()), [(1, 1.0)]);
-    // The main contest has no share, and the arena nobody who could have it.
+    // The main contest has no share, and the arena has no winner.
     world.arena_share = ArenaShare::from_percent(100.0);
     let report = world.validator().run_once().await.unwrap();
     assert_eq!((report.decision, &report.weights), ("unearned", &None));

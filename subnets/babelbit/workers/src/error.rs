@@ -1,16 +1,17 @@
+use std::error::Error as _;
 use std::time::Duration;
 
-use sqlx::migrate::MigrateError;
+use taonet_database::DatabaseError;
 use taonet_objects::StorageError;
 
 /// Why the queue failed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum QueueError {
-    /// NATS cannot be reached, or refuses the client.
+    /// NATS is unreachable or rejects the client.
     #[error("cannot connect to NATS: {0}")]
     Connect(#[source] async_nats::ConnectError),
-    /// NATS did not respond.
+    /// NATS did not respond within the timeout.
     #[error("NATS timed out after {0:?}")]
     NoAnswer(Duration),
     /// JetStream failed or is disabled.
@@ -24,35 +25,39 @@ impl QueueError {
     }
 }
 
-/// Why the database of results failed.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum StoreError {
-    /// The URL is not one of PostgreSQL.
-    #[error("DATABASE_URL: expected postgres://USER:PASSWORD@HOST/DATABASE")]
-    Url,
-    /// The database has another schema version.
-    #[error("cannot migrate the database: {0}")]
-    Migrate(#[from] MigrateError),
-    /// The database failed.
-    #[error("the database failed: {0}")]
-    Database(#[from] sqlx::Error),
-    /// The database did not respond.
-    #[error("the database timed out after {0:?}")]
-    NoAnswer(Duration),
-}
-
-/// Why a job could not be submitted or processed for now.
+/// Why submitting or processing a job failed. All of these failures are temporary.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum WorkError {
-    /// The queue failed.
+    /// A queue operation failed.
     #[error(transparent)]
     Queue(#[from] QueueError),
-    /// The database failed.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    /// The bucket failed.
+    /// An operation on the database of results failed.
+    #[error("DATABASE_URL: {}{}", .0, cause(.0))]
+    Database(#[from] DatabaseError),
+    /// A bucket operation failed.
     #[error(transparent)]
     Bucket(#[from] StorageError),
+}
+
+/// Returns the cause of an error, after a colon: logs show only an error's own message.
+fn cause(error: &DatabaseError) -> String {
+    error.source().map(|cause| format!(": {cause}")).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use taonet_database::{Database, migrations};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn the_cause_of_a_database_failure_is_shown() {
+        let file = Path::new("/nonexistent/results");
+        let error = WorkError::from(Database::sqlite(file, &migrations(&[])).await.unwrap_err()).to_string();
+        assert!(error.starts_with("DATABASE_URL: a database operation failed: "), "{error}");
+        assert!(error.contains("unable to open database file"), "{error}");
+    }
 }

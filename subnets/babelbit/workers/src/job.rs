@@ -4,12 +4,13 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use taonet_babelbit_scorer::{AudioHash, EngineIdentity};
 
-/// Identifies a transcription: SHA-256 of the audio, and the recogniser's name and fingerprint (weights and options).
+/// ID of a transcription: a SHA-256 over the hash of the audio and the recogniser's name and fingerprint (weights and
+/// options).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct JobId([u8; 32]);
 
 impl JobId {
-    /// The ID of a recording's transcription by a recogniser.
+    /// Computes the ID of a recording's transcription by a recogniser.
     pub fn new(audio: AudioHash, recognizer: &EngineIdentity) -> Self {
         let text = format!("{audio}\n{}\n{}", recognizer.name, recognizer.fingerprint);
         Self(Sha256::digest(text).into())
@@ -21,13 +22,13 @@ impl JobId {
         hex::decode_to_slice(text, &mut bytes).ok().map(|()| Self(bytes))
     }
 
-    /// Key of the audio in the bucket.
+    /// Returns the key of the audio in the bucket.
     pub(crate) fn object(&self) -> String {
         format!("{AUDIO}{self}.wav")
     }
 }
 
-/// Prefix of all audio in the bucket.
+/// Prefix of all audio keys in the bucket.
 pub(crate) const AUDIO: &str = "scorer-audio/";
 
 impl fmt::Display for JobId {
@@ -36,13 +37,13 @@ impl fmt::Display for JobId {
     }
 }
 
-/// Name of the queue of a recogniser's jobs: workers with another recogniser never receive them.
+/// Returns the subject token that identifies a recogniser, so that a worker receives only jobs of its recogniser.
 pub(crate) fn group(recognizer: &EngineIdentity) -> String {
     let hash = Sha256::digest(format!("{}\n{}", recognizer.name, recognizer.fingerprint));
     hex::encode(hash.get(..8).unwrap_or_default())
 }
 
-/// A message of the queue.
+/// Content of a queue message.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Job {
@@ -65,7 +66,7 @@ impl Job {
     }
 
     pub(crate) fn payload(&self) -> Vec<u8> {
-        // Strings always serialize.
+        // Serialisation of strings cannot fail.
         serde_json::to_vec(self).unwrap_or_default()
     }
 }

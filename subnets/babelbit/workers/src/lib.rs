@@ -1,31 +1,34 @@
-//! Transcription of replies on many machines.
+//! Distributed transcription of replies.
 //!
-//! One runner feeds any number of workers (`bb scorer`). [`Workers`] is the runner's side, a
-//! [`taonet_babelbit_scorer::Backend`]; [`Worker`] is the other side. They share three services ([`Services`]):
+//! One runner submits jobs to any number of workers (`bb scorer`). [`Workers`] is the runner's client, a
+//! [`taonet_babelbit_scorer::Backend`]; [`Worker`] processes the jobs. They share three services ([`Services`]):
 //!
 //! - a queue, NATS JetStream: one message per job on a work-queue stream, acknowledged after the result is stored;
 //! - a bucket: the audio of each pending job;
-//! - PostgreSQL: the tries and the result of each job.
+//! - PostgreSQL: the number of attempts and the result of each job.
 //!
 //! # Life of a job
 //!
-//! 1. The runner computes the job's ID, the SHA-256 of the audio and the recogniser's name and fingerprint. If the
-//!    database has its result, that is all.
-//! 2. Else the runner stores the audio under the ID, and publishes a message on a subject that ends with the ID. The
-//!    stream keeps one message per subject, so a repeated message is refused while the first is pending, however old.
-//! 3. A worker with this recogniser receives the message, fetches and checks the audio, and records in the database that
-//!    it begins. It extends the message's deadline while it transcribes, stores the result, and acknowledges.
-//! 4. The runner polls the database, passes the result on and deletes the audio. It publishes jobs again that have no
-//!    result after a while, in case the queue lost them.
+//! 1. The runner computes the job's ID, a SHA-256 over the hash of the audio and the recogniser's name and fingerprint.
+//!    If the database already has a result for this ID, the runner uses it.
+//! 2. Otherwise the runner stores the audio under the ID, and publishes a message on a subject that ends with the ID.
+//!    The stream allows one message per subject, so it rejects a duplicate while the first message is pending.
+//! 3. A worker with this recogniser receives the message, fetches the audio, verifies its hash, and records the attempt
+//!    in the database. It extends the message's deadline during transcription, stores the result, and acknowledges the
+//!    message.
+//! 4. The runner polls the database, returns the result to the scorer and deletes the audio. It publishes a job again
+//!    if the result is missing after [`Pace::resubmit_after`], in case the queue has lost the message.
 //!
-//! A worker that dies at any point leaves an unacknowledged message, which another worker receives. The first result
-//! of a job stays: a worker that finds or loses to one only acknowledges. Workers process first tries together and
-//! later tries alone, so a recording that kills its worker is known from those that died with it; after
-//! [`Pace::tries`] tries it gets an error as its result.
+//! If a worker crashes, its unacknowledged messages go to another worker. The first result of a job is final: a worker
+//! that finds an existing result only acknowledges the message. A worker runs first attempts concurrently and later
+//! attempts alone, so that a recording that crashes its worker again affects no other job; after [`Pace::tries`]
+//! attempts, the job gets an error as its result. A transcription has a deadline, [`Pace::transcription`] plus
+//! [`Pace::transcription_per_second`] per second of audio. If the recogniser exceeds this deadline, the attempt has
+//! failed, and the worker stops, so that its supervisor restarts it.
 //!
-//! Uses `taonet-babelbit-scorer` (transcription of a file), `taonet-objects` (the bucket), `taonet-service` (shutdown)
-//! and `async-nats`. Used by `bb scorer` and `bb runner`. With the feature `testing`, `testing::Servers`
-//! starts the three services.
+//! Uses `taonet-babelbit-scorer` (transcription of a file), `taonet-babelbit-core`, `taonet-database`, `taonet-objects`
+//! (the bucket), `taonet-speech`, `taonet-service` (shutdown) and `async-nats`. Used by `bb scorer` and `bb runner`.
+//! With the feature `testing`, `testing::Servers` starts the three services.
 
 mod error;
 mod job;
@@ -38,7 +41,7 @@ mod store;
 pub mod testing;
 mod worker;
 
-pub use error::{QueueError, StoreError, WorkError};
+pub use error::{QueueError, WorkError};
 pub use job::JobId;
 pub use remote::Workers;
 pub use services::{Pace, Services};

@@ -1,4 +1,4 @@
-//! The stored form of a result. MessagePack keeps every bit of a float.
+//! Encoding of results for storage as MessagePack, which preserves every bit of a float.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -22,14 +22,14 @@ pub(crate) fn encode(hearing: &Hearing) -> Vec<u8> {
         Err(ScoreError::Failed { name, message }) => {
             Outcome::Failed { name: name.clone().into_owned(), message: message.clone() }
         }
-        // Transcription has no other errors; their text has the same form.
+        // Transcription returns no other errors. All errors display as `<name>:<message>`.
         Err(other) => {
             let text = other.to_string();
             let (name, message) = text.split_once(':').unwrap_or(("RuntimeError", &text));
             Outcome::Failed { name: name.to_owned(), message: message.to_owned() }
         }
     };
-    // Strings, numbers and lists always serialize.
+    // Serialisation of strings, numbers and lists cannot fail.
     rmp_serde::to_vec_named(&outcome).unwrap_or_default()
 }
 

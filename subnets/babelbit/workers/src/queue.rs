@@ -1,15 +1,18 @@
-//! The queue: the only module that uses `async-nats`.
+//! The job queue on NATS JetStream; no other module uses `async-nats`.
 //!
-//! A work-queue stream with one message per subject, and a subject per job: JetStream refuses a second message while the
-//! first is pending. A durable pull consumer per recogniser delivers each message to one worker.
+//! A work-queue stream has one subject per job and at most one message per subject, so JetStream rejects a duplicate
+//! while the first message is pending. A durable pull consumer per recogniser delivers each message to one worker.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
 
 use async_nats::ConnectOptions;
 use async_nats::jetstream::consumer::PullConsumer;
 use async_nats::jetstream::consumer::pull::{Batch, Config as ConsumerConfig};
 use async_nats::jetstream::context::Context;
-use async_nats::jetstream::stream::{Config as StreamConfig, DiscardPolicy, RetentionPolicy, StorageType, Stream};
+use async_nats::jetstream::stream::{
+    Config as StreamConfig, DiscardPolicy, RawMessageErrorKind, RetentionPolicy, StorageType, Stream,
+};
 use async_nats::jetstream::{AckKind, Message};
 use futures::StreamExt as _;
 use taonet_babelbit_scorer::{AudioHash, EngineIdentity};
@@ -22,17 +25,21 @@ use crate::services::Pace;
 const STREAM: &str = "BABELBIT_STT";
 /// Prefix of all subjects.
 const SUBJECTS: &str = "babelbit.stt";
-/// Timeout of connecting, and of each request.
+/// Prefix of the names of consumers; a recogniser's group follows.
+const CONSUMERS: &str = "stt-";
+/// Group of the jobs of recognisers without a consumer: no worker has ever run with these recognisers.
+const NO_WORKER: &str = "none";
+/// Timeout of the connection setup, and of each request.
 const WAIT: Duration = Duration::from_secs(10);
-/// Interval of pings, by which a half-open connection is found.
+/// Interval of pings, which detect a half-open connection.
 const PING: Duration = Duration::from_secs(10);
 /// Maximum time that a pull request waits for messages.
 const PULL: Duration = Duration::from_secs(2);
-/// Age at which abandoned jobs are dropped; a runner that still needs one publishes it again.
+/// Maximum age of a message; a runner that still needs an expired job publishes it again.
 const MAX_AGE: Duration = Duration::from_hours(24);
 /// Maximum size of the stream: about 100 000 jobs.
 const MAX_BYTES: i64 = 64 << 20;
-/// Maximum number of jobs that all workers of a recogniser process at a time.
+/// Maximum number of unacknowledged jobs of all workers with the same recogniser.
 const MAX_IN_FLIGHT: i64 = 10_000;
 
 /// A connection to the queue of one recogniser.
@@ -43,17 +50,19 @@ pub(crate) struct Queue {
 }
 
 /// State of the queue.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Depth {
-    /// Jobs that are queued or in process.
+    /// Number of jobs of this recogniser that are queued or in progress.
     pub(crate) jobs: u64,
-    /// Age of the oldest one.
+    /// Age of the oldest of these jobs; 0 without jobs.
     pub(crate) oldest: Duration,
+    /// Jobs of other recognisers that are queued or in progress, by group.
+    pub(crate) others: BTreeMap<String, u64>,
 }
 
 impl Queue {
-    /// Connects, and creates the stream if it is missing. An existing one is used as it is, so an operator can create it
-    /// with replicas.
+    /// Connects, and creates the stream if it is missing. The settings of an existing stream stay unchanged, so that an
+    /// operator can create it with replicas.
     pub(crate) async fn connect(url: &str, recognizer: &EngineIdentity) -> Result<Self, QueueError> {
         let options = ConnectOptions::new().name("taonet").connection_timeout(WAIT).ping_interval(PING);
         let client = within(options.connect(url)).await?.map_err(QueueError::Connect)?;
@@ -76,21 +85,21 @@ impl Queue {
         Ok(Self { context, stream, group: group(recognizer) })
     }
 
-    /// Publishes a job, unless it is pending; returns whether it was not.
+    /// Publishes a job; returns false if the job is already pending.
     pub(crate) async fn publish(&self, id: &JobId, job: &Job) -> Result<bool, QueueError> {
         let subject = format!("{SUBJECTS}.{}.{id}", self.group);
         let sent = within(self.context.publish(subject, job.payload().into())).await?.map_err(QueueError::jetstream)?;
         match within(sent.into_future()).await? {
             Ok(_) => Ok(true),
-            // The client has no kind for this refusal.
+            // The client has no error kind for this rejection.
             Err(error) if error.to_string().contains("maximum messages per subject exceeded") => Ok(false),
             Err(error) => Err(QueueError::jetstream(error)),
         }
     }
 
-    /// The consumer of this recogniser's jobs, created if it is missing.
+    /// Returns the consumer of this recogniser's jobs; creates it if missing.
     pub(crate) async fn consumer(&self, pace: &Pace) -> Result<Consumer, QueueError> {
-        let name = format!("stt-{}", self.group);
+        let name = format!("{CONSUMERS}{}", self.group);
         let config = ConsumerConfig {
             durable_name: Some(name.clone()),
             filter_subject: format!("{SUBJECTS}.{}.*", self.group),
@@ -102,31 +111,58 @@ impl Queue {
         Ok(Consumer(consumer.map_err(QueueError::jetstream)?))
     }
 
-    /// Number and age of pending jobs, of all recognisers.
+    /// Returns the group of this recogniser's jobs.
+    pub(crate) fn group(&self) -> &str {
+        &self.group
+    }
+
+    /// Queries the number of jobs by recogniser, and the age of this recogniser's oldest job.
     pub(crate) async fn depth(&self) -> Result<Depth, QueueError> {
-        let state = within(self.stream.get_info()).await?.map_err(QueueError::jetstream)?.state;
-        let oldest = SystemTime::now().duration_since(state.first_timestamp.into()).unwrap_or_default();
-        Ok(Depth { jobs: state.messages, oldest: if state.messages == 0 { Duration::ZERO } else { oldest } })
+        let all = within(self.stream.get_info()).await?.map_err(QueueError::jetstream)?.state.messages;
+        let mut others = BTreeMap::new();
+        let mut consumers = self.stream.consumers();
+        while let Some(consumer) = within(consumers.next()).await? {
+            let consumer = consumer.map_err(QueueError::jetstream)?;
+            if let Some(group) = consumer.name.strip_prefix(CONSUMERS) {
+                let unacknowledged = u64::try_from(consumer.num_ack_pending).unwrap_or(u64::MAX);
+                others.insert(group.to_owned(), consumer.num_pending.saturating_add(unacknowledged));
+            }
+        }
+        let known = others.values().fold(0_u64, |sum, jobs| sum.saturating_add(*jobs));
+        others.insert(NO_WORKER.to_owned(), all.saturating_sub(known));
+        let jobs = others.remove(&self.group).unwrap_or_default();
+        let oldest = if jobs == 0 { Duration::ZERO } else { self.oldest().await? };
+        Ok(Depth { jobs, oldest, others })
+    }
+
+    /// Queries the age of this recogniser's oldest job; 0 without jobs.
+    async fn oldest(&self) -> Result<Duration, QueueError> {
+        let subjects = format!("{SUBJECTS}.{}.*", self.group);
+        match within(self.stream.get_first_raw_message_by_subject(subjects, 1)).await? {
+            Ok(message) => Ok(SystemTime::now().duration_since(message.time.into()).unwrap_or_default()),
+            Err(error) if error.kind() == RawMessageErrorKind::NoMessageFound => Ok(Duration::ZERO),
+            Err(error) => Err(QueueError::jetstream(error)),
+        }
     }
 }
 
-/// Receives jobs.
+/// Receiver of the jobs of one recogniser.
 pub(crate) struct Consumer(PullConsumer);
 
 impl Consumer {
-    /// Checks that the consumer still exists: pulls from one that was deleted get no error, and no jobs.
+    /// Checks that the consumer exists: a pull from a deleted consumer returns neither an error nor a job.
     pub(crate) async fn check(&self) -> Result<(), QueueError> {
         within(self.0.get_info()).await?.map(drop).map_err(QueueError::jetstream)
     }
 
-    /// Requests up to `most` jobs; the deliveries end after a while, whether there were any or not.
+    /// Requests up to `most` jobs; the deliveries end after [`PULL`] at the latest.
     pub(crate) async fn pull(&self, most: usize) -> Result<Deliveries, QueueError> {
         let batch = within(self.0.batch().max_messages(most).expires(PULL).messages()).await?;
         Ok(Deliveries(batch.map_err(QueueError::jetstream)?))
     }
 }
 
-/// Jobs on their way to this worker.
+/// Stream of jobs delivered to this worker.
 pub(crate) struct Deliveries(Batch);
 
 impl Deliveries {
@@ -135,16 +171,16 @@ impl Deliveries {
     }
 }
 
-/// A job of this worker. Another worker receives it unless it is acknowledged or extended in time.
+/// A job delivered to this worker. Without a timely acknowledgement or extension, another worker receives it.
 pub(crate) struct Delivery(Message);
 
 impl Delivery {
-    /// The job; `None` if the message is malformed.
+    /// Parses ID and audio hash of the job; returns `None` if the message is malformed.
     pub(crate) fn job(&self, recognizer: &EngineIdentity) -> Option<(JobId, AudioHash)> {
         Job::parse(&self.0.subject, &self.0.payload, recognizer)
     }
 
-    /// Number of jobs that are queued behind this one.
+    /// Returns the number of jobs that are queued behind this one.
     pub(crate) fn backlog(&self) -> u64 {
         self.0.info().map(|info| info.pending).unwrap_or_default()
     }
@@ -154,7 +190,7 @@ impl Delivery {
         self.answer(AckKind::Ack).await;
     }
 
-    /// Puts the job back for a while.
+    /// Returns the job to the queue, which delivers it again after `pause`.
     pub(crate) async fn later(&self, pause: Duration) {
         self.answer(AckKind::Nak(Some(pause))).await;
     }
@@ -164,7 +200,7 @@ impl Delivery {
         self.answer(AckKind::Progress).await;
     }
 
-    /// A lost answer has the job delivered again, which changes nothing.
+    /// Acknowledges the message. After a lost acknowledgement, the queue delivers the job again, which is harmless.
     async fn answer(&self, kind: AckKind) {
         if let Err(error) = self.0.ack_with(kind).await {
             tracing::debug!(%error, "cannot acknowledge a job");

@@ -1,4 +1,4 @@
-//! The runner's side: submits jobs and collects their results.
+//! The runner's client of the workers: submits jobs and collects their results.
 
 use std::collections::HashMap;
 use std::io;
@@ -18,26 +18,27 @@ use crate::queue::Queue;
 use crate::services::Services;
 use crate::store::{Row, Store};
 
-/// Maximum number of jobs that are submitted at a time.
+/// Maximum number of concurrent submissions.
 const CONCURRENT: usize = 8;
-/// Age of a failure after which a new request tries the job again.
+/// Age from which a new request repeats a failed job instead of returning the stored failure.
 const FAILURE_KEPT: Duration = Duration::from_hours(1);
-/// Age after which unused results and audio are deleted, and the interval of the search for them.
+/// Age after which unused results and audio are deleted.
 const KEPT: Duration = Duration::from_hours(30 * 24);
+/// Interval of the deletion of unused results and audio.
 const PURGE: Duration = Duration::from_hours(1);
-/// Time without any result after which a warning is logged.
+/// Time without any result after which the runner logs a warning.
 const SILENCE: Duration = Duration::from_mins(5);
 
-/// Transcription by workers on other machines.
+/// Client that sends recordings to transcription workers on other machines.
 ///
-/// Requests wait for as long as it takes: neither an outage of a service nor missing workers fail them.
+/// Requests have no timeout: they wait during an outage of a service, or while there are no workers.
 pub struct Workers {
-    // The requests are pending replies, which the caller holds as well.
+    // Unbounded, since the caller also has all pending replies in memory.
     requests: UnboundedSender<(Audio, Answer)>,
 }
 
 impl Workers {
-    /// Starts the client on a thread of its own. Connects in the background, and again after each outage.
+    /// Starts the client on a separate thread, which connects to the services and reconnects after outages.
     ///
     /// # Errors
     /// When the thread cannot be started.
@@ -47,22 +48,25 @@ impl Workers {
         let client = Client { services, recognizer, pending: HashMap::new(), last_result: Instant::now() };
         std::thread::Builder::new().name("workers".to_owned()).spawn(move || {
             runtime.block_on(client.run(receiver));
-            // Reads of files may be stuck on a network drive.
+            // Do not wait for file reads, which may hang on a network drive.
             runtime.shutdown_background();
         })?;
         Ok(Self { requests })
     }
 
-    /// Registers the metrics' descriptions.
+    /// Registers the help texts of the client's metrics.
     pub fn describe_metrics() {
-        metrics::describe_gauge!("taonet_runner_transcriptions_waiting", "transcriptions by workers without a result");
-        metrics::describe_counter!("taonet_runner_transcriptions_total", "transcriptions by workers with a result");
+        metrics::describe_gauge!(
+            "taonet_runner_transcriptions_waiting",
+            "Transcriptions requested from workers but not yet completed"
+        );
+        metrics::describe_counter!("taonet_runner_transcriptions_total", "Transcriptions completed by workers");
     }
 }
 
 impl Backend for Workers {
     fn start(&self, audio: Audio, answer: Answer) {
-        // Fails only if the thread has panicked; the request then stays without a result, as if no worker ran.
+        // Sending fails only if the thread has panicked; the request then never gets a result.
         if self.requests.send((audio, answer)).is_err() {
             tracing::error!("the client of the transcription workers has stopped");
         }
@@ -76,14 +80,14 @@ struct Pending {
     /// Time of the next submission; `None` while one is in progress.
     due: Option<Instant>,
     is_new: bool,
-    /// Tries at the last submission.
+    /// Number of recorded attempts when the job was last submitted again.
     tries: i64,
 }
 
-/// End of a background task.
+/// Outcome of a background task.
 enum Event {
     Submitted(JobId, Result<(), WorkError>),
-    /// The recording itself cannot be read.
+    /// The runner cannot read the recording.
     Unreadable(JobId, io::Error),
     Removed,
 }
@@ -98,17 +102,17 @@ struct Client {
 }
 
 impl Client {
-    /// Serves requests until there can be no more; reconnects after failures.
+    /// Serves requests until all senders are dropped; reconnects after failures.
     async fn run(mut self, mut requests: UnboundedReceiver<(Audio, Answer)>) {
         loop {
             match self.connect_and_serve(&mut requests).await {
                 Ok(()) => return,
                 Err(error) => {
                     let waiting = self.pending.len();
-                    tracing::warn!(%error, waiting, "cannot reach the transcription workers' services; trying again");
+                    tracing::warn!(%error, waiting, "cannot reach the transcription workers' services, retrying");
                 }
             }
-            // Submissions that the failure interrupted are repeated.
+            // Repeat submissions that the failure interrupted.
             for pending in self.pending.values_mut() {
                 pending.due.get_or_insert_with(Instant::now);
             }
@@ -175,7 +179,7 @@ impl Client {
         pending.answers.push(answer);
     }
 
-    /// Passes stored results on; returns their jobs.
+    /// Passes stored results to the callers; returns the completed jobs.
     async fn collect(&mut self, store: &Store) -> Result<Vec<JobId>, WorkError> {
         let new: Vec<String> =
             self.pending.iter().filter(|(_, pending)| pending.is_new).map(|(id, _)| id.to_string()).collect();
@@ -193,10 +197,10 @@ impl Client {
                     done.push(id);
                 }
                 Some(None) => {
-                    tracing::error!(job, "a result in the database is malformed; transcribing again");
+                    tracing::error!(job, "malformed result in the database, transcribing again");
                     store.forget(&id).await?;
                 }
-                // A second try may mean that the bucket or the queue lost something.
+                // An additional attempt suggests that the bucket or the queue lost data: submit the job again.
                 None => {
                     if let Some(pending) = self.pending.get_mut(&id)
                         && tries > pending.tries.max(1)
@@ -228,14 +232,14 @@ impl Client {
                 waiting = self.pending.len(),
                 recognizer = self.recognizer.name,
                 fingerprint = self.recognizer.fingerprint,
-                "no result from any worker in {} s; is `bb scorer` running with the same model and version, on \
-                 processors with the same instructions?",
+                "no result from any worker in {} s; hint: check that `bb scorer` runs with the same model and version, \
+                 on processors with the same instructions",
                 SILENCE.as_secs()
             );
         }
     }
 
-    /// Takes up to `most` jobs that are due for submission.
+    /// Selects up to `most` jobs that are due for submission.
     fn due(&mut self, most: usize) -> Vec<(JobId, Audio)> {
         let now = Instant::now();
         let due = self.pending.iter_mut().filter(|(_, pending)| pending.due.is_some_and(|due| due <= now)).take(most);
@@ -246,7 +250,7 @@ impl Client {
         .collect()
     }
 
-    /// Schedules the next submission of a job. A failed one ends the connection.
+    /// Handles the outcome of a background task and schedules the job's next submission; returns a submission's error.
     fn note(&mut self, event: Event) -> Result<(), WorkError> {
         match event {
             Event::Removed => {}
@@ -276,13 +280,13 @@ async fn submit(id: JobId, audio: Audio, recognizer: &EngineIdentity, services: 
     let submit = async {
         services.bucket.put(&id.object(), wav.into()).await?;
         let is_new = queue.publish(&id, &job).await?;
-        tracing::debug!(job = %id, is_new, "submitted a transcription");
+        tracing::debug!(job = %id, is_new, "transcription job submitted");
         Ok(())
     };
     Event::Submitted(id, submit.await)
 }
 
-/// Deletes results and audio that nobody has asked for in a long time.
+/// Deletes results and audio older than [`KEPT`].
 async fn purge(services: &Services, store: &Store) -> Result<(), WorkError> {
     store.purge(KEPT).await?;
     let Some(before) = SystemTime::now().checked_sub(KEPT) else { return Ok(()) };

@@ -2,34 +2,46 @@ use std::time::Duration;
 
 use taonet_objects::ObjectStorage;
 
-/// Services that runner and workers share. Not `Debug`, since the URLs may contain passwords.
+/// Services that the runner and its workers share. They have no `Debug`, since the URLs may contain passwords.
 #[derive(Clone)]
 pub struct Services {
     /// URL of NATS, such as `nats://host:4222`.
     pub nats_url: String,
     /// URL of the PostgreSQL database.
     pub database_url: String,
-    /// Bucket of pending audio.
+    /// Bucket for the audio of pending jobs.
     pub bucket: ObjectStorage,
-    /// Timeouts, intervals and tries.
+    /// Timeouts, intervals and the maximum number of attempts.
     pub pace: Pace,
 }
 
-/// Timeouts and intervals of runner and workers, and tries of a job.
+/// Timeouts and intervals of the runner and its workers, and the maximum number of attempts per job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Pace {
-    /// Time without a sign of life from its worker after which a job is given to another one.
+    /// Acknowledgement timeout of a job: if its worker neither acknowledges nor extends it within this time, another
+    /// worker receives the job.
     pub redeliver_after: Duration,
-    /// Pause before a job without audio, or whose services fail, is tried again.
+    /// Delay before a retry, after the audio of a job was missing or a service failed.
     pub retry_after: Duration,
-    /// Interval at which the runner looks for results.
+    /// Interval at which the runner polls the database for results.
     pub poll: Duration,
     /// Time without a result after which the runner publishes a job again.
     pub resubmit_after: Duration,
-    /// Time in which a stopping worker may finish its jobs.
+    /// Time that a worker has at shutdown to finish its transcriptions.
     pub grace: Duration,
-    /// Number of failed tries after which a job is set aside.
+    /// Maximum number of attempts of a job, after which its result is an error.
     pub tries: i64,
+    /// Fixed part of the maximum time for transcribing a recording.
+    pub transcription: Duration,
+    /// Additional maximum time for each second of audio, in seconds.
+    pub transcription_per_second: u32,
+}
+
+impl Pace {
+    /// Returns the maximum transcription time of a recording, after which its recogniser is considered stuck.
+    pub(crate) fn deadline(&self, audio: Duration) -> Duration {
+        self.transcription.saturating_add(audio.saturating_mul(self.transcription_per_second))
+    }
 }
 
 impl Default for Pace {
@@ -41,6 +53,24 @@ impl Default for Pace {
             resubmit_after: Duration::from_mins(1),
             grace: Duration::from_secs(10),
             tries: 3,
+            // 40 minutes for a minute of audio: a machine that needs so long cannot keep up with any challenge, even if
+            // it transcribes twelve recordings at once.
+            transcription: Duration::from_mins(10),
+            transcription_per_second: 30,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_deadline_grows_with_the_duration() {
+        let pace = Pace::default();
+        for (audio, minutes) in [(0, 10), (30, 25), (60, 40), (600, 310)] {
+            assert_eq!(pace.deadline(Duration::from_secs(audio)), Duration::from_mins(minutes));
+        }
+        assert_eq!(pace.deadline(Duration::MAX), Duration::MAX);
     }
 }

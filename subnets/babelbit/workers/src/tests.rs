@@ -1,6 +1,7 @@
-// Scores must be equal, not close.
+// Exact comparison of floats: scores must be identical.
 #![allow(clippy::float_cmp)]
 
+mod depth;
 mod kills;
 mod outages;
 
@@ -31,6 +32,8 @@ const PACE: Pace = Pace {
     resubmit_after: Duration::from_secs(2),
     grace: Duration::from_secs(5),
     tries: 3,
+    transcription: Duration::from_mins(5),
+    transcription_per_second: 1,
 };
 
 fn services(nats_url: &str, database_url: &str, bucket: &str) -> Services {
@@ -50,8 +53,10 @@ impl Servers {
 
 /// Amplitude of the recording that kills its worker.
 const POISON: f32 = 0.25;
+/// Amplitude of the recording on which the recogniser hangs.
+const HANG: f32 = 0.5;
 
-/// The embedded recogniser, with a pause for each recording, and a weakness.
+/// The embedded recogniser, with a delay per recording; one recording kills its process, another one hangs.
 struct Slow {
     inner: CtcRecognizer,
     pause: Duration,
@@ -74,14 +79,18 @@ impl Recognizer for Slow {
 
     fn recognize(&self, samples: &[f32]) -> Result<Recognition, RecognizeError> {
         std::thread::sleep(self.pause);
-        if samples.iter().all(|sample| (sample - POISON).abs() < 1e-3) {
+        let is_constant = |amplitude: f32| samples.iter().all(|sample| (sample - amplitude).abs() < 1e-3);
+        if is_constant(POISON) {
             std::process::abort();
+        }
+        if is_constant(HANG) {
+            std::thread::sleep(Duration::from_hours(1));
         }
         self.inner.recognize(samples)
     }
 }
 
-/// Embeds a text as the numbers of its letters.
+/// An embedder that counts the letters of a text.
 struct Letters;
 
 impl SentenceEmbedder for Letters {
@@ -110,7 +119,7 @@ fn encoded(samples: Vec<f32>) -> Vec<u8> {
     Wav::encode(&Pcm::mono(samples, SampleRate::HZ_16K), SampleFormat::S16).unwrap()
 }
 
-/// A recording: one of the twenty sentences, without a part of the silence before it.
+/// Creates a recording of one of the twenty sentences, with a shortened silence before the sentence.
 fn recording(index: usize) -> Vec<u8> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../vectors/speech");
     let file = std::fs::read(folder.join(format!("utt{:02}.wav", index % 20))).unwrap();
@@ -137,19 +146,19 @@ fn cache() -> TranscriptCache {
     TranscriptCache::in_memory(&*Slow::new(Duration::ZERO), NonZeroUsize::new(4096).unwrap())
 }
 
-/// A scorer with everything in this process.
+/// Creates a scorer that transcribes in this process.
 fn alone() -> BatchScorer {
     let settings = ScorerSettings { gates: false, ..ScorerSettings::default() };
     BatchScorer::new(Slow::new(Duration::ZERO), Arc::new(Letters), cache(), ScoreOptions::default(), settings).unwrap()
 }
 
-/// A scorer whose replies workers transcribe.
+/// Creates a scorer whose replies are transcribed by workers.
 fn distributed(services: Services) -> Arc<BatchScorer> {
     let workers = Arc::new(Workers::start(services, identity()).unwrap());
     Arc::new(BatchScorer::with_backend(identity(), workers, Arc::new(Letters), cache(), ScoreOptions::default(), false))
 }
 
-/// Scores replies on a thread, which a failed test leaves behind.
+/// Scores replies on a separate thread, which continues after a failed test.
 async fn score(scorer: &Arc<BatchScorer>, candidates: &[Candidate]) -> Vec<ScoreResult> {
     let (scorer, candidates) = (Arc::clone(scorer), candidates.to_vec());
     let (sender, results) = tokio::sync::oneshot::channel();

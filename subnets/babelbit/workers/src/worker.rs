@@ -1,8 +1,9 @@
 mod job;
 
+use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use taonet_babelbit_scorer::EngineIdentity;
@@ -18,9 +19,10 @@ use crate::store::Store;
 
 /// Pause between two attempts to reach the services.
 const RECONNECT: Duration = Duration::from_secs(1);
-/// Interval at which the queue is checked and measured.
+/// Interval of checks of the queue and updates of its metrics.
 const LOOK: Duration = Duration::from_secs(5);
-/// A pull requests at most this fraction of the backlog, so that workers share the last jobs evenly.
+/// Divisor of the backlog: a pull requests at most a quarter of the backlog, so that workers share the last jobs
+/// evenly.
 const SHARE: u64 = 4;
 
 /// Transcribes jobs from the queue with one recogniser. Cheap to clone.
@@ -30,38 +32,55 @@ pub struct Worker {
     recognizer: Arc<dyn Recognizer>,
     identity: EngineIdentity,
     services: Services,
-    /// Read for a first try, written for a later one, which runs alone.
+    /// Lock held shared by first attempts, and exclusively by later attempts, so that a later attempt runs alone.
     turns: Arc<RwLock<()>>,
-    /// One permit for each job in process, also for those that outlive a connection.
+    /// One permit per job in progress, including jobs that outlive a connection.
     slots: Arc<Semaphore>,
     /// Audio transcribed since the start, in milliseconds.
     heard: Arc<AtomicU64>,
+    /// Whether a transcription exceeded its deadline.
+    is_stuck: Arc<AtomicBool>,
 }
 
 impl Worker {
-    /// A worker under a name, which the database and the log mention.
+    /// Creates a worker; `name` identifies it in the database and the log.
     pub fn new(name: &str, recognizer: Arc<dyn Recognizer>, services: Services) -> Self {
         let identity = EngineIdentity::of_recognizer(&*recognizer);
         let cores = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
         let slots = Arc::new(Semaphore::new(recognizer.concurrency().unwrap_or(cores).get()));
-        let (turns, heard) = (Arc::default(), Arc::default());
-        Self { name: name.into(), recognizer, identity, services, turns, slots, heard }
+        let (turns, heard, is_stuck) = (Arc::default(), Arc::default(), Arc::default());
+        Self { name: name.into(), recognizer, identity, services, turns, slots, heard, is_stuck }
     }
 
-    /// Registers the metrics' descriptions.
+    /// Registers the help texts of the worker's metrics.
     pub fn describe_metrics() {
-        metrics::describe_counter!("taonet_scorer_jobs_total", "jobs by result");
-        metrics::describe_counter!("taonet_scorer_audio_seconds_total", "seconds of audio transcribed");
-        metrics::describe_histogram!("taonet_scorer_job_seconds", "time to transcribe a recording");
-        metrics::describe_gauge!("taonet_scorer_running", "jobs in process on this worker");
-        metrics::describe_gauge!("taonet_scorer_queue_jobs", "jobs queued or in process on any worker");
-        metrics::describe_gauge!("taonet_scorer_queue_age_seconds", "age of the oldest of these jobs");
+        metrics::describe_counter!("taonet_scorer_jobs_total", "Jobs that the worker has handled, by result");
+        metrics::describe_counter!("taonet_scorer_audio_seconds_total", "Seconds of audio transcribed");
+        metrics::describe_histogram!("taonet_scorer_job_seconds", "Time to transcribe a recording");
+        metrics::describe_gauge!("taonet_scorer_running", "Jobs in progress on this worker");
+        metrics::describe_gauge!(
+            "taonet_scorer_queue_jobs",
+            "Jobs of this worker's recogniser, queued or in progress on any worker"
+        );
+        metrics::describe_gauge!(
+            "taonet_scorer_queue_age_seconds",
+            "Age of the oldest unfinished job of this worker's recogniser"
+        );
+        metrics::describe_gauge!(
+            "taonet_scorer_other_queue_jobs",
+            "Jobs of other recognisers, queued or in progress on any worker"
+        );
     }
 
-    /// Processes jobs until a shutdown is requested; `on_ready` is called each time that the services were
-    /// reached.
+    /// Processes jobs until shutdown. Calls `on_ready` after each connection to the services.
     ///
-    /// A stopping worker takes [`crate::Pace::grace`] to finish its jobs and hands the others back.
+    /// At shutdown, jobs in progress have [`crate::Pace::grace`] to finish; the worker returns all unfinished jobs to
+    /// the queue.
+    ///
+    /// If a transcription exceeds its deadline, the worker requests the shutdown `stop`, because nothing can end the
+    /// transcription's thread. The attempt counts for its job, and for each job that is unfinished after the grace
+    /// period, since the recogniser may have transcribed them together. [`Self::is_stuck`] is then true, and the
+    /// process must exit.
     pub async fn run(&self, stop: &Shutdown, on_ready: impl Fn()) {
         let tasks = TaskTracker::new();
         while !stop.is_requested() {
@@ -70,7 +89,7 @@ impl Worker {
                 () = stop.requested() => break,
             };
             if let Err(error) = served {
-                tracing::warn!(%error, "the worker lost its services; reconnecting");
+                tracing::warn!(%error, "cannot reach the worker's services, reconnecting");
                 tokio::select! {
                     () = tokio::time::sleep(RECONNECT) => {}
                     () = stop.requested() => {}
@@ -79,6 +98,11 @@ impl Worker {
         }
         tasks.close();
         tasks.wait().await;
+    }
+
+    /// Returns whether a transcription exceeded its deadline.
+    pub fn is_stuck(&self) -> bool {
+        self.is_stuck.load(Ordering::Relaxed)
     }
 
     async fn connect_and_serve(
@@ -90,7 +114,8 @@ impl Worker {
         let store = Store::open(&self.services.database_url).await?;
         let queue = Queue::connect(&self.services.nats_url, &self.identity).await?;
         let consumer = queue.consumer(&self.services.pace).await?;
-        tracing::info!(worker = %self.name, recognizer = self.identity.name, "waiting for jobs");
+        let group = queue.group();
+        tracing::info!(worker = %self.name, recognizer = self.identity.name, group, "waiting for jobs");
         on_ready();
         tokio::select! {
             ended = self.serve(&consumer, &store, stop, tasks) => ended,
@@ -133,14 +158,23 @@ impl Worker {
     }
 }
 
-/// Updates the queue's metrics, and ends when the queue has lost its state.
+/// Updates the queue's metrics until the queue fails or loses its consumer.
 async fn observe(queue: &Queue, consumer: &Consumer) -> Result<(), WorkError> {
+    let mut others: BTreeMap<String, u64> = BTreeMap::new();
     loop {
         consumer.check().await?;
         let depth = queue.depth().await?;
         // Exact up to 2^53 jobs.
         metrics::gauge!("taonet_scorer_queue_jobs").set(depth.jobs as f64);
         metrics::gauge!("taonet_scorer_queue_age_seconds").set(depth.oldest.as_secs_f64());
+        // A group whose consumer was deleted must not keep its last value.
+        for jobs in others.values_mut() {
+            *jobs = 0;
+        }
+        others.extend(depth.others);
+        for (group, jobs) in &others {
+            metrics::gauge!("taonet_scorer_other_queue_jobs", "group" => group.clone()).set(*jobs as f64);
+        }
         tokio::time::sleep(LOOK).await;
     }
 }

@@ -1,31 +1,70 @@
-//! Checks of miners' answers: how likely the validator's own model finds the tokens that a miner returned.
+//! Checks of miners' answers against the validator's own models.
 //!
-//! A [`ReferenceModel`] reads a request and an answer and returns, for each token of the answer, its log-probability,
-//! its rank and the likeliest tokens at its position ([`Reading`]). [`check_text`] computes the quality from these with
-//! the core's formulas. There are two implementations:
+//! A miner could serve a smaller model than the one that it is paid for. Its answer would still be readable, but the
+//! model that it claims to serve assigns other probabilities to the tokens, and a check measures that difference. The
+//! reference model reads the answer; it does not generate another one.
+//!
+//! A [`ReferenceModel`] reads a request and an answer. It returns the likeliest tokens at each position of the answer,
+//! or at the positions to compare only, and the rank and log-probability of the miner's token if the model reports them
+//! ([`Reading`]). [`check_text`] computes the quality from these with the core's formulas. There are two
+//! implementations:
 //!
 //! - [`OpenAiReference`]: an OpenAI-compatible server that the validator runs (vLLM, SGLang, llama.cpp). With
-//!   `prompt_logprobs` one pass reads the whole answer, otherwise each of five tokens takes a request;
+//!   `prompt_logprobs`, one request covers the complete answer; otherwise each of up to five tokens takes a request;
 //! - [`LocalReference`]: a language model in this process.
 //!
-//! A check takes one sample and returns one result. It waits while the model is busy, and never uses another's result.
+//! An image is compared with the image that the validator's own server makes from the same request
+//! ([`ImageReference`]), an embedding with the vectors of the validator's own server ([`EmbeddingReference`]). A
+//! [`Reference`] is any of the three.
 //!
-//! Uses `taonet-nineteen-core` (formulas) and `taonet-lm`. Used by control.
+//! ```no_run
+//! use std::sync::Arc;
+//!
+//! use serde_json::{Map, Value};
+//! use taonet_lm::LanguageModel;
+//! use taonet_nineteen_checker::{CheckError, LocalReference, check_text};
+//! use taonet_nineteen_core::scoring::ScoringProfile;
+//! use taonet_nineteen_core::task::Endpoint;
+//!
+//! # async fn example(request: Map<String, Value>, chunks: Vec<Value>) -> Result<(), CheckError> {
+//! let model = LocalReference::new(Arc::new(LanguageModel::random("demo", 4, 7)?));
+//! let draw = |count: usize| rand::random_range(0..count);
+//! let checked = check_text(&model, Endpoint::Chat, &request, &chunks, ScoringProfile::Later, draw).await?;
+//! println!("quality {:?}: {}", checked.quality, checked.reason);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! A check takes one sample and returns one result. A malformed answer has quality 0. If the model or its server fails,
+//! the check returns an error instead of a quality, so that an outage of the validator does not lower a miner's score.
+//! [`CheckError::is_final`] distinguishes errors for which a retry is useless. The crate stores no samples
+//! (`taonet-nineteen-query` does) and schedules no retries (`taonet-nineteen-control` does).
+//!
+//! Uses `taonet-nineteen-core` (formulas) and `taonet-lm`. Used by `taonet-nineteen-control` and `tao nineteen`.
 
 // Counters and scores are compared exactly.
 #![cfg_attr(test, allow(clippy::float_cmp))]
 
+mod embedding;
+mod image;
 mod local;
 mod openai;
+mod server;
 mod text;
+
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use serde_json::{Map, Value};
 use taonet_nineteen_core::checker::text::Token;
+use taonet_nineteen_core::scoring::ScoringProfile;
 use taonet_nineteen_core::task::Endpoint;
 
+pub use embedding::EmbeddingReference;
+pub use image::ImageReference;
 pub use local::LocalReference;
 pub use openai::OpenAiReference;
+pub use server::CheckingServer;
 pub use text::{Checked, check_text};
 
 /// A question to a model: a request and the miner's answer to it.
@@ -44,25 +83,25 @@ pub struct Question<'a> {
 /// A model's probabilities at one position of an answer.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PlaceReading {
-    /// The likeliest tokens with their log-probabilities, the likeliest first.
+    /// The likeliest tokens with their log-probabilities, in descending order.
     pub top: Vec<(String, f64)>,
     /// Rank (from 1) and log-probability of the miner's token, if the model reports them.
     pub own: Option<(u32, f64)>,
-    /// Log-probability that the answer ends here, if the model reports it.
+    /// Log-probability of the end token at this position, if the model reports it.
     pub end_logprob: Option<f64>,
 }
 
 impl PlaceReading {
     /// Returns the log-probability of a token if it is among the five likeliest.
-    pub fn among_likeliest(&self, token: &str) -> Option<f64> {
+    pub(crate) fn among_likeliest(&self, token: &str) -> Option<f64> {
         self.top.iter().take(LIKELIEST).find(|(text, _)| text == token).map(|(_, logprob)| *logprob)
     }
 }
 
 /// Number of likeliest tokens that a check considers.
-pub const LIKELIEST: usize = 5;
+pub(crate) const LIKELIEST: usize = 5;
 
-/// A model's probabilities of an answer.
+/// A model's probabilities for the tokens of an answer.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Reading {
     /// Probabilities of all tokens, in the order of the answer.
@@ -71,18 +110,18 @@ pub enum Reading {
     Places(Vec<PlaceReading>),
 }
 
-/// Why a check failed. The sample stays in the queue for a retry.
+/// Why a check failed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum CheckError {
     /// No model is configured for the task.
-    #[error("no model checks task {0}")]
+    #[error("no checking model is configured for task {0}")]
     NoModel(String),
     /// The model's server is unreachable or timed out.
     #[error("the checking server did not respond")]
-    NoAnswer(#[source] reqwest::Error),
+    NoAnswer(#[source] taonet_http::Fault),
     /// The model's server returned an error status.
-    #[error("the checking server answered {status}: {text}")]
+    #[error("the checking server returned {status}: {text}")]
     Refused {
         /// The HTTP status.
         status: u16,
@@ -90,27 +129,74 @@ pub enum CheckError {
         text: String,
     },
     /// The model's server returned a malformed response.
-    #[error("the checking server's response has no {0}")]
+    #[error("the checking server's response {0}")]
     Malformed(&'static str),
-    /// The model failed.
+    /// The model in this process failed.
     #[error("the checking model failed")]
     Model(#[from] taonet_lm::ModelError),
     /// The HTTP client cannot be built.
-    #[error("the checking client cannot be set up")]
+    #[error("cannot set up the HTTP client of the checking server; hint: check its token")]
     Setup(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// The process is shutting down.
-    #[error("the check was stopped")]
+    #[error("the check was cancelled: the process is shutting down")]
     Stopped,
     /// The stored sample is malformed.
-    #[error("the sample is damaged: {0}")]
+    #[error("the stored sample is malformed: {0}")]
     Sample(&'static str),
 }
 
-/// A model that the validator trusts.
+impl CheckError {
+    /// Returns whether a retry would fail again: the stored sample is malformed, or the model rejects the request or the
+    /// answer, for example because the text exceeds its context or the server does not have the model.
+    pub const fn is_final(&self) -> bool {
+        matches!(self, Self::Sample(_) | Self::Model(_) | Self::Refused { status: 400 | 404 | 413 | 422, .. })
+    }
+}
+
+/// A model whose probabilities the validator trusts.
 #[async_trait]
 pub trait ReferenceModel: Send + Sync {
     /// Computes the probabilities of an answer's tokens.
     async fn read(&self, question: &Question<'_>) -> Result<Reading, CheckError>;
+
+    /// Writes the assistant's answer to a conversation, with at most `most` tokens, for the validator's own use; `None`
+    /// if the model only reads.
+    async fn write(&self, _messages: &[Value], _most: u64, _seed: u64) -> Result<Option<String>, CheckError> {
+        Ok(None)
+    }
+}
+
+/// How a validator checks the answers of a task.
+#[derive(Clone)]
+pub enum Reference {
+    /// Chats and completions: probabilities of a language model.
+    Text(Arc<dyn ReferenceModel>),
+    /// Images: an image server.
+    Image(ImageReference),
+    /// Embeddings: an embedding server.
+    Embedding(EmbeddingReference),
+}
+
+impl Reference {
+    /// Checks an answer to a request. `answer` has the chunks of a stream, or one JSON document. `draw(n)` returns a
+    /// random number below `n`.
+    ///
+    /// # Errors
+    /// [`CheckError`] when the reference fails; unless the error is final, the check can be retried.
+    pub async fn check(
+        &self,
+        endpoint: Endpoint,
+        payload: &Map<String, Value>,
+        answer: &[Value],
+        profile: ScoringProfile,
+        draw: impl FnMut(usize) -> usize + Send,
+    ) -> Result<Checked, CheckError> {
+        match self {
+            Self::Text(model) => check_text(model.as_ref(), endpoint, payload, answer, profile, draw).await,
+            Self::Image(reference) => reference.check(endpoint, payload, answer).await,
+            Self::Embedding(reference) => reference.check(payload, answer).await,
+        }
+    }
 }
 
 #[cfg(test)]

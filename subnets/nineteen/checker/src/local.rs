@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use serde_json::Value;
-use taonet_lm::{LanguageModel, Message};
+use taonet_lm::{LanguageModel, Message, Vocabulary};
+use taonet_nineteen_core::checker::text::Token;
 use taonet_nineteen_core::task::Endpoint;
 
 use crate::{CheckError, LIKELIEST, PlaceReading, Question, Reading, ReferenceModel};
@@ -27,19 +28,83 @@ impl ReferenceModel for LocalReference {
     async fn read(&self, question: &Question<'_>) -> Result<Reading, CheckError> {
         let prompt = prompt(&self.model, question)?;
         let vocabulary = self.model.vocabulary();
-        let known: Vec<Option<u32>> = question.tokens.iter().map(|token| vocabulary.token(&token.text)).collect();
-        // Unknown tokens are read as the end token, so that later positions still match the answer.
-        let answer: Vec<u32> = known.iter().map(|token| token.unwrap_or(vocabulary.end())).collect();
+        let Answer { tokens, places } = Answer::read(vocabulary, question.tokens)?;
         let model = Arc::clone(&self.model);
-        let judged = tokio::task::spawn_blocking(move || model.judge(&prompt, &answer, LIKELIEST)).await;
-        let places = judged.map_err(|_| CheckError::Stopped)??;
+        let judged = tokio::task::spawn_blocking(move || model.judge(&prompt, &tokens, LIKELIEST)).await;
+        let judged = judged.map_err(|_| CheckError::Stopped)??;
         let text = |token: u32| vocabulary.text(token).to_owned();
-        let reading = |(place, known): (taonet_lm::Place, &Option<u32>)| PlaceReading {
-            top: place.top.iter().map(|(token, logprob)| (text(*token), *logprob)).collect(),
-            own: known.map(|_| (place.rank, place.logprob)),
-            end_logprob: Some(place.end_logprob),
+        let reading = |place: Option<usize>| match place.and_then(|place| judged.get(place)) {
+            Some(place) => PlaceReading {
+                top: place.top.iter().map(|(token, logprob)| (text(*token), *logprob)).collect(),
+                own: Some((place.rank, place.logprob)),
+                end_logprob: Some(place.end_logprob),
+            },
+            None => PlaceReading { top: Vec::new(), own: None, end_logprob: None },
         };
-        Ok(Reading::Whole(places.into_iter().zip(&known).map(reading).collect()))
+        Ok(Reading::Whole(places.into_iter().map(reading).collect()))
+    }
+}
+
+/// An answer in the tokens of the model.
+#[derive(Debug, PartialEq)]
+struct Answer {
+    tokens: Vec<u32>,
+    /// Index in `tokens` of each of the miner's tokens; `None` if the model has no such token.
+    places: Vec<Option<usize>>,
+}
+
+impl Answer {
+    /// Finds the tokens of an answer by its text.
+    ///
+    /// The text of a single token does not identify it: characters may be spread over several tokens, and vocabularies
+    /// such as SentencePiece's drop the space before a word that stands alone. The joined answer is tokenised instead,
+    /// and compared with the miner's tokens in the shortest runs of the same length.
+    fn read(vocabulary: &Vocabulary, miners: &[Token]) -> Result<Self, CheckError> {
+        let text: String = miners.iter().map(|token| token.text.as_str()).collect();
+        let split = vocabulary.split(&text)?;
+        let (mut own, mut theirs) = (split.as_slice(), miners);
+        let mut answer = Self { tokens: Vec::with_capacity(split.len()), places: Vec::with_capacity(miners.len()) };
+        while !theirs.is_empty() {
+            let (mine, yours) = same_text(own, theirs);
+            let (run, rest) = own.split_at(mine);
+            let (run_theirs, rest_theirs) = theirs.split_at(yours);
+            answer.add(vocabulary, run, run_theirs);
+            (own, theirs) = (rest, rest_theirs);
+        }
+        Ok(answer)
+    }
+
+    /// Adds a run of the miner's tokens, which has the same text as `own`, a run of the tokenised answer.
+    fn add(&mut self, vocabulary: &Vocabulary, own: &[(u32, String)], theirs: &[Token]) {
+        let is_same = own.len() == theirs.len() && own.iter().zip(theirs).all(|((_, own), other)| *own == other.text);
+        let own = || own.iter().map(|(token, _)| *token).collect::<Vec<_>>();
+        // A sampled answer may have other tokens than the tokeniser chooses for the same text.
+        let others = || theirs.iter().map(|token| vocabulary.token(&token.text)).collect::<Option<Vec<_>>>();
+        let known = if is_same { Some(own()) } else { others() };
+        let (first, is_known) = (self.tokens.len(), known.is_some());
+        // Unknown tokens are read as the tokens of the same text, so that later positions still match the answer.
+        self.tokens.extend(known.unwrap_or_else(own));
+        self.places.extend((first..).take(theirs.len()).map(|place| is_known.then_some(place)));
+    }
+}
+
+/// Returns the lengths of the shortest non-empty beginnings of two token sequences that have texts of the same length,
+/// or the complete lengths.
+fn same_text(own: &[(u32, String)], theirs: &[Token]) -> (usize, usize) {
+    let (mut mine, mut yours, mut own_bytes, mut their_bytes) = (0, 0, 0, 0);
+    loop {
+        if their_bytes <= own_bytes {
+            let Some(token) = theirs.get(yours) else { return (own.len(), yours) };
+            their_bytes += token.text.len();
+            yours += 1;
+        } else {
+            let Some((_, text)) = own.get(mine) else { return (mine, theirs.len()) };
+            own_bytes += text.len();
+            mine += 1;
+        }
+        if own_bytes == their_bytes && own_bytes > 0 {
+            return (mine, yours);
+        }
     }
 }
 

@@ -12,6 +12,8 @@ use tokio::net::TcpListener;
 
 use super::*;
 
+mod spread;
+
 fn model(layers: usize, seed: u64) -> Arc<LanguageModel> {
     Arc::new(LanguageModel::random("m", layers, seed).unwrap())
 }
@@ -22,14 +24,14 @@ fn payload() -> Map<String, Value> {
     payload.as_object().unwrap().clone()
 }
 
-/// The chunks of a miner that runs this model, in the form of chats or of completions.
+/// Returns the chunks of a miner's answer from this model, in the format of the endpoint.
 fn answer(model: &LanguageModel, endpoint: Endpoint) -> Vec<Value> {
     let messages = [Message { role: "user".to_owned(), content: "What is stan?".to_owned() }];
     let prompt = match endpoint {
         Endpoint::Completions => model.completion_prompt("What is stan?").unwrap(),
         _ => model.chat_prompt(&messages, false).unwrap(),
     };
-    // A model with random weights ends some answers at once: the first seed with a longer one.
+    // With random weights, some answers end at once: use the first seed with a longer answer.
     let sampling =
         (11..).map(|seed| Sampling { temperature: 0.7, top_k: 5, seed, max_tokens: 30, ..Sampling::default() });
     let is_long = |sampling: &Sampling| model.generate(prompt.clone(), *sampling).count() > 5;
@@ -57,10 +59,10 @@ async fn serve(router: Router) -> SocketAddr {
 
 fn reference(address: SocketAddr) -> OpenAiReference {
     let base = format!("http://{address}/v1").parse().unwrap();
-    OpenAiReference::new(&base, "m", None, Duration::from_mins(1)).unwrap()
+    OpenAiReference::new(CheckingServer::new(&base, None, Duration::from_mins(1)).unwrap(), "m")
 }
 
-/// A server in front of the model without support for `prompt_logprobs`.
+/// Starts a proxy of the model's server that does not support `prompt_logprobs`.
 async fn without_prompt_logprobs(model: Arc<LanguageModel>, status: u16) -> SocketAddr {
     let inner = serve(router(model, EngineSettings::default()).unwrap()).await;
     let forward = move |path: &'static str| {
@@ -83,7 +85,7 @@ async fn quality(model: &dyn ReferenceModel, endpoint: Endpoint, chunks: &[Value
     if endpoint == Endpoint::Completions {
         payload.insert("prompt".to_owned(), "What is stan?".into());
     }
-    check_text(model, endpoint, &payload, chunks, profile, |count| count / 2).await.unwrap().quality
+    check_text(model, endpoint, &payload, chunks, profile, |count| count / 2).await.unwrap().quality.unwrap()
 }
 
 #[tokio::test]
@@ -129,15 +131,15 @@ async fn what_is_no_answer_has_no_quality() {
     for chunks in [vec![], vec![json!({})], vec![json!({"choices": [{"delta": {"content": "a"}}]})]] {
         assert_eq!(quality(&reference, Endpoint::Chat, &chunks, ScoringProfile::Reference).await, 0.0);
     }
-    // Longer than requested.
+    // The answer is longer than requested.
     let long = vec![answer(&model(2, 1), Endpoint::Chat)[0].clone(); 31];
     assert_eq!(quality(&reference, Endpoint::Chat, &long, ScoringProfile::Later).await, 0.0);
-    // A text that is not a token of the model.
+    // The chunk's text is not a token of the model.
     let odd = json!({"choices": [{"delta": {"content": "notatoken"}, "logprobs": {"content": [{"logprob": -0.1}]}}]});
     assert_eq!(quality(&reference, Endpoint::Chat, &[odd], ScoringProfile::Reference).await, 0.0);
 }
 
-/// §11.1
+/// A busy or broken checking server yields an error, never a score (spec §11.1).
 #[tokio::test]
 async fn issue_11_1_a_busy_server_gives_no_result() {
     let chunks = answer(&model(2, 1), Endpoint::Chat);
@@ -148,10 +150,80 @@ async fn issue_11_1_a_busy_server_gives_no_result() {
         let (server, payload) = (reference(server), payload());
         let found = check_text(&server, Endpoint::Chat, &payload, &chunks, ScoringProfile::Reference, |_| 0);
         let error = found.await.unwrap_err();
-        assert!(matches!(error, CheckError::Refused { .. }), "{error}");
+        assert!(matches!(error, CheckError::Refused { .. }) && !error.is_final(), "{error}");
     }
+    let too_long = || async { (axum::http::StatusCode::BAD_REQUEST, "maximum context length exceeded") };
+    let server = reference(serve(Router::new().route("/v1/chat/completions", post(too_long))).await);
+    let found = check_text(&server, Endpoint::Chat, &payload(), &chunks, ScoringProfile::Reference, |_| 0).await;
+    assert!(found.unwrap_err().is_final());
     let garbage = serve(Router::new().route("/v1/chat/completions", post(|| async { "garbage" }))).await;
     let found =
         check_text(&reference(garbage), Endpoint::Chat, &payload(), &chunks, ScoringProfile::Reference, |_| 0).await;
     assert!(matches!(found, Err(CheckError::Malformed(_))), "{found:?}");
+}
+
+async fn checking_server(router: Router) -> CheckingServer {
+    let base = format!("http://{}", serve(router).await).parse().unwrap();
+    CheckingServer::new(&base, None, Duration::from_mins(1)).unwrap()
+}
+
+async fn check(reference: &Reference, endpoint: Endpoint, payload: Value, answer: Value) -> Checked {
+    let (payload, profile) = (payload.as_object().unwrap().clone(), ScoringProfile::Reference);
+    reference.check(endpoint, &payload, &[answer], profile, |_| 0).await.unwrap()
+}
+
+fn picture(clip: [f64; 3], hash: &str) -> Value {
+    let hashes = json!({
+        "average_hash": hash, "perceptual_hash": hash, "difference_hash": hash, "color_hash": "07038000000",
+    });
+    json!({"image_b64": "aW1hZ2U=", "is_nsfw": false, "clip_embeddings": clip, "image_hashes": hashes})
+}
+
+#[tokio::test]
+async fn an_image_is_compared_with_the_validators() {
+    // The server echoes what it was asked in the place of the picture.
+    let make = |Json(request): Json<Value>| async move {
+        assert_eq!((&request["model"], &request["seed"]), (&json!("dreamshaper"), &json!(7)));
+        Json(picture([0.1, 0.2, 0.3], "0123456789abcdef"))
+    };
+    let server = checking_server(Router::new().route("/text-to-image", post(make))).await;
+    let reference = Reference::Image(ImageReference::new(server, Some("dreamshaper".to_owned())));
+    let request = json!({"prompt": "a cat", "seed": 7, "model": "dreamshaper-text-to-image"});
+    let quality = async |answer| check(&reference, Endpoint::TextToImage, request.clone(), answer).await.quality;
+    assert_eq!(quality(picture([0.1, 0.2, 0.3], "0123456789abcdef")).await, Some(1.0));
+    let other = quality(picture([0.3, -0.2, 0.1], "fedcba9876543210")).await;
+    assert!(other.is_some_and(|quality| quality < 0.1), "{other:?}");
+    assert_eq!(quality(json!({"image_b64": "aW1hZ2U=", "is_nsfw": false})).await, Some(0.0));
+    assert_eq!(quality(json!({"image_b64": 7})).await, Some(0.0));
+    // A server without hashes and embeddings cannot judge, whatever the miner sent.
+    let poor = || async { Json(json!({"image_b64": "aW1hZ2U=", "is_nsfw": false})) };
+    let server = checking_server(Router::new().route("/avatar", post(poor))).await;
+    let reference = Reference::Image(ImageReference::new(server, None));
+    let answer = picture([0.1, 0.2, 0.3], "0123456789abcdef");
+    assert_eq!(check(&reference, Endpoint::Avatar, json!({"prompt": "a"}), answer.clone()).await.quality, None);
+    // A route that the server lacks.
+    let missing =
+        reference.check(Endpoint::Inpaint, &Map::new(), &[answer], ScoringProfile::Reference, |_| 0).await.unwrap_err();
+    assert!(missing.is_final(), "{missing}");
+}
+
+#[tokio::test]
+async fn an_embedding_is_compared_with_the_validators() {
+    let own = model(2, 1);
+    let address = serve(router(Arc::clone(&own), EngineSettings::default()).unwrap()).await;
+    let base = format!("http://{address}/v1").parse().unwrap();
+    let server = CheckingServer::new(&base, None, Duration::from_mins(1)).unwrap();
+    let reference = Reference::Embedding(EmbeddingReference::new(server, "m"));
+    let request = json!({"input": ["What is stan?", "The train is late."], "model": "embed"});
+    let answer = |model: &LanguageModel, texts: [&str; 2]| {
+        let entry = |index: usize| json!({"index": index, "embedding": model.embed(texts[index]).unwrap().0});
+        json!({"data": [entry(0), entry(1)]})
+    };
+    let quality = async |answer| check(&reference, Endpoint::Embeddings, request.clone(), answer).await.quality;
+    let texts = ["What is stan?", "The train is late."];
+    assert_eq!(quality(answer(&own, texts)).await, Some(1.0));
+    // One text is not embedded, or another model does it.
+    assert_eq!(quality(answer(&own, [texts[0], texts[0]])).await, Some(0.0));
+    assert_eq!(quality(answer(&model(2, 9), texts)).await, Some(0.0));
+    assert_eq!(quality(json!({"data": []})).await, Some(0.0));
 }

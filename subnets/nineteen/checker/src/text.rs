@@ -1,35 +1,37 @@
 //! Quality of text answers.
 
 use serde_json::{Map, Value};
-use taonet_nineteen_core::checker::text::{distance_score, positions, token_distance, tokens};
+use taonet_nineteen_core::checker::text::{comparable, distance_score, positions, token_distance, tokens};
 use taonet_nineteen_core::checker::whole::{self, Verdict};
 use taonet_nineteen_core::scoring::ScoringProfile;
 use taonet_nineteen_core::task::Endpoint;
 
-use crate::{CheckError, LIKELIEST, Question, Reading, ReferenceModel};
+use crate::{CheckError, LIKELIEST, PlaceReading, Question, Reading, ReferenceModel};
 
-/// Maximum tokens of an answer if the request does not set one.
+/// Maximum number of tokens of an answer if the request sets none.
 const DEFAULT_TOKENS: usize = 2_048;
 
-/// The result of a check.
+/// Result of a check: the quality of an answer, with the reason.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Checked {
-    /// Quality in `0..=1`.
-    pub quality: f64,
-    /// Human-readable reason.
+    /// Quality in `0..=1`; `None` if the answer cannot be compared.
+    pub quality: Option<f64>,
+    /// Human-readable reason for the quality.
     pub reason: String,
 }
 
 impl Checked {
-    fn failed(reason: &impl ToString) -> Self {
-        Self { quality: 0.0, reason: reason.to_string() }
+    pub(crate) fn failed(reason: &impl ToString) -> Self {
+        Self { quality: Some(0.0), reason: reason.to_string() }
     }
 }
 
-/// Checks a text answer: compares the first token, the last and three others with the tokens that the model expects.
+/// Checks a text answer: compares the probabilities of the first token, the last token and three random ones with the
+/// model's.
 ///
-/// With [`ScoringProfile::Later`], the whole answer is validated first if the model reads it in one pass, and its
-/// unlikely tokens are compared as well. `draw(n)` returns a number below `n`.
+/// With [`ScoringProfile::Later`], first validates the complete answer if the model reads it in one pass, and also
+/// compares the probabilities of all unlikely tokens. Characters that are spread over several tokens are not compared.
+/// `draw(n)` returns a random number below `n`.
 ///
 /// # Errors
 /// [`CheckError`] when the model fails; the check can be retried.
@@ -45,7 +47,12 @@ pub async fn check_text(
         Ok(tokens) => tokens,
         Err(fault) => return Ok(Checked::failed(&fault)),
     };
-    let mut places = positions(tokens.len(), draw);
+    let comparable = comparable(&tokens);
+    if comparable.is_empty() {
+        return Ok(Checked { quality: None, reason: "all characters are spread over several tokens".to_owned() });
+    }
+    let drawn = positions(comparable.len(), draw);
+    let mut places: Vec<_> = drawn.into_iter().filter_map(|place| comparable.get(place).copied()).collect();
     let question = Question { endpoint, payload, tokens: &tokens, places: &places };
     let reading = model.read(&question).await?;
     let whole = match reading {
@@ -59,17 +66,28 @@ pub async fn check_text(
         }
     };
     if whole.len() != tokens.len() {
-        return Err(CheckError::Malformed("a reading for each token"));
+        return Err(CheckError::Malformed("has no probabilities for some tokens"));
     }
+    let is_part = |place: usize| comparable.binary_search(&place).is_err();
+    // The answer's last character may be cut off, so that its tokens are unknown.
+    let end = tokens.iter().rposition(|token| !token.text.is_empty()).map_or(0, |last| last + 1);
+    // Parts of characters that the model does not spread over as many tokens: a miner could hide its tokens there.
+    let hidden = (0..end).filter(|place| is_part(*place) && whole.get(*place).is_some_and(|own| own.own.is_none()));
+    places.extend(hidden);
     if profile == ScoringProfile::Later {
-        let verdicts: Vec<_> = whole
-            .iter()
-            .map(|reading| Verdict {
-                rank: reading.own.map(|(rank, _)| rank),
-                logprob: reading.own.map_or(f64::NEG_INFINITY, |(_, logprob)| logprob),
+        let verdict = |(place, reading): (usize, &PlaceReading)| {
+            let own = match reading.own {
+                // Not compared: the probability of certainty passes.
+                own if is_part(place) && (own.is_some() || place >= end) => Some((1, 0.0)),
+                own => own,
+            };
+            Verdict {
+                rank: own.map(|(rank, _)| rank),
+                logprob: own.map_or(f64::NEG_INFINITY, |(_, logprob)| logprob),
                 end_logprob: reading.end_logprob,
-            })
-            .collect();
+            }
+        };
+        let verdicts: Vec<_> = whole.iter().enumerate().map(verdict).collect();
         let most = payload.get("max_tokens").and_then(Value::as_u64);
         let most = most.map_or(DEFAULT_TOKENS, |most| usize::try_from(most).unwrap_or(usize::MAX));
         match whole::check(&verdicts, tokens.len(), most) {
@@ -91,5 +109,5 @@ pub async fn check_text(
 fn judged(distances: &[f64]) -> Checked {
     let quality = distance_score(distances);
     let mean = distances.iter().sum::<f64>() / distances.len().max(1) as f64;
-    Checked { quality, reason: format!("mean distance {mean:.4} over {} tokens", distances.len()) }
+    Checked { quality: Some(quality), reason: format!("mean distance {mean:.4} over {} tokens", distances.len()) }
 }

@@ -1,32 +1,29 @@
-//! Life cycle of periods.
+//! Life cycle of scoring periods.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use taonet_nineteen_core::capacity::Capacity;
 use taonet_nineteen_core::schedule::synthetic_requests;
 use taonet_nineteen_core::{MarketConfig, TaskName};
-use taonet_nineteen_query::{Contender, Querier, Roster, TaskFloor};
-use taonet_nineteen_store::{ContenderRow, NewContender, PeriodId, PeriodRow, Sample, Store, StoreError};
+use taonet_nineteen_query::{Querier, Recorder, Roster, sessions};
+use taonet_nineteen_store::{ContenderRow, NewContender, PeriodId, PeriodRow, Store, StoreError};
 use taonet_nineteen_transport::{FiberClient, Session};
 use taonet_primitives::Hotkey;
 use taonet_service::{Clock, Shutdown, unix_time};
 use taonet_wire::Peer;
-use tokio::sync::mpsc;
 
 use crate::nodes::{AddressRules, NodeSource, NodesError};
 use crate::onboarding::{Offer, offers};
 use crate::schedule::{Random, draw, random, send_all};
+use crate::synthetic::Drafts;
 use crate::{MarketFile, measures};
 
-/// Interval between writes of the counters.
-const FLUSH: Duration = Duration::from_millis(250);
 /// Default delay before the next attempt to open a period.
 const PAUSE: Duration = Duration::from_secs(20);
-/// How long a session key must remain valid after the period's end.
+/// Minimum validity of a session key after the period's end.
 const KEY_MARGIN: Duration = Duration::from_mins(10);
-/// Retention of rewards and periods that no longer count.
+/// Retention of rewards and closed periods.
 const KEEP_HISTORY: Duration = Duration::from_hours(7 * 24);
 /// Retention of unchecked answers.
 const KEEP_SAMPLES: Duration = Duration::from_hours(5);
@@ -34,7 +31,7 @@ const KEEP_SAMPLES: Duration = Duration::from_hours(5);
 /// Settings of a [`Controller`].
 #[derive(Debug, Clone)]
 pub struct ControlSettings {
-    /// Maximum age of the list of miners.
+    /// Maximum age of the list of miners, after which the controller refreshes it from the chain.
     pub refresh: Duration,
     /// Rules for miners' addresses.
     pub addresses: AddressRules,
@@ -42,16 +39,24 @@ pub struct ControlSettings {
     pub pause: Duration,
     /// Seed of the random draws, for tests and demonstrations.
     pub seed: Option<u64>,
+    /// Conversations for synthetic requests, written by the checking model.
+    pub drafts: Drafts,
 }
 
 impl Default for ControlSettings {
-    /// The list is refreshed every 30 minutes; only public addresses are allowed.
+    /// Returns the defaults: the list of miners is refreshed every 30 minutes, and only public addresses are allowed.
     fn default() -> Self {
-        Self { refresh: Duration::from_mins(30), addresses: AddressRules::default(), pause: PAUSE, seed: None }
+        Self {
+            refresh: Duration::from_mins(30),
+            addresses: AddressRules::default(),
+            pause: PAUSE,
+            seed: None,
+            drafts: Drafts::default(),
+        }
     }
 }
 
-/// Failure to run a period.
+/// Why a period cannot run.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ControlError {
@@ -63,10 +68,11 @@ pub enum ControlError {
     Nodes(#[from] NodesError),
 }
 
-/// Runs periods one after the other.
+/// Runs a validator's scoring periods one after the other.
 pub struct Controller {
     me: Hotkey,
     store: Store,
+    recorder: Recorder,
     querier: Querier,
     client: FiberClient,
     nodes: Box<dyn NodeSource>,
@@ -77,8 +83,8 @@ pub struct Controller {
 }
 
 impl Controller {
-    /// Creates a controller for the validator `me`.
-    #[expect(clippy::too_many_arguments, reason = "each part is made by the caller")]
+    /// Creates a controller for the validator with the hotkey `me`.
+    #[expect(clippy::too_many_arguments, reason = "the caller creates each part")]
     pub fn new(
         me: Hotkey,
         store: Store,
@@ -90,10 +96,11 @@ impl Controller {
         clock: Clock,
     ) -> Self {
         let random = random(settings.seed);
-        Self { me, store, querier, client, nodes, market, settings, clock, random }
+        let recorder = Recorder::new(store.clone(), querier.market().clone());
+        Self { me, store, recorder, querier, client, nodes, market, settings, clock, random }
     }
 
-    /// Runs periods until shutdown, then writes the counters. The running period stays open for the next start.
+    /// Runs periods until shutdown, then writes the counters. The next start resumes the open period.
     pub async fn run(&self, shutdown: &Shutdown) {
         loop {
             let period = tokio::select! {
@@ -116,44 +123,14 @@ impl Controller {
                 () = tokio::time::sleep(pause) => {}
             }
         }
-        if let Err(error) = self.flush().await {
+        if let Err(error) = self.recorder.flush().await {
             tracing::error!(error = &error as &dyn std::error::Error, "failed to store the final counters");
         }
     }
 
-    /// Writes changed counters until shutdown.
-    pub async fn keep_counters(&self, shutdown: &Shutdown) {
-        loop {
-            tokio::select! {
-                () = shutdown.requested() => return,
-                () = tokio::time::sleep(FLUSH) => {}
-            }
-            if let Err(error) = self.flush().await {
-                tracing::error!(error = &error as &dyn std::error::Error, "failed to store counters");
-            }
-        }
-    }
-
-    /// Stores answers for checking, until shutdown.
-    pub async fn keep_samples(&self, mut samples: mpsc::Receiver<Sample>, shutdown: &Shutdown) {
-        loop {
-            let sample = tokio::select! {
-                () = shutdown.requested() => return,
-                sample = samples.recv() => sample,
-            };
-            let Some(sample) = sample else { return };
-            let weight = self.market.current().task(sample.task.as_str()).map_or(0.0, |task| task.weight);
-            match self.store.put_sample(&sample, weight).await {
-                Ok(kept) => {
-                    let roster = self.querier.market().roster();
-                    if let Some(floor) = roster.as_ref().and_then(|roster| roster.floor(sample.task.as_str())) {
-                        // The scorer enables sampling again.
-                        floor.set_keeps_samples(kept);
-                    }
-                }
-                Err(error) => tracing::error!(error = &error as &dyn std::error::Error, "failed to store an answer"),
-            }
-        }
+    /// Returns the recorder of this process's counters and answers.
+    pub const fn recorder(&self) -> &Recorder {
+        &self.recorder
     }
 
     /// Runs one period to its end, or resumes the open one. Returns `false` when no miner offers capacity.
@@ -163,7 +140,7 @@ impl Controller {
     pub async fn period(&self) -> Result<bool, ControlError> {
         let config = self.market.reload();
         let running = self.store.open_period().await?;
-        // Only after a start is a period open in the database but not in memory.
+        // After a restart, a period is open in the database but not in memory.
         let resumed = match (&running, self.querier.market().roster()) {
             (Some(period), None) if self.left(period) > Duration::ZERO => self.resume(period, &config).await?,
             _ => None,
@@ -179,8 +156,8 @@ impl Controller {
         for floor in roster.floors() {
             measures::contenders(floor.task.task.as_str(), floor.contenders().len());
         }
-        send_all(&self.querier, &roster, left, &self.random).await;
-        self.flush().await?;
+        send_all(&self.querier, &roster, left, &self.random, &self.settings.drafts).await;
+        self.recorder.flush().await?;
         Ok(true)
     }
 
@@ -194,15 +171,13 @@ impl Controller {
     }
 
     async fn close_period(&self, period: PeriodId) -> Result<(), StoreError> {
-        let roster = self.querier.market().roster().filter(|roster| roster.period == period);
-        let rows: Vec<_> =
-            roster.iter().flat_map(|roster| roster.contenders()).map(|contender| contender.row()).collect();
-        self.store.close_period(period, &rows, self.now_ms()).await?;
+        self.recorder.close_period(period, self.now_ms()).await?;
         tracing::info!(%period, "period closed");
         Ok(())
     }
 
-    /// Refreshes the list of miners, queries their capacities, closes the last period and opens the next one.
+    /// Refreshes the list of miners, queries their capacities, closes the last period and opens the next one. Returns
+    /// `None` when no miner offers capacity.
     async fn open(
         &self,
         running: Option<PeriodId>,
@@ -225,61 +200,41 @@ impl Controller {
         let budgets: Vec<_> =
             config.enabled().map(|task| (task.task.clone(), budget(config, &task.task, &contenders))).collect();
         let length_ms = i64::try_from(length.as_millis()).unwrap_or(i64::MAX);
-        let period =
-            self.store.begin_period(self.now_ms(), length_ms, config.period_profile, &contenders, &budgets).await?;
+        let (now_ms, profile) = (self.now_ms(), config.period_profile);
+        let period = self.store.begin_period(now_ms, length_ms, profile, &contenders, &budgets, config).await?;
         let sessions: HashMap<Hotkey, Session> =
             offers.into_iter().map(|Offer { session, .. }| (*session.peer().hotkey(), session)).collect();
-        let rows = contenders.into_iter().map(new_row).collect();
-        let roster = self.publish(period, config, rows, &sessions, &budgets);
+        let rows: Vec<_> = contenders.into_iter().map(new_row).collect();
+        let roster = self.publish(Roster::of(period, config, &rows, &sessions, &budgets));
         tracing::info!(%period, contenders = roster.contenders().count(), seconds = length.as_secs_f64(), "period opened");
         Ok(Some((roster, length)))
     }
 
-    /// Resumes a period that an earlier process opened. Returns `None` when no session key of its miners is left.
+    /// Resumes a period that an earlier process opened. Returns `None` when no miner of the period has a session key.
     async fn resume(
         &self,
         period: &PeriodRow,
         config: &MarketConfig,
     ) -> Result<Option<(Arc<Roster>, Duration)>, StoreError> {
         let nodes = self.store.nodes().await?;
-        let sessions: HashMap<Hotkey, Session> =
-            nodes.into_iter().filter_map(|node| Some((*node.peer.hotkey(), node.session?))).collect();
+        let sessions = sessions(nodes);
         let rows = self.store.contenders(period.id).await?;
         if !rows.iter().any(|row| sessions.contains_key(&row.offer.hotkey)) {
             return Ok(None);
         }
-        let budgets = self.store.budgets(period.id).await?;
+        let budgets = self.store.budgets(period.id, None).await?;
         let budgets: Vec<_> = budgets.into_iter().map(|row| (row.task, row.remaining)).collect();
-        let roster = self.publish(period.id, config, rows, &sessions, &budgets);
+        let roster = self.publish(Roster::of(period.id, config, &rows, &sessions, &budgets));
         let left = self.left(period);
         tracing::info!(period = %period.id, seconds = left.as_secs_f64(), "period resumed");
         Ok(Some((roster, left)))
     }
 
-    fn publish(
-        &self,
-        period: PeriodId,
-        config: &MarketConfig,
-        rows: Vec<ContenderRow>,
-        sessions: &HashMap<Hotkey, Session>,
-        budgets: &[(TaskName, u64)],
-    ) -> Arc<Roster> {
-        let multiplier = config.period_multiplier();
-        let mut by_task: HashMap<TaskName, Vec<Contender>> = HashMap::new();
-        for row in rows {
-            let Some(session) = sessions.get(&row.offer.hotkey) else { continue };
-            let Capacity { to_score, .. } = row.offer.capacity;
-            let contender = Contender::new(&row, session.clone(), to_score * multiplier);
-            by_task.entry(row.offer.task.clone()).or_default().push(contender);
-        }
-        let floor = |task: &taonet_nineteen_core::Task| {
-            let budget = budgets.iter().find(|(name, _)| *name == task.task).map_or(0, |(_, budget)| *budget);
-            TaskFloor::new(Arc::new(task.clone()), by_task.remove(&task.task).unwrap_or_default(), budget)
-        };
-        let roster = Roster::new(period, config.enabled().map(floor).collect());
+    fn publish(&self, roster: Roster) -> Arc<Roster> {
+        let period = roster.period;
         let market = self.querier.market();
         market.open(roster);
-        // It was just opened, and only the controller opens periods.
+        // The roster exists: only the controller opens periods.
         market.roster().unwrap_or_else(|| Arc::new(Roster::new(period, Vec::new())))
     }
 
@@ -303,16 +258,6 @@ impl Controller {
         let peer = |node: &crate::FoundNode| Some((node.uid, self.settings.addresses.peer(node)?));
         let nodes: Vec<(_, Peer)> = found.iter().filter(|node| node.hotkey != self.me).filter_map(peer).collect();
         Ok(self.store.replace_nodes(&nodes, now).await?)
-    }
-
-    async fn flush(&self) -> Result<(), StoreError> {
-        let Some(roster) = self.querier.market().roster() else { return Ok(()) };
-        let rows: Vec<_> = roster.contenders().filter_map(|contender| contender.take_changes()).collect();
-        if rows.is_empty() {
-            return Ok(());
-        }
-        let budgets: Vec<_> = roster.floors().iter().map(|floor| (floor.task.task.clone(), floor.budget())).collect();
-        self.store.put_counts(roster.period, &rows, &budgets).await
     }
 
     async fn sweep(&self) -> Result<(), StoreError> {

@@ -8,13 +8,50 @@
 //! ```
 //!
 //! - [`Controller`] runs periods one after the other, and resumes the open period after a crash;
-//! - [`Scorer`] checks stored answers;
-//! - [`Nineteen`] is the subnet for `taonet-validator`: it computes weights from the store; [`market_report`] returns
-//!   every number behind them;
-//! - [`MarketFile`] is the configuration file, reloaded at each period;
-//! - [`synthetic`] generates test requests.
+//! - [`Scorer`] checks stored answers against the validator's own models ([`References`]);
+//! - [`Nineteen`] implements the subnet for `taonet-validator`, which submits the weights; [`market_report`] returns
+//!   them with every intermediate value;
+//! - [`MarketFile`] is the configuration file, reloaded at each period; [`VotesFeed`] replaces its task weights with
+//!   those that the validators vote for;
+//! - [`synthetic`] generates test requests, with texts that the checking model writes ([`synthetic::Drafts`]).
 //!
-//! Uses query, checker, store and `taonet-validator` (trait `Subnet`). Used by entry and `tao nineteen`.
+//! The loops for periods, checks and weights run concurrently:
+//!
+//! ```no_run
+//! use std::path::Path;
+//!
+//! use taonet_nineteen_control::{Controller, MarketFile, Nineteen, Scorer, market_report};
+//! use taonet_nineteen_store::Store;
+//! use taonet_service::{Shutdown, sleeper, system_clock};
+//! use taonet_validator::{Services, StateFile, Validator, ValidatorSettings};
+//!
+//! # async fn example(
+//! #     store: Store, controller: Controller, scorer: Scorer, services: Services, settings: ValidatorSettings,
+//! #     state: StateFile, shutdown: Shutdown, now_ms: i64,
+//! # ) -> Result<(), Box<dyn std::error::Error>> {
+//! let market = MarketFile::open(Path::new("tasks.toml"))?;
+//! for miner in market_report(&store, &market.current(), now_ms).await?.miners {
+//!     println!("miner {}: {:.4} of the weight", miner.uid, miner.weight);
+//! }
+//! let subnet = Nineteen::new(store, market, system_clock());
+//! let mut validator = Validator::new(subnet, services, settings, state, system_clock(), sleeper());
+//! tokio::join!(controller.run(&shutdown), scorer.run(&shutdown), validator.run(&shutdown));
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! If a check fails, for example because the checking server is down, the answer stays in the queue and the check is
+//! retried; an answer that the model rejects is removed from the queue without a quality. If the configuration file
+//! becomes invalid, the error is logged, and the last valid configuration remains in effect. A miner's address must be
+//! public unless [`AddressRules`] allow others. Rewards and closed periods are kept for seven days, unchecked answers
+//! for five hours.
+//!
+//! The formulas are in `taonet-nineteen-core`, so that recorded inputs reproduce the weights. The crate serves no
+//! buyers.
+//!
+//! Uses `taonet-nineteen-query`, `taonet-nineteen-checker`, `taonet-nineteen-store`, `taonet-nineteen-transport` and
+//! `taonet-nineteen-core`, `taonet-validator` (trait `Subnet`), `taonet-chain`, `taonet-http`, `taonet-wire`,
+//! `taonet-service` and `taonet-primitives`. Used by `taonet-nineteen-entry` and `tao nineteen`.
 
 // Counters and scores are compared exactly.
 #![cfg_attr(test, allow(clippy::float_cmp))]
@@ -24,17 +61,21 @@ mod market_file;
 mod measures;
 mod nodes;
 mod onboarding;
+mod references;
 mod report;
 mod schedule;
 mod scorer;
 pub mod synthetic;
+mod votes;
 
 pub use controller::{ControlError, ControlSettings, Controller};
 pub use market_file::{MarketFile, MarketFileError};
 pub use measures::describe as describe_metrics;
 pub use nodes::{AddressRules, ChainNodes, FoundNode, NodeSource, NodesError};
+pub use references::References;
 pub use report::{MarketReport, MarketState, MinerReport, Nineteen, TaskReport, market_report};
-pub use scorer::{References, ScoreError, Scorer};
+pub use scorer::{ScoreError, Scorer};
+pub use votes::{VotesError, VotesFeed};
 
 #[cfg(test)]
 mod tests;

@@ -1,12 +1,14 @@
 //! Configuration file of the market.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock, RwLockWriteGuard};
 
 use taonet_nineteen_core::MarketConfig;
-use taonet_nineteen_core::config::ConfigError;
+use taonet_nineteen_core::config::{ConfigError, Votes};
 
-/// Failure to load the market's configuration file.
+use crate::References;
+
+/// Why the market's configuration file cannot be loaded.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum MarketFileError {
@@ -15,7 +17,7 @@ pub enum MarketFileError {
     Read {
         /// Path of the file.
         path: PathBuf,
-        /// Error of the operating system.
+        /// The I/O error.
         source: std::io::Error,
     },
     /// The file is not a valid configuration.
@@ -28,50 +30,124 @@ pub enum MarketFileError {
     },
 }
 
-/// The market's configuration: a file that is reloaded at each period, or a fixed value. Clones share state.
+/// The market's configuration: a file that is reloaded at each period, or a value that the caller replaces. Clones share
+/// state.
 #[derive(Debug, Clone)]
 pub struct MarketFile(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
     path: Option<PathBuf>,
-    current: RwLock<Arc<MarketConfig>>,
+    state: RwLock<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    /// The last valid configuration, as in the file.
+    file: MarketConfig,
+    /// The configuration in effect, derived from all other fields.
+    current: Arc<MarketConfig>,
+    /// Weights that the validators have voted for.
+    votes: Votes,
+    /// References of the tasks; `None` if another process checks the answers.
+    references: Option<References>,
+}
+
+impl State {
+    /// Derives the configuration in effect: with the voted weights, and without checks of tasks that have no reference.
+    fn derive(&mut self) {
+        let mut config = self.file.with_votes(&self.votes);
+        if let Some(references) = &self.references {
+            for task in &mut config.tasks {
+                task.checked &= references.of(task).is_some();
+                let was_checked = self.current.task(task.task.as_str()).is_none_or(|task| task.checked);
+                if task.enabled && !task.checked && was_checked {
+                    tracing::warn!(
+                        task = %task.task,
+                        task_type = ?task.task_type,
+                        "no checking server for tasks of this type: answers are not checked, and miners earn no weight"
+                    );
+                }
+            }
+        }
+        self.current = Arc::new(config);
+    }
 }
 
 impl MarketFile {
     /// Creates a fixed configuration without a file.
     pub fn fixed(config: MarketConfig) -> Self {
-        Self(Arc::new(Inner { path: None, current: RwLock::new(Arc::new(config)) }))
+        Self::of(None, config)
+    }
+
+    /// Creates an empty configuration, for a process that follows a validator.
+    pub fn followed() -> Self {
+        let mut config = MarketConfig::default();
+        config.tasks.clear();
+        Self::fixed(config)
     }
 
     /// Opens a configuration file.
     ///
     /// # Errors
-    /// [`MarketFileError`] when the file is unreadable or invalid; it names the field.
+    /// [`MarketFileError`] when the file is unreadable or invalid; the error names the field.
     pub fn open(path: &Path) -> Result<Self, MarketFileError> {
-        let current = RwLock::new(Arc::new(read(path)?));
-        Ok(Self(Arc::new(Inner { path: Some(path.to_owned()), current })))
+        Ok(Self::of(Some(path.to_owned()), read(path)?))
     }
 
-    /// Returns the configuration as last read.
+    fn of(path: Option<PathBuf>, config: MarketConfig) -> Self {
+        let current = Arc::new(config.clone());
+        let state = State { file: config, current, votes: Votes::default(), references: None };
+        Self(Arc::new(Inner { path, state: RwLock::new(state) }))
+    }
+
+    /// Sets the references of the tasks. From now on, tasks without a reference are not checked, and each of them is
+    /// logged once.
+    pub fn check_with(&self, references: References) {
+        let mut state = self.state();
+        state.references = Some(references);
+        state.derive();
+    }
+
+    /// Sets the weights that the validators have voted for, by task. They apply from the next [`Self::reload`], that is
+    /// at the start of a period. An empty vote changes nothing.
+    pub fn vote(&self, votes: impl IntoIterator<Item = (String, f64)>) {
+        self.state().votes.update(votes);
+    }
+
+    /// Replaces the configuration.
+    pub fn replace(&self, config: MarketConfig) {
+        let mut state = self.state();
+        state.file = config;
+        state.derive();
+    }
+
+    /// Returns the configuration in effect, which is derived from the last valid file.
     pub fn current(&self) -> Arc<MarketConfig> {
-        Arc::clone(&self.0.current.read().unwrap_or_else(PoisonError::into_inner))
+        Arc::clone(&self.0.state.read().unwrap_or_else(PoisonError::into_inner).current)
     }
 
-    /// Reloads the file and returns the configuration. An invalid file is logged and changes nothing.
+    /// Reloads the file, applies the votes and returns the configuration. If the file is invalid, logs why and uses the
+    /// last valid one.
     pub fn reload(&self) -> Arc<MarketConfig> {
-        let Some(path) = &self.0.path else { return self.current() };
-        match read(path) {
-            Ok(config) => {
-                let mut current = self.0.current.write().unwrap_or_else(PoisonError::into_inner);
-                if **current != config {
-                    tracing::info!(path = %path.display(), "market configuration reloaded");
-                    *current = Arc::new(config);
-                }
+        let found = self.0.path.as_deref().map(|path| (path, read(path)));
+        let mut state = self.state();
+        match found {
+            Some((path, Ok(config))) if state.file != config => {
+                tracing::info!(path = %path.display(), "market configuration reloaded");
+                state.file = config;
             }
-            Err(error) => tracing::warn!(error = &error as &dyn std::error::Error, "market configuration not reloaded"),
+            Some((_, Err(error))) => {
+                tracing::warn!(error = &error as &dyn std::error::Error, "market configuration not reloaded");
+            }
+            _ => {}
         }
-        self.current()
+        state.derive();
+        Arc::clone(&state.current)
+    }
+
+    fn state(&self) -> RwLockWriteGuard<'_, State> {
+        self.0.state.write().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -83,7 +159,32 @@ fn read(path: &Path) -> Result<MarketConfig, MarketFileError> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
+    use taonet_nineteen_checker::CheckingServer;
+
     use super::*;
+
+    #[test]
+    fn tasks_without_a_reference_are_not_checked() {
+        let market = MarketFile::fixed(MarketConfig::default());
+        let checked = || {
+            let config = market.current();
+            let of = |task: &str| config.task(task).unwrap().checked;
+            (of("chat-llama-3-1-8b"), of("avatar"))
+        };
+        assert_eq!(checked(), (true, true), "another process checks the answers");
+        market.check_with(References::default());
+        assert_eq!(checked(), (false, false));
+        let url = "http://127.0.0.1:9".parse().unwrap();
+        let server = CheckingServer::new(&url, None, Duration::from_secs(1)).unwrap();
+        market.check_with(References::default().with_text_server(server.clone(), None));
+        assert_eq!(checked(), (true, false));
+        market.check_with(References::default().with_image_server(server));
+        assert_eq!(checked(), (false, true));
+        market.replace(MarketConfig::default());
+        assert_eq!(checked(), (false, true));
+    }
 
     #[test]
     fn a_bad_file_changes_nothing() {

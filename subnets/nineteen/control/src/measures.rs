@@ -9,13 +9,13 @@ const CHECKS: &str = "taonet_nineteen_checks_total";
 const CHECK_SECONDS: &str = "taonet_nineteen_check_seconds";
 const SKIPPED: &str = "taonet_nineteen_synthetic_skipped_total";
 
-/// Registers help texts of the metrics. Call after the recorder is installed.
+/// Registers the help texts of the metrics of periods and checks. Call once, after the recorder is installed.
 pub fn describe() {
     metrics::describe_gauge!(PERIOD, "Number of the running period");
     metrics::describe_gauge!(CONTENDERS, "Miners' offers in the running period, by task");
     metrics::describe_counter!(HANDSHAKES, "Handshakes with miners, by result");
     metrics::describe_counter!(CHECKS, "Checked answers, by task and result");
-    metrics::describe_histogram!(CHECK_SECONDS, "Duration of a check");
+    metrics::describe_histogram!(CHECK_SECONDS, "Time to check an answer");
     metrics::describe_gauge!("taonet_nineteen_weight", "Weight of each miner, by uid");
     metrics::describe_counter!(SKIPPED, "Synthetic requests that were not sent, by reason");
 }

@@ -1,14 +1,14 @@
-//! Miners that the chain lists.
+//! Miners in the metagraph, and rules for their addresses.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use taonet_chain::{At, Chain, ChainError, Detail};
 use taonet_primitives::{Hotkey, MechId, NetUid, Uid};
-use taonet_wire::Peer;
+use taonet_wire::{Peer, is_public};
 
-/// Address that means the local machine on the reference's development networks.
+/// Published address that represents the local machine on the reference's development networks.
 const LOCAL: IpAddr = IpAddr::V4(Ipv4Addr::new(0, 0, 0, 1));
 
 /// A neuron with a published address.
@@ -22,9 +22,9 @@ pub struct FoundNode {
     pub address: SocketAddr,
 }
 
-/// Failure to read the subnet's neurons.
+/// The subnet's neurons cannot be read from the chain.
 #[derive(Debug, thiserror::Error)]
-#[error("the subnet's neurons cannot be read")]
+#[error("cannot read the subnet's neurons from the chain")]
 pub struct NodesError(#[from] ChainError);
 
 /// Source of a subnet's neurons.
@@ -34,14 +34,14 @@ pub trait NodeSource: Send + Sync {
     async fn nodes(&self) -> Result<Vec<FoundNode>, NodesError>;
 }
 
-/// A subnet's neurons, read from the chain.
+/// Source of a subnet's neurons that reads the metagraph from the chain.
 pub struct ChainNodes {
     chain: Arc<dyn Chain>,
     netuid: NetUid,
 }
 
 impl ChainNodes {
-    /// Creates a source of the neurons of subnet `netuid`.
+    /// Creates a source of the neurons of the subnet `netuid`.
     pub fn new(chain: Arc<dyn Chain>, netuid: NetUid) -> Self {
         Self { chain, netuid }
     }
@@ -62,9 +62,9 @@ impl NodeSource for ChainNodes {
 /// Rules for the published addresses that the validator calls.
 #[derive(Debug, Clone, Default)]
 pub struct AddressRules {
-    /// Substitutions `(published, called)` of addresses, for development networks.
+    /// Address substitutions, as pairs `(published, called)`, for development networks.
     pub substitutes: Vec<(IpAddr, IpAddr)>,
-    /// Whether private addresses are allowed. A miner can then make the validator call machines of the validator's
+    /// Whether private addresses are allowed. If so, a miner can make the validator call hosts in the validator's own
     /// network.
     pub allow_private: bool,
 }
@@ -83,29 +83,6 @@ impl AddressRules {
         let port = Some(node.address.port()).filter(|port| *port > 0)?;
         Peer::new(node.hotkey, ip.to_string(), port).ok()
     }
-}
-
-fn is_public(ip: IpAddr) -> bool {
-    match ip {
-        IpAddr::V4(ip) => is_public_v4(ip),
-        IpAddr::V6(ip) => match ip.to_ipv4_mapped() {
-            Some(ip) => is_public_v4(ip),
-            None => is_public_v6(ip),
-        },
-    }
-}
-
-fn is_public_v4(ip: Ipv4Addr) -> bool {
-    let [first, second, ..] = ip.octets();
-    let is_shared = first == 100 && (64..128).contains(&second);
-    let is_special = first == 0 || first >= 224 || ip.is_broadcast() || ip.is_documentation() || is_shared;
-    !(is_special || ip.is_private() || ip.is_loopback() || ip.is_link_local())
-}
-
-fn is_public_v6(ip: Ipv6Addr) -> bool {
-    let [first, ..] = ip.segments();
-    let is_local = first & 0xfe00 == 0xfc00 || first & 0xffc0 == 0xfe80;
-    !(is_local || ip.is_loopback() || ip.is_unspecified() || ip.is_multicast())
 }
 
 #[cfg(test)]

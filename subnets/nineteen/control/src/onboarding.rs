@@ -8,7 +8,7 @@ use taonet_nineteen_core::MarketConfig;
 use taonet_nineteen_core::capacity::{Capacity, sampled_share};
 use taonet_nineteen_core::task::TaskType;
 use taonet_nineteen_store::{NewContender, Node, Store, StoreError};
-use taonet_nineteen_transport::{FiberClient, Session};
+use taonet_nineteen_transport::{FiberClient, HandshakeError, Session};
 
 use crate::measures;
 
@@ -25,8 +25,8 @@ pub(crate) struct Offer {
     pub(crate) contenders: Vec<NewContender>,
 }
 
-/// Queries the capacities of all miners, after a handshake with those whose key expires before `needed_ns`. Unreachable
-/// miners offer nothing.
+/// Queries the capacities of all miners. First performs a handshake with each miner whose key expires before
+/// `needed_ns` (Unix time in nanoseconds). Omits unreachable miners.
 pub(crate) async fn offers(
     client: &FiberClient,
     store: &Store,
@@ -48,7 +48,7 @@ pub(crate) async fn offers(
                 None => handshake(client, store, &node).await?,
             };
             match ask(client, &session, payload.clone()).await {
-                // A restarted miner has lost its session keys.
+                // A restarted miner no longer has its session keys.
                 Err(Refusal::Forgotten) if is_old => {
                     let session = handshake(client, store, &node).await?;
                     let answer = ask(client, &session, payload).await.ok()?;
@@ -70,7 +70,8 @@ pub(crate) async fn offers(
 }
 
 async fn handshake(client: &FiberClient, store: &Store, node: &Node) -> Option<Session> {
-    let made = client.handshake(&node.peer).await;
+    let made =
+        if node.signs { client.handshake_with_signer(&node.peer).await } else { client.handshake(&node.peer).await };
     measures::handshake(made.is_ok());
     match made {
         Ok(session) => {
@@ -81,6 +82,13 @@ async fn handshake(client: &FiberClient, store: &Store, node: &Node) -> Option<S
             Some(session)
         }
         Err(error) => {
+            if matches!(error, HandshakeError::Unsigned) && node.signs {
+                tracing::warn!(
+                    uid = %node.uid,
+                    hotkey = %node.peer.hotkey(),
+                    "miner's hotkey has signed its encryption keys before, but not this one; handshake refused"
+                );
+            }
             tracing::debug!(uid = %node.uid, error = &error as &dyn std::error::Error, "handshake failed");
             None
         }
@@ -115,7 +123,7 @@ async fn ask(
     serde_json::from_slice(&body).map_err(|_| Refusal::Other)
 }
 
-/// Parses a capacity response: `miner_type`, and a number for each task of that type. Other tasks are ignored.
+/// Parses a capacity response: `miner_type`, and a number for each task of that type. Ignores other tasks.
 fn capacities(
     config: &MarketConfig,
     answer: &Map<String, Value>,

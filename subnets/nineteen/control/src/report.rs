@@ -1,10 +1,12 @@
-//! Weights and the scores behind them.
+//! Computation of the weights from the database, with all intermediate scores.
 
 use std::time::Duration;
 
 use serde::Serialize;
 use serde_json::{Value, json};
-use taonet_nineteen_core::scoring::{self, Contender, ContenderScore, ScoringInput, TaskWeight, score};
+use taonet_nineteen_core::scoring::{
+    self, Contender, ContenderScore, ScoringInput, ScoringProfile, TaskScores, TaskWeight, score,
+};
 use taonet_nineteen_core::{MarketConfig, Task};
 use taonet_nineteen_store::{
     ContenderRow, HistoryRow, NewContender, PeriodId, PeriodRow, Reward, RewardRow, Store, StoreError,
@@ -15,58 +17,84 @@ use taonet_validator::{Neurons, RoundScores, Subnet};
 
 use crate::MarketFile;
 
-/// Scores of the market at one moment.
+/// Scores and weights of the market's miners at one moment.
 #[derive(Debug, Clone, PartialEq, Default, Serialize)]
 pub struct MarketReport {
-    /// Id of the newest period.
+    /// ID of the newest period.
     pub period: Option<PeriodId>,
-    /// Scores of the miners, by uid.
+    /// Release of the reference that the scoring follows.
+    pub scoring_profile: ScoringProfile,
+    /// Exponent to which each miner's share of a task's effective volume is raised.
+    pub share_exponent: f64,
+    /// Sum of the miners' scores, by which each score is divided.
+    pub score_sum: f64,
+    /// Scores and weight of each miner, in the order of uids.
     pub miners: Vec<MinerReport>,
 }
 
-/// A miner's weight and the scores behind it.
+/// A miner's weight, with the scores that determine it.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct MinerReport {
     /// Uid of the miner.
     pub uid: Uid,
     /// Hotkey of the miner.
     pub hotkey: Hotkey,
-    /// Share of the total weight.
+    /// The miner's share of the total weight, in `0..=1`: `score` divided by the report's `score_sum`.
     pub weight: f64,
+    /// Sum of the tasks' contributions.
+    pub score: f64,
     /// Scores in the tasks that the miner serves.
     pub tasks: Vec<TaskReport>,
 }
 
-/// A miner's scores in one task. Later fields derive from earlier ones.
+/// A miner's scores in one task. Each field is computed from earlier fields.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct TaskReport {
     /// Name of the task.
     pub task: String,
     /// The task's share of the incentive.
     pub task_weight: f64,
-    /// Number of checked answers that count.
+    /// Number of checked answers within the reward window.
     pub rewards: usize,
-    /// Mean of the qualities, each raised to the rules' exponent.
+    /// Number of checked answers in other tasks that are included in the mean, because `rewards` is low.
+    pub filled: usize,
+    /// Mean of the answers' qualities, each raised to the rules' exponent.
     pub average_quality: f64,
-    /// Speed for the ranking, in units of work per second.
+    /// Average quality, squared if the rules' threshold applies.
+    pub adjusted_quality: f64,
+    /// Speed used for the ranking, in units of work per second.
     pub metric: Option<f64>,
-    /// Bonus for the rank of the speed.
+    /// Bonus for the miner's rank by speed.
     pub bonus: f64,
-    /// `average_quality`, adjusted by the rules, times `1 + bonus`.
+    /// Combined quality: `adjusted_quality · (1 + bonus)`.
     pub combined_quality: f64,
-    /// Number of closed periods that count.
+    /// Number of scored periods within the period window.
     pub periods: usize,
-    /// Normalised period score, including probation.
+    /// Mean of the period scores, weighted by volume and age.
+    pub period_mean: f64,
+    /// Multiplier of the mean: 1, or less during probation.
+    pub probation_factor: f64,
+    /// Normalised period score: `period_mean · probation_factor`.
     pub period_score: f64,
-    /// Accepted capacity.
+    /// Accepted capacity, in the unit of the task.
     pub capacity: f64,
-    /// `combined_quality · period_score · capacity`.
+    /// Effective volume: `combined_quality · period_score · capacity`.
     pub effective: f64,
-    /// `effective`, raised to the rules' exponent, as a share of the task's sum.
+    /// Sum of the effective volumes over the task's miners.
+    pub effective_sum: f64,
+    /// Share of the effective volume: `effective / effective_sum`.
+    pub share: f64,
+    /// Share raised to the report's `share_exponent`.
+    pub powered: f64,
+    /// Sum of the powered shares over the task's miners.
+    pub powered_sum: f64,
+    /// Share of the task's weight: `powered / powered_sum`.
     pub net: f64,
+    /// Contribution to the miner's score: `net · task_weight`.
+    pub contribution: f64,
 }
 
-/// Rows of the store that determine the weights.
+/// Database rows that determine the weights.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct MarketState {
     period: Option<PeriodId>,
@@ -76,7 +104,7 @@ pub struct MarketState {
 }
 
 impl MarketState {
-    /// Loads the rows that count now.
+    /// Loads the rows that determine the current weights.
     ///
     /// # Errors
     /// [`StoreError`] when the database fails.
@@ -87,8 +115,8 @@ impl MarketState {
         }
     }
 
-    /// Loads the rows that counted when a period closed, or that count now if it is still open. Returns `None` when
-    /// there is no such period.
+    /// Loads the rows that determined the weights when a period closed; if the period is open, the current rows.
+    /// Returns `None` when the period is unknown.
     ///
     /// # Errors
     /// [`StoreError`] when the database fails.
@@ -113,7 +141,8 @@ impl MarketState {
         Ok(Self { period: Some(period.id), contenders: store.contenders(period.id).await?, rewards, history })
     }
 
-    /// Returns the state as input for `tao nineteen weights`.
+    /// Returns the state as input for `tao nineteen weights`: the rows, the counters behind the period scores, and the
+    /// profiles.
     pub fn export(&self, config: &MarketConfig) -> Value {
         let tasks = config.tasks.iter();
         let tasks = tasks.map(|task| json!({"task": task.task, "weight": task.weight, "enabled": task.enabled}));
@@ -126,10 +155,23 @@ impl MarketState {
             json!({"task": row.task, "hotkey": row.hotkey, "quality_score": quality, "metric": metric})
         });
         let periods = self.history.iter().map(|row| {
-            let HistoryRow { task, hotkey, score, volume, .. } = row;
-            json!({"task": task, "hotkey": hotkey, "period_score": score, "consumed_capacity": volume})
+            let HistoryRow { period, profile, task, hotkey, counts, score } = row;
+            json!({
+                "period": period,
+                "period_profile": profile,
+                "task": task,
+                "hotkey": hotkey,
+                "period_score": score,
+                "total_requests": counts.total_requests,
+                "capacity": counts.capacity,
+                "consumed_capacity": counts.consumed_capacity,
+                "requests_429": counts.requests_429,
+                "requests_500": counts.requests_500,
+            })
         });
         json!({
+            "period": self.period,
+            "scoring_profile": config.scoring_profile,
             "tasks": tasks.collect::<Vec<_>>(),
             "contenders": contenders.collect::<Vec<_>>(),
             "rewards": rewards.collect::<Vec<_>>(),
@@ -137,19 +179,21 @@ impl MarketState {
         })
     }
 
-    /// Computes the report of this state.
+    /// Computes the weights and scores from this state.
     pub fn report(&self, config: &MarketConfig) -> MarketReport {
-        let scores = score(&self.input(config), &config.scoring_profile.rules());
+        let rules = config.scoring_profile.rules();
+        let scores = score(&self.input(config), &rules);
         let mut miners: Vec<MinerReport> = Vec::new();
         for task in &scores.tasks {
             for contender in &task.contenders {
-                let report = task_report(task.task.task, task.task.weight, contender);
+                let report = task_report(task, contender);
                 match miners.iter_mut().find(|miner| miner.hotkey == contender.hotkey) {
                     Some(miner) => miner.tasks.push(report),
                     None => miners.push(MinerReport {
                         uid: contender.uid,
                         hotkey: contender.hotkey,
                         weight: 0.0,
+                        score: 0.0,
                         tasks: vec![report],
                     }),
                 }
@@ -157,11 +201,17 @@ impl MarketState {
         }
         for total in &scores.totals {
             if let Some(miner) = miners.iter_mut().find(|miner| miner.hotkey == total.hotkey) {
-                miner.weight = total.weight;
+                (miner.score, miner.weight) = (total.score, total.weight);
             }
         }
         miners.sort_by_key(|miner| miner.uid);
-        MarketReport { period: self.period, miners }
+        MarketReport {
+            period: self.period,
+            scoring_profile: config.scoring_profile,
+            share_exponent: rules.share_exponent,
+            score_sum: scores.score_sum,
+            miners,
+        }
     }
 
     fn input<'a>(&'a self, config: &'a MarketConfig) -> ScoringInput<&'a str, Hotkey> {
@@ -182,7 +232,7 @@ impl MarketState {
             task: row.task.as_str(),
             hotkey: row.hotkey,
             score: row.score,
-            volume: row.volume,
+            volume: row.counts.consumed_capacity,
         };
         ScoringInput {
             tasks: config.tasks.iter().map(task).collect(),
@@ -193,7 +243,7 @@ impl MarketState {
     }
 }
 
-/// Computes the market's scores from the store.
+/// Computes the market's weights and scores from the database.
 ///
 /// # Errors
 /// [`StoreError`] when the database fails.
@@ -201,21 +251,31 @@ pub async fn market_report(store: &Store, config: &MarketConfig, now_ms: i64) ->
     Ok(MarketState::load(store, config, now_ms).await?.report(config))
 }
 
-fn task_report(task: &str, task_weight: f64, contender: &ContenderScore<Hotkey>) -> TaskReport {
-    let ContenderScore { quality, period, capacity, effective, net, .. } = *contender;
+fn task_report(scores: &TaskScores<&str, Hotkey>, contender: &ContenderScore<Hotkey>) -> TaskReport {
+    let TaskScores { task, effective_sum, powered_sum, .. } = *scores;
+    let ContenderScore { quality, period, capacity, effective, share, powered, net, contribution, .. } = *contender;
     TaskReport {
-        task: task.to_owned(),
-        task_weight,
+        task: task.task.to_owned(),
+        task_weight: task.weight,
         rewards: quality.rewards,
+        filled: quality.filled,
         average_quality: quality.average,
+        adjusted_quality: quality.adjusted,
         metric: quality.metric,
         bonus: quality.rank.map_or(0.0, |rank| rank.bonus),
         combined_quality: quality.combined,
         periods: period.periods,
+        period_mean: period.mean,
+        probation_factor: period.factor,
         period_score: period.score,
         capacity,
         effective,
+        effective_sum,
+        share,
+        powered,
+        powered_sum,
         net,
+        contribution,
     }
 }
 
@@ -227,7 +287,7 @@ pub struct Nineteen {
 }
 
 impl Nineteen {
-    /// Creates the subnet over the state of `store`.
+    /// Creates the subnet from the validator's database and the market's configuration.
     pub const fn new(store: Store, market: MarketFile, clock: Clock) -> Self {
         Self { store, market, clock }
     }
@@ -240,7 +300,7 @@ impl Subnet for Nineteen {
     async fn scores(&self, neurons: &Neurons<'_>, _is_late: bool) -> Result<RoundScores<MarketReport>, StoreError> {
         let now = i64::try_from(unix_time((self.clock)()).as_millis()).unwrap_or(i64::MAX);
         let mut report = market_report(&self.store, &self.market.current(), now).await?;
-        // A miner may have lost its uid since the period began.
+        // The miner's uid may have changed or been reassigned since the period began.
         report.miners.retain_mut(|miner| {
             let uid = neurons.uid_of(&miner.hotkey.to_string());
             miner.uid = uid.unwrap_or(miner.uid);

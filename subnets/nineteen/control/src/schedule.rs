@@ -1,6 +1,5 @@
 //! Scheduling of a period's synthetic requests.
 
-use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -8,16 +7,18 @@ use rand::SeedableRng as _;
 use rand::rngs::StdRng;
 use taonet_nineteen_core::TaskName;
 use taonet_nineteen_core::schedule::{Schedule, Turn};
+use taonet_nineteen_core::task::TaskType;
 use taonet_nineteen_query::{Querier, Request, RequestKind, Roster};
 use taonet_primitives::Seconds;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 
+use crate::synthetic::Drafts;
 use crate::{measures, synthetic};
 
-/// Maximum number of synthetic requests in flight. Further ones are skipped; organic requests never wait for a permit
-/// here.
+/// Maximum number of synthetic requests in flight; beyond it, slots are skipped. The limit does not apply to organic
+/// requests.
 const AT_ONCE: usize = 100;
 /// Grace period for requests in flight at the period's end.
 const GRACE: Duration = Duration::from_secs(10);
@@ -33,16 +34,22 @@ pub(crate) fn draw(random: &Random) -> f64 {
     rand::Rng::random(&mut *random.lock().unwrap_or_else(PoisonError::into_inner))
 }
 
-/// Sends the budgets of `roster`, spread over the time that is left, and waits for the answers. Dropping the future
-/// cancels the requests in flight.
-pub(crate) async fn send_all(querier: &Querier, roster: &Arc<Roster>, left: Duration, random: &Random) {
+/// Sends the synthetic requests that remain in the budgets of `roster`, spread over the time `left`, and waits for the
+/// answers. Uses the conversations in `drafts` while there are any. Dropping the future cancels the requests in flight.
+pub(crate) async fn send_all(
+    querier: &Querier,
+    roster: &Arc<Roster>,
+    left: Duration,
+    random: &Random,
+    drafts: &Drafts,
+) {
     let began = Instant::now();
     let end = began + left;
     let budgets = roster.floors().iter().map(|floor| (floor.task.task.clone(), floor.budget()));
     let length = Seconds::new(left.as_secs_f64()).unwrap_or_default();
     let mut schedule = Schedule::new(length, budgets, || draw(random));
     let places = Arc::new(Semaphore::new(AT_ONCE));
-    let (mut running, mut impossible) = (JoinSet::new(), HashSet::new());
+    let mut running = JoinSet::new();
     while let Some((time, task)) = schedule.next() {
         let Some(floor) = roster.floor(task.as_str()) else { break };
         let due = began + Duration::from_secs_f64(time.get().max(0.0));
@@ -56,24 +63,23 @@ pub(crate) async fn send_all(querier: &Querier, roster: &Arc<Roster>, left: Dura
             continue;
         }
         floor.spend();
-        let made = synthetic::payload(&floor.task, &mut *random.lock().unwrap_or_else(PoisonError::into_inner));
-        let Some(payload) = made else {
-            if impossible.insert(task.clone()) {
-                tracing::warn!(%task, "synthetic requests are unsupported for this task");
-            }
-            measures::skipped("no_generator");
-            continue;
-        };
         let Ok(place) = Arc::clone(&places).try_acquire_owned() else {
             measures::skipped("busy");
             continue;
         };
-        let most_chunks = synthetic::most_chunks(&payload);
-        let request = Request { task, payload, kind: RequestKind::Synthetic, most_chunks };
-        let querier = querier.clone();
+        let (querier, definition) = (querier.clone(), Arc::clone(&floor.task));
+        let is_text = definition.task_type != TaskType::Image;
+        let draft = if is_text { drafts.take() } else { None };
+        let seed: u64 = rand::Rng::random(&mut *random.lock().unwrap_or_else(PoisonError::into_inner));
         running.spawn(async move {
-            let task = request.task.clone();
-            read(&querier, request, &task).await;
+            // Drawing an input image takes too long for the thread of the requests in flight.
+            let make = move || synthetic::payload(&definition, draft, &mut StdRng::seed_from_u64(seed));
+            if let Ok(Some(payload)) = tokio::task::spawn_blocking(make).await {
+                let most_chunks = synthetic::most_chunks(&payload);
+                let kind = RequestKind::Synthetic;
+                let request = Request { task: task.clone(), payload, kind, most_chunks, relays_logprobs: false };
+                read(&querier, request, &task).await;
+            }
             drop(place);
         });
     }
@@ -86,7 +92,7 @@ pub(crate) async fn send_all(querier: &Querier, roster: &Arc<Roster>, left: Dura
 
 async fn read(querier: &Querier, request: Request, task: &TaskName) {
     match querier.ask(request).await {
-        // Reading the answer counts its outcome.
+        // Reading the answer to its end records the outcome.
         Ok(mut answer) => while let Some(Ok(_)) = answer.next().await {},
         Err(error) => tracing::debug!(%task, %error, "synthetic request failed"),
     }

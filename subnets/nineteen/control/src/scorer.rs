@@ -1,51 +1,22 @@
-//! Checks of stored answers.
+//! Worker that checks stored answers.
 
-use std::collections::HashMap;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rand::Rng as _;
 use serde_json::{Map, Value};
-use taonet_nineteen_checker::{CheckError, Checked, ReferenceModel, check_text};
+use taonet_nineteen_checker::{CheckError, Checked, Reference};
 use taonet_nineteen_core::routing::Ewma;
 use taonet_nineteen_core::sampling::{pause, pick_task};
-use taonet_nineteen_core::task::CheckingFunction;
 use taonet_nineteen_core::work::metric;
-use taonet_nineteen_core::{Task, TaskName};
+use taonet_nineteen_core::{MarketConfig, Task};
 use taonet_nineteen_query::Market;
 use taonet_nineteen_store::{Reward, Sample, Store, StoreError};
 use taonet_service::{Clock, Shutdown, unix_time};
 
-use crate::{MarketFile, measures};
+use crate::{MarketFile, References, measures};
 
 /// Poll interval while no answer is queued.
 const IDLE: Duration = Duration::from_millis(500);
-
-/// Reference models by task.
-#[derive(Clone, Default)]
-pub struct References {
-    by_task: HashMap<TaskName, Arc<dyn ReferenceModel>>,
-    others: Option<Arc<dyn ReferenceModel>>,
-}
-
-impl References {
-    /// Uses one model for all tasks.
-    pub fn for_all(model: Arc<dyn ReferenceModel>) -> Self {
-        Self { by_task: HashMap::new(), others: Some(model) }
-    }
-
-    /// Sets the model for one task.
-    #[must_use]
-    pub fn with(mut self, task: TaskName, model: Arc<dyn ReferenceModel>) -> Self {
-        self.by_task.insert(task, model);
-        self
-    }
-
-    /// Returns the model that checks a task.
-    pub fn of(&self, task: &TaskName) -> Option<&Arc<dyn ReferenceModel>> {
-        self.by_task.get(task).or(self.others.as_ref())
-    }
-}
 
 /// Checks stored answers one after the other.
 pub struct Scorer {
@@ -57,12 +28,13 @@ pub struct Scorer {
 }
 
 impl Scorer {
-    /// Creates a scorer. Its results also update the routing of `floor`.
+    /// Creates a scorer. The qualities of checked answers also update the miners' qualities in `floor`, which determine
+    /// the routing of organic requests.
     pub const fn new(store: Store, market: MarketFile, floor: Market, references: References, clock: Clock) -> Self {
         Self { store, market, floor, references, clock }
     }
 
-    /// Checks answers until shutdown. Failed checks are retried with increasing backoff.
+    /// Checks answers until shutdown. Retries failed checks with increasing backoff.
     pub async fn run(&self, shutdown: &Shutdown) {
         let mut failures = 0_u32;
         loop {
@@ -92,32 +64,39 @@ impl Scorer {
         }
     }
 
-    /// Checks one stored answer. Returns `false` when the queue has none that can be checked.
+    /// Checks one stored answer. Returns `false` when no queued answer belongs to a task with a reference.
     ///
     /// # Errors
-    /// [`ScoreError`]; the answer stays in the queue.
+    /// [`ScoreError`] when the check or the database fails; the answer stays in the queue. If a retry of the check
+    /// would fail again, the answer is removed from the queue without a quality instead.
     pub async fn check_next(&self) -> Result<bool, ScoreError> {
         let config = self.market.current();
         let stored = self.store.samples_by_task().await?;
-        let stored: Vec<_> = stored.into_iter().filter(|(task, _)| self.references.of(task).is_some()).collect();
-        let counts: Vec<_> = stored.iter().map(|(_, count)| *count).collect();
+        let checkable = stored.iter().filter_map(|(name, count)| {
+            let task = config.task(name.as_str())?;
+            Some((task, self.references.of(task)?, *count))
+        });
+        let checkable: Vec<_> = checkable.collect();
+        let counts: Vec<_> = checkable.iter().map(|(_, _, count)| *count).collect();
         let draw = rand::rng().random();
-        let Some((name, _)) = pick_task(&counts, draw).and_then(|place| stored.get(place)) else { return Ok(false) };
+        let picked = pick_task(&counts, draw).and_then(|place| checkable.get(place));
+        let Some((task, reference, _)) = picked else { return Ok(false) };
+        let name = &task.task;
         let Some(sample) = self.store.next_sample(name).await? else { return Ok(false) };
-        let (Some(task), Some(model)) = (config.task(name.as_str()), self.references.of(name)) else {
-            return Ok(false);
-        };
         let began = Instant::now();
-        let checked = match self.check(task, model.as_ref(), &sample, &config).await {
-            Ok(checked) => checked,
+        let (quality, reason) = match check(task, reference, &sample, &config).await {
+            Ok(Checked { quality, reason }) => (quality, reason),
+            // A retry would fail again, and block the checks of all other answers.
+            Err(error) if error.is_final() => {
+                tracing::warn!(error = &error as &dyn std::error::Error, task = %name, uid = %sample.uid, "answer not checked");
+                (None, error.to_string())
+            }
             Err(error) => {
                 measures::check(name.as_str(), "error", began.elapsed());
                 return Err(error.into());
             }
         };
-        let quality = checked.as_ref().map(|checked| checked.quality);
         measures::check(name.as_str(), if quality.is_some() { "checked" } else { "unchecked" }, began.elapsed());
-        let reason = checked.map_or_else(|| "no check for this kind of task".to_owned(), |checked| checked.reason);
         let now = i64::try_from(unix_time((self.clock)()).as_millis()).unwrap_or(i64::MAX);
         let metric = metric(sample.work, sample.response_time);
         tracing::debug!(task = %name, uid = %sample.uid, quality, reason, "answer checked");
@@ -126,25 +105,7 @@ impl Scorer {
         Ok(true)
     }
 
-    async fn check(
-        &self,
-        task: &Task,
-        model: &dyn ReferenceModel,
-        sample: &Sample,
-        config: &taonet_nineteen_core::MarketConfig,
-    ) -> Result<Option<Checked>, CheckError> {
-        if task.orchestrator_server_config.checking_function != CheckingFunction::CheckTextResult {
-            return Ok(None);
-        }
-        let request: Map<String, Value> =
-            serde_json::from_str(&sample.request).map_err(|_| CheckError::Sample("request is no object"))?;
-        let chunks: Vec<Value> =
-            serde_json::from_str(&sample.answer).map_err(|_| CheckError::Sample("answer is no array"))?;
-        let draw = |count: usize| rand::rng().random_range(0..count.max(1));
-        check_text(model, task.endpoint, &request, &chunks, config.scoring_profile, draw).await.map(Some)
-    }
-
-    /// Updates the quality that routes organic requests, and enables sampling for the task again.
+    /// Updates the miner's quality for the routing of organic requests, and enables sampling of the task again.
     fn steer(&self, sample: &Sample, quality: Option<f64>) {
         let Some(roster) = self.floor.roster() else { return };
         let Some(floor) = roster.floor(sample.task.as_str()) else { return };
@@ -158,7 +119,21 @@ impl Scorer {
     }
 }
 
-/// Failure to check an answer.
+async fn check(
+    task: &Task,
+    reference: &Reference,
+    sample: &Sample,
+    config: &MarketConfig,
+) -> Result<Checked, CheckError> {
+    let request: Map<String, Value> =
+        serde_json::from_str(&sample.request).map_err(|_| CheckError::Sample("request is not a JSON object"))?;
+    let answer: Vec<Value> =
+        serde_json::from_str(&sample.answer).map_err(|_| CheckError::Sample("answer is not a JSON array"))?;
+    let draw = |count: usize| rand::rng().random_range(0..count.max(1));
+    reference.check(task.endpoint, &request, &answer, config.scoring_profile, draw).await
+}
+
+/// Why the check of an answer failed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ScoreError {

@@ -1,64 +1,65 @@
-//! Generation of synthetic requests: a new one each time, in the form of buyers' requests.
+//! Generation of synthetic requests: each one is unique and has the format of buyers' requests.
 
+mod drafts;
+mod image;
+mod picture;
 mod words;
 
 use rand::Rng;
 use rand::seq::IndexedRandom as _;
 use serde_json::{Map, Value, json};
 use taonet_nineteen_core::Task;
-use taonet_nineteen_core::payload::{EmbeddingPayload, ImagePayload, LARGEST_SEED, TextInput, TextPayload};
+use taonet_nineteen_core::payload::{EmbeddingPayload, LARGEST_SEED, TextInput, TextPayload};
 use taonet_nineteen_core::task::Endpoint;
 
-use words::text;
+pub use drafts::Drafts;
+use words::{Part, text};
 
 /// Maximum `max_tokens` of a request, unless the task sets a smaller limit.
 const MOST_TOKENS: u64 = 2_000;
-/// Minimum of the random draws of `max_tokens`.
+/// Minimum of a randomly drawn `max_tokens`.
 const FEWEST_TOKENS: u64 = 16;
-/// Round values of `max_tokens`, as people write them.
+/// Round values of `max_tokens`, which buyers typically choose.
 const ROUND: [u64; 6] = [64, 128, 256, 512, 1_024, 2_000];
 
-/// Generates a request for a task. Returns `None` for tasks without a generator: those that need an input image.
+/// Generates the payload of a synthetic request; `None` for routes without a generator. Input images are drawn, which
+/// can take some 100 ms. Texts are those of `draft`, a conversation from [`Drafts`], or else from a grammar, which is
+/// public and therefore easier to recognise.
 ///
 /// `synthetic_generation_config.kwargs` may set `max_tokens`, the maximum for that field, and `max_words`, the maximum
-/// length of a message.
-pub fn payload(task: &Task, random: &mut impl Rng) -> Option<Map<String, Value>> {
+/// length of a message in words.
+pub fn payload(task: &Task, draft: Option<Vec<Value>>, random: &mut impl Rng) -> Option<Map<String, Value>> {
     let limit = |name: &str| task.synthetic_generation_config.kwargs.get(name).and_then(Value::as_u64);
     let words = usize::try_from(limit("max_words").unwrap_or(140)).unwrap_or(usize::MAX).max(4);
     match task.endpoint {
         Endpoint::Chat => {
-            let messages = TextInput::Messages(messages(words, random));
-            Some(text_payload(task, messages, limit("max_tokens"), random))
+            let messages = match draft {
+                Some(draft) => shortened(draft, words),
+                None => messages(words, random),
+            };
+            Some(text_payload(task, TextInput::Messages(messages), limit("max_tokens"), random))
         }
         Endpoint::Completions => {
-            let prompt = TextInput::Prompt(text(length(words, random), random));
-            Some(text_payload(task, prompt, limit("max_tokens"), random))
+            let drafted = draft.and_then(|draft| contents(&shortened(draft, words)).pop());
+            let prompt = drafted.unwrap_or_else(|| text(Part::Message, length(words, random), random));
+            Some(text_payload(task, TextInput::Prompt(prompt), limit("max_tokens"), random))
         }
         Endpoint::Embeddings => {
-            let texts: Vec<_> = (0..random.random_range(1..=4)).map(|_| text(length(words, random), random)).collect();
+            let texts = if let Some(draft) = draft {
+                contents(&shortened(draft, words))
+            } else {
+                let count = random.random_range(1..=4);
+                (0..count).map(|_| text(Part::Message, length(words, random), random)).collect()
+            };
             Some(EmbeddingPayload { input: texts, model: task.task.to_string(), further: Map::new() }.into_map())
         }
-        Endpoint::TextToImage => Some(
-            ImagePayload {
-                prompt: text(random.random_range(4..=20), random),
-                negative_prompt: text(random.random_range(4..=12), random),
-                steps: 8,
-                cfg_scale: 3.0,
-                width: 1_024,
-                height: 1_024,
-                seed: random.random_range(1..=LARGEST_SEED),
-                model: Some(task.task.to_string()),
-                further: Map::new(),
-            }
-            .into_map(),
-        ),
-        _ => None,
+        _ => image::payload(task, random),
     }
 }
 
 /// Returns the maximum number of chunks of an answer to a payload.
 pub fn most_chunks(payload: &Map<String, Value>) -> usize {
-    // One more, for the final chunk of some servers.
+    // Add one, because some servers send a final chunk without a token.
     let tokens = payload.get("max_tokens").and_then(Value::as_u64).unwrap_or(MOST_TOKENS);
     usize::try_from(tokens).unwrap_or(usize::MAX).saturating_add(1)
 }
@@ -89,22 +90,37 @@ fn text_payload(task: &Task, input: TextInput, limit: Option<u64>, random: &mut 
 /// Generates a single question, or a conversation that ends with one.
 fn messages(words: usize, random: &mut impl Rng) -> Vec<Value> {
     let mut messages = Vec::new();
-    let mut say = |role: &str, words: usize, random: &mut _| {
-        messages.push(json!({"role": role, "content": text(words, random)}));
+    let mut say = |role: &str, part: Part, words: usize, random: &mut _| {
+        messages.push(json!({"role": role, "content": text(part, words, random)}));
     };
     if random.random_bool(0.25) {
-        say("system", random.random_range(4..=20.min(words).max(4)), random);
+        say("system", Part::System, random.random_range(4..=20.min(words).max(4)), random);
     }
     let turns = [0, 0, 0, 0, 0, 0, 1, 1, 2, 4].choose(random).copied().unwrap_or(0);
     for _ in 0..turns {
-        say("user", length(words, random), random);
-        say("assistant", length(words, random), random);
+        say("user", Part::Message, length(words, random), random);
+        say("assistant", Part::Reply, length(words, random), random);
     }
-    say("user", length(words, random), random);
+    say("user", Part::Message, length(words, random), random);
     messages
 }
 
-/// Draws the number of words of a message: mostly few, sometimes many.
+/// Shortens each message of a conversation to a maximum number of words.
+fn shortened(mut messages: Vec<Value>, most: usize) -> Vec<Value> {
+    for content in messages.iter_mut().filter_map(|message| message.get_mut("content")) {
+        if let Some((end, _)) = content.as_str().and_then(|text| text.match_indices(' ').nth(most.saturating_sub(1))) {
+            *content = content.as_str().and_then(|text| text.get(..end)).unwrap_or_default().into();
+        }
+    }
+    messages
+}
+
+fn contents(messages: &[Value]) -> Vec<String> {
+    let content = |message: &Value| message.get("content").and_then(Value::as_str).map(str::to_owned);
+    messages.iter().filter_map(content).collect()
+}
+
+/// Draws the number of words of a message from a log-uniform distribution.
 fn length(most: usize, random: &mut impl Rng) -> usize {
     let (low, high) = (4.0_f64.ln(), (most.max(5) as f64).ln());
     (random.random_range(low..high).exp() as usize).clamp(1, most)
@@ -117,16 +133,17 @@ mod tests {
     use rand::SeedableRng as _;
     use rand::rngs::StdRng;
     use taonet_nineteen_core::MarketConfig;
+    use taonet_nineteen_core::task::Generator;
 
     use super::*;
 
-    /// §11.19
+    /// Each synthetic request is unique (spec §11.19).
     #[test]
     fn issue_11_19_no_request_comes_twice() {
         let config = MarketConfig::default();
         let task = config.task("chat-llama-3-1-8b").unwrap();
         let mut random = StdRng::seed_from_u64(1);
-        let payloads: Vec<_> = (0..500).map(|_| payload(task, &mut random).unwrap()).collect();
+        let payloads: Vec<_> = (0..500).map(|_| payload(task, None, &mut random).unwrap()).collect();
         let texts: HashSet<_> = payloads.iter().map(|payload| payload["messages"].to_string()).collect();
         assert!(texts.len() > 490, "{}", texts.len());
         let different =
@@ -138,6 +155,25 @@ mod tests {
         assert_eq!(most_chunks(&payloads[0]) as u64, payloads[0]["max_tokens"].as_u64().unwrap() + 1);
     }
 
+    /// The parameters of image requests vary like those of buyers (spec §11.19).
+    #[test]
+    fn issue_11_19_images_have_no_fixed_parameters() {
+        let config = MarketConfig::default();
+        let task = config.task("proteus-text-to-image").unwrap();
+        let mut random = StdRng::seed_from_u64(5);
+        let payloads: Vec<_> = (0..500).map(|_| payload(task, None, &mut random).unwrap()).collect();
+        for (name, fewest) in
+            [("prompt", 490), ("seed", 490), ("negative_prompt", 100), ("steps", 6), ("cfg_scale", 10), ("width", 6)]
+        {
+            let different: HashSet<_> = payloads.iter().map(|payload| payload[name].to_string()).collect();
+            assert!(different.len() >= fewest, "{name}: {}", different.len());
+        }
+        // As in buyers' requests, the defaults are the most frequent.
+        let count = |name: &str, value: Value| payloads.iter().filter(|payload| payload[name] == value).count();
+        assert!(count("negative_prompt", json!("")) > 200 && count("steps", json!(8)) > 200);
+        assert!(count("width", json!(1_024)) > 200 && count("cfg_scale", json!(3.0)) > 200);
+    }
+
     #[test]
     fn limits_of_the_task_hold() {
         let config = MarketConfig::default();
@@ -146,7 +182,7 @@ mod tests {
             json!({"max_tokens": 24, "max_words": 8}).as_object().unwrap().clone();
         let mut random = StdRng::seed_from_u64(2);
         for _ in 0..100 {
-            let payload = payload(&task, &mut random).unwrap();
+            let payload = payload(&task, None, &mut random).unwrap();
             assert!(payload["max_tokens"].as_u64().unwrap() <= 24);
             for message in payload["messages"].as_array().unwrap() {
                 assert!(message["content"].as_str().unwrap().split(' ').count() <= 8, "{message}");
@@ -155,16 +191,51 @@ mod tests {
     }
 
     #[test]
+    fn drafts_replace_the_grammar() {
+        let config = MarketConfig::default();
+        let mut task = config.task("chat-llama-3-1-8b").unwrap().clone();
+        task.synthetic_generation_config.kwargs = json!({"max_words": 5}).as_object().unwrap().clone();
+        let message = |role: &str, content: &str| json!({"role": role, "content": content});
+        let draft = || {
+            let long = message("assistant", "One two three four five six");
+            Some(vec![message("user", "Count"), long, message("user", "Go on")])
+        };
+        let mut random = StdRng::seed_from_u64(4);
+        let mut made = |task: &Task| payload(task, draft(), &mut random).unwrap();
+        let short = message("assistant", "One two three four five");
+        assert_eq!(made(&task)["messages"], json!([message("user", "Count"), short, message("user", "Go on")]));
+        task.endpoint = Endpoint::Completions;
+        assert_eq!(made(&task)["prompt"], "Go on");
+        task.endpoint = Endpoint::Embeddings;
+        assert_eq!(made(&task)["input"], json!(["Count", "One two three four five", "Go on"]));
+    }
+
+    #[test]
     fn each_kind_of_task_has_its_form() {
         let config = MarketConfig::default();
         let mut random = StdRng::seed_from_u64(3);
-        let image = payload(config.task("proteus-text-to-image").unwrap(), &mut random).unwrap();
-        assert_eq!(image["steps"], 8);
-        assert_eq!(payload(config.task("avatar").unwrap(), &mut random), None);
+        let mut image = config.task("proteus-text-to-image").unwrap().clone();
+        let fields = |task: &Task, random: &mut StdRng| {
+            let payload = payload(task, None, random).unwrap();
+            payload.keys().skip(7).cloned().collect::<Vec<_>>().join(" ")
+        };
+        for (endpoint, names) in [
+            (Endpoint::TextToImage, "model"),
+            (Endpoint::ImageToImage, "model init_image image_strength"),
+            (Endpoint::Inpaint, "init_image mask_image"),
+            (Endpoint::Avatar, "init_image ipadapter_strength control_strength"),
+        ] {
+            image.endpoint = endpoint;
+            assert_eq!(fields(&image, &mut random), names);
+        }
+        for endpoint in [Endpoint::Upscale, Endpoint::ClipEmbeddings] {
+            image.endpoint = endpoint;
+            assert_eq!((Generator::of(endpoint), payload(&image, None, &mut random)), (None, None));
+        }
         let mut task = config.task("chat-llama-3-1-8b").unwrap().clone();
         task.endpoint = Endpoint::Completions;
-        assert!(payload(&task, &mut random).unwrap()["prompt"].is_string());
+        assert!(payload(&task, None, &mut random).unwrap()["prompt"].is_string());
         task.endpoint = Endpoint::Embeddings;
-        assert!(payload(&task, &mut random).unwrap()["input"].is_array());
+        assert!(payload(&task, None, &mut random).unwrap()["input"].is_array());
     }
 }

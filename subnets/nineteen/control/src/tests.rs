@@ -7,18 +7,20 @@ use async_trait::async_trait;
 use axum::routing::post;
 use axum::{Json, Router};
 use serde_json::{Value, json};
+use taonet_chain::ChainError;
 use taonet_database::testing::Postgres;
 use taonet_lm::server::router;
 use taonet_lm::{EngineSettings, LanguageModel};
-use taonet_nineteen_checker::LocalReference;
+use taonet_nineteen_checker::{CheckingServer, LocalReference};
 use taonet_nineteen_core::MarketConfig;
+use taonet_nineteen_core::task::{Endpoint, TaskType};
 use taonet_nineteen_query::{Market, Querier, QueryDeadlines};
 use taonet_nineteen_store::{PeriodId, Sample, Store};
 use taonet_nineteen_transport::{FiberClient, FiberRules, MinerHandshake, RsaKey, Trust, routes, signed_requests};
-use taonet_primitives::Uid;
+use taonet_primitives::{NetUid, Uid};
 use taonet_service::{Shutdown, monotonic_clock, system_clock};
 use taonet_wallet::Keypair;
-use taonet_wire::{ClientConfig, SystemClock};
+use taonet_wire::{ClientConfig, Peer, SystemClock};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 
@@ -54,6 +56,20 @@ impl NodeSource for Listed {
     }
 }
 
+/// A chain that is unreachable a few times.
+struct Flaky(AtomicU32, Listed);
+
+#[async_trait]
+impl NodeSource for Flaky {
+    async fn nodes(&self) -> Result<Vec<FoundNode>, NodesError> {
+        let fails = |left: u32| left.checked_sub(1);
+        match self.0.fetch_update(Ordering::SeqCst, Ordering::SeqCst, fails) {
+            Ok(_) => Err(ChainError::NoSuchSubnet(NetUid(19)).into()),
+            Err(_) => self.1.nodes().await,
+        }
+    }
+}
+
 fn key(uri: &str) -> Keypair {
     Keypair::from_uri(uri).unwrap()
 }
@@ -65,7 +81,7 @@ async fn serve(router: Router) -> SocketAddr {
     address
 }
 
-/// A miner that offers its full capacity and answers with a model.
+/// Starts a miner that offers the maximum capacity and answers with a model.
 async fn miner(uri: &str, uid: u16, model: &Arc<LanguageModel>, handshakes: &Arc<AtomicU32>) -> FoundNode {
     let backend = serve(router(Arc::clone(model), EngineSettings::default()).unwrap()).await;
     let chat = move |Json(mut payload): Json<Value>| async move {
@@ -89,7 +105,7 @@ async fn miner(uri: &str, uid: u16, model: &Arc<LanguageModel>, handshakes: &Arc
     FoundNode { uid: Uid(uid), hotkey: keypair.hotkey(), address }
 }
 
-/// Reads the body of an answer without an HTTP client: one request, read to its end.
+/// Posts JSON over a plain TCP connection; returns the response body.
 async fn post_json(url: &str, payload: &Value) -> impl futures::Stream<Item = std::io::Result<Vec<u8>>> + use<> {
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
@@ -108,7 +124,7 @@ async fn post_json(url: &str, payload: &Value) -> impl futures::Stream<Item = st
     futures::stream::iter([Ok(answer.split_off(start))])
 }
 
-/// A process of the validator.
+/// Components of one validator process.
 struct Process {
     controller: Arc<Controller>,
     scorer: Scorer,
@@ -117,6 +133,10 @@ struct Process {
 }
 
 fn process(store: &Store, nodes: &[FoundNode], model: &Arc<LanguageModel>) -> Process {
+    process_on(store, Box::new(Listed(nodes.to_vec())), model)
+}
+
+fn process_on(store: &Store, nodes: Box<dyn NodeSource>, model: &Arc<LanguageModel>) -> Process {
     let validator = key("//Alice");
     let client =
         FiberClient::new(validator.clone(), Trust::Signed, ClientConfig::default(), Arc::new(SystemClock)).unwrap();
@@ -127,6 +147,7 @@ fn process(store: &Store, nodes: &[FoundNode], model: &Arc<LanguageModel>) -> Pr
     let market = MarketFile::fixed(MarketConfig::from_toml(TASKS).unwrap());
     let settings = ControlSettings {
         addresses: AddressRules { allow_private: true, ..AddressRules::default() },
+        pause: Duration::from_millis(20),
         seed: Some(4),
         ..ControlSettings::default()
     };
@@ -136,7 +157,7 @@ fn process(store: &Store, nodes: &[FoundNode], model: &Arc<LanguageModel>) -> Pr
         store.clone(),
         querier,
         client,
-        Box::new(Listed(nodes.to_vec())),
+        nodes,
         market.clone(),
         settings,
         system_clock(),
@@ -148,11 +169,181 @@ fn process(store: &Store, nodes: &[FoundNode], model: &Arc<LanguageModel>) -> Pr
 impl Process {
     fn spawn(&mut self, shutdown: &Shutdown) {
         let (controller, stop) = (Arc::clone(&self.controller), shutdown.clone());
-        shutdown.spawn("counters", async move { controller.keep_counters(&stop).await });
+        shutdown.spawn("counters", async move { controller.recorder().keep_counters(&stop).await });
         let (controller, stop) = (Arc::clone(&self.controller), shutdown.clone());
         let samples = self.samples.take().unwrap();
-        shutdown.spawn("samples", async move { controller.keep_samples(samples, &stop).await });
+        shutdown.spawn("samples", async move { controller.recorder().keep_samples(samples, &stop).await });
     }
+}
+
+/// Returns a stored answer of the miner Bob.
+fn sample(task: &str, request: &Value, answer: &Value) -> Sample {
+    Sample {
+        job_id: format!("{task} {request}"),
+        period: PeriodId(1),
+        task: task.parse().unwrap(),
+        hotkey: key("//Bob").hotkey(),
+        uid: Uid(1),
+        synthetic: true,
+        request: request.to_string(),
+        answer: answer.to_string(),
+        work: 1.0,
+        response_time: None,
+        created_ms: 0,
+    }
+}
+
+async fn checking_server(router: Router, path: &str) -> CheckingServer {
+    let url = format!("http://{}{path}", serve(router).await).parse().unwrap();
+    CheckingServer::new(&url, None, Duration::from_mins(1)).unwrap()
+}
+
+/// The reference of a task is that of the current configuration: a task that a reload adds is checked at once.
+#[tokio::test(flavor = "multi_thread")]
+async fn tasks_that_a_reload_adds_are_checked() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("tasks.toml");
+    std::fs::write(&path, TASKS).unwrap();
+    let market = MarketFile::open(&path).unwrap();
+    let model = Arc::new(LanguageModel::random("m", 2, 1).unwrap());
+    let server = checking_server(router(model, EngineSettings::default()).unwrap(), "/v1").await;
+    let references = References::default().with_text_server(server, None);
+    let store = Store::open(folder.path()).await.unwrap();
+    let scorer = Scorer::new(store.clone(), market.clone(), Market::default(), references, system_clock());
+    let request = json!({"messages": [{"role": "user", "content": "a"}], "max_tokens": 8});
+    let chunk = json!({"choices": [{"delta": {"content": "a"}, "logprobs": {"content": [{"logprob": -1.0}]}}]});
+    store.put_sample(&sample("chat-b", &request, &json!([chunk])), 1.0).await.unwrap();
+    assert!(!scorer.check_next().await.unwrap(), "the task is unknown");
+    let (_, task) = TASKS.split_once("[[tasks]]").unwrap();
+    std::fs::write(&path, format!("{TASKS}\n[[tasks]]{}", task.replace("chat-a", "chat-b"))).unwrap();
+    market.reload();
+    assert!(scorer.check_next().await.unwrap());
+    let rewards = store.rewards_since(0).await.unwrap();
+    assert!(rewards[0].task.as_str() == "chat-b" && rewards[0].reward.quality.is_some(), "{rewards:?}");
+}
+
+/// A hotkey that has signed an encryption key must sign every later one, even if the validator also accepts miners that
+/// sign nothing (spec §11.17).
+#[tokio::test]
+async fn issue_11_17_a_removed_signature_is_noticed() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(folder.path()).await.unwrap();
+    let clock = Arc::new(SystemClock);
+    let client = FiberClient::new(key("//Alice"), Trust::Any, ClientConfig::default(), clock).unwrap();
+    let config = MarketConfig::from_toml(TASKS).unwrap();
+    // Somebody between validator and miners removes the signatures if he wants to.
+    let removes = Arc::new(AtomicU32::new(0));
+    let mut nodes = Vec::new();
+    for (uri, uid) in [("//Bob", 1), ("//Charlie", 2)] {
+        let keypair = key(uri);
+        let signed = signed_requests(keypair.hotkey(), FiberRules::Strict).build();
+        let handshake = MinerHandshake::new(keypair.clone(), RsaKey::generate().unwrap(), FiberRules::Strict);
+        let capacity = || async { Json(json!({"miner_type": "text", "chat-a": 1e9})) };
+        let removes = Arc::clone(&removes);
+        let remove = axum::middleware::from_fn(move |request: axum::extract::Request, next: axum::middleware::Next| {
+            let removes = Arc::clone(&removes);
+            async move {
+                let mut response = next.run(request).await;
+                // Charlie never signs, as with fiber.
+                if uid == 2 || removes.load(Ordering::SeqCst) > 0 {
+                    response.headers_mut().remove("x-taonet-key-signature");
+                    response.headers_mut().remove("x-taonet-exchange-signature");
+                }
+                response
+            }
+        });
+        let sealed = Router::new().route("/capacity", post(capacity));
+        let address = serve(routes(handshake, signed, sealed).layer(remove)).await;
+        nodes.push((Uid(uid), Peer::new(keypair.hotkey(), address.ip().to_string(), address.port()).unwrap()));
+    }
+    // Each call makes new keys, since none is valid for so long.
+    let offering = async || -> Vec<u16> {
+        store.replace_nodes(&nodes, 1).await.unwrap();
+        let known = store.nodes().await.unwrap();
+        let offers = onboarding::offers(&client, &store, known, &config, u64::MAX, || 0.5).await.unwrap();
+        offers.iter().map(|offer| offer.contenders[0].uid.0).collect()
+    };
+    assert_eq!(offering().await, [1, 2]);
+    removes.store(1, Ordering::SeqCst);
+    assert_eq!(offering().await, [2], "Bob's hotkey has signed before");
+    removes.store(0, Ordering::SeqCst);
+    assert_eq!(offering().await, [1, 2]);
+}
+
+/// The model that checks the answers writes the synthetic texts (spec §11.19).
+#[tokio::test(flavor = "multi_thread")]
+async fn issue_11_19_the_checking_model_writes_the_tests() {
+    let market = MarketFile::fixed(MarketConfig::from_toml(TASKS).unwrap());
+    let seen = Arc::new(AtomicU32::new(0));
+    let count = Arc::clone(&seen);
+    let write = |Json(request): Json<Value>| async move {
+        assert_eq!((&request["model"], &request["temperature"]), (&json!("m"), &json!(1.0)));
+        let text = format!("\"text {}\"", count.fetch_add(1, Ordering::SeqCst));
+        Json(json!({"choices": [{"message": {"role": "assistant", "content": text}}]}))
+    };
+    let server = checking_server(Router::new().route("/chat/completions", post(write)), "").await;
+    let references = References::default().with_text_server(server, None);
+    let (drafts, shutdown) = (synthetic::Drafts::default(), Shutdown::new());
+    let (kept, stop) = (drafts.clone(), shutdown.clone());
+    shutdown.spawn("drafts", async move { kept.keep_ready(&market, &references, &stop).await });
+    let mut texts = std::collections::HashSet::new();
+    for _ in 0..20 {
+        let draft = loop {
+            match drafts.take() {
+                Some(draft) => break draft,
+                None => tokio::time::sleep(Duration::from_millis(5)).await,
+            }
+        };
+        assert_eq!(draft.last().unwrap()["role"], "user");
+        for message in &draft {
+            assert!(texts.insert(message["content"].as_str().unwrap().to_owned()), "{message} came twice");
+        }
+    }
+    assert!(texts.contains("text 0"), "without the quotation marks: {texts:?}");
+    shutdown.request();
+    // A model that only reads writes nothing.
+    let model = Arc::new(LanguageModel::random("m", 1, 1).unwrap());
+    let references = References::for_all(Arc::new(LocalReference::new(model)));
+    let market = MarketFile::fixed(MarketConfig::from_toml(TASKS).unwrap());
+    let drafts = synthetic::Drafts::default();
+    drafts.keep_ready(&market, &references, &Shutdown::new()).await;
+    assert_eq!(drafts.take(), None);
+}
+
+/// Image and embedding miners earn quality where the validator has servers to check them.
+#[tokio::test(flavor = "multi_thread")]
+async fn images_and_embeddings_are_checked() {
+    let mut config = MarketConfig::default();
+    config.tasks.retain(|task| task.task.as_str() == "avatar" || task.task.as_str() == "chat-llama-3-2-3b");
+    let embed = &mut config.tasks[0];
+    (embed.task, embed.endpoint, embed.task_type) =
+        ("embed".parse().unwrap(), Endpoint::Embeddings, TaskType::Embedding);
+    let hashes = json!({"average_hash": "0f", "perceptual_hash": "0f", "difference_hash": "0f", "color_hash": "0f"});
+    let picture = json!({"image_b64": "aQ==", "is_nsfw": false, "clip_embeddings": [1.0], "image_hashes": hashes});
+    let drawn = picture.clone();
+    let images = Router::new().route("/avatar", post(move || std::future::ready(Json(drawn.clone()))));
+    let model = Arc::new(LanguageModel::random("m", 2, 1).unwrap());
+    let vector = model.embed("a").unwrap().0;
+    let references = References::default()
+        .with_image_server(checking_server(images, "").await)
+        .with_embedding_server(checking_server(router(model, EngineSettings::default()).unwrap(), "/v1").await);
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(folder.path()).await.unwrap();
+    let market = MarketFile::fixed(config);
+    market.check_with(references.clone());
+    assert!(market.current().tasks.iter().all(|task| task.checked));
+    let scorer = Scorer::new(store.clone(), market, Market::default(), references, system_clock());
+    let vectors = json!([{"data": [{"index": 0, "embedding": vector}]}]);
+    for sample in [
+        sample("embed", &json!({"input": ["a"], "model": "embed"}), &vectors),
+        sample("avatar", &json!({"prompt": "a", "steps": 8}), &json!([picture])),
+    ] {
+        store.put_sample(&sample, 1.0).await.unwrap();
+    }
+    while scorer.check_next().await.unwrap() {}
+    let rewards = store.rewards_since(0).await.unwrap();
+    let qualities: Vec<_> = rewards.iter().map(|row| row.reward.quality).collect();
+    assert_eq!(qualities, [Some(1.0); 2], "{rewards:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -183,7 +374,7 @@ async fn resumes_its_period(store: Store) {
     let mut first = process(&store, &nodes, &model);
     let shutdown = Shutdown::new();
     first.spawn(&shutdown);
-    // Killed in the middle of its first period.
+    // Kill the process in the middle of its first period.
     let counted = async {
         while total(&store, 1).await < 2.0 {
             tokio::time::sleep(Duration::from_millis(50)).await;
@@ -197,25 +388,25 @@ async fn resumes_its_period(store: Store) {
     let before = total(&store, 1).await;
     assert!(before > 0.0);
     drop(first);
-    // Another process resumes it with the same keys.
+    // Another process resumes the period with the same session keys.
     let mut second = process(&store, &nodes, &model);
     let shutdown = Shutdown::new();
     second.spawn(&shutdown);
     assert!(second.controller.period().await.unwrap());
     assert_eq!(store.newest_period().await.unwrap().unwrap().id, PeriodId(1));
     assert!(total(&store, 1).await >= before);
-    let planned = store.budgets(PeriodId(1)).await.unwrap()[0].planned as f64;
+    let planned = store.budgets(PeriodId(1), None).await.unwrap()[0].planned as f64;
     assert!(total(&store, 1).await <= planned, "no request is planned twice");
     assert!(second.controller.period().await.unwrap());
-    assert_eq!(handshakes.load(Ordering::SeqCst), 2, "keys are kept from period to period");
+    assert_eq!(handshakes.load(Ordering::SeqCst), 2, "session keys outlive a period");
     second.controller.close().await.unwrap();
     let history = store.history_since(0).await.unwrap();
-    assert_eq!(history.len(), 4, "two miners, two periods, once each");
+    assert_eq!(history.len(), 4, "one row per miner and period");
     assert!(history.iter().all(|row| row.score.is_some_and(|score| score > 0.99)), "{history:?}");
-    // The answers are checked, and result in weights.
+    // Checked answers result in weights.
     while second.scorer.check_next().await.unwrap() {}
     let report = market_report(&store, &second.market.current(), i64::MAX).await.unwrap();
-    assert!(report.miners.is_empty(), "all of it is too old by then");
+    assert!(report.miners.is_empty(), "all rows are outside the windows");
     // Answers are checked after their period has closed.
     let now = store.newest_period().await.unwrap().unwrap().closed_ms.unwrap() + 60_000;
     let report = market_report(&store, &second.market.current(), now).await.unwrap();
@@ -224,5 +415,54 @@ async fn resumes_its_period(store: Store) {
     for miner in &report.miners {
         assert!(miner.tasks[0].average_quality > 0.99, "{miner:?}");
     }
+    // The export has all that determines the weights: period scores are computed from their counters.
+    let config = second.market.current();
+    let mut export = MarketState::load(&store, &config, now).await.unwrap().export(&config);
+    let weights = taonet_nineteen_core::document::weights(&export, None).unwrap();
+    let earned: Vec<_> = report.miners.iter().map(|miner| miner.weight).collect();
+    assert_eq!(weights, serde_json::json!({"uids": [1, 2], "weights": earned}));
+    export["period_scores"][0]["requests_500"] = 1.0.into();
+    assert!(taonet_nineteen_core::document::weights(&export, None).is_err());
     shutdown.request();
+}
+
+/// The loops of a validator go on when the chain, the miners or the checked answers fail (spec §11.20).
+#[tokio::test(flavor = "multi_thread")]
+async fn issue_11_20_loops_survive_failures() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(folder.path()).await.unwrap();
+    let model = Arc::new(LanguageModel::random("m", 2, 1).unwrap());
+    let handshakes = Arc::new(AtomicU32::new(0));
+    // One miner answers, one is unreachable.
+    let nodes = vec![
+        miner("//Bob", 1, &model, &handshakes).await,
+        FoundNode { uid: Uid(3), hotkey: key("//Dave").hotkey(), address: "127.0.0.1:9".parse().unwrap() },
+    ];
+    let flaky = Flaky(AtomicU32::new(3), Listed(nodes));
+    let mut validator = process_on(&store, Box::new(flaky), &model);
+    let shutdown = Shutdown::new();
+    validator.spawn(&shutdown);
+    let Process { controller, scorer, .. } = validator;
+    let stop = shutdown.clone();
+    let scoring = tokio::spawn(async move { scorer.run(&stop).await });
+    let stop = shutdown.clone();
+    let periods = tokio::spawn(async move { controller.run(&stop).await });
+    // A sample without a valid answer, which no checker can check.
+    let broken = Sample { request: "{".to_owned(), answer: "[".to_owned(), ..sample("chat-a", &json!({}), &json!([])) };
+    store.put_sample(&broken, 1.0).await.unwrap();
+    let began = std::time::Instant::now();
+    let has_weights = async || {
+        let config = MarketConfig::from_toml(TASKS).unwrap();
+        let Some(closed) = store.newest_period().await.unwrap().filter(|period| period.id.0 >= 2) else { return false };
+        let report = market_report(&store, &config, closed.started_ms + 60_000).await.unwrap();
+        report.miners.len() == 1
+    };
+    while !has_weights().await {
+        assert!(began.elapsed() < Duration::from_mins(1), "a loop has stopped");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    assert!(!scoring.is_finished() && !periods.is_finished());
+    shutdown.request();
+    scoring.await.unwrap();
+    periods.await.unwrap();
 }

@@ -1,27 +1,27 @@
 //! Capacity: the accepted part of a miner's declaration, and the part tested in a period.
 
-/// Cumulative probabilities and their shares of the capacity, in ascending order for [`sampled_share`].
+/// Cumulative probabilities with the share of the capacity to test, in ascending order, for [`sampled_share`].
 const SHARES: [(f64, f64); 3] = [(0.500, 0.04), (0.900, 0.08), (0.995, 0.12)];
 
-/// Share of the capacity tested with the remaining probability of 0.5 %.
+/// Share of the capacity to test with the remaining probability of 0.5 %.
 const LARGEST_SHARE: f64 = 0.80;
 
 /// A miner's declared capacity for one task, as accepted by the validator. Units: tokens or denoising steps per period.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Capacity {
-    /// The declared capacity.
+    /// Capacity that the miner declared, before clamping.
     pub declared: f64,
-    /// The declared capacity clamped to `0..=max_capacity`.
+    /// Declared capacity, clamped to `0..=max_capacity`.
     pub accepted: f64,
-    /// The part tested by synthetic requests in this period.
+    /// Part of the accepted capacity that synthetic requests test in this period.
     pub to_score: f64,
 }
 
 impl Capacity {
-    /// Clamps a declared capacity and computes the part to test.
+    /// Clamps a declared capacity to `0..=max_capacity` and computes the part to test.
     ///
-    /// `share` comes from [`sampled_share`], `multiplier` is `CAPACITY_TO_SCORE_MULTIPLIER`. A declaration of NaN
-    /// counts as 0.
+    /// `share` comes from [`sampled_share`], `multiplier` from the configuration (`capacity_to_score_multiplier`). A
+    /// declaration of NaN counts as 0.
     pub fn accept(declared: f64, max_capacity: f64, share: f64, multiplier: f64) -> Self {
         let accepted = if declared.is_nan() { 0.0 } else { declared.max(0.0).min(max_capacity) };
         Self { declared, accepted, to_score: accepted * share * multiplier }
@@ -29,7 +29,7 @@ impl Capacity {
 }
 
 /// Returns the share of a contender's capacity to test: 0.04 with probability 0.5, 0.08 with 0.4, 0.12 with 0.095, 0.80
-/// with 0.005. `draw` is uniform in `0..1`.
+/// with 0.005. `draw` is a uniform random number in `0..1`.
 ///
 /// The expected value is 0.0674.
 pub fn sampled_share(draw: f64) -> f64 {

@@ -10,15 +10,15 @@ use taonet_primitives::Seconds;
 
 use crate::period::PeriodProfile;
 use crate::scoring::ScoringProfile;
-use crate::task::{CheckingFunction, ServerKind, Task, TaskType};
+use crate::task::{CheckingFunction, Generator, ServerKind, Task, TaskType};
 
 mod votes;
 
 pub use votes::Votes;
 
-/// Period of the reference, in seconds, on which its request counts are based.
+/// Length of the reference's scoring period, in seconds, relative to which the number of synthetic requests scales.
 const REFERENCE_PERIOD: f64 = 1_800.0;
-/// Maximum period, in seconds.
+/// Maximum length of a scoring period, in seconds.
 const LONGEST_PERIOD: f64 = 86_400.0;
 /// Maximum number of tasks in a market.
 const MOST_TASKS: usize = 256;
@@ -32,13 +32,13 @@ pub struct MarketConfig {
     /// Formula of the period score.
     #[serde(default)]
     pub period_profile: PeriodProfile,
-    /// Rules for qualities and weights.
+    /// Release of the reference implementation whose rules determine qualities and weights.
     #[serde(default)]
     pub scoring_profile: ScoringProfile,
-    /// Length of a scoring period. Default: that of the period profile, 3 600 s for `seed`, otherwise 1 800 s.
+    /// Length of a scoring period. Default: 3 600 s with the period profile `seed`, otherwise 1 800 s.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     period: Option<Seconds>,
-    /// Factor applied to the tested part of each capacity.
+    /// Multiplier of the part of each capacity that synthetic requests test: above 0, at most 1.
     #[serde(default = "whole")]
     pub capacity_to_score_multiplier: f64,
     /// Tasks, in scoring order.
@@ -53,8 +53,8 @@ const fn whole() -> f64 {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ConfigError {
-    /// The text is not TOML.
-    #[error("not TOML: {0}")]
+    /// The text is not valid TOML.
+    #[error("invalid TOML: {0}")]
     Syntax(String),
     /// A field is unknown, missing or has the wrong type.
     #[error("{path}: {reason}")]
@@ -71,13 +71,13 @@ pub enum ConfigError {
         path: String,
         /// The invalid value.
         value: String,
-        /// Hint with the permitted values.
+        /// Remedy: the permitted values.
         expected: &'static str,
     },
 }
 
 impl Default for MarketConfig {
-    /// The reference's ten tasks of October 2024.
+    /// Returns the reference's ten tasks of October 2024.
     #[expect(clippy::expect_used, reason = "the shipped file is parsed by a test")]
     fn default() -> Self {
         Self::from_toml(DEFAULT).expect("the shipped configuration is valid")
@@ -113,7 +113,8 @@ impl MarketConfig {
         self.period.unwrap_or(Seconds::new(seconds).unwrap_or_default())
     }
 
-    /// Returns the ratio of the period's length to the reference's, which scales the number of synthetic requests.
+    /// Returns the ratio of the period's length to the reference's 1 800 s, which scales the number of synthetic
+    /// requests.
     pub fn period_multiplier(&self) -> f64 {
         self.period().get() / REFERENCE_PERIOD
     }
@@ -143,7 +144,12 @@ impl MarketConfig {
             check_task(index, task)?;
         }
         let sum: f64 = self.enabled().map(|task| task.weight).sum();
-        check(sum > 0.0, || "tasks".into(), &format!("a list of weight {sum}"), "enable a task with a weight above 0")
+        check(
+            sum > 0.0,
+            || "tasks".into(),
+            &format!("a list with a total weight of {sum}"),
+            "enable a task with a weight above 0",
+        )
     }
 }
 
@@ -155,9 +161,15 @@ fn check_task(index: usize, task: &Task) -> Result<(), ConfigError> {
     check(positive(volume), path("volume_to_requests_conversion"), &volume, "use a number above 0")?;
     check(weight.is_finite() && weight >= 0.0, path("weight"), &weight, "use a number of at least 0")?;
     let timeout = task.timeout.get();
-    check(timeout > 0.0 && timeout <= 600.0, path("timeout"), &timeout, "use at most 600 seconds, more than 0")?;
+    check(timeout > 0.0 && timeout <= 600.0, path("timeout"), &timeout, "use more than 0 and at most 600 seconds")?;
     let fits = task.endpoint.task_type() == task.task_type;
     check(fits, path("endpoint"), &task.endpoint.path(), "use a route of the task's type")?;
+    // Without tests, a task's miners could be neither scored nor checked.
+    let generator = Generator::of(task.endpoint);
+    check(generator.is_some(), path("endpoint"), &task.endpoint.path(), "use a route with a generator of tests")?;
+    let func = task.synthetic_generation_config.func;
+    let fits = generator == Some(func);
+    check(fits, path("synthetic_generation_config.func"), &name(func), "use the generator of the task's endpoint")?;
     let checker = &task.orchestrator_server_config;
     let expected = match task.task_type {
         TaskType::Image => (ServerKind::ImageServer, CheckingFunction::CheckImageResult),
@@ -165,7 +177,12 @@ fn check_task(index: usize, task: &Task) -> Result<(), ConfigError> {
     };
     let fits = (checker.server_needed, checker.checking_function) == expected;
     let named = format!("{:?} with {:?}", checker.server_needed, checker.checking_function);
-    check(fits, path("orchestrator_server_config"), &named, "use the server and the function of the task's type")
+    check(fits, path("orchestrator_server_config"), &named, "use the server and function of the task's type")
+}
+
+/// Returns the name of a generator in the file.
+fn name(func: Generator) -> String {
+    serde_json::to_value(func).ok().and_then(|name| name.as_str().map(str::to_owned)).unwrap_or_default()
 }
 
 fn check(

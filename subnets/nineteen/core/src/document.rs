@@ -1,7 +1,8 @@
 //! Period scores and weights from JSON documents, for verification by subnet owners.
 //!
 //! [`period_scores`] takes a document of counters, [`weights`] a document of tables; an array of documents yields an
-//! array of results. Unknown fields are ignored.
+//! array of results. Unknown fields are ignored. A document that a validator exports also names its profiles, and has
+//! the counters of each period, from which [`weights`] computes the period scores again.
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -9,8 +10,10 @@ use serde_json::Value;
 use taonet_primitives::Uid;
 
 use crate::period::{PeriodCounts, PeriodProfile, period_score};
-use crate::scoring::{Contender, PeriodRow, Reward, ScoringInput, ScoringRules, TaskWeight, score};
+use crate::scoring::{Contender, PeriodRow, Reward, ScoringInput, ScoringProfile, TaskWeight, score};
 
+/// Maximum difference between a period score and the score of its counters.
+const TOLERANCE: f64 = 1e-9;
 /// Maximum nesting depth of arrays around a document.
 const DEEPEST: usize = 8;
 
@@ -36,21 +39,26 @@ pub enum DocumentError {
 pub fn period_scores(document: &Value, profile: PeriodProfile) -> Result<Value, DocumentError> {
     each(document, String::new(), &|value, path| {
         let counts: PeriodCounts = parse(value, path)?;
-        let PeriodCounts { total_requests, capacity, consumed_capacity, requests_429, requests_500 } = counts;
-        for (field, number) in [
-            ("total_requests", total_requests),
-            ("capacity", capacity),
-            ("consumed_capacity", consumed_capacity),
-            ("requests_429", requests_429),
-            ("requests_500", requests_500),
-        ] {
-            at_least_zero(number, || format!("{path}.{field}"))?;
-        }
-        Ok(period_score(&counts, profile).into())
+        Ok(checked_score(&counts, profile, path)?.into())
     })
 }
 
-/// Weights in the chain's format, ordered by the miners' first appearance in an enabled task.
+/// Returns the score of counters that are not below 0.
+fn checked_score(counts: &PeriodCounts, profile: PeriodProfile, path: &str) -> Result<Option<f64>, DocumentError> {
+    let PeriodCounts { total_requests, capacity, consumed_capacity, requests_429, requests_500 } = *counts;
+    for (field, number) in [
+        ("total_requests", total_requests),
+        ("capacity", capacity),
+        ("consumed_capacity", consumed_capacity),
+        ("requests_429", requests_429),
+        ("requests_500", requests_500),
+    ] {
+        at_least_zero(number, || format!("{path}.{field}"))?;
+    }
+    Ok(period_score(counts, profile))
+}
+
+/// Uids and weights in the chain's format, ordered by the miners' first appearance in an enabled task.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Weights {
     /// Uids of the miners.
@@ -61,6 +69,7 @@ pub struct Weights {
 
 #[derive(Debug, Deserialize)]
 struct Tables {
+    scoring_profile: Option<ScoringProfile>,
     tasks: Vec<TaskEntry>,
     contenders: Vec<ContenderEntry>,
     rewards: Vec<RewardEntry>,
@@ -101,6 +110,42 @@ struct PeriodEntry {
     hotkey: String,
     period_score: Option<f64>,
     consumed_capacity: Option<f64>,
+    /// Formula of the period's score. With it, the counters below are required.
+    period_profile: Option<PeriodProfile>,
+    total_requests: Option<f64>,
+    capacity: Option<f64>,
+    requests_429: Option<f64>,
+    requests_500: Option<f64>,
+}
+
+impl PeriodEntry {
+    /// Returns the period score: that of the counters, if the document has them.
+    fn score(&self, path: &str) -> Result<Option<f64>, DocumentError> {
+        let Some(profile) = self.period_profile else { return Ok(self.period_score) };
+        let counter = |name: &str, value: Option<f64>| {
+            value.ok_or_else(|| {
+                field(format!("{path}.{name}"), "missing, although there is a period_profile".to_owned())
+            })
+        };
+        let counts = PeriodCounts {
+            total_requests: counter("total_requests", self.total_requests)?,
+            capacity: counter("capacity", self.capacity)?,
+            consumed_capacity: counter("consumed_capacity", self.consumed_capacity)?,
+            requests_429: counter("requests_429", self.requests_429)?,
+            requests_500: counter("requests_500", self.requests_500)?,
+        };
+        let score = checked_score(&counts, profile, path)?;
+        let is_same = match (score, self.period_score) {
+            (Some(computed), Some(given)) => (computed - given).abs() <= TOLERANCE,
+            (computed, given) => computed == given,
+        };
+        if is_same {
+            return Ok(score);
+        }
+        let shown = |score: Option<f64>| score.map_or_else(|| "null".to_owned(), |score| score.to_string());
+        let reason = format!("is {}, but its counters give {}", shown(self.period_score), shown(score));
+        Err(field(format!("{path}.period_score"), reason))
+    }
 }
 
 /// Computes weights from tables: `tasks` of `{"task", "weight", "enabled"}`, `contenders` of
@@ -108,18 +153,21 @@ struct PeriodEntry {
 /// `period_scores` of `{"task", "hotkey", "period_score", "consumed_capacity"}`, the last two in order from newest to
 /// oldest. Returns `{"uids", "weights"}`; an array yields an array.
 ///
+/// The rules are those of `profile`, or else of the document's `scoring_profile`, or else of the reference. An entry of
+/// `period_scores` with a `period_profile` also has the period's counters, as in [`period_scores`].
+///
 /// # Errors
-/// [`DocumentError`] with the path of the invalid field.
-pub fn weights(document: &Value, rules: &ScoringRules) -> Result<Value, DocumentError> {
+/// [`DocumentError`] with the path of the invalid field: also if a period score differs from the score of its counters.
+pub fn weights(document: &Value, profile: Option<ScoringProfile>) -> Result<Value, DocumentError> {
     each(document, String::new(), &|value, path| {
         let tables: Tables = parse(value, path)?;
-        let weights = tables.weights(rules, path)?;
+        let weights = tables.weights(profile, path)?;
         Ok(serde_json::json!({ "uids": weights.uids, "weights": weights.weights }))
     })
 }
 
 impl Tables {
-    fn weights(&self, rules: &ScoringRules, path: &str) -> Result<Weights, DocumentError> {
+    fn weights(&self, profile: Option<ScoringProfile>, path: &str) -> Result<Weights, DocumentError> {
         for (index, task) in self.tasks.iter().enumerate() {
             at_least_zero(task.weight, || format!("{path}.tasks[{index}].weight"))?;
         }
@@ -129,14 +177,17 @@ impl Tables {
         for (index, reward) in self.rewards.iter().enumerate() {
             at_least_zero(reward.quality_score.unwrap_or(0.0), || format!("{path}.rewards[{index}].quality_score"))?;
         }
-        let input = self.input();
+        let scores = self.period_scores.iter().enumerate();
+        let scores = scores.map(|(index, row)| row.score(&format!("{path}.period_scores[{index}]")));
+        let input = self.input(&scores.collect::<Result<Vec<_>, _>>()?);
         input.check().map_err(|error| field(path.to_owned(), error.to_string()))?;
-        let totals = score(&input, rules).totals;
+        let rules = profile.or(self.scoring_profile).unwrap_or_default().rules();
+        let totals = score(&input, &rules).totals;
         let (uids, weights) = totals.into_iter().map(|total| (total.uid, total.weight)).unzip();
         Ok(Weights { uids, weights })
     }
 
-    fn input(&self) -> ScoringInput<&str, &str> {
+    fn input(&self, period_scores: &[Option<f64>]) -> ScoringInput<&str, &str> {
         let task = |row: &'_ TaskEntry| (row.weight, row.enabled);
         let tasks = self.tasks.iter().map(|row| {
             let (weight, enabled) = task(row);
@@ -154,10 +205,10 @@ impl Tables {
             quality: row.quality_score,
             metric: row.metric,
         });
-        let periods = self.period_scores.iter().map(|row| PeriodRow {
+        let periods = self.period_scores.iter().zip(period_scores).map(|(row, score)| PeriodRow {
             task: row.task.as_str(),
             hotkey: row.hotkey.as_str(),
-            score: row.period_score,
+            score: *score,
             volume: row.consumed_capacity.unwrap_or(0.0),
         });
         ScoringInput {

@@ -5,10 +5,10 @@
 
 use serde_json::{Map, Value};
 
-/// Maximum seed of a request.
+/// Maximum sampling seed of a request.
 pub const LARGEST_SEED: u64 = 100_000_000;
 /// `top_k` of text requests, as in the reference.
-pub const TOP_K: u64 = 5;
+pub(crate) const TOP_K: u64 = 5;
 
 /// Input of a text request.
 #[derive(Debug, Clone, PartialEq)]
@@ -19,12 +19,12 @@ pub enum TextInput {
     Prompt(String),
 }
 
-/// Payload of a text request.
+/// Payload of a chat or completion request to a miner.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TextPayload {
     /// Messages or prompt.
     pub input: TextInput,
-    /// Name of the task, sent as the model.
+    /// Name of the task, sent as `model`.
     pub model: String,
     /// Sampling temperature, in `0..=2`.
     pub temperature: f64,
@@ -39,7 +39,7 @@ pub struct TextPayload {
 }
 
 impl TextPayload {
-    /// Returns the JSON payload. It always requests a stream with log-probabilities, which the checker needs.
+    /// Returns the payload as a JSON object, which always requests a stream with log-probabilities for the checker.
     pub fn into_map(self) -> Map<String, Value> {
         let Self { input, model, temperature, seed, top_p, max_tokens, further } = self;
         let (name, input, logprobs) = match input {
@@ -62,19 +62,19 @@ impl TextPayload {
     }
 }
 
-/// Payload of an embedding request.
+/// Payload of an embedding request to a miner.
 #[derive(Debug, Clone, PartialEq)]
 pub struct EmbeddingPayload {
     /// Texts to embed.
     pub input: Vec<String>,
-    /// Name of the task, sent as the model.
+    /// Name of the task, sent as `model`.
     pub model: String,
-    /// Optional fields of the buyer's request: `dimensions`.
+    /// Optional field of the buyer's request: `dimensions`.
     pub further: Map<String, Value>,
 }
 
 impl EmbeddingPayload {
-    /// Returns the JSON payload.
+    /// Returns the payload as a JSON object.
     pub fn into_map(self) -> Map<String, Value> {
         let Self { input, model, further } = self;
         let mut map = Map::new();
@@ -85,12 +85,12 @@ impl EmbeddingPayload {
     }
 }
 
-/// Payload of an image request.
+/// Payload of an image request to a miner.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ImagePayload {
-    /// Prompt: what the image should show.
+    /// Prompt: description of the image.
     pub prompt: String,
-    /// Negative prompt: what the image should not show.
+    /// Negative prompt: description of content to avoid.
     pub negative_prompt: String,
     /// Number of denoising steps.
     pub steps: u64,
@@ -102,14 +102,14 @@ pub struct ImagePayload {
     pub height: u64,
     /// Seed of the noise, in `1..=LARGEST_SEED`.
     pub seed: u64,
-    /// Name of the task, sent as the model; `None` on the avatar and inpaint routes.
+    /// Name of the task, sent as `model`; `None` on the avatar and inpaint routes.
     pub model: Option<String>,
-    /// Further fields of the route, such as images and strengths.
+    /// Further fields specific to the route, such as images and strengths.
     pub further: Map<String, Value>,
 }
 
 impl ImagePayload {
-    /// Returns the JSON payload.
+    /// Returns the payload as a JSON object.
     pub fn into_map(self) -> Map<String, Value> {
         let Self { prompt, negative_prompt, steps, cfg_scale, width, height, seed, model, further } = self;
         let mut map = Map::new();

@@ -1,4 +1,4 @@
-//! The period score of a contender: how well it answered its requests in one period.
+//! Period score of a contender: how reliably the miner answered the requests of one period.
 //!
 //! Notation, for T requests of which r₄ were rate-limited (429) and r₅ failed, capacity C and consumed volume V:
 //!
@@ -9,7 +9,7 @@
 
 use serde::{Deserialize, Serialize};
 
-/// Outcome of a request.
+/// Outcome of a request to a miner.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum RequestOutcome {
     /// HTTP 200 with a valid answer.
@@ -17,7 +17,7 @@ pub enum RequestOutcome {
         /// Work of the answer, in tokens or steps.
         work: f64,
     },
-    /// HTTP 429, also for a streamed response.
+    /// HTTP 429, whether or not the response is streamed.
     RateLimited,
     /// Any other failure: timeout, another status, a malformed or empty body.
     Failed,
@@ -26,22 +26,30 @@ pub enum RequestOutcome {
 /// A contender's counters in one period.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 pub struct PeriodCounts {
-    /// T: requests sent.
+    /// Number of requests sent, T.
     pub total_requests: f64,
-    /// C: the accepted capacity, in the unit of the task.
+    /// Accepted capacity C, in tokens or steps.
     pub capacity: f64,
-    /// V: work of the answered requests, in the same unit.
+    /// Consumed volume V: work of the answered requests, in tokens or steps.
     pub consumed_capacity: f64,
-    /// r₄: requests answered with 429.
+    /// Number of requests answered with status 429, r₄.
     pub requests_429: f64,
-    /// r₅: requests that failed otherwise.
+    /// Number of requests that failed otherwise, r₅.
     pub requests_500: f64,
 }
 
 impl PeriodCounts {
-    /// Creates the counters of a new period.
+    /// Creates zero counters for a contender with the accepted capacity `capacity`.
     pub fn with_capacity(capacity: f64) -> Self {
         Self { capacity, ..Self::default() }
+    }
+
+    /// Adds the requests of other counters; the capacity remains.
+    pub fn add(&mut self, other: &Self) {
+        self.total_requests += other.total_requests;
+        self.consumed_capacity += other.consumed_capacity;
+        self.requests_429 += other.requests_429;
+        self.requests_500 += other.requests_500;
     }
 
     /// Counts the outcome of one request.
@@ -66,9 +74,9 @@ pub enum PeriodProfile {
     Later,
     /// `(1 − u·(f₄ + f₅)) · (1 − u·f₅)`: the formula of the subnet's own description.
     ///
-    /// A missed request costs its share of the requests, weighted by the unused capacity; a failure costs that twice.
-    /// Hence misses are free once the capacity is used up (u = 0 yields 1), one failure in two requests is expensive
-    /// (u ≈ 1 yields 1/4), and rate limits (429) cost less than the same number of failures (1/2).
+    /// Rate limits (429) and failures reduce the score in proportion to the unused share u of the capacity; failures
+    /// are penalised twice. With u = 0 the score is 1. With u ≈ 1, one failure in two requests yields 1/4, one rate
+    /// limit in two requests yields 1/2.
     Seed,
 }
 
@@ -186,7 +194,7 @@ mod tests {
             }
         }
 
-        /// Under `seed`, responding 429 is better for a miner than failing.
+        /// With `seed`, a rate limit (429) costs a miner less than a failure.
         #[test]
         fn limiting_costs_less_than_failing(total in 2_u32..1_000, missed in 1_u32..1_000, used in 0.0..0.99_f64) {
             prop_assume!(missed < total);

@@ -1,9 +1,9 @@
 //! Routing: selects the miners for a request.
 //!
-//! Synthetic requests go to the contender with the least used allowance, whatever the outcomes of earlier requests, so
-//! that no miner avoids tests by failing ([`synthetic_order`]). (The reference sends each contender the same number
-//! of requests, however small its allowance.) Organic requests prefer miners with good and fast answers, in proportion
-//! to their value ([`organic_order`]).
+//! Synthetic requests go to the contender that has used the smallest share of its allowance, regardless of the outcomes
+//! of earlier requests, so that a miner cannot avoid tests by failing ([`synthetic_order`]). (The reference sends each
+//! contender the same number of requests, regardless of its allowance.) Organic requests prefer miners with good and
+//! fast answers, in proportion to their value ([`organic_order`]).
 
 mod health;
 
@@ -12,18 +12,18 @@ pub use health::{Breaker, Ewma, Health};
 /// Lower bound of the latency in [`Prospect::value`], in seconds.
 const SHORTEST_LATENCY: f64 = 0.01;
 
-/// A contender's allowance of synthetic requests in this period, and its use. Units: tokens or steps.
+/// A contender's allowance of synthetic requests in a period, and the part used, in tokens or steps.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Allowance {
-    /// The part of the capacity to test.
+    /// Part of the capacity that synthetic requests test.
     pub to_score: f64,
-    /// Assumed volume of the requests sent.
+    /// Assumed volume of the synthetic requests sent so far.
     pub sent: f64,
 }
 
 impl Allowance {
     /// Returns whether the allowance permits another request.
-    pub fn has_room(&self) -> bool {
+    pub(crate) fn has_room(&self) -> bool {
         self.sent < self.to_score
     }
 
@@ -32,8 +32,8 @@ impl Allowance {
     }
 }
 
-/// Returns the contenders for a synthetic request, as indices into `allowances`: those with allowance left, least used
-/// share first, ties in input order.
+/// Returns the contenders for a synthetic request, as indices into `allowances`, in ascending order of the used share;
+/// ties keep the input order. Omits contenders whose allowance is used up.
 pub fn synthetic_order(allowances: &[Allowance]) -> Vec<usize> {
     let mut order: Vec<(usize, f64)> = allowances
         .iter()
@@ -45,14 +45,14 @@ pub fn synthetic_order(allowances: &[Allowance]) -> Vec<usize> {
     order.into_iter().map(|(place, _)| place).collect()
 }
 
-/// A contender for organic requests.
+/// A candidate for an organic request.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Prospect<'a> {
-    /// Remaining accepted capacity in this period.
+    /// Remaining accepted capacity in this period, in tokens or steps.
     pub capacity_left: f64,
-    /// Mean quality of its checked answers, in `0..=1`; the expected quality of newcomers if there are none.
+    /// Mean quality of the miner's checked answers, in `0..=1`; an assumed quality before the first check.
     pub quality: f64,
-    /// Health of the contender: outcomes of its latest requests.
+    /// Latency, success rate and circuit breaker of the miner.
     pub health: &'a Health,
 }
 
@@ -63,9 +63,9 @@ impl Prospect<'_> {
     }
 }
 
-/// Returns the contenders for an organic request, as indices into `prospects`: those with remaining capacity and a
-/// circuit breaker that allows requests, in a random order weighted by [`Prospect::value`]. `now` is in seconds of the
-/// clock used for [`Health`]; `draw` returns uniform random numbers in `0..1`.
+/// Returns the contenders for an organic request, as indices into `prospects`, in a random order weighted by
+/// [`Prospect::value`]. Omits contenders without remaining capacity or with an open circuit breaker. `now` is in
+/// seconds of the clock used for [`Health`]; `draw` returns uniform random numbers in `0..1`.
 pub fn organic_order(prospects: &[Prospect<'_>], now: f64, mut draw: impl FnMut() -> f64) -> Vec<usize> {
     // Weighted random order (Efraimidis and Spirakis): descending by u^(1/value).
     let mut order: Vec<(usize, f64)> = prospects
@@ -82,7 +82,7 @@ pub fn organic_order(prospects: &[Prospect<'_>], now: f64, mut draw: impl FnMut(
 mod tests {
     use super::*;
 
-    /// §11.15
+    /// Contenders receive requests in proportion to their allowances (spec §11.15).
     #[test]
     fn issue_11_15_small_allowances_get_few_requests() {
         let mut allowances = [4_800.0, 960.0, 0.0].map(|to_score| Allowance { to_score, sent: 0.0 });
@@ -121,7 +121,7 @@ mod tests {
             assert_eq!(order.len(), 3);
             first[order[0]] += 1;
         }
-        // Three times as fast, three times as often first.
+        // The miner that is three times as fast comes first three times as often.
         let ratio = f64::from(first[1]) / f64::from(first[0]);
         assert!((2.7..3.3).contains(&ratio) && first[2] == 0, "{first:?}");
     }

@@ -1,8 +1,30 @@
-//! Sampling of results: selects those to store for checking, and the next one to check.
+//! Sampling of answers: which answers to store for checking, and of which task to check the next one.
 
 use std::time::Duration;
 
-/// Maximum number of stored results of all tasks, beyond which the oldest are evicted.
+use serde_json::{Map, Value};
+
+use crate::task::{Endpoint, TaskType};
+
+/// Fields of a text request under which an answer's log-probabilities are those of the model alone. `stop` is missing:
+/// servers hold back text that may begin a stop sequence, so tokens and chunks no longer correspond.
+const TEXT_FIELDS: [&str; 11] = [
+    "messages",
+    "prompt",
+    "model",
+    "temperature",
+    "seed",
+    "stream",
+    "logprobs",
+    "top_logprobs",
+    "top_p",
+    "top_k",
+    "max_tokens",
+];
+/// Roles that every chat template supports.
+const ROLES: [&str; 3] = ["system", "user", "assistant"];
+
+/// Maximum number of stored results of all tasks; beyond it, the oldest are evicted.
 const MOST_RESULTS: usize = 1_010;
 /// Number of results evicted at once.
 const EVICTED: usize = 10;
@@ -13,18 +35,43 @@ const PAUSE: Duration = Duration::from_mins(1);
 /// Maximum pause.
 const LONGEST_PAUSE: Duration = Duration::from_mins(5);
 
-/// Returns whether a task with `stored` results stores another one, up to `⌊1000 · weight⌋ + 1`.
+/// Returns whether the checker can reproduce an answer to this request.
+///
+/// The checker gives its own model the messages or the prompt, and nothing else. An answer that also depends on tools,
+/// a response format, penalties, biases, stop sequences or parts of messages has other probabilities, so a check would
+/// lower an honest miner's quality. Image and embedding requests have no such fields.
+pub fn is_reproducible(endpoint: Endpoint, payload: &Map<String, Value>) -> bool {
+    if endpoint.task_type() != TaskType::Text {
+        return true;
+    }
+    let has_input = match endpoint {
+        Endpoint::Completions => payload.get("prompt").is_some_and(Value::is_string),
+        _ => payload.get("messages").and_then(Value::as_array).is_some_and(|messages| messages.iter().all(is_plain)),
+    };
+    has_input && payload.keys().all(|name| TEXT_FIELDS.contains(&name.as_str()))
+}
+
+/// Returns whether a message consists of a role and a text.
+fn is_plain(message: &Value) -> bool {
+    let Some(fields) = message.as_object() else { return false };
+    let role = fields.get("role").and_then(Value::as_str);
+    fields.len() == 2
+        && role.is_some_and(|role| ROLES.contains(&role))
+        && fields.get("content").is_some_and(Value::is_string)
+}
+
+/// Returns whether a task with `stored` results may store another one; the maximum is `⌊1000 · weight⌋ + 1`.
 pub fn keeps_another(stored: usize, weight: f64) -> bool {
     stored as f64 <= (RESULTS_PER_WEIGHT * weight).floor()
 }
 
-/// Returns the number of oldest results to evict before storing another one.
+/// Returns the number of oldest results to evict before storing another one, given the number stored for all tasks.
 pub fn evicted(stored: usize) -> usize {
     if stored >= MOST_RESULTS { EVICTED } else { 0 }
 }
 
-/// Selects the task to check next, with a probability proportional to its stored results; `None` without results.
-/// `draw` is uniform in `0..1`.
+/// Returns the index of the task to check next, drawn in proportion to each task's number of stored results; `None`
+/// without results. `draw` is a uniform random number in `0..1`.
 pub fn pick_task(stored: &[usize], draw: f64) -> Option<usize> {
     let total: usize = stored.iter().sum();
     let target = (draw * total as f64) as usize;
@@ -35,14 +82,7 @@ pub fn pick_task(stored: &[usize], draw: f64) -> Option<usize> {
     })
 }
 
-/// Selects the stored result of a task to check next: the first one of the miner with the fewest rewards, as counted by
-/// `rewards`.
-pub fn pick_result<K>(results: &[K], rewards: impl Fn(&K) -> usize) -> Option<usize> {
-    let counted = results.iter().enumerate().map(|(place, hotkey)| (rewards(hotkey), place));
-    counted.min().map(|(_, place)| place)
-}
-
-/// Returns the checker's pause after `failures` consecutive failures n: `min(60 · 2^(n−1), 300)` seconds, 0 after none.
+/// Returns the checker's pause after n consecutive `failures`: `min(60 · 2^(n−1), 300)` seconds, or 0 without failures.
 pub fn pause(failures: u32) -> Duration {
     match failures.checked_sub(1) {
         None => Duration::ZERO,
@@ -52,7 +92,47 @@ pub fn pause(failures: u32) -> Duration {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
+
+    #[test]
+    fn only_answers_that_the_checker_can_reproduce_are_sampled() {
+        let chat = |further: Value| {
+            let mut payload = json!({
+                "messages": [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "a"}],
+                "temperature": 0.5, "seed": 7, "model": "chat", "stream": true, "logprobs": true, "top_p": 1.0,
+                "top_k": 5, "max_tokens": 20,
+            });
+            payload.as_object_mut().unwrap().extend(further.as_object().unwrap().clone());
+            is_reproducible(Endpoint::Chat, payload.as_object().unwrap())
+        };
+        assert!(chat(json!({})) && chat(json!({"top_logprobs": 3})));
+        for option in [
+            json!({"tools": [{"type": "function"}]}),
+            json!({"tool_choice": "auto"}),
+            json!({"parallel_tool_calls": true}),
+            json!({"response_format": {"type": "json_object"}}),
+            json!({"frequency_penalty": 0.5}),
+            json!({"presence_penalty": 0.5}),
+            json!({"logit_bias": {"7": -100}}),
+            json!({"stop": ["\n"]}),
+            json!({"messages": "a"}),
+            json!({"messages": [{"role": "user", "content": [{"type": "text", "text": "a"}]}]}),
+            json!({"messages": [{"role": "user", "content": "a", "name": "bob"}]}),
+            json!({"messages": [{"role": "assistant", "content": null, "tool_calls": []}]}),
+            json!({"messages": [{"role": "tool", "content": "a"}]}),
+            json!({"messages": [{"role": "developer", "content": "a"}]}),
+        ] {
+            assert!(!chat(option.clone()), "{option}");
+        }
+        let other = |endpoint, payload: Value| is_reproducible(endpoint, payload.as_object().unwrap());
+        assert!(other(Endpoint::Completions, json!({"prompt": "a", "logprobs": 1})));
+        assert!(!other(Endpoint::Completions, json!({"prompt": "a", "logprobs": 1, "stop": "b"})));
+        assert!(!other(Endpoint::Completions, json!({"logprobs": 1})));
+        assert!(other(Endpoint::Embeddings, json!({"input": ["a"], "dimensions": 8})));
+        assert!(other(Endpoint::Avatar, json!({"prompt": "a", "steps": 8, "init_image": "x"})));
+    }
 
     #[test]
     fn tasks_keep_by_weight() {
@@ -68,18 +148,6 @@ mod tests {
             assert_eq!(pick_task(&stored, draw), Some(task), "{draw}");
         }
         assert_eq!([pick_task(&[], 0.5), pick_task(&[0, 0], 0.5)], [None; 2]);
-    }
-
-    #[test]
-    fn the_least_checked_miner_comes_first() {
-        let rewards = |hotkey: &&str| match *hotkey {
-            "a" => 3,
-            "b" | "c" => 1,
-            _ => 0,
-        };
-        assert_eq!(pick_result(&["a", "c", "b"], rewards), Some(1));
-        assert_eq!(pick_result(&["a", "b", "new"], rewards), Some(2));
-        assert_eq!(pick_result(&[], rewards), None);
     }
 
     #[test]

@@ -10,11 +10,10 @@ use std::collections::BinaryHeap;
 
 use taonet_primitives::Seconds;
 
-/// Returns the number of synthetic requests that test these capacities in one period:
-/// `⌊Σ capacity_to_score · multiplier / volume⌋`.
+/// Returns a task's number of synthetic requests in one period: `⌊Σ capacity_to_score · multiplier / volume⌋`.
 ///
-/// `period_multiplier` is the ratio of the period's length to the reference's 1 800 s; `volume_per_request` is the
-/// assumed volume of a request.
+/// `capacities_to_score` is the sum over the task's contenders, `period_multiplier` the ratio of the period's length to
+/// the reference's 1 800 s, `volume_per_request` the assumed volume of a request.
 pub fn synthetic_requests(capacities_to_score: f64, period_multiplier: f64, volume_per_request: f64) -> u64 {
     let requests = (capacities_to_score * period_multiplier / volume_per_request).floor();
     if requests.is_finite() && requests > 0.0 { requests as u64 } else { 0 }
@@ -25,9 +24,9 @@ pub fn synthetic_requests(capacities_to_score: f64, period_multiplier: f64, volu
 pub enum Turn {
     /// Send one synthetic request, and lower the budget by one.
     Send,
-    /// Organic requests used this many slots: send nothing.
+    /// Send nothing: organic requests replaced this many synthetic ones.
     Skip(u64),
-    /// The budget is used up: no more requests until the period's end.
+    /// The budget is exhausted: no more requests until the period's end.
     Done,
 }
 
@@ -47,7 +46,7 @@ pub struct Schedule<T> {
     queue: BinaryHeap<Due<T>>,
 }
 
-/// A task in the queue, ordered by the earliest time.
+/// A task in the queue, ordered so that the earliest due time comes first.
 #[derive(Debug, Clone)]
 struct Due<T>(TaskSlots<T>);
 
@@ -78,7 +77,7 @@ impl<T> Ord for Due<T> {
 }
 
 impl<T> TaskSlots<T> {
-    /// Advances to a random time in the slot after the used or skipped ones.
+    /// Consumes `used` slots, then sets the due time to a random time in the next slot.
     fn advance(&mut self, used: u64, jitter: f64) {
         self.remaining = self.remaining.saturating_sub(used);
         let index = (self.total - self.remaining) as f64;
@@ -91,9 +90,10 @@ fn moment(slot: Seconds, index: f64, jitter: f64) -> Option<Seconds> {
 }
 
 impl<T: Clone> Schedule<T> {
-    /// Creates a schedule of `(task, requests)` over a period. `jitter` returns numbers in `0..1`, one for each task.
+    /// Creates the schedule of a period from tasks and their numbers of requests. `jitter` returns random numbers in
+    /// `0..1`, one for each task.
     ///
-    /// Tasks without requests are omitted.
+    /// Omits tasks without requests.
     pub fn new(period: Seconds, tasks: impl IntoIterator<Item = (T, u64)>, mut jitter: impl FnMut() -> f64) -> Self {
         let slots = |(task, total): (T, u64)| {
             let slot = Seconds::new(period.get() / total as f64).ok().filter(|_| total > 0)?;
@@ -108,7 +108,7 @@ impl<T: Clone> Schedule<T> {
         self.queue.peek().map(|due| (due.0.next, &due.0.task))
     }
 
-    /// Takes the next slot from the queue; returns its task and the action.
+    /// Takes the next slot from the queue; returns its task and the action, or `None` if the queue is empty.
     ///
     /// `budget` is the task's remaining budget after organic requests; `jitter`, in `0..1`, is the random position
     /// within the task's following slot.
@@ -144,7 +144,7 @@ mod tests {
 
     #[test]
     fn requests_follow_from_capacities() {
-        // Ten miners of 120 000 tokens tested with 0.04 each, 300 tokens a request.
+        // Ten miners with 120 000 tokens each, of which 4 % are tested, at 300 tokens per request.
         assert_eq!(synthetic_requests(10.0 * 120_000.0 * 0.04, 1.0, 300.0), 160);
         assert_eq!(synthetic_requests(10.0 * 120_000.0 * 0.04, 2.0, 300.0), 320);
         assert_eq!(synthetic_requests(299.0, 1.0, 300.0), 0);
@@ -158,7 +158,7 @@ mod tests {
         assert_eq!(schedule.next().unwrap().0.get(), 180.0);
         assert_eq!(schedule.take(10, 0.5), Some(("chat", Turn::Send)));
         assert_eq!(schedule.next().unwrap().0.get(), 540.0);
-        // Four organic requests since: 9 slots are left, a budget of 5.
+        // Four organic requests since then: 9 slots remain, the budget is 5.
         assert_eq!(schedule.take(5, 0.0), Some(("chat", Turn::Skip(4))));
         assert_eq!(schedule.next().unwrap().0.get(), 5.0 * 360.0);
         assert_eq!(schedule.take(5, 0.25), Some(("chat", Turn::Send)));
@@ -177,7 +177,7 @@ mod tests {
             *left -= 1;
             order.push(*left);
         }
-        // b at 600, a at 900, b at 1800, a at 2700, b at 3000.
+        // Due times in seconds: b at 600, a at 900, b at 1800, a at 2700, b at 3000.
         assert_eq!(order, [2, 1, 1, 0, 0]);
     }
 

@@ -9,12 +9,12 @@
 //! weight           = Σ net · task weight over the tasks, normalised
 //! ```
 //!
-//! [`score`] returns all intermediate numbers ([`Scores`]), from which each weight can be recomputed exactly.
+//! [`score`] returns all intermediate values ([`Scores`]), from which each weight can be recomputed exactly.
 //!
-//! Three bugs of the reference are fixed in every profile. If a contender has fewer rewards in a task than
-//! [`ScoringRules::minimum_rewards`], its newest rewards of *other* tasks complete the mean quality: no row counts
-//! twice. Speeds of other tasks, in other units, are not ranked. Only contenders of the task are ranked, so that other
-//! miners occupy no ranks.
+//! Every profile fixes three bugs of the reference. If a contender has fewer rewards in a task than
+//! [`ScoringRules::minimum_rewards`], its newest rewards in *other* tasks are included in the mean quality up to that
+//! number, and no reward counts twice. The ranking ignores speeds of other tasks, whose units differ. Only miners that
+//! serve the task are ranked.
 
 mod periods;
 mod quality;
@@ -40,7 +40,7 @@ impl<T: Copy + Eq + Hash> Key for T {}
 pub struct TaskWeight<T> {
     /// Name of the task.
     pub task: T,
-    /// Share of the incentive, normalised over all tasks.
+    /// Weight of the task, relative to the other tasks.
     pub weight: f64,
     /// Whether the task is enabled.
     pub enabled: bool,
@@ -55,11 +55,11 @@ pub struct Contender<T, K> {
     pub uid: Uid,
     /// Name of the task.
     pub task: T,
-    /// The accepted capacity, in the unit of the task.
+    /// Accepted capacity, in the unit of the task.
     pub capacity: f64,
 }
 
-/// Reward of a checked result.
+/// Quality and speed of a checked answer.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Reward<T, K> {
     /// Name of the task.
@@ -68,18 +68,18 @@ pub struct Reward<T, K> {
     pub hotkey: K,
     /// Quality according to the checker, in `0..=1`.
     pub quality: Option<f64>,
-    /// Work per second, in the unit of the task.
+    /// Speed: work per second, in the unit of the task.
     pub metric: Option<f64>,
 }
 
-/// Result of a contender in a closed period.
+/// Period score and volume of a contender in a closed period.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct PeriodRow<T, K> {
     /// Name of the task.
     pub task: T,
     /// Hotkey of the miner.
     pub hotkey: K,
-    /// The period score; `None` without requests.
+    /// Period score in `0..=1`; `None` without requests.
     pub score: Option<f64>,
     /// Delivered volume, in the unit of the task.
     pub volume: f64,

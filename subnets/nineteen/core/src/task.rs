@@ -8,7 +8,7 @@ use taonet_primitives::Seconds;
 
 pub use name::{TaskName, TaskNameError};
 
-/// Type of a task: it determines the unit of work and the miners that serve it.
+/// Type of a task, which determines the task's unit of work and which miners serve it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum TaskType {
@@ -23,37 +23,37 @@ pub enum TaskType {
 /// A route of a miner.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Endpoint {
-    /// `/chat/completions`
+    /// Chat completions: `/chat/completions`.
     #[serde(rename = "/chat/completions")]
     Chat,
-    /// `/completions`
+    /// Text completions: `/completions`.
     #[serde(rename = "/completions")]
     Completions,
-    /// `/embeddings`
+    /// Embeddings of texts: `/embeddings`.
     #[serde(rename = "/embeddings")]
     Embeddings,
-    /// `/text-to-image`
+    /// Images from a prompt: `/text-to-image`.
     #[serde(rename = "/text-to-image")]
     TextToImage,
-    /// `/image-to-image`
+    /// Images from a prompt and an image: `/image-to-image`.
     #[serde(rename = "/image-to-image")]
     ImageToImage,
-    /// `/avatar`
+    /// Avatars from an image of a face: `/avatar`.
     #[serde(rename = "/avatar")]
     Avatar,
-    /// `/inpaint`
+    /// Images with a masked part replaced: `/inpaint`.
     #[serde(rename = "/inpaint")]
     Inpaint,
-    /// `/upscale`
+    /// Upscaled images: `/upscale`.
     #[serde(rename = "/upscale")]
     Upscale,
-    /// `/clip-embeddings`
+    /// CLIP embeddings of images: `/clip-embeddings`.
     #[serde(rename = "/clip-embeddings")]
     ClipEmbeddings,
 }
 
 impl Endpoint {
-    /// All endpoints.
+    /// Every route that a miner may serve.
     pub const ALL: [Self; 9] = [
         Self::Chat,
         Self::Completions,
@@ -91,20 +91,20 @@ impl Endpoint {
     }
 }
 
-/// Configuration of the checking server, sent to it unchanged.
+/// Configuration of the server that checks the answers of a task.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CheckerConfig {
-    /// Type of the server that repeats requests: `llm_server` or `image_server`.
+    /// Type of the checking server: `llm_server` or `image_server`.
     pub server_needed: ServerKind,
     /// Options of the model, such as `model`, `half_precision`, `tokenizer`, `max_model_len`, `gpu_utilization`.
     #[serde(default)]
     pub load_model_config: Map<String, Value>,
-    /// The comparison to run.
+    /// Comparison that the checker runs.
     pub checking_function: CheckingFunction,
 }
 
-/// Type of the server that repeats requests.
+/// Type of a checking server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ServerKind {
@@ -118,24 +118,68 @@ pub enum ServerKind {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum CheckingFunction {
-    /// Log-probabilities of sampled tokens: [`crate::checker::text`].
+    /// Compares log-probabilities of sampled tokens ([`crate::checker::text`]), or, for embedding tasks, vectors
+    /// ([`crate::checker::embedding`]).
     CheckTextResult,
-    /// Hashes and embeddings: [`crate::checker::image`].
+    /// Compares hashes and embeddings of images: [`crate::checker::image`].
     CheckImageResult,
 }
 
-/// Generator of synthetic requests.
+/// Generator of a task's synthetic requests, with its arguments.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SyntheticConfig {
-    /// Name of the generator.
-    pub func: String,
+    /// Generator, which must be that of the task's route.
+    pub func: Generator,
     /// Arguments of the generator.
     #[serde(default)]
     pub kwargs: Map<String, Value>,
 }
 
-/// Price of a task for buyers, in credits per 1 000 tokens or steps. A request costs whole credits, rounded up.
+/// Generator of synthetic requests. The names are those of the reference, where it has the generator.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Generator {
+    /// Conversations.
+    #[serde(rename = "generate_chat_synthetic")]
+    Chat,
+    /// Prompts to complete.
+    #[serde(rename = "generate_completion_synthetic", alias = "generate_chat_comp_synthetic")]
+    Completion,
+    /// Texts to embed.
+    #[serde(rename = "generate_embedding_synthetic")]
+    Embedding,
+    /// Descriptions of images.
+    #[serde(rename = "generate_text_to_image_synthetic")]
+    TextToImage,
+    /// Images to change.
+    #[serde(rename = "generate_image_to_image_synthetic")]
+    ImageToImage,
+    /// Images with a masked part.
+    #[serde(rename = "generate_inpaint_synthetic")]
+    Inpaint,
+    /// Images of a face.
+    #[serde(rename = "generate_avatar_synthetic")]
+    Avatar,
+}
+
+impl Generator {
+    /// Returns the generator of a route's requests; `None` if the route has none.
+    pub const fn of(endpoint: Endpoint) -> Option<Self> {
+        match endpoint {
+            Endpoint::Chat => Some(Self::Chat),
+            Endpoint::Completions => Some(Self::Completion),
+            Endpoint::Embeddings => Some(Self::Embedding),
+            Endpoint::TextToImage => Some(Self::TextToImage),
+            Endpoint::ImageToImage => Some(Self::ImageToImage),
+            Endpoint::Inpaint => Some(Self::Inpaint),
+            Endpoint::Avatar => Some(Self::Avatar),
+            Endpoint::Upscale | Endpoint::ClipEmbeddings => None,
+        }
+    }
+}
+
+/// Price of a task for buyers, in credits per 1 000 tokens or steps. The charge for each request is rounded up to a
+/// whole credit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Price {
@@ -162,37 +206,41 @@ impl Price {
     }
 }
 
-/// A task. The field names are those of the reference's configuration.
+/// A task of the market. The field names are those of the reference's configuration.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Task {
-    /// Id of the task, such as `chat-llama-3-1-8b`.
+    /// ID of the task, such as `chat-llama-3-1-8b`.
     pub task: TaskName,
     /// Type of the task.
     pub task_type: TaskType,
     /// Maximum accepted capacity per period, in tokens (text, embedding) or steps (image).
     pub max_capacity: f64,
-    /// Assumed volume of a synthetic request, in the same unit.
+    /// Assumed volume of a synthetic request, in tokens or steps.
     pub volume_to_requests_conversion: f64,
     /// Share of the incentive, before normalisation.
     pub weight: f64,
-    /// Timeout for the first byte, and for each subsequent one.
+    /// Timeout for the first chunk of an answer, and between two chunks.
     pub timeout: Seconds,
-    /// Whether the answer is streamed.
+    /// Whether miners stream the answer.
     pub is_stream: bool,
-    /// Route on the miner.
+    /// Route that miners serve for the task.
     pub endpoint: Endpoint,
     /// Configuration of the server that checks the task's results.
     pub orchestrator_server_config: CheckerConfig,
     /// Generator of the task's synthetic requests.
     pub synthetic_generation_config: SyntheticConfig,
-    /// Price for buyers.
+    /// Price that buyers pay.
     #[serde(default)]
     pub price: Price,
-    /// Whether the task is offered and scored.
+    /// Whether the validator offers and scores the task.
     #[serde(default = "enabled")]
     pub enabled: bool,
-    /// Public description of the model for miners; default: the checker's options to load it.
+    /// Whether a sample of the answers is checked. Without checks, the task's miners earn no weight. A validator
+    /// without a checking server for the task replaces the value with `false`.
+    #[serde(default = "enabled")]
+    pub checked: bool,
+    /// Public description of the model for miners; default: the checker's `load_model_config`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub model_info: Option<Map<String, Value>>,
 }
@@ -204,20 +252,20 @@ const fn enabled() -> bool {
 /// Public view of a task, for miners and the statistics service.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct PublicTask {
-    /// Id of the task.
+    /// ID of the task.
     pub task: TaskName,
     /// Type of the task.
     pub task_type: TaskType,
     /// Maximum accepted capacity per period, in tokens or steps.
     pub max_capacity: f64,
-    /// Public description of the model, or the options to load it.
+    /// Public description of the model, or the options with which the checker loads the model.
     #[serde(default)]
     pub model_config: Option<Map<String, Value>>,
-    /// Route on the miner.
+    /// Route that miners serve for the task.
     pub endpoint: Endpoint,
-    /// Normalised share of the incentive.
+    /// Share of the incentive, as configured.
     pub weight: f64,
-    /// Timeout of requests to a miner.
+    /// Timeout for the first chunk of an answer, and between two chunks.
     pub timeout: Seconds,
 }
 
@@ -242,19 +290,6 @@ impl Task {
             timeout: self.timeout,
         }
     }
-
-    /// Returns the checking server's configuration, sent with each of the task's results.
-    pub fn checker_document(&self) -> Value {
-        let config = &self.orchestrator_server_config;
-        let options = Some(&config.load_model_config).filter(|options| !options.is_empty());
-        serde_json::json!({
-            "server_needed": config.server_needed,
-            "load_model_config": options,
-            "checking_function": config.checking_function,
-            "task": self.task,
-            "endpoint": self.endpoint,
-        })
-    }
 }
 
 #[cfg(test)]
@@ -274,8 +309,9 @@ mod tests {
         assert_eq!(price.text(u64::MAX, u64::MAX), i64::MAX);
     }
 
+    /// The public view leaves the checker's configuration unchanged (spec §11.9).
     #[test]
-    fn miners_are_not_told_how_we_load_a_model() {
+    fn issue_11_9_miners_are_not_told_how_we_load_a_model() {
         let config = MarketConfig::default();
         let task = config.task("chat-llama-3-2-3b").unwrap();
         let public = serde_json::to_value(task.public()).unwrap();
@@ -296,10 +332,8 @@ mod tests {
                 "timeout": 2.0,
             })
         );
-        // §11.9: the public view does not affect the checker's configuration.
-        assert_eq!(task.checker_document()["load_model_config"]["gpu_utilization"], 0.65);
+        assert_eq!(task.orchestrator_server_config.load_model_config["gpu_utilization"], 0.65);
         let image = config.task("avatar").unwrap();
         assert_eq!(image.public().model_config, image.model_info);
-        assert_eq!(image.checker_document()["load_model_config"], json!(null));
     }
 }

@@ -3,13 +3,13 @@
 /// Number of characters counted as one token.
 const CHARACTERS_PER_TOKEN: f64 = 4.0;
 
-/// Returns the work of a text result, in tokens: a quarter of its characters, or 1 if it is empty.
+/// Returns the work of a text result, in tokens: a quarter of its number of characters, or 1 if it is empty.
 pub fn text_work(characters: usize) -> f64 {
     if characters == 0 { 1.0 } else { characters as f64 / CHARACTERS_PER_TOKEN }
 }
 
-/// Returns the work of an embedding result, in tokens: a quarter of the characters of the request's texts, or 1 without
-/// any.
+/// Returns the work of an embedding result, in tokens: a quarter of the number of characters in the request's texts, or
+/// 1 if there are none.
 pub fn embedding_work(payload: &serde_json::Map<String, serde_json::Value>) -> f64 {
     let characters = |text: &serde_json::Value| text.as_str().map_or(0, |text| text.chars().count());
     let characters = match payload.get("input") {

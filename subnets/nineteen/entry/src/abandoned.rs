@@ -1,4 +1,4 @@
-//! Requests of processes that were killed: their credits and idempotency keys are released.
+//! Release of the credits and idempotency keys of requests whose process was killed.
 
 use std::time::Duration;
 
@@ -8,14 +8,15 @@ use taonet_service::Shutdown;
 use crate::Gateway;
 use crate::bill::today;
 
-/// Age of a request that can no longer run: a miner's answer takes at most 15 minutes.
+/// Age from which an unfinished request counts as abandoned, and an unrenewed lease of credits as that of a killed
+/// process: a miner's answer takes at most 15 minutes.
 const ABANDONED: Duration = Duration::from_mins(30);
-/// Interval between two searches.
+/// Interval between two searches for abandoned requests.
 const INTERVAL: Duration = Duration::from_mins(1);
 
 impl Gateway {
-    /// Releases the credits and idempotency keys of requests that an earlier process left. Call before serving: in a
-    /// database of this process alone, these are all; in a shared one, those that are too old to run elsewhere.
+    /// Releases the credits and idempotency keys of requests that an earlier process did not finish. Call before
+    /// serving. If the database is shared, releases only the credits and keys that are older than 30 minutes.
     ///
     /// # Errors
     /// [`StoreError`] when the database fails.
@@ -23,11 +24,12 @@ impl Gateway {
         if self.0.store.is_shared() { self.release_abandoned().await } else { self.release(i64::MAX).await }
     }
 
-    /// Releases abandoned requests regularly, until shutdown.
+    /// Releases the credits and idempotency keys of abandoned requests every minute, until shutdown; then returns the
+    /// leased credits that no request holds.
     pub async fn keep_books(&self, shutdown: &Shutdown) {
         loop {
             tokio::select! {
-                () = shutdown.requested() => return,
+                () = shutdown.requested() => return self.0.store.close_leases().await,
                 () = tokio::time::sleep(INTERVAL) => {}
             }
             if let Err(error) = self.release_abandoned().await {
@@ -45,7 +47,7 @@ impl Gateway {
         let (now_ms, _) = today(&self.0.clock);
         let released = self.0.store.release_holds(before_ms, now_ms).await?;
         if released > 0 {
-            tracing::warn!(released, "released the credits of unfinished requests");
+            tracing::warn!(released, "released holds and leases of unfinished requests");
         }
         Ok(())
     }

@@ -1,14 +1,16 @@
-//! Miners' answers in OpenAI's form.
+//! Conversion of miners' answers to OpenAI's format.
+
+use std::fmt::Write as _;
 
 use axum::response::{IntoResponse, Json, Response};
 use serde_json::{Map, Value, json};
-use taonet_nineteen_query::{Answer, Chunk};
+use taonet_nineteen_query::{Chunk, ChunkBody, Reply};
 
 use crate::GatewayError;
 use crate::bill::Bill;
 use crate::delivery::{self, Events};
 
-/// The event after the last one of a stream.
+/// Event that ends a stream.
 const DONE: &str = "data: [DONE]\n\n";
 
 /// Metadata that every chunk of an answer repeats.
@@ -20,7 +22,7 @@ pub(crate) struct Head {
     pub(crate) is_chat: bool,
     pub(crate) wants_logprobs: bool,
     pub(crate) wants_usage: bool,
-    /// Requested maximum of tokens; an answer that reaches it has the finish reason `length`.
+    /// Requested maximum number of tokens; an answer that reaches it has the finish reason `length`.
     pub(crate) max_tokens: u64,
 }
 
@@ -54,6 +56,18 @@ impl Head {
     }
 }
 
+/// Appends a text as a JSON string.
+fn quote(text: &str, json: &mut String) {
+    if text.bytes().all(|byte| byte >= b' ' && !matches!(byte, b'"' | b'\\')) {
+        json.push('"');
+        json.push_str(text);
+        json.push('"');
+    } else {
+        // Cannot fail: writes a string to memory.
+        json.push_str(&serde_json::to_string(text).unwrap_or_default());
+    }
+}
+
 fn usage((input, output): (u64, u64)) -> Value {
     json!({"prompt_tokens": input, "completion_tokens": output, "total_tokens": input.saturating_add(output)})
 }
@@ -62,7 +76,7 @@ fn event(document: Map<String, Value>) -> String {
     format!("data: {}\n\n", Value::Object(document))
 }
 
-/// Finish reason of an answer, as far as its chunks state it.
+/// Finish reason and use of tools, as reported by the chunks of an answer.
 #[derive(Default)]
 pub(crate) struct End {
     finish: Option<String>,
@@ -74,24 +88,73 @@ impl End {
         if let Some(finish) = chunk.finish_reason() {
             self.finish = Some(finish.to_owned());
         }
-        self.calls_tools |= chunk.value.pointer("/choices/0/delta/tool_calls").is_some_and(Value::is_array);
+        self.calls_tools |= chunk.tool_calls().is_some();
     }
 }
 
-/// Streams an answer.
-pub(crate) fn stream(head: Head, answer: Answer, bill: Bill) -> Response {
-    delivery::stream(head, answer, bill)
+/// Returns an answer as a stream of server-sent events.
+pub(crate) fn stream(head: Head, answer: Reply, bill: Bill) -> Response {
+    delivery::stream(Chunks { start: start(&head), head }, answer, bill)
 }
 
-impl Events for Head {
+/// Returns the common start of all chunk events, up to the choice.
+fn start(head: &Head) -> String {
+    let start = Value::Object(head.chunk(json!([]))).to_string();
+    // Strip the end of the empty list of choices, so that each event can append its own choice.
+    format!("data: {}", start.trim_end_matches("]}"))
+}
+
+/// Encoder of the events of chat completions and completions.
+struct Chunks {
+    head: Head,
+    /// Common start of all chunk events, up to the choice.
+    start: String,
+}
+
+impl Events for Chunks {
     fn begin(&mut self) -> Vec<String> {
         let delta = json!({"role": "assistant", "content": ""});
         let choice = json!([{"index": 0, "delta": delta, "logprobs": null, "finish_reason": null}]);
-        self.is_chat.then(|| event(self.chunk(choice))).into_iter().collect()
+        self.head.is_chat.then(|| event(self.head.chunk(choice))).into_iter().collect()
     }
 
-    fn relay(&mut self, chunk: &Chunk) -> Vec<String> {
-        self.convert(chunk).into_iter().collect()
+    /// Writes the event of a content chunk directly, without building a JSON document, because each token is one event.
+    fn relay(&mut self, chunk: &Chunk, events: &mut String) {
+        if !chunk.is_content {
+            return;
+        }
+        events.push_str(&self.start);
+        events.push_str("{\"index\":0,");
+        let choice = chunk.choice();
+        let field = |name: &str| choice.and_then(|choice| choice.get(name));
+        match (&chunk.body, self.head.is_chat) {
+            (ChunkBody::Text(text), true) => {
+                events.push_str("\"delta\":{\"content\":");
+                quote(text, events);
+                events.push('}');
+            }
+            (ChunkBody::Object(_), true) => {
+                events.push_str("\"delta\":{");
+                let fields = field("delta").and_then(Value::as_object).into_iter().flatten();
+                for (place, (name, value)) in fields.filter(|(name, _)| *name != "role").enumerate() {
+                    events.push_str(if place == 0 { "" } else { "," });
+                    quote(name, events);
+                    let _ = write!(events, ":{value}");
+                }
+                events.push('}');
+            }
+            (_, false) => {
+                events.push_str("\"text\":");
+                quote(chunk.text().unwrap_or_default(), events);
+            }
+        }
+        match field("logprobs").filter(|_| self.head.wants_logprobs) {
+            Some(logprobs) => {
+                let _ = write!(events, ",\"logprobs\":{logprobs}");
+            }
+            None => events.push_str(",\"logprobs\":null"),
+        }
+        events.push_str(",\"finish_reason\":null}]}\n\n");
     }
 
     fn interrupted(&mut self) -> Vec<String> {
@@ -99,15 +162,15 @@ impl Events for Head {
     }
 
     fn finish(&mut self, end: &End, tokens: (u64, u64)) -> Vec<String> {
-        let finish = self.finish_reason(end, tokens.1);
-        let choice = if self.is_chat {
+        let finish = self.head.finish_reason(end, tokens.1);
+        let choice = if self.head.is_chat {
             json!([{"index": 0, "delta": {}, "logprobs": null, "finish_reason": finish}])
         } else {
             json!([{"index": 0, "text": "", "logprobs": null, "finish_reason": finish}])
         };
-        let mut events = vec![event(self.chunk(choice))];
-        if self.wants_usage {
-            let mut last = self.chunk(json!([]));
+        let mut events = vec![event(self.head.chunk(choice))];
+        if self.head.wants_usage {
+            let mut last = self.head.chunk(json!([]));
             last.insert("usage".to_owned(), usage(tokens));
             events.push(event(last));
         }
@@ -116,41 +179,19 @@ impl Events for Head {
     }
 }
 
-impl Head {
-    /// Converts a miner's chunk for the buyer; returns `None` if it has no content.
-    fn convert(&self, chunk: &Chunk) -> Option<String> {
-        if !chunk.is_content {
-            return None;
-        }
-        let choice = chunk.value.pointer("/choices/0")?;
-        let logprobs = Some(choice.get("logprobs").cloned().unwrap_or_default()).filter(|_| self.wants_logprobs);
-        let choice = if self.is_chat {
-            let mut delta = choice.get("delta").cloned().unwrap_or_else(|| json!({}));
-            if let Some(delta) = delta.as_object_mut() {
-                delta.shift_remove("role");
-            }
-            json!([{"index": 0, "delta": delta, "logprobs": logprobs, "finish_reason": null}])
-        } else {
-            json!([{"index": 0, "text": choice.get("text"), "logprobs": logprobs, "finish_reason": null}])
-        };
-        Some(event(self.chunk(choice)))
-    }
-}
-
 /// Returns an answer as one JSON document.
-pub(crate) async fn whole(head: &Head, answer: Answer, bill: Bill) -> Result<Response, GatewayError> {
+pub(crate) async fn whole(head: &Head, answer: Reply, bill: Bill) -> Result<Response, GatewayError> {
     let (mut text, mut calls, mut logprobs) = (String::new(), Vec::new(), Vec::new());
     let (end, tokens) = delivery::whole(answer, bill, |chunk| {
-        let Some(choice) = chunk.value.pointer("/choices/0").filter(|_| chunk.is_content) else { return };
-        let piece = choice.pointer("/delta/content").or(choice.get("text")).and_then(Value::as_str);
-        text.push_str(piece.unwrap_or_default());
-        if let Some(found) = choice.pointer("/delta/tool_calls").and_then(Value::as_array) {
-            for call in found {
-                merge_call(&mut calls, call);
-            }
+        if !chunk.is_content {
+            return;
+        }
+        text.push_str(chunk.text().unwrap_or_default());
+        for call in chunk.tool_calls().unwrap_or_default() {
+            merge_call(&mut calls, call);
         }
         if head.wants_logprobs {
-            logprobs.push(choice.get("logprobs").cloned().unwrap_or_default());
+            logprobs.extend(chunk.choice().and_then(|choice| choice.get("logprobs")).cloned());
         }
     })
     .await?;
@@ -175,13 +216,13 @@ pub(crate) async fn whole(head: &Head, answer: Answer, bill: Bill) -> Result<Res
     Ok(Json(document).into_response())
 }
 
-/// Concatenates the lists of this name in the chunks' log-probabilities.
+/// Concatenates the lists called `name` in the chunks' log-probabilities.
 fn joined(logprobs: &[Value], name: &str) -> Value {
     let lists = logprobs.iter().filter_map(|logprobs| logprobs.get(name)?.as_array());
     lists.flatten().cloned().collect()
 }
 
-/// Merges a fragment into the tool call of its index: names arrive whole, arguments in fragments.
+/// Merges a fragment into the tool call with its index: names arrive complete, arguments in fragments.
 fn merge_call(calls: &mut Vec<Value>, piece: &Value) {
     let index = piece.get("index").and_then(Value::as_u64).and_then(|index| usize::try_from(index).ok());
     let index = index.unwrap_or(calls.len());
@@ -206,6 +247,47 @@ fn merge_call(calls: &mut Vec<Value>, piece: &Value) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn texts_are_quoted_as_json() {
+        for text in ["", "a word", "h\u{e9} \u{1f600}", "\"", "a\\b", "\n", "\u{1f}", "\u{7f}"] {
+            let mut json = String::new();
+            quote(text, &mut json);
+            assert_eq!(json, serde_json::to_string(text).unwrap());
+        }
+    }
+
+    /// Each event has the gateway's id, model and time, whatever the miner sent.
+    #[test]
+    fn our_id_replaces_the_miners() {
+        let head = Head {
+            id: "chatcmpl-ours".to_owned(),
+            model: "chat-a".to_owned(),
+            created: 7,
+            is_chat: true,
+            wants_logprobs: true,
+            wants_usage: false,
+            max_tokens: 9,
+        };
+        let choice = json!({"index": 3, "delta": {"role": "assistant", "content": "h\u{e9}"}, "logprobs": {"content": []},
+            "finish_reason": "stop", "stop_reason": 7});
+        let miners = json!({"id": "theirs", "object": "x", "created": 1, "model": "smaller", "system_fingerprint": "fp",
+            "choices": [choice], "usage": {"total_tokens": 1_000_000}});
+        let object = Chunk { body: ChunkBody::Object(miners), characters: 2, is_content: true };
+        let text = Chunk { body: ChunkBody::Text("h\u{e9}".to_owned()), characters: 2, is_content: true };
+        for (chunk, logprobs) in [(object, json!({"content": []})), (text, Value::Null)] {
+            let (mut events, mut relayed) = (Chunks { start: start(&head), head: head.clone() }, String::new());
+            events.relay(&chunk, &mut relayed);
+            let event = relayed.strip_prefix("data: ").and_then(|event| event.strip_suffix("\n\n")).unwrap();
+            let choice =
+                json!({"index": 0, "delta": {"content": "h\u{e9}"}, "logprobs": logprobs, "finish_reason": null});
+            assert_eq!(
+                serde_json::from_str::<Value>(event).unwrap(),
+                json!({"id": "chatcmpl-ours", "object": "chat.completion.chunk", "created": 7, "model": "chat-a",
+                    "choices": [choice]})
+            );
+        }
+    }
 
     #[test]
     fn tool_calls_are_put_together() {

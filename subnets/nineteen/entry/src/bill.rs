@@ -1,4 +1,4 @@
-//! Billing of requests: credits are held before and charged after.
+//! Billing: reserves credits before a request, and charges the delivered work afterwards.
 
 use std::time::{Duration, Instant};
 
@@ -8,14 +8,14 @@ use taonet_service::{Clock, unix_time};
 
 use crate::GatewayError;
 
-/// Longest wait of an answer's end for its charge, which then goes on by itself.
+/// Maximum time that the end of an answer waits for its charge. A slower charge continues in the background.
 const SETTLE: Duration = Duration::from_secs(5);
-/// Time after which a charge that fails is given up. The hold is released later, see `abandoned`.
+/// Timeout for the retries of a failed charge; `abandoned` releases the hold afterwards.
 const CHARGE: Duration = Duration::from_mins(10);
-/// Pauses between the attempts of a charge: the first, and the longest.
+/// Minimum and maximum pause between two attempts to charge a request.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(30));
 
-/// Price of a task's work, by unit of work.
+/// Price of a task, by unit of work.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Tariff {
     /// Tokens of request and answer.
@@ -27,7 +27,7 @@ pub(crate) enum Tariff {
 }
 
 impl Tariff {
-    /// Returns the cost in credits of the request's tokens and the output.
+    /// Returns the cost in credits of `input` tokens and `output` tokens or steps.
     pub(crate) fn cost(self, input: u64, output: u64) -> i64 {
         match self {
             Self::Text(price) => price.text(input, output),
@@ -37,7 +37,7 @@ impl Tariff {
     }
 }
 
-/// Credits held for a request. Dropping it charges what was delivered.
+/// Credits reserved for a request. Dropping the bill charges the delivered work.
 pub(crate) struct Bill {
     store: Store,
     clock: Clock,
@@ -48,7 +48,7 @@ pub(crate) struct Bill {
 }
 
 impl Bill {
-    /// Holds the maximum cost of a request.
+    /// Reserves the maximum cost of a request.
     pub(crate) async fn open(
         store: &Store,
         clock: &Clock,
@@ -70,17 +70,17 @@ impl Bill {
         Ok(Self { store, clock, tariff, delivered: false, request_id, usage: Some(usage) })
     }
 
-    /// Returns the request's id.
+    /// Returns the ID of the request.
     pub(crate) fn request_id(&self) -> &str {
         &self.request_id
     }
 
-    /// Returns the tokens of request and answer so far.
+    /// Returns the token counts of the request and of the answer so far.
     pub(crate) fn tokens(&self) -> (u64, u64) {
         self.usage.as_ref().map_or((0, 0), |usage| (usage.input_tokens, usage.output_tokens))
     }
 
-    /// Records how much of the answer was delivered, in tokens or steps; 0 means nothing.
+    /// Records the delivered part of the answer, in tokens or steps; 0 means no delivery.
     pub(crate) fn deliver(&mut self, output_tokens: usize) {
         self.delivered = output_tokens > 0;
         if let Some(usage) = &mut self.usage {
@@ -88,13 +88,13 @@ impl Bill {
         }
     }
 
-    /// Records the delivery of an answer that has no output to count.
+    /// Records the delivery of an answer that is not charged by its output, such as embeddings.
     pub(crate) const fn deliver_all(&mut self) {
         self.delivered = true;
     }
 
-    /// Charges what was delivered; without a delivery, nothing. While the database is away, the charge is tried again
-    /// after this returns.
+    /// Charges the delivered work, or nothing without a delivery. If the database is unavailable, the charge is retried
+    /// in the background.
     pub(crate) async fn settle(mut self) {
         if let Some(usage) = self.take() {
             let charge = charge(self.store.clone(), self.clock.clone(), self.request_id.clone(), usage);
@@ -102,7 +102,7 @@ impl Bill {
         }
     }
 
-    /// Takes the usage to charge.
+    /// Takes the usage out of the bill, with the computed charge; `None` if it was already taken.
     fn take(&mut self) -> Option<Usage> {
         let mut usage = self.usage.take()?;
         usage.charge = if self.delivered { self.tariff.cost(usage.input_tokens, usage.output_tokens) } else { 0 };
@@ -123,13 +123,13 @@ impl Drop for Bill {
 
 async fn charge(store: Store, clock: Clock, request_id: String, usage: Usage) {
     let (began, (mut pause, longest)) = (Instant::now(), PAUSES);
-    // A repeat is safe: the transaction that charges deletes the hold.
+    // A retry is safe: the transaction that charges the request also deletes its hold.
     while let Err(error) = store.charge(&request_id, &usage, today(&clock).0).await {
         if began.elapsed() > CHARGE {
             tracing::error!(error = &error as &dyn std::error::Error, request_id, "failed to charge a request");
             return;
         }
-        tracing::warn!(error = &error as &dyn std::error::Error, request_id, "cannot charge a request; trying again");
+        tracing::warn!(error = &error as &dyn std::error::Error, request_id, "charge failed; retrying");
         tokio::time::sleep(pause).await;
         pause = (pause * 2).min(longest);
     }

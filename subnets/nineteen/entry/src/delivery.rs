@@ -1,34 +1,39 @@
-//! Delivery of a miner's answer to a buyer, who pays for what was delivered.
+//! Delivery of a miner's answer to a buyer, who pays for the delivered part.
 
-use std::collections::VecDeque;
 use std::convert::Infallible;
 
 use axum::body::{Body, Bytes};
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use axum::response::{IntoResponse as _, Response};
-use taonet_nineteen_query::{Answer, Chunk};
+use futures::FutureExt as _;
+use taonet_nineteen_query::{Chunk, Interrupted, Reply};
 
 use crate::GatewayError;
 use crate::answer::End;
 use crate::bill::Bill;
 
-/// Server-sent events of an answer, in the form of one of the gateway's protocols.
+/// Size in bytes at which buffered events are sent without waiting for further events.
+const LARGEST_PIECE: usize = 16 * 1024;
+/// Number of times that a stream yields to other async tasks before it sends the ready events.
+const TURNS: u32 = 2;
+
+/// Server-sent events of an answer, in the format of one of the gateway's protocols.
 pub(crate) trait Events: Send + 'static {
-    /// Events before the first chunk.
+    /// Returns the events before the first chunk.
     fn begin(&mut self) -> Vec<String>;
-    /// Events for a chunk.
-    fn relay(&mut self, chunk: &Chunk) -> Vec<String>;
-    /// Events after which nothing follows, of an answer that was interrupted.
+    /// Appends the events for a chunk.
+    fn relay(&mut self, chunk: &Chunk, events: &mut String);
+    /// Returns the final events of an interrupted answer.
     fn interrupted(&mut self) -> Vec<String>;
-    /// Events after the last chunk. `tokens` are those of the request and of the answer.
+    /// Returns the events after the last chunk. `tokens` are the token counts of the request and of the answer.
     fn finish(&mut self, end: &End, tokens: (u64, u64)) -> Vec<String>;
 }
 
-/// Streams an answer as server-sent events. The miner is read only as fast as the buyer reads; a buyer that disconnects
-/// cancels its work and pays for what was delivered.
-pub(crate) fn stream(mut events: impl Events, answer: Answer, bill: Bill) -> Response {
-    let ready = events.begin().into();
-    let delivery = Delivery { events, open: Some((answer, bill)), end: End::default(), ready };
+/// Streams an answer as server-sent events. Reads from the miner only as fast as the buyer reads. When the buyer
+/// disconnects, cancels the miner's work and charges the delivered part.
+pub(crate) fn stream(mut events: impl Events, answer: Reply, bill: Bill) -> Response {
+    let ready = events.begin().concat();
+    let delivery = Delivery { events, open: Some((answer, bill)), end: End::default(), ready, last: None };
     let texts = futures::stream::unfold(delivery, |mut delivery| async move {
         let text = delivery.next().await?;
         Some((Ok::<_, Infallible>(Bytes::from(text)), delivery))
@@ -39,48 +44,76 @@ pub(crate) fn stream(mut events: impl Events, answer: Answer, bill: Bill) -> Res
 
 struct Delivery<E> {
     events: E,
-    /// `None` after the end of the answer.
-    open: Option<(Answer, Bill)>,
+    /// Answer and bill; `None` after the end of the answer.
+    open: Option<(Reply, Bill)>,
     end: End,
-    ready: VecDeque<String>,
+    /// Events to send.
+    ready: String,
+    /// Events to send once the answer is charged.
+    last: Option<Vec<String>>,
 }
 
 impl<E: Events> Delivery<E> {
+    /// Returns the next events: as many as the miner has sent, up to [`LARGEST_PIECE`].
     async fn next(&mut self) -> Option<String> {
-        loop {
-            if let Some(text) = self.ready.pop_front() {
-                return Some(text);
+        let mut turns = 0;
+        while self.last.is_none() && self.ready.len() < LARGEST_PIECE {
+            let Some((answer, _)) = self.open.as_mut() else { break };
+            if self.ready.is_empty() {
+                let chunk = answer.next().await;
+                self.take(chunk);
+                continue;
             }
-            let (answer, bill) = self.open.as_mut()?;
-            let last = match answer.next().await {
-                Some(Ok(chunk)) => {
-                    self.end.note(&chunk);
-                    bill.deliver(answer.pieces());
-                    self.ready.extend(self.events.relay(&chunk));
-                    continue;
+            // Send the ready events before waiting for more. The miner's connection is a separate task, which relays
+            // one piece at a time: yield to it first, so that a burst of tokens is sent in one piece.
+            match answer.next().now_or_never() {
+                Some(chunk) => {
+                    self.take(chunk);
+                    turns = 0;
                 }
-                Some(Err(error)) => {
-                    tracing::debug!(%error, "answer interrupted");
-                    self.events.interrupted()
+                None if turns == TURNS => break,
+                None => {
+                    turns += 1;
+                    tokio::task::yield_now().await;
                 }
-                None => self.events.finish(&self.end, bill.tokens()),
-            };
+            }
+        }
+        if self.ready.is_empty() {
+            let last = self.last.take()?;
             // Charge before sending the last events.
             if let Some((answer, bill)) = self.open.take() {
                 drop(answer);
                 bill.settle().await;
             }
-            self.ready.extend(last);
+            self.ready = last.concat();
+        }
+        Some(std::mem::take(&mut self.ready))
+    }
+
+    fn take(&mut self, chunk: Option<Result<Chunk, Interrupted>>) {
+        let Some((answer, bill)) = self.open.as_mut() else { return };
+        match chunk {
+            Some(Ok(chunk)) => {
+                self.end.note(&chunk);
+                bill.deliver(answer.pieces());
+                self.events.relay(&chunk, &mut self.ready);
+            }
+            Some(Err(error)) => {
+                tracing::debug!(%error, "answer interrupted");
+                self.last = Some(self.events.interrupted());
+            }
+            None => self.last = Some(self.events.finish(&self.end, bill.tokens())),
         }
     }
 }
 
-/// Reads an answer to its end, and charges for it: how it ended, and the tokens of the request and of the answer.
+/// Reads and charges a complete answer; returns how the answer ended ([`End`]), and the token counts of the request and
+/// of the answer.
 ///
 /// # Errors
-/// [`GatewayError::Interrupted`] when the answer has no end; then nothing is charged.
+/// [`GatewayError::Interrupted`] when the answer is incomplete, in which case nothing is charged.
 pub(crate) async fn whole(
-    mut answer: Answer,
+    mut answer: Reply,
     mut bill: Bill,
     mut take: impl FnMut(&Chunk),
 ) -> Result<(End, (u64, u64)), GatewayError> {

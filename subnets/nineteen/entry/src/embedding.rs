@@ -1,4 +1,4 @@
-//! `/v1/embeddings`.
+//! Requests to `/v1/embeddings`.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -17,7 +17,7 @@ const MOST_DIMENSIONS: u64 = 65_536;
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct EmbeddingRequest {
     pub(crate) payload: EmbeddingPayload,
-    /// Whether to return vectors as base64 of 32-bit floats, as OpenAI's clients request.
+    /// Whether to return vectors as base64-encoded 32-bit floats, as OpenAI's clients request by default.
     packs: bool,
 }
 
@@ -32,7 +32,7 @@ impl EmbeddingRequest {
         let is_sane =
             |texts: &Vec<String>| (1..=MOST_TEXTS).contains(&texts.len()) && texts.iter().all(|text| !text.is_empty());
         let input = texts.filter(is_sane).ok_or_else(|| {
-            GatewayError::field("input", "input must be a text or an array of 1..=2048 texts, none of them empty")
+            GatewayError::field("input", "input must be a non-empty string or an array of 1..=2048 non-empty strings")
         })?;
         let packs = match fields.take("encoding_format") {
             None => false,
@@ -49,7 +49,7 @@ impl EmbeddingRequest {
         Ok(Self { payload: EmbeddingPayload { input, model, further }, packs })
     }
 
-    /// Converts a miner's answer to the buyer's form; returns `None` if a text has no vector.
+    /// Converts a miner's answer to OpenAI's format; returns `None` if a vector is missing or has the wrong length.
     pub(crate) fn document(&self, answer: &Value, model: &str, tokens: u64) -> Option<Value> {
         let mut found = vec![None; self.payload.input.len()];
         for entry in answer.get("data")?.as_array()? {
@@ -116,7 +116,7 @@ mod tests {
     fn every_text_has_its_vector() {
         let request = parse(&json!({"model": "a", "input": ["x", "y"], "user": "me"})).unwrap();
         let entry = |index: u64, embedding: Value| json!({"index": index, "embedding": embedding});
-        // Out of order.
+        // The miner's vectors are out of order.
         let answer =
             json!({"data": [entry(1, json!([3, 4])), entry(0, json!([0.5, 2]))], "usage": {"prompt_tokens": 9}});
         let document = request.document(&answer, "task", 1).unwrap();

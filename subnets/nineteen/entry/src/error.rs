@@ -6,7 +6,7 @@ use axum::response::{IntoResponse, Json, Response};
 use serde_json::json;
 use taonet_nineteen_query::QueryError;
 
-/// Why the gateway rejects a request. Every error has OpenAI's form.
+/// Why the gateway rejects a request. The response has OpenAI's error format.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum GatewayError {
@@ -28,25 +28,33 @@ pub enum GatewayError {
         message: String,
     },
     /// The body is not a JSON object.
-    #[error("the body is not a JSON object: {0}")]
+    #[error("the request body is not a JSON object: {0}")]
     Body(String),
     /// The body is too large or was not received.
-    #[error("the body could not be read: {0}")]
+    #[error("the request body could not be read: {0}")]
     Unread(String),
-    /// The `Idempotency-Key` was sent with another request.
-    #[error("this Idempotency-Key belongs to another request; hint: choose a new one for each request")]
+    /// The `Idempotency-Key` was used for a different request.
+    #[error("this Idempotency-Key was used for a different request; hint: use a new key for each request")]
     Reused,
     /// A request with this `Idempotency-Key` is in progress.
     #[error("a request with this Idempotency-Key is in progress; hint: retry when it has finished")]
     InProgress,
     /// A miner withheld the image as unsafe.
-    #[error("the image was withheld: it was found to be unsafe")]
+    #[error("the image was withheld as unsafe; hint: change the prompt")]
     Unsafe,
+    /// The image at a URL cannot be downloaded.
+    #[error("{param} cannot be downloaded: {reason}")]
+    Image {
+        /// Name of the field with the URL.
+        param: &'static str,
+        /// Why the download failed.
+        reason: String,
+    },
     /// The model does not exist.
-    #[error("model {0:?} does not exist; hint: GET /v1/models lists all")]
+    #[error("model {0:?} does not exist; hint: GET /v1/models lists the models")]
     Model(String),
     /// The API key exceeds its rate limit.
-    #[error("more than {limit} requests a minute")]
+    #[error("the API key exceeds its limit of {limit} requests per minute; hint: retry later")]
     Rate {
         /// Maximum requests per minute.
         limit: u32,
@@ -54,48 +62,51 @@ pub enum GatewayError {
         retry: Duration,
     },
     /// The API key has too few credits.
-    #[error("this request may cost {needed} credits, and {has} are left")]
+    #[error("the request may cost {needed} credits, but the API key has {has}; hint: add credits")]
     Credits {
         /// Maximum cost of the request, in credits.
         needed: i64,
         /// Available credits of the key.
         has: i64,
     },
-    /// The request exceeds the key's budget for the month.
-    #[error("this request may cost {needed} credits, and {left} are left of this month's budget")]
+    /// The request exceeds the key's monthly budget.
+    #[error("the request may cost {needed} credits, but only {left} remain in the API key's budget for this month")]
     Budget {
         /// Maximum cost of the request, in credits.
         needed: i64,
-        /// Credits left of the budget.
+        /// Remaining budget, in credits.
         left: i64,
     },
-    /// No miner has capacity left.
-    #[error("no miner has capacity left for {0:?}; try again later")]
+    /// No miner has remaining capacity for the model.
+    #[error("no miner has remaining capacity for {0:?}; hint: retry later")]
     Busy(String),
     /// The miners rejected the request as malformed.
-    #[error("the miners do not accept this request (status {0})")]
+    #[error("the miners rejected the request with status {0}; hint: check its fields")]
     Refused(u16),
     /// All attempts failed.
-    #[error("no miner answered; try again")]
+    #[error("no miner answered; hint: retry the request")]
     NoAnswer,
     /// The answer was interrupted.
-    #[error("the answer was interrupted")]
+    #[error("the answer was interrupted; hint: retry the request")]
     Interrupted,
     /// The route does not exist.
-    #[error("there is no such route")]
+    #[error("the route does not exist; hint: GET /openapi.json describes the API")]
     Route,
+    /// The route does not support the method.
+    #[error("this route does not support this method; hint: the Allow header lists the supported methods")]
+    Method,
     /// The database failed.
-    #[error("internal error; try again later")]
+    #[error("internal error; hint: retry later")]
     Internal,
 }
 
 impl GatewayError {
-    /// Creates the error of an invalid field.
+    /// Creates an error for an invalid field.
     pub(crate) fn field(param: impl Into<String>, message: impl Into<String>) -> Self {
         Self::Field { param: param.into(), message: message.into() }
     }
 
-    /// Returns the HTTP status, `type` and `code`.
+    /// Returns the HTTP status, and `type` and `code` of the error in OpenAI's format.
     fn parts(&self) -> (StatusCode, &'static str, Option<&'static str>) {
         const INVALID: &str = "invalid_request_error";
         match self {
@@ -104,10 +115,12 @@ impl GatewayError {
             Self::Forbidden(_) => (StatusCode::FORBIDDEN, INVALID, Some("model_not_allowed")),
             Self::Field { .. } | Self::Body(_) | Self::Unread(_) => (StatusCode::BAD_REQUEST, INVALID, None),
             Self::Reused => (StatusCode::UNPROCESSABLE_ENTITY, INVALID, Some("idempotency_key_reused")),
+            Self::Image { .. } => (StatusCode::UNPROCESSABLE_ENTITY, INVALID, Some("image_not_downloaded")),
             Self::InProgress => (StatusCode::CONFLICT, INVALID, Some("idempotency_in_progress")),
             Self::Unsafe => (StatusCode::FORBIDDEN, INVALID, Some("content_policy_violation")),
             Self::Model(_) => (StatusCode::NOT_FOUND, INVALID, Some("model_not_found")),
             Self::Route => (StatusCode::NOT_FOUND, INVALID, None),
+            Self::Method => (StatusCode::METHOD_NOT_ALLOWED, INVALID, None),
             Self::Rate { .. } => (StatusCode::TOO_MANY_REQUESTS, "rate_limit_error", Some("rate_limit_exceeded")),
             Self::Credits { .. } => (StatusCode::PAYMENT_REQUIRED, "insufficient_quota", Some("insufficient_quota")),
             Self::Budget { .. } => (StatusCode::PAYMENT_REQUIRED, "insufficient_quota", Some("budget_exceeded")),
@@ -118,11 +131,12 @@ impl GatewayError {
         }
     }
 
-    /// Returns the error in OpenAI's form.
+    /// Returns the error as a JSON document in OpenAI's format.
     pub(crate) fn document(&self) -> serde_json::Value {
         let (_, kind, code) = self.parts();
         let param = match self {
             Self::Field { param, .. } => Some(param.as_str()),
+            Self::Image { param, .. } => Some(*param),
             Self::Model(_) | Self::Forbidden(_) => Some("model"),
             _ => None,
         };
@@ -135,7 +149,7 @@ impl IntoResponse for GatewayError {
         let (status, _, _) = self.parts();
         let mut response = (status, Json(self.document())).into_response();
         let retry = match self {
-            // Rounded up, so that a retry does not come too early.
+            // Rounded up, so that buyers do not retry too early.
             Self::Rate { retry, .. } => Some(retry.as_millis().div_ceil(1_000).max(1).try_into().unwrap_or(u64::MAX)),
             Self::InProgress => Some(1),
             Self::Busy(_) => Some(5),
@@ -152,7 +166,7 @@ impl From<QueryError> for GatewayError {
     fn from(error: QueryError) -> Self {
         match error {
             QueryError::UnknownTask(task) => Self::Model(task.to_string()),
-            QueryError::NoContender(task) => Self::Busy(task.to_string()),
+            QueryError::NoContender(task) | QueryError::NoWorker(task) => Self::Busy(task.to_string()),
             QueryError::Limited(_) => Self::Busy("this model".to_owned()),
             QueryError::Failed { refused: Some(status), .. } => Self::Refused(status),
             _ => Self::NoAnswer,

@@ -1,4 +1,4 @@
-//! `/v1/images/generations`, and the reference's image routes.
+//! Requests to `/v1/images/generations` and to the reference's image routes.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -7,11 +7,12 @@ use taonet_nineteen_core::payload::ImagePayload;
 use taonet_nineteen_core::task::Endpoint;
 
 use crate::GatewayError;
-use crate::request::Fields;
+use crate::download::Downloads;
+use crate::request::{Fields, integer};
 
-/// Default number of steps, as in the validator's own requests.
+/// Default number of denoising steps, as in synthetic requests.
 const DEFAULT_STEPS: u64 = 8;
-/// Default number of steps of the reference's routes.
+/// Default number of denoising steps of the reference's routes.
 const REFERENCE_STEPS: u64 = 10;
 /// Default guidance scale: how closely an image follows the prompt.
 const DEFAULT_CFG: f64 = 3.0;
@@ -27,7 +28,7 @@ pub(crate) struct ImageRequest {
     pub(crate) model: Option<String>,
     pub(crate) payload: ImagePayload,
     pub(crate) endpoint: Endpoint,
-    /// Whether the response has OpenAI's form instead of the reference's.
+    /// Whether the response has OpenAI's format instead of the reference's.
     pub(crate) is_openai: bool,
 }
 
@@ -35,11 +36,11 @@ impl ImageRequest {
     /// Parses a request to `POST /v1/images/generations`.
     pub(crate) fn generation(body: &[u8]) -> Result<Self, GatewayError> {
         let mut fields = Fields::parse(body)?;
-        fields.refuse_unless("n", |value| value.as_u64() == Some(1), "only n = 1 is supported")?;
+        fields.refuse_unless("n", |value| integer(value) == Some(1), "only n = 1 is supported")?;
         let is = |expected: &'static [&'static str]| {
             move |value: &Value| value.as_str().is_some_and(|value| expected.contains(&value))
         };
-        fields.refuse_unless("response_format", is(&["b64_json"]), "only b64_json is supported: no image is stored")?;
+        fields.refuse_unless("response_format", is(&["b64_json"]), "response_format must be b64_json")?;
         for name in ["quality", "background", "moderation"] {
             fields.refuse_unless(name, is(&["auto"]), &format!("only {name} = auto is supported"))?;
         }
@@ -73,12 +74,12 @@ impl ImageRequest {
         let is_sane = |text: &String| !text.trim().is_empty() && text.chars().count() <= LONGEST_PROMPT;
         let prompt = match fields.take("prompt") {
             Some(Value::String(prompt)) if is_sane(&prompt) => prompt,
-            _ => return Err(GatewayError::field("prompt", "prompt must be a text of 1..=32000 characters")),
+            _ => return Err(GatewayError::field("prompt", "prompt must be a string of 1..=32000 characters")),
         };
         let negative_prompt = match fields.take("negative_prompt") {
             None => String::new(),
             Some(Value::String(prompt)) if prompt.chars().count() <= LONGEST_PROMPT => prompt,
-            Some(_) => return Err(GatewayError::field("negative_prompt", "negative_prompt must be a text")),
+            Some(_) => return Err(GatewayError::field("negative_prompt", "negative_prompt must be a string")),
         };
         let steps = fields.whole("steps", 5, 49)?.unwrap_or(default_steps);
         let cfg_scale = fields.float("cfg_scale", 1.5, 12.0)?.unwrap_or(DEFAULT_CFG);
@@ -109,7 +110,25 @@ impl ImageRequest {
         Ok(Self { model, payload, endpoint, is_openai })
     }
 
-    /// Converts a miner's answer to the buyer's form.
+    /// Downloads the images that are given as URLs, and puts their data in place of the URLs.
+    ///
+    /// # Errors
+    /// [`GatewayError::Image`] when an image cannot be downloaded, or is not an image.
+    pub(crate) async fn download_images(&mut self, downloads: Downloads) -> Result<(), GatewayError> {
+        for (miners_name, value) in &mut self.payload.further {
+            let Some(url) = value.as_str().filter(|text| is_url(text)) else { continue };
+            let param = if miners_name == "mask_image" { "mask" } else { "init_image" };
+            let failed = |reason: String| GatewayError::Image { param, reason };
+            let bytes = downloads.download(url).await.map_err(|error| failed(error.to_string()))?;
+            if !has_signature(&bytes) {
+                return Err(failed("the file is not a JPEG, PNG, GIF, BMP or TIFF image".to_owned()));
+            }
+            *value = STANDARD.encode(&bytes).into();
+        }
+        Ok(())
+    }
+
+    /// Converts a miner's answer to the format that the buyer expects.
     ///
     /// # Errors
     /// [`GatewayError::Unsafe`] for a withheld image, [`GatewayError::NoAnswer`] for an answer without a valid image.
@@ -127,24 +146,33 @@ impl ImageRequest {
     }
 }
 
-/// Takes an image field: its name for the miner, and its base64 data. Image URLs are rejected, never fetched.
+/// Takes an image field; returns its name in requests to miners, and the base64 data or a URL.
 fn image(fields: &mut Fields, name: &'static str, miners_name: &'static str) -> Result<(String, Value), GatewayError> {
     match fields.take(name) {
-        Some(Value::String(text)) if is_image(&text) => Ok((miners_name.to_owned(), text.into())),
+        Some(Value::String(text)) if is_image(&text) || is_url(&text) => Ok((miners_name.to_owned(), text.into())),
         _ => {
             let message =
-                format!("{name} must be a JPEG, PNG, GIF, BMP or TIFF image in base64; URLs are not supported");
+                format!("{name} must be a JPEG, PNG, GIF, BMP or TIFF image in base64, or an https URL of one");
             Err(GatewayError::field(name, message))
         }
     }
 }
 
-/// Returns whether a text is a base64-encoded image, judging by its first bytes.
+/// Returns whether a string is a base64-encoded image.
 fn is_image(text: &str) -> bool {
+    STANDARD.decode(text).is_ok_and(|bytes| has_signature(&bytes))
+}
+
+/// Returns whether data is an image, judged by its first bytes.
+fn has_signature(bytes: &[u8]) -> bool {
     const SIGNATURES: [&[u8]; 7] =
         [b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF87a", b"GIF89a", b"BM", b"II*\0", b"MM\0*"];
-    let decoded = STANDARD.decode(text);
-    decoded.is_ok_and(|bytes| SIGNATURES.iter().any(|signature| bytes.starts_with(signature)))
+    SIGNATURES.iter().any(|signature| bytes.starts_with(signature))
+}
+
+/// Returns whether a string is a URL, which base64 data never is.
+fn is_url(text: &str) -> bool {
+    text.starts_with("https://")
 }
 
 fn size(size: &Value) -> Option<(u64, u64)> {
@@ -174,7 +202,7 @@ mod tests {
         let request = ImageRequest::generation(body.to_string().as_bytes()).unwrap();
         assert_eq!(
             Value::Object(request.payload.clone().into_map()).to_string(),
-            r#"{"prompt":"a cat","negative_prompt":"","steps":8,"cfg_scale":3.0,"width":768,"height":1024,"seed":5}"#
+            r#"{"prompt":"a cat","negative_prompt":"","steps":8,"cfg_scale":3.0,"width":768,"height":1024,"seed":4}"#
         );
         for (field, value) in [
             ("n", json!(2)),
@@ -205,15 +233,11 @@ mod tests {
         let body = json!({"model": "m", "prompt": "a", "init_image": JPEG, "image_strength": 0.7});
         let map = read(Endpoint::ImageToImage, body).unwrap().payload.into_map();
         assert_eq!((&map["init_image"], &map["image_strength"]), (&json!(JPEG), &json!(0.7)));
-        let map = read(Endpoint::Inpaint, json!({"prompt": "a", "init_image": JPEG, "mask": JPEG})).unwrap();
-        assert_eq!(map.payload.into_map()["mask_image"], JPEG);
-        let map = read(Endpoint::Avatar, json!({"prompt": "a", "init_image": JPEG})).unwrap().payload.into_map();
-        assert_eq!((&map["ipadapter_strength"], map.get("model")), (&json!(0.5), None));
         for (endpoint, body, param) in [
             (Endpoint::TextToImage, json!({"prompt": "a"}), "model"),
             (Endpoint::Avatar, json!({"prompt": "a", "model": "m", "init_image": JPEG}), "model"),
             (Endpoint::Avatar, json!({"prompt": "a"}), "init_image"),
-            (Endpoint::Avatar, json!({"prompt": "a", "init_image": "https://example.org/a.png"}), "init_image"),
+            (Endpoint::Avatar, json!({"prompt": "a", "init_image": "http://example.org/a.png"}), "init_image"),
             (Endpoint::Avatar, json!({"prompt": "a", "init_image": "aGVsbG8="}), "init_image"),
             (Endpoint::Inpaint, json!({"prompt": "a", "init_image": JPEG}), "mask"),
             (Endpoint::TextToImage, json!({"model": "m", "prompt": "a", "width": 512}), "width"),
@@ -221,6 +245,33 @@ mod tests {
             let error = read(endpoint, body).unwrap_err();
             assert_eq!(named(&error), param, "{error}");
         }
+    }
+
+    /// A null prompt is absent, and avatars and inpainting have no model (spec §11.8).
+    #[test]
+    fn issue_11_8_nulls_are_absent_and_some_routes_have_no_model() {
+        let read = |endpoint, body: Value| ImageRequest::reference(body.to_string().as_bytes(), endpoint).unwrap();
+        let body = json!({"model": "m", "prompt": "a", "negative_prompt": null, "init_image": JPEG});
+        let request = read(Endpoint::ImageToImage, body);
+        assert_eq!((request.payload.negative_prompt.as_str(), request.model.as_deref()), ("", Some("m")));
+        let request = read(Endpoint::Inpaint, json!({"prompt": "a", "init_image": JPEG, "mask": JPEG}));
+        assert_eq!((request.model, &request.payload.into_map()["mask_image"]), (None, &json!(JPEG)));
+        let map = read(Endpoint::Avatar, json!({"prompt": "a", "init_image": JPEG})).payload.into_map();
+        assert_eq!((&map["ipadapter_strength"], map.get("model")), (&json!(0.5), None));
+    }
+
+    #[tokio::test]
+    async fn failed_downloads_name_the_field() {
+        let body = json!({"prompt": "a", "init_image": JPEG, "mask": "https://127.0.0.1/a.png"});
+        let mut request = ImageRequest::reference(body.to_string().as_bytes(), Endpoint::Inpaint).unwrap();
+        let error = request.download_images(Downloads::default()).await.unwrap_err();
+        assert_eq!(
+            error.document()["error"],
+            json!({
+                "message": "mask cannot be downloaded: the URL's host is not public", "type": "invalid_request_error",
+                "param": "mask", "code": "image_not_downloaded",
+            })
+        );
     }
 
     #[test]

@@ -1,23 +1,54 @@
 //! OpenAI-compatible gateway through which buyers use the market.
 //!
-//! | Route | |
+//! | Route | Response |
 //! |---|---|
-//! | `POST /v1/chat/completions`, `POST /v1/completions` | answers of miners, streamed or whole |
+//! | `POST /v1/chat/completions`, `POST /v1/completions` | text completions, streamed or as one document |
 //! | `POST /v1/responses` | the same in OpenAI's newer protocol, without stored state |
-//! | `POST /v1/embeddings` | vectors of texts |
+//! | `POST /v1/embeddings` | embedding vectors |
 //! | `POST /v1/images/generations` | images |
-//! | `POST /v1/text-to-image`, `/v1/image-to-image`, `/v1/inpaint`, `/v1/avatar` | images, in the reference's form |
+//! | `POST /v1/text-to-image`, `/v1/image-to-image`, `/v1/inpaint`, `/v1/avatar` | images, in the reference's format |
 //! | `GET /v1/models`, `GET /v1/models/{id}` | the offered tasks |
 //! | `GET /openapi.json` | the OpenAPI document |
 //! | `GET /status`, `GET /status.json` | tasks, capacity, latencies |
 //! | `GET /healthz` | liveness |
 //!
-//! A request needs an API key with enough credits: the maximum cost is held before a miner is queried, and what was
-//! delivered is charged when the answer ends, even if the buyer disconnects early. Unknown fields are rejected by name,
-//! never ignored; every error has OpenAI's form. A request with an `Idempotency-Key` is answered and charged once,
-//! however often it is repeated within a day.
+//! A [`Gateway`] sends buyers' requests to miners, itself or through query workers. It also releases the credits of
+//! abandoned requests, in a background task:
 //!
-//! Uses query (miners), store (keys, credits) and control (the market's tasks). Used by `tao nineteen`.
+//! ```no_run
+//! use taonet_nineteen_control::MarketFile;
+//! use taonet_nineteen_entry::Gateway;
+//! use taonet_nineteen_query::Querier;
+//! use taonet_nineteen_store::{Store, StoreError};
+//! use taonet_service::{Shutdown, system_clock};
+//!
+//! # async fn example(
+//! #     store: Store, querier: Querier, market: MarketFile, shutdown: Shutdown,
+//! # ) -> Result<axum::Router, StoreError> {
+//! let gateway = Gateway::new(store, querier, market, system_clock());
+//! gateway.recover().await?;
+//! let routes = gateway.router();
+//! let stop = shutdown.clone();
+//! shutdown.spawn("books", async move { gateway.keep_books(&stop).await });
+//! # Ok(routes)
+//! # }
+//! ```
+//!
+//! A request needs an API key with enough credits: the gateway reserves the maximum cost before it queries a miner, and
+//! charges the delivered work when the answer ends, even if the buyer disconnects early. It rejects unknown fields with
+//! an error that names the field; every error ([`GatewayError`]) has OpenAI's format. A successful response of at most
+//! 4 MiB to a request with an `Idempotency-Key` is stored for a day: retries get it without another charge. After a
+//! crash, the next start releases the reserved credits of unfinished requests ([`Gateway::recover`]), with PostgreSQL
+//! 30 minutes later. A request body is at most 8 MiB and must arrive within 30 s.
+//!
+//! The gateway keeps no conversations and sells no credits: an operator grants them with `tao nineteen keys`. It serves
+//! plain HTTP; use a proxy for TLS.
+//!
+//! With the feature `testing`, `testing` has the parsers of requests for fuzz targets.
+//!
+//! Uses `taonet-nineteen-query` (miners), `taonet-nineteen-store` (keys, credits), `taonet-nineteen-control` (the
+//! market's tasks), `taonet-nineteen-core`, `taonet-http`, `taonet-wire` (public addresses) and `taonet-service`.
+//! Used by `tao nineteen`.
 
 // Counters and scores are compared exactly.
 #![cfg_attr(test, allow(clippy::float_cmp))]
@@ -26,6 +57,7 @@ mod abandoned;
 mod answer;
 mod bill;
 mod delivery;
+mod download;
 mod embedding;
 mod error;
 mod image;
@@ -37,6 +69,8 @@ mod responses;
 mod routes;
 mod sale;
 mod status;
+#[cfg(feature = "testing")]
+pub mod testing;
 mod usage;
 
 pub use error::GatewayError;

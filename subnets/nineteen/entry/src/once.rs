@@ -1,4 +1,4 @@
-//! `Idempotency-Key`: a repeated request is answered and charged once.
+//! Idempotent requests: a retry with the same `Idempotency-Key` gets the stored response and is not charged again.
 
 use axum::body::{Body, Bytes, to_bytes};
 use axum::http::header::CONTENT_TYPE;
@@ -10,28 +10,29 @@ use taonet_nineteen_store::{Claim, Store, StoredAnswer};
 
 use crate::GatewayError;
 
-/// Request header with the key.
+/// Request header with the idempotency key.
 const NAME: HeaderName = HeaderName::from_static("idempotency-key");
-/// Response header that marks a replay.
+/// Response header that marks a replayed response.
 const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
-/// Maximum length of a key, in bytes.
+/// Maximum length of an idempotency key, in bytes.
 const LONGEST_NAME: usize = 255;
-/// Maximum size of a stored response, in bytes. A request with a larger one runs again when repeated.
+/// Maximum size of a stored response, in bytes. Larger responses are not stored: a retry of such a request is executed
+/// again.
 const LARGEST: usize = 4 << 20;
 /// Maximum size of a response that is not streamed, in bytes: a few images.
 const LARGEST_WHOLE: usize = 64 << 20;
 
-/// How to handle a request.
+/// Handling of a request, depending on its `Idempotency-Key`.
 pub(crate) enum Begun {
-    /// Answer it: the request has no `Idempotency-Key`.
+    /// The request has no `Idempotency-Key`: answer it.
     Unnamed,
-    /// Answer it, and store the response.
+    /// The key is new: answer the request, and store the response.
     New(Once),
-    /// Return the stored response to an earlier request with this key.
+    /// An earlier request with this key was answered: return the stored response.
     Replayed(Response),
 }
 
-/// A claim on an `Idempotency-Key`. Dropping it without a response releases the key.
+/// A claim on an `Idempotency-Key`. Dropping the claim without a stored response releases the key.
 pub(crate) struct Once {
     store: Store,
     key: String,
@@ -40,7 +41,7 @@ pub(crate) struct Once {
 }
 
 impl Once {
-    /// Claims a request's key, or replays its stored response.
+    /// Claims a request's idempotency key, or returns the stored response for replay.
     pub(crate) async fn begin(
         store: &Store,
         key: &str,
@@ -49,7 +50,8 @@ impl Once {
         now_ms: i64,
     ) -> Result<Begun, GatewayError> {
         let Some(name) = headers.get(NAME) else { return Ok(Begun::Unnamed) };
-        let name = name.to_str().ok().filter(|name| (1..=LONGEST_NAME).contains(&name.len()));
+        let is_valid = |name: &&str| (1..=LONGEST_NAME).contains(&name.len()) && !name.contains('\t');
+        let name = name.to_str().ok().filter(is_valid);
         let wrong = || GatewayError::field("Idempotency-Key", "Idempotency-Key must have 1..=255 ASCII characters");
         let name = name.ok_or_else(wrong)?.to_owned();
         let mut hash = Sha256::new();
@@ -68,7 +70,7 @@ impl Once {
         }
     }
 
-    /// Stores a response: a document immediately, a stream once it has ended without an error.
+    /// Stores a response: a document immediately, a stream after it has ended without an error.
     pub(crate) async fn keep(self, response: Response) -> Response {
         let content_type = response.headers().get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
         let content_type = content_type.unwrap_or("application/json").to_owned();
@@ -114,7 +116,7 @@ impl Drop for Once {
     }
 }
 
-/// A stream that is recorded. `once` is `None` when it cannot be replayed: it is too long, or was interrupted.
+/// A stream that is recorded for replay. `once` is `None` if the stream is too long or was interrupted.
 struct Kept {
     once: Option<Once>,
     content_type: String,
@@ -144,7 +146,7 @@ impl Kept {
     }
 }
 
-/// Returns whether these events report an interrupted answer.
+/// Returns whether server-sent events report an interrupted answer.
 fn breaks_off(events: &[u8]) -> bool {
     events.starts_with(b"data: {\"error\"") || events.starts_with(b"event: response.failed")
 }

@@ -1,4 +1,4 @@
-//! The OpenAPI document.
+//! OpenAPI document of the gateway.
 
 mod schemas;
 
@@ -30,15 +30,15 @@ struct Sold {
 }
 
 const SOLD: [Sold; 9] = [
-    sold("/v1/chat/completions", "Answers a conversation", "ChatRequest", "ChatCompletion", true),
-    sold("/v1/completions", "Continues a text", "CompletionRequest", "Completion", true),
-    sold("/v1/responses", "Answers a conversation, without stored state", "ResponseRequest", "Response", true),
-    sold("/v1/embeddings", "Makes vectors of texts", "EmbeddingRequest", "EmbeddingList", false),
-    sold("/v1/images/generations", "Makes an image", "GenerationRequest", "ImageList", false),
-    sold("/v1/text-to-image", "Makes an image", "TextToImageRequest", "Image", false),
-    sold("/v1/image-to-image", "Changes an image", "ImageToImageRequest", "Image", false),
+    sold("/v1/chat/completions", "Creates a chat completion", "ChatRequest", "ChatCompletion", true),
+    sold("/v1/completions", "Creates a text completion", "CompletionRequest", "Completion", true),
+    sold("/v1/responses", "Creates a response, without stored state", "ResponseRequest", "Response", true),
+    sold("/v1/embeddings", "Creates embedding vectors", "EmbeddingRequest", "EmbeddingList", false),
+    sold("/v1/images/generations", "Creates an image from a prompt", "GenerationRequest", "ImageList", false),
+    sold("/v1/text-to-image", "Creates an image from a prompt", "TextToImageRequest", "Image", false),
+    sold("/v1/image-to-image", "Creates an image from a prompt and an image", "ImageToImageRequest", "Image", false),
     sold("/v1/inpaint", "Replaces part of an image", "InpaintRequest", "Image", false),
-    sold("/v1/avatar", "Makes an image of a face", "AvatarRequest", "Image", false),
+    sold("/v1/avatar", "Creates an avatar from an image of a face", "AvatarRequest", "Image", false),
 ];
 
 const fn sold(
@@ -53,20 +53,20 @@ const fn sold(
 
 /// HTTP statuses of errors, with their descriptions.
 const REFUSALS: [(&str, &str); 11] = [
-    ("400", "A field is wrong; `error.param` names it"),
+    ("400", "A field is invalid; `error.param` names it"),
     ("401", "The API key is missing, unknown or revoked"),
-    ("402", "The key has too few credits, or its budget of the month is used up"),
+    ("402", "The key has too few credits, or its monthly budget is exhausted"),
     ("403", "The key may not use the model, or the image was withheld"),
-    ("404", "There is no such model"),
+    ("404", "The model does not exist"),
     ("409", "A request with this Idempotency-Key is in progress"),
-    ("422", "The Idempotency-Key belongs to another request"),
-    ("429", "Too many requests in this minute"),
+    ("422", "An image cannot be downloaded, or the Idempotency-Key was used for a different request"),
+    ("429", "The API key exceeds its rate limit"),
     ("500", "Internal error"),
     ("502", "No miner answered"),
-    ("503", "No miner has capacity left"),
+    ("503", "No miner has remaining capacity"),
 ];
 
-/// `GET /openapi.json`
+/// Handler of `GET /openapi.json`.
 pub(crate) async fn document() -> Response {
     static DOCUMENT: LazyLock<String> = LazyLock::new(|| api().to_json().unwrap_or_default());
     ([(CONTENT_TYPE, JSON)], DOCUMENT.as_str()).into_response()
@@ -77,7 +77,7 @@ pub(crate) fn api() -> OpenApi {
     let info = InfoBuilder::new()
         .title("Nineteen")
         .version(env!("CARGO_PKG_VERSION"))
-        .description(Some("Inference by the miners of subnet 19, in the form of OpenAI's API."));
+        .description(Some("Inference by the miners of subnet 19, through an OpenAI-compatible API."));
     let mut paths = PathsBuilder::new();
     for sold in &SOLD {
         paths = paths.path(sold.path, PathItem::new(HttpMethod::Post, operation(sold)));
@@ -91,11 +91,11 @@ pub(crate) fn api() -> OpenApi {
         .parameter_in(ParameterIn::Path)
         .required(Required::True)
         .schema(Some(string()));
-    let unknown = get("model", "Describes a model", "Model").parameter(id).response("404", refusal("No such model"));
+    let unknown = get("model", "Describes a model", "Model").parameter(id).response("404", refusal("Unknown model"));
     paths = paths
         .path("/v1/models", PathItem::new(HttpMethod::Get, get("models", "Lists the models", "ModelList")))
         .path("/v1/models/{id}", PathItem::new(HttpMethod::Get, unknown))
-        .path("/status.json", PathItem::new(HttpMethod::Get, get("status", "Tells capacity and latency", "Status")));
+        .path("/status.json", PathItem::new(HttpMethod::Get, get("status", "Reports capacity and latency", "Status")));
     let bearer = SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer));
     OpenApiBuilder::new()
         .info(info.build())
@@ -109,19 +109,19 @@ fn operation(sold: &Sold) -> OperationBuilder {
     let repeated = ParameterBuilder::new()
         .name("Idempotency-Key")
         .parameter_in(ParameterIn::Header)
-        .description(Some("A request that is repeated with the same key within a day is answered and charged once."))
-        .schema(Some(schemas::name(255)));
+        .description(Some("Retries with the same key within a day get the stored response and are not charged again."))
+        .schema(Some(schemas::text_like("^[!-~](?:[ -~]*[!-~])?$", Some(255))));
     let body = RequestBodyBuilder::new().content(JSON, content(sold.request)).required(Some(Required::True));
     let mut answer = ResponseBuilder::new().description("The answer").content(JSON, content(sold.answer));
     if sold.streams {
-        let events = ContentBuilder::new().schema(Some(string())).build();
-        answer = answer.content("text/event-stream", events);
+        // The schema of each event.
+        answer = answer.content("text/event-stream", content("Event"));
     }
     for (name, description) in [
-        ("x-request-id", "The request's id, the buyer's own where it sent one"),
-        ("x-ratelimit-limit-requests", "Requests that the key may make in a minute"),
-        ("x-ratelimit-remaining-requests", "How many it may still make"),
-        ("x-ratelimit-reset-requests", "When it may make all of them again, such as `12s`"),
+        ("x-request-id", "Id of the request: the buyer's if the request has one, otherwise a new id"),
+        ("x-ratelimit-limit-requests", "Maximum number of requests per minute"),
+        ("x-ratelimit-remaining-requests", "Number of requests that remain before the limit"),
+        ("x-ratelimit-reset-requests", "Time until the limit is fully available again, such as `12s`"),
     ] {
         answer =
             answer.header(name, HeaderBuilder::new().schema(Some(string())).description(Some(description)).build());

@@ -11,15 +11,15 @@ use taonet_service::unix_time;
 
 use crate::GatewayError;
 
-/// Window of the rate limits.
+/// Length of the rate limits' window.
 const MINUTE: Duration = Duration::from_mins(1);
 
-/// Rate limiter by API key. A database that several gateways share counts their requests; otherwise this process does,
-/// without a write for each request.
+/// Rate limiter of API keys. A shared database counts the requests of all gateways; with SQLite, this process counts
+/// them in memory.
 #[derive(Default)]
 pub(crate) struct Rates(Mutex<HashMap<String, Arc<SlidingWindow<()>>>>);
 
-/// A key's usage of its rate limit.
+/// Usage of an API key's rate limit.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Standing {
     limit: u32,
@@ -28,7 +28,7 @@ pub(crate) struct Standing {
 }
 
 impl Rates {
-    /// Admits or rejects a request; either way, returns the key's usage afterwards.
+    /// Admits or rejects a request; in both cases, returns the key's usage after the request.
     pub(crate) async fn admit(
         &self,
         store: &Store,

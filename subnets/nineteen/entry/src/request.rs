@@ -1,4 +1,4 @@
-//! Parsing of buyers' requests in OpenAI's form.
+//! Parsing of buyers' requests in OpenAI's format.
 
 use rand::Rng as _;
 use serde_json::{Map, Value};
@@ -16,13 +16,13 @@ const MOST_MESSAGES: usize = 1_024;
 const MOST_STOPS: usize = 4;
 /// Maximum number of tools in a request.
 const MOST_TOOLS: usize = 128;
-/// Fields without effect on an answer: OpenAI uses them for abuse detection and caching.
+/// Fields that the gateway ignores: OpenAI uses them for abuse detection and caching.
 const WITHOUT_EFFECT: [&str; 4] = ["user", "safety_identifier", "prompt_cache_key", "prompt_cache_retention"];
 
 /// A parsed text request.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct TextRequest {
-    /// Name of the task as the buyer wrote it.
+    /// Field `model` as the buyer sent it.
     pub(crate) model: String,
     pub(crate) payload: TextPayload,
     pub(crate) streams: bool,
@@ -47,17 +47,22 @@ impl TextRequest {
             }
             let content = message.get("content").unwrap_or(&Value::Null);
             let calls = message.get("tool_calls").is_some_and(Value::is_array);
-            if !(content.is_string() || content.is_array() || (content.is_null() && calls)) {
-                let param = format!("messages[{index}].content");
-                let message = format!("{param} must be a text or an array of parts");
-                return Err(GatewayError::field(param, message));
+            match content {
+                Value::Array(parts) => text_parts(parts, index)?,
+                Value::String(_) => {}
+                Value::Null if calls => {}
+                _ => {
+                    let param = format!("messages[{index}].content");
+                    let message = format!("{param} must be a string or an array of parts");
+                    return Err(GatewayError::field(param, message));
+                }
             }
         }
         let wants_logprobs = fields.flag("logprobs")?;
         let mut further = Map::new();
         if let Some(top) = fields.whole("top_logprobs", 0, 20)? {
             if !wants_logprobs {
-                return Err(GatewayError::field("top_logprobs", "top_logprobs needs logprobs = true"));
+                return Err(GatewayError::field("top_logprobs", "top_logprobs requires logprobs = true"));
             }
             further.insert("top_logprobs".to_owned(), top.into());
         }
@@ -72,9 +77,9 @@ impl TextRequest {
             Some(Value::String(prompt)) => prompt,
             Some(Value::Array(prompts)) => match prompts.as_slice() {
                 [Value::String(prompt)] => prompt.clone(),
-                _ => return Err(GatewayError::field("prompt", "prompt must be one text; send one request for each")),
+                _ => return Err(GatewayError::field("prompt", "prompt must be one string; hint: split the request")),
             },
-            _ => return Err(GatewayError::field("prompt", "prompt must be a text")),
+            _ => return Err(GatewayError::field("prompt", "prompt must be a string")),
         };
         for unsupported in ["suffix", "echo", "best_of"] {
             fields.refuse_unless_off(unsupported)?;
@@ -82,6 +87,21 @@ impl TextRequest {
         let logprobs = fields.whole("logprobs", 0, 5)?;
         let further = logprobs.filter(|top| *top > 1).map(|top| ("logprobs".to_owned(), top.into())).into_iter();
         fields.request(TextInput::Prompt(prompt), logprobs.is_some(), further.collect())
+    }
+}
+
+/// Checks that all parts of a message are texts: the tasks' models read no images, audio or files.
+fn text_parts(parts: &[Value], message: usize) -> Result<(), GatewayError> {
+    let is_text = |part: &Value| {
+        part.get("type").and_then(Value::as_str) == Some("text") && part.get("text").is_some_and(Value::is_string)
+    };
+    match parts.iter().position(|part| !is_text(part)) {
+        None => Ok(()),
+        Some(place) => {
+            let param = format!("messages[{message}].content[{place}]");
+            let message = format!("{param} must have the type text and a string text; other parts are not supported");
+            Err(GatewayError::field(param, message))
+        }
     }
 }
 
@@ -93,7 +113,7 @@ impl Fields {
         serde_json::from_slice(body).map(Self).map_err(|error| GatewayError::Body(error.to_string()))
     }
 
-    /// Parses the rest of a text request and rejects unknown fields.
+    /// Parses the remaining fields of a text request and rejects unknown ones.
     pub(crate) fn request(
         mut self,
         input: TextInput,
@@ -101,7 +121,7 @@ impl Fields {
         mut further: Map<String, Value>,
     ) -> Result<TextRequest, GatewayError> {
         let model = self.model()?;
-        self.refuse_unless("n", |value| value.as_u64() == Some(1), "only n = 1 is supported")?;
+        self.refuse_unless("n", |value| integer(value) == Some(1), "only n = 1 is supported")?;
         let streams = self.flag("stream")?;
         let wants_usage = self.stream_options(streams)?;
         let max_tokens =
@@ -115,7 +135,7 @@ impl Fields {
         let top_p = self.float("top_p", 0.0, 1.0)?.unwrap_or(1.0);
         let seed = self.seed()?;
         let is_text = |value: &Value| value.as_str().is_some_and(|text| !text.is_empty());
-        self.pass_on("stop", &mut further, "a text or an array of 1..=4 texts", |value| match value {
+        self.pass_on("stop", &mut further, "a string or an array of 1..=4 strings", |value| match value {
             Value::Array(stops) => (1..=MOST_STOPS).contains(&stops.len()) && stops.iter().all(is_text),
             stop => is_text(stop),
         })?;
@@ -128,8 +148,8 @@ impl Fields {
             let is_bias = |bias: &Value| bias.as_f64().is_some_and(|bias| (-100.0..=100.0).contains(&bias));
             value.as_object().is_some_and(|biases| biases.values().all(is_bias))
         })?;
-        self.refuse_unless("store", |value| *value == Value::Bool(false), "answers are not stored")?;
-        self.refuse_unless("metadata", |value| value.as_object().is_some_and(Map::is_empty), "answers are not stored")?;
+        self.refuse_unless("store", |value| *value == Value::Bool(false), "store must be false")?;
+        self.refuse_unless("metadata", |value| value.as_object().is_some_and(Map::is_empty), "metadata must be empty")?;
         let is_standard = |value: &Value| matches!(value.as_str(), Some("auto" | "default"));
         self.refuse_unless("service_tier", is_standard, "service_tier must be auto or default")?;
         self.end()?;
@@ -161,15 +181,10 @@ impl Fields {
         }
     }
 
-    /// Takes the seed, or draws one. Miners and checkers produce the same draws from a seed in this range.
+    /// Takes the seed, or draws a random one. Other seeds than those of synthetic requests would reveal a buyer's request
+    /// to the miner.
     pub(crate) fn seed(&mut self) -> Result<u64, GatewayError> {
-        match self.take("seed") {
-            None => Ok(rand::rng().random_range(1..=LARGEST_SEED)),
-            Some(value) => {
-                let seed = value.as_i64().ok_or_else(|| GatewayError::field("seed", "seed must be a whole number"))?;
-                Ok(seed.unsigned_abs() % LARGEST_SEED + 1)
-            }
-        }
+        Ok(self.whole("seed", 1, LARGEST_SEED)?.unwrap_or_else(|| rand::rng().random_range(1..=LARGEST_SEED)))
     }
 
     fn stream_options(&mut self, streams: bool) -> Result<bool, GatewayError> {
@@ -177,7 +192,7 @@ impl Fields {
             None => return Ok(false),
             Some(Value::Object(options)) if streams => options,
             Some(Value::Object(_)) => {
-                return Err(GatewayError::field("stream_options", "stream_options needs stream = true"));
+                return Err(GatewayError::field("stream_options", "stream_options requires stream = true"));
             }
             Some(_) => return Err(GatewayError::field("stream_options", "stream_options must be an object")),
         };
@@ -186,19 +201,19 @@ impl Fields {
             match (name.as_str(), value.as_bool()) {
                 ("include_usage", Some(wanted)) => wants_usage = wanted,
                 ("include_usage", None) if value.is_null() => {}
-                // Answers are never padded.
+                // The gateway never pads events, so only `false` is valid.
                 ("include_obfuscation", Some(false)) => {}
                 ("include_usage" | "include_obfuscation", _) => {
-                    let message = format!("stream_options.{name} does not have this value here");
+                    let message = format!("stream_options.{name} has an unsupported value");
                     return Err(GatewayError::field(format!("stream_options.{name}"), message));
                 }
-                _ => return Err(GatewayError::field(format!("stream_options.{name}"), "unknown option")),
+                _ => return Err(GatewayError::field(format!("stream_options.{name}"), "unknown stream option")),
             }
         }
         Ok(wants_usage)
     }
 
-    /// Finishes parsing: rejects the first field that is left.
+    /// Ends the parsing: rejects the first remaining field, which is unknown or unsupported.
     pub(crate) fn end(mut self) -> Result<(), GatewayError> {
         for name in WITHOUT_EFFECT {
             self.take(name);
@@ -209,7 +224,7 @@ impl Fields {
         }
     }
 
-    /// Passes a field on to the miner unchanged if it has the expected form.
+    /// Copies a field to the miner's request unchanged if its value is valid.
     fn pass_on(
         &mut self,
         name: &'static str,
@@ -227,7 +242,7 @@ impl Fields {
         }
     }
 
-    /// Takes a field; null counts as absent.
+    /// Takes a field's value; `null` counts as absent.
     pub(crate) fn take(&mut self, name: &str) -> Option<Value> {
         self.0.shift_remove(name).filter(|value| !value.is_null())
     }
@@ -248,8 +263,9 @@ impl Fields {
         largest: u64,
     ) -> Result<Option<u64>, GatewayError> {
         let Some(value) = self.take(name) else { return Ok(None) };
-        let number = value.as_u64().filter(|number| (smallest..=largest).contains(number));
-        let expected = || GatewayError::field(name, format!("{name} must be a whole number in {smallest}..={largest}"));
+        let number = integer(&value).and_then(|number| u64::try_from(number).ok());
+        let number = number.filter(|number| (smallest..=largest).contains(number));
+        let expected = || GatewayError::field(name, format!("{name} must be an integer in {smallest}..={largest}"));
         number.map(Some).ok_or_else(expected)
     }
 
@@ -283,6 +299,18 @@ impl Fields {
     }
 }
 
+/// Returns a JSON number as an integer, even if it has a zero fraction, such as `24.0`.
+pub(crate) fn integer(value: &Value) -> Option<i64> {
+    value.as_i64().or_else(|| {
+        // Turns -0.0 into 0.0.
+        let number = value.as_f64()? + 0.0;
+        let integer = number as i64;
+        // A float at either end of the range may represent an integer beyond it.
+        let is_inside = i64::MIN < integer && integer < i64::MAX;
+        (is_inside && (integer as f64).total_cmp(&number).is_eq()).then_some(integer)
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -295,12 +323,47 @@ mod tests {
         TextRequest::chat(body.to_string().as_bytes())
     }
 
-    /// §11.7
+    /// The buyer's temperature reaches the miner unchanged (spec §11.7).
     #[test]
     fn issue_11_7_the_callers_temperature_holds() {
         let request = chat(&json!({"temperature": 0.1, "seed": 7, "max_tokens": 9})).unwrap();
         let map = request.payload.into_map();
-        assert_eq!((&map["temperature"], &map["seed"], &map["max_tokens"]), (&json!(0.1), &json!(8), &json!(9)));
+        assert_eq!((&map["temperature"], &map["seed"], &map["max_tokens"]), (&json!(0.1), &json!(7), &json!(9)));
+    }
+
+    #[test]
+    fn seeds_are_passed_on_unchanged() {
+        let seed = |seed: Value| chat(&json!({"seed": seed})).map(|request| request.payload.seed);
+        assert_eq!([1, 100_000_000].map(|number| seed(json!(number)).unwrap()), [1, 100_000_000]);
+        assert!((1..=LARGEST_SEED).contains(&seed(json!(null)).unwrap()));
+        for refused in [json!(0), json!(-7), json!(100_000_001), json!(i64::MAX), json!("7")] {
+            let error = seed(refused.clone()).unwrap_err();
+            assert_eq!(error, GatewayError::field("seed", "seed must be an integer in 1..=100000000"), "{refused}");
+        }
+    }
+
+    /// The models read only texts: other parts are refused by their place, not passed on.
+    #[test]
+    fn messages_have_text_parts_only() {
+        let text = json!({"type": "text", "text": "hello"});
+        let with = |parts: Value| {
+            let earlier = json!({"role": "system", "content": "Be brief."});
+            chat(&json!({"messages": [earlier, {"role": "user", "content": parts}]}))
+        };
+        let parts = json!([text, text]);
+        assert_eq!(with(parts.clone()).unwrap().payload.into_map()["messages"][1]["content"], parts);
+        for other in [
+            json!({"type": "image_url", "image_url": {"url": "https://example.com/a.png"}}),
+            json!({"type": "input_audio", "input_audio": {"data": "", "format": "wav"}}),
+            json!({"type": "file", "file": {"file_id": "a"}}),
+            json!({"type": "text"}),
+            json!({"type": "text", "text": 7}),
+            json!("hello"),
+        ] {
+            let error = with(json!([text, other])).unwrap_err();
+            let GatewayError::Field { param, .. } = &error else { panic!("{error:?}") };
+            assert_eq!(param, "messages[1].content[1]", "{other}");
+        }
     }
 
     #[test]
@@ -359,6 +422,23 @@ mod tests {
         }
         for body in ["", "[]", "7", "{"] {
             assert!(matches!(TextRequest::chat(body.as_bytes()), Err(GatewayError::Body(_))), "{body}");
+        }
+    }
+
+    #[test]
+    fn integers_may_have_a_zero_fraction() {
+        for (value, expected) in [
+            (json!(24), Some(24)),
+            (json!(24.0), Some(24)),
+            (json!(-0.0), Some(0)),
+            (json!(i64::MIN), Some(i64::MIN)),
+            (json!(9.3e18), None),
+            (serde_json::from_str("-9223372036854775809").unwrap(), None),
+            (json!(u64::MAX), None),
+            (json!(0.5), None),
+            (json!("1"), None),
+        ] {
+            assert_eq!(integer(&value), expected, "{value}");
         }
     }
 

@@ -1,11 +1,12 @@
-//! `/v1/responses`: OpenAI's newer protocol for text and tool calls, without stored state, implemented over chats.
+//! Requests to `/v1/responses`, OpenAI's newer protocol for text and tool calls: converted to chat completions, without
+//! stored state.
 
 mod output;
 mod request;
 
 use axum::response::{IntoResponse as _, Json, Response};
 use serde_json::{Value, json};
-use taonet_nineteen_query::{Answer, Chunk};
+use taonet_nineteen_query::{Chunk, Reply};
 
 use crate::GatewayError;
 use crate::answer::{End, Head};
@@ -15,7 +16,7 @@ use output::Output;
 pub(crate) use request::{Echo, parse};
 
 /// Returns an answer as one JSON document.
-pub(crate) async fn whole(head: Head, echo: Echo, answer: Answer, bill: Bill) -> Result<Response, GatewayError> {
+pub(crate) async fn whole(head: Head, echo: Echo, answer: Reply, bill: Bill) -> Result<Response, GatewayError> {
     let mut output = Output::new(head.id.clone());
     let (end, tokens) = delivery::whole(answer, bill, |chunk| {
         output.take(chunk);
@@ -26,7 +27,7 @@ pub(crate) async fn whole(head: Head, echo: Echo, answer: Answer, bill: Bill) ->
     Ok(Json(echo.document(&head, state, output.items(), Some(tokens))).into_response())
 }
 
-/// State of a response.
+/// Status of a response in OpenAI's format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum State {
     InProgress,
@@ -50,8 +51,8 @@ impl State {
     }
 }
 
-/// Streams an answer, each event with a type and a sequence number.
-pub(crate) fn stream(head: Head, echo: Echo, answer: Answer, bill: Bill) -> Response {
+/// Returns an answer as a stream of server-sent events, each with a type and a sequence number.
+pub(crate) fn stream(head: Head, echo: Echo, answer: Reply, bill: Bill) -> Response {
     let output = Output::new(head.id.clone());
     delivery::stream(Typed { head, echo, output, sequence: 0 }, answer, bill)
 }
@@ -87,9 +88,9 @@ impl Events for Typed {
             .into()
     }
 
-    fn relay(&mut self, chunk: &Chunk) -> Vec<String> {
-        let events = self.output.take(chunk);
-        self.events(events)
+    fn relay(&mut self, chunk: &Chunk, events: &mut String) {
+        let taken = self.output.take(chunk);
+        events.extend(self.events(taken));
     }
 
     fn interrupted(&mut self) -> Vec<String> {

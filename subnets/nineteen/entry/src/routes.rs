@@ -15,7 +15,7 @@ use taonet_http::{count, error_as_json, shown_in};
 use taonet_nineteen_control::MarketFile;
 use taonet_nineteen_core::Task;
 use taonet_nineteen_core::task::Endpoint;
-use taonet_nineteen_query::Querier;
+use taonet_nineteen_query::Queries;
 use taonet_nineteen_store::{ApiKey, Store};
 use taonet_service::Clock;
 
@@ -29,50 +29,50 @@ use crate::{GatewayError, openapi, responses, status};
 
 /// Maximum size of a request body, in bytes.
 const LARGEST_BODY: usize = 8 << 20;
-/// Timeout of reading a request body.
+/// Timeout for reading a request body.
 const BODY_WITHIN: Duration = Duration::from_secs(30);
-/// Counter of requests.
+/// Name of the counter of requests.
 const REQUESTS: &str = "taonet_nineteen_gateway_requests_total";
-/// Maximum length of a request id sent by the buyer.
+/// Maximum length of a request ID sent by the buyer, in bytes.
 const LONGEST_ID: usize = 128;
 
-/// Registers help texts of the metrics. Call after the recorder is installed.
+/// Registers the help texts of the gateway's metrics. Call once, after the recorder is installed.
 pub fn describe_metrics() {
     metrics::describe_counter!(REQUESTS, "Buyers' requests, by route and status");
 }
 
-/// The gateway for buyers. Clones share state.
+/// OpenAI-compatible gateway for buyers. Clones share state.
 #[derive(Clone)]
 pub struct Gateway(pub(crate) Arc<Inner>);
 
 pub(crate) struct Inner {
     pub(crate) store: Store,
-    pub(crate) querier: Querier,
+    pub(crate) queries: Queries,
     pub(crate) market: MarketFile,
     pub(crate) clock: Clock,
     rates: Rates,
 }
 
-/// Product of a route.
+/// Type of request that a route serves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Product {
     Chat,
     Completion,
     Response,
     Embedding,
-    /// An image in OpenAI's form.
+    /// An image in OpenAI's format.
     Generation,
-    /// An image in the reference's form.
+    /// An image in the reference's format.
     Image(Endpoint),
 }
 
 impl Gateway {
-    /// Creates a gateway that sends buyers' requests to miners through `querier`.
-    pub fn new(store: Store, querier: Querier, market: MarketFile, clock: Clock) -> Self {
-        Self(Arc::new(Inner { store, querier, market, clock, rates: Rates::default() }))
+    /// Creates a gateway that sends buyers' requests to miners through `queries`.
+    pub fn new(store: Store, queries: impl Into<Queries>, market: MarketFile, clock: Clock) -> Self {
+        Self(Arc::new(Inner { store, queries: queries.into(), market, clock, rates: Rates::default() }))
     }
 
-    /// Returns the router with all routes.
+    /// Returns the gateway's HTTP router.
     pub fn router(&self) -> Router {
         let sell = |product| {
             post(
@@ -96,7 +96,7 @@ impl Gateway {
             .route("/status.json", get(status::document))
             .route("/healthz", get(|| async { "ok" }))
             .fallback(|| async { GatewayError::Route })
-            .method_not_allowed_fallback(|| async { GatewayError::Route })
+            .method_not_allowed_fallback(|| async { GatewayError::Method })
             .route_layer(middleware::from_fn(|path: Option<MatchedPath>, request: Request, next: Next| async move {
                 count(REQUESTS, path, request, next).await
             }))
@@ -121,12 +121,17 @@ impl Gateway {
             Ok(key) => key,
             Err(error) => return error.into_response(),
         };
+        // Read the body before counting the request, so that slow bodies cost no database transactions.
+        let body = match read(body).await {
+            Ok(body) => body,
+            Err(error) => return error.into_response(),
+        };
         let (standing, admitted) = match self.0.rates.admit(&self.0.store, &key, (self.0.clock)()).await {
             Ok(found) => found,
             Err(error) => return error.into_response(),
         };
         let sold = match admitted {
-            Ok(()) => self.sell_once(&key, &head.headers, head.uri.path(), body, product).await,
+            Ok(()) => self.sell_once(&key, &head.headers, head.uri.path(), &body, product).await,
             Err(error) => Err(error),
         };
         let mut response = sold.unwrap_or_else(IntoResponse::into_response);
@@ -139,15 +144,14 @@ impl Gateway {
         key: &ApiKey,
         headers: &HeaderMap,
         path: &str,
-        body: Body,
+        body: &[u8],
         product: Product,
     ) -> Result<Response, GatewayError> {
-        let body = read(body).await?;
         let (now_ms, _) = today(&self.0.clock);
-        match Once::begin(&self.0.store, &key.id, headers, (path, &body), now_ms).await? {
-            Begun::Unnamed => self.answer(key, &body, product).await,
+        match Once::begin(&self.0.store, &key.id, headers, (path, body), now_ms).await? {
+            Begun::Unnamed => self.answer(key, body, product).await,
             Begun::Replayed(response) => Ok(response),
-            Begun::New(once) => Ok(once.keep(self.answer(key, &body, product).await?).await),
+            Begun::New(once) => Ok(once.keep(self.answer(key, body, product).await?).await),
         }
     }
 
@@ -170,7 +174,7 @@ impl Gateway {
 async fn read(body: Body) -> Result<Bytes, GatewayError> {
     match tokio::time::timeout(BODY_WITHIN, to_bytes(body, LARGEST_BODY)).await {
         Ok(bytes) => bytes.map_err(|error| GatewayError::Unread(error.to_string())),
-        Err(_) => Err(GatewayError::Unread(format!("it did not arrive within {BODY_WITHIN:?}"))),
+        Err(_) => Err(GatewayError::Unread(format!("timed out after {BODY_WITHIN:?}"))),
     }
 }
 
@@ -200,8 +204,8 @@ async fn model(State(gateway): State<Gateway>, Path(id): Path<String>) -> Respon
     }
 }
 
-/// Adds a request id to each response, the buyer's own if it sent one, and converts errors of lower layers to OpenAI's
-/// form.
+/// Adds a request ID to each response (the buyer's, if the request has one), and converts errors of lower layers to
+/// OpenAI's format.
 async fn finish(request: Request, next: Next) -> Response {
     const NAME: HeaderName = HeaderName::from_static("x-request-id");
     let own = request.headers().get(NAME).filter(|id| (1..=LONGEST_ID).contains(&id.len())).cloned();
@@ -219,9 +223,8 @@ async fn finish(request: Request, next: Next) -> Response {
 
 #[cfg(test)]
 pub(crate) mod testing {
-    use super::Querier;
     use std::sync::Arc;
-    use taonet_nineteen_query::{Market, QueryDeadlines};
+    use taonet_nineteen_query::{Market, Querier, QueryDeadlines};
     use taonet_nineteen_transport::{FiberClient, Trust};
     use taonet_service::{monotonic_clock, system_clock};
     use taonet_wallet::Keypair;

@@ -1,14 +1,15 @@
-//! From a buyer's request to a miner's answer and its bill.
+//! Handling of a buyer's request: selects the task, reserves credits, queries miners and bills the answer.
 
 use axum::response::{IntoResponse as _, Json, Response};
 use serde_json::{Map, Value};
 use taonet_nineteen_core::Task;
 use taonet_nineteen_core::task::Endpoint;
-use taonet_nineteen_query::{Answer, RequestKind};
+use taonet_nineteen_query::{Chunk, ChunkBody, Reply, RequestKind};
 use taonet_nineteen_store::ApiKey;
 
 use crate::answer::{Head, stream, whole};
 use crate::bill::{Bill, Tariff, today};
+use crate::download::Downloads;
 use crate::embedding::EmbeddingRequest;
 use crate::image::ImageRequest;
 use crate::request::TextRequest;
@@ -17,18 +18,20 @@ use crate::usage::{input_tokens, texts_tokens};
 use crate::{Gateway, GatewayError};
 
 impl Gateway {
-    /// Resolves a buyer's `model` to a task: its name, also with underscores, without `chat-` or without the name of
-    /// its route, or its model's name. Without a name, the task of the route.
+    /// Resolves a buyer's `model` to a task. Accepts the task's name (optionally with underscores, without the prefix
+    /// `chat-` or without the suffix for the route) and the name of the task's model. Without `model`, returns the
+    /// first task of the route.
     fn task(&self, key: &ApiKey, model: Option<&str>, endpoint: Endpoint) -> Result<Task, GatewayError> {
         let config = self.0.market.current();
         let suffix = endpoint.path().replace('/', "-");
+        let name = model.map(|model| model.replace('_', "-"));
         let is_meant = |task: &&Task| {
-            let Some(model) = model else { return true };
-            let (own, name) = (task.task.as_str(), model.replace('_', "-"));
+            let (Some(model), Some(name)) = (model, name.as_deref()) else { return true };
+            let own = task.task.as_str();
             let repository = |options: &Map<String, Value>| options.get("model").and_then(Value::as_str) == Some(model);
             own == name
-                || own.strip_prefix("chat-") == Some(&name)
-                || own.strip_suffix(&suffix) == Some(&name)
+                || own.strip_prefix("chat-") == Some(name)
+                || own.strip_suffix(&suffix) == Some(name)
                 || repository(&task.orchestrator_server_config.load_model_config)
                 || task.model_info.as_ref().is_some_and(repository)
         };
@@ -45,17 +48,17 @@ impl Gateway {
         Bill::open(&self.0.store, &self.0.clock, &key.id, (task.task.to_string(), tariff), most).await
     }
 
-    /// Queries miners. Settles the bill before returning an error, so that the buyer's credits are released first.
+    /// Queries miners. Before it returns an error, it settles the bill, which releases the buyer's credits.
     async fn ask(
         &self,
         task: Task,
         payload: Map<String, Value>,
-        most_chunks: usize,
+        (most_chunks, relays_logprobs): (usize, bool),
         bill: Bill,
-    ) -> Result<(Answer, Bill), GatewayError> {
-        let request =
-            taonet_nineteen_query::Request { task: task.task, payload, kind: RequestKind::Organic, most_chunks };
-        match self.0.querier.ask(request).await {
+    ) -> Result<(Reply, Bill), GatewayError> {
+        let kind = RequestKind::Organic;
+        let request = taonet_nineteen_query::Request { task: task.task, payload, kind, most_chunks, relays_logprobs };
+        match self.0.queries.ask(request).await {
             Ok(answer) => Ok((answer, bill)),
             Err(error) => {
                 bill.settle().await;
@@ -64,7 +67,7 @@ impl Gateway {
         }
     }
 
-    /// Answers a text request; with `echo`, in the form of `/v1/responses`.
+    /// Answers a text request; with `echo`, in the format of `/v1/responses`.
     pub(crate) async fn text(
         &self,
         key: &ApiKey,
@@ -95,7 +98,7 @@ impl Gateway {
             max_tokens,
         };
         let most_chunks = usize::try_from(max_tokens).unwrap_or(usize::MAX).saturating_add(1);
-        let (answer, bill) = self.ask(task, payload.into_map(), most_chunks, bill).await?;
+        let (answer, bill) = self.ask(task, payload.into_map(), (most_chunks, wants_logprobs), bill).await?;
         match (echo, streams) {
             (Some(echo), true) => Ok(responses::stream(head, echo, answer, bill)),
             (Some(echo), false) => responses::whole(head, echo, answer, bill).await,
@@ -119,8 +122,9 @@ impl Gateway {
         Ok(Json(document.ok_or(GatewayError::NoAnswer)?).into_response())
     }
 
-    pub(crate) async fn image(&self, key: &ApiKey, request: ImageRequest) -> Result<Response, GatewayError> {
+    pub(crate) async fn image(&self, key: &ApiKey, mut request: ImageRequest) -> Result<Response, GatewayError> {
         let task = self.task(key, request.model.as_deref(), request.endpoint)?;
+        request.download_images(Downloads::default()).await?;
         let steps = request.payload.steps;
         let bill = self.bill(key, &task, Tariff::Image(task.price), (0, steps)).await?;
         let mut payload = request.payload.clone();
@@ -136,9 +140,9 @@ impl Gateway {
 
     /// Queries miners for an answer that is one JSON document.
     async fn whole(&self, task: Task, payload: Map<String, Value>, bill: Bill) -> Result<(Value, Bill), GatewayError> {
-        let (mut answer, bill) = self.ask(task, payload, 1, bill).await?;
-        if let Some(Ok(chunk)) = answer.next().await {
-            return Ok((chunk.value, bill));
+        let (mut answer, bill) = self.ask(task, payload, (1, false), bill).await?;
+        if let Some(Ok(Chunk { body: ChunkBody::Object(value), .. })) = answer.next().await {
+            return Ok((value, bill));
         }
         bill.settle().await;
         Err(GatewayError::NoAnswer)

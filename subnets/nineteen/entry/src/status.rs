@@ -1,4 +1,4 @@
-//! Status page: tasks, capacity and latencies, without data on single miners.
+//! Status page: tasks, capacity and latencies, without data on individual miners.
 
 use std::fmt::Write as _;
 
@@ -23,7 +23,7 @@ pub(crate) struct TaskStatus {
     requests: f64,
     rate_limited: f64,
     failed: f64,
-    /// Sorted average times to the first token, in seconds, of the miners that have answered.
+    /// Average time to the first token of each miner that has answered, in seconds, in ascending order.
     latencies: Vec<f64>,
 }
 
@@ -67,7 +67,7 @@ impl TaskStatus {
         })
     }
 
-    /// Writes a row of the page. Names of tasks contain only letters, digits, `-` and `.`.
+    /// Writes the task's row of the page, without HTML escaping: task names contain only letters, digits, `-` and `.`.
     fn row(&self, page: &mut String) {
         let share = if self.capacity > 0.0 { 100.0 * self.used / self.capacity } else { 0.0 };
         let time = |latency: Option<f64>| latency.map_or("–".to_owned(), |latency| format!("{latency:.2} s"));
@@ -91,19 +91,19 @@ impl TaskStatus {
 
 impl Gateway {
     fn status(&self) -> Vec<TaskStatus> {
-        let Some(roster) = self.0.querier.market().roster() else { return Vec::new() };
-        let status = |floor: &TaskFloor| TaskStatus::of(floor, self.0.querier.is_served(floor.task.task.as_str()));
+        let Some(roster) = self.0.queries.market().roster() else { return Vec::new() };
+        let status = |floor: &TaskFloor| TaskStatus::of(floor, self.0.queries.is_served(floor.task.task.as_str()));
         roster.floors().iter().map(status).collect()
     }
 }
 
-/// `GET /status.json`
+/// Handler of `GET /status.json`.
 pub(crate) async fn document(State(gateway): State<Gateway>) -> Response {
     let tasks: Vec<_> = gateway.status().iter().map(TaskStatus::document).collect();
     Json(json!({ "tasks": tasks })).into_response()
 }
 
-/// `GET /status`
+/// Handler of `GET /status`.
 pub(crate) async fn page(State(gateway): State<Gateway>) -> Response {
     let mut page = String::from(HEAD);
     for task in gateway.status() {

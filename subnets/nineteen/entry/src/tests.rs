@@ -1,8 +1,10 @@
-//! Tests without miners; those with one are in `market`.
+//! Tests of the gateway without miners; `market` contains the tests with a miner.
 
 mod documents;
 mod goods;
 mod market;
+mod peers;
+mod synthetic;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -17,8 +19,9 @@ use tower::ServiceExt as _;
 
 use crate::bill::today;
 
+/// Days end at midnight in UTC, whatever the local time (spec §11.13).
 #[test]
-fn days_are_utc() {
+fn issue_11_13_days_are_utc() {
     let at = |seconds: u64| {
         let time = SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
         today(&(Arc::new(move || time) as taonet_service::Clock))
@@ -43,24 +46,24 @@ async fn bills_are_settled_once() {
     let balance = async || store.key(&key).await.unwrap().unwrap().balance;
     let mut bill = open().await.unwrap();
     assert_eq!(balance().await, 40);
-    // A second request may cost more than is left.
+    // The maximum cost of a second request exceeds the remaining credits.
     assert_eq!(open().await.err(), Some(crate::GatewayError::Credits { needed: 60, has: 40 }));
     bill.deliver(5);
     bill.settle().await;
     assert_eq!(balance().await, 85);
-    // A buyer that disconnects pays for what was delivered.
+    // A buyer that disconnects pays for the delivered part.
     let mut bill = open().await.unwrap();
     bill.deliver(20);
     drop(bill);
     while balance().await != 55 {
         tokio::task::yield_now().await;
     }
-    // Nothing delivered, nothing charged.
+    // Without a delivery, nothing is charged.
     assert!(open().await.is_err());
     store.grant(&key, 10, "test", 0).await.unwrap();
     open().await.unwrap().settle().await;
     assert_eq!(balance().await, 65);
-    // After a crash.
+    // The process crashes: the bill is never dropped.
     let _never_dropped = std::mem::ManuallyDrop::new(open().await.unwrap());
     assert_eq!((balance().await, store.release_holds(i64::MAX, 1).await.unwrap(), balance().await), (5, 1, 65));
     assert!(store.is_balanced().await.unwrap());
@@ -68,7 +71,7 @@ async fn bills_are_settled_once() {
     assert_eq!(usage.iter().map(|row| row.charged).sum::<i64>(), 45);
 }
 
-/// PostgreSQL is away when a delivered answer is to be charged.
+/// PostgreSQL is unavailable while the gateway charges a delivered answer.
 #[tokio::test]
 async fn a_charge_waits_for_the_database() {
     use crate::bill::{Bill, Tariff};
@@ -89,7 +92,7 @@ async fn a_charge_waits_for_the_database() {
     assert!(began.elapsed() < Duration::from_secs(30), "the buyer waits: {:?}", began.elapsed());
     server.run();
     let began = Instant::now();
-    // The first statements may meet connections to the stopped server.
+    // The first statements may fail on connections to the stopped server.
     while !matches!(store.key(&key).await, Ok(Some(key)) if key.balance == 85) {
         assert!(began.elapsed() < Duration::from_mins(1), "the answer is not charged");
         tokio::time::sleep(Duration::from_millis(50)).await;
@@ -147,8 +150,8 @@ async fn every_refusal_has_openais_form() {
     expect(&key.secret, &chat("chat_llama_3_2_3b"), 402, json!("budget_exceeded"), json!(null)).await;
     store.update_key(&key.id, &KeyTerms { monthly_budget: None, ..terms.clone() }).await.unwrap();
     expect(&key.secret, &chat("unsloth/Llama-3.2-3B-Instruct"), 404, json!("model_not_found"), json!("model")).await;
-    assert_eq!(store.key(&key.id).await.unwrap().unwrap().balance, 1_000, "no period runs, nothing is charged");
-    // The eighth request of the minute.
+    assert_eq!(store.key(&key.id).await.unwrap().unwrap().balance, 1_000, "without an open period, nothing is charged");
+    // The eighth request within the minute exceeds the rate limit.
     expect(&key.secret, &json!([]), 400, json!(null), json!(null)).await;
     expect(&key.secret, &json!([]), 429, json!("rate_limit_exceeded"), json!(null)).await;
     store.update_key(&key.id, &KeyTerms { rate_per_minute: 100, ..terms.clone() }).await.unwrap();
@@ -159,10 +162,10 @@ async fn every_refusal_has_openais_form() {
     let (status, document) = ask(&router, "/v1/nothing", "", &json!({})).await;
     assert_eq!((status, document["error"]["message"].is_string()), (404, true));
     let (status, _) = ask(&router, path, "", &json!("x".repeat(9 << 20))).await;
-    assert_eq!(status, 401, "a stranger's body is not read");
+    assert_eq!(status, 401, "bodies of unauthenticated requests are not read");
 }
 
-/// §11.7
+/// `/v1/models` has OpenAI's format (spec §11.7).
 #[tokio::test]
 async fn issue_11_7_models_are_listed_as_openai_does() {
     let (router, _, _folder) = gateway().await;
@@ -202,11 +205,12 @@ async fn gateways_share_rates_and_abandoned_requests() {
     let expected: Vec<_> =
         left.iter().enumerate().map(|(index, left)| (status(index), (*left).to_owned(), index >= 5)).collect();
     assert_eq!(found, expected);
-    // A starting gateway leaves the requests of another one alone, until they are too old.
+    // At startup, a gateway releases credits of another gateway only if they are older than 30 minutes.
     stores[0].grant(&key.id, 100, "test", 0).await.unwrap();
     let (now_ms, _) = today(&taonet_service::system_clock());
-    for (request, age_ms) in [("running", 60_000), ("abandoned", 31 * 60_000)] {
-        stores[0].hold(&key.id, request, 10, "2026-11", now_ms - age_ms).await.unwrap().unwrap();
+    let killed = Store::connect(&server.url()).await.unwrap();
+    for (store, request, age_ms) in [(&stores[0], "running", 60_000), (&killed, "abandoned", 31 * 60_000)] {
+        store.hold(&key.id, request, 10, "2026-11", now_ms - age_ms).await.unwrap().unwrap();
     }
     gateways[1].recover().await.unwrap();
     assert_eq!(stores[0].key(&key.id).await.unwrap().unwrap().balance, 90);
@@ -218,6 +222,6 @@ async fn gateways_share_rates_and_abandoned_requests() {
         charge,
     };
     assert_eq!(stores[0].charge("running", &usage(4), now_ms).await.unwrap(), Some(4));
-    assert_eq!(stores[0].charge("abandoned", &usage(4), now_ms).await.unwrap(), None);
+    assert_eq!(killed.charge("abandoned", &usage(4), now_ms).await.unwrap(), None);
     assert!(stores[1].is_balanced().await.unwrap());
 }

@@ -1,9 +1,9 @@
-//! Token counts of requests.
+//! Estimates of the token counts of requests.
 
 use serde_json::Value;
 use taonet_nineteen_core::payload::TextInput;
 
-/// Characters per token of a request: the gateway has no tokenizer of the model.
+/// Assumed characters per token of a request: the gateway does not have the models' tokenizers.
 const CHARACTERS_PER_TOKEN: usize = 4;
 
 /// Estimates the tokens of a request: a quarter of the characters of its texts, rounded up.
@@ -15,7 +15,7 @@ pub(crate) fn input_tokens(input: &TextInput) -> u64 {
     u64::try_from(characters.div_ceil(CHARACTERS_PER_TOKEN)).unwrap_or(u64::MAX)
 }
 
-/// Estimates the tokens of an embedding request.
+/// Estimates the tokens of an embedding request: a quarter of the characters of its texts, rounded up.
 pub(crate) fn texts_tokens(texts: &[String]) -> u64 {
     let characters: usize = texts.iter().map(|text| text.chars().count()).sum();
     u64::try_from(characters.div_ceil(CHARACTERS_PER_TOKEN)).unwrap_or(u64::MAX)

@@ -3,25 +3,26 @@ use std::time::Duration;
 
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue};
 use serde_json::{Map, Value};
+use taonet_http::client::bearer;
 use url::Url;
 use zeroize::Zeroizing;
 
-/// Connect timeout of the backend.
+/// Timeout for connecting to the backend.
 const CONNECT: Duration = Duration::from_secs(5);
 
 /// Why a call to the backend failed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum BackendError {
-    /// The HTTP client could not be set up, or the token is not a valid header value.
-    #[error("cannot set up the client of the backend")]
+    /// The HTTP client cannot be built, or the token is not a valid header value.
+    #[error("cannot set up the backend's HTTP client; hint: check the backend's token")]
     Setup(#[source] Box<dyn Error + Send + Sync>),
-    /// The backend did not respond.
+    /// The backend is unreachable or did not respond.
     #[error("backend did not respond")]
     NoAnswer(#[source] reqwest::Error),
 }
 
-/// Client of the miner's inference server, with OpenAI's API or, for images, that of the image workers.
+/// HTTP client for the miner's inference server, which serves OpenAI's API or, for images, the image workers' API.
 #[derive(Debug, Clone)]
 pub struct Backend {
     http: reqwest::Client,
@@ -34,7 +35,7 @@ impl Backend {
     /// Creates a client for a base URL, such as `http://127.0.0.1:8000/v1`, with an optional bearer token.
     ///
     /// # Errors
-    /// [`BackendError::Setup`].
+    /// [`BackendError::Setup`] when the token is not a valid header value or the HTTP client cannot be built.
     pub fn new(base: &Url, token: Option<&Zeroizing<String>>) -> Result<Self, BackendError> {
         let http = reqwest::Client::builder()
             .connect_timeout(CONNECT)
@@ -43,16 +44,13 @@ impl Backend {
             .build()
             .map_err(|error| BackendError::Setup(error.into()))?;
         let header = |token: &Zeroizing<String>| {
-            let text = Zeroizing::new(format!("Bearer {}", token.trim()));
-            let mut value = HeaderValue::try_from(text.as_str()).map_err(|error| BackendError::Setup(error.into()))?;
-            value.set_sensitive(true);
-            Ok(value)
+            bearer(token).ok_or_else(|| BackendError::Setup("token has a character that no header may contain".into()))
         };
         let authorization = token.map(header).transpose()?;
         Ok(Self { http, base: base.as_str().trim_end_matches('/').to_owned(), authorization, openai_images: false })
     }
 
-    /// Requests images through OpenAI's API (`/images/generations`) instead of the image workers' API.
+    /// Makes the client use OpenAI's API for images (`/images/generations`) instead of the image workers' API.
     #[must_use]
     pub fn with_openai_images(self) -> Self {
         Self { openai_images: true, ..self }
@@ -66,7 +64,7 @@ impl Backend {
     /// connection.
     ///
     /// # Errors
-    /// [`BackendError::NoAnswer`].
+    /// [`BackendError::NoAnswer`] when the backend is unreachable or closes the connection.
     pub(crate) async fn post(
         &self,
         path: &str,

@@ -1,13 +1,13 @@
-//! The miner's response on `/capacity`.
+//! The miner's response to `/capacity`.
 
 use serde_json::{Map, Value};
 use taonet_nineteen_core::task::TaskType;
 
 use crate::MinerConfig;
 
-/// Builds the response: `miner_type`, and the capacity for each offered task that is served.
+/// Builds the response to `/capacity`: `miner_type`, and the capacity for each offered task that the miner serves.
 ///
-/// `share` is the validator's share of the capacity. Malformed entries are ignored, and so are tasks without weight,
+/// `share` is the validator's share of the capacity. Skips malformed entries in `offered`, and tasks without weight,
 /// which earn nothing.
 pub(crate) fn announce(config: &MinerConfig, offered: &Value, share: f64) -> Map<String, Value> {
     let mut answer = Map::new();

@@ -11,9 +11,9 @@ pub struct MinerConfig {
     pub task_type: TaskType,
     /// Tasks that the miner serves.
     pub served: Vec<Served>,
-    /// Maximum number of concurrent requests; further requests get 429.
+    /// Maximum number of concurrent requests; further requests get HTTP status 429.
     pub concurrency: usize,
-    /// Timeouts of the backend.
+    /// Timeouts for responses of the backend.
     pub deadlines: Deadlines,
 }
 
@@ -28,25 +28,25 @@ pub struct Served {
     pub capacity: Option<f64>,
 }
 
-/// Timeouts of the backend.
+/// Timeouts for responses of the miner's backend.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Deadlines {
-    /// Timeout for the first chunk of a stream, or for a whole response.
+    /// Timeout for the first chunk of a stream, or for a complete response that is not streamed.
     pub first: Duration,
-    /// Timeout between two chunks.
+    /// Maximum time between two chunks.
     pub between: Duration,
-    /// Timeout for a whole stream.
+    /// Timeout for a complete stream.
     pub total: Duration,
 }
 
 impl Default for Deadlines {
-    /// 30 s to the first chunk, 10 s between chunks, 5 minutes in total.
+    /// Returns timeouts of 30 s to the first chunk, 10 s between chunks and 5 minutes in total.
     fn default() -> Self {
         Self { first: Duration::from_secs(30), between: Duration::from_secs(10), total: Duration::from_mins(5) }
     }
 }
 
-/// Why a served task could not be parsed.
+/// Why the text of a [`Served`] task cannot be parsed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ServedError {

@@ -1,16 +1,44 @@
-//! A Nineteen miner: serves validators' inference requests with an inference server of its operator.
+//! A Nineteen miner: serves validators' inference requests through its operator's inference server.
 //!
 //! Validators send signed and encrypted requests (`taonet-nineteen-transport`); the miner forwards them to its
 //! OpenAI-compatible server ([`Backend`]) and streams the response back. Backpressure applies: chunks are read from the
 //! backend only as fast as the validator reads them, and the backend's request is cancelled when the validator
 //! disconnects.
 //!
-//! [`Miner`] announces a capacity for each task that it serves, divided among validators by stake ([`Validators`]), and
-//! responds 429 at its concurrency limit. [`routes`] returns its routes, which [`miner_router`] wraps in the
-//! transport's request verification.
+//! [`Miner`] declares a capacity for each task that it serves, divided among validators by stake ([`Validators`]), and
+//! responds with status 429 at its concurrency limit. [`routes`] returns its routes, which [`miner_router`] wraps in
+//! the transport's request verification.
 //!
-//! Uses `taonet-nineteen-transport` (handshake, encryption) and `taonet-nineteen-core` (tasks, capacities).
-//! Used by `tao nineteen miner`.
+//! ```no_run
+//! use taonet_nineteen_core::task::TaskType;
+//! use taonet_nineteen_miner::{Backend, Deadlines, Miner, MinerConfig, miner_router};
+//! use taonet_nineteen_transport::{FiberRules, MinerHandshake, RsaKey, signed_requests};
+//! use taonet_wallet::Keypair;
+//! use url::Url;
+//!
+//! # fn example(keypair: Keypair) -> Result<axum::Router, Box<dyn std::error::Error>> {
+//! let config = MinerConfig {
+//!     task_type: TaskType::Text,
+//!     served: vec!["chat-llama-3-1-8b@60000=unsloth/Meta-Llama-3.1-8B-Instruct".parse()?],
+//!     concurrency: 16,
+//!     deadlines: Deadlines::default(),
+//! };
+//! let miner = Miner::new(config, Backend::new(&Url::parse("http://127.0.0.1:8000/v1")?, None)?, None);
+//! let signed = signed_requests(keypair.hotkey(), FiberRules::Strict).build();
+//! let handshake = MinerHandshake::new(keypair, RsaKey::generate()?, FiberRules::Strict);
+//! let router = miner_router(miner, handshake, signed);
+//! # Ok(router)
+//! # }
+//! ```
+//!
+//! Every stage of a response has a timeout ([`Deadlines`]), and a response that is not streamed is at most 64 MiB. The
+//! miner drops those events of a stream that validators reject, such as a first chunk that contains the role only. A
+//! client error of the backend keeps its status. If the backend sends no headers in time, or without streaming no
+//! complete response, the validator gets status 504; after any other failure of the backend, 502. A miner serves tasks
+//! of one type only. The crate runs no model and does not read the chain: `tao nineteen miner` refreshes the stakes.
+//!
+//! Uses `taonet-nineteen-transport` (handshake, encryption), `taonet-nineteen-core` (tasks, capacities), `taonet-wire`,
+//! `taonet-http` (server-sent events) and `taonet-primitives`. Used by `tao nineteen miner`.
 
 // Tests compare shares exactly.
 #![cfg_attr(test, allow(clippy::float_cmp))]

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures::Stream;
-use taonet_nineteen_transport::sse::LineTooLong;
+use taonet_http::sse::LineTooLong;
 use tokio::time::{Instant, timeout_at};
 
 use crate::routes::Running;
@@ -28,7 +28,7 @@ pub(crate) enum RelayError {
     Empty,
 }
 
-/// A backend's stream, read lazily. Dropping it cancels the backend's request.
+/// A backend's stream, read on demand. Dropping the relay cancels the backend's request.
 pub(crate) struct Relay {
     answer: Option<reqwest::Response>,
     filter: EventFilter,
@@ -60,14 +60,14 @@ impl Relay {
         Ok(relay)
     }
 
-    /// The stream of events. An error aborts the connection, so that the validator notices the truncation.
+    /// Returns the stream of events. An error aborts the connection, so that the validator notices the truncation.
     pub(crate) fn into_stream(self) -> impl Stream<Item = Result<Bytes, RelayError>> {
         futures::stream::try_unfold(self, |mut relay| async move {
             match relay.next().await {
                 Ok(event) => Ok(event.map(|event| (event, relay))),
                 Err(error) => {
                     measures::broken();
-                    tracing::warn!(%error, "stream ended early");
+                    tracing::warn!(%error, "the backend's stream ended early");
                     Err(error)
                 }
             }
@@ -84,7 +84,7 @@ impl Relay {
         Ok(self.ready.pop_front())
     }
 
-    /// Reads one chunk of the backend's response; `false` at its end.
+    /// Reads one chunk of the backend's response; returns `false` at the end of the response.
     async fn read(&mut self, silent: Instant, after: Duration) -> Result<bool, RelayError> {
         let Some(answer) = self.answer.as_mut() else { return Ok(false) };
         let piece = timeout_at(silent.min(self.until), answer.chunk()).await.map_err(|_| {

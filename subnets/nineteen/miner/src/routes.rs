@@ -24,7 +24,7 @@ use crate::{Backend, MinerConfig, Served, Validators, images, measures};
 /// Maximum size of a response that is not streamed, in bytes: a few large images.
 const LARGEST_ANSWER: usize = 64 << 20;
 
-/// A miner: its configuration and its backend. Clones share state.
+/// State of the miner's routes: configuration, backend and concurrency limit. Clones share state.
 #[derive(Clone)]
 pub struct Miner(Arc<Inner>);
 
@@ -36,7 +36,7 @@ struct Inner {
 }
 
 /// An in-flight request at the backend, counted until dropped.
-pub(crate) struct Running(#[expect(dead_code, reason = "held for its drop")] OwnedSemaphorePermit);
+pub(crate) struct Running(#[expect(dead_code, reason = "released on drop")] OwnedSemaphorePermit);
 
 impl Drop for Running {
     fn drop(&mut self) {
@@ -45,8 +45,8 @@ impl Drop for Running {
 }
 
 impl Miner {
-    /// Creates a miner. With `validators`, its capacity is divided among them by stake; without, the full capacity is
-    /// announced to each.
+    /// Creates a miner. With `validators`, it divides its capacity among them by stake; without, it declares the full
+    /// capacity to each caller.
     pub fn new(config: MinerConfig, backend: Backend, validators: Option<Arc<Validators>>) -> Self {
         let places = Arc::new(Semaphore::new(config.concurrency.min(Semaphore::MAX_PERMITS)));
         Self(Arc::new(Inner { config, backend, validators, places }))
@@ -58,8 +58,8 @@ impl Miner {
         Some(Running(permit))
     }
 
-    /// Returns the task of a payload. Validators send its name as the model, some with underscores; a payload without a
-    /// model selects the only task.
+    /// Returns the task that a payload requests. Validators send the task's name as `model`, some with underscores; a
+    /// payload without `model` selects the miner's only task.
     fn served(&self, payload: &Map<String, Value>) -> Result<&Served, Refused> {
         let served = &self.0.config.served;
         let Some(model) = payload.get("model") else {
@@ -75,7 +75,7 @@ impl Miner {
     }
 }
 
-/// Why a request is refused.
+/// Why the miner refuses a request.
 #[derive(Debug, thiserror::Error)]
 enum Refused {
     #[error("payload is not a JSON object")]
@@ -88,7 +88,7 @@ enum Refused {
     Full,
     #[error("backend is at its limit of requests")]
     BackendFull,
-    #[error("backend answered {0}")]
+    #[error("backend returned {0}")]
     Status(StatusCode),
     #[error("{0}")]
     Backend(String),
@@ -102,7 +102,7 @@ impl IntoResponse for Refused {
             Self::Payload | Self::Field(_) => StatusCode::UNPROCESSABLE_ENTITY,
             Self::UnknownModel(_) => StatusCode::NOT_FOUND,
             Self::Full | Self::BackendFull => StatusCode::TOO_MANY_REQUESTS,
-            // A client error of the backend is caused by the request.
+            // Pass client errors of the backend on, because the validator's request caused them.
             Self::Status(status) if status.is_client_error() => status,
             Self::Status(_) | Self::Backend(_) => StatusCode::BAD_GATEWAY,
             Self::Timeout => StatusCode::GATEWAY_TIMEOUT,
@@ -115,7 +115,7 @@ impl IntoResponse for Refused {
     }
 }
 
-/// Returns the miner's own routes: `/capacity`, and those of its task type.
+/// Returns the routes behind request verification: `/capacity`, and the routes of the miner's task type.
 pub fn routes(miner: Miner) -> Router {
     let task_type = miner.0.config.task_type;
     let mut router = Router::new().route("/capacity", post(capacity));
@@ -130,7 +130,7 @@ pub fn routes(miner: Miner) -> Router {
     router.with_state(miner)
 }
 
-/// Returns all routes of a miner: the handshake, its own routes behind request verification, and the public `/healthz`.
+/// Returns all routes of a miner: the handshake, [`routes`] behind request verification, and the public `/healthz`.
 pub fn miner_router(miner: Miner, handshake: MinerHandshake, signed: SignedLayer) -> Router {
     let health = Router::new().route("/healthz", axum::routing::get(|| async { "ok" }));
     taonet_nineteen_transport::routes(handshake, signed, routes(miner)).merge(health)
@@ -198,7 +198,8 @@ fn flag(payload: &Map<String, Value>, name: &'static str) -> Result<bool, Refuse
     }
 }
 
-/// `logprobs` is a flag in chats, a number in completions.
+/// Returns whether a payload requests log-probabilities: `logprobs` is a flag in chat completions, a number in
+/// completions.
 fn has_logprobs(payload: &Map<String, Value>) -> bool {
     !matches!(payload.get("logprobs"), None | Some(Value::Null | Value::Bool(false)))
 }

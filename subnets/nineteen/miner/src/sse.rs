@@ -1,17 +1,17 @@
-//! Filter for the events of a backend's stream that validators accept.
+//! Filter of a backend's stream for the events that validators accept.
 
 use std::convert::Infallible;
 
 use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::value::RawValue;
-use taonet_nineteen_transport::sse::{DataLines, LineTooLong};
+use taonet_http::sse::{DataLines, LineTooLong};
 
-/// Parser of a stream that keeps the events that validators accept: those with answer text.
+/// Filter of a stream that passes only the events that validators accept: events with answer text.
 ///
-/// The reference's validators count a chunk without text as an error, and its checker one without log-probabilities.
-/// Therefore the first chunk (with the role), the last one and `[DONE]` are dropped, as in the reference's miner.
-/// Chunks with tool calls pass: only validators that request tools receive any.
+/// The reference's validators treat a chunk without text as an error, and its checker a chunk without
+/// log-probabilities. Therefore the filter drops the first chunk (with the role), the last one and `[DONE]`, as in the
+/// reference's miner. Chunks with tool calls pass, because only validators that request tools receive them.
 #[derive(Debug)]
 pub(crate) struct EventFilter {
     lines: DataLines,
@@ -58,7 +58,7 @@ impl EventFilter {
         Ok(events)
     }
 
-    /// Ends the stream; returns the event of a last line without a line break.
+    /// Ends the stream; returns the event of an unterminated last line.
     pub(crate) fn finish(&mut self) -> Option<Bytes> {
         let mut last = None;
         let Ok(()) = self.lines.finish(|data| {

@@ -4,7 +4,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use taonet_primitives::Hotkey;
 use taonet_wire::{Standing, Standings};
 
-/// Registered hotkeys of the subnet and their stakes, replaced with each new metagraph.
+/// Registered hotkeys of the subnet and their stakes, replaced at each refresh of the metagraph.
 #[derive(Debug, Default)]
 pub struct Validators(RwLock<Arc<Stakes>>);
 
@@ -15,13 +15,13 @@ struct Stakes {
 }
 
 impl Validators {
-    /// Replaces all stakes.
+    /// Replaces all hotkeys and stakes.
     pub fn replace(&self, standings: HashMap<Hotkey, Standing>) {
         let total = standings.values().map(|standing| u128::from(standing.stake)).sum();
         *self.0.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(Stakes { standings, total });
     }
 
-    /// Returns a hotkey's share of the total stake, in `0..=1`; 0 if it is not registered or there is no stake.
+    /// Returns a hotkey's share of the total stake, in `0..=1`; 0 if the hotkey is not registered or has no stake.
     pub fn share(&self, hotkey: &Hotkey) -> f64 {
         let stakes = self.stakes();
         let own = stakes.standings.get(hotkey).map_or(0, |standing| standing.stake);

@@ -1,12 +1,12 @@
 //! Tests of both sides of the transport against a Python implementation of fiber's protocol, based on `cryptography`
-//! and `bittensor-wallet`.
+//! and `substrate-interface`.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests fail as tests do")]
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::routing::post;
 use axum::{Json, Router};
@@ -36,7 +36,7 @@ fn python() -> Option<Command> {
     let found = environment.filter(|found| std::fs::read(found.join("installed.txt")).is_ok_and(|list| list == wanted));
     let Some(environment) = found else {
         let message =
-            "NOT TESTED against the peer fiber: there is no Python environment for it. Run scripts/peers fiber";
+            "NOT TESTED against the peer fiber: its Python environment is not installed; hint: run scripts/peers fiber";
         let is_ci = std::env::var_os("CI").is_some_and(|value| !value.is_empty() && value != "false");
         assert!(!is_ci, "{message}");
         // Bypasses the test harness, which captures the output of passing tests.
@@ -140,4 +140,22 @@ async fn our_validator_calls_a_python_miner() {
     assert_eq!(seen["type"], "application/octet-stream");
     let plain = seen["plain"].as_str().unwrap();
     assert!(plain.starts_with(r#"{"a": "h\u00e9llo \u2603", "l": [1, 2.5, null], "nonce": ""#), "{plain}");
+    // A chat arrives as it is streamed, and a status before its body.
+    let chat = |model: &str| {
+        let payload = json!({"model": model, "messages": [{"role": "user", "content": "h\u{e9}llo streamed world"}]});
+        client.send(&session, "/chat/completions", payload.as_object().unwrap().clone(), Duration::from_secs(30))
+    };
+    let mut answer = chat("chat").await.unwrap();
+    assert_eq!((answer.status.as_u16(), &answer.headers["content-type"]), (200, &"text/event-stream".parse().unwrap()));
+    let first = answer.next().await.unwrap().unwrap();
+    let began = Instant::now();
+    let rest: Vec<u8> = answer.map(Result::unwrap).collect::<Vec<_>>().await.concat();
+    assert!(began.elapsed() > Duration::from_millis(500), "the rest was sent 900 ms after the first word");
+    let text = String::from_utf8([&first[..], &rest].concat()).unwrap();
+    let events: Vec<_> = text.split_terminator("\n\n").map(|event| event.strip_prefix("data: ").unwrap()).collect();
+    let [words @ .., "[DONE]"] = events.as_slice() else { panic!("{events:?}") };
+    let words = words.iter().map(|event| serde_json::from_str::<Value>(event).unwrap());
+    let words: Vec<_> = words.map(|event| event["choices"][0]["delta"]["content"].clone()).collect();
+    assert_eq!(words, ["h\u{e9}llo", "streamed", "world"]);
+    assert_eq!(chat("busy").await.unwrap().status, 429);
 }

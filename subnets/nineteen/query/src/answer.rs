@@ -1,38 +1,41 @@
-//! Streaming of a miner's answer, and accounting of its outcome.
+//! Streams a miner's answer and records the outcome of the attempt.
 
 use std::collections::VecDeque;
+use std::pin::Pin;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures::StreamExt as _;
 use http::StatusCode;
 use serde_json::Value;
 use taonet_nineteen_core::period::RequestOutcome;
+use taonet_nineteen_core::sampling::is_reproducible;
 use taonet_nineteen_core::task::TaskType;
 use taonet_nineteen_core::work::{embedding_work, image_work, text_work};
 use taonet_nineteen_store::Sample;
 use taonet_service::unix_time;
 use taonet_wire::{AnswerStream, CallError};
-use tokio::time::timeout;
+use tokio::time::{Instant, Sleep, sleep_until, timeout};
 
 use crate::chunk::ChunkFault;
 use crate::querier::Inner;
-use crate::sse::{Event, Events, StreamFault};
-use crate::{Chunk, Contender, Querier, Request, RequestKind, Roster, TaskFloor, measures};
+use crate::sse::{DEEPEST, Event, Events, StreamFault, depth};
+use crate::{Chunk, ChunkBody, Contender, Querier, Request, RequestKind, Roster, TaskFloor, measures};
 
 /// Maximum size of an answer that is not streamed, in bytes.
 const LARGEST: usize = 16 << 20;
 
-/// Why an attempt at a miner failed.
+/// Why an attempt to query a miner failed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub(crate) enum AttemptError {
     #[error(transparent)]
     Call(#[from] CallError),
-    #[error("miner answered {0}")]
+    #[error("miner returned {0}")]
     Status(StatusCode),
-    #[error("miner sent nothing for {0:?}")]
+    #[error("miner sent no data for {0:?}")]
     Silent(Duration),
     #[error("miner's answer took longer than {0:?}")]
     TooLong(Duration),
@@ -49,29 +52,44 @@ pub(crate) enum AttemptError {
 }
 
 impl AttemptError {
-    /// Returns the outcome to count.
+    /// Returns the outcome that the contender's counters record.
     pub(crate) fn outcome(&self) -> RequestOutcome {
         match self {
             Self::Status(status) if status.as_u16() == 429 => RequestOutcome::RateLimited,
             _ => RequestOutcome::Failed,
         }
     }
+
+    /// Returns the HTTP status if the miner rejected the request as malformed.
+    pub(crate) fn refused(&self) -> Option<u16> {
+        match self {
+            Self::Status(status) if matches!(status.as_u16(), 400 | 404 | 413 | 422) => Some(status.as_u16()),
+            _ => None,
+        }
+    }
+}
+
+/// A failed attempt.
+pub(crate) struct FailedAttempt {
+    pub(crate) error: AttemptError,
+    /// The attempt, if the miner rejected a buyer's request as malformed: it depends on the other attempts whether the
+    /// miner or the buyer is at fault. Dropping it counts nothing.
+    pub(crate) refusal: Option<Attempt>,
 }
 
 /// The answer was interrupted after its first chunk.
 #[derive(Debug, thiserror::Error)]
 #[error("the answer was interrupted: {0}")]
-pub struct Interrupted(String);
+pub struct Interrupted(pub(crate) String);
 
-/// State of an attempt after its first chunk.
+/// Result of opening an attempt: a response whose first chunk has arrived.
 struct Opened {
-    /// The rest of the response.
+    /// Rest of the response; `None` at its end.
     stream: Option<Reading>,
-    events: Events,
     ready: VecDeque<Chunk>,
 }
 
-/// A request attempt at a contender. Dropping it counts the outcome.
+/// An attempt to get an answer from a contender. Dropping the attempt adds its outcome to the contender's counters.
 pub(crate) struct Attempt {
     inner: Arc<Inner>,
     contender: Arc<Contender>,
@@ -82,10 +100,15 @@ pub(crate) struct Attempt {
     path: &'static str,
     streams: bool,
     steps: u32,
-    /// Work of an embedding task.
+    /// Work of an embedding request, in tokens.
     embedded: f64,
+    /// The request, in JSON, if the answer is sampled for checking.
     request: Option<String>,
-    chunks: Vec<Value>,
+    /// JSON array of the answer, if it is sampled and was not streamed.
+    whole: Option<String>,
+    events: Events,
+    /// Parsed events that were not yet processed; empty between two reads.
+    found: Vec<Event>,
     characters: usize,
     pieces: usize,
     most: usize,
@@ -93,7 +116,8 @@ pub(crate) struct Attempt {
     waited: Duration,
     latency: Option<f64>,
     began: Instant,
-    /// `None` until the first chunk or an error; an attempt dropped before then was cancelled.
+    /// Outcome of the attempt; `None` until the first chunk or an error. An attempt dropped before then was cancelled,
+    /// or rightly refused.
     outcome: Option<RequestOutcome>,
     job_id: String,
 }
@@ -108,7 +132,9 @@ impl Attempt {
     ) -> Self {
         measures::running(1.0);
         let steps = request.payload.get("steps").and_then(Value::as_u64).unwrap_or(1);
-        let payload = || Value::Object(request.payload.clone()).to_string();
+        let is_sampled = floor.keeps_samples() && is_reproducible(floor.task.endpoint, &request.payload);
+        // Serialised without cloning the payload. A map with text keys cannot fail.
+        let payload = || serde_json::to_string(&request.payload).unwrap_or_default();
         Self {
             inner: Arc::clone(inner),
             contender,
@@ -120,8 +146,10 @@ impl Attempt {
             streams: floor.task.is_stream,
             steps: u32::try_from(steps).unwrap_or(u32::MAX),
             embedded: embedding_work(&request.payload),
-            request: floor.keeps_samples().then(payload),
-            chunks: Vec::new(),
+            request: is_sampled.then(payload),
+            whole: None,
+            events: Events::new(request.relays_logprobs, is_sampled),
+            found: Vec::new(),
             characters: 0,
             pieces: 0,
             most: request.most_chunks,
@@ -134,17 +162,26 @@ impl Attempt {
     }
 
     /// Sends the request and waits for the first chunk.
-    pub(crate) async fn start(mut self, request: &Request) -> Result<Answer, AttemptError> {
+    pub(crate) async fn start(mut self, request: &Request) -> Result<Answer, FailedAttempt> {
         match self.open(request).await {
-            Ok(Opened { stream, events, ready }) => {
+            Ok(Opened { stream, ready }) => {
                 let ended = stream.is_none();
-                Ok(Answer { stream, events, ready, ended, attempt: self })
+                Ok(Answer { stream, ready, ended, attempt: self })
+            }
+            // A test is well-formed: only a buyer's request can be rejected rightly.
+            Err(error) if error.refused().is_some() && self.kind == RequestKind::Organic => {
+                Err(FailedAttempt { error, refusal: Some(self) })
             }
             Err(error) => {
                 self.outcome = Some(error.outcome());
-                Err(error)
+                Err(FailedAttempt { error, refusal: None })
             }
         }
+    }
+
+    /// Counts a refusal as a failure of the miner.
+    pub(crate) fn fail(mut self) {
+        self.outcome = Some(RequestOutcome::Failed);
     }
 
     async fn open(&mut self, request: &Request) -> Result<Opened, AttemptError> {
@@ -157,38 +194,29 @@ impl Attempt {
             request.payload.clone(),
             self.inner.deadlines.longest,
         );
-        // The wait for the first chunk uses what is left of the same timeout.
+        // The same timeout covers the response head and the first chunk.
         let answer = timeout(first, call).await.map_err(|_| AttemptError::Silent(first))??;
-        // Check the status before the body, also of streams.
+        // Check the status before reading the body, even if the response is a stream.
         if answer.status.as_u16() != 200 {
             return Err(AttemptError::Status(answer.status));
         }
         self.waited = began.elapsed();
-        let mut reading = Reading { answer, between, total: self.inner.deadlines.total };
+        let mut reading = Reading { answer, between, total: self.inner.deadlines.total, timer: None };
         if !self.streams {
             let chunk = self.read_whole(&mut reading, first).await?;
             self.note_first(began);
             self.outcome = Some(self.answered());
-            return Ok(Opened { stream: None, events: Events::default(), ready: VecDeque::from([chunk]) });
+            return Ok(Opened { stream: None, ready: VecDeque::from([chunk]) });
         }
-        let (mut events, mut found) = (Events::default(), VecDeque::new());
+        let mut ready = VecDeque::new();
         loop {
             let left = first.saturating_sub(began.elapsed());
             let piece = reading.next(left, first, &mut self.waited).await?;
-            let ended = piece.is_none();
-            match piece {
-                Some(bytes) => events.push(&bytes, &mut found)?,
-                None => found.extend(events.finish()?),
-            }
-            let mut ready = VecDeque::new();
-            let mut done = ended;
-            for event in found.drain(..) {
-                done |= self.take(event, &mut ready)?;
-            }
+            let done = self.take(piece.as_deref(), &mut ready)?;
             if !ready.is_empty() {
                 self.note_first(began);
                 self.outcome = Some(self.answered());
-                return Ok(Opened { stream: (!done).then_some(reading), events, ready });
+                return Ok(Opened { stream: (!done).then_some(reading), ready });
             }
             if done {
                 return Err(AttemptError::Empty);
@@ -214,24 +242,41 @@ impl Attempt {
             TaskType::Text => value.get("choices").and_then(Value::as_array).is_some_and(|found| !found.is_empty()),
         };
         if !is_valid {
-            return Err(AttemptError::Whole("the answer's field is missing"));
+            return Err(AttemptError::Whole("no image, embedding or choice"));
         }
         let message = value.pointer("/choices/0/message/content").or(value.pointer("/choices/0/text"));
         self.characters = message.and_then(Value::as_str).map_or(0, |text| text.chars().count());
         if self.request.is_some() {
-            self.chunks.push(value.clone());
+            if depth(&value) > DEEPEST {
+                return Err(StreamFault::TooDeep.into());
+            }
+            // JSON is UTF-8, as the parser has verified.
+            let text = String::from_utf8(body).map_err(|_| AttemptError::Whole("body is not JSON"))?;
+            self.whole = Some(format!("[{text}]"));
         }
         self.pieces = 1;
-        Ok(Chunk { value, characters: self.characters, is_content: true })
+        Ok(Chunk { body: ChunkBody::Object(value), characters: self.characters, is_content: true })
+    }
+
+    /// Processes the next bytes of the stream, or its end; returns whether the answer is complete.
+    fn take(&mut self, bytes: Option<&[u8]>, ready: &mut VecDeque<Chunk>) -> Result<bool, AttemptError> {
+        let mut found = std::mem::take(&mut self.found);
+        self.events.push(bytes, &mut found)?;
+        let mut done = bytes.is_none();
+        for event in found.drain(..) {
+            done |= self.take_event(event, ready)?;
+        }
+        self.found = found;
+        Ok(done)
     }
 
     /// Processes an event and returns whether it is the last.
-    fn take(&mut self, event: Event, ready: &mut VecDeque<Chunk>) -> Result<bool, AttemptError> {
-        let value = match event {
+    fn take_event(&mut self, event: Event, ready: &mut VecDeque<Chunk>) -> Result<bool, AttemptError> {
+        let chunk = match event {
             Event::Done => return Ok(true),
-            Event::Object(value) => value,
+            Event::Text(chunk) => chunk,
+            Event::Object(value) => Chunk::streamed(value)?,
         };
-        let chunk = Chunk::streamed(value)?;
         if chunk.is_content {
             self.pieces += 1;
             if self.pieces > self.most {
@@ -239,10 +284,7 @@ impl Attempt {
             }
         }
         self.characters += chunk.characters;
-        if self.request.is_some() {
-            self.chunks.push(chunk.value.clone());
-        }
-        // Chunks before the first content are not relayed: another miner may still answer.
+        // Chunks before the first content are not relayed, because another miner may still answer instead.
         if chunk.is_content || self.pieces > 0 {
             ready.push_back(chunk);
         }
@@ -276,9 +318,7 @@ impl Drop for Attempt {
         let (Some(RequestOutcome::Answered { work }), Some(request)) = (self.outcome, self.request.take()) else {
             return;
         };
-        if self.chunks.is_empty() {
-            return;
-        }
+        let Some(answer) = self.whole.take().or_else(|| self.events.take_kept()) else { return };
         let created = unix_time((self.inner.clock)()).as_millis();
         self.inner.keep(Sample {
             job_id: std::mem::take(&mut self.job_id),
@@ -288,7 +328,7 @@ impl Drop for Attempt {
             uid: self.contender.offer.uid,
             synthetic: self.kind == RequestKind::Synthetic,
             request,
-            answer: Value::Array(std::mem::take(&mut self.chunks)).to_string(),
+            answer,
             work,
             response_time: Some(self.waited.as_secs_f64()),
             created_ms: i64::try_from(created).unwrap_or(i64::MAX),
@@ -301,10 +341,13 @@ struct Reading {
     answer: AnswerStream,
     between: Duration,
     total: Duration,
+    /// Timer of the current timeout, or of an earlier one: while chunks arrive, it is left as it is.
+    timer: Option<Pin<Box<Sleep>>>,
 }
 
 impl Reading {
-    /// Reads the next bytes within a timeout and the rest of the total time. Only time spent waiting counts.
+    /// Reads the next bytes, with a timeout of `within` or the remaining total time, whichever is shorter. The total
+    /// time includes only time spent waiting for the miner. `named` is the timeout that an error reports.
     async fn next(
         &mut self,
         within: Duration,
@@ -313,45 +356,68 @@ impl Reading {
     ) -> Result<Option<Bytes>, AttemptError> {
         let left = self.total.saturating_sub(*waited);
         let began = Instant::now();
-        let piece = timeout(within.min(left), self.answer.next()).await;
+        let end = began + within.min(left);
+        let piece = std::future::poll_fn(|context| self.poll_until(end, context)).await;
         *waited += began.elapsed();
         match piece {
             Ok(piece) => Ok(piece.transpose()?),
-            Err(_) if left <= within => Err(AttemptError::TooLong(self.total)),
-            Err(_) => Err(AttemptError::Silent(named)),
+            Err(()) if left <= within => Err(AttemptError::TooLong(self.total)),
+            Err(()) => Err(AttemptError::Silent(named)),
         }
+    }
+
+    /// Polls the next bytes; ready with an error at the time `end`. The timer is set to a later time only when it expires,
+    /// because that takes as long as parsing a chunk.
+    fn poll_until(
+        &mut self,
+        end: Instant,
+        context: &mut Context<'_>,
+    ) -> Poll<Result<Option<Result<Bytes, CallError>>, ()>> {
+        if let Poll::Ready(piece) = self.answer.poll_next_unpin(context) {
+            return Poll::Ready(Ok(piece));
+        }
+        let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(end)));
+        if timer.deadline() > end {
+            timer.as_mut().reset(end);
+        }
+        while timer.as_mut().poll(context).is_ready() {
+            if timer.deadline() >= end {
+                return Poll::Ready(Err(()));
+            }
+            timer.as_mut().reset(end);
+        }
+        Poll::Pending
     }
 }
 
-/// A streaming answer. Dropping it closes the connection, which cancels the miner's work.
+/// A miner's answer as a stream of chunks. Dropping it closes the connection, which cancels the miner's work.
 pub struct Answer {
     stream: Option<Reading>,
-    events: Events,
     ready: VecDeque<Chunk>,
     ended: bool,
     attempt: Attempt,
 }
 
 impl Answer {
-    /// Returns the miner that answers.
+    /// Returns the contender that sends the answer.
     pub fn contender(&self) -> &Arc<Contender> {
         &self.attempt.contender
     }
 
-    /// Returns the id of the attempt.
+    /// Returns the ID of the attempt.
     pub fn job_id(&self) -> &str {
         &self.attempt.job_id
     }
 
-    /// Returns the number of content chunks so far: tokens, if the miner sends one token per chunk.
+    /// Returns the number of content chunks so far, which are tokens if the miner sends one token per chunk.
     pub fn pieces(&self) -> usize {
         self.attempt.pieces
     }
 
-    /// Returns the next chunk; `None` at the end. The connection is read on demand only.
+    /// Returns the next chunk; `None` at the end. Reads the connection only when no chunk is buffered.
     ///
     /// # Errors
-    /// [`Interrupted`] when the answer is incomplete; no further chunk follows.
+    /// [`Interrupted`] when the answer ends early; no further chunk follows.
     pub async fn next(&mut self) -> Option<Result<Chunk, Interrupted>> {
         loop {
             if let Some(chunk) = self.ready.pop_front() {
@@ -374,17 +440,10 @@ impl Answer {
             self.ended = true;
             return Ok(());
         };
-        // A buyer that disconnects from here on has had a valid answer so far.
+        // If the buyer disconnects from here on, the attempt still counts as answered.
         self.attempt.outcome = Some(self.attempt.answered());
         let piece = stream.next(stream.between, stream.between, &mut self.attempt.waited).await?;
-        let (mut found, mut done) = (Vec::new(), piece.is_none());
-        match piece {
-            Some(bytes) => self.events.push(&bytes, &mut found)?,
-            None => found.extend(self.events.finish()?),
-        }
-        for event in found {
-            done |= self.attempt.take(event, &mut self.ready)?;
-        }
+        let done = self.attempt.take(piece.as_deref(), &mut self.ready)?;
         self.attempt.outcome = Some(self.attempt.answered());
         if done {
             self.ended = true;

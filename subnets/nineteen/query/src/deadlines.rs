@@ -1,15 +1,15 @@
 use std::time::Duration;
 
-/// Deadlines of a miner's answer.
+/// Timeouts for a miner's answer, and the delay before hedging.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct QueryDeadlines {
-    /// Timeout of the first chunk; default: the task's timeout.
+    /// Timeout for the first chunk; default: the task's timeout.
     pub first: Option<Duration>,
-    /// Timeout between two chunks; default: the task's timeout.
+    /// Maximum time between two chunks; default: the task's timeout.
     pub between: Option<Duration>,
-    /// Timeout of the whole answer, excluding time spent waiting for a slow reader.
+    /// Timeout for the complete answer, excluding time spent waiting for a slow reader.
     pub total: Duration,
-    /// Timeout of the whole answer in wall-clock time.
+    /// Timeout for the complete answer in wall-clock time.
     pub longest: Duration,
     /// Delay after which a buyer's request without a first chunk is also sent to a second miner. The faster answer is
     /// used; the other attempt is cancelled.
@@ -17,7 +17,8 @@ pub struct QueryDeadlines {
 }
 
 impl Default for QueryDeadlines {
-    /// The task's timeout for chunks, 2 minutes in total, 15 minutes of wall-clock time, no hedging.
+    /// Returns the defaults: the task's timeout for chunks, 2 minutes in total, 15 minutes of wall-clock time, no
+    /// hedging.
     fn default() -> Self {
         Self {
             first: None,

@@ -1,19 +1,29 @@
 //! A validator's requests to miners, with routing and failover.
 //!
-//! [`Querier::ask`] sends a request to a contender and returns the answer once its first chunk has arrived. The answer
-//! is read from the miner's connection on demand ([`Answer::next`]); dropping it cancels the miner's work. Every
-//! attempt updates the contender's counters ([`Roster`]), whatever its outcome. A sample of the answers goes to the
-//! checker.
+//! [`Querier::ask`] sends a request to a contender (a miner that offers the task) and returns the answer once its first
+//! chunk has arrived. The answer is read from the miner's connection on demand ([`Answer::next`]); dropping it cancels
+//! the miner's work. Every attempt that is not cancelled before its first chunk updates the contender's counters
+//! ([`Roster`]), unless two miners reject a buyer's request as malformed, in which case neither has failed. A sample of the answers goes to the checker.
 //!
-//! - a synthetic request tests one contender: the one that is furthest behind its allowance. There is no failover, so a
-//!   failure never costs another miner a request;
-//! - an organic request tries up to five contenders in turn, ordered by quality, success and latency, until a first
-//!   chunk arrives. There is no failover after the first byte: another miner's text would not match.
+//! - a synthetic request tests one contender: of those with a free slot, the one that has used the smallest share of
+//!   its allowance. There is no failover, so that a failure does not shift requests to other miners;
+//! - an organic request tries up to five contenders in turn, in a random order that favours high quality, a high
+//!   success rate and low latency, until a first chunk arrives or two contenders have rejected the request as
+//!   malformed. There is no failover after the first chunk, because another miner's text would not continue the text
+//!   sent so far.
 //!
 //! With [`QueryDeadlines::hedge`], an organic request is also sent to a second contender if the first one is slow to
 //! respond; the slower attempt is cancelled and not counted.
 //!
-//! Uses `taonet-nineteen-core` (routing), the transport and the store's types. Used by control and entry.
+//! Several processes can share the load. The validator and each query worker send requests with a [`Querier`] of their
+//! own, and store their parts of the counters in the database ([`Recorder`]). An entry process has no querier: it
+//! passes buyers' requests to query workers over NATS ([`Workers`], [`Worker`]). [`Queries`] covers both cases.
+//!
+//! With the feature `testing`, `testing` has the parsers of untrusted input for fuzz targets.
+//!
+//! Uses `taonet-nineteen-core` (routing), `taonet-nineteen-transport`, `taonet-nineteen-store`, `taonet-wire`,
+//! `taonet-http` (server-sent events), `taonet-service`, `taonet-primitives` and `async-nats`.
+//! Used by `taonet-nineteen-control`, `taonet-nineteen-entry` and `tao nineteen`.
 
 // Counters and scores are compared exactly.
 #![cfg_attr(test, allow(clippy::float_cmp))]
@@ -23,14 +33,22 @@ mod chunk;
 mod deadlines;
 mod measures;
 mod querier;
+mod queue;
+mod recorder;
+mod reply;
 mod roster;
 mod sse;
+#[cfg(feature = "testing")]
+pub mod testing;
 
 pub use answer::{Answer, Interrupted};
-pub use chunk::Chunk;
+pub use chunk::{Chunk, ChunkBody};
 pub use deadlines::QueryDeadlines;
 pub use measures::describe as describe_metrics;
 pub use querier::{Attempts, Querier, QueryError, Request, RequestKind};
+pub use queue::{Queue, QueueError, RemoteAnswer, Worker, Workers};
+pub use recorder::{Recorder, sessions};
+pub use reply::{Queries, Reply};
 pub use roster::{Contender, Market, Roster, TaskFloor};
 
 #[cfg(test)]

@@ -7,14 +7,32 @@ const RUNNING: &str = "taonet_nineteen_query_running";
 const FIRST: &str = "taonet_nineteen_query_first_chunk_seconds";
 const HEDGED: &str = "taonet_nineteen_query_hedged_total";
 const SAMPLES: &str = "taonet_nineteen_query_samples_dropped_total";
+const JOBS: &str = "taonet_nineteen_worker_jobs_total";
+const TAKEN: &str = "taonet_nineteen_entry_taken_seconds";
+const LOST: &str = "taonet_nineteen_entry_workers_lost_total";
 
-/// Registers help texts of the metrics. Call after the recorder is installed.
+/// Registers the help texts of the metrics of requests to miners. Call once, after the recorder is installed.
 pub fn describe() {
-    metrics::describe_counter!(REQUESTS, "Request attempts at miners, by task, kind and outcome");
+    metrics::describe_counter!(REQUESTS, "Attempts to query a miner, by task, kind and outcome");
     metrics::describe_gauge!(RUNNING, "Requests in flight at miners");
-    metrics::describe_histogram!(FIRST, "Time from a request to the first chunk of its answer");
-    metrics::describe_counter!(HEDGED, "Buyers' requests that went to a second miner before the first chunk");
-    metrics::describe_counter!(SAMPLES, "Answers that were not kept for checking because the queue was full");
+    metrics::describe_histogram!(FIRST, "Time from sending a request to the first chunk of its answer");
+    metrics::describe_counter!(HEDGED, "Buyers' requests also sent to a second miner before the first chunk");
+    metrics::describe_counter!(SAMPLES, "Answers not queued for checking because the queue was full");
+    metrics::describe_counter!(JOBS, "Requests that this query worker took from the queue, by outcome");
+    metrics::describe_histogram!(TAKEN, "Time from queueing a request until a query worker takes it");
+    metrics::describe_counter!(LOST, "Requests whose query worker stopped responding, or that no query worker took");
+}
+
+pub(crate) fn job(outcome: &'static str) {
+    metrics::counter!(JOBS, "outcome" => outcome).increment(1);
+}
+
+pub(crate) fn taken(seconds: f64) {
+    metrics::histogram!(TAKEN).record(seconds);
+}
+
+pub(crate) fn worker_lost() {
+    metrics::counter!(LOST).increment(1);
 }
 
 pub(crate) fn outcome(task: &str, kind: &'static str, outcome: Option<RequestOutcome>) {

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use futures::StreamExt as _;
 use futures::stream::FuturesUnordered;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use taonet_nineteen_core::TaskName;
 use taonet_nineteen_core::period::RequestOutcome;
@@ -15,7 +16,7 @@ use taonet_service::{Clock, MonotonicClock};
 use tokio::sync::mpsc;
 use tokio::time::Sleep;
 
-use crate::answer::{Answer, Attempt, AttemptError};
+use crate::answer::{Answer, Attempt, FailedAttempt};
 use crate::{Market, QueryDeadlines, measures};
 
 /// Maximum number of attempts of an organic request.
@@ -48,12 +49,15 @@ pub struct Request {
     pub payload: Map<String, Value>,
     /// Origin of the request.
     pub kind: RequestKind,
-    /// Maximum number of chunks; longer answers are cut off as failures.
+    /// Maximum number of content chunks; an answer with more counts as failed.
     pub most_chunks: usize,
+    /// Whether the caller relays the log-probabilities of the answer's tokens. Otherwise they are not parsed, except for
+    /// samples: every payload asks for them, because the checker needs them.
+    pub relays_logprobs: bool,
 }
 
 /// Counts of a request's failed attempts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Attempts {
     /// Number of attempts answered with HTTP 429.
     pub limited: usize,
@@ -61,21 +65,24 @@ pub struct Attempts {
     pub failed: usize,
 }
 
-/// Why a request got no answer.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+/// Why no miner answered a request.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum QueryError {
     /// The task is not offered.
     #[error("task {0} is not offered")]
     UnknownTask(TaskName),
-    /// No miner has capacity left for the task.
-    #[error("no miner has capacity left for {0}")]
+    /// No miner has remaining capacity for the task.
+    #[error("no miner has remaining capacity for {0}")]
     NoContender(TaskName),
+    /// No query worker took the request, or NATS is unreachable.
+    #[error("no query worker is free for {0}")]
+    NoWorker(TaskName),
     /// All attempts were answered with 429.
-    #[error("every miner that was tried is at capacity")]
+    #[error("all attempts were rate-limited: the miners are at capacity")]
     Limited(Attempts),
     /// All attempts failed.
-    #[error("every miner that was tried failed; the last one: {last}")]
+    #[error("all attempts failed; last error: {last}")]
     Failed {
         /// Counts of the failed attempts.
         attempts: Attempts,
@@ -86,7 +93,7 @@ pub enum QueryError {
     },
 }
 
-/// Sends requests to miners. Clones share state.
+/// Sends requests to miners, with routing and failover. Clones share state.
 #[derive(Clone)]
 pub struct Querier {
     pub(crate) inner: Arc<Inner>,
@@ -105,7 +112,7 @@ pub(crate) struct Inner {
 }
 
 impl Inner {
-    /// Monotonic time in seconds.
+    /// Returns the monotonic time since the querier was created, in seconds.
     pub(crate) fn now(&self) -> f64 {
         (self.monotonic)().saturating_duration_since(self.began).as_secs_f64()
     }
@@ -118,7 +125,7 @@ impl Inner {
 }
 
 impl Querier {
-    /// Creates a querier. `samples` is the queue of answers to check; answers are dropped while it is full.
+    /// Creates a querier. `samples` is the queue of answers to check; while it is full, further answers are not queued.
     pub fn new(
         client: FiberClient,
         market: Market,
@@ -146,7 +153,7 @@ impl Querier {
     /// Sends a request; returns the answer once its first chunk has arrived.
     ///
     /// # Errors
-    /// [`QueryError`] when no miner answers.
+    /// [`QueryError`] when the task is not offered, or no miner answers.
     pub async fn ask(&self, request: Request) -> Result<Answer, QueryError> {
         let unknown = || QueryError::UnknownTask(request.task.clone());
         let roster = self.inner.market.roster().ok_or_else(unknown)?;
@@ -165,13 +172,15 @@ impl Querier {
             if tried == most {
                 return None;
             }
-            // Skip miners that already have the maximum number of requests in flight.
+            // Skip miners with the maximum number of requests in flight.
             let contender = order.find(|contender| contender.enter(self.inner.most_running, sent))?;
             tried += 1;
             let attempt = Attempt::new(&self.inner, &roster, floor, &request, contender);
             Some(attempt.start(&request))
         };
-        let (mut attempts, mut last, mut refused, mut refusals) = (Attempts::default(), None, None, 0);
+        let (mut attempts, mut last, mut refused) = (Attempts::default(), None, None);
+        // The first attempt that a miner rejected as malformed, which does not count until another miner has decided.
+        let mut refusal: Option<Attempt> = None;
         let mut running: FuturesUnordered<_> = start().into_iter().collect();
         let hedge = self.inner.deadlines.hedge.filter(|_| request.kind == RequestKind::Organic);
         let mut hedge = std::pin::pin!(hedge.map(tokio::time::sleep));
@@ -191,9 +200,12 @@ impl Querier {
             };
             match ended {
                 None => break,
-                // Dropping the others cancels their work.
-                Some(Ok(answer)) => return Ok(answer),
-                Some(Err(error)) => {
+                // Dropping the other attempts cancels them.
+                Some(Ok(answer)) => {
+                    refusal.into_iter().for_each(Attempt::fail);
+                    return Ok(answer);
+                }
+                Some(Err(FailedAttempt { error, refusal: rejected })) => {
                     match error.outcome() {
                         RequestOutcome::RateLimited => attempts.limited += 1,
                         _ => attempts.failed += 1,
@@ -201,9 +213,12 @@ impl Querier {
                     refused = error.refused();
                     tracing::debug!(task = %request.task, %error, "attempt failed");
                     last = Some(error);
-                    // One miner may reject a valid request; a rejection by two is final.
-                    refusals += usize::from(refused.is_some());
-                    if refusals == 2 {
+                    // One miner may reject a valid request. If two do, the request is malformed, and neither has failed:
+                    // otherwise buyers could lower the miners' scores.
+                    if let Some(rejected) = rejected
+                        && refusal.replace(rejected).is_some()
+                    {
+                        refusal = None;
                         break;
                     }
                     if running.is_empty() {
@@ -212,6 +227,7 @@ impl Querier {
                 }
             }
         }
+        refusal.into_iter().for_each(Attempt::fail);
         Err(match last {
             None => QueryError::NoContender(request.task.clone()),
             Some(_) if attempts.failed == 0 => QueryError::Limited(attempts),
@@ -237,15 +253,5 @@ async fn expired(timer: Pin<&mut Option<Sleep>>) {
     match timer.as_pin_mut() {
         Some(timer) => timer.await,
         None => std::future::pending().await,
-    }
-}
-
-impl AttemptError {
-    /// Returns the HTTP status if the miner rejected the request as malformed.
-    fn refused(&self) -> Option<u16> {
-        match self {
-            Self::Status(status) if matches!(status.as_u16(), 400 | 404 | 413 | 422) => Some(status.as_u16()),
-            _ => None,
-        }
     }
 }

@@ -2,11 +2,11 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 
 use taonet_nineteen_core::period::{PeriodCounts, RequestOutcome};
 use taonet_nineteen_core::routing::{Allowance, Health, Prospect, organic_order, synthetic_order};
-use taonet_nineteen_core::{Task, TaskName};
+use taonet_nineteen_core::{MarketConfig, Task, TaskName};
 use taonet_nineteen_store::{ContenderRow, NewContender, PeriodId};
 use taonet_nineteen_transport::Session;
 use taonet_primitives::Hotkey;
@@ -17,16 +17,24 @@ const EXPECTED_QUALITY: f64 = 0.5;
 /// A miner's offer for one task in the running period, with its counters.
 #[derive(Debug)]
 pub struct Contender {
-    /// The miner's offer.
+    /// Offer of the miner: task, hotkey, uid and capacity.
     pub offer: NewContender,
     session: Session,
     live: Mutex<Live>,
+    /// The same miner's contender in the next period, which counts the requests that end after this one's.
+    next: OnceLock<Arc<Self>>,
 }
 
 #[derive(Debug, Clone, Copy)]
 struct Live {
+    /// Counters of this process.
     counts: PeriodCounts,
+    /// The part of `counts` that is not in the database.
+    unstored: PeriodCounts,
     sent: f64,
+    /// Counters of all other processes, and of earlier ones, as last read.
+    others: PeriodCounts,
+    others_sent: f64,
     /// Maximum volume of synthetic requests in this period.
     allowed: f64,
     running: usize,
@@ -35,19 +43,39 @@ struct Live {
     changed: bool,
 }
 
+impl Live {
+    /// Counters of all processes.
+    fn total(&self) -> PeriodCounts {
+        let mut total = self.counts;
+        total.add(&self.others);
+        total
+    }
+
+    /// Counts requests that no earlier period has counted.
+    fn count(&mut self, requests: &PeriodCounts) {
+        self.counts.add(requests);
+        self.unstored.add(requests);
+        self.changed |= requests.total_requests > 0.0;
+    }
+}
+
 impl Contender {
-    /// Creates a contender with the counters of `row` and the volume `allowed` for synthetic requests.
+    /// Creates a contender. `row` contains the counters of other processes; `allowed` is the maximum volume of
+    /// synthetic requests.
     pub fn new(row: &ContenderRow, session: Session, allowed: f64) -> Self {
         let live = Live {
-            counts: row.counts,
-            sent: row.sent,
+            counts: PeriodCounts::with_capacity(row.offer.capacity.accepted),
+            unstored: PeriodCounts::default(),
+            sent: 0.0,
+            others: row.counts,
+            others_sent: row.sent,
             allowed,
             running: 0,
             quality: EXPECTED_QUALITY,
             health: Health::default(),
             changed: false,
         };
-        Self { offer: row.offer.clone(), session, live: Mutex::new(live) }
+        Self { offer: row.offer.clone(), session, live: Mutex::new(live), next: OnceLock::new() }
     }
 
     /// Returns the session with the miner.
@@ -55,12 +83,12 @@ impl Contender {
         &self.session
     }
 
-    /// Returns the request counters of this period.
+    /// Returns the request counters of this period, summed over all processes.
     pub fn counts(&self) -> PeriodCounts {
-        self.live().counts
+        self.live().total()
     }
 
-    /// Returns the miner's health, as its latest requests show it.
+    /// Returns the miner's health, based on its latest requests.
     pub fn health(&self) -> Health {
         self.live().health
     }
@@ -80,21 +108,48 @@ impl Contender {
         self.live().quality = quality;
     }
 
-    /// Returns the contender's row for the store.
-    pub fn row(&self) -> ContenderRow {
-        let live = self.live();
-        ContenderRow { offer: self.offer.clone(), counts: live.counts, sent: live.sent, score: None }
+    /// Returns the counters of this process for the database, and the part of them that is not yet stored.
+    pub fn part(&self) -> (ContenderRow, PeriodCounts) {
+        let mut live = self.live();
+        live.changed = false;
+        let unstored = std::mem::take(&mut live.unstored);
+        let row = ContenderRow { offer: self.offer.clone(), counts: live.counts, sent: live.sent, score: None };
+        (row, unstored)
     }
 
-    /// Returns the row for the store if the counters have changed since the last call.
-    pub fn take_changes(&self) -> Option<ContenderRow> {
-        let has_changed = std::mem::take(&mut self.live().changed);
-        has_changed.then(|| self.row())
+    /// Returns [`Self::part`] if the counters have changed since its last call.
+    pub fn take_changes(&self) -> Option<(ContenderRow, PeriodCounts)> {
+        let has_changed = self.live().changed;
+        has_changed.then(|| self.part())
     }
 
-    /// Reserves a slot for a request, unless `most` are in flight.
+    /// Makes the next [`Self::take_changes`] return the counters again, because it is unknown whether they were stored.
+    pub(crate) fn mark_changed(&self) {
+        self.live().changed = true;
+    }
+
+    /// Leaves `unstored`, a part of the counters, to the next period, because this one was closed without them.
+    pub(crate) fn carry(&self, unstored: &PeriodCounts) {
+        let mut live = self.live();
+        match self.next.get() {
+            Some(next) => next.live().count(unstored),
+            None => live.unstored.add(unstored),
+        }
+    }
+
+    /// Sets the counters of the other processes.
+    pub(crate) fn set_others(&self, row: &ContenderRow) {
+        let mut live = self.live();
+        (live.others, live.others_sent) = (row.counts, row.sent);
+    }
+
+    /// Reserves a slot for a request; returns `false` if `most` requests are in flight. `sent` is the assumed volume of
+    /// a synthetic request, 0 for an organic one.
     pub(crate) fn enter(&self, most: usize, sent: f64) -> bool {
         let mut live = self.live();
+        if let Some(next) = self.next.get() {
+            return next.enter(most, sent);
+        }
         if live.running >= most {
             return false;
         }
@@ -104,17 +159,21 @@ impl Contender {
         true
     }
 
-    /// Releases the slot and counts the outcome. `None` is an attempt that was cancelled after `latency` without an
-    /// answer.
+    /// Releases the slot and counts the outcome. An `outcome` of `None` means that the attempt was cancelled after
+    /// `latency` seconds without an answer.
     pub(crate) fn leave(&self, outcome: Option<RequestOutcome>, latency: Option<f64>, now: f64) {
         let mut live = self.live();
+        if let Some(next) = self.next.get() {
+            return next.leave(outcome, latency, now);
+        }
         live.running = live.running.saturating_sub(1);
         let Some(outcome) = outcome else {
             live.health.waited(latency.unwrap_or_default());
             return;
         };
-        live.changed = true;
-        live.counts.count(outcome);
+        let mut request = PeriodCounts::default();
+        request.count(outcome);
+        live.count(&request);
         match outcome {
             RequestOutcome::Answered { .. } => {
                 let latency = latency.unwrap_or_else(|| live.health.latency());
@@ -125,13 +184,14 @@ impl Contender {
         }
     }
 
-    fn inherit(&self, earlier: &Self) {
-        let (health, quality) = {
-            let earlier = earlier.live();
-            (earlier.health, earlier.quality)
-        };
+    /// Continues the contender of an earlier period: takes over its health, its requests in flight, and the counters
+    /// that the earlier period was closed without.
+    fn inherit(self: &Arc<Self>, earlier: &Self) {
+        let mut before = earlier.live();
         let mut live = self.live();
-        (live.health, live.quality) = (health, quality);
+        (live.health, live.quality, live.running) = (before.health, before.quality, before.running);
+        live.count(&std::mem::take(&mut before.unstored));
+        let _ = earlier.next.set(Arc::clone(self));
     }
 
     fn live(&self) -> MutexGuard<'_, Live> {
@@ -145,7 +205,10 @@ pub struct TaskFloor {
     /// Definition of the task.
     pub task: Arc<Task>,
     contenders: Vec<Arc<Contender>>,
+    /// Budget before the requests of this process are subtracted.
     budget: AtomicU64,
+    /// Number of requests that this process has subtracted from the budget.
+    spent: AtomicU64,
     keeps_samples: AtomicBool,
 }
 
@@ -153,7 +216,9 @@ impl TaskFloor {
     /// Creates a task of the period from its contenders and its budget of synthetic requests.
     pub fn new(task: Arc<Task>, contenders: Vec<Contender>, budget: u64) -> Self {
         let contenders = contenders.into_iter().map(Arc::new).collect();
-        Self { task, contenders, budget: AtomicU64::new(budget), keeps_samples: AtomicBool::new(true) }
+        let (budget, spent) = (AtomicU64::new(budget), AtomicU64::new(0));
+        let keeps_samples = AtomicBool::new(task.checked);
+        Self { task, contenders, budget, spent, keeps_samples }
     }
 
     /// Returns the task's contenders.
@@ -161,57 +226,69 @@ impl TaskFloor {
         &self.contenders
     }
 
-    /// Returns the number of synthetic requests left in this period.
+    /// Returns the number of remaining synthetic requests in this period.
     pub fn budget(&self) -> u64 {
-        self.budget.load(Ordering::Relaxed)
+        self.budget.load(Ordering::Relaxed).saturating_sub(self.spent())
     }
 
-    /// Decrements the budget atomically, for a synthetic request or an organic one that replaces it.
+    /// Returns the number of requests that this process has subtracted from the budget.
+    pub fn spent(&self) -> u64 {
+        self.spent.load(Ordering::Relaxed)
+    }
+
+    /// Subtracts one from the budget of synthetic requests, for a synthetic request or an organic one that replaces it.
     pub fn spend(&self) {
-        let less = |budget: u64| budget.checked_sub(1);
-        let _ = self.budget.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
+        let budget = self.budget.load(Ordering::Relaxed);
+        let more = |spent: u64| (spent < budget).then_some(spent + 1);
+        let _ = self.spent.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more);
     }
 
-    /// Returns whether answers are kept for checking.
-    pub fn keeps_samples(&self) -> bool {
+    /// Sets the budget that remains after the requests of the other processes.
+    pub(crate) fn set_budget(&self, budget: u64) {
+        self.budget.store(budget, Ordering::Relaxed);
+    }
+
+    /// Returns whether answers are queued for checking.
+    pub(crate) fn keeps_samples(&self) -> bool {
         self.keeps_samples.load(Ordering::Relaxed)
     }
 
-    /// Sets whether answers are kept for checking.
+    /// Sets whether answers are queued for checking.
     pub fn set_keeps_samples(&self, keeps: bool) {
         self.keeps_samples.store(keeps, Ordering::Relaxed);
     }
 
-    /// Returns whether any contender can accept an organic request now.
+    /// Returns whether any contender can accept an organic request at `now`, in seconds on the querier's clock.
     pub fn is_served(&self, now: f64) -> bool {
         self.contenders.iter().any(|contender| {
             let live = contender.live();
-            live.counts.capacity > live.counts.consumed_capacity && live.health.breaker().allows(now)
+            let counts = live.total();
+            counts.capacity > counts.consumed_capacity && live.health.breaker().allows(now)
         })
     }
 
-    /// Returns the contenders for a synthetic request, the one furthest behind its allowance first.
+    /// Returns the contenders for a synthetic request, in ascending order of the used share of the allowance.
     pub(crate) fn for_synthetic(&self) -> Vec<Arc<Contender>> {
         let allowances: Vec<_> = self
             .contenders
             .iter()
             .map(|contender| {
                 let live = contender.live();
-                Allowance { to_score: live.allowed, sent: live.sent }
+                Allowance { to_score: live.allowed, sent: live.sent + live.others_sent }
             })
             .collect();
         self.at(&synthetic_order(&allowances))
     }
 
-    /// Returns the contenders for an organic request, the most promising first.
+    /// Returns the contenders for an organic request, in a random order weighted by the value of their answers.
     pub(crate) fn for_organic(&self, now: f64, draw: impl FnMut() -> f64) -> Vec<Arc<Contender>> {
         let lives: Vec<Live> = self.contenders.iter().map(|contender| *contender.live()).collect();
         let prospects: Vec<_> = lives
             .iter()
-            .map(|live| Prospect {
-                capacity_left: live.counts.capacity - live.counts.consumed_capacity,
-                quality: live.quality,
-                health: &live.health,
+            .map(|live| {
+                let counts = live.total();
+                let capacity_left = counts.capacity - counts.consumed_capacity;
+                Prospect { capacity_left, quality: live.quality, health: &live.health }
             })
             .collect();
         self.at(&organic_order(&prospects, now, draw))
@@ -225,7 +302,7 @@ impl TaskFloor {
 /// The tasks and contenders of the running period.
 #[derive(Debug)]
 pub struct Roster {
-    /// Id of the period.
+    /// ID of the period.
     pub period: PeriodId,
     floors: Vec<TaskFloor>,
     by_name: HashMap<TaskName, usize>,
@@ -238,12 +315,34 @@ impl Roster {
         Self { period, floors, by_name }
     }
 
-    /// Returns the period's tasks.
+    /// Creates the roster of a period from its rows in the database. Omits contenders without a session.
+    pub fn of(
+        period: PeriodId,
+        config: &MarketConfig,
+        rows: &[ContenderRow],
+        sessions: &HashMap<Hotkey, Session>,
+        budgets: &[(TaskName, u64)],
+    ) -> Self {
+        let multiplier = config.period_multiplier();
+        let mut by_task: HashMap<&TaskName, Vec<Contender>> = HashMap::new();
+        for row in rows {
+            let Some(session) = sessions.get(&row.offer.hotkey) else { continue };
+            let contender = Contender::new(row, session.clone(), row.offer.capacity.to_score * multiplier);
+            by_task.entry(&row.offer.task).or_default().push(contender);
+        }
+        let floor = |task: &Task| {
+            let budget = budgets.iter().find(|(name, _)| *name == task.task).map_or(0, |(_, budget)| *budget);
+            TaskFloor::new(Arc::new(task.clone()), by_task.remove(&task.task).unwrap_or_default(), budget)
+        };
+        Self::new(period, config.enabled().map(floor).collect())
+    }
+
+    /// Returns the tasks of the period.
     pub fn floors(&self) -> &[TaskFloor] {
         &self.floors
     }
 
-    /// Returns the task of this name.
+    /// Returns the task with this name, if the period offers it.
     pub fn floor(&self, task: &str) -> Option<&TaskFloor> {
         self.floors.get(*self.by_name.get(task)?)
     }
@@ -253,7 +352,7 @@ impl Roster {
         self.floors.iter().flat_map(|floor| &floor.contenders)
     }
 
-    /// Copies health and quality of the same miners from an earlier period.
+    /// Continues the contenders of the same miners in an earlier period.
     fn inherit(&self, earlier: &Self) {
         let known: HashMap<(&TaskName, &Hotkey), &Arc<Contender>> = earlier
             .contenders()
@@ -267,7 +366,8 @@ impl Roster {
     }
 }
 
-/// Handle to the roster of the open period, replaced as a whole when the next one opens. Clones share state.
+/// Handle to the roster of the open period. The roster is replaced atomically when the next period opens. Clones share
+/// state.
 #[derive(Debug, Clone, Default)]
 pub struct Market(Arc<RwLock<Option<Arc<Roster>>>>);
 
@@ -277,7 +377,7 @@ impl Market {
         self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Opens a period and returns the roster of the previous one.
+    /// Opens a period with this roster; returns the roster of the previous period.
     pub fn open(&self, roster: Roster) -> Option<Arc<Roster>> {
         let mut current = self.0.write().unwrap_or_else(PoisonError::into_inner);
         if let Some(earlier) = current.as_deref() {

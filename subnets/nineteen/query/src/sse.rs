@@ -1,12 +1,16 @@
 //! Parser of a miner's server-sent events.
 
 use serde_json::Value;
-use taonet_nineteen_transport::sse::{DataLines, LineTooLong};
+use taonet_http::sse::{DataLines, LineTooLong};
+
+use crate::Chunk;
 
 /// An event of a stream.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Event {
-    /// A JSON object.
+    /// A chunk of text.
+    Text(Chunk),
+    /// Any other JSON object.
     Object(Value),
     /// The `[DONE]` marker.
     Done,
@@ -20,41 +24,87 @@ pub(crate) enum StreamFault {
     Line(#[from] LineTooLong),
     #[error("an event is not a JSON object")]
     NotAnObject,
+    #[error("an event has more than {DEEPEST} levels")]
+    TooDeep,
 }
 
-/// Incremental parser. `[DONE]` is recognised as a whole event only, not inside a text.
+/// Maximum depth of a kept event. The checker parses a list of them, and its JSON parser accepts 127 levels: a miner must
+/// not be able to escape the check with an answer that only the gateway can parse.
+pub(crate) const DEEPEST: usize = 64;
+
+/// Incremental parser of a miner's stream. `[DONE]` ends the stream only as a complete event, not inside a text.
 #[derive(Debug, Default)]
 pub(crate) struct Events {
     lines: DataLines,
+    /// Whether chunks with log-probabilities are parsed completely.
+    keeps_logprobs: bool,
+    /// JSON of all events, separated by commas, if they are kept.
+    kept: Option<String>,
 }
 
 impl Events {
-    /// Parses the next bytes and appends completed events.
-    pub(crate) fn push(&mut self, bytes: &[u8], events: &mut impl Extend<Event>) -> Result<(), StreamFault> {
-        self.lines.push(bytes, |data| {
-            events.extend([event(data)?]);
-            Ok(())
-        })
+    /// Creates a parser. With `keeps_logprobs`, it relays log-probabilities; with `keeps_events`, it keeps the events for
+    /// a sample of the answer.
+    pub(crate) fn new(keeps_logprobs: bool, keeps_events: bool) -> Self {
+        Self { lines: DataLines::default(), keeps_logprobs, kept: keeps_events.then(String::new) }
     }
 
-    /// Parses a final line without a line ending.
-    pub(crate) fn finish(&mut self) -> Result<Option<Event>, StreamFault> {
-        let mut last = None;
-        self.lines.finish(|data| {
-            last = Some(event(data)?);
-            Ok::<_, StreamFault>(())
-        })?;
-        Ok(last)
+    /// Parses the next bytes, or the end of the stream, and appends completed events.
+    pub(crate) fn push(&mut self, bytes: Option<&[u8]>, events: &mut impl Extend<Event>) -> Result<(), StreamFault> {
+        let Self { lines, keeps_logprobs, kept } = self;
+        let mut take = |data: &[u8]| {
+            events.extend([event(data, *keeps_logprobs, kept.as_mut())?]);
+            Ok(())
+        };
+        match bytes {
+            Some(bytes) => lines.push(bytes, take),
+            // The last line may have no line ending.
+            None => lines.finish(&mut take),
+        }
+    }
+
+    /// Takes the kept events as a JSON array; `None` if there are none.
+    pub(crate) fn take_kept(&mut self) -> Option<String> {
+        let kept = self.kept.take().filter(|kept| !kept.is_empty())?;
+        Some(format!("[{kept}]"))
     }
 }
 
-fn event(data: &[u8]) -> Result<Event, StreamFault> {
+fn event(data: &[u8], keeps_logprobs: bool, kept: Option<&mut String>) -> Result<Event, StreamFault> {
     if data == b"[DONE]" {
         return Ok(Event::Done);
     }
+    let Some(kept) = kept else {
+        if let Some(chunk) = Chunk::text_only(data, keeps_logprobs) {
+            return Ok(Event::Text(chunk));
+        }
+        return object(data).map(Event::Object);
+    };
+    // Parsed completely, so that the checker can parse what is kept.
+    let (value, text) = (object(data)?, std::str::from_utf8(data).map_err(|_| StreamFault::NotAnObject)?);
+    if depth(&value) > DEEPEST {
+        return Err(StreamFault::TooDeep);
+    }
+    if !kept.is_empty() {
+        kept.push(',');
+    }
+    kept.push_str(text);
+    Ok(Event::Object(value))
+}
+
+fn object(data: &[u8]) -> Result<Value, StreamFault> {
     match serde_json::from_slice(data) {
-        Ok(value @ Value::Object(_)) => Ok(Event::Object(value)),
+        Ok(value @ Value::Object(_)) => Ok(value),
         _ => Err(StreamFault::NotAnObject),
+    }
+}
+
+/// Returns the number of nested arrays and objects. The parser has limited it to 127.
+pub(crate) fn depth(value: &Value) -> usize {
+    match value {
+        Value::Array(values) => 1 + values.iter().map(depth).max().unwrap_or(0),
+        Value::Object(fields) => 1 + fields.values().map(depth).max().unwrap_or(0),
+        _ => 0,
     }
 }
 
@@ -62,7 +112,7 @@ fn event(data: &[u8]) -> Result<Event, StreamFault> {
 mod tests {
     use proptest::prelude::*;
     use serde_json::json;
-    use taonet_nineteen_transport::sse::LONGEST_LINE;
+    use taonet_http::sse::LONGEST_LINE;
 
     use super::*;
 
@@ -71,9 +121,9 @@ mod tests {
     fn through(pieces: &[&[u8]]) -> Result<Vec<Event>, StreamFault> {
         let (mut events, mut parser) = (Vec::new(), Events::default());
         for piece in pieces {
-            parser.push(piece, &mut events)?;
+            parser.push(Some(piece), &mut events)?;
         }
-        events.extend(parser.finish()?);
+        parser.push(None, &mut events)?;
         Ok(events)
     }
 
@@ -88,6 +138,28 @@ mod tests {
         }
         assert_eq!(through(&[b"data: \xff\n"]), Err(StreamFault::NotAnObject));
         assert_eq!(through(&[&vec![b'x'; LONGEST_LINE + 1]]), Err(StreamFault::Line(LineTooLong)));
+    }
+
+    /// What is kept is what the checker parses: no event that it could not parse is accepted.
+    #[test]
+    fn kept_events_are_a_json_array() {
+        let through = |stream: &str| {
+            let (mut events, mut parser) = (Vec::new(), Events::new(false, true));
+            parser.push(Some(stream.as_bytes()), &mut events)?;
+            parser.push(None, &mut events)?;
+            Ok(parser.take_kept())
+        };
+        let kept = through("data: {\"a\": [1.50]}\n\ndata:{}\n\ndata: [DONE]\n\n").unwrap();
+        assert_eq!(kept.as_deref(), Some(r#"[{"a": [1.50]},{}]"#));
+        assert_eq!(through(": nothing\n").unwrap(), None);
+        let nested = |depth: usize| format!("data: {{\"x\":{}{}}}\n", "[".repeat(depth), "]".repeat(depth));
+        let deepest = through(&nested(DEEPEST - 1)).unwrap().unwrap();
+        assert!(serde_json::from_str::<Vec<Value>>(&deepest).is_ok());
+        assert_eq!(through(&nested(DEEPEST)), Err(StreamFault::TooDeep));
+        for unparsed in ["\"\\ud800\"", "\"\u{1}\""] {
+            let chunk = format!("data: {{\"x\":{unparsed},\"choices\":[{{\"delta\":{{\"content\":\"a\"}}}}]}}\n");
+            assert_eq!(through(&chunk), Err(StreamFault::NotAnObject), "{unparsed}");
+        }
     }
 
     proptest! {

@@ -24,20 +24,22 @@ use tokio::sync::mpsc;
 
 use super::*;
 
-const TASK: &str = "chat-llama-3-2-3b";
+mod faults;
 
-fn chunk(text: &str) -> String {
+pub(crate) const TASK: &str = "chat-llama-3-2-3b";
+
+pub(crate) fn chunk(text: &str) -> String {
     format!("data: {{\"choices\":[{{\"delta\":{{\"content\":\"{text}\"}},\"logprobs\":{{}}}}]}}\n\n")
 }
 
-/// Creates a market of miners that answer with their handlers.
-struct Bench {
-    querier: Querier,
+/// A market of miners with scripted handlers.
+pub(crate) struct Bench {
+    pub(crate) querier: Querier,
     samples: mpsc::Receiver<Sample>,
-    contenders: Vec<Arc<Contender>>,
+    pub(crate) contenders: Vec<Arc<Contender>>,
 }
 
-async fn bench(handlers: Vec<axum::routing::MethodRouter>, deadlines: QueryDeadlines) -> Bench {
+pub(crate) async fn bench(handlers: Vec<axum::routing::MethodRouter>, deadlines: QueryDeadlines) -> Bench {
     let client =
         FiberClient::new(key("//Alice"), Trust::Signed, ClientConfig::default(), Arc::new(SystemClock)).unwrap();
     let config = MarketConfig::default();
@@ -67,34 +69,37 @@ async fn bench(handlers: Vec<axum::routing::MethodRouter>, deadlines: QueryDeadl
     Bench { querier, samples, contenders }
 }
 
-fn key(uri: &str) -> Keypair {
+pub(crate) fn key(uri: &str) -> Keypair {
     Keypair::from_uri(uri).unwrap()
 }
 
-fn request(kind: RequestKind) -> Request {
-    let payload: Map<_, _> = json!({"model": TASK, "stream": true}).as_object().unwrap().clone();
-    Request { task: TASK.parse().unwrap(), payload, kind, most_chunks: 50 }
+pub(crate) fn request(kind: RequestKind) -> Request {
+    let messages = json!([{"role": "user", "content": "hello"}]);
+    let payload: Map<_, _> = json!({"messages": messages, "model": TASK, "stream": true}).as_object().unwrap().clone();
+    Request { task: TASK.parse().unwrap(), payload, kind, most_chunks: 50, relays_logprobs: false }
 }
 
 async fn text(mut answer: Answer) -> Result<String, String> {
     let mut text = String::new();
     while let Some(chunk) = answer.next().await {
         let chunk = chunk.map_err(|error| error.to_string())?;
-        text.push_str(chunk.value.pointer("/choices/0/delta/content").and_then(|text| text.as_str()).unwrap_or(""));
+        text.push_str(chunk.text().unwrap_or_default());
     }
     Ok(text)
 }
 
-fn says(body: String) -> axum::routing::MethodRouter {
+pub(crate) fn says(body: String) -> axum::routing::MethodRouter {
     post(move || async move { body })
 }
 
-/// Sends chunks of a stream, each after a pause, and then hangs without an end.
-fn stalls(chunks: Vec<(u64, String)>) -> axum::routing::MethodRouter {
+/// Returns a handler that streams each chunk after a pause in milliseconds, and then stalls.
+pub(crate) fn stalls(
+    chunks: Vec<(u64, impl Into<Bytes> + Clone + Send + Sync + 'static)>,
+) -> axum::routing::MethodRouter {
     post(move || async move {
         let pieces = futures::stream::iter(chunks).then(|(pause, chunk)| async move {
             tokio::time::sleep(Duration::from_millis(pause)).await;
-            Ok::<_, Infallible>(Bytes::from(chunk))
+            Ok::<_, Infallible>(chunk.into())
         });
         Body::from_stream(pieces.chain(futures::stream::pending()))
     })
@@ -122,12 +127,30 @@ async fn an_answer_is_relayed_counted_and_sampled() {
     let sample = bench.samples.recv().await.unwrap();
     assert_eq!((sample.work, sample.synthetic), (3.5, false));
     assert_eq!(serde_json::from_str::<Vec<serde_json::Value>>(&sample.answer).unwrap().len(), 4);
-    // An organic request took the place of a synthetic one.
+    // An organic request replaced a synthetic one.
     assert_eq!(bench.querier.market().roster().unwrap().floors()[0].budget(), 9);
     assert!(bench.contenders[0].take_changes().is_some() && bench.contenders[0].take_changes().is_none());
 }
 
-/// §11.2
+/// An answer with a tool call is not sampled: the checker's model would not have called the tool.
+#[tokio::test]
+async fn answers_that_cannot_be_checked_are_not_sampled() {
+    let mut bench = bench(vec![says(chunk("now"))], QueryDeadlines::default()).await;
+    let mut tools = request(RequestKind::Organic);
+    tools.payload.insert("tools".to_owned(), json!([{"type": "function", "function": {"name": "f"}}]));
+    for request in [tools, request(RequestKind::Organic)] {
+        text(bench.querier.ask(request).await.unwrap()).await.unwrap();
+    }
+    let sample = bench.samples.recv().await.unwrap();
+    assert!(!sample.request.contains("tools") && bench.samples.try_recv().is_err());
+    // Nothing is sampled in a task that nobody checks.
+    let mut task = MarketConfig::default().task(TASK).unwrap().clone();
+    assert!(TaskFloor::new(Arc::new(task.clone()), Vec::new(), 0).keeps_samples());
+    task.checked = false;
+    assert!(!TaskFloor::new(Arc::new(task), Vec::new(), 0).keeps_samples());
+}
+
+/// Status 429 of a stream counts as a rate limit (spec §11.2).
 #[tokio::test]
 async fn issue_11_2_a_rate_limit_of_a_stream_is_one() {
     let limited = || post(|| async { (axum::http::StatusCode::TOO_MANY_REQUESTS, chunk("x")) });
@@ -140,17 +163,17 @@ async fn issue_11_2_a_rate_limit_of_a_stream_is_one() {
     }
 }
 
-/// §11.4
+/// There is no failover after the first chunk (spec §11.4).
 #[tokio::test]
 async fn issue_11_4_no_failover_after_the_first_byte() {
     let bench = bench(vec![stalls(vec![(0, chunk("half "))]), says(chunk("other"))], short()).await;
-    // Whichever comes first: the texts never mix.
+    // Answers of different miners never mix, regardless of the order.
     let mut broken = 0;
     for _ in 0..12 {
         match text(bench.querier.ask(request(RequestKind::Organic)).await.unwrap()).await {
             Ok(text) => assert_eq!(text, "other"),
             Err(error) => {
-                assert!(error.contains("sent nothing for 300ms"), "{error}");
+                assert!(error.contains("sent no data for 300ms"), "{error}");
                 broken += 1;
             }
         }
@@ -180,20 +203,20 @@ async fn before_the_first_byte_the_next_one_answers() {
         let counts = contender.counts();
         assert_eq!(counts.total_requests, counts.requests_500);
     }
-    // A failing miner gets fewer and fewer requests.
+    // A failing miner receives fewer and fewer requests.
     let failures: f64 = bench.contenders[..4].iter().map(|contender| contender.counts().total_requests).sum();
     assert!(failures < 24.0, "{failures}");
 }
 
-/// §11.14
+/// Each of the timeouts ends an attempt (spec §11.14).
 #[tokio::test]
 async fn issue_11_14_each_deadline_holds() {
     let total = Duration::from_millis(700);
     let deadlines = QueryDeadlines { total, ..short() };
     let slow: Vec<_> = (0..20).map(|_| (100, chunk("x"))).collect();
     for (handler, expected) in [
-        (stalls(vec![(2_000, chunk("late"))]), "sent nothing for 300ms"),
-        (stalls(vec![(0, chunk("a")), (2_000, chunk("late"))]), "sent nothing for 300ms"),
+        (stalls(vec![(2_000, chunk("late"))]), "sent no data for 300ms"),
+        (stalls(vec![(0, chunk("a")), (2_000, chunk("late"))]), "sent no data for 300ms"),
         (stalls(slow), "longer than 700ms"),
         (says((0..51).map(|_| chunk("x")).collect()), "more chunks than requested"),
     ] {
@@ -223,7 +246,7 @@ async fn a_slow_reader_is_not_the_miners_fault() {
     assert_eq!((counts.total_requests, counts.requests_500, counts.consumed_capacity), (1.0, 0.0, 0.75));
 }
 
-struct Tell(mpsc::UnboundedSender<()>);
+pub(crate) struct Tell(pub(crate) mpsc::UnboundedSender<()>);
 
 impl Drop for Tell {
     fn drop(&mut self) {
@@ -283,7 +306,7 @@ async fn tests_reach_one_contender_each_and_stay_within_the_allowance() {
     let failing: fn() -> axum::routing::MethodRouter =
         || post(|| async { axum::http::StatusCode::INTERNAL_SERVER_ERROR });
     let bench = bench(vec![failing(), says(chunk("x"))], short()).await;
-    // 900 tokens at 300 a request: three for each.
+    // An allowance of 900 tokens at 300 per request: three requests per miner.
     let mut outcomes = Vec::new();
     for _ in 0..7 {
         outcomes.push(bench.querier.ask(request(RequestKind::Synthetic)).await.map(drop));
@@ -292,18 +315,6 @@ async fn tests_reach_one_contender_each_and_stay_within_the_allowance() {
     assert_eq!(outcomes.last(), Some(&Err(QueryError::NoContender(TASK.parse().unwrap()))));
     let totals: Vec<_> = bench.contenders.iter().map(|contender| contender.counts().total_requests).collect();
     assert_eq!(totals, [3.0, 3.0]);
-}
-
-#[tokio::test]
-async fn what_miners_refuse_as_malformed_is_not_tried_on_others() {
-    let refusing = || post(|| async { (axum::http::StatusCode::UNPROCESSABLE_ENTITY, "no").into_response() });
-    let bench = bench(vec![refusing(), refusing(), refusing()], short()).await;
-    let error = bench.querier.ask(request(RequestKind::Organic)).await.unwrap_err();
-    assert!(matches!(error, QueryError::Failed { refused: Some(422), .. }), "{error:?}");
-    let unknown = Request { task: "none".parse().unwrap(), ..request(RequestKind::Organic) };
-    assert!(matches!(bench.querier.ask(unknown).await, Err(QueryError::UnknownTask(_))));
-    let asked: f64 = bench.contenders.iter().map(|contender| contender.counts().total_requests).sum();
-    assert_eq!(asked, 2.0);
 }
 
 #[tokio::test]
@@ -335,7 +346,7 @@ async fn a_slow_start_is_hedged() {
     let deadlines = QueryDeadlines { first: Some(Duration::from_secs(30)), hedge, ..QueryDeadlines::default() };
     let bench = bench(vec![slow, says(chunk("quick"))], deadlines).await;
     let began = std::time::Instant::now();
-    // Repeat until the slow miner is tried first: its work is cancelled.
+    // Repeat until a first attempt goes to the slow miner and is cancelled.
     while ended.is_empty() {
         assert_eq!(text(bench.querier.ask(request(RequestKind::Organic)).await.unwrap()).await.unwrap(), "quick");
         assert!(began.elapsed() < Duration::from_secs(15));
@@ -343,7 +354,7 @@ async fn a_slow_start_is_hedged() {
     }
     assert!(ended.recv().await.is_some());
     let counts: Vec<_> = bench.contenders.iter().map(|contender| contender.counts()).collect();
-    assert_eq!((counts[0].total_requests, counts[0].requests_500), (0.0, 0.0), "the loser counts nothing");
+    assert_eq!((counts[0].total_requests, counts[0].requests_500), (0.0, 0.0), "a cancelled attempt is not counted");
     assert!(counts[1].total_requests >= 1.0);
     assert!(bench.contenders.iter().all(|contender| contender.running() == 0));
 }
@@ -368,7 +379,7 @@ async fn tests_and_quick_starts_are_not_hedged() {
 
 #[test]
 fn what_was_learnt_outlives_the_period() {
-    // The next period's roster inherits health and quality, but not counters.
+    // The next period's roster inherits health and quality, but not counters that are stored.
     let config = MarketConfig::default();
     let task = Arc::new(config.task(TASK).unwrap().clone());
     let hotkey = key("//Bob").hotkey();
@@ -396,8 +407,71 @@ fn what_was_learnt_outlives_the_period() {
     contender.set_quality(0.9);
     assert!(contender.enter(1, 0.0) && !contender.enter(1, 0.0));
     contender.leave(Some(taonet_nineteen_core::period::RequestOutcome::Failed), None, 0.0);
+    assert_eq!(contender.part().1.total_requests, 1.0);
     let second = open(2);
     let heir = &second.floors()[0].contenders()[0];
     assert_eq!((heir.quality(), heir.health()), (0.9, contender.health()));
     assert_eq!(heir.counts().total_requests, 0.0);
+}
+
+/// A request that ends after its period counts in the next one, also if that is not the next request's period.
+#[tokio::test]
+async fn requests_count_in_the_period_in_which_they_end() {
+    let slow = || stalls(vec![(0, chunk("slow"))]);
+    let bench = bench(vec![slow()], QueryDeadlines::default()).await;
+    let open = |period| {
+        let roster = bench.querier.market().roster().unwrap();
+        let floor = &roster.floors()[0];
+        let earlier = &floor.contenders()[0];
+        let counts = PeriodCounts::default();
+        let row = ContenderRow { offer: earlier.offer.clone(), counts, sent: 0.0, score: None };
+        let next = Contender::new(&row, earlier.session().clone(), 1.0);
+        bench
+            .querier
+            .market()
+            .open(Roster::new(PeriodId(period), vec![TaskFloor::new(Arc::clone(&floor.task), vec![next], 1)]));
+        Arc::clone(&bench.querier.market().roster().unwrap().floors()[0].contenders()[0])
+    };
+    let total = |contender: &Contender| contender.counts().total_requests;
+    let ask = async || bench.querier.ask(request(RequestKind::Organic)).await.unwrap();
+    let (stored, unstored) = (ask().await, ask().await);
+    let first = Arc::clone(&bench.contenders[0]);
+    // The first answer ends before the period is closed; the second one ends afterwards, before the next one opens.
+    drop(stored);
+    let (row, part) = first.take_changes().unwrap();
+    assert_eq!((row.counts.total_requests, part.total_requests), (1.0, 1.0));
+    let late = ask().await;
+    drop(unstored);
+    let second = open(2);
+    assert_eq!((total(&second), second.running()), (1.0, 1));
+    // The third one ends two periods later.
+    let third = open(3);
+    assert_eq!((total(&third), third.running()), (1.0, 1), "no period has stored the second request");
+    drop(late);
+    assert_eq!((total(&second), total(&third), third.running()), (1.0, 2.0, 0));
+    let (row, part) = third.take_changes().unwrap();
+    assert_eq!((row.counts.total_requests, part.total_requests), (2.0, 2.0));
+    // The third period was closed without this part.
+    let fourth = open(4);
+    third.carry(&part);
+    assert_eq!((total(&fourth), fourth.take_changes().unwrap().1.total_requests), (2.0, 2.0));
+}
+
+/// Concurrent requests never overspend the budget of synthetic ones, and buyers' requests need none (spec §11.10).
+#[tokio::test(flavor = "multi_thread")]
+async fn issue_11_10_budgets_are_spent_atomically() {
+    let bench = bench(vec![says(chunk("a"))], QueryDeadlines::default()).await;
+    let roster = bench.querier.market().roster().unwrap();
+    let spenders: Vec<_> = (0..8)
+        .map(|_| {
+            let roster = Arc::clone(&roster);
+            std::thread::spawn(move || (0..1_000).for_each(|_| roster.floors()[0].spend()))
+        })
+        .collect();
+    for spender in spenders {
+        spender.join().unwrap();
+    }
+    assert_eq!((roster.floors()[0].spent(), roster.floors()[0].budget()), (10, 0));
+    assert!(bench.querier.ask(request(RequestKind::Organic)).await.is_ok());
+    assert_eq!(roster.floors()[0].spent(), 10);
 }

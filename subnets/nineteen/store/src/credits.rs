@@ -2,21 +2,24 @@
 //!
 //! ```text
 //! grant    issued  → key:ID      grants credits to a key
-//! hold     key:ID  → held:ID     reserves the maximum price of a request
+//! hold     key:ID  → held:ID     leases credits to a process, for the maximum prices of its requests
+//!          held:ID → key:ID      returns the rest of a lease
 //! charge   held:ID → revenue     charges the delivered work
-//!          held:ID → key:ID      and releases the rest of the hold
 //! ```
 //!
-//! Holds of a crashed process are released later: an answer whose delivery is unknown is not charged.
+//! A lease, which is a row of the table `hold`, covers many requests of a process (see `till`). The lease of a crashed
+//! process is released later: an answer whose delivery is unknown is not charged.
 //!
-//! Transactions of several processes lock the API key first, so that none decides on a balance that another one changes.
+//! Each transaction locks the API key before it reads or changes a balance, so that transactions on one key run one
+//! after the other.
 
 use taonet_database::{Row, Transaction, statement};
 
 use crate::keys::lock;
+use crate::till::Hold;
 use crate::{Store, StoreError};
 
-/// Usage of one request.
+/// Usage of one request, and the charge for it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Usage {
     /// Name of the task.
@@ -31,10 +34,10 @@ pub struct Usage {
     pub charge: i64,
 }
 
-/// Usage per key, day and model.
+/// Usage of one API key and model on one day.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct UsageRow {
-    /// Id of the API key.
+    /// ID of the API key.
     pub key_id: String,
     /// Day in UTC, such as `2026-11-21`.
     pub day: String,
@@ -50,7 +53,7 @@ pub struct UsageRow {
     pub charged: i64,
 }
 
-/// Why a hold was refused.
+/// Why a key's credits cannot be reserved for a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum HoldRefusal {
     /// The key has fewer credits than the request may cost.
@@ -70,22 +73,24 @@ impl Store {
     /// new balance, or `None` if the key is unknown or has insufficient credits.
     ///
     /// # Errors
-    /// [`StoreError`].
+    /// [`StoreError`] when the database fails.
     pub async fn grant(&self, key: &str, amount: i64, why: &str, now_ms: i64) -> Result<Option<i64>, StoreError> {
         let mut transaction = self.database.begin().await?;
         let is_known = lock(&mut transaction, key).await?;
         let account = format!("key:{key}");
-        let balance = balance(&mut transaction, &account).await?;
+        let balance = statement("SELECT balance FROM account WHERE name = $1").bind(&account);
+        let balance = balance.value(&mut transaction).await?.unwrap_or(0_i64);
         let Some(after) = balance.checked_add(amount).filter(|after| is_known && *after >= 0) else { return Ok(None) };
         transfer(&mut transaction, "grant", why, now_ms, &[(&account, amount), ("issued", -amount)]).await?;
         transaction.commit().await?;
-        Ok(Some(after))
+        Ok(Some(after.saturating_add(self.till.free(key))))
     }
 
-    /// Reserves the maximum price of a request. `month` is the month in UTC, such as `2026-11`.
+    /// Reserves the maximum price of a request, unless the key's credits or monthly budget are insufficient. `month` is
+    /// the month in UTC, such as `2026-11`.
     ///
     /// # Errors
-    /// [`StoreError`].
+    /// [`StoreError`] when the database fails.
     pub async fn hold(
         &self,
         key: &str,
@@ -94,99 +99,57 @@ impl Store {
         month: &str,
         now_ms: i64,
     ) -> Result<Result<(), HoldRefusal>, StoreError> {
-        let mut transaction = self.database.begin().await?;
-        lock(&mut transaction, key).await?;
-        let (available, held) = (format!("key:{key}"), format!("held:{key}"));
-        let has = balance(&mut transaction, &available).await?;
-        if has < amount {
-            return Ok(Err(HoldRefusal::Credits { balance: has }));
-        }
-        let budget = statement("SELECT monthly_budget FROM api_key WHERE id = $1").bind(key);
-        if let Some(budget) = budget.value::<Option<i64>>(&mut transaction).await?.flatten() {
-            let spent = statement(
-                "SELECT CAST(COALESCE(SUM(charged), 0) AS BIGINT) FROM usage_day WHERE key_id = $1 AND day LIKE $2 || '%'",
-            )
-            .bind(key)
-            .bind(month)
-            .number(&mut transaction)
-            .await?;
-            let left = budget.saturating_sub(spent).saturating_sub(balance(&mut transaction, &held).await?);
-            if left < amount {
-                return Ok(Err(HoldRefusal::Budget { left: left.max(0) }));
-            }
-        }
-        statement("INSERT INTO hold (request_id, key_id, amount, created_ms) VALUES ($1, $2, $3, $4)")
-            .bind(request)
-            .bind(key)
-            .bind(amount)
-            .bind(now_ms)
-            .execute(&mut transaction)
-            .await?;
-        transfer(&mut transaction, "hold", request, now_ms, &[(&available, -amount), (&held, amount)]).await?;
-        transaction.commit().await?;
-        Ok(Ok(()))
+        let hold = Hold { key: key.to_owned(), amount, created_ms: now_ms, is_retried: false };
+        self.till.hold(&self.database, request, hold, month).await
     }
 
-    /// Charges a request once, at most its hold, and releases the rest. Returns the charge, or `None` if the request
-    /// has no hold.
+    /// Charges a request once, up to the amount of its hold, and releases the rest. Returns the charge, or `None` if
+    /// this process has no hold of the request.
     ///
     /// # Errors
-    /// [`StoreError`].
+    /// [`StoreError`] when the database fails.
     pub async fn charge(&self, request: &str, usage: &Usage, now_ms: i64) -> Result<Option<i64>, StoreError> {
-        let mut transaction = self.database.begin().await?;
-        let Some((key, amount)) = take_hold(&mut transaction, request).await? else { return Ok(None) };
-        let charge = usage.charge.clamp(0, amount);
-        let (available, held) = (format!("key:{key}"), format!("held:{key}"));
-        let count = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
-        statement(
-            "INSERT INTO usage_day (key_id, day, model, requests, input_tokens, output_tokens, charged)
-             VALUES ($1, $2, $3, 1, $4, $5, $6) ON CONFLICT (key_id, day, model) DO UPDATE SET
-             requests = usage_day.requests + 1, input_tokens = usage_day.input_tokens + excluded.input_tokens,
-             output_tokens = usage_day.output_tokens + excluded.output_tokens,
-             charged = usage_day.charged + excluded.charged",
-        )
-        .bind(&key)
-        .bind(&usage.day)
-        .bind(&usage.model)
-        .bind(count(usage.input_tokens))
-        .bind(count(usage.output_tokens))
-        .bind(charge)
-        .execute(&mut transaction)
-        .await?;
-        // The account that all requests share comes last: its lock makes others wait.
-        let postings = [(held.as_str(), -amount), (available.as_str(), amount - charge), ("revenue", charge)];
-        transfer(&mut transaction, "charge", request, now_ms, &postings).await?;
-        transaction.commit().await?;
-        Ok(Some(charge))
+        self.till.charge(&self.database, request, usage, now_ms).await
     }
 
-    /// Releases the holds and unanswered claims from before a time, which an earlier process left, so that its requests
-    /// can be retried; returns the number of holds.
+    /// Returns the unused credits of this process's leases, and leases no more than the running requests need from now
+    /// on. Call at shutdown: the leases of a process that exits without it are released later.
+    pub async fn close_leases(&self) {
+        self.till.close(&self.database).await;
+    }
+
+    /// Releases this process's holds, and the leases and unanswered claims of other processes, created before
+    /// `before_ms`, so that buyers can retry the requests; returns the number of holds and leases. A process renews its
+    /// leases every minute. Times are milliseconds since the Unix epoch.
     ///
     /// # Errors
-    /// [`StoreError`].
+    /// [`StoreError`] when the database fails.
     pub async fn release_holds(&self, before_ms: i64, now_ms: i64) -> Result<usize, StoreError> {
         self.drop_claims(before_ms).await?;
-        let requests: Vec<String> = statement("SELECT request_id FROM hold WHERE created_ms < $1")
-            .bind(before_ms)
-            .values(&self.database)
-            .await?;
-        for request in &requests {
+        let rows = statement("SELECT request_id, key_id FROM hold WHERE created_ms < $1").bind(before_ms);
+        let mut released = 0;
+        for row in rows.rows(&self.database).await? {
+            let (id, key): (String, String) = (row.get("request_id")?, row.get("key_id")?);
+            if self.till.has_leased(&id) {
+                continue;
+            }
             let mut transaction = self.database.begin().await?;
-            if let Some((key, amount)) = take_hold(&mut transaction, request).await? {
+            lock(&mut transaction, &key).await?;
+            let lease = statement("DELETE FROM hold WHERE request_id = $1 AND created_ms < $2 RETURNING amount");
+            if let Some(amount) = lease.bind(&id).bind(before_ms).value::<i64>(&mut transaction).await? {
                 let (available, held) = (format!("key:{key}"), format!("held:{key}"));
-                let postings = [(held.as_str(), -amount), (available.as_str(), amount)];
-                transfer(&mut transaction, "charge", request, now_ms, &postings).await?;
+                transfer(&mut transaction, "hold", &id, now_ms, &[(&held, -amount), (&available, amount)]).await?;
                 transaction.commit().await?;
+                released += 1;
             }
         }
-        Ok(requests.len())
+        Ok(released + self.till.release_holds(&self.database, before_ms).await)
     }
 
-    /// Returns the usage by day, key and model, of one key or of all.
+    /// Returns the usage by day, key and model; without `key`, of all keys.
     ///
     /// # Errors
-    /// [`StoreError`].
+    /// [`StoreError`] when the database fails.
     pub async fn usage(&self, key: Option<&str>) -> Result<Vec<UsageRow>, StoreError> {
         let rows = statement(
             "SELECT key_id, day, model, requests, input_tokens, output_tokens, charged FROM usage_day
@@ -209,20 +172,26 @@ impl Store {
         rows.iter().map(used).collect()
     }
 
-    /// Returns all balances, ordered by account.
+    /// Returns all accounts with their balances in credits, ordered by name.
     ///
     /// # Errors
-    /// [`StoreError`].
+    /// [`StoreError`] when the database fails.
     pub async fn balances(&self) -> Result<Vec<(String, i64)>, StoreError> {
-        let rows = statement("SELECT name, balance FROM account ORDER BY name").rows(&self.database).await?;
-        rows.iter().map(|row| Ok((row.get("name")?, row.get("balance")?))).collect()
+        let rows = statement("SELECT name, balance FROM account").rows(&self.database).await?;
+        let mut balances = Vec::with_capacity(rows.len());
+        for row in &rows {
+            balances.push((row.get("name")?, row.get("balance")?));
+        }
+        // PostgreSQL sorts strings by its locale, so the accounts are sorted here.
+        balances.sort();
+        Ok(balances)
     }
 
     /// Returns whether the books balance: all balances sum to 0, the postings of each transfer sum to 0, each balance
-    /// is the sum of its postings, held balances equal the requests' holds, and no balance but `issued` is negative.
+    /// is the sum of its postings, held balances equal the leases, and no balance except `issued` is negative.
     ///
     /// # Errors
-    /// [`StoreError`].
+    /// [`StoreError`] when the database fails.
     pub async fn is_balanced(&self) -> Result<bool, StoreError> {
         for faults in [
             "SELECT COUNT(*) FROM (SELECT SUM(balance) AS total FROM account) AS sums WHERE total <> 0",
@@ -241,20 +210,6 @@ impl Store {
     }
 }
 
-async fn balance(transaction: &mut Transaction, account: &str) -> Result<i64, StoreError> {
-    let found = statement("SELECT balance FROM account WHERE name = $1").bind(account).value(transaction).await?;
-    Ok(found.unwrap_or(0))
-}
-
-/// Deletes a request's hold and locks its key; returns the key and the amount.
-async fn take_hold(transaction: &mut Transaction, request: &str) -> Result<Option<(String, i64)>, StoreError> {
-    let hold = statement("DELETE FROM hold WHERE request_id = $1 RETURNING key_id, amount").bind(request);
-    let Some(hold) = hold.row(&mut *transaction).await? else { return Ok(None) };
-    let key: String = hold.get("key_id")?;
-    lock(transaction, &key).await?;
-    Ok(Some((key, hold.get("amount")?)))
-}
-
 async fn transfer(
     transaction: &mut Transaction,
     kind: &'static str,
@@ -262,7 +217,7 @@ async fn transfer(
     now_ms: i64,
     postings: &[(&str, i64)],
 ) -> Result<(), StoreError> {
-    // A counter would make each transfer wait for all others.
+    // A sequential ID would serialise all transfers.
     let id = i64::from_le_bytes(rand::random()) & i64::MAX;
     statement("INSERT INTO transfer (id, kind, reference, created_ms) VALUES ($1, $2, $3, $4)")
         .bind(id)

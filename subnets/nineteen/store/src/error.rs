@@ -1,23 +1,24 @@
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use taonet_database::{DatabaseError, Row};
 
-/// Why a database operation failed.
+/// Why an operation on the validator's database failed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StoreError {
-    /// Creating the directory or the file failed.
+    /// The directory or the file cannot be created.
     #[error("cannot create the validator's database in {}; hint: check the owner of the directory and of its parent", path.display())]
     Directory {
-        /// Directory of the database.
+        /// Path of the database directory.
         path: PathBuf,
-        /// The operating system's error.
+        /// The I/O error.
         source: std::io::Error,
     },
     /// The file is unusable, has a newer schema, or is not a validator's database.
-    #[error("cannot open {}", path.display())]
+    #[error("cannot open the validator's database {}", path.display())]
     File {
-        /// Database file.
+        /// Path of the database file.
         path: PathBuf,
         /// The database's error.
         source: DatabaseError,
@@ -36,18 +37,32 @@ pub enum StoreError {
         /// The invalid value.
         value: String,
     },
+    /// Another process runs the periods of this database.
+    #[error(
+        "another validator process uses this database; hint: stop it, or use a separate database for this validator"
+    )]
+    Controlled,
+    /// A transaction for the charges of several requests failed.
+    #[error("cannot store the charges of finished requests")]
+    Uncharged(#[source] Arc<StoreError>),
+    /// A transaction for the holds of several requests failed.
+    #[error("cannot reserve credits for the request")]
+    Unreserved(#[source] Arc<StoreError>),
+    /// The process exits.
+    #[error("the process is shutting down")]
+    Stopping,
     /// The previous period is still open.
-    #[error("period {0} has not been closed")]
+    #[error("period {0} is still open")]
     StillOpen(i64),
 }
 
-/// Parses a column's text.
+/// Parses the text in a column of a row.
 pub(crate) fn parsed<T: std::str::FromStr>(row: &Row, column: &'static str) -> Result<T, StoreError> {
     let text: String = row.get(column)?;
     text.parse().map_err(|_| invalid(column, &text))
 }
 
-/// Converts a column's integer.
+/// Converts the integer in a column of a row.
 pub(crate) fn number<T: TryFrom<i64>>(row: &Row, column: &'static str) -> Result<T, StoreError> {
     let number: i64 = row.get(column)?;
     T::try_from(number).map_err(|_| invalid(column, &number))

@@ -4,10 +4,10 @@ use taonet_database::statement;
 
 use crate::{Store, StoreError};
 
-/// Retention of answers, in milliseconds: a day.
+/// Retention of stored answers: one day, in milliseconds.
 const REPEATABLE: i64 = 86_400_000;
 
-/// A stored answer, which retries of the request receive.
+/// A stored answer, which is returned to retries of the request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoredAnswer {
     /// Content type of the answer.
@@ -34,7 +34,7 @@ impl Store {
     /// dropped or a day has passed.
     ///
     /// # Errors
-    /// [`StoreError`].
+    /// [`StoreError`] when the database fails.
     pub async fn claim(&self, key: &str, name: &str, fingerprint: &str, now_ms: i64) -> Result<Claim, StoreError> {
         statement("DELETE FROM idempotent WHERE created_ms <= $1")
             .bind(now_ms.saturating_sub(REPEATABLE))
@@ -58,7 +58,7 @@ impl Store {
             .bind(name)
             .row(&self.database)
             .await?;
-        // Without a row, its claim was dropped in this moment; the buyer tries again.
+        // A missing row means that the claim was released just now; the buyer retries.
         let Some(known) = known else { return Ok(Claim::Running) };
         if known.get::<String>("fingerprint")? != fingerprint {
             return Ok(Claim::Other);
@@ -72,7 +72,7 @@ impl Store {
     /// Stores the answer to a claimed request.
     ///
     /// # Errors
-    /// [`StoreError`].
+    /// [`StoreError`] when the database fails.
     pub async fn keep_answer(&self, key: &str, name: &str, answer: &StoredAnswer) -> Result<(), StoreError> {
         statement("UPDATE idempotent SET content_type = $1, body = $2 WHERE key_id = $3 AND name = $4")
             .bind(&answer.content_type)
@@ -87,7 +87,7 @@ impl Store {
     /// Releases a claim without an answer, so that the request can be retried.
     ///
     /// # Errors
-    /// [`StoreError`].
+    /// [`StoreError`] when the database fails.
     pub async fn drop_claim(&self, key: &str, name: &str) -> Result<(), StoreError> {
         statement("DELETE FROM idempotent WHERE key_id = $1 AND name = $2 AND body IS NULL")
             .bind(key)
@@ -97,7 +97,7 @@ impl Store {
         Ok(())
     }
 
-    /// Releases claims from before a time without an answer, which an earlier process left.
+    /// Releases unanswered claims of earlier processes, created before `before_ms` (Unix time in milliseconds).
     pub(crate) async fn drop_claims(&self, before_ms: i64) -> Result<(), StoreError> {
         statement("DELETE FROM idempotent WHERE body IS NULL AND created_ms < $1")
             .bind(before_ms)

@@ -1,4 +1,8 @@
-//! API keys.
+//! API keys of buyers.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use sha2::{Digest, Sha256};
 use taonet_database::{Row, Transaction, statement};
@@ -28,7 +32,7 @@ pub struct KeyTerms {
     pub rate_per_minute: u32,
     /// Permitted tasks; `None` permits all.
     pub models: Option<Vec<TaskName>>,
-    /// Maximum credits per calendar month (UTC); `None` is unlimited.
+    /// Maximum credits per calendar month (UTC); `None` means unlimited.
     pub monthly_budget: Option<i64>,
 }
 
@@ -40,7 +44,7 @@ pub struct ApiKey {
     /// Name and limits of the key.
     #[serde(flatten)]
     pub terms: KeyTerms,
-    /// Available credits.
+    /// Available credits, without those that other processes have leased.
     pub balance: i64,
     /// Time of creation, in milliseconds since the Unix epoch.
     pub created_ms: i64,
@@ -48,7 +52,7 @@ pub struct ApiKey {
     pub revoked_ms: Option<i64>,
 }
 
-/// The statement that reads API keys, with its end.
+/// Statement that selects API keys, with the given `WHERE` or `ORDER BY` clause.
 macro_rules! select {
     ($end:literal) => {
         statement(concat!(
@@ -59,11 +63,51 @@ macro_rules! select {
     };
 }
 
+/// Time after which an API key is read again, because another process may change it.
+const FRESH: Duration = Duration::from_secs(1);
+
+/// API keys that were read within the last second, so that a flood of requests with one valid key does not query the
+/// database each time.
+#[derive(Debug, Default)]
+pub(crate) struct RecentKeys {
+    /// Keys by hash, each with the time at which it was read.
+    keys: Mutex<HashMap<String, (ApiKey, Instant)>>,
+}
+
+impl RecentKeys {
+    fn keys(&self) -> MutexGuard<'_, HashMap<String, (ApiKey, Instant)>> {
+        self.keys.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Returns a recent key. Once it is no longer recent, one caller gets `None`, to read the key again; concurrent
+    /// callers still get the old one.
+    fn get(&self, hash: &str) -> Option<ApiKey> {
+        let mut keys = self.keys();
+        let (key, since) = keys.get_mut(hash)?;
+        if since.elapsed() < FRESH {
+            return Some(key.clone());
+        }
+        *since = Instant::now();
+        None
+    }
+
+    fn keep(&self, hash: String, key: Option<&ApiKey>) {
+        match key {
+            Some(key) => self.keys().insert(hash, (key.clone(), Instant::now())),
+            None => self.keys().remove(&hash),
+        };
+    }
+
+    fn clear(&self) {
+        self.keys().clear();
+    }
+}
+
 impl Store {
-    /// Creates an API key from random bytes.
+    /// Creates an API key whose ID and secret are derived from the random bytes `random`.
     ///
     /// # Errors
-    /// [`StoreError`].
+    /// [`StoreError`] when the database fails.
     pub async fn create_key(&self, terms: &KeyTerms, random: &[u8; 40], now_ms: i64) -> Result<NewKey, StoreError> {
         let (id, secret) = random.split_at(8);
         let id = hex::encode(id);
@@ -85,37 +129,48 @@ impl Store {
         Ok(NewKey { id, secret })
     }
 
-    /// Returns the API key with this secret, revoked or not.
+    /// Returns the API key with this secret, revoked or not. Changes by another process take effect within a second.
     ///
     /// # Errors
-    /// [`StoreError`].
+    /// [`StoreError`] when the database fails.
     pub async fn key_of(&self, secret: &str) -> Result<Option<ApiKey>, StoreError> {
         // The lookup is by hash, so that its timing reveals nothing about the key.
-        let row = select!("WHERE api_key.hash = $1").bind(hash(secret)).row(&self.database).await?;
-        row.as_ref().map(key).transpose()
+        let hash = hash(secret);
+        if let Some(known) = self.recent_keys.get(&hash) {
+            return Ok(Some(known));
+        }
+        let row = select!("WHERE api_key.hash = $1").bind(&hash).row(&self.database).await?;
+        let found = row.as_ref().map(|row| self.read_key(row)).transpose()?;
+        self.recent_keys.keep(hash, found.as_ref());
+        Ok(found)
     }
 
-    /// Returns the API key with this id.
+    /// Returns the API key with this ID.
     ///
     /// # Errors
-    /// [`StoreError`].
+    /// [`StoreError`] when the database fails.
     pub async fn key(&self, id: &str) -> Result<Option<ApiKey>, StoreError> {
         let row = select!("WHERE api_key.id = $1").bind(id).row(&self.database).await?;
-        row.as_ref().map(key).transpose()
+        row.as_ref().map(|row| self.read_key(row)).transpose()
     }
 
     /// Returns all API keys, oldest first.
     ///
     /// # Errors
-    /// [`StoreError`].
+    /// [`StoreError`] when the database fails.
     pub async fn keys(&self) -> Result<Vec<ApiKey>, StoreError> {
-        select!("ORDER BY api_key.created_ms, api_key.id").rows(&self.database).await?.iter().map(key).collect()
+        select!("ORDER BY api_key.created_ms, api_key.id")
+            .rows(&self.database)
+            .await?
+            .iter()
+            .map(|row| self.read_key(row))
+            .collect()
     }
 
     /// Updates the name and limits of a key; returns `false` if the key is unknown.
     ///
     /// # Errors
-    /// [`StoreError`].
+    /// [`StoreError`] when the database fails.
     pub async fn update_key(&self, id: &str, terms: &KeyTerms) -> Result<bool, StoreError> {
         let models = terms.models.as_ref().map(|models| serde_json::to_string(models).unwrap_or_default());
         let changed = statement(
@@ -128,30 +183,38 @@ impl Store {
         .bind(id)
         .execute(&self.database)
         .await?;
+        self.recent_keys.clear();
         Ok(changed > 0)
     }
 
-    /// Revokes a key permanently; returns `false` if it is unknown or already revoked.
+    /// Revokes a key permanently; returns `false` if the key is unknown or already revoked.
     ///
     /// # Errors
-    /// [`StoreError`].
+    /// [`StoreError`] when the database fails.
     pub async fn revoke_key(&self, id: &str, now_ms: i64) -> Result<bool, StoreError> {
         let changed = statement("UPDATE api_key SET revoked_ms = $1 WHERE id = $2 AND revoked_ms IS NULL")
             .bind(now_ms)
             .bind(id)
             .execute(&self.database)
             .await?;
+        self.recent_keys.clear();
         Ok(changed > 0)
+    }
+
+    fn read_key(&self, row: &Row) -> Result<ApiKey, StoreError> {
+        let mut key = key(row)?;
+        key.balance = key.balance.saturating_add(self.till.free(&key.id));
+        Ok(key)
     }
 }
 
-/// Locks a key until the end of the transaction, so that its credits and requests are counted one after the other;
-/// returns `false` if it is unknown.
+/// Locks a key until the end of the transaction, so that transactions on the key's credits and rate limit run one after
+/// the other; returns `false` if the key is unknown.
 pub(crate) async fn lock(transaction: &mut Transaction, key: &str) -> Result<bool, StoreError> {
     Ok(statement("UPDATE api_key SET name = name WHERE id = $1").bind(key).execute(transaction).await? > 0)
 }
 
-/// Hashes a key. Secrets have 256 random bits, so that a plain hash cannot be inverted.
+/// Hashes a key. Its secret has 256 random bits, so that a plain SHA-256 hash cannot be inverted.
 fn hash(secret: &str) -> String {
     hex::encode(Sha256::digest(secret.as_bytes()))
 }

@@ -1,37 +1,69 @@
 //! Database of a Nineteen validator: miners and their sessions, periods with their counters, queued answers to check,
 //! rewards, API keys and credits.
 //!
-//! The database is SQLite (WAL, synced), or PostgreSQL, which several processes share. Both run the same statements.
+//! The database is SQLite (WAL, synced), or PostgreSQL, which several processes can share. Both run the same
+//! statements.
 //!
-//! Two rules make it crash-safe: counters are stored as absolute values, and the result of a check replaces its sample
-//! in one transaction, keyed by the job. One makes it safe to share: a transaction that decides on what it has read
-//! first locks a row, of the API key or of the period, with an update that changes nothing.
+//! Most operations are methods of [`Store`]:
 //!
-//! Uses `taonet-database`, `taonet-nineteen-core` and `taonet-nineteen-transport` (sessions).
-//! Used by query, control, entry and `tao nineteen`.
+//! ```no_run
+//! use std::path::Path;
+//!
+//! use taonet_nineteen_store::{KeyTerms, Store, StoreError};
+//!
+//! # async fn example(random: [u8; 40], now_ms: i64) -> Result<(), StoreError> {
+//! let store = Store::open(Path::new("nineteen")).await?;
+//! let terms = KeyTerms { name: "alice".to_owned(), rate_per_minute: 60, models: None, monthly_budget: None };
+//! let key = store.create_key(&terms, &random, now_ms).await?;
+//! store.grant(&key.id, 1_000_000, "first payment", now_ms).await?;
+//! assert!(store.is_balanced().await?);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! Two rules make the database crash-safe: each process stores its part of a period's counters as absolute values
+//! ([`Process`]), and the result of a check replaces its sample in one transaction, keyed by the job. A third rule
+//! makes it safe to share: a transaction whose writes depend on its reads begins by locking the row of the API key or
+//! of the period, with an update that changes nothing. One process at a time runs the periods
+//! ([`Store::lock_control`]).
+//!
+//! Credits are integers in double-entry bookkeeping: a request's maximum price is reserved ([`Store::hold`]), then the
+//! delivered work is charged at most once ([`Store::charge`]). A process leases credits and rate-limit admissions of a
+//! busy API key for many requests at once, and pending charges share one transaction. Callers pass times, in
+//! milliseconds since the Unix epoch. The secret of an API key is never stored. Only the owner can read the SQLite
+//! file, which contains the miners' session keys. The formulas of scores and prices are in `taonet-nineteen-core`.
+//!
+//! Uses `taonet-database`, `taonet-nineteen-core`, `taonet-nineteen-transport` (sessions), `taonet-wire` and
+//! `taonet-primitives`. Used by `taonet-nineteen-query`, `taonet-nineteen-control`, `taonet-nineteen-entry` and
+//! `tao nineteen`.
 
 // Tests compare counters and scores exactly.
 #![cfg_attr(test, allow(clippy::float_cmp))]
 
+mod control;
 mod credits;
 mod error;
 mod idempotency;
 mod keys;
 mod nodes;
+mod parts;
 mod periods;
 mod rates;
 mod samples;
+mod till;
 
 use std::path::Path;
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
 use taonet_database::{Database, Migrator, migrations};
 
+pub use control::ControlLock;
 pub use credits::{HoldRefusal, Usage, UsageRow};
 pub use error::StoreError;
 pub use idempotency::{Claim, StoredAnswer};
 pub use keys::{ApiKey, KeyTerms, NewKey};
 pub use nodes::Node;
+pub use parts::{Process, Spent};
 pub use periods::{BudgetRow, ContenderRow, HistoryRow, NewContender, PeriodId, PeriodRow};
 pub use rates::RateUsage;
 pub use samples::{Reward, RewardRow, Sample};
@@ -45,6 +77,8 @@ static MIGRATIONS: LazyLock<Migrator> = LazyLock::new(|| {
         (2, "credits", include_str!("../migrations/0002_credits.sql")),
         (3, "idempotency", include_str!("../migrations/0003_idempotency.sql")),
         (4, "rates", include_str!("../migrations/0004_rates.sql")),
+        (5, "parts", include_str!("../migrations/0005_parts.sql")),
+        (6, "config", include_str!("../migrations/0006_config.sql")),
     ])
 });
 
@@ -52,11 +86,15 @@ static MIGRATIONS: LazyLock<Migrator> = LazyLock::new(|| {
 #[derive(Debug, Clone)]
 pub struct Store {
     database: Database,
+    /// Leases, holds and charges of this process.
+    till: Arc<till::Till>,
+    rates: Arc<rates::RateLeases>,
+    recent_keys: Arc<keys::RecentKeys>,
 }
 
 impl Store {
-    /// Opens the SQLite database in a directory; creates both if missing. Only the owner can read them: they contain
-    /// keys.
+    /// Opens the SQLite database in a directory; creates both if missing. Only the owner can read the file, which
+    /// contains keys.
     ///
     /// # Errors
     /// [`StoreError`] when the directory is unusable, or the database has a newer schema.
@@ -65,7 +103,8 @@ impl Store {
         make_private(directory, &path)
             .map_err(|source| StoreError::Directory { path: directory.to_owned(), source })?;
         let database = Database::sqlite(&path, &MIGRATIONS).await;
-        Ok(Self { database: database.map_err(|source| StoreError::File { path, source })? })
+        let database = database.map_err(|source| StoreError::File { path, source })?;
+        Ok(Self::new(database))
     }
 
     /// Connects to a PostgreSQL database (`postgres://…`), which other processes can share; creates the tables if
@@ -75,15 +114,20 @@ impl Store {
     /// [`StoreError::Postgres`] when the URL is invalid, or the database is unreachable, has a newer schema, or belongs
     /// to another program.
     pub async fn connect(url: &str) -> Result<Self, StoreError> {
-        Ok(Self { database: Database::postgres(url, &MIGRATIONS).await.map_err(StoreError::Postgres)? })
+        let database = Database::postgres(url, &MIGRATIONS).await.map_err(StoreError::Postgres)?;
+        Ok(Self::new(database))
     }
 
-    /// Returns whether other processes can share the database: PostgreSQL.
+    fn new(database: Database) -> Self {
+        Self { database, till: Arc::new(till::Till::new()), rates: Arc::default(), recent_keys: Arc::default() }
+    }
+
+    /// Returns whether other processes can share the database, which is true for PostgreSQL.
     pub const fn is_shared(&self) -> bool {
         self.database.is_shared()
     }
 
-    /// Closes the database.
+    /// Closes all connections to the database.
     pub async fn close(&self) {
         self.database.close().await;
     }

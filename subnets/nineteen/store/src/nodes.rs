@@ -18,13 +18,16 @@ pub struct Node {
     pub peer: Peer,
     /// Session with the miner, if a handshake succeeded.
     pub session: Option<Session>,
+    /// Whether the miner's hotkey has ever signed an encryption key. From then on, it must sign every key.
+    pub signs: bool,
 }
 
 impl Store {
-    /// Replaces the list of miners. Sessions of miners with an unchanged address are kept.
+    /// Replaces the list of miners. Miners with an unchanged address keep their sessions, and all miners of the
+    /// previous list whose hotkeys have signed keep [`Node::signs`].
     ///
     /// # Errors
-    /// [`StoreError`].
+    /// [`StoreError`] when the database fails.
     pub async fn replace_nodes(&self, nodes: &[(Uid, Peer)], now_ms: i64) -> Result<(), StoreError> {
         let mut transaction = self.database.begin().await?;
         for (uid, peer) in nodes {
@@ -49,7 +52,7 @@ impl Store {
     /// Returns all miners, ordered by uid.
     ///
     /// # Errors
-    /// [`StoreError`].
+    /// [`StoreError`] when the database fails.
     pub async fn nodes(&self) -> Result<Vec<Node>, StoreError> {
         let rows = statement("SELECT * FROM node ORDER BY uid").rows(&self.database).await?;
         rows.iter().map(node).collect()
@@ -58,25 +61,28 @@ impl Store {
     /// Returns the time when the list of miners was last replaced, in milliseconds since the Unix epoch.
     ///
     /// # Errors
-    /// [`StoreError`].
+    /// [`StoreError`] when the database fails.
     pub async fn nodes_seen_ms(&self) -> Result<Option<i64>, StoreError> {
         Ok(statement("SELECT MAX(seen_ms) FROM node").value::<Option<i64>>(&self.database).await?.flatten())
     }
 
-    /// Stores a miner's session, which replaces the previous one.
+    /// Stores a miner's session, which replaces the previous one. A signed session sets [`Node::signs`] for good.
     ///
     /// # Errors
-    /// [`StoreError`].
+    /// [`StoreError`] when the database fails.
     pub async fn put_session(&self, session: &Session) -> Result<(), StoreError> {
         let key = Zeroizing::new(hex::encode(session.key().as_bytes()));
-        statement("UPDATE node SET key_id = $1, key_hex = $2, key_ends_ns = $3, key_signed = $4 WHERE hotkey = $5")
-            .bind(session.id())
-            .bind(key.as_str())
-            .bind(i64::try_from(session.ends_ns()).unwrap_or(i64::MAX))
-            .bind(i64::from(session.is_signed()))
-            .bind(session.peer().hotkey().to_string())
-            .execute(&self.database)
-            .await?;
+        statement(
+            "UPDATE node SET key_id = $1, key_hex = $2, key_ends_ns = $3,
+             key_signed = CASE WHEN key_signed = 0 THEN $4 ELSE key_signed END WHERE hotkey = $5",
+        )
+        .bind(session.id())
+        .bind(key.as_str())
+        .bind(i64::try_from(session.ends_ns()).unwrap_or(i64::MAX))
+        .bind(i64::from(session.is_signed()))
+        .bind(session.peer().hotkey().to_string())
+        .execute(&self.database)
+        .await?;
         Ok(())
     }
 }
@@ -88,17 +94,17 @@ fn node(row: &Row) -> Result<Node, StoreError> {
     let peer = Peer::new(hotkey, host.clone(), port).map_err(|_| invalid("host", &host))?;
     let key: (Option<String>, Option<String>, Option<i64>) =
         (row.get("key_id")?, row.get("key_hex")?, row.get("key_ends_ns")?);
+    let signs = row.get::<i64>("key_signed")? != 0;
     let session = match key {
         (Some(id), Some(key), Some(ends)) => {
             let key = Zeroizing::new(key);
             // The value is secret and must not appear in the error.
             let mut bytes = [0; 32];
             hex::decode_to_slice(key.as_str(), &mut bytes).map_err(|_| invalid("key_hex", &"no key"))?;
-            let signed = row.get::<i64>("key_signed")? != 0;
             let ends_ns = u64::try_from(ends).map_err(|_| invalid("key_ends_ns", &ends))?;
-            Some(Session::restore(peer.clone(), id, FernetKey::from_bytes(bytes), ends_ns, signed))
+            Some(Session::restore(peer.clone(), id, FernetKey::from_bytes(bytes), ends_ns, signs))
         }
         _ => None,
     };
-    Ok(Node { uid: Uid(number(row, "uid")?), peer, session })
+    Ok(Node { uid: Uid(number(row, "uid")?), peer, session, signs })
 }

@@ -1,15 +1,16 @@
-//! Scoring periods: offers, counters, budgets and scores.
+//! Scoring periods with offers, counters, budgets and scores.
 
 use std::cmp::Reverse;
 
-use taonet_database::{Row, Transaction, statement};
-use taonet_nineteen_core::TaskName;
+use taonet_database::{On, Row, Transaction, statement};
 use taonet_nineteen_core::capacity::Capacity;
 use taonet_nineteen_core::period::{PeriodCounts, PeriodProfile, period_score};
+use taonet_nineteen_core::{MarketConfig, TaskName};
 use taonet_primitives::{Hotkey, Uid};
 
 use crate::error::{invalid, number, parsed};
-use crate::{Store, StoreError};
+use crate::parts::{fold, put_part};
+use crate::{Process, Spent, Store, StoreError};
 
 /// Number of a scoring period, from 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize)]
@@ -74,26 +75,28 @@ pub struct BudgetRow {
     pub remaining: u64,
 }
 
-/// Result of a contender in a closed period.
+/// Counters and score of a contender in a closed period.
 #[derive(Debug, Clone, PartialEq)]
 pub struct HistoryRow {
     /// Number of the period.
     pub period: PeriodId,
+    /// Formula of the period's scores.
+    pub profile: PeriodProfile,
     /// Name of the task.
     pub task: TaskName,
     /// Hotkey of the miner.
     pub hotkey: Hotkey,
+    /// Counters of the period.
+    pub counts: PeriodCounts,
     /// Period score; `None` without requests.
     pub score: Option<f64>,
-    /// Delivered volume, in the unit of the task.
-    pub volume: f64,
 }
 
 impl Store {
     /// Returns the open period, if any.
     ///
     /// # Errors
-    /// [`StoreError`].
+    /// [`StoreError`] when the database fails.
     pub async fn open_period(&self) -> Result<Option<PeriodRow>, StoreError> {
         let row = statement("SELECT * FROM period WHERE closed_ms IS NULL").row(&self.database).await?;
         row.as_ref().map(period).transpose()
@@ -102,7 +105,7 @@ impl Store {
     /// Returns the newest period, open or closed.
     ///
     /// # Errors
-    /// [`StoreError`].
+    /// [`StoreError`] when the database fails.
     pub async fn newest_period(&self) -> Result<Option<PeriodRow>, StoreError> {
         let row = statement("SELECT * FROM period ORDER BY id DESC LIMIT 1").row(&self.database).await?;
         row.as_ref().map(period).transpose()
@@ -111,13 +114,29 @@ impl Store {
     /// Returns a period by its number.
     ///
     /// # Errors
-    /// [`StoreError`].
+    /// [`StoreError`] when the database fails.
     pub async fn period(&self, id: PeriodId) -> Result<Option<PeriodRow>, StoreError> {
         let row = statement("SELECT * FROM period WHERE id = $1").bind(id.0).row(&self.database).await?;
         row.as_ref().map(period).transpose()
     }
 
-    /// Opens a period with its offers and budgets. The previous one must be closed.
+    /// Returns the configuration with which a period was opened; without `period`, that of the newest one. `None` for a
+    /// period of an earlier release.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the database fails, or a newer release has written the configuration.
+    pub async fn config(&self, period: Option<PeriodId>) -> Result<Option<MarketConfig>, StoreError> {
+        let text: Option<String> = statement(
+            "SELECT config FROM period_config WHERE period_id = COALESCE($1, (SELECT MAX(period_id) FROM period_config))",
+        )
+        .bind(period.map(|period| period.0))
+        .value(&self.database)
+        .await?;
+        let unknown = |error: serde_json::Error| invalid("config", &error);
+        text.map(|text| serde_json::from_str(&text).map_err(unknown)).transpose()
+    }
+
+    /// Opens a period with its offers, budgets and configuration. The previous one must be closed.
     ///
     /// # Errors
     /// [`StoreError::StillOpen`] if the previous period is open.
@@ -128,6 +147,7 @@ impl Store {
         profile: PeriodProfile,
         contenders: &[NewContender],
         budgets: &[(TaskName, u64)],
+        config: &MarketConfig,
     ) -> Result<PeriodId, StoreError> {
         let mut transaction = self.database.begin().await?;
         let open = statement("SELECT id FROM period WHERE closed_ms IS NULL").value(&mut transaction).await?;
@@ -167,88 +187,99 @@ impl Store {
                 .execute(&mut transaction)
                 .await?;
         }
+        statement("INSERT INTO period_config (period_id, config) VALUES ($1, $2)")
+            .bind(id)
+            // Cannot fail: the keys of all maps are strings.
+            .bind(serde_json::to_string(config).unwrap_or_default())
+            .execute(&mut transaction)
+            .await?;
         transaction.commit().await?;
         Ok(PeriodId(id))
     }
 
-    /// Returns a period's contenders, ordered by task and uid.
+    /// Returns a period's contenders with the counters of all processes, ordered by task and uid.
     ///
     /// # Errors
-    /// [`StoreError`].
+    /// [`StoreError`] when the database fails.
     pub async fn contenders(&self, period: PeriodId) -> Result<Vec<ContenderRow>, StoreError> {
-        let rows =
-            statement("SELECT * FROM contender WHERE period_id = $1").bind(period.0).rows(&self.database).await?;
-        let mut rows = rows.iter().map(contender).collect::<Result<Vec<_>, _>>()?;
-        // PostgreSQL would sort texts by its locale.
-        rows.sort_by(|a, b| key(&a.offer).cmp(&key(&b.offer)));
-        Ok(rows)
+        contenders(&self.database, period, None).await
     }
 
-    /// Returns a period's budgets, ordered by task.
+    /// Returns a period's contenders with the counters of all processes except one, ordered by task and uid.
     ///
     /// # Errors
-    /// [`StoreError`].
-    pub async fn budgets(&self, period: PeriodId) -> Result<Vec<BudgetRow>, StoreError> {
-        let rows = statement("SELECT task, planned, remaining FROM budget WHERE period_id = $1")
-            .bind(period.0)
-            .rows(&self.database)
-            .await?;
+    /// [`StoreError`] when the database fails.
+    pub async fn contenders_without(
+        &self,
+        period: PeriodId,
+        process: &Process,
+    ) -> Result<Vec<ContenderRow>, StoreError> {
+        contenders(&self.database, period, Some(process)).await
+    }
+
+    /// Returns a period's budgets, ordered by task. The requests of the process `without` are not subtracted.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the database fails.
+    pub async fn budgets(&self, period: PeriodId, without: Option<&Process>) -> Result<Vec<BudgetRow>, StoreError> {
+        let rows = statement(
+            "SELECT task, planned, remaining - COALESCE((SELECT CAST(SUM(spent) AS BIGINT) FROM budget_part
+             WHERE budget_part.period_id = $1 AND budget_part.task = budget.task AND process <> $2), 0) AS remaining
+             FROM budget WHERE period_id = $1",
+        )
+        .bind(period.0)
+        .bind(without.map_or("", Process::as_str))
+        .rows(&self.database)
+        .await?;
         let budget = |row: &Row| {
-            let (planned, remaining) = (number(row, "planned")?, number(row, "remaining")?);
-            Ok(BudgetRow { task: parsed(row, "task")?, planned, remaining })
+            // Several processes may each have spent the last request.
+            let remaining = u64::try_from(row.get::<i64>("remaining")?).unwrap_or(0);
+            Ok(BudgetRow { task: parsed(row, "task")?, planned: number(row, "planned")?, remaining })
         };
         let mut rows = rows.iter().map(budget).collect::<Result<Vec<_>, StoreError>>()?;
         rows.sort_by(|a, b| a.task.cmp(&b.task));
         Ok(rows)
     }
 
-    /// Stores the counters of an open period as absolute values. Closed periods are unchanged.
+    /// Closes a period: adds up the parts of all processes, and computes the scores. `rows` and `spent` are the final
+    /// part of `process`. Has no effect on a closed period.
     ///
     /// # Errors
-    /// [`StoreError`].
-    pub async fn put_counts(
-        &self,
-        period: PeriodId,
-        rows: &[ContenderRow],
-        budgets: &[(TaskName, u64)],
-    ) -> Result<(), StoreError> {
-        let mut transaction = self.database.begin().await?;
-        if lock_open(&mut transaction, period).await? {
-            put_counts(&mut transaction, period, rows, budgets).await?;
-        }
-        Ok(transaction.commit().await?)
-    }
-
-    /// Closes a period with its final counters and scores. Closed periods are unchanged.
-    ///
-    /// # Errors
-    /// [`StoreError`].
+    /// [`StoreError`] when the database fails.
     pub async fn close_period(
         &self,
         period: PeriodId,
+        process: &Process,
         rows: &[ContenderRow],
+        spent: &[Spent],
         closed_ms: i64,
     ) -> Result<(), StoreError> {
         let mut transaction = self.database.begin().await?;
         if !lock_open(&mut transaction, period).await? {
             return Ok(());
         }
-        put_counts(&mut transaction, period, rows, &[]).await?;
+        put_part(&mut transaction, period, process, rows, spent).await?;
         let found = statement("SELECT * FROM period WHERE id = $1").bind(period.0).row(&mut transaction).await?;
         let Some(row) = found else { return Ok(()) };
         let profile = self::period(&row)?.profile;
-        let rows =
-            statement("SELECT * FROM contender WHERE period_id = $1").bind(period.0).rows(&mut transaction).await?;
-        for row in &rows {
-            let ContenderRow { offer, counts, .. } = contender(row)?;
-            statement("UPDATE contender SET score = $1 WHERE period_id = $2 AND task = $3 AND hotkey = $4")
-                .bind(period_score(&counts, profile))
-                .bind(period.0)
-                .bind(offer.task.as_str())
-                .bind(offer.hotkey.to_string())
-                .execute(&mut transaction)
-                .await?;
+        for ContenderRow { offer, counts, sent, .. } in contenders(&mut transaction, period, None).await? {
+            statement(
+                "UPDATE contender SET sent = $1, total_requests = $2, requests_429 = $3, requests_500 = $4,
+                 consumed = $5, score = $6 WHERE period_id = $7 AND task = $8 AND hotkey = $9",
+            )
+            .bind(sent)
+            .bind(counts.total_requests)
+            .bind(counts.requests_429)
+            .bind(counts.requests_500)
+            .bind(counts.consumed_capacity)
+            .bind(period_score(&counts, profile))
+            .bind(period.0)
+            .bind(offer.task.as_str())
+            .bind(offer.hotkey.to_string())
+            .execute(&mut transaction)
+            .await?;
         }
+        fold(&mut transaction, period).await?;
         statement("UPDATE period SET closed_ms = $1 WHERE id = $2")
             .bind(closed_ms)
             .bind(period.0)
@@ -257,14 +288,13 @@ impl Store {
         Ok(transaction.commit().await?)
     }
 
-    /// Returns the results of periods closed since a time, newest first.
+    /// Returns the results of periods closed since `since_ms` (Unix time in milliseconds), newest first.
     ///
     /// # Errors
-    /// [`StoreError`].
+    /// [`StoreError`] when the database fails.
     pub async fn history_since(&self, since_ms: i64) -> Result<Vec<HistoryRow>, StoreError> {
         let rows = statement(
-            "SELECT contender.period_id, contender.task, contender.hotkey, contender.score, contender.consumed
-             FROM contender JOIN period ON period.id = contender.period_id WHERE period.closed_ms >= $1
+            "SELECT contender.*, period.profile FROM contender JOIN period ON period.id = contender.period_id WHERE period.closed_ms >= $1
              ORDER BY period.id DESC, contender.task, contender.hotkey",
         )
         .bind(since_ms)
@@ -273,14 +303,15 @@ impl Store {
         let result = |row: &Row| {
             Ok(HistoryRow {
                 period: PeriodId(row.get("period_id")?),
+                profile: profile(&row.get::<String>("profile")?)?,
                 task: parsed(row, "task")?,
                 hotkey: parsed(row, "hotkey")?,
+                counts: counts(row)?,
                 score: row.get("score")?,
-                volume: row.get("consumed")?,
             })
         };
         let mut rows = rows.iter().map(result).collect::<Result<Vec<_>, StoreError>>()?;
-        // PostgreSQL has sorted texts by its locale.
+        // PostgreSQL sorts strings by its locale, so the rows are sorted here.
         rows.sort_by(|a, b| (Reverse(a.period), &a.task, a.hotkey).cmp(&(Reverse(b.period), &b.task, b.hotkey)));
         Ok(rows)
     }
@@ -291,44 +322,41 @@ fn key(offer: &NewContender) -> (&TaskName, u16, Hotkey) {
     (&offer.task, offer.uid.0, offer.hotkey)
 }
 
-/// Locks an open period until the end of the transaction, so that it is closed before or after its counters are stored;
-/// returns `false` if it is closed.
-async fn lock_open(transaction: &mut Transaction, period: PeriodId) -> Result<bool, StoreError> {
+/// Locks an open period until the end of the transaction, so that no concurrent transaction closes it or stores
+/// counters; returns `false` if the period is closed.
+pub(crate) async fn lock_open(transaction: &mut Transaction, period: PeriodId) -> Result<bool, StoreError> {
     let lock = statement("UPDATE period SET closed_ms = NULL WHERE id = $1 AND closed_ms IS NULL");
     Ok(lock.bind(period.0).execute(transaction).await? > 0)
 }
 
-async fn put_counts(
-    transaction: &mut Transaction,
+/// Reads the contenders with the sums of all parts, except those of one process.
+async fn contenders(
+    on: impl Into<On<'_>>,
     period: PeriodId,
-    rows: &[ContenderRow],
-    budgets: &[(TaskName, u64)],
-) -> Result<(), StoreError> {
-    for ContenderRow { offer, counts, sent, .. } in rows {
-        statement(
-            "UPDATE contender SET sent = $1, total_requests = $2, requests_429 = $3, requests_500 = $4, consumed = $5
-             WHERE period_id = $6 AND task = $7 AND hotkey = $8",
-        )
-        .bind(*sent)
-        .bind(counts.total_requests)
-        .bind(counts.requests_429)
-        .bind(counts.requests_500)
-        .bind(counts.consumed_capacity)
-        .bind(period.0)
-        .bind(offer.task.as_str())
-        .bind(offer.hotkey.to_string())
-        .execute(&mut *transaction)
-        .await?;
-    }
-    for (task, remaining) in budgets {
-        statement("UPDATE budget SET remaining = $1 WHERE period_id = $2 AND task = $3")
-            .bind(i64::try_from(*remaining).unwrap_or(i64::MAX))
-            .bind(period.0)
-            .bind(task.as_str())
-            .execute(&mut *transaction)
-            .await?;
-    }
-    Ok(())
+    without: Option<&Process>,
+) -> Result<Vec<ContenderRow>, StoreError> {
+    let rows = statement(
+        "SELECT contender.task, contender.hotkey, uid, declared, accepted, to_score, score,
+                contender.sent + COALESCE(part.sent, 0.0) AS sent,
+                contender.total_requests + COALESCE(part.total_requests, 0.0) AS total_requests,
+                contender.requests_429 + COALESCE(part.requests_429, 0.0) AS requests_429,
+                contender.requests_500 + COALESCE(part.requests_500, 0.0) AS requests_500,
+                contender.consumed + COALESCE(part.consumed, 0.0) AS consumed
+         FROM contender LEFT JOIN (
+             SELECT task, hotkey, SUM(sent) AS sent, SUM(total_requests) AS total_requests,
+                    SUM(requests_429) AS requests_429, SUM(requests_500) AS requests_500, SUM(consumed) AS consumed
+             FROM contender_part WHERE period_id = $1 AND process <> $2 GROUP BY task, hotkey
+         ) AS part ON part.task = contender.task AND part.hotkey = contender.hotkey
+         WHERE contender.period_id = $1",
+    )
+    .bind(period.0)
+    .bind(without.map_or("", Process::as_str))
+    .rows(on)
+    .await?;
+    let mut rows = rows.iter().map(contender).collect::<Result<Vec<_>, _>>()?;
+    // PostgreSQL sorts strings by its locale, so the rows are sorted here.
+    rows.sort_by(|a, b| key(&a.offer).cmp(&key(&b.offer)));
+    Ok(rows)
 }
 
 fn period(row: &Row) -> Result<PeriodRow, StoreError> {
@@ -342,15 +370,9 @@ fn period(row: &Row) -> Result<PeriodRow, StoreError> {
 }
 
 fn contender(row: &Row) -> Result<ContenderRow, StoreError> {
-    let accepted = row.get("accepted")?;
-    let capacity = Capacity { declared: row.get("declared")?, accepted, to_score: row.get("to_score")? };
-    let counts = PeriodCounts {
-        total_requests: row.get("total_requests")?,
-        capacity: accepted,
-        consumed_capacity: row.get("consumed")?,
-        requests_429: row.get("requests_429")?,
-        requests_500: row.get("requests_500")?,
-    };
+    let counts = counts(row)?;
+    let capacity =
+        Capacity { declared: row.get("declared")?, accepted: counts.capacity, to_score: row.get("to_score")? };
     let offer = NewContender {
         task: parsed(row, "task")?,
         hotkey: parsed(row, "hotkey")?,
@@ -358,6 +380,16 @@ fn contender(row: &Row) -> Result<ContenderRow, StoreError> {
         capacity,
     };
     Ok(ContenderRow { offer, counts, sent: row.get("sent")?, score: row.get("score")? })
+}
+
+fn counts(row: &Row) -> Result<PeriodCounts, StoreError> {
+    Ok(PeriodCounts {
+        total_requests: row.get("total_requests")?,
+        capacity: row.get("accepted")?,
+        consumed_capacity: row.get("consumed")?,
+        requests_429: row.get("requests_429")?,
+        requests_500: row.get("requests_500")?,
+    })
 }
 
 const fn profile_name(profile: PeriodProfile) -> &'static str {

@@ -1,5 +1,7 @@
-//! Rate limits of API keys that hold over all processes that share the database.
+//! Rate limits of API keys across all processes that share the database.
 
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use taonet_database::statement;
@@ -9,13 +11,15 @@ use crate::{Store, StoreError};
 
 /// Length of the window, in seconds.
 const WINDOW: i64 = 60;
+/// Inverse of the share of a key's limit that a process reserves at once.
+const SHARE: u32 = 600;
 
-/// A key's usage of its rate limit after a request.
+/// Usage of an API key's rate limit after a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RateUsage {
     /// Whether the request was admitted. Rejected requests do not count.
     pub is_admitted: bool,
-    /// Number of requests that would still be admitted now.
+    /// Number of further requests that would be admitted now.
     pub left: u32,
     /// Time until a further request is admitted; zero if one would be admitted now.
     pub retry: Duration,
@@ -23,19 +27,116 @@ pub struct RateUsage {
     pub reset: Duration,
 }
 
+/// Admissions that this process has reserved, by the id of the API key.
+#[derive(Debug, Default)]
+pub(crate) struct RateLeases(Mutex<HashMap<String, Arc<RateLease>>>);
+
+#[derive(Debug, Default)]
+struct RateLease {
+    admissions: Mutex<Admissions>,
+    /// Locked during a transaction.
+    taking: tokio::sync::Mutex<()>,
+}
+
+/// Reserved admissions of a key.
+#[derive(Debug, Clone, Copy, Default)]
+struct Admissions {
+    /// Second of the Unix time in which they count, and after which they expire.
+    second: i64,
+    unused: u32,
+    /// Number of further admissions in the window, as of the reservation.
+    others: u32,
+}
+
+impl RateLeases {
+    fn of(&self, key: &str) -> Arc<RateLease> {
+        let mut leases = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        match leases.get(key) {
+            Some(lease) => Arc::clone(lease),
+            None => Arc::clone(leases.entry(key.to_owned()).or_default()),
+        }
+    }
+}
+
+impl RateLease {
+    fn admissions(&self) -> MutexGuard<'_, Admissions> {
+        self.admissions.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Uses a reserved admission, if there is one.
+    fn take(&self, now_ms: i64) -> Option<RateUsage> {
+        let mut admissions = self.admissions();
+        let second = now_ms.div_euclid(1_000);
+        if admissions.unused == 0 || !(admissions.second - 1..=admissions.second).contains(&second) {
+            return None;
+        }
+        admissions.unused -= 1;
+        let left = admissions.others.saturating_add(admissions.unused);
+        let retry = if left > 0 { Duration::ZERO } else { leaves(admissions.second, now_ms) };
+        Some(RateUsage { is_admitted: true, left, retry, reset: leaves(admissions.second, now_ms) })
+    }
+}
+
+/// Returns the time until the requests of one second have left the window.
+fn leaves(second: i64, now_ms: i64) -> Duration {
+    let end = second.saturating_add(WINDOW + 1).saturating_mul(1_000);
+    Duration::from_millis(u64::try_from(end.saturating_sub(now_ms)).unwrap_or(0))
+}
+
 impl Store {
-    /// Admits or rejects a request of a key: at most `limit` are admitted in any 60 s, by all processes together.
-    /// Requests are counted by the second, so that a request leaves the window up to a second late.
+    /// Admits or rejects a request of a key: all processes together admit at most `limit` requests in any 60 s. Counts
+    /// requests by the second, so that a request leaves the window up to a second late.
+    ///
+    /// With a limit of at least 1 200 requests, a process reserves 1/600 of the limit at once, for up to two seconds.
+    /// These admissions count in the last of these seconds. Unused ones are returned with the next reservation; those of
+    /// a process without further requests leave the window like used ones.
     ///
     /// # Errors
-    /// [`StoreError`].
+    /// [`StoreError`] when the database fails.
     pub async fn admit(&self, key: &str, limit: u32, now_ms: i64) -> Result<RateUsage, StoreError> {
-        let second = now_ms.div_euclid(1_000);
+        let (share, second) = (limit / SHARE, now_ms.div_euclid(1_000));
+        if share < 2 {
+            return Ok(self.reserve(key, limit, (1, second), None, now_ms).await?.1);
+        }
+        let lease = self.rates.of(key);
+        if let Some(usage) = lease.take(now_ms) {
+            return Ok(usage);
+        }
+        let _taking = lease.taking.lock().await;
+        if let Some(usage) = lease.take(now_ms) {
+            return Ok(usage);
+        }
+        let expired = std::mem::take(&mut *lease.admissions());
+        let expired = Some((expired.unused, expired.second)).filter(|(unused, _)| *unused > 0);
+        let (admitted, usage) = self.reserve(key, limit, (share, second + 1), expired, now_ms).await?;
+        let unused = admitted.saturating_sub(1);
+        *lease.admissions() = Admissions { second: second + 1, unused, others: usage.left };
+        Ok(RateUsage { left: usage.left.saturating_add(unused), ..usage })
+    }
+
+    /// Reserves up to `count` admissions that count in a second of the Unix time, and returns unused ones of an earlier
+    /// second; returns the number of new admissions, and the usage after all of them.
+    async fn reserve(
+        &self,
+        key: &str,
+        limit: u32,
+        (count, second): (u32, i64),
+        unused: Option<(u32, i64)>,
+        now_ms: i64,
+    ) -> Result<(u32, RateUsage), StoreError> {
         let mut transaction = self.database.begin().await?;
         lock(&mut transaction, key).await?;
-        statement("DELETE FROM rate WHERE key_id = $1 AND second < $2")
+        if let Some((unused, second)) = unused {
+            statement("UPDATE rate SET requests = requests - $1 WHERE key_id = $2 AND second = $3")
+                .bind(i64::from(unused))
+                .bind(key)
+                .bind(second)
+                .execute(&mut transaction)
+                .await?;
+        }
+        statement("DELETE FROM rate WHERE key_id = $1 AND (second < $2 OR requests = 0)")
             .bind(key)
-            .bind(second.saturating_sub(WINDOW))
+            .bind(now_ms.div_euclid(1_000).saturating_sub(WINDOW))
             .execute(&mut transaction)
             .await?;
         let row = statement(
@@ -45,32 +146,29 @@ impl Store {
         .bind(key)
         .row(&mut transaction)
         .await?;
-        let (mut used, mut oldest, mut newest) = match row {
+        let (mut used, mut oldest, mut newest): (i64, Option<i64>, Option<i64>) = match row {
             Some(row) => (row.get("used")?, row.get("oldest")?, row.get("newest")?),
             None => (0, None, None),
         };
-        let is_admitted = used < i64::from(limit);
-        if is_admitted {
+        let left = |used: i64| u32::try_from(i64::from(limit).saturating_sub(used)).unwrap_or(0);
+        let admitted = left(used).min(count);
+        if admitted > 0 {
             statement(
-                "INSERT INTO rate (key_id, second, requests) VALUES ($1, $2, 1)
-                 ON CONFLICT (key_id, second) DO UPDATE SET requests = rate.requests + 1",
+                "INSERT INTO rate (key_id, second, requests) VALUES ($1, $2, $3)
+                 ON CONFLICT (key_id, second) DO UPDATE SET requests = rate.requests + excluded.requests",
             )
             .bind(key)
             .bind(second)
+            .bind(i64::from(admitted))
             .execute(&mut transaction)
             .await?;
+            (used, oldest, newest) =
+                (used + i64::from(admitted), oldest.min(Some(second)).or(Some(second)), newest.max(Some(second)));
         }
         transaction.commit().await?;
-        if is_admitted {
-            (used, oldest, newest) = (used + 1, oldest.or(Some(second)), newest.max(Some(second)));
-        }
-        // Time until the requests of a second have left the window.
-        let leaves = |second: Option<i64>| {
-            let end = second.map_or(now_ms, |second| second.saturating_add(WINDOW + 1).saturating_mul(1_000));
-            Duration::from_millis(u64::try_from(end.saturating_sub(now_ms)).unwrap_or(0))
-        };
-        let left = u32::try_from(i64::from(limit).saturating_sub(used)).unwrap_or(0);
-        let retry = if left > 0 { Duration::ZERO } else { leaves(oldest) };
-        Ok(RateUsage { is_admitted, left, retry, reset: leaves(newest) })
+        let left = left(used);
+        let wait = |second: Option<i64>| second.map_or(Duration::ZERO, |second| leaves(second, now_ms));
+        let retry = if left > 0 { Duration::ZERO } else { wait(oldest) };
+        Ok((admitted, RateUsage { is_admitted: admitted > 0, left, retry, reset: wait(newest) }))
     }
 }

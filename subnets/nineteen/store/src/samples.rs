@@ -11,7 +11,7 @@ use crate::{PeriodId, Store, StoreError};
 /// A sampled answer in the queue of the checker.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Sample {
-    /// Id of the request.
+    /// ID of the attempt that produced the answer.
     pub job_id: String,
     /// Period of the request.
     pub period: PeriodId,
@@ -38,7 +38,7 @@ pub struct Sample {
 /// Result of a check.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Reward {
-    /// Quality in `0..=1`; `None` if the task has no check.
+    /// Quality in `0..=1`; `None` if the check could not determine it.
     pub quality: Option<f64>,
     /// Speed: work per second, in the unit of the task.
     pub metric: Option<f64>,
@@ -51,7 +51,7 @@ pub struct Reward {
 /// A stored reward.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RewardRow {
-    /// Id of the request.
+    /// ID of the attempt that produced the answer.
     pub job_id: String,
     /// Name of the task.
     pub task: TaskName,
@@ -68,7 +68,7 @@ impl Store {
     /// task's share of the incentive.
     ///
     /// # Errors
-    /// [`StoreError`].
+    /// [`StoreError`] when the database fails.
     pub async fn put_sample(&self, sample: &Sample, weight: f64) -> Result<bool, StoreError> {
         let mut transaction = self.database.begin().await?;
         let count = |count: i64| usize::try_from(count).unwrap_or(usize::MAX);
@@ -114,7 +114,7 @@ impl Store {
     /// Returns the number of queued answers per task.
     ///
     /// # Errors
-    /// [`StoreError`].
+    /// [`StoreError`] when the database fails.
     pub async fn samples_by_task(&self) -> Result<Vec<(TaskName, usize)>, StoreError> {
         let rows = statement("SELECT task, COUNT(*) AS stored FROM sample GROUP BY task ORDER BY task")
             .rows(&self.database)
@@ -125,7 +125,7 @@ impl Store {
     /// Returns the answer to check next: the oldest one of the miner with the fewest rewards in the task.
     ///
     /// # Errors
-    /// [`StoreError`].
+    /// [`StoreError`] when the database fails.
     pub async fn next_sample(&self, task: &TaskName) -> Result<Option<Sample>, StoreError> {
         let row = statement(
             "SELECT sample.* FROM sample
@@ -139,10 +139,10 @@ impl Store {
         row.as_ref().map(sample).transpose()
     }
 
-    /// Replaces a sample with its reward, in one transaction.
+    /// Replaces a sample in the queue with its reward, in one transaction.
     ///
     /// # Errors
-    /// [`StoreError`].
+    /// [`StoreError`] when the database fails.
     pub async fn put_reward(&self, sample: &Sample, reward: &Reward) -> Result<(), StoreError> {
         let mut transaction = self.database.begin().await?;
         statement(
@@ -168,10 +168,10 @@ impl Store {
         Ok(transaction.commit().await?)
     }
 
-    /// Returns the rewards since a time, newest first.
+    /// Returns the rewards since `since_ms` (Unix time in milliseconds), newest first.
     ///
     /// # Errors
-    /// [`StoreError`].
+    /// [`StoreError`] when the database fails.
     pub async fn rewards_since(&self, since_ms: i64) -> Result<Vec<RewardRow>, StoreError> {
         let rows = statement("SELECT * FROM reward WHERE created_ms >= $1 ORDER BY created_ms DESC, job_id")
             .bind(since_ms)
@@ -180,10 +180,10 @@ impl Store {
         rows.iter().map(reward).collect()
     }
 
-    /// Deletes rewards, closed periods and unchecked samples from before the given times.
+    /// Deletes rewards, closed periods and unchecked samples older than the given Unix times in milliseconds.
     ///
     /// # Errors
-    /// [`StoreError`].
+    /// [`StoreError`] when the database fails.
     pub async fn sweep(&self, rewards_ms: i64, periods_ms: i64, samples_ms: i64) -> Result<(), StoreError> {
         let mut transaction = self.database.begin().await?;
         statement("DELETE FROM reward WHERE created_ms < $1").bind(rewards_ms).execute(&mut transaction).await?;
@@ -192,11 +192,28 @@ impl Store {
             "DELETE FROM contender WHERE period_id IN (SELECT id FROM period WHERE closed_ms < $1)",
             "DELETE FROM budget WHERE period_id IN (SELECT id FROM period WHERE closed_ms < $1)",
             // Keeps the newest period, so that the numbering continues.
+            "DELETE FROM period_config WHERE period_id IN (SELECT id FROM period WHERE closed_ms < $1 AND
+             id < (SELECT MAX(id) FROM period))",
             "DELETE FROM period WHERE closed_ms < $1 AND id < (SELECT MAX(id) FROM period)",
         ] {
             statement(sql).bind(periods_ms).execute(&mut transaction).await?;
         }
         Ok(transaction.commit().await?)
+    }
+
+    /// Returns the mean quality of each miner's rewards since `since_ms` (Unix time in milliseconds), by task.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the database fails.
+    pub async fn qualities_since(&self, since_ms: i64) -> Result<Vec<(TaskName, Hotkey, f64)>, StoreError> {
+        let rows = statement(
+            "SELECT task, hotkey, AVG(quality) AS quality FROM reward
+             WHERE created_ms >= $1 AND quality IS NOT NULL GROUP BY task, hotkey",
+        )
+        .bind(since_ms)
+        .rows(&self.database)
+        .await?;
+        rows.iter().map(|row| Ok((parsed(row, "task")?, parsed(row, "hotkey")?, row.get("quality")?))).collect()
     }
 }
 

@@ -1,4 +1,5 @@
 mod credits;
+mod leases;
 mod market;
 mod shared;
 
@@ -10,7 +11,7 @@ use tempfile::TempDir;
 
 use super::*;
 
-/// A database for one test.
+/// Location of a test's database: a SQLite directory or a PostgreSQL URL.
 struct Home {
     folder: TempDir,
     url: Option<String>,
@@ -25,7 +26,7 @@ impl Home {
         Self { url: Some(server.create(name)), ..Self::sqlite() }
     }
 
-    /// Opens the database, as another process does.
+    /// Opens the database with separate connections, like another process.
     async fn open(&self) -> Store {
         match &self.url {
             Some(url) => Store::connect(url).await.unwrap(),
@@ -34,9 +35,10 @@ impl Home {
     }
 }
 
-/// Tests that run on SQLite, and in turn on one PostgreSQL server.
+/// Defines tests that run on SQLite and, one after the other, on a PostgreSQL server; and tests of a shared database,
+/// which run on PostgreSQL only.
 macro_rules! on_both {
-    ($($module:ident::$name:ident)*) => {
+    ($($module:ident::$name:ident)*; $($shared:ident::$of_postgres:ident)*) => {
         $(
             #[tokio::test]
             async fn $name() {
@@ -50,6 +52,10 @@ macro_rules! on_both {
             $(
                 println!("{}", stringify!($name));
                 $module::$name(Home::postgres(&server, stringify!($name))).await;
+            )*
+            $(
+                println!("{}", stringify!($of_postgres));
+                $shared::$of_postgres(Home::postgres(&server, stringify!($of_postgres))).await;
             )*
         }
     };
@@ -66,11 +72,23 @@ on_both! {
     credits::budgets_are_of_a_month
     credits::books_that_were_tampered_with_do_not_balance
     credits::repeated_requests_run_once
-    shared::credits_hold_over_processes
-    shared::budgets_hold_over_processes
-    shared::rates_hold_over_processes
+    credits::operators_grant_and_revoke_while_requests_run
+    leases::charges_of_a_batch_balance
+    leases::a_charge_is_repeated_once_the_database_is_back
+    leases::a_reserve_serves_further_requests_and_is_returned
+    leases::a_busy_key_needs_few_leases
+    leases::a_killed_process_loses_no_credits
+    leases::a_caller_that_leaves_holds_nothing
+    leases::no_sequence_of_operations_overdraws
+    shared::busy_keys_reserve_admissions
+    shared::reserved_admissions_never_exceed_the_limit
+    shared::issue_11_6_rates_hold_over_processes
     shared::rates_slide
     shared::counters_of_a_closed_period_stay
+    shared::parts_of_processes_add_up
+    shared::one_process_has_control;
+    shared::credits_hold_over_processes
+    shared::budgets_hold_over_processes
 }
 
 fn task(name: &str) -> TaskName {
@@ -93,6 +111,6 @@ async fn other_databases_are_refused() {
     for url in ["mysql://localhost/x", "sqlite:x", "postgres://a:b@host:99999/x"] {
         let error = Store::connect(url).await.unwrap_err();
         let source = std::error::Error::source(&error).unwrap().to_string();
-        assert_eq!(source, "expected postgres://USER:PASSWORD@HOST/DATABASE", "{url}");
+        assert_eq!(source, "malformed database URL, expected postgres://USER:PASSWORD@HOST/DATABASE", "{url}");
     }
 }

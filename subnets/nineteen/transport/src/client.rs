@@ -12,25 +12,24 @@ use taonet_wallet::{Keypair, Signature};
 use taonet_wire::{Answer, AnswerStream, Call, CallError, ClientConfig, Clock, Peer, Retry, SignedClient, Signer};
 
 use crate::keys::LIFETIME;
+use crate::payload::seal_payload;
 use crate::proof::{EXCHANGE_SIGNATURE, KEY_SIGNATURE, is_exchange_with, is_key_of};
-use crate::{
-    ExchangeMessage, ExchangeReply, FernetKey, FiberScheme, PublicEncryptionKey, PublicKeyMessage, RsaError,
-    seal_payload,
-};
+use crate::{ExchangeMessage, ExchangeReply, FernetKey, FiberScheme, PublicEncryptionKey, PublicKeyMessage, RsaError};
 
 /// Timeout of each of the two calls of a handshake.
 const HANDSHAKE_DEADLINE: Duration = Duration::from_secs(3);
 /// Maximum size of a handshake response, in bytes.
 const HANDSHAKE_BYTES: usize = 16 * 1024;
-/// Maximum difference between a miner's clock and ours, in seconds.
+/// Maximum difference between the clocks of miner and validator, in seconds.
 const CLOCK_TOLERANCE: f64 = 120.0;
-/// Maximum number of characters of an error response in an error.
+/// Maximum length of the response excerpt in an error, in characters.
 const SNIPPET: usize = 300;
 
 /// Trust policy for miners' keys.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Trust {
-    /// Accepts keys with a valid hotkey signature and, like fiber, unsigned ones. A wrong signature is refused.
+    /// Accepts keys with a valid hotkey signature and, like fiber, unsigned keys. Rejects invalid signatures. Callers
+    /// that know that a miner signs use [`FiberClient::handshake_with_signer`].
     #[default]
     Any,
     /// Accepts only keys with a valid hotkey signature.
@@ -45,27 +44,27 @@ pub enum HandshakeError {
     #[error(transparent)]
     Call(#[from] CallError),
     /// The miner refused the handshake.
-    #[error("miner answered {status}: {text}")]
+    #[error("miner returned {status}: {text}")]
     Refused {
-        /// The response status.
+        /// HTTP status of the response.
         status: StatusCode,
         /// The first 300 characters of the response.
         text: String,
     },
     /// A response is not a valid handshake message.
-    #[error("malformed handshake response of the miner")]
+    #[error("miner's handshake response is malformed")]
     Malformed,
-    /// The miner's public key is unusable.
+    /// The miner's public key is malformed, or encryption with it failed.
     #[error(transparent)]
     Key(#[from] RsaError),
-    /// The miner's hotkey did not sign its key.
+    /// The miner's hotkey did not sign the miner's public key.
     #[error("miner's hotkey did not sign its encryption key; hint: the miner may run fiber, which does not sign it")]
     Unsigned,
     /// The signature does not match the miner's hotkey and the received key, which may have been tampered with.
     #[error("signature of the miner's encryption key does not verify")]
     Forged,
-    /// The timestamp of the signed key differs from our clock by more than 120 s.
-    #[error("miner's clock differs from ours by more than 120 s")]
+    /// The timestamp of the signed key differs from the validator's clock by more than 120 s.
+    #[error("clocks of miner and validator differ by more than 120 s; hint: check both clocks")]
     Clock,
 }
 
@@ -91,7 +90,7 @@ impl Session {
         &self.peer
     }
 
-    /// Returns the id of the symmetric key: 64 hex characters.
+    /// Returns the ID of the symmetric key: 64 hex characters.
     pub fn id(&self) -> &str {
         &self.id
     }
@@ -101,7 +100,7 @@ impl Session {
         &self.key
     }
 
-    /// Returns whether the miner's hotkey signed the keys.
+    /// Returns whether the miner's hotkey signed its public key and the key exchange.
     pub const fn is_signed(&self) -> bool {
         self.signed
     }
@@ -112,8 +111,8 @@ impl Session {
     }
 }
 
-/// Client for miners: performs handshakes, then sends signed and encrypted requests. Clones share connections and
-/// nonces.
+/// Client for requests to miners: performs handshakes, then sends signed and encrypted requests. Clones share
+/// connections and nonces.
 #[derive(Clone)]
 pub struct FiberClient {
     http: SignedClient,
@@ -136,9 +135,23 @@ impl FiberClient {
     /// Exchanges a new symmetric key with a miner, within 6 s.
     ///
     /// # Errors
-    /// [`HandshakeError`].
+    /// [`HandshakeError`] when the miner is unreachable, rejects the handshake, or returns an invalid key or signature.
     pub async fn handshake(&self, peer: &Peer) -> Result<Session, HandshakeError> {
-        let (message, signed) = self.public_key(peer).await?;
+        self.handshake_with(peer, self.trust).await
+    }
+
+    /// Exchanges a new symmetric key with a miner whose hotkey has signed an earlier key, within 6 s. The miner must
+    /// sign again, whatever the trust policy: otherwise anybody who can alter the responses could replace the key by
+    /// removing the signature.
+    ///
+    /// # Errors
+    /// [`HandshakeError`] as [`Self::handshake`], and [`HandshakeError::Unsigned`] for an unsigned key.
+    pub async fn handshake_with_signer(&self, peer: &Peer) -> Result<Session, HandshakeError> {
+        self.handshake_with(peer, Trust::Signed).await
+    }
+
+    async fn handshake_with(&self, peer: &Peer, trust: Trust) -> Result<Session, HandshakeError> {
+        let (message, signed) = self.public_key(peer, trust).await?;
         let public = PublicEncryptionKey::from_pem(&message.public_key)?;
         let key = FernetKey::random();
         let id = hex::encode(rand::random::<[u8; 32]>());
@@ -160,11 +173,11 @@ impl FiberClient {
         Ok(Session { peer: peer.clone(), id, key, ends_ns, signed })
     }
 
-    /// Sends a payload in a session; returns the response as a stream, whatever its status. Dropping the response
-    /// cancels the request, so that the miner can stop its work.
+    /// Sends a payload in a session; returns the response as a stream, for any status. Dropping the response cancels
+    /// the request, so that the miner can stop its work.
     ///
     /// # Errors
-    /// [`CallError`].
+    /// [`CallError`] when the miner is unreachable or does not respond within `deadline`.
     pub async fn send(
         &self,
         session: &Session,
@@ -181,11 +194,11 @@ impl FiberClient {
     }
 
     /// Fetches the miner's public key; returns it, and whether the miner's hotkey signed it.
-    async fn public_key(&self, peer: &Peer) -> Result<(PublicKeyMessage, bool), HandshakeError> {
+    async fn public_key(&self, peer: &Peer, trust: Trust) -> Result<(PublicKeyMessage, bool), HandshakeError> {
         let answer = self.http.call(peer, &handshake_call(Method::GET, "/public-encryption-key", Vec::new())).await?;
         let message: PublicKeyMessage = read(&answer)?;
         match signature(&answer.headers, KEY_SIGNATURE)? {
-            None if self.trust == Trust::Signed => Err(HandshakeError::Unsigned),
+            None if trust == Trust::Signed => Err(HandshakeError::Unsigned),
             None => Ok((message, false)),
             Some(signature) => {
                 if !is_key_of(peer.hotkey(), &message.public_key, message.timestamp, &signature) {

@@ -4,7 +4,7 @@ use std::fmt;
 
 use aes::Aes128;
 use base64::Engine as _;
-use base64::engine::general_purpose::{STANDARD, URL_SAFE};
+use base64::engine::general_purpose::URL_SAFE;
 use cbc::cipher::block_padding::Pkcs7;
 use cbc::cipher::{BlockDecryptMut, BlockEncryptMut, KeyIvInit};
 use cbc::{Decryptor, Encryptor};
@@ -12,7 +12,7 @@ use hmac::{Hmac, Mac};
 use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
-/// First byte of every token.
+/// Version byte at the start of every token.
 const VERSION: u8 = 0x80;
 /// Bytes before the ciphertext: version, time, IV.
 const HEAD: usize = 1 + 8 + IV;
@@ -24,10 +24,10 @@ const BLOCK: usize = 16;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum FernetError {
-    /// The text is not a token: not base64, too short, or of another version.
+    /// The text is not a token: not base64, too short, or of a different version.
     #[error("body is not a Fernet token")]
     Malformed,
-    /// The token was encrypted with another key, or modified.
+    /// The token was encrypted with a different key, or modified.
     #[error("cannot decrypt the Fernet token with this key")]
     Refused,
 }
@@ -50,8 +50,11 @@ impl FernetKey {
         Self::from_bytes(rand::random())
     }
 
-    /// Parses a key in standard or URL-safe base64; `None` if it is malformed.
-    pub fn from_base64(text: &str) -> Option<Self> {
+    /// Parses a key in standard or URL-safe base64; `None` if the text is malformed.
+    #[cfg(test)]
+    pub(crate) fn from_base64(text: &str) -> Option<Self> {
+        use base64::engine::general_purpose::STANDARD;
+
         let bytes = Zeroizing::new(STANDARD.decode(text).or_else(|_| URL_SAFE.decode(text)).ok()?);
         bytes.as_slice().try_into().ok().map(Self::from_bytes)
     }
@@ -66,12 +69,12 @@ impl FernetKey {
         Sha256::digest(self.as_bytes()).into()
     }
 
-    /// Encrypts into a token, with a random IV. `seconds` is the time since the Unix epoch.
+    /// Encrypts a plaintext into a token, with a random IV. `seconds` is the time since the Unix epoch.
     pub fn seal(&self, plaintext: &[u8], seconds: u64) -> String {
         self.seal_with(plaintext, seconds, &rand::random())
     }
 
-    /// Encrypts with the given IV, which must never be reused.
+    /// Encrypts a plaintext with the given IV, which must never be reused.
     pub(crate) fn seal_with(&self, plaintext: &[u8], seconds: u64, iv: &[u8; IV]) -> String {
         let [tag_key, cipher_key] = &*self.0;
         let mut token = Vec::with_capacity(HEAD + plaintext.len() + BLOCK + TAG);
@@ -93,7 +96,7 @@ impl FernetKey {
     /// Verifies and decrypts a token, regardless of its age.
     ///
     /// # Errors
-    /// [`FernetError`].
+    /// [`FernetError`] when the token is malformed, modified or encrypted with a different key.
     pub fn open(&self, token: &[u8]) -> Result<Vec<u8>, FernetError> {
         let mut token = URL_SAFE.decode(token).map_err(|_| FernetError::Malformed)?;
         let (signed, tag) = token.split_last_chunk::<TAG>().ok_or(FernetError::Malformed)?;
@@ -133,7 +136,7 @@ mod tests {
 
     use super::*;
 
-    /// The example of the Fernet specification.
+    /// Checks the example of the Fernet specification.
     #[test]
     fn the_specifications_token() {
         let key = FernetKey::from_base64("cw_0x689RpI-jtRR7oE8h_eQsKImvJapLeSbXpwF4e4=").unwrap();
@@ -147,7 +150,7 @@ mod tests {
     #[test]
     fn both_alphabets_are_read() {
         let bytes = [0xfb; 32];
-        for text in [STANDARD.encode(bytes), URL_SAFE.encode(bytes)] {
+        for text in [base64::engine::general_purpose::STANDARD.encode(bytes), URL_SAFE.encode(bytes)] {
             assert_eq!(FernetKey::from_base64(&text).unwrap().as_bytes(), bytes);
         }
         assert!(FernetKey::from_base64("c2hvcnQ=").is_none());

@@ -10,19 +10,19 @@ use taonet_wallet::{Keypair, Signature};
 use taonet_wire::{Clock, SystemClock};
 
 use crate::proof::{sign_exchange, sign_key};
-use crate::{FernetError, FernetKey, FiberRules, KeyStore, KeyStoreFull, RsaError, RsaKey};
+use crate::{FernetError, FiberRules, KeyStore, KeyStoreFull, RsaError, RsaKey};
 
 /// Response to `GET /public-encryption-key`: the miner's RSA key.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct PublicKeyMessage {
-    /// SubjectPublicKeyInfo in PEM.
+    /// The miner's public key: SubjectPublicKeyInfo in PEM.
     pub public_key: String,
-    /// The miner's clock, in seconds since the Unix epoch.
+    /// Time on the miner's clock, in seconds since the Unix epoch.
     #[serde(deserialize_with = "exact")]
     pub timestamp: f64,
 }
 
-/// Parses a number exactly, as it was signed: the JSON parser may differ in the last bit.
+/// Parses a number without rounding: its text is signed, and the default JSON parser may differ in the last bit.
 fn exact<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
     let text = Box::<RawValue>::deserialize(deserializer)?;
     text.get().parse().map_err(|_| D::Error::custom("expected a number"))
@@ -42,7 +42,7 @@ pub struct ExchangeReply {
     pub status: String,
 }
 
-/// A miner's side of the handshake: its hotkey, its RSA key, and the symmetric keys that validators have sent.
+/// A miner's side of the handshake: hotkey, RSA key, and the symmetric keys that validators have sent.
 #[derive(Clone)]
 pub struct MinerHandshake(Arc<Keys>);
 
@@ -54,7 +54,7 @@ struct Keys {
     clock: Arc<dyn Clock>,
 }
 
-/// Why a symmetric key was refused.
+/// Why the miner rejected a symmetric key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub(crate) enum ExchangeError {
@@ -77,12 +77,12 @@ pub(crate) enum OpenError {
 }
 
 impl MinerHandshake {
-    /// Creates the state of a miner without symmetric keys.
+    /// Creates the handshake state of a miner, without symmetric keys.
     pub fn new(keypair: Keypair, rsa: RsaKey, rules: FiberRules) -> Self {
         Self::with_clock(keypair, rsa, rules, Arc::new(SystemClock))
     }
 
-    /// Creates the state with an explicit clock.
+    /// Creates the handshake state of a miner with the given clock.
     pub fn with_clock(keypair: Keypair, rsa: RsaKey, rules: FiberRules, clock: Arc<dyn Clock>) -> Self {
         Self(Arc::new(Keys { keypair, rsa, symmetric: KeyStore::default(), rules, clock }))
     }
@@ -96,7 +96,7 @@ impl MinerHandshake {
         self.0.rules
     }
 
-    /// Returns the public key message and the hotkey's signature over it.
+    /// Returns the public key message and the hotkey's signature over the key.
     pub(crate) fn public_key(&self) -> (PublicKeyMessage, Signature) {
         let timestamp = Duration::from_nanos(self.0.clock.now_ns()).as_secs_f64();
         let public_key = self.0.rsa.public_pem().to_owned();
@@ -124,14 +124,6 @@ impl MinerHandshake {
         serde_json::from_slice::<serde::de::IgnoredAny>(&text).map_err(|_| OpenError::NotJson)?;
         Ok(text)
     }
-
-    /// Stores a symmetric key that was exchanged out of band.
-    ///
-    /// # Errors
-    /// [`KeyStoreFull`].
-    pub fn insert_key(&self, validator: Hotkey, key_id: &str, key: FernetKey) -> Result<(), KeyStoreFull> {
-        self.0.symmetric.insert(validator, key_id.to_owned(), key, self.0.clock.now_ns())
-    }
 }
 
 impl fmt::Debug for MinerHandshake {
@@ -144,7 +136,7 @@ impl fmt::Debug for MinerHandshake {
 mod tests {
     use super::*;
 
-    /// The signature covers the number's text: a number that is parsed inexactly would look forged.
+    /// The signature covers the number's text, so that a rounded number would invalidate the signature.
     #[test]
     fn timestamps_are_read_to_the_last_bit() {
         for step in 0..20_000 {

@@ -8,12 +8,12 @@ use crate::FernetKey;
 
 /// Lifetime of a symmetric key.
 pub(crate) const LIFETIME: Duration = Duration::from_hours(5);
-/// Maximum number of keys per validator; the oldest is evicted. Each of a validator's processes may have its own key.
+/// Maximum number of keys per validator; a further key evicts the oldest. Each validator process may have its own key.
 const KEYS_PER_VALIDATOR: usize = 32;
 /// Maximum number of validators with keys.
 const VALIDATORS: usize = 4_096;
 
-/// The symmetric keys of a miner's validators, by hotkey and id. Memory is bounded, and keys expire.
+/// Symmetric keys that validators have sent to a miner, by hotkey and ID. Memory is bounded, and keys expire.
 #[derive(Debug, Default)]
 pub struct KeyStore(Mutex<HashMap<Hotkey, VecDeque<Entry>>>);
 
@@ -24,13 +24,13 @@ struct Entry {
     ends_ns: u64,
 }
 
-/// The key store is full.
+/// The key store has reached its maximum number of validators.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("key store is full: it has keys of {VALIDATORS} validators")]
+#[error("key store is full: {VALIDATORS} validators have keys")]
 pub struct KeyStoreFull;
 
 impl KeyStore {
-    /// Stores a key, replacing one with the same id.
+    /// Stores a validator's key, replacing one with the same ID. `now_ns` is the Unix time in nanoseconds.
     ///
     /// # Errors
     /// [`KeyStoreFull`] if too many other validators have keys.
@@ -52,7 +52,7 @@ impl KeyStore {
         Ok(())
     }
 
-    /// Returns a validator's key; `None` if it is unknown or expired.
+    /// Returns a validator's key; `None` if the key is unknown or expired. `now_ns` is the Unix time in nanoseconds.
     pub fn get(&self, validator: &Hotkey, id: &str, now_ns: u64) -> Option<FernetKey> {
         let validators = self.lock();
         let entry = validators.get(validator)?.iter().find(|entry| entry.id == id)?;
@@ -80,7 +80,7 @@ mod tests {
         FernetKey::from_bytes([byte; 32])
     }
 
-    /// §11.16
+    /// Keys expire after five hours (spec §11.16).
     #[test]
     fn issue_11_16_keys_end_after_five_hours() {
         let store = KeyStore::default();

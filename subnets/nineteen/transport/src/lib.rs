@@ -1,22 +1,45 @@
 //! Transport between Nineteen's validators and miners: both sides of the wire protocol of fiber 1.0.0, over the signed
 //! HTTP of `taonet-wire`.
 //!
-//! A validator fetches the miner's RSA key and sends a symmetric key encrypted with it. Subsequent requests have Fernet
-//! tokens as bodies, and signed headers. Responses are not encrypted.
+//! A validator fetches the miner's RSA key and sends a symmetric key, encrypted with the RSA key. Subsequent requests
+//! have Fernet tokens as bodies, and signed headers. Responses are not encrypted.
 //!
-//! - miner: [`MinerHandshake`] holds its keys, [`signed_requests`] builds the request verification, and [`routes`]
+//! - miner: [`MinerHandshake`] stores the keys, [`signed_requests`] builds the request verification, and [`routes`]
 //!   wraps both around the miner's own routes, whose handlers receive plain JSON and the authenticated `Caller`;
 //! - validator: [`FiberClient`] establishes a [`Session`] with each miner and sends requests in it;
-//! - shared: [`FiberScheme`] (headers and signatures), [`FernetKey`] (bodies), [`Nonce`], [`PublicKeyMessage`];
-//! - [`sse`] splits streamed answers into events.
+//! - shared: [`FiberScheme`] (headers and signatures), [`FernetKey`] (bodies), [`Nonce`], [`PublicKeyMessage`].
 //!
-//! Three weaknesses of fiber are fixed compatibly. The miner signs its RSA key and confirms the symmetric key with its
-//! hotkey, in headers that fiber's clients ignore: with [`Trust::Signed`] a validator accepts only signed keys, which
-//! prevents man-in-the-middle attacks. The miner refuses requests signed for other miners, and remembers each nonce
-//! while it is fresh, in bounded memory ([`FiberRules::Strict`]; [`FiberRules::Reference`] responds as fiber does). A
-//! body that cannot be decrypted is a client error (400), not a server error.
+//! ```no_run
+//! use std::sync::Arc;
+//! use std::time::Duration;
 //!
-//! Uses `taonet-wire` (signed HTTP) and `taonet-wallet`. Used by the subnet's miner and validator.
+//! use taonet_nineteen_transport::{FiberClient, Trust};
+//! use taonet_wallet::Keypair;
+//! use taonet_wire::{ClientConfig, Peer, SystemClock};
+//!
+//! # async fn example(keypair: Keypair, miner: Peer) -> Result<(), Box<dyn std::error::Error>> {
+//! let client = FiberClient::new(keypair, Trust::Signed, ClientConfig::default(), Arc::new(SystemClock))?;
+//! let session = client.handshake(&miner).await?;
+//! let payload = serde_json::from_str(r#"{"model": "chat", "messages": [], "stream": true}"#)?;
+//! let answer = client.send(&session, "/chat/completions", payload, Duration::from_secs(30)).await?;
+//! println!("status {}", answer.status);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! The crate fixes weaknesses of fiber without breaking compatibility. The miner signs its RSA key and confirms the
+//! symmetric key with its hotkey, in headers that fiber's clients ignore: with [`Trust::Signed`] a validator accepts
+//! only signed keys, which prevents man-in-the-middle attacks. The miner remembers each nonce until it expires, in
+//! bounded memory. With [`FiberRules::Strict`], the default, it also rejects requests signed for other miners, and a
+//! body that cannot be decrypted is a client error (400); with [`FiberRules::Reference`], such requests are accepted,
+//! and the error is a server error (500), as in fiber.
+//!
+//! A symmetric key expires after 5 hours, and a miner stores those of at most 4 096 validators. A [`FernetKey`] is
+//! zeroized on drop. The crate does not know tasks or payloads, and stores no sessions: `taonet-nineteen-store` does.
+//!
+//! Uses `taonet-wire` (signed HTTP), `taonet-wallet` and `taonet-primitives`. Used by `taonet-nineteen-miner`, and on
+//! the validator's side by `taonet-nineteen-query`, `taonet-nineteen-control`, `taonet-nineteen-store` and
+//! `tao nineteen`.
 
 mod client;
 mod fernet;
@@ -29,14 +52,12 @@ mod proof;
 mod rsa;
 mod scheme;
 mod server;
-pub mod sse;
 
 pub use client::{FiberClient, HandshakeError, Session, Trust};
 pub use fernet::{FernetError, FernetKey};
 pub use handshake::{ExchangeMessage, ExchangeReply, MinerHandshake, PublicKeyMessage};
 pub use keys::{KeyStore, KeyStoreFull};
 pub use nonce::Nonce;
-pub use payload::seal_payload;
 pub use rsa::{PublicEncryptionKey, RsaError, RsaKey};
 pub use scheme::{FiberRules, FiberScheme};
 pub use server::{Opened, routes, signed_requests};

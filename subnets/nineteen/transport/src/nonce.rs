@@ -11,7 +11,7 @@ const SUFFIX: usize = 10;
 pub struct Nonce(String);
 
 impl Nonce {
-    /// Creates a nonce with this time and a random suffix.
+    /// Creates a nonce from the Unix time in nanoseconds and a random suffix.
     pub fn at(now_ns: u64) -> Self {
         let suffix: String = rand::rng().sample_iter(Alphanumeric).take(SUFFIX).map(char::from).collect();
         Self(format!("{now_ns}_{suffix}"))
@@ -28,8 +28,8 @@ impl Nonce {
         &self.0
     }
 
-    /// Parses the time of a nonce, with or without suffix, in nanoseconds since the Unix epoch; `None` if it does not
-    /// start with an unsigned number of 64 bits (up to the year 2554).
+    /// Parses the time of a nonce, with or without suffix, in nanoseconds since the Unix epoch; `None` if the text does
+    /// not start with an unsigned 64-bit number (up to the year 2554).
     pub fn time(text: &str) -> Option<u64> {
         let (digits, _) = text.split_once('_').unwrap_or((text, ""));
         digits.bytes().all(|byte| byte.is_ascii_digit()).then(|| digits.parse().ok())?

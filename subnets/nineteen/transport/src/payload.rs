@@ -1,5 +1,5 @@
-//! JSON inside a token, formatted like Python's `json.dumps`, so that our requests are indistinguishable from those of
-//! fiber's clients.
+//! JSON payload of a token, formatted like Python's `json.dumps`, so that miners cannot distinguish requests from
+//! requests of fiber's clients.
 
 use std::io::{self, Write};
 
@@ -9,11 +9,11 @@ use serde_json::{Map, Serializer, Value};
 
 use crate::{FernetKey, Nonce};
 
-/// The field that fiber's clients add to every payload. Miners ignore it.
+/// Field that fiber's clients add to every payload, and that miners ignore.
 const NONCE: &str = "nonce";
 
-/// Encrypts a payload, with a random nonce added as fiber's clients do.
-pub fn seal_payload(key: &FernetKey, payload: Map<String, Value>, now_ns: u64) -> String {
+/// Adds a random nonce to a payload, as fiber's clients do, and encrypts it. `now_ns` is the Unix time in nanoseconds.
+pub(crate) fn seal_payload(key: &FernetKey, payload: Map<String, Value>, now_ns: u64) -> String {
     let text = with_nonce(payload, &Nonce::at(now_ns));
     key.seal(text.as_bytes(), now_ns / 1_000_000_000)
 }
@@ -23,7 +23,7 @@ pub(crate) fn with_nonce(mut payload: Map<String, Value>, nonce: &Nonce) -> Stri
     python_json(&Value::Object(payload))
 }
 
-/// Serialises like Python's `json.dumps(value)`: spaces after `,` and `:`, non-ASCII characters escaped.
+/// Serialises a value like Python's `json.dumps(value)`: spaces after `,` and `:`, non-ASCII characters escaped.
 pub(crate) fn python_json(value: &Value) -> String {
     let mut text = Vec::new();
     let mut serializer = Serializer::with_formatter(&mut text, Python);

@@ -11,12 +11,12 @@ pub(crate) fn encode_public(der: &[u8]) -> Option<String> {
     pem_rfc7468::encode_string(PUBLIC, LineEnding::LF, der).ok()
 }
 
-/// Decodes the PEM of a public key to DER.
+/// Decodes the PEM of a public key to DER; `None` if the text is malformed or not a public key.
 pub(crate) fn decode_public(text: &str) -> Option<Vec<u8>> {
     decode(text, PUBLIC)
 }
 
-/// Decodes the PEM of a private key to DER (PKCS #8).
+/// Decodes the PEM of a private key to DER (PKCS #8); `None` if the text is malformed or not a private key.
 pub(crate) fn decode_private(text: &str) -> Option<Zeroizing<Vec<u8>>> {
     decode(text, PRIVATE).map(Zeroizing::new)
 }

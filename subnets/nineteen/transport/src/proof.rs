@@ -11,13 +11,13 @@ pub(crate) const KEY_SIGNATURE: &str = "x-taonet-key-signature";
 /// Header of the exchange response: the signature over [`exchange_text`].
 pub(crate) const EXCHANGE_SIGNATURE: &str = "x-taonet-exchange-signature";
 
-/// Signed text of the public key, with the timestamp of the response.
+/// Returns the signed text of the public key, with the timestamp of the response.
 fn key_text(miner: &Hotkey, public_key: &str, timestamp: f64) -> String {
     let hash = hex::encode(Sha256::digest(public_key));
     format!("taonet-fiber/1 key {miner} {timestamp} {hash}")
 }
 
-/// Signed text of the key exchange: it commits to a hash of the symmetric key, its id and the validator.
+/// Returns the signed text of the key exchange, which commits to the symmetric key's hash and ID and the validator.
 fn exchange_text(miner: &Hotkey, validator: &Hotkey, key_id: &str, key: &FernetKey) -> String {
     let hash = hex::encode(key.digest());
     format!("taonet-fiber/1 exchange {miner} {validator} {hash} {key_id}")

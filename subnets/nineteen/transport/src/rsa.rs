@@ -21,7 +21,7 @@ const BITS: std::ops::RangeInclusive<usize> = 2_048..=4_096;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum RsaError {
-    /// The text is not an RSA key in PEM of 2 048 to 4 096 bits.
+    /// The text is not an RSA key of 2 048 to 4 096 bits in PEM.
     #[error("malformed RSA key, expected 2048 to 4096 bits in PEM")]
     Key,
     /// The random source or the key encoding failed.
@@ -42,7 +42,7 @@ impl RsaKey {
     /// Generates a key pair of 2 048 bits, which takes about 0.1 s.
     ///
     /// # Errors
-    /// [`RsaError::Failed`].
+    /// [`RsaError::Failed`] when the system's random source or the key encoding fails.
     pub fn generate() -> Result<Self, RsaError> {
         let key = PrivateDecryptingKey::generate(KeySize::Rsa2048).map_err(|_| RsaError::Failed)?;
         Self::new(key)
@@ -51,7 +51,7 @@ impl RsaKey {
     /// Parses a private key: PKCS #8 in PEM.
     ///
     /// # Errors
-    /// [`RsaError::Key`].
+    /// [`RsaError::Key`] when the text is not a private key of 2 048 to 4 096 bits.
     pub fn from_pem(text: &str) -> Result<Self, RsaError> {
         let der = decode_private(text).ok_or(RsaError::Key)?;
         let key = PrivateDecryptingKey::from_pkcs8(&der).map_err(|_| RsaError::Key)?;
@@ -69,14 +69,14 @@ impl RsaKey {
     }
 
     /// Returns the public key in PEM, as the miner publishes it.
-    pub fn public_pem(&self) -> &str {
+    pub(crate) fn public_pem(&self) -> &str {
         &self.public_pem
     }
 
-    /// Decrypts a symmetric key that was encrypted with the public key, from standard base64. Takes about 1 ms.
+    /// Decrypts a symmetric key from its RSA ciphertext in standard base64, which takes about 1 ms.
     ///
     /// # Errors
-    /// [`RsaError::Ciphertext`].
+    /// [`RsaError::Ciphertext`] when the text does not contain 32 bytes encrypted with this key.
     pub fn decrypt(&self, text: &str) -> Result<FernetKey, RsaError> {
         let ciphertext = STANDARD.decode(text).map_err(|_| RsaError::Ciphertext)?;
         let mut buffer = vec![0; self.private.min_output_size()];
@@ -100,7 +100,7 @@ impl PublicEncryptionKey {
     /// Parses a public key: SubjectPublicKeyInfo in PEM.
     ///
     /// # Errors
-    /// [`RsaError::Key`].
+    /// [`RsaError::Key`] when the text is not a public key of 2 048 to 4 096 bits.
     pub fn from_pem(text: &str) -> Result<Self, RsaError> {
         let der = decode_public(text).ok_or(RsaError::Key)?;
         let key = PublicEncryptingKey::from_der(&der).map_err(|_| RsaError::Key)?;
@@ -113,7 +113,7 @@ impl PublicEncryptionKey {
     /// Encrypts a symmetric key; returns the ciphertext in standard base64.
     ///
     /// # Errors
-    /// [`RsaError::Failed`] if the system's random source fails.
+    /// [`RsaError::Failed`] when the system's random source fails.
     pub fn encrypt(&self, key: &FernetKey) -> Result<String, RsaError> {
         let mut buffer = vec![0; self.0.ciphertext_size()];
         let ciphertext = self.0.encrypt(&OAEP_SHA256_MGF1SHA256, key.as_bytes(), &mut buffer, None);

@@ -1,4 +1,4 @@
-//! fiber's headers: signer, receiver, symmetric key id, nonce and signature.
+//! Request headers of fiber: signer, receiver, symmetric key ID, nonce and signature.
 
 use std::time::Duration;
 
@@ -17,25 +17,26 @@ use crate::Nonce;
 pub(crate) const VALIDATOR: &str = "validator-hotkey";
 /// Header with the receiver's hotkey.
 pub(crate) const MINER: &str = "miner-hotkey";
-/// Header with the id of the symmetric key.
+/// Header with the ID of the symmetric key.
 pub(crate) const KEY_ID: &str = "symmetric-key-uuid";
 /// Header with the nonce of the request.
 pub(crate) const NONCE: &str = "nonce";
 /// Header with the signature over [`signed_text`].
 pub(crate) const SIGNATURE: &str = "signature";
 
-/// Maximum age of a nonce, and its maximum lead over our clock.
+/// Maximum age of a nonce, and maximum time that a nonce may be ahead of the receiver's clock.
 const FRESH: Duration = Duration::from_mins(2);
-/// Maximum length of a symmetric key id; fiber's have 64 characters.
+/// Maximum length of a symmetric key ID; fiber uses 64 characters.
 const LONGEST_ID: usize = 128;
 
 /// Verification rules for requests with a valid signature and nonce.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum FiberRules {
-    /// Accepts only requests signed for this miner. A body that cannot be decrypted gets 400.
+    /// Accepts only requests signed for this miner. A body that cannot be decrypted gets status 400.
     #[default]
     Strict,
-    /// Behaves as fiber 1.0.0: also accepts requests signed for other miners; a body that cannot be decrypted gets 500.
+    /// Behaves as fiber 1.0.0: also accepts requests signed for other miners. A body that cannot be decrypted gets
+    /// status 500.
     Reference,
 }
 
@@ -43,7 +44,7 @@ pub enum FiberRules {
 ///
 /// The signature covers `<nonce>:<miner-hotkey>:<symmetric-key-uuid>`, not the body; the body's Fernet token binds it
 /// to the symmetric key. A miner accepts each nonce time once per validator, regardless of the suffix. On the
-/// validator's side, the name of a call is the id of the symmetric key; a call without a name is not signed, which
+/// validator's side, the name of a call is the ID of the symmetric key; a call without a name is not signed, which
 /// applies only to requests for the miner's public key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct FiberScheme {
@@ -57,7 +58,7 @@ impl FiberScheme {
     }
 }
 
-/// Returns the text that a validator signs.
+/// Returns the text of a request that the validator signs.
 pub(crate) fn signed_text(nonce: &str, miner: &str, key_id: &str) -> Vec<u8> {
     format!("{nonce}:{miner}:{key_id}").into_bytes()
 }
@@ -65,7 +66,7 @@ pub(crate) fn signed_text(nonce: &str, miner: &str, key_id: &str) -> Vec<u8> {
 /// Builds the signed headers of a request.
 ///
 /// # Errors
-/// [`SigningError`] if the key is not sr25519, or the id of the symmetric key is not a valid header value.
+/// [`SigningError`] if the key is not sr25519, or the ID of the symmetric key is not a valid header value.
 pub(crate) fn headers(
     identity: &Identity,
     miner: &Hotkey,
@@ -149,7 +150,7 @@ impl Scheme for FiberScheme {
     }
 }
 
-/// Returns the status and the text of a refusal, as fiber does.
+/// Returns the HTTP status and the `detail` of fiber's response to a refused request.
 fn explain(refusal: &Refusal) -> (StatusCode, Value) {
     match refusal {
         Refusal::Missing(name) | Refusal::Duplicate(name) => {

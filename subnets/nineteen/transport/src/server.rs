@@ -21,17 +21,19 @@ use crate::{ExchangeMessage, ExchangeReply, FiberRules, FiberScheme, MinerHandsh
 /// Minimum size of bodies that are decrypted on the blocking pool, in bytes.
 const HEAVY: usize = 256 * 1024;
 
-/// Request extension: the encrypted body has been replaced with its JSON.
+/// Request extension that marks a decrypted body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Opened;
 
-/// Returns a builder for the verification of signed requests, to be completed with limits, policy and load.
+/// Returns a builder for the layer that verifies requests to the hotkey `me`. The caller sets request limits, access
+/// policy and load limits.
 pub fn signed_requests(me: Hotkey, rules: FiberRules) -> SignedLayerBuilder {
     SignedLayer::builder(me, FiberScheme::new(rules))
 }
 
 /// Returns a miner's routes: `/public-encryption-key`, unsigned; `/exchange-symmetric-key`, signed; and `sealed`, whose
-/// requests are signed and encrypted. Handlers of `sealed` receive the decrypted JSON, and can extract the [`Caller`].
+/// requests are signed and encrypted. Handlers of `sealed` receive the decrypted JSON, and can extract the
+/// authenticated [`Caller`].
 pub fn routes(handshake: MinerHandshake, signed: SignedLayer, sealed: Router) -> Router {
     let sealed = sealed.route_layer(middleware::from_fn_with_state(handshake.clone(), open_body));
     let exchange = Router::new().route("/exchange-symmetric-key", post(exchange)).with_state(handshake.clone());

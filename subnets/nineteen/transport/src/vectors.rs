@@ -1,4 +1,4 @@
-//! Tests of both sides against exchanges recorded with fiber 1.0.0.
+//! Tests of client and server against exchanges recorded with fiber 1.0.0.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -57,7 +57,7 @@ impl Exchange {
         STANDARD.decode(&self.response).unwrap()
     }
 
-    /// Time of the miner's response, from the response itself if present.
+    /// Returns the time of the miner's response in nanoseconds, from the response's timestamp if present.
     fn now_ns(&self) -> u64 {
         let stated = serde_json::from_slice::<Value>(&self.response()).ok();
         let seconds = stated.and_then(|answer| answer["timestamp"].as_f64()).unwrap_or(self.at);
@@ -84,7 +84,7 @@ fn hotkey(uri: &str) -> Hotkey {
     Keypair::from_uri(uri).unwrap().hotkey()
 }
 
-/// The two routes behind fiber's checks in the recording.
+/// Returns the two recorded routes behind fiber's request verification.
 fn sealed() -> Router {
     let echo = |Json(payload): Json<Value>| async move { Json(payload) };
     let lines = (0..3).map(|i| format!("data: {{\"choices\":[{{\"delta\":{{\"content\":\"t{i}\"}}}}]}}\n\n"));
@@ -106,7 +106,7 @@ fn miner(recording: &Recording, rules: FiberRules, clock: &Arc<ManualClock>) -> 
     routes(MinerHandshake::with_clock(keypair, rsa, rules, clock.clone()), signed, sealed())
 }
 
-/// Replays every exchange in order; returns each with the response.
+/// Replays every exchange in order; returns each with status and body of the response.
 async fn play(rules: FiberRules) -> Vec<(Exchange, StatusCode, Vec<u8>)> {
     let recording = recording();
     let clock = Arc::new(ManualClock::default());
@@ -135,7 +135,7 @@ async fn our_miner_answers_as_fibers_does() {
     }
 }
 
-/// By default requests for other miners are refused, and a body that cannot be decrypted is a client error.
+/// By default, requests for other miners are rejected, and a body that cannot be decrypted is a client error.
 #[tokio::test]
 async fn issue_11_16_our_own_rules_differ_in_four_exchanges() {
     let expected =
@@ -168,7 +168,7 @@ fn our_headers_are_fibers() {
         let ours = headers(&identity, &miner.parse().unwrap(), key_id, &Nonce::recorded(nonce)).unwrap();
         assert_eq!(ours.len(), 5);
         for (name, value) in &ours {
-            // Signatures are randomised, so both are verified against the same text.
+            // sr25519 signatures are randomised, so both must verify against the same text.
             if name != "signature" {
                 assert_eq!(Some(value.to_str().unwrap()), text(name.as_str()), "{}: {name}", exchange.name);
             }
@@ -197,7 +197,7 @@ fn our_bodies_are_fibers_byte_for_byte() {
         let seconds = u64::from_be_bytes(token[1..9].try_into().unwrap());
         let text = match payload.shift_remove("nonce") {
             Some(nonce) => with_nonce(payload, &Nonce::recorded(nonce.as_str().unwrap())),
-            // Payloads of requests that lack a header were written by hand.
+            // Handwritten requests (those with a missing header) have an empty payload without a nonce.
             None => "{}".to_owned(),
         };
         assert_eq!(text.as_bytes(), plain, "{}", exchange.name);

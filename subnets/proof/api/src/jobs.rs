@@ -1,25 +1,53 @@
+//! Users' proofs: those in progress, and those finished within the last hour.
+
+mod file;
+
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use axum::body::Bytes;
 use serde::Serialize;
 use taonet_proof_circuits::ModelBundle;
 use taonet_proof_core::Digest;
 use taonet_proof_validator::{DeliveryError, Examiner, Progress};
+use taonet_service::Shutdown;
+use thiserror::Error;
 use tokio::sync::watch;
+
+pub use file::JobFileError;
+use file::{Ending, JobDirectory, JobFile};
 
 /// Retention period of a finished proof.
 const KEPT: Duration = Duration::from_hours(1);
+/// Maximum size of all finished bundles in memory, as JSON, in bytes.
+const KEPT_BYTES: usize = 128 << 20;
+/// Grace period for proofs in progress at shutdown: shorter than the server's, so that users receive the final status.
+const DRAIN: Duration = Duration::from_secs(8);
+/// Maximum wait for the first list of miners.
+const MINERS_WITHIN: Duration = Duration::from_mins(2);
 
 /// Status of a user's proof.
 #[derive(Clone, Debug)]
 pub enum Status {
-    /// Miners are working on the proof.
+    /// The proof is in progress.
     Running,
-    /// The proof is complete; its bundle is available.
-    Done(Arc<ModelBundle>),
-    /// The proof failed, with the reason.
+    /// The proof is complete.
+    Done(Arc<Finished>),
+    /// The proof failed; contains the reason.
     Failed(String),
+    /// A restart of the validator interrupted the proof; contains advice for the user.
+    Interrupted(&'static str),
+}
+
+/// A finished proof.
+#[derive(Debug)]
+pub struct Finished {
+    /// The proof bundle for the user.
+    pub bundle: ModelBundle,
+    /// The bundle as JSON: encoded once for all downloads.
+    pub(crate) json: Bytes,
 }
 
 /// A user's proof request with its progress.
@@ -38,7 +66,7 @@ pub(crate) struct State {
     finished: Option<Instant>,
 }
 
-/// A progress event with its time since the submission.
+/// A progress event with its time since the submission, or since the validator's restart.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub(crate) struct Step {
     pub(crate) seconds: f64,
@@ -47,6 +75,12 @@ pub(crate) struct Step {
 }
 
 impl Job {
+    fn new(owner: &str, circuit: Digest, status: Status) -> Arc<Self> {
+        let finished = (!matches!(status, Status::Running)).then(Instant::now);
+        let state = State { steps: Vec::new(), status, finished };
+        Arc::new(Self { owner: owner.to_owned(), circuit, state: watch::Sender::new(state) })
+    }
+
     pub(crate) fn follow(&self) -> watch::Receiver<State> {
         self.state.subscribe()
     }
@@ -56,102 +90,255 @@ impl Job {
         self.state.borrow().status.clone()
     }
 
-    /// Waits for the end, and returns the final status.
+    /// Waits until the proof ends and returns its final status.
     pub(crate) async fn finished(&self) -> Status {
         let mut states = self.follow();
         match states.wait_for(|state| !matches!(state.status, Status::Running)).await {
             Ok(state) => state.status.clone(),
-            // The sender is in `self`.
+            // Unreachable: `self` holds the sender.
             Err(_) => Status::Running,
         }
     }
 
-    /// Returns how many of the slices have no verified proof.
+    /// Returns the number of slices without a verified proof.
     pub(crate) fn unproven(&self, slices: usize) -> usize {
         let state = self.state.borrow();
         let verified = state.steps.iter().filter(|step| matches!(step.progress, Progress::Verified { .. }));
         slices.saturating_sub(verified.count())
     }
 
-    fn finish(&self, result: Result<ModelBundle, DeliveryError>) {
-        self.state.send_modify(|state| {
-            state.status = match result {
-                Ok(bundle) => Status::Done(Arc::new(bundle)),
-                Err(error) => {
-                    if let DeliveryError::Local(_) = error {
-                        tracing::error!(%error, "a user's proof failed");
-                        // Internal errors are not revealed to the user.
-                        Status::Failed("request processing failed".to_owned())
-                    } else {
-                        Status::Failed(error.to_string())
-                    }
-                }
-            };
-            state.finished = Some(Instant::now());
-        });
+    fn is_running(&self) -> bool {
+        matches!(self.state.borrow().status, Status::Running)
+    }
+
+    fn end(&self, status: Status) {
+        self.state.send_modify(|state| (state.status, state.finished) = (status, Some(Instant::now())));
+    }
+
+    /// Returns the completion time of the proof and the size of its bundle in bytes; `None` while the proof is in
+    /// progress.
+    fn finish(&self) -> Option<(Instant, usize)> {
+        let state = self.state.borrow();
+        let bytes = if let Status::Done(finished) = &state.status { finished.json.len() } else { 0 };
+        Some((state.finished?, bytes))
     }
 }
 
+/// Limits and storage of users' proofs; see [`Jobs`].
+#[derive(Clone, Debug)]
+pub struct JobSettings {
+    /// Maximum number of proofs in progress.
+    pub running: usize,
+    /// Maximum number of proofs in memory. Finished ones are kept for an hour.
+    pub kept: usize,
+    /// Directory in which proofs are stored to survive a restart; `None` keeps them in memory only.
+    pub directory: Option<PathBuf>,
+}
+
+/// Why a proof was not started.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// Too many proofs are in progress, or the validator is shutting down.
+    #[error("too many proofs are in progress, or the validator is shutting down")]
+    Full,
+    /// The request cannot be written to disk.
+    #[error(transparent)]
+    File(#[from] JobFileError),
+}
+
 /// Proofs in progress, and those finished in the last hour.
+///
+/// With a directory, a proof is on disk before its request is accepted. After a restart, even after a kill, the proofs
+/// in progress are requested from the miners again.
 pub struct Jobs {
     examiner: Arc<Examiner>,
-    /// Maximum number of proofs in progress.
     running: usize,
-    /// Maximum number of proofs in memory.
     kept: usize,
+    directory: Option<Arc<JobDirectory>>,
+    stop: Shutdown,
     by_id: Mutex<BTreeMap<Digest, Arc<Job>>>,
 }
 
 impl Jobs {
-    /// Creates an empty list for at most `running` proofs in progress and `kept` proofs in total.
-    pub fn new(examiner: Arc<Examiner>, running: usize, kept: usize) -> Self {
-        Self { examiner, running, kept, by_id: Mutex::default() }
+    /// Loads the stored proofs and resumes those in progress. Requires a tokio runtime.
+    ///
+    /// # Errors
+    /// When the directory cannot be created or listed.
+    pub fn open(examiner: Arc<Examiner>, settings: JobSettings, stop: &Shutdown) -> Result<Self, JobFileError> {
+        let JobSettings { running, kept, directory } = settings;
+        let (directory, files) = match directory {
+            Some(path) => {
+                let (directory, files) = JobDirectory::open(path)?;
+                (Some(Arc::new(directory)), files)
+            }
+            None => (None, Vec::new()),
+        };
+        let jobs = Self { examiner, running, kept, directory, stop: stop.clone(), by_id: Mutex::default() };
+        for (id, JobFile { owner, circuit, inputs, ending, .. }) in files {
+            let status = match ending {
+                None => Status::Running,
+                Some(Ending::Failed(error)) => Status::Failed(error),
+                Some(Ending::Done(bundle)) => done(*bundle),
+            };
+            let job = Job::new(&owner, circuit, status);
+            jobs.lock().insert(id, Arc::clone(&job));
+            if job.is_running() {
+                tracing::info!(proof = %id, "resuming a user's proof");
+                jobs.run(id, job, inputs);
+            }
+        }
+        Ok(jobs)
     }
 
     pub(crate) fn examiner(&self) -> &Examiner {
         &self.examiner
     }
 
-    /// Starts a proof for an API key; `None` when too many are in progress.
-    pub fn start(&self, owner: &str, circuit: Digest, inputs: Vec<i64>) -> Option<Digest> {
-        let mut jobs = self.lock();
-        jobs.retain(|_, job| job.state.borrow().finished.is_none_or(|finished| finished.elapsed() < KEPT));
-        let finished = |job: &Arc<Job>| job.state.borrow().finished;
-        if jobs.values().filter(|job| finished(job).is_none()).count() >= self.running {
-            return None;
+    /// Starts a proof for the API key named `owner`. Blocks on disk I/O if proofs are stored in a directory. Requires a
+    /// tokio runtime.
+    ///
+    /// # Errors
+    /// When too many proofs are in progress, or the request cannot be written.
+    pub fn start(&self, owner: &str, circuit: Digest, inputs: Vec<i64>) -> Result<Digest, StartError> {
+        let (id, job) = (Digest::from_bytes(rand::random()), Job::new(owner, circuit, Status::Running));
+        {
+            let mut jobs = self.lock();
+            self.evict(&mut jobs);
+            let running = jobs.values().filter(|job| job.is_running()).count();
+            if running >= self.running || self.stop.is_requested() {
+                return Err(StartError::Full);
+            }
+            jobs.insert(id, Arc::clone(&job));
         }
-        if jobs.len() >= self.kept {
-            let oldest = jobs.iter().filter_map(|(id, job)| Some((finished(job)?, *id))).min();
-            oldest.map(|(_, id)| jobs.remove(&id));
+        if let Some(directory) = &self.directory
+            && let Err(error) = directory.write(&id, &JobFile::new(owner, circuit, inputs.clone(), None))
+        {
+            self.lock().remove(&id);
+            return Err(error.into());
         }
-        let id = Digest::from_bytes(rand::random());
-        let state = State { steps: Vec::new(), status: Status::Running, finished: None };
-        let job = Arc::new(Job { owner: owner.to_owned(), circuit, state: watch::Sender::new(state) });
-        jobs.insert(id, Arc::clone(&job));
-        let (examiner, began) = (Arc::clone(&self.examiner), Instant::now());
-        // Not awaited at shutdown, since no client could fetch the proof afterwards.
-        tokio::spawn(async move {
-            let sink = Arc::clone(&job);
+        self.run(id, job, inputs);
+        Ok(id)
+    }
+
+    /// Requests the proof from the miners, in the background.
+    fn run(&self, id: Digest, job: Arc<Job>, inputs: Vec<i64>) {
+        let (examiner, directory, stop) = (Arc::clone(&self.examiner), self.directory.clone(), self.stop.clone());
+        self.stop.spawn("user proof", async move {
+            let (began, sink) = (Instant::now(), Arc::clone(&job));
             let report = Arc::new(move |progress| {
                 let step = Step { seconds: began.elapsed().as_secs_f64(), progress };
                 sink.state.send_modify(|state| state.steps.push(step));
             });
-            job.finish(examiner.deliver(&circuit, &inputs, report).await);
+            let work = async {
+                // Wait for the first metagraph, because a request without miners fails.
+                let _ = tokio::time::timeout(MINERS_WITHIN, examiner.has_miners()).await;
+                examiner.deliver(&job.circuit, &inputs, report).await
+            };
+            let stopped = async {
+                stop.requested().await;
+                tokio::time::sleep(DRAIN).await;
+            };
+            tokio::select! {
+                result = work => {
+                    let ended = tokio::task::spawn_blocking({
+                        let job = Arc::clone(&job);
+                        move || job.end(ended(&id, &job, result, directory.as_deref()))
+                    });
+                    if ended.await.is_err() {
+                        job.end(Status::Failed(INTERNAL.to_owned()));
+                    }
+                }
+                () = stopped => job.end(Status::Interrupted(if directory.is_some() {
+                    "the validator is restarting; the proof resumes afterwards under the same id"
+                } else {
+                    "the validator is restarting; submit the request again"
+                })),
+            }
         });
-        Some(id)
     }
 
-    /// Returns a proof of an API key; `None` for proofs of other keys.
+    /// Returns a proof that the API key named `owner` requested; `None` for an unknown proof, or a proof of another
+    /// key.
     pub fn get(&self, owner: &str, id: &Digest) -> Option<Arc<Job>> {
         self.lock().get(id).filter(|job| job.owner == owner).map(Arc::clone)
     }
 
-    /// Removes a proof from memory.
+    /// Removes a proof from memory and disk.
     pub(crate) fn forget(&self, id: &Digest) {
         self.lock().remove(id);
+        self.remove_file(id);
+    }
+
+    /// Returns the number of proofs in progress.
+    pub(crate) fn in_progress(&self) -> usize {
+        self.lock().values().filter(|job| job.is_running()).count()
+    }
+
+    /// Removes expired proofs, then the oldest finished ones until there is room for one more.
+    fn evict(&self, jobs: &mut BTreeMap<Digest, Arc<Job>>) {
+        let finished = jobs.iter().filter_map(|(id, job)| Some((job.finish()?, *id)));
+        let mut finished: Vec<((Instant, usize), Digest)> = finished.collect();
+        finished.sort_unstable();
+        let mut bytes: usize = finished.iter().map(|((_, bytes), _)| bytes).sum();
+        for ((at, size), id) in finished {
+            if at.elapsed() >= KEPT || jobs.len() >= self.kept || bytes > KEPT_BYTES {
+                bytes -= size;
+                jobs.remove(&id);
+                self.remove_file(&id);
+            }
+        }
+    }
+
+    fn remove_file(&self, id: &Digest) {
+        if let Some(directory) = &self.directory {
+            directory.remove(id);
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<Digest, Arc<Job>>> {
         self.by_id.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Message that users receive in place of the details of an internal error.
+const INTERNAL: &str = "request processing failed";
+
+/// Encodes the result and writes it to disk. Returns the final status.
+fn ended(
+    id: &Digest,
+    job: &Job,
+    result: Result<ModelBundle, DeliveryError>,
+    directory: Option<&JobDirectory>,
+) -> Status {
+    let status = match result {
+        Ok(bundle) => done(bundle),
+        Err(error @ DeliveryError::Local(_)) => {
+            tracing::error!(%error, "a user's proof failed");
+            Status::Failed(INTERNAL.to_owned())
+        }
+        Err(error) => Status::Failed(error.to_string()),
+    };
+    let ending = match &status {
+        Status::Done(finished) => Ending::Done(Box::new(finished.bundle.clone())),
+        Status::Failed(error) => Ending::Failed(error.clone()),
+        Status::Running | Status::Interrupted(_) => return status,
+    };
+    if let Some(directory) = directory
+        && let Err(error) = directory.write(id, &JobFile::new(&job.owner, job.circuit, Vec::new(), Some(ending)))
+    {
+        // The user still gets the proof from memory; only after a restart is the proof requested again.
+        tracing::warn!(%error, "cannot write a finished proof");
+    }
+    status
+}
+
+fn done(bundle: ModelBundle) -> Status {
+    match serde_json::to_vec(&bundle) {
+        Ok(json) => Status::Done(Arc::new(Finished { bundle, json: json.into() })),
+        Err(error) => {
+            tracing::error!(%error, "cannot encode a bundle");
+            Status::Failed(INTERNAL.to_owned())
+        }
     }
 }

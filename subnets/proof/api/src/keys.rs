@@ -1,3 +1,5 @@
+mod live;
+
 use std::collections::BTreeMap;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -7,6 +9,8 @@ use sha2::{Digest as _, Sha256};
 use taonet_http::random_hex;
 use taonet_service::{Access, WriteError, atomic_write};
 use thiserror::Error;
+
+pub use live::LiveKeys;
 
 /// Version of the key file.
 const VERSION: u32 = 1;
@@ -26,7 +30,7 @@ pub struct ApiKeys {
 #[serde(deny_unknown_fields)]
 struct KeyFile {
     version: u32,
-    /// Names by the hash of their key.
+    /// Names of the users, by the hash of the API key.
     keys: BTreeMap<String, String>,
 }
 
@@ -35,26 +39,26 @@ struct KeyFile {
 #[non_exhaustive]
 pub enum KeyError {
     /// The file cannot be read.
-    #[error("{}: {source}", path.display())]
+    #[error("cannot read {}: {source}", path.display())]
     File {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
         /// The I/O error.
         source: std::io::Error,
     },
     /// The file is malformed.
-    #[error("{}: malformed file of API keys: {source}", path.display())]
+    #[error("{}: malformed API key file: {source}", path.display())]
     Malformed {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
-        /// The parse error.
+        /// JSON parse error.
         source: serde_json::Error,
     },
     /// The version of the file is unsupported.
-    #[error("unsupported version {0} of the file of API keys, expected {VERSION}")]
+    #[error("unsupported API key file version {0}, expected {VERSION}")]
     Version(u32),
-    /// The name is empty, too long, or taken.
-    #[error("invalid name '{0}' for a new key: it is empty, longer than {MAX_NAME} characters, or taken")]
+    /// The name is empty, too long, or already in use.
+    #[error("invalid name '{0}' for a new key: it is empty, longer than {MAX_NAME} characters, or in use")]
     Name(String),
     /// No key has this name.
     #[error("no API key has the name '{0}'")]
@@ -65,7 +69,7 @@ pub enum KeyError {
 }
 
 impl ApiKeys {
-    /// Reads the keys from a file; none if it does not exist.
+    /// Reads the keys from a file; returns an empty set if the file does not exist.
     ///
     /// # Errors
     /// When the file cannot be read or is malformed.
@@ -83,7 +87,7 @@ impl ApiKeys {
     /// Adds a key and returns it. The key itself is not stored, so it cannot be shown again.
     ///
     /// # Errors
-    /// When the name is unusable or the file cannot be written.
+    /// When the name is invalid or in use, or the file cannot be written.
     pub fn add(&mut self, name: &str, path: &Path) -> Result<String, KeyError> {
         let taken = self.names.values().any(|other| other == name);
         if name.is_empty() || name.chars().count() > MAX_NAME || taken {

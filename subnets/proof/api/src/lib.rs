@@ -1,22 +1,30 @@
 //! The user API of a validator. Users submit an input for a circuit or sliced model, follow the progress, and fetch
-//! outputs and a bundle that verifies offline.
+//! outputs and a bundle that can be verified offline.
 //!
-//! | Route | Answer |
+//! | Route | Response |
 //! |---|---|
 //! | `GET /v1/circuits` | circuits and sliced models that are served |
-//! | `POST /v1/proofs` | 202 with the proof's identity; body `{"circuit": ID, "input": …}` |
-//! | `GET /v1/proofs/{id}` | status, and outputs once it is done |
-//! | `GET /v1/proofs/{id}/events` | server-sent events: every step from the first, until the end |
+//! | `POST /v1/proofs` | 202 with the proof's ID; body `{"circuit": ID, "input": …}` |
+//! | `GET /v1/proofs/{id}` | status, and outputs once the proof is complete |
+//! | `GET /v1/proofs/{id}/events` | server-sent events: all progress events, until the proof ends |
 //! | `GET /v1/proofs/{id}/bundle` | the bundle |
 //! | `GET /healthz` | `ok`, without a key |
 //!
-//! All other requests require a bearer key of [`ApiKeys`], which stores hashes only. A key has access to its own proofs
-//! only. The server uses TLS ([`serve_tls`]) with a given certificate or a self-signed one ([`Identity`]).
+//! All routes except `/healthz` require a bearer key from [`ApiKeys`], which stores hashes only. The file with the
+//! keys is read again when it changes ([`LiveKeys`]). A key has access to its own proofs only. The server uses TLS ([`serve_tls`]) with a given certificate or a self-signed one
+//! ([`Identity`]).
 //!
-//! A validator behind a firewall serves users through a [`Relay`], to which it connects.
+//! Timeouts are per phase: for the head and the body of a request, for write progress, and for each miner's proof. A
+//! proof as a whole has no timeout, and its event stream stays open until the proof ends or the validator shuts down.
+//! With a state directory, proofs in progress are requested again after a restart of the validator, under the same IDs;
+//! without one, their users receive an error.
 //!
-//! Uses `taonet-proof-validator` (dispatch and verification) and `taonet-http` (rate limits).
-//! Used by `tao proof validator`.
+//! A validator behind a firewall serves users through a [`Relay`], to which it connects; relayed proofs do not survive
+//! a restart.
+//!
+//! Uses `taonet-proof-validator` (dispatch and verification), `taonet-proof-circuits`, `taonet-proof-core`,
+//! `taonet-http` (rate limits), `taonet-wallet` and `taonet-service`. Used by `tao proof validator` and
+//! `tao proof demo`.
 
 mod jobs;
 mod keys;
@@ -26,8 +34,8 @@ mod routes;
 mod testing;
 mod tls;
 
-pub use jobs::{Job, Jobs, Status};
-pub use keys::{ApiKeys, KeyError};
+pub use jobs::{Finished, Job, JobFileError, JobSettings, Jobs, StartError, Status};
+pub use keys::{ApiKeys, KeyError, LiveKeys};
 pub use relay::{Relay, RelayError};
 pub use routes::{ApiSettings, router};
 pub use tls::{Identity, TlsError, serve_tls};

@@ -18,7 +18,7 @@ use tokio::sync::mpsc;
 use tokio_tungstenite::Connector;
 use tokio_tungstenite::tungstenite::{self, http::Uri};
 
-use crate::Jobs;
+use crate::{JobFileError, JobSettings, Jobs};
 use frame::FrameError;
 
 /// Maximum number of proofs in progress.
@@ -27,12 +27,16 @@ const RUNNING: usize = 64;
 const KEPT: usize = 256;
 /// Maximum number of queued messages to the relay.
 const QUEUED: usize = 256;
-/// First pause before a new connection; it doubles with each failure.
+/// Initial pause before a reconnection; doubles with each failure.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
-/// Longest pause before a new connection.
+/// Maximum time at shutdown for proofs in progress, which end within 8 s, and for the last messages to be sent.
+const DRAIN: Duration = Duration::from_secs(10);
+/// Time at shutdown for queued messages to be sent.
+const FLUSH: Duration = Duration::from_millis(100);
+/// Maximum pause before a reconnection.
 const LONGEST_PAUSE: Duration = Duration::from_mins(1);
 
-/// A relay, and the validator's part in it. See the protocol in `docs/proof.md`.
+/// Client of a relay, which forwards users' requests to this validator. `docs/proof.md` describes the protocol.
 pub struct Relay {
     url: Uri,
     connector: Connector,
@@ -45,12 +49,15 @@ pub struct Relay {
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum RelayError {
-    /// The URL is not `wss://HOST…`, or `ws://` to this machine.
+    /// The URL is neither `wss://HOST…` nor `ws://` to a loopback address.
     #[error("relay URL `{0}`: expected wss://HOST, or ws:// to a loopback address")]
     Url(String),
     /// The system's certificates cannot be used.
-    #[error("TLS: {0}")]
+    #[error("cannot set up TLS: {0}")]
     Tls(#[from] rustls::Error),
+    /// The proofs of the relay's users cannot be stored.
+    #[error(transparent)]
+    Jobs(#[from] JobFileError),
 }
 
 /// Why a connection to the relay ended.
@@ -66,7 +73,7 @@ enum SessionError {
     Authentication(&'static str),
 }
 
-/// How a connection ended without an error.
+/// Reason why a connection ended without an error.
 #[derive(Debug, PartialEq, Eq)]
 enum End {
     Closed,
@@ -76,18 +83,18 @@ enum End {
 
 /// A message to the relay.
 struct Outgoing {
-    /// Connection of the request that is answered; `None` for notifications, which any connection carries.
+    /// Connection on which the answered request arrived; `None` for notifications, which are sent on any connection.
     session: Option<u64>,
     bytes: Vec<u8>,
 }
 
 impl Relay {
-    /// Creates a client of the relay at `url`, which authenticates as `signer`. It signs challenges that could be the
-    /// hash of a transaction only for a trusted relay, see [`Relay::trusted`].
+    /// Creates a client for the relay at `url`, which authenticates as `signer`. The client signs challenges that could
+    /// be the hash of a transaction only if the relay is trusted; see [`Relay::trusted`].
     ///
     /// # Errors
-    /// When the URL is not a secure WebSocket's, or TLS has no certificates.
-    pub fn new(url: &str, signer: Arc<Keypair>, examiner: Arc<Examiner>) -> Result<Self, RelayError> {
+    /// When the URL is not a secure WebSocket URL, or the system's certificates cannot be used.
+    pub fn new(url: &str, signer: Arc<Keypair>, examiner: Arc<Examiner>, stop: &Shutdown) -> Result<Self, RelayError> {
         let invalid = || RelayError::Url(url.to_owned());
         let parsed: Uri = url.parse().map_err(|_| invalid())?;
         let host = parsed.host().ok_or_else(invalid)?.trim_start_matches('[').trim_end_matches(']');
@@ -100,17 +107,21 @@ impl Relay {
             .with_platform_verifier()?
             .with_no_client_auth();
         let connector = Connector::Rustls(Arc::new(config));
-        Ok(Self { url: parsed, connector, signer, is_trusted: false, jobs: Jobs::new(examiner, RUNNING, KEPT) })
+        // Not on disk: the protocol has no way to continue a request on another connection.
+        let jobs = JobSettings { running: RUNNING, kept: KEPT, directory: None };
+        let jobs = Jobs::open(examiner, jobs, stop)?;
+        Ok(Self { url: parsed, connector, signer, is_trusted: false, jobs })
     }
 
-    /// Trusts the relay not to send the hash of a transaction as a challenge: challenges of 32 bytes are signed.
+    /// Sets whether the relay is trusted not to send the hash of a transaction as a challenge. If so, challenges of 32
+    /// bytes are signed.
     #[must_use]
     pub fn trusted(self, is_trusted: bool) -> Self {
         Self { is_trusted, ..self }
     }
 
-    /// Serves the relay's requests, and reconnects, until shutdown or until another process of the same hotkey takes
-    /// over.
+    /// Serves the relay's requests, and reconnects after failures, until shutdown or until another process with the
+    /// same hotkey connects to the relay.
     pub async fn run(self, stop: &Shutdown) {
         let relay = Arc::new(self);
         let (outbound, mut queue) = mpsc::channel(QUEUED);
@@ -118,7 +129,7 @@ impl Relay {
         for session in 0_u64.. {
             let mut is_authenticated = false;
             let ended = tokio::select! {
-                () = stop.requested() => return,
+                () = relay.drained(stop) => return,
                 ended = relay.session(session, &outbound, &mut queue, &mut is_authenticated) => ended,
             };
             if is_authenticated {
@@ -126,11 +137,14 @@ impl Relay {
             }
             match ended {
                 Ok(End::Superseded) => {
-                    tracing::warn!(relay = %relay.url, "another validator of this hotkey uses the relay: disconnected");
+                    tracing::warn!(
+                        relay = %relay.url,
+                        "not reconnecting: another validator with this hotkey has connected to the relay"
+                    );
                     return;
                 }
                 Ok(End::Closed) => tracing::info!(relay = %relay.url, "the relay closed the connection"),
-                Err(error) => tracing::warn!(relay = %relay.url, %error, "no connection to the relay"),
+                Err(error) => tracing::warn!(relay = %relay.url, %error, "the connection to the relay failed"),
             }
             tokio::select! {
                 () = stop.requested() => return,
@@ -138,6 +152,19 @@ impl Relay {
             }
             pause = (pause * 2).min(LONGEST_PAUSE);
         }
+    }
+
+    /// Waits for the shutdown, then until the proofs in progress end, so that their users receive a proof or an error.
+    async fn drained(&self, stop: &Shutdown) {
+        stop.requested().await;
+        let ended = async {
+            while self.jobs.in_progress() > 0 {
+                tokio::time::sleep(FLUSH).await;
+            }
+            // Let the queued messages be sent.
+            tokio::time::sleep(FLUSH).await;
+        };
+        let _ = tokio::time::timeout(DRAIN, ended).await;
     }
 }
 

@@ -9,43 +9,51 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Extension, Json, Router};
 use futures::Stream;
-use http::header::{LOCATION, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::header::{CONTENT_TYPE, LOCATION, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderValue, StatusCode};
 use serde::Deserialize;
 use serde_json::{Value, json};
-use taonet_http::{RateLimit, SlidingWindow, shown_in};
+use taonet_http::{RateLimit, SlidingWindow, WholeBodies, shown_in, whole_body};
 use taonet_proof_core::Digest;
 use taonet_proof_core::messages::input_of;
 use taonet_proof_core::query::integers;
 use taonet_proof_validator::Examiner;
+use taonet_service::Shutdown;
 
-use crate::jobs::Step;
-use crate::{ApiKeys, Job, Jobs, Status};
+use crate::jobs::{StartError, Step};
+use crate::{Job, JobFileError, JobSettings, Jobs, LiveKeys, Status};
 
-/// Maximum size of a request body in bytes.
-const LARGEST_REQUEST: usize = 10 << 20;
+/// Maximum size of an integer of the input with its separators, in bytes of JSON.
+const LARGEST_INTEGER: usize = 24;
+/// Maximum size of a request body without the input, in bytes.
+const ENVELOPE: usize = 4096;
+/// Timeout for receiving a request body.
+const BODY_WITHIN: Duration = Duration::from_secs(30);
+/// Memory that all request bodies larger than 64 KiB share, in bytes. Once parsed, their JSON takes up to 16 times as
+/// much.
+const LARGE_BODIES: usize = 16 << 20;
 
 /// Settings of the user API.
 #[derive(Clone, Debug)]
 pub struct ApiSettings {
-    /// Maximum number of proofs in progress.
-    pub running: usize,
-    /// Maximum number of proofs in memory. Finished ones are kept for an hour.
-    pub kept: usize,
-    /// Rate limit of each key.
+    /// Limits and storage of users' proofs.
+    pub jobs: JobSettings,
+    /// Rate limit per API key.
     pub rate: RateLimit,
 }
 
 impl Default for ApiSettings {
-    /// Default settings: 64 proofs in progress as in the reference's relay, 256 in memory, 600 requests a minute.
+    /// Returns the default settings: 64 proofs in progress as in the reference's relay, 256 in memory, none on disk,
+    /// and 600 requests per minute.
     fn default() -> Self {
-        Self { running: 64, kept: 256, rate: RateLimit { requests: 600, window: Duration::from_mins(1) } }
+        let jobs = JobSettings { running: 64, kept: 256, directory: None };
+        Self { jobs, rate: RateLimit { requests: 600, window: Duration::from_mins(1) } }
     }
 }
 
 struct Api {
     jobs: Jobs,
-    keys: ApiKeys,
+    keys: LiveKeys,
     /// Rate limiter, by the hash of the key's name.
     rate: SlidingWindow<Digest>,
 }
@@ -54,27 +62,40 @@ struct Api {
 #[derive(Clone)]
 struct Caller(String);
 
-/// Creates the routes of the API; see the [crate](crate).
-pub fn router(examiner: Arc<Examiner>, keys: ApiKeys, settings: &ApiSettings) -> Router {
+/// Creates the routes of the API, and resumes the proofs in progress; see the [crate](crate). Requires a tokio runtime.
+///
+/// # Errors
+/// When the directory of the proofs cannot be created or listed.
+pub fn router(
+    examiner: Arc<Examiner>,
+    keys: LiveKeys,
+    settings: &ApiSettings,
+    stop: &Shutdown,
+) -> Result<Router, JobFileError> {
+    // Bodies are limited by the largest input of a served circuit.
+    let values = examiner.served().map(|served| served.input.shape.elements()).max().unwrap_or_default();
+    let largest = ENVELOPE.saturating_add(values.saturating_mul(LARGEST_INTEGER));
+    let bodies = WholeBodies::new(largest, BODY_WITHIN, LARGE_BODIES);
     let api = Arc::new(Api {
-        jobs: Jobs::new(examiner, settings.running, settings.kept),
+        jobs: Jobs::open(examiner, settings.jobs.clone(), stop)?,
         keys,
         rate: SlidingWindow::new(settings.rate),
     });
-    Router::new()
+    Ok(Router::new()
         .route("/v1/circuits", get(circuits))
         .route("/v1/proofs", post(submit))
         .route("/v1/proofs/{id}", get(status))
         .route("/v1/proofs/{id}/events", get(events))
         .route("/v1/proofs/{id}/bundle", get(bundle))
-        .layer(DefaultBodyLimit::max(LARGEST_REQUEST))
+        .layer(DefaultBodyLimit::disable())
+        .route_layer(from_fn_with_state(bodies, whole_body))
         .route_layer(from_fn_with_state(Arc::clone(&api), authenticate))
         .route("/healthz", get(|| async { "ok" }))
         .fallback(|| async { Refusal::NotFound })
-        .with_state(api)
+        .with_state(api))
 }
 
-/// Why a request is refused.
+/// Reason why a request is refused.
 enum Refusal {
     Key,
     Rate(Duration),
@@ -82,6 +103,19 @@ enum Refusal {
     Body(String),
     Full,
     NotDone,
+    Internal,
+}
+
+impl From<StartError> for Refusal {
+    fn from(error: StartError) -> Self {
+        match error {
+            StartError::Full => Self::Full,
+            error => {
+                tracing::error!(%error, "a user's request failed");
+                Self::Internal
+            }
+        }
+    }
 }
 
 impl IntoResponse for Refusal {
@@ -91,15 +125,19 @@ impl IntoResponse for Refusal {
             Self::Rate(_) => (StatusCode::TOO_MANY_REQUESTS, "too many requests".to_owned()),
             Self::NotFound => (StatusCode::NOT_FOUND, "not found".to_owned()),
             Self::Body(error) => (StatusCode::UNPROCESSABLE_ENTITY, error.clone()),
-            Self::Full => (StatusCode::TOO_MANY_REQUESTS, "too many proofs in progress".to_owned()),
-            Self::NotDone => (StatusCode::CONFLICT, "there is no bundle".to_owned()),
+            Self::Full => (
+                StatusCode::TOO_MANY_REQUESTS,
+                "too many proofs are in progress, or the validator is shutting down".to_owned(),
+            ),
+            Self::NotDone => (StatusCode::CONFLICT, "the proof is not complete, so it has no bundle".to_owned()),
+            Self::Internal => (StatusCode::INTERNAL_SERVER_ERROR, "request processing failed".to_owned()),
         };
         let mut response = (status, Json(json!({ "error": error }))).into_response();
         let header = match self {
             Self::Key => Some((WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))),
             Self::Rate(pause) => Some((RETRY_AFTER, HeaderValue::from(pause.as_secs() + 1))),
             Self::Full => Some((RETRY_AFTER, HeaderValue::from_static("5"))),
-            Self::NotFound | Self::Body(_) | Self::NotDone => None,
+            Self::NotFound | Self::Body(_) | Self::NotDone | Self::Internal => None,
         };
         if let Some((name, value)) = header {
             response.headers_mut().insert(name, value);
@@ -115,8 +153,7 @@ async fn authenticate(State(api): State<Arc<Api>>, mut request: Request, next: N
     if let Err(pause) = api.rate.admit(Digest::of(name.as_bytes()), SystemTime::now()) {
         return Refusal::Rate(pause).into_response();
     }
-    let caller = Caller(name.to_owned());
-    request.extensions_mut().insert(caller);
+    request.extensions_mut().insert(Caller(name));
     next.run(request).await
 }
 
@@ -145,7 +182,9 @@ async fn submit(
     let inputs = input_of(&submission.input).and_then(integers);
     let inputs = inputs.ok_or_else(|| Refusal::Body("input: expected a list of integers".to_owned()))?;
     api.jobs.examiner().check(&submission.circuit, &inputs).map_err(|error| Refusal::Body(error.to_string()))?;
-    let id = api.jobs.start(&caller.0, submission.circuit, inputs).ok_or(Refusal::Full)?;
+    // Starting a proof blocks, because it writes the request to disk.
+    let starting = tokio::task::spawn_blocking(move || api.jobs.start(&caller.0, submission.circuit, inputs));
+    let id = starting.await.map_err(|_| Refusal::Internal)??;
     let mut response = (StatusCode::ACCEPTED, Json(json!({ "id": id, "status": "running" }))).into_response();
     if let Ok(location) = HeaderValue::from_str(&format!("/v1/proofs/{id}")) {
         response.headers_mut().insert(LOCATION, location);
@@ -171,12 +210,14 @@ async fn status(
     Ok(Json(document))
 }
 
-/// Returns the status of a proof as JSON, with its outputs once it is done.
+/// Returns the status of a proof as JSON, with its outputs once the proof is complete.
 fn ending(status: &Status) -> Value {
     match status {
         Status::Running => json!({ "status": "running" }),
         Status::Failed(error) => json!({ "status": "failed", "error": error }),
-        Status::Done(bundle) => {
+        Status::Interrupted(error) => json!({ "status": "interrupted", "error": error }),
+        Status::Done(finished) => {
+            let bundle = &finished.bundle;
             let last = bundle.proofs().last();
             let keys: Vec<_> = bundle.proofs().iter().map(|proof| proof.circuit.verification_key().ok()).collect();
             json!({
@@ -241,8 +282,8 @@ async fn bundle(
     Path(id): Path<String>,
 ) -> Result<Response, Refusal> {
     match job(&api, &caller, &id)?.status() {
-        Status::Done(bundle) => Ok(Json(&*bundle).into_response()),
-        Status::Running | Status::Failed(_) => Err(Refusal::NotDone),
+        Status::Done(finished) => Ok(([(CONTENT_TYPE, "application/json")], finished.json.clone()).into_response()),
+        Status::Running | Status::Failed(_) | Status::Interrupted(_) => Err(Refusal::NotDone),
     }
 }
 

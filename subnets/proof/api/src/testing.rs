@@ -14,10 +14,10 @@ use taonet_wire::{BtauthScheme, ClientConfig, Peer, SignedClient, Signer};
 use tempfile::TempDir;
 use tokio::net::TcpListener;
 
-/// A validator that knows one miner of one model.
+/// A validator with one listed miner, which serves one model.
 pub(crate) struct World {
     pub(crate) examiner: Arc<Examiner>,
-    /// The whole model.
+    /// The model as one circuit.
     pub(crate) circuit: Digest,
     /// The same model in two slices.
     pub(crate) model: Digest,

@@ -20,7 +20,7 @@ pub struct Identity {
     key: Vec<u8>,
 }
 
-/// Why TLS cannot be served.
+/// Why the TLS server cannot start.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum TlsError {
@@ -47,7 +47,7 @@ pub enum TlsError {
 }
 
 impl Identity {
-    /// Reads certificate and key from files.
+    /// Reads the certificate and its private key from PEM files.
     ///
     /// # Errors
     /// When a file cannot be read.
@@ -56,8 +56,8 @@ impl Identity {
         Ok(Self { certificate: read(certificate)?, key: read(key)? })
     }
 
-    /// Returns the self-signed certificate for localhost in a directory. It is created on first use, so clients that
-    /// trust it once keep working after a restart.
+    /// Returns the self-signed certificate for localhost that is stored in a directory. The first call creates it;
+    /// later calls return the same one, so that clients still trust the server after a restart.
     ///
     /// # Errors
     /// When a file cannot be read or written.
@@ -99,7 +99,7 @@ impl std::fmt::Debug for Identity {
     }
 }
 
-/// Serves HTTP/1.1 over TLS until shutdown.
+/// Serves HTTP/1.1 over TLS until shutdown, with `limits` for each phase of a connection.
 ///
 /// # Errors
 /// When the certificate or key is unusable.
@@ -107,9 +107,13 @@ pub async fn serve_tls(
     listener: TcpListener,
     router: Router,
     identity: &Identity,
+    limits: ServeLimits,
     shutdown: &Shutdown,
 ) -> Result<(), TlsError> {
     let acceptor = identity.acceptor()?;
-    serve_over(listener, router, shutdown, ServeLimits::default(), |stream| acceptor.accept(stream)).await;
+    serve_over(listener, router, shutdown, limits, |stream| acceptor.accept(stream)).await;
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

@@ -16,7 +16,7 @@ pub enum BackendError {
         limit: u64,
     },
     /// The circuit exceeds a limit of the backend.
-    #[error("{what}: {actual} is beyond the backend's limit of {limit}")]
+    #[error("{what}: {actual} exceeds the backend's limit of {limit}")]
     Size {
         /// Quantity that is too large.
         what: &'static str,
@@ -33,11 +33,22 @@ pub enum BackendError {
         /// Why the key is malformed.
         reason: String,
     },
-    /// The keys belong to another circuit.
-    #[error("the keys belong to another circuit: {0}")]
+    /// The verification key has the format of another version of this program.
+    #[error(
+        "the verification key has format {format}, which this version does not support (the newest is {newest}); hint: \
+         compile the model again with this version, or use the version that compiled it"
+    )]
+    Format {
+        /// Format of the key.
+        format: u32,
+        /// The newest supported format.
+        newest: u32,
+    },
+    /// The keys are for a different circuit.
+    #[error("the keys are for a different circuit: {0}")]
     OtherCircuit(&'static str),
-    /// The binding names another verification key.
-    #[error("the request is bound to verification key {bound}, this one is {actual}")]
+    /// The binding names a different verification key.
+    #[error("the request is bound to verification key {bound}, but the circuit has {actual}")]
     OtherKey {
         /// Digest of the key in the binding.
         bound: Digest,
@@ -70,16 +81,16 @@ pub enum VerifyError {
     Length {
         /// `inputs` or `outputs`.
         what: &'static str,
-        /// Number in the circuit.
+        /// Expected number, from the circuit.
         expected: usize,
-        /// Number in the statement.
+        /// Actual number, in the statement.
         actual: usize,
     },
     /// An input or output is outside of the circuit's range.
     #[error("a value of the {0} is out of range")]
     Range(&'static str),
-    /// The binding names another verification key.
-    #[error("the statement is bound to another verification key")]
+    /// The binding names a different verification key.
+    #[error("the statement is bound to a different verification key")]
     OtherKey,
     /// The proof is well-formed, but does not prove this statement.
     #[error("the proof does not verify")]
@@ -90,7 +101,7 @@ pub enum VerifyError {
 }
 
 impl VerifyError {
-    /// Returns whether the verifier failed rather than the proof.
+    /// Returns whether the verifier itself failed, so that the proof may be valid.
     pub fn is_local(&self) -> bool {
         matches!(self, Self::Verifier(_))
     }

@@ -1,18 +1,20 @@
-//! External proof systems: a prover and verifier program that an operator has the rights to.
+//! External proof systems: a program, chosen by the operator, that proves and verifies.
 //!
 //! Each step starts the program once, without a shell and without this process's environment. The program reads one
 //! JSON document from standard input, writes one JSON document to standard output and exits with code 0. Binary values
 //! are hexadecimal digits, integers are decimal numbers. `model` is the integer network as an ONNX file of 64-bit
-//! integer operators, in hexadecimal digits, with one input `cells` and one output `outputs`, both vectors.
+//! integer operators, in hexadecimal digits, with one input `cells` and one output `outputs`, both vectors. The program
+//! inherits this process's standard error. It leads a process group, which is killed at the timeout and after the
+//! answer; on Linux, the memory of each of its processes is limited. `examples/rerun.py` is a complete program.
 //!
-//! | Request | Answer |
+//! | Request | Response |
 //! |---|---|
 //! | `{"version": 1, "command": "setup", "model": …}` | `{"proving_key": …, "verification_key": …}` |
 //! | `{"version": 1, "command": "prove", "model": …, "proving_key": …, "binding": …, "inputs": […], "outputs": […]}` | `{"proof": …}` |
 //! | `{"version": 1, "command": "verify", "verification_key": …, "binding": …, "inputs": […], "outputs": […], "proof": …}` | `{"valid": true}` or `{"valid": false}` |
 //!
 //! The program must include the 32 bytes of `binding` in the proof's public values, and must answer `valid` for exactly
-//! these inputs and outputs. A program that fails, writes anything else or exceeds the timeout is an error of the
+//! these inputs and outputs. A failure, any other output or a timeout of the program is reported as an error of the
 //! verifier ([`VerifyError::is_local`]), never an acceptance or rejection of a proof.
 
 mod process;
@@ -27,9 +29,12 @@ use taonet_proof_core::circuit::Circuit;
 use taonet_proof_core::{Binding, Digest, onnx};
 
 use crate::{Backend, BackendError, Capabilities, Estimate, Keys, Proven, Prover, Statement, Verifier, VerifyError};
+use process::Limits;
 
 /// The backend's name in circuit metadata.
 pub const ID: &str = "external";
+/// Default limit of the memory of a program, in bytes.
+pub const DEFAULT_MEMORY: u64 = 16 << 30;
 /// The version of the protocol.
 const VERSION: u32 = 1;
 
@@ -37,13 +42,13 @@ const VERSION: u32 = 1;
 #[derive(Clone, Debug)]
 pub struct External {
     program: PathBuf,
-    timeout: Duration,
+    limits: Limits,
     capabilities: Capabilities,
 }
 
 impl External {
     /// Creates a backend from the program's absolute path, a timeout for each step, and its proof system's
-    /// capabilities.
+    /// capabilities. The program may use [`DEFAULT_MEMORY`].
     ///
     /// # Errors
     /// When the path is not absolute.
@@ -51,7 +56,15 @@ impl External {
         if !program.is_absolute() {
             return Err(BackendError::External(format!("{} is not an absolute path", program.display())));
         }
-        Ok(Self { program: program.to_owned(), timeout, capabilities })
+        let limits = Limits { timeout, memory: DEFAULT_MEMORY };
+        Ok(Self { program: program.to_owned(), limits, capabilities })
+    }
+
+    /// Sets the limit of the data memory of each process of the program, in bytes. It has an effect on Linux only.
+    #[must_use]
+    pub fn with_memory(mut self, bytes: u64) -> Self {
+        self.limits.memory = bytes;
+        self
     }
 
     fn decode(&self, digits: &str) -> Result<Vec<u8>, BackendError> {
@@ -62,7 +75,7 @@ impl External {
         let fail =
             |error: &dyn std::fmt::Display| BackendError::External(format!("{}: {error}", self.program.display()));
         let question = serde_json::to_vec(&Versioned { version: VERSION, request }).map_err(|error| fail(&error))?;
-        let answer = process::run(&self.program, question, self.timeout).map_err(|error| fail(&error))?;
+        let answer = process::run(&self.program, question, self.limits).map_err(|error| fail(&error))?;
         serde_json::from_slice(&answer).map_err(|error| fail(&error))
     }
 }
@@ -157,6 +170,11 @@ impl Prover for ExternalProver {
         };
         let answer: ProveAnswer = self.external.ask(&request)?;
         Ok(Proven { proof: self.external.decode(&answer.proof)?, outputs })
+    }
+
+    /// Runs the circuit only: the program computes its own witness while it proves.
+    fn witness(&self, inputs: &[i64], _: &Binding) -> Result<usize, BackendError> {
+        Ok(self.circuit.execute(inputs)?.cells.len())
     }
 }
 

@@ -1,8 +1,9 @@
 //! Groth16 on BN254: proofs of 128 bytes that hide everything between input and output, with keys from a setup for each
 //! circuit.
 //!
-//! Anyone can re-randomise a proof, but nobody can use it elsewhere: its public values contain the digest of request
-//! nonce, miner, circuit, verification key and inputs, so a copy verifies for the same request to the same miner only.
+//! Anyone can re-randomise a proof, but the result is valid for the same statement only: its public values contain the
+//! digest of request nonce, miner, circuit, verification key and inputs, so a copy verifies for the same request to the
+//! same miner only.
 //!
 //! **The setup is trusted.** Anyone who knows all random numbers of a setup can forge proofs. [`ceremony`] lets several
 //! people contribute, and explains what each contribution protects.
@@ -25,11 +26,11 @@ use ark_relations::gr1cs::Matrix;
 use ark_serialize::CanonicalSerialize as _;
 use ark_std::rand::SeedableRng as _;
 use ark_std::rand::rngs::StdRng;
-use taonet_proof_core::circuit::Circuit;
+use taonet_proof_core::circuit::{Circuit, Execution};
 use taonet_proof_core::{Binding, Digest};
 
 use crate::{Backend, BackendError, Capabilities, Estimate, Keys, Proven, Prover, Verifier};
-use circuit::{MAX_PUBLIC_INPUTS, PublicInputs};
+use circuit::{Layout, MAX_PUBLIC};
 use keys::VerificationKeyFile;
 
 /// The backend's name in circuit metadata.
@@ -55,16 +56,16 @@ impl Backend for Groth16 {
     }
 
     fn estimate(&self, circuit: &Circuit) -> Result<Estimate, BackendError> {
-        let cs = circuit::constrain(circuit, MAX_PUBLIC_INPUTS)?;
+        let cs = circuit::constrain(circuit, &Layout::of(circuit, MAX_PUBLIC))?;
         Ok(Estimate { constraints: cs.constraints() as u64 })
     }
 
     fn setup(&self, circuit: &Circuit) -> Result<Keys, BackendError> {
-        setup(circuit, MAX_PUBLIC_INPUTS)
+        setup(circuit, Layout::of(circuit, MAX_PUBLIC))
     }
 
     fn prover(&self, circuit: Arc<Circuit>, keys: &Keys) -> Result<Box<dyn Prover>, BackendError> {
-        Ok(Box::new(Groth16Prover::new(circuit, MAX_PUBLIC_INPUTS, keys)?))
+        Ok(Box::new(Groth16Prover::new(circuit, keys)?))
     }
 
     fn verifier(&self, verification_key: &[u8]) -> Result<Box<dyn Verifier>, BackendError> {
@@ -83,18 +84,17 @@ fn internal(error: impl std::fmt::Display) -> BackendError {
     BackendError::Internal(error.to_string())
 }
 
-fn setup(circuit: &Circuit, most_public: usize) -> Result<Keys, BackendError> {
-    let cs = circuit::constrain(circuit, most_public)?;
+fn setup(circuit: &Circuit, layout: Layout) -> Result<Keys, BackendError> {
+    let cs = circuit::constrain(circuit, &layout)?;
     let key = Scheme::generate_random_parameters_with_reduction(&cs, &mut generator()?).map_err(internal)?;
-    let verification =
-        VerificationKeyFile::new(circuit, most_public, &key.vk).map_err(internal)?.to_bytes().map_err(internal)?;
+    let verification = VerificationKeyFile::new(layout, &key.vk).map_err(internal)?.to_bytes().map_err(internal)?;
     Ok(Keys { proving: keys::proving_to_bytes(&key).map_err(internal)?, verification })
 }
 
 /// Proves executions of one circuit.
 struct Groth16Prover {
     circuit: Arc<Circuit>,
-    most_public: usize,
+    layout: Layout,
     key: ProvingKey<Bn254>,
     key_digest: Digest,
     matrices: [Matrix<Fr>; 3],
@@ -102,21 +102,33 @@ struct Groth16Prover {
 }
 
 impl Groth16Prover {
-    fn new(circuit: Arc<Circuit>, most_public: usize, keys: &Keys) -> Result<Self, BackendError> {
-        let cs = circuit::constrain(&circuit, most_public)?;
-        let key = keys::proving_from_bytes(&keys.proving)?;
+    fn new(circuit: Arc<Circuit>, keys: &Keys) -> Result<Self, BackendError> {
         let file = VerificationKeyFile::from_bytes(&keys.verification)?;
+        let layout = file.layout;
+        if !layout.fits(&circuit) {
+            return Err(BackendError::OtherCircuit("the inputs or outputs in the verification key differ"));
+        }
+        let cs = circuit::constrain(&circuit, &layout)?;
+        let key = keys::proving_from_bytes(&keys.proving)?;
         let fits = key.a_query.len() == cs.variables
             && key.vk.gamma_abc_g1.len() == cs.instance
             && key.l_query.len() == cs.variables - cs.instance;
-        if !fits || file.public != PublicInputs::of(&circuit, most_public) {
+        if !fits {
             return Err(BackendError::OtherCircuit("the number of variables in the proving key differs"));
         }
         if file.key != key.vk {
-            return Err(BackendError::OtherCircuit("proving and verification key do not belong together"));
+            return Err(BackendError::OtherCircuit("the proving key does not match the verification key"));
         }
         let key_digest = Digest::of(&keys.verification);
-        Ok(Self { most_public, key, key_digest, matrices: cs.matrices(), instance: cs.instance, circuit })
+        Ok(Self { layout, key, key_digest, matrices: cs.matrices(), instance: cs.instance, circuit })
+    }
+
+    /// Runs the circuit and assigns all variables.
+    fn assign(&self, inputs: &[i64], binding: &Binding) -> Result<(Execution, Vec<Fr>), BackendError> {
+        let execution = self.circuit.execute(inputs)?;
+        let digest = binding.digest(inputs);
+        let assignment = circuit::assign(&self.circuit, &self.layout, &digest, inputs, &execution);
+        Ok((execution, assignment))
     }
 
     fn prove_assignment(&self, assignment: &[Fr]) -> Result<Vec<u8>, BackendError> {
@@ -143,11 +155,13 @@ impl Prover for Groth16Prover {
         if binding.verification_key != self.key_digest {
             return Err(BackendError::OtherKey { bound: binding.verification_key, actual: self.key_digest });
         }
-        let execution = self.circuit.execute(inputs)?;
-        let digest = binding.digest(inputs);
-        let assignment = circuit::assign(&self.circuit, self.most_public, &digest, inputs, &execution);
+        let (execution, assignment) = self.assign(inputs, binding)?;
         let proof = self.prove_assignment(&assignment)?;
         Ok(Proven { proof, outputs: execution.outputs(&self.circuit) })
+    }
+
+    fn witness(&self, inputs: &[i64], binding: &Binding) -> Result<usize, BackendError> {
+        Ok(self.assign(inputs, binding)?.1.len())
     }
 }
 

@@ -3,14 +3,43 @@
 //! | Backend | Setup | Proof | Use it when |
 //! |---|---|---|---|
 //! | [`groth16`] | per circuit, trusted | 128 bytes, zero-knowledge | proofs must be small and the circuit is stable |
-//! | [`stark`] | none | some 100 kB | the model changes often or is too large for one Groth16 circuit |
+//! | [`stark`] | none | about 210 to 280 kB | the model changes often or is too large for one Groth16 circuit |
 //! | [`external`] | the program's own | the program's own | an operator has another proof system |
 //!
-//! A [`Prover`] runs the core's executor and proves exactly its values. A [`Verifier`] takes a [`Statement`] (inputs,
-//! outputs and the [`Binding`] to one request and miner) and accepts a proof for that statement only.
+//! A [`Backend`] creates [`Keys`] for a circuit. A [`Prover`] runs the core's executor and proves exactly its values. A
+//! [`Verifier`] takes a [`Statement`] (inputs, outputs and the [`Binding`] to one request and miner) and accepts a
+//! proof for that statement only.
 //!
-//! Uses `taonet-proof-core` (circuits, executor, binding).
-//! Used by `taonet-proof-circuits`, the miner, the validator and `tao proof`, through [`backend`].
+//! ```no_run
+//! use std::sync::Arc;
+//!
+//! use taonet_proof_backends::{Statement, backend};
+//! use taonet_proof_core::{Binding, Digest, circuit::Circuit};
+//!
+//! # fn example(circuit: Arc<Circuit>, binding: Binding) -> Result<(), Box<dyn std::error::Error>> {
+//! let system = backend("stark").ok_or("unknown backend")?;
+//! let keys = system.setup(&circuit)?;
+//! assert_eq!(binding.verification_key, Digest::of(&keys.verification));
+//! let inputs = vec![0; circuit.inputs];
+//! let proven = system.prover(circuit, &keys)?.prove(&inputs, &binding)?;
+//! let statement = Statement { binding, inputs, outputs: proven.outputs };
+//! system.verifier(&keys.verification)?.verify(&statement, &proven.proof)?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! - **Errors**: [`VerifyError::is_local`] distinguishes a failed verifier from a rejected proof, so that a failure of
+//!   the validator does not count against a miner. Malformed keys and proofs are errors.
+//! - **Limits**: a built-in backend refuses a circuit whose sums could leave its field ([`BackendError::Magnitude`]),
+//!   because its proofs would hold modulo the field only.
+//! - **Security** is stated by [`Capabilities`]: about 100 bits for both built-in backends, for `stark` under a common
+//!   conjecture on FRI. A STARK proof is not zero-knowledge: it may reveal intermediate values.
+//!
+//! Proving is CPU-bound and blocks; callers run it on a separate thread. The crate reads no files and stores no keys,
+//! which `taonet-proof-circuits` does.
+//!
+//! Uses `taonet-proof-core` (circuits, executor, binding) and `taonet-primitives`. Used by `taonet-proof-circuits`,
+//! `taonet-proof-miner`, `taonet-proof-validator` and `tao proof`.
 
 pub mod error;
 pub mod external;
@@ -36,6 +65,11 @@ pub struct Capabilities {
     pub security_bits: u32,
 }
 
+impl Capabilities {
+    /// Capabilities assumed for an unknown proof system.
+    pub const UNKNOWN: Self = Self { zero_knowledge: false, trusted_setup: true, security_bits: 0 };
+}
+
 /// Cost of a circuit with a backend.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Estimate {
@@ -46,9 +80,9 @@ pub struct Estimate {
 /// Proving and verification key of one circuit.
 #[derive(Clone, Debug)]
 pub struct Keys {
-    /// Proving key: what the prover needs besides the network.
+    /// Proving key: data that the prover needs in addition to the network.
     pub proving: Vec<u8>,
-    /// Verification key: all that a verifier needs.
+    /// Verification key: all data that a verifier needs.
     pub verification: Vec<u8>,
 }
 
@@ -95,7 +129,7 @@ pub trait Backend: Send + Sync {
     /// Loads a proving key.
     ///
     /// # Errors
-    /// When the key is malformed or belongs to another circuit.
+    /// When the key is malformed or for a different circuit.
     fn prover(&self, circuit: Arc<Circuit>, keys: &Keys) -> Result<Box<dyn Prover>, BackendError>;
 
     /// Loads a verification key.
@@ -110,8 +144,15 @@ pub trait Prover: Send + Sync {
     /// Runs the circuit and proves its outputs. CPU-bound.
     ///
     /// # Errors
-    /// When the inputs do not fit the circuit, or the binding names another verification key.
+    /// When the inputs do not fit the circuit, or the binding names a different verification key.
     fn prove(&self, inputs: &[i64], binding: &Binding) -> Result<Proven, BackendError>;
+
+    /// Computes the witness that [`Self::prove`] proves, without proving it: runs the circuit and converts its values to
+    /// the backend's form. Returns the number of values. Benchmarks compare the time of this step with that of a proof.
+    ///
+    /// # Errors
+    /// When the inputs do not fit the circuit.
+    fn witness(&self, inputs: &[i64], binding: &Binding) -> Result<usize, BackendError>;
 }
 
 /// A verifier of proofs of one circuit.
@@ -119,8 +160,13 @@ pub trait Verifier: Send + Sync {
     /// Verifies a proof of exactly this statement.
     ///
     /// # Errors
-    /// Why the proof is rejected.
+    /// [`VerifyError`] when the proof is rejected, or the verifier itself fails.
     fn verify(&self, statement: &Statement, proof: &[u8]) -> Result<(), VerifyError>;
+
+    /// Returns the maximum number of proofs that are verified faster together than one by one.
+    fn most_together(&self) -> usize {
+        1
+    }
 
     /// Verifies several proofs, in a batch if the backend supports that.
     fn verify_all(&self, proofs: &[(Statement, Vec<u8>)]) -> Vec<Result<(), VerifyError>> {
@@ -128,8 +174,8 @@ pub trait Verifier: Send + Sync {
     }
 }
 
-/// Returns the built-in backend with this name in circuit metadata; `None` for an unknown name, which is never
-/// verified.
+/// Returns the built-in backend with this name in circuit metadata; `None` for an unknown name. Proofs of unknown
+/// backends are never accepted.
 pub fn backend(id: &str) -> Option<Box<dyn Backend>> {
     match id {
         groth16::ID => Some(Box::new(groth16::Groth16)),

@@ -1,10 +1,11 @@
-//! A transparent backend on Plonky3: no setup, no secrets, and about 100 bits of security under the conjecture that no
-//! attack on FRI is better than the known ones. Not zero-knowledge: a proof may reveal intermediate values.
+//! A transparent backend on Plonky3: no setup, no secrets, and at least 100 bits of security for the largest circuit
+//! under the conjecture that no attack on FRI is better than the known ones (59 bits are proven). Not zero-knowledge: a
+//! proof may reveal intermediate values.
 //!
-//! Weights are fixed columns, whose commitment is the verification key; a validator can compute it from the network
-//! itself and compare. Each row of the products table multiplies a tile of values with a tile of weights, so one read
-//! of a value from memory serves many multiply-adds. Sums become activations by two lookups: one of the quotient with
-//! its activation, one of the remainder.
+//! Weights are fixed columns, and the commitment to these columns is the verification key; a validator can recompute
+//! the key from the network and compare. Each row of the products table multiplies a tile of values with a tile of
+//! weights, so one read of a value from memory serves many multiply-adds. Sums become activations by two lookups: one
+//! of the quotient with its activation, one of the remainder.
 //!
 //! No value wraps around the field: the backend rejects a circuit whose sums could reach half of it.
 
@@ -19,19 +20,20 @@ use std::sync::Arc;
 
 use p3_batch_stark::{StarkInstance, prove_batch, verify_batch};
 use p3_field::PrimeCharacteristicRing as _;
+use p3_matrix::dense::RowMajorMatrix;
 use taonet_proof_core::circuit::Circuit;
 use taonet_proof_core::{Binding, Digest};
 
 use crate::{Backend, BackendError, Capabilities, Estimate, Keys, Proven, Prover, Statement, Verifier, VerifyError};
 use air::{Kind, PUBLIC_LIMBS, Table};
-use config::{Common, Config, Prepared, Proof, SECURITY_BITS, Val, config};
+use config::{CURRENT, Common, Config, Prepared, Proof, SECURITY_BITS, Val};
 use keys::VerificationKeyFile;
 use plan::Plan;
 
 /// The backend's name in circuit metadata.
 pub const ID: &str = "stark";
 /// Maximum size of a proof, in bytes.
-pub const MAX_PROOF_BYTES: usize = 16 << 20;
+pub(crate) const MAX_PROOF_BYTES: usize = 16 << 20;
 /// Number of bits of a digest in one public value.
 const LIMB_BITS: usize = 24;
 
@@ -53,20 +55,21 @@ impl Backend for Stark {
         Ok(Estimate { constraints: plan.log_rows.iter().map(|log| 1_u64 << log).sum() })
     }
 
-    /// Creates the verification key; the proving key is empty, since all of it follows from the network.
+    /// Creates the verification key; the proving key is empty, since the prover derives everything from the network.
     fn setup(&self, circuit: &Circuit) -> Result<Keys, BackendError> {
-        let plan = Plan::new(circuit)?;
-        let prepared = prepare(&config(), &plan)?;
-        let file = VerificationKeyFile::new(circuit, &plan, &prepared)?;
-        Ok(Keys { proving: Vec::new(), verification: file.to_bytes()? })
+        keys_of(circuit, &Plan::new(circuit)?)
     }
 
     fn prover(&self, circuit: Arc<Circuit>, keys: &Keys) -> Result<Box<dyn Prover>, BackendError> {
-        let plan = Plan::new(&circuit)?;
-        let config = config();
+        let parameters = VerificationKeyFile::parameters_of(&keys.verification)?;
+        // Other versions may choose another tile.
+        let tile = VerificationKeyFile::from_bytes(&keys.verification)?.tile();
+        let plan = Plan::with_tile(&circuit, tile)?;
+        let config = parameters.config();
         let prepared = prepare(&config, &plan)?;
-        if VerificationKeyFile::new(&circuit, &plan, &prepared)?.to_bytes()? != keys.verification {
-            return Err(BackendError::OtherCircuit("the verification key is not that of the network"));
+        if VerificationKeyFile::new(&circuit, &plan, parameters, &prepared)?.to_bytes()? != keys.verification {
+            let reason = "the verification key does not match the network; hint: compile the model again";
+            return Err(BackendError::OtherCircuit(reason));
         }
         let key_digest = Digest::of(&keys.verification);
         Ok(Box::new(StarkProver { circuit, plan, config, prepared, key_digest }))
@@ -74,7 +77,7 @@ impl Backend for Stark {
 
     fn verifier(&self, verification_key: &[u8]) -> Result<Box<dyn Verifier>, BackendError> {
         let file = VerificationKeyFile::from_bytes(verification_key)?;
-        let config = config();
+        let config = VerificationKeyFile::parameters_of(verification_key)?.config();
         let common = file.common(&config)?;
         Ok(Box::new(StarkVerifier {
             tables: file.tables(),
@@ -84,6 +87,13 @@ impl Backend for Stark {
             digest: Digest::of(verification_key),
         }))
     }
+}
+
+/// Creates the keys of a circuit with this layout.
+fn keys_of(circuit: &Circuit, plan: &Plan) -> Result<Keys, BackendError> {
+    let prepared = prepare(&CURRENT.config(), plan)?;
+    let file = VerificationKeyFile::new(circuit, plan, &CURRENT, &prepared)?;
+    Ok(Keys { proving: Vec::new(), verification: file.to_bytes()? })
 }
 
 /// Commits to the fixed columns.
@@ -134,18 +144,27 @@ impl Prover for StarkProver {
         if binding.verification_key != self.key_digest {
             return Err(BackendError::OtherKey { bound: binding.verification_key, actual: self.key_digest });
         }
-        let execution = self.circuit.execute(inputs)?;
-        let outputs = execution.outputs(&self.circuit);
-        let traces = trace::fill(&self.plan, &self.circuit, &execution)?;
+        let (outputs, traces) = self.trace(inputs)?;
         let proof = self.prove_traces(&traces, inputs, &outputs, &binding.digest(inputs))?;
         Ok(Proven { proof, outputs })
+    }
+
+    fn witness(&self, inputs: &[i64], _: &Binding) -> Result<usize, BackendError> {
+        Ok(self.trace(inputs)?.1.iter().map(|table| table.values.len()).sum())
     }
 }
 
 impl StarkProver {
+    /// Runs the circuit. Returns its outputs and the value columns of all tables.
+    fn trace(&self, inputs: &[i64]) -> Result<(Vec<i64>, Vec<RowMajorMatrix<Val>>), BackendError> {
+        let execution = self.circuit.execute(inputs)?;
+        let traces = trace::fill(&self.plan, &self.circuit, &execution)?;
+        Ok((execution.outputs(&self.circuit), traces))
+    }
+
     fn prove_traces(
         &self,
-        traces: &[p3_matrix::dense::RowMajorMatrix<Val>],
+        traces: &[RowMajorMatrix<Val>],
         inputs: &[i64],
         outputs: &[i64],
         binding: &Digest,

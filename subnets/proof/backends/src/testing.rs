@@ -1,5 +1,7 @@
 //! Networks and checks that the tests of all backends share.
 
+mod layers;
+
 use std::sync::Arc;
 
 use rand::rngs::StdRng;
@@ -10,6 +12,7 @@ use taonet_proof_core::network::{FORMAT, Input, Layer, Network, Operation};
 use taonet_proof_core::{Binding, Clamp, Digest, Range, Rescale, Shape, Window};
 
 use crate::{Backend, Keys, Proven, Prover, Statement, Verifier};
+pub(crate) use layers::{LayerKind, extremes, outermost, rescaled_layers};
 
 pub(crate) fn generator(seed: u64) -> StdRng {
     StdRng::seed_from_u64(seed)
@@ -23,8 +26,8 @@ fn weights(generator: &mut StdRng, count: usize) -> Vec<i32> {
     (0..count).map(|_| generator.random_range(-127..=127)).collect()
 }
 
-/// Every kind of layer on a 2×6×6 input: a padded convolution with a saturating ReLU, a maximum, a residual addition
-/// with a signed clamp that saturates, an average as a plain sum, and a dense layer.
+/// Creates a network with every kind of layer on a 2×6×6 input: a padded convolution with a saturating ReLU, a maximum,
+/// a residual addition with a signed clamp that saturates, an average as a plain sum, and a dense layer.
 pub(crate) fn network(seed: u64) -> Network {
     let mut generator = generator(seed);
     let layers = vec![
@@ -79,6 +82,20 @@ pub(crate) fn network(seed: u64) -> Network {
     Network { format: FORMAT, input: Input { shape, range: Range { low: 0, high: 255 }, scale: 0 }, layers }
 }
 
+/// Creates a network whose first layer has 1296 outputs for 16 inputs, and whose second layer has 3 outputs.
+pub(crate) fn wide_border() -> Network {
+    let (mut generator, border) = (generator(7), 1296);
+    let rescale = Some(Rescale { shift: 7, clamp: Clamp::Unsigned(6) });
+    let first = Operation::Dense { weights: weights(&mut generator, border * 16), bias: vec![0; border] };
+    let second = Operation::Dense { weights: weights(&mut generator, 3 * border), bias: vec![1, -2, 3] };
+    let layers = vec![
+        Layer { inputs: vec![0], operation: first, rescale, scale: 4 },
+        Layer { inputs: vec![1], operation: second, rescale: None, scale: 8 },
+    ];
+    let input = Input { shape: Shape::vector(16).unwrap(), range: Range { low: 0, high: 255 }, scale: 0 };
+    Network { format: FORMAT, input, layers }
+}
+
 /// Creates a network of a single dense layer with this rescale.
 pub(crate) fn one_layer(rescale: Option<Rescale>, weights: Vec<i32>, bias: Vec<i64>, range: Range) -> Network {
     let inputs = weights.len() / bias.len();
@@ -127,6 +144,8 @@ impl Bench {
 pub(crate) fn check_binding(bench: &Bench) {
     let (statement, proof) = bench.prove(&inputs(&bench.circuit, 1));
     assert_eq!(bench.verifier.verify(&statement, &proof), Ok(()));
+    let witness = bench.prover.witness(&statement.inputs, &statement.binding).unwrap();
+    assert!(witness > bench.circuit.cells(), "the witness has {witness} values, one for each cell and more");
     let binding = &statement.binding;
     let mut others = vec![
         Statement { binding: Binding { nonce: Digest::of(b"other"), ..binding.clone() }, ..statement.clone() },
@@ -174,7 +193,7 @@ pub(crate) fn check_flips(backend: &dyn Backend, bench: &Bench, flips: usize) {
             0 | 1 => bench.verifier.verify(&statement, &flip(&proof, &mut generator)).is_ok(),
             2 => {
                 let key = flip(&bench.keys.verification, &mut generator);
-                // A verifier that trusts the sender's key must reject it, too.
+                // Even a verifier that trusts the changed key must reject the proof.
                 let binding = Binding { verification_key: Digest::of(&key), ..statement.binding.clone() };
                 let trusting = Statement { binding, ..statement.clone() };
                 backend.verifier(&key).is_ok_and(|other| {
@@ -199,33 +218,4 @@ pub(crate) fn check_flips(backend: &dyn Backend, bench: &Bench, flips: usize) {
         assert!(backend.verifier(&bench.keys.verification[..length.min(bench.keys.verification.len() - 1)]).is_err());
     }
     assert!(bench.verifier.verify(&statement, &[proof.as_slice(), &[0]].concat()).is_err());
-}
-
-/// Returns networks with all kinds of rescales at the extremes of their sums.
-pub(crate) fn extreme_layers() -> Vec<Network> {
-    let clamps = [Clamp::Unsigned(4), Clamp::Signed(4), Clamp::Unsigned(12), Clamp::Signed(12), Clamp::Signed(0)];
-    let ranges = [Range { low: 0, high: 255 }, Range { low: -128, high: 127 }];
-    let mut networks = Vec::new();
-    for clamp in clamps {
-        for shift in [0, 1, 5] {
-            for range in ranges {
-                // All weights positive, all negative, mixed; the last one is always zero.
-                let weights = vec![3, 5, -3, -5, 7, -7, 0, 0];
-                networks.push(one_layer(Some(Rescale { shift, clamp }), weights, vec![9, -9, 0, 1], range));
-            }
-        }
-    }
-    networks.push(one_layer(None, vec![127; 64], vec![-1000], Range { low: 0, high: 255 }));
-    networks
-}
-
-/// Returns inputs that minimise or maximise some sum.
-pub(crate) fn extremes(network: &Network) -> Vec<Vec<i64>> {
-    let Operation::Dense { weights, bias } = &network.layers[0].operation else { panic!("a dense layer") };
-    let range = network.input.range;
-    let rows = weights.chunks(weights.len() / bias.len());
-    let extreme = |row: &[i32], up: bool| {
-        row.iter().map(|&weight| if (weight > 0) == up { range.high } else { range.low }).collect()
-    };
-    rows.flat_map(|row| [extreme(row, false), extreme(row, true)]).collect()
 }

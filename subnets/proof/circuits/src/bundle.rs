@@ -1,21 +1,22 @@
 use serde::{Deserialize, Serialize};
 use taonet_primitives::Hotkey;
-use taonet_proof_backends::{Statement, backend};
+use taonet_proof_backends::Statement;
 use taonet_proof_core::metadata::CircuitMetadata;
 use taonet_proof_core::{Binding, Digest};
 
-use crate::{CircuitDirectory, CircuitError};
+use crate::{Backends, CircuitDirectory, CircuitError};
 
 /// Version of the bundle format.
 pub const BUNDLE_VERSION: u32 = 1;
 /// Maximum size of a bundle, in bytes.
 const MAX_BYTES: u64 = 256 << 20;
 
-/// A proof bundle: a proof with everything that offline verification needs, without network or circuit directory.
+/// A proof bundle: a proof with everything that offline verification needs. Neither the network nor the circuit
+/// directory is required.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Bundle {
-    /// The version: [`BUNDLE_VERSION`].
+    /// The version of the bundle format: [`BUNDLE_VERSION`].
     pub version: u32,
     /// Metadata of the circuit: backend, ranges, scales and the hash of the verification key.
     pub circuit: CircuitMetadata,
@@ -34,10 +35,10 @@ pub struct Bundle {
 }
 
 impl Bundle {
-    /// Proves a circuit's outputs on some inputs, for one request to one miner.
+    /// Runs a circuit on `inputs` and proves its outputs, for one request to one miner.
     ///
     /// # Errors
-    /// When inputs do not fit or a file of the circuit is missing or invalid.
+    /// When the inputs do not match the circuit, or a file of the circuit is missing or invalid.
     pub fn prove(
         directory: &CircuitDirectory,
         inputs: &[i64],
@@ -52,7 +53,7 @@ impl Bundle {
         Ok(Self::new(directory.metadata(), &keys.verification, &statement, &proven.proof))
     }
 
-    /// Creates the bundle of an existing proof.
+    /// Creates a bundle from an existing proof.
     pub fn new(circuit: &CircuitMetadata, verification_key: &[u8], statement: &Statement, proof: &[u8]) -> Self {
         Self {
             version: BUNDLE_VERSION,
@@ -81,7 +82,7 @@ impl Bundle {
     /// that you know.
     ///
     /// # Errors
-    /// When the metadata is not valid JSON.
+    /// Never in practice; only the encoder's signature is fallible.
     pub fn circuit_id(&self) -> Result<Digest, CircuitError> {
         Ok(self.circuit.id()?)
     }
@@ -92,21 +93,29 @@ impl Bundle {
         self.outputs.iter().map(|&output| output as f64 * scale).collect()
     }
 
-    /// Verifies that the proof is valid for the bundle's circuit, request and miner.
+    /// Verifies with a built-in backend that the proof is valid for the bundle's circuit, request and miner.
     ///
     /// # Errors
-    /// When the key is not the circuit's, or the proof does not verify.
+    /// When the key does not match the circuit, or the proof does not verify.
     pub fn verify(&self) -> Result<(), CircuitError> {
+        self.verify_with(&Backends::default())
+    }
+
+    /// Verifies like [`Self::verify`], with the given backends.
+    ///
+    /// # Errors
+    /// When the backend is missing, the key does not match the circuit, or the proof does not verify.
+    pub fn verify_with(&self, backends: &Backends) -> Result<(), CircuitError> {
         let decode = |text: &str, what| hex::decode(text).map_err(|_| CircuitError::Bundle(what));
         let key = decode(&self.verification_key, "verification key is not hexadecimal")?;
         let proof = decode(&self.proof, "proof is not hexadecimal")?;
         let verification_key = Digest::of(&key);
         if verification_key != self.circuit.verification_key()? {
-            return Err(CircuitError::Bundle("verification key is not the circuit's"));
+            return Err(CircuitError::Bundle("verification key does not match the circuit"));
         }
-        let backend =
-            backend(&self.circuit.backend).ok_or_else(|| CircuitError::Backend(self.circuit.backend.clone()))?;
-        let binding = Binding { nonce: self.nonce, miner: self.miner, circuit: self.circuit_id()?, verification_key };
+        let circuit = self.circuit_id()?;
+        let backend = backends.of(&circuit, &self.circuit.backend)?;
+        let binding = Binding { nonce: self.nonce, miner: self.miner, circuit, verification_key };
         let statement = Statement { binding, inputs: self.inputs.clone(), outputs: self.outputs.clone() };
         backend.verifier(&key)?.verify(&statement, &proof)?;
         Ok(())

@@ -6,10 +6,19 @@ use taonet_proof_core::slices::{self, SlicedModel};
 use taonet_proof_core::{Digest, metadata};
 
 use crate::directory::{MAX_METADATA, read};
-use crate::{CircuitDirectory, CircuitError};
+use crate::{Backends, CircuitDirectory, CircuitError};
 
 /// Maximum number of directory entries that are read.
 const MOST_ENTRIES: usize = 10_000;
+
+/// A directory whose circuit or sliced model cannot be used.
+#[derive(Debug)]
+pub struct Skipped {
+    /// Path of the directory.
+    pub path: PathBuf,
+    /// Why it cannot be used.
+    pub error: CircuitError,
+}
 
 /// The circuits and sliced models of a directory, by identity. Slices are circuits, too.
 #[derive(Clone, Debug, Default)]
@@ -24,19 +33,72 @@ impl Catalogue {
     /// # Errors
     /// When a circuit is malformed or modified, a slice is missing, or there is no circuit.
     pub fn open(path: &Path) -> Result<Self, CircuitError> {
-        let mut catalogue = Self::default();
-        if !catalogue.add(path)? {
+        Self::open_with(path, &Backends::default())
+    }
+
+    /// Opens a directory like [`Self::open`]; the given backends load provers and verifiers.
+    ///
+    /// # Errors
+    /// When a circuit is malformed or modified, a slice is missing, or there is no circuit.
+    pub fn open_with(path: &Path, backends: &Backends) -> Result<Self, CircuitError> {
+        let (catalogue, skipped) = Self::read(path, backends)?;
+        match skipped.into_iter().next() {
+            Some(first) => Err(first.error),
+            None => catalogue.unless_empty(path),
+        }
+    }
+
+    /// Opens a directory and skips circuits and sliced models that cannot be used: returns the circuits whose verifier
+    /// loads, the sliced models that consist of them, and the skipped directories.
+    ///
+    /// # Errors
+    /// If the directory contains no circuit. If no circuit is usable, the error of the first skipped directory.
+    pub fn open_usable(path: &Path, backends: &Backends) -> Result<(Self, Vec<Skipped>), CircuitError> {
+        let (mut catalogue, mut skipped) = Self::read(path, backends)?;
+        let Self { circuits, models } = &mut catalogue;
+        circuits.retain(|_, circuit| match circuit.verifier() {
+            Ok(_) => true,
+            Err(error) => {
+                skipped.push(Skipped { path: circuit.path().to_owned(), error });
+                false
+            }
+        });
+        models.retain(|_, model| {
+            let missing = model.slices.iter().find(|slice| !circuits.contains_key(slice));
+            skipped.extend(missing.map(|slice| {
+                let path = path.to_owned();
+                Skipped { path: path.clone(), error: CircuitError::NoSlice { path, slice: *slice } }
+            }));
+            missing.is_none()
+        });
+        if catalogue.circuits.is_empty() && !skipped.is_empty() {
+            return Err(skipped.swap_remove(0).error);
+        }
+        Ok((catalogue.unless_empty(path)?, skipped))
+    }
+
+    /// Opens the circuits and sliced models of a directory. Subdirectories that cannot be opened are skipped.
+    fn read(path: &Path, backends: &Backends) -> Result<(Self, Vec<Skipped>), CircuitError> {
+        let (mut catalogue, mut skipped) = (Self::default(), Vec::new());
+        if !catalogue.add(path, backends)? {
             for place in subdirectories(path)? {
-                catalogue.add(&place)?;
+                if let Err(error) = catalogue.add(&place, backends) {
+                    skipped.push(Skipped { path: place, error });
+                }
             }
         }
-        if catalogue.circuits.is_empty() { Err(CircuitError::NoCircuit(path.to_owned())) } else { Ok(catalogue) }
+        Ok((catalogue, skipped))
+    }
+
+    /// Rejects an empty catalogue.
+    fn unless_empty(self, path: &Path) -> Result<Self, CircuitError> {
+        if self.circuits.is_empty() { Err(CircuitError::NoCircuit(path.to_owned())) } else { Ok(self) }
     }
 
     /// Adds the circuit or sliced model in a directory; `false` if there is none.
-    fn add(&mut self, path: &Path) -> Result<bool, CircuitError> {
+    fn add(&mut self, path: &Path, backends: &Backends) -> Result<bool, CircuitError> {
         if path.join(metadata::FILE).is_file() {
-            let directory = CircuitDirectory::open(path)?;
+            let directory = CircuitDirectory::open(path)?.with_backends(backends);
             self.circuits.insert(directory.id(), Arc::new(directory));
             return Ok(true);
         }
@@ -46,7 +108,7 @@ impl Catalogue {
         }
         let model = SlicedModel::from_json(&read(&description, MAX_METADATA)?)?;
         for place in subdirectories(path)? {
-            self.add(&place)?;
+            self.add(&place, backends)?;
         }
         if let Some(missing) = model.slices.iter().find(|slice| !self.circuits.contains_key(slice)) {
             return Err(CircuitError::NoSlice { path: path.to_owned(), slice: *missing });

@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 
-use taonet_proof_backends::groth16::ceremony::{self, Transcript};
-use taonet_proof_backends::{Keys, backend, groth16};
+use taonet_proof_backends::groth16::ceremony::{self, CeremonyError, Transcript};
+use taonet_proof_backends::{Keys, groth16};
 use taonet_proof_core::float::FloatNetwork;
 use taonet_proof_core::metadata::{CircuitMetadata, NETWORK, PROVING_KEY, TRANSCRIPT, VERIFICATION_KEY};
 use taonet_proof_core::network::Network;
@@ -9,15 +9,17 @@ use taonet_proof_core::quantise::{QuantisationReport, QuantiseOptions, Sample, q
 use taonet_proof_core::slices::{SlicedModel, VERSION};
 use taonet_proof_core::{Digest, onnx};
 
-use crate::{CircuitDirectory, CircuitError};
+use crate::{Backends, CircuitDirectory, CircuitError};
 
 /// Options for compiling a model.
 #[derive(Clone, Debug)]
 pub struct CompileOptions {
     /// Human-readable name of the model.
     pub name: String,
-    /// Name of the backend.
+    /// Name of the backend that creates the keys.
     pub backend: String,
+    /// The available backends.
+    pub backends: Backends,
     /// Quantisation options: bit widths and input range.
     pub quantise: QuantiseOptions,
     /// Name of the first contributor in the transcript of a trusted setup.
@@ -29,7 +31,7 @@ pub struct CompileOptions {
 pub struct Compiled {
     /// Metadata of the circuit.
     pub metadata: CircuitMetadata,
-    /// Contents by file name.
+    /// Contents of the files, by name.
     pub files: BTreeMap<String, Vec<u8>>,
 }
 
@@ -42,14 +44,15 @@ pub struct CompiledSlices {
     pub slices: Vec<Compiled>,
 }
 
-/// Compiles an ONNX model: quantises it with a sample, measures the quantisation error and creates the keys.
+/// Compiles an ONNX model: quantises it with one half of a sample, measures the quantisation error on the other half,
+/// and creates the keys. See [`Sample::split`].
 ///
 /// # Errors
 /// When the model, the sample, an option or the backend is invalid, or the setup fails.
 pub fn compile(model: &[u8], sample: &Sample, options: &CompileOptions) -> Result<Compiled, CircuitError> {
-    let (float, network) = quantised(model, sample, options)?;
+    let Quantised { float, network, report } = quantised(model, sample, options)?;
     let mut metadata = describe(&options.name, &network, options)?;
-    metadata.quantisation = Some(QuantisationReport::measure(&float, &network, &options.quantise, sample)?);
+    metadata.quantisation = Some(report);
     metadata.notes = float.notes;
     with_keys(metadata, &network, options)
 }
@@ -65,8 +68,8 @@ pub fn compile_slices(
     options: &CompileOptions,
     count: usize,
 ) -> Result<CompiledSlices, CircuitError> {
-    let (float, network) = quantised(model, sample, options)?;
-    let mut report = Some(QuantisationReport::measure(&float, &network, &options.quantise, sample)?);
+    let Quantised { float, network, report } = quantised(model, sample, options)?;
+    let mut report = Some(report);
     let mut slices = Vec::new();
     for (index, slice) in network.slices(count)?.iter().enumerate() {
         let mut metadata = describe(&format!("{}, slice {index} of {count}", options.name), slice, options)?;
@@ -87,10 +90,20 @@ pub fn compile_slices(
     Ok(CompiledSlices { model, slices })
 }
 
-fn quantised(model: &[u8], sample: &Sample, options: &CompileOptions) -> Result<(FloatNetwork, Network), CircuitError> {
+/// A model before and after quantisation, with the quantisation error.
+struct Quantised {
+    float: FloatNetwork,
+    network: Network,
+    report: QuantisationReport,
+}
+
+fn quantised(model: &[u8], sample: &Sample, options: &CompileOptions) -> Result<Quantised, CircuitError> {
     let float = onnx::read(model)?;
-    let network = quantise(&float, &options.quantise, &sample.inputs)?;
-    Ok((float, network))
+    let (calibration, test) = sample.split();
+    let network = quantise(&float, &options.quantise, &calibration)?;
+    let mut report = QuantisationReport::measure(&float, &network, &options.quantise, &test)?;
+    report.calibration_samples = (sample.inputs.len() > 1).then_some(calibration.len());
+    Ok(Quantised { float, network, report })
 }
 
 fn describe(name: &str, network: &Network, options: &CompileOptions) -> Result<CircuitMetadata, CircuitError> {
@@ -102,7 +115,7 @@ fn with_keys(
     network: &Network,
     options: &CompileOptions,
 ) -> Result<Compiled, CircuitError> {
-    let backend = backend(&options.backend).ok_or_else(|| CircuitError::Backend(options.backend.clone()))?;
+    let backend = options.backends.get(&options.backend)?;
     let circuit = network.lower()?;
     metadata.constraints = backend.estimate(&circuit)?.constraints;
     let keys = backend.setup(&circuit)?;
@@ -128,6 +141,35 @@ pub fn contribute(directory: &CircuitDirectory, contributor: &str) -> Result<Com
     add_keys(&mut files, keys, Some(&transcript))?;
     metadata.files = files.iter().map(|(name, contents)| (name.clone(), Digest::of(contents))).collect();
     Ok(Compiled { metadata, files })
+}
+
+/// Verifies that `later` differs from `earlier` only in its keys and transcript, and that the contributions which the
+/// transcript adds lead from the keys of `earlier` to those of `later`. Returns the names of the contributors, in
+/// order.
+///
+/// # Errors
+/// When a circuit has no trusted setup, a key is malformed, or a check fails.
+pub fn verify_contributions(earlier: &CircuitDirectory, later: &CircuitDirectory) -> Result<Vec<String>, CircuitError> {
+    let transcript = |directory: &CircuitDirectory| {
+        directory.transcript()?.ok_or_else(|| CircuitError::NoSetup(directory.metadata().backend.clone()))
+    };
+    let (before, after) = (transcript(earlier)?, transcript(later)?);
+    let files = |directory: &CircuitDirectory| directory.metadata().files.get(NETWORK).copied();
+    if files(earlier) != files(later) {
+        return Err(CircuitError::OtherCircuit("their networks"));
+    }
+    let described = CircuitMetadata { files: later.metadata().files.clone(), ..earlier.metadata().clone() };
+    if described != *later.metadata() {
+        return Err(CircuitError::OtherCircuit("their metadata"));
+    }
+    let added = after.contributions.strip_prefix(before.contributions.as_slice());
+    let added = added.filter(|_| before.initial == after.initial && before.initial_key == after.initial_key);
+    let added = added.ok_or(CeremonyError::OtherKey("first"))?.to_vec();
+    let contributors = added.iter().map(|contribution| contribution.contributor.clone()).collect();
+    let initial_key = before.contributions.last().map_or(before.initial_key, |contribution| contribution.key);
+    let rest = Transcript { initial: before.initial, initial_key, contributions: added };
+    ceremony::verify(&earlier.keys()?, &later.keys()?, &rest)?;
+    Ok(contributors)
 }
 
 fn add_keys(

@@ -4,13 +4,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use taonet_proof_backends::groth16::ceremony::Transcript;
-use taonet_proof_backends::{Backend, Keys, Prover, Verifier, backend};
+use taonet_proof_backends::{Backend, Keys, Prover, Verifier};
 use taonet_proof_core::Digest;
 use taonet_proof_core::circuit::Circuit;
 use taonet_proof_core::metadata::{self, CircuitMetadata, NETWORK, PROVING_KEY, TRANSCRIPT, VERIFICATION_KEY};
 use taonet_proof_core::network::Network;
 
-use crate::{CircuitError, Compiled};
+use crate::{Backends, CircuitError, Compiled};
 
 /// Maximum size of metadata, in bytes.
 pub(crate) const MAX_METADATA: u64 = 1 << 20;
@@ -18,12 +18,13 @@ pub(crate) const MAX_METADATA: u64 = 1 << 20;
 const MAX_FILE: u64 = 4 << 30;
 
 /// A circuit directory with verified metadata and network; keys are read on demand.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct CircuitDirectory {
     path: PathBuf,
     metadata: CircuitMetadata,
     id: Digest,
     circuit: Arc<Circuit>,
+    backends: Backends,
 }
 
 impl CircuitDirectory {
@@ -38,10 +39,17 @@ impl CircuitDirectory {
         let contents = read(&path.join(NETWORK), MAX_FILE)?;
         metadata.check(NETWORK, &contents)?;
         let circuit = Network::from_bytes(&contents)?.lower()?;
-        Ok(Self { path: path.to_owned(), metadata, id, circuit: Arc::new(circuit) })
+        let (path, circuit) = (path.to_owned(), Arc::new(circuit));
+        Ok(Self { path, metadata, id, circuit, backends: Backends::default() })
     }
 
-    /// Writes a compiled circuit, as a whole or not at all, into a directory that is empty or does not exist.
+    /// Sets the backends that load the circuit's prover and verifier; by default, these are the built-in ones.
+    #[must_use]
+    pub fn with_backends(self, backends: &Backends) -> Self {
+        Self { backends: backends.clone(), ..self }
+    }
+
+    /// Writes a compiled circuit into a directory that is empty or does not exist. A crash leaves no part of it there.
     ///
     /// # Errors
     /// When the directory is not empty, or a file cannot be written.
@@ -51,13 +59,14 @@ impl CircuitDirectory {
         Self::open(path)
     }
 
-    /// Replaces the directory's circuit.
+    /// Replaces the circuit in the directory with `compiled`. Where the file system can exchange directories, a crash
+    /// leaves the old or the new circuit; elsewhere the old one can be left as `.circuit-…/old` beside the directory.
     ///
     /// # Errors
     /// When a file cannot be written.
     pub fn replace(&self, compiled: &Compiled) -> Result<Self, CircuitError> {
         replace(&self.path, compiled)?;
-        Self::open(&self.path)
+        Ok(Self::open(&self.path)?.with_backends(&self.backends))
     }
 
     /// Returns the path of the directory.
@@ -113,10 +122,18 @@ impl CircuitDirectory {
         transcript.map(Some).map_err(|source| CircuitError::Json { what: "transcript", source })
     }
 
+    /// Returns the circuit's backend.
+    ///
+    /// # Errors
+    /// When the backend is unknown, or external and the circuit has no program.
+    pub fn backend(&self) -> Result<Box<dyn Backend>, CircuitError> {
+        self.backends.of(&self.id, &self.metadata.backend)
+    }
+
     /// Loads the prover.
     ///
     /// # Errors
-    /// When a key is missing, modified, malformed or belongs to another circuit.
+    /// When a key is missing, modified, malformed or for a different circuit.
     pub fn prover(&self) -> Result<Box<dyn Prover>, CircuitError> {
         Ok(self.backend()?.prover(Arc::clone(&self.circuit), &self.keys()?)?)
     }
@@ -124,13 +141,9 @@ impl CircuitDirectory {
     /// Loads the verifier.
     ///
     /// # Errors
-    /// When a key is missing, modified, malformed or belongs to another circuit.
+    /// When a key is missing, modified, malformed or for a different circuit.
     pub fn verifier(&self) -> Result<Box<dyn Verifier>, CircuitError> {
         Ok(self.backend()?.verifier(&self.file(VERIFICATION_KEY)?)?)
-    }
-
-    fn backend(&self) -> Result<Box<dyn Backend>, CircuitError> {
-        backend(&self.metadata.backend).ok_or_else(|| CircuitError::Backend(self.metadata.backend.clone()))
     }
 }
 
@@ -150,7 +163,7 @@ pub(crate) fn read(path: &Path, limit: u64) -> Result<Vec<u8>, CircuitError> {
     Ok(contents)
 }
 
-/// Writes a circuit to a temporary directory, then puts it in place of the old one.
+/// Writes a circuit to a temporary directory, which then replaces the old one.
 fn replace(path: &Path, compiled: &Compiled) -> Result<(), CircuitError> {
     replace_by(path, |staging| write_circuit(staging, compiled))
 }
@@ -167,7 +180,11 @@ pub(crate) fn write_synced(path: &Path, contents: &[u8]) -> Result<(), CircuitEr
     fs::write(path, contents).and_then(|()| fs::File::open(path)?.sync_all()).map_err(|source| failed(path, source))
 }
 
-/// Fills a temporary directory with `write`, then puts it in place of the old one.
+/// Fills a temporary directory with `write`, which then takes the place of the old one.
+///
+/// Where the file system can exchange directories, as those of Linux and macOS usually can, there is a directory at
+/// `path` at any time, and a crash leaves the old or the new one. Elsewhere there are two renames: a crash between them
+/// leaves the old directory as `.circuit-…/old` beside `path`.
 pub(crate) fn replace_by(
     path: &Path,
     write: impl FnOnce(&Path) -> Result<(), CircuitError>,
@@ -177,12 +194,34 @@ pub(crate) fn replace_by(
     fs::create_dir_all(parent).map_err(fail)?;
     let staging = tempfile::Builder::new().prefix(".circuit-").tempdir_in(parent).map_err(fail)?;
     write(staging.path())?;
-    let old = tempfile::Builder::new().prefix(".circuit-").tempdir_in(parent).map_err(fail)?;
-    match fs::rename(path, old.path().join("old")) {
-        Err(source) if source.kind() != ErrorKind::NotFound => return Err(fail(source)),
-        _ => {}
+    match exchange(staging.path(), path) {
+        // The temporary directory has the old contents and is removed with them.
+        Ok(()) => return Ok(()),
+        Err(error) if error.kind() == ErrorKind::NotFound => {}
+        Err(error) if matches!(error.kind(), ErrorKind::Unsupported | ErrorKind::InvalidInput) => {
+            let old = tempfile::Builder::new().prefix(".circuit-").tempdir_in(parent).map_err(fail)?;
+            fs::rename(path, old.path().join("old")).map_err(fail)?;
+            // Kept for the case that this rename fails.
+            let kept = old.keep();
+            fs::rename(staging.keep(), path).map_err(fail)?;
+            return fs::remove_dir_all(kept).map_err(fail);
+        }
+        Err(error) => return Err(fail(error)),
     }
     fs::rename(staging.keep(), path).map_err(fail)
+}
+
+/// Exchanges two directories in one step.
+#[cfg(any(target_os = "linux", target_os = "android", target_vendor = "apple"))]
+fn exchange(one: &Path, other: &Path) -> std::io::Result<()> {
+    use rustix::fs::{CWD, RenameFlags, renameat_with};
+    Ok(renameat_with(CWD, one, CWD, other, RenameFlags::EXCHANGE)?)
+}
+
+/// Exchanges two directories in one step, which this system cannot do.
+#[cfg(not(any(target_os = "linux", target_os = "android", target_vendor = "apple")))]
+fn exchange(_: &Path, other: &Path) -> std::io::Result<()> {
+    Err(if other.exists() { ErrorKind::Unsupported } else { ErrorKind::NotFound }.into())
 }
 
 /// Rejects a directory that exists and is not empty.
@@ -193,4 +232,48 @@ pub(crate) fn require_empty(path: &Path) -> Result<(), CircuitError> {
         Err(source) => return Err(failed(path, source)),
     };
     if entries > 0 { Err(CircuitError::NotEmpty(path.to_owned())) } else { Ok(()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use super::*;
+    use crate::ShippedModel;
+
+    /// While a circuit is replaced again and again, its directory is there at any time.
+    #[test]
+    fn a_replaced_circuit_is_never_missing() {
+        let place = tempfile::tempdir().unwrap();
+        let (one, two) = (place.path().join("one"), place.path().join("two"));
+        fs::create_dir(&one).unwrap();
+        fs::create_dir(&two).unwrap();
+        if exchange(&one, &two).is_err() {
+            // Such as a network file system.
+            return;
+        }
+        let path = place.path().join("circuit");
+        let mut compiled = ShippedModel::DiabetesRegression.compile("stark").unwrap();
+        let circuit = CircuitDirectory::create(&path, &compiled).unwrap();
+        let ended = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            let reader = scope.spawn(|| {
+                let mut seen = 0_u64;
+                while !ended.load(Ordering::Relaxed) {
+                    assert!(fs::symlink_metadata(&path).is_ok_and(|found| found.is_dir()));
+                    seen += 1;
+                }
+                seen
+            });
+            for number in 0..100 {
+                compiled.metadata.name = format!("replaced {number} times");
+                circuit.replace(&compiled).unwrap();
+            }
+            ended.store(true, Ordering::Relaxed);
+            assert!(reader.join().unwrap() > 0);
+        });
+        assert_eq!(CircuitDirectory::open(&path).unwrap().metadata().name, "replaced 99 times");
+        // Nothing is left beside it.
+        assert_eq!(fs::read_dir(place.path()).unwrap().count(), 3);
+    }
 }

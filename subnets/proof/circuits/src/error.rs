@@ -1,5 +1,6 @@
 use std::path::PathBuf;
 
+use taonet_proof_backends::groth16::ceremony::CeremonyError;
 use taonet_proof_backends::{BackendError, VerifyError};
 use taonet_proof_core::Digest;
 use taonet_proof_core::metadata::MetadataError;
@@ -21,7 +22,7 @@ pub enum CircuitError {
         /// The I/O error.
         source: std::io::Error,
     },
-    /// A file exceeds the maximum size of its kind.
+    /// A file exceeds the maximum size for its kind.
     #[error("{} is larger than {limit} bytes", path.display())]
     TooLarge {
         /// Path of the file.
@@ -47,11 +48,20 @@ pub enum CircuitError {
     #[error(transparent)]
     Slices(#[from] SliceError),
     /// The backend is unknown.
-    #[error("unknown backend '{0}': expected groth16 or stark")]
+    #[error("unknown backend '{0}': expected groth16, stark or external")]
     Backend(String),
+    /// The backend is external, and no program is given for it.
+    #[error("no program is given for the external backend\nhint: pass its path with --prover")]
+    NoProgram,
     /// The backend has no trusted setup.
-    #[error("backend {0} has no setup to contribute to")]
+    #[error("backend {0} has no trusted setup")]
     NoSetup(String),
+    /// Two circuits differ in more than their keys and transcripts.
+    #[error("the circuits differ in more than their keys and transcripts: {0}")]
+    OtherCircuit(&'static str),
+    /// The transcript of a trusted setup is invalid.
+    #[error(transparent)]
+    Ceremony(#[from] CeremonyError),
     /// The ONNX model is invalid or unsupported.
     #[error(transparent)]
     Onnx(#[from] OnnxError),

@@ -1,13 +1,43 @@
-//! Circuits on disk. A model owner's ONNX file is compiled to a directory of network, keys and metadata ([`compile`],
-//! [`CircuitDirectory`]), more people contribute to its keys ([`contribute`]), and a proof is published as a
-//! [`Bundle`], which anyone can verify offline. A model too large for one circuit is compiled in slices
-//! ([`compile_slices`]), and its proofs form a [`SlicedBundle`].
+//! Circuits on disk, and proofs as files.
 //!
-//! Every file has a maximum size and is checked against the metadata's hashes before it is parsed. [`ShippedModel`]
-//! names the models of this repository.
+//! A [`CircuitDirectory`] holds everything that miners and validators need of one model: metadata, integer network,
+//! keys and, after a trusted setup, its transcript. The metadata contains the hash of every other file, and the hash of
+//! the metadata is the circuit's identity: two parties with the same identity have the same circuit.
 //!
-//! Uses `taonet-proof-core` and `taonet-proof-backends`. Used by the `tao proof` commands, the miner and the validator.
+//! - [`compile`] turns a model owner's ONNX file into a circuit: [`CircuitDirectory::create`] writes the result;
+//! - [`contribute`] adds another party's randomness to the keys of a trusted setup, and [`verify_contributions`] checks
+//!   the contributions;
+//! - [`Bundle`] is a published proof, which anyone can verify offline;
+//! - [`compile_slices`] compiles a model that is too large for one circuit; its proofs form a [`SlicedBundle`];
+//! - [`Catalogue`] opens all circuits and sliced models of a directory, and [`Backends`] adds external proof systems;
+//! - [`ShippedModel`] names the models of this repository.
+//!
+//! ```no_run
+//! use std::path::Path;
+//!
+//! use taonet_primitives::Hotkey;
+//! use taonet_proof_circuits::{Bundle, CircuitDirectory, CircuitError, ShippedModel};
+//! use taonet_proof_core::Digest;
+//!
+//! # fn example(miner: Hotkey) -> Result<(), CircuitError> {
+//! let compiled = ShippedModel::DiabetesRegression.compile("stark")?;
+//! let directory = CircuitDirectory::create(Path::new("circuits/diabetes"), &compiled)?;
+//! let inputs = vec![0; directory.circuit().inputs];
+//! let bundle = Bundle::prove(&directory, &inputs, Digest::of(b"a nonce"), miner)?;
+//! bundle.verify()?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! Every file has a maximum size, and the files of a circuit are checked against the metadata's hashes before they are
+//! parsed. A new directory appears complete or not at all. A valid bundle proves outputs of the circuit that it
+//! contains: to trust it, compare [`Bundle::circuit_id`] with an identity that you know. Compiling and proving are
+//! CPU-bound and block. The crate downloads nothing; `taonet-proof-store` does.
+//!
+//! Uses `taonet-proof-core`, `taonet-proof-backends` and `taonet-primitives`. Used by `taonet-proof-miner`,
+//! `taonet-proof-validator`, `taonet-proof-api`, `taonet-proof-store` and the `tao proof` commands.
 
+mod backends;
 mod bundle;
 mod catalogue;
 mod compile;
@@ -16,9 +46,12 @@ mod error;
 mod shipped;
 mod sliced;
 
+pub use backends::Backends;
 pub use bundle::{BUNDLE_VERSION, Bundle};
-pub use catalogue::Catalogue;
-pub use compile::{CompileOptions, Compiled, CompiledSlices, compile, compile_slices, contribute};
+pub use catalogue::{Catalogue, Skipped};
+pub use compile::{
+    CompileOptions, Compiled, CompiledSlices, compile, compile_slices, contribute, verify_contributions,
+};
 pub use directory::CircuitDirectory;
 pub use error::CircuitError;
 pub use shipped::ShippedModel;

@@ -3,7 +3,7 @@
 use taonet_proof_core::Range;
 use taonet_proof_core::quantise::{QuantiseOptions, Sample};
 
-use crate::{CircuitError, CompileOptions, Compiled, CompiledSlices, compile, compile_slices};
+use crate::{Backends, CircuitError, CompileOptions, Compiled, CompiledSlices, compile, compile_slices};
 
 /// A shipped model. models/NAME/README.md describes the model and its origin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,7 +20,7 @@ impl ShippedModel {
     /// All shipped models.
     pub const ALL: [Self; 3] = [Self::DigitsMlp, Self::DigitsLenet, Self::DiabetesRegression];
 
-    /// Returns the model's name, which is also the name of its folder.
+    /// Returns the model's name, which is also the name of its directory.
     pub const fn name(self) -> &'static str {
         match self {
             Self::DigitsMlp => "digits-mlp",
@@ -69,7 +69,7 @@ impl ShippedModel {
         compile(self.onnx(), &self.sample()?, &self.options(backend))
     }
 
-    /// Compiles the model in slices.
+    /// Compiles the model, split into `count` slices.
     ///
     /// # Errors
     /// When the backend is unknown, or the model has too few layers.
@@ -81,6 +81,7 @@ impl ShippedModel {
         CompileOptions {
             name: self.name().to_owned(),
             backend: backend.to_owned(),
+            backends: Backends::default(),
             quantise: self.quantise_options(),
             contributor: "anonymous".to_owned(),
         }

@@ -1,15 +1,18 @@
 use std::path::Path;
 
-use serde::{Deserialize, Serialize};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::value::RawValue;
 use taonet_primitives::Hotkey;
 use taonet_proof_core::Digest;
 use taonet_proof_core::slices::{FILE, SlicedModel};
 
 use crate::directory::{replace_by, require_empty, write_circuit, write_synced};
-use crate::{BUNDLE_VERSION, Bundle, CircuitDirectory, CircuitError, CompiledSlices};
+use crate::{BUNDLE_VERSION, Backends, Bundle, CircuitDirectory, CircuitError, CompiledSlices};
 
 impl CompiledSlices {
-    /// Writes description and slices, as a whole or not at all, into a directory that is empty or does not exist.
+    /// Writes the description and the slices into a directory that is empty or does not exist. A crash leaves no part of
+    /// them there.
     ///
     /// # Errors
     /// When the directory is not empty, or a file cannot be written.
@@ -30,7 +33,7 @@ impl CompiledSlices {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SlicedBundle {
-    /// The version: [`BUNDLE_VERSION`].
+    /// The version of the bundle format: [`BUNDLE_VERSION`].
     pub version: u32,
     /// The model's description.
     pub model: SlicedModel,
@@ -41,10 +44,10 @@ pub struct SlicedBundle {
 }
 
 impl SlicedBundle {
-    /// Proves all slices of a model on some inputs, for one request to one miner.
+    /// Runs a model on `inputs` and proves all of its slices, for one request to one miner.
     ///
     /// # Errors
-    /// When inputs do not fit or a file of a circuit is missing or invalid.
+    /// When the inputs do not match the model, or a file of a circuit is missing or invalid.
     pub fn prove(
         model: &SlicedModel,
         circuits: &[&CircuitDirectory],
@@ -63,14 +66,22 @@ impl SlicedBundle {
         Ok(Self { version: BUNDLE_VERSION, model: model.clone(), nonce, slices })
     }
 
-    /// Verifies the chain of proofs: each proof is for the slice at its position and for this request, and neighbours
-    /// have the same boundary. Together they prove the whole model.
+    /// Verifies the chain of proofs with built-in backends: each proof is for the slice at its position and for this
+    /// request, and adjacent proofs agree on the boundary between them. Together they prove the whole model.
     ///
     /// # Errors
     /// When a slice is missing or wrong, a boundary differs, or a proof does not verify.
     pub fn verify(&self) -> Result<(), CircuitError> {
+        self.verify_with(&Backends::default())
+    }
+
+    /// Verifies like [`Self::verify`], with the given backends.
+    ///
+    /// # Errors
+    /// When a backend or slice is missing, a boundary differs, or a proof does not verify.
+    pub fn verify_with(&self, backends: &Backends) -> Result<(), CircuitError> {
         if self.slices.len() != self.model.slices.len() || self.slices.is_empty() {
-            return Err(CircuitError::Bundle("number of proofs is not the model's number of slices"));
+            return Err(CircuitError::Bundle("number of proofs differs from the model's number of slices"));
         }
         let mut chained = self.slices.iter().zip(self.slices.iter().skip(1));
         if chained.any(|(slice, next)| slice.outputs != next.inputs) {
@@ -78,18 +89,18 @@ impl SlicedBundle {
         }
         for (index, (slice, circuit)) in self.slices.iter().zip(&self.model.slices).enumerate() {
             if slice.circuit_id()? != *circuit {
-                return Err(CircuitError::Bundle("proof is of another circuit than the model's slice"));
+                return Err(CircuitError::Bundle("proof is for a circuit other than the model's slice"));
             }
             if slice.nonce != self.model.nonce(&self.nonce, index, &slice.inputs, &slice.outputs)? {
-                return Err(CircuitError::Bundle("nonce of a slice is not that of the request"));
+                return Err(CircuitError::Bundle("nonce of a slice does not match the request"));
             }
-            slice.verify()?;
+            slice.verify_with(backends)?;
         }
         let ends = self.slices.first().zip(self.slices.last());
         let described = ends.is_some_and(|(first, last)| {
             first.circuit.input == self.model.input && last.circuit.output == self.model.output
         });
-        if described { Ok(()) } else { Err(CircuitError::Bundle("model has another input or output than its slices")) }
+        if described { Ok(()) } else { Err(CircuitError::Bundle("model and slices differ in input or output")) }
     }
 
     /// Returns the identity of the model.
@@ -102,7 +113,7 @@ impl SlicedBundle {
 }
 
 /// A proof bundle of a model: one circuit or slices.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(untagged)]
 pub enum ModelBundle {
     /// Bundle of a single circuit.
@@ -111,8 +122,17 @@ pub enum ModelBundle {
     Sliced(Box<SlicedBundle>),
 }
 
+/// Not derived: with serde_json's feature `arbitrary_precision`, which a dependency enables, an untagged enum cannot
+/// contain numbers.
+impl<'de> Deserialize<'de> for ModelBundle {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let json = Box::<RawValue>::deserialize(deserializer)?;
+        Self::from_json(json.get().as_bytes()).map_err(D::Error::custom)
+    }
+}
+
 impl ModelBundle {
-    /// Parses a bundle of either form.
+    /// Parses a proof bundle of a single circuit or of a sliced model.
     ///
     /// # Errors
     /// When the text is too long, malformed or of an unsupported version.
@@ -135,14 +155,22 @@ impl ModelBundle {
         if supported { Ok(Self::Sliced(bundle)) } else { Err(CircuitError::Bundle("version is unsupported")) }
     }
 
-    /// Verifies all proofs of the bundle.
+    /// Verifies all proofs of the bundle with built-in backends.
     ///
     /// # Errors
     /// When an input, key or boundary does not match, or a proof does not verify.
     pub fn verify(&self) -> Result<(), CircuitError> {
+        self.verify_with(&Backends::default())
+    }
+
+    /// Verifies like [`Self::verify`], with the given backends.
+    ///
+    /// # Errors
+    /// When a backend is missing, an input, key or boundary does not match, or a proof does not verify.
+    pub fn verify_with(&self, backends: &Backends) -> Result<(), CircuitError> {
         match self {
-            Self::Whole(bundle) => bundle.verify(),
-            Self::Sliced(bundle) => bundle.verify(),
+            Self::Whole(bundle) => bundle.verify_with(backends),
+            Self::Sliced(bundle) => bundle.verify_with(backends),
         }
     }
 
@@ -150,7 +178,7 @@ impl ModelBundle {
     /// know.
     ///
     /// # Errors
-    /// When the metadata is not valid JSON.
+    /// Never in practice; only the encoder's signature is fallible.
     pub fn id(&self) -> Result<Digest, CircuitError> {
         match self {
             Self::Whole(bundle) => bundle.circuit_id(),
@@ -164,6 +192,11 @@ impl ModelBundle {
             Self::Whole(bundle) => std::slice::from_ref(&**bundle),
             Self::Sliced(bundle) => &bundle.slices,
         }
+    }
+
+    /// Returns the integer inputs of the whole model. To trust a bundle, compare them with the input that you sent.
+    pub fn inputs(&self) -> &[i64] {
+        self.proofs().first().map_or(&[], |first| &first.inputs)
     }
 
     /// Returns the nonce of the request for the whole model.

@@ -1,16 +1,23 @@
-//! The shipped models: from ONNX to proofs with both backends, and every integer against onnxruntime.
+//! Tests of the shipped models: from ONNX to proofs with both backends, with every integer compared with onnxruntime.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test helper panics as a test does")]
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
 use serde_json::{Value, json};
 use taonet_primitives::Hotkey;
-use taonet_proof_circuits::{Bundle, CircuitDirectory, CircuitError, Compiled, ShippedModel, contribute};
-use taonet_proof_core::metadata::{NETWORK, VERIFICATION_KEY};
+use taonet_proof_circuits::{
+    Bundle, CircuitDirectory, CircuitError, Compiled, ShippedModel, contribute, verify_contributions,
+};
+use taonet_proof_core::metadata::{NETWORK, PROVING_KEY, TRANSCRIPT, VERIFICATION_KEY};
 use taonet_proof_core::quantise::{Sample, quantise};
 use taonet_proof_core::{Digest, onnx};
+
+/// Maximum size of the proof of a shipped model, in bytes.
+const LARGEST_PROOF: usize = 400_000;
 
 fn repository(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../..").join(path)
@@ -37,10 +44,12 @@ fn quantising_costs_little() {
     for model in ShippedModel::ALL {
         let name = model.name();
         let report = compiled(model, "stark").metadata.quantisation.unwrap();
-        assert_eq!(report.samples, 60, "{name}");
+        // Half of the rows determine the scales; the error is measured on the other half.
+        assert_eq!((report.samples, report.calibration_samples), (30, Some(30)), "{name}");
         if let Some([float, integer]) = report.accuracy {
-            assert!(float >= 0.95 && integer >= float - 0.02, "{name}: {report:?}");
-            assert!(report.agreement.is_some_and(|agreement| agreement >= 0.97), "{name}: {report:?}");
+            // At most one of the 30 rows is classified differently.
+            assert!(float >= 0.95 && integer >= float - 0.034, "{name}: {report:?}");
+            assert!(report.agreement.is_some_and(|agreement| agreement >= 0.966), "{name}: {report:?}");
         }
         if let Some([float, integer]) = report.root_mean_square {
             assert!(integer <= float * 1.02, "{name}: {report:?}");
@@ -56,7 +65,8 @@ fn prove_and_verify(model: ShippedModel, backend: &str) {
     let bundle = Bundle::prove(&directory, inputs, nonce(), miner()).unwrap();
     let execution = directory.circuit().execute(inputs).unwrap();
     assert_eq!(bundle.outputs, execution.outputs(directory.circuit()));
-    // Verified as in another process, without the directory.
+    assert!(bundle.proof.len() / 2 < LARGEST_PROOF, "{name} {backend}: {} bytes", bundle.proof.len() / 2);
+    // Verify without the directory, like another process.
     drop(place);
     let text = serde_json::to_vec(&bundle).unwrap();
     let read = Bundle::from_json(&text).unwrap();
@@ -136,7 +146,53 @@ fn contributions_change_the_circuit() {
     Bundle::prove(&second, inputs, nonce(), miner()).unwrap().verify().unwrap();
 }
 
-/// Finds the tools' Python, as scripts/lib.sh does.
+/// Keys are accepted only if they follow from those of an earlier copy by the contributions made since then.
+#[test]
+fn contributions_are_verified_against_an_earlier_key() {
+    let place = tempfile::tempdir().unwrap();
+    let copy = |directory: &CircuitDirectory, name: &str, change: &dyn Fn(&mut Compiled)| {
+        let names: Vec<String> = directory.metadata().files.keys().cloned().collect();
+        let file = |name: String| (name.clone(), std::fs::read(directory.path().join(name)).unwrap());
+        let mut compiled =
+            Compiled { metadata: directory.metadata().clone(), files: names.into_iter().map(file).collect() };
+        change(&mut compiled);
+        let digests = compiled.files.iter().map(|(name, contents)| (name.clone(), Digest::of(contents)));
+        compiled.metadata.files = digests.collect();
+        CircuitDirectory::create(&place.path().join(name), &compiled).unwrap()
+    };
+    let compiled_once = compiled(ShippedModel::DiabetesRegression, "groth16");
+    let first = CircuitDirectory::create(&place.path().join("first"), &compiled_once).unwrap();
+    let grace = copy(&first, "grace", &|_| ()).replace(&contribute(&first, "Grace").unwrap()).unwrap();
+    let last = copy(&grace, "last", &|_| ()).replace(&contribute(&grace, "Ada").unwrap()).unwrap();
+    assert_eq!(verify_contributions(&first, &last).unwrap(), ["Grace", "Ada"]);
+    assert_eq!(verify_contributions(&grace, &last).unwrap(), ["Ada"]);
+    assert!(verify_contributions(&last, &last).unwrap().is_empty());
+
+    // Each of these is rejected: a different setup, swapped copies, a changed contributor, a changed name, and a
+    // circuit without a setup.
+    let other = compiled(ShippedModel::DiabetesRegression, "groth16");
+    let other = CircuitDirectory::create(&place.path().join("other"), &other).unwrap();
+    let renamed = copy(&last, "renamed", &|compiled| compiled.metadata.name.push('x'));
+    let foreign = copy(&last, "foreign", &|compiled| {
+        for name in [PROVING_KEY, VERIFICATION_KEY] {
+            compiled.files.insert(name.to_owned(), other.file(name).unwrap());
+        }
+    });
+    let credited = copy(&last, "credited", &|compiled| {
+        let text = String::from_utf8(compiled.files[TRANSCRIPT].clone()).unwrap();
+        compiled.files.insert(TRANSCRIPT.to_owned(), text.replace("Grace", "Grete").into_bytes());
+    });
+    let stark = compiled(ShippedModel::DiabetesRegression, "stark");
+    let stark = CircuitDirectory::create(&place.path().join("stark"), &stark).unwrap();
+    for (earlier, later) in [(&other, &last), (&last, &first), (&first, &foreign), (&first, &credited)] {
+        let verified = verify_contributions(earlier, later);
+        assert!(matches!(verified, Err(CircuitError::Ceremony(_))), "{verified:?}");
+    }
+    assert!(matches!(verify_contributions(&first, &renamed), Err(CircuitError::OtherCircuit(_))));
+    assert!(matches!(verify_contributions(&stark, &stark), Err(CircuitError::NoSetup(_))));
+}
+
+/// Returns the Python interpreter of the tools, found as in scripts/lib.sh.
 fn python() -> Option<PathBuf> {
     let variable = |name| std::env::var_os(name).filter(|value| !value.is_empty());
     let cache = || {
@@ -164,36 +220,24 @@ fn run_onnx(python: &Path, model: &[u8], inputs: &[Vec<i64>]) -> Vec<Vec<f64>> {
         .stdout(Stdio::piped())
         .spawn()
         .unwrap();
-    let question: Value = json!({ "model": base64(model), "inputs": inputs });
+    let question: Value = json!({ "model": BASE64_STANDARD.encode(model), "inputs": inputs });
     child.stdin.take().unwrap().write_all(question.to_string().as_bytes()).unwrap();
     let output = child.wait_with_output().unwrap();
     assert!(output.status.success(), "{}", output.status);
     serde_json::from_slice(&output.stdout).unwrap()
 }
 
-/// Encodes bytes as Base64, which only this test needs.
-fn base64(bytes: &[u8]) -> String {
-    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let mut text = String::new();
-    for chunk in bytes.chunks(3) {
-        let number = chunk.iter().fold(0_u32, |number, &byte| number << 8 | u32::from(byte)) << (8 * (3 - chunk.len()));
-        for digit in 0..4 {
-            let value = number >> (18 - 6 * digit) & 63;
-            text.push(if digit <= chunk.len() { char::from(DIGITS[value as usize]) } else { '=' });
-        }
-    }
-    text
-}
-
-/// The exported network computes the same integers in onnxruntime, and the float model differs as reported.
+/// The exported network computes the same integers in onnxruntime, and the outputs of the float model differ from them
+/// by the reported error.
 #[test]
 fn outputs_equal_onnxruntimes() {
     let Some(python) = python() else { return };
     for model in ShippedModel::ALL {
         let name = model.name();
-        let inputs = &sample(model).inputs;
+        let (calibration, test) = sample(model).split();
+        let inputs = &test.inputs;
         let float = onnx::read(model.onnx()).unwrap();
-        let network = quantise(&float, &model.quantise_options(), inputs).unwrap();
+        let network = quantise(&float, &model.quantise_options(), &calibration).unwrap();
         let circuit = network.lower().unwrap();
         let ours: Vec<Vec<f64>> = inputs
             .iter()

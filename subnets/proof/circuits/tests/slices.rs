@@ -1,4 +1,4 @@
-//! Models in slices: the chain of proofs verifies as a whole, and no link can be exchanged.
+//! Models in slices: the chain of proofs verifies as a whole, and no link can be replaced.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, missing_docs)]
 
 use taonet_primitives::Hotkey;
@@ -43,19 +43,19 @@ fn a_chain_of_slices_proves_the_lenet() {
         change(&mut changed);
         changed.verify().unwrap_err()
     };
-    // A slice of another run: its activations are honest, but belong to another input.
+    // A slice from a different run is rejected: its activations are correct, but for a different input.
     let other = prove(&catalogue, &inputs[1], b"one");
     other.verify().unwrap();
     for slice in 0..3 {
         let error = refused(&|changed| changed.slices[slice] = other.slices[slice].clone());
         assert!(matches!(error, CircuitError::Bundle("adjacent slices differ in their common boundary")), "{error}");
     }
-    // Changed on both sides of a boundary, so that neighbours agree.
+    // A value is changed on both sides of a boundary, so that both slices still agree on it.
     let error = refused(&|changed| {
         changed.slices[0].outputs[0] ^= 1;
         changed.slices[1].inputs[0] ^= 1;
     });
-    assert!(matches!(error, CircuitError::Bundle("nonce of a slice is not that of the request")), "{error}");
+    assert!(matches!(error, CircuitError::Bundle("nonce of a slice does not match the request")), "{error}");
     let error = refused(&|changed| {
         changed.slices[0].outputs[0] ^= 1;
         changed.slices[1].inputs[0] ^= 1;
@@ -66,7 +66,7 @@ fn a_chain_of_slices_proves_the_lenet() {
         }
     });
     assert!(matches!(error, CircuitError::Verify(_)), "{error}");
-    // The same slices for another request, a missing slice, slices in another order, another model.
+    // Each change is rejected: a different request, a missing slice, slices in a different order, a different model.
     refused(&|changed| changed.nonce = Digest::of(b"two"));
     refused(&|changed| drop(changed.slices.pop()));
     refused(&|changed| changed.slices.swap(0, 1));

@@ -20,7 +20,7 @@ pub struct Binding {
 }
 
 impl Binding {
-    /// Computes the digest in the proof's public inputs: SHA-256 over a domain separator, nonce, hotkey, circuit id,
+    /// Computes the digest in the proof's public inputs: SHA-256 over a domain separator, nonce, hotkey, circuit ID,
     /// verification key and inputs. A proof for one digest verifies for no other.
     pub fn digest(&self, inputs: &[i64]) -> Digest {
         Digest::of_parts(&[

@@ -7,8 +7,8 @@ pub use execute::{Execution, ExecutionError};
 
 use crate::{Range, Rescale};
 
-/// Index of a memory cell. The inputs are the cells `0..inputs`; each stage writes the cells after those before it,
-/// and each cell is written once.
+/// Index of a memory cell. The inputs are the cells `0..inputs`; each stage writes the cells after those of the
+/// previous stages, and each cell is written once.
 pub type Cell = u32;
 
 /// A network lowered to stages over memory cells.
@@ -42,14 +42,14 @@ pub struct Stage {
 pub enum StageKind {
     /// Weighted sums of cells, optionally rescaled.
     Linear(Linear),
-    /// The maximum of groups of cells.
+    /// The maximum of each group of cells.
     Max(Max),
 }
 
 /// Weighted sums: dense layers, convolutions, average pools and additions.
 #[derive(Clone, Debug)]
 pub struct Linear {
-    /// Weight matrices that jobs share.
+    /// Weight matrices, each of which several jobs can apply.
     pub kernels: Vec<Kernel>,
     /// Applications of the kernels to cells.
     pub jobs: Vec<Job>,
@@ -77,7 +77,7 @@ pub struct Job {
     pub kernel: usize,
     /// Cells and their slots. Slots without a cell are zero: padding.
     pub taps: Vec<Tap>,
-    /// Sum that each row contributes to, counted from the stage's first cell.
+    /// Index of the sum to which each row of the kernel contributes, counted from the stage's first cell.
     pub outputs: Vec<u32>,
 }
 
@@ -120,8 +120,16 @@ impl Circuit {
             .sum()
     }
 
+    /// Returns the interval of every output. The outputs are the cells of one stage or, without stages, the inputs.
+    pub fn output_range(&self) -> Range {
+        self.stages.iter().fold(self.input_range, |range, stage| {
+            let written = stage.first..stage.first + stage.count as u32;
+            if self.outputs.iter().any(|cell| written.contains(cell)) { stage.range } else { range }
+        })
+    }
+
     /// Iterates over the linear stages, in order.
-    pub fn linear_stages(&self) -> impl Iterator<Item = &Linear> {
+    pub(crate) fn linear_stages(&self) -> impl Iterator<Item = &Linear> {
         self.stages.iter().filter_map(|stage| match &stage.kind {
             StageKind::Linear(linear) => Some(linear),
             StageKind::Max(_) => None,
@@ -129,7 +137,7 @@ impl Circuit {
     }
 
     /// Returns the largest magnitude of any sum or comparison for any input in range. A backend's field must represent
-    /// it with both signs.
+    /// this magnitude with both signs.
     pub fn magnitude(&self) -> u64 {
         let stages = self.stages.iter().map(|stage| match &stage.kind {
             StageKind::Linear(linear) => {

@@ -10,7 +10,7 @@ use thiserror::Error;
 #[serde(try_from = "String", into = "String")]
 pub struct Digest([u8; 32]);
 
-/// Error for text that is not 64 lower-case hexadecimal digits.
+/// The text is not 64 lower-case hexadecimal digits.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error("malformed digest '{0}', expected 64 lower-case hexadecimal digits")]
 pub struct DigestError(String);

@@ -1,4 +1,4 @@
-//! The floating-point network: read from an ONNX file, and the baseline for quantisation.
+//! The floating-point network, which is read from an ONNX file and serves as the baseline for quantisation.
 
 mod run;
 
@@ -35,7 +35,7 @@ pub enum FloatOperation {
     Dense {
         /// Weights, one row for each output.
         weights: Vec<f32>,
-        /// Bias, one for each output.
+        /// Biases, one for each output.
         bias: Vec<f32>,
     },
     /// A two-dimensional convolution.
@@ -46,7 +46,7 @@ pub enum FloatOperation {
         groups: usize,
         /// Weights by output channel, input channel within the group, row and column.
         weights: Vec<f32>,
-        /// Bias, one for each output channel.
+        /// Biases, one for each output channel.
         bias: Vec<f32>,
     },
     /// The sum of two tensors.

@@ -8,14 +8,13 @@ use serde_json::Value;
 
 /// Message type of a proof request for a whole circuit.
 pub const QUERY_ZK_PROOF: &str = "query-zk-proof";
-/// Message type of a proof-of-weights request.
-pub const PROOF_OF_WEIGHTS: &str = "proof-of-weights";
 /// Message type of a proof request for a slice of a model.
 pub const SLICE_PROOF: &str = "dsperse-proof-generation";
 
 /// A proof system by its wire name. Unknown names are rejected, never treated as verified.
 ///
-/// MessagePack of the published client would otherwise encode a variant by its number, and cannot read that again.
+/// Serialised as text: the published client's MessagePack encoder would write a variant as a number, which its decoder
+/// rejects.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(into = "&'static str", try_from = "ProofSystemForm")]
 pub enum ProofSystem {
@@ -33,9 +32,11 @@ pub enum ProofSystem {
     Groth16,
     /// This project's transparent STARK backend.
     Stark,
+    /// An external program, which the operators of both validator and miner install.
+    External,
 }
 
-/// The text is the wire name of no proof system.
+/// The text is not the wire name of a proof system.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("unknown proof system {0:?}")]
 pub struct UnknownProofSystem(String);
@@ -46,7 +47,7 @@ impl From<ProofSystem> for &'static str {
     }
 }
 
-/// Forms of a proof system's name: text, or the only key of a map.
+/// Encodings of a proof system's name: text, or the only key of a map.
 #[derive(Deserialize)]
 #[serde(untagged)]
 enum ProofSystemForm {
@@ -67,8 +68,8 @@ impl TryFrom<ProofSystemForm> for ProofSystem {
 }
 
 impl ProofSystem {
-    const ALL: [Self; 7] =
-        [Self::Zkml, Self::Circom, Self::Jolt, Self::Ezkl, Self::Jstprove, Self::Groth16, Self::Stark];
+    const ALL: [Self; 8] =
+        [Self::Zkml, Self::Circom, Self::Jolt, Self::Ezkl, Self::Jstprove, Self::Groth16, Self::Stark, Self::External];
 
     const fn name(self) -> &'static str {
         match self {
@@ -79,53 +80,19 @@ impl ProofSystem {
             Self::Jstprove => "JSTPROVE",
             Self::Groth16 => "GROTH16",
             Self::Stark => "STARK",
+            Self::External => "EXTERNAL",
         }
     }
 
-    /// Returns the wire name of one of this project's backends; `None` for an unknown id.
+    /// Returns the wire name of one of this project's backends; `None` for an unknown ID.
     pub fn of_backend(id: &str) -> Option<Self> {
         match id {
             "groth16" => Some(Self::Groth16),
             "stark" => Some(Self::Stark),
+            "external" => Some(Self::External),
             _ => None,
         }
     }
-}
-
-/// Purpose of a circuit.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
-pub enum CircuitType {
-    /// Proves a validator's scoring.
-    ProofOfWeights,
-    /// Proves a model's output.
-    ProofOfComputation,
-    /// Proves a slice of a model.
-    DsperseProofGeneration,
-}
-
-/// Type of a validator's request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum RequestType {
-    /// A benchmark with the validator's own input.
-    BenchmarkRequest,
-    /// A request with a user's input.
-    RealWorldRequest,
-    /// A request for a slice of a model.
-    DsliceRequest,
-    /// A proof of weights.
-    ProofOfWeights,
-}
-
-/// Origin of a run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum RunSource {
-    /// Run for the validator's own benchmark.
-    Benchmark,
-    /// Run for a user of the API.
-    Api,
 }
 
 /// Request for a proof of one circuit's output.
@@ -153,41 +120,10 @@ pub struct QueryZkProofResponse {
     pub witness: Vec<u8>,
     /// Outputs as real numbers.
     pub computed_outputs: Vec<f64>,
-    /// Whether the miner refused because it is at capacity. An extension; all other fields are then empty.
+    /// Whether the miner refused because it is at capacity, in which case all other fields are empty. A protocol
+    /// extension.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub busy: bool,
-}
-
-/// Request for a proof of scores.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct ProofOfWeightsRequest {
-    /// Netuid of the subnet that the scores belong to.
-    #[serde(default = "default_subnet")]
-    pub subnet_uid: i32,
-    /// SHA-256 of the verification key.
-    pub verification_key_hash: String,
-    /// Proof system of the circuit.
-    #[serde(default = "circom")]
-    pub proof_system: ProofSystem,
-    /// Scores to prove.
-    pub inputs: Value,
-    /// Proof; empty in requests.
-    #[serde(default)]
-    pub proof: String,
-    /// Public signals; empty in requests.
-    #[serde(default)]
-    pub public_signals: String,
-}
-
-/// Response to [`ProofOfWeightsRequest`], and to a [`QueryZkProof`] for a proof of weights.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct ProofOfWeightsResponse {
-    /// Bytes of the proof.
-    #[serde(with = "serde_bytes")]
-    pub proof: Vec<u8>,
-    /// Public signals; always empty in the reference implementation.
-    #[serde(with = "serde_bytes")]
-    pub public_signals: Vec<u8>,
 }
 
 /// Request for a proof of one slice of a model.
@@ -227,17 +163,10 @@ pub struct SliceProofResponse {
     pub witness: Vec<u8>,
     /// Outputs as real numbers.
     pub computed_outputs: Vec<f64>,
-    /// Whether the miner refused because it is at capacity. An extension; all other fields are then empty.
+    /// Whether the miner refused because it is at capacity, in which case all other fields are empty. A protocol
+    /// extension.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub busy: bool,
-}
-
-fn default_subnet() -> i32 {
-    2
-}
-
-fn circom() -> ProofSystem {
-    ProofSystem::Circom
 }
 
 fn jstprove() -> ProofSystem {
@@ -254,7 +183,7 @@ pub fn input_of(query: &Value) -> Option<&Value> {
 }
 
 /// Normalises a slice's name to `slice_N`; `None` for anything but a number with or without that prefix.
-pub fn slice_name(text: &str) -> Option<String> {
+pub(crate) fn slice_name(text: &str) -> Option<String> {
     let digits = text.strip_prefix("slice_").unwrap_or(text);
     digits.parse::<u32>().ok().map(|number| format!("slice_{number}"))
 }
@@ -287,7 +216,6 @@ mod tests {
         });
         round_trip(&QueryZkProofResponse { busy: true, ..QueryZkProofResponse::default() });
         round_trip(&SliceProofResponse { proof: vec![0; 300], witness: vec![7], ..SliceProofResponse::default() });
-        round_trip(&ProofOfWeightsResponse { proof: vec![9], public_signals: vec![] });
     }
 
     #[test]
@@ -295,16 +223,12 @@ mod tests {
         assert_eq!(serde_json::to_string(&QueryZkProof::default()).unwrap(), "{}");
         let slice: SliceProofRequest = serde_json::from_str("{}").unwrap();
         assert_eq!(slice.proof_system, ProofSystem::Jstprove);
-        let weights: ProofOfWeightsRequest =
-            serde_json::from_str(r#"{"verification_key_hash":"x","inputs":[],"proof":"","public_signals":""}"#)
-                .unwrap();
-        assert_eq!((weights.subnet_uid, weights.proof_system), (2, ProofSystem::Circom));
     }
 
     #[test]
     fn binary_values_are_packed_as_binary() {
-        let packed =
-            rmp_serde::to_vec_named(&ProofOfWeightsResponse { proof: vec![1, 2, 3], public_signals: vec![] }).unwrap();
+        let answer = SliceProofResponse { proof: vec![1, 2, 3], ..SliceProofResponse::default() };
+        let packed = rmp_serde::to_vec_named(&answer).unwrap();
         // bin 8, three bytes.
         assert!(packed.windows(5).any(|window| window == [0xc4, 3, 1, 2, 3]));
     }

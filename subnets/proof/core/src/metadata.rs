@@ -12,7 +12,7 @@ use crate::{Digest, Range, Shape};
 
 /// The file name of the metadata in a circuit's directory.
 pub const FILE: &str = "circuit_metadata.json";
-/// The version of the metadata.
+/// The supported version of the metadata.
 pub const VERSION: u32 = 1;
 /// The file name of the network.
 pub const NETWORK: &str = "network.bin";
@@ -20,7 +20,7 @@ pub const NETWORK: &str = "network.bin";
 pub const PROVING_KEY: &str = "proving_key.bin";
 /// The file name of the verification key.
 pub const VERIFICATION_KEY: &str = "verification_key.bin";
-/// The file name of the setup's transcript.
+/// The file name of the trusted setup's transcript.
 pub const TRANSCRIPT: &str = "transcript.json";
 
 /// Metadata of a circuit's directory, against which all other files are checked.
@@ -37,7 +37,7 @@ pub struct CircuitMetadata {
     pub input: TensorDescription,
     /// Output of the model.
     pub output: TensorDescription,
-    /// Multiply-adds of one execution.
+    /// Number of multiply-adds of one execution.
     pub multiply_adds: u64,
     /// Number of constraints or trace rows, depending on the backend.
     pub constraints: u64,
@@ -57,7 +57,7 @@ pub struct CircuitMetadata {
 pub struct TensorDescription {
     /// Extents of the tensor.
     pub shape: Shape,
-    /// Interval of every integer.
+    /// Interval of every integer in the tensor.
     pub range: Range,
     /// Scale: the real number is the integer divided by `2^scale`.
     pub scale: i32,
@@ -68,10 +68,10 @@ pub struct TensorDescription {
 #[non_exhaustive]
 pub enum MetadataError {
     /// The text is not circuit metadata.
-    #[error("malformed circuit metadata: {0}")]
+    #[error("malformed circuit metadata: {0}; hint: compile the model again")]
     Malformed(#[from] serde_json::Error),
     /// The version is unsupported.
-    #[error("unsupported circuit metadata version {0}, expected {VERSION}")]
+    #[error("unsupported circuit metadata version {0}, expected {VERSION}; hint: compile the model again")]
     Version(u32),
     /// A file name could lead out of the circuit's directory.
     #[error("file name '{0}' is not a plain name")]
@@ -121,10 +121,16 @@ impl CircuitMetadata {
     /// # Errors
     /// When the text is malformed, has an unsupported version, or names files outside of the circuit's directory.
     pub fn from_json(text: &[u8]) -> Result<Self, MetadataError> {
-        let metadata: Self = serde_json::from_slice(text)?;
-        if metadata.version != VERSION {
-            return Err(MetadataError::Version(metadata.version));
+        #[derive(Deserialize)]
+        struct Version {
+            version: u32,
         }
+        // Other versions may have other fields.
+        let Version { version } = serde_json::from_slice(text)?;
+        if version != VERSION {
+            return Err(MetadataError::Version(version));
+        }
+        let metadata: Self = serde_json::from_slice(text)?;
         if let Some(name) = metadata.files.keys().find(|name| !is_plain(name)) {
             return Err(MetadataError::FileName(name.clone()));
         }
@@ -139,7 +145,7 @@ impl CircuitMetadata {
     /// Serialises the metadata with keys in a fixed order, so that equal metadata gives equal text.
     ///
     /// # Errors
-    /// When a number is not finite.
+    /// Never in practice; only the encoder's signature is fallible.
     pub fn to_json(&self) -> Result<Vec<u8>, MetadataError> {
         let mut text = serde_json::to_vec_pretty(self)?;
         text.push(b'\n');
@@ -149,7 +155,7 @@ impl CircuitMetadata {
     /// Returns the circuit's identity: the SHA-256 of the metadata's text, which covers every file that it lists.
     ///
     /// # Errors
-    /// When a number is not finite.
+    /// Never in practice; only the encoder's signature is fallible.
     pub fn id(&self) -> Result<Digest, MetadataError> {
         Ok(Digest::of(&self.to_json()?))
     }
@@ -185,6 +191,17 @@ fn is_plain(name: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn metadata_of_other_programs_and_versions_says_what_to_do() {
+        for (text, expected) in [
+            (r#"{"version": 2, "renamed": 1}"#, "unsupported circuit metadata version 2, expected 1"),
+            (r#"{"name": "x", "proof_system": "EZKL"}"#, "malformed circuit metadata"),
+        ] {
+            let error = CircuitMetadata::from_json(text.as_bytes()).unwrap_err().to_string();
+            assert!(error.starts_with(expected) && error.ends_with("compile the model again"), "{error}");
+        }
+    }
 
     #[test]
     fn names_that_leave_the_directory_are_refused() {

@@ -7,7 +7,7 @@ use thiserror::Error;
 
 use crate::{Digest, Range, Rescale, Shape, ShapeError, Window};
 
-/// The version of the file format.
+/// The supported version of the file format.
 pub const FORMAT: u32 = 1;
 /// Maximum size of a network file, in bytes.
 pub const MAX_BYTES: usize = 256 << 20;
@@ -60,7 +60,7 @@ pub enum Operation {
     Dense {
         /// Weights, one row for each output.
         weights: Vec<i32>,
-        /// Bias, one for each output.
+        /// Biases, one for each output.
         bias: Vec<i64>,
     },
     /// A two-dimensional convolution.
@@ -71,7 +71,7 @@ pub enum Operation {
         groups: usize,
         /// Weights by output channel, input channel within the group, row and column.
         weights: Vec<i32>,
-        /// Bias, one for each output channel.
+        /// Biases, one for each output channel.
         bias: Vec<i64>,
     },
     /// The weighted sum of tensors of one shape.
@@ -81,7 +81,7 @@ pub enum Operation {
     },
     /// Max pooling: the largest value in a window.
     MaxPool {
-        /// Kernel, stride and padding. Padding is ignored.
+        /// Kernel, stride and padding; padded positions are ignored.
         window: Window,
     },
 }
@@ -94,16 +94,16 @@ pub enum NetworkError {
     #[error("malformed network file: {0}")]
     Malformed(String),
     /// The file is longer than [`MAX_BYTES`].
-    #[error("network of {0} bytes is too large: at most {MAX_BYTES}")]
+    #[error("the network file has {0} bytes, more than the maximum of {MAX_BYTES}")]
     TooLong(usize),
     /// The format is unsupported.
-    #[error("unsupported network format {0}, expected {FORMAT}")]
+    #[error("unsupported network format {0}, expected {FORMAT}; hint: compile the model again")]
     Format(u32),
     /// There are no layers, or more than [`MAX_LAYERS`].
     #[error("unsupported number of layers {0}, expected 1 to {MAX_LAYERS}")]
     Layers(usize),
     /// The input's range is empty or does not contain 0.
-    #[error("input range {}..={} does not contain 0", .0.low, .0.high)]
+    #[error("input range {}..={} is empty or does not contain 0", .0.low, .0.high)]
     InputRange(Range),
     /// A layer reads a tensor that no earlier layer produces.
     #[error("layer {layer} reads tensor {tensor}, which no earlier layer produces")]
@@ -114,7 +114,7 @@ pub enum NetworkError {
         tensor: u32,
     },
     /// A layer has the wrong number of inputs.
-    #[error("layer {layer} has {inputs} inputs")]
+    #[error("layer {layer}: unsupported number of inputs ({inputs}) for its operation")]
     Arity {
         /// Index of the layer.
         layer: usize,
@@ -142,7 +142,7 @@ pub enum NetworkError {
     #[error("layer {0}: a sum could exceed 2^56; hint: use a smaller scale")]
     Overflow(usize),
     /// One execution needs more than [`MAX_MULTIPLY_ADDS`].
-    #[error("too many multiply-adds ({0}): at most {MAX_MULTIPLY_ADDS}")]
+    #[error("one execution needs at least {0} multiply-adds, more than the maximum of {MAX_MULTIPLY_ADDS}")]
     Work(u64),
 }
 
@@ -156,11 +156,13 @@ impl Network {
         if bytes.len() > MAX_BYTES {
             return Err(NetworkError::TooLong(bytes.len()));
         }
-        let (network, rest): (Self, &[u8]) =
-            postcard::take_from_bytes(bytes).map_err(|error| NetworkError::Malformed(error.to_string()))?;
-        if network.format != FORMAT {
-            return Err(NetworkError::Format(network.format));
+        let malformed = |error: postcard::Error| NetworkError::Malformed(error.to_string());
+        // Other formats may have other fields.
+        let (format, _) = postcard::take_from_bytes::<u32>(bytes).map_err(malformed)?;
+        if format != FORMAT {
+            return Err(NetworkError::Format(format));
         }
+        let (network, rest): (Self, &[u8]) = postcard::take_from_bytes(bytes).map_err(malformed)?;
         if !rest.is_empty() {
             return Err(NetworkError::Malformed(format!("{} trailing bytes after the network", rest.len())));
         }

@@ -1,4 +1,4 @@
-//! ONNX files: reads the float model to quantise, writes the integer network for verification by other runtimes.
+//! ONNX files: reads the float model to quantise, and writes the integer network for verification by other runtimes.
 //!
 //! The reader does not trust the file. It accepts one input, supported operators sorted as required by the ONNX
 //! standard, and weights within the file; everything else is an error that names the node.
@@ -28,15 +28,15 @@ pub const MAX_NODES: usize = 4096;
 #[non_exhaustive]
 pub enum OnnxError {
     /// The file is longer than [`MAX_BYTES`].
-    #[error("model of {0} bytes is too large: at most {MAX_BYTES}")]
+    #[error("the model file has {0} bytes, more than the maximum of {MAX_BYTES}")]
     TooLong(usize),
     /// The bytes are not an ONNX model.
     #[error("malformed ONNX file: {0}")]
     Malformed(String),
     /// There are more nodes than [`MAX_NODES`].
-    #[error("too many nodes ({0}): at most {MAX_NODES}")]
+    #[error("the graph has {0} nodes, more than the maximum of {MAX_NODES}")]
     Nodes(usize),
-    /// The graph does not have exactly one input besides its weights, or not exactly one output.
+    /// The graph does not have exactly one output and exactly one input besides its weights.
     #[error("the graph has {inputs} inputs and {outputs} outputs, expected one of each")]
     Interface {
         /// Number of inputs that are not weights.
@@ -63,13 +63,13 @@ pub enum OnnxError {
         /// Name of the tensor that the node reads.
         tensor: String,
     },
-    /// Two nodes or weights have the same name.
+    /// Two tensors have the same name.
     #[error("tensor '{0}' is defined twice")]
     Duplicate(String),
     /// A weight is stored in another file.
     #[error("weight '{0}' is stored in another file; hint: save the model as one file")]
     External(String),
-    /// A weight's dimensions, type and data are inconsistent.
+    /// The dimensions, type or data of a weight are unsupported or inconsistent.
     #[error("weight '{name}': {reason}")]
     Weight {
         /// Name of the weight.
@@ -101,7 +101,7 @@ pub enum OnnxError {
     Empty,
 }
 
-/// What a tensor name in the graph refers to.
+/// The tensor that a name in the graph refers to.
 #[derive(Clone, Debug)]
 enum Value {
     /// A computed tensor of the float network.

@@ -1,4 +1,4 @@
-//! Quantisation: each tensor has a power-of-two scale, each layer has integer weights and a rescale.
+//! Quantisation: each tensor gets a power-of-two scale, each layer gets integer weights and a rescale.
 //!
 //! Scales are derived from the largest magnitudes on sample inputs. Larger values saturate, as in any fixed-point
 //! network, and never wrap.
@@ -39,7 +39,7 @@ impl Default for QuantiseOptions {
 #[derive(Clone, Debug, PartialEq, Error)]
 #[non_exhaustive]
 pub enum QuantiseError {
-    /// Bits are not in `2..=16`.
+    /// A bit width is not in `2..=16`.
     #[error("unsupported bit width {0}, expected 2 to 16")]
     Bits(u8),
     /// The input range is empty, excludes 0 or exceeds 31 bits, or its scale exceeds ±30.
@@ -51,12 +51,12 @@ pub enum QuantiseError {
         scale: i32,
     },
     /// There are no sample inputs to derive scales from.
-    #[error("no sample inputs; hint: pass samples, they determine the scales")]
+    #[error("no sample inputs; hint: pass sample inputs, which determine the scales")]
     NoSample,
     /// A sample is not a valid input of the network.
     #[error("sample {index}: {source}")]
     Sample {
-        /// Position in the sample.
+        /// Index of the input in the sample.
         index: usize,
         /// Why the input is invalid.
         source: ExecutionError,
@@ -80,7 +80,7 @@ pub enum QuantiseError {
 /// Quantises a network with integer sample inputs.
 ///
 /// # Errors
-/// When options are out of range, the sample is empty or invalid, or the network cannot be scaled.
+/// When an option is out of range, the sample is empty or invalid, or the network cannot be scaled.
 pub fn quantise(
     network: &FloatNetwork,
     options: &QuantiseOptions,
@@ -96,7 +96,7 @@ pub fn quantise(
 
 impl QuantiseOptions {
     /// Converts integer inputs to real numbers.
-    pub fn dequantise_input(&self, values: &[i64]) -> Vec<f32> {
+    pub(crate) fn dequantise_input(&self, values: &[i64]) -> Vec<f32> {
         values.iter().map(|&value| (value as f64 * power(-self.input_scale)) as f32).collect()
     }
 

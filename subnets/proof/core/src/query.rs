@@ -9,10 +9,10 @@ use crate::messages::{
 };
 use crate::{Digest, DigestError};
 
-/// Maximum magnitude of an integer in a message: 2^45. It is far below 2^53, so a real number that decimal text rounds
-/// once more still identifies its integer.
+/// Maximum magnitude of an integer in a message: 2^45. This is far below 2^53, so a real number still identifies its
+/// integer after a conversion to decimal text rounds it once more.
 const LARGEST: f64 = 35_184_372_088_832.0;
-/// Maximum difference between a real number and its integer.
+/// Maximum difference between a real number in a message and the integer that it represents.
 const TOLERANCE: f64 = 0.015_625;
 
 /// Request to one miner for a proof of one circuit's output.
@@ -42,12 +42,12 @@ pub enum QueryError {
         source: DigestError,
     },
     /// The input is not a list of integers.
-    #[error("the input has no list of integers")]
+    #[error("the input is not a list of integers")]
     Input,
 }
 
 impl ProofQuery {
-    /// Creates the message, with the nonce beside `input_data`.
+    /// Creates the request message, in which the nonce is a field next to `input_data`.
     pub fn to_message(&self) -> QueryZkProof {
         QueryZkProof {
             model_id: Some(self.circuit.to_string()),
@@ -56,7 +56,7 @@ impl ProofQuery {
         }
     }
 
-    /// Parses a message.
+    /// Parses a request message.
     ///
     /// # Errors
     /// When a field is missing or malformed.
@@ -79,7 +79,8 @@ pub struct SliceQuery {
 }
 
 impl SliceQuery {
-    /// Creates the message: `component_sha` is the identity of the slice's circuit, the nonce is beside `input_data`.
+    /// Creates the request message: `component_sha` is the identity of the slice's circuit, and the nonce is a field
+    /// next to `input_data`.
     pub fn to_message(&self, proof_system: ProofSystem) -> SliceProofRequest {
         SliceProofRequest {
             circuit: Some(self.model.to_string()),
@@ -92,7 +93,7 @@ impl SliceQuery {
         }
     }
 
-    /// Parses a message.
+    /// Parses a request message.
     ///
     /// # Errors
     /// When a field is missing or malformed.
@@ -164,13 +165,13 @@ pub enum AnswerError {
     /// The proof is not hexadecimal.
     #[error("query_output is not hexadecimal")]
     Proof,
-    /// An output is not a multiple of the circuit's scale, or exceeds 2^45.
-    #[error("computed_outputs has a number that the circuit cannot output")]
+    /// An output is not an integer multiple of the circuit's unit `2^-scale`, or that integer exceeds 2^45.
+    #[error("computed_outputs contains a number that the circuit cannot output")]
     Output,
 }
 
 impl ProofAnswer {
-    /// Creates the answer of a circuit whose outputs have the scale `scale`.
+    /// Creates an answer from a proof and integer outputs with the scale `scale`.
     ///
     /// # Errors
     /// [`AnswerError::Output`] when an output exceeds 2^45.
@@ -202,7 +203,7 @@ impl ProofAnswer {
         Ok(SliceProofResponse { proof: query_output, computed_outputs, ..SliceProofResponse::default() })
     }
 
-    /// Creates the answer from the QUIC message.
+    /// Creates the answer from the QUIC response.
     pub fn from_message(message: QueryZkProofResponse) -> Self {
         Self {
             query_output: hex::encode(message.query_output),
@@ -211,7 +212,7 @@ impl ProofAnswer {
         }
     }
 
-    /// Creates the answer from the QUIC message for a slice request.
+    /// Creates the answer from the QUIC response to a slice request.
     pub fn from_slice_message(message: SliceProofResponse) -> Self {
         Self {
             query_output: hex::encode(message.proof),
@@ -220,7 +221,7 @@ impl ProofAnswer {
         }
     }
 
-    /// Decodes the proof and the integer outputs.
+    /// Decodes the proof and the integer outputs, where `scale` is the scale of the circuit's outputs.
     ///
     /// # Errors
     /// When the proof or an output is malformed.

@@ -25,24 +25,24 @@ impl Range {
         (self.low..=self.high).contains(&value)
     }
 
-    /// Returns the smallest interval that contains both.
+    /// Returns the smallest interval that contains both intervals.
     #[must_use]
     pub fn union(&self, other: &Self) -> Self {
         Self { low: self.low.min(other.low), high: self.high.max(other.high) }
     }
 
-    /// Returns the interval of all sums; `None` on overflow.
+    /// Returns the interval of all sums of one value from each interval; `None` on overflow.
     pub fn plus(&self, other: &Self) -> Option<Self> {
         Some(Self { low: self.low.checked_add(other.low)?, high: self.high.checked_add(other.high)? })
     }
 
-    /// Returns the interval of all products with `factor`; `None` on overflow.
+    /// Returns the interval of all products of a value of this interval and `factor`; `None` on overflow.
     pub fn times(&self, factor: i64) -> Option<Self> {
         let (a, b) = (self.low.checked_mul(factor)?, self.high.checked_mul(factor)?);
         Some(Self { low: a.min(b), high: a.max(b) })
     }
 
-    /// Returns the largest absolute value.
+    /// Returns the largest absolute value in the interval.
     pub fn magnitude(&self) -> u64 {
         self.low.unsigned_abs().max(self.high.unsigned_abs())
     }

@@ -35,14 +35,14 @@ impl Clamp {
         }
     }
 
-    /// Returns the number of bits of the largest magnitude.
+    /// Returns the number of bits of a clamped value, excluding the sign.
     pub fn bits(self) -> u8 {
         match self {
             Self::Unsigned(bits) | Self::Signed(bits) => bits,
         }
     }
 
-    /// Clamps a value to the interval.
+    /// Clamps a value to [`Self::range`].
     pub fn apply(self, value: i64) -> i64 {
         let range = self.range();
         value.clamp(range.low, range.high)
@@ -55,7 +55,7 @@ impl Rescale {
         self.shift <= MAX_SHIFT && self.clamp.bits() <= MAX_BITS
     }
 
-    /// Returns half of the divisor, added before the division for rounding.
+    /// Returns half of the divisor, which is added before the division for rounding.
     pub fn half(&self) -> i64 {
         (1 << self.shift) >> 1
     }
@@ -73,7 +73,7 @@ impl Rescale {
         self.clamp.apply(self.split(sum).0)
     }
 
-    /// Returns the interval of the quotients of all sums in an interval.
+    /// Returns the interval of the quotients of all sums in `sums`.
     pub fn quotients(&self, sums: &Range) -> Range {
         Range { low: self.split(sums.low).0, high: self.split(sums.high).0 }
     }

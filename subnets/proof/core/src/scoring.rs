@@ -11,7 +11,8 @@ pub mod seed;
 
 pub use board::{Event, Fault, Outcome, Profile, ProfileError, Scoreboard, Tally};
 
-/// Normalises non-negative amounts to the sum 1; all zero if none is positive.
+/// Returns each amount's share of the sum. Negative and non-finite amounts count as 0; without a positive amount, all
+/// shares are 0.
 pub fn shares(amounts: &[f64]) -> Vec<f64> {
     let positive = |amount: f64| if amount.is_finite() { amount.max(0.0) } else { 0.0 };
     let total: f64 = amounts.iter().map(|&amount| positive(amount)).sum();

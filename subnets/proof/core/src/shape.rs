@@ -6,7 +6,7 @@ pub const MAX_EXTENT: usize = 1 << 20;
 /// Maximum number of elements of a tensor.
 pub const MAX_ELEMENTS: usize = 1 << 24;
 
-/// Extents of a tensor without its batch dimension: channels, height, width. A vector of n has shape `n×1×1`.
+/// Extents of a tensor without its batch dimension: channels, height, width. A vector of length n has shape `n×1×1`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Shape {
     /// Channels, or the length of a vector.
@@ -31,8 +31,9 @@ pub enum ShapeError {
         /// Number of columns.
         width: usize,
     },
-    /// A kernel, stride or padding is zero, too large, or larger than the padded input.
-    #[error("a {kernel:?} window with stride {stride:?} and padding {padding:?} does not fit {height}×{width}")]
+    /// A kernel or stride is zero or too large, a padding is not smaller than its kernel, or the kernel is larger than
+    /// the padded input.
+    #[error("a {kernel:?} window with stride {stride:?} and padding {padding:?} does not fit a {height}×{width} input")]
     Window {
         /// Rows and columns of the kernel.
         kernel: [usize; 2],

@@ -1,9 +1,10 @@
 //! Sliced models: models split at layer boundaries into separate circuits, which different miners prove in parallel.
 //!
 //! A boundary is one tensor: the layers after it read no tensor before it. The dispatcher runs the integer network, so
-//! it knows all boundaries in advance. Both neighbours commit to a boundary: it is the public output of one proof and
-//! the public input of the next, and the nonce that a slice's proof is bound to ([`SlicedModel::nonce`]) covers the
-//! boundaries on both sides. A chain of proofs with equal boundaries therefore proves the whole model.
+//! it knows the values at all boundaries in advance. The proofs of both adjacent slices commit to a boundary: it is the
+//! public output of one proof and the public input of the next, and the nonce that a slice's proof is bound to
+//! ([`SlicedModel::nonce`]) covers the boundaries on both sides. A chain of proofs with equal boundaries therefore
+//! proves the whole model.
 
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
@@ -15,7 +16,7 @@ use crate::{Digest, Range};
 
 /// The file name of a sliced model's description in its directory.
 pub const FILE: &str = "sliced_model.json";
-/// The version of the description.
+/// The supported version of the description.
 pub const VERSION: u32 = 1;
 /// Maximum number of slices of a model.
 pub const MAX_SLICES: usize = 1024;
@@ -42,17 +43,17 @@ pub struct SlicedModel {
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum SliceError {
-    /// The text is not a sliced model.
+    /// The text is not the description of a sliced model.
     #[error("malformed sliced model: {0}")]
     Malformed(#[from] serde_json::Error),
     /// The version is unsupported.
-    #[error("unsupported sliced model version {0}, expected {VERSION}")]
+    #[error("unsupported sliced model version {0}, expected {VERSION}; hint: compile the model again")]
     Version(u32),
     /// There are no slices, or more than [`MAX_SLICES`].
     #[error("unsupported number of slices {0}, expected 1 to {MAX_SLICES}")]
     Count(usize),
     /// The model has too few boundaries.
-    #[error("the model has {borders} layer boundaries and cannot be split into {slices} slices")]
+    #[error("the model has too few layer boundaries ({borders}) for {slices} slices")]
     Borders {
         /// Number of layer boundaries of the model.
         borders: usize,
@@ -115,8 +116,8 @@ impl SlicedModel {
 }
 
 impl Network {
-    /// Returns the indices of layers before which the network can be split: all later layers read that boundary tensor
-    /// only, and it holds activations, not sums.
+    /// Returns the indices of layers before which the network can be split. There, the previous tensor holds
+    /// activations, not sums, and no later layer reads a tensor before it.
     pub fn borders(&self) -> Vec<usize> {
         let activations = |cut: usize| match self.layers.get(cut.wrapping_sub(1)) {
             Some(layer) => layer.rescale.is_some() || matches!(layer.operation, Operation::MaxPool { .. }),
@@ -129,7 +130,7 @@ impl Network {
         (1..self.layers.len()).filter(|&cut| activations(cut) && alone(cut)).collect()
     }
 
-    /// Splits the network into `count` slices, so that the largest one has as few multiply-adds as possible.
+    /// Splits the network into `count` slices, so that the slice with the most multiply-adds has as few as possible.
     ///
     /// # Errors
     /// When the network is invalid or has too few boundaries.
@@ -167,11 +168,12 @@ impl Network {
     }
 }
 
-/// Returns the ends of `count` runs of layers out of the possible `ends`, the last of which is the end of the network,
-/// so that the largest run is as small as possible.
+/// Divides the layers into `count` consecutive runs, so that the run with the most work has as little as possible.
+/// Returns where each run ends: positions from `ends`, whose last element is the end of the network.
 fn balanced(work: &[usize], ends: &[usize], count: usize) -> Vec<usize> {
     let total = |start: usize, end: usize| work.get(start..end).unwrap_or_default().iter().sum::<usize>();
-    // best[i]: the largest run and the ends of the best cut of the layers before ends[i], by number of runs.
+    // best[i]: the best division of the layers before ends[i] into the current number of runs, as the work of its
+    // largest run and the ends of all runs.
     let mut best: Vec<Option<(usize, Vec<usize>)>> = ends.iter().map(|&end| Some((total(0, end), vec![end]))).collect();
     for _ in 1..count {
         let next = ends.iter().enumerate().map(|(index, &end)| {

@@ -12,9 +12,9 @@ pub enum Conduct {
     Slow(Duration),
     /// Changes an output after proving.
     WrongOutput,
-    /// Proves the first request, and answers every later one for the same circuit with that proof.
+    /// Proves the first request for a circuit, and returns that proof for every later one.
     Replay,
-    /// Proves another circuit with the same inputs.
+    /// Proves a different circuit with the same inputs.
     OtherCircuit,
     /// Answers with another miner's proof.
     Copy(Miner),

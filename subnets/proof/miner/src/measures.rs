@@ -13,7 +13,7 @@ const PROOF_SECONDS: &str = "taonet_proof_miner_proof_seconds";
 pub fn describe() {
     describe_counter!(REQUESTS, "Requests by HTTP status");
     describe_gauge!(PROVING, "Proofs in progress");
-    describe_histogram!(PROOF_SECONDS, "Time to make a proof");
+    describe_histogram!(PROOF_SECONDS, "Time to create a proof");
 }
 
 pub(crate) fn request(status: StatusCode) {

@@ -28,7 +28,7 @@ pub struct MinerSettings {
 }
 
 impl MinerSettings {
-    /// Default settings: one proof at a time for each two cores, a timeout of 180 s, honest.
+    /// Creates default settings: one concurrent proof per two cores, a timeout of 180 s, honest conduct.
     pub fn new(hotkey: Hotkey) -> Self {
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         Self { hotkey, concurrency: (cores / 2).max(1), timeout: Duration::from_mins(3), conduct: Conduct::default() }
@@ -57,10 +57,10 @@ struct Served {
 }
 
 impl Miner {
-    /// Loads the prover of every circuit.
+    /// Loads the prover of every circuit. A circuit whose prover cannot be loaded is logged and not served.
     ///
     /// # Errors
-    /// When a key is missing, modified or malformed.
+    /// When no prover can be loaded: the error of the first.
     pub fn load(catalogue: &Catalogue, settings: MinerSettings) -> Result<Self, CircuitError> {
         let served = |directory: &Arc<CircuitDirectory>| -> Result<_, CircuitError> {
             let metadata = directory.metadata();
@@ -72,8 +72,25 @@ impl Miner {
             };
             Ok((directory.id(), served))
         };
-        let circuits = catalogue.circuits().map(served).collect::<Result<_, CircuitError>>()?;
-        let models = catalogue.models().map(|(id, model)| (*id, model.slices.clone())).collect();
+        let (mut circuits, mut first_error) = (BTreeMap::new(), None);
+        for directory in catalogue.circuits() {
+            match served(directory) {
+                Ok((id, served)) => {
+                    circuits.insert(id, served);
+                }
+                Err(error) => {
+                    let path = directory.path().display();
+                    tracing::warn!(circuit = %directory.id(), %path, %error, "circuit not served: cannot load its prover");
+                    first_error.get_or_insert(error);
+                }
+            }
+        }
+        if let Some(error) = first_error.filter(|_| circuits.is_empty()) {
+            return Err(error);
+        }
+        let whole =
+            catalogue.models().filter(|(_, model)| model.slices.iter().all(|slice| circuits.contains_key(slice)));
+        let models = whole.map(|(id, model)| (*id, model.slices.clone())).collect();
         Ok(Self::new(Arc::new(circuits), Arc::new(models), settings))
     }
 
@@ -95,6 +112,11 @@ impl Miner {
     /// Iterates over the identities of the served circuits.
     pub fn circuits(&self) -> impl Iterator<Item = &Digest> {
         self.0.circuits.keys()
+    }
+
+    /// Returns the largest number of inputs of a circuit.
+    pub(crate) fn largest_input(&self) -> usize {
+        self.0.circuits.values().map(|served| served.circuit.inputs).max().unwrap_or_default()
     }
 
     /// Proves a circuit's outputs for one request.
@@ -148,7 +170,7 @@ impl Miner {
             verification_key: *verification_key,
         };
         let (prover, inputs) = (Arc::clone(prover), query.inputs.clone());
-        // A proof continues after its caller is gone, and keeps its permit until it ends.
+        // A proof continues after its caller disconnects, and holds its permit until it ends.
         let work = tokio::task::spawn_blocking(move || {
             let (_permit, _proving, began) = (permit, Proving::begin(), Instant::now());
             let proven = prover.prove(&inputs, &binding);

@@ -1,151 +1,269 @@
-//! QUIC server of the miner, on the published protocol crate.
+//! QUIC server of the miner: the protocol of the published crate `btlightning`, with its frames and messages.
+//!
+//! That crate's own server limits neither connections without an accepted handshake nor the time of a handshake or a
+//! message, so a few clients could exhaust its memory. This server limits all of these, and serves the clients of that
+//! crate.
+
+mod admission;
+mod connection;
+mod requests;
 
 use std::collections::HashSet;
+use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use btlightning::{
-    CallbackSigner, LightningError, LightningServer, LightningServerConfig, ValidatorPermitResolver,
-    typed_async_handler,
-};
+use quinn::crypto::rustls::{NoInitialCipherSuite, QuicServerConfig};
+use quinn::{Endpoint, Incoming, ServerConfig, TransportConfig, VarInt};
+use rustls::crypto::aws_lc_rs;
+use rustls::pki_types::PrivatePkcs8KeyDer;
+use rustls::version::TLS13;
+use taonet_http::ConnectionSlots;
 use taonet_primitives::Hotkey;
-use taonet_proof_core::messages::{
-    QUERY_ZK_PROOF, QueryZkProof, QueryZkProofResponse, SLICE_PROOF, SliceProofRequest, SliceProofResponse,
-};
-use taonet_proof_core::query::{ProofQuery, SliceQuery};
+use taonet_proof_core::handshake::{ALPN, fingerprint};
 use taonet_wallet::Keypair;
+use thiserror::Error;
+use tokio::task::JoinSet;
 
-use crate::{Miner, Refusal, measures};
+use crate::Miner;
+use admission::{Admission, Validators};
+use connection::Host;
+use requests::{Requests, handlers};
 
-/// Maximum message size in bytes, as in the reference.
-const LARGEST_MESSAGE: usize = 128 << 20;
-/// Minimum idle timeout of a connection.
-const IDLE: Duration = Duration::from_secs(150);
+/// Maximum size of one input in a message, in bytes: integers as text would have 20 digits and a separator.
+const LARGEST_INTEGER: usize = 21;
+/// Lower bound of the maximum message size, in bytes.
+const SMALLEST_LIMIT: usize = 64 << 10;
+/// Maximum size of all messages in flight together, in bytes.
+const IN_FLIGHT_BYTES: usize = 512 << 20;
+/// Maximum number of authenticated connections. A subnet has at most 64 validators with a permit.
+const VALIDATORS: usize = 64;
+/// Slowest transfer of a message, in bytes per second.
+const SLOWEST_TRANSFER: usize = 1 << 20;
+/// Grace period for proofs in progress at shutdown.
+const DRAIN: Duration = Duration::from_secs(10);
+/// Time at shutdown to send the last answers.
+const FLUSH: Duration = Duration::from_millis(200);
+/// Idle timeout of a connection, in milliseconds.
+const IDLE_MILLISECONDS: u32 = 150_000;
+/// Interval of keep-alive packets.
+const KEEP_ALIVE: Duration = Duration::from_secs(30);
+/// Receive window of an authenticated connection, in bytes.
+const WINDOW: u32 = 1 << 20;
+/// Receive window of a connection before its handshake is accepted, in bytes.
+const HANDSHAKE_WINDOW: u32 = 16 << 10;
+/// Send window of a connection, in bytes.
+const SEND_WINDOW: u64 = 2 << 20;
 
-/// Returns the hotkeys that may connect: those with a validator permit.
+/// Callback that returns the hotkeys that may connect: those with a validator permit.
 pub type Permits = Arc<dyn Fn() -> HashSet<Hotkey> + Send + Sync>;
 
 /// Settings of a [`QuicServer`].
 #[derive(Clone)]
 pub struct QuicSettings {
-    /// UDP address.
+    /// UDP address to listen on.
     pub listen: SocketAddr,
-    /// Hotkeys that may connect; anyone with a valid signature if absent.
+    /// Hotkeys that may connect, read at each handshake and request; `None` admits every hotkey with a valid signature.
     pub permits: Option<Permits>,
-    /// Interval at which `permits` is called.
-    pub permit_refresh: Duration,
+}
+
+/// Why the QUIC server cannot start.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum QuicError {
+    /// The certificate cannot be generated.
+    #[error("cannot generate a certificate: {0}")]
+    Certificate(#[from] rcgen::Error),
+    /// The certificate is unusable.
+    #[error("cannot configure TLS: {0}")]
+    Tls(#[from] rustls::Error),
+    /// The TLS library has no cipher suite for QUIC.
+    #[error("cannot configure QUIC: {0}")]
+    Cipher(#[from] NoInitialCipherSuite),
+    /// The UDP port cannot be bound, or its address cannot be read.
+    #[error("cannot bind a UDP port: {0}")]
+    Bind(#[from] io::Error),
+}
+
+/// Limits of a server on its connections and their messages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Limits {
+    /// Maximum number of connections. At the limit, a new connection evicts another, as [`ConnectionSlots`] describes.
+    connections: usize,
+    /// Maximum number of connections from one address (for IPv6, one /64).
+    connections_per_address: usize,
+    /// Maximum number of authenticated connections.
+    validators: usize,
+    /// Maximum number of authenticated connections from one address (for IPv6, one /64).
+    validators_per_address: usize,
+    /// Maximum number of concurrent requests of a connection.
+    streams: u32,
+    /// Maximum size of a message, in bytes.
+    message: usize,
+    /// Timeout of the TLS handshake, and of the signed handshake after it.
+    handshake: Duration,
+    /// Timeout for the transfer of a message.
+    transfer: Duration,
+}
+
+impl Limits {
+    /// Returns the limits for circuits with at most `inputs` inputs: 512 connections, 64 of them from one address.
+    fn of(inputs: usize) -> Self {
+        let message =
+            inputs.saturating_mul(LARGEST_INTEGER).saturating_add(4096).clamp(SMALLEST_LIMIT, IN_FLIGHT_BYTES);
+        let validators = (IN_FLIGHT_BYTES / message).clamp(1, VALIDATORS);
+        let streams = IN_FLIGHT_BYTES / validators / message;
+        Self {
+            connections: 512,
+            connections_per_address: 64,
+            validators,
+            validators_per_address: validators.div_ceil(4),
+            streams: u32::try_from(streams).unwrap_or(u32::MAX).clamp(1, 128),
+            message,
+            handshake: Duration::from_secs(10),
+            transfer: Duration::from_secs(10 + (message / SLOWEST_TRANSFER) as u64),
+        }
+    }
 }
 
 /// A miner's QUIC server, bound to its UDP port.
 ///
-/// A handshake signed by the validator's hotkey authenticates a connection. The protocol then attributes all requests
-/// from its address to that hotkey.
-pub struct QuicServer(LightningServer);
+/// A handshake signed by the validator's hotkey authenticates a connection.
+///
+/// Clients prove their address before the server stores any state, and complete both handshakes within 10 s each. At a
+/// limit, a new connection evicts one that has no request in progress, starting with the address that has the most
+/// connections. No request is longer than the largest input of a circuit, and its transfer has a timeout. All messages
+/// in flight take at most 512 MiB together.
+pub struct QuicServer {
+    endpoint: Endpoint,
+    host: Arc<Host>,
+    slots: ConnectionSlots,
+    requests: Requests,
+}
 
 impl QuicServer {
-    /// Binds the port and creates a certificate, whose fingerprint `keypair` signs in each handshake. `timeout` is that
-    /// of a request.
+    /// Binds the port and creates a certificate, whose fingerprint `keypair` signs in each handshake. `timeout` is
+    /// the timeout of a request. Requires a tokio runtime.
     ///
     /// # Errors
     /// When the port cannot be bound.
-    pub async fn bind(
-        miner: Miner,
+    pub fn bind(
+        miner: &Miner,
         keypair: &Keypair,
         timeout: Duration,
         settings: QuicSettings,
-    ) -> Result<Self, LightningError> {
-        let config = LightningServerConfig::builder()
-            .handler_timeout_secs(timeout.as_secs().max(1))
-            .idle_timeout_secs(timeout.saturating_mul(2).max(IDLE).as_secs())
-            .max_frame_payload_bytes(LARGEST_MESSAGE)
-            .require_validator_permit(settings.permits.is_some())
-            .validator_permit_refresh_secs(settings.permit_refresh.as_secs().max(1))
-            .build()?;
-        let (host, port) = (settings.listen.ip(), settings.listen.port());
-        let host = if host.is_ipv6() { format!("[{host}]") } else { host.to_string() };
-        let mut server = LightningServer::with_config(keypair.hotkey().to_string(), host, port, config)?;
-        let signing = keypair.clone();
-        server.set_miner_signer(Box::new(CallbackSigner::new(move |text: &[u8]| {
-            Ok(signing.sign(text).as_bytes().to_vec())
-        })));
-        if let Some(permits) = settings.permits {
-            server.set_validator_permit_resolver(Box::new(Resolver(permits)));
-        }
-        let serving = miner.clone();
-        let whole = typed_async_handler(move |message: QueryZkProof| {
-            let miner = serving.clone();
-            async move { prove(&miner, &message).await }
-        });
-        server.register_async_synapse_handler(QUERY_ZK_PROOF.to_owned(), whole).await?;
-        let slice = typed_async_handler(move |message: SliceProofRequest| {
-            let miner = miner.clone();
-            async move { prove_slice(&miner, &message).await }
-        });
-        server.register_async_synapse_handler(SLICE_PROOF.to_owned(), slice).await?;
-        server.start().await?;
-        Ok(Self(server))
+    ) -> Result<Self, QuicError> {
+        Self::bind_with(miner, keypair, timeout, settings, Limits::of(miner.largest_input()))
+    }
+
+    fn bind_with(
+        miner: &Miner,
+        keypair: &Keypair,
+        timeout: Duration,
+        settings: QuicSettings,
+        limits: Limits,
+    ) -> Result<Self, QuicError> {
+        let (config, fingerprint) = server_config()?;
+        let endpoint = Endpoint::server(config, settings.listen)?;
+        let requests = Requests::default();
+        let host = Host {
+            admission: Admission::new(keypair.clone(), fingerprint, settings.permits),
+            validators: Arc::new(Validators::new(ConnectionSlots::new(
+                limits.validators,
+                limits.validators_per_address,
+            ))),
+            handlers: handlers(miner, &requests),
+            limits,
+            timeout,
+        };
+        let slots = ConnectionSlots::new(limits.connections, limits.connections_per_address);
+        Ok(Self { endpoint, host: Arc::new(host), slots, requests })
     }
 
     /// Returns the bound address, with the actual port.
     ///
     /// # Errors
     /// When the operating system does not report the address.
-    pub fn address(&self) -> Result<SocketAddr, LightningError> {
-        self.0.local_addr()
+    pub fn address(&self) -> Result<SocketAddr, QuicError> {
+        Ok(self.endpoint.local_addr()?)
     }
 
-    /// Serves until `stop` completes, then closes all connections.
+    /// Serves until `stop` completes. Proofs in progress then have 10 s to complete; new requests get the response of a
+    /// miner at capacity.
     pub async fn serve_until(self, stop: impl Future<Output = ()>) {
+        let drained = async {
+            stop.await;
+            if tokio::time::timeout(DRAIN, self.requests.drain()).await.is_err() {
+                tracing::warn!("shutdown timeout: proofs in progress aborted");
+            }
+            tokio::time::sleep(FLUSH).await;
+        };
         tokio::select! {
-            () = stop => {}
-            served = self.0.serve_forever() => if let Err(error) = served {
-                tracing::error!(%error, "the QUIC server stopped");
-            },
+            () = drained => {}
+            () = self.accept() => tracing::error!("the QUIC server stopped"),
         }
-        if let Err(error) = self.0.stop().await {
-            tracing::warn!(%error, "cannot close QUIC connections");
+        self.endpoint.close(0_u32.into(), b"server_shutdown");
+        let _ = tokio::time::timeout(FLUSH, self.endpoint.wait_idle()).await;
+    }
+
+    /// Accepts connections until the endpoint is closed.
+    async fn accept(&self) {
+        let mut connections = JoinSet::new();
+        while let Some(incoming) = self.endpoint.accept().await {
+            while connections.try_join_next().is_some() {}
+            let Some(incoming) = validated(incoming) else { continue };
+            let from = incoming.remote_address();
+            if let Some(slot) = self.slots.try_acquire(from.ip()) {
+                connections.spawn(Arc::clone(&self.host).serve(incoming, slot));
+            } else {
+                tracing::debug!(%from, "QUIC connection refused: no connection slot");
+                incoming.refuse();
+            }
         }
     }
+}
+
+/// Returns a connection whose client has proved its address, and asks other clients for the proof.
+fn validated(incoming: Incoming) -> Option<Incoming> {
+    if incoming.remote_address_validated() {
+        return Some(incoming);
+    }
+    if let Err(error) = incoming.retry() {
+        error.into_incoming().ignore();
+    }
+    None
+}
+
+/// Creates a certificate, and returns the configuration with it and its fingerprint.
+fn server_config() -> Result<(ServerConfig, String), QuicError> {
+    let pair = rcgen::KeyPair::generate()?;
+    let certificate = rcgen::CertificateParams::new(vec!["localhost".to_owned()])?.self_signed(&pair)?;
+    let fingerprint = fingerprint(certificate.der());
+    let mut tls = rustls::ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+        .with_protocol_versions(&[&TLS13])?
+        .with_no_client_auth()
+        .with_single_cert(vec![certificate.der().clone()], PrivatePkcs8KeyDer::from(pair.serialize_der()).into())?;
+    tls.alpn_protocols = vec![ALPN.to_vec()];
+    let mut transport = TransportConfig::default();
+    transport
+        .max_concurrent_uni_streams(VarInt::from_u32(0))
+        // One handshake at a time. An authenticated connection has more.
+        .max_concurrent_bidi_streams(VarInt::from_u32(1))
+        .receive_window(VarInt::from_u32(HANDSHAKE_WINDOW))
+        .stream_receive_window(VarInt::from_u32(WINDOW))
+        .send_window(SEND_WINDOW)
+        .datagram_receive_buffer_size(None)
+        .max_idle_timeout(Some(VarInt::from_u32(IDLE_MILLISECONDS).into()))
+        .keep_alive_interval(Some(KEEP_ALIVE));
+    let mut config = ServerConfig::with_crypto(Arc::new(QuicServerConfig::try_from(tls)?));
+    config.transport_config(Arc::new(transport));
+    Ok((config, fingerprint))
 }
 
 impl std::fmt::Debug for QuicServer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_tuple("QuicServer").field(&self.0.local_addr().ok()).finish()
-    }
-}
-
-struct Resolver(Permits);
-
-impl ValidatorPermitResolver for Resolver {
-    fn resolve_permitted_validators(&self) -> btlightning::Result<HashSet<String>> {
-        let permitted: HashSet<String> = (self.0)().iter().map(Hotkey::to_string).collect();
-        // An empty set means that the chain was not read. On an error, the crate keeps its previous set.
-        if permitted.is_empty() {
-            Err(LightningError::Config("no permits are known".to_owned()))
-        } else {
-            Ok(permitted)
-        }
-    }
-}
-
-async fn prove(miner: &Miner, message: &QueryZkProof) -> Result<QueryZkProofResponse, Refusal> {
-    let answer = async { Ok(miner.answer(&ProofQuery::from_message(message)?).await?.to_message()?) };
-    counted(answer.await, || QueryZkProofResponse { busy: true, ..QueryZkProofResponse::default() })
-}
-
-async fn prove_slice(miner: &Miner, message: &SliceProofRequest) -> Result<SliceProofResponse, Refusal> {
-    let answer = async { Ok(miner.answer_slice(&SliceQuery::from_message(message)?).await?.to_slice_message()?) };
-    counted(answer.await, || SliceProofResponse { busy: true, ..SliceProofResponse::default() })
-}
-
-/// Counts an outcome by its HTTP status. The protocol has the same text for all refusals, so a miner at capacity sends
-/// `busy` in an answer.
-fn counted<T>(answer: Result<T, Refusal>, busy: impl FnOnce() -> T) -> Result<T, Refusal> {
-    measures::request(answer.as_ref().map_or_else(Refusal::status, |_| http::StatusCode::OK));
-    match answer {
-        Err(Refusal::Full) => Ok(busy()),
-        answer => answer,
+        f.debug_tuple("QuicServer").field(&self.endpoint.local_addr().ok()).finish()
     }
 }
 

@@ -26,7 +26,7 @@ pub enum Refusal {
     /// The model, or this slice of it, is not served.
     #[error("slice {slice} of model {model} is not served here")]
     UnknownSlice {
-        /// The model.
+        /// Identity of the model.
         model: Digest,
         /// Index of the slice.
         slice: usize,
@@ -43,7 +43,7 @@ pub enum Refusal {
     /// The prover failed.
     #[error("request processing failed")]
     Prover(#[source] BackendError),
-    /// An output does not fit the message.
+    /// The answer cannot be encoded as a response message.
     #[error("request processing failed")]
     Answer(#[from] AnswerError),
     /// The thread of the proof panicked or was cancelled.

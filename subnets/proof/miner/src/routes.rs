@@ -17,7 +17,8 @@ const LARGEST_REQUEST: usize = 10 << 20;
 /// Grace period for the answer, beyond the timeout of a proof.
 const GRACE: Duration = Duration::from_secs(10);
 
-/// Creates the signature verification of requests to the hotkey `me`. `timeout` is that of a proof; see [`router`].
+/// Creates the signature verification of requests to the hotkey `me`. `timeout` is the timeout of a proof; see
+/// [`router`].
 pub fn signed_requests(me: Hotkey, timeout: Duration) -> SignedLayerBuilder {
     let answer_timeout = timeout.saturating_add(GRACE);
     let limits = Limits { body_bytes: LARGEST_REQUEST, answer_timeout, ..Limits::default() };

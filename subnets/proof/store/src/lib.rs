@@ -1,15 +1,48 @@
 //! The circuit store: a local cache of circuits from HTTP and S3 catalogues.
 //!
-//! A catalogue is one JSON document ([`Listing`]) that names circuits and the locations of their files, on any static
-//! web server or bucket. Catalogues are not trusted: a circuit's identity is the hash of its metadata, which contains
-//! the hash of every other file, and nothing enters the cache before all hashes match.
+//! A catalogue is one JSON document ([`Listing`]) that lists circuits with the locations of their files, and sliced
+//! models, on any static web server or bucket. Catalogues are not trusted: a circuit's identity is the hash of its
+//! metadata, which contains the hash of every other file, and no circuit enters the cache before all hashes match.
 //!
-//! [`CircuitStore::fetch`] returns a circuit's directory and downloads it if it is not in the cache. Interrupted
-//! downloads resume. A full cache evicts the least recently used circuits, except pinned ones and those that this
-//! process uses.
+//! [`CircuitStore::fetch`] returns a circuit's directory and downloads it if it is not in the cache;
+//! [`CircuitStore::sync`] fetches all listed circuits and sliced models, or a selection. A [`Source`] is one catalogue;
+//! several are tried in order.
 //!
-//! Uses `taonet-proof-circuits` (circuit directories), `taonet-http` and `taonet-objects` (downloads).
-//! Used by `tao proof miner`, `tao proof validator` and `tao proof catalogue`.
+//! ```no_run
+//! use std::collections::BTreeSet;
+//!
+//! use taonet_proof_store::{CircuitStore, Source, StoreSettings};
+//! use url::Url;
+//!
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! let catalogue = Url::parse("https://circuits.example.org/catalogue.json")?;
+//! let store = CircuitStore::open(StoreSettings {
+//!     directory: "circuits".into(),
+//!     sources: vec![Source::http(&catalogue)?],
+//!     limit: 20 << 30, // 20 GiB
+//!     pinned: BTreeSet::new(),
+//! })?;
+//! for circuit in store.listing().await?.circuits {
+//!     println!("{}", store.fetch(&circuit.id).await?.display());
+//! }
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! - **Interrupted downloads resume** at the last byte on disk, except that of the metadata, which always restarts. A
+//!   complete circuit enters the cache by one rename, so a crash leaves no incomplete circuit in the cache.
+//! - **A cached circuit is checked** when a process first fetches it: a circuit with a corrupt file is downloaded again.
+//! - **The cache has a size limit.** A full cache evicts the least recently used circuits, except pinned ones and those
+//!   that this process has fetched; if these exceed the limit, the result is [`StoreError::Full`].
+//! - **Sizes are bounded**: 64 MiB for a catalogue, 1 MiB for metadata, 4 GiB for any other file. A server that sends
+//!   nothing for 30 s is treated as failed. Redirects are not followed.
+//!
+//! The crate uploads nothing, and creates no circuits: [`Listing::of`] creates the catalogue of a directory that
+//! `taonet-proof-circuits` compiled. Several processes should not share a cache directory, because each protects only
+//! the circuits that it has fetched itself.
+//!
+//! Uses `taonet-proof-circuits` (circuit directories), `taonet-proof-core`, `taonet-http` and `taonet-objects`
+//! (downloads). Used by `tao proof miner`, `tao proof validator` and `tao proof catalogue`.
 
 mod download;
 mod listing;

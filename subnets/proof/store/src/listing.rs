@@ -38,7 +38,7 @@ pub enum ListingError {
     #[error("malformed catalogue: {0}")]
     Malformed(#[from] serde_json::Error),
     /// There are more than 10 000 circuits.
-    #[error("the catalogue has {0} circuits, at most {MAX_CIRCUITS} are read")]
+    #[error("the catalogue has {0} circuits, more than the maximum of {MAX_CIRCUITS}")]
     TooMany(usize),
 }
 
@@ -68,7 +68,7 @@ impl Listing {
     /// Creates the catalogue of a directory's circuits, whose files are at `DIRECTORY/NAME` relative to the document.
     ///
     /// # Errors
-    /// Never at present.
+    /// Currently none.
     pub fn of(catalogue: &Catalogue, root: &std::path::Path) -> Result<Self, SliceError> {
         let circuits = catalogue.circuits().map(|circuit| {
             let place = circuit.path().strip_prefix(root).unwrap_or(circuit.path());

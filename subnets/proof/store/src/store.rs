@@ -11,7 +11,7 @@ use taonet_proof_core::metadata::{self, CircuitMetadata, MetadataError};
 use taonet_proof_core::slices::{FILE as SLICED, SliceError, SlicedModel};
 use thiserror::Error;
 
-use crate::download::download;
+use crate::download::{digest, download};
 use crate::listing::Listed;
 use crate::{Listing, Source, SourceError};
 
@@ -41,17 +41,17 @@ pub enum StoreError {
     #[error(transparent)]
     Source(#[from] SourceError),
     /// No catalogue lists the circuit.
-    #[error("no catalogue has circuit {0}")]
+    #[error("no catalogue lists circuit {0}")]
     Unknown(Digest),
     /// A file does not match the digest in the circuit's metadata.
-    #[error("{place} does not have SHA-256 {expected}")]
+    #[error("{place} is corrupt: expected SHA-256 {expected}")]
     Checksum {
         /// Location of the file in the catalogue.
         place: String,
-        /// The digest in the metadata.
+        /// Expected digest, from the metadata of the circuit.
         expected: Digest,
     },
-    /// The catalogue has the metadata of another circuit.
+    /// The catalogue has the metadata of a different circuit.
     #[error("the catalogue has circuit {actual} in place of {expected}")]
     OtherCircuit {
         /// Identity of the requested circuit.
@@ -59,7 +59,7 @@ pub enum StoreError {
         /// Identity of the circuit in the metadata.
         actual: Digest,
     },
-    /// A file exceeds the maximum size of its kind.
+    /// A file exceeds the maximum size for its kind.
     #[error("{place} is larger than {limit} bytes")]
     TooLarge {
         /// Location of the file in the catalogue.
@@ -69,10 +69,11 @@ pub enum StoreError {
     },
     /// The circuits in use exceed the limit of the cache.
     #[error(
-        "the circuits in use have {used} bytes, but the cache limit is {limit}; hint: raise it, or select fewer circuits"
+        "the circuits in use take {used} bytes, more than the cache limit of {limit} bytes; hint: raise the limit or \
+         select fewer circuits"
     )]
     Full {
-        /// Bytes in use.
+        /// Size of the circuits in use, in bytes.
         used: u64,
         /// Maximum size of the cache, in bytes.
         limit: u64,
@@ -117,81 +118,102 @@ impl CircuitStore {
         Ok(Self { settings, downloads: Mutex::default(), used: Mutex::default() })
     }
 
-    /// Reads the circuits and sliced models of all catalogues. Unreadable ones are skipped unless all are unreadable.
+    /// Reads the circuits and sliced models of all catalogues. Unreadable catalogues are skipped.
     ///
     /// # Errors
     /// When no catalogue can be read.
     pub async fn listing(&self) -> Result<Listing, StoreError> {
         let mut all = Listing::default();
-        let mut failure = None;
-        let mut read = 0;
+        for (_, listing) in self.documents().await.readable()?.listings {
+            all.circuits.extend(listing.circuits);
+            all.models.extend(listing.models);
+        }
+        Ok(all)
+    }
+
+    /// Reads the documents of all catalogues.
+    async fn documents(&self) -> Documents<'_> {
+        let mut documents = Documents { listings: Vec::new(), failure: None };
         for source in &self.settings.sources {
             match source.listing().await {
-                Ok(listing) => {
-                    read += 1;
-                    all.circuits.extend(listing.circuits);
-                    all.models.extend(listing.models);
-                }
+                Ok(listing) => documents.listings.push((source, listing)),
                 Err(error) => {
                     tracing::warn!(%error, "cannot read a catalogue");
-                    failure = Some(error);
+                    documents.failure = Some(error);
                 }
             }
         }
-        match failure {
-            Some(error) if read == 0 => Err(error.into()),
-            _ => Ok(all),
-        }
+        documents
     }
 
-    /// Fetches circuits and sliced models: those in `wanted`, or all listed ones if it is empty. Pinned circuits come
-    /// first.
+    /// Fetches circuits and sliced models: those in `wanted`, or all listed ones if `wanted` is empty. Sliced models
+    /// come first, then pinned circuits. Each catalogue is read once.
     ///
     /// # Errors
     /// When a circuit is not listed, its download fails, or the cache is too small for all of them.
     pub async fn sync(&self, wanted: &BTreeSet<Digest>) -> Result<(), StoreError> {
-        let listing = self.listing().await?;
-        for model in &listing.models {
+        let documents = self.documents().await.readable()?;
+        let listings = || documents.listings.iter().map(|(_, listing)| listing);
+        let mut models = BTreeSet::new();
+        for model in listings().flat_map(|listing| &listing.models) {
             let id = model.id()?;
+            models.insert(id);
             if wanted.is_empty() || wanted.contains(&id) {
                 for slice in &model.slices {
-                    self.fetch(slice).await?;
+                    self.fetch_from(slice, Some(&documents)).await?;
                 }
                 self.keep_model(&id, model)?;
             }
         }
-        let is_model = |id: &Digest| listing.models.iter().any(|model| model.id().is_ok_and(|model| model == *id));
         let wanted: Vec<Digest> = if wanted.is_empty() {
-            listing.circuits.iter().map(|circuit| circuit.id).collect()
+            listings().flat_map(|listing| &listing.circuits).map(|circuit| circuit.id).collect()
         } else {
-            wanted.iter().filter(|id| !is_model(id)).copied().collect()
+            wanted.difference(&models).copied().collect()
         };
         let (pinned, others): (Vec<_>, Vec<_>) = wanted.into_iter().partition(|id| self.settings.pinned.contains(id));
         for id in pinned.iter().chain(&others) {
-            self.fetch(id).await?;
+            self.fetch_from(id, Some(&documents)).await?;
         }
         Ok(())
     }
 
-    /// Returns the directory of a circuit, downloading it if it is not in the cache. The circuit is not evicted while
-    /// this process runs.
+    /// Returns the directory of a circuit, downloading it if it is not in the cache or a file there is corrupt. The
+    /// circuit is not evicted while this process runs.
     ///
     /// # Errors
-    /// When no catalogue has the circuit, a file does not match its digest, or the cache is full.
+    /// When no catalogue lists the circuit, a file does not match its digest, or the cache is full.
     pub async fn fetch(&self, id: &Digest) -> Result<PathBuf, StoreError> {
+        self.fetch_from(id, None).await
+    }
+
+    /// Fetches a circuit like [`Self::fetch`]. Without `documents`, the catalogues are read if they are needed.
+    async fn fetch_from(&self, id: &Digest, documents: Option<&Documents<'_>>) -> Result<PathBuf, StoreError> {
         let lock = Arc::clone(locked(&self.downloads).entry(*id).or_default());
         let _alone = lock.lock().await;
         let path = self.settings.directory.join(format!("model_{id}"));
-        locked(&self.used).insert(*id);
-        if !path.join(metadata::FILE).is_file() {
-            self.download(id, &path).await?;
+        // From now on, no other download evicts it.
+        let is_checked = !locked(&self.used).insert(*id) && path.join(metadata::FILE).is_file();
+        if !is_checked && let Err(error) = self.ensure(id, &path, documents).await {
+            locked(&self.used).remove(id);
+            return Err(error);
         }
         touch(&path.join(metadata::FILE))?;
         self.make_room()?;
         Ok(path)
     }
 
-    async fn download(&self, id: &Digest, path: &Path) -> Result<(), StoreError> {
+    /// Downloads a circuit unless all of its files are in the cache.
+    async fn ensure(&self, id: &Digest, path: &Path, documents: Option<&Documents<'_>>) -> Result<(), StoreError> {
+        if is_intact(path, id).await? {
+            return Ok(());
+        }
+        match documents {
+            Some(documents) => self.download(id, path, documents).await,
+            None => self.download(id, path, &self.documents().await.readable()?).await,
+        }
+    }
+
+    async fn download(&self, id: &Digest, path: &Path, documents: &Documents<'_>) -> Result<(), StoreError> {
         let partial = self.settings.directory.join(format!(".partial-{id}"));
         let failed = |path: &Path| {
             let path = path.to_owned();
@@ -199,17 +221,11 @@ impl CircuitStore {
         };
         fs::create_dir_all(&partial).map_err(failed(&partial))?;
         let mut failure = StoreError::Unknown(*id);
-        for source in &self.settings.sources {
-            let listed = match source.listing().await {
-                Ok(listing) => listing.get(id).cloned(),
-                Err(error) => {
-                    failure = error.into();
-                    continue;
-                }
-            };
-            let Some(listed) = listed else { continue };
-            match self.download_from(source, &listed, &partial).await {
+        for (source, listing) in &documents.listings {
+            let Some(listed) = listing.get(id) else { continue };
+            match self.download_from(source, listed, &partial).await {
                 Ok(()) => {
+                    self.remove(id, path)?;
                     fs::rename(&partial, path).map_err(failed(path))?;
                     return Ok(());
                 }
@@ -222,14 +238,25 @@ impl CircuitStore {
         Err(failure)
     }
 
+    /// Removes a circuit if it is in the cache. It is renamed first, so that a kill never leaves an incomplete circuit
+    /// there.
+    fn remove(&self, id: &Digest, path: &Path) -> Result<(), StoreError> {
+        let doomed = self.settings.directory.join(format!(".removed-{id}"));
+        let failed = |source| StoreError::File { path: path.to_owned(), source };
+        // A kill can have left one.
+        present(fs::remove_dir_all(&doomed)).map_err(failed)?;
+        if present(fs::rename(path, &doomed)).map_err(failed)? {
+            fs::remove_dir_all(&doomed).map_err(failed)
+        } else {
+            Ok(())
+        }
+    }
+
     async fn download_from(&self, source: &Source, listed: &Listed, partial: &Path) -> Result<(), StoreError> {
         let path = partial.join(metadata::FILE);
         let failed = |source| StoreError::File { path: path.clone(), source };
         // Metadata is small and has no digest to verify a partial download against, so it is never resumed.
-        match fs::remove_file(&path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error)),
-            _ => {}
-        }
+        present(fs::remove_file(&path)).map_err(failed)?;
         download(source, &listed.place(metadata::FILE), &path, None, MAX_METADATA).await?;
         let metadata = CircuitMetadata::from_json(&fs::read(&path).map_err(failed)?)?;
         let actual = metadata.id()?;
@@ -250,11 +277,13 @@ impl CircuitStore {
         let place = self.settings.directory.join(format!("sliced_{id}"));
         let failed = |source| StoreError::File { path: place.clone(), source };
         let draft = self.settings.directory.join(format!(".sliced-{id}"));
-        if place.join(SLICED).is_file() {
+        let text = model.to_json()?;
+        if fs::read(place.join(SLICED)).is_ok_and(|cached| cached == text) {
             return Ok(());
         }
         fs::create_dir_all(&draft).map_err(failed)?;
-        fs::write(draft.join(SLICED), model.to_json()?).map_err(failed)?;
+        fs::write(draft.join(SLICED), text).map_err(failed)?;
+        present(fs::remove_dir_all(&place)).map_err(failed)?;
         fs::rename(&draft, &place).map_err(failed)
     }
 
@@ -271,12 +300,9 @@ impl CircuitStore {
             if used.contains(&circuit.id) || self.settings.pinned.contains(&circuit.id) {
                 continue;
             }
-            tracing::info!(circuit = %circuit.id, bytes = circuit.bytes, "evicted from the full cache");
+            tracing::info!(circuit = %circuit.id, bytes = circuit.bytes, "circuit evicted from the full cache");
             self.remove_models_with(&circuit.id)?;
-            // Renamed first, so that a kill never leaves an incomplete circuit in the cache.
-            let doomed = self.settings.directory.join(format!(".removed-{}", circuit.id));
-            let removed = fs::rename(&circuit.path, &doomed).and_then(|()| fs::remove_dir_all(&doomed));
-            removed.map_err(|source| StoreError::File { path: circuit.path, source })?;
+            self.remove(&circuit.id, &circuit.path)?;
             size -= circuit.bytes;
         }
         if size <= self.settings.limit {
@@ -327,6 +353,59 @@ impl CircuitStore {
             }
         }
         Ok(paths)
+    }
+}
+
+/// Documents of the catalogues.
+struct Documents<'a> {
+    /// Readable ones, in order.
+    listings: Vec<(&'a Source, Listing)>,
+    /// Why the last unreadable one cannot be read.
+    failure: Option<SourceError>,
+}
+
+impl Documents<'_> {
+    /// Fails if there are catalogues, but none can be read.
+    fn readable(self) -> Result<Self, StoreError> {
+        match self.failure {
+            Some(error) if self.listings.is_empty() => Err(error.into()),
+            failure => Ok(Self { failure, ..self }),
+        }
+    }
+}
+
+/// Returns whether a circuit is in the cache, and all of its files match their digests.
+async fn is_intact(path: &Path, id: &Digest) -> Result<bool, StoreError> {
+    let failed = |path: &Path| {
+        let path = path.to_owned();
+        move |source| StoreError::File { path, source }
+    };
+    let place = path.join(metadata::FILE);
+    let text = match fs::read(&place) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+        text => text.map_err(failed(&place))?,
+    };
+    let metadata = CircuitMetadata::from_json(&text).ok();
+    let Some(metadata) = metadata.filter(|metadata| metadata.id().is_ok_and(|actual| actual == *id)) else {
+        tracing::warn!(circuit = %id, "the cached metadata is corrupt: downloading the circuit again");
+        return Ok(false);
+    };
+    for (name, expected) in &metadata.files {
+        let place = path.join(name);
+        if digest(&place).await.map_err(failed(&place))? != Some(*expected) {
+            tracing::warn!(circuit = %id, file = name, "a cached file is corrupt: downloading the circuit again");
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+/// Returns whether the file or directory of an operation exists.
+fn present(result: io::Result<()>) -> io::Result<bool> {
+    match result {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
     }
 }
 

@@ -13,7 +13,7 @@ const VERSION: u32 = 1;
 /// Number of events after which a snapshot replaces the journal.
 const SNAPSHOT_EVERY: u64 = 4096;
 
-/// Persistent scores of a validator: a snapshot, and a journal of the events since.
+/// Persistent scores of a validator: a snapshot, and a journal of all later events.
 ///
 /// An event is written to the journal before it is applied, and has a number. A kill at any moment therefore neither
 /// loses an applied event nor applies one twice: events that the snapshot already covers are skipped.
@@ -56,14 +56,14 @@ struct Entry<T> {
 #[non_exhaustive]
 pub enum BookError {
     /// Another process has the book open.
-    #[error("{}: another validator uses this directory", .0.display())]
+    #[error("another validator is using {}; hint: stop it, or use another state directory", .0.display())]
     Locked(PathBuf),
     /// A file cannot be read or written.
     #[error("cannot read or write {}: {source}", path.display())]
     File {
         /// Path of the file.
         path: PathBuf,
-        /// The I/O error.
+        /// I/O error from the operating system.
         source: std::io::Error,
     },
     /// A snapshot cannot be written.
@@ -74,7 +74,7 @@ pub enum BookError {
     Damaged {
         /// Path of the file.
         path: PathBuf,
-        /// The reason.
+        /// Reason why the file is corrupt.
         reason: String,
     },
 }
@@ -103,7 +103,7 @@ impl Book {
         let number = replay(&mut board, covered, &text).map_err(|reason| BookError::Damaged { path, reason })?;
         let mut inner = Inner { directory: directory.to_owned(), board, number, covered, journal };
         if !text.is_empty() {
-            // Also drops a truncated last line.
+            // The checkpoint also drops a truncated last line.
             inner.checkpoint()?;
         }
         Ok(Self { inner: Mutex::new(inner), _lock: lock })
@@ -112,7 +112,7 @@ impl Book {
     /// Applies an event after writing it to the journal. Blocks on disk I/O.
     ///
     /// # Errors
-    /// When the journal cannot be written; the event is then not applied. Or when a snapshot cannot be written.
+    /// When the journal cannot be written, in which case the event is not applied, or a snapshot cannot be written.
     pub fn record(&self, event: Event) -> Result<(), BookError> {
         self.inner().record(event)
     }
@@ -187,7 +187,7 @@ fn read_snapshot(path: &Path) -> Result<Snapshot<Scoreboard>, BookError> {
 
 /// Applies the journal's events after event `number`; returns the number of the last one.
 fn replay(board: &mut Scoreboard, mut number: u64, text: &str) -> Result<u64, String> {
-    // A kill truncated a line without its newline; that event was never applied.
+    // A line without its newline was truncated by a kill; its event was never applied.
     let whole = text.rsplit_once('\n').map_or("", |(whole, _)| whole);
     for line in whole.lines() {
         let entry: Entry<Event> = serde_json::from_str(line).map_err(|error| error.to_string())?;
@@ -223,7 +223,8 @@ mod tests {
         }
     }
 
-    /// Checks that the book has the scores of exactly these events. Decimal text may round a score once more.
+    /// Checks that the book has the scores of exactly these events. The conversion to decimal text may round a score
+    /// once more.
     #[track_caller]
     fn holds(book: &Book, events: u64) {
         let mut board = Scoreboard::default();
@@ -268,7 +269,7 @@ mod tests {
         drop(book);
         let journal = place.path().join("scores.journal");
         let text = std::fs::read(&journal).unwrap();
-        // Opening writes a snapshot of all five.
+        // Opening the book writes a snapshot of all five events.
         drop(Book::open(place.path()).await.unwrap());
         std::fs::write(&journal, &text).unwrap();
         let book = Book::open(place.path()).await.unwrap();

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde::Serialize;
 use taonet_primitives::Hotkey;
@@ -15,14 +15,18 @@ use taonet_proof_core::scoring::Fault;
 use taonet_proof_core::slices::SlicedModel;
 use taonet_proof_core::{Digest, ExecutionError};
 use thiserror::Error;
+use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use crate::Examiner;
+use crate::dispatch::Assignment;
 use crate::examiner::bundle;
-use crate::request::{Asked, Missing};
+use crate::request::{Asked, Claimed, Missing};
 
 /// Maximum number of miners that may fail one slice.
 const MOST_ATTEMPTS: usize = 20;
+/// Maximum number of miners that work on the same slice concurrently; all but the last are overdue.
+const MOST_PARALLEL: usize = 4;
 /// Pause after a miner reports that it is at capacity.
 const BUSY_PAUSE: Duration = Duration::from_millis(500);
 
@@ -46,11 +50,18 @@ pub enum Progress {
         /// Reason for the failure.
         fault: Fault,
     },
-    /// A proof verified.
+    /// The answer of a miner is overdue; the slice is also sent to another miner, if there is one.
+    Overdue {
+        /// Index of the slice; 0 for a model that is not sliced.
+        slice: usize,
+        /// The miner whose answer is overdue.
+        miner: Hotkey,
+    },
+    /// The proof of a slice verified.
     Verified {
         /// Index of the slice; 0 for a model that is not sliced.
         slice: usize,
-        /// The miner that made the proof.
+        /// The miner that created the proof.
         miner: Hotkey,
     },
 }
@@ -63,7 +74,7 @@ pub type Delivery = Arc<dyn Fn(Progress) + Send + Sync>;
 #[non_exhaustive]
 pub enum DeliveryError {
     /// No circuit and no sliced model has this identity.
-    #[error("circuit {0} is not served")]
+    #[error("no circuit or sliced model {0} is served")]
     UnknownModel(Digest),
     /// The inputs do not fit the model.
     #[error(transparent)]
@@ -93,7 +104,7 @@ impl From<CircuitError> for DeliveryError {
 pub struct Served<'a> {
     /// Identity of the circuit or sliced model.
     pub id: Digest,
-    /// Human-readable name.
+    /// Name of the model, for users.
     pub name: &'a str,
     /// Input of the model.
     pub input: &'a TensorDescription,
@@ -129,7 +140,8 @@ impl Examiner {
     }
 
     /// Obtains proofs of the outputs of a circuit or sliced model from the miners of the current list, all slices in
-    /// parallel. Each proof is verified and scored like a benchmark's. `report` is called for every step.
+    /// parallel. Each proof is verified and scored like that of a benchmark request. Calls `report` with every progress
+    /// event.
     ///
     /// # Errors
     /// When the model is unknown, the inputs do not fit, or every miner fails.
@@ -172,7 +184,7 @@ impl Examiner {
         })))
     }
 
-    /// Runs the whole model to compute every boundary tensor, so that all slices can be proven in parallel. CPU-bound.
+    /// Runs the model to compute every boundary tensor, so that all slices can be proven in parallel. CPU-bound.
     fn cut(&self, model: &SlicedModel, run: Digest, inputs: Vec<i64>) -> Result<Vec<(usize, Asked)>, DeliveryError> {
         let local = |error: &dyn std::fmt::Display| DeliveryError::Local(error.to_string());
         let id = model.id().map_err(|error| local(&error))?;
@@ -194,33 +206,77 @@ impl Examiner {
         Ok(parts)
     }
 
-    /// Sends a request to one miner after the other until a proof verifies.
-    async fn obtain(&self, position: usize, asked: Asked, report: &Delivery) -> Result<Bundle, DeliveryError> {
-        let slice = asked.slice();
-        let mut failed = BTreeSet::new();
-        let mut full = Duration::ZERO;
-        while failed.len() < MOST_ATTEMPTS && full < self.settings.timeout {
-            let Some(assignment) = self.assignments.assign(&self.miners(), &failed) else { break };
-            let miner = *assignment.miner.hotkey();
-            report(Progress::Asked { slice, miner });
-            match self.request(&assignment.miner, position, &asked).await {
-                Ok((_, claimed)) => {
+    /// Sends a request to one miner after another until a proof verifies. The next miner receives it when the previous
+    /// miner fails or its answer is overdue. Requests whose proofs are no longer needed continue, and count towards
+    /// their miners' scores.
+    async fn obtain(
+        self: &Arc<Self>,
+        position: usize,
+        asked: Asked,
+        report: &Delivery,
+    ) -> Result<Bundle, DeliveryError> {
+        let (slice, asked) = (asked.slice(), Arc::new(asked));
+        // Each attempt sends at most two messages.
+        let (sender, mut attempts) = mpsc::channel(2 * MOST_ATTEMPTS);
+        let (mut tried, mut patient) = (BTreeSet::new(), BTreeSet::new());
+        let (mut in_flight, mut full) = (0, Duration::ZERO);
+        loop {
+            let may_ask = patient.is_empty()
+                && in_flight < MOST_PARALLEL
+                && tried.len() < MOST_ATTEMPTS
+                && full < self.settings.timeout;
+            let assignment =
+                if may_ask { self.dispatcher.assign(position, &self.miners(), &tried, Instant::now()) } else { None };
+            if let Some(assignment) = assignment {
+                let miner = *assignment.miner.hotkey();
+                report(Progress::Asked { slice, miner });
+                tried.insert(miner);
+                patient.insert(miner);
+                in_flight += 1;
+                self.attempt(assignment, Arc::clone(&asked), sender.clone());
+            } else if in_flight == 0 {
+                return Err(DeliveryError::NoMiner { slice });
+            }
+            let (miner, step) = attempts.recv().await.ok_or(DeliveryError::NoMiner { slice })?;
+            patient.remove(&miner);
+            let Step::Ended(result) = step else {
+                report(Progress::Overdue { slice, miner });
+                continue;
+            };
+            in_flight -= 1;
+            match result {
+                Ok(claimed) => {
                     report(Progress::Verified { slice, miner });
                     let examined = self.circuits.get(position).ok_or(DeliveryError::NoMiner { slice })?;
                     return Ok(bundle(examined, &claimed)?);
                 }
-                Err(Missing::Fault(fault)) => {
-                    report(Progress::Failed { slice, miner, fault });
-                    failed.insert(miner);
-                }
+                Err(Missing::Fault(fault)) => report(Progress::Failed { slice, miner, fault }),
                 Err(Missing::Busy) => {
-                    drop(assignment);
+                    tried.remove(&miner);
                     tokio::time::sleep(BUSY_PAUSE).await;
                     full += BUSY_PAUSE;
                 }
                 Err(Missing::Local(error)) => return Err(DeliveryError::Local(error)),
             }
         }
-        Err(DeliveryError::NoMiner { slice })
     }
+
+    /// Sends the request to one miner in the background.
+    fn attempt(self: &Arc<Self>, assignment: Assignment, asked: Arc<Asked>, steps: mpsc::Sender<(Hotkey, Step)>) {
+        let (examiner, miner) = (Arc::clone(self), *assignment.miner.hotkey());
+        tokio::spawn(async move {
+            let overdue = || drop(steps.try_send((miner, Step::Overdue)));
+            let result = examiner.request(assignment, &asked, overdue).await.map(|(_, claimed)| claimed);
+            // The receiver is dropped once another miner's proof has verified.
+            drop(steps.send((miner, Step::Ended(result))).await);
+        });
+    }
+}
+
+/// Message from an attempt.
+enum Step {
+    /// The answer is overdue.
+    Overdue,
+    /// The attempt ended: with a verified proof, or without one.
+    Ended(Result<Arc<Claimed>, Missing>),
 }

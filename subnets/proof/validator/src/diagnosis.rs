@@ -1,78 +1,199 @@
-//! Diagnosis of rejected proofs: tries the proof with other circuits, earlier requests and other miners.
+//! Diagnosis of rejected proofs: verifies a proof against other circuits, earlier requests and other miners.
+//!
+//! The reason has no effect on the score, so a diagnosis is bounded: at most [`MOST_TRIALS`] verifications per proof,
+//! and [`TRIALS_A_MINUTE`] per minute for all proofs of a miner. Recognising a verbatim copy requires none. Verifiers
+//! of external programs are not tried: each verification may take minutes.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use taonet_primitives::Hotkey;
 use taonet_proof_backends::{Statement, VerifyError};
-use taonet_proof_core::Binding;
 use taonet_proof_core::scoring::Fault;
+use taonet_proof_core::{Binding, Digest};
 
+use crate::MinerEntry;
 use crate::request::{Claimed, Examined};
 
-/// Number of statements kept for each miner: those of its last verified proofs.
+/// Number of statements remembered per miner, from the miner's latest verified proofs.
 const REMEMBERED: usize = 4;
-/// Maximum number of other miners that a rejected proof is tried with.
-const MOST_MINERS: usize = 64;
+/// Maximum number of verifications to diagnose one proof.
+const MOST_TRIALS: usize = 32;
+/// Maximum number of verifications with other circuits.
+const MOST_CIRCUITS: usize = 8;
+/// Maximum number of verifications with other miners for the same request.
+const MOST_MINERS: usize = 16;
+/// Maximum number of verifications per minute to diagnose the proofs of one miner.
+const TRIALS_A_MINUTE: usize = 128;
 
-/// Statements of the last verified proofs, by miner.
+const MINUTE: Duration = Duration::from_mins(1);
+
+/// Statements of the last verified proofs, and the cost of diagnoses, by miner.
 #[derive(Debug, Default)]
-pub(crate) struct Remembered(Mutex<BTreeMap<Hotkey, VecDeque<Statement>>>);
+pub(crate) struct Remembered(Mutex<BTreeMap<Hotkey, Record>>);
+
+#[derive(Debug, Default)]
+struct Record {
+    /// Statements with the digest of their proof, oldest first.
+    verified: VecDeque<(Statement, Digest)>,
+    /// Start of the current minute, and the number of verifications in it.
+    spent: Option<(Instant, usize)>,
+}
 
 impl Remembered {
-    pub(crate) fn add(&self, statement: Statement) {
-        let mut miners = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let statements = miners.entry(statement.binding.miner).or_default();
-        if statements.len() == REMEMBERED {
-            statements.pop_front();
+    pub(crate) fn add(&self, statement: Statement, proof: &[u8]) {
+        let proof = Digest::of(proof);
+        let mut miners = self.lock();
+        let verified = &mut miners.entry(statement.binding.miner).or_default().verified;
+        if verified.len() == REMEMBERED {
+            verified.pop_front();
         }
-        statements.push_back(statement);
+        verified.push_back((statement, proof));
     }
 
-    /// Returns the statements of one miner, then those of some others.
+    /// Removes miners that are not listed.
+    pub(crate) fn retain(&self, listed: &[MinerEntry]) {
+        self.lock().retain(|miner, _| listed.iter().any(|entry| entry.hotkey() == miner));
+    }
+
+    /// Returns the miner whose verified proof has exactly these bytes.
+    fn owner(&self, proof: &[u8]) -> Option<Hotkey> {
+        let proof = Digest::of(proof);
+        let miners = self.lock();
+        let mut records = miners.iter();
+        records.find(|(_, record)| record.verified.iter().any(|(_, of)| *of == proof)).map(|(miner, _)| *miner)
+    }
+
+    /// Returns the statements of one miner.
     fn of(&self, miner: &Hotkey) -> Vec<Statement> {
-        let miners = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let others = miners.iter().filter(|(other, _)| *other != miner).take(MOST_MINERS).flat_map(|(_, all)| all);
-        miners.get(miner).into_iter().flatten().chain(others).cloned().collect()
+        let miners = self.lock();
+        let verified = miners.get(miner).into_iter().flat_map(|record| &record.verified);
+        verified.map(|(statement, _)| statement.clone()).collect()
+    }
+
+    /// Returns the last statement of at most `count` other miners.
+    fn of_others(&self, miner: &Hotkey, count: usize) -> Vec<Statement> {
+        let miners = self.lock();
+        let others = miners.iter().filter(|(other, _)| *other != miner);
+        others.filter_map(|(_, record)| Some(record.verified.back()?.0.clone())).take(count).collect()
+    }
+
+    /// Returns the maximum number of verifications to diagnose a proof of the miner.
+    fn allowance(&self, miner: &Hotkey, now: Instant) -> usize {
+        match self.lock().get(miner).and_then(|record| record.spent) {
+            Some((start, spent)) if now.saturating_duration_since(start) < MINUTE => {
+                TRIALS_A_MINUTE.saturating_sub(spent).min(MOST_TRIALS)
+            }
+            _ => MOST_TRIALS,
+        }
+    }
+
+    /// Charges verifications to a miner.
+    fn charge(&self, miner: Hotkey, trials: usize, now: Instant) {
+        let mut miners = self.lock();
+        let spent = &mut miners.entry(miner).or_default().spent;
+        *spent = match *spent {
+            Some((start, spent)) if now.saturating_duration_since(start) < MINUTE => Some((start, spent + trials)),
+            _ => Some((now, trials)),
+        };
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<Hotkey, Record>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Classifies a proof that was rejected with `error`. CPU-bound: several verifications.
+/// Verifications of one proof against other statements, up to a limit.
+struct Trials<'a> {
+    proof: &'a [u8],
+    left: usize,
+    made: usize,
+}
+
+impl Trials<'_> {
+    /// Returns whether the proof verifies for a statement; `false` once the limit is reached, or if the verifier is an
+    /// external program.
+    fn holds(&mut self, examined: &Examined, statement: &Statement) -> bool {
+        if self.left == 0 || examined.is_external() {
+            return false;
+        }
+        self.left -= 1;
+        self.made += 1;
+        examined.verifier.verify(statement, self.proof).is_ok()
+    }
+}
+
+/// Classifies a proof that was rejected with `error`. CPU-bound: at most [`MOST_TRIALS`] verifications.
 pub(crate) fn diagnose(
     examined: &Examined,
     all: &[Examined],
     claimed: &Claimed,
     error: &VerifyError,
     remembered: &Remembered,
-    miners: &[Hotkey],
+    miners: &[MinerEntry],
 ) -> Fault {
-    let Claimed { statement, proof, .. } = claimed;
-    let Binding { nonce, miner, .. } = statement.binding;
-    let holds = |examined: &Examined, statement: &Statement| examined.verifier.verify(statement, proof).is_ok();
-    let is_other = |other: &&Examined| other.directory.id() != examined.directory.id();
-    for other in all.iter().filter(is_other) {
-        let statement = Statement { binding: other.binding(nonce, miner), ..statement.clone() };
-        if holds(other, &statement) {
-            return Fault::OtherCircuit;
-        }
-    }
-    for earlier in remembered.of(&miner) {
-        let Some(of) = all.iter().find(|examined| examined.directory.id() == earlier.binding.circuit) else { continue };
-        if holds(of, &earlier) {
-            return if earlier.binding.miner == miner { Fault::ReplayedProof } else { Fault::CopiedProof };
-        }
-    }
-    for other in miners.iter().filter(|other| **other != miner).take(MOST_MINERS) {
-        let statement = Statement { binding: examined.binding(nonce, *other), ..statement.clone() };
-        if holds(examined, &statement) {
-            return Fault::CopiedProof;
-        }
+    let (miner, now) = (claimed.statement.binding.miner, Instant::now());
+    let mut trials = Trials { proof: &claimed.proof, left: remembered.allowance(&miner, now), made: 0 };
+    let found = origin(examined, all, claimed, remembered, miners, &mut trials);
+    remembered.charge(miner, trials.made, now);
+    if let Some(fault) = found {
+        return fault;
     }
     if matches!(error, VerifyError::Malformed(_)) {
         return Fault::Malformed;
     }
-    match examined.circuit().execute(&statement.inputs) {
-        Ok(execution) if execution.outputs(examined.circuit()) != statement.outputs => Fault::WrongOutput,
+    match examined.circuit().execute(&claimed.statement.inputs) {
+        Ok(execution) if execution.outputs(examined.circuit()) != claimed.statement.outputs => Fault::WrongOutput,
         _ => Fault::Invalid,
     }
 }
+
+/// Finds the statement that a rejected proof was made for. Tries the most likely statements first.
+fn origin(
+    examined: &Examined,
+    all: &[Examined],
+    claimed: &Claimed,
+    remembered: &Remembered,
+    miners: &[MinerEntry],
+    trials: &mut Trials<'_>,
+) -> Option<Fault> {
+    let statement = &claimed.statement;
+    let Binding { nonce, miner, .. } = statement.binding;
+    if let Some(owner) = remembered.owner(&claimed.proof) {
+        return Some(if owner == miner { Fault::ReplayedProof } else { Fault::CopiedProof });
+    }
+    let is_other = |other: &&Examined| other.directory.id() != examined.directory.id();
+    for other in all.iter().filter(is_other).take(MOST_CIRCUITS) {
+        let statement = Statement { binding: other.binding(nonce, miner), ..statement.clone() };
+        if trials.holds(other, &statement) {
+            return Some(Fault::OtherCircuit);
+        }
+    }
+    let circuit_of = |earlier: &Statement| all.iter().find(|of| of.directory.id() == earlier.binding.circuit);
+    // The proof may be a re-randomised copy of the miner's own earlier proof.
+    for earlier in remembered.of(&miner) {
+        if circuit_of(&earlier).is_some_and(|of| trials.holds(of, &earlier)) {
+            return Some(Fault::ReplayedProof);
+        }
+    }
+    // A copying miner probably runs on the same host as the miner that it copies.
+    let host = miners.iter().find(|entry| *entry.hotkey() == miner).map(|entry| entry.peer.host());
+    let mut others: Vec<&MinerEntry> = miners.iter().filter(|entry| *entry.hotkey() != miner).collect();
+    others.sort_by_key(|entry| Some(entry.peer.host()) != host);
+    for other in others.into_iter().take(MOST_MINERS) {
+        let statement = Statement { binding: examined.binding(nonce, *other.hotkey()), ..statement.clone() };
+        if trials.holds(examined, &statement) {
+            return Some(Fault::CopiedProof);
+        }
+    }
+    for earlier in remembered.of_others(&miner, trials.left) {
+        if circuit_of(&earlier).is_some_and(|of| trials.holds(of, &earlier)) {
+            return Some(Fault::CopiedProof);
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,64 +1,79 @@
-use std::collections::{BTreeMap, HashMap};
+mod performance;
+mod verification;
+
+use std::collections::BTreeMap;
 use std::error::Error;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
 
 use rand::Rng as _;
-use taonet_primitives::Hotkey;
 use taonet_proof_circuits::{Bundle, Catalogue, CircuitError};
 use taonet_proof_core::Digest;
 use taonet_proof_core::metadata::VERIFICATION_KEY;
 use taonet_proof_core::scoring::{Event, Outcome};
 use taonet_proof_core::slices::SlicedModel;
-use taonet_service::{Access, Clock, Shutdown, atomic_write, unix_time};
+use taonet_service::{Access, Clock, atomic_write, unix_time};
 use tokio::sync::{Semaphore, watch};
-use tokio::task::{AbortHandle, JoinSet};
 
-use crate::assignments::Assignments;
-use crate::diagnosis::{Remembered, diagnose};
+use crate::diagnosis::Remembered;
+use crate::dispatch::{Assignment, Dispatcher, Ended, Limits};
 use crate::request::{Asked, Claimed, Clients, Examined, Missing};
 use crate::{Book, MinerEntry, measures};
-
-/// Maximum pause after consecutive failures.
-const LONGEST_PAUSE: Duration = Duration::from_mins(1);
-/// Initial pause after a failure.
-const SHORTEST_PAUSE: Duration = Duration::from_millis(500);
+use verification::Verifications;
 
 /// Settings of an [`Examiner`].
 #[derive(Clone, Debug)]
 pub struct ExaminerSettings {
-    /// Pause between two requests to the same miner.
+    /// Minimum time between two benchmark requests to a miner of capacity 1. For a miner of capacity n, it is divided
+    /// by n.
     pub interval: Duration,
-    /// Timeout of a request.
+    /// Maximum timeout of a request. Once a miner has 50 verified proofs of a circuit, its timeout is twice the 95th
+    /// percentile of its response times.
     pub timeout: Duration,
-    /// Maximum number of concurrent requests, over all miners.
+    /// Minimum time before an answer is overdue. An overdue request no longer counts towards `requests`, and an overdue
+    /// user's request is also sent to another miner.
+    pub patience: Duration,
+    /// Maximum number of concurrent benchmark requests to all miners together, without overdue ones.
     pub requests: usize,
     /// Maximum number of concurrent verifications.
     pub verifications: usize,
-    /// Directory in which each miner's last verified proof is kept as a bundle.
+    /// Whether benchmark requests are sent. Without them, users' requests alone are scored.
+    pub benchmarks: bool,
+    /// Percentage of the miners, the fastest ones, that are preferred for users' requests.
+    pub users_percent: u8,
+    /// Directory in which each miner's last verified proof is stored as a bundle.
     pub bundles: Option<PathBuf>,
+    /// File in which measured capacities and response times survive a restart.
+    pub performance: Option<PathBuf>,
 }
 
 impl Default for ExaminerSettings {
-    /// Default settings: a request to each miner every second, a timeout of 180 s, 32 requests at a time, verifications
-    /// on twice as many threads as there are cores, no bundles.
+    /// Returns the default settings: a request to each miner every second, a timeout of 180 s, overdue after 5 s at the
+    /// earliest, 32 requests at a time, verifications on twice as many threads as there are cores, users' requests to
+    /// all miners alike, no files.
     fn default() -> Self {
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         Self {
             interval: Duration::from_secs(1),
             timeout: Duration::from_mins(3),
+            patience: Duration::from_secs(5),
             requests: 32,
             verifications: cores * 2,
+            benchmarks: true,
+            users_percent: 100,
             bundles: None,
+            performance: None,
         }
     }
 }
 
 /// Sends proof requests to miners and verifies every proof.
 ///
-/// Each miner has its own pipeline with one request in flight, so that a slow miner delays no other, and a fast one
-/// delivers more.
+/// Each miner has as many requests in flight as its measured capacity allows, so that faster miners deliver more. A
+/// slow or silent miner does not delay others, because an overdue request no longer counts towards the limit of
+/// concurrent requests.
 pub struct Examiner {
     pub(crate) circuits: Arc<Vec<Examined>>,
     pub(crate) models: BTreeMap<Digest, Arc<SlicedModel>>,
@@ -66,15 +81,15 @@ pub struct Examiner {
     book: Arc<Book>,
     pub(crate) settings: ExaminerSettings,
     clock: Clock,
-    requests: Semaphore,
-    verifications: Arc<Semaphore>,
+    pub(crate) requests: Arc<Semaphore>,
+    verifications: Verifications,
     remembered: Arc<Remembered>,
-    miners: Mutex<Arc<Vec<MinerEntry>>>,
-    pub(crate) assignments: Assignments,
+    miners: watch::Sender<Arc<Vec<MinerEntry>>>,
+    pub(crate) dispatcher: Arc<Dispatcher>,
 }
 
 impl Examiner {
-    /// Loads the verifier of every circuit.
+    /// Loads the verifier of every circuit, and the measured performance if it was saved.
     ///
     /// # Errors
     /// When a key is missing, modified or malformed.
@@ -86,124 +101,96 @@ impl Examiner {
         clock: Clock,
     ) -> Result<Self, CircuitError> {
         let circuits: Vec<_> = catalogue.circuits().map(Examined::load).collect::<Result<_, _>>()?;
-        let permits = |count: usize| Semaphore::new(count.clamp(1, Semaphore::MAX_PERMITS));
+        let limits = Limits {
+            interval: settings.interval,
+            timeout: settings.timeout,
+            patience: settings.patience,
+            users_percent: settings.users_percent,
+            benchmarks: settings.benchmarks,
+        };
+        let dispatcher = Dispatcher::new(limits);
+        if let Some(saved) = settings.performance.as_deref().and_then(performance::read) {
+            let identities: Vec<Digest> = circuits.iter().map(|examined| examined.directory.id()).collect();
+            dispatcher.restore(saved, &identities, unix_time(clock()));
+        }
+        let (circuits, remembered) = (Arc::new(circuits), Arc::default());
+        let bundles = settings.bundles.clone();
         Ok(Self {
-            circuits: Arc::new(circuits),
+            verifications: Verifications::new(&circuits, &remembered, settings.verifications, bundles),
+            circuits,
             models: catalogue.models().map(|(id, model)| (*id, Arc::clone(model))).collect(),
             clients: clients.into(),
             book,
-            requests: permits(settings.requests),
-            verifications: Arc::new(permits(settings.verifications)),
+            requests: Arc::new(Semaphore::new(settings.requests.clamp(1, Semaphore::MAX_PERMITS))),
+            dispatcher,
             settings,
             clock,
-            remembered: Arc::default(),
-            miners: Mutex::default(),
-            assignments: Assignments::default(),
+            remembered,
+            miners: watch::Sender::default(),
         })
-    }
-
-    /// Sends requests to the miners of the latest list until shutdown.
-    pub async fn run(self: Arc<Self>, mut list: watch::Receiver<Vec<MinerEntry>>, stop: &Shutdown) {
-        let (mut pipelines, mut running) = (JoinSet::new(), HashMap::<MinerEntry, AbortHandle>::new());
-        loop {
-            let wanted = list.borrow_and_update().clone();
-            measures::miners(wanted.len());
-            self.follow_list(&wanted).await;
-            running.retain(|miner, pipeline| {
-                let stays = wanted.contains(miner) && !pipeline.is_finished();
-                if !stays {
-                    pipeline.abort();
-                }
-                stays
-            });
-            for miner in wanted {
-                running.entry(miner).or_insert_with_key(|miner| {
-                    let (examiner, stop, miner) = (Arc::clone(&self), stop.clone(), miner.clone());
-                    pipelines.spawn(async move { examiner.follow(&miner, &stop).await })
-                });
-            }
-            tokio::select! {
-                () = stop.requested() => break,
-                changed = list.changed() => if changed.is_err() { break },
-                Some(ended) = pipelines.join_next() => if ended.is_err_and(|error| error.is_panic()) {
-                    tracing::error!("a pipeline panicked; stopping");
-                    stop.request();
-                },
-            }
-        }
-        stop.requested().await;
-        pipelines.shutdown().await;
     }
 
     /// Updates the list of miners. [`Examiner::run`] calls it; a validator without benchmarks calls it directly.
     pub async fn follow_list(&self, list: &[MinerEntry]) {
-        *self.miners.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(list.to_vec());
+        self.set_list(list);
+        self.connect(list).await;
+    }
+
+    pub(crate) fn set_list(&self, list: &[MinerEntry]) {
+        self.miners.send_replace(Arc::new(list.to_vec()));
+        self.dispatcher.retain(list);
+        self.remembered.retain(list);
+    }
+
+    /// Connects to the miners that use QUIC.
+    pub(crate) async fn connect(&self, list: &[MinerEntry]) {
         if let Some(quic) = &self.clients.quic {
             quic.follow(list).await;
         }
     }
 
-    /// Sends requests to one miner in a loop, except while it works for a user. Consecutive failures lengthen the
-    /// pause.
-    async fn follow(&self, miner: &MinerEntry, stop: &Shutdown) {
-        let mut pause = SHORTEST_PAUSE;
-        loop {
-            if self.assignments.is_busy(miner.hotkey()) {
-                tokio::select! {
-                    () = stop.requested() => return,
-                    () = tokio::time::sleep(SHORTEST_PAUSE) => continue,
-                }
-            }
-            let wait = match self.examine(miner).await {
-                Some(Outcome::Verified { .. }) => {
-                    pause = SHORTEST_PAUSE;
-                    self.settings.interval
-                }
-                Some(Outcome::Failed(_)) | None => {
-                    let wait = pause.max(self.settings.interval);
-                    pause = pause.saturating_mul(2).min(LONGEST_PAUSE);
-                    wait
-                }
-            };
-            tokio::select! {
-                () = stop.requested() => return,
-                () = tokio::time::sleep(wait) => {}
-            }
-        }
-    }
-
-    /// Sends one benchmark request, verifies its proof and records the outcome; `None` if there is nothing to record.
-    pub async fn examine(&self, miner: &MinerEntry) -> Option<Outcome> {
-        let position = self.choose()?;
-        let examined = self.circuits.get(position)?;
-        let asked = Asked::Circuit(examined.benchmark());
-        let _permit = self.requests.acquire().await.ok()?;
-        match self.request(miner, position, &asked).await {
-            Ok((outcome, _)) => Some(outcome),
-            Err(Missing::Fault(fault)) => Some(Outcome::Failed(fault)),
-            Err(Missing::Busy) => None,
-            Err(Missing::Local(error)) => {
-                tracing::warn!(miner = %miner.hotkey(), error, "benchmark request failed locally");
-                None
-            }
-        }
-    }
-
-    /// Sends one request, verifies its proof and records the outcome.
+    /// Sends an assigned request, verifies its proof and records the outcome. When the answer is overdue, `overdue` is
+    /// called, and the request continues until its timeout.
     pub(crate) async fn request(
+        &self,
+        mut assignment: Assignment,
+        asked: &Asked,
+        overdue: impl FnOnce(),
+    ) -> Result<(Outcome, Arc<Claimed>), Missing> {
+        let (miner, circuit) = (assignment.miner.clone(), assignment.circuit());
+        let patience = assignment.patience;
+        let mut answer = pin!(self.answer(&miner, circuit, asked, assignment.timeout));
+        let answer = if let Ok(answer) = tokio::time::timeout(patience, &mut answer).await {
+            answer
+        } else {
+            assignment.set_overdue();
+            overdue();
+            answer.await
+        };
+        match &answer {
+            Ok((Outcome::Verified { time, .. }, _)) => assignment.settle(Ended::Verified(*time)),
+            Ok((Outcome::Failed(_), _)) | Err(Missing::Fault(_)) => assignment.settle(Ended::Failed),
+            Err(Missing::Busy) => assignment.settle(Ended::Busy),
+            Err(Missing::Local(_)) => {}
+        }
+        answer
+    }
+
+    async fn answer(
         &self,
         miner: &MinerEntry,
         position: usize,
         asked: &Asked,
+        timeout: Duration,
     ) -> Result<(Outcome, Arc<Claimed>), Missing> {
         let local = |text: &str| Missing::Local(text.to_owned());
-        let examined = self.circuits.get(position).ok_or_else(|| local("the circuit is gone"))?;
+        let examined = self.circuits.get(position).ok_or_else(|| local("the circuit is not loaded"))?;
         let circuit = examined.directory.id().to_string();
-        match self.clients.ask(miner, examined, asked, self.settings.timeout).await {
+        match self.clients.ask(miner, examined, asked, timeout).await {
             Ok(claimed) => {
                 let claimed = Arc::new(claimed);
-                let outcome = self.verify(position, Arc::clone(&claimed)).await;
-                let outcome = outcome.ok_or_else(|| local("a proof could not be verified here"))?;
+                let outcome = self.verifications.verify(position, Arc::clone(&claimed), self.miners()).await;
+                let outcome = outcome.ok_or_else(|| local("the local verifier failed"))?;
                 let counted = self.count(miner, &circuit, outcome).await;
                 match counted.ok_or_else(|| local("cannot record an outcome"))? {
                     Outcome::Failed(fault) => Err(Missing::Fault(fault)),
@@ -222,50 +209,10 @@ impl Examiner {
         }
     }
 
-    /// Chooses a circuit at random.
-    fn choose(&self) -> Option<usize> {
+    /// Chooses the circuit of the next benchmark request at random.
+    pub(crate) fn choose(&self) -> Option<usize> {
         let count = self.circuits.len();
         (count > 0).then(|| rand::rng().random_range(0..count))
-    }
-
-    /// Verifies on the blocking pool; `None` if the verifier itself failed, twice.
-    async fn verify(&self, position: usize, claimed: Arc<Claimed>) -> Option<Outcome> {
-        let permit = Arc::clone(&self.verifications).acquire_owned().await.ok()?;
-        let (circuits, remembered) = (Arc::clone(&self.circuits), Arc::clone(&self.remembered));
-        let miners: Vec<Hotkey> = self.miners().iter().map(|miner| *miner.hotkey()).collect();
-        let bundles = self.settings.bundles.clone();
-        let work = tokio::task::spawn_blocking(move || {
-            let _permit = permit;
-            let examined = circuits.get(position)?;
-            let began = Instant::now();
-            let check = || examined.verifier.verify(&claimed.statement, &claimed.proof);
-            let verified = match check() {
-                // An error of the local verifier is not the miner's fault.
-                Err(error) if error.is_local() => check(),
-                verified => verified,
-            };
-            measures::verification(began.elapsed());
-            match verified {
-                Ok(()) => {
-                    let outcome = Outcome::Verified { time: claimed.time, bytes: claimed.proof.len() as u64 };
-                    if let Some(Err(error)) = bundles.map(|directory| keep(&directory, examined, &claimed)) {
-                        tracing::warn!(%error, "cannot write a bundle");
-                    }
-                    remembered.add(claimed.statement.clone());
-                    Some(outcome)
-                }
-                Err(error) if error.is_local() => {
-                    tracing::error!(%error, "cannot verify a proof");
-                    None
-                }
-                Err(error) => {
-                    let fault = diagnose(examined, &circuits, &claimed, &error, &remembered, &miners);
-                    tracing::info!(miner = %claimed.statement.binding.miner, %error, %fault, "proof rejected");
-                    Some(Outcome::Failed(fault))
-                }
-            }
-        });
-        work.await.ok().flatten()
     }
 
     async fn count(&self, miner: &MinerEntry, circuit: &str, outcome: Outcome) -> Option<Outcome> {
@@ -289,7 +236,13 @@ impl Examiner {
     }
 
     pub(crate) fn miners(&self) -> Arc<Vec<MinerEntry>> {
-        Arc::clone(&self.miners.lock().unwrap_or_else(PoisonError::into_inner))
+        Arc::clone(&self.miners.borrow())
+    }
+
+    /// Waits until there are miners on the list.
+    pub async fn has_miners(&self) {
+        // The wait cannot fail, because `self` owns the sender.
+        let _ = self.miners.subscribe().wait_for(|miners| !miners.is_empty()).await;
     }
 }
 
@@ -299,11 +252,11 @@ pub(crate) fn bundle(examined: &Examined, claimed: &Claimed) -> Result<Bundle, C
     Ok(Bundle::new(examined.directory.metadata(), &key, &claimed.statement, &claimed.proof))
 }
 
-/// Replaces the bundle of the miner's last verified proof.
+/// Replaces the bundle of the miner's last verified proof. It can be a user's, whose input is nobody else's business.
 fn keep(directory: &Path, examined: &Examined, claimed: &Claimed) -> Result<(), Box<dyn Error>> {
     let bundle = bundle(examined, claimed)?;
     let path = directory.join(format!("{}.json", claimed.statement.binding.miner));
-    atomic_write(path, &serde_json::to_vec(&bundle)?, Access::Everyone)?;
+    atomic_write(path, &serde_json::to_vec(&bundle)?, Access::Owner)?;
     Ok(())
 }
 

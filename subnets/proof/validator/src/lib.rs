@@ -1,20 +1,58 @@
 //! The validator of the proof-of-inference subnet: its additions to `taonet-validator`.
 //!
-//! - [`Examiner`] keeps one request in flight for each miner, verifies every proof, and diagnoses those that fail;
+//! - [`Examiner`] dispatches requests by each miner's measured capacity, verifies every proof, and diagnoses those that
+//!   fail;
 //! - [`Examiner::deliver`] serves a user's request: several miners prove the slices of a model in parallel, and failed
 //!   slices are retried with other miners;
 //! - [`Book`] persists the scores: each outcome is in a journal on disk before it is applied;
 //! - [`ProofSubnet`] implements [`Subnet`](taonet_validator::Subnet): weights from the book, for the shared epoch loop;
 //! - [`registered_miners`] finds miners in a metagraph snapshot.
 //!
-//! Uses `taonet-proof-circuits` and `taonet-proof-backends` (verification), `taonet-wire` (signed requests) and the
-//! published crate `btlightning` (QUIC).
-//! Used by `taonet-proof-api`, `tao proof validator` and `tao proof demo`.
+//! The examiner and the epoch loop run concurrently and share the book:
+//!
+//! ```no_run
+//! use std::path::Path;
+//! use std::sync::Arc;
+//!
+//! use taonet_proof_circuits::Catalogue;
+//! use taonet_proof_core::scoring::Profile;
+//! use taonet_proof_validator::{Book, Examiner, ExaminerSettings, MinerEntry, ProofSubnet};
+//! use taonet_service::{Shutdown, sleeper, system_clock};
+//! use taonet_validator::{Services, StateFile, Validator, ValidatorSettings};
+//! use taonet_wire::SignedClient;
+//! use tokio::sync::watch;
+//!
+//! # async fn example(
+//! #     catalogue: Catalogue, client: SignedClient, miners: watch::Receiver<Vec<MinerEntry>>, shutdown: Shutdown,
+//! #     services: Services, epochs: ValidatorSettings, state: StateFile,
+//! # ) -> Result<(), Box<dyn std::error::Error>> {
+//! let book = Arc::new(Book::open(Path::new("scores")).await?);
+//! let settings = ExaminerSettings::default();
+//! let examiner = Examiner::load(&catalogue, client, Arc::clone(&book), settings, system_clock())?;
+//! let subnet = ProofSubnet::new(book, Profile::Seed, system_clock());
+//! let mut validator = Validator::new(subnet, services, epochs, state, system_clock(), sleeper());
+//! tokio::join!(Arc::new(examiner).run(miners, &shutdown), validator.run(&shutdown));
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! Only a verified proof earns a score. A local failure, such as that of an external verifier, is not recorded as a
+//! miner's fault. If the process is killed at any moment, no recorded outcome is lost or applied twice. Only one
+//! process at a time can open a book. Verification runs on a bounded number of threads, and a slow miner delays no
+//! other. The crate does not read the chain or submit weights, and computes no formulas: `taonet-proof-core` contains
+//! those.
+//!
+//! Uses `taonet-proof-circuits`, `taonet-proof-backends` and `taonet-proof-core` (verification), `taonet-wire` and
+//! `taonet-wallet` (signed requests), `taonet-validator` (trait `Subnet`), `taonet-service`, `taonet-primitives` and
+//! the published crate `btlightning` (messages and frames over QUIC). Used by `taonet-proof-api`, `tao proof validator`
+//! and `tao proof demo`.
 
-mod assignments;
+mod benchmark;
 mod book;
+mod capacity;
 mod delivery;
 mod diagnosis;
+mod dispatch;
 mod examiner;
 mod measures;
 mod miners;
@@ -27,6 +65,6 @@ pub use delivery::{Delivery, DeliveryError, Progress, Served};
 pub use examiner::{Examiner, ExaminerSettings};
 pub use measures::describe as describe_metrics;
 pub use miners::{AddressRule, MinerEntry, Wire, public_only, registered_miners};
-pub use quic::QuicClient;
+pub use quic::{QuicClient, QuicError};
 pub use request::Clients;
 pub use subnet::ProofSubnet;

@@ -43,7 +43,8 @@ pub fn public_only() -> AddressRule {
 
 /// Returns the miners of a metagraph: neurons without a validator permit whose announced address the rule admits.
 /// `targets` limits them to some uids; `me` is never included. All of them are called over `wire`, because the chain
-/// does not record the protocol: every miner announces protocol number 4.
+/// does not record the protocol: every miner announces protocol number 4. Over QUIC, only those with an IPv4 address can
+/// be called.
 pub fn registered_miners(
     snapshot: &MetagraphSnapshot,
     me: &Hotkey,
@@ -58,7 +59,7 @@ pub fn registered_miners(
         let is_target = targets.is_empty() || targets.contains(&Uid(uid));
         let ip: IpAddr = axon.ip.parse().ok()?;
         let address = Some(SocketAddr::new(ip, axon.port)).filter(|_| axon.port > 0 && !has_permit && is_target)?;
-        let address = addresses(address)?;
+        let address = addresses(address).filter(|address| wire == Wire::Http || address.is_ipv4())?;
         let peer = Peer::new(hotkey, address.ip().to_string(), address.port()).ok()?;
         Some(MinerEntry { uid: Some(Uid(uid)), peer, wire })
     };
@@ -96,7 +97,13 @@ mod tests {
             found.iter().filter_map(|miner| miner.uid).map(|uid| uid.0).collect::<Vec<_>>()
         };
         assert_eq!(uids(&[], 99), [1, 5]);
-        assert_eq!(uids(&[], 2), [5], "oneself is no miner");
+        assert_eq!(uids(&[], 2), [5], "the validator itself is excluded");
         assert_eq!(uids(&[Uid(5), Uid(0)], 99), [5]);
+        let mut over_ipv6 = snapshot.clone();
+        over_ipv6.axons[1] = axon("2606:4700:4700::1111", 2);
+        for (wire, expected) in [(Wire::Http, 2), (Wire::Quic, 1)] {
+            let found = registered_miners(&over_ipv6, &key(99), &[], &public_only(), wire);
+            assert_eq!(found.len(), expected, "{wire:?}: {found:?}");
+        }
     }
 }

@@ -1,119 +1,296 @@
-//! QUIC client of the validator, on the published protocol crate.
+//! QUIC client of the validator: the protocol of the published crate `btlightning`, with its frames and messages.
+//!
+//! That crate's own client lets a miner open streams and send data that nobody reads, sets no limit on all answers
+//! together, and does not check that a server has the key of its certificate. This client refuses streams from miners,
+//! limits the answers, and checks the key.
 
-use std::net::IpAddr;
-use std::time::Duration;
+mod connections;
+mod handshake;
+mod stopwatch;
+mod tls;
 
-use btlightning::{
-    CallbackSigner, LightningClient, LightningClientConfig, LightningError, QuicAxonInfo, QuicRequest, QuicResponse,
-};
+use std::collections::{HashMap, HashSet};
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use btlightning::types::write_frame_and_finish;
+use btlightning::{MessageType, QuicRequest, QuicResponse, SynapsePacket, SynapseResponse};
+use quinn::crypto::rustls::NoInitialCipherSuite;
+use quinn::{Connection, ConnectionError, Endpoint, ReadError, ReadExactError, RecvStream};
 use serde::Serialize;
+use serde::de::DeserializeOwned;
+use taonet_primitives::Hotkey;
+use taonet_proof_backends::{groth16, stark};
 use taonet_proof_core::messages::{QUERY_ZK_PROOF, QueryZkProofResponse, SLICE_PROOF, SliceProofResponse};
+use taonet_proof_core::metadata::CircuitMetadata;
 use taonet_proof_core::query::ProofAnswer;
 use taonet_proof_core::scoring::Fault;
 use taonet_wallet::Keypair;
-use taonet_wire::Peer;
+use taonet_wire::{Peer, Room, Share};
+use thiserror::Error;
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
 
 use crate::request::{Asked, Missing};
 use crate::{MinerEntry, Wire};
+use connections::Connections;
+use stopwatch::Stopwatch;
 
-/// Maximum message size in bytes, as in the reference.
-const LARGEST_MESSAGE: usize = 128 << 20;
-/// Timeout of a connection attempt, including the handshake.
+/// Maximum size of a STARK proof, in bytes: seven times that of the largest shipped circuit.
+const LARGEST_STARK: usize = 2 << 20;
+/// Maximum size of a proof of an external backend, in bytes.
+const LARGEST_PROOF: usize = 16 << 20;
+/// Maximum size of an output in a message, in bytes: a double with its type.
+const OUTPUT_BYTES: usize = 9;
+/// Lower bound of the maximum size of an answer, in bytes.
+const SMALLEST_LIMIT: usize = 64 << 10;
+/// Maximum size of all answers in flight together, in bytes, besides the first 768 KiB of each.
+const IN_FLIGHT_BYTES: usize = 256 << 20;
+/// Step in which an answer is read, in bytes.
+const READ_STEP: usize = 64 << 10;
+/// Maximum number of answers that are parsed at the same time: values in memory may take 40 times their size in a
+/// message.
+const PARSERS: usize = 2;
+/// Slowest transfer of an answer, in bytes per second.
+const SLOWEST_TRANSFER: usize = 1 << 20;
+/// Timeout for the transfer of an answer, in addition to the time at the slowest rate.
+const TRANSFER: Duration = Duration::from_secs(10);
+/// Timeout of a connection attempt, including both handshakes.
 const CONNECTING: Duration = Duration::from_secs(10);
-/// First pause after a failed connection attempt.
-const SHORTEST_BACKOFF: Duration = Duration::from_millis(500);
-/// Protocol number of announced endpoints.
-const PROTOCOL: u8 = 4;
+/// Size of a frame's header: its kind, and the size of its payload.
+const FRAME_HEADER: usize = 5;
 
 /// Connections to miners, each authenticated by a mutually signed handshake.
-pub struct QuicClient(LightningClient);
+///
+/// A connection attempt takes at most 10 s. An answer begins within the request's timeout, and is complete within 10 s
+/// plus a second for each MiB after that; neither time includes waiting for memory in this process. Large answers in
+/// flight take at most 256 MiB together, which they reserve as they arrive.
+pub struct QuicClient(Arc<Inner>);
+
+struct Inner {
+    connections: Connections,
+    limits: Limits,
+    room: Room,
+    parsers: Semaphore,
+}
+
+/// Limits of a client on connections and answers.
+#[derive(Debug, Clone, Copy)]
+struct Limits {
+    /// Timeout of a connection attempt.
+    connecting: Duration,
+    /// Maximum size of all answers in flight, in bytes, besides the first 768 KiB of each.
+    in_flight: usize,
+    /// Timeout for the transfer of an answer after its first bytes, in addition to the time at the slowest rate.
+    transfer: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { connecting: CONNECTING, in_flight: IN_FLIGHT_BYTES, transfer: TRANSFER }
+    }
+}
+
+/// Why the QUIC client cannot start.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum QuicError {
+    /// TLS cannot be configured.
+    #[error("cannot configure TLS: {0}")]
+    Tls(#[from] rustls::Error),
+    /// The TLS library has no cipher suite for QUIC.
+    #[error("cannot configure QUIC: {0}")]
+    Cipher(#[from] NoInitialCipherSuite),
+    /// No UDP port can be bound.
+    #[error("cannot bind a UDP port: {0}")]
+    Bind(#[from] io::Error),
+}
 
 impl QuicClient {
     /// Binds a UDP port. Requires a tokio runtime.
     ///
     /// # Errors
     /// When no port can be bound.
-    pub async fn bind(keypair: &Keypair) -> Result<Self, LightningError> {
-        let config = LightningClientConfig::builder()
-            .connect_timeout(CONNECTING)
-            .reconnect_initial_backoff(SHORTEST_BACKOFF)
-            .max_frame_payload_bytes(LARGEST_MESSAGE)
-            .max_stream_payload_bytes(LARGEST_MESSAGE)
-            .build()?;
-        let mut client = LightningClient::with_config(keypair.hotkey().to_string(), config)?;
-        let signing = keypair.clone();
-        client.set_signer(Box::new(CallbackSigner::new(move |text: &[u8]| Ok(signing.sign(text).as_bytes().to_vec()))));
-        client.create_endpoint().await?;
-        Ok(Self(client))
+    pub fn bind(keypair: &Keypair) -> Result<Self, QuicError> {
+        Self::bind_with(keypair, Limits::default())
+    }
+
+    fn bind_with(keypair: &Keypair, limits: Limits) -> Result<Self, QuicError> {
+        let mut endpoint = Endpoint::client(SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), 0))?;
+        endpoint.set_default_client_config(tls::client_config()?);
+        let connections = Connections::new(endpoint, keypair.clone(), limits.connecting);
+        let (room, parsers) = (Room::new(limits.in_flight), Semaphore::new(PARSERS));
+        Ok(Self(Arc::new(Inner { connections, limits, room, parsers })))
     }
 
     /// Connects to new miners on the list and drops connections to those that left it.
     pub(crate) async fn follow(&self, miners: &[MinerEntry]) {
-        let axons = miners.iter().filter(|miner| miner.wire == Wire::Quic).filter_map(|miner| axon(&miner.peer));
-        if let Err(error) = self.0.update_miner_registry(axons.collect()).await {
-            tracing::warn!(%error, "cannot update QUIC connections");
+        let over_quic = miners.iter().filter(|miner| miner.wire == Wire::Quic);
+        let listed: Vec<_> =
+            over_quic.filter_map(|miner| Some((*miner.peer.hotkey(), address(&miner.peer)?))).collect();
+        let mut at_address = HashMap::<SocketAddr, HashSet<Hotkey>>::new();
+        for (hotkey, address) in &listed {
+            at_address.entry(*address).or_default().insert(*hotkey);
         }
+        self.0.connections.retain(&at_address);
+        let mut connecting = JoinSet::new();
+        for (hotkey, address) in listed {
+            let inner = Arc::clone(&self.0);
+            connecting.spawn(async move {
+                if let Err(missing) = inner.connections.get(&hotkey, address).await {
+                    tracing::debug!(miner = %hotkey, %address, ?missing, "cannot connect over QUIC");
+                }
+            });
+        }
+        while connecting.join_next().await.is_some() {}
     }
 
-    /// Sends a request to a miner and returns its answer.
-    pub(crate) async fn ask(&self, peer: &Peer, asked: &Asked, timeout: Duration) -> Result<ProofAnswer, Missing> {
-        let malformed = |_| Missing::Fault(Fault::Malformed);
+    /// Sends a request for a circuit to a miner. Returns its answer, and the time in which this process had no memory
+    /// for it.
+    pub(crate) async fn ask(
+        &self,
+        peer: &Peer,
+        asked: &Asked,
+        circuit: &CircuitMetadata,
+        timeout: Duration,
+    ) -> Result<(ProofAnswer, Duration), Missing> {
+        let limit = largest_answer(circuit);
         match asked {
             Asked::Circuit(query) => {
-                let response = self.call(peer, QUERY_ZK_PROOF, &query.to_message(), timeout).await?;
-                let message: QueryZkProofResponse = response.deserialize_data().map_err(malformed)?;
-                if message.busy { Err(Missing::Busy) } else { Ok(ProofAnswer::from_message(message)) }
+                let (message, paused): (QueryZkProofResponse, _) =
+                    self.call(peer, QUERY_ZK_PROOF, &query.to_message(), limit, timeout).await?;
+                if message.busy { Err(Missing::Busy) } else { Ok((ProofAnswer::from_message(message), paused)) }
             }
             Asked::Slice(query, proof_system) => {
-                let response = self.call(peer, SLICE_PROOF, &query.to_message(*proof_system), timeout).await?;
-                let message: SliceProofResponse = response.deserialize_data().map_err(malformed)?;
-                if message.busy { Err(Missing::Busy) } else { Ok(ProofAnswer::from_slice_message(message)) }
+                let (message, paused): (SliceProofResponse, _) =
+                    self.call(peer, SLICE_PROOF, &query.to_message(*proof_system), limit, timeout).await?;
+                if message.busy { Err(Missing::Busy) } else { Ok((ProofAnswer::from_slice_message(message), paused)) }
             }
         }
     }
 
-    async fn call(
+    /// Sends a request, whose answer has at most `limit` bytes.
+    async fn call<T: DeserializeOwned>(
         &self,
         peer: &Peer,
         synapse: &str,
         message: &impl Serialize,
-        timeout: Duration,
-    ) -> Result<QuicResponse, Missing> {
+        limit: usize,
+        within: Duration,
+    ) -> Result<(T, Duration), Missing> {
         let request = QuicRequest::from_typed(synapse, message).map_err(|error| Missing::Local(error.to_string()))?;
-        let axon = axon(peer).ok_or_else(|| Missing::Local(format!("{} is not an IP address", peer.host())))?;
-        // The crate bounds each phase separately; this bounds the whole request.
-        let whole = timeout.saturating_add(CONNECTING);
-        let query = self.0.query_axon_with_timeout(axon, request, timeout);
-        let response = match tokio::time::timeout(whole, query).await {
-            Ok(response) => response.map_err(|error| missing(&error))?,
-            Err(_) => return Err(Missing::Fault(Fault::Timeout)),
-        };
-        if response.success {
-            return Ok(response);
+        let timestamp = unix_seconds();
+        let packet = SynapsePacket { synapse_type: request.synapse_type, data: request.data, timestamp };
+        let packet = rmp_serde::to_vec(&packet).map_err(|error| Missing::Local(error.to_string()))?;
+        let address = address(peer).ok_or_else(|| Missing::Local(format!("{} is not an IPv4 address", peer.host())))?;
+        let connection = self.0.connections.get(peer.hotkey(), address).await?;
+        let mut time = Stopwatch::start(within);
+        let exchange = self.0.exchange(&connection, &packet, limit, &mut time).await.inspect_err(|missing| {
+            tracing::debug!(miner = %peer.hotkey(), ?missing, "no answer over QUIC");
+        });
+        Ok((exchange?, time.paused()))
+    }
+}
+
+impl Inner {
+    /// Sends a packet on a new stream and reads the answer.
+    async fn exchange<T: DeserializeOwned>(
+        &self,
+        connection: &Connection,
+        packet: &[u8],
+        limit: usize,
+        time: &mut Stopwatch,
+    ) -> Result<T, Missing> {
+        let (mut send, mut recv) = time.limit(connection.open_bi()).await?.map_err(|error| unreachable(&error))?;
+        time.limit(write_frame_and_finish(&mut send, MessageType::SynapsePacket, packet))
+            .await?
+            .map_err(|_| Missing::Fault(Fault::Unreachable))?;
+        let (payload, _share) = self.read(&mut recv, limit, time).await?;
+        let parser = time.pause(self.parsers.acquire()).await;
+        let _parser = parser.map_err(|error| Missing::Local(error.to_string()))?;
+        parse(&payload)
+    }
+
+    /// Reads an answer of at most `limit` bytes. Its memory is reserved as it arrives.
+    async fn read(
+        &self,
+        recv: &mut RecvStream,
+        limit: usize,
+        time: &mut Stopwatch,
+    ) -> Result<(Vec<u8>, Share<'_>), Missing> {
+        let mut header = [0; FRAME_HEADER];
+        time.limit(recv.read_exact(&mut header)).await?.map_err(|error| incomplete(&error))?;
+        let [kind, size @ ..] = header;
+        let size = u32::from_be_bytes(size) as usize;
+        if kind != MessageType::SynapseResponse as u8 || size > limit {
+            return Err(Missing::Fault(Fault::Malformed));
         }
-        tracing::debug!(miner = %peer.hotkey(), error = response.error, "request refused by the miner");
-        Err(Missing::Fault(match response.error.as_deref() {
-            Some("handler timed out") => Fault::Timeout,
-            _ => Fault::Refused,
-        }))
+        let at_slowest = Duration::from_secs_f64(size as f64 / SLOWEST_TRANSFER as f64);
+        time.shorten(self.limits.transfer + at_slowest);
+        let (mut payload, mut share) = (Vec::new(), self.room.share());
+        while payload.len() < size {
+            let read = payload.len();
+            let next = (read + READ_STEP).min(size);
+            time.pause(share.cover(next, size)).await;
+            payload.resize(next, 0);
+            let (_, step) = payload.split_at_mut(read);
+            time.limit(recv.read_exact(step)).await?.map_err(|error| incomplete(&error))?;
+        }
+        Ok((payload, share))
     }
 }
 
-fn axon(peer: &Peer) -> Option<QuicAxonInfo> {
-    let address: IpAddr = peer.host().parse().ok()?;
-    Some(QuicAxonInfo::new(peer.hotkey().to_string(), address.to_string(), peer.port(), PROTOCOL))
+/// Parses an answer.
+fn parse<T: DeserializeOwned>(payload: &[u8]) -> Result<T, Missing> {
+    let malformed = Missing::Fault(Fault::Malformed);
+    let Ok(SynapseResponse { success, data, error, .. }) = rmp_serde::from_slice(payload) else {
+        return Err(malformed);
+    };
+    if success {
+        return QuicResponse { success, data, latency_ms: 0.0, error }.deserialize_data().map_err(|_| malformed);
+    }
+    Err(Missing::Fault(match error.as_deref() {
+        Some("handler timed out") => Fault::Timeout,
+        _ => Fault::Refused,
+    }))
 }
 
-/// Classifies an error as the miner's fault or a local one.
-fn missing(error: &LightningError) -> Missing {
+/// Classifies a failed read as the miner's fault.
+fn incomplete(error: &ReadExactError) -> Missing {
     match error {
-        LightningError::Transport(text) if text.contains("timed out") => Missing::Fault(Fault::Timeout),
-        LightningError::Connection(text) if text.contains("not initialized") => Missing::Local(error.to_string()),
-        LightningError::Connection(_) | LightningError::Transport(_) => Missing::Fault(Fault::Unreachable),
-        LightningError::Handshake(_) | LightningError::Handler(_) => Missing::Fault(Fault::Refused),
-        LightningError::Serialization(_) | LightningError::Stream(_) => Missing::Fault(Fault::Malformed),
-        _ => Missing::Local(error.to_string()),
+        ReadExactError::ReadError(ReadError::ConnectionLost(error)) => unreachable(error),
+        ReadExactError::ReadError(_) | ReadExactError::FinishedEarly(_) => Missing::Fault(Fault::Malformed),
     }
+}
+
+/// Classifies a lost connection as the miner's fault or a local one.
+fn unreachable(error: &ConnectionError) -> Missing {
+    match error {
+        ConnectionError::LocallyClosed => Missing::Local(error.to_string()),
+        _ => Missing::Fault(Fault::Unreachable),
+    }
+}
+
+fn unix_seconds() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
+}
+
+/// Returns the maximum size of an answer to a request for a circuit, in bytes.
+fn largest_answer(circuit: &CircuitMetadata) -> usize {
+    let proof = match circuit.backend.as_str() {
+        groth16::ID => groth16::PROOF_BYTES,
+        stark::ID => LARGEST_STARK,
+        _ => LARGEST_PROOF,
+    };
+    (proof + circuit.output.shape.elements().saturating_mul(OUTPUT_BYTES) + 4096).max(SMALLEST_LIMIT)
+}
+
+/// Returns the address of a miner; `None` if it is not an IPv4 address.
+fn address(peer: &Peer) -> Option<SocketAddr> {
+    let address: IpAddr = peer.host().parse().ok()?;
+    address.is_ipv4().then(|| SocketAddr::new(address, peer.port()))
 }
 
 impl std::fmt::Debug for QuicClient {
@@ -121,3 +298,6 @@ impl std::fmt::Debug for QuicClient {
         f.write_str("QuicClient")
     }
 }
+
+#[cfg(test)]
+mod tests;

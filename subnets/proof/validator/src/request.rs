@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use http::{Method, StatusCode};
 use rand::Rng as _;
 use taonet_primitives::Hotkey;
-use taonet_proof_backends::{Statement, Verifier};
+use taonet_proof_backends::{Statement, Verifier, external};
 use taonet_proof_circuits::{CircuitDirectory, CircuitError};
 use taonet_proof_core::circuit::Circuit;
 use taonet_proof_core::messages::{ProofSystem, QUERY_ZK_PROOF, SLICE_PROOF};
@@ -32,6 +32,11 @@ impl Examined {
             verification_key: directory.metadata().verification_key()?,
             directory: Arc::clone(directory),
         })
+    }
+
+    /// Returns whether the verifier is an external program.
+    pub(crate) fn is_external(&self) -> bool {
+        self.directory.metadata().backend == external::ID
     }
 
     pub(crate) fn circuit(&self) -> &Circuit {
@@ -65,7 +70,7 @@ pub(crate) struct Claimed {
 pub(crate) enum Missing {
     /// The miner is at capacity: neither credited nor penalised.
     Busy,
-    /// The miner failed.
+    /// The miner failed, for this reason.
     Fault(Fault),
     /// A local error, which is not the miner's fault.
     Local(String),
@@ -88,7 +93,7 @@ impl Asked {
         }
     }
 
-    /// Returns the index of the slice; 0 for a whole circuit.
+    /// Returns the index of the slice; 0 for a circuit that is not sliced.
     pub(crate) const fn slice(&self) -> usize {
         match self {
             Self::Circuit(_) => 0,
@@ -123,12 +128,13 @@ impl Clients {
     ) -> Result<Claimed, Missing> {
         let (peer, query) = (&miner.peer, asked.query());
         let began = Instant::now();
-        let answer = match (miner.wire, &self.quic) {
-            (Wire::Http, _) => ask_over_http(&self.http, peer, asked, timeout).await?,
-            (Wire::Quic, Some(quic)) => quic.ask(peer, asked, timeout).await?,
+        let (answer, paused) = match (miner.wire, &self.quic) {
+            (Wire::Http, _) => (ask_over_http(&self.http, peer, asked, timeout).await?, Duration::ZERO),
+            (Wire::Quic, Some(quic)) => quic.ask(peer, asked, examined.directory.metadata(), timeout).await?,
             (Wire::Quic, None) => return Err(Missing::Local("there is no QUIC client".to_owned())),
         };
-        let time = began.elapsed();
+        // The miner does not answer for a lack of memory in this process.
+        let time = began.elapsed().saturating_sub(paused);
         let answer = answer.read(examined.directory.metadata().output.scale);
         let Ok((proof, outputs)) = answer else { return Err(Missing::Fault(Fault::Malformed)) };
         let binding = examined.binding(query.nonce, *peer.hotkey());
@@ -147,7 +153,7 @@ async fn ask_over_http(
         Asked::Slice(query, system) => (SLICE_PROOF, serde_json::to_vec(&query.to_message(*system))),
     };
     let mut call = Call::new(Method::POST, path, body.map_err(|error| Missing::Local(error.to_string()))?);
-    // No retry: its time would count twice, and miners soon receive the next request.
+    // No retry: the measured response time would include both attempts, and miners soon receive the next request.
     (call.deadline, call.retry) = (timeout, Retry::Never);
     let answer = client.call(peer, &call).await.map_err(|error| match error {
         CallError::Timeout { .. } => Missing::Fault(Fault::Timeout),

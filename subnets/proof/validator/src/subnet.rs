@@ -23,7 +23,7 @@ impl ProofSubnet {
 }
 
 impl Subnet for ProofSubnet {
-    /// Share of each registered miner that has any outcome.
+    /// Weight share of each registered miner that has at least one outcome.
     type Scores = Vec<(Uid, f64)>;
     type Error = Infallible;
 
@@ -53,7 +53,7 @@ impl Subnet for ProofSubnet {
     }
 
     fn why_unearned(&self) -> &'static str {
-        "no miner has enough proofs that verify, and the burn uid is not on the subnet"
+        "no miner has enough verified proofs, and the burn uid is not on the subnet"
     }
 
     fn measure(&mut self, scores: &Self::Scores) {
@@ -87,7 +87,7 @@ mod tests {
         };
         let neurons = Neurons::new(&snapshot);
         let scores = async || subnet.scores(&neurons, false).await.unwrap().scores;
-        assert_eq!(subnet.weights(&scores().await, Some(Uid(0))), None, "nobody was asked");
+        assert_eq!(subnet.weights(&scores().await, Some(Uid(0))), None, "no miner was queried");
         let event = |miner, outcome| Event {
             miner: key(miner),
             kind: "c:0".to_owned(),

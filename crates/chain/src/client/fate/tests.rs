@@ -21,7 +21,7 @@ type Act = Box<dyn FnOnce(&MockChain) + Send>;
 
 /// The pool's next response.
 enum Answer {
-    /// Accepts the bytes and sends status notifications, each after a scripted change, then no more.
+    /// Accepts the bytes, sends status notifications, each after a scripted change, and ends the stream.
     Takes(Vec<(Status, Act)>),
     Refuses(i32, &'static str),
     /// Refuses the bytes after another node failed to respond.
@@ -108,7 +108,7 @@ impl Nodes for Stage {
 }
 
 impl Stage {
-    /// Creates a chain of ten finalized blocks; later blocks are finalized three blocks after them.
+    /// Creates a chain of ten finalized blocks; later blocks are finalized with a lag of three blocks.
     fn new(answers: impl IntoIterator<Item = Answer>) -> Self {
         let chain = MockChain::new(BLOCK);
         chain.mine(10);
@@ -132,7 +132,7 @@ impl Stage {
         self.offers.load(Ordering::Relaxed)
     }
 
-    /// Mines blocks at the chain's interval from now on.
+    /// Mines blocks at the chain's block time from now on.
     fn keep_mining(&self) {
         let chain = self.chain.clone();
         tokio::spawn(async move {
@@ -325,7 +325,7 @@ async fn a_block_that_does_not_become_final_is_told_as_such() {
     let outcome = stage.follow(&ours, FINAL).await;
     assert!(matches!(outcome, Outcome::Included(_)), "{outcome:?}");
 
-    // A reverted block counts for nothing.
+    // A reverted block proves nothing.
     let chain = stage.chain.clone();
     tokio::spawn(async move {
         tokio::time::sleep(BLOCK * 2).await;

@@ -48,8 +48,8 @@ fn field(ty: u32) -> Field<PortableForm> {
     Field { name: None, ty: ty.into(), type_name: None, docs: Vec::new() }
 }
 
-/// Builds metadata with these types, after `u8` (0) and the empty tuple (1). The storage value `P.V`, the key of `P.M`
-/// and the events have the last type.
+/// Builds metadata with these types, which follow `u8` (ID 0) and the empty tuple (ID 1). The storage value `P.V`, the
+/// key of `P.M` and the events have the last type.
 pub(super) fn metadata(defs: impl IntoIterator<Item = Def>) -> Vec<u8> {
     let first: [Def; 2] = [TypeDefPrimitive::U8.into(), tuple([])];
     let types: Vec<_> = first
@@ -119,7 +119,7 @@ fn read_all(runtime: &Runtime, bytes: &[u8]) -> Result<(), ChainError> {
     // One event, in the phase of an extrinsic.
     let event = [&Compact(1_u32).encode(), [0, 0, 0, 0, 0].as_slice(), bytes, &[0]].concat();
     let events = runtime.events(&event).map(drop);
-    // Every decoder must reject malformed bytes.
+    // Returns an error only if every decoder rejects the bytes.
     let errors = [json, typed, keys, events].into_iter().map(Result::err).collect::<Option<Vec<_>>>();
     errors.and_then(|mut errors| errors.pop()).map_or(Ok(()), Err)
 }
@@ -140,7 +140,7 @@ fn types_that_hold_themselves_are_refused() {
     // A newtype within a newtype, a hundred thousand levels deep.
     let error = runtime_of((2..100_000).map(|id| wrapper(id + 1)).chain([tuple([])])).unwrap_err();
     assert!(format!("{error:?}").contains("TooDeep"), "{error:?}");
-    // With an enum or a list between, the bytes determine the depth.
+    // With an enum or a list in between, the bytes determine the depth.
     for defs in [vec![choice(2)], vec![list(2)], vec![tuple([0, 3]), choice(2)]] {
         runtime_of(defs).unwrap();
     }
@@ -148,13 +148,13 @@ fn types_that_hold_themselves_are_refused() {
 
 #[test]
 fn values_within_values_end_somewhere() {
-    // Some of some of some …
+    // An endless `Some(Some(Some(…`.
     let runtime = runtime_of([choice(2)]).unwrap();
     assert!(read_all(&runtime, &[vec![1; 50], vec![0]].concat()).is_ok());
     assert!(read_all(&runtime, &vec![1; 1_000_000]).is_err());
     let runtime = runtime_of([list(2)]).unwrap();
     assert!(read_all(&runtime, &vec![4; 1_000_000]).is_err());
-    // The same when encoding: JSON does not limit the depth.
+    // Encoding must end too, since JSON does not limit the depth.
     assert!(runtime.storage_key_of_json("P", "M", &[Json::from(7)]).is_err());
     let runtime = runtime_of([choice(2)]).unwrap();
     let _ = runtime.storage_key_of_json("P", "M", &[Json::from(7)]);
@@ -177,7 +177,7 @@ fn lists_of_nothing_are_refused() {
 
 #[test]
 fn a_tree_of_nothing_has_no_time() {
-    // Pairs of the type before, 64 levels deep: 2⁶⁴ values without a byte.
+    // Each type is a pair of the previous one, 64 levels deep: 2⁶⁴ values in zero bytes.
     let runtime = runtime_of((1..65).map(|id| tuple([id, id]))).unwrap();
     let error = read_all(&runtime, &[]).unwrap_err();
     assert!(format!("{error:?}").contains("too many values"), "{error:?}");

@@ -1,4 +1,4 @@
-//! `tao axon call`.
+//! The `tao axon call` command.
 
 use std::io;
 use std::time::Instant;
@@ -41,7 +41,7 @@ pub(crate) struct CallArgs {
     /// Synapse field that is part of the signed hash; repeat for each of the class's required_hash_fields, in order
     #[arg(long, value_name = "FIELD", requires = "synapse")]
     hash_field: Vec<String>,
-    /// Required synapse field, one without a default in its class
+    /// Required synapse field: one without a default in its class; can be repeated
     #[arg(long, value_name = "FIELD", requires = "synapse")]
     required_field: Vec<String>,
     /// Request body: text, @FILE, or - for standard input; with --scheme dendrite, a JSON object
@@ -86,7 +86,7 @@ pub(crate) fn run(args: &CallArgs, context: &Context) -> anyhow::Result<()> {
 }
 
 impl CallArgs {
-    /// Synapse class, if it is not one of the echo neuron's.
+    /// Returns the synapse class of the call, unless it is a class of the echo neuron.
     fn class(&self, fields: &Fields<'_>) -> Option<SynapseClass> {
         let name = self.synapse.as_deref()?;
         if [echo::ECHO, echo::STREAM, "Synapse"].contains(&name) {
@@ -118,7 +118,7 @@ impl CallArgs {
         }
     }
 
-    /// Serializes the synapse as the SDK's dendrite does: protocol fields first, then its own.
+    /// Serialises the synapse as the SDK's dendrite does: protocol fields first, then the fields of the class.
     fn synapse(&self, fields: &Fields<'_>, peer: &Peer, client: &SignedClient) -> Call {
         let class = self.synapse.as_deref().unwrap_or(echo::ECHO);
         let mut protocol = Map::new();
@@ -192,7 +192,7 @@ async fn stream(client: &SignedClient, peer: &Peer, call: &Call, dendrite: bool)
     write(&mut *out, b"\n").map(|_| ())
 }
 
-/// Returns `false` if the reader has closed standard output.
+/// Writes and flushes bytes; returns `false` if the reader has closed standard output.
 fn write(out: &mut dyn io::Write, bytes: &[u8]) -> anyhow::Result<bool> {
     match out.write_all(bytes).and_then(|()| out.flush()) {
         Ok(()) => Ok(true),

@@ -17,7 +17,7 @@ pub(super) fn read(text: &str) -> anyhow::Result<Bytes> {
     }
 }
 
-/// Whether the bytes are valid JSON.
+/// Returns whether the bytes are valid JSON.
 pub(super) fn is_json(data: &[u8]) -> bool {
     serde_json::from_slice::<serde::de::IgnoredAny>(data).is_ok()
 }

@@ -26,7 +26,7 @@ pub(super) const ECHO: &str = "EchoSynapse";
 /// Synapse that streams its `prompt` word by word.
 pub(super) const STREAM: &str = "StreamSynapse";
 
-/// Maximum request body: 1 MiB.
+/// Maximum size of a request body: 1 MiB.
 const BODY_BYTES: usize = 1 << 20;
 
 const REQUESTS: &str = "taonet_axon_requests_total";
@@ -38,7 +38,7 @@ pub(super) fn describe_metrics() {
     describe_histogram!(ANSWER_SECONDS, Unit::Seconds, "Time from request arrival to response headers");
 }
 
-/// Signature verification layer for requests to `me`.
+/// Creates the signature verification layer for requests to `me`.
 pub(super) fn signed_requests(me: Hotkey, scheme: SchemeName) -> SignedLayerBuilder {
     let layer = match scheme {
         SchemeName::Btauth => SignedLayer::builder(me, BtauthScheme::new()),
@@ -48,7 +48,7 @@ pub(super) fn signed_requests(me: Hotkey, scheme: SchemeName) -> SignedLayerBuil
     layer.limits(Limits { body_bytes: BODY_BYTES, ..Limits::default() })
 }
 
-/// The router. All routes but `/healthz` require a signature.
+/// Creates the echo neuron's HTTP router. All routes but `/healthz` require a signature.
 pub(super) fn router(me: Hotkey, scheme: SchemeName, signed: SignedLayer) -> Router {
     let routes = match scheme {
         SchemeName::Btauth | SchemeName::Babelbit => paths(me),
@@ -66,7 +66,7 @@ async fn measure(request: Request, next: Next) -> Response {
     response
 }
 
-/// Routes for schemes with arbitrary paths.
+/// Creates the routes for schemes with arbitrary paths.
 fn paths(me: Hotkey) -> Router {
     let ping = move |caller: Caller| async move { Json(json!({ "hotkey": me, "caller": caller.hotkey })) };
     let unknown = || async {
@@ -105,7 +105,7 @@ struct Prompt {
     prompt: String,
 }
 
-/// Routes of the synapses.
+/// Creates the routes of the synapse classes.
 fn classes() -> Router {
     let ping = |synapse: Synapse| async { synapse };
     let echo = |mut synapse: Synapse| async {
@@ -121,7 +121,7 @@ fn classes() -> Router {
         .route("/Synapse", get(ping).post(ping))
         .route(&format!("/{ECHO}"), get(echo).post(echo))
         .route(&format!("/{STREAM}"), get(stream).post(stream))
-        // Unknown names must reach the scheme's own refusal, so the router needs a fallback.
+        // The scheme itself refuses unknown names; requests reach it only through a route, here the fallback.
         .fallback(|| async { StatusCode::NOT_FOUND })
 }
 

@@ -8,7 +8,7 @@ use taonet_reach::{SOURCES, external_ip};
 
 use super::peer::seconds;
 
-/// External address: fixed, or detected.
+/// External IP address, fixed or detected automatically.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum ExternalIp {
     Auto,
@@ -27,7 +27,7 @@ impl std::str::FromStr for ExternalIp {
 }
 
 impl ExternalIp {
-    /// Resolves the address; `auto` queries these services, or five public ones.
+    /// Resolves the address; `auto` queries `sources`, or five public services if `sources` is empty.
     pub(crate) async fn resolve(self, sources: &[String], within: Duration) -> anyhow::Result<IpAddr> {
         Ok(match self {
             Self::Given(ip) => ip,
@@ -37,7 +37,7 @@ impl ExternalIp {
     }
 }
 
-/// Published address
+/// Arguments that determine the published IP address
 #[derive(Debug, Args)]
 pub(crate) struct ExternalIpArgs {
     /// External IP address of this machine; `auto` queries public services
@@ -46,7 +46,7 @@ pub(crate) struct ExternalIpArgs {
     /// Services that `auto` queries, in this order [default: five public ones]
     #[arg(long, value_name = "URL")]
     ip_source: Vec<String>,
-    /// Timeout per service, in seconds
+    /// Timeout of each query to a service, in seconds
     #[arg(long, value_name = "SECONDS", default_value = "5", value_parser = seconds)]
     ip_timeout: Duration,
 }

@@ -14,7 +14,7 @@ use crate::settings;
 
 const DAY: Duration = Duration::from_hours(24);
 
-/// Target neuron
+/// Arguments that select the target neuron and the signature scheme
 #[derive(Debug, Args)]
 pub(super) struct PeerArgs {
     /// Address of the neuron: HOST:PORT

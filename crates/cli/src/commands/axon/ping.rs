@@ -1,4 +1,4 @@
-//! `tao axon ping`.
+//! The `tao axon ping` command.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -28,7 +28,7 @@ pub(crate) struct PingArgs {
     /// Number of calls
     #[arg(short = 'n', long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     count: u32,
-    /// Pause between two calls, in seconds
+    /// Pause between calls, in seconds [default: no pause]
     #[arg(long, value_name = "SECONDS", value_parser = seconds)]
     interval: Option<Duration>,
     #[command(flatten)]
@@ -101,7 +101,7 @@ pub(crate) fn run(args: &PingArgs, context: &Context) -> anyhow::Result<()> {
     }
 }
 
-/// Quantile of sorted values: the smallest value with at least this share of values at or below it.
+/// Returns a quantile of sorted values: the smallest value with at least this share of values at or below it.
 fn quantile(sorted: &[f64], share: f64) -> Option<f64> {
     let rank = (sorted.len() as f64 * share).ceil() as usize;
     sorted.get(rank.saturating_sub(1)).copied()

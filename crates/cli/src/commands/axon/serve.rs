@@ -1,4 +1,4 @@
-//! `tao axon serve`.
+//! The `tao axon serve` command.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -19,7 +19,7 @@ use crate::settings;
 
 /// Serve an echo neuron.
 ///
-/// It serves /ping, /echo (returns the body) and /stream (returns the body word by word); with --scheme dendrite the
+/// Serves /ping, /echo (returns the body) and /stream (returns the body word by word); with --scheme dendrite the
 /// synapses Synapse, EchoSynapse (returns `prompt` as `answer`) and StreamSynapse (streams `prompt` word by word).
 /// Request bodies are limited to 1 MiB. /healthz needs no signature.
 #[derive(Debug, Args)]
@@ -42,10 +42,11 @@ pub(crate) struct ServeArgs {
 
 const REACHING: &str = "External address";
 
-/// External address of the neuron
+/// Arguments that determine the external address of the neuron
 #[derive(Debug, Args)]
 struct ReachArgs {
-    /// External IP address of this machine; `auto` queries public services
+    /// External IP address of this machine; `auto` queries public services [default: from the router with --upnp, else
+    /// none]
     #[arg(long, help_heading = REACHING, value_name = "ADDRESS")]
     external_ip: Option<ExternalIp>,
     /// External port [default: the port of --listen]
@@ -54,7 +55,7 @@ struct ReachArgs {
     /// Services that `--external-ip auto` queries, in this order [default: five public ones]
     #[arg(long, help_heading = REACHING, value_name = "URL")]
     ip_source: Vec<String>,
-    /// Timeout per service, in seconds
+    /// Timeout of each query to a service, in seconds
     #[arg(long, help_heading = REACHING, value_name = "SECONDS", default_value = "5", value_parser = seconds)]
     ip_timeout: Duration,
     /// Map the external port on the router with UPnP, and remove the mapping on shutdown

@@ -23,8 +23,8 @@ impl Verdict {
         }
     }
 
-    /// Classifies a response. `body` is used for failures only. In the dendrite scheme an axon states its own status
-    /// in an unsigned header: it can turn a success into a failure, but not a failure into a success.
+    /// Classifies a response. `body` is used for failures only. In the dendrite scheme, an axon also sends a
+    /// status in an unsigned header, which can turn a success into a failure, but not a failure into a success.
     pub(super) fn of_answer(status: StatusCode, headers: &HeaderMap, body: &[u8], dendrite: bool) -> Self {
         let axon = AxonStatus::of(headers).filter(|axon| dendrite && (status.is_success() || axon.code == status));
         let (status, message) = match axon {
@@ -39,7 +39,7 @@ impl Verdict {
         Self { code: ReturnCode::of_error(error), status: error.status(), message: with_causes(error) }
     }
 
-    /// `Ok` for a success, else an error with an exit code.
+    /// Returns an error with an exit code, unless the call succeeded.
     pub(super) fn check(&self) -> anyhow::Result<()> {
         if self.code.is_success() { Ok(()) } else { Err(self.failure()) }
     }

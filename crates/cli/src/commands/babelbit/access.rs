@@ -10,7 +10,7 @@ use taonet_http::AccessToken;
 use crate::exit::{Classified, Failure};
 use crate::secret_file;
 
-/// Bearer token
+/// Argument that names the bearer token file
 #[derive(Debug, Args)]
 pub(super) struct TokenArgs {
     /// File with the bearer token for signer and subtensor gateway; use the same for all daemons [env:
@@ -19,7 +19,7 @@ pub(super) struct TokenArgs {
     token_file: Option<PathBuf>,
 }
 
-/// Access control
+/// Arguments for access control of signer and subtensor gateway
 #[derive(Debug, Args)]
 pub(super) struct AccessArgs {
     #[command(flatten)]
@@ -38,7 +38,7 @@ impl TokenArgs {
 }
 
 impl AccessArgs {
-    /// The token that a service at this address requires from callers.
+    /// Returns the token that a service at this address requires from callers.
     pub(super) fn token(&self, config: &Config, listen: SocketAddr) -> anyhow::Result<Option<AccessToken>> {
         let token = self.token.token(config)?;
         if token.is_some() || listen.ip().is_loopback() {
@@ -49,8 +49,8 @@ impl AccessArgs {
             return Ok(None);
         }
         let message = format!(
-            "{listen} is not a loopback address: a token is required, since every caller acts as the validator\nhint: \
-             write one with `openssl rand -hex 32 > token` and set --token-file or BB_API_TOKEN_FILE, or pass \
+            "{listen} is not a loopback address: a token is required, since every caller can act as the validator\n\
+             hint: write one with `openssl rand -hex 32 > token` and set --token-file or BB_API_TOKEN_FILE, or pass \
              --insecure"
         );
         Err(Classified::error(Failure::Usage, message))

@@ -16,7 +16,7 @@ pub(crate) struct AlignArgs {
     /// Challenge files; subnets/babelbit/challenges/README.md describes the format
     #[arg(required = true)]
     files: Vec<PathBuf>,
-    /// Voice of the reference speech
+    /// espeak-ng voice of the reference speech
     #[arg(long, default_value = "en-gb")]
     voice: String,
     /// Speaking rate, in words per minute

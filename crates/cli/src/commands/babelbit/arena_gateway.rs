@@ -1,4 +1,4 @@
-//! `bb arena-gateway`.
+//! The `bb arena-gateway` command.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -29,14 +29,14 @@ pub(crate) struct ArenaGatewayArgs {
     /// Listen address
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8060")]
     listen: SocketAddr,
-    /// Validator hotkeys that may get tokens [default: any, on loopback only]
+    /// Hotkeys of validators allowed to obtain tokens [default: any, on loopback only]
     #[arg(long, value_name = "HOTKEY")]
     allow: Vec<Hotkey>,
-    /// Admit only miners that won a main challenge within --window, according to BB_UTTERANCE_ENGINE_URL and
-    /// BB_SUBMIT_API_URL
+    /// Admit only miners that won a main challenge within --window, according to the services at
+    /// BB_UTTERANCE_ENGINE_URL and BB_SUBMIT_API_URL
     #[arg(long)]
     qualifying: bool,
-    /// Admit only miners registered on the subnet, according to SUBTENSOR_GATEWAY_URL
+    /// Admit only miners registered on the subnet, according to the gateway at SUBTENSOR_GATEWAY_URL
     #[arg(long)]
     registered: bool,
     #[command(flatten)]
@@ -47,7 +47,7 @@ pub(crate) struct ArenaGatewayArgs {
     /// Age at which a win expires, in hours
     #[arg(long, value_name = "HOURS", default_value_t = 168, value_parser = clap::value_parser!(u64).range(1..=8_760))]
     window: u64,
-    /// Interval between queries to engine and scoring API, in seconds
+    /// Interval between queries to the utterance engine and the scoring API, in seconds
     #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=86_400))]
     poll: u64,
     /// List the miners' own endpoints, so that validators call them directly
@@ -69,8 +69,8 @@ pub(crate) fn run(args: &ArenaGatewayArgs, context: &Context) -> anyhow::Result<
     let config = settings::load()?;
     if args.allow.is_empty() && !args.listen.ip().is_loopback() {
         let message = format!(
-            "{} is not a loopback address: --allow is required\nhint: list the validators that may get tokens \
-                with --allow",
+            "{} is not a loopback address: --allow is required\nhint: pass the hotkeys of the allowed \
+             validators with --allow",
             args.listen
         );
         return Err(Classified::error(Failure::Usage, message));
@@ -91,7 +91,7 @@ pub(crate) fn run(args: &ArenaGatewayArgs, context: &Context) -> anyhow::Result<
     context.block_on(async {
         let daemon = Daemon::bind(args.listen, &args.metrics).await?;
         ArenaGateway::describe_metrics();
-        // With a port chosen by the system there is no restart at the same address, so nothing needs to persist.
+        // Port 0 selects another port at each start, so there is nothing to persist.
         let remember = args.listen.port() != 0;
         let gateway = ArenaGateway::open(gateway_config, &state, remember, members.clone()).await?;
         context.say(&format!("hotkey {}", gateway.hotkey()));

@@ -1,4 +1,4 @@
-//! `bb arena-submit`.
+//! The `bb arena-submit` command.
 
 use clap::Args;
 use taonet_babelbit_arena::gateway::{SubmitError, submit};

@@ -1,4 +1,4 @@
-//! `bb audit`.
+//! The `bb audit` command.
 
 use std::fmt::Write as _;
 use std::path::PathBuf;
@@ -16,11 +16,11 @@ use taonet_babelbit_scorer::ScoringConditions;
 use super::runner::run_paths;
 use crate::context::Context;
 use crate::printable::printable;
-use crate::table::table;
+use crate::table::{table, wrapped};
 use crate::tables::{CONDITIONS, MISMATCHES};
 use crate::{engines, settings};
 
-/// Maximum characters of a value in a table.
+/// Maximum length of a value in a table, in characters.
 const MAX_VALUE_CHARS: usize = 48;
 
 /// Recompute every score of a challenge from the recorded replies and compare.
@@ -37,21 +37,21 @@ pub(crate) struct AuditArgs {
     engines: EngineArgs,
 }
 
-/// Files of the run
+/// Arguments that locate the files of a run
 #[derive(Debug, Args)]
 pub(super) struct KeptArgs {
     /// Contest: main, solo or arena
     #[arg(long = "type", value_name = "TYPE", default_value = "main")]
     challenge_type: ChallengeType,
-    /// Directory of the run's files, if it is not the one from the environment
+    /// Directory of the run's files [default: directories from the environment]
     #[arg(long, value_name = "DIR")]
     keep: Option<PathBuf>,
 }
 
-/// Scoring engines and rules
+/// Arguments that select the scoring engines and rules
 #[derive(Debug, Args)]
 pub(super) struct EngineArgs {
-    /// Model directory [env: BB_MODELS_DIR]
+    /// Model directory [env: BB_MODELS_DIR] [default: taonet/models in the cache directory]
     #[arg(long, value_name = "DIR")]
     models: Option<PathBuf>,
     /// Scoring rules to check against: reference or strict [env: BB_RULES] [default: reference]
@@ -82,7 +82,7 @@ impl EngineArgs {
         if let Some(rules) = self.rules {
             config.scoring.rules = rules;
         }
-        // By default the recorded recogniser; with another one, the report lists the difference.
+        // The default is the recorded recogniser. If the settings name another, the report lists the difference.
         let recorded = recorded.last();
         if let (None, Some(recorded)) = (&config.recognizer, recorded) {
             config.recognizer = Some(recorded.recognizer.name.clone());
@@ -111,22 +111,24 @@ pub(crate) fn run(args: &AuditArgs, context: &Context) -> anyhow::Result<()> {
     check(&report)
 }
 
-/// An error for a report with mismatches or different conditions.
+/// Returns an error for a report with mismatches or different conditions.
 pub(super) fn check(report: &AuditReport) -> anyhow::Result<()> {
     let (mismatches, conditions) = (report.mismatches.len(), report.different_conditions.len());
     match (mismatches, conditions) {
         (0, 0) => Ok(()),
-        (0, _) => anyhow::bail!(
-            "the scores were recomputed under other conditions than recorded (different: {conditions}), which \
-             confirms nothing"
-        ),
+        (0, _) => anyhow::bail!("{} from the recorded ones, so the audit confirms no score", differing(conditions)),
         (mismatches, 0) => anyhow::bail!("{}", mismatch_summary(mismatches)),
         (mismatches, conditions) => anyhow::bail!(
-            "{}, recomputed under other conditions than recorded (different: {conditions})\nhint: scores of other \
-             engines can differ without a fault",
-            mismatch_summary(mismatches)
+            "{}; {} from the recorded ones\nhint: scores of other engines can differ without a fault",
+            mismatch_summary(mismatches),
+            differing(conditions)
         ),
     }
+}
+
+fn differing(conditions: usize) -> String {
+    let verb = if conditions == 1 { "differs" } else { "differ" };
+    format!("{} {verb}", counted(conditions, "scoring condition"))
 }
 
 fn mismatch_summary(mismatches: usize) -> String {
@@ -134,7 +136,7 @@ fn mismatch_summary(mismatches: usize) -> String {
     format!("{} {verb} not match the recording", counted(mismatches, "value"))
 }
 
-/// Text form of the report.
+/// Formats the report as text.
 pub(super) fn text(report: &AuditReport) -> String {
     let mut text = format!(
         "{} ({}) · {} · {} recomputed in {:.1} s · {}\n",
@@ -163,7 +165,7 @@ pub(super) fn text(report: &AuditReport) -> String {
             "scored with {} ({:.12}) and {} ({:.12}), {} rules, by {program} on {machine}",
             recognizer.name, recognizer.fingerprint, embedder.name, embedder.fingerprint, options.rules
         );
-        let _ = writeln!(text, "{}", printable(&line));
+        let _ = writeln!(text, "{}", wrapped(&printable(&line)));
     }
     if !report.different_conditions.is_empty() {
         let mut rows = table(&CONDITIONS);

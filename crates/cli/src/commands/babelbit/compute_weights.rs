@@ -1,4 +1,4 @@
-//! `bb compute-weights`.
+//! The `bb compute-weights` command.
 
 use std::path::PathBuf;
 
@@ -14,15 +14,15 @@ use crate::settings;
 /// Compute weights from scores
 #[derive(Debug, Args)]
 pub(crate) struct WeightsArgs {
-    /// {"main": [[uid, score], …], "arena": [[uid, score], …], "arena_percent": 90, "burn_uid": 248}; `-` is standard
-    /// input. arena_percent defaults to BB_ARENA_INCENTIVE_PERCENT
+    /// JSON file {"main": [[uid, score], …], "arena": [[uid, score], …], "arena_percent": 90, "burn_uid": 248}; `-` is
+    /// standard input. arena_percent defaults to BB_ARENA_INCENTIVE_PERCENT
     file: PathBuf,
-    /// Scoring rules: reference or strict
+    /// Scoring rules: reference or strict [env: BB_RULES] [default: reference]
     #[arg(long)]
     rules: Option<Rules>,
 }
 
-/// Always prints `{"uids": […], "weights": […]}`, also without `--json`.
+/// Computes the weights and prints `{"uids": […], "weights": […]}`, even without `--json`.
 pub(crate) fn run(args: &WeightsArgs, context: &Context) -> anyhow::Result<()> {
     let config = settings::load()?;
     let mut document = read_document(&args.file)?;

@@ -1,4 +1,4 @@
-//! `bb engine`.
+//! The `bb engine` command.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -20,12 +20,12 @@ use crate::settings;
 /// Serve challenges to validators
 #[derive(Debug, Args)]
 pub(crate) struct EngineArgs {
-    /// Challenge files, or directories of them [default: the shipped challenges]
+    /// Challenge files, or directories of challenge files [default: the shipped challenges]
     challenges: Vec<PathBuf>,
     /// Listen address
     #[arg(long, default_value = "127.0.0.1:8000")]
     listen: SocketAddr,
-    /// Hotkeys that may authenticate [default: any, on loopback only]
+    /// Hotkeys allowed to authenticate [default: any, on loopback only]
     #[arg(long, value_name = "HOTKEY")]
     allow: Vec<Hotkey>,
     /// Rotation interval of the challenges, in seconds [default: always serve the first challenge]
@@ -42,8 +42,7 @@ pub(crate) fn run(args: &EngineArgs, context: &Context) -> anyhow::Result<()> {
     settings::load()?;
     if args.allow.is_empty() && !args.listen.ip().is_loopback() {
         let message = format!(
-            "{} is not a loopback address: --allow is required\nhint: list the hotkeys that may authenticate \
-                with --allow",
+            "{} is not a loopback address: --allow is required\nhint: pass the allowed hotkeys with --allow",
             args.listen
         );
         return Err(Classified::error(Failure::Usage, message));
@@ -84,7 +83,7 @@ fn challenges(paths: &[PathBuf]) -> anyhow::Result<(Vec<Challenge>, Vec<TextChal
     Ok((speech, texts))
 }
 
-/// The files among `paths`, and those in the directories among them.
+/// Replaces each directory in `paths` by the files in it.
 fn files(paths: &[PathBuf]) -> anyhow::Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     for path in paths {

@@ -26,8 +26,8 @@ pub(crate) enum Command {
 
 /// Export a challenge's evidence into one signed file.
 /// The file is an uncompressed tar: manifest.json (utterances, reference, conditions, transcripts, frame times,
-/// hashes,
-/// scores), signature.json (the validator's signature over the manifest's SHA-256) and the audio of every reply.
+/// hashes, scores), signature.json (the validator's signature over the manifest's SHA-256) and the audio of every
+/// reply.
 #[derive(Debug, Args)]
 pub(crate) struct ExportArgs {
     /// Challenge uid

@@ -1,7 +1,10 @@
-//! `bb miner`.
+//! The `bb miner` command.
+
+mod language_model;
+mod servers;
 
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::Context as _;
@@ -9,8 +12,9 @@ use clap::Args;
 use taonet_babelbit_miner::profile::{Interpreter, Manner, Mumbler, Parrot, Patient, Profile, ProfileName, Silent};
 use taonet_babelbit_miner::server::{Miner, router, signed_requests};
 use taonet_babelbit_miner::{MinerConfig, describe_metrics};
+use taonet_babelbit_text_miner::model::TextModel;
 use taonet_babelbit_text_miner::ngram::NgramModel;
-use taonet_babelbit_text_miner::{model::TextModel, server as text_server};
+use taonet_babelbit_text_miner::server as text_server;
 use taonet_speech::{Espeak, Recognizer, Synthesizer};
 
 use crate::contest::Contest;
@@ -19,15 +23,17 @@ use crate::daemon::{CallerArgs, Daemon, MetricsArgs};
 use crate::exit::{Classified, Failure};
 use crate::keys::KeyArgs;
 use crate::{engines, settings};
+use language_model::LanguageModelArgs;
+use servers::ServerArgs;
 
-/// Serve a miner
+/// Run a miner
 #[derive(Debug, Args)]
 pub(crate) struct MinerArgs {
-    /// Contest: speech, or text prediction
+    /// Contest: speech or text (prediction of text)
     #[arg(long, value_name = "CONTEST", default_value = "speech", hide_possible_values = true)]
     contest: Contest,
-    /// Model of a text miner, a file of `bb text train`
-    #[arg(long, value_name = "FILE", required_if_eq("contest", "text"))]
+    /// Model file of a text miner, written by `bb text train`; with --lm or --backend-url, the fallback
+    #[arg(long, value_name = "FILE")]
     model: Option<PathBuf>,
     /// Profile of a speech miner: interpreter, patient, parrot, mumbler or silent
     #[arg(long, default_value = "interpreter")]
@@ -35,6 +41,10 @@ pub(crate) struct MinerArgs {
     /// Listen address
     #[arg(long, default_value = "127.0.0.1:8092")]
     listen: SocketAddr,
+    #[command(flatten)]
+    language_model: LanguageModelArgs,
+    #[command(flatten)]
+    servers: ServerArgs,
     #[command(flatten)]
     callers: CallerArgs,
     #[command(flatten)]
@@ -45,27 +55,42 @@ pub(crate) struct MinerArgs {
 
 pub(crate) fn run(args: &MinerArgs, context: &Context) -> anyhow::Result<()> {
     match (args.contest, &args.model) {
-        (Contest::Text, Some(model)) => run_text(args, model, context),
+        (Contest::Text, _) => {
+            args.servers.check_text()?;
+            run_text(args, context)
+        }
         (Contest::Speech, Some(_)) => {
             Err(Classified::error(Failure::Usage, "--model is for text miners\nhint: add --contest text"))
         }
-        (_, None) => run_speech(args, context),
+        (Contest::Speech, None) => {
+            args.language_model.check_speech()?;
+            args.servers.check_speech(args.profile)?;
+            run_speech(args, context)
+        }
     }
 }
 
 /// Serves the text contest.
-fn run_text(args: &MinerArgs, model: &Path, context: &Context) -> anyhow::Result<()> {
+fn run_text(args: &MinerArgs, context: &Context) -> anyhow::Result<()> {
     let config = settings::load()?;
     let hotkey = args.key.load(&config.network)?.hotkey();
-    let model = Arc::new(NgramModel::load(model)?);
-    let took = text_server::warm_up(&*model);
-    tracing::info!(
-        words = model.vocabulary_size(),
-        contexts = model.contexts(),
-        prediction_us = took.as_micros(),
-        "text model loaded"
-    );
+    let ngram = args.model.as_deref().map(NgramModel::load).transpose()?;
+    if let Some(model) = &ngram {
+        tracing::info!(words = model.vocabulary_size(), contexts = model.contexts(), "n-gram model loaded");
+    }
+    let ngram = ngram.map(Arc::new);
+    let language_model = if args.servers.has_backend() {
+        None
+    } else {
+        args.language_model.load(&config, args.servers.timeout(), ngram.clone())?
+    };
     context.block_on(async {
+        let model: Arc<dyn TextModel> = match language_model {
+            Some(model) => Arc::new(model),
+            None => args.servers.text_model(ngram, &config).await?,
+        };
+        let took = text_server::warm_up(&*model).await;
+        tracing::info!(model = model.name(), prediction_us = took.as_micros(), "text model ready");
         let daemon = Daemon::bind(args.listen, &args.metrics).await?;
         text_server::describe_metrics();
         let signed = args.callers.build(text_server::signed_requests(hotkey), &hotkey, args.listen)?;
@@ -79,14 +104,17 @@ fn run_text(args: &MinerArgs, model: &Path, context: &Context) -> anyhow::Result
 fn run_speech(args: &MinerArgs, context: &Context) -> anyhow::Result<()> {
     let config = settings::load()?;
     let hotkey = args.key.load(&config.network)?.hotkey();
-    let recognizer = || engines::network_recognizer(&config);
-    let profile = profile(args.profile, recognizer, || Ok(Arc::new(Espeak::find()?)))?;
     let miner_config = MinerConfig {
         predict_path: config.predict_endpoint.parse().context("BB_MINER_PREDICT_ENDPOINT")?,
         miner_id: Some(format!("taonet {}", args.profile)),
         ..MinerConfig::default()
     };
     context.block_on(async {
+        let profile = if args.servers.has_stages() {
+            args.servers.profile(args.profile, &config)?
+        } else {
+            profile(args.profile, || engines::network_recognizer(&config), || Ok(Arc::new(Espeak::find()?)))?
+        };
         let daemon = Daemon::bind(args.listen, &args.metrics).await?;
         describe_metrics();
         let signed = args.callers.build(signed_requests(hotkey, &miner_config), &hotkey, args.listen)?;

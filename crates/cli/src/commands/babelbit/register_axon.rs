@@ -1,4 +1,4 @@
-//! `bb register-axon`.
+//! The `bb register-axon` command.
 
 use clap::Args;
 use taonet_primitives::NetUid;

@@ -1,4 +1,4 @@
-//! `bb runner`.
+//! The `bb runner` command.
 
 mod follow;
 mod once;
@@ -16,8 +16,8 @@ use taonet_babelbit_core::records::MinerKey;
 use taonet_babelbit_engine::client::{EngineClient, EngineOptions};
 use taonet_babelbit_runner::submission::{Outbox, OutboxSettings};
 use taonet_babelbit_runner::{
-    AddressPolicy, ChainView, ConnectChain, ConnectMiner, HttpMiner, Miner, MinerConnection, MinerEntry, MinerSource,
-    RunPaths, Runner, RunnerSettings, read_miners,
+    AddressPolicy, ChainView, ConnectChain, ConnectMiner, HttpMiner, Ledger, Miner, MinerConnection, MinerEntry,
+    MinerSource, RunPaths, Runner, RunnerSettings, read_miners,
 };
 use taonet_babelbit_scorer::{BatchScorer, EngineIdentity, ScorerSettings, TranscriptCache};
 use taonet_babelbit_workers::Workers;
@@ -36,7 +36,7 @@ use crate::contest::Contest;
 use crate::context::Context;
 use crate::exit::{Classified, Failure};
 use crate::keys::KeyArgs;
-use crate::{engines, settings};
+use crate::{engines, run_log, settings};
 
 pub(crate) use text::{connect as connect_text, leaderboard as text_leaderboard};
 
@@ -52,16 +52,16 @@ pub(crate) struct RunnerArgs {
     /// Run one round, then exit
     #[arg(long)]
     once: bool,
-    /// Contest: speech, or text prediction, which needs --once
+    /// Contest: speech or text (prediction of text)
     #[arg(long, value_name = "CONTEST", default_value = "speech", hide_possible_values = true)]
     contest: Contest,
     /// JSON file of miners, [{"uid", "hotkey", "address": "ip:port", "name"}] [default: the subnet's metagraph]
     #[arg(long, value_name = "JSON")]
     miners: Option<PathBuf>,
-    /// External IP address stated in the signed headers; nothing else depends on it
+    /// External IP address in the signed headers; it has no other effect
     #[arg(long, value_name = "IP", default_value_t = IpAddr::V4(Ipv4Addr::UNSPECIFIED))]
     external_ip: IpAddr,
-    /// URL of the utterance engine [env: BB_UTTERANCE_ENGINE_URL]
+    /// URL of the utterance engine [env: BB_UTTERANCE_ENGINE_URL] [default: https://api.babelbit.ai/]
     #[arg(long, value_name = "URL")]
     engine: Option<Url>,
     /// Play the solo challenge instead of the main one
@@ -70,19 +70,20 @@ pub(crate) struct RunnerArgs {
     /// Directory for logs, scores, status and ledger, instead of the directories from the environment
     #[arg(long, value_name = "DIR")]
     keep: Option<PathBuf>,
-    /// Model directory [env: BB_MODELS_DIR]
+    /// Model directory [env: BB_MODELS_DIR] [default: taonet/models in the cache directory]
     #[arg(long, value_name = "DIR")]
     models: Option<PathBuf>,
     /// Scoring rules: reference or strict [env: BB_RULES] [default: reference]
     #[arg(long)]
     rules: Option<Rules>,
-    /// Also transcribe replies whose score is 0 without it
+    /// Also transcribe replies that score 0 regardless of their transcript
     #[arg(long)]
     no_gates: bool,
     #[command(flatten)]
     token: TokenArgs,
-    /// With --once: show speech translation metrics (word error rate, BLEU, chrF, lagging) below the leaderboard. Else
-    /// the listen address of /metrics and /readyz [default: BABELBIT_METRICS_ADDR and port 8011, or 127.0.0.1:8011]
+    /// With --once: show speech translation metrics (word error rate, BLEU, chrF, lagging) below the leaderboard.
+    /// Without --once: listen address of /metrics and /readyz [default: BABELBIT_METRICS_ADDR and port 8011, or
+    /// 127.0.0.1:8011]
     #[arg(long, value_name = "ADDRESS", num_args = 0..=1)]
     #[allow(clippy::option_option)] // Absent, without an address, or with one.
     metrics: Option<Option<SocketAddr>>,
@@ -113,10 +114,13 @@ pub(crate) fn run(args: &RunnerArgs, context: &Context) -> anyhow::Result<()> {
     if args.once { once::run(args, setup, context) } else { follow::run(args, setup, context) }
 }
 
-/// `--metrics` takes an address in the loop alone.
+/// Requires an address for `--metrics` without `--once`, and rejects one with `--once`.
 fn check_metrics(args: &RunnerArgs) -> anyhow::Result<()> {
     let message = match (args.once, args.metrics) {
-        (true, Some(Some(_))) => "--metrics takes no address with --once, which serves no metrics",
+        (true, Some(None)) if args.contest == Contest::Text => {
+            "--metrics with --once shows metrics of the speech contest\nhint: remove it, or add --contest speech"
+        }
+        (true, Some(Some(_))) => "--metrics takes no address with --once, because a single round serves no metrics",
         (false, Some(None)) => "--metrics needs a listen address without --once\nhint: --metrics 127.0.0.1:8011",
         _ => return Ok(()),
     };
@@ -134,6 +138,9 @@ fn setup(args: &RunnerArgs, context: &Context) -> anyhow::Result<Setup> {
     let keypair = Arc::new(args.key.load(&config.network)?);
     let miners = miners(args, &config)?;
     let scorer = Arc::new(scorer_or_workers(&config, args.models.clone(), !args.no_gates, context)?);
+    if let Some(directory) = &args.keep {
+        run_log::record(directory)?;
+    }
     let settings = RunnerSettings {
         play: config.play.clone(),
         max_miners: config.max_miners,
@@ -156,25 +163,34 @@ fn setup(args: &RunnerArgs, context: &Context) -> anyhow::Result<Setup> {
 }
 
 impl Setup {
-    /// The outbox of a runner, if submissions are enabled.
+    /// Creates the outbox of a runner, if submissions are enabled.
     fn outbox(&self, runner: &Runner) -> anyhow::Result<Option<Outbox>> {
-        let config = &self.config;
-        if !config.submits() {
-            return Ok(None);
-        }
-        let storage = config.s3.enabled.then(|| ObjectStorage::open(&config.s3)).transpose()?;
-        let settings = OutboxSettings {
-            timeout: config.submission.timeout,
-            concurrency: config.submission.concurrency,
-            ..OutboxSettings::new(config.submit_api_url(), self.settings.paths.clone())
-        };
-        let outbox = Outbox::new(Arc::clone(runner.ledger()), Arc::clone(&self.keypair), storage, settings);
-        Ok(Some(outbox.context("cannot set up TLS")?))
+        outbox(&self.config, &self.keypair, runner.ledger(), &self.settings.paths)
     }
 }
 
-/// Policy for miners' addresses.
-pub(super) fn address_policy(config: &Config) -> AddressPolicy {
+/// Creates the outbox of a ledger, if submissions are enabled.
+fn outbox(
+    config: &Config,
+    keypair: &Arc<Keypair>,
+    ledger: &Arc<Ledger>,
+    paths: &RunPaths,
+) -> anyhow::Result<Option<Outbox>> {
+    if !config.submits() {
+        return Ok(None);
+    }
+    let storage = config.s3.enabled.then(|| ObjectStorage::open(&config.s3)).transpose()?;
+    let settings = OutboxSettings {
+        timeout: config.submission.timeout,
+        concurrency: config.submission.concurrency,
+        ..OutboxSettings::new(config.submit_api_url(), paths.clone())
+    };
+    let outbox = Outbox::new(Arc::clone(ledger), Arc::clone(keypair), storage, settings);
+    Ok(Some(outbox.context("cannot set up TLS")?))
+}
+
+/// Returns the policy that admits miners' addresses.
+pub(crate) fn address_policy(config: &Config) -> AddressPolicy {
     AddressPolicy {
         dev_mode: config.dev_mode,
         in_container: in_container(),
@@ -192,7 +208,7 @@ fn miners(args: &RunnerArgs, config: &Config) -> anyhow::Result<MinerSource> {
     Ok(MinerSource::Listed(listed))
 }
 
-/// Chain access through the subtensor gateway, with the network's nodes as fallback.
+/// Creates the chain access: the subtensor gateway, with the network's nodes as fallback.
 fn chain(args: &RunnerArgs, config: &Config) -> anyhow::Result<ChainView> {
     let token = args.token.token(config)?;
     let gateway = GatewayClient::new(&config.gateway_url(), token.as_ref(), config.operator.gateway_timeout)?;
@@ -204,12 +220,12 @@ fn chain(args: &RunnerArgs, config: &Config) -> anyhow::Result<ChainView> {
     Ok(ChainView::new(gateway, config.netuid, Some(connect)))
 }
 
-/// Whether this process runs in a container that can resolve `host.docker.internal`.
+/// Returns whether this process runs in a container that can resolve `host.docker.internal`.
 fn in_container() -> bool {
     Path::new("/.dockerenv").exists() && ("host.docker.internal", 0).to_socket_addrs().is_ok()
 }
 
-/// Directories of the run's files: below `keep`, else from the environment.
+/// Returns the directories of the run's files: below `keep`, else from the environment.
 pub(super) fn run_paths(keep: Option<&Path>, config: &Config) -> RunPaths {
     match keep {
         Some(dir) => RunPaths::below(dir),
@@ -217,13 +233,13 @@ pub(super) fn run_paths(keep: Option<&Path>, config: &Config) -> RunPaths {
             logs: config.logs_dir.clone(),
             scores: config.scores_dir.clone(),
             status: config.status_dir.clone(),
-            // Beside the results it describes, so that they are moved together.
+            // In the scores directory, so that ledger and results move together.
             state: config.scores_dir.join(".ledger"),
         },
     }
 }
 
-/// A scorer whose replies workers transcribe if `NATS_URL` is set, else this process.
+/// Creates a scorer that transcribes with workers if `NATS_URL` is set, else in this process.
 fn scorer_or_workers(
     config: &Config,
     models: Option<PathBuf>,
@@ -237,11 +253,12 @@ fn scorer_or_workers(
     let identity = EngineIdentity::of_recognizer(&*recognizer);
     let embedder = engines::embedder(&config.embedder, config.models_dir.clone(), context)?;
     let cache = TranscriptCache::open(&config.transcript_cache, &*recognizer, TRANSCRIPTS)?;
-    let workers = Workers::start(services, identity.clone()).context("cannot start a thread")?;
+    let workers =
+        Workers::start(services, identity.clone()).context("cannot start the client of the scoring workers")?;
     Ok(BatchScorer::with_backend(identity, Arc::new(workers), embedder, cache, config.scoring.clone(), gates))
 }
 
-/// A scorer that transcribes in this process.
+/// Creates a scorer that transcribes in this process.
 pub(crate) fn scorer(
     config: &Config,
     models: Option<PathBuf>,
@@ -261,8 +278,8 @@ pub(crate) fn engine_client(config: &Config, keypair: &Arc<Keypair>) -> anyhow::
     Ok(EngineClient::new(config.engine_url.as_str(), Arc::clone(keypair), options)?)
 }
 
-/// Factory of signed connections to miners, which share an HTTP client and its pool. `external_ip` is stated in the
-/// headers.
+/// Creates a factory of signed connections to miners, which share an HTTP client and its pool. `external_ip` is part of
+/// the signed headers.
 fn connector(
     keypair: &Arc<Keypair>,
     external_ip: IpAddr,
@@ -311,7 +328,7 @@ mod tests {
 
     use super::*;
 
-    /// The head of the first request that a miner receives.
+    /// Returns the headers of the first request that a miner receives.
     fn first_head(external_ip: IpAddr) -> String {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let keypair = Arc::new(Keypair::from_uri("//Alice").unwrap());

@@ -31,10 +31,11 @@ pub(crate) struct ScoreArgs {
     #[arg(long, value_name = "JSON")]
     reference: PathBuf,
     /// Arrival times of the reply: {"arrivals": [[frame, bytes], …], "eos_frame", "first_output_frame",
-    /// "frame_rate_hz"}
+    /// "frame_rate_hz"} [default: the reply is timed from the start of the source]
     #[arg(long, value_name = "JSON")]
     arrivals: Option<PathBuf>,
-    /// Transcript to use instead of the recogniser: {"text", "words": [{"word", "start", "end"}], "detected_language"}
+    /// Transcript of the reply: {"text", "words": [{"word", "start", "end"}], "detected_language"} [default: from the
+    /// recogniser]
     #[arg(long, value_name = "JSON")]
     transcript: Option<PathBuf>,
     #[command(flatten)]
@@ -44,7 +45,7 @@ pub(crate) struct ScoreArgs {
 /// Score several miners' replies to one utterance
 #[derive(Debug, Args)]
 pub(crate) struct BatchArgs {
-    /// Batch document, or an array of them; `-` is standard input
+    /// JSON file with a batch document, or an array of batch documents; `-` is standard input
     file: PathBuf,
     #[command(flatten)]
     how: ScoringArgs,
@@ -52,13 +53,13 @@ pub(crate) struct BatchArgs {
 
 #[derive(Debug, Args)]
 struct ScoringArgs {
-    /// Scoring rules: reference or strict
+    /// Scoring rules: reference or strict [env: BB_RULES] [default: reference]
     #[arg(long)]
     rules: Option<Rules>,
-    /// Also transcribe replies whose score is 0 without it
+    /// Also transcribe replies that score 0 regardless of their transcript
     #[arg(long)]
     no_gates: bool,
-    /// Model directory
+    /// Model directory [env: BB_MODELS_DIR] [default: taonet/models in the cache directory]
     #[arg(long, value_name = "DIR")]
     models: Option<PathBuf>,
 }
@@ -117,7 +118,7 @@ pub(crate) fn run_batch(args: &BatchArgs, context: &Context) -> anyhow::Result<(
     context.print_json(&report(answer))
 }
 
-/// Whether a prediction has a recording but no transcript.
+/// Returns whether a prediction has a recording but no transcript.
 fn needs_recognizer(document: &Value) -> bool {
     match document {
         Value::Array(documents) => documents.iter().any(needs_recognizer),
@@ -134,7 +135,7 @@ pub(super) fn read_document(path: &Path) -> anyhow::Result<Value> {
     serde_json::from_slice(&text).with_context(|| format!("{} is not JSON", path.display()))
 }
 
-/// Prints the result; unused input is logged.
+/// Returns the value of an outcome and logs its warnings, such as unused input.
 pub(super) fn report<T>(outcome: Outcome<T>) -> T {
     for warning in &outcome.warnings {
         tracing::warn!("{warning}");
@@ -153,9 +154,9 @@ fn summary(result: &ScoreResult) -> String {
     rows.add_row(["failed gates", &gates.join(", ")]);
     rows.add_row(["accuracy", &decimals(result.accuracy, 6)]);
     rows.add_row(["rate ratio", &decimals(ratio, 3)]);
-    rows.add_row(["ends at", &format!("{} s", decimals(Some(result.effective_completion_sec), 2))]);
-    rows.add_row(["source lasts", &format!("{} s", decimals(Some(result.source_duration_sec), 2))]);
-    rows.add_row(["heard", result.stt_text.as_deref().unwrap_or("–")]);
+    rows.add_row(["reply ends at", &format!("{} s", decimals(Some(result.effective_completion_sec), 2))]);
+    rows.add_row(["source duration", &format!("{} s", decimals(Some(result.source_duration_sec), 2))]);
+    rows.add_row(["transcript", result.stt_text.as_deref().unwrap_or("–")]);
     rows.add_row(["expected", &result.gt_text]);
     if let Some(error) = &result.score_error {
         rows.add_row(["error", error]);

@@ -1,4 +1,4 @@
-//! `bb score-text`.
+//! The `bb score-text` command.
 
 use std::path::PathBuf;
 
@@ -12,12 +12,12 @@ use crate::context::Context;
 /// Score the predictions of text dialogues
 #[derive(Debug, Args)]
 pub(crate) struct TextArgs {
-    /// {"events": [lines of a dialogue's log], "vectors": {text: [numbers]}, "lex_weight": 0.0}, or an array of them; `-`
-    /// is standard input. Without vectors, every cosine is 0
+    /// JSON file {"events": [lines of a dialogue's log], "vectors": {text: [numbers]}, "lex_weight": 0.0}, or an array
+    /// of such documents; `-` is standard input. Without vectors, every cosine is 0
     file: PathBuf,
 }
 
-/// Always prints JSON, also without `--json`.
+/// Scores the predictions and prints the result as JSON, even without `--json`.
 pub(crate) fn run(args: &TextArgs, context: &Context) -> anyhow::Result<()> {
     let outcome = score_text_document(read_document(&args.file)?).with_context(|| args.file.display().to_string())?;
     context.print_json(&report(outcome))

@@ -1,4 +1,4 @@
-//! `bb scorer`.
+//! The `bb scorer` command.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -25,7 +25,7 @@ pub(crate) struct ScorerArgs {
     /// Name of this worker in logs and database [default: host name and process ID]
     #[arg(long)]
     name: Option<String>,
-    /// Model directory [env: BB_MODELS_DIR]
+    /// Model directory [env: BB_MODELS_DIR] [default: taonet/models in the cache directory]
     #[arg(long, value_name = "DIR")]
     models: Option<PathBuf>,
     /// Listen address of /metrics and /readyz [default: BABELBIT_METRICS_ADDR and port 8012, or 127.0.0.1:8012]
@@ -38,7 +38,7 @@ pub(crate) fn run(args: &ScorerArgs, context: &Context) -> anyhow::Result<()> {
     config.models_dir = args.models.clone().or(config.models_dir);
     let Some(services) = services(&config)? else {
         let message =
-            "NATS_URL is not set\nhint: NATS_URL=nats://HOST:4222; without it, bb runner transcribes by itself";
+            "NATS_URL is not set\nhint: NATS_URL=nats://HOST:4222; without it, bb runner transcribes on this machine";
         return Err(Classified::error(Failure::Usage, message));
     };
     let recognizer = engines::network_recognizer(&config)?;
@@ -50,19 +50,25 @@ pub(crate) fn run(args: &ScorerArgs, context: &Context) -> anyhow::Result<()> {
         let readiness = serve_metrics_or_warn(args.metrics, usual, &shutdown).await?;
         Worker::describe_metrics();
         let worker = Worker::new(&name, recognizer, services);
-        let stop = shutdown.clone();
+        let (running, stop) = (worker.clone(), shutdown.clone());
         shutdown.spawn("worker", async move {
             let on_ready = || readiness.iter().for_each(Readiness::set_ready);
-            worker.run(&stop, on_ready).await;
+            running.run(&stop, on_ready).await;
         });
-        shutdown.finished().await.context("the worker did not stop in time")
+        shutdown.finished().await.context("the worker did not stop in time")?;
+        // Only the end of the process ends the stuck thread.
+        anyhow::ensure!(
+            !worker.is_stuck(),
+            "a transcription exceeded its deadline, see the log\nhint: systemd, Docker and PM2 restart the worker"
+        );
+        Ok(())
     })
 }
 
-/// The services of transcription workers; `None` if they are not configured.
+/// Returns the services of transcription workers; `None` if none is configured.
 ///
 /// # Errors
-/// If only some of them are.
+/// If only some of the services are configured.
 pub(super) fn services(config: &Config) -> anyhow::Result<Option<Services>> {
     let Some(nats_url) = &config.nats_url else { return Ok(None) };
     let database = config.submission.database_url.as_ref().map(|url| url.expose().to_owned());
@@ -80,7 +86,7 @@ pub(super) fn services(config: &Config) -> anyhow::Result<Option<Services>> {
     Ok(Some(Services { nats_url: nats_url.expose().to_owned(), database_url, bucket, pace: Pace::default() }))
 }
 
-/// Name of this machine.
+/// Returns the host name of this machine.
 fn host() -> String {
     let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     if name.trim().is_empty() { "worker".to_owned() } else { name.trim().to_owned() }
@@ -90,7 +96,7 @@ fn host() -> String {
 mod tests {
     use super::*;
 
-    /// variables · part of the error, or none
+    /// Each case: environment variables, and a part of the expected error, if any.
     #[test]
     fn all_services_are_needed() {
         let nats = ("NATS_URL", "nats://user:hunter2@queue:4222");

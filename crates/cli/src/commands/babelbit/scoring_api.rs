@@ -1,4 +1,4 @@
-//! `bb scoring-api`.
+//! The `bb scoring-api` command.
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -26,12 +26,12 @@ pub(crate) struct ScoringApiArgs {
     /// Listen address
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8070")]
     listen: SocketAddr,
-    /// Hotkeys that may submit and query: `permits` (validator permit according to the subtensor gateway), `anyone`
-    /// (network `local` only), a hotkey, or a file with one hotkey per line; can be repeated [default: permits; on
-    /// the network `local`, anyone]
+    /// Hotkeys allowed to submit and query: `permits` (validator permit according to the subtensor gateway), `anyone`
+    /// (network `local` only), a hotkey, or a file with one hotkey per line; can be repeated [default: permits; on the
+    /// network `local`, anyone]
     #[arg(long, value_name = "WHO")]
     validators: Vec<String>,
-    /// Hotkey that may query scores without being a validator, such as the arena gateway's; can be repeated
+    /// Hotkey allowed to query scores without being a validator, such as the arena gateway's; can be repeated
     #[arg(long, value_name = "HOTKEY")]
     reader: Vec<Hotkey>,
     /// Directory for database and files [default: scoring-api in the state directory]
@@ -41,7 +41,7 @@ pub(crate) struct ScoringApiArgs {
     /// scoring.sqlite in --state]
     #[arg(long, value_name = "URL")]
     database: Option<String>,
-    /// Store submitted files in the bucket S3_BUCKET_NAME instead of --state
+    /// Store submitted files in the S3 bucket S3_BUCKET_NAME instead of --state
     #[arg(long)]
     artifacts_in_s3: bool,
     /// Retention of results and files, in days
@@ -89,7 +89,7 @@ pub(crate) fn run(args: &ScoringApiArgs, context: &Context) -> anyhow::Result<()
     })
 }
 
-/// Validator admission from the arguments.
+/// Returns the admission rule that the arguments select.
 fn admission(args: &ScoringApiArgs, config: &Config) -> anyhow::Result<Admission> {
     let usage = |message: String| Classified::error(Failure::Usage, message);
     let permits = || -> anyhow::Result<Admission> {

@@ -1,4 +1,4 @@
-//! `bb signer`.
+//! The `bb signer` command.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;

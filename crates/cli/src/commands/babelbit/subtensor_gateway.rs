@@ -1,4 +1,4 @@
-//! `bb subtensor-gateway`.
+//! The `bb subtensor-gateway` command.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -61,7 +61,7 @@ pub(crate) fn run(args: &GatewayArgs, context: &Context) -> anyhow::Result<()> {
     context.block_on(async {
         let daemon = Daemon::bind(listen, &args.metrics).await?;
         Gateway::describe_metrics();
-        // Before serving: the ledger's lock detects a second gateway.
+        // The ledger is opened before the service starts, because its lock detects a second gateway.
         let ledger = Ledger::open(&state).await?;
         context.say(&format!("hotkey {hotkey}"));
         let shutdown = Shutdown::on_signals().context("cannot install signal handlers")?;
@@ -86,7 +86,7 @@ pub(crate) fn run(args: &GatewayArgs, context: &Context) -> anyhow::Result<()> {
     })
 }
 
-/// The fallback node: as configured, else the reference's for the main network.
+/// Returns the configured fallback node, else the reference's for the main network.
 pub(super) fn fallback(config: &Config) -> Option<&str> {
     match (&config.network, config.operator.fallback_node.as_deref()) {
         // A development chain has no fallback nodes.
@@ -96,7 +96,7 @@ pub(super) fn fallback(config: &Config) -> Option<&str> {
     }
 }
 
-/// Retries until a node answers. Ledger errors are permanent and returned.
+/// Connects to the chain, and retries until a node responds. Ledger errors are permanent and are returned.
 async fn connect(
     gateway: &Gateway,
     network: &taonet_chain::Network,
@@ -112,7 +112,7 @@ async fn connect(
         };
         match submitter(network, open, keypair).await {
             Ok((client, submitter)) => {
-                tracing::info!(%network, genesis = %client.genesis(), "connected");
+                tracing::info!(%network, genesis = %client.genesis(), "connected to the chain");
                 gateway.connect(client, submitter);
                 return Ok(());
             }

@@ -1,4 +1,4 @@
-//! `bb test-miner`.
+//! The `bb test-miner` command.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -25,13 +25,13 @@ use crate::exit::{Classified, Failure};
 use crate::leaderboard::late_by;
 use crate::password::PasswordArgs;
 use crate::printable::printable;
-use crate::table::{Cell, Rows, decimals, judged, table};
+use crate::table::{Cell, Rows, decimals, facts, judged, table};
 use crate::tables::{CHALLENGES, RULES, TIMINGS};
 use crate::{engines, memory, settings};
 
 /// Test a miner the way a validator calls it: rules, timing, score.
 /// Plays one utterance and checks every response, sends requests that must be refused, then plays the shipped
-/// challenges and scores them. The exit code is 1 when the miner breaks a rule; a low score is not a rule. Requests
+/// challenges and scores them. The exit code is 1 when the miner breaks a rule; a low score breaks no rule. Requests
 /// are signed with a temporary key, or with a wallet's hotkey.
 #[derive(Debug, Args)]
 pub(crate) struct TestMinerArgs {
@@ -46,7 +46,7 @@ pub(crate) struct TestMinerArgs {
     /// Check the rules only, with a tone instead of speech; needs neither synthesiser nor models
     #[arg(long, conflicts_with = "challenge")]
     rules_only: bool,
-    /// Model directory [env: BB_MODELS_DIR]
+    /// Model directory [env: BB_MODELS_DIR] [default: taonet/models in the cache directory]
     #[arg(long, value_name = "DIR")]
     models: Option<PathBuf>,
     #[command(flatten)]
@@ -65,7 +65,7 @@ struct Contest {
 
 pub(crate) fn run(args: &TestMinerArgs, context: &Context) -> anyhow::Result<()> {
     let config = settings::load()?;
-    // The user chose the address: private ones are allowed.
+    // The user chose the address, so private addresses are allowed.
     let policy = AddressPolicy { dev_mode: true, ..AddressPolicy::default() };
     let address = policy.resolve(&args.url).map_err(|error| Classified::error(Failure::Usage, error.to_string()))?;
     let target = Target {
@@ -90,7 +90,7 @@ pub(crate) fn run(args: &TestMinerArgs, context: &Context) -> anyhow::Result<()>
     Ok(())
 }
 
-/// The signing key: a wallet's hotkey if one is selected, else a temporary key.
+/// Returns the signing key: a wallet's hotkey if one is selected, else a temporary key.
 fn validator(args: &TestMinerArgs) -> anyhow::Result<Keypair> {
     if args.wallet.is_given() {
         memory::protect();
@@ -133,7 +133,7 @@ fn with_speech(
     })
 }
 
-/// The selected challenges.
+/// Loads the challenges that `texts` selects.
 fn challenges(texts: &[String]) -> anyhow::Result<Vec<Challenge>> {
     let shipped = Challenges::shipped()?;
     if texts.is_empty() {
@@ -142,7 +142,7 @@ fn challenges(texts: &[String]) -> anyhow::Result<Vec<Challenge>> {
     texts.iter().map(|text| demo::find(text, shipped.clone())).collect()
 }
 
-/// JSON form of the report.
+/// Returns the report as JSON.
 fn document(target: &Target, rules: &RulesReport, contest: Option<&Contest>) -> Value {
     let contest = contest.map(|contest| {
         json!({
@@ -165,7 +165,7 @@ fn document(target: &Target, rules: &RulesReport, contest: Option<&Contest>) -> 
     })
 }
 
-/// Text form of the report.
+/// Formats the report as text.
 fn shown(rules: &RulesReport, contest: Option<&Contest>) -> String {
     let mut rows = table(&RULES);
     for rule in &rules.rules {
@@ -178,14 +178,11 @@ fn shown(rules: &RulesReport, contest: Option<&Contest>) -> String {
     }
     let mut text = format!("{rows}\n");
     for rule in rules.failed() {
-        let seen = printable(&rule.seen);
-        let mend = rule.mend.unwrap_or_default();
-        let _ = write!(
-            text,
-            "\n{}\n  expected  {}\n  seen      {seen}\n  fix       {mend}\n",
-            rule.rule.name(),
-            rule.expected
-        );
+        let mut parts = facts();
+        parts.add_row(["expected", rule.expected]);
+        parts.add_row(["seen", &printable(&rule.seen)]);
+        parts.add_row(["fix", rule.mend.unwrap_or_default()]);
+        let _ = write!(text, "\n{}\n{parts}\n", rule.rule.name());
     }
     let timings = contest.map_or(&rules.timings, |contest| &contest.timings);
     let _ = write!(text, "\n{}\n", timing_table(timings));
@@ -243,7 +240,7 @@ fn contest_table(contest: &Contest) -> String {
 }
 
 impl Contest {
-    /// Mean score over the challenges.
+    /// Returns the mean score over the challenges.
     fn score(&self) -> Option<f64> {
         let sum: f64 = self.played.iter().map(|played| played.miner.score).sum();
         (!self.played.is_empty()).then(|| sum / self.played.len() as f64)

@@ -27,7 +27,7 @@ pub(crate) struct TrainArgs {
     /// Model file to write
     #[arg(short, long, value_name = "MODEL")]
     output: PathBuf,
-    /// Maximum number of words that decide the next one, 1 to 6
+    /// Maximum context length in words, 1 to 6
     #[arg(long, value_name = "WORDS", default_value_t = 4, value_parser = context_words)]
     context: usize,
 }

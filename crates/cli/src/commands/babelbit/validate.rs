@@ -1,4 +1,4 @@
-//! `bb validate`.
+//! The `bb validate` command.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -36,16 +36,16 @@ pub(crate) struct ValidateArgs {
     /// Process the current epoch, print the result and exit
     #[arg(long)]
     once: bool,
-    /// Contest whose challenge counts: speech, or text prediction
+    /// Contest to compute weights for: speech or text (prediction of text)
     #[arg(long, value_name = "CONTEST", default_value = "speech", hide_possible_values = true)]
     contest: Contest,
     /// Length of an epoch, in blocks
     #[arg(long, value_name = "BLOCKS", default_value_t = REFERENCE_TEMPO, value_parser = clap::value_parser!(u32).range(1..))]
     tempo: u32,
-    /// Share of the arena's winner in the weights, in percent [default: BB_ARENA_INCENTIVE_PERCENT, or 90]
+    /// Share of the weights for the arena's winner, in percent [default: BB_ARENA_INCENTIVE_PERCENT, or 90]
     #[arg(long, value_name = "PERCENT", value_parser = percent)]
     arena_percent: Option<f64>,
-    /// Scoring rules: reference or strict [default: BB_RULES, or reference]
+    /// Scoring rules: reference or strict [env: BB_RULES] [default: reference]
     #[arg(long)]
     rules: Option<Rules>,
     /// State file [default: one per subnet and hotkey in the state directory]
@@ -105,8 +105,8 @@ pub(crate) fn run(args: &ValidateArgs, context: &Context) -> anyhow::Result<()> 
         let readiness =
             match (args.metrics, serve_metrics(args.metrics.or(Some(config.metrics_listen())), &shutdown).await) {
                 (None, Err(error)) => {
-                    // As in the reference, weights are submitted without metrics too.
-                    tracing::warn!("metrics are not served: {error:#}; set the listen address with --metrics");
+                    // As in the reference, weights are submitted even if metrics cannot be served.
+                    tracing::warn!("metrics are not served: {error:#}; hint: set the listen address with --metrics");
                     None
                 }
                 (_, served) => Some(served?),
@@ -177,7 +177,7 @@ fn show(report: &EpochReport, context: &Context) -> anyhow::Result<()> {
         context.say(&format!("epoch {epoch}, challenge {challenge}: {decision}"));
         context.print(&rows.to_string())?;
         if *success && details.get("unchanged") == Some(&true.into()) {
-            context.say("the chain's epoch already has other weights; they stay until the next epoch");
+            context.say("other weights were already submitted in this chain epoch; they apply until the next one");
         }
     }
     match error {

@@ -31,14 +31,14 @@ use taonet_wire::Policy;
 use url::Url;
 
 use super::epoch::set_weights;
-use super::page::Page;
+use super::page::{Page, serve_shown};
 use super::report::{DemoReport, PlayedChallenge};
 use super::services::Services;
 use super::{local_config, miner_key};
 use crate::commands::babelbit::miner::profile;
 use crate::commands::babelbit::runner::{connect, engine_client, scorer};
 use crate::context::Context;
-use crate::daemon::{demonstrate, serve_here};
+use crate::daemon::demonstrate;
 use crate::demo_chain::{DemoChain, NETUID, VALIDATOR};
 
 /// A contest with its engines loaded.
@@ -63,7 +63,7 @@ impl Contest {
         let mut config = local_config(rules)?;
         config.recognizer = None;
         config.transcript_cache = directory.join("transcripts.jsonl");
-        // Without a winner the arena has no miners.
+        // Do not wait for miners of the arena: without a winner, it has none.
         config.arena.ready_timeout = Duration::ZERO;
         let synthesizer = Arc::new(Espeak::find()?);
         let recognizer = Arc::new(CtcRecognizer::embedded()?);
@@ -73,6 +73,11 @@ impl Contest {
         let scorer = Arc::new(scorer(&config, models, true, context)?);
         let validator = Arc::new(Keypair::from_uri(VALIDATOR)?);
         Ok(Self { config, synthesizer, profiles, scorer, validator, directory: directory.to_owned() })
+    }
+
+    /// Returns the language into which the miners interpret.
+    pub(super) fn target_language(&self) -> &str {
+        &self.config.scoring.target_language
     }
 
     /// Plays the challenges in sequence.
@@ -97,9 +102,14 @@ impl Contest {
         if let Some(page) = page {
             page.show_chain(chain.network()?);
         }
-        let kept = self.directory.join("scoring-api");
-        let services = Services::start(&chain, &self.validator, passing, &kept, shutdown).await?;
-        let entries = self.start_miners(&chain, &services, shutdown).await?;
+        let services = Services::start(&chain, &self.validator, passing, &self.directory, page, shutdown).await?;
+        if let Some(page) = page {
+            page.show_weights(&services.weights);
+            page.show_scores(services.scores(&self.validator)?);
+        }
+        // Visitors of the page may speak to the miners after the contest.
+        let lifecycle = page.map_or(shutdown, Page::lifecycle);
+        let entries = self.start_miners(&chain, &services, page, lifecycle).await?;
         let settings = RunnerSettings {
             play: self.config.play.clone(),
             rules: self.config.rules,
@@ -107,6 +117,9 @@ impl Contest {
             ..RunnerSettings::new(RunPaths::below(&self.directory))
         };
         let miners = connect(&entries, &self.validator, Ipv4Addr::LOCALHOST.into(), &self.config, &settings)?;
+        if let Some(page) = page {
+            page.offer_miners(&miners);
+        }
         let outbox_settings = OutboxSettings::new(services.scoring_url.clone(), settings.paths.clone());
         let runner =
             Runner::open(settings, &self.config.scoring.target_language, Arc::clone(&self.scorer) as _).await?;
@@ -114,7 +127,7 @@ impl Contest {
         let state = passing.join("validator.json");
         let mut played = Vec::new();
         for (position, challenge) in challenges.iter().enumerate() {
-            self.config.engine_url = self.start_engine(challenge.clone(), &services, shutdown).await?;
+            self.config.engine_url = self.start_engine(challenge.clone(), &services, page, shutdown).await?;
             let title = format!("{} of {}: {}", position + 1, challenges.len(), challenge.title);
             let began = Instant::now();
             let main = self.play_one(&runner, &title, &entries, &miners, context).await?;
@@ -145,7 +158,8 @@ impl Contest {
             played.push(PlayedChallenge { challenge, main, arena, epoch, weights, on_chain, wall: began.elapsed() });
         }
         if let Some(page) = page {
-            page.chain_ends();
+            let scores = services.scores(&self.validator)?;
+            page.services_end(&*chain.client(), &services.weights, &scores).await;
         }
         chain.stop().await;
         DemoReport::new(played, self.config.rules, self.config.arena_share)
@@ -166,7 +180,7 @@ impl Contest {
             let progress = progress.clone();
             move |event: RunEvent| progress.observe(&event)
         };
-        // Not `run_once`: with `--keep` it would also resume what an earlier demonstration left unfinished.
+        // Not `run_once`: with `--keep`, it would also resume unfinished rounds of earlier demonstrations.
         let engine = engine_client(&self.config, &self.validator)?;
         engine.authenticate_with_retry().await?;
         let fetched = engine.prefetch(ChallengeKind::Main).await?;
@@ -196,6 +210,7 @@ impl Contest {
         &self,
         chain: &DemoChain,
         services: &Services,
+        page: Option<&Page>,
         shutdown: &Shutdown,
     ) -> anyhow::Result<Vec<MinerEntry>> {
         let mut keys = BTreeMap::new();
@@ -209,7 +224,8 @@ impl Contest {
             let signed =
                 signed_requests(keypair.hotkey(), &config).policy(Policy::only([self.validator.hotkey()])).build();
             let server = Arc::new(MinerServer::new(config, Arc::clone(profile)));
-            let url = serve_here("miner", router(server, signed), shutdown).await?;
+            let shown = format!("miner-{name}");
+            let url = serve_shown(page, "miner", &shown, router(server, signed), shutdown).await?;
             chain.register(&keypair, url.port().unwrap_or_default()).await?;
             keys.insert(keypair.hotkey(), (name.to_string(), keypair));
         }
@@ -227,6 +243,7 @@ impl Contest {
         &self,
         challenge: Challenge,
         services: &Services,
+        page: Option<&Page>,
         shutdown: &Shutdown,
     ) -> anyhow::Result<Url> {
         let engine = Engine::new(EngineConfig {
@@ -234,7 +251,7 @@ impl Contest {
             ..EngineConfig::new(vec![challenge], Arc::clone(&self.synthesizer) as _)
         })?;
         engine.prepare().await?;
-        serve_here("engine", engine.router(), shutdown).await
+        serve_shown(page, "engine", "engine", engine.router(), shutdown).await
     }
 }
 
@@ -258,7 +275,9 @@ impl Progress {
         if context.json {
             lines.set_draw_target(indicatif::ProgressDrawTarget::hidden());
         }
-        let head = lines.add(ProgressBar::new_spinner().with_message(title.to_owned()));
+        let style = ProgressStyle::with_template("{spinner} {wide_msg}");
+        let style = style.unwrap_or_else(|_| ProgressStyle::default_spinner());
+        let head = lines.add(ProgressBar::new_spinner().with_style(style).with_message(title.to_owned()));
         head.enable_steady_tick(Duration::from_millis(100));
         let style = ProgressStyle::with_template("  {prefix:12} {bar:30.cyan} {pos}/{len} {wide_msg:.dim}");
         let style = style.unwrap_or_else(|_| ProgressStyle::default_bar());

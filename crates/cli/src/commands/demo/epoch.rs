@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use taonet_babelbit_config::Config;
 use taonet_babelbit_core::weights::REFERENCE_TEMPO;
-use taonet_babelbit_scoring_api::ScoresClient;
 use taonet_babelbit_validator::{Babelbit, BabelbitSettings};
 use taonet_service::{sleeper, system_clock};
 use taonet_validator::{EpochReport, StateFile, Validator, ValidatorSettings};
@@ -33,7 +32,7 @@ pub(super) async fn set_weights(
         retry_delay,
     };
     let engine = engine_client(config, validator)?;
-    let scores = ScoresClient::new(&services.scoring_url, Arc::clone(validator))?;
+    let scores = services.scores(validator)?;
     let babelbit = Babelbit::new(engine, scores, babelbit);
     let services = taonet_validator::Services { gateway: services.gateway.clone(), signer: services.signer.clone() };
     let state = StateFile::open(state)?;

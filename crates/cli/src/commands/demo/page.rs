@@ -1,93 +1,153 @@
 //! The demonstration's web page.
 
-use std::collections::HashMap;
 use std::io::{IsTerminal as _, stdin, stdout};
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use taonet_babelbit_dashboard::{BabelbitSection, BabelbitSettings};
-use taonet_babelbit_miner::profile::ProfileName;
-use taonet_babelbit_runner::RunPaths;
-use taonet_chain::Network;
-use taonet_dashboard::{Access, BasePath, ChainSection, Changes, Dashboard};
-use taonet_http::{ServeLimits, serve};
-use taonet_primitives::Hotkey;
+use axum::Router;
+use axum::routing::get;
+use taonet_babelbit_dashboard::{BabelbitSection, TextSection, TrySection};
+use taonet_babelbit_runner::{Miner, RunPaths};
+use taonet_babelbit_scoring_api::ScoresClient;
+use taonet_chain::{Chain, Network};
+use taonet_dashboard::{
+    Access, BasePath, ChainSection, Changes, Dashboard, LogSection, ServicesSection, WeightsSection,
+};
+use taonet_http::{Readiness, ServeLimits, readiness_routes, serve};
 use taonet_service::Shutdown;
+use taonet_telemetry::Metrics;
+use url::Url;
 
-use super::miner_key;
-use crate::commands::dashboard::{follow_chain, follow_contest};
+use crate::commands::dashboard::{
+    follow_chain, follow_contest, follow_log, follow_scores, follow_services, follow_visitors, follow_weights,
+    try_settings,
+};
 use crate::context::Context;
+use crate::daemon::serve_here;
 use crate::demo_chain::NETUID;
+use crate::run_log::log_file;
 
-/// Port of the page; if it is taken, the page has another one.
+/// Preferred port of the page; if it is in use, the system chooses another one.
 const PORT: u16 = 8_099;
 
-/// A page that is bound but not served yet. Browsers that connect wait.
+/// A page whose port is bound but not served yet; connecting browsers wait.
 pub(super) struct BoundPage {
     listener: TcpListener,
     url: String,
+    metrics: Metrics,
 }
 
-/// The running page.
+/// The demonstration's page while it is served.
 pub(super) struct Page {
     url: String,
     changes: Changes,
+    babelbit: Arc<BabelbitSection>,
     chain: Arc<ChainSection>,
+    weights: Arc<WeightsSection>,
+    services: Arc<ServicesSection>,
+    visitors: Arc<TrySection>,
+    metrics: Metrics,
     shutdown: Shutdown,
-    /// Ends with the demonstration's chain, so that its last state stays on the page.
-    chain_stops: Shutdown,
+    /// Shutdown of the views of the chain and of the services, requested before these stop so that the page continues to
+    /// show their last state.
+    services_stop: Shutdown,
 }
 
 impl BoundPage {
     pub(super) fn bind() -> anyhow::Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, PORT)).or_else(|_| TcpListener::bind("127.0.0.1:0"));
-        let listener = listener.context("the page cannot listen on this machine\nhint: pass --no-page")?;
+        let listener = listener.context("cannot listen on this machine for the web page\nhint: pass --no-page")?;
         let url = format!("http://{}", listener.local_addr()?);
-        Ok(Self { listener, url })
+        let metrics = Metrics::install().context("the metrics recorder cannot be installed")?;
+        Ok(Self { listener, url, metrics })
     }
 
     pub(super) fn url(&self) -> &str {
         &self.url
     }
 
-    /// Serves the page of a run's directory.
-    pub(super) async fn serve(self, directory: &Path) -> anyhow::Result<Page> {
-        let Self { listener, url } = self;
-        listener.set_nonblocking(true)?;
-        let listener = tokio::net::TcpListener::from_std(listener)?;
+    /// Serves the page of a run's directory. If `keeps`, visitors may keep recordings in it.
+    pub(super) async fn serve(self, directory: &Path, keeps: bool, language: &str) -> anyhow::Result<Page> {
+        let Self { listener, url, metrics } = self;
+        let listener = asynchronous(listener)?;
         let shutdown = Shutdown::on_signals().context("cannot install signal handlers")?;
         let changes = Changes::default();
-        let settings = BabelbitSettings { paths: RunPaths::below(directory), names: names()? };
-        let (babelbit, chain) = (BabelbitSection::open(settings).await, ChainSection::new(NETUID));
+        let (babelbit, chain) = (BabelbitSection::open(RunPaths::below(directory)).await, ChainSection::new(NETUID));
         let dashboard = Dashboard::new(Access::Local, BasePath::default(), changes.clone());
-        let dashboard = dashboard.with(Arc::clone(&babelbit) as _).with(Arc::clone(&chain) as _);
+        let weights = WeightsSection::new(Some(Arc::clone(&chain)));
+        let dashboard = dashboard.with(Arc::clone(&babelbit) as _).with(Arc::clone(&weights) as _);
+        let log = LogSection::new(vec![log_file(directory)]);
+        let visitors = TrySection::new(try_settings(language, keeps.then(|| directory.join("try-it")))?);
+        let services = ServicesSection::new(Vec::new());
+        let dashboard = dashboard.with(Arc::clone(&visitors) as _).with(Arc::clone(&chain) as _);
+        let dashboard = dashboard.with(Arc::clone(&services) as _).with(Arc::clone(&log) as _);
         let router = dashboard.router(shutdown.clone());
-        follow_contest(babelbit, changes.clone(), &shutdown);
+        follow_contest(Arc::clone(&babelbit), changes.clone(), &shutdown);
+        follow_log(log, changes.clone(), &shutdown);
+        follow_visitors(Arc::clone(&visitors), &shutdown);
+        let services_stop = Shutdown::new();
+        follow_services(Arc::clone(&services), changes.clone(), &shutdown, services_stop.clone());
         let stop = shutdown.clone();
         shutdown.spawn("page", async move { serve(listener, router, &stop, ServeLimits::default()).await });
-        Ok(Page { url, changes, chain, shutdown, chain_stops: Shutdown::new() })
+        Ok(Page { url, changes, babelbit, chain, weights, services, visitors, metrics, shutdown, services_stop })
     }
 }
 
 impl Page {
-    /// Shows the chain, until [`Self::chain_ends`].
+    /// Shows the chain until [`Self::services_end`] is called.
     pub(super) fn show_chain(&self, network: Network) {
         let chain = Arc::clone(&self.chain);
-        follow_chain(chain, network, self.changes.clone(), &self.shutdown, self.chain_stops.clone());
+        follow_chain(chain, network, self.changes.clone(), &self.shutdown, self.services_stop.clone());
     }
 
-    /// Stops following the chain.
-    pub(super) fn chain_ends(&self) {
-        self.chain_stops.request();
+    /// Shows the weight ledger in a directory until [`Self::services_end`] is called.
+    pub(super) fn show_weights(&self, directory: &Path) {
+        let (weights, directory) = (Arc::clone(&self.weights), directory.to_owned());
+        follow_weights(weights, directory, self.changes.clone(), &self.shutdown, self.services_stop.clone());
     }
 
-    /// Keeps the page until Ctrl-C if a person is watching, else ends it.
+    /// Shows the scores of all validators until [`Self::services_end`] is called.
+    pub(super) fn show_scores(&self, client: ScoresClient) {
+        let (babelbit, changes) = (Arc::clone(&self.babelbit), self.changes.clone());
+        follow_scores(babelbit, client, changes, &self.shutdown, self.services_stop.clone());
+    }
+
+    /// Lets visitors speak to the miners.
+    pub(super) fn offer_miners(&self, miners: &[Miner]) {
+        self.visitors.offer(miners.to_vec(), &self.changes);
+    }
+
+    /// Returns the lifecycle of the page, which outlasts the contest on a terminal.
+    pub(super) const fn lifecycle(&self) -> &Shutdown {
+        &self.shutdown
+    }
+
+    /// Adds `/readyz` to the routes of a service, and its own part of the process's metrics.
+    fn observed(&self, router: Router, service: &str) -> Router {
+        let (metrics, prefix) = (self.metrics.clone(), format!("taonet_{}_", service.replace('-', "_")));
+        let own = get(move || async move { metrics_of(&metrics.render(), &prefix) });
+        let ready = Readiness::starting();
+        ready.set_ready();
+        router.merge(readiness_routes(ready, None)).route("/metrics", own)
+    }
+
+    /// Reads the last state of the services, the chain, the weight ledger and the scoring API, then stops following
+    /// them.
+    pub(super) async fn services_end(&self, chain: &dyn Chain, weights: &Path, scores: &ScoresClient) {
+        self.services.read(&self.changes).await;
+        self.chain.read(chain, &self.changes).await;
+        self.weights.read(weights, &self.changes).await;
+        self.babelbit.read(scores, &self.changes).await;
+        self.services_stop.request();
+    }
+
+    /// Serves the page until Ctrl-C in an interactive terminal; otherwise stops the page immediately.
     pub(super) async fn finish(self, context: &Context) -> anyhow::Result<()> {
-        self.chain_ends();
-        if stdin().is_terminal() && stdout().is_terminal() && !self.shutdown.is_requested() {
-            context.print(&format!("The page stays at {} until you press Ctrl-C.", self.url))?;
+        self.services_stop.request();
+        if is_interactive() && !self.shutdown.is_requested() {
+            context.print(&format!("The page is served at {} until you press Ctrl-C.", self.url))?;
         } else {
             self.shutdown.request();
         }
@@ -95,7 +155,59 @@ impl Page {
     }
 }
 
-/// Display names of the demonstration's miners.
-fn names() -> anyhow::Result<HashMap<Hotkey, String>> {
-    ProfileName::ALL.into_iter().map(|name| Ok((miner_key(&name)?.hotkey(), name.to_string()))).collect()
+/// Serves the results of the text contest in a run's directory until Ctrl-C.
+pub(super) async fn show_texts(directory: &Path, context: &Context) -> anyhow::Result<()> {
+    let text = TextSection::open(&RunPaths::below(directory)).await.context("the contest has no results")?;
+    let BoundPage { listener, url, .. } = BoundPage::bind()?;
+    let listener = asynchronous(listener)?;
+    let shutdown = Shutdown::on_signals().context("cannot install signal handlers")?;
+    let dashboard = Dashboard::new(Access::Local, BasePath::default(), Changes::default()).with(text);
+    let (router, stop) = (dashboard.router(shutdown.clone()), shutdown.clone());
+    shutdown.spawn("page", async move { serve(listener, router, &stop, ServeLimits::default()).await });
+    context.print(&format!("Every prediction is shown at {url}/text until you press Ctrl-C."))?;
+    shutdown.finished().await.context("the page did not stop in time")
+}
+
+/// Whether somebody can read a page and press Ctrl-C.
+pub(super) fn is_interactive() -> bool {
+    stdin().is_terminal() && stdout().is_terminal()
+}
+
+fn asynchronous(listener: TcpListener) -> anyhow::Result<tokio::net::TcpListener> {
+    listener.set_nonblocking(true)?;
+    Ok(tokio::net::TcpListener::from_std(listener)?)
+}
+
+/// Serves a service of the demonstration on a free loopback port and returns its URL. The page shows its health under
+/// `name`, and the metrics of `service`, whose instances share one process.
+pub(super) async fn serve_shown(
+    page: Option<&Page>,
+    service: &'static str,
+    name: &str,
+    router: Router,
+    shutdown: &Shutdown,
+) -> anyhow::Result<Url> {
+    let Some(page) = page else { return serve_here(service, router, shutdown).await };
+    let url = serve_here(service, page.observed(router, service), shutdown).await?;
+    page.services.add(format!("{name}={url}").parse()?, &page.changes);
+    Ok(url)
+}
+
+/// Returns the metrics whose names begin with `prefix`, in the Prometheus text format.
+fn metrics_of(metrics: &str, prefix: &str) -> String {
+    let name = |line: &str| line.trim_start_matches("# HELP ").trim_start_matches("# TYPE ").starts_with(prefix);
+    metrics.lines().filter(|line| name(line)).fold(String::new(), |text, line| text + line + "\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn services_have_their_own_metrics() {
+        let all = "# HELP taonet_a_calls Calls\n# TYPE taonet_a_calls counter\ntaonet_a_calls{b=\"taonet_b_\"} 1\n\n\
+                   # TYPE taonet_b_calls counter\ntaonet_b_calls 2\n";
+        let own = "# HELP taonet_a_calls Calls\n# TYPE taonet_a_calls counter\ntaonet_a_calls{b=\"taonet_b_\"} 1\n";
+        assert_eq!(metrics_of(all, "taonet_a_"), own);
+    }
 }

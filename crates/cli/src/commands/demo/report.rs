@@ -15,7 +15,7 @@ use taonet_validator::EpochReport;
 
 use crate::demo_chain::OnChain;
 use crate::leaderboard::{late_by, name_of};
-use crate::table::{Cell, Rows, decimals, judged, plain, table};
+use crate::table::{Cell, Rows, decimals, judged, plain, table, wrapped};
 use crate::tables::{EXAMPLE, STANDINGS};
 
 /// Results of one challenge.
@@ -52,7 +52,7 @@ struct Standing {
     chain: OnChain,
 }
 
-/// Report of the demonstration.
+/// Report of `tao demo`.
 pub(super) struct DemoReport {
     played: Vec<PlayedChallenge>,
     rules: Rules,
@@ -77,7 +77,7 @@ impl DemoReport {
         Ok(Self { played, rules, arena_share, standings })
     }
 
-    /// JSON form of the report.
+    /// Returns the report as JSON.
     pub(super) fn document(&self) -> Value {
         let challenges: Vec<_> = self
             .played
@@ -108,13 +108,13 @@ impl DemoReport {
 
     fn note(&self) -> String {
         format!(
-            "{:.0} % of the weights go to the arena's winner, the rest is shared by main score. The chain ran in \
+            "{:.0} % of the weights go to the arena's winner; the rest is shared by main score. The chain ran in \
              memory.",
             self.arena_share.get() * 100.0
         )
     }
 
-    /// The example utterance: the winner's fastest and most accurate one.
+    /// Returns the example utterance: the winner's utterance with the largest product of score and accuracy.
     fn example(&self) -> Option<(&PlayedChallenge, &UtteranceReport)> {
         let winner = self.standings.first()?;
         let utterances = self.played.iter().flat_map(|played| {
@@ -211,7 +211,7 @@ impl fmt::Display for DemoReport {
             several => format!("{} challenges", several.len()),
         };
         let [utterances, miners] = [counted(utterances, "utterance"), counted(self.standings.len(), "miner")];
-        writeln!(f, "{what}: {utterances}, {miners}, {wall:.1} s\n")?;
+        writeln!(f, "{}\n", wrapped(&format!("{what}: {utterances}, {miners}, {wall:.1} s")))?;
         if let Some((played, best)) = self.example() {
             writeln!(f, "{}\n", example_table(played, best))?;
         }
@@ -232,11 +232,11 @@ impl fmt::Display for DemoReport {
             ]);
         }
         writeln!(f, "{rows}\n")?;
-        write!(f, "{}", self.note())
+        write!(f, "{}", wrapped(&self.note()))
     }
 }
 
-/// The example table: source, reference, and each miner's reply.
+/// Creates the example table: source, reference, and each miner's reply.
 fn example_table(played: &PlayedChallenge, example: &UtteranceReport) -> Rows {
     let mut rows = plain(&EXAMPLE);
     let spoken = played.challenge.utterances.get(example.index as usize);

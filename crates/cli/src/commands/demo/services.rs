@@ -1,6 +1,6 @@
 //! The services of a validator and of the subnet owner, on free ports of this machine.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,14 +21,20 @@ use taonet_validator::subtensor_gateway::{Gateway, GatewayClient, GatewaySetting
 use taonet_wallet::Keypair;
 use url::Url;
 
-use crate::daemon::serve_here;
+use super::page::{Page, serve_shown};
+use crate::commands::dashboard::new_weights;
 use crate::demo_chain::{DemoChain, NETUID};
 
+/// Names of the services, which their metrics have as well.
+const GATEWAY: &str = "subtensor-gateway";
+const SIGNER: &str = "signer";
+const SCORING_API: &str = "scoring-api";
+const ARENA: &str = "arena-gateway";
 /// The subnet owner's key: a development key without funds of value.
 const OWNER: &str = "//Bob";
 /// Timeout of a call to a service on this machine.
 const CALL_TIMEOUT: Duration = Duration::from_mins(1);
-/// Attempts to submit weights, and the pause between them.
+/// Maximum number of attempts to submit weights, and the pause between them.
 const WEIGHT_ATTEMPTS: (u32, Duration) = (20, Duration::from_millis(100));
 
 /// The running services and their URLs.
@@ -37,32 +43,37 @@ pub(super) struct Services {
     pub(super) signer: SignerClient,
     pub(super) scoring_url: Url,
     pub(super) arena_url: Url,
+    /// Directory of the weight ledger.
+    pub(super) weights: PathBuf,
     arena: ArenaGateway,
     owner: Arc<Keypair>,
 }
 
 impl Services {
-    /// Starts subtensor gateway, signer, scoring API and arena gateway for a validator with a permit. State that
-    /// belongs to the in-memory chain goes to `temporary`, results to `kept`.
+    /// Starts subtensor gateway, signer, scoring API and arena gateway for a validator with a permit. Results and
+    /// weights are stored in `kept`; state that is useless without the in-memory chain is stored in `temporary`.
     pub(super) async fn start(
         chain: &DemoChain,
         validator: &Arc<Keypair>,
         temporary: &Path,
         kept: &Path,
+        page: Option<&Page>,
         shutdown: &Shutdown,
     ) -> anyhow::Result<Self> {
-        let gateway = start_gateway(chain, validator, &temporary.join("weights"), shutdown).await?;
-        let signer = start_signer(validator, gateway.clone(), &temporary.join("audit.jsonl"), shutdown).await?;
+        let weights = new_weights(kept);
+        let gateway = start_gateway(chain, validator, &weights, page, shutdown).await?;
+        let audit = temporary.join("audit.jsonl");
+        let signer = start_signer(validator, gateway.clone(), &audit, page, shutdown).await?;
         let owner = Arc::new(Keypair::from_uri(OWNER)?);
-        let scoring_url = start_scoring_api(kept, gateway.clone(), &owner, shutdown).await?;
+        let scoring_url = start_scoring_api(&kept.join("scoring-api"), gateway.clone(), &owner, page, shutdown).await?;
         let config = ArenaGatewayConfig {
             policy: AddressPolicy { dev_mode: true, ..AddressPolicy::default() },
             wins_needed: true,
             ..ArenaGatewayConfig::new(Arc::clone(&owner))
         };
         let arena = ArenaGateway::open(config, &temporary.join("arena"), false, None).await?;
-        let arena_url = serve_here("arena gateway", arena.router(), shutdown).await?;
-        Ok(Self { gateway, signer, scoring_url, arena_url, arena, owner })
+        let arena_url = serve_shown(page, ARENA, ARENA, arena.router(), shutdown).await?;
+        Ok(Self { gateway, signer, scoring_url, arena_url, weights, arena, owner })
     }
 
     /// Submits a miner to the arena gateway.
@@ -72,14 +83,19 @@ impl Services {
         Ok(())
     }
 
+    /// Returns a client that reads the scoring API with this key.
+    pub(super) fn scores(&self, keypair: &Arc<Keypair>) -> anyhow::Result<ScoresClient> {
+        Ok(ScoresClient::new(&self.scoring_url, Arc::clone(keypair))?)
+    }
+
     /// Refreshes the arena, so that recent winners qualify.
     pub(super) async fn look_for_winners(&self, engine: EngineClient) -> anyhow::Result<()> {
-        let scores = ScoresClient::new(&self.scoring_url, Arc::clone(&self.owner))?;
+        let scores = self.scores(&self.owner)?;
         self.arena.look(&Results { engine, scores, every: CALL_TIMEOUT }).await;
         Ok(())
     }
 
-    /// Hotkey of the owner's services, which the engine must admit.
+    /// Returns the key of the owner's services, whose hotkey the engine must admit.
     pub(super) fn owner(&self) -> &Arc<Keypair> {
         &self.owner
     }
@@ -89,13 +105,15 @@ async fn start_gateway(
     chain: &DemoChain,
     validator: &Keypair,
     ledger: &Path,
+    page: Option<&Page>,
     shutdown: &Shutdown,
 ) -> anyhow::Result<GatewayClient> {
     let gateway = Gateway::new(GatewaySettings::new(NETUID, validator.hotkey()));
     let client = chain.client();
     let submitter = Submitter::new(Ledger::open(ledger).await?, Arc::clone(&client) as _, validator.clone()).await?;
     gateway.connect(client, submitter);
-    let url = serve_here("subtensor gateway", gateway.router(OperatorLimits::new(None)), shutdown).await?;
+    let routes = gateway.router(OperatorLimits::new(None));
+    let url = serve_shown(page, GATEWAY, GATEWAY, routes, shutdown).await?;
     let stop = shutdown.clone();
     shutdown.spawn("unfinished weights", async move { gateway.follow(&stop).await });
     Ok(GatewayClient::new(&url, None, CALL_TIMEOUT)?)
@@ -105,6 +123,7 @@ async fn start_signer(
     validator: &Arc<Keypair>,
     gateway: GatewayClient,
     audit: &Path,
+    page: Option<&Page>,
     shutdown: &Shutdown,
 ) -> anyhow::Result<SignerClient> {
     let (retries, retry_delay) = WEIGHT_ATTEMPTS;
@@ -117,7 +136,7 @@ async fn start_signer(
         policy: Box::new(PayloadPolicy::new(validator.hotkey())),
         audit: AuditLog::open(audit)?,
     });
-    let url = serve_here("signer", signer.router(OperatorLimits::new(None)), shutdown).await?;
+    let url = serve_shown(page, SIGNER, SIGNER, signer.router(OperatorLimits::new(None)), shutdown).await?;
     Ok(SignerClient::new(&url, None)?)
 }
 
@@ -126,6 +145,7 @@ async fn start_scoring_api(
     directory: &Path,
     gateway: GatewayClient,
     owner: &Keypair,
+    page: Option<&Page>,
     shutdown: &Shutdown,
 ) -> anyhow::Result<Url> {
     let failed = || format!("the scoring API cannot use the directory {}", directory.display());
@@ -135,7 +155,7 @@ async fn start_scoring_api(
     let admission = Admission::Permits { gateway, netuid: NETUID };
     let limits = ScoringLimits { readers: [owner.hotkey()].into(), ..ScoringLimits::default() };
     let api = ScoringApi::new(store.with_context(failed)?, artifacts, admission, limits);
-    let url = serve_here("scoring API", api.router(), shutdown).await?;
+    let url = serve_shown(page, SCORING_API, SCORING_API, api.router(), shutdown).await?;
     let stop = shutdown.clone();
     shutdown.spawn("upkeep", async move { api.follow(&stop).await });
     Ok(url)

@@ -5,7 +5,6 @@ use std::fmt;
 use std::net::Ipv4Addr;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
 use anyhow::Context as _;
 use serde_json::{Value, json};
@@ -14,13 +13,14 @@ use taonet_babelbit_config::Config;
 use taonet_babelbit_core::records::ChallengeType;
 use taonet_babelbit_core::weights::ArenaShare;
 use taonet_babelbit_engine::server::{Engine, EngineConfig};
+use taonet_babelbit_runner::submission::{Outbox, OutboxSettings};
 use taonet_babelbit_runner::{AddressPolicy, ChainView, MinerEntry, RunPaths, registered_miners};
 use taonet_babelbit_text_miner::model::{RandomWords, Silent, TextModel};
 use taonet_babelbit_text_miner::ngram::{NgramModel, Trainer};
 use taonet_babelbit_text_miner::server::{router, signed_requests};
-use taonet_babelbit_text_runner::{PlayOptions, Submitter, TextReport, TextRunner};
+use taonet_babelbit_text_runner::{PlayOptions, TextReport, TextRunner, open_ledger};
 use taonet_babelbit_validator::{BabelbitSettings, CurrentChallenge};
-use taonet_primitives::{Uid, Weights};
+use taonet_primitives::{Uid, Weights, counted};
 use taonet_service::Shutdown;
 use taonet_speech::SentenceEmbedder;
 use taonet_validator::EpochReport;
@@ -28,6 +28,7 @@ use taonet_wallet::Keypair;
 use taonet_wire::Policy;
 
 use super::epoch::set_weights;
+use super::page::{is_interactive, show_texts};
 use super::services::Services;
 use super::{DemoArgs, Workplace, local_config, miner_key};
 use crate::commands::babelbit::runner::{connect_text, engine_client, text_leaderboard};
@@ -36,12 +37,11 @@ use crate::daemon::{demonstrate, serve_here};
 use crate::demo_chain::{DemoChain, NETUID, OnChain, VALIDATOR};
 use crate::engines;
 use crate::exit::{Classified, Failure};
-use crate::table::{decimals, facts};
+use crate::table::{decimals, table};
+use crate::tables::TEXT_STANDINGS;
 
-/// Number of words that decide the next one. The training texts are few.
+/// Maximum context length of the model in words: small, since there are few training texts.
 const CONTEXT_WORDS: usize = 3;
-/// Timeout of a submission to the scoring API on this machine.
-const SUBMIT_TIMEOUT: Duration = Duration::from_secs(30);
 
 pub(super) fn run(args: &DemoArgs, context: &Context) -> anyhow::Result<()> {
     let challenge = challenge(args)?;
@@ -55,10 +55,17 @@ pub(super) fn run(args: &DemoArgs, context: &Context) -> anyhow::Result<()> {
         config,
     };
     let report = context.block_on(demo.play(challenge, workplace.path()))?;
-    if context.json { context.print_json(&report.document()) } else { context.print(&report.to_string()) }
+    if context.json {
+        return context.print_json(&report.document());
+    }
+    context.print(&report.to_string())?;
+    if args.no_page || !is_interactive() {
+        return Ok(());
+    }
+    context.block_on(show_texts(workplace.path(), context))
 }
 
-/// The shipped challenge, or the one of `--challenge`.
+/// Loads the challenge of `--challenge`, by default the shipped one.
 fn challenge(args: &DemoArgs) -> anyhow::Result<TextChallenge> {
     match args.challenge.as_deref() {
         None | Some("1") => Ok(Challenges::text()?),
@@ -110,8 +117,7 @@ impl TextDemo {
         shutdown: &Shutdown,
     ) -> anyhow::Result<TextDemoReport> {
         let chain = DemoChain::start(Keypair::clone(&self.validator)).await?;
-        let kept = directory.join("scoring-api");
-        let services = Services::start(&chain, &self.validator, passing, &kept, shutdown).await?;
+        let services = Services::start(&chain, &self.validator, passing, directory, None, shutdown).await?;
         let entries = self.start_miners(&chain, &services, shutdown).await?;
         let engine = Engine::new(EngineConfig {
             allowed: Some([self.validator.hotkey()].into()),
@@ -120,9 +126,13 @@ impl TextDemo {
         let mut config = self.config.clone();
         config.engine_url = serve_here("engine", engine.router(), shutdown).await?;
 
+        let paths = RunPaths::below(directory);
         let runner = TextRunner {
-            paths: RunPaths::below(directory),
+            ledger: open_ledger(&paths).await?,
+            paths: paths.clone(),
+            submit: true,
             challenge_type: ChallengeType::Main,
+            main_challenge_uid: None,
             options: PlayOptions { step_timeout: config.play.miner_timeout, ..PlayOptions::default() },
             embedder: Arc::clone(&self.embedder),
         };
@@ -131,15 +141,21 @@ impl TextDemo {
         let run = runner.run_once(&client, &miners, |_| ()).await?;
         anyhow::ensure!(
             !run.files.is_empty(),
-            "{} has the scores of this challenge\nhint: choose another directory with --keep",
+            "{} already contains scores for this challenge\nhint: choose another directory with --keep",
             directory.display()
         );
-        let submitter = Submitter::new(&services.scoring_url, Arc::clone(&self.validator), SUBMIT_TIMEOUT)?;
-        submitter.submit(&run).await?;
+        let settings = OutboxSettings::new(services.scoring_url.clone(), paths);
+        let outbox = Outbox::new(Arc::clone(&runner.ledger), Arc::clone(&self.validator), None, settings)?;
+        let counts = outbox.drain().await?;
+        anyhow::ensure!(
+            counts.waiting + counts.refused == 0,
+            "the scoring API did not accept {}; see the log",
+            counted(counts.waiting + counts.refused, "file")
+        );
 
         let babelbit = BabelbitSettings {
             current: CurrentChallenge::Text,
-            // The text contest has no arena here: the weights are shared by main score.
+            // The text contest has no arena here: weights are proportional to main scores.
             arena_share: ArenaShare::NONE,
             rules: config.rules,
             cache_dir: directory.to_owned(),
@@ -182,7 +198,7 @@ impl TextDemo {
     }
 }
 
-/// Report of the demonstration.
+/// Report of `tao demo --contest text`.
 struct TextDemoReport {
     run: TextReport,
     epoch: EpochReport,
@@ -212,7 +228,7 @@ impl TextDemoReport {
         self.on_chain.get(&uid).copied().unwrap_or_default()
     }
 
-    /// JSON form of the report.
+    /// Returns the report as JSON.
     fn document(&self) -> Value {
         let miner = |miner: &taonet_babelbit_text_runner::TextMinerReport| {
             let chain = self.on_chain(miner.uid);
@@ -243,13 +259,13 @@ impl TextDemoReport {
 impl fmt::Display for TextDemoReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{}\n", text_leaderboard(&self.run))?;
-        let mut rows = facts();
+        let mut rows = table(&TEXT_STANDINGS);
         for miner in &self.run.miners {
             let name = miner.name.clone().unwrap_or_else(|| miner.uid.to_string());
             let emission = decimals(Some(self.on_chain(miner.uid).emission as f64 / 1e9), 3);
-            rows.add_row([name, format!("weight {:.3}, emission {emission} α", self.weights.of(miner.uid))]);
+            rows.add_row([name, decimals(Some(self.weights.of(miner.uid)), 3), emission]);
         }
         writeln!(f, "{rows}\n")?;
-        write!(f, "The weights are shared by score. The chain ran in memory.")
+        write!(f, "Weights are proportional to scores. The chain ran in memory.")
     }
 }

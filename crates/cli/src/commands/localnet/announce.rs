@@ -27,7 +27,7 @@ pub(super) struct Announcement<'a> {
 }
 
 impl Announcement<'_> {
-    /// JSON startup message, the first line on standard output.
+    /// Returns the JSON startup message, the first line on standard output.
     pub(super) fn document(&self) -> Value {
         let url = self.node.url();
         let accounts = self
@@ -48,7 +48,7 @@ impl Announcement<'_> {
         })
     }
 
-    /// Text startup message.
+    /// Returns the startup message as text.
     pub(super) fn text(&self) -> String {
         let url = self.node.url();
         let mut node = facts();
@@ -66,7 +66,7 @@ impl Announcement<'_> {
         format!(
             "localnet is up\n{node}\n\nAccounts (the keys of named accounts are public)\n{accounts}\n\nTry \
              this\n  btcli subnets list --network {url}\n  python -c 'import bittensor; \
-             print(bittensor.Subtensor(\"{url}\").block)'\n  tao subnets list --network {url}\n\nCtrl-C stops it."
+             print(bittensor.Subtensor(\"{url}\").block)'\n  tao subnets list --network {url}\n\nCtrl-C stops the localnet."
         )
     }
 }

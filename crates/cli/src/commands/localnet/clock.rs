@@ -28,7 +28,7 @@ impl FromStr for BlockTime {
     }
 }
 
-/// Text form of the clock.
+/// Describes the clock as text.
 pub(super) fn describe(clock: Clock) -> String {
     match clock {
         Clock::Every(pause) => format!("one block every {pause:?}"),
@@ -37,7 +37,7 @@ pub(super) fn describe(clock: Clock) -> String {
     }
 }
 
-/// JSON form of the clock, as `--block-time` accepts it.
+/// Returns the clock in the form that `--block-time` accepts.
 pub(super) fn name(clock: Clock) -> String {
     match clock {
         Clock::Every(pause) => format!("{}ms", pause.as_millis()),

@@ -1,6 +1,6 @@
 //! Control of a running localnet: status, blocks, snapshots, shutdown.
 
-#![allow(clippy::indexing_slicing, reason = "a JSON value is null where it has no such key")]
+#![allow(clippy::indexing_slicing, reason = "indexing a JSON value yields null for a missing key")]
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -19,7 +19,7 @@ use crate::table::facts;
 /// Polling interval while the process shuts down.
 const POLL_INTERVAL: Duration = Duration::from_millis(20);
 
-/// Target localnet
+/// Arguments that select the localnet to control
 #[derive(Debug, Args)]
 pub(super) struct TargetArgs {
     #[command(flatten)]
@@ -58,7 +58,7 @@ pub(super) struct SaveArgs {
 }
 
 impl TargetArgs {
-    /// URL of the node: from `--network`, the data directory, or the default.
+    /// Returns the URL of the node: from `--network`, the data directory, or the default.
     fn url(&self) -> anyhow::Result<String> {
         let named = match &self.network {
             Some(network) => network,
@@ -174,7 +174,7 @@ pub(super) async fn stop_at(url: &str, directory: &Path) -> anyhow::Result<()> {
 fn terminate(directory: &Path) -> anyhow::Result<()> {
     let running = Running::read(directory)?.context("no process is recorded in this data directory")?;
     let pid = i32::try_from(running.pid).ok().and_then(rustix::process::Pid::from_raw);
-    let pid = pid.context("the recorded process id is invalid")?;
+    let pid = pid.context("the recorded process ID is invalid")?;
     let ended = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
     ended.with_context(|| format!("cannot stop process {}", running.pid))
 }

@@ -12,7 +12,7 @@ use taonet_service::{Access, atomic_write};
 /// File that records the process running the chain of a data directory.
 const RUNNING: &str = "running.json";
 
-/// Data directory
+/// Argument that selects the data directory
 #[derive(Debug, Args)]
 pub(super) struct DataArgs {
     /// Data directory of the chain [default: taonet/localnet in the user's state directory]
@@ -29,7 +29,7 @@ impl DataArgs {
     }
 }
 
-/// The process that runs a chain.
+/// Record of the process that runs a chain.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Running {
     pub(super) pid: u32,
@@ -58,13 +58,13 @@ impl Running {
     /// Records that this process runs the chain, until the guard is dropped.
     pub(super) fn record(&self, directory: &Path) -> anyhow::Result<RecordGuard> {
         let file = directory.join(RUNNING);
-        let bytes = serde_json::to_vec(self).context("cannot serialize the process record")?;
+        let bytes = serde_json::to_vec(self).context("cannot serialise the process record")?;
         atomic_write(&file, &bytes, Access::Everyone).with_context(|| format!("cannot write {}", file.display()))?;
         Ok(RecordGuard(file))
     }
 }
 
-/// Removes the record on drop.
+/// Guard that removes the record on drop.
 pub(super) struct RecordGuard(PathBuf);
 
 impl Drop for RecordGuard {

@@ -14,7 +14,7 @@ use super::rpc;
 use crate::context::Context;
 use crate::prompt;
 
-/// Database file, the whole state of a data directory.
+/// Database file, which holds all state of a data directory.
 const DATABASE: &str = "chain.redb";
 
 /// Stop the chain and delete its state
@@ -67,7 +67,7 @@ pub(super) fn load(file: &Path, data: &DataArgs, context: &Context) -> anyhow::R
     context.print(&format!("loaded {} into {}; `tao localnet` resumes from it", file.display(), directory.display()))
 }
 
-/// The process that runs the chain of this data directory; removes a stale record.
+/// Finds the process that runs the chain of this data directory; removes a stale record.
 async fn running(directory: &Path) -> anyhow::Result<Option<Running>> {
     let Some(running) = Running::read(directory)? else { return Ok(None) };
     match rpc::call(&running.url, "system_health", json!([])).await {

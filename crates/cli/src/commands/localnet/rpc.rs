@@ -1,6 +1,6 @@
 //! Client for the `dev_` control methods of a running localnet.
 
-#![allow(clippy::indexing_slicing, reason = "a JSON value is null where it has no such key")]
+#![allow(clippy::indexing_slicing, reason = "indexing a JSON value yields null for a missing key")]
 
 use std::time::Duration;
 
@@ -9,9 +9,9 @@ use serde_json::{Value, json};
 
 use crate::exit::{Classified, Failure};
 
-/// Connection timeout. Producing many blocks can take long, so the response has none.
+/// Connection timeout. Responses have no timeout, since producing many blocks can take long.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// Response timeout of cheap methods.
+/// Response timeout of methods that return immediately.
 const RESPONSE_TIMEOUT: Duration = Duration::from_secs(5);
 const METHOD_NOT_FOUND: i64 = -32_601;
 
@@ -28,7 +28,7 @@ pub(super) enum RpcError {
     Node(String),
 }
 
-/// Calls a cheap method over HTTP, on the port of a `ws://` URL.
+/// Calls a method that returns immediately, over HTTP on the port of a `ws://` URL.
 pub(super) async fn call(url: &str, method: &str, params: Value) -> Result<Value, RpcError> {
     send(url, method, params, Some(RESPONSE_TIMEOUT)).await
 }
@@ -56,12 +56,12 @@ async fn send(url: &str, method: &str, params: Value, within: Option<Duration>) 
     Err(RpcError::Node(if data.is_empty() { message } else { format!("{message}: {data}") }))
 }
 
-/// Calls a control method that can take long, such as producing many blocks. Without a response timeout.
+/// Calls a control method that can take long, such as producing many blocks, without a response timeout.
 pub(super) async fn control(url: &str, method: &str, params: Value) -> anyhow::Result<Value> {
     send(url, method, params, None).await.map_err(|error| error.into_error(url))
 }
 
-/// HTTP URL of a node, from its WebSocket URL.
+/// Converts the WebSocket URL of a node to its HTTP URL.
 pub(super) fn http(url: &str) -> String {
     url.strip_prefix("ws").map_or_else(|| url.to_owned(), |rest| format!("http{rest}"))
 }
@@ -89,7 +89,7 @@ impl RpcError {
     }
 }
 
-/// The innermost cause, usually the operating system's message.
+/// Returns the innermost cause, usually the operating system's message.
 fn cause(error: &reqwest::Error) -> String {
     let mut cause: &dyn std::error::Error = error;
     while let Some(deeper) = cause.source() {
@@ -102,8 +102,8 @@ fn cause(error: &reqwest::Error) -> String {
 pub(super) fn number(answer: &Value, field: &str) -> anyhow::Result<u64> {
     answer[field].as_u64().with_context(|| {
         format!(
-            "the localnet's response lacks {field}\nhint: the localnet may be \
-        of another version"
+            "the localnet's response lacks {field}\nhint: the localnet may have \
+        a different version"
         )
     })
 }

@@ -27,7 +27,7 @@ const ENDOWED: &str = "BT_DEFAULT_TOKEN_WALLET";
 /// Start the chain
 #[derive(Debug, Args)]
 pub(super) struct StartArgs {
-    /// Block time: an interval (12s, 250ms), as `fast` as possible, or on demand (`manual`)
+    /// Block time: an interval such as 12s or 250ms, `fast` (as fast as possible) or `manual` (on demand)
     #[arg(long, value_name = "TIME", default_value = "250ms")]
     block_time: BlockTime,
     /// Listen address. Control methods such as `dev_mine` are enabled on loopback only
@@ -54,7 +54,7 @@ pub(super) struct StartArgs {
     /// Endow this address with 1 000 000 TAO in the genesis block [env: BT_DEFAULT_TOKEN_WALLET]
     #[arg(long, value_name = "SS58")]
     endow: Vec<Coldkey>,
-    /// Listen address of /metrics and /readyz
+    /// Listen address of /metrics and /readyz [default: disabled]
     #[arg(long, value_name = "ADDRESS")]
     metrics: Option<SocketAddr>,
 }
@@ -72,7 +72,7 @@ pub(super) fn run(args: &StartArgs, context: &Context) -> anyhow::Result<()> {
         let announcement =
             Announcement { node: &node, clock: args.block_time.0, directory: directory.as_deref(), accounts };
         if context.json {
-            // On one line, so that a program can read it separately.
+            // The message is on one line, so that a program can read it separately.
             context.print(&announcement.document().to_string())?;
         } else {
             context.print(&announcement.text())?;
@@ -88,7 +88,7 @@ pub(super) fn run(args: &StartArgs, context: &Context) -> anyhow::Result<()> {
             stop.request();
             node.stop().await;
             drop(record);
-            // Detached if the shutdown deadline passed.
+            // The receiver is gone if the shutdown deadline has passed.
             let _ = tell.send(ended);
         });
         shutdown.finished().await.context("the localnet did not stop in time")?;
@@ -141,13 +141,13 @@ fn origin(text: &str) -> Result<String, &'static str> {
     if whole || text == "null" { Ok(text.to_owned()) } else { Err("expected scheme://host, or scheme://host:port") }
 }
 
-/// Accounts of the genesis block with their current balances.
+/// Returns the accounts of the genesis block with their current balances.
 async fn accounts(node: &NodeHandle, endowed: &[Coldkey]) -> anyhow::Result<Vec<Account>> {
     let chain = Client::connect(&parse_network(&node.url())?).await.map_err(failed)?;
     let mut accounts = Vec::new();
     for (name, _) in ACCOUNTS {
         let uri = format!("//{name}");
-        let address = Keypair::from_uri(&uri).context("a development key")?.coldkey();
+        let address = Keypair::from_uri(&uri).context("cannot derive a development key")?.coldkey();
         accounts.push((Some(uri), address));
     }
     accounts.extend(endowed.iter().map(|address| (None, *address)));

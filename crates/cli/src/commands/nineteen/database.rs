@@ -13,22 +13,36 @@ use crate::settings;
 pub(super) struct DatabaseArgs {
     /// PostgreSQL database, postgres://…; prefer DATABASE_URL, which other users cannot see [default: SQLite in --state]
     #[arg(long, value_name = "URL", global = true)]
-    database: Option<String>,
+    pub(super) database: Option<String>,
 }
 
 impl DatabaseArgs {
     /// Opens the database: PostgreSQL if --database or DATABASE_URL names one, otherwise SQLite in `directory`.
     pub(super) async fn open(&self, directory: Option<&Path>) -> anyhow::Result<Store> {
-        let set = settings::load()?.submission.database_url.map(|url| url.expose().to_owned());
-        if let Some(url) = self.database.clone().or(set) {
+        if let Some(url) = self.url()? {
             if !["postgres://", "postgresql://"].iter().any(|scheme| url.starts_with(scheme)) {
-                let message = "the database of Nineteen is postgres://USER:PASSWORD@HOST/DATABASE, or SQLite in --state \
-                               without --database and DATABASE_URL";
+                let message = "malformed database URL, expected postgres://USER:PASSWORD@HOST/DATABASE\nhint: for \
+                               SQLite in --state, omit --database and DATABASE_URL";
                 return Err(Classified::error(Failure::Usage, message.to_owned()));
             }
             return Ok(Store::connect(&url).await?);
         }
-        let missing = "--state is missing: name the validator's state directory, or its database with --database";
+        let missing = "--state is missing\nhint: --state DIR, or --database with the validator's PostgreSQL database";
         Ok(Store::open(directory.context(missing)?).await?)
+    }
+
+    /// Opens the PostgreSQL database that --database or DATABASE_URL names.
+    pub(super) async fn open_shared(&self) -> anyhow::Result<Store> {
+        if self.url()?.is_none() {
+            let message = "DATABASE_URL is not set\nhint: DATABASE_URL=postgres://USER:PASSWORD@HOST/DATABASE, the \
+                           database of the validator";
+            return Err(Classified::error(Failure::Usage, message));
+        }
+        self.open(None).await
+    }
+
+    fn url(&self) -> anyhow::Result<Option<String>> {
+        let set = settings::load()?.submission.database_url.map(|url| url.expose().to_owned());
+        Ok(self.database.clone().or(set))
     }
 }

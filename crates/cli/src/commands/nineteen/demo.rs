@@ -4,6 +4,7 @@ mod load;
 mod miners;
 mod report;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,6 +18,7 @@ use taonet_nineteen_core::MarketConfig;
 use taonet_nineteen_query::QueryDeadlines;
 use taonet_nineteen_store::Store;
 use taonet_nineteen_transport::Trust;
+use taonet_primitives::Weights;
 use taonet_service::{Shutdown, system_clock, unix_time};
 use taonet_wallet::Keypair;
 
@@ -39,7 +41,7 @@ const TEMPO: u32 = 360;
 /// Response timeout of a miner, on a machine that also runs all models.
 const DEADLINE: Duration = Duration::from_secs(10);
 
-/// Run a market on this machine: a chain, five miners, and a validator that tests, checks and pays them
+/// Run a market on this machine: a chain, five miners, and a validator that tests and scores them
 #[derive(Debug, Args)]
 pub(crate) struct DemoArgs {
     /// Exit after one round of periods
@@ -67,7 +69,7 @@ pub(crate) fn run(args: &DemoArgs, context: &Context) -> anyhow::Result<()> {
         let play = play(args, workplace.path(), passing.path(), &shutdown, context);
         let played = tokio::select! {
             played = play => played,
-            () = shutdown.requested() => anyhow::bail!("stopped"),
+            () = shutdown.requested() => anyhow::bail!("the demonstration was interrupted"),
         };
         shutdown.request();
         shutdown.finished().await.context("a server did not stop in time")?;
@@ -100,24 +102,28 @@ async fn play(
         let (base, key) = buyer.access();
         context.say(&format!("gateway {base}\nkey {key}"));
     }
-    let mut report = DemoReport::default();
+    let (mut report, mut submitted) = (DemoReport::default(), Weights::default());
     loop {
-        for _ in 0..args.periods {
+        for period in 1..=args.periods {
             let load = buyer.start();
             let ran = operation.controller.period().await?;
             anyhow::ensure!(ran, "no miner offers capacity");
             report.tokens += load.stop().await;
-            if !args.once {
-                context.say(&format!("period {} has ended", report.periods + 1));
-            }
             report.periods += 1;
+            if period == args.periods {
+                submitted = settle(&operation, &chain, &mut weights).await?;
+            } else if args.once {
+                continue;
+            }
+            let round = standings(&operation, &chain, &miners, &submitted).await?;
+            report.take(round, operation.store.balances().await?, operation.store.is_balanced().await?);
+            if !args.once {
+                show(&report, context)?;
+            }
         }
-        let round = settle(&operation, &chain, &mut weights, &miners).await?;
-        report.take(round, operation.store.balances().await?, operation.store.is_balanced().await?);
         if args.once {
             break;
         }
-        show(&report, context)?;
     }
     chain.stop().await;
     show(&report, context)
@@ -135,7 +141,7 @@ fn operation<'a>(
     seed: u64,
     directory: &'a Path,
 ) -> anyhow::Result<impl Future<Output = anyhow::Result<Operation>> + 'a> {
-    let market = MarketFile::fixed(MarketConfig::from_toml(TASKS).context("the demonstration's tasks")?);
+    let market = MarketFile::fixed(MarketConfig::from_toml(TASKS).context("the demo's task file is invalid")?);
     let references = References::for_all(Arc::new(LocalReference::new(model)));
     let here = [(ANNOUNCED.into(), std::net::Ipv4Addr::LOCALHOST.into())];
     let control = ControlSettings {
@@ -151,17 +157,38 @@ fn operation<'a>(
     })
 }
 
-/// Finishes a round: closes the last period, checks all answers, sets weights, and passes the chain's epoch.
+/// Finishes a round: closes the last period, checks all answers, sets weights, and advances the chain past its epoch.
+/// Returns the weights.
 async fn settle(
     operation: &RunningOperation,
     chain: &DemoChain,
     weights: &mut taonet_validator::Validator<Nineteen>,
-    miners: &[DemoMiner],
-) -> anyhow::Result<Round> {
+) -> anyhow::Result<Weights> {
     operation.controller.close().await?;
-    // The last answers are still being stored.
+    // Waits until the last answers are stored.
     tokio::time::sleep(Duration::from_millis(200)).await;
     while operation.scorer.check_next().await? {}
+    // On a busy machine the short blocks of this chain may outrun a submission, which then expires.
+    let mut epoch = weights.run_once().await?;
+    for _ in 1..SUBMISSIONS {
+        if epoch.success {
+            break;
+        }
+        epoch = weights.run_once().await?;
+    }
+    anyhow::ensure!(epoch.success, "the weights were not set: {}", epoch.error.unwrap_or_default());
+    let submitted = epoch.weights.context("no miner has earned weight")?;
+    chain.pass_epoch().await?;
+    Ok(submitted)
+}
+
+/// Returns the results so far, beside the weights that were submitted last.
+async fn standings(
+    operation: &RunningOperation,
+    chain: &DemoChain,
+    miners: &[DemoMiner],
+    submitted: &Weights,
+) -> anyhow::Result<Round> {
     let now = i64::try_from(unix_time(std::time::SystemTime::now()).as_millis())?;
     let scores = market_report(&operation.store, &operation.market.current(), now).await?;
     let rewards = operation.store.rewards_since(0).await?;
@@ -171,17 +198,7 @@ async fn settle(
             periods.push(operation.store.contenders(taonet_nineteen_store::PeriodId(id)).await?);
         }
     }
-    // On a busy machine the short blocks of this chain may outrun a submission, which then expires.
-    let mut epoch = weights.run_once().await?;
-    for _ in 1..SUBMISSIONS {
-        if epoch.success {
-            break;
-        }
-        epoch = weights.run_once().await?;
-    }
-    anyhow::ensure!(epoch.success, "the weights are not set: {}", epoch.error.unwrap_or_default());
-    let submitted = epoch.weights.context("no miner has earned weight")?;
-    chain.pass_epoch().await?;
-    let on_chain = chain.standings(&submitted).await?;
-    Ok(Round::new(miners, &scores, &rewards, &periods, &submitted, &on_chain))
+    // Before the first round ends, the chain has no weights.
+    let on_chain = if submitted.uids.is_empty() { BTreeMap::new() } else { chain.standings(submitted).await? };
+    Ok(Round::new(miners, &scores, &rewards, &periods, &on_chain))
 }

@@ -1,4 +1,4 @@
-//! `tao nineteen explain`.
+//! The `tao nineteen explain` command.
 
 use std::path::PathBuf;
 
@@ -12,19 +12,20 @@ use taonet_primitives::{Uid, counted};
 use super::database::DatabaseArgs;
 use super::keys::now_ms;
 use crate::context::Context;
+use crate::table::{Rows, facts, wrapped};
 
 /// Show how each weight is computed
 #[derive(Debug, Args)]
 pub(crate) struct ExplainArgs {
-    /// The validator's --state directory
+    /// The validator's --state directory; not needed with PostgreSQL
     #[arg(long, value_name = "DIR")]
     state: Option<PathBuf>,
     #[command(flatten)]
     database: DatabaseArgs,
-    /// The validator's --tasks file
+    /// The validator's --tasks file [default: the tasks with which the period was opened]
     #[arg(long, value_name = "FILE")]
     tasks: Option<PathBuf>,
-    /// Weights at the end of this period [default: the current weights]
+    /// Explain the weights at the end of this period [default: the current weights]
     #[arg(long, value_name = "N")]
     period: Option<u32>,
     /// Show only this miner
@@ -36,11 +37,7 @@ pub(crate) struct ExplainArgs {
 }
 
 pub(crate) fn run(args: &ExplainArgs, context: &Context) -> anyhow::Result<()> {
-    let config = match &args.tasks {
-        Some(path) => (*MarketFile::open(path)?.current()).clone(),
-        None => MarketConfig::default(),
-    };
-    let state = context.block_on(load(args, &config))?;
+    let (config, state) = context.block_on(load(args))?;
     if args.export {
         return context.print_json(&state.export(&config));
     }
@@ -52,41 +49,98 @@ pub(crate) fn run(args: &ExplainArgs, context: &Context) -> anyhow::Result<()> {
     if context.json { context.print_json(&report) } else { context.print(&explained(&report)) }
 }
 
-async fn load(args: &ExplainArgs, config: &MarketConfig) -> anyhow::Result<MarketState> {
+async fn load(args: &ExplainArgs) -> anyhow::Result<(MarketConfig, MarketState)> {
     let store = args.database.open(args.state.as_deref()).await?;
-    let state = match args.period {
-        None => MarketState::load(&store, config, now_ms()).await?,
+    let period = match args.period {
         Some(number) => {
-            let found = MarketState::load_at(&store, config, PeriodId(i64::from(number)), now_ms()).await?;
-            found.with_context(|| format!("there is no period {number} in the database"))?
+            let period = PeriodId(i64::from(number));
+            let found = store.period(period).await?;
+            Some(found.with_context(|| format!("there is no period {period} in the database"))?.id)
         }
+        None => store.newest_period().await?.map(|period| period.id),
+    };
+    let config = match (&args.tasks, period) {
+        (Some(path), _) => (*MarketFile::open(path)?.current()).clone(),
+        // Without a period, there is nothing to explain.
+        (None, None) => MarketConfig::default(),
+        (None, Some(period)) => of_period(store.config(Some(period)).await?, period)?,
+    };
+    let state = match period.filter(|_| args.period.is_some()) {
+        None => Some(MarketState::load(&store, &config, now_ms()).await?),
+        Some(period) => MarketState::load_at(&store, &config, period, now_ms()).await?,
     };
     store.close().await;
-    Ok(state)
+    Ok((config, state.unwrap_or_default()))
+}
+
+/// Returns a period's configuration. Other tasks would give other weights.
+fn of_period(config: Option<MarketConfig>, period: PeriodId) -> anyhow::Result<MarketConfig> {
+    config.with_context(|| {
+        format!(
+            "the database has no task configuration of period {period}, which an earlier release opened\nhint: pass the \
+             validator's task file of that time with --tasks"
+        )
+    })
 }
 
 fn explained(report: &MarketReport) -> String {
-    let mut lines = Vec::new();
+    let mut parts = Vec::new();
     for miner in &report.miners {
-        lines.push(format!("uid {} ({}): weight {:.6}", miner.uid, miner.hotkey, miner.weight));
+        let mut rows = facts();
         for task in &miner.tasks {
-            lines.extend(task_lines(task));
+            add_task(&mut rows, task, report.share_exponent);
         }
+        let terms: Vec<_> = miner.tasks.iter().map(|task| format!("{:.6}", task.contribution)).collect();
+        let score = format!("{} = {:.6}", terms.join(" + "), miner.score);
+        rows.add_row(["score", &score]);
+        let weight = format!("score / {:.6} of all miners = {:.6}", report.score_sum, miner.weight);
+        rows.add_row(["weight", &weight]);
+        let head = format!("uid {} ({}): weight {:.6}", miner.uid, miner.hotkey, miner.weight);
+        parts.push(format!("{}\n{rows}", wrapped(&head)));
     }
-    lines.join("\n")
+    parts.join("\n\n")
 }
 
-fn task_lines(report: &TaskReport) -> [String; 4] {
-    let TaskReport { task, task_weight, rewards, average_quality, metric, bonus, .. } = report;
-    let TaskReport { combined_quality, periods, period_score, capacity, effective, net, .. } = report;
-    let metric = metric.map_or_else(|| "unknown".to_owned(), |metric| format!("{metric:.2} a second"));
-    [
-        format!("  {task}, {task_weight} of the incentive"),
-        format!("    average quality {average_quality:.6} of {}", counted(*rewards, "answer")),
-        format!("    speed {metric}, bonus {bonus:+.4}"),
-        format!(
-            "    quality {combined_quality:.6} × period {period_score:.6} of {} × capacity {capacity} = {effective:.3}, net {net:.6}",
-            counted(*periods, "period")
+fn add_task(rows: &mut Rows, report: &TaskReport, share_exponent: f64) {
+    let TaskReport { task, task_weight, rewards, filled, average_quality, adjusted_quality, .. } = report;
+    let TaskReport { metric, bonus, combined_quality, periods, period_mean, probation_factor, .. } = report;
+    let TaskReport { period_score, capacity, effective, effective_sum, share, powered, powered_sum, .. } = report;
+    let metric = metric.map_or_else(|| "unknown".to_owned(), |metric| format!("{metric:.2} per second"));
+    let answers = match filled {
+        0 => counted(*rewards, "answer"),
+        filled => format!("{} and {filled} in other tasks", counted(*rewards, "answer")),
+    };
+    let periods = counted(*periods, "period");
+    for (name, value) in [
+        ("task", format!("{task}, {task_weight} of the incentive")),
+        ("average quality", format!("{average_quality:.6} of {answers}, adjusted {adjusted_quality:.6}")),
+        ("speed", format!("{metric}, bonus {bonus:+.4}")),
+        ("quality", format!("{adjusted_quality:.6} × (1 {bonus:+.4}) = {combined_quality:.6}")),
+        ("period score", format!("{period_mean:.6} of {periods} × probation {probation_factor} = {period_score:.6}")),
+        (
+            "effective volume",
+            format!("quality {combined_quality:.6} × period {period_score:.6} × capacity {capacity} = {effective:.3}"),
         ),
-    ]
+        ("share", format!("{effective:.3} / {effective_sum:.3} of all miners = {share:.6}")),
+        (
+            "net share",
+            format!("share^{share_exponent} {powered:.6} / {powered_sum:.6} of all miners = {:.6}", report.net),
+        ),
+        ("contribution", format!("{:.6} × {task_weight} = {:.6}", report.net, report.contribution)),
+    ] {
+        rows.add_row([name, &value]);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_missing_configuration_is_an_error() {
+        let config = MarketConfig::default();
+        assert_eq!(of_period(Some(config.clone()), PeriodId(7)).unwrap(), config);
+        let text = of_period(None, PeriodId(7)).unwrap_err().to_string();
+        assert!(text.contains("period 7") && text.contains("--tasks"), "{text}");
+    }
 }

@@ -1,4 +1,4 @@
-//! `tao nineteen keys`.
+//! The `tao nineteen keys` command.
 
 use std::path::PathBuf;
 
@@ -21,7 +21,7 @@ use crate::tables::{API_KEYS, USAGE};
 pub(crate) struct KeysArgs {
     #[command(subcommand)]
     command: Command,
-    /// The validator's --state directory
+    /// The validator's --state directory; not needed with PostgreSQL
     #[arg(long, value_name = "DIR", global = true)]
     state: Option<PathBuf>,
     #[command(flatten)]
@@ -30,7 +30,7 @@ pub(crate) struct KeysArgs {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Create a key. It is shown once and not stored
+    /// Create a key and print it; only its hash is stored
     Create(CreateArgs),
     /// List all keys
     List,
@@ -38,7 +38,7 @@ enum Command {
     Update(UpdateArgs),
     /// Revoke a key permanently
     Revoke(KeyArg),
-    /// Grant credits to a key; a negative number takes them back
+    /// Grant credits to a key; a negative number withdraws them
     Grant(GrantArgs),
     /// Show the usage of keys by day and model
     Usage(UsageArgs),
@@ -67,10 +67,10 @@ struct CreateArgs {
 struct UpdateArgs {
     #[command(flatten)]
     key: KeyArg,
-    /// Display name
+    /// Display name [default: unchanged]
     #[arg(long)]
     name: Option<String>,
-    /// Maximum requests per minute
+    /// Maximum requests per minute [default: unchanged]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     rate: Option<u32>,
     /// Allowed model, replacing the current ones; may be repeated
@@ -79,7 +79,7 @@ struct UpdateArgs {
     /// Allow all models
     #[arg(long)]
     all_models: bool,
-    /// Maximum credits per calendar month
+    /// Maximum credits per calendar month [default: unchanged]
     #[arg(long, value_name = "CREDITS", value_parser = clap::value_parser!(i64).range(0..), conflicts_with = "no_budget")]
     budget: Option<i64>,
     /// Remove the monthly limit
@@ -95,7 +95,7 @@ struct GrantArgs {
     #[arg(allow_negative_numbers = true)]
     credits: i64,
     /// Reason, recorded in the ledger
-    #[arg(long, default_value = "by hand")]
+    #[arg(long, default_value = "manual grant")]
     why: String,
 }
 
@@ -108,7 +108,7 @@ struct UsageArgs {
 
 #[derive(Debug, Args)]
 struct KeyArg {
-    /// Key id: the part after sk-tao-
+    /// Key ID, as in sk-tao-ID-SECRET
     #[arg(value_name = "KEY_ID")]
     id: String,
 }
@@ -145,7 +145,7 @@ async fn create(store: &Store, args: &CreateArgs, context: &Context) -> anyhow::
     rand::rng().fill_bytes(&mut random);
     let key = store.create_key(&terms, &random, now_ms()).await?;
     if args.credits > 0 {
-        store.grant(&key.id, args.credits, "with the key", now_ms()).await?;
+        store.grant(&key.id, args.credits, "initial credits", now_ms()).await?;
     }
     if context.json {
         return context.print_json(&json!({ "id": key.id, "key": key.secret.as_str(), "balance": args.credits }));
@@ -155,7 +155,7 @@ async fn create(store: &Store, args: &CreateArgs, context: &Context) -> anyhow::
 }
 
 async fn find(store: &Store, id: &str) -> anyhow::Result<ApiKey> {
-    store.key(id).await?.with_context(|| format!("there is no key {id}; `tao nineteen keys list` shows all"))
+    store.key(id).await?.with_context(|| format!("there is no key {id}; `tao nineteen keys list` lists all keys"))
 }
 
 async fn list(store: &Store, context: &Context) -> anyhow::Result<()> {
@@ -199,7 +199,7 @@ async fn update(store: &Store, args: &UpdateArgs, context: &Context) -> anyhow::
 async fn revoke(store: &Store, key: &KeyArg, context: &Context) -> anyhow::Result<()> {
     let found = find(store, &key.id).await?;
     if !store.revoke_key(&key.id, now_ms()).await? {
-        bail!("key {} is revoked already", found.id);
+        bail!("key {} is already revoked", found.id);
     }
     context.print_json(&find(store, &key.id).await?)
 }

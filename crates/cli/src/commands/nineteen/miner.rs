@@ -1,4 +1,4 @@
-//! `tao nineteen miner`.
+//! The `tao nineteen miner` command.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -86,7 +86,7 @@ pub(crate) struct MinerArgs {
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
 enum Kind {
-    /// Chats and completions
+    /// Chat and text completions
     Text,
     /// Images
     Image,
@@ -134,10 +134,10 @@ impl MinerArgs {
             let url = serve_here("model", model_router(model, settings)?, shutdown).await?;
             return Ok(Backend::new(&url.join("/v1")?, None)?);
         }
-        let url = self.backend_url.as_ref().context("--backend-url is missing")?;
+        let url = self.backend_url.as_ref().context("--backend-url is required without --model")?;
         let token = self.backend_token_file.as_ref().map(|file| {
             let bytes = input::read(file)?;
-            let text = String::from_utf8(bytes).with_context(|| format!("{} is not text", file.display()))?;
+            let text = String::from_utf8(bytes).with_context(|| format!("{} is not UTF-8 text", file.display()))?;
             anyhow::Ok(text.into())
         });
         let backend = Backend::new(url, token.transpose()?.as_ref())?;

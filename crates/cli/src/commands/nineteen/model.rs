@@ -1,4 +1,4 @@
-//! `tao nineteen model`.
+//! The `tao nineteen model` command.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;

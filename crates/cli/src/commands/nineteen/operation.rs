@@ -1,13 +1,15 @@
-//! Services of a validator in one process: periods, tests, checks, and weight submission.
+//! Services of a validator: periods, tests, checks and weight submission in one process, and queries in others.
 
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use taonet_chain::{Chain, Client};
+use taonet_nineteen_control::synthetic::Drafts;
 use taonet_nineteen_control::{ChainNodes, ControlSettings, Controller, MarketFile, Nineteen, References, Scorer};
-use taonet_nineteen_query::{Market, Querier, QueryDeadlines};
-use taonet_nineteen_store::Store;
+use taonet_nineteen_core::MarketConfig;
+use taonet_nineteen_query::{Market, Querier, QueryDeadlines, Recorder};
+use taonet_nineteen_store::{Sample, Store};
 use taonet_nineteen_transport::{FiberClient, Trust};
 use taonet_primitives::{NetUid, Uid};
 use taonet_service::{Shutdown, monotonic_clock, sleeper, system_clock};
@@ -40,7 +42,9 @@ pub(super) struct Operation {
     pub(super) querier: Querier,
     pub(super) controller: Arc<Controller>,
     pub(super) scorer: Arc<Scorer>,
-    samples: mpsc::Receiver<taonet_nineteen_store::Sample>,
+    samples: mpsc::Receiver<Sample>,
+    drafts: Drafts,
+    references: References,
 }
 
 impl Operation {
@@ -54,12 +58,9 @@ impl Operation {
         settings: OperationSettings,
     ) -> anyhow::Result<Self> {
         let OperationSettings { netuid, control, deadlines, trust } = settings;
-        let config = ClientConfig { idle_per_host: IDLE_PER_MINER, ..ClientConfig::default() };
-        let client = FiberClient::new(keypair.clone(), trust, config, Arc::new(SystemClock))?;
         let (sender, samples) = mpsc::channel(SAMPLES_AHEAD);
-        let floor = Market::default();
-        let clocks = (system_clock(), monotonic_clock());
-        let querier = Querier::new(client.clone(), floor.clone(), deadlines, MOST_RUNNING, clocks, sender);
+        let (client, querier) = querier(keypair, trust, deadlines, sender)?;
+        let drafts = control.drafts.clone();
         let nodes = Box::new(ChainNodes::new(chain as Arc<dyn Chain>, netuid));
         let hotkey = keypair.hotkey();
         let controller = Controller::new(
@@ -72,21 +73,73 @@ impl Operation {
             control,
             system_clock(),
         );
-        let scorer = Scorer::new(store.clone(), market.clone(), floor, references, system_clock());
-        Ok(Self { store, market, querier, controller: Arc::new(controller), scorer: Arc::new(scorer), samples })
+        let floor = querier.market().clone();
+        market.check_with(references.clone());
+        let scorer = Scorer::new(store.clone(), market.clone(), floor, references.clone(), system_clock());
+        let (controller, scorer) = (Arc::new(controller), Arc::new(scorer));
+        Ok(Self { store, market, querier, controller, scorer, samples, drafts, references })
     }
 
-    /// Spawns the background tasks that store counters and answers and check answers. The caller runs the periods.
+    /// Spawns the background tasks that store counters and answers, check answers, and write synthetic texts. The
+    /// caller runs the periods.
     pub(super) fn spawn(self, shutdown: &Shutdown) -> RunningOperation {
-        let Self { store, market, querier, controller, scorer, samples } = self;
+        let Self { store, market, querier, controller, scorer, samples, drafts, references } = self;
         let (counting, stop) = (Arc::clone(&controller), shutdown.clone());
-        shutdown.spawn("counters", async move { counting.keep_counters(&stop).await });
+        shutdown.spawn("counters", async move { counting.recorder().keep_counters(&stop).await });
         let (keeping, stop) = (Arc::clone(&controller), shutdown.clone());
-        shutdown.spawn("samples", async move { keeping.keep_samples(samples, &stop).await });
+        shutdown.spawn("samples", async move { keeping.recorder().keep_samples(samples, &stop).await });
         let (scoring, stop) = (Arc::clone(&scorer), shutdown.clone());
         shutdown.spawn("scorer", async move { scoring.run(&stop).await });
+        let (described, stop) = (market.clone(), shutdown.clone());
+        shutdown.spawn("drafts", async move { drafts.keep_ready(&described, &references, &stop).await });
         RunningOperation { store, market, querier, controller, scorer }
     }
+}
+
+/// Creates a querier of a market without an open period, and its client. Sends answers that must be checked to
+/// `samples`.
+fn querier(
+    keypair: &Keypair,
+    trust: Trust,
+    deadlines: QueryDeadlines,
+    samples: mpsc::Sender<Sample>,
+) -> anyhow::Result<(FiberClient, Querier)> {
+    let config = ClientConfig { idle_per_host: IDLE_PER_MINER, ..ClientConfig::default() };
+    let client = FiberClient::new(keypair.clone(), trust, config, Arc::new(SystemClock))?;
+    let clocks = (system_clock(), monotonic_clock());
+    let querier = Querier::new(client.clone(), Market::default(), deadlines, MOST_RUNNING, clocks, samples);
+    Ok((client, querier))
+}
+
+/// Starts a querier that loads the periods of a validator in another process. The caller must flush the recorder after
+/// the last answer.
+pub(super) fn follower(
+    keypair: &Keypair,
+    store: Store,
+    deadlines: QueryDeadlines,
+    shutdown: &Shutdown,
+) -> anyhow::Result<(Querier, Recorder)> {
+    let (sender, samples) = mpsc::channel(SAMPLES_AHEAD);
+    // The validator's process has already performed the handshakes under its trust policy.
+    let (_, querier) = querier(keypair, Trust::Any, deadlines, sender)?;
+    let recorder = Recorder::new(store, querier.market().clone());
+    let (keeping, stop) = (recorder.clone(), shutdown.clone());
+    shutdown.spawn("samples", async move { keeping.keep_samples(samples, &stop).await });
+    follow(&recorder, |_| {}, shutdown);
+    Ok((querier, recorder))
+}
+
+/// Spawns the tasks that follow a validator in another process: they load its open period and the counters into the
+/// recorder's market. Calls `on_config` with the configuration of each period.
+pub(super) fn follow(
+    recorder: &Recorder,
+    on_config: impl Fn(MarketConfig) + Send + Sync + 'static,
+    shutdown: &Shutdown,
+) {
+    let (counting, stop) = (recorder.clone(), shutdown.clone());
+    shutdown.spawn("counters", async move { counting.keep_counters(&stop).await });
+    let (following, stop) = (recorder.clone(), shutdown.clone());
+    shutdown.spawn("periods", async move { following.follow(on_config, &system_clock(), &stop).await });
 }
 
 /// A market with running background tasks.

@@ -1,4 +1,4 @@
-//! `tao nineteen period-score`.
+//! The `tao nineteen period-score` command.
 
 use std::path::PathBuf;
 
@@ -12,7 +12,7 @@ use crate::context::Context;
 /// Score periods from their counters
 #[derive(Debug, Args)]
 pub(crate) struct PeriodScoreArgs {
-    /// JSON file; - reads standard input
+    /// JSON file with the counters of periods; `-` is standard input
     file: PathBuf,
     /// Formula of the score
     #[arg(long, value_enum, default_value = "reference")]
@@ -41,6 +41,6 @@ impl From<Profile> for PeriodProfile {
 
 pub(crate) fn run(args: &PeriodScoreArgs, context: &Context) -> anyhow::Result<()> {
     let scores = document::period_scores(&super::document(&args.file)?, args.profile.into())
-        .with_context(|| format!("{} does not describe periods", args.file.display()))?;
+        .with_context(|| format!("cannot score the periods in {}", args.file.display()))?;
     context.print_json(&scores)
 }

@@ -1,4 +1,4 @@
-//! `tao nineteen tasks`.
+//! The `tao nineteen tasks` command.
 
 use std::path::PathBuf;
 
@@ -9,6 +9,8 @@ use taonet_nineteen_core::MarketConfig;
 use taonet_primitives::counted;
 
 use crate::context::Context;
+use crate::table::table;
+use crate::tables::TASKS;
 
 /// Print the default tasks, or check a task file
 #[derive(Debug, Args)]
@@ -34,8 +36,9 @@ pub(crate) fn run(args: &TasksArgs, context: &Context) -> anyhow::Result<()> {
     if count == 0 {
         return context.print_json(&json!([]));
     }
+    let mut rows = table(&TASKS);
     for task in market.enabled() {
-        context.print(&format!("{}\t{}", task.task, task.weight))?;
+        rows.add_row([task.task.to_string(), task.weight.to_string()]);
     }
-    Ok(())
+    context.print(&rows.to_string())
 }

@@ -1,18 +1,15 @@
-//! `tao nineteen validator`.
+//! The `tao nineteen validator` command.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::{Args, ValueEnum};
-use serde_json::Value;
 use taonet_http::Readiness;
-use taonet_nineteen_checker::OpenAiReference;
-use taonet_nineteen_control::{AddressRules, ControlSettings, MarketFile, Nineteen, References};
-use taonet_nineteen_core::MarketConfig;
-use taonet_nineteen_core::task::CheckingFunction;
+use taonet_nineteen_checker::CheckingServer;
+use taonet_nineteen_control::{AddressRules, ControlSettings, Nineteen, References, VotesFeed};
 use taonet_nineteen_entry::Gateway;
 use taonet_nineteen_query::QueryDeadlines;
 use taonet_nineteen_transport::Trust;
@@ -23,31 +20,41 @@ use zeroize::Zeroizing;
 
 use super::database::DatabaseArgs;
 use super::operation::{Operation, OperationSettings, validator_settings, weights_loop};
+use super::shared::TasksArgs;
 use crate::chain::NetworkArgs;
 use crate::context::Context;
 use crate::daemon::{Daemon, MetricsArgs, state_directory};
 use crate::keys::KeyArgs;
 use crate::{input, settings};
 
-/// Timeout of a request to the checking server.
+/// Timeout of a request to a checking server.
 const CHECK_TIMEOUT: Duration = Duration::from_mins(3);
 
 /// Run a validator: test miners, check their answers, serve buyers, set weights
 #[derive(Debug, Args)]
 pub(crate) struct ValidatorArgs {
-    /// Task file, reloaded at each period [default: the tasks that `tao nineteen tasks` prints]
-    #[arg(long, value_name = "FILE")]
-    tasks: Option<PathBuf>,
-    /// Base URL of an OpenAI-compatible server with the tasks' models, including /v1. Without it no answer is checked,
-    /// and no miner earns weight
+    #[command(flatten)]
+    tasks: TasksArgs,
+    /// Base URL of an OpenAI-compatible server with the text tasks' models, including /v1. Without it, answers of these
+    /// tasks are not checked, and their miners earn no weight; so for the next two options
     #[arg(long, value_name = "URL")]
     checker_url: Option<Url>,
-    /// File with the bearer token for the checking server
-    #[arg(long, value_name = "FILE", requires = "checker_url")]
+    /// Base URL of an image server with the routes of the reference's image workers, such as /text-to-image
+    #[arg(long, value_name = "URL")]
+    checker_image_url: Option<Url>,
+    /// Base URL of an OpenAI-compatible server with the embedding tasks' models, including /v1
+    #[arg(long, value_name = "URL")]
+    checker_embedding_url: Option<Url>,
+    /// File with the bearer token for the checking servers
+    #[arg(long, value_name = "FILE")]
     checker_token_file: Option<PathBuf>,
-    /// Model name at the checking server, for all tasks [default: each task's load_model_config.model]
+    /// Model name at the server of --checker-url, for all text tasks [default: each task's load_model_config.model]
     #[arg(long, value_name = "NAME", requires = "checker_url")]
     checker_model: Option<String>,
+    /// Base URL of a service with the task weights that the validators vote for; GET URL/v1/weights returns
+    /// {task: weight}. The votes replace the weights of the task file at the next period [default: no votes]
+    #[arg(long, value_name = "URL")]
+    votes_url: Option<Url>,
     /// State directory [default: one per subnet and hotkey in the user's state directory]
     #[arg(long, value_name = "DIR")]
     state: Option<PathBuf>,
@@ -88,34 +95,23 @@ enum TrustArg {
 }
 
 impl ValidatorArgs {
-    fn market(&self) -> anyhow::Result<MarketFile> {
-        match &self.tasks {
-            Some(path) => Ok(MarketFile::open(path)?),
-            None => Ok(MarketFile::fixed(MarketConfig::default())),
-        }
-    }
-
-    fn references(&self, config: &MarketConfig) -> anyhow::Result<References> {
-        let Some(url) = &self.checker_url else {
-            tracing::warn!("no --checker-url: answers are not checked, and no miner earns weight");
-            return Ok(References::default());
-        };
+    fn references(&self) -> anyhow::Result<References> {
         let token = self.checker_token_file.as_ref().map(|file| {
             let bytes = input::read(file)?;
-            let text = String::from_utf8(bytes).with_context(|| format!("{} is not text", file.display()))?;
+            let text = String::from_utf8(bytes).with_context(|| format!("{} is not UTF-8 text", file.display()))?;
             anyhow::Ok(Zeroizing::new(text))
         });
         let token = token.transpose()?;
+        let server = |url: &Url| CheckingServer::new(url, token.as_ref(), CHECK_TIMEOUT);
         let mut references = References::default();
-        for task in &config.tasks {
-            let checker = &task.orchestrator_server_config;
-            if checker.checking_function != CheckingFunction::CheckTextResult {
-                continue;
-            }
-            let model = checker.load_model_config.get("model").and_then(Value::as_str);
-            let model = self.checker_model.as_deref().or(model).unwrap_or(task.task.as_str());
-            let reference = OpenAiReference::new(url, model, token.as_ref(), CHECK_TIMEOUT)?;
-            references = references.with(task.task.clone(), Arc::new(reference));
+        if let Some(url) = &self.checker_url {
+            references = references.with_text_server(server(url)?, self.checker_model.clone());
+        }
+        if let Some(url) = &self.checker_image_url {
+            references = references.with_image_server(server(url)?);
+        }
+        if let Some(url) = &self.checker_embedding_url {
+            references = references.with_embedding_server(server(url)?);
         }
         Ok(references)
     }
@@ -124,8 +120,8 @@ impl ValidatorArgs {
 pub(crate) fn run(args: &ValidatorArgs, context: &Context) -> anyhow::Result<()> {
     let keypair = args.key.load(&settings::load()?.network)?;
     let hotkey = keypair.hotkey();
-    let market = args.market()?;
-    let references = args.references(&market.current())?;
+    let market = args.tasks.open()?;
+    let references = args.references()?;
     let directory = args.state.clone();
     let directory = directory.unwrap_or_else(|| state_directory("nineteen").join(format!("{}-{hotkey}", args.netuid)));
     context.block_on(async {
@@ -137,6 +133,18 @@ pub(crate) fn run(args: &ValidatorArgs, context: &Context) -> anyhow::Result<()>
         let shutdown = Shutdown::on_signals().context("cannot install signal handlers")?;
         let chain = Arc::new(args.network.connect().await?);
         let store = args.database.open(Some(&directory)).await?;
+        let lock = store.lock_control().await?;
+        let (lost, stop) = (Arc::new(OnceLock::new()), shutdown.clone());
+        let other = Arc::clone(&lost);
+        shutdown.spawn("lock", async move {
+            tokio::select! {
+                () = stop.requested() => {}
+                error = lock.hold() => {
+                    let _ = other.set(error);
+                    stop.request();
+                }
+            }
+        });
         let control = ControlSettings {
             addresses: AddressRules { substitutes: Vec::new(), allow_private: args.allow_private },
             ..ControlSettings::default()
@@ -153,6 +161,11 @@ pub(crate) fn run(args: &ValidatorArgs, context: &Context) -> anyhow::Result<()>
         let readiness = Readiness::starting();
         let validator = weights_loop(&keypair, chain, &directory, subnet, settings, &shutdown).await?;
         let mut validator = validator.with_readiness(readiness.clone());
+        if let Some(url) = &args.votes_url {
+            let feed = VotesFeed::new(url, operation.market.clone())?;
+            let stop = shutdown.clone();
+            shutdown.spawn("votes", async move { feed.run(&stop).await });
+        }
         let operation = operation.spawn(&shutdown);
         let (controller, stop) = (Arc::clone(&operation.controller), shutdown.clone());
         shutdown.spawn("periods", async move { controller.run(&stop).await });
@@ -164,6 +177,10 @@ pub(crate) fn run(args: &ValidatorArgs, context: &Context) -> anyhow::Result<()>
         gateway.recover().await?;
         let (books, stop) = (gateway.clone(), shutdown.clone());
         shutdown.spawn("books", async move { books.keep_books(&stop).await });
-        daemon.serve_with(readiness, shutdown, "nineteen validator", gateway.router(), context).await
+        daemon.serve_with(readiness, shutdown, "nineteen validator", gateway.router(), context).await?;
+        match Arc::into_inner(lost).and_then(OnceLock::into_inner) {
+            Some(error) => Err(error.into()),
+            None => Ok(()),
+        }
     })
 }

@@ -1,4 +1,4 @@
-//! `tao nineteen weights`.
+//! The `tao nineteen weights` command.
 
 use std::path::PathBuf;
 
@@ -12,11 +12,11 @@ use crate::context::Context;
 /// Compute weights from tasks, contenders, rewards and period scores
 #[derive(Debug, Args)]
 pub(crate) struct WeightsArgs {
-    /// JSON file; - reads standard input
+    /// JSON file with tasks, contenders, rewards and period scores; `-` is standard input
     file: PathBuf,
-    /// Release of the reference that sets the rules
-    #[arg(long, value_enum, default_value = "reference")]
-    profile: Profile,
+    /// Release of the reference that sets the rules [default: the file's scoring_profile, or else reference]
+    #[arg(long, value_enum)]
+    profile: Option<Profile>,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -28,11 +28,12 @@ enum Profile {
 }
 
 pub(crate) fn run(args: &WeightsArgs, context: &Context) -> anyhow::Result<()> {
-    let profile = match args.profile {
+    let profile = args.profile.map(|profile| match profile {
         Profile::Reference => ScoringProfile::Reference,
         Profile::Later => ScoringProfile::Later,
-    };
-    let weights = document::weights(&super::document(&args.file)?, &profile.rules())
-        .with_context(|| format!("{} does not describe a market", args.file.display()))?;
+    });
+    let weights = document::weights(&super::document(&args.file)?, profile).with_context(|| {
+        format!("cannot read tasks, contenders, rewards and period scores from {}", args.file.display())
+    })?;
     context.print_json(&weights)
 }

@@ -7,7 +7,8 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use clap::{Args, Subcommand};
 use serde_json::json;
-use taonet_proof_api::{ApiKeys, ApiSettings, Identity, Relay, router, serve_tls};
+use taonet_http::ServeLimits;
+use taonet_proof_api::{ApiKeys, ApiSettings, Identity, JobSettings, LiveKeys, Relay, router, serve_tls};
 use taonet_proof_validator::Examiner;
 use taonet_service::Shutdown;
 use taonet_wallet::Keypair;
@@ -16,13 +17,13 @@ use tokio::net::TcpListener;
 use crate::context::Context;
 use crate::daemon::state_directory;
 
-/// User API options
+/// Arguments of the user API
 #[derive(Debug, Args)]
 pub(super) struct ApiArgs {
     /// Listen address of the user API over TLS, such as 0.0.0.0:8443 [default: no user API]
     #[arg(long, value_name = "ADDRESS")]
     api: Option<SocketAddr>,
-    /// Certificate chain in PEM [default: a self-signed one for localhost, kept in the state directory]
+    /// Certificate chain in PEM [default: a self-signed one for localhost, stored in the state directory]
     #[arg(long, value_name = "FILE", requires = "api", requires = "api_certificate_key")]
     api_certificate: Option<PathBuf>,
     /// Private key of the certificate in PEM
@@ -34,13 +35,18 @@ pub(super) struct ApiArgs {
     /// WebSocket URL of a relay that forwards users' requests, such as wss://relay.example:8443 [default: no relay]
     #[arg(long, value_name = "URL")]
     relay_url: Option<String>,
-    /// Sign challenges of the relay that could be the hash of a transaction, which those of 32 bytes could
+    /// Trust the relay: also sign challenges of 32 bytes, which could be hashes of transactions
     #[arg(long, requires = "relay_url")]
     trust_relay: bool,
 }
 
 impl ApiArgs {
-    /// Serves the API until shutdown, if it has an address.
+    /// Returns whether users can send requests.
+    pub(super) const fn serves_users(&self) -> bool {
+        self.api.is_some() || self.relay_url.is_some()
+    }
+
+    /// Serves the API until shutdown, if an address is configured.
     pub(super) async fn serve(
         &self,
         examiner: &Arc<Examiner>,
@@ -49,9 +55,9 @@ impl ApiArgs {
         context: &Context,
     ) -> anyhow::Result<()> {
         let Some(address) = self.api else { return Ok(()) };
-        let keys = ApiKeys::open(&key_file(self.api_keys.as_deref())?)?;
-        if keys.names().next().is_none() {
-            context.say("the user API has no keys yet: create one with `tao proof api-key add NAME`, then restart");
+        let keys = LiveKeys::open(&key_file(self.api_keys.as_deref())?)?;
+        if keys.is_empty() {
+            context.say("the user API has no keys yet: create one with `tao proof api-key add NAME`");
         }
         let identity = match (&self.api_certificate, &self.api_certificate_key) {
             (Some(certificate), Some(key)) => Identity::read(certificate, key)?,
@@ -60,17 +66,19 @@ impl ApiArgs {
         let listener =
             TcpListener::bind(address).await.with_context(|| format!("cannot serve the user API at {address}"))?;
         context.say(&format!("user API at https://{}", listener.local_addr()?));
-        let routes = router(Arc::clone(examiner), keys, &ApiSettings::default());
+        let defaults = ApiSettings::default();
+        let jobs = JobSettings { directory: Some(state.join("user-proofs")), ..defaults.jobs };
+        let routes = router(Arc::clone(examiner), keys, &ApiSettings { jobs, ..defaults }, shutdown)?;
         let stop = shutdown.clone();
         shutdown.spawn("api", async move {
-            if let Err(error) = serve_tls(listener, routes, &identity, &stop).await {
+            if let Err(error) = serve_tls(listener, routes, &identity, ServeLimits::default(), &stop).await {
                 tracing::error!(%error, "the user API stopped");
             }
         });
         Ok(())
     }
 
-    /// Serves the requests of a relay until shutdown, if there is one.
+    /// Serves the requests of a relay until shutdown, if one is configured.
     pub(super) fn follow_relay(
         &self,
         examiner: &Arc<Examiner>,
@@ -78,7 +86,7 @@ impl ApiArgs {
         shutdown: &Shutdown,
     ) -> anyhow::Result<()> {
         let Some(url) = &self.relay_url else { return Ok(()) };
-        let relay = Relay::new(url, Arc::clone(keypair), Arc::clone(examiner))?.trusted(self.trust_relay);
+        let relay = Relay::new(url, Arc::clone(keypair), Arc::clone(examiner), shutdown)?.trusted(self.trust_relay);
         let stop = shutdown.clone();
         shutdown.spawn("relay", async move { relay.run(&stop).await });
         Ok(())
@@ -126,12 +134,12 @@ pub(crate) fn keys(args: &ApiKeyArgs, context: &Context) -> anyhow::Result<()> {
     match &args.command {
         ApiKeyCommand::Add { name } => {
             let key = keys.add(name, &path)?;
-            context.say("the key is shown only once; restart the validator to load it");
+            context.say("the key is shown only once");
             if context.json { context.print_json(&json!({ "name": name, "key": key })) } else { context.print(&key) }
         }
         ApiKeyCommand::Remove { name } => {
             keys.remove(name, &path)?;
-            context.say(&format!("removed the key of {name}; restart the validator to reject it"));
+            context.say(&format!("removed the key of {name}"));
             if context.json { context.print_json(&json!({ "removed": name })) } else { Ok(()) }
         }
         ApiKeyCommand::List => {

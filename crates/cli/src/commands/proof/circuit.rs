@@ -5,18 +5,22 @@ use std::path::PathBuf;
 use anyhow::Context as _;
 use clap::{Args, ValueEnum};
 use serde_json::json;
+use taonet_primitives::counted;
+use taonet_proof_backends::external;
 use taonet_proof_circuits::{
     Catalogue, CircuitDirectory, CompileOptions, compile as compile_model, compile_slices, contribute,
+    verify_contributions,
 };
 use taonet_proof_core::Range;
 use taonet_proof_core::quantise::{QuantiseOptions, Sample};
 use taonet_proof_core::slices;
 
+use super::external::ExternalArgs;
 use super::table;
 use crate::context::Context;
 
 /// Warning about trusted setups, as in docs/proof.md.
-const TRUST: &str = "Whoever created the first key can forge proofs of this circuit; later contributions protect \
+const TRUST: &str = "The creator of the first key can forge proofs of this circuit; later contributions protect \
                      one of its five secrets only. Trust a groth16 circuit only as far as its first contributor, or use \
                      stark.";
 
@@ -34,9 +38,11 @@ pub(crate) struct CompileArgs {
     /// Name of the model, shown to users [default: the name of the file's directory]
     #[arg(long)]
     name: Option<String>,
-    /// Proof system: stark needs no setup, groth16 has proofs of 128 bytes
+    /// Proof system: stark needs no setup, groth16 has proofs of 128 bytes, external is the program of --prover
     #[arg(long, value_enum, default_value = "stark")]
     backend: BackendName,
+    #[command(flatten)]
+    external: ExternalArgs,
     /// Bits per activation, without the sign
     #[arg(long, value_name = "BITS", default_value_t = 8, value_parser = clap::value_parser!(u8).range(2..=16))]
     scale: u8,
@@ -49,10 +55,10 @@ pub(crate) struct CompileArgs {
     /// Largest input integer
     #[arg(long, value_name = "INTEGER", default_value_t = 255)]
     input_high: i64,
-    /// Input scale: the model's input is the integer divided by 2 to this power
+    /// Input scale: the model's input is the integer divided by 2^BITS
     #[arg(long, value_name = "BITS", default_value_t = 0, allow_hyphen_values = true)]
     input_scale: i32,
-    /// Your name, for the transcript of a trusted setup
+    /// Name of the contributor, for the transcript of a trusted setup
     #[arg(long, value_name = "NAME", default_value = "anonymous")]
     contributor: String,
     /// Split the model at layer boundaries into this many circuits, which different miners prove in parallel
@@ -60,11 +66,12 @@ pub(crate) struct CompileArgs {
     slices: u16,
 }
 
-/// Built-in proof systems
+/// Proof systems
 #[derive(Debug, Clone, Copy, ValueEnum)]
 enum BackendName {
     Stark,
     Groth16,
+    External,
 }
 
 impl BackendName {
@@ -72,6 +79,7 @@ impl BackendName {
         match self {
             Self::Stark => "stark",
             Self::Groth16 => "groth16",
+            Self::External => external::ID,
         }
     }
 }
@@ -80,11 +88,12 @@ pub(crate) fn compile(args: &CompileArgs, context: &Context) -> anyhow::Result<(
     let read = |path: &PathBuf| std::fs::read(path).with_context(|| format!("cannot read {}", path.display()));
     let model = read(&args.model)?;
     let sample: Sample = serde_json::from_slice(&read(&args.sample)?)
-        .with_context(|| format!("{} is not a sample", args.sample.display()))?;
+        .with_context(|| format!("{} is not a sample of inputs", args.sample.display()))?;
     let input_range = Range::new(args.input_low, args.input_high).context("--input-low exceeds --input-high")?;
     let options = CompileOptions {
         name: args.name.clone().unwrap_or_else(|| default_name(&args.model)),
         backend: args.backend.id().to_owned(),
+        backends: args.external.backends()?,
         quantise: QuantiseOptions {
             activation_bits: args.scale,
             weight_bits: args.weight_bits,
@@ -93,6 +102,8 @@ pub(crate) fn compile(args: &CompileArgs, context: &Context) -> anyhow::Result<(
         },
         contributor: args.contributor.clone(),
     };
+    let is_external = matches!(args.backend, BackendName::External);
+    anyhow::ensure!(args.external.is_given() == is_external, "--prover and --backend external require each other");
     context.say(&format!("compiling {} for {}", args.model.display(), options.backend));
     if args.slices > 1 {
         compile_slices(&model, &sample, &options, usize::from(args.slices))?.write(&args.output)?;
@@ -109,7 +120,7 @@ pub(crate) fn compile(args: &CompileArgs, context: &Context) -> anyhow::Result<(
     table::show(&directory, context)
 }
 
-/// Returns the name of the model's directory, or else of the file.
+/// Returns the name of the model's directory, or the name of the file if there is none.
 fn default_name(model: &std::path::Path) -> String {
     let parent = model.parent().and_then(std::path::Path::file_name);
     parent.or(model.file_stem()).unwrap_or_default().to_string_lossy().into_owned()
@@ -121,8 +132,11 @@ pub(crate) struct SetupArgs {
     /// Directory of the circuit
     circuit: PathBuf,
     /// Contribute under this name [default: only show the transcript]
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", conflicts_with = "verify")]
     contributor: Option<String>,
+    /// Verify that the keys differ from those of this earlier copy of the circuit only by the contributions
+    #[arg(long, value_name = "DIR")]
+    verify: Option<PathBuf>,
 }
 
 pub(crate) fn setup(args: &SetupArgs, context: &Context) -> anyhow::Result<()> {
@@ -130,8 +144,12 @@ pub(crate) fn setup(args: &SetupArgs, context: &Context) -> anyhow::Result<()> {
     if let Some(contributor) = &args.contributor {
         directory = directory.replace(&contribute(&directory, contributor)?)?;
     }
+    if let Some(earlier) = &args.verify {
+        let earlier = CircuitDirectory::open(earlier)?;
+        return verified(&earlier, &directory, &verify_contributions(&earlier, &directory)?, context);
+    }
     let Some(transcript) = directory.transcript()? else {
-        context.say(&format!("backend {} has no trusted setup", directory.metadata().backend));
+        context.say(&format!("backend {} has no transcript of a trusted setup", directory.metadata().backend));
         return table::show(&directory, context);
     };
     context.say(TRUST);
@@ -139,6 +157,21 @@ pub(crate) fn setup(args: &SetupArgs, context: &Context) -> anyhow::Result<()> {
         return context.print_json(&json!({ "circuit": directory.id(), "transcript": transcript }));
     }
     context.print(&table::transcript(&transcript))
+}
+
+/// Prints the contributors whose contributions were verified.
+fn verified(
+    earlier: &CircuitDirectory,
+    later: &CircuitDirectory,
+    contributors: &[String],
+    context: &Context,
+) -> anyhow::Result<()> {
+    if context.json {
+        let (circuit, earlier) = (later.id(), earlier.id());
+        return context.print_json(&json!({ "circuit": circuit, "earlier": earlier, "contributors": contributors }));
+    }
+    let text = format!("verified {}: {}", counted(contributors.len(), "contribution"), contributors.join(", "));
+    context.print(text.trim_end_matches(": "))
 }
 
 /// Describe a circuit or sliced model, and check its files
@@ -152,14 +185,21 @@ pub(crate) fn inspect(args: &InspectArgs, context: &Context) -> anyhow::Result<(
     if args.circuit.join(slices::FILE).is_file() {
         let catalogue = Catalogue::open(&args.circuit)?;
         for directory in catalogue.circuits() {
-            directory.keys()?;
-            directory.verifier()?;
+            check_files(directory)?;
         }
         return table::show_slices(&catalogue, context);
     }
     let directory = CircuitDirectory::open(&args.circuit)?;
-    // Reads and checks every file, and both keys' encodings.
-    directory.keys()?;
-    directory.verifier()?;
+    check_files(&directory)?;
     table::show(&directory, context)
+}
+
+/// Checks the key files against their hashes, and decodes the verification key. The keys of the backend `external` are
+/// not decoded, since only the external program can do that.
+fn check_files(directory: &CircuitDirectory) -> anyhow::Result<()> {
+    directory.keys()?;
+    if directory.metadata().backend != external::ID {
+        directory.verifier()?;
+    }
+    Ok(())
 }

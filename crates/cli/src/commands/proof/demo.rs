@@ -2,6 +2,7 @@
 
 mod market;
 mod report;
+mod user;
 
 use std::path::PathBuf;
 
@@ -34,9 +35,9 @@ pub(crate) fn run(args: &DemoArgs, context: &Context) -> anyhow::Result<()> {
     context.print(&report.to_string())?;
     match &args.keep {
         Some(directory) => context.print(&format!(
-            "The last proofs are in {}: tao proof verify checks them.",
+            "The last proofs are in {}; verify them with tao proof verify.",
             directory.join("bundles").display()
         )),
-        None => context.print("To verify the proofs elsewhere, keep them: --keep DIR."),
+        None => context.print("To keep the proofs for verification elsewhere, use --keep DIR."),
     }
 }

@@ -1,7 +1,7 @@
-//! `tao proof miner`.
+//! The `tao proof miner` command.
 
 use std::collections::HashSet;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,13 +15,12 @@ use taonet_proof_miner::{
 use taonet_service::Shutdown;
 use taonet_wire::{StandingTable, Standings};
 
-use super::CatalogueArgs;
 use super::probe::ProbeArgs;
+use super::{CatalogueArgs, key_network};
 use crate::chain::{NetworkArgs, failed, keep_fresh, standings};
 use crate::context::Context;
 use crate::daemon::{CallerArgs, Daemon, MetricsArgs};
-use crate::keys::KeyArgs;
-use crate::settings;
+use crate::keys::NeuronKeyArgs;
 use crate::updates::AutoUpdateArgs;
 
 /// Run a miner that proves the outputs of circuits
@@ -32,6 +31,12 @@ pub(crate) struct MinerArgs {
     /// Listen address
     #[arg(long, default_value = "127.0.0.1:8091")]
     listen: SocketAddr,
+    /// Listen port on all interfaces, instead of --listen
+    #[arg(long, alias = "axon.port", value_name = "PORT", conflicts_with = "listen")]
+    axon_port: Option<u16>,
+    /// Listen address for --axon-port, as in the reference's programs
+    #[arg(long, alias = "axon.host", value_name = "IP", conflicts_with = "listen", hide = true)]
+    axon_host: Option<IpAddr>,
     /// UDP port of QUIC at the same address, 0 to disable [default: the port after that of --listen; disabled if that
     /// is 0]
     #[arg(long, value_name = "PORT")]
@@ -45,7 +50,7 @@ pub(crate) struct MinerArgs {
     /// Timeout of a request in seconds
     #[arg(long, value_name = "SECONDS", default_value = "180", value_parser = clap::value_parser!(u32).range(1..=3600))]
     handler_timeout: u32,
-    /// Refresh interval of the permits from the chain, in seconds
+    /// Interval between reads of the validator permits from the chain, in seconds
     #[arg(long, value_name = "SECONDS", default_value = "600", value_parser = clap::value_parser!(u32).range(30..))]
     metagraph_sync_interval: u32,
     /// Blocked hotkeys
@@ -63,16 +68,16 @@ pub(crate) struct MinerArgs {
     #[command(flatten)]
     metrics: MetricsArgs,
     #[command(flatten)]
-    key: KeyArgs,
+    key: NeuronKeyArgs,
     #[command(flatten)]
     network: NetworkArgs,
 }
 
 pub(crate) fn run(args: &MinerArgs, context: &Context) -> anyhow::Result<()> {
-    let keypair = args.key.load(&settings::load()?.network)?;
+    let keypair = args.key.load(&key_network(args.loopback)?)?;
     let hotkey = keypair.hotkey();
     if args.probe.self_probe {
-        return context.block_on(args.probe.probe(&keypair, &args.listen.to_string(), context));
+        return context.block_on(args.probe.probe(&keypair, &args.listen().to_string(), context));
     }
     let timeout = Duration::from_secs(u64::from(args.handler_timeout));
     let defaults = MinerSettings::new(hotkey);
@@ -81,14 +86,14 @@ pub(crate) fn run(args: &MinerArgs, context: &Context) -> anyhow::Result<()> {
     let catalogue = args.catalogue.open(context)?;
     let miner = Miner::load(&catalogue, settings)?;
     let end = context.block_on(async {
-        let daemon = Daemon::bind(args.listen, &args.metrics).await?;
+        let daemon = Daemon::bind(args.listen(), &args.metrics).await?;
         describe_metrics();
         let permits = Arc::<StandingTable>::default();
         let mut policy = args.callers.policy().block(args.block.iter().copied());
         if !args.loopback {
             policy = policy.with_standings(permits.clone()).validators_only();
         }
-        let signed = args.callers.build_with(signed_requests(hotkey, timeout), policy, &hotkey, args.listen)?;
+        let signed = args.callers.build_with(signed_requests(hotkey, timeout), policy, &hotkey, args.listen())?;
         let shutdown = Shutdown::on_signals().context("cannot install signal handlers")?;
         let update = args.update.start(&shutdown)?;
         let readiness = Readiness::starting();
@@ -101,12 +106,8 @@ pub(crate) fn run(args: &MinerArgs, context: &Context) -> anyhow::Result<()> {
             shutdown.spawn("metagraph", async move { keep_fresh(&chain, netuid, every, replace, &stop).await });
         }
         if let Some(listen) = args.quic_listen() {
-            let settings = QuicSettings {
-                listen,
-                permits: quic_permits(args, &permits),
-                permit_refresh: Duration::from_secs(u64::from(args.metagraph_sync_interval)),
-            };
-            let server = QuicServer::bind(miner.clone(), &keypair, timeout, settings).await;
+            let settings = QuicSettings { listen, permits: quic_permits(args, &permits) };
+            let server = QuicServer::bind(&miner, &keypair, timeout, settings);
             let server = server.with_context(|| format!("cannot serve QUIC at {listen}\nhint: choose --quic-port"))?;
             context.say(&format!("QUIC on UDP {}", server.address()?));
             let stop = shutdown.clone();
@@ -120,16 +121,26 @@ pub(crate) fn run(args: &MinerArgs, context: &Context) -> anyhow::Result<()> {
 }
 
 impl MinerArgs {
+    /// Returns the HTTP listen address.
+    fn listen(&self) -> SocketAddr {
+        if self.axon_host.is_none() && self.axon_port.is_none() {
+            return self.listen;
+        }
+        let host = self.axon_host.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
+        SocketAddr::new(host, self.axon_port.unwrap_or_else(|| self.listen.port()))
+    }
+
     /// Returns the QUIC listen address, if enabled.
     fn quic_listen(&self) -> Option<SocketAddr> {
-        let next = || self.listen.port().checked_add(1).filter(|next| *next > 1);
+        let listen = self.listen();
+        let next = || listen.port().checked_add(1).filter(|next| *next > 1);
         let port = self.quic_port.or_else(next).filter(|port| *port > 0)?;
-        Some(SocketAddr::new(self.listen.ip(), port))
+        Some(SocketAddr::new(listen.ip(), port))
     }
 }
 
-/// Returns the hotkeys that may connect over QUIC, the same as over HTTP; `None` if neither permits nor a list limit
-/// them.
+/// Returns the hotkeys that may connect over QUIC, the same as over HTTP; `None` if any hotkey may connect, because
+/// neither validator permits nor `--allow` restrict callers.
 fn quic_permits(args: &MinerArgs, standings: &Arc<StandingTable>) -> Option<Permits> {
     let policy = args.callers.policy().block(args.block.iter().copied());
     if args.loopback {

@@ -14,10 +14,10 @@ use super::validator::client;
 use crate::context::Context;
 use crate::exit::{Classified, Failure};
 
-/// Options of the self-probe
+/// Arguments of the self-probe
 #[derive(Debug, Args)]
 pub(super) struct ProbeArgs {
-    /// Check that signed requests reach the running miner with this key, and exit
+    /// Check that requests signed with this key reach the running miner, and exit
     #[arg(long, conflicts_with = "auto_update")]
     pub(super) self_probe: bool,
     /// Address of the miner [default: the address of --listen]

@@ -1,17 +1,19 @@
 //! `tao proof prove` and `verify`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use anyhow::Context as _;
 use clap::Args;
 use serde_json::{Value, json};
-use taonet_primitives::Hotkey;
+use taonet_primitives::{Hotkey, counted};
 use taonet_proof_circuits::{Bundle, Catalogue, CircuitDirectory, ModelBundle, SlicedBundle};
 use taonet_proof_core::query::integers;
 use taonet_proof_core::{Digest, messages, slices};
 
+use super::external::ExternalArgs;
 use crate::context::Context;
+use crate::table::facts;
 
 /// Run a circuit or sliced model on an input and prove the output
 #[derive(Debug, Args)]
@@ -30,28 +32,35 @@ pub(crate) struct ProveArgs {
     /// Output file for the bundle
     #[arg(short, long, value_name = "FILE")]
     output: PathBuf,
+    #[command(flatten)]
+    external: ExternalArgs,
 }
 
 pub(crate) fn prove(args: &ProveArgs, context: &Context) -> anyhow::Result<()> {
-    let text = std::fs::read(&args.input).with_context(|| format!("cannot read {}", args.input.display()))?;
-    let query: Value =
-        serde_json::from_slice(&text).with_context(|| format!("{} is not JSON", args.input.display()))?;
-    let inputs = messages::input_of(&query)
-        .and_then(integers)
-        .with_context(|| format!("{} has no list of integers", args.input.display()))?;
+    let inputs = read_inputs(&args.input)?;
     let nonce = args.nonce.unwrap_or_else(|| Digest::from_bytes(rand::random()));
+    let backends = args.external.backends()?;
     let began = Instant::now();
     let bundle = if args.circuit.join(slices::FILE).is_file() {
-        ModelBundle::Sliced(Box::new(prove_slices(&Catalogue::open(&args.circuit)?, &inputs, nonce, args.miner)?))
+        let catalogue = Catalogue::open_with(&args.circuit, &backends)?;
+        ModelBundle::Sliced(Box::new(prove_slices(&catalogue, &inputs, nonce, args.miner)?))
     } else {
-        let directory = CircuitDirectory::open(&args.circuit)?;
+        let directory = CircuitDirectory::open(&args.circuit)?.with_backends(&backends);
         ModelBundle::Whole(Box::new(Bundle::prove(&directory, &inputs, nonce, args.miner)?))
     };
     let seconds = began.elapsed().as_secs_f64();
     let text = serde_json::to_vec(&bundle).context("cannot encode the bundle as JSON")?;
     std::fs::write(&args.output, text).with_context(|| format!("cannot write {}", args.output.display()))?;
-    context.say(&format!("proven in {seconds:.2} s, keys included: {}", args.output.display()));
+    context.say(&format!("proven in {seconds:.2} s, including the loading of the keys: {}", args.output.display()));
     show(&bundle, context)
+}
+
+/// Reads the integers of an input file.
+fn read_inputs(path: &Path) -> anyhow::Result<Vec<i64>> {
+    let text = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
+    let query: Value = serde_json::from_slice(&text).with_context(|| format!("{} is not JSON", path.display()))?;
+    let inputs = messages::input_of(&query).and_then(integers);
+    inputs.with_context(|| format!("{} contains no list of integers", path.display()))
 }
 
 /// Proves the only sliced model of a directory.
@@ -70,19 +79,64 @@ pub(crate) struct VerifyArgs {
     /// Identity of the expected circuit or sliced model; other proofs are rejected
     #[arg(long, value_name = "HEX")]
     circuit: Option<Digest>,
+    /// JSON file with the expected input, as for `prove`; proofs of another input are rejected
+    #[arg(long, value_name = "FILE")]
+    input: Option<PathBuf>,
+    /// Hotkey of the expected miner; proofs, and slices, of other miners are rejected
+    #[arg(long, value_name = "SS58")]
+    miner: Option<Hotkey>,
+    /// Nonce of the expected request; proofs for other requests are rejected
+    #[arg(long, value_name = "HEX")]
+    nonce: Option<Digest>,
+    #[command(flatten)]
+    external: ExternalArgs,
 }
 
 pub(crate) fn verify(args: &VerifyArgs, context: &Context) -> anyhow::Result<()> {
     let text = std::fs::read(&args.bundle).with_context(|| format!("cannot read {}", args.bundle.display()))?;
     let bundle = ModelBundle::from_json(&text)?;
-    let circuit = bundle.id()?;
-    if let Some(expected) = args.circuit.filter(|expected| *expected != circuit) {
-        anyhow::bail!("the proof is of circuit {circuit}, expected {expected}");
-    }
+    args.compare(&bundle)?;
+    let backends = args.external.backends()?;
     let began = Instant::now();
-    bundle.verify()?;
+    bundle.verify_with(&backends)?;
     context.say(&format!("verified in {:.1} ms", began.elapsed().as_secs_f64() * 1000.0));
+    let expectations = [("--circuit", args.circuit.is_none()), ("--input", args.input.is_none())];
+    let missing: Vec<&str> = expectations.iter().filter(|(_, missing)| *missing).map(|(option, _)| *option).collect();
+    if !missing.is_empty() {
+        context.say(&format!("hint: to reject proofs for other requests than yours, pass {}", missing.join(" and ")));
+    }
     show(&bundle, context)
+}
+
+impl VerifyArgs {
+    /// Rejects a bundle that is for another circuit, input, miner or request than the expected one.
+    fn compare(&self, bundle: &ModelBundle) -> anyhow::Result<()> {
+        let (circuit, nonce) = (bundle.id()?, bundle.nonce());
+        if let Some(expected) = self.circuit.filter(|expected| *expected != circuit) {
+            anyhow::bail!("the proof is for circuit {circuit}, expected {expected}");
+        }
+        if let Some(expected) = self.nonce.filter(|expected| *expected != nonce) {
+            anyhow::bail!("the proof is for nonce {nonce}, expected {expected}");
+        }
+        if let Some(expected) = self.miner
+            && let Some(other) = bundle.proofs().iter().find(|proof| proof.miner != expected)
+        {
+            anyhow::bail!("the proof is by miner {}, expected {expected}", other.miner);
+        }
+        if let Some(path) = &self.input {
+            let (found, expected) = (bundle.inputs(), read_inputs(path)?);
+            if found.len() != expected.len() {
+                let (found, expected) = (counted(found.len(), "integer"), counted(expected.len(), "integer"));
+                anyhow::bail!("the proof is for an input of {found}, expected {expected} as in {}", path.display());
+            }
+            let differ = found.iter().zip(&expected).enumerate().find(|(_, (found, expected))| found != expected);
+            if let Some((index, (found, expected))) = differ {
+                let difference = format!("integer {index} is {found}, expected {expected} as in {}", path.display());
+                anyhow::bail!("the proof is for another input: {difference}");
+            }
+        }
+        Ok(())
+    }
 }
 
 fn show(bundle: &ModelBundle, context: &Context) -> anyhow::Result<()> {
@@ -97,6 +151,7 @@ fn show(bundle: &ModelBundle, context: &Context) -> anyhow::Result<()> {
             "verification_key": keys.last(),
             "nonce": bundle.nonce(),
             "miner": last.miner,
+            "inputs": bundle.inputs(),
             "outputs": last.outputs,
             "real_outputs": outputs,
             "proof_bytes": bytes,
@@ -109,11 +164,22 @@ fn show(bundle: &ModelBundle, context: &Context) -> anyhow::Result<()> {
         return context.print_json(&document);
     }
     let outputs: Vec<String> = outputs.iter().map(|output| format!("{output:.4}")).collect();
-    let miners: Vec<String> = proofs.iter().map(|proof| format!("miner    {}", proof.miner)).collect();
-    context.print(&format!(
-        "circuit  {circuit}\n{}\nnonce    {}\nproof    {bytes} bytes\noutputs  {}",
-        miners.join("\n"),
-        bundle.nonce(),
-        outputs.join(" ")
-    ))
+    let mut rows = facts();
+    rows.add_row(["circuit", &circuit.to_string()]);
+    for proof in proofs {
+        rows.add_row(["miner", &proof.miner.to_string()]);
+    }
+    rows.add_row(["nonce", &bundle.nonce().to_string()]);
+    rows.add_row(["proof", &counted(bytes, "byte")]);
+    rows.add_row(["inputs", &shortened(bundle.inputs())]);
+    rows.add_row(["outputs", &outputs.join(" ")]);
+    context.print(&rows.to_string())
+}
+
+/// The number of inputs and the first of them.
+fn shortened(inputs: &[i64]) -> String {
+    const SHOWN: usize = 10;
+    let first: Vec<String> = inputs.iter().take(SHOWN).map(ToString::to_string).collect();
+    let more = if inputs.len() > SHOWN { " …" } else { "" };
+    format!("{}: {}{more}", counted(inputs.len(), "integer"), first.join(" "))
 }

@@ -8,19 +8,20 @@ use clap::Args;
 use serde_json::json;
 use taonet_objects::{ObjectStorage, S3Settings};
 use taonet_primitives::counted;
-use taonet_proof_circuits::Catalogue;
+use taonet_proof_circuits::{Catalogue, Skipped};
 use taonet_proof_core::Digest;
 use taonet_proof_store::{CircuitStore, Listing, Source, StoreSettings};
 use taonet_settings::Secret;
 use url::Url;
 
+use super::external::ProgramArgs;
 use crate::context::Context;
 
-/// Circuit options
+/// Arguments that select circuits and catalogues
 #[derive(Debug, Args)]
 pub(super) struct CatalogueArgs {
     /// Directory of circuits, or of one circuit [default: ~/.bittensor/subnet-2/circuit_cache]
-    #[arg(long, value_name = "DIR", env = "SN2_CIRCUIT_CACHE_DIR", hide_env_values = true)]
+    #[arg(long, alias = "circuit-dir", value_name = "DIR", env = "SN2_CIRCUIT_CACHE_DIR", hide_env_values = true)]
     circuit_cache_dir: Option<PathBuf>,
     /// Catalogue to fetch circuits from: an HTTP URL or s3://BUCKET/KEY; may be repeated
     #[arg(long, value_name = "URL")]
@@ -28,7 +29,7 @@ pub(super) struct CatalogueArgs {
     /// Fetch only these circuits or sliced models, and never remove them
     #[arg(long, value_name = "ID", value_delimiter = ',', requires = "catalogue")]
     additional_circuits: Vec<Digest>,
-    /// Maximum size of the directory in GB; the least recently used circuits are removed first
+    /// Maximum size of the circuit cache, in GB; the least recently used circuits are removed first
     #[arg(long, value_name = "GB", default_value_t = 50, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
     circuit_cache_limit: u64,
     /// URL of the S3 service [default: AWS]
@@ -37,13 +38,17 @@ pub(super) struct CatalogueArgs {
     /// Region of the S3 service
     #[arg(long, value_name = "REGION", env = "S3_REGION", default_value = "us-east-1", hide_env_values = true)]
     s3_region: String,
+    #[command(flatten)]
+    programs: ProgramArgs,
 }
 
 impl CatalogueArgs {
     /// Fetches circuits from the catalogues and opens all circuits of the directory. If fetching fails, opens the
-    /// circuits that are already there.
+    /// circuits that are already there. Circuits that cannot be used, such as those of the backend external without a
+    /// program, are named in a warning and not served.
     pub(super) fn open(&self, context: &Context) -> anyhow::Result<Catalogue> {
         let directory = self.directory()?;
+        let backends = self.programs.backends()?;
         if !self.catalogue.is_empty() {
             let settings = StoreSettings {
                 directory: directory.clone(),
@@ -56,10 +61,13 @@ impl CatalogueArgs {
             context.say("fetching circuits");
             let synced = context.block_on(async { Ok(store.sync(&wanted).await) })?;
             if let Err(error) = synced {
-                context.say(&format!("some circuits could not be fetched: {error}"));
+                context.say(&format!("cannot fetch all circuits; using those in the cache: {error}"));
             }
         }
-        let catalogue = Catalogue::open(&directory)?;
+        let (catalogue, skipped) = Catalogue::open_usable(&directory, &backends)?;
+        for Skipped { path, error } in skipped {
+            context.say(&format!("warning: {} is not served: {error}", path.display()));
+        }
         context.say(&format!("loading {}", counted(catalogue.circuits().count(), "circuit")));
         Ok(catalogue)
     }
@@ -67,7 +75,7 @@ impl CatalogueArgs {
     fn directory(&self) -> anyhow::Result<PathBuf> {
         let default = || dirs::home_dir().map(|home| home.join(".bittensor/subnet-2/circuit_cache"));
         let directory = self.circuit_cache_dir.clone().or_else(default);
-        directory.context("no home directory; set --circuit-cache-dir")
+        directory.context("the home directory is unknown\nhint: set --circuit-cache-dir")
     }
 
     fn source(&self, url: &Url) -> anyhow::Result<Source> {
@@ -90,7 +98,7 @@ impl CatalogueArgs {
     }
 }
 
-/// Write the catalogue of a directory's circuits, for any web server or bucket
+/// Write the catalogue of a directory's circuits, to serve from a web server or bucket
 #[derive(Debug, Args)]
 pub(crate) struct ListingArgs {
     /// Directory of circuits

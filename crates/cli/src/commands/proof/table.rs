@@ -11,50 +11,53 @@ use taonet_proof_validator::Book;
 
 use super::validator::tally_document;
 use crate::context::Context;
-use crate::table::{Cell, decimals};
-use crate::tables::PROOF_TALLIES;
+use crate::table::{Cell, decimals, facts, table};
+use crate::tables::{CONTRIBUTIONS, PROOF_FILES, PROOF_SLICES, PROOF_TALLIES};
 
-/// Prints a circuit.
+/// Prints the properties of a circuit.
 pub(super) fn show(directory: &CircuitDirectory, context: &Context) -> anyhow::Result<()> {
     let metadata = directory.metadata();
     if context.json {
         return context.print_json(&json!({ "id": directory.id(), "metadata": metadata }));
     }
-    let mut lines = vec![
-        format!("{:<14}{}", "circuit", directory.id()),
-        format!("{:<14}{}", "name", metadata.name),
-        format!("{:<14}{}", "backend", metadata.backend),
-        format!("{:<14}{}", "input", tensor(&metadata.input)),
-        format!("{:<14}{}", "output", tensor(&metadata.output)),
-        format!("{:<14}{}", "multiply-adds", metadata.multiply_adds),
-        format!("{:<14}{}", "constraints", metadata.constraints),
-    ];
-    lines.extend(metadata.quantisation.iter().flat_map(quantisation));
-    lines.extend(metadata.notes.iter().map(|note| format!("{:<14}{note}", "note")));
-    lines.extend(metadata.files.iter().map(|(name, digest)| format!("{:<14}{digest}  {name}", "file")));
-    context.print(&lines.join("\n"))
+    let mut rows = facts();
+    rows.add_row(["circuit", &directory.id().to_string()]);
+    rows.add_row(["name", &metadata.name]);
+    rows.add_row(["backend", &metadata.backend]);
+    rows.add_row(["input", &tensor(&metadata.input)]);
+    rows.add_row(["output", &tensor(&metadata.output)]);
+    rows.add_row(["multiply-adds", &metadata.multiply_adds.to_string()]);
+    rows.add_row(["constraints", &metadata.constraints.to_string()]);
+    if let Some(report) = &metadata.quantisation {
+        rows.add_row(["quantisation", &quantisation(report)]);
+    }
+    for note in &metadata.notes {
+        rows.add_row(["note", note]);
+    }
+    let mut files = table(&PROOF_FILES);
+    for (name, digest) in &metadata.files {
+        files.add_row([name.clone(), digest.to_string()]);
+    }
+    context.print(&format!("{rows}\n\n{files}"))
 }
 
-/// Prints a sliced model.
+/// Prints the properties of the sliced models in a directory.
 pub(super) fn show_slices(catalogue: &Catalogue, context: &Context) -> anyhow::Result<()> {
     for (id, model) in catalogue.models() {
         if context.json {
             context.print_json(&json!({ "id": id, "model": **model }))?;
             continue;
         }
-        let mut lines = vec![
-            format!("{:<14}{id}", "model"),
-            format!("{:<14}{}", "name", model.name),
-            format!("{:<14}{}", "input", tensor(&model.input)),
-            format!("{:<14}{}", "output", tensor(&model.output)),
-        ];
-        let slices = model.slices.iter().filter_map(|slice| catalogue.get(slice));
-        lines.extend(
-            slices.map(|slice| {
-                format!("{:<14}{}  {} multiply-adds", "slice", slice.id(), slice.metadata().multiply_adds)
-            }),
-        );
-        context.print(&lines.join("\n"))?;
+        let mut rows = facts();
+        rows.add_row(["model", &id.to_string()]);
+        rows.add_row(["name", &model.name]);
+        rows.add_row(["input", &tensor(&model.input)]);
+        rows.add_row(["output", &tensor(&model.output)]);
+        let mut slices = table(&PROOF_SLICES);
+        for slice in model.slices.iter().filter_map(|slice| catalogue.get(slice)) {
+            slices.add_row([slice.id().to_string(), slice.metadata().multiply_adds.to_string()]);
+        }
+        context.print(&format!("{rows}\n\n{slices}"))?;
     }
     Ok(())
 }
@@ -68,35 +71,37 @@ fn tensor(description: &TensorDescription) -> String {
     )
 }
 
-fn quantisation(report: &QuantisationReport) -> Vec<String> {
+/// Formats quantisation errors, one line per measure.
+fn quantisation(report: &QuantisationReport) -> String {
+    let others = report.calibration_samples.map(|count| format!(", calibrated on {count} others"));
     let mut lines = vec![format!(
-        "{:<14}errors on {}: mean {:.5}, largest {:.5}",
-        "quantisation",
+        "errors on {}{}: mean {:.5}, largest {:.5}",
         counted(report.samples, "sample"),
+        others.unwrap_or_default(),
         report.mean_error,
         report.largest_error
     )];
     if let Some(agreement) = report.agreement {
-        lines.push(format!("{:<14}{:.1} % of the samples have the same largest output", "", agreement * 100.0));
+        lines.push(format!("{:.1} % of the samples have the same largest output", agreement * 100.0));
     }
     if let Some([float, integer]) = report.accuracy {
-        lines.push(format!("{:<14}accuracy {:.2} % before, {:.2} % after", "", float * 100.0, integer * 100.0));
+        lines.push(format!("accuracy {:.2} % before, {:.2} % after", float * 100.0, integer * 100.0));
     }
     if let Some([float, integer]) = report.root_mean_square {
-        lines.push(format!("{:<14}root mean square error {float:.4} before, {integer:.4} after", ""));
+        lines.push(format!("root mean square error {float:.4} before, {integer:.4} after"));
     }
-    lines
+    lines.join("\n")
 }
 
 /// Formats the contributions to a trusted setup.
 pub(super) fn transcript(transcript: &Transcript) -> String {
-    let first = format!("1  {}  {} (created the key)", transcript.initial_key, transcript.initial);
-    let others = transcript
-        .contributions
-        .iter()
-        .zip(2..)
-        .map(|(contribution, number)| format!("{number}  {}  {}", contribution.key, contribution.contributor));
-    std::iter::once(first).chain(others).collect::<Vec<_>>().join("\n")
+    let mut rows = table(&CONTRIBUTIONS);
+    let first = format!("{} (created the key)", transcript.initial);
+    rows.add_row(["1", &transcript.initial_key.to_string(), &first]);
+    for (contribution, number) in transcript.contributions.iter().zip(2_u32..) {
+        rows.add_row([&number.to_string(), &contribution.key.to_string(), &contribution.contributor]);
+    }
+    rows.to_string()
 }
 
 /// Prints the request outcomes of each miner.
@@ -106,7 +111,7 @@ pub(super) fn show_tallies(book: &Book, context: &Context) -> anyhow::Result<()>
         let miners: Vec<_> = tallies.iter().map(|(hotkey, tally)| tally_document(hotkey, tally)).collect();
         return context.print_json(&json!({ "miners": miners }));
     }
-    let mut rows = crate::table::table(&PROOF_TALLIES);
+    let mut rows = table(&PROOF_TALLIES);
     for (hotkey, tally) in &tallies {
         rows.add_row([
             Cell::from(hotkey.to_string()),
@@ -120,17 +125,17 @@ pub(super) fn show_tallies(book: &Book, context: &Context) -> anyhow::Result<()>
     context.print(&rows.to_string())
 }
 
-/// Mean time of the proofs that verified.
+/// Formats the mean time of the verified proofs, in seconds.
 pub(super) fn mean_seconds(tally: &Tally) -> String {
     decimals((tally.verified > 0).then(|| tally.time.as_secs_f64() / tally.verified as f64), 2)
 }
 
-/// Mean size of the proofs that verified.
+/// Formats the mean size of the verified proofs, in bytes.
 pub(super) fn mean_bytes(tally: &Tally) -> String {
     tally.bytes.checked_div(tally.verified).map_or_else(|| "–".to_owned(), |bytes| bytes.to_string())
 }
 
-/// Failures with their counts.
+/// Formats the failures of a miner with their counts.
 pub(super) fn reasons(tally: &Tally) -> String {
     let counts = tally.faults.iter().map(|(fault, count)| format!("{fault}: {count}"));
     counts.collect::<Vec<_>>().join(", ")

@@ -1,7 +1,7 @@
-//! `tao proof validator`.
+//! The `tao proof validator` command.
 
-use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,13 +25,13 @@ use taonet_wire::{BtauthScheme, ClientConfig, Peer, SignedClient, Signer};
 use tokio::sync::watch;
 
 use super::api::ApiArgs;
-use super::{CatalogueArgs, table};
+use super::{CatalogueArgs, key_network, table};
 use crate::chain::NetworkArgs;
 use crate::context::Context;
 use crate::daemon::{serve_metrics, state_directory};
-use crate::keys::KeyArgs;
+use crate::keys::NeuronKeyArgs;
+use crate::submission;
 use crate::updates::{AutoUpdateArgs, End};
-use crate::{settings, submission};
 
 /// Maximum response size: a proof of 16 MiB in hexadecimal digits, and outputs.
 const LARGEST_ANSWER: usize = 40 << 20;
@@ -56,18 +56,26 @@ pub(crate) struct ValidatorArgs {
     /// Minimum number of outcomes before a miner gets a weight, in the profile delivered-work
     #[arg(long, value_name = "COUNT", default_value_t = WorkRules::default().minimum_answers)]
     min_answers: u64,
-    /// Delay between two requests to the same miner, in seconds
+    /// Minimum time between two requests to a miner of capacity 1, in seconds; for other miners, it is divided by their
+    /// capacity
     #[arg(long, value_name = "SECONDS", default_value = "1", value_parser = seconds)]
     interval: Duration,
-    /// Timeout of a request, in seconds
+    /// Maximum request timeout, in seconds; the timeout adapts to each miner's response times
     #[arg(long, value_name = "SECONDS", default_value = "180", value_parser = seconds)]
     timeout: Duration,
-    /// Maximum number of concurrent requests, to all miners together
-    #[arg(long, value_name = "REQUESTS", default_value = "32", value_parser = clap::value_parser!(u16).range(1..))]
+    /// Maximum number of concurrent requests to all miners together, excluding overdue requests
+    #[arg(long, alias = "dispatch-ceiling", value_name = "REQUESTS", default_value = "32")]
+    #[arg(value_parser = clap::value_parser!(u16).range(1..))]
     max_concurrency: u16,
     /// Maximum number of concurrent verifications [default: twice the number of cores]
     #[arg(long, value_name = "PROOFS", value_parser = clap::value_parser!(u16).range(1..))]
     verification_concurrency: Option<u16>,
+    /// Percentage of the miners, fastest first, that are preferred for users' requests
+    #[arg(long, value_name = "PERCENT", default_value_t = 100, value_parser = clap::value_parser!(u8).range(1..=100))]
+    api_miners_pct: u8,
+    /// Send no benchmark requests: users' requests alone are scored
+    #[arg(long, conflicts_with = "requests")]
+    disable_benchmark: bool,
     /// Query only these uids
     #[arg(long, value_name = "UID", value_delimiter = ',')]
     target_uid: Vec<Uid>,
@@ -80,7 +88,7 @@ pub(crate) struct ValidatorArgs {
     /// Do not query the chain: request proofs from the miners given with --peer, and set no weights
     #[arg(long, requires = "peer")]
     loopback: bool,
-    /// Protocol of the miners on the chain, which the chain does not record
+    /// Protocol of the miners that the chain lists; the chain does not record it
     #[arg(long, value_enum, default_value = "http")]
     wire: WireName,
     /// Miner to query instead of those on the chain, over HTTP, or over QUIC as HOTKEY@quic://IP:PORT; may be repeated
@@ -99,14 +107,33 @@ pub(crate) struct ValidatorArgs {
     /// Listen address of /metrics and /readyz
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:9090")]
     metrics: SocketAddr,
+    /// Port of /metrics on 127.0.0.1, as in the reference's program
+    #[arg(long, value_name = "PORT", conflicts_with = "metrics", hide = true)]
+    metrics_port: Option<u16>,
+    #[command(flatten)]
+    _reference: ReferenceArgs,
     #[command(flatten)]
     api: ApiArgs,
     #[command(flatten)]
     update: AutoUpdateArgs,
     #[command(flatten)]
-    key: KeyArgs,
+    key: NeuronKeyArgs,
     #[command(flatten)]
     network: NetworkArgs,
+}
+
+/// Options of the reference's program that disable features which this program does not have
+#[derive(Debug, Args)]
+struct ReferenceArgs {
+    /// No relay: the default here
+    #[arg(long = "no-relay", conflicts_with = "relay_url", hide = true)]
+    _no_relay: bool,
+    /// No statistics are sent to anyone
+    #[arg(long = "disable-metric-logging", hide = true)]
+    _disable_metric_logging: bool,
+    /// A validator publishes no endpoint
+    #[arg(long = "disable-axon-publish", hide = true)]
+    _disable_axon_publish: bool,
 }
 
 /// Protocols between validator and miner
@@ -125,7 +152,7 @@ impl From<WireName> for Wire {
     }
 }
 
-/// `HOTKEY@HOST:PORT`, or `HOTKEY@quic://IP:PORT`.
+/// Value of `--peer`: `HOTKEY@HOST:PORT`, or `HOTKEY@quic://IP:PORT`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct PeerName(Peer, Wire);
 
@@ -149,18 +176,22 @@ impl FromStr for PeerName {
 
 fn seconds(text: &str) -> Result<Duration, String> {
     let seconds = text.parse().ok().filter(|seconds: &f64| (0.001..=86_400.0).contains(seconds));
-    seconds.map(Duration::from_secs_f64).ok_or_else(|| "expected seconds from 0.001 to 86400".to_owned())
+    seconds.map(Duration::from_secs_f64).ok_or_else(|| "expected a number of seconds from 0.001 to 86400".to_owned())
 }
 
 impl ValidatorArgs {
-    fn settings(&self) -> ExaminerSettings {
+    fn settings(&self, state: &Path) -> ExaminerSettings {
         let defaults = ExaminerSettings::default();
         ExaminerSettings {
             interval: self.interval,
             timeout: self.timeout,
             requests: usize::from(self.max_concurrency),
             verifications: self.verification_concurrency.map_or(defaults.verifications, usize::from),
+            benchmarks: !self.disable_benchmark,
+            users_percent: self.api_miners_pct,
             bundles: self.bundles.clone(),
+            performance: Some(state.join("performance.json")),
+            ..defaults
         }
     }
 
@@ -171,6 +202,10 @@ impl ValidatorArgs {
             }
             Profile::Seed => Profile::Seed,
         }
+    }
+
+    fn metrics(&self) -> SocketAddr {
+        self.metrics_port.map_or(self.metrics, |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port)))
     }
 
     fn peers(&self) -> Vec<MinerEntry> {
@@ -186,7 +221,9 @@ pub(super) fn client(keypair: &Keypair) -> anyhow::Result<SignedClient> {
 }
 
 pub(crate) fn run(args: &ValidatorArgs, context: &Context) -> anyhow::Result<()> {
-    let keypair = Arc::new(args.key.load(&settings::load()?.network)?);
+    let is_idle = args.disable_benchmark && !args.api.serves_users();
+    anyhow::ensure!(!is_idle, "--disable-benchmark requires --api or --relay-url: there would be no requests");
+    let keypair = Arc::new(args.key.load(&key_network(args.loopback)?)?);
     let hotkey = keypair.hotkey();
     let catalogue = args.catalogue.open(context)?;
     let directory = args.state.clone();
@@ -198,9 +235,10 @@ pub(crate) fn run(args: &ValidatorArgs, context: &Context) -> anyhow::Result<()>
     context.say(&format!("hotkey {hotkey}, {}", counted(catalogue.circuits().count(), "circuit")));
     let end = context.block_on(async {
         let book = Arc::new(Book::open(&directory).await?);
-        let quic = QuicClient::bind(&keypair).await.context("cannot bind a UDP port for QUIC")?;
+        let quic = QuicClient::bind(&keypair).context("cannot bind a UDP port for QUIC")?;
         let clients = Clients { http: client(&keypair)?, quic: Some(quic) };
-        let examiner = Examiner::load(&catalogue, clients, Arc::clone(&book), args.settings(), system_clock())?;
+        let examiner =
+            Examiner::load(&catalogue, clients, Arc::clone(&book), args.settings(&directory), system_clock())?;
         let examiner = Arc::new(examiner);
         let shutdown = Shutdown::on_signals().context("cannot install signal handlers")?;
         if let Some(requests) = args.requests {
@@ -208,10 +246,10 @@ pub(crate) fn run(args: &ValidatorArgs, context: &Context) -> anyhow::Result<()>
                 () = examine(&examiner, args.peers(), requests) => {
                     table::show_tallies(&book, context).map(|()| End::Stop)
                 }
-                () = shutdown.requested() => anyhow::bail!("stopped"),
+                () = shutdown.requested() => anyhow::bail!("interrupted before all requests were sent"),
             };
         }
-        let readiness = serve_metrics(Some(args.metrics), &shutdown).await?;
+        let readiness = serve_metrics(Some(args.metrics()), &shutdown).await?;
         describe_metrics();
         taonet_validator::describe_metrics();
         let update = args.update.start(&shutdown)?;
@@ -252,7 +290,8 @@ pub(crate) fn run(args: &ValidatorArgs, context: &Context) -> anyhow::Result<()>
     end.finish()
 }
 
-/// Sends a number of requests to each miner, to all miners concurrently.
+/// Sends `requests` requests to each miner; the requests to one miner are sequential, those to different miners
+/// concurrent.
 async fn examine(examiner: &Arc<Examiner>, miners: Vec<MinerEntry>, requests: u32) {
     let mut pipelines = tokio::task::JoinSet::new();
     for miner in miners {

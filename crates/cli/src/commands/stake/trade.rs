@@ -9,7 +9,7 @@ use crate::chain::{NetworkArgs, PairArgs, Plan, SubmitArgs, failed};
 use crate::context::Context;
 use crate::exit::{Classified, Failure};
 
-/// Price limit
+/// Arguments for the price limit of a trade
 #[derive(Debug, Args)]
 struct LimitArgs {
     /// Limit price, in TAO per alpha [default: none]

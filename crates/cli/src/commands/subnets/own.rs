@@ -1,4 +1,4 @@
-#![allow(clippy::indexing_slicing, reason = "a JSON value is null where it has no such key")]
+#![allow(clippy::indexing_slicing, reason = "indexing a JSON value yields null for a missing key")]
 
 use clap::Args;
 use serde_json::{Value, json};
@@ -46,7 +46,7 @@ pub(super) fn create(args: &CreateArgs, context: &Context) -> anyhow::Result<()>
     })
 }
 
-/// The netuid from the creation event.
+/// Returns the netuid from the creation event, as JSON.
 fn created(inclusion: &Inclusion) -> Value {
     let added = inclusion.events.iter().find(|event| event.is("SubtensorModule", "NetworkAdded"));
     json!({ "netuid": added.map(|event| &event.fields[0]) })

@@ -1,4 +1,4 @@
-#![allow(clippy::indexing_slicing, reason = "a JSON value is null where it has no such key")]
+#![allow(clippy::indexing_slicing, reason = "indexing a JSON value yields null for a missing key")]
 
 use clap::Args;
 use serde_json::{Map, json};
@@ -66,7 +66,7 @@ pub(super) fn list(args: &ListArgs, context: &Context) -> anyhow::Result<()> {
     })
 }
 
-/// Price of a subnet's alpha, in TAO.
+/// Returns the price of a subnet's alpha, in TAO.
 fn price_of(prices: &[Price], netuid: NetUid) -> Option<Rao> {
     prices.iter().find(|price| price.netuid == netuid).map(|price| price.price)
 }
@@ -113,7 +113,7 @@ pub(super) fn show(args: &SubnetArgs, context: &Context) -> anyhow::Result<()> {
             ),
             ("tempo", format!("{}, last epoch at {}", counted(subnet.tempo, "block"), subnet.last_step)),
             ("next epoch", next_epoch.map_or_else(|| "none".to_owned(), |block| block.to_string())),
-            ("weights", rules.commit_reveal.map_or("in clear", |_| "commit-reveal").to_owned()),
+            ("weights", rules.commit_reveal.map_or("unencrypted", |_| "commit-reveal").to_owned()),
             ("created", format!("block {}", subnet.registered_at)),
         ] {
             rows.add_row([name, &value]);

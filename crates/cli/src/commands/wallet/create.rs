@@ -12,7 +12,7 @@ use super::written_key::{self, WrittenKey, check_free, not_completed};
 use crate::context::Context;
 use crate::password::PasswordArgs;
 
-/// New key options
+/// Arguments for a new key
 #[derive(Debug, Args)]
 pub(crate) struct NewKeyArgs {
     /// Number of words of the mnemonic: 12, 15, 18, 21 or 24
@@ -22,7 +22,7 @@ pub(crate) struct NewKeyArgs {
     write: WriteArgs,
 }
 
-/// Key file options
+/// Arguments for writing a keyfile
 #[derive(Debug, Args)]
 pub(crate) struct WriteArgs {
     /// Signature scheme: sr25519 or ed25519
@@ -39,7 +39,7 @@ impl WriteArgs {
     }
 }
 
-/// Coldkey encryption
+/// Arguments for the encryption of a new coldkey
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Password options")]
 pub(crate) struct ColdkeyPasswordArgs {
@@ -60,7 +60,7 @@ impl ColdkeyPasswordArgs {
     }
 }
 
-/// Hotkey encryption
+/// Arguments for the encryption of a new hotkey
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Password options")]
 pub(crate) struct HotkeyPasswordArgs {

@@ -1,4 +1,4 @@
-//! `tao wallet export`.
+//! The `tao wallet export` command.
 
 use std::path::PathBuf;
 use std::time::{SystemTime, UNIX_EPOCH};

@@ -1,4 +1,4 @@
-//! `tao wallet faucet`.
+//! The `tao wallet faucet` command.
 
 use clap::Args;
 use serde_json::json;
@@ -14,8 +14,8 @@ const FUNDED: &str = "//Alice";
 
 /// Get TAO for a wallet on a development chain.
 ///
-/// On a localnet this is a transfer from the development account //Alice. The main network has a faucet only in test
-/// builds, which this command does not call.
+/// Transfers TAO from the development account //Alice of a local chain. Subtensor's own faucet, which exists in its test
+/// builds only, is not used.
 #[derive(Debug, Args)]
 pub(crate) struct FaucetArgs {
     /// Amount in TAO

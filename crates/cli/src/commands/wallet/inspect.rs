@@ -1,4 +1,4 @@
-//! `tao wallet inspect`.
+//! The `tao wallet inspect` command.
 
 use std::path::PathBuf;
 
@@ -99,13 +99,14 @@ fn backup_document(backup: &Backup) -> Value {
 fn text(key: &Key) -> String {
     let name = key.name.as_ref().map(|name| format!(" {name}")).unwrap_or_default();
     let public = key.public.map(|public| format!("{public} ({})", public.crypto_type()));
+    let mismatch = key.mismatch.map(|keyfile| console::style(format!("  {}", mismatch(keyfile))).red().to_string());
     let backups =
         key.backups.iter().map(|backup| format!("\n  backup  {} ({})", backup.path.display(), backup.secret.name()));
     format!(
         "{}  {}{}\n  secret  {}\n  file    {}{}",
         console::style(format!("{}{name}", key.role)).bold(),
         public.as_deref().unwrap_or("address unknown (encrypted)"),
-        mismatch(key.mismatch),
+        mismatch.unwrap_or_default(),
         kept(key),
         key.path.display(),
         backups.collect::<String>()

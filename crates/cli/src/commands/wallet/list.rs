@@ -1,14 +1,18 @@
-//! `tao wallet list`.
+//! The `tao wallet list` command.
 
 use clap::Args;
 use serde_json::{Map, Value, json};
-use taonet_wallet::{ListedHotkey, ListedWallet, Name, PublicKey, SecretState, Wallets};
+use taonet_wallet::{ListedWallet, Name, PublicKey, SecretState, Wallets};
 
 use super::place::RootArgs;
 use crate::context::Context;
+use crate::table::{Cell, judged, plain, warning};
+use crate::tables::WALLETS;
 
 /// Label of a keyfile that cannot be read.
-const UNREADABLE: &str = "  keyfile unreadable";
+const UNREADABLE: &str = "keyfile unreadable";
+/// Label of an encrypted hotkey.
+const ENCRYPTED: &str = "encrypted";
 
 /// List wallets and their hotkeys
 #[derive(Debug, Args)]
@@ -49,51 +53,55 @@ fn key(name: &Name, public: Option<PublicKey>, mismatch: Option<PublicKey>, secr
     fields.map(|(field, value)| (field.to_owned(), value)).into_iter().collect()
 }
 
-/// Tree view: the directory, its wallets, and their hotkeys.
+/// Formats the wallets as a tree: directory, wallets, hotkeys.
 fn tree(wallets: &Wallets, list: &[ListedWallet]) -> String {
-    let width = |names: &mut dyn Iterator<Item = usize>| names.max().unwrap_or_default();
-    let names = width(&mut list.iter().map(|wallet| wallet.name.as_str().chars().count()));
-    let mut lines = vec![wallets.root().display().to_string()];
+    let mut rows = plain(&WALLETS);
     for (position, wallet) in list.iter().enumerate() {
         let is_last = position + 1 == list.len();
         let (branch, below) = if is_last { ("└──", "    ") } else { ("├──", "│   ") };
-        let name = console::style(format!("{:names$}", wallet.name)).bold();
-        lines.push(format!("{branch} {name}  {}", coldkey(wallet)));
-        let hotkeys = width(&mut wallet.hotkeys.iter().map(|hotkey| hotkey.name.as_str().chars().count()));
+        let name = format!("{branch} {}", wallet.name).into();
+        rows.add_row([name, address(wallet.coldkey).into(), state(wallet.mismatch, coldkey_note(wallet.secret))]);
         for (position, key) in wallet.hotkeys.iter().enumerate() {
             let branch = if position + 1 == wallet.hotkeys.len() { "└──" } else { "├──" };
-            lines.push(format!("{below}{branch} {:hotkeys$}  {}", key.name, hotkey(key)));
+            let name = format!("{below}{branch} {}", key.name).into();
+            rows.add_row([name, address(key.hotkey).into(), state(key.mismatch, hotkey_note(key.secret))]);
         }
     }
-    lines.join("\n")
+    format!("{}\n{rows}", wallets.root().display())
 }
 
-fn coldkey(wallet: &ListedWallet) -> String {
-    let note = match wallet.secret {
-        SecretState::Plain => "  not encrypted",
+/// Creates the cell of a key's state, with a warning if the public file contradicts the keyfile.
+fn state(keyfile: Option<PublicKey>, note: &str) -> Cell {
+    match keyfile.map(mismatch) {
+        None if note == ENCRYPTED => note.into(),
+        None => warning(note),
+        Some(mismatch) if note.is_empty() => judged(mismatch, false),
+        Some(mismatch) => judged(format!("{mismatch}, {note}"), false),
+    }
+}
+
+const fn coldkey_note(secret: SecretState) -> &'static str {
+    match secret {
+        SecretState::Plain => "not encrypted",
         SecretState::Encrypted(_) => "",
         SecretState::Unreadable => UNREADABLE,
-        _ => "  public file only",
-    };
-    address(wallet.coldkey, "no public file") + &mismatch(wallet.mismatch) + &console::style(note).yellow().to_string()
+        _ => "public file only",
+    }
 }
 
-fn hotkey(hotkey: &ListedHotkey) -> String {
-    let note = match hotkey.secret {
-        SecretState::Encrypted(_) => "  encrypted".to_owned(),
-        SecretState::Unreadable => console::style(UNREADABLE).yellow().to_string(),
-        _ => String::new(),
-    };
-    address(hotkey.hotkey, "no public file") + &mismatch(hotkey.mismatch) + &note
+const fn hotkey_note(secret: SecretState) -> &'static str {
+    match secret {
+        SecretState::Encrypted(_) => ENCRYPTED,
+        SecretState::Unreadable => UNREADABLE,
+        _ => "",
+    }
 }
 
-/// Warning for a public file that contradicts the keyfile.
-pub(super) fn mismatch(keyfile: Option<PublicKey>) -> String {
-    keyfile
-        .map(|key| console::style(format!("  does not match: the keyfile is {key}'s")).red().to_string())
-        .unwrap_or_default()
+/// Formats the warning for a public file that contradicts the keyfile.
+pub(super) fn mismatch(keyfile: PublicKey) -> String {
+    format!("does not match: the keyfile belongs to {keyfile}")
 }
 
-fn address(key: Option<PublicKey>, otherwise: &str) -> String {
-    key.map_or_else(|| otherwise.to_owned(), |key| key.to_string())
+fn address(key: Option<PublicKey>) -> String {
+    key.map_or_else(|| "no public file".to_owned(), |key| key.to_string())
 }

@@ -6,7 +6,7 @@ use clap::Args;
 
 use crate::input;
 
-/// Message
+/// Arguments that contain or locate a message
 #[derive(Debug, Args)]
 pub(crate) struct MessageArgs {
     /// Message text, signed as UTF-8

@@ -67,7 +67,7 @@ impl<'a> Destination<'a> {
         }
     }
 
-    /// The mnemonic file, if there is one.
+    /// Returns the path of the mnemonic file, if one is written.
     pub(super) fn file(&self) -> Option<&PathBuf> {
         match self {
             Self::Terminal => None,

@@ -1,4 +1,4 @@
-//! `tao wallet overview`.
+//! The `tao wallet overview` command.
 
 use std::collections::BTreeSet;
 
@@ -11,7 +11,7 @@ use super::place::WalletArgs;
 use crate::chain::{AtArgs, NetworkArgs, block_json, failed};
 use crate::commands::balance::staked;
 use crate::context::Context;
-use crate::table::{table, whole};
+use crate::table::{table, whole, wrapped};
 use crate::tables::OVERVIEW;
 
 /// Show a wallet's balance, stake and neurons
@@ -28,7 +28,7 @@ pub(crate) struct OverviewArgs {
     wallet: WalletArgs,
 }
 
-/// A hotkey of the wallet.
+/// A hotkey of the wallet with its name.
 struct Named {
     name: String,
     hotkey: Hotkey,
@@ -83,11 +83,11 @@ pub(crate) fn run(args: &OverviewArgs, context: &Context) -> anyhow::Result<()> 
             ]);
         }
         let funds = format!("{} {coldkey}: {} TAO free, stake worth {worth} TAO", wallet.name(), balance.free);
-        context.print(&format!("{funds}\n\n{rows}\n\nblock {block}"))
+        context.print(&format!("{}\n\n{rows}\n\nblock {block}", wrapped(&funds)))
     })
 }
 
-/// Subnets on which a hotkey is registered.
+/// Returns the subnets on which a hotkey is registered.
 async fn memberships(chain: &Client, hotkey: Hotkey, block: BlockHash) -> anyhow::Result<Vec<NetUid>> {
     let entries = chain.storage_map("SubtensorModule", "IsNetworkMember", &[json!(hotkey)], block.into()).await;
     let entries = entries.map_err(failed)?.into_iter().filter(|(_, is_member)| is_member == &Value::Bool(true));

@@ -11,7 +11,7 @@ use crate::password::PasswordArgs;
 
 const DEFAULT_NAME: &str = "default";
 
-/// Wallet directory
+/// Argument that selects the wallet directory
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Wallet options")]
 pub(crate) struct RootArgs {
@@ -20,7 +20,7 @@ pub(crate) struct RootArgs {
     wallet_path: Option<PathBuf>,
 }
 
-/// Wallet
+/// Arguments that select a wallet
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Wallet options")]
 pub(crate) struct WalletArgs {
@@ -31,7 +31,7 @@ pub(crate) struct WalletArgs {
     root: RootArgs,
 }
 
-/// Hotkey
+/// Arguments that select a hotkey of a wallet
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Wallet options")]
 pub(crate) struct HotkeyArgs {
@@ -42,7 +42,7 @@ pub(crate) struct HotkeyArgs {
     hotkey: Option<String>,
 }
 
-/// Key
+/// Arguments that select the coldkey or a hotkey of a wallet
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Wallet options")]
 pub(crate) struct KeyArgs {
@@ -69,7 +69,7 @@ impl WalletArgs {
 }
 
 impl HotkeyArgs {
-    /// Whether the command line selects a wallet or hotkey. The environment does not count here.
+    /// Returns whether the command line selects a wallet or hotkey, regardless of the environment.
     pub(crate) const fn is_given(&self) -> bool {
         let WalletArgs { wallet_name, root } = &self.wallet;
         self.hotkey.is_some() || wallet_name.is_some() || root.wallet_path.is_some()
@@ -83,7 +83,7 @@ impl HotkeyArgs {
         name(self.hotkey.as_deref(), &["BT_WALLET_HOTKEY"], "--hotkey")
     }
 
-    /// Opens the hotkey.
+    /// Opens the selected hotkey, with its password if it is encrypted.
     pub(crate) fn unlock(&self, password: &PasswordArgs) -> anyhow::Result<Keypair> {
         unlock(&self.wallet()?.hotkey(&self.name()?)?, password)
     }
@@ -94,25 +94,25 @@ impl KeyArgs {
         &self.hotkey
     }
 
-    /// The key's file, still encrypted.
+    /// Reads the keyfile of the selected key without decrypting it.
     pub(crate) fn stored(&self) -> anyhow::Result<StoredKey> {
         let wallet = self.hotkey.wallet()?;
         Ok(if self.use_hotkey { wallet.hotkey(&self.hotkey.name()?)? } else { wallet.coldkey()? })
     }
 
-    /// The public key, which needs no password.
+    /// Returns the selected public key; no password is needed.
     pub(crate) fn public(&self) -> anyhow::Result<PublicKey> {
         let wallet = self.hotkey.wallet()?;
         Ok(if self.use_hotkey { wallet.hotkeypub(&self.hotkey.name()?)? } else { wallet.coldkeypub()? })
     }
 
-    /// Name of the key: the wallet's, or the hotkey's.
+    /// Returns the name of the wallet, or that of the hotkey with `--use-hotkey`.
     pub(crate) fn name(&self) -> anyhow::Result<String> {
         let name = if self.use_hotkey { self.hotkey.name()? } else { self.hotkey.wallet()?.name().clone() };
         Ok(name.to_string())
     }
 
-    /// Opens the key.
+    /// Opens the selected key, with its password if it is encrypted.
     pub(crate) fn unlock(&self, password: &PasswordArgs) -> anyhow::Result<Keypair> {
         unlock(&self.stored()?, password)
     }

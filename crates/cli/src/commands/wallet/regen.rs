@@ -14,7 +14,7 @@ use crate::context::Context;
 use crate::exit::{Classified, Failure};
 use crate::{prompt, secret_file};
 
-/// Secret
+/// Arguments that locate the secret of a key
 #[derive(Debug, Args)]
 #[group(multiple = false)]
 #[command(next_help_heading = "Secret (one of these; default: prompt on the terminal)")]
@@ -33,7 +33,7 @@ struct SecretArgs {
     json: Option<PathBuf>,
 }
 
-/// Secret and its password
+/// Arguments for the secret of a key and its password
 #[derive(Debug, Args)]
 struct SourceArgs {
     #[command(flatten)]

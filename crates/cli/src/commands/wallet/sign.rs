@@ -1,4 +1,4 @@
-//! `tao wallet sign`.
+//! The `tao wallet sign` command.
 
 use anyhow::bail;
 use clap::{ArgGroup, Args};
@@ -14,11 +14,11 @@ use crate::context::Context;
 use crate::password::PasswordArgs;
 use crate::prompt;
 
-/// Sign a message with the coldkey, or with --use-hotkey
+/// Sign a message with the coldkey, or with the hotkey if --use-hotkey is set
 #[derive(Debug, Args)]
 #[command(group = ArgGroup::new("what").required(true).args(["message", "message_file", "validator_name"]))]
 pub(crate) struct SignArgs {
-    /// Do not ask for confirmation before signing a message that is not text
+    /// Do not ask for confirmation before signing a message that is not UTF-8 text
     #[arg(long, short)]
     yes: bool,
     #[command(flatten)]
@@ -31,7 +31,7 @@ pub(crate) struct SignArgs {
     password: PasswordArgs,
 }
 
-/// Validator information
+/// Arguments with a validator's public information
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Validator information, signed by the hotkey (instead of a message)")]
 struct ValidatorArgs {
@@ -67,7 +67,7 @@ pub(crate) fn run(args: &SignArgs, context: &Context) -> anyhow::Result<()> {
         let (length, hash) = (message.len(), hex::encode(Sha256::digest(&message)));
         // Extrinsics are never valid text: they contain hashes.
         let question = format!(
-            "The message is not text ({}, SHA-256 {hash}); it could be a transaction. Sign it?",
+            "The message is not UTF-8 text ({}, SHA-256 {hash}); it could be a transaction. Sign it?",
             counted(length, "byte")
         );
         prompt::confirm(&question, args.yes)?;

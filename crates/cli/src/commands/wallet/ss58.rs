@@ -7,6 +7,8 @@ use taonet_primitives::{Ss58, Ss58Prefix};
 
 use crate::context::Context;
 use crate::exit::{Classified, Failure};
+use crate::table::plain;
+use crate::tables::CONVERTED_KEYS;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
@@ -43,8 +45,11 @@ pub(crate) fn run(command: &Command, context: &Context) -> anyhow::Result<()> {
             .collect();
         return context.print_json(&json!({ "keys": keys }));
     }
-    let lines: Vec<_> = converted.iter().map(|(_, to)| format!("{to}  {}", public_key(to))).collect();
-    context.print(&lines.join("\n"))
+    let mut rows = plain(&CONVERTED_KEYS);
+    for (_, to) in &converted {
+        rows.add_row([to.to_string(), public_key(to)]);
+    }
+    context.print(&rows.to_string())
 }
 
 /// Parses an address of any network, or a public key.

@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 use taonet_primitives::Hotkey;
 use taonet_wallet::Signature;
 
-/// One validator's entry.
+/// Entry of one validator in a list of public information.
 pub(crate) struct ValidatorInfo {
     /// Hotkey of the validator, which signs the entry.
     pub(crate) hotkey: Hotkey,
@@ -40,7 +40,7 @@ impl ValidatorInfo {
         for (key, value) in entry {
             let Value::String(text) = value else { bail!("{address}.{key}: expected a string") };
             if key == "signature" {
-                info.signature = Some(text.parse().with_context(|| format!("{address}.signature"))?);
+                info.signature = Some(text.parse().with_context(|| format!("{address}.signature is malformed"))?);
             } else {
                 info.fields.push((key.clone(), text.clone()));
             }
@@ -48,19 +48,19 @@ impl ValidatorInfo {
         Ok(info)
     }
 
-    /// Name of the validator, if present.
+    /// Returns the name of the validator, if present.
     pub(crate) fn name(&self) -> Option<&str> {
         self.fields.iter().find(|(key, _)| key == "name").map(|(_, text)| text.as_str())
     }
 
-    /// The message to sign.
+    /// Returns the message that the validator's hotkey signs.
     pub(crate) fn message(&self) -> String {
         let fields: Vec<_> =
             self.fields.iter().map(|(key, text)| format!("{}: {}", quoted(key), quoted(text))).collect();
         format!("{{\"{}\": {{{}}}}}", self.hotkey, fields.join(", "))
     }
 
-    /// The entry of a public list, with its signature.
+    /// Returns the entry of a public list, with its signature.
     pub(crate) fn entry(&self, signature: &Signature) -> Value {
         let mut entry: Map<_, _> = self.fields.iter().map(|(key, text)| (key.clone(), text.as_str().into())).collect();
         entry.insert("signature".to_owned(), signature.to_bare_hex().into());
@@ -68,7 +68,7 @@ impl ValidatorInfo {
     }
 }
 
-/// A JSON string in ASCII, as Python writes it: other characters are escaped as UTF-16 units.
+/// Encodes a JSON string in ASCII as Python does: other characters are escaped as UTF-16 units.
 fn quoted(text: &str) -> String {
     let mut quoted = String::from('"');
     for character in text.chars() {
@@ -131,7 +131,7 @@ mod tests {
             (format!(r#"{{"{ALICE}": {{"name": 1}}}}"#), "name: expected a string"),
             (format!(r#"{{"{ALICE}": {{"signature": "12"}}}}"#), ".signature"),
         ] {
-            let Err(error) = ValidatorInfo::read_list(&list) else { panic!("{list} was taken") };
+            let Err(error) = ValidatorInfo::read_list(&list) else { panic!("{list} was accepted") };
             assert!(error.to_string().contains(says), "{list}: {error}");
         }
     }

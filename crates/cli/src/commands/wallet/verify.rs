@@ -1,4 +1,4 @@
-//! `tao wallet verify`.
+//! The `tao wallet verify` command.
 
 use std::path::{Path, PathBuf};
 use taonet_primitives::counted;
@@ -14,6 +14,8 @@ use super::validator_info::ValidatorInfo;
 use crate::context::Context;
 use crate::input;
 use crate::printable::printable;
+use crate::table::{judged, table};
+use crate::tables::VALIDATOR_INFO;
 
 /// Verify a signature; exit code 1 when it is invalid
 #[derive(Debug, Args)]
@@ -77,8 +79,8 @@ fn read_list(file: &Path) -> anyhow::Result<Vec<ValidatorInfo>> {
 fn validators(list: &[ValidatorInfo], signature: Option<Signature>, context: &Context) -> anyhow::Result<()> {
     if signature.is_some() && list.len() > 1 {
         bail!(
-            "--signature applies to a single entry, but the file has {}\nhint: put a signature into each \
-            entry",
+            "--signature applies to a single entry, but the file has {} entries\nhint: put a signature \
+             into each entry",
             list.len()
         );
     }
@@ -95,15 +97,17 @@ fn validators(list: &[ValidatorInfo], signature: Option<Signature>, context: &Co
         );
         context.print_json(&json!({ "validators": entries.collect::<Vec<_>>() }))?;
     } else {
-        let lines = checked.iter().map(|(info, verified)| {
-            let state = console::style(format!("{:13}", if *verified { "holds" } else { "invalid" }));
-            let state = if *verified { state.green() } else { state.red() };
-            format!("{state}  {}  {}", info.hotkey, info.name().map_or("–".into(), printable))
-        });
-        context.print(&lines.collect::<Vec<_>>().join("\n"))?;
+        let mut rows = table(&VALIDATOR_INFO);
+        for (info, verified) in &checked {
+            let name = info.name().map_or("–".into(), printable);
+            let state = judged(if *verified { "valid" } else { "invalid" }, *verified);
+            rows.add_row([state, info.hotkey.into(), name.into()]);
+        }
+        context.print(&rows.to_string())?;
     }
     match checked.iter().filter(|(_, verified)| !verified).count() {
         0 => Ok(()),
-        bad => bail!("invalid: {bad} of {}", counted(checked.len(), "signature")),
+        1 => bail!("1 of {} is invalid", counted(checked.len(), "signature")),
+        bad => bail!("{bad} of {} are invalid", counted(checked.len(), "signature")),
     }
 }

@@ -9,7 +9,7 @@ use taonet_wallet::{Overwrite, PublicKey, Wallet, WalletError, Written};
 
 use crate::context::Context;
 
-/// A key that was written.
+/// Report of a key that was written to disk.
 #[derive(Debug, Serialize)]
 pub(super) struct WrittenKey {
     /// `coldkey`, `coldkeypub` or `hotkey`.
@@ -49,7 +49,7 @@ impl WrittenKey {
         key + &listing(&self.files, &self.backups, self.mnemonic_file.as_ref())
     }
 
-    /// Error context for a wallet of which only this key was written.
+    /// Returns the error context for a wallet of which only this key was written.
     pub(super) fn remains(&self) -> String {
         format!("the wallet is incomplete; it has\n{}", self.text())
     }
@@ -73,18 +73,18 @@ pub(super) fn report(wallet: &Wallet, keys: &[WrittenKey], context: &Context) ->
     context.print(&texts.join("\n"))
 }
 
-/// Fails for existing keys before the user is prompted for passwords and a mnemonic is generated.
+/// Fails if a key already exists, before the user is prompted for passwords and a mnemonic is generated.
 pub(super) fn check_free(paths: &[PathBuf], overwrite: Overwrite) -> anyhow::Result<()> {
     let is_taken = |path: &&PathBuf| overwrite == Overwrite::Refuse && path.symlink_metadata().is_ok();
     paths.iter().find(is_taken).map_or(Ok(()), |path| Err(not_written(WalletError::Exists(path.clone()))))
 }
 
-/// Error of a key that was not written, with a hint for an existing key.
+/// Creates the error for a key that was not written, with a hint if the key already exists.
 pub(super) fn not_written(error: WalletError) -> anyhow::Error {
     not_completed(error, None)
 }
 
-/// Like [`not_written`]; for a partly written key, lists its files, with the mnemonic file.
+/// Creates the error for a key that was not or only partly written; lists the written files.
 pub(super) fn not_completed(error: WalletError, mnemonic_file: Option<&PathBuf>) -> anyhow::Error {
     let context = match &error {
         WalletError::Exists(_) => "the key already exists\nhint: --overwrite replaces it and keeps a backup".to_owned(),

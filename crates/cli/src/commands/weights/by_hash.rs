@@ -24,7 +24,7 @@ pub(crate) struct CommitArgs {
     /// Weights as uid:weight, such as 3:0.5 4:1; only the proportions matter
     #[arg(value_name = "UID:WEIGHT", required = true)]
     weights: Vec<Pair>,
-    /// Write the reveal data to this new file; without it, the commit cannot be revealed
+    /// New file for the reveal data; without the file, the commit cannot be revealed
     #[arg(long, value_name = "FILE")]
     save: PathBuf,
     #[command(flatten)]
@@ -81,7 +81,7 @@ pub(super) fn commit(args: &CommitArgs, context: &Context) -> anyhow::Result<()>
     let weights = row(&args.weights)?;
     if args.save.exists() {
         let text = format!(
-            "{} already exists and can belong to another commit\nhint: choose a new \
+            "{} already exists and may belong to a different commit\nhint: choose a new \
             file",
             args.save.display()
         );
@@ -96,8 +96,8 @@ pub(super) fn commit(args: &CommitArgs, context: &Context) -> anyhow::Result<()>
         let salt = salt(&mut rand::rng());
         let secret = Secret { netuid, mech, hotkey: key.hotkey(), uids, values, salt, version_key };
         if !args.submit.is_dry_run() {
-            // Saved before the commit: without its salt it cannot be revealed.
-            let text = serde_json::to_vec_pretty(&secret).context("cannot serialize the weights")?;
+            // Saved before the commit, which cannot be revealed without its salt.
+            let text = serde_json::to_vec_pretty(&secret).context("cannot serialise the weights")?;
             atomic_write(&args.save, &text, Access::Owner)?;
         }
         let hash = secret.hash();

@@ -5,7 +5,7 @@ use std::str::FromStr;
 use anyhow::bail;
 use taonet_chain::weights::{WeightError, quantise, refusal};
 use taonet_chain::{WeightRow, WeightRules};
-use taonet_primitives::{MechId, Uid};
+use taonet_primitives::{MechId, Uid, counted};
 
 use crate::exit::{Classified, Failure};
 
@@ -47,8 +47,8 @@ pub(super) fn row(pairs: &[Pair]) -> anyhow::Result<WeightRow> {
 pub(super) fn check(row: &WeightRow, uid: Uid, mech: MechId, rules: &WeightRules) -> anyhow::Result<()> {
     if mech.0 >= rules.mechanisms {
         bail!(
-            "--mech {mech} is out of range: the subnet has {} incentive mechanisms, numbered from 0",
-            rules.mechanisms
+            "--mech {mech} is out of range: the subnet has {}, numbered from 0",
+            counted(rules.mechanisms, "incentive mechanism")
         );
     }
     if let Some(&(uid, _)) = row.iter().find(|(uid, _)| uid.0 >= rules.neurons) {

@@ -5,15 +5,14 @@ use std::collections::HashMap;
 use taonet_consensus::classic::ClassicEpoch;
 use taonet_consensus::{EpochInput, EpochOutput, I32F32, Matrix, Sparse};
 
-use crate::table::{Column, Rows, table};
-use crate::tables::{YUMA_CLASSIC, YUMA_RESULT, YUMA_STAKE};
+use crate::table::{Rows, matrix, table};
+use crate::tables::{
+    YUMA_CLASSIC, YUMA_CONSENSUS, YUMA_DIVIDENDS, YUMA_RANK, YUMA_RESULT, YUMA_STAKE, YUMA_TRUST, yuma_matrix,
+};
 
 type Epoch = taonet_consensus::Epoch<Sparse>;
 
-/// Maximum columns of a matrix; wider ones are split into several tables.
-const COLUMNS: usize = 8;
-
-/// The state that the chain stores after the epoch.
+/// Renders the state that the chain stores after the epoch.
 pub(super) fn result(output: &EpochOutput) -> String {
     let mut table = table(&YUMA_RESULT);
     let share = |shares: &[u16], uid: usize| shares.get(uid).map_or_else(String::new, u16::to_string);
@@ -37,26 +36,38 @@ pub(super) fn result(output: &EpochOutput) -> String {
     section("Result (shares in parts of 65535)", &table)
 }
 
-/// Every step of the epoch.
+/// Renders every step of the epoch.
 pub(super) fn steps(input: &EpochInput, epoch: &Epoch) -> String {
     let bonds =
-        if input.yuma3 { "Yuma 3: α·W + (1−α)·old" } else { "Yuma 2: bought with W·S, largest of a column 1" };
+        if input.yuma3 { "Yuma 3: α·W + (1−α)·old" } else { "Yuma 2: bought with W·S, column maximum set to 1" };
     [
         stake(input, epoch),
-        matrix("2. Active weights W, rows normalised", &epoch.weights),
-        columns("3. Consensus C: the weight that a majority of stake supports", &[("C", &epoch.consensus)]),
-        matrix("4. Clipped weights min(W, C)", &epoch.clipped_weights),
-        columns("5. Validator trust Tv: each validator's sum of clipped weights", &[("Tv", &epoch.validator_trust)]),
-        columns("6. Rank R and incentive I = R / ΣR", &[("R", &epoch.rank), ("I", &epoch.incentive)]),
-        matrix("7. Old bonds, active entries", &epoch.old_bonds),
-        matrix("8. Weights for the bond update", &epoch.bond_weights),
-        matrix(&format!("9. New bonds B, {bonds}"), &epoch.bonds),
-        columns("10. Dividends D: each validator's bonds times the incentive", &[("D", &epoch.dividends)]),
+        sparse("2. Active weights W, rows normalised", &epoch.weights),
+        columns(
+            "3. Consensus C: the weight that a majority of stake supports",
+            table(&YUMA_CONSENSUS),
+            &[&epoch.consensus],
+        ),
+        sparse("4. Clipped weights min(W, C)", &epoch.clipped_weights),
+        columns(
+            "5. Validator trust Tv: each validator's sum of clipped weights",
+            table(&YUMA_TRUST),
+            &[&epoch.validator_trust],
+        ),
+        columns("6. Rank R and incentive I = R / ΣR", table(&YUMA_RANK), &[&epoch.rank, &epoch.incentive]),
+        sparse("7. Old bonds, active entries", &epoch.old_bonds),
+        sparse("8. Weights for the bond update", &epoch.bond_weights),
+        sparse(&format!("9. New bonds B, {bonds}"), &epoch.bonds),
+        columns(
+            "10. Dividends D: each validator's bonds times the incentive",
+            table(&YUMA_DIVIDENDS),
+            &[&epoch.dividends],
+        ),
     ]
     .concat()
 }
 
-/// The classic formulation.
+/// Renders an epoch of the classic formulation.
 pub(super) fn classic(epoch: &ClassicEpoch) -> String {
     let quantities = [
         &epoch.stake,
@@ -96,19 +107,17 @@ fn stake(input: &EpochInput, epoch: &Epoch) -> String {
     section("1. Stake S and active stake", &table)
 }
 
-/// One line per neuron, one column per quantity.
-fn columns(title: &str, quantities: &[(&'static str, &Vec<I32F32>)]) -> String {
-    let names = std::iter::once("uid").chain(quantities.iter().map(|&(name, _)| name));
-    let mut table = table(names.map(Column::number).collect::<Vec<_>>());
-    let neurons = quantities.first().map_or(0, |(_, values)| values.len());
+/// Renders quantities with one line per neuron and one column per quantity.
+fn columns(title: &str, mut table: Rows, quantities: &[&Vec<I32F32>]) -> String {
+    let neurons = quantities.first().map_or(0, |values| values.len());
     for uid in 0..neurons {
-        let values = quantities.iter().map(|(_, values)| values.get(uid).map_or(0.0, |value| value.to_f64()));
+        let values = quantities.iter().map(|values| values.get(uid).map_or(0.0, |value| value.to_f64()));
         table.add_row(std::iter::once(uid.to_string()).chain(values.map(decimal)));
     }
     section(title, &table)
 }
 
-fn matrix(title: &str, matrix: &Sparse) -> String {
+fn sparse(title: &str, matrix: &Sparse) -> String {
     let rows = (0..matrix.rows())
         .flat_map(|row| matrix.row(row).map(move |(column, entry)| (row, usize::from(column), entry.to_f64())));
     grid(title, &rows.collect::<Vec<_>>())
@@ -122,24 +131,17 @@ fn grid(title: &str, entries: &[(usize, usize, f64)]) -> String {
         numbers.dedup();
         numbers
     };
-    let (rows, columns) = (used(|entry| entry.0), used(|entry| entry.1));
-    let mut text = format!("{title}\n");
     if entries.is_empty() {
-        text.push_str("none\n\n");
+        return format!("{title}\nnone\n\n");
     }
+    let (rows, columns) = (used(|entry| entry.0), used(|entry| entry.1));
     let values: HashMap<_, _> = entries.iter().map(|&(row, column, value)| ((row, column), value)).collect();
-    for columns in columns.chunks(COLUMNS) {
-        let names = std::iter::once("from \\ to".to_owned()).chain(columns.iter().map(usize::to_string));
-        let mut table = table(names.map(Column::number_of).collect::<Vec<_>>());
-        for &row in &rows {
-            let cells =
-                columns.iter().map(|&column| values.get(&(row, column)).map_or_else(String::new, |&v| decimal(v)));
-            table.add_row(std::iter::once(row.to_string()).chain(cells));
-        }
-        text.push_str(&table.to_string());
-        text.push_str("\n\n");
+    let mut table = matrix(yuma_matrix(&columns));
+    for &row in &rows {
+        let cells = columns.iter().map(|&column| values.get(&(row, column)).map_or_else(String::new, |&v| decimal(v)));
+        table.add_row(std::iter::once(row.to_string()).chain(cells));
     }
-    text
+    section(title, &table)
 }
 
 fn section(title: &str, table: &Rows) -> String {

@@ -2,7 +2,7 @@
 
 use super::*;
 
-/// Mines up to `left` blocks before the end of the first epoch, whose last block is 99.
+/// Mines until `left` blocks remain in the first epoch, whose last block is 99.
 fn at(world: &World, left: u32) {
     world.chain.mine(99 - left - 10);
 }

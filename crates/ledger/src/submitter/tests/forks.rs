@@ -21,7 +21,7 @@ async fn what_was_in_an_undone_block_is_sent_again() {
     world.chain.mine(1);
     assert_eq!(submit_state(&advance(&submitter).await), Some(State::Included), "not final, not certain");
     world.chain.mine(LAG);
-    // Another block at its height is finalized.
+    // A different block at the same height is finalized.
     let again = advance(&submitter).await;
     assert_eq!(submit_state(&again), Some(State::Included));
     world.chain.mine(LAG);
@@ -54,7 +54,7 @@ async fn a_nonce_that_is_used_in_a_block_that_may_be_undone_is_no_end() {
     world.chain.script([Script::LoseRequest]);
     let submitter = world.start().await;
     submitter.submit(world.weights().await).await.unwrap();
-    // Another program with the same hotkey.
+    // Simulates another program that signs with the same hotkey.
     let alice = Keypair::from_uri("//Alice").unwrap();
     let call = taonet_chain::calls::set_mechanism_weights(NetUid(1), MECH, &[], 0);
     let other = world.chain.sign(&call, &alice, SignOptions::default()).await.unwrap();
@@ -115,7 +115,7 @@ async fn nothing_is_revealed_for_a_commit_that_is_undone_for_good() {
     world.next_epoch().await;
     let lost = advance(&submitter).await;
     assert_eq!((submit_state(&lost), &lost.reveal, lost.intent.commit_epoch), (Some(State::Unknown), &None, Some(7)));
-    // Its era is over.
+    // The era of the extrinsic ends.
     world.chain.mine(128);
     let missed = advance(&submitter).await;
     assert_eq!((submit_state(&missed), missed.intent.state), (Some(State::Expired), IntentState::Missed));

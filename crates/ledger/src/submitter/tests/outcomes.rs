@@ -38,7 +38,7 @@ async fn a_block_that_is_undone_is_noticed() {
     let submission = submitter.submit(world.weights().await).await.unwrap();
     assert_eq!(submit_state(&submission), Some(State::Included));
     assert_eq!(submit_state(&advance(&submitter).await), Some(State::Included));
-    // Without a response the known state stays.
+    // Without a response the known state remains.
     world.chain.set_unreachable(true);
     assert!(matches!(submitter.advance().await.unwrap().remove(0).1, Err(SubmitError::Chain(_))));
     world.chain.set_unreachable(false);
@@ -63,7 +63,7 @@ async fn what_expired_is_signed_anew_in_its_epoch_only() {
     assert!(submitter.advance().await.unwrap().is_empty());
     assert!(world.chain.included().is_empty());
 
-    // The same while the epoch continues.
+    // The same case, but the epoch continues.
     let mut world = World::plain();
     world.chain.mine(u32::from(TEMPO) - 18);
     world.chain.script([Script::LoseRequest]);
@@ -85,7 +85,7 @@ async fn another_extrinsic_with_the_nonce_is_overcome() {
     let submitter = world.start().await;
     submitter.submit(world.weights().await).await.unwrap();
     drop(submitter);
-    // Another program with the same hotkey.
+    // Simulates another program that signs with the same hotkey.
     let alice = Keypair::from_uri("//Alice").unwrap();
     let call = taonet_chain::calls::set_mechanism_weights(NetUid(1), MECH, &[], 0);
     let other = world.chain.sign(&call, &alice, SignOptions::default()).await.unwrap();
@@ -131,11 +131,11 @@ async fn refused_bytes_that_might_still_land_are_waited_for() {
     world.chain.script([Script::Refuse(rate_limit())]);
     let submission = submitter.submit(world.weights().await).await.unwrap();
     let (key, refused) = (submission.intent.plan.key, submission.submit.unwrap());
-    // A pool had accepted them after all.
+    // A pool had accepted the bytes after all.
     assert!(world.chain.submit(&refused.extrinsic, Follow::default()).await.is_success());
     let error = submitter.retry(&key).await.unwrap_err();
     assert!(matches!(error, SubmitError::Unsettled { state: State::Invalid, .. }), "{error}");
-    assert!(error.to_string().contains("be included up to block "), "{error}");
+    assert!(error.to_string().contains("take effect up to block "), "{error}");
     world.chain.mine(128);
     assert!(advance(&submitter).await.is_done());
     assert_eq!(world.chain.included().len(), 1);
@@ -169,7 +169,7 @@ async fn what_has_no_effect_makes_room_for_newer_weights() {
         world.chain.mine(u32::from(TEMPO) - 18);
         world.chain.set_finality_lag(2);
         let submitter = world.start().await;
-        // A lost extrinsic is resent when it is followed.
+        // Tracking resends a lost extrinsic.
         let times = if script == Script::LoseRequest { 2 } else { 1 };
         world.chain.script(vec![script.clone(); times]);
         let first = submitter.submit(world.weights().await).await.unwrap();

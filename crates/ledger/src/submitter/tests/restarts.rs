@@ -57,7 +57,7 @@ async fn the_first_weights_after_a_start_are_fresh() {
     let submitter = world.start().await;
     let error = submitter.submit(of(101)).await.unwrap_err();
     assert!(matches!(error, SubmitError::StaleState { age: 101, tempo: TEMPO, .. }), "{error}");
-    // Nothing was stored for them: new weights can use the epoch.
+    // Nothing was stored for the stale weights, so fresh weights can still be submitted in this epoch.
     assert!(submitter.submit(of(100)).await.unwrap().is_done());
     world.next_epoch().await;
     assert!(submitter.submit(of(190)).await.unwrap().is_done(), "later ones may follow from the same state");

@@ -61,7 +61,7 @@ async fn of_two_under_one_nonce_the_one_in_the_chain_counts() {
     let refused = submitter.submit(world.weights().await).await.unwrap();
     let again = submitter.retry(&refused.intent.plan.key).await.unwrap();
     assert_eq!(submit_state(&again), Some(State::Unknown));
-    // A pool had accepted the first one after all.
+    // A pool had accepted the first extrinsic after all.
     let first = refused.submit.unwrap().extrinsic;
     assert!(world.chain.submit(&first, Follow::default()).await.is_success());
     world.chain.mine(6);

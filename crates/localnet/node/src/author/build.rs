@@ -1,4 +1,4 @@
-//! Building of a block: initialization, inherents, the pool's extrinsics, finalization.
+//! Block building: initialisation, inherents, the pool's extrinsics, finalization.
 
 use codec::{Decode, Encode};
 use sp_core::H256;
@@ -17,9 +17,9 @@ use crate::execute::{CallError, Overlay, call, call_as};
 use crate::pool::Queued;
 use crate::store::{Head, State};
 
-/// The number of consecutive extrinsics without enough space after which the block counts as full.
+/// A block counts as full once this many extrinsics have exceeded its remaining weight.
 const MISFITS: usize = 8;
-/// The consensus engine id that clients expect in the digest.
+/// The consensus engine ID that clients expect in the digest.
 const AURA: [u8; 4] = *b"aura";
 
 /// Why building a block failed.
@@ -34,8 +34,8 @@ pub enum BuildError {
         /// The error of the call.
         source: CallError,
     },
-    /// The runtime refused an inherent.
-    #[error("cannot build block {number}: its inherent was refused: {reason}")]
+    /// The runtime refused an inherent extrinsic.
+    #[error("cannot build block {number}: the runtime refused an inherent extrinsic: {reason}")]
     Inherent {
         /// The block's height.
         number: u32,
@@ -43,7 +43,7 @@ pub enum BuildError {
         reason: String,
     },
     /// The header's state root differs from the root of the written trie.
-    #[error("block {number} has two state roots: {header:?} by execution, {state:?} by storage")]
+    #[error("the header of block {number} has state root {header:?}, but its stored state has root {state:?}")]
     Root {
         /// The block's height.
         number: u32,
@@ -131,7 +131,7 @@ impl Draft<'_> {
 /// Builds the block after `parent`, with timestamp `millis`, from the `queued` extrinsics in their order.
 ///
 /// # Errors
-/// [`BuildError`], which indicates a bug in the runtime or the store, never an invalid extrinsic.
+/// [`BuildError`]: a bug in the runtime or a failure of the store, never an invalid extrinsic.
 pub(crate) fn build(
     parent: &Head,
     state: &State,
@@ -167,7 +167,7 @@ pub(crate) fn build(
     })
 }
 
-/// Applies the extrinsic that was decrypted from a ciphertext. An invalid one is dropped.
+/// Applies an extrinsic that was decrypted from a ciphertext; drops it if it is invalid.
 fn take_shielded(draft: &mut Draft<'_>, extrinsic: &[u8]) {
     match draft.apply(extrinsic) {
         Ok(Ok(_)) => {}

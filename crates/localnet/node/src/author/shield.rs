@@ -4,12 +4,12 @@ use codec::DecodeLimit;
 use taonet_localnet_runtime::mev_shield::{Call, ShieldKey};
 use taonet_localnet_runtime::{RuntimeCall, UncheckedExtrinsic};
 
-/// Lower bound of a ciphertext's length in bytes: that of the encapsulated secret.
+/// Minimum length of a ciphertext, in bytes: the length of the encapsulated secret.
 const MIN_LENGTH: usize = 1_088;
 /// Maximum nesting depth of calls.
 const DEPTH: u32 = 8;
 
-/// Decrypts the signed extrinsic in a `submit_encrypted` extrinsic; `None` if the call is another one or cannot be
+/// Decrypts the signed extrinsic in a `submit_encrypted` extrinsic; `None` for any other call, or if it cannot be
 /// decrypted.
 pub(super) fn opened(extrinsic: &[u8], key: &ShieldKey) -> Option<Vec<u8>> {
     if extrinsic.len() <= MIN_LENGTH {

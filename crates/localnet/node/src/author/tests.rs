@@ -60,7 +60,7 @@ fn an_order_ends_with_who_gave_it() {
         chain.head().number()
     });
     author.execute(Command { goal: Goal::Blocks(u32::MAX), reply });
-    // The blocks made until then exist.
+    // Blocks that were produced before the caller disconnected remain.
     assert!(author.chain.head().number() >= caller.join().unwrap());
     assert_eq!(author.chain.head(), author.tip);
 }

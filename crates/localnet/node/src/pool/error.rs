@@ -37,7 +37,7 @@ pub enum SubmitError {
         /// The priority of the new extrinsic.
         new: u64,
     },
-    /// The pool is full.
+    /// The pool is full, or the account has reached its limit.
     #[error("Immediately Dropped")]
     Full,
     /// The extrinsic provides no tags to identify it in the pool.
@@ -47,7 +47,7 @@ pub enum SubmitError {
     #[error("cannot read the chain: {0}")]
     Store(#[from] StoreError),
     /// The node is shutting down.
-    #[error("the node is shutting down; hint: submit to another node")]
+    #[error("the node is shutting down; hint: submit the extrinsic again after the restart")]
     Stopping,
 }
 

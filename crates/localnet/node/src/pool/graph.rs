@@ -100,8 +100,8 @@ impl Graph {
         self.entries.get(&seq)
     }
 
-    /// Adds an extrinsic, or returns why it is refused. It replaces one of lower priority with the same account and
-    /// nonce.
+    /// Adds an extrinsic, or returns why it is refused. The new extrinsic replaces an extrinsic of lower priority with
+    /// the same account and nonce.
     pub(super) fn insert(&mut self, entry: Entry, limits: &PoolLimits) -> Result<(), SubmitError> {
         if entry.provides.is_empty() {
             return Err(SubmitError::NoTags);
@@ -246,7 +246,7 @@ impl Graph {
         Some(entry)
     }
 
-    /// Removes an included extrinsic, whose tags remain provided.
+    /// Removes an included extrinsic; the tags that it provided count as provided from now on.
     pub(super) fn include(&mut self, seq: Seq) -> Option<Entry> {
         let entry = self.unlink(seq)?;
         for tag in &entry.provides {

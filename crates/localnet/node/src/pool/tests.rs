@@ -27,7 +27,7 @@ impl Bench {
         Self { graph: Graph::default(), events: Vec::new(), limits }
     }
 
-    /// Returns a hash made of account, nonce and priority, which determine an extrinsic.
+    /// Returns a hash of account, nonce and priority, which identify an extrinsic.
     fn hash(number: u8, nonce: u32, priority: u64) -> H256 {
         H256(sp_io::hashing::blake2_256(&(number, nonce, priority).encode()))
     }
@@ -138,17 +138,17 @@ fn limits_hold() {
     let mut bench = Bench::new(PoolLimits { count: 3, bytes: 10_000, future: 1, per_sender: 2 });
     bench.add(1, 0, 0, 5).unwrap();
     bench.add(1, 1, 0, 5).unwrap();
-    assert!(matches!(bench.add(1, 2, 0, 5), Err(SubmitError::Full)), "an account has two");
+    assert!(matches!(bench.add(1, 2, 0, 5), Err(SubmitError::Full)), "at most two per account");
     bench.add(2, 9, 0, 5).unwrap();
-    assert!(matches!(bench.add(2, 8, 0, 5), Err(SubmitError::Full)), "one may wait for others");
-    assert!(matches!(bench.add(3, 0, 0, 5), Err(SubmitError::Full)), "nobody pays less");
+    assert!(matches!(bench.add(2, 8, 0, 5), Err(SubmitError::Full)), "at most one waits for an earlier nonce");
+    assert!(matches!(bench.add(3, 0, 0, 5), Err(SubmitError::Full)), "no priority is lower");
     bench.add(3, 0, 0, 6).unwrap();
     assert_eq!(bench.graph.len(), 3);
     assert_eq!(bench.told(Bench::hash(2, 9, 5)), [TxEvent::Future, TxEvent::Dropped]);
     let mut bench = Bench::new(PoolLimits { count: 100, bytes: 250, future: 100, per_sender: 100 });
     bench.add(1, 0, 0, 5).unwrap();
     bench.add(2, 0, 0, 5).unwrap();
-    assert!(matches!(bench.add(3, 0, 0, 5), Err(SubmitError::Full)), "bytes count");
+    assert!(matches!(bench.add(3, 0, 0, 5), Err(SubmitError::Full)), "the byte limit applies");
 }
 
 #[test]
@@ -156,7 +156,7 @@ fn nobody_leaves_for_a_call_that_finds_no_room() {
     let mut bench = Bench::new(PoolLimits { count: 100, bytes: 250, future: 100, per_sender: 100 });
     bench.add(1, 0, 0, 1).unwrap();
     bench.add(2, 0, 0, 9).unwrap();
-    // It would need both places, and one of the two calls pays more.
+    // The extrinsic would need both slots, but one of the two pooled calls has a higher priority.
     assert!(matches!(bench.add_of_size(3, 0, 0, 5, 200), Err(SubmitError::Full)));
     assert_eq!(bench.graph.len(), 2);
     assert_eq!(bench.told(Bench::hash(1, 0, 1)), [TxEvent::Ready]);
@@ -195,7 +195,7 @@ fn a_call_without_identity_is_refused() {
 }
 
 proptest::proptest! {
-    /// After any sequence of changes, the number of ready extrinsics is right, and each comes after its dependencies.
+    /// After any sequence of changes, the number of ready extrinsics is correct, and each one follows its dependencies.
     #[test]
     fn the_order_respects_every_account(
         moves in proptest::collection::vec((0u8..3, 0u32..6, 1u64..4, 0u8..4), 1..80),

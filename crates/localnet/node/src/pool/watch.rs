@@ -13,13 +13,14 @@ pub enum TxEvent {
     Ready,
     /// The extrinsic is included in this block.
     InBlock(H256),
-    /// The block of the extrinsic is finalized. The last event.
+    /// The block of the extrinsic is finalized. This is the last event.
     Finalized(H256),
-    /// The extrinsic was replaced by the one with this hash, which has the same account and nonce. The last event.
+    /// The extrinsic was replaced by the one with this hash, which has the same account and nonce. This is the last
+    /// event.
     Usurped(H256),
-    /// The extrinsic was evicted from a full pool, or the node is shutting down. The last event.
+    /// The extrinsic was evicted from a full pool, or the node is shutting down. This is the last event.
     Dropped,
-    /// The extrinsic is no longer valid. The last event.
+    /// The extrinsic is no longer valid. This is the last event.
     Invalid,
 }
 
@@ -30,7 +31,7 @@ impl TxEvent {
     }
 }
 
-/// The capacity of a watch channel, in events: a slow reader misses events, but never blocks block production.
+/// The capacity of a watch channel, in events. A slow reader misses events, and never delays block production.
 const ROOM: usize = 16;
 
 /// The sending side of a watch channel; `None` if the extrinsic is not watched.
@@ -46,7 +47,7 @@ impl Watcher {
 
     pub(crate) fn send(&self, event: TxEvent) {
         if let Some(sender) = &self.0 {
-            // The receiver is gone or too slow: both are the watcher's choice.
+            // The receiver was dropped or is too slow; block production does not wait for it.
             let _ = sender.try_send(event);
         }
     }

@@ -11,7 +11,7 @@ use jsonrpsee::types::Request;
 use super::pace::Pace;
 use crate::meter;
 
-/// The known method names; all other names are counted as one.
+/// The names of the registered methods; requests for any other method are counted as `unknown`.
 #[derive(Clone)]
 pub(super) struct Names(Arc<HashSet<&'static str>>);
 
@@ -48,7 +48,7 @@ impl<S> Counted<S> {
         async move {
             let _in_work = in_work;
             let answer = answer.await;
-            // Notifications have no response, and a subscription's was sent already.
+            // Notifications have no response, and the response to a subscribe call was sent already.
             if answer.is_method_call() || answer.is_batch() {
                 pace.answered(answer.as_json().get().len());
             }

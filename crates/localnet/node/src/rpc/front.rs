@@ -53,7 +53,7 @@ pub(super) struct Front {
 }
 
 impl Front {
-    /// Accepts connections until shutdown. At a limit, evicts an idle connection, see [`ConnectionSlots`].
+    /// Accepts connections until shutdown. At a limit, evicts an idle connection; see [`ConnectionSlots`].
     pub(super) async fn accept(self, listener: TcpListener) {
         let limits = self.limits;
         let slots = ConnectionSlots::new(limits.connections as usize, limits.connections_per_address as usize);
@@ -99,7 +99,7 @@ impl Front {
         let connection = http.serve_connection(TokioIo::new(paced), TowerToHyperService::new(service)).with_upgrades();
         tokio::spawn(async move {
             let mut connection = pin!(connection);
-            // How a connection ends is its client's business.
+            // Connection errors are the client's concern and are ignored.
             tokio::select! {
                 _ = connection.as_mut() => {}
                 () = progress.evicted() => {}

@@ -1,7 +1,7 @@
 //! Validation of the `Origin` header that browsers send for web pages.
 //!
 //! A browser lets any page open a WebSocket to this machine, and sends the page's origin in the `Origin` header. Other
-//! programs send no such header, or one with the address that they connect to.
+//! programs send no `Origin` header, or send the address that they connect to.
 
 use std::net::Ipv6Addr;
 use std::sync::Arc;

@@ -23,7 +23,7 @@ pub(super) struct Pace {
     bounds: Bounds,
     heavy: Semaphore,
     taken: Notify,
-    /// Reports the connection as busy, or as idle and evictable.
+    /// Reporter of the connection's state: busy, or idle and evictable.
     progress: Option<Progress>,
 }
 
@@ -75,7 +75,7 @@ impl Pace {
         if state.requests == 0 && state.subscriptions == 0 {
             progress.upgraded_idle();
         } else {
-            // An evicted connection's requests are answered in vain.
+            // Responses to an evicted connection's requests are discarded.
             progress.complete();
         }
     }
@@ -135,7 +135,7 @@ impl Pace {
         self.change(|state| state.bytes = state.bytes.saturating_sub(bytes));
     }
 
-    /// Marks the client as disconnected, and resumes everything that waits for it.
+    /// Marks the client as disconnected, and wakes all tasks that wait for it.
     fn close(&self) {
         self.change(|state| {
             state.paced = false;

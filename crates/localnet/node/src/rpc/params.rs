@@ -28,7 +28,7 @@ pub(crate) enum BlockRef {
     Number(Option<u32>),
 }
 
-/// Encodes bytes as JSON-RPC hex.
+/// Encodes bytes as a hexadecimal string with the prefix `0x`.
 pub(crate) fn to_hex(bytes: &[u8]) -> String {
     let mut text = String::with_capacity(2 + 2 * bytes.len());
     text.push_str("0x");

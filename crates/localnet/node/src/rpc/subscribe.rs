@@ -1,6 +1,6 @@
 //! Subscriptions to heads, to storage and to the runtime version.
 //!
-//! A slow subscriber blocks no other: it misses heads, and receives merged storage changes.
+//! A slow subscriber does not block the others: it misses heads, and receives merged storage changes.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -65,7 +65,7 @@ impl Feed {
         Ok(sent?)
     }
 
-    /// Returns the next block, or that blocks were missed; `None` when the subscription or the chain is closed.
+    /// Returns the next block, or a notice of missed blocks; `None` when the subscription or the chain is closed.
     async fn next(&self, news: &mut Receiver<Arc<NewBlock>>) -> Option<News> {
         tokio::select! {
             () = self.sink.closed() => None,
@@ -190,7 +190,7 @@ fn block_changes(block: &NewBlock, sent: &mut Sent) -> Option<Value> {
     message(block.head.hash, &changed)
 }
 
-/// Reads what has changed in the newest state since the last values sent; initially all values.
+/// Reads the values that have changed in the newest state since they were last sent; at first, all values.
 async fn read_changes(
     context: &Arc<Context>,
     keys: &[Vec<u8>],

@@ -5,7 +5,7 @@ use std::thread::available_parallelism;
 use rayon::{ThreadPool, ThreadPoolBuildError, ThreadPoolBuilder};
 use tokio::sync::oneshot;
 
-/// The stack size of a worker: calls can be nested 256 deep, and decoding them recurses.
+/// The stack size of a worker, in bytes: calls can be nested 256 deep, and decoding them recurses.
 const STACK: usize = 64 << 20;
 
 /// A fixed number of threads; further jobs are queued.
@@ -28,7 +28,7 @@ impl Workers {
     pub(crate) async fn run<T: Send + 'static>(&self, job: impl FnOnce() -> T + Send + 'static) -> Option<T> {
         let (sender, receiver) = oneshot::channel();
         self.0.spawn(move || {
-            // The caller may be gone.
+            // The caller may have stopped waiting.
             let _ = sender.send(job());
         });
         receiver.await.ok()

@@ -10,9 +10,9 @@ use redb::{DatabaseError, StorageBackend};
 
 /// Whether each commit is flushed to disk.
 ///
-/// If disabled, a commit is only in the operating system's page cache when it returns: it survives `kill -9`, but maybe
-/// not a power failure. Flushing each block would take milliseconds, far longer than producing it; a flush every few
-/// seconds costs little.
+/// If flushing is disabled, a commit is only in the operating system's page cache when it returns: the commit survives
+/// `kill -9`, but possibly not a power failure. Flushing each block would take milliseconds, far longer than producing
+/// it; a flush every few seconds costs little.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Flushing(Arc<AtomicBool>);
 

@@ -162,8 +162,8 @@ pub(crate) struct NodeView {
     pub(crate) memory: Arc<NodeMemory>,
     pub(crate) table: ReadOnlyTable<&'static [u8], &'static [u8]>,
     pub(crate) at: u32,
-    /// Whether to cache nodes that are read: only for the newest state, since making a node obsolete requires its
-    /// creating block.
+    /// Whether to cache nodes that are read: only for the newest state, since marking a node as obsolete requires the
+    /// number of the block that created it.
     pub(crate) newest: bool,
 }
 

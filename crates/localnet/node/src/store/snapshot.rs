@@ -1,4 +1,4 @@
-//! Snapshots: a whole chain in one file.
+//! Snapshots: a complete chain in one file.
 //!
 //! Layout: eight magic bytes, the format version (u32), and the tables in a fixed order, each with its row count (u64)
 //! and for each row the lengths (u32) and bytes of key and value; finally the BLAKE2b-256 hash of all preceding bytes.
@@ -20,7 +20,7 @@ use super::{BODIES, DEATHS, FILE, FORMAT, HEADERS, META, NUMBERS, Store, StoreEr
 const MAGIC: [u8; 8] = *b"TAOCHAIN";
 /// Maximum length of a key or value, in bytes.
 const MAX_LENGTH: u32 = 64 << 20;
-/// The number of rows per transaction while loading.
+/// Number of rows that are loaded per transaction.
 const LOAD: u64 = 50_000;
 
 /// Why saving or loading a snapshot failed.
@@ -36,7 +36,7 @@ pub enum SnapshotError {
         source: io::Error,
     },
     /// The file already exists.
-    #[error("the snapshot {0} exists already; hint: choose another name, or remove the file")]
+    #[error("the snapshot {0} already exists; hint: choose another name, or remove the file")]
     Exists(PathBuf),
     /// The directory already contains a chain.
     #[error("there is already a chain in {0}; hint: reset it first, or choose another directory")]
@@ -45,7 +45,7 @@ pub enum SnapshotError {
     #[error("{0} is not a snapshot, or its format is unsupported")]
     Format(PathBuf),
     /// The file is truncated or corrupt.
-    #[error("the snapshot {0} is damaged: its checksum does not match; hint: get another copy")]
+    #[error("the snapshot {0} is truncated or corrupt; hint: get another copy")]
     Damaged(PathBuf),
     /// A database operation failed.
     #[error(transparent)]
@@ -190,7 +190,7 @@ pub fn load_snapshot(file: &Path, directory: &Path) -> Result<(), SnapshotError>
     let input = File::open(file).map_err(failed)?;
     fs::create_dir_all(directory).map_err(failed)?;
     let partial = directory.join(format!("{FILE}.loading"));
-    // Files of a killed load would be mixed with this chain.
+    // Files left by an interrupted load would be mixed with this chain.
     match fs::remove_file(&partial) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error)),
         _ => {}

@@ -26,7 +26,7 @@ fn advance(store: &Store, head: &Head) -> Staged {
     overlay.set_storage(key(number * 7), Some(vec![number as u8; 50]));
     overlay.set_storage(key(number * 11), Some(number.encode()));
     overlay.set_storage(key(number * 13), None);
-    // The same value appears and disappears: nodes die and are born again under one name.
+    // The same value appears and disappears, so nodes are removed and inserted again under one name.
     overlay.set_storage(b"ab".to_vec(), number.is_multiple_of(3).then(|| vec![2; 40]));
     overlay.set_storage(b"abc".to_vec(), number.is_multiple_of(2).then(|| vec![3; 70]));
     let changes = overlay.drain_storage_changes(&state, StateVersion::V1).unwrap();
@@ -65,7 +65,7 @@ fn pairs(store: &Store, head: &Head) -> Vec<(Vec<u8>, Vec<u8>)> {
     state.unwrap().pairs(sp_state_machine::IterArgs::default()).unwrap().map(Result::unwrap).collect()
 }
 
-/// Returns the rows of all nodes reachable from the kept states.
+/// Returns the rows of all nodes that are reachable from the retained states.
 fn reachable(store: &Store) -> BTreeSet<Vec<u8>> {
     let kept: Vec<u32> = {
         let bodies = store.database.begin_read().unwrap().open_table(BODIES).unwrap();
@@ -102,7 +102,7 @@ fn pruning_leaves_what_the_kept_states_reach_and_nothing_else() {
         let reached = reachable(&store);
         let table = store.database.begin_read().unwrap().open_table(NODES).unwrap();
         let stored: BTreeSet<_> = table.iter().unwrap().map(|row| row.unwrap().0.value().to_vec()).collect();
-        assert_eq!(stored.difference(&reached).count(), 0, "nodes that nobody needs");
+        assert_eq!(stored.difference(&reached).count(), 0, "unreachable nodes");
         assert_eq!(reached.difference(&stored).count(), 0);
         assert_eq!(store.node_count().unwrap(), reached.len() as u64);
     }

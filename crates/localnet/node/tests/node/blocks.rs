@@ -56,7 +56,7 @@ async fn a_block_begins_with_its_time_and_holds_its_calls() {
     let extrinsics = block["block"]["extrinsics"].as_array().unwrap();
     assert_eq!(extrinsics.len(), 2);
     assert_eq!(unhex(&extrinsics[1]), call);
-    // Timestamp.set: pallet 2, call 0, a compact of milliseconds.
+    // Timestamp.set: pallet 2, call 0, then milliseconds as a compact integer.
     assert_eq!(&unhex(&extrinsics[0])[2..4], &[2, 0]);
     let now = get(&node, "state_getStorage", json!([crate::support::hex(&storage_key("Timestamp", "Now"))])).await;
     assert_eq!(unhex(&now), (START + 250).to_le_bytes());
@@ -75,7 +75,7 @@ async fn the_same_start_gives_the_same_chain() {
     for node in [&one, &two] {
         node.submit(call.clone()).await.unwrap();
     }
-    // One commit per block here, one commit of all there.
+    // One node commits each block, the other commits all blocks at once.
     for _ in 0..70 {
         one.mine(1).await.unwrap();
     }

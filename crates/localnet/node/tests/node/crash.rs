@@ -1,6 +1,6 @@
 //! `kill -9` at any moment loses nothing that a client has seen.
 
-#![allow(clippy::print_stdout, reason = "a failed run says how to repeat it")]
+#![allow(clippy::print_stdout, reason = "a failed run prints how to reproduce it")]
 
 use std::path::Path;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -20,7 +20,7 @@ const DIRECTORY: &str = "TAONET_CRASH_DIRECTORY";
 const SEED: &str = "TAONET_CRASH_SEED";
 const KILLS: u32 = 50;
 
-/// Not a test by itself: the process to kill, if the environment variable is set.
+/// Runs the process to kill if the environment variable is set; otherwise does nothing.
 #[tokio::test]
 async fn child() {
     let Some(directory) = std::env::var_os(DIRECTORY) else { return };
@@ -55,7 +55,7 @@ impl Moments {
         let given = std::env::var(SEED).ok();
         let clock = || SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_nanos() as u64;
         let seed = given.map_or_else(clock, |text| text.parse().unwrap());
-        println!("{SEED}={seed} gives the same moments again");
+        println!("{SEED}={seed} reproduces the same moments");
         Self { seed, drawn: 0 }
     }
 
@@ -110,7 +110,7 @@ async fn nothing_seen_is_lost_when_the_process_is_killed() {
     let (mut previous, mut seen) = (0, (0, Value::Null));
     for round in 0..KILLS {
         let mut child = Process::start("crash::child", DIRECTORY, directory.path());
-        // Occasionally during startup, otherwise during work.
+        // Kill the child sometimes during startup, otherwise under load.
         if moments.below(5) == 0 {
             tokio::time::sleep(Duration::from_micros(moments.below(400_000))).await;
         } else {

@@ -17,7 +17,7 @@ async fn refused(node: &NodeHandle, bytes: &[u8]) -> (i64, String, Value) {
 #[tokio::test]
 async fn malformed_calls_are_refused_and_change_nothing() {
     let (node, untouched) = (node().await, node().await);
-    // Uses up a nonce, so that one is stale.
+    // Consumes nonce 0, so that it is stale below.
     let first = signed(&node, "Alice", 0, &remark("first"));
     for node in [&node, &untouched] {
         node.submit(first.clone()).await.unwrap();
@@ -69,14 +69,14 @@ async fn malformed_calls_are_refused_and_change_nothing() {
             }
             None => assert!(message.starts_with("Extrinsic has invalid format"), "{name}: {message}"),
         }
-        // Bytes refused as invalid are banned for a while; bytes that do not decode are refused as such again.
+        // Extrinsics that were refused as invalid are banned for a while; undecodable bytes get the same error again.
         let (again, message, _) = refused(&node, &bytes).await;
         assert_eq!(again, if code == 1010 { 1012 } else { code }, "{name}: {message}");
     }
     let (code, _, data) = refused(&node, &bare).await;
     assert_eq!((code, data), (1010, json!("Transaction call is not expected")));
     assert_eq!(get(&node, "author_pendingExtrinsics", json!([])).await, json!([]));
-    // The chain continues as if it had seen none of them: the same state root, the same block.
+    // The chain continues as if it had received none of these extrinsics: the same state root, the same block.
     assert_eq!(node.mine(1).await.unwrap(), untouched.mine(1).await.unwrap());
     untouched.stop().await;
     // The valid call is still valid.
@@ -126,7 +126,7 @@ async fn a_call_that_writes_and_then_panics_leaves_nothing() {
     assert_eq!(node.mine(1).await.unwrap(), untouched.mine(1).await.unwrap());
     assert_eq!(get(&node, "author_pendingExtrinsics", json!([])).await, json!([]));
     let alice = node.storage(&account_key("Alice")).unwrap().unwrap();
-    assert_eq!(alice[..4], [0; 4], "the nonce went on");
+    assert_eq!(alice[..4], [0; 4], "the nonce was incremented");
     // Without the call that panics, the same calls do write.
     let fine = RuntimeCall::Utility(pallet_utility::Call::batch_all { calls: vec![transfer("Dave", 1_000_000)] });
     node.submit(signed(&node, "Alice", 0, &fine)).await.unwrap();
@@ -148,7 +148,7 @@ async fn calls_nested_beyond_reason_are_refused() {
     let head = [&[0x84, 0][..], &[1; 32], &[1], &[2; 64], &[0, 0, 0, 0]].concat();
     let bytes = codec::Encode::encode(&[head, call].concat());
     assert_eq!(refused(&node, &bytes).await.0, 1001);
-    // The fee may be returned or refused: the node must survive.
+    // The node may return a fee or an error, but must survive.
     let _ = ask(&node, "payment_queryInfo", json!([hex(&bytes)])).await;
     node.mine(1).await.unwrap();
     node.stop().await;
@@ -184,10 +184,10 @@ async fn a_mortal_call_dies_with_its_era() {
     let node = node().await;
     let born = node.mine(8).await.unwrap();
     let mut signing = Signing::new(node.genesis(), 1);
-    // Period 4, phase 0: born at block 8.
+    // An era of period 4 and phase 0 that begins at block 8.
     signing.era = vec![0x01, 0x00];
     signing.era_block = born.hash;
-    // It waits for nonce 0 beyond the end of its era.
+    // The extrinsic waits for nonce 0 until after the end of its era.
     node.submit(signing.sign("Alice", &remark("mortal"))).await.unwrap();
     assert_eq!(get(&node, "author_pendingExtrinsics", json!([])).await.as_array().unwrap().len(), 1);
     node.mine(8).await.unwrap();

@@ -75,7 +75,7 @@ async fn a_request_larger_than_allowed_is_refused() {
     node.stop().await;
 }
 
-/// Any parameters for any method give a response, and the node survives.
+/// Any parameters for any method yield a response, and the node survives.
 #[tokio::test]
 async fn any_parameters_are_answered() {
     let node = node().await;
@@ -100,7 +100,7 @@ async fn any_parameters_are_answered() {
     let params = proptest::collection::vec(value, 0..5);
     let mut runner = TestRunner::deterministic();
     for method in methods {
-        // These methods do what they say, which is not under test here.
+        // These methods stop the node, produce blocks or write files, and are not under test here.
         if ["dev_stop", "dev_mine", "dev_snapshot"].contains(&method.as_str()) {
             continue;
         }
@@ -162,7 +162,7 @@ async fn a_subscriber_that_does_not_read_holds_up_nobody() {
         let text = json!({"jsonrpc": "2.0", "id": id, "method": "chain_subscribeNewHeads", "params": []}).to_string();
         stream.write_all(&frame(&text)).await.unwrap();
     }
-    // Far more than all buffers between the node and this client hold.
+    // Far more heads than fit in all buffers between the node and this client.
     timeout(Duration::from_secs(30), node.mine(2_000)).await.unwrap().unwrap();
     lives(&node).await;
     timeout(Duration::from_secs(20), node.stop()).await.unwrap();
@@ -180,7 +180,7 @@ async fn other_host_names_are_refused() {
     node.stop().await;
 }
 
-/// Browsers let any page connect to this machine, and send its origin: other origins are refused.
+/// Browsers let any page connect to this machine, and send the page's origin: origins that are not allowed are refused.
 #[tokio::test]
 async fn pages_of_others_are_refused() {
     let mut config = config();
@@ -221,14 +221,14 @@ async fn orders_end_with_their_client_and_do_not_pile_up() {
     others.write_all(&frame(&request(1)).repeat(100)).await.unwrap();
     let refused = timeout(Duration::from_secs(30), async {
         loop {
-            // A command that finds a place waits in the queue; if abandoned, it still keeps the place.
+            // A command that gets a slot waits in the queue; an abandoned command still occupies its slot.
             if let Ok(Err(error)) = timeout(Duration::from_millis(100), ask(&node, "dev_mine", json!([1]))).await {
                 break error;
             }
         }
     });
     let refused = refused.await.unwrap();
-    assert!(refused["message"].as_str().unwrap().contains("the queue is full"), "{refused}");
+    assert!(refused["message"].as_str().unwrap().contains("queue is full"), "{refused}");
     drop((client, others));
     timeout(Duration::from_secs(30), async {
         while node.mine(1).await.is_err() {
@@ -258,7 +258,7 @@ async fn requests_of_many_clients_at_once_are_answered() {
 /// Environment variable with the directory for the flooded child's address.
 const FLOODED: &str = "TAONET_FLOODED_DIRECTORY";
 
-/// Not a test by itself: the process to flood, if the environment variable is set.
+/// Runs the process to flood if the environment variable is set; otherwise does nothing.
 #[tokio::test(flavor = "multi_thread")]
 async fn child() {
     let Some(directory) = std::env::var_os(FLOODED) else { return };
@@ -276,9 +276,9 @@ async fn a_client_that_does_not_read_its_answers_does_not_fill_the_memory() {
     let text = json!({"jsonrpc": "2.0", "id": 1, "method": "state_getMetadata", "params": []}).to_string();
     let mut stream = websocket(address).await;
     let messages = frame(&text).repeat(10_000);
-    // Unread requests stay in buffers, or here.
+    // Requests that the node has not read stay in socket buffers, or in this task.
     let flood = tokio::spawn(async move { stream.write_all(&messages).await.map(|()| stream) });
-    // Other clients are served meanwhile: the flood's responses would otherwise come first.
+    // Other clients are served during the flood: their requests do not wait for all of its responses.
     for _ in 0..200 {
         child.stays_small(ask_at(address, "state_getMetadata", json!([]))).await.unwrap();
     }

@@ -58,8 +58,8 @@ async fn every_runtime_method_takes_any_bytes() {
     node.stop().await;
 }
 
-/// Batches up to the maximum size are answered, also many concurrently. Refused are a batch whose responses exceed the
-/// response limit and a batch beyond the maximum size.
+/// Batches up to the maximum size are answered, even many concurrently. A batch is refused if it exceeds the maximum
+/// size, or if its responses exceed the response limit.
 #[tokio::test]
 async fn batches_are_answered_up_to_their_limit() {
     let node = node().await;

@@ -64,7 +64,7 @@ async fn hundreds_of_idle_websockets_keep_nobody_out() {
         assert_eq!(status_from(from, node.address()).await, 200, "{from}");
         websocket_from(from, node.address()).await;
     }
-    assert!(is_closed(&mut idle[0]).await, "the oldest made room");
+    assert!(is_closed(&mut idle[0]).await, "the oldest connection was not evicted");
     node.stop().await;
 }
 
@@ -75,7 +75,7 @@ async fn websockets_in_use_make_no_room() {
     hears(&mut subscription).await;
     let mut first = websocket_from("127.0.0.1", node.address()).await;
     let mut second = websocket_from("127.0.0.1", node.address()).await;
-    // A request makes the first the younger one.
+    // A request makes the first connection more recently active than the second one.
     let request = json!({"jsonrpc": "2.0", "id": 1, "method": "system_name", "params": []}).to_string();
     first.write_all(&frame(&request)).await.unwrap();
     assert_ne!(first.read(&mut [0; 512]).await.unwrap(), 0);
@@ -83,7 +83,7 @@ async fn websockets_in_use_make_no_room() {
         assert_eq!(status_from("127.0.0.1", node.address()).await, 200);
     }
     assert!(is_closed(&mut second).await);
-    // Its requests are still answered.
+    // Requests on the first connection are still answered.
     first.write_all(&frame(&request)).await.unwrap();
     assert_ne!(first.read(&mut [0; 512]).await.unwrap(), 0);
     node.mine(1).await.unwrap();
@@ -101,7 +101,7 @@ async fn while_all_are_in_use_further_ones_are_told() {
     let (_, answer) = upgrade_on(connect_from("127.0.0.7", node.address()).await, node.address(), "").await;
     assert!(answer.starts_with("HTTP/1.1 429"), "{answer}");
     hears(&mut heads).await;
-    // A WebSocket without a subscription makes room.
+    // A WebSocket without a subscription is evicted.
     heads.unsubscribe().await.unwrap();
     let _: Value = first.request("system_chain", rpc_params![]).await.unwrap();
     timeout(Duration::from_secs(20), async {

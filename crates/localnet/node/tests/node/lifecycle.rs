@@ -20,7 +20,7 @@ async fn a_chain_goes_on_where_it_stopped() {
     node.submit(signed(&node, "Alice", 0, &transfer("Dave", 12))).await.unwrap();
     let head = node.mine(10).await.unwrap();
     let dave = node.storage(&account_key("Dave")).unwrap();
-    // One process at a time.
+    // Only one process at a time can open the chain.
     assert!(matches!(Node::start(first.clone()).await, Err(NodeError::Store(StoreError::InUse(_)))));
     node.stop().await;
 
@@ -100,7 +100,7 @@ async fn a_snapshot_is_the_chain() {
     let copy = Node::start(again).await.unwrap();
     assert_eq!(copy.head(), head);
     assert_eq!(copy.storage(&account_key("Dave")).unwrap(), node.storage(&account_key("Dave")).unwrap());
-    // The same chain with the same timestamps makes the same blocks.
+    // The same chain with the same timestamps produces the same blocks.
     assert_eq!(copy.mine(5).await.unwrap(), next);
     copy.stop().await;
     node.stop().await;

@@ -9,6 +9,7 @@ mod fuzz;
 mod idle;
 mod lifecycle;
 mod process;
+mod pulses;
 mod state;
 mod support;
 mod watch;

@@ -1,4 +1,5 @@
-//! Nodes in child processes: this test binary again, with an environment variable that names a directory.
+//! Nodes in child processes. A child process runs this test binary, with an environment variable that names a
+//! directory.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -19,7 +20,7 @@ pub(crate) struct Process {
 impl Process {
     /// Runs one test of this binary as a child process, with `variable` set to `folder`.
     pub(crate) fn start(test: &str, variable: &str, folder: &Path) -> Self {
-        // A killed predecessor left its file.
+        // A killed earlier process may have left its file.
         let _ = std::fs::remove_file(folder.join("address"));
         let child = Command::new(std::env::current_exe().unwrap())
             .args(["--exact", test, "--nocapture"])

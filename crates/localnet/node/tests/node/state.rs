@@ -55,7 +55,7 @@ async fn every_method_that_clients_use_is_served() {
     for method in wanted {
         assert!(listed.contains(method), "{method}");
     }
-    // subxt uses another protocol where these are listed.
+    // If these methods were listed, subxt would use a different protocol.
     assert!(!listed.iter().any(|name| name.starts_with("chainHead_") || name.starts_with("archive_")));
     let properties = json!({"ss58Format": 42, "tokenDecimals": 9, "tokenSymbol": "TAO"});
     assert_eq!(get(&node, "system_properties", json!([])).await, properties);
@@ -165,7 +165,7 @@ async fn the_next_nonce_counts_what_waits() {
     assert_eq!(get(&node, "system_accountNextIndex", json!([alice])).await, 0);
     node.submit(signed(&node, "Alice", 0, &remark("0"))).await.unwrap();
     node.submit(signed(&node, "Alice", 1, &remark("1"))).await.unwrap();
-    // A nonce with a gap before it.
+    // An extrinsic whose nonce leaves a gap.
     node.submit(signed(&node, "Alice", 3, &remark("3"))).await.unwrap();
     for method in ["system_accountNextIndex", "account_nextIndex"] {
         assert_eq!(get(&node, method, json!([alice])).await, 2);

@@ -72,7 +72,7 @@ async fn a_better_paying_call_takes_the_place() {
 async fn a_call_that_becomes_invalid_is_told_so() {
     let node = node().await;
     let client = client(&node).await;
-    // Both can pay now; after the first, Dave has almost nothing left.
+    // Dave can pay for either call, but not for both.
     let all = 2_000_000_000_000 - 3_000_000;
     let mut first = watch(&client, &signed(&node, "Dave", 0, &transfer("Alice", all))).await;
     let mut signing = Signing::new(node.genesis(), 1);
@@ -93,7 +93,7 @@ async fn a_stopping_node_drops_what_waits() {
     assert_eq!(next(&mut events).await, "ready");
     let stopped = tokio::spawn(node.stop());
     let last = timeout(PATIENCE, events.next()).await.unwrap();
-    // Either a "dropped" event or the end of the stream: never left waiting.
+    // The submitter gets a "dropped" event or the end of the stream, and never waits forever.
     assert!(last.is_none_or(|event| event.is_ok_and(|event| event == "dropped")));
     timeout(PATIENCE, stopped).await.unwrap().unwrap();
 }

@@ -45,7 +45,7 @@ async fn subxt_reads_submits_and_follows() {
     for name in ["Transfer", "TransactionFeePaid", "ExtrinsicSuccess"] {
         assert!(names.iter().any(|known| known == name), "{name} is not among {names:?}");
     }
-    // Too much: the call is included, and the error has its name.
+    // The amount is too high: the call is included, and fails with a named error.
     let dest = Value::unnamed_variant("Id", [Value::from_bytes(sp_core::Pair::public(&pair("Dave")).0)]);
     let beyond = Value::u128(2_000_000_000_000_000);
     let call = subxt::dynamic::transaction("Balances", "transfer_keep_alive", (dest, beyond));

@@ -4,7 +4,7 @@ use frame_support::pallet_prelude::*;
 use frame_system::{ensure_root, ensure_signed_or_root, pallet_prelude::OriginFor};
 
 use super::{Config, Error};
-use crate::subtensor::rate_limits::OwnerAction;
+use crate::subtensor::rate_limits::LimitedAction;
 use crate::subtensor::{self, NetworksAdded, SubnetOwner};
 use crate::types::NetUid;
 
@@ -15,7 +15,7 @@ pub(super) enum Authority<T> {
     /// The sudo key, for an existing subnet.
     RootOf(NetUid),
     /// The sudo key at any time; the subnet's owner outside the freeze window and within the rate limit of the action.
-    Owner { netuid: NetUid, action: OwnerAction, refused_to_owners: Option<Error<T>> },
+    Owner { netuid: NetUid, action: LimitedAction, refused_to_owners: Option<Error<T>> },
 }
 
 /// Requires the sudo key.
@@ -29,7 +29,7 @@ pub(super) fn root_of<T>(netuid: NetUid) -> Authority<T> {
 }
 
 /// Requires the sudo key or the subnet's owner.
-pub(super) fn owner<T>(netuid: NetUid, action: impl Into<OwnerAction>) -> Authority<T> {
+pub(super) fn owner<T>(netuid: NetUid, action: impl Into<LimitedAction>) -> Authority<T> {
     Authority::Owner { netuid, action: action.into(), refused_to_owners: None }
 }
 
@@ -38,13 +38,13 @@ pub(super) fn owner_if<T>(
     condition: bool,
     otherwise: Error<T>,
     netuid: NetUid,
-    action: impl Into<OwnerAction>,
+    action: impl Into<LimitedAction>,
 ) -> Authority<T> {
     Authority::Owner { netuid, action: action.into(), refused_to_owners: (!condition).then_some(otherwise) }
 }
 
 impl<T: Config> Authority<T> {
-    /// Applies `change` if `origin` has this authority, and records the time of an owner's action for its rate limit.
+    /// Applies `change` if `origin` has this authority. Records the block of an owner's action, for its rate limit.
     ///
     /// # Errors
     /// `BadOrigin`, `SubnetDoesNotExist`, the errors of [`subtensor::Pallet::ensure_owner_may`], and the errors of
@@ -77,7 +77,7 @@ impl<T: Config> Authority<T> {
                 }
                 subtensor::Pallet::<T>::wake(netuid);
                 change()?;
-                subtensor::Pallet::<T>::record_owner_action(&who, netuid, action);
+                subtensor::Pallet::<T>::record_action(&who, netuid, action);
                 Ok(())
             }
         }

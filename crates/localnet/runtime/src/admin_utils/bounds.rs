@@ -54,8 +54,9 @@ impl<T: Config> Pallet<T> {
         Ok(())
     }
 
-    /// Splits emission by the given parts, which must add up to 65 535, or equally without parts. With fewer parts than
-    /// mechanisms, the last mechanisms receive no emission, as on the real chain.
+    /// Sets the split of a subnet's emission among its mechanisms, in parts that must add up to 65 535; `None` splits
+    /// it equally. With fewer parts than mechanisms, the remaining mechanisms receive no emission, as on the real
+    /// chain.
     pub(super) fn split_emission(netuid: NetUid, split: Option<Vec<u16>>) -> DispatchResult {
         let Some(split) = split else {
             MechanismEmissionSplit::<T>::remove(netuid);
@@ -76,7 +77,7 @@ impl<T: Config> Pallet<T> {
         Ok(())
     }
 
-    /// Refuses to set a deprecated setting, whatever its value.
+    /// Refuses every value of a deprecated setting.
     pub(super) fn refuse<V>(_value: V, error: Error<T>) -> DispatchResult {
         Err(error.into())
     }

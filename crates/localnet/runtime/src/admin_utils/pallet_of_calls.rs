@@ -1,7 +1,7 @@
 //! Generates the pallet from the table of calls: FRAME requires all calls of a pallet in one block.
 
 /// Generates the pallet. Each row is `INDEX: NAME(ARGUMENTS) by AUTHORITY(SUBNET) { CHANGES }`. The authority is a
-/// function of the module `authority`; the changes run if the origin has it.
+/// function of the module `authority`; the changes run if the origin has that authority.
 macro_rules! pallet_of_calls {
     ($(
         $(#[$doc:meta])*
@@ -30,34 +30,34 @@ macro_rules! pallet_of_calls {
             #[pallet::event]
             #[pallet::generate_deposit(pub(super) fn deposit_event)]
             pub enum Event<T: Config> {
-                /// Yuma 3 was enabled or disabled.
+                /// Yuma 3 was enabled or disabled on a subnet.
                 #[codec(index = 1)]
                 Yuma3EnableToggled {
-                    /// The subnet.
+                    /// Netuid of the subnet.
                     netuid: NetUid,
                     /// Whether Yuma 3 is enabled.
                     enabled: bool,
                 },
-                /// Bond resets were enabled or disabled.
+                /// Bond resets were enabled or disabled on a subnet.
                 #[codec(index = 2)]
                 BondsResetToggled {
-                    /// The subnet.
+                    /// Netuid of the subnet.
                     netuid: NetUid,
                     /// Whether bond resets are enabled.
                     enabled: bool,
                 },
-                /// The half-life of the registration price changed.
+                /// The half-life of a subnet's registration price changed.
                 #[codec(index = 3)]
                 BurnHalfLifeSet {
-                    /// The subnet.
+                    /// Netuid of the subnet.
                     netuid: NetUid,
                     /// The new half-life, in blocks.
                     burn_half_life: u16,
                 },
-                /// The increase factor of the registration price changed.
+                /// The factor by which a registration raises a subnet's registration price changed.
                 #[codec(index = 4)]
                 BurnIncreaseMultSet {
-                    /// The subnet.
+                    /// Netuid of the subnet.
                     netuid: NetUid,
                     /// The new factor.
                     burn_increase_mult: U64F64,
@@ -65,9 +65,9 @@ macro_rules! pallet_of_calls {
                 /// TAO emission to a subnet was enabled or disabled.
                 #[codec(index = 5)]
                 SubnetEmissionEnabledSet {
-                    /// The subnet.
+                    /// Netuid of the subnet.
                     netuid: NetUid,
-                    /// Whether the subnet receives TAO.
+                    /// Whether the subnet receives TAO emission.
                     enabled: bool,
                 },
             }
@@ -78,46 +78,47 @@ macro_rules! pallet_of_calls {
                 /// The subnet does not exist.
                 #[codec(index = 0)]
                 SubnetDoesNotExist,
-                /// The number of validators exceeds the number of neurons.
+                /// The maximum number of validators exceeds the maximum number of neurons.
                 #[codec(index = 1)]
                 MaxValidatorsLargerThanMaxUIds,
-                /// The subnet already has more neurons: trim it first.
+                /// The subnet already has more neurons than the new maximum: trim it first.
                 #[codec(index = 2)]
                 MaxAllowedUIdsLessThanCurrentUIds,
-                /// The moving average of bonds exceeds 975 000, the maximum for an owner.
+                /// The weight of old bonds in their moving average exceeds 975 000 millionths, the maximum for an
+                /// owner.
                 #[codec(index = 3)]
                 BondsMovingAverageMaxReached,
-                /// The steepness is negative, which only root may set.
+                /// The steepness is negative: only root may set a negative steepness.
                 #[codec(index = 4)]
                 NegativeSigmoidSteepness,
                 /// The value is out of bounds.
                 #[codec(index = 5)]
                 ValueNotInBounds,
-                /// The minimum exceeds the current number of neurons.
+                /// The new minimum exceeds the current number of neurons.
                 #[codec(index = 6)]
                 MinAllowedUidsGreaterThanCurrentUids,
-                /// The minimum exceeds the maximum number of neurons.
+                /// The new minimum exceeds the maximum number of neurons.
                 #[codec(index = 7)]
                 MinAllowedUidsGreaterThanMaxAllowedUids,
-                /// The maximum is below the minimum number of neurons.
+                /// The new maximum is below the minimum number of neurons.
                 #[codec(index = 8)]
                 MaxAllowedUidsLessThanMinAllowedUids,
-                /// The maximum exceeds 256 neurons.
+                /// The new maximum exceeds 256 neurons.
                 #[codec(index = 9)]
                 MaxAllowedUidsGreaterThanDefaultMaxAllowedUids,
                 /// The value is out of bounds.
                 #[codec(index = 10)]
                 InvalidValue,
-                /// The setting does not exist for root.
+                /// The setting does not exist on the root subnet.
                 #[codec(index = 11)]
                 NotPermittedOnRootSubnet,
                 /// Proof-of-work registration is disabled.
                 #[codec(index = 12)]
                 POWRegistrationDisabled,
-                /// The setting is deprecated: it is derived from others.
+                /// The setting is deprecated: its value is derived from other settings.
                 #[codec(index = 13)]
                 Deprecated,
-                /// The locked share exceeds its maximum.
+                /// The locked share of collateral exceeds the maximum.
                 #[codec(index = 14)]
                 CollateralLockShareTooHigh,
                 /// The drain ratio of collateral is out of bounds.

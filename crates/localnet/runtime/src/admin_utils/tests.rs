@@ -2,7 +2,7 @@ use codec::Encode;
 use sp_io::hashing::twox_128;
 use sp_runtime::PerU16;
 use sp_runtime::traits::Dispatchable;
-use substrate_fixed::types::{I96F32, U64F64};
+use substrate_fixed::types::{I64F64, I96F32, U64F64};
 
 use super::{Call, Event};
 use crate::runtime::{Runtime, RuntimeCall, RuntimeEvent, RuntimeOrigin, System};
@@ -67,6 +67,18 @@ fn settings() -> Vec<(Call<Runtime>, By, &'static str)> {
             "MaxRegistrationsPerBlock",
         ),
         (Call::sudo_set_subnet_owner_cut { subnet_owner_cut: 7 }, Root, "SubnetOwnerCut"),
+        (Call::sudo_set_ck_burn { burn: 7 }, Root, "CKBurn"),
+        (Call::sudo_set_coldkey_swap_announcement_delay { duration: 7 }, Root, "ColdkeySwapAnnouncementDelay"),
+        (Call::sudo_set_coldkey_swap_reannouncement_delay { duration: 7 }, Root, "ColdkeySwapReannouncementDelay"),
+        (Call::sudo_set_dissolve_network_schedule_duration { duration: 7 }, Root, "DissolveNetworkScheduleDuration"),
+        (Call::sudo_set_owner_cut_auto_lock_enabled { netuid, enabled: true }, Owner, "OwnerCutAutoLockEnabled"),
+        (Call::sudo_set_tao_flow_cutoff { flow_cutoff: I64F64::from_num(7) }, Root, "TaoFlowCutoff"),
+        (Call::sudo_set_tao_flow_normalization_exponent { exponent: twice }, Root, "FlowNormExponent"),
+        (Call::sudo_set_tao_flow_smoothing_factor { smoothing_factor: 7 }, Root, "FlowEmaSmoothingFactor"),
+        (Call::sudo_set_net_tao_flow_enabled { enabled: false }, Root, "NetTaoFlowEnabled"),
+        (Call::sudo_set_emission_bar_quantile { quantile: twice / 4 }, Root, "EmissionBarQuantile"),
+        (Call::sudo_set_emission_gate_exponent { exponent: twice }, Root, "EmissionGateExponent"),
+        (Call::sudo_set_emission_bar_rank { rank: 7 }, Root, "EmissionBarRank"),
         (Call::sudo_set_network_rate_limit { rate_limit: 7 }, Root, "NetworkRateLimit"),
         (Call::sudo_set_tempo { netuid, tempo: 7 }, Root, "Tempo"),
         (Call::sudo_set_total_issuance { total_issuance: burn }, Root, "TotalIssuance"),
@@ -165,7 +177,7 @@ fn settled(test: impl FnOnce()) {
 #[test]
 fn each_setting_changes_its_own_item() {
     let settings = settings();
-    assert_eq!(settings.len(), 67);
+    assert_eq!(settings.len(), 79);
     for (what, _, item) in settings {
         settled(|| {
             if item == "LiquidAlphaOn" {

@@ -12,10 +12,10 @@ type Encrypted = BoundedVec<u8, ConstU32<1_024>>;
 
 /// Variant index of `Raw0`. `RawN` has this index plus N, followed by N bytes without a length prefix.
 const RAW: u8 = 1;
-/// Maximum length of raw text, in bytes.
+/// Maximum length of a `Raw` field, in bytes.
 const MAX_RAW: u8 = 128;
 
-/// One field of a commitment. The metadata has 129 variants for raw text, one for each length.
+/// One field of a commitment. The metadata has 129 variants for raw data, one for each length.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Data {
     /// An empty field.
@@ -30,11 +30,11 @@ pub enum Data {
     Keccak256([u8; 32]),
     /// A SHA3-256 hash.
     ShaThree256([u8; 32]),
-    /// Timelocked data, which can be decrypted from a round of the drand beacon on.
+    /// Timelocked data, which can be decrypted once the drand beacon has published the reveal round.
     TimelockEncrypted {
-        /// The ciphertext.
+        /// Ciphertext of the data.
         encrypted: Encrypted,
-        /// Round of the drand beacon.
+        /// Round of the drand beacon whose signature decrypts the data.
         reveal_round: u64,
     },
     /// Requests a reset of the bonds to this neuron.
@@ -43,9 +43,9 @@ pub enum Data {
     BigRaw(BoundedVec<u8, ConstU32<512>>),
     /// Timelocked data whose reveal failed.
     TimelockRevealFailed {
-        /// The ciphertext.
+        /// Ciphertext of the data.
         encrypted: Encrypted,
-        /// Round of the drand beacon.
+        /// Round of the drand beacon whose signature decrypts the data.
         reveal_round: u64,
     },
 }

@@ -14,10 +14,10 @@ use sp_runtime::transaction_validity::{
 
 use crate::runtime::{AccountId, Nonce, Runtime, RuntimeOrigin};
 
-/// Checks and increments the nonce of an account.
+/// Extension that checks and increments the nonce of an account.
 ///
-/// Unlike FRAME's extension of this name, it accepts accounts without a balance, as the real chain does: hotkeys have
-/// no balance, and their calls are free.
+/// Unlike FRAME's extension of the same name, it accepts accounts without a balance, as the real chain does: hotkeys
+/// have no balance, and their calls are free.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, TypeInfo)]
 pub struct CheckNonce(
     /// The account's nonce.

@@ -11,12 +11,12 @@ use sp_runtime::transaction_validity::{InvalidTransaction, TransactionValidityEr
 use crate::mev_shield::{Call, Parts};
 use crate::runtime::{MevShield, RuntimeCall, RuntimeOrigin};
 
-/// Custom error code of a malformed ciphertext.
+/// Custom error code for a malformed ciphertext.
 const MALFORMED: u8 = 23;
-/// Custom error code of a ciphertext for another key.
+/// Custom error code for a ciphertext encrypted to a different key.
 const WRONG_KEY: u8 = 24;
 
-/// Validates shielded extrinsics before they enter the pool.
+/// Extension that validates shielded extrinsics before they enter the pool.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, TypeInfo)]
 pub struct CheckShieldedTxValidity;
 

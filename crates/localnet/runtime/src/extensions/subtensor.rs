@@ -8,11 +8,12 @@ use sp_runtime::impl_tx_ext_default;
 use sp_runtime::traits::{AsSystemOriginSigner, Implication, TransactionExtension};
 use sp_runtime::transaction_validity::{InvalidTransaction, TransactionValidityError, ValidTransaction};
 
+use crate::mev_shield;
 use crate::runtime::{AccountId, Runtime, RuntimeCall, RuntimeOrigin};
 use crate::subtensor::{Call, Error, Pallet};
 
-/// Refuses calls of the Subtensor pallet that cannot succeed: clients get the error at once, and free calls take no
-/// block space.
+/// Extension that refuses calls of the Subtensor pallet that cannot succeed, and the calls of coldkeys whose swap is
+/// announced: clients get the error immediately, and free calls take no block space.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, TypeInfo)]
 pub struct SubtensorTransactionExtension;
 
@@ -34,10 +35,30 @@ impl TransactionExtension<RuntimeCall> for SubtensorTransactionExtension {
         _: &impl Implication,
         _: TransactionSource,
     ) -> Result<(ValidTransaction, (), RuntimeOrigin), TransactionValidityError> {
-        if let (Some(who), RuntimeCall::SubtensorModule(call)) = (origin.as_system_origin_signer(), call) {
-            check(who, call).map_err(|error| InvalidTransaction::Custom(code(&error)))?;
+        if let Some(who) = origin.as_system_origin_signer() {
+            check_coldkey_swap(who, call).map_err(|error| InvalidTransaction::Custom(code(&error)))?;
+            if let RuntimeCall::SubtensorModule(call) = call {
+                check(who, call).map_err(|error| InvalidTransaction::Custom(code(&error)))?;
+            }
         }
         Ok((ValidTransaction::default(), (), origin))
+    }
+}
+
+/// Refuses the calls of a coldkey whose swap is announced, except those that concern the swap, and shielded
+/// extrinsics, which are validated again once decrypted.
+fn check_coldkey_swap(who: &AccountId, call: &RuntimeCall) -> Result<(), Error<Runtime>> {
+    let swap_call = match call {
+        RuntimeCall::SubtensorModule(call) => Some(call),
+        _ => None,
+    };
+    match Pallet::<Runtime>::check_coldkey_swap(who, swap_call) {
+        Err(Error::ColdkeySwapAnnounced)
+            if matches!(call, RuntimeCall::MevShield(mev_shield::Call::submit_encrypted { .. })) =>
+        {
+            Ok(())
+        }
+        checked => checked,
     }
 }
 
@@ -55,6 +76,9 @@ fn check(who: &AccountId, call: &Call<Runtime>) -> Result<(), Error<Runtime>> {
             frame_support::ensure!(Subtensor::may_create_network(), Error::NetworkTxRateLimitExceeded);
             Ok(())
         }
+        Call::pow_register { netuid, work_block, nonce, work, hotkey } => {
+            Subtensor::check_pow_registration(who, *netuid, *work_block, *nonce, work, hotkey)
+        }
         Call::decrease_take { hotkey, take } => Subtensor::check_decrease_take(who, hotkey, *take),
         Call::increase_take { hotkey, take } => Subtensor::check_increase_take(who, hotkey, *take),
         call => Subtensor::precheck_weights(who, call),
@@ -64,6 +88,7 @@ fn check(who: &AccountId, call: &Call<Runtime>) -> Result<(), Error<Runtime>> {
 /// Returns the real chain's custom error code for an error.
 fn code(error: &Error<Runtime>) -> u8 {
     match error {
+        Error::ColdkeySwapAnnounced => 0,
         Error::NotEnoughStakeToSetWeights | Error::AmountTooLow => 1,
         Error::NotEnoughBalanceToStake => 2,
         Error::SubnetNotExists => 3,
@@ -85,6 +110,7 @@ fn code(error: &Error<Runtime>) -> u8 {
         Error::RevealTooEarly | Error::ExpiredWeightCommit => 17,
         Error::WeightVecNotEqualSize | Error::InputLengthsUnequal => 18,
         Error::HotKeyNotRegisteredInSubNet => 19,
+        Error::ColdkeySwapDisputed => 21,
         Error::NonAssociatedColdKey => 25,
         Error::DelegateTakeTooLow => 26,
         Error::DelegateTakeTooHigh => 27,

@@ -1,4 +1,4 @@
-//! Per-neuron columns of a subnet, read once for all neurons.
+//! Columns with one value per neuron of a subnet, read once for all neurons.
 
 use std::cell::OnceCell;
 
@@ -10,7 +10,7 @@ use crate::subtensor::{
 };
 use crate::types::{AlphaBalance, MechId, NetUid, TaoBalance};
 
-/// Per-neuron columns of a subnet, indexed by uid.
+/// Columns with one value per neuron of a subnet, indexed by uid.
 pub(super) struct Columns {
     pub(super) active: Vec<bool>,
     pub(super) validator_permit: Vec<bool>,
@@ -85,8 +85,8 @@ impl Neurons {
         self.stakes.get_or_init(|| {
             let mut stakes = Stakes::default();
             for hotkey in self.hotkeys::<T>() {
-                let alpha = Pallet::<T>::total_alpha(hotkey, self.netuid);
-                let root = Pallet::<T>::total_alpha(hotkey, NetUid::ROOT);
+                let alpha = Pallet::<T>::inherited(hotkey, self.netuid, self.netuid);
+                let root = Pallet::<T>::inherited(hotkey, self.netuid, NetUid::ROOT);
                 stakes.alpha.push(alpha);
                 stakes.tao.push(TaoBalance(root.0));
                 stakes.total.push(TaoBalance(Pallet::<T>::weighted_stake(hotkey, self.netuid).0));

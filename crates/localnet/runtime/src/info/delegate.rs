@@ -20,12 +20,12 @@ const THOUSAND_TAO: u128 = 1_000_000_000_000;
 /// Stake of a nominator, by subnet.
 type Stakes = Vec<(Compact<NetUid>, Compact<u64>)>;
 
-/// A delegate: a hotkey that accepts stake of nominators.
+/// A delegate: a hotkey that accepts stake from nominators.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, TypeInfo)]
 pub struct DelegateInfo {
     /// Hotkey of the delegate.
     pub delegate_ss58: AccountId32,
-    /// Take: the share of its nominators' dividends that the delegate keeps.
+    /// Take: the share of its nominators' dividends that the delegate keeps, in parts of 65 535.
     pub take: Compact<PerU16>,
     /// Nominators, each with its stake by subnet.
     pub nominators: Vec<(AccountId32, Stakes)>,
@@ -35,9 +35,9 @@ pub struct DelegateInfo {
     pub registrations: Vec<Compact<NetUid>>,
     /// Subnets on which the hotkey has a validator permit.
     pub validator_permits: Vec<Compact<NetUid>>,
-    /// Daily return of 1 000 TAO on root after the take, in rao.
+    /// Daily return on 1 000 TAO of root stake after the take, in rao.
     pub return_per_1000: Compact<u64>,
-    /// Total daily return, in rao.
+    /// Total daily return of the hotkey, in rao.
     pub total_daily_return: Compact<u64>,
 }
 
@@ -52,9 +52,9 @@ impl DelegateInfo {
         Delegates::<T>::contains_key(&hotkey).then(|| Self::read::<T>(hotkey, true))
     }
 
-    /// Returns the delegates on which a coldkey has stake, once per subnet, with that stake. Other nominators are
-    /// omitted.
-    #[allow(clippy::type_complexity, reason = "what the real chain's API gives")]
+    /// Returns the delegates on which a coldkey has stake, once per subnet, with that stake. The delegates' lists of
+    /// nominators are empty.
+    #[allow(clippy::type_complexity, reason = "the result type of the real chain's API")]
     pub fn of_staker<T: Config>(coldkey: &AccountId32) -> Vec<(Self, (Compact<NetUid>, Compact<AlphaBalance>))> {
         let mut found = Vec::new();
         for hotkey in StakingHotkeys::<T>::get(coldkey) {
@@ -117,7 +117,7 @@ fn nominators<T: Config>(hotkey: &AccountId32) -> Vec<(AccountId32, Stakes)> {
     nominators.into_iter().collect()
 }
 
-/// Returns the daily return on 1 000 TAO after the take, for a stake that earns `daily` rao per day.
+/// Returns the daily return on 1 000 TAO after the take, in rao, for a stake that earns `daily` rao per day.
 fn return_per_1000(take: PerU16, stake: AlphaBalance, daily: u128) -> u64 {
     let kept = u128::from(u16::MAX.saturating_sub(take.deconstruct()));
     let per_thousand = daily.saturating_mul(kept).saturating_mul(THOUSAND_TAO);

@@ -24,41 +24,41 @@ pub struct DynamicInfo {
     pub owner_hotkey: AccountId32,
     /// Coldkey of the subnet's owner.
     pub owner_coldkey: AccountId32,
-    /// The subnet's name, UTF-8.
+    /// The subnet's name, in UTF-8.
     pub subnet_name: Vec<Compact<u8>>,
-    /// The symbol of the subnet's alpha, UTF-8.
+    /// The symbol of the subnet's alpha, in UTF-8.
     pub token_symbol: Vec<Compact<u8>>,
-    /// The tempo: blocks per epoch.
+    /// Tempo of the subnet: the number of blocks per epoch.
     pub tempo: Compact<u16>,
-    /// The block of the last epoch.
+    /// Block of the subnet's last epoch.
     pub last_step: Compact<u64>,
-    /// Blocks since the last epoch.
+    /// Number of blocks since the subnet's last epoch.
     pub blocks_since_last_step: Compact<u64>,
-    /// Emission; always 0, no longer used.
+    /// Emission; always 0, because the chain no longer uses it.
     pub emission: Compact<u64>,
-    /// Alpha in the pool.
+    /// Alpha in the subnet's pool.
     pub alpha_in: Compact<AlphaBalance>,
-    /// Alpha outside the pool.
+    /// Issued alpha outside the subnet's pool.
     pub alpha_out: Compact<AlphaBalance>,
-    /// TAO in the pool.
+    /// TAO in the subnet's pool.
     pub tao_in: Compact<TaoBalance>,
-    /// Alpha emission of the last block to participants.
+    /// Alpha emitted to the subnet's participants in the last block.
     pub alpha_out_emission: Compact<AlphaBalance>,
-    /// Alpha emission of the last block to the pool.
+    /// Alpha added to the subnet's pool by the last block's emission.
     pub alpha_in_emission: Compact<AlphaBalance>,
-    /// TAO emission of the last block to the pool.
+    /// TAO added to the subnet's pool by the last block's emission.
     pub tao_in_emission: Compact<TaoBalance>,
-    /// Pending alpha emission of the next epoch.
+    /// Alpha that the next epoch distributes to miners and validators.
     pub pending_alpha_emission: Compact<AlphaBalance>,
     /// Pending root emission; always 0, since root is paid in alpha.
     pub pending_root_emission: Compact<TaoBalance>,
-    /// Total TAO volume traded.
+    /// Total volume traded in the subnet's pool, in rao.
     pub subnet_volume: Compact<u128>,
     /// The block of the subnet's creation.
     pub network_registered_at: Compact<u64>,
     /// The subnet's identity.
     pub subnet_identity: Option<SubnetIdentityV3>,
-    /// Moving average of the alpha price.
+    /// Moving average of the alpha price, in TAO.
     pub moving_price: I96F32,
 }
 
@@ -99,7 +99,7 @@ pub(super) fn name<T: Config>(netuid: NetUid) -> Vec<u8> {
         .unwrap_or_else(|| if netuid == NetUid::ROOT { b"root".to_vec() } else { b"unknown".to_vec() })
 }
 
-/// Returns the pending alpha emission of miners and validators.
+/// Returns the alpha that the next epoch distributes to miners and validators.
 pub(super) fn pending_alpha<T: Config>(netuid: NetUid) -> AlphaBalance {
     PendingServerEmission::<T>::get(netuid).saturating_add(PendingValidatorEmission::<T>::get(netuid))
 }

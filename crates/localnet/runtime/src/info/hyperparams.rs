@@ -1,4 +1,4 @@
-//! Hyperparameters of a subnet, in the three layouts of different client versions.
+//! Hyperparameters of a subnet, in the layouts of three client versions.
 
 use codec::{Compact, Decode, Encode};
 use scale_info::TypeInfo;
@@ -19,53 +19,53 @@ macro_rules! hyperparams {
         $(#[$doc])*
         #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, TypeInfo)]
         pub struct $name {
-            /// Steepness of the former consensus; unused, stored for clients.
+            /// Rho, the steepness of an older consensus formula; unused, stored for clients.
             pub rho: Compact<u16>,
-            /// Kappa, the stake majority of consensus, in parts of 65 535.
+            /// Kappa: the share of stake that must support a weight, in parts of 65 535.
             pub kappa: Compact<u16>,
             /// Immunity period of new neurons, in blocks.
             pub immunity_period: Compact<u16>,
-            /// Minimum number of weights of a validator.
+            /// Minimum number of weights that a validator must set.
             pub min_allowed_weights: Compact<u16>,
-            /// Maximum weight, in parts of 65 535.
+            /// Maximum weight after normalisation, in parts of 65 535.
             pub max_weights_limit: Compact<u16>,
-            /// The tempo: blocks per epoch.
+            /// Tempo of the subnet: the number of blocks per epoch.
             pub tempo: Compact<u16>,
-            /// Minimum proof-of-work difficulty.
+            /// Minimum proof-of-work difficulty; unused, stored for clients.
             pub min_difficulty: Compact<u64>,
-            /// Maximum proof-of-work difficulty.
+            /// Maximum proof-of-work difficulty; unused, stored for clients.
             pub max_difficulty: Compact<u64>,
-            /// Minimum weights version key.
+            /// Minimum version key of a weight submission.
             pub weights_version: Compact<u64>,
-            /// Rate limit of weight submissions, in blocks.
+            /// Minimum interval between a neuron's weight submissions, in blocks.
             pub weights_rate_limit: Compact<u64>,
-            /// Interval of registration adjustments, in blocks; unused, stored for clients.
+            /// Interval between registration adjustments, in blocks; unused, stored for clients.
             pub adjustment_interval: Compact<u16>,
-            /// Activity cutoff of validators, in blocks.
+            /// Number of blocks without a weight submission after which a validator is inactive.
             pub activity_cutoff: Compact<u64>,
             /// Whether registration is enabled.
             pub registration_allowed: bool,
-            /// Target number of registrations per interval.
+            /// Target number of registrations per interval; enforced only on root.
             pub target_regs_per_interval: Compact<u16>,
-            /// Minimum registration price.
+            /// Minimum registration price, in rao.
             pub min_burn: Compact<TaoBalance>,
-            /// Maximum registration price.
+            /// Maximum registration price, in rao.
             pub max_burn: Compact<TaoBalance>,
-            /// Moving average factor of bonds, in parts of 1 000 000.
+            /// Weight of old bonds in their moving average, in parts of 1 000 000.
             pub bonds_moving_avg: Compact<u64>,
-            /// Maximum number of registrations per block.
+            /// Maximum number of registrations per block; enforced only on root.
             pub max_regs_per_block: Compact<u16>,
-            /// Rate limit of endpoint announcements, in blocks.
+            /// Minimum interval between a neuron's endpoint announcements, in blocks.
             pub serving_rate_limit: Compact<u64>,
             /// Maximum number of validator permits.
             pub max_validators: Compact<u16>,
             /// Smoothing factor of registration adjustments; unused, stored for clients.
             pub adjustment_alpha: Compact<u64>,
-            /// Proof-of-work difficulty.
+            /// Proof-of-work difficulty; unused, stored for clients.
             pub difficulty: Compact<u64>,
-            /// Reveal period, in epochs.
+            /// Reveal period of committed weights, in epochs.
             pub commit_reveal_period: Compact<u64>,
-            /// Whether commit-reveal is enabled.
+            /// Whether commit-reveal of weights is enabled.
             pub commit_reveal_weights_enabled: bool,
             /// Upper bound of liquid alpha, in parts of 65 535.
             pub alpha_high: Compact<u16>,
@@ -77,7 +77,7 @@ macro_rules! hyperparams {
         }
 
         impl $name {
-            /// Reads the hyperparameters; `None` if the subnet does not exist.
+            /// Reads the hyperparameters of a subnet; `None` if the subnet does not exist.
             pub fn read<T: Config>(netuid: NetUid) -> Option<Self> {
                 if !NetworksAdded::<T>::get(netuid) {
                     return None;
@@ -122,14 +122,14 @@ macro_rules! hyperparams {
 }
 
 hyperparams! {
-    /// Hyperparameters in the layout of the oldest clients.
+    /// Hyperparameters of a subnet in the layout of the oldest clients.
     SubnetHyperparams {}
 }
 
 hyperparams! {
-    /// Hyperparameters in the layout of bittensor 9.
+    /// Hyperparameters of a subnet in the layout of bittensor 9.
     SubnetHyperparamsV2 {
-        /// Steepness of liquid alpha, in hundredths.
+        /// Steepness of liquid alpha's curve, in hundredths.
         alpha_sigmoid_steepness: I32F32 = steepness::<T>,
         /// Yuma version, 2 or 3.
         yuma_version: Compact<u16> = |netuid| Compact(yuma_version::<T>(netuid)),
@@ -153,9 +153,9 @@ pub struct HyperparamEntry {
     pub value: HyperparamValue,
 }
 
-/// A typed value of a hyperparameter.
+/// The value of a hyperparameter, with its type.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, TypeInfo)]
-#[allow(missing_docs, reason = "each variant is named as its type is")]
+#[allow(missing_docs, reason = "each variant has the name of its type")]
 pub enum HyperparamValue {
     Bool(bool),
     U16(Compact<u16>),
@@ -195,7 +195,7 @@ fn yuma_version<T: Config>(netuid: NetUid) -> u16 {
     if Yuma3On::<T>::get(netuid) { 3 } else { 2 }
 }
 
-/// Returns the hyperparameters with names, in the chain's order; `None` if the subnet does not exist.
+/// Returns a subnet's hyperparameters with their names, in the real chain's order; `None` if the subnet does not exist.
 pub fn entries<T: Config>(netuid: NetUid) -> Option<Vec<HyperparamEntry>> {
     if !NetworksAdded::<T>::get(netuid) {
         return None;

@@ -10,7 +10,7 @@ use crate::subtensor::types::{AxonInfo, PrometheusInfo};
 use crate::subtensor::{Axons, Bonds, Config, Keys, NetworksAdded, Owner, Pallet, Prometheus, SubnetworkN, Weights};
 use crate::types::{AlphaBalance, MechId, NetUid, NetUidStorageIndex};
 
-/// A row of weights or bonds: uid and value.
+/// A row of weights or bonds: pairs of uid and value.
 type Row = Vec<(Compact<u16>, Compact<u16>)>;
 
 macro_rules! neuron_info {
@@ -32,28 +32,28 @@ macro_rules! neuron_info {
             pub axon_info: AxonInfo,
             /// Metrics endpoint of the neuron.
             pub prometheus_info: PrometheusInfo,
-            /// All alpha staked on the hotkey, attributed to its owner.
+            /// All alpha staked on the hotkey in the subnet, attributed to its owner.
             pub stake: Vec<(AccountId32, Compact<AlphaBalance>)>,
-            /// Rank; always 0, no longer computed.
+            /// Rank; always 0, because the chain no longer computes it.
             pub rank: Compact<u16>,
-            /// Alpha earned at the last epoch.
+            /// Alpha that the neuron earned at the last epoch.
             pub emission: Compact<AlphaBalance>,
-            /// Incentive: share of miner emission.
+            /// Incentive: the neuron's share of the miners' emission.
             pub incentive: Compact<PerU16>,
-            /// Consensus weight.
+            /// Consensus weight of the neuron.
             pub consensus: Compact<PerU16>,
-            /// Trust; always 0, no longer computed.
+            /// Trust; always 0, because the chain no longer computes it.
             pub trust: Compact<PerU16>,
-            /// Validator trust: share of the neuron's weights that is within consensus.
+            /// Validator trust: the share of the neuron's weights that is within consensus.
             pub validator_trust: Compact<PerU16>,
-            /// Dividends: share of validator emission.
+            /// Dividends: the neuron's share of the validators' emission.
             pub dividends: Compact<PerU16>,
-            /// Block of the last weight submission.
+            /// Block of the neuron's last weight submission.
             pub last_update: Compact<u64>,
             /// Whether the neuron has a validator permit.
             pub validator_permit: bool,
             $($(#[$row_doc])* pub $row: Row,)*
-            /// Pruning score; always 65 535, no longer computed.
+            /// Pruning score; always 65 535, because the chain no longer computes it.
             pub pruning_score: Compact<u16>,
         }
 
@@ -84,7 +84,7 @@ macro_rules! neuron_info {
                 })
             }
 
-            /// Returns the neuron with a uid; `None` if subnet or uid does not exist.
+            /// Returns the neuron with this uid; `None` if the subnet or the uid does not exist.
             pub fn one<T: Config>(netuid: NetUid, uid: u16) -> Option<Self> {
                 let columns = NetworksAdded::<T>::get(netuid).then(|| Columns::read::<T>(netuid, MechId(0)))?;
                 Self::read::<T>(netuid, &columns, uid)

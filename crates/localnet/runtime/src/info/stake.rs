@@ -13,21 +13,21 @@ use crate::types::{AlphaBalance, NetUid, TaoBalance};
 /// The stake of a coldkey on a hotkey in a subnet.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, TypeInfo)]
 pub struct StakeInfo {
-    /// Hotkey on which the stake is.
+    /// Hotkey that the stake is on.
     pub hotkey: AccountId32,
     /// Coldkey that owns the stake.
     pub coldkey: AccountId32,
     /// Netuid of the subnet.
     pub netuid: Compact<NetUid>,
-    /// Amount of alpha.
+    /// Amount of the stake, in alpha.
     pub stake: Compact<AlphaBalance>,
-    /// Locked stake; always 0, since this chain has no stake locks.
+    /// Locked stake; always 0, as on the real chain: a lock is on the subnet, not on one stake.
     pub locked: Compact<u64>,
-    /// Dividends of the hotkey at the last epoch.
+    /// Alpha dividends of the hotkey at the last epoch.
     pub emission: Compact<AlphaBalance>,
     /// TAO dividends; always 0, since root stake earns alpha.
     pub tao_emission: Compact<TaoBalance>,
-    /// Drain; always 0, no longer used.
+    /// Drain; always 0, because the chain no longer uses it.
     pub drain: Compact<u64>,
     /// Whether the hotkey is registered on the subnet.
     pub is_registered: bool,
@@ -67,27 +67,28 @@ impl StakeInfo {
     }
 }
 
-/// Available stake of a coldkey in a subnet.
+/// Total, locked and available stake of a coldkey in a subnet.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, TypeInfo)]
 pub struct StakeAvailability {
-    /// Total stake.
+    /// Total stake, in alpha.
     pub total: Compact<AlphaBalance>,
-    /// Locked stake; always 0, since this chain has no stake locks.
+    /// Locked stake, in alpha.
     pub locked: Compact<AlphaBalance>,
-    /// Stake that can be withdrawn.
+    /// Stake that can be withdrawn, in alpha.
     pub available: Compact<AlphaBalance>,
 }
 
 impl StakeAvailability {
-    const fn all_of(total: AlphaBalance) -> Self {
-        Self { total: Compact(total), locked: Compact(AlphaBalance::ZERO), available: Compact(total) }
+    fn new(total: AlphaBalance, locked: AlphaBalance) -> Self {
+        Self { total: Compact(total), locked: Compact(locked), available: Compact(total.saturating_sub(locked)) }
     }
 }
 
 /// Stake of a coldkey, by subnet.
 pub type Availability = BTreeMap<NetUid, StakeAvailability>;
 
-/// Returns the stake that coldkeys can withdraw, in these subnets or in all where they have stake.
+/// Returns the stake that coldkeys can withdraw in the subnets `netuids`, or in all subnets where they have stake if
+/// `netuids` is `None`.
 pub fn availability<T: Config>(
     coldkeys: Vec<AccountId32>,
     netuids: Option<Vec<NetUid>>,
@@ -103,21 +104,30 @@ pub fn availability<T: Config>(
                 *total = total.saturating_add(stake);
             }
         }
-        let subnets = totals.into_iter().map(|(netuid, total)| (netuid, StakeAvailability::all_of(total)));
-        coldkeys_found.insert(coldkey, subnets.collect());
+        let subnets = totals
+            .into_iter()
+            .map(|(netuid, total)| (netuid, StakeAvailability::new(total, Pallet::<T>::locked(&coldkey, netuid))));
+        let subnets: Availability = subnets.collect();
+        coldkeys_found.insert(coldkey, subnets);
     }
     coldkeys_found
 }
 
-/// A stake lock; this chain has none.
+/// A stake lock.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, TypeInfo)]
 pub struct LockState {
     /// Locked amount of alpha.
     pub locked_mass: AlphaBalance,
-    /// The conviction: how long the stake has been locked.
+    /// The conviction: the locked stake, weighted by the time for which it has been locked.
     pub conviction: U64F64,
-    /// Block of the last update.
+    /// Block of the lock's last update.
     pub last_update: u64,
+}
+
+/// Returns the lock of a coldkey on a subnet, as it is now.
+pub fn lock_of<T: Config>(coldkey: &AccountId32, netuid: NetUid) -> Option<LockState> {
+    let (_, lock) = Pallet::<T>::lock_of(coldkey, netuid)?;
+    Some(LockState { locked_mass: lock.locked_mass, conviction: lock.conviction, last_update: lock.last_update })
 }
 
 /// Returns the non-zero stakes of a coldkey: hotkey, subnet, amount.

@@ -1,4 +1,4 @@
-//! Subnet state: the neurons of a subnet as columns, without endpoints.
+//! Subnet state: the neurons of a subnet, as one list per property, without endpoints.
 
 use codec::{Compact, Decode, Encode};
 use scale_info::TypeInfo;
@@ -14,37 +14,37 @@ use crate::types::{AlphaBalance, MechId, NetUid, TaoBalance};
 pub struct SubnetState {
     /// Netuid of the subnet.
     pub netuid: Compact<NetUid>,
-    /// Hotkeys of the neurons.
+    /// Hotkey of each neuron, by uid.
     pub hotkeys: Vec<AccountId32>,
-    /// Coldkeys that own the hotkeys.
+    /// Coldkey that owns each neuron's hotkey, by uid.
     pub coldkeys: Vec<AccountId32>,
-    /// Whether each neuron was active at the last epoch.
+    /// Whether each neuron was active at the last epoch, by uid.
     pub active: Vec<bool>,
-    /// Validator permits.
+    /// Whether each neuron has a validator permit, by uid.
     pub validator_permit: Vec<bool>,
-    /// Pruning scores; always empty, no longer computed.
+    /// Pruning scores; always empty, because the chain no longer computes them.
     pub pruning_score: Vec<Compact<u16>>,
-    /// Blocks of the last weight submissions.
+    /// Block of each neuron's last weight submission, by uid.
     pub last_update: Vec<Compact<u64>>,
-    /// Alpha earned at the last epoch.
+    /// Alpha that each neuron earned at the last epoch, by uid.
     pub emission: Vec<Compact<AlphaBalance>>,
-    /// Dividends: shares of validator emission.
+    /// Each neuron's share of the validators' emission (dividends), by uid.
     pub dividends: Vec<Compact<PerU16>>,
-    /// Incentives: shares of miner emission.
+    /// Each neuron's share of the miners' emission (incentive), by uid.
     pub incentives: Vec<Compact<PerU16>>,
-    /// Consensus weights.
+    /// Consensus weight of each neuron, by uid.
     pub consensus: Vec<Compact<PerU16>>,
-    /// Trust; always empty, no longer computed.
+    /// Trust; always empty, because the chain no longer computes it.
     pub trust: Vec<Compact<PerU16>>,
-    /// Ranks; always empty, no longer computed.
+    /// Ranks; always empty, because the chain no longer computes them.
     pub rank: Vec<Compact<u16>>,
-    /// Registration blocks.
+    /// Registration block of each neuron, by uid.
     pub block_at_registration: Vec<Compact<u64>>,
-    /// Alpha stake.
+    /// Alpha stake of each neuron in the subnet, by uid.
     pub alpha_stake: Vec<Compact<AlphaBalance>>,
-    /// TAO stake on root.
+    /// TAO stake of each neuron on root, by uid.
     pub tao_stake: Vec<Compact<TaoBalance>>,
-    /// Total stake: alpha plus weighted TAO.
+    /// Total stake of each neuron (alpha plus weighted TAO), by uid.
     pub total_stake: Vec<Compact<TaoBalance>>,
     /// Emission history; always empty, since this chain does not store it.
     pub emission_history: Vec<Vec<Compact<AlphaBalance>>>,

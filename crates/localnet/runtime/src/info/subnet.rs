@@ -1,4 +1,4 @@
-//! Subnet summaries of the older methods of `SubnetInfoRuntimeApi`, and data that depends on the netuid only.
+//! Subnet summaries for the older methods of `SubnetInfoRuntimeApi`, and reads that need only the netuid.
 
 use codec::{Compact, Decode, Encode};
 use scale_info::TypeInfo;
@@ -24,19 +24,19 @@ macro_rules! subnet_info {
         pub struct $name {
             /// Netuid of the subnet.
             pub netuid: Compact<NetUid>,
-            /// Steepness of the former consensus; unused, stored for clients.
+            /// Rho, the steepness of an older consensus formula; unused, stored for clients.
             pub rho: Compact<u16>,
-            /// Kappa, the stake majority of consensus, in parts of 65 535.
+            /// Kappa: the share of stake that must support a weight, in parts of 65 535.
             pub kappa: Compact<u16>,
-            /// Proof-of-work difficulty.
+            /// Proof-of-work difficulty; unused, stored for clients.
             pub difficulty: Compact<u64>,
             /// Immunity period of new neurons, in blocks.
             pub immunity_period: Compact<u16>,
             /// Maximum number of validator permits.
             pub max_allowed_validators: Compact<u16>,
-            /// Minimum number of weights of a validator.
+            /// Minimum number of weights that a validator must set.
             pub min_allowed_weights: Compact<u16>,
-            /// Maximum weight, in parts of 65 535.
+            /// Maximum weight after normalisation, in parts of 65 535.
             pub max_weights_limit: Compact<u16>,
             /// Scaling law power; unused, stored for clients.
             pub scaling_law_power: Compact<u16>,
@@ -44,17 +44,17 @@ macro_rules! subnet_info {
             pub subnetwork_n: Compact<u16>,
             /// Maximum number of neurons.
             pub max_allowed_uids: Compact<u16>,
-            /// Blocks since the last epoch.
+            /// Number of blocks since the subnet's last epoch.
             pub blocks_since_last_step: Compact<u64>,
-            /// The tempo: blocks per epoch.
+            /// Tempo of the subnet: the number of blocks per epoch.
             pub tempo: Compact<u16>,
-            /// Network modality; always 0, no longer used.
+            /// Network modality; always 0, because the chain no longer uses it.
             pub network_modality: Compact<u16>,
-            /// Network connections; always empty, no longer used.
+            /// Network connections; always empty, because the chain no longer uses them.
             pub network_connect: Vec<[u16; 2]>,
-            /// Emission; always 0, no longer used.
+            /// Emission; always 0, because the chain no longer uses it.
             pub $emission: Compact<u64>,
-            /// Current registration price.
+            /// Current registration price, in rao.
             pub burn: Compact<TaoBalance>,
             /// Coldkey of the subnet's owner.
             pub owner: AccountId32,

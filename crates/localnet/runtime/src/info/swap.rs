@@ -28,9 +28,9 @@ pub struct SimSwapResult {
     pub tao_fee: TaoBalance,
     /// Fee of a sale, in alpha.
     pub alpha_fee: AlphaBalance,
-    /// TAO slippage: the loss by the fee and the price impact.
+    /// TAO that a sale loses to the fee and to the price impact.
     pub tao_slippage: TaoBalance,
-    /// Alpha slippage: the loss by the fee and the price impact.
+    /// Alpha that a purchase loses to the fee and to the price impact.
     pub alpha_slippage: AlphaBalance,
 }
 
@@ -76,7 +76,7 @@ pub fn price<T: Config>(netuid: NetUid) -> u64 {
     Pallet::<T>::alpha_price(netuid).saturating_mul(U64F64::from_num(UNIT)).saturating_to_num()
 }
 
-/// Returns the fee of trading `amount`; zero for subnets without a pool.
+/// Returns the fee for trading `amount`, in units of `amount`; zero for subnets without a pool.
 pub fn fee<T: Config>(netuid: NetUid, amount: u64) -> u64 {
     if Pallet::<T>::has_pool(netuid) { swap::Pallet::<T>::fee(netuid, amount) } else { 0 }
 }

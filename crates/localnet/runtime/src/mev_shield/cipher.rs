@@ -1,4 +1,4 @@
-//! Key and decryption of the MEV shield.
+//! Key pair of the MEV shield, and decryption of ciphertexts.
 //!
 //! Layout of a ciphertext: hash of the key (16 bytes) ‖ length of the encapsulated secret (u16, little endian) ‖
 //! encapsulated secret (1 088 bytes) ‖ nonce (24 bytes) ‖ output of XChaCha20-Poly1305 with the secret as key, tag at
@@ -21,8 +21,8 @@ const NONCE_LEN: usize = 24;
 pub struct ShieldKey(DecapsulationKey<MlKem768>);
 
 impl ShieldKey {
-    /// Returns the key of every development chain. Like the development accounts it is public: clients can use the
-    /// shield as on the real chain, but it hides nothing.
+    /// Returns the key pair that every development chain uses. Like the development accounts, it is public: clients can
+    /// use the shield as on the real chain, but it hides nothing.
     pub fn development() -> Self {
         let half = |name: &[u8]| blake2_256(&[b"taonet development chain: MEV shield, ", name].concat());
         Self::from_seed(half(b"d"), half(b"z"))
@@ -33,12 +33,12 @@ impl ShieldKey {
         Self(DecapsulationKey::from_seed(B32::from(d).concat(B32::from(z))))
     }
 
-    /// Returns the encapsulation key, which is public, in 1 184 bytes.
+    /// Returns the public encapsulation key, which has 1 184 bytes.
     pub fn public(&self) -> Vec<u8> {
         self.0.encapsulation_key().to_bytes().to_vec()
     }
 
-    /// Decrypts a ciphertext; `None` if it is malformed, damaged, or encrypted to another key.
+    /// Decrypts a ciphertext; `None` if it is malformed, damaged, or encrypted to a different key.
     pub fn open(&self, ciphertext: &[u8]) -> Option<Vec<u8>> {
         let Parts { key_hash, secret, nonce, text } = Parts::parse(ciphertext)?;
         if key_hash != twox_128(&self.public()) {
@@ -58,14 +58,14 @@ pub struct Parts<'a> {
     pub key_hash: [u8; HASH_LEN],
     /// The encapsulated secret.
     pub secret: &'a [u8],
-    /// The nonce of the cipher.
+    /// The nonce of XChaCha20-Poly1305.
     pub nonce: &'a [u8],
-    /// The encrypted data with its tag.
+    /// The encrypted extrinsic with its authentication tag.
     pub text: &'a [u8],
 }
 
 impl<'a> Parts<'a> {
-    /// Splits a ciphertext; `None` when it is too short.
+    /// Splits a ciphertext; `None` if it is too short.
     pub fn parse(ciphertext: &'a [u8]) -> Option<Self> {
         let (key_hash, rest) = ciphertext.split_first_chunk::<HASH_LEN>()?;
         let (length, rest) = rest.split_first_chunk::<2>()?;

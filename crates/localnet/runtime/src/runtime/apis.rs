@@ -1,7 +1,7 @@
 //! Implementation of the runtime APIs.
 
-#![allow(missing_docs, reason = "the macro makes items without")]
-#![allow(clippy::used_underscore_binding, reason = "the macro passes on what an answer does not need")]
+#![allow(missing_docs, reason = "the macro generates undocumented items")]
+#![allow(clippy::used_underscore_binding, reason = "the macro passes on unused arguments")]
 
 use std::collections::BTreeMap;
 
@@ -24,13 +24,14 @@ use super::{
 };
 use crate::info::apis as asked;
 use crate::info::basket::{
-    BasketPosition, BasketSummary, BasketTradingStatus, BetaPosition, BetaPricing, BetaPricingPage,
+    self, BasketPosition, BasketSummary, BasketTradingStatus, BetaPosition, BetaPricing, BetaPricingPage,
 };
 use crate::info::delegate::DelegateInfo;
 use crate::info::dynamic::DynamicInfo;
 use crate::info::hyperparams::{self, HyperparamEntry, SubnetHyperparams, SubnetHyperparamsV2};
 use crate::info::metagraph::{self, Metagraph, SelectiveMetagraph};
 use crate::info::neuron::{NeuronInfo, NeuronInfoLite};
+use crate::info::proxy::{self, ProxyFilterInfo, ProxyTypeInfo};
 use crate::info::stake::{self, LockState, StakeAvailability, StakeInfo};
 use crate::info::state::SubnetState;
 use crate::info::subnet::{self, SubnetInfo, SubnetInfov2};
@@ -318,16 +319,16 @@ impl_runtime_apis! {
             destination.or(origin).map_or(0, |(_, netuid)| swap::fee::<Runtime>(netuid, amount))
         }
 
-        fn get_coldkey_lock(_coldkey: AccountId, _netuid: NetUid) -> Option<LockState> {
-            None
+        fn get_coldkey_lock(coldkey: AccountId, netuid: NetUid) -> Option<LockState> {
+            stake::lock_of::<Runtime>(&coldkey, netuid)
         }
 
-        fn get_hotkey_conviction(_hotkey: AccountId, _netuid: NetUid) -> U64F64 {
-            U64F64::default()
+        fn get_hotkey_conviction(hotkey: AccountId, netuid: NetUid) -> U64F64 {
+            SubtensorModule::conviction_of(&hotkey, netuid)
         }
 
-        fn get_most_convicted_hotkey_on_subnet(_netuid: NetUid) -> Option<AccountId> {
-            None
+        fn get_most_convicted_hotkey_on_subnet(netuid: NetUid) -> Option<AccountId> {
+            SubtensorModule::most_convicted(netuid)
         }
     }
 
@@ -356,46 +357,48 @@ impl_runtime_apis! {
         }
     }
 
-    // This chain has no baskets.
     impl asked::BetaBasketRuntimeApi<Block> for Runtime {
-        fn get_root_basket_owed(_coldkey: AccountId) -> TaoBalance {
-            TaoBalance::ZERO
+        fn get_root_basket_owed(coldkey: AccountId) -> TaoBalance {
+            basket::owed::<Runtime>(&coldkey)
         }
 
-        fn get_basket_payout(_hotkey: AccountId, _coldkey: AccountId) -> TaoBalance {
-            TaoBalance::ZERO
+        fn get_basket_payout(hotkey: AccountId, coldkey: AccountId) -> TaoBalance {
+            basket::payout::<Runtime>(&hotkey, &coldkey)
         }
 
-        fn get_validator_basket_nav(_hotkey: AccountId) -> TaoBalance {
-            TaoBalance::ZERO
+        fn get_validator_basket_nav(hotkey: AccountId) -> TaoBalance {
+            SubtensorModule::basket_value(&hotkey)
         }
 
-        fn get_validator_basket(_hotkey: AccountId) -> Vec<(NetUid, AlphaBalance, TaoBalance)> {
-            Vec::new()
+        fn get_validator_basket(hotkey: AccountId) -> Vec<(NetUid, AlphaBalance, TaoBalance)> {
+            let holdings = BasketSummary::new::<Runtime>(hotkey).holdings;
+            holdings.into_iter().map(|holding| (holding.netuid, holding.alpha, holding.spot_tao)).collect()
         }
 
         fn get_root_basket_total_nav() -> TaoBalance {
-            TaoBalance::ZERO
+            let values = BasketSummary::all::<Runtime>().into_iter().map(|basket| basket.nav_tao);
+            values.fold(TaoBalance::ZERO, TaoBalance::saturating_add)
         }
 
         fn get_validator_basket_summary(hotkey: AccountId) -> BasketSummary {
-            BasketSummary::empty(hotkey)
+            BasketSummary::new::<Runtime>(hotkey)
         }
 
         fn get_all_validator_baskets() -> Vec<BasketSummary> {
-            Vec::new()
+            BasketSummary::all::<Runtime>()
         }
 
-        fn get_root_basket_positions(_coldkey: AccountId) -> Vec<(AccountId, u64, TaoBalance)> {
-            Vec::new()
+        fn get_root_basket_positions(coldkey: AccountId) -> Vec<(AccountId, u64, TaoBalance)> {
+            let positions = BasketPosition::all::<Runtime>(&coldkey).into_iter();
+            positions.map(|position| (position.hotkey, position.beta, position.value_tao)).collect()
         }
 
-        fn get_basket_position(_hotkey: AccountId, _coldkey: AccountId) -> Option<BasketPosition> {
-            None
+        fn get_basket_position(hotkey: AccountId, coldkey: AccountId) -> Option<BasketPosition> {
+            BasketPosition::of::<Runtime>(hotkey, &coldkey)
         }
 
-        fn get_root_basket_portfolio(_coldkey: AccountId) -> Vec<BasketPosition> {
-            Vec::new()
+        fn get_root_basket_portfolio(coldkey: AccountId) -> Vec<BasketPosition> {
+            BasketPosition::all::<Runtime>(&coldkey)
         }
 
         fn get_beta_pricing(_hotkey: AccountId) -> Option<BetaPricing> {
@@ -420,6 +423,16 @@ impl_runtime_apis! {
 
         fn get_basket_trading_status(_hotkey: AccountId) -> BasketTradingStatus {
             BasketTradingStatus::default()
+        }
+    }
+
+    impl asked::ProxyFilterRuntimeApi<Block> for Runtime {
+        fn get_proxy_types() -> Vec<ProxyTypeInfo> {
+            proxy::types()
+        }
+
+        fn get_proxy_filters(proxy_types: Option<Vec<u8>>) -> Vec<ProxyFilterInfo> {
+            proxy::filters(proxy_types.as_deref())
         }
     }
 }

@@ -1,11 +1,14 @@
-//! Filter of calls for signed origins.
+//! Filters of calls for signed origins. Root origins bypass them.
 
+use frame_support::parameter_types;
 use frame_support::traits::Contains;
+use frame_system::{EnsureRoot, EnsureRootWithSuccess};
 use pallet_utility::Call as Utility;
 
-use crate::runtime::RuntimeCall;
+use super::{AccountId, Balance, Balances, BlockNumber, Runtime, RuntimeCall, RuntimeEvent, RuntimeHoldReason};
+use crate::{commitments, subtensor};
 
-/// Refuses nested batches, as the real chain does. Root origins bypass call filters.
+/// Call filter that refuses nested batches, as on the real chain.
 #[derive(Debug)]
 pub struct CallFilter;
 
@@ -24,3 +27,58 @@ fn calls_of(call: &RuntimeCall) -> Option<&[RuntimeCall]> {
         _ => None,
     }
 }
+
+/// The calls that pass in safe mode.
+#[derive(Debug)]
+pub struct SafeCalls;
+
+impl Contains<RuntimeCall> for SafeCalls {
+    fn contains(call: &RuntimeCall) -> bool {
+        use commitments::Call as Commitments;
+        use subtensor::Call as Subtensor;
+        matches!(
+            call,
+            RuntimeCall::Sudo(_)
+                | RuntimeCall::Multisig(_)
+                | RuntimeCall::System(_)
+                | RuntimeCall::SafeMode(_)
+                | RuntimeCall::Timestamp(_)
+                | RuntimeCall::SubtensorModule(Subtensor::set_weights { .. } | Subtensor::serve_axon { .. })
+                | RuntimeCall::Commitments(Commitments::set_commitment { .. })
+        )
+    }
+}
+
+parameter_types! {
+    /// For how long users enter safe mode, and prolong it: not at all.
+    pub const NoDuration: BlockNumber = 0;
+    /// The deposit for which users may enter safe mode: none, they may not.
+    pub const NoDeposit: Option<Balance> = None;
+    /// After how many blocks such deposits are returned: never.
+    pub const NoRelease: Option<BlockNumber> = None;
+    /// For how long root enters safe mode: 24 hours of the real chain.
+    pub const EnterDuration: BlockNumber = 7_200;
+    /// For how long root prolongs safe mode: 12 hours of the real chain.
+    pub const ExtendDuration: BlockNumber = 3_600;
+}
+
+impl pallet_safe_mode::Config for Runtime {
+    type RuntimeEvent = RuntimeEvent;
+    type Currency = Balances;
+    type RuntimeHoldReason = RuntimeHoldReason;
+    type WhitelistedCalls = SafeCalls;
+    type EnterDuration = NoDuration;
+    type ExtendDuration = NoDuration;
+    type EnterDepositAmount = NoDeposit;
+    type ExtendDepositAmount = NoDeposit;
+    type ForceEnterOrigin = EnsureRootWithSuccess<AccountId, EnterDuration>;
+    type ForceExtendOrigin = EnsureRootWithSuccess<AccountId, ExtendDuration>;
+    type ForceExitOrigin = EnsureRoot<AccountId>;
+    type ForceDepositOrigin = EnsureRoot<AccountId>;
+    type Notify = ();
+    type ReleaseDelay = NoRelease;
+    type WeightInfo = ();
+}
+
+#[cfg(test)]
+mod tests;

@@ -31,7 +31,7 @@ impl<T: Config> Pallet<T> {
         Ok(())
     }
 
-    /// Stakes a miner's emission: on the hotkey selected by its coldkey, otherwise on its own.
+    /// Stakes a miner's emission: on the hotkey that its coldkey selected, otherwise on the miner's own hotkey.
     pub(super) fn stake_earnings(hotkey: &AccountId32, owner: &AccountId32, netuid: NetUid, incentive: AlphaBalance) {
         let Some(destination) = AutoStakeDestination::<T>::get(owner, netuid) else {
             return Self::increase_stake(hotkey, owner, netuid, incentive);

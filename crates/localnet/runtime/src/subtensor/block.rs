@@ -19,6 +19,7 @@ impl<T: Config> Pallet<T> {
         Self::run_due_epochs(&subnets);
         Self::move_prices(&subnets);
         Self::store_root_proportions(&subnets);
+        Self::apply_scheduled_children(&subnets);
     }
 
     /// Runs due epochs up to the maximum per block; the others stay due.

@@ -12,7 +12,7 @@ use crate::types::{NetUid, TaoBalance};
 const ONE: u64 = 1 << 32;
 
 impl<T: Config> Pallet<T> {
-    /// Resets the registration counters of a block and lowers the price, on these subnets and on root.
+    /// Resets the per-block registration counters and lowers the registration prices of `subnets` and of root.
     pub fn begin_registrations(subnets: &[NetUid]) {
         for &netuid in subnets.iter().chain([&NetUid::ROOT]) {
             Self::decay_burn(netuid);
@@ -27,7 +27,7 @@ impl<T: Config> Pallet<T> {
         }
     }
 
-    /// Lowers the registration price by one block's part of its half-life. The first block only applies the bounds.
+    /// Lowers the registration price by one block's decay at its half-life. The first block only applies the bounds.
     pub fn decay_burn(netuid: NetUid) {
         let burn = Burn::<T>::get(netuid);
         // The price is already at its minimum: the minimum is always below the maximum.

@@ -6,18 +6,18 @@ use frame_support::pallet_macros::pallet_section;
 /// Pallet id from which the accounts of subnets are derived.
 pub const PALLET_ID: PalletId = PalletId(*b"subtensr");
 
-/// Constants with the names of the real chain; default values equal those of the storage.
+/// Constants with the names of the real chain; the defaults equal those of the storage items.
 #[pallet_section]
 mod constants {
     #[pallet::extra_constants]
     impl<T: Config> Pallet<T> {
-        /// TAO issued before the first block.
+        /// TAO issued before the first block, in rao.
         #[pallet::constant_name(InitialIssuance)]
         fn initial_issuance() -> TaoBalance {
             TaoBalance::ZERO
         }
 
-        /// Default minimum number of weights.
+        /// Default minimum number of weights that a validator must set.
         #[pallet::constant_name(InitialMinAllowedWeights)]
         fn initial_min_allowed_weights() -> u16 {
             1024
@@ -47,55 +47,55 @@ mod constants {
             10_000_000
         }
 
-        /// Initial TAO recycled for registrations.
+        /// Initial total of the TAO that registrations on a subnet have cost, in rao.
         #[pallet::constant_name(InitialRAORecycledForRegistration)]
         fn initial_rao_recycled_for_registration() -> TaoBalance {
             TaoBalance::ZERO
         }
 
-        /// Default registration price.
+        /// Default registration price, in rao.
         #[pallet::constant_name(InitialBurn)]
         fn initial_burn() -> TaoBalance {
             TaoBalance(100_000_000)
         }
 
-        /// Default maximum registration price.
+        /// Default maximum registration price, in rao.
         #[pallet::constant_name(InitialMaxBurn)]
         fn initial_max_burn() -> TaoBalance {
             TaoBalance(100_000_000_000)
         }
 
-        /// Default minimum registration price.
+        /// Default minimum registration price, in rao.
         #[pallet::constant_name(InitialMinBurn)]
         fn initial_min_burn() -> TaoBalance {
             TaoBalance(500_000)
         }
 
-        /// Minimum stake.
+        /// Minimum value of a purchase or a partial sale of stake, in rao.
         #[pallet::constant_name(InitialMinStake)]
         fn initial_min_stake() -> TaoBalance {
             TaoBalance(2_000_000)
         }
 
-        /// Exclusive upper bound of the minimum registration price.
+        /// Exclusive upper bound of the minimum registration price, in rao.
         #[pallet::constant_name(MinBurnUpperBound)]
         fn min_burn_upper_bound() -> TaoBalance {
             TaoBalance(1_000_000_000)
         }
 
-        /// Exclusive lower bound of the maximum registration price.
+        /// Exclusive lower bound of the maximum registration price, in rao.
         #[pallet::constant_name(MaxBurnLowerBound)]
         fn max_burn_lower_bound() -> TaoBalance {
             TaoBalance(100_000_000)
         }
 
-        /// Minimum tempo that an owner may set.
+        /// Minimum tempo that an owner may set, in blocks.
         #[pallet::constant_name(MinTempo)]
         fn min_tempo() -> u16 {
             360
         }
 
-        /// Maximum tempo that an owner may set.
+        /// Maximum tempo that an owner may set, in blocks.
         #[pallet::constant_name(MaxTempo)]
         fn max_tempo() -> u16 {
             50_400
@@ -113,19 +113,19 @@ mod constants {
             50_000
         }
 
-        /// Unused; stored for clients.
+        /// Default interval between registration adjustments, in blocks; unused, stored for clients.
         #[pallet::constant_name(InitialAdjustmentInterval)]
         fn initial_adjustment_interval() -> u16 {
             100
         }
 
-        /// Default moving average factor of bonds, in parts of 1 000 000.
+        /// Default weight of old bonds in their moving average, in parts of 1 000 000.
         #[pallet::constant_name(InitialBondsMovingAverage)]
         fn initial_bonds_moving_average() -> u64 {
             900_000
         }
 
-        /// Default bonds penalty.
+        /// Default bonds penalty, in parts of 65 535.
         #[pallet::constant_name(InitialBondsPenalty)]
         fn initial_bonds_penalty() -> u16 {
             65_535
@@ -143,25 +143,25 @@ mod constants {
             2
         }
 
-        /// Unused; stored for clients.
+        /// Default rho, the steepness of an older consensus formula; unused, stored for clients.
         #[pallet::constant_name(InitialRho)]
         fn initial_rho() -> u16 {
             10
         }
 
-        /// Default steepness of liquid alpha, in hundredths.
+        /// Default steepness of liquid alpha's curve, in hundredths.
         #[pallet::constant_name(InitialAlphaSigmoidSteepness)]
         fn initial_alpha_sigmoid_steepness() -> i16 {
             1000
         }
 
-        /// Default kappa, the stake majority of consensus.
+        /// Default kappa: the share of stake that must support a weight, in parts of 65 535.
         #[pallet::constant_name(InitialKappa)]
         fn initial_kappa() -> u16 {
             32_767
         }
 
-        /// Default minimum of the maximum number of neurons.
+        /// Default lower limit for the maximum number of neurons.
         #[pallet::constant_name(InitialMinAllowedUids)]
         fn initial_min_allowed_uids() -> u16 {
             64
@@ -173,7 +173,7 @@ mod constants {
             256
         }
 
-        /// Unused; stored for clients.
+        /// Default scaling law power; unused, stored for clients.
         #[pallet::constant_name(InitialScalingLawPower)]
         fn initial_scaling_law_power() -> u16 {
             50
@@ -191,7 +191,7 @@ mod constants {
             1
         }
 
-        /// The constant pruning score of every neuron.
+        /// Pruning score of every neuron: constant, because the chain no longer computes it.
         #[pallet::constant_name(InitialPruningScore)]
         fn initial_pruning_score() -> u16 {
             65_535
@@ -203,43 +203,103 @@ mod constants {
             128
         }
 
-        /// Default delegate take.
+        /// Default delegate take, in parts of 65 535.
         #[pallet::constant_name(InitialDefaultDelegateTake)]
         fn initial_default_delegate_take() -> u16 {
             11_796
         }
 
-        /// Minimum delegate take.
+        /// Minimum delegate take, in parts of 65 535.
         #[pallet::constant_name(InitialMinDelegateTake)]
         fn initial_min_delegate_take() -> u16 {
             0
         }
 
-        /// Default minimum weights version key.
+        /// Default child key take, in parts of 65 535.
+        #[pallet::constant_name(InitialDefaultChildKeyTake)]
+        fn initial_default_child_key_take() -> u16 {
+            0
+        }
+
+        /// Default minimum child key take, in parts of 65 535.
+        #[pallet::constant_name(InitialMinChildKeyTake)]
+        fn initial_min_child_key_take() -> u16 {
+            0
+        }
+
+        /// Default maximum child key take, in parts of 65 535.
+        #[pallet::constant_name(InitialMaxChildKeyTake)]
+        fn initial_max_child_key_take() -> u16 {
+            11_796
+        }
+
+        /// Default minimum interval between increases of a child key take, in blocks.
+        #[pallet::constant_name(InitialTxChildKeyTakeRateLimit)]
+        fn initial_tx_child_key_take_rate_limit() -> u64 {
+            5
+        }
+
+        /// Cost of a swap of a coldkey, or of a hotkey on all subnets, in rao.
+        #[pallet::constant_name(KeySwapCost)]
+        fn key_swap_cost() -> TaoBalance {
+            super::swaps::COST
+        }
+
+        /// Cost of a swap of a hotkey on one subnet, in rao.
+        #[pallet::constant_name(KeySwapOnSubnetCost)]
+        fn key_swap_on_subnet_cost() -> TaoBalance {
+            super::swaps::COST_ON_SUBNET
+        }
+
+        /// Minimum interval between swaps of a coldkey's hotkeys on a subnet, in blocks.
+        #[pallet::constant_name(HotkeySwapOnSubnetInterval)]
+        fn hotkey_swap_on_subnet_interval() -> u64 {
+            super::swaps::INTERVAL
+        }
+
+        /// Default delay between announcement and coldkey swap, in blocks.
+        #[pallet::constant_name(InitialColdkeySwapAnnouncementDelay)]
+        fn initial_coldkey_swap_announcement_delay() -> u32 {
+            50
+        }
+
+        /// Default delay before a coldkey swap can be announced again, in blocks.
+        #[pallet::constant_name(InitialColdkeySwapReannouncementDelay)]
+        fn initial_coldkey_swap_reannouncement_delay() -> u32 {
+            10
+        }
+
+        /// Default delay of the dissolution of a subnet, in blocks; unused, stored for clients.
+        #[pallet::constant_name(InitialDissolveNetworkScheduleDuration)]
+        fn initial_dissolve_network_schedule_duration() -> u32 {
+            36_000
+        }
+
+        /// Default minimum version key of a weight submission.
         #[pallet::constant_name(InitialWeightsVersionKey)]
         fn initial_weights_version_key() -> u64 {
             0
         }
 
-        /// Default rate limit of endpoint announcements, in blocks.
+        /// Default minimum interval between a neuron's endpoint announcements, in blocks.
         #[pallet::constant_name(InitialServingRateLimit)]
         fn initial_serving_rate_limit() -> u64 {
             50
         }
 
-        /// Default rate limit of stake moves, in blocks.
+        /// Default minimum interval between a coldkey's swaps of hotkeys, in blocks.
         #[pallet::constant_name(InitialTxRateLimit)]
         fn initial_tx_rate_limit() -> u64 {
             1000
         }
 
-        /// Default rate limit of take increases, in blocks.
+        /// Default minimum interval between increases of a hotkey's take, in blocks.
         #[pallet::constant_name(InitialTxDelegateTakeRateLimit)]
         fn initial_tx_delegate_take_rate_limit() -> u64 {
             216_000
         }
 
-        /// Unused; stored for clients.
+        /// Default smoothing factor of registration adjustments; unused, stored for clients.
         #[pallet::constant_name(InitialAdjustmentAlpha)]
         fn initial_adjustment_alpha() -> u64 {
             0
@@ -251,7 +311,7 @@ mod constants {
             1_296_000
         }
 
-        /// Default minimum cost of creating a subnet.
+        /// Default minimum cost of creating a subnet, in rao.
         #[pallet::constant_name(InitialNetworkMinLockCost)]
         fn initial_network_min_lock_cost() -> TaoBalance {
             TaoBalance(1_000_000_000_000)
@@ -263,13 +323,13 @@ mod constants {
             11_796
         }
 
-        /// Default interval over which the creation price falls, in blocks.
+        /// Default interval over which the cost of creating a subnet falls, in blocks.
         #[pallet::constant_name(InitialNetworkLockReductionInterval)]
         fn initial_network_lock_reduction_interval() -> u64 {
             100_800
         }
 
-        /// Default rate limit of subnet creation, in blocks.
+        /// Default minimum interval between creations of subnets, in blocks.
         #[pallet::constant_name(InitialNetworkRateLimit)]
         fn initial_network_rate_limit() -> u64 {
             7200
@@ -299,13 +359,13 @@ mod constants {
             false
         }
 
-        /// Default weight of a TAO on root relative to one alpha, in parts of 2^64.
+        /// Default weight of a TAO on root relative to one alpha, in parts of 2⁶⁴.
         #[pallet::constant_name(InitialTaoWeight)]
         fn initial_tao_weight() -> u64 {
             971_718_665_099_567_868
         }
 
-        /// Default halving period of the moving price, in blocks.
+        /// Default halving period of a subnet's moving price, in blocks.
         #[pallet::constant_name(InitialEmaPriceHalvingPeriod)]
         fn initial_ema_price_halving_period() -> u64 {
             201_600
@@ -317,7 +377,7 @@ mod constants {
             0
         }
 
-        /// Maximum share of immune neurons when a subnet is trimmed.
+        /// Exclusive upper bound of the share of immune neurons after a subnet is trimmed.
         #[pallet::constant_name(MaxImmuneUidsPercentage)]
         fn max_immune_uids_percentage() -> sp_runtime::Percent {
             sp_runtime::Percent::from_percent(80)

@@ -7,7 +7,7 @@ use substrate_fixed::types::{I96F32, U64F64};
 use super::types::ConsensusMode;
 use crate::types::{MechId, TaoBalance};
 
-/// Provides a constant amount of TAO, in rao.
+/// A constant amount of TAO, in rao.
 pub struct ConstTao<const RAO: u64>;
 impl<const RAO: u64> Get<TaoBalance> for ConstTao<RAO> {
     fn get() -> TaoBalance {
@@ -15,7 +15,7 @@ impl<const RAO: u64> Get<TaoBalance> for ConstTao<RAO> {
     }
 }
 
-/// Provides a constant [`PerU16`], in parts of 65 535.
+/// A constant [`PerU16`], in parts of 65 535.
 pub struct ConstPerU16<const PARTS: u16>;
 impl<const PARTS: u16> Get<PerU16> for ConstPerU16<PARTS> {
     fn get() -> PerU16 {
@@ -23,7 +23,15 @@ impl<const PARTS: u16> Get<PerU16> for ConstPerU16<PARTS> {
     }
 }
 
-/// Provides a constant number of mechanisms.
+/// A constant fixed-point number, in parts of 2⁶⁴.
+pub struct ConstU64F64<const BITS: u128>;
+impl<const BITS: u128> Get<U64F64> for ConstU64F64<BITS> {
+    fn get() -> U64F64 {
+        U64F64::from_bits(BITS)
+    }
+}
+
+/// A constant number of mechanisms.
 pub struct ConstMechId<const NUMBER: u8>;
 impl<const NUMBER: u8> Get<MechId> for ConstMechId<NUMBER> {
     fn get() -> MechId {
@@ -31,7 +39,7 @@ impl<const NUMBER: u8> Get<MechId> for ConstMechId<NUMBER> {
     }
 }
 
-/// Provides the zero account, which stands for no account.
+/// The zero account, which represents no account.
 pub struct DefaultAccount<T>(core::marker::PhantomData<T>);
 impl<T> Get<AccountId32> for DefaultAccount<T> {
     fn get() -> AccountId32 {
@@ -39,7 +47,7 @@ impl<T> Get<AccountId32> for DefaultAccount<T> {
     }
 }
 
-/// Default smoothing factor of the moving price: 3 · 10⁻⁶.
+/// Default smoothing factor of the subnets' moving prices: 3 · 10⁻⁶.
 pub struct DefaultSubnetMovingAlpha;
 impl Get<I96F32> for DefaultSubnetMovingAlpha {
     fn get() -> I96F32 {
@@ -47,7 +55,7 @@ impl Get<I96F32> for DefaultSubnetMovingAlpha {
     }
 }
 
-/// Default token symbol.
+/// Default symbol of a subnet's alpha.
 pub struct DefaultTokenSymbol;
 impl Get<Vec<u8>> for DefaultTokenSymbol {
     fn get() -> Vec<u8> {
@@ -63,7 +71,7 @@ impl Get<(u16, u16)> for DefaultAlphaValues {
     }
 }
 
-/// Default steepness of liquid alpha: 1 000 hundredths.
+/// Default steepness of liquid alpha's curve: 1 000 hundredths.
 pub struct DefaultAlphaSigmoidSteepness;
 impl Get<i16> for DefaultAlphaSigmoidSteepness {
     fn get() -> i16 {
@@ -79,7 +87,7 @@ impl Get<ConsensusMode> for DefaultLiquidAlphaConsensusMode {
     }
 }
 
-/// Default factor by which a registration raises the price: 1.26.
+/// Default factor by which a registration raises the registration price: 1.26.
 pub struct DefaultBurnIncreaseMult;
 impl Get<U64F64> for DefaultBurnIncreaseMult {
     fn get() -> U64F64 {
@@ -87,7 +95,7 @@ impl Get<U64F64> for DefaultBurnIncreaseMult {
     }
 }
 
-/// Default claim threshold: 500 000 rao of alpha.
+/// Default minimum claim of root dividends: 500 000 billionths of an alpha.
 pub struct DefaultRootClaimableThreshold;
 impl Get<I96F32> for DefaultRootClaimableThreshold {
     fn get() -> I96F32 {

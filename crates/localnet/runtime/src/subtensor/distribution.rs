@@ -1,13 +1,15 @@
 //! Distribution of an epoch's emission.
 
+use std::collections::BTreeMap;
+
 use sp_runtime::{AccountId32, PerThing, PerU16};
-use substrate_fixed::types::{I96F32, U64F64};
+use substrate_fixed::types::U64F64;
 
 use super::epoch::{Earned, Neurons, Pending};
 use super::types::RecycleOrBurnEnum;
 use super::{
     AlphaDividendsPerSubnet, Config, Delegates, MinerBurned, Owner, Pallet, RecycleOrBurn, RootAlphaDividendsPerSubnet,
-    RootClaimable, SubnetAlphaOut, SubnetOwner, SubnetOwnerHotkey, TotalHotkeyAlphaLastEpoch,
+    SubnetAlphaOut, SubnetOwner, SubnetOwnerHotkey, TotalHotkeyAlphaLastEpoch,
 };
 use crate::types::{AlphaBalance, NetUid};
 
@@ -26,8 +28,9 @@ impl<T: Config> Pallet<T> {
         let owner = SubnetOwner::<T>::get(netuid);
         let owner_hotkey = SubnetOwnerHotkey::<T>::get(netuid);
         // Dividends are based on the stake at the epoch, which the payments below change.
-        let dividends = shared_dividends(neurons, earned, pending);
+        let dividends = Self::divide(netuid, neurons, earned, pending);
         Self::increase_stake(&owner_hotkey, &owner, netuid, AlphaBalance(pending.owner));
+        Self::lock_owner_cut(netuid, &owner, AlphaBalance(pending.owner));
         Self::pay_miners(netuid, neurons, earned, (&owner, &owner_hotkey));
         Self::pay_validators(netuid, &dividends);
     }
@@ -51,7 +54,8 @@ impl<T: Config> Pallet<T> {
         }
     }
 
-    /// Pays each validator's take to its owner, and the rest to its nominators.
+    /// Pays each validator's take to its owner, and the rest to its nominators: to their stake, and the dividends of
+    /// root stake to the validator's basket.
     fn pay_validators(netuid: NetUid, dividends: &[Dividend]) {
         let _ = AlphaDividendsPerSubnet::<T>::clear_prefix(netuid, u32::MAX, None);
         let _ = RootAlphaDividendsPerSubnet::<T>::clear_prefix(netuid, u32::MAX, None);
@@ -66,60 +70,50 @@ impl<T: Config> Pallet<T> {
             Self::increase_pool_of(hotkey, netuid, AlphaBalance(alpha_rest));
             AlphaDividendsPerSubnet::<T>::insert(netuid, hotkey, AlphaBalance(*alpha));
             if *root > 0 {
-                Self::make_claimable(hotkey, netuid, root_rest);
+                Self::fill_basket_with_dividends(hotkey, netuid, AlphaBalance(root_rest));
                 RootAlphaDividendsPerSubnet::<T>::insert(netuid, hotkey, AlphaBalance(root_rest));
             }
         }
     }
 
-    /// Makes `alpha` claimable by a hotkey's root stakers, in proportion to their stake.
-    fn make_claimable(hotkey: &AccountId32, netuid: NetUid, alpha: u64) {
-        let stake = I96F32::saturating_from_num(Self::total_alpha(hotkey, NetUid::ROOT).0);
-        let Some(rate) = I96F32::saturating_from_num(alpha).checked_div(stake) else { return };
-        RootClaimable::<T>::mutate(hotkey, |rates| {
-            let claimable = rates.entry(netuid).or_default();
-            *claimable = claimable.saturating_add(rate);
-        });
+    /// Splits the pending dividends of validators and their parents: the alpha part by the alpha share of each hotkey's
+    /// consensus dividends, the root part by the root share.
+    fn divide(netuid: NetUid, neurons: &Neurons, earned: &Earned, pending: &Pending) -> Vec<Dividend> {
+        let mut by_hotkey: BTreeMap<AccountId32, u64> = BTreeMap::new();
+        for (validator, &earned) in neurons.hotkeys.iter().zip(&earned.validator).filter(|(_, earned)| **earned > 0) {
+            for (hotkey, share) in Self::shares_of_dividends(validator, netuid, earned) {
+                let sum = by_hotkey.entry(hotkey).or_default();
+                *sum = sum.saturating_add(share);
+            }
+        }
+        let parts: Vec<(AccountId32, u64, u64)> = by_hotkey
+            .into_iter()
+            .map(|(hotkey, earned)| {
+                let (alpha, root) = Self::own_stake(&hotkey, netuid);
+                let stake = u128::from(alpha) + u128::from(root);
+                let by_root = (u128::from(earned) * u128::from(root)).checked_div(stake).unwrap_or_default() as u64;
+                (hotkey, earned.saturating_sub(by_root), by_root)
+            })
+            .collect();
+        let alpha_whole: u128 = parts.iter().map(|(_, alpha, _)| u128::from(*alpha)).sum();
+        let root_whole: u128 = parts.iter().map(|(_, _, root)| u128::from(*root)).sum();
+        let share = |pending: u64, part: u64, whole: u128| {
+            (u128::from(pending) * u128::from(part)).checked_div(whole).unwrap_or_default() as u64
+        };
+        parts
+            .into_iter()
+            .map(|(hotkey, alpha, root)| Dividend {
+                hotkey,
+                alpha: share(pending.validator, alpha, alpha_whole),
+                root: share(pending.root, root, root_whole),
+            })
+            .collect()
     }
 }
 
 /// Returns ⌊`amount` · `take`⌋.
 fn taken(take: PerU16, amount: u64) -> u64 {
     (u128::from(amount) * u128::from(take.deconstruct()) / u128::from(PerU16::ACCURACY)) as u64
-}
-
-/// Splits the pending dividends of validators: the alpha part by the alpha share of each validator's consensus
-/// dividends, the root part by the root share. Child hotkeys are unsupported: dividends would have to be split by child
-/// and parent stake first.
-fn shared_dividends(neurons: &Neurons, earned: &Earned, pending: &Pending) -> Vec<Dividend> {
-    let stakes = neurons.alpha.iter().zip(&neurons.root);
-    let parts: Vec<(usize, u64, u64)> = earned
-        .validator
-        .iter()
-        .zip(stakes)
-        .enumerate()
-        .filter(|(_, (earned, _))| **earned > 0)
-        .map(|(uid, (&earned, (&alpha, &root)))| {
-            let stake = u128::from(alpha) + u128::from(root);
-            let by_root = (u128::from(earned) * u128::from(root)).checked_div(stake).unwrap_or_default() as u64;
-            (uid, earned.saturating_sub(by_root), by_root)
-        })
-        .collect();
-    let alpha_whole: u128 = parts.iter().map(|(_, alpha, _)| u128::from(*alpha)).sum();
-    let root_whole: u128 = parts.iter().map(|(_, _, root)| u128::from(*root)).sum();
-    let share = |pending: u64, part: u64, whole: u128| {
-        (u128::from(pending) * u128::from(part)).checked_div(whole).unwrap_or_default() as u64
-    };
-    parts
-        .into_iter()
-        .filter_map(|(uid, alpha, root)| {
-            Some(Dividend {
-                hotkey: neurons.hotkeys.get(uid)?.clone(),
-                alpha: share(pending.validator, alpha, alpha_whole),
-                root: share(pending.root, root, root_whole),
-            })
-        })
-        .collect()
 }
 
 #[cfg(test)]

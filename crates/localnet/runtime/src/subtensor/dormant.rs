@@ -9,7 +9,7 @@ use frame_support::storage::unhashed;
 use super::{BlocksSinceLastStep, Config, LastEpochBlock, LastMechansimStepBlock, Pallet, SubnetEpochIndex, Tempo};
 use crate::types::NetUid;
 
-/// Storage key of the subnets that are not dormant. It is not in the metadata: the real chain has no such item.
+/// Storage key of the list of subnets that are not dormant. It is not in the metadata: the real chain has no such item.
 const AWAKE: &[u8] = b":awake_subnets";
 
 /// Position of a subnet in its cycle of epochs.
@@ -17,7 +17,7 @@ const AWAKE: &[u8] = b":awake_subnets";
 pub struct Schedule {
     /// Block of the last epoch.
     pub last_epoch: u64,
-    /// Blocks since the last epoch.
+    /// Number of blocks since the subnet's last epoch.
     pub waited: u64,
     /// Number of epochs so far.
     pub index: u64,
@@ -34,7 +34,7 @@ impl<T: Config> Pallet<T> {
         Self::awake_netuids().binary_search(&netuid).is_ok()
     }
 
-    /// Wakes a subnet: it is included in each block's work from the next one on. Its epochs continue as if it had never
+    /// Wakes a subnet: from the next block on, each block's work includes it. Its epochs continue as if it had never
     /// been dormant.
     pub fn wake(netuid: NetUid) {
         let mut awake = Self::awake_netuids();

@@ -33,8 +33,8 @@ struct Split {
 }
 
 impl Split {
-    /// Splits `alpha`: the owner's cut in parts of 65 535; half of the rest to miners, half to validators, of which
-    /// root stake receives its proportion.
+    /// Splits `alpha`: the owner receives `owner_cut` parts of 65 535. Of the rest, miners and validators receive half
+    /// each, and root stake receives its proportion of the validators' half.
     fn of(alpha: u64, owner_cut: u16, root_proportion: U64F64) -> Self {
         let owner = (u128::from(alpha) * u128::from(owner_cut) / u128::from(u16::MAX)) as u64;
         let rest = alpha.saturating_sub(owner);
@@ -86,8 +86,8 @@ impl<T: Config> Pallet<T> {
             && NetworkRegistrationAllowed::<T>::get(netuid)
     }
 
-    /// Returns a subnet's claim, to which its share of the TAO emission is proportional: its moving price times the
-    /// fraction of miner emission that was not withheld.
+    /// Returns a subnet's claim on the TAO emission: its moving price times the fraction of miner emission that was not
+    /// withheld. The TAO emission is split in proportion to the claims.
     fn claim(netuid: NetUid) -> u128 {
         if !SubnetEmissionEnabled::<T>::get(netuid) {
             return 0;
@@ -97,11 +97,11 @@ impl<T: Config> Pallet<T> {
         u128::from(price) * (kept.to_bits() >> 32)
     }
 
-    /// Adds TAO to a pool with the alpha that keeps the price, at most `max_alpha`. The remaining TAO buys alpha, which
-    /// is burned.
+    /// Adds TAO to a pool with the amount of alpha that keeps the price unchanged. If that amount exceeds `max_alpha`,
+    /// the remaining TAO buys alpha, which is burned.
     fn inject(netuid: NetUid, tao: u64, max_alpha: u64) {
         let price = Self::alpha_price(netuid);
-        // Less than a TAO by the price: 30 + 64 bits.
+        // `tao` is less than one TAO, so the shifted dividend has at most 30 + 64 bits.
         let fair = (u128::from(tao) << 64).checked_div(price.to_bits()).unwrap_or(u128::MAX);
         let fair = u64::try_from(fair).unwrap_or(u64::MAX);
         let (tao_in, alpha_in) =
@@ -128,7 +128,7 @@ impl<T: Config> Pallet<T> {
         TotalIssuance::<T>::mutate(|total| *total = total.saturating_add(TaoBalance(tao)));
     }
 
-    /// Adds a block's alpha to the pending emission. While root receives no dividends, its part is not issued.
+    /// Adds a block's alpha to the pending emission. While root receives no dividends, root's part is not issued.
     fn accumulate(netuid: NetUid, alpha: u64, root_proportion: U64F64, root_is_paid: bool) {
         let owner_cut = if OwnerCutEnabled::<T>::get(netuid) { SubnetOwnerCut::<T>::get() } else { 0 };
         let Split { owner, server, validator, root } = Split::of(alpha, owner_cut, root_proportion);

@@ -15,7 +15,7 @@ use crate::types::{AlphaBalance, MechId, NetUid};
 
 pub use inputs::Neurons;
 
-/// Error of inconsistent storage maps of a subnet: its epoch cannot be computed.
+/// The storage maps of a subnet are inconsistent, so its epoch cannot be computed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Inconsistent;
 
@@ -52,7 +52,7 @@ impl<T: Config> Pallet<T> {
     /// Runs the epoch of a subnet and distributes the pending emission.
     ///
     /// # Errors
-    /// [`Inconsistent`]; then nothing has changed, and the emission stays pending.
+    /// [`Inconsistent`]; the storage is then unchanged, and the emission stays pending.
     pub(super) fn run_epoch(netuid: NetUid, block: u64) -> Result<(), Inconsistent> {
         let neurons = Self::neurons(netuid)?;
         let mut pending = Pending {
@@ -76,6 +76,7 @@ impl<T: Config> Pallet<T> {
         if earned.server.iter().all(|&rao| rao == 0) {
             pending.validator = pending.validator.saturating_add(core::mem::take(&mut pending.server));
         }
+        Self::update_voting_power(netuid, &neurons);
         Self::distribute(netuid, &neurons, &earned, &pending);
         Ok(())
     }

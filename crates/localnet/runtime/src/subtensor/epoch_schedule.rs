@@ -3,7 +3,7 @@
 use frame_support::pallet_prelude::*;
 use sp_runtime::AccountId32;
 
-use super::rate_limits::OwnerAction;
+use super::rate_limits::LimitedAction;
 use super::types::Hyperparameter;
 use super::{
     ActivityCutoffFactorMilli, AdminFreezeWindow, CommitRevealWeightsEnabled, Config, Error, Event, LastEpochBlock,
@@ -13,14 +13,14 @@ use crate::types::NetUid;
 
 /// Tempos that an owner may set, in blocks.
 const TEMPOS: core::ops::RangeInclusive<u16> = 360..=50_400;
-/// Maximum number of blocks between two epochs, whatever the tempo.
+/// Maximum number of blocks between two epochs, regardless of the tempo.
 const MAX_WAIT: u64 = 50_400;
 /// Activity cutoff factors that an owner may set, in thousandths of an epoch.
 const CUTOFF_FACTORS: core::ops::RangeInclusive<u32> = 1_000..=50_000;
 
 impl<T: Config> Pallet<T> {
-    /// Whether an epoch is due at this block: the tempo has passed, the owner triggered one, or the maximum interval
-    /// has passed. Never due if the tempo is 0.
+    /// Whether an epoch is due at this block: since the last epoch the tempo or the maximum interval has passed, or the
+    /// block of a triggered epoch has come. Never due if the tempo is 0.
     pub fn is_epoch_due(netuid: NetUid, block: u64) -> bool {
         let tempo = u64::from(Tempo::<T>::get(netuid));
         let asked_for = PendingEpochAt::<T>::get(netuid);
@@ -79,11 +79,11 @@ impl<T: Config> Pallet<T> {
     pub(crate) fn do_set_tempo(who: &AccountId32, netuid: NetUid, tempo: u16) -> DispatchResult {
         Self::ensure_owner(who, netuid)?;
         ensure!(TEMPOS.contains(&tempo), Error::<T>::TempoOutOfBounds);
-        Self::ensure_owner_may(who, netuid, OwnerAction::Tempo)?;
+        Self::ensure_owner_may(who, netuid, LimitedAction::Tempo)?;
         Self::wake(netuid);
         Tempo::<T>::insert(netuid, tempo);
         LastEpochBlock::<T>::insert(netuid, Self::current_block());
-        Self::record_owner_action(who, netuid, OwnerAction::Tempo);
+        Self::record_action(who, netuid, LimitedAction::Tempo);
         Self::deposit_event(Event::TempoSet(netuid, tempo));
         Ok(())
     }
@@ -98,12 +98,12 @@ impl<T: Config> Pallet<T> {
         netuid: NetUid,
         factor_milli: u32,
     ) -> DispatchResult {
-        let action = OwnerAction::Hyperparameter(Hyperparameter::ActivityCutoffFactorMilli);
+        let action = LimitedAction::Hyperparameter(Hyperparameter::ActivityCutoffFactorMilli);
         Self::ensure_owner(who, netuid)?;
         Self::ensure_owner_may(who, netuid, action)?;
         Self::set_activity_cutoff_factor_within_bounds(netuid, factor_milli)?;
         Self::wake(netuid);
-        Self::record_owner_action(who, netuid, action);
+        Self::record_action(who, netuid, action);
         Ok(())
     }
 
@@ -124,7 +124,7 @@ impl<T: Config> Pallet<T> {
     /// `SubnetNotExists`, `NotSubnetOwner`, `DynamicTempoBlockedByCommitReveal`, `EpochTriggerAlreadyPending`,
     /// `AutoEpochAlreadyImminent`, `TxRateLimitExceeded`.
     pub(crate) fn do_trigger_epoch(who: &AccountId32, netuid: NetUid) -> DispatchResult {
-        let action = OwnerAction::Hyperparameter(Hyperparameter::TriggerEpoch);
+        let action = LimitedAction::Hyperparameter(Hyperparameter::TriggerEpoch);
         Self::ensure_owner(who, netuid)?;
         ensure!(!CommitRevealWeightsEnabled::<T>::get(netuid), Error::<T>::DynamicTempoBlockedByCommitReveal);
         ensure!(PendingEpochAt::<T>::get(netuid) == 0, Error::<T>::EpochTriggerAlreadyPending);
@@ -133,7 +133,7 @@ impl<T: Config> Pallet<T> {
         let fires_at = Self::current_block().saturating_add(AdminFreezeWindow::<T>::get().into());
         Self::wake(netuid);
         PendingEpochAt::<T>::insert(netuid, fires_at);
-        Self::record_owner_action(who, netuid, action);
+        Self::record_action(who, netuid, action);
         Self::deposit_event(Event::EpochTriggered { netuid, by: who.clone(), fires_at });
         Ok(())
     }

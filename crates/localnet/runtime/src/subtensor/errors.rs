@@ -8,7 +8,7 @@ mod errors {
     /// Errors of the pallet's calls.
     #[pallet::error]
     pub enum Error<T> {
-        /// Root does not exist.
+        /// The root subnet does not exist.
         #[codec(index = 0)]
         RootNetworkDoesNotExist,
         /// The IP type is neither 4 nor 6.
@@ -29,7 +29,7 @@ mod errors {
         /// The hotkey is not registered in any subnet.
         #[codec(index = 6)]
         HotKeyNotRegisteredInNetwork,
-        /// The hotkey belongs to another coldkey.
+        /// The hotkey belongs to a different coldkey.
         #[codec(index = 7)]
         NonAssociatedColdKey,
         /// The hotkey has too little stake.
@@ -56,7 +56,7 @@ mod errors {
         /// The neuron has no validator permit.
         #[codec(index = 15)]
         NeuronNoValidatorPermit,
-        /// The numbers of weights and uids differ.
+        /// The number of weights differs from the number of uids.
         #[codec(index = 16)]
         WeightVecNotEqualSize,
         /// The weights contain a duplicate uid.
@@ -80,7 +80,7 @@ mod errors {
         /// The new hotkey already has stake or claims on root.
         #[codec(index = 23)]
         NewHotKeyNotCleanForRootSwap,
-        /// The proof of work is for an old or future block.
+        /// The proof of work is for an old or a future block.
         #[codec(index = 24)]
         InvalidWorkBlock,
         /// The proof of work does not meet the difficulty.
@@ -134,13 +134,13 @@ mod errors {
         /// The caller is not the owner of the subnet.
         #[codec(index = 41)]
         NotSubnetOwner,
-        /// The call cannot register on root: use `root_register`.
+        /// The call cannot register a hotkey on root: use `root_register`.
         #[codec(index = 42)]
         RegistrationNotPermittedOnRootSubnet,
-        /// The stake is too low: every member of root has more.
+        /// The hotkey's stake is too low: every member of root has at least as much.
         #[codec(index = 43)]
         StakeTooLowForRoot,
-        /// All subnets are within their immunity period.
+        /// The subnet limit is reached, and all subnets are within their immunity period.
         #[codec(index = 44)]
         AllNetworksInImmunity,
         /// The balance is too low to pay for the hotkey swap.
@@ -149,13 +149,13 @@ mod errors {
         /// The subnet is not root.
         #[codec(index = 46)]
         NotRootSubnet,
-        /// Root has no weights.
+        /// Weights cannot be set on root.
         #[codec(index = 47)]
         CanNotSetRootNetworkWeights,
         /// No uid is free, and no neuron can be replaced.
         #[codec(index = 48)]
         NoNeuronIdAvailable,
-        /// The take is below the minimum, or not changed in the call's direction.
+        /// The take is below the minimum, or `increase_take` does not raise it, or `decrease_take` does not lower it.
         #[codec(index = 49)]
         DelegateTakeTooLow,
         /// The take exceeds the maximum.
@@ -194,28 +194,28 @@ mod errors {
         /// A child is duplicated.
         #[codec(index = 61)]
         DuplicateChild,
-        /// The children's proportions exceed the whole.
+        /// The sum of the children's proportions exceeds 100 %.
         #[codec(index = 62)]
         ProportionOverflow,
         /// The hotkey exceeds the maximum of five children.
         #[codec(index = 63)]
         TooManyChildren,
-        /// The rate limit of the owner's action is exceeded.
+        /// The rate limit of this action of the subnet's owner is exceeded.
         #[codec(index = 64)]
         TxRateLimitExceeded,
         /// No swap of this coldkey was announced.
         #[codec(index = 65)]
         ColdkeySwapAnnouncementNotFound,
-        /// The announced swap is not due yet.
+        /// The announced coldkey swap is not due yet.
         #[codec(index = 66)]
         ColdkeySwapTooEarly,
         /// The coldkey swap was announced again too early.
         #[codec(index = 67)]
         ColdkeySwapReannouncedTooEarly,
-        /// The announced coldkey hash does not match.
+        /// The new coldkey does not match the announced hash.
         #[codec(index = 68)]
         AnnouncedColdkeyHashDoesNotMatch,
-        /// The swap is already disputed.
+        /// The coldkey swap is already disputed.
         #[codec(index = 69)]
         ColdkeySwapAlreadyDisputed,
         /// The new coldkey is a hotkey.
@@ -227,7 +227,7 @@ mod errors {
         /// The rate limit of child key takes is exceeded.
         #[codec(index = 72)]
         TxChildkeyTakeRateLimitExceeded,
-        /// The identity is too long.
+        /// A field of the identity is too long.
         #[codec(index = 73)]
         InvalidIdentity,
         /// The mechanism does not exist.
@@ -260,7 +260,7 @@ mod errors {
         /// The pool's liquidity is insufficient for this amount.
         #[codec(index = 83)]
         InsufficientLiquidity,
-        /// The price would exceed the limit.
+        /// The trade would move the price beyond the limit.
         #[codec(index = 84)]
         SlippageTooHigh,
         /// Stake transfers are disabled on this subnet.
@@ -275,7 +275,7 @@ mod errors {
         /// The subnet is already started.
         #[codec(index = 88)]
         FirstEmissionBlockNumberAlreadySet,
-        /// The subnet cannot be started yet.
+        /// The subnet cannot be started yet: its start delay has not passed.
         #[codec(index = 89)]
         NeedWaitingMoreBlocksToStarCall,
         /// The amount exceeds the subnet's issued alpha.
@@ -287,31 +287,31 @@ mod errors {
         /// No public key can be recovered from the signature.
         #[codec(index = 92)]
         UnableToRecoverPublicKey,
-        /// The recovered public key is another one.
+        /// The recovered public key does not match.
         #[codec(index = 93)]
         InvalidRecoveredPublicKey,
         /// Trading of the subnet's alpha is disabled: the subnet is not started.
         #[codec(index = 94)]
         SubtokenDisabled,
-        /// The interval between hotkey swaps on this subnet has not passed.
+        /// The minimum interval between hotkey swaps on this subnet has not passed.
         #[codec(index = 95)]
         HotKeySwapOnSubnetIntervalNotPassed,
-        /// Collateral prevents keeping the stake.
+        /// A hotkey swap cannot leave the stake on the old hotkey while that hotkey has collateral.
         #[codec(index = 96)]
         KeepStakeBlockedByCollateral,
         /// Origin and destination of the stake are the same.
         #[codec(index = 97)]
         SameNetuid,
-        /// The balance is too low.
+        /// The TAO balance is too low.
         #[codec(index = 98)]
         InsufficientTaoBalance,
-        /// The lease has another beneficiary.
+        /// The lease belongs to a different beneficiary.
         #[codec(index = 99)]
         InvalidLeaseBeneficiary,
         /// The end of a lease must be in the future.
         #[codec(index = 100)]
         LeaseCannotEndInThePast,
-        /// The leased subnet was not found.
+        /// The subnet of the lease was not found.
         #[codec(index = 101)]
         LeaseNetuidNotFound,
         /// The lease does not exist.
@@ -341,10 +341,10 @@ mod errors {
         /// The symbol is already in use.
         #[codec(index = 110)]
         SymbolAlreadyInUse,
-        /// The version of the commit is unsupported.
+        /// The version of the timelocked commit is unsupported.
         #[codec(index = 111)]
         IncorrectCommitRevealVersion,
-        /// The reveal round has passed.
+        /// The reveal round of the timelocked commit has passed.
         #[codec(index = 112)]
         InvalidRevealRound,
         /// The reveal period is too long.
@@ -359,13 +359,13 @@ mod errors {
         /// The maximum number of subnets is reached.
         #[codec(index = 116)]
         SubnetLimitReached,
-        /// The balance is below the lock cost of a subnet.
+        /// The balance is below the cost of creating a subnet.
         #[codec(index = 117)]
         CannotAffordLockCost,
-        /// The rate limit of EVM associations is exceeded.
+        /// The rate limit of associating EVM keys with hotkeys is exceeded.
         #[codec(index = 118)]
         EvmKeyAssociateRateLimitExceeded,
-        /// The EVM key has the maximum number of hotkeys.
+        /// The EVM key is already associated with the maximum number of hotkeys.
         #[codec(index = 119)]
         EvmKeyAssociationLimitExceeded,
         /// The hotkey is already selected for automatic staking.
@@ -374,13 +374,13 @@ mod errors {
         /// The uid map of the subnet could not be cleared.
         #[codec(index = 121)]
         UidMapCouldNotBeCleared,
-        /// The share of immune neurons would exceed its maximum.
+        /// The share of immune neurons after trimming would exceed its maximum.
         #[codec(index = 122)]
         TrimmingWouldExceedMaxImmunePercentage,
-        /// Child and parent keys are inconsistent.
+        /// The child and parent hotkeys would become inconsistent.
         #[codec(index = 123)]
         ChildParentInconsistency,
-        /// The claim threshold is out of bounds.
+        /// The minimum claim of root dividends is out of bounds.
         #[codec(index = 124)]
         InvalidRootClaimThreshold,
         /// All mechanisms together would exceed 256 neurons.
@@ -389,13 +389,13 @@ mod errors {
         /// The subnet does not track voting power.
         #[codec(index = 126)]
         VotingPowerTrackingNotEnabled,
-        /// The smoothing factor exceeds one.
+        /// The smoothing factor of voting power exceeds one.
         #[codec(index = 127)]
         InvalidVotingPowerEmaAlpha,
         /// The call is deprecated.
         #[codec(index = 128)]
         Deprecated,
-        /// The rate limit of the subnet's buybacks is exceeded.
+        /// The rate limit of the subnet's alpha buybacks is exceeded.
         #[codec(index = 129)]
         SubnetBuybackRateLimitExceeded,
         /// The subnet is already being dissolved.
@@ -410,7 +410,7 @@ mod errors {
         /// The coldkey swap is disputed.
         #[codec(index = 133)]
         ColdkeySwapDisputed,
-        /// The announcement cannot be withdrawn yet.
+        /// The announcement of the coldkey swap cannot be withdrawn yet.
         #[codec(index = 134)]
         ColdkeySwapClearTooEarly,
         /// The call is temporarily disabled.
@@ -419,16 +419,16 @@ mod errors {
         /// The registration price exceeds the limit.
         #[codec(index = 136)]
         RegistrationPriceLimitExceeded,
-        /// The lock belongs to another hotkey.
+        /// The lock belongs to a different hotkey.
         #[codec(index = 137)]
         LockHotkeyMismatch,
         /// The stake is too low for the lock.
         #[codec(index = 138)]
         InsufficientStakeForLock,
-        /// There is no lock.
+        /// The coldkey has no lock on this subnet.
         #[codec(index = 139)]
         NoExistingLock,
-        /// A lock is already active.
+        /// The coldkey already has an active lock.
         #[codec(index = 140)]
         ActiveLockExists,
         /// The account is a system account.
@@ -446,28 +446,28 @@ mod errors {
         /// The activity cutoff factor is out of bounds.
         #[codec(index = 145)]
         ActivityCutoffFactorMilliOutOfBounds,
-        /// An epoch is already triggered.
+        /// The owner has already triggered an epoch.
         #[codec(index = 146)]
         EpochTriggerAlreadyPending,
-        /// The next scheduled epoch is as early.
+        /// The next scheduled epoch is no later than a triggered one would be.
         #[codec(index = 147)]
         AutoEpochAlreadyImminent,
         /// With commit-reveal enabled, the schedule of epochs cannot be changed.
         #[codec(index = 148)]
         DynamicTempoBlockedByCommitReveal,
-        /// The receiver refuses locked alpha.
+        /// The destination coldkey refuses locked alpha.
         #[codec(index = 149)]
         AccountRejectsLockedAlpha,
-        /// The lock id overflows.
+        /// The lock id overflows: the coldkey has registered too many subnets.
         #[codec(index = 150)]
         LockIdOverFlow,
-        /// The subnet cannot be started yet.
+        /// The subnet cannot be started yet: its start delay has not passed.
         #[codec(index = 151)]
         StartCallNotReady,
         /// The alpha balance is too low.
         #[codec(index = 152)]
         InsufficientAlphaBalance,
-        /// The coldkey's collateral is incomplete.
+        /// The coldkey swap could not transfer all of the coldkey's collateral.
         #[codec(index = 153)]
         ColdkeyCollateralIncomplete,
         /// The coldkey has the maximum number of collateral positions.
@@ -479,13 +479,13 @@ mod errors {
         /// The stake on root is still locked.
         #[codec(index = 156)]
         RootStakeLocked,
-        /// The baskets are still being set up.
+        /// The baskets are still being seeded.
         #[codec(index = 157)]
         BetaBasketSeedInProgress,
         /// Setting root weights is disabled.
         #[codec(index = 158)]
         RootWeightSettingDisabled,
-        /// The claim is too large for one call.
+        /// The claim of root dividends is too large for one call.
         #[codec(index = 159)]
         RootClaimTooHeavy,
         /// The share of one subnet in the basket would be too large.
@@ -497,19 +497,19 @@ mod errors {
         /// Trading of baskets is disabled.
         #[codec(index = 162)]
         BasketTradingDisabled,
-        /// Trading of baskets is frozen.
+        /// Trading of this validator's basket is frozen.
         #[codec(index = 163)]
         BasketTradingFrozen,
         /// The basket's turnover budget is exceeded.
         #[codec(index = 164)]
         BasketTurnoverBudgetExceeded,
-        /// The basket would trade a subnet against itself.
+        /// The basket's trade has the same subnet as origin and destination.
         #[codec(index = 165)]
         BasketSameSubnet,
-        /// The trade is too large for the pool.
+        /// The basket would hold too large a share of the subnet's alpha reserve.
         #[codec(index = 166)]
         BasketLiquidityCapExceeded,
-        /// The trade would return less than the minimum.
+        /// The basket's trade would return less than the requested minimum.
         #[codec(index = 167)]
         BasketMinOutNotMet,
     }

@@ -5,136 +5,164 @@ use frame_support::pallet_macros::pallet_section;
 /// Events with the names and indices of the real chain.
 #[pallet_section]
 mod events {
-    /// Events of the pallet. Fields have the order of the real chain; for unnamed fields, the description gives it.
+    /// Events of the pallet. If a setting changed, the unnamed fields are the subnet, unless the setting is global, and
+    /// the new value. Otherwise the description lists the unnamed fields in order.
     #[pallet::event]
     #[pallet::generate_deposit(pub(crate) fn deposit_event)]
     pub enum Event<T: Config> {
-        /// A subnet was created, with its mechanism.
+        /// A subnet was created: netuid, price mechanism.
         #[codec(index = 0)]
         NetworkAdded(NetUid, u16),
-        /// A subnet was dissolved.
+        /// A subnet was dissolved: netuid.
         #[codec(index = 1)]
         NetworkRemoved(NetUid),
-        /// Coldkey, hotkey, TAO spent, alpha received, subnet, fee.
+        /// Stake was added: coldkey, hotkey, TAO spent, alpha received, subnet, fee.
         #[codec(index = 2)]
         StakeAdded(T::AccountId, T::AccountId, TaoBalance, AlphaBalance, NetUid, u64),
-        /// Coldkey, hotkey, TAO received, alpha sold, subnet, fee.
+        /// Stake was removed: coldkey, hotkey, TAO received, alpha sold, subnet, fee.
         #[codec(index = 3)]
         StakeRemoved(T::AccountId, T::AccountId, TaoBalance, AlphaBalance, NetUid, u64),
-        /// Stake moved: coldkey, origin hotkey and subnet, destination hotkey and subnet, value in TAO.
+        /// Stake was moved: coldkey, origin hotkey and subnet, destination hotkey and subnet, value in TAO.
         #[codec(index = 4)]
         StakeMoved(T::AccountId, T::AccountId, NetUid, T::AccountId, NetUid, TaoBalance),
-        /// Weights were set: mechanism index, uid.
+        /// Weights were set: storage index of the mechanism, uid.
         #[codec(index = 5)]
         WeightsSet(NetUidStorageIndex, u16),
         /// A neuron registered: subnet, uid, hotkey.
         #[codec(index = 7)]
         NeuronRegistered(NetUid, u16, T::AccountId),
-        /// The maximum number of neurons changed.
+        /// A subnet's maximum number of neurons changed.
         #[codec(index = 10)]
         MaxAllowedUidsSet(NetUid, u16),
-        /// The difficulty changed.
+        /// A subnet's proof-of-work difficulty changed.
         #[codec(index = 12)]
         DifficultySet(NetUid, u64),
-        /// The interval of registration adjustments changed.
+        /// A subnet's interval between registration adjustments changed.
         #[codec(index = 13)]
         AdjustmentIntervalSet(NetUid, u16),
-        /// The maximum number of validator permits changed.
+        /// A subnet's maximum number of validator permits changed.
         #[codec(index = 28)]
         MaxAllowedValidatorsSet(NetUid, u16),
-        /// The target number of registrations per interval changed.
+        /// A subnet's target number of registrations per interval changed.
         #[codec(index = 14)]
         RegistrationPerIntervalSet(NetUid, u16),
-        /// The maximum number of registrations per block changed.
+        /// A subnet's maximum number of registrations per block changed.
         #[codec(index = 15)]
         MaxRegistrationsPerBlockSet(NetUid, u16),
         /// Alpha was bought and burned.
         #[codec(index = 125)]
         AddStakeBurn {
-            /// The subnet.
+            /// Netuid of the subnet.
             netuid: NetUid,
-            /// The hotkey.
+            /// Hotkey for which the alpha was bought.
             hotkey: T::AccountId,
             /// TAO spent.
             amount: TaoBalance,
             /// Alpha burned.
             alpha: AlphaBalance,
         },
-        /// The activity cutoff factor changed.
+        /// A subnet's activity cutoff factor changed.
         #[codec(index = 135)]
         ActivityCutoffFactorMilliSet {
-            /// The subnet.
+            /// Netuid of the subnet.
             netuid: NetUid,
             /// The new factor, in thousandths of an epoch.
             factor_milli: u32,
         },
-        /// Rho changed.
+        /// A subnet's rho changed.
         #[codec(index = 17)]
         RhoSet(NetUid, u16),
-        /// The steepness of liquid alpha changed.
+        /// The steepness of a subnet's liquid alpha changed.
         #[codec(index = 18)]
         AlphaSigmoidSteepnessSet(NetUid, i16),
-        /// Kappa changed.
+        /// A subnet's kappa changed.
         #[codec(index = 19)]
         KappaSet(NetUid, u16),
-        /// The minimum number of weights changed.
+        /// The minimum number of weights that a subnet's validators must set changed.
         #[codec(index = 20)]
         MinAllowedWeightSet(NetUid, u16),
-        /// The rate limit of weights changed.
+        /// A subnet's minimum interval between weight submissions changed.
         #[codec(index = 23)]
         WeightsSetRateLimitSet(NetUid, u64),
-        /// The immunity period changed.
+        /// A subnet's immunity period of new neurons changed.
         #[codec(index = 24)]
         ImmunityPeriodSet(NetUid, u16),
-        /// The moving average of bonds changed.
+        /// The weight of old bonds in a subnet's moving averages changed.
         #[codec(index = 25)]
         BondsMovingAverageSet(NetUid, u64),
-        /// The bonds penalty changed.
+        /// A subnet's bonds penalty changed.
         #[codec(index = 26)]
         BondsPenaltySet(NetUid, u16),
-        /// Bond resets were enabled or disabled.
+        /// Bond resets were enabled or disabled on a subnet.
         #[codec(index = 27)]
         BondsResetOnSet(NetUid, bool),
-        /// An axon was announced.
+        /// An axon was announced: subnet, hotkey.
         #[codec(index = 29)]
         AxonServed(NetUid, T::AccountId),
-        /// A metrics endpoint was announced.
+        /// A metrics endpoint was announced: subnet, hotkey.
         #[codec(index = 30)]
         PrometheusServed(NetUid, T::AccountId),
-        /// The minimum weights version key changed.
+        /// A subnet's minimum version key of weight submissions changed.
         #[codec(index = 33)]
         WeightsVersionKeySet(NetUid, u64),
-        /// The minimum difficulty changed.
+        /// A subnet's minimum proof-of-work difficulty changed.
         #[codec(index = 34)]
         MinDifficultySet(NetUid, u64),
-        /// The maximum difficulty changed.
+        /// A subnet's maximum proof-of-work difficulty changed.
         #[codec(index = 35)]
         MaxDifficultySet(NetUid, u64),
-        /// The rate limit of endpoints changed.
+        /// A subnet's minimum interval between endpoint announcements changed.
         #[codec(index = 36)]
         ServingRateLimitSet(NetUid, u64),
-        /// The maximum registration price changed.
+        /// A subnet's maximum registration price changed.
         #[codec(index = 38)]
         MaxBurnSet(NetUid, TaoBalance),
-        /// The minimum registration price changed.
+        /// A subnet's minimum registration price changed.
         #[codec(index = 39)]
         MinBurnSet(NetUid, TaoBalance),
         /// The maximum number of epochs per block changed.
         #[codec(index = 40)]
         MaxEpochsPerBlockSet(u8),
-        /// The rate limit of stake moves changed.
+        /// The minimum interval between a coldkey's hotkey swaps changed.
         #[codec(index = 41)]
         TxRateLimitSet(u64),
-        /// The rate limit of take increases changed.
+        /// The minimum interval between take increases changed.
         #[codec(index = 42)]
         TxDelegateTakeRateLimitSet(u64),
-        /// The owner's freeze window changed.
+        /// The length of the freeze window, in which owners cannot change settings, changed.
         #[codec(index = 44)]
         AdminFreezeWindowSet(u16),
-        /// The owner's rate limit changed.
+        /// The minimum interval between an owner's changes to one setting changed.
         #[codec(index = 45)]
         OwnerHyperparamRateLimitSet(u16),
+        /// The minimum interval between increases of a child key take changed.
+        #[codec(index = 43)]
+        TxChildKeyTakeRateLimitSet(u64),
         /// The minimum child key take changed.
+        #[codec(index = 46)]
+        MinChildKeyTakeSet(PerU16),
+        /// The maximum child key take changed.
+        #[codec(index = 48)]
+        MaxChildKeyTakeSet(PerU16),
+        /// A child key take changed: hotkey, new take.
+        #[codec(index = 49)]
+        ChildKeyTakeSet(T::AccountId, PerU16),
+        /// New children of a hotkey were scheduled: hotkey, subnet, last block of the cooldown, children with their
+        /// proportions.
+        #[codec(index = 76)]
+        SetChildrenScheduled(T::AccountId, NetUid, u64, Vec<(u64, T::AccountId)>),
+        /// A hotkey has new children: hotkey, subnet, children with their proportions.
+        #[codec(index = 77)]
+        SetChildren(T::AccountId, NetUid, Vec<(u64, T::AccountId)>),
+        /// Automatic delegation to the owners of new subnets was enabled or disabled.
+        #[codec(index = 131)]
+        AutoParentDelegationEnabledSet {
+            /// Hotkey of the member of root.
+            hotkey: T::AccountId,
+            /// Whether the owners of new subnets become its children.
+            enabled: bool,
+        },
+        /// A subnet's minimum child key take changed.
         #[codec(index = 47)]
         MinChildKeyTakePerSubnetSet(NetUid, PerU16),
         /// The maximum delegate take changed.
@@ -143,58 +171,258 @@ mod events {
         /// The minimum delegate take changed.
         #[codec(index = 69)]
         MinDelegateTakeSet(PerU16),
-        /// Registration was enabled or disabled.
+        /// Registration was enabled or disabled on a subnet.
         #[codec(index = 51)]
         RegistrationAllowed(NetUid, bool),
-        /// The tempo changed.
+        /// A subnet's tempo changed.
         #[codec(index = 53)]
         TempoSet(NetUid, u16),
-        /// The TAO recycled for registrations was set.
+        /// The recorded total of TAO that registrations on a subnet have cost was changed.
         #[codec(index = 54)]
         RAORecycledForRegistrationSet(NetUid, TaoBalance),
-        /// The minimum stake to set weights changed.
+        /// The minimum stake that a hotkey needs to set weights changed.
         #[codec(index = 55)]
         StakeThresholdSet(u64),
-        /// The smoothing factor of registration adjustments changed.
+        /// A subnet's smoothing factor of registration adjustments changed.
         #[codec(index = 56)]
         AdjustmentAlphaSet(NetUid, u64),
-        /// The owner's cut changed.
+        /// The owners' cut of their subnets' emission changed.
         #[codec(index = 58)]
         SubnetOwnerCutSet(u16),
-        /// The rate limit of subnet creation changed.
+        /// The minimum interval between creations of subnets changed.
         #[codec(index = 59)]
         NetworkRateLimitSet(u64),
-        /// The immunity period of subnets changed.
+        /// The immunity period of new subnets changed.
         #[codec(index = 60)]
         NetworkImmunityPeriodSet(u64),
-        /// The start delay of subnets changed.
+        /// The delay before an owner can start a subnet changed.
         #[codec(index = 61)]
         StartCallDelaySet(u64),
-        /// The minimum lock cost of a subnet changed.
+        /// The minimum cost of creating a subnet changed.
         #[codec(index = 62)]
         NetworkMinLockCostSet(TaoBalance),
         /// The maximum number of subnets changed.
         #[codec(index = 63)]
         SubnetLimitSet(u16),
-        /// The reduction interval of the lock cost changed.
+        /// The interval over which the cost of creating a subnet falls changed.
         #[codec(index = 64)]
         NetworkLockCostReductionIntervalSet(u64),
-        /// Coldkey, hotkey, new take.
+        /// A hotkey's take was lowered: coldkey, hotkey, new take.
         #[codec(index = 65)]
         TakeDecreased(T::AccountId, T::AccountId, PerU16),
-        /// Coldkey, hotkey, new take.
+        /// A hotkey's take was raised: coldkey, hotkey, new take.
         #[codec(index = 66)]
         TakeIncreased(T::AccountId, T::AccountId, PerU16),
-        /// A coldkey set its identity.
+        /// A hotkey was swapped on all subnets.
+        #[codec(index = 67)]
+        HotkeySwapped {
+            /// Coldkey that owns the hotkeys.
+            coldkey: T::AccountId,
+            /// The old hotkey.
+            old_hotkey: T::AccountId,
+            /// The new hotkey.
+            new_hotkey: T::AccountId,
+        },
+        /// A swap of a coldkey was announced.
+        #[codec(index = 70)]
+        ColdkeySwapAnnounced {
+            /// Coldkey that will be swapped.
+            who: T::AccountId,
+            /// BLAKE2b-256 hash of the new coldkey.
+            new_coldkey_hash: H256,
+        },
+        /// Root removed the announcement and the dispute of a coldkey's swap.
+        #[codec(index = 71)]
+        ColdkeySwapReset {
+            /// Coldkey whose swap was announced.
+            who: T::AccountId,
+        },
+        /// A coldkey was swapped.
+        #[codec(index = 72)]
+        ColdkeySwapped {
+            /// The old coldkey.
+            old_coldkey: T::AccountId,
+            /// The new coldkey.
+            new_coldkey: T::AccountId,
+        },
+        /// The announced swap of a coldkey was disputed.
+        #[codec(index = 73)]
+        ColdkeySwapDisputed {
+            /// Coldkey whose swap was announced.
+            coldkey: T::AccountId,
+        },
+        /// The delay between announcement and coldkey swap changed.
+        #[codec(index = 82)]
+        ColdkeySwapAnnouncementDelaySet(u32),
+        /// The delay before a coldkey swap can be announced again changed.
+        #[codec(index = 83)]
+        ColdkeySwapReannouncementDelaySet(u32),
+        /// A hotkey was swapped on one subnet.
+        #[codec(index = 103)]
+        HotkeySwappedOnSubnet {
+            /// Coldkey that owns the hotkeys.
+            coldkey: T::AccountId,
+            /// The old hotkey.
+            old_hotkey: T::AccountId,
+            /// The new hotkey.
+            new_hotkey: T::AccountId,
+            /// Netuid of the subnet.
+            netuid: NetUid,
+        },
+        /// The announced swap of a coldkey was withdrawn.
+        #[codec(index = 127)]
+        ColdkeySwapCleared {
+            /// Coldkey whose swap was announced.
+            who: T::AccountId,
+        },
+        /// The faucet paid: coldkey, amount in rao.
+        #[codec(index = 57)]
+        Faucet(T::AccountId, u64),
+        /// Several commits of a hotkey were revealed: hotkey, subnet, hashes.
+        #[codec(index = 88)]
+        WeightsBatchRevealed(T::AccountId, NetUid, Vec<H256>),
+        /// A batch of weight submissions or commits was executed: subnets, hotkey.
+        #[codec(index = 89)]
+        BatchWeightsCompleted(Vec<Compact<NetUid>>, T::AccountId),
+        /// Some items of a batch failed.
+        #[codec(index = 90)]
+        BatchCompletedWithErrors,
+        /// An item of a batch failed: subnet, error.
+        #[codec(index = 91)]
+        BatchWeightItemFailed(NetUid, DispatchError),
+        /// The symbol of a subnet's alpha changed.
+        #[codec(index = 106)]
+        SymbolUpdated {
+            /// Netuid of the subnet.
+            netuid: NetUid,
+            /// The new symbol, in UTF-8.
+            symbol: Vec<u8>,
+        },
+        /// Tracking of voting power was enabled on a subnet.
+        #[codec(index = 120)]
+        VotingPowerTrackingEnabled {
+            /// Netuid of the subnet.
+            netuid: NetUid,
+        },
+        /// The end of tracking of voting power on a subnet was scheduled.
+        #[codec(index = 121)]
+        VotingPowerTrackingDisableScheduled {
+            /// Netuid of the subnet.
+            netuid: NetUid,
+            /// Block from which voting power is not tracked.
+            disable_at_block: u64,
+        },
+        /// Tracking of voting power ended on a subnet.
+        #[codec(index = 122)]
+        VotingPowerTrackingDisabled {
+            /// Netuid of the subnet.
+            netuid: NetUid,
+        },
+        /// The smoothing factor of a subnet's voting power changed.
+        #[codec(index = 123)]
+        VotingPowerEmaAlphaSet {
+            /// Netuid of the subnet.
+            netuid: NetUid,
+            /// The new factor, in parts of 10¹⁸.
+            alpha: u64,
+        },
+        /// Stake was locked.
+        #[codec(index = 132)]
+        StakeLocked {
+            /// Coldkey that owns the stake.
+            coldkey: T::AccountId,
+            /// Hotkey to which the stake is locked.
+            hotkey: T::AccountId,
+            /// Netuid of the subnet.
+            netuid: NetUid,
+            /// Amount that was locked in addition.
+            amount: AlphaBalance,
+        },
+        /// A lock was moved to another hotkey.
+        #[codec(index = 134)]
+        LockMoved {
+            /// Coldkey that owns the stake.
+            coldkey: T::AccountId,
+            /// Hotkey to which the stake was locked.
+            origin_hotkey: T::AccountId,
+            /// Hotkey to which the stake is locked.
+            destination_hotkey: T::AccountId,
+            /// Netuid of the subnet.
+            netuid: NetUid,
+        },
+        /// A lock was made perpetual, or decays again.
+        #[codec(index = 140)]
+        PerpetualLockUpdated {
+            /// Coldkey that owns the stake.
+            coldkey: T::AccountId,
+            /// Netuid of the subnet.
+            netuid: NetUid,
+            /// Whether the lock is perpetual.
+            enabled: bool,
+        },
+        /// A coldkey refuses locked alpha, or accepts it.
+        #[codec(index = 142)]
+        RejectLockedAlphaUpdated {
+            /// The coldkey.
+            coldkey: T::AccountId,
+            /// Whether it refuses locked alpha.
+            enabled: bool,
+        },
+        /// A coldkey claimed what its root stake had earned.
+        #[codec(index = 115)]
+        RootClaimed {
+            /// Coldkey that owns the root stake.
+            coldkey: T::AccountId,
+            /// Value of all claims, in rao.
+            tao: TaoBalance,
+        },
+        /// Dividends of root stake were put into a basket.
+        #[codec(index = 116)]
+        BasketDeposited {
+            /// Hotkey of the validator.
+            hotkey: T::AccountId,
+            /// Value of the deposit, in rao.
+            tao: TaoBalance,
+            /// Number of new shares.
+            shares: u64,
+        },
+        /// A coldkey bought shares of a basket.
+        #[codec(index = 117)]
+        BasketStakedIn {
+            /// Hotkey of the validator.
+            hotkey: T::AccountId,
+            /// Coldkey that bought the shares.
+            coldkey: T::AccountId,
+            /// Price, in rao.
+            tao: TaoBalance,
+            /// Value that the basket gained, in rao.
+            value: TaoBalance,
+            /// Number of new shares.
+            shares: u64,
+        },
+        /// A coldkey claimed its shares of a basket.
+        #[codec(index = 118)]
+        BasketClaimed {
+            /// Hotkey of the validator.
+            hotkey: T::AccountId,
+            /// Coldkey that owned the shares.
+            coldkey: T::AccountId,
+            /// Value of the shares, in rao.
+            tao: TaoBalance,
+        },
+        /// The delay of the dissolution of a subnet changed.
+        #[codec(index = 84)]
+        DissolveNetworkScheduleDurationSet(u32),
+        /// A coldkey set its identity: coldkey.
         #[codec(index = 78)]
         ChainIdentitySet(T::AccountId),
-        /// A subnet's identity was set.
+        /// A subnet's identity was set: netuid.
         #[codec(index = 79)]
         SubnetIdentitySet(NetUid),
-        /// Hotkey, mechanism index, hash.
+        /// Weights were committed: hotkey, storage index of the mechanism, hash.
         #[codec(index = 86)]
         WeightsCommitted(T::AccountId, NetUidStorageIndex, H256),
-        /// Hotkey, mechanism index, hash.
+        /// Committed weights were revealed: hotkey, storage index of the mechanism, hash.
         #[codec(index = 87)]
         WeightsRevealed(T::AccountId, NetUidStorageIndex, H256),
         /// Alpha was recycled: coldkey, hotkey, amount, subnet.
@@ -203,7 +431,8 @@ mod events {
         /// Alpha was burned: coldkey, hotkey, amount, subnet.
         #[codec(index = 98)]
         AlphaBurned(T::AccountId, T::AccountId, AlphaBalance, NetUid),
-        /// Hotkey, mechanism index, hash of the ciphertext, reveal round.
+        /// Timelocked weights were committed: hotkey, storage index of the mechanism, hash of the ciphertext, reveal
+        /// round.
         #[codec(index = 108)]
         TimelockedWeightsCommitted(T::AccountId, NetUidStorageIndex, H256, u64),
         /// Stake was transferred: origin and destination coldkey, hotkey, origin and destination subnet, value in TAO.
@@ -212,125 +441,125 @@ mod events {
         /// Stake was swapped: coldkey, hotkey, origin and destination subnet, value in TAO.
         #[codec(index = 93)]
         StakeSwapped(T::AccountId, T::AccountId, NetUid, NetUid, TaoBalance),
-        /// The reveal period changed.
+        /// A subnet's reveal period of committed weights changed.
         #[codec(index = 101)]
         CommitRevealPeriodsSet(NetUid, u64),
-        /// Commit-reveal was enabled or disabled.
+        /// Commit-reveal of weights was enabled or disabled on a subnet.
         #[codec(index = 102)]
         CommitRevealEnabled(NetUid, bool),
-        /// The version of timelocked commits changed.
+        /// The accepted version of timelocked commits changed.
         #[codec(index = 107)]
         CommitRevealVersionSet(u16),
-        /// Stake transfers were enabled or disabled.
+        /// Stake transfers to other coldkeys were enabled or disabled on a subnet.
         #[codec(index = 94)]
         TransferToggle(NetUid, bool),
-        /// The owner's hotkey changed.
+        /// The hotkey of a subnet's owner changed.
         #[codec(index = 95)]
         SubnetOwnerHotkeySet(NetUid, T::AccountId),
-        /// A subnet was started.
+        /// A subnet was started: netuid, first block with emission.
         #[codec(index = 96)]
         FirstEmissionBlockNumberSet(NetUid, u64),
         /// A miner's emission was staked automatically.
         #[codec(index = 110)]
         AutoStakeAdded {
-            /// The subnet.
+            /// Netuid of the subnet.
             netuid: NetUid,
-            /// The hotkey with the stake.
+            /// Hotkey that receives the stake.
             destination: T::AccountId,
             /// The miner's hotkey.
             hotkey: T::AccountId,
-            /// The coldkey.
+            /// Coldkey that owns the miner's hotkey.
             owner: T::AccountId,
-            /// The amount.
+            /// Amount of staked alpha.
             incentive: AlphaBalance,
         },
-        /// Emission of a mechanism's miners.
+        /// Emission was distributed to a mechanism's miners.
         #[codec(index = 111)]
         IncentiveAlphaEmittedToMiners {
-            /// The subnet.
+            /// Storage index of the mechanism.
             netuid: NetUidStorageIndex,
-            /// Alpha by uid.
+            /// Alpha emission of each miner, by uid.
             emissions: Vec<AlphaBalance>,
         },
-        /// The minimum of the maximum number of neurons changed.
+        /// The lower limit for a subnet's maximum number of neurons changed.
         #[codec(index = 112)]
         MinAllowedUidsSet(NetUid, u16),
-        /// A coldkey set its hotkey for automatic staking.
+        /// A coldkey set the hotkey on which its miners' emission is staked.
         #[codec(index = 113)]
         AutoStakeDestinationSet {
-            /// The coldkey.
+            /// Coldkey that set the destination.
             coldkey: T::AccountId,
-            /// The subnet.
+            /// Netuid of the subnet.
             netuid: NetUid,
-            /// The hotkey.
+            /// Hotkey on which emission is staked.
             hotkey: T::AccountId,
         },
-        /// The minimum number of non-immune neurons changed.
+        /// A subnet's minimum number of non-immune neurons changed.
         #[codec(index = 114)]
         MinNonImmuneUidsSet(NetUid, u16),
-        /// The half-life of the registration price changed.
+        /// The half-life of a subnet's registration price changed.
         #[codec(index = 129)]
         BurnHalfLifeSet {
-            /// The subnet.
+            /// Netuid of the subnet.
             netuid: NetUid,
             /// The new half-life, in blocks.
             burn_half_life: u16,
         },
-        /// The increase factor of the registration price changed.
+        /// The factor by which a registration raises a subnet's registration price changed.
         #[codec(index = 130)]
         BurnIncreaseMultSet {
-            /// The subnet.
+            /// Netuid of the subnet.
             netuid: NetUid,
             /// The new factor.
             burn_increase_mult: U64F64,
         },
-        /// The owner triggered an epoch.
+        /// A subnet's owner triggered an epoch.
         #[codec(index = 136)]
         EpochTriggered {
-            /// The subnet.
+            /// Netuid of the subnet.
             netuid: NetUid,
-            /// The caller.
+            /// Account that triggered the epoch.
             by: T::AccountId,
-            /// The block of the epoch.
+            /// Block in which the triggered epoch runs.
             fires_at: u64,
         },
         /// An epoch was deferred to the next block.
         #[codec(index = 137)]
         EpochDeferred {
-            /// The subnet.
+            /// Netuid of the subnet.
             netuid: NetUid,
-            /// The block it was due.
+            /// Block in which the epoch was due.
             from_block: u64,
-            /// The block it runs instead.
+            /// Block to which the epoch is deferred.
             to_block: u64,
         },
-        /// An epoch was skipped because the subnet's maps are inconsistent.
+        /// An epoch was skipped because the subnet's storage maps are inconsistent.
         #[codec(index = 138)]
         EpochSkipped {
-            /// The subnet.
+            /// Netuid of the subnet.
             netuid: NetUid,
-            /// The block.
+            /// Block in which the epoch was due.
             block: u64,
         },
-        /// Stake changed its coldkey and its hotkey.
+        /// Stake was transferred to another coldkey and hotkey.
         #[codec(index = 143)]
         StakeAndHotkeyTransferred {
-            /// The coldkey before.
+            /// Previous coldkey of the stake.
             origin_coldkey: T::AccountId,
-            /// The coldkey after.
+            /// New coldkey of the stake.
             destination_coldkey: T::AccountId,
-            /// The hotkey before.
+            /// Previous hotkey of the stake.
             origin_hotkey: T::AccountId,
-            /// The hotkey after.
+            /// New hotkey of the stake.
             destination_hotkey: T::AccountId,
-            /// The subnet before.
+            /// Previous subnet of the stake.
             origin_netuid: NetUid,
-            /// The subnet after.
+            /// New subnet of the stake.
             destination_netuid: NetUid,
             /// Value of the stake in TAO.
             amount: TaoBalance,
         },
-        /// The consensus mode of liquid alpha changed.
+        /// The consensus mode of a subnet's liquid alpha changed.
         #[codec(index = 146)]
         LiquidAlphaConsensusModeSet(NetUid, ConsensusMode),
     }

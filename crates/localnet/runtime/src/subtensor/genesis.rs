@@ -14,7 +14,7 @@ use super::{
 };
 use crate::types::{AlphaBalance, NetUid, TaoBalance};
 
-/// Netuid of the first subnet after root, which is not started.
+/// Netuid of the first subnet after root. Genesis does not start this subnet.
 const FIRST: NetUid = NetUid(1);
 /// Netuid of Babelbit, the subnet of the speech contest.
 const BABELBIT: NetUid = NetUid(59);
@@ -26,8 +26,8 @@ const FAST_TEMPO: u16 = 10;
 const USUAL_TEMPO: u16 = 360;
 
 impl<T: Config> Pallet<T> {
-    /// Creates root; the first subnet, without an owner and not started; Babelbit, started; and a dormant subnet for
-    /// each netuid between the two. `owner` owns all subnets but the first one, with `hotkey`.
+    /// Creates root, the first subnet (without an owner, not started), Babelbit (started), and a dormant subnet for
+    /// each netuid in between. `owner` owns all subnets except the first one; their owner hotkey is `hotkey`.
     pub(crate) fn build_genesis(owner: &AccountId32, hotkey: &AccountId32) {
         Self::build_root(owner, hotkey);
         Self::build_first();
@@ -59,7 +59,8 @@ impl<T: Config> Pallet<T> {
         Self::own_hotkey(&nobody, &nobody).unwrap_or_default();
         Self::init_network(FIRST, &nobody, &nobody, TEMPO);
         MinAllowedWeights::<T>::insert(FIRST, 0);
-        // The default of an older chain version, unlike that of newly created subnets.
+        // Without a stored value, the default of an older chain version applies, which differs from that of new
+        // subnets.
         ImmunityPeriod::<T>::remove(FIRST);
         Self::init_pool(FIRST, TaoBalance(10_000_000_000), AlphaBalance(10_000_000_000));
         let stake = AlphaBalance(1_000_000_000);
@@ -88,7 +89,7 @@ impl<T: Config> Pallet<T> {
         WeightsSetRateLimit::<T>::insert(BABELBIT, 0);
         Burn::<T>::insert(BABELBIT, MinBurn::<T>::get(BABELBIT));
         SubnetEmissionEnabled::<T>::insert(BABELBIT, true);
-        // 0.1 TAO for an alpha, now and on average: emission follows the average.
+        // Price and moving price are 0.1 TAO per alpha; emission depends on the moving price.
         Self::init_pool(BABELBIT, TaoBalance(1_000_000_000_000), AlphaBalance(10_000_000_000_000));
         SubnetMovingPrice::<T>::insert(BABELBIT, I96F32::from_num(1) / 10);
         Self::start(BABELBIT);

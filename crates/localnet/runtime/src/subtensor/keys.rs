@@ -6,7 +6,7 @@ use sp_runtime::AccountId32;
 use super::{Config, Error, OwnedHotkeys, Owner, Pallet};
 
 impl<T: Config> Pallet<T> {
-    /// Returns the number of the current block, as the pallet stores it.
+    /// Returns the number of the current block as a `u64`, the type in the pallet's storage.
     pub fn current_block() -> u64 {
         let number: u32 = frame_system::Pallet::<T>::block_number().try_into().unwrap_or(u32::MAX);
         u64::from(number)
@@ -25,7 +25,7 @@ impl<T: Config> Pallet<T> {
     /// Makes the coldkey the owner of a hotkey without an owner.
     ///
     /// # Errors
-    /// `NonAssociatedColdKey` when another coldkey owns it.
+    /// `NonAssociatedColdKey` if another coldkey owns the hotkey.
     pub fn own_hotkey(coldkey: &AccountId32, hotkey: &AccountId32) -> DispatchResult {
         if Self::hotkey_exists(hotkey) {
             ensure!(Self::owns(coldkey, hotkey), Error::<T>::NonAssociatedColdKey);

@@ -3,6 +3,8 @@
 use frame_support::pallet_prelude::*;
 use frame_support::traits::fungible::Inspect;
 use frame_support::traits::tokens::{Fortitude, Preservation};
+use frame_system::ensure_signed_or_root;
+use frame_system::pallet_prelude::OriginFor;
 use sp_runtime::AccountId32;
 use substrate_fixed::types::U64F64;
 
@@ -37,8 +39,9 @@ impl<T: Config> Pallet<T> {
         NetworksAdded::<T>::get(netuid)
     }
 
-    /// Returns the current cost of creating a subnet: twice the last cost (once before the first subnet), falling by
-    /// the last cost over `NetworkLockReductionInterval` blocks, at least `NetworkMinLockCost`.
+    /// Returns the current cost of creating a subnet, in rao. After a creation, the cost doubles, and then falls
+    /// linearly by the last cost every `NetworkLockReductionInterval` blocks. Before the first creation, it falls from
+    /// the last cost itself. The cost is at least `NetworkMinLockCost`.
     pub fn network_lock_cost() -> TaoBalance {
         let last = NetworkLastLockCost::<T>::get().0;
         let last_block = LastRateLimitedBlock::<T>::get(RateLimitKey::NetworkLastRegistered);
@@ -48,7 +51,7 @@ impl<T: Config> Pallet<T> {
         TaoBalance(last.saturating_mul(factor).saturating_sub(fallen)).max(NetworkMinLockCost::<T>::get())
     }
 
-    /// Whether the rate limit of subnet creation allows another subnet.
+    /// Whether the rate limit of subnet creation allows a subnet to be created now.
     pub fn may_create_network() -> bool {
         Self::key_rate_allows(&RateLimitKey::NetworkLastRegistered, NetworkRateLimit::<T>::get())
     }
@@ -56,6 +59,19 @@ impl<T: Config> Pallet<T> {
     /// Whether a coldkey can pay an amount without its account being removed.
     pub(crate) fn can_pay(coldkey: &AccountId32, amount: TaoBalance) -> bool {
         T::Currency::reducible_balance(coldkey, Preservation::Preserve, Fortitude::Polite) >= amount.0
+    }
+
+    /// Checks that a call comes from root or from the owner of an existing subnet.
+    ///
+    /// # Errors
+    /// `BadOrigin`, and for root `SubnetNotExists`.
+    pub(crate) fn ensure_owner_or_root(origin: OriginFor<T>, netuid: NetUid) -> DispatchResult {
+        match ensure_signed_or_root(origin)? {
+            Some(who) => ensure!(SubnetOwner::<T>::try_get(netuid) == Ok(who), DispatchError::BadOrigin),
+            None => ensure!(Self::subnet_exists(netuid), Error::<T>::SubnetNotExists),
+        }
+        Self::wake(netuid);
+        Ok(())
     }
 
     /// Creates a subnet with initial values; the owner's hotkey becomes neuron 0. Its pool is empty and it is not
@@ -79,7 +95,7 @@ impl<T: Config> Pallet<T> {
         SubnetEmissionEnabled::<T>::insert(netuid, false);
         Burn::<T>::insert(netuid, TaoBalance(1_000_000_000));
         SubnetMechanism::<T>::insert(netuid, DYNAMIC);
-        TokenSymbol::<T>::insert(netuid, symbols::symbol(netuid).into_bytes());
+        TokenSymbol::<T>::insert(netuid, Self::free_symbol(netuid));
         SubnetOwner::<T>::insert(netuid, owner_coldkey);
         SubnetOwnerHotkey::<T>::insert(netuid, owner_hotkey);
         Self::append_neuron(netuid, owner_hotkey);
@@ -124,7 +140,7 @@ impl<T: Config> Pallet<T> {
         Self::record_rate_limited(&RateLimitKey::NetworkLastRegistered);
         let netuid = match dissolved {
             Some(netuid) => {
-                Self::dissolve_network(netuid);
+                Self::remove_subnet(netuid);
                 netuid
             }
             None => Self::free_netuid(),
@@ -136,6 +152,7 @@ impl<T: Config> Pallet<T> {
         Self::init_pool(netuid, lock, AlphaBalance(alpha));
         SubnetLocked::<T>::insert(netuid, lock);
         Self::deposit_event(Event::NetworkAdded(netuid, DYNAMIC));
+        Self::delegate_to_owner_of_new_subnet(netuid);
         if let Some(identity) = identity {
             SubnetIdentitiesV3::<T>::insert(netuid, identity);
             Self::deposit_event(Event::SubnetIdentitySet(netuid));
@@ -148,7 +165,7 @@ impl<T: Config> Pallet<T> {
         (1..u16::MAX).map(NetUid).find(|&netuid| !Self::subnet_exists(netuid)).unwrap_or(NetUid(u16::MAX))
     }
 
-    /// Returns the median alpha price of all subnets with a price; 1 if there are none.
+    /// Returns the median alpha price of all subnets with a price, in TAO; 1 if there are none.
     fn median_alpha_price() -> U64F64 {
         let mut prices: Vec<U64F64> = Self::all_netuids()
             .into_iter()

@@ -13,7 +13,7 @@ use super::{
 use crate::swap::{self, Pool, UNIT};
 use crate::types::{AlphaBalance, NetUid, TaoBalance};
 
-/// Maximum ratio of a trade's input to the pool's reserve.
+/// Maximum ratio of a trade's input to the pool's reserve of the same asset.
 const MAX_TRADE: u64 = 1_000;
 
 /// A trade of TAO for alpha or of alpha for TAO.
@@ -63,7 +63,7 @@ impl Trade {
 pub enum Fee {
     /// The fee is charged.
     Charged,
-    /// No fee: it was charged elsewhere, or there is none.
+    /// The fee is not charged: it was charged elsewhere, or none is due.
     Waived,
 }
 
@@ -97,7 +97,8 @@ impl<T: Config> Pallet<T> {
         if Self::has_pool(netuid) { Self::pool_of(netuid).price() } else { U64F64::from_num(1) }
     }
 
-    /// Fills the pool of a new subnet. The caller must have charged the TAO, see [`Self::charge`].
+    /// Fills the pool of a new subnet. The caller must already have charged an account for the TAO; see
+    /// [`Self::charge`].
     pub fn init_pool(netuid: NetUid, tao: TaoBalance, alpha: AlphaBalance) {
         SubnetTAO::<T>::insert(netuid, tao);
         SubnetAlphaIn::<T>::insert(netuid, alpha);
@@ -107,7 +108,7 @@ impl<T: Config> Pallet<T> {
         TotalStake::<T>::mutate(|total| *total = total.saturating_add(tao));
     }
 
-    /// Removes fee and weights of a dissolved subnet's pool.
+    /// Removes the fee rate and the weights of a dissolved subnet's pool.
     pub(super) fn forget_pool(netuid: NetUid) {
         swap::FeeRate::<T>::remove(netuid);
         swap::SwapBalancer::<T>::remove(netuid);
@@ -149,7 +150,7 @@ impl<T: Config> Pallet<T> {
     /// Returns the maximum TAO that can be spent, fee included, until one alpha costs `limit` rao.
     ///
     /// # Errors
-    /// `ReservesTooLow`; `PriceLimitExceeded` if the price is already at the limit.
+    /// `ReservesTooLow`; `PriceLimitExceeded` if the price is already at or above the limit.
     pub(super) fn max_bought_below(netuid: NetUid, limit: TaoBalance) -> Result<TaoBalance, swap::Error<T>> {
         if !Self::has_pool(netuid) {
             return Ok(TaoBalance(if limit.0 >= UNIT { u64::MAX } else { 0 }));
@@ -223,6 +224,16 @@ impl<T: Config> Pallet<T> {
         Ok(())
     }
 
+    /// Charges an account, which must keep the existential deposit, and removes the TAO from the total issuance.
+    ///
+    /// # Errors
+    /// `NotEnoughBalanceToStake` if the balance is too low.
+    pub(super) fn recycle_tao(coldkey: &AccountId32, tao: TaoBalance) -> DispatchResult {
+        Self::charge(coldkey, tao.0)?;
+        TotalIssuance::<T>::mutate(|total| *total = total.saturating_sub(tao));
+        Ok(())
+    }
+
     /// Credits TAO to an account. An amount too small to open an account is lost.
     pub fn credit(coldkey: &AccountId32, rao: u64) {
         if T::Currency::mint_into(coldkey, rao).is_err() {
@@ -236,7 +247,7 @@ impl<T: Config> Pallet<T> {
         TotalIssuance::<T>::put(free.saturating_add(TotalStake::<T>::get()));
     }
 
-    /// Whether alpha is traded on a pool. Otherwise one alpha is one TAO.
+    /// Whether a subnet's alpha is traded in a pool; otherwise one alpha is worth one TAO.
     pub fn has_pool(netuid: NetUid) -> bool {
         netuid != NetUid::ROOT && SubnetMechanism::<T>::get(netuid) == 1
     }

@@ -10,8 +10,8 @@ use super::{
 use crate::types::{AlphaBalance, NetUid};
 
 impl<T: Config> Pallet<T> {
-    /// Updates the moving price of each started subnet towards its price, capped at one TAO. The smoothing factor grows
-    /// with the age t of the subnet: α' = α t / (t + `EMAPriceHalvingBlocks`).
+    /// Updates the moving price of each started subnet towards its alpha price, capped at one TAO. The smoothing factor
+    /// grows with the age t of the subnet: α' = α t / (t + `EMAPriceHalvingBlocks`).
     pub(super) fn move_prices(subnets: &[NetUid]) {
         let block = Self::current_block();
         for &netuid in subnets {
@@ -29,8 +29,8 @@ impl<T: Config> Pallet<T> {
         }
     }
 
-    /// Returns root's share of a subnet's dividends: the weighted TAO on root relative to the sum of it and all issued
-    /// alpha.
+    /// Returns root's share of a subnet's dividends: the ratio of the weighted TAO on root to the sum of that TAO and
+    /// the subnet's issued alpha.
     pub fn root_proportion(netuid: NetUid) -> U64F64 {
         let root = weighted_root(AlphaBalance(SubnetTAO::<T>::get(NetUid::ROOT).0), TaoWeight::<T>::get());
         let whole = u128::from(root.0) + u128::from(Self::alpha_issuance(netuid).0);

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::types::{AlphaBalance, NetUid, NetUidStorageIndex};
 
-/// Maximum share of immune neurons after trimming, in percent.
+/// Exclusive upper bound of the share of immune neurons after trimming, in percent.
 const MAX_IMMUNE_PERCENT: usize = 80;
 
 impl<T: Config> Pallet<T> {
@@ -21,8 +21,9 @@ impl<T: Config> Pallet<T> {
         age < u64::from(ImmunityPeriod::<T>::get(netuid))
     }
 
-    /// Returns the neuron that a new one replaces: the one with the lowest emission, the oldest if tied. Immune neurons
-    /// are replaced only if too few others are left; protected hotkeys of the owner never.
+    /// Returns the uid of the neuron that a new neuron replaces: the neuron with the lowest emission; on a tie, the
+    /// oldest. Immune neurons are replaced only if too few other neurons remain; protected hotkeys of the owner are
+    /// never replaced.
     pub fn neuron_to_prune(netuid: NetUid) -> Option<u16> {
         let emission = Emission::<T>::get(netuid);
         let protected = Self::immune_owner_uids(netuid);
@@ -38,7 +39,7 @@ impl<T: Config> Pallet<T> {
     /// others are renumbered.
     ///
     /// # Errors
-    /// `SubnetNotExists`; `InvalidValue` if the maximum is below `MinAllowedUids` or above the current one;
+    /// `SubnetNotExists`; `InvalidValue` if the new maximum is below `MinAllowedUids` or above the current maximum;
     /// `TrimmingWouldExceedMaxImmunePercentage` if immune neurons would be 80 % or more.
     pub fn trim_to_max_allowed_uids(netuid: NetUid, room: u16) -> DispatchResult {
         ensure!(Self::subnet_exists(netuid), Error::<T>::SubnetNotExists);

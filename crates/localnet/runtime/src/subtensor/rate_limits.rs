@@ -6,13 +6,13 @@ use sp_runtime::AccountId32;
 use super::types::{Hyperparameter, RateLimitKey};
 use super::{
     Config, Error, LastRateLimitedBlock, OwnerHyperparamRateLimit, Pallet, Tempo, TransactionKeyLastBlock,
-    WeightsVersionKeyRateLimit,
+    TxChildkeyTakeRateLimit, WeightsVersionKeyRateLimit,
 };
 use crate::types::NetUid;
 
-/// A rate-limited action of a subnet's owner.
+/// A rate-limited action on a subnet: of its owner, or of a hotkey.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum OwnerAction {
+pub enum LimitedAction {
     /// Changing a hyperparameter: once every `OwnerHyperparamRateLimit` epochs.
     Hyperparameter(Hyperparameter),
     /// Changing the weights version key: once every `WeightsVersionKeyRateLimit` epochs.
@@ -27,9 +27,13 @@ pub enum OwnerAction {
     Trimming,
     /// Changing the owner's hotkey: once every 50 400 blocks.
     OwnerHotkey,
+    /// Changing the children of a hotkey: once every 150 blocks.
+    Children,
+    /// Raising the child key take of a hotkey: once every `TxChildkeyTakeRateLimit` blocks.
+    ChildkeyTake,
 }
 
-impl From<Hyperparameter> for OwnerAction {
+impl From<Hyperparameter> for LimitedAction {
     fn from(which: Hyperparameter) -> Self {
         Self::Hyperparameter(which)
     }
@@ -41,7 +45,7 @@ enum Memory<AccountId> {
     Transaction(u16),
 }
 
-impl OwnerAction {
+impl LimitedAction {
     /// Returns the rate limit of the action, in blocks.
     fn blocks<T: Config>(self, netuid: NetUid) -> u64 {
         let tempo = u64::from(Tempo::<T>::get(netuid));
@@ -51,10 +55,12 @@ impl OwnerAction {
             Self::Tempo => 360,
             Self::MechanismCount | Self::MechanismSplit | Self::Trimming => 1,
             Self::OwnerHotkey => 50_400,
+            Self::Children => 150,
+            Self::ChildkeyTake => TxChildkeyTakeRateLimit::<T>::get(),
         }
     }
 
-    // Transaction type numbers of the real chain, except for that of the tempo, which is unknown.
+    // The transaction type numbers are those of the real chain.
     fn memory(self, netuid: NetUid) -> Memory<AccountId32> {
         match self {
             Self::Hyperparameter(which) => Memory::Keyed(RateLimitKey::OwnerHyperparamUpdate(netuid, which)),
@@ -63,7 +69,9 @@ impl OwnerAction {
             Self::MechanismCount => Memory::Transaction(7),
             Self::MechanismSplit => Memory::Transaction(8),
             Self::Trimming => Memory::Transaction(9),
-            Self::Tempo => Memory::Transaction(100),
+            Self::Tempo => Memory::Transaction(11),
+            Self::Children => Memory::Transaction(0),
+            Self::ChildkeyTake => Memory::Transaction(1),
         }
     }
 }
@@ -88,30 +96,35 @@ impl<T: Config> Pallet<T> {
     ///
     /// # Errors
     /// `AdminActionProhibitedDuringWeightsWindow` in the freeze window, `TxRateLimitExceeded` within the rate limit.
-    pub fn ensure_owner_may(owner: &AccountId32, netuid: NetUid, action: OwnerAction) -> DispatchResult {
+    pub fn ensure_owner_may(owner: &AccountId32, netuid: NetUid, action: LimitedAction) -> DispatchResult {
         ensure!(!Self::in_freeze_window(netuid), Error::<T>::AdminActionProhibitedDuringWeightsWindow);
         Self::ensure_within_rate(owner, netuid, action)
     }
 
-    /// Checks the rate limit of an owner's action, but not the freeze window.
+    /// Checks the rate limit of an action, but not the freeze window.
     ///
     /// # Errors
     /// `TxRateLimitExceeded`.
-    pub fn ensure_within_rate(owner: &AccountId32, netuid: NetUid, action: OwnerAction) -> DispatchResult {
-        let last = match action.memory(netuid) {
-            Memory::Keyed(key) => LastRateLimitedBlock::<T>::get(key),
-            Memory::Transaction(kind) => TransactionKeyLastBlock::<T>::get((owner, netuid, kind)),
-        };
-        ensure!(Self::rate_allows(last, action.blocks::<T>(netuid)), Error::<T>::TxRateLimitExceeded);
+    pub fn ensure_within_rate(key: &AccountId32, netuid: NetUid, action: LimitedAction) -> DispatchResult {
+        ensure!(Self::action_is_within_rate(key, netuid, action), Error::<T>::TxRateLimitExceeded);
         Ok(())
     }
 
-    /// Records an owner's action at the current block.
-    pub fn record_owner_action(owner: &AccountId32, netuid: NetUid, action: OwnerAction) {
+    /// Whether the rate limit of an action allows it now.
+    pub fn action_is_within_rate(key: &AccountId32, netuid: NetUid, action: LimitedAction) -> bool {
+        let last = match action.memory(netuid) {
+            Memory::Keyed(key) => LastRateLimitedBlock::<T>::get(key),
+            Memory::Transaction(kind) => TransactionKeyLastBlock::<T>::get((key, netuid, kind)),
+        };
+        Self::rate_allows(last, action.blocks::<T>(netuid))
+    }
+
+    /// Records an action at the current block.
+    pub fn record_action(key: &AccountId32, netuid: NetUid, action: LimitedAction) {
         match action.memory(netuid) {
             Memory::Keyed(key) => Self::record_rate_limited(&key),
             Memory::Transaction(kind) => {
-                TransactionKeyLastBlock::<T>::insert((owner, netuid, kind), Self::current_block());
+                TransactionKeyLastBlock::<T>::insert((key, netuid, kind), Self::current_block());
             }
         }
     }

@@ -80,7 +80,7 @@ impl<T: Config> Pallet<T> {
         Ok(())
     }
 
-    /// Returns the member of root with the lowest stake, the oldest if tied.
+    /// Returns the member of root with the lowest stake; on a tie, the oldest.
     fn weakest_of_root() -> Option<(AlphaBalance, u16)> {
         let root = NetUid::ROOT;
         (0..Self::neuron_count(root))
@@ -92,7 +92,7 @@ impl<T: Config> Pallet<T> {
             .map(|(stake, _, uid)| (stake, uid))
     }
 
-    fn take_slot(netuid: NetUid, replaced: Option<u16>, hotkey: &AccountId32) -> u16 {
+    pub(super) fn take_slot(netuid: NetUid, replaced: Option<u16>, hotkey: &AccountId32) -> u16 {
         Self::wake(netuid);
         match replaced {
             Some(uid) => {

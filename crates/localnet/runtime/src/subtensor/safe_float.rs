@@ -1,7 +1,7 @@
-//! Arithmetic on shares: decimal floating point of 36 digits with explicit rounding direction.
+//! Arithmetic on shares: 36-digit decimal floating point with an explicit rounding direction.
 //!
-//! A stake is at most 2⁶⁴ rao, which is at most 20 digits. The other 16 digits keep rounding of shares from affecting
-//! it.
+//! A stake is less than 2⁶⁴ rao, so it has at most 20 digits. The other 16 digits prevent the rounding of shares from
+//! affecting the stake.
 
 use sp_core::U256;
 
@@ -28,7 +28,7 @@ impl SafeFloat {
         self.mantissa == 0
     }
 
-    /// Creates the number with exactly this value.
+    /// Converts an integer without rounding.
     pub(super) fn from_integer(value: u64) -> Self {
         Self::rounded(value.into(), 0, Round::Down)
     }

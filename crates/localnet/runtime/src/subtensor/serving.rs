@@ -8,7 +8,7 @@ use super::{Axons, Config, Error, Event, NeuronCertificates, Pallet, Prometheus,
 use crate::types::NetUid;
 
 impl<T: Config> Pallet<T> {
-    /// Whether a hotkey may announce this axon now. The address 0 withdraws the endpoint.
+    /// Checks whether a hotkey may publish this axon now. The address 0 withdraws the endpoint.
     ///
     /// # Errors
     /// `HotKeyNotRegisteredInNetwork`, `InvalidIpType`, `InvalidIpAddress`, `InvalidPort`, `ServingRateLimitExceeded`.
@@ -18,7 +18,7 @@ impl<T: Config> Pallet<T> {
         Self::check_serving_rate(netuid, last)
     }
 
-    /// Whether a hotkey may announce this metrics endpoint now.
+    /// Checks whether a hotkey may publish this metrics endpoint now.
     ///
     /// # Errors
     /// Same as [`Self::check_axon`]; also `InvalidIpAddress` for the address 0.

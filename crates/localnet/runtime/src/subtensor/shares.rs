@@ -8,7 +8,9 @@ use sp_runtime::AccountId32;
 
 use super::safe_float::Round;
 use super::types::SafeFloat;
-use super::{AlphaV2, Config, Owner, Pallet, StakingHotkeys, TaoWeight, TotalHotkeyAlpha, TotalHotkeySharesV2};
+use super::{
+    AlphaV2, BasketClaimed, Config, Owner, Pallet, StakingHotkeys, TaoWeight, TotalHotkeyAlpha, TotalHotkeySharesV2,
+};
 use crate::types::{AlphaBalance, NetUid};
 
 impl<T: Config> Pallet<T> {
@@ -27,14 +29,14 @@ impl<T: Config> Pallet<T> {
         TotalHotkeyAlpha::<T>::get(hotkey, netuid)
     }
 
-    /// Returns the total stake of a hotkey in a subnet: its alpha plus its weighted TAO on root. Child hotkeys, which
-    /// would change both amounts, are unsupported.
+    /// Returns the stake with which a hotkey validates in a subnet: its alpha plus its weighted TAO on root, both less
+    /// what its children receive and plus what its parents lend.
     pub fn weighted_stake(hotkey: &AccountId32, netuid: NetUid) -> AlphaBalance {
-        let alpha = Self::total_alpha(hotkey, netuid);
+        let alpha = Self::inherited(hotkey, netuid, netuid);
         if netuid == NetUid::ROOT {
             return alpha;
         }
-        alpha.saturating_add(weighted_root(Self::total_alpha(hotkey, NetUid::ROOT), TaoWeight::<T>::get()))
+        alpha.saturating_add(weighted_root(Self::inherited(hotkey, netuid, NetUid::ROOT), TaoWeight::<T>::get()))
     }
 
     /// Adds alpha to a coldkey's stake on a hotkey.
@@ -55,15 +57,11 @@ impl<T: Config> Pallet<T> {
         let share = AlphaV2::<T>::get((hotkey, coldkey, netuid));
         AlphaV2::<T>::insert((hotkey, coldkey, netuid), share.plus(bought, Round::Down));
         if share.is_zero() {
-            StakingHotkeys::<T>::mutate(coldkey, |hotkeys| {
-                if !hotkeys.contains(hotkey) {
-                    hotkeys.push(hotkey.clone());
-                }
-            });
+            Self::list_staking_hotkey(coldkey, hotkey);
         }
     }
 
-    /// Removes alpha from a coldkey's stake on a hotkey, at most the whole stake.
+    /// Removes alpha from a coldkey's stake on a hotkey, up to the whole stake.
     pub fn decrease_stake(hotkey: &AccountId32, coldkey: &AccountId32, netuid: NetUid, amount: AlphaBalance) {
         let stake = Self::stake_of(hotkey, coldkey, netuid);
         let amount = amount.min(stake);
@@ -112,8 +110,19 @@ impl<T: Config> Pallet<T> {
         }
     }
 
+    /// Adds a hotkey to those on which a coldkey has stake or shares of a basket.
+    pub(super) fn list_staking_hotkey(coldkey: &AccountId32, hotkey: &AccountId32) {
+        StakingHotkeys::<T>::mutate(coldkey, |hotkeys| {
+            if !hotkeys.contains(hotkey) {
+                hotkeys.push(hotkey.clone());
+            }
+        });
+    }
+
     fn forget_hotkey_without_stake(hotkey: &AccountId32, coldkey: &AccountId32) {
-        if AlphaV2::<T>::iter_prefix_values((hotkey, coldkey)).next().is_some() {
+        // Shares of a basket that outlast the stake can still be claimed.
+        let has_shares = BasketClaimed::<T>::get(hotkey, coldkey) < 0;
+        if has_shares || AlphaV2::<T>::iter_prefix_values((hotkey, coldkey)).next().is_some() {
             return;
         }
         let mut hotkeys = StakingHotkeys::<T>::get(coldkey);

@@ -1,6 +1,6 @@
 //! Stake: buying, selling, moving, recycling and burning alpha.
 //!
-//! Checks have the order of the real chain (its published source, spec version 425), because clients show the first
+//! Checks run in the order of the real chain (its published source, spec version 425), because clients show the first
 //! error. [`add`] buys, [`remove`] sells, [`transition`] moves, [`destroy`] recycles and burns alpha; all of them use
 //! [`Pallet::buy_into`] and [`Pallet::sell_from`] of this module.
 
@@ -21,7 +21,7 @@ use super::pool::Fee;
 use super::{Config, Delegates, Error, Event, LastColdkeyHotkeyStakeBlock, Pallet, SubtokenEnabled, TotalIssuance};
 use crate::types::{AlphaBalance, NetUid, TaoBalance};
 
-/// Minimum TAO of a purchase of stake, and of a sale unless the whole stake is sold.
+/// Minimum value of a purchase of stake, and of a sale unless the whole stake is sold.
 pub(super) const MIN_STAKE: TaoBalance = TaoBalance(2_000_000);
 
 /// Price limit of a trade.
@@ -57,6 +57,7 @@ impl<T: Config> Pallet<T> {
         Self::pay_author(trade.fee);
         let bought = AlphaBalance(trade.received);
         Self::increase_stake(hotkey, coldkey, netuid, bought);
+        Self::root_stake_grew(hotkey, coldkey, netuid, bought);
         LastColdkeyHotkeyStakeBlock::<T>::insert(coldkey, hotkey, Self::current_block());
         let (coldkey, hotkey) = (coldkey.clone(), hotkey.clone());
         Self::deposit_event(Event::StakeAdded(coldkey, hotkey, tao, bought, netuid, trade.fee));
@@ -76,6 +77,7 @@ impl<T: Config> Pallet<T> {
         fee: Fee,
     ) -> Result<TaoBalance, DispatchError> {
         let trade = Self::quote_sell(netuid, alpha, fee)?;
+        Self::root_stake_shrank(hotkey, coldkey, netuid, alpha);
         Self::decrease_stake(hotkey, coldkey, netuid, alpha);
         Self::settle_sell(netuid, &trade);
         Self::credit(coldkey, trade.received);

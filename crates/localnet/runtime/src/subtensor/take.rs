@@ -10,8 +10,8 @@ impl<T: Config> Pallet<T> {
     /// Validates a take decrease, without writing.
     ///
     /// # Errors
-    /// `HotKeyAccountNotExists`, `NonAssociatedColdKey`, `DelegateTakeTooLow` if the take is not lower than before or
-    /// below the minimum.
+    /// `HotKeyAccountNotExists`, `NonAssociatedColdKey`, `DelegateTakeTooLow` if the take is not lower than before, or
+    /// is below the minimum.
     pub fn check_decrease_take(who: &AccountId32, hotkey: &AccountId32, take: PerU16) -> Result<(), Error<T>> {
         Self::ensure_owns_hotkey(who, hotkey)?;
         if let Ok(before) = Delegates::<T>::try_get(hotkey) {

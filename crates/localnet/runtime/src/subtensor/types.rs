@@ -1,4 +1,4 @@
-//! Types in the storage of the Subtensor pallet.
+//! Types of values in the storage of the Subtensor pallet.
 
 use std::collections::BTreeSet;
 
@@ -12,9 +12,9 @@ use crate::types::{AlphaBalance, NetUid};
 /// Announced axon of a neuron.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo)]
 pub struct AxonInfo {
-    /// The block of the announcement.
+    /// Block in which the endpoint was announced.
     pub block: u64,
-    /// The version of the software.
+    /// Version of the neuron's software.
     pub version: u32,
     /// IP address, as a number.
     pub ip: u128,
@@ -33,9 +33,9 @@ pub struct AxonInfo {
 /// The metrics endpoint of a neuron.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo)]
 pub struct PrometheusInfo {
-    /// The block of the announcement.
+    /// Block in which the endpoint was announced.
     pub block: u64,
-    /// The version of the software.
+    /// Version of the neuron's software.
     pub version: u32,
     /// IP address, as a number.
     pub ip: u128,
@@ -45,16 +45,16 @@ pub struct PrometheusInfo {
     pub ip_type: u8,
 }
 
-/// TLS public key of an endpoint.
+/// TLS certificate of an endpoint: its public key.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo)]
 pub struct NeuronCertificate {
-    /// Public key.
+    /// Bytes of the public key.
     pub public_key: BoundedVec<u8, ConstU32<64>>,
-    /// Algorithm of the key.
+    /// Number of the key's algorithm.
     pub algorithm: u8,
 }
 
-/// Identity of a coldkey, UTF-8.
+/// Identity of a coldkey; all texts are UTF-8.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, TypeInfo)]
 pub struct ChainIdentityV2 {
     /// Displayed name.
@@ -63,7 +63,7 @@ pub struct ChainIdentityV2 {
     pub url: Vec<u8>,
     /// URL of the source repository.
     pub github_repo: Vec<u8>,
-    /// URL of the image.
+    /// URL of an image or logo.
     pub image: Vec<u8>,
     /// Discord handle.
     pub discord: Vec<u8>,
@@ -73,7 +73,7 @@ pub struct ChainIdentityV2 {
     pub additional: Vec<u8>,
 }
 
-/// Identity of a subnet, UTF-8.
+/// Identity of a subnet; all texts are UTF-8.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, TypeInfo)]
 pub struct SubnetIdentityV3 {
     /// The subnet's name.
@@ -88,20 +88,20 @@ pub struct SubnetIdentityV3 {
     pub discord: Vec<u8>,
     /// Description text.
     pub description: Vec<u8>,
-    /// URL of the image.
+    /// URL of an image or logo.
     pub logo_url: Vec<u8>,
     /// Additional information.
     pub additional: Vec<u8>,
 }
 
-/// A positive decimal floating-point number, mantissa · 10^exponent. The unit of stake shares.
+/// A non-negative decimal floating-point number, mantissa · 10^exponent, for shares of stake.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo,
 )]
 pub struct SafeFloat {
-    /// Digits of the number, as an integer.
+    /// Mantissa: the digits of the number as an integer.
     pub mantissa: u128,
-    /// Power of ten.
+    /// Exponent of the power of ten.
     pub exponent: i64,
 }
 
@@ -112,7 +112,7 @@ pub struct SafeFloat {
 pub struct LockState {
     /// Locked amount of alpha.
     pub locked_mass: AlphaBalance,
-    /// Conviction: lock duration weighted by the amount.
+    /// Conviction: the locked stake, weighted by the time for which it has been locked.
     pub conviction: U64F64,
     /// Block of the last update of the lock.
     pub last_update: u64,
@@ -145,7 +145,7 @@ pub enum RecycleOrBurnEnum {
     Recycle,
 }
 
-/// Consensus that liquid alpha compares weights with.
+/// The consensus that liquid alpha compares weights with.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo,
 )]
@@ -159,33 +159,33 @@ pub enum ConsensusMode {
     Auto,
 }
 
-/// Key of a rate-limited action.
+/// Key under which the last block of a rate-limited action is stored.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo)]
 pub enum RateLimitKey<AccountId> {
-    /// The owner changed its hotkey.
+    /// The owner of a subnet changed the owner hotkey.
     #[codec(index = 0)]
     SetSNOwnerHotkey(NetUid),
-    /// The owner changed a hyperparameter.
+    /// The owner of a subnet changed a hyperparameter.
     #[codec(index = 1)]
     OwnerHyperparamUpdate(NetUid, Hyperparameter),
     /// A subnet was created.
     #[codec(index = 2)]
     NetworkLastRegistered,
-    /// A coldkey moved stake.
+    /// A coldkey swapped a hotkey.
     #[codec(index = 3)]
     LastTxBlock(AccountId),
-    /// A hotkey changed its child key take.
+    /// The child key take of a hotkey changed.
     #[codec(index = 4)]
     LastTxBlockChildKeyTake(AccountId),
-    /// A hotkey changed its take.
+    /// The take of a hotkey was raised.
     #[codec(index = 5)]
     LastTxBlockDelegateTake(AccountId),
-    /// Alpha was bought and burned.
+    /// Alpha of a subnet was bought and burned.
     #[codec(index = 6)]
     AddStakeBurn(NetUid),
 }
 
-/// A hyperparameter with a rate limit for the owner, named after its setter.
+/// A hyperparameter whose changes by the subnet's owner are rate-limited, named after its setter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo)]
 #[allow(missing_docs)]
 pub enum Hyperparameter {

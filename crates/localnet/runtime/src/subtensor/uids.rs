@@ -36,7 +36,7 @@ impl<T: Config> Pallet<T> {
         (0..MechanismCountCurrent::<T>::get(netuid).0).map(move |mecid| netuid.mechanism(MechId(mecid)))
     }
 
-    /// Returns the uid of a subnet's owner hotkey.
+    /// Returns the uid of a subnet's owner hotkey; `None` if it is not registered.
     pub fn owner_uid(netuid: NetUid) -> Option<u16> {
         Self::uid_of(netuid, &SubnetOwnerHotkey::<T>::try_get(netuid).ok()?)
     }
@@ -51,8 +51,8 @@ impl<T: Config> Pallet<T> {
         uids
     }
 
-    /// Returns the uids of the owner's immune hotkeys: the owner hotkey, then the oldest ones, up to
-    /// `ImmuneOwnerUidsLimit`.
+    /// Returns the uids of the owner's immune hotkeys: the owner hotkey and the owner's oldest other hotkeys, at most
+    /// `ImmuneOwnerUidsLimit` in total.
     pub fn immune_owner_uids(netuid: NetUid) -> Vec<u16> {
         let limit = usize::from(ImmuneOwnerUidsLimit::<T>::get(netuid));
         let mut uids = Self::owner_uids(netuid);
@@ -102,7 +102,7 @@ impl<T: Config> Pallet<T> {
         IsNetworkMember::<T>::insert(hotkey, netuid, true);
     }
 
-    /// Removes a hotkey's storage on a subnet, except for its uid.
+    /// Removes the storage of a hotkey on a subnet; the storage of its uid remains.
     pub(crate) fn forget_hotkey(netuid: NetUid, hotkey: &AccountId32) {
         Uids::<T>::remove(netuid, hotkey);
         IsNetworkMember::<T>::remove(hotkey, netuid);
@@ -111,8 +111,8 @@ impl<T: Config> Pallet<T> {
         NeuronCertificates::<T>::remove(netuid, hotkey);
     }
 
-    /// Clears results, weights and bonds of a uid, and the weights of others on it. Bonds of others to it remain: the
-    /// next epoch drops them because they are older than the new neuron.
+    /// Clears the results, weights and bonds of a uid, and the weights that other neurons set on it. Other neurons'
+    /// bonds to the uid remain: the next epoch drops them because they are older than the new neuron.
     fn clear_neuron(netuid: NetUid, uid: u16) {
         Emission::<T>::mutate(netuid, |row| put(row, uid, AlphaBalance::ZERO));
         Consensus::<T>::mutate(netuid, |row| put(row, uid, PerU16::zero()));

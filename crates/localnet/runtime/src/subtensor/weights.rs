@@ -1,6 +1,7 @@
-//! Weight submissions. `commit` and `timelock` commit weights, `window` computes the reveal window, and `precheck`
-//! refuses calls before they enter a block.
+//! Weight submissions. `batch` handles several at once, `commit` and `timelock` commit weights, `window` computes the
+//! reveal window, and `precheck` refuses calls before they enter a block.
 
+mod batch;
 mod commit;
 mod precheck;
 #[cfg(test)]
@@ -126,7 +127,7 @@ impl<T: Config> Pallet<T> {
         Self::rate_allows(last, WeightsSetRateLimit::<T>::get(netuid))
     }
 
-    /// Whether a neuron may set weights: it has a validator permit or is the owner's.
+    /// Whether a neuron may set weights: it has a validator permit, or its hotkey is the subnet owner's.
     fn may_validate(netuid: NetUid, uid: u16, hotkey: &AccountId32) -> bool {
         SubnetOwnerHotkey::<T>::get(netuid) == *hotkey
             || ValidatorPermit::<T>::get(netuid).get(usize::from(uid)).copied().unwrap_or_default()

@@ -11,7 +11,7 @@ use crate::types::{AlphaBalance, TaoBalance};
 pub const MIN_WEIGHT: Perquintill = Perquintill::from_parts(10_000_000_000_000_000);
 /// Maximum weight of either side of a pool.
 pub const MAX_WEIGHT: Perquintill = Perquintill::from_parts(990_000_000_000_000_000);
-/// Limit price of one TAO per alpha, in rao.
+/// Number of rao per TAO; as a limit price, one TAO per alpha.
 pub const UNIT: u64 = 1_000_000_000;
 
 /// Reserves and weights of a pool. With x alpha, y TAO, and weights w₁ of alpha and w₂ of TAO, where w₁ + w₂ = 1,
@@ -48,7 +48,7 @@ impl Pool {
     }
 
     /// Returns the TAO that raises the price to `limit` rao for one alpha: y ((limit / price)^w₁ − 1), rounded down; 0
-    /// if the price is already there.
+    /// if the price is already at or above the limit.
     pub fn tao_until(&self, limit: TaoBalance) -> TaoBalance {
         let (price, unit) = self.price_fraction();
         let exponent = Ratio { numerator: self.base(), denominator: Perquintill::ACCURACY };
@@ -56,7 +56,7 @@ impl Pool {
     }
 
     /// Returns the alpha that lowers the price to `limit` rao for one alpha: x ((price / limit)^w₂ − 1), rounded down;
-    /// 0 if the price is already there.
+    /// 0 if the price is already at or below the limit.
     pub fn alpha_until(&self, limit: TaoBalance) -> AlphaBalance {
         let (price, unit) = self.price_fraction();
         let exponent = Ratio { numerator: self.quote.deconstruct(), denominator: Perquintill::ACCURACY };
@@ -72,7 +72,8 @@ impl Pool {
         // w₂' / w₁' = (w₂ x y') / (w₁ y x')
         let quote_side = U256::from(self.quote.deconstruct()) * old_alpha * U256::from(grown.tao.0);
         let base_side = U256::from(self.base()) * old_tao * U256::from(grown.alpha.0);
-        // Both sides have at most 188 bits, their sum 189: with the 60 bits of a weight it fits.
+        // Each side has at most 188 bits, and the sum at most 189. The product with the 60 bits of the accuracy fits in
+        // 256 bits.
         let sum = quote_side + base_side;
         let Some(weight) = (quote_side * U256::from(Perquintill::ACCURACY) + sum / 2).checked_div(sum) else {
             return grown;

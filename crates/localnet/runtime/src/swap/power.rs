@@ -1,7 +1,7 @@
 //! Powers with rational exponents, in fixed point.
 //!
 //! Results are exact if the exponent is one. Otherwise they are computed by logarithm and exponential with 120 fraction
-//! bits: the error of a 64-bit amount is far below one.
+//! bits: the error of a 64-bit amount is far below one unit.
 
 use sp_core::U256;
 
@@ -30,8 +30,8 @@ pub(super) fn fall(amount: u64, reserve: u64, added: u64, exponent: Ratio) -> u6
     ((U256::from(amount) * (one() - left)) >> FRACTION_BITS).low_u64()
 }
 
-/// Returns `amount` · ((`high` / `low`)^`exponent` − 1), rounded down and saturating; 0 when `high` ≤ `low`. Both have
-/// at most 190 bits.
+/// Returns `amount` · ((`high` / `low`)^`exponent` − 1), rounded down and saturating; 0 when `high` ≤ `low`. `high` and
+/// `low` have at most 190 bits.
 pub(super) fn rise(amount: u64, high: U256, low: U256, exponent: Ratio) -> u64 {
     if amount == 0 || high <= low {
         return 0;
@@ -55,8 +55,8 @@ fn falling_power(high: U256, low: U256, exponent: Ratio) -> U256 {
     falling_exponential(product)
 }
 
-/// Returns ln(`high` / `low`) for `high` ≥ `low` > 0: the ratio is halved until it is between 1 and 2, then 2 ·
-/// artanh((m − 1) / (m + 1)).
+/// Returns ln(`high` / `low`) for `high` ≥ `low` > 0: ln 2 for each halving of the ratio until it is a number m between
+/// 1 and 2, plus 2 · artanh((m − 1) / (m + 1)).
 fn logarithm(high: U256, low: U256) -> U256 {
     let mut halvings = high.bits().saturating_sub(low.bits());
     if low << halvings > high {
@@ -80,7 +80,8 @@ fn logarithm(high: U256, low: U256) -> U256 {
     U256::from(LN_2) * U256::from(halvings) + (series << 1)
 }
 
-/// Returns e^(−`exponent`): halvings for whole multiples of ln 2, and the reciprocal of the Taylor series for the rest.
+/// Returns e^(−`exponent`): one halving for each whole multiple of ln 2, and the reciprocal of the Taylor series for
+/// the rest.
 fn falling_exponential(exponent: U256) -> U256 {
     let (halvings, rest) = exponent.div_mod(U256::from(LN_2));
     let (mut term, mut series) = (one(), one());

@@ -148,7 +148,7 @@ fn fields_of_a_metagraph_can_be_chosen() {
         );
         assert_eq!((some.name, some.axons, some.collateral_locked), (None, None, None));
 
-        // Each number chooses one field, in the order of the struct; field 0 is always there.
+        // Each index selects one field, in the order of the struct; field 0 is always included.
         for number in 1..77 {
             assert_ne!(select(&[number]), select(&[]), "field {number}");
         }
@@ -286,7 +286,7 @@ fn delegates_are_answered_with_their_stakers() {
         let stakers: BTreeMap<_, _> = delegate.nominators.iter().cloned().collect();
         assert_eq!(stakers[&staker], [(Compact(NetUid::ROOT), Compact(TAO))]);
         assert_eq!(stakers[&coldkey], [(Compact(FIRST), Compact(TAO))]);
-        assert_eq!(delegate.total_daily_return, Compact(72), "one a hundred blocks");
+        assert_eq!(delegate.total_daily_return, Compact(72), "one rao per 100 blocks");
         let all: Vec<DelegateInfo> = ask("DelegateInfoRuntimeApi_get_delegates", ());
         assert!(all.contains(&delegate));
         let delegated: Delegated = ask("DelegateInfoRuntimeApi_get_delegated", &staker);
@@ -301,7 +301,7 @@ fn trades_are_quoted_as_they_would_happen() {
         let prices: Vec<SubnetPrice> = ask("SwapRuntimeApi_current_alpha_price_all", ());
         let prices: Vec<_> = prices.iter().map(|price| (price.netuid.0, price.price)).collect();
         assert_eq!(prices.len(), 60);
-        // A tenth has no end in binary; what is left of it is rounded down, as the chain does.
+        // One tenth has no finite binary representation; the result is rounded down, as on the chain.
         assert_eq!([prices[0], prices[1], prices[59]], [(0, TAO), (1, TAO), (59, TAO / 10 - 1)]);
         assert_eq!(ask::<u64>("SwapRuntimeApi_current_alpha_price", BABELBIT), TAO / 10 - 1);
 

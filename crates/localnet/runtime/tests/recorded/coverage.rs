@@ -19,7 +19,7 @@ const UPDATE: &str = "TAONET_UPDATE_DOCS";
 /// Why the name of a type differs although its encoding is equal.
 const AMOUNTS: &str = "polkadot-sdk's pallets use `u64` for TAO instead of `TaoBalance`; the encoding is equal";
 
-/// How an item of the recorded runtime is supported, or that only our runtime has it.
+/// Support status of an item of the recorded runtime, or of an item that only our runtime has.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Status {
     Served,
@@ -76,7 +76,7 @@ fn same_name(one: &Item, other: &Item) -> bool {
     (&one.place, one.kind, &one.name) == (&other.place, other.kind, &other.name)
 }
 
-/// Returns all differences of two items, except that FRAME's pallets use plain integers for TAO here.
+/// Returns all differences between two items. Ignores that FRAME's pallets use plain integers for TAO in our runtime.
 fn difference(our: &Item, their: &Item, pairs: &mut Pairs<'_>) -> Option<String> {
     let mut found = Vec::new();
     if (our.place.as_str(), our.name.as_str()) == ("System", "Version") {
@@ -84,7 +84,7 @@ fn difference(our: &Item, their: &Item, pairs: &mut Pairs<'_>) -> Option<String>
     } else {
         differing(&our.text, &their.text, &mut found);
     }
-    // All types are compared, so that the corpus knows of all of them.
+    // All types are compared, so that the test of the corpus covers all of them.
     let types = our.types.iter().zip(&their.types);
     found.extend(types.filter_map(|(ours, theirs)| pairs.difference(*ours, *theirs)));
     found.dedup();
@@ -97,7 +97,7 @@ fn differing(our: &Json, their: &Json, found: &mut Vec<String>) {
         (Json::Array(ours), Json::Array(theirs)) if ours.len() == theirs.len() => {
             ours.iter().zip(theirs).for_each(|(our, their)| differing(our, their, found));
         }
-        // We have fewer of what has names: that is counted elsewhere.
+        // Missing named items are counted elsewhere.
         (Json::Object(ours), Json::Object(theirs)) => {
             ours.iter().for_each(|(name, our)| differing(our, theirs.get(name).unwrap_or(&Json::Null), found));
         }
@@ -177,7 +177,7 @@ fn everything_served_is_the_real_chains() {
     assert!(written == document, "docs/localnet-coverage.md is out of date; {UPDATE}=1 updates it");
 }
 
-/// Returns the recorded types that our runtime has: recorded type id to our type id.
+/// Returns the recorded types that our runtime has: recorded type ID to our type ID.
 pub(crate) fn equal_types() -> Option<std::collections::BTreeMap<u32, u32>> {
     let recorded = vectors::theirs()?;
     let metadata = vectors::ours();

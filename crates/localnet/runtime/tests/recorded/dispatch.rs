@@ -1,18 +1,19 @@
 //! Tests of the fees and classes of calls, the call filter, and the numbering of errors.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use codec::{Decode, Encode};
 use frame_support::dispatch::{GetDispatchInfo, Pays};
 use frame_support::traits::Contains;
-use taonet_localnet_runtime::RuntimeCall;
-use taonet_localnet_runtime::runtime::CallFilter;
+use taonet_localnet_runtime::genesis::genesis;
+use taonet_localnet_runtime::runtime::{CallFilter, RuntimeOrigin, SafeMode};
+use taonet_localnet_runtime::{Runtime, RuntimeCall};
 
 use crate::vectors;
 
 #[test]
 fn errors_stand_at_their_index() {
-    // The Python tools take the error of an index from the list by its position.
+    // The Python tools look up an error by its position in the list.
     let metadata = vectors::ours();
     for (pallet, errors) in metadata.pallets.iter().filter_map(|pallet| Some((pallet, pallet.error.as_ref()?))) {
         let scale_info::TypeDef::Variant(errors) = &metadata.types.resolve(errors.ty.id).unwrap().type_def else {
@@ -23,17 +24,27 @@ fn errors_stand_at_their_index() {
     }
 }
 
-/// Table of the real chain's call classes and fees.
+/// Table of the real chain's call classes, fees and filter.
 const TABLE: &str = include_str!("dispatch.txt");
 
-/// Returns class and fee flag of each call, by name.
-fn table() -> BTreeMap<&'static str, (&'static str, &'static str)> {
-    let rows = TABLE.lines().filter(|line| !line.is_empty() && !line.starts_with('#'));
-    rows.map(|row| {
-        let [call, class, pays] = row.split(' ').collect::<Vec<_>>()[..] else { panic!("malformed row: {row}") };
-        (call, (class, pays))
-    })
-    .collect()
+/// A call's row of the table.
+#[derive(Debug, Clone, Copy)]
+struct Row {
+    class: &'static str,
+    pays: &'static str,
+    filter: &'static str,
+}
+
+/// Returns the rows of the table by name of the call.
+fn table() -> BTreeMap<&'static str, Row> {
+    let mut table = BTreeMap::new();
+    for row in TABLE.lines().filter(|line| !line.is_empty() && !line.starts_with('#')) {
+        let [call, class, pays, filter] = row.split(' ').collect::<Vec<_>>()[..] else {
+            panic!("malformed row: {row}")
+        };
+        assert!(table.insert(call, Row { class, pays, filter }).is_none(), "{call} has two rows");
+    }
+    table
 }
 
 /// Returns every supported call, by name, with arguments that are all zeros when encoded.
@@ -56,25 +67,33 @@ fn served() -> Vec<(String, RuntimeCall)> {
 }
 
 #[test]
+fn the_table_has_a_row_for_each_served_call_and_no_other() {
+    let served: Vec<String> = served().into_iter().map(|(name, _)| name).collect();
+    let (served, rows): (BTreeSet<&str>, BTreeSet<&str>) =
+        (served.iter().map(String::as_str).collect(), table().into_keys().collect());
+    let missing: Vec<_> = served.difference(&rows).collect();
+    let extra: Vec<_> = rows.difference(&served).collect();
+    assert!(missing.is_empty() && extra.is_empty(), "without a row: {missing:?}; not served: {extra:?}");
+}
+
+#[test]
 fn every_call_has_the_class_and_the_fee_of_the_real_chain() {
     let table = table();
     let served = served();
-    assert!(served.len() > 130, "{}", served.len());
+    assert!(served.len() > 170, "{}", served.len());
     for (name, call) in served {
         let info = call.get_dispatch_info();
         let pays = if info.pays_fee == Pays::Yes { "Yes" } else { "No" };
-        let found = (format!("{:?}", info.class), pays.to_owned());
-        let (class, pays) = table.get(name.as_str()).unwrap_or_else(|| panic!("{name} has no row"));
-        assert_eq!(found, ((*class).to_owned(), (*pays).to_owned()), "{name}");
+        let row = table[name.as_str()];
+        assert_eq!((format!("{:?}", info.class).as_str(), pays), (row.class, row.pays), "{name}");
     }
 }
 
 #[test]
 fn the_calls_without_a_fee_are_those_that_the_specification_lists() {
-    let free: Vec<&str> = table().into_iter().filter(|(_, (_, pays))| *pays == "No").map(|(name, _)| name).collect();
+    let free: Vec<&str> = table().into_iter().filter(|(_, row)| row.pays == "No").map(|(name, _)| name).collect();
     let expected = [
         "Commitments.set_commitment",
-        "SubtensorModule.associate_evm_key",
         "SubtensorModule.batch_commit_weights",
         "SubtensorModule.batch_reveal_weights",
         "SubtensorModule.batch_set_weights",
@@ -86,6 +105,7 @@ fn the_calls_without_a_fee_are_those_that_the_specification_lists() {
         "SubtensorModule.decrease_take",
         "SubtensorModule.faucet",
         "SubtensorModule.increase_take",
+        "SubtensorModule.pow_register",
         "SubtensorModule.reveal_mechanism_weights",
         "SubtensorModule.reveal_weights",
         "SubtensorModule.serve_axon",
@@ -97,24 +117,56 @@ fn the_calls_without_a_fee_are_those_that_the_specification_lists() {
     assert_eq!(free, expected);
 }
 
+/// The whitelist of the safe mode: whole pallets, then single calls.
 #[test]
-fn only_batches_within_batches_are_filtered() {
-    for (name, call) in served() {
-        assert!(CallFilter::contains(&call), "{name}");
+fn the_calls_of_the_safe_mode_are_those_of_its_whitelist() {
+    let calls = ["Commitments.set_commitment", "SubtensorModule.serve_axon", "SubtensorModule.set_weights"];
+    for (name, row) in table() {
+        let whole =
+            ["Multisig.", "SafeMode.", "Sudo.", "System.", "Timestamp."].iter().any(|pallet| name.starts_with(pallet));
+        assert_eq!(row.filter == "safe-mode", whole || calls.contains(&name), "{name}");
     }
+}
+
+#[test]
+fn safe_mode_passes_what_the_table_says() {
+    let (table, served) = (table(), served());
+    let passes = |call: &RuntimeCall| <Runtime as frame_system::Config>::BaseCallFilter::contains(call);
+    sp_io::TestExternalities::new(genesis(&[]).unwrap()).execute_with(|| {
+        for (name, call) in &served {
+            assert!(passes(call), "{name}");
+        }
+        SafeMode::force_enter(RuntimeOrigin::root()).unwrap();
+        for (name, call) in &served {
+            assert_eq!(passes(call), table[name.as_str()].filter == "safe-mode", "{name} in safe mode");
+        }
+    });
+}
+
+/// A batch is refused within a batch, and no other call is.
+#[test]
+fn the_filter_refuses_what_the_table_says() {
+    let (table, served) = (table(), served());
     let batch = |index: u8, inner: &[Vec<u8>]| {
         let mut bytes = vec![11, index];
         codec::Compact(inner.len() as u32).encode_to(&mut bytes);
         bytes.extend(inner.concat());
-        bytes
+        RuntimeCall::decode(&mut bytes.as_slice()).unwrap()
     };
-    let decoded = |bytes: &[u8]| RuntimeCall::decode(&mut &bytes[..]).unwrap();
     let remark = vec![0, 0, 0];
-    for outer in [0, 2, 4] {
-        assert!(CallFilter::contains(&decoded(&batch(outer, std::slice::from_ref(&remark)))));
-        for inner in [0, 2, 4] {
-            let nested = batch(inner, std::slice::from_ref(&remark));
-            assert!(!CallFilter::contains(&decoded(&batch(outer, &[remark.clone(), nested]))), "{outer} {inner}");
+    let mut unnested = Vec::new();
+    for (name, call) in &served {
+        assert!(CallFilter::contains(call), "{name}");
+        let is_unnested = match table[name.as_str()].filter {
+            "unnested" => true,
+            "open" | "safe-mode" => false,
+            other => panic!("{name}: unknown filter {other}"),
+        };
+        unnested.extend(is_unnested.then_some(name.as_str()));
+        for outer in [0, 2, 4] {
+            let nested = batch(outer, &[remark.clone(), call.encode()]);
+            assert_eq!(CallFilter::contains(&nested), !is_unnested, "{name} in a batch");
         }
     }
+    assert_eq!(unnested, ["Utility.batch", "Utility.batch_all", "Utility.force_batch"]);
 }

@@ -47,7 +47,7 @@ pub(crate) struct Item {
     pub(crate) name: String,
     /// All properties but the name, in the notation of the recorded runtime.
     pub(crate) text: Json,
-    /// Ids of the types in the item, in a fixed order.
+    /// IDs of the types in the item, in a fixed order.
     pub(crate) types: Vec<u32>,
 }
 
@@ -112,7 +112,7 @@ pub(crate) fn of(metadata: &RuntimeMetadataV15) -> Vec<Item> {
 }
 
 fn variants(types: &PortableRegistry, id: u32) -> Vec<(u8, String, Json, Vec<u32>)> {
-    let TypeDef::Variant(variant) = &types.resolve(id).unwrap().type_def else { panic!("type {id} is no enum") };
+    let TypeDef::Variant(variant) = &types.resolve(id).unwrap().type_def else { panic!("type {id} is not an enum") };
     let variants = variant.variants.iter().map(|variant| {
         let ids = variant.fields.iter().map(|field| field.ty.id).collect();
         (variant.index, variant.name.clone(), notation::fields(types, &variant.fields), ids)
@@ -124,7 +124,7 @@ fn hasher(hasher: &StorageHasher) -> String {
     format!("{hasher:?}")
 }
 
-/// Returns the items of `runtime_spec461.json`, without type ids.
+/// Returns the items of `runtime_spec461.json`, without type IDs.
 fn written(runtime: &Json) -> Vec<Item> {
     let list = |json: &Json| json.as_array().cloned().unwrap_or_default();
     let item = |place: &Json, kind, name: &Json, text| {
@@ -168,7 +168,7 @@ fn items_are_written_as_in_the_recorded_runtime() {
     for item in &mut read {
         item.types.clear();
     }
-    // The readable form has calls by index.
+    // The JSON description lists calls by index.
     for items in [&mut written, &mut read] {
         items.sort_by(|one, other| (&one.place, one.kind, &one.name).cmp(&(&other.place, other.kind, &other.name)));
     }

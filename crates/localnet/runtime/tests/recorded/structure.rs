@@ -15,7 +15,7 @@ pub(crate) const OF_ALL_PALLETS: [&str; 6] =
 pub(crate) struct Pairs<'a> {
     ours: &'a PortableRegistry,
     theirs: &'a PortableRegistry,
-    /// The first difference of each compared pair of type ids, if any.
+    /// The first difference of each compared pair of type IDs, if any.
     compared: BTreeMap<(u32, u32), Option<String>>,
 }
 
@@ -24,7 +24,7 @@ impl<'a> Pairs<'a> {
         Self { ours, theirs, compared: BTreeMap::new() }
     }
 
-    /// Returns the recorded types that our runtime has: recorded type id to our type id.
+    /// Returns the recorded types that our runtime has: recorded type ID to our type ID.
     pub(crate) fn equal(&self) -> BTreeMap<u32, u32> {
         let equal = self.compared.iter().filter(|(_, difference)| difference.is_none());
         equal.map(|((ours, theirs), _)| (*theirs, *ours)).collect()

@@ -39,7 +39,7 @@ fn agrees(value: &Value<u32>, json: &Json) -> bool {
         (ValueDef::Variant(variant), Json::Object(object)) if object.contains_key(&variant.name) => {
             composite_agrees(&variant.values, &object[&variant.name])
         }
-        // Accounts are written without the kind of address, and values without the option around them.
+        // Accounts are written without the address variant, and optional values without the option.
         (ValueDef::Variant(variant), json) if ["Id", "Some"].contains(&variant.name.as_str()) => {
             composite_agrees(&variant.values, json)
         }
@@ -107,7 +107,7 @@ pub(crate) fn storage(pallet: &str, item: &str) -> Option<(&'static str, &'stati
     Some((&storage.prefix, storage.entries.iter().find(|entry| entry.name == item)?))
 }
 
-/// Returns the id of the type of an entry's value.
+/// Returns the ID of the type of an entry's value.
 pub(crate) fn held(entry: &StorageEntryMetadata<PortableForm>) -> u32 {
     match &entry.ty {
         StorageEntryType::Plain(value) | StorageEntryType::Map { value, .. } => value.id,

@@ -1,4 +1,5 @@
-//! Test of the spec version, by which clients cache metadata and the node detects chains of another runtime.
+//! Test of the spec version. Clients cache metadata by this version, and the node uses it to detect chains of a
+//! different runtime.
 
 use codec::Encode;
 use frame_metadata::v15::RuntimeMetadataV15;
@@ -11,9 +12,9 @@ use crate::vectors;
 
 /// The spec version, and the hashes of the metadata and of the genesis state that belong to it.
 const KNOWN: (u32, &str, &str) = (
-    1_000_003,
-    "eedb709b3c6ab84455ca5ba1ff721d71bd8386e2f4b47ccd1fdbca04bd6b87ee",
-    "00dd217c99f20de580a81358e2b0895f3e0842e74cde7f84a158ff9e584854bb",
+    1_000_004,
+    "96a3feafb5d8805b914ae8ac320c9b5999c0e8d6bbdddbb80cc1ae2d148665fb",
+    "fc52f622b83950e1f6fccc0389618942d01abe9a6e6a963059f4aa48cba7c4d7",
 );
 
 #[test]
@@ -22,10 +23,10 @@ fn metadata_and_genesis_belong_to_their_version() {
     let first_block = hex::encode(blake2_256(&genesis(&[]).unwrap().top.encode()));
     let found = (VERSION.spec_version, metadata.as_str(), first_block.as_str());
     let remedy = if VERSION.spec_version == KNOWN.0 {
-        "The metadata or the first block's state has changed, and clients keep metadata by the version, by which the node \
-         also knows stored chains of another build: raise VERSION.spec_version in src/runtime.rs, and run this again"
+        "The metadata or the genesis state has changed. Clients cache metadata by the spec version, and the node \
+         detects chains of other builds by it: raise VERSION.spec_version in src/runtime.rs and run this test again"
     } else {
-        "The version was raised: write what was found into KNOWN"
+        "The version was raised: copy the new values into KNOWN"
     };
     assert_eq!(found, KNOWN, "{remedy}");
 }

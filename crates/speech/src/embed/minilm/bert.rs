@@ -34,7 +34,7 @@ struct Layer {
     outer_norm: AddNorm,
 }
 
-/// Multiplies rows by a matrix stored as (out, in).
+/// Product of rows with a matrix stored as (out, in).
 #[derive(Debug)]
 struct Product(Tensor);
 
@@ -58,7 +58,8 @@ impl Bert {
         })
     }
 
-    /// Computes one vector of unit length per text. Texts of equal length should be neighbours.
+    /// Computes one vector of unit length per text. Texts of equal length should be adjacent, so that they share
+    /// attention products.
     pub(super) fn embed<'a>(&self, texts: impl Iterator<Item = &'a [u32]>) -> Result<Vec<Vec<f32>>> {
         let (mut ids, mut positions, mut lengths) = (Vec::new(), Vec::new(), Vec::new());
         for text in texts {

@@ -6,15 +6,15 @@ use std::f32::consts::{FRAC_1_SQRT_2, FRAC_2_SQRT_PI};
 
 use candle_core::{CpuStorage, Error, InplaceOp1, InplaceOp2, Layout, Result};
 
-/// Adds a bias per column.
+/// Kernel that adds a bias per column.
 #[derive(Debug)]
 pub(super) struct AddBias(pub(super) Vec<f32>);
 
-/// Adds a bias per column, then applies GELU.
+/// Kernel that adds a bias per column, then applies GELU.
 #[derive(Debug)]
 pub(super) struct AddBiasGelu(pub(super) Vec<f32>);
 
-/// Adds a bias per column and a residual tensor, then applies layer norm to each row.
+/// Kernel that adds a bias per column and a residual tensor, then applies layer norm to each row.
 #[derive(Debug)]
 pub(super) struct AddNorm {
     bias: Vec<f32>,
@@ -81,7 +81,7 @@ impl InplaceOp2 for AddNorm {
     }
 }
 
-/// Keeps the norm of a constant row finite; from the model's configuration.
+/// Epsilon that keeps the norm of a constant row finite; from the model's configuration.
 const EPSILON: f32 = 1e-12;
 
 /// Sums in eight lanes: a strict left-to-right sum could not be vectorised.
@@ -99,7 +99,7 @@ fn sum(row: &[f32], term: impl Fn(f32) -> f32) -> f32 {
 /// Computes GELU, `x · Φ(x)` with the normal distribution's cumulative function Φ, to about 1e-6.
 ///
 /// erf is an odd rational function, fitted to a relative error of at most 2e-8 over the range where 32-bit floats
-/// distinguish erf from 1. Without calls and branches, the loop around it is vectorised.
+/// distinguish erf from 1. Without calls and branches, the compiler vectorises the loop around this function.
 fn gelu(x: f32) -> f32 {
     const LIMIT: f32 = 3.925;
     const ABOVE: [f32; 6] = [2.046_019_7e-6, 2.848_451e-4, 3.772_61e-3, 5.276_948_2e-2, 0.190_595_12, FRAC_2_SQRT_PI];

@@ -6,7 +6,7 @@ use serde::Deserialize;
 use super::*;
 use crate::models::ModelStore;
 
-/// One shared model: loading takes a moment.
+/// Model shared by the tests, because loading is slow.
 static MODEL: LazyLock<MiniLm> = LazyLock::new(|| {
     let store = ModelStore::new(std::env::var_os("BB_MODELS_DIR").map(PathBuf::from));
     let dir = store.locate(&ALL_MINILM_L6_V2).unwrap_or_else(|error| panic!("run scripts/models first: {error}"));

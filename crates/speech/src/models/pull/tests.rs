@@ -245,7 +245,7 @@ async fn a_model_is_copied_from_a_directory() {
     std::fs::write(&from, CONTENT).unwrap();
     assert_eq!(import().await.unwrap(), setup.root.path().join("small"));
     setup.assert_complete();
-    // What is here is not copied again.
+    // Files that are already present are not copied again.
     std::fs::remove_file(&from).unwrap();
     import().await.unwrap();
     assert_eq!(setup.requests().await, 0);

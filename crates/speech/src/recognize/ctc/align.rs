@@ -1,13 +1,13 @@
 //! Forced alignment: the most likely path of a known text through the label frames.
-#![allow(clippy::indexing_slicing, reason = "states and frames are bounded by the tables built from them")]
+#![allow(clippy::indexing_slicing, reason = "all indices are within the tables of states and frames")]
 
 use std::ops::Range;
 
 use super::labels;
 
-/// The pruning threshold: states this much less likely (natural logarithm) than the best one of their frame are
-/// dropped. Paths of a text decoded from the same probabilities stay far inside; it bounds the work for long
-/// recordings.
+/// The pruning threshold: states this much less likely (natural logarithm) than the best state of their frame are
+/// dropped. Pruning bounds the work for long recordings; the best path of a text decoded from the same probabilities
+/// stays far within the threshold.
 const WINDOW: f64 = 200.0;
 const NEVER: f64 = f64::NEG_INFINITY;
 
@@ -45,7 +45,7 @@ pub(super) fn align(rows: &[f32], words: &[Vec<u8>]) -> Alignment {
     Alignment { words: spans.iter().map(frames).collect(), confidence: sum / path.len().max(1) as f32 }
 }
 
-/// Returns the state of each frame on the best path; `None` when the text does not fit.
+/// Returns the state of each frame on the best path; `None` if the recording has too few frames for the text.
 fn best_path(rows: &[f32], states: &[u8], window: f64) -> Option<Vec<usize>> {
     let count = states.len();
     let (mut scores, mut next) = (vec![NEVER; count], vec![NEVER; count]);

@@ -1,5 +1,5 @@
 //! Prefix beam search over label probabilities, restricted to words of the lexicon.
-#![allow(clippy::indexing_slicing, reason = "rows have the label count; hypotheses index tables made here")]
+#![allow(clippy::indexing_slicing, reason = "rows have the label count; hypotheses index tables of this module")]
 
 use std::collections::HashMap;
 
@@ -7,9 +7,9 @@ use super::config::Decoder;
 use super::labels;
 use super::lexicon::{Lexicon, Node, WordId};
 
-/// The logarithm of zero: finite, so that sums of it stay ordered.
+/// A finite stand-in for the logarithm of zero, so that sums with it stay comparable.
 const NEVER: f64 = -1e30;
-/// Id of the empty history.
+/// ID of the empty history.
 const NO_WORDS: u32 = 0;
 
 /// The identity of a hypothesis: words so far, letters of the current word, last label.
@@ -23,7 +23,7 @@ struct Key {
 #[derive(Clone, Copy)]
 struct Hypothesis {
     key: Key,
-    /// ln P of all paths that end in a blank.
+    /// Natural logarithm of the total probability of all paths that end in a blank.
     blank: f64,
     label: f64,
     /// Sum of the rewards of the words so far.
@@ -32,7 +32,7 @@ struct Hypothesis {
     total: f64,
 }
 
-/// Word sequences as a tree with shared prefixes: equal sequences have equal ids.
+/// Word sequences as a tree with shared prefixes: equal sequences have equal IDs.
 struct Histories {
     parents: Vec<(u32, WordId)>,
     numbers: HashMap<(u32, WordId), u32>,
@@ -97,7 +97,7 @@ impl Candidates {
         }
     }
 
-    /// Selects the `width` best hypotheses, best first; ties go to the one found first.
+    /// Selects the `width` best hypotheses, best first; ties go to the first one found.
     fn best(&mut self, width: usize, ranking: &mut Vec<(f64, u32)>, into: &mut Vec<Hypothesis>) {
         ranking.clear();
         for (i, hypothesis) in self.list.iter_mut().enumerate() {
@@ -160,8 +160,8 @@ pub(super) fn search(rows: &[f32], lexicon: &Lexicon, settings: &Decoder) -> Vec
     finish(&beam, &mut histories, lexicon)
 }
 
-/// Returns the best hypothesis that ends with a whole word. If there is none, as in truncated speech, the best one
-/// without its unfinished word.
+/// Returns the words of the best hypothesis that ends with a complete word. If there is none, as in truncated speech,
+/// returns the complete words of the best hypothesis.
 fn finish(beam: &[Hypothesis], histories: &mut Histories, lexicon: &Lexicon) -> Vec<WordId> {
     let mut best = (NEVER, beam.first().map_or(NO_WORDS, |hypothesis| hypothesis.key.history), None);
     for Hypothesis { key, worth, total, .. } in beam {

@@ -36,13 +36,13 @@ pub(super) struct Stem {
 /// Settings of the beam search.
 #[derive(Debug, Clone, Copy, Deserialize)]
 pub(super) struct Decoder {
-    /// The weight of a word's cost.
+    /// The weight of a word's cost in the score of a hypothesis.
     pub(super) alpha: f64,
     /// The reward of a finished word.
     pub(super) beta: f64,
     /// The beam width: maximum number of hypotheses after each frame.
     pub(super) beam: usize,
-    /// Labels less likely than this (natural logarithm) are skipped.
+    /// Natural logarithm of the minimum probability of a label; less likely labels are skipped.
     pub(super) label_cut_ln: f32,
 }
 
@@ -50,8 +50,9 @@ impl Config {
     /// Parses and validates `config.json`.
     pub(super) fn parse(json: &[u8]) -> Result<Self, CtcError> {
         let config: Self = serde_json::from_slice(json)?;
-        let limits = config.stem.iter().flat_map(|stem| [stem.out, stem.kernel, stem.stride]);
-        let sizes = limits.chain([config.width, config.kernel, config.labels_per_frame, config.lexicon.beam]);
+        let is_size = |size: usize| (1..=4096).contains(&size);
+        let stem_sizes = config.stem.iter().flat_map(|stem| [stem.out, stem.kernel, stem.stride]);
+        let has_stem_sizes = stem_sizes.into_iter().all(is_size);
         let settings = config.lexicon;
         let checks = [
             ("model_type", config.model_type == "tiny-ctc"),
@@ -64,8 +65,11 @@ impl Config {
             ("blank_id", config.blank_id == labels::BLANK),
             ("space_id", config.space_id == labels::SPACE),
             ("label_seconds", config.label_seconds > 0.0 && config.label_seconds < 1.0),
-            ("stem", config.stem.last().is_some_and(|stem| stem.out == config.width)),
-            ("sizes", sizes.into_iter().all(|size| (1..=4096).contains(&size))),
+            ("stem", has_stem_sizes && config.stem.last().is_some_and(|stem| stem.out == config.width)),
+            ("width", is_size(config.width)),
+            ("kernel", is_size(config.kernel)),
+            ("labels_per_frame", is_size(config.labels_per_frame)),
+            ("lexicon.beam", is_size(settings.beam)),
             ("blocks", config.blocks <= 64),
             ("lexicon", settings.alpha.is_finite() && settings.beta.is_finite() && settings.label_cut_ln < 0.0),
         ];

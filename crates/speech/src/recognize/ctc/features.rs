@@ -35,7 +35,8 @@ impl LogMel {
         }
     }
 
-    /// Computes features of 16 kHz samples as rows of 80 values, one row per 160 samples, centred on sample 160 i.
+    /// Computes features of 16 kHz samples as rows of 80 values, one row per 160 samples; row `i` is centred on sample
+    /// `160 * i`.
     ///
     /// Recordings shorter than one window are padded with silence: mirroring the edges needs more than half a window.
     pub(super) fn compute(&self, samples: &[f32]) -> Result<Vec<f32>, realfft::FftError> {

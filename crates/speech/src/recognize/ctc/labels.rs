@@ -14,7 +14,7 @@ pub(super) fn of(byte: u8) -> Option<u8> {
     }
 }
 
-/// Returns the index of a letter's label in byte order, where the apostrophe comes first; below 27.
+/// Returns the index of a letter's label in byte order, `0..=26`; the apostrophe comes first.
 pub(super) fn rank(label: u8) -> u8 {
     if label == APOSTROPHE { 0 } else { label }
 }
@@ -33,7 +33,8 @@ pub(super) mod tests {
         word.bytes().map(|byte| of(byte).unwrap()).collect()
     }
 
-    /// Creates one row of probabilities per character, which gets nearly all of the probability; `_` is the blank.
+    /// Creates one row of probabilities per character. The label of the character has nearly all of the probability;
+    /// `_` is the blank.
     pub(in super::super) fn rows(frames: &str) -> Vec<f32> {
         let row = |byte| {
             let label = if byte == b'_' { BLANK } else { of(byte).unwrap_or(SPACE) };

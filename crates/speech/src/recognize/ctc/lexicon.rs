@@ -1,11 +1,11 @@
 //! The lexicon as a trie.
-#![allow(clippy::indexing_slicing, reason = "node and word numbers are made here and stay inside")]
+#![allow(clippy::indexing_slicing, reason = "this module creates all node and word numbers within bounds")]
 
 use super::{CtcError, labels};
 
-/// A node of the trie; 0 is the root.
+/// The index of a node in the trie; 0 is the root.
 pub(super) type Node = u32;
-/// The index of a word in the list.
+/// The index of a word in the lexicon.
 pub(super) type WordId = u32;
 
 const NO_WORD: WordId = WordId::MAX;

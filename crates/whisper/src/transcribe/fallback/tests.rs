@@ -11,16 +11,16 @@ fn attempts_are_judged_by_three_thresholds() {
     let cases = [
         // (average log probability, compression ratio, no speech) -> verdict, silent
         (-0.5, 1.5, 0.1, Verdict::Accept, false),
-        // At the thresholds; 0.6 in 32 bits is more than 0.6 in 64, for the reference too.
+        // At the thresholds; 0.6 in 32 bits is more than 0.6 in 64 bits, as in the reference.
         (-1.0, 2.4, 0.599, Verdict::Accept, false),
         (-1.0, 2.4, 0.6, Verdict::Accept, true),
         (-1.01, 1.5, 0.1, Verdict::Retry, false),    // too uncertain
         (-0.5, 2.41, 0.1, Verdict::Retry, false),    // too repetitive
-        (-0.5, 2.41, 0.9, Verdict::Retry, false),    // certain: silence does not excuse it
+        (-0.5, 2.41, 0.9, Verdict::Retry, false),    // certain, so retried despite the silence
         (-1.01, 1.5, 0.9, Verdict::Accept, true),    // silence
         (-1.01, 3.0, 0.9, Verdict::Accept, true),    // silence, repetitive or not
-        (-1.0, 1.0, 0.9, Verdict::Accept, true),     // not above the threshold: does not deny silence
-        (-0.99, 1.0, 0.9, Verdict::Accept, false),   // certain enough to deny silence
+        (-1.0, 1.0, 0.9, Verdict::Accept, true),     // not above the threshold: still silent
+        (-0.99, 1.0, 0.9, Verdict::Accept, false),   // above the threshold: not silent
         (f64::NAN, 1.0, 0.9, Verdict::Accept, true), // an empty text
     ];
     let options = Options::default();
@@ -42,7 +42,7 @@ fn thresholds_can_be_absent() {
     let attempt = attempt(-9.0, 9.0, 1.0);
     assert_eq!(judge(&options, std::slice::from_ref(&attempt)), Verdict::Accept);
     assert!(!is_silent(&options, &attempt));
-    // Silence alone skips a window when no certainty can deny it.
+    // Without a log-probability threshold, silence alone skips a window.
     let options = Options { log_prob_threshold: None, ..Options::default() };
     assert!(is_silent(&options, &attempt));
 }
@@ -58,13 +58,13 @@ fn when_all_fail_the_most_probable_counts() {
         let chosen = choose(&Options::default(), attempts.collect()).unwrap();
         (chosen.tokens[0], chosen.temperature)
     };
-    // The accepted one is the last.
+    // The accepted attempt is the last one.
     assert_eq!(choose(&[(-2.0, 1.0), (-0.5, 1.0)]), (1, 0.2));
-    // All too uncertain: the most probable, the first of equal ones, with the last temperature.
+    // If all are too uncertain: the most probable attempt (on a tie, the first), with the last temperature.
     assert_eq!(choose(&[(-3.0, 1.0), (-1.5, 1.0), (-1.5, 1.0), (-2.0, 1.0)]), (1, 3.0 * 0.2));
-    // One that is not repetitive goes before more probable ones that are.
+    // A non-repetitive attempt wins over more probable repetitive ones.
     assert_eq!(choose(&[(-0.1, 3.0), (-1.5, 1.0), (-0.2, 3.0)]), (1, 2.0 * 0.2));
-    // All too repetitive: the most probable.
+    // If all are too repetitive: the most probable attempt.
     assert_eq!(choose(&[(-0.3, 3.0), (-0.1, 3.0), (-0.2, 3.0)]), (1, 2.0 * 0.2));
 }
 

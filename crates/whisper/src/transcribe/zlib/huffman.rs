@@ -10,7 +10,7 @@ const END_OF_BLOCK: usize = 256;
 const AGAIN: usize = 16;
 const ZEROS: usize = 17;
 const MANY_ZEROS: usize = 18;
-/// The order in which the lengths of the code for lengths are sent.
+/// Storage order of the lengths of the code length code (RFC 1951, 3.2.7).
 const ORDER: [usize; LENGTHS] = [16, 17, 18, 0, 8, 7, 9, 6, 10, 5, 11, 4, 12, 3, 13, 2, 14, 1, 15];
 
 /// Returns the symbol of a match's length, `3..=258`.
@@ -165,7 +165,7 @@ fn shorten(of_length: &mut [usize], mut overflow: usize) {
 struct Tree {
     weights: Vec<u32>,
     depths: Vec<u32>,
-    /// Lightest node first.
+    /// Binary heap of nodes, the lightest first.
     heap: Vec<usize>,
 }
 

@@ -60,7 +60,7 @@ async fn only_what_may_be_repeated_is_repeated_and_signed_anew() {
     }
 }
 
-/// A server that reads requests, counts them and closes the connection without a response.
+/// Starts a server that reads requests, counts them and closes the connection without a response.
 async fn hangs_up() -> (Peer, Arc<AtomicUsize>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();

@@ -21,7 +21,7 @@ fn an_allowance_is_used_up_and_refilled() {
     for expected in [Ok(()), Ok(()), Ok(()), refused.clone()] {
         assert_eq!(limiter.check(&key(1), NOW + 100 * SECOND), expected);
     }
-    // A clock that was set back costs at most one refill.
+    // After the clock is set back, a caller waits for at most one full refill.
     assert_eq!(limiter.check(&key(1), NOW), refused);
     assert_eq!(limiter.check(&key(1), NOW + 2 * SECOND), Ok(()));
 }
@@ -40,7 +40,7 @@ fn gate(running: usize, waiting: usize) -> Arc<Gate> {
 
 const LONG: Duration = Duration::from_hours(1);
 
-/// Enters the queue and returns only when it is in it.
+/// Enters the queue, and returns once the request is queued.
 async fn wait(gate: &Arc<Gate>, stake: u64) -> tokio::task::JoinHandle<Result<Permit, Refusal>> {
     let before = gate.lock().arrivals;
     let task = tokio::spawn({

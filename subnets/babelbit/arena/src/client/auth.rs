@@ -16,7 +16,7 @@ use taonet_service::unix_time;
 
 /// Minimum time for which a token is reused.
 const MIN_LIFETIME: Duration = Duration::from_secs(30);
-/// Maximum lifetime; longer ones are capped.
+/// Maximum lifetime of a token; longer lifetimes are capped.
 const MAX_LIFETIME: Duration = Duration::from_hours(24 * 365);
 /// Maximum size of a token response in bytes.
 const MAX_ANSWER: usize = 64 << 10;
@@ -27,8 +27,8 @@ const MAX_CACHED: usize = 4_096;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum TokenError {
-    /// The gateway refused both forms of the request.
-    #[error("cannot get a token from the gateway: {second}; with a request for one miner: {first}")]
+    /// The gateway refused a token for one miner, and a token for all miners.
+    #[error("cannot get a token from the gateway: {second}; the request for one miner failed, too: {first}")]
     Refused {
         /// Error of the request for one miner.
         first: Box<CallError>,
@@ -44,7 +44,7 @@ pub enum TokenError {
 }
 
 impl TokenError {
-    /// Returns the error of the last call.
+    /// Returns the error of the last failed call, if any.
     pub(super) fn call(&self) -> Option<&CallError> {
         match self {
             Self::Refused { second, .. } => Some(second),
@@ -53,7 +53,7 @@ impl TokenError {
         }
     }
 
-    /// Whether a retry may succeed: the gateway was unreachable, overloaded or failed.
+    /// Whether a retry may succeed: the gateway was unreachable, overloaded or responded with a server error.
     pub(super) fn is_retryable(&self) -> bool {
         match self.call() {
             Some(CallError::Status { status, .. }) => status.is_server_error() || status.as_u16() == 429,
@@ -84,10 +84,10 @@ struct Cached {
     until: Instant,
 }
 
-/// A cached token, locked during a request for it: concurrent callers share one response.
+/// A cached token, locked while it is being requested: concurrent callers share one response.
 type Slot = Arc<Mutex<Option<Cached>>>;
 
-/// Cache of valid tokens, and the key for requesting new ones.
+/// Cache of tokens, with the keypair that signs requests for new tokens.
 pub(super) struct Tokens {
     keypair: Arc<Keypair>,
     timeout: Duration,
@@ -116,7 +116,7 @@ impl Tokens {
         Ok(token)
     }
 
-    /// Removes `token` from the cache, unless it was already renewed.
+    /// Removes `token` from the cache, unless a newer token has already replaced it.
     pub(super) async fn forget(&self, scope: &TokenScope, token: &str) {
         let slot = self.slot(scope);
         let mut cached = slot.lock().await;
@@ -128,7 +128,7 @@ impl Tokens {
     fn slot(&self, scope: &TokenScope) -> Slot {
         let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
         if slots.len() >= MAX_CACHED && !slots.contains_key(scope) {
-            // Keeps slots with waiting callers.
+            // Evict all slots except those that callers are using.
             slots.retain(|_, slot| Arc::strong_count(slot) > 1);
         }
         Arc::clone(slots.entry(scope.clone()).or_default())
@@ -164,7 +164,7 @@ impl Tokens {
     }
 }
 
-/// Creates a signed token request for one miner or for all, signed at `now`.
+/// Creates a token request for one miner or for all miners, signed at `now`.
 pub(crate) fn signed_request(keypair: &Keypair, miner: Option<(&str, u16)>, now: SystemTime) -> TokenRequest {
     let since = unix_time(now);
     let mut request = TokenRequest {

@@ -38,7 +38,7 @@ impl MinerConnection for ContainerMiner {
     }
 }
 
-/// Appends the path of the predict route to an endpoint, unless it already ends with it.
+/// Appends the path of the predict route to an endpoint, unless the endpoint already ends with the path.
 pub(crate) fn predict_url(endpoint: &Url, predict_path: &str) -> Url {
     let mut url = base_url(endpoint, predict_path);
     let path = format!("{}/{}", url.path().trim_end_matches('/'), predict_path.trim_matches('/'));
@@ -59,7 +59,7 @@ pub(super) fn base_url(endpoint: &Url, predict_path: &str) -> Url {
 mod tests {
     use super::*;
 
-    /// Columns: endpoint · predict path · URL that is called
+    /// Columns: endpoint · predict path · called URL
     #[test]
     fn the_predict_path_is_appended_once() {
         for (endpoint, path, expected) in [

@@ -25,7 +25,7 @@ use taonet_babelbit_runner::http::{
     INIT_MESSAGE, MAX_INIT_ANSWER_BYTES, PREDICT_MESSAGE, PredictBody, call_error, read_value,
 };
 use taonet_babelbit_runner::{CallError, MinerConnection, PredictCall};
-use taonet_http::client::below;
+use taonet_http::client::{bearer, below};
 
 mod retry;
 
@@ -34,7 +34,7 @@ use retry::{Backoff, is_retryable};
 /// Minimum total timeout of a call: a managed miner may have to be started first.
 pub(super) const MIN_TOTAL: Duration = Duration::from_mins(10);
 
-/// Gateway and miner of a route.
+/// A miner, and the URL of the gateway through which it is called.
 pub(super) struct GatewayRoute {
     pub(super) url: Url,
     pub(super) hotkey: Hotkey,
@@ -54,14 +54,14 @@ pub(super) struct GatewayMiner {
     sent: Mutex<Sent>,
 }
 
-/// Number of frames sent in a session.
+/// A session, and the number of frames sent in it.
 #[derive(Default)]
 struct Sent {
     session: Arc<str>,
     frames: u64,
 }
 
-/// One message: the signed bytes, which may differ in a retry.
+/// A message to the miner. A retry may send other bytes than the first attempt: `repeated` instead of `first`.
 struct Message {
     name: &'static str,
     first: Result<Vec<u8>, serde_json::Error>,
@@ -102,7 +102,7 @@ impl GatewayMiner {
         })
     }
 
-    /// Returns the number of frames before this one in its session.
+    /// Counts a frame of `session`; returns the number of frames before it.
     fn count(&self, session: &Arc<str>) -> u64 {
         let mut sent = self.sent.lock().unwrap_or_else(PoisonError::into_inner);
         if sent.session != *session {
@@ -221,7 +221,7 @@ impl MinerConnection for GatewayMiner {
     }
 
     /// Sends a frame. The first attempt is identical to other validators' requests. Retries include the frame's index,
-    /// since the miner may have processed the frame already.
+    /// since the miner may already have processed the frame.
     fn predict(&self, call: PredictCall, timeout: Duration) -> BoxFuture<'_, Result<PredictResponse, CallError>> {
         let index = self.count(&call.session_id);
         let message = Message {
@@ -244,18 +244,17 @@ impl From<Failure> for CallError {
     }
 }
 
-/// Returns the header with the token, for gateways that authenticate before they read the body. The body has the token,
-/// too.
+/// Returns the headers of a call. They contain the token, too, for gateways that authenticate before they read the
+/// body.
 fn headers(token: &str) -> HeaderMap {
     let mut headers = HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static("application/json"))]);
-    if let Ok(mut bearer) = HeaderValue::from_str(&format!("Bearer {token}")) {
-        bearer.set_sensitive(true);
+    if let Some(bearer) = bearer(token) {
         headers.insert(AUTHORIZATION, bearer);
     }
     headers
 }
 
-/// Unwraps the miner's response: the `output` object if there is one, else the whole.
+/// Unwraps the miner's response: the `output` object if there is one, else the complete response.
 fn unwrapped(mut answer: Value) -> Value {
     match answer.get_mut("output") {
         Some(output @ Value::Object(_)) => output.take(),
@@ -263,7 +262,7 @@ fn unwrapped(mut answer: Value) -> Value {
     }
 }
 
-/// Returns the URL of the token route, beside the call route.
+/// Returns the URL of the token route, with the same base as the call route.
 fn auth_url(route: &Url, runsync_path: &str, auth_path: &str) -> Url {
     let mut base = route.clone();
     let path = route.path().trim_end_matches('/').to_owned();

@@ -23,20 +23,20 @@ use taonet_http::client::{below, builder, fault, read_capped};
 
 /// Base URL of the RunPod API, which starts pods.
 const RUNPOD: &str = "https://rest.runpod.io/v1";
-/// Timeout of one call that starts a pod or queries its health.
+/// Timeout of each request that starts a pod or queries its health.
 const CALL: Duration = Duration::from_secs(10);
 /// Minimum interval between polls of a pod.
 const MIN_POLL: Duration = Duration::from_millis(200);
 /// Maximum number of bytes read from an error response.
 const MAX_ERROR_BODY: usize = 64 << 10;
-/// Health route that is tried if the configured one fails.
+/// Fallback health route, used when the configured route fails.
 const HEALTH: &str = "/health";
 
-/// Starts pods and waits for them.
+/// Starts pods and waits until they are healthy.
 pub(super) struct Pods {
-    /// Client for pods, whose addresses the gateway lists.
+    /// HTTP client for pods, restricted to permitted addresses.
     checked: reqwest::Client,
-    /// Client for the RunPod API.
+    /// HTTP client for the RunPod API.
     api: reqwest::Client,
     pub(super) api_url: String,
     key: Option<Secret>,
@@ -127,7 +127,7 @@ impl PodMiner {
             }
             let left = limit.saturating_sub(time.now().saturating_duration_since(began));
             if left.is_zero() {
-                // The next session starts it again, whatever its state in the registry.
+                // The next session restarts the pod, regardless of its state in the registry.
                 self.is_up.store(false, Ordering::Relaxed);
                 return Err(CallError::Timeout(limit));
             }
@@ -154,7 +154,7 @@ impl MinerConnection for PodMiner {
     }
 }
 
-/// Resolver that returns only permitted addresses.
+/// DNS resolver that returns only permitted addresses.
 struct Permitted(fn(IpAddr) -> bool);
 
 impl Resolve for Permitted {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::http::{HeaderValue, StatusCode};
+use axum::http::StatusCode;
 use serde_json::{Value, json};
 use taonet_babelbit_core::arena_api::GATEWAY_PROVIDER;
 use taonet_wire::SignedClient;
@@ -12,16 +12,16 @@ use url::Url;
 use super::auth::{TokenError, TokenScope, Tokens};
 use super::route::{Listing, Rows};
 use super::{ArenaConfig, ArenaTime};
-use taonet_http::client::below;
+use taonet_http::client::{bearer, below};
 use taonet_http::{JsonCallError, JsonClient};
 
 /// Pauses between attempts.
 const PAUSES: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(2)];
 /// Maximum pause, regardless of the gateway's `Retry-After`.
 const MAX_PAUSE: Duration = Duration::from_secs(10);
-/// Maximum size of a response in bytes; a full subnet's rows have less than 1 MB.
+/// Maximum size of a response in bytes; the rows of a full subnet take less than 1 MB.
 const MAX_BODY: usize = 8 << 20;
-/// Expansion of `running` alone: every state that can become running.
+/// States requested for the setting `running`: `running`, and every state from which a miner can return to it.
 const WIDENED: [&str; 6] = ["running", "warming", "idle", "unhealthy", "unavailable", "stopped"];
 /// Registry route of older gateways.
 const LEGACY: &str = "/live_containers";
@@ -30,7 +30,7 @@ const LEGACY: &str = "/live_containers";
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum RegistryError {
-    /// The call of the registry failed.
+    /// The request to the registry failed.
     #[error("GET {path} {source}")]
     Call {
         /// Path of the route.
@@ -42,7 +42,7 @@ pub enum RegistryError {
     #[error(transparent)]
     Token(#[from] TokenError),
     /// The response has neither containers nor miners.
-    #[error("GET {path} answered an object with neither `containers` nor `miners`")]
+    #[error("GET {path} returned an object with neither `containers` nor `miners`")]
     Shape {
         /// Path of the route.
         path: String,
@@ -87,7 +87,7 @@ pub(super) struct Registry {
     statuses: Vec<String>,
     window: String,
     timeout: Duration,
-    /// Call route for miners without an endpoint of their own.
+    /// Call route for miners without an endpoint.
     runsync: Url,
     predict_path: String,
     time: ArenaTime,
@@ -117,7 +117,7 @@ impl Registry {
         })
     }
 
-    /// Lists all miners, combined over the requested states.
+    /// Lists the miners in any of the requested states.
     pub(super) async fn listing(&self) -> Result<Listing, RegistryError> {
         let mut paths = self.paths.as_slice();
         let mut rows = Rows::new(&self.predict_path);
@@ -126,7 +126,7 @@ impl Registry {
             if let Some(Value::Array(containers)) = answer.get("containers") {
                 rows.add(containers);
             } else if let Some(Value::Array(miners)) = answer.get("miners") {
-                // This form has no states: each request returns the same list.
+                // This response format has no states: each request returns the same list.
                 let miners: Vec<Value> = miners.iter().map(|miner| self.gateway_row(miner)).collect();
                 rows.add(&miners);
                 break;
@@ -137,7 +137,7 @@ impl Registry {
         Ok(rows.into_listing())
     }
 
-    /// Creates a row for a miner without an endpoint of its own, which is called through the gateway.
+    /// Creates a row for a miner without an endpoint, which is called through the gateway.
     fn gateway_row(&self, miner: &Value) -> Value {
         let uid = miner.get("uid").cloned().unwrap_or_default();
         let name = format!("arena-miner-{}", uid.as_str().map_or_else(|| uid.to_string(), str::to_owned));
@@ -147,7 +147,8 @@ impl Registry {
         })
     }
 
-    /// Fetches one status from the first path that the gateway supports; unsupported ones before it are dropped.
+    /// Fetches the miners with one status from the first path that the gateway supports, and removes the unsupported
+    /// paths before it from `paths`.
     async fn page(&self, paths: &mut &[String], status: &str) -> Result<(String, Value), RegistryError> {
         loop {
             let (path, others) = paths.split_first().map_or(("/", &[][..]), |(path, others)| (path.as_str(), others));
@@ -186,19 +187,16 @@ impl Registry {
     /// Makes one attempt. Returns the response, or the error with the token that was used.
     async fn attempt(&self, path: &str, status: &str) -> Result<Value, (RegistryError, Option<Arc<str>>)> {
         let token = self.tokens.get(&self.client, &self.scope).await.map_err(|error| (error.into(), None))?;
-        let mut bearer = HeaderValue::from_str(&format!("Bearer {token}")).map_err(|_| {
-            // The gateway's token is not a valid header value.
-            (RegistryError::Token(TokenError::NoToken), None)
-        })?;
-        bearer.set_sensitive(true);
+        // Without a header, the gateway's token is not a valid header value.
+        let header = bearer(&token).ok_or((RegistryError::Token(TokenError::NoToken), None))?;
         let query = [("window_seconds", self.window.as_str()), ("status", status)];
-        let answer = self.http.authorized(Some(bearer)).get(path, &query, self.timeout).await;
+        let answer = self.http.authorized(Some(header)).get(path, &query, self.timeout).await;
         answer.map_err(|source| (RegistryError::Call { path: path.to_owned(), source }, Some(token)))
     }
 }
 
-/// Returns the candidate paths below `base`, in order: as configured, and with or without `/v1`. A `/v1` at the end of
-/// the base is not doubled.
+/// Returns the candidate paths below `base`, in order: the configured one, then the same with `/v1` added or removed.
+/// If the base ends with `/v1`, the only candidate is the path without `/v1`.
 fn candidates(base: &Url, path: &str) -> Vec<String> {
     let path = normal(path);
     let without = path.strip_prefix("/v1").filter(|rest| rest.starts_with('/'));
@@ -209,7 +207,7 @@ fn candidates(base: &Url, path: &str) -> Vec<String> {
     vec![path, other]
 }
 
-/// Normalizes slashes; replaces the legacy route by its new name.
+/// Normalises slashes; replaces the legacy route with its new name.
 fn normal(path: &str) -> String {
     let segments: Vec<_> = path.trim().split('/').filter(|segment| !segment.is_empty()).collect();
     let path = format!("/{}", segments.join("/"));

@@ -12,7 +12,7 @@ use taonet_babelbit_runner::{AddressError, AddressPolicy, MinerAddress, MinerEnt
 /// States of a miner, best first.
 const RANKS: [&str; 8] = ["running", "idle", "warming", "unhealthy", "stopped", "terminated", "unavailable", "failed"];
 
-/// A miner of the arena that is registered on the chain.
+/// An arena miner that is registered on the chain, with its route.
 #[derive(Debug)]
 pub(super) struct Route {
     pub(super) miner: MinerEntry,
@@ -65,12 +65,12 @@ pub(super) enum RouteError {
     /// The miner's endpoint is not allowed.
     #[error(transparent)]
     Address(#[from] AddressError),
-    /// The miner is behind another gateway than the configured one. A token request names no gateway: one that is
-    /// signed for this gateway could be replayed at the other.
+    /// The miner is not behind the configured gateway. A token request names no gateway, so a request signed for one
+    /// gateway could be replayed at another.
     #[error(
-        "its gateway {origin} is not the configured one, {ours}: with a token request signed for it, {origin} could \
-         obtain tokens of {ours} in this validator's name; hint: if {origin} is the arena's own gateway, set \
-         BB_ARENA_GATEWAY_URL to it (development mode, BB_DEV_MODE=1, allows other gateways)"
+        "the miner's gateway {origin} is not the configured one, {ours}: with a token request signed for {origin}, \
+         that gateway could obtain tokens from {ours} in this validator's name; hint: if {origin} is the arena's own \
+         gateway, set BB_ARENA_GATEWAY_URL to it (development mode, BB_DEV_MODE=1, allows other gateways)"
     )]
     ForeignGateway {
         /// Origin of the miner's gateway according to the registry.
@@ -93,12 +93,12 @@ pub(super) struct Resolved {
     pub(super) routes: Vec<Route>,
     pub(super) unregistered: usize,
     pub(super) terminated: usize,
-    /// Miners with forbidden endpoints.
+    /// Miners with forbidden endpoints, and the reasons.
     pub(super) refused: Vec<(Uid, RouteError)>,
 }
 
-/// Finds each row's miner by hotkey, else by uid. Of several rows of one miner, the one in the best state wins, or else
-/// the first.
+/// Resolves each row to a miner by hotkey, else by uid. If a miner has several rows, the row with the best state wins;
+/// if states are equal, the first row.
 pub(super) fn resolve(rows: &[Row], registered: &[MinerEntry], endpoints: &Endpoints<'_>) -> Resolved {
     let by_hotkey: HashMap<Hotkey, &MinerEntry> = registered.iter().map(|miner| (miner.hotkey, miner)).collect();
     let by_uid: HashMap<u16, &MinerEntry> = registered.iter().map(|miner| (miner.uid.0, miner)).collect();

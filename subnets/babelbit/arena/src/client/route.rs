@@ -5,9 +5,9 @@ use std::collections::HashSet;
 use serde_json::{Map, Value};
 use url::Url;
 
-/// Maximum number of rows; the rest is ignored.
+/// Maximum number of rows; further rows are ignored.
 const MAX_ROWS: usize = 4_096;
-/// Maximum length of a text in bytes; longer ones are ignored.
+/// Maximum length of a text field in bytes; longer texts are ignored.
 const MAX_TEXT: usize = 2_048;
 
 /// One miner listed by the registry.
@@ -20,7 +20,7 @@ pub(super) struct Row {
     pub(super) endpoint_id: Option<String>,
     pub(super) endpoint_type: Option<String>,
     pub(super) status: String,
-    /// Reason for the state.
+    /// Why the miner is in this state, in lower case; empty if unknown.
     pub(super) reason: String,
 }
 
@@ -32,7 +32,7 @@ pub(super) struct Listing {
     pub(super) malformed: usize,
 }
 
-/// Collects rows, without duplicates.
+/// Collector of the registry's rows, without duplicates.
 pub(super) struct Rows<'a> {
     predict_path: &'a str,
     seen: HashSet<Vec<Option<String>>>,
@@ -67,7 +67,7 @@ impl<'a> Rows<'a> {
     }
 }
 
-/// Fields of a row, with its `metadata` as fallback.
+/// Fields of a row; a missing field is read from the row's `metadata`.
 struct Fields<'a> {
     row: &'a Map<String, Value>,
     metadata: Option<Map<String, Value>>,
@@ -84,7 +84,7 @@ impl<'a> Fields<'a> {
         Some(Self { row, metadata })
     }
 
-    /// Returns the key for detecting duplicates.
+    /// Returns a key that is equal for duplicates of the row.
     fn key(&self, row: &Value) -> Vec<Option<String>> {
         let names: [&[&str]; 4] = [&["submission_id"], HOTKEY, &["container_name"], &["endpoint_url", "url"]];
         let key: Vec<_> = names.map(|names| self.text(names)).into();

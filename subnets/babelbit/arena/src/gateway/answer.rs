@@ -28,7 +28,7 @@ pub(super) enum ApiError {
     Signature,
     #[error("invalid signature timestamp: {0}")]
     Time(&'static str),
-    #[error("the request was accepted before")]
+    #[error("replayed request: it was already accepted")]
     Replayed,
     #[error("the hotkey is not on the gateway's allowlist")]
     NotAllowed,
@@ -44,7 +44,7 @@ pub(super) enum ApiError {
     Body(#[from] BodyError),
     #[error("the miner is not in the arena")]
     NoMiner,
-    #[error("the message was signed by another hotkey than the token")]
+    #[error("the message and the auth token have different hotkeys")]
     OtherCaller,
     #[error("too many requests; hint: wait {} s", wait.as_secs().max(1))]
     TooMany { wait: Duration },
@@ -71,7 +71,7 @@ impl ApiError {
         if matches!(status, 429 | 503) { Self::MinerBusy { status, text } } else { Self::MinerRefused { status, text } }
     }
 
-    /// Returns the status, and the marker that tells clients whether to retry.
+    /// Returns the status, and the marker that indicates whether to retry.
     const fn kind(&self) -> (StatusCode, &'static str) {
         match self {
             Self::Token => (StatusCode::UNAUTHORIZED, "invalid_auth_token"),
@@ -124,7 +124,7 @@ impl IntoResponse for ApiError {
     }
 }
 
-/// Rewrites a plain-text or empty error response of a lower layer into an error of this format.
+/// Converts a plain-text or empty error response of a lower layer to the gateway's JSON format.
 pub(super) async fn as_json(response: Response) -> Response {
     error_as_json(response, |detail| json!({ "error": "invalid_request", "detail": detail }))
 }

@@ -21,27 +21,27 @@ const MAX_BODY: usize = 64 << 10;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SubmitError {
-    /// The gateway's health route failed.
-    #[error("cannot get the hotkey to sign for from the gateway (GET /healthz): {0}")]
+    /// The request to the gateway's health route failed.
+    #[error("cannot get the gateway's hotkey (GET /healthz): {0}")]
     Health(#[source] JsonCallError),
     /// The gateway's health response has no hotkey.
-    #[error("the gateway's health response names no hotkey; hint: check that the URL is an arena gateway's")]
+    #[error("the gateway's health response contains no hotkey; hint: check that the URL is that of an arena gateway")]
     NoHotkey,
     /// The request could not be signed.
     #[error(transparent)]
     Signing(#[from] SigningError),
-    /// The gateway is unreachable, or refused.
-    #[error("the gateway refused the submission: {0}")]
+    /// The gateway is unreachable, or refused the submission.
+    #[error("cannot submit the miner to the gateway: {0}")]
     Call(#[from] CallError),
     /// The response is malformed.
-    #[error("malformed response of the gateway")]
+    #[error("malformed response from the gateway")]
     Answer(#[source] serde_json::Error),
 }
 
 /// Submits a miner to the gateway. Without `receiver`, the gateway's hotkey is fetched first.
 ///
 /// # Errors
-/// [`SubmitError`].
+/// [`SubmitError`] when the gateway is unreachable or refuses the submission.
 pub async fn submit(
     gateway: &Url,
     receiver: Option<Hotkey>,

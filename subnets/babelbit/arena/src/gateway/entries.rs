@@ -25,7 +25,7 @@ const FILE: &str = "arena.json";
 const LOCK: &str = "arena.lock";
 /// Maximum number of submissions: beyond it, the oldest without a win is dropped.
 const MAX_SUBMISSIONS: usize = 4_096;
-/// Maximum number of challenges.
+/// Maximum number of stored challenges: beyond it, the oldest are dropped.
 const MAX_CHALLENGES: usize = 4_096;
 
 /// Why the state is unusable.
@@ -36,7 +36,7 @@ pub enum EntriesError {
     #[error("another arena gateway is using {}; hint: stop it, or use another state directory", .0.display())]
     Locked(PathBuf),
     /// The directory or the file could not be created or read.
-    #[error("cannot use {}", path.display())]
+    #[error("cannot create or read {}", path.display())]
     Io {
         /// Path of the file or directory.
         path: PathBuf,
@@ -44,11 +44,11 @@ pub enum EntriesError {
         source: io::Error,
     },
     /// The file is malformed.
-    #[error("{} is not a file of submissions; hint: remove it to start from scratch", path.display())]
+    #[error("malformed submissions file {}; hint: remove it to start without submissions", path.display())]
     Damaged {
         /// Path of the file.
         path: PathBuf,
-        /// The deserialization error.
+        /// The deserialisation error.
         source: serde_json::Error,
     },
     /// The file has a newer format version.
@@ -87,7 +87,7 @@ struct Challenge {
     winners: Vec<Winner>,
 }
 
-/// The state, in memory and on disk.
+/// Submissions and wins, in memory and on disk.
 pub(super) struct Entries {
     path: PathBuf,
     saved: Mutex<Saved>,
@@ -120,7 +120,7 @@ impl Entries {
         Ok(Self { path, saved: Mutex::new(saved), version: AtomicU64::new(0), _lock: lock })
     }
 
-    /// Returns the version of the state, which differs after each change.
+    /// Returns the version of the state; each change increments it.
     pub(super) fn version(&self) -> u64 {
         self.version.load(Ordering::SeqCst)
     }
@@ -171,7 +171,7 @@ impl Entries {
         saved.challenges.iter().rev().take(most).map(|challenge| challenge.uid.clone()).collect()
     }
 
-    /// Replaces a challenge's known winners; challenges older than `window` are purged.
+    /// Replaces a challenge's known winners, and purges challenges older than `window`.
     pub(super) async fn set_winners(
         &self,
         challenge_uid: &str,
@@ -199,8 +199,8 @@ impl Entries {
         .await
     }
 
-    /// Returns the arena's miners at `now`, best first. `uid_of` maps a hotkey to its uid; a hotkey without one is not
-    /// a member.
+    /// Returns the arena's miners at `now`, best first. `uid_of` maps a hotkey to its uid; miners without a uid are
+    /// omitted.
     pub(super) async fn listed(
         &self,
         rules: &Rules,
@@ -219,7 +219,7 @@ impl Entries {
             members.insert(name, (*hotkey, uid, entry));
         }
         let chosen = entrants(candidates, rules.wins_needed, rules.slots);
-        // Of two miners that claim one uid, the better one gets it.
+        // If two miners claim the same uid, the better-ranked one gets it.
         let mut taken = BTreeSet::new();
         let listed = chosen.into_iter().filter_map(|candidate| {
             let (hotkey, uid, entry) = members.get(&candidate.hotkey)?;
@@ -231,13 +231,13 @@ impl Entries {
         listed.collect()
     }
 
-    /// Returns a miner's wins within the window.
+    /// Returns a miner's wins within `window`.
     pub(super) async fn record(&self, hotkey: &Hotkey, now: SystemTime, window: Duration) -> Record {
         let saved = self.saved.lock().await;
         saved.records(now, window).get(hotkey.to_string().as_str()).copied().unwrap_or_default()
     }
 
-    /// Applies a change to the disk, then to memory. If the write fails, the change is discarded.
+    /// Applies a change on disk, then in memory. If the write fails, the change is discarded.
     async fn change(&self, change: impl FnOnce(&mut Saved)) -> Result<(), WriteError> {
         let mut saved = self.saved.lock().await;
         let mut changed = saved.clone();

@@ -16,7 +16,7 @@ use super::answer::ApiError;
 use super::entries::Listed;
 use crate::client::predict_url;
 
-/// Signed headers of a message. Others are not forwarded.
+/// Signed headers of a message. Other headers are not forwarded.
 const SIGNED: [&str; 12] = [
     "name",
     "timeout",
@@ -33,16 +33,16 @@ const SIGNED: [&str; 12] = [
 ];
 const CALLER: &str = "bt_header_dendrite_hotkey";
 const TIMEOUT: &str = "timeout";
-/// Minimum timeout of a call of a miner.
+/// Minimum timeout of a call to a miner.
 const MIN_CALL: Duration = Duration::from_secs(1);
 
 impl State {
-    /// Forwards a message of `caller`, and returns the miner's response.
+    /// Forwards a message from `caller` to a miner, and returns the miner's response.
     pub(super) async fn forward(&self, caller: Hotkey, request: RunsyncRequest) -> Result<Response, ApiError> {
         let _permit = self.calls.try_acquire().map_err(|_| ApiError::Busy)?;
         let miner = self.addressee(&request).await?;
         let RunsyncInput { predict_payload, bt_headers } = request.input;
-        // The owner of a token may send its own messages, but not replay those of others.
+        // A token authorises only messages signed by its own hotkey, not replayed messages of others.
         if bt_headers.get(CALLER).is_none_or(|name| name.parse() != Ok(caller)) {
             return Err(ApiError::OtherCaller);
         }
@@ -63,7 +63,7 @@ impl State {
         metrics::counter!("taonet_arena_gateway_calls_total", "result" => result).increment(1);
         if let Err(error) = &answer {
             let request_id = request.request_id.as_deref().map(|id| id.chars().take(200).collect::<String>());
-            tracing::info!(miner = %miner.hotkey, uid = miner.uid, request_id, %error, "a miner did not respond");
+            tracing::info!(miner = %miner.hotkey, uid = miner.uid, request_id, %error, "call to the miner failed");
         }
         answer
     }

@@ -17,7 +17,7 @@ use taonet_service::unix_time;
 /// Freshness window of token requests: maximum age, and maximum clock skew into the future.
 const WINDOW: Window =
     Window { past: Duration::from_mins(1), future: Duration::from_secs(3), max_timeout: Duration::ZERO };
-/// Maximum number of tokens of one hotkey: a validator has one per miner, and several processes.
+/// Maximum number of tokens of one hotkey: a validator has one per miner, in each of several processes.
 const TOKENS_PER_HOTKEY: usize = 1_024;
 /// Bounds of the replay log.
 const BOUNDS: ReplayBounds = ReplayBounds { per_sender: 10_000, total: 100_000 };
@@ -39,13 +39,13 @@ impl Grants {
         Ok(Self { allowed: config.allowed.clone(), tokens, replay })
     }
 
-    /// Issues a token for a signed request; a repeated request is rejected.
+    /// Issues a token for a signed request; rejects a repeated request.
     pub(super) fn grant(&self, request: &TokenRequest, now: SystemTime) -> Result<TokenAnswer, ApiError> {
         let hotkey: Hotkey = parse("hotkey", &request.hotkey)?;
         let signature: Signature = parse("signature", &request.signature)?;
         let nonce: u64 = parse("nonce", &request.nonce)?;
         if request.miner_hotkey.is_some() != request.uid.is_some() {
-            let problem = "either both of miner_hotkey and uid, or neither".to_owned();
+            let problem = "set both miner_hotkey and uid, or neither".to_owned();
             return Err(ApiError::Field { field: "uid", problem });
         }
         for (field, signed_at) in
@@ -89,7 +89,7 @@ impl Grants {
         })
     }
 
-    /// Returns the hotkey that a token was issued to.
+    /// Returns the hotkey to which a token was issued.
     pub(super) fn owner(&self, token: &str, now: SystemTime) -> Result<Hotkey, ApiError> {
         self.tokens.owner(token, now).ok_or(ApiError::Token)
     }

@@ -21,7 +21,7 @@ pub struct Members {
     slots: Arc<RwLock<Option<Slots>>>,
 }
 
-/// The uid of each member.
+/// Uid of each member.
 type Slots = Arc<HashMap<Hotkey, u16>>;
 
 impl Members {
@@ -34,7 +34,7 @@ impl Members {
     /// Refreshes the list from the chain.
     ///
     /// # Errors
-    /// [`GatewayError`]; the previous list is kept.
+    /// [`GatewayError`] when the neurons cannot be read; the previous list remains valid.
     pub async fn refresh(&self) -> Result<(), GatewayError> {
         let snapshot = self.chain.snapshot(self.netuid).await?;
         let slots = (0..).zip(&snapshot.hotkeys).filter_map(|(uid, hotkey)| Some((hotkey.parse().ok()?, uid)));
@@ -59,7 +59,7 @@ impl Members {
         }
     }
 
-    /// Returns the last known uids; [`ApiError::MembersUnknown`] if there are none yet.
+    /// Returns the last known uids; [`ApiError::MembersUnknown`] before the first successful refresh.
     pub(super) fn slots(&self) -> Result<Slots, ApiError> {
         self.slots.read().unwrap_or_else(PoisonError::into_inner).clone().ok_or(ApiError::MembersUnknown)
     }

@@ -9,7 +9,7 @@ use taonet_babelbit_engine::client::{EngineClient, EngineError};
 use taonet_babelbit_scoring_api::ScoresClient;
 use taonet_http::JsonCallError;
 
-/// Number of latest challenges whose scores are fetched again: validators submit theirs one after the other.
+/// Number of the latest challenges whose scores are fetched again, because validators submit scores at different times.
 const OPEN_CHALLENGES: usize = 4;
 
 /// Source of qualifying results.
@@ -51,7 +51,7 @@ impl ArenaGateway {
 
     /// Polls once for qualifying results. Failures are logged; known results remain.
     pub async fn look(&self, results: &Results) {
-        // A failing engine does not affect known challenges.
+        // Fetch the scores of known challenges even if the engine fails.
         for outcome in [self.note_current(results).await, self.read_scores(results).await] {
             let result = if outcome.is_ok() { "ok" } else { "failed" };
             metrics::counter!("taonet_arena_gateway_looks_total", "result" => result).increment(1);
@@ -71,7 +71,7 @@ impl ArenaGateway {
         for challenge_uid in state.entries.newest_challenges(OPEN_CHALLENGES).await {
             let rows = results.scores.rows(&challenge_uid, Some(Contest::Main)).await;
             let rows = rows.map_err(|source| LookError::Scores { challenge_uid: challenge_uid.clone(), source })?;
-            // Before the first validator's submission there are none; known results are kept.
+            // Before the first submission of a validator there are no scores; known results remain valid.
             if !rows.is_empty() {
                 state.entries.set_winners(&challenge_uid, winners(&rows), state.now(), window).await?;
             }

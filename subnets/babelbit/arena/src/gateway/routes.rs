@@ -29,9 +29,9 @@ use taonet_http::{collapse_slashes, count};
 
 type Gateway = Shared<Arc<State>>;
 
-/// Lifetime of a cached list: wins expire, and members join and leave.
+/// Lifetime of a cached list: short, since wins expire, and members join and leave.
 const LISTED_FOR: Duration = Duration::from_secs(1);
-/// Margin of a request's timeout over the miner's.
+/// Margin by which a request's timeout exceeds the miner's timeout.
 const GRACE: Duration = Duration::from_secs(15);
 
 pub(super) fn router(state: Arc<State>, submissions: SignedLayer) -> Router {
@@ -60,7 +60,7 @@ pub(super) fn router(state: Arc<State>, submissions: SignedLayer) -> Router {
 }
 
 impl State {
-    /// Returns the arena's miners, at most [`LISTED_FOR`] old, since every message needs them.
+    /// Returns the list of the arena's miners, which is cached for [`LISTED_FOR`], since every message needs it.
     ///
     /// # Errors
     /// [`ApiError::MembersUnknown`] while the registered members are unknown.
@@ -154,7 +154,7 @@ async fn token(
     state.grants.grant(&request, state.now()).map(Json)
 }
 
-/// Lists the arena's miners. The query is ignored: the list does not depend on its window, and every miner counts as
+/// Lists the arena's miners. The query is ignored: the list does not depend on a time window, and every miner counts as
 /// running.
 async fn list(Shared(state): Gateway, _: Caller) -> Result<Response, ApiError> {
     let listed = state.listed().await?;

@@ -114,7 +114,7 @@ async fn messages_reach_the_miner_and_its_answers_come_back() {
     assert!(error.starts_with("502:") && error.contains("miner_refused"), "{error}");
 }
 
-/// A token is valid in the body and in a header; a message is forwarded only with a token of its own sender.
+/// A token is valid in the body and in a header; a message is forwarded only with a token of its sender.
 #[tokio::test]
 async fn a_message_needs_a_token_of_its_sender() {
     let running = Running::start(config()).await;
@@ -150,7 +150,7 @@ async fn a_message_needs_a_token_of_its_sender() {
     for (headers, body, status, marker) in [
         (&[][..], message("//Alice"), 401, "invalid_auth_token"),
         (&[], none.clone(), 401, "invalid_auth_token"),
-        // Before the body is read.
+        // Refused before the body is read.
         (&[("authorization", "Bearer guess")], json!("no message"), 401, "invalid_auth_token"),
         (&head, message("//Bob"), 403, "other_caller"),
         (&head, with(message("//Alice"), "uid", json!(2)), 404, "endpoint_not_found"),
@@ -271,7 +271,7 @@ async fn limits_hold() {
         assert!(status == 200 || answer["error"] == "rate_limited");
     }
 
-    // One call at a time: the second is asked to retry.
+    // With one call slot, the second concurrent call is refused and may be retried.
     let server = MockServer::start().await;
     let slow = ResponseTemplate::new(200).set_body_json(json!({})).set_delay(Duration::from_millis(500));
     Mock::given(method("POST")).respond_with(slow).mount(&server).await;
@@ -340,7 +340,7 @@ impl Qualifying {
     }
 }
 
-/// Columns: whether the engine names the challenge of its references · number of requests for them, and for sessions
+/// Columns: response to the request for references (`None`: with the challenge's uid) · number of requests for sessions
 #[tokio::test]
 async fn which_challenge_is_current_takes_no_session_where_the_engine_tells() {
     for (answer, sessions) in [
@@ -392,7 +392,7 @@ async fn winners_of_the_last_days_are_in_the_arena() {
     assert_eq!(listed(&running).await, [3, 1]);
     assert_eq!(running.submit(3, "127.0.0.1:33").await.unwrap().wins, 2);
 
-    // Engine and scoring API are down: known results are kept.
+    // Engine and scoring API are down: known results remain valid.
     qualifying.engine.reset().await;
     qualifying.scoring.reset().await;
     running.gateway.look(&results).await;

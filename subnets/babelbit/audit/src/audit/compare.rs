@@ -1,13 +1,13 @@
 use serde_json::Value;
 
 /// Maximum difference between a recomputed number and the recorded one. Sentence vectors vary by up to 1e-6 per
-/// component with the other texts in the batch, and the duplication step multiplies that by 8.
+/// component with the other texts in the batch, and the duplication step multiplies this error by 8.
 pub const TOLERANCE: f64 = 1e-5;
 
 /// A difference between two documents.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Difference {
-    /// Keys and indices joined by dots, e.g. `latency.score`; empty for the whole document.
+    /// Keys and indices joined by dots, e.g. `latency.score`; empty for the complete document.
     pub(super) path: String,
     pub(super) recorded: Value,
     pub(super) found: Value,

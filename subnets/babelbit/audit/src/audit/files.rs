@@ -22,7 +22,7 @@ const PATHS: [&str; 2] = ["log_file", "run_file"];
 /// Key of the speech translation metrics, which files of earlier versions lack.
 const METRICS: &str = "metrics";
 
-/// Compares sources, result files and bundles with their expected content. `rows` have the recomputed scores.
+/// Compares sources, result files and bundles with their expected content. `rows` contain the recomputed scores.
 pub(super) fn compare(record: &Record, layout: &Layout, rows: &[ResultRow], engines: &Engines) -> Vec<Mismatch> {
     let last = rows.iter().filter_map(|row| record.conditions_of(row)).next_back();
     let options = last.map_or(&engines.options, |conditions| &conditions.options);
@@ -65,7 +65,8 @@ fn sources(record: &Record, layout: &Layout) -> Vec<Mismatch> {
     found.collect()
 }
 
-/// Whether all files of the miner are written: it is finished, or the engine delivered only a part of the challenge.
+/// Whether all files of the miner are written: the miner is finished, or the challenge is partial and the miner's
+/// challenge score exists.
 fn has_files(record: &Record, layout: &Layout, miner: MinerKey) -> bool {
     let is_partial = record.challenge.state == ChallengeState::Partial;
     record.finished.contains(&miner) || (is_partial && layout.challenge_score(miner).exists())
@@ -74,7 +75,7 @@ fn has_files(record: &Record, layout: &Layout, miner: MinerKey) -> bool {
 /// Compares the miner's three JSON files.
 fn documents(record: &Record, layout: &Layout, result: &MinerResult<'_>) -> Vec<Mismatch> {
     let places = [Place::RunLog, Place::ChallengeRun, Place::ChallengeScore];
-    // Numbers and strings always serialize.
+    // Serialising numbers and strings cannot fail.
     let Ok(documents) = result.documents(layout) else { return Vec::new() };
     let mut all = Vec::new();
     for (place, document) in places.into_iter().zip(documents) {

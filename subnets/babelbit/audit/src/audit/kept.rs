@@ -11,7 +11,7 @@ use taonet_babelbit_runner::ResultRow;
 use taonet_babelbit_runner::files::Layout;
 use taonet_babelbit_scorer::AudioHash;
 
-/// Maximum size of a reply in bytes: two minutes with eight channels have 46 MB.
+/// Maximum size of a reply in bytes: two minutes with eight channels take 46 MB.
 pub(crate) const MAX_REPLY_BYTES: u64 = 64 << 20;
 
 /// A stored reply, and its differences from the record.

@@ -66,7 +66,7 @@ pub(crate) fn recompute(record: &Record, kept: &KeptReplies, engines: &Engines) 
         let Ok(source) = &utterance.source else { continue };
         let scored = |row: &&ResultRow| row.utterance_index == utterance.index && row.score.is_some();
         let mut rows: Vec<&ResultRow> = record.rows.iter().filter(scored).collect();
-        // As in the runner: scores must not depend on the order of arrival.
+        // Sort as the runner does, since scores must not depend on the order of arrival.
         rows.sort_by_key(|row| row.miner);
         let batches: BTreeSet<u32> = rows.iter().map(|row| batch(row)).collect();
         for number in batches {
@@ -121,7 +121,7 @@ impl Work<'_> {
         told.collect()
     }
 
-    /// Starts recognition of a reply, with the scorer that will need it.
+    /// Starts the recognition of a reply, with the scorer for its conditions.
     fn prepare(&mut self, row: &ResultRow, engines: &Engines) -> Result<(), AuditError> {
         let name = self.name(row);
         if !self.scorers.contains_key(&name) {
@@ -142,7 +142,7 @@ impl Work<'_> {
         let kept = self.kept.get(&(row.miner, row.utterance_index));
         let hash = row.outcome.as_deref().ok().and_then(AudioHash::from_hex);
         let score = row.score.as_ref();
-        // A reply whose recognition was skipped is skipped again, whatever its file contains now.
+        // A reply whose recognition was skipped is skipped again, regardless of its file.
         let is_spared = score.is_some_and(|score| score.result.gate.is_some());
         let listen = is_spared || self.is_intact(row);
         let audio = kept.zip(hash).map(|(kept, hash)| Audio::on_disk(kept.path.clone(), hash));
@@ -158,8 +158,8 @@ impl Work<'_> {
         }
     }
 
-    /// Scores `company`, all replies to an utterance up to batch `number`; returns the scores of that batch's unchanged
-    /// replies.
+    /// Scores `company`, all replies to an utterance up to batch `number`; returns the scores of the unchanged replies
+    /// in batch `number`.
     fn score<'r>(
         &self,
         company: &[&'r ResultRow],

@@ -33,11 +33,11 @@ pub enum Place {
 }
 
 impl Place {
-    /// Name of the place in tables.
+    /// Returns the name of the location in tables.
     pub const fn name(self) -> &'static str {
         match self {
-            Self::Reply => "kept reply",
-            Self::Source => "kept source",
+            Self::Reply => "stored reply",
+            Self::Source => "stored source",
             Self::Ledger => "ledger",
             Self::RunLog => "run.json",
             Self::Bundle => "audio.tar",
@@ -97,13 +97,13 @@ impl Mismatch {
 /// Report of an audit. Serialises as the document of `bb audit --json`.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct AuditReport {
-    /// Name and version of the format, `taonet.audit/1`.
+    /// Name and version of the report format, `taonet.audit/1`.
     pub schema: &'static str,
     /// ID of the challenge.
     pub challenge_uid: String,
     /// Contest of the challenge.
     pub challenge_type: ChallengeType,
-    /// Number of miners with a row.
+    /// Number of miners with a row in the ledger.
     pub miners: usize,
     /// Number of utterances in the challenge.
     pub utterances: usize,
@@ -119,8 +119,8 @@ pub struct AuditReport {
     pub conditions: Vec<ScoringConditions>,
     /// Scoring conditions of this machine.
     pub here: ScoringConditions,
-    /// Differences between the recorded conditions and those of this machine. Scores are recomputed with the recorded
-    /// options, but with the engines of this machine.
+    /// Differences between the recorded conditions and the conditions of this machine. Scores are recomputed with the
+    /// recorded options, but with the engines of this machine.
     pub different_conditions: Vec<ConditionDifference>,
     /// All differences from the record.
     pub mismatches: Vec<Mismatch>,
@@ -157,12 +157,12 @@ impl AuditReport {
         }
     }
 
-    /// Whether all scores were recomputed under the recorded conditions and match the record.
+    /// Whether the audit found neither mismatches nor differing scoring conditions.
     pub fn is_clean(&self) -> bool {
         self.mismatches.is_empty() && self.different_conditions.is_empty()
     }
 
-    /// Returns the miner and utterance of each changed reply.
+    /// Returns the miner's uid and the utterance's index of each changed reply.
     pub fn changed_replies(&self) -> HashSet<(Uid, u32)> {
         let replies = self.mismatches.iter().filter(|mismatch| mismatch.place == Place::Reply);
         replies.filter_map(|mismatch| Some((mismatch.miner_uid?, mismatch.utterance_index?))).collect()

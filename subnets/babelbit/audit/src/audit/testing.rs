@@ -20,7 +20,7 @@ use taonet_babelbit_scorer::{BatchScorer, ScorerSettings, TranscriptCache};
 
 pub(crate) const UID: &str = "challenge-1";
 pub(crate) const UTTERANCES: usize = 2;
-/// Two words for each loudness in percent.
+/// Transcripts by the loudness of the recording, in percent.
 const SAYINGS: [(i32, &str); 3] = [(10, "alpha one"), (20, "alpha two"), (30, "beta three")];
 
 /// A recogniser that identifies a recording by its loudness.
@@ -92,7 +92,7 @@ pub(crate) fn key(uid: u8) -> MinerKey {
     MinerKey { uid: Uid(uid.into()), hotkey: Hotkey::from_bytes([uid; 32]) }
 }
 
-/// Creates a miner that sends a second of audio at a loudness in percent at the end of the source; silence at 0.
+/// Creates a miner that sends one second of audio at the end of the source, at `loudness` percent; no audio at 0.
 fn miner(uid: u8, loudness: u8) -> Miner {
     let samples = if loudness == 0 { 0 } else { 24_000 };
     let sound = (f32::from(loudness) / 100.0 + 0.001).to_le_bytes().repeat(samples);

@@ -64,7 +64,7 @@ async fn what_was_not_touched_is_found_as_it_was_recorded() {
     assert!(report.is_clean());
     assert_eq!((report.miners, report.recomputed, report.unknown_conditions), (4, 4 * UTTERANCES, 0));
     assert_eq!(report.conditions, std::slice::from_ref(&report.here));
-    // The duplication step must have an effect, or the test would prove little.
+    // The duplication step must have an effect, or the test proves nothing.
     let record = record(&run.paths).await;
     let pressed = record.rows.iter().filter_map(|row| row.score.as_ref()?.result.duplicate_penalty.as_ref());
     assert!(pressed.filter_map(|penalty| penalty.duplicate_pressure).any(|pressure| pressure > 1.5));

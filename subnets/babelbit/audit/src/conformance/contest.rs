@@ -1,4 +1,4 @@
-//! Whole challenges, played and scored by the runner itself.
+//! Complete challenges, played and scored by the runner.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -22,7 +22,7 @@ use taonet_babelbit_runner::{
     RunError, Runner, RunnerSettings, Source, SourceError, read_source,
 };
 
-/// Why challenges could not be played. Violations of the miner are part of the result.
+/// Why challenges could not be played. Protocol violations by the miner are part of the result.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ContestError {
@@ -38,7 +38,7 @@ pub enum ContestError {
     /// The runner failed.
     #[error(transparent)]
     Run(#[from] RunError),
-    /// Requests to the miner's host cannot be signed.
+    /// The miner's host is neither an IP address nor a host name.
     #[error(transparent)]
     Peer(#[from] PeerError),
     /// The HTTP client could not be created.
@@ -51,7 +51,7 @@ pub enum ContestError {
 pub struct Played {
     /// ID of the challenge.
     pub challenge_uid: String,
-    /// Title, for display.
+    /// Title of the challenge, for display.
     pub title: String,
     /// The miner's results.
     pub miner: MinerReport,
@@ -61,7 +61,7 @@ pub struct Played {
 /// to the directories of `settings`.
 ///
 /// # Errors
-/// [`ContestError`].
+/// [`ContestError`] when a challenge cannot be synthesised or played.
 pub async fn play(
     target: &Target,
     challenges: Vec<Challenge>,
@@ -94,7 +94,7 @@ pub async fn play(
 /// Returns the first utterance of a challenge, ready to send.
 ///
 /// # Errors
-/// [`ContestError`] when speech synthesis fails.
+/// [`ContestError`] when speech synthesis fails, or the synthesised audio is unplayable.
 pub async fn speech(challenge: Challenge, synthesizer: Arc<dyn Synthesizer>) -> Result<Source, ContestError> {
     let built = BuiltChallenge::build(Arc::new(challenge), synthesizer).await?;
     let first = built.payload("", 0);
@@ -110,7 +110,7 @@ fn connect(target: &Target, settings: &RunnerSettings) -> Result<HttpMiner, Cont
     Ok(HttpMiner::new(client, &entry, &target.predict_path)?)
 }
 
-/// Converts a challenge to the form in which an engine delivers it.
+/// Converts a challenge to the format in which an engine delivers challenges.
 fn prefetched(built: &BuiltChallenge) -> PrefetchedChallenge {
     PrefetchedChallenge {
         challenge_uid: built.challenge.uid.clone(),
@@ -132,7 +132,7 @@ impl TimedMiner {
     }
 }
 
-/// Records the time until it is dropped, so that a cancelled call has the time until its cancellation.
+/// Records a response time when dropped, so that a cancelled call is recorded with the time until its cancellation.
 struct Measure<'a> {
     watch: &'a Mutex<Stopwatch>,
     phase: Phase,

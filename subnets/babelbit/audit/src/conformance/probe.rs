@@ -19,7 +19,7 @@ use wire::{Forgery, Reply, Wire};
 
 /// Challenge ID in the requests; no validator uses it.
 const CHALLENGE: &str = "taonet-test-miner";
-/// Maximum number of characters of a miner's response that are shown.
+/// Maximum number of characters of a miner's response in reports.
 const SHOWN: usize = 200;
 
 /// Checks every rule that is observable from outside, with `source` as the speech to play.
@@ -46,7 +46,7 @@ struct Probe<'a> {
     watch: Stopwatch,
 }
 
-/// Serialises a JSON object like the reference's client: with spaces after `,` and `:`.
+/// Serialises a JSON object as the reference system's client does: with spaces after `,` and `:`.
 fn spaced(fields: &[(&str, Value)]) -> String {
     let fields: Vec<_> = fields.iter().map(|(name, value)| format!("\"{name}\": {value}")).collect();
     format!("{{{}}}", fields.join(", "))
@@ -66,7 +66,7 @@ fn init(source: &Source, channels: u16) -> String {
     ])
 }
 
-/// Parses a response as a JSON object, or describes what the response is instead.
+/// Parses a response as a JSON object; otherwise the error describes the response.
 fn object(reply: &Result<Reply, String>) -> Result<Map<String, Value>, String> {
     let reply = reply.as_ref().map_err(Clone::clone)?;
     if reply.status != 200 {
@@ -111,7 +111,7 @@ impl Probe<'_> {
         self.findings.pass(Rule::Health, seen.join("; "));
     }
 
-    /// Opens the session to play; `None` if it fails.
+    /// Opens the session; returns its ID, or `None` if the miner opens none.
     async fn open(&mut self, source: &Source) -> Option<String> {
         let began = Instant::now();
         let reply = self.wire.signed(init(source, source.channels), deadline(Phase::Init, self.settings)).await;
@@ -149,7 +149,7 @@ impl Probe<'_> {
         }
     }
 
-    /// Sends every frame and drains the reply.
+    /// Sends every frame, then drains the reply with empty requests.
     async fn play(&mut self, session: &str, source: &Source) {
         let mut heard = Heard { channels: source.channels, bytes: 0, pieces: 0 };
         let frames = source.frames_b64.len();
@@ -164,7 +164,7 @@ impl Probe<'_> {
                 None => return,
             }
         }
-        // All of these share one deadline, as in a validator.
+        // All empty requests share one deadline, as in a validator.
         let over = (last_sent + self.settings.drain_timeout).max(Instant::now() + self.settings.final_drain_min);
         for request in 1..=self.settings.drain_max_requests {
             let label = format!("empty request {request}");
@@ -192,8 +192,8 @@ impl Probe<'_> {
         self.findings.pass(Rule::ReplyLength, format!("{seconds:.2} s"));
     }
 
-    /// Sends one request with a timeout of `limit`; returns whether its response ended the reply, or `None` if
-    /// continuing is useless.
+    /// Sends one request with a timeout of `limit`; returns whether its response ended the reply, or `None` if the
+    /// probe must stop.
     async fn predict(
         &mut self,
         session: &str,
@@ -227,8 +227,8 @@ impl Probe<'_> {
                 return None;
             }
         };
-        self.findings.pass(Rule::JsonAnswer, "every answer");
-        self.findings.pass(Rule::FrameDeadline, "every answer");
+        self.findings.pass(Rule::JsonAnswer, "every response");
+        self.findings.pass(Rule::FrameDeadline, "every response");
         let same = answer.get("session_id").and_then(Value::as_str) == Some(session);
         self.findings.judge(Rule::AnswerSession, same, format!("{label}: {}", of(&answer, &["session_id"])));
         self.sound(&answer, label, heard)?;
@@ -242,7 +242,7 @@ impl Probe<'_> {
         }
     }
 
-    /// Checks the audio of a response; `None` if continuing is useless.
+    /// Checks the audio of a response; returns `None` if the probe must stop.
     fn sound(&mut self, answer: &Map<String, Value>, label: &str, heard: &mut Heard) -> Option<()> {
         let bytes = match answer.get("audio_b64") {
             None => Some(0),
@@ -253,14 +253,14 @@ impl Probe<'_> {
             self.findings.fail(Rule::Base64, format!("{label}: {}", of(answer, &["audio_b64"])));
             return None;
         };
-        self.findings.pass(Rule::Base64, "every answer");
+        self.findings.pass(Rule::Base64, "every response");
         let is_counted = answer
             .get("n_bytes")
             .is_none_or(|count| count.as_u64().is_some_and(|count| count == 0 || count == bytes as u64));
         self.findings.judge(
             Rule::ByteCount,
             is_counted,
-            format!("{label}: {}, {} of sound", of(answer, &["n_bytes"]), counted(bytes, "byte")),
+            format!("{label}: {}, {} of audio", of(answer, &["n_bytes"]), counted(bytes, "byte")),
         );
         heard.bytes += bytes as u64;
         heard.pieces += usize::from(bytes > 0);
@@ -298,7 +298,7 @@ impl Probe<'_> {
             (Forgery::Replay, Rule::ReplayRefused, false),
         ] {
             let reply = self.wire.forged(forgery, init(source, source.channels), self.settings.miner_timeout).await;
-            // For the others, any refusal passes, regardless of its status.
+            // Other forged requests may be refused with any 4xx status.
             let refuses = |reply: &Reply| reply.status == 401 || (!must_be_401 && (400..500).contains(&reply.status));
             let seen = reply.as_ref().map_or_else(Clone::clone, shown);
             self.findings.judge(rule, reply.as_ref().is_ok_and(refuses), seen);
@@ -306,12 +306,12 @@ impl Probe<'_> {
     }
 }
 
-/// State of the reply.
+/// Audio received so far.
 struct Heard {
     channels: u16,
     bytes: u64,
     pieces: usize,
 }
 
-/// Margin of a request's timeout over the deadline: a late response is reported with its time.
+/// Margin by which a request's timeout exceeds the deadline, so that a late response is reported with its time.
 pub(super) const PATIENCE: Duration = Duration::from_secs(2);

@@ -2,12 +2,12 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-/// A rule of the protocol, in the order of the checks.
+/// A rule of the protocol. The variants are in the order of the checks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Rule {
-    /// The health routes answer.
+    /// The health routes respond.
     Health,
     /// A signed request is accepted.
     SignedRequest,
@@ -23,7 +23,7 @@ pub enum Rule {
     AudioFormat,
     /// Frame rate and size are above 0.
     FrameGrid,
-    /// Sources may have two channels.
+    /// Sources with two channels are accepted.
     TwoChannels,
     /// Every response is a JSON object without `error`.
     JsonAnswer,
@@ -31,25 +31,25 @@ pub enum Rule {
     AnswerSession,
     /// Audio is base64.
     Base64,
-    /// The reply as a whole ends at a sample boundary.
+    /// The reply ends at a sample boundary.
     WholeSamples,
     /// `n_bytes` matches the audio.
     ByteCount,
-    /// Frames are answered in time.
+    /// Responses to frames meet the deadline.
     FrameDeadline,
-    /// The reply ends.
+    /// The reply ends within the deadline.
     ReplyEnds,
     /// The reply is within the maximum length.
     ReplyLength,
     /// Unsigned requests are refused.
     UnsignedRefused,
-    /// Requests to other receivers are refused.
+    /// Requests signed for another receiver are refused.
     OtherReceiverRefused,
     /// Invalid signatures are refused.
     FalseSignatureRefused,
     /// Old requests are refused.
     OldNonceRefused,
-    /// Requests from the future are refused.
+    /// Requests dated in the future are refused.
     FutureNonceRefused,
     /// Replayed requests are refused.
     ReplayRefused,
@@ -64,7 +64,7 @@ struct Text {
 }
 
 impl Rule {
-    /// All rules, in order.
+    /// All rules, in the order of the checks.
     pub const ALL: [Self; 23] = [
         Self::Health,
         Self::SignedRequest,
@@ -91,12 +91,12 @@ impl Rule {
         Self::ReplayRefused,
     ];
 
-    /// Name in reports, e.g. `session_id`.
+    /// Returns the name in reports, e.g. `session_id`.
     pub const fn name(self) -> &'static str {
         self.text().name
     }
 
-    /// Section of the rule: `messages`, `deadlines`, `signatures` or `health`.
+    /// Returns the section of the rule: `messages`, `deadlines`, `signatures` or `health`.
     pub const fn section(self) -> &'static str {
         self.text().section
     }
@@ -123,20 +123,20 @@ impl Rule {
             Self::Health => text(
                 "health",
                 "health",
-                "GET /healthz and GET /health answer 200 with \"status\": \"healthy\", \"model\" and \"model_loaded\"",
+                "GET /healthz and GET /health return 200 with \"status\": \"healthy\", \"model\" and \"model_loaded\"",
                 "serve both routes next to the predict route, without signatures",
             ),
             Self::SignedRequest => text(
                 SIGNATURES,
                 "signed_request",
-                "an init request signed for the miner, with an empty body hash, is answered 200",
+                "an init request signed for the miner, with an empty body hash, gets status 200",
                 "verify sr25519 over {nonce}.{validator}.{miner}.{uuid}. with --miner-hotkey as your own key; if \
                  only known validators are allowed, sign with one of them (--wallet-name)",
             ),
             Self::SignedBody => text(
                 SIGNATURES,
                 "signed_body",
-                "an init request with the SHA-256 of the compact JSON body signed is answered 200",
+                "an init request whose signature covers the SHA-256 of the compact JSON body gets status 200",
                 "use computed_body_hash unchanged in the signed text; the body on the wire has spaces after , and :",
             ),
             Self::Ready => {
@@ -164,18 +164,18 @@ impl Rule {
                 MESSAGES,
                 "frame_grid",
                 "\"frame_rate_hz\" and \"frame_samples\" of the init response are above 0",
-                "copy both from the request: validators use 12.5 and 1920 in any case",
+                "copy both from the request: validators always use 12.5 and 1920",
             ),
             Self::TwoChannels => text(
                 MESSAGES,
                 "two_channels",
-                "an init request with \"channels\": 2 is answered with \"channels\": 2",
+                "the response to an init request with \"channels\": 2 has \"channels\": 2",
                 "support as many channels as the source has, interleaved",
             ),
             Self::JsonAnswer => text(
                 MESSAGES,
                 "json_answer",
-                "each predict request is answered 200 with a JSON object without the key \"error\"",
+                "each predict request gets status 200 and a JSON object without the key \"error\"",
                 "catch exceptions while processing a frame: an error ends the utterance with score 0",
             ),
             Self::AnswerSession => text(
@@ -193,7 +193,7 @@ impl Rule {
             Self::WholeSamples => text(
                 MESSAGES,
                 "whole_samples",
-                "the reply's size in bytes is a multiple of 4 for each channel",
+                "the reply's size is a multiple of 4 bytes times the number of channels",
                 "send complete float32 samples of all channels",
             ),
             Self::ByteCount => text(
@@ -223,32 +223,32 @@ impl Rule {
             Self::UnsignedRefused => text(
                 SIGNATURES,
                 "unsigned_refused",
-                "a request without signed headers is answered 401",
+                "a request without signed headers gets status 401",
                 "always verify signatures: disable development modes such as MINER_DEV_MODE",
             ),
             Self::OtherReceiverRefused => text(
                 SIGNATURES,
                 "other_receiver_refused",
-                "a request signed for another hotkey is answered 401",
-                "compare bt_header_axon_hotkey with your own key",
+                "a request signed for another hotkey gets status 401",
+                "compare bt_header_axon_hotkey with the miner's hotkey",
             ),
             Self::FalseSignatureRefused => text(
                 SIGNATURES,
                 "false_signature_refused",
-                "a request with an invalid signature is answered 401",
+                "a request with an invalid signature gets status 401",
                 "verify with the key in bt_header_dendrite_hotkey over the whole signed text",
             ),
             Self::OldNonceRefused => text(
                 SIGNATURES,
                 "old_nonce_refused",
-                "a request older than 4 s and its timeout is refused",
-                "the nonce is the Unix time in nanoseconds: compare it with your clock",
+                "a request older than 4 s plus its timeout is refused",
+                "the nonce is the Unix time in nanoseconds: compare it with the clock",
             ),
             Self::FutureNonceRefused => text(
                 SIGNATURES,
                 "future_nonce_refused",
                 "a request dated more than 3 s in the future is refused",
-                "the nonce is the Unix time in nanoseconds: compare it with your clock",
+                "the nonce is the Unix time in nanoseconds: compare it with the clock",
             ),
             Self::ReplayRefused => text(
                 SIGNATURES,
@@ -272,7 +272,7 @@ pub enum Verdict {
     NotTested,
 }
 
-/// Result of one rule's check.
+/// Report of one rule's check: what the rule requires, and what the miner did.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct RuleReport {
     /// The checked rule.
@@ -289,7 +289,7 @@ pub struct RuleReport {
     pub mend: Option<&'static str>,
 }
 
-/// Verdicts so far: a violated rule stays violated.
+/// Verdicts so far. Once a rule is violated, a later success does not change its verdict.
 #[derive(Debug, Default)]
 pub(super) struct Findings(BTreeMap<Rule, (Verdict, String)>);
 

@@ -16,12 +16,12 @@ pub enum Phase {
     Frame,
     /// Sending the last frame.
     FinalFrame,
-    /// Draining the reply.
+    /// Draining the reply with empty requests after the last frame.
     Drain,
 }
 
 impl Phase {
-    /// Name of the phase in tables.
+    /// Returns the name of the phase in tables.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Init => "init",
@@ -65,7 +65,7 @@ pub struct PhaseTiming {
 #[serde(transparent)]
 pub struct Timings(pub Vec<PhaseTiming>);
 
-/// Measured times in seconds.
+/// Measured response times by phase, in seconds.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Stopwatch(BTreeMap<Phase, Vec<f64>>);
 
@@ -93,7 +93,8 @@ impl Stopwatch {
     }
 }
 
-/// Returns the smallest value that at least this share of all values does not exceed; 0 without values.
+/// Returns the quantile at `share`: the smallest value that at least this share of the values does not exceed; 0 if
+/// there are no values.
 fn quantile(sorted: &[f64], share: f64) -> f64 {
     let rank = (sorted.len() as f64 * share).ceil() as usize;
     sorted.get(rank.saturating_sub(1)).copied().unwrap_or_default()

@@ -35,11 +35,11 @@ pub struct Bundle {
 }
 
 impl Bundle {
-    /// Reads a bundle and unpacks its replies into `directory`, under our own names: `0.wav` and so on. A reply that
-    /// differs from the manifest is not an error: [`Bundle::verify`] reports it. Blocks.
+    /// Reads a bundle and unpacks its replies into `directory`, as `0.wav`, `1.wav` and so on. A reply that differs
+    /// from the manifest is not an error: [`Bundle::verify`] reports it. Blocks the calling thread.
     ///
     /// # Errors
-    /// [`EvidenceError`] when it is malformed, or its signature is invalid.
+    /// [`EvidenceError`] when the bundle is malformed, or its signature is invalid.
     pub fn read(source: impl Read, directory: &Path) -> Result<Self, EvidenceError> {
         let mut archive = tar::Archive::new(source);
         let mut members = Members { entries: archive.entries()?.raw(true) };
@@ -71,17 +71,17 @@ impl Bundle {
         Ok(Self { validator: seal.hotkey, manifest_sha256, record, kept })
     }
 
-    /// Hotkey of the signer.
+    /// Returns the hotkey of the signer.
     pub const fn validator(&self) -> Hotkey {
         self.validator
     }
 
-    /// SHA-256 of the manifest, lowercase hex.
+    /// Returns the SHA-256 of the manifest in lowercase hex.
     pub fn manifest_sha256(&self) -> &str {
         &self.manifest_sha256
     }
 
-    /// Scoring conditions of the replies.
+    /// Returns the scoring conditions of the replies.
     pub fn conditions(&self) -> impl Iterator<Item = &ScoringConditions> {
         self.record.conditions()
     }

@@ -8,10 +8,11 @@ use crate::audit::{Record, examine};
 use taonet_babelbit_runner::RunPaths;
 use taonet_babelbit_runner::files::Layout;
 
-/// Writes the evidence bundle of a challenge, signed with the validator's hotkey. Blocks.
+/// Writes the evidence bundle of a challenge, signed with the validator's hotkey. Blocks the calling thread.
 ///
 /// # Errors
-/// [`EvidenceError::Kept`] when a stored reply differs from the record, else why the bundle could not be written.
+/// [`EvidenceError::Kept`] when a stored reply differs from the record; another [`EvidenceError`] when the bundle
+/// cannot be written.
 pub fn export(record: &Record, paths: &RunPaths, validator: &Keypair, out: impl Write) -> Result<(), EvidenceError> {
     let manifest = serde_json::to_vec(&Manifest::of(record, validator.hotkey()))?;
     let signature = validator.sign(signed_text(&manifest).as_bytes());
@@ -36,7 +37,7 @@ fn append(tar: &mut tar::Builder<impl Write>, name: &str, bytes: &[u8]) -> io::R
     let mut header = tar::Header::new_ustar();
     header.set_size(bytes.len() as u64);
     header.set_mode(0o644);
-    // The same record gives identical bytes, whenever it is exported.
+    // The bytes depend only on the record, not on the time of the export.
     header.set_mtime(0);
     tar.append_data(&mut header, name, bytes)
 }

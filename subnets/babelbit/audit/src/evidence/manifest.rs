@@ -14,7 +14,7 @@ use taonet_babelbit_runner::{
 };
 use taonet_babelbit_scorer::{AudioHash, ScoringConditions};
 
-/// Maximum number of scoring conditions; each requires its own threads.
+/// Maximum number of scoring conditions; each requires a separate thread pool.
 const MAX_CONDITIONS: usize = 16;
 /// Maximum number of scoring batches; each rescores all earlier replies.
 const MAX_BATCHES: u32 = 64;
@@ -55,7 +55,7 @@ pub enum ManifestError {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Manifest {
-    /// Name and version of the format, always [`FORMAT`].
+    /// Name and version of the manifest format, always [`FORMAT`].
     pub format: String,
     /// Hotkey of the validator.
     pub validator_hotkey: Hotkey,
@@ -63,7 +63,7 @@ pub struct Manifest {
     pub challenge_uid: String,
     /// Contest of the challenge.
     pub challenge_type: ChallengeType,
-    /// Local start time of the run, as in file names.
+    /// Start of the run in local time, formatted as in file names.
     pub run_timestamp: String,
     /// Why the engine's delivery is incomplete.
     pub error: Option<String>,
@@ -95,7 +95,7 @@ pub struct UtteranceEvidence {
     pub error: Option<String>,
 }
 
-/// Result of one utterance with one miner.
+/// A miner's reply to one utterance, with its score.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ReplyEvidence {
@@ -107,13 +107,13 @@ pub struct ReplyEvidence {
     pub utterance_index: u32,
     /// ID of the session opened by the miner.
     pub session_id: Option<String>,
-    /// Number of frames sent.
+    /// Number of source frames sent to the miner.
     pub frames_in: u32,
     /// Arrival times on the virtual clock.
     pub timeline: Timeline,
     /// Wall-clock times of the reply.
     pub wall: WallClock,
-    /// Samples per channel.
+    /// Number of samples per channel.
     pub frames: u64,
     /// Size of the reply's WAV file in bytes; 0 when the reply failed.
     pub wav_bytes: u64,
@@ -148,7 +148,7 @@ impl Manifest {
     /// Parses and validates the bytes of a manifest signed by `signer`.
     ///
     /// # Errors
-    /// [`ManifestError`] naming the problem.
+    /// [`ManifestError`] when the manifest is malformed or inconsistent.
     pub fn parse(bytes: &[u8], signer: Hotkey) -> Result<Self, ManifestError> {
         let manifest: Self = serde_json::from_slice(bytes)?;
         if manifest.format != FORMAT {
@@ -230,7 +230,7 @@ impl Manifest {
             source: utterance.source.ok_or(utterance.error.unwrap_or_default()),
         });
         let challenge = ChallengeRow {
-            // Not from a ledger.
+            // The record does not come from a ledger.
             id: 0,
             challenge_uid: self.challenge_uid,
             challenge_type: self.challenge_type,

@@ -109,7 +109,7 @@ async fn a_changed_byte_of_a_reply_is_named() {
     let report = read(&packed(&members)).unwrap();
     let told: Vec<_> = report.audit.mismatches.iter().map(|it| (it.place, it.miner_uid, it.utterance_index)).collect();
     assert_eq!(told, [(Place::Reply, Some(key(1).uid), Some(1))]);
-    // Truncated, longer, or another reply's: the result is the same.
+    // Truncated, longer, or replaced by another reply: the result is the same.
     for change in [Vec::new(), vec![0; 100_000], members[4].1.clone()] {
         members[3].1 = change;
         let report = read(&packed(&members)).unwrap();
@@ -210,7 +210,7 @@ async fn members_are_those_that_belong_there() {
     }
 }
 
-/// Creates a header with a name, a kind and a size, without content.
+/// Creates a tar header with a name, a kind and a size.
 fn header(name: &str, kind: tar::EntryType, size: u64) -> Vec<u8> {
     let mut header = tar::Header::new_gnu();
     header.as_mut_bytes()[..name.len()].copy_from_slice(name.as_bytes());
@@ -240,7 +240,7 @@ fn links_paths_and_giants_are_refused_before_anything_is_written() {
 }
 
 fn checked(bundle: &[u8], directory: &Path) {
-    // Any input gives a result, and no panic.
+    // No input causes a panic.
     if let Ok(bundle) = Bundle::read(bundle, directory) {
         let _ = bundle.verify(&engines());
     }
@@ -259,7 +259,7 @@ fn no_change_of_a_bundle_panics() {
         }
         checked(&bundle, directory.path());
     });
-    // Signed nonsense: arbitrary numbers in the manifest.
+    // Arbitrary numbers in a manifest with a valid signature.
     proptest!(ProptestConfig::with_cases(64), |(field in 0_usize..8, number: u64)| {
         let places = ["frames_in", "frames", "wav_bytes", "utterance_index", "miner_uid"];
         let bundle = with_manifest(&bundle, &alice(), |manifest| match places.get(field) {

@@ -35,7 +35,7 @@ fn rows_have_many_shapes() {
             Some(0.2),
         ),
         (Contest::Main, json!({ "hotkey": "hk7", "arena_score": 0.2, "score": 9 }), None, Some(0.2)),
-        // A score of 0 is a score.
+        // A score of 0 counts.
         (Contest::Main, json!({ "hotkey": "hk7", "score": 0 }), Some(0.0), None),
         (Contest::Main, json!({ "hotkey": "hk7", "score": "0.5" }), None, None),
         (Contest::Main, json!({ "hotkey": "hk7", "score": true }), None, None),

@@ -6,12 +6,12 @@ use super::ngrams::{Matches, is_space, words};
 /// Maximum length of n-grams.
 const ORDER: usize = 4;
 
-/// Computes the BLEU of a corpus, 0 to 100, from the n-grams of all pairs together.
+/// Computes the BLEU score of a corpus, 0 to 100, from the n-grams of all pairs together.
 pub fn corpus_bleu<'a>(pairs: impl IntoIterator<Item = TextPair<'a>>) -> f64 {
     Statistics::of(pairs).score(false)
 }
 
-/// Computes the BLEU of one pair, 0 to 100. N-gram lengths for which the hypothesis is too short are omitted.
+/// Computes the BLEU score of one pair, 0 to 100. N-gram lengths for which the hypothesis is too short are omitted.
 pub fn sentence_bleu(pair: TextPair<'_>) -> f64 {
     Statistics::of([pair]).score(true)
 }
@@ -38,8 +38,8 @@ impl Statistics {
         sum
     }
 
-    /// Returns the geometric mean of the precisions with the brevity penalty. If the hypothesis is too short for the
-    /// longest n-grams, their lengths are omitted with `effective_order`; otherwise the score is 0.
+    /// Returns the geometric mean of the precisions with the brevity penalty. With `effective_order`, n-gram lengths
+    /// for which the hypothesis is too short are omitted; without it, they make the score 0.
     fn score(&self, effective_order: bool) -> f64 {
         if self.orders.iter().all(|order| order.both == 0) {
             return 0.0;

@@ -8,7 +8,7 @@ const ORDER: usize = 6;
 /// Square of the weight of recall.
 const BETA_SQUARED: f64 = 4.0;
 
-/// Computes the chrF of one pair or of a corpus, 0 to 100, from the n-grams of all pairs together.
+/// Computes the chrF score of one pair or of a corpus, 0 to 100, from the n-grams of all pairs together.
 pub fn chrf<'a>(pairs: impl IntoIterator<Item = TextPair<'a>>) -> f64 {
     let mut orders = [Matches::default(); ORDER];
     for pair in pairs {
@@ -16,7 +16,7 @@ pub fn chrf<'a>(pairs: impl IntoIterator<Item = TextPair<'a>>) -> f64 {
         for (n, order) in (1..).zip(&mut orders) {
             let mut matches = Matches::of(&hypothesis, &reference, n);
             if matches.reference == 0 {
-                // The reference is too short for this order: the hypothesis is not held to it.
+                // The reference is too short for this order: ignore the hypothesis's n-grams.
                 matches.hypothesis = 0;
             }
             order.add(matches);

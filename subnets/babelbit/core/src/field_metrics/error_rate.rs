@@ -4,7 +4,7 @@ use super::TextPair;
 use super::ngrams::words;
 
 /// Computes the word error rate: substituted, deleted and inserted words in percent of the reference words; 0 if there
-/// are none.
+/// are no reference words.
 ///
 /// Texts are compared unchanged, with punctuation and case, as in SimulEval.
 pub fn word_error_rate<'a>(pairs: impl IntoIterator<Item = TextPair<'a>>) -> f64 {

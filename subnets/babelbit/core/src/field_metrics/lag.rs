@@ -8,16 +8,16 @@ use super::ngrams::words;
 pub enum TargetLength {
     /// Length of the reference: average lagging (AL).
     Reference,
-    /// Greater length of reference and reply: length-adaptive average lagging (LAAL), which does not reward overlong
-    /// replies.
+    /// Length of the longer of reference and reply: length-adaptive average lagging (LAAL), which does not reward
+    /// overlong replies.
     Adaptive,
 }
 
 /// Computes the mean lag of the words behind an ideal speaker, who spreads the target length evenly over the source.
-/// `delays` has the time of each word of the reply.
+/// `delays` has the time at which each word of the reply is heard.
 ///
-/// Words count up to the first one at or after the end of the source. `None` without words, without a reference or
-/// without a source.
+/// Only the words up to the first one at or after the end of the source count. Returns `None` if the reply has no
+/// words, the reference is empty or the source has no duration.
 pub fn average_lagging(
     delays: &[Milliseconds],
     source: Milliseconds,

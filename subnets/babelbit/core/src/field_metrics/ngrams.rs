@@ -12,14 +12,14 @@ fn count<T: Eq + Hash>(items: &[T], n: usize) -> HashMap<&[T], u64> {
     counts
 }
 
-/// Numbers of n-grams of one length.
+/// Counts of n-grams of one length.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Matches {
     /// Number of n-grams in the hypothesis.
     pub(super) hypothesis: u64,
     /// Number of n-grams in the reference.
     pub(super) reference: u64,
-    /// Number of matches: n-grams in both texts, each counted at most as often as in either.
+    /// Number of matches: n-grams in both texts, each counted as often as in the text where it is rarer.
     pub(super) both: u64,
 }
 
@@ -34,7 +34,7 @@ impl Matches {
         Self { hypothesis: total(hypothesis, n), reference: total(reference, n), both }
     }
 
-    /// Adds the numbers of another pair of sequences.
+    /// Adds the counts of another pair of sequences.
     pub(super) fn add(&mut self, other: Self) {
         self.hypothesis += other.hypothesis;
         self.reference += other.reference;

@@ -10,7 +10,7 @@ use crate::scoring::Timeline;
 pub struct Milliseconds(pub(super) f64);
 
 impl Milliseconds {
-    /// Creates a value; `None` if it is not finite.
+    /// Creates a duration of `value` milliseconds; `None` if `value` is not finite.
     pub fn new(value: f64) -> Option<Self> {
         value.is_finite().then_some(Self(value))
     }
@@ -21,7 +21,7 @@ impl Milliseconds {
     }
 }
 
-/// A piece of speech: SimulEval's delay and duration of a chunk.
+/// A piece of a reply: a chunk with its delay and duration, as SimulEval defines them.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Piece {
     /// Duration of the source that was sent before the piece arrived.
@@ -42,9 +42,9 @@ impl Playback {
         Self { pieces: pieces.into_iter().filter(|piece| piece.duration.0 > 0.0).collect() }
     }
 
-    /// Creates the playback of a reply with `channels` channels to a source of the duration `source`. As in SimulEval,
-    /// delays are limited to the source's duration, also for audio that arrived after the last frame. Empty if the
-    /// frame rate is not above 0.
+    /// Creates the playback of a reply with `channels` channels to a source of duration `source`. As in SimulEval,
+    /// delays are limited to the source's duration, even for audio that arrived after the last frame. The playback is
+    /// empty if the frame rate is not above 0.
     pub fn of_reply(timeline: &Timeline, channels: u16, source: Milliseconds) -> Self {
         let per_second = f64::from(SAMPLE_RATE_HZ) * f64::from(channels.max(1)) * SAMPLE_BYTES as f64;
         if !(timeline.frame_rate_hz > 0.0 && timeline.frame_rate_hz.is_finite()) {
@@ -64,13 +64,13 @@ impl Playback {
         &self.pieces
     }
 
-    /// Returns the times at which a listener has heard each word, from the words' ends in the recording.
+    /// Returns the time at which a listener has heard each word, computed from the word's end in the recording.
     pub fn word_delays(&self, words: &[Word]) -> Vec<Milliseconds> {
         let ends = words.iter().filter(|word| !word.text.trim().is_empty()).map(|word| 1000.0 * word.end);
         ends.filter_map(|end| Milliseconds::new(self.time_of(end)?)).collect()
     }
 
-    /// Returns the time at which the recording has been played up to a position.
+    /// Returns the time in milliseconds at which the recording has been played up to a position.
     fn time_of(&self, position: f64) -> Option<f64> {
         let (mut offset, mut played) = (0.0, 0.0_f64);
         let mut time = None;

@@ -12,9 +12,9 @@ use crate::rounding::{round_to, round6};
 pub struct UtteranceMetrics {
     /// Word error rate in percent, 6 decimals.
     pub wer: f64,
-    /// BLEU of the sentence, 0 to 100, 6 decimals.
+    /// Sentence BLEU, 0 to 100, 6 decimals.
     pub bleu: f64,
-    /// chrF of the sentence, 0 to 100, 6 decimals.
+    /// Sentence chrF, 0 to 100, 6 decimals.
     pub chrf: f64,
     /// Average lagging (AL), from the ends of words.
     pub al_ms: Option<f64>,
@@ -41,14 +41,15 @@ impl UtteranceMetrics {
     }
 }
 
-/// Metrics of a miner's replies in one challenge: text metrics over all replies together, means of the times.
+/// Metrics of a miner's replies in one challenge: text metrics over all replies together, and means of the latency
+/// metrics in milliseconds with 3 decimals, null if no reply has the metric.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct ChallengeMetrics {
     /// Word error rate in percent, 6 decimals.
     pub wer: f64,
-    /// BLEU of the corpus, 0 to 100, 6 decimals.
+    /// Corpus BLEU, 0 to 100, 6 decimals.
     pub bleu: f64,
-    /// chrF of the corpus, 0 to 100, 6 decimals.
+    /// Corpus chrF, 0 to 100, 6 decimals.
     pub chrf: f64,
     /// Mean of the replies' average lagging.
     pub al_ms: Option<f64>,
@@ -61,7 +62,7 @@ pub struct ChallengeMetrics {
 }
 
 impl ChallengeMetrics {
-    /// Combines the metrics of the transcribed replies; `None` without any.
+    /// Combines the metrics of the transcribed replies; `None` if there are no replies.
     pub fn of(replies: &[(TextPair<'_>, UtteranceMetrics)]) -> Option<Self> {
         let pairs = || replies.iter().map(|(pair, _)| *pair);
         let mean = |time: fn(&UtteranceMetrics) -> Option<f64>| {

@@ -19,7 +19,7 @@ fn ms(value: f64) -> Milliseconds {
 
 #[track_caller]
 fn assert_close(found: f64, expected: f64, what: &str) {
-    assert!((found - expected).abs() < 1e-6, "{what}: {found}, the peer has {expected}");
+    assert!((found - expected).abs() < 1e-6, "{what}: {found}, expected {expected}");
 }
 
 #[derive(Deserialize)]

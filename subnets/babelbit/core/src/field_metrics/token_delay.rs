@@ -16,9 +16,9 @@ struct Side {
 
 /// Computes the mean delay from the end of a source token to the end of the corresponding reply token.
 ///
-/// Source and reply are split into tokens of 300 ms, chunk by chunk. Reply token `t` corresponds to source token
-/// `t - ahead`, where `ahead` is the number of tokens by which the reply led the source before the chunk, but at most
-/// to the last source token received. `None` for an empty reply.
+/// Source and reply are split into tokens of 300 ms, chunk by chunk. Reply token `t` corresponds to token `t - ahead`
+/// of the source, or to the last received source token if that is earlier. `ahead` is the number of tokens by which the
+/// reply led the source before the chunk. Returns `None` for an empty reply.
 pub fn average_token_delay(playback: &Playback) -> Option<Milliseconds> {
     let chunks = chunks(playback.pieces());
     let (mut source, mut reply) = (Side::default(), Side::default());
@@ -52,7 +52,8 @@ pub fn average_token_delay(playback: &Playback) -> Option<Milliseconds> {
 }
 
 impl Side {
-    /// Adds the tokens of a chunk; the last one may be shorter. `end` maps a token's duration to the time of its end.
+    /// Adds the tokens of a chunk; the last token may be shorter than the others. `end` maps a token's duration to the
+    /// time of its end.
     fn push(&mut self, duration: f64, mut end: impl FnMut(f64) -> f64) {
         let rest = duration.rem_euclid(TOKEN);
         let whole = ((duration - rest) / TOKEN).round().max(0.0) as usize;

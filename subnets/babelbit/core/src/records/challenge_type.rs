@@ -7,19 +7,19 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ChallengeType {
-    /// Miners behind their own axons. Older files name it `round1`.
+    /// Main contest, between miners at their own axons. Older files name it `round1`.
     #[default]
     #[serde(alias = "round1")]
     Main,
-    /// Like `main`, with a challenge that only one validator plays.
+    /// Solo contest, between miners at their own axons: each validator has a separate challenge.
     Solo,
-    /// Miners in managed containers. Older files name it `round2`.
+    /// Arena contest, between miners in managed containers. Older files name it `round2`.
     #[serde(alias = "round2")]
     Arena,
 }
 
 impl ChallengeType {
-    /// Name of the contest in paths and files.
+    /// Returns the name of the contest in paths and files.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Main => "main",

@@ -1,6 +1,7 @@
 use taonet_primitives::{Hotkey, Uid};
 
-/// Identifies a miner of a round by uid and hotkey, since either may be reassigned.
+/// Identifies a miner of a round by uid and hotkey, since a uid may pass to another hotkey, and a hotkey to another
+/// uid.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct MinerKey {
     /// The miner's uid.
@@ -10,7 +11,7 @@ pub struct MinerKey {
 }
 
 impl MinerKey {
-    /// Name of the miner's directory.
+    /// Returns the name of the miner's directory.
     pub fn directory(&self) -> String {
         format!("miner_{}__hk_{}", self.uid, self.hotkey)
     }

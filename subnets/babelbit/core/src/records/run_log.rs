@@ -4,7 +4,7 @@ use taonet_primitives::{Hotkey, Uid};
 
 use super::ChallengeType;
 
-/// `run.json`: the full log of one miner's part of one challenge, without the audio.
+/// `run.json`: the full log of one miner in one challenge, without the audio.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RunLog {
     /// ID of the challenge.
@@ -25,7 +25,7 @@ pub struct RunLog {
     pub completed: bool,
     /// Mean of the utterances' scores, not rounded.
     pub score: f64,
-    /// One entry per utterance, by index.
+    /// One entry per utterance, sorted by index.
     pub utterances: Vec<RunLogUtterance>,
     /// Error that aborted the challenge.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -55,19 +55,19 @@ pub struct RunLogUtterance {
     pub source_audio_path: String,
     /// Path of the reply's WAV file, relative to this file.
     pub predicted_audio_path: Option<String>,
-    /// Samples per second of the source.
+    /// Sample rate of the source in Hz.
     pub sample_rate_hz: u32,
     /// Channels of the source.
     pub channels: u16,
-    /// Bytes of one sample of the source.
+    /// Size of one sample of the source in bytes.
     pub sample_width_bytes: u16,
     /// Sample format of the source: `int8`, `int16` or `int32`.
     pub dtype: String,
     /// Frames per second.
     pub frame_rate_hz: f64,
-    /// Samples per channel in one frame.
+    /// Number of samples per channel in one frame.
     pub frame_samples: u32,
-    /// Number of frames sent.
+    /// Number of source frames sent to the miner.
     pub frame_count_in: u32,
     /// Number of complete frames in the received audio.
     pub frame_count_out: u64,
@@ -79,7 +79,7 @@ pub struct RunLogUtterance {
     pub completed: bool,
     /// Why the reply is incomplete.
     pub error: Option<String>,
-    /// Completion on the virtual clock, or wall-clock time until the failure, in milliseconds.
+    /// Time of completion on the virtual clock, or wall-clock time until the failure, in milliseconds.
     pub latency_ms: f64,
     /// Score of the utterance, 0 to 1.
     pub score: f64,
@@ -93,13 +93,13 @@ pub struct RunLogUtterance {
     pub source_duration_sec: f64,
     /// Duration of the reply in seconds.
     pub predicted_duration_sec: f64,
-    /// Time at which a listener has heard the whole reply, in seconds.
+    /// Time from the start of the source until a listener has heard the complete reply, in seconds.
     pub effective_completion_sec: f64,
     /// The expected translation.
     pub reference_text: String,
     /// Transcript of the reply from the recogniser.
     pub transcript_text: String,
-    /// Source of the expected translation.
+    /// File or URL from which the expected translation was requested.
     pub scoring_metadata_source: Option<String>,
     /// Components of the score: `speech_rate`, `latency`, `duplication`, `score_error` and `gate` as applicable, or
     /// only `prediction_error`.

@@ -18,7 +18,7 @@ pub struct ChallengeRun {
     pub miner_uid: Uid,
     /// Hotkey of the miner.
     pub miner_hotkey: Hotkey,
-    /// One entry per utterance, by index.
+    /// One entry per utterance, sorted by index.
     pub utterances: Vec<ChallengeRunUtterance>,
     /// Means over the utterances.
     pub challenge_summary: ChallengeSummary,
@@ -44,19 +44,19 @@ pub struct ChallengeRunUtterance {
     pub utterance_number: u32,
     /// The expected translation.
     pub reference_text: String,
-    /// Transcript from the recogniser; null if it heard nothing.
+    /// Transcript from the recogniser; null if it recognised no words.
     pub transcript: Option<String>,
     /// Score of the utterance, 0 to 1.
     pub score: f64,
     /// Semantic similarity, 0 to 1.
     pub accuracy: f64,
-    /// Time at which a listener has heard the whole reply, in seconds.
+    /// Time from the start of the source until a listener has heard the complete reply, in seconds.
     pub effective_completion_sec: f64,
     /// Duration of the source in seconds.
     pub source_duration_sec: f64,
     /// Duration of the reply in seconds.
     pub predicted_duration_sec: f64,
-    /// Number of frames sent.
+    /// Number of source frames sent to the miner.
     pub frame_count_in: u32,
     /// Number of complete frames in the received audio.
     pub frame_count_out: u64,
@@ -87,7 +87,7 @@ pub struct ChallengeScore {
     pub miner_uid: Uid,
     /// Hotkey of the miner.
     pub miner_hotkey: Hotkey,
-    /// One entry per utterance, by index.
+    /// One entry per utterance, sorted by index.
     pub utterances: Vec<ChallengeScoreUtterance>,
     /// Mean score, 6 decimals.
     #[serde(rename = "challenge_mean_U")]
@@ -136,7 +136,7 @@ pub struct ChallengeSummary {
     pub average_u_best_early: f64,
     /// Mean accuracy, 6 decimals.
     pub accuracy: f64,
-    /// Mean effective completion in seconds, 4 decimals.
+    /// Mean time from the start of the source until a listener has heard the complete reply, in seconds, 4 decimals.
     pub effective_completion_sec: f64,
     /// Number of completely played utterances.
     pub completed_utterances: usize,
@@ -158,13 +158,13 @@ pub struct ScoreFileHead {
     pub miner_hotkey: Hotkey,
 }
 
-// Serde requires the field's own type.
+// `serde(default)` requires a function that returns the field's type.
 #[allow(clippy::unnecessary_wraps)]
 const fn main_type() -> Option<ChallengeType> {
     Some(ChallengeType::Main)
 }
 
-/// Deserializes a contest. Null and blank mean `main`; an unknown name gives `None`.
+/// Deserialises a contest. Null and blank mean `main`; an unknown name gives `None`.
 fn type_or_main<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<ChallengeType>, D::Error> {
     Ok(match Value::deserialize(deserializer)? {
         Value::Null => Some(ChallengeType::Main),
@@ -175,7 +175,7 @@ fn type_or_main<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Cha
 }
 
 impl ScoreFileHead {
-    /// Parses the head of a score file; `None` if the text is not one.
+    /// Parses the head of a score file; `None` if the text is not a score file.
     pub fn parse(json: &[u8]) -> Option<Self> {
         serde_json::from_slice(json).ok()
     }

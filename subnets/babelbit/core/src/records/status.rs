@@ -11,10 +11,10 @@ pub struct ChallengeStatus {
     /// Contest of the challenge.
     #[serde(default)]
     pub challenge_type: ChallengeType,
-    /// Time of processing: UTC, ISO 8601.
+    /// Time of processing in UTC, ISO 8601.
     #[serde(default)]
     pub processed_at: String,
-    /// Number of miners with files.
+    /// Number of miners with result files.
     #[serde(default)]
     pub miner_count: usize,
     /// Number of utterances of the challenge.
@@ -23,7 +23,7 @@ pub struct ChallengeStatus {
     /// Mean of the miners' scores.
     #[serde(default)]
     pub mean_score: Option<f64>,
-    /// Paths of the files, and further details.
+    /// Paths of the result files, and further details.
     #[serde(default)]
     pub metadata: Map<String, Value>,
 }

@@ -1,9 +1,9 @@
-//! Equivalence of utterance ids: bare (`7`), padded (`007`) or prefixed with the challenge's name (`challenge-x:007`).
+//! Equivalence of utterance IDs: bare (`7`), padded (`007`) or prefixed with the challenge's name (`challenge-x:007`).
 
-/// Whether two ids denote the same utterance: they have at least one form in common.
+/// Whether two IDs denote the same utterance: they have at least one form in common.
 ///
-/// The forms of an id are its trimmed text, the part after the last colon, and each of these with its integer
-/// normalized: `challenge-x:007` has `challenge-x:007`, `007` and `7`.
+/// The forms of an ID are its trimmed text, the part after the last colon, and each of these with its integer
+/// normalised: `challenge-x:007` has the forms `challenge-x:007`, `007` and `7`.
 pub fn same_utterance(left: &str, right: &str) -> bool {
     let right = forms(right);
     forms(left).iter().any(|form| right.contains(form))
@@ -21,7 +21,8 @@ fn forms(id: &str) -> Vec<String> {
     forms
 }
 
-/// Normalizes an integer: no plus sign, leading zeros or digit separators; `None` if the text is not an integer.
+/// Normalises an integer: removes a plus sign, leading zeros and digit separators; `None` if the text is not an
+/// integer.
 fn plain_integer(text: &str) -> Option<String> {
     let (negative, digits) = match text.strip_prefix('-') {
         Some(rest) => (true, rest),

@@ -7,12 +7,12 @@ use super::{Reference, ReferenceError};
 
 type Object = Map<String, Value>;
 
-/// Whether any schema applies.
+/// Whether one of the three schemas applies to the entry.
 pub(super) fn applies(entry: &Object) -> bool {
     ["target", "reference_text", "utterance_translations"].iter().any(|key| present(entry.get(*key)).is_some())
 }
 
-/// Returns the id of an utterance: `utterance_id`, else `utterance_index`, else its position in the list.
+/// Returns the ID of an utterance: `utterance_id`, else `utterance_index`, else its position in the list.
 pub(super) fn id_of(entry: &Object, position: usize) -> String {
     match present(entry.get("utterance_id")).or_else(|| present(entry.get("utterance_index"))) {
         Some(Value::String(id)) => id.clone(),
@@ -47,7 +47,7 @@ struct Parts<'a> {
 
 impl<'a> Parts<'a> {
     fn of(object: &'a Object, text: &str, words: &str, wps: &str) -> Self {
-        // Beside a flat reference, `language` is the source language, not that of the reference.
+        // In the flat schema, `language` is the source language, not that of the reference.
         let language = if text == "reference_text" { None } else { object.get("language") };
         Self {
             text: object.get(text).and_then(Value::as_str),
@@ -66,7 +66,7 @@ fn translation<'a>(entries: &'a [Value], target_language: &str) -> Option<&'a Ob
     objects.find(|entry| language_of(entry.get("language")).is_some_and(|language| language == wanted)).or(first)
 }
 
-/// Parses words with usable times; others are skipped.
+/// Parses the words that have usable times, and skips the other words.
 fn words_of(words: Option<&Value>) -> Vec<Word> {
     let items = words.and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
     items
@@ -78,7 +78,7 @@ fn words_of(words: Option<&Value>) -> Vec<Word> {
         .collect()
 }
 
-/// Parses a finite number, including numeric strings.
+/// Parses a finite number from a JSON number or a numeric string.
 fn number(value: Option<&Value>) -> Option<f64> {
     let number = match value? {
         Value::Number(number) => number.as_f64(),

@@ -87,7 +87,7 @@ fn the_rate_is_given_or_that_of_the_words() {
     }
 }
 
-/// Columns: requested id · ids in the document · text found
+/// Columns: requested ID · IDs in the document · text found
 #[test]
 fn utterances_are_found_by_any_form_of_their_id() {
     for (asked, ids, text) in [

@@ -3,17 +3,17 @@ use crate::reference::Reference;
 
 use super::ScoreOptions;
 
-/// Minimum confidence in the text; under strict rules, the detected language counts as unknown below it.
+/// Confidence of the recogniser in the text, 0 to 1, below which strict rules treat the detected language as unknown.
 pub const LANGUAGE_CONFIDENCE_FLOOR: f32 = 0.5;
 
-/// Computes the semantic similarity of two texts, 0 to 1: the cosine of their sentence vectors (of unit length and
-/// equal dimension), in 32-bit floats. NaN counts as 0.
+/// Computes the semantic similarity of two texts: the cosine of their sentence vectors (of unit length and equal
+/// dimension), in 32-bit floats, clamped to `0..=1`. NaN counts as 0.
 pub fn accuracy(left: &[f32], right: &[f32]) -> f64 {
     let cosine: f32 = left.iter().zip(right).map(|(left, right)| left * right).sum();
     if cosine.is_nan() { 0.0 } else { f64::from(cosine.clamp(0.0, 1.0)) }
 }
 
-/// Whether the detected language differs from the target language. An unknown language passes.
+/// Whether the detected language differs from the target language; false if the language is unknown.
 ///
 /// The target is [`ScoreOptions::target_language`]; under strict rules, the language named by the reference takes
 /// precedence, and a `confidence` (0 to 1) below [`LANGUAGE_CONFIDENCE_FLOOR`] makes the language unknown.

@@ -16,18 +16,18 @@ use crate::rounding::{round3, round4, round6};
 pub struct BatchFailure {
     /// Error for every reply to the utterance.
     pub error: ScoreError,
-    /// Attempted source of the reference, for the record.
+    /// File or URL from which the reference was requested, as recorded in the results; `None` if unknown.
     pub source: Option<String>,
 }
 
-/// Result of recognition for a reply.
+/// Result of speech recognition for a reply.
 #[derive(Debug, Clone)]
 pub enum Evidence<'a> {
     /// The reply was transcribed.
     Heard {
         /// Transcript of the reply.
         transcript: &'a Transcript,
-        /// Confidence of the recogniser in the whole text, 0 to 1, if it reports one.
+        /// Confidence of the recogniser in the complete text, 0 to 1, if the recogniser reports a confidence.
         confidence: Option<f32>,
     },
     /// Recognition or embedding failed.
@@ -43,15 +43,16 @@ pub enum Evidence<'a> {
 pub struct Reply<'a> {
     /// Duration and completion of the reply.
     pub timing: Timing,
-    /// Result of recognition.
+    /// Result of speech recognition.
     pub evidence: Evidence<'a>,
-    /// Sentence vector of the transcript (of the empty text if there is none). Empty if it was not computed.
+    /// Sentence vector of the transcript, or of the empty text if there is no transcript; empty if no vector was
+    /// computed.
     pub vector: &'a [f32],
 }
 
 /// Scores one reply without the duplication step. `reference_vector` is the sentence vector of the reference text.
 ///
-/// A reference error gives an error result.
+/// If the reference is unusable, the result contains the error.
 pub fn score_one(
     reference: Result<&Reference, &BatchFailure>,
     reference_vector: &[f32],
@@ -90,7 +91,8 @@ pub fn score_one(
 /// Scores all replies to one utterance, in order, including the duplication step.
 ///
 /// `reference_vector` is the sentence vector of the reference text. Replies too late for recognition are excluded from
-/// the duplication step. A reference error gives error results for all; under reference rules without that step.
+/// the duplication step. If the reference is unusable, all replies get error results; under reference rules, these
+/// results have no duplication record.
 pub fn score_batch(
     reference: Result<&Reference, &BatchFailure>,
     reference_vector: &[f32],
@@ -144,7 +146,7 @@ impl Basis<'_> {
         self.reference.ok().map(|reference| round3(reference.wps))
     }
 
-    /// Creates a result with score 0 that has only the times.
+    /// Creates a result with score 0 that contains only the latency, the durations and the reference's data.
     fn empty(&self, latency: &Latency) -> ScoreResult {
         let completion = round4(self.timing.effective_completion.get());
         let source = round4(self.timing.source_duration.get());
@@ -229,8 +231,8 @@ impl Basis<'_> {
         ScoreResult { gate: Some(Gate::TooLate), failed: vec![Gate::TooLate], ..self.empty(&self.latency()) }
     }
 
-    /// Creates an error result. Under reference rules some fields are missing, the reference source of a single reply
-    /// is not recorded, and the latency score is always 1. Strict rules include all known values.
+    /// Creates an error result. Under reference rules some fields are missing, the source of a usable reference is not
+    /// recorded, and the latency score is always 1. Strict rules include all known values.
     fn error(&self, error: &ScoreError) -> ScoreResult {
         let reason = "scoring_error".to_owned();
         let known = self.empty(&self.latency());

@@ -1,8 +1,12 @@
 //! Duplication penalty: replies of similar meaning share one score, so that copying another miner gains nothing.
 //!
-//! With `w_ij` the similarity of two replies (0 at the threshold, 1 for equal ones), `p_j` the score of the other and
-//! `rel_ij` how much better the other is (0 when it is worse by epsilon, 1 when it is no worse):
-//! `pressure_i = 1 + Σ_j w_ij · p_j · rel_ij` and `final_i = raw_i · pressure_i^-gamma`.
+//! The final score of reply `i` is `raw_i · pressure_i^-gamma` with `pressure_i = 1 + Σ_j w_ij · p_j · rel_ij`, summed
+//! over all other replies `j` whose score is at least the minimum for pressure:
+//!
+//! - `w_ij` is the similarity of the two replies, from 0 at the threshold to 1 for equal replies;
+//! - `p_j` is the score of reply `j`;
+//! - `rel_ij` is 1 if reply `j` scores at least as high as reply `i`, and falls linearly to 0 at a difference of
+//!   epsilon.
 //!
 //! All arithmetic is in 32-bit floats, as in the reference system.
 
@@ -11,26 +15,26 @@ mod similarity;
 use super::ScoreOptions;
 use similarity::Similarities;
 
-/// Outcome of the duplication step for one reply. Unrounded.
+/// Unrounded outcome of the duplication step for one reply.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Duplication {
-    /// Sanitized score before the step: finite, at least 0.
+    /// Sanitised score before the step: finite, at least 0.
     pub raw_score: f32,
     /// Score after the step.
     pub final_score: f32,
     /// Ratio of `final_score` to `raw_score`.
     pub penalty_factor: f32,
-    /// Pressure of similar replies, at least 1; 1 means that no other reply adds pressure.
+    /// Duplicate pressure: `1 + Σ_j w_ij · p_j · rel_ij` over all other replies.
     pub duplicate_pressure: f32,
     /// Highest cosine to another reply, at least 0.
     pub max_peer_similarity: f32,
 }
 
-/// Lowers the scores of replies that duplicate others of at least equal score.
+/// Lowers the score of each reply that duplicates another reply, unless the other score is lower by epsilon or more.
 ///
-/// Each reply is a pair of its score and the sentence vector of its text. Vectors need not have unit length; one that
-/// is empty, zero or shorter than the longest is similar to no other. NaN and infinite components and scores count as
-/// 0.
+/// Each reply is a pair of its score and the sentence vector of its text. Vectors need not have unit length; an empty
+/// or zero vector, or one shorter than the longest, is similar to no other vector. NaN and infinite components and
+/// scores count as 0.
 pub fn duplication(replies: &[(f64, &[f32])], options: &ScoreOptions) -> Vec<Duplication> {
     let raw: Vec<f32> = replies.iter().map(|(score, _)| clean(*score as f32).max(0.0)).collect();
     let untouched = |raw_score| Duplication {
@@ -66,7 +70,7 @@ fn clean(value: f32) -> f32 {
     if value.is_finite() { value } else { 0.0 }
 }
 
-/// Pressure of one reply on another.
+/// Parameters of the duplicate pressure between two replies.
 struct Pull {
     threshold: f32,
     min_score: f32,

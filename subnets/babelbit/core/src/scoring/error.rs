@@ -9,13 +9,13 @@ pub enum ScoreError {
     /// The reply has no audio.
     #[error("ValueError:WAV payload had no frames")]
     NoAudio,
-    /// The reply has audio, but the recogniser heard no words.
+    /// The reply has audio, but the recogniser found no words.
     #[error("{}", no_speech(*seconds))]
     NoSpeech {
         /// Duration of the reply in seconds.
         seconds: f64,
     },
-    /// The reference is unusable; the whole batch fails.
+    /// The reference is unusable; the complete batch fails.
     #[error("{}:{}", .0.python_name(), .0)]
     Reference(#[from] ReferenceError),
     /// Decoding, recognition or embedding failed.
@@ -29,7 +29,7 @@ pub enum ScoreError {
 }
 
 impl ScoreError {
-    /// Creates a failure under the reference system's exception name.
+    /// Creates [`Self::Failed`] with the reference system's exception name.
     pub fn failed(name: impl Into<Cow<'static, str>>, message: &impl ToString) -> Self {
         Self::Failed { name: name.into(), message: message.to_string() }
     }

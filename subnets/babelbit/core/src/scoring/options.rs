@@ -35,7 +35,7 @@ pub enum OptionsError {
     },
 }
 
-/// Parameters of scoring. The default has the subnet's current values.
+/// Parameters of scoring. The defaults are the subnet's current values.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ScoreOptions {
@@ -43,7 +43,7 @@ pub struct ScoreOptions {
     pub rules: Rules,
     /// Expected language of replies, ISO 639-1.
     pub target_language: String,
-    /// Minimum accuracy to pass.
+    /// Minimum accuracy for a reply to pass.
     pub accuracy_threshold: f64,
     /// Minimum ratio of the reply's speaking rate to the reference's.
     pub rate_lower: f64,
@@ -51,19 +51,19 @@ pub struct ScoreOptions {
     pub rate_upper: f64,
     /// Overshoot at which the latency score reaches 0, as a fraction of the source's duration.
     pub latency_overshoot_fraction: f64,
-    /// Lower bound of that overshoot, in seconds.
+    /// Lower bound, in seconds, of the overshoot at which the latency score reaches 0.
     pub latency_min_overshoot_sec: f64,
-    /// Upper bound of that overshoot, in seconds.
+    /// Upper bound, in seconds, of the overshoot at which the latency score reaches 0.
     pub latency_max_overshoot_sec: f64,
     /// Exponent of the latency score: 1 is a straight line, 2 a parabola.
     pub latency_power: f64,
     /// Cosine above which two replies are duplicates.
     pub duplication_similarity_threshold: f64,
-    /// Exponent by which duplicate pressure lowers a score.
+    /// Exponent of the duplicate pressure: a score is multiplied by `pressure^-gamma`.
     pub duplication_gamma: f64,
-    /// Minimum score at which a reply puts pressure on others.
+    /// Minimum score at which a reply lowers the scores of its duplicates.
     pub duplication_min_score_for_pressure: f64,
-    /// Score difference up to which a worse reply still puts pressure on a better one.
+    /// Maximum score difference at which a worse duplicate still lowers the score of a better one.
     pub duplication_score_epsilon: f64,
 }
 
@@ -88,11 +88,11 @@ impl Default for ScoreOptions {
 }
 
 impl ScoreOptions {
-    /// Validates the options, and clamps those of the duplication penalty as the reference does: threshold
+    /// Validates the options, and clamps those of the duplication penalty as the reference system does: threshold
     /// `0..=0.999999`, gamma and minimum score at least 0.
     ///
     /// # Errors
-    /// [`OptionsError`] names the first option that is not finite, negative where it must not be, or reversed.
+    /// [`OptionsError`] names the first option that is not finite or is negative, or the first reversed range.
     pub fn checked(mut self) -> Result<Self, OptionsError> {
         let may_be_negative = [
             ("duplication_similarity_threshold", self.duplication_similarity_threshold),
@@ -126,7 +126,7 @@ impl ScoreOptions {
         Ok(self)
     }
 
-    /// The similarity threshold, clamped to its range.
+    /// Returns the similarity threshold, clamped to its range.
     pub(super) fn similarity_threshold(&self) -> f64 {
         self.duplication_similarity_threshold.clamp(0.0, MAX_SIMILARITY_THRESHOLD)
     }

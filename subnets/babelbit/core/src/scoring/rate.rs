@@ -5,7 +5,7 @@ use super::ScoreOptions;
 /// Minimum duration for a meaningful speaking rate, in seconds.
 const MIN_SPAN: f64 = 0.05;
 
-/// Speaking rate of a reply relative to the reference. Unrounded.
+/// Unrounded speaking rate of a reply, relative to the reference.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Rate {
     /// Rate gate: 1 if the rate passes, 0 if it does not.
@@ -30,14 +30,14 @@ impl Rate {
         Self { penalty: if passes { 1.0 } else { 0.0 }, miner_wps: Some(wps), ratio: Some(ratio) }
     }
 
-    /// Whether the rate passes.
+    /// Whether the reply passes the rate gate.
     pub fn passes(&self) -> bool {
         self.penalty > 0.0
     }
 }
 
-/// Computes the rate from word times. Words that repeat the previous word's timestamps count once; without words, or
-/// with a reference rate that is not above 0, the rate is not measurable and the reply passes.
+/// Computes the speaking rate of a reply from word times. Adjacent words with the same timestamps count as one word.
+/// Without words, or if the reference rate is not above 0, the rate is not measurable and the reply passes.
 pub fn speech_rate(words: &[Word], reference_wps: f64, options: &ScoreOptions) -> Rate {
     let Some(first) = words.first() else { return Rate::UNKNOWN_PASSES };
     if reference_wps.is_nan() || reference_wps <= 0.0 {
@@ -54,8 +54,8 @@ pub fn speech_rate(words: &[Word], reference_wps: f64, options: &ScoreOptions) -
     Rate::of(spoken, last.end - first.start, reference_wps, options)
 }
 
-/// Computes the rate of a reply without word times: words of its text over its duration in seconds. If the rate is not
-/// measurable, the reply fails.
+/// Computes the speaking rate of a reply without word times: the words of its text divided by its duration in seconds.
+/// If the rate is not measurable, the reply fails.
 pub fn duration_rate(transcript: &Transcript, duration: f64, reference_wps: f64, options: &ScoreOptions) -> Rate {
     let spoken = transcript.text.split_whitespace().count();
     if spoken == 0 || reference_wps.is_nan() || reference_wps <= 0.0 {
@@ -64,7 +64,7 @@ pub fn duration_rate(transcript: &Transcript, duration: f64, reference_wps: f64,
     Rate::of(spoken, duration, reference_wps, options)
 }
 
-// Recognisers give such words identical timestamps, so exact equality is intended.
+// Recognisers repeat a timestamp exactly, so exact equality is intended.
 #[allow(clippy::float_cmp)]
 fn same_time(left: &Word, right: &Word) -> bool {
     left.start == right.start && left.end == right.end

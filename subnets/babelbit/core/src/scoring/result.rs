@@ -10,31 +10,31 @@ pub const SCORE_METHOD: &str = "semantic_audio_v1";
 /// Score method of a reply that could not be scored.
 pub const SCORE_METHOD_ERROR: &str = "semantic_audio_v1_error";
 
-/// A check that a reply failed.
+/// A check that a reply failed, which makes its score 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Gate {
-    /// The miner broke the protocol or did not answer in time.
+    /// The miner violated the protocol or did not respond in time.
     PredictionError,
     /// The reply has no audio.
     NoAudio,
     /// The reply ended so late that its latency score is 0.
     TooLate,
-    /// No word was heard in the reply.
+    /// The recogniser found no words in the reply.
     NoSpeech,
     /// The reply could not be scored for another reason.
     ScoringError,
     /// The reply is in the wrong language.
     Language,
-    /// The reply's meaning differs from the reference.
+    /// The reply's meaning differs too much from the reference's.
     Accuracy,
     /// The reply's speaking rate is out of bounds.
     Rate,
 }
 
 impl Gate {
-    /// Name of the gate in records, e.g. `too_late`.
+    /// Returns the name of the gate in records, e.g. `too_late`.
     pub const fn name(self) -> &'static str {
         match self {
             Self::PredictionError => "prediction_error",
@@ -70,7 +70,7 @@ pub enum SpeechRate {
         /// Words per second of the reference, 3 decimals.
         #[serde(deserialize_with = "crate::number::optional_float")]
         reference_wps: Option<f64>,
-        /// Ratio of the two rates, 3 decimals.
+        /// Ratio of the reply's rate to the reference's, 3 decimals.
         #[serde(deserialize_with = "crate::number::optional_float")]
         ratio: Option<f64>,
         /// Why the rate was not measurable; only in error results under strict rules.
@@ -91,18 +91,18 @@ pub enum SpeechRate {
 pub struct LatencyRow {
     /// Latency score, 0 to 1, 6 decimals; always 1 in error results under reference rules.
     pub score: f64,
-    /// Time at which a listener has heard the whole reply.
+    /// Time from the start of the source until a listener has heard the complete reply.
     pub completion_sec: f64,
     /// Duration of the source.
     pub source_duration_sec: f64,
     /// Time between the end of the source and the end of the reply.
     pub overshoot_sec: f64,
-    /// Overshoot from which the score is 0; missing in error results under reference rules.
+    /// Smallest overshoot at which the score is 0; missing in error results under reference rules.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub allowed_overshoot_sec: Option<f64>,
 }
 
-/// Recorded duplication step; fields are null if the reply was excluded from it.
+/// Recorded duplication step of a reply; optional fields are null if the reply was excluded from the step.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct DuplicatePenalty {
     /// Score before the step.
@@ -111,17 +111,17 @@ pub struct DuplicatePenalty {
     pub final_score: f64,
     /// Ratio of the final score to the raw score.
     pub penalty_factor: Option<f64>,
-    /// Pressure of similar replies, at least 1.
+    /// Duplicate pressure, at least 1: the score is multiplied by `duplicate_pressure^-gamma`.
     pub duplicate_pressure: Option<f64>,
     /// Highest cosine to another reply.
     pub max_peer_similarity: Option<f64>,
     /// Option: cosine above which two replies are duplicates.
     pub similarity_threshold: f64,
-    /// Option: exponent of the pressure.
+    /// Option: exponent of the duplicate pressure.
     pub gamma: f64,
-    /// Option: minimum score at which a reply puts pressure on others.
+    /// Option: minimum score at which a reply lowers the scores of its duplicates.
     pub min_score_for_pressure: f64,
-    /// Option: score difference up to which a worse reply still puts pressure on a better one.
+    /// Option: maximum score difference at which a worse duplicate still lowers the score of a better one.
     pub score_epsilon: f64,
     /// Same value as `max_peer_similarity`.
     pub max_similarity: Option<f64>,
@@ -130,7 +130,7 @@ pub struct DuplicatePenalty {
 }
 
 impl DuplicatePenalty {
-    /// Creates the record of a reply that took part in the step.
+    /// Creates the record of a reply that was compared with the other replies.
     pub(super) fn of(row: &Duplication, options: &ScoreOptions) -> Self {
         let rounded = |value: f32| Some(round6(f64::from(value)));
         Self {
@@ -145,7 +145,7 @@ impl DuplicatePenalty {
         }
     }
 
-    /// Creates the record of a reply that was excluded from the step.
+    /// Creates the record of a reply that was excluded from the comparison.
     pub(super) fn absent(options: &ScoreOptions) -> Self {
         Self {
             raw_score: 0.0,
@@ -163,12 +163,13 @@ impl DuplicatePenalty {
     }
 }
 
-/// Distance of a reply to each gate's bound, 6 decimals: above 0 inside, below 0 outside. Only under strict rules.
+/// Distance of a reply from each gate's bound, 6 decimals: above 0 inside, below 0 outside. Recorded only under strict
+/// rules.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Margins {
     /// Accuracy minus the threshold.
     pub accuracy: f64,
-    /// Distance of the rate's ratio to the nearer bound; null without a ratio.
+    /// Distance of the speaking-rate ratio from the nearer bound; null if there is no ratio.
     pub rate: Option<f64>,
 }
 
@@ -177,12 +178,12 @@ pub struct Margins {
 pub struct ScoreResult {
     /// Score after the duplication step, 6 decimals.
     pub score: f64,
-    /// Score before the duplication step; missing without that step.
+    /// Score before the duplication step; missing if that step was skipped.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub raw_score: Option<f64>,
-    /// Semantic similarity, 0 to 1, 6 decimals; null if a gate skipped it.
+    /// Semantic similarity, 0 to 1, 6 decimals; null if a gate skipped the comparison.
     pub accuracy: Option<f64>,
-    /// Whether the unrounded accuracy passes.
+    /// Whether the unrounded accuracy passes the accuracy gate.
     pub accuracy_pass: Option<bool>,
     /// Recorded speaking rate.
     pub speech_rate: SpeechRate,
@@ -194,7 +195,7 @@ pub struct ScoreResult {
     pub gt_text: String,
     /// Duration of the reply in seconds, 4 decimals.
     pub predicted_duration_sec: f64,
-    /// Time at which a listener has heard the whole reply in seconds, 4 decimals.
+    /// Time from the start of the source until a listener has heard the complete reply, in seconds, 4 decimals.
     pub effective_completion_sec: f64,
     /// Duration of the source in seconds, 4 decimals.
     pub source_duration_sec: f64,
@@ -202,7 +203,7 @@ pub struct ScoreResult {
     pub score_is_fallback: bool,
     /// [`SCORE_METHOD`] or [`SCORE_METHOD_ERROR`].
     pub score_method: String,
-    /// Source of the reference document.
+    /// File or URL from which the reference was requested.
     pub scoring_metadata_source: Option<String>,
     /// Recorded duplication step.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -213,22 +214,22 @@ pub struct ScoreResult {
     /// The gate that skipped recognition.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gate: Option<Gate>,
-    /// Distances to the gates' bounds.
+    /// Distances from the bounds of the gates; only under strict rules.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub margins: Option<Margins>,
-    /// Failed gates. Not serialized: a deserialized result has none.
+    /// Failed gates. Not serialised: a deserialised result has none.
     #[serde(skip)]
     pub(super) failed: Vec<Gate>,
 }
 
 impl ScoreResult {
-    /// Gates that the reply failed; empty if it passed all of them, and for deserialized results.
+    /// Returns the gates that the reply failed; empty if the reply passed all gates, or for a deserialised result.
     pub fn failed_gates(&self) -> &[Gate] {
         &self.failed
     }
 
-    /// The part of the result stored as `score_breakdown` in run files: `speech_rate`, `latency`, `duplication` (if
-    /// that step took place), `score_error` and `gate` (if present).
+    /// Returns the part of the result that run files contain as `score_breakdown`: `speech_rate`, `latency`,
+    /// `duplication` (if that step took place), `score_error` and `gate` (if present).
     pub fn breakdown(&self) -> Value {
         let mut breakdown = Map::new();
         let mut put = |key: &str, value: Option<Value>| {

@@ -12,11 +12,11 @@ use crate::protocol::{FRAME_RATE_HZ, SAMPLE_BYTES, SAMPLE_RATE_HZ};
 pub struct Timeline {
     /// Frames per second of the source.
     pub frame_rate_hz: f64,
-    /// The frame whose response had the first audio; 0 if there was none.
+    /// Number of the frame whose response had the first audio; 0 if there was no audio.
     pub first_output_frame: u64,
-    /// Frame and number of bytes of each response with audio, in chronological order.
+    /// Frame number and size in bytes of each response with audio, in chronological order.
     pub arrivals: Vec<(u64, u64)>,
-    /// The frame whose response ended the reply.
+    /// Number of the frame whose response ended the reply.
     pub eos_frame: u64,
 }
 
@@ -33,13 +33,14 @@ impl Timeline {
         Self { first_output_frame, arrivals, eos_frame, ..Self::default() }
     }
 
-    /// Number of audio bytes in the whole reply.
+    /// Returns the number of audio bytes in the complete reply.
     pub fn total_bytes(&self) -> u64 {
         self.arrivals.iter().fold(0, |sum, (_, bytes)| sum.saturating_add(*bytes))
     }
 
-    /// Returns the time at which a listener has heard the whole reply, playing each piece after its arrival and after
-    /// the previous one; not before the frame that ended the reply. `channels` is the number of channels of the reply.
+    /// Returns the time in seconds at which a listener has heard the complete reply. Each piece plays once it has
+    /// arrived and the previous piece has ended; the result is never before the frame that ended the reply. `channels`
+    /// is the number of channels of the reply.
     ///
     /// The frame rate must be above 0.
     pub fn completion(&self, channels: u16) -> f64 {
@@ -64,8 +65,8 @@ impl Timeline {
     }
 }
 
-/// Returns the later of `completion` and the end of the whole reply played from its first output frame, in seconds;
-/// only `predicted_duration` if the frame rate is not above 0.
+/// Returns the later of `completion` and the time at which the reply would end if it played without pauses from its
+/// first output frame, in seconds; only `predicted_duration` if the frame rate is not above 0.
 pub fn effective_completion(
     completion: f64,
     first_output_frame: u64,
@@ -84,7 +85,7 @@ pub fn effective_completion(
 pub struct Timing {
     /// Duration of the reply.
     pub predicted_duration: Seconds,
-    /// Time from the start of the source at which a listener has heard the whole reply.
+    /// Time from the start of the source until a listener has heard the complete reply.
     pub effective_completion: Seconds,
     /// Duration of the source.
     pub source_duration: Seconds,
@@ -102,7 +103,7 @@ mod tests {
     use super::*;
     use crate::rounding::round4;
 
-    /// Number of bytes of mono audio.
+    /// Returns the number of bytes in mono audio of this duration.
     fn bytes(seconds: f64) -> u64 {
         (seconds * 96_000.0).round() as u64
     }
@@ -137,7 +138,7 @@ mod tests {
         assert_eq!(Timeline::new(vec![(10, bytes(2.0))], 10).completion(2), 1.8);
     }
 
-    /// The last frame of a padded frame grid ends after the source.
+    /// The last frame is padded, so it ends after the source.
     #[test]
     fn the_last_frame_of_14_25_s_ends_0_07_s_late() {
         assert_eq!(round4(Timeline::new(vec![], 179).completion(1) - 14.25), 0.07);

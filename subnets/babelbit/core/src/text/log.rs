@@ -11,7 +11,7 @@ pub const MAX_STEPS: i64 = 10_000;
 /// A line of a dialogue's log.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 pub struct Event {
-    /// `revealed`, `predicted` or `utterance_complete`; others are ignored.
+    /// Kind: `revealed`, `predicted` or `utterance_complete`; other events are ignored.
     #[serde(default)]
     pub event: Option<String>,
     /// Index of the utterance; events without it are ignored.
@@ -31,11 +31,11 @@ pub struct Event {
     pub challenge_type: Option<String>,
 }
 
-/// The step of an event exceeds [`MAX_STEPS`].
+/// The step of an event is not below [`MAX_STEPS`], or its utterance has too many predictions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the step must be less than {MAX_STEPS}")]
+#[error("an utterance has at most {MAX_STEPS} steps")]
 pub struct StepError {
-    /// Index of the event.
+    /// Index of the event in the log.
     pub event: usize,
 }
 
@@ -46,7 +46,7 @@ pub struct Utterance {
     pub number: i64,
     /// Text of the utterance, without `EOF`.
     pub ground_truth: String,
-    /// The prediction at each step, without `EOF`; empty if there was none.
+    /// The prediction at each step, without `EOF`; an empty text where the log has no prediction.
     pub predictions: Vec<String>,
 }
 
@@ -60,11 +60,12 @@ struct Collected<'a> {
     revealed: Option<i64>,
 }
 
-/// Parses the complete utterances of a log, by number. The last prediction at a step and the last ground truth count.
-/// The number of steps is that of the revealed words, or else of the predictions.
+/// Parses the complete utterances of a log, sorted by number. Of repeated events, the last prediction at a step and the
+/// last ground truth count. An utterance has one step per revealed word, or one per prediction if the log has no
+/// revealed words.
 ///
 /// # Errors
-/// [`StepError`].
+/// [`StepError`] when a step is not below [`MAX_STEPS`], or an utterance has too many predictions.
 pub fn utterances(events: &[Event]) -> Result<Vec<Utterance>, StepError> {
     let mut collected = BTreeMap::<i64, Collected<'_>>::new();
     for (index, event) in events.iter().enumerate() {
@@ -95,7 +96,7 @@ pub fn utterances(events: &[Event]) -> Result<Vec<Utterance>, StepError> {
     Ok(complete.collect())
 }
 
-/// Returns the text without surrounding white space, as Python defines it, and without one `EOF` at its end.
+/// Returns the text without surrounding white space (as defined by Python) and without a trailing `EOF`.
 fn without_eof(text: &str) -> &str {
     let text = trim(text);
     text.strip_suffix("EOF").map_or(text, trim)

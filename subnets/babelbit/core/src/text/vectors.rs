@@ -14,19 +14,19 @@ pub enum VectorError {
     /// A text has no vector.
     #[error("no vector for {0:?}")]
     Missing(String),
-    /// A vector's length differs from that of others.
-    #[error("the vector of {text:?} has {length} numbers, others have {expected}")]
+    /// A vector's length differs from that of the other vectors.
+    #[error("the vector of {text:?} has {length} numbers, but the other vectors have {expected}")]
     Length {
-        /// Text whose vector has another length.
+        /// Text whose vector has a different length.
         text: String,
         /// Length of the text's vector.
         length: usize,
-        /// Length of other vectors.
+        /// Length of the other vectors.
         expected: usize,
     },
 }
 
-/// Sentence vectors of length 1, by text.
+/// Sentence vectors of length 1, keyed by text.
 #[derive(Debug, Clone, Default)]
 pub struct SentenceVectors(BTreeMap<String, Vec<f64>>);
 
@@ -34,7 +34,7 @@ impl SentenceVectors {
     /// Creates a set of sentence vectors, normalised to length 1.
     ///
     /// # Errors
-    /// [`VectorError::Length`].
+    /// [`VectorError::Length`] when a vector's length differs from that of the other vectors.
     pub fn new(mut vectors: BTreeMap<String, Vec<f64>>) -> Result<Self, VectorError> {
         let expected = vectors.values().next().map_or(0, Vec::len);
         if let Some((text, vector)) = vectors.iter().find(|(_, vector)| vector.len() != expected) {
@@ -49,10 +49,10 @@ impl SentenceVectors {
         Ok(Self(vectors))
     }
 
-    /// Computes the cosine between the vectors of two texts. An empty text without a vector has cosine 0 to all.
+    /// Computes the cosine between the vectors of two texts. For an empty text without a vector, the cosine is 0.
     ///
     /// # Errors
-    /// [`VectorError::Missing`].
+    /// [`VectorError::Missing`] when a non-empty text has no vector.
     pub fn cosine(&self, one: &str, other: &str) -> Result<f64, VectorError> {
         let (Some(one), Some(other)) = (self.vector(one)?, self.vector(other)?) else { return Ok(0.0) };
         Ok(one.iter().zip(other).map(|(one, other)| one * other).sum())
@@ -69,7 +69,7 @@ impl SentenceVectors {
     /// Computes the mean cosine of 100 pseudo-random pairs of the non-empty texts; 0 if there are fewer than two.
     ///
     /// # Errors
-    /// [`VectorError::Missing`].
+    /// [`VectorError::Missing`] when a text has no vector.
     pub fn baseline(&self, texts: &[&str]) -> Result<f64, VectorError> {
         let texts: Vec<_> = texts.iter().filter(|text| !text.is_empty()).collect();
         if texts.len() < 2 {

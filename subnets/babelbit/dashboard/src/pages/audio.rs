@@ -1,4 +1,4 @@
-//! The kept recordings.
+//! Routes that send recordings.
 
 use std::path::Path;
 
@@ -10,12 +10,12 @@ use taonet_dashboard::{Page, Refusal, View, send_file};
 
 use crate::section::BabelbitSection;
 
-/// Files of a challenge; `None` if its ID could leave the directory.
+/// Returns the file layout of a challenge; `None` if the challenge's ID could escape the directory.
 pub(crate) fn layout(paths: &RunPaths, uid: &str, contest: ChallengeType, timestamp: &str) -> Option<Layout> {
     is_safe_name(uid).then(|| Layout::of(paths, uid, contest, timestamp))
 }
 
-/// Recording of a source.
+/// Sends the recording of a source.
 pub(crate) async fn source(
     section: &BabelbitSection,
     view: &View,
@@ -27,7 +27,7 @@ pub(crate) async fn source(
     send(view, &layout.shared_source(utterance), headers).await
 }
 
-/// Recording of a reply.
+/// Sends the recording of a reply.
 pub(crate) async fn reply(
     section: &BabelbitSection,
     view: &View,

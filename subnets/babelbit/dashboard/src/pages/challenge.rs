@@ -1,31 +1,35 @@
-//! One challenge: for each utterance its source and all replies on one time axis.
+//! The page of a challenge: for each utterance, the source and all replies on one time axis.
 
 use std::sync::Arc;
 
+use futures::future::{join, try_join_all};
 use maud::{Markup, html};
 use taonet_babelbit_core::reference::{Reference, ReferenceDocument};
 use taonet_babelbit_core::scoring::ScoreOptions;
 use taonet_babelbit_runner::files::Layout;
 use taonet_babelbit_runner::{ChallengeRow, ResultRow, StoredScore, UtteranceRow};
-use taonet_dashboard::draw::{Lane, Peaks, Piece, ruler};
+use taonet_dashboard::draw::{Lane, Peaks, Piece, ruler, together};
 use taonet_dashboard::{Page, Paging, Refusal, View, duration, live, number, problem, shown};
 use taonet_primitives::counted;
 
 use super::audio::layout;
 use super::parts::{reply_path, score, source_path, standing_cells, standing_header, state, time};
+use super::validators;
 use crate::diff::compare;
 use crate::index::{Challenge, Standing};
-use crate::reply::{marks, pieces};
+use crate::reply::{MAX_PIECES, is_cut, marks, pieces};
 use crate::section::BabelbitSection;
 use crate::source::Unavailable;
 use crate::verdict::{components, decision};
 
-/// Number of replies on a page.
+/// Maximum number of replies per page.
 const PER_PAGE: usize = 8;
-/// Number of miners in the challenge's own ranking.
+/// Maximum number of miners in the ranking of a challenge.
 const RANKED: usize = 10;
+/// Maximum length, in seconds, of recordings that a browser may decode and play together.
+const MAX_TOGETHER: f64 = 600.0;
 
-/// A reply with what is needed to draw it.
+/// A reply with the data for drawing its lane.
 struct Reply {
     standing: Standing,
     row: Option<ResultRow>,
@@ -33,7 +37,7 @@ struct Reply {
     pieces: Vec<Piece>,
 }
 
-/// One utterance of a challenge, for all replies to it.
+/// An utterance of a challenge, shared by the lanes of all replies.
 struct Utterance<'a> {
     id: i64,
     row: &'a UtteranceRow,
@@ -54,7 +58,7 @@ pub(crate) async fn page(section: &BabelbitSection, view: &View, id: i64) -> Pag
     let Some(challenge) = index.challenge(id) else {
         return Err(view.missing("This challenge, which is older than the latest 200,"));
     };
-    // Unknown conditions are most likely those of the subnet.
+    // Without recorded conditions, assume the subnet's default options.
     let conditions = section.source.conditions(id).await.ok().flatten();
     let options = conditions.map(|conditions| conditions.options).unwrap_or_default();
     let number: u32 = view.number("utterance").unwrap_or(1).max(1);
@@ -72,6 +76,7 @@ pub(crate) async fn page(section: &BabelbitSection, view: &View, id: i64) -> Pag
         @if let Some(error) = &row.error { (problem("The challenge is incomplete", error)) }
         @if let Some(why) = &challenge.problem { (problem("The results are unreadable", why)) }
         (live("challenge-ranking", &ranking(section, view, challenge)))
+        (live("challenge-validators", &validators::compared(section, view, challenge)))
         (part)
     };
     Ok(view.page(&title, &body))
@@ -93,7 +98,7 @@ fn ranking(section: &BabelbitSection, view: &View, challenge: &Challenge) -> Mar
         section.card aria-labelledby="ranking" {
             h2 id="ranking" { "Ranking" }
             @if challenge.standings.is_empty() { p.empty { "No miner has replied yet." } } @else {
-                div.scroll tabindex="0" role="region" aria-labelledby="ranking" {
+                div.scroll tabindex="0" role="group" aria-labelledby="ranking" {
                     table {
                         thead { tr { th.num scope="col" { "#" } th scope="col" { "Miner" } th.num scope="col" { "Score" } (standing_header()) } }
                         tbody {
@@ -129,17 +134,18 @@ async fn utterances(
         Ok(source) => (source.duration_sec(), source.channels, source.wav_sha256.as_str()),
         Err(_) => (0.0, 1, ""),
     };
-    let peaks = match &files {
-        Some(files) => section.source.peaks(&files.shared_source(utterance.index), hash).await,
-        None => None,
-    };
-    let about = Utterance { id: row.id, row: utterance, reference, options, channels, seconds, peaks };
+    let mut about = Utterance { id: row.id, row: utterance, reference, options, channels, seconds, peaks: None };
     let paging = Paging::of(view, "replies", PER_PAGE, challenge.standings.len());
-    let mut replies = Vec::new();
-    for standing in paging.slice(&challenge.standings) {
-        replies.push(load(section, view, &about, files.as_ref(), standing).await?);
-    }
-    // One axis for all replies of the page.
+    let standings = paging.slice(&challenge.standings).iter();
+    let loaded = standings.map(|standing| load(section, view, &about, files.as_ref(), standing));
+    let source = async {
+        let path = files.as_ref()?.shared_source(utterance.index);
+        section.source.peaks(&path, hash).await
+    };
+    let (peaks, replies) = join(source, try_join_all(loaded)).await;
+    let replies = replies?;
+    about.peaks = peaks;
+    // All replies on the page share one time axis.
     let ends = replies.iter().filter_map(|reply| reply.row.as_ref()).map(|row| row.reply.timeline.completion(channels));
     let allowed =
         replies.iter().filter_map(|reply| reply.row.as_ref()?.score.as_ref()?.result.latency.allowed_overshoot_sec);
@@ -205,7 +211,7 @@ fn player(view: &View, path: &str, is_recorded: bool, what: &str) -> Markup {
     }
 }
 
-/// Lane of a reply, or of the source.
+/// Draws the lane of a reply, or of the source.
 fn lane(axis: f64, about: &Utterance<'_>, reply: Option<&Reply>, label: &str) -> Markup {
     let whole = [Piece { start: 0.0, offset: 0.0, seconds: about.seconds }];
     let stored = reply.and_then(|reply| reply.row.as_ref()?.score.as_ref());
@@ -243,9 +249,14 @@ fn card(section: &BabelbitSection, view: &View, axis: f64, about: &Utterance<'_>
                 (Some(stored), _) if stored.result.score > 0.0 => span.verdict.good { (number(Some(stored.result.score), 3)) },
                 (Some(stored), _) => span.verdict.bad { (number(Some(stored.result.score), 3)) },
                 (None, Err(_)) => span.verdict.bad { "failed" },
-                (None, Ok(_)) => span.verdict { "awaits its score" },
+                (None, Ok(_)) => span.verdict { "not scored yet" },
             }
-            (player(view, &reply_path(about.id, about.row.index, &row.miner), row.outcome.is_ok(), &format!("reply of {name}")))
+            @let recording = reply_path(about.id, about.row.index, &row.miner);
+            (player(view, &recording, row.outcome.is_ok(), &format!("reply of {name}")))
+            @if row.outcome.is_ok() && about.row.source.is_ok() && !reply.pieces.is_empty() && axis <= MAX_TOGETHER {
+                @let label = format!("Play both: the source on the left, the reply of {name} on the right");
+                (together(&view.href(&source_path(about.id, about.row.index)), &view.href(&recording), &reply.pieces, &label))
+            }
         }
     };
     html! {
@@ -260,6 +271,9 @@ fn card(section: &BabelbitSection, view: &View, axis: f64, about: &Utterance<'_>
             @if row.outcome.is_ok() && reply.peaks.is_none() && row.reply.frames > 0 {
                 p.empty { "The recording is missing or damaged, so there is no waveform." }
             }
+            @if is_cut(&row.reply.timeline) {
+                p.empty { "The reply arrived in more than " (MAX_PIECES) " parts; the waveform and the words of the rest are not drawn." }
+            }
             @if let Some(stored) = stored {
                 @let heard = stored.result.stt_text.as_deref().map(str::trim).filter(|text| !text.is_empty());
                 @let (expected, said) = compare(&stored.result.gt_text, heard.unwrap_or_default());
@@ -267,8 +281,8 @@ fn card(section: &BabelbitSection, view: &View, axis: f64, about: &Utterance<'_>
                     p.text { span.label { "Expected" } (expected) }
                     p.text { span.label { "Heard" } (said) }
                 } @else if stored.result.gate.is_some() {
-                    p.empty { "Not transcribed: the score is 0 either way." }
-                } @else { p.empty { "No word was heard." } }
+                    p.empty { "Not transcribed: the score is 0 regardless of the transcript." }
+                } @else { p.empty { "The recogniser found no words." } }
                 (numbers(stored, &about.options, row))
             }
         }
@@ -279,8 +293,8 @@ fn numbers(stored: &StoredScore, options: &ScoreOptions, row: &ResultRow) -> Mar
     let components = components(stored, options);
     html! {
         details {
-            summary { "Every number of this score" }
-            div.scroll {
+            summary { "Components of this score" }
+            div.scroll tabindex="0" role="group" aria-label="Components of this score" {
                 table.numbers {
                     thead { tr { th scope="col" { "Number" } th.num scope="col" { "Value" } th scope="col" { "Rule" } } }
                     tbody {
@@ -295,7 +309,7 @@ fn numbers(stored: &StoredScore, options: &ScoreOptions, row: &ResultRow) -> Mar
                         tr.neutral {
                             th scope="row" { "Wall clock" }
                             td.num { (duration(Some(row.reply.wall.after_source_sec))) }
-                            td { "after the last frame; " (duration(Some(row.reply.wall.total_sec))) " in all. For information only." }
+                            td { "after the last frame; " (duration(Some(row.reply.wall.total_sec))) " in total. For information only." }
                         }
                         tr.neutral {
                             th scope="row" { "Transcript" }

@@ -7,7 +7,7 @@ use taonet_dashboard::{Paging, View, live, number};
 use super::parts::{challenge_link, contest, score, state, tabs, time, warning};
 use crate::section::BabelbitSection;
 
-/// Number of challenges on a page.
+/// Maximum number of challenges per page.
 const PER_PAGE: usize = 25;
 
 pub(crate) fn page(section: &BabelbitSection, view: &View) -> Response {

@@ -1,4 +1,4 @@
-//! One miner: history, latencies, failures, best and worst replies.
+//! The page of a miner: history, latencies, failures, best and worst replies.
 
 use std::collections::BTreeMap;
 
@@ -14,12 +14,12 @@ use crate::index::{Challenge, Index};
 use crate::section::BabelbitSection;
 use crate::verdict::{losses, reason};
 
-/// Number of challenges in the history.
+/// Maximum number of challenges in the history.
 const HISTORY: usize = 60;
-/// Number of best and of worst replies.
+/// Maximum number of replies in each of the lists of best and worst replies.
 const EXTREMES: usize = 3;
 
-/// A miner's part of a challenge.
+/// A challenge with the results of one miner.
 type Part<'a> = (&'a Challenge, Vec<&'a ResultDigest>);
 
 pub(crate) fn page(section: &BabelbitSection, view: &View, hotkey: &str) -> Page {
@@ -54,7 +54,7 @@ pub(crate) fn page(section: &BabelbitSection, view: &View, hotkey: &str) -> Page
     Ok(view.page(&name, &body))
 }
 
-/// The contest of the query, else the first one in which the miner played.
+/// Returns the contest of the query, else the first contest in which the miner played.
 fn chosen(view: &View, index: &Index, hotkey: &Hotkey) -> ChallengeType {
     if view.param("contest").is_some() {
         return contest(view, index);
@@ -98,7 +98,7 @@ fn history(view: &View, parts: &[Part<'_>], hotkey: &Hotkey) -> Markup {
             (columns(&bars, "Scores by challenge, oldest first"))
             details {
                 summary { "As a table" }
-                div.scroll {
+                div.scroll tabindex="0" role="group" aria-labelledby="history" {
                     table {
                         thead { tr { th scope="col" { "Challenge" } th scope="col" { "State" } th scope="col" { "Started" } th.num scope="col" { "Score" } th scope="col" { "Lost points" } } }
                         tbody {
@@ -167,7 +167,7 @@ fn failures(parts: &[Part<'_>]) -> Markup {
             ul.list {
                 @for (text, count) in reasons.iter().take(12) { li { span { (text) } small { (count) } } }
             }
-            @if reasons.len() > 12 { p.sub { "and " (reasons.len() - 12) " rarer ones" } }
+            @if reasons.len() > 12 { p.sub { "and " (reasons.len() - 12) " more" } }
         }
     }
 }

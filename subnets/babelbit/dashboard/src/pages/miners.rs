@@ -1,4 +1,4 @@
-//! All miners of a contest, sortable.
+//! The page of all miners of a contest, sortable by column.
 
 use axum::response::Response;
 use maud::html;
@@ -11,9 +11,9 @@ use crate::verdict::losses;
 
 /// Maximum number of miners listed on one page.
 const PER_PAGE: usize = 50;
-/// Number of challenges in a sparkline.
+/// Maximum number of challenges in a sparkline.
 const HISTORY: usize = 30;
-/// Columns, each with whether it first sorts in descending order.
+/// Names of the sortable columns, and whether the first click on a column sorts in descending order.
 const COLUMNS: [(&str, bool); 7] = [
     ("score", true),
     ("uid", false),

@@ -1,6 +1,4 @@
-//! The leaderboard, rounds, and challenges in progress.
-
-use std::collections::HashSet;
+//! The overview page: leaderboard, rounds, and challenges in progress.
 
 use maud::{Markup, html};
 use taonet_babelbit_runner::{RoundEnd, RoundRow};
@@ -10,21 +8,22 @@ use taonet_dashboard::{Paging, View, live, shown};
 use super::parts::{
     challenge_link, contest, history, score, standing_cells, standing_header, state, tabs, time, warning,
 };
+use super::validators;
 use crate::index::Index;
 use crate::section::BabelbitSection;
 
-/// Number of challenges in a sparkline.
+/// Maximum number of challenges in a sparkline.
 const HISTORY: usize = 30;
 /// Maximum number of miners listed on one page.
 const PER_PAGE: usize = 25;
-/// Number of listed challenges.
+/// Maximum number of challenges in each list.
 const RECENT: usize = 6;
 
 pub(crate) fn render(section: &BabelbitSection, view: &View) -> Markup {
     let index = section.source.index();
     html! {
         h1 { "Babelbit " span.sub { "simultaneous interpreters, ranked" } }
-        (live("babelbit-problem", &warning(&index)))
+        (live("babelbit-problem", &html! { (warning(&index)) (validators::warning(section)) }))
         (live("babelbit-figures", &figures(&index)))
         (live("babelbit-progress", &progress(view, &index)))
         (live("babelbit-board", &board(section, view, &index)))
@@ -36,16 +35,13 @@ pub(crate) fn render(section: &BabelbitSection, view: &View) -> Markup {
 }
 
 fn figures(index: &Index) -> Markup {
-    let open = index.challenges.iter().filter(|challenge| challenge.is_open()).count();
-    let replies: usize = index.challenges.iter().map(|challenge| challenge.results.len()).sum();
-    let miners: HashSet<_> =
-        index.challenges.iter().flat_map(|challenge| &challenge.standings).map(|standing| standing.miner).collect();
+    let totals = index.totals();
     let outbox = &index.outbox;
     html! {
         dl.figures {
-            div { dt { "Challenges" } dd { (index.challenges.len()) @if open > 0 { small { (open) " in progress" } } } }
-            div { dt { "Miners" } dd { (miners.len()) } }
-            div { dt { "Replies" } dd { (replies) } }
+            div { dt { "Challenges" } dd { (index.challenges.len()) @if totals.open > 0 { small { (totals.open) " in progress" } } } }
+            div { dt { "Miners" } dd { (totals.miners) } }
+            div { dt { "Replies" } dd { (totals.replies) } }
             div {
                 dt { "Result files" }
                 dd {
@@ -90,7 +86,7 @@ fn board(section: &BabelbitSection, view: &View, index: &Index) -> Markup {
             @if standings.is_empty() {
                 p.empty { "No replies yet. The leaderboard appears with the first reply." }
             } @else {
-                div.scroll tabindex="0" role="region" aria-labelledby="leaderboard" {
+                div.scroll tabindex="0" role="group" aria-labelledby="leaderboard" {
                     table {
                         thead {
                             tr {

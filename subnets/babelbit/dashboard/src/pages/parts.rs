@@ -1,23 +1,23 @@
-//! Parts that several pages share.
+//! Elements that several pages share.
 
 use maud::{Markup, html};
 use taonet_babelbit_core::records::{ChallengeType, MinerKey};
 use taonet_babelbit_runner::ChallengeState;
 use taonet_dashboard::draw::{meter, sparkline};
-use taonet_dashboard::{View, ago, duration, number, problem, shown, timestamp};
+use taonet_dashboard::{View, ago, duration, now_unix, number, problem, shown, timestamp};
 use taonet_primitives::counted;
 
 use crate::index::{CONTESTS, Challenge, Index, Standing};
-use crate::section::{BabelbitSection, now_unix};
+use crate::section::BabelbitSection;
 use crate::verdict::losses;
 
-/// The selected contest: that of the query, else the first one with challenges.
+/// Returns the contest selected in the query, else the first contest with challenges.
 pub(super) fn contest(view: &View, index: &Index) -> ChallengeType {
     let named = view.param("contest").and_then(|name| name.parse().ok());
     named.or_else(|| CONTESTS.into_iter().find(|contest| index.of(*contest).next().is_some())).unwrap_or_default()
 }
 
-/// Links between the contests.
+/// Renders the links between the contests.
 pub(super) fn tabs(view: &View, index: &Index, current: ChallengeType) -> Markup {
     html! {
         nav.tabs aria-label="Contests" {
@@ -30,12 +30,12 @@ pub(super) fn tabs(view: &View, index: &Index, current: ChallengeType) -> Markup
     }
 }
 
-/// Why the ledger is unreadable, if so.
+/// Renders a warning if the ledger is unreadable.
 pub(super) fn warning(index: &Index) -> Markup {
     html! { @if let Some(why) = &index.problem { (problem("The runner's ledger is unavailable", why)) } }
 }
 
-/// Progress of a challenge as a badge.
+/// Renders the progress of a challenge as a badge.
 pub(super) fn state(challenge: &Challenge) -> Markup {
     let (class, text) = match challenge.head.state {
         ChallengeState::Playing => ("badge active", "playing"),
@@ -45,17 +45,17 @@ pub(super) fn state(challenge: &Challenge) -> Markup {
     html! { span class=(class) { (text) } @if challenge.problem.is_some() { " " span.badge.bad { "unreadable" } } }
 }
 
-/// A time and how long ago it was.
+/// Renders a time and its age.
 pub(super) fn time(unix: i64) -> Markup {
     html! { time datetime=(timestamp(unix)) title=(timestamp(unix)) { (ago(unix, now_unix())) } }
 }
 
-/// A score with a bar.
+/// Renders a score with a bar.
 pub(super) fn score(value: f64) -> Markup {
     html! { span.score { (number(Some(value), 3)) (meter(value, &format!("score {}", number(Some(value), 3)))) } }
 }
 
-/// Header cells of [`standing_cells`].
+/// Renders the header cells for the columns of [`standing_cells`].
 pub(super) fn standing_header() -> Markup {
     html! {
         th.num scope="col" { "Meaning" }
@@ -66,7 +66,7 @@ pub(super) fn standing_header() -> Markup {
     }
 }
 
-/// Means and losses of a miner.
+/// Renders the means and lost points of a miner as table cells.
 pub(super) fn standing_cells(standing: &Standing) -> Markup {
     html! {
         td.num { (number(standing.accuracy, 2)) }
@@ -77,7 +77,7 @@ pub(super) fn standing_cells(standing: &Standing) -> Markup {
     }
 }
 
-/// Sparkline of a miner's latest scores.
+/// Renders a sparkline of a miner's latest scores.
 pub(super) fn history(section: &BabelbitSection, standing: &Standing) -> Markup {
     let played = standing.history.iter().flatten().count();
     sparkline(
@@ -86,19 +86,19 @@ pub(super) fn history(section: &BabelbitSection, standing: &Standing) -> Markup 
     )
 }
 
-/// ID of a challenge, linked to its page.
+/// Renders the ID of a challenge as a link to its page.
 pub(super) fn challenge_link(view: &View, challenge: &Challenge) -> Markup {
     html! {
         a href=(view.href(&format!("/challenges/{}", challenge.head.id))) { (shown(&challenge.head.challenge_uid)) }
     }
 }
 
-/// Path of a source's recording.
+/// Returns the path of a source's recording.
 pub(super) fn source_path(challenge: i64, utterance: u32) -> String {
     format!("/audio/{challenge}/{utterance}/source.wav")
 }
 
-/// Path of a reply's recording.
+/// Returns the path of a reply's recording.
 pub(super) fn reply_path(challenge: i64, utterance: u32, miner: &MinerKey) -> String {
     format!("/audio/{challenge}/{utterance}/{}/{}/reply.wav", miner.uid, miner.hotkey)
 }

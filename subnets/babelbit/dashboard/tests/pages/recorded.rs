@@ -1,4 +1,4 @@
-//! Ledgers and recordings as a runner leaves them.
+//! Test ledgers and recordings, as a runner writes them.
 
 use std::path::Path;
 
@@ -29,11 +29,17 @@ fn miner(number: u16) -> MinerKey {
     MinerKey { uid: Uid(number), hotkey: hotkey(number) }
 }
 
-/// Runs a statement on a ledger, behind the runner's back.
+/// Executes an SQL statement on a ledger, without the runner's API.
 pub(crate) async fn execute(state: &Path, statement: &'static str) {
     let options = SqliteConnectOptions::new().filename(state.join("runner.sqlite"));
     let mut connection = options.connect().await.unwrap();
     connection.execute(statement).await.unwrap();
+}
+
+/// Stores the display name of a miner, as the runner does.
+pub(crate) fn name(directory: &Path, number: u16, name: &str) {
+    let file = directory.join("state/miner-names.json");
+    std::fs::write(file, json!({ hotkey(number).to_string(): name }).to_string()).unwrap();
 }
 
 fn tone(seconds: f64) -> Vec<u8> {
@@ -93,7 +99,7 @@ fn heard(text: &str) -> Heard {
     Heard { transcript, confidence: Some(0.9) }
 }
 
-/// A runner's directory.
+/// A run directory with a ledger and recordings.
 pub(crate) struct Recorded {
     pub(crate) ledger: Ledger,
     paths: RunPaths,
@@ -143,7 +149,7 @@ impl Recorded {
         assert!(self.ledger.record(row, &result).await.unwrap());
     }
 
-    /// Plays a challenge: miner 1 fails, miner 2 wins, all others miss the meaning.
+    /// Records a challenge: miner 1 fails, miner 2 wins, and the replies of all other miners have the wrong meaning.
     pub(crate) async fn play(&self, uid: &str, miners: u16, utterances: u32) {
         let row = self.begin(uid, utterances, "the train is late").await;
         let layout = Layout::new(&self.paths, &row);
@@ -175,7 +181,7 @@ impl Recorded {
         self.ledger.finish(&row).await.unwrap();
     }
 
-    /// Plays a challenge whose texts are all hostile.
+    /// Records a challenge in which every text is hostile.
     pub(crate) async fn play_hostile(&self) {
         let row = self.begin(INJECTION, 2, INJECTION).await;
         for index in 0..2 {
@@ -207,12 +213,61 @@ impl Recorded {
     }
 }
 
-/// Fills a ledger with copies of one challenge's results, in SQL: the runner's API would take minutes.
-pub(crate) async fn generate(directory: &Path, challenges: u32, miners: u16, utterances: u32) {
+fn link(file: &Path, path: &Path) {
+    std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+    std::fs::hard_link(file, path).unwrap();
+}
+
+/// Adds results of the text contest, each with ten dialogues.
+pub(crate) fn generate_texts(directory: &Path, runs: u32) {
+    let scores = RunPaths::below(directory).scores;
+    std::fs::create_dir_all(&scores).unwrap();
+    let dialogue =
+        |index: u32| json!({"dialogue_uid": format!("dialogue-{index}"), "dialogue_average_u_best_early": 0.5});
+    let dialogues: Vec<_> = (0..10).map(dialogue).collect();
+    let steps: Vec<_> = (0..8)
+        .map(|step| {
+            json!({"step": step, "lexical_similarity": 0.5, "semantic_similarity": 0.5, "earliness": 0.5, "U_step": 0.5,
+                "prediction": "is this seat free"})
+        })
+        .collect();
+    let utterances: Vec<_> = (0..20)
+        .map(|number| {
+            json!({"utterance_number": number, "ground_truth": "is this seat free or is it taken", "steps": steps,
+                "best_step": 3, "U_best": 0.5})
+        })
+        .collect();
+    for number in 0..runs {
+        let hotkey = hotkey(u16::try_from(number).unwrap()).to_string();
+        let run = json!({"challenge_uid": "small-talk", "miner_uid": number, "miner_hotkey": hotkey,
+            "challenge_mean_U": 0.5, "dialogues": dialogues});
+        let head = format!("small-talk_type_main_miner_{number}");
+        let path = scores.join(format!("challenge_run_{head}_run_20261122_030405.json"));
+        std::fs::write(path, run.to_string()).unwrap();
+        let document = json!({"dialogue_uid": "dialogue-0", "utterances": utterances}).to_string();
+        let path = scores.join(format!("dialogue_run_{head}_dlg_dialogue-0_run_20261122_030405-score.json"));
+        std::fs::write(path, document).unwrap();
+    }
+}
+
+/// Fills a ledger with copies of one challenge's results, in SQL: the runner's API would take minutes. The challenges
+/// in `recordings` have recordings.
+pub(crate) async fn generate(directory: &Path, challenges: u32, miners: u16, utterances: u32, recordings: &[u32]) {
     let recorded = Recorded::open(directory).await;
     recorded.play("challenge-1", 2, 1).await;
+    let (source, reply) = (directory.join("source.wav"), directory.join("reply.wav"));
+    write(&source, &tone(4.0));
+    write(&reply, &tone(2.0));
     for number in 2..=challenges {
-        recorded.begin(&format!("challenge-{number}"), utterances, "the train is late").await;
+        let row = recorded.begin(&format!("challenge-{number}"), utterances, "the train is late").await;
+        let layout = Layout::new(&recorded.paths, &row);
+        // Links, since copies of the recordings would take gigabytes.
+        for index in (0..utterances).filter(|_| recordings.contains(&number)) {
+            link(&source, &layout.shared_source(index));
+            for number in 1..=miners {
+                link(&reply, &layout.predicted(miner(number), index));
+            }
+        }
     }
     drop(recorded);
     let state = directory.join("state");

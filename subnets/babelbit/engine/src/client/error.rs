@@ -4,31 +4,31 @@ use std::time::Duration;
 use reqwest::StatusCode;
 use taonet_http::Fault;
 
-/// A data call of the engine.
+/// A data request to the engine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Call {
-    /// `POST /source-audio/start`.
+    /// The request `POST /source-audio/start`.
     StartMain,
-    /// `POST /source-audio/next`.
+    /// The request `POST /source-audio/next`.
     NextMain,
-    /// `GET /solo/start`.
+    /// The request `GET /solo/start`.
     StartSolo,
-    /// `POST /solo/next`.
+    /// The request `POST /solo/next`.
     NextSolo,
-    /// `GET /transcription`.
+    /// The request `GET /transcription`.
     Transcription,
-    /// `GET /start`.
+    /// The request `GET /start`.
     StartText,
-    /// `POST /next`.
+    /// The request `POST /next`.
     NextText,
-    /// `GET /solo/start`, of text.
+    /// The request `GET /solo/start` of the text contest.
     StartTextSolo,
-    /// `POST /solo/next`, of text.
+    /// The request `POST /solo/next` of the text contest.
     NextTextSolo,
 }
 
 impl Call {
-    /// Description of the call in error texts.
+    /// Returns the description of the call for error messages.
     pub const fn label(self) -> &'static str {
         match self {
             Self::StartMain => "start source-audio session",
@@ -44,7 +44,7 @@ impl Call {
     }
 }
 
-/// A step of authentication.
+/// Step of the challenge–response authentication.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum AuthStep {
     /// Requests a challenge: `POST /auth`.
@@ -78,21 +78,30 @@ pub enum EngineError {
     /// Authentication failed.
     #[error("engine authentication failed: {step}: {fault}")]
     Auth {
-        /// The failed step.
+        /// The failed authentication step.
         step: AuthStep,
-        /// The HTTP fault.
+        /// The HTTP fault of that step.
         #[source]
         fault: Fault,
+    },
+    /// The client refused to sign the engine's challenge, which could be a transaction payload or its hash.
+    #[error(
+        "engine authentication failed: refused to sign a challenge that could be a transaction; expected 1 to {max} \
+         printable characters (if exactly 32: only letters, digits, - and _)"
+    )]
+    UnsafeChallenge {
+        /// Maximum length of a challenge in bytes.
+        max: usize,
     },
     /// Authentication failed permanently: the engine rejects this hotkey.
     #[error("Permanent authentication failure: {0}")]
     PermanentAuth(#[source] Box<EngineError>),
-    /// A data call failed.
+    /// A data request failed.
     #[error("Failed to {}: {fault}", call.label())]
     Call {
-        /// The failed call.
+        /// The failed data request.
         call: Call,
-        /// The HTTP fault.
+        /// The HTTP fault of that request.
         #[source]
         fault: Fault,
     },
@@ -105,7 +114,7 @@ pub enum EngineError {
     /// The challenge exceeds the maximum number of utterances.
     #[error("the challenge has more than {0} utterances")]
     TooManyUtterances(usize),
-    /// The challenge exceeds the size limit in memory.
+    /// The challenge's audio exceeds the size limit.
     #[error("the challenge has more than {0} bytes of audio")]
     ChallengeTooLarge(usize),
 }
@@ -119,7 +128,7 @@ impl EngineError {
         }
     }
 
-    /// HTTP status of the engine's response, if the status is the error.
+    /// Returns the HTTP status of the response, if the request failed because of that status.
     pub fn status(&self) -> Option<StatusCode> {
         match self.fault() {
             Some(Fault::Status { status, .. }) => Some(*status),
@@ -127,18 +136,18 @@ impl EngineError {
         }
     }
 
-    /// Whether authentication failed, rather than the call that required it.
+    /// Whether a request for authentication failed, as opposed to a data request.
     pub const fn is_auth(&self) -> bool {
         matches!(self, Self::Auth { .. } | Self::PermanentAuth(_))
     }
 
-    /// Whether the engine rejects this hotkey, so that a retry is useless.
+    /// Whether the engine permanently rejects this hotkey, so a retry cannot succeed.
     pub fn is_permanent_auth(&self) -> bool {
         self.is_auth() && matches!(self.status(), Some(StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN))
     }
 
-    /// Requested delay after a rate limit: the `Retry-After` header, else the body's `detail.retry_after`, else its
-    /// `detail.window_sec`; the first that is a positive number of seconds.
+    /// Returns the delay requested by a rate-limiting engine: the `Retry-After` header, else `detail.retry_after` of
+    /// the body, else its `detail.window_sec`. Skips values that are not a positive number of seconds.
     pub fn retry_after(&self) -> Option<Duration> {
         match self.fault() {
             Some(Fault::Status { retry_after, .. }) => *retry_after,
@@ -146,8 +155,8 @@ impl EngineError {
         }
     }
 
-    /// The error as recorded in score files: `<kind>:<text>`, e.g.
-    /// `AudioChallengeError:Failed to advance source-audio session: HTTP 503`.
+    /// Returns the error in the format of score files, `<kind>:<text>`, e.g. `AudioChallengeError:Failed to advance
+    /// source-audio session: HTTP 503`.
     pub fn record(&self) -> String {
         let kind = match (self, self.fault()) {
             (_, Some(Fault::Timeout)) => "TimeoutError",

@@ -18,7 +18,7 @@ pub(super) struct BaseUrl(Url);
 impl BaseUrl {
     pub(super) fn parse(text: &str) -> Result<Self, EngineError> {
         let refused = |url: &str| EngineError::BaseUrl { url: url.to_owned() };
-        // An unparsable URL is not echoed, since it cannot be redacted.
+        // An unparsable URL cannot be redacted, so the error omits the URL.
         let mut url = Url::parse(text.trim()).map_err(|_| refused("…"))?;
         if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none() {
             return Err(refused(url.scheme()));
@@ -34,10 +34,10 @@ impl BaseUrl {
         &self.0
     }
 
-    /// The URL for records: no credentials, no trailing slash.
+    /// Returns the URL to record, without credentials or a trailing slash.
     pub(super) fn label(&self) -> String {
         let mut url = self.0.clone();
-        // Both fail only for URLs without a host, which `parse` rejects.
+        // Both calls fail only for URLs without a host, which `parse` rejects.
         let _ = url.set_username("");
         let _ = url.set_password(None);
         url.as_str().trim_end_matches('/').to_owned()
@@ -105,7 +105,7 @@ async fn refusal(response: Response) -> Fault {
     Fault::Status { status, retry_after }
 }
 
-/// The first positive number of `detail.retry_after` and `detail.window_sec`.
+/// Returns the first positive number of `detail.retry_after` and `detail.window_sec`.
 fn hint(body: &[u8]) -> Option<Duration> {
     let body: Value = serde_json::from_slice(body).ok()?;
     let detail = body.get("detail")?;

@@ -6,41 +6,41 @@ use super::{ChallengeKind, EngineClient, EngineError};
 /// Reference document of a challenge, with its source.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Reference {
-    /// `{"challenge_uid", "utterances": […]}`, with each utterance in one of the three reference schemas.
+    /// Reference document, `{"challenge_uid", "utterances": […]}`, with each utterance in one of the three reference
+    /// schemas.
     pub document: Value,
-    /// `<engine>/transcription` or `<engine>/source-audio`.
+    /// URL of the reference: `<engine>/transcription` or `<engine>/source-audio`.
     pub source: String,
 }
 
 /// All utterances of a challenge, fetched before the first one is played.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PrefetchedChallenge {
-    /// ID of the challenge; empty if the engine has none.
+    /// ID of the challenge; empty if the engine has no challenge.
     pub challenge_uid: String,
     /// Fetched utterances in order; each has audio.
     pub utterances: Vec<UtterancePayload>,
-    /// Why fetching stopped before the challenge's end, as recorded in score files, e.g.
+    /// Why fetching stopped before the end of the challenge, in the format of score files, e.g.
     /// `AudioChallengeError:Failed to advance source-audio session: HTTP 503`.
     pub error: Option<String>,
-    /// The engine's reference, or else that of the utterances; if `None`, it must come from files.
+    /// Reference from the engine, or else from the utterances; `None` if only local files can provide one.
     pub reference: Option<Reference>,
 }
 
 impl EngineClient {
-    /// Starts a session and fetches the whole challenge.
+    /// Starts a session and fetches the complete challenge.
     ///
     /// # Errors
-    /// [`EngineError`] when no session could be started. Later failures are stored in [`PrefetchedChallenge::error`],
-    /// together with the utterances fetched so far.
+    /// [`EngineError`] when no session could be started. [`PrefetchedChallenge::error`] reports later failures,
+    /// together with the utterances fetched up to that point.
     pub async fn prefetch(&self, kind: ChallengeKind) -> Result<PrefetchedChallenge, EngineError> {
         let first = self.start(kind).await?;
         Ok(self.prefetch_from(kind, first).await)
     }
 
-    /// Fetches the rest of a challenge whose session was opened by a start call that returned `first`.
+    /// Fetches the remaining utterances of a challenge after `first`, the response to the start call.
     ///
-    /// The challenge ends with an utterance that is `done`, or with an empty one that is `done`. Empty audio without
-    /// `done` is an error.
+    /// An utterance with `done` ends the challenge, with or without audio. Empty audio without `done` is an error.
     #[tracing::instrument(skip_all, fields(challenge_uid = %first.challenge_uid))]
     pub async fn prefetch_from(&self, kind: ChallengeKind, first: UtterancePayload) -> PrefetchedChallenge {
         let challenge_uid = first.challenge_uid.clone();
@@ -54,7 +54,7 @@ impl EngineClient {
         let mut utterances = Vec::new();
         let error = self.collect(kind, first, &mut utterances).await.err();
         if let Some(error) = &error {
-            tracing::warn!(%error, utterances = utterances.len(), "challenge fetched incompletely");
+            tracing::warn!(%error, utterances = utterances.len(), "the engine delivered only part of the challenge");
         }
         let reference = transcription.or_else(|| {
             inline_document(&challenge_uid, &utterances)
@@ -93,7 +93,7 @@ impl EngineClient {
         }
     }
 
-    /// The engine's reference, if it is of this challenge.
+    /// Fetches the engine's reference; `None` if it is unavailable or belongs to another challenge.
     async fn transcription_of(&self, challenge_uid: &str) -> Option<Reference> {
         let source = format!("{}/transcription", self.label());
         match self.transcription().await {
@@ -105,7 +105,7 @@ impl EngineClient {
                 None
             }
             Err(error) => {
-                tracing::warn!(%error, "cannot get the engine's reference");
+                tracing::warn!(%error, "cannot fetch the engine's reference");
                 None
             }
         }
@@ -116,7 +116,7 @@ impl EngineClient {
     }
 }
 
-/// Builds a reference document from the utterances' inline references; `None` if they have none.
+/// Builds a reference document from the inline references of the utterances; `None` if there are none.
 fn inline_document(challenge_uid: &str, utterances: &[UtterancePayload]) -> Option<Value> {
     let entries: Vec<Value> = utterances.iter().filter_map(inline_entry).collect();
     (!entries.is_empty()).then(|| json!({ "challenge_uid": challenge_uid, "utterances": entries }))

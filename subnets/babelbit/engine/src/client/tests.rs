@@ -40,7 +40,7 @@ impl Scripted {
         Self { server, client, waits, time }
     }
 
-    /// Responses of one route, in order; the last is repeated.
+    /// Scripts the responses of one route in order; the last response repeats.
     async fn route(&self, verb: &str, at: &str, answers: Vec<ResponseTemplate>) {
         Mock::given(method(verb)).and(path(at)).respond_with(InTurn::new(answers)).mount(&self.server).await;
     }
@@ -179,7 +179,7 @@ mod authentication {
         for body in ["", "{", "[]", "{}", "{\"challenge\": 7}"] {
             let engine = Scripted::new().await;
             engine.route("POST", "/auth", vec![status(200).set_body_string(body)]).await;
-            let error = engine.client.start_main().await.unwrap_err();
+            let error = engine.client.start(ChallengeKind::Main).await.unwrap_err();
             assert!(error.is_auth() && !error.is_permanent_auth(), "{body}: {error}");
         }
     }
@@ -199,9 +199,9 @@ mod authentication {
         assert_eq!(engine.calls("/auth").await, 2);
 
         engine.route("GET", "/solo/start", vec![status(401)]).await;
-        let error = engine.client.start_solo().await.unwrap_err();
+        let error = engine.client.start(ChallengeKind::Solo).await.unwrap_err();
         assert_eq!(error.to_string(), "Failed to start solo-audio session: HTTP 401");
-        assert!(!error.is_auth(), "authentication itself went well");
+        assert!(!error.is_auth(), "authentication itself succeeded");
         assert_eq!(engine.calls("/solo/start").await, 2);
     }
 }
@@ -234,10 +234,10 @@ mod calls {
         for (_, expected) in &answers {
             let client = &engine.client;
             let texts = [
-                client.start_main().await.unwrap_err().to_string(),
-                client.next_main("s").await.unwrap_err().to_string(),
-                client.start_solo().await.unwrap_err().to_string(),
-                client.next_solo("s").await.unwrap_err().to_string(),
+                client.start(ChallengeKind::Main).await.unwrap_err().to_string(),
+                client.next(ChallengeKind::Main, "s").await.unwrap_err().to_string(),
+                client.start(ChallengeKind::Solo).await.unwrap_err().to_string(),
+                client.next(ChallengeKind::Solo, "s").await.unwrap_err().to_string(),
                 client.transcription().await.unwrap_err().to_string(),
             ];
             for (text, (_, _, label)) in texts.iter().zip(routes) {
@@ -251,7 +251,7 @@ mod calls {
         let engine = Scripted::new().await;
         engine.open(86_400).await;
         engine.route("POST", "/source-audio/next", vec![ok(utterance(1, "AAA=", true))]).await;
-        engine.client.next_main("s-1").await.unwrap();
+        engine.client.next(ChallengeKind::Main, "s-1").await.unwrap();
         let requests = engine.server.received_requests().await.unwrap();
         assert_eq!(requests[2].headers["authorization"], "Bearer token-0");
         assert_eq!(requests[2].headers["content-type"], "application/json");
@@ -263,7 +263,7 @@ mod calls {
         let engine = Scripted::with(|options| options.max_body_bytes = 1_000).await;
         engine.open(86_400).await;
         engine.route("POST", "/source-audio/start", vec![ok(utterance(0, &"A".repeat(1_000), false))]).await;
-        let error = engine.client.start_main().await.unwrap_err();
+        let error = engine.client.start(ChallengeKind::Main).await.unwrap_err();
         assert_eq!(error.to_string(), "Failed to start source-audio session: response is larger than 1000 bytes");
     }
 
@@ -273,7 +273,7 @@ mod calls {
         engine.open(86_400).await;
         let late = ok(utterance(0, "AAA=", true)).set_delay(Duration::from_mins(1));
         engine.route("POST", "/source-audio/start", vec![late]).await;
-        let error = engine.client.start_main().await.unwrap_err();
+        let error = engine.client.start(ChallengeKind::Main).await.unwrap_err();
         assert_eq!(error.record(), "TimeoutError:Failed to start source-audio session: timeout: no response in time");
     }
 
@@ -284,7 +284,7 @@ mod calls {
         drop(listener);
         let key = Arc::new(Keypair::from_uri("//Alice").unwrap());
         let client = EngineClient::new(&url, key, EngineOptions::default()).unwrap();
-        let error = client.start_main().await.unwrap_err();
+        let error = client.start(ChallengeKind::Main).await.unwrap_err();
         assert!(error.is_auth() && !error.is_permanent_auth());
         assert!(error.record().starts_with("ClientError:engine authentication failed: no challenge to sign: "));
     }
@@ -328,7 +328,7 @@ mod prefetch {
     async fn each_end_ends() {
         #[rustfmt::skip]
         let table = [
-            // first, next, utterances, calls of next
+            // Columns: first response · next response · number of utterances · number of next calls
             (utterance(0, "AAA=", true), utterance(1, "AAA=", true), 1, 0),
             (utterance(0, "AAA=", false), utterance(1, "AAA=", true), 2, 1),
             (utterance(0, "AAA=", false), utterance(1, "", true), 1, 1),
@@ -411,7 +411,7 @@ mod prefetch {
             let reference = challenge.reference.unwrap();
             assert_eq!(reference.document, *document);
             assert_eq!(reference.source, format!("{}{source}", engine.server.uri()));
-            assert_eq!(challenge.error, None, "a missing reference does not spoil the challenge");
+            assert_eq!(challenge.error, None, "a missing reference is not an error of the challenge");
             assert_eq!(engine.calls("/transcription").await, 1);
         }
     }

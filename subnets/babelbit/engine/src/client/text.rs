@@ -7,11 +7,11 @@ use taonet_babelbit_core::engine_api::TextToken;
 use super::{Call, ChallengeKind, EngineClient, EngineError};
 
 impl EngineClient {
-    /// Starts a text session and returns its first token, with up to three attempts, 1 and 2 s apart. Also tells the uid
-    /// of the current text challenge.
+    /// Starts a text session and returns its first token, which also names the current text challenge. Makes, by
+    /// default, up to three attempts, 1 and 2 s apart.
     ///
     /// # Errors
-    /// The last attempt's [`EngineError`].
+    /// [`EngineError`] of the last attempt.
     pub async fn start_text(&self, kind: ChallengeKind) -> Result<TextToken, EngineError> {
         let call = match kind {
             ChallengeKind::Main => Call::StartText,
@@ -20,9 +20,9 @@ impl EngineClient {
         self.text_call(call, None).await
     }
 
-    /// Reveals the next token of a text session, with up to three attempts, 1 and 2 s apart. The engine advances with each
-    /// call: if a response was lost, the next attempt skips a token, which shows in [`TextToken::token_index`] and
-    /// [`TextToken::utterance_index`].
+    /// Fetches the next token of a text session, by default with up to three attempts, 1 and 2 s apart. The engine
+    /// advances with each call: after a lost response, the next attempt skips a token, which [`TextToken::token_index`]
+    /// and [`TextToken::utterance_index`] reveal.
     ///
     /// # Errors
     /// [`EngineError::InvalidSession`] when the engine does not know the session, else the last attempt's error.
@@ -43,7 +43,7 @@ impl EngineClient {
                     return Err(EngineError::InvalidSession);
                 }
                 Err(error) if attempt < self.options.start_attempts && !error.is_permanent_auth() => {
-                    tracing::warn!(attempt, %error, "no word from the engine, retrying");
+                    tracing::warn!(attempt, %error, "text request to the engine failed, retrying");
                     let wait = delay.max(error.retry_after().unwrap_or_default()).min(self.options.max_backoff);
                     (self.options.sleeper)(wait).await;
                     delay = delay.saturating_mul(2);

@@ -12,8 +12,13 @@ use super::{AuthStep, EngineError};
 use taonet_http::Fault;
 use taonet_service::Clock;
 
-/// Margin before expiry at which a token is renewed, so that no run outlives it.
+/// Margin before expiry at which a token is renewed, so that no token expires during a run.
 const MARGIN: Duration = Duration::from_mins(5);
+
+/// Maximum length of a challenge in bytes.
+const MAX_CHALLENGE: usize = 1_024;
+/// Length in bytes of the hash that is signed in place of a long transaction payload.
+const HASH_LENGTH: usize = 32;
 
 struct Cached {
     token: Arc<str>,
@@ -23,7 +28,7 @@ struct Cached {
 /// The cached bearer token, and the key for renewing it.
 pub(super) struct TokenStore {
     keypair: Arc<Keypair>,
-    // Held while authenticating: concurrent callers share one authentication.
+    // Locked during authentication, so that concurrent callers share one authentication.
     cached: Mutex<Option<Cached>>,
 }
 
@@ -32,7 +37,7 @@ impl TokenStore {
         Self { keypair, cached: Mutex::new(None) }
     }
 
-    /// Returns the cached token while it is valid, else a new one.
+    /// Returns the cached token while it is valid, else authenticates and returns a new token.
     pub(super) async fn get(&self, http: &Http, clock: &Clock) -> Result<Arc<str>, EngineError> {
         let mut cached = self.cached.lock().await;
         if let Some(cached) = cached.as_ref().filter(|cached| clock() < cached.valid_until) {
@@ -42,13 +47,13 @@ impl TokenStore {
         let answer = self.authenticate(http).await?;
         let token: Arc<str> = answer.access_token.into();
         let lifetime = Duration::from_secs(answer.expires_in).saturating_sub(MARGIN);
-        // The lifetime overflows the clock: the token is used for a while, then renewed.
+        // If the lifetime overflows the clock, the token is renewed after `MARGIN`.
         let valid_until = clock().checked_add(lifetime).unwrap_or_else(|| clock() + MARGIN);
         *cached = Some(Cached { token: Arc::clone(&token), valid_until });
         Ok(token)
     }
 
-    /// Drops `token` from the cache, unless it was already renewed.
+    /// Removes `token` from the cache, unless a newer token has replaced it.
     pub(super) async fn invalidate_if(&self, token: &str) {
         let mut cached = self.cached.lock().await;
         if cached.as_ref().is_some_and(|cached| cached.token.as_ref() == token) {
@@ -58,6 +63,9 @@ impl TokenStore {
 
     async fn authenticate(&self, http: &Http) -> Result<AuthToken, EngineError> {
         let challenge: AuthChallenge = step(http, AuthStep::Challenge, "auth", None).await?;
+        if !is_safe_to_sign(&challenge.challenge) {
+            return Err(EngineError::UnsafeChallenge { max: MAX_CHALLENGE });
+        }
         let body = AuthVerify {
             hotkey: self.keypair.hotkey().to_string(),
             signature: self.keypair.sign(challenge.challenge.as_bytes()).to_bare_hex(),
@@ -67,6 +75,19 @@ impl TokenStore {
         let answer: AuthToken = step(http, AuthStep::Verify, "auth/verify", Some(json!(body))).await?;
         tracing::info!(hotkey = body.hotkey, expires_in = answer.expires_in, "authenticated with the engine");
         Ok(answer)
+    }
+}
+
+/// Whether a challenge is safe to sign: its signature must not be valid for a transaction, which is signed as its
+/// payload or as the payload's hash. Texts with control characters are unsafe, because payloads have NUL bytes in their
+/// version numbers. Texts of the length of a hash are safe only if they consist of letters, digits, `-` and `_`; a hash
+/// consists only of these characters with a probability of 2⁻⁶⁴.
+fn is_safe_to_sign(challenge: &str) -> bool {
+    let is_binary = |character: char| character.is_control() && !character.is_whitespace();
+    let is_token = |character: char| character.is_ascii_alphanumeric() || matches!(character, '-' | '_');
+    match challenge.len() {
+        HASH_LENGTH => challenge.chars().all(is_token),
+        length => (1..=MAX_CHALLENGE).contains(&length) && !challenge.chars().any(is_binary),
     }
 }
 
@@ -80,4 +101,21 @@ async fn step<T: serde::de::DeserializeOwned>(
     answer
         .and_then(|object| serde_json::from_value(object).map_err(Fault::Payload))
         .map_err(|fault| EngineError::Auth { step, fault })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn challenges_that_could_be_transactions_are_not_signed() {
+        let uuid = "0123456789abcdef0123456789abcdef";
+        for safe in ["sign me", uuid, "größer\n— 漢字\n", &"x".repeat(MAX_CHALLENGE)] {
+            assert!(is_safe_to_sign(safe), "{safe}");
+        }
+        let hash = "0123456789abcdef0123456789abcde/";
+        for unsafe_ in ["", hash, "Q\0\0\u{1}", "a\u{7f}b", &"x".repeat(MAX_CHALLENGE + 1)] {
+            assert!(!is_safe_to_sign(unsafe_), "{unsafe_:?}");
+        }
+    }
 }

@@ -15,7 +15,7 @@ use super::State;
 use taonet_http::RateLimit;
 use taonet_http::{BodyError, error_as_json, read_json};
 
-/// An error response.
+/// An error response of the engine's API.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ApiError {
     #[error("the token is missing, unknown or expired")]
@@ -67,7 +67,7 @@ impl IntoResponse for ApiError {
         let status = self.status();
         tracing::debug!(status = status.as_u16(), error = %self, "request refused");
         if let Self::TextSession(detail) = self {
-            // The reference's clients look for this text.
+            // The reference system's clients compare this text.
             let error = "invalid or missing session_id";
             return (status, Json(json!({ "error": error, "detail": detail }))).into_response();
         }
@@ -92,12 +92,12 @@ impl IntoResponse for ApiError {
     }
 }
 
-/// Rewrites the plain or empty error bodies of lower layers into our own form.
+/// Converts plain or empty error bodies of lower layers to the engine's JSON form.
 pub(super) async fn as_json(response: Response) -> Response {
     error_as_json(response, |detail| json!({ "detail": detail }))
 }
 
-/// Extractor of a JSON body, regardless of its content type.
+/// Extractor of a JSON body of any content type.
 pub(super) struct Body<T>(pub(super) T);
 
 impl<T: DeserializeOwned> FromRequest<Arc<State>> for Body<T> {

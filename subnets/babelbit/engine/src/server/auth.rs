@@ -14,9 +14,9 @@ use super::answer::ApiError;
 use taonet_http::{BearerTokens, drop_oldest, random_hex, shown_in};
 use taonet_service::unix_time;
 
-/// Maximum number of unsigned challenges; beyond it the oldest is dropped.
+/// Maximum number of unsigned challenges; a further challenge replaces the oldest one.
 const MAX_PENDING: usize = 10_000;
-/// Maximum number of tokens of one hotkey; beyond it the oldest is dropped.
+/// Maximum number of tokens per hotkey; a further token replaces the oldest one.
 const MAX_TOKENS_PER_HOTKEY: usize = 8;
 
 pub(super) struct Authenticator {
@@ -50,7 +50,7 @@ impl Authenticator {
         AuthChallenge { challenge, timestamp: json!(timestamp) }
     }
 
-    /// Issues a token for a signed challenge. The challenge is consumed, whatever the outcome.
+    /// Issues a token for a signed challenge. Consumes the challenge even if verification fails.
     pub(super) fn verify(&self, answer: &AuthVerify, now: SystemTime) -> Result<AuthToken, ApiError> {
         let hotkey: Hotkey = parse("hotkey", &answer.hotkey)?;
         let signature: Signature = parse("signature", &answer.signature)?;
@@ -77,7 +77,7 @@ impl Authenticator {
         AuthToken { access_token, expires_in: self.tokens.lifetime().as_secs(), validator_uid: None }
     }
 
-    /// The hotkey of a request's bearer token.
+    /// Returns the hotkey of a request's bearer token.
     pub(super) fn caller(&self, headers: &HeaderMap, now: SystemTime) -> Result<Hotkey, ApiError> {
         shown_in(headers).and_then(|token| self.tokens.owner(token, now)).ok_or(ApiError::Token)
     }
@@ -143,7 +143,7 @@ mod tests {
         answer.hotkey = bob.hotkey().to_string();
         assert!(matches!(auth.verify(&answer, at(1_001)), Err(ApiError::Signature)));
         answer.hotkey = alice.hotkey().to_string();
-        assert!(matches!(auth.verify(&answer, at(1_001)), Err(ApiError::Challenge)), "a failure uses it up");
+        assert!(matches!(auth.verify(&answer, at(1_001)), Err(ApiError::Challenge)), "a failure consumes it");
 
         let mut answer = sign(&alice, &auth.challenge(at(1_000)));
         answer.timestamp = json!(1_001);

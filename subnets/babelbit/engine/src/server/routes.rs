@@ -88,7 +88,8 @@ impl FromRequestParts<Arc<State>> for Caller {
     }
 }
 
-/// Extractor of an authenticated caller of the text routes, rate-limited by hotkey: a session takes a call for each word.
+/// Extractor of an authenticated caller of the text routes, rate-limited by hotkey with a higher limit, since a session
+/// needs one call per word.
 pub(super) struct TextCaller(pub(super) Hotkey);
 
 impl FromRequestParts<Arc<State>> for TextCaller {
@@ -156,8 +157,8 @@ fn next(
     Ok(Json(built.payload(&request.session_id, position)))
 }
 
-/// The reference of the challenge in the caller's session, else of the current one: a challenge that rotates out during
-/// a session keeps its reference.
+/// Returns the reference of the challenge in the caller's latest main session, or else of the current challenge. The
+/// reference thus remains available if the challenge rotates out during a session.
 async fn transcription(Shared(state): Engine, Caller(hotkey): Caller) -> Result<Json<TranscriptionPayload>, ApiError> {
     let playing = state.sessions.latest_main(hotkey, state.now()).map(|built| Arc::clone(&built.challenge));
     let current = || state.library.get(state.position(Stream::Main)).map(Arc::clone);
@@ -165,7 +166,7 @@ async fn transcription(Shared(state): Engine, Caller(hotkey): Caller) -> Result<
     Ok(Json(TranscriptionPayload { challenge_uid: challenge.uid.clone(), metadata: challenge.reference_document() }))
 }
 
-/// Logs the cause of a failure instead of returning it: it may contain file names.
+/// Logs the cause of a failure instead of returning it, because the cause may contain file names.
 fn prepared(outcome: Result<Option<Arc<BuiltChallenge>>, BuildError>) -> Result<Arc<BuiltChallenge>, ApiError> {
     match outcome {
         Ok(Some(built)) => Ok(built),

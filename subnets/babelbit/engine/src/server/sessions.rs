@@ -10,19 +10,19 @@ use uuid::Uuid;
 use super::answer::ApiError;
 use taonet_babelbit_challenges::BuiltChallenge;
 
-/// The stream of a session's challenge.
+/// Stream of a session's challenge: main or solo.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Stream {
     Main,
     Solo,
 }
 
-/// What a session steps through.
+/// A challenge that a session serves item by item.
 pub(super) trait Content {
     /// Name of the contest in metrics.
     const CONTEST: &'static str;
 
-    /// Number of positions before the end.
+    /// Returns the number of items.
     fn len(&self) -> usize;
 }
 
@@ -35,14 +35,14 @@ impl Content for BuiltChallenge {
 }
 
 struct Session<C> {
-    // A session belongs to a hotkey, not to a token: it survives a renewal of the token.
+    // A session belongs to a hotkey, not to a token, so it survives a renewal of the token.
     hotkey: Hotkey,
     stream: Stream,
     content: Arc<C>,
-    /// Next position.
+    /// Position of the next item to serve.
     next: usize,
     used: SystemTime,
-    /// Serial number of the session, so that the oldest is known regardless of the clock.
+    /// Serial number of the session: it identifies the oldest session independently of the clock.
     serial: u64,
 }
 
@@ -62,7 +62,7 @@ impl<C: Content> Sessions<C> {
         Self { idle, per_hotkey: per_hotkey.max(1), table: Mutex::new(Table { sessions: HashMap::new(), serial: 0 }) }
     }
 
-    /// Opens a session at position 0; returns its ID.
+    /// Opens a session at position 0 and returns its ID.
     pub(super) fn start(&self, hotkey: Hotkey, stream: Stream, content: Arc<C>, now: SystemTime) -> String {
         let id = Uuid::new_v4().to_string();
         let mut table = self.lock();
@@ -79,7 +79,7 @@ impl<C: Content> Sessions<C> {
         id
     }
 
-    /// Advances a session; returns its content and its new position, at most the content's length.
+    /// Advances a session. Returns its content and its new position, at most the content's length.
     pub(super) fn next(
         &self,
         hotkey: Hotkey,
@@ -103,7 +103,7 @@ impl<C: Content> Sessions<C> {
         Ok((content, position))
     }
 
-    /// The content of the hotkey's latest main session.
+    /// Returns the content of the hotkey's latest main session.
     pub(super) fn latest_main(&self, hotkey: Hotkey, now: SystemTime) -> Option<Arc<C>> {
         let table = self.lock();
         let mine =

@@ -102,7 +102,7 @@ impl Served {
         self.post("/auth", json!(null)).await.json().await.unwrap()
     }
 
-    /// The response of `uri` to a newly signed challenge.
+    /// Returns the response of `uri` to a newly signed challenge.
     async fn signed(&self, uri: &str) -> Value {
         let challenge = self.challenge().await;
         let text = challenge["challenge"].as_str().unwrap();
@@ -124,7 +124,7 @@ fn key(uri: &str) -> Keypair {
     Keypair::from_uri(uri).unwrap()
 }
 
-/// Status and error text.
+/// Returns the status and the error text of a response.
 async fn refusal(response: Response) -> (u16, String) {
     let status = response.status().as_u16();
     let body: Value = response.json().await.expect("errors are JSON");
@@ -166,28 +166,28 @@ async fn an_expired_token_is_refused_and_renewed() {
     let served = Served::new(|_| ()).await;
     let token = served.token("//Alice").await;
     assert_eq!(served.send(Method::GET, "/transcription", &token, json!(null)).await.status(), 200);
-    // This client's clock stands still, so that the client considers its token valid.
+    // This client's clock is stopped, so the client considers its token valid.
     let client = EngineClient::new(
         &served.url,
         Arc::new(key("//Alice")),
         EngineOptions { clock: Arc::new(|| SystemTime::UNIX_EPOCH), ..EngineOptions::default() },
     )
     .unwrap();
-    let first = client.start_main().await.unwrap();
+    let first = client.start(ChallengeKind::Main).await.unwrap();
     served.hands.forward(86_400);
     let refused = served.send(Method::GET, "/transcription", &token, json!(null)).await;
     assert_eq!(refused.headers()["www-authenticate"], "Bearer");
     assert_eq!(refusal(refused).await, (401, "the token is missing, unknown or expired".to_owned()));
-    assert_eq!(client.transcription().await.unwrap().challenge_uid, first.challenge_uid, "renewed behind the scenes");
+    assert_eq!(client.transcription().await.unwrap().challenge_uid, first.challenge_uid, "the token was renewed");
 }
 
 #[tokio::test]
 async fn a_session_outlives_its_token() {
     let served = Served::new(|config| config.token_lifetime = Duration::from_mins(10)).await;
     let client = served.client("//Alice");
-    let first = client.start_main().await.unwrap();
+    let first = client.start(ChallengeKind::Main).await.unwrap();
     served.hands.forward(700);
-    assert_eq!(client.next_main(&first.session_id).await.unwrap().utterance_index, 1);
+    assert_eq!(client.next(ChallengeKind::Main, &first.session_id).await.unwrap().utterance_index, 1);
 }
 
 #[tokio::test]
@@ -297,23 +297,23 @@ async fn the_client_waits_as_long_as_it_is_asked_to() {
 async fn data_calls_are_limited_by_hotkey() {
     let served = Served::new(|config| config.data_limit.requests = 1).await;
     let (alice, bob) = (served.client("//Alice"), served.client("//Bob"));
-    alice.start_main().await.unwrap();
-    let error = alice.start_main().await.unwrap_err();
+    alice.start(ChallengeKind::Main).await.unwrap();
+    let error = alice.start(ChallengeKind::Main).await.unwrap_err();
     assert_eq!(error.to_string(), "Failed to start source-audio session: HTTP 429");
     assert!(!error.is_auth());
     assert_eq!(error.retry_after(), Some(Duration::from_mins(1)));
-    bob.start_main().await.unwrap();
+    bob.start(ChallengeKind::Main).await.unwrap();
 }
 
 #[tokio::test]
 async fn sessions_end_with_a_marker_that_may_be_asked_for_again() {
     let served = Served::new(|_| ()).await;
     let client = served.client("//Alice");
-    let session = client.start_main().await.unwrap().session_id;
-    let last = client.next_main(&session).await.unwrap();
+    let session = client.start(ChallengeKind::Main).await.unwrap().session_id;
+    let last = client.next(ChallengeKind::Main, &session).await.unwrap();
     assert!(last.done && !last.audio_b64.is_empty());
     for _ in 0..2 {
-        let end = client.next_main(&session).await.unwrap();
+        let end = client.next(ChallengeKind::Main, &session).await.unwrap();
         assert!(end.done && end.audio_b64.is_empty() && end.target.is_none());
         assert_eq!((end.utterance_id.as_str(), end.utterance_index, end.utterance_frames), ("challenge-0:end", 2, 0));
     }
@@ -324,21 +324,25 @@ async fn sessions_are_private_and_expire() {
     let served = Served::new(|config| config.sessions_per_hotkey = 2).await;
     let (alice, bob) = (served.client("//Alice"), served.client("//Bob"));
     let status = |outcome: Result<_, EngineError>| outcome.map(drop).map_err(|error| error.status().unwrap().as_u16());
-    let first = alice.start_main().await.unwrap().session_id;
-    assert_eq!(status(alice.next_main("nothing").await), Err(404));
-    assert_eq!(status(bob.next_main(&first).await), Err(404), "somebody else's");
-    assert_eq!(status(alice.next_solo(&first).await), Err(409), "wrong route for the session");
+    let first = alice.start(ChallengeKind::Main).await.unwrap().session_id;
+    assert_eq!(status(alice.next(ChallengeKind::Main, "nothing").await), Err(404));
+    assert_eq!(status(bob.next(ChallengeKind::Main, &first).await), Err(404), "another hotkey's session");
+    assert_eq!(status(alice.next(ChallengeKind::Solo, &first).await), Err(409), "wrong route for the session");
     served.hands.forward(899);
-    assert_eq!(status(alice.next_main(&first).await), Ok(()));
+    assert_eq!(status(alice.next(ChallengeKind::Main, &first).await), Ok(()));
     served.hands.forward(900);
-    assert_eq!(status(alice.next_main(&first).await), Err(404), "idle");
+    assert_eq!(status(alice.next(ChallengeKind::Main, &first).await), Err(404), "idle");
 
     let mut sessions = Vec::new();
     for _ in 0..3 {
-        sessions.push(alice.start_main().await.unwrap().session_id);
+        sessions.push(alice.start(ChallengeKind::Main).await.unwrap().session_id);
     }
-    assert_eq!(status(alice.next_main(&sessions[0]).await), Err(404), "the third start ended the first session");
-    assert_eq!(status(alice.next_main(&sessions[1]).await), Ok(()));
+    assert_eq!(
+        status(alice.next(ChallengeKind::Main, &sessions[0]).await),
+        Err(404),
+        "the third start ended the first session"
+    );
+    assert_eq!(status(alice.next(ChallengeKind::Main, &sessions[1]).await), Ok(()));
 }
 
 #[tokio::test]
@@ -365,10 +369,7 @@ async fn bad_requests_are_named() {
         let refused = post(path, body.to_vec()).await;
         assert!(refused.0 == status && refused.1.starts_with(text), "{path} {body:?}: {refused:?}");
     }
-    assert_eq!(
-        post(next, vec![b' '; (64 << 10) + 1]).await,
-        (413, "the body could not be read: it is larger than 65536 bytes".to_owned())
-    );
+    assert_eq!(post(next, vec![b' '; (64 << 10) + 1]).await, (413, "the body exceeds 65536 bytes".to_owned()));
     let wrong_method = served.send(Method::GET, next, &token, json!(null)).await;
     assert_eq!(refusal(wrong_method).await, (405, "Method Not Allowed".to_owned()));
 }
@@ -401,23 +402,23 @@ async fn challenges_take_turns() {
     .await;
     // 1 000 000 s are 277 hours: 277 mod 3 is 1.
     let client = served.client("//Alice");
-    assert_eq!(client.start_solo().await.unwrap().challenge_uid, "challenge-2");
-    assert_eq!(client.start_main().await.unwrap().challenge_uid, "challenge-1");
+    assert_eq!(client.start(ChallengeKind::Solo).await.unwrap().challenge_uid, "challenge-2");
+    assert_eq!(client.start(ChallengeKind::Main).await.unwrap().challenge_uid, "challenge-1");
     // 277.8 hours; the next turn begins after 800 s.
     served.hands.forward(800);
     assert_eq!(client.transcription().await.unwrap().challenge_uid, "challenge-1", "still being played");
     assert_eq!(served.client("//Bob").transcription().await.unwrap().challenge_uid, "challenge-2");
     assert_eq!(served.client("//Bob").current_main().await.unwrap(), "challenge-2");
-    assert_eq!(client.start_main().await.unwrap().challenge_uid, "challenge-2");
-    assert_eq!(client.start_solo().await.unwrap().challenge_uid, "challenge-0");
+    assert_eq!(client.start(ChallengeKind::Main).await.unwrap().challenge_uid, "challenge-2");
+    assert_eq!(client.start(ChallengeKind::Solo).await.unwrap().challenge_uid, "challenge-0");
 }
 
 #[tokio::test]
 async fn without_a_synthesizer_there_is_no_challenge() {
     let served = Served::new(|config| config.synthesizer = Arc::new(Mute)).await;
     let error = served.engine.prepare().await.unwrap_err();
-    assert_eq!(error.to_string(), "challenge-0: cannot synthesize utterances[0]: espeak-ng failed: no voice");
-    let error = served.client("//Alice").start_main().await.unwrap_err();
+    assert_eq!(error.to_string(), "challenge-0: cannot synthesise utterances[0]: espeak-ng failed: no voice");
+    let error = served.client("//Alice").start(ChallengeKind::Main).await.unwrap_err();
     assert_eq!(error.to_string(), "Failed to start source-audio session: HTTP 503");
 }
 

@@ -1,4 +1,4 @@
-//! Routes of the text-prediction contest: words of dialogues, one at a time.
+//! Routes of the text-prediction contest, which reveal dialogues word by word.
 
 use std::sync::Arc;
 
@@ -42,7 +42,7 @@ impl TokenStream {
         &self.challenge_uid
     }
 
-    /// The token at a position; the end marker, at the position of the last token, after all of them.
+    /// Returns the token at a position; after the last token, the end marker with the last token's position.
     fn token(&self, position: usize) -> Option<TextToken> {
         let end = || self.tokens.last().map(|last| TextToken { token: None, done: true, ..last.clone() });
         self.tokens.get(position).cloned().or_else(end)
@@ -57,7 +57,7 @@ impl Content for TokenStream {
     }
 }
 
-/// Extractor of the session in a body. A missing one is refused like an unknown one, as the reference does.
+/// Extractor of the session ID in a body. Rejects a missing ID like an unknown one, as the reference system does.
 pub(super) struct SessionId(String);
 
 impl FromRequest<Arc<State>> for SessionId {

@@ -4,37 +4,43 @@ use taonet_babelbit_core::protocol::SAMPLE_RATE_HZ;
 use taonet_primitives::Word;
 use taonet_speech::{Recognizer, Synthesizer, Voice};
 
+use super::agreement::Agreement;
 use super::listener::Listener;
-use super::phrasing::{best_cut, breaths};
+use super::phrasing::{best_cut, breaths, complete};
 use super::playback::Playback;
 use super::segmenter::{Found, Segmenter};
 use super::speaker::{Speaker, spread};
 use super::{Interpretation, Profile, ProfileError, ProfileName, Reply};
+use crate::remote::{ChatRewriter, Turn, message};
 use crate::rewrite::{Context, PhrasebookError, Rewriter};
 
-/// Silence after a breath, in samples at 24 kHz.
+/// Silence between two breath groups, in samples at 24 kHz.
 const GAP: usize = 2_880;
-/// Maximum silence sent while there is nothing to say, in seconds, so that pauses of the reply sound natural.
+/// Maximum silence in seconds sent while no phrase is ready, so that pauses in the reply sound natural.
 const MAX_PAUSE: f64 = 0.16;
-/// Backlog in seconds at which the reply is spoken at maximum speed.
+/// Backlog in seconds from which the reply is spoken at maximum speed.
 const HURRY: f64 = 1.2;
-/// Backlog in seconds at which the reply is condensed.
+/// Backlog in seconds from which the reply is condensed.
 const LATE: f64 = 2.0;
 
-/// Shorter fragments, in words, wait for the next phrase: most are false starts, which can then be detected.
+/// Minimum number of words of a phrase. Shorter fragments are deferred to the next phrase: most are false starts, which
+/// the longer phrase reveals.
 const FRAGMENT: usize = 3;
-/// Length in seconds at which a phrase is cut even without a good place between two words.
+/// Length in seconds at which a phrase is cut even if no two words have a good boundary between them.
 const MAX_WAIT: f64 = 5.0;
-/// Source speech recognised again as context of a phrase, in samples at 24 kHz: it gives the recogniser the sentence
-/// and the speaker's loudness, and costs little.
+/// Length of the earlier source speech that is recognised again as context of a phrase, in samples at 24 kHz. The
+/// context gives the recogniser the sentence and the speaker's loudness at little cost.
 const LEAD: usize = 5 * SAMPLE_RATE_HZ as usize;
+
+/// Silence in seconds between two words that separates sentences.
+const SENTENCE_PAUSE: f64 = 0.3;
 
 /// Voice settings of an interpreter.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Manner {
-    /// Voice with its normal rate.
+    /// Voice at its normal speaking rate.
     pub voice: Voice,
-    /// Maximum speed relative to the normal rate when the reply is behind; at least 1.
+    /// Maximum speed relative to the normal rate, used when the reply falls behind the source; at least 1.
     pub fastest: f64,
 }
 
@@ -46,19 +52,22 @@ impl Default for Manner {
 
 /// Profile that interprets while the source is playing, phrase by phrase.
 ///
-/// Four stages follow each other: phrases are segmented at pauses, recognised, rewritten by rules in the context of the
-/// previous phrase, and spoken. It tracks the backlog that the listener still hears, and speeds up, then condenses,
-/// when the reply falls behind the source.
+/// Four stages process each phrase: segmentation at pauses, recognition, rewriting by rules in the context of the
+/// previous phrase, and synthesis. The interpreter tracks the unplayed backlog; when the reply falls behind the source,
+/// it first speeds up, then condenses.
 #[derive(Clone)]
 pub struct Interpreter {
     listener: Listener,
     rewriter: Arc<Rewriter>,
+    /// Language model that rewrites in place of the rules.
+    chat: Option<Arc<ChatRewriter>>,
     speaker: Speaker,
     fastest: f64,
+    is_incremental: bool,
 }
 
 impl Interpreter {
-    /// Creates an interpreter with these engines.
+    /// Creates an interpreter with a recogniser and a synthesiser.
     ///
     /// # Errors
     /// [`PhrasebookError`] when a built-in phrase book is malformed.
@@ -70,9 +79,24 @@ impl Interpreter {
         Ok(Self {
             listener: Listener::new(recognizer),
             rewriter: Arc::new(Rewriter::builtin()?),
+            chat: None,
             speaker: Speaker::new(synthesizer, manner.voice),
             fastest: manner.fastest.max(1.0),
+            is_incremental: false,
         })
+    }
+
+    /// Makes the recogniser hear the last seconds of the source again and again: words on which two hearings in a row
+    /// agree are interpreted, without waiting for a pause. For recognisers that need the context of whole sentences.
+    #[must_use]
+    pub fn incremental(self) -> Self {
+        Self { is_incremental: true, ..self }
+    }
+
+    /// Makes a language model rewrite the phrases; the rules are its fallback.
+    #[must_use]
+    pub fn with_language_model(self, chat: ChatRewriter) -> Self {
+        Self { chat: Some(Arc::new(chat)), ..self }
     }
 
     fn begin(&self, channels: u16) -> Interpreting {
@@ -80,7 +104,12 @@ impl Interpreter {
             stages: self.clone(),
             channels,
             segmenter: Segmenter::new(),
+            agreement: Agreement::default(),
+            agreed: Vec::new(),
+            said_until: f64::NEG_INFINITY,
             context: Context::default(),
+            turns: Vec::new(),
+            goes_on: false,
             playback: Playback::default(),
             lead: Vec::new(),
             fragment: (Vec::new(), false),
@@ -107,11 +136,20 @@ struct Interpreting {
     stages: Interpreter,
     channels: u16,
     segmenter: Segmenter,
+    agreement: Agreement,
+    /// Final words of an incomplete phrase.
+    agreed: Vec<Word>,
+    /// End of the last interpreted word of the agreement, in seconds.
+    said_until: f64,
     context: Context,
+    /// Earlier phrases of the conversation with the language model.
+    turns: Vec<Turn>,
+    /// Whether the language model may have deferred words of the last phrase.
+    goes_on: bool,
     playback: Playback,
     /// Source audio just before the current phrase.
     lead: Vec<f32>,
-    /// Words of a fragment deferred to the next phrase, and whether a clear pause preceded it.
+    /// Words of a fragment deferred to the next phrase, and whether a clear pause preceded the fragment.
     fragment: (Vec<String>, bool),
     spoke: bool,
 }
@@ -123,7 +161,7 @@ impl Interpretation for Interpreting {
     }
 }
 
-/// Mono mix of the channels, clamped to [-1, 1].
+/// Mixes the channels to mono, clamped to [-1, 1].
 fn mix(frame: &[f32], channels: u16) -> Vec<f32> {
     let instants = frame.chunks_exact(usize::from(channels.max(1)));
     let mean = |instant: &[f32]| {
@@ -137,8 +175,24 @@ impl Interpreting {
     /// Processes a mono frame and returns the mono reply.
     fn hear(&mut self, frame: &[f32], end: bool) -> Result<Vec<f32>, ProfileError> {
         self.playback.advance(frame.len());
-        self.segmenter.hear(frame.iter().copied());
         let mut reply = Vec::new();
+        if self.stages.is_incremental {
+            self.follow(frame, end, &mut reply)?;
+        } else {
+            self.segment(frame, end, &mut reply)?;
+        }
+        if end {
+            let (words, begins) = std::mem::take(&mut self.fragment);
+            self.interpret(&words, begins, true, &mut reply)?;
+        } else if self.spoke && self.playback.ahead() <= 0.0 && self.playback.quiet() < MAX_PAUSE {
+            self.pause(frame.len(), &mut reply);
+        }
+        Ok(reply)
+    }
+
+    /// Interprets the phrases that end at a pause in the frame.
+    fn segment(&mut self, frame: &[f32], end: bool, reply: &mut Vec<f32>) -> Result<(), ProfileError> {
+        self.segmenter.hear(frame.iter().copied());
         while let Some(found) = self.segmenter.find(end) {
             let (heard, begins) = match found {
                 Found::Phrase(phrase) => {
@@ -155,18 +209,35 @@ impl Interpreting {
                 self.fragment = (words, begins);
                 continue;
             }
-            self.interpret(&words, begins, end && self.segmenter.pending().is_empty(), &mut reply)?;
+            self.interpret(&words, begins, end && self.segmenter.pending().is_empty(), reply)?;
         }
-        if end {
-            let (words, begins) = std::mem::take(&mut self.fragment);
-            self.interpret(&words, begins, true, &mut reply)?;
-        } else if self.spoke && self.playback.ahead() <= 0.0 && self.playback.quiet() < MAX_PAUSE {
-            self.pause(frame.len(), &mut reply);
-        }
-        Ok(reply)
+        Ok(())
     }
 
-    /// Recognised words of the current phrase, with times from its start.
+    /// Interprets the phrases of words on which two hearings agree. At the end of the source, the rest becomes the last
+    /// fragment.
+    fn follow(&mut self, frame: &[f32], end: bool, reply: &mut Vec<f32>) -> Result<(), ProfileError> {
+        self.agreement.hear(frame);
+        self.agreed.extend(self.agreement.find(&self.stages.listener, end)?);
+        while let Some(count) = complete(&self.agreed, self.agreement.settled_until(), FRAGMENT).filter(|_| !end) {
+            let (words, begins) = self.take_agreed(count);
+            self.interpret(&words, begins, false, reply)?;
+        }
+        if end {
+            self.fragment = self.take_agreed(self.agreed.len());
+        }
+        Ok(())
+    }
+
+    /// Takes the first final words, and returns whether they start a sentence.
+    fn take_agreed(&mut self, count: usize) -> (Vec<String>, bool) {
+        let words: Vec<Word> = self.agreed.drain(..count).collect();
+        let begins = words.first().is_some_and(|word| word.start - self.said_until >= SENTENCE_PAUSE);
+        self.said_until = words.last().map_or(self.said_until, |word| word.end);
+        (words.into_iter().map(|word| word.text).collect(), begins)
+    }
+
+    /// Returns the recognised words of the current phrase, with times from its start.
     fn recognize(&self, samples: &[f32]) -> Result<Vec<Word>, ProfileError> {
         let lead = self.lead.len() as f64 / f64::from(SAMPLE_RATE_HZ);
         let words = self.stages.listener.listen(&[&self.lead, samples].concat())?;
@@ -179,8 +250,8 @@ impl Interpreting {
         self.lead.drain(..self.lead.len().saturating_sub(LEAD));
     }
 
-    /// Cuts a phrase that is too long between two words, and returns the words before the cut. Waits if there is no
-    /// good place yet.
+    /// Cuts an overlong phrase between two words and returns the words before the cut; no words if the phrase has no
+    /// good boundary yet.
     fn cut(&mut self) -> Result<(Vec<Word>, bool), ProfileError> {
         let begins = self.segmenter.begins();
         let seconds = self.segmenter.pending().len() as f64 / f64::from(SAMPLE_RATE_HZ);
@@ -207,16 +278,28 @@ impl Interpreting {
         reply: &mut Vec<f32>,
     ) -> Result<(), ProfileError> {
         let rewriter = Arc::clone(&self.stages.rewriter);
+        // The rules follow the conversation also with a language model, to take over when it fails.
         let mut words = rewriter.rewrite(&mut self.context, heard, begins, last);
+        if let Some(chat) = self.stages.chat.clone() {
+            words = self.converse(&chat, heard, begins, last, words);
+        }
         if self.playback.ahead() > LATE {
             words = rewriter.condense(&words);
         }
-        tracing::debug!(heard = heard.join(" "), said = words.join(" "), ahead = self.playback.ahead(), "phrase");
+        tracing::debug!(
+            heard = heard.join(" "),
+            said = words.join(" "),
+            ahead = self.playback.ahead(),
+            "phrase interpreted"
+        );
         for breath in breaths(&words) {
-            // After the end of the source, latency counts most.
+            // After the end of the source, latency matters most.
             let hurry = if last { 1.0 } else { (self.playback.ahead() / HURRY).min(1.0) };
             let speed = 1.0 + hurry * (self.stages.fastest - 1.0);
             let mut sound = self.stages.speaker.speak(&format!("{}.", breath.join(" ")), speed)?;
+            if sound.is_empty() {
+                continue;
+            }
             if self.playback.ahead() > 0.0 {
                 self.pause(GAP, reply);
             }
@@ -227,6 +310,25 @@ impl Interpreting {
         Ok(())
     }
 
+    /// Rewrites a phrase with the language model; `by_rules` is the fallback.
+    fn converse(
+        &mut self,
+        chat: &ChatRewriter,
+        heard: &[String],
+        begins: bool,
+        last: bool,
+        by_rules: Vec<String>,
+    ) -> Vec<String> {
+        if heard.is_empty() && !self.goes_on {
+            return Vec::new();
+        }
+        let heard = message(heard, begins, last);
+        let words = chat.rewrite(&self.turns, &heard).unwrap_or(by_rules);
+        self.turns.push(Turn { heard, said: words.join(" ") });
+        self.goes_on = !last;
+        words
+    }
+
     fn pause(&mut self, samples: usize, reply: &mut Vec<f32>) {
         reply.resize(reply.len() + samples, 0.0);
         self.playback.pause(samples);
@@ -235,7 +337,7 @@ impl Interpreting {
 
 /// Profile that interprets like [`Interpreter`], but starts only after the end of the source.
 ///
-/// It demonstrates the cost of waiting: the same words, too late.
+/// Demonstrates the cost of waiting: the same words, too late.
 #[derive(Clone)]
 pub struct Patient(Interpreter);
 
@@ -262,7 +364,7 @@ impl Profile for Patient {
 
 struct Waiting {
     interpreting: Interpreting,
-    /// Mono frames: all channels would take twice the memory.
+    /// Mono frames: storing all channels would take twice the memory.
     heard: Vec<Vec<f32>>,
 }
 

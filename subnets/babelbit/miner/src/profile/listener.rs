@@ -3,8 +3,10 @@ use std::sync::Arc;
 use taonet_primitives::{SampleRate, Word};
 use taonet_speech::{Pcm, RecognizeError, Recognizer, resample_for_recognition};
 
-/// Padding before and after a recording, in samples at 24 kHz: 0.2 s and 0.4 s of silence. Recognisers expect it,
-/// and their output lags a little.
+use crate::rewrite::plain;
+
+/// Padding before and after a recording, in samples at 24 kHz: 0.2 s and 0.4 s of silence. Recognisers expect silence
+/// at both ends, and their output lags slightly.
 const BEFORE: usize = 4_800;
 const AFTER: usize = 9_600;
 
@@ -37,26 +39,5 @@ impl Listener {
             end: (word.end - shift).max(0.0),
         });
         Ok(words.filter(|word| !word.text.is_empty()).collect())
-    }
-}
-
-fn plain(word: &str) -> String {
-    word.chars()
-        .map(|letter| if letter == '’' { '\'' } else { letter })
-        .filter(|letter| letter.is_alphanumeric() || *letter == '\'')
-        .flat_map(char::to_lowercase)
-        .collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn words_lose_case_and_punctuation() {
-        let table = [("Hello,", "hello"), ("Don’t!", "don't"), ("...", ""), ("3.5", "35")];
-        for (heard, word) in table {
-            assert_eq!(plain(heard), word);
-        }
     }
 }

@@ -22,14 +22,14 @@ const GAP: usize = 3_600;
 
 /// Profile that speaks unrelated sentences promptly, for about the duration of the source.
 ///
-/// It demonstrates that timing and speaking rate earn nothing without the right meaning.
+/// Demonstrates that timing and speaking rate earn nothing without the right meaning.
 #[derive(Clone)]
 pub struct Mumbler {
     sentences: Arc<[Vec<f32>]>,
 }
 
 impl Mumbler {
-    /// Creates a mumbler with this voice. Synthesises its sentences once, which blocks.
+    /// Creates a mumbler that speaks with `voice`. Synthesises all sentences first, which blocks the calling thread.
     ///
     /// # Errors
     /// [`SynthesisError`] when the synthesiser is missing or fails.

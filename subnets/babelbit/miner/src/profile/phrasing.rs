@@ -18,7 +18,7 @@ const CLINGING: [&str; 40] = [
     "but", "or", "if", "that", "will", "would",
 ];
 
-/// Quality of a phrase boundary between two words, 0 to 2.
+/// Returns the quality of a phrase boundary between two words, 0 to 2.
 fn seam(before: &str, after: &str) -> f64 {
     f64::from(u8::from(OPENING.contains(&after))) + f64::from(u8::from(!CLINGING.contains(&before)))
 }
@@ -42,9 +42,9 @@ pub(super) fn breaths(words: &[String]) -> Vec<&[String]> {
     parts
 }
 
-/// Index of the word before which speech of `length` seconds is best cut, if there is a good place.
+/// Returns the index of the word before which to cut speech of `length` seconds, if there is a good boundary.
 ///
-/// The last words stay together, since they may be incomplete.
+/// Never cuts in the last 0.3 s, where words may be incomplete, or in the first 30 % of the speech.
 pub(super) fn best_cut(words: &[Word], length: f64) -> Option<usize> {
     let value = |place: usize| {
         let (before, after) = words.get(place.checked_sub(1)?).zip(words.get(place))?;
@@ -57,9 +57,59 @@ pub(super) fn best_cut(words: &[Word], length: f64) -> Option<usize> {
     places.max_by(|(_, a), (_, b)| a.total_cmp(b)).map(|(place, _)| place)
 }
 
+/// Pause that ends a phrase, in seconds: word times of recognisers are inexact.
+const PAUSE: f64 = 0.35;
+/// Length in seconds above which speech without a pause is cut at a good boundary.
+const LONG: f64 = 2.2;
+/// Length in seconds above which speech is cut anywhere.
+const TOO_LONG: f64 = 5.0;
+
+/// Returns the number of words of the first complete phrase; `None` while there is none. The next word starts at `until`
+/// or later. A phrase has at least `fewest` words.
+pub(super) fn complete(words: &[Word], until: f64, fewest: usize) -> Option<usize> {
+    let (first, last) = words.first().zip(words.last())?;
+    let starts = words.iter().skip(1).map(|word| word.start).chain([until]);
+    let mut pauses = (1..).zip(words.iter().zip(starts));
+    let paused = pauses.find(|(count, (word, next))| *count >= fewest && next - word.end >= PAUSE);
+    if let Some((count, _)) = paused {
+        return Some(count);
+    }
+    let length = last.end - first.start;
+    if length < LONG {
+        return None;
+    }
+    let shifted: Vec<Word> = words
+        .iter()
+        .map(|word| Word { start: word.start - first.start, end: word.end - first.start, ..word.clone() })
+        .collect();
+    let cut = best_cut(&shifted, length).filter(|count| *count >= fewest);
+    cut.or((length > TOO_LONG).then_some(words.len()))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn phrases_end_at_pauses_or_good_boundaries() {
+        let timed = |text: &str| -> Vec<Word> {
+            let word = |(n, text)| Word { text, start: 7.0 + f64::from(n) * 0.4, end: 7.0 + f64::from(n) * 0.4 + 0.35 };
+            (0..).zip(words(text)).map(word).collect()
+        };
+        let short = timed("we should leave");
+        assert_eq!(complete(&short, 8.2, 3), None);
+        assert_eq!(complete(&short, 8.6, 3), Some(3));
+        assert_eq!(complete(&short, 8.6, 4), None);
+        let mut paused = timed("we should leave it here");
+        paused[4].start += 0.5;
+        assert_eq!(complete(&paused, 9.7, 3), Some(4));
+        let long = timed("we should leave the house because the train");
+        assert_eq!(complete(&long, 10.2, 3), Some(5));
+        assert_eq!(complete(&long[..5], 9.0, 3), None);
+        // No boundary, but too long.
+        assert!(complete(&timed(&"the ".repeat(14)), 12.6, 3).is_some());
+        assert_eq!(complete(&[], 12.6, 3), None);
+    }
 
     fn words(text: &str) -> Vec<String> {
         text.split_whitespace().map(str::to_owned).collect()

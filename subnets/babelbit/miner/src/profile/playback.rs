@@ -1,7 +1,7 @@
 use taonet_babelbit_core::protocol::SAMPLE_RATE_HZ;
 
-/// The listener's playback position on the validator's virtual clock: a frame is answered at the time it ends, and its
-/// reply plays after all earlier replies.
+/// The listener's playback position on the validator's virtual clock: each frame is answered at its end, and the reply
+/// to a frame plays after all earlier replies.
 ///
 /// All values are samples of one channel at 24 kHz.
 #[derive(Debug, Clone, Copy, Default)]
@@ -29,12 +29,12 @@ impl Playback {
         self.until = self.until.max(self.now) + samples as u64;
     }
 
-    /// Backlog in seconds: earlier output that is still playing.
+    /// Returns the backlog in seconds: earlier output that is still playing.
     pub(super) fn ahead(&self) -> f64 {
         self.until.saturating_sub(self.now) as f64 / f64::from(SAMPLE_RATE_HZ)
     }
 
-    /// Time since the end of the last word in seconds; 0 while speech is playing.
+    /// Returns the time since the end of the last word in seconds; 0 while speech is playing.
     pub(super) fn quiet(&self) -> f64 {
         self.now.saturating_sub(self.spoken) as f64 / f64::from(SAMPLE_RATE_HZ)
     }

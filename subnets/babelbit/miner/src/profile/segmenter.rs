@@ -10,7 +10,7 @@ const SENTENCE_PAUSE: usize = 9;
 const MIN_LENGTH: usize = 20;
 /// Number of blocks after which speech without a pause is cut.
 const MAX_LENGTH: usize = 110;
-/// Number of blocks before another attempt to cut: 0.5 s.
+/// Number of blocks before the next attempt to cut: 0.5 s.
 const AGAIN: usize = 25;
 /// Absolute loudness below which a block is quiet.
 const FLOOR: f32 = 0.001;
@@ -35,10 +35,10 @@ pub(super) struct Segmenter {
     too_long: usize,
 }
 
-/// State of the current phrase.
+/// Result of a scan by [`Segmenter::find`].
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Found {
-    /// A phrase ended at a pause, or with the source.
+    /// A phrase ended, at a pause or at the end of the source.
     Phrase(Phrase),
     /// The phrase is too long: inspect [`Segmenter::pending`] and [`Segmenter::cut`] it, or wait for the next report.
     TooLong,
@@ -48,7 +48,7 @@ pub(super) enum Found {
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Phrase {
     pub(super) samples: Vec<f32>,
-    /// Whether a clear pause or the start of the source preceded it.
+    /// Whether a clear pause or the start of the source preceded the phrase.
     pub(super) begins: bool,
 }
 
@@ -98,7 +98,7 @@ impl Segmenter {
         rest.then(|| Found::Phrase(self.take(self.pending.len())))
     }
 
-    /// Samples of the current phrase.
+    /// Returns the samples of the current phrase.
     pub(super) fn pending(&self) -> &[f32] {
         &self.pending
     }
@@ -108,7 +108,7 @@ impl Segmenter {
         self.begins
     }
 
-    /// Ends the current phrase near sample `at`, at the quietest place within 60 ms.
+    /// Ends the current phrase near sample `at`, at the quietest point within 60 ms.
     pub(super) fn cut(&mut self, at: usize) -> Phrase {
         let energy = |place: &usize| {
             let window = self.pending.get(place.saturating_sub(BLOCK / 4)..place + BLOCK / 4).unwrap_or_default();
@@ -132,7 +132,7 @@ impl Segmenter {
         Phrase { samples, begins: mem::take(&mut self.begins) }
     }
 
-    /// Keeps only the last blocks before the start of the phrase.
+    /// Drops the silence before a phrase, except for its last [`PAUSE`] blocks.
     fn forget_silence(&mut self) {
         let surplus = self.loud.len().saturating_sub(PAUSE);
         self.loud.drain(..surplus);
@@ -144,13 +144,13 @@ impl Segmenter {
 mod tests {
     use super::*;
 
-    /// Test signal of so many milliseconds, tone or silence.
+    /// Generates a tone or silence of this many milliseconds.
     fn sound(loud: bool, milliseconds: usize) -> Vec<f32> {
         let tone = |n: usize| if loud { (n as f32 * 0.1).sin() * 0.3 } else { 0.0 };
         (0..milliseconds * 24).map(tone).collect()
     }
 
-    /// Duration of each found phrase in milliseconds, and whether it starts a sentence.
+    /// Returns the duration of each found phrase in milliseconds, and whether it starts a sentence.
     fn phrases(parts: &[(bool, usize)]) -> Vec<(usize, bool)> {
         let mut segmenter = Segmenter::new();
         let source: Vec<f32> = parts.iter().flat_map(|(loud, length)| sound(*loud, *length)).collect();
@@ -175,7 +175,7 @@ mod tests {
     #[test]
     fn pauses_end_phrases() {
         let found = phrases(&[(true, 1000), (false, 120), (true, 800), (false, 400), (true, 600)]);
-        // The part of the pause that was waited for belongs to the phrase before it.
+        // The detected part of a pause counts towards the phrase before it.
         assert_eq!(found, [(1100, true), (920, false), (700, true)]);
     }
 

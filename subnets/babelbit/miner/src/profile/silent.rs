@@ -1,6 +1,6 @@
 use super::{Interpretation, Profile, ProfileError, ProfileName, Reply};
 
-/// Profile that says nothing, and ends with the source.
+/// Profile that returns no speech and ends with the source.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Silent;
 

@@ -5,7 +5,8 @@ use taonet_speech::{SynthesisError, Synthesizer, Voice, resample_endpoints};
 
 /// Amplitude at or below which a sample counts as silence.
 const SILENCE: f32 = 0.004;
-/// Silence kept on both sides of a phrase, in samples at 24 kHz: cutting into the fading end of a word clicks.
+/// Margin of silence on both sides of a phrase, in samples at 24 kHz: a cut within the fading end of a word is audible
+/// as a click.
 const MARGIN: usize = 960;
 
 /// Synthesis stage: turns words into audio at 24 kHz.

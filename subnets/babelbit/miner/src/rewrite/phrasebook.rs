@@ -5,9 +5,9 @@ use std::collections::HashMap;
 /// The text format has one entry per line, `phrase | replacement`; `#` starts a comment line.
 /// - `hit/hits the nail | am/is right`: a choice expands to one entry per option. The n-th choice of the replacement
 ///   with k options follows the n-th choice of the phrase with k options. `had+to` is an option of two words.
-/// - `$his`, `$him`, `$they` and `$himself` are choices over the persons.
+/// - `$his`, `$him`, `$they` and `$himself` are choices among the forms for each grammatical person.
 /// - `_` matches any one word and is copied to the replacement in order.
-/// - `^` before the phrase: matches only at the start of what is said.
+/// - `^` before the phrase restricts matches to the start of a sentence.
 /// - An empty replacement removes the phrase; a replacement equal to the phrase protects it from shorter entries.
 #[derive(Debug, Clone, Default)]
 pub struct Phrasebook {
@@ -65,20 +65,20 @@ enum Problem {
 const MAX_ENTRIES: usize = 2_000;
 
 impl Phrasebook {
-    /// Parses entries in the text format; `book` names the text in errors. Of equal phrases, the first wins.
+    /// Parses entries in the text format; `book` names the text in errors. The first of several equal phrases wins.
     ///
     /// # Errors
-    /// [`PhrasebookError`] with the malformed line.
+    /// [`PhrasebookError`] that names the first malformed line.
     pub fn parse(book: &str, text: &str) -> Result<Self, PhrasebookError> {
         let mut phrases = Self::default();
         phrases.extend(book, text)?;
         Ok(phrases)
     }
 
-    /// Adds the entries of another text.
+    /// Parses another text and adds its entries; see [`Self::parse`].
     ///
     /// # Errors
-    /// [`PhrasebookError`] with the malformed line.
+    /// [`PhrasebookError`] that names the first malformed line.
     pub fn extend(&mut self, book: &str, text: &str) -> Result<(), PhrasebookError> {
         for (number, line) in text.lines().enumerate() {
             let line = line.trim();
@@ -98,7 +98,7 @@ impl Phrasebook {
         Ok(())
     }
 
-    /// Number of phrases after expansion.
+    /// Returns the number of phrases after expansion.
     pub fn len(&self) -> usize {
         self.entries.values().map(Vec::len).sum()
     }
@@ -110,12 +110,12 @@ impl Phrasebook {
 
     /// Replaces every phrase, from left to right, longest match first. Replacements are not scanned again.
     ///
-    /// `starts` means that the words are the start of what is said.
+    /// `starts` means that the words start a sentence.
     pub fn apply(&self, words: &[String], starts: bool) -> Vec<String> {
         let mut out = Vec::with_capacity(words.len());
         let mut rest = words;
         while let Some((word, after)) = rest.split_first() {
-            // Removed words before this place do not count: "well okay, look" is all start.
+            // Words removed so far do not count: without "well okay", "look" still starts the sentence.
             if let Some((length, replacement)) = self.replacement(rest, starts && out.is_empty()) {
                 out.extend(replacement);
                 rest = rest.get(length..).unwrap_or_default();
@@ -127,7 +127,7 @@ impl Phrasebook {
         out
     }
 
-    /// Replacement of the longest phrase at the start of `words`, and the phrase's number of words.
+    /// Returns the replacement of the longest phrase at the start of `words`, and the number of words in that phrase.
     pub fn replacement(&self, words: &[String], starts: bool) -> Option<(usize, Vec<String>)> {
         let entry = self
             .candidates(words)
@@ -141,7 +141,7 @@ impl Phrasebook {
     }
 
     /// Whether a longer phrase starts with all of `words`. Wildcards do not count: they match everything.
-    pub fn goes_on(&self, words: &[String]) -> bool {
+    pub(crate) fn goes_on(&self, words: &[String]) -> bool {
         self.candidates(words).any(|entry| {
             let begun = entry.phrase.get(..words.len()).is_some_and(|begun| !begun.contains(&Slot::Any));
             begun && !entry.anchored && entry.phrase.len() > words.len() && entry.agrees(words)
@@ -160,7 +160,7 @@ impl Entry {
     }
 }
 
-/// Options of one token in a line.
+/// Parses the options of one token in a line.
 fn options(token: &str) -> Result<Vec<&str>, Problem> {
     let token = match token {
         "$his" => "my/your/his/her/our/their/its",
@@ -193,7 +193,7 @@ fn expand(line: &str) -> Result<Vec<(String, Entry)>, Problem> {
     let total = total.filter(|total| *total <= MAX_ENTRIES).ok_or(Problem::TooMany)?;
     (0..total)
         .map(|number| {
-            // Number of the entry, as a mixed-radix numeral over the choices.
+            // Decodes the number of the entry as a mixed-radix numeral with one digit per choice.
             let mut rest = number;
             let picks: Vec<usize> = left
                 .iter()

@@ -3,7 +3,7 @@
 /// Maximum number of words in a detected repetition.
 const MAX_WORDS: usize = 6;
 
-/// Words that are repeated on purpose.
+/// Words that speakers often repeat on purpose.
 const MEANT_TWICE: [&str; 28] = [
     "zero", "oh", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "hundred", "thousand",
     "had", "bye", "so", "knock", "ha", "cha", "twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty",
@@ -54,7 +54,7 @@ pub(super) fn drop_repeated_across(before: &[String], words: &[String]) -> Vec<S
     all.split_off(before.len())
 }
 
-/// Whether the repeated word is an object first and a subject second: "about it | it is".
+/// Whether the repeated word is first an object and then a subject: "about it | it is".
 fn ends_and_begins(before: Option<&String>, phrase: &[String]) -> bool {
     let both = |word: &String| ["it", "you", "that", "this"].contains(&word.as_str());
     matches!(phrase, [word] if both(word)) && before.is_some_and(|word| PREPOSITIONS.contains(&word.as_str()))
@@ -108,12 +108,13 @@ const MARKERS: [&[&str]; 10] = [
     &["scratch", "that"],
     &["let", "me", "rephrase", "that"],
 ];
-/// Maximum distance of a correction, in words.
+/// Number of words before a marker among which the first word of the correction is searched.
 const REACH: usize = 5;
 
 /// Applies corrections: "on tuesday no wait on wednesday" becomes "on wednesday".
 ///
-/// A correction starts with a word that was said shortly before; otherwise only the marker is removed.
+/// The words after the marker must start with a word that also occurs shortly before the marker; otherwise only the
+/// marker is removed.
 pub(super) fn carry_out_corrections(words: &[String]) -> Vec<String> {
     let mut out: Vec<String> = Vec::with_capacity(words.len());
     let mut rest = words;
@@ -130,7 +131,7 @@ pub(super) fn carry_out_corrections(words: &[String]) -> Vec<String> {
             if let Some(place) = again {
                 out.truncate(window + place);
             } else if *marker == ["i", "mean"] {
-                // Part of a longer filler, as in "if you know what i mean", or a filler itself.
+                // The marker is part of a longer filler, as in "if you know what i mean", or a filler itself.
                 out.push(word.clone());
                 rest = after;
                 continue;

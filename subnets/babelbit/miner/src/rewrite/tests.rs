@@ -147,3 +147,11 @@ fn nothing_in_nothing_out() {
     assert_eq!(rewrite(""), "");
     assert_eq!(rewrite("um uh er"), "");
 }
+
+#[test]
+fn words_lose_case_and_punctuation() {
+    let table = [("Hello,", "hello"), ("Don’t!", "don't"), ("...", ""), ("3.5", "35")];
+    for (heard, word) in table {
+        assert_eq!(plain(heard), word);
+    }
+}

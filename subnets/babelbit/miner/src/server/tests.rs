@@ -61,7 +61,7 @@ fn init_body(utterance: u32) -> Value {
         "sample_rate_hz": 24000, "frame_rate_hz": 12.5, "frame_samples": 1920, "dtype": "float32le", "channels": 1})
 }
 
-/// `body` with `field` set to `value`.
+/// Returns `body` with `field` set to `value`.
 fn with(mut body: Value, field: &str, value: Value) -> Value {
     body[field] = value;
     body
@@ -97,7 +97,7 @@ impl Running {
         self.post(body.to_string()).await
     }
 
-    /// Plays a whole utterance and returns the audio of each response.
+    /// Plays a complete utterance and returns the audio of each response.
     async fn play(&self, utterance: u32, source: &[f32]) -> Vec<String> {
         let session = self.init(utterance).await;
         let frames: Vec<_> = source.chunks(1920).collect();
@@ -113,7 +113,7 @@ impl Running {
     }
 }
 
-/// Deterministic noise, distinct in every frame.
+/// Generates deterministic noise, distinct in every frame.
 fn noise(samples: usize, seed: u32) -> Vec<f32> {
     let mut state = seed;
     (0..samples)
@@ -124,7 +124,7 @@ fn noise(samples: usize, seed: u32) -> Vec<f32> {
         .collect()
 }
 
-/// field of the request · value · whether it is optional
+/// Table columns: request field, value, whether the field is optional.
 #[tokio::test]
 async fn the_fields_of_an_init_request() {
     let miner = start(Silent, Limits::default()).await;
@@ -153,7 +153,7 @@ async fn the_fields_of_an_init_request() {
     assert_eq!(miner.post(with(init_body(5), "mood", json!(7)).to_string()).await.0, StatusCode::OK);
 }
 
-/// field of the response · expected value: the request's, or another
+/// Table columns: response field, expected value.
 #[tokio::test]
 async fn the_fields_of_an_init_response() {
     let miner = start(Silent, Limits::default()).await;
@@ -178,7 +178,7 @@ async fn the_fields_of_an_init_response() {
     assert_eq!(response.as_object().unwrap().len(), 11);
 }
 
-/// field of the request · whether it is optional
+/// Table columns: request field, whether the field is optional.
 #[tokio::test]
 async fn the_fields_of_a_predict_request() {
     let miner = start(Parrot, Limits::default()).await;
@@ -195,7 +195,7 @@ async fn the_fields_of_a_predict_request() {
     }
 }
 
-/// channels · samples of the frame · `in_eos` · expected response
+/// Table columns: channels, samples of the frame, `in_eos`, expected response.
 #[tokio::test]
 async fn the_fields_of_a_predict_response() {
     let miner = start(Parrot, Limits::default()).await;
@@ -250,7 +250,7 @@ async fn strangers_are_refused() {
     let miner = start(Parrot, Limits::default()).await;
     let (status, body) = miner.post_as(None, init_body(0).to_string()).await;
     assert_eq!(status, StatusCode::UNAUTHORIZED, "{body}");
-    // Bob may open sessions of his own, but not use Alice's.
+    // Bob may open his own sessions but not use Alice's.
     let session = miner.init(0).await;
     let predict = json!({"kind": "predict", "session_id": session, "audio_b64": "", "in_eos": true}).to_string();
     let bob = signer("//Bob");
@@ -348,7 +348,7 @@ async fn sessions_are_limited_and_expire() {
     miner.init(1).await;
     let (status, body) = miner.post(init_body(2).to_string()).await;
     assert_eq!(status, StatusCode::TOO_MANY_REQUESTS);
-    assert_eq!(body, json!({"error": "the hotkey is at its limit of 2 sessions; hint: finish one first"}));
+    assert_eq!(body, json!({"error": "the hotkey is at its limit of 2 sessions; hint: finish a session first"}));
     *elapsed.lock().unwrap() = limits.idle;
     assert_eq!(miner.predict(&first, "", true).await.0, StatusCode::NOT_FOUND);
     miner.init(2).await;
@@ -372,7 +372,7 @@ async fn health_names_the_model() {
     }
 }
 
-/// Blocks at each frame until the test releases it; panics at a frame of silence.
+/// A profile that blocks at each frame until the test releases the frame, and panics at a frame of silence.
 struct Gate(Arc<std::sync::Barrier>);
 
 impl Profile for Gate {

@@ -47,10 +47,10 @@ impl Playing {
         }
     }
 
-    /// Processes one frame and returns the speech that is ready. Blocks for as long as the work takes.
+    /// Processes one frame and returns the speech that is ready. Blocks until the frame is processed.
     ///
     /// A frame with the same index as the previous one is a retry: it gets the same response and changes nothing. A
-    /// refused frame changes nothing either.
+    /// rejected frame changes nothing either.
     ///
     /// # Errors
     /// [`Refusal`] when the frame is malformed, out of order or over a limit, or when the profile fails.
@@ -93,7 +93,7 @@ impl Playing {
             Stage::Finished => return Ok(Reply { samples: Vec::new(), done: true }),
             _ => {}
         }
-        // If the work fails or panics, the session stays broken, since the work may be half done.
+        // If the work fails or panics, the session stays broken, since the work may be incomplete.
         let (mut interpretation, ended) = match std::mem::replace(&mut self.stage, Stage::Broken) {
             Stage::Open(interpretation) => (interpretation, in_eos),
             Stage::Draining(interpretation) => (interpretation, true),

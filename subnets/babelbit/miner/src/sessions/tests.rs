@@ -65,7 +65,7 @@ fn sessions_are_limited_in_number() {
     // A complete reply frees a slot.
     sessions.finish(second.parse().unwrap());
     open(&sessions, ALICE, 2, now).unwrap();
-    // So does the idle timeout.
+    // The idle timeout frees a slot too.
     let late = now + LIMITS.idle;
     open(&sessions, BOB, 1, late).unwrap();
     assert_eq!(sessions.live(), 1);

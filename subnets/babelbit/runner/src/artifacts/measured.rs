@@ -11,7 +11,7 @@ pub(crate) struct MeasuredReply<'a> {
 }
 
 impl MinerResult<'_> {
-    /// Measures the replies that were transcribed and have a reference.
+    /// Computes the metrics of all transcribed replies with a reference.
     pub(crate) fn measured_replies(&self) -> Vec<MeasuredReply<'_>> {
         self.rows.iter().filter_map(|row| self.measure(row)).collect()
     }
@@ -34,7 +34,7 @@ impl MinerResult<'_> {
     }
 }
 
-/// Metrics of all replies together.
+/// Combines the metrics of a challenge's replies.
 pub(crate) fn combined(replies: &[MeasuredReply<'_>]) -> Option<ChallengeMetrics> {
     let replies: Vec<_> = replies.iter().map(|reply| (reply.texts, reply.metrics)).collect();
     ChallengeMetrics::of(&replies)

@@ -8,7 +8,7 @@ use taonet_babelbit_core::rounding::{round4, round6};
 
 use super::measured::{MeasuredReply, combined};
 
-/// Means over a miner's utterances.
+/// Computes the means over a miner's utterances.
 pub(super) fn summary(log: &RunLog) -> ChallengeSummary {
     let mean = |value: fn(&RunLogUtterance) -> f64| {
         let sum: f64 = log.utterances.iter().map(value).sum();
@@ -60,7 +60,7 @@ pub(super) fn challenge_run(log: &RunLog, challenge_summary: ChallengeSummary, l
     }
 }
 
-/// Builds the challenge score: the numbers alone.
+/// Builds the challenge score: scores and metrics without transcripts.
 pub(super) fn challenge_score(
     log: &RunLog,
     challenge_summary: ChallengeSummary,

@@ -16,7 +16,7 @@ impl MinerResult<'_> {
         self.utterance_of(row)?.source.as_ref().ok()
     }
 
-    /// Run-log record of one row; `None` if the challenge has no such utterance.
+    /// Builds the run-log record of a row; returns `None` if the challenge lacks the utterance.
     pub(super) fn utterance(&self, row: &ResultRow) -> Option<RunLogUtterance> {
         let utterance = self.utterance_of(row)?;
         let index = row.utterance_index;
@@ -83,7 +83,7 @@ impl MinerResult<'_> {
         Some(RunLogUtterance {
             score: score.score,
             score_method: score.score_method.clone(),
-            // Null if a gate skipped the computation; readers of the file expect a number, and `gate` explains the 0.
+            // `None` if a gate skipped the computation. Readers of the file expect a number; `gate` explains the 0.
             accuracy: score.accuracy.unwrap_or_default(),
             source_duration_sec: score.source_duration_sec,
             predicted_duration_sec: score.predicted_duration_sec,

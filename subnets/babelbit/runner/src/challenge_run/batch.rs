@@ -13,21 +13,21 @@ use crate::reply_scorer::{ReplyScorer, find_candidate};
 use taonet_babelbit_core::records::MinerKey;
 use taonet_babelbit_scorer::{Candidate, Heard, ScoringConditions};
 
-/// Scores utterance after utterance, each as soon as every miner has replied or failed.
+/// Scores utterances in order, each as soon as every miner has replied or failed.
 ///
-/// Replies to the next utterance are passed to the scorer as they arrive; those to later ones are queued, however far a
-/// fast miner is ahead of a slow one. Their audio stays on disk meanwhile.
+/// Passes replies to the next unscored utterance to the scorer as they arrive, and queues replies to later utterances
+/// without a limit. The audio of queued replies stays on disk.
 pub(super) struct Batches {
     run: Arc<ChallengeRun>,
     miners: HashSet<MinerKey>,
     /// Unscored utterances, in order.
     waiting: VecDeque<u32>,
-    /// Received rows by utterance; complete replies to the next one are in `candidates` instead.
+    /// Received rows by utterance index, except those already in `candidates` or `peers`.
     rows: BTreeMap<u32, Vec<ResultRow>>,
-    /// Miners that have replied to the next utterance or failed.
+    /// Miners that have replied to the next utterance, or failed on it.
     done: HashSet<MinerKey>,
     candidates: Vec<(MinerKey, Candidate)>,
-    /// Replies to the next utterance that an earlier run scored.
+    /// Rows of the next utterance whose scores come from an earlier run.
     peers: Vec<ResultRow>,
     /// Total scoring time.
     scoring: Duration,
@@ -44,20 +44,20 @@ impl Batches {
         Self { run, miners, waiting, rows, done, candidates, peers, scoring: Duration::ZERO }
     }
 
-    /// Adds the result of one utterance with one miner.
+    /// Adds a miner's result for one utterance, and scores the utterances that are complete.
     pub(super) async fn add(&mut self, row: ResultRow) -> Result<(), RunError> {
         let index = row.utterance_index;
         self.rows.entry(index).or_default().push(row);
         if self.waiting.front() == Some(&index) { self.advance().await } else { Ok(()) }
     }
 
-    /// Stops waiting for a miner, which sends no more replies.
+    /// Stops waiting for a dropped miner.
     pub(super) async fn drop_miner(&mut self, miner: MinerKey) -> Result<(), RunError> {
         self.miners.remove(&miner);
         self.advance().await
     }
 
-    /// Scores all complete utterances.
+    /// Scores, in order, all utterances to which every miner has replied or failed.
     pub(super) async fn advance(&mut self) -> Result<(), RunError> {
         while let Some(&index) = self.waiting.front() {
             for row in self.rows.remove(&index).unwrap_or_default() {
@@ -80,7 +80,7 @@ impl Batches {
         Ok(())
     }
 
-    /// Scores the rest. Call it when every miner has finished playing; returns the total scoring time.
+    /// Scores the remaining utterances; returns the total scoring time. Call it after all players have finished.
     pub(super) async fn finish(mut self) -> Result<Duration, RunError> {
         self.advance().await?;
         Ok(self.scoring)
@@ -102,14 +102,14 @@ impl Batches {
         Ok(())
     }
 
-    /// Duration in seconds and number of channels of an utterance's source.
+    /// Returns the duration in seconds and the number of channels of an utterance's source.
     fn source(&self, index: u32) -> Option<(f64, u16)> {
         let utterance = self.run.challenge.utterances.iter().find(|utterance| utterance.index == index)?;
         utterance.source.as_ref().ok().map(|source| (source.duration_sec(), source.channels))
     }
 
-    /// Replies that already have a score: their scores stay, but a later duplicate must not escape the penalty. Replies
-    /// without stored audio exert no pressure on others.
+    /// Loads replies that already have a score, so that later duplicates get the duplication penalty. The existing
+    /// scores stay unchanged. Skips replies without stored audio.
     async fn scored_peers(&mut self, index: u32) -> Result<Vec<(MinerKey, Candidate)>, RunError> {
         let rows = std::mem::take(&mut self.peers);
         let Some((source_sec, channels)) = self.source(index).filter(|_| !rows.is_empty()) else {
@@ -166,8 +166,8 @@ impl Batches {
         let scores: Vec<_> = scores
             .filter(|(miner, _)| new.contains(miner))
             .map(|(miner, (result, heard))| {
-                // Identical audio in another reply may have been transcribed although this reply's recognition was
-                // skipped.
+                // The scorer may have a transcript of identical audio in another reply although it skipped recognition
+                // of this reply.
                 let heard = heard.filter(|_| result.stt_text.is_some());
                 (miner, StoredScore { heard, conditions: name.clone(), batch, ..StoredScore::from(result) })
             })
@@ -179,7 +179,7 @@ impl Batches {
     }
 }
 
-/// Transcript of a reply from the scorer.
+/// Returns the scorer's transcript of a reply.
 fn heard(scorer: &dyn ReplyScorer, candidate: &Candidate) -> Option<Heard> {
     let audio = candidate.wav.as_ref()?.hash();
     scorer.heard(audio).map(|heard| Heard::clone(&heard))

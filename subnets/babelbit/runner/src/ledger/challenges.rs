@@ -11,9 +11,9 @@ use super::{Ledger, LedgerError, from_json, to_json};
 /// Progress of a challenge.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ChallengeState {
-    /// Completely fetched, but not completely played, scored and written.
+    /// The challenge is completely fetched, but not yet completely played, scored and written.
     Playing,
-    /// The engine delivered only a part of the challenge.
+    /// The engine delivered only part of the challenge.
     Partial,
     /// All result files are written.
     Finished,
@@ -53,22 +53,22 @@ pub struct NewChallenge {
     pub run_timestamp: String,
     /// Start time in seconds since the Unix epoch. Ignored for a challenge that is already in the ledger.
     pub started_unix: i64,
-    /// Why the delivery is incomplete.
+    /// Why the engine's delivery is incomplete; `None` if complete.
     pub error: Option<String>,
-    /// Main challenge of a solo challenge. Ignored if already known.
+    /// ID of the main challenge that a solo challenge accompanies. Ignored if the ledger already has one.
     pub main_challenge_uid: Option<String>,
-    /// The reference document.
+    /// The reference document, if available.
     pub reference: Option<Value>,
-    /// Source of the reference document; without a document, the unreadable file.
+    /// Source of the reference document or, if there is none, path of the unreadable file.
     pub reference_source: Option<String>,
-    /// The utterances.
+    /// The delivered utterances.
     pub utterances: Vec<UtteranceRow>,
 }
 
-/// A challenge in the ledger.
+/// Ledger record of a challenge and its utterances.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ChallengeRow {
-    /// Row id in the ledger; 0 outside of a ledger.
+    /// Row ID in the ledger; 0 for a challenge that is not in a ledger.
     pub id: i64,
     /// ID of the challenge.
     pub challenge_uid: String,
@@ -78,19 +78,19 @@ pub struct ChallengeRow {
     pub run_timestamp: String,
     /// Progress of the challenge.
     pub state: ChallengeState,
-    /// Why the delivery is incomplete.
+    /// Why the engine's delivery is incomplete; `None` if complete.
     pub error: Option<String>,
-    /// Main challenge of a solo challenge.
+    /// ID of the main challenge that a solo challenge accompanies.
     pub main_challenge_uid: Option<String>,
-    /// The reference document.
+    /// The reference document, if available.
     pub reference: Option<Value>,
-    /// Source of the reference document; without a document, the unreadable file.
+    /// Source of the reference document or, if there is none, path of the unreadable file.
     pub reference_source: Option<String>,
-    /// The utterances, by index.
+    /// The utterances, sorted by index.
     pub utterances: Vec<UtteranceRow>,
 }
 
-/// One utterance of a challenge.
+/// Ledger record of an utterance.
 #[derive(Debug, Clone, PartialEq)]
 pub struct UtteranceRow {
     /// Position in the challenge, from 0.
@@ -99,20 +99,20 @@ pub struct UtteranceRow {
     pub utterance_id: String,
     /// Language of the source speech.
     pub language: String,
-    /// The source, or why it is unplayable.
+    /// Metadata of the source, or why the source is unplayable.
     pub source: Result<SourceInfo, String>,
 }
 
 /// Metadata of an utterance's source.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SourceInfo {
-    /// Samples per second and channel.
+    /// Sample rate in Hz.
     pub sample_rate_hz: u32,
     /// Number of channels.
     pub channels: u16,
-    /// Bytes of one sample of one channel.
+    /// Size of one sample of one channel in bytes.
     pub sample_width_bytes: u16,
-    /// Samples per channel.
+    /// Number of samples per channel.
     pub frames: u64,
     /// Size of the WAV file in bytes.
     pub wav_bytes: u64,
@@ -121,18 +121,18 @@ pub struct SourceInfo {
 }
 
 impl SourceInfo {
-    /// Duration of the source in seconds.
+    /// Returns the duration of the source in seconds.
     pub fn duration_sec(&self) -> f64 {
         self.frames as f64 / f64::from(self.sample_rate_hz.max(1))
     }
 }
 
 impl Ledger {
-    /// Inserts a challenge, or completes an existing one: adds missing utterances, and lets a partial challenge that is
-    /// now whole be played on. Existing data stays unchanged, except for the reference.
+    /// Inserts a challenge, or completes an existing one: adds missing utterances, and sets a partial challenge to
+    /// playing once it is complete. Other existing data stays unchanged, except for the reference.
     ///
     /// # Errors
-    /// [`LedgerError`] when the ledger fails.
+    /// [`LedgerError`] when the database operation fails.
     pub async fn begin(&self, new: &NewChallenge) -> Result<ChallengeRow, LedgerError> {
         let mut connection = self.connection.lock().await;
         let mut transaction = connection.begin().await?;
@@ -187,7 +187,7 @@ impl Ledger {
     /// Looks up a challenge by uid and contest.
     ///
     /// # Errors
-    /// [`LedgerError`] when the ledger fails.
+    /// [`LedgerError`] when the database operation fails.
     pub async fn find(&self, uid: &str, challenge_type: ChallengeType) -> Result<Option<ChallengeRow>, LedgerError> {
         let mut connection = self.connection.lock().await;
         let id = sqlx::query_scalar("SELECT id FROM challenge WHERE challenge_uid = ? AND challenge_type = ?")
@@ -201,10 +201,10 @@ impl Ledger {
         }
     }
 
-    /// Uids of a contest's latest challenges, at most `limit`, latest first.
+    /// Returns the uids of a contest's latest challenges, at most `limit`, latest first.
     ///
     /// # Errors
-    /// [`LedgerError`] when the ledger fails.
+    /// [`LedgerError`] when the database operation fails.
     pub async fn latest(&self, kind: ChallengeType, limit: u32) -> Result<Vec<String>, LedgerError> {
         let names =
             sqlx::query_scalar("SELECT challenge_uid FROM challenge WHERE challenge_type = ? ORDER BY id DESC LIMIT ?")
@@ -215,11 +215,11 @@ impl Ledger {
         Ok(names)
     }
 
-    /// Challenges of a contest that are completely fetched but unfinished, were started at `since` (Unix seconds) or
-    /// later, and were resumed less than `max_resumes` times; oldest first.
+    /// Returns the unfinished challenges of a contest that are completely fetched, started at `since` (Unix seconds) or
+    /// later, and resumed fewer than `max_resumes` times; oldest first.
     ///
     /// # Errors
-    /// [`LedgerError`] when the ledger fails.
+    /// [`LedgerError`] when the database operation fails.
     pub async fn unfinished(
         &self,
         kind: ChallengeType,
@@ -243,10 +243,10 @@ impl Ledger {
         Ok(unfinished)
     }
 
-    /// Records that a challenge is about to be resumed; returns how many times it has been.
+    /// Increments the number of resumes of a challenge; returns the new number.
     ///
     /// # Errors
-    /// [`LedgerError`] when the ledger fails.
+    /// [`LedgerError`] when the database operation fails.
     pub(crate) async fn record_resume(&self, challenge: &ChallengeRow) -> Result<u32, LedgerError> {
         let take_ups =
             sqlx::query_scalar("UPDATE challenge SET take_ups = take_ups + 1 WHERE id = ? RETURNING take_ups")
@@ -259,7 +259,7 @@ impl Ledger {
     /// Marks a challenge as finished.
     ///
     /// # Errors
-    /// [`LedgerError`] when the ledger fails.
+    /// [`LedgerError`] when the database operation fails.
     pub async fn finish(&self, challenge: &ChallengeRow) -> Result<(), LedgerError> {
         sqlx::query("UPDATE challenge SET state = 'finished' WHERE id = ? AND state = 'playing'")
             .bind(challenge.id)

@@ -7,10 +7,10 @@ use super::challenges::read_challenge;
 use super::results::{read_key, read_result};
 use super::{ChallengeRow, ChallengeState, Ledger, LedgerError, ResultRow, from_json};
 
-/// A challenge in the ledger, without its utterances and reference.
+/// Summary of a challenge in the ledger, without its utterances and reference.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ChallengeHead {
-    /// Row id in the ledger.
+    /// Row ID in the ledger.
     pub id: i64,
     /// ID of the challenge.
     pub challenge_uid: String,
@@ -20,18 +20,18 @@ pub struct ChallengeHead {
     pub started_unix: i64,
     /// Progress of the challenge.
     pub state: ChallengeState,
-    /// Why the delivery is incomplete.
+    /// Why the engine's delivery is incomplete; `None` if complete.
     pub error: Option<String>,
-    /// Number of utterances.
+    /// Number of utterances in the challenge.
     pub utterances: u32,
-    /// Number of times that a later round resumed the challenge.
+    /// Number of resumes by later rounds.
     pub resumes: u32,
 }
 
-/// The numbers of a result, without reply and transcript.
+/// Summary of a result row, without reply metadata and transcript.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ResultDigest {
-    /// The miner.
+    /// Uid and hotkey of the miner.
     pub miner: MinerKey,
     /// Position of the utterance in the challenge, from 0.
     pub utterance_index: u32,
@@ -43,34 +43,35 @@ pub struct ResultDigest {
     pub wall_after_source_sec: Option<f64>,
 }
 
-/// The main numbers of a score.
+/// Main components of a score.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ScoreDigest {
     /// The score, 0 to 1.
     pub score: f64,
     /// Semantic similarity, 0 to 1; `None` if not computed.
     pub accuracy: Option<f64>,
-    /// Speaking rate as a ratio to the reference's; `None` if not computed.
+    /// Ratio of the reply's speaking rate to the reference's; `None` if not computed.
     pub rate_ratio: Option<f64>,
-    /// Overshoot of the reply past the end of the source in seconds.
+    /// Time from the end of the source to the end of the reply, in seconds on the virtual clock; 0 if the reply ends
+    /// earlier.
     pub overshoot_sec: Option<f64>,
-    /// Failed gates.
+    /// Scoring gates that the reply failed.
     pub failed_gates: Vec<Gate>,
 }
 
 impl Ledger {
-    /// A number that changes whenever another connection commits. It is cheap to read.
+    /// Returns a version number that changes whenever another connection commits. Cheap to query.
     ///
     /// # Errors
-    /// [`LedgerError`] when the ledger fails.
+    /// [`LedgerError`] when the database operation fails.
     pub async fn data_version(&self) -> Result<i64, LedgerError> {
         Ok(sqlx::query_scalar("PRAGMA data_version").fetch_one(&mut *self.connection.lock().await).await?)
     }
 
-    /// The latest challenges of all contests, at most `limit`, latest first.
+    /// Returns summaries of the latest challenges of all contests, at most `limit`, latest first.
     ///
     /// # Errors
-    /// [`LedgerError`] when the ledger fails.
+    /// [`LedgerError`] when the database operation fails.
     pub async fn heads(&self, limit: u32) -> Result<Vec<ChallengeHead>, LedgerError> {
         let rows = sqlx::query(
             "SELECT id, challenge_uid, challenge_type, started_unix, state, error, take_ups,
@@ -83,10 +84,10 @@ impl Ledger {
         rows.iter().map(read_head).collect()
     }
 
-    /// Looks up a challenge by its row id.
+    /// Looks up a challenge by its row ID.
     ///
     /// # Errors
-    /// [`LedgerError`] when the ledger fails.
+    /// [`LedgerError`] when the database operation fails.
     pub async fn by_id(&self, id: i64) -> Result<Option<ChallengeRow>, LedgerError> {
         match read_challenge(&mut *self.connection.lock().await, id).await {
             Err(LedgerError::Database(sqlx::Error::RowNotFound)) => Ok(None),
@@ -94,10 +95,10 @@ impl Ledger {
         }
     }
 
-    /// Digests of all results of a challenge, sorted by miner and utterance.
+    /// Returns summaries of all results of a challenge, sorted by miner and utterance.
     ///
     /// # Errors
-    /// [`LedgerError`] when the ledger fails.
+    /// [`LedgerError`] when the database operation fails.
     pub async fn digests(&self, challenge_id: i64) -> Result<Vec<ResultDigest>, LedgerError> {
         let rows = sqlx::query(
             "SELECT miner_uid, miner_hotkey, utterance_index, error,
@@ -112,10 +113,11 @@ impl Ledger {
         rows.iter().map(read_digest).collect()
     }
 
-    /// SHA-256 of the conditions that one of a challenge's results was scored under; `None` if unscored or unknown.
+    /// Returns the SHA-256 of the scoring conditions of one scored result of a challenge; `None` if no result is
+    /// scored, or the conditions are unknown.
     ///
     /// # Errors
-    /// [`LedgerError`] when the ledger fails.
+    /// [`LedgerError`] when the database operation fails.
     pub async fn conditions_of(&self, challenge_id: i64) -> Result<Option<String>, LedgerError> {
         let found: Option<Option<String>> = sqlx::query_scalar(
             "SELECT json_extract(score, '$.conditions') FROM result
@@ -127,10 +129,10 @@ impl Ledger {
         Ok(found.flatten())
     }
 
-    /// One miner's result of one utterance.
+    /// Looks up a miner's result for one utterance.
     ///
     /// # Errors
-    /// [`LedgerError`] when the ledger fails.
+    /// [`LedgerError`] when the database operation fails.
     pub async fn result(
         &self,
         challenge_id: i64,
@@ -167,7 +169,7 @@ fn read_head(row: &SqliteRow) -> Result<ChallengeHead, LedgerError> {
     })
 }
 
-/// The paths of [`Ledger::digests`], in their order.
+/// Values of the JSON paths that [`Ledger::digests`] extracts, in the same order.
 type Numbers = (f64, Option<f64>, Option<f64>, Option<f64>, Vec<Gate>);
 
 fn read_digest(row: &SqliteRow) -> Result<ResultDigest, LedgerError> {

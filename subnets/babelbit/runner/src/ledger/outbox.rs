@@ -7,13 +7,22 @@ use super::results::read_key;
 use super::{ChallengeRow, Ledger, LedgerError};
 use taonet_babelbit_core::records::MinerKey;
 
-/// Metadata of one miner's written result files.
+/// Metadata of the result files written for one miner.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WrittenFiles {
-    /// SHA-256 of the run log: identical rows give identical files.
+    /// SHA-256 of the run log, which identifies the content of all four files.
     pub run_sha256: String,
     /// Scoring method of the utterances.
     pub score_method: String,
+}
+
+/// Name and dialogue of a file of the text contest.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NamedFile {
+    /// Name of the file in the directory of logs or of scores.
+    pub name: String,
+    /// ID of the dialogue; `None` for a file about the complete challenge.
+    pub dialogue_uid: Option<String>,
 }
 
 /// A result file queued for submission.
@@ -26,19 +35,21 @@ pub struct OutboxEntry {
     pub challenge_type: ChallengeType,
     /// Local start time of the challenge's first run, as in file names.
     pub run_timestamp: String,
-    /// Main challenge of a solo challenge.
+    /// ID of the main challenge that a solo challenge accompanies.
     pub main_challenge_uid: Option<String>,
-    /// The miner of the result.
+    /// Uid and hotkey of the miner.
     pub miner: MinerKey,
     /// Kind of the file.
     pub file: ResultFile,
-    /// SHA-256 of the run log written together with the file.
+    /// Name and dialogue of a file of the text contest; `None` for a file of the speech contest.
+    pub named: Option<NamedFile>,
+    /// SHA-256 of the run log written together with the file, or of the file itself in the text contest.
     pub run_sha256: String,
-    /// Scoring method of the utterances.
+    /// Scoring method of the utterances; empty in the text contest.
     pub score_method: String,
     /// Path of the file in the bucket, if uploaded.
     pub s3_path: Option<String>,
-    /// Number of failed attempts.
+    /// Number of failed attempts since the file was queued.
     pub attempts: u32,
     /// Error of the last attempt.
     pub error: Option<String>,
@@ -51,16 +62,16 @@ pub struct OutboxCounts {
     pub waiting: u64,
     /// Delivered files that are not yet purged.
     pub delivered: u64,
-    /// Permanently refused files.
+    /// Refused files, which the outbox requeues every hour.
     pub refused: u64,
 }
 
 impl Ledger {
-    /// Queues a miner's four result files; for a complete result, marks its files as written in the same transaction.
-    /// Existing entries stay unchanged, delivered or not, unless the files were rewritten from other rows.
+    /// Queues a miner's four result files and, if `is_finished`, marks the miner as finished in the same transaction.
+    /// An existing entry, delivered or not, stays unchanged unless the hash of the run log differs.
     ///
     /// # Errors
-    /// [`LedgerError`] when the ledger fails.
+    /// [`LedgerError`] when the database operation fails.
     pub async fn enqueue(
         &self,
         challenge: &ChallengeRow,
@@ -70,11 +81,11 @@ impl Ledger {
     ) -> Result<(), LedgerError> {
         let mut connection = self.connection.lock().await;
         let mut transaction = connection.begin().await?;
-        for file in ResultFile::ALL {
+        for file in ResultFile::OF_SPEECH {
             sqlx::query(
                 "INSERT INTO outbox (challenge_id, miner_uid, miner_hotkey, file, run_sha256, score_method, state)
                  VALUES (?, ?, ?, ?, ?, ?, 'waiting')
-                 ON CONFLICT (challenge_id, miner_uid, miner_hotkey, file) DO UPDATE SET
+                 ON CONFLICT (challenge_id, miner_uid, miner_hotkey, file, name) DO UPDATE SET
                      run_sha256 = excluded.run_sha256, score_method = excluded.score_method, state = 'waiting',
                      s3_path = NULL, attempts = 0, due_unix_ms = 0, error = NULL
                  WHERE run_sha256 <> excluded.run_sha256",
@@ -100,20 +111,25 @@ impl Ledger {
             .await?;
         }
         transaction.commit().await?;
-        self.enqueued.notify_one();
+        self.announce_files();
         Ok(())
     }
 
-    /// Waits until files are queued; those queued since the last call count.
+    /// Wakes the outbox.
+    pub(super) fn announce_files(&self) {
+        self.enqueued.notify_one();
+    }
+
+    /// Waits until files are queued; returns at once if files were queued since the last call.
     pub(crate) async fn enqueued(&self) {
         self.enqueued.notified().await;
     }
 
-    /// Files due for submission, at most `max`: scores first, since weights depend on them, then the others, each in
-    /// order of arrival.
+    /// Returns files due for submission, at most `max`: score files first, since weights depend on them, then the other
+    /// files, each group sorted by due time.
     ///
     /// # Errors
-    /// [`LedgerError`] when the ledger fails.
+    /// [`LedgerError`] when the database operation fails.
     pub async fn due(&self, now_unix_ms: i64, max: u32) -> Result<Vec<OutboxEntry>, LedgerError> {
         let rows = sqlx::query(
             "SELECT outbox.*, challenge_uid, challenge_type, run_timestamp, main_challenge_uid
@@ -129,10 +145,11 @@ impl Ledger {
         rows.iter().map(read_entry).collect()
     }
 
-    /// Time of the next due submission in milliseconds since the Unix epoch; `None` if the queue is empty.
+    /// Returns the time at which the next submission is due, in milliseconds since the Unix epoch; `None` if the queue
+    /// is empty.
     ///
     /// # Errors
-    /// [`LedgerError`] when the ledger fails.
+    /// [`LedgerError`] when the database operation fails.
     pub async fn next_due(&self) -> Result<Option<i64>, LedgerError> {
         let next = sqlx::query_scalar("SELECT min(due_unix_ms) FROM outbox WHERE state = 'waiting'")
             .fetch_one(&mut *self.connection.lock().await)
@@ -140,10 +157,10 @@ impl Ledger {
         Ok(next)
     }
 
-    /// Number of queued files.
+    /// Returns the number of queued files.
     ///
     /// # Errors
-    /// [`LedgerError`] when the ledger fails.
+    /// [`LedgerError`] when the database operation fails.
     pub async fn waiting(&self) -> Result<u64, LedgerError> {
         let waiting: i64 = sqlx::query_scalar("SELECT count(*) FROM outbox WHERE state = 'waiting'")
             .fetch_one(&mut *self.connection.lock().await)
@@ -151,10 +168,10 @@ impl Ledger {
         Ok(waiting.unsigned_abs())
     }
 
-    /// Number of files per state.
+    /// Counts the files per state.
     ///
     /// # Errors
-    /// [`LedgerError`] when the ledger fails.
+    /// [`LedgerError`] when the database operation fails.
     pub async fn outbox_counts(&self) -> Result<OutboxCounts, LedgerError> {
         let rows: Vec<(String, i64)> = sqlx::query_as("SELECT state, count(*) FROM outbox GROUP BY state")
             .fetch_all(&mut *self.connection.lock().await)
@@ -166,7 +183,7 @@ impl Ledger {
     /// Records the path of an uploaded file in the bucket.
     ///
     /// # Errors
-    /// [`LedgerError`] when the ledger fails.
+    /// [`LedgerError`] when the database operation fails.
     pub(crate) async fn note_uploaded(&self, entry: &OutboxEntry, s3_path: &str) -> Result<(), LedgerError> {
         sqlx::query("UPDATE outbox SET s3_path = ? WHERE id = ? AND run_sha256 = ?")
             .bind(s3_path)
@@ -177,11 +194,11 @@ impl Ledger {
         Ok(())
     }
 
-    /// Records that a file was delivered, or permanently refused with `error` as the reason. A file that was rewritten
-    /// meanwhile stays queued.
+    /// Records that a file was delivered, or refused with `error` as the reason. A file rewritten in the meantime stays
+    /// queued.
     ///
     /// # Errors
-    /// [`LedgerError`] when the ledger fails.
+    /// [`LedgerError`] when the database operation fails.
     pub(crate) async fn note_outcome(
         &self,
         entry: &OutboxEntry,
@@ -202,7 +219,7 @@ impl Ledger {
     /// Records a failed attempt and when the next one is due.
     ///
     /// # Errors
-    /// [`LedgerError`] when the ledger fails.
+    /// [`LedgerError`] when the database operation fails.
     pub(crate) async fn reschedule(
         &self,
         entry: &OutboxEntry,
@@ -221,11 +238,11 @@ impl Ledger {
         Ok(())
     }
 
-    /// Requeues refused files: clocks may have been corrected and validators admitted in the meantime. Returns the
-    /// number of these files.
+    /// Requeues all refused files and returns their number. The cause of a refusal may be gone: for example, a clock
+    /// has been corrected or a validator admitted.
     ///
     /// # Errors
-    /// [`LedgerError`] when the ledger fails.
+    /// [`LedgerError`] when the database operation fails.
     pub(crate) async fn retry_refused(&self) -> Result<u64, LedgerError> {
         let retried =
             sqlx::query("UPDATE outbox SET state = 'waiting', attempts = 0, due_unix_ms = 0 WHERE state = 'refused'")
@@ -234,10 +251,11 @@ impl Ledger {
         Ok(retried.rows_affected())
     }
 
-    /// Purges entries delivered before a time in milliseconds since the Unix epoch.
+    /// Deletes entries delivered before `before_unix_ms`, in milliseconds since the Unix epoch; returns the number of
+    /// deleted entries.
     ///
     /// # Errors
-    /// [`LedgerError`] when the ledger fails.
+    /// [`LedgerError`] when the database operation fails.
     pub(crate) async fn purge_delivered(&self, before_unix_ms: i64) -> Result<u64, LedgerError> {
         let forgotten = sqlx::query("DELETE FROM outbox WHERE state = 'delivered' AND due_unix_ms < ?")
             .bind(before_unix_ms)
@@ -250,6 +268,8 @@ impl Ledger {
 fn read_entry(row: &SqliteRow) -> Result<OutboxEntry, LedgerError> {
     let file: String = row.try_get("file")?;
     let kind: String = row.try_get("challenge_type")?;
+    let name: String = row.try_get("name")?;
+    let dialogue_uid = row.try_get("dialogue_uid")?;
     Ok(OutboxEntry {
         id: row.try_get("id")?,
         challenge_uid: row.try_get("challenge_uid")?,
@@ -260,6 +280,7 @@ fn read_entry(row: &SqliteRow) -> Result<OutboxEntry, LedgerError> {
         main_challenge_uid: row.try_get("main_challenge_uid")?,
         miner: read_key(row)?,
         file: ResultFile::of_file_type(&file).ok_or(LedgerError::Value { column: "outbox.file", value: file })?,
+        named: (!name.is_empty()).then_some(NamedFile { name, dialogue_uid }),
         run_sha256: row.try_get("run_sha256")?,
         score_method: row.try_get("score_method")?,
         s3_path: row.try_get("s3_path")?,

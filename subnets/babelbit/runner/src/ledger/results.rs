@@ -16,13 +16,13 @@ use taonet_babelbit_scorer::{Heard, ScoringConditions};
 pub struct ReplyRecord {
     /// ID of the session opened by the miner.
     pub session_id: Option<String>,
-    /// Number of frames sent.
+    /// Number of source frames sent to the miner.
     pub frames_in: u32,
     /// Arrival times on the virtual clock.
     pub timeline: Timeline,
-    /// Wall-clock times.
+    /// Wall-clock times of the reply.
     pub wall: WallClock,
-    /// Samples per channel.
+    /// Number of samples per channel of the reply.
     pub frames: u64,
     /// Size of the WAV file in bytes; 0 when the reply failed.
     pub wav_bytes: u64,
@@ -41,8 +41,8 @@ pub struct StoredScore {
     /// SHA-256 of the scoring conditions ([`Ledger::conditions`]); `None` if unknown.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub conditions: Option<String>,
-    /// Number of the scoring batch within the utterance: a reply was compared with those of its own batch and of
-    /// earlier ones.
+    /// Number of the scoring batch within the utterance. The duplication penalty compares a reply with the replies of
+    /// the same batch and of earlier batches.
     #[serde(default)]
     pub batch: u32,
 }
@@ -53,14 +53,14 @@ impl From<ScoreResult> for StoredScore {
     }
 }
 
-/// Result of one utterance with one miner.
+/// A miner's result for one utterance.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ResultRow {
-    /// The miner.
+    /// Uid and hotkey of the miner.
     pub miner: MinerKey,
     /// Position of the utterance in the challenge, from 0.
     pub utterance_index: u32,
-    /// The reply, or the part received before it failed.
+    /// Metadata of the reply, or of the part received before a failure.
     pub reply: ReplyRecord,
     /// SHA-256 of the reply's WAV file, or why the reply failed.
     pub outcome: Result<String, String>,
@@ -69,7 +69,7 @@ pub struct ResultRow {
 }
 
 impl ResultRow {
-    /// The score, or 0.
+    /// Returns the score; 0 for a failed or unscored reply.
     pub fn score_or_zero(&self) -> f64 {
         self.score.as_ref().map_or(0.0, |score| score.result.score)
     }
@@ -81,10 +81,10 @@ impl ResultRow {
 }
 
 impl Ledger {
-    /// Inserts the result of an utterance. Keeps an existing row; then returns false.
+    /// Inserts the result of an utterance; returns false, without a change, if the row already exists.
     ///
     /// # Errors
-    /// [`LedgerError`] when the ledger fails.
+    /// [`LedgerError`] when the database operation fails.
     pub async fn record(&self, challenge: &ChallengeRow, result: &ResultRow) -> Result<bool, LedgerError> {
         let written = sqlx::query(
             "INSERT INTO result (challenge_id, miner_uid, miner_hotkey, utterance_index, state, reply, wav_sha256, error)
@@ -94,7 +94,7 @@ impl Ledger {
         .bind(result.miner.uid.0)
         .bind(result.miner.hotkey.to_string())
         .bind(result.utterance_index)
-        // A failed reply needs no scoring.
+        // Scoring skips failed replies.
         .bind(if result.outcome.is_ok() { "played" } else { "scored" })
         .bind(to_json("result.reply", &result.reply)?)
         .bind(result.outcome.as_ref().ok())
@@ -104,10 +104,10 @@ impl Ledger {
         Ok(written.rows_affected() > 0)
     }
 
-    /// Deletes a row whose WAV file is damaged, so that the utterance is played again.
+    /// Deletes an unscored row, so that the run plays the utterance again.
     ///
     /// # Errors
-    /// [`LedgerError`] when the ledger fails.
+    /// [`LedgerError`] when the database operation fails.
     pub(crate) async fn delete_reply(
         &self,
         challenge: &ChallengeRow,
@@ -127,11 +127,11 @@ impl Ledger {
         Ok(())
     }
 
-    /// Clears the scores of an utterance, so that its replies are scored again.
+    /// Clears the scores of an utterance, so that the run scores its replies again.
     ///
     /// # Errors
-    /// [`LedgerError`] when the ledger fails.
-    pub async fn unscore(&self, challenge: &ChallengeRow, index: u32) -> Result<(), LedgerError> {
+    /// [`LedgerError`] when the database operation fails.
+    pub(crate) async fn unscore(&self, challenge: &ChallengeRow, index: u32) -> Result<(), LedgerError> {
         sqlx::query(
             "UPDATE result SET state = 'played', score = NULL
              WHERE challenge_id = ? AND utterance_index = ? AND wav_sha256 IS NOT NULL",
@@ -146,7 +146,7 @@ impl Ledger {
     /// Records the scores of one utterance with their conditions in one transaction.
     ///
     /// # Errors
-    /// [`LedgerError`] when the ledger fails.
+    /// [`LedgerError`] when the database operation fails.
     pub async fn score(
         &self,
         challenge: &ChallengeRow,
@@ -180,10 +180,10 @@ impl Ledger {
         Ok(())
     }
 
-    /// All rows of a challenge, sorted by miner and utterance.
+    /// Returns all result rows of a challenge, sorted by miner and utterance.
     ///
     /// # Errors
-    /// [`LedgerError`] when the ledger fails.
+    /// [`LedgerError`] when the database operation fails.
     pub async fn results(&self, challenge: &ChallengeRow) -> Result<Vec<ResultRow>, LedgerError> {
         let rows = sqlx::query(
             "SELECT * FROM result WHERE challenge_id = ? ORDER BY miner_uid, miner_hotkey, utterance_index",
@@ -194,10 +194,10 @@ impl Ledger {
         rows.iter().map(read_result).collect()
     }
 
-    /// Miners with rows in a challenge.
+    /// Returns the miners with result rows in a challenge.
     ///
     /// # Errors
-    /// [`LedgerError`] when the ledger fails.
+    /// [`LedgerError`] when the database operation fails.
     pub(crate) async fn played_miners(&self, challenge: &ChallengeRow) -> Result<HashSet<MinerKey>, LedgerError> {
         let rows = sqlx::query("SELECT DISTINCT miner_uid, miner_hotkey FROM result WHERE challenge_id = ?")
             .bind(challenge.id)
@@ -206,10 +206,10 @@ impl Ledger {
         rows.iter().map(read_key).collect()
     }
 
-    /// All scoring conditions, keyed by their SHA-256.
+    /// Returns all scoring conditions, keyed by their SHA-256.
     ///
     /// # Errors
-    /// [`LedgerError`] when the ledger fails.
+    /// [`LedgerError`] when the database operation fails.
     pub async fn conditions(&self) -> Result<BTreeMap<String, ScoringConditions>, LedgerError> {
         let rows = sqlx::query("SELECT sha256, conditions FROM scoring_conditions")
             .fetch_all(&mut *self.connection.lock().await)
@@ -221,10 +221,10 @@ impl Ledger {
         rows.iter().map(read).collect()
     }
 
-    /// Miners whose result files are written.
+    /// Returns the finished miners of a challenge, whose result files are all written.
     ///
     /// # Errors
-    /// [`LedgerError`] when the ledger fails.
+    /// [`LedgerError`] when the database operation fails.
     pub async fn finished_miners(&self, challenge: &ChallengeRow) -> Result<HashSet<MinerKey>, LedgerError> {
         let rows = sqlx::query("SELECT miner_uid, miner_hotkey FROM finished_miner WHERE challenge_id = ?")
             .bind(challenge.id)
@@ -233,10 +233,10 @@ impl Ledger {
         rows.iter().map(read_key).collect()
     }
 
-    /// Marks a miner's result files as written.
+    /// Marks a miner as finished: all its result files are written.
     ///
     /// # Errors
-    /// [`LedgerError`] when the ledger fails.
+    /// [`LedgerError`] when the database operation fails.
     pub(crate) async fn finish_miner(&self, challenge: &ChallengeRow, miner: MinerKey) -> Result<(), LedgerError> {
         sqlx::query(
             "INSERT INTO finished_miner (challenge_id, miner_uid, miner_hotkey) VALUES (?, ?, ?) ON CONFLICT DO NOTHING",

@@ -5,14 +5,14 @@ use taonet_babelbit_core::records::ChallengeType;
 
 use super::{Ledger, LedgerError};
 
-/// How a contest's last round ended.
+/// Outcome of a contest's last round.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RoundEnd {
-    /// The round was completely played, scored and written.
+    /// The runner played, scored and wrote the complete round.
     Played,
-    /// The round failed as many times as allowed.
+    /// The maximum number of attempts failed.
     Failed,
-    /// There was no round: the first start waits for the next epoch.
+    /// No round was run: the first start of a runner waits for the next epoch.
     Waited,
 }
 
@@ -39,14 +39,14 @@ impl FromStr for RoundEnd {
     }
 }
 
-/// A contest's last completed epoch.
+/// Record of a contest's last round.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RoundRow {
-    /// The contest.
+    /// Contest of the round.
     pub challenge_type: ChallengeType,
-    /// The epoch; `None` if the chain was unreadable.
+    /// Epoch of the round; `None` if the chain was unreadable.
     pub epoch: Option<u32>,
-    /// How the round ended.
+    /// Outcome of the round.
     pub end: RoundEnd,
     /// ID of the challenge, if there was one.
     pub challenge_uid: Option<String>,
@@ -58,7 +58,7 @@ impl Ledger {
     /// Reads the last round of a contest.
     ///
     /// # Errors
-    /// [`LedgerError`] when the ledger fails.
+    /// [`LedgerError`] when the database operation fails.
     pub async fn last_round(&self, challenge_type: ChallengeType) -> Result<Option<RoundRow>, LedgerError> {
         let row = sqlx::query("SELECT epoch, outcome, challenge_uid, ended_unix FROM round WHERE challenge_type = ?")
             .bind(challenge_type.as_str())
@@ -77,7 +77,7 @@ impl Ledger {
     /// Records the end of a round.
     ///
     /// # Errors
-    /// [`LedgerError`] when the ledger fails.
+    /// [`LedgerError`] when the database operation fails.
     pub(crate) async fn end_round(&self, round: &RoundRow) -> Result<(), LedgerError> {
         sqlx::query(
             "INSERT INTO round (challenge_type, epoch, outcome, challenge_uid, ended_unix) VALUES (?, ?, ?, ?, ?)

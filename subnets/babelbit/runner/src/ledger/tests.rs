@@ -122,7 +122,7 @@ async fn the_last_round_of_each_contest_is_remembered() {
     assert_eq!(ledger.last_round(ChallengeType::Arena).await.unwrap(), Some(arena));
 }
 
-/// A ledger of the previous schema version, with a challenge in it, is migrated.
+/// Opening a ledger of the previous schema version migrates it and retains its challenge.
 #[tokio::test]
 async fn an_older_ledger_keeps_what_it_holds() {
     let directory = tempfile::tempdir().unwrap();
@@ -155,7 +155,7 @@ async fn a_partial_challenge_is_completed() {
     let row = ledger.begin(&part).await.unwrap();
     assert_eq!((row.state, row.error.as_deref()), (ChallengeState::Partial, Some("HTTP 503")));
     assert_eq!(ledger.unfinished(ChallengeType::Main, 0, 1).await.unwrap(), []);
-    // Completing the part does not finish the challenge.
+    // Completing the delivery does not finish the challenge.
     ledger.finish(&row).await.unwrap();
     assert_eq!(ledger.find("c", ChallengeType::Main).await.unwrap().unwrap().state, ChallengeState::Partial);
 
@@ -215,7 +215,7 @@ async fn results_are_entered_once_and_scored_once() {
     let rows = ledger.results(&challenge).await.unwrap();
     assert_eq!(rows[0].score, Some(score(0.5)));
     assert_eq!(rows[1].score, None);
-    // A scored row is kept.
+    // A scored row is not deleted.
     ledger.delete_reply(&challenge, miner(1), 0).await.unwrap();
     assert_eq!(ledger.results(&challenge).await.unwrap(), rows);
 }
@@ -266,7 +266,7 @@ async fn a_reader_sees_what_a_runner_writes_beside_it() {
     assert_eq!(reader.find("c", ChallengeType::Main).await.unwrap(), Some(row.clone()));
     assert_eq!(reader.results(&row).await.unwrap(), [result(1, 0, Ok("aa".into()))]);
     assert_eq!(reader.latest(ChallengeType::Main, 5).await.unwrap(), ["c"]);
-    // A reader does not lock out a runner, and writes nothing itself.
+    // A reader does not exclude a runner, and cannot write.
     drop(runner);
     drop(Ledger::open(directory.path()).await.unwrap());
     assert!(reader.finish_miner(&row, miner(1)).await.is_err());

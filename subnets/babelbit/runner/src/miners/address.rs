@@ -16,34 +16,34 @@ pub struct MinerAddress {
 }
 
 impl MinerAddress {
-    /// The base URL, to which the path of the predict route is appended.
+    /// Returns the base URL, without the path of the predict route.
     pub fn url(&self) -> &Url {
         &self.url
     }
 
-    /// The host in signed headers.
+    /// Returns the host for signed headers.
     pub fn host(&self) -> &str {
         &self.host
     }
 
-    /// The port.
+    /// Returns the port of the URL, explicit or implied by the scheme.
     pub const fn port(&self) -> u16 {
         self.port
     }
 }
 
-/// Policy for miner addresses.
+/// Policy that decides which miner addresses are permitted.
 ///
-/// Signed requests to internal addresses could be used against the own network, so outside of development an address
-/// must be a public IP address; a host name is refused too, since it can resolve to any address.
+/// Outside development mode, only public IP addresses are permitted: signed requests to internal addresses could attack
+/// the operator's network, and a host name can resolve to any address.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct AddressPolicy {
-    /// Allows loopback, private and link-local addresses, and host names.
+    /// Whether loopback, private and link-local addresses and host names are allowed.
     pub dev_mode: bool,
     /// Whether this process runs in a container. With `dev_mode`, loopback addresses then map to the container's host.
     pub in_container: bool,
-    /// An additional address that maps to this machine: in a container to its host, else to loopback. Chains reject
-    /// loopback addresses, so local miners announce another one.
+    /// In development mode, an additional address of this machine, which is replaced by the container's host or,
+    /// outside containers, by loopback. Chains reject loopback addresses, so local miners announce this address.
     pub local_miner_ip: Option<String>,
 }
 
@@ -54,7 +54,7 @@ pub enum AddressError {
     /// The text is neither `ip:port` nor a URL.
     #[error("`{address}` is neither `ip:port` nor a URL: {source}")]
     Malformed {
-        /// The text.
+        /// The malformed address.
         address: String,
         /// The parse error.
         source: url::ParseError,
@@ -66,7 +66,7 @@ pub enum AddressError {
     #[error("`{0}` must not contain a user name, a query or a fragment")]
     Parts(String),
     /// The port is 0.
-    #[error("`{0}` has no port")]
+    #[error("`{0}` has port 0; hint: use a port from 1 to 65535")]
     Port(String),
     /// The host cannot be part of signed headers.
     #[error("invalid host in `{0}`; hint: host names have letters, digits, `.`, `-` and `_`")]
@@ -81,13 +81,13 @@ pub enum AddressError {
 
 impl AddressError {
     /// Whether the address is well-formed, but forbidden by the policy.
-    pub const fn is_forbidden(&self) -> bool {
+    pub(crate) const fn is_forbidden(&self) -> bool {
         matches!(self, Self::NotPublic(_) | Self::Name(_))
     }
 }
 
 impl AddressPolicy {
-    /// Resolves a text `ip:port`, `[ip]:port`, or URL to a permitted address.
+    /// Resolves an `ip:port`, an `[ip]:port` or a URL to a permitted address.
     ///
     /// # Errors
     /// [`AddressError`] when the text is malformed or the address is not allowed.
@@ -95,8 +95,8 @@ impl AddressPolicy {
         self.address(text, false)
     }
 
-    /// Like [`Self::resolve`], for managed miners, which have host names: a public host name is allowed. Its addresses
-    /// are known only when it is called, so use a client that checks them ([`Self::permitted`]).
+    /// Resolves the address of a managed miner, which may also be a public host name. The name resolves only at
+    /// connection time, so use a client that checks the resulting IP addresses with [`Self::permitted`].
     ///
     /// # Errors
     /// [`AddressError`] when the text is malformed or the address is not allowed.
@@ -104,7 +104,7 @@ impl AddressPolicy {
         self.address(text, true)
     }
 
-    /// Predicate for the addresses to which host names may resolve.
+    /// Returns a predicate that decides to which IP addresses host names may resolve.
     pub fn permitted(&self) -> fn(IpAddr) -> bool {
         if self.dev_mode { |_| true } else { is_public }
     }
@@ -163,7 +163,7 @@ impl AddressPolicy {
     }
 }
 
-/// Whether a host name may be public, rather than of this machine, its network or its cluster.
+/// Whether a host name can be public; false for names of this machine, its network or its cluster.
 fn is_public_name(name: &str) -> bool {
     let name = name.trim_end_matches('.').to_ascii_lowercase();
     let own =

@@ -32,7 +32,7 @@ async fn error(miner: &ScriptedMiner, frames: usize, settings: &PlaySettings) ->
 #[tokio::test(start_paused = true)]
 async fn a_source_at_12_khz_is_sent_in_two_frames_of_80_ms() {
     let miner = ScriptedMiner::new(|_, call| Step::sound(10, call.in_eos)).with_init(|_, response| {
-        // The miner's own frame rate is ignored.
+        // The player ignores this frame rate.
         response.frame_rate_hz = 50.0;
         response.frame_samples = 480;
         Ok(Duration::ZERO)
@@ -186,7 +186,7 @@ async fn what_a_miner_opens_is_checked() {
     }
 }
 
-/// The miner's response · whether it is logged as a warning
+/// Columns: response of the miner · whether the player logs a warning
 #[tokio::test(start_paused = true)]
 async fn what_does_not_matter_is_ignored() {
     type Change = fn(&mut InitResponse);
@@ -259,7 +259,7 @@ async fn an_init_that_fails_keeps_its_reason() {
     assert_eq!(error(&miner, 1, &settings()).await, "RuntimeError:boom");
 }
 
-/// the arena's first frames · its later ones · the last
+/// Columns: first frames in the arena · later frames · last frame
 #[tokio::test(start_paused = true)]
 async fn the_arenas_first_frames_may_be_answered_late() {
     let arena =
@@ -280,7 +280,7 @@ async fn the_arenas_first_frames_may_be_answered_late() {
     assert_eq!(error, "audio chunk response for frame 1/6 timed out after 3.00s");
 }
 
-/// Forwards requests to a miner that has to be started.
+/// A connection with a long minimum timeout, like that of a gateway that starts its miner.
 struct Patient(ScriptedMiner);
 
 impl MinerConnection for Patient {

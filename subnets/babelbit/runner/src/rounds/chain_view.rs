@@ -12,12 +12,12 @@ use tokio::time::timeout;
 
 use taonet_validator::subtensor_gateway::{GatewayClient, GatewayError, snapshot_of};
 
-/// Timeout for reading the newest block, as in the reference.
+/// Timeout for reading the newest block, as in the reference system.
 const READING: Duration = Duration::from_secs(30);
-/// Timeout for connecting to a node, as in the reference.
+/// Timeout for connecting to a node, as in the reference system.
 const CONNECTING: Duration = Duration::from_mins(1);
 
-/// Connects to a chain node.
+/// Function that connects to a chain node.
 pub type ConnectChain = Arc<dyn Fn() -> BoxFuture<'static, Result<Arc<dyn Chain>, ChainError>> + Send + Sync>;
 
 /// Reads blocks and neurons of a subnet from the subtensor gateway, or else from a chain node.
@@ -28,7 +28,7 @@ pub struct ChainView {
     direct: OnceCell<Arc<dyn Chain>>,
 }
 
-/// Gateway and node both failed.
+/// Why neither the gateway nor a fallback node responded.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ChainViewError {
@@ -54,15 +54,15 @@ pub enum ChainViewError {
 }
 
 impl ChainView {
-    /// Creates a view through `gateway`, with the node of `connect` as fallback.
+    /// Creates a view through `gateway`; `connect` connects to the fallback node, if there is one.
     pub fn new(gateway: GatewayClient, netuid: NetUid, connect: Option<ConnectChain>) -> Self {
         Self { gateway, netuid, connect, direct: OnceCell::new() }
     }
 
-    /// The height of the newest block.
+    /// Returns the height of the newest block.
     ///
     /// # Errors
-    /// [`ChainViewError`].
+    /// [`ChainViewError`] when the gateway fails, and the fallback node is missing or fails, too.
     pub async fn block(&self) -> Result<u32, ChainViewError> {
         match self.gateway.current_block(READING).await {
             Ok(block) => Ok(block.get()),
@@ -84,7 +84,7 @@ impl ChainView {
     /// Fetches the subnet's neurons.
     ///
     /// # Errors
-    /// [`ChainViewError`].
+    /// [`ChainViewError`] when the gateway fails, and the fallback node is missing or fails, too.
     pub async fn metagraph(&self) -> Result<MetagraphSnapshot, ChainViewError> {
         match self.gateway.snapshot(self.netuid).await {
             Ok(snapshot) => Ok(snapshot),
@@ -98,7 +98,7 @@ impl ChainView {
         }
     }
 
-    /// Reads from a node after the gateway failed.
+    /// Reads from the fallback node after a gateway error.
     async fn directly<T, F: Future<Output = Result<T, ChainError>>>(
         &self,
         gateway: GatewayError,

@@ -1,4 +1,4 @@
-//! Metrics of the loop.
+//! Metrics of the runner's loop.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,11 +16,11 @@ const MINERS: &str = "taonet_runner_round_miners";
 
 pub(super) fn describe() {
     describe_counter!(ROUNDS, "Rounds by contest and outcome");
-    describe_histogram!(ROUND_SECONDS, Unit::Seconds, "Duration of played rounds");
-    describe_counter!(UTTERANCES, "Utterances by contest, and whether the miner's reply was complete");
+    describe_histogram!(ROUND_SECONDS, Unit::Seconds, "Duration of complete rounds");
+    describe_counter!(UTTERANCES, "Utterances played to miners, by contest and result");
     describe_gauge!(BLOCK, "Height of the newest block");
-    describe_gauge!(MINERS, "Miners with a score in the last round of a contest");
-    // Initialized at startup, so that alerts see the first round, and its absence.
+    describe_gauge!(MINERS, "Miners with a score in the last complete round, by contest");
+    // Initialise the counters to 0, so that alerts detect the first round, and a lack of rounds.
     for contest in [ChallengeType::Main, ChallengeType::Solo, ChallengeType::Arena] {
         counter!(ROUNDS, "contest" => contest.as_str(), "outcome" => "played").increment(0);
     }
@@ -49,10 +49,7 @@ impl RunObserver for Counting {
     fn observe(&self, event: RunEvent) {
         let result = match &event {
             RunEvent::Played { .. } => Some("played"),
-            RunEvent::Failed { miner, utterance_index, error } => {
-                tracing::debug!(%miner, utterance_index, error, "a miner failed");
-                Some("failed")
-            }
+            RunEvent::Failed { .. } => Some("failed"),
             _ => None,
         };
         if let Some(result) = result {

@@ -18,7 +18,7 @@ pub(super) struct Announced {
     pub(super) malformed: usize,
 }
 
-/// The neurons that serve at addresses permitted by `policy`.
+/// Returns the miners with axons at addresses permitted by `policy`, and counts the others.
 pub(super) fn announced(snapshot: &MetagraphSnapshot, policy: &AddressPolicy) -> Announced {
     let mut found = Announced::default();
     for ((hotkey, axon), uid) in snapshot.hotkeys.iter().zip(&snapshot.axons).zip(0_u16..) {
@@ -31,7 +31,7 @@ pub(super) fn announced(snapshot: &MetagraphSnapshot, policy: &AddressPolicy) ->
         match policy.resolve(&address) {
             Ok(address) => found.miners.push(MinerEntry { uid: Uid(uid), hotkey, address, name: None }),
             Err(error) => {
-                tracing::debug!(uid, %error, "miner skipped: its address is not allowed");
+                tracing::debug!(uid, %error, "miner skipped: address not allowed");
                 if error.is_forbidden() {
                     found.refused += 1;
                 } else {
@@ -43,7 +43,7 @@ pub(super) fn announced(snapshot: &MetagraphSnapshot, policy: &AddressPolicy) ->
     found
 }
 
-/// `ip:port` of a serving neuron.
+/// Returns the `ip:port` of a neuron's axon; `None` if the neuron serves no axon.
 fn address(axon: &AxonSnapshot) -> Option<String> {
     let ip = axon.ip.trim();
     if matches!(ip, "" | "0.0.0.0" | "0" | "None" | "::") || axon.port == 0 {

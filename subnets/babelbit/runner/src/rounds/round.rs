@@ -3,24 +3,27 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::FutureExt as _;
+use futures::future::BoxFuture;
 use serde::Serialize;
 use taonet_babelbit_core::records::ChallengeType;
+use taonet_babelbit_engine::client::EngineClient;
+use taonet_validator::api::MetagraphSnapshot;
 
-use super::Rounds;
 use super::chain_view::{ChainView, ChainViewError};
 use super::measure::Counting;
 use super::metagraph::announced;
 use super::schedule::{Due, Retry};
-use super::{ArenaUnavailable, auth_pause};
+use super::{ArenaMiners, ArenaUnavailable, ConnectMiner, MinerSource, PlayedRound, RoundPlayer, Shuffle, auth_pause};
 use crate::events::RunObserver;
 use crate::miners::{AddressPolicy, MinerEntry};
-use crate::{Miner, RunError, RunOutcome, RunReport, Runner, RunnerSettings};
+use crate::{Miner, PlaySettings, RunError, RunOutcome, RunReport, Runner, RunnerSettings};
 use taonet_babelbit_core::records::MinerKey;
 
-/// Pause before the metagraph is fetched again.
+/// Pause before the next attempt to fetch the metagraph.
 const CHAIN_PAUSE: Duration = Duration::from_secs(30);
 
-/// Why a round was not completed. Results so far are in the ledger, and the next attempt resumes from there.
+/// Why a round was not completed. The ledger retains the results so far, and the next attempt resumes from them.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum RoundError {
@@ -30,27 +33,36 @@ pub enum RoundError {
     /// The arena's list of miners is unavailable.
     #[error(transparent)]
     Arena(#[from] ArenaUnavailable),
-    /// There are no miners to play.
-    #[error("no miners to play")]
+    /// The round has no eligible miners.
+    #[error("the round has no eligible miners")]
     NoMiners,
     /// The engine has no challenge.
     #[error("the engine has no challenge")]
     NoChallenge,
-    /// The engine delivered only a part of the challenge. That part is played, scored and written.
-    #[error("the engine returned challenge {challenge_uid} incompletely: {error}")]
+    /// The engine delivered only part of the challenge, which the runner played, scored and wrote.
+    #[error("the engine returned only part of challenge {challenge_uid}: {error}")]
     Partial {
         /// ID of the challenge.
         challenge_uid: String,
         /// Why the delivery is incomplete.
         error: String,
     },
-    /// Engine, ledger or files failed.
+    /// No miner has a score.
+    #[error("no miner of the round has a score; hint: the log lists the failed calls at level debug")]
+    NoScore {
+        /// ID of the challenge.
+        challenge_uid: String,
+    },
+    /// The engine, the ledger or a file operation failed.
     #[error(transparent)]
     Run(#[from] RunError),
+    /// A step of another contest failed.
+    #[error(transparent)]
+    Contest(Box<dyn std::error::Error + Send + Sync>),
 }
 
 impl RoundError {
-    /// Name of the error in metrics and reports.
+    /// Returns the name of the error in metrics and reports.
     pub const fn outcome(&self) -> &'static str {
         match self {
             Self::Chain(_) => "no_chain",
@@ -58,16 +70,17 @@ impl RoundError {
             Self::NoMiners => "no_miners",
             Self::NoChallenge => "no_challenge",
             Self::Partial { .. } => "partial",
+            Self::NoScore { .. } => "no_score",
             Self::Run(RunError::Engine(error)) if error.is_auth() => "unauthorized",
             Self::Run(RunError::Engine(_)) => "no_engine",
-            Self::Run(_) => "failed",
+            Self::Run(_) | Self::Contest(_) => "failed",
         }
     }
 
-    /// ID of the challenge, if there was one.
+    /// Returns the ID of the challenge, if there was one.
     pub fn challenge_uid(&self) -> Option<&str> {
         match self {
-            Self::Partial { challenge_uid, .. } => Some(challenge_uid),
+            Self::Partial { challenge_uid, .. } | Self::NoScore { challenge_uid } => Some(challenge_uid),
             _ => None,
         }
     }
@@ -84,17 +97,17 @@ impl RoundError {
 /// Report of a round.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct RoundReport {
-    /// The contest.
+    /// Contest of the round.
     pub contest: ChallengeType,
-    /// The epoch; of a solo round, its main round's. `None` if the chain was unreadable.
+    /// Epoch of the round, or of the main round of a solo round; `None` if the chain was unreadable.
     pub epoch: Option<u32>,
     /// Number of the attempt in this epoch, from 1.
     pub attempt: u32,
-    /// `played`, `already_done`, or the value of [`RoundError::outcome`].
+    /// Outcome of the round: `played`, `already_done`, or the value of [`RoundError::outcome`].
     pub outcome: &'static str,
     /// ID of the challenge, if there was one.
     pub challenge_uid: Option<String>,
-    /// Main challenge of a solo round.
+    /// ID of the main challenge that a solo round accompanies.
     pub main_challenge_uid: Option<String>,
     /// Number of miners with a score.
     pub miners: usize,
@@ -106,13 +119,17 @@ pub struct RoundReport {
     pub wall_sec: f64,
 }
 
-/// Miners announced in a subnet's metagraph at addresses permitted by `policy`, sorted by uid.
+/// Returns the miners announced in a subnet's metagraph at addresses permitted by `policy`, sorted by uid.
 ///
 /// # Errors
-/// [`ChainViewError`].
+/// [`ChainViewError`] when the metagraph cannot be fetched.
 pub async fn registered_miners(chain: &ChainView, policy: &AddressPolicy) -> Result<Vec<MinerEntry>, ChainViewError> {
-    let snapshot = chain.metagraph().await?;
-    let found = announced(&snapshot, policy);
+    Ok(announced_miners(&chain.metagraph().await?, policy))
+}
+
+/// Returns the miners announced in a metagraph at addresses permitted by `policy`, sorted by uid.
+pub fn announced_miners(snapshot: &MetagraphSnapshot, policy: &AddressPolicy) -> Vec<MinerEntry> {
+    let found = announced(snapshot, policy);
     let (miners, neurons) = (found.miners.len(), snapshot.hotkeys.len());
     if found.refused > 0 || found.malformed > 0 {
         tracing::warn!(
@@ -120,25 +137,50 @@ pub async fn registered_miners(chain: &ChainView, policy: &AddressPolicy) -> Res
             miners,
             not_public = found.refused,
             malformed = found.malformed,
-            "miners skipped: their addresses are not allowed"
+            "miners skipped: addresses not allowed"
         );
     } else {
         tracing::info!(neurons, miners, "metagraph read");
     }
-    Ok(found.miners)
+    found.miners
 }
 
-impl Rounds {
+/// Player of the speech contest's rounds.
+pub(super) struct SpeechRounds {
+    pub(super) runner: Runner,
+    pub(super) engine: EngineClient,
+    pub(super) chain: Arc<ChainView>,
+    pub(super) miners: MinerSource,
+    pub(super) connect: ConnectMiner,
+    pub(super) arena: Option<Arc<dyn ArenaMiners>>,
+    pub(super) shuffle: Shuffle,
+    pub(super) observer: Arc<dyn RunObserver>,
+    /// Play settings of arena rounds.
+    pub(super) arena_play: PlaySettings,
+}
+
+impl RoundPlayer for SpeechRounds {
+    fn play<'a>(&'a self, due: &'a Due) -> BoxFuture<'a, Result<PlayedRound, RoundError>> {
+        async move {
+            let report = self.run(due).await?;
+            let is_known = report.outcome == RunOutcome::AlreadyDone;
+            Ok(PlayedRound { challenge_uid: report.challenge_uid, miners: report.miners.len(), is_known })
+        }
+        .boxed()
+    }
+}
+
+impl SpeechRounds {
     /// Plays a round: first the engine's current challenge, then unfinished earlier ones.
-    pub(super) async fn play(&self, due: &Due) -> Result<RunReport, RoundError> {
+    async fn run(&self, due: &Due) -> Result<RunReport, RoundError> {
         let miners = self.miners(due.contest).await?;
         if miners.is_empty() {
             return Err(RoundError::NoMiners);
         }
         let runner = self.runner_of(due);
-        let counting = Counting { contest: due.contest, further: Arc::clone(&self.parts.observer) };
+        let counting = Counting { contest: due.contest, further: Arc::clone(&self.observer) };
         let observer: Arc<dyn RunObserver> = Arc::new(counting);
-        let report = runner.run_once(&self.parts.engine, &miners, observer).await?;
+        let report = runner.run_once(&self.engine, &miners, observer).await?;
         match report.outcome {
             RunOutcome::Finished | RunOutcome::AlreadyDone => Ok(report),
             RunOutcome::NoChallenge => Err(RoundError::NoChallenge),
@@ -149,32 +191,32 @@ impl Rounds {
         }
     }
 
-    /// The runner with this round's settings.
+    /// Returns the runner with the settings of this round.
     fn runner_of(&self, due: &Due) -> Runner {
-        let usual = self.parts.runner.settings();
+        let usual = self.runner.settings();
         let is_arena = due.contest == ChallengeType::Arena;
-        self.parts.runner.with_settings(RunnerSettings {
+        self.runner.with_settings(RunnerSettings {
             challenge_type: due.contest,
             main_challenge_uid: due.main_challenge_uid.clone(),
-            // The arena's gateway limits its miners.
+            // The arena gateway limits the number of arena miners.
             max_miners: if is_arena { usize::MAX } else { usual.max_miners },
-            play: if is_arena { self.settings.arena_play.clone() } else { usual.play.clone() },
+            play: if is_arena { self.arena_play.clone() } else { usual.play.clone() },
             ..usual.clone()
         })
     }
 
-    /// Eligible miners, in the order of selection when there are too many.
+    /// Returns the eligible miners, in order of preference.
     async fn miners(&self, contest: ChallengeType) -> Result<Vec<Miner>, RoundError> {
-        let mut entries = self.parts.miners.registered(&self.parts.chain).await?;
+        let mut entries = self.miners.registered(&self.chain).await?;
         if contest == ChallengeType::Arena {
-            return match &self.parts.arena {
+            return match &self.arena {
                 Some(arena) => Ok(arena.miners(&entries).await?),
                 None => Ok(Vec::new()),
             };
         }
-        (self.parts.shuffle)(&mut entries);
+        (self.shuffle)(&mut entries);
         let connect = |entry: &MinerEntry| {
-            let connection = (self.parts.connect)(entry)
+            let connection = (self.connect)(entry)
                 .inspect_err(|error| {
                     tracing::warn!(
                         miner = %entry.uid, %error,

@@ -8,12 +8,12 @@ use taonet_babelbit_core::records::ChallengeType;
 use crate::ledger::{RoundEnd, RoundRow};
 use taonet_service::{BLOCK_TIME, unix_time};
 
-/// Backoff before the first retry of a failed round; it doubles with each one.
+/// Backoff before the first retry of a failed round; it doubles with each retry.
 const FIRST_PAUSE: Duration = Duration::from_secs(30);
 /// Maximum backoff.
 const MAX_PAUSE: Duration = Duration::from_mins(10);
 
-/// Settings of the schedule.
+/// Settings of the round schedule.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ScheduleSettings {
     /// Blocks between two main rounds; at least 1.
@@ -22,22 +22,22 @@ pub struct ScheduleSettings {
     pub on_startup: bool,
     /// Whether each main round is followed by a solo round.
     pub solo: bool,
-    /// Schedule of arena rounds; `None` disables them.
+    /// Schedule of arena rounds; `None` disables arena rounds.
     pub arena: Option<ArenaSchedule>,
-    /// Maximum number of attempts of a round in its epoch.
+    /// Maximum number of attempts at a round within its epoch.
     pub attempts: u32,
 }
 
 /// Schedule of arena rounds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ArenaSchedule {
-    /// Blocks between two rounds; at least 1.
+    /// Blocks between two arena rounds; at least 1.
     pub cadence: u32,
-    /// Whether a round is due at startup.
+    /// Whether an arena round is due at startup.
     pub on_startup: bool,
 }
 
-/// Earlier rounds in the ledger.
+/// Last round of each contest, from the ledger.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Saved {
     pub(super) main: Option<RoundRow>,
@@ -45,16 +45,17 @@ pub(super) struct Saved {
     pub(super) arena: Option<RoundRow>,
 }
 
-/// A due round.
+/// A round that is due.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Due {
-    pub(super) contest: ChallengeType,
+pub struct Due {
+    /// Contest of the round.
+    pub contest: ChallengeType,
     /// Number of the epoch since genesis; `None` if the chain is unreadable.
-    pub(super) epoch: Option<u32>,
+    pub epoch: Option<u32>,
     /// Number of the attempt, from 1.
-    pub(super) attempt: u32,
-    /// Main challenge of a solo round.
-    pub(super) main_challenge_uid: Option<String>,
+    pub attempt: u32,
+    /// ID of the main challenge that a solo round accompanies.
+    pub main_challenge_uid: Option<String>,
 }
 
 /// Retry policy of a failed round.
@@ -62,7 +63,7 @@ pub(super) struct Due {
 pub(super) enum Retry {
     /// The failure counts as an attempt.
     Counted,
-    /// A dependency is down: retries are unlimited, after this delay.
+    /// A dependency is down: the round is retried without limit, after this delay.
     After(Duration),
 }
 
@@ -71,9 +72,9 @@ pub(super) enum Retry {
 struct Track {
     /// The last completed epoch.
     last: Option<u32>,
-    /// Whether the startup round is still to be played.
+    /// Whether the startup round is pending.
     startup: bool,
-    /// The epoch of the attempts.
+    /// Epoch to which `attempts` applies.
     attempted: Option<u32>,
     attempts: u32,
     /// Start and length of the current backoff.
@@ -90,7 +91,7 @@ impl Track {
         Self { last, startup, ..Self::default() }
     }
 
-    /// Remaining backoff.
+    /// Returns the remaining backoff.
     fn rest(&self, now: SystemTime) -> Duration {
         // A clock that was set back must not lengthen the pause.
         let passed = |since| now.duration_since(since).unwrap_or(Duration::MAX);
@@ -102,7 +103,7 @@ impl Track {
     }
 }
 
-/// Decides which round is due. Due rounds are queued: a long round displaces no other.
+/// Scheduler that decides which round is due. Due rounds are queued, so that a long round does not displace others.
 #[derive(Debug)]
 pub(super) struct Schedule {
     settings: ScheduleSettings,
@@ -113,9 +114,10 @@ pub(super) struct Schedule {
     solo_of: Option<(Option<u32>, String)>,
     line: VecDeque<ChallengeType>,
     block: Option<u32>,
-    /// When the last main round ended, or the schedule was created.
+    /// End of the last main round, or creation of the schedule.
     main_ended: SystemTime,
-    /// Whether the last main round was played at an unknown block: the next block seen determines its epoch.
+    /// Whether the last main round was played while the block height was unknown. The next block then determines the
+    /// round's epoch.
     is_unplaced: bool,
 }
 
@@ -138,7 +140,7 @@ impl Schedule {
             is_unplaced: false,
             settings,
         };
-        // The main round was played, its solo round was not.
+        // An incomplete solo round is due if its main round is complete.
         if let Some(RoundRow { end: RoundEnd::Played, epoch: Some(epoch), challenge_uid: Some(uid), .. }) = &saved.main
             && saved.solo.as_ref().is_none_or(|solo| solo.epoch != Some(*epoch) || solo.end == RoundEnd::Failed)
         {
@@ -147,7 +149,8 @@ impl Schedule {
         schedule
     }
 
-    /// Records the newest block. Returns rows for the ledger of contests whose first epoch starts here.
+    /// Records the newest block. Returns a ledger row for each contest that waits for the next epoch: at the first
+    /// start, or after a decrease of the block height.
     pub(super) fn observe(&mut self, block: u32, now: SystemTime) -> Vec<RoundRow> {
         self.block = Some(block);
         if std::mem::take(&mut self.is_unplaced) {
@@ -159,13 +162,13 @@ impl Schedule {
             let track = self.track(contest);
             let is_due = match track.last {
                 _ if track.startup => true,
-                // A lagging node is not another chain.
+                // A slightly lower block comes from a lagging node, not from a different chain.
                 Some(last) if epoch.saturating_add(1) >= last => epoch > last,
                 last => {
                     if let Some(last) = last {
                         tracing::warn!(
                             %contest, block, epoch, last,
-                            "the chain is shorter than before, its epochs are counted again"
+                            "the block height has decreased, waiting for the next epoch of this chain"
                         );
                     }
                     track.last = Some(epoch);
@@ -180,8 +183,8 @@ impl Schedule {
         begun
     }
 
-    /// Records that the newest block is unreadable: once the time of a tempo has passed, a main round is due
-    /// nevertheless. Arena rounds are not.
+    /// Records that the newest block is unreadable. As long as no block is readable, a main round is due one tempo
+    /// after the end of the last one, by the clock; arena rounds are not due.
     pub(super) fn observe_outage(&mut self, now: SystemTime) {
         let passed = now.duration_since(self.main_ended).unwrap_or_default();
         if (self.main.startup || passed >= BLOCK_TIME.saturating_mul(self.settings.tempo))
@@ -192,7 +195,7 @@ impl Schedule {
         }
     }
 
-    /// The round to be played now.
+    /// Returns the next due round, if any.
     pub(super) fn next(&mut self, now: SystemTime) -> Option<Due> {
         let is_ready = |contest: &&ChallengeType| {
             self.known(**contest).rest(now).is_zero() && (**contest != ChallengeType::Arena || self.block.is_some())
@@ -209,7 +212,7 @@ impl Schedule {
         Some(Due { contest, epoch, attempt: track.attempts.saturating_add(1), main_challenge_uid })
     }
 
-    /// Time until the next retry of a failed round.
+    /// Returns the time until the next retry of a failed round.
     pub(super) fn rest(&self, now: SystemTime) -> Option<Duration> {
         self.line.iter().map(|contest| self.known(*contest).rest(now)).filter(|rest| !rest.is_zero()).min()
     }
@@ -220,7 +223,7 @@ impl Schedule {
         row(due.contest, due.epoch, RoundEnd::Played, Some(challenge_uid.to_owned()), now)
     }
 
-    /// Records that a round failed. Returns a row for the ledger if it is not retried.
+    /// Records that a round failed. Returns a row for the ledger if the round is not retried.
     pub(super) fn failed(
         &mut self,
         due: &Due,
@@ -270,7 +273,8 @@ impl Schedule {
         }
     }
 
-    /// The epoch of the newest block; `None` for contests without epochs.
+    /// Returns the epoch of the newest block; `None` if the block is unknown, for solo rounds, or if the arena is
+    /// disabled.
     fn epoch(&self, contest: ChallengeType) -> Option<u32> {
         let blocks = match contest {
             ChallengeType::Main => self.settings.tempo,

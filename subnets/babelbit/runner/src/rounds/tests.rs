@@ -129,7 +129,7 @@ impl Drop for Waiting {
     }
 }
 
-/// A gateway on a chain whose blocks are produced by the test.
+/// A gateway whose blocks the test produces.
 fn gateway(blocks: &watch::Sender<u32>, count: &watch::Sender<usize>, snapshot: &Arc<Mutex<Value>>) -> Router {
     let (current, waiting, snapshot) = (blocks.subscribe(), blocks.subscribe(), Arc::clone(snapshot));
     let count = count.clone();
@@ -154,7 +154,7 @@ fn gateway(blocks: &watch::Sender<u32>, count: &watch::Sender<usize>, snapshot: 
         .route("/v1/metagraph/snapshot", post(move || async move { Json(snapshot.lock().unwrap().clone()) }))
 }
 
-/// A real engine and a scripted gateway; both can be made to fail. Time is the sum of pauses.
+/// A real engine and a scripted gateway, both with injected faults. Pauses advance the clock without waiting.
 struct World {
     directory: TempDir,
     engine: Script,
@@ -176,7 +176,7 @@ struct World {
     connect_chain: Option<ConnectChain>,
 }
 
-/// A running loop.
+/// A loop in progress, with its reports.
 struct Running {
     shutdown: Shutdown,
     reports: mpsc::UnboundedReceiver<RoundReport>,
@@ -191,7 +191,7 @@ impl Running {
     async fn stop(mut self) {
         self.shutdown.request();
         self.shutdown.finished().await.unwrap();
-        // The ledger's lock is released with the task.
+        // The end of the task releases the ledger's lock.
         while self.reports.recv().await.is_some() {}
         self.waiting.wait_for(|count| *count == 0).await.unwrap();
     }
@@ -211,7 +211,7 @@ fn challenges() -> Vec<Challenge> {
     (0..2).map(|n| number(n).unwrap()).collect()
 }
 
-/// A metagraph with this many neurons at public addresses.
+/// Creates a metagraph with this many neurons at public addresses.
 fn neurons(count: u16) -> Value {
     let hotkeys: Vec<_> = (0..count).map(|uid| key(&format!("//neuron//{uid}")).hotkey()).collect();
     let axons: Vec<_> = (0..count).map(|uid| json!({ "ip": format!("8.8.8.{uid}"), "port": 8092 })).collect();
@@ -219,7 +219,7 @@ fn neurons(count: u16) -> Value {
 }
 
 impl World {
-    /// Main rounds with solo rounds every 100 blocks; no arena. The newest block is 99.
+    /// Creates a world with main and solo rounds every 100 blocks and no arena. The newest block is 99.
     async fn new() -> Self {
         let (engine, gateway_script) = (Script::default(), Script::default());
         let (blocks, waiting) = (watch::channel(99).0, watch::channel(0).0);
@@ -298,7 +298,7 @@ impl World {
         Running { shutdown, reports, waiting: self.waiting.subscribe() }
     }
 
-    /// Produces blocks up to this one, once the loop has seen the newest.
+    /// Produces blocks up to `block` after the loop has observed the newest one.
     async fn block(&self, height: u32) {
         self.idle().await;
         self.blocks.send_replace(height);
@@ -335,7 +335,7 @@ fn read(path: &Path) -> Option<Value> {
     std::fs::read(path).ok().map(|text| serde_json::from_slice(&text).unwrap())
 }
 
-/// Contest, epoch and outcome.
+/// Returns the contest, epoch and outcome of a round.
 fn short(report: &RoundReport) -> (ChallengeType, Option<u32>, &str) {
     (report.contest, report.epoch, report.outcome)
 }
@@ -414,7 +414,7 @@ async fn where_there_are_too_many_miners_some_are_drawn_and_play_solo_too() {
         assert_eq!(running.report().await.miners, 1);
     }
     running.stop().await;
-    // The test's shuffle reverses the order.
+    // The test's shuffle reverses the order of miners.
     let hotkey = key("//neuron//2").hotkey();
     for (uid, contest) in [("challenge-0", "main"), ("challenge-1", "solo")] {
         let home = world.directory.path().join(format!("logs/s2s/{uid}/{contest}/miner_2__hk_{hotkey}"));
@@ -422,7 +422,7 @@ async fn where_there_are_too_many_miners_some_are_drawn_and_play_solo_too() {
     }
 }
 
-/// A runner that is stopped during its main round or its solo round.
+/// Stops a runner during its main or solo round, and restarts it.
 #[tokio::test]
 async fn a_round_that_is_left_is_taken_up_by_the_next_start() {
     for stuck_at in ["challenge-0:1", "challenge-1:1"] {
@@ -457,7 +457,8 @@ async fn a_round_that_is_left_is_taken_up_by_the_next_start() {
             }
         }
         running.stop().await;
-        // Each of three miners lacked one of two utterances, and all of solo if main was interrupted.
+        // Each of the three miners lacked one of two utterances; after an interrupted main round, the solo round was
+        // missing, too.
         let (rounds, inits) = if stuck_at == "challenge-0:1" { (2, 3 + 6) } else { (1, 3) };
         assert_eq!(contests.len(), rounds, "{stuck_at}");
         assert_eq!(world.miner.inits(), inits, "{stuck_at}");
@@ -483,7 +484,7 @@ async fn nobody_to_play_is_said_and_tried_again_but_not_for_ever() {
         world.pass(120).await;
     }
     assert_eq!(world.engine.asked("/source-audio/start"), 0);
-    // Another epoch, another attempt.
+    // The next epoch allows new attempts.
     *world.snapshot.lock().unwrap() = neurons(1);
     world.block(200).await;
     let report = running.report().await;

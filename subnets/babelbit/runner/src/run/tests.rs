@@ -20,7 +20,7 @@ use taonet_babelbit_scorer::Candidate;
 mod dropping;
 mod resume;
 
-/// A challenge with five source frames per reference text.
+/// Creates a challenge with five source frames per reference text.
 fn challenge(texts: &[&str]) -> PrefetchedChallenge {
     let utterances = (0..texts.len()).map(|index| {
         json!({
@@ -58,7 +58,7 @@ fn miner(uid: u8, script: &Arc<ScriptedMiner>) -> Miner {
     Miner { key: key(uid), name: None, connection: Arc::clone(script) as Arc<dyn MinerConnection> }
 }
 
-/// Answers every frame with a frame.
+/// Creates a miner that returns one frame of audio per received frame.
 fn parrot() -> Arc<ScriptedMiner> {
     Arc::new(ScriptedMiner::new(|_, call| Step::sound(1_920, call.in_eos)))
 }
@@ -71,7 +71,7 @@ fn read(path: &Path) -> Value {
     serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap()
 }
 
-/// The files of a directory by name.
+/// Returns the names in a directory, sorted.
 fn names(directory: &Path) -> Vec<String> {
     let mut names: Vec<String> = std::fs::read_dir(directory)
         .map(|entries| entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect())
@@ -80,7 +80,7 @@ fn names(directory: &Path) -> Vec<String> {
     names
 }
 
-/// A miner's challenge run and challenge score.
+/// Reads a miner's challenge run and challenge score.
 fn score_files(directory: &Path, uid: u8) -> (Value, Value) {
     let scores = directory.join("scores");
     let find = |kind: &str| {
@@ -264,7 +264,7 @@ async fn a_slow_miner_and_one_that_never_answers_delay_nobody() {
         _ => {}
     };
     let report = runner.play(challenge(&["0.5", "0.5"]), &miners, Arc::new(observer)).await.unwrap();
-    // The fast miner has played everything before the others have played anything.
+    // The fast miner has completed all utterances before the others complete one.
     assert_eq!(events.lock().unwrap()[..2], [3, 3]);
     assert_eq!(report.miners.iter().map(|miner| miner.score).collect::<Vec<_>>(), [0.5, 0.0, 0.5]);
     let error = report.miners[1].utterances[1].error.as_deref();
@@ -296,7 +296,7 @@ async fn a_long_reply_waits_for_nobody() {
     let report = runner.play(challenge(&["0.5"]), &miners, Arc::new(observer)).await.unwrap();
     assert_eq!(*events.lock().unwrap(), [2, 1]);
     assert!(report.miners[1].completed && !report.miners[0].completed);
-    // The whole reply is in its file, although it was never completely in memory.
+    // The file has the complete reply, which was never completely in memory.
     let reply = std::fs::read(miner_directory(directory.path(), 2).join("predicted/utt_0000.wav")).unwrap();
     assert_eq!(taonet_speech::WavHeader::read(&reply).unwrap().frames, 600_000);
 }
@@ -337,7 +337,7 @@ async fn a_part_of_a_challenge_is_scored_and_can_be_completed() {
     assert_eq!(run["utterances"][0]["completed"], json!(true));
     assert_eq!(names(&directory.join("challenge_status")), [""; 0]);
 
-    // The whole challenge: only the rest is played, and the same files are written again.
+    // With the complete challenge, the run plays only the missing utterances and rewrites the same files.
     let report = runner.play(challenge(&["0.2", "0.6"]), &[miner(1, &parrot)], Arc::new(())).await.unwrap();
     assert_eq!((report.outcome, report.resumed), (RunOutcome::Finished, true));
     assert_eq!(parrot.inits(), 2);
@@ -358,7 +358,7 @@ async fn without_a_reference_replies_get_error_results() {
     assert_eq!((report.miners[0].score, report.miners[0].completed), (0.0, true));
 }
 
-/// stored file · error of the utterance
+/// Columns: stored file · error of the utterance
 #[tokio::test]
 async fn references_among_files_that_cannot_be_used_are_named() {
     for (stored, error) in [
@@ -381,7 +381,7 @@ async fn references_among_files_that_cannot_be_used_are_named() {
     }
 }
 
-/// Records why a reference is missing.
+/// An observer that records why a reference is missing.
 #[derive(Default)]
 struct Failures(Mutex<Vec<String>>);
 
@@ -409,7 +409,7 @@ async fn a_source_that_the_ledger_holds_is_not_replaced() {
     runner.play(part(9_600), &[miner(1, &parrot())], Arc::new(())).await.unwrap();
     runner.play(part(1_920), &[miner(1, &parrot())], Arc::new(())).await.unwrap();
     assert_eq!(std::fs::read(&file).unwrap(), wav(9_600, 24_000));
-    // A missing source file is written again when the engine delivers the audio recorded in the ledger.
+    // The import restores a missing source file if the engine delivers the audio recorded in the ledger.
     std::fs::remove_file(&file).unwrap();
     runner.play(part(9_600), &[miner(1, &parrot())], Arc::new(())).await.unwrap();
     assert_eq!(std::fs::read(&file).unwrap(), wav(9_600, 24_000));
@@ -430,7 +430,8 @@ async fn what_the_engine_calls_a_challenge_must_be_a_safe_name() {
     assert_eq!(names(&directory.path().join("logs")), [""; 0]);
 }
 
-/// With submissions enabled, a miner's files are queued as soon as they are written; a complete result only once.
+/// With submissions enabled, the run queues a miner's files once they are written, and queues a complete result only
+/// once.
 #[tokio::test]
 async fn results_wait_for_their_submission_where_it_is_asked_for() {
     let directory = tempfile::tempdir().unwrap();

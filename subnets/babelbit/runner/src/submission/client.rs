@@ -19,11 +19,11 @@ use taonet_objects::StorageError;
 
 /// Maximum number of bytes read from a response.
 const MAX_ANSWER: usize = 64 << 10;
-/// Maximum number of characters kept from a refusal.
+/// Maximum number of characters of a response body in an error.
 const KEPT: usize = 300;
 /// Connect timeout.
 const CONNECTING: Duration = Duration::from_secs(5);
-/// Minimum upload rate in bytes per second, which extends the timeout of a file.
+/// Minimum upload rate in bytes per second; the timeout for an audio bundle allows for this rate.
 const MIN_UPLOAD_RATE: u64 = 256 << 10;
 
 /// Why a submission failed.
@@ -31,7 +31,7 @@ const MIN_UPLOAD_RATE: u64 = 256 << 10;
 #[non_exhaustive]
 pub enum SubmitError {
     /// The response status is not 200.
-    #[error("the scoring API answered {}: {body}", status.as_u16())]
+    #[error("the scoring API returned {}: {body}", status.as_u16())]
     Status {
         /// The response status.
         status: StatusCode,
@@ -40,10 +40,10 @@ pub enum SubmitError {
         /// Delay from the `Retry-After` header.
         retry_after: Option<Duration>,
     },
-    /// There was no response.
-    #[error("cannot reach the scoring API: {0}")]
+    /// The scoring API did not respond, or its response could not be read.
+    #[error("request to the scoring API failed: {0}")]
     Fault(Fault),
-    /// The response is 200 but not JSON: another server may have answered.
+    /// The response has status 200 but is not JSON: it may come from another server.
     #[error("the scoring API's response is not JSON")]
     NotJson,
     /// The upload to the bucket failed.
@@ -75,7 +75,7 @@ impl SubmitError {
         }
     }
 
-    /// Delay from the `Retry-After` header.
+    /// Returns the delay from the `Retry-After` header.
     pub const fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::Status { retry_after, .. } => *retry_after,
@@ -84,12 +84,12 @@ impl SubmitError {
     }
 }
 
-/// Outcome of a delivered result at the scoring API.
+/// The scoring API's handling of a delivered result.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Arrived {
-    /// The result was stored.
+    /// The scoring API stored the result.
     Kept,
-    /// The result was discarded: it, or one signed later, was already there.
+    /// The scoring API discarded the result, since it already has the same result or one signed later.
     Superseded,
 }
 
@@ -109,7 +109,7 @@ impl ScoringApi {
         Ok(Self { http, submit, submit_artifact, keypair, timeout })
     }
 
-    /// Submits a file once. `timestamp` is in seconds since the Unix epoch.
+    /// Sends one submission of a file. `timestamp` is in seconds since the Unix epoch.
     pub(super) async fn submit(
         &self,
         entry: &OutboxEntry,
@@ -145,7 +145,7 @@ impl ScoringApi {
     }
 }
 
-/// Decides from a response whether the result was delivered.
+/// Reads the outcome of a submission from the response.
 async fn judge(response: Response) -> Result<Arrived, SubmitError> {
     let status = response.status();
     let retry_after = retry_after(&response);

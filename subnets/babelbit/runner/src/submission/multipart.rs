@@ -43,7 +43,7 @@ impl Form {
     }
 }
 
-/// Streams `size` bytes of a file; it must not be shorter.
+/// Streams `size` bytes of a file; fails if the file is shorter.
 fn content(file: File, size: u64) -> impl Stream<Item = io::Result<Bytes>> + Send + 'static {
     stream::try_unfold((file, size), |(mut file, left)| async move {
         if left == 0 {

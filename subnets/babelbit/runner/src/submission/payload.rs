@@ -3,6 +3,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value, json};
 use taonet_babelbit_core::protocol::PROTOCOL;
+use taonet_babelbit_core::records::is_safe_name;
 use taonet_babelbit_core::submission_api::ResultFile;
 
 use super::SubmitError;
@@ -20,6 +21,10 @@ pub(super) struct LocalFile {
 
 impl LocalFile {
     pub(super) fn of(entry: &OutboxEntry, paths: &RunPaths) -> Self {
+        if let Some(named) = &entry.named {
+            let directory = if entry.file == ResultFile::RunLog { &paths.logs } else { &paths.scores };
+            return Self { path: directory.join(&named.name) };
+        }
         let layout = Layout::of(paths, &entry.challenge_uid, entry.challenge_type, &entry.run_timestamp);
         Self { path: layout.result_file(entry.file, entry.miner) }
     }
@@ -32,18 +37,20 @@ impl LocalFile {
         self.path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
     }
 
-    /// Key of the file in a bucket.
+    /// Returns the key of the file in a bucket.
     pub(super) fn key(&self, entry: &OutboxEntry, storage: &ObjectStorage) -> String {
         let (kind, miner) = (entry.challenge_type.as_str(), entry.miner.directory());
-        key(storage.log_dir(), entry.file, &entry.challenge_uid, kind, &miner, &self.name())
+        // Challenges of the speech contest have safe uids.
+        let uid = if is_safe_name(&entry.challenge_uid) { &entry.challenge_uid } else { "unknown" };
+        key(storage.log_dir(), entry.file, uid, kind, &miner, &self.name())
     }
 
     pub(super) async fn exists(&self) -> Result<bool, SubmitError> {
         tokio::fs::try_exists(&self.path).await.map_err(|source| self.unread(source))
     }
 
-    /// Reads the file; `None` if it is missing, which is submitted nevertheless. For a missing score this is an error:
-    /// the scoring API would count it as delivered, and the miner would have no score.
+    /// Reads the file; returns `None` for a missing file, which is submitted without content. A missing score is an
+    /// error instead: the scoring API would accept the submission, and the miner would have no score.
     pub(super) async fn text(&self, file: ResultFile) -> Result<Option<String>, SubmitError> {
         match tokio::fs::read(&self.path).await {
             Ok(bytes) => Ok(Some(String::from_utf8_lossy(&bytes).into_owned())),
@@ -72,17 +79,18 @@ impl LocalFile {
     }
 }
 
-/// Builds `data` of a text file's submission.
+/// Builds the field `data` of a text file's submission.
 pub(super) fn text_data(entry: &OutboxEntry, name: &str, text: Option<&str>, s3_path: Option<&str>) -> Value {
     let mut data = common(entry, name, text.map(|text| text.len() as u64), s3_path);
-    data.insert("dialogue_uid".to_owned(), Value::Null);
+    let dialogue_uid = entry.named.as_ref().and_then(|named| named.dialogue_uid.clone());
+    data.insert("dialogue_uid".to_owned(), dialogue_uid.into());
     if let Some(text) = text {
         data.insert("content".to_owned(), text.into());
     }
     data.into()
 }
 
-/// Builds `data` of an artifact's submission.
+/// Builds the field `data` of an artifact's submission.
 pub(super) fn artifact_data(entry: &OutboxEntry, name: &str, size: u64, s3_path: Option<&str>) -> Value {
     let mut data = common(entry, name, Some(size), s3_path);
     data.insert("content_type".to_owned(), TAR.into());
@@ -94,13 +102,15 @@ fn common(entry: &OutboxEntry, name: &str, size: Option<u64>, s3_path: Option<&s
         "file_type": entry.file.file_type(), "file_name": name, "challenge_uid": entry.challenge_uid,
         "main_challenge_uid": entry.main_challenge_uid, "miner_uid": entry.miner.uid,
         "miner_hotkey": entry.miner.hotkey, "s3_path": s3_path, "file_size": size,
-        "challenge_type": entry.challenge_type, "protocol": PROTOCOL, "score_is_fallback": false,
-        "score_method": entry.score_method,
+        "challenge_type": entry.challenge_type,
     });
-    match data {
-        Value::Object(fields) => fields,
-        _ => Map::new(),
+    let Value::Object(mut fields) = data else { return Map::new() };
+    if entry.named.is_none() {
+        fields.insert("protocol".to_owned(), PROTOCOL.into());
+        fields.insert("score_is_fallback".to_owned(), false.into());
+        fields.insert("score_method".to_owned(), entry.score_method.as_str().into());
     }
+    fields
 }
 
 /// Whether a file is submitted as an artifact.
@@ -108,7 +118,7 @@ pub(super) const fn is_artifact(file: ResultFile) -> bool {
     file.kind().is_artifact()
 }
 
-/// The reference's folders, followed by a unique name.
+/// Builds a unique object key below the reference system's folders.
 fn key(log_dir: &str, file: ResultFile, challenge_uid: &str, kind: &str, miner: &str, name: &str) -> String {
     let folder = match (file, log_dir) {
         (ResultFile::RunLog, "") => "logs".to_owned(),

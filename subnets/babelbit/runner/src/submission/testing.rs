@@ -66,7 +66,7 @@ impl Results {
     /// Writes and queues the files of further miners.
     pub async fn add(&self, miners: Range<u16>) {
         for number in miners {
-            for file in ResultFile::ALL {
+            for file in ResultFile::OF_SPEECH {
                 let path = self.path(file, number);
                 std::fs::create_dir_all(path.parent().unwrap()).unwrap();
                 std::fs::write(path, Results::content(file, number)).unwrap();
@@ -75,7 +75,7 @@ impl Results {
         }
     }
 
-    /// Waits until this many files are delivered; none may be refused.
+    /// Waits until this many files are delivered; fails if one is refused.
     pub async fn delivered(&self, files: u64) {
         let began = Instant::now();
         loop {
@@ -89,8 +89,8 @@ impl Results {
         }
     }
 
-    /// Runs an outbox until all files of some miners are delivered: those of the first half without faults, then
-    /// `spoil` injects a fault, and the others follow.
+    /// Runs an outbox until the files of `miners` miners are delivered. `spoil` injects a fault after half of the
+    /// deliveries.
     pub async fn delivered_through(outbox: Outbox, results: &Self, miners: u16, spoil: impl AsyncFnOnce()) {
         let shutdown = Shutdown::new();
         let story = async {
@@ -110,7 +110,7 @@ impl Results {
         Layout::new(&self.paths(), &self.challenge).result_file(file, miner(number))
     }
 
-    /// Content of about the size of a real run's file, except for the audio.
+    /// Returns content of about the size of a real run's file; the audio is smaller.
     pub fn content(file: ResultFile, number: u16) -> Vec<u8> {
         match file {
             ResultFile::Audio => (0..100_000_u32).map(|index| (index * 7 + u32::from(number)) as u8).collect(),
@@ -123,7 +123,7 @@ impl Results {
         }
     }
 
-    /// Settings with short backoff and long patience.
+    /// Returns settings with short backoff and long patience.
     pub fn settings(&self, api: &Url) -> OutboxSettings {
         OutboxSettings {
             timeout: Duration::from_secs(20),
@@ -162,13 +162,13 @@ pub fn challenge(uid: &str, kind: ChallengeType) -> NewChallenge {
 pub enum Fault {
     /// Forwards everything.
     None,
-    /// Closes at once.
+    /// Closes the connection immediately.
     Down,
-    /// Accepts, and never responds.
+    /// Accepts the connection, and never responds.
     HalfOpen,
-    /// Sends one byte after the other, slower than any timeout.
+    /// Sends a response one byte every 200 ms.
     Slow,
-    /// Sends this response, and closes.
+    /// Sends this response, and closes the connection.
     Answer(String),
     /// Forwards the request but not the response: the outcome is unknown to the client.
     Deaf,
@@ -212,7 +212,7 @@ impl Door {
         self.fault.send_replace(fault);
     }
 
-    /// Number of connections affected by faults.
+    /// Returns the number of connections affected by faults.
     pub fn faults(&self) -> usize {
         self.faults.load(Ordering::SeqCst)
     }

@@ -49,7 +49,7 @@ fn the_signed_text_is_that_of_the_reference() {
     );
 }
 
-/// Removes signature and kind from a sent body, and verifies the signature of the rest.
+/// Removes signature and kind from a request body, and verifies the signature of the remaining fields.
 #[track_caller]
 fn check_signature(mut sent: Value) -> (Value, String) {
     let fields = sent.as_object_mut().unwrap();
@@ -127,12 +127,12 @@ async fn each_file_is_submitted_as_the_reference_submits_it() {
     assert!(sent[0].body.windows(sound.len()).any(|window| window == sound));
 }
 
-/// As in the reference, a missing text file is submitted without content, a missing bundle is not. Neither is a missing
-/// score, which weights depend on: it stays queued until the file is back.
+/// As in the reference, a missing text file is submitted without content, and a missing bundle is refused. A missing
+/// score file, on which weights depend, is refused too, until the file is restored.
 #[tokio::test]
 async fn files_that_are_missing_are_submitted_without_content() {
     let results = Results::new(1).await;
-    for file in ResultFile::ALL {
+    for file in ResultFile::OF_SPEECH {
         std::fs::remove_file(results.path(file, 0)).unwrap();
     }
     let (server, url) = taking_all().await;
@@ -152,8 +152,8 @@ async fn files_that_are_missing_are_submitted_without_content() {
     let reason = |file| Some(format!("missing file {}", results.path(file, 0).display()));
     assert_eq!(reasons, [reason(ResultFile::ChallengeScore), reason(ResultFile::Audio)]);
     assert_eq!(results.outbox(&url).drain().await.unwrap().refused, 2);
-    // The operator has restored the files.
-    for file in ResultFile::ALL {
+    // The operator restores the files.
+    for file in ResultFile::OF_SPEECH {
         std::fs::write(results.path(file, 0), Results::content(file, 0)).unwrap();
     }
     results.ledger.retry_refused().await.unwrap();
@@ -177,7 +177,8 @@ async fn a_lasting_failure_is_logged_once() {
     assert_eq!(log.text().matches("missing file").count(), 1, "{}", log.text());
 }
 
-/// The scoring API has a result signed later: this one is delivered, and the log says why it does not count.
+/// The scoring API has a result signed later: the outbox counts the older result as delivered and logs that it is
+/// superseded.
 #[tokio::test]
 async fn a_result_that_does_not_count_is_told() {
     let (log, _guard) = CapturedLog::start();
@@ -193,7 +194,7 @@ async fn a_result_that_does_not_count_is_told() {
     assert_eq!(api.store().count().await.unwrap(), 4);
 }
 
-/// Scores, which weights depend on, overtake all other files, however long those have been queued.
+/// Scores, which weights depend on, overtake all files queued earlier.
 #[tokio::test]
 async fn scores_overtake_other_files() {
     let results = Arc::new(Results::new(2).await);
@@ -233,7 +234,7 @@ async fn what_is_refused_for_good_is_kept_with_the_reason() {
     let outbox = results.outbox(&server.uri().parse().unwrap());
     let counts = outbox.drain().await.unwrap();
     assert_eq!((counts.waiting, counts.delivered, counts.refused), (0, 1, 3));
-    assert_eq!(server.received_requests().await.unwrap().len(), 4, "nothing is tried again");
+    assert_eq!(server.received_requests().await.unwrap().len(), 4, "nothing is retried");
     let counts = outbox.drain().await.unwrap();
     assert_eq!((counts.waiting, counts.refused), (0, 3));
     // The next outbox requeues it.
@@ -247,7 +248,7 @@ async fn what_is_refused_for_good_is_kept_with_the_reason() {
     tokio::join!(outbox.run(&shutdown), watch);
 }
 
-/// A solo result includes the main challenge before it.
+/// The submission of a solo result names its main challenge.
 #[tokio::test]
 async fn solo_results_name_the_main_challenge() {
     let results = Results::new(0).await;
@@ -262,7 +263,7 @@ async fn solo_results_name_the_main_challenge() {
     }
 }
 
-/// Files queued while the outbox runs are submitted at once; rewritten files are submitted again, others are not.
+/// Files queued while the outbox runs are submitted at once; rewritten files are submitted again, other files are not.
 #[tokio::test]
 async fn a_running_outbox_submits_what_comes() {
     let results = Results::new(1).await;
@@ -313,7 +314,7 @@ async fn pauses_double_up_to_the_longest() {
     }
 }
 
-/// A whole round of 256 miners, with SQLite flushing every row.
+/// A complete round of 256 miners, with a flush of every row by SQLite.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_thousand_artefacts_go_out_in_seconds() {
     let results = Results::new(256).await;

@@ -1,4 +1,4 @@
-//! The child process that is killed: a runner's loop with its outbox.
+//! The child process, which the test kills: a runner's loop with its outbox.
 
 use std::fs::{File, OpenOptions};
 use std::io::Write as _;
@@ -38,7 +38,7 @@ use super::{ARENA_DROPS_AFTER, LONG, MINERS, key};
 const DIRECTORY: &str = "TAONET_TEST_KILL_DIRECTORY";
 const SERVICES: &str = "TAONET_TEST_KILL_SERVICES";
 
-/// Starts the child process and kills it after a while; returns whether it finished before.
+/// Starts the child process and kills it after `moment`; returns true if the process exited before.
 pub(crate) fn run(directory: &Path, services: &Services, scoring: &ScoringServer, moment: Option<Duration>) -> bool {
     let mut child = Command::new(std::env::current_exe().unwrap())
         .args(["--exact", "play"])
@@ -60,7 +60,7 @@ pub(crate) fn run(directory: &Path, services: &Services, scoring: &ScoringServer
         }
         if began.elapsed() >= LONG {
             child.kill().unwrap();
-            panic!("the runner does not come to its end");
+            panic!("the runner does not exit");
         }
         std::thread::sleep(Duration::from_millis(1));
     }
@@ -154,7 +154,7 @@ impl ArenaMiners for Contest {
     }
 }
 
-/// Returns every frame after a delay, and records each opened session. The last miner refuses every session.
+/// A miner that returns every frame after a delay and records each session. The last miner refuses every session.
 struct Echo {
     contest: ChallengeType,
     uid: Uid,
@@ -163,7 +163,7 @@ struct Echo {
 
 impl MinerConnection for Echo {
     fn init(&self, request: InitRequest, _: Duration) -> BoxFuture<'_, Result<InitResponse, CallError>> {
-        // One write each, so that lines of several miners do not mix.
+        // A single write per line, so that the lines of several miners do not mix.
         let line = format!("{} {} {}\n", self.contest, self.uid, request.utterance_id);
         (&self.log).write_all(line.as_bytes()).unwrap();
         let response = InitResponse {
@@ -197,7 +197,7 @@ impl MinerConnection for Echo {
     }
 }
 
-/// Scores every reply with the number in its reference text.
+/// A scorer that gives each reply the number in its reference text as score.
 struct TextScorer;
 
 impl ReplyScorer for TextScorer {

@@ -1,6 +1,6 @@
 //! Kills a runner's process at random moments of a main and an arena round with submissions to a scoring API, and
-//! restarts it until it finishes: no utterance may be lost, or played again once it is in the ledger; every file must
-//! be complete; and the scoring API must have each result of the ledger exactly once.
+//! restarts it until it finishes. No utterance may be lost, no utterance in the ledger may be played again, every file
+//! must be complete, and the scoring API must have each result of the ledger exactly once.
 //!
 //! The process is this test itself, restarted with a directory in its environment.
 #![allow(clippy::indexing_slicing, clippy::panic, clippy::unwrap_used, reason = "helpers of a test")]
@@ -25,7 +25,7 @@ use services::{ScoringServer, Services};
 
 const KILLS: u32 = 50;
 const CHALLENGE: &str = "kill";
-/// The last one refuses every session.
+/// Number of miners; the last one refuses every session.
 const MINERS: u8 = 4;
 const UTTERANCES: u32 = 4;
 /// Number of consecutive failures after which the arena drops a miner.
@@ -39,7 +39,7 @@ fn key(uid: u8) -> MinerKey {
 #[test]
 fn fifty_kills_lose_and_repeat_nothing() {
     let seed = std::env::var("TAONET_TEST_SEED").map_or_else(|_| rand::random(), |seed| seed.parse().unwrap());
-    println!("TAONET_TEST_SEED={seed} spreads the kills in the same way");
+    println!("TAONET_TEST_SEED={seed} repeats these kill times");
     let mut random = StdRng::seed_from_u64(seed);
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let services = runtime.block_on(Services::start());
@@ -51,7 +51,7 @@ fn fifty_kills_lose_and_repeat_nothing() {
     let mut duration = began.elapsed();
     runtime.block_on(outcome::check(whole.path(), &scoring));
 
-    // Each directory goes through as many kills as it takes until a process finishes.
+    // Kill the processes of each directory until one of them finishes.
     let (mut kills, mut directories) = (0, 0);
     while kills < KILLS {
         let directory = tempfile::tempdir().unwrap();
@@ -69,7 +69,7 @@ fn fifty_kills_lose_and_repeat_nothing() {
             assert!(repeated.is_empty(), "kills at {moments:?}: {repeated:?} were played again");
             if is_over {
                 if moments.is_empty() {
-                    // The first one may have shared the machine with other tests.
+                    // The first duration may be too long: other tests may have slowed down the process.
                     duration = duration.min(began.elapsed());
                 }
                 break;
@@ -84,7 +84,7 @@ fn fifty_kills_lose_and_repeat_nothing() {
     println!("{kills} kills in {directories} directories; an undisturbed round takes {duration:?}");
 }
 
-/// Contest, miner and utterance of every row left by a killed process.
+/// Returns contest, miner and utterance of every row of a killed process.
 async fn ledger_rows(directory: &Path) -> BTreeSet<String> {
     let ledger = Ledger::open(&directory.join("state")).await.unwrap();
     let mut kept = BTreeSet::new();
@@ -96,12 +96,12 @@ async fn ledger_rows(directory: &Path) -> BTreeSet<String> {
     kept
 }
 
-/// The record of an opened session.
+/// Formats the record of an opened session.
 fn opening(contest: ChallengeType, miner: Uid, utterance: u32) -> String {
     format!("{contest} {miner} {CHALLENGE}:{utterance}")
 }
 
-/// Contest, miner and utterance of every opened session.
+/// Returns contest, miner and utterance of every opened session.
 fn opened(directory: &Path) -> Vec<String> {
     let log = fs::read_to_string(directory.join("opened")).unwrap_or_default();
     log.lines().map(str::to_owned).collect()

@@ -1,4 +1,4 @@
-//! Final checks, however often the runner was killed.
+//! Checks of the results after the last process exits, for any number of kills.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -42,7 +42,7 @@ pub(crate) async fn check(directory: &Path, scoring: &ScoringServer) {
     assert_eq!(names(&scoring.artifacts.join(".incoming")), [""; 0]);
 }
 
-/// Every reply is scored or has failed, exactly once; returns each miner's score.
+/// Asserts that every reply is scored or failed exactly once; returns each miner's score.
 async fn check_ledger(ledger: &Ledger, challenge: &ChallengeRow) -> BTreeMap<Uid, f64> {
     let contest = challenge.challenge_type;
     assert_eq!(challenge.state, ChallengeState::Finished);
@@ -68,7 +68,7 @@ async fn check_ledger(ledger: &Ledger, challenge: &ChallengeRow) -> BTreeMap<Uid
     rows.into_iter().map(mean).collect()
 }
 
-/// The scoring API has exactly these scores.
+/// Asserts that the scoring API has exactly these scores.
 async fn check_scores(scoring: &ScoringServer, contest: ChallengeType, scores: &BTreeMap<Uid, f64>) {
     let given = scoring.store.scores(CHALLENGE, Some(contest)).await.unwrap();
     assert_eq!(given.len(), scores.len());
@@ -92,7 +92,7 @@ impl Home {
         self.directory.join("logs/s2s").join(CHALLENGE).join(self.contest.as_str()).join(name)
     }
 
-    /// Every file of a miner is complete and exists once.
+    /// Asserts that every file of a miner is complete and exists once.
     fn check_miner(&self, rows: &[ResultRow], uid: u8, score: f64) {
         let home = self.of_miner(uid);
         let rows: Vec<_> = rows.iter().filter(|row| row.miner == key(uid)).collect();
@@ -119,7 +119,7 @@ impl Home {
         }
     }
 
-    /// Submissions match the files.
+    /// Asserts that the submissions match the files.
     async fn check_submissions(&self, scoring: &ScoringServer) {
         let url = format!("sqlite:{}", scoring.database.display());
         let mut database = SqliteConnection::connect(&url).await.unwrap();
@@ -144,7 +144,7 @@ impl Home {
                 }
                 other => panic!("{other:?}"),
             };
-            assert!(fs::read(&path).unwrap() == submitted, "what was submitted is not {}", path.display());
+            assert!(fs::read(&path).unwrap() == submitted, "the submitted content differs from {}", path.display());
         }
     }
 }
@@ -153,7 +153,7 @@ fn json(path: &Path) -> Value {
     serde_json::from_slice(&fs::read(path).unwrap()).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
-/// Names in a directory; empty if it is missing.
+/// Returns the names in a directory; empty if the directory is missing.
 fn names(directory: &Path) -> Vec<String> {
     let entries = fs::read_dir(directory).into_iter().flatten();
     let mut names: Vec<_> = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();

@@ -33,7 +33,7 @@ pub(crate) struct Services {
 
 impl Services {
     pub(crate) async fn start() -> Self {
-        // There are more processes than an engine's default limit admits.
+        // The test starts more processes than the engine's default limit permits.
         let limit = RateLimit { requests: 1_000_000, window: Duration::from_mins(1) };
         let config = EngineConfig {
             auth_limit: limit,
@@ -47,7 +47,7 @@ impl Services {
     }
 }
 
-/// A scoring API with its files in the directory of one runner.
+/// A scoring API that stores its files in the directory of one runner.
 pub(crate) struct ScoringServer {
     pub(crate) url: Url,
     pub(crate) store: Store,
@@ -73,7 +73,7 @@ async fn listen(router: Router) -> Url {
     url
 }
 
-/// Each reference text is the score of the replies to it.
+/// Creates a challenge whose reference texts are the scores of the replies.
 fn challenge() -> Challenge {
     let utterance = |index: u32| {
         json!({

@@ -7,7 +7,7 @@ use taonet_service::{Access, atomic_write_with};
 /// Maximum length of a line in bytes; two minutes of speech take about 30 KB.
 const MAX_LINE_BYTES: u64 = 1 << 20;
 
-/// An append-only file of lines. When it exceeds its limit, the older half is dropped.
+/// An append-only file of lines, which drops its older half when it exceeds its size limit.
 pub(super) struct Lines {
     path: PathBuf,
     file: File,
@@ -29,8 +29,8 @@ impl Lines {
         &self.file
     }
 
-    /// Appends a line, which ends with a line feed. The line is one write, so that processes sharing the file never mix
-    /// their lines. After a line torn by a crash, a new one is started.
+    /// Appends a line, which must end with a line feed, in a single write, so that lines of concurrent processes do not
+    /// mix. Starts a new line after one that a crash truncated.
     pub(super) fn append(&mut self, mut line: Vec<u8>) -> io::Result<()> {
         if !ends_with_newline(&mut self.file)? {
             line.insert(0, b'\n');
@@ -39,7 +39,8 @@ impl Lines {
         self.keep_to_limit()
     }
 
-    /// Lines that another process appends meanwhile may be lost; their audio is then recognised again.
+    /// Drops the older half of a file above the limit. May lose lines that another process appends concurrently; their
+    /// audio is then recognised again.
     fn keep_to_limit(&mut self) -> io::Result<()> {
         if self.file.metadata()?.len() <= self.limit {
             return Ok(());

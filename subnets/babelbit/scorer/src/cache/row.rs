@@ -30,7 +30,7 @@ impl<'a> Row<'a> {
         }
     }
 
-    /// Serializes the line, with its line feed.
+    /// Serialises the line, with its line feed.
     pub(super) fn to_line(&self) -> io::Result<Vec<u8>> {
         let mut line = serde_json::to_vec(self)?;
         line.push(b'\n');

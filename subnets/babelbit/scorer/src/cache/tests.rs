@@ -26,7 +26,7 @@ fn text(cache: &TranscriptCache, audio: &str) -> Option<String> {
     cache.get(hash(audio)).map(|heard| heard.transcript.text.clone())
 }
 
-/// A line as the reference system writes it.
+/// Formats a line like the reference system.
 fn reference_line(audio: &str, text: &str) -> String {
     format!(
         "{{\"wav_sha256\": \"{}\", \"text\": \"{text}\", \"words\": [{{\"word\": \"{text}\", \"start\": 0.0, \"end\": 0.4}}], \"detected_language\": \"en\"}}\n",
@@ -53,7 +53,7 @@ fn what_was_written_reads_back() {
 fn other_recognisers_leave_the_reference_file_alone() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("stt_cache.jsonl");
-    // An earlier version wrote such lines to the reference's file; they are still valid.
+    // Lines that an earlier version wrote to the reference's file are still valid.
     let content = reference_line("a", "x")
         + &reference_line("b", "own").replace("\"text\"", "\"recognizer\": \"tiny-ctc\", \"text\"");
     std::fs::write(&path, &content).unwrap();
@@ -68,7 +68,7 @@ fn other_recognisers_leave_the_reference_file_alone() {
     assert_eq!(sibling(Path::new("/c/cache"), "a/../b c"), Path::new("/c/cache.a-..-b-c"));
 }
 
-/// writer · reader · whether the line is valid
+/// Columns: writer · reader · whether the line is valid for the reader
 #[test]
 fn a_line_counts_for_its_own_recogniser() {
     for (writer, reader, counts) in [
@@ -131,7 +131,7 @@ fn a_file_that_is_too_large_loses_its_older_half() {
         let kept = open(20_000);
         assert!((40..100).contains(&kept.len()), "{model}: {}", kept.len());
         assert!((0..kept.len()).all(|age| text(&kept, &(999 - age).to_string()).is_some()), "{model}");
-        // Including one that was created by another program.
+        // Opening truncates a file above the limit, such as one from another program.
         drop((cache, kept));
         assert!((20..50).contains(&open(10_000).len()), "{model}");
         assert!(std::fs::metadata(&file).unwrap().len() <= 5_000, "{model}");

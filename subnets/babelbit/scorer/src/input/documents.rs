@@ -1,4 +1,4 @@
-//! Serde types of the documents.
+//! Serde types of the input documents.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -40,7 +40,7 @@ struct PredictionDocument {
     transcript: Option<TranscriptDocument>,
 }
 
-/// Arrival times of a reply's pieces.
+/// Arrival times of a reply's chunks.
 #[derive(Deserialize)]
 pub(super) struct ArrivalsDocument {
     first_output_frame: Option<u64>,
@@ -58,7 +58,7 @@ pub(super) struct TranscriptDocument {
     detected_language: Option<String>,
 }
 
-/// The scores of a challenge.
+/// Main and arena scores of a challenge, with the arena's share and the burn uid.
 #[derive(Deserialize)]
 pub(super) struct WeightsDocument {
     #[serde(default)]
@@ -84,7 +84,7 @@ impl TextDocument {
     pub(super) fn score(self) -> Result<DialogueScore, InputError> {
         const NAME: &str = "the dialogue";
         if !(0.0..=1.0).contains(&self.lex_weight) {
-            return Err(read::problem(NAME, "lex_weight", "a weight is between 0 and 1"));
+            return Err(read::problem(NAME, "lex_weight", "expected a weight from 0 to 1"));
         }
         let utterances = text::utterances(&self.events)
             .map_err(|error| read::problem(NAME, &format!("events[{}].step", error.event), &error.to_string()))?;
@@ -96,7 +96,7 @@ impl TextDocument {
 }
 
 impl BatchDocument {
-    /// The id as text; `None` if missing.
+    /// Returns the utterance ID as text; `None` if missing.
     pub(super) fn utterance_id(&self) -> Option<String> {
         match &self.utterance_id {
             Value::Null => None,

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::{InputError, Warning};
 
-/// Deserializes a document; unknown fields become warnings.
+/// Deserialises a document; unknown fields become warnings.
 pub(super) fn document<T: DeserializeOwned>(
     name: &'static str,
     value: Value,
@@ -33,7 +33,7 @@ pub(super) fn problem(document: &'static str, path: &str, problem: &str) -> Inpu
     InputError::Field { document, path: path.to_owned(), problem: problem.to_owned() }
 }
 
-/// Reads a file of at most 256 MiB; relative paths start at `base`.
+/// Reads a file of at most 256 MiB; relative paths are resolved from `base`.
 pub(super) fn file(path: &Path, base: &Path) -> Result<Vec<u8>, InputError> {
     const LIMIT: u64 = 256 << 20;
     let mut bytes = Vec::new();

@@ -7,7 +7,7 @@ fn batch_scorer() -> BatchScorer {
     scorer(&Script::new("script", &[(10, "all fine right here")]), true)
 }
 
-/// A batch of one reply with a given transcript.
+/// Returns a batch of one reply with a given transcript.
 fn batch() -> Value {
     json!({
         "challenge_uid": "c", "utterance_id": "c:0", "source_duration_sec": 4.0,
@@ -104,7 +104,7 @@ fn unknown_fields_are_warnings() {
     );
 }
 
-/// change · error message
+/// Columns: change · error message
 #[test]
 fn mistakes_name_their_place() {
     for (path, value, message) in [
@@ -123,7 +123,7 @@ fn mistakes_name_their_place() {
             json!({"word": "x"}),
             "the batch at predictions[0].transcript.words[0]: missing field `start`",
         ),
-        ("/predictions/0/wav", json!("absent.wav"), "cannot read absent.wav; hint: relative paths start at ."),
+        ("/predictions/0/wav", json!("absent.wav"), "cannot read absent.wav; hint: relative paths are resolved from ."),
         ("/predictions", json!({}), "the batch at predictions: invalid type"),
         ("", json!(7), "the batch: not a JSON object"),
         ("", json!({}), "the batch: missing field `source_duration_sec`"),
@@ -138,7 +138,7 @@ fn mistakes_name_their_place() {
     }
 }
 
-/// A mismatched reference is not an error of the document: the reference system gives error results.
+/// A mismatched reference gives error results, as in the reference system, instead of an error of the document.
 #[test]
 fn a_reference_that_does_not_fit_gives_error_results() {
     for (reference, error) in [
@@ -185,7 +185,7 @@ fn one_reply_is_a_batch_of_one() {
     assert!(error.to_string().ends_with("s.wav is not a readable WAV file"), "{error}");
 }
 
-/// document · uids and weights
+/// Columns: document · uids and weights
 #[test]
 fn weights_come_in_the_order_of_first_assignment() {
     for (document, uids, weights) in [

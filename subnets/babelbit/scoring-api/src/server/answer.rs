@@ -15,7 +15,7 @@ pub(super) fn answer(
 ) -> ScoresAnswer {
     let mut miners: BTreeMap<(ChallengeType, String), Vec<(GivenScore, u64)>> = BTreeMap::new();
     for score in scores {
-        // Each validator has its own solo challenges, which give no weights.
+        // Solo challenges differ by validator, so their scores are not aggregated.
         if score.challenge_type != ChallengeType::Solo
             && let Some(stake) = stake(&score.validator)
         {
@@ -24,7 +24,7 @@ pub(super) fn answer(
     }
     let row = |((challenge_type, miner_hotkey), given): ((ChallengeType, String), Vec<(GivenScore, u64)>)| {
         let median = stake_weighted_median(given.iter().map(|(score, stake)| (score.score, *stake)))?;
-        // For a miner that changed its uid, the latest submission's uid is used.
+        // If the uid of a miner has changed, use the uid of the latest submission.
         let newest = given.iter().max_by_key(|(score, _)| (score.signed_unix, score.miner_uid));
         Some(ScoreRow {
             miner_hotkey,

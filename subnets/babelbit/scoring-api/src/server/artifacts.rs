@@ -19,7 +19,7 @@ const PREFIX: &str = "artifacts/";
 #[non_exhaustive]
 pub enum ArtifactError {
     /// A directory operation failed.
-    #[error("cannot write below {}: {source}", path.display())]
+    #[error("cannot access files in {}: {source}", path.display())]
     Directory {
         /// Path of the directory.
         path: PathBuf,
@@ -30,11 +30,11 @@ pub enum ArtifactError {
     #[error(transparent)]
     Bucket(#[from] StorageError),
     /// The write was interrupted.
-    #[error("writing a file was interrupted")]
+    #[error("interrupted while writing a file")]
     Task(#[source] JoinError),
 }
 
-/// Artifact storage: below a directory, or in a bucket.
+/// Artifact storage, in a directory or in a bucket.
 #[derive(Debug, Clone)]
 pub struct ArtifactStore {
     directory: PathBuf,
@@ -49,14 +49,14 @@ pub(super) struct Incoming {
 }
 
 impl ArtifactStore {
-    /// Stores files below `directory`; with a bucket, only until they are complete.
+    /// Opens the storage in `directory`; with a bucket, `directory` holds only uploads in progress.
     ///
     /// # Errors
     /// [`ArtifactError::Directory`] when the directory cannot be created.
     pub fn open(directory: &Path, bucket: Option<ObjectStorage>) -> Result<Self, ArtifactError> {
         let store = Self { directory: directory.to_owned(), bucket };
         let incoming = store.directory.join(INCOMING);
-        // Uploads interrupted by a kill are repeated by their clients.
+        // Clients repeat uploads that a killed process did not complete.
         match std::fs::remove_dir_all(&incoming) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(store.failed(error)),
             _ => {}
@@ -109,7 +109,7 @@ impl ArtifactStore {
         Ok(())
     }
 
-    /// Names of the files written before a time.
+    /// Returns the names of the files written before a time.
     pub(super) async fn written_before(&self, time: SystemTime) -> Result<Vec<String>, ArtifactError> {
         if let Some(bucket) = &self.bucket {
             let keys = bucket.written_before(PREFIX, time).await?;
@@ -125,17 +125,17 @@ impl ArtifactStore {
     }
 }
 
-/// Key of a file in the bucket.
+/// Returns the key of a file in the bucket.
 fn key(name: &str) -> String {
     format!("{PREFIX}{name}")
 }
 
-/// Files below a directory written before a time, except uploads in progress.
+/// Lists the files below a directory written before a time, except uploads in progress.
 fn written_before(directory: &Path, time: SystemTime) -> io::Result<Vec<String>> {
     let (mut found, mut folders) = (Vec::new(), vec![directory.to_owned()]);
     while let Some(folder) = folders.pop() {
         let entries = match std::fs::read_dir(&folder) {
-            // Removed concurrently with its last file.
+            // Another task removed the directory with its last file.
             Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
             entries => entries?,
         };

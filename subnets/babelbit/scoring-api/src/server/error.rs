@@ -33,11 +33,14 @@ pub(super) enum ApiError {
     Form(#[from] FormError),
     #[error("the signature does not match vali_hotkey and the signed text")]
     Signature,
-    #[error("timestamp: {age_s} s from this server's clock, at most {window_s} s are accepted; hint: set your clock")]
+    #[error(
+        "timestamp differs by {age_s} s from this server's clock, which exceeds the limit of {window_s} s; hint: \
+         synchronise the clock"
+    )]
     Stale { age_s: u64, window_s: u64 },
     #[error("{0} has no validator permit on this subnet and is not on this service's list of validators")]
     NotAdmitted(String),
-    #[error("the subnet's validators are not known yet")]
+    #[error("the list of validators has not been fetched yet; hint: retry later")]
     ValidatorsUnknown,
     #[error("too many requests")]
     TooMany { wait: Duration },
@@ -72,7 +75,7 @@ impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let status = self.status();
         let text = match &self {
-            // Details of the backend must not be exposed.
+            // Error responses must not expose details of the backend.
             Self::Store(_) => "the database failed".to_owned(),
             Self::Artifact(_) => "cannot store the file".to_owned(),
             other => other.to_string(),

@@ -37,13 +37,13 @@ impl FormError {
     }
 }
 
-/// Streaming parser of a `multipart/form-data` body. It buffers one piece of the body at a time, however much the
-/// connection has ready: the usual parser (multer) buffers all of it, and files are large.
+/// Streaming parser of a `multipart/form-data` body. It buffers one chunk of the body at a time. The usual parser
+/// (multer) buffers all data that the connection has ready, which is too much for large files.
 pub(super) struct Form {
     stream: BodyDataStream,
     buffer: BytesMut,
     delimiter: Vec<u8>,
-    /// Whether the next bytes belong to a part, rather than to the preamble.
+    /// Whether the next bytes belong to a part or to the preamble; false after a boundary.
     is_inside: bool,
 }
 
@@ -55,14 +55,14 @@ impl Form {
             return Err(FormError::ContentType);
         }
         let delimiter = format!("\r\n--{}", boundary.ok_or(FormError::ContentType)?).into_bytes();
-        // A virtual line end, so that the first delimiter looks like the others.
+        // A virtual line ending, because the first delimiter may lack the one that precedes all other delimiters.
         Ok(Self { stream: body.into_data_stream(), buffer: BytesMut::from(&b"\r\n"[..]), delimiter, is_inside: true })
     }
 
-    /// Advances to the part with this name, which must be the next one.
+    /// Advances to the next part, which must have this name.
     pub(super) async fn field(&mut self, name: &'static str) -> Result<(), FormError> {
         while self.chunk().await?.is_some() {}
-        // `--` ends the form; only the end of the line may follow a boundary otherwise.
+        // `--` ends the form; otherwise, only a line ending may follow a boundary.
         while self.buffer.len() < 2 {
             self.more().await?;
         }
@@ -82,7 +82,7 @@ impl Form {
         if is_it { Ok(()) } else { Err(FormError::Missing(name)) }
     }
 
-    /// Reads the next piece of the part; `None` at its end.
+    /// Reads the next chunk of the part; `None` at its end.
     pub(super) async fn chunk(&mut self) -> Result<Option<Bytes>, FormError> {
         while self.is_inside {
             match find(&self.buffer, &self.delimiter) {
@@ -102,7 +102,7 @@ impl Form {
         Ok(None)
     }
 
-    /// Reads the whole part, up to `limit` bytes.
+    /// Reads the complete part, up to `limit` bytes.
     pub(super) async fn whole(&mut self, field: &'static str, limit: usize) -> Result<Vec<u8>, FormError> {
         let mut whole = Vec::new();
         while let Some(chunk) = self.chunk().await? {
@@ -137,7 +137,7 @@ impl Form {
     }
 }
 
-/// A parameter of a header: `name=value` or `name="value"`.
+/// Returns a parameter of a header: `name=value` or `name="value"`.
 fn parameter<'a>(parameters: &'a str, name: &str) -> Option<&'a str> {
     parameters.split(';').find_map(|parameter| {
         let (found, value) = parameter.split_once('=')?;

@@ -9,11 +9,11 @@ pub struct NewSubmission {
     pub key: SubmissionKey,
     /// Time of signing in seconds since the Unix epoch.
     pub signed_unix: i64,
-    /// Time of arrival in seconds since the Unix epoch.
+    /// Time at which the server received the submission, in seconds since the Unix epoch.
     pub received_unix: i64,
-    /// The signed text.
+    /// The signed text, in canonical JSON.
     pub payload: String,
-    /// The signature.
+    /// Signature over the payload, in hex.
     pub signature: String,
     /// Name of the stored file, if any.
     pub artifact: Option<String>,
@@ -21,7 +21,7 @@ pub struct NewSubmission {
     pub mean_score: Option<f64>,
 }
 
-/// Identifies a submission: a newer one with the same key replaces the older.
+/// Identifies a submission: a newer submission with the same key replaces the older one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SubmissionKey {
     /// Hotkey of the submitting validator.
@@ -30,13 +30,13 @@ pub struct SubmissionKey {
     pub challenge_uid: String,
     /// Contest of the challenge.
     pub challenge_type: ChallengeType,
-    /// Hotkey of the result's miner, if known.
+    /// Hotkey of the miner that the result refers to, if known.
     pub miner_hotkey: Option<Hotkey>,
     /// Uid of the miner.
     pub miner_uid: u16,
     /// Kind of the result.
     pub kind: SubmissionKind,
-    /// ID of the dialogue; empty for the whole challenge.
+    /// ID of the dialogue; empty for a result of the complete challenge.
     pub dialogue_uid: String,
 }
 
@@ -48,22 +48,23 @@ pub enum Kept {
         /// The file of the replaced submission, which is no longer referenced.
         replaced: Option<String>,
     },
-    /// A submission signed later, or with the same file, is already stored.
+    /// The submission was not stored: one with the same key that was signed later (or, for a file, in the same second)
+    /// is already stored.
     Older,
 }
 
-/// A validator's score of a miner.
+/// A validator's score for a miner.
 #[derive(Debug, Clone, PartialEq)]
 pub struct GivenScore {
     /// Hotkey of the validator.
     pub validator: Hotkey,
-    /// Contest of the score.
+    /// Contest in which the miner was scored.
     pub challenge_type: ChallengeType,
     /// Hotkey of the miner.
     pub miner_hotkey: String,
     /// Uid of the miner.
     pub miner_uid: u16,
-    /// The score.
+    /// Mean score of the miner in the challenge, 0 to 1.
     pub score: f64,
     /// Time of signing in seconds since the Unix epoch.
     pub signed_unix: i64,

@@ -1,7 +1,8 @@
-//! Purges expired submissions, files first. A file that cannot be removed keeps its row, and does not block others.
+//! Purges expired submissions, files first. A file that cannot be removed keeps its row, but does not block other
+//! files.
 //!
-//! A process killed between writing a file and its row leaves an orphaned file; so does a database that does not
-//! confirm the row. An orphaned file is removed when its row would have expired.
+//! A file is orphaned if the process is killed between writing the file and its row, or if the database fails while
+//! confirming the row. An orphaned file is removed at the age at which its row would have expired.
 
 use std::time::{Duration, SystemTime};
 
@@ -12,9 +13,9 @@ use super::artifacts::ArtifactError;
 use super::store::StoreError;
 use super::verify::unix;
 
-/// Interval between purges.
+/// Interval between two purges.
 const PURGE_EVERY: Duration = Duration::from_hours(1);
-/// Number of purges between two complete listings of files: buckets charge for them.
+/// Number of purges between two complete file listings, which buckets charge for.
 const PURGES_BETWEEN_LISTS: u64 = 24;
 /// Number of files removed per query.
 const BATCH: i64 = 100;
@@ -34,17 +35,17 @@ pub(super) struct Purge {
     pub(super) submissions: u64,
     /// Number of removed orphaned files.
     pub(super) unnamed: u64,
-    /// Number of failures, which will be retried.
+    /// Number of failures; the next purge retries them.
     pub(super) failures: u64,
 }
 
 impl Purge {
-    /// Logs only the first of several failures as a warning: they are often the same.
+    /// Logs only the first failure of a purge as a warning, since several are often the same.
     fn failed(&mut self, what: &str, error: impl Into<RetentionError>) {
         let error = error.into();
         self.failures += 1;
         if self.failures == 1 {
-            tracing::warn!(%error, what, "cannot purge an item, continuing with the others");
+            tracing::warn!(%error, what, "cannot purge an item, continuing with other items");
         } else {
             tracing::debug!(%error, what, "cannot purge an item");
         }
@@ -75,12 +76,12 @@ pub(super) async fn follow(state: &State, shutdown: &Shutdown) {
     }
 }
 
-/// Submissions received before this time are expired.
+/// Returns the expiry limit: submissions received earlier are expired.
 fn limit(state: &State) -> SystemTime {
     state.now().checked_sub(state.limits.keep).unwrap_or(SystemTime::UNIX_EPOCH)
 }
 
-/// Purges expired submissions: files first, so that none is orphaned.
+/// Purges expired submissions: files first, so that no file is orphaned.
 pub(super) async fn purge_expired(state: &State) -> Purge {
     let before = unix(limit(state));
     let (mut purge, mut last) = (Purge::default(), String::new());

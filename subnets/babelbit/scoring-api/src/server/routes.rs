@@ -35,12 +35,12 @@ use taonet_babelbit_core::records::is_safe_name;
 use taonet_http::subscriber;
 use taonet_http::{collapse_slashes, count};
 
-/// Maximum size of a form without its file: the signed metadata and the parts' heads.
+/// Maximum size of a form without its file, in bytes: the signed metadata and the headers of the parts.
 const FORM_OVERHEAD: u64 = 1 << 20;
 /// Maximum size of the signed metadata in bytes.
 const MAX_METADATA: usize = 256 << 10;
 
-/// Timeout of a submission's body.
+/// Timeout for receiving a submission's body.
 const BODY_WITHIN: Duration = Duration::from_secs(30);
 
 type Api = Shared<Arc<State>>;
@@ -54,11 +54,11 @@ pub(super) fn router(state: &Arc<State>) -> Router {
         .layer(RequestBodyLimitLayer::new(max_form))
         // The timeout includes waiting for a concurrency permit.
         .layer(within(limits.request_timeout * 10));
-    // Separate concurrency limits: slow submissions keep no validator from reading scores.
+    // Separate concurrency limits, so that slow submissions do not block reads of scores.
     let limited = |routes: Router<Arc<State>>| {
         let bodies = WholeBodies::new(limits.max_body_bytes, BODY_WITHIN, limits.concurrency * limits.max_body_bytes);
         routes
-            // A request takes a concurrency slot once its body has arrived: slow bodies block no slots.
+            // A request takes a concurrency slot only after its body has arrived, so slow bodies block no slots.
             .layer(GlobalConcurrencyLimitLayer::new(limits.concurrency))
             .layer(middleware::from_fn_with_state(bodies, whole_body))
             .layer(within(limits.request_timeout))
@@ -81,7 +81,7 @@ pub(super) fn router(state: &Arc<State>) -> Router {
     Router::new().fallback_service(routes.map_request(collapse_slashes))
 }
 
-/// Verifying signatures is expensive: rate-limited per address.
+/// Limits the request rate per address, because signature verification is expensive.
 async fn admit_address(Shared(state): Api, request: Request, next: Next) -> Result<Response, ApiError> {
     let peer = request.extensions().get::<ConnectInfo<SocketAddr>>();
     let address = peer.map_or(IpAddr::V6(Ipv6Addr::UNSPECIFIED), |ConnectInfo(peer)| subscriber(peer.ip()));
@@ -94,7 +94,7 @@ async fn healthz(Shared(state): Api) -> Result<Json<Value>, ApiError> {
     Ok(Json(json!({ "ok": true })))
 }
 
-/// Checks after a valid signature: age, signer and rate. `others` are admitted besides validators.
+/// Checks age, signer and rate of a request with a valid signature. Admits `others` besides validators.
 fn admit(state: &State, hotkey: &Hotkey, timestamp: i64, others: &BTreeSet<Hotkey>) -> Result<(), ApiError> {
     check_fresh(timestamp, state.now(), state.limits.window)?;
     if !others.contains(hotkey) {
@@ -129,7 +129,7 @@ async fn submit_artifact(Shared(state): Api, headers: HeaderMap, body: Body) -> 
     let metadata = form.whole("metadata", MAX_METADATA).await?;
     let signed = Signed::read(&metadata)?;
     admit(&state, &signed.validator, signed.timestamp, &BTreeSet::new())?;
-    // Only a validator's upload takes a concurrency slot: slow forms of others block no slots.
+    // Only uploads of validators take a concurrency slot, so that slow forms of other callers block no slots.
     let _turn = state.files.acquire().await;
     let size = signed.data("file_size").and_then(Value::as_u64);
     let name = signed.data("file_name").and_then(Value::as_str).unwrap_or("artifact").to_owned();
@@ -158,12 +158,13 @@ async fn submit_artifact(Shared(state): Api, headers: HeaderMap, body: Body) -> 
     }
     new.artifact = Some(place(&new.key, &name));
     let (uploads, keeping) = (state.uploads.clone(), keep(Arc::clone(&state), incoming, new.clone()));
-    // A spawned task, so that a client that disconnects does not interrupt it.
+    // A spawned task survives the disconnection of its client.
     let kept = uploads.spawn(keeping).await.map_err(ArtifactError::Task)??;
     Ok(stored(&new, kept != Kept::Older))
 }
 
-/// Stores a file and its row. Exactly one file of a kind remains; if the outcome is unknown, `retention` resolves it.
+/// Stores a file and its row. Then removes the file that no row refers to: the replaced file, or the new one if its row
+/// was not stored. If the outcome is unknown, both files remain, and `retention` later removes the orphaned one.
 async fn keep(state: Arc<State>, incoming: Incoming, new: NewSubmission) -> Result<Kept, ApiError> {
     let (bytes, place) = (incoming.bytes, new.artifact.clone().unwrap_or_default());
     state.artifacts.keep(incoming, &place).await?;
@@ -184,8 +185,8 @@ async fn keep(state: Arc<State>, incoming: Incoming, new: NewSubmission) -> Resu
     Ok(kept?)
 }
 
-/// Name of a stored file: its key and name, preceded by a unique part, so that concurrent uploads of the same file do
-/// not overwrite each other.
+/// Returns the path of a stored file, composed of the submission's key, a random number and the file's name. With the
+/// random number, concurrent uploads of the same file do not overwrite each other.
 fn place(key: &SubmissionKey, name: &str) -> String {
     let SubmissionKey { validator, challenge_uid, challenge_type, miner_uid, .. } = key;
     let uid = taonet_primitives::Uid(*miner_uid);

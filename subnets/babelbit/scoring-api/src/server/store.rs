@@ -1,49 +1,33 @@
-use std::str::FromStr;
+use std::path::Path;
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use sqlx::migrate::{MigrateError, Migration, MigrationType, Migrator};
-use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
-use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{ConnectOptions as _, Connection as _, SqlSafeStr as _};
 use taonet_babelbit_core::records::ChallengeType;
+use taonet_database::{Database, DatabaseError, Migrator, PoolOptions, Row, migrations, statement};
 
 use super::record::{GivenScore, Kept, NewSubmission, SubmissionKey};
 
-mod loan;
-
-use loan::{Loan, within};
-
-/// Maximum number of database connections.
+/// Maximum number of connections to PostgreSQL.
 const CONNECTIONS: u32 = 8;
-/// Timeout for a connection, for SQLite's lock, and for a PostgreSQL statement.
-const WAIT: Duration = Duration::from_secs(5);
-/// Timeout of schema migrations.
-const MIGRATION: Duration = Duration::from_mins(1);
+/// Timeout for a connection, and for SQLite's lock. A statement may take four times as long.
+const WAIT: Duration = Duration::from_secs(3);
 
-/// The schema's migrations. `sqlx::migrate!` would compile the database drivers a second time, for the host.
-static MIGRATIONS: LazyLock<Migrator> = LazyLock::new(|| {
-    let sql = include_str!("../../migrations/0001_submissions.sql").into_sql_str();
-    Migrator::with_migrations(vec![Migration::new(1, "submissions".into(), MigrationType::Simple, sql, false)])
-});
+/// Schema migrations.
+static MIGRATIONS: LazyLock<Migrator> =
+    LazyLock::new(|| migrations(&[(1, "submissions", include_str!("../../migrations/0001_submissions.sql"))]));
 
 /// Why a database operation failed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StoreError {
-    /// The URL is not one of a supported database.
+    /// The URL does not name a SQLite or PostgreSQL database.
     #[error("DATABASE_URL: expected postgres://USER:PASSWORD@HOST/DATABASE or sqlite:FILE")]
     Url,
-    /// The database has another schema version, or belongs to another program.
-    #[error("cannot migrate the database: {0}")]
-    Migrate(#[from] MigrateError),
-    /// The database failed.
-    #[error("the database failed: {0}")]
-    Database(#[from] sqlx::Error),
-    /// The database did not respond.
-    #[error("the database timed out after {0:?}")]
-    NoAnswer(Duration),
+    /// The database failed, timed out, or has a different schema.
+    // Without a source: the message already contains the causes.
+    #[error("the database failed: {}", reason(.0))]
+    Database(DatabaseError),
     /// The database failed while confirming a submission, which may or may not be stored.
     #[error("{0}; it is unknown whether the submission was stored")]
     Unsure(#[source] Box<StoreError>),
@@ -52,82 +36,50 @@ pub enum StoreError {
     Value {
         /// Name of the column.
         column: &'static str,
-        /// The invalid value.
+        /// The invalid value of the column.
         value: String,
     },
 }
 
+impl From<DatabaseError> for StoreError {
+    fn from(error: DatabaseError) -> Self {
+        match error {
+            DatabaseError::Url => Self::Url,
+            error => Self::Database(error),
+        }
+    }
+}
+
+/// Returns the message of an error and its causes: logs show only an error's own message.
+fn reason(error: &DatabaseError) -> String {
+    match error {
+        DatabaseError::Failed(cause) => cause.to_string(),
+        DatabaseError::Migrate(cause) => format!("{error}: {cause}"),
+        error => error.to_string(),
+    }
+}
+
 /// Validators' submissions, in SQLite or PostgreSQL. Both execute the same statements.
 #[derive(Debug, Clone)]
-pub struct Store {
-    pool: Pool,
-    wait: Duration,
-}
-
-#[derive(Debug, Clone)]
-enum Pool {
-    Sqlite(SqlitePool),
-    Postgres(PgPool),
-}
-
-/// Expands one body for either database, with a connection and a timeout.
-macro_rules! on {
-    ($store:expr, $connection:ident => $body:expr) => {
-        match &$store.pool {
-            Pool::Sqlite(pool) => {
-                let mut loan = Loan::new(pool, $store.wait).await?;
-                let $connection = loan.connection();
-                within($store.wait * 2, async { $body }).await
-            }
-            Pool::Postgres(pool) => {
-                let mut loan = Loan::new(pool, $store.wait).await?;
-                let $connection = loan.connection();
-                within($store.wait * 2, async { $body }).await
-            }
-        }
-    };
-}
+pub struct Store(Database);
 
 impl Store {
     /// Opens a database (`postgres://…` or `sqlite:FILE`) and migrates its schema.
     ///
     /// # Errors
-    /// [`StoreError`] when it is unreachable, does not respond, or belongs to another program.
+    /// [`StoreError`] when the database is unreachable, does not respond, or belongs to another program.
     pub async fn open(url: &str) -> Result<Self, StoreError> {
         Self::open_with(url, WAIT).await
     }
 
-    /// Like [`Self::open`], with a timeout for a connection, and twice that for a response: the database itself should
-    /// give up earlier.
+    /// Opens a database with the timeout `wait` for a connection, and four times `wait` for a response.
     pub(crate) async fn open_with(url: &str, wait: Duration) -> Result<Self, StoreError> {
-        let pool = if url.starts_with("postgres://") || url.starts_with("postgresql://") {
-            let options = PgConnectOptions::from_str(url).map_err(|_| StoreError::Url)?.disable_statement_logging();
-            let pool = |connections| PgPoolOptions::new().max_connections(connections).acquire_timeout(wait);
-            // A migration of all rows may exceed the statement timeout.
-            let unlimited = pool(1).connect_with(options.clone()).await?;
-            within(MIGRATION, async { Ok(MIGRATIONS.run(&unlimited).await?) }).await?;
-            Pool::Postgres(pool(CONNECTIONS).connect_lazy_with(options.options([
-                ("statement_timeout", wait.as_millis()),
-                // An idle transaction of a vanished client would lock its rows forever.
-                ("idle_in_transaction_session_timeout", wait.as_millis() * 2),
-            ])))
-        } else if url.starts_with("sqlite:") {
-            let options = SqliteConnectOptions::from_str(url)
-                .map_err(|_| StoreError::Url)?
-                .create_if_missing(true)
-                .journal_mode(SqliteJournalMode::Wal)
-                // The sender discards a submission once it is acknowledged.
-                .synchronous(SqliteSynchronous::Full)
-                .busy_timeout(wait)
-                .disable_statement_logging();
-            let pool = SqlitePoolOptions::new().max_connections(CONNECTIONS).acquire_timeout(wait);
-            let pool = pool.connect_with(options).await?;
-            within(MIGRATION, async { Ok(MIGRATIONS.run(&pool).await?) }).await?;
-            Pool::Sqlite(pool)
-        } else {
-            return Err(StoreError::Url);
+        let file = url.strip_prefix("sqlite://").or_else(|| url.strip_prefix("sqlite:"));
+        let database = match file {
+            Some(file) => Database::sqlite_within(Path::new(file), &MIGRATIONS, wait).await?,
+            None => Database::postgres_with(url, &MIGRATIONS, PoolOptions { connections: CONNECTIONS, wait }).await?,
         };
-        let store = Self { pool, wait };
+        let store = Self(database);
         store.ping().await?;
         Ok(store)
     }
@@ -135,99 +87,93 @@ impl Store {
     /// Checks that the database responds.
     ///
     /// # Errors
-    /// [`StoreError`] when it does not respond.
+    /// [`StoreError`] when the database does not respond.
     pub async fn ping(&self) -> Result<(), StoreError> {
-        on!(self, connection => Ok(sqlx::query("SELECT 1").execute(connection).await.map(drop)?))
+        statement("SELECT 1").execute(&self.0).await?;
+        Ok(())
     }
 
-    /// Stores a submission and its score in one transaction. One signed before the stored one changes nothing, nor does
-    /// another file with the same signature.
+    /// Stores a submission and its score in one transaction, unless a submission with the same key that was signed
+    /// later (or, for a file, in the same second) is already stored.
     ///
     /// # Errors
-    /// [`StoreError`] when the database fails; [`StoreError::Unsure`] if it may be stored nevertheless.
+    /// [`StoreError`] when the database fails; [`StoreError::Unsure`] if the commit fails, so that it is unknown whether
+    /// the submission was stored.
     pub async fn put(&self, new: &NewSubmission) -> Result<Kept, StoreError> {
-        let key = &new.key;
-        let miner = key.miner_hotkey.map(|miner| miner.to_string()).unwrap_or_default();
-        let (validator, kind) = (key.validator.to_string(), key.challenge_type.as_str());
         let is_confirming = AtomicBool::new(false);
-        let kept = async {
-            on!(self, connection => {
-                let mut transaction = connection.begin().await?;
-                let put = |statement: &'static str| {
-                    sqlx::query(statement)
-                        .bind(&validator)
-                        .bind(&key.challenge_uid)
-                        .bind(kind)
-                        .bind(&miner)
-                        .bind(i64::from(key.miner_uid))
-                        .bind(key.kind.as_str())
-                        .bind(&key.dialogue_uid)
-                        .bind(new.signed_unix)
-                        .bind(new.received_unix)
-                        .bind(&new.payload)
-                        .bind(&new.signature)
-                        .bind(&new.artifact)
-                };
-                let mut replaced = None;
-                // The replaced file must be known: the row is inserted or locked before it is read.
-                let is_new = new.artifact.is_some()
-                    && put(PUT_NEW_SUBMISSION).execute(&mut *transaction).await?.rows_affected() > 0;
-                if new.artifact.is_some() && !is_new {
-                    let before: Option<Option<String>> = sqlx::query_scalar(LOCK_SUBMISSION)
-                        .bind(&validator)
-                        .bind(&key.challenge_uid)
-                        .bind(kind)
-                        .bind(&miner)
-                        .bind(i64::from(key.miner_uid))
-                        .bind(key.kind.as_str())
-                        .bind(&key.dialogue_uid)
-                        .fetch_optional(&mut *transaction)
-                        .await?;
-                    replaced = before.flatten();
-                }
-                let is_kept = is_new || put(PUT_SUBMISSION).execute(&mut *transaction).await?.rows_affected() > 0;
-                if let Some(score) = new.mean_score.filter(|_| key.miner_hotkey.is_some()) {
-                    sqlx::query(PUT_SCORE)
-                        .bind(&key.challenge_uid)
-                        .bind(kind)
-                        .bind(&miner)
-                        .bind(&validator)
-                        .bind(i64::from(key.miner_uid))
-                        .bind(score)
-                        .bind(new.signed_unix)
-                        .bind(new.received_unix)
-                        .execute(&mut *transaction)
-                        .await?;
-                }
-                is_confirming.store(true, Ordering::Relaxed);
-                transaction.commit().await?;
-                Ok(if is_kept { Kept::New { replaced } } else { Kept::Older })
-            })
-        };
-        kept.await.map_err(|error| {
+        self.put_confirming(new, &is_confirming).await.map_err(|error| {
+            let error = StoreError::from(error);
             if is_confirming.load(Ordering::Relaxed) { StoreError::Unsure(Box::new(error)) } else { error }
         })
     }
 
-    /// Time of signing of the submission stored under a key.
+    /// Stores a submission; sets `is_confirming` before it commits the transaction.
+    async fn put_confirming(&self, new: &NewSubmission, is_confirming: &AtomicBool) -> Result<Kept, DatabaseError> {
+        let key = &new.key;
+        let miner = key.miner_hotkey.map(|miner| miner.to_string()).unwrap_or_default();
+        let (validator, kind) = (key.validator.to_string(), key.challenge_type.as_str());
+        let of_key = |sql: &'static str| {
+            statement(sql)
+                .bind(&validator)
+                .bind(&key.challenge_uid)
+                .bind(kind)
+                .bind(&miner)
+                .bind(i64::from(key.miner_uid))
+                .bind(key.kind.as_str())
+                .bind(&key.dialogue_uid)
+        };
+        let put = |sql: &'static str| {
+            of_key(sql)
+                .bind(new.signed_unix)
+                .bind(new.received_unix)
+                .bind(&new.payload)
+                .bind(&new.signature)
+                .bind(new.artifact.clone())
+        };
+        let mut transaction = self.0.begin().await?;
+        let mut replaced = None;
+        // The row is inserted or locked before it is read, so that the replaced file is known.
+        let is_new = new.artifact.is_some() && put(PUT_NEW_SUBMISSION).execute(&mut transaction).await? > 0;
+        if new.artifact.is_some() && !is_new {
+            replaced = of_key(LOCK_SUBMISSION).value::<Option<String>>(&mut transaction).await?.flatten();
+        }
+        let is_kept = is_new || put(PUT_SUBMISSION).execute(&mut transaction).await? > 0;
+        if let Some(score) = new.mean_score.filter(|_| key.miner_hotkey.is_some()) {
+            statement(PUT_SCORE)
+                .bind(&key.challenge_uid)
+                .bind(kind)
+                .bind(&miner)
+                .bind(&validator)
+                .bind(i64::from(key.miner_uid))
+                .bind(score)
+                .bind(new.signed_unix)
+                .bind(new.received_unix)
+                .execute(&mut transaction)
+                .await?;
+        }
+        is_confirming.store(true, Ordering::Relaxed);
+        transaction.commit().await?;
+        Ok(if is_kept { Kept::New { replaced } } else { Kept::Older })
+    }
+
+    /// Returns the signing time of the submission stored under a key, in seconds since the Unix epoch.
     ///
     /// # Errors
     /// [`StoreError`] when the database fails.
     pub async fn signed_at(&self, key: &SubmissionKey) -> Result<Option<i64>, StoreError> {
         let miner = key.miner_hotkey.map(|miner| miner.to_string()).unwrap_or_default();
-        on!(self, connection => Ok(sqlx::query_scalar(SIGNED_AT)
+        let signed_at = statement(SIGNED_AT)
             .bind(key.validator.to_string())
             .bind(&key.challenge_uid)
             .bind(key.challenge_type.as_str())
             .bind(miner)
             .bind(i64::from(key.miner_uid))
             .bind(key.kind.as_str())
-            .bind(&key.dialogue_uid)
-            .fetch_optional(connection)
-            .await?))
+            .bind(&key.dialogue_uid);
+        Ok(signed_at.value(&self.0).await?)
     }
 
-    /// All scores in a challenge, of one contest or of all.
+    /// Returns all scores in a challenge, for one contest or, without `contest`, for all.
     ///
     /// # Errors
     /// [`StoreError`] when the database fails.
@@ -239,14 +185,14 @@ impl Store {
         const QUERY: &str =
             "SELECT validator, challenge_type, miner_hotkey, miner_uid, mean_score, signed_unix FROM score
                              WHERE challenge_uid = $1 ORDER BY challenge_type, miner_hotkey, validator";
-        let rows: Vec<(String, String, String, i64, f64, i64)> =
-            on!(self, connection => Ok(sqlx::query_as(QUERY).bind(challenge_uid).fetch_all(connection).await?))?;
-        let mut scores = rows.into_iter().map(read_score).collect::<Result<Vec<GivenScore>, _>>()?;
+        let rows = statement(QUERY).bind(challenge_uid).rows(&self.0).await?;
+        let mut scores = rows.iter().map(read_score).collect::<Result<Vec<GivenScore>, _>>()?;
         scores.retain(|score| contest.is_none_or(|contest| score.challenge_type == contest));
         Ok(scores)
     }
 
-    /// Files of submissions received before a time: at most `max`, sorted by name, those after `after`.
+    /// Returns the names of files whose submissions were received before a time: at most `max` names greater than
+    /// `after`, sorted.
     ///
     /// # Errors
     /// [`StoreError`] when the database fails.
@@ -258,21 +204,16 @@ impl Store {
     ) -> Result<Vec<String>, StoreError> {
         const QUERY: &str =
             "SELECT artifact FROM submission WHERE received_unix < $1 AND artifact > $2 ORDER BY artifact LIMIT $3";
-        on!(self, connection => {
-            let query = sqlx::query_scalar(QUERY).bind(before_unix).bind(after).bind(max);
-            Ok(query.fetch_all(connection).await?)
-        })
+        Ok(statement(QUERY).bind(before_unix).bind(after).bind(max).values(&self.0).await?)
     }
 
-    /// Whether a submission refers to a file.
+    /// Returns whether a submission refers to a file.
     ///
     /// # Errors
     /// [`StoreError`] when the database fails.
     pub(crate) async fn names_artifact(&self, artifact: &str) -> Result<bool, StoreError> {
         const QUERY: &str = "SELECT count(*) FROM submission WHERE artifact = $1";
-        let found: i64 =
-            on!(self, connection => Ok(sqlx::query_scalar(QUERY).bind(artifact).fetch_one(connection).await?))?;
-        Ok(found > 0)
+        Ok(statement(QUERY).bind(artifact).number(&self.0).await? > 0)
     }
 
     /// Clears the reference to a removed file.
@@ -281,47 +222,45 @@ impl Store {
     /// [`StoreError`] when the database fails.
     pub(crate) async fn clear_artifact(&self, artifact: &str) -> Result<(), StoreError> {
         const QUERY: &str = "UPDATE submission SET artifact = NULL WHERE artifact = $1";
-        on!(self, connection => Ok(sqlx::query(QUERY).bind(artifact).execute(connection).await.map(drop)?))
+        statement(QUERY).bind(artifact).execute(&self.0).await?;
+        Ok(())
     }
 
-    /// Deletes submissions and scores received before a time; returns the number of submissions.
+    /// Deletes submissions and scores received before a time. Returns the number of deleted submissions.
     ///
     /// # Errors
     /// [`StoreError`] when the database fails.
     pub(crate) async fn purge(&self, before_unix: i64) -> Result<u64, StoreError> {
-        on!(self, connection => {
-            let mut transaction = connection.begin().await?;
-            let gone = sqlx::query("DELETE FROM submission WHERE received_unix < $1 AND artifact IS NULL")
-                .bind(before_unix)
-                .execute(&mut *transaction)
-                .await?;
-            let scores = sqlx::query("DELETE FROM score WHERE received_unix < $1");
-            scores.bind(before_unix).execute(&mut *transaction).await?;
-            transaction.commit().await?;
-            Ok(gone.rows_affected())
-        })
+        const SUBMISSIONS: &str = "DELETE FROM submission WHERE received_unix < $1 AND artifact IS NULL";
+        const SCORES: &str = "DELETE FROM score WHERE received_unix < $1";
+        let mut transaction = self.0.begin().await?;
+        let gone = statement(SUBMISSIONS).bind(before_unix).execute(&mut transaction).await?;
+        statement(SCORES).bind(before_unix).execute(&mut transaction).await?;
+        transaction.commit().await?;
+        Ok(gone)
     }
 
-    /// Number of submissions.
+    /// Returns the number of stored submissions.
     ///
     /// # Errors
     /// [`StoreError`] when the database fails.
     pub async fn count(&self) -> Result<i64, StoreError> {
-        const QUERY: &str = "SELECT count(*) FROM submission";
-        on!(self, connection => Ok(sqlx::query_scalar(QUERY).fetch_one(connection).await?))
+        Ok(statement("SELECT count(*) FROM submission").number(&self.0).await?)
     }
 }
 
-fn read_score(row: (String, String, String, i64, f64, i64)) -> Result<GivenScore, StoreError> {
-    let (validator, challenge_type, miner_hotkey, miner_uid, score, signed_unix) = row;
+fn read_score(row: &Row) -> Result<GivenScore, StoreError> {
+    let validator: String = row.get("validator")?;
+    let challenge_type: String = row.get("challenge_type")?;
+    let miner_uid: i64 = row.get("miner_uid")?;
     let wrong = |column, value: String| StoreError::Value { column, value };
     Ok(GivenScore {
         validator: validator.parse().map_err(|_| wrong("score.validator", validator))?,
         challenge_type: challenge_type.parse().map_err(|_| wrong("score.challenge_type", challenge_type))?,
-        miner_hotkey,
+        miner_hotkey: row.get("miner_hotkey")?,
         miner_uid: u16::try_from(miner_uid).map_err(|_| wrong("score.miner_uid", miner_uid.to_string()))?,
-        score,
-        signed_unix,
+        score: row.get("mean_score")?,
+        signed_unix: row.get("signed_unix")?,
     })
 }
 

@@ -1,4 +1,4 @@
-//! Test databases, and scoring APIs on them.
+//! Test fixtures: databases, and scoring APIs that use them.
 #![allow(
     missing_docs,
     clippy::indexing_slicing,
@@ -20,7 +20,7 @@ use taonet_validator::testing::listen;
 
 pub use taonet_database::testing::{Line, LineFault, Postgres};
 
-/// URL of a database in a SQLite file.
+/// Returns the URL of a database in a SQLite file.
 pub fn sqlite(directory: &Path) -> String {
     format!("sqlite:{}", directory.join("scoring.sqlite").display())
 }
@@ -31,7 +31,7 @@ pub async fn api(directory: &Path, database: &str, admission: Admission) -> Scor
     ScoringApi::new(Store::open(database).await.unwrap(), artifacts, admission, ScoringLimits::default())
 }
 
-/// Like [`api`], open to all and serving on a port.
+/// Creates a scoring API that admits all hotkeys, and serves it on a port of the operating system's choice.
 pub async fn served(directory: &Path, database: &str) -> (ScoringApi, Url) {
     let api = api(directory, database, Admission::Open).await;
     let url = listen(api.router()).await;

@@ -25,19 +25,19 @@ fn now() -> i64 {
     verify::unix(SystemTime::now())
 }
 
-/// The same scoring API a month later, when all submissions are expired.
+/// Creates the same scoring API with a clock a month ahead, when all submissions are expired.
 fn in_a_month(api: &ScoringApi, artifacts: ArtifactStore) -> ScoringApi {
     let later: Clock = Arc::new(|| SystemTime::now() + Duration::from_hours(31 * 24));
     ScoringApi::with_clock(api.store().clone(), artifacts, Admission::Open, ScoringLimits::default(), later)
 }
 
-/// Body of `POST /v1/submit`.
+/// Returns the body of `POST /v1/submit`.
 fn signed(validator: &Keypair, kind: SubmissionKind, submission: &Submission) -> Value {
     let signature = validator.sign(sorted_json(&submission.signed()).as_bytes()).to_bare_hex();
     submission.with_signature(signature, kind)
 }
 
-/// A miner's score in the challenge `c`.
+/// Returns a signed submission of a miner's score in the challenge `c`.
 fn score(validator: &Keypair, miner: &Keypair, contest: &str, score: f64, timestamp: i64) -> Value {
     let content = json!({ "challenge_uid": "c", "miner_hotkey": miner.hotkey(), "challenge_mean_U": score, "é": "ü" });
     let data = json!({ "file_type": "challenge_scores", "challenge_type": contest, "content": content.to_string() });
@@ -50,7 +50,7 @@ async fn post(api: &ScoringApi, body: &Value) -> (u16, Value) {
     ask(&api.router(), Method::POST, "/v1/submit", &[("content-type", "application/json")], &body.to_string()).await
 }
 
-/// Rows as read by the validators' client.
+/// Returns the contest and score of each row, as read by the validators' client.
 async fn rows(url: &url::Url, asker: &str, contest: Option<Contest>) -> Vec<(String, f64)> {
     let client = ScoresClient::new(url, Arc::new(key(asker))).unwrap();
     let rows = client.rows("c", contest).await.unwrap();
@@ -60,7 +60,7 @@ async fn rows(url: &url::Url, asker: &str, contest: Option<Contest>) -> Vec<(Str
     rows.iter().map(read).collect()
 }
 
-/// On each database: three validators' scores are returned as their median, best first.
+/// Checks on one database that three validators' scores become their median, best first.
 async fn validators_read_what_validators_wrote(directory: &Path, database: &str) {
     let (api, url) = served(directory, database).await;
     let (good, poor) = (key("//good"), key("//poor"));
@@ -106,7 +106,7 @@ async fn a_submission_that_is_sent_again_changes_nothing() {
     assert_eq!(rows(&url, "//a", None).await, [("main".to_owned(), 0.75)]);
 }
 
-/// malformed submission · status · error
+/// Table columns: malformed submission, status, error.
 #[tokio::test]
 async fn what_is_no_submission_is_refused_and_not_kept() {
     let folder = tempfile::tempdir().unwrap();
@@ -135,8 +135,8 @@ async fn what_is_no_submission_is_refused_and_not_kept() {
         (with("vali_hotkey", json!(miner.hotkey())), 401, "the signature does not match"),
         (with("miner_uid", json!(8)), 401, "the signature does not match"),
         (with("extra", json!(8)), 401, "the signature does not match"),
-        (score(&validator, &miner, "main", 0.5, time - 400), 401, "timestamp: 400 s from this server's clock"),
-        (score(&validator, &miner, "main", 0.5, time + 400), 401, "set your clock"),
+        (score(&validator, &miner, "main", 0.5, time - 400), 401, "timestamp differs by 400 s from this server's clock"),
+        (score(&validator, &miner, "main", 0.5, time + 400), 401, "synchronise the clock"),
         (with("kind", json!("scores")), 400, "kind: expected challenge_scores, dialogue_scores"),
         (with("kind", json!("dialogue_logs")), 400, "kind: expected the kind given in data.file_type"),
         (with("kind", json!(1)), 400, "kind: expected text"),
@@ -146,7 +146,7 @@ async fn what_is_no_submission_is_refused_and_not_kept() {
         (content(json!({})), 400, "data.content: expected challenge_mean_U"),
         (resigned(json!({ "content": "{" }), "c"), 400, "data.content: expected a challenge score in JSON"),
         (resigned(json!({}), "../c"), 400, "challenge_id: expected"),
-        (resigned(json!({ "dialogue_uid": "\u{0}" }), "c"), 400, "data.dialogue_uid: expected a short name"),
+        (resigned(json!({ "dialogue_uid": "\u{0}" }), "c"), 400, "data.dialogue_uid: expected at most 200 printable bytes"),
     ];
     for (body, status, text) in table {
         let (found, answer) = post(&api, &body).await;
@@ -176,7 +176,7 @@ async fn what_is_no_submission_is_refused_and_not_kept() {
     assert_eq!(ask(&api.router(), Method::GET, "//healthz", &[], "").await, (200, json!({ "ok": true })));
 }
 
-/// Submissions of the reference's client without a file: no content, and no miner.
+/// The reference client also submits results without a file, content or miner.
 #[tokio::test]
 async fn submissions_without_content_or_miner_are_kept() {
     let folder = tempfile::tempdir().unwrap();

@@ -8,7 +8,7 @@ use taonet_service::Shutdown;
 use super::error::ApiError;
 use taonet_validator::subtensor_gateway::{GatewayClient, GatewayError};
 
-/// Refresh interval of the subnet's validators.
+/// Refresh interval of the list of the subnet's validators.
 const LOOK_EVERY: Duration = Duration::from_mins(1);
 /// Retry delay after a failed refresh.
 const PAUSE: Duration = Duration::from_secs(5);
@@ -16,11 +16,11 @@ const PAUSE: Duration = Duration::from_secs(5);
 /// Policy for submitting and reading scores.
 #[derive(Debug, Clone)]
 pub enum Admission {
-    /// Everyone: for local networks.
+    /// Admits all hotkeys, for local networks.
     Open,
-    /// Listed hotkeys, with equal weight.
+    /// Admits only the listed hotkeys. Their scores have equal weight.
     Listed(BTreeSet<Hotkey>),
-    /// Holders of a validator permit on a subnet, weighted by stake.
+    /// Admits holders of a validator permit on a subnet. Their scores are weighted by stake.
     Permits {
         /// Source of the metagraph.
         gateway: GatewayClient,
@@ -58,7 +58,7 @@ impl Validators {
         if is_admitted { Ok(()) } else { Err(ApiError::NotAdmitted(hotkey.to_string())) }
     }
 
-    /// Weight of a validator's scores; `None` excludes them.
+    /// Returns the weight of a validator's scores; `None` excludes them.
     pub(super) fn stake(&self) -> impl Fn(&Hotkey) -> Option<u64> + '_ {
         let known = self.known();
         move |hotkey| match &self.admission {
@@ -68,7 +68,7 @@ impl Validators {
         }
     }
 
-    /// Refreshes the list until shutdown. On failure, the previous list is kept.
+    /// Refreshes the list until shutdown. After a failure, the previous list stays in use.
     pub(super) async fn follow(&self, shutdown: &Shutdown) {
         let Admission::Permits { gateway, netuid } = &self.admission else { return };
         loop {
@@ -79,7 +79,7 @@ impl Validators {
                     LOOK_EVERY
                 }
                 Err(error) => {
-                    tracing::warn!(%error, "cannot get the subnet's validators");
+                    tracing::warn!(%error, "cannot fetch the subnet's validators");
                     PAUSE
                 }
             };

@@ -14,10 +14,10 @@ use super::record::{NewSubmission, SubmissionKey};
 use taonet_babelbit_core::records::is_safe_name;
 use taonet_service::unix_time;
 
-/// Maximum length of a dialogue's ID.
+/// Maximum length of a dialogue's ID in bytes.
 const MAX_DIALOGUE: usize = 200;
 
-/// A submission with a valid signature. Its content is not validated yet.
+/// A submission with a valid signature, whose content is not validated yet.
 pub(super) struct Signed {
     pub(super) validator: Hotkey,
     pub(super) timestamp: i64,
@@ -28,7 +28,7 @@ pub(super) struct Signed {
 }
 
 impl Signed {
-    /// Verifies the signature over everything in a body but `signature` and `kind`.
+    /// Verifies the signature over all fields of a body except `signature` and `kind`.
     pub(super) fn read(body: &[u8]) -> Result<Self, ApiError> {
         let mut body: Value = serde_json::from_slice(body).map_err(ApiError::NotJson)?;
         let fields = body.as_object_mut().ok_or(ApiError::Field { field: "body", expected: "a JSON object" })?;
@@ -48,7 +48,7 @@ impl Signed {
         Ok(Self { validator, timestamp, body, payload, signature, kind })
     }
 
-    /// Validates the content: key of the result, and its score, if it has one.
+    /// Validates the content, and extracts the key of the result and its score, if there is one.
     pub(super) fn understand(self, received: SystemTime) -> Result<NewSubmission, ApiError> {
         let submission = Submission::deserialize(&self.body)
             .map_err(|_| ApiError::Field { field: "body", expected: "miner_hotkey, miner_uid, challenge_id, data" })?;
@@ -75,7 +75,7 @@ impl Signed {
         };
         let dialogue_uid = data.text("dialogue_uid").unwrap_or_default();
         if dialogue_uid.len() > MAX_DIALOGUE || dialogue_uid.chars().any(char::is_control) {
-            return Err(ApiError::Field { field: "data.dialogue_uid", expected: "a short name" });
+            return Err(ApiError::Field { field: "data.dialogue_uid", expected: "at most 200 printable bytes" });
         }
         let key = SubmissionKey {
             validator: self.validator,
@@ -102,7 +102,7 @@ impl Signed {
         })
     }
 
-    /// A string or number field of `data`.
+    /// Returns a field of `data`.
     pub(super) fn data(&self, field: &str) -> Option<&Value> {
         self.body.get("data")?.get(field)
     }
@@ -116,7 +116,7 @@ impl<'a> Data<'a> {
     }
 }
 
-/// The mean score in a challenge score's text, which must match the signed key.
+/// Returns the mean score in the JSON text of a challenge score, whose challenge and miner must match the signed key.
 fn mean_score(content: &str, key: &SubmissionKey) -> Result<f64, ApiError> {
     const FIELD: &str = "data.content";
     let wrong = |expected| ApiError::Field { field: FIELD, expected };
@@ -144,7 +144,7 @@ pub(super) fn check_fresh(timestamp: i64, now: SystemTime, window: Duration) -> 
     if age_s > window.as_secs() { Err(ApiError::Stale { age_s, window_s: window.as_secs() }) } else { Ok(()) }
 }
 
-/// Seconds since the Unix epoch.
+/// Converts a time to seconds since the Unix epoch.
 pub(super) fn unix(time: SystemTime) -> i64 {
     i64::try_from(unix_time(time).as_secs()).unwrap_or(i64::MAX)
 }

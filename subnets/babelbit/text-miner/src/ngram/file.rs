@@ -1,4 +1,4 @@
-//! The model file.
+//! File format of n-gram models.
 //!
 //! ```text
 //! "taongram"  8 bytes
@@ -11,8 +11,8 @@
 //! checksum    32 bytes: SHA-256 of everything before
 //! ```
 //!
-//! Numbers are little-endian. A reader trusts nothing: it checks each size against the file's before it allocates memory,
-//! the order of the hashes, every word and continuation, and the checksum.
+//! Numbers are little-endian. The reader validates everything: each size (against the size of the file, before it
+//! allocates memory), the order of the hashes, every word and continuation, and the checksum.
 
 use std::fs::File;
 use std::io::{self, BufReader, BufWriter, Read, Write};
@@ -26,21 +26,21 @@ use super::{MAX_CONTEXT, NgramModel, Table, Vocabulary};
 
 const MAGIC: [u8; 8] = *b"taongram";
 const VERSION: u32 = 1;
-/// Minimum size of a word in the file: its length and one byte.
+/// Minimum size of a word in the file, in bytes: its length field and one byte of text.
 const WORD_BYTES: u64 = 3;
-/// Size of a context in the file.
+/// Size of a context in the file, in bytes: its hash and its continuation.
 const CONTEXT_BYTES: u64 = 12;
-/// Size of the checksum.
+/// Size of the checksum in bytes.
 const CHECKSUM_BYTES: u64 = 32;
 
-/// Why a model file could not be used.
+/// Why a model file could not be read or written.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ModelFileError {
     /// The file is unreadable.
     #[error("cannot read {}: {source}", file.display())]
     Open {
-        /// The file.
+        /// Path of the model file.
         file: PathBuf,
         /// The I/O error.
         source: io::Error,
@@ -48,9 +48,9 @@ pub enum ModelFileError {
     /// The content is invalid.
     #[error("{} is not a usable model: {problem}\nhint: bb text train writes a new one", file.display())]
     Content {
-        /// The file.
+        /// Path of the model file.
         file: PathBuf,
-        /// The defect.
+        /// The first defect found.
         problem: Problem,
     },
     /// The file could not be written.
@@ -65,37 +65,37 @@ pub enum Problem {
     /// The file could not be read to its end.
     #[error("{0}")]
     Read(#[from] io::Error),
-    /// It is a file of another kind.
-    #[error("it is no n-gram model")]
+    /// The file is not an n-gram model.
+    #[error("not an n-gram model")]
     Magic,
     /// The version is unknown.
-    #[error("its version is {0}, expected {VERSION}")]
+    #[error("version is {0}, expected {VERSION}")]
     Version(u32),
     /// The number of tables is out of range.
-    #[error("it has contexts of up to {0} words, expected 1 to {MAX_CONTEXT}")]
+    #[error("the model has contexts of up to {0} words, expected 1 to {MAX_CONTEXT}")]
     Lengths(u32),
     /// A part is larger than the rest of the file.
     #[error("the file ends within the {0}")]
     Truncated(&'static str),
     /// Bytes follow the checksum.
-    #[error("{0} bytes follow its end")]
+    #[error("data after the checksum (bytes: {0})")]
     Trailing(u64),
-    /// A word is empty, has white space, is not UTF-8, or is there twice.
-    #[error("word {0} of its vocabulary is invalid")]
+    /// A word is empty, contains white space, is not UTF-8, or is a duplicate.
+    #[error("word {0} of the vocabulary is invalid")]
     Word(u64),
     /// The contexts are not in ascending order.
-    #[error("its contexts are out of order")]
+    #[error("contexts are out of order")]
     Order,
     /// A continuation is not in the vocabulary.
-    #[error("a continuation is not in its vocabulary")]
+    #[error("a continuation is not in the vocabulary")]
     Continuation,
-    /// The checksum differs.
-    #[error("its checksum does not match its content")]
+    /// The checksum does not match the content.
+    #[error("checksum does not match the content")]
     Checksum,
 }
 
 impl NgramModel {
-    /// Reads and checks a model file.
+    /// Reads and validates a model file.
     ///
     /// # Errors
     /// [`ModelFileError`] naming the file and the defect.
@@ -107,10 +107,10 @@ impl NgramModel {
             .map_err(|problem| ModelFileError::Content { file: path.to_owned(), problem })
     }
 
-    /// Writes the model file. It replaces the old one only once it is complete.
+    /// Writes the model file atomically: an existing file remains until the new file is complete.
     ///
     /// # Errors
-    /// [`ModelFileError::Write`].
+    /// [`ModelFileError::Write`] when the file cannot be written.
     pub fn save(&self, path: &Path) -> Result<(), ModelFileError> {
         Ok(atomic_write_with(path, Access::Everyone, |file| {
             let mut writer = BufWriter::with_capacity(256 << 10, file);
@@ -119,10 +119,10 @@ impl NgramModel {
         })?)
     }
 
-    /// Reads and checks a model of `length` bytes.
+    /// Reads and validates a model of `length` bytes.
     ///
     /// # Errors
-    /// [`Problem`].
+    /// The first [`Problem`] found.
     pub fn read(reader: impl Read, length: u64) -> Result<Self, Problem> {
         let left = length.checked_sub(CHECKSUM_BYTES).ok_or(Problem::Magic)?;
         let mut input = Input { inner: reader, hash: Sha256::new(), left };
@@ -153,10 +153,10 @@ impl NgramModel {
         Ok(Self { vocabulary, tables })
     }
 
-    /// Writes the model.
+    /// Writes the model in the file format.
     ///
     /// # Errors
-    /// The writer's error, or a word longer than 65 535 bytes.
+    /// The writer's error, or an error for a word longer than 65 535 bytes.
     pub fn write(&self, writer: impl Write) -> io::Result<()> {
         let mut output = Output { inner: writer, hash: Sha256::new() };
         output.put(&MAGIC)?;
@@ -197,7 +197,7 @@ impl<W: Write> Output<W> {
     }
 }
 
-/// A reader that knows how much is left before the checksum.
+/// A reader that hashes its input and tracks the number of bytes left before the checksum.
 struct Input<R> {
     inner: R,
     hash: Sha256,
@@ -226,7 +226,7 @@ impl<R: Read> Input<R> {
         Ok(u64::from_le_bytes(self.array(part)?))
     }
 
-    /// `count` as a capacity, if the rest of the file can hold that many items.
+    /// Returns `count` as a capacity, if the rest of the file can hold that many items.
     fn capacity(&self, count: u64, item_bytes: u64, part: &'static str) -> Result<usize, Problem> {
         let fits = count.checked_mul(item_bytes).is_some_and(|bytes| bytes <= self.left);
         usize::try_from(count).ok().filter(|_| fits).ok_or(Problem::Truncated(part))

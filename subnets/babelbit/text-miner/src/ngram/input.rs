@@ -1,4 +1,4 @@
-//! Reading of training texts, piece by piece.
+//! Streaming reader of training texts.
 
 use std::cell::{Cell, RefCell};
 use std::fmt;
@@ -22,7 +22,7 @@ pub enum InputError {
     /// The file is unreadable.
     #[error("cannot read {}: {source}", file.display())]
     Read {
-        /// The file.
+        /// Path of the training file.
         file: PathBuf,
         /// The I/O error.
         source: io::Error,
@@ -30,51 +30,52 @@ pub enum InputError {
     /// A line is not UTF-8.
     #[error("{}: line {line} is not UTF-8; hint: convert the file, for example with iconv", file.display())]
     Encoding {
-        /// The file.
+        /// Path of the training file.
         file: PathBuf,
         /// Number of the line, from 1.
         line: u64,
     },
     /// A line is too long.
-    #[error("{}: line {line} is longer than {MAX_LINE} bytes; hint: one utterance for each line", file.display())]
+    #[error("{}: line {line} is longer than {MAX_LINE} bytes; hint: write one utterance per line", file.display())]
     Line {
-        /// The file.
+        /// Path of the training file.
         file: PathBuf,
         /// Number of the line, from 1.
         line: u64,
     },
-    /// The file is not JSON of dialogues.
+    /// The file is not valid JSON with dialogues.
     #[error(
-        "{}: {source}; hint: expected {{\"dialogues\": [{{\"utterances\": [texts]}}]}}, a list of such, or one per line",
+        "{}: {source}; hint: expected {{\"dialogues\": [{{\"utterances\": [texts]}}]}}, a list of these, or one per line",
         file.display()
     )]
     Json {
-        /// The file.
+        /// Path of the training file.
         file: PathBuf,
         /// The error, with its line and column.
         source: serde_json::Error,
     },
     /// The file has no utterance.
-    #[error("{} has no utterance", file.display())]
+    #[error("{} has no utterances", file.display())]
     Empty {
-        /// The file.
+        /// Path of the training file.
         file: PathBuf,
     },
     /// The trainer refused an utterance.
     #[error("{}: {source}", file.display())]
     Train {
-        /// The file.
+        /// Path of the training file.
         file: PathBuf,
-        /// The trainer's error.
+        /// Why the trainer rejected the utterance.
         source: TrainError,
     },
 }
 
-/// Calls `utterance` with each utterance of a file: the strings of every `utterances` in a `.json` or `.jsonl` file, else
-/// its lines. Calls `progress` with the number of bytes read so far. Returns the number of utterances.
+/// Calls `utterance` with each utterance of a file: the strings of every `utterances` list in a `.json` or `.jsonl`
+/// file, or the lines of any other file. Calls `progress` with the number of bytes read so far. Returns the number of
+/// utterances.
 ///
 /// # Errors
-/// [`InputError`].
+/// [`InputError`] when the file is unreadable, malformed or empty, or the trainer rejects an utterance.
 pub fn read_utterances(
     path: &Path,
     progress: impl FnMut(u64),
@@ -157,10 +158,10 @@ fn read_json(
     Ok(())
 }
 
-/// A document, a dialogue, or a list of them.
+/// Deserializer of a document, a dialogue, or a list of them.
 struct Node<'a, F> {
     each: &'a RefCell<F>,
-    /// The trainer's error, which a deserializer's error cannot carry.
+    /// The trainer's error, which a deserialisation error cannot carry.
     refused: &'a Cell<Option<TrainError>>,
 }
 
@@ -206,7 +207,7 @@ impl<'de, F: FnMut(&str) -> Result<(), TrainError>> Visitor<'de> for Node<'_, F>
     }
 }
 
-/// A list of utterances.
+/// Deserializer of a list of utterances.
 struct Texts<'a, F>(Node<'a, F>);
 
 impl<'de, F: FnMut(&str) -> Result<(), TrainError>> DeserializeSeed<'de> for Texts<'_, F> {
@@ -230,7 +231,7 @@ impl<'de, F: FnMut(&str) -> Result<(), TrainError>> Visitor<'de> for Texts<'_, F
     }
 }
 
-/// An utterance.
+/// Deserializer of an utterance.
 struct Text<'a, F>(Node<'a, F>);
 
 impl<'de, F: FnMut(&str) -> Result<(), TrainError>> DeserializeSeed<'de> for Text<'_, F> {
@@ -285,7 +286,7 @@ mod tests {
             read("a.txt", b"one two\r\n\n  three \nfour"),
             Ok(vec!["one two".into(), "three".into(), "four".into()])
         );
-        assert_eq!(read("a.txt", b"\n \n"), Err("FILE has no utterance".to_owned()));
+        assert_eq!(read("a.txt", b"\n \n"), Err("FILE has no utterances".to_owned()));
         let error = read("a.txt", b"good\nb\xffd\n").unwrap_err();
         assert_eq!(error, "FILE: line 2 is not UTF-8; hint: convert the file, for example with iconv");
         let error = read("a.txt", &vec![b'a'; (1 << 20) + 1]).unwrap_err();
@@ -315,8 +316,8 @@ mod tests {
             (br#"{"utterances": "a"}"#, "expected `utterances`: a list of texts"),
             (b"7", "expected an object with `dialogues` or `utterances`"),
             (b"{\"utterances\": [\"\xff\"]}", "invalid unicode code point"),
-            (b"{}", "FILE has no utterance"),
-            (b"", "FILE has no utterance"),
+            (b"{}", "FILE has no utterances"),
+            (b"", "FILE has no utterances"),
         ];
         for (content, expected) in table {
             let error = read("a.json", content).unwrap_err();

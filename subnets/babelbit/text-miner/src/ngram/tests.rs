@@ -22,7 +22,7 @@ fn read(bytes: &[u8]) -> Result<NgramModel, Problem> {
     NgramModel::read(bytes, bytes.len() as u64)
 }
 
-/// prefix · prediction
+/// Table columns: prefix, prediction.
 #[test]
 fn the_longest_known_context_decides() {
     let model =
@@ -39,20 +39,20 @@ fn the_longest_known_context_decides() {
         ("cake  a ", "cake  a lot"),
         ("I would like tea.", "I would like tea."),
     ] {
-        assert_eq!(model.predict(prefix, "any context"), expected, "{prefix:?}");
+        assert_eq!(model.complete(prefix), expected, "{prefix:?}");
     }
 }
 
 #[test]
 fn the_first_of_equally_frequent_words_wins() {
     let model = trained(2, &["a x", "a y", "b y", "b x"]);
-    assert_eq!((model.predict("a", ""), model.predict("b", "")), ("a x".to_owned(), "b x".to_owned()));
+    assert_eq!((model.complete("a"), model.complete("b")), ("a x".to_owned(), "b x".to_owned()));
 }
 
 #[test]
 fn loops_end() {
     let model = trained(1, &["the end of the end of the end of the end of the end"]);
-    let predicted = model.predict("the", "");
+    let predicted = model.complete("the");
     assert!(predicted.split(' ').count() < 10, "{predicted}");
 }
 
@@ -61,7 +61,7 @@ fn a_context_that_says_nothing_new_is_not_stored() {
     let model = trained(4, &["one two three four five"]);
     let lengths: Vec<_> = model.tables.iter().map(|table| table.contexts.len()).collect();
     assert_eq!(lengths, [6, 0, 0, 0]);
-    assert_eq!(model.predict("one two", ""), "one two three four five");
+    assert_eq!(model.complete("one two"), "one two three four five");
 }
 
 #[test]
@@ -80,7 +80,7 @@ fn the_end_marker_is_no_word() {
 fn a_long_prefix_costs_no_more_than_its_end() {
     let model = trained(4, &["so it goes on and on"]);
     let prefix = "word ".repeat(20_000) + "it goes";
-    let predicted = model.predict(&prefix, "");
+    let predicted = model.complete(&prefix);
     assert!(predicted.ends_with("it goes on and on"), "{}", &predicted[predicted.len() - 40..]);
 }
 
@@ -94,12 +94,12 @@ fn a_saved_model_is_the_same() {
     std::fs::write(&path, "text").unwrap();
     let error = NgramModel::load(&path).unwrap_err().to_string();
     assert!(
-        error.ends_with("is not a usable model: it is no n-gram model\nhint: bb text train writes a new one"),
+        error.ends_with("is not a usable model: not an n-gram model\nhint: bb text train writes a new one"),
         "{error}"
     );
 }
 
-/// The same bytes with a checksum that matches them.
+/// Returns the bytes with a matching checksum.
 fn resealed(mut bytes: Vec<u8>) -> Vec<u8> {
     use sha2::{Digest as _, Sha256};
     bytes.truncate(bytes.len() - 32);
@@ -112,7 +112,8 @@ fn resealed(mut bytes: Vec<u8>) -> Vec<u8> {
 fn defects_are_named() {
     let model = trained(1, &["a b"]);
     let good = bytes(&model);
-    // magic 0, version 8, lengths 12, words 16, contexts 24, "a" 32, "b" 35, hashes 38, continuations 62, checksum 74
+    // Offsets: magic 0, version 8, lengths 12, words 16, contexts 24, "a" 32, "b" 35, hashes 38, continuations 62,
+    // checksum 74
     assert_eq!(good.len(), 38 + 3 * 12 + 32);
     let altered = |at: usize, new: &[u8]| {
         let mut bytes = good.clone();
@@ -121,30 +122,30 @@ fn defects_are_named() {
     };
     #[rustfmt::skip]
     let table: [(usize, &[u8], &str); 10] = [
-        (0, b"T", "it is no n-gram model"),
-        (8, &[2], "its version is 2, expected 1"),
-        (12, &[0], "it has contexts of up to 0 words, expected 1 to 6"),
-        (12, &[7], "it has contexts of up to 7 words, expected 1 to 6"),
+        (0, b"T", "not an n-gram model"),
+        (8, &[2], "version is 2, expected 1"),
+        (12, &[0], "the model has contexts of up to 0 words, expected 1 to 6"),
+        (12, &[7], "the model has contexts of up to 7 words, expected 1 to 6"),
         (16, &[0xff; 8], "the file ends within the vocabulary"),
         (24, &[0xff; 8], "the file ends within the contexts"),
-        (34, &[0xff], "word 1 of its vocabulary is invalid"),
-        (34, b" ", "word 1 of its vocabulary is invalid"),
-        (37, b"a", "word 2 of its vocabulary is invalid"),
-        (62, &[3], "a continuation is not in its vocabulary"),
+        (34, &[0xff], "word 1 of the vocabulary is invalid"),
+        (34, b" ", "word 1 of the vocabulary is invalid"),
+        (37, b"a", "word 2 of the vocabulary is invalid"),
+        (62, &[3], "a continuation is not in the vocabulary"),
     ];
     for (at, new, expected) in table {
         assert_eq!(altered(at, new), expected, "{at}");
     }
-    assert_eq!(altered(46, &good[38..46]), "its contexts are out of order");
+    assert_eq!(altered(46, &good[38..46]), "contexts are out of order");
     let longer = resealed([&good[..74], &[0; 5], &[0; 32]].concat());
-    assert_eq!(read(&longer).unwrap_err().to_string(), "5 bytes follow its end");
+    assert_eq!(read(&longer).unwrap_err().to_string(), "data after the checksum (bytes: 5)");
     let mut flipped = good.clone();
     flipped[40] ^= 1;
     let problem = read(&flipped).unwrap_err().to_string();
     assert!(problem.contains("checksum") || problem.contains("order"), "{problem}");
     let mut unsealed = good;
     *unsealed.last_mut().unwrap() ^= 1;
-    assert_eq!(read(&unsealed).unwrap_err().to_string(), "its checksum does not match its content");
+    assert_eq!(read(&unsealed).unwrap_err().to_string(), "checksum does not match the content");
 }
 
 proptest! {
@@ -176,7 +177,7 @@ proptest! {
     #[test]
     fn nonsense_is_refused(content in prop::collection::vec(any::<u8>(), 0..400)) {
         prop_assert!(read(&content).is_err());
-        // Beyond the magic number and the version, with a valid checksum: most of it is invalid, and none of it panics.
+        // Arbitrary content with a valid magic number, version and checksum is mostly invalid, and never panics.
         let sealed = resealed([b"taongram\x01\0\0\0".as_slice(), &content, &[0; 32]].concat());
         let _ = read(&sealed);
     }
@@ -213,7 +214,7 @@ fn longest_seen(tokens: &[u32], history: &[u32], longest: usize) -> Option<u32> 
     })
 }
 
-/// Prints figures; run with `--release -- --ignored --nocapture`.
+/// Prints the speed of training and prediction; run with `--release -- --ignored --nocapture`.
 #[test]
 #[ignore = "a measurement"]
 fn speed_of_a_million_utterances() {
@@ -241,7 +242,7 @@ fn speed_of_a_million_utterances() {
         .map(|text| {
             let prefix = &text[..text.len() / 2];
             let began = Instant::now();
-            std::hint::black_box(model.predict(prefix, ""));
+            std::hint::black_box(model.complete(prefix));
             began.elapsed()
         })
         .collect();

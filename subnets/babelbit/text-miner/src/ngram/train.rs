@@ -4,13 +4,13 @@ use rayon::slice::ParallelSliceMut as _;
 
 use super::{BOUNDARY, MAX_CONTEXT, NgramModel, Table, Vocabulary, hash};
 
-/// Maximum number of words in training, which take up to 32 bytes of memory each.
+/// Maximum number of words in training. Building a model takes up to 32 bytes of memory per word.
 pub const MAX_WORDS: usize = 48_000_000;
 
-/// The word that ends an utterance in the contest, which no utterance contains.
+/// Word that ends an utterance in the contest. No utterance contains this word.
 const END_MARKER: &str = "EOF";
 
-/// Maximum length of a word in bytes; longer ones are left out.
+/// Maximum length of a word in bytes; training skips longer words.
 const MAX_WORD: usize = 1_000;
 
 /// Why a model could not be trained.
@@ -21,19 +21,20 @@ pub enum TrainError {
     #[error("more than {MAX_WORDS} words; hint: train on a part of the texts")]
     TooManyWords,
     /// The texts have no word.
-    #[error("no utterance to train on")]
+    #[error("no utterances to train on")]
     Empty,
     /// The number of context words is out of range.
     #[error("expected 1 to {MAX_CONTEXT} context words, not {0}")]
     Context(usize),
 }
 
-/// Collects utterances, then builds a model. Holds 4 bytes for each word, and the vocabulary.
+/// Trainer that collects utterances, then builds a model. Collecting takes 4 bytes of memory per word, plus the
+/// vocabulary.
 #[derive(Debug)]
 pub struct Trainer {
     context_words: usize,
     vocabulary: Vocabulary,
-    /// The utterances' words, with a boundary before, between and after them.
+    /// Word IDs of all utterances, with a boundary before, between and after the utterances.
     tokens: Vec<u32>,
     utterances: u64,
 }
@@ -42,10 +43,10 @@ pub struct Trainer {
 type Occurrence = (u64, u32, u32);
 
 impl Trainer {
-    /// A trainer of a model with contexts of up to `context_words` words.
+    /// Creates a trainer for a model with contexts of up to `context_words` words.
     ///
     /// # Errors
-    /// [`TrainError::Context`].
+    /// [`TrainError::Context`] when `context_words` is out of range.
     pub fn new(context_words: usize) -> Result<Self, TrainError> {
         if !(1..=MAX_CONTEXT).contains(&context_words) {
             return Err(TrainError::Context(context_words));
@@ -56,7 +57,7 @@ impl Trainer {
     /// Adds an utterance.
     ///
     /// # Errors
-    /// [`TrainError::TooManyWords`].
+    /// [`TrainError::TooManyWords`] when the utterances exceed [`MAX_WORDS`].
     pub fn add(&mut self, utterance: &str) -> Result<(), TrainError> {
         let before = self.tokens.len();
         let words = utterance.split_whitespace();
@@ -74,25 +75,26 @@ impl Trainer {
         Ok(())
     }
 
-    /// Number of utterances.
+    /// Returns the number of utterances added so far.
     pub const fn utterances(&self) -> u64 {
         self.utterances
     }
 
-    /// Number of words.
+    /// Returns the number of words in the added utterances, without skipped words.
     pub fn words(&self) -> u64 {
         (self.tokens.len() as u64).saturating_sub(1).saturating_sub(self.utterances)
     }
 
-    /// Builds the model. `each` is called after each length of contexts.
+    /// Builds the model. After counting the contexts of each length, calls `each` with that length, for progress
+    /// reports.
     ///
     /// # Errors
-    /// [`TrainError::Empty`].
+    /// [`TrainError::Empty`] when there are no utterances.
     pub fn finish(self, mut each: impl FnMut(usize)) -> Result<NgramModel, TrainError> {
         if self.utterances == 0 {
             return Err(TrainError::Empty);
         }
-        // Positions whose continuation no shorter context decides.
+        // Positions whose continuation is not determined by a shorter context.
         let mut open: Vec<u32> = (1..u32::try_from(self.tokens.len()).unwrap_or(u32::MAX)).collect();
         let mut tables = Vec::with_capacity(self.context_words);
         for length in 1..=self.context_words {
@@ -105,13 +107,14 @@ impl Trainer {
     }
 }
 
-/// The most frequent continuation of each context of `length` words before the positions `open`, and the positions whose
-/// contexts have several continuations. Of equally frequent ones, the word that came first in training wins.
+/// Counts the continuations of each context of `length` words before the positions `open`. Returns the most frequent
+/// continuation per context, and the positions whose contexts have several continuations. Ties go to the word that
+/// came first in training.
 fn count(tokens: &[u32], open: &[u32], length: usize) -> (Table, Vec<u32>) {
     let occurrence = |position: &u32| -> Option<Occurrence> {
         let at = *position as usize;
         let context = tokens.get(at.checked_sub(length)?..at)?;
-        // An utterance's start is part of a context, the utterance before it is not.
+        // A context may include the start of an utterance, but not the utterance before.
         let is_within = !context.get(1..)?.contains(&BOUNDARY);
         is_within.then_some((hash(context), *tokens.get(at)?, *position))
     };

@@ -86,7 +86,7 @@ async fn health_is_public() {
     }
 }
 
-/// body · status · start of the error
+/// Table columns: body, status, start of the error.
 #[tokio::test]
 async fn bad_requests_name_their_field() {
     let miner = trained().await;
@@ -119,10 +119,10 @@ async fn bad_requests_name_their_field() {
     assert_eq!(status, StatusCode::PAYLOAD_TOO_LARGE);
 }
 
-#[test]
-fn a_warm_up_needs_no_vocabulary() {
-    warm_up(&Silent);
+#[tokio::test]
+async fn a_warm_up_needs_no_vocabulary() {
+    warm_up(&Silent).await;
     let mut trainer = Trainer::new(3).unwrap();
     trainer.add("a b c").unwrap();
-    warm_up(&trainer.finish(|_| ()).unwrap());
+    warm_up(&trainer.finish(|_| ()).unwrap()).await;
 }

@@ -1,4 +1,4 @@
-//! Values of the metrics.
+//! Tests of the metrics' values.
 
 use metrics_exporter_prometheus::PrometheusBuilder;
 
@@ -18,7 +18,7 @@ async fn figures_are_those_of_the_last_epoch() {
     validator.run_once().await.unwrap();
     is_shown("scores_by_uid{uid=\"2\"} 0.45");
     is_shown("current_winner_uid 1");
-    // The next challenge has another miner's scores, and the one after it none.
+    // The next challenge has scores of a different miner, and the challenge after it has no scores.
     world.challenge("next").await;
     world.rows(&[row(3, 0.5)], &[row(2, 0.1)]).await;
     validator.run_once().await.unwrap();
@@ -32,7 +32,7 @@ async fn figures_are_those_of_the_last_epoch() {
     is_shown("current_winner_uid NaN");
 }
 
-/// Weights are neither set nor counted as set if others were submitted in the same epoch of the chain.
+/// Weights are neither set nor counted as set if other weights were submitted in the same epoch of the chain.
 #[tokio::test]
 async fn weights_that_the_chain_does_not_take_are_not_counted_as_set() {
     let world = World::new().await;
@@ -50,7 +50,7 @@ async fn weights_that_the_chain_does_not_take_are_not_counted_as_set() {
     world.rows(&[row(3, 0.5)], &[row(3, 0.5)]).await;
     let report = validator.run_once().await.unwrap();
     assert_eq!((report.success, report.decision, pairs(&report)), (true, "scored", vec![(3, 1.0)]));
-    assert_eq!(state(), set, "neither when weights were set nor which");
+    assert_eq!(state(), set, "the last weights and their time are unchanged");
     let figures = figures.render();
     for line in [
         "taonet_validator_submissions_total{result=\"set\"} 1",

@@ -1,4 +1,4 @@
-//! Workers as processes of their own, which are killed. The process is this test binary, restarted.
+//! Kills of worker processes, and recordings that crash or hang them. Each process is this test binary, restarted.
 
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
@@ -14,33 +14,39 @@ use super::*;
 use crate::queue::Queue;
 use crate::store::Store;
 
-/// Environment variable with the URLs of the services and the tries of a job, for the child process.
+/// Environment variable for the child process: the service URLs, the maximum number of attempts, and the transcription
+/// deadline in milliseconds.
 const SERVICES: &str = "TAONET_TEST_WORKER_SERVICES";
 const WORKERS: usize = 3;
 const KILLS: usize = 10;
-/// More tries than the kills can cost a healthy job.
+/// Maximum number of attempts, more than the kills can cause for a healthy job.
 const UNREACHED: i64 = 20;
-/// Time that a worker takes for a recording.
+/// Processing time of a recording.
 const PAUSE: Duration = Duration::from_millis(40);
 
-/// Entry point of the child process: a worker that runs until it is killed.
+/// Entry point of the child process: a worker that runs until it is killed or stuck.
 #[test]
 fn child_worker() {
     let Ok(urls) = std::env::var(SERVICES) else { return };
     let urls: Vec<&str> = urls.split(' ').collect();
     let mut services = services(urls[0], urls[1], urls[2]);
     services.pace.tries = urls[3].parse().unwrap();
+    services.pace.transcription = Duration::from_millis(urls[4].parse().unwrap());
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     let name = format!("worker-{}", std::process::id());
-    runtime.block_on(Worker::new(&name, Slow::new(PAUSE), services).run(&Shutdown::new(), || {}));
+    let worker = Worker::new(&name, Slow::new(PAUSE), services);
+    runtime.block_on(worker.run(&Shutdown::new(), || {}));
+    assert!(worker.is_stuck(), "nothing else ends the worker");
+    // Dropping the runtime would wait for the stuck transcription.
+    runtime.shutdown_background();
 }
 
 struct Process(Child);
 
 impl Process {
-    fn start(servers: &Servers, tries: i64) -> Self {
+    fn start(servers: &Servers, tries: i64, transcription: Duration) -> Self {
         let (nats, postgres, bucket) = (servers.nats.url(), servers.postgres.url(), &servers.bucket.url);
-        let urls = format!("{nats} {postgres} {bucket} {tries}");
+        let urls = format!("{nats} {postgres} {bucket} {tries} {}", transcription.as_millis());
         let mut command = Command::new(std::env::current_exe().unwrap());
         command.args(["--exact", "tests::kills::child_worker"]).env(SERVICES, urls);
         Self(command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap())
@@ -58,7 +64,7 @@ impl Drop for Process {
     }
 }
 
-/// A thread that starts and ends worker processes. Dropping it ends it and them, also when the test fails.
+/// A thread that starts and kills worker processes. Dropping it stops the thread and its processes.
 struct Supervisor {
     is_over: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
@@ -80,7 +86,7 @@ impl Drop for Supervisor {
     }
 }
 
-/// Every job has one row with a result, the queue is empty, and the bucket too.
+/// Asserts that every job has one row with a result, and that queue and bucket are empty.
 async fn check_nothing_is_left(servers: &Servers, jobs: &[JobId]) {
     let rows = Store::open(&servers.postgres.url()).await.unwrap();
     let rows = rows.look(&jobs.iter().map(JobId::to_string).collect::<Vec<_>>()).await.unwrap();
@@ -105,18 +111,19 @@ async fn ten_kills_of_three_workers_lose_and_repeat_nothing() {
     let Some(servers) = Servers::start().await else { return };
     let servers = Arc::new(servers);
     let seed = std::env::var("TAONET_TEST_SEED").map_or_else(|_| rand::random(), |seed| seed.parse().unwrap());
-    println!("TAONET_TEST_SEED={seed} spreads the kills in the same way");
+    println!("TAONET_TEST_SEED={seed} repeats these kill times");
     let kills = Arc::new(AtomicUsize::new(0));
     let _killer = {
         let (servers, kills) = (Arc::clone(&servers), Arc::clone(&kills));
         Supervisor::start(move |is_over| {
             let mut random = StdRng::seed_from_u64(seed);
-            let mut workers: Vec<Process> = (0..WORKERS).map(|_| Process::start(&servers, UNREACHED)).collect();
+            let mut workers: Vec<Process> =
+                (0..WORKERS).map(|_| Process::start(&servers, UNREACHED, PACE.transcription)).collect();
             while !is_over.load(Ordering::Relaxed) {
                 std::thread::sleep(Duration::from_millis(random.random_range(800..2_000)));
                 if kills.load(Ordering::Relaxed) < KILLS {
-                    // The old process is killed when it is replaced.
-                    workers[random.random_range(0..WORKERS)] = Process::start(&servers, UNREACHED);
+                    // The assignment drops, and thereby kills, the old process.
+                    workers[random.random_range(0..WORKERS)] = Process::start(&servers, UNREACHED, PACE.transcription);
                     kills.fetch_add(1, Ordering::Relaxed);
                 }
             }
@@ -136,28 +143,39 @@ async fn ten_kills_of_three_workers_lose_and_repeat_nothing() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_recording_that_kills_its_workers_is_set_aside_and_harms_no_other() {
+    check_set_aside(POISON, PACE.transcription).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_recording_on_which_the_recogniser_hangs_is_set_aside_and_harms_no_other() {
+    check_set_aside(HANG, Duration::from_secs(5)).await;
+}
+
+/// Checks that a recording of a constant amplitude ends its worker three times and then fails, and that other
+/// recordings have their usual scores.
+async fn check_set_aside(amplitude: f32, transcription: Duration) {
     let Some(servers) = Servers::start().await else { return };
     let servers = Arc::new(servers);
     let deaths = Arc::new(AtomicUsize::new(0));
     let _supervisor = {
         let (servers, deaths) = (Arc::clone(&servers), Arc::clone(&deaths));
         Supervisor::start(move |is_over| {
-            let mut worker = Process::start(&servers, PACE.tries);
+            let mut worker = Process::start(&servers, PACE.tries, transcription);
             while !is_over.load(Ordering::Relaxed) {
                 if worker.has_ended() {
                     deaths.fetch_add(1, Ordering::Relaxed);
-                    worker = Process::start(&servers, PACE.tries);
+                    worker = Process::start(&servers, PACE.tries, transcription);
                 }
                 std::thread::sleep(Duration::from_millis(20));
             }
         })
     };
-    let poison = candidate(encoded(vec![POISON; 16_000]));
+    let poison = candidate(encoded(vec![amplitude; 16_000]));
     let mut candidates: Vec<_> = (0..8).map(|index| candidate(recording(index))).collect();
     candidates.insert(3, poison.clone());
     let mut results = score(&distributed(servers.services()), &candidates).await;
     let error = results.remove(3).score_error.unwrap();
-    let expected = format!("RuntimeError:transcription {} failed 3 times: its last worker, worker-", job(&poison));
+    let expected = format!("RuntimeError:transcription {} failed 3 times: the last worker, worker-", job(&poison));
     assert!(error.starts_with(&expected), "{error}");
     candidates.remove(3);
     let others: Vec<_> =

@@ -1,4 +1,4 @@
-//! Services that are down at the start, fail in the middle, lose data, or return other data.
+//! Faults of the services: down at the start, failing later, losing data, returning modified data.
 
 use taonet_service::Shutdown;
 use tokio::task::JoinHandle;
@@ -6,7 +6,7 @@ use tokio::task::JoinHandle;
 use super::*;
 use crate::store::Store;
 
-/// A worker in this process.
+/// Starts a worker in this process.
 fn worker(services: &Services, stop: &Shutdown) -> JoinHandle<()> {
     let (worker, stop) = (Worker::new("worker", Slow::new(Duration::from_millis(50)), services.clone()), stop.clone());
     tokio::spawn(async move { worker.run(&stop, || {}).await })
@@ -48,7 +48,7 @@ async fn outages_delay_scores_and_change_none() {
 async fn audio_that_was_lost_or_modified_is_stored_again() {
     let Some(servers) = Servers::start().await else { return };
     let (mut services, stop) = (servers.services(), Shutdown::new());
-    // Time in which the runner stores the audio again, before the last try.
+    // Gives the runner time to store the audio again before the last attempt.
     services.pace.retry_after = Duration::from_secs(1);
     let candidates: Vec<_> = (0..3).map(|index| candidate(recording(index))).collect();
     let ids: Vec<_> = candidates.iter().map(|c| JobId::new(c.wav.as_ref().unwrap().hash(), &identity())).collect();
@@ -76,7 +76,7 @@ async fn results_are_reused_and_malformed_ones_are_not() {
     assert_eq!(score(&distributed(services.clone()), &candidates).await, expected);
     stop.request();
     running.await.unwrap();
-    // No worker runs: the results are those of the database.
+    // No worker runs: the results come from the database.
     assert_eq!(score(&distributed(services.clone()), &candidates).await, expected);
     let store = Store::open(&services.database_url).await.unwrap();
     let id = JobId::new(candidates[0].wav.as_ref().unwrap().hash(), &identity());
@@ -105,7 +105,7 @@ async fn the_first_result_stays_and_handed_back_jobs_are_no_tries() {
     let ids = [id.to_string()];
     let rows = store.look(&ids).await.unwrap();
     assert_eq!((rows.len(), rows[0].result.as_deref(), rows[0].worker.as_str()), (1, Some(&b"first"[..]), "c"));
-    // A failure is kept for a while, then the job is tried again.
+    // A failure is valid for a while, then the job is repeated.
     store.forget_failures(&ids, Duration::from_mins(1)).await.unwrap();
     assert_eq!(store.look(&ids).await.unwrap().len(), 1);
     store.forget_failures(&ids, Duration::ZERO).await.unwrap();

@@ -1,4 +1,4 @@
-//! One job of a worker.
+//! Processing of one job by a worker.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -19,26 +19,27 @@ use crate::store::Store;
 
 /// Maximum size of a recording in bytes: ten minutes of two channels of floats at 48 kHz.
 const MAX_AUDIO: usize = 256 << 20;
-/// Time after which a job that does not end is left to another worker, as a failed try.
-const LONGEST: Duration = Duration::from_hours(1);
+/// Processing time of a job, including its waiting time, after which the worker stops extending its acknowledgement
+/// timeout, so that another worker receives the job. Longer than the transcription deadline of any accepted recording.
+const LONGEST: Duration = Duration::from_hours(6);
 
-/// What becomes of a delivery.
+/// Acknowledgement of a delivery.
 enum Next {
     /// The job has a result.
     Done,
-    /// The job is delivered again after a pause.
+    /// The queue delivers the job again after this delay.
     Later(Duration),
 }
 
 /// The audio of a job.
 enum Fetched {
     Audio(Vec<u8>),
-    /// It is missing, or not what the job says.
+    /// The audio is missing, too large, or does not match the job's hash.
     Unusable(String),
 }
 
 impl Worker {
-    /// Processes a delivery, and extends its deadline meanwhile.
+    /// Processes a delivery; extends its acknowledgement timeout while the work is in progress.
     pub(super) async fn handle(&self, delivery: Delivery, store: &Store, stop: &Shutdown) {
         let Some((id, audio)) = delivery.job(&self.identity) else {
             tracing::error!("dropping a malformed message from the queue");
@@ -59,7 +60,7 @@ impl Worker {
             Ok(Next::Done) => delivery.done().await,
             Ok(Next::Later(pause)) => delivery.later(pause).await,
             Err(error) => {
-                tracing::warn!(job = %id, %error, "a job is postponed");
+                tracing::warn!(job = %id, %error, "job postponed after a service failure");
                 count("postponed");
                 delivery.later(self.services.pace.retry_after).await;
             }
@@ -73,13 +74,13 @@ impl Worker {
             count("known");
             return Ok(Next::Done);
         }
-        // Failures of the services are no tries of the job: the audio is fetched before the try begins.
+        // Fetch the audio before the attempt begins: service failures must not count as attempts of the job.
         let fetched = self.fetch(id, audio).await?;
         let is_first = known.as_ref().is_none_or(|row| row.tries == 0);
         let turns = Arc::clone(&self.turns);
         let _turn =
             if is_first { (Some(turns.read_owned().await), None) } else { (None, Some(turns.write_owned().await)) };
-        // Only jobs in process get the grace, not those that waited for their turn.
+        // The grace period applies only to jobs in progress, not to jobs that waited for their turn.
         if stop.is_requested() {
             count("handed_back");
             return Ok(Next::Later(Duration::ZERO));
@@ -92,10 +93,10 @@ impl Worker {
         if tries > most {
             let last = known.map(|row| row.worker).unwrap_or_default();
             let reason = match fetched {
-                Fetched::Audio(_) => format!("its last worker, {last}, did not finish it"),
+                Fetched::Audio(_) => format!("the last worker, {last}, did not finish the job"),
                 Fetched::Unusable(reason) => reason,
             };
-            tracing::error!(job = %id, %audio, reason, "a job is set aside after {most} tries");
+            tracing::error!(job = %id, %audio, reason, "job failed permanently after {most} attempts");
             let message = format!("transcription {id} failed {most} times: {reason}");
             let failure = Err(ScoreError::failed("RuntimeError", &message));
             store.finish(id, &encode(&failure), true).await?;
@@ -105,7 +106,7 @@ impl Worker {
         match fetched {
             Fetched::Audio(wav) => self.transcribe(id, wav, store, stop).await,
             Fetched::Unusable(reason) => {
-                tracing::warn!(job = %id, tries, reason, "the audio of a job is unusable");
+                tracing::warn!(job = %id, tries, reason, "job audio is unusable, retrying");
                 count("unusable_audio");
                 Ok(Next::Later(self.services.pace.retry_after))
             }
@@ -115,7 +116,7 @@ impl Worker {
     async fn fetch(&self, id: &JobId, audio: AudioHash) -> Result<Fetched, WorkError> {
         match self.services.bucket.get(&id.object(), MAX_AUDIO).await {
             Ok(wav) if AudioHash::of(&wav) == audio => Ok(Fetched::Audio(wav)),
-            Ok(_) => Ok(Fetched::Unusable("its audio in the bucket was modified".to_owned())),
+            Ok(_) => Ok(Fetched::Unusable("the audio in the bucket was modified".to_owned())),
             Err(error) if error.is_missing() || matches!(error, StorageError::TooLarge { .. }) => {
                 Ok(Fetched::Unusable(error.to_string()))
             }
@@ -128,26 +129,37 @@ impl Worker {
         let length = Duration::try_from_secs_f64(length).unwrap_or_default();
         let (recognizer, began) = (Arc::clone(&self.recognizer), Instant::now());
         let work = tokio::task::spawn_blocking(move || transcribe(&*recognizer, &Audio::from(wav)));
+        let deadline = self.services.pace.deadline(length);
         let overdue = async {
             stop.requested().await;
             tokio::time::sleep(self.services.pace.grace).await;
         };
         let hearing: Hearing = tokio::select! {
-            // Panics of the recogniser are results already.
+            // `transcribe` converts panics of the recogniser to results.
             done = work => done.unwrap_or_else(|error| Err(ScoreError::failed("RuntimeError", &error))),
+            () = tokio::time::sleep(deadline) => {
+                tracing::error!(job = %id, ?deadline, "the recogniser is stuck: transcription exceeded its deadline");
+                self.is_stuck.store(true, Ordering::Relaxed);
+                stop.request();
+                count("stuck");
+                return Ok(Next::Later(Duration::ZERO));
+            }
             () = overdue => {
-                store.hand_back(id).await?;
+                // A stuck recogniser may be stuck on this recording too: its next attempt must run alone.
+                if !self.is_stuck() {
+                    store.hand_back(id).await?;
+                }
                 count("handed_back");
                 return Ok(Next::Later(Duration::ZERO));
             }
         };
         metrics::histogram!("taonet_scorer_job_seconds").record(began.elapsed().as_secs_f64());
         let result = encode(&hearing);
-        // The result is kept until the database takes it: the work is more expensive than the memory.
-        while let Err(error) = store.finish(id, &result, hearing.is_err()).await {
-            tracing::warn!(job = %id, %error, "cannot store a result; trying again");
+        // Retry until the database stores the result: transcribing again would cost more.
+        while let Err(error) = store.finish(id, &result, hearing.is_err()).await.map_err(WorkError::from) {
+            tracing::warn!(job = %id, %error, "cannot store a result, retrying");
             if stop.is_requested() {
-                return Err(error.into());
+                return Err(error);
             }
             tokio::time::sleep(self.services.pace.retry_after).await;
         }

@@ -1,180 +1,206 @@
-//! Random sentences for synthetic requests.
+//! Texts of synthetic requests, from a grammar.
+
+use std::collections::HashMap;
+use std::sync::LazyLock;
 
 use rand::Rng;
 use rand::seq::IndexedRandom as _;
 
-const OPENINGS: [&str; 16] = [
-    "explain how",
-    "write a short story in which",
-    "tell me why",
-    "what happens when",
-    "give three reasons why",
-    "summarise how",
-    "imagine that",
-    "is it true that",
-    "compare the ways in which",
-    "describe the day when",
-    "list the steps by which",
-    "argue that",
-    "I do not understand why",
-    "help me decide whether",
-    "suppose that",
-    "write an e-mail that says that",
+/// Maximum depth of names within alternatives.
+const DEEPEST: usize = 12;
+const ONSETS: [&str; 24] = [
+    "b", "br", "c", "d", "dr", "f", "g", "gl", "h", "j", "k", "l", "m", "n", "p", "r", "s", "st", "t", "th", "tr", "v",
+    "w", "z",
 ];
-const SUBJECTS: [&str; 32] = [
-    "a lighthouse keeper",
-    "the old engine",
-    "my neighbour",
-    "a flock of geese",
-    "the committee",
-    "every new student",
-    "a small bakery",
-    "the night train",
-    "her grandmother",
-    "a patient teacher",
-    "the river",
-    "our landlord",
-    "a violin",
-    "the software update",
-    "a retired pilot",
-    "the museum",
-    "two brothers",
-    "a broken clock",
-    "the market square",
-    "this recipe",
-    "a stray dog",
-    "the orchestra",
-    "an honest merchant",
-    "the vaccine",
-    "my garden",
-    "a glacier",
-    "the tax office",
-    "some insects",
-    "a young chemist",
-    "the football club",
-    "an interpreter",
-    "the northern wind",
-];
-const VERBS: [&str; 24] = [
-    "repairs",
-    "remembers",
-    "avoids",
-    "paints",
-    "sells",
-    "follows",
-    "measures",
-    "forgets",
-    "protects",
-    "builds",
-    "replaces",
-    "borrows",
-    "translates",
-    "carries",
-    "observes",
-    "finishes",
-    "teaches",
-    "cleans",
-    "misses",
-    "divides",
-    "improves",
-    "collects",
-    "answers",
-    "surprises",
-];
-const OBJECTS: [&str; 32] = [
-    "the wooden bridge",
-    "an unpaid bill",
-    "a bowl of soup",
-    "the longest queue",
-    "two maps of the city",
-    "a secret",
-    "the wrong address",
-    "all of the apples",
-    "a letter from abroad",
-    "the second half",
-    "a cheap bicycle",
-    "the weather",
-    "an empty theatre",
-    "the value of time",
-    "a handful of coins",
-    "the missing page",
-    "a promise",
-    "the new law",
-    "a quiet afternoon",
-    "the last lesson",
-    "a cup of tea",
-    "several mistakes",
-    "the town hall",
-    "an unknown species",
-    "the shape of clouds",
-    "a heavy suitcase",
-    "the third question",
-    "a pair of gloves",
-    "the old harbour",
-    "some advice",
-    "a field of barley",
-    "the price of bread",
-];
-const ENDINGS: [&str; 20] = [
-    "before breakfast",
-    "without a word",
-    "in the rain",
-    "for the first time",
-    "while nobody is looking",
-    "by accident",
-    "at the end of the month",
-    "with great care",
-    "in spite of everything",
-    "as a child would",
-    "every other Tuesday",
-    "on the way home",
-    "in less than an hour",
-    "because of the noise",
-    "far from the coast",
-    "under a false name",
-    "after the holidays",
-    "with borrowed tools",
-    "in two languages",
-    "until the lights go out",
-];
-const LINKS: [&str; 8] = ["and", "but", "although", "so that", "because", "whenever", "unless", "while"];
+const VOWELS: [&str; 12] = ["a", "e", "i", "o", "u", "ai", "ea", "ie", "o", "a", "e", "ou"];
+const CODAS: [&str; 14] = ["", "", "", "l", "n", "r", "s", "m", "rd", "nt", "ck", "x", "sh", "nd"];
 
-/// Generates a text of the given number of words; the last sentence is truncated if it is too long.
-pub(super) fn text(words: usize, random: &mut impl Rng) -> String {
-    let mut found: Vec<String> = Vec::new();
-    while found.len() < words {
-        let start = found.len();
-        if random.random_bool(0.5) {
-            add(&mut found, &OPENINGS, random);
-        }
-        clause(&mut found, random);
-        if random.random_bool(0.4) {
-            add(&mut found, &LINKS, random);
-            clause(&mut found, random);
-        }
-        if let Some(first) = found.get_mut(start) {
-            let mut letters = first.chars();
-            *first = letters.next().map(|letter| letter.to_uppercase().chain(letters).collect()).unwrap_or_default();
-        }
-        let end = if random.random_bool(0.3) { "?" } else { "." };
-        if let Some(last) = found.last_mut() {
-            last.push_str(end);
-        }
-    }
-    found.truncate(words);
-    found.join(" ")
+static GRAMMAR: LazyLock<HashMap<&str, Vec<&str>>> = LazyLock::new(|| {
+    let lines = include_str!("grammar.txt").lines().filter(|line| !line.starts_with('#'));
+    let rule = |line: &'static str| {
+        let (name, alternatives) = line.split_once(": ")?;
+        Some((name, alternatives.split(" | ").collect()))
+    };
+    lines.filter_map(rule).collect()
+});
+
+/// What a text is part of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Part {
+    /// A user's message, or a prompt of a completion.
+    Message,
+    /// An assistant's answer.
+    Reply,
+    /// Instructions to the assistant.
+    System,
+    /// Description of an image.
+    Picture,
 }
 
-fn clause(found: &mut Vec<String>, random: &mut impl Rng) {
-    add(found, &SUBJECTS, random);
-    add(found, &VERBS, random);
-    add(found, &OBJECTS, random);
-    if random.random_bool(0.6) {
-        add(found, &ENDINGS, random);
+impl Part {
+    /// Returns the names in the grammar of the first sentence, and of the later ones.
+    const fn names(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Message => ("message", "context"),
+            Self::Reply => ("reply", "reply"),
+            Self::System => ("system", "system"),
+            Self::Picture => ("picture", "picture"),
+        }
     }
 }
 
-fn add(found: &mut Vec<String>, phrases: &[&str], random: &mut impl Rng) {
-    let phrase = phrases.choose(random).copied().unwrap_or_default();
-    found.extend(phrase.split(' ').map(str::to_owned));
+/// Generates a text of at most `words` words, and in general of nearly as many.
+pub(super) fn text(part: Part, words: usize, random: &mut impl Rng) -> String {
+    let (first, later) = part.names();
+    let mut found = String::new();
+    add(&mut found, first, DEEPEST, random);
+    while found.split(' ').count() < words {
+        let separator = match part {
+            Part::Picture => ", ",
+            _ if random.random_bool(0.1) => "\n\n",
+            _ => " ",
+        };
+        found.push_str(separator);
+        add(&mut found, later, DEEPEST, random);
+    }
+    let mut found = found.split(' ').take(words).collect::<Vec<_>>().join(" ");
+    if part == Part::Message {
+        found = typed(found, random);
+    }
+    found
+}
+
+/// Adds one of the alternatives of a name, with the names in it replaced.
+fn add(found: &mut String, name: &str, depth: usize, random: &mut impl Rng) {
+    let Some(alternatives) = GRAMMAR.get(name) else {
+        drawn(found, name, random);
+        return;
+    };
+    let mut rest = alternatives.choose(random).copied().unwrap_or_default();
+    while let Some((before, after)) = rest.split_once('{') {
+        let (inner, after) = after.split_once('}').unwrap_or((after, ""));
+        push(found, before);
+        if depth > 0 {
+            add(found, inner, depth - 1, random);
+        }
+        rest = after;
+    }
+    push(found, rest);
+}
+
+/// Adds text, with a capital letter where a sentence begins.
+fn push(found: &mut String, text: &str) {
+    let ended = found.trim_end();
+    let begins = found.is_empty() || (ended.len() < found.len() && ended.ends_with(['.', '?', '!']));
+    let mut letters = text.chars();
+    match letters.next() {
+        Some(first) if begins => {
+            found.extend(first.to_uppercase());
+            found.push_str(letters.as_str());
+        }
+        _ => found.push_str(text),
+    }
+}
+
+/// Adds a number, a name or a word that no list contains.
+fn drawn(found: &mut String, name: &str, random: &mut impl Rng) {
+    match name {
+        "number" => {
+            // Uniform on a logarithmic scale.
+            let number = random.random_range(2.0_f64..11.0).exp() as u64;
+            let rounded = if random.random_bool(0.4) { number / 10 * 10 } else { number };
+            found.push_str(&rounded.to_string());
+        }
+        "small" => found.push_str(&random.random_range(2..=12).to_string()),
+        "year" => found.push_str(&random.random_range(1_200..=2_060).to_string()),
+        "code" => {
+            let mut name = word(random);
+            if random.random_bool(0.5) {
+                name.push('_');
+                name.push_str(&word(random));
+            }
+            found.push_str(&name);
+        }
+        "name" => {
+            let mut name = String::new();
+            push(&mut name, &(syllable(random) + &word(random)));
+            found.push_str(&name);
+        }
+        _ => push(found, &(syllable(random) + &word(random))),
+    }
+}
+
+/// Returns a word of one to three syllables.
+fn word(random: &mut impl Rng) -> String {
+    let syllables = random.random_range(1..=3);
+    (0..syllables).map(|_| syllable(random)).collect()
+}
+
+fn syllable(random: &mut impl Rng) -> String {
+    let mut pick = |parts: &[&'static str]| parts.choose(random).copied().unwrap_or_default();
+    [pick(&ONSETS), pick(&VOWELS), pick(&CODAS)].concat()
+}
+
+/// Returns a text as people type it: sometimes without capitals or the last full stop, sometimes with a typing error.
+fn typed(mut text: String, random: &mut impl Rng) -> String {
+    if random.random_bool(0.2) {
+        text = text.to_lowercase();
+    }
+    if random.random_bool(0.25) {
+        text.truncate(text.trim_end_matches(['.', '?']).len());
+    }
+    if random.random_bool(0.15) {
+        let letters: Vec<char> = text.chars().collect();
+        let place = random.random_range(0..letters.len().max(1));
+        // A letter is missing.
+        text =
+            letters.iter().enumerate().filter(|(at, _)| *at != place || *at == 0).map(|(_, letter)| *letter).collect();
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use rand::SeedableRng as _;
+    use rand::rngs::StdRng;
+
+    use super::*;
+
+    #[test]
+    fn the_grammar_is_complete() {
+        let drawn = ["number", "small", "year", "name", "word", "code"];
+        for (name, alternatives) in GRAMMAR.iter() {
+            for alternative in alternatives {
+                for inner in alternative.split('{').skip(1) {
+                    let (inner, _) = inner.split_once('}').unwrap();
+                    assert!(GRAMMAR.contains_key(inner) || drawn.contains(&inner), "{name}: {inner}");
+                }
+            }
+        }
+        for part in [Part::Message, Part::Reply, Part::System, Part::Picture] {
+            let (first, later) = part.names();
+            assert!(GRAMMAR.contains_key(first) && GRAMMAR.contains_key(later), "{part:?}");
+        }
+    }
+
+    /// A list of phrases does not suffice to recognise a synthetic text (spec §11.19).
+    #[test]
+    fn issue_11_19_texts_have_no_fixed_phrases() {
+        let mut random = StdRng::seed_from_u64(1);
+        let texts: Vec<_> = (0..2_000).map(|_| text(Part::Message, 30, &mut random)).collect();
+        assert!(texts.iter().all(|text| !text.contains(['{', '}', '|']) && text.split(' ').count() <= 30));
+        let words: HashSet<_> = texts.iter().flat_map(|text| text.split_whitespace()).collect();
+        assert!(words.len() > 3_000, "{} different words", words.len());
+        let mut phrases = HashSet::new();
+        let (mut repeated, mut all) = (0, 0);
+        for text in &texts {
+            for phrase in text.split_whitespace().collect::<Vec<_>>().windows(5) {
+                all += 1;
+                repeated += u32::from(!phrases.insert(phrase.join(" ")));
+            }
+        }
+        assert!(repeated * 4 < all, "{repeated} of {all} phrases of five words are repeated");
+    }
 }

@@ -5,8 +5,8 @@
 //! ```
 //!
 //! c is the cosine similarity of the embeddings, p the probability that both images are the same, given the distances
-//! of four hashes. The reference computes p with a boosted classifier whose trees are unpublished; ours is a logistic
-//! function ([`same_image`]). For the same p and c, qualities equal the reference's.
+//! of four hashes. The reference computes p with a boosted classifier whose trees are unpublished; this module uses a
+//! logistic function ([`same_image`]). For the same p and c, qualities equal the reference's.
 
 use serde::{Deserialize, Serialize};
 
@@ -17,9 +17,9 @@ const EMBEDDING_WEIGHT: f64 = 0.6;
 /// Similarity above which the quality is 1.
 const PERFECT: f64 = 0.95;
 
-/// Log-odds of the same image if all hashes are equal: p = 0.9975.
+/// Log-odds that two images are the same if all hashes are equal; yields p = 0.9975.
 const EQUAL: f64 = 6.0;
-/// Decrease of the log-odds per differing bit of each hash.
+/// Decrease of the log-odds per differing bit of the perceptual hash; the constants below apply to the other hashes.
 const PERCEPTUAL_BIT: f64 = 0.30;
 const AVERAGE_BIT: f64 = 0.20;
 const DIFFERENCE_BIT: f64 = 0.20;
@@ -38,10 +38,10 @@ pub struct ImageHashes {
     pub color_hash: String,
 }
 
-/// A miner's or the validator's answer to an image task.
+/// An answer to an image task, from a miner or from the validator's server.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct ImageAnswer {
-    /// The image in base64; null if it is not safe for work.
+    /// Image in base64; `None` if the server withholds it as not safe for work.
     #[serde(default)]
     pub image_b64: Option<String>,
     /// Whether the image is not safe for work.
@@ -55,7 +55,7 @@ pub struct ImageAnswer {
     pub image_hashes: Option<ImageHashes>,
 }
 
-/// Differing bits of two images' hashes.
+/// Hamming distances between the hashes of two images, in bits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct HashDistances {
     /// Differing bits of the perceptual hash, `0..=64`.
@@ -69,7 +69,7 @@ pub struct HashDistances {
 }
 
 impl HashDistances {
-    /// Counts the differing bits; `None` if a hash is not hex, or the lengths differ.
+    /// Returns the distances between the hashes of two images; `None` if a hash is not hex, or the lengths differ.
     pub fn between(one: &ImageHashes, other: &ImageHashes) -> Option<Self> {
         Some(Self {
             perceptual: differing_bits(&one.perceptual_hash, &other.perceptual_hash)?,
@@ -119,15 +119,17 @@ pub fn cosine(one: &[f64], other: &[f64]) -> Option<f64> {
     })
 }
 
-/// Returns the quality for the probability p of the same image and the cosine similarity c of the embeddings.
-pub fn similarity_score(p: f64, c: f64) -> f64 {
+/// Returns the quality, given the probability `p` that the images are the same and the cosine similarity `c` of their
+/// embeddings.
+pub(crate) fn similarity_score(p: f64, c: f64) -> f64 {
     let similarity = HASH_WEIGHT * p.sqrt() + EMBEDDING_WEIGHT * c * c;
     if similarity > PERFECT { 1.0 } else { similarity * similarity }
 }
 
-/// Returns the quality of a miner's answer relative to the validator's; `None` if the validator's has no embedding.
+/// Returns the quality of a miner's answer relative to the validator's; `None` if the validator's answer has no
+/// embedding or no hashes.
 ///
-/// The quality is 0 if the miner's answer lacks hashes or embedding, or if its NSFW flag differs.
+/// The quality is 0 if the miner's answer lacks hashes or embedding, or if the NSFW flags differ.
 pub fn quality(miner: &ImageAnswer, validator: &ImageAnswer) -> Option<f64> {
     let empty = miner.image_b64.is_none()
         && miner.is_nsfw.is_none()
@@ -136,13 +138,13 @@ pub fn quality(miner: &ImageAnswer, validator: &ImageAnswer) -> Option<f64> {
     if empty {
         return Some(0.0);
     }
-    let expected = validator.clip_embeddings.as_ref()?;
+    let (expected, hashes) = (validator.clip_embeddings.as_ref()?, validator.image_hashes.as_ref()?);
     if miner.is_nsfw != validator.is_nsfw {
         return Some(0.0);
     }
     let compared = || {
         let cosine = cosine(miner.clip_embeddings.as_ref()?, expected)?;
-        let distances = HashDistances::between(miner.image_hashes.as_ref()?, validator.image_hashes.as_ref()?)?;
+        let distances = HashDistances::between(miner.image_hashes.as_ref()?, hashes)?;
         Some(similarity_score(same_image(&distances), cosine)).filter(|score| score.is_finite())
     };
     Some(compared().unwrap_or(0.0))
@@ -219,11 +221,12 @@ mod tests {
         };
         let nsfw = changed(&|answer| answer.is_nsfw = Some(true));
         assert_eq!(quality(&nsfw, &good), Some(0.0));
-        // The miner withholds an image that is not safe for work.
+        // The miner withholds an NSFW image.
         let hidden = changed(&|answer| (answer.is_nsfw, answer.image_b64) = (Some(true), None));
         assert_eq!(quality(&hidden, &nsfw), Some(1.0));
         assert_eq!(quality(&ImageAnswer::default(), &good), Some(0.0));
         assert_eq!(quality(&good, &changed(&|answer| answer.clip_embeddings = None)), None);
+        assert_eq!(quality(&good, &changed(&|answer| answer.image_hashes = None)), None);
         for broken in [
             changed(&|answer| answer.clip_embeddings = None),
             changed(&|answer| answer.clip_embeddings = Some(vec![f64::NAN; 3])),

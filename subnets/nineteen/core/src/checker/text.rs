@@ -1,17 +1,18 @@
-//! Text check: compares the miner's log-probabilities of some tokens with those of the validator's model.
+//! Text check: compares the miner's log-probabilities of some tokens with the log-probabilities from the validator's
+//! model.
 
 use serde_json::Value;
 
 /// Maximum number of tokens of an answer that are compared individually.
 pub const MOST_CHECKS: usize = 5;
 
-/// Distance of a token that is not among the validator's top tokens.
+/// Distance of a token that is not among the top tokens of the validator's model.
 const ABSENT: f64 = 1.0;
 
 /// Mean distance up to which the score is 1; it decreases to 0.5 at twice this distance.
 const TOLERANCE: f64 = 0.125;
 
-/// One token of an answer.
+/// A token of a miner's answer, with its log-probability.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Token {
     /// Text of the token.
@@ -20,7 +21,7 @@ pub struct Token {
     pub logprob: f64,
 }
 
-/// Why an answer cannot be compared. The score of such an answer is 0.
+/// Why an answer cannot be compared with the validator's model. The answer's score is then 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum TextFault {
@@ -35,10 +36,11 @@ pub enum TextFault {
 /// Parses the tokens of a streamed chat or completions response.
 ///
 /// Chunks without answer text are skipped: the first chunk with the role, chunks without choices, and the last chunk
-/// with the finish reason.
+/// with the finish reason. So is a last chunk with the beginning of a character that the answer's length cut off, which
+/// servers send as U+FFFD.
 ///
 /// # Errors
-/// [`TextFault`]; the answer's score is 0.
+/// [`TextFault`] when the answer has no tokens or a malformed chunk; the answer's score is then 0.
 pub fn tokens(chunks: &[Value]) -> Result<Vec<Token>, TextFault> {
     let mut tokens = Vec::new();
     for (index, chunk) in chunks.iter().enumerate() {
@@ -52,7 +54,11 @@ pub fn tokens(chunks: &[Value]) -> Result<Vec<Token>, TextFault> {
         };
         let text = text.and_then(Value::as_str);
         let has_logprobs = choice.get("logprobs").is_some_and(|logprobs| !logprobs.is_null());
-        if text.unwrap_or_default().is_empty() && !has_logprobs {
+        let is_cut = || {
+            let has_ended = choice.get("finish_reason").is_some_and(Value::is_string);
+            has_ended && text.is_some_and(|text| text.chars().all(|letter| letter == char::REPLACEMENT_CHARACTER))
+        };
+        if !has_logprobs && (text.unwrap_or_default().is_empty() || is_cut()) {
             continue;
         }
         let token = text.zip(logprob.and_then(Value::as_f64));
@@ -60,6 +66,35 @@ pub fn tokens(chunks: &[Value]) -> Result<Vec<Token>, TextFault> {
         tokens.push(Token { text: text.to_owned(), logprob });
     }
     if tokens.is_empty() { Err(TextFault::Empty) } else { Ok(tokens) }
+}
+
+/// Maximum number of tokens of one character: one per UTF-8 byte.
+const LONGEST_CHARACTER: usize = 4;
+
+/// Returns the positions whose tokens can be compared: all that are not part of a character that is spread over several
+/// tokens.
+///
+/// A server streams such a character with its last token, and nothing with the others, so the texts do not show which
+/// bytes belong to which token.
+pub fn comparable(tokens: &[Token]) -> Vec<usize> {
+    let mut found = Vec::with_capacity(tokens.len());
+    let mut place = 0;
+    while let Some(token) = tokens.get(place) {
+        let rest = tokens.get(place..).unwrap_or_default();
+        let empty = rest.iter().take_while(|token| token.text.is_empty()).count();
+        let is_character = rest.get(empty).is_none_or(|last| {
+            // Otherwise a miner could hide any token behind an empty one.
+            let mut letters = last.text.chars();
+            letters.next().is_some_and(|letter| !letter.is_ascii()) && letters.next().is_none()
+        });
+        if token.text.is_empty() && is_character && empty < LONGEST_CHARACTER {
+            place += empty + 1;
+        } else {
+            found.push(place);
+            place += 1;
+        }
+    }
+    found
 }
 
 /// Selects the positions to compare among `count` tokens: the first, the last, then random ones, at most
@@ -89,7 +124,7 @@ pub fn token_distance(validator: Option<f64>, miner: f64) -> f64 {
 }
 
 /// Returns the score of an answer with mean distance d: 1 up to 0.125, `1 − 0.5·(d − 0.125)/0.125` up to 0.25, else 0.
-/// The score is also 0 without distances.
+/// Without distances the score is 0.
 pub fn distance_score(distances: &[f64]) -> f64 {
     if distances.is_empty() {
         return 0.0;
@@ -152,6 +187,24 @@ mod tests {
         assert_eq!(positions(4, |count| count), [0, 3, 2, 1], "an out-of-range draw selects the last");
     }
 
+    #[test]
+    fn characters_in_pieces_are_not_compared() {
+        let places = |texts: &[&str]| {
+            let token = |text: &&str| Token { text: (*text).to_owned(), logprob: -0.5 };
+            comparable(&texts.iter().map(token).collect::<Vec<_>>())
+        };
+        assert_eq!(places(&["a", "b"]), [0, 1]);
+        assert_eq!(places(&["a", "", "\u{e9}", "b"]), [0, 3]);
+        assert_eq!(places(&["", "", "", "\u{1f600}", "", "\u{e9}", "\u{e9}"]), [6]);
+        // The answer was cut off inside a character.
+        assert_eq!(places(&["a", "", ""]), [0]);
+        // Nothing else hides behind an empty text.
+        assert_eq!(places(&["", "a"]), [0, 1]);
+        assert_eq!(places(&["", "\u{e9} and more"]), [0, 1]);
+        assert_eq!(places(&["", "", "", "", "\u{e9}"]), [0]);
+        assert_eq!(places(&["", "", "", ""]), [0]);
+    }
+
     fn chunk(content: &str, logprob: f64) -> Value {
         json!({"choices": [{"delta": {"content": content}, "logprobs": {"content": [{"logprob": logprob}]}}]})
     }
@@ -168,6 +221,12 @@ mod tests {
         let token = |text: &str, logprob| Token { text: text.to_owned(), logprob };
         assert_eq!(tokens(&chunks), Ok(vec![token("he", -0.5), token("llo", -0.25)]));
         assert_eq!(tokens(&chunks[..1]), Err(TextFault::Empty));
+        let cut = |text: &str, finish: Value| {
+            tokens(&[chunk("a", -0.5), json!({"choices": [{"delta": {"content": text}, "finish_reason": finish}]})])
+        };
+        assert_eq!(cut("\u{fffd}", json!("length")), Ok(vec![token("a", -0.5)]));
+        assert_eq!(cut("\u{fffd}", json!(null)), Err(TextFault::Malformed(1)));
+        assert_eq!(cut("b", json!("length")), Err(TextFault::Malformed(1)));
         assert_eq!(tokens(&[]), Err(TextFault::Empty));
     }
 

@@ -1,38 +1,38 @@
-//! Whole-text check: compares every token of an answer with one forward pass of the validator's model over prompt and
+//! Full-text check: compares every token of an answer with one forward pass of the validator's model over prompt and
 //! answer.
 //!
-//! The reference runs this check before the comparison of single tokens ([`super::text`]) since December 2024.
+//! Since December 2024, the reference has run this check before the comparison of single tokens ([`super::text`]).
 
-/// Minimum rank of an unlikely token.
+/// Rank from which a token counts as unlikely.
 const UNLIKELY_RANK: u32 = 10;
 
 /// Maximum number of unlikely tokens in an answer.
 const MOST_UNLIKELY: usize = 3;
 
-/// Maximum ratio of the end token's probability to that of the emitted token.
+/// Maximum ratio of the end token's probability to the emitted token's.
 const END_RATIO: f64 = 100.0;
 
-/// Assessment of one token of an answer by the validator's model.
+/// Rank and probability of one token of an answer, according to the validator's model.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Verdict {
     /// Rank of the token at its position, from 1; `None` if the model did not return the token.
     pub rank: Option<u32>,
-    /// Log-probability of the token (natural logarithm).
+    /// Natural logarithm of the token's probability.
     pub logprob: f64,
-    /// Log-probability of the end token at the same position.
+    /// Log-probability of the end token at the same position; `None` if the model did not return this token.
     pub end_logprob: Option<f64>,
 }
 
-/// Why an answer fails the whole-text check. The score of such an answer is 0.
+/// Why an answer fails the full-text check. The answer's score is then 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum WholeFault {
-    /// The answer exceeds the requested number of tokens.
+    /// The answer exceeds the requested maximum number of tokens.
     #[error("answer has {chunks} chunks, but the limit is {max_tokens} tokens")]
     TooLong {
         /// Number of chunks of the answer.
         chunks: usize,
-        /// The requested maximum number of tokens.
+        /// Requested maximum number of tokens.
         max_tokens: usize,
     },
     /// A token is not among the model's candidates at its position.
@@ -42,15 +42,15 @@ pub enum WholeFault {
     #[error("{0} tokens are unlikely, the limit is 3")]
     Unlikely(usize),
     /// The answer continues where the model would have ended it.
-    #[error("answer continues after token {0}, where its end is over 100 times likelier")]
+    #[error("answer continues at token {0}, where the end token is over 100 times as likely")]
     PastItsEnd(usize),
 }
 
-/// Checks an answer of `chunks` chunks; returns the positions of its unlikely tokens, which are then compared
-/// individually.
+/// Checks every token of an answer of `chunks` chunks; returns the positions of the unlikely tokens, which the text
+/// check then compares individually.
 ///
 /// # Errors
-/// [`WholeFault`]; the answer's score is 0.
+/// [`WholeFault`] when the answer fails the check; the answer's score is then 0.
 pub fn check(verdicts: &[Verdict], chunks: usize, max_tokens: usize) -> Result<Vec<usize>, WholeFault> {
     if chunks > max_tokens {
         return Err(WholeFault::TooLong { chunks, max_tokens });

@@ -77,7 +77,18 @@ fn errors_name_the_field() {
             "server_needed = \"image_server\"",
             "tasks[0].orchestrator_server_config is ImageServer",
         ),
-        ("[[tasks]]", "[[tasks", "not TOML: "),
+        (
+            "func = \"generate_chat_synthetic\"",
+            "func = \"generate_avatar_synthetic\"",
+            "tasks[0].synthetic_generation_config.func is generate_avatar_synthetic; hint: use the generator of the",
+        ),
+        (
+            "func = \"generate_chat_synthetic\"",
+            "func = \"generate_something\"",
+            "tasks[0].synthetic_generation_config.func: unknown variant `generate_something`",
+        ),
+        ("endpoint = \"/avatar\"", "endpoint = \"/upscale\"", "tasks[7].endpoint is /upscale; hint: use a route with"),
+        ("[[tasks]]", "[[tasks", "invalid TOML: "),
     ] {
         let found = refused(from, to);
         assert!(found.starts_with(message), "{found}\nexpected {message}");
@@ -88,10 +99,10 @@ fn errors_name_the_field() {
     );
     let unweighted = DEFAULT.lines().map(|line| if line.starts_with("weight") { "weight = 0" } else { line });
     let error = MarketConfig::from_toml(&unweighted.collect::<Vec<_>>().join("\n")).unwrap_err().to_string();
-    assert_eq!(error, "tasks is a list of weight 0; hint: enable a task with a weight above 0");
+    assert_eq!(error, "tasks is a list with a total weight of 0; hint: enable a task with a weight above 0");
 }
 
-/// §11.12
+/// A vote of 0 disables a task; a failed vote has no effect (spec §11.12).
 #[test]
 fn issue_11_12_votes_count_and_failed_votes_do_not() {
     let config = MarketConfig::default();
@@ -110,7 +121,7 @@ fn issue_11_12_votes_count_and_failed_votes_do_not() {
     assert_eq!(after.0, (0.0, false), "voted 0");
     assert!((after.1.0 - 0.15 / 0.85).abs() < 1e-12 && after.1.1, "not voted on");
     votes.update([]);
-    assert_eq!(weights(&votes), after, "a failed vote changes nothing");
+    assert_eq!(weights(&votes), after, "a failed vote has no effect");
     let all = config.tasks.iter().map(|task| (task.task.to_string(), 0.0));
     votes.update(all);
     assert!(unchanged(weights(&votes)), "votes that disable every task are ignored");

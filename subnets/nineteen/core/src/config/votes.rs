@@ -2,7 +2,7 @@ use std::collections::HashMap;
 
 use super::MarketConfig;
 
-/// Task weights from the last valid vote of the validators.
+/// Task weights from the validators' last valid vote.
 ///
 /// A failed or empty vote keeps the previous weights. (In the reference, a failed vote breaks every lookup of a task,
 /// and a vote of 0 keeps the default weight.)
@@ -10,7 +10,7 @@ use super::MarketConfig;
 pub struct Votes(HashMap<String, f64>);
 
 impl Votes {
-    /// Applies a vote. Negative and non-finite entries are ignored; an empty vote changes nothing.
+    /// Replaces the weights with the result of a vote. Ignores negative and non-finite entries, and empty votes.
     pub fn update(&mut self, vote: impl IntoIterator<Item = (String, f64)>) {
         let vote: HashMap<_, _> = vote.into_iter().filter(|(_, weight)| weight.is_finite() && *weight >= 0.0).collect();
         if !vote.is_empty() {
@@ -20,13 +20,16 @@ impl Votes {
 }
 
 impl MarketConfig {
-    /// Returns the configuration with the voted weights, normalised to sum to 1.
+    /// Returns the configuration with the voted weights, normalised to sum to 1; unchanged before the first vote.
     ///
-    /// A vote of 0 disables a task; a task without a vote keeps its weight. If no enabled task would remain, the votes
-    /// are ignored.
+    /// A vote of 0 disables a task; a task without a vote keeps its weight. Votes that would disable every task have
+    /// no effect.
     #[must_use]
     pub fn with_votes(&self, votes: &Votes) -> Self {
         let mut config = self.clone();
+        if votes.0.is_empty() {
+            return config;
+        }
         for task in &mut config.tasks {
             if let Some(weight) = votes.0.get(task.task.as_str()) {
                 task.weight = *weight;

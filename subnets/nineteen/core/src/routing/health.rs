@@ -1,4 +1,4 @@
-//! Health of a miner: circuit breaker, latency and success rate of its latest requests.
+//! Health of a miner: latency and success rate of the latest requests, and circuit breaker.
 
 /// Weight of the newest value in an average.
 const NEWEST: f64 = 0.2;
@@ -13,7 +13,7 @@ const LONGEST_PAUSE: f64 = 120.0;
 /// Pause after a rate limit (429), in seconds.
 const LIMIT_PAUSE: f64 = 1.0;
 
-/// An exponentially weighted moving average; the newest value has the weight 1/5.
+/// An exponentially weighted moving average in which the newest value has weight 1/5.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Ewma(f64);
 
@@ -28,7 +28,7 @@ impl Ewma {
         self.0 += NEWEST * (value - self.0);
     }
 
-    /// Returns the average.
+    /// Returns the current average.
     pub const fn get(&self) -> f64 {
         self.0
     }
@@ -67,7 +67,7 @@ impl Breaker {
     }
 }
 
-/// Health of a miner, from its latest requests. Times are in seconds, all of the same clock.
+/// Latency, success rate and circuit breaker of a miner. All times are in seconds on one clock.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Health {
     latency: Ewma,
@@ -76,33 +76,33 @@ pub struct Health {
 }
 
 impl Default for Health {
-    /// Initial health of a miner: 1 s to the first token, no failures.
+    /// Returns the health of a new miner: a latency of 1 s, no failures.
     fn default() -> Self {
         Self { latency: Ewma::expecting(EXPECTED_LATENCY), success: Ewma::expecting(1.0), breaker: Breaker::default() }
     }
 }
 
 impl Health {
-    /// Records an answer, with the latency of its first token.
+    /// Records an answer, with the latency of its first token in seconds.
     pub fn succeeded(&mut self, latency: f64) {
         self.latency.push(latency);
         self.success.push(1.0);
         self.breaker.succeeded();
     }
 
-    /// Records a failure.
+    /// Records a failed request at `now`, in seconds.
     pub fn failed(&mut self, now: f64) {
         self.success.push(0.0);
         self.breaker.failed(now);
     }
 
-    /// Records a rate limit (429): the miner is healthy, but full.
+    /// Records a rate limit (429) at `now`, in seconds: pauses requests for 1 s, without counting a failure.
     pub fn limited(&mut self, now: f64) {
         self.breaker.pause(now, LIMIT_PAUSE);
     }
 
-    /// Records a request that was cancelled after `latency` seconds without a first token. Times up to the average are
-    /// ignored.
+    /// Records a request that was cancelled after `latency` seconds without a first token. Has no effect unless
+    /// `latency` exceeds the average.
     pub fn waited(&mut self, latency: f64) {
         if latency > self.latency.get() {
             self.latency.push(latency);
@@ -119,7 +119,7 @@ impl Health {
         self.success.get()
     }
 
-    /// Returns the circuit breaker.
+    /// Returns the circuit breaker, which decides whether the miner receives requests.
     pub const fn breaker(&self) -> &Breaker {
         &self.breaker
     }

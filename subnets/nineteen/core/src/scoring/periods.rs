@@ -2,16 +2,16 @@
 
 use super::ScoringRules;
 
-/// Normalised period score of a contender.
+/// Normalised period score of a contender, with its components.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct NormalisedPeriod {
     /// Number of periods with a score.
     pub periods: usize,
-    /// Mean of the scores, weighted by volume and age; 0 without volume.
+    /// Mean of the period scores, weighted by volume and age; 0 without volume.
     pub mean: f64,
-    /// 1, or [`ScoringRules::probation_factor`] during the probation.
+    /// Multiplier of the mean: 1, or [`ScoringRules::probation_factor`] during probation.
     pub factor: f64,
-    /// `mean · factor`.
+    /// Normalised period score: `mean · factor`.
     pub score: f64,
 }
 

@@ -19,14 +19,14 @@ pub fn percentile(mut numbers: Vec<f64>, fraction: f64) -> Option<f64> {
     numbers.get(index).or(numbers.last()).copied()
 }
 
-/// A contender's rank by speed.
+/// A contender's rank by speed, and the bonus for it.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct SpeedRank {
     /// Rank from 0 (fastest) to `of − 1`.
     pub rank: usize,
     /// Number of ranked contenders.
     pub of: usize,
-    /// `span · (0.5 − rank / (of − 1))`; 0 for a single contender.
+    /// Bonus for the rank: `bonus_span · (0.5 − rank / (of − 1))`; 0 for a single contender.
     pub bonus: f64,
 }
 
@@ -49,18 +49,18 @@ pub fn rank_by_speed(speeds: &[Option<f64>], rules: &ScoringRules) -> Vec<Option
 /// Components of a contender's combined quality.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Quality {
-    /// Number of rewards of the task.
+    /// Number of the contender's rewards in the task.
     pub rewards: usize,
-    /// Number of rewards of other tasks that complete the mean.
+    /// Number of the contender's rewards in other tasks that are included in the mean.
     pub filled: usize,
-    /// Mean of the qualities, each raised to [`ScoringRules::quality_exponent`].
+    /// Mean of the rewards' qualities, each raised to [`ScoringRules::quality_exponent`].
     pub average: f64,
-    /// The average, squared if [`ScoringRules::squared_up_to`] applies.
+    /// Average quality, squared if [`ScoringRules::squared_up_to`] applies.
     pub adjusted: f64,
-    /// Speed for the ranking; `None` without a reward of the task.
+    /// Speed used for the ranking; `None` without a reward in the task.
     pub metric: Option<f64>,
     /// Rank among the task's contenders; `None` without a speed.
     pub rank: Option<SpeedRank>,
-    /// `adjusted · (1 + bonus)`, the bonus being 0 without a rank.
+    /// Combined quality: `adjusted · (1 + bonus)`, with a bonus of 0 without a rank.
     pub combined: f64,
 }

@@ -2,20 +2,20 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-/// Release of the reference that the scoring follows.
+/// Release of the reference implementation that the scoring follows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ScoringProfile {
-    /// October 2024 (version key 61000).
+    /// Release of October 2024 (version key 61000).
     #[default]
     Reference,
-    /// December 2024 (version key 63100): five days of rewards, speed weighted by quality, a quality threshold, shares
-    /// to the fourth power.
+    /// Release of December 2024 (version key 63100): five days of rewards, speed weighted by quality, a quality
+    /// threshold, shares to the fourth power.
     Later,
 }
 
 impl ScoringProfile {
-    /// Returns the profile's rules.
+    /// Returns the scoring parameters of the release.
     pub fn rules(self) -> ScoringRules {
         match self {
             Self::Reference => ScoringRules::default(),
@@ -30,16 +30,16 @@ impl ScoringProfile {
     }
 }
 
-/// Constants of the scoring. The default is [`ScoringProfile::Reference`].
+/// Parameters of the scoring. The default is [`ScoringProfile::Reference`].
 #[derive(Debug, Clone, PartialEq)]
 pub struct ScoringRules {
     /// Maximum age of a reward.
     pub reward_window: Duration,
     /// Maximum age of a closed period.
     pub period_window: Duration,
-    /// Minimum number of rewards in a task, below which rewards of other tasks complete the mean quality.
+    /// Number of rewards in a task below which rewards of other tasks are included in the mean quality.
     pub minimum_rewards: usize,
-    /// Exponent of each quality before the mean.
+    /// Exponent to which each quality is raised before averaging.
     pub quality_exponent: f64,
     /// Threshold up to which the average quality is squared; `None` disables squaring.
     pub squared_up_to: Option<f64>,
@@ -47,17 +47,17 @@ pub struct ScoringRules {
     pub never_squared: Vec<String>,
     /// Percentile of a contender's speeds that is used for the ranking, as a fraction.
     pub metric_percentile: f64,
-    /// Whether each speed is multiplied by the quality of its result.
+    /// Whether to multiply each speed by the quality of the answer.
     pub weigh_metric_by_quality: bool,
     /// Difference between the bonuses of the fastest and the slowest contender.
     pub bonus_span: f64,
-    /// Weight of a period relative to the next newer one.
+    /// Weight of a period relative to the next newer period.
     pub period_decay: f64,
-    /// Number of scored periods after which the probation ends.
+    /// Number of scored periods after which probation ends.
     pub full_periods: usize,
-    /// Factor during the probation.
+    /// Multiplier of the period score during probation.
     pub probation_factor: f64,
-    /// Exponent of each share of the effective volume.
+    /// Exponent to which each contender's share of the effective volume is raised.
     pub share_exponent: f64,
 }
 

@@ -26,9 +26,9 @@ fn periods<'a>(task: &'a str, hotkey: &'a str, score: f64) -> Vec<PeriodRow<&'a 
     vec![PeriodRow { task, hotkey, score: Some(score), volume: 1_000.0 }; 9]
 }
 
-/// The worked example of §4.7: A, B and C serve X, A and D serve Y.
+/// Input of the worked example (spec §4.7): A, B and C serve X, A and D serve Y.
 fn example() -> ScoringInput<&'static str, &'static str> {
-    // In Y the faster D has 1.25 · 0.72 · 800 = 720, A 0.75 · 0.5333 · 1000 = 400. Fifty rows keep the tasks apart.
+    // In Y, D is faster: 1.25 · 0.72 · 800 = 720; A has 0.75 · 0.5333 · 1000 = 400. Fifty rows avoid fill rows.
     let repeated = |qualities: &[f64]| qualities.iter().copied().cycle().take(qualities.len() * 50).collect::<Vec<_>>();
     ScoringInput {
         tasks: vec![task("X", 0.6), task("Y", 0.4)],
@@ -153,7 +153,7 @@ fn bonuses_fall_linearly_with_the_rank() {
         (vec![Some(5.0)], vec![Some(0.0)]),
         (vec![Some(5.0), Some(9.0)], vec![Some(-0.25), Some(0.25)]),
         (vec![Some(5.0), None, Some(9.0), Some(7.0)], vec![Some(-0.25), None, Some(0.25), Some(0.0)]),
-        // Ties keep their order.
+        // Ties keep the input order.
         (vec![Some(5.0), Some(5.0), Some(5.0)], vec![Some(0.25), Some(0.0), Some(-0.25)]),
     ] {
         let ranks = rank_by_speed(&speeds, &rules());
@@ -170,7 +170,7 @@ fn the_thirtieth_percentile() {
     assert_eq!(percentile(vec![], 0.3), None);
 }
 
-/// §11.3
+/// Each row counts once, and speeds of other tasks are not ranked (spec §11.3).
 #[test]
 fn issue_11_3_rows_count_once_and_units_do_not_mix() {
     let mut input = example();
@@ -244,7 +244,7 @@ fn each_alone_in_its_task_earns_half() {
 
 #[test]
 fn shares_are_cubed() {
-    // Values of the reference's removed test suite, over a sum of 1.5: 0.5, 0.8, 0.2.
+    // Values 0.5, 0.8 and 0.2 of the reference's former test suite, divided by their sum of 1.5.
     let cubes = [0.125, 0.512, 0.008];
     let sum: f64 = cubes.iter().sum();
     for (found, cube) in shares(&[0.5, 0.8, 0.2], 3.0).unwrap().into_iter().zip(cubes) {
@@ -262,7 +262,7 @@ fn the_later_profile() {
     let rules = ScoringProfile::Later.rules();
     let scores = score(&example(), &rules);
     let [a, b, c] = &scores.tasks[0].contenders[..] else { panic!("three contenders") };
-    // Averages above 0.85 are unchanged, lower ones squared; B's metrics are 48, 72 and 80.
+    // Averages up to 0.85 are squared; B's quality-weighted speeds are 48, 72 and 80.
     assert_eq!(a.quality.adjusted, a.quality.average);
     assert_eq!(b.quality.adjusted, b.quality.average * b.quality.average);
     assert_eq!([a.quality.metric, b.quality.metric, c.quality.metric], [Some(95.0), Some(48.0), Some(60.0)]);

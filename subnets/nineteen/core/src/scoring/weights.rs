@@ -1,4 +1,4 @@
-//! Computation of the weights, with all intermediate numbers.
+//! Computation of the weights, with all intermediate values.
 
 use std::collections::{HashMap, HashSet};
 
@@ -9,7 +9,7 @@ use super::{
     normalised_period, percentile, rank_by_speed,
 };
 
-/// A contender's scores in one task. Each field is computed from the previous ones.
+/// A contender's scores in one task. Each field is computed from earlier fields.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct ContenderScore<K> {
     /// Hotkey of the miner.
@@ -22,28 +22,33 @@ pub struct ContenderScore<K> {
     pub period: NormalisedPeriod,
     /// Accepted capacity, in the unit of the task.
     pub capacity: f64,
-    /// `quality.combined · period.score · capacity`.
+    /// Effective volume: `quality.combined · period.score · capacity`.
     pub effective: f64,
-    /// `effective` divided by the task's sum.
+    /// Share of the task's effective volume: `effective` divided by the sum over the task's contenders.
     pub share: f64,
-    /// `share` raised to [`ScoringRules::share_exponent`].
+    /// Powered share: `share` raised to [`ScoringRules::share_exponent`].
     pub powered: f64,
-    /// `powered` divided by the task's sum.
+    /// Share of the task's weight: `powered` divided by the sum over the task's contenders.
     pub net: f64,
-    /// `net · task weight`.
+    /// Contribution to the miner's score: `net · task weight`.
     pub contribution: f64,
 }
 
-/// Scores of a task's contenders with rewards, in input order.
+/// Scores of those contenders of a task that have rewards.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TaskScores<T, K> {
     /// The task and its weight.
     pub task: TaskWeight<T>,
-    /// Scores of the contenders. If none has an effective volume, all shares are 0 and the task contributes nothing.
+    /// Scores of the contenders with rewards, in input order. If none has an effective volume, all shares are 0 and the
+    /// task contributes nothing.
     pub contenders: Vec<ContenderScore<K>>,
+    /// Sum of the contenders' effective volumes.
+    pub effective_sum: f64,
+    /// Sum of the contenders' powered shares.
+    pub powered_sum: f64,
 }
 
-/// A miner's weight.
+/// Score and weight of a miner over all tasks.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Total<K> {
     /// Hotkey of the miner.
@@ -52,17 +57,20 @@ pub struct Total<K> {
     pub uid: Uid,
     /// Sum of the miner's contributions.
     pub score: f64,
-    /// `score` divided by the sum of all scores.
+    /// Weight: `score` divided by the sum over all miners.
     pub weight: f64,
 }
 
-/// Weights with their components.
+/// Weights of all miners, with every intermediate value.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Scores<T, K> {
     /// Scores of the enabled tasks.
     pub tasks: Vec<TaskScores<T, K>>,
-    /// A weight for each miner, in the order of first appearance in an enabled task. Empty if no task contributes.
+    /// Score and weight of each miner, in the order of first appearance in an enabled task. Empty if no task
+    /// contributes.
     pub totals: Vec<Total<K>>,
+    /// Sum of the miners' scores, by which each score is divided.
+    pub score_sum: f64,
 }
 
 /// Computes the weights of all miners.
@@ -70,8 +78,8 @@ pub fn score<T: Key + AsRef<str>, K: Key>(input: &ScoringInput<T, K>, rules: &Sc
     let rows = Rows::group(input);
     let tasks = input.tasks.iter().filter(|task| task.enabled);
     let tasks: Vec<_> = tasks.map(|task| score_task(task, &rows, rules)).collect();
-    let totals = totals(&tasks);
-    Scores { tasks, totals }
+    let (totals, score_sum) = totals(&tasks);
+    Scores { tasks, totals, score_sum }
 }
 
 /// Input rows grouped by miner and task, each group in input order.
@@ -101,7 +109,7 @@ impl<'a, T: Key, K: Key> Rows<'a, T, K> {
         Self { contenders, rewards, of_miner, periods }
     }
 
-    /// Returns the miner's rewards in the task, and those of other tasks that fill up to the minimum.
+    /// Returns the miner's rewards in the task, and enough rewards of other tasks to reach `minimum`.
     fn rewards(
         &self,
         task: T,
@@ -110,7 +118,7 @@ impl<'a, T: Key, K: Key> Rows<'a, T, K> {
     ) -> (&[&'a Reward<T, K>], impl Iterator<Item = &'a Reward<T, K>>) {
         let own = self.rewards.get(&(task, hotkey)).map(Vec::as_slice).unwrap_or_default();
         let all = self.of_miner.get(&hotkey).map(Vec::as_slice).unwrap_or_default();
-        // Rewards of other tasks are not used if the task has enough.
+        // With enough rewards in the task, rewards of other tasks do not count.
         let missing = minimum.saturating_sub(own.len());
         let fill = all.iter().copied().filter(move |reward| reward.task != task).take(missing);
         (own, fill)
@@ -152,7 +160,8 @@ fn score_task<T: Key + AsRef<str>, K: Key>(
         })
         .collect();
     share_out(&mut contenders, task.weight, rules.share_exponent);
-    TaskScores { task: *task, contenders }
+    let (effective_sum, powered_sum) = sums(&contenders);
+    TaskScores { task: *task, contenders, effective_sum, powered_sum }
 }
 
 /// Computes a contender's quality before the ranking; `None` without a usable reward.
@@ -162,7 +171,7 @@ fn rate<T: Key + AsRef<str>, K: Key>(
     rules: &ScoringRules,
 ) -> Option<Quality> {
     let (own, fill) = rows.rewards(contender.task, contender.hotkey, rules.minimum_rewards);
-    // Rows with a missing value are ignored.
+    // Ignore rewards without a quality or a speed.
     let values = |reward: &Reward<T, K>| reward.quality.zip(reward.metric);
     let own: Vec<(f64, f64)> = own.iter().filter_map(|reward| values(reward)).collect();
     let fill: Vec<f64> = fill.filter_map(|reward| values(reward).map(|(quality, _)| quality)).collect();
@@ -186,7 +195,7 @@ fn rate<T: Key + AsRef<str>, K: Key>(
     })
 }
 
-/// Normalises numbers, raises them to the exponent and normalises them again; `None` if the sum is 0.
+/// Returns each number's share of the sum, raised to the exponent and normalised again; `None` if a sum is 0.
 pub fn shares(effective: &[f64], exponent: f64) -> Option<Vec<f64>> {
     let sum: f64 = effective.iter().sum();
     let powered: Vec<_> = effective.iter().map(|own| (own / sum).powf(exponent)).collect();
@@ -206,7 +215,14 @@ fn share_out<K>(contenders: &mut [ContenderScore<K>], task_weight: f64, exponent
     }
 }
 
-fn totals<T, K: Key>(tasks: &[TaskScores<T, K>]) -> Vec<Total<K>> {
+/// Returns the sums of the effective volumes and of the powered shares.
+fn sums<K>(contenders: &[ContenderScore<K>]) -> (f64, f64) {
+    let effective = contenders.iter().map(|contender| contender.effective).sum();
+    (effective, contenders.iter().map(|contender| contender.powered).sum())
+}
+
+/// Returns each miner's score and weight, and the sum of the scores.
+fn totals<T, K: Key>(tasks: &[TaskScores<T, K>]) -> (Vec<Total<K>>, f64) {
     let (mut totals, mut places) = (Vec::<Total<K>>::new(), HashMap::new());
     let counts = |task: &&TaskScores<T, K>| task.contenders.iter().any(|contender| contender.net > 0.0);
     for contender in tasks.iter().filter(counts).flat_map(|task| &task.contenders) {
@@ -220,21 +236,21 @@ fn totals<T, K: Key>(tasks: &[TaskScores<T, K>]) -> Vec<Total<K>> {
     }
     let sum: f64 = totals.iter().map(|total| total.score).sum();
     if sum <= 0.0 {
-        return Vec::new();
+        return (Vec::new(), 0.0);
     }
     for total in &mut totals {
         total.weight = total.score / sum;
     }
-    totals
+    (totals, sum)
 }
 
-/// The input contains a duplicate contender.
+/// A miner is listed twice as a contender of one task; contains the index of the duplicate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("contenders[{0}] has the hotkey and task of an earlier contender")]
 pub struct DuplicateContender(pub usize);
 
 impl<T: Key, K: Key> ScoringInput<T, K> {
-    /// Checks that the contenders are unique.
+    /// Checks that each miner is a contender of each task at most once.
     ///
     /// # Errors
     /// [`DuplicateContender`] with the index of the duplicate.

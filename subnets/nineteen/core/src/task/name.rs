@@ -8,19 +8,19 @@ use serde::{Deserialize, Serialize};
 /// Maximum length of a task's name, in bytes.
 const LONGEST: usize = 64;
 
-/// Id of a task, such as `chat-llama-3-1-8b`: 1 to 64 characters `a`–`z`, `0`–`9`, `-` and `.`, starting with a letter
+/// ID of a task, such as `chat-llama-3-1-8b`: 1 to 64 characters `a`–`z`, `0`–`9`, `-` and `.`, starting with a letter
 /// or digit. Clones share the text.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct TaskName(Arc<str>);
 
-/// The text is not a valid task id.
+/// The text is not a valid task ID.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0:?} is not a task name; hint: use 1..=64 lower-case letters, digits, '-' and '.'")]
 pub struct TaskNameError(String);
 
 impl TaskName {
-    /// Returns the id as text.
+    /// Returns the ID as text.
     pub fn as_str(&self) -> &str {
         &self.0
     }

@@ -1,7 +1,9 @@
-//! Schemas of requests and answers. Request schemas allow exactly what the gateway accepts.
+//! Schemas of requests and responses. Request schemas list exactly the fields that the gateway accepts.
+
+mod requests;
 
 use utoipa::openapi::schema::{
-    AdditionalProperties, AnyOfBuilder, ArrayBuilder, ObjectBuilder, Schema, SchemaType, Type,
+    AdditionalProperties, AllOfBuilder, AnyOfBuilder, ArrayBuilder, ObjectBuilder, Schema, SchemaType, Type,
 };
 use utoipa::openapi::{ComponentsBuilder, Ref, RefOr};
 
@@ -15,9 +17,9 @@ pub(super) fn string() -> RefOr<Schema> {
     of_type(Type::String).into()
 }
 
-/// A string of `1..=longest` characters.
-pub(super) fn name(longest: usize) -> RefOr<Schema> {
-    of_type(Type::String).min_length(Some(1)).max_length(Some(longest)).into()
+/// Returns the schema of a string that matches a regular expression.
+pub(super) fn text_like(pattern: &str, longest: Option<usize>) -> RefOr<Schema> {
+    of_type(Type::String).pattern(Some(pattern)).max_length(longest).into()
 }
 
 fn some_text() -> RefOr<Schema> {
@@ -48,10 +50,6 @@ fn number(smallest: f64, largest: f64) -> RefOr<Schema> {
     of_type(Type::Number).minimum(Some(smallest)).maximum(Some(largest)).into()
 }
 
-fn seed() -> RefOr<Schema> {
-    whole(-9_007_199_254_740_991.0, 9_007_199_254_740_991.0)
-}
-
 fn one_of(words: &[&str]) -> RefOr<Schema> {
     of_type(Type::String).enum_values(Some(words.iter().map(|word| serde_json::Value::from(*word)))).into()
 }
@@ -76,7 +74,7 @@ fn refer(name: &str) -> RefOr<Schema> {
     Ref::from_schema_name(name).into()
 }
 
-/// An object with these required and optional fields.
+/// Returns the schema of an object with these required and optional fields.
 fn object(required: impl IntoIterator<Item = Field>, further: impl IntoIterator<Item = Field>) -> ObjectBuilder {
     let mut object = of_type(Type::Object);
     for (name, schema) in required {
@@ -85,126 +83,35 @@ fn object(required: impl IntoIterator<Item = Field>, further: impl IntoIterator<
     further.into_iter().fold(object, |object, (name, schema)| object.property(name, schema))
 }
 
-/// A request object: other fields are rejected, and optional ones may be null.
+/// Returns the schema of a request that permits no other fields; optional fields may be null.
 fn request(required: impl IntoIterator<Item = Field>, further: impl IntoIterator<Item = Field>) -> RefOr<Schema> {
     let ignored = ["user", "safety_identifier", "prompt_cache_key", "prompt_cache_retention"].map(|name| (name, any()));
     let further = further.into_iter().map(|(name, schema)| (name, either([schema, null()])));
     object(required, further.chain(ignored)).additional_properties(Some(AdditionalProperties::FreeForm(false))).into()
 }
 
-/// An object with a `type` and any other fields.
+/// Returns the schema of an object with a `type` and any other fields.
 fn typed() -> RefOr<Schema> {
     object([("type", string())], []).into()
 }
 
-/// Fields of all text requests.
-fn sampling() -> Vec<Field> {
-    let stop = either([some_text(), list(some_text(), 1, 4)]);
-    let options = object([], [("include_usage", flag()), ("include_obfuscation", exactly(false.into()))])
-        .additional_properties(Some(AdditionalProperties::FreeForm(false)));
-    let bias = of_type(Type::Object).additional_properties(Some(number(-100.0, 100.0)));
-    vec![
-        ("stream", flag()),
-        ("stream_options", options.into()),
-        ("max_tokens", whole(1.0, 32_768.0)),
-        ("max_completion_tokens", whole(1.0, 32_768.0)),
-        ("temperature", number(0.0, 2.0)),
-        ("top_p", number(0.0, 1.0)),
-        ("seed", seed()),
-        ("stop", stop),
-        ("frequency_penalty", number(-2.0, 2.0)),
-        ("presence_penalty", number(-2.0, 2.0)),
-        ("logit_bias", bias.into()),
-        ("n", exactly(1.into())),
-        ("store", exactly(false.into())),
-        ("service_tier", one_of(&["auto", "default"])),
-    ]
+/// Returns a request schema with conditions between its fields.
+fn with_conditions(request: RefOr<Schema>, conditions: impl IntoIterator<Item = RefOr<Schema>>) -> RefOr<Schema> {
+    conditions.into_iter().fold(AllOfBuilder::new().item(request), AllOfBuilder::item).into()
 }
 
-fn tools() -> Vec<Field> {
-    vec![
-        ("tools", list(typed(), 1, 128)),
-        ("tool_choice", either([one_of(&["none", "auto", "required"]), typed()])),
-        ("parallel_tool_calls", flag()),
-        ("response_format", typed()),
-    ]
+/// Returns the schema condition that `field` may be set only if `flag` is true.
+fn needs(field: &'static str, flag: &'static str) -> RefOr<Schema> {
+    either([object([], [(field, null())]).into(), object([(flag, exactly(true.into()))], []).into()])
 }
 
-fn image(further: impl IntoIterator<Item = Field>) -> Vec<Field> {
-    let fields = [
-        ("negative_prompt", of_type(Type::String).max_length(Some(32_000)).into()),
-        ("steps", whole(5.0, 49.0)),
-        ("cfg_scale", number(1.5, 12.0)),
-        ("seed", seed()),
-    ];
-    fields.into_iter().chain(further).collect()
-}
-
-fn sides() -> [Field; 2] {
-    [("width", whole(513.0, 2_047.0)), ("height", whole(513.0, 2_047.0))]
+/// Returns the schema condition that at most one of two fields is set.
+fn one_at_most(fields: [&'static str; 2]) -> RefOr<Schema> {
+    either(fields.map(|field| object([], [(field, null())]).into()))
 }
 
 pub(super) fn components() -> ComponentsBuilder {
-    let prompt = || ("prompt", name(32_000));
-    let model = || ("model", some_text());
-    let picture = |name| (name, string());
-    let strength = |name| (name, number(0.1, 1.0));
-    let message = object(
-        [("role", one_of(&["system", "developer", "user", "assistant", "tool"]))],
-        [("content", either([string(), lists(any()), null()])), ("tool_calls", lists(any()))],
-    );
-    let chat = sampling().into_iter().chain(tools()).chain([("logprobs", flag()), ("top_logprobs", whole(0.0, 20.0))]);
-    let completion = sampling().into_iter().chain([("logprobs", whole(0.0, 5.0))]);
-    let text = object([], [("format", typed())]).additional_properties(Some(AdditionalProperties::FreeForm(false)));
-    let response = vec![
-        ("instructions", string()),
-        ("max_output_tokens", whole(1.0, 32_768.0)),
-        ("temperature", number(0.0, 2.0)),
-        ("top_p", number(0.0, 1.0)),
-        ("stream", flag()),
-        ("tools", lists(typed())),
-        ("tool_choice", either([one_of(&["none", "auto", "required"]), typed()])),
-        ("parallel_tool_calls", flag()),
-        ("text", text.into()),
-        ("metadata", of_type(Type::Object).additional_properties(Some(string())).into()),
-        ("store", exactly(false.into())),
-    ];
-    let embedding = [("encoding_format", one_of(&["float", "base64"])), ("dimensions", whole(1.0, 65_536.0))];
-    let generation = [
-        ("size", string()),
-        ("n", exactly(1.into())),
-        ("response_format", one_of(&["b64_json"])),
-        ("quality", one_of(&["auto"])),
-        ("background", one_of(&["auto"])),
-        ("moderation", one_of(&["auto"])),
-    ];
-    let init = || picture("init_image");
-    ComponentsBuilder::new()
-        .schema("Message", message)
-        .schema("ChatRequest", request([model(), ("messages", list(refer("Message"), 1, 1_024))], chat))
-        .schema(
-            "CompletionRequest",
-            request([model(), ("prompt", either([string(), list(string(), 1, 1)]))], completion),
-        )
-        .schema("ResponseRequest", request([model(), ("input", either([string(), list(any(), 1, 1_024)]))], response))
-        .schema(
-            "EmbeddingRequest",
-            request([model(), ("input", either([some_text(), list(some_text(), 1, 2_048)]))], embedding),
-        )
-        .schema("GenerationRequest", request([model(), prompt()], image(generation)))
-        .schema("TextToImageRequest", request([model(), prompt()], image(sides())))
-        .schema(
-            "ImageToImageRequest",
-            request([model(), prompt(), init()], image(sides().into_iter().chain([strength("image_strength")]))),
-        )
-        .schema("InpaintRequest", request([prompt(), init(), picture("mask")], image(sides())))
-        .schema(
-            "AvatarRequest",
-            request(
-                [prompt(), init()],
-                image(sides().into_iter().chain([strength("ipadapter_strength"), strength("control_strength")])),
-            ),
-        )
+    requests::add(ComponentsBuilder::new())
         .schema("ChatCompletion", answer("chat.completion"))
         .schema("Completion", answer("text_completion"))
         .schema(
@@ -227,9 +134,9 @@ pub(super) fn components() -> ComponentsBuilder {
         )
         .schema(
             "ImageList",
-            object([("created", count()), ("data", lists(object([picture("b64_json")], []).into()))], []),
+            object([("created", count()), ("data", lists(object([("b64_json", string())], []).into()))], []),
         )
-        .schema("Image", object([picture("image_b64")], []))
+        .schema("Image", object([("image_b64", string())], []))
         .schema(
             "Model",
             object([("id", string()), ("object", one_of(&["model"])), ("endpoint", string())], [("price", any())]),
@@ -238,6 +145,7 @@ pub(super) fn components() -> ComponentsBuilder {
         .schema("Status", object([("tasks", lists(refer("TaskStatus")))], []))
         .schema("TaskStatus", task_status())
         .schema("Error", object([("error", error().into())], []))
+        .schema("Event", object([("data", string())], [("event", string())]))
 }
 
 fn answer(kind: &str) -> ObjectBuilder {

@@ -3,10 +3,10 @@
 use serde_json::{Value, json};
 use taonet_nineteen_query::Chunk;
 
-/// Maximum number of calls in an answer.
+/// Maximum number of output items; further function calls are dropped.
 const MOST_CALLS: usize = 128;
 
-/// Type and fields of an event.
+/// Type and fields of a server-sent event.
 pub(super) type Event = (&'static str, Value);
 
 enum Item {
@@ -16,7 +16,7 @@ enum Item {
 
 /// Output items of a response in progress.
 pub(super) struct Output {
-    /// Id of the response, from which the item ids derive.
+    /// ID of the response, from which the IDs of the items are derived.
     id: String,
     items: Vec<Item>,
     ended: bool,
@@ -52,14 +52,16 @@ impl Output {
         }
     }
 
-    /// Adds a chunk and returns its events.
+    /// Adds a chunk to the items; returns the resulting events.
     pub(super) fn take(&mut self, chunk: &Chunk) -> Vec<Event> {
         let mut events = Vec::new();
-        let Some(delta) = chunk.value.pointer("/choices/0/delta").filter(|_| chunk.is_content) else { return events };
-        if let Some(text) = delta.get("content").and_then(Value::as_str).filter(|text| !text.is_empty()) {
+        if !chunk.is_content {
+            return events;
+        }
+        if let Some(text) = chunk.text().filter(|text| !text.is_empty()) {
             self.take_text(text, &mut events);
         }
-        for call in delta.get("tool_calls").and_then(Value::as_array).into_iter().flatten() {
+        for call in chunk.tool_calls().unwrap_or_default() {
             self.take_call(call, &mut events);
         }
         events
@@ -110,7 +112,7 @@ impl Output {
         events.push(("response.function_call_arguments.delta", delta));
     }
 
-    /// Ends all items and returns the events.
+    /// Completes all items; returns the resulting events.
     pub(super) fn finish(&mut self) -> Vec<Event> {
         self.ended = true;
         let mut events = Vec::new();

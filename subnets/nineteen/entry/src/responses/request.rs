@@ -1,4 +1,4 @@
-//! Conversion of requests to `/v1/responses` into chats.
+//! Conversion of requests to `/v1/responses` into chat completions.
 
 use serde_json::{Map, Value, json};
 use taonet_nineteen_core::payload::TextInput;
@@ -8,14 +8,14 @@ use crate::GatewayError;
 use crate::answer::Head;
 use crate::request::{Fields, TextRequest};
 
-/// Maximum number of input items.
+/// Maximum number of input items in a request.
 const MOST_ITEMS: usize = 1_024;
 
 /// Fields of a request that the response repeats.
 pub(crate) struct Echo(Map<String, Value>);
 
 impl Echo {
-    /// Returns the response with these items.
+    /// Returns the response as a JSON document, with the output items and the token counts of request and answer.
     pub(super) fn document(&self, head: &Head, state: State, output: Vec<Value>, tokens: Option<(u64, u64)>) -> Value {
         let usage = tokens.map(|(input, answer)| {
             json!({
@@ -43,24 +43,25 @@ impl Echo {
     }
 }
 
-/// Parses a request.
+/// Parses a request to `POST /v1/responses`; returns the equivalent chat completion request, and the fields that the
+/// response repeats.
 pub(crate) fn parse(body: &[u8]) -> Result<(TextRequest, Echo), GatewayError> {
     let mut fields = Fields::parse(body)?;
     for (name, message) in [
-        ("previous_response_id", "no response is stored: send the whole conversation as input"),
-        ("conversation", "no conversation is stored: send it as input"),
+        ("previous_response_id", "responses are not stored; hint: send the complete conversation as input"),
+        ("conversation", "conversations are not stored; hint: send the complete conversation as input"),
         ("prompt", "stored prompts are not supported"),
     ] {
         fields.refuse_unless(name, |_| false, message)?;
     }
     let is_false = |value: &Value| *value == Value::Bool(false);
     let is_empty = |value: &Value| value.as_array().is_some_and(Vec::is_empty);
-    fields.refuse_unless("store", is_false, "responses are not stored: send store = false")?;
+    fields.refuse_unless("store", is_false, "responses are not stored; hint: set store = false")?;
     fields.refuse_unless("background", is_false, "background responses are not supported")?;
     fields.refuse_unless("include", is_empty, "include is not supported")?;
     fields.refuse_unless("truncation", |value| value.as_str() == Some("disabled"), "only disabled is supported")?;
     fields.refuse_unless("top_logprobs", |value| value.as_u64() == Some(0), "log-probabilities are not supported")?;
-    // Fields of chats that this protocol lacks.
+    // Fields of chat completions that this protocol lacks.
     for name in ["n", "stop", "max_tokens", "max_completion_tokens", "logit_bias", "seed", "response_format"] {
         fields.refuse_unless(name, |_| false, &format!("{name} is unknown or unsupported"))?;
     }
@@ -72,7 +73,7 @@ pub(crate) fn parse(body: &[u8]) -> Result<(TextRequest, Echo), GatewayError> {
             messages.push(json!({"role": "system", "content": text}));
             echo.insert("instructions".to_owned(), text.into());
         }
-        Some(_) => return Err(GatewayError::field("instructions", "instructions must be a text")),
+        Some(_) => return Err(GatewayError::field("instructions", "instructions must be a string")),
     }
     match fields.take("input") {
         Some(Value::String(text)) => messages.push(json!({"role": "user", "content": text})),
@@ -85,7 +86,7 @@ pub(crate) fn parse(body: &[u8]) -> Result<(TextRequest, Echo), GatewayError> {
                 message(item, &mut messages).map_err(|what| wrong(&what))?;
             }
         }
-        _ => return Err(GatewayError::field("input", "input must be a text or an array of 1..=1024 items")),
+        _ => return Err(GatewayError::field("input", "input must be a string or an array of 1..=1024 items")),
     }
     let mut further = Map::new();
     tools(&mut fields, &mut echo)?;
@@ -97,7 +98,7 @@ pub(crate) fn parse(body: &[u8]) -> Result<(TextRequest, Echo), GatewayError> {
     let metadata = fields.take("metadata").unwrap_or_else(|| json!({}));
     let is_metadata = metadata.as_object().is_some_and(|pairs| pairs.values().all(Value::is_string));
     if !is_metadata {
-        return Err(GatewayError::field("metadata", "metadata must be an object of texts"));
+        return Err(GatewayError::field("metadata", "metadata must be an object with string values"));
     }
     let request = fields.request(TextInput::Messages(messages), false, further)?;
     for (name, value) in [
@@ -123,7 +124,7 @@ pub(crate) fn parse(body: &[u8]) -> Result<(TextRequest, Echo), GatewayError> {
 /// Appends an input item as a chat message.
 fn message(item: &Value, messages: &mut Vec<Value>) -> Result<(), String> {
     let text = |name: &str| item.get(name).and_then(Value::as_str);
-    let needed = |name: &str| text(name).ok_or_else(|| format!("needs the text {name}"));
+    let needed = |name: &str| text(name).ok_or_else(|| format!("requires the string {name}"));
     match text("type").unwrap_or("message") {
         "message" => {
             let role = needed("role")?;
@@ -138,16 +139,16 @@ fn message(item: &Value, messages: &mut Vec<Value>) -> Result<(), String> {
                         _ => None,
                     };
                     let texts: Option<Vec<String>> = parts.iter().map(part).collect();
-                    texts.ok_or("may have parts of the types input_text and output_text only")?.concat()
+                    texts.ok_or("must have parts of type input_text or output_text only")?.concat()
                 }
-                _ => return Err("needs a content".to_owned()),
+                _ => return Err("requires content: a string or an array of parts".to_owned()),
             };
             messages.push(json!({"role": role, "content": content}));
         }
         "function_call" => {
             let function = json!({"name": needed("name")?, "arguments": needed("arguments")?});
             let call = json!({"id": needed("call_id")?, "type": "function", "function": function});
-            // Consecutive calls are one turn of the assistant.
+            // Consecutive function calls form one message of the assistant.
             let last = messages.last_mut().and_then(|last| last.get_mut("tool_calls")).and_then(Value::as_array_mut);
             match last {
                 Some(calls) => calls.push(call),
@@ -163,7 +164,7 @@ fn message(item: &Value, messages: &mut Vec<Value>) -> Result<(), String> {
     Ok(())
 }
 
-/// Converts tools and the response format to those of chats, and records the originals in `echo`.
+/// Converts tools and the response format to those of chat completions, and records the originals in `echo`.
 fn tools(fields: &mut Fields, echo: &mut Map<String, Value>) -> Result<(), GatewayError> {
     if let Some(tools) = fields.take("tools") {
         let wrong = || GatewayError::field("tools", "tools must be an array of functions, each with a name");
@@ -203,7 +204,7 @@ fn tools(fields: &mut Fields, echo: &mut Map<String, Value>) -> Result<(), Gatew
     let mut options = text.as_object().cloned().unwrap_or_default();
     let format = options.shift_remove("format").unwrap_or_else(|| json!({"type": "text"}));
     if !text.is_object() || !options.is_empty() {
-        return Err(GatewayError::field("text", "text must be an object with a format, and nothing besides"));
+        return Err(GatewayError::field("text", "text must be an object with the single field format"));
     }
     let mut schema = format.as_object().cloned().unwrap_or_default();
     let chat = match schema.shift_remove("type").as_ref().and_then(Value::as_str) {

@@ -1,4 +1,4 @@
-//! Tests of products other than chats and completions, and of rules for all products.
+//! Tests of embeddings, images, responses, idempotency and rate limits.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -15,14 +15,14 @@ use super::market::{Shop, calls, document, says, shop_of, stalls, text, word};
 
 const CHAT: &str = "chat-llama-3-2-3b";
 const IMAGE: &str = "proteus-text-to-image";
-/// The first bytes of a JPEG.
+/// First bytes of a JPEG file, in base64.
 const JPEG: &str = "/9j/4AAQ";
 
 async fn chat(handler: MethodRouter) -> Shop {
     shop_of(MarketConfig::default(), CHAT, handler).await
 }
 
-/// The default market, in which the first task sells embeddings.
+/// Starts a gateway to the default market, with an embedding task in place of the first task.
 async fn embeddings(handler: MethodRouter) -> Shop {
     let mut config = MarketConfig::default();
     let task = &mut config.tasks[0];
@@ -32,7 +32,7 @@ async fn embeddings(handler: MethodRouter) -> Shop {
     shop_of(config, "embed", handler).await
 }
 
-/// Responds with this document and counts the requests.
+/// Returns a handler that responds with a document, and its count of requests.
 fn counted(answer: Value) -> (MethodRouter, Arc<AtomicUsize>) {
     let count = Arc::new(AtomicUsize::new(0));
     let counter = Arc::clone(&count);
@@ -64,7 +64,7 @@ async fn embeddings_are_charged_by_the_request() {
     assert_eq!(shop.charged().await, 3);
     let usage = shop.store.usage(Some(&shop.id)).await.unwrap();
     assert_eq!((usage[0].input_tokens, usage[0].output_tokens), (3, 0));
-    // The name of a chat task is not an embedding task.
+    // The route does not serve a chat task.
     let other = shop.send("/v1/embeddings", &json!({"model": "chat-llama-3-1-8b", "input": "a"}), None).await;
     assert_eq!(other.status(), StatusCode::NOT_FOUND);
 }
@@ -88,7 +88,7 @@ async fn images_are_charged_by_their_steps() {
     let body = json!({"model": "proteus", "prompt": "a cat", "size": "768x1024", "steps": 10});
     let answer = document(shop.send("/v1/images/generations", &body, None).await).await;
     assert_eq!(answer["data"], json!([{"b64_json": JPEG}]));
-    // 10 steps at 5 000 for 1 000.
+    // 10 steps at 5 000 credits per 1 000 steps.
     assert_eq!(shop.charged().await, 50);
     let body = json!({"model": IMAGE, "prompt": "a cat", "width": 768, "height": 1_024});
     let answer = document(shop.send("/v1/text-to-image", &body, None).await).await;
@@ -146,7 +146,7 @@ async fn responses_are_whole_or_streamed() {
             "response.output_text.done",
             "response.content_part.done",
             "response.output_item.done",
-            // As many tokens as requested.
+            // The answer has the requested maximum of tokens.
             "response.incomplete",
         ]
     );
@@ -200,14 +200,14 @@ async fn a_repeated_request_is_answered_and_charged_once() {
     assert_eq!(again.headers()["content-type"], "application/json");
     assert_eq!((text(again).await, shop.charged().await), (first, charged));
     assert_eq!(count.load(Ordering::SeqCst), 1);
-    // Another request with the same key.
+    // A different request with the same key is rejected.
     let mut other = question();
     other["max_tokens"] = json!(99);
     let refused = shop.send(path, &other, Some("a")).await;
     assert_eq!(refused.status(), StatusCode::UNPROCESSABLE_ENTITY);
     assert_eq!(document(refused).await["error"]["code"], "idempotency_key_reused");
     assert_eq!(shop.send(path, &question(), Some("")).await.status(), StatusCode::BAD_REQUEST);
-    // A stream is repeated as it was.
+    // A retry of a streamed request gets the same stream.
     let mut streamed = question();
     streamed["stream"] = json!(true);
     let first = text(shop.send(path, &streamed, Some("b")).await).await;
@@ -215,7 +215,7 @@ async fn a_repeated_request_is_answered_and_charged_once() {
     let again = text(shop.send(path, &streamed, Some("b")).await).await;
     assert_eq!((again, shop.charged().await), (first, charged));
     assert_eq!(count.load(Ordering::SeqCst), 2);
-    // Without a key, a repeated request is charged again.
+    // Without an idempotency key, a retry is charged again.
     for _ in 0..2 {
         document(shop.send(path, &question(), None).await).await;
     }
@@ -233,7 +233,7 @@ async fn what_failed_may_be_repeated() {
     let shop = chat(handler).await;
     let path = "/v1/chat/completions";
     assert_eq!(shop.send(path, &question(), Some("a")).await.status(), StatusCode::BAD_GATEWAY);
-    // The claim is dropped in the background.
+    // The claim is released in the background.
     loop {
         let response = shop.send(path, &question(), Some("a")).await;
         if response.status() == StatusCode::OK {
@@ -268,7 +268,7 @@ async fn every_answer_tells_the_rate() {
     let terms = KeyTerms { name: "test".to_owned(), rate_per_minute: 3, models: None, monthly_budget: None };
     shop.store.update_key(&shop.id, &terms).await.unwrap();
     let path = "/v1/chat/completions";
-    // Refused requests count too.
+    // Even requests that fail validation count towards the rate limit.
     for (body, status, left) in [(question(), 200, "2"), (json!({}), 400, "1"), (question(), 200, "0")] {
         let response = shop.send(path, &body, None).await;
         let header = |name: &str| response.headers()[name].to_str().unwrap().to_owned();

@@ -1,4 +1,4 @@
-//! The gateway in front of a miner in this process.
+//! Tests of the gateway with a miner in this process.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -13,9 +13,9 @@ use futures::StreamExt as _;
 use http_body_util::BodyExt as _;
 use serde_json::{Value, json};
 use taonet_nineteen_control::MarketFile;
-use taonet_nineteen_core::MarketConfig;
 use taonet_nineteen_core::capacity::Capacity;
 use taonet_nineteen_core::period::PeriodCounts;
+use taonet_nineteen_core::{MarketConfig, Task};
 use taonet_nineteen_query::{Contender, Market, Querier, QueryDeadlines, Roster, TaskFloor};
 use taonet_nineteen_store::{ContenderRow, KeyTerms, NewContender, PeriodId, Store};
 use taonet_nineteen_transport::{FiberClient, FiberRules, MinerHandshake, RsaKey, Trust, routes, signed_requests};
@@ -29,7 +29,7 @@ use tower::ServiceExt as _;
 use crate::Gateway;
 
 const TASK: &str = "chat-llama-3-2-3b";
-/// Credits of the buyer.
+/// Initial credits of the buyer.
 const CREDITS: i64 = 1_000;
 
 pub(super) struct Shop {
@@ -44,26 +44,38 @@ async fn shop(handler: MethodRouter) -> Shop {
     shop_of(MarketConfig::default(), TASK, handler).await
 }
 
-/// A gateway to one miner that serves one task of the market.
+/// Starts a gateway and one miner that serves one task of the market.
 pub(super) async fn shop_of(config: MarketConfig, task: &str, handler: MethodRouter) -> Shop {
-    let task = Arc::new(config.task(task).unwrap().clone());
+    shop_with(config, vec![(task, handler)]).await
+}
+
+/// Starts a gateway and one miner that serves these tasks of the market, each at its own endpoint.
+pub(super) async fn shop_with(config: MarketConfig, tasks: Vec<(&str, MethodRouter)>) -> Shop {
+    let (mut served, mut handlers) = (Vec::new(), Router::new());
+    for (task, handler) in tasks {
+        let task = Arc::new(config.task(task).unwrap().clone());
+        handlers = handlers.route(task.endpoint.path(), handler);
+        served.push(task);
+    }
     let key = |uri: &str| Keypair::from_uri(uri).unwrap();
     let client =
         FiberClient::new(key("//Alice"), Trust::Signed, ClientConfig::default(), Arc::new(SystemClock)).unwrap();
     let bob = key("//Bob");
     let signed = signed_requests(bob.hotkey(), FiberRules::Strict).build();
     let handshake = MinerHandshake::new(bob.clone(), RsaKey::generate().unwrap(), FiberRules::Strict);
-    let miner = routes(handshake, signed, Router::new().route(task.endpoint.path(), handler));
+    let miner = routes(handshake, signed, handlers);
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
     tokio::spawn(async move { axum::serve(listener, miner).await });
     let session = client.handshake(&Peer::new(bob.hotkey(), "127.0.0.1", port).unwrap()).await.unwrap();
     let capacity = Capacity { declared: 1e5, accepted: 1e5, to_score: 900.0 };
-    let offer = NewContender { task: task.task.clone(), hotkey: bob.hotkey(), uid: Uid(1), capacity };
-    let row = ContenderRow { offer, counts: PeriodCounts::with_capacity(1e5), sent: 0.0, score: None };
+    let floor = |task: Arc<Task>| {
+        let offer = NewContender { task: task.task.clone(), hotkey: bob.hotkey(), uid: Uid(1), capacity };
+        let row = ContenderRow { offer, counts: PeriodCounts::with_capacity(1e5), sent: 0.0, score: None };
+        TaskFloor::new(task, vec![Contender::new(&row, session.clone(), 900.0)], 10)
+    };
     let market = Market::default();
-    let floor = TaskFloor::new(task, vec![Contender::new(&row, session, 900.0)], 10);
-    market.open(Roster::new(PeriodId(1), vec![floor]));
+    market.open(Roster::new(PeriodId(1), served.into_iter().map(floor).collect()));
     let (samples, _) = tokio::sync::mpsc::channel(16);
     let short = Some(Duration::from_millis(400));
     let deadlines = QueryDeadlines { first: short, between: short, ..QueryDeadlines::default() };
@@ -95,7 +107,7 @@ impl Shop {
         response
     }
 
-    /// Returns the charged credits once no credits are held any more.
+    /// Waits until no credits are reserved; returns the charged credits.
     pub(super) async fn charged(&self) -> i64 {
         loop {
             let balances = self.store.balances().await.unwrap();
@@ -131,7 +143,7 @@ pub(super) fn says(chunks: Vec<String>) -> MethodRouter {
     post(move || async move { chunks.concat() })
 }
 
-/// Sends these chunks, and then nothing.
+/// Returns a handler that streams these chunks and then stalls.
 pub(super) fn stalls(chunks: Vec<String>) -> MethodRouter {
     post(move || async move {
         let chunks = futures::stream::iter(chunks).map(|chunk| Ok::<_, Infallible>(Bytes::from(chunk)));
@@ -179,7 +191,7 @@ async fn what_was_delivered_is_charged() {
     assert_eq!(answer["choices"][0]["message"]["content"], "word word word ");
     assert_eq!(answer["choices"][0]["logprobs"]["content"].as_array().unwrap().len(), 3);
     assert_eq!(answer["usage"], json!({"prompt_tokens": 2, "completion_tokens": 3, "total_tokens": 5}));
-    // 2 at 100 and 3 at 400 for 1 000 tokens: 1.4, rounded up.
+    // 2 input tokens at 100 and 3 output tokens at 400 credits per 1 000: 1.4, rounded up.
     assert_eq!(shop.charged().await, 2);
     let stream = text(shop.buy(&json!({"stream": true, "max_tokens": 3})).await).await;
     assert!(stream.contains(r#""finish_reason":"length""#) && !stream.contains("usage"), "{stream}");
@@ -195,7 +207,7 @@ async fn answers_that_break_off_say_so() {
     let delivered = shop.charged().await;
     assert_eq!(delivered, 1, "two words were delivered");
     let response = shop.buy(&json!({})).await;
-    assert_eq!((response.status(), shop.charged().await), (StatusCode::BAD_GATEWAY, delivered), "none was delivered");
+    assert_eq!((response.status(), shop.charged().await), (StatusCode::BAD_GATEWAY, delivered), "no delivery");
 }
 
 #[tokio::test]

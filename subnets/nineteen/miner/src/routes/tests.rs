@@ -39,7 +39,7 @@ async fn miner_before(backend: Router, config: MinerConfig) -> Miner {
     Miner::new(config, Backend::new(&url, Some(&"secret\n".to_owned().into())).unwrap(), None)
 }
 
-/// A backend that handles chats with `handler`.
+/// Returns the routes of a backend that handles chats with `handler`.
 fn chats<H: axum::handler::Handler<T, ()>, T: 'static>(handler: H) -> Router {
     Router::new().route("/v1/chat/completions", post(handler))
 }
@@ -130,8 +130,8 @@ async fn wrong_payloads_are_named() {
         (json!({"model": 7}), 422, "model is missing or malformed"),
         (json!({"model": "chat-a", "stream": "yes"}), 422, "stream is missing or malformed"),
         (json!({"model": "chat-c"}), 404, "model \"chat-c\" is not available"),
-        // Client errors of the backend are passed on.
-        (json!({"model": "chat-a"}), 404, "backend answered 404 Not Found"),
+        // The miner returns client errors of the backend unchanged.
+        (json!({"model": "chat-a"}), 404, "backend returned 404 Not Found"),
     ] {
         let response = ask(&miner, "/chat/completions", payload).await;
         assert_eq!(response.status(), status);
@@ -164,7 +164,7 @@ async fn a_failing_backend_is_told() {
     assert_eq!(chat(&gone).await.status(), 502);
 }
 
-/// A body that sends these bytes and then stalls.
+/// Returns a body that sends these bytes and then stalls.
 fn endless(first: Bytes) -> Body {
     let first = futures::stream::iter([Ok::<_, std::io::Error>(first)]);
     Body::from_stream(first.chain(futures::stream::pending()))
@@ -266,7 +266,7 @@ async fn the_backend_is_read_as_fast_as_the_validator_reads() {
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
     assert!(before < 1_000, "{before} chunks of 64 KiB wait");
-    // More is sent as more is read.
+    // Reading frees buffer space, so that the backend sends more.
     while sent.load(Ordering::SeqCst) == before {
         body.frame().await.unwrap().unwrap();
     }

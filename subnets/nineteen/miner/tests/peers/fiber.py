@@ -1,7 +1,8 @@
-"""A stand-in for fiber 1.0 with `cryptography` and `bittensor-wallet`: both sides of the wire, for tests.
+"""Test implementation of fiber 1.0's protocol, miner and validator, with `cryptography` and `substrate-interface`.
 
-fiber.py serve     a miner with //Bob's hotkey; says its port, and ends with its standard input
-fiber.py call      a validator with //Alice's hotkey calls {"port", "hotkey", "model"}; says what came back
+fiber.py serve     runs a miner with //Bob's hotkey, which streams chats, or answers 429 for the model "busy"; prints its
+                   port, and exits when standard input closes
+fiber.py call      calls the miner {"port", "hotkey", "model"} with //Alice's hotkey; prints the responses
 """
 import base64
 import json
@@ -14,12 +15,14 @@ import urllib.error
 import urllib.request
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-from bittensor_wallet import Keypair
 from cryptography.fernet import Fernet, InvalidToken
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
+from substrateinterface import Keypair
 
 OAEP = padding.OAEP(mgf=padding.MGF1(algorithm=hashes.SHA256()), algorithm=hashes.SHA256(), label=None)
+# Seconds between two words of a streamed chat.
+PAUSE = 0.3
 HEADERS = ["validator-hotkey", "miner-hotkey", "symmetric-key-uuid", "nonce", "signature"]
 
 
@@ -73,8 +76,28 @@ class Miner(BaseHTTPRequestHandler):
             payload = fernet(self.keys[validator, key_id]).decrypt(body)
         except (KeyError, InvalidToken):
             return self.say(400, '{"detail": "key"}')
+        if self.path == "/chat/completions":
+            return self.chat(json.loads(payload))
         seen = {"miner": miner, "uuid": key_id, "type": self.headers["content-type"], "plain": payload.decode()}
         self.say(200, json.dumps(seen))
+
+    def chat(self, payload):
+        if payload["model"] == "busy":
+            return self.say(429, '{"detail": "busy"}')
+        self.send_response(200)
+        self.send_header("content-type", "text/event-stream")
+        self.send_header("transfer-encoding", "chunked")
+        self.end_headers()
+        for word in payload["messages"][0]["content"].split(" "):
+            self.event(json.dumps({"choices": [{"delta": {"content": word}, "logprobs": {"content": []}}]}))
+            time.sleep(PAUSE)
+        self.event("[DONE]")
+        self.wfile.write(b"0\r\n\r\n")
+
+    def event(self, data):
+        event = f"data: {data}\n\n".encode()
+        self.wfile.write(b"%x\r\n%s\r\n" % (len(event), event))
+        self.wfile.flush()
 
     def log_message(self, *_):
         pass

@@ -1,4 +1,4 @@
-//! Keys and credits.
+//! Tests of API keys, credits and idempotency keys.
 
 use taonet_database::statement;
 
@@ -46,14 +46,14 @@ pub(super) async fn credits_are_never_overdrawn(home: Home) {
     }
     assert_eq!(held.len(), 10);
     assert!(store.is_balanced().await.unwrap());
-    // Each is charged once, at most its hold.
+    // Each request is charged once, up to the amount of its hold.
     for (index, request) in held.iter().enumerate() {
         let charge = [0, 4, 10, 25][index % 4];
         let charged = store.charge(request, &usage("2026-11-21", charge), 1).await.unwrap();
         assert_eq!(charged, Some(charge.min(10)));
         assert_eq!(store.charge(request, &usage("2026-11-21", charge), 1).await.unwrap(), None);
     }
-    // 0, 4, 10, 10, 0, 4, 10, 10, 0, 4
+    // The charges are 0, 4, 10, 10, 0, 4, 10, 10, 0 and 4.
     assert_eq!(store.key(&key).await.unwrap().unwrap().balance, 105 - 52);
     let used = store.usage(Some(&key)).await.unwrap();
     assert_eq!((used.len(), used[0].requests, used[0].charged, used[0].output_tokens), (1, 10, 52, 50));
@@ -73,6 +73,24 @@ pub(super) async fn budgets_are_of_a_month(home: Home) {
     assert_eq!(hold("2", 5, "2026-12").await, Ok(()));
     assert_eq!(store.release_holds(1, 1).await.unwrap(), 1);
     assert_eq!(store.key(&key).await.unwrap().unwrap().balance, 94);
+    assert!(store.is_balanced().await.unwrap());
+}
+
+pub(super) async fn operators_grant_and_revoke_while_requests_run(home: Home) {
+    let (store, operator) = (home.open().await, home.open().await);
+    let key = store.create_key(&terms(None), &[1; 40], 0).await.unwrap().id;
+    store.grant(&key, 10, "test", 0).await.unwrap();
+    store.hold(&key, "1", 10, "2026-11", 0).await.unwrap().unwrap();
+    assert_eq!(store.grant(&key, -1, "test", 0).await.unwrap(), None, "held credits are not revoked");
+    let refused = store.hold(&key, "2", 10, "2026-11", 0).await.unwrap();
+    assert_eq!(refused, Err(HoldRefusal::Credits { balance: 0 }));
+    operator.grant(&key, 15, "test", 0).await.unwrap().unwrap();
+    assert_eq!(store.hold(&key, "2", 10, "2026-11", 0).await.unwrap(), Ok(()), "a grant has effect at once");
+    assert_eq!(store.grant(&key, -5, "test", 0).await.unwrap(), Some(0));
+    for request in ["1", "2"] {
+        assert_eq!(store.charge(request, &usage("2026-11-21", 9), 1).await.unwrap(), Some(9));
+    }
+    assert_eq!(store.key(&key).await.unwrap().unwrap().balance, 2);
     assert!(store.is_balanced().await.unwrap());
 }
 
@@ -106,7 +124,7 @@ pub(super) async fn repeated_requests_run_once(home: Home) {
     let key = store.create_key(&terms(None), &[1; 40], 0).await.unwrap().id;
     let other = store.create_key(&terms(None), &[2; 40], 0).await.unwrap().id;
     let claim = async |key: &str, fingerprint: &str, now| store.claim(key, "x", fingerprint, now).await.unwrap();
-    // One of ten concurrent claims is new.
+    // Exactly one of ten concurrent claims is new.
     let claims: Vec<_> = (0..10)
         .map(|_| {
             let (store, key) = (store.clone(), key.clone());
@@ -122,7 +140,7 @@ pub(super) async fn repeated_requests_run_once(home: Home) {
     }
     assert_eq!(new, 1);
     assert_eq!(claim(&key, "b", 1).await, Claim::Other);
-    assert_eq!(claim(&other, "b", 1).await, Claim::New, "keys do not disturb each other");
+    assert_eq!(claim(&other, "b", 1).await, Claim::New, "API keys have separate claims");
     // A failed request can be retried.
     store.drop_claim(&key, "x").await.unwrap();
     assert_eq!(claim(&key, "a", 2).await, Claim::New);
@@ -133,5 +151,5 @@ pub(super) async fn repeated_requests_run_once(home: Home) {
     store.release_holds(3, 3).await.unwrap();
     assert_eq!(claim(&key, "a", 86_400_001).await, Claim::Answered(answer));
     assert_eq!(claim(&other, "c", 3).await, Claim::New, "an unfinished request can be retried");
-    assert_eq!(claim(&key, "a", 86_400_002).await, Claim::New, "after a day");
+    assert_eq!(claim(&key, "a", 86_400_002).await, Claim::New, "the claim expires after a day");
 }

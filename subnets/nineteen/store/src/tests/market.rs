@@ -1,5 +1,6 @@
-//! Nodes, periods and samples.
+//! Tests of nodes, periods and samples.
 
+use taonet_nineteen_core::MarketConfig;
 use taonet_nineteen_core::capacity::Capacity;
 use taonet_nineteen_core::period::{PeriodProfile, RequestOutcome};
 use taonet_nineteen_transport::{FernetKey, Session};
@@ -18,7 +19,7 @@ pub(super) fn offer(uri: &str, name: &str) -> NewContender {
     NewContender { task: task(name), hotkey: hotkey(uri), uid: Uid(3), capacity }
 }
 
-/// §11.11
+/// Session keys survive a refresh of the list of miners (spec §11.11).
 pub(super) async fn issue_11_11_keys_outlive_a_refresh_of_the_nodes(home: Home) {
     let store = home.open().await;
     let peer = |uri: &str, port| Peer::new(hotkey(uri), "192.0.2.1", port).unwrap();
@@ -27,7 +28,7 @@ pub(super) async fn issue_11_11_keys_outlive_a_refresh_of_the_nodes(home: Home) 
     let session = Session::restore(alice.clone(), "ab".repeat(32), FernetKey::from_bytes([7; 32]), 99, true);
     store.put_session(&session).await.unwrap();
     store.put_session(&Session::restore(bob, "cd".repeat(32), FernetKey::random(), 99, false)).await.unwrap();
-    // Alice stays, Bob moves, Charlie is new.
+    // Alice is unchanged, Bob has a new address, Charlie is new.
     let nodes = [(Uid(5), alice), (Uid(2), peer("//Bob", 3)), (Uid(7), peer("//Charlie", 1))];
     store.replace_nodes(&nodes, 20).await.unwrap();
     let nodes = store.nodes().await.unwrap();
@@ -36,6 +37,12 @@ pub(super) async fn issue_11_11_keys_outlive_a_refresh_of_the_nodes(home: Home) 
     let kept = nodes[1].session.as_ref().unwrap();
     assert_eq!((kept.id(), kept.ends_ns(), kept.is_signed()), (session.id(), 99, true));
     assert_eq!(kept.key().as_bytes(), [7; 32]);
+    assert_eq!(nodes.iter().map(|node| node.signs).collect::<Vec<_>>(), [false, true, false]);
+    // Alice's hotkey has signed once: an unsigned session and a new address do not change that.
+    let moved = peer("//Alice", 9);
+    store.put_session(&Session::restore(moved.clone(), "ef".repeat(32), FernetKey::random(), 99, false)).await.unwrap();
+    store.replace_nodes(&[(Uid(5), moved)], 20).await.unwrap();
+    assert!(store.nodes().await.unwrap()[1].signs);
     assert_eq!(store.nodes_seen_ms().await.unwrap(), Some(20));
     store.replace_nodes(&[], 30).await.unwrap();
     assert!(store.nodes().await.unwrap().is_empty());
@@ -44,8 +51,9 @@ pub(super) async fn issue_11_11_keys_outlive_a_refresh_of_the_nodes(home: Home) 
 pub(super) async fn a_period_is_counted_once(home: Home) {
     let store = home.open().await;
     let offers = [offer("//Alice", "a"), offer("//Bob", "a"), offer("//Alice", "b")];
-    let budgets = [(task("a"), 7)];
-    let begin = async || store.begin_period(1_000, 60_000, PeriodProfile::Seed, &offers, &budgets).await;
+    let (budgets, mut config) = ([(task("a"), 7)], MarketConfig::default());
+    assert_eq!(store.config(None).await.unwrap(), None);
+    let begin = async || store.begin_period(1_000, 60_000, PeriodProfile::Seed, &offers, &budgets, &config).await;
     let id = begin().await.unwrap();
     assert!(matches!(begin().await, Err(StoreError::StillOpen(1))));
     let mut rows = store.contenders(id).await.unwrap();
@@ -55,36 +63,43 @@ pub(super) async fn a_period_is_counted_once(home: Home) {
         busy.counts.count(outcome);
     }
     busy.sent = 20.0;
-    // Absolute values: a second time changes nothing.
+    // Parts are absolute values: storing them twice has no effect.
+    let (process, spent) = (Process::random(), [Spent { task: task("a"), requests: 2 }]);
     for _ in 0..2 {
-        store.put_counts(id, &rows, &[(task("a"), 5)]).await.unwrap();
+        assert!(store.put_part(id, &process, &rows, &spent).await.unwrap());
     }
     assert_eq!(store.contenders(id).await.unwrap(), rows);
-    assert_eq!(store.budgets(id).await.unwrap(), [BudgetRow { task: task("a"), planned: 7, remaining: 5 }]);
-    // As after a crash: another process finds the open period.
+    assert_eq!(store.budgets(id, None).await.unwrap(), [BudgetRow { task: task("a"), planned: 7, remaining: 5 }]);
+    // After a crash, another process finds the open period.
     store.close().await;
     let store = home.open().await;
     assert_eq!(store.open_period().await.unwrap().unwrap().id, id);
-    store.close_period(id, &rows, 70_000).await.unwrap();
+    store.close_period(id, &process, &rows, &spent, 70_000).await.unwrap();
+    assert_eq!(store.budgets(id, None).await.unwrap(), [BudgetRow { task: task("a"), planned: 7, remaining: 5 }]);
     let closed = store.contenders(id).await.unwrap();
     let expected = period_score_of(&rows[rows.iter().position(|row| row.offer == offers[0]).unwrap()]);
     let scores: Vec<_> = closed.iter().filter_map(|row| row.score).collect();
     assert_eq!(scores, [expected]);
-    // Counters of a closed period are unchanged.
+    // Counters of a closed period do not change.
     for row in &mut rows {
         row.counts.total_requests += 100.0;
     }
-    store.put_counts(id, &rows, &[]).await.unwrap();
-    store.close_period(id, &rows, 80_000).await.unwrap();
+    assert!(!store.put_part(id, &process, &rows, &spent).await.unwrap());
+    store.close_period(id, &process, &rows, &spent, 80_000).await.unwrap();
     assert_eq!(store.contenders(id).await.unwrap(), closed);
     assert_eq!(store.newest_period().await.unwrap().unwrap().closed_ms, Some(70_000));
     assert_eq!(store.open_period().await.unwrap(), None);
     let history = store.history_since(70_000).await.unwrap();
     assert_eq!(history.iter().filter_map(|row| row.score).collect::<Vec<_>>(), [expected]);
     assert_eq!(store.history_since(70_001).await.unwrap(), []);
-    let next = store.begin_period(80_000, 1, PeriodProfile::Later, &[], &[]).await.unwrap();
+    let first = config.clone();
+    config.tasks.truncate(1);
+    let next = store.begin_period(80_000, 1, PeriodProfile::Later, &[], &[], &config).await.unwrap();
     assert_eq!(next, PeriodId(2));
+    assert_eq!(store.config(Some(id)).await.unwrap(), Some(first));
+    assert_eq!(store.config(None).await.unwrap(), Some(config));
     store.sweep(0, 90_000, 0).await.unwrap();
+    assert_eq!(store.config(Some(id)).await.unwrap(), None);
     assert_eq!(store.contenders(id).await.unwrap(), []);
     assert_eq!(store.newest_period().await.unwrap().unwrap().id, next);
 }
@@ -113,7 +128,7 @@ fn reward(quality: f64) -> Reward {
     Reward { quality: Some(quality), metric: Some(25.0), reason: "equal".to_owned(), created_ms: 500 }
 }
 
-/// §11.1
+/// Each answer has at most one reward, keyed by its job (spec §11.1).
 pub(super) async fn issue_11_1_results_are_keyed_by_job(home: Home) {
     let store = home.open().await;
     for (job, uri, created) in [("1", "//Alice", 1), ("2", "//Alice", 2), ("3", "//Bob", 3)] {
@@ -128,7 +143,7 @@ pub(super) async fn issue_11_1_results_are_keyed_by_job(home: Home) {
     for quality in [0.75, 0.25] {
         store.put_reward(&first, &reward(quality)).await.unwrap();
     }
-    // Bob has fewer rewards.
+    // Bob has fewer rewards than Alice, so his answer is next.
     assert_eq!(next().await.job_id, "3");
     let rewards = store.rewards_since(0).await.unwrap();
     assert_eq!(rewards.len(), 1);
@@ -152,21 +167,21 @@ pub(super) async fn tasks_keep_as_many_answers_as_their_weight_allows(home: Home
 pub(super) async fn rows_are_in_the_same_order(home: Home) {
     let store = home.open().await;
     let mut offers = Vec::new();
-    // PostgreSQL's locales ignore punctuation and case at first.
+    // PostgreSQL's locales ignore punctuation and case in the first pass.
     for name in ["b-a", "ba", "b.b", "b"] {
         for (uri, uid) in [("//Alice", 7), ("//Bob", 2), ("//Charlie", 2), ("//Dave", 7)] {
             offers.push(NewContender { uid: Uid(uid), ..offer(uri, name) });
         }
     }
     let budgets = ["b-a", "ba", "b.b", "b"].map(|name| (task(name), 1));
-    let id = store.begin_period(0, 1, PeriodProfile::Seed, &offers, &budgets).await.unwrap();
+    let id = store.begin_period(0, 1, PeriodProfile::Seed, &offers, &budgets, &MarketConfig::default()).await.unwrap();
     let rows = store.contenders(id).await.unwrap();
     let found: Vec<_> =
         rows.iter().map(|row| (row.offer.task.to_string(), row.offer.uid, row.offer.hotkey.to_string())).collect();
     assert!(found.len() == 16 && found.is_sorted(), "{found:?}");
-    let found: Vec<_> = store.budgets(id).await.unwrap().iter().map(|row| row.task.to_string()).collect();
+    let found: Vec<_> = store.budgets(id, None).await.unwrap().iter().map(|row| row.task.to_string()).collect();
     assert_eq!(found, ["b", "b-a", "b.b", "ba"]);
-    store.close_period(id, &rows, 5).await.unwrap();
+    store.close_period(id, &Process::random(), &rows, &[], 5).await.unwrap();
     let history = store.history_since(0).await.unwrap();
     let found: Vec<_> = history.iter().map(|row| (row.task.to_string(), row.hotkey.to_string())).collect();
     assert!(found.len() == 16 && found.is_sorted(), "{found:?}");

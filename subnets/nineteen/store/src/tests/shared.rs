@@ -1,5 +1,9 @@
-//! Several processes on one database.
+//! Tests of several processes that share a database.
 
+use rand::rngs::StdRng;
+use rand::{Rng as _, SeedableRng as _};
+use taonet_database::statement;
+use taonet_nineteen_core::MarketConfig;
 use taonet_nineteen_core::period::{PeriodProfile, RequestOutcome};
 
 use super::credits::{terms, usage};
@@ -10,7 +14,7 @@ use crate::HoldRefusal;
 const MONTH: &str = "2026-11";
 const DAY: &str = "2026-11-21";
 
-/// The processes that share a home.
+/// Opens the database twice, like two processes.
 async fn processes(home: &Home) -> [Store; 2] {
     [home.open().await, home.open().await]
 }
@@ -24,7 +28,7 @@ pub(super) async fn credits_hold_over_processes(home: Home) {
         stores[1].grant(&id, 205, "test", 0).await.unwrap();
         ids.push(id);
     }
-    // 60 requests of up to 10 credits, on both processes at once, where each key has credits for 20.
+    // 60 concurrent requests of up to 10 credits on both processes; each key has credits for 20.
     let requests: Vec<_> = (0..60)
         .map(|index| {
             let (store, key) = (stores[index % 2].clone(), ids[index / 2 % 2].clone());
@@ -42,7 +46,7 @@ pub(super) async fn credits_hold_over_processes(home: Home) {
         assert_eq!(held.iter().filter(|index| *index / 2 % 2 == parity).count(), 20);
     }
     assert!(stores[0].is_balanced().await.unwrap());
-    // Each is charged by both processes, at the same time as grants and as the release of abandoned requests.
+    // Both processes charge each request, concurrently with grants and the release of abandoned requests.
     let mut charges = Vec::new();
     for index in &held {
         for store in &stores {
@@ -53,7 +57,7 @@ pub(super) async fn credits_hold_over_processes(home: Home) {
     let release = stores[1].release_holds(0, 1);
     let (granted, released) = tokio::join!(stores[0].grant(&ids[0], 1, "test", 1), release);
     assert!(granted.unwrap().is_some());
-    assert_eq!(released.unwrap(), 0, "none is from before the time");
+    assert_eq!(released.unwrap(), 0, "no hold is old enough");
     let mut charged = 0;
     for charge in charges {
         charged += charge.await.unwrap().unwrap_or(0);
@@ -72,7 +76,7 @@ pub(super) async fn budgets_hold_over_processes(home: Home) {
     let stores = processes(&home).await;
     let key = stores[0].create_key(&terms(Some(100)), &[1; 40], 0).await.unwrap().id;
     stores[0].grant(&key, 10_000, "test", 0).await.unwrap();
-    // While some requests are held, others are charged.
+    // Holds and charges run concurrently.
     let requests: Vec<_> = (0..60)
         .map(|index| {
             let (store, key) = (stores[index % 2].clone(), key.clone());
@@ -93,7 +97,8 @@ pub(super) async fn budgets_hold_over_processes(home: Home) {
     assert!(stores[0].is_balanced().await.unwrap());
 }
 
-pub(super) async fn rates_hold_over_processes(home: Home) {
+/// Rate limits are atomic, and their counters expire (spec §11.6).
+pub(super) async fn issue_11_6_rates_hold_over_processes(home: Home) {
     let stores = processes(&home).await;
     let key = stores[0].create_key(&terms(None), &[1; 40], 0).await.unwrap().id;
     let requests: Vec<_> = (0..40)
@@ -108,6 +113,8 @@ pub(super) async fn rates_hold_over_processes(home: Home) {
         admitted += usize::from(request.await.unwrap());
     }
     assert_eq!(admitted, 15);
+    stores[0].admit(&key, 15, 600_000).await.unwrap();
+    assert_eq!(statement("SELECT COUNT(*) FROM rate").number(&stores[0].database).await.unwrap(), 1);
 }
 
 pub(super) async fn rates_slide(home: Home) {
@@ -122,25 +129,147 @@ pub(super) async fn rates_slide(home: Home) {
     assert_eq!(admit(&key, 500).await, (true, 1, 0, 60_500));
     assert_eq!(admit(&key, 20_000).await, (true, 0, 41_000, 61_000));
     assert_eq!(admit(&key, 30_000).await, (false, 0, 31_000, 51_000), "rejected requests do not count");
-    assert_eq!(admit(&other, 30_000).await, (true, 1, 0, 61_000), "keys do not disturb each other");
-    assert!(!admit(&key, 60_999).await.0, "the first is in the same minute");
+    assert_eq!(admit(&other, 30_000).await, (true, 1, 0, 61_000), "API keys have separate limits");
+    assert!(!admit(&key, 60_999).await.0, "the first request is still in the window");
     assert_eq!(admit(&key, 61_000).await, (true, 0, 20_000, 61_000));
-    assert!(!admit(&key, 10_000).await.0, "a clock set back admits nothing more");
+    assert!(!admit(&key, 10_000).await.0, "a clock that was set back admits no further requests");
+}
+
+pub(super) async fn busy_keys_reserve_admissions(home: Home) {
+    let stores = processes(&home).await;
+    let key = stores[0].create_key(&terms(None), &[1; 40], 0).await.unwrap().id;
+    let admit = async |place: usize, now_ms| {
+        let usage = stores[place].admit(&key, 1_800, now_ms).await.unwrap();
+        (usage.is_admitted, usage.left, usage.reset.as_millis())
+    };
+    let counted = async || {
+        let requests = statement("SELECT CAST(SUM(requests) AS BIGINT) FROM rate");
+        requests.number(&stores[0].database).await.unwrap()
+    };
+    // Three admissions at once, which count in the next second.
+    assert_eq!(admit(0, 10_500).await, (true, 1_799, 61_500));
+    assert_eq!((admit(0, 10_600).await, counted().await), ((true, 1_798, 61_400), 3));
+    assert_eq!((admit(1, 10_600).await, counted().await), ((true, 1_796, 61_400), 6));
+    assert_eq!(admit(0, 11_999).await, (true, 1_797, 60_001), "the last of three");
+    assert_eq!((admit(0, 11_999).await, counted().await), ((true, 1_793, 61_001), 9));
+    // The other process's two unused admissions expire, and are returned with its next reservation.
+    assert_eq!((admit(1, 12_000).await, counted().await), ((true, 1_792, 62_000), 10));
+    // A limit that was lowered counts at once for further reservations.
+    let usage = stores[1].admit(&key, 10, 12_000).await.unwrap();
+    assert!(!usage.is_admitted && usage.retry.as_millis() == 60_000, "{usage:?}");
+}
+
+pub(super) async fn reserved_admissions_never_exceed_the_limit(home: Home) {
+    const LIMIT: u32 = 1_200;
+    let stores = [home.open().await, home.open().await, home.open().await];
+    let key = stores[0].create_key(&terms(None), &[1; 40], 0).await.unwrap().id;
+    let seed: u64 = rand::random();
+    println!("seed {seed}");
+    let mut random = StdRng::seed_from_u64(seed);
+    // Times of the admitted requests, in milliseconds: bursts and pauses.
+    let (mut now_ms, mut admitted) = (0, Vec::new());
+    while now_ms < 130_000 {
+        now_ms +=
+            if random.random_range(0..100) == 0 { random.random_range(0..3_000) } else { random.random_range(0..30) };
+        let usage = stores[random.random_range(0..3)].admit(&key, LIMIT, now_ms).await.unwrap();
+        if usage.is_admitted {
+            admitted.push(now_ms);
+        } else {
+            assert!(usage.left == 0 && usage.retry.as_millis() > 0, "{usage:?}");
+            now_ms += random.random_range(0..1_000);
+        }
+    }
+    for (index, time) in admitted.iter().enumerate() {
+        let within = admitted[index..].iter().take_while(|later| **later < time + 60_000).count();
+        assert!(within <= 1_200, "{within} requests from {time} ms");
+    }
+    println!("{} requests admitted", admitted.len());
 }
 
 pub(super) async fn counters_of_a_closed_period_stay(home: Home) {
     let stores = processes(&home).await;
+    let ([control, worker], config) = ([Process::random(), Process::random()], MarketConfig::default());
+    let answered = RequestOutcome::Answered { work: 5.0 };
     for round in 0..10 {
-        let id = stores[0].begin_period(round, 1, PeriodProfile::Seed, &[offer("//Alice", "a")], &[]).await.unwrap();
-        let last = stores[0].contenders(id).await.unwrap();
-        let mut late = last.clone();
-        late[0].counts.count(RequestOutcome::Answered { work: 5.0 });
+        let id = stores[0]
+            .begin_period(round, 1, PeriodProfile::Seed, &[offer("//Alice", "a")], &[], &config)
+            .await
+            .unwrap();
+        let none = stores[0].contenders(id).await.unwrap();
+        let mut part = none.clone();
+        part[0].counts.count(answered);
         // One process closes the period while another one stores counters.
-        let (closed, put) =
-            tokio::join!(stores[0].close_period(id, &last, round + 1), stores[1].put_counts(id, &late, &[]));
+        let (closed, put) = tokio::join!(
+            stores[0].close_period(id, &control, &none, &[], round + 1),
+            stores[1].put_part(id, &worker, &part, &[])
+        );
         closed.unwrap();
-        put.unwrap();
+        let expected = if put.unwrap() { &part } else { &none };
         let found = stores[0].contenders(id).await.unwrap();
-        assert_eq!(found[0].counts, last[0].counts, "the closing process has the final counters");
+        assert_eq!(found[0].counts, expected[0].counts);
+        assert_eq!(found[0].score.is_some(), expected[0].counts.total_requests > 0.0);
     }
+}
+
+pub(super) async fn parts_of_processes_add_up(home: Home) {
+    let stores = processes(&home).await;
+    let processes: Vec<_> = (0..4).map(|_| Process::random()).collect();
+    let (offers, config) = ([offer("//Alice", "a"), offer("//Bob", "a")], MarketConfig::default());
+    let id = stores[0].begin_period(0, 1, PeriodProfile::Seed, &offers, &[(task("a"), 100)], &config).await.unwrap();
+    // Each process stores its growing part ten times, concurrently with the other processes.
+    let writers: Vec<_> = processes
+        .iter()
+        .enumerate()
+        .map(|(index, process)| {
+            let (store, process) = (stores[index % 2].clone(), process.clone());
+            tokio::spawn(async move {
+                let mut rows = store.contenders_without(id, &process).await.unwrap();
+                rows.truncate(1);
+                rows[0].counts = taonet_nineteen_core::period::PeriodCounts::with_capacity(1_000.0);
+                // Another process may already have stored its part.
+                rows[0].sent = 0.0;
+                for requests in 1..=10 {
+                    rows[0].counts.count(RequestOutcome::Answered { work: 2.0 });
+                    rows[0].sent += 3.0;
+                    let spent = [Spent { task: task("a"), requests }];
+                    assert!(store.put_part(id, &process, &rows, &spent).await.unwrap());
+                }
+            })
+        })
+        .collect();
+    for writer in writers {
+        writer.await.unwrap();
+    }
+    let sums = async || {
+        let rows = stores[1].contenders(id).await.unwrap();
+        let counts = rows[0].counts;
+        (counts.total_requests, counts.consumed_capacity, rows[0].sent, rows[1].counts.total_requests)
+    };
+    assert_eq!(sums().await, (40.0, 80.0, 120.0, 0.0));
+    let others = stores[0].contenders_without(id, &processes[2]).await.unwrap();
+    assert_eq!((others[0].counts.total_requests, others[0].sent), (30.0, 90.0));
+    let remaining = async |without| stores[0].budgets(id, without).await.unwrap()[0].remaining;
+    assert_eq!((remaining(None).await, remaining(Some(&processes[0])).await), (60, 70));
+    // Closing the period preserves the sums, including the last counters of the process that closes it.
+    let mut last = stores[0].contenders(id).await.unwrap();
+    last.truncate(1);
+    (last[0].counts.total_requests, last[0].counts.consumed_capacity, last[0].sent) = (11.0, 22.0, 33.0);
+    stores[0].close_period(id, &processes[3], &last, &[], 5).await.unwrap();
+    assert_eq!(sums().await, (41.0, 82.0, 123.0, 0.0));
+    assert_eq!(remaining(None).await, 60);
+    assert!(!stores[0].put_part(id, &processes[0], &last, &[]).await.unwrap());
+    assert_eq!(sums().await, (41.0, 82.0, 123.0, 0.0));
+}
+
+pub(super) async fn one_process_has_control(home: Home) {
+    let stores = processes(&home).await;
+    assert_eq!(stores[0].market_id().await.unwrap(), stores[1].market_id().await.unwrap());
+    let held = stores[0].lock_control().await.unwrap();
+    assert!(matches!(stores[1].lock_control().await, Err(StoreError::Controlled)));
+    // The first process exits while the second one waits for the lock.
+    let (next, ()) = tokio::join!(stores[1].lock_control(), async {
+        tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+        drop(held);
+    });
+    next.unwrap();
 }

@@ -44,7 +44,7 @@ async fn a_session_is_made_and_used() {
     let clock = Arc::new(ManualClock::at(NOW));
     let address = miner("//Bob", &clock).await;
     for trust in [Trust::Any, Trust::Signed] {
-        // Two processes of one validator never sign within the same nanosecond.
+        // Processes of one validator never sign in the same nanosecond: advance the clock.
         clock.advance(Duration::from_secs(1));
         let client = client(trust, &clock);
         let session = client.handshake(&peer("//Bob", address)).await.unwrap();
@@ -60,12 +60,12 @@ async fn a_session_is_made_and_used() {
         let (status, body) = ask(&session).await;
         assert_eq!(status, StatusCode::OK);
         assert_eq!(serde_json::from_slice::<Value>(&body).unwrap()["task_configs"], json!(["\u{e9}"]));
-        // Another key under the same id.
+        // A different key with the same ID is rejected.
         let (id, signed) = (session.id().to_owned(), session.is_signed());
         let other = Session::restore(session.peer().clone(), id, FernetKey::random(), session.ends_ns(), signed);
         assert_eq!(ask(&other).await.0, StatusCode::BAD_REQUEST);
     }
-    // Five hours later the key has expired.
+    // The key expires after five hours.
     clock.advance(Duration::from_secs(1));
     let client = client(Trust::Signed, &clock);
     let session = client.handshake(&peer("//Bob", address)).await.unwrap();
@@ -74,13 +74,13 @@ async fn a_session_is_made_and_used() {
     assert_eq!(answer.status, StatusCode::BAD_REQUEST);
 }
 
-/// §11.17
+/// The handshake rejects keys that the miner's hotkey did not sign (spec §11.17).
 #[tokio::test]
 async fn issue_11_17_keys_of_others_are_refused() {
     let clock = Arc::new(ManualClock::at(NOW));
     let bob = miner("//Bob", &clock).await;
     let shake = async |trust, peer: &Peer| client(trust, &clock).handshake(peer).await;
-    // Bob's server responds in place of Charlie's.
+    // Bob's server impersonates Charlie's.
     for trust in [Trust::Any, Trust::Signed] {
         let error = shake(trust, &peer("//Charlie", bob)).await.unwrap_err();
         assert!(matches!(error, HandshakeError::Forged), "{error}");
@@ -95,7 +95,7 @@ async fn issue_11_17_keys_of_others_are_refused() {
     let replayed = serve(publish(old.0, Some(old.1))).await;
     clock.advance(Duration::from_secs(121));
     assert!(matches!(shake(Trust::Signed, &peer("//Bob", replayed)).await, Err(HandshakeError::Clock)));
-    // The key is Bob's, but the exchange is not confirmed.
+    // Bob's key is genuine, but the exchange is not confirmed.
     let now = bob_says(&clock);
     let unconfirmed = serve(publish(now.0, Some(now.1))).await;
     assert!(matches!(shake(Trust::Any, &peer("//Bob", unconfirmed)).await, Err(HandshakeError::Forged)));
@@ -108,6 +108,9 @@ async fn miners_that_sign_nothing_are_trusted_only_where_asked_for() {
     let session = client(Trust::Any, &clock).handshake(&peer("//Bob", fiber)).await.unwrap();
     assert!(!session.is_signed());
     let error = client(Trust::Signed, &clock).handshake(&peer("//Bob", fiber)).await.unwrap_err();
+    assert!(matches!(error, HandshakeError::Unsigned), "{error}");
+    // Bob has signed before: somebody may have removed the signature.
+    let error = client(Trust::Any, &clock).handshake_with_signer(&peer("//Bob", fiber)).await.unwrap_err();
     assert!(matches!(error, HandshakeError::Unsigned), "{error}");
 }
 
@@ -134,7 +137,7 @@ fn bob_says(clock: &Arc<ManualClock>) -> (PublicKeyMessage, Signature) {
     MinerHandshake::with_clock(key("//Bob"), rsa, FiberRules::Strict, clock.clone()).public_key()
 }
 
-/// A server that publishes a key, and accepts every symmetric key without confirmation.
+/// Returns the routes of a server that publishes a key and accepts every symmetric key without confirmation.
 fn publish(message: PublicKeyMessage, signature: Option<Signature>) -> Router {
     let headers: HeaderMap = signature
         .map(|signature| (http::HeaderName::from_static(KEY_SIGNATURE), signature.to_string().parse().unwrap()))

@@ -5,6 +5,9 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use thiserror::Error;
 
+/// Maximum size of a JSON document in bytes. Parsed, it takes up to 16 times as much memory.
+pub(super) const MAX_JSON: usize = 16 << 20;
+
 /// Type of a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
@@ -38,10 +41,10 @@ impl Kind {
     ];
 }
 
-/// Id of a request; replies repeat it. Zero asks for no reply.
+/// ID of a request, which the reply repeats; 0 if no reply is expected.
 pub(super) type RequestId = u32;
 
-/// A received frame.
+/// A frame received from the relay.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Frame<'a> {
     pub(super) kind: Kind,
@@ -58,6 +61,8 @@ pub(super) enum FrameError {
     Kind(u8),
     #[error("Invalid payload: {0}")]
     Json(#[from] serde_json::Error),
+    #[error("Invalid payload: JSON of {0} bytes, more than {MAX_JSON}")]
+    Large(usize),
     #[error("Invalid payload: metadata of {0} bytes is incomplete")]
     Meta(usize),
 }
@@ -71,7 +76,7 @@ impl<'a> Frame<'a> {
     }
 
     pub(super) fn json<T: DeserializeOwned>(&self) -> Result<T, FrameError> {
-        Ok(serde_json::from_slice(self.payload)?)
+        parse(self.payload)
     }
 
     /// Splits the payload of [`Kind::Submit`] into metadata and tensor: `u32 BE length | JSON | tensor`.
@@ -79,8 +84,12 @@ impl<'a> Frame<'a> {
         let (length, rest) = self.payload.split_first_chunk::<4>().ok_or(FrameError::Meta(0))?;
         let length = u32::from_be_bytes(*length) as usize;
         let (meta, tensor) = rest.split_at_checked(length).ok_or(FrameError::Meta(length))?;
-        Ok((serde_json::from_slice(meta)?, Some(tensor).filter(|tensor| !tensor.is_empty())))
+        Ok((parse(meta)?, Some(tensor).filter(|tensor| !tensor.is_empty())))
     }
+}
+
+fn parse<T: DeserializeOwned>(json: &[u8]) -> Result<T, FrameError> {
+    if json.len() > MAX_JSON { Err(FrameError::Large(json.len())) } else { Ok(serde_json::from_slice(json)?) }
 }
 
 /// Encodes a frame with a JSON payload.
@@ -101,7 +110,7 @@ pub(super) struct Request {
 /// Payload of [`Kind::AuthChallenge`].
 #[derive(Debug, Deserialize)]
 pub(super) struct Challenge {
-    /// Base64.
+    /// Bytes to sign, in base64.
     pub(super) challenge: String,
 }
 
@@ -141,6 +150,20 @@ mod tests {
         for cut in 0..4 + meta.len() {
             assert!(frame(&payload[..cut]).submission().is_err(), "{cut}");
         }
+    }
+
+    #[test]
+    fn documents_are_bounded() {
+        let mut payload = br#"{"circuit_id": "c"}"#.to_vec();
+        payload.resize(MAX_JSON, b' ');
+        let frame = |payload: &[u8]| Frame { kind: Kind::ProofRequest, id: 1, payload }.json::<Request>();
+        assert!(frame(&payload).is_ok());
+        payload.push(b' ');
+        assert!(matches!(frame(&payload), Err(FrameError::Large(length)) if length > MAX_JSON));
+        let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
+        let payload = [&length[..], &payload].concat();
+        let submission = Frame { kind: Kind::Submit, id: 1, payload: &payload }.submission();
+        assert!(matches!(submission, Err(FrameError::Large(_))));
     }
 
     proptest! {

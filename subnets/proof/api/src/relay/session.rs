@@ -22,17 +22,19 @@ use super::frame::{Challenge, Frame, Kind, Request, StatusRequest, encode};
 use super::{End, Outgoing, Relay, SessionError, tensor};
 use crate::{Job, Status};
 
-/// Maximum size of a message in bytes.
-const LARGEST_MESSAGE: usize = 16 << 20;
-/// Timeout of the connection, and of each step of the authentication.
+/// Maximum size of a message in bytes, as in the reference's relay. Only a tensor can be that large; see
+/// [`MAX_JSON`](super::frame::MAX_JSON).
+const LARGEST_MESSAGE: usize = 128 << 20;
+/// Timeout of a connection attempt, and of each authentication step.
 const AUTH_WITHIN: Duration = Duration::from_secs(10);
 const PING_EVERY: Duration = Duration::from_secs(30);
-/// Timeout of the relay's answer to a ping.
+/// Timeout of the relay's pong, and of each write.
 const PONG_WITHIN: Duration = Duration::from_mins(2);
-/// Close code for a connection that another one of the same hotkey replaced.
+/// Close code of a connection that a newer one of the same hotkey replaced.
 const SUPERSEDED: u16 = 4_000;
-/// Lengths of a challenge that is signed. The payload of an extrinsic ends with two block hashes and two versions, 72
-/// bytes; a payload above 256 bytes is signed as its hash of [`HASH_BYTES`]. So no other challenge is an extrinsic.
+/// Permitted lengths of a challenge. The payload of an extrinsic ends with two block hashes and two versions, 72 bytes;
+/// a payload above 256 bytes is signed as its hash of [`HASH_BYTES`]. Therefore, challenges of all other permitted
+/// lengths cannot be extrinsics.
 const CHALLENGE_BYTES: std::ops::RangeInclusive<usize> = 16..=64;
 /// Length of a challenge that may be the hash of an extrinsic's payload.
 const HASH_BYTES: usize = 32;
@@ -41,16 +43,16 @@ const BUSY: i32 = 20;
 const NO_SUCH_RUN: i32 = 11;
 const INVALID: i32 = -32_602;
 
-/// Owner of the relay's proofs among the jobs.
+/// Name of the owner under which the relay's proofs are stored in [`Jobs`].
 const OWNER: &str = "relay";
 
 type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
 
-/// Why a request is refused.
+/// Reason why a request is refused.
 enum Refusal {
-    /// An error frame.
+    /// Refused with an error frame: code and message.
     Error(i32, String),
-    /// The `error` of the request's own reply.
+    /// Refused in a regular reply, with this text as its `error`.
     Result(String),
 }
 
@@ -85,7 +87,7 @@ impl Relay {
                                 send(&mut socket, reply).await?;
                             }
                         }
-                        Err(error) => tracing::warn!(relay = %self.url, %error, "message ignored"),
+                        Err(error) => tracing::warn!(relay = %self.url, %error, "ignored a malformed message"),
                     },
                     Some(Ok(Message::Pong(_))) => last_pong = Instant::now(),
                     Some(Ok(Message::Close(close))) => {
@@ -121,7 +123,7 @@ impl Relay {
         let challenge =
             challenge.ok_or(SessionError::Authentication("the challenge is not 16 to 64 bytes in base64"))?;
         if challenge.len() == HASH_BYTES && !self.is_trusted {
-            let reason = "a challenge of 32 bytes could be the hash of a transaction; sign it with --trust-relay";
+            let reason = "a challenge of 32 bytes could be a transaction's hash; hint: --trust-relay allows it";
             return Err(SessionError::Authentication(reason));
         }
         let signature = hex::decode(self.signer.sign(&challenge).to_bare_hex()).unwrap_or_default();
@@ -134,7 +136,7 @@ impl Relay {
         }
     }
 
-    /// Handles a request of the relay; returns the reply, if there is one at once.
+    /// Handles a request of the relay; returns the reply, or `None` if there is none or it is sent later.
     fn serve(self: &Arc<Self>, frame: Frame<'_>, session: u64, outbound: &Sender<Outgoing>) -> Option<Vec<u8>> {
         let (kind, result) = match frame.kind {
             Kind::Submit => (Kind::SubmitResult, self.submit(frame, outbound)),
@@ -144,7 +146,7 @@ impl Relay {
                 Err(refusal) => (Kind::ProofResult, Err(refusal)),
             },
             other => {
-                tracing::warn!(relay = %self.url, kind = ?other, "message ignored");
+                tracing::warn!(relay = %self.url, kind = ?other, "ignored a message of an unexpected type");
                 return None;
             }
         };
@@ -166,13 +168,13 @@ impl Relay {
         let (run, job) = self.start(circuit, inputs)?;
         let outbound = outbound.clone();
         tokio::spawn(async move {
-            let done = if let Status::Failed(_) = job.finished().await {
+            let done = if let Status::Failed(_) | Status::Interrupted(_) = job.finished().await {
                 let failed = job.unproven(slices);
                 json!({ "run_uid": run, "circuit_id": circuit, "status": "partial", "failed_slices": failed })
             } else {
                 json!({ "run_uid": run, "circuit_id": circuit, "status": "completed" })
             };
-            // Without a receiver, the validator stops.
+            // The receiver is gone only during shutdown.
             let _ = outbound.send(Outgoing { session: None, bytes: encode(Kind::BatchDone, 0, &done) }).await;
         });
         // Slices are not divided into tiles.
@@ -187,10 +189,11 @@ impl Relay {
         let (run, job) = found.ok_or_else(|| Refusal::Error(NO_SUCH_RUN, "run not found".to_owned()))?;
         let status = match job.status() {
             Status::Running => return Ok(json!({ "run_uid": run, "status": "processing" })),
-            Status::Done(bundle) => {
-                let output = bundle.proofs().last().map(taonet_proof_circuits::Bundle::real_outputs);
+            Status::Done(finished) => {
+                let output = finished.bundle.proofs().last().map(taonet_proof_circuits::Bundle::real_outputs);
                 json!({ "run_uid": run, "status": "complete", "output": output })
             }
+            Status::Interrupted(error) => json!({ "run_uid": run, "status": "partial", "error": error }),
             Status::Failed(error) => {
                 let slices = self.slices(&job.circuit).unwrap_or(1);
                 let failed = job.unproven(slices);
@@ -201,7 +204,7 @@ impl Relay {
         Ok(status)
     }
 
-    /// Starts a proof of one circuit. The reply follows when it is there.
+    /// Starts a proof of one circuit. The reply is sent when the proof ends.
     fn prove(self: &Arc<Self>, frame: Frame<'_>, session: u64, outbound: &Sender<Outgoing>) -> Result<(), Refusal> {
         let request: Request = frame.json().map_err(|error| Refusal::Error(INVALID, error.to_string()))?;
         let (circuit, _, inputs) = self.read(&request, None)?;
@@ -209,13 +212,14 @@ impl Relay {
         let (relay, outbound, id) = (Arc::clone(self), outbound.clone(), frame.id);
         tokio::spawn(async move {
             let result = match job.finished().await {
-                Status::Done(bundle) => proof(&bundle),
+                Status::Done(finished) => proof(&finished.bundle),
                 Status::Failed(error) => json!({ "success": false, "error": error }),
+                Status::Interrupted(error) => json!({ "success": false, "error": error }),
                 Status::Running => return,
             };
             relay.jobs.forget(&run);
             if id != 0 {
-                // Without a receiver, the validator stops.
+                // The receiver is gone only during shutdown.
                 let bytes = encode(Kind::ProofResult, id, &result);
                 let _ = outbound.send(Outgoing { session: Some(session), bytes }).await;
             }
@@ -242,7 +246,7 @@ impl Relay {
 
     fn start(&self, circuit: Digest, inputs: Vec<i64>) -> Result<(Digest, Arc<Job>), Refusal> {
         let busy = || Refusal::Error(BUSY, "Server busy, try again later".to_owned());
-        let run = self.jobs.start(OWNER, circuit, inputs).ok_or_else(busy)?;
+        let run = self.jobs.start(OWNER, circuit, inputs).map_err(|_| busy())?;
         Ok((run, self.jobs.get(OWNER, &run).ok_or_else(busy)?))
     }
 
@@ -251,7 +255,8 @@ impl Relay {
     }
 }
 
-/// Returns the result of a proof request. A bundle verifies offline; proof and signals alone need the verification key.
+/// Returns the reply to a proof request. The bundle in it can be verified offline; proof and signals alone need the
+/// verification key.
 fn proof(bundle: &ModelBundle) -> Value {
     match bundle.proofs().last() {
         Some(last) => {
@@ -264,10 +269,10 @@ fn proof(bundle: &ModelBundle) -> Value {
 
 async fn send(socket: &mut Socket, bytes: Vec<u8>) -> Result<(), SessionError> {
     let sent = timeout(PONG_WITHIN, socket.send(Message::Binary(bytes.into()))).await;
-    Ok(sent.map_err(|_| SessionError::Timeout("the relay read nothing", PONG_WITHIN))??)
+    Ok(sent.map_err(|_| SessionError::Timeout("cannot send a message", PONG_WITHIN))??)
 }
 
-/// Receives the next binary message during the authentication.
+/// Receives the next binary message during authentication.
 async fn receive(socket: &mut Socket) -> Result<Vec<u8>, SessionError> {
     let next = async {
         while let Some(message) = socket.next().await {
@@ -279,5 +284,5 @@ async fn receive(socket: &mut Socket) -> Result<Vec<u8>, SessionError> {
         }
         Err(SessionError::Authentication("the relay closed the connection"))
     };
-    timeout(AUTH_WITHIN, next).await.map_err(|_| SessionError::Timeout("no answer", AUTH_WITHIN))?
+    timeout(AUTH_WITHIN, next).await.map_err(|_| SessionError::Timeout("no response", AUTH_WITHIN))?
 }

@@ -1,4 +1,4 @@
-//! Input tensors of the relay: gzip over protobuf with 32-bit floats and extents.
+//! Input tensors from the relay: gzipped protobuf messages of 32-bit floats and extents.
 
 use std::io::Read as _;
 
@@ -7,7 +7,7 @@ use prost::Message;
 use taonet_proof_core::metadata::TensorDescription;
 use thiserror::Error;
 
-/// Maximum number of dimensions.
+/// Maximum number of dimensions of a tensor.
 const MOST_DIMENSIONS: usize = 32;
 
 #[derive(Clone, PartialEq, Message)]
@@ -27,7 +27,7 @@ pub(super) enum TensorError {
     Large(usize),
     #[error("tensor: {0}")]
     Protobuf(#[from] prost::DecodeError),
-    #[error("tensor: shape {found:?} is not {expected:?}")]
+    #[error("tensor: shape is {found:?}, expected {expected:?}")]
     Shape { found: Vec<u64>, expected: Vec<u64> },
     #[error("tensor: {0} is out of range")]
     Range(f32),
@@ -37,7 +37,7 @@ pub(super) enum TensorError {
 pub(super) fn integers(bytes: &[u8], input: &TensorDescription) -> Result<Vec<i64>, TensorError> {
     let shape = [input.shape.channels, input.shape.height, input.shape.width].map(|extent| extent as u64);
     let elements = input.shape.channels * input.shape.height * input.shape.width;
-    // A tag or a length, and four bytes, for each element; then the shape.
+    // Each element takes at most five bytes: a tag or length, and four bytes of data. The shape gets 1 KiB.
     let most = 5 * elements + 1_024;
     let mut plain = Vec::new();
     GzDecoder::new(bytes).take(most as u64 + 1).read_to_end(&mut plain)?;
@@ -45,7 +45,7 @@ pub(super) fn integers(bytes: &[u8], input: &TensorDescription) -> Result<Vec<i6
         return Err(TensorError::Large(most));
     }
     let tensor = Tensor::decode(&plain[..])?;
-    // Batches of one and vectors have extents of one more or less.
+    // Encoders add or omit extents of 1, for batches of one and for vectors.
     let wide = |shape: &[u64]| shape.iter().copied().filter(|extent| *extent != 1).collect::<Vec<_>>();
     let fits = tensor.shape.len() <= MOST_DIMENSIONS && wide(&tensor.shape) == wide(&shape);
     if !fits || tensor.data.len() != elements {
@@ -55,7 +55,7 @@ pub(super) fn integers(bytes: &[u8], input: &TensorDescription) -> Result<Vec<i6
     tensor.data.iter().map(|&real| integer(f64::from(real) * factor).ok_or(TensorError::Range(real))).collect()
 }
 
-/// Rounds to the nearest integer; `None` if doubles of that size have gaps.
+/// Rounds to the nearest integer; `None` above 2^53, where doubles no longer represent every integer.
 fn integer(scaled: f64) -> Option<i64> {
     const EXACT: f64 = (1_u64 << 53) as f64;
     (scaled.abs() <= EXACT).then(|| scaled.round() as i64)
@@ -108,8 +108,8 @@ mod tests {
     #[test]
     fn other_tensors_are_refused() {
         let refusal = |bytes: &[u8]| integers(bytes, &input(2, 2, 0)).unwrap_err().to_string();
-        assert!(refusal(&tensor(&[1.0; 4], &[4])).contains("shape [4] is not [2, 2, 1]"));
-        assert!(refusal(&tensor(&[1.0; 3], &[2, 2])).contains("shape [2, 2] is not"));
+        assert!(refusal(&tensor(&[1.0; 4], &[4])).contains("shape is [4], expected [2, 2, 1]"));
+        assert!(refusal(&tensor(&[1.0; 3], &[2, 2])).contains("shape is [2, 2], expected"));
         assert!(refusal(&tensor(&[1.0; 4], &[1; 40])).contains("shape"));
         assert_eq!(refusal(&tensor(&[1.0, 1.0, 1.0, f32::NAN], &[2, 2])), "tensor: NaN is out of range");
         assert_eq!(refusal(&tensor(&[1.0, 1.0, 1.0, 1e30], &[2, 2])), format!("tensor: {} is out of range", 1e30_f32));

@@ -80,12 +80,12 @@ fn alice() -> Keypair {
     Keypair::from_uri("//Alice").unwrap()
 }
 
-/// A validator with one miner, and a relay to which it connects.
+/// Starts a validator with one miner, and a relay to which it connects.
 async fn start(conduct: Conduct) -> (World, TcpListener) {
     let world = World::start(conduct).await;
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("ws://{}", listener.local_addr().unwrap());
-    let relay = Relay::new(&url, Arc::new(alice()), Arc::clone(&world.examiner)).unwrap();
+    let relay = Relay::new(&url, Arc::new(alice()), Arc::clone(&world.examiner), &world.stop).unwrap();
     let stop = world.stop.clone();
     world.stop.spawn("relay", async move { relay.run(&stop).await });
     (world, listener)
@@ -131,6 +131,19 @@ async fn submissions_are_proven() {
         let (kind, _, gone) = relay.ask(Kind::StatusRequest, 8, &asked).await;
         assert_eq!((kind, gone), (Kind::Error, json!({ "code": 11, "message": "run not found" })));
     }
+}
+
+/// A message of 20 MiB is read and refused; the connection stays.
+#[tokio::test(flavor = "multi_thread")]
+async fn large_messages_are_read() {
+    let (world, listener) = start(Conduct::Honest).await;
+    let mut relay = Server::authenticated(&listener).await;
+    relay.submit(1, &json!({ "circuit_id": world.circuit }), &vec![7; 20 << 20]).await;
+    let (kind, id, refusal) = relay.next().await;
+    assert_eq!((kind, id, &refusal["code"]), (Kind::Error, 1, &json!(-32_602)), "{refusal}");
+    assert!(refusal["message"].as_str().unwrap().starts_with("tensor: "), "{refusal}");
+    let (kind, ..) = relay.ask(Kind::StatusRequest, 2, &json!({ "run_uid": "none" })).await;
+    assert_eq!(kind, Kind::Error);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -179,7 +192,7 @@ async fn failed_proofs_and_bad_requests_get_their_reasons() {
     assert_eq!(relay.next().await.2["code"], -32_602);
     relay.send(vec![Kind::Submit as u8, 0, 0, 0, 7, 0, 0, 1, 0]).await;
     assert_eq!(relay.next().await.1, 7);
-    // Unknown and short messages, and requests without a reply, end nothing.
+    // Unknown and short messages, and requests without a reply, do not end the connection.
     relay.send(vec![9, 0, 0, 0, 0]).await;
     relay.send(vec![1]).await;
     relay.send(encode(Kind::StatusRequest, 0, &json!({ "run_uid": "x" }))).await;
@@ -227,7 +240,7 @@ async fn trusted_relays_may_send_challenges_of_any_short_length() {
     let world = World::start(Conduct::Honest).await;
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("ws://{}", listener.local_addr().unwrap());
-    let relay = Relay::new(&url, Arc::new(alice()), Arc::clone(&world.examiner)).unwrap().trusted(true);
+    let relay = Relay::new(&url, Arc::new(alice()), Arc::clone(&world.examiner), &world.stop).unwrap().trusted(true);
     let stop = world.stop.clone();
     world.stop.spawn("relay", async move { relay.run(&stop).await });
     let mut server = Server::accept(&listener).await;
@@ -239,7 +252,7 @@ async fn trusted_relays_may_send_challenges_of_any_short_length() {
 fn relays_are_secure_or_local() {
     let world = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     let world = world.block_on(World::start(Conduct::Honest));
-    let new = |url: &str| Relay::new(url, Arc::new(alice()), Arc::clone(&world.examiner)).map(drop);
+    let new = |url: &str| Relay::new(url, Arc::new(alice()), Arc::clone(&world.examiner), &world.stop).map(drop);
     for url in ["wss://relay.example:8443", "ws://127.0.0.1:1", "ws://localhost:1/x", "ws://[::1]:1"] {
         new(url).unwrap();
     }

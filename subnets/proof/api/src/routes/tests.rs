@@ -1,12 +1,12 @@
 use reqwest::{Certificate, Client};
+use taonet_http::ServeLimits;
 use taonet_proof_circuits::{ModelBundle, ShippedModel};
 use taonet_proof_miner::Conduct;
-use taonet_service::Shutdown;
 use tokio::net::TcpListener;
 
 use super::*;
 use crate::testing::World;
-use crate::{Identity, serve_tls};
+use crate::{ApiKeys, Identity, serve_tls};
 
 struct Running {
     url: String,
@@ -15,7 +15,7 @@ struct Running {
     circuit: Digest,
     model: Digest,
     stop: Shutdown,
-    _place: tempfile::TempDir,
+    place: tempfile::TempDir,
 }
 
 impl Drop for Running {
@@ -24,24 +24,32 @@ impl Drop for Running {
     }
 }
 
-/// Starts a validator's API over TLS, with one miner of one model, whole and in slices.
+/// Starts a validator's API over TLS, with one miner that serves one model, both unsliced and in slices.
 async fn start(conduct: Conduct, settings: ApiSettings) -> Running {
-    let World { examiner, circuit, model, stop, place } = World::start(conduct).await;
-    let path = place.path().join("keys.json");
+    let world = World::start(conduct).await;
+    let path = world.place.path().join("keys.json");
     let mut keys = ApiKeys::open(&path).unwrap();
     let users = ["ada", "bob"].map(|name| keys.add(name, &path).unwrap());
-    let identity = Identity::own(place.path()).unwrap();
-    let again = Identity::own(place.path()).unwrap();
+    let (url, client) = serve_api(&world, &settings, &world.stop, ServeLimits::default()).await;
+    let World { circuit, model, stop, place, examiner: _ } = world;
+    Running { url, client, keys: users, circuit, model, stop, place }
+}
+
+/// Serves the API of a validator until `stop`; returns its URL and a client that trusts its certificate.
+async fn serve_api(world: &World, settings: &ApiSettings, stop: &Shutdown, limits: ServeLimits) -> (String, Client) {
+    let keys = LiveKeys::open(&world.place.path().join("keys.json")).unwrap();
+    let identity = Identity::own(world.place.path()).unwrap();
+    let again = Identity::own(world.place.path()).unwrap();
     assert_eq!(identity.certificate(), again.certificate(), "the certificate survives a restart");
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("https://localhost:{}", listener.local_addr().unwrap().port());
-    let routes = router(examiner, keys, &settings);
+    let routes = router(Arc::clone(&world.examiner), keys, settings, stop).unwrap();
     let (stopped, serving) = (stop.clone(), identity.clone());
-    stop.spawn("api", async move { serve_tls(listener, routes, &serving, &stopped).await.unwrap() });
+    stop.spawn("api", async move { serve_tls(listener, routes, &serving, limits, &stopped).await.unwrap() });
     let root = Certificate::from_pem(identity.certificate()).unwrap();
     let address = "127.0.0.1:0".parse().unwrap();
     let client = Client::builder().tls_certs_only([root]).no_proxy().resolve("localhost", address).build().unwrap();
-    Running { url, client, keys: users, circuit, model, stop, _place: place }
+    (url, client)
 }
 
 impl Running {
@@ -56,6 +64,10 @@ impl Running {
         let response = request.body(body.to_string()).send().await.unwrap();
         (response.status().as_u16(), serde_json::from_str(&response.text().await.unwrap()).unwrap())
     }
+}
+
+fn jobs(running: usize) -> JobSettings {
+    JobSettings { running, ..ApiSettings::default().jobs }
 }
 
 fn submission(circuit: Digest) -> Value {
@@ -94,10 +106,24 @@ async fn inputs_become_bundles_that_verify() {
     }
 }
 
+/// Keys that are removed while the validator runs are rejected from the next request on.
+#[tokio::test(flavor = "multi_thread")]
+async fn removed_keys_are_rejected_without_a_restart() {
+    let api = start(Conduct::Honest, ApiSettings::default()).await;
+    let path = api.place.path().join("keys.json");
+    let mut keys = ApiKeys::open(&path).unwrap();
+    assert_eq!([api.get(0, "/v1/circuits").await.0, api.get(1, "/v1/circuits").await.0], [200, 200]);
+    keys.remove("ada", &path).unwrap();
+    assert_eq!([api.get(0, "/v1/circuits").await.0, api.get(1, "/v1/circuits").await.0], [401, 200]);
+    let eve = keys.add("eve", &path).unwrap();
+    let request = api.client.get(format!("{}/v1/circuits", api.url)).bearer_auth(eve);
+    assert_eq!(request.send().await.unwrap().status().as_u16(), 200);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn strangers_and_bad_submissions_are_refused() {
-    let rate = RateLimit { requests: 12, window: Duration::from_mins(10) };
-    let api = start(Conduct::WrongOutput, ApiSettings { running: 1, rate, ..ApiSettings::default() }).await;
+    let rate = RateLimit { requests: 13, window: Duration::from_mins(10) };
+    let api = start(Conduct::WrongOutput, ApiSettings { rate, jobs: jobs(1) }).await;
     for request in [
         api.client.get(format!("{}/v1/circuits", api.url)),
         api.client.get(format!("{}/v1/circuits", api.url)).bearer_auth("taoproof_0"),
@@ -116,6 +142,8 @@ async fn strangers_and_bad_submissions_are_refused() {
     ] {
         assert_eq!(api.submit(&bad).await.0, 422, "{bad}");
     }
+    let long = api.client.post(format!("{}/v1/proofs", api.url)).bearer_auth(&api.keys[0]).body(" ".repeat(10_000));
+    assert_eq!(long.send().await.unwrap().status().as_u16(), 413, "ten integers are shorter");
     let (status, accepted) = api.submit(&submission(api.circuit)).await;
     assert_eq!(status, 202);
     let id = accepted["id"].as_str().unwrap();
@@ -134,11 +162,69 @@ async fn strangers_and_bad_submissions_are_refused() {
 #[tokio::test(flavor = "multi_thread")]
 async fn proofs_in_progress_are_bounded() {
     let slow = Conduct::Slow(Duration::from_secs(30));
-    let api = start(slow, ApiSettings { running: 2, ..ApiSettings::default() }).await;
+    let api = start(slow, ApiSettings { jobs: jobs(2), ..ApiSettings::default() }).await;
     let document = submission(api.circuit);
     let mut statuses = Vec::new();
     for _ in 0..3 {
         statuses.push(api.submit(&document).await.0);
     }
     assert_eq!(statuses, [202, 202, 429]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn event_streams_last_as_long_as_the_proof() {
+    let world = World::start(Conduct::Slow(Duration::from_secs(3))).await;
+    let path = world.place.path().join("keys.json");
+    let key = ApiKeys::open(&path).unwrap().add("ada", &path).unwrap();
+    // Each timeout of a connection is shorter than the time that the proof takes.
+    let short = Duration::from_millis(500);
+    let limits = ServeLimits { header_timeout: short, write_timeout: short, ..ServeLimits::default() };
+    let (url, client) = serve_api(&world, &ApiSettings::default(), &world.stop, limits).await;
+    let post = client.post(format!("{url}/v1/proofs")).bearer_auth(&key).body(submission(world.circuit).to_string());
+    let accepted: Value = serde_json::from_str(&post.send().await.unwrap().text().await.unwrap()).unwrap();
+    let id = accepted["id"].as_str().unwrap();
+    let events = client.get(format!("{url}/v1/proofs/{id}/events")).bearer_auth(&key).send().await.unwrap();
+    let events = events.text().await.unwrap();
+    assert!(events.contains("event: end") && events.contains(r#""status":"done""#), "{events}");
+    world.stop.request();
+}
+
+/// A shutdown or a kill interrupts proofs: users get an error, and can fetch the proof under the same ID after the
+/// restart.
+#[tokio::test(flavor = "multi_thread")]
+async fn proofs_in_progress_survive_restarts() {
+    let world = World::start(Conduct::Slow(Duration::from_secs(12))).await;
+    let path = world.place.path().join("keys.json");
+    let key = ApiKeys::open(&path).unwrap().add("ada", &path).unwrap();
+    let directory = Some(world.place.path().join("jobs"));
+    let settings = ApiSettings { jobs: JobSettings { directory, ..jobs(4) }, ..ApiSettings::default() };
+    let first = Shutdown::new();
+    let (url, client) = serve_api(&world, &settings, &first, ServeLimits::default()).await;
+    let post = client.post(format!("{url}/v1/proofs")).bearer_auth(&key).body(submission(world.circuit).to_string());
+    let accepted: Value = serde_json::from_str(&post.send().await.unwrap().text().await.unwrap()).unwrap();
+    let id = accepted["id"].as_str().unwrap().to_owned();
+    let document = async |client: &Client, url: &str| {
+        let answer = client.get(format!("{url}/v1/proofs/{id}")).bearer_auth(&key).send().await.unwrap();
+        serde_json::from_str::<Value>(&answer.text().await.unwrap()).unwrap()
+    };
+    // The second server starts as after a kill: the first one has written nothing but the request.
+    let second = Shutdown::new();
+    let (other, other_client) = serve_api(&world, &settings, &second, ServeLimits::default()).await;
+    assert_eq!(document(&other_client, &other).await["status"], "running");
+    let events = client.get(format!("{url}/v1/proofs/{id}/events")).bearer_auth(&key).send().await.unwrap();
+    first.request();
+    let events = events.text().await.unwrap();
+    assert!(events.contains(r#""status":"interrupted""#) && events.contains("resumes afterwards"), "{events}");
+    first.finished().await.unwrap();
+    while document(&other_client, &other).await["status"] == "running" {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    second.request();
+    second.finished().await.unwrap();
+    // The finished proof is still available after another restart.
+    let (url, client) = serve_api(&world, &settings, &world.stop, ServeLimits::default()).await;
+    assert_eq!(document(&client, &url).await["status"], "done");
+    let bundle = client.get(format!("{url}/v1/proofs/{id}/bundle")).bearer_auth(&key).send().await.unwrap();
+    ModelBundle::from_json(&bundle.bytes().await.unwrap()).unwrap().verify().unwrap();
+    world.stop.request();
 }

@@ -1,27 +1,41 @@
 use std::io::{self, Read as _, Write as _};
+use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
 
 /// Maximum size of an answer, in bytes.
 const MAX_ANSWER: u64 = 1 << 30;
+/// Time to exit after the program has closed its output.
+const EXIT: Duration = Duration::from_secs(1);
+/// Poll interval for the program's exit.
+const POLL: Duration = Duration::from_millis(2);
 
-/// Runs a program with a document on standard input and returns its standard output. The program is killed at the
-/// timeout.
-pub(super) fn run(program: &Path, question: Vec<u8>, timeout: Duration) -> io::Result<Vec<u8>> {
-    let mut child = Command::new(program)
-        .env_clear()
-        .current_dir("/")
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .spawn()?;
-    let pipes = child.stdin.take().zip(child.stdout.take());
-    let Some((mut stdin, stdout)) = pipes else { return Err(end(&mut child, "no pipes")) };
+/// Limits of one run of a program.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Limits {
+    pub(super) timeout: Duration,
+    /// Maximum data memory of each process, in bytes.
+    pub(super) memory: u64,
+}
+
+/// Runs a program with a document on standard input and returns its standard output. The program inherits this
+/// process's standard error. When this function returns, the program and all processes of its process group are killed.
+pub(super) fn run(program: &Path, question: Vec<u8>, limits: Limits) -> io::Result<Vec<u8>> {
+    let failed = |reason: &str| io::Error::other(reason.to_owned());
+    let mut command = Command::new(program);
+    command.env_clear().current_dir("/").stdin(Stdio::piped()).stdout(Stdio::piped()).process_group(0);
+    let mut group = Group(command.spawn()?);
+    // The program receives its request after this.
+    group.limit_memory(limits.memory)?;
+    let pipes = group.0.stdin.take().zip(group.0.stdout.take());
+    let (mut stdin, stdout) = pipes.ok_or_else(|| failed("the program has no pipes"))?;
     let (answered, answer) = mpsc::channel();
-    // Both threads end when the pipes close, at the latest when the program is killed.
+    // Both threads end when the pipes close, at the latest when the process group is killed.
     thread::spawn(move || {
         // A program may answer without reading all of its input.
         let _ = stdin.write_all(&question);
@@ -31,29 +45,63 @@ pub(super) fn run(program: &Path, question: Vec<u8>, timeout: Duration) -> io::R
         let read = stdout.take(MAX_ANSWER + 1).read_to_end(&mut bytes).map(|_| bytes);
         let _ = answered.send(read);
     });
-    let Ok(read) = answer.recv_timeout(timeout) else {
-        return Err(end(&mut child, "the program sent no answer before the timeout"));
-    };
-    let bytes = match read {
-        Ok(bytes) if bytes.len() as u64 <= MAX_ANSWER => bytes,
-        Ok(_) => return Err(end(&mut child, "the answer is too long")),
-        Err(error) => return Err(end(&mut child, &error.to_string())),
-    };
-    // A program has no work left once it has closed its output.
-    let deadline = std::time::Instant::now() + Duration::from_secs(1).min(timeout);
-    loop {
-        match child.try_wait()? {
-            Some(status) if status.success() => return Ok(bytes),
-            Some(status) => return Err(io::Error::other(format!("the program ended with {status}"))),
-            None if std::time::Instant::now() >= deadline => return Err(end(&mut child, "the program did not exit")),
-            None => thread::sleep(Duration::from_millis(2)),
+    let answer = answer.recv_timeout(limits.timeout);
+    let bytes = answer.map_err(|_| failed("the program did not respond before the timeout"))??;
+    if bytes.len() as u64 > MAX_ANSWER {
+        return Err(failed("the program's response is too long"));
+    }
+    group.wait(EXIT.min(limits.timeout))?;
+    Ok(bytes)
+}
+
+/// A program and the process group that it leads, which is killed on drop. A process that leaves the group is not.
+struct Group(Child);
+
+impl Group {
+    fn leader(&self) -> Pid {
+        Pid::from_child(&self.0)
+    }
+
+    /// Limits the data memory of the program, and of each process that it starts from now on.
+    #[cfg(target_os = "linux")]
+    fn limit_memory(&self, bytes: u64) -> io::Result<()> {
+        use rustix::process::{Resource, Rlimit, getrlimit, prlimit};
+
+        // A limit above this process's own is not permitted.
+        let bytes = getrlimit(Resource::Data).maximum.map_or(bytes, |own| own.min(bytes));
+        prlimit(Some(self.leader()), Resource::Data, Rlimit { current: Some(bytes), maximum: Some(bytes) })?;
+        Ok(())
+    }
+
+    /// Other systems cannot limit the memory of another process.
+    #[cfg(not(target_os = "linux"))]
+    fn limit_memory(&self, _bytes: u64) -> io::Result<()> {
+        Ok(())
+    }
+
+    /// Waits until the program exits with code 0. Its process ID remains valid.
+    fn wait(&self, within: Duration) -> io::Result<()> {
+        let deadline = Instant::now() + within;
+        let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+        loop {
+            let exited = waitid(WaitId::Pid(self.leader()), options)?;
+            match exited.map(|status| (status.exit_status(), status.terminating_signal())) {
+                Some((Some(0), _)) => return Ok(()),
+                Some((Some(code), _)) => return Err(io::Error::other(format!("the program exited with code {code}"))),
+                Some((None, Some(signal))) => {
+                    return Err(io::Error::other(format!("the program was killed by signal {signal}")));
+                }
+                Some((None, None)) | None if Instant::now() < deadline => thread::sleep(POLL),
+                Some((None, None)) | None => return Err(io::Error::other("the program did not exit")),
+            }
         }
     }
 }
 
-fn end(child: &mut Child, reason: &str) -> io::Error {
-    // The program may have exited already.
-    let _ = child.kill();
-    let _ = child.wait();
-    io::Error::other(reason.to_owned())
+impl Drop for Group {
+    fn drop(&mut self) {
+        // Nobody has waited for the leader, so its process ID is still that of the group.
+        let _ = kill_process_group(self.leader(), Signal::KILL);
+        let _ = self.0.wait();
+    }
 }

@@ -44,6 +44,25 @@ fn a_program_proves_and_verifies() {
     assert_eq!(bench.verifier.verify(&statement, &proof[1..]), Err(VerifyError::Invalid));
 }
 
+/// A statement, and the verification key that it is bound to.
+fn statement() -> (Statement, &'static [u8]) {
+    let circuit = testing::network(1).lower().unwrap();
+    let key = b"key";
+    let binding = Binding {
+        nonce: Digest::of(b"n"),
+        miner: taonet_primitives::Hotkey::from_bytes([1; 32]),
+        circuit: Digest::of(b"c"),
+        verification_key: Digest::of(key),
+    };
+    (Statement { binding, inputs: testing::inputs(&circuit, 1), outputs: vec![0; 4] }, key)
+}
+
+/// Runs a verification by a program.
+fn verify(external: &External) -> Result<(), VerifyError> {
+    let (statement, key) = statement();
+    external.verifier(key).unwrap().verify(&statement, &[1])
+}
+
 #[test]
 fn a_program_that_misbehaves_never_accepts() {
     let scripts = [
@@ -53,23 +72,55 @@ fn a_program_that_misbehaves_never_accepts() {
         "#!/bin/sh\necho 'yes'\n",
         "#!/bin/sh\necho '{\"valid\": true, \"more\": 1}'\n",
         "#!/bin/sh\nexec sleep 60\n",
+        "#!/bin/sh\nsleep 60\n",
+        "#!/bin/sh\nkill -9 $$\n",
         "#!/bin/sh\nexec cat /dev/zero\n",
         "not a program",
     ];
-    let circuit = testing::network(1).lower().unwrap();
-    let key = b"key";
-    let binding = Binding {
-        nonce: Digest::of(b"n"),
-        miner: taonet_primitives::Hotkey::from_bytes([1; 32]),
-        circuit: Digest::of(b"c"),
-        verification_key: Digest::of(key),
-    };
-    let inputs = testing::inputs(&circuit, 1);
-    let statement = Statement { binding, inputs, outputs: vec![0; 4] };
     for script in scripts {
         let program = program(script, Duration::from_millis(300));
-        let verified = program.external.verifier(key).unwrap().verify(&statement, &[1]);
+        let verified = verify(&program.external);
         assert!(matches!(&verified, Err(error) if error.is_local()), "{script}: {verified:?}");
     }
     assert!(External::new(Path::new("relative"), Duration::from_secs(1), CAPABILITIES).is_err());
+}
+
+/// Returns whether a process exists that is not a zombie.
+#[cfg(target_os = "linux")]
+fn is_running(process: &str) -> bool {
+    std::fs::read(format!("/proc/{process}/cmdline")).is_ok_and(|command| !command.is_empty())
+}
+
+/// A process that the program starts ends with it: at the timeout, and after the answer.
+#[cfg(target_os = "linux")]
+#[test]
+fn processes_of_a_program_end_with_it() {
+    let place = tempfile::tempdir().unwrap();
+    let id = place.path().join("id");
+    let scripts = [
+        (format!("#!/bin/sh\nsleep 600 &\necho $! >{}\nwait\n", id.display()), false),
+        (format!("#!/bin/sh\nsleep 600 >/dev/null &\necho $! >{}\necho '{{\"valid\": true}}'\n", id.display()), true),
+    ];
+    for (script, answers) in scripts {
+        let program = program(&script, Duration::from_secs(3));
+        let verified = verify(&program.external);
+        assert_eq!(verified.is_ok(), answers, "{script}: {verified:?}");
+        let process = std::fs::read_to_string(&id).unwrap().trim().to_owned();
+        let deadline = std::time::Instant::now() + Duration::from_secs(5);
+        while is_running(&process) {
+            assert!(std::time::Instant::now() < deadline, "{script}: process {process} is still running");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn memory_is_limited() {
+    let script =
+        "#!/usr/bin/python3\nimport sys\nsys.stdin.read()\nblock = bytearray(512 << 20)\nprint('{\"valid\": true}')\n";
+    let program = program(script, Duration::from_mins(1));
+    assert_eq!(verify(&program.external.clone().with_memory(1 << 30)), Ok(()));
+    let verified = verify(&program.external.with_memory(256 << 20));
+    assert!(matches!(&verified, Err(error) if error.is_local()), "{verified:?}");
 }

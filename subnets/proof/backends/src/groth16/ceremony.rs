@@ -1,10 +1,10 @@
 //! Key ceremony: contributions of several people to one key.
 //!
-//! The first contributor makes the key and knows all of its random numbers: α, β, γ, δ and the evaluation point τ. Each
-//! later contributor multiplies δ by a random number and proves knowledge of it. That hides δ from everyone as long as
-//! one contributor forgets their number. **It does not hide τ, α and β from the first contributor**, who can forge
-//! proofs alone: the proofs of a circuit are only as trustworthy as its first contributor. [`crate::stark`] needs no
-//! such trust.
+//! The first contributor creates the key and knows all of its random numbers: α, β, γ, δ and the evaluation point τ.
+//! Each later contributor multiplies δ by a random number and proves knowledge of it. That hides δ from everyone if at
+//! least one contributor discards their number. **It does not hide τ, α and β from the first contributor**, who can
+//! forge proofs alone: the proofs of a circuit are only as trustworthy as its first contributor. [`crate::stark`] needs
+//! no such trust.
 //!
 //! A transcript lists all contributions. [`verify`] checks that they alone turn the first key into the last one.
 
@@ -121,7 +121,7 @@ pub fn contribute(keys: &Keys, contributor: &str, transcript: &mut Transcript) -
 /// knew their factor.
 ///
 /// # Errors
-/// The first check that fails.
+/// [`CeremonyError`] for the first check that fails.
 pub fn verify(first: &Keys, last: &Keys, transcript: &Transcript) -> Result<(), CeremonyError> {
     if Digest::of(&first.proving) != transcript.initial_key {
         return Err(CeremonyError::OtherKey("first"));
@@ -131,8 +131,10 @@ pub fn verify(first: &Keys, last: &Keys, transcript: &Transcript) -> Result<(), 
         return Err(CeremonyError::OtherKey("last"));
     }
     let (before, after) = (proving_from_bytes(&first.proving)?, proving_from_bytes(&last.proving)?);
-    let file = VerificationKeyFile::from_bytes(&last.verification)?;
-    if file.key != after.vk {
+    // The layout of the public values in the verification key must be unchanged, too.
+    let mut file = VerificationKeyFile::from_bytes(&first.verification)?;
+    file.key = after.vk.clone();
+    if file.to_bytes()? != last.verification {
         return Err(CeremonyError::OtherKey("verification"));
     }
     let mut delta = before.delta_g1;
@@ -183,7 +185,8 @@ fn check_ratio(before: &ProvingKey<Bn254>, after: &ProvingKey<Bn254>) -> Result<
     Ok(())
 }
 
-/// Returns whether `new_i * delta_after = old_i * delta_before` for all i, by a random combination of each side.
+/// Returns whether `new_i * delta_after = old_i * delta_before` for all i, with a random linear combination of each
+/// side.
 fn same_ratio(old: &[G1Affine], new: &[G1Affine], before: G2Affine, after: G2Affine) -> Result<bool, CeremonyError> {
     let mut generator = generator()?;
     let factors: Vec<Fr> = old.iter().map(|_| Fr::from(u128::rand(&mut generator))).collect();

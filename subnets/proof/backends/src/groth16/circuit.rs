@@ -1,11 +1,11 @@
 //! Constraints of a circuit, and the assignment of an execution.
 //!
-//! Public values are, in this order: the binding, the outputs, and the inputs or, if there are many, their Poseidon
-//! digest. Weights are constants of the linear combinations, so a multiply-add costs no constraint; only rescales,
-//! maxima and outputs do.
+//! Public values are, in this order: the binding, the outputs and the inputs. Where there are many of either, their
+//! Poseidon digest is public in their place. Weights are constants of the linear combinations, so a multiply-add costs
+//! no constraint; only rescales, maxima and outputs do.
 //!
 //! No value wraps around the field: every sum lies within its interval, which is far below half of the field, and both
-//! sides of each decomposition are integers within it.
+//! sides of each decomposition into bits are integers far below half of the field, too.
 
 use ark_bn254::Fr;
 use ark_ff::{One as _, Zero as _};
@@ -17,37 +17,80 @@ use super::poseidon;
 use super::r1cs::{Lc, R1cs};
 use crate::BackendError;
 
-/// Maximum number of inputs that are public values themselves; more are hashed.
-pub(super) const MAX_PUBLIC_INPUTS: usize = 1024;
-/// Number of bits of a field element that packed inputs fill.
+/// Maximum number of inputs, and of outputs, that are public values themselves; a larger number of either is hashed.
+pub(super) const MAX_PUBLIC: usize = 1024;
+/// Number of bits of each field element that are used for packed values.
 const PACKED_BITS: u32 = 248;
 /// Maximum magnitude of a sum: far below half of the field's 2^253.
 pub(super) const MAX_MAGNITUDE: u64 = 1 << 60;
+/// Range of outputs that are public values themselves: that of every sum.
+const SUMS: Range = Range { low: -MAX_MAGNITUDE.cast_signed(), high: MAX_MAGNITUDE.cast_signed() };
 /// Maximum number of constraints of one circuit.
 const MAX_CONSTRAINTS: usize = 1 << 23;
 
-/// Public form of the inputs.
+/// Public form of the inputs or outputs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct PublicInputs {
+pub(super) struct Public {
     pub(super) count: usize,
+    /// Range of every value, which the verifier checks.
     pub(super) range: Range,
-    /// Whether only the digest of the inputs is public.
+    /// Whether only the digest of the values is public.
     pub(super) hashed: bool,
 }
 
-impl PublicInputs {
+/// Public form of a circuit's inputs and outputs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Layout {
+    pub(super) inputs: Public,
+    pub(super) outputs: Public,
+}
+
+impl Layout {
+    /// Returns the layout for new keys: more than `most_public` inputs or outputs are hashed.
     pub(super) fn of(circuit: &Circuit, most_public: usize) -> Self {
-        Self { count: circuit.inputs, range: circuit.input_range, hashed: circuit.inputs > most_public }
+        let (inputs, outputs) = (circuit.inputs, circuit.outputs.len());
+        Self {
+            inputs: Public { count: inputs, range: circuit.input_range, hashed: inputs > most_public },
+            outputs: if outputs > most_public {
+                Public { count: outputs, range: circuit.output_range(), hashed: true }
+            } else {
+                Public::unhashed(outputs)
+            },
+        }
     }
 
-    fn values(&self) -> usize {
+    /// Returns whether a key with this layout can be the key of a circuit. Keys of older versions have many outputs as
+    /// public values.
+    pub(super) fn fits(&self, circuit: &Circuit) -> bool {
+        let new = Self::of(circuit, if self.outputs.hashed { 0 } else { usize::MAX });
+        self.outputs == new.outputs && Public { hashed: self.inputs.hashed, ..new.inputs } == self.inputs
+    }
+
+    /// Returns all public values of a statement.
+    pub(super) fn statement(&self, binding: &Digest, inputs: &[i64], outputs: &[i64]) -> Vec<Fr> {
+        let mut values = vec![binding_element(binding)];
+        self.outputs.append(outputs, &mut values);
+        self.inputs.append(inputs, &mut values);
+        values
+    }
+}
+
+impl Public {
+    /// Returns the form of outputs that are public values themselves.
+    pub(super) const fn unhashed(count: usize) -> Self {
+        Self { count, range: SUMS, hashed: false }
+    }
+
+    /// Returns the number of public values.
+    pub(super) const fn values(&self) -> usize {
         if self.hashed { 1 } else { self.count }
     }
 
-    /// Packs inputs, minus the smallest possible input, into as few elements as possible.
-    fn pack(&self, inputs: &[i64]) -> Vec<Fr> {
+    /// Packs values, minus the smallest possible one, into as few elements as possible. Values in range are packed
+    /// unambiguously.
+    fn pack(&self, values: &[i64]) -> Vec<Fr> {
         let width = self.width();
-        let chunks = inputs.chunks((PACKED_BITS / width) as usize);
+        let chunks = values.chunks((PACKED_BITS / width) as usize);
         let packed = chunks.map(|chunk| {
             let digits = chunk.iter().rev();
             digits.fold(Fr::zero(), |sum, &value| sum * power(width) + Fr::from(value - self.range.low))
@@ -55,21 +98,33 @@ impl PublicInputs {
         packed.collect()
     }
 
-    /// Returns the number of bits of an input minus the smallest possible input, at least 1.
+    /// Packs linear combinations, whose values are in range, like [`Self::pack`].
+    fn pack_combinations(&self, values: &[Lc]) -> Vec<Lc> {
+        let width = self.width();
+        let low = Lc::constant(-Fr::from(self.range.low));
+        let chunks = values.chunks((PACKED_BITS / width) as usize);
+        let packed = chunks.map(|chunk| {
+            let sum = chunk.iter().enumerate().fold(Lc::zero(), |sum, (index, value)| {
+                let factor = power(width * index as u32);
+                sum.plus(factor, value).plus(factor, &low)
+            });
+            sum.compact()
+        });
+        packed.collect()
+    }
+
+    /// Returns the number of bits of a value minus the smallest possible value, at least 1.
     fn width(&self) -> u32 {
         Width::of(Range { low: 0, high: self.range.high - self.range.low }).bits.max(1)
     }
 
-    /// Returns all public values of a statement.
-    pub(super) fn statement(&self, binding: &Digest, inputs: &[i64], outputs: &[i64]) -> Vec<Fr> {
-        let mut values = vec![binding_element(binding)];
-        values.extend(outputs.iter().map(|&output| Fr::from(output)));
+    /// Appends the public values.
+    fn append(&self, values: &[i64], public: &mut Vec<Fr>) {
         if self.hashed {
-            values.push(poseidon::hash(&self.pack(inputs)));
+            public.push(poseidon::hash(&self.pack(values)));
         } else {
-            values.extend(inputs.iter().map(|&input| Fr::from(input)));
+            public.extend(values.iter().map(|&value| Fr::from(value)));
         }
-        values
     }
 }
 
@@ -80,52 +135,59 @@ fn binding_element(binding: &Digest) -> Fr {
     bytes.fold(Fr::zero(), |sum, &byte| sum * Fr::from(256_u64) + Fr::from(byte))
 }
 
-/// Translates a circuit to constraints.
-pub(super) fn constrain(circuit: &Circuit, most_public: usize) -> Result<R1cs, BackendError> {
+/// Converts a circuit to constraints.
+pub(super) fn constrain(circuit: &Circuit, layout: &Layout) -> Result<R1cs, BackendError> {
     let magnitude = circuit.magnitude();
     if magnitude > MAX_MAGNITUDE {
         return Err(BackendError::Magnitude { magnitude, limit: MAX_MAGNITUDE });
     }
-    let public = PublicInputs::of(circuit, most_public);
-    let mut cs = R1cs::new(1 + circuit.outputs.len() + public.values());
-    // Variable 1 is the binding. It has a constraint of its own besides the rows that tie public inputs.
+    let Layout { inputs, outputs } = layout;
+    let mut cs = R1cs::new(1 + outputs.values() + inputs.values());
+    // Variable 1 is the binding. This constraint uses it, in addition to those that the key generator adds for all
+    // public inputs.
     let square = cs.witness();
     cs.enforce(Lc::var(1), Lc::var(1), Lc::var(square));
-    let first_input = 2 + circuit.outputs.len();
-    let mut cells = if public.hashed {
-        hashed_inputs(&mut cs, &public, first_input)
+    let first_input = 2 + outputs.values();
+    let mut cells = if inputs.hashed {
+        hashed_inputs(&mut cs, inputs, first_input)
     } else {
-        (0..public.count).map(|index| Lc::var(first_input + index)).collect()
+        (0..inputs.count).map(|index| Lc::var(first_input + index)).collect()
     };
     for stage in &circuit.stages {
         constrain_stage(&mut cs, stage, &mut cells);
-        if cs.constraints() > MAX_CONSTRAINTS {
-            let (actual, limit) = (cs.constraints() as u64, MAX_CONSTRAINTS as u64);
-            return Err(BackendError::Size { what: "constraints", actual, limit });
+        check_size(&cs)?;
+    }
+    let values = circuit.outputs.iter().map(|&cell| cells.get(cell as usize).cloned().unwrap_or_default());
+    if outputs.hashed {
+        // The constraints imply that every output is in range, because every input is.
+        let values: Vec<Lc> = values.collect();
+        let hash = poseidon::constrain_hash(&mut cs, &outputs.pack_combinations(&values));
+        cs.enforce_equal(hash, &Lc::var(2));
+    } else {
+        for (index, value) in values.enumerate() {
+            cs.enforce_equal(value, &Lc::var(2 + index));
         }
     }
-    for (index, &cell) in circuit.outputs.iter().enumerate() {
-        let value = cells.get(cell as usize).cloned().unwrap_or_default();
-        cs.enforce_equal(value, &Lc::var(2 + index));
-    }
+    check_size(&cs)?;
     Ok(cs)
 }
 
+fn check_size(cs: &R1cs) -> Result<(), BackendError> {
+    if cs.constraints() > MAX_CONSTRAINTS {
+        let (actual, limit) = (cs.constraints() as u64, MAX_CONSTRAINTS as u64);
+        return Err(BackendError::Size { what: "constraints", actual, limit });
+    }
+    Ok(())
+}
+
 /// Allocates witness variables for the inputs, range-checked, packed and hashed to the public value at `digest`.
-fn hashed_inputs(cs: &mut R1cs, public: &PublicInputs, digest: usize) -> Vec<Lc> {
-    let width = public.width();
+fn hashed_inputs(cs: &mut R1cs, public: &Public, digest: usize) -> Vec<Lc> {
     let low = Lc::constant(Fr::from(public.range.low));
-    let inputs: Vec<Lc> = (0..public.count).map(|_| gadgets::unsigned(cs, width)).collect();
-    let packed: Vec<Lc> = inputs
-        .chunks((PACKED_BITS / width) as usize)
-        .map(|chunk| {
-            let digits = chunk.iter().enumerate();
-            digits.fold(Lc::zero(), |sum, (index, value)| sum.plus(power(width * index as u32), value))
-        })
-        .collect();
-    let hash = poseidon::constrain_hash(cs, &packed);
+    let inputs: Vec<Lc> =
+        (0..public.count).map(|_| gadgets::unsigned(cs, public.width()).plus(Fr::one(), &low)).collect();
+    let hash = poseidon::constrain_hash(cs, &public.pack_combinations(&inputs));
     cs.enforce_equal(hash, &Lc::var(digest));
-    inputs.into_iter().map(|value| value.plus(Fr::one(), &low)).collect()
+    inputs
 }
 
 fn constrain_stage(cs: &mut R1cs, stage: &Stage, cells: &mut Vec<Lc>) {
@@ -171,21 +233,22 @@ fn sums(linear: &Linear, cells: &[Lc]) -> Vec<Lc> {
 /// Returns the values of all variables, in the order of [`constrain`].
 pub(super) fn assign(
     circuit: &Circuit,
-    most_public: usize,
+    layout: &Layout,
     binding: &Digest,
     inputs: &[i64],
     execution: &Execution,
 ) -> Vec<Fr> {
-    let public = PublicInputs::of(circuit, most_public);
+    let outputs = execution.outputs(circuit);
     let mut values = vec![Fr::one()];
-    values.extend(public.statement(binding, inputs, &execution.outputs(circuit)));
+    values.extend(layout.statement(binding, inputs, &outputs));
     let binding = binding_element(binding);
     values.push(binding * binding);
-    if public.hashed {
+    if layout.inputs.hashed {
+        let Public { range, .. } = layout.inputs;
         for &input in inputs {
-            gadgets::assign_unsigned(&mut values, input - public.range.low, public.width());
+            gadgets::assign_unsigned(&mut values, input - range.low, layout.inputs.width());
         }
-        poseidon::hash_traced(&public.pack(inputs), &mut values);
+        poseidon::hash_traced(&layout.inputs.pack(inputs), &mut values);
     }
     for (stage, sums) in circuit.stages.iter().zip(&execution.sums) {
         match &stage.kind {
@@ -206,6 +269,9 @@ pub(super) fn assign(
                 }
             }
         }
+    }
+    if layout.outputs.hashed {
+        poseidon::hash_traced(&layout.outputs.pack(&outputs), &mut values);
     }
     values
 }

@@ -1,5 +1,5 @@
-//! Gadgets: constraints of rescales and maxima, and the witness values that satisfy them. Both halves of a gadget
-//! allocate the same variables in the same order.
+//! Gadgets: constraints of rescales and maxima, and the witness values that satisfy them. For each gadget, the function
+//! that adds constraints and the one that assigns the witness use the same variables in the same order.
 
 use ark_bn254::Fr;
 use ark_ff::{Field as _, One as _, Zero as _};
@@ -138,7 +138,7 @@ pub(super) fn assign_rescale(witness: &mut Vec<Fr>, sum: i64, rescale: Rescale, 
         Clamp::Unsigned(_) => {
             if high > 0 {
                 assign_none(witness, ones, high);
-                // The magnitude before the sign is applied: low bits, or the limit.
+                // The value before a negative quotient is replaced by zero: its low bits, or the upper limit.
                 let low = quotient & ((1 << kept) - 1);
                 witness.push(Fr::from(if ones == 0 { low } else { rescale.clamp.range().high }));
             }
@@ -198,7 +198,7 @@ fn select(cs: &mut R1cs, condition: Lc, first: &Lc, second: &Lc) -> Lc {
 pub(super) fn max(cs: &mut R1cs, a: &Lc, b: &Lc, operands: Range) -> Lc {
     let (bits, sign) = split(cs, &a.clone().plus(-Fr::one(), b), difference_width(operands));
     let larger = cs.witness();
-    // a - b if that is positive, else zero.
+    // The product is a - b if that is positive, else zero.
     let positive = sign.map_or_else(|| Lc::constant(Fr::one()), |sign| not(&Lc::var(sign)));
     cs.enforce(positive, Lc::bits(&bits), Lc::var(larger).plus(-Fr::one(), b));
     Lc::var(larger)

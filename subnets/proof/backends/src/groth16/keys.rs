@@ -1,25 +1,27 @@
-//! Key files. Every point of a verification key is checked to lie on the curve and in the subgroup. Proving keys are
-//! large and come from the same directory, and a wrong one only makes proofs that do not verify.
+//! Key files. Every point of a verification key is checked to lie on the curve and in the subgroup. The points of a
+//! proving key are not checked: the key is large, comes from the same directory, and a wrong key only yields proofs
+//! that do not verify.
 
 use ark_bn254::Bn254;
 use ark_groth16::{ProvingKey, VerifyingKey};
 use ark_serialize::{CanonicalDeserialize as _, CanonicalSerialize as _, SerializationError};
 use serde::{Deserialize, Serialize};
-use taonet_proof_core::circuit::Circuit;
 use taonet_proof_core::{MAX_ELEMENTS, Range};
 
-use super::circuit::PublicInputs;
+use super::circuit::{Layout, MAX_MAGNITUDE, Public};
 use crate::BackendError;
 
-/// The version of the file format.
+/// File format of keys whose outputs are public values themselves.
 const FORMAT: u32 = 1;
+/// File format of keys with the digest of the outputs as a public value: the range of the outputs follows the other
+/// fields.
+const HASHED_OUTPUTS: u32 = 2;
 /// Maximum size of a verification key, in bytes: one point for each public value.
 const MAX_VERIFICATION_BYTES: usize = 1 << 24;
 
 /// A verification key with the layout of the public values.
 pub(super) struct VerificationKeyFile {
-    pub(super) public: PublicInputs,
-    pub(super) outputs: usize,
+    pub(super) layout: Layout,
     pub(super) key: VerifyingKey<Bn254>,
 }
 
@@ -34,9 +36,8 @@ struct Encoded {
 }
 
 impl VerificationKeyFile {
-    pub(super) fn new(circuit: &Circuit, most_public: usize, key: &VerifyingKey<Bn254>) -> Result<Self, BackendError> {
-        let file =
-            Self { public: PublicInputs::of(circuit, most_public), outputs: circuit.outputs.len(), key: key.clone() };
+    pub(super) fn new(layout: Layout, key: &VerifyingKey<Bn254>) -> Result<Self, BackendError> {
+        let file = Self { layout, key: key.clone() };
         file.check()?;
         Ok(file)
     }
@@ -44,24 +45,42 @@ impl VerificationKeyFile {
     pub(super) fn to_bytes(&self) -> Result<Vec<u8>, BackendError> {
         let mut key = Vec::new();
         self.key.serialize_compressed(&mut key).map_err(|error| refuse(&error))?;
+        let Layout { inputs, outputs } = self.layout;
         let encoded = Encoded {
-            format: FORMAT,
-            inputs: self.public.count as u32,
-            range: self.public.range,
-            hashed: self.public.hashed,
-            outputs: self.outputs as u32,
+            format: if outputs.hashed { HASHED_OUTPUTS } else { FORMAT },
+            inputs: inputs.count as u32,
+            range: inputs.range,
+            hashed: inputs.hashed,
+            outputs: outputs.count as u32,
             key,
         };
-        postcard::to_allocvec(&encoded).map_err(|error| refuse(&error))
+        let bytes = if outputs.hashed {
+            postcard::to_allocvec(&(encoded, outputs.range))
+        } else {
+            postcard::to_allocvec(&encoded)
+        };
+        bytes.map_err(|error| refuse(&error))
     }
 
     pub(super) fn from_bytes(bytes: &[u8]) -> Result<Self, BackendError> {
         if bytes.len() > MAX_VERIFICATION_BYTES {
             return Err(refuse(&"the file is too large"));
         }
+        // Other formats may have other fields.
+        let (format, _) = postcard::take_from_bytes::<u32>(bytes).map_err(|error| refuse(&error))?;
+        if ![FORMAT, HASHED_OUTPUTS].contains(&format) {
+            return Err(BackendError::Format { format, newest: HASHED_OUTPUTS });
+        }
         let (encoded, rest): (Encoded, &[u8]) = postcard::take_from_bytes(bytes).map_err(|error| refuse(&error))?;
-        if encoded.format != FORMAT || !rest.is_empty() {
-            return Err(refuse(&"unsupported format"));
+        let count = encoded.outputs as usize;
+        let (outputs, rest) = if format == HASHED_OUTPUTS {
+            let (range, rest) = postcard::take_from_bytes(rest).map_err(|error| refuse(&error))?;
+            (Public { count, range, hashed: true }, rest)
+        } else {
+            (Public::unhashed(count), rest)
+        };
+        if !rest.is_empty() {
+            return Err(refuse(&"trailing bytes"));
         }
         let mut reader = encoded.key.as_slice();
         // Compressed and checked: every point lies on the curve and in the subgroup.
@@ -69,8 +88,8 @@ impl VerificationKeyFile {
         if !reader.is_empty() {
             return Err(refuse(&"trailing bytes after the key"));
         }
-        let public = PublicInputs { count: encoded.inputs as usize, range: encoded.range, hashed: encoded.hashed };
-        let file = Self { public, outputs: encoded.outputs as usize, key };
+        let inputs = Public { count: encoded.inputs as usize, range: encoded.range, hashed: encoded.hashed };
+        let file = Self { layout: Layout { inputs, outputs }, key };
         file.check()?;
         // Each key has exactly one encoding, because requests are bound to its digest.
         if file.to_bytes()? != bytes {
@@ -80,14 +99,16 @@ impl VerificationKeyFile {
     }
 
     fn check(&self) -> Result<(), BackendError> {
-        let PublicInputs { count, range, hashed } = self.public;
-        let values = if hashed { 1 } else { count };
-        let bounded = (1..=MAX_ELEMENTS).contains(&count) && (1..=MAX_ELEMENTS).contains(&self.outputs);
-        if !bounded || range.low > range.high || range.magnitude() > 1 << 31 {
+        let Layout { inputs, outputs } = self.layout;
+        let bounded = |values: &Public, limit: u64| {
+            let Range { low, high } = values.range;
+            (1..=MAX_ELEMENTS).contains(&values.count) && low <= high && values.range.magnitude() <= limit
+        };
+        if !bounded(&inputs, 1 << 31) || !bounded(&outputs, MAX_MAGNITUDE) {
             return Err(refuse(&"inputs or outputs are out of bounds"));
         }
-        // One point for the constant one, the binding, and each other public value.
-        if self.key.gamma_abc_g1.len() != 2 + self.outputs + values {
+        // One point each for the constant one, the binding, and every other public value.
+        if self.key.gamma_abc_g1.len() != 2 + outputs.values() + inputs.values() {
             return Err(refuse(&"the number of points does not fit the number of public values"));
         }
         Ok(())

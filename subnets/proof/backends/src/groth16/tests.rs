@@ -1,12 +1,14 @@
-use ark_bn254::Bn254;
+use ark_bn254::{Bn254, Fq, Fq2, G1Affine, G2Affine};
+use ark_ec::AffineRepr as _;
 use ark_ff::One as _;
 use ark_groth16::Proof;
-use ark_serialize::CanonicalDeserialize as _;
+use ark_serialize::{CanonicalDeserialize as _, CanonicalSerialize};
 use taonet_primitives::Hotkey;
-use taonet_proof_core::Range;
+use taonet_proof_core::network::{Network, NetworkError};
+use taonet_proof_core::{Clamp, Range, Rescale};
 
 use super::*;
-use crate::testing::{self, Bench, check_binding, check_flips};
+use crate::testing::{self, Bench, LayerKind, check_binding, check_flips};
 use crate::{Statement, VerifyError};
 
 #[test]
@@ -26,8 +28,7 @@ fn copies_that_are_randomised_again_are_bound_as_well() {
     let file = VerificationKeyFile::from_bytes(&bench.keys.verification).unwrap();
     let original = Proof::<Bn254>::deserialize_compressed(proof.as_slice()).unwrap();
     let copy = Scheme::rerandomize_proof(&file.key, &original, &mut generator().unwrap());
-    let mut bytes = Vec::new();
-    copy.serialize_compressed(&mut bytes).unwrap();
+    let bytes = compressed(&copy);
     assert_ne!(bytes, proof);
     // A re-randomised proof verifies for the same miner only.
     assert_eq!(bench.verifier.verify(&statement, &bytes), Ok(()));
@@ -35,21 +36,81 @@ fn copies_that_are_randomised_again_are_bound_as_well() {
     assert_eq!(bench.verifier.verify(&Statement { binding: thief, ..statement }, &bytes), Err(VerifyError::Invalid));
 }
 
-/// The assignment of an execution satisfies the constraints at the extremes of every layer, and no sum's decomposition
-/// comes near the field's size: nothing wraps around.
+fn compressed(value: &impl CanonicalSerialize) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    value.serialize_compressed(&mut bytes).unwrap();
+    bytes
+}
+
+/// Points off the curve, outside of the subgroup and at infinity are rejected in proofs and keys.
+#[test]
+fn points_outside_of_the_groups_are_refused() {
+    let bench = Bench::new(&Groth16, &testing::network(1));
+    let (statement, proof) = bench.prove(&testing::inputs(&bench.circuit, 1));
+    // Without the flag of the ordinate's sign, the encoding of a point is that of its abscissa.
+    let off_g1 = (1_u64..100).map(Fq::from).find(|x| G1Affine::get_point_from_x_unchecked(*x, true).is_none()).unwrap();
+    let pairs = || (1_u64..100).map(|x| Fq2::new(Fq::from(x), Fq::one()));
+    let off_g2 = pairs().find(|x| G2Affine::get_point_from_x_unchecked(*x, true).is_none()).unwrap();
+    let mut points = pairs().filter_map(|x| G2Affine::get_point_from_x_unchecked(x, true));
+    let outside = points.find(|point| !point.is_in_correct_subgroup_assuming_on_curve()).unwrap();
+    assert!(outside.is_on_curve());
+    let replaced = [
+        (0, compressed(&off_g1)),
+        (32, compressed(&off_g2)),
+        (96, compressed(&off_g1)),
+        (32, compressed(&outside)),
+        (0, compressed(&G1Affine::zero())),
+        (32, compressed(&G2Affine::zero())),
+    ];
+    for (at, point) in replaced {
+        let mut bad = proof.clone();
+        bad[at..at + point.len()].copy_from_slice(&point);
+        let verified = bench.verifier.verify(&statement, &bad);
+        assert!(matches!(verified, Err(VerifyError::Malformed(_))), "{at}: {verified:?}");
+    }
+    let key = |change: fn(&mut VerificationKeyFile, G2Affine)| {
+        let mut file = VerificationKeyFile::from_bytes(&bench.keys.verification).unwrap();
+        change(&mut file, outside);
+        Groth16.verifier(&file.to_bytes().unwrap())
+    };
+    assert!(key(|_, _| {}).is_ok());
+    assert!(key(|file, outside| file.key.beta_g2 = outside).is_err());
+    assert!(key(|file, outside| file.key.gamma_g2 = outside).is_err());
+    assert!(key(|file, outside| file.key.delta_g2 = outside).is_err());
+}
+
+/// Checks that the assignment of an execution satisfies the constraints at both ends of the circuit's intervals.
+fn check_extremes(network: &Network) {
+    let circuit = network.lower().unwrap();
+    assert!(circuit.magnitude() <= circuit::MAX_MAGNITUDE);
+    let layout = Layout::of(&circuit, MAX_PUBLIC);
+    let cs = circuit::constrain(&circuit, &layout).unwrap();
+    for inputs in testing::extremes(&circuit) {
+        let execution = circuit.execute(&inputs).unwrap();
+        let assignment = circuit::assign(&circuit, &layout, &Digest::of(b"x"), &inputs, &execution);
+        assert_eq!(assignment.len(), cs.variables);
+        assert_eq!(cs.broken(&assignment), None, "{network:?} {inputs:?}");
+    }
+}
+
+#[test]
+fn extremes_of_every_rescale_satisfy_the_constraints() {
+    testing::rescaled_layers().iter().for_each(check_extremes);
+}
+
+/// Sums of every kind of layer satisfy the constraints close to the largest magnitude that a network may have, 2^56.
+/// The field has 2^253 on each side of zero, so nothing wraps around. Networks with larger sums are invalid.
 #[test]
 fn extremes_of_every_layer_satisfy_the_constraints() {
-    for network in testing::extreme_layers() {
-        let circuit = network.lower().unwrap();
-        assert!(circuit.magnitude() <= circuit::MAX_MAGNITUDE);
-        let cs = circuit::constrain(&circuit, MAX_PUBLIC_INPUTS).unwrap();
-        for inputs in testing::extremes(&network) {
-            let execution = circuit.execute(&inputs).unwrap();
-            let sums = circuit.linear_stages().next().unwrap().sums;
-            assert!(execution.sums[0].iter().all(|&sum| sums.contains(sum)));
-            let assignment = circuit::assign(&circuit, MAX_PUBLIC_INPUTS, &Digest::of(b"x"), &inputs, &execution);
-            assert_eq!(assignment.len(), cs.variables);
-            assert_eq!(cs.broken(&assignment), None, "{network:?} {inputs:?}");
+    let wide = |bits: u32| Range { low: -(1 << bits), high: (1 << bits) - 1 };
+    for kind in LayerKind::ALL {
+        let (fits, wraps) = if kind == LayerKind::MaxPool { (56, 57) } else { (25, 27) };
+        for clamp in [None, Some(Clamp::Unsigned(30)), Some(Clamp::Signed(8))] {
+            let rescale = clamp.map(|clamp| Rescale { shift: 20, clamp });
+            check_extremes(&kind.network(wide(fits), 1 << 30, rescale));
+            let refused = kind.network(wide(wraps), 1 << 30, rescale).lower();
+            let expected = matches!(refused, Err(NetworkError::Overflow(_) | NetworkError::InputRange(_)));
+            assert!(expected, "{kind:?}: {refused:?}");
         }
     }
 }
@@ -71,27 +132,34 @@ fn widths_hold_their_intervals_and_stay_far_from_the_field() {
     }
     let most = circuit::MAX_MAGNITUDE.cast_signed();
     let widest = Width::of(Range { low: -most, high: most });
-    // Bits and sign of the largest sum, against the field's 254.
+    // The largest sum has far fewer bits, sign included, than the field's 254.
     assert!(widest.bits + 1 < 100);
 }
 
-/// Changes each witness value individually: bits, signs, remainders, activations, maxima.
+/// Changes each witness value individually: bits, signs, remainders, activations, maxima, hashes.
 #[test]
 fn every_changed_witness_value_breaks_a_constraint() {
+    check_witness(MAX_PUBLIC, 1);
+    // With hashes there are many more variables.
+    check_witness(0, 7);
+}
+
+fn check_witness(most_public: usize, step: usize) {
     let circuit = testing::network(5).lower().unwrap();
-    let cs = circuit::constrain(&circuit, MAX_PUBLIC_INPUTS).unwrap();
+    let layout = Layout::of(&circuit, most_public);
+    let cs = circuit::constrain(&circuit, &layout).unwrap();
     let inputs = testing::inputs(&circuit, 4);
     let execution = circuit.execute(&inputs).unwrap();
-    let honest = circuit::assign(&circuit, MAX_PUBLIC_INPUTS, &Digest::of(b"x"), &inputs, &execution);
+    let honest = circuit::assign(&circuit, &layout, &Digest::of(b"x"), &inputs, &execution);
     assert_eq!(cs.broken(&honest), None);
     let mut free = 0;
-    for position in 1..honest.len() {
+    for position in (1..honest.len()).step_by(step) {
         for change in [Fr::one(), -Fr::one()] {
             let mut wrong = honest.clone();
             wrong[position] += change;
             if cs.broken(&wrong).is_none() {
                 free += 1;
-                // The inverse of zero may be anything; nothing depends on it.
+                // A variable for the inverse of zero may have any value; nothing depends on it.
                 assert!(honest[position] == Fr::from(0), "variable {position}");
                 let uses: Vec<usize> =
                     (0..cs.constraints()).filter(|&row| cs.b[row].iter().any(|&(_, var)| var == position)).collect();
@@ -102,12 +170,46 @@ fn every_changed_witness_value_breaks_a_constraint() {
     assert!(free < honest.len() / 4);
 }
 
+/// The prover accepts any assignment; the verifier rejects the proofs of changed witnesses.
 #[test]
-fn many_inputs_are_hashed() {
-    let network = testing::network(2);
+fn proofs_of_changed_witnesses_are_refused() {
+    let network = testing::network(5);
     let circuit = Arc::new(network.lower().unwrap());
-    let keys = setup(&circuit, 8).unwrap();
-    let prover = Groth16Prover::new(Arc::clone(&circuit), 8, &keys).unwrap();
+    let keys = Groth16.setup(&circuit).unwrap();
+    let prover = Groth16Prover::new(Arc::clone(&circuit), &keys).unwrap();
+    let verifier = Groth16.verifier(&keys.verification).unwrap();
+    let layout = prover.layout;
+    let cs = circuit::constrain(&circuit, &layout).unwrap();
+    let binding = Binding {
+        nonce: Digest::of(b"n"),
+        miner: Hotkey::from_bytes([1; 32]),
+        circuit: network.digest().unwrap(),
+        verification_key: Digest::of(&keys.verification),
+    };
+    let inputs = testing::inputs(&circuit, 4);
+    let execution = circuit.execute(&inputs).unwrap();
+    let honest = circuit::assign(&circuit, &layout, &binding.digest(&inputs), &inputs, &execution);
+    let statement = Statement { binding, inputs, outputs: execution.outputs(&circuit) };
+    let proof = prover.prove_assignment(&honest).unwrap();
+    assert_eq!(verifier.verify(&statement, &proof), Ok(()));
+    let witness = cs.instance..honest.len();
+    for position in witness.clone().step_by(witness.len() / 16) {
+        let mut wrong = honest.clone();
+        wrong[position] += Fr::one();
+        // A variable for the inverse of zero may have any value.
+        if cs.broken(&wrong).is_some() {
+            let proof = prover.prove_assignment(&wrong).unwrap();
+            assert_eq!(verifier.verify(&statement, &proof), Err(VerifyError::Invalid), "variable {position}");
+        }
+    }
+}
+
+/// Proves a network whose inputs and outputs are public values up to this number, and checks that changed ones are
+/// rejected. Returns the verification key.
+fn check_layout(network: &Network, most_public: usize) -> Keys {
+    let circuit = Arc::new(network.lower().unwrap());
+    let keys = setup(&circuit, Layout::of(&circuit, most_public)).unwrap();
+    let prover = Groth16Prover::new(Arc::clone(&circuit), &keys).unwrap();
     let verifier = verifier::Groth16Verifier::new(&keys.verification).unwrap();
     let binding = Binding {
         nonce: Digest::of(b"n"),
@@ -119,11 +221,72 @@ fn many_inputs_are_hashed() {
     let Proven { proof, outputs } = prover.prove(&inputs, &binding).unwrap();
     let statement = Statement { binding, inputs, outputs };
     assert_eq!(verifier.verify(&statement, &proof), Ok(()));
-    // Binding, four outputs and one digest besides the constant one.
-    assert_eq!(VerificationKeyFile::from_bytes(&keys.verification).unwrap().key.gamma_abc_g1.len(), 7);
-    let mut other = statement;
-    other.inputs[3] ^= 1;
-    assert_eq!(verifier.verify(&other, &proof), Err(VerifyError::Invalid));
+    let (last_input, last_output) = (statement.inputs.len() - 1, statement.outputs.len() - 1);
+    for position in [0, last_input] {
+        let mut other = statement.clone();
+        other.inputs[position] ^= 1;
+        assert_eq!(verifier.verify(&other, &proof), Err(VerifyError::Invalid), "input {position}");
+    }
+    for position in [0, last_output] {
+        let mut other = statement.clone();
+        other.outputs[position] ^= 1;
+        assert_eq!(verifier.verify(&other, &proof), Err(VerifyError::Invalid), "output {position}");
+    }
+    keys
+}
+
+/// Returns the format of a verification key and its number of public values, the constant one included.
+fn described(keys: &Keys) -> (u8, usize) {
+    // The format is the first byte of the key.
+    (keys.verification[0], VerificationKeyFile::from_bytes(&keys.verification).unwrap().key.gamma_abc_g1.len())
+}
+
+#[test]
+fn many_inputs_and_outputs_are_hashed() {
+    let network = testing::network(2);
+    let circuit = network.lower().unwrap();
+    // The constant one, the binding, 4 outputs and 72 inputs; a digest takes the place of either.
+    for (most_public, expected) in [(MAX_PUBLIC, (1, 78)), (8, (1, 7)), (3, (2, 4))] {
+        let keys = check_layout(&network, most_public);
+        assert_eq!(described(&keys), expected);
+        // A key that does not say what it is for.
+        let mut other = keys.verification.clone();
+        other[0] = 3 - other[0];
+        assert!(Groth16.verifier(&other).is_err());
+    }
+    // Outputs beyond their range, whose packed form could equal that of others.
+    let file = Layout::of(&circuit, 3).outputs;
+    assert_eq!((file.range, file.hashed), (circuit.output_range(), true));
+}
+
+/// A key of an older version has more outputs as public values than a new key would have.
+#[test]
+fn older_layouts_are_proven() {
+    let circuit = Arc::new(testing::network(2).lower().unwrap());
+    let new = Layout::of(&circuit, 3);
+    let old = Layout { outputs: Layout::of(&circuit, MAX_PUBLIC).outputs, ..new };
+    assert!(new.inputs.hashed && new.outputs.hashed && !old.outputs.hashed);
+    assert!(new.fits(&circuit) && old.fits(&circuit));
+    let keys = setup(&circuit, old).unwrap();
+    assert_eq!(described(&keys).0, 1);
+    assert!(Groth16Prover::new(Arc::clone(&circuit), &keys).is_ok());
+    let mut other = new;
+    other.outputs.range.high += 1;
+    assert!(!other.fits(&circuit));
+}
+
+/// The border between two slices has more values than can be public: one proof hashes them as outputs, the next one as
+/// inputs.
+#[test]
+fn large_borders_of_slices_are_hashed() {
+    let network = testing::wide_border();
+    let slices = network.slices(2).unwrap();
+    let widths: Vec<usize> = slices.iter().map(|slice| slice.lower().unwrap().outputs.len()).collect();
+    assert_eq!(widths, [1296, 3]);
+    let expected = [(2, 2 + 1 + 16), (1, 2 + 3 + 1)];
+    for (slice, expected) in slices.iter().zip(expected) {
+        assert_eq!(described(&check_layout(slice, MAX_PUBLIC)), expected);
+    }
 }
 
 #[test]

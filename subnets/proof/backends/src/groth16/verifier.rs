@@ -1,3 +1,6 @@
+use std::collections::BTreeSet;
+use std::ops::Range;
+
 use ark_bn254::{Bn254, Fr, G1Affine, G1Projective, G2Affine};
 use ark_ec::pairing::Pairing as _;
 use ark_ec::{AffineRepr as _, CurveGroup as _, VariableBaseMSM as _};
@@ -9,6 +12,12 @@ use taonet_proof_core::Digest;
 use super::keys::VerificationKeyFile;
 use super::{PROOF_BYTES, Scheme, generator};
 use crate::{BackendError, Statement, Verifier, VerifyError};
+
+/// Maximum number of proofs in one pairing equation.
+const MOST_TOGETHER: usize = 64;
+/// Maximum number of failed equations before the remaining proofs are verified individually. Two invalid proofs among
+/// [`MOST_TOGETHER`] stay below it.
+const MOST_FAILURES: usize = 12;
 
 /// Public values and parsed proof.
 type ReadProof = (Vec<Fr>, Proof<Bn254>);
@@ -32,20 +41,34 @@ impl Groth16Verifier {
         if statement.binding.verification_key != self.digest {
             return Err(VerifyError::OtherKey);
         }
-        let lengths = [
-            ("inputs", self.file.public.count, statement.inputs.len()),
-            ("outputs", self.file.outputs, statement.outputs.len()),
-        ];
-        for (what, expected, actual) in lengths {
-            if expected != actual {
-                return Err(VerifyError::Length { what, expected, actual });
+        let layout = &self.file.layout;
+        let values = [("inputs", &statement.inputs, layout.inputs), ("outputs", &statement.outputs, layout.outputs)];
+        for (what, values, expected) in values {
+            if values.len() != expected.count {
+                return Err(VerifyError::Length { what, expected: expected.count, actual: values.len() });
+            }
+            // Only values in range have an unambiguous digest.
+            if values.iter().any(|&value| !expected.range.contains(value)) {
+                return Err(VerifyError::Range(what));
             }
         }
-        if statement.inputs.iter().any(|&value| !self.file.public.range.contains(value)) {
-            return Err(VerifyError::Range("input"));
-        }
         let binding = statement.binding.digest(&statement.inputs);
-        Ok(self.file.public.statement(&binding, &statement.inputs, &statement.outputs))
+        Ok(layout.statement(&binding, &statement.inputs, &statement.outputs))
+    }
+
+    /// Parses a proof with its public values.
+    fn read(&self, statement: &Statement, proof: &[u8]) -> Result<ReadProof, VerifyError> {
+        Ok((self.public_values(statement)?, read_proof(proof)?))
+    }
+
+    /// Verifies one proof.
+    fn verify_single(&self, (values, proof): &ReadProof) -> Result<(), VerifyError> {
+        let inputs = self.prepare(values)?;
+        match Scheme::verify_proof_with_prepared_inputs(&self.prepared, proof, &inputs) {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(VerifyError::Invalid),
+            Err(error) => Err(VerifyError::Verifier(error.to_string())),
+        }
     }
 
     /// Combines the public values with the key's points in one multi-scalar multiplication.
@@ -57,8 +80,8 @@ impl Groth16Verifier {
         Ok(sum + first)
     }
 
-    /// Verifies all proofs with one pairing equation: the product of their equations, each to a random power.
-    fn verify_combined(&self, proofs: &[ReadProof]) -> Result<(), VerifyError> {
+    /// Verifies all proofs with one pairing equation: the product of their equations, each raised to a random power.
+    fn verify_combined(&self, proofs: &[&ReadProof]) -> Result<(), VerifyError> {
         let mut generator = generator().map_err(|error| VerifyError::Verifier(error.to_string()))?;
         let Some((first, _)) = proofs.first() else { return Ok(()) };
         let mut values = vec![Fr::zero(); first.len()];
@@ -98,25 +121,86 @@ fn read_proof(bytes: &[u8]) -> Result<Proof<Bn254>, VerifyError> {
 
 impl Verifier for Groth16Verifier {
     fn verify(&self, statement: &Statement, proof: &[u8]) -> Result<(), VerifyError> {
-        let values = self.public_values(statement)?;
-        let proof = read_proof(proof)?;
-        let inputs = self.prepare(&values)?;
-        match Scheme::verify_proof_with_prepared_inputs(&self.prepared, &proof, &inputs) {
-            Ok(true) => Ok(()),
-            Ok(false) => Err(VerifyError::Invalid),
-            Err(error) => Err(VerifyError::Verifier(error.to_string())),
-        }
+        self.verify_single(&self.read(statement, proof)?)
     }
 
-    /// Verifies all well-formed proofs with one equation. If that fails, each one is verified individually, so that an
-    /// invalid proof does not affect the others.
+    fn most_together(&self) -> usize {
+        MOST_TOGETHER
+    }
+
+    /// Verifies all well-formed proofs with one equation. If that fails, the proofs are bisected: an invalid proof costs
+    /// a few more equations, not a verification of each of the others.
     fn verify_all(&self, proofs: &[(Statement, Vec<u8>)]) -> Vec<Result<(), VerifyError>> {
-        let read = |(statement, proof): &(Statement, Vec<u8>)| Ok((self.public_values(statement)?, read_proof(proof)?));
-        let read: Vec<Result<ReadProof, VerifyError>> = proofs.iter().map(read).collect();
-        let good: Vec<ReadProof> = read.iter().filter_map(|proof| proof.as_ref().ok().cloned()).collect();
-        if self.verify_combined(&good).is_ok() {
-            return read.into_iter().map(|proof| proof.map(|_| ())).collect();
+        let read: Vec<Result<ReadProof, VerifyError>> =
+            proofs.iter().map(|(statement, proof)| self.read(statement, proof)).collect();
+        let good: Vec<&ReadProof> = read.iter().flatten().collect();
+        let suspects =
+            suspects(good.len(), |range| good.get(range).is_some_and(|proofs| self.verify_combined(proofs).is_ok()));
+        let mut positions = 0..;
+        let verify = |proof: Result<ReadProof, VerifyError>| {
+            let proof = proof?;
+            let is_suspect = positions.next().is_some_and(|position| suspects.contains(&position));
+            if is_suspect { self.verify_single(&proof) } else { Ok(()) }
+        };
+        read.into_iter().map(verify).collect()
+    }
+}
+
+/// Returns the proofs that have to be verified individually: the invalid ones and, after [`MOST_FAILURES`], all that are
+/// not known to be valid. `are_valid` verifies several proofs with one equation.
+fn suspects(count: usize, mut are_valid: impl FnMut(Range<usize>) -> bool) -> BTreeSet<usize> {
+    let mut suspects = BTreeSet::new();
+    let mut failures = 0;
+    // Proofs, and whether at least one of them is known to be invalid.
+    let mut pending = vec![(0..count, false)];
+    while let Some((range, is_known)) = pending.pop() {
+        if range.len() <= 1 || failures == MOST_FAILURES {
+            suspects.extend(range);
+        } else if is_known || !are_valid(range.clone()) {
+            failures += 1;
+            let middle = range.start.midpoint(range.end);
+            let (left, right) = (range.start..middle, middle..range.end);
+            if are_valid(left.clone()) {
+                pending.push((right, true));
+            } else {
+                pending.extend([(right, false), (left, true)]);
+            }
         }
-        proofs.iter().map(|(statement, proof)| self.verify(statement, proof)).collect()
+    }
+    suspects
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Searches 64 proofs for the invalid ones; returns the suspects, of which some are valid, and the number of equations,
+    /// theirs included.
+    fn search(invalid: &[usize]) -> (Vec<usize>, usize) {
+        let mut equations = 0;
+        let found = suspects(MOST_TOGETHER, |range| {
+            equations += 1;
+            !invalid.iter().any(|proof| range.contains(proof))
+        });
+        (found.iter().copied().collect(), equations + found.len())
+    }
+
+    #[test]
+    fn invalid_proofs_are_bisected() {
+        assert_eq!(search(&[]), (Vec::new(), 1));
+        for first in 0..MOST_TOGETHER {
+            let (found, equations) = search(&[first]);
+            assert!(found.contains(&first) && found.len() <= 2 && equations <= 14, "{first}: {found:?}, {equations}");
+            for second in 0..first {
+                let (found, equations) = search(&[second, first]);
+                assert!(found.contains(&first) && found.contains(&second), "{first}, {second}: {found:?}");
+                assert!(found.len() <= 4 && equations <= 25, "{first}, {second}: {found:?}, {equations}");
+            }
+        }
+        // Not many more than one for each proof, even if all are invalid.
+        let all: Vec<usize> = (0..MOST_TOGETHER).collect();
+        let (found, equations) = search(&all);
+        assert!(found == all && equations <= MOST_TOGETHER + 2 * MOST_FAILURES, "{equations}");
+        assert!(suspects(0, |_| false).is_empty());
     }
 }

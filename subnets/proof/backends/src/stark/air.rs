@@ -190,8 +190,8 @@ fn look_up<AB: AirBuilder + InteractionBuilder>(
     builder.push_interaction(FUNCTION, [function, argument, value], Count::bounded(AB::Expr::ONE, 1));
 }
 
-/// Constrains a public value. Fixed columns are address, bias and count. Inputs are written (a negative count), outputs
-/// read (one); the sum in memory excludes an output's bias.
+/// Constrains a public value. The fixed columns are address, bias and count. An input is written to memory (negative
+/// count), an output is read once (count 1). The value of an output in memory excludes its bias.
 fn public<AB: AirBuilder<F = Val> + InteractionBuilder>(builder: &mut AB, local: &[AB::Var], fixed: &[AB::Var]) {
     let known = builder.periodic_values().first().copied();
     if let (&[value], &[address, bias, count], Some(known)) = (local, fixed, known) {

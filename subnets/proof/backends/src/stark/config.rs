@@ -26,28 +26,91 @@ pub(super) type Proof = BatchProof<Config>;
 pub(super) type Common = CommonData<Config>;
 pub(super) type Prepared = ProverData<Config>;
 
-/// Base-two logarithm of the blowup factor: the length of a codeword divided by that of its message.
-pub(super) const LOG_BLOWUP: usize = 2;
-/// Number of queries: positions at which codewords are opened.
-pub(super) const QUERIES: usize = 42;
-/// Bits of the proof of work before the queries are drawn.
-pub(super) const GRINDING_BITS: usize = 16;
-/// Bits of security under the conjecture of the ethSTARK paper: [`LOG_BLOWUP`] bits for each query.
-pub(super) const SECURITY_BITS: u32 = (LOG_BLOWUP * QUERIES + GRINDING_BITS) as u32;
+/// Base-two logarithm of the minimum number of rows of a table.
+pub(super) const MIN_LOG_ROWS: usize = 4;
+/// Base-two logarithm of the maximum number of rows of a table.
+pub(super) const MAX_LOG_ROWS: usize = 22;
+/// Maximum number of inputs and of outputs of a tile.
+pub(super) const MAX_TILE_SIDE: usize = 16;
+/// Bits of security for the largest permitted circuit, under the conjecture that no attack on FRI is better than the
+/// known ones. A test computes them for all [`RELEASED`] parameters.
+pub(super) const SECURITY_BITS: u32 = 100;
 
-/// Domain separator of the transcript.
-const DOMAIN: &[u8] = b"taonet proof of inference, stark, 1";
+/// Parameters of the proof system for one format of the verification key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Parameters {
+    /// Format of the verification key.
+    pub(super) format: u32,
+    /// Domain separator of the transcript.
+    domain: &'static [u8],
+    /// Base-two logarithm of the blowup factor: the length of a codeword divided by that of its message. The smallest
+    /// factor makes proving fastest; it permits constraints up to degree 3 and needs the most queries.
+    log_blowup: usize,
+    /// Base-two logarithm of the length of the last polynomial, which a proof contains in full. Every table is longer.
+    log_final_length: usize,
+    /// Base-two logarithm of the number of values that one folding step combines.
+    log_arity: usize,
+    /// Number of queries: positions at which codewords are opened.
+    queries: usize,
+    grinding: Grinding,
+}
 
-fn fri() -> FriParameters<ChallengeMmcs> {
-    FriParameters {
-        log_blowup: LOG_BLOWUP,
-        log_final_poly_len: 0,
-        max_log_arity: 3,
-        num_queries: QUERIES,
-        batch_proof_of_work_bits: 0,
-        commit_proof_of_work_bits: 0,
-        query_proof_of_work_bits: GRINDING_BITS,
-        mmcs: ChallengeMmcs::new(mmcs()),
+/// Bits of the proofs of work before the verifier's challenges. Each raises the security of its own step: these steps
+/// lose security with the size of the circuit, which no number of queries compensates.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Grinding {
+    /// Before the challenges that compress lookups.
+    lookups: usize,
+    /// Before the point at which the constraints are evaluated.
+    point: usize,
+    /// Before the challenge that combines all openings.
+    openings: usize,
+    /// Before the challenge of each folding step.
+    folding: usize,
+    /// Before the queries.
+    queries: usize,
+}
+
+/// Parameters of every released key format, oldest first. A row never changes, so that old proofs still verify. The
+/// last row is for new keys.
+static RELEASED: [Parameters; 1] = [CURRENT];
+
+/// Parameters of new keys.
+pub(super) const CURRENT: Parameters = Parameters {
+    format: 3,
+    domain: b"taonet proof of inference, stark, 3",
+    log_blowup: 1,
+    log_final_length: MIN_LOG_ROWS - 1,
+    log_arity: 3,
+    queries: 87,
+    grinding: Grinding { lookups: 8, point: 2, openings: 11, folding: 4, queries: 16 },
+};
+
+impl Parameters {
+    /// Returns the parameters of a key format; `None` for an unknown format.
+    pub(super) fn of(format: u32) -> Option<&'static Self> {
+        RELEASED.iter().find(|released| released.format == format)
+    }
+
+    /// Creates the proof system.
+    pub(super) fn config(&self) -> Config {
+        let challenger = Challenger::new(HashChallenger::new(self.domain.to_vec(), Blake3));
+        StarkConfig::new(Pcs::new(Radix2DitParallel::default(), mmcs(), self.fri()), challenger)
+            .with_lookup_proof_of_work_bits(self.grinding.lookups)
+            .with_ood_proof_of_work_bits(self.grinding.point)
+    }
+
+    fn fri(&self) -> FriParameters<ChallengeMmcs> {
+        FriParameters {
+            log_blowup: self.log_blowup,
+            log_final_poly_len: self.log_final_length,
+            max_log_arity: self.log_arity,
+            num_queries: self.queries,
+            batch_proof_of_work_bits: self.grinding.openings,
+            commit_proof_of_work_bits: self.grinding.folding,
+            query_proof_of_work_bits: self.grinding.queries,
+            mmcs: ChallengeMmcs::new(mmcs()),
+        }
     }
 }
 
@@ -55,19 +118,5 @@ fn mmcs() -> ValMmcs {
     ValMmcs::new(SerializingHasher::new(Blake3), Compress::new(Blake3), 0)
 }
 
-pub(super) fn config() -> Config {
-    let challenger = Challenger::new(HashChallenger::new(DOMAIN.to_vec(), Blake3));
-    StarkConfig::new(Pcs::new(Radix2DitParallel::default(), mmcs(), fri()), challenger)
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// The library computes the documented number of security bits.
-    #[test]
-    fn parameters_give_a_hundred_bits() {
-        assert_eq!(fri().conjectured_soundness_bits(), 100);
-        assert_eq!(SECURITY_BITS, 100);
-    }
-}
+mod security;

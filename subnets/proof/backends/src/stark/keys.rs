@@ -1,4 +1,4 @@
-//! The verification key: shapes, ranges, and the commitment to the fixed columns. It has some 100 bytes and is a
+//! The verification key: shapes, ranges, and the commitment to the fixed columns. The key has about 50 bytes and is a
 //! function of the network.
 
 use p3_batch_stark::common::{GlobalPreprocessed, PreprocessedInstanceMeta};
@@ -8,19 +8,16 @@ use taonet_proof_core::circuit::Circuit;
 use taonet_proof_core::{MAX_ELEMENTS, Range};
 
 use super::air::{Kind, Table, Tile};
-use super::config::{Common, Config, Prepared};
+use super::config::{CURRENT, Common, Config, MAX_LOG_ROWS, MAX_TILE_SIDE, MIN_LOG_ROWS, Parameters, Prepared};
 use super::plan::{MAX_MAGNITUDE, Plan};
 use crate::BackendError;
 
-/// The version of the file format.
-const FORMAT: u32 = 1;
 /// Maximum size of a verification key, in bytes.
 const MAX_BYTES: usize = 4096;
-/// Base-two logarithm of the maximum number of rows of a table.
-const MAX_LOG_ROWS: usize = 24;
 
 #[derive(Serialize, Deserialize)]
 pub(super) struct VerificationKeyFile {
+    /// The version of the file format, which selects the [`Parameters`] of the proof system.
     format: u32,
     pub(super) inputs: u32,
     pub(super) outputs: u32,
@@ -33,19 +30,21 @@ pub(super) struct VerificationKeyFile {
 }
 
 impl VerificationKeyFile {
-    pub(super) fn new(circuit: &Circuit, plan: &Plan, prepared: &Prepared) -> Result<Self, BackendError> {
+    /// Creates the key of a circuit, whose fixed columns are prepared with these parameters.
+    pub(super) fn new(
+        circuit: &Circuit,
+        plan: &Plan,
+        parameters: &Parameters,
+        prepared: &Prepared,
+    ) -> Result<Self, BackendError> {
         let fixed = prepared.common.preprocessed.as_ref();
         let fixed = fixed.ok_or_else(|| BackendError::Internal("no fixed columns".to_owned()))?;
-        let output_range = circuit.stages.iter().fold(circuit.input_range, |range, stage| {
-            let written = stage.first..stage.first + stage.count as u32;
-            if circuit.outputs.iter().any(|cell| written.contains(cell)) { stage.range } else { range }
-        });
         let file = Self {
-            format: FORMAT,
+            format: parameters.format,
             inputs: circuit.inputs as u32,
             outputs: circuit.outputs.len() as u32,
             input_range: circuit.input_range,
-            output_range,
+            output_range: circuit.output_range(),
             tile: [plan.tile.inputs as u32, plan.tile.outputs as u32],
             log_rows: plan.log_rows.clone(),
             commitment: fixed.commitment.clone(),
@@ -62,35 +61,47 @@ impl VerificationKeyFile {
         if bytes.len() > MAX_BYTES {
             return Err(refuse("the file is too large"));
         }
+        // Other formats may have other fields.
+        Self::parameters_of(bytes)?;
         let (file, rest): (Self, &[u8]) =
             postcard::take_from_bytes(bytes).map_err(|error| refuse(&error.to_string()))?;
-        if file.format != FORMAT || !rest.is_empty() || file.to_bytes()? != bytes {
-            return Err(refuse("unsupported format"));
+        if !rest.is_empty() || file.to_bytes()? != bytes {
+            return Err(refuse("not the canonical encoding"));
         }
         file.check()?;
         Ok(file)
     }
 
+    /// Returns the parameters of a key's format.
+    pub(super) fn parameters_of(bytes: &[u8]) -> Result<&'static Parameters, BackendError> {
+        let (format, _) = postcard::take_from_bytes::<u32>(bytes).map_err(|error| refuse(&error.to_string()))?;
+        Parameters::of(format).ok_or(BackendError::Format { format, newest: CURRENT.format })
+    }
+
     fn check(&self) -> Result<(), BackendError> {
         let elements = |count: u32| (1..=MAX_ELEMENTS).contains(&(count as usize));
         let range = |range: &Range| range.low <= range.high && range.magnitude() < MAX_MAGNITUDE;
-        let rows = self.log_rows.iter().all(|&log| (1..=MAX_LOG_ROWS).contains(&log));
+        let rows = self.log_rows.iter().all(|&log| (MIN_LOG_ROWS..=MAX_LOG_ROWS).contains(&log));
         let tables = (4..=5).contains(&self.log_rows.len());
-        let tile = self.tile.iter().all(|&side| (1..=64).contains(&side));
+        let sides = self.tile.iter().all(|&side| (1..=MAX_TILE_SIDE).contains(&(side as usize)));
         let public = self
             .log_rows
             .first()
             .is_some_and(|&log| log <= MAX_LOG_ROWS && (self.inputs as usize + self.outputs as usize) < 1 << log);
         let fits =
             elements(self.inputs) && elements(self.outputs) && range(&self.input_range) && range(&self.output_range);
-        if fits && rows && tables && tile && public { Ok(()) } else { Err(refuse("sizes are out of bounds")) }
+        if fits && rows && tables && sides && public { Ok(()) } else { Err(refuse("sizes are out of bounds")) }
     }
 
-    /// Returns the tables as a verifier knows them: without columns.
-    pub(super) fn tables(&self) -> Vec<Table> {
+    /// Returns the size of the products table's tile.
+    pub(super) fn tile(&self) -> Tile {
         let [inputs, outputs] = self.tile.map(|side| side as usize);
-        let kinds =
-            [Kind::Public, Kind::Products(Tile { inputs, outputs }), Kind::Activations, Kind::Functions, Kind::Maxima];
+        Tile { inputs, outputs }
+    }
+
+    /// Returns the tables without their columns, which a verifier does not have.
+    pub(super) fn tables(&self) -> Vec<Table> {
+        let kinds = [Kind::Public, Kind::Products(self.tile()), Kind::Activations, Kind::Functions, Kind::Maxima];
         let kinds = kinds.into_iter().take(self.log_rows.len());
         kinds.map(|kind| Table { kind, fixed: None, public: Vec::new() }).collect()
     }

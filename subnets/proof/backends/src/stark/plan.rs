@@ -10,7 +10,7 @@ use p3_matrix::dense::RowMajorMatrix;
 use taonet_proof_core::circuit::{Circuit, Linear, Max, Stage, StageKind};
 
 use super::air::{ACTIVATION_FIXED, ACTIVATION_LANES, Kind, MAX_FIXED, MAX_LANES, Table, Tile, ZERO};
-use super::config::Val;
+use super::config::{MAX_LOG_ROWS, MAX_TILE_SIDE, MIN_LOG_ROWS, Val};
 use crate::BackendError;
 pub(super) use functions::FunctionTable;
 use functions::Functions;
@@ -19,10 +19,8 @@ use products::Products;
 /// Maximum magnitude of a sum: both signs are below half of the field.
 pub(super) const MAX_MAGNITUDE: u64 = (Val::ORDER_U32 / 2) as u64;
 /// Maximum number of rows of a table.
-const MAX_ROWS: usize = 1 << 22;
-/// Minimum number of rows of a table.
-const MIN_ROWS: usize = 16;
-/// Number of multiply-adds from which a larger tile is cheaper.
+const MAX_ROWS: usize = 1 << MAX_LOG_ROWS;
+/// Minimum number of multiply-adds for which a larger tile is cheaper.
 const LARGE: u64 = 1 << 21;
 
 /// Location of a cell's value in memory.
@@ -39,7 +37,7 @@ pub(super) struct Plan {
     pub(super) tables: Vec<Table>,
     pub(super) tile: Tile,
     pub(super) functions: FunctionTable,
-    /// Place of each cell.
+    /// Location of each cell's value.
     pub(super) places: Vec<Place>,
     /// Stage and output of each activation.
     pub(super) activations: Vec<(u32, u32)>,
@@ -53,7 +51,7 @@ pub(super) struct Plan {
 struct Layout {
     /// Read count of each address.
     reads: Vec<u32>,
-    /// Place of each cell.
+    /// Location of each cell's value.
     places: Vec<Place>,
     /// Whether each cell is read by a stage, not only as an output.
     inner: Vec<bool>,
@@ -68,12 +66,17 @@ struct Layout {
 }
 
 impl Plan {
+    /// Lays out a circuit for a new key.
     pub(super) fn new(circuit: &Circuit) -> Result<Self, BackendError> {
+        Self::with_tile(circuit, tile(circuit))
+    }
+
+    /// Lays out a circuit with the tile of an existing key.
+    pub(super) fn with_tile(circuit: &Circuit, tile: Tile) -> Result<Self, BackendError> {
         let magnitude = circuit.magnitude();
         if magnitude >= MAX_MAGNITUDE {
             return Err(BackendError::Magnitude { magnitude, limit: MAX_MAGNITUDE });
         }
-        let tile = tile(circuit);
         let mut layout = Layout::new(circuit, tile)?;
         for stage in &circuit.stages {
             layout.stage(stage)?;
@@ -91,7 +94,7 @@ impl Plan {
 
 /// Chooses the tile size. Small circuits get a small tile, since fewer columns make shorter proofs.
 fn tile(circuit: &Circuit) -> Tile {
-    let side = if circuit.multiply_adds() < LARGE { 8 } else { 16 };
+    let side = if circuit.multiply_adds() < LARGE { MAX_TILE_SIDE / 2 } else { MAX_TILE_SIDE };
     Tile { inputs: side, outputs: side }
 }
 
@@ -151,8 +154,8 @@ impl Layout {
             StageKind::Max(max) => self.max(max)?,
         }
         self.stages += 1;
-        let rows =
-            self.products.rows().max(self.activations.len() / ACTIVATION_LANES).max(self.maxima.len() / MAX_LANES);
+        let activations = self.activations.len().div_ceil(ACTIVATION_LANES);
+        let rows = self.products.rows().max(activations).max(self.maxima.len().div_ceil(MAX_LANES));
         if rows > MAX_ROWS {
             return Err(BackendError::Size { what: "rows of a table", actual: rows as u64, limit: MAX_ROWS as u64 });
         }
@@ -222,7 +225,7 @@ impl Layout {
             *count += zeros as u32;
         }
         for row in public.iter_mut().take(inputs) {
-            // An input is written as often as it is read: a negative count.
+            // An input is written as often as it is read; the count of a write is negative.
             row[2] = -self.count(row[2]);
         }
         let idle = [0, 0, 1, i64::from(ZERO), i64::from(ZERO), 0, 0];
@@ -263,7 +266,7 @@ impl Layout {
 
 /// Returns the number of rows of a table: a power of two.
 fn rows(needed: usize) -> usize {
-    needed.next_power_of_two().max(MIN_ROWS)
+    needed.next_power_of_two().max(1 << MIN_LOG_ROWS)
 }
 
 fn log_height(matrix: &RowMajorMatrix<Val>) -> usize {

@@ -1,10 +1,13 @@
-use std::panic::{AssertUnwindSafe, catch_unwind};
-
+use p3_field::PrimeField32 as _;
+use p3_matrix::dense::RowMajorMatrix;
+use rand::Rng as _;
 use taonet_primitives::Hotkey;
+use taonet_proof_core::circuit::{Execution, StageKind};
 use taonet_proof_core::{Clamp, Range, Rescale};
 
+use super::air::{ACTIVATION_FIXED, Kind, Tile};
 use super::*;
-use crate::testing::{self, Bench, check_binding, check_flips};
+use crate::testing::{self, Bench, LayerKind, check_binding, check_flips};
 
 #[test]
 fn proofs_verify_for_their_statement_only() {
@@ -17,68 +20,179 @@ fn no_flipped_bit_is_accepted() {
 }
 
 #[test]
-fn extremes_of_every_layer_are_proven() {
-    for network in testing::extreme_layers().into_iter().step_by(5) {
+fn extremes_of_every_rescale_are_proven() {
+    for network in testing::rescaled_layers().into_iter().step_by(5) {
         let bench = Bench::new(&Stark, &network);
-        assert!(bench.circuit.magnitude() < plan::MAX_MAGNITUDE);
-        for inputs in testing::extremes(&network).into_iter().step_by(3) {
+        for inputs in testing::extremes(&bench.circuit).into_iter().step_by(3) {
             let (statement, proof) = bench.prove(&inputs);
             assert_eq!(bench.verifier.verify(&statement, &proof), Ok(()));
         }
     }
 }
 
-/// Circuits with a sum that could wrap around are rejected, however small the layer.
-#[test]
-fn circuits_beyond_the_field_are_refused() {
-    let rescale = Rescale { shift: 20, clamp: Clamp::Unsigned(8) };
-    let range = Range { low: 0, high: 1 << 20 };
-    let fits = testing::one_layer(Some(rescale), vec![1 << 9], vec![0], range);
-    let wraps = testing::one_layer(Some(rescale), vec![1 << 10], vec![0], range);
-    assert!(Stark.estimate(&fits.lower().unwrap()).is_ok());
-    assert!(matches!(Stark.estimate(&wraps.lower().unwrap()), Err(BackendError::Magnitude { .. })));
-}
+/// Range of 16-bit inputs. With a factor of 32 000, sums come within 2 % of half the field; with 33 000, they exceed
+/// it.
+const WIDE: Range = Range { low: -(1 << 15), high: (1 << 15) - 1 };
 
-/// Proves the original outputs with one changed trace value; returns whether the proof verifies.
-fn forge(table: usize, position: usize, change: Val) -> bool {
-    let network = testing::network(5);
-    let circuit = Arc::new(network.lower().unwrap());
-    let plan = Plan::new(&circuit).unwrap();
-    let config = config();
-    let prepared = prepare(&config, &plan).unwrap();
-    let file = VerificationKeyFile::new(&circuit, &plan, &prepared).unwrap();
-    let key = file.to_bytes().unwrap();
-    let binding = Binding {
-        nonce: Digest::of(b"n"),
-        miner: Hotkey::from_bytes([1; 32]),
-        circuit: network.digest().unwrap(),
-        verification_key: Digest::of(&key),
-    };
-    let inputs = testing::inputs(&circuit, 1);
-    let execution = circuit.execute(&inputs).unwrap();
-    let outputs = execution.outputs(&circuit);
-    let mut traces = trace::fill(&plan, &circuit, &execution).unwrap();
-    let values = &mut traces[table].values;
-    let position = position % values.len();
-    values[position] += change;
-    let digest = binding.digest(&inputs);
-    let prover = StarkProver { circuit, plan, config, prepared, key_digest: Digest::of(&key) };
-    // With debug assertions the library's prover panics at a trace that breaks a constraint.
-    let proof = catch_unwind(AssertUnwindSafe(|| prover.prove_traces(&traces, &inputs, &outputs, &digest)));
-    let Ok(Ok(proof)) = proof else { return false };
-    let verifier = Stark.verifier(&key).unwrap();
-    verifier.verify(&Statement { binding, inputs, outputs }, &proof).is_ok()
-}
-
-/// Values, sums, quotients, remainders, activations, maxima and counts: any change makes the proof fail.
+/// Sums of every kind of layer are proven at both ends of their interval, close to where they would wrap around.
 #[test]
-fn changed_trace_values_are_refused() {
-    assert!(forge(1, 0, Val::ZERO), "an unchanged trace is proven");
-    for table in 0..5 {
-        for position in [0, 1, 2, 3, 7, 11, 40, 101] {
-            assert!(!forge(table, position, Val::ONE), "table {table}, value {position}");
+fn extremes_of_every_layer_are_proven() {
+    let clamps = [None, Some(Clamp::Unsigned(8)), Some(Clamp::Signed(8))];
+    for (index, kind) in LayerKind::ALL.into_iter().enumerate() {
+        // A ReLU is an unsigned clamp; the other layers use each clamp in turn.
+        let clamp = if kind == LayerKind::Relu { clamps[1] } else { clamps[index % 3] };
+        let rescale = clamp.map(|clamp| Rescale { shift: 15, clamp });
+        let bench = Bench::new(&Stark, &kind.network(WIDE, 32_000, rescale));
+        let magnitude = bench.circuit.magnitude();
+        let is_close = magnitude > plan::MAX_MAGNITUDE / 100 * 98;
+        assert!(magnitude < plan::MAX_MAGNITUDE && (is_close || kind == LayerKind::MaxPool), "{kind:?}: {magnitude}");
+        for inputs in testing::outermost(&bench.circuit) {
+            let (statement, proof) = bench.prove(&inputs);
+            assert_eq!(bench.verifier.verify(&statement, &proof), Ok(()), "{kind:?}");
         }
     }
+}
+
+/// Circuits with a sum or difference that could wrap around are rejected, regardless of the kind of the layer.
+#[test]
+fn circuits_beyond_the_field_are_refused() {
+    for kind in LayerKind::ALL {
+        // A maximum uses the difference of two inputs, so this range is wide enough for the difference to wrap around.
+        let range = if kind == LayerKind::MaxPool { Range { low: -(1 << 29), high: 1 << 29 } } else { WIDE };
+        for clamp in [None, Some(Clamp::Unsigned(8)), Some(Clamp::Signed(8))] {
+            let rescale = clamp.map(|clamp| Rescale { shift: 15, clamp });
+            let circuit = kind.network(range, 33_000, rescale).lower().unwrap();
+            assert!(circuit.magnitude() >= plan::MAX_MAGNITUDE, "{kind:?}");
+            let refused = Stark.estimate(&circuit);
+            assert!(matches!(refused, Err(BackendError::Magnitude { .. })), "{kind:?}: {refused:?}");
+            assert!(Stark.setup(&circuit).is_err(), "{kind:?}");
+        }
+    }
+}
+
+/// Sums whose magnitude, with the addend for rounding, is within one divisor of the limit have only one quotient and
+/// remainder; larger sums are rejected.
+#[test]
+fn rescales_at_the_limit_have_one_quotient_and_remainder() {
+    let rescale = Rescale { shift: 16, clamp: Clamp::Signed(8) };
+    let network = |most: i64| {
+        let range = Range { low: -most, high: most };
+        testing::one_layer(Some(rescale), vec![32_511], vec![0], range)
+    };
+    let bench = Bench::new(&Stark, &network((1 << 15) - 1));
+    assert!(bench.circuit.magnitude() + (1 << rescale.shift) > plan::MAX_MAGNITUDE);
+    for inputs in testing::outermost(&bench.circuit) {
+        let (statement, proof) = bench.prove(&inputs);
+        assert_eq!(bench.verifier.verify(&statement, &proof), Ok(()), "{inputs:?}");
+    }
+    let refused = Stark.setup(&network(1 << 15).lower().unwrap()).err();
+    assert!(matches!(refused, Some(BackendError::Magnitude { .. })), "{refused:?}");
+}
+
+/// An honest execution, whose trace can be changed before it is proven.
+struct Forger {
+    prover: StarkProver,
+    key: Vec<u8>,
+    execution: Execution,
+    traces: Vec<RowMajorMatrix<Val>>,
+    statement: Statement,
+}
+
+impl Forger {
+    fn new() -> Self {
+        let network = testing::network(5);
+        let circuit = Arc::new(network.lower().unwrap());
+        let plan = Plan::new(&circuit).unwrap();
+        let config = CURRENT.config();
+        let prepared = prepare(&config, &plan).unwrap();
+        let key = VerificationKeyFile::new(&circuit, &plan, &CURRENT, &prepared).unwrap().to_bytes().unwrap();
+        let binding = Binding {
+            nonce: Digest::of(b"n"),
+            miner: Hotkey::from_bytes([1; 32]),
+            circuit: network.digest().unwrap(),
+            verification_key: Digest::of(&key),
+        };
+        let inputs = testing::inputs(&circuit, 1);
+        let execution = circuit.execute(&inputs).unwrap();
+        let traces = trace::fill(&plan, &circuit, &execution).unwrap();
+        let statement = Statement { binding, inputs, outputs: execution.outputs(&circuit) };
+        let prover = StarkProver { circuit, plan, config, prepared, key_digest: Digest::of(&key) };
+        Self { prover, key, execution, traces, statement }
+    }
+
+    fn table(&self, kind: Kind) -> usize {
+        self.prover.plan.tables.iter().position(|table| table.kind == kind).unwrap()
+    }
+
+    /// Proves the honest outputs with a changed trace, and verifies that proof. The library's prover, built without
+    /// debug assertions, proves any trace: a proof exists, and only the verifier can reject it.
+    fn forge(&self, change: impl FnOnce(&mut [RowMajorMatrix<Val>])) -> Result<(), VerifyError> {
+        let mut traces = self.traces.clone();
+        change(&mut traces);
+        let Statement { binding, inputs, outputs } = &self.statement;
+        let proof = self.prover.prove_traces(&traces, inputs, outputs, &binding.digest(inputs));
+        Stark.verifier(&self.key).unwrap().verify(&self.statement, &proof.unwrap())
+    }
+}
+
+/// Values, sums, quotients, remainders, activations, maxima, counts: a change to any column yields a proof that the
+/// verifier rejects.
+#[test]
+fn every_changed_column_is_refused() {
+    let forger = Forger::new();
+    assert_eq!(forger.forge(|_| ()), Ok(()), "an unchanged trace is proven");
+    let mut generator = testing::generator(6);
+    for (table, trace) in forger.traces.iter().enumerate() {
+        let rows = trace.values.len() / trace.width;
+        for column in 0..trace.width {
+            for row in [0, generator.random_range(0..rows)] {
+                let change = |traces: &mut [RowMajorMatrix<Val>]| {
+                    traces[table].values[row * trace.width + column] += Val::ONE;
+                };
+                let kind = forger.prover.plan.tables[table].kind;
+                assert_eq!(forger.forge(change), Err(VerifyError::Invalid), "{kind:?}, row {row}, column {column}");
+            }
+        }
+    }
+}
+
+/// A division with a remainder beyond the divisor is rejected even if everything else agrees: sum, activation, and the
+/// counts of all lookups. The sums are negative, so that the activation of both quotients is 0.
+#[test]
+fn remainders_out_of_range_are_refused() {
+    let forger = Forger::new();
+    let StarkProver { plan, circuit, .. } = &forger.prover;
+    let (activations, functions) = (forger.table(Kind::Activations), forger.table(Kind::Functions));
+    let fixed = plan.tables[activations].fixed.as_deref().unwrap();
+    let mut forged = 0;
+    for (lane, &(stage, output)) in plan.activations.iter().enumerate() {
+        let StageKind::Linear(linear) = &circuit.stages[stage as usize].kind else { continue };
+        let Some(rescale) = linear.rescale.filter(|rescale| rescale.shift > 0) else { continue };
+        let (quotient, remainder) = rescale.split(forger.execution.sums[stage as usize][output as usize]);
+        let columns = &fixed.values[lane * ACTIVATION_FIXED..][..ACTIVATION_FIXED];
+        let [of_quotient, of_remainder] = [3, 4].map(|column| columns[column].as_canonical_u32());
+        let (honest, other) =
+            (plan.functions.row(of_quotient, quotient), plan.functions.row(of_quotient, quotient - 1));
+        let (Some(honest), Some(other)) = (honest, other) else { continue };
+        if rescale.clamp.apply(quotient) != rescale.clamp.apply(quotient - 1) {
+            continue;
+        }
+        let checked = plan.functions.row(of_remainder, remainder).unwrap();
+        let verified = forger.forge(|traces| {
+            traces[activations].values[lane * 3] -= Val::ONE;
+            traces[activations].values[lane * 3 + 1] += Val::from_i64(1 << rescale.shift);
+            let counts = &mut traces[functions].values;
+            counts[honest] -= Val::ONE;
+            counts[other] += Val::ONE;
+            counts[checked] -= Val::ONE;
+        });
+        assert_eq!(verified, Err(VerifyError::Invalid), "lane {lane}");
+        forged += 1;
+        if forged == 10 {
+            return;
+        }
+    }
+    panic!("{forged} lanes with a saturated quotient");
 }
 
 #[test]
@@ -90,6 +204,52 @@ fn keys_follow_from_the_network() {
     let other = Stark.setup(&testing::network(2).lower().unwrap()).unwrap();
     assert_ne!(other.verification, keys.verification);
     assert!(Stark.prover(circuit, &other).is_err());
+}
+
+/// Keys whose tile another version chose are proven with, too.
+#[test]
+fn the_key_determines_the_tile() {
+    let network = testing::network(1);
+    let circuit = Arc::new(network.lower().unwrap());
+    let current = Plan::new(&circuit).unwrap().tile;
+    for tile in [Tile { inputs: 4, outputs: 2 }, Tile { inputs: 16, outputs: 16 }] {
+        assert_ne!(tile, current);
+        let keys = keys_of(&circuit, &Plan::with_tile(&circuit, tile).unwrap()).unwrap();
+        let binding = Binding {
+            nonce: Digest::of(b"n"),
+            miner: Hotkey::from_bytes([1; 32]),
+            circuit: network.digest().unwrap(),
+            verification_key: Digest::of(&keys.verification),
+        };
+        let inputs = testing::inputs(&circuit, 1);
+        let Proven { proof, outputs } =
+            Stark.prover(Arc::clone(&circuit), &keys).unwrap().prove(&inputs, &binding).unwrap();
+        let statement = Statement { binding, inputs, outputs };
+        assert_eq!(Stark.verifier(&keys.verification).unwrap().verify(&statement, &proof), Ok(()));
+    }
+}
+
+/// A key of another version is rejected with what to do about it.
+#[test]
+fn unknown_formats_say_what_to_do() {
+    let bench = Bench::new(&Stark, &testing::network(1));
+    // The format is the first byte of the key.
+    assert_eq!(u32::from(bench.keys.verification[0]), CURRENT.format);
+    for format in [0, CURRENT.format - 1, CURRENT.format + 1] {
+        let mut key = bench.keys.verification.clone();
+        key[0] = format as u8;
+        let expected = BackendError::Format { format, newest: CURRENT.format }.to_string();
+        assert!(expected.contains("compile the model again"), "{expected}");
+        assert_eq!(Stark.verifier(&key).err().unwrap().to_string(), expected);
+        let keys = Keys { proving: Vec::new(), verification: key };
+        assert_eq!(Stark.prover(Arc::clone(&bench.circuit), &keys).err().unwrap().to_string(), expected);
+    }
+    let foreign = Keys {
+        proving: Vec::new(),
+        verification: Stark.setup(&testing::network(2).lower().unwrap()).unwrap().verification,
+    };
+    let refused = Stark.prover(Arc::clone(&bench.circuit), &foreign).err().unwrap().to_string();
+    assert!(refused.contains("compile the model again"), "{refused}");
 }
 
 #[test]

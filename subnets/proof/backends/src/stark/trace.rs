@@ -1,6 +1,6 @@
 //! Trace of an execution: its values in the tables' columns.
 //!
-//! Shapes follow from the plan, whose fixed columns name every address that is read here.
+//! The plan determines the shapes of the tables, and its fixed columns contain every address that this module reads.
 #![allow(clippy::indexing_slicing)]
 
 use p3_field::{PrimeCharacteristicRing as _, PrimeField32 as _};

@@ -30,7 +30,7 @@ pub enum ExecutionError {
     /// A value is outside the circuit's input range.
     #[error("input {index} is {value}, expected {}..={}", range.low, range.high)]
     OutOfRange {
-        /// Position of the value.
+        /// Index of the value.
         index: usize,
         /// The invalid value.
         value: i64,
@@ -43,7 +43,7 @@ impl Circuit {
     /// Runs the circuit in exact integer arithmetic. Every backend proves exactly these values.
     ///
     /// # Errors
-    /// When the number of inputs is wrong or one is out of range.
+    /// When the number of inputs is wrong or an input is out of range.
     pub fn execute(&self, inputs: &[i64]) -> Result<Execution, ExecutionError> {
         self.check_inputs(inputs)?;
         let mut cells = Vec::with_capacity(self.cells());

@@ -21,7 +21,7 @@ pub enum FloatError {
     /// A value is not a finite number.
     #[error("input {index} is not finite: {value}")]
     NotFinite {
-        /// Position of the value.
+        /// Index of the value.
         index: usize,
         /// The invalid value.
         value: f32,
@@ -32,7 +32,7 @@ impl FloatNetwork {
     /// Runs the network and returns all tensors: the input, then each node's output.
     ///
     /// # Errors
-    /// When the number of inputs is wrong or one is not finite.
+    /// When the number of inputs is wrong or an input is not finite.
     pub fn run(&self, input: &[f32]) -> Result<Vec<Vec<f32>>, FloatError> {
         let expected = self.input.elements();
         if input.len() != expected {

@@ -126,7 +126,7 @@ impl Lowering {
                 let quotients = rescale.quotients(&sums);
                 Range { low: rescale.clamp.apply(quotients.low), high: rescale.clamp.apply(quotients.high) }
             });
-            // Padding reads as zero, so every interval contains zero.
+            // Padding reads as zero, so every interval is extended to contain zero.
             (
                 StageKind::Linear(Linear { kernels, jobs, bias, rescale: layer.rescale, sums }),
                 range.union(&Range::only(0)),
@@ -139,8 +139,8 @@ impl Lowering {
         Ok(())
     }
 
-    /// Adds a layer's multiply-adds to the total, and rejects the layer beyond the limits of multiply-adds and cells,
-    /// before any allocation for it.
+    /// Adds a layer's multiply-adds to the total. Rejects the layer, before any allocation for it, if the total number
+    /// of multiply-adds or cells exceeds its limit.
     fn spend(&mut self, index: usize, layer: &Layer, inputs: &[Shape], output: Shape) -> Result<(), NetworkError> {
         let read = inputs.first().map_or(0, Shape::elements) as u64;
         let taps = match &layer.operation {
@@ -244,7 +244,7 @@ fn convolution_jobs(input: &Placed, window: &Window, groups: usize, output: Shap
 
 /// Returns the interval of all sums. Every interval contains 0, so padding never widens it.
 fn sum_range(kernels: &[Kernel], jobs: &[Job], bias: &[i64], inputs: &[Placed]) -> Option<Range> {
-    // A kernel's slots read one tensor. In a sum, each slot reads a different tensor.
+    // With a single input, all slots of a kernel read it. With several, as in a sum, slot n reads input n.
     let slot_range = |slot: usize| match inputs {
         [single] => Some(single.range),
         several => several.get(slot).map(|input| input.range),

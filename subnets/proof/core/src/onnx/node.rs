@@ -44,7 +44,7 @@ impl Reader {
         let Some(Value::Tensor(index)) = value else {
             return Err(unsupported(node, format!("input {position} does not depend on the network's input")));
         };
-        let shape = self.network.shape(*index).ok_or_else(|| unsupported(node, "unknown shape".to_owned()))?;
+        let shape = self.network.shape(*index).ok_or_else(|| unsupported(node, "the input has no shape".to_owned()))?;
         Ok((*index, shape))
     }
 
@@ -65,29 +65,29 @@ impl Reader {
             Some(values) if constant.dims == dims => Ok(values.to_vec()),
             _ => Err(unsupported(
                 node,
-                format!("input {position} has dimensions {:?}, expected {dims:?} floats", constant.dims),
+                format!("input {position} has dimensions {:?}, expected floats with {dims:?}", constant.dims),
             )),
         }
     }
 
     fn constant(&mut self, node: &NodeProto) -> Result<(), OnnxError> {
         let tensor = node.attribute("value").and_then(|attribute| attribute.t.as_ref());
-        let tensor = tensor.ok_or_else(|| unsupported(node, "a constant without a tensor".to_owned()))?;
+        let tensor = tensor.ok_or_else(|| unsupported(node, "the constant has no tensor".to_owned()))?;
         let constant = Constant::read(tensor)?;
         super::define(&mut self.values, output(node)?, Value::Constant(constant))
     }
 
     fn rename(&mut self, node: &NodeProto) -> Result<(), OnnxError> {
         let value = node.input.first().and_then(|name| self.values.get(name)).cloned();
-        let value = value.ok_or_else(|| unsupported(node, "no input".to_owned()))?;
+        let value = value.ok_or_else(|| unsupported(node, "the node has no input".to_owned()))?;
         if let Value::Tensor(index) = &value {
             self.renamed.insert(*index);
         }
         super::define(&mut self.values, output(node)?, value)
     }
 
-    /// Flattens by renaming the tensor, since layers read its elements in order, whatever its shape. A convolution or
-    /// pool after it would need the new shape.
+    /// Flattens by renaming the tensor, since layers read its elements in order, regardless of its shape. Only a
+    /// convolution or pool would need the new shape, and a valid model has none after a flattening.
     fn flatten(&mut self, node: &NodeProto) -> Result<(), OnnxError> {
         let (_, shape) = self.tensor(node, 0)?;
         if node.op_type == "Reshape" {
@@ -98,7 +98,7 @@ impl Reader {
             let same = matches!(target[..], [-1..=1, c, h, w]
                 if [c, h, w] == [shape.channels, shape.height, shape.width].map(|size| size.cast_signed() as i64));
             if !flat && !same {
-                return Err(unsupported(node, format!("a reshape to {target:?} is not a flattening")));
+                return Err(unsupported(node, format!("the reshape to {target:?} does not flatten")));
             }
         } else if node.op_type == "Flatten" && node.int("axis", 1) != 1 {
             return Err(unsupported(node, "axis is not 1".to_owned()));
@@ -109,17 +109,17 @@ impl Reader {
     fn softmax(&mut self, node: &NodeProto) -> Result<(), OnnxError> {
         self.tensor(node, 0)?;
         if self.softmax.is_some() {
-            return Err(unsupported(node, "more than one softmax".to_owned()));
+            return Err(unsupported(node, "only one softmax is supported".to_owned()));
         }
         self.softmax = Some(output(node)?.to_owned());
         self.rename(node)
     }
 
     fn gemm(&mut self, node: &NodeProto) -> Result<(), OnnxError> {
-        #[expect(clippy::float_cmp, reason = "any other factor than exactly 1 would change the outputs")]
+        #[expect(clippy::float_cmp, reason = "any factor other than exactly 1 would change the outputs")]
         let plain = node.float("alpha", 1.0) == 1.0 && node.float("beta", 1.0) == 1.0 && node.int("transA", 0) == 0;
         if !plain {
-            return Err(unsupported(node, "alpha, beta or transA is set".to_owned()));
+            return Err(unsupported(node, "alpha, beta and transA must have their default values".to_owned()));
         }
         let transposed = node.int("transB", 0) != 0;
         let (weights, outputs) = self.matrix(node, transposed)?;
@@ -229,7 +229,7 @@ impl Reader {
                 }
                 super::define(&mut self.values, output(node)?, Value::Tensor(input))
             }
-            _ => Err(unsupported(node, "a constant is added to something other than a dense layer".to_owned())),
+            _ => Err(unsupported(node, "a constant can be added only to a dense layer".to_owned())),
         }
     }
 
@@ -318,7 +318,7 @@ fn window(node: &NodeProto, kernel: [usize; 2]) -> Result<Window, OnnxError> {
         return Err(unsupported(node, "auto_pad is unsupported; hint: export explicit pads".to_owned()));
     }
     if attribute("dilations", &[1, 1])? != [1, 1] {
-        return Err(unsupported(node, "dilations".to_owned()));
+        return Err(unsupported(node, "dilations are unsupported".to_owned()));
     }
     if attribute("kernel_shape", &kernel)? != kernel {
         return Err(unsupported(node, "kernel_shape does not match the weights".to_owned()));

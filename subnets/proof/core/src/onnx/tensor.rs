@@ -33,7 +33,7 @@ impl Constant {
         };
         let raw = &tensor.raw_data;
         if !raw.is_empty() && !raw.len().is_multiple_of(count.max(1)) {
-            return Err(refuse(format!("{} bytes for dimensions {dims:?}", raw.len())));
+            return Err(refuse(format!("{} bytes do not match dimensions {dims:?}", raw.len())));
         }
         let data = match DataType::try_from(tensor.data_type) {
             Ok(DataType::Float) if raw.is_empty() => Data::Floats(tensor.float_data.clone()),
@@ -57,7 +57,7 @@ impl Constant {
             Data::Integers(values) => (values.len(), true),
         };
         if length != count {
-            return Err(refuse(format!("{length} values for dimensions {dims:?}")));
+            return Err(refuse(format!("{length} values do not match dimensions {dims:?}")));
         }
         if !finite {
             return Err(refuse("values are not finite".to_owned()));

@@ -87,7 +87,7 @@ fn a_small_network_is_read_and_folded() {
     let FloatOperation::Convolution { weights, bias, .. } = &network.nodes[0].operation else {
         panic!("a convolution")
     };
-    // Scale 1 / sqrt(4), shift 0.25 - 1 / 2; scale 2 / 1, shift 0.5 + 2.
+    // First channel: scale 1 / sqrt(4), shift 0.25 - 1 / 2. Second channel: scale 2 / 1, shift 0.5 + 2.
     assert!((weights[0] - 0.25).abs() < 1e-5 && (weights[9] - 1.0).abs() < 1e-4);
     assert!((bias[0] + 0.25).abs() < 1e-5 && (bias[1] - 2.5).abs() < 1e-4);
     let tensors = network.run(&[1.0; 16]).unwrap();

@@ -5,8 +5,8 @@ use crate::{Clamp, Rescale, Window};
 
 /// Fractional bits of the reciprocal area of an average pool.
 const MEAN_BITS: i32 = 12;
-/// Maximum power-of-two area whose mean stays a plain sum: rounding would cost a circuit more than four additional
-/// bits.
+/// Maximum power-of-two area whose mean is computed as a plain sum: four additional bits cost a circuit less than
+/// rounding.
 const EXACT_AREA: usize = 16;
 /// Maximum absolute scale, in bits.
 const MAX_SCALE: i32 = 40;

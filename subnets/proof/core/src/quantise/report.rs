@@ -10,7 +10,7 @@ use crate::network::Network;
 pub struct Sample {
     /// Integer inputs.
     pub inputs: Vec<Vec<i64>>,
-    /// The class of each input, for a classifier.
+    /// The correct class of each input, for a classifier.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub labels: Vec<usize>,
     /// The target value of each input, for a regression.
@@ -18,25 +18,46 @@ pub struct Sample {
     pub targets: Vec<f64>,
 }
 
+impl Sample {
+    /// Splits the sample into inputs for calibration and a sample for tests, without common rows: of each pair of rows,
+    /// the first is for tests and the second for calibration. A single row serves both.
+    pub fn split(&self) -> (Vec<Vec<i64>>, Self) {
+        if self.inputs.len() < 2 {
+            return (self.inputs.clone(), self.clone());
+        }
+        let calibration = self.inputs.iter().skip(1).step_by(2).cloned().collect();
+        let test = Self {
+            inputs: self.inputs.iter().step_by(2).cloned().collect(),
+            labels: self.labels.iter().step_by(2).copied().collect(),
+            targets: self.targets.iter().step_by(2).copied().collect(),
+        };
+        (calibration, test)
+    }
+}
+
 /// Quantisation error on a sample.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct QuantisationReport {
-    /// Number of inputs.
+    /// Number of inputs that the error is measured on.
     pub samples: usize,
-    /// Largest difference between a float output and its integer counterpart, in real units.
+    /// Number of separate inputs that determined the scales; absent if the error is measured on the calibration inputs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub calibration_samples: Option<usize>,
+    /// Largest absolute difference between a float output and its integer counterpart, in real units.
     pub largest_error: f64,
-    /// Mean difference between a float output and its integer counterpart, in real units.
+    /// Mean absolute difference between a float output and its integer counterpart, in real units.
     pub mean_error: f64,
-    /// Fraction of inputs with the same largest output; absent for a single output.
+    /// Fraction of inputs for which the largest output has the same index in both networks; absent for networks with
+    /// one output.
     pub agreement: Option<f64>,
-    /// Accuracy of the float network and of the integer network, if labels are known.
+    /// Accuracy of the float network and of the integer network, in `0..=1`, if labels are known.
     pub accuracy: Option<[f64; 2]>,
-    /// Root mean square error of both networks, if targets are known.
+    /// Root mean square error of the float network and of the integer network, if targets are known.
     pub root_mean_square: Option<[f64; 2]>,
 }
 
 impl QuantisationReport {
-    /// Runs both networks on a sample and compares them.
+    /// Runs both networks on a sample and compares their outputs.
     ///
     /// # Errors
     /// When the sample is empty, or the sample or the integer network is invalid.
@@ -101,6 +122,7 @@ impl Tally {
         let samples = self.samples as f64;
         (self.samples > 0).then(|| QuantisationReport {
             samples: self.samples,
+            calibration_samples: None,
             largest_error: rounded(self.largest),
             mean_error: rounded(self.total / (self.outputs.max(1)) as f64),
             agreement: (self.outputs > self.samples).then(|| rounded(self.agreeing as f64 / samples)),
@@ -111,8 +133,8 @@ impl Tally {
     }
 }
 
-/// Rounds to nine digits. Every parser reads a number with few digits as the same number, but not one with 17 digits,
-/// and the circuit's identity is the hash of that text.
+/// Rounds to nine digits. All parsers agree on numbers with few digits, but not on those with 17, and the circuit's
+/// identity is the hash of the text.
 fn rounded(number: f64) -> f64 {
     format!("{number:.8e}").parse().unwrap_or(number)
 }

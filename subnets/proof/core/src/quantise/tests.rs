@@ -67,6 +67,43 @@ fn integers_follow_the_real_numbers() {
     }
 }
 
+/// A report on the calibration rows would hide saturation.
+#[test]
+fn calibration_and_test_have_no_common_row() {
+    for count in [2, 3, 6, 7] {
+        let rows = i64::try_from(count).unwrap();
+        let whole = Sample {
+            inputs: (0..rows).map(|row| vec![row]).collect(),
+            labels: (0..count).collect(),
+            targets: (0..count).map(|row| row as f64).collect(),
+        };
+        let (calibration, test) = whole.split();
+        assert_eq!(calibration.len() + test.inputs.len(), count);
+        assert!(!calibration.is_empty() && test.inputs.len() >= calibration.len());
+        assert!(test.inputs.iter().all(|row| !calibration.contains(row)));
+        for ((input, label), target) in test.inputs.iter().zip(&test.labels).zip(&test.targets) {
+            assert_eq!((input[0], *target), (i64::try_from(*label).unwrap(), *label as f64));
+        }
+    }
+    let single = Sample { inputs: vec![vec![1]], ..Sample::default() };
+    assert_eq!(single.split(), (single.inputs.clone(), single));
+}
+
+/// Scales chosen with dim inputs saturate on bright ones, and the report shows that.
+#[test]
+fn an_error_on_other_rows_is_reported() {
+    let float = network();
+    let bright = sample(1);
+    let dim: Vec<Vec<i64>> = bright.iter().map(|row| row.iter().map(|value| value / 25).collect()).collect();
+    let network = quantise(&float, &options(), &dim).unwrap();
+    let measured = |inputs: Vec<Vec<i64>>| {
+        let sample = Sample { inputs, ..Sample::default() };
+        QuantisationReport::measure(&float, &network, &options(), &sample).unwrap().largest_error
+    };
+    let (same, other) = (measured(dim.clone()), measured(bright));
+    assert!(other > 10.0 * same, "{same} {other}");
+}
+
 #[test]
 fn activations_take_the_layers_that_they_can() {
     let network = quantise(&network(), &options(), &sample(5)).unwrap();
@@ -75,7 +112,7 @@ fn activations_take_the_layers_that_they_can() {
     let clamps: Vec<Option<Clamp>> =
         network.layers.iter().map(|layer| layer.rescale.map(|rescale| rescale.clamp)).collect();
     let (relu, signed) = (Some(Clamp::Unsigned(8)), Some(Clamp::Signed(8)));
-    // Nine is no power of two, so the mean is rounded; the outputs are exact sums.
+    // Nine is not a power of two, so the mean is rounded; the outputs are exact sums.
     assert_eq!(clamps, [relu, signed, relu, None, signed, None]);
     assert!(matches!(network.layers[3].operation, Operation::MaxPool { .. }));
     let bytes = network.to_bytes().unwrap();

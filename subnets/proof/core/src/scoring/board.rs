@@ -24,9 +24,9 @@ pub enum Fault {
     Refused,
     /// The answer is malformed.
     Malformed,
-    /// The outputs are not those of the circuit.
+    /// The outputs differ from those of the circuit.
     WrongOutput,
-    /// The proof is for another circuit.
+    /// The proof is for a different circuit.
     OtherCircuit,
     /// The proof was made for an earlier request.
     ReplayedProof,
@@ -69,7 +69,7 @@ impl Fault {
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Unreachable => "cannot be reached",
+            Self::Unreachable => "unreachable",
             Self::Timeout => "no answer in time",
             Self::Refused => "refuses requests",
             Self::Malformed => "malformed answer",
@@ -122,9 +122,9 @@ pub enum Profile {
     DeliveredWork(WorkRules),
 }
 
-/// Error for text that names no profile.
+/// The text does not name a profile.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
-#[error("`{0}` is not a profile: expected seed or delivered-work")]
+#[error("unknown profile `{0}`, expected seed or delivered-work")]
 pub struct ProfileError(String);
 
 impl FromStr for Profile {
@@ -147,7 +147,7 @@ pub struct Tally {
     pub verified: u64,
     /// Number of failures by reason.
     pub faults: BTreeMap<Fault, u64>,
-    /// Total time from request to answer of all verified proofs.
+    /// Sum of the times from request to answer over all verified proofs.
     pub time: Duration,
     /// Total size of all verified proofs, in bytes.
     pub bytes: u64,
@@ -196,7 +196,8 @@ impl Scoreboard {
         *score = SeedRules::default().next(*score, answer, event.miners);
     }
 
-    /// Returns the miners' shares, in order. Their sum is 1 if any miner has earned something.
+    /// Returns each miner's share of the weight, in the order of `miners`. The sum is 1, or 0 if no miner is eligible:
+    /// eligible miners have a positive score and, under [`Profile::DeliveredWork`], enough answers.
     pub fn weights(&self, profile: &Profile, miners: &[Hotkey], now: Duration) -> Vec<f64> {
         match profile {
             Profile::DeliveredWork(rules) => self.work.weights(miners, rules, now),
@@ -207,7 +208,8 @@ impl Scoreboard {
         }
     }
 
-    /// Returns the score under a profile: work in seconds at unit prices, or the moving average of the quality.
+    /// Returns a miner's score under a profile: for [`Profile::DeliveredWork`], its work in seconds at unit prices; for
+    /// [`Profile::Seed`], the moving average of the quality of its answers.
     pub fn score(&self, profile: &Profile, miner: &Hotkey, now: Duration) -> f64 {
         match profile {
             Profile::DeliveredWork(_) => self.work.work(miner, now),
@@ -274,7 +276,7 @@ mod tests {
         assert_eq!(read.tallies(), board.tallies());
         for miner in board.tallies().keys() {
             for profile in [Profile::Seed, Profile::DeliveredWork(WorkRules::default())] {
-                // Decimal text may round a score once more.
+                // The conversion to decimal text may round a score once more.
                 let difference = read.score(&profile, miner, NOW) - board.score(&profile, miner, NOW);
                 assert!(difference.abs() < 1e-12, "{difference}");
             }

@@ -1,7 +1,7 @@
 //! The `delivered-work` profile: weights by proven work.
 //!
 //! Each kind of work (a circuit and slice) has a unit price: the 10th percentile of all miners' latencies, in seconds,
-//! that is, the cost for a fast miner. A verified answer credits one price, a failed one debits two. Balances have a
+//! that is, the cost for a fast miner. A verified answer credits one price, a failed answer debits two. Balances have a
 //! half-life of two hours. A miner's raw weight is its work to the power of 1.3, once it has 100 answers.
 
 use std::collections::{BTreeMap, VecDeque};
@@ -12,7 +12,7 @@ use taonet_primitives::Hotkey;
 
 use super::shares;
 
-/// Debit of a failed answer, as a multiple of the price.
+/// Debit for a failed answer, as a multiple of the price.
 const FAILURE_DEBIT: f64 = 2.0;
 /// Half-life of balances, in seconds.
 const HALF_LIFE: f64 = 7200.0;
@@ -20,11 +20,11 @@ const HALF_LIFE: f64 = 7200.0;
 const BUCKET: u64 = 3600;
 /// Maximum number of buckets: 24 half-lives, after which balances are negligible.
 const KEPT_BUCKETS: u64 = 48;
-/// Maximum number of latencies for a price.
+/// Maximum number of latencies from which a price is computed.
 const PRICE_SAMPLES: usize = 256;
 /// Number of new latencies after which a price is recomputed.
 const PRICE_REFRESH: usize = 64;
-/// Minimum number of latencies for a price.
+/// Number of latencies below which there is no price.
 const PRICE_MINIMUM: usize = 8;
 /// Percentile of the latencies used as price.
 const PRICE_PERCENTILE: f64 = 0.1;
@@ -35,7 +35,7 @@ pub type WorkKind = String;
 /// Parameters of the `delivered-work` profile.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct WorkRules {
-    /// Minimum number of answers for a weight.
+    /// Number of answers below which a miner's weight is 0.
     pub minimum_answers: u64,
     /// Exponent that turns a miner's work into its raw weight.
     pub power: f64,
@@ -97,18 +97,14 @@ impl WorkAccounts {
         self.miners.get(miner).map_or(0.0, |account| account.work(now))
     }
 
-    /// Returns the miners' shares, in order. Their sum is 1 if any miner has a weight.
+    /// Returns each miner's share of the weight, in the order of `miners`. The sum is 1, or 0 if no miner has work and
+    /// at least [`WorkRules::minimum_answers`] answers.
     pub fn weights(&self, miners: &[Hotkey], rules: &WorkRules, now: Duration) -> Vec<f64> {
         let raw = miners.iter().map(|miner| match self.miners.get(miner) {
             Some(account) if account.answers >= rules.minimum_answers => account.work(now).powf(rules.power),
             _ => 0.0,
         });
         shares(&raw.collect::<Vec<_>>())
-    }
-
-    /// Removes a miner whose uid was reassigned to another hotkey.
-    pub fn forget(&mut self, miner: &Hotkey) {
-        self.miners.remove(miner);
     }
 }
 

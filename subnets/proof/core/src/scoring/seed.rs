@@ -1,9 +1,10 @@
 //! The `seed` profile: a moving average of the quality of answers.
 //!
 //! A failed answer reduces the miner's score by 40 %. A verified answer has the metric `(1 - w) * grade(time / 120 s) +
-//! w * grade(bytes / reference)` with `w = 0.2`, and the score moves by a tenth towards `metric / n`, where n is the
-//! number of miners. `grade(t) = 1 - (tan((t' - 1/2) * 0.9π) / tan(0.45π) + 1) / 2` with `t' = clamp(t, 0, 0.99)` is
-//! steep at both ends and flat between them: it separates fast from very fast miners, and average ones lose little.
+//! w * grade(bytes / reference)` with `w = 0.2`, and the score moves a tenth of the way towards `metric / n`, where n
+//! is the number of miners. `grade(t) = 1 - (tan((t' - 1/2) * 0.9π) / tan(0.45π) + 1) / 2` with
+//! `t' = clamp(t, 0, 0.99)` is steep at both ends and flat between them: it separates fast from very fast miners, and
+//! average ones lose little.
 //!
 //! The founding document names proof size and response time without a formula. The grade of times is that of the
 //! subnet's releases (there without size: `w = 0`); size is graded the same way.
@@ -11,17 +12,17 @@
 use std::f64::consts::PI;
 use std::time::Duration;
 
-/// Response time with the worst grade.
-pub const SLOWEST: Duration = Duration::from_mins(2);
+/// Response time from which the grade is the worst possible.
+pub(crate) const SLOWEST: Duration = Duration::from_mins(2);
 
 /// Parameters of the `seed` profile.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct SeedRules {
     /// Share of proof size in the metric: `0..=1`.
     pub size_share: f64,
-    /// Proof size with the worst grade, in bytes.
+    /// Proof size in bytes from which the grade is the worst possible.
     pub largest_proof: u64,
-    /// Step of a score towards the metric of a verified answer: `0..=1`.
+    /// Fraction of the distance to the metric of a verified answer by which the score moves: `0..=1`.
     pub gain: f64,
     /// Fraction of a score lost by a failed answer: `0..=1`.
     pub loss: f64,

@@ -1,52 +1,71 @@
 //! QUIC server tests with the published crate's client.
 
-use std::path::Path;
+mod half_open;
 
-use btlightning::{LightningClient, LightningClientConfig, QuicAxonInfo, QuicRequest, QuicResponse};
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use btlightning::{CallbackSigner, LightningClient, LightningClientConfig, QuicAxonInfo, QuicRequest, QuicResponse};
 use taonet_proof_backends::Statement;
 use taonet_proof_circuits::{Catalogue, CircuitDirectory, ShippedModel};
-use taonet_proof_core::messages::ProofSystem;
-use taonet_proof_core::query::ProofAnswer;
+use taonet_proof_core::messages::{
+    ProofSystem, QUERY_ZK_PROOF, QueryZkProof, QueryZkProofResponse, SLICE_PROOF, SliceProofResponse,
+};
+use taonet_proof_core::query::{ProofAnswer, ProofQuery, SliceQuery};
 use taonet_proof_core::{Binding, Digest};
 use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
 
 use super::*;
-use crate::MinerSettings;
+use crate::{Conduct, MinerSettings};
 
 fn key(uri: &str) -> Keypair {
     Keypair::from_uri(uri).unwrap()
 }
 
+/// Maximum message size of the reference's client, in bytes.
+const REFERENCE_MESSAGE: usize = 128 << 20;
+
 struct Running {
     axon: QuicAxonInfo,
     catalogue: Catalogue,
-    _stop: oneshot::Sender<()>,
+    stop: oneshot::Sender<()>,
+    server: JoinHandle<()>,
+    endpoint: Endpoint,
     _place: tempfile::TempDir,
 }
 
-/// Starts a miner of one model in two slices.
-async fn start(concurrency: usize, permits: Option<Permits>) -> Running {
+/// Starts an honest miner of one model in two slices.
+fn start(concurrency: usize, permits: Option<Permits>) -> Running {
+    start_with(concurrency, permits, Conduct::Honest)
+}
+
+fn start_with(concurrency: usize, permits: Option<Permits>, conduct: Conduct) -> Running {
+    start_within(concurrency, permits, conduct, None)
+}
+
+fn start_within(concurrency: usize, permits: Option<Permits>, conduct: Conduct, limits: Option<Limits>) -> Running {
     let place = tempfile::tempdir().unwrap();
     let compiled = ShippedModel::DiabetesRegression.compile_slices("stark", 2).unwrap();
     compiled.write(&place.path().join("regression")).unwrap();
     let catalogue = Catalogue::open(Path::new(place.path())).unwrap();
     let bob = key("//Bob");
-    let settings = MinerSettings { concurrency, ..MinerSettings::new(bob.hotkey()) };
+    let settings = MinerSettings { concurrency, conduct, ..MinerSettings::new(bob.hotkey()) };
     let miner = Miner::load(&catalogue, settings).unwrap();
-    let settings =
-        QuicSettings { listen: "127.0.0.1:0".parse().unwrap(), permits, permit_refresh: Duration::from_mins(10) };
-    let server = QuicServer::bind(miner, &bob, Duration::from_mins(3), settings).await.unwrap();
-    let address = server.address().unwrap();
+    let settings = QuicSettings { listen: "127.0.0.1:0".parse().unwrap(), permits };
+    let limits = limits.unwrap_or_else(|| Limits::of(miner.largest_input()));
+    let server = QuicServer::bind_with(&miner, &bob, Duration::from_mins(3), settings, limits).unwrap();
+    let (address, endpoint) = (server.address().unwrap(), server.endpoint.clone());
     let (stop, stopped) = oneshot::channel::<()>();
-    tokio::spawn(server.serve_until(async move { drop(stopped.await) }));
+    let server = tokio::spawn(server.serve_until(async move { drop(stopped.await) }));
     let axon = QuicAxonInfo::new(bob.hotkey().to_string(), address.ip().to_string(), address.port(), 4);
-    Running { axon, catalogue, _stop: stop, _place: place }
+    Running { axon, catalogue, stop, server, endpoint, _place: place }
 }
 
 /// Creates the published client with the validators' configuration.
 async fn client(uri: &str) -> LightningClient {
-    let config = LightningClientConfig::builder().max_frame_payload_bytes(LARGEST_MESSAGE);
-    let config = config.max_stream_payload_bytes(LARGEST_MESSAGE).build().unwrap();
+    let config = LightningClientConfig::builder().max_frame_payload_bytes(REFERENCE_MESSAGE);
+    let config = config.max_stream_payload_bytes(REFERENCE_MESSAGE).build().unwrap();
     let signing = key(uri);
     let mut client = LightningClient::with_config(signing.hotkey().to_string(), config).unwrap();
     client.set_signer(Box::new(CallbackSigner::new(move |text: &[u8]| Ok(signing.sign(text).as_bytes().to_vec()))));
@@ -85,7 +104,7 @@ impl Running {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_published_client_gets_proofs_of_circuits_and_slices() {
-    let miner = start(1, None).await;
+    let miner = start(1, None);
     let alice = client("//Alice").await;
     let query = miner.query(b"1");
     let request = QuicRequest::from_typed(QUERY_ZK_PROOF, &query.to_message()).unwrap();
@@ -104,7 +123,7 @@ async fn the_published_client_gets_proofs_of_circuits_and_slices() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn refusals_have_the_protocols_texts() {
-    let miner = start(1, None).await;
+    let miner = start(1, None);
     let alice = client("//Alice").await;
     let good = miner.query(b"1").to_message();
     let error = async |synapse: &str, message: &QueryZkProof| {
@@ -116,7 +135,9 @@ async fn refusals_have_the_protocols_texts() {
     assert_eq!(error(QUERY_ZK_PROOF, &unknown).await, "request processing failed");
     assert_eq!(error(QUERY_ZK_PROOF, &QueryZkProof::default()).await, "request processing failed");
     assert_eq!(error(SLICE_PROOF, &good).await, "request processing failed");
-    assert_eq!(error("proof-of-everything", &good).await, "unrecognized synapse type");
+    for unsupported in ["proof-of-everything", "proof-of-weights", "competition", "QueryForCapacities"] {
+        assert_eq!(error(unsupported, &good).await, "unrecognized synapse type");
+    }
 
     // Another hotkey at the same address.
     let other = QuicAxonInfo { hotkey: key("//Charlie").hotkey().to_string(), ..miner.axon.clone() };
@@ -129,19 +150,36 @@ async fn refusals_have_the_protocols_texts() {
 #[tokio::test(flavor = "multi_thread")]
 async fn only_hotkeys_with_a_permit_connect() {
     let permits: Permits = Arc::new(|| HashSet::from([key("//Alice").hotkey()]));
-    let miner = start(1, Some(permits)).await;
+    let miner = start(1, Some(permits));
     let query = QuicRequest::from_typed(QUERY_ZK_PROOF, &miner.query(b"1").to_message()).unwrap();
-    // Permits are read when the server starts to accept.
-    tokio::time::sleep(Duration::from_millis(200)).await;
     let eve = client("//Eve").await;
     let error = eve.query_axon(miner.axon.clone(), query.clone()).await.unwrap_err();
     assert!(error.to_string().starts_with("handshake error:"), "{error}");
     assert!(miner.ask(&client("//Alice").await, query).await.success);
 }
 
+/// A permit that is revoked has an effect on open connections.
+#[tokio::test(flavor = "multi_thread")]
+async fn permits_are_required_for_each_request() {
+    let is_permitted = Arc::new(AtomicBool::new(true));
+    let current = Arc::clone(&is_permitted);
+    let permits: Permits = Arc::new(move || {
+        current.load(Ordering::SeqCst).then(|| key("//Alice").hotkey()).into_iter().collect::<HashSet<Hotkey>>()
+    });
+    let miner = start(1, Some(permits));
+    let alice = client("//Alice").await;
+    let request = || QuicRequest::from_typed(QUERY_ZK_PROOF, &miner.query(b"1").to_message()).unwrap();
+    for permitted in [true, false, true] {
+        is_permitted.store(permitted, Ordering::SeqCst);
+        let response = miner.ask(&alice, request()).await;
+        let expected = (!permitted).then_some("authentication failed");
+        assert_eq!((response.success, response.error.as_deref()), (permitted, expected));
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_full_miner_says_so() {
-    let miner = start(1, None).await;
+    let miner = start(1, None);
     let alice = client("//Alice").await;
     let request = || QuicRequest::from_typed(QUERY_ZK_PROOF, &miner.query(b"1").to_message()).unwrap();
     miner.ask(&alice, request()).await.into_result().unwrap();
@@ -159,4 +197,51 @@ async fn at_once(
     let ask = async || miner.ask(client, request()).await.into_result().unwrap().deserialize_data().unwrap();
     let (first, second, third) = tokio::join!(ask(), ask(), ask());
     [first, second, third]
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn proofs_in_progress_are_answered_at_shutdown() {
+    let miner = start_with(2, None, Conduct::Slow(Duration::from_secs(1)));
+    let alice = client("//Alice").await;
+    let (query, axon) = (miner.query(b"1"), miner.axon.clone());
+    let request = QuicRequest::from_typed(QUERY_ZK_PROOF, &query.to_message()).unwrap();
+    let asked = async { alice.query_axon_with_timeout(axon, request, Duration::from_mins(1)).await.unwrap() };
+    let stopped = async {
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        miner.stop.send(()).unwrap();
+    };
+    let (response, ()) = tokio::join!(asked, stopped);
+    let answer: QueryZkProofResponse = response.into_result().unwrap().deserialize_data().unwrap();
+    assert!(!answer.query_output.is_empty() && !answer.busy, "the proof in progress is complete");
+    miner.server.await.unwrap();
+    let late = alice.query_axon(miner.axon, QuicRequest::from_typed(QUERY_ZK_PROOF, &query.to_message()).unwrap());
+    assert!(late.await.is_err());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn oversized_messages_are_refused_and_the_server_lives() {
+    let miner = start(1, None);
+    let alice = client("//Alice").await;
+    let mut query = miner.query(b"1");
+    query.inputs = vec![i64::MAX; 400_000];
+    let request = QuicRequest::from_typed(QUERY_ZK_PROOF, &query.to_message()).unwrap();
+    let answer = alice.query_axon_with_timeout(miner.axon.clone(), request, Duration::from_secs(20)).await;
+    assert!(answer.is_err() || answer.is_ok_and(|answer| !answer.success));
+    let request = QuicRequest::from_typed(QUERY_ZK_PROOF, &miner.query(b"2").to_message()).unwrap();
+    assert!(miner.ask(&client("//Charlie").await, request).await.success);
+}
+
+#[test]
+fn messages_in_flight_are_bounded_together() {
+    for inputs in [0, 10, 784, 3_072, 1 << 20, 1 << 22, usize::MAX] {
+        let limits = Limits::of(inputs);
+        assert!(limits.message >= inputs.saturating_mul(LARGEST_INTEGER).min(IN_FLIGHT_BYTES), "{inputs}: all fit");
+        let total = limits.validators * limits.streams as usize * limits.message;
+        assert!(total <= IN_FLIGHT_BYTES, "{inputs}: {total} bytes");
+        assert!(limits.validators_per_address > 0, "{inputs}");
+    }
+    let shipped = Limits::of(784);
+    assert_eq!((shipped.message, shipped.validators, shipped.streams), (64 << 10, 64, 128));
+    let large = Limits::of(1 << 20);
+    assert_eq!((large.message, large.validators, large.streams), ((21 << 20) + 4096, 24, 1));
 }

@@ -95,6 +95,20 @@ async fn signed_requests_are_proven_for_their_nonce() {
     assert!(miner.is_proven(&miner.query(b"2")).await);
 }
 
+/// A circuit with a damaged proving key does not stop the miner, unless it is the only one.
+#[test]
+fn broken_provers_are_skipped() {
+    let place = tempfile::tempdir().unwrap();
+    let model = ShippedModel::DiabetesRegression;
+    let broken = CircuitDirectory::create(&place.path().join("broken"), &model.compile("groth16").unwrap()).unwrap();
+    std::fs::write(broken.path().join("proving_key.bin"), b"").unwrap();
+    let settings = || MinerSettings::new(key("//Bob").hotkey());
+    assert!(Miner::load(&Catalogue::open(place.path()).unwrap(), settings()).is_err());
+    let (miner, _) = load(place.path(), |settings| settings);
+    let served: Vec<Digest> = miner.circuits().copied().collect();
+    assert!(served.len() == 1 && served[0] != broken.id(), "{served:?}");
+}
+
 #[tokio::test]
 async fn unsigned_and_malformed_requests_are_refused() {
     let miner = start(|settings| settings);
@@ -122,6 +136,19 @@ async fn unsigned_and_malformed_requests_are_refused() {
         assert!(answer["error"].is_string(), "{answer}");
     }
     assert!(miner.is_proven(&miner.query(b"1")).await, "the miner lives");
+}
+
+/// Messages of the reference that have no equivalent here.
+#[tokio::test]
+async fn unsupported_messages_are_refused() {
+    let miner = start(|settings| settings);
+    for path in ["/proof-of-weights", "/competition", "/QueryForCapacities"] {
+        let request = Request::post(path).body(Body::from("{}")).unwrap();
+        let response = miner.router.clone().oneshot(request).await.unwrap();
+        assert_eq!(response.status(), StatusCode::NOT_FOUND, "{path}");
+        let body = response.into_body().collect().await.unwrap().to_bytes();
+        assert_eq!(body, r#"{"error":"unrecognized synapse type"}"#, "{path}");
+    }
 }
 
 #[tokio::test]

@@ -50,7 +50,7 @@ async fn answer(State(server): State<Arc<Server>>, request: Request) -> Response
     let pieces = std::iter::once(Ok(rest[..sent].to_vec())).chain(broken);
     let pieces = futures::stream::iter(pieces.collect::<Vec<_>>()).then(async |piece| {
         if piece.is_err() {
-            // The server sends what comes before an error only when it waits.
+            // Without this pause, the error would discard the data that was sent before it.
             tokio::time::sleep(std::time::Duration::from_millis(20)).await;
         }
         piece
@@ -68,7 +68,7 @@ fn compiled() -> Compiled {
     ShippedModel::DiabetesRegression.compile("stark").unwrap()
 }
 
-/// Returns the same circuit under another name, and so with another identity.
+/// Returns the same circuit with a different name, and therefore a different identity.
 fn renamed(compiled: &Compiled, name: &str) -> Compiled {
     let mut other = compiled.clone();
     other.metadata.name = name.to_owned();
@@ -132,11 +132,57 @@ async fn circuits_are_fetched_once_and_are_whole() {
     assert_eq!(fetched.id(), id);
     fetched.keys().unwrap();
     let sent = site.server.sent.load(Ordering::SeqCst);
-    // From the cache, even when the catalogue is gone.
+    // The cache serves the circuit after the catalogue is deleted, to another process, too.
     fs::remove_file(site.server.root.join("circuits.json")).unwrap();
     assert_eq!(store.fetch(&id).await.unwrap(), path);
+    assert_eq!(site.store(PLENTY, &[]).fetch(&id).await.unwrap(), path);
     assert_eq!(site.server.sent.load(Ordering::SeqCst), sent);
-    assert!(matches!(store.fetch(&Digest::of(b"x")).await, Err(StoreError::Source(SourceError::Status { .. }))));
+    assert!(matches!(store.fetch(&Digest::of(b"x")).await, Err(StoreError::Source(SourceError::Http { .. }))));
+}
+
+#[tokio::test]
+async fn one_listing_serves_all_circuits() {
+    let one = compiled();
+    let circuits: Vec<Compiled> = ["a", "b", "c"].iter().map(|name| renamed(&one, name)).collect();
+    let site = Site::start(&circuits).await;
+    site.store(PLENTY, &[]).sync(&BTreeSet::new()).await.unwrap();
+    let size = |path: PathBuf| fs::metadata(path).unwrap().len() as usize;
+    let names = |compiled: &Compiled| compiled.files.keys().cloned().chain([metadata::FILE.to_owned()]).collect();
+    let files = circuits.iter().enumerate().flat_map(|(index, compiled)| {
+        let names: Vec<String> = names(compiled);
+        names.into_iter().map(move |name| (index, name))
+    });
+    let files: usize = files.map(|(index, name)| size(site.file(index, &name))).sum();
+    let listing = size(site.server.root.join("circuits.json"));
+    assert_eq!(site.server.sent.load(Ordering::SeqCst), files + listing, "the catalogue was read more than once");
+}
+
+#[tokio::test]
+async fn corrupt_files_in_the_cache_are_fetched_again() {
+    let one = compiled();
+    let site = Site::start(std::slice::from_ref(&one)).await;
+    let id = one.metadata.id().unwrap();
+    let path = site.store(PLENTY, &[]).fetch(&id).await.unwrap();
+    for name in [metadata::FILE, metadata::NETWORK, metadata::VERIFICATION_KEY] {
+        let place = path.join(name);
+        let good = fs::read(&place).unwrap();
+        let flipped: Vec<u8> = good.iter().enumerate().map(|(at, byte)| byte ^ u8::from(at == 10)).collect();
+        for bad in [flipped, good[..good.len() / 2].to_vec()] {
+            fs::write(&place, bad).unwrap();
+            // Each store represents a separate process.
+            assert_eq!(site.store(PLENTY, &[]).fetch(&id).await.unwrap(), path, "{name}");
+            assert!(fs::read(&place).unwrap() == good, "{name}");
+        }
+    }
+    fs::remove_file(path.join(metadata::VERIFICATION_KEY)).unwrap();
+    site.store(PLENTY, &[]).fetch(&id).await.unwrap();
+    CircuitDirectory::open(&path).unwrap().keys().unwrap();
+    let entries = fs::read_dir(path.parent().unwrap()).unwrap();
+    assert_eq!(entries.count(), 1, "nothing is left beside the circuit");
+    // A corrupt circuit stays, and is not used, until a catalogue has it again.
+    fs::write(path.join(metadata::NETWORK), b"corrupt").unwrap();
+    fs::remove_file(site.server.root.join("circuits.json")).unwrap();
+    assert!(site.store(PLENTY, &[]).fetch(&id).await.is_err());
 }
 
 #[tokio::test]
@@ -179,7 +225,7 @@ async fn a_server_without_ranges_starts_again_and_what_was_left_is_used() {
             assert_eq!(fs::read(path.join(metadata::NETWORK)).unwrap(), contents);
         }
     }
-    // A wrong prefix is detected and removed, and the next attempt starts anew.
+    // A wrong prefix is detected and removed, and the next attempt starts from the beginning.
     site.server.ignores_ranges.store(false, Ordering::SeqCst);
     left(&wrong[..wrong.len() / 2]);
     let store = site.store(PLENTY, &[]);
@@ -200,7 +246,7 @@ async fn nothing_that_was_changed_enters_the_cache() {
         assert!(matches!(store.fetch(&id).await, Err(StoreError::Checksum { .. })), "{name}");
         assert!(Catalogue::open(&site.place.path().join("cache")).is_err(), "nothing is served");
     }
-    // Another circuit's metadata, and a file that never ends.
+    // The server returns another circuit's metadata, then metadata above the maximum size.
     let site = Site::start(std::slice::from_ref(&one)).await;
     let other = renamed(&one, "other");
     fs::write(site.file(0, metadata::FILE), other.metadata.to_json().unwrap()).unwrap();
@@ -219,7 +265,7 @@ async fn the_circuits_that_were_not_used_for_longest_make_room() {
         let path = site.store(PLENTY, &[]).fetch(&ids[0]).await.unwrap();
         fs::read_dir(path).unwrap().map(|file| file.unwrap().metadata().unwrap().len()).sum::<u64>()
     };
-    // Room for three. Each store represents another process.
+    // The limit fits three circuits. Each store represents a separate process.
     let limit = size * 3 + size / 2;
     let fetch = async |index: usize, pinned: &[Digest]| {
         tokio::time::sleep(std::time::Duration::from_millis(20)).await;
@@ -233,7 +279,7 @@ async fn the_circuits_that_were_not_used_for_longest_make_room() {
     assert_eq!([has(0), has(1), has(2), has(3)], [true, false, true, true], "b was not used for longest");
     fetch(1, &[ids[2]]).await.unwrap();
     assert_eq!([has(0), has(1), has(2), has(3)], [false, true, true, true], "c is pinned");
-    // A process that uses more than fits.
+    // A process uses more circuits than the limit allows.
     let store = site.store(size + 1, &[]);
     store.fetch(&ids[1]).await.unwrap();
     assert!(matches!(store.fetch(&ids[2]).await, Err(StoreError::Full { .. })));
@@ -264,7 +310,7 @@ async fn a_bucket_is_a_catalogue_too_and_sliced_models_come_with_their_slices() 
         pinned: BTreeSet::new(),
     })
     .unwrap();
-    // Half of a file is left from an earlier attempt.
+    // An earlier attempt has left half of a file.
     let first = sliced.model.slices[0];
     let partial = directory.join(format!(".partial-{first}"));
     fs::create_dir_all(&partial).unwrap();

@@ -1,13 +1,21 @@
+mod published;
+
+use std::sync::Mutex;
+use std::time::Instant;
+
 use taonet_http::{ServeLimits, serve};
-use taonet_proof_circuits::ModelBundle;
-use taonet_proof_circuits::{CircuitDirectory, ShippedModel};
+use taonet_primitives::Hotkey;
+use taonet_proof_backends::Capabilities;
+use taonet_proof_backends::external::External;
+use taonet_proof_circuits::{Backends, CircuitDirectory, CompileOptions, ModelBundle, ShippedModel, compile};
 use taonet_proof_core::scoring::Fault;
 use taonet_proof_miner::{Conduct, Miner, MinerSettings, QuicServer, QuicSettings, router, signed_requests};
-use taonet_service::system_clock;
+use taonet_service::{Shutdown, system_clock};
 use taonet_wallet::Keypair;
 use taonet_wire::{BtauthScheme, ClientConfig, Peer, SignedClient, Signer};
 use tempfile::TempDir;
 use tokio::net::TcpListener;
+use tokio::sync::watch;
 
 use super::*;
 use crate::{DeliveryError, Progress, QuicClient, Wire};
@@ -49,18 +57,36 @@ impl Market {
         Self { place, catalogue, stop: Shutdown::new() }
     }
 
+    /// Creates a market with a circuit of an external program.
+    fn external() -> Self {
+        let place = tempfile::tempdir().unwrap();
+        let program = Path::new(env!("CARGO_MANIFEST_DIR")).join("../backends/examples/rerun.py");
+        let external = External::new(&program.canonicalize().unwrap(), LONG, Capabilities::UNKNOWN).unwrap();
+        let (model, backends) = (ShippedModel::DiabetesRegression, Backends::with_external(external));
+        let options = CompileOptions {
+            name: model.name().to_owned(),
+            backend: "external".to_owned(),
+            backends: backends.clone(),
+            quantise: model.quantise_options(),
+            contributor: "anonymous".to_owned(),
+        };
+        let compiled = compile(model.onnx(), &model.sample().unwrap(), &options).unwrap();
+        CircuitDirectory::create(&place.path().join("circuits/external"), &compiled).unwrap();
+        let catalogue = Catalogue::open_with(&place.path().join("circuits"), &backends).unwrap();
+        Self { place, catalogue, stop: Shutdown::new() }
+    }
+
     async fn examiner(&self, timeout: Duration) -> (Arc<Examiner>, Arc<Book>) {
+        let (interval, bundles) = (Duration::from_millis(1), Some(self.place.path().to_owned()));
+        self.examiner_with(ExaminerSettings { interval, timeout, bundles, ..ExaminerSettings::default() }).await
+    }
+
+    async fn examiner_with(&self, settings: ExaminerSettings) -> (Arc<Examiner>, Arc<Book>) {
         let book = Arc::new(Book::open(&self.place.path().join("scores")).await.unwrap());
         let signer = Signer::new(key("//Alice"), "127.0.0.1", BtauthScheme::new());
         let config = ClientConfig { max_response_bytes: 40 << 20, ..ClientConfig::default() };
         let http = SignedClient::new(signer, config).unwrap();
-        let clients = Clients { http, quic: Some(QuicClient::bind(&key("//Alice")).await.unwrap()) };
-        let settings = ExaminerSettings {
-            timeout,
-            interval: Duration::from_millis(1),
-            bundles: Some(self.place.path().to_owned()),
-            ..ExaminerSettings::default()
-        };
+        let clients = Clients { http, quic: Some(QuicClient::bind(&key("//Alice")).unwrap()) };
         let examiner = Examiner::load(&self.catalogue, clients, Arc::clone(&book), settings, system_clock()).unwrap();
         (Arc::new(examiner), book)
     }
@@ -107,8 +133,14 @@ async fn honest_proofs_verify_and_are_kept_as_bundles() {
         assert!(matches!(examiner.examine(&honest).await, Some(Outcome::Verified { .. })));
     }
     assert_eq!(book.read(|board| board.tallies()[honest.hotkey()].verified), 6);
-    let bundle = std::fs::read(market.place.path().join(format!("{}.json", honest.hotkey()))).unwrap();
-    let bundle = Bundle::from_json(&bundle).unwrap();
+    let path = market.place.path().join(format!("{}.json", honest.hotkey()));
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt as _;
+        // A bundle contains its input, which can be a user's.
+        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+    }
+    let bundle = Bundle::from_json(&std::fs::read(path).unwrap()).unwrap();
     bundle.verify().unwrap();
     assert_eq!(bundle.miner, *honest.hotkey());
 }
@@ -127,6 +159,63 @@ async fn every_lie_has_its_name() {
     assert!(matches!(examiner.examine(&replay).await, Some(Outcome::Verified { .. })));
     assert_eq!(examiner.examine(&replay).await, Some(failed(Fault::ReplayedProof)));
     assert_eq!(examiner.examine(&copy).await, Some(failed(Fault::CopiedProof)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn external_programs_prove_and_verify() {
+    let market = Market::external();
+    let (examiner, _) = market.examiner(LONG).await;
+    let (honest, _) = market.miner("//Bob", Conduct::Honest).await;
+    let (wrong, _) = market.miner("//Charlie", Conduct::WrongOutput).await;
+    assert!(matches!(examiner.examine(&honest).await, Some(Outcome::Verified { .. })));
+    assert_eq!(examiner.examine(&wrong).await, Some(failed(Fault::WrongOutput)));
+}
+
+/// Runs an examiner with these miners until `enough`, and stops it.
+async fn run_until(examiner: Arc<Examiner>, miners: Vec<MinerEntry>, enough: impl Fn() -> bool) {
+    let (_list, listed) = watch::channel(miners);
+    let stop = Shutdown::new();
+    let end = stop.clone();
+    let run = tokio::spawn(async move { examiner.run(listed, &end).await });
+    while !enough() {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    stop.request();
+    run.await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn measured_performance_survives_restarts_and_corruption() {
+    let market = Market::new(&["stark"]);
+    let path = market.place.path().join("performance.json");
+    let settings = ExaminerSettings {
+        interval: Duration::from_millis(1),
+        performance: Some(path.clone()),
+        ..ExaminerSettings::default()
+    };
+    let (bob, _) = market.miner("//Bob", Conduct::Honest).await;
+    let saved = || serde_json::from_slice::<serde_json::Value>(&std::fs::read(&path).unwrap()).unwrap();
+    let (examiner, book) = market.examiner_with(settings.clone()).await;
+    run_until(examiner, vec![bob.clone()], || book.events() >= 10).await;
+    let (before, events) = (saved(), book.events());
+    let circuit = market.catalogue.circuits().next().unwrap().id().to_string();
+    let times = before["miners"][bob.hotkey().to_string()]["times"][&circuit].as_array().unwrap().len();
+    assert_eq!(u64::try_from(times).unwrap(), events);
+    drop(book);
+
+    // Without benchmarks, nothing new is measured.
+    let (examiner, book) = market.examiner_with(ExaminerSettings { benchmarks: false, ..settings.clone() }).await;
+    let began = Instant::now();
+    run_until(examiner, vec![bob.clone()], || began.elapsed() > Duration::from_millis(300)).await;
+    let after = saved();
+    assert_eq!((&before["miners"], &before["market"]), (&after["miners"], &after["market"]));
+    assert_eq!(book.events(), events);
+    drop(book);
+
+    std::fs::write(&path, "{").unwrap();
+    let (examiner, book) = market.examiner_with(settings).await;
+    run_until(examiner, vec![bob], || book.events() > events).await;
+    assert!(saved()["miners"].is_object());
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -160,7 +249,7 @@ async fn silence_and_refusals_count_and_a_full_miner_does_not() {
     assert_eq!(book.events(), 5);
 }
 
-/// Starts a miner that gives the same answer to every request.
+/// Starts a miner that sends the same response to every request.
 async fn axum_answer(market: &Market, status: u16, body: &'static str) -> MinerEntry {
     let status = axum::http::StatusCode::from_u16(status).unwrap();
     let routes = axum::Router::new().fallback(move || async move { (status, body) });
@@ -192,25 +281,126 @@ async fn pipelines_follow_the_list_of_miners() {
     while verified(&charlie) < 3 {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
+    // Wait for recordings that began before Bob left the list.
+    tokio::time::sleep(Duration::from_millis(300)).await;
     let before = verified(&bob);
     tokio::time::sleep(Duration::from_millis(300)).await;
-    assert!(verified(&bob) <= before + 1, "Bob is asked no more");
+    assert_eq!(verified(&bob), before, "Bob receives no more requests");
     stop.request();
     run.await.unwrap();
 }
 
+/// Starts a server that accepts connections and never answers.
+async fn silent_miner(market: &Market, uri: &str) -> MinerEntry {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    market.stop.spawn("silent", async move {
+        let mut connections = Vec::new();
+        while let Ok((connection, _)) = listener.accept().await {
+            connections.push(connection);
+        }
+    });
+    entry(uri, port)
+}
+
 #[tokio::test(flavor = "multi_thread")]
-async fn miners_are_asked_over_quic_by_the_published_protocol() {
+async fn silent_miners_never_stop_honest_ones() {
+    let market = Market::new(&["stark"]);
+    let settings = ExaminerSettings {
+        interval: Duration::from_millis(10),
+        patience: Duration::from_millis(300),
+        requests: 8,
+        ..ExaminerSettings::default()
+    };
+    assert_eq!(settings.timeout, Duration::from_mins(3), "no silent request times out during this test");
+    let (examiner, book) = market.examiner_with(settings).await;
+    let mut miners = Vec::new();
+    for number in 0..43 {
+        miners.push(silent_miner(&market, &format!("//silent/{number}")).await);
+    }
+    let honest = [market.miner("//Bob", Conduct::Honest).await.0, market.miner("//Charlie", Conduct::Honest).await.0];
+    // The silent miners come first, and hold every permit until their requests are overdue.
+    miners.extend(honest.iter().cloned());
+    let (_list, listed) = watch::channel(miners);
+    let stop = Shutdown::new();
+    let (running, end) = (Arc::clone(&examiner), stop.clone());
+    let run = tokio::spawn(async move { running.run(listed, &end).await });
+    let verified =
+        |miner: &MinerEntry| book.read(|board| board.tallies().get(miner.hotkey()).map_or(0, |tally| tally.verified));
+    let all_deliver = async {
+        while honest.iter().any(|miner| verified(miner) < 20) {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(LONG, all_deliver).await.expect("the honest miners deliver");
+    assert!(examiner.dispatcher.in_flight() >= 43);
+    assert_eq!(book.events(), honest.iter().map(verified).sum::<u64>(), "every silent request is still in flight");
+
+    // A user's request goes to miners that deliver.
+    let circuit = market.catalogue.circuits().next().unwrap().id();
+    let inputs = ShippedModel::DiabetesRegression.sample().unwrap().inputs[0].clone();
+    let (seen, report) = steps();
+    tokio::time::timeout(LONG, examiner.deliver(&circuit, &inputs, report)).await.unwrap().unwrap();
+    for step in &*seen.lock().unwrap() {
+        let Progress::Asked { miner, .. } = step else { continue };
+        assert!(honest.iter().any(|honest| honest.hotkey() == miner), "{step:?}");
+    }
+    stop.request();
+    run.abort();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_users_overdue_slice_is_sent_to_another_miner() {
+    let market = Market::new(&["stark"]);
+    let patience = Duration::from_millis(300);
+    let (examiner, book) = market.examiner_with(ExaminerSettings { patience, ..ExaminerSettings::default() }).await;
+    let slow = market.miner("//Bob", Conduct::Slow(Duration::from_secs(5))).await.0;
+    let (silent, quick) = (silent_miner(&market, "//Dave").await, market.miner("//Eve", Conduct::Honest).await.0);
+    examiner.follow_list(&[slow.clone(), silent.clone(), quick.clone()]).await;
+    let circuit = market.catalogue.circuits().next().unwrap().id();
+    let inputs = ShippedModel::DiabetesRegression.sample().unwrap().inputs[0].clone();
+    let (seen, report) = steps();
+    let bundle = examiner.deliver(&circuit, &inputs, report).await.unwrap();
+    assert_eq!(bundle.proofs()[0].miner, *quick.hotkey());
+    let overdue: Vec<Hotkey> = seen
+        .lock()
+        .unwrap()
+        .iter()
+        .filter_map(|step| if let Progress::Overdue { miner, .. } = step { Some(*miner) } else { None })
+        .collect();
+    // On a busy machine, the answer of the honest miner may be overdue, too.
+    assert_eq!(overdue[..2], [*slow.hotkey(), *silent.hotkey()]);
+    // The slow miner's proof arrives after the user's request has completed, and still counts.
+    while book.read(|board| board.tallies().get(slow.hotkey()).is_none_or(|tally| tally.verified == 0)) {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn answers_in_flight_at_shutdown_are_recorded() {
+    let market = Market::new(&["stark"]);
+    let (examiner, book) = market.examiner(LONG).await;
+    let slow = market.miner("//Bob", Conduct::Slow(Duration::from_secs(1))).await.0;
+    let (_list, listed) = watch::channel(vec![slow.clone()]);
+    let stop = Shutdown::new();
+    let (running, end) = (Arc::clone(&examiner), stop.clone());
+    let run = tokio::spawn(async move { running.run(listed, &end).await });
+    while examiner.dispatcher.in_flight() == 0 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    stop.request();
+    run.await.unwrap();
+    assert_eq!(book.read(|board| board.tallies()[slow.hotkey()].verified), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn miners_are_queried_over_quic() {
     let market = Market::new(&["stark"]);
     let (examiner, book) = market.examiner(Duration::from_secs(20)).await;
     let mut miners = Vec::new();
     for (uri, conduct) in [("//Bob", Conduct::Honest), ("//Charlie", Conduct::WrongOutput)] {
-        let settings = QuicSettings {
-            listen: "127.0.0.1:0".parse().unwrap(),
-            permits: None,
-            permit_refresh: Duration::from_mins(10),
-        };
-        let server = QuicServer::bind(market.load(uri, conduct), &key(uri), LONG, settings).await.unwrap();
+        let settings = QuicSettings { listen: "127.0.0.1:0".parse().unwrap(), permits: None };
+        let server = QuicServer::bind(&market.load(uri, conduct), &key(uri), LONG, settings).unwrap();
         let port = server.address().unwrap().port();
         let stop = market.stop.clone();
         market.stop.spawn("miner", async move { server.serve_until(stop.requested()).await });
@@ -221,7 +411,7 @@ async fn miners_are_asked_over_quic_by_the_published_protocol() {
         assert!(matches!(examiner.examine(&miners[0]).await, Some(Outcome::Verified { .. })));
     }
     assert_eq!(examiner.examine(&miners[1]).await, Some(failed(Fault::WrongOutput)));
-    // Another hotkey at Bob's address, and an address without a server.
+    // Two unreachable miners: another hotkey at Bob's address, and an address without a server.
     let stranger = MinerEntry { wire: Wire::Quic, ..entry("//Dave", miners[0].peer.port()) };
     assert_eq!(examiner.examine(&stranger).await, Some(failed(Fault::Refused)));
     let silent = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
@@ -255,7 +445,7 @@ async fn slices_are_proven_by_different_miners_and_a_killed_miners_slice_by_anot
     assert_eq!(provers.len(), 3);
     assert!(matches!(&bundle, ModelBundle::Sliced(sliced) if sliced.slices.len() == 3));
 
-    // Eve takes a slice and is killed while she works on it.
+    // Eve receives a slice, and her miner is killed while it proves the slice.
     let killed = Shutdown::new();
     let (eve, _) = market.miner_until("//Eve", Conduct::Slow(LONG), &killed).await;
     miners[2] = eve.clone();

@@ -1,11 +1,11 @@
-//! Time and memory of this process, and figures over repeats.
+//! Measurement of time and memory of this process, and statistics over repeats.
 
 use std::time::{Duration, Instant};
 
 use rustix::time::{ClockId, clock_gettime};
 use serde::Serialize;
 
-/// Wall-clock and processor time since a moment.
+/// Wall-clock and processor time since the start of a measurement.
 pub(super) struct Stopwatch {
     began: Instant,
     processor: Duration,
@@ -16,7 +16,7 @@ impl Stopwatch {
         Self { began: Instant::now(), processor: processor_time() }
     }
 
-    /// Elapsed wall-clock seconds, and processor seconds of all threads.
+    /// Returns the elapsed wall-clock seconds, and processor seconds of all threads.
     pub(super) fn stop(&self) -> (f64, f64) {
         let processor = processor_time().saturating_sub(self.processor);
         (self.began.elapsed().as_secs_f64(), processor.as_secs_f64())
@@ -29,7 +29,7 @@ fn processor_time() -> Duration {
     Duration::new(seconds, u32::try_from(time.tv_nsec).unwrap_or_default())
 }
 
-/// Peak memory of this process in MB; Linux only.
+/// Returns the peak memory of this process in MB; `None` on systems other than Linux.
 pub(super) fn peak_memory() -> Option<f64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
@@ -46,7 +46,7 @@ pub(super) struct Spread {
 }
 
 impl Spread {
-    /// Figures of at least one value; zeros for none.
+    /// Returns median, minimum and maximum of the values; all 0 if there are none.
     pub(super) fn of(values: impl IntoIterator<Item = f64>) -> Self {
         let mut values: Vec<f64> = values.into_iter().collect();
         values.sort_by(f64::total_cmp);
@@ -56,7 +56,7 @@ impl Spread {
     }
 }
 
-/// A quotient; 0 for a divisor of 0.
+/// Divides `value` by `divisor`; returns 0 if the divisor is 0.
 pub(super) fn per(value: f64, divisor: f64) -> f64 {
     if divisor > 0.0 { value / divisor } else { 0.0 }
 }

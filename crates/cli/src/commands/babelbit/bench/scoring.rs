@@ -1,4 +1,4 @@
-//! `bb bench scoring`.
+//! The `bb bench scoring` command.
 
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
@@ -17,7 +17,8 @@ use super::measure::{Spread, Stopwatch, peak_memory, per};
 use super::sounds::{sine, wav};
 use crate::commands::babelbit::score::NoRecognizer;
 use crate::context::Context;
-use crate::table::{Column, table};
+use crate::table::table;
+use crate::tables::SCORING_BENCHMARK;
 use crate::{engines, settings};
 
 /// The reference text, nine words.
@@ -27,12 +28,12 @@ const SPACING: f64 = 0.35;
 /// Speaking rate of the reference, in words per second.
 const WORDS_PER_SECOND: f64 = 2.8;
 
-/// What a run computes.
+/// Computation that a run measures.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Mode {
-    /// Transcripts are given; embeddings and rules are computed
+    /// Embeddings and rules, with given transcripts
     Synthetic,
-    /// Everything is computed
+    /// Speech recognition, embeddings and rules
     Real,
 }
 
@@ -49,13 +50,13 @@ pub(crate) struct ScoringArgs {
     /// Number of runs before the first measurement
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(0..=1_000))]
     warmup: u16,
-    /// Length of the replies, in seconds
+    /// Duration of each reply, in seconds
     #[arg(long, value_name = "SECONDS", default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..=600))]
     duration_sec: u16,
-    /// What is computed
+    /// Computation to measure
     #[arg(long, value_enum, default_value_t = Mode::Synthetic)]
     mode: Mode,
-    /// Directory of installed models [env: BB_MODELS_DIR]
+    /// Model directory [env: BB_MODELS_DIR] [default: taonet/models in the cache directory]
     #[arg(long, value_name = "DIR")]
     models: Option<PathBuf>,
 }
@@ -110,8 +111,7 @@ pub(crate) fn run(args: &ScoringArgs, context: &Context) -> anyhow::Result<()> {
             "runs": runs,
         }));
     }
-    let columns = ["miners", "wall s", "CPU s", "miners/s", "peak MB"];
-    let mut rows = table(columns.map(Column::number).to_vec());
+    let mut rows = table(&SCORING_BENCHMARK);
     for run in &runs {
         rows.add_row([
             run.miners.to_string(),
@@ -124,7 +124,7 @@ pub(crate) fn run(args: &ScoringArgs, context: &Context) -> anyhow::Result<()> {
     context.print(&rows.to_string())
 }
 
-/// Wall-clock and processor seconds of a batch, with an empty transcript cache.
+/// Measures wall-clock and processor seconds of a batch, with an empty transcript cache.
 fn measure(
     recognizer: &Arc<dyn Recognizer>,
     embedder: &Arc<dyn SentenceEmbedder>,
@@ -139,7 +139,7 @@ fn measure(
     let watch = Stopwatch::start();
     let results = scorer.score(Ok(&reference), candidates);
     let times = watch.stop();
-    anyhow::ensure!(results.len() == candidates.len(), "{} results", results.len());
+    anyhow::ensure!(results.len() == candidates.len(), "scored {} of {} candidates", results.len(), candidates.len());
     Ok(times)
 }
 
@@ -151,7 +151,7 @@ fn words() -> Vec<Word> {
     TEXT.iter().enumerate().map(word).collect()
 }
 
-/// Replies as the reference's benchmark makes them: sines, the first audio in one of three frames.
+/// Generates replies like those of the reference's benchmark: sine tones that start in one of the first three frames.
 fn candidates(miners: u16, seconds: u16, mode: Mode) -> anyhow::Result<Vec<Candidate>> {
     let rate = SampleRate::HZ_24K;
     let hertz = f64::from(rate.hz());

@@ -1,4 +1,4 @@
-//! Synthetic replies, as the reference's benchmarks make them.
+//! Synthetic replies like those of the reference's benchmarks.
 
 use std::f64::consts::TAU;
 
@@ -15,16 +15,16 @@ pub(super) enum AudioKind {
     Silence,
     /// White noise
     Noise,
-    /// A sine
+    /// Sine wave
     Tone,
-    /// A rising sine
+    /// Rising sine sweep
     Chirp,
-    /// A rising sine and white noise
+    /// Rising sine sweep and white noise
     Mixed,
 }
 
 impl AudioKind {
-    /// The name in options and reports.
+    /// Returns the name in options and reports.
     pub(super) const fn name(self) -> &'static str {
         match self {
             Self::Silence => "silence",
@@ -35,10 +35,10 @@ impl AudioKind {
         }
     }
 
-    /// A mono recording; each seed has its own frequencies and noise.
+    /// Generates a mono recording, whose frequencies and noise depend on `seed`.
     pub(super) fn samples(self, seed: u64, seconds: f64, rate: SampleRate) -> Vec<f32> {
         let hertz = f64::from(rate.hz());
-        // Lengths are limited to minutes.
+        // No overflow: arguments limit a length to 600 s.
         let count = (seconds * hertz).round() as usize;
         let share = |index: usize| index as f64 / count.max(1) as f64;
         match self {
@@ -61,7 +61,7 @@ impl AudioKind {
     }
 }
 
-/// A sine of these cycles per sample.
+/// Generates a sine with the frequency `cycles(index)` at each sample, in cycles per sample.
 pub(super) fn sine(count: usize, amplitude: f64, cycles: impl Fn(usize) -> f64) -> Vec<f32> {
     let mut phase = 0.0_f64;
     let mut next = |index| {
@@ -72,7 +72,7 @@ pub(super) fn sine(count: usize, amplitude: f64, cycles: impl Fn(usize) -> f64) 
     (0..count).map(&mut next).collect()
 }
 
-/// A WAV file of 16-bit samples.
+/// Encodes samples as a WAV file with 16 bits per sample.
 pub(super) fn wav(samples: Vec<f32>, rate: SampleRate) -> anyhow::Result<Vec<u8>> {
     Ok(Wav::encode(&Pcm::mono(samples, rate), SampleFormat::S16)?)
 }
@@ -97,7 +97,7 @@ mod tests {
             assert!((found - peak).abs() <= peak * 0.1 && found <= peak + 1e-6, "{}: {found}", kind.name());
             assert_eq!(kind.samples(10_003, 2.0, rate), samples);
         }
-        // 223 Hz for 2 s: that many upward crossings of zero.
+        // A tone of 223 Hz crosses zero upwards 223 times per second, for 2 s.
         let tone = AudioKind::Tone.samples(10_003, 2.0, rate);
         let crossings = tone.windows(2).filter(|pair| pair[0] < 0.0 && pair[1] >= 0.0).count();
         assert!((445..=446).contains(&crossings), "{crossings}");

@@ -1,4 +1,4 @@
-//! `bb bench stt`.
+//! The `bb bench stt` command.
 
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
@@ -16,7 +16,8 @@ use taonet_speech::{Recognizer, Wav, WavHeader, check_recording, resample_for_re
 use super::measure::{Spread, Stopwatch, peak_memory, per};
 use super::sounds::{AudioKind, wav};
 use crate::context::Context;
-use crate::table::{Column, table};
+use crate::table::table;
+use crate::tables::STT_BENCHMARK;
 use crate::{engines, settings};
 
 /// Measure speech recognition on this machine
@@ -26,14 +27,14 @@ pub(crate) struct SttArgs {
     #[arg(long, value_name = "N", num_args = 1.., default_values_t = [10, 25, 50],
         value_parser = clap::value_parser!(u16).range(1..=4_096))]
     miners: Vec<u16>,
-    /// Lengths of the replies in seconds, 1 to 600, one run each
+    /// Durations of the replies in seconds, 1 to 600, one run each
     #[arg(long, value_name = "SECONDS", num_args = 1.., default_values_t = [2],
         value_parser = clap::value_parser!(u16).range(1..=600))]
     durations_sec: Vec<u16>,
     /// Sound of the replies
     #[arg(long, value_enum, default_value_t = AudioKind::Mixed)]
     audio_kind: AudioKind,
-    /// Directory of WAV files to transcribe instead, in turn
+    /// Directory of WAV files to transcribe in turn, instead of synthetic replies
     #[arg(long, value_name = "DIR", conflicts_with_all = ["audio_kind", "durations_sec"])]
     wav_dir: Option<PathBuf>,
     /// Sample rate of the replies, in Hz
@@ -45,10 +46,11 @@ pub(crate) struct SttArgs {
     /// Number of runs before the first measurement
     #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u16).range(0..=1_000))]
     warmup: u16,
-    /// Model name, or a model directory [env: BB_AUDIO_SCORING_STT_MODEL]
+    /// Model name, or a model directory [env: BB_AUDIO_SCORING_STT_MODEL] [default: tiny-ctc on local networks,
+    /// otherwise faster-whisper-small]
     #[arg(long, value_name = "MODEL")]
     stt_model: Option<String>,
-    /// Directory of installed models [env: BB_MODELS_DIR]
+    /// Model directory [env: BB_MODELS_DIR] [default: taonet/models in the cache directory]
     #[arg(long, value_name = "DIR")]
     models: Option<PathBuf>,
 }
@@ -133,19 +135,7 @@ pub(crate) fn run(args: &SttArgs, context: &Context) -> anyhow::Result<()> {
 }
 
 fn shown(runs: &[(u16, u16, Vec<Figures>)]) -> String {
-    let columns = [
-        "miners",
-        "audio s",
-        "wall s",
-        "CPU s",
-        "decode s",
-        "real-time factor",
-        "audio s/s",
-        "miners/s",
-        "words",
-        "peak MB",
-    ];
-    let mut rows = table(columns.map(Column::number).to_vec());
+    let mut rows = table(&STT_BENCHMARK);
     for (_, count, repeats) in runs {
         let median = |figure: fn(&Figures) -> f64| spread(repeats, figure).median;
         let last = repeats.last();
@@ -177,7 +167,7 @@ fn concurrency(recognizer: &dyn Recognizer) -> NonZeroUsize {
     recognizer.concurrency().unwrap_or_else(cores)
 }
 
-/// Contents of the WAV files in a directory, by name.
+/// Reads the WAV files in a directory, sorted by name.
 fn wav_files(directory: &Path) -> anyhow::Result<Vec<Vec<u8>>> {
     let entries = std::fs::read_dir(directory).with_context(|| format!("cannot read {}", directory.display()))?;
     let mut paths = entries.map(|entry| entry.map(|entry| entry.path())).collect::<std::io::Result<Vec<_>>>()?;
@@ -196,13 +186,13 @@ fn wav_files(directory: &Path) -> anyhow::Result<Vec<Vec<u8>>> {
     paths.into_iter().map(read).collect()
 }
 
-/// Progress that the threads share.
+/// Progress of a measurement, shared by its threads.
 #[derive(Default)]
 struct Progress {
     decode: Duration,
     words: usize,
     chars: usize,
-    /// Recognitions in progress, and since when there are any.
+    /// Number of recognitions in progress, and the start of the current period with at least one.
     active: usize,
     since: Option<Instant>,
     busy: Duration,
@@ -241,7 +231,9 @@ fn measure(recognizer: &dyn Recognizer, replies: &[Vec<u8>]) -> anyhow::Result<F
     let threads = concurrency(recognizer).get().min(replies.len());
     std::thread::scope(|scope| {
         let threads: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
-        let ended = threads.into_iter().map(|thread| thread.join().unwrap_or_else(|_| bail!("a thread panicked")));
+        let ended = threads
+            .into_iter()
+            .map(|thread| thread.join().unwrap_or_else(|_| bail!("a transcription thread panicked")));
         ended.collect::<anyhow::Result<()>>()
     })?;
     let (wall_sec, cpu_sec) = watch.stop();

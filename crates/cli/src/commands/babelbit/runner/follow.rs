@@ -9,6 +9,7 @@ use taonet_babelbit_config::Config;
 use taonet_babelbit_runner::submission::Outbox;
 use taonet_babelbit_runner::{ArenaMiners, RoundObserver, Rounds, RoundsParts, RoundsSettings, Runner, random_order};
 use taonet_babelbit_workers::Workers;
+use taonet_http::Readiness;
 use taonet_service::Shutdown;
 use taonet_service::Sleeper;
 use taonet_service::system_clock;
@@ -25,26 +26,46 @@ pub(super) fn run(args: &RunnerArgs, setup: Setup, context: &Context) -> anyhow:
     context.say(&format!("hotkey {}", setup.keypair.hotkey()));
     context.block_on(async {
         let shutdown = Shutdown::on_signals().context("cannot install signal handlers")?;
-        let usual = SocketAddr::new(setup.config.operator.metrics_addr, METRICS_PORT);
-        // Rounds go on without metrics.
-        let readiness = serve_metrics_or_warn(args.metrics.flatten(), usual, &shutdown).await?;
-        Rounds::describe_metrics();
-        Outbox::describe_metrics();
+        let readiness = serve_loop_metrics(args, &setup.config, &shutdown).await?;
         Workers::describe_metrics();
         let language = &setup.config.scoring.target_language;
         let runner = Runner::open(setup.settings.clone(), language, Arc::clone(&setup.scorer) as _).await?;
-        if let Some(outbox) = setup.outbox(&runner)? {
-            let stop = shutdown.clone();
-            shutdown.spawn("outbox", async move { outbox.run(&stop).await });
-        }
-        let mut rounds = rounds(setup, runner, context).await?;
-        let stop = shutdown.clone();
-        shutdown.spawn("rounds", async move { rounds.run(&stop).await });
-        if let Some(readiness) = readiness {
-            readiness.set_ready();
-        }
-        shutdown.finished().await.context("the runner did not stop in time")
+        let outbox = setup.outbox(&runner)?;
+        let rounds = rounds(setup, runner, context).await?;
+        run_rounds(rounds, outbox, readiness, &shutdown).await
     })
+}
+
+/// Serves the metrics of a runner's loop. Rounds run even if metrics cannot be served.
+pub(super) async fn serve_loop_metrics(
+    args: &RunnerArgs,
+    config: &Config,
+    shutdown: &Shutdown,
+) -> anyhow::Result<Option<Readiness>> {
+    let usual = SocketAddr::new(config.operator.metrics_addr, METRICS_PORT);
+    let readiness = serve_metrics_or_warn(args.metrics.flatten(), usual, shutdown).await?;
+    Rounds::describe_metrics();
+    Outbox::describe_metrics();
+    Ok(readiness)
+}
+
+/// Runs rounds and submissions until shutdown.
+pub(super) async fn run_rounds(
+    mut rounds: Rounds,
+    outbox: Option<Outbox>,
+    readiness: Option<Readiness>,
+    shutdown: &Shutdown,
+) -> anyhow::Result<()> {
+    if let Some(outbox) = outbox {
+        let stop = shutdown.clone();
+        shutdown.spawn("outbox", async move { outbox.run(&stop).await });
+    }
+    let stop = shutdown.clone();
+    shutdown.spawn("rounds", async move { rounds.run(&stop).await });
+    if let Some(readiness) = readiness {
+        readiness.set_ready();
+    }
+    shutdown.finished().await.context("the runner did not stop in time")
 }
 
 async fn rounds(setup: Setup, runner: Runner, context: &Context) -> anyhow::Result<Rounds> {
@@ -81,8 +102,8 @@ fn arena(config: &Config, keypair: &Arc<Keypair>, external_ip: IpAddr) -> anyhow
     })?)
 }
 
-/// Prints one JSON line per round, with `--json`.
-fn round_printer(context: &Context) -> RoundObserver {
+/// Returns an observer that prints one JSON line per round with `--json`, else nothing.
+pub(super) fn round_printer(context: &Context) -> RoundObserver {
     if !context.json {
         return Arc::new(|_| {});
     }

@@ -3,9 +3,10 @@
 use std::sync::Arc;
 use taonet_primitives::{NetUid, counted};
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, anyhow, bail};
 use indicatif::{ProgressBar, ProgressStyle};
 use taonet_babelbit_core::records::ChallengeType;
+use taonet_babelbit_runner::submission::Outbox;
 use taonet_babelbit_runner::{
     ChainView, MinerEntry, MinerSource, RunError, RunEvent, RunOutcome, RunReport, Runner, random_order,
     registered_miners,
@@ -50,19 +51,28 @@ async fn play(setup: Setup, context: &Context) -> anyhow::Result<RunReport> {
     let report = runner.run_once(&setup.engine, &miners, Arc::new(observer)).await.map_err(classify)?;
     drop(progress);
     if let Some(outbox) = outbox {
-        let counts = outbox.drain().await?;
-        if counts.waiting > 0 {
-            context.say(&format!("{} still to submit; the next run resumes", counted(counts.waiting, "file")));
-        }
-        if counts.refused > 0 {
-            context.say(&format!("{} refused by the scoring API; see the log", counted(counts.refused, "file")));
-        }
+        drain(&outbox, context).await?;
     }
     Ok(report)
 }
 
-/// The listed miners, or those of the metagraph in random order.
-pub(super) async fn miners(source: &MinerSource, chain: &ChainView, netuid: NetUid) -> anyhow::Result<Vec<MinerEntry>> {
+/// Submits the queued files, and says how many are left.
+pub(super) async fn drain(outbox: &Outbox, context: &Context) -> anyhow::Result<()> {
+    let counts = outbox.drain().await?;
+    if counts.waiting > 0 {
+        context.say(&format!(
+            "{} not submitted yet; the next run resumes the submission",
+            counted(counts.waiting, "file")
+        ));
+    }
+    if counts.refused > 0 {
+        context.say(&format!("{} refused by the scoring API; see the log", counted(counts.refused, "file")));
+    }
+    Ok(())
+}
+
+/// Returns the listed miners, or those of the metagraph in random order.
+async fn miners(source: &MinerSource, chain: &ChainView, netuid: NetUid) -> anyhow::Result<Vec<MinerEntry>> {
     let policy = match source {
         MinerSource::Listed(miners) => return Ok(miners.clone()),
         MinerSource::Metagraph(policy) => policy,
@@ -70,12 +80,17 @@ pub(super) async fn miners(source: &MinerSource, chain: &ChainView, netuid: NetU
     let registered = registered_miners(chain, policy).await;
     let mut miners = registered.map_err(|error| Classified::error(Failure::Network, error.to_string()))?;
     if miners.is_empty() {
-        bail!(
-            "no miner on subnet {netuid} has published a public address\nhint: `tao metagraph {netuid}` lists all; BB_DEV_MODE=1 permits private addresses; --miners reads a file",
-        );
+        return Err(no_miners(netuid));
     }
     random_order()(&mut miners);
     Ok(miners)
+}
+
+/// Returns the error of a round without miners.
+pub(super) fn no_miners(netuid: NetUid) -> anyhow::Error {
+    anyhow!(
+        "no miner on subnet {netuid} has published a public address\nhint: `tao metagraph {netuid}` lists all; BB_DEV_MODE=1 permits private addresses; --miners reads a file",
+    )
 }
 
 fn classify(error: RunError) -> anyhow::Error {
@@ -109,7 +124,7 @@ impl Drop for Progress {
 fn observe(progress: &ProgressBar, event: &RunEvent) {
     match event {
         RunEvent::Challenge { challenge_uid, utterances, miners, .. } => {
-            // After the current challenge, earlier ones can resume.
+            // Interrupted challenges can resume after the current one, so this event can repeat.
             progress.set_position(0);
             progress.set_length((utterances * miners) as u64);
             progress.set_message(challenge_uid.clone());
@@ -117,7 +132,7 @@ fn observe(progress: &ProgressBar, event: &RunEvent) {
         RunEvent::Played { .. } => progress.inc(1),
         RunEvent::Failed { miner, utterance_index, error } => {
             progress.inc(1);
-            tracing::info!(%miner, utterance_index, error, "a miner failed");
+            tracing::info!(%miner, utterance_index, error, "miner failed on an utterance");
         }
         _ => {}
     }

@@ -1,5 +1,6 @@
-//! A single round of the text contest (`bb runner --contest text --once`).
+//! The text contest (`bb runner --contest text`).
 
+use std::collections::HashSet;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -8,63 +9,117 @@ use indicatif::{ProgressBar, ProgressStyle};
 use taonet_babelbit_config::Config;
 use taonet_babelbit_core::records::{ChallengeType, MinerKey};
 use taonet_babelbit_core::text_api::PREDICT_PATH;
-use taonet_babelbit_engine::client::ChallengeKind;
-use taonet_babelbit_runner::{HttpMiner, MinerEntry};
-use taonet_babelbit_text_runner::{
-    PlayError, PlayOptions, Submitter, TextMiner, TextOutcome, TextReport, TextRunError, TextRunner,
+use taonet_babelbit_engine::client::{ChallengeKind, EngineClient};
+use taonet_babelbit_runner::{
+    ChainView, HttpMiner, LoopParts, MinerEntry, MinerSource, RoundError, Rounds, RunPaths, ScheduleSettings,
 };
-use taonet_primitives::counted;
-use taonet_service::Shutdown;
+use taonet_babelbit_text_runner::{
+    AxonMiners, Choice, CommittedMiners, ConnectTextMiner, PlayError, PlayOptions, PublishedText, ReadCommitments,
+    TextConnection, TextMiner, TextMiners, TextOutcome, TextReport, TextRounds, TextRunError, TextRunner, open_ledger,
+};
+use taonet_chain::{At, Client, DatedCommitment};
+use taonet_primitives::{Hotkey, counted};
+use taonet_service::{Shutdown, sleeper, system_clock};
+use taonet_speech::SentenceEmbedder;
 use taonet_wallet::Keypair;
 use taonet_wire::{BabelbitScheme, ClientConfig, SignedClient, Signer};
+use tokio::sync::OnceCell;
 
-use super::{RunnerArgs, chain, engine_client, miners, once, run_paths};
+use super::follow::{round_printer, run_rounds, serve_loop_metrics};
+use super::{RunnerArgs, chain, engine_client, fallback, miners, once, outbox, run_paths};
+use crate::chain::set_network;
 use crate::context::Context;
 use crate::engines;
 use crate::exit::{Classified, Failure};
 use crate::printable::printable;
 use crate::settings;
-use crate::table::{decimals, facts};
+use crate::table::{decimals, table, wrapped};
+use crate::tables::TEXT_SCORES;
 
 pub(super) fn run(args: &RunnerArgs, context: &Context) -> anyhow::Result<()> {
-    if !args.once {
-        let message = "--contest text needs --once\nhint: run it at intervals, for example from a systemd timer";
-        return Err(Classified::error(Failure::Usage, message));
-    }
+    let setup = setup(args, context)?;
+    if args.once { once(args, &setup, context) } else { follow(args, setup, context) }
+}
+
+/// Shared setup of `--once` and the loop.
+struct TextSetup {
+    config: Config,
+    keypair: Arc<Keypair>,
+    engine: EngineClient,
+    embedder: Arc<dyn SentenceEmbedder>,
+    paths: RunPaths,
+    chain: Arc<ChainView>,
+    miners: Arc<dyn TextMiners>,
+}
+
+fn setup(args: &RunnerArgs, context: &Context) -> anyhow::Result<TextSetup> {
     let mut config = settings::load()?;
     if let Some(engine) = &args.engine {
         config.engine_url = engine.clone();
     }
     let keypair = Arc::new(args.key.load(&config.network)?);
-    let (source, chain) = (miners(args, &config)?, chain(args, &config)?);
     let models = args.models.clone().or_else(|| config.models_dir.clone());
-    let (challenge_type, stream) =
-        if args.solo { (ChallengeType::Solo, ChallengeKind::Solo) } else { (ChallengeType::Main, ChallengeKind::Main) };
-    let runner = TextRunner {
-        paths: run_paths(args.keep.as_deref(), &config),
-        challenge_type,
-        options: PlayOptions { stream, step_timeout: config.play.miner_timeout, ..PlayOptions::default() },
-        embedder: engines::embedder(&config.embedder, models, context)?,
+    let chain = Arc::new(chain(args, &config)?);
+    let axons = AxonMiners {
+        source: miners(args, &config)?,
+        chain: Arc::clone(&chain),
+        connect: connector(&keypair, args.external_ip)?,
+        choice: Choice::random(config.max_miners),
     };
-    let engine = engine_client(&config, &keypair)?;
+    let miners: Arc<dyn TextMiners> = match axons.source.clone() {
+        MinerSource::Listed(_) => Arc::new(axons),
+        MinerSource::Metagraph(policy) => {
+            Arc::new(CommittedMiners::new(axons, policy, commitments(&config)?, config.chutes.clone())?)
+        }
+    };
+    Ok(TextSetup {
+        chain,
+        engine: engine_client(&config, &keypair)?,
+        embedder: engines::embedder(&config.embedder, models, context)?,
+        paths: run_paths(args.keep.as_deref(), &config),
+        keypair,
+        miners,
+        config,
+    })
+}
+
+impl TextSetup {
+    async fn runner(&self, solo: bool) -> anyhow::Result<TextRunner> {
+        let config = &self.config;
+        let (challenge_type, stream) =
+            if solo { (ChallengeType::Solo, ChallengeKind::Solo) } else { (ChallengeType::Main, ChallengeKind::Main) };
+        Ok(TextRunner {
+            paths: self.paths.clone(),
+            ledger: open_ledger(&self.paths).await?,
+            submit: config.submits(),
+            challenge_type,
+            main_challenge_uid: None,
+            options: PlayOptions { stream, step_timeout: config.play.miner_timeout, ..PlayOptions::default() },
+            embedder: Arc::clone(&self.embedder),
+        })
+    }
+}
+
+/// Plays one round (`--once`).
+fn once(args: &RunnerArgs, setup: &TextSetup, context: &Context) -> anyhow::Result<()> {
     let report = context.block_on(async {
         let shutdown = Shutdown::on_signals().context("cannot install signal handlers")?;
         let play = async {
-            let entries = once::miners(&source, &chain, config.netuid).await?;
-            let miners = connect(&entries, &keypair, args.external_ip)?;
+            let runner = setup.runner(args.solo).await?;
+            let outbox = outbox(&setup.config, &setup.keypair, &runner.ledger, &runner.paths)?;
+            let miners = setup.miners.miners().await.map_err(|error| unlisted(&error))?;
+            if miners.is_empty() {
+                return Err(once::no_miners(setup.config.netuid));
+            }
             let progress = Progress::new();
-            let report = runner.run_once(&engine, &miners, |token| {
+            let report = runner.run_once(&setup.engine, &miners, |token| {
                 progress.0.set_message(token.dialogue_uid.clone().unwrap_or_default());
                 progress.0.inc(1);
             });
-            let mut report = report.await.map_err(classify)?;
+            let report = report.await.map_err(classify)?;
             drop(progress);
-            if config.submits() {
-                report.files = runner.unsubmitted(&report).context("cannot read the stored result files")?;
-                if !report.files.is_empty() {
-                    submit(&config, &keypair, &report).await?;
-                    runner.record_submission(&report).context("cannot record the submission")?;
-                }
+            if let Some(outbox) = outbox {
+                once::drain(&outbox, context).await?;
             }
             Ok::<_, anyhow::Error>(report)
         };
@@ -80,29 +135,82 @@ pub(super) fn run(args: &RunnerArgs, context: &Context) -> anyhow::Result<()> {
     show(&report, context)
 }
 
+/// Plays rounds, scheduled by block number, until SIGTERM or Ctrl-C.
+fn follow(args: &RunnerArgs, setup: TextSetup, context: &Context) -> anyhow::Result<()> {
+    context.say(&format!("hotkey {}", setup.keypair.hotkey()));
+    context.block_on(async {
+        let shutdown = Shutdown::on_signals().context("cannot install signal handlers")?;
+        let readiness = serve_loop_metrics(args, &setup.config, &shutdown).await?;
+        TextRounds::describe_metrics();
+        let runner = setup.runner(false).await?;
+        let outbox = outbox(&setup.config, &setup.keypair, &runner.ledger, &runner.paths)?;
+        let TextSetup { config, engine, chain, miners, .. } = setup;
+        if config.rounds.arena.enabled {
+            tracing::warn!("the text contest has no arena: BB_ENABLE_ARENA_CHALLENGE has no effect");
+        }
+        let schedule = ScheduleSettings { arena: None, ..config.rounds.schedule() };
+        let parts = LoopParts {
+            ledger: Arc::clone(&runner.ledger),
+            engine: engine.clone(),
+            chain,
+            player: Arc::new(TextRounds { runner, engine, miners }),
+            on_round: round_printer(context),
+            clock: system_clock(),
+            sleeper: sleeper(),
+        };
+        run_rounds(Rounds::with_player(parts, schedule).await?, outbox, readiness, &shutdown).await
+    })
+}
+
+/// Creates a reader of the subnet's commitments, which keeps its connection to the chain. On a local network, which has
+/// no drand beacon to reveal timelocked commitments, it also reads those in clear.
+fn commitments(config: &Config) -> anyhow::Result<ReadCommitments> {
+    let (network, netuid, is_local) = (set_network(fallback(config))?, config.netuid, config.network.is_local());
+    let connection = Arc::new(OnceCell::<Client>::new());
+    let read: ReadCommitments = Arc::new(move || {
+        let (network, connection) = (network.clone(), Arc::clone(&connection));
+        Box::pin(async move {
+            let client = connection.get_or_try_init(|| Client::connect(&network)).await?;
+            let mut found = client.revealed_commitments(netuid, At::Head).await?;
+            if is_local {
+                let revealed: HashSet<Hotkey> = found.iter().map(|one| one.hotkey).collect();
+                let clear = client.dated_commitments(netuid, At::Head).await?;
+                found.extend(clear.into_iter().filter(|one| !revealed.contains(&one.hotkey)));
+            }
+            let text = |DatedCommitment { hotkey, block, text }| PublishedText { hotkey, block, text };
+            Ok(found.into_iter().map(text).collect())
+        })
+    });
+    Ok(read)
+}
+
+fn unlisted(error: &RoundError) -> anyhow::Error {
+    Classified::error(Failure::Network, error.to_string())
+}
+
+/// Creates a factory of signed connections to miners, which share an HTTP client and its pool.
+fn connector(keypair: &Keypair, external_ip: IpAddr) -> anyhow::Result<ConnectTextMiner> {
+    let signer = Signer::new(keypair.clone(), external_ip.to_string(), BabelbitScheme::axon());
+    let client = SignedClient::new(signer, ClientConfig::default())?;
+    Ok(Arc::new(move |entry| {
+        let miner = HttpMiner::new(client.clone(), entry, PREDICT_PATH)?;
+        Ok(Arc::new(miner) as Arc<dyn TextConnection>)
+    }))
+}
+
 /// Opens one signed connection per miner.
 pub(crate) fn connect(
     entries: &[MinerEntry],
     keypair: &Keypair,
     external_ip: IpAddr,
 ) -> anyhow::Result<Vec<TextMiner>> {
-    let signer = Signer::new(keypair.clone(), external_ip.to_string(), BabelbitScheme::axon());
-    let client = SignedClient::new(signer, ClientConfig::default())?;
+    let connector = connector(keypair, external_ip)?;
     let connect = |entry: &MinerEntry| {
-        let connection = HttpMiner::new(client.clone(), entry, PREDICT_PATH);
-        let connection = connection.with_context(|| format!("cannot call miner {}", entry.uid))?;
+        let connection = connector(entry).with_context(|| format!("cannot call miner {}", entry.uid))?;
         let key = MinerKey { uid: entry.uid, hotkey: entry.hotkey };
-        Ok(TextMiner { key, name: entry.name.clone(), connection: Arc::new(connection) })
+        Ok(TextMiner { key, name: entry.name.clone(), connection })
     };
     entries.iter().map(connect).collect()
-}
-
-async fn submit(config: &Config, keypair: &Arc<Keypair>, report: &TextReport) -> anyhow::Result<()> {
-    let submitter = Submitter::new(&config.submit_api_url(), Arc::clone(keypair), config.submission.timeout)?;
-    submitter.submit(report).await.map_err(|error| {
-        let hint = "hint: the files are kept; the next run submits them again, or plays again if no miner has a score";
-        Classified::error(Failure::Network, format!("{error}\n{hint}"))
-    })
 }
 
 fn classify(error: TextRunError) -> anyhow::Error {
@@ -151,27 +259,26 @@ fn show(report: &TextReport, context: &Context) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The miners with their scores, best first.
+/// Formats the miners with their scores, best first.
 pub(crate) fn leaderboard(report: &TextReport) -> String {
     let outcome = match report.outcome {
         TextOutcome::Finished => "played",
-        TextOutcome::EndedEarly => "ended early: no miner answers",
+        TextOutcome::EndedEarly => "ended early: no miner responds",
         TextOutcome::AlreadyDone => "already done",
         _ => "no challenge",
     };
     let mut miners: Vec<_> = report.miners.iter().collect();
     miners.sort_by(|a, b| b.score.unwrap_or(-1.0).total_cmp(&a.score.unwrap_or(-1.0)).then(a.uid.cmp(&b.uid)));
-    let mut rows = facts();
+    let mut rows = table(&TEXT_SCORES);
     for miner in miners {
         let name = miner.name.clone().unwrap_or_else(|| miner.uid.to_string());
-        let errors =
-            if miner.errors > 0 { format!(", {}", counted(miner.errors as usize, "error")) } else { String::new() };
-        rows.add_row([name, format!("{}{errors}", decimals(miner.score, 4))]);
+        rows.add_row([name, decimals(miner.score, 4), miner.errors.to_string()]);
     }
-    format!(
-        "{} · {outcome} · {} in {:.1} s\n{rows}",
+    let head = format!(
+        "{} · {outcome} · {} in {:.1} s",
         printable(report.challenge_uid.as_deref().unwrap_or("unknown")),
         counted(report.utterances, "utterance"),
         report.wall_sec
-    )
+    );
+    format!("{}\n{rows}", wrapped(&head))
 }

@@ -22,7 +22,7 @@ use taonet_wire::Policy;
 use crate::daemon::serve_here;
 use crate::demo_chain::DemoChain;
 
-/// The limiting and the failing miner reject one of this many requests of each task.
+/// Interval of rejections: the limiting and the failing miner reject every third request of each task.
 const REFUSES: u64 = 3;
 /// Maximum concurrent requests per miner.
 const CONCURRENCY: usize = 64;
@@ -50,7 +50,7 @@ impl Behaviour {
         }
     }
 
-    /// Delay before the first token. Without it, short answers of all miners would be equally fast.
+    /// Returns the delay before the first token. Without a delay, short answers of all miners would be equally fast.
     const fn delay(self) -> Duration {
         Duration::from_millis(match self {
             Self::Good | Self::Cheating => 0,
@@ -59,7 +59,7 @@ impl Behaviour {
         })
     }
 
-    /// Time per token, as if each miner had its own machine.
+    /// Returns the time per token, as if each miner had its own machine.
     const fn pace(self) -> Duration {
         Duration::from_millis(match self {
             Self::Cheating => 2,
@@ -70,7 +70,7 @@ impl Behaviour {
     }
 }
 
-/// A miner of the demonstration.
+/// A running miner of the demonstration.
 pub(super) struct DemoMiner {
     pub(super) behaviour: Behaviour,
     pub(super) hotkey: Hotkey,
@@ -84,7 +84,7 @@ pub(super) async fn start(
     seed: u64,
     shutdown: &Shutdown,
 ) -> anyhow::Result<Vec<DemoMiner>> {
-    // A cheaper model: half of the layers, other weights.
+    // A cheaper model, with half of the layers and different weights.
     let cheap = Arc::new(LanguageModel::random("demo", 2, seed ^ 0x5eed)?);
     let mut miners = Vec::new();
     for behaviour in Behaviour::ALL {
@@ -110,14 +110,14 @@ pub(super) async fn start(
     Ok(miners)
 }
 
-/// Adds the start-up delay and the faults of a behaviour to a backend.
+/// Adds the first-token delay and the faults of a behaviour to a backend.
 fn with_faults(router: Router, behaviour: Behaviour) -> Router {
     let refusal = match behaviour {
         Behaviour::Limiting => Some(StatusCode::TOO_MANY_REQUESTS),
         Behaviour::Failing => Some(StatusCode::INTERNAL_SERVER_ERROR),
         Behaviour::Good | Behaviour::Slow | Behaviour::Cheating => None,
     };
-    // Counted by task: with one counter, all rejections could fall on the same task.
+    // Counted by task: with one counter, all rejections could affect the same task.
     let seen = Arc::new([AtomicU64::new(0), AtomicU64::new(0)]);
     router.layer(middleware::from_fn(move |request: Request, next: Next| {
         let [chats, completions] = &*seen;

@@ -6,14 +6,14 @@ use std::fmt;
 use serde_json::{Value, json};
 use taonet_nineteen_control::MarketReport;
 use taonet_nineteen_store::{ContenderRow, RewardRow};
-use taonet_primitives::{Hotkey, Uid, Weights, counted};
+use taonet_primitives::{Hotkey, Uid, counted};
 
 use super::miners::{Behaviour, DemoMiner};
 use crate::demo_chain::OnChain;
-use crate::table::{Cell, decimals, judged, table};
+use crate::table::{Cell, decimals, judged, table, wrapped};
 use crate::tables::MARKET;
 
-/// Results of a miner after a round.
+/// Results of a miner after a period.
 struct Standing {
     behaviour: Behaviour,
     uid: Uid,
@@ -37,7 +37,7 @@ pub(super) struct Round {
     standings: Vec<Standing>,
 }
 
-/// Report of the demonstration.
+/// Report of `tao nineteen demo`.
 #[derive(Default)]
 pub(super) struct DemoReport {
     /// Number of completed periods.
@@ -55,7 +55,6 @@ impl Round {
         scores: &MarketReport,
         rewards: &[RewardRow],
         periods: &[Vec<ContenderRow>],
-        submitted: &Weights,
         on_chain: &BTreeMap<Uid, OnChain>,
     ) -> Self {
         let standing = |miner: &DemoMiner| {
@@ -82,7 +81,7 @@ impl Round {
                 quality: mean(&qualities),
                 period_score: mean(&rows.iter().filter_map(|row| row.score).collect::<Vec<_>>()),
                 metric: mean(&metrics),
-                weight: submitted.of(uid),
+                weight: of.map_or(0.0, |score| score.weight),
                 chain: on_chain.get(&uid).copied().unwrap_or_default(),
                 tasks: json!(of.map(|score| &score.tasks)),
             }
@@ -109,7 +108,7 @@ impl DemoReport {
         self.credits = (credits, is_balanced);
     }
 
-    /// The document that `--json` prints.
+    /// Returns the document that `--json` prints.
     pub(super) fn document(&self) -> Value {
         let standings = self.round.iter().flat_map(|round| &round.standings);
         json!({
@@ -155,7 +154,8 @@ impl fmt::Display for DemoReport {
         let revenue = self.credits.0.get("revenue").copied().unwrap_or(0);
         let books = if self.credits.1 { "balance" } else { "do not balance" };
         let [periods, tokens] = [counted(self.periods, "period"), counted(tokens, "token")];
-        writeln!(f, "{periods}, {tokens} sold for {revenue} credits; the books {books}\n")?;
+        let head = format!("{periods}, {tokens} sold for {revenue} credits; the books {books}");
+        writeln!(f, "{}\n", wrapped(&head))?;
         let mut rows = table(&MARKET);
         for standing in self.round.iter().flat_map(|round| &round.standings) {
             rows.add_row([
@@ -172,6 +172,6 @@ impl fmt::Display for DemoReport {
             ]);
         }
         writeln!(f, "{rows}\n")?;
-        write!(f, "{NOTE}")
+        write!(f, "{}", wrapped(NOTE))
     }
 }

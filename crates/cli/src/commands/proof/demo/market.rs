@@ -19,6 +19,7 @@ use taonet_wire::Policy;
 use tokio::sync::watch;
 
 use super::report::{DemoReport, Standing};
+use super::user::{User, UserProof};
 use crate::commands::proof::validator;
 use crate::context::Context;
 use crate::daemon::{demonstrate, serve_here};
@@ -27,9 +28,9 @@ use crate::submission;
 
 /// Maximum number of attempts to set weights, and the delay between them.
 const WEIGHT_ATTEMPTS: (u32, Duration) = (20, Duration::from_millis(100));
-/// Minimum number of outcomes of a miner with a weight.
+/// Minimum number of outcomes for a miner to get a weight.
 const MIN_ANSWERS: u64 = 3;
-/// Verified proofs per epoch, of all miners together.
+/// Minimum number of verified proofs per epoch, over all miners.
 const PROOFS: u64 = 40;
 /// Timeout of an epoch.
 const LONGEST: Duration = Duration::from_secs(90);
@@ -77,7 +78,7 @@ impl Market {
         Ok(Self { directory: directory.to_owned(), circuits, catalogue, validator, names: BTreeMap::new() })
     }
 
-    /// Runs a number of epochs.
+    /// Runs the market for a number of epochs and reports the results.
     pub(super) async fn run(mut self, epochs: usize, context: &Context) -> anyhow::Result<DemoReport> {
         demonstrate(async |passing, shutdown| self.run_all(epochs, passing, shutdown, context).await).await
     }
@@ -106,7 +107,7 @@ impl Market {
         let client = validator::client(&self.validator)?;
         let examiner = Arc::new(Examiner::load(&self.catalogue, client, Arc::clone(&book), settings, system_clock())?);
         let snapshot = services.gateway.snapshot(NETUID).await?;
-        // The chain rejects loopback addresses.
+        // Miners announce a placeholder address, because the chain rejects loopback addresses.
         let here: AddressRule = Arc::new(|address| {
             let is_here = address.ip() == IpAddr::V4(ANNOUNCED);
             is_here.then(|| SocketAddr::new(Ipv4Addr::LOCALHOST.into(), address.port()))
@@ -114,13 +115,16 @@ impl Market {
         let miners = registered_miners(&snapshot, &self.validator.hotkey(), &[], &here, Wire::Http);
         anyhow::ensure!(miners.len() == self.names.len(), "the chain does not list every miner");
         let (list, listed) = watch::channel(miners.clone());
+        let user = User::start(&examiner, passing, shutdown).await?;
         let stop = shutdown.clone();
         shutdown.spawn("examiner", async move { examiner.run(listed, &stop).await });
-        let mut last = None;
+        let (mut last, mut user_proofs) = (None, Vec::new());
         for epoch in 1..=epochs {
             let asked = counted(miners.len(), "miner");
             context.say(&format!("epoch {epoch} of {epochs}: requesting proofs from {asked}"));
-            self.wait(&book, epoch as u64).await?;
+            let (proofs, ()) =
+                tokio::try_join!(self.serve_user(&user, epoch - 1, &bundles), self.wait(&book, epoch as u64))?;
+            user_proofs.extend(proofs);
             if epoch == epochs {
                 // Stop all requests, so that the report is a consistent snapshot.
                 list.send_replace(Vec::new());
@@ -150,7 +154,18 @@ impl Market {
                 bundle: Some(bundles.join(format!("{hotkey}.json"))).filter(|path| path.is_file()),
             });
         }
-        Ok(DemoReport::new(&self.circuits, standings, began.elapsed()))
+        Ok(DemoReport::new(&self.circuits, standings, user_proofs, began.elapsed()))
+    }
+
+    /// Sends a picture to each circuit through the user API.
+    async fn serve_user(&self, user: &User, picture: usize, bundles: &Path) -> anyhow::Result<Vec<UserProof>> {
+        let mut proofs = Vec::new();
+        for made in &self.circuits {
+            let backend = &made.directory.metadata().backend;
+            let bundle = bundles.join(format!("user-{backend}-{picture}.json"));
+            proofs.push(user.prove(made.directory.id(), picture, bundle, &self.names).await?);
+        }
+        Ok(proofs)
     }
 
     /// Starts and registers miners of each conduct, each with its own key.
@@ -181,7 +196,7 @@ impl Market {
     ) -> anyhow::Result<Miner> {
         let keypair = Keypair::from_uri(&format!("//miner//{name}"))?;
         let hotkey = keypair.hotkey();
-        // One slot for the validator, one for the copying miner.
+        // One slot for the validator's requests, one for those of the copying miner.
         let settings = MinerSettings { concurrency: 2, conduct, ..MinerSettings::new(hotkey) };
         let timeout = settings.timeout;
         let miner = loaded.sibling(settings);
@@ -192,7 +207,7 @@ impl Market {
         Ok(miner)
     }
 
-    /// Waits until every miner has enough outcomes.
+    /// Waits until every miner has enough outcomes, enough proofs are verified, and every circuit has a price.
     async fn wait(&self, book: &Book, epoch: u64) -> anyhow::Result<()> {
         let began = Instant::now();
         let kinds: Vec<String> = self.circuits.iter().map(|made| kind(made.directory.id())).collect();
@@ -221,7 +236,7 @@ async fn set_weights(book: &Arc<Book>, services: Services, passing: &Path) -> an
     let settings = ValidatorSettings {
         netuid: NETUID,
         tempo: 100,
-        // The owner of the subnet, who has the first slot.
+        // Uid 0 is the owner of the subnet.
         burn_uid: Uid(0),
         max_skipped_epochs: 12,
         retries,
@@ -233,7 +248,7 @@ async fn set_weights(book: &Arc<Book>, services: Services, passing: &Path) -> an
     let report = validator.run_once().await?;
     match &report.error {
         _ if report.success => Ok(report),
-        error => anyhow::bail!("the weights are not set: {}", error.as_deref().unwrap_or("confirmation failed")),
+        error => anyhow::bail!("the weights were not set: {}", error.as_deref().unwrap_or("confirmation failed")),
     }
 }
 

@@ -8,13 +8,14 @@ use taonet_proof_core::metadata::CircuitMetadata;
 use taonet_proof_core::scoring::Tally;
 
 use super::market::Made;
+use super::user::UserProof;
 use crate::commands::proof::table::{mean_bytes, mean_seconds, reasons};
 use crate::commands::proof::validator::tally_document;
 use crate::demo_chain::OnChain;
-use crate::table::{decimals, judged, table};
-use crate::tables::PROOF_STANDINGS;
+use crate::table::{decimals, judged, table, wrapped};
+use crate::tables::{PROOF_CIRCUITS, PROOF_STANDINGS, PROOF_USER};
 
-/// Results of a miner.
+/// Results of a miner over all epochs.
 pub(super) struct Standing {
     pub(super) name: &'static str,
     pub(super) uid: Uid,
@@ -29,22 +30,24 @@ pub(super) struct Standing {
     pub(super) bundle: Option<PathBuf>,
 }
 
-/// Report of the demonstration.
+/// Report of `tao proof demo`.
 pub(super) struct DemoReport {
     circuits: Vec<(String, CircuitMetadata, f64)>,
     /// Miners by descending score.
     standings: Vec<Standing>,
+    /// Proofs of the user, in order.
+    user: Vec<UserProof>,
     wall: Duration,
 }
 
 impl DemoReport {
-    pub(super) fn new(circuits: &[Made], mut standings: Vec<Standing>, wall: Duration) -> Self {
+    pub(super) fn new(circuits: &[Made], mut standings: Vec<Standing>, user: Vec<UserProof>, wall: Duration) -> Self {
         standings.sort_by(|a, b| b.score.total_cmp(&a.score).then(a.uid.cmp(&b.uid)));
         let circuit = |made: &Made| (made.directory.id().to_string(), made.directory.metadata().clone(), made.seconds);
-        Self { circuits: circuits.iter().map(circuit).collect(), standings, wall }
+        Self { circuits: circuits.iter().map(circuit).collect(), standings, user, wall }
     }
 
-    /// The document that `--json` prints.
+    /// Returns the document that `--json` prints.
     pub(super) fn document(&self) -> Value {
         let circuits = self.circuits.iter().map(|(id, metadata, seconds)| {
             json!({
@@ -60,6 +63,7 @@ impl DemoReport {
             "wall_seconds": self.wall.as_secs_f64(),
             "circuits": circuits.collect::<Vec<_>>(),
             "miners": self.standings.iter().map(Standing::document).collect::<Vec<_>>(),
+            "user": self.user.iter().map(UserProof::document).collect::<Vec<_>>(),
         })
     }
 }
@@ -82,13 +86,38 @@ impl Standing {
     }
 }
 
+impl UserProof {
+    fn document(&self) -> Value {
+        json!({
+            "circuit": self.circuit,
+            "backend": self.backend,
+            "miner": self.miner,
+            "outputs": self.outputs,
+            "digit": self.digit,
+            "label": self.label,
+            "verification_key": self.verification_key,
+            "proof_bytes": self.proof_bytes,
+            "seconds": self.time.as_secs_f64(),
+            "asked": self.asked,
+            "failures": self.failures,
+            "bundle": self.bundle.display().to_string(),
+        })
+    }
+}
+
 impl fmt::Display for DemoReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut rows = table(&PROOF_CIRCUITS);
         for (id, metadata, seconds) in &self.circuits {
-            let (name, backend, constraints) = (&metadata.name, &metadata.backend, metadata.constraints);
-            writeln!(f, "{name} {backend}: {constraints} constraints, compiled in {seconds:.1} s, {id:.16}…")?;
+            rows.add_row([
+                metadata.name.clone(),
+                metadata.backend.clone(),
+                metadata.constraints.to_string(),
+                format!("{seconds:.1}"),
+                id.clone(),
+            ]);
         }
-        writeln!(f)?;
+        writeln!(f, "{rows}\n")?;
         let mut rows = table(&PROOF_STANDINGS);
         for standing in &self.standings {
             let tally = &standing.tally;
@@ -105,6 +134,20 @@ impl fmt::Display for DemoReport {
             ]);
         }
         writeln!(f, "{rows}\n")?;
+        let mut rows = table(&PROOF_USER);
+        for proof in &self.user {
+            rows.add_row([
+                proof.backend.clone().into(),
+                judged(format!("{} of {}", proof.digit, proof.label), proof.digit == proof.label),
+                proof.miner.into(),
+                decimals(Some(proof.time.as_secs_f64()), 2).into(),
+                proof.proof_bytes.to_string().into(),
+                proof.asked.to_string().into(),
+                proof.failures.join(", ").into(),
+            ]);
+        }
+        let head = wrapped("Proofs that the user requested through the API; each bundle was verified offline:");
+        writeln!(f, "{head}\n{rows}\n")?;
         write!(f, "Every proof was verified. The chain ran in memory; {:.1} s.", self.wall.as_secs_f64())
     }
 }

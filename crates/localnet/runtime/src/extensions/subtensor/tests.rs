@@ -1,3 +1,4 @@
+use frame_support::BoundedVec;
 use frame_support::dispatch::GetDispatchInfo;
 use sp_core::H256;
 use sp_runtime::PerU16;
@@ -139,12 +140,12 @@ fn commits_and_reveals_that_cannot_succeed_are_refused() {
         let hotkey = account("Alice_hk");
         CommitRevealWeightsEnabled::<Runtime>::insert(BABELBIT, true);
         WeightsSetRateLimit::<Runtime>::insert(BABELBIT, 9);
-        assert_eq!(refusal(&hotkey, weights(&[0], &[1])), None, "with commit-reveal the block answers");
+        assert_eq!(refusal(&hotkey, weights(&[0], &[1])), None, "with commit-reveal the call fails in its block");
         assert_eq!(refusal(&hotkey, reveal()), Some(16));
         assert_eq!(refusal(&hotkey, commit()), None);
         assert_eq!(outcome(send(&hotkey, commit())), "ok");
         assert_eq!(refusal(&hotkey, commit()), Some(6));
-        assert_eq!(refusal(&hotkey, reveal()), Some(16), "of other weights");
+        assert_eq!(refusal(&hotkey, reveal()), Some(16), "a reveal of different weights");
     });
 }
 
@@ -184,4 +185,35 @@ fn every_reason_has_the_real_chains_number() {
     for (error, number) in numbers {
         assert_eq!(code(&error), number, "{error:?}");
     }
+}
+
+#[test]
+fn a_coldkey_whose_swap_is_announced_can_only_do_what_concerns_it() {
+    chain(|| {
+        let (bob, remark) = (account("Bob"), || frame_system::Call::remark { remark: Vec::new() });
+        let stake = || Call::unstake_all { hotkey: key(1) };
+        let again = || Call::announce_coldkey_swap { new_coldkey_hash: H256::zero() };
+        assert_eq!(refusal(&bob, remark()), None);
+        assert_eq!(outcome(send(&bob, again())), "ok");
+        assert_eq!((refusal(&bob, remark()), refusal(&bob, stake())), (Some(0), Some(0)));
+        let swap_calls = || {
+            [
+                again(),
+                Call::swap_coldkey_announced { new_coldkey: key(2) },
+                Call::dispute_coldkey_swap {},
+                Call::clear_coldkey_swap_announcement {},
+            ]
+        };
+        for call in swap_calls() {
+            assert_eq!(refusal(&bob, call), None);
+        }
+        let shielded = mev_shield::Call::submit_encrypted { ciphertext: BoundedVec::default() };
+        assert_eq!(refusal(&bob, shielded), None);
+        assert_eq!(refusal(&account("Charlie"), remark()), None);
+        assert_eq!(outcome(send(&bob, Call::dispute_coldkey_swap {})), "ok");
+        for call in swap_calls() {
+            assert_eq!(refusal(&bob, call), Some(21));
+        }
+        assert_eq!(refusal(&bob, remark()), Some(21));
+    });
 }

@@ -52,7 +52,7 @@ macro_rules! metagraph {
         }
 
         impl Metagraph {
-            /// Reads the metagraph of a mechanism; `None` if subnet or mechanism does not exist.
+            /// Reads the metagraph of a mechanism; `None` if the subnet or the mechanism does not exist.
             pub fn read<T: commitments::Config>(netuid: NetUid, mecid: MechId) -> Option<Self> {
                 let source = Source::of::<T>(netuid, mecid)?;
                 Some(Self {
@@ -64,7 +64,7 @@ macro_rules! metagraph {
         }
 
         impl SelectiveMetagraph {
-            /// Reads the fields with these indices; `None` if subnet or mechanism does not exist.
+            /// Reads the fields with these indices; `None` if the subnet or the mechanism does not exist.
             pub fn read<T: commitments::Config>(netuid: NetUid, mecid: MechId, numbers: &[u16]) -> Option<Self> {
                 let source = Source::of::<T>(netuid, mecid)?;
                 let bit = |number: &u16| 1_u128.checked_shl(u32::from(*number)).unwrap_or(0);
@@ -87,9 +87,9 @@ fn field<Value>(source: &Source, read: fn(&Source) -> Value) -> Value {
 
 metagraph! {
     both {
-        /// The subnet's name, UTF-8.
+        /// The subnet's name, in UTF-8.
         1 name: Vec<Compact<u8>> = |of| text(&name::<T>(of.netuid)),
-        /// Symbol of the subnet's alpha, UTF-8.
+        /// Symbol of the subnet's alpha, in UTF-8.
         2 symbol: Vec<Compact<u8>> = |of| text(&TokenSymbol::<T>::get(of.netuid)),
         /// The subnet's identity.
         3 identity: Option<SubnetIdentityV3> = |of| SubnetIdentitiesV3::<T>::get(of.netuid),
@@ -101,47 +101,47 @@ metagraph! {
         6 owner_coldkey: AccountId32 = |of| SubnetOwner::<T>::get(of.netuid),
         /// Block at which the metagraph was read.
         7 block: Compact<u64> = |_| Compact(Pallet::<T>::current_block()),
-        /// The tempo: blocks per epoch.
+        /// Tempo of the subnet: the number of blocks per epoch.
         8 tempo: Compact<u16> = |of| Compact(Tempo::<T>::get(of.netuid)),
-        /// The block of the last epoch.
+        /// Block of the subnet's last epoch.
         9 last_step: Compact<u64> = |of| Compact(LastMechansimStepBlock::<T>::get(of.netuid)),
-        /// Blocks since the last epoch.
+        /// Number of blocks since the subnet's last epoch.
         10 blocks_since_last_step: Compact<u64> = |of| Compact(Pallet::<T>::schedule(of.netuid).waited),
-        /// Subnet emission; always 0, no longer used.
+        /// Subnet emission; always 0, because the chain no longer uses it.
         11 subnet_emission: Compact<u64> = |_| Compact(0),
-        /// Alpha in the pool.
+        /// Alpha in the subnet's pool.
         12 alpha_in: Compact<AlphaBalance> = |of| Compact(SubnetAlphaIn::<T>::get(of.netuid)),
-        /// Alpha outside the pool.
+        /// Issued alpha outside the subnet's pool.
         13 alpha_out: Compact<AlphaBalance> = |of| Compact(SubnetAlphaOut::<T>::get(of.netuid)),
-        /// TAO in the pool.
+        /// TAO in the subnet's pool.
         14 tao_in: Compact<TaoBalance> = |of| Compact(SubnetTAO::<T>::get(of.netuid)),
-        /// Alpha emission of the last block to participants.
+        /// Alpha emitted to the subnet's participants in the last block.
         15 alpha_out_emission: Compact<AlphaBalance> = |of| Compact(SubnetAlphaOutEmission::<T>::get(of.netuid)),
-        /// Alpha emission of the last block to the pool.
+        /// Alpha added to the subnet's pool by the last block's emission.
         16 alpha_in_emission: Compact<AlphaBalance> = |of| Compact(SubnetAlphaInEmission::<T>::get(of.netuid)),
-        /// TAO emission of the last block to the pool.
+        /// TAO added to the subnet's pool by the last block's emission.
         17 tao_in_emission: Compact<TaoBalance> = |of| Compact(SubnetTaoInEmission::<T>::get(of.netuid)),
-        /// Pending alpha emission of the next epoch.
+        /// Alpha that the next epoch distributes to miners and validators.
         18 pending_alpha_emission: Compact<AlphaBalance> = |of| Compact(pending_alpha::<T>(of.netuid)),
         /// Pending root emission; always 0, since root is paid in alpha.
         19 pending_root_emission: Compact<TaoBalance> = |_| Compact(TaoBalance::ZERO),
-        /// Total TAO volume traded.
+        /// Total volume traded in the subnet's pool, in rao.
         20 subnet_volume: Compact<u128> = |of| Compact(SubnetVolume::<T>::get(of.netuid)),
-        /// Moving average of the alpha price.
+        /// Moving average of the alpha price, in TAO.
         21 moving_price: I96F32 = |of| SubnetMovingPrice::<T>::get(of.netuid),
-        /// Steepness of the former consensus; unused, stored for clients.
+        /// Rho, the steepness of an older consensus formula; unused, stored for clients.
         22 rho: Compact<u16> = |of| Compact(Rho::<T>::get(of.netuid)),
-        /// Kappa, the stake majority of consensus, in parts of 65 535.
+        /// Kappa: the share of stake that must support a weight, in parts of 65 535.
         23 kappa: Compact<u16> = |of| Compact(Kappa::<T>::get(of.netuid)),
-        /// Minimum number of weights of a validator.
+        /// Minimum number of weights that a validator must set.
         24 min_allowed_weights: Compact<u16> = |of| Compact(MinAllowedWeights::<T>::get(of.netuid)),
-        /// Maximum weight, in parts of 65 535.
+        /// Maximum weight after normalisation, in parts of 65 535.
         25 max_weights_limit: Compact<u16> = |of| Compact(MaxWeightsLimit::<T>::get(of.netuid)),
-        /// Minimum weights version key.
+        /// Minimum version key of a weight submission.
         26 weights_version: Compact<u64> = |of| Compact(WeightsVersionKey::<T>::get(of.netuid)),
-        /// Rate limit of weight submissions, in blocks.
+        /// Minimum interval between a neuron's weight submissions, in blocks.
         27 weights_rate_limit: Compact<u64> = |of| Compact(WeightsSetRateLimit::<T>::get(of.netuid)),
-        /// Activity cutoff of validators, in blocks.
+        /// Number of blocks without a weight submission after which a validator is inactive.
         28 activity_cutoff: Compact<u64> = |of| Compact(Pallet::<T>::activity_cutoff(of.netuid)),
         /// Maximum number of validator permits.
         29 max_validators: Compact<u16> = |of| Compact(MaxAllowedValidators::<T>::get(of.netuid)),
@@ -149,9 +149,9 @@ metagraph! {
         30 num_uids: Compact<u16> = |of| Compact(SubnetworkN::<T>::get(of.netuid)),
         /// Maximum number of neurons.
         31 max_uids: Compact<u16> = |of| Compact(MaxAllowedUids::<T>::get(of.netuid)),
-        /// Current registration price.
+        /// Current registration price, in rao.
         32 burn: Compact<TaoBalance> = |of| Compact(Burn::<T>::get(of.netuid)),
-        /// Proof-of-work difficulty.
+        /// Proof-of-work difficulty; unused, stored for clients.
         33 difficulty: Compact<u64> = |of| Compact(Difficulty::<T>::get(of.netuid)),
         /// Whether registration is enabled.
         34 registration_allowed: bool = |of| NetworkRegistrationAllowed::<T>::get(of.netuid),
@@ -159,27 +159,27 @@ metagraph! {
         35 pow_registration_allowed: bool = |of| NetworkPowRegistrationAllowed::<T>::get(of.netuid),
         /// Immunity period of new neurons, in blocks.
         36 immunity_period: Compact<u16> = |of| Compact(ImmunityPeriod::<T>::get(of.netuid)),
-        /// Minimum proof-of-work difficulty.
+        /// Minimum proof-of-work difficulty; unused, stored for clients.
         37 min_difficulty: Compact<u64> = |of| Compact(MinDifficulty::<T>::get(of.netuid)),
-        /// Maximum proof-of-work difficulty.
+        /// Maximum proof-of-work difficulty; unused, stored for clients.
         38 max_difficulty: Compact<u64> = |of| Compact(MaxDifficulty::<T>::get(of.netuid)),
-        /// Minimum registration price.
+        /// Minimum registration price, in rao.
         39 min_burn: Compact<TaoBalance> = |of| Compact(MinBurn::<T>::get(of.netuid)),
-        /// Maximum registration price.
+        /// Maximum registration price, in rao.
         40 max_burn: Compact<TaoBalance> = |of| Compact(MaxBurn::<T>::get(of.netuid)),
         /// Smoothing factor of registration adjustments; unused, stored for clients.
         41 adjustment_alpha: Compact<u64> = |of| Compact(AdjustmentAlpha::<T>::get(of.netuid)),
-        /// Interval of registration adjustments, in blocks; unused, stored for clients.
+        /// Interval between registration adjustments, in blocks; unused, stored for clients.
         42 adjustment_interval: Compact<u16> = |of| Compact(AdjustmentInterval::<T>::get(of.netuid)),
-        /// Target number of registrations per interval.
+        /// Target number of registrations per interval; enforced only on root.
         43 target_regs_per_interval: Compact<u16> = |of| Compact(TargetRegistrationsPerInterval::<T>::get(of.netuid)),
-        /// Maximum number of registrations per block.
+        /// Maximum number of registrations per block; enforced only on root.
         44 max_regs_per_block: Compact<u16> = |of| Compact(MaxRegistrationsPerBlock::<T>::get(of.netuid)),
-        /// Rate limit of endpoint announcements, in blocks.
+        /// Minimum interval between a neuron's endpoint announcements, in blocks.
         45 serving_rate_limit: Compact<u64> = |of| Compact(ServingRateLimit::<T>::get(of.netuid)),
-        /// Whether commit-reveal is enabled.
+        /// Whether commit-reveal of weights is enabled.
         46 commit_reveal_weights_enabled: bool = |of| CommitRevealWeightsEnabled::<T>::get(of.netuid),
-        /// Reveal period, in epochs.
+        /// Reveal period of committed weights, in epochs.
         47 commit_reveal_period: Compact<u64> = |of| Compact(RevealPeriodEpochs::<T>::get(of.netuid)),
         /// Whether liquid alpha is enabled.
         48 liquid_alpha_enabled: bool = |of| LiquidAlphaOn::<T>::get(of.netuid),
@@ -187,43 +187,43 @@ metagraph! {
         49 alpha_high: Compact<u16> = |of| Compact(AlphaValues::<T>::get(of.netuid).1),
         /// Lower bound of liquid alpha, in parts of 65 535.
         50 alpha_low: Compact<u16> = |of| Compact(AlphaValues::<T>::get(of.netuid).0),
-        /// Moving average factor of bonds, in parts of 1 000 000.
+        /// Weight of old bonds in their moving average, in parts of 1 000 000.
         51 bonds_moving_avg: Compact<u64> = |of| Compact(BondsMovingAverage::<T>::get(of.netuid)),
-        /// Hotkeys by uid. All following lists are also indexed by uid.
+        /// Hotkey of each neuron, by uid.
         52 hotkeys: Vec<AccountId32> = |of| of.neurons.hotkeys::<T>().to_vec(),
-        /// Coldkeys that own the hotkeys.
+        /// Coldkey that owns each neuron's hotkey, by uid.
         53 coldkeys: Vec<AccountId32> = |of| of.neurons.coldkeys::<T>().to_vec(),
-        /// Identities of the coldkeys.
+        /// Identity of each neuron's coldkey, by uid; `None` if it has none.
         54 identities: Vec<Option<ChainIdentityV2>> = |of| of.identities::<T>(),
-        /// Axon endpoints.
+        /// Axon endpoint of each neuron, by uid.
         55 axons: Vec<AxonInfo> = |of| of.axons::<T>(),
-        /// Whether each neuron was active at the last epoch.
+        /// Whether each neuron was active at the last epoch, by uid.
         56 active: Vec<bool> = |of| Active::<T>::get(of.netuid),
-        /// Validator permits.
+        /// Whether each neuron has a validator permit, by uid.
         57 validator_permit: Vec<bool> = |of| ValidatorPermit::<T>::get(of.netuid),
-        /// Pruning scores; always empty, no longer computed.
+        /// Pruning scores; always empty, because the chain no longer computes them.
         58 pruning_score: Vec<Compact<u16>> = |_| Vec::new(),
-        /// Blocks of the last weight submissions.
+        /// Block of each neuron's last weight submission, by uid.
         59 last_update: Vec<Compact<u64>> = |of| compact(LastUpdate::<T>::get(of.index)),
-        /// Alpha earned at the last epoch.
+        /// Alpha that each neuron earned at the last epoch, by uid.
         60 emission: Vec<Compact<AlphaBalance>> = |of| compact(Emission::<T>::get(of.netuid)),
-        /// Dividends: shares of validator emission.
+        /// Each neuron's share of the validators' emission (dividends), by uid.
         61 dividends: Vec<Compact<PerU16>> = |of| compact(Dividends::<T>::get(of.netuid)),
-        /// Incentives: shares of miner emission.
+        /// Each neuron's share of the miners' emission (incentive), by uid.
         62 incentives: Vec<Compact<PerU16>> = |of| compact(Incentive::<T>::get(of.index)),
-        /// Consensus weights.
+        /// Consensus weight of each neuron, by uid.
         63 consensus: Vec<Compact<PerU16>> = |of| compact(Consensus::<T>::get(of.netuid)),
-        /// Trust; always empty, no longer computed.
+        /// Trust; always empty, because the chain no longer computes it.
         64 trust: Vec<Compact<PerU16>> = |_| Vec::new(),
-        /// Ranks; always empty, no longer computed.
+        /// Ranks; always empty, because the chain no longer computes them.
         65 rank: Vec<Compact<u16>> = |_| Vec::new(),
-        /// Registration blocks.
+        /// Registration block of each neuron, by uid.
         66 block_at_registration: Vec<Compact<u64>> = |of| compact(registrations::<T>(of.netuid)),
-        /// Alpha stake.
+        /// Alpha stake of each neuron in the subnet, by uid.
         67 alpha_stake: Vec<Compact<AlphaBalance>> = |of| compact(of.neurons.stakes::<T>().alpha.clone()),
-        /// TAO stake on root.
+        /// TAO stake of each neuron on root, by uid.
         68 tao_stake: Vec<Compact<TaoBalance>> = |of| compact(of.neurons.stakes::<T>().tao.clone()),
-        /// Total stake: alpha plus weighted TAO.
+        /// Total stake of each neuron (alpha plus weighted TAO), by uid.
         69 total_stake: Vec<Compact<TaoBalance>> = |of| compact(of.neurons.stakes::<T>().total.clone()),
         /// TAO dividends of each hotkey; always 0, since root stake earns alpha.
         70 tao_dividends_per_hotkey: Vec<(AccountId32, Compact<TaoBalance>)> = |of| of.tao_dividends::<T>(),
@@ -231,17 +231,17 @@ metagraph! {
         71 alpha_dividends_per_hotkey: Vec<(AccountId32, Compact<AlphaBalance>)> = |of| of.alpha_dividends::<T>(),
     }
     selective {
-        /// Uids with a permit and enough stake, by descending stake.
+        /// Uids of the neurons with a validator permit and enough stake to set weights, by descending stake.
         72 validators: Vec<Compact<u16>> = |of| of.validators::<T>(),
-        /// Commitments of the neurons, in their stored encoding.
+        /// Commitment of each hotkey, in its stored encoding.
         73 commitments: Vec<(AccountId32, Vec<Compact<u8>>)> = |of| of.commitments::<T>(),
     }
     both {
-        /// Locked collateral of each neuron; always 0, since this chain has no collateral.
+        /// Locked collateral of each neuron, by uid; always 0, since this chain has no collateral.
         74 collateral_locked: Vec<Compact<AlphaBalance>> = |of| of.collateral::<T>(),
-        /// Minimum collateral of each neuron; always 0, since this chain has no collateral.
+        /// Minimum collateral of each neuron, by uid; always 0, since this chain has no collateral.
         75 collateral_min: Vec<Compact<AlphaBalance>> = |of| of.collateral::<T>(),
-        /// Earned collateral of each neuron; always 0, since this chain has no collateral.
+        /// Earned collateral of each neuron, by uid; always 0, since this chain has no collateral.
         76 collateral_earned: Vec<Compact<AlphaBalance>> = |of| of.collateral::<T>(),
     }
 }

@@ -21,7 +21,7 @@ pub(super) struct Source {
 }
 
 impl Source {
-    /// Creates the source of a mechanism; `None` if subnet or mechanism does not exist.
+    /// Creates the source of a mechanism; `None` if the subnet or the mechanism does not exist.
     pub(super) fn of<T: Config>(netuid: NetUid, mecid: MechId) -> Option<Self> {
         let exists = NetworksAdded::<T>::get(netuid) && mecid < MechanismCountCurrent::<T>::get(netuid);
         exists.then(|| Self { netuid, index: netuid.mechanism(mecid), neurons: Neurons::of(netuid) })
@@ -55,7 +55,7 @@ impl Source {
         compact(self.neurons.hotkeys::<T>().iter().map(|_| AlphaBalance::ZERO))
     }
 
-    /// Returns the uids with a validator permit and enough stake, by descending stake.
+    /// Returns the uids of the neurons with a validator permit and enough stake to set weights, by descending stake.
     pub(super) fn validators<T: Config>(&self) -> Vec<Compact<u16>> {
         let threshold = StakeThreshold::<T>::get();
         let stakes = self.neurons.stakes::<T>().total.iter();
@@ -69,7 +69,7 @@ impl Source {
         compact(validators.into_iter().map(|(uid, _)| uid))
     }
 
-    /// Returns the commitments of the neurons, in their stored encoding.
+    /// Returns the commitment of each hotkey, in its stored encoding.
     pub(super) fn commitments<T: commitments::Config>(&self) -> Vec<(AccountId32, Vec<Compact<u8>>)> {
         let statements = commitments::CommitmentOf::<T>::iter_prefix(self.netuid);
         statements.map(|(hotkey, statement)| (hotkey, text(&statement.encode()))).collect()

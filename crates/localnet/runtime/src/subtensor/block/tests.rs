@@ -31,7 +31,7 @@ fn every_rao_is_on_an_account_or_in_a_pool() {
         let pools: u64 = SubnetTAO::<Runtime>::iter_values().map(|tao| tao.0).sum();
         assert_eq!(TotalStake::<Runtime>::get().0, pools);
         assert_eq!(TotalIssuance::<Runtime>::get().0, all_tao());
-        // One subnet has a moving price: it receives the whole TAO of each block.
+        // Only one subnet has a moving price: it receives all TAO of each block.
         assert_eq!(TotalIssuance::<Runtime>::get().0, issued + 299 * 1_000_000_000);
     });
 }
@@ -57,7 +57,7 @@ fn alpha_is_issued_on_its_schedule() {
             .map(|(_, _, alpha)| alpha.0)
             .sum();
         let dust = (before + issued) - (waiting + staked);
-        assert!(dust <= 20, "{waiting} wait and {staked} are staked");
+        assert!(dust <= 20, "{waiting} pending, {staked} staked");
     });
 }
 
@@ -90,7 +90,8 @@ fn injection_keeps_the_price_and_the_rest_buys() {
         Subtensor::own_hotkey(&key(2), &root).unwrap();
         Subtensor::increase_stake(&root, &key(2), NetUid::ROOT, AlphaBalance(1_000_000_000_000_000));
         SubnetTAO::<Runtime>::insert(NetUid::ROOT, TaoBalance(1_000_000_000_000_000));
-        // Root has 52 677 of 62 677: enough that 10 alpha for a TAO would be above the cap of 0.84 alpha.
+        // Root's proportion is 52 677 / 62 677 = 0.84, which caps the injection at 0.84 alpha. At the current price,
+        // one TAO would need 10 alpha.
         let price = Subtensor::alpha_price(BABELBIT).to_num::<f64>();
         let before = Subtensor::pool_of(BABELBIT);
         Subtensor::emit(&[BABELBIT], 10_000_000);
@@ -114,7 +115,8 @@ fn the_moving_price_follows_as_the_chain_computes_it() {
         crate::subtensor::SubnetMovingPrice::<Runtime>::insert(BABELBIT, substrate_fixed::types::I96F32::from_num(0));
         frame_system::Pallet::<Runtime>::set_block_number(u32::try_from(start).unwrap() + 201_600);
         Subtensor::move_prices(&[BABELBIT]);
-        // α = 12 885 / 2 bits at the half-way block, price 0.1, both cut to 32 fraction bits.
+        // With 32 fraction bits, the smoothing factor is 12 885 and its half, after one halving period, is 6 442. The
+        // price is 0.1.
         let price = (1_u64 << 32) / 10;
         let expected = (6_442 * price) >> 32;
         let moved = crate::subtensor::SubnetMovingPrice::<Runtime>::get(BABELBIT).to_bits();

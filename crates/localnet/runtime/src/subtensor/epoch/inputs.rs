@@ -16,19 +16,19 @@ use crate::types::{MechId, NetUid, NetUidStorageIndex};
 /// The neurons of a subnet, read once for all mechanisms. Lists are indexed by uid.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Neurons {
-    /// Hotkeys of the neurons.
+    /// Hotkey of each neuron.
     pub hotkeys: Vec<AccountId32>,
-    /// Alpha stake.
+    /// Alpha with which each neuron validates, after children and parents.
     pub alpha: Vec<u64>,
-    /// Weighted TAO stake on root.
+    /// Weighted TAO on root with which each neuron validates, after children and parents.
     pub root: Vec<u64>,
-    /// Registration blocks.
+    /// Registration block of each neuron.
     pub registered: Vec<u64>,
 }
 
 impl Neurons {
     /// Returns the total stake of each neuron: alpha plus weighted TAO.
-    fn stake(&self) -> Vec<u64> {
+    pub(in crate::subtensor) fn stake(&self) -> Vec<u64> {
         self.alpha.iter().zip(&self.root).map(|(alpha, root)| alpha.saturating_add(*root)).collect()
     }
 }
@@ -37,7 +37,7 @@ impl<T: Config> Pallet<T> {
     /// Reads the neurons of a subnet.
     ///
     /// # Errors
-    /// [`Inconsistent`] if keys and uids do not match.
+    /// [`Inconsistent`] if the maps from uid to hotkey and from hotkey to uid do not match.
     pub fn neurons(netuid: NetUid) -> Result<Neurons, Inconsistent> {
         let n = SubnetworkN::<T>::get(netuid);
         let tao_weight = TaoWeight::<T>::get();
@@ -53,8 +53,8 @@ impl<T: Config> Pallet<T> {
             if Uids::<T>::get(netuid, &hotkey) != Some(uid) {
                 return Err(Inconsistent);
             }
-            neurons.alpha.push(Self::total_alpha(&hotkey, netuid).0);
-            neurons.root.push(weighted_root(Self::total_alpha(&hotkey, NetUid::ROOT), tao_weight).0);
+            neurons.alpha.push(Self::inherited(&hotkey, netuid, netuid).0);
+            neurons.root.push(weighted_root(Self::inherited(&hotkey, netuid, NetUid::ROOT), tao_weight).0);
             neurons.registered.push(BlockAtRegistration::<T>::get(netuid, uid));
             neurons.hotkeys.push(hotkey);
         }

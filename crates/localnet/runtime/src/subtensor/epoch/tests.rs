@@ -117,7 +117,7 @@ fn fifty_epochs_store_what_consensus_gives() {
             let (validators, miners) = hotkeys.split_at(2);
             let mut state = 7;
             let mut rewarded = 0;
-            // The first epoch gives the permits with which weights can be set.
+            // The first epoch grants the permits that setting weights requires.
             let mut due = u32::try_from(crate::subtensor::LastEpochBlock::<Runtime>::get(BABELBIT)).unwrap() + TEMPO;
             for epoch in 0..50 {
                 run_to(due - 3);
@@ -213,7 +213,7 @@ fn bonds_go_with_the_permit() {
         let bonds =
             |number: usize| Bonds::<Runtime>::contains_key(BABELBIT.mechanism(MechId(0)), uid(&hotkeys[number]));
         assert!(bonds(0) && bonds(1));
-        // One permit goes to the largest stake, the owner's is additional.
+        // The only permit goes to the neuron with the largest stake; the owner's neuron gets an additional one.
         MaxAllowedValidators::<Runtime>::insert(BABELBIT, 1);
         run_to(50);
         assert!(bonds(0) && !bonds(1));

@@ -1,7 +1,11 @@
 //! Dissolution of subnets: selection of the subnet, and its removal.
 
-#![allow(clippy::wildcard_imports, reason = "nothing of the pallet may be left out")]
+#![allow(clippy::wildcard_imports, reason = "a dissolution removes entries of all storage items")]
 
+use std::collections::BTreeSet;
+
+use frame_support::ensure;
+use frame_support::pallet_prelude::DispatchResult;
 use sp_runtime::AccountId32;
 
 use crate::subtensor::*;
@@ -22,8 +26,8 @@ macro_rules! clear {
 }
 
 impl<T: Config> Pallet<T> {
-    /// Returns the subnet to dissolve for a new one when the subnet limit is reached: the one with the lowest moving
-    /// price, the oldest if tied; `None` while all are immune.
+    /// Returns the subnet to dissolve for a new one when the subnet limit is reached: the subnet with the lowest moving
+    /// price; on a tie, the oldest. Returns `None` while all subnets are immune.
     pub fn network_to_dissolve() -> Option<NetUid> {
         let immunity = NetworkImmunityPeriod::<T>::get();
         Self::all_netuids()
@@ -35,8 +39,19 @@ impl<T: Config> Pallet<T> {
             .map(|(_, _, netuid)| netuid)
     }
 
-    /// Dissolves a subnet: its pool's TAO is paid to the stakers in proportion, and all its storage is removed.
-    pub(super) fn dissolve_network(netuid: NetUid) {
+    /// Dissolves a subnet on behalf of root.
+    ///
+    /// # Errors
+    /// `SubnetNotExists`, also for root.
+    pub(crate) fn do_dissolve_network(netuid: NetUid) -> DispatchResult {
+        ensure!(netuid != NetUid::ROOT && Self::subnet_exists(netuid), Error::<T>::SubnetNotExists);
+        Self::remove_subnet(netuid);
+        Ok(())
+    }
+
+    /// Dissolves a subnet: its pool's TAO is paid to the stakers in proportion to their stake, and all its storage is
+    /// removed.
+    pub(super) fn remove_subnet(netuid: NetUid) {
         Self::share_out_pool(netuid);
         let chosen = AutoStakeDestinationColdkeys::<T>::iter_keys().filter(|(_, of)| *of == netuid);
         for (hotkey, _) in chosen.collect::<Vec<_>>() {
@@ -44,6 +59,11 @@ impl<T: Config> Pallet<T> {
                 AutoStakeDestination::<T>::remove(coldkey, netuid);
             }
         }
+        Self::forget_relations(netuid);
+        Self::forget_voting_power(netuid);
+        Self::forget_locks(netuid);
+        OwnerCutAutoLockEnabled::<T>::remove(netuid);
+        VotingPowerEmaAlpha::<T>::remove(netuid);
         for (_, hotkey) in Keys::<T>::iter_prefix(netuid) {
             IsNetworkMember::<T>::remove(hotkey, netuid);
         }
@@ -51,8 +71,8 @@ impl<T: Config> Pallet<T> {
             remove!(index; LastUpdate Incentive ConsensusByMechanism);
             clear!(index; Weights Bonds WeightCommits TimelockedWeightCommits);
         }
-        clear!(netuid; Uids Keys BlockAtRegistration Axons NeuronCertificates Prometheus AlphaDividendsPerSubnet
-            RootAlphaDividendsPerSubnet);
+        clear!(netuid; LastHotkeySwapOnNetuid HotkeySuccessor HotkeyRoot Uids Keys BlockAtRegistration Axons
+            NeuronCertificates Prometheus AlphaDividendsPerSubnet RootAlphaDividendsPerSubnet);
         // All storage of a subnet, in the order of declaration.
         remove!(netuid; SubnetTAO SubnetAlphaIn SubnetAlphaOut SubnetVolume SubnetMovingPrice EMAPriceHalvingBlocks
             SubnetAlphaInEmission SubnetAlphaOutEmission SubnetTaoInEmission SubnetEmaTaoFlow SubnetEmissionEnabled
@@ -90,15 +110,22 @@ impl<T: Config> Pallet<T> {
         let pool = SubnetTAO::<T>::get(netuid);
         let all: u128 = stakes.iter().map(|(_, _, stake)| u128::from(stake.0)).sum();
         let mut rest = pool;
+        let mut hotkeys = BTreeSet::new();
         for (hotkey, coldkey, stake) in stakes {
             let part = u128::from(pool.0).saturating_mul(u128::from(stake.0)).checked_div(all).unwrap_or_default();
             let part = TaoBalance(u64::try_from(part).unwrap_or(pool.0));
             rest = rest.saturating_sub(part);
             Self::credit(&coldkey, part.0);
             Self::decrease_stake(&hotkey, &coldkey, netuid, stake);
-            TotalHotkeyAlphaLastEpoch::<T>::remove(hotkey, netuid);
+            TotalHotkeyAlphaLastEpoch::<T>::remove(&hotkey, netuid);
+            hotkeys.insert(hotkey);
         }
-        // The remainder, or a pool without stakers, is subtracted from the issuance.
+        // Fractions of stakes that were rounded down.
+        for hotkey in hotkeys {
+            TotalHotkeyAlpha::<T>::remove(&hotkey, netuid);
+            TotalHotkeySharesV2::<T>::remove(&hotkey, netuid);
+        }
+        // The remainder, or all TAO of a pool without stakers, is subtracted from the issuance.
         TotalIssuance::<T>::mutate(|total| *total = total.saturating_sub(rest));
         TotalStake::<T>::mutate(|total| *total = total.saturating_sub(pool));
         Self::forget_pool(netuid);

@@ -7,7 +7,10 @@ use crate::subtensor::{
     Axons, BurnHalfLife, Call, IsNetworkMember, MechanismCountCurrent, NetworkImmunityPeriod, Owner, SubnetAlphaIn,
     SubnetMovingPrice, SubnetTAO, TotalHotkeyAlpha, TotalIssuance, TotalStake,
 };
-use crate::testing::{BABELBIT, Subtensor, account, balance, chain, jump_to, key, last_event, outcome, run_to, send};
+use crate::testing::{
+    BABELBIT, Subtensor, account, attempt, balance, chain, jump_to, key, last_event, outcome, run_to, send,
+    send_as_root,
+};
 use crate::types::MechId;
 
 /// Minimum lock cost of a subnet: 1 000 TAO, in rao.
@@ -37,7 +40,7 @@ fn a_subnet_costs_what_it_costs_on_the_real_chain() {
             assert_eq!(Subtensor::network_lock_cost().0, number("cost"), "{case}");
         }
         NetworkLockReductionInterval::<Runtime>::put(0);
-        assert_eq!(Subtensor::network_lock_cost().0, 6_666_000_000_000, "without an interval it does not fall");
+        assert_eq!(Subtensor::network_lock_cost().0, 6_666_000_000_000, "without an interval the cost does not fall");
     });
 }
 
@@ -74,7 +77,7 @@ fn a_new_subnet_has_the_values_that_creation_writes() {
         assert_eq!(TokenSymbol::<Runtime>::get(netuid), "ذ".as_bytes());
         assert_eq!(SubnetLocked::<Runtime>::get(netuid).0, MIN_LOCK);
         assert_eq!(NetworkLastLockCost::<Runtime>::get().0, MIN_LOCK);
-        // All but the first subnet cost 0.1.
+        // Alpha costs 0.1 TAO in every subnet except the first one.
         assert_eq!(SubnetTAO::<Runtime>::get(netuid).0, MIN_LOCK);
         let alpha = SubnetAlphaIn::<Runtime>::get(netuid).0;
         assert!(alpha.abs_diff(10_000_000_000_000) <= 10_000, "{alpha}");
@@ -106,12 +109,12 @@ fn subnets_are_created_at_the_rate_that_the_chain_allows() {
     chain(|| {
         assert_eq!(create("Alice", 1), "ok");
         jump_to(7_200);
-        assert_eq!(create("Bob", 2), "NetworkTxRateLimitExceeded", "the limit is everybody's");
+        assert_eq!(create("Bob", 2), "NetworkTxRateLimitExceeded", "the rate limit is global");
         jump_to(7_201);
         assert_eq!(Subtensor::network_lock_cost().0, 2 * MIN_LOCK - MIN_LOCK / 100_800 * 7_200);
         assert_eq!(create("Bob", 2), "ok");
         NetworkRateLimit::<Runtime>::put(0);
-        assert_eq!(create("Bob", 2), "ok", "a hotkey may stand for several subnets");
+        assert_eq!(create("Bob", 2), "ok", "a hotkey may own several subnets");
         assert_eq!(Subtensor::all_netuids(), all_up_to(62));
     });
 }
@@ -161,7 +164,7 @@ fn the_cheapest_old_subnet_gives_way() {
         jump_to(101);
         assert_eq!(Subtensor::network_to_dissolve(), Some(NetUid(60)));
         price(1, 100);
-        assert_eq!(Subtensor::network_to_dissolve(), Some(NetUid(1)), "of equals the oldest");
+        assert_eq!(Subtensor::network_to_dissolve(), Some(NetUid(1)), "the oldest if tied");
     });
 }
 
@@ -171,7 +174,7 @@ fn nothing_of_a_dissolved_subnet_stays() {
         jump_to(1_300_000);
         SubnetLimit::<Runtime>::put(59);
         (1..59).for_each(|netuid| SubnetMovingPrice::<Runtime>::insert(NetUid(netuid), I96F32::from_num(1)));
-        // Two stakers with one and three quarters of all alpha.
+        // Two stakers have one quarter and three quarters of all alpha.
         let (eve, dave, hotkey) = (account("Eve"), account("Dave"), account("Alice_hk"));
         Subtensor::increase_stake(&hotkey, &eve, BABELBIT, AlphaBalance(1_000_000));
         Subtensor::increase_stake(&hotkey, &dave, BABELBIT, AlphaBalance(3_000_000));
@@ -223,9 +226,9 @@ fn no_key_of_a_dissolved_subnet_stays() {
         assert_eq!(create("Bob", 1), "ok");
         let (dissolved, other) = (stored_for(BABELBIT), stored_for(NetUid(60)));
         assert!(dissolved.len() > 50 && other.len() > 30, "{} {}", dissolved.len(), other.len());
-        Subtensor::dissolve_network(BABELBIT);
+        Subtensor::remove_subnet(BABELBIT);
         let counted = pallet_balances::TotalIssuance::<Runtime>::get() + TotalStake::<Runtime>::get().0;
-        assert_eq!(TotalIssuance::<Runtime>::get().0, counted, "the TAO of the pool is with its stakers, or gone");
+        assert_eq!(TotalIssuance::<Runtime>::get().0, counted, "the pool's TAO was not paid out or removed");
         assert_eq!(stored_for(BABELBIT), Vec::<String>::new());
         assert_eq!(stored_for(NetUid(60)), other);
         assert!(matches!(last_event(), Event::NetworkRemoved(BABELBIT)));
@@ -322,5 +325,30 @@ fn an_owner_starts_its_subnet_once() {
         assert!(SubtokenEnabled::<Runtime>::get(netuid));
         assert_eq!(start("Bob", netuid), "FirstEmissionBlockNumberAlreadySet");
         assert_eq!(start("Alice", BABELBIT), "FirstEmissionBlockNumberAlreadySet");
+    });
+}
+
+#[test]
+fn only_root_dissolves_a_subnet() {
+    chain(|| {
+        let alice = account("Alice");
+        let calls = |netuid| {
+            [Call::dissolve_network { coldkey: account("Alice"), netuid }, Call::root_dissolve_network { netuid }]
+        };
+        for call in calls(BABELBIT) {
+            assert_eq!(attempt(&alice, call), "BadOrigin");
+        }
+        for netuid in [NetUid::ROOT, NetUid(77), NetUid(u16::MAX)] {
+            for call in calls(netuid) {
+                assert_eq!(outcome(send_as_root(call)), "SubnetNotExists");
+            }
+        }
+        for (netuid, call) in [NetUid(18), BABELBIT].into_iter().zip([18, 59].map(|netuid| calls(NetUid(netuid)))) {
+            let [dissolve, root_dissolve] = call;
+            let call = if netuid == BABELBIT { root_dissolve } else { dissolve };
+            assert_eq!(outcome(send_as_root(call)), "ok");
+            assert!(!Subtensor::subnet_exists(netuid));
+            assert_eq!(last_event(), Event::NetworkRemoved(netuid));
+        }
     });
 }

@@ -24,17 +24,18 @@ fn fill(neurons: &[Neuron]) {
 
 #[test]
 fn the_neuron_that_earned_least_gives_way() {
-    // At block 100, neurons younger than 50 blocks are immune; more than 1 other must be left.
+    // At block 100, neurons younger than 50 blocks are immune. An immune neuron is pruned only if at most one other
+    // neuron is not immune.
     let cases: [(&str, &[Neuron], Option<u16>); 9] = [
-        ("the least emission", &[(3, 1), (1, 2), (2, 3)], Some(2)),
-        ("of equals the oldest", &[(1, 9), (1, 7), (1, 8)], Some(2)),
-        ("of equals of one block the lowest uid", &[(2, 7), (1, 7), (1, 7)], Some(2)),
-        ("not an immune one", &[(5, 1), (0, 60), (4, 2)], Some(3)),
-        ("as old as the period is no longer immune", &[(5, 1), (0, 50), (4, 2)], Some(2)),
-        ("an immune one, where too few others are left", &[(0, 1), (5, 60), (4, 70)], Some(3)),
-        ("of immune ones the oldest", &[(4, 80), (4, 60), (4, 70)], Some(2)),
-        ("nobody, where too few others and no immune ones are left", &[(0, 1)], None),
-        ("never the owner's", &[], None),
+        ("the lowest emission", &[(3, 1), (1, 2), (2, 3)], Some(2)),
+        ("the oldest if tied", &[(1, 9), (1, 7), (1, 8)], Some(2)),
+        ("the lowest uid if tied in the same block", &[(2, 7), (1, 7), (1, 7)], Some(2)),
+        ("no immune neuron", &[(5, 1), (0, 60), (4, 2)], Some(3)),
+        ("immunity ends after exactly the period", &[(5, 1), (0, 50), (4, 2)], Some(2)),
+        ("an immune neuron if too few others remain", &[(0, 1), (5, 60), (4, 70)], Some(3)),
+        ("the oldest immune neuron if tied", &[(4, 80), (4, 60), (4, 70)], Some(2)),
+        ("none if too few others and no immune neurons remain", &[(0, 1)], None),
+        ("never the owner's neuron", &[], None),
     ];
     for (what, neurons, expected) in cases {
         chain(|| {
@@ -80,7 +81,8 @@ fn a_smaller_room_is_checked() {
         assert_eq!(trim(64), "ok");
         assert_eq!(MaxAllowedUids::<Runtime>::get(BABELBIT), 64);
         assert_eq!(trim(65), "InvalidValue");
-        // Five neurons, two of them immune, and the owner's: three of four uids, 75 %, then 60 %.
+        // Six neurons, three of them immune: two new ones and the owner's. They would fill three uids completely, and
+        // 75 % of four uids.
         MinAllowedUids::<Runtime>::insert(BABELBIT, 1);
         ImmunityPeriod::<Runtime>::insert(BABELBIT, 50);
         fill(&[(1, 1), (2, 60), (3, 70), (4, 4), (5, 5)]);

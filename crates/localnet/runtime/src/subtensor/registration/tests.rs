@@ -68,7 +68,7 @@ fn every_check_of_a_registration_stands_in_its_place() {
         });
         assert_eq!(answer, breaks[first].0);
     }
-    // Down to the last rao above the existential deposit.
+    // The payment may reduce the balance to the existential deposit.
     chain(|| {
         Burn::<Runtime>::insert(BABELBIT, TaoBalance(balance(&account("Bob")) - 500));
         assert_eq!(register("Bob", BABELBIT, 1), "ok");
@@ -115,7 +115,7 @@ fn a_full_subnet_replaces_a_neuron() {
         assert_eq!(Subtensor::neuron_count(BABELBIT), 3);
         assert_eq!(Subtensor::uid_of(BABELBIT, &key(1)), None);
         assert!(!Subtensor::is_registered_anywhere(&key(1)));
-        assert!(Subtensor::hotkey_exists(&key(1)), "its owner stays known");
+        assert!(Subtensor::hotkey_exists(&key(1)), "the replaced hotkey keeps its owner");
         assert_eq!(register("Bob", BABELBIT, 1), "ok");
         assert_eq!(Subtensor::uid_of(BABELBIT, &key(1)), Some(2));
         // Without a protected hotkey, the owner's neuron can be replaced like any other.

@@ -83,11 +83,11 @@ fn only_registered_hotkeys_announce_and_not_too_often() {
         for call in [axon, prometheus] {
             assert_eq!(outcome(send(&key(1), call(ip, 0, 9))), "HotKeyNotRegisteredInNetwork");
             jump_to(1);
-            // The first announcement is not limited, whatever the block.
+            // The first announcement is not limited, regardless of the block.
             assert_eq!(outcome(send(&hotkey, call(ip, 1, 4))), "ok");
             jump_to(50);
             assert_eq!(outcome(send(&hotkey, call(ip, 1, 4))), "ServingRateLimitExceeded");
-            assert_eq!(outcome(send(&hotkey, call(ip, 0, 4))), "InvalidPort", "the rate comes last");
+            assert_eq!(outcome(send(&hotkey, call(ip, 0, 4))), "InvalidPort", "the rate limit is checked last");
             jump_to(51);
             assert_eq!(outcome(send(&hotkey, call(ip, 1, 4))), "ok");
         }

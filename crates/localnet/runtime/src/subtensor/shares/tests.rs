@@ -70,8 +70,8 @@ proptest! {
                 for (number, (&before, &after)) in (0..).zip(before.iter().zip(&after)) {
                     let expected = i128::from(before) + if number == coldkey { moved } else { 0 };
                     let error = i128::from(after) - expected;
-                    // A withdrawal leaves up to one rao of rounding to the others, whose own fractions can add a second
-                    // one.
+                    // Rounding a withdrawal can raise each other stake by up to one rao, and that stake's own fraction
+                    // by a second one.
                     let most = if number == coldkey { 1 } else { 2 };
                     prop_assert!((-1..=most).contains(&error), "coldkey {}: {} instead of {}", number, after, expected);
                 }

@@ -1,4 +1,4 @@
-//! Purchase of alpha.
+//! Staking: buys alpha for TAO and stakes it.
 
 use frame_support::ensure;
 use frame_support::traits::fungible::Inspect;
@@ -36,8 +36,8 @@ impl<T: Config> Pallet<T> {
     /// Buys alpha of a subnet and stakes it on a hotkey.
     ///
     /// # Errors
-    /// `InsufficientLiquidity` beyond 1 000 times the pool, and the errors of [`Self::max_bought_below`],
-    /// `validate_add` and [`Self::buy_into`].
+    /// `InsufficientLiquidity` if `amount` exceeds 1 000 times the pool's TAO, and the errors of
+    /// [`Self::max_bought_below`], `validate_add` and [`Self::buy_into`].
     pub(super) fn buy_stake(
         coldkey: &AccountId32,
         hotkey: &AccountId32,

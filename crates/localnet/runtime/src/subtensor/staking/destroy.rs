@@ -8,7 +8,7 @@ use super::Limit;
 use crate::types::{AlphaBalance, NetUid, TaoBalance};
 
 impl<T: Config> Pallet<T> {
-    /// Recycles staked alpha, at most the whole stake.
+    /// Recycles staked alpha, up to the whole stake.
     ///
     /// # Errors
     /// The errors of `take_alpha`.
@@ -24,7 +24,7 @@ impl<T: Config> Pallet<T> {
         Ok(())
     }
 
-    /// Burns staked alpha, at most the whole stake. Burned alpha still counts as issued.
+    /// Burns staked alpha, up to the whole stake. Burned alpha still counts as issued.
     ///
     /// # Errors
     /// The errors of `take_alpha`.
@@ -61,7 +61,8 @@ impl<T: Config> Pallet<T> {
     ///
     /// # Errors
     /// In this order: `SubnetNotExists`, `CannotBurnOrRecycleOnRootSubnet`, `SubtokenDisabled`,
-    /// `HotKeyAccountNotExists`, `InsufficientLiquidity` if the amount exceeds the issued alpha.
+    /// `HotKeyAccountNotExists`, `InsufficientLiquidity` if the amount exceeds the issued alpha, `StakeUnavailable` if
+    /// too much is locked.
     fn take_alpha(
         coldkey: &AccountId32,
         hotkey: &AccountId32,
@@ -74,6 +75,7 @@ impl<T: Config> Pallet<T> {
         ensure!(Self::hotkey_exists(hotkey), Error::<T>::HotKeyAccountNotExists);
         let amount = amount.min(Self::stake_of(hotkey, coldkey, netuid));
         ensure!(SubnetAlphaOut::<T>::get(netuid) >= amount, Error::<T>::InsufficientLiquidity);
+        Self::ensure_unlocked(coldkey, netuid, amount)?;
         Self::decrease_stake(hotkey, coldkey, netuid, amount);
         Ok(amount)
     }

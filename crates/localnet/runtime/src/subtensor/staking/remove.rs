@@ -1,4 +1,4 @@
-//! Sale of alpha.
+//! Unstaking: sells staked alpha for TAO.
 
 use frame_support::ensure;
 use sp_runtime::{AccountId32, DispatchResult};
@@ -10,7 +10,7 @@ use super::{Limit, MIN_STAKE};
 use crate::types::{AlphaBalance, NetUid, TaoBalance};
 
 impl<T: Config> Pallet<T> {
-    /// Sells staked alpha, at most the whole stake.
+    /// Sells staked alpha, up to the whole stake.
     ///
     /// # Errors
     /// `SubtokenDisabled`, then the errors of [`Self::sell_stake`].
@@ -53,27 +53,38 @@ impl<T: Config> Pallet<T> {
     /// Sells all stake of a coldkey on a hotkey. Subnets where the sale fails are skipped.
     ///
     /// # Errors
-    /// `HotKeyAccountNotExists`.
+    /// `HotKeyAccountNotExists`, `StakeUnavailable` if too much is locked on a subnet.
     pub(crate) fn do_unstake_all(who: &AccountId32, hotkey: &AccountId32) -> DispatchResult {
         ensure!(Self::hotkey_exists(hotkey), Error::<T>::HotKeyAccountNotExists);
-        for netuid in Self::all_netuids() {
+        let netuids = Self::all_netuids();
+        Self::ensure_all_unlocked(who, hotkey, &netuids)?;
+        for netuid in netuids {
             Self::sell_all(who, hotkey, netuid)?;
         }
         Ok(())
     }
 
-    /// Sells all alpha of a coldkey on a hotkey like [`Self::do_unstake_all`], and stakes the TAO on root.
+    /// Sells all alpha of a coldkey on a hotkey, and stakes the TAO on root.
     ///
     /// # Errors
-    /// `HotKeyAccountNotExists`; `AmountTooLow` when nothing could be sold.
+    /// `HotKeyAccountNotExists`; `StakeUnavailable` if too much is locked on a subnet; `AmountTooLow` if nothing could
+    /// be sold.
     pub(crate) fn do_unstake_all_alpha(who: &AccountId32, hotkey: &AccountId32) -> DispatchResult {
         ensure!(Self::hotkey_exists(hotkey), Error::<T>::HotKeyAccountNotExists);
         let mut total = TaoBalance::ZERO;
-        for netuid in Self::all_netuids().into_iter().filter(|netuid| *netuid != NetUid::ROOT) {
+        let mut netuids = Self::all_netuids();
+        netuids.retain(|netuid| *netuid != NetUid::ROOT);
+        Self::ensure_all_unlocked(who, hotkey, &netuids)?;
+        for netuid in netuids {
             total = total.saturating_add(Self::sell_all(who, hotkey, netuid)?);
         }
         Self::buy_into(hotkey, who, NetUid::ROOT, total, Fee::Charged)?;
         Ok(())
+    }
+
+    fn ensure_all_unlocked(who: &AccountId32, hotkey: &AccountId32, netuids: &[NetUid]) -> Result<(), Error<T>> {
+        let mut stakes = netuids.iter().map(|netuid| (*netuid, Self::stake_of(hotkey, who, *netuid)));
+        stakes.try_for_each(|(netuid, stake)| Self::ensure_unlocked(who, netuid, stake))
     }
 
     /// Sells the whole stake in one subnet if allowed; returns the TAO received.
@@ -95,8 +106,8 @@ impl<T: Config> Pallet<T> {
     /// Sells stake, at or above an optional price limit.
     ///
     /// # Errors
-    /// `InsufficientLiquidity` beyond 1 000 times the pool, and the errors of [`Self::max_sold_above`],
-    /// [`Self::validate_remove`] and [`Self::sell_from`].
+    /// `InsufficientLiquidity` if `amount` exceeds 1 000 times the pool's alpha, and the errors of
+    /// [`Self::max_sold_above`], [`Self::validate_remove`] and [`Self::sell_from`].
     fn sell_stake(
         coldkey: &AccountId32,
         hotkey: &AccountId32,
@@ -120,7 +131,7 @@ impl<T: Config> Pallet<T> {
     /// # Errors
     /// In this order: `SubnetNotExists`, `AmountTooLow` for 0, `NotEnoughStakeToWithdraw`, `InsufficientLiquidity`,
     /// `AmountTooLow` below the minimum unless all stake is sold, `SlippageTooHigh` (unless partial execution is
-    /// allowed), `HotKeyAccountNotExists`.
+    /// allowed), `HotKeyAccountNotExists`, `StakeUnavailable` if too much is locked.
     fn validate_remove(
         coldkey: &AccountId32,
         hotkey: &AccountId32,
@@ -137,10 +148,10 @@ impl<T: Config> Pallet<T> {
         ensure!(amount == stake || trade.received >= MIN_STAKE.0, Error::<T>::AmountTooLow);
         ensure!(allow_partial || amount <= max, Error::<T>::SlippageTooHigh);
         ensure!(Self::hotkey_exists(hotkey), Error::<T>::HotKeyAccountNotExists);
-        Ok(())
+        Self::ensure_unlocked(coldkey, netuid, amount)
     }
 
-    /// Sells the rest of a nominator's stake if it is below `NominatorMinRequiredStake`; if it cannot be sold, it is
+    /// Sells the rest of a nominator's stake if it is below `NominatorMinRequiredStake`; stake that cannot be sold is
     /// removed.
     fn clear_small_nomination(hotkey: &AccountId32, coldkey: &AccountId32, netuid: NetUid) {
         let min = U64F64::from_num(NominatorMinRequiredStake::<T>::get());
@@ -149,8 +160,13 @@ impl<T: Config> Pallet<T> {
             return;
         }
         let min: u64 = min.checked_div(Self::alpha_price(netuid)).map_or(0, U64F64::saturating_to_num);
-        if stake < AlphaBalance(min) && Self::sell_from(hotkey, coldkey, netuid, stake, Fee::Charged).is_err() {
+        if stake >= AlphaBalance(min) {
+            return;
+        }
+        if Self::sell_from(hotkey, coldkey, netuid, stake, Fee::Charged).is_err() {
+            Self::root_stake_shrank(hotkey, coldkey, netuid, stake);
             Self::decrease_stake(hotkey, coldkey, netuid, stake);
         }
+        Self::reduce_lock(coldkey, netuid, stake);
     }
 }

@@ -144,7 +144,7 @@ impl<T: Config> Pallet<T> {
         Ok(())
     }
 
-    /// Moves stake, at most all of it. Returns its value in TAO.
+    /// Moves stake, up to all of it. Returns the value of the moved stake in TAO.
     ///
     /// # Errors
     /// The errors of [`Self::max_moved_above`], of [`Self::validate_transition`] and of the trades.
@@ -160,8 +160,9 @@ impl<T: Config> Pallet<T> {
         if from.netuid == to.netuid { Self::carry_within(*from, *to, amount) } else { Self::trade(*from, *to, amount) }
     }
 
-    /// Sells in one subnet and buys in the other. One of the two trades has no fee: the one on root, otherwise the
-    /// second one. Received TAO that is too little to be staked stays in the coldkey's balance.
+    /// Sells the alpha of one subnet and buys that of the other. One of the two trades has no fee: the trade on root if
+    /// there is one, otherwise the second trade. If the received TAO is too little to be staked, it stays in the
+    /// coldkey's balance.
     fn trade(from: Place<'_>, to: Place<'_>, amount: AlphaBalance) -> Result<TaoBalance, DispatchError> {
         let (first, second) =
             if from.netuid == NetUid::ROOT { (Fee::Waived, Fee::Charged) } else { (Fee::Charged, Fee::Waived) };
@@ -179,13 +180,17 @@ impl<T: Config> Pallet<T> {
     /// Moves stake within one subnet, without a trade.
     ///
     /// # Errors
-    /// `AmountTooLow` below the minimum stake at the current price.
+    /// `AmountTooLow` if the stake is worth less than `MIN_STAKE` at the current price, and the errors of
+    /// [`Self::move_lock_with_stake`].
     fn carry_within(from: Place<'_>, to: Place<'_>, amount: AlphaBalance) -> Result<TaoBalance, DispatchError> {
         let worth = Self::alpha_price(from.netuid).saturating_mul(U64F64::from_num(amount.0)).saturating_to_num();
         let worth = TaoBalance(worth);
         ensure!(worth >= MIN_STAKE, Error::<T>::AmountTooLow);
+        Self::move_lock_with_stake(from.coldkey, to.coldkey, from.netuid, amount)?;
+        Self::root_stake_shrank(from.hotkey, from.coldkey, from.netuid, amount);
         Self::decrease_stake(from.hotkey, from.coldkey, from.netuid, amount);
         Self::increase_stake(to.hotkey, to.coldkey, to.netuid, amount);
+        Self::root_stake_grew(to.hotkey, to.coldkey, to.netuid, amount);
         LastColdkeyHotkeyStakeBlock::<T>::insert(to.coldkey, to.hotkey, Self::current_block());
         let keys = |place: Place<'_>| (place.coldkey.clone(), place.hotkey.clone());
         let ((coldkey, hotkey), netuid) = (keys(from), from.netuid);
@@ -200,7 +205,8 @@ impl<T: Config> Pallet<T> {
     /// # Errors
     /// In this order: `SameNetuid` if origin and destination are equal, `SubnetNotExists`, `SubtokenDisabled`,
     /// `HotKeyAccountNotExists`, `NotEnoughStakeToWithdraw`; between subnets `InsufficientLiquidity`, `AmountTooLow`,
-    /// `SlippageTooHigh` (unless partial execution is allowed); for transfers `TransferDisallowed`.
+    /// `SlippageTooHigh` (unless partial execution is allowed); for transfers `TransferDisallowed`; between
+    /// subnets `StakeUnavailable` if too much is locked.
     fn validate_transition(
         Transition { from, to, limit, is_transfer }: &Transition<'_>,
         amount: AlphaBalance,
@@ -225,6 +231,9 @@ impl<T: Config> Pallet<T> {
             let may_leave = |place: &&Place<'_>| TransferToggle::<T>::get(place.netuid);
             ensure!(places.iter().all(may_leave), Error::<T>::TransferDisallowed);
         }
+        if from.netuid != to.netuid {
+            Self::ensure_unlocked(from.coldkey, from.netuid, amount)?;
+        }
         Ok(())
     }
 
@@ -232,13 +241,13 @@ impl<T: Config> Pallet<T> {
     /// parts of 10⁹. This is the real chain's estimate, which is exact for pools with equal weights.
     ///
     /// # Errors
-    /// The errors of [`Self::max_bought_below`] or [`Self::max_sold_above`], when one side has no pool.
+    /// The errors of [`Self::max_bought_below`] or [`Self::max_sold_above`] if one of the subnets has no pool.
     fn max_moved_above(from: NetUid, to: NetUid, limit: TaoBalance) -> Result<AlphaBalance, DispatchError> {
         match (Self::has_pool(from), Self::has_pool(to)) {
             (false, false) => Ok(AlphaBalance(if limit.0 > UNIT { 0 } else { u64::MAX })),
             (false, true) if limit == TaoBalance::ZERO => Ok(AlphaBalance(u64::MAX)),
             (false, true) => {
-                // The price limit on the destination is the inverse of the limit.
+                // The limit on the destination's price is the inverse of `limit`.
                 let inverse = (u128::from(UNIT) * u128::from(UNIT)).checked_div(u128::from(limit.0)).unwrap_or(0);
                 let inverse = TaoBalance(u64::try_from(inverse).unwrap_or(u64::MAX));
                 Ok(AlphaBalance(Self::max_bought_below(to, inverse)?.0))
@@ -248,7 +257,8 @@ impl<T: Config> Pallet<T> {
         }
     }
 
-    /// Returns x = (α₂ T₁ / (T₁ + T₂)) / limit − α₁ T₂ / (T₁ + T₂), for pools of αᵢ alpha and Tᵢ TAO.
+    /// Returns the maximum alpha that can move between two pools: (α₂ T₁ / (T₁ + T₂)) / limit − α₁ T₂ / (T₁ + T₂), for
+    /// pools of αᵢ alpha and Tᵢ TAO.
     fn max_moved_between_pools(from: NetUid, to: NetUid, limit: TaoBalance) -> u64 {
         let (from_pool, to_pool) = (Self::pool_of(from), Self::pool_of(to));
         let sides = [from_pool.tao.0, from_pool.alpha.0, to_pool.tao.0, to_pool.alpha.0];

@@ -116,7 +116,7 @@ fn the_owners_hotkeys_are_protected_as_far_as_the_limit_goes() {
         let mut all = Subtensor::owner_uids(BABELBIT);
         all.sort_unstable();
         assert_eq!(all, [0, 1, 2, 3]);
-        // The owner hotkey comes first, even if it registered last.
+        // Any limit above 0 includes the owner hotkey, even if it registered last.
         for (limit, expected) in [(0, vec![]), (1, vec![0]), (2, vec![0, 3]), (3, vec![0, 3, 1]), (4, vec![3, 1, 2, 0])]
         {
             ImmuneOwnerUidsLimit::<Runtime>::insert(BABELBIT, limit);

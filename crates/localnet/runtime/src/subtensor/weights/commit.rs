@@ -51,7 +51,7 @@ impl<T: Config> Pallet<T> {
         Self::do_reveal_mechanism_weights(who, netuid, MechId(0), uids, values, salt, version_key)
     }
 
-    /// Reveals weights, which also removes the hotkey's older commits.
+    /// Reveals weights, and removes their commit and the hotkey's older commits.
     pub(crate) fn do_reveal_mechanism_weights(
         who: &AccountId32,
         netuid: NetUid,
@@ -76,7 +76,7 @@ impl<T: Config> Pallet<T> {
         Ok(())
     }
 
-    /// Validates a commit of either type without writing; returns the caller's uid.
+    /// Validates a hash commit or a timelocked commit, without writing; returns the caller's uid.
     ///
     /// # Errors
     /// In this order: `MechanismDoesNotExist`, `CommitRevealDisabled`, `HotKeyNotRegisteredInSubNet`,

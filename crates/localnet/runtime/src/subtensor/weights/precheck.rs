@@ -1,5 +1,6 @@
 //! Refusal of weight calls at the pool, before they take block space.
 
+use codec::Compact;
 use frame_support::pallet_prelude::*;
 use sp_runtime::AccountId32;
 
@@ -8,12 +9,12 @@ use super::commit::commit_hash;
 use crate::types::{MechId, NetUid};
 
 impl<T: Config> Pallet<T> {
-    /// Validates weight calls at the pool, without writing. All other calls pass, and so do weight calls with errors
-    /// that are not listed here, which fail in their block.
+    /// Validates weight calls at the pool, without writing. All other calls pass. Weight calls with errors that are not
+    /// listed here pass too, and fail when a block executes them.
     ///
     /// # Errors
-    /// `WeightVecNotEqualSize`, `NotEnoughStakeToSetWeights`; for rate-limited calls also
-    /// `HotKeyNotRegisteredInSubNet`, `SettingWeightsTooFast`, `CommittingWeightsTooFast`; for reveals also
+    /// `WeightVecNotEqualSize`, for batches `InputLengthsUnequal`, `NotEnoughStakeToSetWeights`; for rate-limited calls
+    /// also `HotKeyNotRegisteredInSubNet`, `SettingWeightsTooFast`, `CommittingWeightsTooFast`; for reveals also
     /// `NoWeightsCommitFound`, `InvalidRevealCommitHashNotMatch`, `ExpiredWeightCommit`, `RevealTooEarly`.
     pub fn precheck_weights(who: &AccountId32, call: &Call<T>) -> Result<(), Error<T>> {
         let main = MechId(0);
@@ -35,8 +36,32 @@ impl<T: Config> Pallet<T> {
             Call::reveal_mechanism_weights { netuid, mecid, uids, values, salt, version_key } => {
                 Self::precheck_reveal(who, *netuid, *mecid, (uids, values, salt, *version_key))
             }
+            Call::commit_crv3_mechanism_weights { netuid, mecid, .. } => Self::precheck_commit(who, *netuid, *mecid),
+            Call::batch_set_weights { netuids, weights, version_keys } => {
+                Self::precheck_batch(who, netuids, &[weights.len(), version_keys.len()])
+            }
+            Call::batch_commit_weights { netuids, commit_hashes } => {
+                Self::precheck_batch(who, netuids, &[commit_hashes.len()])
+            }
+            Call::batch_reveal_weights { netuid, uids_list, values_list, salts_list, version_keys } => {
+                let lengths = [values_list.len(), salts_list.len(), version_keys.len()];
+                ensure!(lengths.iter().all(|length| *length == uids_list.len()), Error::<T>::InputLengthsUnequal);
+                let index = netuid.mechanism(main);
+                let lists = uids_list.iter().zip(values_list).zip(salts_list.iter().zip(version_keys));
+                for ((uids, values), (salt, version_key)) in lists {
+                    Self::ensure_stake_for_weights(who, *netuid)?;
+                    let hash = commit_hash(who, index, uids, values, salt, *version_key);
+                    Self::check_reveal(who, *netuid, main, hash)?;
+                }
+                Ok(())
+            }
             _ => Ok(()),
         }
+    }
+
+    fn precheck_batch(who: &AccountId32, netuids: &[Compact<NetUid>], lengths: &[usize]) -> Result<(), Error<T>> {
+        ensure!(lengths.iter().all(|length| *length == netuids.len()), Error::<T>::InputLengthsUnequal);
+        netuids.iter().try_for_each(|netuid| Self::ensure_stake_for_weights(who, netuid.0))
     }
 
     fn precheck_set(

@@ -1,4 +1,4 @@
-use codec::{Decode, Encode};
+use codec::{Compact, Decode, Encode};
 use frame_support::BoundedVec;
 use frame_support::traits::ConstU32;
 use sp_core::H256;
@@ -10,7 +10,7 @@ use crate::subtensor::{
     MinAllowedWeights, RevealPeriodEpochs, StakeThreshold, SubnetEpochIndex, SubnetOwnerHotkey, Tempo,
     TimelockedWeightCommits, ValidatorPermit, WeightCommits, Weights, WeightsSetRateLimit, WeightsVersionKey,
 };
-use crate::testing::{BABELBIT, Subtensor, chain, jump_to, key, last_event, outcome, send};
+use crate::testing::{BABELBIT, Subtensor, attempt, chain, jump_to, key, last_event, outcome, send};
 use crate::types::{AlphaBalance, MechId, NetUid, NetUidStorageIndex};
 
 const MAIN: NetUidStorageIndex = NetUidStorageIndex(BABELBIT.0);
@@ -226,7 +226,7 @@ fn each_mended_fault_of_a_commit_shows_the_next_one() {
 
         enter_epoch(9);
         assert_eq!(commit_to(0)(&who), "ok");
-        assert_eq!(WeightCommits::<Runtime>::get(MAIN, &who).unwrap().len(), 1, "expired ones make room");
+        assert_eq!(WeightCommits::<Runtime>::get(MAIN, &who).unwrap().len(), 1, "expired commits are removed");
     });
 }
 
@@ -250,7 +250,7 @@ fn weights_are_revealed_in_one_epoch_only() {
             assert_eq!(reveal(&who, 1), expected, "{period} {epoch}");
             if expected == "ok" {
                 assert_eq!(Weights::<Runtime>::get(MAIN, uid), [(0, 32_768), (1, 65_535)]);
-                assert_eq!(LastUpdate::<Runtime>::get(MAIN)[usize::from(uid)], 700, "as of the commit");
+                assert_eq!(LastUpdate::<Runtime>::get(MAIN)[usize::from(uid)], 700, "the block of the commit");
                 assert_eq!(last_event(), Event::WeightsRevealed(who.clone(), MAIN, hash_of(&who, 1)));
                 assert_eq!(reveal(&who, 1), "NoWeightsCommitFound");
             }
@@ -281,12 +281,12 @@ fn a_reveal_is_held_against_its_own_commit() {
         enter_epoch(8);
         assert_eq!(reveal(&who, 4), "InvalidRevealCommitHashNotMatch");
         assert_eq!(reveal(&who, 2), "ok");
-        assert_eq!(reveal(&who, 1), "InvalidRevealCommitHashNotMatch", "older commits are forgotten");
+        assert_eq!(reveal(&who, 1), "InvalidRevealCommitHashNotMatch", "older commits are removed");
         CommitRevealWeightsEnabled::<Runtime>::insert(BABELBIT, false);
         assert_eq!(reveal(&who, 3), "CommitRevealDisabled");
         CommitRevealWeightsEnabled::<Runtime>::insert(BABELBIT, true);
         enter_epoch(9);
-        assert_eq!(reveal(&who, 4), "NoWeightsCommitFound", "only an expired commit is left");
+        assert_eq!(reveal(&who, 4), "NoWeightsCommitFound", "only an expired commit remains");
         assert_eq!(reveal(&who, 3), "ExpiredWeightCommit");
     });
 }
@@ -380,7 +380,7 @@ fn the_pool_refuses_what_cannot_succeed_and_leaves_the_rest_to_the_block() {
         };
         assert_eq!(refused(&submission(&who, &[1, 2])), "WeightVecNotEqualSize");
         assert_eq!(refused(&submission(&key(8), &[1])), "HotKeyNotRegisteredInSubNet");
-        assert_eq!(refused(&submission(&who, &[1])), "ok", "that it has no permit, it hears in the block");
+        assert_eq!(refused(&submission(&who, &[1])), "ok", "a missing permit fails in the block");
         StakeThreshold::<Runtime>::put(1);
         assert_eq!(refused(&submission(&who, &[1])), "NotEnoughStakeToSetWeights");
         StakeThreshold::<Runtime>::put(0);
@@ -388,9 +388,91 @@ fn the_pool_refuses_what_cannot_succeed_and_leaves_the_rest_to_the_block() {
         jump_to(50);
         assert_eq!(refused(&submission(&who, &[1])), "SettingWeightsTooFast");
         CommitRevealWeightsEnabled::<Runtime>::insert(BABELBIT, true);
-        assert_eq!(refused(&submission(&who, &[1])), "ok", "that commit-reveal is on, too");
+        assert_eq!(refused(&submission(&who, &[1])), "ok", "enabled commit-reveal fails in the block");
         let commit = Call::commit_weights { netuid: BABELBIT, commit_hash: H256::zero() };
         let error = Subtensor::precheck_weights(&who, &commit).unwrap_err();
         assert_eq!(outcome(Err(error.into())), "CommittingWeightsTooFast");
+    });
+}
+
+fn compact(row: &[(u16, u16)]) -> Vec<(Compact<u16>, Compact<u16>)> {
+    row.iter().map(|(uid, weight)| (Compact(*uid), Compact(*weight))).collect()
+}
+
+/// Returns the events of the Subtensor pallet.
+fn events() -> Vec<Event<Runtime>> {
+    let events = frame_system::Pallet::<Runtime>::events().into_iter();
+    events
+        .filter_map(|record| match record.event {
+            crate::RuntimeEvent::SubtensorModule(event) => Some(event),
+            _ => None,
+        })
+        .collect()
+}
+
+#[test]
+fn a_batch_sets_what_it_can_and_reports_the_rest() {
+    chain(|| {
+        let (hotkey, uid) = neuron(1);
+        permit(uid);
+        MinAllowedWeights::<Runtime>::insert(BABELBIT, 1);
+        let netuids = || vec![Compact(NetUid(18)), Compact(BABELBIT), Compact(NetUid(77))];
+        let batch = |rows: usize, keys: usize| Call::batch_set_weights {
+            netuids: netuids(),
+            weights: vec![compact(&[(0, 7)]); rows],
+            version_keys: vec![Compact(0); keys],
+        };
+        assert_eq!(attempt(&hotkey, batch(2, 3)), "InputLengthsUnequal");
+        assert_eq!(attempt(&hotkey, batch(3, 2)), "InputLengthsUnequal");
+        assert_eq!(attempt(&hotkey, batch(3, 3)), "ok");
+        assert_eq!(Weights::<Runtime>::get(MAIN, uid), [(0, u16::MAX)]);
+        let reported = events();
+        let failed = |netuid| {
+            reported.iter().any(|event| matches!(event, Event::BatchWeightItemFailed(of, _) if *of == NetUid(netuid)))
+        };
+        assert!(failed(18) && failed(77) && !failed(BABELBIT.0), "{reported:?}");
+        assert_eq!(reported.iter().filter(|event| **event == Event::BatchCompletedWithErrors).count(), 1);
+        assert_eq!(last_event(), Event::BatchWeightsCompleted(netuids(), hotkey));
+    });
+}
+
+#[test]
+fn a_batch_commits_and_reveals_all_or_nothing() {
+    chain(|| {
+        let (hotkey, uid) = neuron(1);
+        permit(uid);
+        CommitRevealWeightsEnabled::<Runtime>::insert(BABELBIT, true);
+        MinAllowedWeights::<Runtime>::insert(BABELBIT, 1);
+        let hash = |salt: u16| commit_hash(&hotkey, MAIN, &[0], &[7], &[salt], 0);
+        let commit = |hashes: &[H256]| Call::batch_commit_weights {
+            netuids: vec![Compact(BABELBIT); 2],
+            commit_hashes: hashes.to_vec(),
+        };
+        let reveal = |salts: &[u16], keys: usize| Call::batch_reveal_weights {
+            netuid: BABELBIT,
+            uids_list: vec![vec![0]; salts.len()],
+            values_list: vec![vec![7]; salts.len()],
+            salts_list: salts.iter().map(|salt| vec![*salt]).collect(),
+            version_keys: vec![0; keys],
+        };
+        assert_eq!(attempt(&hotkey, reveal(&[1], 1)), "NoWeightsCommitFound");
+        assert_eq!(attempt(&hotkey, commit(&[hash(1)])), "InputLengthsUnequal");
+        assert_eq!(attempt(&hotkey, commit(&[hash(1), hash(2)])), "ok");
+        assert_eq!(last_event(), Event::BatchWeightsCompleted(vec![Compact(BABELBIT); 2], hotkey.clone()));
+        let commits = WeightCommits::<Runtime>::get(MAIN, &hotkey).unwrap();
+        assert_eq!(commits.iter().map(|commit| commit.0).collect::<Vec<_>>(), [hash(1), hash(2)]);
+        assert_eq!(attempt(&hotkey, reveal(&[1, 2], 1)), "InputLengthsUnequal");
+        assert_eq!(attempt(&hotkey, reveal(&[1, 2], 2)), "RevealTooEarly");
+        SubnetEpochIndex::<Runtime>::mutate(BABELBIT, |index| *index += 1);
+        assert_eq!(attempt(&hotkey, reveal(&[1, 3], 2)), "InvalidRevealCommitHashNotMatch");
+        assert_eq!(attempt(&hotkey, reveal(&[1, 1], 2)), "InvalidRevealCommitHashNotMatch");
+        assert_eq!(attempt(&hotkey, reveal(&[2, 1], 2)), "ok");
+        assert_eq!(last_event(), Event::WeightsBatchRevealed(hotkey.clone(), BABELBIT, vec![hash(2), hash(1)]));
+        assert!(WeightCommits::<Runtime>::get(MAIN, &hotkey).is_none());
+        assert_eq!(attempt(&hotkey, commit(&[hash(4), hash(5)])), "ok");
+        SubnetEpochIndex::<Runtime>::mutate(BABELBIT, |index| *index += 2);
+        assert_eq!(attempt(&hotkey, reveal(&[4], 1)), "ExpiredWeightCommit");
+        CommitRevealWeightsEnabled::<Runtime>::insert(BABELBIT, false);
+        assert_eq!(attempt(&hotkey, reveal(&[4], 1)), "CommitRevealDisabled");
     });
 }

@@ -21,7 +21,8 @@ impl<T: Config> Pallet<T> {
         Self::do_commit_timelocked_mechanism_weights(who, netuid, mecid, commit, reveal_round, commit_reveal_version)
     }
 
-    /// Commits timelocked weights of a mechanism. Every round is accepted: without a beacon, no round has passed.
+    /// Commits timelocked weights of a mechanism. Every reveal round is accepted: this chain has no drand pulses, so no
+    /// round has passed.
     pub(crate) fn do_commit_timelocked_mechanism_weights(
         who: &AccountId32,
         netuid: NetUid,
@@ -44,7 +45,8 @@ impl<T: Config> Pallet<T> {
         Ok(())
     }
 
-    /// Validates a timelocked commit like [`Self::check_commit`], with the version checked after commit-reveal.
+    /// Validates a timelocked commit with the checks of [`Self::check_commit`]. The version is checked right after the
+    /// check that commit-reveal is enabled.
     ///
     /// # Errors
     /// The errors of [`Self::check_commit`], and `IncorrectCommitRevealVersion`.
@@ -59,9 +61,10 @@ impl<T: Config> Pallet<T> {
         Self::check_commit(who, netuid, mecid)
     }
 
-    /// Removes timelocked commits whose reveal window has passed. Called at the start of a block, before its epochs.
+    /// Removes timelocked commits whose reveal window has passed. Called at the start of each block, before its epochs.
     ///
-    /// Due commits expire, too: decrypting them requires beacon pulses, which this chain does not have.
+    /// Due commits expire without being revealed: decrypting them requires drand pulses, which this chain does not
+    /// have.
     pub fn reveal_timelocked(subnets: &[NetUid]) {
         for &netuid in subnets {
             for index in Self::mechanisms(netuid) {

@@ -1,4 +1,4 @@
-//! Reveal window of a commit: the epoch `RevealPeriodEpochs` after that of the commit.
+//! Reveal window of a commit: the epoch that is `RevealPeriodEpochs` epochs after the commit's epoch.
 
 use super::super::{
     CommitRevealWeightsEnabled, Config, Pallet, RevealPeriodEpochs, Tempo, TimelockedWeightCommits, WeightCommits,
@@ -21,7 +21,7 @@ impl<T: Config> Pallet<T> {
         Self::epoch_index_now(netuid) > Self::reveal_epoch(netuid, commit_epoch)
     }
 
-    /// Returns the expected first block of the reveal window of a commit made now, on the current tempo; the largest
+    /// Returns the expected first block of the reveal window of a commit made now, with the current tempo; the largest
     /// block number if the tempo is 0.
     pub(super) fn expected_reveal_block(netuid: NetUid) -> u64 {
         let later_epochs = RevealPeriodEpochs::<T>::get(netuid).saturating_sub(1);

@@ -43,13 +43,13 @@ fn an_empty_pool_trades_nothing() {
 #[test]
 fn no_limit_is_far_away_and_a_passed_one_at_hand() {
     let pool = pool(1_000_000_000_000, 10_000_000_000_000, 0.5);
-    // √(p' / p) − 1 of the TAO
+    // Expected: (√(p' / p) − 1) times the TAO reserve.
     assert!(agree(pool.tao_until(TaoBalance(u64::MAX)).0, 429_495.729_6e12));
     assert_eq!(pool.tao_until(TaoBalance(100_000_000)), TaoBalance(0));
     assert_eq!(pool.tao_until(TaoBalance(99_000_000)), TaoBalance(0));
     assert_eq!(pool.alpha_until(TaoBalance(100_000_000)), AlphaBalance(0));
     assert_eq!(pool.alpha_until(TaoBalance(0)), AlphaBalance(u64::MAX));
-    // Four times the price: twice the TAO.
+    // Raising the price fourfold doubles the TAO reserve.
     assert_eq!(pool.tao_until(TaoBalance(400_000_000)).0.abs_diff(1_000_000_000_000) / 2, 0);
     assert_eq!(pool.alpha_until(TaoBalance(25_000_000)).0.abs_diff(10_000_000_000_000) / 2, 0);
 }

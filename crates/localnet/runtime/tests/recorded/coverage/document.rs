@@ -10,11 +10,12 @@ const INTRODUCTION: &str = "\
 # Localnet coverage of the real chain
 
 This page is generated from the metadata of both chains: `TAONET_UPDATE_DOCS=1 cargo test -p taonet-localnet-runtime
---test recorded` updates it, and the same test without the variable checks it. The real chain is node-subtensor with spec
-version 461.
+--test recorded` updates it, and the same test without the variable checks it. The real chain is node-subtensor with
+spec version 461.
 
-An item is supported if name, index, order, arguments, hashers, defaults, type names and encoding are equal. Each
-intentional difference has a reason below; any other difference fails the test.
+An item is supported if the localnet has it. Except for the intentional differences below, its name, index, order,
+arguments, hashers, defaults, type names and encoding equal those of the real chain. Any other difference fails the
+test.
 ";
 
 const WITHOUT_EFFECT: &str = "
@@ -23,19 +24,25 @@ const WITHOUT_EFFECT: &str = "
 | Item | Limitation |
 |---|---|
 | subnets 1 to 58 | dormant until the first call to the subnet: their epochs, which would distribute nothing, do not run, and `BlocksSinceLastStep`, `LastEpochBlock` and `SubnetEpochIndex` are not updated in storage in each block. Runtime APIs return the computed values, and the first call stores them |
-| `Lock`, `HotkeyLock`, `OwnerLock`, their decaying variants, `LockingColdkeys` | clients can read them; the calls that lock stake are unsupported, so nothing is ever locked |
-| `RootClaimed`, `RootClaimableThreshold` | clients can read them; root dividends cannot be claimed, see below |
-| `ChildKeys`, `ParentKeys`, `PendingChildKeys`, `ChildkeyTake` | clients can read them; the calls that set child keys are unsupported |
-| `ColdkeySwapAnnouncements`, `ColdkeySwapDisputes` | clients can read them; coldkey swaps are unsupported |
+| baskets | a basket holds TAO on root, as on the real chain without root weights; dividends are deposited at each epoch, without a queue, and prices of shares over time are not kept |
+| `RootClaimed`, `RootClaimable` | clients can read them; since baskets hold what root stake earns, this chain never writes them |
+| coldkey swaps | calls that a coldkey signs are refused while its swap is announced; proxied calls are not |
+| conviction | locks gain conviction; a subnet does not change its owner for it |
+| `dissolve_network`, `root_dissolve_network` | a subnet is removed at once; the real chain removes it over several blocks |
+| `sudo_set_tao_flow_cutoff`, `sudo_set_tao_flow_normalization_exponent`, `sudo_set_tao_flow_smoothing_factor`, `sudo_set_net_tao_flow_enabled`, `sudo_set_emission_bar_quantile`, `sudo_set_emission_bar_rank`, `sudo_set_emission_gate_exponent`, `sudo_set_dissolve_network_schedule_duration` | the settings are stored, without effect: emission follows prices, and dissolution has no delay |
+| `Drand.Pulses` | the chain fetches no pulses; `Drand.write_pulse` stores those that clients submit |
+| `ProxyType.SudoUncheckedSetCode` | can be granted without effect: the chain accepts no extrinsic that replaces its native code |
 | `MevShield.announce_next_key` | blocks announce no keys: one fixed, public key is the current, pending and next key |
 | `MevShield.store_encrypted` | a stored ciphertext is removed by the next block with ExtrinsicDecodeFailed, as on the real chain, which has no decryptor for it either |
-| call weights | flat: `Pays` is as on the real chain, the fee amounts differ |
+| call weights | flat: the same calls pay fees as on the real chain, but the fee amounts differ |
 ";
 
 /// Renders the page.
 pub(crate) fn document(rows: &[Row]) -> String {
     let mut page = INTRODUCTION.to_owned();
-    page += "\n## Pallets\n\nEach cell has the number of supported items of all items, and in parentheses how many of them differ.\n\n";
+    page += "\n## Pallets\n\nEach cell shows how many items are supported, out of all items of either chain, and in \
+             parentheses how many of the\nsupported items differ from the real chain's or exist only on the \
+             localnet.\n\n";
     page += "| Pallet | Calls | Storage | Events | Errors | Constants |\n|---|---|---|---|---|---|\n";
     let served = places(rows, |kind| Kind::OF_PALLETS.contains(&kind), true);
     for place in &served {
@@ -65,7 +72,8 @@ pub(crate) fn document(rows: &[Row]) -> String {
     page
 }
 
-/// Returns the pallets or APIs that are supported at least in part, or not at all, in the real chain's order.
+/// Returns the pallets or APIs in the real chain's order: those with supported items if `served`, otherwise those
+/// without.
 fn places(rows: &[Row], of_kind: fn(Kind) -> bool, served: bool) -> Vec<String> {
     let mut places: Vec<&str> = Vec::new();
     for row in rows.iter().filter(|row| of_kind(row.item.kind)) {
@@ -90,7 +98,7 @@ fn cell(rows: &[Row], place: &str, kind: Kind) -> String {
     }
 }
 
-/// Renders a table row for each reason in each place.
+/// Renders the table of differences, with one row for each place and reason.
 fn differences(rows: &[Row]) -> String {
     let mut lines: Vec<(String, &str, Vec<&str>)> = Vec::new();
     for row in rows {

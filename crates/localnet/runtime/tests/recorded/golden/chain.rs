@@ -41,8 +41,9 @@ fn the_block_has_the_recorded_hash_and_calls() {
     assert_eq!((compared, skipped), (2, vec!["announce_next_key"]), "MevShield is not served");
 }
 
-/// Returns the recorded events without the first one, `Balances.Issued`: its index is 15 there and 17 here, since the
-/// newer framework has two more events before it. Clients look up events in the metadata and decode both.
+/// Returns the recorded events without the first one, `Balances.Issued`: its index is 15 in the recording and 17 in our
+/// runtime, whose newer framework has two more events before it. Clients look up events in the metadata and decode
+/// both.
 fn events_but_issued(events: &Json) -> Vec<u8> {
     const INITIALIZATION: u8 = 2;
     const ISSUED: usize = 1 + 2 + 8 + 1;
@@ -64,7 +65,7 @@ fn events_are_read_as_recorded() {
 
     let (_, entry) = values::storage("System", "Events").unwrap();
     let read = values::round_trip(values::held(entry), &raw).unwrap();
-    let ValueDef::Composite(read) = read.value else { panic!("events are no list") };
+    let ValueDef::Composite(read) = read.value else { panic!("the events are not a list") };
     let decoded = &list(&events["decoded"])[1..];
     assert_eq!((read.len(), decoded.len()), (7, 7));
     for ((record, value), json) in records.iter().zip(read.values()).zip(decoded) {
@@ -111,7 +112,7 @@ fn assert_event(record: &EventRecord<RuntimeEvent, H256>, value: &Value<u32>, js
     let event = &fields.iter().find(|(name, _)| name == "event").unwrap().1;
     let ValueDef::Variant(pallet) = &event.value else { panic!("an event is an enum") };
     assert_eq!(pallet.name, text(&json["module_id"]));
-    let ValueDef::Variant(event) = &pallet.values.values().next().unwrap().value else { panic!("so is a pallet's") };
+    let ValueDef::Variant(event) = &pallet.values.values().next().unwrap().value else { panic!("not a pallet's enum") };
     assert_eq!(event.name, text(&json["event_id"]));
     assert!(values::composite_agrees(&event.values, &json["attributes"]), "{json}");
 }

@@ -47,7 +47,7 @@ async fn both_refusals_are_told() {
     let error = tokens(&Passing::default()).get(&client(), &scope(&server.uri(), 7)).await.unwrap_err();
     assert_eq!(
         error.to_string(),
-        "cannot get a token from the gateway: 401:nor so; with a request for one miner: 403:not you"
+        "cannot get a token from the gateway: 401:nor so; the request for one miner failed, too: 403:not you"
     );
     assert!(!error.is_retryable());
     let nowhere = tokens(&Passing::default()).get(&client(), &scope("http://127.0.0.1:1", 7)).await.unwrap_err();
@@ -64,7 +64,7 @@ async fn what_is_no_token_is_none() {
     }
 }
 
-/// Columns: lifetime in the response · how long the token is used
+/// Columns: lifetime in the response · time for which the token is used, both in seconds
 #[tokio::test]
 async fn tokens_are_used_for_their_time_and_at_least_half_a_minute() {
     for (expires_in, used) in [(100, 100), (5, 30), (0, 30)] {
@@ -92,7 +92,7 @@ async fn each_miner_has_its_token_and_many_callers_ask_once() {
     assert_eq!(asked(&server, "/auth/token").await.len(), 1);
     let other = TokenScope { uid: 8, ..scope.clone() };
     assert_eq!(&*tokens.get(&client, &other).await.unwrap(), "token-1");
-    // A late rejection of a token does not drop its successor.
+    // A late rejection of the old token does not remove the new one.
     tokens.forget(&scope, "token-0").await;
     assert_eq!(&*tokens.get(&client, &scope).await.unwrap(), "token-2");
     tokens.forget(&scope, "token-0").await;

@@ -108,7 +108,7 @@ async fn what_may_succeed_later_is_repeated_under_new_numbers() {
     }
     let nonces: std::collections::BTreeSet<_> =
         calls.iter().map(|call| call["input"]["bt_headers"]["bt_header_dendrite_nonce"].to_string()).collect();
-    assert_eq!(nonces.len(), 6, "each attempt is signed anew");
+    assert_eq!(nonces.len(), 6, "each attempt has a new signature");
 }
 
 #[tokio::test]

@@ -54,7 +54,8 @@ async fn a_pod_is_started_looked_at_and_called() {
     miner.init(init(), MINUTE).await.unwrap();
     miner.predict(frame(), MINUTE).await.unwrap();
     miner.predict(frame(), MINUTE).await.unwrap();
-    // Its health is checked before the session, not before each frame; once started, it is not started again.
+    // The client checks the pod's health before the session, not before each frame, and does not start a running pod
+    // again.
     miner.init(init(), MINUTE).await.unwrap();
     let predict = "/v1/predict";
     let expected = ["/api/pods/abc/start", "/healthz", predict, predict, predict, "/healthz", predict];

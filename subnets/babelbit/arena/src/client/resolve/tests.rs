@@ -38,7 +38,7 @@ fn only_registered_miners_are_played_under_the_chains_names() {
         true,
     );
     assert_eq!((uids(&found), found.unregistered), (vec![1, 2, 3, 4], 2));
-    // Hotkey and uid are the chain's, regardless of the row.
+    // Hotkey and uid come from the chain, regardless of the row.
     assert_eq!(found.routes[2].miner, registered(&[3])[0]);
     assert_eq!(found.routes[1].miner, registered(&[2])[0]);
 }
@@ -58,7 +58,7 @@ fn of_two_rows_of_one_miner_the_better_state_counts() {
         let found = resolved(&[row(1, first), row(2, "idle"), row(1, second)], &[1, 2], true);
         assert_eq!((uids(&found), found.routes[0].status.as_str()), (vec![1, 2], better), "{first} {second}");
     }
-    // By uid it is the same miner too.
+    // The uid resolves to the same miner.
     let mut alias = row(1, "running");
     alias["hotkey"] = json!("5X");
     assert_eq!(resolved(&[row(1, "warming"), alias], &[1], true).routes[0].status, "running");

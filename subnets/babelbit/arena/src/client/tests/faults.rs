@@ -1,6 +1,6 @@
 //! Gateway faults at startup and later: down, slow, half-open, overloaded, malformed, truncated. Transient failures are
-//! retried, and the miner processes each frame once; a permanent failure fails the utterance with its reason, and the
-//! next one is played.
+//! retried, and the miner processes each frame once; a permanent failure fails the utterance with the reason, and the
+//! next utterance is played.
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -97,7 +97,7 @@ fn arena_at(url: &Url, passing: &Passing) -> Arena {
     Arena::with_time(config(url.as_str(), settings()), passing.time()).unwrap()
 }
 
-/// Columns: fault · whether it is transient for the list
+/// Columns: fault · whether the request for the list of miners is retried
 #[tokio::test]
 async fn at_the_start() {
     let world = world(Listing::Gateway, &[1]).await;
@@ -111,7 +111,7 @@ async fn at_the_start() {
             (Fault::Garbage(r#"{"miners": 7, "auth_token": 7}"#), false),
         ] {
             let (faulty, url) = Faulty::before(world.router.clone(), path).await;
-            // Two token requests are one attempt if the gateway responds.
+            // If the gateway responds, its two token requests count as one attempt.
             faulty.fail(fault, 2);
             let passing = Passing::default();
             let outcome = arena_at(&url, &passing).miners(&registered(&[1])).await;
@@ -123,7 +123,7 @@ async fn at_the_start() {
                 }
                 Err(error) => assert!(!passes, "{path} {fault:?}: {error}"),
             }
-            // A permanent fault: the client gives up in time, with the reason.
+            // If the fault persists, the client fails before the timeout, with the reason.
             faulty.fail(fault, usize::MAX);
             let passing = Passing::default();
             let mut settings = settings();
@@ -143,7 +143,7 @@ async fn a_gateway_that_is_down_or_half_open() {
     let error = arena_at(&nowhere(), &passing).miners(&registered(&[1])).await.err().unwrap().to_string();
     assert!(error.contains("cannot connect"), "{error}");
 
-    // Accepts the connection and the request, and sends half a head.
+    // Accepts the connection and the request, and sends half of a response head.
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url: Url = format!("http://{}", listener.local_addr().unwrap()).parse().unwrap();
     let held = tokio::spawn(async move {
@@ -220,7 +220,7 @@ async fn a_gateway_that_comes_back() {
     let address = listener.local_addr().unwrap();
     let url: Url = format!("http://{address}").parse().unwrap();
     let serve = |listener, router: Router| axum::serve(listener, router).into_future();
-    // A separate runtime closes its connections when it is dropped.
+    // A separate runtime, since dropping a runtime closes its connections.
     let first = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
     let router = world.router.clone();
     first.spawn(async move { serve(TcpListener::from_std(listener).unwrap(), router).await });

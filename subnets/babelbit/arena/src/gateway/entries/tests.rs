@@ -42,10 +42,10 @@ async fn wins_decide_within_their_window() {
     win(&entries, "c", vec![winner(3, 0.6)], 40).await;
     assert_eq!(uids(&entries, RULES, 40).await, [3, 2]);
     assert_eq!(entries.record(&miner_key(3).hotkey(), at(40), RULES.window).await.wins, 2);
-    // First the win in `a` expires, then all.
+    // The win in `a` expires first, then all other wins.
     assert_eq!(uids(&entries, RULES, 10 + HOUR + 1).await, [2, 3]);
     assert_eq!(uids(&entries, RULES, 30 + HOUR + 1).await, [0_u16; 0]);
-    // Members only, with the chain's uid.
+    // Only members are listed, each with its uid on the chain.
     let listed = entries.listed(&RULES, at(40), |_, uid| (uid == 3).then_some(33)).await;
     assert_eq!(listed.iter().map(|listed| listed.uid).collect::<Vec<_>>(), [33]);
 }
@@ -57,7 +57,7 @@ async fn a_restart_forgets_nothing_and_there_is_one_gateway() {
     entries.submit(miner_key(1).hotkey(), &submission(1), at(0)).await.unwrap();
     win(&entries, "a", vec![winner(1, 0.5)], 0).await;
     let version = entries.version();
-    // A second endpoint replaces the first, and the miner keeps its place in line.
+    // A second endpoint replaces the first, and the miner keeps its position.
     entries.submit(miner_key(1).hotkey(), &submission(7), at(50)).await.unwrap();
     assert!(entries.version() > version);
     let second = Entries::open(folder.path()).await.err().unwrap().to_string();
@@ -84,7 +84,7 @@ async fn what_the_disk_does_not_take_has_not_happened() {
 #[tokio::test]
 async fn files_of_others_are_not_overwritten() {
     for (text, said) in
-        [("{", "is not a file of submissions"), (r#"{"version":2,"submissions":{},"challenges":[]}"#, "newer")]
+        [("{", "malformed submissions file"), (r#"{"version":2,"submissions":{},"challenges":[]}"#, "newer")]
     {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join(FILE), text).unwrap();

@@ -44,7 +44,7 @@ fn what_was_signed_must_fit() {
         (|r| (r.uid, r.miner_hotkey) = (None, None), not_signed),
         (|r| r.timestamp_ms += 1, not_signed),
         (|r| r.nonce = "1700000000000000001".into(), not_signed),
-        (|r| r.uid = None, "uid: either both of miner_hotkey and uid, or neither"),
+        (|r| r.uid = None, "uid: set both miner_hotkey and uid, or neither"),
         (|r| r.nonce = "soon".into(), "nonce: invalid digit found in string"),
     ] {
         let mut request = good();
@@ -65,7 +65,7 @@ fn requests_are_fresh_and_accepted_once() {
     }
     let once = request(&alice, at(0.5));
     grants.grant(&once, at(1.0)).unwrap();
-    assert_eq!(refused(&grants, &once, at(2.0)), "the request was accepted before");
+    assert_eq!(refused(&grants, &once, at(2.0)), "replayed request: it was already accepted");
     assert!(refused(&grants, &once, at(100.0)).starts_with("invalid signature timestamp"));
 }
 
@@ -85,7 +85,7 @@ fn a_restart_forgets_no_request() {
     first.grant(&once, later).unwrap();
     drop(first);
     let second = open(later);
-    assert_eq!(refused(&second, &once, later), "the request was accepted before");
+    assert_eq!(refused(&second, &once, later), "replayed request: it was already accepted");
     second.grant(&request(&alice, later + Duration::from_millis(1)), later).unwrap();
 }
 

@@ -15,10 +15,10 @@ use taonet_http::client::builder;
 
 const MESSAGE: &str = "BBAudioMinerInitPayload";
 const SIGNATURE: &str = "bt_header_dendrite_signature";
-/// Clock offset outside of any accepted window.
+/// Clock offset outside any accepted window.
 const OFF: Duration = Duration::from_mins(2);
 
-/// A response of any status.
+/// A response with any status.
 #[derive(Debug)]
 pub(super) struct Reply {
     pub(super) status: u16,
@@ -49,7 +49,7 @@ pub(super) struct Wire {
     limit: usize,
 }
 
-/// Our address in the headers; it has no effect.
+/// External address in the signed headers, which miners ignore.
 const UNKNOWN: &str = "0.0.0.0";
 
 impl Wire {
@@ -118,7 +118,7 @@ impl Wire {
                 let headers = sign(&self.signer, &self.peer)?;
                 let first = self.post(headers.clone(), body.clone(), limit).await?;
                 if first.status != 200 {
-                    return Err(format!("the first of two equal requests was answered {}", first.status));
+                    return Err(format!("the first of two identical requests returned status {}", first.status));
                 }
                 headers
             }
@@ -154,7 +154,7 @@ fn headers(signer: &Signer, peer: &Peer, path: &str, limit: Duration, body: &str
 }
 
 async fn within(limit: Duration, exchange: impl Future<Output = Result<Reply, String>>) -> Result<Reply, String> {
-    let given_up = || format!("no answer within {:.0} s", limit.as_secs_f64());
+    let given_up = || format!("no response within {:.0} s", limit.as_secs_f64());
     tokio::time::timeout(limit, exchange).await.unwrap_or_else(|_| Err(given_up()))
 }
 

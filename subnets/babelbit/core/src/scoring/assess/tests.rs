@@ -157,7 +157,7 @@ fn the_score_is_the_latency_where_both_gates_are_passed() {
         ("too late", "it is all done", 2.0, "en", SAME, 6.0, 0.0, &[Gate::TooLate]),
         ("all wrong", "what", 4.0, "en", other, 6.0, 0.0, &[Gate::Accuracy, Gate::Rate, Gate::TooLate]),
     ] {
-        // 0.65 as a 32-bit float is just below the threshold; the row means the threshold itself.
+        // 0.65 as a 32-bit float is just below the threshold; this row tests the threshold itself.
         let options = ScoreOptions { accuracy_threshold: f64::from(0.65_f32), ..ScoreOptions::default() };
         let transcript = transcript(text, seconds, language);
         let result = score_one(Ok(&reference()), SAME, &heard(&transcript, vector, end), &options);

@@ -1,4 +1,5 @@
-//! Cosines of all pairs. A dense kernel over fixed strides: every index is below a length checked at the top.
+//! Cosines of all pairs of vectors. The kernel uses rows of equal length, so every index is within the allocated
+//! matrices.
 #![allow(clippy::indexing_slicing)]
 
 use super::clean;
@@ -62,7 +63,7 @@ fn normalise(unit: &mut [f32], vector: &[f32]) {
 }
 
 fn dot(left: &[f32], right: &[f32]) -> f32 {
-    // Independent accumulators: a single one would serialize the additions.
+    // Independent accumulators: a single one would serialise the additions.
     let mut sums = [[0.0_f32; LANES]; 2];
     let mut pairs = left.chunks_exact(2 * LANES).zip(right.chunks_exact(2 * LANES));
     for (left, right) in &mut pairs {

@@ -3,7 +3,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::rounding::{round4, round6};
 
-/// Creates vectors of which each pair has the cosine `cosine`.
+/// Creates vectors with the cosine `cosine` between each pair.
 fn vectors(count: usize, cosine: f64) -> Vec<Vec<f32>> {
     let (common, own) = (cosine.sqrt(), (1.0 - cosine).sqrt());
     (0..count)

@@ -1,4 +1,4 @@
-//! The text routes.
+//! Tests of the text routes.
 
 use super::*;
 

@@ -1,4 +1,5 @@
-//! Tests of the whole pipeline with the real engines: espeak-ng speaks the source, tiny-ctc listens on both sides.
+//! Tests of the complete pipeline with the real engines: espeak-ng synthesises the source, tiny-ctc recognises source
+//! and reply.
 
 use taonet_primitives::SampleRate;
 use taonet_speech::{CtcRecognizer, Espeak, Pcm, resample_endpoints, resample_for_recognition};
@@ -11,21 +12,26 @@ struct Heard {
     words_per_second: f64,
     /// Seconds from the end of the source to the end of the reply.
     overshoot: f64,
+    /// Start of the reply as a fraction of the source.
+    start: f64,
 }
 
 /// Plays `text` at 205 words per minute to the interpreter and transcribes its reply.
-fn interpret(text: &str) -> Heard {
+fn interpret(text: &str, is_incremental: bool) -> Heard {
     let espeak = Arc::new(Espeak::find().unwrap());
     let recognizer = Arc::new(CtcRecognizer::embedded().unwrap());
     let fast = Voice { name: "en-gb".to_owned(), words_per_minute: 205, pitch: 50 };
     let source = resample_endpoints(&espeak.speak(text, &fast).unwrap(), SampleRate::HZ_24K);
     let interpreter =
         Interpreter::new(Arc::clone(&recognizer) as Arc<dyn Recognizer>, espeak, Manner::default()).unwrap();
+    let interpreter = if is_incremental { interpreter.incremental() } else { interpreter };
     let mut interpretation = interpreter.open(1);
     let (mut reply, mut completion, frames) = (Vec::new(), 0.0_f64, source.samples.len().div_ceil(1920));
+    let mut start = f64::INFINITY;
     for (number, frame) in (1..).zip(source.samples.chunks(1920)) {
         let part = interpretation.push(frame, number == frames).unwrap();
         if !part.samples.is_empty() {
+            start = start.min(number as f64 / 12.5);
             completion = completion.max(number as f64 / 12.5) + part.samples.len() as f64 / 24_000.0;
         }
         reply.extend(part.samples);
@@ -37,38 +43,52 @@ fn interpret(text: &str) -> Heard {
         text: heard.transcript.text,
         words_per_second: words.len() as f64 / span,
         overshoot: completion - source.duration().get(),
+        start: start / source.duration().get(),
     }
 }
 
+/// Sentences, and parts of their interpretations.
+const RAMBLING: [(&str, [&str; 4]); 4] = [
+    (
+        "Well, um, I mean, at this point in time I think, I think that the plan is, you know, a piece of cake, \
+         and, to be perfectly honest with you, we should all just get on with the bloody thing before the weekend.",
+        ["the plan is", "very easy", "we should all", "weekend"],
+    ),
+    (
+        "To tell you the truth, my brother has been feeling a bit under the weather, due to the fact that, you \
+         know, he went out in the rain on Monday, and, at the end of the day, he needs, he needs to see a doctor.",
+        ["brother", "ill", "because", "needs to see a doctor"],
+    ),
+    (
+        "Look, the new car cost an arm and a leg, and, um, in the event that it breaks down again, we will have \
+         to, we will have to sell it, you know what I mean, in order to make ends meet this winter.",
+        ["very expensive", "if it breaks down", "have to sell it", "this winter"],
+    ),
+    (
+        "So, a large number of people, a large number of people came to the meeting, and, believe it or not, they \
+         were all over the moon with, um, with the results, because the whole thing was finished in the nick of time.",
+        ["many people", "meeting", "very happy", "the results"],
+    ),
+];
+
 #[test]
 fn rambling_is_interpreted_in_time() {
-    let table = [
-        (
-            "Well, um, I mean, at this point in time I think, I think that the plan is, you know, a piece of cake, \
-             and, to be perfectly honest with you, we should all just get on with the bloody thing before the weekend.",
-            ["the plan is", "very easy", "we should all", "weekend"],
-        ),
-        (
-            "To tell you the truth, my brother has been feeling a bit under the weather, due to the fact that, you \
-             know, he went out in the rain on Monday, and, at the end of the day, he needs, he needs to see a doctor.",
-            ["brother", "ill", "because", "needs to see a doctor"],
-        ),
-        (
-            "Look, the new car cost an arm and a leg, and, um, in the event that it breaks down again, we will have \
-             to, we will have to sell it, you know what I mean, in order to make ends meet this winter.",
-            ["very expensive", "if it breaks down", "have to sell it", "this winter"],
-        ),
-        (
-            "So, a large number of people, a large number of people came to the meeting, and, believe it or not, they \
-             were all over the moon with, um, with the results, because the whole thing was finished in the nick of time.",
-            ["many people", "meeting", "very happy", "the results"],
-        ),
-    ];
-    for (text, expected) in table {
-        let heard = interpret(text);
+    for (text, expected) in RAMBLING {
+        let heard = interpret(text, false);
         let found = expected.iter().filter(|part| heard.text.contains(*part)).count();
         assert!(found >= 3, "{}", heard.text);
         assert!(heard.overshoot < 3.3, "{}", heard.overshoot);
         assert!((1.0..3.9).contains(&heard.words_per_second), "{}", heard.words_per_second);
+    }
+}
+
+#[test]
+fn incremental_recognition_speaks_before_the_speaker_ends() {
+    for (text, expected) in RAMBLING {
+        let heard = interpret(text, true);
+        let found = expected.iter().filter(|part| heard.text.contains(*part)).count();
+        assert!(found >= 2, "{}", heard.text);
+        assert!(heard.start < 0.5, "the reply starts after {:.2} of the source", heard.start);
+        assert!(heard.overshoot < 4.5, "{}", heard.overshoot);
     }
 }

@@ -5,9 +5,8 @@ use taonet_speech::{Pcm, Recognition, RecognizeError, SynthesisError};
 
 use super::*;
 
-/// A recogniser that returns the next scripted phrase at each call, its words spread over the last 0.9 s of speech: the
-/// audio before that is context.
-/// known already.
+/// A recogniser that returns the next scripted phrase at each call, its words spread over the last 0.9 s of speech;
+/// earlier audio is context.
 struct Script(Mutex<std::vec::IntoIter<&'static str>>);
 
 impl Recognizer for Script {
@@ -49,7 +48,7 @@ impl Synthesizer for Voicebox {
     }
 }
 
-/// Source audio: per phrase, speech of the given length in milliseconds and a pause of 200 ms.
+/// Builds source audio: per phrase, speech of the given length in milliseconds and a pause of 200 ms.
 fn source(phrases: &[usize]) -> Vec<f32> {
     let speech = |length: &usize| {
         let tone = (0..length * 24).map(|n| (n as f32 * 0.1).sin() * 0.3);

@@ -37,7 +37,7 @@ async fn outcomes_are_kept() {
     assert_eq!(ledger.purge_delivered(11).await.unwrap(), 1);
 }
 
-/// A result that was completed later is submitted again, even while its first part is in flight.
+/// A result is submitted again after its completion, even while its partial version is in flight.
 #[tokio::test]
 async fn files_that_are_written_anew_wait_again() {
     let results = Results::new(0).await;

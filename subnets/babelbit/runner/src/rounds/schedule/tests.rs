@@ -37,7 +37,7 @@ fn play(schedule: &mut Schedule, now: SystemTime) -> Vec<(ChallengeType, u32)> {
     played
 }
 
-/// blocks seen · rounds played at each
+/// Columns: observed block · rounds played at this block
 #[test]
 fn a_round_is_due_once_a_boundary_is_crossed() {
     let mut schedule = fresh(main_only());
@@ -73,7 +73,7 @@ fn a_start_plays_at_once_where_it_is_told_to() {
     assert_eq!(play(&mut schedule, NOON), [(Main, 2), (Solo, 2), (Arena, 8)]);
     schedule.observe(260, NOON);
     assert_eq!(play(&mut schedule, NOON), []);
-    // The startup round is played even if this epoch's round was.
+    // The startup round is played even if this epoch's round was already played.
     let saved = Saved { main: Some(row(Main, Some(2), RoundEnd::Played, Some("c2".into()), NOON)), ..Saved::default() };
     let mut schedule = Schedule::new(ScheduleSettings { solo: false, ..told }, &saved, NOON);
     schedule.observe(250, NOON);
@@ -94,16 +94,16 @@ fn a_long_round_takes_nobodys_turn() {
     schedule.observe(290, NOON);
     schedule.observe(300, NOON);
     let main = schedule.next(NOON).unwrap();
-    // During the round, two more boundaries of the arena and one of its own pass.
+    // During the main round, two arena boundaries and the next main boundary pass.
     schedule.played(&main, "c", NOON);
     schedule.observe(401, NOON);
-    // Rounds that were due before the next main round precede it.
+    // Rounds that were due earlier precede the next main round.
     assert_eq!(play(&mut schedule, NOON), [(Solo, 3), (Arena, 13), (Main, 4), (Solo, 4)]);
     schedule.observe(402, NOON);
     assert_eq!(play(&mut schedule, NOON), []);
 }
 
-/// rows in the ledger · rounds at the first block, 350
+/// Columns: rows in the ledger · rounds at the first block, 350
 #[test]
 fn a_restart_goes_on_from_there() {
     let uid = Some("c3".to_owned());
@@ -189,10 +189,10 @@ fn waiting_for_a_neighbour_is_no_attempt() {
         assert_eq!(schedule.failed(&main, None, Retry::After(pause), at(second * 300)), None);
         assert_eq!(schedule.rest(at(second * 300)), Some(pause));
     }
-    // The arena's round is due meanwhile.
+    // The arena round becomes due in the meantime.
     assert_eq!(schedule.next(at(2_700)).unwrap().contest, Arena);
     assert_eq!(schedule.next(at(3_000)).unwrap(), main);
-    // A clock that is set back by a day does not pause for a day.
+    // Setting the clock back by a day does not extend the pause by a day.
     assert_eq!(schedule.rest(NOON), None);
 }
 

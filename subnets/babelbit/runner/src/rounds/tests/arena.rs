@@ -1,9 +1,9 @@
-//! Rounds in the arena.
+//! Tests of arena rounds.
 
 use super::*;
 use taonet_babelbit_core::records::MinerKey;
 
-/// All miners of the metagraph but the first, over separate connections.
+/// Lists all miners of the metagraph except the first, with one shared connection.
 pub(super) struct Arena(pub(super) Arc<ScriptedMiner>);
 
 impl ArenaMiners for Arena {
@@ -22,14 +22,14 @@ impl ArenaMiners for Arena {
 async fn an_arena_round_has_miners_files_and_deadlines_of_its_own() {
     let mut world = World::new().await;
     world.settings.schedule.arena = Some(ArenaSchedule { cadence: 50, on_startup: false });
-    // Opens its sessions after the usual timeout.
+    // A miner that opens its sessions after the usual timeout.
     let slow = parrot_after(Duration::from_millis(300));
     world.arena = Some(Arc::new(Arena(Arc::clone(&slow))));
     let strict = PlaySettings { miner_timeout: Duration::from_millis(100), ..PlaySettings::default() };
     world.settings.arena_play = PlaySettings { startup_utterances: 3, ..strict };
     let mut running = world.start().await;
     world.block(100).await;
-    // All rounds are due at once: main first.
+    // All rounds are due simultaneously; main is first.
     assert_eq!(running.report().await.contest, ChallengeType::Main);
     assert_eq!(running.report().await.contest, ChallengeType::Solo);
     let arena = running.report().await;

@@ -42,7 +42,7 @@ async fn a_gateway_that_cannot_wait_is_asked_again() {
     }
 }
 
-/// A gateway that announces a block without advancing is not polled without a pause.
+/// The loop pauses between polls of a gateway that announces a block without advancing.
 #[tokio::test]
 async fn a_gateway_that_does_not_wait_is_not_hurried() {
     let world = World::new().await;
@@ -62,7 +62,7 @@ async fn a_metagraph_that_cannot_be_read_is_waited_for() {
         world.gateway.fail("/v1/metagraph/snapshot", &[fault; 5]);
         let mut running = world.start().await;
         world.block(100).await;
-        // More often than a round may fail: waiting for the chain does not count as an attempt.
+        // More failures than the maximum number of attempts: waiting for the chain does not count as an attempt.
         for _ in 0..5 {
             let report = running.report().await;
             assert_eq!((report.outcome, report.attempt, report.is_tried_again), ("no_chain", 1, true), "{fault:?}");
@@ -73,7 +73,7 @@ async fn a_metagraph_that_cannot_be_read_is_waited_for() {
     }
 }
 
-/// the metagraph · outcome of the round · miners played
+/// Columns: metagraph · outcome of the round · number of miners played
 #[tokio::test]
 async fn odd_neurons_cost_only_themselves() {
     let public = json!({ "ip": "8.8.8.8", "port": 1 });
@@ -106,7 +106,8 @@ fn null_axon() -> Value {
     json!({ "ip": null, "port": "none" })
 }
 
-/// Without blocks, a main round is due after its tempo's time, arena rounds are not; the loop resumes with the blocks.
+/// Without blocks, a main round is due after the duration of a tempo, but an arena round is not. Later blocks determine
+/// epochs again.
 #[tokio::test]
 async fn without_blocks_for_long_time_decides() {
     let mut world = World::new().await;
@@ -148,7 +149,7 @@ async fn where_there_is_no_gateway_the_chain_is_asked_itself() {
     let snapshot = view.metagraph().await.unwrap();
     let uid = chain.uid(&chain.miners[0]).await;
     assert_eq!(snapshot.hotkeys[usize::from(uid.0)], chain.miners[0].hotkey().to_string());
-    // Blocks are polled although no gateway announces them.
+    // The loop polls for blocks although no gateway announces new ones.
     world.settings.schedule.tempo = 10;
     world.settings.schedule.solo = false;
     let mut running = world.start().await;

@@ -3,7 +3,7 @@
 use super::*;
 use taonet_validator::testing::nowhere;
 
-/// All faults but a rejection of the hotkey.
+/// All faults except a rejection of the hotkey.
 const PASSING: [Fault; 6] = [
     Fault::Status(500),
     Fault::Status(503),
@@ -13,7 +13,7 @@ const PASSING: [Fault; 6] = [
     Fault::Silent,
 ];
 
-/// Without a token, no challenge is requested and no miner is called; then the loop continues.
+/// Without a token, the loop requests no challenge and contacts no miner; with a token, it continues.
 #[tokio::test]
 async fn the_loop_outlives_a_refusal_at_the_start() {
     for (path, status) in [("/auth", 401), ("/auth", 403), ("/auth/verify", 401), ("/auth/verify", 403)] {
@@ -22,7 +22,7 @@ async fn the_loop_outlives_a_refusal_at_the_start() {
         let mut running = world.start().await;
         world.block(100).await;
         assert_eq!(running.report().await.outcome, "played", "{path} {status}");
-        // A rejected hotkey is retried only after five minutes.
+        // The loop retries a rejected hotkey only after five minutes.
         assert_eq!(world.waits()[..3], [300; 3], "{path} {status}");
         assert_eq!(world.engine.asked(path), 4, "{path} {status}");
         running.stop().await;
@@ -43,7 +43,7 @@ async fn the_loop_outlives_a_refusal_at_the_start() {
 async fn the_loop_outlives_an_engine_that_is_ill_at_the_start() {
     for fault in PASSING {
         let world = World::new().await;
-        // All five attempts, and one more.
+        // Fail all five attempts of the first authentication, and one of the second.
         world.engine.fail("/auth", &[fault; 6]);
         let mut running = world.start().await;
         world.block(100).await;
@@ -80,7 +80,7 @@ async fn an_engine_that_asks_to_wait_is_left_alone_so_long() {
     running.stop().await;
 }
 
-/// A missing challenge is retried within the epoch; nothing of it counts as done.
+/// The loop retries a round without a challenge within the epoch, and does not record it as done.
 #[tokio::test]
 async fn a_round_without_a_challenge_is_tried_again() {
     for fault in PASSING.into_iter().chain([Fault::Wait(5), Fault::Status(403), Fault::Text(r#"{"challenge_uid": 7}"#)])
@@ -104,7 +104,7 @@ async fn a_round_without_a_challenge_is_tried_again() {
     }
 }
 
-/// Delivered utterances are played and kept; the rest is fetched later, and nothing is played twice.
+/// The runner plays the delivered utterances, fetches the others later, and plays none twice.
 #[tokio::test]
 async fn a_part_of_a_challenge_is_completed_later() {
     for fault in PASSING.into_iter().chain([Fault::Wait(5)]) {
@@ -115,7 +115,7 @@ async fn a_part_of_a_challenge_is_completed_later() {
         let report = running.report().await;
         assert_eq!((report.outcome, report.challenge_uid.as_deref()), ("partial", Some("challenge-0")), "{fault:?}");
         assert!(report.error.as_deref().unwrap().contains("Failed to advance source-audio session"), "{report:?}");
-        // One utterance of three miners is played and written, but the challenge is unfinished.
+        // The files have one utterance of each of three miners, but the challenge is unfinished.
         assert_eq!((world.miner.inits(), world.score_files()), (3, 6), "{fault:?}");
         assert_eq!(world.status("challenge-0__main"), None);
         world.pass(31).await;
@@ -126,7 +126,7 @@ async fn a_part_of_a_challenge_is_completed_later() {
     }
 }
 
-/// A delivery that stays partial: the solo round is played nevertheless, as in the reference.
+/// If the delivery of the main challenge stays partial, the solo round is still due, as in the reference.
 #[tokio::test]
 async fn a_challenge_that_stays_partial_is_given_up_in_its_epoch() {
     let world = World::new().await;
@@ -160,7 +160,7 @@ async fn a_token_that_is_refused_in_the_middle_is_renewed() {
     running.stop().await;
 }
 
-/// After the engine rejects the hotkey, waiting does not count as an attempt, and no other request is made.
+/// Waiting after a rejection of the hotkey does not count as an attempt and causes no other request.
 #[tokio::test]
 async fn a_hotkey_that_is_refused_in_the_middle_is_waited_for() {
     for (status, pause) in [(403, 300), (500, 60)] {

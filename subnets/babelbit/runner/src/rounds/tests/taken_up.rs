@@ -13,7 +13,7 @@ impl World {
         Ledger::read(&self.directory.path().join("state")).await.unwrap()
     }
 
-    /// Uids of the miners with rows in a challenge.
+    /// Returns the uids of the miners with rows in a challenge.
     async fn played(&self, challenge_uid: &str, contest: ChallengeType) -> Vec<u16> {
         let ledger = self.ledger().await;
         let challenge = ledger.find(challenge_uid, contest).await.unwrap().unwrap();
@@ -21,7 +21,7 @@ impl World {
         miners.iter().map(|miner| miner.uid.0).collect()
     }
 
-    /// Plays a main round and its solo round, and stops when two miners are sent this utterance.
+    /// Plays a main round and its solo round until two miners have received `utterance_id`.
     async fn stop_at(&mut self, utterance_id: &'static str) {
         let stuck = ScriptedMiner::new(|_, call| Step::sound(1_920, call.in_eos)).with_init(move |request, _| {
             Ok(if request.utterance_id == utterance_id { Duration::MAX } else { Duration::ZERO })
@@ -40,14 +40,14 @@ impl World {
         self.miner = parrot();
     }
 
-    /// Restarts, until the solo round is played.
+    /// Restarts the loop and waits for the end of the solo round.
     async fn play_on(&self) {
         let mut running = self.start().await;
         while running.report().await.contest != ChallengeType::Solo {}
         running.stop().await;
     }
 
-    /// Leaves an unfinished challenge in the ledger.
+    /// Inserts an unfinished challenge into the ledger.
     async fn leave(&self, challenge_uid: &str) {
         let ledger = Ledger::open(&self.directory.path().join("state")).await.unwrap();
         let utterance = UtteranceRow {
@@ -70,13 +70,13 @@ impl World {
         ledger.begin(&challenge).await.unwrap();
     }
 
-    /// Number of unfinished challenges resumed less than this many times.
+    /// Counts the unfinished challenges that were resumed fewer than `take_ups` times.
     async fn unfinished(&self, take_ups: u32) -> usize {
         self.ledger().await.unfinished(ChallengeType::Main, 0, take_ups).await.unwrap().len()
     }
 }
 
-/// Stopped during the main round, and before the first reply of the solo round.
+/// Interruptions during the main round, and before the first reply of the solo round.
 #[tokio::test]
 async fn a_round_that_is_taken_up_keeps_its_miners() {
     for utterance_id in ["challenge-0:1", "challenge-1:0"] {
@@ -84,7 +84,7 @@ async fn a_round_that_is_taken_up_keeps_its_miners() {
         *world.snapshot.lock().unwrap() = neurons(5);
         world.max_miners = 2;
         world.stop_at(utterance_id).await;
-        // From now on, the other miners would be first.
+        // From now on, the selection prefers the other miners.
         world.shuffle = Arc::new(|_| {});
         world.play_on().await;
         assert_eq!(world.played("challenge-0", ChallengeType::Main).await, [3, 4], "{utterance_id}");
@@ -102,12 +102,12 @@ async fn a_miner_that_has_left_makes_room_for_another() {
     world.shuffle = Arc::new(|_| {});
     *world.snapshot.lock().unwrap() = neurons(4);
     world.play_on().await;
-    // Results of the deregistered miner are kept.
+    // The ledger retains the results of the deregistered miner.
     assert_eq!(world.played("challenge-0", ChallengeType::Main).await, [0, 3, 4]);
     assert_eq!(world.played("challenge-1", ChallengeType::Solo).await, [0, 3]);
 }
 
-/// With a working engine, and with one that returns no challenge.
+/// Failed resumes with a working engine, and with one that returns no challenge.
 #[tokio::test]
 async fn an_earlier_challenge_is_finished_after_the_current_one() {
     for (faults, outcome, current) in [(0, "played", Some("challenge-0")), (3, "no_engine", None)] {
@@ -145,6 +145,6 @@ async fn an_earlier_challenge_that_cannot_be_finished_holds_up_nothing_and_is_gi
             "{round}"
         );
     }
-    assert_eq!(world.unfinished(MAX_RESUMES + 1).await, 1, "tried more often than {MAX_RESUMES} times");
+    assert_eq!(world.unfinished(MAX_RESUMES + 1).await, 1, "resumed more than {MAX_RESUMES} times");
     running.stop().await;
 }

@@ -2,8 +2,8 @@
 
 use super::*;
 
-/// Plays a challenge of eight utterances to a miner that fails those of `fails`, and to one that fails none; returns
-/// the failing one's report.
+/// Plays a challenge of eight utterances to a miner that fails those in `fails`, and to one without failures; returns
+/// the report of the failing miner.
 async fn drop_after_two(directory: &Path, fails: &'static [u32], rules: Rules) -> MinerReport {
     let moody = ScriptedMiner::new(|_, call| Step::sound(1_920, call.in_eos)).with_init(move |request, _| {
         let index: u32 = request.utterance_id.rsplit(':').next().unwrap().parse().unwrap();
@@ -19,17 +19,17 @@ async fn drop_after_two(directory: &Path, fails: &'static [u32], rules: Rules) -
     let miners = [miner(1, &Arc::new(moody)), miner(2, &parrot())];
     let report = runner.play(challenge(&["0.8"; 8]), &miners, Arc::new(())).await.unwrap();
     assert_eq!(report.outcome, RunOutcome::Finished);
-    assert_eq!(report.miners[1].utterances.len(), 8, "the other one is scored to the end");
+    assert_eq!(report.miners[1].utterances.len(), 8, "all utterances of the other miner are scored");
     assert!((report.miners[1].score - 0.8).abs() < 1e-12);
     let status = read(&directory.join("challenge_status/challenge-1__arena.json"));
     assert_eq!((&status["miner_count"], &status["metadata"]["route_source"]), (&json!(2), &json!("list_arena_miners")));
-    // The miner is finished: it is not called again.
+    // The miner is finished: the next run does not contact it.
     let again = runner.play(challenge(&["0.8"; 8]), &miners, Arc::new(())).await.unwrap();
     assert_eq!(again.outcome, RunOutcome::AlreadyDone);
     report.miners.into_iter().next().unwrap()
 }
 
-/// failed utterances · entries · mean over them · mean over all
+/// Columns: failed utterances · recorded entries · mean over the entries · mean over all utterances
 #[tokio::test]
 async fn an_arena_miner_that_fails_twice_in_a_row_is_dropped() {
     for (fails, entries, reference, strict) in [

@@ -4,7 +4,7 @@ fn three() -> PrefetchedChallenge {
     challenge(&["0.2", "0.6", "0.7"])
 }
 
-/// Every file below a directory with its content, with names and texts normalized for comparison between runs.
+/// Reads all files below a directory; normalises names and contents for comparison between runs.
 fn files(directory: &Path) -> std::collections::BTreeMap<String, String> {
     let mut found = std::collections::BTreeMap::new();
     let mut open = vec![directory.to_owned()];
@@ -59,7 +59,7 @@ async fn a_run_that_is_cut_off_at_any_event_is_completed_without_loss_or_repetit
     runner(whole.path()).await.play(three(), &miners(), Arc::new(observer)).await.unwrap();
     let expected = files(whole.path());
     let events = *events.lock().unwrap();
-    // Start, six replies, three batches, two miners' files.
+    // Events of a run: the start, six replies, three batches, and the files of two miners.
     assert_eq!(events, 12);
 
     for cut in 1..=events {
@@ -77,7 +77,7 @@ async fn a_run_that_is_cut_off_at_any_event_is_completed_without_loss_or_repetit
         let report = second.play(three(), &miners, Arc::new(())).await.unwrap();
         assert_eq!(report.miners.len(), 2, "cut at {cut}");
         assert!(report.miners.iter().all(|miner| (miner.score - 0.5).abs() < 1e-12 && miner.utterances.len() == 3));
-        // At most the utterance in flight with each miner is played again.
+        // The next run repeats at most the utterance in flight of each miner.
         let again = scripts.iter().map(|script| script.inits()).sum::<usize>() - 6;
         assert!(before == 0 || again <= 2, "cut at {cut}: {again} utterances were played again");
         assert_eq!(files(directory.path()), expected, "cut at {cut}");
@@ -104,7 +104,7 @@ async fn what_is_done_is_not_done_again() {
     assert_eq!((script.inits(), late.inits()), (3, 3));
 }
 
-/// The engine failed after a part was fetched, and with it the reference of the rest, or of everything.
+/// The engine fails after a part of the challenge, so that some or all references are missing at first.
 #[tokio::test]
 async fn references_that_come_later_count() {
     for fetched in [0, 1] {
@@ -126,13 +126,13 @@ async fn references_that_come_later_count() {
         assert_eq!((report.outcome, scores(&report)), (RunOutcome::Partial, vec![[0.0, 0.2][fetched], 0.0]));
         let report = runner.play(three(), &[miner(1, &script)], Arc::new(())).await.unwrap();
         assert_eq!((report.outcome, scores(&report)), (RunOutcome::Finished, vec![0.2, 0.6, 0.7]));
-        // No utterance was played again for it.
+        // The late reference did not cause a replay.
         assert_eq!(script.inits(), 3);
         assert_eq!(score_files(directory.path(), 1).1["challenge_mean_U"], json!(0.5));
     }
 }
 
-/// Divides each score by the number of replies.
+/// A scorer that divides each score by the number of replies.
 struct Crowd;
 
 impl ReplyScorer for Crowd {
@@ -158,7 +158,7 @@ async fn who_comes_later_is_scored_beside_those_who_have_a_score() {
     let (first, second, third) = (miner(5, &parrot()), miner(2, &parrot()), miner(7, &parrot()));
     assert_eq!(play(std::slice::from_ref(&first)).await, [0.6]);
     assert_eq!(play(&[first, second]).await, [0.3, 0.6]);
-    // Miners that are not playing this time count too; a reply whose audio is gone does not.
+    // Scored replies of absent miners count as duplicates too, unless their audio is missing.
     std::fs::remove_file(miner_directory(directory.path(), 5).join("predicted/utt_0000.wav")).unwrap();
     assert_eq!(play(&[third]).await, [0.3, 0.6, 0.3]);
 }
@@ -201,7 +201,7 @@ async fn two_runners_do_not_share_a_directory() {
     assert!(second.is_err_and(|error| error.to_string().starts_with("another runner is using ")));
 }
 
-/// Whether the other miner's files are already written, and whether the leaving miner has played everything.
+/// Columns: whether the other miner's files are already written · whether the leaving miner has played all utterances
 #[tokio::test]
 async fn a_miner_that_left_the_list_keeps_what_it_earned() {
     for (other_is_done, whole) in [(false, true), (false, false), (true, true), (true, false)] {
@@ -212,7 +212,7 @@ async fn a_miner_that_left_the_list_keeps_what_it_earned() {
         if other_is_done {
             runner(directory).await.play(three(), &[miner(2, &other)], Arc::new(())).await.unwrap();
         }
-        // Blocks when it is sent more than it is to play, so that the run is always interrupted at the same place.
+        // Blocks after its last utterance, so that the interruption is always at the same point.
         let rows: usize = if whole { 3 } else { 1 };
         let leaver = ScriptedMiner::new(|_, call| Step::sound(1_920, call.in_eos)).with_init(move |request, _| {
             Ok(if request.utterance_id == format!("challenge-1:{rows}") { Duration::MAX } else { Duration::ZERO })
@@ -238,7 +238,7 @@ async fn a_miner_that_left_the_list_keeps_what_it_earned() {
         let status = read(&directory.join("challenge_status/challenge-1__main.json"));
         assert_eq!(status["miner_count"], json!(2), "{case}");
 
-        // If it returns, it plays its missing utterances.
+        // A returning miner plays its missing utterances.
         let back = parrot();
         let runner = runner(directory).await;
         let report = runner.play(three(), &[miner(1, &back), miner(2, &other)], Arc::new(())).await.unwrap();
@@ -248,7 +248,7 @@ async fn a_miner_that_left_the_list_keeps_what_it_earned() {
     }
 }
 
-/// A run that is interrupted after a miner's first failure continues counting from there.
+/// The count of consecutive failures continues after an interruption.
 #[tokio::test]
 async fn failures_in_a_row_count_across_runs() {
     let directory = tempfile::tempdir().unwrap();
@@ -264,7 +264,7 @@ async fn failures_in_a_row_count_across_runs() {
                     let _ = sender.send(());
                 }
             };
-            // After its first failure it blocks, where the run is to be interrupted.
+            // Blocks after its first failure, where the test interrupts the run.
             let failing = ScriptedMiner::silent().with_init(move |request, _| {
                 let is_first = request.utterance_id.ends_with(":0");
                 if stop && !is_first { Ok(Duration::MAX) } else { Err(CallError::Refused("no".into())) }

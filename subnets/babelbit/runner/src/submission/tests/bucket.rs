@@ -1,4 +1,4 @@
-//! Files are uploaded before they are submitted; a failing bucket delays them, and loses none.
+//! Uploads before submissions: a failing bucket delays files without losing any.
 
 use super::super::testing::{Door, Fault};
 use super::*;
@@ -6,7 +6,7 @@ use taonet_objects::S3Addressing;
 use taonet_objects::client_options;
 use taonet_objects::testing::{S3Server, settings};
 
-/// Expected key of each file of a miner in the bucket.
+/// Returns the expected key in the bucket of each file of a miner.
 fn keys(results: &Results, number: u16) -> Vec<(ResultFile, String)> {
     let name = miner(number).directory();
     let key = |file: ResultFile| {
@@ -14,7 +14,7 @@ fn keys(results: &Results, number: u16) -> Vec<(ResultFile, String)> {
         let path = results.path(file, number);
         (file, format!("{folder}/c/main/{name}/{}", path.file_name().unwrap().to_str().unwrap()))
     };
-    ResultFile::ALL.map(key).to_vec()
+    ResultFile::OF_SPEECH.map(key).to_vec()
 }
 
 fn check(results: &Results, server: &S3Server, miners: u16) {
@@ -82,14 +82,14 @@ async fn a_bucket_that_fails_loses_nothing() {
             results.add(2..4).await;
             spoiled(2).await;
         };
-        // From the start, and once more in the middle.
+        // The bucket fails at the start, and again halfway.
         tokio::join!(spoiled(2), Results::delivered_through(outbox, &results, 4, spoil));
         check(&results, &bucket, 4);
         assert_eq!(server.received_requests().await.unwrap().len(), 16, "{what}: each is submitted once");
     }
 }
 
-/// Missing permissions cost no score: the files are submitted without an upload.
+/// Without permission for the bucket, the outbox submits the files without an upload.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_bucket_that_refuses_holds_up_nothing() {
     let results = Results::new(1).await;

@@ -1,4 +1,4 @@
-//! A failing scoring API, at startup and later: nothing is lost, nothing is duplicated.
+//! Failures of the scoring API at startup and later lose and duplicate no submission.
 
 use std::collections::BTreeSet;
 
@@ -12,12 +12,12 @@ const ENTRIES: i64 = 24;
 async fn until(what: impl AsyncFn() -> bool) {
     let began = Instant::now();
     while !what().await {
-        assert!(began.elapsed() < Duration::from_mins(1), "it does not come to that");
+        assert!(began.elapsed() < Duration::from_mins(1), "timed out waiting for a condition");
         tokio::time::sleep(Duration::from_millis(2)).await;
     }
 }
 
-/// Everything was delivered once and completely.
+/// Asserts that all files were delivered completely and once.
 async fn check(results: &Results, api: &ScoringApi, what: &str) {
     assert_eq!(api.store().count().await.unwrap(), ENTRIES, "{what}");
     let scores = api.store().scores("c", None).await.unwrap();
@@ -27,7 +27,7 @@ async fn check(results: &Results, api: &ScoringApi, what: &str) {
         let name = miner(number).directory();
         let kept = results.folder.path().join(format!("artifacts/c/main/{validator}/{name}"));
         let files = || std::fs::read_dir(&kept).unwrap().map(|file| file.unwrap().path()).collect::<Vec<_>>();
-        // An abandoned request may still be detected as older.
+        // The scoring API may still receive an abandoned request and reject it as older.
         until(async || files().len() == 1).await;
         assert!(std::fs::read(&files()[0]).unwrap() == Results::content(ResultFile::Audio, number), "{what}");
     }
@@ -73,7 +73,7 @@ async fn a_scoring_api_that_fails_from_the_start_loses_nothing() {
         assert_eq!((counts.waiting, counts.delivered, counts.refused), (0, 24, 0), "{what}");
         check(&results, &api, what).await;
         if what == "429" {
-            assert!(began.elapsed() >= Duration::from_secs(1), "it was asked to wait for a second");
+            assert!(began.elapsed() >= Duration::from_secs(1), "the scoring API requested a delay of a second");
         }
     }
 }
@@ -97,7 +97,7 @@ async fn a_scoring_api_that_fails_in_the_middle_loses_nothing() {
     }
 }
 
-/// A drain with little patience leaves files for the next one, with the reason in the ledger.
+/// A drain with a short time limit leaves undelivered files for the next drain, with the reason in the ledger.
 #[tokio::test]
 async fn a_drain_does_not_wait_for_ever() {
     let results = Results::new(1).await;

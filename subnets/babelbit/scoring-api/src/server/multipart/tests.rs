@@ -5,7 +5,7 @@ use super::*;
 
 const TYPE: &str = "multipart/form-data; boundary=\"b\"";
 
-/// A form whose body arrives in pieces of this size.
+/// Creates a form whose body arrives in chunks of this size.
 fn form(body: &[u8], piece: usize) -> Form {
     let pieces: Vec<Result<Bytes, std::io::Error>> =
         body.chunks(piece).map(|piece| Ok(Bytes::copy_from_slice(piece))).collect();
@@ -36,7 +36,7 @@ fn block_on<T>(future: impl Future<Output = T>) -> T {
 }
 
 proptest! {
-    /// For any content of the parts, and any split of the body.
+    /// Parts with any content survive any split of the body.
     #[test]
     fn parts_come_out_as_they_went_in(
         metadata in proptest::collection::vec(prop_oneof![Just(b'\r'), Just(b'\n'), Just(b'-'), any::<u8>()], 0..50),
@@ -63,7 +63,7 @@ async fn a_form_that_breaks_off_is_noticed() {
     }
 }
 
-/// malformed form · error message
+/// Table columns: malformed form, error message.
 #[tokio::test]
 async fn each_mistake_is_named() {
     let swapped = "--b\r\ncontent-disposition: form-data; name=\"file\"\r\n\r\nx\r\n--b--\r\n";

@@ -1,4 +1,3 @@
-use sqlx::PgConnection;
 use taonet_babelbit_core::records::ChallengeType;
 use taonet_babelbit_core::submission_api::SubmissionKind;
 use taonet_primitives::Hotkey;
@@ -9,13 +8,12 @@ use crate::server::testing::{Postgres, sqlite};
 const NEW: Kept = Kept::New { replaced: None };
 
 impl Store {
-    /// Locks all submissions and stays idle, like a client whose machine is gone.
-    pub(crate) async fn left_transaction(&self) -> PgConnection {
-        let Pool::Postgres(pool) = &self.pool else { panic!("PostgreSQL locks rows") };
-        let mut connection = pool.acquire().await.unwrap().detach();
-        sqlx::query("BEGIN").execute(&mut connection).await.unwrap();
-        sqlx::query("UPDATE submission SET kind = kind").execute(&mut connection).await.unwrap();
-        connection
+    /// Locks all submissions and stays idle, like a client on a crashed machine.
+    pub(crate) async fn left_transaction(&self) -> taonet_database::Transaction {
+        assert!(self.0.is_shared(), "PostgreSQL locks rows");
+        let mut transaction = self.0.begin().await.unwrap();
+        statement("UPDATE submission SET kind = kind").execute(&mut transaction).await.unwrap();
+        transaction
     }
 }
 
@@ -47,7 +45,7 @@ async fn scores(store: &Store) -> Vec<(u16, f64)> {
     store.scores("c", None).await.unwrap().iter().map(|given| (given.miner_uid, given.score)).collect()
 }
 
-/// Exercises all operations of a store; the same on each database.
+/// Exercises all store operations on one database.
 async fn check(url: &str) {
     use SubmissionKind::{AudioBundle, ChallengeScores, DialogueLogs};
     let store = Store::open(url).await.unwrap();
@@ -62,11 +60,11 @@ async fn check(url: &str) {
     assert_eq!(store.put(&submission(1, 7, ChallengeScores, 102, 0.75)).await.unwrap(), NEW);
     assert_eq!(store.put(&submission(1, 7, ChallengeScores, 101, 0.5)).await.unwrap(), Kept::Older);
     assert_eq!(scores(&store).await, [(7, 0.75)]);
-    // Submissions with other keys are separate.
+    // Submissions with other keys are stored separately.
     store.put(&submission(2, 7, ChallengeScores, 100, 0.5)).await.unwrap();
     store.put(&submission(1, 8, ChallengeScores, 200, 0.125)).await.unwrap();
     store.put(&submission(1, 7, DialogueLogs, 100, 0.0)).await.unwrap();
-    // A file replaces an older one, and returns it; not one signed at the same time.
+    // A newer file replaces an older one and returns its name; a file signed at the same time changes nothing.
     let mut file = submission(1, 7, AudioBundle, 99, 0.0);
     file.artifact = Some("c/1/first".to_owned());
     assert_eq!(store.put(&file).await.unwrap(), NEW);
@@ -80,7 +78,7 @@ async fn check(url: &str) {
     nobody.key.miner_hotkey = None;
     store.put(&nobody).await.unwrap();
     assert_eq!(store.count().await.unwrap(), 6);
-    assert_eq!(scores(&store).await.len(), 3, "nobody's score is nobody's");
+    assert_eq!(scores(&store).await.len(), 3, "a score without a miner is ignored");
     assert_eq!(store.scores("c", Some(ChallengeType::Arena)).await.unwrap(), []);
     assert_eq!(store.scores("d", None).await.unwrap(), []);
     // Expired submissions are purged, files first.
@@ -88,7 +86,7 @@ async fn check(url: &str) {
     assert_eq!(store.expired_artifacts(150, "", 10).await.unwrap(), ["c/1/7"]);
     assert_eq!(store.expired_artifacts(150, "c/1/7", 10).await.unwrap(), Vec::<String>::new());
     assert_eq!(store.purge(150).await.unwrap(), 4);
-    assert_eq!(store.count().await.unwrap(), 2, "what has a file stays");
+    assert_eq!(store.count().await.unwrap(), 2, "submissions with a file remain");
     store.clear_artifact("c/1/7").await.unwrap();
     assert_eq!(store.purge(150).await.unwrap(), 1);
     assert_eq!(scores(&store).await, [(8, 0.125)]);
@@ -109,7 +107,7 @@ async fn postgres_keeps_submissions() {
     check(&postgres.url()).await;
 }
 
-/// URL · error message
+/// Table columns: URL, error message.
 #[tokio::test]
 async fn other_databases_are_refused() {
     for url in ["mysql://localhost/x", "/var/lib/x.sqlite", "postgres://a:b@host:99999/x"] {

@@ -50,10 +50,11 @@ async fn until_the_validators_are_known_everybody_is_asked_to_come_back() {
     let gateway = GatewayClient::new(&nowhere(), None, Duration::from_secs(1)).unwrap();
     let api = api(folder.path(), &sqlite(folder.path()), Admission::Permits { gateway, netuid: NETUID }).await;
     let (status, answer) = post(&api, &score(&key("//a"), &key("//good"), "main", 0.9, now())).await;
-    assert_eq!((status, &answer["error"]), (503, &json!("the subnet's validators are not known yet")));
+    let expected = "the list of validators has not been fetched yet; hint: retry later";
+    assert_eq!((status, &answer["error"]), (503, &json!(expected)));
 }
 
-/// permits and stakes of a, b and c · the miner's aggregate of their scores 0.2, 0.4 and 0.9
+/// Table columns: permits and stakes of a, b and c; the miner's aggregate of their scores 0.2, 0.4 and 0.9.
 #[tokio::test]
 async fn validators_count_by_their_stake() {
     let validators = ["//a", "//b", "//c"].map(key);
@@ -108,7 +109,7 @@ async fn a_gateway_without_permits_admits_nobody() {
     assert_eq!(tokio::join!(follow, submit).1, 503);
 }
 
-/// Chain, gateway and scoring API combined.
+/// Permits and stakes pass from the chain through the gateway to the scoring API.
 #[tokio::test(flavor = "multi_thread")]
 async fn permits_and_stakes_come_from_the_chain() {
     let folder = tempfile::tempdir().unwrap();
@@ -143,5 +144,5 @@ async fn too_many_requests_are_told_when_to_come_back() {
     for status in [200, 200, 429, 429] {
         assert_eq!(post(&api, &body("//a")).await.0, status);
     }
-    assert_eq!(post(&api, &body("//b")).await.0, 200, "validators do not disturb each other");
+    assert_eq!(post(&api, &body("//b")).await.0, 200, "validators have separate rate limits");
 }

@@ -1,4 +1,4 @@
-//! Uploads: which files are stored.
+//! Tests of uploads: which files are stored.
 
 use axum::body::{Body, to_bytes};
 use axum::http::Request;
@@ -16,7 +16,7 @@ pub(super) fn bundle(size: usize) -> Value {
     json!({ "file_type": "artifact", "file_name": "audio.tar", "file_size": size })
 }
 
-/// A form as written by the reference's Python clients: the part before the file, and the rest.
+/// Returns a form as the reference's Python clients write it, split before the content of the file.
 pub(super) fn form(metadata: &Value, file: &[u8]) -> (Vec<u8>, Vec<u8>) {
     let head = format!(
         "--x\r\nContent-Disposition: form-data; name=\"metadata\"\r\n\r\n{metadata}\r\n--x\r\nContent-Disposition: form-data; \
@@ -38,7 +38,7 @@ pub(super) async fn send(api: &ScoringApi, body: Body) -> (u16, Value) {
     (status, serde_json::from_slice(&body).unwrap())
 }
 
-/// Every file below a directory, with its content.
+/// Returns every file below a directory, with its content.
 pub(super) fn files(directory: &Path) -> Vec<(String, Vec<u8>)> {
     let mut found = Vec::new();
     let mut folders = vec![directory.to_owned()];
@@ -66,7 +66,7 @@ async fn a_file_is_kept_once_and_goes_with_its_row() {
     let artifacts = folder.path().join("artifacts");
     let miner = key("//good").hotkey();
     let folder_name = format!("c/main/{}/miner_7__hk_{miner}/", validator.hotkey());
-    // The only file, which must be the one in the row.
+    // Returns the only file, which must be the one in the row.
     let one_file = async || {
         let [(name, content)] = files(&artifacts).try_into().unwrap();
         assert!(name.starts_with(&folder_name) && name.ends_with("-audio.tar"), "{name}");
@@ -85,10 +85,10 @@ async fn a_file_is_kept_once_and_goes_with_its_row() {
     let later = in_a_month(&api, ArtifactStore::open(&artifacts, None).unwrap());
     assert_eq!(retention::purge_expired(&later.state).await.submissions, 1);
     assert_eq!(files(&artifacts), []);
-    assert!(!artifacts.join("c").exists(), "nor is a folder left");
+    assert!(!artifacts.join("c").exists(), "the folder is removed, too");
 }
 
-/// malformed upload · status · error
+/// Table columns: malformed upload, status, error.
 #[tokio::test]
 async fn what_is_no_artifact_is_refused_and_not_kept() {
     let folder = tempfile::tempdir().unwrap();
@@ -105,7 +105,7 @@ async fn what_is_no_artifact_is_refused_and_not_kept() {
     #[rustfmt::skip]
     let table = [
         (forged, &b"sound"[..], 401, "the signature does not match"),
-        (metadata(&validator, bundle(5), time - 400), b"sound", 401, "timestamp: 400 s"),
+        (metadata(&validator, bundle(5), time - 400), b"sound", 401, "timestamp differs by 400 s"),
         (metadata(&validator, bundle(6), time), b"sound", 400, "data.file_size is 6, but the file has 5 bytes"),
         (metadata(&validator, bundle(1_001), time), &long, 413, "the file is larger than 1000 bytes"),
         (metadata(&validator, json!({ "file_name": "../x" }), time), b"sound", 400, "data.file_name: expected"),

@@ -1,4 +1,4 @@
-//! A failing database during submissions: clients are asked to retry, and nothing is lost or duplicated.
+//! Tests of submissions to a failing database: clients are asked to retry, and no submission is lost or duplicated.
 
 use std::time::Instant;
 
@@ -12,11 +12,11 @@ use taonet_validator::testing::listen;
 
 /// Timeout of the stores in these tests.
 const WAIT: Duration = Duration::from_millis(500);
-/// Deadline for a store's failure: it waits for a connection, then twice as long for its response; the rest is margin
-/// for busy machines.
+/// Deadline for a store's failure. The store waits for a connection, then four times as long for a response; the
+/// remaining time is margin for busy machines.
 const GIVEN_UP: Duration = Duration::from_secs(5);
 
-/// A scoring API with a short database timeout, and its URL.
+/// Creates a scoring API with a short database timeout. Returns the API and its URL.
 async fn impatient(directory: &Path, database: &str) -> (ScoringApi, url::Url) {
     let artifacts = ArtifactStore::open(&directory.join("artifacts"), None).unwrap();
     let store = Store::open_with(database, WAIT).await.unwrap();
@@ -43,7 +43,7 @@ async fn submitted_through(api: &ScoringApi, url: &url::Url, fail: impl AsyncFnO
     assert_eq!(scores.len(), 8);
 }
 
-/// Waits until some submissions have failed.
+/// Waits until at least one submission has failed.
 async fn tried_in_vain(results: &Results) {
     loop {
         let waiting = results.ledger.due(i64::MAX, 100).await.unwrap();
@@ -84,7 +84,7 @@ async fn sqlite_that_somebody_locks_loses_nothing() {
     .await;
 }
 
-/// The connection to the database fails during submissions. Connections that became half-open stay so.
+/// The connection to the database fails during submissions. Connections that become half-open do not recover.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_line_to_postgres_that_fails_loses_nothing() {
     let Some(postgres) = Postgres::start() else { return };
@@ -113,7 +113,7 @@ async fn a_line_to_postgres_that_fails_loses_nothing() {
     );
 }
 
-/// The same from the start: startup fails fast, and succeeds once the connection works.
+/// Startup without a connection to the database fails fast, and succeeds once the connection works.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_line_to_postgres_that_fails_at_the_start_is_told() {
     let Some(postgres) = Postgres::start() else { return };
@@ -144,8 +144,7 @@ async fn sqlite_that_is_locked_at_the_start_is_told() {
     Store::open_with(&sqlite(folder.path()), WAIT).await.unwrap();
 }
 
-/// A statement that waits for a lock in PostgreSQL is cancelled there too, and does not run after its client has given
-/// up.
+/// PostgreSQL cancels a statement that waits for a lock, so the statement does not run after its client has timed out.
 #[tokio::test]
 async fn a_statement_that_takes_too_long_is_ended_in_the_database() {
     let (Some(postgres), folder) = (Postgres::start(), tempfile::tempdir().unwrap()) else { return };
@@ -168,7 +167,7 @@ async fn connections_that_become_half_open_at_work_are_replaced() {
     let Some(postgres) = Postgres::start() else { return };
     let folder = tempfile::tempdir().unwrap();
     let line = Line::to(&postgres).await;
-    // Time for all connections to be in use before one is given up.
+    // Long enough for all connections to be in use before the first one times out.
     let wait = WAIT * 4;
     let store = Store::open_with(&line.url("postgres"), wait).await.unwrap();
     let artifacts = ArtifactStore::open(&folder.path().join("artifacts"), None).unwrap();
@@ -189,7 +188,7 @@ async fn connections_that_become_half_open_at_work_are_replaced() {
     };
     let began = Instant::now();
     tokio::join!(join_all((0..16).map(submit)), spoil);
-    assert!(began.elapsed() < wait * 5, "{:?}", began.elapsed());
+    assert!(began.elapsed() < wait * 8, "{:?}", began.elapsed());
     sqlx::query("ROLLBACK").execute(&mut other).await.unwrap();
     line.set(LineFault::None);
     let began = Instant::now();
@@ -198,7 +197,7 @@ async fn connections_that_become_half_open_at_work_are_replaced() {
     }
 }
 
-/// An idle transaction of a vanished client locks its rows only for a short time.
+/// An idle transaction of a disconnected client locks its rows only for a short time.
 #[tokio::test]
 async fn a_transaction_that_nobody_ends_is_ended() {
     let (Some(postgres), folder) = (Postgres::start(), tempfile::tempdir().unwrap()) else { return };
@@ -212,7 +211,7 @@ async fn a_transaction_that_nobody_ends_is_ended() {
     }
 }
 
-/// Health checks are answered in time, whatever the database does.
+/// Health checks respond in time even while the database hangs.
 #[tokio::test]
 async fn health_is_told_in_time() {
     let (Some(postgres), folder) = (Postgres::start(), tempfile::tempdir().unwrap()) else { return };
@@ -228,7 +227,7 @@ async fn health_is_told_in_time() {
     assert!(began.elapsed() < GIVEN_UP, "{:?}", began.elapsed());
 }
 
-/// An unreachable database at startup is reported, with the name of the setting if that is wrong.
+/// Startup reports an unreachable database, and names the setting if the URL is invalid.
 #[tokio::test]
 async fn a_database_that_is_not_there_is_named() {
     let error = Store::open("postgres://a@127.0.0.1:9/x").await.unwrap_err().to_string();

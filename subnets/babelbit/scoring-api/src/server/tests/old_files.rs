@@ -1,4 +1,4 @@
-//! Removal of expired files, and its failures.
+//! Tests of the removal of expired files, and of its failures.
 
 use std::fs::File;
 
@@ -41,7 +41,7 @@ async fn a_file_that_no_row_names_goes_when_it_is_old() {
     let mut expected = [".incoming/x".to_owned(), "c/main/5V/miner_2/x-audio.tar".to_owned(), named];
     expected.sort();
     assert_eq!(left, expected);
-    assert!(!artifacts.join("c/main/5V/miner_1").exists(), "nor is its folder left");
+    assert!(!artifacts.join("c/main/5V/miner_1").exists(), "its folder is removed, too");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -59,13 +59,13 @@ async fn an_object_that_no_row_names_goes_when_it_is_old() {
     }
     let mut purge = Purge::default();
     purge_orphans(&api.state, &mut purge).await;
-    assert_eq!(purge.unnamed, 0, "nothing is old");
+    assert_eq!(purge.unnamed, 0, "no file is expired");
     purge_orphans(&in_a_month(&api, artifacts()).state, &mut purge).await;
     assert_eq!((purge.unnamed, purge.failures), (1, 0));
     let [named] = api.store().expired_artifacts(i64::MAX, "", 10).await.unwrap().try_into().unwrap();
     assert!(bucket.object(&format!("artifacts/{named}")).exists());
     assert!(!bucket.object("artifacts/c/x-audio.tar").exists());
-    assert!(bucket.object("submissions/c/audio.tar").exists(), "what is somebody else's stays");
+    assert!(bucket.object("submissions/c/audio.tar").exists(), "files outside of the prefix remain");
 }
 
 /// A file that cannot be removed does not block others.

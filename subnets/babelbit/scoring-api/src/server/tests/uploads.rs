@@ -1,4 +1,4 @@
-//! Concurrent uploads of one file.
+//! Tests of concurrent uploads of one file.
 
 use axum::body::Body;
 use bytes::Bytes;
@@ -10,7 +10,7 @@ use tokio::sync::oneshot;
 use super::artifacts::{files, form, metadata, send};
 use super::*;
 
-/// An upload whose file is sent once it is released.
+/// Prepares an upload that sends its file on release.
 fn upload(api: &ScoringApi, name: &str, content: &str, timestamp: i64) -> (oneshot::Sender<()>, Upload) {
     let data = json!({ "file_type": "artifact", "file_name": name, "file_size": content.len() });
     let (head, rest) = form(&metadata(&key("//a"), data, timestamp), content.as_bytes());
@@ -26,7 +26,7 @@ fn upload(api: &ScoringApi, name: &str, content: &str, timestamp: i64) -> (onesh
 
 type Upload = tokio::task::JoinHandle<(u16, Value)>;
 
-/// Name and content of the only file, which must be the one in the row.
+/// Returns the name and content of the only file, which must be the one in the row.
 async fn only_file(api: &ScoringApi, artifacts: &Path) -> (String, String) {
     let [(name, content)] = files(artifacts).try_into().unwrap();
     assert_eq!(api.store().expired_artifacts(i64::MAX, "", 10).await.unwrap(), std::slice::from_ref(&name));

@@ -1,6 +1,6 @@
 use std::collections::BTreeMap;
 
-use p3_field::PrimeCharacteristicRing as _;
+use p3_field::{PrimeCharacteristicRing as _, PrimeField32 as _};
 use taonet_proof_core::circuit::{Circuit, StageKind};
 use taonet_proof_core::{Clamp, Range, Rescale};
 
@@ -38,7 +38,7 @@ impl Function {
     }
 }
 
-/// Functions of a circuit with the interval of each one's arguments.
+/// Functions of a circuit with the interval of their arguments.
 pub(super) struct Functions {
     known: BTreeMap<Function, (u32, Range)>,
 }
@@ -72,7 +72,7 @@ impl Functions {
     /// Returns the functions of quotient and remainder by number, the divisor, and half of it.
     pub(super) fn of(&mut self, rescale: Option<&Rescale>, sums: &Range) -> Result<(u32, u32, i64, i64), BackendError> {
         let Some(rescale) = rescale else {
-            let identity = self.add(Function::Identity, *sums)?;
+            let (identity, _) = self.add(Function::Identity, *sums)?;
             return Ok((identity, ZERO, 1, 0));
         };
         let (unsigned, bits) = match rescale.clamp {
@@ -80,22 +80,29 @@ impl Functions {
             Clamp::Signed(bits) => (false, bits),
         };
         let shift = rescale.shift;
-        let quotient = self.add(Function::Clamp { shift, unsigned, bits }, rescale.quotients(sums))?;
+        let (quotient, quotients) = self.add(Function::Clamp { shift, unsigned, bits }, rescale.quotients(sums))?;
         let divisor = 1_i64 << shift;
+        // All pairs of quotient and remainder give distinct field elements, so a sum has only one. This follows from
+        // the limit on the sums' magnitude and the order of the field; soundness depends on it.
+        let pairs = (quotients.high.abs_diff(quotients.low) + 1).saturating_mul(1 << shift);
+        if pairs > u64::from(Val::ORDER_U32) {
+            return Err(BackendError::Internal(format!("{pairs} quotients and remainders of a rescale")));
+        }
         let remainder = match shift {
             0 => ZERO,
-            _ => self.add(Function::Remainder { shift }, Range { low: 0, high: divisor - 1 })?,
+            _ => self.add(Function::Remainder { shift }, Range { low: 0, high: divisor - 1 })?.0,
         };
         Ok((quotient, remainder, divisor, rescale.half()))
     }
 
-    fn add(&mut self, function: Function, arguments: Range) -> Result<u32, BackendError> {
+    /// Adds arguments to a function; returns its number, and the interval of all its arguments so far.
+    fn add(&mut self, function: Function, arguments: Range) -> Result<(u32, Range), BackendError> {
         let next = (self.known.len() as u32).max(FIRST_FUNCTION);
         let (number, range) = self.known.entry(function).or_insert((next, arguments));
         *range = range.union(&arguments);
-        let number = *number;
+        let added = (*number, *range);
         self.check()?;
-        Ok(number)
+        Ok(added)
     }
 
     fn check(&self) -> Result<(), BackendError> {
@@ -119,7 +126,7 @@ impl Functions {
                 (range.low..=range.high).map(|argument| [i64::from(number), argument, function.apply(argument)]);
             table.entries.extend(entries);
         }
-        // Padding repeats the entry of `ZERO`, whose lookups are not counted there.
+        // Padding rows repeat the entry of `ZERO`; their lookup count is 0.
         let rows = super::rows(table.entries.len());
         table.entries.resize(rows, [0; 3]);
         table

@@ -30,7 +30,7 @@ struct Row {
     last: bool,
 }
 
-/// Jobs that share rows, with their cells and, for each sum, its weights by cell.
+/// Jobs that share rows: the cells that they read, and the weights of each sum by cell.
 struct Block {
     cells: Vec<Cell>,
     positions: HashMap<Cell, usize>,
@@ -164,8 +164,8 @@ impl Layout {
     }
 }
 
-/// Returns the number of jobs that share rows: the one with the fewest rows. Neighbouring positions of a convolution
-/// read mostly the same cells.
+/// Returns the number of jobs that share rows, chosen so that the stage has the fewest rows. Sharing pays off because
+/// neighbouring positions of a convolution read mostly the same cells.
 fn jobs_together(linear: &Linear, tile: Tile) -> usize {
     let outputs = linear.jobs.first().map_or(1, |job| job.outputs.len().max(1));
     let most = (tile.outputs / outputs).max(1);

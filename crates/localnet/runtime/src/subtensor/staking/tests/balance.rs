@@ -1,9 +1,14 @@
 //! Property: no sequence of calls creates or loses TAO or alpha.
 
+use std::collections::BTreeSet;
+
 use proptest::prelude::*;
+use sp_core::H256;
+use sp_runtime::PerU16;
 
 use super::*;
-use crate::subtensor::{SubtokenEnabled, TotalHotkeyAlpha, TotalIssuance};
+use crate::subtensor::{SubtokenEnabled, TotalHotkeyAlpha, TotalIssuance, TxRateLimit};
+use crate::testing::{jump_to, run_to, send_as_root, state_root};
 
 const NETUIDS: [NetUid; 5] = [NetUid::ROOT, NetUid(18), BABELBIT, NetUid(19), NetUid(77)];
 
@@ -28,8 +33,9 @@ fn step() -> impl Strategy<Value = Step> {
         20 => 1_000_000_u64..200_000_000_000,
     ];
     let limit = prop_oneof![Just(0), Just(1), Just(u64::MAX), 50_000_000_u64..2_000_000_000];
-    let keys = (0..4_usize, 0..4_usize, (1..5_u32, 1..5_u32), (0..5_usize, 0..5_usize));
-    (0..14_u8, keys, amount, limit, any::<bool>()).prop_map(
+    let hotkey = || prop_oneof![4 => 1..5_u32, 1 => 11..15_u32];
+    let keys = (0..4_usize, 0..4_usize, (hotkey(), hotkey()), (0..5_usize, 0..5_usize));
+    (0..29_u8, keys, amount, limit, any::<bool>()).prop_map(
         |(call, (who, other, hotkeys, netuids), amount, limit, flag)| Step {
             call,
             who,
@@ -44,6 +50,11 @@ fn step() -> impl Strategy<Value = Step> {
 }
 
 impl Step {
+    /// Whether root makes the call.
+    fn is_roots(&self) -> bool {
+        self.call >= 27
+    }
+
     fn call(&self, coldkeys: &[AccountId; 4]) -> Call<Runtime> {
         let (hotkey, destination_hotkey) = (key(self.hotkeys.0), key(self.hotkeys.1));
         let (netuid, destination_netuid) = (NETUIDS[self.netuids.0], NETUIDS[self.netuids.1]);
@@ -73,7 +84,41 @@ impl Step {
             },
             11 => Call::recycle_alpha { hotkey, amount: alpha, netuid },
             12 => Call::burn_alpha { hotkey, amount: alpha, netuid },
-            _ => Call::add_stake_burn { hotkey, netuid, amount: tao, limit: maybe },
+            13 => Call::add_stake_burn { hotkey, netuid, amount: tao, limit: maybe },
+            14 => Call::set_children { hotkey, netuid, children: vec![(self.amount, destination_hotkey)] },
+            15 => Call::set_childkey_take { hotkey, netuid, take: PerU16::from_parts(self.limit as u16) },
+            16 => Call::swap_hotkey { hotkey, new_hotkey: key(10 + self.hotkeys.1 % 10), netuid: Some(netuid) },
+            17 => {
+                let netuid = self.flag.then_some(netuid);
+                Call::swap_hotkey_v2 {
+                    hotkey,
+                    new_hotkey: key(10 + self.hotkeys.1 % 10),
+                    netuid,
+                    keep_stake: limit.0 == 1,
+                }
+            }
+            18 => Call::lock_stake { hotkey, netuid, amount: alpha },
+            19 => Call::move_lock { destination_hotkey, netuid },
+            20 => Call::set_perpetual_lock { netuid, enabled: self.flag },
+            21 => Call::set_reject_locked_alpha { enabled: self.flag },
+            22 => Call::register {
+                netuid,
+                block_number: 0,
+                nonce: 0,
+                work: Vec::new(),
+                hotkey,
+                coldkey: destination_coldkey,
+            },
+            23 => Call::announce_coldkey_swap { new_coldkey_hash: H256::zero() },
+            24 => Call::clear_coldkey_swap_announcement {},
+            25 => Call::stake_into_basket { hotkey, amount_staked: tao },
+            26 => Call::claim_root { subnets: BTreeSet::new() },
+            27 => Call::swap_coldkey {
+                old_coldkey: destination_coldkey,
+                new_coldkey: key(100 + self.hotkeys.0),
+                swap_cost: limit,
+            },
+            _ => Call::root_dissolve_network { netuid: if netuid == BABELBIT { NetUid(20) } else { netuid } },
         }
     }
 }
@@ -88,16 +133,11 @@ fn check() {
             TotalHotkeyAlpha::<Runtime>::iter().filter(|(_, of, _)| *of == netuid).map(|(_, _, alpha)| alpha.0).sum();
         let out = SubnetAlphaOut::<Runtime>::get(netuid).0;
         assert!(staked <= out, "{netuid:?}: {staked} staked of {out}");
-        for hotkey in (1..5).map(key) {
+        for hotkey in (1..5).chain(11..15).map(key) {
             let holders: u64 = COLDKEYS.iter().map(|name| Subtensor::stake_of(&hotkey, &account(name), netuid).0).sum();
             assert!(holders <= Subtensor::total_alpha(&hotkey, netuid).0);
         }
     }
-}
-
-/// Returns the storage root, which is a hash of all keys and values.
-fn root() -> Vec<u8> {
-    sp_io::storage::root(sp_core::storage::StateVersion::V1)
 }
 
 const COLDKEYS: [&str; 4] = ["Bob", "Charlie", "Dave", "Eve"];
@@ -113,14 +153,21 @@ proptest! {
                 Subtensor::own_hotkey(coldkey, &key(number)).unwrap();
             }
             SubtokenEnabled::<Runtime>::insert(NetUid(18), true);
-            let mut state = root();
-            for step in &steps {
-                let outcome = send(&coldkeys[step.who], step.call(&coldkeys));
-                let after = root();
+            Subtensor::append_neuron(NetUid::ROOT, &key(1));
+            TxRateLimit::<Runtime>::put(0);
+            for (block, step) in (10..).step_by(7).zip(&steps) {
+                jump_to(block);
+                let state = state_root();
+                let call = step.call(&coldkeys);
+                let outcome = if step.is_roots() { send_as_root(call) } else { send(&coldkeys[step.who], call) };
+                let after = state_root();
                 assert!(outcome.is_ok() || after == state, "{step:?} failed and changed the state");
-                state = after;
                 check();
             }
+            // Two epochs, with the children that were set.
+            let block = crate::runtime::System::block_number();
+            run_to(block + 21);
+            check();
         });
     }
 }

@@ -158,7 +158,7 @@ fn stake_moves_within_a_subnet_without_a_trade() {
         let event = Event::StakeMoved(bob.clone(), hotkey, BABELBIT, second.clone(), BABELBIT, worth);
         assert_eq!(last_event(), event);
 
-        // More than there is counts as all of it.
+        // An amount above the stake is treated as the entire stake.
         let eve = account("Eve");
         send(&bob, transfer(&eve, &second, BABELBIT, BABELBIT, u64::MAX)).unwrap();
         assert_eq!((stake(&second, &bob, BABELBIT), stake(&second, &eve, BABELBIT)), (0, whole));
@@ -198,7 +198,7 @@ fn a_transfer_opens_the_account_that_receives_it() {
         send(&bob, transfer(&new, &hotkey, BABELBIT, OTHER, whole)).unwrap();
         assert_eq!(balance(&new), 500);
         assert!(stake(&hotkey, &new, OTHER) > 0);
-        assert!(Delegates::<Runtime>::contains_key(&hotkey), "others stake on it now");
+        assert!(Delegates::<Runtime>::contains_key(&hotkey), "a hotkey with nominators is a delegate");
         let call = Call::transfer_stake_and_hotkey {
             destination_coldkey: bob.clone(),
             origin_hotkey: hotkey.clone(),
@@ -248,7 +248,7 @@ fn all_stake_of_a_hotkey_is_sold_at_once() {
         send(&bob, Call::unstake_all_alpha { hotkey: hotkey.clone() }).unwrap();
         assert_eq!((stake(&hotkey, &bob, BABELBIT), stake(&hotkey, &bob, OTHER)), (0, 0));
         let root = stake(&hotkey, &bob, NetUid::ROOT);
-        // 25 TAO but for the fees.
+        // 25 TAO minus the fees.
         assert!((24_980_000_000..25_000_000_000).contains(&root), "{root}");
         assert_eq!(balance(&bob), before);
         send(&bob, add(&hotkey, OTHER, 5 * TAO)).unwrap();

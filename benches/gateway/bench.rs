@@ -1,0 +1,132 @@
+//! Speed and memory of Nineteen's gateway in front of a miner that answers at once, in three processes: miner, gateway
+//! and load generator.
+//!
+//! - throughput: streamed requests per second, each with an answer of 64 tokens, from 64 concurrent callers;
+//! - latency: time to the first token at a fixed rate of 1 000 requests per second, and the time that the gateway adds
+//!   to that of the miner's own OpenAI server;
+//! - memory of the gateway with 5 000 concurrent streams, each of which receives a token every 5 s.
+//!
+//! Usage: cargo bench -p taonet-nineteen-entry --bench gateway -- [--json] [--quick] [--port PORT] [PROXY=URL@KEY...]
+//! PORT is the port of the miner's OpenAI server. PROXY is the name of another proxy in front of that server, which the
+//! same run also measures; benches/gateway/compare starts such proxies.
+#![allow(missing_docs, clippy::unwrap_used, clippy::print_stdout, clippy::print_stderr, clippy::indexing_slicing)]
+
+mod load;
+mod sides;
+
+use std::io::{BufRead as _, BufReader};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use load::{Load, Target};
+
+/// Streams at once in the measurement of memory.
+const IDLE: usize = 5_000;
+/// Requests per second of the open loop.
+const RATE: u32 = 1_000;
+/// Concurrent requests of the closed loop.
+const CALLERS: usize = 64;
+
+fn main() {
+    let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    match words.as_slice() {
+        ["--miner", port] => sides::miner(port.parse().unwrap()),
+        ["--gateway", port] => sides::gateway(port.parse().unwrap()),
+        ["--load", question] => println!("{}", load::run(&serde_json::from_str(question).unwrap())),
+        words => compare(words),
+    }
+}
+
+/// A process of this program, which ends with its standard input.
+struct Side {
+    child: Child,
+    /// Its first line: how to reach it.
+    target: Target,
+}
+
+impl Side {
+    fn start(arguments: &[&str]) -> Self {
+        let mut command = Command::new(std::env::current_exe().unwrap());
+        let mut child = command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        Self { child, target: serde_json::from_str(&line).unwrap() }
+    }
+
+    /// A field of the process's memory, in MB.
+    fn memory(&self, field: &str) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix(field)).unwrap();
+        line.trim_start_matches(':').trim().trim_end_matches(" kB").parse::<u64>().unwrap() / 1_000
+    }
+}
+
+impl Drop for Side {
+    fn drop(&mut self) {
+        drop(self.child.stdin.take());
+        let _ = self.child.wait();
+    }
+}
+
+fn measure(load: &Load) -> Value {
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    let output = command.arg("--load").arg(serde_json::to_string(load).unwrap()).stderr(Stdio::inherit()).output();
+    serde_json::from_slice(&output.unwrap().stdout).unwrap()
+}
+
+fn compare(words: &[&str]) {
+    let after = |name: &str| words.iter().position(|word| *word == name).map(|place| words[place + 1]);
+    let seconds = if words.contains(&"--quick") { 2 } else { 10 };
+    let miner = Side::start(&["--miner", after("--port").unwrap_or("0")]);
+    let gateway = Side::start(&["--gateway", miner.target.url.rsplit_once(':').unwrap().1]);
+    let mut targets = vec![("direct".to_owned(), miner.target.clone()), ("gateway".to_owned(), gateway.target.clone())];
+    targets.extend(words.iter().filter_map(|word| {
+        let (name, (url, key)) = word.split_once('=').map(|(name, rest)| (name, rest.split_once('@').unwrap()))?;
+        Some((name.to_owned(), Target { url: url.to_owned(), key: key.to_owned() }))
+    }));
+    let mut results = json!({});
+    for (name, target) in &targets {
+        let closed = Load::Closed { target: target.clone(), callers: CALLERS, seconds };
+        results[name] = measure(&closed);
+    }
+    // LiteLLM cannot serve this rate: its backlog would grow for as long as the measurement lasts.
+    for (name, target) in targets.iter().filter(|(name, _)| name != "litellm") {
+        let open = Load::Open { target: target.clone(), per_second: RATE, seconds };
+        results[name]["open"] = measure(&open);
+    }
+    let before = gateway.memory("VmRSS");
+    let hold = Load::Idle { target: gateway.target.clone(), streams: IDLE, seconds: 10 };
+    let waiting = std::thread::spawn(move || measure(&hold));
+    let mut peak = 0;
+    while !waiting.is_finished() {
+        peak = peak.max(gateway.memory("VmRSS"));
+        std::thread::sleep(Duration::from_millis(200));
+    }
+    let idle = waiting.join().unwrap();
+    results["idle"] = json!({"streams": idle["streams"], "before_mb": before, "peak_mb": peak});
+    if words.contains(&"--json") { println!("{results}") } else { show(&results) }
+}
+
+fn show(results: &Value) {
+    let number = |value: &Value| value.as_f64().unwrap_or(f64::NAN);
+    let direct = &results["direct"]["open"];
+    for (name, result) in results.as_object().unwrap().iter().filter(|(name, _)| *name != "idle") {
+        println!("{name:8} {:8.0} streamed requests/s, {} failed", number(&result["per_second"]), result["failed"]);
+        let open = &result["open"];
+        if open.is_object() {
+            println!(
+                "         first token at {RATE}/s: p50 {:.2} ms, p99 {:.2} ms (added {:.2} and {:.2} ms), {} failed",
+                number(&open["p50_ms"]),
+                number(&open["p99_ms"]),
+                number(&open["p50_ms"]) - number(&direct["p50_ms"]),
+                number(&open["p99_ms"]) - number(&direct["p99_ms"]),
+                open["failed"],
+            );
+        }
+    }
+    let idle = &results["idle"];
+    println!("memory with {} streams: {} MB, before {} MB", idle["streams"], idle["peak_mb"], idle["before_mb"]);
+}

@@ -1,0 +1,182 @@
+//! The servers that the benchmark starts: the miner and the gateway.
+
+use std::convert::Infallible;
+use std::io::Read as _;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::{Body, Bytes};
+use axum::http::header::CONTENT_TYPE;
+use axum::response::IntoResponse as _;
+use axum::routing::post;
+use axum::{Json, Router};
+use futures::StreamExt as _;
+use serde_json::{Value, json};
+use taonet_http::{ServeLimits, serve};
+use taonet_nineteen_control::MarketFile;
+use taonet_nineteen_core::MarketConfig;
+use taonet_nineteen_core::capacity::Capacity;
+use taonet_nineteen_core::period::{PeriodCounts, PeriodProfile};
+use taonet_nineteen_entry::Gateway;
+use taonet_nineteen_query::{Contender, Market, Querier, QueryDeadlines, Recorder, Roster, TaskFloor};
+use taonet_nineteen_store::{ContenderRow, KeyTerms, NewContender, Reward, Sample, Store};
+use taonet_nineteen_transport::{FiberClient, FiberRules, MinerHandshake, RsaKey, Trust, routes, signed_requests};
+use taonet_primitives::Uid;
+use taonet_service::{Shutdown, monotonic_clock, system_clock};
+use taonet_wallet::Keypair;
+use taonet_wire::{ClientConfig, Peer, SystemClock};
+use tokio::net::TcpListener;
+use tokio::sync::mpsc::Receiver;
+
+use crate::load::Target;
+
+/// The question that is answered slowly.
+pub(crate) const SLOW: &str = "Take your time.";
+/// Tokens of an answer.
+const TOKENS: usize = 64;
+/// Pause between two tokens of a slow answer.
+const PAUSE: Duration = Duration::from_secs(5);
+/// Limits that no measurement reaches.
+const LIMITS: usize = 10_000;
+const CAPACITY: f64 = 1e15;
+const CREDITS: i64 = 1_000_000_000_000_000;
+const TASK: &str = "chat-llama-3-2-3b";
+/// Length of the period, in milliseconds.
+const LENGTH_MS: i64 = 3_600_000;
+/// Queue of samples to store, as in `tao nineteen validator`.
+const SAMPLES_AHEAD: usize = 256;
+/// Time in which a checker checks an answer.
+const CHECK: Duration = Duration::from_secs(1);
+
+/// Runs a server until standard input ends. `start` returns how to reach it.
+fn run(start: impl Future<Output = Target>) {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let target = runtime.block_on(start);
+    println!("{}", serde_json::to_string(&target).unwrap());
+    let _ = std::io::stdin().read_to_end(&mut Vec::new());
+    runtime.shutdown_background();
+}
+
+async fn listen(router: Router, port: u16) -> String {
+    let mut limit = rustix::process::getrlimit(rustix::process::Resource::Nofile);
+    limit.current = limit.maximum;
+    rustix::process::setrlimit(rustix::process::Resource::Nofile, limit).unwrap();
+    let listener = TcpListener::bind(("127.0.0.1", port)).await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let limits = ServeLimits { connections: LIMITS, connections_per_address: LIMITS, ..ServeLimits::default() };
+    tokio::spawn(async move { serve(listener, router, &Shutdown::new(), limits).await });
+    url
+}
+
+/// Serves fiber's routes and OpenAI's from one port. Its tokens are ready at once, except for [`SLOW`].
+pub(crate) fn miner(port: u16) {
+    run(async move {
+        let bob = Keypair::from_uri("//Bob").unwrap();
+        let signed = signed_requests(bob.hotkey(), FiberRules::Strict).build();
+        let handshake = MinerHandshake::new(bob, RsaKey::generate().unwrap(), FiberRules::Strict);
+        let events = events();
+        let chat = post(move |Json(payload): Json<Value>| {
+            let events = events.clone();
+            async move { answer(events, &payload) }
+        });
+        let sealed = Router::new().route("/chat/completions", chat.clone());
+        let open = Router::new().route("/v1/chat/completions", chat);
+        Target { url: listen(routes(handshake, signed, sealed).merge(open), port).await, key: "none".to_owned() }
+    });
+}
+
+/// The events of an answer, in the form of vLLM, with the log-probabilities that the gateway's requests ask for.
+fn events() -> Vec<Bytes> {
+    let choice = |delta: Value, logprobs: Value, finish: Value| {
+        let choices = json!([{"index": 0, "delta": delta, "logprobs": logprobs, "finish_reason": finish}]);
+        let document = json!({
+            "id": "chatcmpl-6f1e7a4c2b9d4f0e8a3c5d7b9e1f2a4c", "object": "chat.completion.chunk", "created": 1_795_239_890,
+            "model": TASK, "choices": choices,
+        });
+        Bytes::from(format!("data: {document}\n\n"))
+    };
+    let token = |number: usize| {
+        let token = format!(" word{number}");
+        let logprob = -0.7 / (number + 1) as f64;
+        let content = json!([{"token": token, "logprob": logprob, "bytes": token.as_bytes(), "top_logprobs": []}]);
+        choice(json!({"content": token}), json!({"content": content}), Value::Null)
+    };
+    let mut events = vec![choice(json!({"role": "assistant", "content": ""}), Value::Null, Value::Null)];
+    events.extend((0..TOKENS).map(token));
+    events.push(choice(json!({}), Value::Null, "stop".into()));
+    events.push(Bytes::from_static(b"data: [DONE]\n\n"));
+    events
+}
+
+fn answer(events: Vec<Bytes>, payload: &Value) -> axum::response::Response {
+    let is_slow = payload.pointer("/messages/1/content").is_some_and(|content| content == SLOW);
+    let events = futures::stream::iter(events).map(Ok::<_, Infallible>);
+    let body = if is_slow { Body::from_stream(events.take(2).chain(slowly())) } else { Body::from_stream(events) };
+    ([(CONTENT_TYPE, "text/event-stream")], body).into_response()
+}
+
+/// A token every [`PAUSE`], without an end.
+fn slowly() -> impl futures::Stream<Item = Result<Bytes, Infallible>> {
+    let token = events().swap_remove(1);
+    futures::stream::repeat(token).then(|token| async move {
+        tokio::time::sleep(PAUSE).await;
+        Ok(token)
+    })
+}
+
+/// Serves the gateway, with the database in a temporary folder, metrics, counters and samples, as `tao nineteen
+/// validator` has them.
+pub(crate) fn gateway(miner: u16) {
+    let folder = tempfile::tempdir().unwrap();
+    run(async {
+        let _metrics = taonet_telemetry::Metrics::install().unwrap();
+        let config = MarketConfig::default();
+        let task = Arc::new(config.task(TASK).unwrap().clone());
+        let alice = Keypair::from_uri("//Alice").unwrap();
+        let bob = Keypair::from_uri("//Bob").unwrap().hotkey();
+        let wire = ClientConfig { idle_per_host: 256, ..ClientConfig::default() };
+        let client = FiberClient::new(alice, Trust::Signed, wire, Arc::new(SystemClock)).unwrap();
+        let session = client.handshake(&Peer::new(bob, "127.0.0.1", miner).unwrap()).await.unwrap();
+        let capacity = Capacity { declared: CAPACITY, accepted: CAPACITY, to_score: 0.0 };
+        let offer = NewContender { task: task.task.clone(), hotkey: bob, uid: Uid(1), capacity };
+        let store = Store::open(folder.path()).await.unwrap();
+        let profile = PeriodProfile::Reference;
+        let opened = store.begin_period(0, LENGTH_MS, profile, std::slice::from_ref(&offer), &[], &config).await;
+        let row = ContenderRow { offer, counts: PeriodCounts::with_capacity(CAPACITY), sent: 0.0, score: None };
+        let floor = TaskFloor::new(task, vec![Contender::new(&row, session, 0.0)], 0);
+        let market = Market::default();
+        market.open(Roster::new(opened.unwrap(), vec![floor]));
+        let (samples, kept) = tokio::sync::mpsc::channel(SAMPLES_AHEAD);
+        record(&store, &market, kept);
+        let slow = Some(PAUSE * 4);
+        let deadlines = QueryDeadlines { first: slow, between: slow, ..QueryDeadlines::default() };
+        let clocks = (system_clock(), monotonic_clock());
+        let querier = Querier::new(client, market, deadlines, LIMITS, clocks, samples);
+        let terms =
+            KeyTerms { name: "load".to_owned(), rate_per_minute: 100_000_000, models: None, monthly_budget: None };
+        let key = store.create_key(&terms, &[3; 40], 0).await.unwrap();
+        store.grant(&key.id, CREDITS, "load", 0).await.unwrap();
+        let gateway = Gateway::new(store, querier, MarketFile::fixed(config), system_clock());
+        Target { url: listen(gateway.router(), 0).await, key: key.secret.to_string() }
+    });
+}
+
+/// Stores counters and samples as a validator does. A checker takes a sample per second, and then asks for another.
+fn record(store: &Store, market: &Market, samples: Receiver<Sample>) {
+    let recorder = Recorder::new(store.clone(), market.clone());
+    let counting = recorder.clone();
+    tokio::spawn(async move { counting.keep_counters(&Shutdown::new()).await });
+    tokio::spawn(async move { recorder.keep_samples(samples, &Shutdown::new()).await });
+    let (store, market) = (store.clone(), market.clone());
+    tokio::spawn(async move {
+        loop {
+            tokio::time::sleep(CHECK).await;
+            let roster = market.roster().unwrap();
+            let floor = &roster.floors()[0];
+            let Some(sample) = store.next_sample(&floor.task.task).await.unwrap() else { continue };
+            let reward = Reward { quality: Some(1.0), metric: None, reason: String::new(), created_ms: 0 };
+            store.put_reward(&sample, &reward).await.unwrap();
+            floor.set_keeps_samples(true);
+        }
+    });
+}

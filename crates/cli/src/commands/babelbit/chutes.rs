@@ -1,0 +1,203 @@
+//! `bb push` and the other commands for text miners that run on Chutes.
+
+pub(crate) mod manage;
+pub(crate) mod ping;
+pub(crate) mod push;
+
+use std::path::PathBuf;
+
+use anyhow::Context as _;
+use clap::Args;
+use serde_json::json;
+use taonet_babelbit_chutes::{ApiError, ChuteInfo, ChutesApi, Script, chute_name, guessed_slug};
+use taonet_babelbit_config::Config;
+use taonet_service::{Access, atomic_write};
+
+use crate::context::Context;
+use crate::exit::{Classified, Failure};
+use crate::settings;
+
+/// Number of characters of a revision in the tag of an image.
+const TAG: usize = 12;
+/// Name of the image that the script builds.
+const IMAGE: &str = "babelbit";
+
+/// Arguments that select a revision of the miner's model
+#[derive(Debug, Args)]
+pub(crate) struct RevisionArgs {
+    /// Revision of the model's repository on the hub, 40 hex digits
+    #[arg(long, value_name = "SHA", value_parser = revision)]
+    revision: String,
+}
+
+/// Write the Python script that defines a text miner's chute
+#[derive(Debug, Args)]
+pub(crate) struct ScriptArgs {
+    #[command(flatten)]
+    revision: RevisionArgs,
+    #[command(flatten)]
+    model: ModelArgs,
+    /// File to write
+    #[arg(short, long, value_name = "FILE", default_value = "my_chute.py")]
+    output: PathBuf,
+    #[command(flatten)]
+    template: TemplateArgs,
+}
+
+/// Argument that names the model's repository
+#[derive(Debug, Args)]
+pub(crate) struct ModelArgs {
+    /// Repository of the model on the hub [default: HUGGINGFACE_USERNAME/Babelbit-BITTENSOR_WALLET_HOT]
+    #[arg(long, value_name = "REPOSITORY", value_parser = repository)]
+    model: Option<String>,
+}
+
+/// Argument that replaces parts of the script
+#[derive(Debug, Args)]
+pub(crate) struct TemplateArgs {
+    /// Directory with a setup.py, load.py or predict.py that replaces the part of the script with this name
+    #[arg(long, value_name = "DIR")]
+    template: Option<PathBuf>,
+}
+
+/// Parses a revision.
+fn revision(text: &str) -> Result<String, String> {
+    let is_hash = text.len() == 40 && text.chars().all(|c| c.is_ascii_hexdigit());
+    if is_hash { Ok(text.to_lowercase()) } else { Err("expected 40 hex digits, the commit of a model".to_owned()) }
+}
+
+/// Parses the name of a repository.
+fn repository(text: &str) -> Result<String, String> {
+    let is_plain = |part: &str| {
+        !part.is_empty()
+            && part.len() <= 96
+            && !part.starts_with('.')
+            && part.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c))
+    };
+    match text.split_once('/') {
+        Some((owner, name)) if is_plain(owner) && is_plain(name) => Ok(text.to_owned()),
+        _ => Err("expected OWNER/NAME of letters, digits, hyphens, underscores and dots".to_owned()),
+    }
+}
+
+pub(crate) fn generate(args: &ScriptArgs, context: &Context) -> anyhow::Result<()> {
+    let config = settings::load()?;
+    let script = render(&config, &args.model, &args.revision.revision, &args.template)?;
+    atomic_write(&args.output, script.as_bytes(), Access::Everyone)?;
+    let name = name(&config, &args.revision.revision)?;
+    if context.json {
+        let document = json!({
+            "schema": "taonet.chute-script/1", "file": args.output, "name": name, "bytes": script.len(),
+        });
+        return context.print_json(&document);
+    }
+    context.print(&format!("{}: chute {name}", args.output.display()))
+}
+
+/// Renders the script of a revision.
+fn render(config: &Config, args: &ModelArgs, revision: &str, template: &TemplateArgs) -> anyhow::Result<String> {
+    let (model, name) = (model(config, args)?, name(config, revision)?);
+    let script = Script {
+        model: &model,
+        revision,
+        username: given(&config.chutes.username, "CHUTES_USERNAME")?,
+        name: &name,
+        image: (IMAGE, revision.get(..TAG).unwrap_or(revision)),
+        template: template.template.as_deref(),
+    };
+    Ok(script.render()?)
+}
+
+/// Returns the repository of the model.
+fn model(config: &Config, args: &ModelArgs) -> anyhow::Result<String> {
+    if let Some(model) = &args.model {
+        return Ok(model.clone());
+    }
+    let owner = given(&config.chutes.hub_username, "HUGGINGFACE_USERNAME")?;
+    let text = format!("{owner}/Babelbit-{}", config.operator.wallet_hotkey);
+    repository(&text).map_err(|_| {
+        let message = format!("{text} is no name of a repository\nhint: name it with --model OWNER/NAME");
+        Classified::error(Failure::Usage, message)
+    })
+}
+
+/// Returns the name of the chute of a revision.
+fn name(config: &Config, revision: &str) -> anyhow::Result<String> {
+    Ok(chute_name(given(&config.chutes.hub_username, "HUGGINGFACE_USERNAME")?, revision))
+}
+
+/// Requires a setting.
+fn given<'a>(value: &'a str, variable: &str) -> anyhow::Result<&'a str> {
+    if value.trim().is_empty() {
+        return Err(Classified::error(
+            Failure::Usage,
+            format!("{variable} is not set\nhint: set it to your account's name"),
+        ));
+    }
+    Ok(value)
+}
+
+/// The chute of a revision: deployed, or with the slug that it would probably get.
+struct Found {
+    name: String,
+    slug: String,
+    chute: Option<ChuteInfo>,
+}
+
+/// Looks the chute of a revision up. Without an API key, its slug is a guess.
+async fn find(config: &Config, revision: &str) -> anyhow::Result<Found> {
+    let chutes = &config.chutes;
+    let name = name(config, revision)?;
+    let chute = match &chutes.api_key {
+        Some(_) => ChutesApi::new(chutes)?.find(&name).await.map_err(failed)?,
+        None => None,
+    };
+    let slug = match chute.as_ref().and_then(|chute| chute.slug.clone()) {
+        Some(slug) => slug,
+        None => guessed_slug(given(&chutes.username, "CHUTES_USERNAME")?, &name),
+    };
+    Ok(Found { name, slug, chute })
+}
+
+/// Converts an error of Chutes or of the hub, with its exit code.
+fn failed(error: ApiError) -> anyhow::Error {
+    let failure = match &error {
+        error if error.is_auth() => Failure::Authentication,
+        ApiError::Refused { fault, .. } if fault.is_retryable() => Failure::Network,
+        _ => return error.into(),
+    };
+    Classified::error(failure, error.to_string())
+}
+
+/// Runs a command's requests until a signal.
+async fn interruptible<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
+    let shutdown = taonet_service::Shutdown::on_signals().context("cannot install signal handlers")?;
+    tokio::select! {
+        done = work => done,
+        () = shutdown.requested() => anyhow::bail!("interrupted"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Columns: text · accepted as revision · accepted as repository
+    #[test]
+    fn revisions_and_repositories() {
+        let sha = "0123456789ABCDEF0123456789abcdef01234567";
+        for (text, is_revision, is_repository) in [
+            (sha, true, false),
+            ("main", false, false),
+            (&sha[1..], false, false),
+            ("al/Babelbit-hot_1.2", false, true),
+            ("al/", false, false),
+            ("al/..", false, false),
+            ("al/a/b", false, false),
+            ("al/a?b", false, false),
+        ] {
+            assert_eq!((revision(text).is_ok(), repository(text).is_ok()), (is_revision, is_repository), "{text}");
+        }
+        assert_eq!(revision(sha).unwrap(), sha.to_lowercase());
+    }
+}

@@ -1,0 +1,72 @@
+//! `bb chute-slug` and `bb delete-chute`.
+
+use anyhow::bail;
+use clap::Args;
+use serde_json::json;
+use taonet_babelbit_chutes::{ApiError, ChutesApi};
+
+use super::{Found, RevisionArgs, failed, find, interruptible};
+use crate::context::Context;
+use crate::printable::printable;
+use crate::{prompt, settings};
+
+/// Show the slug and the ID of a text miner's chute
+#[derive(Debug, Args)]
+pub(crate) struct SlugArgs {
+    #[command(flatten)]
+    revision: RevisionArgs,
+}
+
+/// Delete a text miner's chute
+#[derive(Debug, Args)]
+pub(crate) struct DeleteArgs {
+    #[command(flatten)]
+    revision: RevisionArgs,
+    /// Do not ask for confirmation
+    #[arg(long, short)]
+    yes: bool,
+    /// Show the request without sending it
+    #[arg(long)]
+    dry_run: bool,
+}
+
+pub(crate) fn slug(args: &SlugArgs, context: &Context) -> anyhow::Result<()> {
+    let config = settings::load()?;
+    let Found { name, slug, chute } = context.block_on(interruptible(find(&config, &args.revision.revision)))?;
+    let id = chute.as_ref().map(|chute| chute.chute_id.as_str());
+    if context.json {
+        let document = json!({
+            "schema": "taonet.chute/1", "name": name, "slug": slug, "chute_id": id, "deployed": chute.is_some(),
+            "hot": chute.as_ref().is_some_and(|chute| chute.hot),
+        });
+        return context.print_json(&document);
+    }
+    if id.is_none() {
+        let why = if config.chutes.api_key.is_some() { "not deployed" } else { "CHUTES_API_KEY is not set" };
+        context.say(&format!("the slug is a guess: {why}"));
+    }
+    context.print(&format!("{} {}", printable(&slug), printable(id.unwrap_or("-"))))
+}
+
+pub(crate) fn delete(args: &DeleteArgs, context: &Context) -> anyhow::Result<()> {
+    let config = settings::load()?;
+    context.block_on(interruptible(async {
+        let api = ChutesApi::new(&config.chutes)?;
+        let Found { name, chute, .. } = find(&config, &args.revision.revision).await?;
+        // Without a key, the chute was not looked up.
+        if config.chutes.api_key.is_none() {
+            return Err(failed(ApiError::NoKey { what: "delete the chute", variable: "CHUTES_API_KEY" }));
+        }
+        let Some(chute) = chute else { bail!("no chute {name} is deployed") };
+        let call = api.delete(&chute.chute_id);
+        if args.dry_run {
+            return context.print_json(&json!({ "dry_run": true, "requests": [call.shown()] }));
+        }
+        prompt::confirm(&format!("Delete the chute {name}?"), args.yes)?;
+        api.send(&call).await.map_err(failed)?;
+        if context.json {
+            return context.print_json(&json!({ "deleted": chute.chute_id, "name": name }));
+        }
+        context.print(&format!("deleted {name} ({})", printable(&chute.chute_id)))
+    }))
+}

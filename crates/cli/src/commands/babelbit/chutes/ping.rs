@@ -1,0 +1,125 @@
+//! `bb ping-chute`.
+
+use std::time::{Duration, Instant};
+
+use anyhow::bail;
+use clap::Args;
+use serde_json::json;
+use taonet_babelbit_chutes::{ChuteClient, ChuteError, Health};
+use taonet_babelbit_core::text_api::PredictedUtterance;
+use taonet_primitives::counted;
+
+use super::{RevisionArgs, find, interruptible};
+use crate::context::Context;
+use crate::exit::{Classified, Failure};
+use crate::settings;
+use crate::table::{decimals, judged, table};
+use crate::tables::CHUTE_PROBES;
+
+/// Address of a chute that runs on this machine, from `chutes run --dev`.
+const LOCAL: &str = "http://127.0.0.1:8000";
+/// Words of the probes: each probe reveals one more.
+const WORDS: [&str; 5] = ["Hi", "-", "how", "are", "you"];
+/// Timeout of a probe, at most: the setting is usually shorter.
+const STEP: Duration = Duration::from_mins(2);
+
+/// Call a text miner's chute: its health, then five predictions
+#[derive(Debug, Args)]
+pub(crate) struct PingArgs {
+    #[command(flatten)]
+    revision: RevisionArgs,
+    /// Call the chute on this machine, http://127.0.0.1:8000, which `chutes run --dev` serves
+    #[arg(long)]
+    local: bool,
+}
+
+/// Outcome of one call.
+struct Probe {
+    name: String,
+    outcome: Result<String, ChuteError>,
+    took: Duration,
+}
+
+pub(crate) fn ping(args: &PingArgs, context: &Context) -> anyhow::Result<()> {
+    let config = settings::load()?;
+    let (slug, health, probes) = context.block_on(interruptible(async {
+        let (slug, client) = if args.local {
+            (None, ChuteClient::at(&config.chutes, LOCAL.parse()?)?)
+        } else {
+            let slug = find(&config, &args.revision.revision).await?.slug;
+            let client = ChuteClient::of_slug(&config.chutes, &slug)?;
+            (Some(slug), client)
+        };
+        let began = Instant::now();
+        let health = client.health().await;
+        let took = began.elapsed();
+        let mut probes = Vec::new();
+        for count in 1..=WORDS.len() {
+            let words = WORDS.get(..count).unwrap_or_default();
+            let request = PredictedUtterance {
+                index: "ping".to_owned(),
+                step: (count - 1) as u32,
+                prefix: words.join(" "),
+                context: String::new(),
+                done: false,
+                prediction: String::new(),
+                ground_truth: None,
+                evaluation: None,
+            };
+            let began = Instant::now();
+            let outcome = client.predict(&request, STEP).await;
+            probes.push(Probe { name: request.prefix, outcome, took: began.elapsed() });
+        }
+        Ok((slug, (health, took), probes))
+    }))?;
+    show(slug.as_deref(), &health, &probes, context)?;
+    let failed = usize::from(health.0.is_err()) + probes.iter().filter(|probe| probe.outcome.is_err()).count();
+    match failed {
+        0 => Ok(()),
+        failed if failed > probes.len() => {
+            let message = "the chute does not respond\nhint: a cold chute needs minutes to start; see `bb chute-slug`";
+            Err(Classified::error(Failure::Network, message))
+        }
+        failed => bail!("{} of {} failed", failed, counted(probes.len() + 1, "call")),
+    }
+}
+
+fn show(
+    slug: Option<&str>,
+    (health, took): &(Result<Health, ChuteError>, Duration),
+    probes: &[Probe],
+    context: &Context,
+) -> anyhow::Result<()> {
+    if context.json {
+        let probe = |probe: &Probe| {
+            json!({
+                "prefix": probe.name, "prediction": probe.outcome.as_ref().ok(),
+                "error": probe.outcome.as_ref().err().map(ToString::to_string), "seconds": probe.took.as_secs_f64(),
+            })
+        };
+        return context.print_json(&json!({
+            "schema": "taonet.ping-chute/1", "slug": slug,
+            "health": {
+                "status": health.as_ref().ok().map(|health| &health.status),
+                "model": health.as_ref().ok().and_then(|health| health.model.as_ref()),
+                "model_loaded": health.as_ref().is_ok_and(|health| health.model_loaded),
+                "error": health.as_ref().err().map(ToString::to_string), "seconds": took.as_secs_f64(),
+            },
+            "predictions": probes.iter().map(probe).collect::<Vec<_>>(),
+        }));
+    }
+    let mut rows = table(&CHUTE_PROBES);
+    let state = match health {
+        Ok(health) => judged(format!("{}, {}", health.status, health.model.as_deref().unwrap_or("no model")), true),
+        Err(error) => judged(error.to_string(), false),
+    };
+    rows.add_row(["health".into(), decimals(Some(took.as_secs_f64()), 2).into(), state]);
+    for probe in probes {
+        let outcome = match &probe.outcome {
+            Ok(prediction) => judged(prediction.as_str(), true),
+            Err(error) => judged(error.to_string(), false),
+        };
+        rows.add_row([probe.name.as_str().into(), decimals(Some(probe.took.as_secs_f64()), 2).into(), outcome]);
+    }
+    context.print(&rows.to_string())
+}

@@ -1,0 +1,302 @@
+//! `bb push`: model to the hub, chute to Chutes, commitment to the chain.
+
+use std::path::PathBuf;
+use std::time::{Duration, SystemTime};
+
+use anyhow::{Context as _, bail};
+use clap::Args;
+use serde_json::{Value, json};
+use taonet_babelbit_chutes::{
+    Call as Request, ChuteInfo, ChutesApi, Commitment, HubApi, LocalModel, NewChute, UploadPlan, chute_name,
+};
+use taonet_babelbit_config::Config;
+use taonet_chain::calls::{self, CommitmentText};
+use taonet_chain::{At, Call, Chain as _, Client};
+use taonet_primitives::{Hotkey, counted};
+use taonet_timelock::{Beacon, encrypt};
+use taonet_wallet::Keypair;
+
+use super::{IMAGE, ModelArgs, TAG, TemplateArgs, failed, interruptible, model, name, render, revision};
+use crate::chain::{failed as chain_failed, publish, set_network};
+use crate::context::Context;
+use crate::exit::{Classified, Failure};
+use crate::keys::KeyArgs;
+use crate::printable::printable;
+use crate::{prompt, settings};
+
+/// Number of blocks until a commitment is revealed, as in the reference.
+const BLOCKS_UNTIL_REVEAL: u32 = 1;
+
+/// Size above which the hub usually stores a file separately, in bytes.
+const LARGE: u64 = 10_000_000;
+
+/// Upload a text miner's model, deploy it on Chutes, and publish the commitment on the chain
+#[expect(clippy::struct_excessive_bools, reason = "each is an option of the command line")]
+#[derive(Debug, Args)]
+pub(crate) struct PushArgs {
+    /// Directory of the model to upload
+    #[arg(long, value_name = "DIR", required_unless_present = "revision", conflicts_with = "revision")]
+    model_path: Option<PathBuf>,
+    /// Revision that the hub already has, 40 hex digits, instead of an upload
+    #[arg(long, value_name = "SHA", value_parser = revision)]
+    revision: Option<String>,
+    #[command(flatten)]
+    model: ModelArgs,
+    #[command(flatten)]
+    template: TemplateArgs,
+    /// Image of the chute [default: babelbit:TAG, which `chutes build` makes from the script]
+    #[arg(long, value_name = "NAME:TAG")]
+    image: Option<String>,
+    /// Account on Chutes that may use the chute, such as a validator's; may be repeated
+    #[arg(long, value_name = "USER")]
+    share_with: Vec<String>,
+    /// Do not deploy the chute
+    #[arg(long)]
+    no_deploy: bool,
+    /// Do not publish the commitment
+    #[arg(long)]
+    no_commit: bool,
+    /// Do not start an instance of the chute
+    #[arg(long)]
+    no_warmup: bool,
+    /// Do not ask for confirmation
+    #[arg(long, short)]
+    yes: bool,
+    /// Show every request as JSON without sending any
+    #[arg(long)]
+    dry_run: bool,
+    #[command(flatten)]
+    key: KeyArgs,
+}
+
+/// What a push is about.
+struct Push<'a> {
+    args: &'a PushArgs,
+    config: Config,
+    hub: HubApi,
+    api: ChutesApi,
+    model: String,
+}
+
+pub(crate) fn push(args: &PushArgs, context: &Context) -> anyhow::Result<()> {
+    let config = settings::load()?;
+    let push = Push {
+        hub: HubApi::new(&config.chutes)?,
+        api: ChutesApi::new(&config.chutes)?,
+        model: model(&config, &args.model)?,
+        args,
+        config,
+    };
+    // The wallet is opened first: without it, an upload of gigabytes would be in vain.
+    let key = if args.no_commit { None } else { Some(args.key.load(&push.config.network)?) };
+    let files = args.model_path.as_deref().map(LocalModel::read).transpose()?;
+    if args.dry_run {
+        return context.print_json(&push.dry_run(files.as_ref(), key.as_ref().map(Keypair::hotkey).as_ref())?);
+    }
+    let document = context.block_on(interruptible(push.run(files, key.as_ref(), context)))?;
+    if context.json { context.print_json(&document) } else { Ok(()) }
+}
+
+impl Push<'_> {
+    /// Describes every request.
+    fn dry_run(&self, files: Option<&LocalModel>, hotkey: Option<&Hotkey>) -> anyhow::Result<Value> {
+        let mut requests: Vec<Request> = Vec::new();
+        // Known only after the upload.
+        let unknown = "0".repeat(40);
+        let revision = self.args.revision.as_deref().unwrap_or(&unknown);
+        match files {
+            Some(files) => {
+                requests.push(self.hub.create(&self.model));
+                requests.push(self.hub.preupload(&self.model, files));
+                // The hub decides which files are large; these need not be read here.
+                let large = files.files.iter().filter(|file| file.size > LARGE).map(|file| file.name.clone());
+                let plan = UploadPlan { large: large.collect(), ..UploadPlan::default() };
+                requests.push(self.hub.commit(&self.model, files, &plan)?);
+            }
+            None => requests.push(self.hub.model(&self.model, Some(revision))),
+        }
+        let (name, image) = (name(&self.config, revision)?, self.image(revision));
+        if !self.args.no_deploy {
+            let code = render(&self.config, &self.args.model, revision, &self.args.template)?;
+            let chute = NewChute { name: &name, image: &image, code: &code, revision, model: &self.model };
+            requests.extend([self.api.image(&image), self.api.list(&name), self.api.deploy(&chute)]);
+            requests.extend(self.args.share_with.iter().map(|user| self.api.share("ID", user)));
+        }
+        if !self.args.no_warmup {
+            requests.push(self.api.warm_up("ID"));
+        }
+        let commitment = hotkey.map(|hotkey| Commitment {
+            model: Some(self.model.clone()),
+            revision: Some(revision.to_owned()),
+            chute_id: Some("ID".to_owned()),
+            slug: Some("SLUG".to_owned()),
+            hotkey: Some(*hotkey),
+        });
+        let requests: Vec<Value> = requests.iter().map(Request::shown).collect();
+        Ok(json!({
+            "schema": "taonet.push/1", "dry_run": true, "model": self.model, "requests": requests,
+            "commitment": commitment,
+        }))
+    }
+
+    /// Returns the image of the chute.
+    fn image(&self, revision: &str) -> String {
+        let tag = revision.get(..TAG).unwrap_or(revision);
+        self.args.image.clone().unwrap_or_else(|| format!("{IMAGE}:{tag}"))
+    }
+
+    async fn run(&self, files: Option<LocalModel>, key: Option<&Keypair>, context: &Context) -> anyhow::Result<Value> {
+        let netuid = self.config.netuid;
+        let chain = match key {
+            Some(key) => {
+                let client = Client::connect(&set_network(None)?).await.map_err(chain_failed)?;
+                if client.uid(netuid, &key.hotkey(), At::Head).await.map_err(chain_failed)?.is_none() {
+                    bail!(
+                        "{} is not registered on subnet {netuid}\nhint: register it with `tao register --netuid {netuid}`, \
+                         or pass --no-commit",
+                        key.hotkey()
+                    );
+                }
+                Some((client, key))
+            }
+            None => None,
+        };
+        let revision = self.upload(files, context).await?;
+        let rerun =
+            || format!("the push is incomplete\nhint: the model is uploaded; continue with --revision {revision}");
+        let chute = self.deploy(&revision, context).await.with_context(rerun)?;
+        let mut outcome = Value::Null;
+        let mut commitment = None;
+        if let Some((client, key)) = chain {
+            let Some(chute) = &chute else {
+                bail!(
+                    "no chute {} is deployed, so there is nothing to commit to\nhint: deploy it without --no-deploy, or pass \
+                     --no-commit",
+                    chute_name(&self.config.chutes.hub_username, &revision)
+                );
+            };
+            let made = self.commitment(&revision, chute, key.hotkey());
+            let call = self.commitment_call(&made.text(), client.block_time())?;
+            outcome = publish(&client, key, &call, context).await.with_context(rerun)?;
+            context.say(&format!("published the commitment on subnet {netuid}"));
+            commitment = Some(made);
+        }
+        let mut is_warm = false;
+        if let Some(chute) = chute.as_ref().filter(|_| !self.args.no_warmup) {
+            // The commitment stands: a cold chute starts with its first call.
+            match self.api.send(&self.api.warm_up(&chute.chute_id)).await {
+                Ok(_) => is_warm = true,
+                Err(error) => context.say(&format!("not warmed up: {error}")),
+            }
+        }
+        if !context.json {
+            let chute = chute.as_ref().map(|chute| format!(", chute {} {}", slug(chute), chute.chute_id));
+            context.print(&printable(&format!("{} {revision}{}", self.model, chute.unwrap_or_default())))?;
+        }
+        Ok(json!({
+            "schema": "taonet.push/1", "model": self.model, "revision": revision,
+            "chute_id": chute.as_ref().map(|chute| &chute.chute_id), "slug": chute.as_ref().map(slug),
+            "shared_with": if self.args.no_deploy { &[] } else { self.args.share_with.as_slice() },
+            "commitment": commitment, "extrinsic": outcome, "warmed_up": is_warm,
+        }))
+    }
+
+    /// Uploads the model, or checks that the hub has the revision; returns the revision.
+    async fn upload(&self, files: Option<LocalModel>, context: &Context) -> anyhow::Result<String> {
+        match (files, &self.args.revision) {
+            (Some(files), _) => {
+                let bytes: u64 = files.files.iter().map(|file| file.size).sum();
+                let what = counted(files.files.len(), "file");
+                context.say(&format!("uploading {what}, {:.1} MB, to {}", bytes as f64 / 1e6, self.model));
+                let upload = self.hub.upload(&self.model, &files, |name| context.say(&printable(name)));
+                let revision = upload.await.map_err(failed)?;
+                self::revision(&revision).map_err(|error| anyhow::anyhow!("the hub's revision: {error}"))
+            }
+            (None, Some(revision)) => {
+                let call = self.hub.model(&self.model, Some(revision));
+                let info = HubApi::info(&call, &self.hub.send(&call).await.map_err(failed)?)?;
+                if info.is_gated() {
+                    bail!("access to {} is gated\nhint: validators skip gated models; open it on the hub", self.model);
+                }
+                Ok(revision.clone())
+            }
+            (None, None) => Err(Classified::error(Failure::Usage, "--model-path or --revision is required")),
+        }
+    }
+
+    /// Deploys and shares the chute of a revision, unless it is deployed; with `--no-deploy`, only looks it up.
+    async fn deploy(&self, revision: &str, context: &Context) -> anyhow::Result<Option<ChuteInfo>> {
+        let name = name(&self.config, revision)?;
+        if self.args.no_deploy && self.args.no_commit && self.args.no_warmup {
+            return Ok(None);
+        }
+        let found = self.api.find(&name).await.map_err(failed)?;
+        if self.args.no_deploy {
+            return Ok(found);
+        }
+        let chute = match found {
+            Some(chute) => {
+                context.say(&format!("{name} is already deployed"));
+                chute
+            }
+            None => self.deploy_new(&name, revision).await?,
+        };
+        for user in &self.args.share_with {
+            self.api.send(&self.api.share(&chute.chute_id, user)).await.map_err(failed)?;
+        }
+        Ok(Some(chute))
+    }
+
+    async fn deploy_new(&self, name: &str, revision: &str) -> anyhow::Result<ChuteInfo> {
+        let image = self.image(revision);
+        if let Err(error) = self.api.send(&self.api.image(&image)).await {
+            let is_missing = error.status().is_some_and(|status| status.as_u16() == 404);
+            let error = failed(error);
+            return Err(if is_missing {
+                error.context(format!(
+                    "Chutes has no image {image}\nhint: `bb generate-chute-script --revision {revision}` writes \
+                     my_chute.py, and `chutes build my_chute:chute --wait` builds its image"
+                ))
+            } else {
+                error
+            });
+        }
+        prompt::confirm(&format!("Deploy {name} on Chutes, which charges your account?"), self.args.yes)?;
+        let code = render(&self.config, &self.args.model, revision, &self.args.template)?;
+        let chute = NewChute { name, image: &image, code: &code, revision, model: &self.model };
+        let call = self.api.deploy(&chute);
+        let answer = self.api.send(&call).await.map_err(failed)?;
+        Ok(ChutesApi::chute(&call, &answer)?)
+    }
+
+    fn commitment(&self, revision: &str, chute: &ChuteInfo, hotkey: Hotkey) -> Commitment {
+        Commitment {
+            model: Some(self.model.clone()),
+            revision: Some(revision.to_owned()),
+            chute_id: Some(chute.chute_id.clone()),
+            slug: Some(slug(chute)),
+            hotkey: Some(hotkey),
+        }
+    }
+
+    /// Builds the call that publishes a commitment: timelocked, as in the reference, or in clear on a local network,
+    /// which has no drand beacon.
+    fn commitment_call(&self, text: &str, block_time: Duration) -> anyhow::Result<Call> {
+        let text = CommitmentText::new(text)?;
+        if self.config.network.is_local() {
+            return Ok(calls::set_commitment(self.config.netuid, &text));
+        }
+        let now =
+            SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).context("the system clock is before 1970")?;
+        let reveal = now + block_time * BLOCKS_UNTIL_REVEAL;
+        let round = Beacon::quicknet().round_at(reveal).context("the system clock is before the beacon's start")?;
+        let plaintext = calls::timelocked_plaintext(&text);
+        let ciphertext = encrypt(&plaintext, Beacon::quicknet(), round, &mut rand::rng())?.to_bytes();
+        Ok(calls::set_timelocked_commitment(self.config.netuid, &ciphertext, round.0))
+    }
+}
+
+/// Returns the slug of a deployed chute; its name in lowercase if Chutes reports none.
+fn slug(chute: &ChuteInfo) -> String {
+    chute.slug.clone().unwrap_or_else(|| chute.name.to_lowercase())
+}

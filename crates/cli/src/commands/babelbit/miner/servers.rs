@@ -1,0 +1,249 @@
+//! Inference servers of `bb miner`.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use clap::{Args, ValueEnum};
+use taonet_babelbit_config::Config;
+use taonet_babelbit_miner::profile::{Interpreter, Manner, Patient, Profile, ProfileName};
+use taonet_babelbit_miner::remote::{ChatRewriter, RemoteModel, RemoteRecognizer, RemoteSynthesizer};
+use taonet_babelbit_text_miner::backend::Backend;
+use taonet_babelbit_text_miner::model::TextModel;
+use taonet_babelbit_text_miner::ngram::NgramModel;
+use taonet_http::ModelServer;
+use taonet_settings::{Secret, value};
+use taonet_speech::{Espeak, Recognizer, Synthesizer};
+use tokio::runtime::Handle;
+use url::Url;
+
+use crate::engines;
+use crate::exit::{Classified, Failure};
+
+/// Default timeout of a completion: half of the validators' timeout.
+const COMPLETION: Duration = Duration::from_secs(5);
+/// Default timeout of a stage: three stages within the validators' timeout of 3 s for a frame.
+const STAGE: Duration = Duration::from_millis(800);
+
+/// Speech recognition in the process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Hearing {
+    /// Each phrase once, when a pause ends it.
+    Phrases,
+    /// The last seconds again and again, with Whisper.
+    Whisper,
+}
+
+/// Inference servers with OpenAI's API
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Inference server options")]
+pub(super) struct ServerArgs {
+    /// Base URL of a text miner's completion server, including /v1 if it has that prefix
+    #[arg(long, value_name = "URL", value_parser = server_url)]
+    backend_url: Option<Url>,
+    /// Model of the completion server [default: the first that it lists]
+    #[arg(long, value_name = "NAME", requires = "backend_url")]
+    backend_model: Option<String>,
+    /// Speech recognition of this process: phrases (each one when it ends) or whisper (incremental, while the speaker
+    /// speaks)
+    #[arg(
+        long,
+        value_name = "ENGINE",
+        default_value = "phrases",
+        hide_possible_values = true,
+        conflicts_with = "stt_url"
+    )]
+    stt: Hearing,
+    /// Base URL of the speech-to-text server [default: the recogniser of this process]
+    #[arg(long, value_name = "URL", value_parser = server_url)]
+    stt_url: Option<Url>,
+    /// Speech-to-text model [default: whisper-1]
+    #[arg(long, value_name = "NAME", requires = "stt_url")]
+    stt_model: Option<String>,
+    /// Base URL of the chat server that rewrites the transcript [default: the rules of this process]
+    #[arg(long, value_name = "URL", value_parser = server_url, requires = "llm_model")]
+    llm_url: Option<Url>,
+    /// Chat model
+    #[arg(long, value_name = "NAME", requires = "llm_url")]
+    llm_model: Option<String>,
+    /// Base URL of the text-to-speech server [default: espeak-ng]
+    #[arg(long, value_name = "URL", value_parser = server_url)]
+    tts_url: Option<Url>,
+    /// Text-to-speech model [default: tts-1]
+    #[arg(long, value_name = "NAME", requires = "tts_url")]
+    tts_model: Option<String>,
+    /// Voice of the text-to-speech model [default: alloy]
+    #[arg(long, value_name = "NAME", requires = "tts_url")]
+    tts_voice: Option<String>,
+    /// Timeout of each call to an inference server and of each prediction of --lm, in seconds [default: 5 for completions
+    /// and predictions, 0.8 for the other servers]
+    #[arg(long, value_name = "SECONDS", value_parser = timeout)]
+    server_timeout: Option<Duration>,
+}
+
+/// Parses the base URL of a server.
+fn server_url(text: &str) -> Result<Url, String> {
+    value::http_url(text).map_err(|expected| format!("expected {expected}"))
+}
+
+/// Parses a timeout: more than 0 and at most 600 seconds.
+fn timeout(text: &str) -> Result<Duration, &'static str> {
+    let seconds = value::seconds(text).ok();
+    let sensible = seconds.filter(|seconds| !seconds.is_zero() && *seconds <= Duration::from_mins(10));
+    sensible.ok_or("expected a number of seconds above 0 and at most 600")
+}
+
+fn usage(message: &str) -> anyhow::Error {
+    Classified::error(Failure::Usage, message)
+}
+
+impl ServerArgs {
+    /// Checks that all servers are for the text contest.
+    pub(super) fn check_text(&self) -> anyhow::Result<()> {
+        if self.has_stages() {
+            return Err(usage(
+                "--stt, --stt-url, --llm-url and --tts-url are for speech miners\nhint: omit --contest text, or use \
+                 --backend-url",
+            ));
+        }
+        Ok(())
+    }
+
+    /// Checks that all servers are for the speech contest and that the profile uses them.
+    pub(super) fn check_speech(&self, profile: ProfileName) -> anyhow::Result<()> {
+        if self.backend_url.is_some() {
+            return Err(usage("--backend-url is for text miners\nhint: add --contest text"));
+        }
+        if self.has_stages() && !matches!(profile, ProfileName::Interpreter | ProfileName::Patient) {
+            return Err(usage(
+                "--stt, --stt-url, --llm-url and --tts-url need an interpreting profile\nhint: use --profile interpreter \
+                 or patient",
+            ));
+        }
+        Ok(())
+    }
+
+    /// Whether a server predicts the text.
+    pub(super) const fn has_backend(&self) -> bool {
+        self.backend_url.is_some()
+    }
+
+    /// Returns the timeout of a text prediction.
+    pub(super) fn timeout(&self) -> Duration {
+        self.server_timeout.unwrap_or(COMPLETION)
+    }
+
+    /// Whether a stage of the interpreter is on an inference server, or not the usual one.
+    pub(super) const fn has_stages(&self) -> bool {
+        self.is_incremental() || self.stt_url.is_some() || self.llm_url.is_some() || self.tts_url.is_some()
+    }
+
+    const fn is_incremental(&self) -> bool {
+        matches!(self.stt, Hearing::Whisper)
+    }
+
+    /// Returns the model of the text miner: the completion server with the n-gram model as its fallback, or the n-gram
+    /// model alone.
+    pub(super) async fn text_model(
+        &self,
+        ngram: Option<Arc<NgramModel>>,
+        config: &Config,
+    ) -> anyhow::Result<Arc<dyn TextModel>> {
+        match (&self.backend_url, ngram) {
+            (Some(url), ngram) => {
+                let key = ("BB_MINER_BACKEND_API_KEY", config.model_keys.backend.as_ref());
+                let server = self.server(url, key, COMPLETION)?;
+                let backend = Backend::connect(server, self.backend_model.clone(), ngram).await;
+                Ok(Arc::new(backend.map_err(|error| Classified::error(Failure::Network, error.to_string()))?))
+            }
+            (None, Some(ngram)) => Ok(ngram),
+            (None, None) => Err(usage(
+                "--contest text needs a model: --model <FILE>, --lm <PATH> or --backend-url <URL>\nhint: bb text train \
+                 writes a model",
+            )),
+        }
+    }
+
+    /// Builds an interpreting profile with these stages, and otherwise with the usual ones of this process. Must be called
+    /// on the runtime that serves the miner.
+    pub(super) fn profile(&self, name: ProfileName, config: &Config) -> anyhow::Result<Arc<dyn Profile>> {
+        let mut interpreter = Interpreter::new(self.recognizer(config)?, self.synthesizer(config)?, Manner::default())?;
+        if self.is_incremental() {
+            interpreter = interpreter.incremental();
+        }
+        if let (Some(url), Some(model)) = (&self.llm_url, &self.llm_model) {
+            let key = ("BB_MINER_LLM_API_KEY", config.model_keys.llm.as_ref());
+            interpreter = interpreter.with_language_model(ChatRewriter::new(self.remote(url, key, model)?));
+        }
+        Ok(match name {
+            ProfileName::Patient => Arc::new(Patient::new(interpreter)),
+            _ => Arc::new(interpreter),
+        })
+    }
+
+    /// Returns the recogniser. Beyond local networks, a server's fallback must be selected explicitly: not every
+    /// machine with a server has room for another model.
+    fn recognizer(&self, config: &Config) -> anyhow::Result<Arc<dyn Recognizer>> {
+        if self.is_incremental() {
+            return engines::hearing_whisper(config);
+        }
+        let Some(url) = &self.stt_url else { return engines::network_recognizer(config) };
+        let has_fallback = config.network.is_local() || config.recognizer.is_some();
+        let fallback = has_fallback.then(|| engines::network_recognizer(config)).transpose()?;
+        if fallback.is_none() {
+            tracing::warn!("phrases are lost when --stt-url fails; BB_AUDIO_SCORING_STT_MODEL selects a fallback");
+        }
+        let key = ("BB_MINER_STT_API_KEY", config.model_keys.stt.as_ref());
+        let remote = self.remote(url, key, self.stt_model.as_deref().unwrap_or("whisper-1"))?;
+        Ok(Arc::new(RemoteRecognizer::new(remote, fallback)))
+    }
+
+    fn synthesizer(&self, config: &Config) -> anyhow::Result<Arc<dyn Synthesizer>> {
+        let Some(url) = &self.tts_url else { return Ok(Arc::new(Espeak::find()?)) };
+        let fallback = match Espeak::find() {
+            Ok(espeak) => Some(Arc::new(espeak) as Arc<dyn Synthesizer>),
+            Err(error) => {
+                tracing::warn!(error = &error as &dyn std::error::Error, "phrases are lost when --tts-url fails");
+                None
+            }
+        };
+        let key = ("BB_MINER_TTS_API_KEY", config.model_keys.tts.as_ref());
+        let remote = self.remote(url, key, self.tts_model.as_deref().unwrap_or("tts-1"))?;
+        let voice = self.tts_voice.as_deref().unwrap_or("alloy").to_owned();
+        Ok(Arc::new(RemoteSynthesizer::new(remote, voice, fallback)))
+    }
+
+    fn remote(&self, url: &Url, key: (&'static str, Option<&Secret>), model: &str) -> anyhow::Result<RemoteModel> {
+        let server = self.server(url, key, STAGE)?;
+        Ok(RemoteModel { server, model: model.to_owned(), runtime: Handle::current() })
+    }
+
+    /// Creates the client of a server; `key` has the name of its variable.
+    fn server(
+        &self,
+        url: &Url,
+        (variable, key): (&'static str, Option<&Secret>),
+        timeout: Duration,
+    ) -> anyhow::Result<ModelServer> {
+        ModelServer::new(url, key.map(Secret::expose), self.server_timeout.unwrap_or(timeout)).context(variable)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn timeouts_and_urls_are_checked() {
+        for (text, milliseconds) in [("0.8", 800), ("600", 600_000)] {
+            assert_eq!(timeout(text), Ok(Duration::from_millis(milliseconds)));
+        }
+        for text in ["", "0", "-1", "601", "NaN", "x"] {
+            assert_eq!(timeout(text), Err("expected a number of seconds above 0 and at most 600"), "{text}");
+        }
+        assert_eq!(server_url("http://127.0.0.1:8000/v1").unwrap().path(), "/v1");
+        for text in ["127.0.0.1:8000", "ftp://127.0.0.1", ""] {
+            assert_eq!(server_url(text).unwrap_err(), "expected an http or https URL", "{text}");
+        }
+    }
+}

@@ -1,0 +1,50 @@
+//! `tao nineteen entry`.
+
+use std::net::SocketAddr;
+
+use anyhow::Context as _;
+use clap::Args;
+use taonet_nineteen_control::MarketFile;
+use taonet_nineteen_entry::Gateway;
+use taonet_nineteen_query::{Market, Recorder, Workers};
+use taonet_service::{Shutdown, system_clock};
+
+use super::operation::follow;
+use super::shared::SharedArgs;
+use crate::context::Context;
+use crate::daemon::{Daemon, MetricsArgs};
+
+/// Serve a validator's buyers, and pass their requests to query workers
+#[derive(Debug, Args)]
+pub(crate) struct EntryArgs {
+    #[command(flatten)]
+    shared: SharedArgs,
+    /// Listen address of the buyers' API
+    #[arg(long, default_value = "127.0.0.1:8092")]
+    listen: SocketAddr,
+    #[command(flatten)]
+    metrics: MetricsArgs,
+}
+
+pub(crate) fn run(args: &EntryArgs, context: &Context) -> anyhow::Result<()> {
+    context.block_on(async {
+        let daemon = Daemon::bind(args.listen, &args.metrics).await?;
+        taonet_nineteen_query::describe_metrics();
+        taonet_nineteen_entry::describe_metrics();
+        let shutdown = Shutdown::on_signals().context("cannot install signal handlers")?;
+        let (store, queue) = args.shared.connect().await?;
+        let (floor, market) = (Market::default(), MarketFile::followed());
+        // Until the validator opens the next period, the tasks are those of the last one.
+        if let Some(config) = store.config(None).await? {
+            market.replace(config);
+        }
+        let following = market.clone();
+        let on_config = move |config| following.replace(config);
+        follow(&Recorder::new(store.clone(), floor.clone()), on_config, &shutdown);
+        let gateway = Gateway::new(store, Workers::new(queue, floor), market, system_clock());
+        gateway.recover().await?;
+        let (books, stop) = (gateway.clone(), shutdown.clone());
+        shutdown.spawn("books", async move { books.keep_books(&stop).await });
+        daemon.serve_until(shutdown, "nineteen entry", gateway.router(), context).await
+    })
+}

@@ -1,0 +1,63 @@
+//! `tao nineteen query`.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use clap::Args;
+use taonet_http::Readiness;
+use taonet_nineteen_query::{QueryDeadlines, Worker};
+use taonet_service::Shutdown;
+
+use super::operation::follower;
+use super::shared::SharedArgs;
+use crate::context::Context;
+use crate::daemon::serve_metrics_or_warn;
+use crate::keys::KeyArgs;
+use crate::settings;
+
+/// Default metrics port; transcription workers use 8012.
+const METRICS_PORT: u16 = 8014;
+
+/// Send the requests of entry processes to miners, on behalf of a validator
+#[derive(Debug, Args)]
+pub(crate) struct QueryArgs {
+    #[command(flatten)]
+    shared: SharedArgs,
+    /// Maximum number of concurrent requests; further requests go to other workers
+    #[arg(long, value_name = "N", default_value = "256", value_parser = clap::value_parser!(u16).range(1..=10_000))]
+    concurrency: u16,
+    /// Milliseconds without a first token after which a request is also sent to a second miner [default: never]
+    #[arg(long, value_name = "MS", value_parser = clap::value_parser!(u64).range(1..=600_000))]
+    hedge: Option<u64>,
+    /// Listen address of /metrics and /readyz [default: BABELBIT_METRICS_ADDR and port 8014, or 127.0.0.1:8014]
+    #[arg(long, value_name = "ADDRESS")]
+    metrics: Option<SocketAddr>,
+    #[command(flatten)]
+    key: KeyArgs,
+}
+
+pub(crate) fn run(args: &QueryArgs, context: &Context) -> anyhow::Result<()> {
+    let config = settings::load()?;
+    let keypair = args.key.load(&config.network)?;
+    context.say(&format!("hotkey {}", keypair.hotkey()));
+    context.block_on(async {
+        let shutdown = Shutdown::on_signals().context("cannot install signal handlers")?;
+        let usual = SocketAddr::new(config.operator.metrics_addr, METRICS_PORT);
+        let readiness = serve_metrics_or_warn(args.metrics, usual, &shutdown).await?;
+        taonet_nineteen_query::describe_metrics();
+        let (store, queue) = args.shared.connect().await?;
+        let deadlines = QueryDeadlines { hedge: args.hedge.map(Duration::from_millis), ..QueryDeadlines::default() };
+        let (querier, recorder) = follower(&keypair, store, deadlines, &shutdown)?;
+        let worker = Worker::new(queue, querier, usize::from(args.concurrency));
+        let stop = shutdown.clone();
+        shutdown.spawn("worker", async move {
+            let on_ready = || readiness.iter().for_each(Readiness::set_ready);
+            worker.run(&stop, on_ready).await;
+            if let Err(error) = recorder.flush().await {
+                tracing::error!(error = &error as &dyn std::error::Error, "failed to store the final counters");
+            }
+        });
+        shutdown.finished().await.context("the worker did not stop in time")
+    })
+}

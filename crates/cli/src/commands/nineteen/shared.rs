@@ -1,0 +1,50 @@
+//! Arguments that several processes of a market have: task file; database and queue.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use taonet_nineteen_control::MarketFile;
+use taonet_nineteen_core::MarketConfig;
+use taonet_nineteen_query::Queue;
+use taonet_nineteen_store::Store;
+
+use super::database::DatabaseArgs;
+use crate::exit::{Classified, Failure};
+use crate::settings;
+
+#[derive(Debug, Args)]
+pub(super) struct TasksArgs {
+    /// Task file, reloaded at the start of each period [default: the tasks that `tao nineteen tasks` prints]
+    #[arg(long, value_name = "FILE")]
+    tasks: Option<PathBuf>,
+}
+
+impl TasksArgs {
+    pub(super) fn open(&self) -> anyhow::Result<MarketFile> {
+        match &self.tasks {
+            Some(path) => Ok(MarketFile::open(path)?),
+            None => Ok(MarketFile::fixed(MarketConfig::default())),
+        }
+    }
+}
+
+#[derive(Debug, Args)]
+pub(super) struct SharedArgs {
+    /// PostgreSQL database of the validator, postgres://…; prefer DATABASE_URL, which other users cannot see
+    #[arg(long, value_name = "URL")]
+    database: Option<String>,
+}
+
+impl SharedArgs {
+    /// Opens the validator's PostgreSQL database, and the queue of `NATS_URL`.
+    pub(super) async fn connect(&self) -> anyhow::Result<(Store, Queue)> {
+        let Some(nats) = settings::load()?.nats_url else {
+            let message = "NATS_URL is not set\nhint: NATS_URL=nats://HOST:4222, the same for entry processes and query \
+                           workers; without them, the validator itself serves buyers";
+            return Err(Classified::error(Failure::Usage, message));
+        };
+        let store = DatabaseArgs { database: self.database.clone() }.open_shared().await?;
+        let queue = Queue::connect(nats.expose(), &store).await?;
+        Ok((store, queue))
+    }
+}

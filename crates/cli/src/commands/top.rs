@@ -1,0 +1,33 @@
+//! `tao top`.
+
+use std::io::{IsTerminal as _, stdin, stdout};
+
+use anyhow::Context as _;
+use clap::Args;
+use taonet_dashboard::Top;
+use taonet_service::Shutdown;
+
+use super::dashboard::{PageSourceArgs, Sources};
+use crate::context::Context;
+use crate::exit::{Classified, Failure};
+
+/// Show a contest in the terminal: leaderboard, challenges in progress, rounds, chain
+#[derive(Debug, Args)]
+pub(crate) struct TopArgs {
+    #[command(flatten)]
+    sources: PageSourceArgs,
+}
+
+pub(crate) fn run(args: &TopArgs, context: &Context) -> anyhow::Result<()> {
+    if context.json || !stdin().is_terminal() || !stdout().is_terminal() {
+        let hint = "hint: `tao dashboard` serves the same overview to browsers";
+        return Err(Classified::error(Failure::Usage, format!("tao top needs a terminal\n{hint}")));
+    }
+    context.block_on(async {
+        let shutdown = Shutdown::on_signals().context("cannot install signal handlers")?;
+        let Sources { sections, changes, .. } = args.sources.open(&shutdown).await?;
+        let shown = sections.into_iter().fold(Top::new(changes), Top::with).run(&shutdown).await;
+        shutdown.request();
+        shown.context("cannot use the terminal")
+    })
+}

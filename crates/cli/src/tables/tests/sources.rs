@@ -1,0 +1,105 @@
+//! Tests of the commands' sources: all tables have a sample, and no other output is aligned.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use super::samples;
+
+/// Aligned output without a table: progress bars, and lists of paths, which remain whole so that they can be copied.
+const ALIGNED: [(&str, &str); 3] = [
+    ("commands/demo/contest.rs", "prefix:12"),
+    ("commands/demo/contest.rs", "bar:30.cyan"),
+    ("commands/wallet/written_key.rs", "what:8"),
+];
+
+/// Returns the sources that use tables, by path, without comments and unit tests.
+fn sources() -> Vec<(String, String)> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let (mut directories, mut sources) = (vec![root.clone()], Vec::new());
+    while let Some(directory) = directories.pop() {
+        for entry in std::fs::read_dir(directory).unwrap() {
+            let path = entry.unwrap().path();
+            let name = path.strip_prefix(&root).unwrap().to_str().unwrap().to_owned();
+            let is_module = ["table", "tables", "table.rs", "tables.rs"].contains(&name.as_str());
+            if path.is_dir() && !is_module {
+                directories.push(path);
+            } else if path.extension().is_some_and(|ending| ending == "rs") && !name.ends_with("tests.rs") && !is_module
+            {
+                let source = std::fs::read_to_string(path).unwrap();
+                let source = source.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default();
+                let lines = source.lines().filter(|line| !line.trim_start().starts_with("//"));
+                sources.push((name, lines.collect::<Vec<_>>().join("\n")));
+            }
+        }
+    }
+    assert!(sources.len() > 100);
+    sources
+}
+
+/// Returns the first arguments of all calls of a function.
+fn arguments<'a>(source: &'a str, function: &str) -> Vec<&'a str> {
+    let call = format!("{function}(");
+    let starts = source.match_indices(&call).filter(|(start, _)| {
+        let before = &source[..*start];
+        !before.ends_with(|last: char| last.is_alphanumeric() || last == '_' || last == '.') && !before.ends_with("fn ")
+    });
+    let argument = |(start, _): (usize, &str)| {
+        let rest = &source[start + call.len()..];
+        rest.split(['(', ')', ',']).next().unwrap_or_default().trim().trim_start_matches('&')
+    };
+    starts.map(argument).collect()
+}
+
+#[test]
+fn every_table_has_a_sample() {
+    let (mut used, mut facts) = (BTreeSet::new(), BTreeSet::new());
+    let sources = sources();
+    for (path, source) in &sources {
+        used.extend(["table", "plain", "matrix"].into_iter().flat_map(|function| arguments(source, function)));
+        if !arguments(source, "facts").is_empty() {
+            facts.insert(path.as_str());
+        }
+    }
+    let samples = samples();
+    let (paths, names): (BTreeSet<_>, BTreeSet<_>) =
+        samples.iter().map(|sample| sample.name).partition(|name| name.contains('/'));
+    assert_eq!(used, names);
+    assert_eq!(facts, paths);
+    let declared = include_str!("../../tables.rs").lines().filter_map(|line| {
+        let (name, _) = line.strip_prefix("pub(crate) static ")?.split_once(':')?;
+        Some(name)
+    });
+    assert!(declared.collect::<BTreeSet<_>>().is_subset(&used));
+}
+
+/// Returns whether a placeholder of a format string sets a width, other than by leading zeros.
+fn sets_width(placeholder: &str) -> bool {
+    let Some((_, format)) = placeholder.split_once(':') else { return false };
+    let format = format.trim_start_matches(|fill: char| !fill.is_alphanumeric() && !" .:+#?".contains(fill));
+    let width = format.split('.').next().unwrap_or_default();
+    width.starts_with(|digit: char| ('1'..='9').contains(&digit)) || width.ends_with('$')
+}
+
+#[test]
+fn no_output_is_aligned_by_hand() {
+    for placeholder in [":13", "name:names$", ":<14", ":─>8.2", "text:^20"] {
+        assert!(sets_width(placeholder), "{placeholder}");
+    }
+    for placeholder in ["", "name", ":?", ":#?", ":.3", ":04x", "value:.places$", ":+.4", " a: 1 ", "a::b"] {
+        assert!(!sets_width(placeholder), "{placeholder}");
+    }
+    let mut aligned = BTreeSet::new();
+    let sources = sources();
+    for (path, source) in &sources {
+        for start in source.split('{').skip(1) {
+            let Some((placeholder, _)) = start.split_once('}') else { continue };
+            if !placeholder.contains(['"', '\n']) && sets_width(placeholder) {
+                aligned.insert((path.as_str(), placeholder));
+            }
+        }
+        for foreign in ["comfy_table", "Column::", "}\\t{"] {
+            assert!(!source.contains(foreign), "{path} contains {foreign}; declare its columns in tables.rs");
+        }
+    }
+    assert_eq!(aligned, BTreeSet::from(ALIGNED));
+}

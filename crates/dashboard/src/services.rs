@@ -1,0 +1,129 @@
+//! The pages of daemons: whether each is ready, and its metrics.
+
+mod metrics;
+mod page;
+mod source;
+
+use std::str::FromStr;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use axum::Router;
+use axum::extract::Path;
+use axum::response::IntoResponse as _;
+use axum::routing::get;
+use maud::Markup;
+use taonet_service::Shutdown;
+use url::Url;
+
+use crate::changes::Changes;
+use crate::panel::Panel;
+use crate::site::{Link, Section, Site};
+use crate::view::View;
+use source::Source;
+
+/// Maximum length of a service's name in characters.
+const MAX_NAME: usize = 40;
+
+/// Name and URL of a daemon that serves `/readyz` and `/metrics`. Parsed from text such as
+/// `engine=http://127.0.0.1:8000`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServiceAddress {
+    name: String,
+    url: Url,
+}
+
+/// Error for a text that is not a [`ServiceAddress`].
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "malformed service {0:?}, expected NAME=URL such as engine=http://127.0.0.1:8000, with a name of at most {max} \
+     letters, digits, `-` and `_`",
+    max = MAX_NAME
+)]
+pub struct ServiceAddressError(String);
+
+impl ServiceAddress {
+    /// Returns the URL without credentials.
+    fn public_url(&self) -> String {
+        let mut url = self.url.clone();
+        // This fails only for URLs that have no host and therefore no credentials.
+        let _ = (url.set_username(""), url.set_password(None));
+        url.into()
+    }
+}
+
+impl FromStr for ServiceAddress {
+    type Err = ServiceAddressError;
+
+    fn from_str(text: &str) -> Result<Self, ServiceAddressError> {
+        let is_name = |name: &str| {
+            (1..=MAX_NAME).contains(&name.len())
+                && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
+        };
+        let parts = text.split_once('=').filter(|(name, _)| is_name(name));
+        let url = parts.and_then(|(_, url)| url.parse::<Url>().ok());
+        let url = url.filter(|url| ["http", "https"].contains(&url.scheme()) && url.has_host());
+        match parts.zip(url) {
+            Some(((name, _), url)) => Ok(Self { name: name.to_owned(), url }),
+            None => Err(ServiceAddressError(text.to_owned())),
+        }
+    }
+}
+
+/// The pages of daemons.
+pub struct ServicesSection {
+    source: Source,
+}
+
+impl ServicesSection {
+    /// Creates empty pages for these daemons; [`Self::follow`] fills them.
+    pub fn new(services: Vec<ServiceAddress>) -> Arc<Self> {
+        Arc::new(Self { source: Source::new(services) })
+    }
+
+    /// Adds a daemon, in place of one with the same name, and reports the change.
+    pub fn add(&self, service: ServiceAddress, changes: &Changes) {
+        self.source.add(service);
+        changes.report();
+    }
+
+    /// Reads the daemons once, for instance before they stop.
+    pub async fn read(&self, changes: &Changes) {
+        self.source.read(changes).await;
+    }
+
+    /// Reads the daemons' readiness and metrics until shutdown, and reports each change.
+    pub async fn follow(&self, changes: &Changes, shutdown: &Shutdown) {
+        tokio::select! {
+            () = self.source.follow(changes) => {}
+            () = shutdown.requested() => {}
+        }
+    }
+}
+
+#[async_trait]
+impl Section for ServicesSection {
+    fn links(&self) -> Vec<Link> {
+        vec![Link::new("/services", "Services")]
+    }
+
+    async fn overview(&self, view: &View) -> Markup {
+        page::overview(view, &self.source.states())
+    }
+
+    fn panels(&self) -> Vec<Panel> {
+        vec![page::panel(&self.source.states())]
+    }
+
+    fn routes(self: Arc<Self>) -> Router<Site> {
+        let all = Arc::clone(&self);
+        let list = move |view: View| async move { page::list(&view, &all.source.states()) };
+        let one = move |view: View, Path(name): Path<String>| async move {
+            page::service(&view, &self.source.states(), &name).into_response()
+        };
+        Router::new().route("/services", get(list)).route("/services/{name}", get(one))
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,163 @@
+//! Metrics in the Prometheus text format.
+
+use std::collections::HashMap;
+
+/// Maximum number of metrics of a service.
+const MAX_METRICS: usize = 2_000;
+/// Maximum length of names, labels and descriptions in characters.
+const MAX_CHARACTERS: usize = 300;
+
+/// Value of a metric.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) enum Value {
+    /// A value that only increases while the service runs.
+    Counter(f64),
+    /// The value of a gauge, or of a metric of unknown type.
+    Gauge(f64),
+    /// Number and sum of observed values.
+    Histogram { count: f64, sum: f64 },
+}
+
+/// The part of a metric that one line contains.
+enum Part {
+    Whole,
+    Sum,
+    Count,
+}
+
+/// A metric with its labels.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Metric {
+    pub(super) name: String,
+    /// Labels as in the text format, such as `route="/start"`; empty without labels.
+    pub(super) labels: String,
+    pub(super) help: String,
+    pub(super) value: Value,
+}
+
+/// Parses the text format into metrics in the order of their names and labels; skips malformed lines, the buckets of
+/// histograms and the quantiles of summaries.
+pub(super) fn parse(text: &str) -> Vec<Metric> {
+    let (mut kinds, mut helps) = (HashMap::new(), HashMap::new());
+    let mut metrics: Vec<Metric> = Vec::new();
+    let mut places: HashMap<(String, String), usize> = HashMap::new();
+    for line in text.lines() {
+        if let Some(comment) = line.strip_prefix("# ") {
+            let mut words = comment.splitn(3, ' ');
+            match (words.next(), words.next(), words.next()) {
+                (Some("TYPE"), Some(name), Some(kind)) => {
+                    kinds.insert(name, kind.trim());
+                }
+                (Some("HELP"), Some(name), Some(help)) => {
+                    helps.insert(name, help);
+                }
+                _ => {}
+            }
+            continue;
+        }
+        let Some((full, labels, number)) = sample(line) else { continue };
+        let base = |suffix: &str| full.strip_suffix(suffix).filter(|base| is_histogram(kinds.get(base).copied()));
+        // Buckets have the suffix `_bucket`, quantiles the name of their summary.
+        if base("_bucket").is_some() || is_histogram(kinds.get(full).copied()) {
+            continue;
+        }
+        let (name, part) = match (base("_sum"), base("_count")) {
+            (Some(base), _) => (base, Part::Sum),
+            (None, Some(base)) => (base, Part::Count),
+            (None, None) => (full, Part::Whole),
+        };
+        let key = (limited(name), limited(labels));
+        let place = match places.get(&key) {
+            Some(place) => *place,
+            None if metrics.len() == MAX_METRICS => continue,
+            None => {
+                let value = match kinds.get(name).copied() {
+                    Some("counter") => Value::Counter(0.0),
+                    kind if is_histogram(kind) => Value::Histogram { count: 0.0, sum: 0.0 },
+                    _ => Value::Gauge(0.0),
+                };
+                let help = limited(helps.get(name).copied().unwrap_or_default());
+                metrics.push(Metric { name: key.0.clone(), labels: key.1.clone(), help, value });
+                places.insert(key, metrics.len() - 1);
+                metrics.len() - 1
+            }
+        };
+        match (metrics.get_mut(place).map(|metric| &mut metric.value), part) {
+            (Some(Value::Counter(known) | Value::Gauge(known)), Part::Whole)
+            | (Some(Value::Histogram { sum: known, .. }), Part::Sum)
+            | (Some(Value::Histogram { count: known, .. }), Part::Count) => *known = number,
+            _ => {}
+        }
+    }
+    // Servers list them in any order, which may change from one response to the next.
+    metrics.sort_by(|a, b| (&a.name, &a.labels).cmp(&(&b.name, &b.labels)));
+    metrics
+}
+
+fn is_histogram(kind: Option<&str>) -> bool {
+    matches!(kind, Some("histogram" | "summary"))
+}
+
+/// Splits a line into name, labels and value.
+fn sample(line: &str) -> Option<(&str, &str, f64)> {
+    let (name, labels, rest) = match line.split_once('{') {
+        // Values of labels may contain braces.
+        Some((name, rest)) => rest.rsplit_once('}').map(|(labels, rest)| (name, labels, rest))?,
+        None => line.split_once(' ').map(|(name, rest)| (name, "", rest))?,
+    };
+    let value = rest.split_whitespace().next()?.parse().ok()?;
+    (!name.is_empty()).then_some((name, labels, value))
+}
+
+fn limited(text: &str) -> String {
+    text.chars().take(MAX_CHARACTERS).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TEXT: &str = r#"
+# HELP taonet_engine_requests_total Requests answered
+# TYPE taonet_engine_requests_total counter
+taonet_engine_requests_total{route="/a}b",status="200"} 12
+taonet_engine_requests_total{route="/",status="404"} 1
+# TYPE taonet_engine_sessions gauge
+taonet_engine_sessions 3.5 1700000000
+# TYPE taonet_answer_seconds histogram
+taonet_answer_seconds_bucket{contest="main",le="0.1"} 1
+taonet_answer_seconds_bucket{contest="main",le="+Inf"} 4
+taonet_answer_seconds_sum{contest="main"} 2
+taonet_answer_seconds_count{contest="main"} 4
+# TYPE latency summary
+latency{quantile="0.5"} 1
+latency_sum 9
+latency_count 3
+untyped_count 7
+not a metric
+broken{ 1
+empty{}
+"#;
+
+    #[test]
+    fn every_kind_is_parsed() {
+        let metrics = parse(TEXT);
+        let found: Vec<_> = metrics.iter().map(|metric| (&*metric.name, &*metric.labels, metric.value)).collect();
+        let expected = [
+            ("latency", "", Value::Histogram { count: 3.0, sum: 9.0 }),
+            ("taonet_answer_seconds", "contest=\"main\"", Value::Histogram { count: 4.0, sum: 2.0 }),
+            ("taonet_engine_requests_total", "route=\"/\",status=\"404\"", Value::Counter(1.0)),
+            ("taonet_engine_requests_total", "route=\"/a}b\",status=\"200\"", Value::Counter(12.0)),
+            ("taonet_engine_sessions", "", Value::Gauge(3.5)),
+            ("untyped_count", "", Value::Gauge(7.0)),
+        ];
+        assert_eq!(found, expected);
+        assert_eq!(metrics[2].help, "Requests answered");
+    }
+
+    #[test]
+    fn the_number_of_metrics_is_limited() {
+        let lines: Vec<_> = (0..MAX_METRICS + 100).map(|number| format!("m{{n=\"{number}\"}} 1")).collect();
+        assert_eq!(parse(&lines.join("\n")).len(), MAX_METRICS);
+    }
+}

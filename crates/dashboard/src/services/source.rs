@@ -1,0 +1,164 @@
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::{Duration, Instant};
+
+use futures::future::join_all;
+use reqwest::{Client, Response, StatusCode};
+use taonet_http::{Fault, client};
+use tokio::sync::Notify;
+use tokio::time::timeout;
+
+use super::ServiceAddress;
+use super::metrics::{Metric, parse};
+use crate::changes::Changes;
+use crate::format::now_unix;
+
+/// Interval between two reads of the services.
+const POLL: Duration = Duration::from_secs(5);
+/// Timeout of a request.
+const TIMEOUT: Duration = Duration::from_secs(3);
+/// Maximum size of a response in bytes.
+const MAX_BODY: usize = 4 * 1024 * 1024;
+
+/// Health of a service.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(super) enum Health {
+    /// The service has not been read yet.
+    #[default]
+    Unknown,
+    /// `/readyz` returns 200.
+    Ready,
+    /// `/readyz` returns 503.
+    Starting,
+    /// The service is unreachable, or its response is unexpected. Contains the reason.
+    Failed(String),
+}
+
+/// Latest known state of a service.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct State {
+    pub(super) address: ServiceAddress,
+    pub(super) health: Health,
+    /// Duration of the last request to `/readyz`.
+    pub(super) latency: Option<Duration>,
+    /// Time of the last successful read in seconds since the Unix epoch.
+    pub(super) read_unix: Option<i64>,
+    /// Metrics of the last successful read.
+    pub(super) metrics: Arc<Vec<Metric>>,
+}
+
+/// Reader of the services, with their latest states.
+#[derive(Debug)]
+pub(super) struct Source {
+    states: RwLock<Arc<Vec<State>>>,
+    added: Notify,
+}
+
+impl State {
+    fn unknown(address: ServiceAddress) -> Self {
+        Self { address, health: Health::Unknown, latency: None, read_unix: None, metrics: Arc::default() }
+    }
+
+    /// Whether the health or a metric changed. Latency and time differ in every read.
+    pub(super) fn is_changed(&self, before: &Self) -> bool {
+        self.health != before.health || self.metrics != before.metrics
+    }
+}
+
+impl Source {
+    pub(super) fn new(services: Vec<ServiceAddress>) -> Self {
+        let states = services.into_iter().map(State::unknown).collect();
+        Self { states: RwLock::new(Arc::new(states)), added: Notify::new() }
+    }
+
+    pub(super) fn states(&self) -> Arc<Vec<State>> {
+        Arc::clone(&self.states.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Vec<State>)) {
+        let mut known = self.states.write().unwrap_or_else(PoisonError::into_inner);
+        let mut states = Vec::clone(&known);
+        change(&mut states);
+        *known = Arc::new(states);
+    }
+
+    /// Adds a service, in place of one with the same name, and reads it soon.
+    pub(super) fn add(&self, address: ServiceAddress) {
+        self.change(|states| match states.iter_mut().find(|state| state.address.name == address.name) {
+            Some(state) => *state = State::unknown(address),
+            None => states.push(State::unknown(address)),
+        });
+        self.added.notify_one();
+    }
+
+    /// Polls the services until the future is dropped, and reports each change.
+    pub(super) async fn follow(&self, changes: &Changes) {
+        loop {
+            self.read(changes).await;
+            // A service that was added is read at once.
+            let _ = timeout(POLL, self.added.notified()).await;
+        }
+    }
+
+    /// Reads all services once, and reports a change.
+    pub(super) async fn read(&self, changes: &Changes) {
+        let client = match client::builder().timeout(TIMEOUT).build() {
+            Ok(client) => client,
+            Err(error) => {
+                tracing::error!(%error, "cannot create the HTTP client for the services");
+                return;
+            }
+        };
+        let before = self.states();
+        let states = join_all(before.iter().map(|state| read(&client, state))).await;
+        let is_changed = states.iter().zip(before.iter()).any(|(state, before)| state.is_changed(before));
+        self.change(|known| {
+            // Services may have been added or replaced in the meantime.
+            for state in states {
+                if let Some(known) = known.iter_mut().find(|known| known.address == state.address) {
+                    *known = state;
+                }
+            }
+        });
+        if is_changed {
+            changes.report();
+        }
+    }
+}
+
+/// Reads a service; keeps the metrics of `before` if the read fails.
+async fn read(client: &Client, before: &State) -> State {
+    let mut state = before.clone();
+    let began = Instant::now();
+    state.health = match get(client, &state.address, "readyz").await.map(|response| response.status()) {
+        Ok(StatusCode::OK) => Health::Ready,
+        Ok(StatusCode::SERVICE_UNAVAILABLE) => Health::Starting,
+        Ok(status) => Health::Failed(format!("/readyz: HTTP {}", status.as_u16())),
+        Err(fault) => Health::Failed(fault.to_string()),
+    };
+    state.latency = (!matches!(state.health, Health::Failed(_))).then(|| began.elapsed());
+    if state.latency.is_none() {
+        return state;
+    }
+    match metrics(client, &state.address).await {
+        Ok(metrics) => {
+            state.metrics = Arc::new(metrics);
+            state.read_unix = Some(now_unix());
+        }
+        Err(fault) => state.health = Health::Failed(format!("/metrics: {fault}")),
+    }
+    state
+}
+
+async fn metrics(client: &Client, address: &ServiceAddress) -> Result<Vec<Metric>, Fault> {
+    let response = get(client, address, "metrics").await?;
+    let status = response.status();
+    if status != StatusCode::OK {
+        return Err(Fault::Status { status, retry_after: None });
+    }
+    let body = client::read_capped(response, MAX_BODY).await?;
+    Ok(parse(&String::from_utf8_lossy(&body)))
+}
+
+async fn get(client: &Client, address: &ServiceAddress, path: &str) -> Result<Response, Fault> {
+    client.get(client::below(&address.url, path)).send().await.map_err(client::fault)
+}

@@ -1,0 +1,132 @@
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use axum::body::{Body, to_bytes};
+use axum::http::header::HOST;
+use axum::http::{Request, StatusCode};
+use tower::ServiceExt as _;
+
+use super::source::{Health, State};
+use super::*;
+use crate::access::Access;
+use crate::base_path::BasePath;
+use crate::site::Dashboard;
+
+const METRICS: &str =
+    "# HELP calls <script>alert(1)</script>\n# TYPE calls counter\ncalls{route=\"\"><img src=x>\"} 41\n";
+
+/// Serves `/readyz` and `/metrics` on a free port.
+async fn daemon(is_ready: Arc<AtomicBool>) -> SocketAddr {
+    let ready = move || async move {
+        if is_ready.load(Ordering::Relaxed) { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }
+    };
+    let router = Router::new().route("/readyz", get(ready)).route("/metrics", get(|| async { METRICS }));
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(serve(listener, router));
+    address
+}
+
+async fn serve(listener: tokio::net::TcpListener, router: Router) {
+    taonet_http::serve(listener, router, &Shutdown::new(), taonet_http::ServeLimits::default()).await;
+}
+
+async fn get_page(router: &Router, path: &str) -> (u16, String) {
+    let request = Request::get(path).header(HOST, "localhost").body(Body::empty()).unwrap();
+    let response = router.clone().oneshot(request).await.unwrap();
+    let status = response.status().as_u16();
+    (status, String::from_utf8(to_bytes(response.into_body(), 1 << 20).await.unwrap().to_vec()).unwrap())
+}
+
+#[tokio::test]
+async fn services_are_read_and_their_failures_reported() {
+    let is_ready = Arc::new(AtomicBool::new(false));
+    let address = daemon(Arc::clone(&is_ready)).await;
+    // A port that was free a moment ago.
+    let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let services = [format!("engine=http://{address}"), format!("miner=http://{closed}/base/")];
+    let section = ServicesSection::new(services.iter().map(|text| text.parse().unwrap()).collect());
+    let (changes, follower) = (Changes::default(), Arc::clone(&section));
+    let mut reports = changes.subscribe();
+    let dashboard = Dashboard::new(Access::Local, BasePath::default(), changes.clone());
+    let router = dashboard.with(Arc::clone(&section) as _).router(Shutdown::new());
+    assert!(get_page(&router, "/services").await.1.contains("not read yet"));
+    tokio::spawn(async move { follower.follow(&changes, &Shutdown::new()).await });
+    reports.changed().await.unwrap();
+    let states = section.source.states();
+    assert_eq!(states[0].health, Health::Starting);
+    assert!(matches!(states[1].health, Health::Failed(_)), "{:?}", states[1]);
+    is_ready.store(true, Ordering::Relaxed);
+    while section.source.states()[0].health != Health::Ready {
+        reports.changed().await.unwrap();
+    }
+    for path in ["/", "/services", "/services/engine", "/services/miner"] {
+        let (status, page) = get_page(&router, path).await;
+        assert_eq!(status, 200, "{path}");
+        assert!(!page.contains("<script>") && !page.contains("<img src=x"), "{path}: {page}");
+    }
+    let engine = get_page(&router, "/services/engine").await.1;
+    assert!(engine.contains("&lt;script&gt;alert(1)") && engine.contains(">41</td>"), "{engine}");
+    let miner = get_page(&router, "/services/miner").await.1;
+    assert!(miner.contains("The service cannot be read") && miner.contains("No metrics have been read"), "{miner}");
+    assert_eq!(get_page(&router, "/services/absent").await.0, 404);
+}
+
+#[tokio::test]
+async fn services_can_be_added_and_replaced() {
+    let address = daemon(Arc::new(AtomicBool::new(true))).await;
+    let (changes, section) = (Changes::default(), ServicesSection::new(Vec::new()));
+    let dashboard = Dashboard::new(Access::Local, BasePath::default(), changes.clone());
+    let router = dashboard.with(Arc::clone(&section) as _).router(Shutdown::new());
+    assert!(get_page(&router, "/").await.1.contains("No service has started yet"));
+    let (follower, reports) = (Arc::clone(&section), changes.clone());
+    tokio::spawn(async move { follower.follow(&reports, &Shutdown::new()).await });
+    let mut seen = changes.subscribe();
+    let began = std::time::Instant::now();
+    for path in ["/old", ""] {
+        section.add(format!("engine=http://{address}{path}").parse().unwrap(), &changes);
+        while section.source.states()[0].health == Health::Unknown {
+            seen.changed().await.unwrap();
+        }
+    }
+    assert!(began.elapsed() < std::time::Duration::from_secs(4), "not only at the next poll");
+    let states = section.source.states();
+    assert_eq!((states.len(), &states[0].health), (1, &Health::Ready));
+}
+
+#[test]
+fn only_news_are_changes() {
+    let state = State {
+        address: "engine=http://127.0.0.1:8000".parse().unwrap(),
+        health: Health::Ready,
+        latency: None,
+        read_unix: None,
+        metrics: Arc::default(),
+    };
+    let later = State { latency: Some(std::time::Duration::from_millis(1)), read_unix: Some(1), ..state.clone() };
+    assert!(!later.is_changed(&state));
+    assert!(State { health: Health::Starting, ..later.clone() }.is_changed(&state));
+    assert!(State { metrics: Arc::new(super::metrics::parse(METRICS)), ..later }.is_changed(&state));
+}
+
+#[tokio::test]
+async fn credentials_are_not_shown() {
+    let section = ServicesSection::new(vec!["engine=http://anna:secret@127.0.0.1:8000/base".parse().unwrap()]);
+    let dashboard = Dashboard::new(Access::Local, BasePath::default(), Changes::default());
+    let router = dashboard.with(section).router(Shutdown::new());
+    for path in ["/", "/services", "/services/engine"] {
+        let page = get_page(&router, path).await.1;
+        assert!(!page.contains("secret") && !page.contains("anna"), "{path}: {page}");
+        assert_eq!(page.contains("http://127.0.0.1:8000/base"), path == "/services", "{path}");
+    }
+}
+
+#[test]
+fn addresses_are_checked() {
+    let address: ServiceAddress = "engine=http://127.0.0.1:8000".parse().unwrap();
+    assert_eq!((address.name.as_str(), address.url.as_str()), ("engine", "http://127.0.0.1:8000/"));
+    for text in ["", "engine", "=http://a", "a b=http://a", "<b>=http://a", "a=ftp://a", "a=file:///a", "a=no", "a="] {
+        assert!(text.parse::<ServiceAddress>().is_err(), "{text}");
+    }
+    assert!(format!("{}=http://a", "x".repeat(MAX_NAME + 1)).parse::<ServiceAddress>().is_err());
+}

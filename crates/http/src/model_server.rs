@@ -1,0 +1,215 @@
+//! Client of an inference server with OpenAI's API.
+
+use std::fmt;
+use std::ops::ControlFlow;
+use std::time::Duration;
+
+use axum::http::HeaderValue;
+use axum::http::header::{AUTHORIZATION, CONTENT_TYPE};
+use reqwest::{RequestBuilder, Response, StatusCode};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use url::Url;
+
+use crate::Fault;
+use crate::client::{bearer, below, builder, fault, read_capped};
+use crate::sse::{DataLines, LineTooLong};
+
+/// Maximum number of bytes read from an error response.
+const MAX_ERROR_BODY: usize = 64 << 10;
+/// Maximum number of characters of the server's error message in errors.
+const SHOWN: usize = 200;
+/// Maximum size of a JSON response in bytes.
+const MAX_JSON: usize = 4 << 20;
+/// Maximum size of all events of a stream in bytes.
+const MAX_STREAM: usize = 4 << 20;
+
+/// Why a call to an inference server failed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ModelServerError {
+    /// The API key contains characters that a header cannot have.
+    #[error("the API key is not a valid header value; hint: remove line breaks and control characters")]
+    Key,
+    /// TLS initialisation failed.
+    #[error("cannot create the HTTP client")]
+    Setup(#[source] reqwest::Error),
+    /// The response has an error status.
+    #[error("HTTP {}{}", status.as_u16(), explanation(message))]
+    Status {
+        /// HTTP status of the response.
+        status: StatusCode,
+        /// The server's message without the API key, shortened; empty if the response has none.
+        message: String,
+    },
+    /// The server is unreachable, did not complete its response before the deadline, or sent a response that is too
+    /// large.
+    #[error(transparent)]
+    Fault(#[from] Fault),
+    /// A line of a stream is too long.
+    #[error(transparent)]
+    Line(#[from] LineTooLong),
+    /// The response is not JSON, or a field is missing or has the wrong type.
+    #[error("malformed response: {0}")]
+    Malformed(#[source] serde_json::Error),
+}
+
+fn explanation(message: &str) -> String {
+    if message.is_empty() { String::new() } else { format!(": {message}") }
+}
+
+impl ModelServerError {
+    /// Whether the deadline passed.
+    pub const fn is_timeout(&self) -> bool {
+        matches!(self, Self::Fault(Fault::Timeout))
+    }
+}
+
+/// Client of an inference server with OpenAI's API. The deadline of a call covers the complete response.
+#[derive(Clone)]
+pub struct ModelServer {
+    http: reqwest::Client,
+    base: Url,
+    authorization: Option<HeaderValue>,
+    deadline: Duration,
+}
+
+impl fmt::Debug for ModelServer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ModelServer").field("deadline", &self.deadline).finish_non_exhaustive()
+    }
+}
+
+impl ModelServer {
+    /// Creates a client of the server at `base`, such as `http://127.0.0.1:8000/v1`, with an optional API key and the
+    /// deadline of each call.
+    ///
+    /// # Errors
+    /// [`ModelServerError::Key`] and [`ModelServerError::Setup`].
+    pub fn new(base: &Url, key: Option<&str>, deadline: Duration) -> Result<Self, ModelServerError> {
+        Ok(Self {
+            http: builder().build().map_err(ModelServerError::Setup)?,
+            base: base.clone(),
+            authorization: key.map(|key| bearer(key).ok_or(ModelServerError::Key)).transpose()?,
+            deadline,
+        })
+    }
+
+    /// Returns the ID of the first model in the server's list (`GET models`); `None` if the list is empty.
+    ///
+    /// # Errors
+    /// [`ModelServerError`].
+    pub async fn first_model(&self) -> Result<Option<String>, ModelServerError> {
+        let response = self.send(self.http.get(below(&self.base, "models"))).await?;
+        let list: Value = parse(&read_capped(response, MAX_JSON).await?)?;
+        Ok(list.pointer("/data/0/id").and_then(Value::as_str).map(str::to_owned))
+    }
+
+    /// Posts JSON to a path below the base URL and deserialises the JSON response.
+    ///
+    /// # Errors
+    /// [`ModelServerError`].
+    pub async fn json<T: DeserializeOwned>(&self, path: &str, body: &impl Serialize) -> Result<T, ModelServerError> {
+        let response = self.send(self.http.post(below(&self.base, path)).json(body)).await?;
+        parse(&read_capped(response, MAX_JSON).await?)
+    }
+
+    /// Posts a body of any content type to a path below the base URL and deserialises the JSON response.
+    ///
+    /// # Errors
+    /// [`ModelServerError`].
+    pub async fn upload<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        content_type: &str,
+        body: Vec<u8>,
+    ) -> Result<T, ModelServerError> {
+        let request = self.http.post(below(&self.base, path)).header(CONTENT_TYPE, content_type).body(body);
+        parse(&read_capped(self.send(request).await?, MAX_JSON).await?)
+    }
+
+    /// Posts JSON to a path below the base URL and returns the body of the response, at most `limit` bytes.
+    ///
+    /// # Errors
+    /// [`ModelServerError`].
+    pub async fn bytes(&self, path: &str, body: &impl Serialize, limit: usize) -> Result<Vec<u8>, ModelServerError> {
+        let response = self.send(self.http.post(below(&self.base, path)).json(body)).await?;
+        Ok(read_capped(response, limit).await?)
+    }
+
+    /// Posts JSON to a path below the base URL and calls `take` with the JSON of each server-sent event, until
+    /// `[DONE]`, the end of the stream, or a break. If the response is a single JSON document, it counts as one event.
+    /// After a break, the connection is closed, which cancels the server's work.
+    ///
+    /// # Errors
+    /// [`ModelServerError`]; `take` has received the events before the error.
+    pub async fn events(
+        &self,
+        path: &str,
+        body: &impl Serialize,
+        mut take: impl FnMut(Value) -> ControlFlow<()>,
+    ) -> Result<(), ModelServerError> {
+        let mut response = self.send(self.http.post(below(&self.base, path)).json(body)).await?;
+        let content_type = response.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+        if content_type.is_some_and(|value| value.starts_with("application/json")) {
+            let _ = take(parse(&read_capped(response, MAX_JSON).await?)?);
+            return Ok(());
+        }
+        let (mut lines, mut read, mut flow) = (DataLines::default(), 0, ControlFlow::Continue(()));
+        let mut event = |data: &[u8]| {
+            if flow.is_continue() {
+                flow = if data == b"[DONE]" { ControlFlow::Break(()) } else { take(parse(data)?) };
+            }
+            Ok::<_, ModelServerError>(flow)
+        };
+        let mut ended = false;
+        while let Some(chunk) = response.chunk().await.map_err(fault)? {
+            read += chunk.len();
+            if read > MAX_STREAM {
+                return Err(Fault::TooLarge(MAX_STREAM).into());
+            }
+            lines.push(&chunk, |data| {
+                ended = event(data)?.is_break();
+                Ok::<_, ModelServerError>(())
+            })?;
+            if ended {
+                return Ok(());
+            }
+        }
+        lines.finish(|data| event(data).map(drop))
+    }
+
+    /// Sends a request with key and deadline; returns a successful response once its headers have arrived.
+    async fn send(&self, mut request: RequestBuilder) -> Result<Response, ModelServerError> {
+        if let Some(authorization) = &self.authorization {
+            request = request.header(AUTHORIZATION, authorization.clone());
+        }
+        let response = request.timeout(self.deadline).send().await.map_err(fault)?;
+        let status = response.status();
+        if status.is_success() {
+            return Ok(response);
+        }
+        let body = read_capped(response, MAX_ERROR_BODY).await.unwrap_or_default();
+        Err(ModelServerError::Status { status, message: self.message(&body) })
+    }
+
+    /// Returns the message of an error response, without the API key.
+    fn message(&self, body: &[u8]) -> String {
+        let document: Value = serde_json::from_slice(body).unwrap_or_default();
+        let message = document.pointer("/error/message").or_else(|| document.get("error"));
+        let mut message = message.and_then(Value::as_str).unwrap_or_default().to_owned();
+        let key = self.authorization.as_ref().and_then(|value| value.to_str().ok()?.strip_prefix("Bearer "));
+        if let Some(key) = key.filter(|key| !key.is_empty()) {
+            message = message.replace(key, "***");
+        }
+        message.chars().filter(|letter| !letter.is_control()).take(SHOWN).collect()
+    }
+}
+
+fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ModelServerError> {
+    serde_json::from_slice(bytes).map_err(ModelServerError::Malformed)
+}
+
+#[cfg(test)]
+mod tests;

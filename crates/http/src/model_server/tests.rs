@@ -1,0 +1,118 @@
+use std::convert::Infallible;
+
+use axum::body::Body;
+use axum::http::HeaderMap;
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use futures::StreamExt as _;
+use futures::stream;
+use serde_json::json;
+use tokio::net::TcpListener;
+
+use super::*;
+
+const KEY: &str = "sk-quite-secret";
+
+/// Serves a router on a loopback port, and returns a client of it with a deadline of 2 s.
+async fn server(router: Router) -> ModelServer {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/v1/", listener.local_addr().unwrap()).parse().unwrap();
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    ModelServer::new(&url, Some(KEY), Duration::from_secs(2)).unwrap()
+}
+
+/// A stream of these parts; it then stalls if `stalls`.
+fn streamed(parts: &[&'static str], stalls: bool) -> Streamed {
+    let parts = stream::iter(parts.to_vec()).map(Ok::<_, Infallible>);
+    let body = if stalls { Body::from_stream(parts.chain(stream::pending())) } else { Body::from_stream(parts) };
+    ([(CONTENT_TYPE, "text/event-stream")], body)
+}
+
+type Streamed = ([(axum::http::HeaderName, &'static str); 1], Body);
+
+async fn taken(router: Router, limit: usize) -> (Vec<Value>, Result<(), ModelServerError>) {
+    let mut events = Vec::new();
+    let (server, body) = (server(router).await, json!({}));
+    let take = |event| {
+        events.push(event);
+        if events.len() == limit { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    };
+    let result = server.events("completions", &body, take).await;
+    (events, result)
+}
+
+#[tokio::test]
+async fn streams_end_at_done_at_a_break_and_at_the_deadline() {
+    let router = |parts: &'static [&'static str], stalls| {
+        Router::new().route("/v1/completions", post(move || async move { streamed(parts, stalls) }))
+    };
+    let (events, result) = taken(router(&["data: 1\n\ndata: 2\n\nda", "ta: [DONE]\n\ndata: 3\n\n"], true), 9).await;
+    assert_eq!(events, [json!(1), json!(2)]);
+    result.unwrap();
+    // The last line may lack its line break.
+    let (events, result) = taken(router(&["data: 1\n\ndata: 2"], false), 9).await;
+    assert_eq!(events, [json!(1), json!(2)]);
+    result.unwrap();
+    let (events, result) = taken(router(&["data: 1\n\ndata: 2\n\ndata: 3\n\n"], true), 2).await;
+    assert_eq!(events, [json!(1), json!(2)]);
+    result.unwrap();
+    let (events, result) = taken(router(&["data: 1\n\n"], true), 9).await;
+    assert_eq!(events, [json!(1)]);
+    assert!(result.unwrap_err().is_timeout());
+    let (_, result) = taken(router(&["data: {\n\n"], true), 9).await;
+    assert!(matches!(result, Err(ModelServerError::Malformed(_))));
+}
+
+#[tokio::test]
+async fn a_stream_without_end_is_cut() {
+    let endless = || async {
+        let parts = stream::repeat("data: \"all work and no play makes a dull stream\"\n\n").map(Ok::<_, Infallible>);
+        ([(CONTENT_TYPE, "text/event-stream")], Body::from_stream(parts))
+    };
+    let (_, result) = taken(Router::new().route("/v1/completions", post(endless)), usize::MAX).await;
+    let error = result.unwrap_err();
+    assert!(matches!(error, ModelServerError::Fault(Fault::TooLarge(MAX_STREAM) | Fault::Timeout)), "{error}");
+}
+
+#[tokio::test]
+async fn a_server_that_does_not_stream_sends_one_event() {
+    let whole = || async { Json(json!({"choices": []})) };
+    let (events, result) = taken(Router::new().route("/v1/completions", post(whole)), 9).await;
+    assert_eq!(events, [json!({"choices": []})]);
+    result.unwrap();
+}
+
+#[tokio::test]
+async fn the_key_is_sent_but_never_shown() {
+    let echo = |headers: HeaderMap| async move {
+        let sent = headers[AUTHORIZATION].to_str().unwrap().to_owned();
+        (StatusCode::UNAUTHORIZED, Json(json!({"error": {"message": format!("cannot accept {sent}")}})))
+    };
+    let server = server(Router::new().route("/v1/chat/completions", post(echo))).await;
+    let error = server.json::<Value>("chat/completions", &json!({})).await.unwrap_err();
+    assert_eq!(error.to_string(), "HTTP 401: cannot accept Bearer ***");
+    assert!(!format!("{server:?} {error:?}").contains(KEY));
+    let url = Url::parse("http://127.0.0.1:9").unwrap();
+    let error = ModelServer::new(&url, Some("a\nb"), Duration::from_secs(1)).unwrap_err();
+    assert!(matches!(error, ModelServerError::Key));
+}
+
+#[tokio::test]
+async fn the_first_model_of_the_list_is_found() {
+    let models = || async { Json(json!({"object": "list", "data": [{"id": "gpt2"}, {"id": "other"}]})) };
+    let server_with_two = server(Router::new().route("/v1/models", get(models))).await;
+    assert_eq!(server_with_two.first_model().await.unwrap().as_deref(), Some("gpt2"));
+    let none = || async { Json(json!({"object": "list", "data": []})) };
+    let empty = server(Router::new().route("/v1/models", get(none))).await;
+    assert_eq!(empty.first_model().await.unwrap(), None);
+    let error = server(Router::new()).await.first_model().await.unwrap_err();
+    assert_eq!(error.to_string(), "HTTP 404");
+}
+
+#[tokio::test]
+async fn bodies_are_limited() {
+    let server = server(Router::new().route("/v1/audio/speech", post(|| async { vec![0_u8; 100] }))).await;
+    assert_eq!(server.bytes("audio/speech", &json!({}), 100).await.unwrap().len(), 100);
+    let error = server.bytes("audio/speech", &json!({}), 99).await.unwrap_err();
+    assert!(matches!(error, ModelServerError::Fault(Fault::TooLarge(99))));
+}

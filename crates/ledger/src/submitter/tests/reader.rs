@@ -1,0 +1,46 @@
+//! Tests of reading a ledger that a submitter uses.
+
+use super::*;
+use crate::{IntentState, LedgerError, LedgerReader};
+
+#[tokio::test]
+async fn an_open_ledger_is_read_with_the_times_of_its_states() {
+    let mut world = World::plain();
+    let missing = LedgerReader::open(&world.path().join("elsewhere")).await.unwrap_err();
+    assert!(matches!(missing, LedgerError::Missing(_)), "{missing}");
+    let began = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs().cast_signed();
+    let submitter = world.start().await;
+    let reader = LedgerReader::open(world.path()).await.unwrap();
+    assert_eq!(reader.latest(10).await.unwrap(), []);
+    let first = submitter.submit(world.weights().await).await.unwrap();
+    world.next_epoch().await;
+    let second = submitter.submit(world.weights().await).await.unwrap();
+
+    let records = reader.latest(10).await.unwrap();
+    let intents: Vec<_> = records.iter().map(|record| &record.intent).collect();
+    assert_eq!(intents, [&second.intent, &first.intent]);
+    for record in &records {
+        assert_eq!(record.intent.state, IntentState::Done);
+        assert!(record.intended_unix.is_some_and(|at| at >= began), "{record:?}");
+        let [extrinsic] = &*record.extrinsics else { panic!("{record:?}") };
+        assert_eq!((extrinsic.step, extrinsic.signed.state), (Step::Submit, State::Finalized));
+        let states: Vec<_> = extrinsic.states.iter().map(|(state, _)| *state).collect();
+        assert_eq!((states.first(), states.last()), (Some(&State::Signed), Some(&State::Finalized)), "{states:?}");
+        assert!(states.contains(&State::Sent), "{states:?}");
+        assert!(extrinsic.states.iter().all(|(_, at)| *at >= began));
+    }
+    assert_eq!(reader.latest(1).await.unwrap().len(), 1);
+    // The reader does not hold the lock, but a second writer cannot acquire it.
+    assert!(matches!(Ledger::open(world.path()).await, Err(LedgerError::Locked(_))));
+}
+
+#[tokio::test]
+async fn a_ledger_of_another_version_is_rejected() {
+    let world = World::plain();
+    drop(world.start().await);
+    let ledger = Ledger::open(world.path()).await.unwrap();
+    ledger.forge_version(99).await;
+    let error = LedgerReader::open(world.path()).await.unwrap_err();
+    assert!(matches!(error, LedgerError::Version { found: 99, .. }), "{error}");
+    assert!(error.to_string().contains("hint:"), "{error}");
+}

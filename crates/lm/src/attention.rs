@@ -1,0 +1,115 @@
+//! Causal attention over the key-value cache of one sequence.
+
+use candle_core::{Device, Tensor};
+use candle_nn::ops::softmax_last_dim;
+
+use crate::linear::{dot, with_floats};
+use crate::{KvCache, ModelError};
+
+/// Numbers and size of a layer's heads.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Heads {
+    pub(crate) query: usize,
+    /// Number of key-value heads; each is shared by `query / kv` heads.
+    pub(crate) kv: usize,
+    /// Values per head.
+    pub(crate) size: usize,
+}
+
+impl Heads {
+    /// Splits a row per token into heads: (heads, tokens, size).
+    pub(crate) fn split(&self, rows: &Tensor) -> Result<Tensor, ModelError> {
+        let (tokens, width) = rows.dims2()?;
+        Ok(rows.reshape((tokens, width / self.size, self.size))?.transpose(0, 1)?.contiguous()?)
+    }
+
+    /// Computes the attention of new tokens over the cache and themselves, and adds them to the cache. Takes heads as
+    /// [`split`](Self::split) returns them; returns a row per token.
+    pub(crate) fn attend(
+        &self,
+        layer: usize,
+        query: &Tensor,
+        key: &Tensor,
+        value: &Tensor,
+        cache: &mut KvCache,
+    ) -> Result<Tensor, ModelError> {
+        let read = cache.tokens();
+        let (keys, values) = cache.append(layer, key, value)?;
+        let tokens = query.dim(1)?;
+        if tokens == 1
+            && let Some(mixed) = self.single(query, &keys, &values)?
+        {
+            return Ok(mixed);
+        }
+        let scale = 1.0 / (self.size as f64).sqrt();
+        let mut scores = (query.matmul(&self.shared(&keys)?.transpose(1, 2)?)? * scale)?;
+        if tokens > 1 {
+            scores = scores.broadcast_add(&mask(tokens, read, query.device())?)?;
+        }
+        let mixed = softmax_last_dim(&scores)?.matmul(&self.shared(&values)?)?;
+        Ok(mixed.transpose(0, 1)?.reshape((tokens, self.query * self.size))?)
+    }
+
+    /// Repeats each head of keys or values for the heads that share it.
+    fn shared(&self, heads: &Tensor) -> Result<Tensor, ModelError> {
+        let times = self.query / self.kv;
+        let (kv, tokens, size) = heads.dims3()?;
+        let repeated = heads.unsqueeze(1)?.expand((kv, times, tokens, size))?;
+        Ok(repeated.reshape((kv * times, tokens, size))?.contiguous()?)
+    }
+
+    /// Computes the attention of one token on the CPU, without a copy of the cache; `None` on other devices.
+    fn single(&self, query: &Tensor, keys: &Tensor, values: &Tensor) -> Result<Option<Tensor>, ModelError> {
+        if !query.device().is_cpu() {
+            return Ok(None);
+        }
+        let mut mixed = vec![0.0; self.query * self.size];
+        let shared = self.query / self.kv;
+        for kv in 0..self.kv {
+            // A head's rows are contiguous, the heads are not: there is room between them.
+            let (keys, values) = (keys.narrow(0, kv, 1)?, values.narrow(0, kv, 1)?);
+            let query = query.narrow(0, kv * shared, shared)?;
+            let mixed = mixed.chunks_exact_mut(self.size).skip(kv * shared).take(shared);
+            let done = with_floats(&query, |query| {
+                with_floats(&keys, |keys| {
+                    with_floats(&values, |values| {
+                        for (query, mixed) in query.chunks_exact(self.size).zip(mixed) {
+                            mix(query, keys, values, mixed);
+                        }
+                    })
+                })
+            });
+            if done.flatten().flatten().is_none() {
+                return Ok(None);
+            }
+        }
+        Ok(Some(Tensor::from_vec(mixed, (1, self.query * self.size), &Device::Cpu)?))
+    }
+}
+
+/// Adds the values, weighted by the softmax of the scores of their keys, to `mixed`.
+fn mix(query: &[f32], keys: &[f32], values: &[f32], mixed: &mut [f32]) {
+    let size = query.len();
+    let scale = 1.0 / (size as f32).sqrt();
+    let mut scores: Vec<f32> = keys.chunks_exact(size).map(|key| dot(query, key) * scale).collect();
+    let largest = scores.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    let mut sum = 0.0;
+    for score in &mut scores {
+        *score = (*score - largest).exp();
+        sum += *score;
+    }
+    for (score, value) in scores.iter().zip(values.chunks_exact(size)) {
+        let share = score / sum;
+        for (mixed, value) in mixed.iter_mut().zip(value) {
+            *mixed += share * value;
+        }
+    }
+}
+
+/// Returns the causal mask: a row per new token, a column per token up to the last one.
+fn mask(tokens: usize, read: usize, device: &Device) -> Result<Tensor, ModelError> {
+    let hidden =
+        |row: usize| (0..read + tokens).map(move |column| if column > read + row { f32::NEG_INFINITY } else { 0.0 });
+    let mask: Vec<f32> = (0..tokens).flat_map(hidden).collect();
+    Ok(Tensor::from_vec(mask, (1, tokens, read + tokens), device)?)
+}

@@ -1,0 +1,159 @@
+//! The key-value cache of one sequence.
+
+use candle_core::{DType, Tensor};
+
+use crate::ModelError;
+
+/// Number of tokens by which the room of a cache grows at least.
+const GROWTH: usize = 64;
+
+/// Key-value cache of the tokens processed so far.
+#[derive(Debug, Default)]
+pub struct KvCache {
+    layers: Vec<Past>,
+    tokens: usize,
+}
+
+/// Keys and values of one layer: for each head, rows of a head's size with room for further tokens.
+#[derive(Debug)]
+struct Past {
+    keys: Tensor,
+    values: Tensor,
+}
+
+impl KvCache {
+    /// Returns the number of tokens processed so far.
+    pub const fn tokens(&self) -> usize {
+        self.tokens
+    }
+
+    /// Forgets all tokens from this number on.
+    pub fn truncate(&mut self, tokens: usize) {
+        self.tokens = self.tokens.min(tokens);
+    }
+
+    /// Copies the first tokens to a cache of their own.
+    ///
+    /// # Errors
+    /// [`ModelError::Tensor`] when the memory of the device is exhausted.
+    pub fn fork(&self, tokens: usize) -> Result<Self, ModelError> {
+        let tokens = tokens.min(self.tokens);
+        let mut layers = Vec::with_capacity(self.layers.len());
+        for past in &self.layers {
+            let (keys, values) = (grown(&past.keys, tokens, tokens)?, grown(&past.values, tokens, tokens)?);
+            layers.push(Past { keys, values });
+        }
+        Ok(Self { layers, tokens })
+    }
+
+    /// Returns the memory of the cache in bytes.
+    pub fn bytes(&self) -> usize {
+        let size = |tensor: &Tensor| tensor.elem_count() * tensor.dtype().size_in_bytes();
+        self.layers.iter().map(|past| size(&past.keys) + size(&past.values)).sum()
+    }
+
+    /// Checks that these tokens can follow those in the cache of a model of these sizes.
+    pub(crate) fn check(&self, tokens: &[u32], context: usize, vocabulary: usize) -> Result<(), ModelError> {
+        let end = self.tokens + tokens.len();
+        if end > context {
+            return Err(ModelError::TooLong { tokens: end, context });
+        }
+        if tokens.is_empty() || tokens.iter().any(|token| *token as usize >= vocabulary) {
+            return Err(ModelError::Tokens);
+        }
+        Ok(())
+    }
+
+    /// Stores a layer's keys and values (heads, tokens, size) after those of the processed tokens, and returns all of
+    /// them. They count as processed after [`advance`](Self::advance), so that a failed pass leaves no trace.
+    pub(crate) fn append(
+        &mut self,
+        layer: usize,
+        keys: &Tensor,
+        values: &Tensor,
+    ) -> Result<(Tensor, Tensor), ModelError> {
+        let (read, new) = (self.tokens, keys.dim(1)?);
+        let end = read + new;
+        match self.layers.get_mut(layer) {
+            Some(past) if past.keys.dim(1)? >= end => {}
+            Some(past) => {
+                // Twice the room: the copies of a long sequence then take time in proportion to its length.
+                let room = end.max(2 * read);
+                *past = Past { keys: grown(&past.keys, read, room)?, values: grown(&past.values, read, room)? };
+            }
+            None => {
+                let (heads, _, size) = keys.dims3()?;
+                let room = |like: &Tensor| Tensor::zeros((heads, end + GROWTH, size), DType::F32, like.device());
+                self.layers.push(Past { keys: room(keys)?, values: room(values)? });
+            }
+        }
+        let past = self.layers.get(layer).ok_or(ModelError::Tokens)?;
+        past.keys.slice_set(&keys.contiguous()?, 1, read)?;
+        past.values.slice_set(&values.contiguous()?, 1, read)?;
+        Ok((past.keys.narrow(1, 0, end)?, past.values.narrow(1, 0, end)?))
+    }
+
+    /// Counts tokens whose keys and values every layer has stored.
+    pub(crate) const fn advance(&mut self, tokens: usize) {
+        self.tokens += tokens;
+    }
+}
+
+/// Returns the first `tokens` rows of each head, with room for `room` tokens and some more.
+fn grown(past: &Tensor, tokens: usize, room: usize) -> Result<Tensor, ModelError> {
+    let (heads, _, size) = past.dims3()?;
+    let larger = Tensor::zeros((heads, room + GROWTH, size), DType::F32, past.device())?;
+    if tokens > 0 {
+        larger.slice_set(&past.narrow(1, 0, tokens)?.contiguous()?, 1, 0)?;
+    }
+    Ok(larger)
+}
+
+#[cfg(test)]
+mod tests {
+    use candle_core::Device;
+
+    use super::*;
+
+    /// Two heads of three values for `tokens` tokens, all `value`.
+    fn rows(tokens: usize, value: f32) -> Tensor {
+        Tensor::full(value, (2, tokens, 3), &Device::Cpu).unwrap()
+    }
+
+    fn values(tensor: &Tensor) -> Vec<f32> {
+        // One value per token of the second head.
+        tensor.narrow(0, 1, 1).unwrap().narrow(2, 0, 1).unwrap().flatten_all().unwrap().to_vec1().unwrap()
+    }
+
+    #[test]
+    fn a_cache_grows_and_forgets() {
+        let mut cache = KvCache::default();
+        let mut expected = Vec::new();
+        for (step, tokens) in [1, 200, 1, 300].into_iter().enumerate() {
+            let (keys, kept) = cache.append(0, &rows(tokens, step as f32), &rows(tokens, -(step as f32))).unwrap();
+            cache.advance(tokens);
+            expected.extend(std::iter::repeat_n(step as f32, tokens));
+            assert_eq!(values(&keys), expected);
+            assert_eq!(values(&kept).last(), Some(&-(step as f32)));
+        }
+        cache.truncate(2);
+        let (keys, _) = cache.append(0, &rows(1, 9.0), &rows(1, 9.0)).unwrap();
+        assert_eq!(values(&keys), [0.0, 1.0, 9.0]);
+        // Without `advance`, the tokens of a failed pass are overwritten.
+        let (keys, _) = cache.append(0, &rows(1, 7.0), &rows(1, 7.0)).unwrap();
+        assert_eq!(values(&keys), [0.0, 1.0, 7.0]);
+        assert!(cache.bytes() >= 2 * 502 * 2 * 3 * 4);
+    }
+
+    #[test]
+    fn a_copy_has_memory_of_its_own() {
+        let mut cache = KvCache::default();
+        cache.append(0, &rows(4, 1.0), &rows(4, 1.0)).unwrap();
+        cache.advance(4);
+        let mut copy = cache.fork(2).unwrap();
+        assert_eq!(copy.tokens(), 2);
+        copy.append(0, &rows(2, 5.0), &rows(2, 5.0)).unwrap();
+        let (keys, _) = cache.append(0, &rows(1, 2.0), &rows(1, 2.0)).unwrap();
+        assert_eq!(values(&keys), [1.0, 1.0, 1.0, 1.0, 2.0]);
+    }
+}

@@ -1,0 +1,241 @@
+use std::fs;
+use std::path::PathBuf;
+
+use serde_json::Value;
+
+use super::*;
+
+fn vectors(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../vectors/lm").join(name)
+}
+
+/// What transformers computes with the model `name` and these weights.
+fn expected(name: &str, weights: &str) -> Vec<Value> {
+    let document: Value = serde_json::from_slice(&fs::read(vectors(&format!("{name}.json"))).unwrap()).unwrap();
+    document[weights].as_array().unwrap().clone()
+}
+
+fn numbers<T: serde::de::DeserializeOwned>(value: &Value) -> Vec<T> {
+    serde_json::from_value(value.clone()).unwrap()
+}
+
+fn open(name: &str) -> CausalModel {
+    CausalModel::open(&vectors(name), LoadOptions::default()).unwrap()
+}
+
+fn likeliest(logits: &[f32]) -> u32 {
+    // The end token 0 is masked in the vectors.
+    let ids = 1..logits.len();
+    ids.max_by(|one, other| logits[*one].total_cmp(&logits[*other])).unwrap() as u32
+}
+
+/// Returns the largest difference of two vectors of logits, and the root of the mean square of their differences.
+fn differences(one: &[f32], other: &[f32]) -> (f32, f32) {
+    assert_eq!(one.len(), other.len());
+    let differences: Vec<f32> = one.iter().zip(other).map(|(one, other)| (one - other).abs()).collect();
+    let square = differences.iter().map(|difference| difference.powi(2)).sum::<f32>() / one.len() as f32;
+    (differences.into_iter().fold(0.0, f32::max), square.sqrt())
+}
+
+/// Compares with transformers: tokens, logits and greedy generation. `largest` and `usual` bound the differences of
+/// logits, whose standard deviation is 1.7.
+fn compare(model: &CausalModel, name: &str, weights: &str, (largest, usual): (f32, f32)) {
+    for case in expected(name, weights) {
+        let tokens: Vec<u32> = numbers(&case["tokens"]);
+        if let Some(text) = case["text"].as_str() {
+            assert_eq!(model.vocabulary().encode(text).unwrap(), tokens, "{text}");
+        }
+        let mut cache = KvCache::default();
+        let mut logits = model.next(&tokens, &mut cache).unwrap();
+        let reference: Vec<f32> = numbers(&case["logits"]);
+        let found = differences(&logits, &reference);
+        assert!(found.0 < largest && found.1 < usual, "{name} {weights}, {} tokens: {found:?}", tokens.len());
+        for token in numbers::<u32>(&case["greedy"]) {
+            let found = likeliest(&logits);
+            // With rounded inputs, another token may be as likely.
+            let missing = logits[found as usize] - logits[token as usize];
+            assert!(found == token || (largest > 1e-3 && missing < largest), "{name} {weights}: {found}, not {token}");
+            logits = model.next(&[token], &mut cache).unwrap();
+        }
+        // Token by token, the cache gives the same logits.
+        let mut cache = KvCache::default();
+        for token in &tokens {
+            logits = model.next(&[*token], &mut cache).unwrap();
+        }
+        let found = differences(&logits, &reference);
+        assert!(found.0 < largest && found.1 < usual, "{name} {weights}, token by token: {found:?}");
+    }
+}
+
+/// Bounds for floats: equal.
+const EQUAL: (f32, f32) = (1e-3, 1e-3);
+/// Bounds for quantised layers, whose inputs are rounded to 8 bits. Random weights do not dampen these errors, as trained
+/// ones do.
+const ROUNDED: (f32, f32) = (0.5, 0.12);
+
+#[test]
+fn logits_and_greedy_tokens_are_those_of_transformers() {
+    for name in ["gpt2", "llama"] {
+        compare(&open(name), name, "f32", EQUAL);
+    }
+}
+
+#[test]
+fn files_of_8_and_4_bits_are_those_of_transformers() {
+    for name in ["gpt2", "llama"] {
+        for weights in ["q8_0", "q4_0"] {
+            compare(&open(&format!("{name}-{weights}.gguf")), name, weights, ROUNDED);
+        }
+    }
+}
+
+#[test]
+fn floats_are_quantised_on_request() {
+    for name in ["gpt2", "llama"] {
+        for (bits, weights) in [(Bits::Eight, "q8_0"), (Bits::Four, "q4_0")] {
+            let options = LoadOptions { bits: Some(bits), ..LoadOptions::default() };
+            compare(&CausalModel::open(&vectors(name), options).unwrap(), name, weights, ROUNDED);
+        }
+    }
+}
+
+#[test]
+fn a_cut_cache_is_that_of_a_shorter_text() {
+    for name in ["gpt2", "llama-q8_0.gguf"] {
+        let model = open(name);
+        let mut cache = KvCache::default();
+        model.next(&[5, 6, 7, 8, 9], &mut cache).unwrap();
+        let mut copy = cache.fork(3).unwrap();
+        cache.truncate(2);
+        for (cache, tokens) in [(&mut cache, &[5, 6, 1, 2][..]), (&mut copy, &[5, 6, 7, 3])] {
+            let found = model.next(&tokens[cache.tokens()..], cache).unwrap();
+            let expected = model.next(tokens, &mut KvCache::default()).unwrap();
+            let difference = found.iter().zip(&expected).map(|(one, other)| (one - other).abs()).fold(0.0, f32::max);
+            assert!(difference < 1e-3, "{name}: {difference}");
+        }
+        let long = model.next(&[1; 200], &mut KvCache::default());
+        assert!(matches!(long, Err(ModelError::TooLong { tokens: 200, context: 128 })), "{long:?}");
+        assert!(matches!(model.next(&[320], &mut cache), Err(ModelError::Tokens)));
+    }
+}
+
+#[test]
+fn devices_have_names() {
+    for device in [Compute::Cpu, Compute::Cuda, Compute::Metal] {
+        assert_eq!(device.to_string().parse(), Ok(device));
+    }
+    assert_eq!("gpu".parse::<Compute>(), Err("cpu, cuda or mps"));
+}
+
+#[cfg(not(any(feature = "cuda", feature = "metal")))]
+#[test]
+fn a_missing_device_is_named() {
+    for (device, text) in [(Compute::Cuda, "device cuda is not available"), (Compute::Metal, "cargo feature metal")] {
+        let error = CausalModel::open(&vectors("gpt2"), LoadOptions { device, bits: None }).unwrap_err().to_string();
+        assert!(error.contains(text) && error.contains("hint: use cpu"), "{error}");
+    }
+}
+
+/// A copy of a model directory with a changed `config.json`.
+fn changed(field: &str, value: Value) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    for name in ["config.json", "model.safetensors", "tokenizer.json"] {
+        fs::copy(vectors("gpt2").join(name), folder.path().join(name)).unwrap();
+    }
+    let path = folder.path().join("config.json");
+    let mut config: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+    config[field] = value;
+    fs::write(path, config.to_string()).unwrap();
+    folder
+}
+
+#[test]
+fn directories_of_other_models_are_named() {
+    for (field, value, named) in [
+        ("model_type", "mistral".into(), "model_type \"mistral\" is not supported"),
+        ("activation_function", "relu".into(), "activation_function \"relu\""),
+        ("scale_attn_by_inverse_layer_idx", true.into(), "scale of the attention"),
+        ("n_head", 3.into(), "multiple of heads"),
+        ("n_head", 0.into(), "above 0"),
+        ("n_embd", 36.into(), "has the shape [320, 32], expected [320, 36]"),
+        ("n_layer", 3.into(), "tensor transformer.h.2.ln_1.weight is missing"),
+        ("n_positions", "many".into(), "config.json is malformed"),
+        ("vocab_size", 100.into(), "the shape [320, 32]"),
+    ] {
+        let folder = changed(field, value);
+        let error = CausalModel::open(folder.path(), LoadOptions::default()).unwrap_err().to_string();
+        assert!(error.contains(named), "{field}: {error}");
+    }
+    let error = CausalModel::open(Path::new("/nonexistent"), LoadOptions::default()).unwrap_err().to_string();
+    assert!(error.contains("cannot read") && error.contains("hint: a model is"), "{error}");
+}
+
+/// Replaces bytes after the first occurrence of `key` in a copy of the 4-bit GPT-2 file, and opens the copy.
+fn opened_with(key: &str, skip: usize, bytes: &[u8]) -> Result<CausalModel, LoadError> {
+    let mut content = fs::read(vectors("gpt2-q4_0.gguf")).unwrap();
+    let place = content.windows(key.len()).position(|window| window == key.as_bytes()).unwrap() + key.len() + skip;
+    content[place..place + bytes.len()].copy_from_slice(bytes);
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("model.gguf");
+    fs::write(&path, content).unwrap();
+    CausalModel::open(&path, LoadOptions::default())
+}
+
+#[test]
+fn files_that_lie_about_their_tensors_are_named() {
+    let huge = u64::MAX.to_le_bytes();
+    for (key, skip, bytes, named) in [
+        // Of a tensor: number of dimensions (4 bytes), each dimension (8 bytes), type (4 bytes), offset (8 bytes).
+        ("token_embd.weight", 0, &[200, 0, 0, 0][..], "token_embd.weight: 200 dimensions"),
+        ("token_embd.weight", 0, &[0, 0, 0, 0], "token_embd.weight: 0 dimensions"),
+        ("token_embd.weight", 4, &huge, "token_embd.weight: the shape"),
+        ("token_embd.weight", 12, &huge, "token_embd.weight: the shape"),
+        ("token_embd.weight", 12, &[0; 8], "token_embd.weight: the shape"),
+        ("token_embd.weight", 4, &[33], "token_embd.weight: the shape [320, 33] is impossible for Q4_0"),
+        ("token_embd.weight", 12, &[65, 1], "overlaps the tensor token_embd.weight"),
+        ("token_embd.weight", 20, &[77], "token_embd.weight: the weight type 77 is not supported"),
+        (
+            "token_embd.weight",
+            24,
+            &huge,
+            "token_embd.weight: 5760 bytes at offset 18446744073709551615 exceed the file",
+        ),
+        ("blk.1.ffn_up.weight", 12, &[127], "tensor blk.1.ffn_up.weight has the shape [127, 32], expected [128, 32]"),
+        ("blk.1.ffn_up.weight", 28, &[0, 0, 0, 1], "blk.1.ffn_up.weight: 2304 bytes at offset"),
+        // Of a value: type (4 bytes), then the value.
+        ("gpt2.block_count", 4, &[3], "tensor blk.2.attn_norm.weight is missing"),
+        ("gpt2.block_count", 0, &[99], "gpt2.block_count: unknown type 99"),
+        ("gpt2.block_count", 0, &[6], "gpt2.block_count: expected an integer"),
+        ("gpt2.embedding_length", 4, &[64], "tensor token_embd.weight has the shape [320, 32], expected [320, 64]"),
+        ("gpt2.attention.layer_norm_epsilon", 4, &[0, 0, 0, 0], "layer_norm_epsilon: expected a number above 0"),
+        ("general.architecture", 12, b"gptj", "general.architecture \"gptj\" is not supported"),
+        ("general.architecture", 4, &huge, "general.architecture: 18446744073709551615 bytes, but the file has only"),
+        ("tokenizer.ggml.tokens", 8, &huge, "tokenizer.ggml.tokens: 18446744073709551615 elements"),
+        ("tokenizer.ggml.tokens", 4, &[9], "tokenizer.ggml.tokens: arrays of arrays"),
+        ("tokenizer.ggml.eos_token_id", 4, &[0, 0, 1], "bos or eos token 65536 is outside the vocabulary"),
+    ] {
+        let error = opened_with(key, skip, bytes).unwrap_err().to_string();
+        assert!(error.contains(named), "{key} + {skip}: {error}");
+    }
+}
+
+#[test]
+fn truncated_and_foreign_files_are_named() {
+    let content = fs::read(vectors("llama-q8_0.gguf")).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("model.gguf");
+    for length in (0..content.len()).step_by(997).chain([4, 8, 16, 24, content.len() - 40]) {
+        fs::write(&path, &content[..length]).unwrap();
+        let error = CausalModel::open(&path, LoadOptions::default()).unwrap_err().to_string();
+        assert!(error.contains("model.gguf"), "{length} bytes: {error}");
+    }
+    for (place, byte, named) in
+        [(0, b'X', "is not a GGUF file"), (4, 9, "version 9"), (15, 1, "do not fit into the file")]
+    {
+        let mut changed = content.clone();
+        changed[place] = byte;
+        fs::write(&path, changed).unwrap();
+        let error = CausalModel::open(&path, LoadOptions::default()).unwrap_err().to_string();
+        assert!(error.contains(named) && error.contains("hint: download or convert"), "{error}");
+    }
+}

@@ -1,0 +1,136 @@
+//! The tensors of a checkpoint, taken one by one and checked against the shapes that the configuration implies.
+
+use std::collections::{BTreeSet, HashMap};
+use std::path::Path;
+
+use candle_core::{DType, Device, Tensor};
+use serde::Deserialize;
+
+use super::gguf::Gguf;
+use super::{json, read};
+use crate::linear::{Bits, Linear, Weight};
+use crate::{LoadError, ModelError};
+
+/// `model.safetensors.index.json`.
+#[derive(Debug, Deserialize)]
+struct IndexFile {
+    weight_map: HashMap<String, String>,
+}
+
+/// Where the tensors are.
+pub(super) enum Source {
+    /// Read into memory.
+    Safetensors(HashMap<String, Tensor>),
+    /// In a file.
+    Gguf(Gguf),
+}
+
+/// The tensors of a checkpoint.
+pub(super) struct Tensors {
+    pub(super) source: Source,
+    /// Device of the model.
+    pub(super) device: Device,
+    /// Width to which matrices of floats are quantised.
+    pub(super) bits: Option<Bits>,
+}
+
+impl Tensors {
+    /// Reads all safetensors files of a directory.
+    pub(super) fn of_directory(directory: &Path, device: Device, bits: Option<Bits>) -> Result<Self, LoadError> {
+        Ok(Self { source: Source::Safetensors(safetensors(directory)?), device, bits })
+    }
+
+    pub(super) fn has(&self, name: &str) -> bool {
+        match &self.source {
+            Source::Safetensors(tensors) => tensors.contains_key(name),
+            Source::Gguf(file) => file.has(name),
+        }
+    }
+
+    /// Returns floats of this shape.
+    pub(super) fn floats(&mut self, name: &str, shape: &[usize]) -> Result<Tensor, LoadError> {
+        match &mut self.source {
+            Source::Safetensors(tensors) => {
+                let Some(tensor) = tensors.remove(name) else { return Err(LoadError::Missing(name.to_owned())) };
+                check(name, tensor.dims(), shape)?;
+                let floats = tensor.to_dtype(DType::F32).and_then(|floats| floats.to_device(&self.device));
+                Ok(floats.map_err(ModelError::from)?)
+            }
+            Source::Gguf(file) => {
+                check(name, file.shape(name).ok_or_else(|| LoadError::Missing(name.to_owned()))?, shape)?;
+                let tensor = file.read(name, None, &Device::Cpu)?;
+                Ok(tensor.dequantize(&self.device).map_err(ModelError::from)?)
+            }
+        }
+    }
+
+    /// Returns a matrix with one row per output.
+    pub(super) fn matrix(&mut self, name: &str, shape: [usize; 2]) -> Result<Weight, LoadError> {
+        self.ordered(name, shape, None)
+    }
+
+    /// Returns a matrix whose rows are in this order in the file.
+    pub(super) fn ordered(
+        &mut self,
+        name: &str,
+        shape: [usize; 2],
+        order: Option<&[usize]>,
+    ) -> Result<Weight, LoadError> {
+        if let Source::Gguf(file) = &mut self.source {
+            check(name, file.shape(name).ok_or_else(|| LoadError::Missing(name.to_owned()))?, &shape)?;
+            let tensor = file.read(name, order, &self.device)?;
+            // Formats without blocks are floats.
+            if tensor.dtype().block_size() > 1 {
+                return Ok(Weight::Quantized(tensor.into()));
+            }
+            let floats = tensor.dequantize(&self.device).map_err(ModelError::from)?;
+            return Ok(Weight::quantized(floats, self.bits)?);
+        }
+        let floats = self.floats(name, &shape)?;
+        Ok(Weight::quantized(floats, self.bits)?)
+    }
+
+    /// Returns a linear layer from a matrix `NAME.weight` and a bias `NAME.bias`.
+    pub(super) fn biased(&mut self, name: &str, [outputs, inputs]: [usize; 2]) -> Result<Linear, LoadError> {
+        let weight = self.matrix(&format!("{name}.weight"), [outputs, inputs])?;
+        Ok(Linear { weight, bias: Some(self.floats(&format!("{name}.bias"), &[outputs])?) })
+    }
+
+    /// Like [`biased`](Self::biased), with a matrix that has one row per input.
+    pub(super) fn transposed(&mut self, name: &str, [outputs, inputs]: [usize; 2]) -> Result<Linear, LoadError> {
+        let weight = self.floats(&format!("{name}.weight"), &[inputs, outputs])?;
+        let weight = weight.t().and_then(|weight| weight.contiguous()).map_err(ModelError::from)?;
+        let weight = Weight::quantized(weight, self.bits)?;
+        Ok(Linear { weight, bias: Some(self.floats(&format!("{name}.bias"), &[outputs])?) })
+    }
+}
+
+fn check(name: &str, found: &[usize], expected: &[usize]) -> Result<(), LoadError> {
+    if found == expected {
+        return Ok(());
+    }
+    Err(LoadError::Shape { name: name.to_owned(), found: found.to_vec(), expected: expected.to_vec() })
+}
+
+/// Loads all tensors of the directory's safetensors files.
+fn safetensors(directory: &Path) -> Result<HashMap<String, Tensor>, LoadError> {
+    let index = directory.join("model.safetensors.index.json");
+    let files = if index.exists() {
+        let named: BTreeSet<String> = json::<IndexFile>(&index)?.weight_map.into_values().collect();
+        let is_plain = |name: &String| Path::new(name).file_name().is_some_and(|file| file == name.as_str());
+        if let Some(name) = named.iter().find(|name| !is_plain(name)) {
+            return Err(LoadError::Foreign { path: index, what: format!("the file name {name:?}") });
+        }
+        named.into_iter().collect()
+    } else {
+        vec!["model.safetensors".to_owned()]
+    };
+    let mut tensors = HashMap::new();
+    for file in files {
+        let path = directory.join(file);
+        let bytes = read(&path)?;
+        let found = candle_core::safetensors::load_buffer(&bytes, &Device::Cpu);
+        tensors.extend(found.map_err(|source| LoadError::Weights { path, source })?);
+    }
+    Ok(tensors)
+}

@@ -1,0 +1,193 @@
+//! Linear layers whose weights are 32-bit floats or blocks of 8 or 4 bits.
+//!
+//! For a few rows, the time of a product is the time to read the weights: [`kernel`] multiplies each row of weights with
+//! all inputs while it is in the cache. Larger products, other devices and quantised weights are candle's.
+
+mod kernel;
+
+pub(crate) use kernel::dot;
+
+use std::sync::Arc;
+
+use candle_core::quantized::{GgmlDType, QMatMul, QTensor};
+use candle_core::{CpuStorage, Device, Module as _, Storage, Tensor};
+
+use crate::ModelError;
+
+/// Maximum number of rows for which [`kernel::multiply`] is faster than candle's product.
+const FEW_ROWS: usize = 6;
+
+/// Width of a model's weights after loading.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Bits {
+    /// 8 bits: blocks of 32 weights with one scale.
+    Eight,
+    /// 4 bits: blocks of 32 weights with one scale.
+    Four,
+}
+
+impl Bits {
+    const fn format(self) -> GgmlDType {
+        match self {
+            Self::Eight => GgmlDType::Q8_0,
+            Self::Four => GgmlDType::Q4_0,
+        }
+    }
+}
+
+/// A matrix of weights, one row per output. Clones share the weights.
+#[derive(Debug, Clone)]
+pub(crate) enum Weight {
+    /// 32-bit floats.
+    Dense(Tensor),
+    /// Quantised blocks.
+    Quantized(Arc<QTensor>),
+}
+
+impl Weight {
+    /// Converts floats to blocks of this width. Rows whose length is no multiple of a block stay as they are.
+    pub(crate) fn quantized(weights: Tensor, bits: Option<Bits>) -> Result<Self, ModelError> {
+        let Some(format) = bits.map(Bits::format) else { return Ok(Self::Dense(weights)) };
+        if !weights.dim(candle_core::D::Minus1)?.is_multiple_of(format.block_size()) {
+            return Ok(Self::Dense(weights));
+        }
+        let on_cpu = weights.to_device(&Device::Cpu)?;
+        Ok(Self::Quantized(Arc::new(QTensor::quantize_onto(&on_cpu, format, weights.device())?)))
+    }
+
+    /// Returns the rows with these indices as floats.
+    pub(crate) fn select(&self, rows: &Tensor) -> Result<Tensor, ModelError> {
+        Ok(match self {
+            Self::Dense(weights) => weights.index_select(rows, 0)?,
+            Self::Quantized(weights) => weights.embedding(rows)?,
+        })
+    }
+
+    /// Multiplies each row of the input with each row of the weights.
+    fn multiply(&self, input: &Tensor) -> Result<Tensor, ModelError> {
+        match self {
+            Self::Dense(weights) => match few_rows(weights, input)? {
+                Some(output) => Ok(output),
+                None => Ok(input.matmul(&weights.t()?)?),
+            },
+            Self::Quantized(weights) => Ok(QMatMul::QTensor(Arc::clone(weights)).forward(&input.contiguous()?)?),
+        }
+    }
+
+    /// Returns the weights as floats, for reference implementations in tests.
+    #[cfg(test)]
+    pub(crate) fn dense(&self) -> Tensor {
+        match self {
+            Self::Dense(weights) => weights.clone(),
+            Self::Quantized(weights) => weights.dequantize(&Device::Cpu).unwrap(),
+        }
+    }
+}
+
+/// A linear layer: the product with the weights, and an optional bias.
+#[derive(Debug, Clone)]
+pub(crate) struct Linear {
+    pub(crate) weight: Weight,
+    pub(crate) bias: Option<Tensor>,
+}
+
+impl Linear {
+    /// Applies the layer to each row of the input.
+    pub(crate) fn forward(&self, input: &Tensor) -> Result<Tensor, ModelError> {
+        let product = self.weight.multiply(input)?;
+        match &self.bias {
+            Some(bias) => Ok(product.broadcast_add(bias)?),
+            None => Ok(product),
+        }
+    }
+}
+
+impl From<Weight> for Linear {
+    fn from(weight: Weight) -> Self {
+        Self { weight, bias: None }
+    }
+}
+
+impl From<Tensor> for Linear {
+    fn from(weights: Tensor) -> Self {
+        Weight::Dense(weights).into()
+    }
+}
+
+/// Computes the product of a few rows on the CPU; `None` where candle's product is to be used.
+fn few_rows(weights: &Tensor, input: &Tensor) -> Result<Option<Tensor>, ModelError> {
+    let ((rows, width), (outputs, _)) = (input.dims2()?, weights.dims2()?);
+    if rows > FEW_ROWS || !input.device().is_cpu() {
+        return Ok(None);
+    }
+    let input = input.contiguous()?;
+    let products =
+        with_floats(weights, |weights| with_floats(&input, |input| kernel::multiply(weights, input, width, outputs)));
+    let Some(products) = products.flatten().flatten() else { return Ok(None) };
+    Ok(Some(Tensor::from_vec(products, (rows, outputs), &Device::Cpu)?))
+}
+
+/// Calls `read` with the values of a contiguous tensor of floats on the CPU.
+pub(crate) fn with_floats<T>(tensor: &Tensor, read: impl FnOnce(&[f32]) -> T) -> Option<T> {
+    let (storage, layout) = tensor.storage_and_layout();
+    let (start, end) = layout.contiguous_offsets()?;
+    match &*storage {
+        Storage::Cpu(CpuStorage::F32(values)) => Some(read(values.get(start..end)?)),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::noise::Noise;
+
+    fn random(rows: usize, columns: usize, name: &str) -> Tensor {
+        let mut noise = Noise::named(1, name);
+        let numbers: Vec<f32> = (0..rows * columns).map(|_| noise.normal() as f32).collect();
+        Tensor::from_vec(numbers, (rows, columns), &Device::Cpu).unwrap()
+    }
+
+    fn largest_difference(one: &Tensor, other: &Tensor) -> f32 {
+        let difference = (one - other).unwrap().abs().unwrap().flatten_all().unwrap();
+        difference.to_vec1::<f32>().unwrap().into_iter().fold(0.0, f32::max)
+    }
+
+    #[test]
+    fn products_of_few_rows_are_those_of_many() {
+        // Widths that are no multiple of the kernel's step, too.
+        for (outputs, width) in [(7, 5), (300, 768), (1, 33), (65, 64)] {
+            let layer = Linear {
+                bias: Some(random(1, outputs, "b").flatten_all().unwrap()),
+                ..random(outputs, width, "w").into()
+            };
+            for rows in [1, 2, FEW_ROWS, FEW_ROWS + 1] {
+                let input = random(rows, width, "x");
+                let expected = input.matmul(&layer.weight.dense().t().unwrap()).unwrap();
+                let expected = expected.broadcast_add(layer.bias.as_ref().unwrap()).unwrap();
+                let difference = largest_difference(&layer.forward(&input).unwrap(), &expected);
+                assert!(difference < 1e-3, "{outputs}×{width}, {rows} rows: {difference}");
+            }
+        }
+    }
+
+    #[test]
+    fn fewer_bits_are_less_exact_but_close() {
+        let weights = random(96, 256, "w");
+        let input = random(2, 256, "x");
+        let exact = input.matmul(&weights.t().unwrap()).unwrap();
+        // The standard deviation of an output is 16.
+        for (bits, bound) in [(Bits::Eight, 0.6), (Bits::Four, 6.0)] {
+            let weight = Weight::quantized(weights.clone(), Some(bits)).unwrap();
+            assert!(matches!(weight, Weight::Quantized(_)));
+            let difference = largest_difference(&Linear::from(weight.clone()).forward(&input).unwrap(), &exact);
+            assert!(difference > 0.0 && difference < bound, "{bits:?}: {difference}");
+            let ids = Tensor::new(&[95_u32, 0], &Device::Cpu).unwrap();
+            let rows = weight.dense().index_select(&ids, 0).unwrap();
+            assert!(largest_difference(&weight.select(&ids).unwrap(), &rows) < 1e-6);
+        }
+        // Rows of 33 weights have no blocks of 32.
+        assert!(matches!(Weight::quantized(random(4, 33, "w"), Some(Bits::Four)).unwrap(), Weight::Dense(_)));
+    }
+}

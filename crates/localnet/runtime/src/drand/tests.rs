@@ -1,0 +1,201 @@
+use codec::Encode as _;
+use frame_support::BoundedVec;
+use frame_support::pallet_prelude::{InvalidTransaction, ValidTransaction};
+use frame_support::traits::Get as _;
+use sp_core::Pair as _;
+use sp_core::sr25519;
+use sp_runtime::traits::Dispatchable as _;
+use sp_runtime::transaction_validity::TransactionValidityError;
+use sp_runtime::{MultiSignature, MultiSigner};
+
+use super::*;
+use crate::runtime::{Runtime, RuntimeCall, RuntimeEvent, RuntimeOrigin, System};
+use crate::testing::{account, chain, jump_to, outcome, send};
+
+type Payload = PulsesPayload<MultiSigner, u32>;
+
+/// Returns the recorded pulses of rounds 1 000 and 2 000; `None` without the recordings.
+fn recorded() -> Option<[Pulse; 2]> {
+    let vectors = taonet_chain_vectors::json("drand_timelock.json")?;
+    let cases = vectors["cases"].as_array().unwrap();
+    let of = |round: u64| {
+        let case = cases.iter().find(|case| case["round"].as_u64() == Some(round)).unwrap();
+        let signature = hex::decode(case["signature_hex"].as_str().unwrap().trim_start_matches("0x")).unwrap();
+        pulse(round, signature)
+    };
+    Some([of(1_000), of(2_000)])
+}
+
+fn pulse(round: u64, signature: Vec<u8>) -> Pulse {
+    Pulse {
+        round,
+        randomness: BoundedVec::truncate_from(sp_io::hashing::sha2_256(&signature).into()),
+        signature: BoundedVec::truncate_from(signature),
+    }
+}
+
+/// Returns the call that submits pulses, signed by a key without an account.
+fn submission(block_number: u32, pulses: &[Pulse]) -> Call<Runtime> {
+    let pair = sr25519::Pair::from_seed(&[9; 32]);
+    let payload = Payload { block_number, pulses: pulses.to_vec(), public: pair.public().into() };
+    let signature = Some(pair.sign(&payload.encode()).into());
+    Call::write_pulse { pulses_payload: payload, signature }
+}
+
+/// Submits pulses, and returns the name of the error, or `ok`.
+fn submit(pulses: &[Pulse]) -> String {
+    let call = RuntimeCall::from(submission(1, pulses));
+    outcome(call.dispatch(RuntimeOrigin::none()).map(|_| ()).map_err(|failed| failed.error))
+}
+
+fn validity(call: &Call<Runtime>) -> Result<ValidTransaction, InvalidTransaction> {
+    Pallet::<Runtime>::validity(call).map_err(|error| match error {
+        TransactionValidityError::Invalid(invalid) => invalid,
+        TransactionValidityError::Unknown(unknown) => panic!("{unknown:?}"),
+    })
+}
+
+fn stored() -> (u64, u64, usize) {
+    (OldestStoredRound::<Runtime>::get(), LastStoredRound::<Runtime>::get(), Pulses::<Runtime>::iter().count())
+}
+
+#[test]
+fn a_pulse_of_the_beacon_is_stored() {
+    let Some([first, second]) = recorded() else { return };
+    chain(|| {
+        assert_eq!(submit(std::slice::from_ref(&first)), "ok");
+        assert_eq!(stored(), (1_000, 1_000, 1));
+        assert_eq!(Pulses::<Runtime>::get(1_000), Some(first.clone()));
+        System::assert_last_event(RuntimeEvent::Drand(Event::NewPulse { rounds: vec![1_000] }));
+        assert_eq!(NextUnsignedAt::<Runtime>::get(), 1);
+
+        // The same pulse again, and one that leaves out rounds.
+        for refused in [[first.clone()], [second.clone()]] {
+            assert_eq!(submit(&refused), "InvalidRoundNumber");
+        }
+        assert_eq!(stored(), (1_000, 1_000, 1));
+
+        // As if the rounds in between had come.
+        LastStoredRound::<Runtime>::put(1_999);
+        assert_eq!(submit(&[second]), "ok");
+        assert_eq!(stored(), (1_000, 2_000, 2));
+    });
+}
+
+#[test]
+fn pulses_that_the_beacon_did_not_sign_are_not_stored() {
+    let Some([first, second]) = recorded() else { return };
+    chain(|| {
+        let events = System::events().len();
+        // Another round's signature is a signature, but not of this round.
+        let exchanged = pulse(1_001, first.signature.to_vec());
+        assert_eq!(submit(&[exchanged]), "ok");
+        assert_eq!((stored(), System::events().len()), ((0, 0, 0), events));
+
+        let mut outside = vec![0; 48];
+        (outside[0], outside[47]) = (0x80, 4);
+        for signature in [vec![], vec![0; 48], vec![0xff; 48], vec![0; 144], first.signature[..47].to_vec(), outside] {
+            assert_eq!(submit(&[pulse(1_000, signature)]), "PulseVerificationError");
+        }
+        // One malformed pulse undoes the others.
+        assert_eq!(submit(&[first.clone(), pulse(1_001, vec![1])]), "PulseVerificationError");
+        assert_eq!(submit(&[first.clone(), second]), "InvalidRoundNumber");
+        assert_eq!((stored(), submit(&[]), stored()), ((0, 0, 0), "ok".to_owned(), (0, 0, 0)));
+        for round in [0, u64::MAX] {
+            assert_eq!(submit(&[pulse(round, first.signature.to_vec())]), "ok");
+        }
+        assert_eq!(stored(), (0, 0, 0));
+
+        let call = RuntimeCall::from(submission(1, &[first]));
+        assert_eq!(outcome(send(&account("Alice"), call.clone())), "BadOrigin");
+        assert_eq!(call.dispatch(RuntimeOrigin::root()).unwrap_err().error, sp_runtime::DispatchError::BadOrigin);
+    });
+}
+
+#[test]
+fn the_pool_accepts_a_signed_pulse_of_a_new_round() {
+    let some = |round| pulse(round, vec![1; 48]);
+    chain(|| {
+        jump_to(10);
+        // The first round may be any; later ones must be near.
+        let valid = validity(&submission(10, &[some(5_000_000)])).unwrap();
+        assert_eq!((valid.longevity, valid.propagate, valid.requires.len(), valid.provides.len()), (3, false, 0, 1));
+        LastStoredRound::<Runtime>::put(1_000);
+        let [next, later] = [1_001, 1_050].map(|round| validity(&submission(9, &[some(round)])).unwrap());
+        assert!(next.priority >= later.priority);
+        assert_ne!(next.provides, later.provides);
+        assert_eq!(validity(&submission(10, &[some(1_051)])), Err(InvalidTransaction::Future));
+        assert_eq!(validity(&submission(10, &[some(1_000)])), Err(InvalidTransaction::Stale));
+        assert_eq!(validity(&submission(11, &[some(1_001)])), Err(InvalidTransaction::Future));
+        for pulses in [vec![], vec![some(1_001), some(1_002)]] {
+            assert_eq!(validity(&submission(10, &pulses)), Err(InvalidTransaction::Call));
+        }
+        NextUnsignedAt::<Runtime>::put(11);
+        assert_eq!(validity(&submission(10, &[some(1_001)])), Err(InvalidTransaction::Stale));
+    });
+}
+
+#[test]
+fn the_pool_refuses_submissions_without_their_signature() {
+    chain(|| {
+        let valid = submission(1, &[pulse(1, vec![1; 48])]);
+        let Call::write_pulse { pulses_payload, signature } = valid else { unreachable!() };
+        let with = |payload: &Payload, signature: Option<MultiSignature>| {
+            validity(&Call::write_pulse { pulses_payload: payload.clone(), signature })
+        };
+        assert!(with(&pulses_payload, signature.clone()).is_ok());
+        assert_eq!(with(&pulses_payload, None), Err(InvalidTransaction::BadSigner));
+        let changed = Payload { block_number: 0, ..pulses_payload.clone() };
+        assert_eq!(with(&changed, signature.clone()), Err(InvalidTransaction::BadProof));
+        let other = sr25519::Pair::from_seed(&[1; 32]).sign(&pulses_payload.encode());
+        assert_eq!(with(&pulses_payload, Some(other.into())), Err(InvalidTransaction::BadProof));
+        let ed25519 = MultiSignature::Ed25519(sp_core::ed25519::Signature::from_raw([0; 64]));
+        assert_eq!(with(&pulses_payload, Some(ed25519)), Err(InvalidTransaction::BadProof));
+        let root = Call::set_oldest_stored_round { oldest_round: 1 };
+        assert_eq!(validity(&root), Err(InvalidTransaction::Call));
+    });
+}
+
+#[test]
+fn root_sets_the_beacon_and_the_oldest_round() {
+    chain(|| {
+        let mut config = BeaconConfig::<Runtime>::get();
+        assert_eq!(config, Quicknet::get());
+        config.period = 0;
+        let public = MultiSigner::Sr25519(sr25519::Public::from_raw([0; 32]));
+        let config_payload = BeaconConfigurationPayload { block_number: 1, config: config.clone(), public };
+        let call = RuntimeCall::from(Call::<Runtime>::set_beacon_config { config_payload, signature: None });
+        let oldest = RuntimeCall::from(Call::<Runtime>::set_oldest_stored_round { oldest_round: 7 });
+        for call in [&call, &oldest] {
+            assert_eq!(outcome(send(&account("Alice"), call.clone())), "BadOrigin");
+        }
+        call.dispatch(RuntimeOrigin::root()).unwrap();
+        assert_eq!((BeaconConfig::<Runtime>::get(), NextUnsignedAt::<Runtime>::get()), (config, 2));
+        System::assert_last_event(RuntimeEvent::Drand(Event::BeaconConfigChanged));
+        oldest.dispatch(RuntimeOrigin::root()).unwrap();
+        System::assert_last_event(RuntimeEvent::Drand(Event::SetOldestStoredRound(7)));
+        // Without rounds there are no pulses.
+        assert_eq!(submit(&[pulse(1, vec![1; 48])]), "PulseVerificationError");
+    });
+}
+
+#[test]
+fn the_oldest_pulses_make_room() {
+    chain(|| {
+        Pallet::<Runtime>::remove_old(u64::MAX);
+        assert_eq!(stored(), (0, 0, 0));
+        OldestStoredRound::<Runtime>::put(1);
+        (1..=150).for_each(|round| Pulses::<Runtime>::insert(round, pulse(round, vec![1])));
+        for (last, oldest, left) in [
+            (KEPT_PULSES, 1, 150),
+            // At most 100 at a time.
+            (KEPT_PULSES + 120, 101, 50),
+            (KEPT_PULSES + 120, 121, 30),
+            (KEPT_PULSES + 120, 121, 30),
+        ] {
+            Pallet::<Runtime>::remove_old(last);
+            assert_eq!((OldestStoredRound::<Runtime>::get(), Pulses::<Runtime>::iter().count()), (oldest, left));
+        }
+        assert!(Pulses::<Runtime>::contains_key(121) && !Pulses::<Runtime>::contains_key(120));
+    });
+}

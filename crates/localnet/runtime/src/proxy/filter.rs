@@ -1,0 +1,123 @@
+//! Which calls each proxy type allows.
+
+use frame_support::traits::{GetCallMetadata, InstanceFilter};
+
+use super::ProxyType;
+use super::groups::{
+    BALANCES, BASKET, BURNED_REGISTRATION, CHILD_KEYS, COMMON, DISSOLVING, Group, HOTKEY_SWAP, NEURONS, REGISTRATION,
+    ROOT_CLAIM, ROOT_PARAMETERS, ROOT_REGISTRATION, SET_CODE, SMALL_TRANSFERS, STAKE, STAKE_TRANSFERS, SUBNET_IDENTITY,
+    SUBNET_MANAGEMENT, SUBNET_START, TRANSFERS, VALUE,
+};
+use crate::runtime::RuntimeCall;
+use crate::subtensor;
+use crate::types::AlphaBalance;
+
+/// Transfers of `SmallTransfer` are below this amount, in rao or billionths of alpha.
+pub(crate) const SMALL_TRANSFER: u64 = 500_000_000;
+
+impl ProxyType {
+    /// Returns the groups of calls that this type allows; `None` if it allows every call.
+    fn groups(self) -> Option<&'static [&'static [Group]]> {
+        Some(match self {
+            Self::Any => return None,
+            Self::Owner => &[SUBNET_IDENTITY, SUBNET_MANAGEMENT],
+            Self::NonCritical => &[
+                COMMON,
+                SUBNET_MANAGEMENT,
+                ROOT_PARAMETERS,
+                TRANSFERS,
+                BALANCES,
+                STAKE,
+                STAKE_TRANSFERS,
+                REGISTRATION,
+                HOTKEY_SWAP,
+                CHILD_KEYS,
+                ROOT_CLAIM,
+                SUBNET_IDENTITY,
+                SUBNET_START,
+                VALUE,
+                NEURONS,
+            ],
+            Self::NonTransfer => &[
+                COMMON,
+                SUBNET_MANAGEMENT,
+                ROOT_PARAMETERS,
+                STAKE,
+                REGISTRATION,
+                BURNED_REGISTRATION,
+                ROOT_REGISTRATION,
+                HOTKEY_SWAP,
+                DISSOLVING,
+                CHILD_KEYS,
+                ROOT_CLAIM,
+                SUBNET_IDENTITY,
+                SUBNET_START,
+                VALUE,
+                NEURONS,
+            ],
+            Self::NonFungible => &[
+                COMMON,
+                SUBNET_MANAGEMENT,
+                ROOT_PARAMETERS,
+                REGISTRATION,
+                DISSOLVING,
+                CHILD_KEYS,
+                ROOT_CLAIM,
+                SUBNET_IDENTITY,
+                SUBNET_START,
+                NEURONS,
+            ],
+            Self::Staking => &[STAKE],
+            Self::Registration => &[REGISTRATION, BURNED_REGISTRATION],
+            Self::Transfer => &[TRANSFERS, STAKE_TRANSFERS],
+            Self::SmallTransfer => &[SMALL_TRANSFERS],
+            Self::ChildKeys => &[CHILD_KEYS],
+            Self::SudoUncheckedSetCode => &[SET_CODE],
+            Self::SwapHotkey => &[HOTKEY_SWAP],
+            Self::SubnetLeaseBeneficiary => &[SUBNET_START, SUBNET_IDENTITY, SUBNET_MANAGEMENT],
+            Self::RootClaim => &[ROOT_CLAIM],
+            Self::BasketTrading => &[BASKET],
+            Self::Senate | Self::Triumvirate | Self::Governance | Self::RootWeights => &[],
+        })
+    }
+
+    /// Whether this type allows calls of this name; their arguments may be limited in addition.
+    pub(crate) fn names(self, pallet: &str, call: &str) -> bool {
+        self.groups().is_none_or(|groups| groups.iter().copied().flatten().any(|group| group.contains(pallet, call)))
+    }
+}
+
+impl InstanceFilter<RuntimeCall> for ProxyType {
+    fn filter(&self, call: &RuntimeCall) -> bool {
+        let name = call.get_call_metadata();
+        self.names(name.pallet_name, name.function_name)
+            && match self {
+                Self::SmallTransfer => is_small(call),
+                Self::SudoUncheckedSetCode => sets_code(call),
+                _ => true,
+            }
+    }
+
+    fn is_superset(&self, other: &Self) -> bool {
+        self.includes(*other)
+    }
+}
+
+fn is_small(call: &RuntimeCall) -> bool {
+    use pallet_balances::Call as Balances;
+    use subtensor::Call as Subtensor;
+    match call {
+        RuntimeCall::Balances(
+            Balances::transfer_keep_alive { value, .. } | Balances::transfer_allow_death { value, .. },
+        ) => *value < SMALL_TRANSFER,
+        RuntimeCall::SubtensorModule(
+            Subtensor::transfer_stake { alpha_amount, .. } | Subtensor::transfer_stake_and_hotkey { alpha_amount, .. },
+        ) => *alpha_amount < AlphaBalance(SMALL_TRANSFER),
+        _ => false,
+    }
+}
+
+fn sets_code(call: &RuntimeCall) -> bool {
+    matches!(call, RuntimeCall::Sudo(pallet_sudo::Call::sudo_unchecked_weight { call, .. })
+        if matches!(**call, RuntimeCall::System(frame_system::Call::set_code { .. })))
+}

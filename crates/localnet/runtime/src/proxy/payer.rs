@@ -1,0 +1,46 @@
+//! Who pays the fee of a delegate's call.
+
+use pallet_utility::Call as Utility;
+use sp_runtime::traits::StaticLookup;
+
+use super::{Call, RealPaysFeeConsentV1};
+use crate::runtime::{AccountId, Runtime, RuntimeCall};
+
+/// Returns the account that pays the fee of a call instead of the sender; `None` if the sender pays.
+///
+/// An account that consented pays for its delegate's call. If that call is in turn made as a delegate, or is a batch of
+/// such calls for one account, that account pays if it consented too.
+pub fn fee_payer(sender: &AccountId, call: &RuntimeCall) -> Option<AccountId> {
+    let (real, inner) = proxied(call)?;
+    if !pays(&real, sender) {
+        return None;
+    }
+    let deeper = match inner {
+        RuntimeCall::Utility(
+            Utility::batch { calls } | Utility::batch_all { calls } | Utility::force_batch { calls },
+        ) => common_account(calls),
+        inner => proxied(inner).map(|(account, _)| account),
+    };
+    Some(deeper.filter(|account| pays(account, &real)).unwrap_or(real))
+}
+
+/// Returns the account for which a delegate makes a call, and the call.
+fn proxied(call: &RuntimeCall) -> Option<(AccountId, &RuntimeCall)> {
+    match call {
+        RuntimeCall::Proxy(Call::proxy { real, call, .. }) => {
+            Some((<Runtime as frame_system::Config>::Lookup::lookup(real.clone()).ok()?, call))
+        }
+        _ => None,
+    }
+}
+
+/// Returns the account for which a delegate makes all of these calls.
+fn common_account(calls: &[RuntimeCall]) -> Option<AccountId> {
+    let mut accounts = calls.iter().map(|call| proxied(call).map(|(account, _)| account));
+    let first = accounts.next()??;
+    accounts.all(|account| account.as_ref() == Some(&first)).then_some(first)
+}
+
+fn pays(account: &AccountId, delegate: &AccountId) -> bool {
+    RealPaysFeeConsentV1::<Runtime>::contains_key(account, delegate)
+}

@@ -1,0 +1,52 @@
+//! Calls on baskets: claims of what root stake has earned.
+
+macro_rules! calls_of_baskets {
+    ([$next:ident $($later:ident)*] $($calls:tt)*) => {
+        $next! {
+            [$($later)*] $($calls)*
+
+            /// Claims what the caller's root stake has earned on all validators. `subnets` is ignored: a basket has no
+            /// parts.
+            #[pallet::call_index(121)]
+            #[pallet::weight((call_weight(), DispatchClass::Normal, Pays::Yes))]
+            pub fn claim_root(origin: OriginFor<T>, _subnets: BTreeSet<NetUid>) -> DispatchResult {
+                let who = ensure_signed(origin)?;
+                Self::do_claim_root(who);
+                Ok(())
+            }
+
+            /// Sets the minimum value of a claim, in rao. Only root and the subnet's owner may call this.
+            #[pallet::call_index(124)]
+            #[pallet::weight((call_weight(), DispatchClass::Normal, Pays::Yes))]
+            pub fn sudo_set_root_claim_threshold(
+                origin: OriginFor<T>,
+                netuid: NetUid,
+                new_value: u64,
+            ) -> DispatchResult {
+                Self::ensure_owner_or_root(origin, netuid)?;
+                Self::do_set_root_claim_threshold(netuid, new_value)
+            }
+
+            /// Buys shares of a validator's basket.
+            #[pallet::call_index(147)]
+            #[pallet::weight((call_weight(), DispatchClass::Normal, Pays::Yes))]
+            pub fn stake_into_basket(
+                origin: OriginFor<T>,
+                hotkey: T::AccountId,
+                amount_staked: TaoBalance,
+            ) -> DispatchResult {
+                let who = ensure_signed(origin)?;
+                Self::do_stake_into_basket(&who, &hotkey, amount_staked)
+            }
+
+            /// Claims what the caller's root stake has earned on one validator.
+            #[pallet::call_index(148)]
+            #[pallet::weight((call_weight(), DispatchClass::Normal, Pays::Yes))]
+            pub fn claim_root_with_hotkey(origin: OriginFor<T>, hotkey: T::AccountId) -> DispatchResult {
+                let who = ensure_signed(origin)?;
+                Self::do_claim_root_with_hotkey(who, hotkey);
+                Ok(())
+            }
+        }
+    };
+}

@@ -1,0 +1,103 @@
+//! Stake that children inherit, and dividends that they pay to their parents.
+//!
+//! The arithmetic is the real chain's: fixed-point numbers with 32 fraction bits, truncated after each operation.
+
+use sp_runtime::AccountId32;
+use substrate_fixed::types::U96F32;
+
+use super::super::shares::weighted_root;
+use super::super::{CKBurn, ChildKeys, Config, Owner, Pallet, ParentKeys, SubnetAlphaOut, TaoWeight};
+use crate::types::{AlphaBalance, NetUid};
+
+/// Dividends by the hotkey that receives them.
+pub(crate) type Shares = Vec<(AccountId32, u64)>;
+
+/// Converts a proportion in parts of 2⁶⁴ − 1 to a number.
+fn proportion(parts: u64) -> U96F32 {
+    U96F32::from_num(parts).checked_div(U96F32::from_num(u64::MAX)).unwrap_or_default()
+}
+
+impl<T: Config> Pallet<T> {
+    /// Returns the stake with which a hotkey validates on `netuid`: its own stake on `of`, less what its children
+    /// receive, plus what it receives from its parents.
+    pub(crate) fn inherited(hotkey: &AccountId32, netuid: NetUid, of: NetUid) -> AlphaBalance {
+        let own = Self::total_alpha(hotkey, of);
+        let (children, parents) = (ChildKeys::<T>::get(hotkey, netuid), ParentKeys::<T>::get(hotkey, netuid));
+        if netuid == NetUid::ROOT || (children.is_empty() && parents.is_empty()) {
+            return own;
+        }
+        let part = |stake: AlphaBalance, parts| U96F32::from_num(stake.0).saturating_mul(proportion(parts));
+        let lent = children.iter().map(|(parts, _)| part(own, *parts)).fold(U96F32::default(), U96F32::saturating_add);
+        let received = parents
+            .iter()
+            .map(|(parts, parent)| part(Self::total_alpha(parent, of), *parts))
+            .fold(U96F32::default(), U96F32::saturating_add);
+        let stake = U96F32::from_num(own.0).saturating_sub(lent).saturating_add(received);
+        AlphaBalance(stake.saturating_to_num())
+    }
+
+    /// Divides the dividends of a validator among itself and its parents, by their contributions to its stake. Of the
+    /// part of a parent with another owner, the validator keeps its child key take, and `CKBurn` of it is recycled.
+    pub(in crate::subtensor) fn shares_of_dividends(hotkey: &AccountId32, netuid: NetUid, dividends: u64) -> Shares {
+        let parents = ParentKeys::<T>::get(hotkey, netuid);
+        if parents.is_empty() {
+            return vec![(hotkey.clone(), dividends)];
+        }
+        let kept = ChildKeys::<T>::get(hotkey, netuid)
+            .iter()
+            .fold(U96F32::from_num(1), |rest, (parts, _)| rest.saturating_sub(proportion(*parts)));
+        // The real chain cuts a validator's own contribution to a whole number, but not those of its parents.
+        let own: u64 = Self::contribution(hotkey, netuid, kept).saturating_to_num();
+        let contributions: Vec<(AccountId32, U96F32)> = parents
+            .into_iter()
+            .map(|(parts, parent)| {
+                let contribution = Self::contribution(&parent, netuid, proportion(parts));
+                (parent, contribution)
+            })
+            .collect();
+        let whole = contributions
+            .iter()
+            .fold(U96F32::from_num(own), |sum, (_, contribution)| sum.saturating_add(*contribution));
+        let take = U96F32::from_num(Self::childkey_take(hotkey, netuid).deconstruct())
+            .checked_div(U96F32::from_num(u16::MAX))
+            .unwrap_or_default();
+        let burn = proportion(CKBurn::<T>::get());
+        let (owner, dividends) = (Owner::<T>::get(hotkey), U96F32::from_num(dividends));
+        let (mut rest, mut shares) = (dividends, Shares::new());
+        for (parent, contribution) in contributions {
+            let share = dividends.saturating_mul(contribution.checked_div(whole).unwrap_or_default());
+            rest = rest.saturating_sub(share);
+            let mut paid = share;
+            if Owner::<T>::get(&parent) != owner {
+                let (burned, taken) = (burn.saturating_mul(share), take.saturating_mul(share));
+                paid = paid.saturating_sub(burned).saturating_sub(taken);
+                rest = rest.saturating_add(taken);
+                Self::recycle_issued(netuid, AlphaBalance(burned.saturating_to_num()));
+            }
+            shares.push((parent, paid.saturating_to_num()));
+        }
+        shares.push((hotkey.clone(), rest.saturating_to_num()));
+        shares
+    }
+
+    /// Returns what a proportion of a hotkey's own stake, alpha and weighted TAO, contributes to a validator.
+    fn contribution(hotkey: &AccountId32, netuid: NetUid, proportion: U96F32) -> U96F32 {
+        let of = |stake: AlphaBalance| U96F32::from_num(stake.0).saturating_mul(proportion);
+        let tao_weight = self::proportion(TaoWeight::<T>::get());
+        let root = of(Self::total_alpha(hotkey, NetUid::ROOT)).saturating_mul(tao_weight);
+        of(Self::total_alpha(hotkey, netuid)).saturating_add(root)
+    }
+
+    /// Returns a hotkey's own stake on a subnet: alpha, and weighted TAO.
+    pub(in crate::subtensor) fn own_stake(hotkey: &AccountId32, netuid: NetUid) -> (u64, u64) {
+        let root = Self::total_alpha(hotkey, NetUid::ROOT);
+        (Self::total_alpha(hotkey, netuid).0, weighted_root(root, TaoWeight::<T>::get()).0)
+    }
+
+    /// Removes alpha from a subnet's issuance, so that it can be issued again.
+    pub(in crate::subtensor) fn recycle_issued(netuid: NetUid, alpha: AlphaBalance) {
+        if alpha != AlphaBalance::ZERO {
+            SubnetAlphaOut::<T>::mutate(netuid, |out| *out = out.saturating_sub(alpha));
+        }
+    }
+}

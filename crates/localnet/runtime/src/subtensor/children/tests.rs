@@ -1,0 +1,271 @@
+use super::*;
+use crate::runtime::{AccountId, Runtime};
+use crate::subtensor::epoch::{Earned, Pending};
+use crate::subtensor::{
+    AlphaDividendsPerSubnet, CKBurn, Call, Delegates, SubnetAlphaOut, TaoWeight, TxChildkeyTakeRateLimit,
+};
+use crate::testing::{
+    BABELBIT, Subtensor, account, attempt, chain, jump_to, key, last_event, outcome, run_to, send_as_root,
+};
+use crate::types::AlphaBalance;
+
+const HALF: u64 = u64::MAX / 2;
+const STAKE: u64 = 1_000_000_000_000;
+
+/// Runs a test at block 10 with a parent of Bob and a child of Charlie, both neurons with stake.
+fn family(test: impl FnOnce(AccountId, AccountId)) {
+    chain(|| {
+        jump_to(10);
+        for (owner, hotkey) in [("Bob", key(1)), ("Charlie", key(2))] {
+            Subtensor::own_hotkey(&account(owner), &hotkey).unwrap();
+            Subtensor::append_neuron(BABELBIT, &hotkey);
+            Subtensor::increase_stake(&hotkey, &account(owner), BABELBIT, AlphaBalance(STAKE));
+        }
+        test(key(1), key(2));
+    });
+}
+
+fn set(hotkey: &AccountId, netuid: NetUid, children: &[(u64, AccountId)]) -> Call<Runtime> {
+    Call::set_children { hotkey: hotkey.clone(), netuid, children: children.to_vec() }
+}
+
+fn take(hotkey: &AccountId, parts: u16) -> Call<Runtime> {
+    Call::set_childkey_take { hotkey: hotkey.clone(), netuid: BABELBIT, take: PerU16::from_parts(parts) }
+}
+
+/// Gives the parent its child at once.
+fn adopt(parent: &AccountId, child: &AccountId, proportion: u64) {
+    Subtensor::replace_children(BABELBIT, parent, vec![(proportion, child.clone())]);
+}
+
+fn inherited(hotkey: &AccountId) -> u64 {
+    Subtensor::inherited(hotkey, BABELBIT, BABELBIT).0
+}
+
+#[test]
+fn children_that_cannot_be_set_are_refused() {
+    family(|parent, child| {
+        let (bob, charlie) = (account("Bob"), account("Charlie"));
+        let one = [(u64::MAX, child.clone())];
+        assert_eq!(attempt(&bob, set(&parent, NetUid::ROOT, &one)), "RegistrationNotPermittedOnRootSubnet");
+        assert_eq!(attempt(&bob, set(&parent, NetUid(77), &one)), "SubnetNotExists");
+        assert_eq!(attempt(&charlie, set(&parent, BABELBIT, &one)), "NonAssociatedColdKey");
+        assert_eq!(attempt(&bob, set(&key(99), BABELBIT, &one)), "NonAssociatedColdKey");
+        assert_eq!(attempt(&bob, set(&parent, BABELBIT, &[(1, key(3)), (2, key(3))])), "DuplicateChild");
+        assert_eq!(attempt(&bob, set(&parent, BABELBIT, &[(1, parent.clone())])), "InvalidChild");
+        let six: Vec<_> = (10..16).map(|number| (1, key(number))).collect();
+        assert_eq!(attempt(&bob, set(&parent, BABELBIT, &six)), "TooManyChildren");
+        let too_much = [(u64::MAX, key(3)), (1, key(4))];
+        assert_eq!(attempt(&bob, set(&parent, BABELBIT, &too_much)), "ProportionOverflow");
+        adopt(&parent, &child, HALF);
+        assert_eq!(attempt(&charlie, set(&child, BABELBIT, &[(1, parent.clone())])), "ChildParentInconsistency");
+        StakeThreshold::<Runtime>::put(10 * STAKE);
+        assert_eq!(attempt(&bob, set(&parent, BABELBIT, &one)), "NotEnoughStakeToSetChildkeys");
+        assert_eq!(attempt(&bob, set(&parent, BABELBIT, &[])), "ok", "no stake is needed to have no children");
+        assert_eq!(attempt(&bob, set(&parent, BABELBIT, &[])), "TxRateLimitExceeded");
+        jump_to(159);
+        assert_eq!(attempt(&bob, set(&parent, BABELBIT, &[])), "TxRateLimitExceeded");
+        jump_to(160);
+        assert_eq!(attempt(&bob, set(&parent, BABELBIT, &[])), "ok");
+    });
+}
+
+#[test]
+fn children_apply_at_the_first_epoch_after_their_cooldown() {
+    family(|parent, child| {
+        let children = vec![(HALF, key(9)), (1, child.clone())];
+        assert_eq!(attempt(&account("Bob"), set(&parent, BABELBIT, &children)), "ok");
+        let scheduled = Event::SetChildrenScheduled(parent.clone(), BABELBIT, 25, children.clone());
+        assert_eq!(last_event(), scheduled);
+        assert!(ChildKeys::<Runtime>::get(&parent, BABELBIT).is_empty());
+        // Epochs fire at 11, 21 and 31: at 21 the cooldown has not passed.
+        run_to(30);
+        assert!(PendingChildKeys::<Runtime>::contains_key(BABELBIT, &parent));
+        run_to(31);
+        assert!(!PendingChildKeys::<Runtime>::contains_key(BABELBIT, &parent));
+        let mut stored = children;
+        stored.sort_by(|(_, one), (_, other)| one.cmp(other));
+        assert_eq!(ChildKeys::<Runtime>::get(&parent, BABELBIT), stored);
+        assert_eq!(ParentKeys::<Runtime>::get(&child, BABELBIT), [(1, parent.clone())]);
+        assert_eq!(ParentKeys::<Runtime>::get(key(9), BABELBIT), [(HALF, parent)]);
+    });
+}
+
+#[test]
+fn children_on_a_subnet_that_is_not_started_apply_at_once() {
+    family(|parent, child| {
+        let netuid = NetUid(18);
+        assert_eq!(attempt(&account("Bob"), set(&parent, netuid, &[(7, child.clone())])), "ok");
+        assert_eq!(last_event(), Event::SetChildren(parent.clone(), netuid, vec![(7, child.clone())]));
+        assert_eq!(ParentKeys::<Runtime>::get(&child, netuid), [(7, parent)]);
+    });
+}
+
+#[test]
+fn scheduled_children_that_became_parents_are_dropped() {
+    family(|parent, child| {
+        assert_eq!(attempt(&account("Bob"), set(&parent, BABELBIT, &[(1, child.clone())])), "ok");
+        adopt(&child, &parent, 1);
+        run_to(31);
+        assert!(ChildKeys::<Runtime>::get(&parent, BABELBIT).is_empty());
+        assert!(!PendingChildKeys::<Runtime>::contains_key(BABELBIT, &parent));
+    });
+}
+
+#[test]
+fn a_child_validates_with_the_stake_of_its_parents() {
+    family(|parent, child| {
+        adopt(&parent, &child, HALF);
+        let half = inherited(&parent);
+        assert!(half.abs_diff(STAKE / 2) <= 1_000, "{half}");
+        assert!(inherited(&child).abs_diff(STAKE + STAKE / 2) <= 1_000, "{}", inherited(&child));
+        Subtensor::increase_stake(&parent, &account("Bob"), NetUid::ROOT, AlphaBalance(8 * STAKE));
+        let weight = TaoWeight::<Runtime>::get() as f64 / 2_f64.powi(64);
+        let of_child = Subtensor::weighted_stake(&child, BABELBIT).0 as f64;
+        assert!((of_child / STAKE as f64 - (1.5 + 4.0 * weight)).abs() < 1e-6, "{of_child}");
+        assert_eq!(Subtensor::weighted_stake(&parent, NetUid::ROOT).0, 8 * STAKE, "root has no children");
+        adopt(&parent, &child, u64::MAX);
+        assert_eq!(inherited(&parent), 0);
+        assert_eq!(Subtensor::neurons(BABELBIT).unwrap().alpha[2], inherited(&child));
+    });
+}
+
+#[test]
+fn a_child_shares_its_dividends_with_its_parents() {
+    family(|parent, child| {
+        adopt(&parent, &child, HALF);
+        // The stake of the child is two thirds its own, one third the parent's.
+        let shares = Subtensor::shares_of_dividends(&child, BABELBIT, 900_000);
+        assert!(shares[0].0 == parent && shares[0].1.abs_diff(300_000) <= 2, "{shares:?}");
+        assert!(shares[1].0 == child && shares[1].1.abs_diff(600_000) <= 2, "{shares:?}");
+
+        ChildkeyTake::<Runtime>::insert(&child, BABELBIT, PerU16::from_percent(10));
+        CKBurn::<Runtime>::put(u64::MAX / 5);
+        let issued = SubnetAlphaOut::<Runtime>::get(BABELBIT).0;
+        SubnetAlphaOut::<Runtime>::insert(BABELBIT, AlphaBalance(issued + 1_000_000));
+        let shares = Subtensor::shares_of_dividends(&child, BABELBIT, 900_000);
+        assert!(shares[0].1.abs_diff(300_000 - 30_000 - 60_000) <= 20, "{shares:?}");
+        assert!(shares[1].1.abs_diff(600_000 + 30_000) <= 20, "{shares:?}");
+        let recycled = issued + 1_000_000 - SubnetAlphaOut::<Runtime>::get(BABELBIT).0;
+        assert!(recycled.abs_diff(60_000) <= 20, "{recycled}");
+
+        // Between hotkeys of one owner, nothing is kept or recycled.
+        Owner::<Runtime>::insert(&child, account("Bob"));
+        let shares = Subtensor::shares_of_dividends(&child, BABELBIT, 900_000);
+        assert!(shares[0].1.abs_diff(300_000) <= 2, "{shares:?}");
+    });
+}
+
+#[test]
+fn a_parent_that_is_no_neuron_earns_through_its_child() {
+    family(|_, child| {
+        let parent = key(5);
+        Subtensor::own_hotkey(&account("Dave"), &parent).unwrap();
+        Subtensor::increase_stake(&parent, &account("Dave"), BABELBIT, AlphaBalance(STAKE));
+        adopt(&parent, &child, u64::MAX);
+        Delegates::<Runtime>::insert(&parent, PerU16::from_parts(0));
+        let neurons = Subtensor::neurons(BABELBIT).unwrap();
+        let earned = Earned { server: vec![0; 3], validator: vec![0, 0, 1_000] };
+        let pending = Pending { validator: 1_000_000, ..Pending::default() };
+        Subtensor::distribute(BABELBIT, &neurons, &earned, &pending);
+        assert_eq!(AlphaDividendsPerSubnet::<Runtime>::get(BABELBIT, &parent).0, 500_000);
+        assert_eq!(Subtensor::total_alpha(&parent, BABELBIT).0, STAKE + 500_000);
+        assert_eq!(AlphaDividendsPerSubnet::<Runtime>::get(BABELBIT, &child).0, 500_000);
+    });
+}
+
+#[test]
+fn a_child_key_take_rises_seldom_and_falls_at_any_time_within_its_bounds() {
+    family(|_, child| {
+        let charlie = account("Charlie");
+        assert_eq!(attempt(&account("Bob"), take(&child, 1)), "NonAssociatedColdKey");
+        assert_eq!(attempt(&charlie, take(&key(99), 1)), "NonAssociatedColdKey");
+        assert_eq!(attempt(&charlie, take(&child, 11_797)), "InvalidChildkeyTake");
+        assert_eq!(attempt(&charlie, take(&child, u16::MAX)), "InvalidChildkeyTake");
+        MinChildkeyTakePerSubnet::<Runtime>::insert(BABELBIT, PerU16::from_parts(50));
+        assert_eq!(attempt(&charlie, take(&child, 49)), "InvalidChildkeyTake");
+        assert_eq!(attempt(&charlie, take(&child, 1_000)), "ok");
+        assert_eq!(last_event(), Event::ChildKeyTakeSet(child.clone(), PerU16::from_parts(1_000)));
+        assert_eq!(attempt(&charlie, take(&child, 1_001)), "TxChildkeyTakeRateLimitExceeded");
+        assert_eq!(attempt(&charlie, take(&child, 999)), "ok");
+        jump_to(14);
+        assert_eq!(attempt(&charlie, take(&child, 1_001)), "TxChildkeyTakeRateLimitExceeded");
+        jump_to(15);
+        assert_eq!(attempt(&charlie, take(&child, 1_001)), "ok");
+        assert_eq!(Subtensor::childkey_take(&child, BABELBIT), PerU16::from_parts(1_001));
+        assert_eq!(Subtensor::childkey_take(&key(1), BABELBIT), PerU16::from_parts(50), "at least the minimum");
+    });
+}
+
+#[test]
+fn the_bounds_of_takes_and_the_cooldown_are_roots() {
+    chain(|| {
+        let settings = || {
+            [
+                Call::sudo_set_tx_childkey_take_rate_limit { tx_rate_limit: u64::MAX },
+                Call::sudo_set_min_childkey_take { take: PerU16::from_parts(7) },
+                Call::sudo_set_max_childkey_take { take: PerU16::from_parts(8) },
+                Call::set_pending_childkey_cooldown { cooldown: 9 },
+            ]
+        };
+        for call in settings() {
+            assert_eq!(attempt(&account("Alice"), call), "BadOrigin");
+        }
+        for call in settings() {
+            assert_eq!(outcome(send_as_root(call)), "ok");
+        }
+        assert_eq!(TxChildkeyTakeRateLimit::<Runtime>::get(), u64::MAX);
+        assert_eq!(MinChildkeyTake::<Runtime>::get(), PerU16::from_parts(7));
+        assert_eq!(MaxChildkeyTake::<Runtime>::get(), PerU16::from_parts(8));
+        assert_eq!(PendingChildKeyCooldown::<Runtime>::get(), 9);
+    });
+}
+
+#[test]
+fn members_of_root_become_parents_of_the_owners_of_new_subnets() {
+    family(|member, other| {
+        let set = |who, hotkey: &AccountId, enabled| {
+            let hotkey = hotkey.clone();
+            attempt(&account(who), Call::set_auto_parent_delegation_enabled { hotkey, enabled })
+        };
+        assert_eq!(set("Bob", &member, false), "HotKeyNotRegisteredInSubNet");
+        assert_eq!(set("Charlie", &member, false), "NonAssociatedColdKey");
+        for hotkey in [&member, &other] {
+            Subtensor::append_neuron(NetUid::ROOT, hotkey);
+        }
+        assert_eq!(set("Charlie", &other, false), "ok");
+        let hotkey = other.clone();
+        assert_eq!(last_event(), Event::AutoParentDelegationEnabledSet { hotkey, enabled: false });
+        assert_eq!(attempt(&account("Dave"), Call::register_network { hotkey: key(7) }), "ok");
+        let netuid = NetUid(60);
+        assert_eq!(ParentKeys::<Runtime>::get(key(7), netuid), [(u64::MAX, member)]);
+        assert!(ChildKeys::<Runtime>::get(&other, netuid).is_empty());
+    });
+}
+
+#[test]
+fn relations_follow_a_swapped_hotkey() {
+    family(|parent, child| {
+        let (new, grandparent) = (key(8), key(6));
+        adopt(&grandparent, &parent, 5);
+        adopt(&parent, &child, HALF);
+        PendingChildKeys::<Runtime>::insert(BABELBIT, &grandparent, (vec![(3, parent.clone())], 99));
+        PendingChildKeys::<Runtime>::insert(BABELBIT, &parent, (vec![(4, key(20))], 98));
+        adopt(&new, &key(21), 1);
+        assert_eq!(outcome(Subtensor::move_relations(BABELBIT, &parent, &child)), "InvalidChild");
+        adopt(&parent, &child, HALF);
+        Subtensor::move_relations(BABELBIT, &parent, &new).unwrap();
+        assert_eq!(ChildKeys::<Runtime>::get(&new, BABELBIT), [(HALF, child.clone())], "its own are replaced");
+        assert!(ParentKeys::<Runtime>::get(key(21), BABELBIT).is_empty());
+        assert_eq!(ParentKeys::<Runtime>::get(&child, BABELBIT), [(HALF, new.clone())]);
+        assert_eq!(ParentKeys::<Runtime>::get(&new, BABELBIT), [(5, grandparent.clone())]);
+        assert_eq!(ChildKeys::<Runtime>::get(&grandparent, BABELBIT), [(5, new.clone())]);
+        assert_eq!(PendingChildKeys::<Runtime>::get(BABELBIT, &grandparent), (vec![(3, new.clone())], 99));
+        assert_eq!(PendingChildKeys::<Runtime>::get(BABELBIT, &new), (vec![(4, key(20))], 98));
+        assert!(!ChildKeys::<Runtime>::contains_key(&parent, BABELBIT));
+        assert!(!PendingChildKeys::<Runtime>::contains_key(BABELBIT, &parent));
+        Subtensor::forget_relations(BABELBIT);
+        assert_eq!(ChildKeys::<Runtime>::iter().count() + ParentKeys::<Runtime>::iter().count(), 0);
+        assert_eq!(PendingChildKeys::<Runtime>::iter().count(), 0);
+    });
+}

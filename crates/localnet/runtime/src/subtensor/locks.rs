@@ -1,0 +1,234 @@
+//! Stake locks: a coldkey locks part of its stake on a subnet to a hotkey, which gains conviction with time.
+//!
+//! A coldkey has at most one lock on a subnet. A lock decays unless its coldkey makes it perpetual. The totals of a
+//! hotkey are kept apart by [`Kind`], because locks of different kinds change differently with time.
+
+use frame_support::pallet_prelude::*;
+use sp_runtime::AccountId32;
+use substrate_fixed::types::U64F64;
+
+use super::types::LockState;
+use super::{
+    AccountFlags, Config, DecayingHotkeyLock, DecayingLock, DecayingOwnerLock, Error, Event, HotkeyLock, Lock,
+    LockingColdkeys, MaturityRate, Owner, OwnerCutAutoLockEnabled, OwnerLock, Pallet, StakingHotkeys,
+    SubnetOwnerHotkey, UnlockRate,
+};
+use crate::types::{AlphaBalance, NetUid};
+
+mod conviction;
+mod moves;
+#[cfg(test)]
+mod tests;
+
+use conviction::{Kind, Rates};
+
+/// Flag of accounts that accept locked alpha.
+const ACCEPTS_LOCKED_ALPHA: u128 = 1;
+
+impl<T: Config> Pallet<T> {
+    /// Locks stake of a coldkey on a subnet to a hotkey, in addition to what it has locked to it.
+    ///
+    /// # Errors
+    /// In this order: `AmountTooLow` for 0, `HotKeyAccountNotExists`, `LockHotkeyMismatch` if the coldkey has locked
+    /// stake to another hotkey, `InsufficientStakeForLock`.
+    pub(crate) fn do_lock_stake(
+        coldkey: &AccountId32,
+        hotkey: &AccountId32,
+        netuid: NetUid,
+        amount: AlphaBalance,
+    ) -> DispatchResult {
+        ensure!(amount != AlphaBalance::ZERO, Error::<T>::AmountTooLow);
+        ensure!(Self::hotkey_exists(hotkey), Error::<T>::HotKeyAccountNotExists);
+        let existing = Self::lock_of(coldkey, netuid);
+        let is_same = existing.as_ref().is_none_or(|(locked_to, _)| locked_to == hotkey);
+        ensure!(is_same, Error::<T>::LockHotkeyMismatch);
+        let mut lock = existing.map_or_else(Self::empty_lock, |(_, lock)| lock);
+        lock.locked_mass = lock.locked_mass.saturating_add(amount);
+        ensure!(Self::total_stake_of(coldkey, netuid) >= lock.locked_mass, Error::<T>::InsufficientStakeForLock);
+        let kind = Self::kind_of_lock(coldkey, netuid, hotkey);
+        Self::store_lock(coldkey, netuid, hotkey, kind.rolled(lock, Self::rates()));
+        Self::add_to_total(netuid, hotkey, kind, LockState { locked_mass: amount, ..Self::empty_lock() });
+        let (coldkey, hotkey) = (coldkey.clone(), hotkey.clone());
+        Self::deposit_event(Event::StakeLocked { coldkey, hotkey, netuid, amount });
+        Ok(())
+    }
+
+    /// Makes the lock of a coldkey on a subnet perpetual, or lets it decay.
+    pub(crate) fn do_set_perpetual_lock(coldkey: AccountId32, netuid: NetUid, enabled: bool) {
+        let existing = Self::lock_of(&coldkey, netuid);
+        if let Some((hotkey, lock)) = &existing {
+            let kind = Self::kind_of_lock(&coldkey, netuid, hotkey);
+            Self::subtract_from_total(netuid, hotkey, kind, *lock);
+        }
+        if enabled {
+            DecayingLock::<T>::insert(&coldkey, netuid, false);
+        } else {
+            DecayingLock::<T>::remove(&coldkey, netuid);
+        }
+        if let Some((hotkey, lock)) = existing {
+            let kind = Self::kind_of_lock(&coldkey, netuid, &hotkey);
+            Self::store_lock(&coldkey, netuid, &hotkey, lock);
+            Self::add_to_total(netuid, &hotkey, kind, lock);
+        }
+        Self::deposit_event(Event::PerpetualLockUpdated { coldkey, netuid, enabled });
+    }
+
+    /// Sets whether a coldkey refuses locked alpha that others transfer to it.
+    pub(crate) fn do_set_reject_locked_alpha(coldkey: AccountId32, enabled: bool) {
+        Self::set_accepts_locked_alpha(&coldkey, !enabled);
+        Self::deposit_event(Event::RejectLockedAlphaUpdated { coldkey, enabled });
+    }
+
+    /// Locks the cut of a subnet's owner, if the owner wants that. A cut that cannot be locked stays free.
+    pub(super) fn lock_owner_cut(netuid: NetUid, owner: &AccountId32, cut: AlphaBalance) {
+        if OwnerCutAutoLockEnabled::<T>::get(netuid) {
+            let locked_to = Lock::<T>::iter_key_prefix((owner, netuid)).next();
+            let hotkey = locked_to.unwrap_or_else(|| SubnetOwnerHotkey::<T>::get(netuid));
+            let _ = Self::do_lock_stake(owner, &hotkey, netuid, cut);
+        }
+    }
+
+    /// Checks that a coldkey can withdraw this much of its stake on a subnet.
+    ///
+    /// # Errors
+    /// `StakeUnavailable` if more than the rest is locked.
+    pub(super) fn ensure_unlocked(coldkey: &AccountId32, netuid: NetUid, amount: AlphaBalance) -> Result<(), Error<T>> {
+        let locked = Self::locked(coldkey, netuid);
+        if locked == AlphaBalance::ZERO {
+            return Ok(());
+        }
+        let available = Self::total_stake_of(coldkey, netuid).saturating_sub(locked);
+        ensure!(available >= amount, Error::<T>::StakeUnavailable);
+        Ok(())
+    }
+
+    /// Returns the stake of a coldkey on a subnet that is locked now.
+    pub fn locked(coldkey: &AccountId32, netuid: NetUid) -> AlphaBalance {
+        Self::lock_of(coldkey, netuid).map_or(AlphaBalance::ZERO, |(_, lock)| lock.locked_mass)
+    }
+
+    /// Returns the hotkey to which a coldkey has locked stake on a subnet, and the lock as it is now.
+    pub fn lock_of(coldkey: &AccountId32, netuid: NetUid) -> Option<(AccountId32, LockState)> {
+        let (hotkey, lock) = Lock::<T>::iter_prefix((coldkey, netuid)).next()?;
+        let kind = Self::kind_of_lock(coldkey, netuid, &hotkey);
+        Some((hotkey, kind.rolled(lock, Self::rates())))
+    }
+
+    /// Returns the conviction of a hotkey on a subnet: that of all stake locked to it.
+    pub fn conviction_of(hotkey: &AccountId32, netuid: NetUid) -> U64F64 {
+        let is_owner = Self::is_owner_hotkey(netuid, hotkey);
+        let kinds = Kind::ALL.into_iter().filter(|kind| is_owner || !kind.of_owner);
+        kinds
+            .map(|kind| Self::total_lock(netuid, hotkey, kind).conviction)
+            .fold(U64F64::default(), U64F64::saturating_add)
+    }
+
+    /// Returns the hotkey with the highest conviction on a subnet; on a tie, the one with the highest account id.
+    pub fn most_convicted(netuid: NetUid) -> Option<AccountId32> {
+        let mut hotkeys: Vec<AccountId32> = HotkeyLock::<T>::iter_key_prefix(netuid).collect();
+        hotkeys.extend(DecayingHotkeyLock::<T>::iter_key_prefix(netuid));
+        if OwnerLock::<T>::contains_key(netuid) || DecayingOwnerLock::<T>::contains_key(netuid) {
+            hotkeys.push(SubnetOwnerHotkey::<T>::get(netuid));
+        }
+        hotkeys.into_iter().max_by_key(|hotkey| (Self::conviction_of(hotkey, netuid), hotkey.clone()))
+    }
+
+    /// Returns the stake of a coldkey on a subnet, on all hotkeys.
+    pub fn total_stake_of(coldkey: &AccountId32, netuid: NetUid) -> AlphaBalance {
+        let stakes = StakingHotkeys::<T>::get(coldkey).into_iter();
+        stakes
+            .map(|hotkey| Self::stake_of(&hotkey, coldkey, netuid))
+            .fold(AlphaBalance::ZERO, AlphaBalance::saturating_add)
+    }
+
+    fn accepts_locked_alpha(coldkey: &AccountId32) -> bool {
+        AccountFlags::<T>::get(coldkey) & ACCEPTS_LOCKED_ALPHA != 0
+    }
+
+    fn set_accepts_locked_alpha(coldkey: &AccountId32, accepts: bool) {
+        let flags = AccountFlags::<T>::get(coldkey);
+        let flags = if accepts { flags | ACCEPTS_LOCKED_ALPHA } else { flags & !ACCEPTS_LOCKED_ALPHA };
+        Self::set_flags(coldkey, flags);
+    }
+
+    fn set_flags(coldkey: &AccountId32, flags: u128) {
+        if flags == 0 {
+            AccountFlags::<T>::remove(coldkey);
+        } else {
+            AccountFlags::<T>::insert(coldkey, flags);
+        }
+    }
+
+    fn is_owner_hotkey(netuid: NetUid, hotkey: &AccountId32) -> bool {
+        SubnetOwnerHotkey::<T>::try_get(netuid).is_ok_and(|owner| owner == *hotkey)
+    }
+
+    fn kind_of_lock(coldkey: &AccountId32, netuid: NetUid, hotkey: &AccountId32) -> Kind {
+        let perpetual = DecayingLock::<T>::get(coldkey, netuid) == Some(false);
+        Kind { of_owner: Self::is_owner_hotkey(netuid, hotkey), perpetual }
+    }
+
+    fn rates() -> Rates {
+        Rates { now: Self::current_block(), unlock: UnlockRate::<T>::get(), maturity: MaturityRate::<T>::get() }
+    }
+
+    fn empty_lock() -> LockState {
+        LockState { last_update: Self::current_block(), ..LockState::default() }
+    }
+
+    /// Stores the lock of a coldkey; removes it once nothing of it is left.
+    fn store_lock(coldkey: &AccountId32, netuid: NetUid, hotkey: &AccountId32, lock: LockState) {
+        if conviction::is_negligible(&lock) {
+            Self::remove_lock(coldkey, netuid, hotkey);
+        } else {
+            Lock::<T>::insert((coldkey, netuid, hotkey), lock);
+            LockingColdkeys::<T>::insert((netuid, hotkey, coldkey), ());
+        }
+    }
+
+    fn remove_lock(coldkey: &AccountId32, netuid: NetUid, hotkey: &AccountId32) {
+        Lock::<T>::remove((coldkey, netuid, hotkey));
+        LockingColdkeys::<T>::remove((netuid, hotkey, coldkey));
+    }
+
+    /// Returns the total of a hotkey's locks of a kind, as it is now.
+    fn total_lock(netuid: NetUid, hotkey: &AccountId32, kind: Kind) -> LockState {
+        let stored = match kind {
+            Kind { of_owner: true, perpetual: true } => OwnerLock::<T>::get(netuid),
+            Kind { of_owner: true, perpetual: false } => DecayingOwnerLock::<T>::get(netuid),
+            Kind { of_owner: false, perpetual: true } => HotkeyLock::<T>::get(netuid, hotkey),
+            Kind { of_owner: false, perpetual: false } => DecayingHotkeyLock::<T>::get(netuid, hotkey),
+        };
+        kind.rolled(stored.unwrap_or_else(Self::empty_lock), Self::rates())
+    }
+
+    fn store_total(netuid: NetUid, hotkey: &AccountId32, kind: Kind, total: LockState) {
+        let is_left = total.locked_mass != AlphaBalance::ZERO || total.conviction > 0;
+        let total = is_left.then_some(total);
+        match kind {
+            Kind { of_owner: true, perpetual: true } => OwnerLock::<T>::set(netuid, total),
+            Kind { of_owner: true, perpetual: false } => DecayingOwnerLock::<T>::set(netuid, total),
+            Kind { of_owner: false, perpetual: true } => HotkeyLock::<T>::set(netuid, hotkey, total),
+            Kind { of_owner: false, perpetual: false } => DecayingHotkeyLock::<T>::set(netuid, hotkey, total),
+        }
+    }
+
+    fn add_to_total(netuid: NetUid, hotkey: &AccountId32, kind: Kind, lock: LockState) {
+        let mut total = Self::total_lock(netuid, hotkey, kind);
+        total.locked_mass = total.locked_mass.saturating_add(lock.locked_mass);
+        total.conviction = total.conviction.saturating_add(lock.conviction);
+        Self::store_total(netuid, hotkey, kind, kind.rolled(total, Self::rates()));
+    }
+
+    fn subtract_from_total(netuid: NetUid, hotkey: &AccountId32, kind: Kind, lock: LockState) {
+        let mut total = Self::total_lock(netuid, hotkey, kind);
+        total.locked_mass = total.locked_mass.saturating_sub(lock.locked_mass);
+        total.conviction = total.conviction.saturating_sub(lock.conviction);
+        Self::store_total(netuid, hotkey, kind, total);
+    }
+
+    /// Whether two hotkeys have the same owner.
+    fn share_owner(one: &AccountId32, other: &AccountId32) -> bool {
+        Owner::<T>::get(one) == Owner::<T>::get(other)
+    }
+}

@@ -1,0 +1,159 @@
+//! How a lock changes with time. The arithmetic is the real chain's.
+
+use substrate_fixed::transcendental::exp;
+use substrate_fixed::types::{I64F64, U64F64};
+
+use crate::subtensor::types::LockState;
+use crate::types::AlphaBalance;
+
+/// Amount below which a lock, and its conviction, are nothing.
+const NEGLIGIBLE: u64 = 100;
+/// Number of timescales after which nothing is left.
+const MAX_TIMESCALES: i32 = 40;
+
+/// Current block and timescales of locks, in blocks.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Rates {
+    pub(super) now: u64,
+    /// Timescale on which a decaying lock falls.
+    pub(super) unlock: u64,
+    /// Timescale on which conviction grows.
+    pub(super) maturity: u64,
+}
+
+/// Kind of a lock, on which its change with time depends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Kind {
+    /// Whether the stake is locked to the hotkey of the subnet's owner, where conviction needs no time.
+    pub(super) of_owner: bool,
+    /// Whether the lock does not decay.
+    pub(super) perpetual: bool,
+}
+
+impl Kind {
+    pub(super) const ALL: [Self; 4] = [
+        Self { of_owner: false, perpetual: true },
+        Self { of_owner: false, perpetual: false },
+        Self { of_owner: true, perpetual: true },
+        Self { of_owner: true, perpetual: false },
+    ];
+
+    /// Returns a lock of this kind as it is now.
+    pub(super) fn rolled(self, mut lock: LockState, rates: Rates) -> LockState {
+        if let Some(blocks) = rates.now.checked_sub(lock.last_update).filter(|blocks| *blocks > 0) {
+            (lock.locked_mass, lock.conviction) = self.after(blocks, &lock, rates);
+            lock.last_update = rates.now;
+        }
+        if self.of_owner {
+            lock.conviction = U64F64::from_num(lock.locked_mass.0);
+        }
+        if is_negligible(&lock) {
+            lock.locked_mass = AlphaBalance::ZERO;
+            lock.conviction = U64F64::default();
+        }
+        lock
+    }
+
+    /// Returns the amount and the conviction of a lock after a number of blocks.
+    fn after(self, blocks: u64, lock: &LockState, Rates { unlock, maturity, .. }: Rates) -> (AlphaBalance, U64F64) {
+        let mass = U64F64::from_num(lock.locked_mass.0);
+        let (left, faded) = (decay(blocks, unlock), decay(blocks, maturity));
+        let amount = if self.perpetual { lock.locked_mass.0 } else { left.saturating_mul(mass).saturating_to_num() };
+        // The share of the amount that becomes conviction in this time.
+        let matured = if self.perpetual {
+            U64F64::from_num(1).saturating_sub(faded)
+        } else if unlock == maturity {
+            let timescales = U64F64::from_num(blocks).checked_div(U64F64::from_num(maturity)).unwrap_or_default();
+            timescales.saturating_mul(faded)
+        } else if unlock == 0 || maturity == 0 {
+            U64F64::default()
+        } else {
+            between(left, faded, unlock, maturity)
+        };
+        let conviction = faded.saturating_mul(lock.conviction).saturating_add(mass.saturating_mul(matured));
+        (AlphaBalance(amount), conviction)
+    }
+}
+
+/// Returns the share of an amount that decays on the timescale `unlock` and becomes conviction on the timescale
+/// `maturity`: unlock · (left − faded) / (unlock − maturity).
+fn between(left: U64F64, faded: U64F64, unlock: u64, maturity: u64) -> U64F64 {
+    let difference = I64F64::saturating_from_num(left).saturating_sub(I64F64::saturating_from_num(faded));
+    let timescales = I64F64::saturating_from_num(i128::from(unlock).saturating_sub(i128::from(maturity)));
+    let share = I64F64::saturating_from_num(unlock).saturating_mul(difference).checked_div(timescales);
+    share.filter(|share| *share > 0).map_or_else(U64F64::default, U64F64::saturating_from_num)
+}
+
+/// Returns what is left of one after a number of blocks, for a timescale in blocks: exp(−blocks / timescale).
+fn decay(blocks: u64, timescale: u64) -> U64F64 {
+    if blocks == 0 {
+        return U64F64::from_num(1);
+    }
+    if timescale == 0 {
+        return U64F64::default();
+    }
+    let least = I64F64::from_num(MAX_TIMESCALES.saturating_neg());
+    let passed = I64F64::saturating_from_num(i128::from(blocks).saturating_neg());
+    let timescales = passed.checked_div(I64F64::saturating_from_num(timescale)).unwrap_or(least).max(least);
+    let left: I64F64 = exp(timescales).unwrap_or_default();
+    U64F64::saturating_from_num(left.max(I64F64::default()))
+}
+
+/// Whether both the amount and the conviction of a lock are nothing.
+pub(super) fn is_negligible(lock: &LockState) -> bool {
+    lock.locked_mass < AlphaBalance(NEGLIGIBLE) && lock.conviction < U64F64::from_num(NEGLIGIBLE)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const RATES: Rates = Rates { now: 1_000, unlock: 1_000, maturity: 1_000 };
+
+    fn lock(mass: u64, conviction: u64) -> LockState {
+        LockState { locked_mass: AlphaBalance(mass), conviction: U64F64::from_num(conviction), last_update: 0 }
+    }
+
+    fn rolled(of_owner: bool, perpetual: bool, lock: LockState, rates: Rates) -> (f64, f64) {
+        let rolled = Kind { of_owner, perpetual }.rolled(lock, rates);
+        assert_eq!(rolled.last_update, rates.now);
+        (rolled.locked_mass.0 as f64, rolled.conviction.to_num())
+    }
+
+    fn close(found: (f64, f64), expected: (f64, f64)) -> bool {
+        (found.0 - expected.0).abs() < 2.0 && (found.1 - expected.1).abs() < 2.0
+    }
+
+    #[test]
+    fn locks_follow_their_differential_equations() {
+        let (mass, conviction) = (1_000_000_000, 500_000_000);
+        let e = (-1.0_f64).exp();
+        let of = |share: f64| mass as f64 * share;
+        let kept = conviction as f64 * e;
+        assert!(close(rolled(false, true, lock(mass, conviction), RATES), (of(1.0), of(1.0 - e) + kept)));
+        assert!(close(rolled(false, false, lock(mass, conviction), RATES), (of(e), of(e) + kept)));
+        assert!(close(rolled(true, false, lock(mass, conviction), RATES), (of(e), of(e))));
+        let slower = Rates { unlock: 2_000, ..RATES };
+        let (left, share) = ((-0.5_f64).exp(), 2.0 * ((-0.5_f64).exp() - e));
+        assert!(close(rolled(false, false, lock(mass, 0), slower), (of(left), of(share))));
+        let faster = Rates { unlock: 500, ..RATES };
+        let (left, share) = ((-2.0_f64).exp(), -((-2.0_f64).exp() - e));
+        assert!(close(rolled(false, false, lock(mass, 0), faster), (of(left), of(share))));
+    }
+
+    #[test]
+    fn extreme_locks_neither_overflow_nor_underflow() {
+        let ages = [0, 1, u64::MAX];
+        for (mass, now, unlock, maturity) in ages.into_iter().flat_map(|now| {
+            let rates = [(0, 0), (0, 1), (1, 0), (1, 1), (1, u64::MAX), (u64::MAX, 1), (u64::MAX, u64::MAX)];
+            rates.into_iter().flat_map(move |(a, b)| [0, 1, 99, u64::MAX].map(|mass| (mass, now, a, b)))
+        }) {
+            for kind in Kind::ALL {
+                let lock = kind.rolled(lock(mass, u64::MAX), Rates { now, unlock, maturity });
+                assert!(lock.locked_mass.0 <= mass, "{kind:?} {mass} {now} {unlock} {maturity}");
+            }
+        }
+        let nothing = Kind { of_owner: false, perpetual: true }.rolled(lock(99, 99), RATES);
+        assert_eq!((nothing.locked_mass.0, nothing.conviction.to_num::<u64>()), (0, 0));
+    }
+}

@@ -1,0 +1,168 @@
+//! Locks that move: to another hotkey, with stake to another coldkey, or with a swapped key.
+
+use frame_support::pallet_prelude::*;
+use sp_runtime::AccountId32;
+use substrate_fixed::types::U64F64;
+
+use super::conviction::Kind;
+use crate::subtensor::types::LockState;
+use crate::subtensor::{
+    AccountFlags, Config, DecayingHotkeyLock, DecayingLock, DecayingOwnerLock, Error, Event, HotkeyLock, Lock,
+    LockingColdkeys, OwnerLock, Pallet,
+};
+use crate::types::{AlphaBalance, NetUid};
+
+impl<T: Config> Pallet<T> {
+    /// Moves the lock of a coldkey on a subnet to another hotkey. Conviction is lost unless both hotkeys have the same
+    /// owner.
+    ///
+    /// # Errors
+    /// `HotKeyAccountNotExists`, `NoExistingLock`.
+    pub(crate) fn do_move_lock(
+        coldkey: &AccountId32,
+        destination_hotkey: &AccountId32,
+        netuid: NetUid,
+    ) -> DispatchResult {
+        ensure!(Self::hotkey_exists(destination_hotkey), Error::<T>::HotKeyAccountNotExists);
+        let (origin_hotkey, lock) = Self::lock_of(coldkey, netuid).ok_or(Error::<T>::NoExistingLock)?;
+        let mut moved = lock;
+        if !Self::share_owner(&origin_hotkey, destination_hotkey) {
+            moved.conviction = U64F64::default();
+        }
+        let before = Self::kind_of_lock(coldkey, netuid, &origin_hotkey);
+        let after = Self::kind_of_lock(coldkey, netuid, destination_hotkey);
+        let moved = after.rolled(moved, Self::rates());
+        Self::remove_lock(coldkey, netuid, &origin_hotkey);
+        Self::subtract_from_total(netuid, &origin_hotkey, before, lock);
+        Self::store_lock(coldkey, netuid, destination_hotkey, moved);
+        Self::add_to_total(netuid, destination_hotkey, after, moved);
+        let (coldkey, destination_hotkey) = (coldkey.clone(), destination_hotkey.clone());
+        Self::deposit_event(Event::LockMoved { coldkey, origin_hotkey, destination_hotkey, netuid });
+        Ok(())
+    }
+
+    /// Moves the locked part of stake that is transferred to another coldkey within a subnet. Free stake moves first.
+    ///
+    /// # Errors
+    /// `LockHotkeyMismatch` if the receiver has locked stake to another hotkey, `AccountRejectsLockedAlpha`.
+    pub(in crate::subtensor) fn move_lock_with_stake(
+        from: &AccountId32,
+        to: &AccountId32,
+        netuid: NetUid,
+        amount: AlphaBalance,
+    ) -> DispatchResult {
+        let Some((hotkey, lock)) = Self::lock_of(from, netuid).filter(|_| from != to) else { return Ok(()) };
+        let free = Self::total_stake_of(from, netuid).saturating_sub(lock.locked_mass);
+        let locked_mass = amount.saturating_sub(free).min(lock.locked_mass);
+        if locked_mass == AlphaBalance::ZERO {
+            return Ok(());
+        }
+        let received = Self::lock_of(to, netuid);
+        let is_same = received.as_ref().is_none_or(|(locked_to, _)| *locked_to == hotkey);
+        ensure!(is_same, Error::<T>::LockHotkeyMismatch);
+        ensure!(Self::accepts_locked_alpha(to), Error::<T>::AccountRejectsLockedAlpha);
+        let conviction = lock.conviction.saturating_mul(share_of(locked_mass, lock.locked_mass));
+        let moved = LockState { locked_mass, conviction, ..Self::empty_lock() };
+        Self::store_lock(from, netuid, &hotkey, less(lock, moved));
+        Self::subtract_from_total(netuid, &hotkey, Self::kind_of_lock(from, netuid, &hotkey), moved);
+        let mut received = received.map_or_else(Self::empty_lock, |(_, lock)| lock);
+        received.locked_mass = received.locked_mass.saturating_add(moved.locked_mass);
+        received.conviction = received.conviction.saturating_add(moved.conviction);
+        let kind = Self::kind_of_lock(to, netuid, &hotkey);
+        Self::store_lock(to, netuid, &hotkey, kind.rolled(received, Self::rates()));
+        Self::add_to_total(netuid, &hotkey, kind, moved);
+        Ok(())
+    }
+
+    /// Reduces the lock of a coldkey whose stake on a subnet was removed, by the removed amount.
+    pub(in crate::subtensor) fn reduce_lock(coldkey: &AccountId32, netuid: NetUid, amount: AlphaBalance) {
+        let Some((hotkey, lock)) = Self::lock_of(coldkey, netuid) else { return };
+        let locked_mass = amount.min(lock.locked_mass);
+        let conviction = lock.conviction.saturating_mul(share_of(locked_mass, lock.locked_mass));
+        let removed = LockState { locked_mass, conviction, ..lock };
+        Self::store_lock(coldkey, netuid, &hotkey, less(lock, removed));
+        Self::subtract_from_total(netuid, &hotkey, Self::kind_of_lock(coldkey, netuid, &hotkey), removed);
+    }
+
+    /// Moves the locks on a hotkey to the hotkey that takes its place on a subnet.
+    pub(in crate::subtensor) fn swap_hotkey_of_locks(netuid: NetUid, old: &AccountId32, new: &AccountId32) {
+        let coldkeys: Vec<AccountId32> = LockingColdkeys::<T>::iter_key_prefix((netuid, old)).collect();
+        let becomes_owner = Self::is_owner_hotkey(netuid, old) || Self::is_owner_hotkey(netuid, new);
+        for coldkey in coldkeys {
+            let Some((hotkey, lock)) = Self::lock_of(&coldkey, netuid).filter(|(hotkey, _)| hotkey == old) else {
+                continue;
+            };
+            let before = Self::kind_of_lock(&coldkey, netuid, &hotkey);
+            let after = Kind { of_owner: becomes_owner, ..before };
+            let moved = after.rolled(lock, Self::rates());
+            Self::remove_lock(&coldkey, netuid, old);
+            Self::subtract_from_total(netuid, old, before, lock);
+            Self::store_lock(&coldkey, netuid, new, moved);
+            Self::add_to_total(netuid, new, after, moved);
+        }
+    }
+
+    /// Moves the locks and flags of a coldkey to the coldkey that takes its place.
+    ///
+    /// # Errors
+    /// `ActiveLockExists` if the new coldkey has locked stake.
+    pub(in crate::subtensor) fn swap_coldkey_of_locks(old: &AccountId32, new: &AccountId32) -> DispatchResult {
+        let locks = |coldkey: &AccountId32| -> Vec<NetUid> {
+            let mut netuids: Vec<NetUid> = Lock::<T>::iter_key_prefix((coldkey,)).map(|(netuid, _)| netuid).collect();
+            netuids.dedup();
+            netuids
+        };
+        let has_locked = |netuid: &NetUid| Self::locked(new, *netuid) > AlphaBalance::ZERO;
+        ensure!(!locks(new).iter().any(has_locked), Error::<T>::ActiveLockExists);
+        let moved: Vec<(NetUid, AccountId32, LockState, Kind)> = locks(old)
+            .into_iter()
+            .filter_map(|netuid| {
+                let (hotkey, lock) = Self::lock_of(old, netuid)?;
+                let kind = Self::kind_of_lock(old, netuid, &hotkey);
+                Some((netuid, hotkey, lock, kind))
+            })
+            .collect();
+        for (netuid, hotkey, lock, kind) in &moved {
+            Self::remove_lock(old, *netuid, hotkey);
+            Self::subtract_from_total(*netuid, hotkey, *kind, *lock);
+        }
+        for (netuid, decays) in DecayingLock::<T>::drain_prefix(old).collect::<Vec<_>>() {
+            DecayingLock::<T>::insert(new, netuid, decays);
+        }
+        Self::set_flags(new, AccountFlags::<T>::take(old));
+        for (netuid, hotkey, lock, kind) in moved {
+            Self::store_lock(new, netuid, &hotkey, lock);
+            Self::add_to_total(netuid, &hotkey, kind, lock);
+        }
+        Ok(())
+    }
+
+    /// Removes all locks on a subnet.
+    pub(in crate::subtensor) fn forget_locks(netuid: NetUid) {
+        for (hotkey, coldkey) in LockingColdkeys::<T>::iter_key_prefix((netuid,)).collect::<Vec<_>>() {
+            Self::remove_lock(&coldkey, netuid, &hotkey);
+        }
+        let _ = HotkeyLock::<T>::clear_prefix(netuid, u32::MAX, None);
+        let _ = DecayingHotkeyLock::<T>::clear_prefix(netuid, u32::MAX, None);
+        OwnerLock::<T>::remove(netuid);
+        DecayingOwnerLock::<T>::remove(netuid);
+        let choices = DecayingLock::<T>::iter_keys().filter(|(_, of)| *of == netuid);
+        for (coldkey, _) in choices.collect::<Vec<_>>() {
+            DecayingLock::<T>::remove(coldkey, netuid);
+        }
+    }
+}
+
+/// Returns a part of an amount as a share of the whole.
+fn share_of(part: AlphaBalance, whole: AlphaBalance) -> U64F64 {
+    U64F64::from_num(part.0).checked_div(U64F64::from_num(whole.0)).unwrap_or_default()
+}
+
+/// Returns what is left of a lock.
+fn less(lock: LockState, removed: LockState) -> LockState {
+    LockState {
+        locked_mass: lock.locked_mass.saturating_sub(removed.locked_mass),
+        conviction: lock.conviction.saturating_sub(removed.conviction),
+        ..lock
+    }
+}

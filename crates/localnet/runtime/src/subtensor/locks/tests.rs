@@ -1,0 +1,218 @@
+use super::*;
+use crate::runtime::{AccountId, Runtime};
+use crate::subtensor::{Call, SubtokenEnabled};
+use crate::testing::{BABELBIT, Subtensor, account, attempt, chain, jump_to, key, last_event, outcome, send_as_root};
+
+const STAKE: u64 = 1_000_000_000_000;
+
+/// Runs a test in which Bob has stake on a hotkey of Charlie.
+fn staked(test: impl FnOnce(AccountId, AccountId)) {
+    chain(|| {
+        jump_to(10);
+        let (bob, hotkey) = (account("Bob"), key(1));
+        Subtensor::own_hotkey(&account("Charlie"), &hotkey).unwrap();
+        Subtensor::own_hotkey(&account("Dave"), &key(2)).unwrap();
+        Subtensor::increase_stake(&hotkey, &bob, BABELBIT, AlphaBalance(STAKE));
+        crate::subtensor::SubnetAlphaOut::<Runtime>::mutate(BABELBIT, |out| out.0 += STAKE);
+        test(bob, hotkey);
+    });
+}
+
+fn lock(hotkey: &AccountId, netuid: NetUid, amount: u64) -> Call<Runtime> {
+    Call::lock_stake { hotkey: hotkey.clone(), netuid, amount: AlphaBalance(amount) }
+}
+
+fn unstake(hotkey: &AccountId, amount: u64) -> Call<Runtime> {
+    Call::remove_stake { hotkey: hotkey.clone(), netuid: BABELBIT, amount_unstaked: AlphaBalance(amount) }
+}
+
+fn give(to: &AccountId, hotkey: &AccountId, amount: u64) -> Call<Runtime> {
+    Call::transfer_stake {
+        destination_coldkey: to.clone(),
+        hotkey: hotkey.clone(),
+        origin_netuid: BABELBIT,
+        destination_netuid: BABELBIT,
+        alpha_amount: AlphaBalance(amount),
+    }
+}
+
+fn locked(coldkey: &AccountId) -> u64 {
+    Subtensor::locked(coldkey, BABELBIT).0
+}
+
+/// Checks that the totals of all hotkeys are the sums of the locks, but for rounding.
+fn check_totals() {
+    let mut locks = 0;
+    for (_, hotkey, coldkey) in LockingColdkeys::<Runtime>::iter_keys() {
+        let (of, lock) = Subtensor::lock_of(&coldkey, BABELBIT).unwrap();
+        assert_eq!(of, hotkey);
+        locks += lock.locked_mass.0;
+    }
+    assert_eq!(Lock::<Runtime>::iter().count(), LockingColdkeys::<Runtime>::iter().count());
+    let owner = SubnetOwnerHotkey::<Runtime>::get(BABELBIT);
+    let total = |hotkey: &AccountId, kind| Subtensor::total_lock(BABELBIT, hotkey, kind).locked_mass.0;
+    let others = |kind: Kind| [key(1), key(2), key(3)].iter().map(|hotkey| total(hotkey, kind)).sum::<u64>();
+    let totals: u64 =
+        Kind::ALL.into_iter().map(|kind| if kind.of_owner { total(&owner, kind) } else { others(kind) }).sum();
+    assert!(totals.abs_diff(locks) <= 1_000, "{totals} {locks}");
+}
+
+#[test]
+fn stake_that_cannot_be_locked_is_refused() {
+    staked(|bob, hotkey| {
+        assert_eq!(attempt(&bob, lock(&hotkey, BABELBIT, 0)), "AmountTooLow");
+        assert_eq!(attempt(&bob, lock(&key(99), BABELBIT, 1)), "HotKeyAccountNotExists");
+        assert_eq!(attempt(&bob, lock(&hotkey, BABELBIT, STAKE + 1)), "InsufficientStakeForLock");
+        assert_eq!(attempt(&bob, lock(&hotkey, BABELBIT, u64::MAX)), "InsufficientStakeForLock");
+        assert_eq!(attempt(&bob, lock(&hotkey, NetUid(77), 1_000)), "InsufficientStakeForLock");
+        assert_eq!(attempt(&account("Eve"), lock(&hotkey, BABELBIT, 1_000)), "InsufficientStakeForLock");
+        assert_eq!(attempt(&bob, lock(&hotkey, BABELBIT, STAKE / 2)), "ok");
+        let (coldkey, netuid, amount) = (bob.clone(), BABELBIT, AlphaBalance(STAKE / 2));
+        assert_eq!(last_event(), Event::StakeLocked { coldkey, hotkey: hotkey.clone(), netuid, amount });
+        assert_eq!(attempt(&bob, lock(&key(2), BABELBIT, 1)), "LockHotkeyMismatch");
+        assert_eq!(attempt(&bob, lock(&hotkey, BABELBIT, STAKE / 2 + 1)), "InsufficientStakeForLock");
+        assert_eq!(attempt(&bob, lock(&hotkey, BABELBIT, STAKE / 2)), "ok");
+        assert_eq!(locked(&bob), STAKE);
+        check_totals();
+    });
+}
+
+#[test]
+fn locked_stake_does_not_leave() {
+    staked(|bob, hotkey| {
+        assert_eq!(attempt(&bob, lock(&hotkey, BABELBIT, STAKE / 2)), "ok");
+        assert_eq!(attempt(&bob, unstake(&hotkey, STAKE / 2 + 1)), "StakeUnavailable");
+        let burn = |amount| Call::burn_alpha { hotkey: hotkey.clone(), amount: AlphaBalance(amount), netuid: BABELBIT };
+        assert_eq!(attempt(&bob, burn(STAKE / 2 + 1)), "StakeUnavailable");
+        let swap = Call::swap_stake {
+            hotkey: hotkey.clone(),
+            origin_netuid: BABELBIT,
+            destination_netuid: NetUid::ROOT,
+            alpha_amount: AlphaBalance(STAKE / 2 + 1),
+        };
+        assert_eq!(attempt(&bob, swap), "StakeUnavailable");
+        assert_eq!(attempt(&bob, Call::unstake_all { hotkey: hotkey.clone() }), "StakeUnavailable");
+        assert_eq!(attempt(&bob, unstake(&hotkey, STAKE / 4)), "ok");
+        assert_eq!(attempt(&bob, burn(STAKE / 4)), "ok");
+        assert_eq!(attempt(&bob, unstake(&hotkey, 100_000_000)), "StakeUnavailable");
+        // A lock decays to a third in its timescale of 934 866 blocks.
+        jump_to(934_876);
+        assert!(locked(&bob).abs_diff(STAKE / 2 * 368 / 1_000) < STAKE / 1_000, "{}", locked(&bob));
+        assert_eq!(attempt(&bob, unstake(&hotkey, STAKE / 4)), "ok");
+        check_totals();
+    });
+}
+
+#[test]
+fn a_perpetual_lock_stays_and_gains_conviction() {
+    staked(|bob, hotkey| {
+        let perpetual = |enabled| attempt(&bob, Call::set_perpetual_lock { netuid: BABELBIT, enabled });
+        assert_eq!(attempt(&bob, lock(&hotkey, BABELBIT, STAKE)), "ok");
+        assert_eq!(perpetual(true), "ok");
+        let (coldkey, netuid) = (bob.clone(), BABELBIT);
+        assert_eq!(last_event(), Event::PerpetualLockUpdated { coldkey, netuid, enabled: true });
+        check_totals();
+        jump_to(934_876);
+        assert_eq!(locked(&bob), STAKE);
+        let conviction: u64 = Subtensor::conviction_of(&hotkey, BABELBIT).to_num();
+        assert!(conviction.abs_diff(STAKE * 632 / 1_000) < STAKE / 1_000, "{conviction}");
+        assert_eq!(Subtensor::most_convicted(BABELBIT), Some(hotkey.clone()));
+        assert_eq!(perpetual(false), "ok");
+        check_totals();
+        jump_to(2 * 934_876);
+        assert!(locked(&bob) < STAKE / 2);
+        assert!(HotkeyLock::<Runtime>::get(BABELBIT, &hotkey).is_none());
+    });
+}
+
+#[test]
+fn a_lock_moves_to_another_hotkey() {
+    staked(|bob, hotkey| {
+        let move_to = |hotkey| Call::move_lock { destination_hotkey: hotkey, netuid: BABELBIT };
+        assert_eq!(attempt(&bob, move_to(key(2))), "NoExistingLock");
+        assert_eq!(attempt(&bob, move_to(key(99))), "HotKeyAccountNotExists");
+        assert_eq!(attempt(&bob, lock(&hotkey, BABELBIT, STAKE)), "ok");
+        Subtensor::own_hotkey(&account("Charlie"), &key(3)).unwrap();
+        jump_to(100_010);
+        let conviction = |hotkey| Subtensor::conviction_of(&hotkey, BABELBIT).to_num::<u64>();
+        let before = conviction(key(1));
+        assert_eq!(attempt(&bob, move_to(key(3))), "ok");
+        assert!(conviction(key(3)).abs_diff(before) < 1_000, "the owner is the same");
+        assert_eq!(attempt(&bob, move_to(key(2))), "ok");
+        let (origin_hotkey, destination_hotkey, coldkey) = (key(3), key(2), bob.clone());
+        assert_eq!(last_event(), Event::LockMoved { coldkey, origin_hotkey, destination_hotkey, netuid: BABELBIT });
+        assert_eq!((conviction(key(1)), conviction(key(2))), (0, 0));
+        check_totals();
+        // Stake locked to the owner's hotkey has full conviction at once.
+        assert_eq!(attempt(&bob, move_to(account("Alice_hk"))), "ok");
+        assert_eq!(conviction(account("Alice_hk")), locked(&bob));
+        check_totals();
+    });
+}
+
+#[test]
+fn locked_stake_goes_only_to_who_accepts_it() {
+    staked(|bob, hotkey| {
+        let eve = account("Eve");
+        assert_eq!(attempt(&bob, lock(&hotkey, BABELBIT, STAKE / 2)), "ok");
+        assert_eq!(attempt(&bob, give(&eve, &hotkey, STAKE / 2)), "ok", "free stake moves first");
+        assert_eq!((locked(&bob), locked(&eve)), (STAKE / 2, 0));
+        assert_eq!(attempt(&bob, give(&eve, &hotkey, STAKE / 4)), "AccountRejectsLockedAlpha");
+        let reject = |enabled| attempt(&eve, Call::set_reject_locked_alpha { enabled });
+        assert_eq!(reject(false), "ok");
+        assert_eq!(last_event(), Event::RejectLockedAlphaUpdated { coldkey: eve.clone(), enabled: false });
+        assert_eq!(attempt(&bob, give(&eve, &hotkey, STAKE / 4)), "ok");
+        assert_eq!((locked(&bob), locked(&eve)), (STAKE / 4, STAKE / 4));
+        check_totals();
+        assert_eq!(attempt(&eve, Call::move_lock { destination_hotkey: key(2), netuid: BABELBIT }), "ok");
+        assert_eq!(attempt(&bob, give(&eve, &hotkey, STAKE / 4)), "LockHotkeyMismatch");
+        assert_eq!(reject(true), "ok");
+        assert!(!AccountFlags::<Runtime>::contains_key(&eve));
+    });
+}
+
+#[test]
+fn locks_follow_swapped_keys() {
+    staked(|bob, hotkey| {
+        assert_eq!(attempt(&bob, lock(&hotkey, BABELBIT, STAKE)), "ok");
+        Subtensor::swap_hotkey_of_locks(BABELBIT, &hotkey, &key(3));
+        assert_eq!(Subtensor::lock_of(&bob, BABELBIT).map(|(hotkey, _)| hotkey), Some(key(3)));
+        check_totals();
+        let new = account("Ferdie");
+        DecayingLock::<Runtime>::insert(&bob, BABELBIT, false);
+        Subtensor::set_accepts_locked_alpha(&bob, true);
+        Subtensor::subtract_from_total(BABELBIT, &key(3), Kind::ALL[1], Subtensor::lock_of(&bob, BABELBIT).unwrap().1);
+        Subtensor::add_to_total(BABELBIT, &key(3), Kind::ALL[0], Subtensor::lock_of(&bob, BABELBIT).unwrap().1);
+        Subtensor::swap_coldkey_of_locks(&bob, &new).unwrap();
+        assert_eq!((locked(&bob), locked(&new)), (0, STAKE));
+        assert_eq!(DecayingLock::<Runtime>::get(&new, BABELBIT), Some(false));
+        assert!(Subtensor::accepts_locked_alpha(&new) && !Subtensor::accepts_locked_alpha(&bob));
+        check_totals();
+        assert_eq!(outcome(Subtensor::swap_coldkey_of_locks(&bob, &new)), "ActiveLockExists");
+        Subtensor::forget_locks(BABELBIT);
+        assert_eq!(Lock::<Runtime>::iter().count() + HotkeyLock::<Runtime>::iter().count(), 0);
+        assert_eq!(DecayingLock::<Runtime>::iter().count(), 0);
+    });
+}
+
+#[test]
+fn the_cut_of_an_owner_is_locked_if_wanted() {
+    staked(|_, _| {
+        let alice = account("Alice");
+        let owner = account("Alice_hk");
+        Subtensor::increase_stake(&owner, &alice, BABELBIT, AlphaBalance(STAKE));
+        Subtensor::lock_owner_cut(BABELBIT, &alice, AlphaBalance(1_000));
+        assert_eq!(locked(&alice), 0);
+        let call = |netuid| crate::admin_utils::Call::<Runtime>::sudo_set_owner_cut_auto_lock_enabled {
+            netuid,
+            enabled: true,
+        };
+        assert_eq!(attempt(&account("Bob"), call(BABELBIT)), "BadOrigin");
+        assert_eq!(outcome(send_as_root(call(NetUid::ROOT))), "NotPermittedOnRootSubnet");
+        assert_eq!(outcome(send_as_root(call(BABELBIT))), "ok");
+        Subtensor::lock_owner_cut(BABELBIT, &alice, AlphaBalance(1_000));
+        assert_eq!(locked(&alice), 1_000);
+        assert!(SubtokenEnabled::<Runtime>::get(BABELBIT));
+        check_totals();
+    });
+}

@@ -1,0 +1,193 @@
+//! Swaps of coldkeys: announced by the owner, executed after a delay, and disputed by the owner if somebody else
+//! announced them.
+
+use codec::Encode;
+use frame_support::pallet_prelude::*;
+use frame_support::traits::fungible::{Inspect, Mutate};
+use frame_support::traits::tokens::{Fortitude, Preservation};
+use sp_core::H256;
+use sp_io::hashing::blake2_256;
+use sp_runtime::AccountId32;
+
+use super::COST;
+use crate::subtensor::types::RateLimitKey;
+use crate::subtensor::{
+    AutoStakeDestination, AutoStakeDestinationColdkeys, Call, ColdkeyRoot, ColdkeySuccessor,
+    ColdkeySwapAnnouncementDelay, ColdkeySwapAnnouncements, ColdkeySwapDisputes, ColdkeySwapReannouncementDelay,
+    Config, Error, Event, IdentitiesV2, OwnedHotkeys, Owner, Pallet, StakingHotkeys, SubnetOwner,
+};
+use crate::types::TaoBalance;
+
+impl<T: Config> Pallet<T> {
+    /// Announces a swap of a coldkey. The first announcement costs 0.1 TAO; a later one replaces it.
+    ///
+    /// # Errors
+    /// `ColdkeySwapReannouncedTooEarly` until the reannouncement delay after the announced block has passed,
+    /// `NotEnoughBalanceToPaySwapColdKey`.
+    pub(crate) fn do_announce_coldkey_swap(who: &AccountId32, new_coldkey_hash: H256) -> DispatchResult {
+        if let Some((due, _)) = ColdkeySwapAnnouncements::<T>::get(who) {
+            let earliest = due.saturating_add(ColdkeySwapReannouncementDelay::<T>::get());
+            ensure!(Self::block_number() >= earliest, Error::<T>::ColdkeySwapReannouncedTooEarly);
+        } else {
+            Self::charge_coldkey_swap(who, COST)?;
+        }
+        let due = Self::block_number().saturating_add(ColdkeySwapAnnouncementDelay::<T>::get());
+        ColdkeySwapAnnouncements::<T>::insert(who, (due, new_coldkey_hash));
+        Self::deposit_event(Event::ColdkeySwapAnnounced { who: who.clone(), new_coldkey_hash });
+        Ok(())
+    }
+
+    /// Executes the announced swap of a coldkey.
+    ///
+    /// # Errors
+    /// `ColdkeySwapAnnouncementNotFound`, `AnnouncedColdkeyHashDoesNotMatch`, `ColdkeySwapTooEarly`, and the errors of
+    /// [`Self::swap_coldkeys`].
+    pub(crate) fn do_swap_coldkey_announced(who: &AccountId32, new_coldkey: &AccountId32) -> DispatchResult {
+        let announced = ColdkeySwapAnnouncements::<T>::take(who);
+        let (due, hash) = announced.ok_or(Error::<T>::ColdkeySwapAnnouncementNotFound)?;
+        let is_announced = hash == H256(blake2_256(&new_coldkey.encode()));
+        ensure!(is_announced, Error::<T>::AnnouncedColdkeyHashDoesNotMatch);
+        ensure!(Self::block_number() >= due, Error::<T>::ColdkeySwapTooEarly);
+        Self::swap_coldkeys(who, new_coldkey)
+    }
+
+    /// Swaps a coldkey on behalf of root, without an announcement.
+    ///
+    /// # Errors
+    /// `NotEnoughBalanceToPaySwapColdKey`, and the errors of [`Self::swap_coldkeys`].
+    pub(crate) fn do_swap_coldkey(old: &AccountId32, new: &AccountId32, cost: TaoBalance) -> DispatchResult {
+        if cost != TaoBalance::ZERO {
+            Self::charge_coldkey_swap(old, cost)?;
+        }
+        Self::swap_coldkeys(old, new)?;
+        ColdkeySwapAnnouncements::<T>::remove(old);
+        ColdkeySwapDisputes::<T>::remove(old);
+        Ok(())
+    }
+
+    /// Disputes the announced swap of a coldkey: until root resets it, the coldkey can do nothing.
+    ///
+    /// # Errors
+    /// `ColdkeySwapAnnouncementNotFound`, `ColdkeySwapAlreadyDisputed`.
+    pub(crate) fn do_dispute_coldkey_swap(coldkey: AccountId32) -> DispatchResult {
+        let is_announced = ColdkeySwapAnnouncements::<T>::contains_key(&coldkey);
+        ensure!(is_announced, Error::<T>::ColdkeySwapAnnouncementNotFound);
+        ensure!(!ColdkeySwapDisputes::<T>::contains_key(&coldkey), Error::<T>::ColdkeySwapAlreadyDisputed);
+        ColdkeySwapDisputes::<T>::insert(&coldkey, Self::block_number());
+        Self::deposit_event(Event::ColdkeySwapDisputed { coldkey });
+        Ok(())
+    }
+
+    /// Removes the announcement and the dispute of a coldkey, on behalf of root.
+    pub(crate) fn do_reset_coldkey_swap(coldkey: AccountId32) {
+        ColdkeySwapAnnouncements::<T>::remove(&coldkey);
+        ColdkeySwapDisputes::<T>::remove(&coldkey);
+        Self::deposit_event(Event::ColdkeySwapReset { who: coldkey });
+    }
+
+    /// Withdraws the announcement of a coldkey.
+    ///
+    /// # Errors
+    /// `ColdkeySwapAnnouncementNotFound`, `ColdkeySwapClearTooEarly` until the reannouncement delay after the announced
+    /// block has passed.
+    pub(crate) fn do_clear_coldkey_swap_announcement(who: AccountId32) -> DispatchResult {
+        let announced = ColdkeySwapAnnouncements::<T>::get(&who);
+        let (due, _) = announced.ok_or(Error::<T>::ColdkeySwapAnnouncementNotFound)?;
+        let earliest = due.saturating_add(ColdkeySwapReannouncementDelay::<T>::get());
+        ensure!(Self::block_number() >= earliest, Error::<T>::ColdkeySwapClearTooEarly);
+        ColdkeySwapAnnouncements::<T>::remove(&who);
+        Self::deposit_event(Event::ColdkeySwapCleared { who });
+        Ok(())
+    }
+
+    /// Whether an announced swap lets a coldkey make this call of the pallet: only calls that concern the swap, and
+    /// none at all once it is disputed. `None` stands for a call of another pallet.
+    ///
+    /// # Errors
+    /// `ColdkeySwapDisputed`, `ColdkeySwapAnnounced`.
+    pub(crate) fn check_coldkey_swap(who: &AccountId32, call: Option<&Call<T>>) -> Result<(), Error<T>> {
+        if !ColdkeySwapAnnouncements::<T>::contains_key(who) {
+            return Ok(());
+        }
+        ensure!(!ColdkeySwapDisputes::<T>::contains_key(who), Error::<T>::ColdkeySwapDisputed);
+        let concerns_the_swap = matches!(
+            call,
+            Some(
+                Call::announce_coldkey_swap { .. }
+                    | Call::swap_coldkey_announced { .. }
+                    | Call::dispute_coldkey_swap { .. }
+                    | Call::clear_coldkey_swap_announcement { .. }
+            )
+        );
+        ensure!(concerns_the_swap, Error::<T>::ColdkeySwapAnnounced);
+        Ok(())
+    }
+
+    /// Moves everything that a coldkey owns to another coldkey: identity, subnets, stakes, hotkeys, balance.
+    ///
+    /// # Errors
+    /// `ColdKeyAlreadyAssociated` if the new coldkey has stake, `NewColdKeyIsHotkey`, `ActiveLockExists`.
+    fn swap_coldkeys(old: &AccountId32, new: &AccountId32) -> DispatchResult {
+        ensure!(StakingHotkeys::<T>::get(new).is_empty(), Error::<T>::ColdKeyAlreadyAssociated);
+        ensure!(!Self::hotkey_exists(new), Error::<T>::NewColdKeyIsHotkey);
+        if !IdentitiesV2::<T>::contains_key(new)
+            && let Some(identity) = IdentitiesV2::<T>::take(old)
+        {
+            IdentitiesV2::<T>::insert(new, identity);
+        }
+        let hotkeys = StakingHotkeys::<T>::get(old);
+        for hotkey in &hotkeys {
+            Self::swap_coldkey_of_basket(hotkey, old, new);
+        }
+        for netuid in Self::all_netuids() {
+            if SubnetOwner::<T>::try_get(netuid).is_ok_and(|owner| owner == *old) {
+                SubnetOwner::<T>::insert(netuid, new);
+            }
+            if let Some(hotkey) = AutoStakeDestination::<T>::take(old, netuid) {
+                AutoStakeDestinationColdkeys::<T>::mutate(&hotkey, netuid, |coldkeys| {
+                    coldkeys.retain(|coldkey| coldkey != old && coldkey != new);
+                    coldkeys.push(new.clone());
+                });
+                AutoStakeDestination::<T>::insert(new, netuid, hotkey);
+            }
+            for hotkey in &hotkeys {
+                let stake = Self::stake_of(hotkey, old, netuid);
+                Self::decrease_stake(hotkey, old, netuid, stake);
+                Self::increase_stake(hotkey, new, netuid, stake);
+            }
+        }
+        StakingHotkeys::<T>::remove(old);
+        StakingHotkeys::<T>::mutate_exists(new, |staking| {
+            let known = staking.take().unwrap_or_default();
+            let others = hotkeys.into_iter().filter(|hotkey| !known.contains(hotkey)).collect::<Vec<_>>();
+            let all = [known, others].concat();
+            *staking = (!all.is_empty()).then_some(all);
+        });
+        let owned = OwnedHotkeys::<T>::take(old);
+        for hotkey in &owned {
+            Owner::<T>::insert(hotkey, new);
+        }
+        OwnedHotkeys::<T>::mutate(new, |hotkeys| hotkeys.extend(owned));
+        Self::swap_coldkey_of_locks(old, new)?;
+        let balance = T::Currency::reducible_balance(old, Preservation::Expendable, Fortitude::Polite);
+        if balance > 0 {
+            T::Currency::transfer(old, new, balance, Preservation::Expendable)?;
+        }
+        Self::record_rate_limited(&RateLimitKey::LastTxBlock(new.clone()));
+        let first = ColdkeyRoot::<T>::get(old).unwrap_or_else(|| old.clone());
+        ColdkeySuccessor::<T>::remove(new);
+        ColdkeySuccessor::<T>::insert(old, new);
+        ColdkeyRoot::<T>::insert(new, first);
+        Self::deposit_event(Event::ColdkeySwapped { old_coldkey: old.clone(), new_coldkey: new.clone() });
+        Ok(())
+    }
+
+    fn charge_coldkey_swap(coldkey: &AccountId32, cost: TaoBalance) -> DispatchResult {
+        Self::recycle_tao(coldkey, cost).map_err(|_| Error::<T>::NotEnoughBalanceToPaySwapColdKey.into())
+    }
+
+    /// Returns the number of the current block, in the type of announcements.
+    fn block_number() -> u32 {
+        frame_system::Pallet::<T>::block_number().try_into().unwrap_or(u32::MAX)
+    }
+}

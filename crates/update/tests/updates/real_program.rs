@@ -1,0 +1,91 @@
+//! A compiled program that replaces itself while it runs: examples/self_updating.rs, in several versions.
+
+use std::fs;
+use std::io::{BufRead as _, BufReader, ErrorKind, Lines};
+use std::os::unix::fs::PermissionsExt as _;
+use std::process::{Child, ChildStdout, Command, Stdio};
+
+use tempfile::TempDir;
+
+use crate::releases::{Keys, Releases, program};
+
+/// Returns the compiled example with this version as its last line. Loaders ignore bytes after an executable's last
+/// section.
+fn compiled(version: &str) -> Vec<u8> {
+    let tests = std::env::current_exe().unwrap();
+    let example = tests.parent().and_then(|deps| deps.parent()).unwrap().join("examples/self_updating");
+    let hint = "cargo test builds it, cargo test --test updates does not: cargo build --example self_updating";
+    let mut content = fs::read(&example).unwrap_or_else(|error| panic!("{}: {error}: {hint}", example.display()));
+    content.extend(format!("\n{version}").bytes());
+    content
+}
+
+/// A running daemon and its output, killed on drop.
+struct Daemon {
+    child: Child,
+    lines: Lines<BufReader<ChildStdout>>,
+}
+
+impl Daemon {
+    fn line(&mut self) -> String {
+        self.lines.next().unwrap().unwrap()
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        // The process may have exited.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// One process runs several releases in turn. It does not install a truncated program or one with a wrong version.
+#[test]
+fn a_compiled_program_replaces_itself_while_it_runs() {
+    let releases = Releases { folder: TempDir::new().unwrap(), keys: Keys::new(1) };
+    releases.publish("0.1.0", &compiled("0.1.0"));
+    let place = TempDir::new().unwrap();
+    let (installed, key) = (place.path().join("tao"), place.path().join("key.pub"));
+    fs::write(&key, releases.keys.public()).unwrap();
+    fs::write(&installed, compiled("0.1.0")).unwrap();
+    fs::set_permissions(&installed, fs::Permissions::from_mode(0o755)).unwrap();
+    let mut command = Command::new(&installed);
+    command.arg(releases.path()).arg(&key).stdout(Stdio::piped());
+    let mut child = loop {
+        match command.spawn() {
+            // Another test's thread forked while the file was open for writing.
+            Err(error) if error.kind() == ErrorKind::ExecutableFileBusy => std::thread::yield_now(),
+            spawned => break spawned.unwrap(),
+        }
+    };
+    let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let mut daemon = Daemon { child, lines };
+    let id = daemon.child.id();
+    assert_eq!(daemon.line(), format!("running 0.1.0 as {id}"));
+
+    releases.publish("0.2.0", &compiled("0.2.0"));
+    assert_eq!(daemon.line(), format!("running 0.2.0 as {id}"));
+    assert!(fs::read(&installed).unwrap() == compiled("0.2.0"), "the new program is installed");
+    assert!(fs::read(place.path().join("tao.previous")).unwrap() == compiled("0.1.0"), "the old program is kept");
+
+    // Three signed but faulty releases: a truncated program, and a program and a script that report a different
+    // version.
+    let whole = compiled("0.3.0");
+    for (version, content) in [
+        ("0.3.0", whole[..whole.len() / 2].to_vec()),
+        ("0.3.1", compiled("0.2.0")),
+        ("0.3.2", program("0.3.0").into_bytes()),
+    ] {
+        releases.publish(version, &content);
+        // After several checks, the daemon still runs and the installed program is unchanged.
+        std::thread::sleep(std::time::Duration::from_millis(500));
+        assert!(daemon.child.try_wait().unwrap().is_none(), "{version}");
+        assert!(fs::read(&installed).unwrap() == compiled("0.2.0"), "{version}");
+    }
+    releases.publish("0.4.0", &compiled("0.4.0"));
+    assert_eq!(daemon.line(), format!("running 0.4.0 as {id}"));
+    assert!(Command::new("kill").args(["-TERM", &id.to_string()]).status().unwrap().success());
+    assert_eq!(daemon.line(), "stopped 0.4.0");
+    assert!(daemon.child.wait().unwrap().success());
+}

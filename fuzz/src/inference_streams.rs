@@ -1,0 +1,60 @@
+//! Encrypted requests, streamed answers and queue messages of the inference market: none causes a panic.
+//!
+//! - A stream of server-sent events has the same data lines and chunks wherever it is split into pieces.
+//! - What a miner's stream says does not depend on whether it is sampled, and the checker can parse every sample.
+//! - A message of the queue is decoded to what was encoded, and lengths in it do not size the memory.
+
+use axum::body::Bytes;
+use taonet_http::sse::{DataLines, LineTooLong};
+use taonet_nineteen_query::testing::{documents, encoded_again, parse_stream};
+use taonet_nineteen_query::{Chunk, QueryError};
+use taonet_nineteen_transport::FernetKey;
+
+fn data(parts: &[&[u8]]) -> Result<Vec<Vec<u8>>, LineTooLong> {
+    let (mut lines, mut data) = (DataLines::default(), Vec::new());
+    for part in parts {
+        lines.push(part, |line| {
+            data.push(line.to_vec());
+            Ok::<_, LineTooLong>(())
+        })?;
+    }
+    lines.finish(|line| {
+        data.push(line.to_vec());
+        Ok::<_, LineTooLong>(())
+    })?;
+    Ok(data)
+}
+
+/// Checks one input.
+pub fn check(bytes: &[u8]) {
+    let cut = bytes.last().map_or(0, |byte| usize::from(*byte));
+    let key = FernetKey::from_bytes([7; 32]);
+    assert!(key.open(bytes).is_err(), "a token of another key was accepted");
+    assert_eq!(key.open(key.seal(bytes, 1).as_bytes()).as_deref().ok(), Some(bytes));
+    let (head, tail) = bytes.split_at(cut % (bytes.len() + 1));
+    assert_eq!(data(&[bytes]), data(&[head, tail]));
+    chunks(bytes, head, tail);
+    messages(bytes, head, tail);
+}
+
+fn chunks(bytes: &[u8], head: &[u8], tail: &[u8]) {
+    for keeps_logprobs in [false, true] {
+        let quick = parse_stream(&[bytes], keeps_logprobs, false);
+        assert_eq!(quick, parse_stream(&[head, tail], keeps_logprobs, false));
+        let Some(sampled) = parse_stream(&[bytes], keeps_logprobs, true) else { continue };
+        assert!(sampled.kept.is_none_or(|kept| serde_json::from_str::<Vec<serde_json::Value>>(&kept).is_ok()));
+        let quick = quick.expect("a stream that can be sampled is well-formed");
+        let said = |chunk: &Chunk| (chunk.text().map(str::to_owned), chunk.characters, chunk.is_content);
+        assert!(quick.chunks.iter().map(said).eq(sampled.chunks.iter().map(said)));
+    }
+}
+
+fn messages(bytes: &[u8], head: &[u8], tail: &[u8]) {
+    let [bytes, head, tail] = [bytes, head, tail].map(Bytes::copy_from_slice);
+    for message in [&bytes, &head, &tail] {
+        let again = encoded_again(message);
+        assert_eq!(again.as_ref().and_then(encoded_again), again);
+        let _ = (serde_json::from_slice::<Chunk>(message), serde_json::from_slice::<QueryError>(message));
+    }
+    assert!(documents(&[head, tail]).iter().all(|document| document.len() <= bytes.len()));
+}

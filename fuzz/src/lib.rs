@@ -1,0 +1,71 @@
+//! Fuzz targets of the parsers that read untrusted input.
+//!
+//! A target is a function `check` that passes any bytes to a parser, and panics if a property does not hold: parsing
+//! never panics, accepted values satisfy the parser's guarantees, and encoded values survive a round trip.
+//!
+//! | Input | Targets |
+//! |---|---|
+//! | Signed requests | [`btauth_headers`], [`dendrite_headers`], [`babelbit_headers`], [`body_hash`] |
+//! | JSON documents and audio of Babelbit | [`babelbit_documents`], [`wav`] |
+//! | Requests, streams, messages and documents of Nineteen | [`inference_streams`], [`inference_documents`] |
+//! | Models, catalogues and requests of Proof | [`proof_models`], [`proof_queries`] |
+//! | Texts, metadata and values of the chain | [`chain_texts`], [`chain_values`], [`timelock`] |
+//! | Keys | [`keyfile`], [`mnemonic`], [`polkadot_js`], [`ss58`] |
+//!
+//! Each target runs in two ways:
+//!
+//! - `scripts/fuzz` runs `fuzz_targets/NAME.rs` under libFuzzer, guided by coverage, for 60 seconds by default;
+//! - `tests/e2e/fuzz.rs` runs all [`TARGETS`] with the inputs in `seeds/NAME` and 100 mutated copies of each.
+//!
+//! This package is a separate Cargo workspace, because cargo-fuzz builds all crates with instrumentation. A new target
+//! needs a module and a row in [`TARGETS`] here, a program in `fuzz_targets`, a `[[bin]]` in `Cargo.toml`, and at least
+//! one seed.
+//!
+//! Uses `taonet-wire`, `taonet-wallet`, `taonet-chain`, `taonet-timelock`, `taonet-http`, `taonet-speech`,
+//! `taonet-validator`, `taonet-primitives`, `taonet-babelbit-core`, `taonet-nineteen-transport`,
+//! `taonet-nineteen-core`, `taonet-nineteen-query`, `taonet-nineteen-entry`, `taonet-proof-core` and
+//! `taonet-proof-circuits`. Used by `scripts/fuzz`, and as a module by the end-to-end tests.
+
+mod head;
+
+pub mod babelbit_documents;
+pub mod babelbit_headers;
+pub mod body_hash;
+pub mod btauth_headers;
+pub mod chain_texts;
+pub mod chain_values;
+pub mod dendrite_headers;
+pub mod inference_documents;
+pub mod inference_streams;
+pub mod keyfile;
+pub mod mnemonic;
+pub mod polkadot_js;
+pub mod proof_models;
+pub mod proof_queries;
+pub mod ss58;
+pub mod timelock;
+pub mod wav;
+
+/// A body with its name.
+pub type Target = (&'static str, fn(&[u8]));
+
+/// All bodies.
+pub const TARGETS: [Target; 17] = [
+    ("babelbit_documents", babelbit_documents::check),
+    ("babelbit_headers", babelbit_headers::check),
+    ("body_hash", body_hash::check),
+    ("btauth_headers", btauth_headers::check),
+    ("chain_texts", chain_texts::check),
+    ("chain_values", chain_values::check),
+    ("dendrite_headers", dendrite_headers::check),
+    ("inference_documents", inference_documents::check),
+    ("inference_streams", inference_streams::check),
+    ("keyfile", keyfile::check),
+    ("mnemonic", mnemonic::check),
+    ("polkadot_js", polkadot_js::check),
+    ("proof_models", proof_models::check),
+    ("proof_queries", proof_queries::check),
+    ("ss58", ss58::check),
+    ("timelock", timelock::check),
+    ("wav", wav::check),
+];

@@ -1,0 +1,25 @@
+//! Timelock ciphertexts, bare and wrapped, and the weights that they contain: no bytes cause a panic, and whatever is
+//! read survives a round trip.
+
+use taonet_timelock::{Ciphertext, FormatError, WeightsPayload, Wrapped};
+
+/// Checks one input.
+pub fn check(bytes: &[u8]) {
+    let mut rest = bytes;
+    match Ciphertext::read(&mut rest) {
+        Ok(ciphertext) => {
+            let written = ciphertext.to_bytes();
+            assert_eq!(written.len(), bytes.len() - rest.len());
+            assert_eq!(Ciphertext::from_bytes(&written).as_ref(), Ok(&ciphertext));
+            let whole = Ciphertext::from_bytes(bytes);
+            assert_eq!(whole, if rest.is_empty() { Ok(ciphertext) } else { Err(FormatError::Trailing(rest.len())) });
+        }
+        Err(_) => assert_eq!(rest, bytes),
+    }
+    if let Ok(wrapped) = Wrapped::from_bytes(bytes) {
+        assert_eq!(Wrapped::from_bytes(&wrapped.to_bytes()), Ok(wrapped));
+    }
+    if let Ok(weights) = WeightsPayload::from_bytes(bytes) {
+        assert_eq!(weights.to_bytes(), bytes);
+    }
+}

@@ -1,0 +1,274 @@
+//! Requests as data: shown in a dry run, then sent.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use reqwest::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+use reqwest::{Method, StatusCode};
+use serde_json::{Value, json};
+use taonet_http::Fault;
+use taonet_http::client::{below, builder, fault, read_capped, retry_after};
+use taonet_settings::Secret;
+use tokio_util::io::ReaderStream;
+use url::Url;
+
+/// Maximum size of a response in bytes.
+const MAX_ANSWER: usize = 4 << 20;
+/// Maximum number of characters of a response body in an error.
+const KEPT: usize = 300;
+/// Minimum upload rate in bytes per second; the timeout of an upload allows for this rate.
+const MIN_UPLOAD_RATE: u64 = 256 << 10;
+
+/// Why a request to Chutes or to the hub failed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ApiError {
+    /// The request needs an API key, and none is set.
+    #[error("{what} needs an API key\nhint: set {variable}")]
+    NoKey {
+        /// The request.
+        what: &'static str,
+        /// Environment variable of the key.
+        variable: &'static str,
+    },
+    /// The API key contains a character that no header may contain.
+    #[error("{variable} is no API key: it contains a character that no HTTP header may contain")]
+    MalformedKey {
+        /// Environment variable of the key.
+        variable: &'static str,
+    },
+    /// TLS initialisation failed.
+    #[error("cannot set up the HTTP client")]
+    Client(#[source] reqwest::Error),
+    /// The service refused the request or did not respond.
+    #[error("cannot {what}: {fault}{}", said(answer))]
+    Refused {
+        /// The request.
+        what: &'static str,
+        /// Why the request failed.
+        fault: Fault,
+        /// Start of the response body.
+        answer: String,
+    },
+    /// A field of the response is missing or has another type.
+    #[error("cannot {what}: the response has no field {field} of the expected type")]
+    Field {
+        /// The request.
+        what: &'static str,
+        /// Name of the field.
+        field: &'static str,
+    },
+    /// A local file could not be read.
+    #[error("cannot read {}: {source}", path.display())]
+    File {
+        /// Path of the file or directory.
+        path: PathBuf,
+        /// The I/O error.
+        source: std::io::Error,
+    },
+    /// A local file or directory cannot be uploaded.
+    #[error("{}: {reason}", path.display())]
+    Unsuitable {
+        /// Path of the file or directory.
+        path: PathBuf,
+        /// Why, and what to do.
+        reason: &'static str,
+    },
+}
+
+fn said(answer: &str) -> String {
+    if answer.is_empty() { String::new() } else { format!(": {answer}") }
+}
+
+impl ApiError {
+    /// Returns the status of the response, if there was one.
+    pub const fn status(&self) -> Option<StatusCode> {
+        match self {
+            Self::Refused { fault: Fault::Status { status, .. }, .. } => Some(*status),
+            _ => None,
+        }
+    }
+
+    /// Whether the service rejected the API key, or there is none.
+    pub fn is_auth(&self) -> bool {
+        matches!(self, Self::NoKey { .. } | Self::MalformedKey { .. })
+            || matches!(self.status(), Some(StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN))
+    }
+}
+
+/// Body of a request.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Body {
+    None,
+    Json(Value),
+    /// One JSON value per line, as the hub's commits need.
+    Lines(Vec<Value>),
+    /// A file of this size.
+    File(PathBuf, u64),
+}
+
+/// How a request carries the API key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Scheme {
+    /// The URL itself authorises the request.
+    None,
+    /// `Authorization: KEY`.
+    Raw,
+    /// `Authorization: Bearer KEY`.
+    Bearer,
+}
+
+/// A request that is not sent yet, without the API key.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Call {
+    pub(crate) what: &'static str,
+    pub(crate) method: Method,
+    pub(crate) url: Url,
+    pub(crate) scheme: Scheme,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Body,
+}
+
+impl Call {
+    /// Describes the request as JSON: `request`, `method`, `url`, `authorization`, `body`. The key and the content of
+    /// files are not part of it.
+    pub fn shown(&self) -> Value {
+        let authorization = match self.scheme {
+            Scheme::None => None,
+            Scheme::Raw => Some("(API key)"),
+            Scheme::Bearer => Some("Bearer (API key)"),
+        };
+        let body = match &self.body {
+            Body::None => Value::Null,
+            Body::Json(body) => abbreviated(body),
+            Body::Lines(lines) => lines.iter().map(abbreviated).collect(),
+            Body::File(path, size) => json!({ "file": path, "bytes": size }),
+        };
+        json!({
+            "request": self.what, "method": self.method.as_str(), "url": self.url.as_str(),
+            "authorization": authorization, "body": body,
+        })
+    }
+
+    /// Returns the request without an API key, for a public resource.
+    #[must_use]
+    pub fn without_key(self) -> Self {
+        Self { scheme: Scheme::None, ..self }
+    }
+
+    pub(crate) fn header(mut self, name: &'static str, value: &str) -> Self {
+        if let Ok(value) = HeaderValue::from_str(value) {
+            self.headers.insert(HeaderName::from_static(name), value);
+        }
+        self
+    }
+}
+
+/// Replaces long texts by their length.
+fn abbreviated(value: &Value) -> Value {
+    match value {
+        Value::String(text) if text.len() > 2_000 => format!("({} bytes)", text.len()).into(),
+        Value::Array(values) => values.iter().map(abbreviated).collect(),
+        Value::Object(fields) => fields.iter().map(|(name, value)| (name.clone(), abbreviated(value))).collect(),
+        other => other.clone(),
+    }
+}
+
+/// An HTTP service with an API key.
+#[derive(Debug, Clone)]
+pub(crate) struct Service {
+    http: reqwest::Client,
+    base: Url,
+    key: Option<Secret>,
+    variable: &'static str,
+    scheme: Scheme,
+    timeout: Duration,
+}
+
+impl Service {
+    pub(crate) fn new(
+        base: &Url,
+        key: Option<Secret>,
+        variable: &'static str,
+        scheme: Scheme,
+        timeout: Duration,
+    ) -> Result<Self, ApiError> {
+        let http = builder().connect_timeout(timeout).build().map_err(ApiError::Client)?;
+        Ok(Self { http, base: base.clone(), key, variable, scheme, timeout })
+    }
+
+    /// Builds a request below the service's URL. Each of `segments` is one segment of the path.
+    pub(crate) fn call(&self, what: &'static str, method: Method, segments: &[&str], body: Body) -> Call {
+        let mut url = below(&self.base, "");
+        if let Ok(mut path) = url.path_segments_mut() {
+            path.pop_if_empty().extend(segments);
+        }
+        Call { what, method, url, scheme: self.scheme, headers: HeaderMap::new(), body }
+    }
+
+    /// Whether a URL has the service's origin.
+    pub(crate) fn is_own(&self, url: &Url) -> bool {
+        url.origin() == self.base.origin()
+    }
+
+    /// Sends a request; returns the JSON of a response with a status of success, or null for an empty response.
+    pub(crate) async fn send(&self, call: &Call) -> Result<Value, ApiError> {
+        let what = call.what;
+        let mut request = self.http.request(call.method.clone(), call.url.clone()).timeout(self.timeout);
+        if call.scheme != Scheme::None {
+            request = request.header(AUTHORIZATION, self.authorization(call)?);
+        }
+        request = match &call.body {
+            Body::None => request,
+            Body::Json(body) => request.header(CONTENT_TYPE, "application/json").body(body.to_string()),
+            Body::Lines(lines) => {
+                let lines = lines.iter().fold(String::new(), |text, line| text + &line.to_string() + "\n");
+                let timeout = self.timeout + Duration::from_secs(lines.len() as u64 / MIN_UPLOAD_RATE);
+                request.timeout(timeout).header(CONTENT_TYPE, "application/x-ndjson").body(lines)
+            }
+            Body::File(path, size) => {
+                let file = tokio::fs::File::open(path).await;
+                let file = file.map_err(|source| ApiError::File { path: path.clone(), source })?;
+                let timeout = self.timeout + Duration::from_secs(size / MIN_UPLOAD_RATE);
+                let body = reqwest::Body::wrap_stream(ReaderStream::new(file));
+                request.timeout(timeout).header(CONTENT_LENGTH, *size).body(body)
+            }
+        };
+        // After the content type of the body, which a header of the call replaces.
+        request = request.headers(call.headers.clone());
+        tracing::debug!(method = %call.method, url = %call.url, "{what}");
+        let refused = |fault, answer| ApiError::Refused { what, fault, answer };
+        let response = request.send().await.map_err(|error| refused(fault(error), String::new()))?;
+        let (status, retry_after) = (response.status(), retry_after(&response));
+        let answer = read_capped(response, MAX_ANSWER).await;
+        if !status.is_success() {
+            return Err(refused(Fault::Status { status, retry_after }, self.excerpt(&answer.unwrap_or_default())));
+        }
+        let answer = answer.map_err(|fault| refused(fault, String::new()))?;
+        if answer.is_empty() {
+            return Ok(Value::Null);
+        }
+        serde_json::from_slice(&answer).map_err(|error| refused(Fault::Payload(error), self.excerpt(&answer)))
+    }
+
+    fn authorization(&self, call: &Call) -> Result<HeaderValue, ApiError> {
+        let no_key = ApiError::NoKey { what: call.what, variable: self.variable };
+        let key = self.key.as_ref().ok_or(no_key)?.expose().trim();
+        let malformed = ApiError::MalformedKey { variable: self.variable };
+        if call.scheme == Scheme::Bearer {
+            return taonet_http::client::bearer(key).ok_or(malformed);
+        }
+        let mut header = HeaderValue::from_str(key).map_err(|_| malformed)?;
+        header.set_sensitive(true);
+        Ok(header)
+    }
+
+    /// Returns the start of a response body, without the key.
+    fn excerpt(&self, body: &[u8]) -> String {
+        let mut text = String::from_utf8_lossy(body).into_owned();
+        if let Some(key) = self.key.as_ref().map(Secret::expose).filter(|key| !key.trim().is_empty()) {
+            text = text.replace(key.trim(), "(API key)");
+        }
+        text.chars().filter(|c| !c.is_control()).take(KEPT).collect()
+    }
+}

@@ -1,0 +1,117 @@
+//! The Python script that defines a chute.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+
+/// File name of the script in deployments.
+pub(crate) const FILE: &str = "my_chute.py";
+/// The chute in the script: module and variable.
+pub(crate) const REFERENCE: &str = "my_chute:chute";
+/// Number of GPUs of an instance.
+pub(crate) const GPUS: u32 = 1;
+/// Minimum memory of a GPU, in GB.
+pub(crate) const MIN_VRAM_GB: u32 = 16;
+/// Number of characters of a revision in names.
+const SHORT: usize = 12;
+/// Maximum size of the script, as the Chutes API accepts it.
+const MAX_SCRIPT: usize = 150_000;
+
+const FRAME: &str = include_str!("template/my_chute.py");
+const SECTIONS: [(&str, &str, &str); 3] = [
+    ("@SETUP@", "setup.py", include_str!("template/setup.py")),
+    ("@LOAD@", "load.py", include_str!("template/load.py")),
+    ("@PREDICT@", "predict.py", include_str!("template/predict.py")),
+];
+
+/// Why a script could not be rendered.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ScriptError {
+    /// A file of the template is unreadable.
+    #[error("cannot read {}: {source}", path.display())]
+    File {
+        /// Path of the file.
+        path: PathBuf,
+        /// The I/O error.
+        source: io::Error,
+    },
+    /// The template directory has none of the expected files.
+    #[error("{} has none of setup.py, load.py and predict.py", .0.display())]
+    NoSection(PathBuf),
+    /// The script is longer than the Chutes API accepts.
+    #[error("the script has {0} bytes, expected at most {MAX_SCRIPT}\nhint: move code into the image")]
+    TooLong(usize),
+}
+
+/// What a script is about.
+#[derive(Debug, Clone, Copy)]
+pub struct Script<'a> {
+    /// Name of the model's repository on the hub.
+    pub model: &'a str,
+    /// Revision of the repository.
+    pub revision: &'a str,
+    /// Name of the Chutes account.
+    pub username: &'a str,
+    /// Name of the chute.
+    pub name: &'a str,
+    /// Name and tag of the image.
+    pub image: (&'a str, &'a str),
+    /// Directory with a `setup.py`, `load.py` or `predict.py` that replaces the built-in one.
+    pub template: Option<&'a Path>,
+}
+
+impl Script<'_> {
+    /// Renders the script.
+    ///
+    /// # Errors
+    /// [`ScriptError`] when a file of the template is unreadable, or the script is too long.
+    pub fn render(&self) -> Result<String, ScriptError> {
+        let mut script = FRAME.to_owned();
+        let mut replaced = 0;
+        for (mark, file, built_in) in SECTIONS {
+            let own = self.template.map(|directory| directory.join(file)).map(|path| {
+                let read = std::fs::read_to_string(&path);
+                read.map(Some).or_else(|source| match source.kind() {
+                    io::ErrorKind::NotFound => Ok(None),
+                    _ => Err(ScriptError::File { path, source }),
+                })
+            });
+            let own = own.transpose()?.flatten();
+            replaced += usize::from(own.is_some());
+            script = script.replacen(mark, own.as_deref().unwrap_or(built_in).trim_end(), 1);
+        }
+        if let (Some(directory), 0) = (self.template, replaced) {
+            return Err(ScriptError::NoSection(directory.to_owned()));
+        }
+        for (mark, value) in [
+            ("@MODEL@", self.model),
+            ("@REVISION@", self.revision),
+            ("@USERNAME@", self.username),
+            ("@NAME@", self.name),
+            ("@IMAGE_NAME@", self.image.0),
+            ("@IMAGE_TAG@", self.image.1),
+        ] {
+            // A text in JSON is a text in Python, too.
+            script = script.replacen(mark, &Value::from(value).to_string(), 1);
+        }
+        script = script.replacen("@GPUS@", &GPUS.to_string(), 1).replacen("@VRAM@", &MIN_VRAM_GB.to_string(), 1);
+        if script.len() > MAX_SCRIPT { Err(ScriptError::TooLong(script.len())) } else { Ok(script) }
+    }
+}
+
+/// Returns the name of the chute for a revision of a hub account's model. It contains `Babelbit`, as validators of the
+/// reference require.
+pub fn chute_name(hub_username: &str, revision: &str) -> String {
+    let short: String = revision.chars().take(SHORT).collect();
+    format!("{hub_username}-Babelbit-{short}")
+}
+
+/// Returns the slug that Chutes will probably give to a chute: the account and the name in lowercase, with hyphens for
+/// other characters.
+pub fn guessed_slug(chutes_username: &str, name: &str) -> String {
+    let text = format!("{chutes_username}-{name}").to_lowercase();
+    let parts = text.split(|c: char| !c.is_ascii_alphanumeric()).filter(|part| !part.is_empty());
+    parts.collect::<Vec<_>>().join("-")
+}

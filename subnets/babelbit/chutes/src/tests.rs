@@ -1,0 +1,378 @@
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use taonet_babelbit_core::text_api::PredictedUtterance;
+use taonet_primitives::Hotkey;
+use taonet_settings::Secret;
+use wiremock::matchers::{body_json, body_string_contains, header, method, path, query_param};
+use wiremock::{Mock, MockServer, ResponseTemplate};
+
+use super::*;
+
+const REVISION: &str = "0123456789abcdef0123456789abcdef01234567";
+
+async fn server() -> (MockServer, ChutesSettings) {
+    let server = MockServer::start().await;
+    let url: url::Url = server.uri().parse().unwrap();
+    let settings = ChutesSettings {
+        api_url: url.clone(),
+        hub_url: url,
+        username: "alice".to_owned(),
+        hub_username: "al".to_owned(),
+        api_key: Some(Secret::new("cpk_secret")),
+        hub_key: Some(Secret::new("hf_secret")),
+        ..ChutesSettings::default()
+    };
+    (server, settings)
+}
+
+fn ok(body: &Value) -> ResponseTemplate {
+    ResponseTemplate::new(200).set_body_json(body)
+}
+
+/// Columns: request · method · path and query · body
+#[tokio::test]
+async fn requests_to_the_chutes_api() {
+    let (server, settings) = server().await;
+    let api = ChutesApi::new(&settings).unwrap();
+    let chute = NewChute { name: "n", image: "babelbit:1", code: "x", revision: REVISION, model: "al/m" };
+    let table = [
+        (api.image("babelbit:1"), "GET", "/images/babelbit:1", Value::Null),
+        (api.list("al-Babelbit"), "GET", "/chutes/?name=al-Babelbit&limit=100", Value::Null),
+        (api.get("id"), "GET", "/chutes/id", Value::Null),
+        (
+            api.share("id", "bob"),
+            "POST",
+            "/chutes/share",
+            json!({ "chute_id_or_name": "id", "user_id_or_name": "bob" }),
+        ),
+        (api.warm_up("id"), "GET", "/chutes/warmup/id", Value::Null),
+        (api.delete("a/b"), "DELETE", "/chutes/a%2Fb", Value::Null),
+        (api.deploy(&chute), "POST", "/chutes/?accept_fee=true", Value::Null),
+    ];
+    for (call, verb, target, body) in table {
+        assert!(call.shown()["url"].as_str().unwrap().ends_with(target), "{}", call.shown());
+        Mock::given(method(verb))
+            .and(header("authorization", "cpk_secret"))
+            .respond_with(ok(&json!({})))
+            .mount(&server)
+            .await;
+        api.send(&call).await.unwrap();
+        let sent = server.received_requests().await.unwrap().pop().unwrap();
+        let query = sent.url.query().map(|query| format!("?{query}")).unwrap_or_default();
+        assert_eq!(format!("{}{query}", sent.url.path()), target);
+        if !body.is_null() {
+            assert_eq!(sent.body_json::<Value>().unwrap(), body);
+        }
+        let shown = format!("{call:?} {}", call.shown());
+        assert!(!shown.contains("secret") && !format!("{settings:?} {api:?}").contains("secret"), "{shown}");
+    }
+    let sent: Value = server.received_requests().await.unwrap().pop().unwrap().body_json().unwrap();
+    for field in ["name", "image", "public", "code", "filename", "ref_str", "node_selector"] {
+        assert!(sent.get(field).is_some(), "the API requires {field}");
+    }
+    assert_eq!((&sent["revision"], &sent["cords"][1]["public_api_path"]), (&json!(REVISION), &json!("/predict")));
+}
+
+#[tokio::test]
+async fn a_chute_is_found_by_its_exact_name() {
+    let (server, settings) = server().await;
+    let items = json!({ "items": [
+        { "chute_id": "1", "name": "al-Babelbit-01x", "slug": "a" },
+        { "chute_id": "2", "name": "al-Babelbit-01", "slug": "b", "hot": true }] });
+    Mock::given(query_param("name", "al-Babelbit-01")).respond_with(ok(&items)).mount(&server).await;
+    Mock::given(method("GET")).respond_with(ok(&json!({ "items": [] }))).mount(&server).await;
+    let api = ChutesApi::new(&settings).unwrap();
+    let found = api.find("al-Babelbit-01").await.unwrap().unwrap();
+    assert_eq!((found.chute_id.as_str(), found.slug.as_deref(), found.hot), ("2", Some("b"), true));
+    assert_eq!(api.find("other").await.unwrap(), None);
+}
+
+/// Columns: response · error
+#[tokio::test]
+async fn refusals_are_explained_without_the_key() {
+    for (response, expected) in [
+        (
+            ResponseTemplate::new(401).set_body_string("bad key cpk_secret"),
+            "cannot get the chute: HTTP 401: bad key (API key)",
+        ),
+        (ResponseTemplate::new(404), "cannot get the chute: HTTP 404"),
+        (ResponseTemplate::new(200).set_body_string("<html>"), "cannot get the chute: invalid payload: expected value"),
+        (
+            ResponseTemplate::new(200).set_body_string("x".repeat(5 << 20)),
+            "cannot get the chute: response is larger than 4194304 bytes",
+        ),
+    ] {
+        let (server, settings) = server().await;
+        Mock::given(method("GET")).respond_with(response).mount(&server).await;
+        let api = ChutesApi::new(&settings).unwrap();
+        let error = api.send(&api.get("id")).await.unwrap_err().to_string();
+        assert!(error.starts_with(expected), "{error}");
+        let keyless = ChutesApi::new(&ChutesSettings { api_key: None, ..settings.clone() }).unwrap();
+        let error = keyless.send(&keyless.get("id")).await.unwrap_err();
+        assert_eq!(error.to_string(), "get the chute needs an API key\nhint: set CHUTES_API_KEY");
+        assert!(error.is_auth());
+        let malformed = ChutesSettings { api_key: Some(Secret::new("a\nb")), ..settings };
+        let malformed = ChutesApi::new(&malformed).unwrap();
+        assert!(
+            malformed.send(&malformed.get("id")).await.unwrap_err().to_string().starts_with("CHUTES_API_KEY is no")
+        );
+    }
+}
+
+fn model(directory: &Path) -> LocalModel {
+    std::fs::create_dir_all(directory.join("sub/.git")).unwrap();
+    for (name, content) in [
+        ("config.json", "{}"),
+        ("model.safetensors", "weights"),
+        ("sub/a.txt", "a"),
+        ("sub/.git/x", "no"),
+        (".env", "no"),
+    ] {
+        std::fs::write(directory.join(name), content).unwrap();
+    }
+    LocalModel::read(directory).unwrap()
+}
+
+#[tokio::test]
+async fn a_model_is_uploaded_in_the_steps_of_the_hub() {
+    let directory = tempfile::tempdir().unwrap();
+    let model = model(directory.path());
+    let names: Vec<_> = model.files.iter().map(|file| file.name.as_str()).collect();
+    assert_eq!(names, ["config.json", "model.safetensors", "sub/a.txt"]);
+    let weights = model.files[1].clone();
+    let (server, settings) = server().await;
+    let token = || header("authorization", "Bearer hf_secret");
+    Mock::given(method("POST"))
+        .and(path("/api/repos/create"))
+        .and(token())
+        .and(body_json(json!({ "type": "model", "name": "Babelbit-hot", "organization": "al", "private": false })))
+        .respond_with(ResponseTemplate::new(409).set_body_json(json!({ "error": "exists" })))
+        .expect(1)
+        .mount(&server)
+        .await;
+    let modes = json!({ "files": [
+        { "path": "config.json", "uploadMode": "regular" }, { "path": "model.safetensors", "uploadMode": "lfs" },
+        { "path": "sub/a.txt", "uploadMode": "regular", "shouldIgnore": true }] });
+    Mock::given(path("/api/models/al/Babelbit-hot/preupload/main"))
+        .and(token())
+        .and(body_string_contains("\"sample\":\"e30=\""))
+        .respond_with(ok(&modes))
+        .expect(1)
+        .mount(&server)
+        .await;
+    let objects = json!({ "objects": [{ "oid": weights.sha256, "size": 7, "actions": {
+        "upload": { "href": format!("{}/storage?signed=1", server.uri()), "header": { "x-part": "1" } },
+        "verify": { "href": format!("{}/verify", server.uri()) } } }] });
+    Mock::given(path("/al/Babelbit-hot.git/info/lfs/objects/batch"))
+        .and(token())
+        .and(header("content-type", "application/vnd.git-lfs+json"))
+        .respond_with(ok(&objects))
+        .expect(1)
+        .mount(&server)
+        .await;
+    Mock::given(method("PUT"))
+        .and(path("/storage"))
+        .and(header("x-part", "1"))
+        .and(header("content-length", "7"))
+        .respond_with(ResponseTemplate::new(200))
+        .expect(1)
+        .mount(&server)
+        .await;
+    Mock::given(path("/verify"))
+        .and(token())
+        .and(body_json(json!({ "oid": weights.sha256, "size": 7 })))
+        .respond_with(ok(&json!({})))
+        .expect(1)
+        .mount(&server)
+        .await;
+    Mock::given(path("/api/models/al/Babelbit-hot/commit/main"))
+        .and(token())
+        .and(header("content-type", "application/x-ndjson"))
+        .respond_with(ok(&json!({ "commitOid": REVISION })))
+        .expect(1)
+        .mount(&server)
+        .await;
+    let hub = HubApi::new(&settings).unwrap();
+    let mut uploaded = Vec::new();
+    let revision = hub.upload("al/Babelbit-hot", &model, |name| uploaded.push(name.to_owned())).await.unwrap();
+    assert_eq!((revision.as_str(), uploaded.as_slice()), (REVISION, &["model.safetensors".to_owned()][..]));
+    let requests = server.received_requests().await.unwrap();
+    let put = requests.iter().find(|request| request.url.path() == "/storage").unwrap();
+    assert_eq!(
+        (put.body.as_slice(), put.headers.get("authorization")),
+        (&b"weights"[..], None),
+        "the storage gets no key"
+    );
+    let commit = String::from_utf8(requests.last().unwrap().body.clone()).unwrap();
+    let lines: Vec<Value> = commit.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let keys: Vec<_> = lines.iter().map(|line| (line["key"].as_str().unwrap(), &line["value"]["path"])).collect();
+    assert_eq!(
+        keys,
+        [("header", &Value::Null), ("file", &json!("config.json")), ("lfsFile", &json!("model.safetensors"))]
+    );
+    assert_eq!((&lines[1]["value"]["content"], &lines[2]["value"]["oid"]), (&json!("e30="), &json!(weights.sha256)));
+}
+
+/// Columns: what the hub lacks · error
+#[tokio::test]
+async fn a_hub_that_answers_wrongly_is_named() {
+    let directory = tempfile::tempdir().unwrap();
+    let model = model(directory.path());
+    for (answer, expected) in [
+        (json!({}), "cannot prepare the upload: the response has no field files of the expected type"),
+        (
+            json!({ "files": [{}] }),
+            "cannot prepare the upload: the response has no field files.path of the expected type",
+        ),
+        (json!({ "files": [] }), "cannot commit the files: the response has no field commitOid of the expected type"),
+    ] {
+        let (server, settings) = server().await;
+        Mock::given(method("POST")).respond_with(ok(&answer)).mount(&server).await;
+        let hub = HubApi::new(&settings).unwrap();
+        assert_eq!(hub.upload("al/m", &model, |_| ()).await.unwrap_err().to_string(), expected);
+    }
+}
+
+#[test]
+fn models_that_cannot_be_uploaded_are_named() {
+    let directory = tempfile::tempdir().unwrap();
+    let error = |path: &Path| LocalModel::read(path).unwrap_err().to_string();
+    assert!(error(directory.path()).contains("contains no file\nhint: "));
+    assert!(error(&directory.path().join("missing")).starts_with("cannot read "));
+    std::os::unix::fs::symlink("elsewhere", directory.path().join("link")).unwrap();
+    assert!(error(directory.path()).contains("link: No such file"));
+    std::fs::remove_file(directory.path().join("link")).unwrap();
+    std::os::unix::fs::symlink("/dev/null", directory.path().join("device")).unwrap();
+    assert!(error(directory.path()).contains("device: not a regular file\nhint: "));
+}
+
+#[tokio::test]
+async fn gated_models_and_revisions() {
+    for (gated, expected) in [(json!(false), false), (json!("auto"), true), (json!(true), true), (Value::Null, false)] {
+        let (server, settings) = server().await;
+        Mock::given(path(format!("/api/models/al/m/revision/{REVISION}")))
+            .respond_with(ok(&json!({ "sha": REVISION, "gated": gated })))
+            .mount(&server)
+            .await;
+        let hub = HubApi::new(&settings).unwrap();
+        let call = hub.model("al/m", Some(REVISION));
+        let info = HubApi::info(&call, &hub.send(&call).await.unwrap()).unwrap();
+        assert_eq!((info.sha.as_deref(), info.is_gated()), (Some(REVISION), expected));
+    }
+}
+
+fn request() -> PredictedUtterance {
+    serde_json::from_value(json!({ "index": "s", "step": 0, "prefix": "Is" })).unwrap()
+}
+
+/// Columns: responses · retries · prediction or error · number of calls
+#[tokio::test]
+async fn a_chute_is_called_again_only_when_that_can_help() {
+    let right = json!({ "success": true, "model": "m", "utterance": { "prediction": "Is it?" }, "complete": false });
+    let table: [(Vec<ResponseTemplate>, u32, &str, usize); 7] = [
+        (vec![ok(&right)], 0, "Is it?", 1),
+        (vec![ok(&json!({ "prediction": "plain" }))], 0, "plain", 1),
+        (vec![ResponseTemplate::new(503), ResponseTemplate::new(429), ok(&right)], 2, "Is it?", 3),
+        (vec![ResponseTemplate::new(503), ok(&right)], 0, "HTTP 503", 1),
+        (vec![ResponseTemplate::new(401), ok(&right)], 2, "HTTP 401", 1),
+        (vec![ok(&json!({ "success": false, "error": "no GPU" }))], 2, "the chute reports: no GPU", 1),
+        (vec![ok(&json!({ "success": true }))], 2, "the response has no field utterance.prediction", 1),
+    ];
+    for (responses, retries, expected, calls) in table {
+        let (server, settings) = server().await;
+        for response in responses {
+            let mock =
+                Mock::given(method("POST")).and(path("/predict")).and(header("authorization", "Bearer cpk_secret"));
+            mock.respond_with(response).up_to_n_times(1).mount(&server).await;
+        }
+        let settings = ChutesSettings { retries, ..settings };
+        let client = ChuteClient::at(&settings, server.uri().parse().unwrap()).unwrap();
+        let client = client.with_sleeper(Arc::new(|_| Box::pin(std::future::ready(()))));
+        let answer = client.predict(&request(), Duration::from_secs(10)).await;
+        assert_eq!(answer.unwrap_or_else(|error| error.to_string()), expected);
+        assert_eq!(server.received_requests().await.unwrap().len(), calls, "{expected}");
+    }
+}
+
+#[tokio::test]
+async fn a_chute_that_stalls_is_left_after_the_step() {
+    let (server, settings) = server().await;
+    let slow = ok(&json!({})).set_delay(Duration::from_secs(30));
+    Mock::given(method("POST")).respond_with(slow).mount(&server).await;
+    let client = ChuteClient::at(&settings, server.uri().parse().unwrap()).unwrap();
+    let error = client.predict(&request(), Duration::from_millis(100)).await.unwrap_err();
+    assert!(error.is_timeout(), "{error}");
+}
+
+#[test]
+fn a_slug_cannot_leave_its_place_in_the_address() {
+    let settings = ChutesSettings::default();
+    for slug in ["", "A", "a.b", "a/b", "a@b", "a:1", "ü", &"a".repeat(64)] {
+        assert!(matches!(ChuteClient::of_slug(&settings, slug), Err(ChuteError::Slug(_))), "{slug}");
+    }
+    assert!(format!("{:?}", ChuteClient::of_slug(&settings, "a-1").unwrap()).contains("https://a-1.chutes.ai"));
+    let settings = ChutesSettings { base_url_template: "{slug}".to_owned(), ..settings };
+    assert!(matches!(ChuteClient::of_slug(&settings, "a"), Err(ChuteError::Template(_))));
+}
+
+#[test]
+fn a_script_holds_its_values_as_texts() {
+    let script = Script {
+        model: "al/\"m\"\n",
+        revision: REVISION,
+        username: "alice",
+        name: "n",
+        image: ("babelbit", "1"),
+        template: None,
+    };
+    let text = script.render().unwrap();
+    assert!(text.contains(r#"HF_REPO_NAME = "al/\"m\"\n""#), "{text}");
+    assert!(!text.contains('@') || text.split('@').skip(1).all(|rest| rest.starts_with("chute.")), "{text}");
+    let directory = tempfile::tempdir().unwrap();
+    let own = Script { template: Some(directory.path()), ..script };
+    assert!(own.render().unwrap_err().to_string().ends_with("has none of setup.py, load.py and predict.py"));
+    std::fs::write(directory.path().join("load.py"), "def load(repository, revision):\n    return 1, 2\n").unwrap();
+    let text = own.render().unwrap();
+    assert!(text.contains("return 1, 2") && text.contains("def complete(") && !text.contains("AutoModelForCausalLM"));
+    std::fs::write(directory.path().join("load.py"), "#".repeat(200_000)).unwrap();
+    assert!(own.render().unwrap_err().to_string().starts_with("the script has 20"));
+}
+
+#[test]
+fn names_and_slugs() {
+    let name = chute_name("al", REVISION);
+    assert_eq!(name, "al-Babelbit-0123456789ab");
+    assert_eq!(guessed_slug("Al.ice", &name), "al-ice-al-babelbit-0123456789ab");
+}
+
+/// Columns: text · fields, or the error's beginning
+#[test]
+fn commitments() {
+    let miner = Hotkey::from_bytes([1; 32]);
+    let whole = Commitment {
+        model: Some("al/m".into()),
+        revision: Some(REVISION.into()),
+        chute_id: Some("id".into()),
+        slug: Some("a-b".into()),
+        hotkey: Some(miner),
+    };
+    assert_eq!(Commitment::parse(&whole.text(), &miner).unwrap(), whole);
+    let keys: Vec<String> =
+        serde_json::from_str::<serde_json::Map<_, _>>(&whole.text()).unwrap().keys().cloned().collect();
+    assert_eq!(keys, ["model", "revision", "chute_id", "slug", "hotkey"]);
+    let sparse = Commitment::parse(r#"{"slug": " ", "model": "m", "more": 1}"#, &miner).unwrap();
+    assert_eq!((sparse.slug, sparse.model.as_deref(), sparse.hotkey), (None, Some("m"), None));
+    for (text, expected) in [
+        ("", "the commitment is no JSON object"),
+        ("[]", "the commitment is no JSON object"),
+        (r#"{"slug": 7}"#, "the commitment is no JSON object"),
+        (&" ".repeat(3_000), "the commitment has 3000 bytes"),
+    ] {
+        assert!(Commitment::parse(text, &miner).unwrap_err().to_string().starts_with(expected), "{text}");
+    }
+    let other = Commitment { hotkey: Some(Hotkey::from_bytes([2; 32])), ..whole };
+    assert!(matches!(Commitment::parse(&other.text(), &miner), Err(CommitmentError::OtherHotkey(_))));
+}

@@ -1,0 +1,101 @@
+//! The scores of all validators beside those of this one.
+
+use maud::{Markup, html};
+use taonet_babelbit_core::records::ChallengeType;
+use taonet_dashboard::{Paging, View, number, problem, shortened};
+use taonet_primitives::Hotkey;
+
+use crate::index::Challenge;
+use crate::section::BabelbitSection;
+
+/// Maximum number of miners per page.
+const PER_PAGE: usize = 20;
+
+/// A miner with its score from this validator and from all validators.
+struct Row {
+    hotkey: Hotkey,
+    own: Option<f64>,
+    all: Option<f64>,
+}
+
+/// Renders a warning if the scoring API is unreadable.
+pub(super) fn warning(section: &BabelbitSection) -> Markup {
+    html! {
+        @if let Some(why) = &section.validators.state().problem { (problem("The scoring API cannot be read", why)) }
+    }
+}
+
+/// Renders the scores of a challenge by this validator and by all validators; empty if the scoring API is no source of
+/// the dashboard, and for solo challenges, which differ by validator.
+pub(super) fn compared(section: &BabelbitSection, view: &View, challenge: &Challenge) -> Markup {
+    let state = section.validators.state();
+    let contest = challenge.head.challenge_type;
+    if !state.is_followed || contest == ChallengeType::Solo {
+        return Markup::default();
+    }
+    let all = state.of(&challenge.head.challenge_uid, contest);
+    let rows = rows(challenge, all.unwrap_or_default());
+    let paging = Paging::of(view, "validators", PER_PAGE, rows.len());
+    html! {
+        section.card aria-labelledby="validators" {
+            h2 id="validators" { "Scores of all validators" }
+            (warning(section))
+            @match all {
+                None => p.empty { "The scores have not been read from the scoring API yet." },
+                Some([]) => p.empty { "The scoring API has no scores for this challenge." },
+                Some(_) => {
+                    div.scroll tabindex="0" role="group" aria-labelledby="validators" {
+                        table {
+                            thead {
+                                tr {
+                                    th scope="col" { "Miner" }
+                                    th.num scope="col" { "All validators" }
+                                    th.num scope="col" { "This validator" }
+                                    th.num scope="col" { "Difference" }
+                                }
+                            }
+                            tbody {
+                                @for row in paging.slice(&rows) {
+                                    tr {
+                                        th scope="row" { (miner(section, view, challenge, &row.hotkey)) }
+                                        td.num { @if row.all.is_some() { (number(row.all, 3)) } @else { span.badge.warn { "not submitted" } } }
+                                        td.num { (number(row.own, 3)) }
+                                        td.num { (difference(row)) }
+                                    }
+                                }
+                            }
+                        }
+                    }
+                    (paging.links(view, "miners"))
+                    p.sub { "The scoring API's score is the stake-weighted median over all validators. Weights are computed from it." }
+                },
+            }
+        }
+    }
+}
+
+/// Returns the miners that the scoring API knows, in its order, then those that only this validator has scored.
+fn rows(challenge: &Challenge, all: &[(Hotkey, f64)]) -> Vec<Row> {
+    let own = |hotkey: &Hotkey| challenge.standing(hotkey).map(|standing| standing.score);
+    let known = all.iter().map(|(hotkey, score)| Row { hotkey: *hotkey, own: own(hotkey), all: Some(*score) });
+    let missing =
+        challenge.standings.iter().filter(|standing| all.iter().all(|(hotkey, _)| *hotkey != standing.miner.hotkey));
+    let missing = missing.map(|standing| Row { hotkey: standing.miner.hotkey, own: Some(standing.score), all: None });
+    known.chain(missing).collect()
+}
+
+fn miner(section: &BabelbitSection, view: &View, challenge: &Challenge, hotkey: &Hotkey) -> Markup {
+    if let Some(standing) = challenge.standing(hotkey) {
+        return section.miner_link(view, &standing.miner);
+    }
+    let address = hotkey.to_string();
+    html! { span.mono title=(address) { (shortened(&address)) } }
+}
+
+fn difference(row: &Row) -> String {
+    match row.own.zip(row.all).map(|(own, all)| own - all) {
+        Some(difference) if difference.abs() < 5e-4 => "0".to_owned(),
+        Some(difference) => format!("{difference:+.3}"),
+        None => "–".to_owned(),
+    }
+}

@@ -1,0 +1,155 @@
+//! The overview in a terminal.
+
+use taonet_babelbit_core::records::ChallengeType;
+use taonet_babelbit_runner::{ChallengeState, RoundEnd};
+use taonet_dashboard::{Column, Content, Panel, PlainTable, ago, duration, now_unix, number, shown};
+
+use crate::index::{CONTESTS, Index, Standing};
+use crate::section::BabelbitSection;
+use crate::verdict::losses;
+
+/// Maximum number of challenges in a history.
+const HISTORY: usize = 16;
+/// Bars of a history, for scores from 0 to 1.
+const BARS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
+
+/// Returns the totals, the challenges in progress, the leaderboard of each contest, and the last rounds.
+pub(crate) fn of(section: &BabelbitSection) -> Vec<Panel> {
+    let index = section.source.index();
+    let mut panels = vec![totals(&index)];
+    panels.extend(in_progress(&index));
+    let contests: Vec<_> = CONTESTS.into_iter().filter(|contest| index.of(*contest).next().is_some()).collect();
+    if contests.is_empty() {
+        panels.push(leaderboard(section, &index, ChallengeType::Main));
+    }
+    panels.extend(contests.into_iter().map(|contest| leaderboard(section, &index, contest)));
+    panels.extend(rounds(&index));
+    panels
+}
+
+fn table(title: impl Into<String>, content: PlainTable) -> Panel {
+    Panel { title: title.into(), problem: None, content: Content::Table(content) }
+}
+
+fn totals(index: &Index) -> Panel {
+    let totals = index.totals();
+    let outbox = &index.outbox;
+    let files = [(outbox.delivered, "delivered"), (outbox.waiting, "waiting"), (outbox.refused, "refused")];
+    let files = files.iter().filter(|(count, state)| *count > 0 || *state == "delivered");
+    let files: Vec<_> = files.map(|(count, state)| format!("{count} {state}")).collect();
+    let figures = vec![
+        ("Challenges", format!("{} ({} in progress)", index.challenges.len(), totals.open)),
+        ("Miners", totals.miners.to_string()),
+        ("Replies", totals.replies.to_string()),
+        ("Result files", files.join(", ")),
+    ];
+    let problem = index.problem.as_ref().map(|why| format!("The runner's ledger is unavailable: {why}"));
+    Panel { title: "Babelbit".to_owned(), problem, content: Content::Figures(figures) }
+}
+
+fn in_progress(index: &Index) -> Option<Panel> {
+    let open = index.challenges.iter().filter(|challenge| challenge.is_open());
+    let rows: Vec<_> = open
+        .map(|challenge| {
+            let (done, expected) = challenge.progress();
+            let state = match challenge.head.state {
+                ChallengeState::Playing => "playing",
+                ChallengeState::Partial => "partial",
+                ChallengeState::Finished => "unreadable",
+            };
+            vec![
+                shown(&challenge.head.challenge_uid),
+                challenge.head.challenge_type.to_string(),
+                state.to_owned(),
+                format!("{done} of {expected}"),
+            ]
+        })
+        .collect();
+    let columns = vec![
+        Column::text("Challenge"),
+        Column::text("Contest"),
+        Column::text("State"),
+        Column::number("Replies scored"),
+    ];
+    (!rows.is_empty()).then(|| table("In progress", PlainTable { columns, rows, empty: "" }))
+}
+
+fn leaderboard(section: &BabelbitSection, index: &Index, contest: ChallengeType) -> Panel {
+    let standings = index.leaderboard(contest, HISTORY);
+    let columns = vec![
+        Column::number("#"),
+        Column::text("Miner"),
+        Column::number("Score"),
+        Column::text("Over time"),
+        Column::number("Meaning"),
+        Column::number("Rate"),
+        Column::number("Late by"),
+        Column::number("Wall clock"),
+        Column::text("Lost points"),
+    ];
+    let row = |(rank, standing): (usize, &Standing)| {
+        vec![
+            (rank + 1).to_string(),
+            section.name(&standing.miner),
+            number(Some(standing.score), 3),
+            bars(&standing.history),
+            number(standing.accuracy, 2),
+            number(standing.rate_ratio, 2),
+            duration(standing.overshoot_sec),
+            duration(standing.wall_after_source_sec),
+            losses(&standing.failed_gates, standing.utterances),
+        ]
+    };
+    let rows = standings.iter().enumerate().map(row).collect();
+    let empty = "No replies yet. The leaderboard appears with the first reply.";
+    table(format!("Leaderboard · {contest}"), PlainTable { columns, rows, empty })
+}
+
+fn rounds(index: &Index) -> Option<Panel> {
+    let row = |round: &taonet_babelbit_runner::RoundRow| {
+        let end = match round.end {
+            RoundEnd::Played => "played",
+            RoundEnd::Failed => "failed",
+            RoundEnd::Waited => "waits for the next epoch",
+        };
+        vec![
+            round.challenge_type.to_string(),
+            round.epoch.map_or_else(|| "–".to_owned(), |epoch| epoch.to_string()),
+            end.to_owned(),
+            ago(round.ended_unix, now_unix()),
+            round.challenge_uid.as_deref().map(shown).unwrap_or_default(),
+        ]
+    };
+    let columns = vec![
+        Column::text("Contest"),
+        Column::number("Epoch"),
+        Column::text("Result"),
+        Column::text("Ended"),
+        Column::text("Challenge"),
+    ];
+    let rows: Vec<_> = index.rounds.iter().map(row).collect();
+    (!rows.is_empty()).then(|| table("Last rounds", PlainTable { columns, rows, empty: "" }))
+}
+
+/// Renders one bar per challenge; a dot where the miner has no score.
+fn bars(history: &[Option<f64>]) -> String {
+    let bar = |score: &Option<f64>| match score.filter(|score| score.is_finite()) {
+        Some(score) => {
+            let is_reached = |step: usize| score >= (step as f64 - 0.5) / (BARS.len() - 1) as f64;
+            BARS.iter().enumerate().rfind(|(step, _)| is_reached(*step)).map_or(BARS[0], |(_, bar)| *bar)
+        }
+        None => '·',
+    };
+    history.iter().map(bar).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bars_follow_the_scores() {
+        assert_eq!(bars(&[None, Some(0.0), Some(0.5), Some(1.0), Some(f64::NAN), Some(7.0)]), "·▁▅█·█");
+        assert_eq!(bars(&[]), "");
+    }
+}

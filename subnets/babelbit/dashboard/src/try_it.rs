@@ -1,0 +1,155 @@
+//! The page "Try it": visitors speak to a miner, or upload a recording, and hear its interpretation.
+
+mod captions;
+mod error;
+mod page;
+mod routes;
+mod trial;
+mod upload;
+mod visit;
+
+use std::path::PathBuf;
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use axum::Router;
+use maud::{Markup, html};
+use taonet_babelbit_runner::{Miner, PlaySettings};
+use taonet_dashboard::{Changes, Link, Panel, Section, Site, View};
+use taonet_primitives::Uid;
+use taonet_service::Shutdown;
+use taonet_speech::Recognizer;
+use tokio::time::Instant;
+
+use captions::Captions;
+use error::TryError;
+use trial::{Trial, Trials};
+use visit::{Visit, Visits};
+
+/// Maximum duration of a visitor's speech in seconds.
+const MAX_SECONDS: u32 = 30;
+/// Maximum duration of a reply.
+const MAX_REPLY: Duration = Duration::from_mins(1);
+/// Maximum number of concurrent visitors. Each takes up to 9 MB of samples.
+const MAX_VISITORS: usize = 4;
+/// Interval between two removals of expired visits and results.
+const SWEEP_EVERY: Duration = Duration::from_secs(5);
+
+/// Settings of the page "Try it".
+pub struct TrySettings {
+    /// Recogniser of the captions.
+    pub recognizer: Arc<dyn Recognizer>,
+    /// Speech that the recogniser understands, for the visitor: such as `synthesised English speech only`.
+    pub understood: &'static str,
+    /// Language into which the miners interpret.
+    pub target_language: String,
+    /// Directory for recordings whose visitors consent to storage; `None` disables storage.
+    pub recordings: Option<PathBuf>,
+}
+
+/// The page "Try it", as a section of the dashboard.
+///
+/// At most 4 visitors use it at a time. Their speech is limited to 30 s, and is sent to the miner in the frames of the
+/// contest's own protocol. Recordings and captions stay in memory for at most 10 minutes, and are stored on disk only
+/// with the visitor's consent.
+pub struct TrySection {
+    recordings: Option<PathBuf>,
+    /// Description of the captions' recogniser.
+    caption_note: String,
+    target_language: String,
+    miners: RwLock<Vec<Miner>>,
+    captions: Captions,
+    visits: Visits,
+    trials: Trials,
+    bodies: routes::Bodies,
+}
+
+impl TrySection {
+    /// Creates the page without miners; [`Self::offer`] adds them.
+    pub fn new(settings: TrySettings) -> Arc<Self> {
+        let TrySettings { recognizer, understood, target_language, recordings } = settings;
+        Arc::new(Self {
+            recordings,
+            caption_note: format!("{}, which understands {understood}", recognizer.name()),
+            target_language,
+            miners: RwLock::default(),
+            captions: Captions::new(recognizer),
+            visits: Visits::new(MAX_VISITORS),
+            trials: Trials::default(),
+            bodies: routes::Bodies::default(),
+        })
+    }
+
+    /// Replaces the miners to which visitors can speak, and reports the change.
+    pub fn offer(&self, miners: Vec<Miner>, changes: &Changes) {
+        *self.miners.write().unwrap_or_else(PoisonError::into_inner) = miners;
+        changes.report();
+    }
+
+    /// Removes expired visits and results, until shutdown.
+    pub async fn follow(&self, shutdown: &Shutdown) {
+        loop {
+            tokio::select! {
+                () = tokio::time::sleep(SWEEP_EVERY) => {}
+                () = shutdown.requested() => return,
+            }
+            let now = Instant::now();
+            self.visits.sweep(now);
+            self.trials.sweep(now);
+        }
+    }
+
+    fn miners(&self) -> Vec<Miner> {
+        self.miners.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Opens a session with a miner for a new visitor.
+    async fn open(&self, uid: Uid, is_kept: bool) -> Result<Visit, TryError> {
+        let slot = self.visits.slot()?;
+        let miner = self.miners().into_iter().find(|miner| miner.key.uid == uid).ok_or(TryError::UnknownMiner(uid))?;
+        let settings = PlaySettings { max_reply: MAX_REPLY, ..PlaySettings::default() };
+        Visit::open(miner, is_kept && self.recordings.is_some(), settings, slot).await
+    }
+
+    /// Transcribes and measures a visit whose reply is complete, and stores the result.
+    async fn conclude(&self, visit: &Visit) -> Result<Arc<Trial>, TryError> {
+        let sound = visit.sound();
+        let heard = self.captions.transcribe(sound.source.clone()).await;
+        let said = self.captions.transcribe(sound.reply.clone()).await;
+        let mut trial = Trial::new(visit, &sound, heard, said)?;
+        if visit.is_kept
+            && let Some(directory) = &self.recordings
+        {
+            trial.is_kept = trial.keep(directory).await;
+        }
+        Ok(self.trials.add(trial))
+    }
+}
+
+/// Returns the display name of a miner.
+fn name(miner: &Miner) -> String {
+    miner.name.clone().unwrap_or_else(|| format!("Miner {}", miner.key.uid))
+}
+
+#[async_trait]
+impl Section for TrySection {
+    fn links(&self) -> Vec<Link> {
+        vec![Link::new("/try", "Try it")]
+    }
+
+    async fn overview(&self, _: &View) -> Markup {
+        html! {}
+    }
+
+    fn panels(&self) -> Vec<Panel> {
+        Vec::new()
+    }
+
+    fn routes(self: Arc<Self>) -> Router<Site> {
+        routes::of(&self)
+    }
+}
+
+#[cfg(test)]
+mod tests;

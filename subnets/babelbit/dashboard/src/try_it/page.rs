@@ -1,0 +1,139 @@
+//! Rendering of the page and of results.
+
+use axum::response::Response;
+use maud::{Markup, html};
+use taonet_dashboard::{View, duration, live, number, problem, shown};
+
+use super::error::TryError;
+use super::trial::{Figures, Trial};
+use super::{MAX_SECONDS, TrySection, name};
+
+/// Renders the page, with an error of an upload.
+pub(super) fn form(section: &TrySection, view: &View, error: Option<&TryError>) -> Response {
+    let body = html! {
+        h1 { "Try it" }
+        p.sub {
+            "Speak to a miner of the contest for at most " (MAX_SECONDS) " s, or choose a recording of at most that \
+             length. The miner interprets it into the contest's language (" (shown(&section.target_language)) "). Your \
+             speech and the reply are deleted after 10 minutes"
+            @if section.recordings.is_some() { ", unless you allow them to be kept" }
+            ". The captions are those of " (section.caption_note) "."
+        }
+        @if let Some(error) = error { (problem("The recording was not interpreted", &error.to_string())) }
+        (miners(section, view))
+        section.card id="try-live" aria-labelledby="try-live-title" hidden {
+            h2 id="try-live-title" { "Interpretation" }
+            p id="try-status" role="status" {}
+            dl.captions {
+                dt { "You" } dd id="try-heard" {}
+                dt { "Interpretation" } dd id="try-said" aria-live="polite" {}
+            }
+        }
+        div id="try-result" {}
+        script src=(view.href("/try/try.js")) defer {}
+    };
+    view.page("Try it", &body)
+}
+
+/// Renders the form or, before the miners have started, a notice that the form replaces.
+fn miners(section: &TrySection, view: &View) -> Markup {
+    let miners = section.miners();
+    if miners.is_empty() {
+        return live("try", &html! { p.empty { "The miners have not started yet." } });
+    }
+    html! {
+        div id="try" {
+            form.card.try-form id="try-form" method="post" enctype="multipart/form-data" action=(view.href("/try"))
+                data-visits=(view.href("/try/visits")) data-microphone=(view.href("/try/microphone.js"))
+                data-seconds=(MAX_SECONDS)
+            {
+                p.filter {
+                    label for="try-miner" { "Miner" }
+                    select id="try-miner" name="miner" {
+                        @for miner in &miners {
+                            option value=(miner.key.uid) { (shown(&name(miner))) " · uid " (miner.key.uid) }
+                        }
+                    }
+                }
+                p.filter {
+                    label for="try-sound" { "Recording (WAV)" }
+                    input id="try-sound" type="file" name="sound" accept=".wav,audio/wav,audio/*" required;
+                    button type="submit" { "Interpret the recording" }
+                }
+                @if section.recordings.is_some() {
+                    p {
+                        input id="try-keep" type="checkbox" name="keep";
+                        label for="try-keep" { " Keep the recordings in the directory of this contest" }
+                    }
+                }
+                p { button.scripted id="try-speak" type="button" aria-pressed="false" { "Speak into the microphone" } }
+            }
+        }
+    }
+}
+
+/// Renders a result.
+pub(super) fn result(view: &View, trial: &Trial) -> Response {
+    let recording = |file: &str| view.href(&format!("/try/results/{}/{file}", trial.id));
+    let body = html! {
+        (view.trail(&[("/", "Overview"), ("/try", "Try it")], "Result"))
+        h1 { "Interpretation by " (shown(&trial.name)) }
+        div id="try-outcome" {
+            (figures(&trial.figures))
+            section.card aria-labelledby="try-recordings" {
+                h2 id="try-recordings" { "Recordings" }
+                @for (label, file, text) in
+                    [("You", "source.wav", &trial.heard.text), ("Interpretation", "reply.wav", &trial.said.text)]
+                {
+                    div.reply-head {
+                        h3 { (label) }
+                        audio controls preload="metadata" src=(recording(file)) aria-label=(label) {}
+                    }
+                    @if text.is_empty() { p.empty { "No words were recognised." } } @else { p { (shown(text)) } }
+                }
+                p.sub {
+                    @if trial.is_kept { "The recordings are kept in the directory of this contest." }
+                    @else { "The recordings are deleted after 10 minutes." }
+                }
+            }
+        }
+        p { a href=(view.href("/try")) { "Try again" } }
+    };
+    view.page("Result", &body)
+}
+
+fn figures(figures: &Figures) -> Markup {
+    let lagging = figures.average_lagging.map(|lagging| lagging.get() / 1000.0);
+    html! {
+        dl.figures {
+            div {
+                dt { "Average lagging" }
+                dd {
+                    (number(lagging, 2)) " s "
+                    small { "behind an ideal interpreter that speaks the same number of words" }
+                }
+            }
+            div {
+                dt { "End delay" }
+                dd {
+                    (duration(Some(figures.end_delay.get()))) " "
+                    small { "from the end of your speech to the end of the interpretation" }
+                }
+            }
+            div {
+                dt { "Wall clock" }
+                dd {
+                    (duration(Some(figures.after_source.as_secs_f64()))) " "
+                    small { "from your last frame to the miner's last sound" }
+                }
+            }
+            div {
+                dt { "Durations" }
+                dd {
+                    (number(Some(figures.source.get()), 1)) " s "
+                    small { "of speech, interpreted in " (number(Some(figures.reply.get()), 1)) " s" }
+                }
+            }
+        }
+    }
+}

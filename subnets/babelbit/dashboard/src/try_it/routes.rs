@@ -1,0 +1,172 @@
+//! Routes of the page.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Bytes;
+use axum::extract::{Path, Request};
+use axum::http::StatusCode;
+use axum::http::header::{CONTENT_TYPE, LOCATION};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde::Deserialize;
+use serde_json::{Value, json};
+use taonet_dashboard::{Page, Site, View};
+use taonet_http::{WholeBodies, read_json};
+use taonet_primitives::Uid;
+use taonet_speech::{bytes_to_samples, samples_to_bytes};
+
+use super::error::TryError;
+use super::trial::Trial;
+use super::upload::{Upload, decode};
+use super::{TrySection, page};
+
+/// Maximum size of an uploaded form in bytes: 30 s of stereo at 48 kHz with 32-bit samples.
+const MAX_UPLOAD: usize = 12 << 20;
+/// Maximum size of a request with samples in bytes: 2 s.
+const MAX_SAMPLES: usize = 2 * 24_000 * 4;
+/// Timeout for receiving a body.
+const BODY_WITHIN: Duration = Duration::from_secs(20);
+/// Timeout of an upload, with the reply of the miner.
+const UPLOAD_WITHIN: Duration = Duration::from_mins(1);
+
+const SCRIPT: &str = include_str!("../../assets/try.js");
+const MICROPHONE: &str = include_str!("../../assets/microphone.js");
+
+/// Limits on the bodies of requests.
+pub(super) struct Bodies {
+    small: WholeBodies,
+    samples: WholeBodies,
+    uploads: WholeBodies,
+}
+
+impl Default for Bodies {
+    fn default() -> Self {
+        Self {
+            small: WholeBodies::new(1_024, BODY_WITHIN, 0),
+            samples: WholeBodies::new(MAX_SAMPLES, BODY_WITHIN, 4 * MAX_SAMPLES),
+            uploads: WholeBodies::new(MAX_UPLOAD, BODY_WITHIN, 2 * MAX_UPLOAD),
+        }
+    }
+}
+
+pub(super) fn of(section: &Arc<TrySection>) -> Router<Site> {
+    let [form, uploads, starts, sounds, captions, results, recordings] = std::array::from_fn(|_| Arc::clone(section));
+    let form = move |view: View| async move { page::form(&form, &view, None) };
+    let upload = move |view: View, request: Request| async move { upload(&uploads, &view, request).await };
+    let start = move |request: Request| async move { start(&starts, request).await };
+    let sound = move |view: View, Path(id): Path<String>, request: Request| async move {
+        sound(&sounds, &view, &id, request).await
+    };
+    let captions = move |Path(id): Path<String>| async move { caption(&captions, &id).await };
+    let result = move |view: View, Path(id): Path<String>| async move { result(&results, &view, &id).into_response() };
+    let recording = move |view: View, Path((id, file)): Path<(String, String)>| async move {
+        recording(&recordings, &view, &id, &file).into_response()
+    };
+    Router::new()
+        .route("/try", get(form).post(upload))
+        .route("/try/visits", post(start))
+        .route("/try/visits/{id}/sound", post(sound))
+        .route("/try/visits/{id}/captions", get(captions))
+        .route("/try/results/{id}", get(result))
+        .route("/try/results/{id}/{file}", get(recording))
+        .route("/try/try.js", get(|| async { script(SCRIPT) }))
+        .route("/try/microphone.js", get(|| async { script(MICROPHONE) }))
+}
+
+fn script(text: &'static str) -> Response {
+    ([(CONTENT_TYPE, "text/javascript; charset=utf-8")], text).into_response()
+}
+
+/// Interprets an uploaded recording, and redirects to the result.
+async fn upload(section: &TrySection, view: &View, request: Request) -> Response {
+    let interpreted = tokio::time::timeout(UPLOAD_WITHIN, interpret(section, request)).await;
+    match interpreted.unwrap_or(Err(TryError::Slow(UPLOAD_WITHIN))) {
+        Ok(trial) => {
+            let result = [(LOCATION, result_path(view, &trial))];
+            (StatusCode::SEE_OTHER, result).into_response()
+        }
+        Err(error) => (error.status(), page::form(section, view, Some(&error))).into_response(),
+    }
+}
+
+async fn interpret(section: &TrySection, request: Request) -> Result<Arc<Trial>, TryError> {
+    let (head, body) = request.into_parts();
+    let content_type = head.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let body = section.bodies.uploads.read(body).await?;
+    let Upload { miner, is_kept, file } = Upload::parse(content_type, body.bytes.clone()).await?;
+    let samples = tokio::task::spawn_blocking(move || decode(&file)).await.map_err(|_| TryError::Broken)??;
+    drop(body);
+    let visit = section.open(miner, is_kept).await?;
+    visit.send(&samples, true).await?;
+    section.conclude(&visit).await
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Start {
+    miner: Uid,
+    keep: bool,
+}
+
+/// Opens a visit; returns its ID.
+async fn start(section: &TrySection, request: Request) -> Result<Json<Value>, TryError> {
+    let Start { miner, keep } = read_json(request, &section.bodies.small).await.map_err(TryError::Json)?;
+    let visit = section.open(miner, keep).await?;
+    Ok(Json(json!({ "visit": section.visits.add(visit) })))
+}
+
+/// Sends samples of the visitor to the miner; returns samples of the reply, and after the last samples the transcripts
+/// and the path of the result.
+async fn sound(section: &TrySection, view: &View, id: &str, request: Request) -> Result<Json<Value>, TryError> {
+    let visit = section.visits.find(id)?;
+    let is_last = view.param("last").is_some();
+    let body = section.bodies.samples.read(request.into_body()).await?;
+    let sample = |sample: f32| if sample.is_finite() { sample.clamp(-1.0, 1.0) } else { 0.0 };
+    let samples: Vec<f32> = bytes_to_samples(&body.bytes)?.into_iter().map(sample).collect();
+    drop(body);
+    let sent = visit.send(&samples, is_last).await;
+    // A miner that failed once has lost the session.
+    if matches!(sent, Err(TryError::Play(_))) {
+        section.visits.remove(id);
+    }
+    let audio = STANDARD.encode(samples_to_bytes(&sent?));
+    if !is_last {
+        return Ok(Json(json!({ "audio": audio })));
+    }
+    let trial = section.conclude(&visit).await;
+    section.visits.remove(id);
+    let trial = trial?;
+    let result = result_path(view, &trial);
+    Ok(Json(json!({ "audio": audio, "heard": trial.heard.text, "said": trial.said.text, "result": result })))
+}
+
+/// Transcribes the sound of a visit so far.
+async fn caption(section: &TrySection, id: &str) -> Result<Json<Value>, TryError> {
+    let sound = section.visits.find(id)?.sound();
+    let heard = section.captions.transcribe(sound.source).await.text;
+    let said = section.captions.transcribe(sound.reply).await.text;
+    Ok(Json(json!({ "heard": heard, "said": said })))
+}
+
+fn result_path(view: &View, trial: &Trial) -> String {
+    view.href(&format!("/try/results/{}", trial.id))
+}
+
+fn result(section: &TrySection, view: &View, id: &str) -> Page {
+    let trial = section.trials.find(id).ok_or_else(|| view.missing("This result"))?;
+    Ok(page::result(view, &trial))
+}
+
+fn recording(section: &TrySection, view: &View, id: &str, file: &str) -> Page {
+    let trial = section.trials.find(id).ok_or_else(|| view.missing("This recording"))?;
+    let wav: Bytes = match file {
+        "source.wav" => trial.source.clone(),
+        "reply.wav" => trial.reply.clone(),
+        _ => return Err(view.missing("This recording")),
+    };
+    Ok(([(CONTENT_TYPE, "audio/wav")], wav).into_response())
+}

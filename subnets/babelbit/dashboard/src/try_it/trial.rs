@@ -1,0 +1,161 @@
+//! Results of visits.
+
+use std::collections::VecDeque;
+use std::fs;
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use axum::body::Bytes;
+use serde_json::json;
+use taonet_babelbit_core::field_metrics::{Milliseconds, Playback, TargetLength, average_lagging};
+use taonet_babelbit_core::records::MinerKey;
+use taonet_http::random_hex;
+use taonet_primitives::{SampleRate, Seconds, Transcript};
+use taonet_service::{Access, WriteError, atomic_write, unix_time};
+use taonet_speech::{Pcm, SampleFormat, Wav};
+use tokio::time::Instant;
+
+use super::error::TryError;
+use super::name;
+use super::visit::{Sound, Timing, Visit};
+
+/// Maximum number of results in memory, of up to 5 MB each.
+const MAX_TRIALS: usize = 8;
+/// Time after which a result is removed.
+const KEPT_FOR: Duration = Duration::from_mins(10);
+
+/// Durations and latencies of a reply.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Figures {
+    pub(super) source: Seconds,
+    pub(super) reply: Seconds,
+    /// Average lagging with the length of the reply in place of a reference; `None` for a reply without words.
+    pub(super) average_lagging: Option<Milliseconds>,
+    /// Time on the virtual clock from the end of the source until a listener has heard the complete reply.
+    pub(super) end_delay: Seconds,
+    /// Wall-clock time from the last frame to the end of the reply.
+    pub(super) after_source: Duration,
+}
+
+impl Figures {
+    pub(super) fn of(sound: &Sound, said: &Transcript, timing: &Timing) -> Self {
+        let duration = |samples: &[f32]| Seconds::of_frames(samples.len(), SampleRate::HZ_24K);
+        let source = duration(&sound.source);
+        let lagging = |duration| {
+            let delays = Playback::of_reply(&timing.timeline, 1, duration).word_delays(&said.words);
+            average_lagging(&delays, duration, &said.text, TargetLength::Reference)
+        };
+        let end_delay = (timing.timeline.completion(1) - source.get()).max(0.0);
+        Self {
+            source,
+            reply: duration(&sound.reply),
+            average_lagging: Milliseconds::new(1000.0 * source.get()).and_then(lagging),
+            end_delay: Seconds::new(end_delay).unwrap_or_default(),
+            after_source: timing.after_source,
+        }
+    }
+}
+
+/// The result of a visit.
+pub(super) struct Trial {
+    pub(super) id: String,
+    pub(super) miner: MinerKey,
+    pub(super) name: String,
+    /// Transcript of the source.
+    pub(super) heard: Transcript,
+    /// Transcript of the reply.
+    pub(super) said: Transcript,
+    pub(super) figures: Figures,
+    /// Whether the recordings are on disk.
+    pub(super) is_kept: bool,
+    /// WAV file of the source.
+    pub(super) source: Bytes,
+    /// WAV file of the reply.
+    pub(super) reply: Bytes,
+    made: Instant,
+}
+
+impl Trial {
+    /// Creates the result of a visit whose reply is complete.
+    pub(super) fn new(visit: &Visit, sound: &Sound, heard: Transcript, said: Transcript) -> Result<Self, TryError> {
+        let timing = visit.timing().ok_or(TryError::Ended)?;
+        let wav = |samples: &[f32]| -> Result<Bytes, TryError> {
+            let pcm = Pcm::mono(samples.to_vec(), SampleRate::HZ_24K);
+            Ok(Wav::encode(&pcm, SampleFormat::S16)?.into())
+        };
+        Ok(Self {
+            id: random_hex(),
+            miner: visit.miner.key,
+            name: name(&visit.miner),
+            figures: Figures::of(sound, &said, &timing),
+            heard,
+            said,
+            is_kept: false,
+            source: wav(&sound.source)?,
+            reply: wav(&sound.reply)?,
+            made: Instant::now(),
+        })
+    }
+
+    /// Writes recordings and transcripts below a directory; returns false and logs an error if that fails.
+    pub(super) async fn keep(&self, directory: &Path) -> bool {
+        let (source, reply) = (self.source.clone(), self.reply.clone());
+        let document = json!({
+            "miner": { "uid": self.miner.uid, "hotkey": self.miner.hotkey.to_string(), "name": self.name },
+            "recorded_unix": unix_time(SystemTime::now()).as_secs(),
+            "heard": self.heard.text,
+            "said": self.said.text,
+            "al_ms": self.figures.average_lagging.map(Milliseconds::get),
+            "end_delay_sec": self.figures.end_delay.get(),
+            "wall_after_source_sec": self.figures.after_source.as_secs_f64(),
+        });
+        let folder = directory.join(&self.id);
+        let shown = folder.display().to_string();
+        let work = move || write(&folder, &source, &reply, document.to_string().as_bytes());
+        match tokio::task::spawn_blocking(work).await {
+            Ok(Ok(())) => true,
+            Ok(Err(error)) => {
+                tracing::error!(%error, cause = %error.source, folder = shown, "cannot store a visitor's recording");
+                false
+            }
+            Err(_) => false,
+        }
+    }
+}
+
+fn write(folder: &Path, source: &[u8], reply: &[u8], document: &[u8]) -> Result<(), WriteError> {
+    fs::create_dir_all(folder).map_err(|source| WriteError { path: folder.to_owned(), source })?;
+    for (name, content) in [("source.wav", source), ("reply.wav", reply), ("visit.json", document)] {
+        atomic_write(folder.join(name), content, Access::Owner)?;
+    }
+    Ok(())
+}
+
+/// The latest results, in memory.
+#[derive(Default)]
+pub(super) struct Trials(Mutex<VecDeque<Arc<Trial>>>);
+
+impl Trials {
+    /// Adds a result, in place of the oldest one if there are too many.
+    pub(super) fn add(&self, trial: Trial) -> Arc<Trial> {
+        let trial = Arc::new(trial);
+        let mut trials = self.lock();
+        trials.push_front(Arc::clone(&trial));
+        trials.truncate(MAX_TRIALS);
+        trial
+    }
+
+    pub(super) fn find(&self, id: &str) -> Option<Arc<Trial>> {
+        self.lock().iter().find(|trial| trial.id == id).cloned()
+    }
+
+    /// Removes expired results.
+    pub(super) fn sweep(&self, now: Instant) {
+        self.lock().retain(|trial| now.duration_since(trial.made) < KEPT_FOR);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, VecDeque<Arc<Trial>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

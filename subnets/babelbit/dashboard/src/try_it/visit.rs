@@ -1,0 +1,199 @@
+//! Sessions of visitors with miners.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use taonet_babelbit_core::scoring::Timeline;
+use taonet_babelbit_runner::{LiveUtterance, Miner, PlaySettings};
+use taonet_http::random_hex;
+use tokio::sync::{Mutex as AsyncMutex, OwnedSemaphorePermit, Semaphore};
+use tokio::time::Instant;
+
+use super::MAX_SECONDS;
+use super::error::TryError;
+
+/// Maximum number of samples of a visitor's speech.
+const MAX_SAMPLES: usize = MAX_SECONDS as usize * 24_000;
+/// Time without a request after which a visit expires.
+const IDLE: Duration = Duration::from_secs(15);
+/// Maximum duration of a visit.
+const MAX_VISIT: Duration = Duration::from_mins(2);
+/// Challenge ID in requests to miners.
+const CHALLENGE: &str = "try-it";
+
+/// Mono samples at 24 kHz of a visit.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Sound {
+    pub(super) source: Vec<f32>,
+    pub(super) reply: Vec<f32>,
+}
+
+/// Timing of a complete reply.
+#[derive(Debug, Clone)]
+pub(super) struct Timing {
+    pub(super) timeline: Timeline,
+    /// Wall-clock time from the last frame to the end of the reply.
+    pub(super) after_source: Duration,
+}
+
+/// A visitor's session with a miner.
+pub(super) struct Visit {
+    pub(super) miner: Miner,
+    /// Whether the visitor allows the recordings to be stored.
+    pub(super) is_kept: bool,
+    opened: Instant,
+    touched: Mutex<Instant>,
+    speech: AsyncMutex<Speech>,
+    sound: Mutex<Sound>,
+    timing: Mutex<Option<Timing>>,
+    _slot: OwnedSemaphorePermit,
+}
+
+/// The part of a visit that one request at a time can use.
+struct Speech {
+    live: LiveUtterance,
+    /// Samples of an incomplete frame.
+    pending: Vec<f32>,
+    has_ended: bool,
+}
+
+impl Visit {
+    /// Opens a session with a miner.
+    pub(super) async fn open(
+        miner: Miner,
+        is_kept: bool,
+        settings: PlaySettings,
+        slot: OwnedSemaphorePermit,
+    ) -> Result<Self, TryError> {
+        // Not the visit's own ID, with which the miner could join the conversation.
+        let utterance = format!("{CHALLENGE}:{}", random_hex());
+        let live = LiveUtterance::open(Arc::clone(&miner.connection), CHALLENGE, &utterance, settings).await?;
+        let now = Instant::now();
+        Ok(Self {
+            miner,
+            is_kept,
+            opened: now,
+            touched: Mutex::new(now),
+            speech: AsyncMutex::new(Speech { live, pending: Vec::new(), has_ended: false }),
+            sound: Mutex::default(),
+            timing: Mutex::default(),
+            _slot: slot,
+        })
+    }
+
+    /// Sends samples to the miner; returns the samples of the reply that are ready. After the last samples, returns the
+    /// rest of the reply.
+    pub(super) async fn send(&self, samples: &[f32], is_last: bool) -> Result<Vec<f32>, TryError> {
+        let mut speech = self.speech.try_lock().map_err(|_| TryError::Concurrent)?;
+        if speech.has_ended {
+            return Err(TryError::Ended);
+        }
+        self.touch();
+        {
+            let mut sound = lock(&self.sound);
+            if sound.source.len() + samples.len() > MAX_SAMPLES {
+                return Err(TryError::TooLong);
+            }
+            sound.source.extend_from_slice(samples);
+        }
+        let reply = speech.send(samples, is_last, &self.timing).await?;
+        lock(&self.sound).reply.extend_from_slice(&reply);
+        self.touch();
+        Ok(reply)
+    }
+
+    /// Returns the sound so far.
+    pub(super) fn sound(&self) -> Sound {
+        lock(&self.sound).clone()
+    }
+
+    /// Returns the timing of the reply; `None` before its end.
+    pub(super) fn timing(&self) -> Option<Timing> {
+        lock(&self.timing).clone()
+    }
+
+    fn touch(&self) {
+        *lock(&self.touched) = Instant::now();
+    }
+
+    fn is_expired(&self, now: Instant) -> bool {
+        now.duration_since(*lock(&self.touched)) > IDLE || now.duration_since(self.opened) > MAX_VISIT
+    }
+}
+
+impl Speech {
+    async fn send(
+        &mut self,
+        samples: &[f32],
+        is_last: bool,
+        timing: &Mutex<Option<Timing>>,
+    ) -> Result<Vec<f32>, TryError> {
+        self.has_ended = is_last;
+        self.pending.extend_from_slice(samples);
+        if is_last {
+            // The last frame is padded, and there is at least one.
+            let frames = self.pending.len().div_ceil(LiveUtterance::FRAME).max(1);
+            self.pending.resize(frames * LiveUtterance::FRAME, 0.0);
+        }
+        let complete = self.pending.len() / LiveUtterance::FRAME * LiveUtterance::FRAME;
+        let complete: Vec<f32> = self.pending.drain(..complete).collect();
+        let mut reply = Vec::new();
+        let mut frames = complete.chunks_exact(LiveUtterance::FRAME).peekable();
+        while let Some(frame) = frames.next() {
+            if !is_last || frames.peek().is_some() {
+                reply.extend(self.live.send(frame, false).await?);
+                continue;
+            }
+            let sent = Instant::now();
+            reply.extend(self.live.send(frame, true).await?);
+            reply.extend(self.live.drain().await?);
+            *lock(timing) = Some(Timing { timeline: self.live.timeline(), after_source: sent.elapsed() });
+        }
+        Ok(reply)
+    }
+}
+
+/// The open visits, by ID.
+pub(super) struct Visits {
+    slots: Arc<Semaphore>,
+    count: usize,
+    open: Mutex<HashMap<String, Arc<Visit>>>,
+}
+
+impl Visits {
+    /// Creates a table for at most `count` concurrent visits.
+    pub(super) fn new(count: usize) -> Self {
+        Self { slots: Arc::new(Semaphore::new(count)), count, open: Mutex::default() }
+    }
+
+    /// Reserves a place for a visit.
+    pub(super) fn slot(&self) -> Result<OwnedSemaphorePermit, TryError> {
+        self.sweep(Instant::now());
+        Arc::clone(&self.slots).try_acquire_owned().map_err(|_| TryError::Full(self.count))
+    }
+
+    /// Adds a visit; returns its ID, which nobody can guess.
+    pub(super) fn add(&self, visit: Visit) -> String {
+        let id = random_hex();
+        lock(&self.open).insert(id.clone(), Arc::new(visit));
+        id
+    }
+
+    pub(super) fn find(&self, id: &str) -> Result<Arc<Visit>, TryError> {
+        lock(&self.open).get(id).cloned().ok_or(TryError::Ended)
+    }
+
+    pub(super) fn remove(&self, id: &str) {
+        lock(&self.open).remove(id);
+    }
+
+    /// Removes expired visits.
+    pub(super) fn sweep(&self, now: Instant) {
+        lock(&self.open).retain(|_, visit| !visit.is_expired(now));
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,127 @@
+//! Scores of all validators, from the scoring API.
+
+use std::collections::HashMap;
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use taonet_babelbit_core::contest_scores::ContestScores;
+use taonet_babelbit_core::records::ChallengeType;
+use taonet_babelbit_core::scoring_api::Contest;
+use taonet_babelbit_scoring_api::ScoresClient;
+use taonet_dashboard::Changes;
+use taonet_primitives::Hotkey;
+use taonet_service::Shutdown;
+use tokio::time::sleep;
+
+use crate::index::Index;
+use crate::source::Source;
+
+/// Number of latest challenges whose scores are read.
+const MAX_CHALLENGES: usize = 20;
+/// Number of latest challenges whose scores are reread, since other validators may still submit theirs.
+const ALWAYS_READ: usize = 3;
+/// Maximum interval between two reads.
+const POLL: Duration = Duration::from_secs(30);
+/// Minimum interval between two reads.
+const PAUSE: Duration = Duration::from_secs(2);
+
+/// Scores of all validators at the last read.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct State {
+    /// Whether the scoring API is a source of this dashboard.
+    pub(crate) is_followed: bool,
+    /// Scores by challenge UID.
+    challenges: HashMap<String, Arc<ContestScores<Hotkey>>>,
+    /// Why the latest read failed, if it did. The scores are then those of the last successful read.
+    pub(crate) problem: Option<String>,
+}
+
+impl State {
+    /// Returns the scores of a challenge in a contest, in the order of the scoring API; `None` if they have not been
+    /// read, and for contests that the scoring API does not aggregate.
+    pub(crate) fn of(&self, challenge_uid: &str, contest: ChallengeType) -> Option<&[(Hotkey, f64)]> {
+        let scores = self.challenges.get(challenge_uid)?;
+        match contest {
+            ChallengeType::Main => Some(&scores.main),
+            ChallengeType::Arena => Some(&scores.arena),
+            ChallengeType::Solo => None,
+        }
+    }
+}
+
+/// Reader of the scoring API, with the latest scores.
+#[derive(Debug, Default)]
+pub(crate) struct Validators(RwLock<Arc<State>>);
+
+impl Validators {
+    pub(crate) fn state(&self) -> Arc<State> {
+        Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Reads the scores of the latest challenges until shutdown: when the runner has submitted scores, and at
+    /// intervals. Reports each change.
+    pub(crate) async fn follow(&self, client: &ScoresClient, source: &Source, changes: &Changes, shutdown: &Shutdown) {
+        let mut reports = changes.subscribe();
+        loop {
+            let index = source.index();
+            tokio::select! {
+                () = self.read(client, &index, changes) => {}
+                () = shutdown.requested() => return,
+            }
+            let submitted = async {
+                sleep(PAUSE).await;
+                while source.index().outbox.delivered == index.outbox.delivered {
+                    if reports.changed().await.is_err() {
+                        return;
+                    }
+                }
+            };
+            tokio::select! {
+                () = submitted => {}
+                () = sleep(POLL) => {}
+                () = shutdown.requested() => return,
+            }
+        }
+    }
+
+    /// Reads the scores of the latest challenges once, and reports changes.
+    pub(crate) async fn read(&self, client: &ScoresClient, index: &Index, changes: &Changes) {
+        let before = self.state();
+        let mut state = State { is_followed: true, problem: None, ..State::clone(&before) };
+        let mut uids: Vec<&str> = Vec::new();
+        for challenge in &index.challenges {
+            if !uids.contains(&challenge.head.challenge_uid.as_str()) {
+                uids.push(&challenge.head.challenge_uid);
+            }
+        }
+        uids.truncate(MAX_CHALLENGES);
+        state.challenges.retain(|known, _| uids.contains(&known.as_str()));
+        for (position, uid) in uids.iter().enumerate() {
+            if position >= ALWAYS_READ && state.challenges.contains_key(*uid) {
+                continue;
+            }
+            let mut scores = ContestScores::<Hotkey>::default();
+            match client.rows(uid, None).await {
+                Ok(rows) => scores.add(&rows, Contest::Main, |hotkey| hotkey.parse().ok()),
+                Err(error) if error.is_not_found() => {}
+                Err(error) => {
+                    state.problem = Some(error.to_string());
+                    break;
+                }
+            }
+            state.challenges.insert((*uid).to_owned(), Arc::new(scores));
+        }
+        if state.problem != before.problem {
+            if let Some(problem) = &state.problem {
+                tracing::warn!(problem, "cannot fetch scores from the scoring API");
+            } else {
+                tracing::info!("the scoring API responds again");
+            }
+        }
+        let is_new = !before.is_followed || state.problem != before.problem || state.challenges != before.challenges;
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(state);
+        if is_new {
+            changes.report();
+        }
+    }
+}

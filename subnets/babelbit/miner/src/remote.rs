@@ -1,0 +1,112 @@
+//! Stages of the interpreter on inference servers with OpenAI's API: recognition, rewriting, synthesis.
+//!
+//! Each stage has a deadline and a fallback. When a call fails or exceeds the deadline, the fallback processes the
+//! phrase, and all further phrases for the duration of [`PAUSE`], so that a stalled server delays one frame and not
+//! every frame. Then the stage calls its server again.
+//!
+//! | Stage | Route | Fallback |
+//! |---|---|---|
+//! | [`RemoteRecognizer`] | `audio/transcriptions` | another recogniser; without one, the phrase is lost |
+//! | [`ChatRewriter`] | `chat/completions` | the rules of [`rewrite`](crate::rewrite) |
+//! | [`RemoteSynthesizer`] | `audio/speech` | another synthesiser; without one, the phrase is not spoken |
+//!
+//! The stages block, like all engines of the interpreter: call them outside of async tasks.
+
+mod recognizer;
+mod rewriter;
+mod synthesizer;
+
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use taonet_http::{ModelServer, ModelServerError};
+use taonet_speech::WavError;
+use tokio::runtime::Handle;
+
+use crate::metrics;
+
+pub use recognizer::RemoteRecognizer;
+pub use rewriter::ChatRewriter;
+#[cfg(any(test, feature = "testing"))]
+pub(crate) use rewriter::phrase;
+pub(crate) use rewriter::{Turn, message};
+pub use synthesizer::RemoteSynthesizer;
+
+/// Time after a failed call during which a stage uses its fallback.
+pub const PAUSE: Duration = Duration::from_secs(10);
+
+/// A model of an inference server, for one stage.
+#[derive(Debug, Clone)]
+pub struct RemoteModel {
+    /// The server; its deadline applies to each call.
+    pub server: ModelServer,
+    /// Name of the model at the server.
+    pub model: String,
+    /// Runtime for the connections to the server.
+    pub runtime: Handle,
+}
+
+/// Why a call to an inference server has no usable result.
+#[derive(Debug, thiserror::Error)]
+enum CallError {
+    #[error(transparent)]
+    Server(#[from] ModelServerError),
+    #[error("the response is not a WAV file")]
+    Audio(#[from] WavError),
+    #[error("{0}")]
+    Unusable(&'static str),
+}
+
+impl CallError {
+    const fn label(&self) -> &'static str {
+        match self {
+            Self::Server(error) if error.is_timeout() => "timeout",
+            _ => "error",
+        }
+    }
+}
+
+/// The calls of a stage, with the pause after a failure.
+#[derive(Debug)]
+struct Stage {
+    name: &'static str,
+    remote: RemoteModel,
+    paused_until: Mutex<Option<Instant>>,
+}
+
+impl Stage {
+    const fn new(name: &'static str, remote: RemoteModel) -> Self {
+        Self { name, remote, paused_until: Mutex::new(None) }
+    }
+
+    /// Runs a call to the server; `None` if it failed, or during the pause after a failure.
+    fn call<T>(&self, call: impl Future<Output = Result<T, CallError>>) -> Option<T> {
+        let began = Instant::now();
+        if self.paused().is_some_and(|until| began < until) {
+            metrics::stage(self.name, "skipped");
+            return None;
+        }
+        let result = self.remote.runtime.block_on(call);
+        metrics::stage_took(self.name, began.elapsed());
+        metrics::stage(self.name, result.as_ref().map_or_else(CallError::label, |_| "complete"));
+        let error = match result {
+            Ok(value) => return Some(value),
+            Err(error) => error,
+        };
+        tracing::warn!(
+            stage = self.name,
+            error = &error as &dyn std::error::Error,
+            pause_sec = PAUSE.as_secs(),
+            "inference server failed; the stage does not call it during the pause"
+        );
+        *self.paused_until.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now() + PAUSE);
+        None
+    }
+
+    fn paused(&self) -> Option<Instant> {
+        *self.paused_until.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,193 @@
+use std::sync::Arc;
+
+use serde::Deserialize;
+use taonet_primitives::{SampleRate, Transcript, Word};
+use taonet_speech::{Pcm, Recognition, RecognizeError, Recognizer, SampleFormat, Wav};
+use uuid::Uuid;
+
+use super::{CallError, RemoteModel, Stage};
+
+/// Path of the transcriptions below the server's base URL.
+const TRANSCRIPTIONS: &str = "audio/transcriptions";
+
+/// Recogniser on an inference server, which receives each phrase as a WAV file and returns words with times.
+///
+/// If the server returns no word times, the words are spread over each segment, or over the complete recording, in
+/// proportion to their lengths.
+pub struct RemoteRecognizer {
+    stage: Stage,
+    fingerprint: String,
+    fallback: Option<Arc<dyn Recognizer>>,
+}
+
+impl RemoteRecognizer {
+    /// Creates a recogniser. Without a `fallback`, a phrase is lost when the server fails or exceeds its deadline.
+    pub fn new(remote: RemoteModel, fallback: Option<Arc<dyn Recognizer>>) -> Self {
+        let fingerprint = format!("remote {}", remote.model);
+        Self { stage: Stage::new("stt", remote), fingerprint, fallback }
+    }
+
+    async fn transcribe(&self, samples: &[f32]) -> Result<Transcript, CallError> {
+        let recording = Pcm::mono(samples.to_vec(), SampleRate::HZ_16K);
+        let wav = Wav::encode(&recording, SampleFormat::S16)?;
+        let boundary = format!("taonet-{}", Uuid::new_v4().simple());
+        let body = form(&boundary, &self.stage.remote.model, &wav);
+        let content_type = format!("multipart/form-data; boundary={boundary}");
+        let response: Response = self.stage.remote.server.upload(TRANSCRIPTIONS, &content_type, body).await?;
+        Ok(response.transcript(recording.duration().get()))
+    }
+}
+
+impl Recognizer for RemoteRecognizer {
+    fn name(&self) -> &str {
+        &self.stage.remote.model
+    }
+
+    fn fingerprint(&self) -> &str {
+        &self.fingerprint
+    }
+
+    fn recognize(&self, samples: &[f32]) -> Result<Recognition, RecognizeError> {
+        if samples.is_empty() {
+            return Err(RecognizeError::Empty);
+        }
+        match (self.stage.call(self.transcribe(samples)), &self.fallback) {
+            (Some(transcript), _) => Ok(Recognition { transcript, confidence: 1.0 }),
+            (None, Some(fallback)) => fallback.recognize(samples),
+            (None, None) => Ok(Recognition { transcript: Transcript::default(), confidence: 0.0 }),
+        }
+    }
+}
+
+/// Builds the multipart form of a transcription.
+fn form(boundary: &str, model: &str, wav: &[u8]) -> Vec<u8> {
+    let fields = [
+        ("model", model),
+        ("response_format", "verbose_json"),
+        ("timestamp_granularities[]", "word"),
+        ("temperature", "0"),
+    ];
+    let mut body = Vec::with_capacity(wav.len() + 1024);
+    for (name, value) in fields {
+        let head = format!("--{boundary}\r\ncontent-disposition: form-data; name=\"{name}\"\r\n\r\n{value}\r\n");
+        body.extend_from_slice(head.as_bytes());
+    }
+    let head = format!(
+        "--{boundary}\r\ncontent-disposition: form-data; name=\"file\"; filename=\"phrase.wav\"\r\n\
+         content-type: audio/wav\r\n\r\n"
+    );
+    body.extend_from_slice(head.as_bytes());
+    body.extend_from_slice(wav);
+    body.extend_from_slice(format!("\r\n--{boundary}--\r\n").as_bytes());
+    body
+}
+
+/// Response of the server, in the format `verbose_json`.
+#[derive(Debug, Deserialize)]
+struct Response {
+    text: String,
+    #[serde(default)]
+    language: Option<String>,
+    #[serde(default)]
+    words: Option<Vec<Word>>,
+    #[serde(default)]
+    segments: Option<Vec<Segment>>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Segment {
+    start: f64,
+    end: f64,
+    text: String,
+}
+
+impl Response {
+    /// Returns the transcript of a recording of `seconds`; all times lie within it, in order.
+    fn transcript(self, seconds: f64) -> Transcript {
+        let timed = self.words.unwrap_or_default();
+        let mut words = if !timed.is_empty() {
+            timed
+        } else if let Some(segments) = self.segments.filter(|segments| !segments.is_empty()) {
+            segments.iter().flat_map(|segment| spread(&segment.text, segment.start, segment.end)).collect()
+        } else {
+            spread(&self.text, 0.0, seconds)
+        };
+        let mut at = 0.0_f64;
+        for word in &mut words {
+            word.text = word.text.trim().to_owned();
+            word.start = word.start.clamp(at, seconds.max(at));
+            word.end = word.end.clamp(word.start, seconds.max(word.start));
+            at = word.start;
+        }
+        Transcript { text: self.text.trim().to_owned(), words, detected_language: self.language.unwrap_or_default() }
+    }
+}
+
+/// Spreads the words of a text over a time span, in proportion to their lengths.
+fn spread(text: &str, start: f64, end: f64) -> Vec<Word> {
+    // Each word is followed by a pause of one letter.
+    let letters = |word: &str| word.chars().count() as f64;
+    let total: f64 = text.split_whitespace().map(|word| letters(word) + 1.0).sum();
+    let each = (end - start).max(0.0) / total.max(1.0);
+    let mut at = start;
+    let words = text.split_whitespace().map(|word| {
+        let begin = at;
+        at += each * (letters(word) + 1.0);
+        Word { text: word.to_owned(), start: begin, end: at - each }
+    });
+    words.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    /// Returns the words with times of a response to a recording of 2 s, rounded to milliseconds.
+    fn words(response: Value) -> Vec<(String, i64, i64)> {
+        let response: Response = serde_json::from_value(response).unwrap();
+        let milliseconds = |seconds: f64| (seconds * 1e3).round() as i64;
+        let words = response.transcript(2.0).words.into_iter();
+        words.map(|word| (word.text, milliseconds(word.start), milliseconds(word.end))).collect()
+    }
+
+    /// Table columns: response, words with start and end in milliseconds.
+    #[test]
+    fn every_form_of_response_has_words_with_times() {
+        let table = [
+            (
+                json!({"text": " Hi you.", "language": "english", "words": [
+                    {"word": "Hi", "start": 0.1, "end": 0.3}, {"word": " you.", "start": 0.4, "end": 0.9}]}),
+                vec![("Hi", 100, 300), ("you.", 400, 900)],
+            ),
+            (
+                json!({"text": "ab c", "words": [], "segments": [
+                    {"start": 0.0, "end": 0.6, "text": " ab"}, {"start": 1.0, "end": 1.5, "text": "c "}]}),
+                vec![("ab", 0, 400), ("c", 1000, 1250)],
+            ),
+            (json!({"text": "abc"}), vec![("abc", 0, 1500)]),
+            (json!({"text": "abc d", "words": null, "segments": null}), vec![("abc", 0, 1000), ("d", 1333, 1667)]),
+            (json!({"text": ""}), vec![]),
+            // Times out of order or beyond the end.
+            (
+                json!({"text": "a b", "words": [
+                    {"word": "a", "start": 1.5, "end": 1.0}, {"word": "b", "start": -1.0, "end": 1e300}]}),
+                vec![("a", 1500, 1500), ("b", 1500, 2000)],
+            ),
+        ];
+        for (response, expected) in table {
+            let expected: Vec<_> = expected.into_iter().map(|(text, from, to)| (text.to_owned(), from, to)).collect();
+            assert_eq!(words(response.clone()), expected, "{response}");
+        }
+    }
+
+    #[test]
+    fn the_form_ends_with_the_file() {
+        let form = form("B", "whisper-1", b"RIFF");
+        let text = String::from_utf8(form).unwrap();
+        assert!(text.starts_with("--B\r\ncontent-disposition: form-data; name=\"model\"\r\n\r\nwhisper-1\r\n--B\r\n"));
+        assert!(text.ends_with("content-type: audio/wav\r\n\r\nRIFF\r\n--B--\r\n"), "{text}");
+        assert_eq!(text.matches("--B\r\n").count(), 5);
+    }
+}

@@ -1,0 +1,146 @@
+use serde_json::{Value, json};
+
+use super::{CallError, RemoteModel, Stage};
+use crate::rewrite::plain;
+
+/// Path of the chats below the server's base URL.
+const CHAT: &str = "chat/completions";
+/// Number of earlier phrases in a request.
+const MEMORY: usize = 8;
+/// Marks a phrase that continues the previous one, or that the next one continues.
+const CONTINUES: &str = "...";
+/// Message in place of a phrase, after the end of speech.
+const END: &str = "(end of speech)";
+/// Response that says nothing.
+const NOTHING: &str = "-";
+
+/// Instructions for the language model.
+const INSTRUCTIONS: &str = "You are the rewriting stage of a simultaneous interpreter. Each message is a phrase of \
+    rambling English speech as a recogniser heard it. Answer with the same meaning in plain, short English for a \
+    listener: leave out fillers, stutters, repetitions and expletives, replace figures of speech by their meaning, and \
+    keep every fact. Answer with the words to be spoken and nothing else: no quotation marks, notes or alternatives. A \
+    phrase that ends with ... goes on in the next message: you can defer its last words to your next answer. Answer \
+    with - if nothing is to be said yet. After (end of speech), answer with the deferred words, or with - if there are \
+    none.";
+
+/// A phrase of the source and the words spoken for it.
+#[derive(Debug, Clone)]
+pub(crate) struct Turn {
+    /// The message to the language model.
+    pub(crate) heard: String,
+    /// The spoken words, separated by spaces.
+    pub(crate) said: String,
+}
+
+/// Rewriter on an inference server: the phrases of an utterance form one conversation with a language model.
+#[derive(Debug)]
+pub struct ChatRewriter {
+    stage: Stage,
+}
+
+impl ChatRewriter {
+    /// Creates a rewriter that uses a model of an inference server.
+    pub const fn new(remote: RemoteModel) -> Self {
+        Self { stage: Stage::new("llm", remote) }
+    }
+
+    /// Rewrites the message `heard` after the earlier `turns`; returns `None` if the call failed or the stage is
+    /// paused.
+    pub(crate) fn rewrite(&self, turns: &[Turn], heard: &str) -> Option<Vec<String>> {
+        self.stage.call(self.ask(turns, heard))
+    }
+
+    async fn ask(&self, turns: &[Turn], heard: &str) -> Result<Vec<String>, CallError> {
+        let message = |role: &str, content: &str| json!({"role": role, "content": content});
+        let mut messages = vec![message("system", INSTRUCTIONS)];
+        for turn in turns.iter().skip(turns.len().saturating_sub(MEMORY)) {
+            messages.push(message("user", &turn.heard));
+            messages.push(message("assistant", if turn.said.is_empty() { NOTHING } else { turn.said.as_str() }));
+        }
+        messages.push(message("user", heard));
+        let words = heard.split_whitespace().count();
+        let body = json!({
+            "model": self.stage.remote.model, "messages": messages, "temperature": 0, "max_tokens": 4 * words + 32,
+            "stream": false,
+        });
+        let response: Value = self.stage.remote.server.json(CHAT, &body).await?;
+        let content = response.pointer("/choices/0/message/content").and_then(Value::as_str);
+        let content = content.ok_or(CallError::Unusable("the response has no field choices[0].message.content"))?;
+        let spoken = spoken(content);
+        // A long answer is a comment, or the model repeats itself.
+        if spoken.len() > 2 * words + 8 {
+            return Err(CallError::Unusable("the answer is much longer than the phrase"));
+        }
+        Ok(spoken)
+    }
+}
+
+/// Returns the words of an answer in lowercase, without punctuation.
+fn spoken(answer: &str) -> Vec<String> {
+    let words = answer.split(|letter: char| letter.is_whitespace() || matches!(letter, '-' | '–' | '—' | '/'));
+    words.map(plain).filter(|word| !word.is_empty()).collect()
+}
+
+/// Returns the message for a phrase; without words, the message at the end of speech. `begins` means that the phrase
+/// does not continue the previous one, `last` that it is the last one.
+pub(crate) fn message(heard: &[String], begins: bool, last: bool) -> String {
+    if heard.is_empty() {
+        return END.to_owned();
+    }
+    let text = heard.join(" ");
+    match (begins, last) {
+        (true, true) => text,
+        (true, false) => format!("{text} {CONTINUES}"),
+        (false, true) => format!("{CONTINUES} {text}"),
+        (false, false) => format!("{CONTINUES} {text} {CONTINUES}"),
+    }
+}
+
+/// Returns the arguments of [`message`] that give this message.
+#[cfg(any(test, feature = "testing"))]
+pub(crate) fn phrase(message: &str) -> (Vec<String>, bool, bool) {
+    if message == END {
+        return (Vec::new(), true, true);
+    }
+    let (text, begins) = message.strip_prefix(CONTINUES).map_or((message, true), |text| (text, false));
+    let (text, last) = text.strip_suffix(CONTINUES).map_or((text, true), |text| (text, false));
+    (text.split_whitespace().map(str::to_owned).collect(), begins, last)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn words(text: &str) -> Vec<String> {
+        text.split_whitespace().map(str::to_owned).collect()
+    }
+
+    /// Table columns: words, whether they begin, whether they are last, message.
+    #[test]
+    fn messages_show_where_a_phrase_continues() {
+        let table = [
+            ("call it a day", true, true, "call it a day"),
+            ("call it", true, false, "call it ..."),
+            ("a day", false, true, "... a day"),
+            ("it a", false, false, "... it a ..."),
+            ("", true, true, "(end of speech)"),
+        ];
+        for (heard, begins, last, expected) in table {
+            assert_eq!(message(&words(heard), begins, last), expected);
+            assert_eq!(phrase(expected), (words(heard), begins, last));
+        }
+    }
+
+    #[test]
+    fn answers_become_words() {
+        let table = [
+            ("\"We should stop for today.\"", "we should stop for today"),
+            ("Twenty-one — don’t ask!", "twenty one don't ask"),
+            ("-", ""),
+            (" \n", ""),
+        ];
+        for (answer, expected) in table {
+            assert_eq!(spoken(answer), words(expected), "{answer}");
+        }
+    }
+}

@@ -1,0 +1,50 @@
+use std::sync::Arc;
+
+use serde_json::json;
+use taonet_primitives::SampleRate;
+use taonet_speech::{Pcm, SynthesisError, Synthesizer, Voice, Wav};
+
+use super::{CallError, RemoteModel, Stage};
+
+/// Path of the synthesis below the server's base URL.
+const SPEECH: &str = "audio/speech";
+/// Maximum size of the speech in bytes: a minute at 48 kHz.
+const MAX_SPEECH: usize = 6 << 20;
+/// Words per minute that correspond to the speed 1 of the server's voices.
+const NORMAL: f64 = 150.0;
+
+/// Synthesiser on an inference server, which receives each text and returns a WAV file.
+pub struct RemoteSynthesizer {
+    stage: Stage,
+    voice: String,
+    fallback: Option<Arc<dyn Synthesizer>>,
+}
+
+impl RemoteSynthesizer {
+    /// Creates a synthesiser that speaks with a voice of the server. Without a `fallback`, a phrase is not spoken
+    /// when the server fails or exceeds its deadline.
+    pub fn new(remote: RemoteModel, voice: String, fallback: Option<Arc<dyn Synthesizer>>) -> Self {
+        Self { stage: Stage::new("tts", remote), voice, fallback }
+    }
+
+    async fn synthesize(&self, text: &str, words_per_minute: u16) -> Result<Pcm, CallError> {
+        let speed = (f64::from(words_per_minute) / NORMAL).clamp(0.25, 4.0);
+        let body = json!({
+            "model": self.stage.remote.model, "input": text, "voice": self.voice, "response_format": "wav",
+            "speed": speed,
+        });
+        let file = self.stage.remote.server.bytes(SPEECH, &body, MAX_SPEECH).await?;
+        let speech = Wav::decode(&file)?.pcm.into_mono();
+        if speech.samples.is_empty() { Err(CallError::Unusable("the speech has no samples")) } else { Ok(speech) }
+    }
+}
+
+impl Synthesizer for RemoteSynthesizer {
+    fn speak(&self, text: &str, voice: &Voice) -> Result<Pcm, SynthesisError> {
+        match (self.stage.call(self.synthesize(text, voice.words_per_minute)), &self.fallback) {
+            (Some(speech), _) => Ok(speech),
+            (None, Some(fallback)) => fallback.speak(text, voice),
+            (None, None) => Ok(Pcm::mono(Vec::new(), SampleRate::HZ_24K)),
+        }
+    }
+}

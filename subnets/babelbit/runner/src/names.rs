@@ -1,0 +1,83 @@
+//! Display names of miners, stored beside the ledger so that pages of the directory show them.
+
+use std::collections::HashMap;
+use std::fs::{File, metadata};
+use std::io::{self, Read as _};
+use std::path::Path;
+
+use taonet_primitives::Hotkey;
+use taonet_service::{Access, WriteError, atomic_write};
+
+use super::run::Miner;
+
+/// File name in the state directory: a JSON object with a name for each hotkey.
+const FILE: &str = "miner-names.json";
+/// Maximum size of the file in bytes.
+const MAX_BYTES: u64 = 1 << 20;
+
+/// Reads the display names of miners from a runner's state directory; empty if the runner stored none.
+///
+/// # Errors
+/// When the file is unreadable, malformed or larger than 1 MiB.
+pub fn read_names(state: &Path) -> io::Result<HashMap<Hotkey, String>> {
+    let path = state.join(FILE);
+    match metadata(&path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(HashMap::new()),
+        Err(error) => return Err(error),
+        // Opening a named pipe would block.
+        Ok(metadata) if !metadata.is_file() => return Err(io::Error::other("not a regular file")),
+        Ok(_) => {}
+    }
+    let mut bytes = Vec::new();
+    File::open(path)?.take(MAX_BYTES + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > MAX_BYTES {
+        return Err(io::Error::new(io::ErrorKind::InvalidData, format!("larger than {MAX_BYTES} bytes")));
+    }
+    serde_json::from_slice(&bytes).map_err(io::Error::from)
+}
+
+/// Returns the display names of miners.
+pub(super) fn names_of(miners: &[Miner]) -> HashMap<Hotkey, String> {
+    miners.iter().filter_map(|miner| Some((miner.key.hotkey, miner.name.clone()?))).collect()
+}
+
+/// Adds names to those in a state directory. A malformed file is replaced.
+pub(super) fn store_names(state: &Path, names: HashMap<Hotkey, String>) -> Result<(), WriteError> {
+    let before = read_names(state).unwrap_or_default();
+    let mut all = before.clone();
+    all.extend(names);
+    if all == before {
+        return Ok(());
+    }
+    let document = serde_json::to_vec(&all).unwrap_or_default();
+    atomic_write(state.join(FILE), &document, Access::Everyone)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_added_to_those_of_earlier_runs() {
+        let directory = tempfile::tempdir().unwrap();
+        let [first, second] = [1, 2].map(|number| Hotkey::from_bytes([number; 32]));
+        assert!(read_names(directory.path()).unwrap().is_empty());
+        store_names(directory.path(), [(first, "parrot".to_owned())].into()).unwrap();
+        store_names(directory.path(), [(first, "poll".to_owned()), (second, "\u{202e}".to_owned())].into()).unwrap();
+        let names = read_names(directory.path()).unwrap();
+        assert_eq!((names.len(), names[&first].as_str(), names[&second].as_str()), (2, "poll", "\u{202e}"));
+    }
+
+    #[test]
+    fn other_files_are_refused() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join(FILE);
+        for content in ["", "[]", "{\"nobody\": \"a\"}", &" ".repeat(MAX_BYTES as usize + 1)] {
+            std::fs::write(&path, content).unwrap();
+            assert!(read_names(directory.path()).is_err());
+        }
+        std::fs::remove_file(&path).unwrap();
+        std::fs::create_dir(&path).unwrap();
+        assert!(read_names(directory.path()).is_err());
+    }
+}

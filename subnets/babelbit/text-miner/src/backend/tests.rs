@@ -1,0 +1,163 @@
+use std::convert::Infallible;
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+use axum::body::Body;
+use axum::extract::State;
+use axum::response::{IntoResponse as _, Response};
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use futures::{Stream, StreamExt as _, stream};
+use http::StatusCode;
+use http::header::{AUTHORIZATION, CONTENT_TYPE};
+use tokio::net::TcpListener;
+
+use super::*;
+use crate::line::MAX_ADDED;
+use crate::ngram::Trainer;
+
+const DEADLINE: Duration = Duration::from_millis(500);
+
+/// How a stand-in for an inference server answers.
+#[derive(Debug, Clone, Copy)]
+enum Answer {
+    /// Streams these texts, then ends.
+    Ends(&'static [&'static str]),
+    /// Streams these texts, then sends nothing more.
+    Stalls(&'static [&'static str]),
+    /// Streams one text again and again.
+    Repeats(&'static str),
+    /// Streams a text, then an error.
+    Breaks(&'static str),
+    /// Ignores `stream` and sends one document.
+    Whole(&'static str),
+    /// Refuses the request.
+    Refuses,
+}
+
+fn event(document: &Value) -> String {
+    format!("data: {document}\n\n")
+}
+
+fn text(text: &str) -> String {
+    event(&json!({"object": "text_completion", "choices": [{"index": 0, "text": text, "finish_reason": null}]}))
+}
+
+fn body(events: impl Stream<Item = String> + Send + 'static) -> Body {
+    Body::from_stream(events.map(Ok::<_, Infallible>))
+}
+
+impl Answer {
+    fn respond(self) -> Response {
+        let texts = |texts: &'static [&'static str]| stream::iter(texts).map(|piece| text(piece));
+        let body = match self {
+            Self::Ends(pieces) => {
+                let usage = event(&json!({"choices": [], "usage": {"completion_tokens": 3}}));
+                let end = stream::iter([usage, "data: [DONE]\n\n".to_owned()]);
+                body(texts(pieces).chain(end))
+            }
+            Self::Stalls(pieces) => body(texts(pieces).chain(stream::pending())),
+            Self::Repeats(piece) => body(stream::repeat(piece).map(text)),
+            Self::Breaks(piece) => {
+                let error = event(&json!({"error": {"message": "out of memory"}}));
+                body(stream::iter([text(piece), error]))
+            }
+            Self::Whole(piece) => return Json(json!({"choices": [{"text": piece}]})).into_response(),
+            Self::Refuses => return StatusCode::SERVICE_UNAVAILABLE.into_response(),
+        };
+        ([(CONTENT_TYPE, "text/event-stream")], body).into_response()
+    }
+}
+
+/// A server that records the requests for completions, with their `Authorization` headers.
+#[derive(Clone)]
+struct StandIn {
+    answer: Answer,
+    requests: Arc<Mutex<Vec<(String, Value)>>>,
+}
+
+async fn completions(State(stand_in): State<StandIn>, headers: http::HeaderMap, Json(body): Json<Value>) -> Response {
+    let key = headers.get(AUTHORIZATION).map_or("", |value| value.to_str().unwrap());
+    stand_in.requests.lock().unwrap().push((key.to_owned(), body));
+    stand_in.answer.respond()
+}
+
+/// Starts a server and a model of it; the model's name comes from the server's list.
+async fn backend(answer: Answer, fallback: bool) -> (Backend, StandIn) {
+    let stand_in = StandIn { answer, requests: Arc::default() };
+    let models = || async { Json(json!({"data": [{"id": "gpt2"}]})) };
+    let router = Router::new().route("/v1/completions", post(completions)).route("/v1/models", get(models));
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/v1", listener.local_addr().unwrap()).parse().unwrap();
+    let router = router.with_state(stand_in.clone());
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    let server = ModelServer::new(&url, Some("sk-1"), DEADLINE).unwrap();
+    let mut trainer = Trainer::new(3).unwrap();
+    trainer.add("How are you doing today my friend").unwrap();
+    let ngram = fallback.then(|| Arc::new(trainer.finish(|_| ()).unwrap()));
+    (Backend::connect(server, None, ngram).await.unwrap(), stand_in)
+}
+
+/// Table columns: answer of the server, prediction without and with an n-gram model.
+#[tokio::test]
+async fn the_words_before_the_deadline_count_and_the_ngram_model_goes_on() {
+    let full = "How are you doing today my friend";
+    let table = [
+        (Answer::Ends(&[" you", " to", "day?"]), "How are you today?", "How are you today?"),
+        // The line ends; the next one is not read.
+        (Answer::Stalls(&[" you", " today?\nFine,", " thanks."]), "How are you today?", "How are you today?"),
+        (Answer::Whole(" you?\nFine."), "How are you?", "How are you?"),
+        (Answer::Ends(&["you", "?"]), "How are you?", "How are you?"),
+        (Answer::Ends(&["?"]), "How are?", "How are?"),
+        (Answer::Ends(&[]), "How are", "How are"),
+        // "doi" may be a part of a word.
+        (Answer::Stalls(&[" you", " doi"]), "How are you", full),
+        (Answer::Stalls(&[" you "]), "How are you", full),
+        (Answer::Stalls(&[" yo"]), "", full),
+        (Answer::Stalls(&[]), "", full),
+        (Answer::Breaks(" you doing so"), "How are you doing", full),
+        (Answer::Refuses, "", full),
+    ];
+    for (answer, without, with) in table {
+        for (fallback, expected) in [(false, without), (true, with)] {
+            let began = Instant::now();
+            let (backend, _) = backend(answer, fallback).await;
+            let predicted = backend.predict("How are", "").await;
+            assert_eq!(predicted, expected, "{answer:?}, n-gram model: {fallback}");
+            assert!(began.elapsed() < DEADLINE * 4, "{answer:?} took {:?}", began.elapsed());
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_stream_without_end_is_cut_after_some_words() {
+    let (backend, _) = backend(Answer::Repeats(" on"), false).await;
+    let predicted = backend.predict("It goes", "").await;
+    assert_eq!(predicted, format!("It goes{}", " on".repeat(MAX_ADDED)));
+}
+
+#[tokio::test]
+async fn the_prompt_is_the_dialogue() {
+    let (backend, stand_in) = backend(Answer::Ends(&[" you?"]), false).await;
+    assert_eq!(backend.name(), "gpt2");
+    backend.predict("How are", "Hello. EOF Hi.").await;
+    let expected = json!({
+        "model": "gpt2", "prompt": "Hello.\nHi.\nHow are", "max_tokens": 64, "temperature": 0, "stream": true,
+    });
+    assert_eq!(*stand_in.requests.lock().unwrap(), [("Bearer sk-1".to_owned(), expected)]);
+}
+
+#[tokio::test]
+async fn a_backend_without_models_needs_a_name() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap()).parse().unwrap();
+    let router = Router::new().route("/models", get(|| async { Json(json!({"data": []})) }));
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    let server = ModelServer::new(&url, None, DEADLINE).unwrap();
+    let error = Backend::connect(server.clone(), None, None).await.unwrap_err();
+    assert_eq!(error.to_string(), "the backend lists no model\nhint: name the model with --backend-model");
+    Backend::connect(server, Some("any".to_owned()), None).await.unwrap();
+    let nobody = ModelServer::new(&"http://127.0.0.1:9/v1".parse().unwrap(), None, DEADLINE).unwrap();
+    let error = Backend::connect(nobody, None, None).await.unwrap_err();
+    assert!(error.to_string().starts_with("cannot list the models of the backend: "), "{error}");
+}

@@ -1,0 +1,237 @@
+//! Predictions of a causal language model in this process: GPT-2 or Llama.
+//!
+//! The prompt is the dialogue, one utterance per line, and ends with the revealed words; the likeliest tokens up to the
+//! end of that line are the rest of the utterance. The model runs on a thread of its own, one prediction at a time, and
+//! keeps its cache of each utterance: after the next word, it reads only that word. When the deadline passes, the words
+//! until then count, and the n-gram model, if there is one, continues the text.
+
+mod sessions;
+
+use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use metrics::{counter, describe_counter};
+use taonet_lm::{CausalModel, ModelError};
+use tokio::sync::{mpsc, oneshot};
+
+use crate::line::{Line, steady_prompt};
+use crate::model::TextModel;
+use crate::ngram::NgramModel;
+use sessions::Sessions;
+
+/// Maximum number of predictions that wait for the model; further ones are answered without it.
+const QUEUE: usize = 64;
+/// Maximum number of generated tokens: about two per word.
+const MAX_TOKENS: usize = 64;
+/// Number of tokens of a prompt between two checks of the deadline.
+const PIECE: usize = 32;
+
+const PREDICTIONS: &str = "taonet_text_miner_lm_predictions_total";
+const TOKENS: &str = "taonet_text_miner_lm_tokens_total";
+
+/// Registers help texts of the metrics.
+pub(crate) fn describe_metrics() {
+    describe_counter!(PREDICTIONS, "Predictions of the language model, by outcome");
+    describe_counter!(TOKENS, "Tokens of the language model's predictions, by kind");
+}
+
+/// Bounds of a language model's work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Maximum number of utterances whose caches are kept.
+    pub sessions: usize,
+    /// Maximum memory of all kept caches, in bytes.
+    pub cache_bytes: usize,
+    /// Deadline of a prediction.
+    pub deadline: Duration,
+}
+
+impl Default for Limits {
+    /// Returns the defaults: 8 utterances, 1 GiB, 5 s.
+    fn default() -> Self {
+        Self { sessions: 8, cache_bytes: 1 << 30, deadline: Duration::from_secs(5) }
+    }
+}
+
+/// A causal language model as a text model. Its thread ends when the model is dropped.
+#[derive(Debug)]
+pub struct Causal {
+    name: String,
+    jobs: mpsc::Sender<Job>,
+    deadline: Duration,
+    fallback: Option<Arc<NgramModel>>,
+}
+
+#[derive(Debug)]
+struct Job {
+    prompt: String,
+    deadline: Instant,
+    answer: oneshot::Sender<(Line, Outcome)>,
+}
+
+/// How a prediction ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Outcome {
+    Complete,
+    Timeout,
+    Overloaded,
+    Error,
+}
+
+impl Outcome {
+    const fn label(self) -> &'static str {
+        match self {
+            Self::Complete => "complete",
+            Self::Timeout => "timeout",
+            Self::Overloaded => "overloaded",
+            Self::Error => "error",
+        }
+    }
+}
+
+impl Causal {
+    /// Starts the thread of a model. `fallback` completes utterances when the deadline passes.
+    ///
+    /// # Errors
+    /// When the thread cannot be spawned.
+    pub fn start(
+        name: impl Into<String>,
+        model: CausalModel,
+        limits: Limits,
+        fallback: Option<Arc<NgramModel>>,
+    ) -> std::io::Result<Self> {
+        let (jobs, inbox) = mpsc::channel(QUEUE);
+        let worker = Worker { sessions: Sessions::new(limits.sessions, limits.cache_bytes), model };
+        std::thread::Builder::new().name("language model".to_owned()).spawn(move || worker.run(inbox))?;
+        Ok(Self { name: name.into(), jobs, deadline: limits.deadline, fallback })
+    }
+
+    /// Predicts the rest of the line after a prompt.
+    async fn complete(&self, prompt: String) -> (Line, Outcome) {
+        let (answer, received) = oneshot::channel();
+        let job = Job { prompt, deadline: Instant::now() + self.deadline, answer };
+        if self.jobs.try_send(job).is_err() {
+            return (Line::default(), Outcome::Overloaded);
+        }
+        received.await.unwrap_or((Line::default(), Outcome::Error))
+    }
+}
+
+#[async_trait]
+impl TextModel for Causal {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    async fn predict(&self, prefix: &str, context: &str) -> String {
+        let (line, outcome) = self.complete(steady_prompt(prefix, context)).await;
+        counter!(PREDICTIONS, "outcome" => outcome.label()).increment(1);
+        if outcome == Outcome::Complete {
+            return line.after(prefix);
+        }
+        tracing::warn!(
+            outcome = outcome.label(),
+            words = line.words(),
+            "the prediction of the language model is incomplete"
+        );
+        match &self.fallback {
+            Some(model) => model.complete(&line.after(prefix)),
+            None if line.is_empty() => String::new(),
+            None => line.after(prefix),
+        }
+    }
+}
+
+/// The thread of a model.
+struct Worker {
+    model: CausalModel,
+    sessions: Sessions,
+}
+
+impl Worker {
+    fn run(mut self, mut inbox: mpsc::Receiver<Job>) {
+        while let Some(Job { prompt, deadline, answer }) = inbox.blocking_recv() {
+            let mut line = Line::default();
+            // The caller may have gone while the job waited.
+            let is_late = || Instant::now() >= deadline || answer.is_closed();
+            let outcome = self.complete(&prompt, &mut line, is_late).unwrap_or_else(|error| {
+                tracing::error!(error = &error as &dyn std::error::Error, "the language model failed");
+                Outcome::Error
+            });
+            if outcome != Outcome::Complete {
+                line.drop_last_word();
+            }
+            let _ = answer.send((line, outcome));
+        }
+    }
+
+    /// Adds the likeliest continuation of a prompt to the line, until the line is complete or it `is_late`.
+    fn complete(&mut self, prompt: &str, line: &mut Line, is_late: impl Fn() -> bool) -> Result<Outcome, ModelError> {
+        let Self { model, sessions } = self;
+        if is_late() {
+            return Ok(Outcome::Timeout);
+        }
+        let vocabulary = model.vocabulary();
+        let mut tokens: Vec<u32> = vocabulary.begin().into_iter().collect();
+        tokens.extend(vocabulary.encode(prompt)?);
+        let tokens = fitting(&tokens, model.context());
+        if tokens.is_empty() {
+            return Err(ModelError::Tokens);
+        }
+        let session = sessions.open(tokens)?;
+        let known = session.cache.tokens();
+        counter!(TOKENS, "kind" => "reused").increment(known as u64);
+        let mut logits = Vec::new();
+        for piece in tokens.get(known..).unwrap_or_default().chunks(PIECE) {
+            if is_late() {
+                return Ok(Outcome::Timeout);
+            }
+            logits = session.read(model, piece)?;
+            counter!(TOKENS, "kind" => "read").increment(piece.len() as u64);
+        }
+        let (mut generated, mut shown) = (Vec::new(), 0);
+        while generated.len() < MAX_TOKENS {
+            let token = likeliest(&logits);
+            if vocabulary.ends().contains(&token) {
+                break;
+            }
+            generated.push(token);
+            let text = vocabulary.decode(&generated);
+            // A character may be spread over several tokens.
+            let whole = text.trim_end_matches(char::REPLACEMENT_CHARACTER);
+            let added = line.add(whole.get(shown..).unwrap_or_default());
+            shown = shown.max(whole.len());
+            if added == ControlFlow::Break(()) || session.cache.tokens() >= model.context() {
+                break;
+            }
+            if is_late() {
+                return Ok(Outcome::Timeout);
+            }
+            logits = session.read(model, &[token])?;
+            counter!(TOKENS, "kind" => "generated").increment(1);
+        }
+        sessions.shrink();
+        Ok(Outcome::Complete)
+    }
+}
+
+/// Returns the last tokens of a prompt, with room for the answer in the context. The beginning goes in large pieces, so
+/// that the cache of a prompt that grows is rarely lost.
+fn fitting(tokens: &[u32], context: usize) -> &[u32] {
+    let room = context.saturating_sub(MAX_TOKENS).max(context.div_ceil(2));
+    let piece = room.div_ceil(4);
+    let dropped = tokens.len().saturating_sub(room).div_ceil(piece.max(1)) * piece;
+    tokens.get(dropped..).unwrap_or_default()
+}
+
+/// Returns the token with the greatest logit.
+fn likeliest(logits: &[f32]) -> u32 {
+    let largest =
+        (0..).zip(logits).max_by(|(one_id, one), (other_id, other)| one.total_cmp(other).then(other_id.cmp(one_id)));
+    largest.map_or(0, |(token, _)| token)
+}
+
+#[cfg(test)]
+mod tests;

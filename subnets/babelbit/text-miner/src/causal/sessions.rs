@@ -1,0 +1,177 @@
+//! The kept caches of utterances, found by the tokens that they have in common with a prompt.
+//!
+//! A cache belongs to no session of the engine: prompts that begin alike share it, whoever asks and in which order.
+
+use taonet_lm::{CausalModel, KvCache, ModelError};
+
+/// The cache of one utterance.
+#[derive(Debug, Default)]
+pub(super) struct Session {
+    /// Tokens of the cache: a prompt, and the tokens generated after it.
+    tokens: Vec<u32>,
+    /// Number of tokens of the prompt.
+    prompt: usize,
+    pub(super) cache: KvCache,
+    /// When it was used last, in prompts.
+    used: u64,
+}
+
+impl Session {
+    /// Reads tokens after those of the cache, and returns the logits after the last one.
+    pub(super) fn read(&mut self, model: &CausalModel, tokens: &[u32]) -> Result<Vec<f32>, ModelError> {
+        let logits = model.next(tokens, &mut self.cache)?;
+        self.tokens.extend(tokens);
+        Ok(logits)
+    }
+
+    fn common(&self, prompt: &[u32]) -> usize {
+        self.tokens.iter().zip(prompt).take_while(|(one, other)| one == other).count()
+    }
+
+    /// Whether a prompt continues the utterance, or repeats its beginning. Of the tokens, the generated ones are a guess,
+    /// and a deadline may have cut the prompt.
+    fn is_continued_by(&self, prompt: &[u32]) -> bool {
+        let common = self.common(prompt);
+        common == prompt.len() || common >= self.prompt.min(self.tokens.len())
+    }
+}
+
+/// The kept caches.
+#[derive(Debug)]
+pub(super) struct Sessions {
+    kept: Vec<Session>,
+    most: usize,
+    most_bytes: usize,
+    prompts: u64,
+}
+
+impl Sessions {
+    pub(super) const fn new(most: usize, most_bytes: usize) -> Self {
+        Self { kept: Vec::new(), most, most_bytes, prompts: 0 }
+    }
+
+    /// Returns the session for a prompt. Its cache has the tokens that are known from earlier prompts, but not the last
+    /// one: reading it gives the logits. The session is the last of those kept.
+    pub(super) fn open(&mut self, prompt: &[u32]) -> Result<&mut Session, ModelError> {
+        self.prompts += 1;
+        let most = prompt.len().saturating_sub(1);
+        let best = self.kept.iter().enumerate().map(|(index, session)| (session.common(prompt).min(most), index)).max();
+        let best = best.filter(|(common, _)| *common > 0);
+        let mut session =
+            match best.and_then(|(common, index)| self.kept.get(index).map(|found| (common, index, found))) {
+                Some((common, index, found)) if found.is_continued_by(prompt) => {
+                    let mut session = self.kept.remove(index);
+                    session.cache.truncate(common);
+                    session.tokens.truncate(common);
+                    session
+                }
+                // The found utterance may continue, too.
+                Some((common, _, found)) => Session {
+                    cache: found.cache.fork(common)?,
+                    tokens: found.tokens.iter().take(common).copied().collect(),
+                    ..Session::default()
+                },
+                None => Session::default(),
+            };
+        session.prompt = prompt.len();
+        session.used = self.prompts;
+        self.kept.push(session);
+        self.shrink();
+        // `shrink` keeps the session that was used last, and the last one stays the last.
+        self.kept.last_mut().ok_or(ModelError::Tokens)
+    }
+
+    /// Drops the caches that were not used for the longest time, until the rest is within the bounds. The last one
+    /// stays in any case.
+    pub(super) fn shrink(&mut self) {
+        while self.kept.len() > 1 && (self.kept.len() > self.most || self.bytes() > self.most_bytes) {
+            let oldest = self.kept.iter().enumerate().min_by_key(|(_, session)| session.used).map(|(index, _)| index);
+            let Some(oldest) = oldest else { return };
+            self.kept.remove(oldest);
+        }
+    }
+
+    fn bytes(&self) -> usize {
+        self.kept.iter().map(|session| session.cache.bytes()).sum()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::causal::tests::tiny;
+
+    /// Opens the session of a prompt and reads the rest of the prompt, then one more token. Returns the number of known
+    /// tokens.
+    fn open(sessions: &mut Sessions, model: &CausalModel, prompt: &[u32]) -> usize {
+        let session = sessions.open(prompt).unwrap();
+        let known = session.cache.tokens();
+        session.read(model, &prompt[known..]).unwrap();
+        session.read(model, &[7]).unwrap();
+        assert_eq!(session.tokens.len(), session.cache.tokens());
+        known
+    }
+
+    /// Table columns: prompt, number of known tokens.
+    #[test]
+    fn prompts_continue_what_they_have_in_common() {
+        let model = tiny();
+        let mut sessions = Sessions::new(3, usize::MAX);
+        let table: [(&[u32], usize); 11] = [
+            (&[1, 2, 3], 0),
+            // The next word of the utterance, then one that was generated before.
+            (&[1, 2, 3, 4], 3),
+            (&[1, 2, 3, 4, 7, 5], 5),
+            // The same prompt again: its last token gives the logits.
+            (&[1, 2, 3, 4, 7, 5], 5),
+            // Another utterance of the same dialogue, in turns.
+            (&[1, 2, 8], 2),
+            (&[1, 2, 3, 4, 7, 5, 6], 6),
+            (&[1, 2, 8, 9], 3),
+            // A third and a fourth dialogue: the oldest is dropped.
+            (&[20, 21], 0),
+            (&[30, 31], 0),
+            (&[1, 2, 8, 9, 10], 4),
+            (&[1, 2, 3, 4, 7, 5, 6], 2),
+        ];
+        for (prompt, known) in table {
+            assert_eq!(open(&mut sessions, &model, prompt), known, "{prompt:?}");
+            assert!(sessions.kept.len() <= 3);
+        }
+    }
+
+    #[test]
+    fn a_shared_cache_gives_the_logits_of_a_cache_of_its_own() {
+        let model = tiny();
+        let mut sessions = Sessions::new(4, usize::MAX);
+        for prompt in [&[1, 2, 3, 4][..], &[1, 2, 9], &[1, 2, 3, 4, 5], &[1, 2, 9, 8, 7, 6], &[1, 2, 3, 4]] {
+            let session = sessions.open(prompt).unwrap();
+            let known = session.cache.tokens();
+            let found = session.read(&model, &prompt[known..]).unwrap();
+            let expected = model.next(prompt, &mut KvCache::default()).unwrap();
+            for (found, expected) in found.iter().zip(expected) {
+                assert!((found - expected).abs() < 1e-4, "{prompt:?}: {found} {expected}");
+            }
+        }
+    }
+
+    #[test]
+    fn memory_is_bounded() {
+        let model = tiny();
+        let one = {
+            let mut sessions = Sessions::new(1, usize::MAX);
+            open(&mut sessions, &model, &[1, 2]);
+            sessions.bytes()
+        };
+        let mut sessions = Sessions::new(100, 2 * one);
+        for first in 10..20 {
+            open(&mut sessions, &model, &[first, 2]);
+            sessions.shrink();
+            assert!(sessions.bytes() <= 2 * one, "{} of {}", sessions.bytes(), 2 * one);
+        }
+        assert_eq!(sessions.kept.len(), 2);
+        // A cache that is larger than the bound is kept alone.
+        let mut sessions = Sessions::new(100, 1);
+        assert_eq!((open(&mut sessions, &model, &[1, 2, 3]), open(&mut sessions, &model, &[1, 2, 3, 4])), (0, 3));
+    }
+}

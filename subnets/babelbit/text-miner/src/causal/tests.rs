@@ -1,0 +1,80 @@
+use std::path::{Path, PathBuf};
+
+use taonet_lm::LoadOptions;
+
+use super::*;
+use crate::ngram::Trainer;
+
+fn vectors(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../vectors/lm").join(name)
+}
+
+/// A GPT-2 model with random weights.
+pub(super) fn tiny() -> CausalModel {
+    CausalModel::open(&vectors("gpt2"), LoadOptions::default()).unwrap()
+}
+
+fn start(limits: Limits, fallback: bool) -> Causal {
+    let mut trainer = Trainer::new(3).unwrap();
+    trainer.add("How are you doing today my friend").unwrap();
+    let ngram = fallback.then(|| Arc::new(trainer.finish(|_| ()).unwrap()));
+    Causal::start("tiny", tiny(), limits, ngram).unwrap()
+}
+
+#[tokio::test]
+async fn predictions_do_not_depend_on_what_was_asked_before() {
+    let texts =
+        ["How are", "The ferry", "How are you", "The ferry leaves", "How", "", "The ferry leaves at", "How are you"];
+    let model = start(Limits::default(), false);
+    for text in texts {
+        let expected = start(Limits::default(), false).predict(text, "Hello. EOF Hi.").await;
+        assert!(expected.starts_with(text), "{expected}");
+        assert_eq!(model.predict(text, "Hello. EOF Hi.").await, expected, "{text:?}");
+    }
+}
+
+#[tokio::test]
+async fn concurrent_predictions_are_those_of_one_caller() {
+    let model = Arc::new(start(Limits { sessions: 2, ..Limits::default() }, false));
+    let tasks: Vec<_> = (0..24)
+        .map(|number| {
+            let model = Arc::clone(&model);
+            tokio::spawn(async move { model.predict(&format!("It is {}", number % 3), "").await })
+        })
+        .collect();
+    for (number, task) in tasks.into_iter().enumerate() {
+        let expected = start(Limits::default(), false).predict(&format!("It is {}", number % 3), "").await;
+        assert_eq!(task.await.unwrap(), expected, "{number}");
+    }
+}
+
+#[tokio::test]
+async fn a_late_prediction_falls_back() {
+    let limits = Limits { deadline: Duration::ZERO, ..Limits::default() };
+    assert_eq!(start(limits, true).predict("How are", "").await, "How are you doing today my friend");
+    assert_eq!(start(limits, false).predict("How are", "").await, "");
+}
+
+#[tokio::test]
+async fn long_texts_and_any_characters_are_completed() {
+    let model = start(Limits::default(), false);
+    for text in ["word ".repeat(20_000), "\u{fffd}\0\u{e9}\u{2603}".repeat(300), "\n\n".to_owned()] {
+        let predicted = model.predict(&text, &format!("{text} EOF {text}")).await;
+        assert!(predicted.starts_with(&text), "{predicted:.80}");
+    }
+}
+
+#[test]
+fn the_beginning_of_long_prompts_goes_in_pieces() {
+    let tokens: Vec<u32> = (0..10_000).collect();
+    // Room for 960 of 1 024 tokens, in pieces of 240.
+    for (length, first, count) in
+        [(0, None, 0), (960, Some(0), 960), (961, Some(240), 721), (1_200, Some(240), 960), (9_999, Some(9_120), 879)]
+    {
+        let kept = fitting(&tokens[..length], 1_024);
+        assert_eq!((kept.first().copied(), kept.len()), (first, count), "{length}");
+    }
+    // Contexts smaller than an answer.
+    assert_eq!(fitting(&tokens, 10).len(), 4);
+    assert_eq!(fitting(&tokens[..1], 1).len(), 1);
+}

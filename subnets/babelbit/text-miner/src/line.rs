@@ -1,0 +1,131 @@
+//! The prompt of a language model, which is the dialogue with one utterance per line, and the line that completes it.
+
+use std::ops::ControlFlow;
+
+use taonet_babelbit_core::text_api::CONTEXT_SEPARATOR;
+
+/// Maximum number of words added to a prefix.
+pub(crate) const MAX_ADDED: usize = 32;
+/// Maximum length in bytes of the earlier utterances in the prompt, about 500 tokens: small models have contexts of
+/// 1 024 tokens, and long prompts are slow.
+const MAX_CONTEXT: usize = 2_000;
+
+/// Returns the prompt: the last utterances of the dialogue and the revealed words, one line each.
+pub(crate) fn prompt(prefix: &str, context: &str) -> String {
+    let mut lines = vec![prefix];
+    let mut left = MAX_CONTEXT;
+    for utterance in spoken(context.rsplit(CONTEXT_SEPARATOR)) {
+        let Some(rest) = left.checked_sub(utterance.len() + 1) else { break };
+        left = rest;
+        lines.push(utterance);
+    }
+    lines.reverse();
+    let text = lines.join("\n");
+    // Servers reject an empty prompt.
+    if text.is_empty() { "\n".to_owned() } else { text }
+}
+
+/// Like [`prompt`], but its beginning rarely changes while the dialogue grows, so that a cache of the prompt can be
+/// kept: the earlier utterances go in pieces of half the maximum length.
+pub(crate) fn steady_prompt(prefix: &str, context: &str) -> String {
+    let length: usize = spoken(context.split(CONTEXT_SEPARATOR)).map(|utterance| utterance.len() + 1).sum();
+    let piece = MAX_CONTEXT / 2;
+    let dropped = length.saturating_sub(MAX_CONTEXT).div_ceil(piece) * piece;
+    let mut start = 0;
+    let kept = spoken(context.split(CONTEXT_SEPARATOR)).filter(|utterance| {
+        let begins = start;
+        start += utterance.len() + 1;
+        begins >= dropped
+    });
+    kept.chain([prefix]).collect::<Vec<_>>().join("\n")
+}
+
+/// Returns the utterances without surrounding white space and without empty ones.
+fn spoken<'a>(utterances: impl Iterator<Item = &'a str>) -> impl Iterator<Item = &'a str> {
+    utterances.map(str::trim).filter(|text| !text.is_empty())
+}
+
+/// The rest of the utterance, as received until now.
+#[derive(Debug, Default)]
+pub(crate) struct Line {
+    text: String,
+}
+
+impl Line {
+    /// Returns whether no word was added.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.text.trim().is_empty()
+    }
+
+    /// Returns the number of words.
+    pub(crate) fn words(&self) -> usize {
+        self.text.split_whitespace().count()
+    }
+
+    /// Adds a piece of the completion; breaks at the end of the line and at the maximum number of words.
+    pub(crate) fn add(&mut self, piece: &str) -> ControlFlow<()> {
+        let (line, is_last) = piece.split_once('\n').map_or((piece, false), |(line, _)| (line, true));
+        self.text.push_str(line);
+        let too_long = self.text.split_whitespace().nth(MAX_ADDED).is_some();
+        if is_last || too_long { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    }
+
+    /// Removes the last word, which may be incomplete, unless white space follows it.
+    pub(crate) fn drop_last_word(&mut self) {
+        let end = self.text.rfind(char::is_whitespace).unwrap_or_default();
+        self.text.truncate(end);
+    }
+
+    /// Returns the prefix with the words of the line after it. Revealed words are complete: a letter or digit starts a
+    /// new word, even without white space before it.
+    pub(crate) fn after(&self, prefix: &str) -> String {
+        let mut text = prefix.to_owned();
+        for (number, word) in self.text.split_whitespace().take(MAX_ADDED).enumerate() {
+            let continues = number == 0
+                && self.text.starts_with(|letter: char| !letter.is_whitespace() && !letter.is_alphanumeric());
+            if !continues && !text.is_empty() && !text.ends_with(char::is_whitespace) {
+                text.push(' ');
+            }
+            text.push_str(word);
+        }
+        text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Table columns: prefix, context, prompt.
+    #[test]
+    fn long_contexts_lose_their_beginning() {
+        let long = "x".repeat(MAX_CONTEXT - 5);
+        let table = [
+            ("", String::new(), "\n".to_owned()),
+            ("I", String::new(), "I".to_owned()),
+            ("I", " EOF One. EOF  EOF Two.".to_owned(), "One.\nTwo.\nI".to_owned()),
+            ("I", format!("One. EOF {long}"), format!("{long}\nI")),
+            ("I", format!("{long} EOF One. EOF Two."), "One.\nTwo.\nI".to_owned()),
+        ];
+        for (prefix, context, expected) in table {
+            assert_eq!(prompt(prefix, &context), expected, "{context:.30}");
+        }
+    }
+
+    #[test]
+    fn a_steady_prompt_keeps_its_beginning() {
+        assert_eq!(steady_prompt("It", "Hello. EOF  Hi.  EOF "), "Hello.\nHi.\nIt");
+        assert_eq!(steady_prompt("It", ""), "It");
+        let (mut context, mut last, mut changes) = (String::new(), String::new(), 0);
+        for number in 0..200 {
+            context = format!("{context} EOF This is the utterance number {number}.");
+            let prompt = steady_prompt("", &context);
+            assert!(prompt.len() <= MAX_CONTEXT && prompt.ends_with(&format!("number {number}.\n")), "{prompt}");
+            assert!(number < 60 || prompt.len() >= MAX_CONTEXT / 2 - 50, "{}", prompt.len());
+            changes += usize::from(!prompt.starts_with(last.trim_end_matches('\n')));
+            last = prompt;
+        }
+        // 200 utterances have about 6 400 bytes, and go in pieces of 1 000.
+        assert!((4..=6).contains(&changes), "{changes}");
+    }
+}

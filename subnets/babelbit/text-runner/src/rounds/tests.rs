@@ -1,0 +1,148 @@
+use std::net::SocketAddr;
+use std::sync::Mutex;
+use std::time::Duration;
+
+use axum::routing::post;
+use axum::{Json, Router};
+use serde_json::{Value, json};
+use taonet_babelbit_runner::{CallError, LoopParts, RoundReport, Rounds, ScheduleSettings};
+use taonet_primitives::NetUid;
+use taonet_service::{Shutdown, system_clock};
+use taonet_validator::subtensor_gateway::GatewayClient;
+use tokio::sync::{mpsc, watch};
+
+use super::*;
+use crate::tests::{TEXT, engine, failing, miners, runner, scripted};
+
+/// Miners that a test replaces between rounds.
+struct Listed(Mutex<Vec<TextMiner>>);
+
+impl TextMiners for Listed {
+    fn miners(&self) -> BoxFuture<'_, Result<Vec<TextMiner>, RoundError>> {
+        std::future::ready(Ok(self.0.lock().unwrap().clone())).boxed()
+    }
+}
+
+/// Serves a gateway whose blocks the test produces; every request for the next block waits for a moment.
+async fn gateway(blocks: &watch::Sender<u32>) -> GatewayClient {
+    let (current, next) = (blocks.subscribe(), blocks.subscribe());
+    let wait = move |Json(_): Json<Value>| {
+        let next = next.clone();
+        async move {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+            Json(json!({ "block": *next.borrow() }))
+        }
+    };
+    let routes = Router::new()
+        .route("/v1/block/current", post(move || async move { Json(json!({ "block": *current.borrow() })) }))
+        .route("/v1/block/wait", post(wait));
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap()).parse().unwrap();
+    let service = routes.into_make_service_with_connect_info::<SocketAddr>();
+    tokio::spawn(async move { axum::serve(listener, service).await });
+    GatewayClient::new(&url, None, Duration::from_mins(1)).unwrap()
+}
+
+#[tokio::test]
+async fn a_main_round_is_followed_by_its_solo_round_and_failures_are_retried() {
+    let directory = tempfile::tempdir().unwrap();
+    let runner = runner(&directory).await;
+    let engine = engine(TEXT).await;
+    let (echo, broken) = (scripted(|request| Ok(request.prefix.clone())), failing());
+    let listed = Arc::new(Listed(Mutex::new(Vec::new())));
+    let (blocks, _) = watch::channel(100);
+    let (sender, mut reports) = mpsc::unbounded_channel::<RoundReport>();
+    let parts = LoopParts {
+        ledger: Arc::clone(&runner.ledger),
+        player: Arc::new(TextRounds { runner, engine: engine.clone(), miners: Arc::clone(&listed) as _ }),
+        engine,
+        chain: Arc::new(ChainView::new(gateway(&blocks).await, NetUid(59), None)),
+        on_round: Arc::new(move |report| drop(sender.send(report.clone()))),
+        clock: system_clock(),
+        sleeper: Arc::new(|_| Box::pin(tokio::time::sleep(Duration::from_millis(2)))),
+    };
+    let schedule = ScheduleSettings { tempo: 10, on_startup: true, solo: true, arena: None, attempts: 1 };
+    let mut rounds = Rounds::with_player(parts, schedule).await.unwrap();
+    let shutdown = Shutdown::new();
+    let stop = shutdown.clone();
+    shutdown.spawn("rounds", async move { rounds.run(&stop).await });
+    let mut next = async || tokio::time::timeout(Duration::from_mins(1), reports.recv()).await.unwrap().unwrap();
+
+    let report = next().await;
+    assert_eq!((report.contest, report.outcome, report.epoch), (ChallengeType::Main, "no_miners", Some(10)));
+    *listed.0.lock().unwrap() = miners(&[&broken]);
+    blocks.send_replace(110);
+    let report = next().await;
+    assert_eq!((report.outcome, report.challenge_uid.as_deref()), ("no_score", Some("text-1")));
+    *listed.0.lock().unwrap() = miners(&[&echo, &broken]);
+    blocks.send_replace(120);
+    let report = next().await;
+    // The round is retried in its epoch, unless the next one begins first.
+    assert_eq!((report.outcome, report.miners), ("played", 1));
+    assert!(matches!(report.epoch, Some(11 | 12)), "{report:?}");
+    let report = next().await;
+    let solo = (report.contest, report.outcome, report.challenge_uid.as_deref(), report.main_challenge_uid.as_deref());
+    assert_eq!(solo, (ChallengeType::Solo, "played", Some("solo"), Some("text-1")));
+    blocks.send_replace(131);
+    let report = next().await;
+    assert_eq!((report.contest, report.outcome), (ChallengeType::Main, "already_done"));
+    shutdown.request();
+    shutdown.finished().await.unwrap();
+}
+
+/// A miner that never answers does not delay the end of a round by more than its deadline, nor a shutdown at all.
+#[tokio::test]
+async fn a_shutdown_cancels_a_round_in_progress() {
+    struct Stuck;
+    impl TextConnection for Stuck {
+        fn predict<'a>(
+            &'a self,
+            _: &'a taonet_babelbit_core::text_api::PredictedUtterance,
+            _: Duration,
+        ) -> BoxFuture<'a, Result<String, CallError>> {
+            std::future::pending().boxed()
+        }
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let mut miners = miners(&[&failing()]);
+    miners[0].connection = Arc::new(Stuck);
+    let runner = runner(&directory).await;
+    let engine = engine(TEXT).await;
+    let (blocks, _) = watch::channel(100);
+    let parts = LoopParts {
+        ledger: Arc::clone(&runner.ledger),
+        player: Arc::new(TextRounds {
+            runner,
+            engine: engine.clone(),
+            miners: Arc::new(Listed(Mutex::new(miners))) as _,
+        }),
+        engine,
+        chain: Arc::new(ChainView::new(gateway(&blocks).await, NetUid(59), None)),
+        on_round: Arc::new(|report| panic!("{report:?}")),
+        clock: system_clock(),
+        sleeper: Arc::new(|_| Box::pin(tokio::time::sleep(Duration::from_millis(2)))),
+    };
+    let schedule = ScheduleSettings { tempo: 10, on_startup: true, solo: false, arena: None, attempts: 1 };
+    let mut rounds = Rounds::with_player(parts, schedule).await.unwrap();
+    let shutdown = Shutdown::new();
+    let stop = shutdown.clone();
+    shutdown.spawn("rounds", async move { rounds.run(&stop).await });
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    shutdown.request();
+    tokio::time::timeout(Duration::from_secs(5), shutdown.finished()).await.unwrap().unwrap();
+}
+
+/// Columns: number of miners · maximum · number of miners in a round
+#[test]
+fn a_round_has_at_most_the_maximum_of_miners() {
+    let echo = scripted(|request| Ok(request.prefix.clone()));
+    for (all, max_miners, expected) in [(3, 256, 3), (3, 3, 3), (3, 2, 2), (0, 2, 0)] {
+        let last_first = Choice { max_miners, shuffle: Arc::new(<[_]>::reverse) };
+        let chosen = last_first.of(miners(&vec![&echo; all]));
+        assert_eq!(chosen.len(), expected);
+        assert_eq!(Choice::random(max_miners).of(miners(&vec![&echo; all])).len(), expected);
+        if all > max_miners {
+            assert_eq!(chosen[0].key.uid.0, 3, "the first ones of the order are selected");
+        }
+    }
+}

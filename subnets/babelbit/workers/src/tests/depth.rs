@@ -1,0 +1,57 @@
+//! Number and age of the jobs in the queue.
+
+use std::collections::BTreeMap;
+
+use taonet_babelbit_scorer::AudioHash;
+
+use super::*;
+use crate::job::{Job, group};
+use crate::queue::Queue;
+use crate::testing::Nats;
+
+fn recognizer(fingerprint: &str) -> EngineIdentity {
+    EngineIdentity { name: "whisper".to_owned(), fingerprint: fingerprint.to_owned() }
+}
+
+async fn publish(queue: &Queue, recognizer: &EngineIdentity, recordings: std::ops::Range<u8>) {
+    for recording in recordings {
+        let audio = AudioHash::of(&[recording]);
+        let is_new = queue.publish(&JobId::new(audio, recognizer), &Job::new(audio, recognizer)).await.unwrap();
+        assert!(is_new);
+    }
+}
+
+#[tokio::test]
+async fn jobs_of_other_recognisers_are_counted_separately() {
+    let Some(mut nats) = Nats::new() else { return };
+    nats.run();
+    let [old, own] = ["1", "2"].map(recognizer);
+    let old_queue = Queue::connect(&nats.url(), &old).await.unwrap();
+    let own_queue = Queue::connect(&nats.url(), &own).await.unwrap();
+    assert_eq!(own_queue.depth().await.unwrap().others, BTreeMap::from([("none".to_owned(), 0)]));
+
+    publish(&old_queue, &old, 0..2).await;
+    let gap = Duration::from_millis(300);
+    tokio::time::sleep(gap).await;
+    let depth = own_queue.depth().await.unwrap();
+    assert_eq!((depth.jobs, depth.oldest), (0, Duration::ZERO));
+    assert_eq!(depth.others, BTreeMap::from([("none".to_owned(), 2)]), "no worker has run with the old recogniser");
+
+    old_queue.consumer(&PACE).await.unwrap();
+    let consumer = own_queue.consumer(&PACE).await.unwrap();
+    publish(&own_queue, &own, 0..3).await;
+    let (own_depth, old_depth) = (own_queue.depth().await.unwrap(), old_queue.depth().await.unwrap());
+    assert_eq!((own_depth.jobs, old_depth.jobs), (3, 2));
+    assert_eq!(own_depth.others, BTreeMap::from([("none".to_owned(), 0), (group(&old), 2)]));
+    assert_eq!(old_depth.others, BTreeMap::from([("none".to_owned(), 0), (group(&own), 3)]));
+    assert!(old_depth.oldest >= own_depth.oldest + gap, "{old_depth:?} {own_depth:?}");
+
+    // A job in progress counts until it is acknowledged.
+    let delivery = consumer.pull(1).await.unwrap().next().await.unwrap().unwrap();
+    assert_eq!(own_queue.depth().await.unwrap().jobs, 3);
+    delivery.done().await;
+    let began = std::time::Instant::now();
+    while own_queue.depth().await.unwrap().jobs != 2 {
+        assert!(began.elapsed() < Duration::from_secs(30), "the acknowledged job still counts");
+    }
+}

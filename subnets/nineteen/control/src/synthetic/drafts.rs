@@ -1,0 +1,162 @@
+//! Conversations for synthetic requests that the checking model has written in advance.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use futures::StreamExt as _;
+use rand::rngs::StdRng;
+use rand::seq::IndexedRandom as _;
+use rand::{Rng as _, SeedableRng as _};
+use serde_json::{Value, json};
+use taonet_nineteen_checker::{CheckError, Reference, ReferenceModel};
+use taonet_nineteen_core::task::TaskType;
+use taonet_service::Shutdown;
+
+use super::words::{Part, text};
+use crate::{MarketFile, References};
+
+/// Number of conversations to keep ready.
+const READY: usize = 256;
+/// Number of conversations that are written at once.
+const AT_ONCE: usize = 4;
+/// Pause after a failure, and while enough conversations are ready.
+const PAUSE: Duration = Duration::from_secs(5);
+/// Maximum length of a written message, in tokens.
+const LONGEST: u64 = 300;
+/// Maximum number of repetitions of a follow-up.
+const TURNS: [usize; 8] = [0, 0, 0, 0, 0, 1, 1, 2];
+/// How a message may be written.
+const MANNERS: [&str; 12] = [
+    "short and casual",
+    "polite and detailed",
+    "in lower case, with typing errors",
+    "by an expert",
+    "by a beginner",
+    "in two sentences",
+    "with a list of facts",
+    "with a quotation to work on",
+    "with a few lines of code",
+    "in one long paragraph",
+    "as a single question",
+    "in a language other than English",
+];
+
+/// A queue of conversations. Each is used once. Clones share the queue.
+#[derive(Clone, Default)]
+pub struct Drafts(Arc<Mutex<VecDeque<Vec<Value>>>>);
+
+impl Drafts {
+    /// Takes a conversation, which ends with a message of the user; `None` if none is ready.
+    pub fn take(&self) -> Option<Vec<Value>> {
+        self.queue().pop_front()
+    }
+
+    /// Keeps conversations ready until shutdown. They are written by the models that check the market's text tasks;
+    /// returns at once if these cannot write.
+    pub async fn keep_ready(&self, market: &MarketFile, references: &References, shutdown: &Shutdown) {
+        while !shutdown.is_requested() {
+            let models = models(market, references);
+            let missing = READY.saturating_sub(self.queue().len());
+            let models = &models;
+            let writing = futures::stream::iter(0..missing.min(AT_ONCE)).map(|_| async move {
+                let mut random = StdRng::from_os_rng();
+                match models.choose(&mut random) {
+                    Some(model) => conversation(model.as_ref(), &mut random).await,
+                    None => Ok(None),
+                }
+            });
+            let written: Vec<_> = tokio::select! {
+                () = shutdown.requested() => return,
+                written = writing.buffer_unordered(AT_ONCE).collect() => written,
+            };
+            let mut is_idle = written.is_empty() || models.is_empty();
+            for conversation in written {
+                match conversation {
+                    Ok(Some(conversation)) => self.queue().push_back(conversation),
+                    Ok(None) if models.is_empty() => {}
+                    Ok(None) => return,
+                    Err(error) => {
+                        is_idle = true;
+                        tracing::debug!(error = &error as &dyn std::error::Error, "synthetic conversation not written");
+                    }
+                }
+            }
+            if is_idle {
+                tokio::select! {
+                    () = shutdown.requested() => return,
+                    () = tokio::time::sleep(PAUSE) => {}
+                }
+            }
+        }
+    }
+
+    fn queue(&self) -> MutexGuard<'_, VecDeque<Vec<Value>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for Drafts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Drafts").field("ready", &self.queue().len()).finish()
+    }
+}
+
+/// Returns the models that check the market's text tasks.
+fn models(market: &MarketFile, references: &References) -> Vec<Arc<dyn ReferenceModel>> {
+    let config = market.current();
+    let texts = config.enabled().filter(|task| task.task_type == TaskType::Text);
+    let model = |reference| if let Reference::Text(model) = reference { Some(model) } else { None };
+    texts.filter_map(|task| references.of(task)).filter_map(model).collect()
+}
+
+/// Has a model write a conversation; `None` if the model cannot write.
+async fn conversation(model: &dyn ReferenceModel, random: &mut StdRng) -> Result<Option<Vec<Value>>, CheckError> {
+    let mut messages = Vec::new();
+    if random.random_bool(0.25) {
+        let like = text(Part::System, 12, random);
+        let order = format!(
+            "Write the system prompt of an AI assistant. An example of a different one: \"{like}\". Reply with the \
+             prompt only."
+        );
+        let Some(written) = write(model, &[message("user", &order)], random).await? else { return Ok(None) };
+        messages.push(message("system", &written));
+    }
+    let (like, manner) = (text(Part::Message, 25, random), MANNERS.choose(random).copied().unwrap_or_default());
+    let order = format!(
+        "Write a message that a person could send to an AI assistant, {manner}. These words set the subject, which you \
+         can change to make sense: \"{like}\". Reply with the message only."
+    );
+    let Some(written) = write(model, &[message("user", &order)], random).await? else { return Ok(None) };
+    messages.push(message("user", &written));
+    for _ in 0..TURNS.choose(random).copied().unwrap_or(0) {
+        let Some(answer) = write(model, &messages, random).await? else { return Ok(None) };
+        messages.push(message("assistant", &answer));
+        let order = format!(
+            "This is a conversation between a user and an AI assistant, in JSON:\n\n{}\n\nWrite the user's next \
+             message. Reply with the message only.",
+            Value::from(messages.clone())
+        );
+        let Some(next) = write(model, &[message("user", &order)], random).await? else { return Ok(None) };
+        messages.push(message("user", &next));
+    }
+    Ok(Some(messages))
+}
+
+async fn write(
+    model: &dyn ReferenceModel,
+    messages: &[Value],
+    random: &mut StdRng,
+) -> Result<Option<String>, CheckError> {
+    let Some(written) = model.write(messages, LONGEST, random.random_range(1..=u32::MAX.into())).await? else {
+        return Ok(None);
+    };
+    // Models like to quote what they were told to write.
+    let written = written.trim().trim_matches('"').trim();
+    if written.is_empty() { Err(CheckError::Malformed("is an empty message")) } else { Ok(Some(written.to_owned())) }
+}
+
+fn message(role: &str, content: &str) -> Value {
+    json!({"role": role, "content": content})
+}

@@ -1,0 +1,118 @@
+//! Parameters of synthetic image requests, distributed like buyers' requests: mostly the defaults of the gateway.
+
+use rand::Rng;
+use rand::seq::IndexedRandom as _;
+use serde_json::{Map, Value};
+use taonet_nineteen_core::Task;
+use taonet_nineteen_core::payload::{ImagePayload, LARGEST_SEED};
+use taonet_nineteen_core::task::Endpoint;
+
+use super::picture::{mask, portrait, scene};
+use super::words::{Part, text};
+
+/// Widths and heights that image models are trained for, both also swapped.
+const SIZES: [(u64, u64); 6] = [(1_024, 1_024), (896, 1_152), (832, 1_216), (768, 1_024), (768, 1_344), (640, 1_536)];
+/// Sides of input images, in pixels.
+const SIDES: [u32; 4] = [512, 576, 640, 768];
+/// Numbers of denoising steps that buyers choose, besides the defaults.
+const STEPS: [u64; 6] = [5, 6, 12, 15, 20, 25];
+/// Parts of negative prompts, which most users copy from one another.
+const UNWANTED: [&str; 24] = [
+    "blurry",
+    "low quality",
+    "worst quality",
+    "lowres",
+    "jpeg artifacts",
+    "watermark",
+    "signature",
+    "text",
+    "logo",
+    "bad anatomy",
+    "bad hands",
+    "extra fingers",
+    "extra limbs",
+    "deformed",
+    "disfigured",
+    "ugly",
+    "cropped",
+    "out of frame",
+    "oversaturated",
+    "grainy",
+    "duplicate",
+    "cartoon",
+    "3d render",
+    "nsfw",
+];
+
+/// Generates the payload of a request to an image route; `None` for routes without a generator.
+pub(super) fn payload(task: &Task, random: &mut impl Rng) -> Option<Map<String, Value>> {
+    let mut further = Map::new();
+    let mut add = |name: &str, value: Value| further.insert(name.to_owned(), value);
+    let (width, height) = (side(random), side(random));
+    match task.endpoint {
+        Endpoint::TextToImage => {}
+        Endpoint::ImageToImage => {
+            add("init_image", scene(width, height, random).into());
+            add("image_strength", strength(random).into());
+        }
+        Endpoint::Inpaint => {
+            add("init_image", scene(width, height, random).into());
+            add("mask_image", mask(width, height, random).into());
+        }
+        Endpoint::Avatar => {
+            add("init_image", portrait(width, height, random).into());
+            add("ipadapter_strength", strength(random).into());
+            add("control_strength", strength(random).into());
+        }
+        _ => return None,
+    }
+    let (width, height) = size(random);
+    let has_model = matches!(task.endpoint, Endpoint::TextToImage | Endpoint::ImageToImage);
+    let payload = ImagePayload {
+        prompt: text(Part::Picture, random.random_range(4..=30), random),
+        negative_prompt: negative_prompt(random),
+        steps: steps(random),
+        cfg_scale: cfg_scale(random),
+        width,
+        height,
+        seed: random.random_range(1..=LARGEST_SEED),
+        model: has_model.then(|| task.task.to_string()),
+        further,
+    };
+    Some(payload.into_map())
+}
+
+fn side(random: &mut impl Rng) -> u32 {
+    SIDES.choose(random).copied().unwrap_or(512)
+}
+
+fn size(random: &mut impl Rng) -> (u64, u64) {
+    let (width, height) =
+        if random.random_bool(0.6) { (1_024, 1_024) } else { SIZES.choose(random).copied().unwrap_or((1_024, 1_024)) };
+    if random.random_bool(0.4) { (height, width) } else { (width, height) }
+}
+
+fn steps(random: &mut impl Rng) -> u64 {
+    match random.random_range(0..10) {
+        // The defaults of the gateway's two interfaces.
+        0..=4 => 8,
+        5..=6 => 10,
+        _ => STEPS.choose(random).copied().unwrap_or(8),
+    }
+}
+
+fn cfg_scale(random: &mut impl Rng) -> f64 {
+    if random.random_bool(0.6) { 3.0 } else { (random.random_range(1.5..9.0_f64) * 2.0).round() / 2.0 }
+}
+
+fn strength(random: &mut impl Rng) -> f64 {
+    if random.random_bool(0.6) { 0.5 } else { (random.random_range(0.1..=1.0_f64) * 20.0).round() / 20.0 }
+}
+
+fn negative_prompt(random: &mut impl Rng) -> String {
+    if random.random_bool(0.6) {
+        return String::new();
+    }
+    let count = random.random_range(1..=8);
+    UNWANTED.choose_multiple(random, count).copied().collect::<Vec<_>>().join(", ")
+}

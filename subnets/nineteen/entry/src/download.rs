@@ -1,0 +1,197 @@
+//! Download of images that buyers pass as URLs.
+//!
+//! A URL could make the gateway call hosts in its own network. Only public addresses are called: the address is checked
+//! after name resolution, for each redirect too, and the checked address is the one that is called.
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+use reqwest::{Url, redirect};
+use taonet_http::Fault;
+use taonet_http::client::{builder, fault, read_capped};
+use taonet_wire::is_public;
+
+/// Timeout of a download, with all redirects.
+const WITHIN: Duration = Duration::from_secs(10);
+/// Maximum size of an image, in bytes.
+const LARGEST: usize = 6 << 20;
+/// Maximum number of redirects.
+const REDIRECTS: usize = 3;
+/// Maximum length of a URL, in bytes.
+const LONGEST: usize = 2_048;
+
+/// Why an image cannot be downloaded.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub(crate) enum DownloadError {
+    #[error("the URL is malformed or too long")]
+    Malformed,
+    #[error("the URL must start with https://")]
+    Scheme,
+    #[error("the URL's host is not public")]
+    Private,
+    #[error("a redirect leads to an address that is not allowed, or there are too many redirects")]
+    Redirect,
+    #[error("the server returned {0}")]
+    Status(reqwest::StatusCode),
+    #[error(transparent)]
+    Transfer(#[from] Fault),
+}
+
+/// Rules for the URLs that the gateway calls.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Downloads {
+    scheme: &'static str,
+    is_callable: fn(IpAddr) -> bool,
+    within: Duration,
+}
+
+impl Default for Downloads {
+    fn default() -> Self {
+        Self { scheme: "https", is_callable: is_public, within: WITHIN }
+    }
+}
+
+impl Downloads {
+    /// Downloads a file of up to 6 MiB, within 10 s.
+    pub(crate) async fn download(self, url: &str) -> Result<Vec<u8>, DownloadError> {
+        if url.len() > LONGEST {
+            return Err(DownloadError::Malformed);
+        }
+        let url: Url = url.parse().map_err(|_| DownloadError::Malformed)?;
+        self.check(&url)?;
+        let redirects = redirect::Policy::custom(move |attempt| {
+            if attempt.previous().len() > REDIRECTS {
+                return attempt.error(DownloadError::Redirect);
+            }
+            match self.check(attempt.url()) {
+                Ok(()) => attempt.follow(),
+                Err(error) => attempt.error(error),
+            }
+        });
+        let client = builder().redirect(redirects).referer(false).timeout(self.within).dns_resolver(self);
+        let request = client.build().map_err(fault)?.get(url);
+        let response = request.send().await.map_err(|error| {
+            if error.is_redirect() { DownloadError::Redirect } else { DownloadError::Transfer(fault(error)) }
+        })?;
+        if response.status() != reqwest::StatusCode::OK {
+            return Err(DownloadError::Status(response.status()));
+        }
+        Ok(read_capped(response, LARGEST).await?)
+    }
+
+    /// Checks the scheme, and a host that is an address. Host names are checked by the resolver.
+    fn check(self, url: &Url) -> Result<(), DownloadError> {
+        if url.scheme() != self.scheme {
+            return Err(DownloadError::Scheme);
+        }
+        let host = url.host_str().ok_or(DownloadError::Malformed)?;
+        match host.trim_matches(['[', ']']).parse() {
+            Ok(address) if !(self.is_callable)(address) => Err(DownloadError::Private),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Resolves names to the addresses that may be called.
+impl Resolve for Downloads {
+    fn resolve(&self, name: Name) -> Resolving {
+        let is_callable = self.is_callable;
+        Box::pin(async move {
+            let found = tokio::net::lookup_host((name.as_str(), 0)).await?;
+            let addresses: Vec<SocketAddr> = found.filter(|address| is_callable(address.ip())).collect();
+            if addresses.is_empty() {
+                return Err(DownloadError::Private.into());
+            }
+            Ok(Box::new(addresses.into_iter()) as Addrs)
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+    use std::net::Ipv4Addr;
+
+    use axum::Router;
+    use axum::body::Body;
+    use axum::response::Redirect;
+    use axum::routing::get;
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    /// Rules under which the tests' server is a public one, and the rest of this machine is private.
+    fn rules() -> Downloads {
+        let is_callable = |ip| ip == IpAddr::V4(Ipv4Addr::LOCALHOST);
+        Downloads { scheme: "http", is_callable, within: Duration::from_secs(2) }
+    }
+
+    async fn server() -> String {
+        let endless = || async { Body::from_stream(futures::stream::repeat(Ok::<_, Infallible>(vec![0_u8; 4_096]))) };
+        let silent = || async { Body::from_stream(futures::stream::pending::<Result<Vec<u8>, Infallible>>()) };
+        let to = |place: &'static str| get(move || async move { Redirect::temporary(place) });
+        let router = Router::new()
+            .route("/image", get(|| async { "image" }))
+            .route("/once", to("/image"))
+            .route("/loop", to("/loop"))
+            .route("/private", to("http://127.0.0.2/image"))
+            .route("/mapped", to("http://[::ffff:127.0.0.2]/image"))
+            .route("/metadata", to("http://169.254.169.254/latest"))
+            .route("/scheme", to("ftp://127.0.0.1/image"))
+            .route("/endless", get(endless))
+            .route("/silent", get(silent));
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        tokio::spawn(async move { axum::serve(listener, router).await });
+        format!("http://{address}")
+    }
+
+    #[tokio::test]
+    async fn issue_11_18_private_hosts_are_not_called() {
+        let (url, rules) = (server().await, rules());
+        let download = async |rules: Downloads, url: &str| rules.download(url).await;
+        assert_eq!(download(rules, &format!("{url}/image")).await.unwrap(), b"image");
+        assert_eq!(download(rules, &format!("{url}/once")).await.unwrap(), b"image");
+        for path in ["/loop", "/private", "/mapped", "/metadata", "/scheme"] {
+            let error = download(rules, &format!("{url}{path}")).await.unwrap_err();
+            assert!(matches!(error, DownloadError::Redirect), "{path}: {error}");
+        }
+        let error = download(rules, &format!("{url}/none")).await.unwrap_err();
+        assert!(matches!(error, DownloadError::Status(status) if status.as_u16() == 404), "{error}");
+        // Size and time are limited.
+        let error = download(rules, &format!("{url}/endless")).await.unwrap_err();
+        assert!(matches!(error, DownloadError::Transfer(Fault::TooLarge(_))), "{error}");
+        let error = download(rules, &format!("{url}/silent")).await.unwrap_err();
+        assert!(matches!(error, DownloadError::Transfer(Fault::Timeout)), "{error}");
+        // A name is checked after its resolution; the server is reachable by this name.
+        let named = url.replace("127.0.0.1", "localhost");
+        assert_eq!(download(rules, &format!("{named}/image")).await.unwrap(), b"image");
+        let nowhere = Downloads { is_callable: |_| false, ..rules };
+        let error = download(nowhere, &format!("{named}/image")).await.unwrap_err();
+        assert!(matches!(error, DownloadError::Transfer(Fault::Transport(_))), "{error}");
+    }
+
+    #[test]
+    fn only_public_https_addresses_are_allowed() {
+        let check = |url: &str| Downloads::default().check(&url.parse().unwrap());
+        for url in ["https://example.org/a.png", "https://8.8.8.8:8443/a", "https://[2606:4700::1111]/a"] {
+            assert!(check(url).is_ok(), "{url}");
+        }
+        for url in [
+            "https://127.0.0.1/a",
+            "https://2130706433/a",
+            "https://0x7f.1/a",
+            "https://10.0.0.1/a",
+            "https://169.254.169.254/a",
+            "https://[::1]/a",
+            "https://[::ffff:10.0.0.1]/a",
+        ] {
+            assert!(matches!(check(url), Err(DownloadError::Private)), "{url}");
+        }
+        for url in ["http://example.org/a", "file:///etc/passwd", "gopher://example.org/", "data:image/png;base64,AA"] {
+            assert!(matches!(check(url), Err(DownloadError::Scheme)), "{url}");
+        }
+    }
+}

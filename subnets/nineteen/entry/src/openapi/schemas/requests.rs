@@ -1,0 +1,169 @@
+//! Schemas of requests. A test with schemathesis checks that they match exactly what the gateway accepts.
+
+use taonet_nineteen_core::payload::LARGEST_SEED;
+use utoipa::openapi::schema::{AdditionalProperties, Type};
+use utoipa::openapi::{ComponentsBuilder, RefOr, Schema};
+
+use super::{
+    Field, any, either, exactly, flag, list, lists, needs, null, number, object, of_type, one_at_most, one_of, refer,
+    request, some_text, string, text_like, typed, whole, with_conditions,
+};
+
+/// Pattern of a JPEG, PNG, GIF, BMP or TIFF image in base64: the file signature, completed to whole groups of four
+/// characters, then the rest of the data.
+const IMAGE: &str = concat!(
+    r"^(?:/9j/|iVBORw0KGg[o-r][A-Za-z0-9+/]|R0lGOD[dl]h|Qk[0-3][A-Za-z0-9+/]|SUkqA[A-P][A-Za-z0-9+/]{2}|",
+    r"TU0AK[g-v][A-Za-z0-9+/]{2})(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/][AQgw]==|[A-Za-z0-9+/]{2}[AEIMQUYcgkosw048]=)?$"
+);
+/// Pattern of an image size: `auto`, or a width and a height in `513..=2047`, in pixels.
+const SIZE: &str = concat!(
+    "^(?:auto|(?:51[3-9]|5[2-9][0-9]|[6-9][0-9]{2}|1[0-9]{3}|20[0-3][0-9]|204[0-7])x",
+    "(?:51[3-9]|5[2-9][0-9]|[6-9][0-9]{2}|1[0-9]{3}|20[0-3][0-9]|204[0-7]))$"
+);
+
+/// Fields of all text requests.
+fn sampling() -> Vec<Field> {
+    let stop = either([some_text(), list(some_text(), 1, 4)]);
+    let options = object([], [("include_usage", flag()), ("include_obfuscation", exactly(false.into()))])
+        .additional_properties(Some(AdditionalProperties::FreeForm(false)));
+    let bias = of_type(Type::Object).additional_properties(Some(number(-100.0, 100.0)));
+    vec![
+        ("stream", flag()),
+        ("stream_options", options.into()),
+        ("max_tokens", whole(1.0, 32_768.0)),
+        ("max_completion_tokens", whole(1.0, 32_768.0)),
+        ("temperature", number(0.0, 2.0)),
+        ("top_p", number(0.0, 1.0)),
+        ("seed", whole(1.0, LARGEST_SEED as f64)),
+        ("stop", stop),
+        ("frequency_penalty", number(-2.0, 2.0)),
+        ("presence_penalty", number(-2.0, 2.0)),
+        ("logit_bias", bias.into()),
+        ("n", exactly(1.into())),
+        ("store", exactly(false.into())),
+        ("service_tier", one_of(&["auto", "default"])),
+    ]
+}
+
+fn tools() -> Vec<Field> {
+    vec![
+        ("tools", list(typed(), 1, 128)),
+        ("tool_choice", either([one_of(&["none", "auto", "required"]), typed()])),
+        ("parallel_tool_calls", flag()),
+        ("response_format", typed()),
+    ]
+}
+
+fn image(further: impl IntoIterator<Item = Field>) -> Vec<Field> {
+    let fields = [
+        ("negative_prompt", of_type(Type::String).max_length(Some(32_000)).into()),
+        ("steps", whole(5.0, 49.0)),
+        ("cfg_scale", number(1.5, 12.0)),
+        ("seed", whole(1.0, LARGEST_SEED as f64)),
+    ];
+    fields.into_iter().chain(further).collect()
+}
+
+fn sides() -> [Field; 2] {
+    [("width", whole(513.0, 2_047.0)), ("height", whole(513.0, 2_047.0))]
+}
+
+/// Returns the schema of an object with this `type` and any other fields.
+fn of_the_type(name: &str) -> RefOr<Schema> {
+    object([("type", one_of(&[name]))], []).into()
+}
+
+/// Returns the schema of a chat message: with content, or with tool calls.
+fn message() -> RefOr<Schema> {
+    let role = || ("role", one_of(&["system", "developer", "user", "assistant", "tool"]));
+    let part = object([("type", one_of(&["text"])), ("text", string())], []);
+    let with_content = object([role(), ("content", either([string(), lists(part.into())]))], []);
+    let with_calls = object([role(), ("tool_calls", lists(any()))], [("content", null())]);
+    either([with_content.into(), with_calls.into()])
+}
+
+/// Returns the schema of an input item of `/v1/responses`.
+fn item() -> RefOr<Schema> {
+    let part = object([("type", one_of(&["input_text", "output_text"])), ("text", string())], []);
+    let role = ("role", one_of(&["system", "developer", "user", "assistant"]));
+    let content = ("content", either([string(), lists(part.into())]));
+    let message = object([role, content], [("type", one_of(&["message"]))]);
+    let id = || ("call_id", string());
+    let kind = |name: &str| ("type", one_of(&[name]));
+    let call = object([kind("function_call"), id(), ("name", string()), ("arguments", string())], []);
+    let output = object([kind("function_call_output"), id(), ("output", string())], []);
+    either([message.into(), call.into(), output.into()])
+}
+
+/// Adds the schemas of requests.
+pub(super) fn add(components: ComponentsBuilder) -> ComponentsBuilder {
+    let prompt = || ("prompt", text_like(r"\S", Some(32_000)));
+    let model = || ("model", some_text());
+    let picture = |name| (name, either([text_like(IMAGE, None), text_like("^https://", None)]));
+    let strength = |name| (name, number(0.1, 1.0));
+    let chat = sampling().into_iter().chain(tools()).chain([("logprobs", flag()), ("top_logprobs", whole(0.0, 20.0))]);
+    let completion = sampling().into_iter().chain([("logprobs", whole(0.0, 5.0))]);
+    let format = || object([("type", one_of(&["text", "json_object", "json_schema"]))], []);
+    let text =
+        object([], [("format", format().into())]).additional_properties(Some(AdditionalProperties::FreeForm(false)));
+    let response = vec![
+        ("instructions", string()),
+        ("max_output_tokens", whole(1.0, 32_768.0)),
+        ("temperature", number(0.0, 2.0)),
+        ("top_p", number(0.0, 1.0)),
+        ("stream", flag()),
+        ("tools", list(object([("type", one_of(&["function"])), ("name", string())], []).into(), 0, 128)),
+        ("tool_choice", either([one_of(&["none", "auto", "required"]), of_the_type("function")])),
+        ("parallel_tool_calls", flag()),
+        ("text", text.into()),
+        ("metadata", of_type(Type::Object).additional_properties(Some(string())).into()),
+        ("store", exactly(false.into())),
+    ];
+    let embedding = [("encoding_format", one_of(&["float", "base64"])), ("dimensions", whole(1.0, 65_536.0))];
+    let generation = [
+        ("size", text_like(SIZE, None)),
+        ("n", exactly(1.into())),
+        ("response_format", one_of(&["b64_json"])),
+        ("quality", one_of(&["auto"])),
+        ("background", one_of(&["auto"])),
+        ("moderation", one_of(&["auto"])),
+    ];
+    let init = || picture("init_image");
+    let lengths = || one_at_most(["max_tokens", "max_completion_tokens"]);
+    let options = || needs("stream_options", "stream");
+    let conversation = request([model(), ("messages", list(refer("Message"), 1, 1_024))], chat);
+    let conversation = with_conditions(conversation, [lengths(), options(), needs("top_logprobs", "logprobs")]);
+    components
+        .schema("Message", message())
+        .schema("ChatRequest", conversation)
+        .schema(
+            "CompletionRequest",
+            with_conditions(
+                request([model(), ("prompt", either([string(), list(string(), 1, 1)]))], completion),
+                [lengths(), options()],
+            ),
+        )
+        .schema("Item", item())
+        .schema(
+            "ResponseRequest",
+            request([model(), ("input", either([string(), list(refer("Item"), 1, 1_024)]))], response),
+        )
+        .schema(
+            "EmbeddingRequest",
+            request([model(), ("input", either([some_text(), list(some_text(), 1, 2_048)]))], embedding),
+        )
+        .schema("GenerationRequest", request([model(), prompt()], image(generation)))
+        .schema("TextToImageRequest", request([model(), prompt()], image(sides())))
+        .schema(
+            "ImageToImageRequest",
+            request([model(), prompt(), init()], image(sides().into_iter().chain([strength("image_strength")]))),
+        )
+        .schema("InpaintRequest", request([prompt(), init(), picture("mask")], image(sides())))
+        .schema(
+            "AvatarRequest",
+            request(
+                [prompt(), init()],
+                image(sides().into_iter().chain([strength("ipadapter_strength"), strength("control_strength")])),
+            ),
+        )
+}

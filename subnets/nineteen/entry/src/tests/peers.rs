@@ -1,0 +1,206 @@
+//! Tests of the gateway with OpenAI's clients and schemathesis. The gateway is served on a port, as by `tao nineteen`.
+
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use axum::Json;
+use axum::routing::{MethodRouter, post};
+use serde_json::{Value, json};
+use taonet_http::{ServeLimits, serve};
+use taonet_nineteen_core::MarketConfig;
+use taonet_nineteen_core::task::{Endpoint, TaskType};
+use taonet_nineteen_store::KeyTerms;
+use taonet_service::Shutdown;
+use tokio::net::TcpListener;
+
+use super::market::{Shop, calls, shop_with, word};
+
+const CHAT: &str = "chat-llama-3-2-3b";
+/// First bytes of a JPEG file, in base64.
+const JPEG: &str = "/9j/4AAQ";
+/// Credits and rate limit (requests per minute) that no test exhausts.
+const PLENTY: u32 = 1_000_000_000;
+
+/// Returns the directory of a peer that `scripts/peers` installed. If it is missing, the test is skipped with a
+/// message, or fails if `CI` is set.
+fn peer(name: &str, list: &str) -> Option<PathBuf> {
+    let variable = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let cache = || {
+        let cache = variable("XDG_CACHE_HOME").or_else(|| Some(variable("HOME")?.join(".cache")));
+        cache.map(|cache| cache.join("taonet/peers"))
+    };
+    let wanted = std::fs::read(here("../../../tests/peers").join(list)).unwrap();
+    let found = variable("TAONET_PEERS_DIR").or_else(cache).map(|peers| peers.join(name));
+    let found = found.filter(|found| std::fs::read(found.join("installed.txt")).is_ok_and(|list| list == wanted));
+    if found.is_none() {
+        let message = format!("NOT TESTED against the peer {name}: it is not installed. Run scripts/peers {name}");
+        let is_ci = variable("CI").is_some_and(|value| value != Path::new("false"));
+        assert!(!is_ci, "{message}");
+        // Bypasses the test harness, which captures the output of passing tests.
+        let _ = writeln!(std::io::stderr(), "{message}");
+    }
+    found
+}
+
+fn here(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
+}
+
+/// Returns the default market, with completions, embeddings and inpainting in place of three of its tasks.
+fn market() -> MarketConfig {
+    let mut config = MarketConfig::default();
+    for (place, name, endpoint) in
+        [(1, "comp", Endpoint::Completions), (2, "embed", Endpoint::Embeddings), (9, "inpaint", Endpoint::Inpaint)]
+    {
+        let task = &mut config.tasks[place];
+        (task.task, task.endpoint, task.task_type) = (name.parse().unwrap(), endpoint, endpoint.task_type());
+        task.is_stream = task.task_type == TaskType::Text;
+    }
+    config
+}
+
+/// Returns a handler that streams at most `max_tokens` chunks: words, or a tool call if the request has tools.
+fn chat() -> MethodRouter {
+    post(|Json(payload): Json<Value>| async move {
+        let chunks = if payload.get("tools").is_some() { calls() } else { vec![word(), word(), word()] };
+        first(chunks, &payload)
+    })
+}
+
+fn first(chunks: Vec<String>, payload: &Value) -> String {
+    let most = usize::try_from(payload["max_tokens"].as_u64().unwrap()).unwrap();
+    chunks.into_iter().take(most).collect()
+}
+
+fn completion() -> MethodRouter {
+    let logprobs = json!({"tokens": ["word "], "token_logprobs": [-0.5], "top_logprobs": [{}], "text_offset": [0]});
+    let chunk = format!("data: {}\n\n", json!({"choices": [{"text": "word ", "logprobs": logprobs}]}));
+    post(|Json(payload): Json<Value>| async move { first(vec![chunk; 2], &payload) })
+}
+
+/// Returns a handler that responds with one vector per text, of the requested dimensions; its elements are the text's
+/// position plus 0.5.
+fn embeddings() -> MethodRouter {
+    post(|Json(payload): Json<Value>| async move {
+        let width = usize::try_from(payload.get("dimensions").map_or(2, |width| width.as_u64().unwrap())).unwrap();
+        let texts = payload["input"].as_array().unwrap().len();
+        let vector = |index: usize| json!({"index": index, "embedding": vec![index as f64 + 0.5; width]});
+        Json(json!({"data": (0..texts).map(vector).collect::<Vec<_>>()}))
+    })
+}
+
+fn image() -> MethodRouter {
+    post(|| async { Json(json!({"image_b64": JPEG, "is_nsfw": false})) })
+}
+
+/// A running gateway that serves every route.
+struct Served {
+    shop: Shop,
+    url: String,
+    shutdown: Shutdown,
+}
+
+impl Served {
+    async fn start() -> Self {
+        let images =
+            ["proteus-text-to-image", "proteus-image-to-image", "avatar", "inpaint"].map(|task| (task, image()));
+        let mut goods = vec![(CHAT, chat()), ("comp", completion()), ("embed", embeddings())];
+        goods.extend(images);
+        let shop = shop_with(market(), goods).await;
+        let terms = KeyTerms { name: "peers".to_owned(), rate_per_minute: PLENTY, models: None, monthly_budget: None };
+        shop.store.update_key(&shop.id, &terms).await.unwrap();
+        shop.store.grant(&shop.id, i64::from(PLENTY), "peers", 0).await.unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let (router, shutdown) = (shop.router.clone(), Shutdown::new());
+        let stop = shutdown.clone();
+        shutdown.spawn("http", async move { serve(listener, router, &stop, ServeLimits::default()).await });
+        Self { shop, url, shutdown }
+    }
+
+    /// Runs a client script against the gateway; returns the results that it prints.
+    fn sell_to(&self, buyer: &mut Command) -> Value {
+        let mut buyer = buyer.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        let question = json!({"url": format!("{}/v1", self.url), "key": self.shop.key});
+        buyer.stdin.take().unwrap().write_all(question.to_string().as_bytes()).unwrap();
+        let output = buyer.wait_with_output().unwrap();
+        assert!(output.status.success(), "{}", output.status);
+        serde_json::from_slice(&output.stdout).unwrap()
+    }
+
+    /// Stops the server, and checks that the books balance.
+    async fn stop(self) {
+        self.shutdown.request();
+        self.shutdown.finished().await.unwrap();
+        assert!(self.shop.store.is_balanced().await.unwrap());
+        assert!(!self.shop.store.usage(Some(&self.shop.id)).await.unwrap().is_empty());
+    }
+}
+
+/// Returns the results that both of OpenAI's clients must print.
+fn bought() -> Value {
+    let turn = |input: u64| {
+        json!({
+            "object": "chat.completion", "role": "assistant", "text": "word word word ", "finish": "stop",
+            "usage": [input, 3, input + 3],
+        })
+    };
+    json!({
+        "models": 10,
+        "conversation": [turn(2), turn(7)],
+        "stream": {"text": "word word ", "finish": "length", "usage": 2},
+        "tool": ["tool_calls", "c1", "weather", "{\"town\":\"Ulm\"}"],
+        "streamed_tool": ["tool_calls", "c1", "weather", "{\"town\":\"Ulm\"}"],
+        "completion": ["text_completion", "word word "],
+        "response": ["completed", "word word word "],
+        "embedding": [[0.5, 0.5], [1.5, 1.5]],
+        "image": JPEG,
+        "errors": [
+            ["AuthenticationError", 401, "invalid_api_key", null],
+            ["NotFoundError", 404, "model_not_found", "model"],
+            ["BadRequestError", 400, null, "n"],
+        ],
+    })
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn openais_python_client_buys_everything() {
+    let Some(peer) = peer("openai", "openai.txt") else { return };
+    let served = Served::start().await;
+    let mut buyer = Command::new(peer.join("bin/python"));
+    buyer.arg(here("src/tests/peers/buyer.py")).env("PYTHONDONTWRITEBYTECODE", "1");
+    let results = tokio::task::block_in_place(|| served.sell_to(&mut buyer));
+    assert_eq!(results, bought());
+    served.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn openais_node_client_buys_everything() {
+    let Some(peer) = peer("openai-node", "openai-node/package-lock.json") else { return };
+    let served = Served::start().await;
+    let mut buyer = Command::new("node");
+    buyer.arg(here("src/tests/peers/buyer.mjs")).arg(peer);
+    let results = tokio::task::block_in_place(|| served.sell_to(&mut buyer));
+    assert_eq!(results, bought());
+    served.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_openapi_document_is_true() {
+    let Some(peer) = peer("schemathesis", "schemathesis.txt") else { return };
+    let served = Served::start().await;
+    let folder = tempfile::tempdir().unwrap();
+    let mut tester = Command::new(peer.join("bin/python"));
+    tester.args(["-m", "schemathesis.cli", "--config-file"]).arg(here("src/tests/peers/schemathesis.toml"));
+    tester.args(["--no-color", "run"]).arg(format!("{}/openapi.json", served.url));
+    tester.arg("--header").arg(format!("Authorization: Bearer {}", served.shop.key));
+    // A fixed seed, so that every run sends the same requests.
+    tester.args(["--seed", "19", "--generation-deterministic"]).current_dir(&folder);
+    tester.env("SCHEMATHESIS_HOOKS", "hooks").env("PYTHONPATH", here("src/tests/peers"));
+    tester.env("PYTHONDONTWRITEBYTECODE", "1").stdout(Stdio::piped());
+    let output = tokio::task::block_in_place(|| tester.spawn().unwrap().wait_with_output().unwrap());
+    let report = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{report}");
+    served.stop().await;
+}

@@ -1,0 +1,74 @@
+"""Calls every route with OpenAI's client for Python. Reads {"url", "key"}, prints the results of all calls."""
+
+import json
+import sys
+
+import openai
+
+TOOL = {"type": "function", "function": {"name": "weather", "parameters": {"type": "object"}}}
+
+
+def failure(call):
+    try:
+        call()
+    except openai.APIStatusError as error:
+        return [type(error).__name__, error.status_code, error.code, error.param]
+    return None
+
+
+def main():
+    question = json.load(sys.stdin)
+    client = openai.OpenAI(base_url=question["url"], api_key=question["key"], max_retries=0)
+    messages = [{"role": "user", "content": "12345678"}]
+    ask = {"model": "chat-llama-3-2-3b", "messages": messages, "max_tokens": 12, "seed": 7}
+    results = {"models": len(list(client.models.list())), "conversation": []}
+
+    for _ in range(2):
+        answer = client.chat.completions.create(**ask)
+        message, usage = answer.choices[0].message, answer.usage
+        results["conversation"].append({
+            "object": answer.object,
+            "role": message.role,
+            "text": message.content,
+            "finish": answer.choices[0].finish_reason,
+            "usage": [usage.prompt_tokens, usage.completion_tokens, usage.total_tokens],
+        })
+        messages += [{"role": "assistant", "content": message.content}, {"role": "user", "content": "more"}]
+
+    text, finish, tokens = "", None, None
+    stream = client.chat.completions.create(
+        **{**ask, "max_tokens": 2}, stream=True, stream_options={"include_usage": True})
+    for chunk in stream:
+        for choice in chunk.choices:
+            text += choice.delta.content or ""
+            finish = choice.finish_reason or finish
+        tokens = chunk.usage.completion_tokens if chunk.usage else tokens
+    results["stream"] = {"text": text, "finish": finish, "usage": tokens}
+
+    choice = client.chat.completions.create(**ask, tools=[TOOL], tool_choice="required").choices[0]
+    call = choice.message.tool_calls[0]
+    results["tool"] = [choice.finish_reason, call.id, call.function.name, call.function.arguments]
+    with client.chat.completions.stream(**ask, tools=[TOOL]) as stream:
+        choice = stream.get_final_completion().choices[0]
+    call = choice.message.tool_calls[0]
+    results["streamed_tool"] = [choice.finish_reason, call.id, call.function.name, call.function.arguments]
+
+    completion = client.completions.create(model="comp", prompt="What is", max_tokens=5)
+    results["completion"] = [completion.object, completion.choices[0].text]
+    response = client.responses.create(model="chat-llama-3-2-3b", input="12345678", store=False)
+    results["response"] = [response.status, response.output_text]
+    # The client requests vectors in base64, and decodes them.
+    embeddings = client.embeddings.create(model="embed", input=["a", "b"]).data
+    results["embedding"] = [entry.embedding for entry in embeddings]
+    results["image"] = client.images.generate(model="proteus-text-to-image", prompt="a cat").data[0].b64_json
+
+    stranger = openai.OpenAI(base_url=question["url"], api_key="sk-tao-none", max_retries=0)
+    results["errors"] = [
+        failure(lambda: stranger.chat.completions.create(**ask)),
+        failure(lambda: client.chat.completions.create(**{**ask, "model": "gpt"})),
+        failure(lambda: client.chat.completions.create(**ask, n=2)),
+    ]
+    print(json.dumps(results))
+
+
+main()

@@ -1,0 +1,25 @@
+"""Replaces random values in schemathesis's requests: models by offered ones, because unknown ones would all return 404,
+and URLs of images by that of a private host, so that no name is resolved."""
+
+import schemathesis
+
+MODELS = {
+    "/v1/chat/completions": "chat-llama-3-2-3b",
+    "/v1/completions": "comp",
+    "/v1/responses": "chat-llama-3-2-3b",
+    "/v1/embeddings": "embed",
+    "/v1/images/generations": "proteus-text-to-image",
+    "/v1/text-to-image": "proteus-text-to-image",
+    "/v1/image-to-image": "proteus-image-to-image",
+}
+
+
+@schemathesis.hook
+def map_body(context, body):
+    if isinstance(body, dict) and isinstance(body.get("model"), str) and body["model"]:
+        body = {**body, "model": MODELS.get(context.operation.path, body["model"])}
+    if isinstance(body, dict):
+        for name in ("init_image", "mask"):
+            if isinstance(body.get(name), str) and body[name].startswith("https://"):
+                body = {**body, name: "https://127.0.0.1/"}
+    return body

@@ -1,0 +1,63 @@
+//! Synthetic requests, compared with buyers' requests.
+
+use rand::SeedableRng as _;
+use rand::rngs::StdRng;
+use serde_json::{Map, Value};
+use taonet_nineteen_control::synthetic::payload;
+use taonet_nineteen_core::task::Endpoint;
+use taonet_nineteen_core::{MarketConfig, Task};
+
+use crate::embedding::EmbeddingRequest;
+use crate::image::ImageRequest;
+use crate::request::TextRequest;
+
+/// Returns the payload that miners get for a buyer's request with these fields. As [`crate::sale`], sets the model.
+fn sold(task: &Task, mut fields: Map<String, Value>) -> Map<String, Value> {
+    let name = task.task.to_string();
+    // Names in the buyers' interface.
+    if let Some(mask) = fields.shift_remove("mask_image") {
+        fields.insert("mask".to_owned(), mask);
+    }
+    for added in ["stream", "top_k"] {
+        fields.shift_remove(added);
+    }
+    let body = |fields: &Map<String, Value>| serde_json::to_vec(fields).unwrap();
+    match task.endpoint {
+        Endpoint::Chat => TextRequest::chat(&body(&fields)).unwrap().payload.into_map(),
+        Endpoint::Completions => TextRequest::completion(&body(&fields)).unwrap().payload.into_map(),
+        Endpoint::Embeddings => EmbeddingRequest::parse(&body(&fields)).unwrap().payload.into_map(),
+        endpoint => {
+            let request = ImageRequest::reference(&body(&fields), endpoint).unwrap();
+            let mut payload = request.payload;
+            payload.model = request.model.map(|_| name);
+            payload.into_map()
+        }
+    }
+}
+
+/// Each synthetic request is one that a buyer could send: the gateway makes the same payload of it, byte for byte,
+/// except for the seed, which it maps to another one (spec §11.19).
+#[test]
+fn issue_11_19_synthetic_requests_look_like_buyers() {
+    let mut task = MarketConfig::default().task("chat-llama-3-1-8b").unwrap().clone();
+    let mut random = StdRng::seed_from_u64(1);
+    for endpoint in [
+        Endpoint::Chat,
+        Endpoint::Completions,
+        Endpoint::Embeddings,
+        Endpoint::TextToImage,
+        Endpoint::ImageToImage,
+        Endpoint::Avatar,
+        Endpoint::Inpaint,
+    ] {
+        task.endpoint = endpoint;
+        let rounds = if matches!(endpoint.path(), "/image-to-image" | "/avatar" | "/inpaint") { 1 } else { 100 };
+        for _ in 0..rounds {
+            let mut made = payload(&task, None, &mut random).unwrap();
+            let mut bought = sold(&task, made.clone());
+            let (seed, sold) = (made.shift_remove("seed"), bought.shift_remove("seed"));
+            assert_eq!(sold.is_some(), seed.is_some());
+            assert_eq!(Value::from(made).to_string(), Value::from(bought).to_string(), "{endpoint:?}");
+        }
+    }
+}

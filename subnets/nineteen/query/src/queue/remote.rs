@@ -1,0 +1,229 @@
+//! Entry process: sends requests to query workers, and receives their answers.
+
+use std::time::{Duration, Instant};
+
+use async_nats::{Client, Subscriber};
+use futures::StreamExt as _;
+use tokio::time::timeout;
+
+use super::frame::{Assembly, Frame, Outbox, Received};
+use super::{ALIVE, Order, Queue, REDELIVER, WINDOW};
+use crate::answer::Interrupted;
+use crate::{Attempts, Chunk, Market, QueryError, Request, measures};
+
+/// Timeout for a worker to take the job.
+const TAKEN: Duration = Duration::from_secs(10);
+/// Maximum time without a message before the first chunk. It exceeds the time until a dead worker's job is redelivered.
+const FIRST: Duration = Duration::from_secs(10);
+/// Maximum time without a message after the first chunk. From then on, no other worker can continue the answer.
+const SILENCE: Duration = Duration::from_secs(5);
+
+const _: () = assert!(SILENCE.as_millis() > 3 * ALIVE.as_millis() && FIRST.as_millis() > 3 * REDELIVER.as_millis());
+
+/// Sends requests to the query workers of a market. Clones share state.
+#[derive(Debug, Clone)]
+pub struct Workers {
+    queue: Queue,
+    market: Market,
+}
+
+impl Workers {
+    /// Creates a sender of requests to the workers of `queue`. `market` contains the open period; see
+    /// [`Recorder::follow`](crate::Recorder::follow).
+    pub const fn new(queue: Queue, market: Market) -> Self {
+        Self { queue, market }
+    }
+
+    /// Returns the handle to the market's open period.
+    pub const fn market(&self) -> &Market {
+        &self.market
+    }
+
+    /// Sends a request; returns the answer once its first chunk has arrived. Dropping the future or the answer cancels
+    /// the work.
+    ///
+    /// # Errors
+    /// [`QueryError`] when no worker takes the request, or no miner answers.
+    pub async fn ask(&self, request: Request) -> Result<RemoteAnswer, QueryError> {
+        let began = Instant::now();
+        let Request { task, payload, most_chunks, relays_logprobs, .. } = request;
+        let refused = |error: &(dyn std::error::Error + 'static)| {
+            tracing::warn!(error, "cannot queue a request");
+            QueryError::NoWorker(task.clone())
+        };
+        let own = self.queue.client.new_inbox();
+        let inbox = self.queue.client.subscribe(own.clone()).await.map_err(|error| refused(&error))?;
+        if self.queue.publish(&own).await.is_err() {
+            // After a restart of NATS, the stream is missing.
+            self.queue.stream().await.map_err(|error| refused(&error))?;
+            self.queue.publish(&own).await.map_err(|error| refused(&error))?;
+        }
+        let order = Order { task: task.clone(), payload, most_chunks, relays_logprobs };
+        let order = serde_json::to_vec(&order).map_err(|error| refused(&error))?;
+        let mut answer = RemoteAnswer {
+            client: self.queue.client.clone(),
+            own,
+            inbox,
+            worker: None,
+            first: None,
+            arrived: None,
+            pieces: 0,
+            ended: false,
+        };
+        loop {
+            let patience = if answer.worker.is_some() { FIRST } else { TAKEN };
+            match answer.receive(patience).await {
+                Ok(Event::Take(from)) => {
+                    measures::taken(began.elapsed().as_secs_f64());
+                    answer.hire(from, order.clone()).await;
+                }
+                Ok(Event::Chunk(chunk)) => {
+                    answer.first = Some(chunk);
+                    return Ok(answer);
+                }
+                Ok(Event::Failed(error)) => return Err(error),
+                Err(_) if answer.worker.is_none() => return Err(QueryError::NoWorker(task)),
+                Err(Interrupted(last)) => return Err(failed(last)),
+                Ok(Event::End) => return Err(failed("the answer is empty".to_owned())),
+            }
+        }
+    }
+}
+
+fn failed(last: String) -> QueryError {
+    QueryError::Failed { attempts: Attempts { limited: 0, failed: 1 }, last, refused: None }
+}
+
+enum Event {
+    /// A worker takes the job; contains the worker's inbox.
+    Take(String),
+    Chunk(Chunk),
+    End,
+    Failed(QueryError),
+}
+
+/// An answer that a worker relays. Dropping it cancels the miner's work.
+#[derive(Debug)]
+pub struct RemoteAnswer {
+    client: Client,
+    /// Subject of `inbox`.
+    own: String,
+    inbox: Subscriber,
+    worker: Option<Hired>,
+    first: Option<Chunk>,
+    /// The latest complete frame, kept until it is returned, so that dropping the future of [`Self::next`] loses no
+    /// frame.
+    arrived: Option<Frame>,
+    pieces: usize,
+    ended: bool,
+}
+
+/// Connection to the worker that answers.
+#[derive(Debug)]
+struct Hired {
+    outbox: Outbox,
+    assembly: Assembly,
+    /// Number of the answer's frames read so far. `credited` is the last number sent to the worker.
+    read: u64,
+    credited: u64,
+}
+
+impl RemoteAnswer {
+    /// Returns the number of content chunks read so far.
+    pub const fn pieces(&self) -> usize {
+        self.pieces
+    }
+
+    /// Returns the next chunk; `None` at the end. The worker is at most 64 chunks ahead of this reader.
+    ///
+    /// # Errors
+    /// [`Interrupted`] when the answer is incomplete; no further chunk follows.
+    pub async fn next(&mut self) -> Option<Result<Chunk, Interrupted>> {
+        if let Some(chunk) = self.first.take() {
+            self.pieces += usize::from(chunk.is_content);
+            return Some(Ok(chunk));
+        }
+        while !self.ended {
+            match self.receive(SILENCE).await {
+                Ok(Event::Chunk(chunk)) => {
+                    self.pieces += usize::from(chunk.is_content);
+                    return Some(Ok(chunk));
+                }
+                // JetStream has redelivered the job, but a worker already answers it.
+                Ok(Event::Take(from)) => self.decline(from).await,
+                Ok(Event::End) => self.ended = true,
+                Ok(Event::Failed(error)) => return Some(Err(self.interrupted(error.to_string()))),
+                Err(Interrupted(reason)) => return Some(Err(self.interrupted(reason))),
+            }
+        }
+        None
+    }
+
+    fn interrupted(&mut self, reason: String) -> Interrupted {
+        self.ended = true;
+        Interrupted(reason)
+    }
+
+    /// Sends the request to a worker. An earlier worker of the request is considered dead and receives [`Frame::End`].
+    async fn hire(&mut self, from: String, order: Vec<u8>) {
+        let mut outbox = Outbox::new(self.client.clone(), from, self.own.clone());
+        outbox.send_document(order).await;
+        let hired = Hired { outbox, assembly: Assembly::default(), read: 0, credited: 0 };
+        let earlier = self.worker.replace(hired);
+        self.arrived = None;
+        if let Some(Hired { mut outbox, .. }) = earlier {
+            measures::worker_lost();
+            outbox.send(Frame::End).await;
+        }
+        if let Some(worker) = &mut self.worker {
+            // The worker's frame `Take` had the number 0.
+            let _ = worker.assembly.take(0, Frame::Take);
+        }
+    }
+
+    async fn decline(&self, from: String) {
+        Outbox::new(self.client.clone(), from, self.own.clone()).send(Frame::End).await;
+    }
+
+    /// Waits for the next event from the current worker, or for a worker that takes the job.
+    async fn receive(&mut self, patience: Duration) -> Result<Event, Interrupted> {
+        let malformed = |_| Interrupted("malformed frame from a query worker: versions differ".to_owned());
+        loop {
+            match self.arrived.take() {
+                Some(Frame::Last(bytes)) => {
+                    return Ok(Event::Chunk(serde_json::from_slice(&bytes).map_err(malformed)?));
+                }
+                Some(Frame::End) => return Ok(Event::End),
+                Some(Frame::Failed(error)) => {
+                    return Ok(Event::Failed(serde_json::from_slice(&error).map_err(malformed)?));
+                }
+                Some(Frame::Interrupted(reason)) => {
+                    return Err(Interrupted(String::from_utf8_lossy(&reason).into_owned()));
+                }
+                Some(Frame::Take | Frame::Alive | Frame::Part(_) | Frame::Credit(_)) | None => {}
+            }
+            let message = timeout(patience, self.inbox.next()).await.ok().flatten();
+            let Some(message) = message else {
+                measures::worker_lost();
+                return Err(Interrupted("no query worker responds".to_owned()));
+            };
+            let (Some(Received::Frame(number, frame)), Some(from)) = (Received::parse(&message), &message.reply) else {
+                continue;
+            };
+            if frame == Frame::Take {
+                return Ok(Event::Take(from.to_string()));
+            }
+            let Some(worker) = self.worker.as_mut().filter(|worker| worker.outbox.to() == from.as_str()) else {
+                continue;
+            };
+            let is_alive = frame == Frame::Alive;
+            worker.read += u64::from(matches!(frame, Frame::Part(_) | Frame::Last(_)));
+            self.arrived = worker.assembly.take(number, frame).map_err(|lost| Interrupted(lost.to_string()))?;
+            // A lost credit is sent again after the worker's next heartbeat.
+            if is_alive || worker.read >= worker.credited + WINDOW / 2 {
+                worker.credited = worker.read;
+                worker.outbox.send(Frame::Credit(worker.read)).await;
+            }
+        }
+    }
+}

@@ -1,0 +1,278 @@
+//! Tests of an entry and query workers with a real NATS server, and miners in this process.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use axum::Json;
+use axum::body::Body;
+use axum::routing::{MethodRouter, post};
+use bytes::Bytes;
+use serde_json::{Value, json};
+use taonet_database::testing::Nats;
+use taonet_nineteen_store::Store;
+use taonet_nineteen_transport::{FiberClient, Trust};
+use taonet_service::{Shutdown, monotonic_clock, system_clock};
+use taonet_wire::{ClientConfig, SystemClock};
+use tempfile::TempDir;
+use tokio::runtime::Runtime;
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::{sleep, timeout};
+
+use super::{Queue, RemoteAnswer, Worker, Workers};
+use crate::tests::{Bench, TASK, Tell, bench, chunk, key, request, says};
+use crate::{Attempts, Market, Querier, QueryDeadlines, QueryError, Request, RequestKind};
+
+/// Timeout for operations that take a few seconds on an idle machine.
+const LONG: Duration = Duration::from_mins(1);
+
+/// A NATS server, a database, and an entry.
+struct Net {
+    nats: Nats,
+    folder: TempDir,
+    entry: Workers,
+}
+
+async fn net() -> Option<Net> {
+    let mut nats = Nats::new()?;
+    nats.run();
+    let folder = tempfile::tempdir().unwrap();
+    let queue = connect(&nats.url(), &folder).await;
+    Some(Net { nats, folder, entry: Workers::new(queue, Market::default()) })
+}
+
+async fn connect(url: &str, folder: &TempDir) -> Queue {
+    let store = Store::open(folder.path()).await.unwrap();
+    Queue::connect(url, &store).await.unwrap()
+}
+
+/// A query worker with its own runtime, dropped to simulate a killed process.
+struct Process(Option<Runtime>);
+
+impl Process {
+    async fn start(net: &Net, market: &Market) -> Self {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let queue = (net.nats.url(), Store::open(net.folder.path()).await.unwrap());
+        let (market, (ready, is_ready)) = (market.clone(), oneshot::channel());
+        runtime.spawn(async move {
+            let queue = Queue::connect(&queue.0, &queue.1).await.unwrap();
+            let config = ClientConfig::default();
+            let client = FiberClient::new(key("//Alice"), Trust::Signed, config, Arc::new(SystemClock)).unwrap();
+            let clocks = (system_clock(), monotonic_clock());
+            let (samples, _) = mpsc::channel(1);
+            let querier = Querier::new(client, market, QueryDeadlines::default(), 8, clocks, samples);
+            let ready = std::sync::Mutex::new(Some(ready));
+            let on_ready = || ready.lock().unwrap().take().into_iter().for_each(|ready| ready.send(()).unwrap());
+            Worker::new(queue, querier, 8).run(&Shutdown::new(), on_ready).await;
+        });
+        is_ready.await.unwrap();
+        Self(Some(runtime))
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.0.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+fn organic() -> Request {
+    Request { most_chunks: 1_000_000, ..request(RequestKind::Organic) }
+}
+
+async fn text(mut answer: RemoteAnswer) -> Result<String, String> {
+    let mut text = String::new();
+    while let Some(chunk) = answer.next().await {
+        let chunk = chunk.map_err(|error| error.to_string())?;
+        text.push_str(chunk.text().unwrap_or_default());
+    }
+    Ok(text)
+}
+
+/// Returns a handler that streams chunks forever, one per `pause`; counts them, and signals cancellation of the answer.
+fn endless(
+    pause: Duration,
+    size: usize,
+    sent: &Arc<AtomicUsize>,
+    cancelled: &mpsc::UnboundedSender<()>,
+) -> MethodRouter {
+    let (sent, cancelled) = (Arc::clone(sent), cancelled.clone());
+    post(move || {
+        let state = (Arc::clone(&sent), Tell(cancelled.clone()));
+        async move {
+            let chunks = futures::stream::unfold(state, move |(sent, tell)| async move {
+                sleep(pause).await;
+                sent.fetch_add(1, Ordering::SeqCst);
+                Some((Ok::<_, Infallible>(Bytes::from(chunk(&"x".repeat(size)))), (sent, tell)))
+            });
+            Body::from_stream(chunks)
+        }
+    })
+}
+
+/// No chunk is lost, however early it comes (spec §11.5).
+#[tokio::test(flavor = "multi_thread")]
+async fn issue_11_5_answers_and_errors_cross_the_queue() {
+    let Some(net) = net().await else { return };
+    let limited = || post(|| async { axum::http::StatusCode::TOO_MANY_REQUESTS });
+    for (handlers, expected) in [
+        (vec![says([chunk("a"), chunk("b"), chunk("c")].concat())], Ok("abc")),
+        (vec![limited(), limited()], Err(QueryError::Limited(Attempts { limited: 2, failed: 0 }))),
+        (Vec::new(), Err(QueryError::NoContender(TASK.parse().unwrap()))),
+    ] {
+        let Bench { querier, contenders, .. } = bench(handlers, QueryDeadlines::default()).await;
+        let worker = Process::start(&net, querier.market()).await;
+        match (net.entry.ask(organic()).await, expected) {
+            (Ok(answer), Ok(expected)) => {
+                assert_eq!(text(answer).await.unwrap(), expected);
+                assert_eq!(contenders[0].counts().total_requests, 1.0);
+                assert_eq!(querier.market().roster().unwrap().floors()[0].spent(), 1, "in place of a synthetic one");
+            }
+            (answer, expected) => assert_eq!(answer.map(drop), expected.map(drop)),
+        }
+        drop(worker);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn requests_and_answers_may_be_larger_than_a_frame() {
+    let Some(net) = net().await else { return };
+    let miner = post(|Json(payload): Json<Value>| async move {
+        let text = payload["text"].as_str().unwrap().len();
+        [chunk(&text.to_string()), chunk(&"y".repeat(900_000))].concat()
+    });
+    let Bench { querier, .. } = bench(vec![miner], QueryDeadlines::default()).await;
+    let _worker = Process::start(&net, querier.market()).await;
+    let mut order = organic();
+    order.payload.insert("text".to_owned(), json!("z".repeat(700_000)));
+    let answer = text(net.entry.ask(order).await.unwrap()).await.unwrap();
+    assert_eq!(answer, format!("700000{}", "y".repeat(900_000)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_slow_reader_slows_the_miner() {
+    let Some(net) = net().await else { return };
+    let (sent, (cancelled, _told)) = (Arc::default(), mpsc::unbounded_channel());
+    let handler = endless(Duration::from_micros(100), 8_000, &sent, &cancelled);
+    let Bench { querier, .. } = bench(vec![handler], QueryDeadlines::default()).await;
+    let _worker = Process::start(&net, querier.market()).await;
+    let mut answer = net.entry.ask(organic()).await.unwrap();
+    // Wait until the window and the connection's buffers are full.
+    let (began, mut before) = (Instant::now(), 0);
+    loop {
+        sleep(Duration::from_secs(1)).await;
+        let now = sent.load(Ordering::SeqCst);
+        if now == before {
+            break;
+        }
+        assert!(began.elapsed() < LONG, "the miner is not slowed: {now} chunks");
+        before = now;
+    }
+    for _ in 0..before + 200 {
+        answer.next().await.unwrap().unwrap();
+    }
+    assert_eq!(answer.pieces(), before + 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_buyer_that_leaves_cancels_the_work() {
+    let Some(net) = net().await else { return };
+    let (sent, (cancelled, mut told)) = (Arc::default(), mpsc::unbounded_channel());
+    let handler = endless(Duration::from_millis(5), 1, &sent, &cancelled);
+    let Bench { querier, .. } = bench(vec![handler], QueryDeadlines::default()).await;
+    let worker = Process::start(&net, querier.market()).await;
+    let mut answer = net.entry.ask(organic()).await.unwrap();
+    for _ in 0..3 {
+        answer.next().await.unwrap().unwrap();
+    }
+    drop(answer);
+    timeout(LONG, told.recv()).await.unwrap();
+    drop(worker);
+    // Even before the first chunk, a disconnecting buyer cancels the miner's work.
+    let arrived = Arc::new(AtomicUsize::new(0));
+    let (count, tell) = (Arc::clone(&arrived), cancelled.clone());
+    let silent = post(move || {
+        let tell = Tell(tell.clone());
+        count.fetch_add(1, Ordering::SeqCst);
+        async move {
+            sleep(LONG).await;
+            drop(tell);
+        }
+    });
+    let deadlines = QueryDeadlines { first: Some(LONG), ..QueryDeadlines::default() };
+    let Bench { querier, .. } = bench(vec![silent], deadlines).await;
+    let _worker = Process::start(&net, querier.market()).await;
+    let entry = net.entry.clone();
+    let waiting = tokio::spawn(async move { entry.ask(organic()).await.map(drop) });
+    while arrived.load(Ordering::SeqCst) == 0 {
+        sleep(Duration::from_millis(10)).await;
+    }
+    waiting.abort();
+    timeout(Duration::from_secs(30), told.recv()).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn before_the_first_chunk_another_worker_answers() {
+    let Some(net) = net().await else { return };
+    let arrived = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&arrived);
+    let first_hangs = post(move || {
+        let place = count.fetch_add(1, Ordering::SeqCst);
+        async move {
+            if place == 0 {
+                sleep(LONG).await;
+            }
+            chunk("good")
+        }
+    });
+    let Bench { querier, .. } = bench(vec![first_hangs], QueryDeadlines::default()).await;
+    let killed = Process::start(&net, querier.market()).await;
+    let entry = net.entry.clone();
+    let asking = tokio::spawn(async move { text(entry.ask(organic()).await.unwrap()).await });
+    while arrived.load(Ordering::SeqCst) == 0 {
+        sleep(Duration::from_millis(10)).await;
+    }
+    drop(killed);
+    let _survivor = Process::start(&net, querier.market()).await;
+    assert_eq!(timeout(LONG, asking).await.unwrap().unwrap().unwrap(), "good");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn after_the_first_chunk_the_answer_is_interrupted() {
+    let Some(net) = net().await else { return };
+    let (sent, (cancelled, mut told)) = (Arc::default(), mpsc::unbounded_channel());
+    let handler = endless(Duration::from_millis(5), 1, &sent, &cancelled);
+    let Bench { querier, .. } = bench(vec![handler], QueryDeadlines::default()).await;
+    let killed = Process::start(&net, querier.market()).await;
+    let answer = net.entry.ask(organic()).await.unwrap();
+    let _survivor = Process::start(&net, querier.market()).await;
+    drop(killed);
+    let error = timeout(LONG, text(answer)).await.unwrap().unwrap_err();
+    assert_eq!(error, "the answer was interrupted: no query worker responds");
+    timeout(LONG, told.recv()).await.unwrap();
+    // No worker repeats the request.
+    assert_eq!(querier.market().roster().unwrap().floors()[0].spent(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nats_may_restart() {
+    let Some(mut net) = net().await else { return };
+    let refused = net.entry.ask(organic()).await.map(drop);
+    assert_eq!(refused, Err(QueryError::NoWorker(TASK.parse().unwrap())), "there is none");
+    let Bench { querier, .. } = bench(vec![says(chunk("good"))], QueryDeadlines::default()).await;
+    let _worker = Process::start(&net, querier.market()).await;
+    net.nats.stop();
+    net.nats.lose_everything();
+    net.nats.run();
+    let began = Instant::now();
+    let answer = loop {
+        match net.entry.ask(organic()).await {
+            Ok(answer) => break answer,
+            Err(error) => assert!(began.elapsed() < LONG, "{error}"),
+        }
+    };
+    assert_eq!(text(answer).await.unwrap(), "good");
+}

@@ -1,0 +1,271 @@
+//! Query worker: takes jobs, queries miners, and relays their answers.
+
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_nats::Subscriber;
+use async_nats::jetstream::consumer::PullConsumer;
+use async_nats::jetstream::{AckKind, Message};
+use futures::StreamExt as _;
+use taonet_service::Shutdown;
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+use tokio::time::{Interval, MissedTickBehavior, interval, sleep, timeout};
+
+use super::frame::{Assembly, Frame, Outbox, Received};
+use super::{ALIVE, Order, Queue, QueueError, WAIT, WINDOW, within};
+use crate::{Answer, Querier, Request, RequestKind, measures};
+
+/// Maximum time that a pull request waits for jobs.
+const PULL: Duration = Duration::from_secs(2);
+/// Poll interval until the first period is open.
+const LOOK: Duration = Duration::from_millis(100);
+/// Pause after a NATS error.
+const RETRY: Duration = Duration::from_secs(1);
+/// Grace period for answers in flight at shutdown.
+const GRACE: Duration = Duration::from_secs(10);
+
+/// A query worker: answers the requests of entry processes. Clones share state.
+#[derive(Debug, Clone)]
+pub struct Worker {
+    queue: Queue,
+    querier: Querier,
+    slots: Arc<Semaphore>,
+}
+
+impl Worker {
+    /// Creates a worker that answers up to `most` requests at a time.
+    pub fn new(queue: Queue, querier: Querier, most: usize) -> Self {
+        Self { queue, querier, slots: Arc::new(Semaphore::new(most)) }
+    }
+
+    /// Takes jobs until shutdown, then completes the answers in flight. Calls `on_ready` once the worker can receive
+    /// jobs.
+    pub async fn run(&self, shutdown: &Shutdown, on_ready: impl Fn()) {
+        let mut running = JoinSet::new();
+        while !shutdown.is_requested() {
+            let failed = tokio::select! {
+                () = shutdown.requested() => break,
+                failed = self.take_jobs(&mut running, &on_ready) => failed,
+            };
+            if let Err(error) = failed {
+                tracing::warn!(error = &error as &dyn std::error::Error, "cannot receive requests; retrying");
+                sleep(RETRY).await;
+            }
+        }
+        let ended = async { while running.join_next().await.is_some() {} };
+        if timeout(GRACE, ended).await.is_err() {
+            tracing::warn!("stopped with answers in flight");
+        }
+    }
+
+    /// Takes jobs until an error. First waits until the open period is loaded, because a worker without it would fail
+    /// jobs that other workers can serve.
+    async fn take_jobs(&self, running: &mut JoinSet<()>, on_ready: &impl Fn()) -> Result<(), QueueError> {
+        while self.querier.market().roster().is_none() {
+            sleep(LOOK).await;
+        }
+        let consumer = self.queue.consumer().await?;
+        on_ready();
+        loop {
+            if self.pull(&consumer, running).await? == 0 {
+                // Pulls from a deleted consumer return neither an error nor jobs.
+                within(consumer.get_info()).await?.map_err(QueueError::jetstream)?;
+            }
+        }
+    }
+
+    /// Waits up to [`PULL`] for jobs, at most one per free slot, and starts them; returns the number of jobs.
+    async fn pull(&self, consumer: &PullConsumer, running: &mut JoinSet<()>) -> Result<usize, QueueError> {
+        while running.try_join_next().is_some() {}
+        let Ok(mut slots) = Arc::clone(&self.slots).acquire_owned().await else { return Ok(0) };
+        let free = u32::try_from(self.slots.available_permits()).unwrap_or(u32::MAX);
+        if let Ok(more) = Arc::clone(&self.slots).try_acquire_many_owned(free) {
+            slots.merge(more);
+        }
+        let batch = within(consumer.batch().max_messages(slots.num_permits()).expires(PULL).messages()).await?;
+        let mut batch = batch.map_err(QueueError::jetstream)?;
+        let mut taken = 0;
+        while let Some(message) = batch.next().await {
+            let message = message.map_err(QueueError::JetStream)?;
+            let slot = slots.split(1);
+            let worker = self.clone();
+            running.spawn(async move {
+                let outcome = worker.serve(&message).await;
+                tracing::debug!(outcome = outcome.as_str(), "request finished");
+                measures::job(outcome.as_str());
+                drop(slot);
+            });
+            taken += 1;
+        }
+        Ok(taken)
+    }
+
+    async fn serve(&self, message: &Message) -> Outcome {
+        let Ok(entry) = std::str::from_utf8(&message.payload) else {
+            acknowledge(message, AckKind::Term).await;
+            return Outcome::Malformed;
+        };
+        let client = &self.queue.client;
+        let own = client.new_inbox();
+        let Ok(mut inbox) = client.subscribe(own.clone()).await else { return Outcome::Lost };
+        let mut outbox = Outbox::new(client.clone(), entry.to_owned(), own);
+        outbox.send(Frame::Take).await;
+        let request = match timeout(WAIT, request(&mut inbox)).await {
+            Ok(Ok(request)) => request,
+            // Not acknowledged, so JetStream redelivers the job.
+            Err(_) => return Outcome::Lost,
+            Ok(Err(outcome)) => {
+                acknowledge(message, AckKind::Ack).await;
+                return outcome;
+            }
+        };
+        let mut alive = interval(ALIVE);
+        alive.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let answered = {
+            let mut ask = pin!(self.querier.ask(request));
+            loop {
+                tokio::select! {
+                    biased;
+                    answered = &mut ask => break answered,
+                    () = left(&mut inbox) => {
+                        acknowledge(message, AckKind::Ack).await;
+                        return Outcome::Left;
+                    }
+                    _ = alive.tick() => {
+                        acknowledge(message, AckKind::Progress).await;
+                        outbox.send(Frame::Alive).await;
+                    }
+                }
+            }
+        };
+        match answered {
+            Ok(mut answer) => {
+                let longest = self.querier.inner.deadlines.longest;
+                let relayed = timeout(longest, relay(&mut answer, &mut inbox, &mut outbox, alive, message)).await;
+                relayed.unwrap_or(Outcome::Interrupted)
+            }
+            Err(error) => {
+                outbox.send(Frame::Failed(serde_json::to_vec(&error).unwrap_or_default().into())).await;
+                acknowledge(message, AckKind::Ack).await;
+                Outcome::Failed
+            }
+        }
+    }
+}
+
+/// Outcome of a job.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Outcome {
+    Answered,
+    /// No miner answered.
+    Failed,
+    /// The answer is incomplete.
+    Interrupted,
+    /// The buyer disconnected, or another worker has the job.
+    Left,
+    /// The entry did not respond.
+    Lost,
+    Malformed,
+}
+
+impl Outcome {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Answered => "answered",
+            Self::Failed => "failed",
+            Self::Interrupted => "interrupted",
+            Self::Left => "left",
+            Self::Lost => "lost",
+            Self::Malformed => "malformed",
+        }
+    }
+}
+
+/// Receives the request.
+async fn request(inbox: &mut Subscriber) -> Result<Request, Outcome> {
+    let mut assembly = Assembly::default();
+    loop {
+        let message = inbox.next().await.ok_or(Outcome::Left)?;
+        match Received::parse(&message) {
+            Some(Received::Gone | Received::Frame(_, Frame::End)) => return Err(Outcome::Left),
+            Some(Received::Frame(number, frame)) => {
+                if let Some(Frame::Last(bytes)) = assembly.take(number, frame).map_err(|_| Outcome::Malformed)? {
+                    let order: Order = serde_json::from_slice(&bytes).map_err(|_| Outcome::Malformed)?;
+                    let Order { task, payload, most_chunks, relays_logprobs } = order;
+                    return Ok(Request { task, payload, kind: RequestKind::Organic, most_chunks, relays_logprobs });
+                }
+            }
+            None => return Err(Outcome::Malformed),
+        }
+    }
+}
+
+/// Waits until the entry no longer needs the answer.
+async fn left(inbox: &mut Subscriber) {
+    while credit(inbox).await.is_some() {}
+}
+
+/// Receives the next credit; `None` once the entry no longer needs the answer.
+async fn credit(inbox: &mut Subscriber) -> Option<u64> {
+    loop {
+        let message = inbox.next().await?;
+        match Received::parse(&message) {
+            Some(Received::Gone | Received::Frame(_, Frame::End)) => return None,
+            Some(Received::Frame(_, Frame::Credit(read))) => return Some(read),
+            _ => {}
+        }
+    }
+}
+
+/// Relays an answer whose first chunk has arrived. Acknowledges the job after the first chunk.
+async fn relay(
+    answer: &mut Answer,
+    inbox: &mut Subscriber,
+    outbox: &mut Outbox,
+    mut alive: Interval,
+    job: &Message,
+) -> Outcome {
+    let (mut sent, mut read, mut is_acknowledged) = (0_u64, 0_u64, false);
+    loop {
+        let chunk = {
+            // Keep the future until it is ready, because a new one would restart its timeouts.
+            let mut next = pin!(answer.next());
+            loop {
+                let may_send = sent < read + WINDOW;
+                tokio::select! {
+                    biased;
+                    more = credit(inbox) => match more {
+                        Some(more) => read = read.max(more),
+                        None => return Outcome::Left,
+                    },
+                    chunk = &mut next, if may_send => break chunk,
+                    _ = alive.tick() => outbox.send(Frame::Alive).await,
+                }
+            }
+        };
+        match chunk {
+            Some(Ok(chunk)) => sent += outbox.send_document(serde_json::to_vec(&chunk).unwrap_or_default()).await,
+            Some(Err(interrupted)) => {
+                outbox.send(Frame::Interrupted(interrupted.0.into())).await;
+                return Outcome::Interrupted;
+            }
+            None => {
+                outbox.send(Frame::End).await;
+                return Outcome::Answered;
+            }
+        }
+        if !is_acknowledged {
+            acknowledge(job, AckKind::Ack).await;
+            is_acknowledged = true;
+        }
+    }
+}
+
+/// Acknowledges a job. If the acknowledgement is lost, JetStream redelivers the job, and the entry declines it.
+async fn acknowledge(job: &Message, kind: AckKind) {
+    if let Err(error) = job.ack_with(kind).await {
+        tracing::debug!(%error, "cannot acknowledge a job");
+    }
+}

@@ -1,0 +1,194 @@
+//! Stores this process's counters of the open period in the database, and reads the counters of other processes.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use taonet_nineteen_core::{MarketConfig, TaskName};
+use taonet_nineteen_store::{ContenderRow, Node, PeriodId, Process, Sample, Spent, Store, StoreError};
+use taonet_nineteen_transport::Session;
+use taonet_primitives::Hotkey;
+use taonet_service::{Clock, Shutdown, unix_time};
+use tokio::sync::mpsc;
+
+use crate::{Market, Roster};
+
+/// Interval between writes of the counters.
+const FLUSH: Duration = Duration::from_millis(250);
+/// Interval between reads of the other processes' counters.
+const READ: Duration = Duration::from_secs(1);
+/// Maximum age of the rewards from which a query worker computes the miners' qualities.
+const QUALITY: Duration = Duration::from_hours(24);
+
+/// Stores the counters and the answers of this process.
+#[derive(Debug, Clone)]
+pub struct Recorder {
+    store: Store,
+    market: Market,
+    process: Process,
+}
+
+impl Recorder {
+    /// Creates a recorder for the counters in `market`.
+    pub fn new(store: Store, market: Market) -> Self {
+        Self { store, market, process: Process::random() }
+    }
+
+    /// Stores changed counters and reads the counters of other processes, until shutdown.
+    pub async fn keep_counters(&self, shutdown: &Shutdown) {
+        let mut read = Instant::now();
+        while !shutdown.is_requested() {
+            tokio::select! {
+                () = shutdown.requested() => {}
+                () = tokio::time::sleep(FLUSH) => {}
+            }
+            let mut done = self.flush().await;
+            if done.is_ok() && self.store.is_shared() && read.elapsed() >= READ {
+                done = self.read_others().await;
+                read = Instant::now();
+            }
+            if let Err(error) = done {
+                tracing::error!(error = &error as &dyn std::error::Error, "failed to store counters");
+            }
+        }
+    }
+
+    /// Stores answers for checking, until shutdown.
+    pub async fn keep_samples(&self, mut samples: mpsc::Receiver<Sample>, shutdown: &Shutdown) {
+        loop {
+            let sample = tokio::select! {
+                () = shutdown.requested() => return,
+                sample = samples.recv() => sample,
+            };
+            let Some(sample) = sample else { return };
+            let roster = self.market.roster();
+            let Some(floor) = roster.as_ref().and_then(|roster| roster.floor(sample.task.as_str())) else { continue };
+            match self.store.put_sample(&sample, floor.task.weight).await {
+                // The scorer enables sampling again; in processes without a scorer, the next period does.
+                Ok(kept) => floor.set_keeps_samples(kept),
+                Err(error) => tracing::error!(error = &error as &dyn std::error::Error, "failed to store an answer"),
+            }
+        }
+    }
+
+    /// Stores changed counters. If the period is closed, they count in the next one.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the database fails; the next call retries.
+    pub async fn flush(&self) -> Result<(), StoreError> {
+        let Some(roster) = self.market.roster() else { return Ok(()) };
+        let changed: Vec<_> = roster
+            .contenders()
+            .filter_map(|contender| Some((Arc::clone(contender), contender.take_changes()?)))
+            .collect();
+        if changed.is_empty() {
+            return Ok(());
+        }
+        let rows: Vec<_> = changed.iter().map(|(_, (row, _))| row.clone()).collect();
+        let stored = self.store.put_part(roster.period, &self.process, &rows, &spent(&roster)).await;
+        for (contender, (_, unstored)) in &changed {
+            match stored {
+                Ok(true) => {}
+                Ok(false) => contender.carry(unstored),
+                Err(_) => contender.mark_changed(),
+            }
+        }
+        stored.map(drop)
+    }
+
+    /// Closes a period with the counters of all processes, including the current ones of this process.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the database fails.
+    pub async fn close_period(&self, period: PeriodId, now_ms: i64) -> Result<(), StoreError> {
+        let roster = self.market.roster().filter(|roster| roster.period == period);
+        let contenders: Vec<_> = roster.iter().flat_map(|roster| roster.contenders()).collect();
+        let rows: Vec<ContenderRow> = contenders.iter().map(|contender| contender.part().0).collect();
+        let spent = roster.as_deref().map(spent).unwrap_or_default();
+        let closed = self.store.close_period(period, &self.process, &rows, &spent, now_ms).await;
+        if closed.is_err() {
+            for contender in &contenders {
+                contender.mark_changed();
+            }
+        }
+        closed
+    }
+
+    /// Until shutdown, loads each period into the market as soon as the validator's process has opened it. Calls
+    /// `on_config` with the period's configuration.
+    pub async fn follow(&self, on_config: impl Fn(MarketConfig), clock: &Clock, shutdown: &Shutdown) {
+        loop {
+            if let Err(error) = self.follow_once(&on_config, clock).await {
+                tracing::error!(error = &error as &dyn std::error::Error, "failed to read the open period");
+            }
+            tokio::select! {
+                () = shutdown.requested() => return,
+                () = tokio::time::sleep(FLUSH) => {}
+            }
+        }
+    }
+
+    async fn follow_once(&self, on_config: &impl Fn(MarketConfig), clock: &Clock) -> Result<(), StoreError> {
+        // Between two periods, keep the roster of the last one.
+        let Some(period) = self.store.open_period().await? else { return Ok(()) };
+        if self.market.roster().is_some_and(|roster| roster.period == period.id) {
+            return Ok(());
+        }
+        // A period that an earlier release has opened has no configuration.
+        let Some(config) = self.store.config(Some(period.id)).await? else { return Ok(()) };
+        let rows = self.store.contenders_without(period.id, &self.process).await?;
+        let budgets = self.store.budgets(period.id, Some(&self.process)).await?;
+        let budgets: Vec<_> = budgets.into_iter().map(|row| (row.task, row.remaining)).collect();
+        let sessions = sessions(self.store.nodes().await?);
+        let now = unix_time(clock()).saturating_sub(QUALITY);
+        let qualities = self.store.qualities_since(i64::try_from(now.as_millis()).unwrap_or(0)).await?;
+        self.market.open(Roster::of(period.id, &config, &rows, &sessions, &budgets));
+        if let Some(roster) = self.market.roster() {
+            set_qualities(&roster, qualities);
+            tracing::info!(period = %period.id, contenders = roster.contenders().count(), "period loaded");
+        }
+        on_config(config);
+        Ok(())
+    }
+
+    /// Reads the counters of the other processes, which reduce the remaining capacity.
+    async fn read_others(&self) -> Result<(), StoreError> {
+        let Some(roster) = self.market.roster() else { return Ok(()) };
+        // Once the period has closed, the sums include this process's part, which must not be counted twice.
+        if self.store.open_period().await?.is_none_or(|period| period.id != roster.period) {
+            return Ok(());
+        }
+        let rows = self.store.contenders_without(roster.period, &self.process).await?;
+        let rows: HashMap<_, _> = rows.iter().map(|row| ((&row.offer.task, row.offer.hotkey), row)).collect();
+        for contender in roster.contenders() {
+            if let Some(row) = rows.get(&(&contender.offer.task, contender.offer.hotkey)) {
+                contender.set_others(row);
+            }
+        }
+        for row in self.store.budgets(roster.period, Some(&self.process)).await? {
+            if let Some(floor) = roster.floor(row.task.as_str()) {
+                floor.set_budget(row.remaining);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Returns the sessions of miners by hotkey, without miners that have no session.
+pub fn sessions(nodes: Vec<Node>) -> HashMap<Hotkey, Session> {
+    nodes.into_iter().filter_map(|node| Some((*node.peer.hotkey(), node.session?))).collect()
+}
+
+fn spent(roster: &Roster) -> Vec<Spent> {
+    let floors = roster.floors().iter();
+    floors.map(|floor| Spent { task: floor.task.task.clone(), requests: floor.spent() }).collect()
+}
+
+fn set_qualities(roster: &Roster, qualities: Vec<(TaskName, Hotkey, f64)>) {
+    for (task, hotkey, quality) in qualities {
+        let contenders = roster.floor(task.as_str()).map(crate::TaskFloor::contenders).unwrap_or_default();
+        if let Some(contender) = contenders.iter().find(|contender| contender.offer.hotkey == hotkey) {
+            contender.set_quality(quality);
+        }
+    }
+}

@@ -1,0 +1,76 @@
+//! What miners send instead of an answer, and whose fault it is.
+
+use super::*;
+
+fn refusing(status: u16) -> axum::routing::MethodRouter {
+    post(move || async move { (axum::http::StatusCode::from_u16(status).unwrap(), "no").into_response() })
+}
+
+/// Sums of the contenders' requests and failures.
+fn counted(bench: &Bench) -> (f64, f64) {
+    let counts = bench.contenders.iter().map(|contender| contender.counts());
+    counts.fold((0.0, 0.0), |(total, failed), counts| (total + counts.total_requests, failed + counts.requests_500))
+}
+
+/// A buyer cannot lower the scores of miners with malformed requests: what two miners refuse is the buyer's fault.
+#[tokio::test]
+async fn what_two_miners_refuse_counts_against_neither() {
+    let bench = bench([400, 404, 422].map(refusing).into(), short()).await;
+    let error = bench.querier.ask(request(RequestKind::Organic)).await.unwrap_err();
+    let QueryError::Failed { attempts, refused: Some(400 | 404 | 422), .. } = error else { panic!("{error:?}") };
+    assert_eq!(attempts, Attempts { limited: 0, failed: 2 }, "the third miner is not asked");
+    assert_eq!(counted(&bench), (0.0, 0.0));
+    assert!(bench.contenders.iter().all(|contender| contender.running() == 0));
+    let unknown = Request { task: "none".parse().unwrap(), ..request(RequestKind::Organic) };
+    assert!(matches!(bench.querier.ask(unknown).await, Err(QueryError::UnknownTask(_))));
+    // A test is well-formed, so that a refusal is a failure.
+    bench.querier.ask(request(RequestKind::Synthetic)).await.unwrap_err();
+    assert_eq!(counted(&bench), (1.0, 1.0));
+}
+
+/// A miner alone in its refusal has failed.
+#[tokio::test]
+async fn what_one_miner_refuses_counts_against_it() {
+    let bench = bench(vec![refusing(413), says(chunk("a"))], short()).await;
+    while bench.contenders[0].counts().total_requests == 0.0 {
+        assert_eq!(text(bench.querier.ask(request(RequestKind::Organic)).await.unwrap()).await.unwrap(), "a");
+    }
+    assert_eq!(bench.contenders[0].counts().requests_500, 1.0);
+    let broken = || post(|| async { axum::http::StatusCode::INTERNAL_SERVER_ERROR });
+    let bench = self::bench(vec![refusing(400), broken(), broken()], short()).await;
+    bench.querier.ask(request(RequestKind::Organic)).await.unwrap_err();
+    assert_eq!(counted(&bench), (3.0, 3.0));
+}
+
+/// What a miner may send instead of an answer: each ends the attempt with its reason, and counts as failed.
+#[tokio::test]
+async fn bad_streams_of_miners_are_named() {
+    let event = |data: &[u8]| [b"data: ", data, b"\n\n"].concat();
+    let text = |text: &[u8]| event(&[br#"{"choices":[{"delta":{"content":""#, text, br#""}}]}"#].concat());
+    let megabyte = vec![b'a'; 1 << 20];
+    for (body, expected) in [
+        (text(&megabyte), "a line of the stream is longer than 1048576 bytes"),
+        ([b"data: ".to_vec(), megabyte.clone(), megabyte].concat(), "a line of the stream is longer"),
+        // Half of a character, at the end of the text and of the stream.
+        (text(b"h\xc3"), "an event is not a JSON object"),
+        (b"data: {\"choices\":[{\"delta\":{\"content\":\"h\xc3".to_vec(), "an event is not a JSON object"),
+        (event(b"\xff\x00garbage"), "an event is not a JSON object"),
+        (event(b"[1]"), "an event is not a JSON object"),
+        (event(br#"{"choices":{}}"#), "chunk has no array of choices"),
+        (event(br#"{"choices":[{"delta":{"content":7}}]}"#), "the chunk's text is not a string"),
+        (event(br#"{"choices":[],"error":{"message":"out of memory"}}"#), "stream reports an error"),
+        (b"HTTP/1.1 200 OK\r\n\r\n".to_vec(), "answer is empty"),
+    ] {
+        let handler = post(move || async move { body });
+        let bench = bench(vec![handler], short()).await;
+        let error = bench.querier.ask(request(RequestKind::Synthetic)).await.unwrap_err().to_string();
+        assert!(error.contains(expected), "{error} does not contain {expected}");
+        assert_eq!(counted(&bench), (1.0, 1.0), "{expected}");
+    }
+    // A character may arrive in two packets.
+    let pieces =
+        vec![(0, b"data: {\"choices\":[{\"delta\":{\"content\":\"h\xc3".to_vec()), (50, b"\xa9\"}}]}\n\n".to_vec())];
+    let bench = bench(vec![stalls(pieces)], short()).await;
+    let mut answer = bench.querier.ask(request(RequestKind::Organic)).await.unwrap();
+    assert_eq!(answer.next().await.unwrap().unwrap().text(), Some("h\u{e9}"));
+}

@@ -1,0 +1,280 @@
+//! Tests of the credits that processes lease.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use rand::rngs::StdRng;
+use rand::{Rng as _, SeedableRng as _};
+use taonet_database::statement;
+
+use super::credits::{terms, usage};
+use super::*;
+use crate::{HoldRefusal, Process, StoreError};
+
+const MONTH: &str = "2026-11";
+const DAY: &str = "2026-11-21";
+
+async fn key_with(store: &Store, random: u8, credits: i64) -> String {
+    let key = store.create_key(&terms(None), &[random; 40], 0).await.unwrap().id;
+    store.grant(&key, credits, "test", 0).await.unwrap();
+    key
+}
+
+/// Balances of a key: available, and leased.
+async fn accounts(store: &Store, key: &str) -> (i64, i64) {
+    let balances: HashMap<_, _> = store.balances().await.unwrap().into_iter().collect();
+    let of = |name: String| balances.get(&name).copied().unwrap_or(0);
+    (of(format!("key:{key}")), of(format!("held:{key}")))
+}
+
+/// Concurrent requests of several keys, some charged twice at once, while another process grants credits.
+pub(super) async fn charges_of_a_batch_balance(home: Home) {
+    let (store, operator) = (home.open().await, home.open().await);
+    let mut requests = Vec::new();
+    for byte in 1..=3 {
+        let key = key_with(&store, byte, 1_000).await;
+        for index in 0..50_i64 {
+            let (store, operator, key) = (store.clone(), operator.clone(), key.clone());
+            requests.push(tokio::spawn(async move {
+                let request = format!("{key}-{index}");
+                store.hold(&key, &request, 10, MONTH, 0).await.unwrap().unwrap();
+                let usage = usage(DAY, index % 12);
+                let (one, other) = tokio::join!(store.charge(&request, &usage, 1), store.charge(&request, &usage, 1));
+                operator.grant(&key, 1, "test", 0).await.unwrap().unwrap();
+                let charged = [one.unwrap(), other.unwrap()];
+                assert_eq!(charged.iter().flatten().collect::<Vec<_>>(), [&(index % 12).min(10)]);
+                (index % 12).min(10)
+            }));
+        }
+    }
+    let mut sum = 0;
+    for request in requests {
+        sum += request.await.unwrap();
+    }
+    store.close_leases().await;
+    let balances = store.balances().await.unwrap();
+    let mut held = balances.iter().filter(|(name, _)| name.starts_with("held:"));
+    assert!(held.all(|(_, balance)| *balance == 0), "{balances:?}");
+    assert_eq!(balances.iter().find(|(name, _)| name == "revenue"), Some(&("revenue".to_owned(), sum)));
+    let used: i64 = store.usage(None).await.unwrap().iter().map(|row| row.requests).sum();
+    assert_eq!(used, 150);
+    assert!(operator.is_balanced().await.unwrap());
+}
+
+/// The transaction fails after it has computed the charges, as if the response to its commit had been lost.
+pub(super) async fn a_charge_is_repeated_once_the_database_is_back(home: Home) {
+    let store = home.open().await;
+    let key = key_with(&store, 1, 100).await;
+    for request in ["a", "b"] {
+        store.hold(&key, request, 10, MONTH, 0).await.unwrap().unwrap();
+    }
+    let run = async |sql: &'static str| statement(sql).execute(&store.database).await.unwrap();
+    run("ALTER TABLE posting RENAME TO elsewhere").await;
+    let error = store.charge("a", &usage(DAY, 7), 1).await.unwrap_err();
+    assert!(matches!(error, StoreError::Uncharged(_)), "{error}");
+    let error = store.hold(&key, "c", 10, MONTH, 0).await.unwrap_err();
+    assert!(matches!(error, StoreError::Unreserved(_)), "{error}");
+    run("ALTER TABLE elsewhere RENAME TO posting").await;
+    assert_eq!(store.key(&key).await.unwrap().unwrap().balance, 80, "both are held");
+    assert_eq!(store.charge("a", &usage(DAY, 7), 1).await.unwrap(), Some(7));
+    assert_eq!(store.charge("a", &usage(DAY, 7), 1).await.unwrap(), None);
+    assert_eq!(store.release_holds(1, 1).await.unwrap(), 1);
+    assert_eq!(store.key(&key).await.unwrap().unwrap().balance, 93);
+    assert!(store.is_balanced().await.unwrap());
+}
+
+pub(super) async fn a_reserve_serves_further_requests_and_is_returned(home: Home) {
+    let (store, other) = (home.open().await, home.open().await);
+    let key = key_with(&store, 1, 64_100).await;
+    store.hold(&key, "0", 100, MONTH, 0).await.unwrap().unwrap();
+    for request in 1..=4 {
+        store.hold(&key, &request.to_string(), 100, MONTH, 0).await.unwrap().unwrap();
+    }
+    // The grant, and one lease: the first request, and a reserve of 1/64 of the remaining 64 000 credits.
+    assert_eq!(statement("SELECT COUNT(*) FROM transfer").number(&store.database).await.unwrap(), 2);
+    assert_eq!(accounts(&other, &key).await, (63_000, 1_100));
+    let balance = async |store: &Store| store.key(&key).await.unwrap().unwrap().balance;
+    assert_eq!((balance(&store).await, balance(&other).await), (63_600, 63_000));
+    // Another process has the remaining credits, and no more.
+    assert_eq!(other.hold(&key, "x", 63_001, MONTH, 0).await.unwrap(), Err(HoldRefusal::Credits { balance: 63_000 }));
+    other.hold(&key, "x", 63_000, MONTH, 0).await.unwrap().unwrap();
+    // The reserve cannot be refilled.
+    for request in 5..=10 {
+        store.hold(&key, &request.to_string(), 100, MONTH, 0).await.unwrap().unwrap();
+    }
+    let refused = store.hold(&key, "11", 100, MONTH, 0).await.unwrap();
+    assert_eq!(refused, Err(HoldRefusal::Credits { balance: 0 }));
+    assert_eq!(other.charge("x", &usage(DAY, 1), 0).await.unwrap(), Some(1));
+    for request in 0..=10 {
+        assert_eq!(store.charge(&request.to_string(), &usage(DAY, 7), 0).await.unwrap(), Some(7));
+    }
+    assert!(store.is_balanced().await.unwrap());
+    // A reserve is refilled before it is used up, and returned after a second without requests.
+    for request in 0..100 {
+        let request = format!("quick {request}");
+        store.hold(&key, &request, 100, MONTH, 0).await.unwrap().unwrap();
+        assert_eq!(store.charge(&request, &usage(DAY, 0), 0).await.unwrap(), Some(0));
+    }
+    store.hold(&key, "12", 100, MONTH, 0).await.unwrap().unwrap();
+    assert_eq!(store.charge("12", &usage(DAY, 2), 0).await.unwrap(), Some(2));
+    let began = std::time::Instant::now();
+    while accounts(&store, &key).await != (64_100 - 1 - 77 - 2, 0) {
+        assert!(began.elapsed().as_secs() < 20, "{:?}", accounts(&store, &key).await);
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+    assert!(store.is_balanced().await.unwrap());
+}
+
+/// A thousand requests of one key, 64 at a time, need a handful of leases.
+pub(super) async fn a_busy_key_needs_few_leases(home: Home) {
+    let store = home.open().await;
+    let key = key_with(&store, 1, 10_000_000).await;
+    let callers: Vec<_> = (0..64)
+        .map(|caller| {
+            let (store, key) = (store.clone(), key.clone());
+            tokio::spawn(async move {
+                for request in 0..16 {
+                    let request = format!("{caller}-{request}");
+                    store.hold(&key, &request, 10, MONTH, 0).await.unwrap().unwrap();
+                    assert_eq!(store.charge(&request, &usage(DAY, 7), 0).await.unwrap(), Some(7));
+                }
+            })
+        })
+        .collect();
+    for caller in callers {
+        caller.await.unwrap();
+    }
+    // 7 168 credits are charged; each lease but the first refills at least half of a reserve of 2 550.
+    let leases = statement("SELECT COUNT(*) FROM transfer WHERE kind = 'hold'");
+    let leases = leases.number(&store.database).await.unwrap();
+    assert!(leases <= 12, "{leases} leases");
+    store.close_leases().await;
+    assert_eq!(accounts(&store, &key).await, (10_000_000 - 7_168, 0));
+    assert!(store.is_balanced().await.unwrap());
+}
+
+pub(super) async fn a_killed_process_loses_no_credits(home: Home) {
+    let (killed, store) = (home.open().await, home.open().await);
+    let key = key_with(&store, 1, 10_000).await;
+    killed.hold(&key, "lost", 10, MONTH, 1_000).await.unwrap().unwrap();
+    killed.hold(&key, "charged", 10, MONTH, 1_000).await.unwrap().unwrap();
+    assert_eq!(killed.charge("charged", &usage(DAY, 3), 1_000).await.unwrap(), Some(3));
+    let (available, leased) = accounts(&store, &key).await;
+    assert!(available + leased == 9_997 && leased >= 10, "{available} {leased}");
+    // Like a killed process, a dropped store neither charges nor returns anything.
+    drop(killed);
+    assert_eq!(store.release_holds(1_000, 2_000).await.unwrap(), 0, "its lease is not old enough");
+    assert_eq!(store.release_holds(i64::MAX, 2_000).await.unwrap(), 1);
+    assert_eq!(accounts(&store, &key).await, (9_997, 0));
+    assert!(store.is_balanced().await.unwrap());
+}
+
+/// The future of a hold is dropped at each of its stages.
+pub(super) async fn a_caller_that_leaves_holds_nothing(home: Home) {
+    let store = home.open().await;
+    let key = key_with(&store, 1, 100).await;
+    for millis in 0..20 {
+        let request = millis.to_string();
+        let hold = store.hold(&key, &request, 100, MONTH, 0);
+        let left = tokio::time::timeout(std::time::Duration::from_micros(millis * 200), hold).await;
+        if left.is_ok() {
+            assert_eq!(store.charge(&request, &usage(DAY, 0), 0).await.unwrap(), Some(0));
+        }
+        // Nobody holds the credits, so that the next request gets them.
+        let next = format!("after {millis}");
+        store.hold(&key, &next, 100, MONTH, 0).await.unwrap().unwrap();
+        assert_eq!(store.charge(&next, &usage(DAY, 0), 0).await.unwrap(), Some(0));
+    }
+    assert!(store.is_balanced().await.unwrap());
+}
+
+/// Random operations of three processes, some of which are killed, on one key.
+pub(super) async fn no_sequence_of_operations_overdraws(home: Home) {
+    let seed: u64 = rand::random();
+    println!("seed {seed}");
+    let mut random = StdRng::seed_from_u64(seed);
+    for case in 0..6_u8 {
+        let mut stores = [home.open().await, home.open().await, home.open().await];
+        let mut granted = random.random_range(0..20_000);
+        let key = key_with(&stores[0], case, granted).await;
+        let mut charged = 0;
+        // Running requests, by process.
+        let mut running: [Vec<(String, i64)>; 3] = Default::default();
+        for step in 0..60 {
+            let place = random.random_range(0..3);
+            let request = format!("{case}-{step}");
+            match random.random_range(0..10) {
+                0..5 => {
+                    let amount = random.random_range(0..200);
+                    let held: i64 = running.iter().flatten().map(|(_, amount)| amount).sum();
+                    let mut result = stores[place].hold(&key, &request, amount, MONTH, 1).await.unwrap();
+                    if result.is_err() {
+                        // Once no process has a reserve, a refusal is exact.
+                        for store in &stores {
+                            store.till.return_reserves(&store.database).await;
+                        }
+                        let balance = granted - charged - held;
+                        result = stores[place].hold(&key, &request, amount, MONTH, 1).await.unwrap();
+                        let exact = if balance < amount { Err(HoldRefusal::Credits { balance }) } else { Ok(()) };
+                        assert_eq!(result, exact);
+                    }
+                    if result.is_ok() {
+                        assert!(held + amount <= granted - charged, "{held} + {amount} of {}", granted - charged);
+                        running[place].push((request, amount));
+                    }
+                }
+                5..8 if !running[place].is_empty() => {
+                    let index = random.random_range(0..running[place].len());
+                    let (request, amount) = running[place].swap_remove(index);
+                    let charge = random.random_range(0..250);
+                    let found = stores[place].charge(&request, &usage(DAY, charge), 1).await.unwrap();
+                    assert_eq!(found, Some(charge.min(amount)));
+                    charged += charge.min(amount);
+                }
+                8 => {
+                    let amount = random.random_range(-500..500);
+                    if stores[place].grant(&key, amount, "test", 1).await.unwrap().is_some() {
+                        granted += amount;
+                    }
+                }
+                9 if random.random_range(0..4) == 0 => {
+                    // Killed, and released by another process.
+                    let killed = Arc::downgrade(&stores[place].till);
+                    stores[place] = home.open().await;
+                    // A transaction in the background ends first.
+                    while killed.strong_count() > 0 {
+                        tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+                    }
+                    let released = running[place].drain(..).len();
+                    let others = stores.iter().enumerate().filter(|(index, _)| *index != place);
+                    let alive: Vec<_> = others.map(|(_, store)| store.till.process()).collect();
+                    release_dead(&stores[place], &alive).await;
+                    println!("{released} requests killed");
+                }
+                _ => {}
+            }
+            assert!(stores[place].is_balanced().await.unwrap());
+        }
+        let held: i64 = running.iter().flatten().map(|(_, amount)| amount).sum();
+        // The last statement of a killed process may reach the server after its release. Processes release repeatedly.
+        let alive: Vec<_> = stores.iter().map(|store| store.till.process()).collect();
+        release_dead(&stores[0], &alive).await;
+        for store in &stores {
+            store.close_leases().await;
+        }
+        assert_eq!(accounts(&stores[0], &key).await, (granted - charged - held, held));
+        let used: i64 = stores[0].usage(Some(&key)).await.unwrap().iter().map(|row| row.charged).sum();
+        assert_eq!(used, charged);
+        assert!(stores[0].is_balanced().await.unwrap());
+    }
+}
+
+/// Releases the leases of all processes but the given ones, as if they had not been renewed.
+async fn release_dead(store: &Store, alive: &[Process]) {
+    const LATER: i64 = 1_000_000_000;
+    for process in alive {
+        let renew = statement("UPDATE hold SET created_ms = $1 WHERE request_id LIKE $2 || ':%'");
+        renew.bind(LATER).bind(process.as_str()).execute(&store.database).await.unwrap();
+    }
+    store.release_holds(LATER, LATER).await.unwrap();
+}

@@ -1,0 +1,391 @@
+//! Holds and charges of this process's requests.
+//!
+//! A process leases credits of an API key (`held:ID`), and divides the lease among the holds of its running requests in
+//! memory. Only holds that exceed the lease, and charges, need the database. All of them that are pending share one
+//! transaction: those that arrive during a transaction join the next one. A charge is complete once it is on disk.
+//!
+//! A lease consists of the holds, plus a reserve for further requests. The reserve is at most 1/64 of the key's credits
+//! and of its monthly budget, so that other processes can use almost all credits; keys with few credits have no reserve.
+//! Half of a reserve is left when it is refilled, so that requests of a busy key do not wait for the database. A reserve
+//! that is unused for a second is returned. The lease of a killed process is released like its holds.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::{Duration, Instant};
+
+use taonet_database::Database;
+use tokio::sync::oneshot;
+
+use crate::credits::{HoldRefusal, Usage};
+use crate::{Process, StoreError};
+
+mod batch;
+mod plan;
+
+use plan::{Plan, Settled};
+
+/// Time after which an unused reserve is returned.
+const IDLE: Duration = Duration::from_secs(1);
+/// Interval at which the lease of a key with long requests is marked as alive.
+const RENEWAL: Duration = Duration::from_mins(1);
+
+/// Leases, holds and pending charges of this process.
+#[derive(Debug)]
+pub(crate) struct Till {
+    process: Process,
+    state: Mutex<State>,
+    /// Locked during a transaction.
+    books: tokio::sync::Mutex<()>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// Holds by request ID.
+    holds: HashMap<String, Hold>,
+    /// Leases by the ID of the API key.
+    leases: HashMap<String, Lease>,
+    wanted: Vec<Want>,
+    due: Vec<Due>,
+    /// Keys whose unused credits are to be returned.
+    settled: BTreeSet<String>,
+    /// Keys whose reserves are to be refilled, each with the month in UTC.
+    refilled: BTreeMap<String, String>,
+    is_swept: bool,
+    /// Whether this process no longer keeps reserves.
+    is_closing: bool,
+}
+
+/// Credits reserved for a request.
+#[derive(Debug)]
+pub(crate) struct Hold {
+    /// ID of the API key.
+    pub(crate) key: String,
+    /// Maximum price of the request, in credits.
+    pub(crate) amount: i64,
+    /// Unix time in milliseconds.
+    pub(crate) created_ms: i64,
+    /// Whether an attempt to charge the request failed, possibly after its transaction was committed.
+    pub(crate) is_retried: bool,
+}
+
+/// This process's lease of a key's credits.
+#[derive(Debug)]
+struct Lease {
+    amount: i64,
+    /// Whether `amount` is that of the database. After a failed transaction, it may not be.
+    is_known: bool,
+    /// Credits of holds, of pending charges, and set aside for a transaction.
+    held: i64,
+    /// Credits that the lease may have beyond the holds.
+    reserve: i64,
+    is_refilled: bool,
+    /// Time of the last hold, also as Unix time in milliseconds.
+    used: (Instant, i64),
+    /// Time of the last transaction.
+    written: Instant,
+}
+
+/// A hold that needs credits from the database.
+#[derive(Debug)]
+struct Want {
+    request: String,
+    hold: Hold,
+    /// Month in UTC, such as `2026-11`.
+    month: String,
+    done: oneshot::Sender<Result<Result<(), HoldRefusal>, Arc<StoreError>>>,
+}
+
+/// A charge that is waiting for its transaction.
+#[derive(Debug)]
+struct Due {
+    request: String,
+    hold: Hold,
+    usage: Usage,
+    now_ms: i64,
+    done: oneshot::Sender<Result<Option<i64>, Arc<StoreError>>>,
+}
+
+impl Lease {
+    fn new(now_ms: i64) -> Self {
+        let now = Instant::now();
+        Self { amount: 0, is_known: true, held: 0, reserve: 0, is_refilled: false, used: (now, now_ms), written: now }
+    }
+
+    /// Returns the credits that are available to further holds.
+    fn free(&self) -> i64 {
+        if self.is_known { self.amount - self.held } else { 0 }
+    }
+
+    fn is_due(&self) -> bool {
+        !self.is_known || (self.free() > 0 && self.used.0.elapsed() >= IDLE) || self.written.elapsed() >= RENEWAL
+    }
+
+    /// Returns the Unix time in milliseconds.
+    fn now_ms(&self) -> i64 {
+        self.used.1.saturating_add(i64::try_from(self.used.0.elapsed().as_millis()).unwrap_or(0))
+    }
+}
+
+impl State {
+    /// Grants a hold from the lease, if it has enough credits; returns whether the reserve is to be refilled.
+    fn take(&mut self, request: &str, hold: Hold, month: &str) -> Result<bool, Hold> {
+        let lease = self.leases.entry(hold.key.clone()).or_insert_with(|| Lease::new(hold.created_ms));
+        lease.used = (Instant::now(), hold.created_ms);
+        if !lease.is_known || lease.free() < hold.amount {
+            return Err(hold);
+        }
+        lease.held += hold.amount;
+        let is_low = !lease.is_refilled && lease.free() < lease.reserve / 2;
+        if is_low {
+            lease.is_refilled = true;
+            self.refilled.insert(hold.key.clone(), month.to_owned());
+        }
+        self.holds.insert(request.to_owned(), hold);
+        Ok(is_low)
+    }
+
+    /// Releases a hold in memory; returns its key.
+    fn release(&mut self, request: &str) -> Option<String> {
+        let hold = self.holds.remove(request)?;
+        if let Some(lease) = self.leases.get_mut(&hold.key) {
+            lease.held -= hold.amount;
+        }
+        Some(hold.key)
+    }
+
+    /// Plans the next transaction from all pending work.
+    fn begin(&mut self) -> BTreeMap<String, Plan> {
+        let mut plans: BTreeMap<String, Plan> = BTreeMap::new();
+        for want in std::mem::take(&mut self.wanted) {
+            plans.entry(want.hold.key.clone()).or_default().wanted.push(want);
+        }
+        for due in std::mem::take(&mut self.due) {
+            plans.entry(due.hold.key.clone()).or_default().due.push(due);
+        }
+        for (key, month) in std::mem::take(&mut self.refilled) {
+            plans.entry(key).or_default().refill = Some(month);
+        }
+        let settled = std::mem::take(&mut self.settled);
+        for key in &settled {
+            plans.entry(key.clone()).or_default();
+        }
+        for (key, plan) in &mut plans {
+            let lease = self.leases.entry(key.clone()).or_insert_with(|| Lease::new(0));
+            plan.prepare(lease, self.is_closing || settled.contains(key));
+        }
+        plans
+    }
+
+    /// Completes a transaction: updates the leases, and reports the results.
+    fn end(&mut self, plans: BTreeMap<String, Plan>, results: Vec<Settled>) {
+        for ((key, plan), result) in plans.into_iter().zip(results) {
+            let Some(lease) = self.leases.get_mut(&key) else { continue };
+            lease.held -= plan.set_aside;
+            lease.is_refilled &= plan.refill.is_none();
+            (lease.amount, lease.is_known, lease.written) = (result.lease, true, Instant::now());
+            lease.reserve = result.reserve.unwrap_or(lease.reserve);
+            for (due, charged) in plan.due.into_iter().zip(result.charges) {
+                lease.held -= due.hold.amount;
+                let _ = due.done.send(Ok(charged));
+            }
+            for (want, granted) in plan.wanted.into_iter().zip(result.granted) {
+                // A buyer that has disconnected gets no hold.
+                if want.done.send(Ok(granted)).is_ok() && granted.is_ok() {
+                    lease.held += want.hold.amount;
+                    self.holds.insert(want.request, want.hold);
+                }
+            }
+            if lease.amount == 0 && lease.held == 0 {
+                self.leases.remove(&key);
+            }
+        }
+    }
+
+    /// Reports a failed transaction, whose outcome is unknown.
+    fn fail(&mut self, plans: BTreeMap<String, Plan>, error: &Arc<StoreError>) {
+        for (key, plan) in plans {
+            if let Some(lease) = self.leases.get_mut(&key) {
+                lease.held -= plan.set_aside;
+                lease.is_refilled &= plan.refill.is_none();
+                lease.is_known = false;
+            }
+            for want in plan.wanted {
+                let _ = want.done.send(Err(Arc::clone(error)));
+            }
+            for Due { request, hold, done, .. } in plan.due {
+                self.holds.insert(request, Hold { is_retried: true, ..hold });
+                let _ = done.send(Err(Arc::clone(error)));
+            }
+        }
+    }
+}
+
+impl Till {
+    pub(crate) fn new() -> Self {
+        Self { process: Process::random(), state: Mutex::default(), books: tokio::sync::Mutex::default() }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    #[cfg(test)]
+    pub(crate) fn process(&self) -> Process {
+        self.process.clone()
+    }
+
+    /// Returns whether a row of the table `hold` is a lease of this process.
+    pub(crate) fn has_leased(&self, id: &str) -> bool {
+        id.strip_prefix(self.process.as_str()).is_some_and(|rest| rest.starts_with(':'))
+    }
+
+    /// Returns the leased credits of a key that no request holds.
+    pub(crate) fn free(&self, key: &str) -> i64 {
+        self.state().leases.get(key).map_or(0, |lease| lease.free().max(0))
+    }
+
+    /// Reserves the maximum price of a request; see [`crate::Store::hold`].
+    pub(crate) async fn hold(
+        self: &Arc<Self>,
+        database: &Database,
+        request: &str,
+        hold: Hold,
+        month: &str,
+    ) -> Result<Result<(), HoldRefusal>, StoreError> {
+        let mut unfinished = Unfinished { till: self, request, is_finished: false };
+        let (done, granted) = oneshot::channel();
+        {
+            let mut state = self.state();
+            match state.take(request, hold, month) {
+                Ok(is_low) => {
+                    unfinished.is_finished = true;
+                    if is_low {
+                        self.spawn_write(database);
+                    }
+                    return Ok(Ok(()));
+                }
+                Err(hold) => {
+                    state.wanted.push(Want { request: request.to_owned(), hold, month: month.to_owned(), done });
+                }
+            }
+        }
+        self.spawn_write(database);
+        let granted = granted.await;
+        unfinished.is_finished = true;
+        granted.map_err(|_| StoreError::Stopping)?.map_err(StoreError::Unreserved)
+    }
+
+    /// Charges a request; see [`crate::Store::charge`].
+    pub(crate) async fn charge(
+        self: &Arc<Self>,
+        database: &Database,
+        request: &str,
+        usage: &Usage,
+        now_ms: i64,
+    ) -> Result<Option<i64>, StoreError> {
+        let (done, charged) = oneshot::channel();
+        {
+            let mut state = self.state();
+            let Some(hold) = state.holds.remove(request) else { return Ok(None) };
+            state.due.push(Due { request: request.to_owned(), hold, usage: usage.clone(), now_ms, done });
+        }
+        self.spawn_write(database);
+        charged.await.map_err(|_| StoreError::Stopping)?.map_err(StoreError::Uncharged)
+    }
+
+    /// Releases the holds of this process created before `before_ms` (Unix time in milliseconds); returns the number of
+    /// holds.
+    pub(crate) async fn release_holds(self: &Arc<Self>, database: &Database, before_ms: i64) -> usize {
+        let released = {
+            let mut state = self.state();
+            let is_old = |(_, hold): &(&String, &Hold)| hold.created_ms < before_ms;
+            let old: Vec<_> = state.holds.iter().filter(is_old).map(|(request, _)| request.clone()).collect();
+            let keys: Vec<_> = old.iter().filter_map(|request| state.release(request)).collect();
+            state.settled.extend(keys);
+            old.len()
+        };
+        self.write(database).await;
+        released
+    }
+
+    /// Returns all reserves, and keeps none from now on.
+    pub(crate) async fn close(self: &Arc<Self>, database: &Database) {
+        self.state().is_closing = true;
+        self.return_reserves(database).await;
+    }
+
+    /// Returns all reserves.
+    pub(crate) async fn return_reserves(self: &Arc<Self>, database: &Database) {
+        {
+            let mut state = self.state();
+            let keys: Vec<_> = state.leases.keys().cloned().collect();
+            state.settled.extend(keys);
+        }
+        self.write(database).await;
+    }
+
+    /// Writes the pending work in a separate task, so that a cancelled caller does not cancel the transaction.
+    fn spawn_write(self: &Arc<Self>, database: &Database) {
+        let (till, database) = (Arc::clone(self), database.clone());
+        tokio::spawn(async move { till.write(&database).await });
+    }
+
+    fn spawn_sweep(self: &Arc<Self>, database: &Database) {
+        tokio::spawn(sweep(Arc::downgrade(self), database.clone()));
+    }
+
+    /// Writes all pending work in one transaction.
+    async fn write(self: &Arc<Self>, database: &Database) {
+        let _books = self.books.lock().await;
+        let plans = self.state().begin();
+        if plans.is_empty() {
+            return;
+        }
+        let written = batch::write(database, &self.process, &plans).await;
+        let mut state = self.state();
+        match written {
+            Ok(results) => state.end(plans, results),
+            Err(error) => state.fail(plans, &Arc::new(error)),
+        }
+        if !state.is_swept && !state.leases.is_empty() {
+            state.is_swept = true;
+            self.spawn_sweep(database);
+        }
+    }
+}
+
+/// Returns unused reserves, and marks the other leases as alive, as long as there are any.
+async fn sweep(till: Weak<Till>, database: Database) {
+    loop {
+        tokio::time::sleep(IDLE).await;
+        let Some(till) = till.upgrade() else { return };
+        {
+            let mut state = till.state();
+            if state.leases.is_empty() {
+                state.is_swept = false;
+                return;
+            }
+            let due = state.leases.iter().filter(|(_, lease)| lease.is_due()).map(|(key, _)| key.clone());
+            let due: Vec<_> = due.collect();
+            state.settled.extend(due);
+        }
+        till.write(&database).await;
+    }
+}
+
+/// A hold whose caller waits for it. Dropping it before it is finished releases the hold.
+struct Unfinished<'a> {
+    till: &'a Till,
+    request: &'a str,
+    is_finished: bool,
+}
+
+impl Drop for Unfinished<'_> {
+    fn drop(&mut self) {
+        if !self.is_finished {
+            let mut state = self.till.state();
+            state.wanted.retain(|want| want.request != self.request);
+            state.release(self.request);
+        }
+    }
+}

@@ -1,0 +1,219 @@
+//! One transaction for the pending holds and charges of many requests.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::sync::LazyLock;
+
+use taonet_database::{Database, Statement, Transaction, Value, statement};
+
+use super::plan::{Found, Plan, Settled};
+use crate::keys::lock;
+use crate::{Process, StoreError};
+
+/// Row counts of the prepared `INSERT` statements, in descending order.
+const SIZES: [usize; 6] = [32, 16, 8, 4, 2, 1];
+
+/// `INSERT` statements of a table, one for each of [`SIZES`].
+struct Inserts {
+    columns: usize,
+    statements: [&'static str; 6],
+}
+
+static LEASES: LazyLock<Inserts> = LazyLock::new(|| {
+    Inserts::new(
+        "INSERT INTO hold (request_id, key_id, amount, created_ms) VALUES ",
+        4,
+        " ON CONFLICT (request_id) DO UPDATE SET amount = excluded.amount, created_ms = excluded.created_ms",
+    )
+});
+static USAGES: LazyLock<Inserts> = LazyLock::new(|| {
+    Inserts::new(
+        "INSERT INTO usage_day (key_id, day, model, requests, input_tokens, output_tokens, charged) VALUES ",
+        7,
+        " ON CONFLICT (key_id, day, model) DO UPDATE SET requests = usage_day.requests + excluded.requests,
+         input_tokens = usage_day.input_tokens + excluded.input_tokens,
+         output_tokens = usage_day.output_tokens + excluded.output_tokens,
+         charged = usage_day.charged + excluded.charged",
+    )
+});
+static ACCOUNTS: LazyLock<Inserts> = LazyLock::new(|| {
+    Inserts::new(
+        "INSERT INTO account (name, balance) VALUES ",
+        2,
+        " ON CONFLICT (name) DO UPDATE SET balance = account.balance + excluded.balance",
+    )
+});
+static TRANSFERS: LazyLock<Inserts> =
+    LazyLock::new(|| Inserts::new("INSERT INTO transfer (id, kind, reference, created_ms) VALUES ", 4, ""));
+static POSTINGS: LazyLock<Inserts> =
+    LazyLock::new(|| Inserts::new("INSERT INTO posting (transfer_id, account, amount) VALUES ", 3, ""));
+
+impl Inserts {
+    /// Creates the statements, with static texts, so that the database prepares each only once.
+    fn new(start: &str, columns: usize, end: &str) -> Self {
+        let statements = SIZES.map(|rows| {
+            let mut sql = start.to_owned();
+            for row in 0..rows {
+                sql.push_str(if row == 0 { "(" } else { ", (" });
+                for column in 1..=columns {
+                    let _ = write!(sql, "{}${}", if column == 1 { "" } else { ", " }, row * columns + column);
+                }
+                sql.push(')');
+            }
+            sql.push_str(end);
+            &*sql.leak()
+        });
+        Self { columns, statements }
+    }
+
+    /// Inserts all rows, in their order, with as few statements as possible.
+    async fn execute(&self, transaction: &mut Transaction, values: Vec<Value>) -> Result<(), StoreError> {
+        let mut left = values.len() / self.columns;
+        let mut values = values.into_iter();
+        for (rows, sql) in SIZES.iter().zip(self.statements) {
+            while left >= *rows {
+                left -= rows;
+                let bound = values.by_ref().take(rows * self.columns).fold(statement(sql), Statement::bind);
+                bound.execute(&mut *transaction).await?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Rows to write.
+#[derive(Default)]
+struct Rows<'a> {
+    leases: Vec<Value>,
+    /// Ids of leases that end.
+    ended: Vec<String>,
+    /// Requests, input tokens, output tokens and charges by key, day and model.
+    usages: BTreeMap<(&'a str, &'a str, &'a str), [i64; 4]>,
+    /// Changes of balances by account. Their order puts `revenue` last, which all processes lock.
+    accounts: BTreeMap<String, i64>,
+    transfers: Vec<Value>,
+    postings: Vec<Value>,
+}
+
+/// Writes the pending work, by the id of the API key; returns the results in the same order.
+pub(super) async fn write(
+    database: &Database,
+    process: &Process,
+    plans: &BTreeMap<String, Plan>,
+) -> Result<Vec<Settled>, StoreError> {
+    let mut transaction = database.begin().await?;
+    let (mut rows, mut results) = (Rows::default(), Vec::with_capacity(plans.len()));
+    for (key, plan) in plans {
+        let id = format!("{}:{key}", process.as_str());
+        // In the order of the keys, so that the transactions of two processes do not wait for each other.
+        lock(&mut transaction, key).await?;
+        let found = find(&mut transaction, key, &id, plan.month()).await?;
+        let mut earlier = Vec::with_capacity(plan.due.len());
+        for due in &plan.due {
+            let is_retried = due.hold.is_retried;
+            earlier.push(if is_retried { charged(&mut transaction, &due.request).await? } else { None });
+        }
+        let settled = plan.settle(&found, &earlier);
+        rows.add(key, &id, plan, &found, &earlier, &settled);
+        results.push(settled);
+    }
+    rows.execute(&mut transaction).await?;
+    transaction.commit().await?;
+    Ok(results)
+}
+
+/// Reads a key's credits. The budget is only read if `month` is given.
+async fn find(transaction: &mut Transaction, key: &str, id: &str, month: Option<&str>) -> Result<Found, StoreError> {
+    let row = statement(
+        "SELECT COALESCE((SELECT balance FROM account WHERE name = 'key:' || $1), 0) AS available,
+         COALESCE((SELECT balance FROM account WHERE name = 'held:' || $1), 0) AS held,
+         COALESCE((SELECT amount FROM hold WHERE request_id = $2), 0) AS lease,
+         (SELECT monthly_budget FROM api_key WHERE id = $1) AS budget,
+         CAST((SELECT COALESCE(SUM(charged), 0) FROM usage_day WHERE key_id = $1 AND day LIKE $3 || '%') AS BIGINT)
+         AS spent",
+    );
+    let row = row.bind(key).bind(id).bind(month.unwrap_or("none")).row(transaction).await?;
+    let Some(row) = row else { return Ok(Found { available: 0, lease: 0, budget: None }) };
+    let (held, lease, spent): (i64, i64, i64) = (row.get("held")?, row.get("lease")?, row.get("spent")?);
+    let budget = row.get::<Option<i64>>("budget")?.map(|budget| budget.saturating_sub(spent) - (held - lease));
+    Ok(Found { available: row.get("available")?, lease, budget })
+}
+
+/// Returns the credits that an earlier transaction charged for a request, if any.
+async fn charged(transaction: &mut Transaction, request: &str) -> Result<Option<i64>, StoreError> {
+    let charge = statement("SELECT amount FROM posting WHERE transfer_id = $1 AND account = 'revenue'");
+    Ok(charge.bind(transfer_id(request)).value(transaction).await?)
+}
+
+/// Derives a transfer's ID from the request, so that a repeated charge is recognised.
+fn transfer_id(request: &str) -> i64 {
+    use sha2::{Digest as _, Sha256};
+    let digest = Sha256::digest(request);
+    let bytes = digest.first_chunk().copied().unwrap_or_default();
+    i64::from_le_bytes(bytes) & i64::MAX
+}
+
+impl<'a> Rows<'a> {
+    fn add(
+        &mut self,
+        key: &'a str,
+        id: &str,
+        plan: &'a Plan,
+        found: &Found,
+        earlier: &[Option<i64>],
+        settled: &Settled,
+    ) {
+        let (available, held) = (format!("key:{key}"), format!("held:{key}"));
+        let mut left = found.lease;
+        let charges = plan.due.iter().zip(&settled.charges).zip(earlier);
+        for ((due, charge), _) in charges.filter(|(_, earlier)| earlier.is_none()) {
+            let Some(charge) = *charge else {
+                tracing::warn!(key, request_id = due.request, "the request's credits were released before its charge");
+                continue;
+            };
+            left -= charge;
+            let sums = self.usages.entry((key, &due.usage.day, &due.usage.model)).or_default();
+            let count = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
+            let added = [1, count(due.usage.input_tokens), count(due.usage.output_tokens), charge];
+            for (sum, added) in sums.iter_mut().zip(added) {
+                *sum = sum.saturating_add(added);
+            }
+            let postings = [(held.as_str(), -charge), ("revenue", charge)];
+            self.transfer(transfer_id(&due.request), "charge", &due.request, due.now_ms, postings);
+        }
+        let leased = settled.lease - left;
+        if leased != 0 {
+            // A sequential id would serialise all transfers.
+            let number = i64::from_le_bytes(rand::random()) & i64::MAX;
+            self.transfer(number, "hold", id, plan.now_ms, [(&available, -leased), (&held, leased)]);
+        }
+        if settled.lease > 0 {
+            self.leases.extend::<[Value; 4]>([id.into(), key.into(), settled.lease.into(), plan.now_ms.into()]);
+        } else if found.lease > 0 {
+            self.ended.push(id.to_owned());
+        }
+    }
+
+    fn transfer(&mut self, id: i64, kind: &'static str, reference: &str, now_ms: i64, postings: [(&str, i64); 2]) {
+        self.transfers.extend::<[Value; 4]>([id.into(), kind.into(), reference.into(), now_ms.into()]);
+        for (account, amount) in postings {
+            *self.accounts.entry(account.to_owned()).or_default() += amount;
+            self.postings.extend::<[Value; 3]>([id.into(), account.into(), amount.into()]);
+        }
+    }
+
+    async fn execute(self, transaction: &mut Transaction) -> Result<(), StoreError> {
+        LEASES.execute(transaction, self.leases).await?;
+        for id in self.ended {
+            statement("DELETE FROM hold WHERE request_id = $1").bind(id).execute(&mut *transaction).await?;
+        }
+        let usage = |((key, day, model), sums): ((&str, &str, &str), [i64; 4])| {
+            [key, day, model].map(Value::from).into_iter().chain(sums.map(Value::from))
+        };
+        USAGES.execute(transaction, self.usages.into_iter().flat_map(usage).collect()).await?;
+        TRANSFERS.execute(transaction, self.transfers).await?;
+        let account = |(name, change): (String, i64)| [Value::from(name), Value::from(change)];
+        ACCOUNTS.execute(transaction, self.accounts.into_iter().flat_map(account).collect()).await?;
+        POSTINGS.execute(transaction, self.postings).await
+    }
+}

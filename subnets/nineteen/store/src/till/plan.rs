@@ -1,0 +1,292 @@
+//! Arithmetic of leases: what one transaction changes for one API key.
+
+use super::{Due, Lease, Want};
+use crate::credits::HoldRefusal;
+
+/// Inverse of the share of a key's credits that a reserve may have.
+const SHARE: i64 = 64;
+/// Maximum number of further requests that a reserve is for.
+const REQUESTS: i64 = 255;
+
+/// Pending work on one key.
+#[derive(Debug, Default)]
+pub(super) struct Plan {
+    pub(super) wanted: Vec<Want>,
+    pub(super) due: Vec<Due>,
+    /// Month in UTC, if the reserve is to be refilled.
+    pub(super) refill: Option<String>,
+    /// Credits of the lease that no other request may hold until the end of the transaction.
+    pub(super) set_aside: i64,
+    /// Time of the transaction, as Unix time in milliseconds.
+    pub(super) now_ms: i64,
+    /// Holds of other running requests.
+    running: i64,
+    /// Change of the credits that no request holds, positive for credits to lease; `None` if the size of the lease
+    /// follows from the holds and the key's credits.
+    change: Option<i64>,
+    keeps_reserve: bool,
+}
+
+/// A key's rows at the start of a transaction.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Found {
+    /// Credits outside of all leases.
+    pub(super) available: i64,
+    /// Lease of this process.
+    pub(super) lease: i64,
+    /// Monthly budget less the credits charged in the month and the leases of other processes; `None` without a budget.
+    pub(super) budget: Option<i64>,
+}
+
+/// Result of a transaction for one key.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Settled {
+    /// Size of the lease.
+    pub(super) lease: i64,
+    /// Size of the reserve; `None` if it is unchanged.
+    pub(super) reserve: Option<i64>,
+    /// Charges, in the order of [`Plan::due`]; `None` if the lease was released, because this process was suspended.
+    pub(super) charges: Vec<Option<i64>>,
+    /// Results of [`Plan::wanted`], in the same order.
+    pub(super) granted: Vec<Result<(), HoldRefusal>>,
+}
+
+impl Due {
+    fn charge(&self) -> i64 {
+        self.usage.charge.clamp(0, self.hold.amount)
+    }
+}
+
+impl Plan {
+    /// Prepares the transaction: sets aside the credits that it may return or use for wanted holds. Meanwhile, further
+    /// requests may use the rest of the lease.
+    pub(super) fn prepare(&mut self, lease: &mut Lease, returns_reserve: bool) {
+        let pending: i64 = self.due.iter().map(|due| due.hold.amount).sum();
+        self.running = lease.held - pending;
+        let times = self.wanted.iter().map(|want| want.hold.created_ms).chain(self.due.iter().map(|due| due.now_ms));
+        self.now_ms = times.max().unwrap_or_else(|| lease.now_ms());
+        self.keeps_reserve = !returns_reserve;
+        let free = lease.free();
+        if !self.wanted.is_empty() || returns_reserve || !lease.is_known || free < 0 {
+            self.set_aside = free.max(0);
+        } else {
+            let released = pending - self.due.iter().map(Due::charge).sum::<i64>();
+            let rest = free + released;
+            let smallest = if self.refill.is_some() { lease.reserve } else { 0 };
+            let change = if (smallest..=2 * lease.reserve).contains(&rest) { 0 } else { lease.reserve - rest };
+            self.set_aside = (-change - released).max(0);
+            self.change = Some(change);
+        }
+        lease.held += self.set_aside;
+    }
+
+    /// Returns the month of the wanted holds and of the refill; `None` without any.
+    pub(super) fn month(&self) -> Option<&str> {
+        self.wanted.iter().map(|want| &want.month).chain(&self.refill).max().map(String::as_str)
+    }
+
+    /// Computes the result of the transaction. `earlier` are charges that an earlier transaction with an unknown
+    /// outcome has written, in the order of [`Plan::due`].
+    pub(super) fn settle(&self, found: &Found, earlier: &[Option<i64>]) -> Settled {
+        let (mut left, mut in_month) = (found.lease, 0);
+        let mut charges = Vec::with_capacity(self.due.len());
+        for (due, earlier) in self.due.iter().zip(earlier) {
+            if earlier.is_some() {
+                charges.push(*earlier);
+                continue;
+            }
+            let charge = Some(due.charge()).filter(|charge| *charge <= left);
+            left -= charge.unwrap_or(0);
+            if self.month().is_some_and(|month| due.usage.day.starts_with(month)) {
+                in_month += charge.unwrap_or(0);
+            }
+            charges.push(charge);
+        }
+        if let Some(change) = self.change {
+            let budget = found.budget.map_or(i64::MAX, |budget| budget.saturating_sub(in_month).saturating_sub(left));
+            let most = (found.available.min(budget) / SHARE).max(0);
+            let lease = left + change.clamp(-left, most);
+            let reserve = (change > most).then_some(most);
+            return Settled { lease, reserve, charges, granted: Vec::new() };
+        }
+        // Credits of the lease that neither running requests nor charges need.
+        let unused = left - self.running;
+        let credits = found.available.saturating_add(unused);
+        let budget = found.budget.map(|budget| budget.saturating_sub(in_month).saturating_sub(self.running));
+        let (mut granted, mut largest, mut results) = (0, 0, Vec::with_capacity(self.wanted.len()));
+        for Want { hold, .. } in &self.wanted {
+            let (credits, budget) = (credits - granted, budget.map(|budget| budget.saturating_sub(granted)));
+            results.push(match budget {
+                _ if credits < hold.amount => Err(HoldRefusal::Credits { balance: credits.max(0) }),
+                Some(budget) if budget < hold.amount => Err(HoldRefusal::Budget { left: budget.max(0) }),
+                _ => {
+                    granted += hold.amount;
+                    largest = hold.amount.max(largest);
+                    Ok(())
+                }
+            });
+        }
+        let rest = (credits - granted).min(budget.map_or(i64::MAX, |budget| budget.saturating_sub(granted)));
+        let reserve = (rest / SHARE).min(largest.saturating_mul(REQUESTS));
+        // A reserve for less than one request would only keep credits from others.
+        let reserve = if self.keeps_reserve && reserve >= largest { reserve.max(0) } else { 0 };
+        let kept = (unused - granted).clamp(reserve, 2 * reserve);
+        // After the release of the lease, the credits may not cover the running requests.
+        let lease = (self.running + granted + kept).min(left.saturating_add(found.available));
+        Settled { lease, reserve: Some(reserve), charges, granted: results }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use proptest::prelude::*;
+    use tokio::sync::oneshot;
+
+    use super::*;
+    use crate::credits::Usage;
+    use crate::till::Hold;
+
+    const MONTH: &str = "2026-11";
+
+    fn hold(amount: i64) -> Hold {
+        Hold { key: "k".to_owned(), amount, created_ms: 0, is_retried: false }
+    }
+
+    fn want(amount: i64) -> Want {
+        Want { request: "r".to_owned(), hold: hold(amount), month: MONTH.to_owned(), done: oneshot::channel().0 }
+    }
+
+    fn due(amount: i64, charge: i64) -> Due {
+        let (model, day) = ("a".to_owned(), "2026-11-21".to_owned());
+        let usage = Usage { model, day, input_tokens: 3, output_tokens: 5, charge };
+        Due { request: "r".to_owned(), hold: hold(amount), usage, now_ms: 0, done: oneshot::channel().0 }
+    }
+
+    fn lease(amount: i64, held: i64, reserve: i64) -> Lease {
+        let now = Instant::now();
+        Lease { amount, is_known: true, held, reserve, is_refilled: false, used: (now, 0), written: now }
+    }
+
+    fn found(available: i64, lease: i64) -> Found {
+        Found { available, lease, budget: None }
+    }
+
+    #[test]
+    fn the_first_request_of_a_rich_key_leases_for_many() {
+        let mut plan = Plan { wanted: vec![want(10)], ..Plan::default() };
+        plan.prepare(&mut lease(0, 0, 0), false);
+        let settled = plan.settle(&found(1_000_000, 0), &[]);
+        assert_eq!((settled.lease, settled.reserve), (10 + 2_550, Some(2_550)));
+        let settled = plan.settle(&found(64_010, 0), &[]);
+        assert_eq!((settled.lease, settled.reserve), (10 + 1_000, Some(1_000)), "at most 1/64 of the rest");
+        let settled = plan.settle(&found(649, 0), &[]);
+        assert_eq!((settled.lease, settled.reserve), (10, Some(0)), "no reserve for less than one request");
+        let settled = plan.settle(&Found { budget: Some(74), ..found(1_000_000, 0) }, &[]);
+        assert_eq!((settled.lease, settled.reserve), (10, Some(0)), "the budget limits the reserve");
+    }
+
+    #[test]
+    fn charges_return_what_exceeds_the_reserve() {
+        // Two holds of 10 with charges of 4 and 0, and a running hold of 10.
+        let settle = |amount, reserve| {
+            let mut plan = Plan { due: vec![due(10, 4), due(10, 0)], ..Plan::default() };
+            let mut lease = lease(amount, 30, reserve);
+            plan.prepare(&mut lease, false);
+            (plan.set_aside, plan.settle(&found(0, amount), &[None, None]).lease)
+        };
+        assert_eq!(settle(30, 0), (0, 10), "without a reserve, all of it");
+        assert_eq!(settle(30, 20), (0, 26), "up to twice the reserve, nothing");
+        assert_eq!(settle(60, 20), (10, 30));
+    }
+
+    #[test]
+    fn a_reserve_is_refilled_while_requests_use_it() {
+        let settle = |free: i64, available, budget| {
+            let mut plan = Plan { refill: Some(MONTH.to_owned()), due: vec![due(10, 4)], ..Plan::default() };
+            let mut lease = lease(10 + free, 10, 100);
+            plan.prepare(&mut lease, false);
+            assert_eq!(plan.set_aside, 0);
+            let settled = plan.settle(&Found { budget, ..found(available, lease.amount) }, &[None]);
+            (settled.lease, settled.reserve)
+        };
+        assert_eq!(settle(40, 1_000_000, None), (100, None));
+        assert_eq!(settle(94, 1_000_000, None), (100, None), "other charges have refilled it");
+        assert_eq!(settle(40, 640, None), (46 + 10, Some(10)), "at most 1/64 of the key's credits");
+        assert_eq!(settle(40, 1_000_000, Some(4 + 46 + 640)), (46 + 10, Some(10)), "and of its budget");
+        assert_eq!(settle(40, 0, Some(0)), (46, Some(0)));
+    }
+
+    #[test]
+    fn a_lost_lease_charges_nothing() {
+        let mut plan = Plan { wanted: vec![want(5)], due: vec![due(10, 4), due(10, 0)], ..Plan::default() };
+        plan.prepare(&mut lease(30, 30, 0), false);
+        let settled = plan.settle(&found(100, 0), &[None, None]);
+        assert_eq!(settled.charges, [None, Some(0)]);
+        assert_eq!((settled.lease, settled.granted), (15, vec![Ok(())]), "the lease covers running requests again");
+        let settled = plan.settle(&found(12, 0), &[None, None]);
+        let refused = Err(HoldRefusal::Credits { balance: 2 });
+        assert_eq!((settled.lease, settled.granted), (10, vec![refused]));
+        assert_eq!(plan.settle(&found(3, 0), &[None, None]).lease, 3);
+    }
+
+    #[test]
+    fn a_charge_with_an_unknown_outcome_is_not_repeated() {
+        let mut plan = Plan { due: vec![due(10, 4), due(10, 3)], ..Plan::default() };
+        let mut lease = lease(20, 20, 0);
+        lease.is_known = false;
+        plan.prepare(&mut lease, false);
+        let settled = plan.settle(&found(0, 16), &[Some(4), None]);
+        assert_eq!((settled.lease, settled.charges), (0, vec![Some(4), Some(3)]));
+    }
+
+    proptest! {
+        /// Credits are neither created nor lost, and the lease covers all holds.
+        #[test]
+        fn leases_cover_holds(
+            wanted in prop::collection::vec(0..2_000_i64, 0..5),
+            dues in prop::collection::vec((0..2_000_i64, 0..3_000_i64), 0..5),
+            (running, free, reserve) in (0..5_000_i64, 0..5_000_i64, 0..2_000_i64),
+            available in 0..500_000_i64,
+            budget in prop::option::of(0..10_000_i64),
+            (returns, refills, meanwhile) in (any::<bool>(), any::<bool>(), 0..=100_i64),
+        ) {
+            let pending: i64 = dues.iter().map(|(amount, _)| amount).sum();
+            let mut lease = lease(running + pending + free, running + pending, reserve);
+            let mut plan = Plan {
+                wanted: wanted.iter().map(|amount| want(*amount)).collect(),
+                due: dues.iter().map(|(amount, charge)| due(*amount, *charge)).collect(),
+                refill: refills.then(|| MONTH.to_owned()),
+                ..Plan::default()
+            };
+            plan.prepare(&mut lease, returns);
+            // Another request takes a part of the rest during the transaction.
+            let meanwhile = lease.free() * meanwhile / 100;
+            prop_assert!(lease.free() >= 0 && plan.set_aside <= free);
+            let found = Found { available, lease: lease.amount, budget };
+            let settled = plan.settle(&found, &vec![None; dues.len()]);
+            for ((amount, charge), charged) in dues.iter().zip(&settled.charges) {
+                prop_assert_eq!(*charged, Some(*charge.min(amount)));
+            }
+            let charged: i64 = settled.charges.iter().flatten().sum();
+            let granted = settled.granted.iter().zip(&wanted).filter(|(result, _)| result.is_ok());
+            let granted: i64 = granted.map(|(_, amount)| amount).sum();
+            let moved = settled.lease - (lease.amount - charged);
+            prop_assert!(moved <= available, "the key has {available}, {moved} are leased");
+            let free = settled.lease - running - granted - meanwhile;
+            prop_assert!(free >= 0, "holds exceed the lease by {}", -free);
+            prop_assert!(!returns || settled.lease == running + granted);
+            if let Some(budget) = budget.filter(|_| granted > 0) {
+                prop_assert!(charged + running + granted <= budget, "the budget is exceeded");
+            }
+            // The first refusal is exact.
+            let rest = available + lease.amount - charged - running;
+            if let Some(index) = settled.granted.iter().position(Result::is_err) {
+                let before: i64 = wanted[..index].iter().sum();
+                let budget = budget.map_or(i64::MAX, |budget| budget - charged - running);
+                prop_assert!(rest.min(budget) - before < wanted[index]);
+            }
+        }
+    }
+}

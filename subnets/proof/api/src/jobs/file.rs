@@ -1,0 +1,105 @@
+use std::io;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use taonet_proof_circuits::ModelBundle;
+use taonet_proof_core::Digest;
+use taonet_service::{Access, WriteError, atomic_write};
+use thiserror::Error;
+
+/// Version of the file format.
+const VERSION: u32 = 1;
+
+/// Why users' proofs cannot be stored on disk.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum JobFileError {
+    /// The directory cannot be created or listed.
+    #[error("cannot read or create {}: {source}", path.display())]
+    Directory {
+        /// Path of the directory.
+        path: PathBuf,
+        /// The I/O error.
+        source: io::Error,
+    },
+    /// A file cannot be written.
+    #[error(transparent)]
+    Write(#[from] WriteError),
+    /// A request cannot be encoded.
+    #[error("cannot encode a request: {0}")]
+    Encode(#[from] serde_json::Error),
+}
+
+/// A user's request on disk, with its result once the proof has finished.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct JobFile {
+    version: u32,
+    /// Name of the API key.
+    pub(super) owner: String,
+    pub(super) circuit: Digest,
+    /// Inputs; empty once the proof is finished.
+    pub(super) inputs: Vec<i64>,
+    pub(super) ending: Option<Ending>,
+}
+
+/// Result of a request.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Ending {
+    Done(Box<ModelBundle>),
+    Failed(String),
+}
+
+impl JobFile {
+    pub(super) fn new(owner: &str, circuit: Digest, inputs: Vec<i64>, ending: Option<Ending>) -> Self {
+        Self { version: VERSION, owner: owner.to_owned(), circuit, inputs, ending }
+    }
+}
+
+/// Directory with one file for each request.
+#[derive(Debug)]
+pub(super) struct JobDirectory(PathBuf);
+
+impl JobDirectory {
+    /// Opens the directory and reads all requests. Files that cannot be read are skipped with a warning.
+    pub(super) fn open(path: PathBuf) -> Result<(Self, Vec<(Digest, JobFile)>), JobFileError> {
+        let failed = |source| JobFileError::Directory { path: path.clone(), source };
+        std::fs::create_dir_all(&path).map_err(failed)?;
+        let mut files = Vec::new();
+        for entry in std::fs::read_dir(&path).map_err(failed)? {
+            let file = entry.map_err(failed)?.path();
+            let id = file.file_name().and_then(|name| name.to_str()?.strip_suffix(".json")?.parse().ok());
+            // Skips temporary files of interrupted writes, whose names are not IDs.
+            let Some(id) = id else { continue };
+            match read(&file) {
+                Ok(job) => files.push((id, job)),
+                Err(error) => tracing::warn!(file = %file.display(), %error, "cannot read a user's proof"),
+            }
+        }
+        Ok((Self(path), files))
+    }
+
+    /// Writes a request, readable by the owner only: inputs may be confidential. Blocks on disk I/O.
+    pub(super) fn write(&self, id: &Digest, file: &JobFile) -> Result<(), JobFileError> {
+        Ok(atomic_write(self.path(id), &serde_json::to_vec(file)?, Access::Owner)?)
+    }
+
+    pub(super) fn remove(&self, id: &Digest) {
+        match std::fs::remove_file(self.path(id)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                tracing::warn!(%id, %error, "cannot remove a user's proof");
+            }
+            _ => {}
+        }
+    }
+
+    fn path(&self, id: &Digest) -> PathBuf {
+        self.0.join(format!("{id}.json"))
+    }
+}
+
+fn read(path: &Path) -> io::Result<JobFile> {
+    let file: JobFile = serde_json::from_slice(&std::fs::read(path)?)?;
+    if file.version == VERSION { Ok(file) } else { Err(io::Error::other("the version is unsupported")) }
+}

@@ -1,0 +1,164 @@
+//! Clients that stop in the middle of a TLS handshake, a head or a body do not keep other clients out.
+
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::time::{Duration, Instant};
+
+use axum::body::Bytes;
+use axum::routing::get;
+use rustls::pki_types::ServerName;
+use rustls::{ClientConfig, ClientConnection, RootCertStore};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpSocket, TcpStream};
+use tokio::task::JoinSet;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+
+use super::*;
+
+/// Number of addresses of the attackers, from 127.0.0.2 on.
+const ADDRESSES: u8 = 8;
+/// Number of attackers.
+const ATTACKERS: u8 = 64;
+const GET: &[u8] = b"GET / HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n";
+const POST: &[u8] = b"POST / HTTP/1.1\r\nhost: localhost\r\ncontent-length: 9\r\n\r\nhalf";
+
+const LIMITS: ServeLimits = ServeLimits {
+    connections: 24,
+    connections_per_address: 8,
+    header_timeout: Duration::from_mins(5),
+    header_bytes: 32 * 1024,
+    write_timeout: Duration::from_mins(5),
+    drain: Duration::from_secs(10),
+    linger: Duration::from_secs(2),
+};
+
+struct Server {
+    address: SocketAddr,
+    client: Arc<ClientConfig>,
+    stop: Shutdown,
+}
+
+impl Server {
+    async fn start(limits: ServeLimits) -> Self {
+        let place = tempfile::tempdir().unwrap();
+        let identity = Identity::own(place.path()).unwrap();
+        let mut roots = RootCertStore::empty();
+        roots.add(CertificateDer::from_pem_slice(identity.certificate()).unwrap()).unwrap();
+        let client = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let routes = Router::new().route("/", get(|| async { "here" }).post(|body: Bytes| async move { drop(body) }));
+        let stop = Shutdown::new();
+        let serving = stop.clone();
+        stop.spawn("api", async move { serve_tls(listener, routes, &identity, limits, &serving).await.unwrap() });
+        Self { address, client: Arc::new(client), stop }
+    }
+
+    fn hello(&self) -> Vec<u8> {
+        let mut hello = Vec::new();
+        ClientConnection::new(Arc::clone(&self.client), name()).unwrap().write_tls(&mut hello).unwrap();
+        hello
+    }
+}
+
+fn name() -> ServerName<'static> {
+    ServerName::try_from("localhost").unwrap()
+}
+
+async fn plain(from: u8, to: SocketAddr) -> io::Result<TcpStream> {
+    let socket = TcpSocket::new_v4()?;
+    socket.bind(SocketAddr::new(Ipv4Addr::new(127, 0, 0, from).into(), 0))?;
+    socket.connect(to).await
+}
+
+async fn secure(from: u8, to: SocketAddr, config: &Arc<ClientConfig>) -> io::Result<TlsStream<TcpStream>> {
+    TlsConnector::from(Arc::clone(config)).connect(name(), plain(from, to).await?).await
+}
+
+/// Sends half of something, and waits until the server closes the connection.
+async fn hold(number: u8, to: SocketAddr, config: &Arc<ClientConfig>, half: &Half) -> io::Result<()> {
+    let from = 2 + number % ADDRESSES;
+    match half {
+        Half::Hello(bytes) => {
+            let mut stream = plain(from, to).await?;
+            stream.write_all(bytes).await?;
+            // The server's part of the handshake.
+            stream.read_to_end(&mut Vec::new()).await.map(drop)
+        }
+        Half::Request(bytes) => {
+            let mut stream = secure(from, to, config).await?;
+            stream.write_all(bytes).await?;
+            stream.flush().await?;
+            stream.read_u8().await.map(drop)
+        }
+    }
+}
+
+#[derive(Debug, Clone)]
+enum Half {
+    Hello(Vec<u8>),
+    Request(&'static [u8]),
+}
+
+/// Opens connections until the test ends, each again when it ends.
+fn attack(server: &Server, half: &Half) -> JoinSet<()> {
+    let mut attackers = JoinSet::new();
+    for number in 0..ATTACKERS {
+        let (to, client, half) = (server.address, Arc::clone(&server.client), half.clone());
+        attackers.spawn(async move {
+            loop {
+                let _ = hold(number, to, &client, &half).await;
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        });
+    }
+    attackers
+}
+
+async fn ask(server: &Server) -> io::Result<String> {
+    let mut stream = secure(1, server.address, &server.client).await?;
+    stream.write_all(GET).await?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await?;
+    Ok(answer)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn half_open_connections_make_room() {
+    let server = Server::start(LIMITS).await;
+    let hello = server.hello();
+    let half_hello = Half::Hello(hello[..hello.len() / 2].to_vec());
+    // The second leaves the handshake after the client's first message.
+    for half in [half_hello, Half::Hello(hello), Half::Request(&GET[..20]), Half::Request(POST)] {
+        let attackers = attack(&server, &half);
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        for _ in 0..20 {
+            let began = Instant::now();
+            let answer = ask(&server).await.unwrap_or_else(|error| panic!("{half:?}: {error}"));
+            assert!(answer.ends_with("here"), "{half:?}: {answer}");
+            assert!(began.elapsed() < Duration::from_secs(2), "{half:?}: {:?}", began.elapsed());
+        }
+        drop(attackers);
+    }
+    server.stop.request();
+    assert_eq!(server.stop.finished().await, Ok(()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn handshakes_and_heads_time_out() {
+    let limits = ServeLimits { header_timeout: Duration::from_millis(200), ..LIMITS };
+    let server = Server::start(limits).await;
+    let hello = server.hello();
+    for half in [Half::Hello(hello[..hello.len() / 2].to_vec()), Half::Request(&GET[..20])] {
+        let began = Instant::now();
+        let held = tokio::time::timeout(Duration::from_secs(20), hold(0, server.address, &server.client, &half));
+        let _ended = held.await.unwrap_or_else(|_| panic!("{half:?} is held"));
+        assert!(began.elapsed() >= limits.header_timeout, "{half:?}");
+    }
+    server.stop.request();
+}

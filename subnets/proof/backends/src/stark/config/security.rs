@@ -1,0 +1,156 @@
+//! Security of the parameters for the largest permitted circuit, by the analysis that the authors of the proof system
+//! publish as the crate `p3-security`.
+
+use p3_air::BaseAir as _;
+use p3_air::symbolic::{AirLayout, SymbolicExpr};
+use p3_batch_stark::num_batched_openings;
+use p3_batch_stark::symbolic::get_symbolic_constraints;
+use p3_field::{BasedVectorSpace, Field as _};
+use p3_lookup::LogUpGadget;
+use p3_security::logup::{self, LOGUP_LABEL, LogUpAir};
+use p3_security::report::{BATCH_LABEL, DEEP_LABEL, LDT_COMMIT_LABEL, LDT_QUERY_LABEL, RegimeReport, SecurityReport};
+use p3_security::shape::{InstanceShape, StarkAirParams};
+use p3_security::stark::{conjectured_security_report, proven_security_report};
+use p3_security::{ErrorBits, GrindingSites};
+use p3_uni_stark::OpeningShape;
+
+use super::super::air::{Kind, Table, Tile};
+use super::*;
+
+/// Bits of security of the hash function against collisions.
+const COLLISION_BITS: usize = 128;
+/// Maximum number of rows of a column that one constraint reads.
+const ROWS_READ: usize = 2;
+
+/// Size of the largest permitted circuit, as the analysis needs it.
+struct Largest {
+    air: StarkAirParams,
+    lookups: LogUpAir,
+    shape: InstanceShape,
+}
+
+impl Largest {
+    /// Measures the largest circuit: all tables, with the maximum number of rows each, and the largest tile.
+    fn new(parameters: &Parameters) -> Self {
+        let tile = Tile { inputs: MAX_TILE_SIDE, outputs: MAX_TILE_SIDE };
+        let kinds = [Kind::Public, Kind::Products(tile), Kind::Activations, Kind::Functions, Kind::Maxima];
+        let tables = kinds.map(|kind| Table { kind, fixed: None, public: Vec::new() });
+        let rows = [MAX_LOG_ROWS; 5];
+        let common = Prepared::from_airs_and_degrees(&parameters.config(), &tables, &rows).unwrap().common;
+        let (mut constraints, mut degree, mut openings) = (0, 0, 0);
+        let mut lookups = LogUpAir { num_interactions: 0, max_message_width: 0 };
+        for (table, columns) in tables.iter().zip(&common.lookups) {
+            let layout = AirLayout::from_air::<Val>(table);
+            let (base, extension) =
+                get_symbolic_constraints::<Val, Challenge, _, _>(table, layout, columns, &LogUpGadget::new());
+            let degrees = base.iter().map(SymbolicExpr::degree_multiple);
+            let own = degrees.chain(extension.iter().map(SymbolicExpr::degree_multiple)).max().unwrap();
+            degree = degree.max(own);
+            constraints += base.len() + extension.len();
+            openings += num_batched_openings(
+                table.kind.width(),
+                !table.main_next_row_columns().is_empty(),
+                table.kind.fixed_width(),
+                !table.preprocessed_next_row_columns().is_empty(),
+                quotient_chunks(own),
+                columns.len(),
+                <Challenge as BasedVectorSpace<Val>>::DIMENSION,
+                OpeningShape::new(),
+            );
+            for lookup in columns.iter() {
+                lookups.num_interactions += lookup.elements.len();
+                let widest = lookup.elements.iter().map(Vec::len).max().unwrap();
+                lookups.max_message_width = lookups.max_message_width.max(widest);
+            }
+        }
+        let air = StarkAirParams {
+            num_constraints: constraints,
+            max_constraint_degree: degree,
+            num_quotient_chunks: quotient_chunks(degree),
+            max_combo: ROWS_READ,
+        };
+        let shape = InstanceShape {
+            log_trace_length: MAX_LOG_ROWS,
+            // The order of the field is not a power of two: its logarithm, rounded down.
+            modulus_bits: Challenge::bits() - 1,
+            collision_resistance: COLLISION_BITS,
+            num_batched_functions: openings,
+        };
+        Self { air, lookups, shape }
+    }
+}
+
+/// Returns the number of parts of the quotient polynomial for constraints of this degree.
+fn quotient_chunks(degree: usize) -> usize {
+    (degree.max(2) - 1).next_power_of_two()
+}
+
+/// Returns the security of the largest circuit: under the conjecture, and proven.
+fn reports(parameters: &Parameters) -> (RegimeReport, SecurityReport) {
+    let Largest { air, lookups, shape } = Largest::new(parameters);
+    let fri = parameters.fri();
+    let grinding = GrindingSites {
+        out_of_domain: parameters.grinding.point,
+        lookup_challenge: parameters.grinding.lookups,
+        ..fri.grinding_sites()
+    };
+    let regime = fri.security_regime();
+    let lookups = [logup::security_term(&lookups, &shape, &grinding).unwrap()];
+    (
+        conjectured_security_report(&regime, &air, &shape, &lookups, &grinding),
+        proven_security_report(&regime, &air, &shape, &lookups, &grinding),
+    )
+}
+
+/// Bits of security of the current parameters, as docs/proof.md states them.
+const DOCUMENTED: [(&str, f64); 5] = [
+    (LDT_QUERY_LABEL, 100.5),
+    (LOGUP_LABEL, 100.6),
+    (DEEP_LABEL, 101.0),
+    (BATCH_LABEL, 101.0),
+    (LDT_COMMIT_LABEL, 101.2),
+];
+
+#[test]
+fn documented_figures_are_computed() {
+    let (conjectured, _) = reports(&CURRENT);
+    for (label, documented) in DOCUMENTED {
+        let term = conjectured.terms().iter().find(|term| term.label == label).unwrap();
+        assert!((term.bits.bits() - documented).abs() < 0.06, "{label}: {}", term.bits.bits());
+    }
+    let mut rest = conjectured.terms().iter().filter(|term| DOCUMENTED.iter().all(|(label, _)| term.label != *label));
+    assert!(rest.all(|term| term.bits.bits() >= 114.0), "{conjectured:#?}");
+}
+
+#[test]
+fn released_parameters_give_a_hundred_bits() {
+    for parameters in &RELEASED {
+        let (conjectured, proven) = reports(parameters);
+        let format = parameters.format;
+        assert!(conjectured.security_bits() >= f64::from(SECURITY_BITS), "format {format}: {conjectured:#?}");
+        assert!((59.0..60.0).contains(&proven.security_bits()), "format {format}: {proven:#?}");
+        // All steps together: the union bound over their errors loses at most two bits more.
+        let errors: Vec<ErrorBits> = conjectured.terms().iter().map(|term| term.bits).collect();
+        assert!(ErrorBits::sum(&errors).bits() > 98.0, "format {format}: {conjectured:#?}");
+    }
+}
+
+/// The queries alone do not make a hundred bits: without proofs of work before the other challenges, the combination of
+/// all openings is the weakest step.
+#[test]
+fn every_step_counts() {
+    let none = Grinding { lookups: 0, point: 0, openings: 0, folding: 0, queries: 16 };
+    let (conjectured, _) = reports(&Parameters { queries: 500, grinding: none, ..CURRENT });
+    assert!((89.0..91.0).contains(&conjectured.security_bits()), "{conjectured:#?}");
+    assert_eq!(conjectured.binding().label, BATCH_LABEL);
+}
+
+#[test]
+fn formats_are_distinct_and_the_last_is_current() {
+    assert_eq!(RELEASED.last(), Some(&CURRENT));
+    for (index, parameters) in RELEASED.iter().enumerate() {
+        assert_eq!(Parameters::of(parameters.format), Some(parameters));
+        assert!(RELEASED.iter().skip(index + 1).all(|later| later.format > parameters.format));
+    }
+    assert_eq!(Parameters::of(CURRENT.format + 1), None);
+}

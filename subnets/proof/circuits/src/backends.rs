@@ -1,0 +1,55 @@
+use std::collections::BTreeMap;
+
+use taonet_proof_backends::external::{External, ID};
+use taonet_proof_backends::{Backend, backend};
+use taonet_proof_core::Digest;
+
+use crate::CircuitError;
+
+/// The proof systems available to a command: the built-in ones, and external programs.
+#[derive(Clone, Debug, Default)]
+pub struct Backends {
+    /// Program for the circuits of the backend `external` that have no program of their own.
+    external: Option<External>,
+    /// Programs for single circuits, by identity.
+    by_circuit: BTreeMap<Digest, External>,
+}
+
+impl Backends {
+    /// Creates the built-in backends, and an external program for circuits of the backend `external`.
+    pub fn with_external(program: External) -> Self {
+        Self { external: Some(program), by_circuit: BTreeMap::new() }
+    }
+
+    /// Adds an external program for one circuit, which takes precedence over [`Backends::with_external`].
+    #[must_use]
+    pub fn with_program_of(mut self, circuit: Digest, program: External) -> Self {
+        self.by_circuit.insert(circuit, program);
+        self
+    }
+
+    /// Returns the backend that has the name `id` in circuit metadata.
+    ///
+    /// # Errors
+    /// When the name is unknown, or the backend is external and has no program.
+    pub fn get(&self, id: &str) -> Result<Box<dyn Backend>, CircuitError> {
+        if id != ID {
+            return backend(id).ok_or_else(|| CircuitError::Backend(id.to_owned()));
+        }
+        match &self.external {
+            Some(program) => Ok(Box::new(program.clone())),
+            None => Err(CircuitError::NoProgram),
+        }
+    }
+
+    /// Returns the backend of a circuit whose metadata names the backend `id`.
+    ///
+    /// # Errors
+    /// When the name is unknown, or the backend is external and the circuit has no program.
+    pub fn of(&self, circuit: &Digest, id: &str) -> Result<Box<dyn Backend>, CircuitError> {
+        match self.by_circuit.get(circuit).filter(|_| id == ID) {
+            Some(program) => Ok(Box::new(program.clone())),
+            None => self.get(id),
+        }
+    }
+}

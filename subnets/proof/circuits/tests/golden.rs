@@ -1,0 +1,69 @@
+//! Bundles of released formats in vectors/proof, one of each kind. Every later version must accept them, because a proof
+//! may be verified years after its request.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test helper panics as a test does")]
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use taonet_primitives::Hotkey;
+use taonet_proof_circuits::{Bundle, Catalogue, CircuitDirectory, ModelBundle, ShippedModel, SlicedBundle};
+use taonet_proof_core::Digest;
+
+/// Names of the bundles: the kind, and the format of the verification key.
+const BUNDLES: [&str; 3] = ["groth16-1.json", "sliced-groth16-1.json", "stark-3.json"];
+
+fn place() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../vectors/proof")
+}
+
+/// Changes an output of the last proof.
+fn changed(bundle: &ModelBundle) -> ModelBundle {
+    let mut bundle = bundle.clone();
+    let last = match &mut bundle {
+        ModelBundle::Whole(whole) => &mut **whole,
+        ModelBundle::Sliced(sliced) => sliced.slices.last_mut().unwrap(),
+    };
+    last.outputs[0] += 1;
+    bundle
+}
+
+#[test]
+fn bundles_of_all_released_formats_verify() {
+    let entries = std::fs::read_dir(place()).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let files: BTreeSet<String> = entries.filter(|name| name != "README.md").collect();
+    assert_eq!(files, BUNDLES.map(str::to_owned).into(), "every file is a known bundle");
+    for name in BUNDLES {
+        let bundle = ModelBundle::from_json(&std::fs::read(place().join(name)).unwrap()).unwrap();
+        bundle.verify().unwrap_or_else(|error| panic!("{name}: {error}"));
+        assert!(changed(&bundle).verify().is_err(), "{name}");
+    }
+}
+
+/// Creates the bundles that do not exist; never replaces one. Run it after adding the name of a new format:
+/// `cargo test -p taonet-proof-circuits --test golden -- --ignored`.
+#[test]
+#[ignore = "writes to vectors/proof"]
+fn create_missing_bundles() {
+    let (model, miner) = (ShippedModel::DiabetesRegression, Hotkey::from_bytes([7; 32]));
+    let (inputs, nonce) = (&model.sample().unwrap().inputs[0], Digest::of(b"a request that is years old"));
+    for name in BUNDLES {
+        let path = place().join(name);
+        if path.exists() {
+            continue;
+        }
+        let directory = tempfile::tempdir().unwrap();
+        let circuit = directory.path().join("circuit");
+        let bundle = if name.starts_with("sliced") {
+            model.compile_slices("groth16", 2).unwrap().write(&circuit).unwrap();
+            let catalogue = Catalogue::open(&circuit).unwrap();
+            let (_, sliced) = catalogue.models().next().unwrap();
+            let slices: Vec<&CircuitDirectory> = sliced.slices.iter().map(|id| &**catalogue.get(id).unwrap()).collect();
+            ModelBundle::Sliced(Box::new(SlicedBundle::prove(sliced, &slices, inputs, nonce, miner).unwrap()))
+        } else {
+            let (backend, _) = name.split_once('-').unwrap();
+            let circuit = CircuitDirectory::create(&circuit, &model.compile(backend).unwrap()).unwrap();
+            ModelBundle::Whole(Box::new(Bundle::prove(&circuit, inputs, nonce, miner).unwrap()))
+        };
+        std::fs::write(path, serde_json::to_vec(&bundle).unwrap()).unwrap();
+    }
+}

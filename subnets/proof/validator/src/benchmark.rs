@@ -1,0 +1,126 @@
+//! Benchmark requests: dispatched in turn to all miners until shutdown.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use taonet_proof_core::scoring::Outcome;
+use taonet_service::Shutdown;
+use tokio::sync::{OwnedSemaphorePermit, watch};
+use tokio::task::JoinSet;
+
+use crate::dispatch::Assignment;
+use crate::request::{Asked, Missing};
+use crate::{Examiner, MinerEntry, measures};
+
+/// Grace period for the answers to requests in flight at shutdown, so that no finished work is lost.
+const DRAIN: Duration = Duration::from_secs(8);
+/// Interval between two saves of the measured performance.
+const SAVE_EVERY: Duration = Duration::from_mins(5);
+/// Poll interval for requests in flight at shutdown.
+const DRAIN_PAUSE: Duration = Duration::from_millis(20);
+
+impl Examiner {
+    /// Follows the list of miners and sends benchmark requests to them until shutdown. Requests in flight, including
+    /// users' requests, then have 8 s to be answered, verified and recorded. Saves the measured performance every five
+    /// minutes and at the end.
+    pub async fn run(self: Arc<Self>, mut list: watch::Receiver<Vec<MinerEntry>>, stop: &Shutdown) {
+        let mut running = JoinSet::new();
+        self.update(&mut list, &mut running);
+        let mut save = tokio::time::interval_at((Instant::now() + SAVE_EVERY).into(), SAVE_EVERY);
+        loop {
+            tokio::select! {
+                () = stop.requested() => break,
+                _ = save.tick() => {
+                    let examiner = Arc::clone(&self);
+                    running.spawn(async move { examiner.save_performance().await });
+                }
+                changed = list.changed() => {
+                    if changed.is_err() {
+                        break;
+                    }
+                    self.update(&mut list, &mut running);
+                }
+                Some(ended) = running.join_next() => if ended.is_err_and(|error| error.is_panic()) {
+                    tracing::error!("a request panicked; stopping");
+                    stop.request();
+                },
+                (assignment, permit) = self.start() => {
+                    let (examiner, mut list, miner) = (Arc::clone(&self), list.clone(), assignment.miner.clone());
+                    running.spawn(async move {
+                        tokio::select! {
+                            _ = examiner.benchmark(assignment, permit) => {}
+                            // Abandons the request once the miner has left the list or changed its address.
+                            _ = list.wait_for(|list| !list.contains(&miner)) => {}
+                        }
+                    });
+                }
+            }
+        }
+        stop.requested().await;
+        let drained = async {
+            while self.dispatcher.in_flight() > 0 {
+                tokio::time::sleep(DRAIN_PAUSE).await;
+            }
+        };
+        if tokio::time::timeout(DRAIN, drained).await.is_err() {
+            tracing::info!(requests = self.dispatcher.in_flight(), "dropped unanswered requests at shutdown");
+        }
+        running.shutdown().await;
+        self.save_performance().await;
+    }
+
+    /// Updates the list of miners. Connects in the background, because a connection attempt to a silent miner lasts
+    /// until its timeout.
+    fn update(self: &Arc<Self>, list: &mut watch::Receiver<Vec<MinerEntry>>, running: &mut JoinSet<()>) {
+        let wanted = list.borrow_and_update().clone();
+        measures::miners(wanted.len());
+        self.set_list(&wanted);
+        let examiner = Arc::clone(self);
+        running.spawn(async move { examiner.connect(&wanted).await });
+    }
+
+    /// Waits for a free permit and a miner with free capacity; forever without benchmarks.
+    async fn start(&self) -> (Assignment, OwnedSemaphorePermit) {
+        if !self.settings.benchmarks {
+            return std::future::pending().await;
+        }
+        loop {
+            let permit = Arc::clone(&self.requests).acquire_owned().await;
+            let (Ok(permit), Some(circuit)) = (permit, self.choose()) else {
+                // Without circuits there is nothing to request.
+                return std::future::pending().await;
+            };
+            match self.dispatcher.next(circuit, &self.miners(), Instant::now()) {
+                Ok(assignment) => return (assignment, permit),
+                Err(Some(ready_at)) => tokio::select! {
+                    () = tokio::time::sleep_until(ready_at.into()) => {}
+                    () = self.dispatcher.any_end() => {}
+                },
+                Err(None) => self.dispatcher.any_end().await,
+            }
+        }
+    }
+
+    /// Sends one benchmark request to a miner, verifies its proof and records the outcome. Returns `None` if the miner
+    /// is at capacity or an error is local: neither is recorded.
+    pub async fn examine(&self, miner: &MinerEntry) -> Option<Outcome> {
+        let circuit = self.choose()?;
+        let permit = Arc::clone(&self.requests).acquire_owned().await.ok()?;
+        self.benchmark(self.dispatcher.assign_to(circuit, miner), permit).await
+    }
+
+    async fn benchmark(&self, assignment: Assignment, permit: OwnedSemaphorePermit) -> Option<Outcome> {
+        let miner = *assignment.miner.hotkey();
+        let asked = Asked::Circuit(self.circuits.get(assignment.circuit())?.benchmark());
+        // An overdue request releases its permit, so that a silent miner does not block others.
+        match self.request(assignment, &asked, || drop(permit)).await {
+            Ok((outcome, _)) => Some(outcome),
+            Err(Missing::Fault(fault)) => Some(Outcome::Failed(fault)),
+            Err(Missing::Busy) => None,
+            Err(Missing::Local(error)) => {
+                tracing::warn!(%miner, error, "local error in a benchmark request");
+                None
+            }
+        }
+    }
+}

@@ -1,0 +1,295 @@
+//! Measured performance of a miner: response times by circuit, and the number of requests that it handles concurrently.
+
+mod saved;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+
+pub(crate) use saved::Saved;
+use serde::{Deserialize, Serialize};
+
+/// Maximum number of response times kept for each circuit.
+const KEPT_TIMES: usize = 64;
+/// Minimum number of response times for an adaptive timeout.
+const TIMES_FOR_TIMEOUT: usize = 50;
+/// Minimum number of response times for an estimate of when an answer is overdue.
+const TIMES_FOR_ESTIMATE: usize = 8;
+/// Multiple of the 95th percentile after which an answer is overdue.
+const OVERDUE: f64 = 2.0;
+/// Ratio of the target capacity to the measured parallelism; above 1, so that the capacity can grow.
+const HEADROOM: f64 = 1.5;
+/// Relative difference between capacity and target below which the capacity is unchanged.
+const DEADBAND: f64 = 0.25;
+/// Relative change of the capacity in one step, rounded up to a request.
+const STEP: f64 = 0.1;
+/// Minimum number of verified proofs between two steps.
+const PROOFS_PER_STEP: usize = 8;
+/// Number of verified proofs after which the miner's idle response time is measured again.
+const PROOFS_PER_PROBE: usize = 256;
+/// Number of verified proofs after which a measurement that is due is given up, because the miner is never idle.
+const PROOFS_WITHOUT_PROBE: usize = 16;
+/// Weight of a new idle response time in the moving average, if it is longer than the average.
+const SLOWER: f64 = 0.25;
+/// Number of verified proofs before the next capacity step, after the miner reported that it is at capacity.
+const PROOFS_AFTER_BUSY: usize = 64;
+/// Maximum number of concurrent requests to one miner.
+const MOST: usize = 32;
+
+/// The latest response times of one circuit, in seconds.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub(crate) struct Times(VecDeque<f32>);
+
+impl Times {
+    pub(crate) fn add(&mut self, time: Duration) {
+        if self.0.len() == KEPT_TIMES {
+            self.0.pop_front();
+        }
+        self.0.push_back(time.as_secs_f32());
+    }
+
+    /// Returns a percentile in seconds, for a share in `0..=1`; `None` without times.
+    fn percentile(&self, share: f64) -> Option<f64> {
+        let mut sorted: Vec<f32> = self.0.iter().copied().collect();
+        sorted.sort_by(f32::total_cmp);
+        let last = sorted.len().checked_sub(1)?;
+        sorted.get((last as f64 * share).round() as usize).copied().map(f64::from)
+    }
+
+    /// Returns the time after which an answer is overdue: twice the 95th percentile of at least `minimum` times.
+    fn overdue(&self, minimum: usize) -> Option<Duration> {
+        let slow = self.percentile(0.95).filter(|_| self.0.len() >= minimum)?;
+        Duration::try_from_secs_f64(slow * OVERDUE).ok()
+    }
+
+    /// Returns the time after which an answer is overdue; `None` with fewer than [`TIMES_FOR_ESTIMATE`] response times.
+    pub(crate) fn estimate(&self) -> Option<Duration> {
+        self.overdue(TIMES_FOR_ESTIMATE)
+    }
+
+    /// Returns the adaptive timeout; `None` with fewer than [`TIMES_FOR_TIMEOUT`] response times.
+    pub(crate) fn timeout(&self) -> Option<Duration> {
+        self.overdue(TIMES_FOR_TIMEOUT)
+    }
+}
+
+/// Performance of one miner.
+///
+/// By Little's law, a miner with n requests in flight and response time t completes n/t requests a second. Multiplied
+/// by the response time of the idle miner, this is the number of requests that the miner really processes in parallel.
+/// The capacity follows 1.5 times that number in steps of 10 %. Every 256 proofs the miner receives one request alone:
+/// under load, its idle response time cannot be measured. If it is not idle for 16 proofs because of users' requests, the
+/// last measurement remains in use.
+#[derive(Clone, Debug)]
+pub(crate) struct Performance {
+    capacity: usize,
+    /// Response times by the circuit's position.
+    times: BTreeMap<usize, Times>,
+    /// Response times of the idle miner in seconds, by the circuit's position.
+    idle: BTreeMap<usize, f64>,
+    /// Number of verified proofs until the next measurement of the idle miner; at 0, it is due.
+    until_probe: usize,
+    /// Number of verified proofs since the measurement is due.
+    without_probe: usize,
+    /// Measured parallelism at each verified proof since the last step.
+    parallelism: Vec<f64>,
+    /// Number of verified proofs until the next step.
+    until_step: usize,
+    /// Number of failures since the last verified proof.
+    failures: u32,
+}
+
+impl Default for Performance {
+    /// Returns the performance of an unknown miner, which receives one request at a time.
+    fn default() -> Self {
+        Self {
+            capacity: 1,
+            times: BTreeMap::new(),
+            idle: BTreeMap::new(),
+            until_probe: PROOFS_PER_PROBE,
+            without_probe: 0,
+            parallelism: Vec::new(),
+            until_step: PROOFS_PER_STEP,
+            failures: 0,
+        }
+    }
+}
+
+impl Performance {
+    /// Returns the maximum number of concurrent requests, at least 1.
+    pub(crate) const fn capacity(&self) -> usize {
+        if self.until_probe == 0 { 1 } else { self.capacity }
+    }
+
+    /// Returns whether the last request failed.
+    pub(crate) const fn is_failing(&self) -> bool {
+        self.failures > 0
+    }
+
+    /// Returns the number of failures since the last verified proof.
+    pub(crate) const fn failures(&self) -> u32 {
+        self.failures
+    }
+
+    /// Returns the response times of a circuit.
+    pub(crate) fn times(&self, circuit: usize) -> Option<&Times> {
+        self.times.get(&circuit)
+    }
+
+    /// Records a verified proof. `in_flight` is the number of requests in flight when the request was sent, including
+    /// itself.
+    pub(crate) fn verified(&mut self, circuit: usize, time: Duration, in_flight: usize) {
+        self.failures = 0;
+        self.times.entry(circuit).or_default().add(time);
+        let seconds = time.as_secs_f64();
+        let idle = self.idle.entry(circuit).or_insert(seconds);
+        if self.until_probe == 0 {
+            self.without_probe += 1;
+            // Users' requests may exceed the capacity, so the miner may never become idle.
+            if in_flight == 1 || self.without_probe == PROOFS_WITHOUT_PROBE {
+                (self.until_probe, self.without_probe) = (PROOFS_PER_PROBE, 0);
+            }
+            if in_flight == 1 {
+                *idle += (seconds - *idle).max(0.0) * SLOWER;
+            }
+        }
+        *idle = idle.min(seconds);
+        let efficiency = if seconds > *idle { *idle / seconds } else { 1.0 };
+        self.parallelism.push(in_flight as f64 * efficiency);
+        self.until_probe = self.until_probe.saturating_sub(1);
+        self.until_step = self.until_step.saturating_sub(1);
+        if self.until_step == 0 {
+            self.step();
+        }
+    }
+
+    /// Records that the miner was at capacity. `in_flight` is the number of requests in flight, including the refused
+    /// one.
+    pub(crate) fn busy(&mut self, in_flight: usize) {
+        self.capacity = self.capacity.min(in_flight.saturating_sub(1)).max(1);
+        self.until_step = PROOFS_AFTER_BUSY;
+        self.parallelism.clear();
+    }
+
+    /// Records a failed request.
+    pub(crate) fn failed(&mut self) {
+        self.failures = self.failures.saturating_add(1);
+        self.capacity = (self.capacity / 2).max(1);
+        self.parallelism.clear();
+        self.until_step = PROOFS_PER_STEP;
+    }
+
+    fn step(&mut self) {
+        let mut parallelism = std::mem::take(&mut self.parallelism);
+        parallelism.sort_by(f64::total_cmp);
+        let median = parallelism.get(parallelism.len() / 2).copied().unwrap_or(1.0);
+        let (target, capacity) = ((median * HEADROOM).ceil(), self.capacity as f64);
+        let step = (capacity * STEP).ceil() as usize;
+        if target > capacity * (1.0 + DEADBAND) {
+            self.capacity = (self.capacity + step).min(MOST);
+        } else if target < capacity * (1.0 - DEADBAND) {
+            self.capacity = self.capacity.saturating_sub(step).max(1);
+        }
+        self.until_step = self.capacity.max(PROOFS_PER_STEP);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Simulates a saturated miner that works on `parallel` requests at a time, and returns the capacity after each
+    /// proof.
+    fn simulate(performance: &mut Performance, parallel: usize, proofs: usize) -> Vec<usize> {
+        let proof = |performance: &mut Performance, number: usize| {
+            let in_flight = performance.capacity();
+            let slowdown = (in_flight as f64 / parallel as f64).max(1.0);
+            // Response times vary by a tenth.
+            let jitter = 1.0 + (number * 7 % 11) as f64 / 100.0;
+            performance.verified(0, Duration::from_secs_f64(0.5 * slowdown * jitter), in_flight);
+            performance.capacity
+        };
+        (0..proofs).map(|number| proof(performance, number)).collect()
+    }
+
+    #[test]
+    fn capacity_settles_at_one_and_a_half_times_the_parallelism() {
+        for (parallel, settled) in [(1, 1..=2), (4, 5..=8), (10, 12..=25), (100, MOST..=MOST)] {
+            let mut performance = Performance::default();
+            simulate(&mut performance, parallel, 3_000);
+            let last = simulate(&mut performance, parallel, 500);
+            assert!(last.iter().all(|capacity| settled.contains(capacity)), "{parallel}: {last:?}");
+            let changes = last.windows(2).filter(|pair| pair[0] != pair[1]).count();
+            assert!(changes <= 1, "{parallel}: {changes} changes in a steady state");
+        }
+    }
+
+    #[test]
+    fn capacity_follows_a_slower_miner_down() {
+        let mut performance = Performance::default();
+        simulate(&mut performance, 10, 3_000);
+        let before = performance.capacity;
+        simulate(&mut performance, 2, 3_000);
+        assert!(performance.capacity < before / 2, "{before} -> {}", performance.capacity);
+    }
+
+    #[test]
+    fn a_slower_machine_keeps_its_parallelism() {
+        let mut performance = Performance::default();
+        simulate(&mut performance, 10, 3_000);
+        // Each proof takes three times as long, regardless of the load.
+        for number in 0..6_000 {
+            let in_flight = performance.capacity();
+            let slowdown = (in_flight as f64 / 10.0).max(1.0);
+            let jitter = 1.0 + f64::from(number * 7 % 11) / 100.0;
+            performance.verified(0, Duration::from_secs_f64(1.5 * slowdown * jitter), in_flight);
+        }
+        assert!((10..=25).contains(&performance.capacity), "{}", performance.capacity);
+    }
+
+    #[test]
+    fn users_requests_do_not_hold_the_capacity_at_one() {
+        let mut performance = Performance { capacity: 12, until_probe: 0, ..Performance::default() };
+        for number in 1..=PROOFS_WITHOUT_PROBE {
+            assert_eq!(performance.capacity(), 1, "{number}: waits for the miner to be idle");
+            // A user's request is always in flight.
+            performance.verified(0, Duration::from_secs(1), 12);
+        }
+        assert!(performance.capacity() >= 12, "{}", performance.capacity());
+    }
+
+    #[test]
+    fn refusals_and_failures_lower_the_capacity_at_once() {
+        let mut performance = Performance::default();
+        simulate(&mut performance, 10, 3_000);
+        performance.busy(5);
+        assert_eq!(performance.capacity, 4);
+        simulate(&mut performance, 10, PROOFS_AFTER_BUSY - 1);
+        assert_eq!(performance.capacity, 4, "no growth right after a refusal");
+        performance.failed();
+        assert_eq!((performance.capacity, performance.is_failing()), (2, true));
+        performance.busy(1);
+        assert_eq!(performance.capacity, 1);
+        performance.verified(0, Duration::from_millis(500), 1);
+        assert!(!performance.is_failing());
+    }
+
+    #[test]
+    fn timeouts_adapt_once_there_are_enough_times() {
+        let mut times = Times::default();
+        assert_eq!((times.estimate(), times.timeout()), (None, None));
+        for number in 1..=TIMES_FOR_TIMEOUT {
+            times.add(Duration::from_secs(2));
+            assert_eq!(times.estimate().is_some(), number >= TIMES_FOR_ESTIMATE);
+            assert_eq!(times.timeout().is_some(), number >= TIMES_FOR_TIMEOUT);
+        }
+        assert_eq!(times.timeout(), Some(Duration::from_secs(4)));
+        // A single outlier has no effect; a slow tenth has.
+        times.add(Duration::from_mins(1));
+        assert_eq!(times.timeout(), Some(Duration::from_secs(4)));
+        (0..6).for_each(|_| times.add(Duration::from_mins(1)));
+        assert_eq!(times.timeout(), Some(Duration::from_mins(2)));
+        (0..1_000).for_each(|_| times.add(Duration::from_secs(1)));
+        assert_eq!((times.0.len(), times.timeout()), (KEPT_TIMES, Some(Duration::from_secs(2))));
+    }
+}

@@ -1,0 +1,152 @@
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use taonet_proof_backends::external::External;
+use taonet_proof_backends::{Capabilities, Verifier};
+use taonet_proof_circuits::{Backends, CircuitDirectory, CompileOptions, ShippedModel, compile};
+use taonet_wire::Peer;
+
+use super::*;
+use crate::Wire;
+
+/// A verifier that counts its calls.
+struct Counting(Box<dyn Verifier>, Arc<AtomicUsize>);
+
+impl Verifier for Counting {
+    fn verify(&self, statement: &Statement, proof: &[u8]) -> Result<(), VerifyError> {
+        self.1.fetch_add(1, Ordering::Relaxed);
+        self.0.verify(statement, proof)
+    }
+}
+
+fn key(number: u16) -> Hotkey {
+    let mut bytes = [7; 32];
+    bytes[..2].copy_from_slice(&number.to_le_bytes());
+    Hotkey::from_bytes(bytes)
+}
+
+struct Case {
+    circuits: Vec<Examined>,
+    miners: Vec<MinerEntry>,
+    count: Arc<AtomicUsize>,
+    _place: tempfile::TempDir,
+}
+
+/// A model with both built-in backends, and 256 miners of which the first shares its host with the last.
+fn case() -> Case {
+    case_with(["stark", "groth16"])
+}
+
+/// A model with two backends, and 256 miners.
+fn case_with(backends: [&str; 2]) -> Case {
+    let (place, count) = (tempfile::tempdir().unwrap(), Arc::<AtomicUsize>::default());
+    let program = Path::new(env!("CARGO_MANIFEST_DIR")).join("../backends/examples/rerun.py").canonicalize().unwrap();
+    let program = External::new(&program, MINUTE, Capabilities::UNKNOWN).unwrap();
+    let model = ShippedModel::DiabetesRegression;
+    let circuits = backends.map(|backend| {
+        let options = CompileOptions {
+            name: model.name().to_owned(),
+            backend: backend.to_owned(),
+            backends: Backends::with_external(program.clone()),
+            quantise: model.quantise_options(),
+            contributor: "anonymous".to_owned(),
+        };
+        let compiled = compile(model.onnx(), &model.sample().unwrap(), &options).unwrap();
+        let directory = CircuitDirectory::create(&place.path().join(backend), &compiled).unwrap();
+        let directory = Arc::new(directory.with_backends(&options.backends));
+        let examined = Examined::load(&directory).unwrap();
+        Examined { verifier: Box::new(Counting(examined.verifier, Arc::clone(&count))), ..examined }
+    });
+    let miners = (0..256_u16).map(|number| {
+        let host = if number == 0 || number == 255 { "10.9.9.9".to_owned() } else { format!("10.0.0.{number}") };
+        MinerEntry { uid: None, peer: Peer::new(key(number), host, 1).unwrap(), wire: Wire::Http }
+    });
+    Case { circuits: circuits.into(), miners: miners.collect(), count, _place: place }
+}
+
+impl Case {
+    /// Returns a proof by `prover` that `claimant` claims, for the same or a different request.
+    fn claim(&self, circuit: usize, prover: u16, claimant: u16, nonces: [&[u8]; 2]) -> Claimed {
+        let examined = &self.circuits[circuit];
+        let inputs = ShippedModel::DiabetesRegression.sample().unwrap().inputs[0].clone();
+        let [proven, claimed] = nonces.map(Digest::of);
+        let proof = examined.directory.prover().unwrap();
+        let proof = proof.prove(&inputs, &examined.binding(proven, key(prover))).unwrap();
+        let statement = Statement { binding: examined.binding(claimed, key(claimant)), inputs, outputs: proof.outputs };
+        Claimed { statement, proof: proof.proof, time: Duration::from_secs(1) }
+    }
+
+    /// Diagnoses a rejected proof, and returns the number of verifications that it cost.
+    fn diagnose(&self, circuit: usize, claimed: &Claimed, remembered: &Remembered) -> (Fault, usize) {
+        let before = self.count.load(Ordering::Relaxed);
+        let examined = &self.circuits[circuit];
+        let fault = diagnose(examined, &self.circuits, claimed, &VerifyError::Invalid, remembered, &self.miners);
+        (fault, self.count.load(Ordering::Relaxed) - before)
+    }
+}
+
+#[test]
+fn a_diagnosis_costs_a_bounded_number_of_verifications() {
+    let case = case();
+    let remembered = Remembered::default();
+    // Every miner has four statements.
+    let honest = case.claim(0, 1, 1, [b"honest"; 2]);
+    for miner in 0..256 {
+        for nonce in [&b"1"[..], b"2", b"3", b"4"] {
+            let binding = case.circuits[0].binding(Digest::of(nonce), key(miner));
+            remembered.add(Statement { binding, ..honest.statement.clone() }, &[nonce, &miner.to_le_bytes()].concat());
+        }
+    }
+    // The proof is bound to an unknown request of an unknown miner, so every trial fails.
+    let bad = case.claim(0, 999, 5, [b"a", b"b"]);
+    let mut total = 0;
+    for _ in 0..20 {
+        let (fault, trials) = case.diagnose(0, &bad, &remembered);
+        assert_eq!(fault, Fault::Invalid);
+        assert!(trials <= MOST_TRIALS, "{trials} verifications for one proof");
+        total += trials;
+    }
+    assert_eq!(total, TRIALS_A_MINUTE, "20 proofs of a miner cost no more than a minute's allowance");
+    // Another miner has its own allowance.
+    let other = case.claim(0, 999, 6, [b"a", b"b"]);
+    assert_eq!(case.diagnose(0, &other, &remembered), (Fault::Invalid, MOST_TRIALS));
+    // The allowance is renewed after a minute.
+    let later = Instant::now() + MINUTE;
+    assert_eq!(remembered.allowance(&key(5), later), MOST_TRIALS);
+}
+
+#[test]
+fn likely_origins_are_found_with_few_verifications() {
+    let case = case();
+    let remembered = Remembered::default();
+    // A verbatim replay and a verbatim copy of a verified proof cost nothing.
+    let verified = case.claim(0, 1, 1, [b"first"; 2]);
+    remembered.add(verified.statement.clone(), &verified.proof);
+    let again = |miner: u16| {
+        let binding = case.circuits[0].binding(Digest::of(b"second"), key(miner));
+        let statement = Statement { binding, ..verified.statement.clone() };
+        Claimed { statement, proof: verified.proof.clone(), time: verified.time }
+    };
+    assert_eq!(case.diagnose(0, &again(1), &remembered), (Fault::ReplayedProof, 0));
+    assert_eq!(case.diagnose(0, &again(2), &remembered), (Fault::CopiedProof, 0));
+    // A new proof by the miner on the same host, one of 256 miners, is recognised in two trials: with the other
+    // circuit, then with that miner.
+    let copied = case.claim(0, 255, 0, [b"third"; 2]);
+    assert_eq!(case.diagnose(0, &copied, &remembered), (Fault::CopiedProof, 2));
+    // A proof for the other circuit is recognised in one trial.
+    let mut other = case.claim(1, 3, 3, [b"fourth"; 2]);
+    other.statement.binding = case.circuits[0].binding(Digest::of(b"fourth"), key(3));
+    assert_eq!(case.diagnose(0, &other, &remembered), (Fault::OtherCircuit, 1));
+}
+
+/// A verification by an external program may take minutes, so only the built-in backend is tried.
+#[test]
+fn external_verifiers_are_not_tried() {
+    let case = case_with(["external", "stark"]);
+    let remembered = Remembered::default();
+    let honest = case.claim(0, 1, 1, [b"honest"; 2]);
+    remembered.add(honest.statement, &honest.proof);
+    let bad = case.claim(0, 1, 5, [b"a", b"b"]);
+    assert_eq!(case.diagnose(0, &bad, &remembered), (Fault::Invalid, 1));
+}

@@ -1,0 +1,211 @@
+use taonet_wire::Peer;
+
+use super::*;
+use crate::Wire;
+
+const LIMITS: Limits = Limits {
+    interval: Duration::ZERO,
+    timeout: Duration::from_mins(3),
+    patience: Duration::from_secs(5),
+    users_percent: 100,
+    benchmarks: true,
+};
+
+fn key(byte: u8) -> Hotkey {
+    Hotkey::from_bytes([byte; 32])
+}
+
+fn miners(count: u8) -> Vec<MinerEntry> {
+    let peer = |byte| Peer::new(key(byte), "127.0.0.1", 1).unwrap();
+    (1..=count).map(|byte| MinerEntry { uid: None, peer: peer(byte), wire: Wire::Http }).collect()
+}
+
+fn hotkey(assignment: &Assignment) -> Hotkey {
+    *assignment.miner.hotkey()
+}
+
+#[test]
+fn users_are_served_by_the_least_loaded_and_then_by_the_longest_idle() {
+    let (miners, nobody) = (miners(3), BTreeSet::new());
+    let dispatcher = Dispatcher::new(LIMITS);
+    let assign = |excluded: &BTreeSet<Hotkey>| dispatcher.assign(0, &miners, excluded, Instant::now());
+    let [first, second, third] = [(); 3].map(|()| assign(&nobody).unwrap());
+    let all: BTreeSet<Hotkey> = [&first, &second, &third].map(hotkey).into();
+    assert_eq!(all.len(), 3, "each has one");
+    let (one, two) = (hotkey(&first), hotkey(&second));
+    drop(second);
+    assert_eq!(hotkey(&assign(&nobody).unwrap()), two, "the only idle one");
+    drop((first, third));
+    assert_eq!(hotkey(&assign(&nobody).unwrap()), one, "the longest idle");
+    assert_ne!(hotkey(&assign(&BTreeSet::from([one])).unwrap()), one);
+    assert!(assign(&all).is_none());
+    assert_eq!(dispatcher.in_flight(), 0);
+}
+
+#[test]
+fn users_are_served_by_failing_miners_last() {
+    let (miners, nobody) = (miners(2), BTreeSet::new());
+    let dispatcher = Dispatcher::new(LIMITS);
+    dispatcher.assign_to(0, &miners[0]).settle(Ended::Failed);
+    dispatcher.assign_to(0, &miners[1]).settle(Ended::Verified(Duration::from_secs(1)));
+    // The miner that verified comes first, even at its capacity.
+    let held = [(); 3].map(|()| dispatcher.assign(0, &miners, &nobody, Instant::now()).unwrap());
+    assert!(held.iter().all(|assignment| hotkey(assignment) == key(2)), "{held:?}");
+    assert_eq!(hotkey(&dispatcher.assign(0, &miners, &BTreeSet::from([key(2)]), Instant::now()).unwrap()), key(1));
+}
+
+/// Without benchmarks, a miner that has restarted would otherwise stay idle as long as another one works.
+#[test]
+fn without_benchmarks_users_try_miners_again_after_their_pause() {
+    let (miners, nobody) = (miners(2), BTreeSet::new());
+    let now = Instant::now();
+    for (benchmarks, after_pause) in [(true, key(2)), (false, key(1))] {
+        let dispatcher = Dispatcher::new(Limits { benchmarks, ..LIMITS });
+        dispatcher.assign(0, &miners, &nobody, now).unwrap().settle(Ended::Failed);
+        dispatcher.assign(0, &miners, &nobody, now).unwrap().settle(Ended::Verified(Duration::from_secs(1)));
+        assert_eq!(hotkey(&dispatcher.assign(0, &miners, &nobody, now).unwrap()), key(2), "{benchmarks}");
+        let later = now + Duration::from_mins(1);
+        assert_eq!(hotkey(&dispatcher.assign(0, &miners, &nobody, later).unwrap()), after_pause, "{benchmarks}");
+    }
+}
+
+#[test]
+fn users_prefer_the_fastest_share_until_it_is_full() {
+    let (miners, nobody) = (miners(5), BTreeSet::new());
+    let dispatcher = Dispatcher::new(Limits { users_percent: 20, ..LIMITS });
+    let time = |miner: &MinerEntry, seconds| {
+        for _ in 0..8 {
+            dispatcher.assign_to(0, miner).settle(Ended::Verified(Duration::from_secs(seconds)));
+        }
+    };
+    let assign = |circuit| dispatcher.assign(circuit, &miners, &nobody, Instant::now()).unwrap();
+    time(&miners[0], 5);
+    time(&miners[3], 2);
+    time(&miners[2], 7);
+    // A fifth of five miners is one. Its capacity grew to two requests in the first step.
+    let held = [(); 3].map(|()| assign(0));
+    assert_eq!(held.iter().map(hotkey).filter(|hotkey| *hotkey == key(4)).count(), 2);
+    assert_eq!([&held[0], &held[1]].map(hotkey), [key(4); 2]);
+    drop(held);
+    assert_eq!(hotkey(&assign(1)), key(5), "no miner is known to be fast for the other circuit");
+    dispatcher.assign_to(0, &miners[3]).settle(Ended::Failed);
+    assert_ne!(hotkey(&assign(0)), key(4), "a failing miner is not preferred");
+}
+
+#[test]
+fn performance_survives_a_restart() {
+    let (miners, circuits, now) = (miners(2), [Digest::of(b"a")], Duration::from_secs(1));
+    let dispatcher = Dispatcher::new(LIMITS);
+    for _ in 0..60 {
+        dispatcher.assign_to(0, &miners[0]).settle(Ended::Verified(Duration::from_secs(20)));
+    }
+    let saved = dispatcher.save(&circuits, now);
+    let restarted = Dispatcher::new(LIMITS);
+    restarted.restore(saved.clone(), &circuits, now);
+    restarted.retain(&[]);
+    assert_eq!(restarted.save(&circuits, now), saved, "nothing is lost before the metagraph is read");
+    restarted.retain(&miners);
+    let known = restarted.assign_to(0, &miners[0]);
+    assert_eq!((known.timeout, known.patience), (Duration::from_secs(40), Duration::from_secs(40)));
+    assert_eq!(restarted.assign_to(0, &miners[1]).patience, Duration::from_secs(40), "the others' times are known");
+    restarted.retain(&miners[1..]);
+    let again = Dispatcher::new(LIMITS);
+    again.restore(saved, &circuits, now);
+    again.retain(&miners[1..]);
+    assert_eq!(again.assign_to(0, &miners[0]).timeout, LIMITS.timeout, "a miner that left is unknown");
+}
+
+#[test]
+fn benchmarks_fill_small_capacities_first_and_the_rest_goes_to_the_large_ones() {
+    // Distributes 100 requests over capacities of 300, 8, 9 and 1, as in the specification, but with at most 32 per
+    // miner.
+    let miners = miners(4);
+    let dispatcher = Dispatcher::new(LIMITS);
+    for (miner, capacity) in miners.iter().zip([32, 8, 9, 1]) {
+        let mut proofs = 0;
+        while dispatcher.lock().miners.get(miner.hotkey()).is_none_or(|load| load.performance.capacity() < capacity) {
+            let mut assignment = dispatcher.assign_to(0, miner);
+            // The miner is perfectly parallel: its response time does not depend on the number of requests in flight.
+            assignment.in_flight = dispatcher.lock().miners[miner.hotkey()].performance.capacity();
+            assignment.settle(Ended::Verified(Duration::from_secs(1)));
+            proofs += 1;
+            assert!(proofs < 10_000);
+        }
+    }
+    let now = Instant::now() + Duration::from_mins(1);
+    let mut held = Vec::new();
+    while let Ok(assignment) = dispatcher.next(0, &miners, now) {
+        held.push(assignment);
+        if held.len() == 45 {
+            break;
+        }
+    }
+    let count = |byte| held.iter().filter(|assignment| hotkey(assignment) == key(byte)).count();
+    assert_eq!([1, 2, 3, 4].map(count), [27, 8, 9, 1]);
+    // Each miner received its first request before any received a second.
+    let first: BTreeSet<Hotkey> = held[..4].iter().map(hotkey).collect();
+    assert_eq!(first.len(), 4);
+}
+
+#[test]
+fn miners_are_benchmarked_in_turn_and_not_while_they_work_for_a_user() {
+    let miners = miners(2);
+    let dispatcher = Dispatcher::new(LIMITS);
+    let now = Instant::now();
+    let order: Vec<Hotkey> = (0..4).map(|_| hotkey(&dispatcher.next(0, &miners, now).unwrap())).collect();
+    assert_eq!(order, [1, 2, 1, 2].map(key));
+    let user = dispatcher.assign(0, &miners, &BTreeSet::from([key(1)]), now).unwrap();
+    assert_eq!(hotkey(&user), key(2));
+    let benchmark = dispatcher.next(0, &miners, now).unwrap();
+    assert_eq!(hotkey(&benchmark), key(1));
+    assert_eq!(dispatcher.next(0, &miners, now).unwrap_err(), None, "one is full, the other works for a user");
+    drop(user);
+    assert_eq!(hotkey(&dispatcher.next(0, &miners, now).unwrap()), key(2));
+}
+
+#[test]
+fn overdue_and_failing_miners_pause() {
+    let miners = miners(1);
+    let dispatcher = Dispatcher::new(LIMITS);
+    let mut now = Instant::now();
+    let mut pauses = Vec::new();
+    for _ in 0..10 {
+        let mut assignment = dispatcher.next(0, &miners, now).unwrap();
+        assignment.set_overdue();
+        assert_eq!(dispatcher.next(0, &miners, now).unwrap_err(), None, "until the overdue request ends");
+        assignment.settle(Ended::Failed);
+        let ready = dispatcher.next(0, &miners, Instant::now()).unwrap_err().unwrap();
+        pauses.push(ready.saturating_duration_since(Instant::now()).as_millis());
+        now = ready;
+    }
+    for (pause, expected) in pauses.iter().zip([500, 1_000, 2_000, 4_000, 8_000, 16_000, 32_000, 60_000, 60_000]) {
+        assert!((expected - 200..=expected).contains(pause), "{pauses:?}");
+    }
+    dispatcher.next(0, &miners, now).unwrap().settle(Ended::Verified(Duration::from_secs(1)));
+    assert!(dispatcher.next(0, &miners, now + LIMITS.interval).is_ok(), "a verified proof ends the pauses");
+}
+
+#[test]
+fn timeouts_come_from_the_miners_own_times_and_patience_also_from_the_others() {
+    let miners = miners(2);
+    let dispatcher = Dispatcher::new(LIMITS);
+    let unknown = dispatcher.assign_to(0, &miners[0]);
+    assert_eq!((unknown.timeout, unknown.patience), (LIMITS.timeout, LIMITS.patience));
+    drop(unknown);
+    for _ in 0..60 {
+        dispatcher.assign_to(0, &miners[0]).settle(Ended::Verified(Duration::from_secs(20)));
+    }
+    let known = dispatcher.assign_to(0, &miners[0]);
+    assert_eq!((known.timeout, known.patience), (Duration::from_secs(40), Duration::from_secs(40)));
+    let newcomer = dispatcher.assign_to(0, &miners[1]);
+    assert_eq!((newcomer.timeout, newcomer.patience), (LIMITS.timeout, Duration::from_secs(40)));
+    let other = dispatcher.assign_to(1, &miners[0]);
+    assert_eq!((other.timeout, other.patience), (LIMITS.timeout, LIMITS.patience), "another circuit");
+    drop((known, newcomer, other));
+    for _ in 0..60 {
+        dispatcher.assign_to(1, &miners[0]).settle(Ended::Verified(Duration::from_millis(1)));
+    }
+    assert_eq!(dispatcher.assign_to(1, &miners[0]).timeout, LIMITS.patience, "never below the patience");
+    dispatcher.retain(&miners[1..]);
+    assert_eq!(dispatcher.assign_to(0, &miners[0]).timeout, LIMITS.timeout, "a miner that left is unknown");
+}

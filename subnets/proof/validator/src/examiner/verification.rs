@@ -1,0 +1,217 @@
+//! Verification of proofs on a bounded number of threads, together where that is cheaper.
+
+use std::collections::VecDeque;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+
+use taonet_proof_backends::VerifyError;
+use taonet_proof_core::scoring::Outcome;
+use tokio::sync::{Semaphore, oneshot};
+
+use super::keep;
+use crate::diagnosis::{Remembered, diagnose};
+use crate::request::{Claimed, Examined};
+use crate::{MinerEntry, measures};
+
+/// Verifies proofs. Those of one circuit that wait for a thread are verified together if the backend gains from it.
+pub(super) struct Verifications {
+    shared: Arc<Shared>,
+    threads: Arc<Semaphore>,
+    /// Proofs that wait for a thread, by the circuit's position.
+    waiting: Vec<Mutex<VecDeque<Waiting>>>,
+}
+
+struct Shared {
+    circuits: Arc<Vec<Examined>>,
+    remembered: Arc<Remembered>,
+    bundles: Option<PathBuf>,
+}
+
+/// A proof that waits for its verification. Without an outcome, the verifier itself failed.
+struct Waiting {
+    claimed: Arc<Claimed>,
+    outcome: oneshot::Sender<Outcome>,
+}
+
+impl Verifications {
+    /// Creates a queue for each circuit. Proofs that verify are stored in the directory `bundles`, if there is one.
+    pub(super) fn new(
+        circuits: &Arc<Vec<Examined>>,
+        remembered: &Arc<Remembered>,
+        threads: usize,
+        bundles: Option<PathBuf>,
+    ) -> Self {
+        let waiting = circuits.iter().map(|_| Mutex::default()).collect();
+        let shared = Shared { circuits: Arc::clone(circuits), remembered: Arc::clone(remembered), bundles };
+        let threads = Arc::new(Semaphore::new(threads.clamp(1, Semaphore::MAX_PERMITS)));
+        Self { shared: Arc::new(shared), threads, waiting }
+    }
+
+    /// Verifies a proof for the circuit at `position`. `miners` is the current list, for the diagnosis of a rejected
+    /// proof. Returns `None` if the verifier itself failed.
+    pub(super) async fn verify(
+        &self,
+        position: usize,
+        claimed: Arc<Claimed>,
+        miners: Arc<Vec<MinerEntry>>,
+    ) -> Option<Outcome> {
+        let most = self.shared.circuits.get(position)?.verifier.most_together().max(1);
+        let queue = self.waiting.get(position)?;
+        let lock = || queue.lock().unwrap_or_else(PoisonError::into_inner);
+        let (sender, outcome) = oneshot::channel();
+        lock().push_back(Waiting { claimed: Arc::clone(&claimed), outcome: sender });
+        let permit = Arc::clone(&self.threads).acquire_owned().await.ok()?;
+        let proofs = take(&mut lock(), &claimed, most);
+        if proofs.is_empty() {
+            // Another request's thread has taken this proof.
+            drop(permit);
+        } else {
+            let shared = Arc::clone(&self.shared);
+            tokio::task::spawn_blocking(move || {
+                let _permit = permit;
+                shared.verify(position, proofs, &miners);
+            });
+        }
+        outcome.await.ok()
+    }
+}
+
+/// Takes a proof from the queue, with up to `most` - 1 others. Returns no proofs if it is not there.
+fn take(waiting: &mut VecDeque<Waiting>, claimed: &Arc<Claimed>, most: usize) -> Vec<Waiting> {
+    // Nobody waits for the proofs of abandoned requests.
+    waiting.retain(|waiting| !waiting.outcome.is_closed());
+    let own = waiting.iter().position(|waiting| Arc::ptr_eq(&waiting.claimed, claimed));
+    let Some(own) = own.and_then(|own| waiting.remove(own)) else { return Vec::new() };
+    let others = waiting.len().min(most.saturating_sub(1));
+    std::iter::once(own).chain(waiting.drain(..others)).collect()
+}
+
+impl Shared {
+    /// Verifies proofs for one circuit, and sends their outcomes. Valid proofs do not wait for the diagnosis of others.
+    fn verify(&self, position: usize, proofs: Vec<Waiting>, miners: &[MinerEntry]) {
+        let Some(examined) = self.circuits.get(position) else { return };
+        let (began, count) = (Instant::now(), proofs.len());
+        let results = verify_all(examined, &proofs);
+        let each = began.elapsed() / u32::try_from(count).unwrap_or(u32::MAX).max(1);
+        let mut rejected = Vec::new();
+        for (Waiting { claimed, outcome }, result) in proofs.into_iter().zip(results) {
+            measures::verification(each);
+            match result {
+                Ok(()) => {
+                    if let Some(Err(error)) = self.bundles.as_deref().map(|path| keep(path, examined, &claimed)) {
+                        tracing::warn!(%error, "cannot write a bundle");
+                    }
+                    self.remembered.add(claimed.statement.clone(), &claimed.proof);
+                    let bytes = claimed.proof.len() as u64;
+                    // The request may have been abandoned.
+                    let _ = outcome.send(Outcome::Verified { time: claimed.time, bytes });
+                }
+                Err(error) if error.is_local() => tracing::error!(%error, "cannot verify a proof"),
+                Err(error) => rejected.push((claimed, outcome, error)),
+            }
+        }
+        for (claimed, outcome, error) in rejected {
+            let fault = diagnose(examined, &self.circuits, &claimed, &error, &self.remembered, miners);
+            tracing::info!(miner = %claimed.statement.binding.miner, %error, %fault, "proof rejected");
+            let _ = outcome.send(Outcome::Failed(fault));
+        }
+    }
+}
+
+fn verify_all(examined: &Examined, proofs: &[Waiting]) -> Vec<Result<(), VerifyError>> {
+    let verify = |claimed: &Claimed| examined.verifier.verify(&claimed.statement, &claimed.proof);
+    let results = match proofs {
+        [only] => vec![verify(&only.claimed)],
+        several => {
+            let pair = |waiting: &Waiting| (waiting.claimed.statement.clone(), waiting.claimed.proof.clone());
+            examined.verifier.verify_all(&several.iter().map(pair).collect::<Vec<_>>())
+        }
+    };
+    let again = |(waiting, result): (&Waiting, Result<(), VerifyError>)| match result {
+        // An error of the local verifier is not the miner's fault. An external program has used its timeout, so it is
+        // not run again.
+        Err(error) if error.is_local() && !examined.is_external() => verify(&waiting.claimed),
+        result => result,
+    };
+    proofs.iter().zip(results).map(again).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::time::Duration;
+
+    use taonet_primitives::Hotkey;
+    use taonet_proof_backends::{Statement, Verifier};
+    use taonet_proof_circuits::{CircuitDirectory, ShippedModel};
+    use taonet_proof_core::Digest;
+    use taonet_proof_core::scoring::Fault;
+    use tokio::task::JoinSet;
+
+    use super::*;
+
+    /// A verifier that counts how often it verifies several proofs together.
+    struct Counting(Box<dyn Verifier>, Arc<AtomicUsize>);
+
+    impl Verifier for Counting {
+        fn verify(&self, statement: &Statement, proof: &[u8]) -> Result<(), VerifyError> {
+            self.0.verify(statement, proof)
+        }
+
+        fn most_together(&self) -> usize {
+            self.0.most_together()
+        }
+
+        fn verify_all(&self, proofs: &[(Statement, Vec<u8>)]) -> Vec<Result<(), VerifyError>> {
+            self.1.fetch_add(1, Ordering::Relaxed);
+            self.0.verify_all(proofs)
+        }
+    }
+
+    /// Verifies eight proofs, of which the last has a wrong output, while the only thread is busy at first. Returns the
+    /// outcomes in this order, and how often several proofs were verified together.
+    async fn verify_eight(backend: &str) -> (Vec<Option<Outcome>>, usize) {
+        let (place, count) = (tempfile::tempdir().unwrap(), Arc::<AtomicUsize>::default());
+        let model = ShippedModel::DiabetesRegression;
+        let compiled = model.compile(backend).unwrap();
+        let directory = Arc::new(CircuitDirectory::create(&place.path().join(backend), &compiled).unwrap());
+        let examined = Examined::load(&directory).unwrap();
+        let prover = directory.prover().unwrap();
+        let claims = (0..8_u8).map(|number| {
+            let inputs = model.sample().unwrap().inputs[usize::from(number)].clone();
+            let binding = examined.binding(Digest::of(&[number]), Hotkey::from_bytes([number; 32]));
+            let mut proven = prover.prove(&inputs, &binding).unwrap();
+            proven.outputs[0] += i64::from(number == 7);
+            let statement = Statement { binding, inputs, outputs: proven.outputs };
+            Arc::new(Claimed { statement, proof: proven.proof, time: Duration::from_secs(1) })
+        });
+        let claims: Vec<Arc<Claimed>> = claims.collect();
+        let examined = Examined { verifier: Box::new(Counting(examined.verifier, Arc::clone(&count))), ..examined };
+        let verifications = Arc::new(Verifications::new(&Arc::new(vec![examined]), &Arc::default(), 1, None));
+        let busy = Arc::clone(&verifications.threads).acquire_owned().await.unwrap();
+        let mut running = JoinSet::new();
+        for (number, claimed) in claims.into_iter().enumerate() {
+            let verifications = Arc::clone(&verifications);
+            running.spawn(async move { (number, verifications.verify(0, claimed, Arc::default()).await) });
+        }
+        while verifications.waiting[0].lock().unwrap().len() < 8 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        drop(busy);
+        let mut outcomes = running.join_all().await;
+        outcomes.sort_by_key(|(number, _)| *number);
+        (outcomes.into_iter().map(|(_, outcome)| outcome).collect(), count.load(Ordering::Relaxed))
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn proofs_that_wait_for_a_thread_are_verified_together() {
+        for (backend, together) in [("groth16", 1), ("stark", 0)] {
+            let (outcomes, count) = verify_eight(backend).await;
+            assert_eq!(count, together, "{backend}");
+            let (last, valid) = outcomes.split_last().unwrap();
+            assert!(valid.iter().all(|outcome| matches!(outcome, Some(Outcome::Verified { .. }))), "{backend}");
+            assert_eq!(*last, Some(Outcome::Failed(Fault::WrongOutput)), "{backend}");
+        }
+    }
+}

@@ -1,0 +1,138 @@
+//! Connections to miners: one for each address, authenticated for each hotkey at it.
+
+use std::collections::{HashMap, HashSet};
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use quinn::{Connection, Endpoint};
+use taonet_primitives::Hotkey;
+use taonet_proof_core::scoring::Fault;
+use taonet_wallet::Keypair;
+use tokio::time::{Instant, timeout_at};
+
+use super::handshake::authenticate;
+use crate::request::Missing;
+
+/// Pause after a failed attempt. It doubles with each further one.
+const SHORTEST_BACKOFF: Duration = Duration::from_millis(500);
+/// Maximum pause after a failed attempt.
+const LONGEST_BACKOFF: Duration = Duration::from_mins(1);
+
+pub(super) struct Connections {
+    endpoint: Endpoint,
+    keypair: Keypair,
+    /// Timeout of a connection attempt.
+    within: Duration,
+    by_address: Mutex<HashMap<SocketAddr, Arc<tokio::sync::Mutex<Link>>>>,
+}
+
+/// The connection to an address. Hotkeys share it: a miner closes a validator's connection when the validator opens
+/// another, so anyone who announces the address of another miner could otherwise interrupt its requests.
+#[derive(Default)]
+struct Link {
+    connection: Option<Connection>,
+    /// Hotkeys with an accepted handshake on the connection.
+    authenticated: HashSet<Hotkey>,
+    connecting: Backoff,
+    handshakes: HashMap<Hotkey, Backoff>,
+}
+
+impl Link {
+    fn is_authenticated(&self, miner: &Hotkey) -> bool {
+        self.connection.is_some() && self.authenticated.contains(miner)
+    }
+
+    /// Returns the pauses of the next step: the connection, or the handshake with this miner.
+    fn backoff(&mut self, miner: &Hotkey) -> &mut Backoff {
+        if self.connection.is_none() { &mut self.connecting } else { self.handshakes.entry(*miner).or_default() }
+    }
+}
+
+/// Pauses after failed attempts.
+#[derive(Default)]
+struct Backoff {
+    failures: u32,
+    until: Option<Instant>,
+}
+
+impl Backoff {
+    fn is_over(&self) -> bool {
+        self.until.is_none_or(|until| until <= Instant::now())
+    }
+
+    fn fail(&mut self) {
+        let pause = SHORTEST_BACKOFF.saturating_mul(1 << self.failures.min(10)).min(LONGEST_BACKOFF);
+        self.failures = self.failures.saturating_add(1);
+        self.until = Some(Instant::now() + pause);
+    }
+}
+
+impl Connections {
+    pub(super) fn new(endpoint: Endpoint, keypair: Keypair, within: Duration) -> Self {
+        Self { endpoint, keypair, within, by_address: Mutex::default() }
+    }
+
+    /// Drops the connections to other addresses than these, and the state of other hotkeys at each address. Requests in
+    /// progress end first.
+    pub(super) fn retain(&self, listed: &HashMap<SocketAddr, HashSet<Hotkey>>) {
+        let mut by_address = self.by_address.lock().unwrap_or_else(PoisonError::into_inner);
+        by_address.retain(|address, link| {
+            let Some(hotkeys) = listed.get(address) else { return false };
+            // A link that is connecting is cleaned up with the next list.
+            if let Ok(mut link) = link.try_lock() {
+                link.authenticated.retain(|hotkey| hotkeys.contains(hotkey));
+                link.handshakes.retain(|hotkey, _| hotkeys.contains(hotkey));
+            }
+            true
+        });
+    }
+
+    /// Returns a connection that is authenticated for this miner, within the timeout of a connection attempt.
+    pub(super) async fn get(&self, miner: &Hotkey, address: SocketAddr) -> Result<Connection, Missing> {
+        let link = {
+            let mut by_address = self.by_address.lock().unwrap_or_else(PoisonError::into_inner);
+            Arc::clone(by_address.entry(address).or_default())
+        };
+        let deadline = Instant::now() + self.within;
+        let Ok(mut link) = timeout_at(deadline, link.lock()).await else {
+            return Err(Missing::Fault(Fault::Unreachable));
+        };
+        link.connection.take_if(|connection| connection.close_reason().is_some());
+        if !link.is_authenticated(miner) && !link.backoff(miner).is_over() {
+            let is_connected = link.connection.is_some();
+            return Err(Missing::Fault(if is_connected { Fault::Refused } else { Fault::Unreachable }));
+        }
+        let connected = timeout_at(deadline, self.connect(&mut link, miner, address)).await;
+        let connected = connected.unwrap_or(Err(Missing::Fault(Fault::Unreachable)));
+        if connected.is_err() {
+            link.backoff(miner).fail();
+        }
+        connected
+    }
+
+    async fn connect(&self, link: &mut Link, miner: &Hotkey, address: SocketAddr) -> Result<Connection, Missing> {
+        let connection = if let Some(connection) = &link.connection {
+            connection.clone()
+        } else {
+            link.authenticated.clear();
+            let connecting = self.endpoint.connect(address, &address.ip().to_string());
+            let connecting = connecting.map_err(|error| Missing::Local(error.to_string()))?;
+            let connection = connecting.await.map_err(|error| {
+                tracing::debug!(%address, %error, "cannot open a QUIC connection");
+                Missing::Fault(Fault::Unreachable)
+            })?;
+            link.connecting = Backoff::default();
+            link.connection.insert(connection).clone()
+        };
+        if !link.is_authenticated(miner) {
+            authenticate(&connection, &self.keypair, miner).await.map_err(|reason| {
+                tracing::debug!(%miner, %address, reason, "QUIC handshake failed");
+                Missing::Fault(Fault::Refused)
+            })?;
+            link.handshakes.remove(miner);
+            link.authenticated.insert(*miner);
+        }
+        Ok(connection)
+    }
+}

@@ -1,0 +1,44 @@
+use std::time::Duration;
+
+use taonet_proof_core::scoring::Fault;
+use tokio::time::{Instant, timeout_at};
+
+use crate::request::Missing;
+
+/// The time of an exchange with a miner, which stops while this process has no room for the answer.
+#[derive(Debug)]
+pub(super) struct Stopwatch {
+    deadline: Instant,
+    paused: Duration,
+}
+
+impl Stopwatch {
+    pub(super) fn start(timeout: Duration) -> Self {
+        Self { deadline: Instant::now() + timeout, paused: Duration::ZERO }
+    }
+
+    /// Waits for the miner, at most until the deadline.
+    pub(super) async fn limit<T>(&self, work: impl Future<Output = T>) -> Result<T, Missing> {
+        timeout_at(self.deadline, work).await.map_err(|_| Missing::Fault(Fault::Timeout))
+    }
+
+    /// Waits for this process, which moves the deadline.
+    pub(super) async fn pause<T>(&mut self, work: impl Future<Output = T>) -> T {
+        let began = Instant::now();
+        let done = work.await;
+        let elapsed = began.elapsed();
+        self.deadline += elapsed;
+        self.paused += elapsed;
+        done
+    }
+
+    /// Moves the deadline to `timeout` from now, unless the current deadline is earlier.
+    pub(super) fn shorten(&mut self, timeout: Duration) {
+        self.deadline = self.deadline.min(Instant::now() + timeout);
+    }
+
+    /// Returns the time in which this process had no room.
+    pub(super) const fn paused(&self) -> Duration {
+        self.paused
+    }
+}

@@ -1,0 +1,353 @@
+//! QUIC client tests with miners that do not keep to the protocol.
+
+use btlightning::HandshakeRequest;
+use btlightning::types::read_frame;
+use quinn::crypto::rustls::QuicServerConfig;
+use quinn::{SendStream, ServerConfig};
+use rustls::crypto::aws_lc_rs;
+use rustls::pki_types::PrivatePkcs8KeyDer;
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
+use taonet_proof_core::handshake::{ALPN, encode_signature, fingerprint, response_text};
+use tokio::time::{Instant, timeout};
+
+use super::*;
+
+const LIMITS: Limits =
+    Limits { connecting: Duration::from_secs(2), in_flight: 1 << 20, transfer: Duration::from_millis(500) };
+/// Maximum size of an answer. It does not fit into the room for all answers.
+const LIMIT: usize = 2 << 20;
+const LONG: Duration = Duration::from_secs(20);
+
+fn key(uri: &str) -> Keypair {
+    Keypair::from_uri(uri).unwrap()
+}
+
+fn client(limits: Limits) -> QuicClient {
+    QuicClient::bind_with(&key("//Alice"), limits).unwrap()
+}
+
+/// A miner's server with the key of `//Bob`.
+struct FakeMiner {
+    endpoint: Endpoint,
+    fingerprint: String,
+}
+
+impl FakeMiner {
+    fn start(has_key: bool) -> Self {
+        let pair = rcgen::KeyPair::generate().unwrap();
+        let names = vec!["localhost".to_owned()];
+        let certificate = rcgen::CertificateParams::new(names).unwrap().self_signed(&pair).unwrap().der().clone();
+        let pair = if has_key { pair } else { rcgen::KeyPair::generate().unwrap() };
+        let provider = aws_lc_rs::default_provider();
+        let signing = provider.key_provider.load_private_key(PrivatePkcs8KeyDer::from(pair.serialize_der()).into());
+        let certified = CertifiedKey::new(vec![certificate.clone()], signing.unwrap());
+        let mut tls = rustls::ServerConfig::builder_with_provider(Arc::new(provider))
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_cert_resolver(Arc::new(SingleCertAndKey::from(certified)));
+        tls.alpn_protocols = vec![ALPN.to_vec()];
+        let config = ServerConfig::with_crypto(Arc::new(QuicServerConfig::try_from(tls).unwrap()));
+        let endpoint = Endpoint::server(config, "127.0.0.1:0".parse().unwrap()).unwrap();
+        Self { endpoint, fingerprint: fingerprint(&certificate) }
+    }
+
+    fn peer(&self, uri: &str) -> Peer {
+        Peer::new(key(uri).hotkey(), "127.0.0.1", self.endpoint.local_addr().unwrap().port()).unwrap()
+    }
+
+    async fn accept(&self) -> Connection {
+        self.endpoint.accept().await.unwrap().await.unwrap()
+    }
+
+    /// Accepts the handshake of a connection.
+    async fn greet(&self, connection: &Connection) {
+        let (mut send, mut recv) = connection.accept_bi().await.unwrap();
+        let (_, request) = read_frame(&mut recv, 4096).await.unwrap();
+        let request: HandshakeRequest = rmp_serde::from_slice(&request).unwrap();
+        let (bob, timestamp) = (key("//Bob"), unix_seconds());
+        let miner = bob.hotkey().to_string();
+        let text = response_text(&request.validator_hotkey, &miner, timestamp, &request.nonce, &self.fingerprint);
+        let response = btlightning::HandshakeResponse {
+            miner_hotkey: miner,
+            timestamp,
+            signature: encode_signature(bob.sign(text.as_bytes()).as_bytes()),
+            accepted: true,
+            connection_id: String::new(),
+            cert_fingerprint: Some(self.fingerprint.clone()),
+        };
+        let response = rmp_serde::to_vec(&response).unwrap();
+        write_frame_and_finish(&mut send, MessageType::HandshakeResponse, &response).await.unwrap();
+    }
+
+    /// Reads a request, and returns the stream for its answer.
+    async fn request(connection: &Connection) -> SendStream {
+        let (send, mut recv) = connection.accept_bi().await.unwrap();
+        read_frame(&mut recv, SMALLEST_LIMIT).await.unwrap();
+        send
+    }
+}
+
+/// Sends a request without content.
+async fn ask(client: &QuicClient, peer: &Peer, within: Duration) -> Result<QueryZkProofResponse, Missing> {
+    let message = QueryZkProofResponse::default();
+    client.call(peer, QUERY_ZK_PROOF, &message, LIMIT, within).await.map(|(answer, _)| answer)
+}
+
+/// Begins an answer of `size` bytes with its first `sent` bytes.
+async fn begin(stream: &mut SendStream, size: usize, sent: usize) {
+    let header = [&[MessageType::SynapseResponse as u8][..], &u32::try_from(size).unwrap().to_be_bytes()].concat();
+    stream.write_all(&header).await.unwrap();
+    stream.write_all(&vec![0; sent]).await.unwrap();
+}
+
+fn fault<T: std::fmt::Debug>(result: Result<T, Missing>) -> Fault {
+    match result {
+        Err(Missing::Fault(fault)) => fault,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// An answer with this error.
+fn refused(error: &str) -> Vec<u8> {
+    let data = std::collections::HashMap::new();
+    rmp_serde::to_vec(&SynapseResponse { success: false, data, timestamp: 0, error: Some(error.to_owned()) }).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn connection_attempts_time_out() {
+    let client = client(LIMITS);
+    let silent = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    let nobody = Peer::new(key("//Bob").hotkey(), "127.0.0.1", silent.local_addr().unwrap().port()).unwrap();
+    let began = Instant::now();
+    assert_eq!(fault(ask(&client, &nobody, LONG).await), Fault::Unreachable);
+    assert!((LIMITS.connecting..LONG / 2).contains(&began.elapsed()), "{:?}", began.elapsed());
+    let again = Instant::now();
+    assert_eq!(fault(ask(&client, &nobody, LONG).await), Fault::Unreachable);
+    assert!(again.elapsed() < LIMITS.connecting, "no second attempt at once: {:?}", again.elapsed());
+
+    // A miner that connects, and does not answer the signed handshake.
+    let miner = FakeMiner::start(true);
+    let held = async { drop((miner.accept().await, std::future::pending::<()>().await)) };
+    let began = Instant::now();
+    let found = tokio::select! {
+        found = async { ask(&client, &miner.peer("//Bob"), LONG).await } => found,
+        () = held => unreachable!("it holds the connection"),
+    };
+    assert_eq!(fault(found), Fault::Unreachable);
+    assert!((LIMITS.connecting..LONG / 2).contains(&began.elapsed()), "{:?}", began.elapsed());
+}
+
+/// Large answers wait for room, which the response time and its limit do not include. Answers that never end time out and
+/// make room.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_clock_stops_while_there_is_no_room() {
+    let (client, miner) = (client(LIMITS), FakeMiner::start(true));
+    let peer = miner.peer("//Bob");
+    let serving = async {
+        let connection = miner.accept().await;
+        miner.greet(&connection).await;
+        // The first two answers never end: one has all room, the other is the one that may exceed it.
+        let mut held = Vec::new();
+        for _ in 0..2 {
+            let mut stream = FakeMiner::request(&connection).await;
+            begin(&mut stream, LIMIT, 1 << 20).await;
+            held.push(stream);
+        }
+        let mut last = FakeMiner::request(&connection).await;
+        let large = refused(&"x".repeat(1 << 20));
+        write_frame_and_finish(&mut last, MessageType::SynapseResponse, &large).await.unwrap();
+        std::future::pending::<()>().await;
+    };
+    let asking = async {
+        let after = async |pause: u64, within: Duration| {
+            tokio::time::sleep(Duration::from_millis(pause)).await;
+            let began = Instant::now();
+            let message = QueryZkProofResponse::default();
+            let answer = client.call::<QueryZkProofResponse>(&peer, QUERY_ZK_PROOF, &message, LIMIT, within).await;
+            (fault(answer.map(|(answer, _)| answer)), began.elapsed())
+        };
+        tokio::join!(after(0, LONG), after(300, LONG), after(600, Duration::from_secs(1)))
+    };
+    let (first, second, (last, waited)) = tokio::select! {
+        found = asking => found,
+        () = serving => unreachable!("it serves"),
+    };
+    assert_eq!((first.0, second.0), (Fault::Timeout, Fault::Timeout));
+    assert_eq!(last, Fault::Refused, "the answer was complete within its second");
+    assert!(waited > Duration::from_millis(1_200) && waited < LONG / 2, "there was no room for a while: {waited:?}");
+}
+
+/// A miner that declares a large answer and sends little of it reserves no room.
+#[tokio::test(flavor = "multi_thread")]
+async fn declared_sizes_reserve_nothing() {
+    let (client, miner) = (client(LIMITS), FakeMiner::start(true));
+    let peer = miner.peer("//Bob");
+    let serving = async {
+        let connection = miner.accept().await;
+        miner.greet(&connection).await;
+        let mut held = Vec::new();
+        for _ in 0..8 {
+            let mut stream = FakeMiner::request(&connection).await;
+            begin(&mut stream, LIMIT, 1_000).await;
+            held.push(stream);
+        }
+        let mut last = FakeMiner::request(&connection).await;
+        let large = refused(&"x".repeat(1 << 20));
+        write_frame_and_finish(&mut last, MessageType::SynapseResponse, &large).await.unwrap();
+        std::future::pending::<()>().await;
+    };
+    let asking = async {
+        let mut waiting = JoinSet::new();
+        for _ in 0..8 {
+            let (client, peer) = (QuicClient(Arc::clone(&client.0)), peer.clone());
+            waiting.spawn(async move { fault(ask(&client, &peer, LONG).await) });
+        }
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        let last = fault(ask(&client, &peer, LONG).await);
+        (last, waiting.len(), waiting.try_join_next().is_none())
+    };
+    let found = tokio::select! {
+        found = asking => found,
+        () = serving => unreachable!("it serves"),
+    };
+    assert_eq!(found, (Fault::Refused, 8, true), "the large answer does not wait for the others");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn answers_are_bounded_in_size_and_time() {
+    let (client, miner) = (client(LIMITS), FakeMiner::start(true));
+    let peer = miner.peer("//Bob");
+    let serving = async {
+        let connection = miner.accept().await;
+        miner.greet(&connection).await;
+        let mut large = FakeMiner::request(&connection).await;
+        begin(&mut large, LIMIT + 1, 0).await;
+        let mut other = FakeMiner::request(&connection).await;
+        write_frame_and_finish(&mut other, MessageType::StreamEnd, &refused("no")).await.unwrap();
+        let _none = FakeMiner::request(&connection).await;
+        std::future::pending::<()>().await;
+    };
+    let asking = async {
+        [
+            fault(ask(&client, &peer, LONG).await),
+            fault(ask(&client, &peer, LONG).await),
+            fault(ask(&client, &peer, Duration::from_millis(300)).await),
+        ]
+    };
+    let found = tokio::select! {
+        found = asking => found,
+        () = serving => unreachable!("it serves"),
+    };
+    assert_eq!(found, [Fault::Malformed, Fault::Malformed, Fault::Timeout]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn miners_open_no_streams() {
+    let (client, miner) = (client(LIMITS), FakeMiner::start(true));
+    let peer = miner.peer("//Bob");
+    let serving = async {
+        let connection = miner.accept().await;
+        miner.greet(&connection).await;
+        let mut answer = FakeMiner::request(&connection).await;
+        for opened in [
+            timeout(LIMITS.transfer, connection.open_uni()).await.map(drop),
+            timeout(LIMITS.transfer, connection.open_bi()).await.map(drop),
+        ] {
+            assert!(opened.is_err(), "the miner opened a stream");
+        }
+        write_frame_and_finish(&mut answer, MessageType::SynapseResponse, &refused("no")).await.unwrap();
+        std::future::pending::<()>().await;
+    };
+    let found = tokio::select! {
+        found = ask(&client, &peer, LONG) => found,
+        () = serving => unreachable!("it serves"),
+    };
+    assert_eq!(fault(found), Fault::Refused);
+}
+
+/// Anyone can present the certificate of a miner, but not its key.
+#[tokio::test(flavor = "multi_thread")]
+async fn servers_need_the_key_of_their_certificate() {
+    for has_key in [true, false] {
+        let (client, miner) = (client(LIMITS), FakeMiner::start(has_key));
+        let serving = async {
+            let Ok(connection) = miner.endpoint.accept().await.unwrap().await else {
+                return std::future::pending().await;
+            };
+            if !has_key {
+                // The server may complete its side before the client's alert arrives.
+                connection.closed().await;
+                return std::future::pending().await;
+            }
+            miner.greet(&connection).await;
+            let mut answer = FakeMiner::request(&connection).await;
+            write_frame_and_finish(&mut answer, MessageType::SynapseResponse, &refused("no")).await.unwrap();
+            std::future::pending::<()>().await;
+        };
+        let peer = miner.peer("//Bob");
+        let found = tokio::select! {
+            found = ask(&client, &peer, LONG) => found,
+            () = serving => unreachable!("it serves"),
+        };
+        let expected = if has_key { Fault::Refused } else { Fault::Unreachable };
+        assert_eq!(fault(found), expected, "{has_key}");
+    }
+}
+
+/// Another hotkey at a miner's address is refused, and does not interrupt the miner's connection.
+#[tokio::test(flavor = "multi_thread")]
+async fn hotkeys_at_one_address_share_its_connection() {
+    let (client, miner) = (client(LIMITS), FakeMiner::start(true));
+    let serving = async {
+        let connection = miner.accept().await;
+        for _ in 0..2 {
+            miner.greet(&connection).await;
+        }
+        let mut answer = FakeMiner::request(&connection).await;
+        write_frame_and_finish(&mut answer, MessageType::SynapseResponse, &refused("handler timed out")).await.unwrap();
+        std::future::pending::<()>().await;
+    };
+    let (bob, stranger) = (miner.peer("//Bob"), miner.peer("//Charlie"));
+    let asking = async {
+        [
+            fault(ask(&client, &stranger, LONG).await),
+            // At once, without another handshake.
+            fault(ask(&client, &stranger, LONG).await),
+            fault(ask(&client, &bob, LONG).await),
+        ]
+    };
+    let found = tokio::select! {
+        found = asking => found,
+        () = serving => unreachable!("it serves"),
+    };
+    assert_eq!(found, [Fault::Refused, Fault::Refused, Fault::Timeout]);
+}
+
+/// A hotkey that was refused is tried again at once when it returns to the list.
+#[tokio::test(flavor = "multi_thread")]
+async fn hotkeys_that_left_the_list_are_forgotten() {
+    let (client, miner) = (client(LIMITS), FakeMiner::start(true));
+    let greeted = std::sync::atomic::AtomicUsize::new(0);
+    let serving = async {
+        let connection = miner.accept().await;
+        loop {
+            miner.greet(&connection).await;
+            greeted.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+        }
+    };
+    let (bob, stranger) = (miner.peer("//Bob"), miner.peer("//Charlie"));
+    let asking = async {
+        for _ in 0..2 {
+            assert_eq!(fault(ask(&client, &stranger, LONG).await), Fault::Refused);
+        }
+        client.follow(&[MinerEntry { uid: None, peer: bob, wire: Wire::Quic }]).await;
+        assert_eq!(fault(ask(&client, &stranger, LONG).await), Fault::Refused);
+    };
+    tokio::select! {
+        () = asking => {}
+        () = serving => unreachable!("it serves"),
+    }
+    // One each for the stranger, Bob, and the stranger again.
+    assert_eq!(greeted.into_inner(), 3);
+}

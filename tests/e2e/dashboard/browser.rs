@@ -1,0 +1,149 @@
+//! The dashboard in a browser: Chromium, driven by the scripts in tests/e2e/browser.
+
+use std::io::{BufRead as _, BufReader, Read as _};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use super::{dashboard, demo, interpreted, page};
+use crate::peers::Peer;
+use crate::support::{Daemon, Terminal, document, free_address, repository, require_models, tao};
+
+/// Runs a script until it ends; returns its report. The script prints faults of the pages on standard error.
+#[track_caller]
+fn report(script: &mut Command) -> Value {
+    let output = script.output().expect("Node.js is missing: install the package nodejs, or run ./test");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+#[test]
+fn every_page_reads_in_both_schemes_on_a_phone_and_without_scripts() {
+    let Some(browser) = Peer::find("browser") else { return };
+    // On a terminal, the page stays after the contest.
+    let mut terminal = Terminal::start(demo(&[]));
+    terminal.expect("The contest is shown at ");
+    let url = terminal.rest_of_line();
+    terminal.expect("The page is served at ");
+    let form = page(&format!("{url}/try"));
+    let (_, miner) = form.split_once("interpreter · uid ").unwrap_or_else(|| panic!("{form}"));
+    let uid = miner.split('<').next().unwrap().trim().parse().unwrap();
+    // No page links to the result of a visitor.
+    let (result, _) = interpreted(&url, uid);
+    let result = result.strip_prefix(&url).unwrap();
+    let report = report(browser.browser_script("pages.mjs").arg(&url).arg(result));
+    let kinds = report["kinds"].as_array().unwrap();
+    for kind in [
+        "/?",
+        "/challenges?",
+        "/challenges/*?utterance",
+        "/miners?",
+        "/miners/*?",
+        "/weights?",
+        "/chain?",
+        "/chain/*?",
+        "/chain/blocks/*?",
+        "/chain/subnets?",
+        "/log?",
+        "/services?",
+        "/services/*?",
+        "/try?",
+        "/try/results/*?",
+    ] {
+        assert!(kinds.iter().any(|visited| visited == kind), "{kind} is not among {kinds:?}");
+    }
+    // Chain, weight ledger and scoring API ended with the contest; the page has their last state.
+    for (path, text) in [
+        ("/", "Incentive over the last"),
+        ("/weights", "the chain holds these weights"),
+        ("/challenges/1", "All validators"),
+        ("/services/engine", "taonet_engine_requests_total"),
+    ] {
+        let page = page(&format!("{url}{path}"));
+        assert!(page.contains(text), "{path}: {page}");
+    }
+    let services = page(&format!("{url}/services"));
+    assert_eq!(services.matches("badge ok").count(), 10, "{services}");
+}
+
+#[test]
+fn the_text_contest_and_services_read_in_both_schemes_on_a_phone_and_without_scripts() {
+    let Some(browser) = Peer::find("browser") else { return };
+    require_models();
+    let (folder, metrics) = (tempfile::tempdir().unwrap(), free_address());
+    let played = tao().args(["demo", "--contest", "text", "--once", "--json", "--keep"]).arg(folder.path()).output();
+    document(&played.unwrap());
+    // Without transactions, the metrics of a chain that mines on demand do not change.
+    let _chain = Daemon::start(tao().args(["localnet", "--memory", "--block-time", "manual", "--metrics", &metrics]));
+    let service = format!("chain=http://{metrics}");
+    let daemon = Daemon::start(&mut dashboard(folder.path(), &["--service", &service]));
+    let began = Instant::now();
+    while !page(daemon.url()).contains(">ready<") {
+        assert!(began.elapsed() < Duration::from_mins(1), "{}", page(daemon.url()));
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    let report = report(browser.browser_script("pages.mjs").arg(daemon.url()));
+    let kinds = report["kinds"].as_array().unwrap();
+    for kind in ["/text?", "/text/*?", "/text/*?dialogue", "/services?", "/services/*?"] {
+        assert!(kinds.iter().any(|visited| visited == kind), "{kind} is not among {kinds:?}");
+    }
+}
+
+#[test]
+fn a_challenge_is_followed_from_the_first_reply_to_the_leaderboard() {
+    let Some(browser) = Peer::find("browser") else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let daemon = Daemon::start(&mut dashboard(folder.path(), &[]));
+    let mut script = browser.browser_script("follow.mjs");
+    script.arg(daemon.url()).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut script = script.spawn().expect("Node.js is missing: install the package nodejs, or run ./test");
+    let mut output = BufReader::new(script.stdout.take().unwrap());
+    let mut ready = String::new();
+    output.read_line(&mut ready).unwrap();
+    // If the script failed, its standard error says why.
+    let played = ready.contains("ready").then(|| demo(&["--json", "--keep", folder.path().to_str().unwrap()]).output());
+    let mut rest = String::new();
+    output.read_to_string(&mut rest).unwrap();
+    let ended = script.wait_with_output().unwrap();
+    assert!(ended.status.success(), "{ready}{rest}{}", String::from_utf8_lossy(&ended.stderr));
+    let (played, shown): (_, Value) = (document(&played.unwrap().unwrap()), serde_json::from_str(&rest).unwrap());
+
+    let seen = shown["seen"].as_array().unwrap();
+    assert_eq!((&seen[0]["rows"], &seen[0]["done"]), (&Value::from(0), &Value::Null), "{seen:?}");
+    let partly = |state: &Value| state["done"].as_u64() < state["expected"].as_u64();
+    assert!(seen.iter().any(|state| partly(state) && state["expected"].as_u64() > Some(0)), "{seen:?}");
+    let last = seen.last().unwrap();
+    let miners = played["miners"].as_array().unwrap();
+    assert_eq!((&last["done"], last["rows"].as_u64()), (&Value::Null, Some(miners.len() as u64)), "{seen:?}");
+    for miner in miners {
+        let name = &miner["name"];
+        let row = shown["rows"].as_array().unwrap().iter().find(|row| row["name"] == *name);
+        let score = format!("{:.3}", miner["score"].as_f64().unwrap());
+        assert_eq!(row.unwrap_or_else(|| panic!("{name}: {shown}"))["score"], score, "{miner}");
+    }
+}
+
+#[test]
+fn a_visitor_speaks_to_a_miner() {
+    let Some(browser) = Peer::find("browser") else { return };
+    // On a terminal, page and miners stay after the contest.
+    let mut terminal = Terminal::start(demo(&[]));
+    terminal.expect("The contest is shown at ");
+    let url = terminal.rest_of_line();
+    terminal.expect("The page is served at ");
+    let recording = repository("vectors/speech/utt00.wav");
+    let report = report(browser.browser_script("speak.mjs").arg(&url).arg(recording));
+    for way in ["spoken", "dropped"] {
+        let text = report[way]["text"].as_str().unwrap();
+        assert!(text.contains("ferry") && text.contains("Average lagging"), "{way}: {text}");
+        let captions = report[way]["captions"].as_array().unwrap();
+        assert!(captions.iter().any(|caption| caption.as_str().unwrap().contains("ferry")), "{way}: {captions:?}");
+        assert!(report[way]["peak"].as_f64().unwrap() > 0.02, "{way}: the reply is silent: {report}");
+    }
+    let uploaded = &report["uploaded"];
+    let text = uploaded["text"].as_str().unwrap();
+    assert!(text.contains("the old ferry crossed the harbor twice"), "{text}");
+    assert_eq!(uploaded["type"], "audio/wav");
+    assert!(uploaded["seconds"].as_f64().unwrap() > 2.0, "{uploaded}");
+}

@@ -1,0 +1,495 @@
+//! Nineteen's market as several processes on PostgreSQL and NATS: entries, query workers and a validator, some of them
+//! killed.
+
+mod guide;
+
+use std::collections::HashSet;
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use rand::rngs::StdRng;
+use rand::{Rng as _, SeedableRng as _};
+use serde_json::{Value, json};
+use taonet_database::testing::{Nats, Postgres};
+use taonet_nineteen_store::{PeriodId, Store};
+use taonet_wallet::Keypair;
+
+use crate::chain::{BABELBIT, Chain};
+use crate::support::{Daemon, document, free_address, refusal, tao};
+
+/// Address that means this machine, for validators with --allow-private: the chain rejects loopback addresses.
+const HERE: &str = "0.0.0.1";
+const TASK: &str = "chat-a";
+/// Credits of the buyer.
+const CREDITS: i64 = 1_000_000;
+/// Kills of the validator.
+const KILLS: u32 = 50;
+/// Periods that they are spread over, at least.
+const PERIODS: i64 = 10;
+/// Length of a period, in seconds.
+const PERIOD: u32 = 4;
+/// Interval at which a validator stores its counters, in seconds: what it loses when it is killed.
+const UNSTORED: f64 = 0.25;
+/// Requests that may be in flight when the validator is killed.
+const IN_FLIGHT: f64 = 4.0;
+/// Time for something that takes a few seconds on an idle machine.
+const LONG: Duration = Duration::from_mins(2);
+
+/// A chain with two miners, a database, and a queue.
+struct Network {
+    chain: Chain,
+    postgres: Postgres,
+    nats: Nats,
+    models: Daemon,
+    miners: Vec<Daemon>,
+    runtime: tokio::runtime::Runtime,
+}
+
+impl Network {
+    /// `None` if PostgreSQL or NATS is not installed. A period takes so many seconds, and a token so many milliseconds.
+    fn start(period: u32, pace: u32) -> Option<Self> {
+        let (postgres, mut nats) = (Postgres::start()?, Nats::new()?);
+        nats.run();
+        let chain = Chain::start();
+        std::fs::write(chain.path("tasks.toml"), tasks(period)).unwrap();
+        let mut models = tao();
+        models.args(["nineteen", "model", "--layers", "1", "--concurrency", "128", "--pace", &pace.to_string()]);
+        let models = Daemon::start(&mut models);
+        let miners = ["//miner//a", "//miner//b"].map(|key| {
+            let mut miner = tao();
+            miner.env("BITTENSOR_SUBTENSOR_ENDPOINT", "local").args(["nineteen", "miner", "--key-uri", key]);
+            miner.args(["--no-metagraph", "--concurrency", "64", "--task", &format!("{TASK}@900000=random")]);
+            let miner = Daemon::start(miner.args(["--backend-url", &format!("{}/v1", models.url())]));
+            let hotkey = Keypair::from_uri(key).unwrap().hotkey().to_string();
+            chain.alice(&["register", "--netuid", BABELBIT, "--yes", "--hotkey-ss58", &hotkey]);
+            let port = miner.url().rsplit(':').next().unwrap();
+            let serve = ["serve-axon", "--netuid", BABELBIT, "--external-ip", HERE, "--port", port];
+            let served = document(&chain.tao(&serve, &["--key-uri", key, "--yes", "--json"]));
+            assert_eq!(served["success"], true, "{served}");
+            miner
+        });
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        Some(Self { chain, postgres, nats, models, miners: miners.into(), runtime })
+    }
+
+    /// A command with the settings that all processes share.
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = tao();
+        command.env("BITTENSOR_SUBTENSOR_ENDPOINT", "local").env("DATABASE_URL", self.postgres.url());
+        command.env("NATS_URL", self.nats.url()).arg("nineteen").args(arguments);
+        command
+    }
+
+    fn validator(&self) -> Command {
+        let mut validator = self.command(&["validator", "--key-uri", "//Alice", "--netuid", BABELBIT]);
+        validator.args(["--allow-private", "--network", &self.chain.url().replace("http", "ws"), "--tasks"]);
+        validator.arg(self.tasks()).arg("--state").arg(self.chain.path("state"));
+        validator
+    }
+
+    fn tasks(&self) -> std::path::PathBuf {
+        self.chain.path("tasks.toml")
+    }
+
+    /// Returns the number of requests that the miners have received, and that the database has counted, once neither
+    /// changes any more.
+    fn settled(&self, store: &Store) -> (f64, f64) {
+        let began = Instant::now();
+        let mut before = None;
+        loop {
+            let now = self.runtime.block_on(async {
+                let mut received = 0.0;
+                for miner in &self.miners {
+                    received += requests(miner).await;
+                }
+                (received, counted_requests(store).await)
+            });
+            if before.replace(now) == Some(now) {
+                return now;
+            }
+            assert!(began.elapsed() < LONG, "requests go on: {now:?}");
+            // Longer than the interval at which counters are stored.
+            std::thread::sleep(Duration::from_secs(1));
+        }
+    }
+
+    fn store(&self) -> Store {
+        self.runtime.block_on(Store::connect(&self.postgres.url())).unwrap()
+    }
+}
+
+/// Returns the number of requests in all periods.
+async fn counted_requests(store: &Store) -> f64 {
+    let newest = store.newest_period().await.unwrap().map_or(0, |period| period.id.0);
+    let mut counted = 0.0;
+    for id in 1..=newest {
+        let rows = store.contenders(PeriodId(id)).await.unwrap();
+        counted += rows.iter().map(|row| row.counts.total_requests).sum::<f64>();
+    }
+    counted
+}
+
+fn tasks(period: u32) -> String {
+    format!(
+        r#"
+period_profile = "seed"
+period = {period}
+
+[[tasks]]
+task = "{TASK}"
+task_type = "text"
+max_capacity = 900000
+volume_to_requests_conversion = 10
+weight = 1.0
+price = {{ input = 100, output = 400 }}
+timeout = 10
+is_stream = true
+endpoint = "/chat/completions"
+synthetic_generation_config = {{ func = "generate_chat_synthetic", kwargs = {{ max_tokens = 4, max_words = 8 }} }}
+
+[tasks.orchestrator_server_config]
+server_needed = "llm_server"
+checking_function = "check_text_result"
+load_model_config = {{ model = "random" }}
+"#
+    )
+}
+
+/// A query worker, killed on drop.
+struct Worker {
+    child: Child,
+    metrics: String,
+}
+
+impl Worker {
+    fn start(network: &Network) -> Self {
+        let metrics = free_address();
+        let mut command = network.command(&["query", "--key-uri", "//Alice", "--metrics", &metrics]);
+        Self { child: command.stdout(Stdio::null()).spawn().unwrap(), metrics }
+    }
+
+    /// Number of jobs with one of these outcomes.
+    async fn jobs(&self, outcomes: &[&str]) -> u64 {
+        let text = reqwest::get(format!("http://{}/metrics", self.metrics)).await.unwrap().text().await.unwrap();
+        let named = |line: &str| {
+            let is_meant = |outcome: &&str| line.contains(&format!("outcome=\"{outcome}\""));
+            line.starts_with("taonet_nineteen_worker_jobs_total{") && outcomes.iter().any(is_meant)
+        };
+        let value = |line: &str| line.rsplit(' ').next().unwrap().parse::<f64>().unwrap() as u64;
+        text.lines().filter(|line| named(line)).map(value).sum()
+    }
+
+    async fn wait(&self) {
+        let began = Instant::now();
+        let ready = async || {
+            let response = reqwest::get(format!("http://{}/readyz", self.metrics)).await;
+            response.is_ok_and(|response| response.status() == 200)
+        };
+        while !ready().await {
+            assert!(began.elapsed() < LONG, "a query worker does not start");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// How a request ended.
+#[derive(Debug)]
+struct Ended {
+    status: u16,
+    /// Content chunks that arrived.
+    chunks: i64,
+    is_complete: bool,
+    text: String,
+}
+
+/// Requests a stream, and reads it to its end. `first` counts streams that have begun.
+async fn buy(entry: String, key: String, first: Arc<AtomicUsize>) -> Ended {
+    let body = json!({
+        "model": TASK, "stream": true, "max_tokens": 50, "messages": [{"role": "user", "content": "12345678"}],
+    });
+    let client = reqwest::Client::new();
+    let request = client.post(format!("{entry}/v1/chat/completions")).bearer_auth(key).json(&body);
+    let mut response = request.send().await.unwrap();
+    let status = response.status().as_u16();
+    let (mut text, mut has_begun) = (String::new(), false);
+    while let Some(bytes) = response.chunk().await.unwrap() {
+        text.push_str(&String::from_utf8_lossy(&bytes));
+        if !has_begun && chunks(&text) > 0 {
+            has_begun = true;
+            first.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+    let is_complete = status == 200 && text.contains("\"finish_reason\":\"") && text.ends_with("data: [DONE]\n\n");
+    Ended { status, chunks: chunks(&text), is_complete, text }
+}
+
+/// Number of content chunks in a stream.
+fn chunks(text: &str) -> i64 {
+    let events = text.lines().filter_map(|line| serde_json::from_str::<Value>(line.strip_prefix("data: ")?).ok());
+    let is_content = |event: &Value| {
+        let delta = &event["choices"][0]["delta"];
+        delta["content"].is_string() && delta.get("role").is_none()
+    };
+    i64::try_from(events.filter(is_content).count()).unwrap()
+}
+
+/// Waits for all charges: each request is charged for what arrived, once.
+async fn charged_once(store: &Store, id: &str, all: &[Ended]) {
+    // 2 tokens of the request at 100 credits, those of the answer at 400, for 1 000 tokens each.
+    let cost = |ended: &Ended| if ended.chunks == 0 { 0 } else { (2 * 100 + ended.chunks * 400 + 999) / 1_000 };
+    let (expected, tokens): (i64, i64) = (all.iter().map(cost).sum(), all.iter().map(|ended| ended.chunks).sum());
+    let began = Instant::now();
+    let held = async || {
+        let balances = store.balances().await.unwrap();
+        balances.into_iter().find(|(name, _)| *name == format!("held:{id}")).map_or(0, |(_, held)| held)
+    };
+    while held().await > 0 {
+        assert!(began.elapsed() < LONG, "credits stay held");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    let usage = store.usage(Some(id)).await.unwrap();
+    let charged = usage.iter().fold((0, 0), |sums, row| (sums.0 + row.charged, sums.1 + row.output_tokens));
+    assert_eq!(charged, (expected, tokens));
+    assert!(store.is_balanced().await.unwrap());
+    assert_eq!(store.key(id).await.unwrap().unwrap().balance, CREDITS - expected);
+}
+
+/// Waits until the counters of all processes contain the complete requests.
+async fn counted(store: &Store, all: &[Ended]) {
+    let complete = all.iter().filter(|ended| ended.is_complete).count() as f64;
+    let began = Instant::now();
+    loop {
+        let rows = store.contenders(PeriodId(1)).await.unwrap();
+        let total: f64 = rows.iter().map(|row| row.counts.total_requests).sum();
+        if total >= complete {
+            break;
+        }
+        assert!(began.elapsed() < Duration::from_secs(20), "{total} of {complete} requests are counted");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    let budget = &store.budgets(PeriodId(1), None).await.unwrap()[0];
+    assert!(budget.remaining < budget.planned, "buyers' requests take the place of tests: {budget:?}");
+}
+
+#[test]
+fn a_killed_query_worker_costs_no_other_request_and_no_credit() {
+    let Some(network) = Network::start(600, 40) else { return };
+    let validator = Daemon::start(&mut network.validator());
+    let made = document(
+        &network
+            .command(&[
+                "keys",
+                "create",
+                "--json",
+                "--name",
+                "shop",
+                "--rate",
+                "1000000",
+                "--credits",
+                &CREDITS.to_string(),
+            ])
+            .output()
+            .unwrap(),
+    );
+    let (id, key) = (made["id"].as_str().unwrap().to_owned(), made["key"].as_str().unwrap().to_owned());
+    let entries = [(); 2].map(|()| Daemon::start(&mut network.command(&["entry"])));
+    let urls = entries.each_ref().map(|entry| entry.url().to_owned());
+    let mut workers: Vec<_> = (0..3).map(|_| Worker::start(&network)).collect();
+    let store = network.store();
+    network.runtime.block_on(async {
+        for worker in &workers {
+            worker.wait().await;
+        }
+        // Once a period runs, and all processes have found it.
+        let mut all = Vec::new();
+        let began = Instant::now();
+        while all.iter().filter(|ended: &&Ended| ended.is_complete).count() < 6 {
+            assert!(began.elapsed() < LONG, "the market does not open: {all:?}");
+            all.push(buy(urls[all.len() % 2].clone(), key.clone(), Arc::default()).await);
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        let start = |count: usize, first: &Arc<AtomicUsize>| {
+            (0..count)
+                .map(|index| tokio::spawn(buy(urls[index % 2].clone(), key.clone(), Arc::clone(first))))
+                .collect::<Vec<_>>()
+        };
+        let before = (workers[1].jobs(&["answered"]).await, workers[2].jobs(&["answered"]).await);
+        let first = Arc::new(AtomicUsize::new(0));
+        let mut running = start(40, &first);
+        while first.load(Ordering::SeqCst) < 40 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        // Some of these wait for their first chunk when the worker dies.
+        running.extend(start(20, &Arc::default()));
+        let seed: u64 = rand::random();
+        println!("seed {seed}");
+        tokio::time::sleep(Duration::from_millis(StdRng::seed_from_u64(seed).random_range(0..60))).await;
+        drop(workers.remove(0));
+        let mut ended = Vec::new();
+        for request in running {
+            ended.push(tokio::time::timeout(LONG, request).await.expect("a request hangs").unwrap());
+        }
+        let broken: Vec<_> = ended.iter().filter(|ended| !ended.is_complete).collect();
+        for one in &broken {
+            assert!(one.status == 200 && one.chunks > 0 && one.text.contains("\"code\":\"no_answer\""), "{one:?}");
+        }
+        assert!((1..60).contains(&broken.len()), "the killed worker had {} streams", broken.len());
+        for worker in &workers {
+            assert_eq!(worker.jobs(&["failed", "interrupted", "lost", "malformed"]).await, 0);
+        }
+        let answered =
+            workers[0].jobs(&["answered"]).await - before.0 + workers[1].jobs(&["answered"]).await - before.1;
+        assert!(answered > 0 && answered <= 60 - broken.len() as u64, "{answered} of {}", 60 - broken.len());
+        println!("{} of 60 streams were the killed worker's", broken.len());
+
+        all.extend(ended);
+        charged_once(&store, &id, &all).await;
+        counted(&store, &all).await;
+    });
+    // No second validator may use this database.
+    let text = refusal(&network.validator().args(["--listen", "127.0.0.1:0"]).output().unwrap(), 1);
+    assert!(text.contains("another validator process uses this database"), "{text}");
+    drop(validator);
+}
+
+#[test]
+fn a_validator_killed_at_any_time_loses_no_period() {
+    let Some(network) = Network::start(PERIOD, 0) else { return };
+    let seed: u64 = rand::random();
+    println!("seed {seed}");
+    let mut random = StdRng::seed_from_u64(seed);
+    let start = || {
+        let mut validator = network.validator();
+        validator.args(["--listen", "127.0.0.1:0"]).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
+    };
+    let store = network.store();
+    let newest = || network.runtime.block_on(store.newest_period()).unwrap().map_or(0, |period| period.id.0);
+    // Each process lives up to a second longer than a start takes.
+    let began = Instant::now();
+    let mut validator = Some(Killed(start()));
+    while newest() == 0 {
+        assert!(began.elapsed() < LONG, "the market does not open");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    let startup = u64::try_from(began.elapsed().as_millis()).unwrap();
+    let mut losses = Vec::new();
+    for kill in 1..=KILLS {
+        std::thread::sleep(Duration::from_millis(random.random_range(0..startup + 1_000)));
+        let period = newest();
+        drop(validator.take());
+        losses.push(period);
+        validator = (kill < KILLS).then(|| Killed(start()));
+    }
+    // A killed validator loses the counters of a quarter of a second, and the requests in flight.
+    let (received, counted) = network.settled(&store);
+    let lost = network.runtime.block_on(async {
+        let mut most = 0.0;
+        for period in losses {
+            let planned = store.budgets(PeriodId(period), None).await.unwrap()[0].planned as f64;
+            most += planned / f64::from(PERIOD) * UNSTORED + IN_FLIGHT;
+        }
+        most
+    });
+    println!("{counted} of {received} requests counted after the kills, which may lose {lost:.0}");
+    assert!(counted <= received && counted >= received - lost, "{counted} of {received}, {lost} may be lost");
+    assert!(lost < received, "too few requests for a test");
+    // Without kills, each request counts exactly once.
+    let validator = Killed(start());
+    let (after, began) = (newest(), Instant::now());
+    while newest() < after.max(PERIODS) + 2 {
+        assert!(began.elapsed() < LONG, "the periods do not go on");
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    // From the next period on, nothing is sent: all requests have ended.
+    let text = std::fs::read_to_string(network.tasks()).unwrap();
+    let conversion = "volume_to_requests_conversion = 10\n";
+    assert!(text.contains(conversion));
+    std::fs::write(network.tasks(), text.replace(conversion, "volume_to_requests_conversion = 1000000000\n")).unwrap();
+    let is_quiet = || {
+        let budgets = network.runtime.block_on(store.budgets(PeriodId(newest()), None)).unwrap();
+        budgets.iter().all(|budget| budget.planned == 0)
+    };
+    while !is_quiet() {
+        assert!(began.elapsed() < LONG, "the task file is not read again");
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    let (received_now, counted_now) = network.settled(&store);
+    assert!(received_now > received);
+    let missing = (received_now - received) - (counted_now - counted);
+    assert!(missing.abs() < 0.5, "{missing} requests without a kill were not counted, or twice");
+    drop(validator);
+
+    network.runtime.block_on(async {
+        let newest = store.newest_period().await.unwrap().unwrap().id.0;
+        let mut last = 0;
+        for id in 1..=newest {
+            let period = store.period(PeriodId(id)).await.unwrap().expect("no period is lost");
+            assert!(period.started_ms >= last, "{period:?} begins before the previous one was closed");
+            if id < newest {
+                let closed = period.closed_ms.expect("the previous periods are closed");
+                assert!(closed >= period.started_ms + period.length_ms, "{period:?} was closed early");
+                last = closed;
+            }
+            let rows = store.contenders(PeriodId(id)).await.unwrap();
+            assert!(!rows.is_empty() && rows.len() <= 2, "{rows:?}");
+            let total: f64 = rows.iter().map(|row| row.counts.total_requests).sum();
+            let budget = &store.budgets(PeriodId(id), None).await.unwrap()[0];
+            assert!(total <= budget.planned as f64, "period {id} has {total} requests: {budget:?}");
+            for row in &rows {
+                let has_score = row.score.is_some();
+                assert_eq!(has_score, id < newest && row.counts.total_requests > 0.0, "{row:?}");
+            }
+        }
+        let history = store.history_since(0).await.unwrap();
+        let once: HashSet<_> = history.iter().map(|row| (row.period, row.task.clone(), row.hotkey)).collect();
+        assert_eq!(once.len(), history.len(), "each result counts once");
+        let closed: HashSet<_> = history.iter().map(|row| row.period.0).collect();
+        assert_eq!(closed.len(), usize::try_from(newest - 1).unwrap());
+    });
+}
+
+/// A validator, killed on drop.
+struct Killed(Child);
+
+impl Drop for Killed {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Number of chats that a miner has received.
+async fn requests(miner: &Daemon) -> f64 {
+    let text = reqwest::get(format!("{}/metrics", miner.url())).await.unwrap().text().await.unwrap();
+    let is_meant = |line: &&str| line.starts_with("taonet_nineteen_miner_requests_total{") && line.contains("chat");
+    text.lines().filter(is_meant).map(|line| line.rsplit(' ').next().unwrap().parse::<f64>().unwrap()).sum()
+}
+
+#[test]
+fn processes_without_their_services_name_what_is_missing() {
+    let refused = |arguments: &[&str], settings: &[(&str, &str)], code| {
+        let mut command = tao();
+        command.env("BITTENSOR_SUBTENSOR_ENDPOINT", "local").envs(settings.iter().copied());
+        refusal(&command.arg("nineteen").args(arguments).output().unwrap(), code)
+    };
+    let metrics = free_address();
+    let nats = ("NATS_URL", "nats://127.0.0.1:9");
+    for command in
+        [&["entry", "--listen", "127.0.0.1:0"][..], &["query", "--key-uri", "//Alice", "--metrics", &metrics]]
+    {
+        assert!(refused(command, &[], 2).contains("NATS_URL is not set"), "{command:?}");
+        assert!(refused(command, &[nats], 2).contains("DATABASE_URL is not set"), "{command:?}");
+    }
+    let Some(postgres) = Postgres::start() else { return };
+    let error = refused(&["entry", "--listen", "127.0.0.1:0"], &[nats, ("DATABASE_URL", &postgres.url())], 1);
+    assert!(error.contains("cannot connect to NATS"), "{error}");
+}

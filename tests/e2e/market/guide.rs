@@ -1,0 +1,238 @@
+//! Runs every command of docs/nineteen.md on a market: files, a miner, a validator on SQLite and on PostgreSQL, a query
+//! worker and an entry, keys and purchases.
+
+use std::collections::BTreeMap;
+use std::process::Output;
+
+use super::*;
+use crate::nineteen::reproduces_weights;
+use crate::support::{repository, shell, stderr, write_checkpoint};
+
+/// The guide's commands, each with whether it was run.
+struct Guide {
+    text: String,
+    lines: Vec<(String, bool)>,
+}
+
+impl Guide {
+    fn read() -> Self {
+        let text = std::fs::read_to_string(repository("docs/nineteen.md")).unwrap();
+        let blocks = text.split("\n```").skip(1).step_by(2);
+        let lines = blocks.flat_map(str::lines).filter(|line| line.starts_with("tao "));
+        let lines = lines.map(|line| (line.to_owned(), false)).collect();
+        Self { text, lines }
+    }
+
+    /// Takes the lines that begin with these words, in their order.
+    fn take(&mut self, start: &str) -> Vec<String> {
+        let mut found = Vec::new();
+        for (line, is_taken) in &mut self.lines {
+            if line.starts_with(start) && !*is_taken {
+                *is_taken = true;
+                found.push(line.clone());
+            }
+        }
+        assert!(!found.is_empty(), "no line begins with {start}");
+        found
+    }
+}
+
+/// A line as a command in the network's directory, with words replaced, without `--listen`.
+fn command(network: &Network, line: &str, in_place: &[(&str, &str)]) -> Command {
+    let line = in_place.iter().fold(line.to_owned(), |line, (word, other)| line.replace(word, other));
+    let words = shlex::split(&line).unwrap();
+    let mut command = tao();
+    let mut words = words.iter().skip(1);
+    while let Some(word) = words.next() {
+        if word == "--listen" {
+            words.next();
+        } else {
+            command.arg(word);
+        }
+    }
+    command.env("BITTENSOR_SUBTENSOR_ENDPOINT", "local").current_dir(network.chain.path(""));
+    command
+}
+
+/// Runs a line to its end; writes its output to the file that the line redirects it to.
+fn run(network: &Network, line: &str, in_place: &[(&str, &str)]) -> Output {
+    let (line, file) = line.split_once(" > ").map_or((line, None), |(line, file)| (line, Some(file)));
+    let output = command(network, line, in_place).output().unwrap();
+    assert!(output.status.success(), "{line}: {}", stderr(&output));
+    if let Some(file) = file {
+        std::fs::write(network.chain.path(file), &output.stdout).unwrap();
+    }
+    output
+}
+
+/// Buys until an answer is complete.
+fn wait_for_sales(network: &Network, url: &str, key: &str) {
+    let began = Instant::now();
+    while !network.runtime.block_on(buy(url.to_owned(), key.to_owned(), Arc::default())).is_complete {
+        assert!(began.elapsed() < LONG, "the market does not open");
+        // The key's limit is 120 requests per minute.
+        std::thread::sleep(Duration::from_secs(1));
+    }
+}
+
+/// Runs the guide's commands on files; returns the command for the weights of a validator's period.
+fn score_files(network: &Network, guide: &mut Guide) -> String {
+    let write = |name: &str, text: &str| std::fs::write(network.chain.path(name), text).unwrap();
+    let periods = guide.text.split("```json\n").nth(1).unwrap().split("```").next().unwrap();
+    write("periods.json", periods);
+    for line in guide.take("tao nineteen period-score") {
+        assert!(document(&run(network, &line, &[]))[0].is_number(), "{line}");
+    }
+    let tables = json!({
+        "tasks": [{"task": "X", "weight": 1.0, "enabled": true}],
+        "contenders": [{"hotkey": "a", "uid": 9, "task": "X", "capacity": 100}],
+        "rewards": [{"task": "X", "hotkey": "a", "quality_score": 1, "metric": 2.0}],
+        "period_scores": [{"task": "X", "hotkey": "a", "period_score": 1, "consumed_capacity": 1_000.0}],
+    });
+    write("tables.json", &tables.to_string());
+    let weights = guide.take("tao nineteen weights");
+    for line in &weights[..2] {
+        assert_eq!(document(&run(network, line, &[]))["weights"], json!([1.0]), "{line}");
+    }
+    let [of_the_period] = &weights[2..] else { panic!("{weights:?}") };
+    of_the_period.clone()
+}
+
+/// Waits for a closed period with weights; returns its number and the explanation of its weights.
+fn rewarded_period(network: &Network) -> (u64, Value) {
+    let explain =
+        |further: &str| document(&run(network, &format!("tao nineteen explain --json --state DIR{further}"), &[]));
+    let began = Instant::now();
+    loop {
+        // The newest period is open.
+        let newest = explain("")["period"].as_u64().unwrap_or(0);
+        for period in 1..newest {
+            let explained = explain(&format!(" --period {period}"));
+            if explained["score_sum"].as_f64() > Some(0.0) {
+                return (period, explained);
+            }
+        }
+        assert!(began.elapsed() < LONG, "no closed period has weights");
+        std::thread::sleep(Duration::from_millis(200));
+    }
+}
+
+/// Runs the guide's commands that explain, export and recompute the weights of a closed period, and compares these.
+fn explain_weights(network: &Network, one_miner: &str, export: &str, recompute: &str) {
+    let (period, explained) = rewarded_period(network);
+    reproduces_weights(&explained);
+    let miners = explained["miners"].as_array().unwrap();
+    run(network, one_miner, &[("--uid 7", &format!("--uid {}", miners[0]["uid"]))]);
+    // The weights of a closed period stay the same, on this machine and on any other.
+    run(network, export, &[("--period 12", &format!("--period {period}"))]);
+    let weights = document(&run(network, recompute, &[]));
+    let weights: BTreeMap<_, _> = weights["uids"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(Value::as_u64)
+        .zip(weights["weights"].as_array().unwrap())
+        .collect();
+    let earning = miners.iter().filter(|miner| miner["weight"].as_f64() > Some(0.0));
+    assert!(earning.clone().count() > 0, "{explained}");
+    for miner in earning {
+        let (shown, recomputed) =
+            (miner["weight"].as_f64().unwrap(), weights[&miner["uid"].as_u64()].as_f64().unwrap());
+        assert!((shown - recomputed).abs() < 1e-12, "{miner}");
+    }
+    assert!((weights.values().map(|weight| weight.as_f64().unwrap()).sum::<f64>() - 1.0).abs() < 1e-9);
+}
+
+#[test]
+fn every_command_of_the_guide_runs() {
+    let Some(network) = Network::start(3, 0) else { return };
+    let mut guide = Guide::read();
+    // Another test runs the demonstration.
+    guide.take("tao nineteen demo");
+    let of_the_period = score_files(&network, &mut guide);
+    let own_tasks = std::fs::read_to_string(network.tasks()).unwrap();
+    run(&network, &guide.take("tao nineteen tasks")[0], &[]);
+    assert!(std::fs::read_to_string(network.tasks()).unwrap().contains("chat-llama-3-1-8b"));
+    std::fs::write(network.chain.path("tasks.toml"), &own_tasks).unwrap();
+
+    // A miner; the network has others.
+    let lines = guide.take("tao nineteen miner");
+    let [forwarding, own_model] = lines.as_slice() else { panic!("{lines:?}") };
+    let key = "//miner//guide";
+    let mut miner = command(&network, forwarding, &[]);
+    let miner = Daemon::start(miner.args(["--no-metagraph", "--key-uri", key]));
+    let hotkey = Keypair::from_uri(key).unwrap().hotkey().to_string();
+    network.chain.alice(&["register", "--netuid", BABELBIT, "--yes", "--hotkey-ss58", &hotkey]);
+    let port = format!("--port {}", miner.url().rsplit(':').next().unwrap());
+    let netuid = format!("--netuid {BABELBIT}");
+    let published = [("--netuid 19", netuid.as_str()), ("203.0.113.7", HERE), ("--port 4001", port.as_str())];
+    for line in guide.take("tao serve-axon") {
+        let mut serve = command(&network, &line, &published);
+        serve.env_remove("BITTENSOR_SUBTENSOR_ENDPOINT").env("BT_CHAIN_ENDPOINT", network.chain.url());
+        serve.args(["--key-uri", key, "--yes", "--json"]);
+        assert_eq!(document(&serve.output().unwrap())["success"], true, "{line}");
+    }
+    assert!(miner.terminate().success());
+    let mut miner = command(&network, own_model, &[]);
+    let refused = miner.args(["--no-metagraph", "--key-uri", key]).output().unwrap();
+    assert!(!refused.status.success() && stderr(&refused).contains("DIR"), "{}", stderr(&refused));
+    write_checkpoint(&network.chain.path("checkpoint"));
+    let mut miner = command(&network, own_model, &[("DIR", "checkpoint")]);
+    assert!(Daemon::start(miner.args(["--no-metagraph", "--key-uri", key])).terminate().success());
+
+    // A validator on SQLite, with the miners' models as its checking server.
+    let network_url = network.chain.url().replace("http", "ws");
+    let checker = format!("{}/v1", network.models.url());
+    let on_the_network = ["--key-uri", "//Alice", "--netuid", BABELBIT, "--allow-private", "--network", &network_url];
+    let validators = guide.take("tao nineteen validator");
+    assert_eq!(validators.len(), 2);
+    let start = |line: &str, settings: &[(&str, &str)]| {
+        let mut validator = command(&network, line, &[("http://127.0.0.1:8001/v1", &checker)]);
+        Daemon::start(validator.args(on_the_network).args(["--state", "DIR"]).envs(settings.iter().copied()))
+    };
+    let validator = start(&validators[0], &[]);
+    let [create, grant, usage] = ["create", "grant", "usage"].map(|verb| {
+        let mut lines = guide.take(&format!("tao nineteen keys {verb}"));
+        lines.pop().unwrap()
+    });
+    let made = document(&run(&network, &format!("{create} --json"), &[]));
+    let (id, key) = (made["id"].as_str().unwrap(), made["key"].as_str().unwrap());
+    assert!(grant.contains("8f1c02d7a6b35e94"), "{grant}");
+    run(&network, &grant, &[("8f1c02d7a6b35e94", id)]);
+    wait_for_sales(&network, validator.url(), key);
+    let line = guide.text.lines().find(|line| line.starts_with("curl ")).unwrap();
+    let line = line.replace("http://127.0.0.1:8091", validator.url()).replace("KEY", key);
+    let bought = shell(&line.replace("chat-llama-3-1-8b", TASK)).output().unwrap();
+    // 127: curl is not installed.
+    if bought.status.code() != Some(127) {
+        assert_eq!(document(&bought)["object"], "chat.completion");
+    }
+    let used = document(&run(&network, &usage, &[]));
+    assert!(used["balanced"] == true && !used["usage"].as_array().unwrap().is_empty(), "{used}");
+    let explain = guide.take("tao nineteen explain");
+    let [one_miner, export] = explain.as_slice() else { panic!("{explain:?}") };
+    explain_weights(&network, one_miner, export, &of_the_period);
+    assert!(validator.terminate().success());
+
+    // The same on PostgreSQL, with an entry and a query worker.
+    let (database, queue) = (network.postgres.url(), network.nats.url());
+    let settings = [("DATABASE_URL", database.as_str()), ("NATS_URL", queue.as_str())];
+    let _validator = start(&validators[1], &settings);
+    for line in guide.take("tao nineteen keys list") {
+        let listed = command(&network, &format!("{line} --json"), &[]).envs(settings).output().unwrap();
+        assert_eq!(document(&listed), json!([]), "the keys are in the SQLite database");
+    }
+    let create = create.replace(" --state DIR", " --json");
+    let made = document(&command(&network, &create, &[]).envs(settings).output().unwrap());
+    let metrics = free_address();
+    let lines = guide.take("tao nineteen query");
+    let mut worker = command(&network, &lines[0], &[]);
+    worker.args(["--key-uri", "//Alice", "--metrics", &metrics]).envs(settings).stdout(Stdio::null());
+    let worker = Worker { child: worker.spawn().unwrap(), metrics };
+    network.runtime.block_on(worker.wait());
+    let entry = guide.take("tao nineteen entry");
+    let entry = Daemon::start(command(&network, &entry[0], &[]).envs(settings));
+    wait_for_sales(&network, entry.url(), made["key"].as_str().unwrap());
+    let left: Vec<_> = guide.lines.iter().filter(|(_, is_taken)| !is_taken).collect();
+    assert!(left.is_empty(), "{left:?}");
+}
