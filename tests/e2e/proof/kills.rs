@@ -171,9 +171,9 @@ fn kills_lose_and_double_no_outcome() {
             // At any moment of the start, when the scores are read and rewritten.
             random.random_range(0..300)
         } else {
-            let deadline = Instant::now() + Duration::from_mins(1);
-            while wire.delivered(round).is_empty() {
-                assert!(Instant::now() < deadline, "round {round}: no proof is delivered");
+            let (wanted, deadline) = (random.random_range(2..=6), Instant::now() + Duration::from_mins(1));
+            while wire.delivered(round).len() < wanted {
+                assert!(Instant::now() < deadline, "round {round}: fewer than {wanted} proofs are delivered");
                 std::thread::sleep(Duration::from_millis(1));
             }
             random.random_range(0..150)
@@ -201,7 +201,7 @@ fn kills_lose_and_double_no_outcome() {
     nonces.sort_unstable();
     nonces.dedup();
     assert_eq!(nonces.len(), sent, "no request is sent twice");
-    assert!(delivered > KILLS / 4, "{delivered} proofs in {KILLS} runs");
+    assert!(delivered > KILLS, "{delivered} proofs in {KILLS} runs");
     assert_eq!(before.verified as usize, delivered - unrecorded);
     drop(exchanges);
     // The next validator begins with these scores.
