@@ -80,7 +80,7 @@ async fn runner(directory: &Path) -> Result<Runner> {
     Ok(Runner::open(RunnerSettings::new(RunPaths::below(directory)), "en", Arc::new(NoScorer)).await?)
 }
 
-/// Miners that respond at once, except the first.
+/// Creates miners that respond immediately, except the first.
 fn miners(pace_of_the_first: Duration) -> Vec<Miner> {
     (0..MINERS)
         .map(|uid| {

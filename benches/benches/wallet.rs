@@ -13,7 +13,7 @@ use serde_json::json;
 use taonet_benches::rate;
 use taonet_wallet::{CryptoType, Keyfile, Keypair, Password, Sealed, Signed, Wallets, verify, verify_batch};
 
-/// About the length of a signed request's payload.
+/// A message of about the length of a signed request's payload.
 const MESSAGE: [u8; 200] = [b'm'; 200];
 const BATCH: usize = 128;
 const WALLETS: usize = 1000;

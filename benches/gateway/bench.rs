@@ -1,5 +1,5 @@
-//! Speed and memory of Nineteen's gateway in front of a miner that answers at once, in three processes: miner, gateway
-//! and load generator.
+//! Speed and memory of Nineteen's gateway in front of a miner that responds immediately, in three processes: miner,
+//! gateway and load generator.
 //!
 //! - throughput: streamed requests per second, each with an answer of 64 tokens, from 64 concurrent callers;
 //! - latency: time to the first token at a fixed rate of 1 000 requests per second, and the time that the gateway adds
@@ -22,7 +22,7 @@ use serde_json::{Value, json};
 
 use load::{Load, Target};
 
-/// Streams at once in the measurement of memory.
+/// Number of concurrent streams in the memory measurement.
 const IDLE: usize = 5_000;
 /// Requests per second of the open loop.
 const RATE: u32 = 1_000;
@@ -40,10 +40,10 @@ fn main() {
     }
 }
 
-/// A process of this program, which ends with its standard input.
+/// A child process of this program, which exits when its standard input is closed.
 struct Side {
     child: Child,
-    /// Its first line: how to reach it.
+    /// First line of the child's output: the address and API key of its server.
     target: Target,
 }
 
@@ -56,7 +56,7 @@ impl Side {
         Self { child, target: serde_json::from_str(&line).unwrap() }
     }
 
-    /// A field of the process's memory, in MB.
+    /// A memory figure of the process from `/proc`, in MB.
     fn memory(&self, field: &str) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
         let line = status.lines().find_map(|line| line.strip_prefix(field)).unwrap();

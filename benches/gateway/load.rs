@@ -23,14 +23,14 @@ pub(crate) struct Target {
     pub(crate) key: String,
 }
 
-/// What to send.
+/// Load pattern of the generator.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum Load {
-    /// One request after another from each caller.
+    /// Closed loop: each caller sends its next request when the previous one ends.
     Closed { target: Target, callers: usize, seconds: u64 },
-    /// Requests at fixed times, however long the answers take.
+    /// Open loop: requests at fixed times, regardless of the response times.
     Open { target: Target, per_second: u32, seconds: u64 },
-    /// Slow streams, held open at the same time.
+    /// Slow streams that are open concurrently.
     Idle { target: Target, streams: usize, seconds: u64 },
 }
 
@@ -74,7 +74,7 @@ async fn connect(target: &Target) -> TcpStream {
     stream
 }
 
-/// Sends a request and reads its answer. Returns when the first event had arrived, or `None` after a failure.
+/// Sends a request and reads its answer. Returns the arrival time of the first event, or `None` after a failure.
 async fn exchange(stream: &mut TcpStream, request: &[u8], buffer: &mut Vec<u8>) -> Option<Instant> {
     stream.write_all(request).await.ok()?;
     buffer.clear();

@@ -30,9 +30,9 @@ use tokio::sync::mpsc::Receiver;
 
 use crate::load::Target;
 
-/// The question that is answered slowly.
+/// Prompt to which the miner responds slowly.
 pub(crate) const SLOW: &str = "Take your time.";
-/// Tokens of an answer.
+/// Number of tokens per answer.
 const TOKENS: usize = 64;
 /// Pause between two tokens of a slow answer.
 const PAUSE: Duration = Duration::from_secs(5);
@@ -43,12 +43,12 @@ const CREDITS: i64 = 1_000_000_000_000_000;
 const TASK: &str = "chat-llama-3-2-3b";
 /// Length of the period, in milliseconds.
 const LENGTH_MS: i64 = 3_600_000;
-/// Queue of samples to store, as in `tao nineteen validator`.
+/// Capacity of the queue of samples to store, as in `tao nineteen validator`.
 const SAMPLES_AHEAD: usize = 256;
-/// Time in which a checker checks an answer.
+/// Time that a checker takes per answer.
 const CHECK: Duration = Duration::from_secs(1);
 
-/// Runs a server until standard input ends. `start` returns how to reach it.
+/// Runs a server until standard input is closed. `start` returns the server's address.
 fn run(start: impl Future<Output = Target>) {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     let target = runtime.block_on(start);
@@ -68,7 +68,7 @@ async fn listen(router: Router, port: u16) -> String {
     url
 }
 
-/// Serves fiber's routes and OpenAI's from one port. Its tokens are ready at once, except for [`SLOW`].
+/// Serves fiber's routes and OpenAI's from one port. Its tokens are available immediately, except for [`SLOW`].
 pub(crate) fn miner(port: u16) {
     run(async move {
         let bob = Keypair::from_uri("//Bob").unwrap();
@@ -85,7 +85,7 @@ pub(crate) fn miner(port: u16) {
     });
 }
 
-/// The events of an answer, in the form of vLLM, with the log-probabilities that the gateway's requests ask for.
+/// Returns the events of an answer in vLLM's format, with the log-probabilities that the gateway requests.
 fn events() -> Vec<Bytes> {
     let choice = |delta: Value, logprobs: Value, finish: Value| {
         let choices = json!([{"index": 0, "delta": delta, "logprobs": logprobs, "finish_reason": finish}]);
@@ -115,7 +115,7 @@ fn answer(events: Vec<Bytes>, payload: &Value) -> axum::response::Response {
     ([(CONTENT_TYPE, "text/event-stream")], body).into_response()
 }
 
-/// A token every [`PAUSE`], without an end.
+/// Returns an endless stream with one token per [`PAUSE`].
 fn slowly() -> impl futures::Stream<Item = Result<Bytes, Infallible>> {
     let token = events().swap_remove(1);
     futures::stream::repeat(token).then(|token| async move {
@@ -124,8 +124,8 @@ fn slowly() -> impl futures::Stream<Item = Result<Bytes, Infallible>> {
     })
 }
 
-/// Serves the gateway, with the database in a temporary folder, metrics, counters and samples, as `tao nineteen
-/// validator` has them.
+/// Serves the gateway, with a database in a temporary folder, and with metrics, counters and samples as in `tao
+/// nineteen validator`.
 pub(crate) fn gateway(miner: u16) {
     let folder = tempfile::tempdir().unwrap();
     run(async {
@@ -161,7 +161,7 @@ pub(crate) fn gateway(miner: u16) {
     });
 }
 
-/// Stores counters and samples as a validator does. A checker takes a sample per second, and then asks for another.
+/// Stores counters and samples as a validator does. A checker processes one sample per second.
 fn record(store: &Store, market: &Market, samples: Receiver<Sample>) {
     let recorder = Recorder::new(store.clone(), market.clone());
     let counting = recorder.clone();

@@ -34,7 +34,7 @@ const CASES: [&str; 9] = [
 ];
 /// Timeout of a step of the external program.
 const TIMEOUT: Duration = Duration::from_mins(5);
-/// Time in which a step is repeated.
+/// Time budget for the repetitions of a step.
 const BUDGET: Duration = Duration::from_secs(3);
 
 fn main() {
@@ -90,7 +90,7 @@ fn backends() -> Backends {
     Backends::with_external(External::new(&program, TIMEOUT, Capabilities::UNKNOWN).unwrap())
 }
 
-/// Seconds of one run, the shortest within the budget.
+/// Returns the shortest duration of a run within the budget, in seconds.
 fn seconds<T>(mut step: impl FnMut() -> T) -> (f64, T) {
     let started = Instant::now();
     let mut best = f64::INFINITY;
@@ -145,7 +145,7 @@ fn measure(case: &str) -> Value {
     })
 }
 
-/// Maximum number of memory that the process had, in MB; 0 where the system does not say.
+/// Returns the peak memory of the process in MB; 0 if the system does not report it.
 fn peak_memory() -> f64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
@@ -153,7 +153,8 @@ fn peak_memory() -> f64 {
     kilobytes.unwrap_or_default() / 1000.0
 }
 
-/// Three stages of 3×3 convolutions with shortcuts on a 3×32×32 image, then the mean and ten classes.
+/// Builds a residual network: three stages of 3×3 convolutions with skip connections on a 3×32×32 image, then global
+/// average pooling and ten classes.
 fn residual() -> Network {
     let mut builder = Builder { layers: Vec::new(), state: 59 };
     let stem = builder.convolution(0, [3, 16], 3, 1, true);

@@ -49,7 +49,7 @@ fn key(number: usize) -> Result<Keypair, Box<dyn Error>> {
     Ok(Keypair::from_uri(&format!("//miner/{number}"))?)
 }
 
-/// Serves miners until standard input ends. Prints one port a line.
+/// Serves miners until standard input ends. Prints one port per line.
 async fn serve_miners(circuits: &Path, miners: usize) -> Result<(), Box<dyn Error>> {
     let catalogue = Catalogue::open(circuits)?;
     let stop = Shutdown::new();

@@ -85,7 +85,8 @@ fn payload() -> WeightsPayload {
     WeightsPayload { hotkey: Hotkey::from_bytes([3; 32]), uids, values: vec![65_535, 32_768, 1], version_key: 3 }
 }
 
-/// Cases: mid-epoch, around an epoch, with a trigger, long without one.
+/// Draws an epoch schedule and a block time. Cases: mid-epoch, close to an epoch, with a manually triggered epoch, and
+/// long after the last epoch.
 fn schedule(rng: &mut StdRng) -> (EpochSchedule, Duration) {
     let current_block = rng.random_range(100_000..10_000_000);
     let tempo = if rng.random_bool(0.9) { rng.random_range(1..=720) } else { rng.random_range(1..=50_400) };

@@ -81,7 +81,8 @@ fn recognizer(name: &str, config: &Config) -> anyhow::Result<Arc<dyn Recognizer>
     transcriber(&name, model, Options { word_timestamps: true, ..Options::default() })
 }
 
-/// Loads a Whisper model for a miner that hears its source again and again: one beam, and no second attempts.
+/// Loads a Whisper model for incremental recognition in a miner: greedy decoding (beam size 1), without a temperature
+/// fallback.
 ///
 /// # Errors
 /// If the model is not installed, or the configured recogniser is not Whisper.

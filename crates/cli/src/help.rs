@@ -158,7 +158,7 @@ mod tests {
         }
     }
 
-    /// Settings that functions of a command name, but that have no effect on it.
+    /// Settings that the functions of a command read, but that do not affect the command.
     const WITHOUT_EFFECT: [(&str, &[&str]); 17] = [
         // The demonstration replaces them, or its services are its own.
         (
@@ -214,7 +214,7 @@ mod tests {
         "HUGGINGFACE_API_KEY",
     ];
 
-    /// Variables that apply to every command; the help of the programs has them.
+    /// Variables that apply to every command; the help of `tao` and `bb` lists them.
     const OF_EVERY_COMMAND: [&str; 3] = ["RUST_LOG", "COLUMNS", "NO_COLOR"];
 
     fn source() -> reads::Source {

@@ -76,7 +76,7 @@ fn by_score(report: &RunReport) -> Vec<&MinerReport> {
     miners
 }
 
-/// Formats the latency: from the end of the source to the end of the reply, in seconds of frame time.
+/// Formats the latency: the time from the end of the source to the end of the reply, in seconds of frame time.
 pub(crate) fn late_by(seconds: Option<f64>) -> String {
     seconds.map_or_else(|| "–".to_owned(), |seconds| format!("{seconds:.1} s"))
 }

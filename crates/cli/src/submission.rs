@@ -1,4 +1,5 @@
-//! Subtensor gateway and signer of a validator in one process, on loopback and with a token that no other process has.
+//! Runs subtensor gateway and signer of a validator in one process, on loopback, with a token known to this process
+//! only.
 
 use std::path::Path;
 use std::sync::Arc;

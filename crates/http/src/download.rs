@@ -123,7 +123,7 @@ impl Download<'_> {
         }
     }
 
-    /// Appends the bytes of one response.
+    /// Appends the body of one response to the file.
     async fn append<O: Origin>(
         &self,
         origin: &O,

@@ -14,7 +14,7 @@ use crate::client::{below, builder, fault, read_capped, retry_after};
 
 /// Maximum number of bytes read from an error response.
 const MAX_ERROR_BODY: usize = 64 << 10;
-/// Maximum number of characters of an error response shown in errors.
+/// Maximum number of characters of a response body to include in errors.
 const SHOWN: usize = 300;
 /// Connect timeout, the same as in the reference implementation.
 const CONNECTING: Duration = Duration::from_secs(5);

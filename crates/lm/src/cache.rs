@@ -14,7 +14,7 @@ pub struct KvCache {
     tokens: usize,
 }
 
-/// Keys and values of one layer: for each head, rows of a head's size with room for further tokens.
+/// Keys and values of one layer: for each head, one row per token, with spare capacity for further tokens.
 #[derive(Debug)]
 struct Past {
     keys: Tensor,
@@ -27,12 +27,12 @@ impl KvCache {
         self.tokens
     }
 
-    /// Forgets all tokens from this number on.
+    /// Truncates the cache to this number of tokens.
     pub fn truncate(&mut self, tokens: usize) {
         self.tokens = self.tokens.min(tokens);
     }
 
-    /// Copies the first tokens to a cache of their own.
+    /// Copies the first tokens to a new cache.
     ///
     /// # Errors
     /// [`ModelError::Tensor`] when the memory of the device is exhausted.
@@ -52,7 +52,7 @@ impl KvCache {
         self.layers.iter().map(|past| size(&past.keys) + size(&past.values)).sum()
     }
 
-    /// Checks that these tokens can follow those in the cache of a model of these sizes.
+    /// Checks that a model of these dimensions can process these tokens after those in the cache.
     pub(crate) fn check(&self, tokens: &[u32], context: usize, vocabulary: usize) -> Result<(), ModelError> {
         let end = self.tokens + tokens.len();
         if end > context {
@@ -65,7 +65,7 @@ impl KvCache {
     }
 
     /// Stores a layer's keys and values (heads, tokens, size) after those of the processed tokens, and returns all of
-    /// them. They count as processed after [`advance`](Self::advance), so that a failed pass leaves no trace.
+    /// them. They count as processed after [`advance`](Self::advance), so that a failed pass changes nothing.
     pub(crate) fn append(
         &mut self,
         layer: usize,
@@ -93,13 +93,13 @@ impl KvCache {
         Ok((past.keys.narrow(1, 0, end)?, past.values.narrow(1, 0, end)?))
     }
 
-    /// Counts tokens whose keys and values every layer has stored.
+    /// Marks tokens as processed, once every layer has stored their keys and values.
     pub(crate) const fn advance(&mut self, tokens: usize) {
         self.tokens += tokens;
     }
 }
 
-/// Returns the first `tokens` rows of each head, with room for `room` tokens and some more.
+/// Reallocates the rows of each head: keeps the first `tokens` rows, with a capacity of at least `room` tokens.
 fn grown(past: &Tensor, tokens: usize, room: usize) -> Result<Tensor, ModelError> {
     let (heads, _, size) = past.dims3()?;
     let larger = Tensor::zeros((heads, room + GROWTH, size), DType::F32, past.device())?;

@@ -11,7 +11,7 @@ use crate::linear::Bits;
 use crate::network::Network;
 use crate::{KvCache, LoadError, ModelError, Vocabulary};
 
-/// Device that computes.
+/// Device on which a model runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum Compute {
@@ -59,13 +59,13 @@ impl FromStr for Compute {
     }
 }
 
-/// How a model is loaded.
+/// Options for loading a model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct LoadOptions {
-    /// Device that computes.
+    /// Device on which a model runs.
     pub device: Compute,
     /// Width to which matrices of floats are quantised; `None` keeps 32-bit floats. Quantised matrices of a GGUF file
-    /// stay as they are.
+    /// are not converted.
     pub bits: Option<Bits>,
 }
 

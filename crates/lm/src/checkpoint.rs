@@ -19,7 +19,7 @@ use crate::{Llama, ModelError};
 use gguf::Gguf;
 use tensors::{Source, Tensors};
 
-/// Failure to load a model from a directory.
+/// Why loading a model failed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum LoadError {
@@ -61,7 +61,7 @@ pub enum LoadError {
         /// Error of the tensor library.
         source: candle_core::Error,
     },
-    /// A GGUF file contradicts itself, or uses an unsupported feature.
+    /// A GGUF file is inconsistent, or uses an unsupported feature.
     #[error("{path}: {field}: {message}; hint: download or convert the file again")]
     Gguf {
         /// Path of the file.

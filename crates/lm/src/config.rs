@@ -1,6 +1,6 @@
 //! Dimensions of a model.
 
-/// Failure to create or run a model.
+/// Why creating or running a model failed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ModelError {

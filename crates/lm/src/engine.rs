@@ -20,7 +20,7 @@ use crate::{Finish, LanguageModel, ModelError, Sampling, Step};
 const PROMPT_TOKENS: usize = 256;
 /// Maximum number of buffered events per answer. A full buffer pauses only its own answer.
 const AHEAD: usize = 16;
-/// Poll interval for answers that a slow client has paused.
+/// Poll interval while a slow client's full buffer pauses an answer.
 const GLANCE: Duration = Duration::from_millis(2);
 
 /// Settings of an [`Engine`].

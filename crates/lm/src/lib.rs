@@ -3,7 +3,7 @@
 //! - [`Llama`]: the Llama architecture with a key-value cache. Its weights are loaded from a directory or, without any
 //!   download, generated from a seed;
 //! - [`CausalModel`]: GPT-2 or Llama from a directory or a GGUF file, with weights of 32, 8 or 4 bits, on the CPU or a
-//!   GPU. A [`KvCache`] can be cut back and copied, so that texts with the same beginning share its computation;
+//!   GPU. A [`KvCache`] can be truncated and copied, so that texts with a common prefix share its computation;
 //! - [`Vocabulary`]: the tokens of a model;
 //! - [`LanguageModel`]: weights and vocabulary. It builds prompts and [generates](LanguageModel::generate) answers with
 //!   log-probabilities; [`LanguageModel::judge`] computes the probability of each token of a given answer in one pass;

@@ -1,7 +1,7 @@
 //! Linear layers whose weights are 32-bit floats or blocks of 8 or 4 bits.
 //!
-//! For a few rows, the time of a product is the time to read the weights: [`kernel`] multiplies each row of weights with
-//! all inputs while it is in the cache. Larger products, other devices and quantised weights are candle's.
+//! For a few rows, the time of a product is the time to read the weights: [`kernel`] multiplies each row of weights
+//! with all inputs while it is in the cache. Larger products, other devices and quantised weights use candle.
 
 mod kernel;
 
@@ -46,7 +46,8 @@ pub(crate) enum Weight {
 }
 
 impl Weight {
-    /// Converts floats to blocks of this width. Rows whose length is no multiple of a block stay as they are.
+    /// Converts floats to blocks of this width. Rows whose length is not a multiple of the block size are not
+    /// converted.
     pub(crate) fn quantized(weights: Tensor, bits: Option<Bits>) -> Result<Self, ModelError> {
         let Some(format) = bits.map(Bits::format) else { return Ok(Self::Dense(weights)) };
         if !weights.dim(candle_core::D::Minus1)?.is_multiple_of(format.block_size()) {
@@ -115,7 +116,7 @@ impl From<Tensor> for Linear {
     }
 }
 
-/// Computes the product of a few rows on the CPU; `None` where candle's product is to be used.
+/// Computes the product of a few rows on the CPU; `None` if candle's product must be used.
 fn few_rows(weights: &Tensor, input: &Tensor) -> Result<Option<Tensor>, ModelError> {
     let ((rows, width), (outputs, _)) = (input.dims2()?, weights.dims2()?);
     if rows > FEW_ROWS || !input.device().is_cpu() {

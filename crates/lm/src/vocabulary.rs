@@ -127,8 +127,8 @@ impl Vocabulary {
         }
     }
 
-    /// Encodes a text; returns each token with the text that a stream of the tokens gains by it. The text of a
-    /// character that is spread over several tokens belongs to the last of them.
+    /// Encodes a text; returns each token with the text that it adds to the stream. The text of a character that is
+    /// spread over several tokens belongs to the last of them.
     ///
     /// # Errors
     /// [`ModelError::Tokenizer`] when the tokenizer rejects the text.

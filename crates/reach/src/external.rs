@@ -48,9 +48,9 @@ fn list(failures: &[(String, SourceError)]) -> String {
 
 /// Determines this machine's external IP address: the first public address returned by a source.
 ///
-/// The sources (usually [`SOURCES`]) are queried one after another, each with the timeout `timeout`, so that no more of
-/// them than necessary learn about this machine. The first public address is trusted: a wrong one only makes a neuron
-/// unreachable, which its operator notices. Failing sources are logged.
+/// The sources (usually [`SOURCES`]) are queried one after another, each with the timeout `timeout`, so that the
+/// machine's address is disclosed to no more services than necessary. The first public address is trusted: a wrong one
+/// only makes a neuron unreachable, which its operator notices. Failing sources are logged.
 ///
 /// # Errors
 /// [`ExternalIpError::NoSource`] with the error of each source if all fail, [`ExternalIpError::Setup`] if the HTTP

@@ -84,7 +84,7 @@ pub(super) struct Looked {
 /// A pool's response to submitted bytes.
 pub(super) struct Offer<R> {
     pub(super) answer: Result<R, RpcError>,
-    /// Whether another node, which did not respond, may hold the bytes in its pool.
+    /// Whether a node that did not respond may hold the extrinsic in its pool.
     pub(super) others_may_have_it: bool,
 }
 

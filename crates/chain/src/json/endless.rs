@@ -13,8 +13,8 @@ pub(crate) enum EndlessType {
     TooDeep(u32),
 }
 
-/// Refuses types that contain themselves, or nest too deeply, other than through an enum or a list. Code that walks
-/// such types without consuming bytes would not terminate.
+/// Refuses types that are recursive or nested too deeply, except through an enum or a list. Code that walks such types
+/// without consuming bytes would not terminate.
 pub(crate) fn refuse_endless(types: &PortableRegistry) -> Result<(), EndlessType> {
     // `None` while the type's parts are being visited.
     let mut depths: HashMap<u32, Option<u8>> = HashMap::new();

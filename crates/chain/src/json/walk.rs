@@ -8,7 +8,7 @@ use super::{MAX_NESTED, PortableRegistry};
 /// Maximum number of values in one response; metagraphs have several hundred thousand.
 const MAX_VALUES: usize = 1 << 22;
 /// Maximum number of values per encoded byte, in addition to [`VALUES_OF_NOTHING`]: empty fields and nested newtypes
-/// take no bytes.
+/// have no encoded bytes.
 const VALUES_OF_A_BYTE: usize = 64;
 const VALUES_OF_NOTHING: usize = 1 << 12;
 

@@ -58,7 +58,7 @@ pub(super) struct PageSourceArgs {
     netuid: NetUid,
 }
 
-/// Sections of the page, which follow their sources until shutdown.
+/// Sections of the page, updated from their sources by background tasks until shutdown.
 pub(super) struct Sources {
     babelbit: Arc<BabelbitSection>,
     pub(super) sections: Vec<Arc<dyn Section>>,
@@ -98,7 +98,7 @@ impl PageSourceArgs {
     }
 }
 
-/// Services that answer only to signed requests
+/// Services that require signed requests
 #[derive(Debug, Args)]
 struct SignedArgs {
     /// Scoring API with the scores of all validators to show as well; requests are signed with the hotkey

@@ -7,9 +7,9 @@ use taonet_babelbit_config::{Config, variables};
 
 use super::HEADING;
 
-/// Columns of the section, so that it fits every terminal.
+/// Width of the section in columns, which fits every terminal.
 const WIDTH: usize = 80;
-/// Variables outside of the table of settings, with their descriptions.
+/// Descriptions of the variables that are not in the table of settings.
 const OTHERS: [(&str, &str); 5] = [
     ("BT_CHAIN_ENDPOINT", "Network or node of the chain, instead of BT_NETWORK and BITTENSOR_SUBTENSOR_ENDPOINT"),
     ("BT_NETWORK", "Network or node of the chain, instead of BITTENSOR_SUBTENSOR_ENDPOINT"),
@@ -18,8 +18,8 @@ const OTHERS: [(&str, &str); 5] = [
     ("NO_COLOR", "No colours, if set to any value"),
 ];
 
-/// Formats the section for a list of variables: names that are described, separated by spaces, then, after a semicolon,
-/// names or prefixes such as `S3_*` that are only listed.
+/// Formats the section for a list of variables: names to describe, separated by spaces, then, after a semicolon, names
+/// or prefixes such as `S3_*` to list without a description.
 pub(super) fn section(list: &str) -> String {
     let (described, listed) = list.split_once(';').unwrap_or((list, ""));
     let mut text = format!("{HEADING}Environment:{HEADING:#}");

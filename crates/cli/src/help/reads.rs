@@ -19,7 +19,7 @@ pub(super) struct Source {
 #[derive(Clone)]
 struct Function {
     file: PathBuf,
-    /// The type of its `impl` block.
+    /// Type of the `impl` block that contains the function.
     of: Option<String>,
     name: String,
     body: String,
@@ -154,7 +154,7 @@ impl Source {
         self.functions.iter().enumerate().filter(|(_, function)| wanted(function)).map(|(index, _)| index).collect()
     }
 
-    /// Adds the variables that a function itself names.
+    /// Adds the variables that a function names directly, without the functions that it calls.
     fn direct(&self, function: &Function, reads: &mut BTreeSet<String>) {
         let text = &self.files[&function.file].text;
         let is_settings = matches!(function.of.as_deref(), Some("Config" | "RoundSettings"));
@@ -189,7 +189,7 @@ impl Source {
         }
     }
 
-    /// Adds the variable of a field; for a part of the settings that is used as a whole, those of its fields.
+    /// Adds the variable of a field; for a struct of settings that is passed on as one value, those of its fields.
     fn field(&self, path: &str, rest: &str, reads: &mut BTreeSet<String>) {
         let whole = path.strip_suffix(".clone").unwrap_or(path);
         let below = format!("{whole}.");
@@ -258,7 +258,7 @@ impl Source {
         named.into_iter().filter(|callee| Some(distance(*callee)) == nearest).collect()
     }
 
-    /// Returns whether a function, or the type of a method, is of the caller's file or imported there.
+    /// Returns whether a function, or the type of a method, is defined in the caller's file or imported there.
     fn is_in_scope(&self, function: &Function, callee: usize) -> bool {
         let callee = &self.functions[callee];
         let name = callee.of.as_ref().unwrap_or(&callee.name);
@@ -287,7 +287,8 @@ impl Source {
 }
 
 impl Function {
-    /// Returns the arms of a variant, and the function without any arms, each as a function of its own.
+    /// Splits a function at its match arms: returns the arms of a variant, and the function without its arms, each as a
+    /// separate function.
     fn arm(&self, variant: &str) -> Option<(Self, Self)> {
         let part = |lines: &[&str]| Self { body: lines.join("\n"), ..self.clone() };
         if self.body.contains(&format!("let Command::{variant}(")) {
@@ -332,7 +333,7 @@ fn words(text: &str) -> impl DoubleEndedIterator<Item = &str> {
     text.split(|c: char| !is_word(c)).filter(|word| !word.is_empty())
 }
 
-/// Returns the paths of fields that follow `root` as a word of its own, each with the text after it.
+/// Returns the field paths after each occurrence of the word `root`, each with the text after it.
 fn after<'a>(text: &'a str, root: &str) -> Vec<(String, &'a str)> {
     let found = text.match_indices(root).filter(|(start, _)| !text[..*start].ends_with(is_word));
     found

@@ -23,7 +23,7 @@ fn known() -> BTreeSet<String> {
     names
 }
 
-/// Removes the parts between two characters.
+/// Removes the parts of a text between two characters.
 fn without(text: &str, open: char, close: char) -> String {
     let mut depth = 0_usize;
     let outside = text.chars().filter(|c| {

@@ -78,7 +78,7 @@ pub(super) struct SeenExtrinsic {
     pub(super) signer: Option<AccountId>,
     /// Pallet and name, such as `SubtensorModule.set_weights`.
     pub(super) call: String,
-    /// The call's arguments as JSON.
+    /// The call's arguments, as JSON.
     pub(super) args: String,
     pub(super) fee: Option<Rao>,
     /// Result of the call, with the reason of a failure; `None` if unknown.

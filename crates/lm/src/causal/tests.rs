@@ -9,7 +9,7 @@ fn vectors(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../vectors/lm").join(name)
 }
 
-/// What transformers computes with the model `name` and these weights.
+/// Returns the recorded results of Hugging Face's transformers for the model `name` with these weights.
 fn expected(name: &str, weights: &str) -> Vec<Value> {
     let document: Value = serde_json::from_slice(&fs::read(vectors(&format!("{name}.json"))).unwrap()).unwrap();
     document[weights].as_array().unwrap().clone()

@@ -188,7 +188,7 @@ impl Gguf {
         self.tensors.get(tensor).map(|entry| entry.shape.as_slice())
     }
 
-    /// Reads a tensor. `order` is the order of its rows, if it is not that of the file.
+    /// Reads a tensor. `order` is the order of its rows, if it differs from the file's.
     pub(super) fn read(&mut self, name: &str, order: Option<&[usize]>, device: &Device) -> Result<QTensor, LoadError> {
         let Some(entry) = self.tensors.get(name).cloned() else { return Err(LoadError::Missing(name.to_owned())) };
         let mut bytes = vec![0; entry.bytes];
@@ -210,7 +210,7 @@ struct Header<'a> {
     reader: BufReader<&'a File>,
     /// Number of bytes that the file still has.
     left: u64,
-    /// What is read, for errors.
+    /// Name of the field that is being read, for errors.
     field: String,
 }
 

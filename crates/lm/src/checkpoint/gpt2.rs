@@ -78,7 +78,7 @@ pub(super) fn gguf_config(file: &Gguf) -> Result<Gpt2Config, LoadError> {
     })
 }
 
-/// Names of the tensors in a layout: tables, then the parts of a layer.
+/// Names of the tensors in a layout: embedding tables, then the parts of a layer.
 struct Names {
     embeddings: &'static str,
     positions: &'static str,
@@ -104,14 +104,14 @@ const GGUF: Names = Names {
     parts: ["attn_norm", "attn_qkv", "attn_output", "ffn_norm", "ffn_up", "ffn_down"],
 };
 
-/// Takes the weights of Hugging Face's files, whose matrices have one row per input.
+/// Loads the weights from Hugging Face's files, whose matrices have one row per input.
 pub(super) fn load(config: Gpt2Config, tensors: &mut Tensors) -> Result<Gpt2, LoadError> {
     // Files of the model with its language head have a prefix.
     let prefix = if tensors.has("transformer.wte.weight") { "transformer." } else { "" };
     build(config, tensors, &HUGGING_FACE, prefix, Tensors::transposed)
 }
 
-/// Takes the weights of a GGUF file.
+/// Loads the weights from a GGUF file.
 pub(super) fn load_gguf(config: Gpt2Config, tensors: &mut Tensors) -> Result<Gpt2, LoadError> {
     let mut model = build(config, tensors, &GGUF, "", Tensors::biased)?;
     if tensors.has("output.weight") {

@@ -162,13 +162,13 @@ const GGUF: Names = Names {
     parts: ["attn_norm", "attn_q", "attn_k", "attn_v", "attn_output", "ffn_norm", "ffn_gate", "ffn_up", "ffn_down"],
 };
 
-/// Takes the weights of Hugging Face's files.
+/// Loads the weights from Hugging Face's files.
 pub(super) fn load(config: LlamaConfig, file: &ConfigFile, tensors: &mut Tensors) -> Result<Llama, LoadError> {
     config.check()?;
     build(config, tensors, &HUGGING_FACE, file.tie_word_embeddings, |_| None)
 }
 
-/// Takes the weights of a GGUF file.
+/// Loads the weights from a GGUF file.
 pub(super) fn load_gguf(config: LlamaConfig, tensors: &mut Tensors) -> Result<Llama, LoadError> {
     config.check()?;
     let (is_tied, size) = (!tensors.has(GGUF.head), config.head_size());

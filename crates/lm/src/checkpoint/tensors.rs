@@ -1,4 +1,4 @@
-//! The tensors of a checkpoint, taken one by one and checked against the shapes that the configuration implies.
+//! The tensors of a checkpoint, removed one by one and checked against the shapes that the configuration implies.
 
 use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
@@ -17,11 +17,11 @@ struct IndexFile {
     weight_map: HashMap<String, String>,
 }
 
-/// Where the tensors are.
+/// Storage of the tensors.
 pub(super) enum Source {
-    /// Read into memory.
+    /// Tensors of safetensors files, read into memory.
     Safetensors(HashMap<String, Tensor>),
-    /// In a file.
+    /// Tensors in a GGUF file, read on demand.
     Gguf(Gguf),
 }
 

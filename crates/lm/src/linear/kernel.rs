@@ -1,4 +1,4 @@
-//! Products of a few rows with a matrix, bound by the memory that holds the matrix.
+//! Products of a few rows with a matrix, limited by the memory bandwidth for reading the matrix.
 
 use rayon::prelude::*;
 

@@ -64,7 +64,7 @@ impl Vocabulary {
         })
     }
 
-    /// Returns whether conversations can be encoded without a chat template.
+    /// Returns whether the vocabulary has role tokens, with which conversations can be encoded without a chat template.
     pub(crate) const fn has_roles(&self) -> bool {
         matches!(self.coder, Coder::Longest(_))
     }

@@ -141,7 +141,7 @@ pub mod pallet {
         TooManyFieldsInCommitmentInfo,
         /// The hotkey is not registered on the subnet.
         AccountNotAllowedCommit,
-        /// The neuron's space for this epoch is used up: wait for the next epoch.
+        /// The commitment exceeds the neuron's remaining space in this epoch; retry in the next epoch.
         SpaceLimitExceeded,
         /// Not all of the reserved deposit could be returned.
         UnexpectedUnreserveLeftover,

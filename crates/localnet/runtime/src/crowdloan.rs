@@ -1,8 +1,8 @@
 //! Crowdloans: TAO raised by many accounts for one purpose.
 //!
-//! A creator states a cap, an end, and either an account that receives the TAO or a call that spends it. Contributions
-//! are held by an account of the crowdloan. Once the cap is raised, the creator finalizes the crowdloan; until then,
-//! contributors may withdraw, and the creator may refund everybody and dissolve it.
+//! A creator specifies a cap, an end, and either an account that receives the TAO or a call that spends it. The
+//! crowdloan has its own account, which holds the contributions. Once the cap is raised, the creator finalizes the
+//! crowdloan; until then, contributors may withdraw, and the creator may refund everybody and dissolve it.
 
 mod contributions;
 mod terms;
@@ -23,7 +23,7 @@ use crate::types::TaoBalance;
 pub struct CrowdloanInfo<AccountId, BlockNumber, Call> {
     /// The creator.
     pub creator: AccountId,
-    /// The creator's first contribution, which stays until the crowdloan ends.
+    /// The creator's first contribution, which cannot be withdrawn until the crowdloan is dissolved.
     pub deposit: TaoBalance,
     /// Minimum contribution.
     pub min_contribution: TaoBalance,
@@ -234,7 +234,7 @@ pub mod pallet {
         Overflow,
         /// The crowdloan does not exist.
         InvalidCrowdloanId,
-        /// The cap is raised already.
+        /// The cap has already been raised.
         CapRaised,
         /// The crowdloan has ended.
         ContributionPeriodEnded,
@@ -254,7 +254,7 @@ pub mod pallet {
         CapNotRaised,
         /// A difference is below zero.
         Underflow,
-        /// The call is not stored.
+        /// The preimage of the call is missing.
         CallUnavailable,
         /// Contributions of others remain: refund them first.
         NotReadyToDissolve,
@@ -296,7 +296,7 @@ pub mod pallet {
             Self::do_create(creator, deposit, min_contribution, cap, end, call, target_address)
         }
 
-        /// Contributes to a crowdloan, at most what is left to raise.
+        /// Contributes to a crowdloan, at most the amount that remains to be raised.
         #[pallet::call_index(1)]
         #[pallet::weight((call_weight(), DispatchClass::Normal, Pays::Yes))]
         pub fn contribute(
@@ -308,7 +308,7 @@ pub mod pallet {
             Self::do_contribute(contributor, crowdloan_id, amount)
         }
 
-        /// Withdraws the caller's contributions; the creator's deposit stays.
+        /// Withdraws the caller's contributions; the creator's deposit cannot be withdrawn.
         #[pallet::call_index(2)]
         #[pallet::weight((call_weight(), DispatchClass::Normal, Pays::Yes))]
         pub fn withdraw(origin: OriginFor<T>, #[pallet::compact] crowdloan_id: u32) -> DispatchResult {
@@ -333,7 +333,7 @@ pub mod pallet {
             Self::do_refund(&who, crowdloan_id)
         }
 
-        /// Removes the caller's crowdloan, without other contributions, and returns the deposit.
+        /// Removes the caller's crowdloan and returns the deposit; other contributions must have been refunded.
         #[pallet::call_index(5)]
         #[pallet::weight((call_weight(), DispatchClass::Normal, Pays::Yes))]
         pub fn dissolve(origin: OriginFor<T>, #[pallet::compact] crowdloan_id: u32) -> DispatchResult {

@@ -1,4 +1,4 @@
-//! Drand: pulses of the public randomness beacon that timelocked data waits for.
+//! Drand: pulses of the public randomness beacon, which decrypt timelocked data.
 //!
 //! Anybody submits pulses, free of charge and without an account: a pulse carries the beacon's signature, which the
 //! chain verifies. On the real chain the validators' nodes fetch the pulses; this chain fetches none.

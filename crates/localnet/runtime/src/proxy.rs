@@ -30,7 +30,7 @@ pub(crate) use filter::SMALL_TRANSFER;
 pub struct ProxyDefinition<AccountId, ProxyType, BlockNumber> {
     /// The delegate.
     pub delegate: AccountId,
-    /// What the delegate may do.
+    /// Proxy type, which limits the calls of the delegate.
     pub proxy_type: ProxyType,
     /// Number of blocks between the announcement of a call and the call; 0 if announcements are not needed.
     pub delay: BlockNumber,

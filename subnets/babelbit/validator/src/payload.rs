@@ -5,7 +5,7 @@ use taonet_primitives::Hotkey;
 use taonet_validator::signer::{PayloadRefusal, SigningPolicy};
 use taonet_wire::sorted_json;
 
-/// Maximum size of a text in bytes, far above that of a submission with its file.
+/// Maximum size of a text to sign, in bytes; submissions are far smaller.
 const MAX_BYTES: usize = 512 << 10;
 
 /// Kind of a permitted text.

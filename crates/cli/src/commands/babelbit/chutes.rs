@@ -137,14 +137,14 @@ fn given<'a>(value: &'a str, variable: &str) -> anyhow::Result<&'a str> {
     Ok(value)
 }
 
-/// The chute of a revision: deployed, or with the slug that it would probably get.
+/// The chute of a revision: deployed, or not deployed with its expected slug.
 struct Found {
     name: String,
     slug: String,
     chute: Option<ChuteInfo>,
 }
 
-/// Looks the chute of a revision up. Without an API key, its slug is a guess.
+/// Looks up the chute of a revision. Without an API key, the slug is derived from the chute's name and may be wrong.
 async fn find(config: &Config, revision: &str) -> anyhow::Result<Found> {
     let chutes = &config.chutes;
     let name = name(config, revision)?;

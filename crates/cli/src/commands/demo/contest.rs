@@ -48,7 +48,7 @@ pub(super) struct Contest {
     profiles: Vec<Arc<dyn Profile>>,
     scorer: Arc<BatchScorer>,
     validator: Arc<Keypair>,
-    /// Directory of the results.
+    /// Directory for the results.
     directory: PathBuf,
 }
 

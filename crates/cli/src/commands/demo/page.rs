@@ -68,7 +68,7 @@ impl BoundPage {
         &self.url
     }
 
-    /// Serves the page of a run's directory. If `keeps`, visitors may keep recordings in it.
+    /// Serves the page of a run's directory. If `keeps` is set, visitors may store recordings in the directory.
     pub(super) async fn serve(self, directory: &Path, keeps: bool, language: &str) -> anyhow::Result<Page> {
         let Self { listener, url, metrics } = self;
         let listener = asynchronous(listener)?;

@@ -25,7 +25,7 @@ use super::page::{Page, serve_shown};
 use crate::commands::dashboard::new_weights;
 use crate::demo_chain::{DemoChain, NETUID};
 
-/// Names of the services, which their metrics have as well.
+/// Names of the services, also used as labels of their metrics.
 const GATEWAY: &str = "subtensor-gateway";
 const SIGNER: &str = "signer";
 const SCORING_API: &str = "scoring-api";

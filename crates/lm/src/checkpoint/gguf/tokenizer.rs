@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::Gguf;
 use crate::LoadError;
 
-/// Splits texts as Llama 3 does.
+/// Llama 3's regular expression, which splits a text before BPE.
 const LLAMA_3: &str = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
 /// Type of a token without text, in `tokenizer.ggml.token_type`.
 const CONTROL: i128 = 3;

@@ -1,4 +1,4 @@
-//! Requests of careless or hostile clients.
+//! Floods and malformed requests from careless or hostile clients.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! Drand pulses, which come without an account.
+//! Drand pulses, which are submitted unsigned, without an account.
 
 use codec::Encode;
 use serde_json::json;

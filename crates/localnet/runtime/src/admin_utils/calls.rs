@@ -16,7 +16,7 @@ use crate::types::{MechId, NetUid, TaoBalance};
 const MAX_BONDS_MOVING_AVERAGE: u64 = 975_000;
 /// Allowed reveal periods, in epochs.
 const REVEAL_PERIODS: core::ops::RangeInclusive<u64> = 1..=100;
-/// Allowed numbers of an owner's hotkeys that are never pruned.
+/// Allowed values of the number of an owner's hotkeys that are never pruned.
 const IMMUNE_OWNER_UIDS: core::ops::RangeInclusive<u16> = 1..=10;
 /// Maximum child key take, in parts of 65 535.
 const MAX_CHILDKEY_TAKE: PerU16 = PerU16::from_parts(11_796);
@@ -209,7 +209,7 @@ pallet_of_calls! {
         subtensor::NetworkLockReductionInterval::<T>::put(interval);
         emit::<T>(SubtensorEvent::NetworkLockCostReductionIntervalSet(interval));
     }
-    /// Sets the total TAO that registrations on a subnet have cost, in rao.
+    /// Sets the total TAO paid for registrations on a subnet, in rao.
     39: sudo_set_rao_recycled(netuid: NetUid, rao_recycled: TaoBalance) by root_of(netuid) {
         subtensor::RAORecycledForRegistration::<T>::insert(netuid, rao_recycled);
         emit::<T>(SubtensorEvent::RAORecycledForRegistrationSet(netuid, rao_recycled));
@@ -359,16 +359,16 @@ pallet_of_calls! {
         by owner(netuid, Hyperparameter::RecycleOrBurn) {
         subtensor::RecycleOrBurn::<T>::insert(netuid, recycle_or_burn);
     }
-    /// Sets the flow of TAO below which a subnet receives no emission; stored for clients: emission follows prices.
+    /// Sets the TAO flow below which a subnet receives no emission; stored for clients: emission follows prices.
     81: sudo_set_tao_flow_cutoff(flow_cutoff: I64F64) by root() {
         subtensor::TaoFlowCutoff::<T>::put(flow_cutoff);
     }
-    /// Sets the exponent with which flows of TAO count, within `1..=2`; stored for clients: emission follows prices.
+    /// Sets the exponent applied to TAO flows, within `1..=2`; stored for clients: emission follows prices.
     82: sudo_set_tao_flow_normalization_exponent(exponent: U64F64) by root() {
         ensure!((U64F64::from_num(1)..=U64F64::from_num(2)).contains(&exponent), Error::<T>::InvalidValue);
         subtensor::FlowNormExponent::<T>::put(exponent);
     }
-    /// Sets the smoothing factor of flows of TAO; stored for clients: emission follows prices.
+    /// Sets the smoothing factor of TAO flows; stored for clients: emission follows prices.
     83: sudo_set_tao_flow_smoothing_factor(smoothing_factor: u64) by root() {
         subtensor::FlowEmaSmoothingFactor::<T>::put(smoothing_factor);
     }
@@ -411,7 +411,7 @@ pallet_of_calls! {
         emit::<T>(SubtensorEvent::BurnIncreaseMultSet { netuid, burn_increase_mult });
         Self::deposit_event(Event::BurnIncreaseMultSet { netuid, burn_increase_mult });
     }
-    /// Sets whether flows of TAO are counted net; stored for clients: emission follows prices.
+    /// Sets whether TAO flows are measured net of outflows; stored for clients: emission follows prices.
     91: sudo_set_net_tao_flow_enabled(enabled: bool) by root() {
         subtensor::NetTaoFlowEnabled::<T>::put(enabled);
     }

@@ -26,7 +26,7 @@ macro_rules! pallet_of_calls {
             #[pallet::config]
             pub trait Config: frame_system::Config + subtensor::Config {}
 
-            /// Events for changes that the Subtensor pallet has no event for.
+            /// Events for changes without an event in the Subtensor pallet.
             #[pallet::event]
             #[pallet::generate_deposit(pub(super) fn deposit_event)]
             pub enum Event<T: Config> {

@@ -1,4 +1,4 @@
-//! Contributions: in, back, and to their purpose.
+//! Contributions: deposit, withdrawal, refund and payout.
 
 use frame_support::ensure;
 use frame_support::traits::fungible::{Inspect, Mutate};

@@ -233,7 +233,7 @@ fn raised_for(call: RuntimeCall) -> [AccountId; 2] {
     accounts
 }
 
-/// A call with which the creator, who must be the sudo key, takes TAO from the account of crowdloan 0.
+/// Returns a call that transfers TAO from the account of crowdloan 0 to the creator, who must have the sudo key.
 fn take(value: TaoBalance) -> RuntimeCall {
     let funds: AccountId = sp_runtime::traits::AccountIdConversion::into_sub_account_truncating(
         &crate::runtime::CrowdloanId::get(),
@@ -323,7 +323,7 @@ fn unsigned_and_root_origins_are_refused() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
-    /// Whatever accounts do, the crowdloan's sums agree, and no TAO appears or vanishes.
+    /// After any calls, the crowdloan's sums agree, and the total TAO is unchanged.
     #[test]
     fn sums_agree_after_any_calls(
         steps in prop::collection::vec((0_usize..3, 0_usize..7, prop_oneof![0_u64..200, Just(u64::MAX / TAO)]), 1..40)

@@ -10,7 +10,7 @@ use taonet_timelock::{Beacon, Round};
 
 type Hash = BoundedVec<u8, ConstU32<32>>;
 
-/// A pulse: what the beacon publishes for a round.
+/// A pulse: the beacon's round number, randomness and signature.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo)]
 pub struct Pulse {
     /// The round.
@@ -21,10 +21,10 @@ pub struct Pulse {
     pub signature: BoundedVec<u8, ConstU32<144>>,
 }
 
-/// The argument with which pulses are submitted.
+/// Signed argument of the call that submits pulses.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, TypeInfo)]
 pub struct PulsesPayload<Public, BlockNumber> {
-    /// The block in which the argument was signed.
+    /// The block in which the submitter signed the argument.
     pub block_number: BlockNumber,
     /// The pulses.
     pub pulses: Vec<Pulse>,
@@ -47,21 +47,21 @@ pub struct BeaconConfiguration {
     pub group_hash: Hash,
     /// Name of the signature scheme.
     pub scheme_id: Hash,
-    /// More about the beacon.
+    /// Further parameters of the beacon.
     pub metadata: Metadata,
 }
 
-/// More about a beacon.
+/// Further parameters of a beacon.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo)]
 pub struct Metadata {
     /// Name of the beacon.
     pub beacon_id: Hash,
 }
 
-/// The argument with which the beacon is set.
+/// Signed argument of the call that sets the beacon's configuration.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, TypeInfo)]
 pub struct BeaconConfigurationPayload<Public, BlockNumber> {
-    /// The block in which the argument was signed.
+    /// The block in which the submitter signed the argument.
     pub block_number: BlockNumber,
     /// The beacon.
     pub config: BeaconConfiguration,

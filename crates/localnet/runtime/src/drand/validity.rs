@@ -1,4 +1,4 @@
-//! What the pool accepts without a signed origin.
+//! Validity of unsigned calls in the transaction pool.
 
 use codec::Encode;
 use frame_support::pallet_prelude::{InvalidTransaction, TransactionValidity, ValidTransaction};
@@ -8,13 +8,15 @@ use sp_runtime::{MultiSignature, MultiSigner};
 
 use super::{Call, Config, LastStoredRound, NextUnsignedAt, OldestStoredRound, Pallet};
 
-/// Rounds that are this far ahead of the latest stored round are refused, since the rounds before them come first.
+/// Rounds that are this far ahead of the latest stored round are refused, because pulses are stored in the order of
+/// their rounds.
 const MAX_AHEAD: u64 = 50;
 /// Prefix of the tags by which the pool recognises equal submissions.
 const TAG: &str = "DrandOffchainWorker";
 
 impl<T: Config> Pallet<T> {
-    /// Returns whether the pool accepts an unsigned call. The signature shows that the submitter has a key, any key.
+    /// Returns whether the pool accepts an unsigned call. The signature only proves that the submitter has a key; any
+    /// key is valid.
     pub(super) fn validity(call: &Call<T>) -> TransactionValidity {
         let now = frame_system::Pallet::<T>::block_number();
         let next = NextUnsignedAt::<T>::get();

@@ -1,4 +1,4 @@
-//! Which calls each proxy type allows.
+//! Call filters of the proxy types.
 
 use frame_support::traits::{GetCallMetadata, InstanceFilter};
 

@@ -3,7 +3,7 @@
 use codec::{Decode, DecodeWithMemTracking, Encode, MaxEncodedLen};
 use scale_info::TypeInfo;
 
-/// What a delegate may do for an account.
+/// Proxy type: the calls that a delegate may make for an account.
 #[derive(
     Clone,
     Copy,

@@ -1,4 +1,4 @@
-//! Who pays the fee of a delegate's call.
+//! Selection of the account that pays the fee of a delegate's call.
 
 use pallet_utility::Call as Utility;
 use sp_runtime::traits::StaticLookup;
@@ -8,8 +8,8 @@ use crate::runtime::{AccountId, Runtime, RuntimeCall};
 
 /// Returns the account that pays the fee of a call instead of the sender; `None` if the sender pays.
 ///
-/// An account that consented pays for its delegate's call. If that call is in turn made as a delegate, or is a batch of
-/// such calls for one account, that account pays if it consented too.
+/// An account that consented pays for its delegate's call. If that call is itself a delegate's call for another
+/// account, or a batch of such calls for one account, the other account pays if it consented too.
 pub fn fee_payer(sender: &AccountId, call: &RuntimeCall) -> Option<AccountId> {
     let (real, inner) = proxied(call)?;
     if !pays(&real, sender) {

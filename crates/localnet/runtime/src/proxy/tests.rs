@@ -62,7 +62,7 @@ fn executed() -> DispatchResult {
     results.next().unwrap()
 }
 
-/// The result of a call that the proxy type forbids, or `Ok` if it is allowed.
+/// Returns `Ok` if the proxy type allows the call, otherwise the error of a forbidden call.
 fn allowed(is_allowed: bool) -> DispatchResult {
     if is_allowed { Ok(()) } else { Err(frame_system::Error::<Runtime>::CallFiltered.into()) }
 }
@@ -263,7 +263,7 @@ fn unsigned_and_root_origins_are_refused() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
-    /// Whatever accounts do, what is reserved of each is what its delegates and announcements cost.
+    /// After any calls, the reserved balance of each account equals the deposits for its delegates and announcements.
     #[test]
     fn deposits_agree_after_any_calls(
         steps in prop::collection::vec((0_usize..3, 0_usize..3, 0_usize..7, 0_u8..19, 0_u32..2), 1..60)

@@ -1,4 +1,4 @@
-//! Configuration of the pallets that make calls: for others, with several signers, or later.
+//! Configuration of the pallets that dispatch calls: Proxy, Multisig, Preimage, Scheduler and SafeMode.
 
 use std::cmp::Ordering;
 
@@ -48,7 +48,7 @@ impl pallet_multisig::Config for Runtime {
 }
 
 parameter_types! {
-    /// Why the deposit for a preimage is held.
+    /// Reason for which the deposit for a preimage is held.
     pub const PreimageHeld: RuntimeHoldReason =
         RuntimeHoldReason::Preimage(pallet_preimage::HoldReason::Preimage);
     /// Maximum weight of the scheduled calls in a block: four fifths of the block.
@@ -68,7 +68,7 @@ impl pallet_preimage::Config for Runtime {
     >;
 }
 
-/// Order of the origins that schedule calls: root, which schedules, is above all others.
+/// Order of the origins that schedule calls: root, the only one that may schedule, is above all others.
 pub struct RootFirst;
 
 impl PrivilegeCmp<OriginCaller> for RootFirst {

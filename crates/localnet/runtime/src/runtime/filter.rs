@@ -28,7 +28,7 @@ fn calls_of(call: &RuntimeCall) -> Option<&[RuntimeCall]> {
     }
 }
 
-/// The calls that pass in safe mode.
+/// Call filter of safe mode: the calls that remain allowed.
 #[derive(Debug)]
 pub struct SafeCalls;
 
@@ -50,15 +50,15 @@ impl Contains<RuntimeCall> for SafeCalls {
 }
 
 parameter_types! {
-    /// For how long users enter safe mode, and prolong it: not at all.
+    /// Duration for which users may enter or extend safe mode: 0, so they cannot.
     pub const NoDuration: BlockNumber = 0;
-    /// The deposit for which users may enter safe mode: none, they may not.
+    /// Deposit for entering safe mode as a user: `None`, which disables it.
     pub const NoDeposit: Option<Balance> = None;
-    /// After how many blocks such deposits are returned: never.
+    /// Number of blocks after which such deposits are returned: `None`, which means never.
     pub const NoRelease: Option<BlockNumber> = None;
-    /// For how long root enters safe mode: 24 hours of the real chain.
+    /// Duration of safe mode entered by root, in blocks: 24 hours on the real chain.
     pub const EnterDuration: BlockNumber = 7_200;
-    /// For how long root prolongs safe mode: 12 hours of the real chain.
+    /// Duration by which root extends safe mode, in blocks: 12 hours on the real chain.
     pub const ExtendDuration: BlockNumber = 3_600;
 }
 

@@ -1,9 +1,9 @@
-//! Baskets: funds of what the root stake on validators has earned.
+//! Baskets: funds that hold the dividends of the root stake on validators.
 //!
 //! The alpha that a validator's root stake earns is sold, and the TAO is staked on root, on the validator, by the
-//! account of all baskets. Stakers own shares of it: each share is worth the same part of the basket. Every deposit
-//! raises the rate of shares for one rao of root stake; a staker has earned rate · stake − `BasketClaimed` shares. A
-//! change of the stake changes `BasketClaimed` with it, so that it neither gives nor takes shares.
+//! account of all baskets. Stakers own shares of the basket, all of equal value. Every deposit raises the rate, the
+//! number of shares per rao of root stake; a staker owns rate · stake − `BasketClaimed` shares. When the stake changes,
+//! `BasketClaimed` is adjusted, so that the number of shares is unchanged.
 
 use frame_support::pallet_prelude::*;
 use sp_runtime::AccountId32;
@@ -20,7 +20,7 @@ use crate::types::{AlphaBalance, NetUid, TaoBalance};
 
 /// Maximum threshold of claims, in rao.
 const MAX_THRESHOLD: u64 = 10_000_000;
-/// Part of a deposit below which the shares of a worthless basket are rounding errors.
+/// Fraction of a deposit below which the existing shares of a worthless basket count as rounding errors.
 const DUST: u64 = 100;
 
 impl<T: Config> Pallet<T> {
@@ -69,7 +69,7 @@ impl<T: Config> Pallet<T> {
     /// Buys shares of a validator's basket for a coldkey.
     ///
     /// # Errors
-    /// In this order: `HotKeyAccountNotExists`, `HotKeyNotRegisteredInSubNet` if it is no member of root,
+    /// In this order: `HotKeyAccountNotExists`, `HotKeyNotRegisteredInSubNet` if it is not a member of root,
     /// `AmountTooLow`, `NotEnoughBalanceToStake`, and `AmountTooLow` if the amount buys no share.
     pub(crate) fn do_stake_into_basket(coldkey: &AccountId32, hotkey: &AccountId32, tao: TaoBalance) -> DispatchResult {
         ensure!(Self::hotkey_exists(hotkey), Error::<T>::HotKeyAccountNotExists);
@@ -123,7 +123,7 @@ impl<T: Config> Pallet<T> {
     }
 
     /// Returns the number of shares for a deposit, at the current value of a share. A worthless basket sells shares at
-    /// one rao, unless others own more than a rounding error of it.
+    /// one rao, unless existing shares exceed a rounding error.
     fn shares_for(hotkey: &AccountId32, rao: u64) -> u64 {
         let (value, shares) = (Self::basket_value(hotkey).0, BasketShares::<T>::get(hotkey));
         match (shares, value) {
@@ -133,7 +133,7 @@ impl<T: Config> Pallet<T> {
         }
     }
 
-    /// Stakes TAO for a basket, for which `shares` are owned.
+    /// Stakes TAO for a basket that has this number of shares.
     fn fill_basket(hotkey: &AccountId32, tao: TaoBalance, shares: u64) {
         let alpha = AlphaBalance(tao.0);
         Self::increase_stake(hotkey, &Self::basket_account(), NetUid::ROOT, alpha);
@@ -183,7 +183,7 @@ impl<T: Config> Pallet<T> {
         }
     }
 
-    /// Moves the shares of a coldkey to the coldkey that takes its place. Its root stake must be moved too.
+    /// Moves the shares of a coldkey to its successor. Its root stake must be moved too.
     pub(super) fn swap_coldkey_of_basket(hotkey: &AccountId32, old: &AccountId32, new: &AccountId32) {
         let claimed = BasketClaimed::<T>::take(hotkey, old);
         if claimed != 0 {
@@ -191,8 +191,7 @@ impl<T: Config> Pallet<T> {
         }
     }
 
-    /// Moves the basket of a hotkey to the hotkey that takes its place, which must have none. Its root stake must be
-    /// moved too.
+    /// Moves the basket of a hotkey to its successor, which must have no basket. The root stake must be moved too.
     pub(super) fn swap_hotkey_of_basket(old: &AccountId32, new: &AccountId32) {
         if BasketShares::<T>::contains_key(old) {
             BasketShares::<T>::insert(new, BasketShares::<T>::take(old));

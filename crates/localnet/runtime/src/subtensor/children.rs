@@ -25,7 +25,7 @@ pub(super) type Relatives = Vec<(u64, AccountId32)>;
 const MAX_CHILDREN: usize = 5;
 
 impl<T: Config> Pallet<T> {
-    /// Schedules new children of a hotkey on a subnet; before the subnet is started, they apply at once.
+    /// Schedules new children of a hotkey on a subnet; before the subnet is started, they apply immediately.
     ///
     /// # Errors
     /// In this order: `TxRateLimitExceeded` within 150 blocks, `RegistrationNotPermittedOnRootSubnet`,
@@ -199,8 +199,8 @@ impl<T: Config> Pallet<T> {
         Self::change_children(netuid, hotkey, |old| *old = children);
     }
 
-    /// Moves all relations of a hotkey on a subnet to another hotkey: children, parents, scheduled children, places
-    /// among the scheduled children of others, and the child key take. They replace those of the other hotkey.
+    /// Moves all relations of a hotkey on a subnet to another hotkey: children, parents, scheduled children, scheduled
+    /// relations with other parents, and the child key take. They replace those of the other hotkey.
     ///
     /// # Errors
     /// `InvalidChild` if the new hotkey is a relative of the old one.

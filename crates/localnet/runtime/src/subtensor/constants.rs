@@ -47,7 +47,7 @@ mod constants {
             10_000_000
         }
 
-        /// Initial total of the TAO that registrations on a subnet have cost, in rao.
+        /// Initial total TAO paid for registrations on a subnet, in rao.
         #[pallet::constant_name(InitialRAORecycledForRegistration)]
         fn initial_rao_recycled_for_registration() -> TaoBalance {
             TaoBalance::ZERO

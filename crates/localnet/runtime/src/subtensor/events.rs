@@ -177,7 +177,7 @@ mod events {
         /// A subnet's tempo changed.
         #[codec(index = 53)]
         TempoSet(NetUid, u16),
-        /// The recorded total of TAO that registrations on a subnet have cost was changed.
+        /// The recorded total TAO paid for registrations on a subnet was changed.
         #[codec(index = 54)]
         RAORecycledForRegistrationSet(NetUid, TaoBalance),
         /// The minimum stake that a hotkey needs to set weights changed.
@@ -368,7 +368,7 @@ mod events {
             /// Whether it refuses locked alpha.
             enabled: bool,
         },
-        /// A coldkey claimed what its root stake had earned.
+        /// A coldkey claimed the dividends of its root stake.
         #[codec(index = 115)]
         RootClaimed {
             /// Coldkey that owns the root stake.

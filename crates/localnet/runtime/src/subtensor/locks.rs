@@ -1,7 +1,7 @@
 //! Stake locks: a coldkey locks part of its stake on a subnet to a hotkey, which gains conviction with time.
 //!
 //! A coldkey has at most one lock on a subnet. A lock decays unless its coldkey makes it perpetual. The totals of a
-//! hotkey are kept apart by [`Kind`], because locks of different kinds change differently with time.
+//! hotkey's locks are stored by [`Kind`], because locks of different kinds decay differently.
 
 use frame_support::pallet_prelude::*;
 use sp_runtime::AccountId32;
@@ -26,7 +26,7 @@ use conviction::{Kind, Rates};
 const ACCEPTS_LOCKED_ALPHA: u128 = 1;
 
 impl<T: Config> Pallet<T> {
-    /// Locks stake of a coldkey on a subnet to a hotkey, in addition to what it has locked to it.
+    /// Locks stake of a coldkey on a subnet to a hotkey, in addition to the stake already locked to that hotkey.
     ///
     /// # Errors
     /// In this order: `AmountTooLow` for 0, `HotKeyAccountNotExists`, `LockHotkeyMismatch` if the coldkey has locked
@@ -79,7 +79,7 @@ impl<T: Config> Pallet<T> {
         Self::deposit_event(Event::RejectLockedAlphaUpdated { coldkey, enabled });
     }
 
-    /// Locks the cut of a subnet's owner, if the owner wants that. A cut that cannot be locked stays free.
+    /// Locks the cut of a subnet's owner if the owner enabled this. A cut that cannot be locked remains unlocked.
     pub(super) fn lock_owner_cut(netuid: NetUid, owner: &AccountId32, cut: AlphaBalance) {
         if OwnerCutAutoLockEnabled::<T>::get(netuid) {
             let locked_to = Lock::<T>::iter_key_prefix((owner, netuid)).next();
@@ -91,7 +91,7 @@ impl<T: Config> Pallet<T> {
     /// Checks that a coldkey can withdraw this much of its stake on a subnet.
     ///
     /// # Errors
-    /// `StakeUnavailable` if more than the rest is locked.
+    /// `StakeUnavailable` if the unlocked stake is lower than the amount.
     pub(super) fn ensure_unlocked(coldkey: &AccountId32, netuid: NetUid, amount: AlphaBalance) -> Result<(), Error<T>> {
         let locked = Self::locked(coldkey, netuid);
         if locked == AlphaBalance::ZERO {
@@ -176,7 +176,7 @@ impl<T: Config> Pallet<T> {
         LockState { last_update: Self::current_block(), ..LockState::default() }
     }
 
-    /// Stores the lock of a coldkey; removes it once nothing of it is left.
+    /// Stores the lock of a coldkey; removes it once its amount and its conviction are negligible.
     fn store_lock(coldkey: &AccountId32, netuid: NetUid, hotkey: &AccountId32, lock: LockState) {
         if conviction::is_negligible(&lock) {
             Self::remove_lock(coldkey, netuid, hotkey);

@@ -91,7 +91,7 @@ impl<T: Config> Pallet<T> {
     ///
     /// # Errors
     /// `InvalidWorkBlock` unless the block is the current one or one of the two before, `InvalidDifficulty`,
-    /// `InvalidSeal`, also if the same work was paid for already.
+    /// `InvalidSeal`, also if the faucet has already paid for the same work.
     pub(crate) fn do_faucet(who: AccountId32, block_number: u64, nonce: u64, work: Vec<u8>) -> DispatchResult {
         let is_recent = Self::age_of(block_number).is_some_and(|age| age <= MAX_FAUCET_AGE);
         ensure!(is_recent, Error::<T>::InvalidWorkBlock);

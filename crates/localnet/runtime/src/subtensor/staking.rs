@@ -38,7 +38,7 @@ impl<T: Config> Pallet<T> {
     /// `tao` is its whole balance.
     ///
     /// # Errors
-    /// `NotEnoughBalanceToStake` when the coldkey can spend nothing, `AmountTooLow` when `tao` buys nothing, and the
+    /// `NotEnoughBalanceToStake` when the coldkey can spend nothing, `AmountTooLow` when `tao` buys no alpha, and the
     /// errors of [`Self::quote_buy`].
     fn buy_into(
         hotkey: &AccountId32,

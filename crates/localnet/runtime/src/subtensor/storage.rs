@@ -91,7 +91,7 @@ mod storage {
     /// TAO added to the subnet's pool by the last block's emission.
     #[pallet::storage]
     pub type SubnetTaoInEmission<T> = StorageMap<_, Identity, NetUid, TaoBalance, ValueQuery>;
-    /// Smoothed flow of TAO into a subnet, with the block of the last update; unused, stored for clients.
+    /// Moving average of the TAO flow into a subnet, with the block of the last update; unused, stored for clients.
     #[pallet::storage]
     pub type SubnetEmaTaoFlow<T> = StorageMap<_, Identity, NetUid, (u64, I64F64), OptionQuery>;
     /// Whether TAO emission to a subnet is enabled.
@@ -134,7 +134,7 @@ mod storage {
     #[pallet::storage]
     pub type RootAlphaDividendsPerSubnet<T: Config> =
         StorageDoubleMap<_, Identity, NetUid, Blake2_128Concat, T::AccountId, AlphaBalance, ValueQuery>;
-    /// Claimable alpha of each subnet per unit of a hotkey's root stake; unused since there are baskets.
+    /// Claimable alpha of each subnet per unit of a hotkey's root stake; unused, because baskets replaced it.
     #[pallet::storage]
     pub type RootClaimable<T: Config> =
         StorageMap<_, Blake2_128Concat, T::AccountId, BTreeMap<NetUid, I96F32>, ValueQuery>;
@@ -409,14 +409,14 @@ mod storage {
     /// Block in which the current interval began; unused, stored for clients.
     #[pallet::storage]
     pub type LastAdjustmentBlock<T> = StorageMap<_, Identity, NetUid, u64, ValueQuery>;
-    /// Total TAO that registrations on a subnet have cost, in rao.
+    /// Total TAO paid for registrations on a subnet, in rao.
     #[pallet::storage]
     pub type RAORecycledForRegistration<T> = StorageMap<_, Identity, NetUid, TaoBalance, ValueQuery>;
 
     /// Block of the work of a hotkey's last registration by proof of work.
     #[pallet::storage]
     pub type LastPowRegistrationBlock<T: Config> = StorageMap<_, Blake2_128Concat, T::AccountId, u64, OptionQuery>;
-    /// Work that the faucet paid for, and the block in which it did.
+    /// Proofs of work for which the faucet has paid, with the block of the payment.
     #[pallet::storage]
     pub type UsedWork<T> = StorageMap<_, Identity, Vec<u8>, u64, ValueQuery>;
 

@@ -1,4 +1,4 @@
-//! Swaps: a new hotkey or coldkey takes the place of an old one.
+//! Swaps: a new hotkey or coldkey replaces an old one.
 
 mod coldkey;
 mod hotkey;

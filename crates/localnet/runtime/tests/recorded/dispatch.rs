@@ -143,7 +143,7 @@ fn safe_mode_passes_what_the_table_says() {
     });
 }
 
-/// A batch is refused within a batch, and no other call is.
+/// The filter refuses a batch within a batch, and no other call.
 #[test]
 fn the_filter_refuses_what_the_table_says() {
     let (table, served) = (table(), served());

@@ -94,7 +94,7 @@ pub(crate) static ABSENCES: &[Absence] = &[
     },
 ];
 
-/// The difference of an item that only our runtime has.
+/// Marker for an item that exists only in our runtime.
 pub(crate) const NOT_THEIRS: &str = "is not theirs";
 const NEWER: &str = "exists only in the localnet's newer polkadot-sdk release";
 

@@ -58,7 +58,8 @@ fn primitive_agrees(primitive: &Primitive, json: &Json) -> bool {
     }
 }
 
-/// Numbers above 64 bits may have become floats when the JSON was parsed; their bytes were compared before.
+/// Compares a number with JSON. Numbers above 64 bits may have become floats when the JSON was parsed; their bytes are
+/// compared elsewhere.
 fn number_agrees(number: &str, json: &Json) -> bool {
     json.is_number() && (*json == number || json.as_f64() == number.parse().ok())
 }

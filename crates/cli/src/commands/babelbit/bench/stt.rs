@@ -192,7 +192,7 @@ struct Progress {
     decode: Duration,
     words: usize,
     chars: usize,
-    /// Number of recognitions in progress, and the start of the current period with at least one.
+    /// Number of recognitions in progress, and the time at which that number last rose above 0.
     active: usize,
     since: Option<Instant>,
     busy: Duration,

@@ -69,7 +69,7 @@ pub(crate) struct PushArgs {
     key: KeyArgs,
 }
 
-/// What a push is about.
+/// State of a push: configuration, clients and arguments.
 struct Push<'a> {
     args: &'a PushArgs,
     config: Config,
@@ -279,7 +279,7 @@ impl Push<'_> {
         }
     }
 
-    /// Builds the call that publishes a commitment: timelocked, as in the reference, or in clear on a local network,
+    /// Builds the call that publishes a commitment: timelocked, as in the reference, or unencrypted on a local network,
     /// which has no drand beacon.
     fn commitment_call(&self, text: &str, block_time: Duration) -> anyhow::Result<Call> {
         let text = CommitmentText::new(text)?;

@@ -28,9 +28,9 @@ const STAGE: Duration = Duration::from_millis(800);
 /// Speech recognition in the process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Hearing {
-    /// Each phrase once, when a pause ends it.
+    /// Each phrase is transcribed once, when a pause ends it.
     Phrases,
-    /// The last seconds again and again, with Whisper.
+    /// Incremental: the last seconds of audio are transcribed repeatedly with Whisper.
     Whisper,
 }
 
@@ -98,7 +98,7 @@ fn usage(message: &str) -> anyhow::Error {
 }
 
 impl ServerArgs {
-    /// Checks that all servers are for the text contest.
+    /// Checks that only servers for the text contest are given.
     pub(super) fn check_text(&self) -> anyhow::Result<()> {
         if self.has_stages() {
             return Err(usage(
@@ -109,7 +109,7 @@ impl ServerArgs {
         Ok(())
     }
 
-    /// Checks that all servers are for the speech contest and that the profile uses them.
+    /// Checks that only servers for the speech contest are given, and that the profile uses them.
     pub(super) fn check_speech(&self, profile: ProfileName) -> anyhow::Result<()> {
         if self.backend_url.is_some() {
             return Err(usage("--backend-url is for text miners\nhint: add --contest text"));
@@ -133,7 +133,7 @@ impl ServerArgs {
         self.server_timeout.unwrap_or(COMPLETION)
     }
 
-    /// Whether a stage of the interpreter is on an inference server, or not the usual one.
+    /// Whether a stage of the interpreter uses an inference server or a recogniser other than the default.
     pub(super) const fn has_stages(&self) -> bool {
         self.is_incremental() || self.stt_url.is_some() || self.llm_url.is_some() || self.tts_url.is_some()
     }
@@ -164,8 +164,8 @@ impl ServerArgs {
         }
     }
 
-    /// Builds an interpreting profile with these stages, and otherwise with the usual ones of this process. Must be called
-    /// on the runtime that serves the miner.
+    /// Builds an interpreting profile with these stages, and with the built-in ones for the others. Must be called on
+    /// the runtime that serves the miner.
     pub(super) fn profile(&self, name: ProfileName, config: &Config) -> anyhow::Result<Arc<dyn Profile>> {
         let mut interpreter = Interpreter::new(self.recognizer(config)?, self.synthesizer(config)?, Manner::default())?;
         if self.is_incremental() {
@@ -181,8 +181,8 @@ impl ServerArgs {
         })
     }
 
-    /// Returns the recogniser. Beyond local networks, a server's fallback must be selected explicitly: not every
-    /// machine with a server has room for another model.
+    /// Returns the recogniser. Beyond local networks, the fallback of a speech-to-text server must be selected
+    /// explicitly, because a second model may not fit into memory.
     fn recognizer(&self, config: &Config) -> anyhow::Result<Arc<dyn Recognizer>> {
         if self.is_incremental() {
             return engines::hearing_whisper(config);

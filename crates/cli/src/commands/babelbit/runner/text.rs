@@ -163,7 +163,7 @@ fn follow(args: &RunnerArgs, setup: TextSetup, context: &Context) -> anyhow::Res
 }
 
 /// Creates a reader of the subnet's commitments, which keeps its connection to the chain. On a local network, which has
-/// no drand beacon to reveal timelocked commitments, it also reads those in clear.
+/// no drand beacon to reveal timelocked commitments, it also reads unencrypted ones.
 fn commitments(config: &Config) -> anyhow::Result<ReadCommitments> {
     let (network, netuid, is_local) = (set_network(fallback(config))?, config.netuid, config.network.is_local());
     let connection = Arc::new(OnceCell::<Client>::new());

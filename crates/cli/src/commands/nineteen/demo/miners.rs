@@ -22,7 +22,7 @@ use taonet_wire::Policy;
 use crate::daemon::serve_here;
 use crate::demo_chain::DemoChain;
 
-/// Interval of rejections: the limiting and the failing miner reject every third request of each task.
+/// Rejection interval: the rate-limiting miner and the failing miner reject every third request of each task.
 const REFUSES: u64 = 3;
 /// Maximum concurrent requests per miner.
 const CONCURRENCY: usize = 64;

@@ -1,4 +1,4 @@
-//! Who pays for a delegate's calls.
+//! Tests of the account that pays the fees of a delegate's calls.
 
 use super::*;
 

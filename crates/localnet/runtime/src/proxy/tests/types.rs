@@ -1,4 +1,4 @@
-//! What each proxy type allows.
+//! Tests of the calls that each proxy type allows.
 
 use std::collections::BTreeSet;
 
@@ -7,7 +7,7 @@ use frame_support::traits::{GetCallMetadata, InstanceFilter};
 use super::*;
 use crate::types::{AlphaBalance, NetUid};
 
-/// Some calls and the proxy types, besides `Any`, that allow them.
+/// Returns calls, each with the proxy types, besides `Any`, that allow it.
 fn cases() -> Vec<(RuntimeCall, &'static [ProxyType])> {
     use crate::admin_utils::Call as Admin;
     use crate::subtensor::Call as Subtensor;

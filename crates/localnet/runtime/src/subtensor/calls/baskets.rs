@@ -1,12 +1,12 @@
-//! Calls on baskets: claims of what root stake has earned.
+//! Calls on baskets: claims of the dividends of root stake.
 
 macro_rules! calls_of_baskets {
     ([$next:ident $($later:ident)*] $($calls:tt)*) => {
         $next! {
             [$($later)*] $($calls)*
 
-            /// Claims what the caller's root stake has earned on all validators. `subnets` is ignored: a basket has no
-            /// parts.
+            /// Claims the dividends of the caller's root stake on all validators. `subnets` is ignored, because a
+            /// basket is not divided by subnet.
             #[pallet::call_index(121)]
             #[pallet::weight((call_weight(), DispatchClass::Normal, Pays::Yes))]
             pub fn claim_root(origin: OriginFor<T>, _subnets: BTreeSet<NetUid>) -> DispatchResult {
@@ -39,7 +39,7 @@ macro_rules! calls_of_baskets {
                 Self::do_stake_into_basket(&who, &hotkey, amount_staked)
             }
 
-            /// Claims what the caller's root stake has earned on one validator.
+            /// Claims the dividends of the caller's root stake on one validator.
             #[pallet::call_index(148)]
             #[pallet::weight((call_weight(), DispatchClass::Normal, Pays::Yes))]
             pub fn claim_root_with_hotkey(origin: OriginFor<T>, hotkey: T::AccountId) -> DispatchResult {

@@ -68,7 +68,7 @@ macro_rules! calls_of_swaps {
                 Self::do_swap_coldkey_announced(&who, &new_coldkey)
             }
 
-            /// Disputes the announced swap of the calling coldkey, which stops all of its calls.
+            /// Disputes the announced swap of the calling coldkey, which blocks all of its calls.
             #[pallet::call_index(127)]
             #[pallet::weight((call_weight(), DispatchClass::Normal, Pays::Yes))]
             pub fn dispute_coldkey_swap(origin: OriginFor<T>) -> DispatchResult {

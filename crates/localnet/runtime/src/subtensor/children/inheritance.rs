@@ -80,7 +80,7 @@ impl<T: Config> Pallet<T> {
         shares
     }
 
-    /// Returns what a proportion of a hotkey's own stake, alpha and weighted TAO, contributes to a validator.
+    /// Returns the stake that a proportion of a hotkey's own stake (alpha and weighted TAO) contributes to a validator.
     fn contribution(hotkey: &AccountId32, netuid: NetUid, proportion: U96F32) -> U96F32 {
         let of = |stake: AlphaBalance| U96F32::from_num(stake.0).saturating_mul(proportion);
         let tao_weight = self::proportion(TaoWeight::<T>::get());

@@ -12,7 +12,8 @@ use crate::types::AlphaBalance;
 const HALF: u64 = u64::MAX / 2;
 const STAKE: u64 = 1_000_000_000_000;
 
-/// Runs a test at block 10 with a parent of Bob and a child of Charlie, both neurons with stake.
+/// Runs a test at block 10 with a parent hotkey owned by Bob and a child hotkey owned by Charlie, both neurons with
+/// stake.
 fn family(test: impl FnOnce(AccountId, AccountId)) {
     chain(|| {
         jump_to(10);
@@ -33,7 +34,7 @@ fn take(hotkey: &AccountId, parts: u16) -> Call<Runtime> {
     Call::set_childkey_take { hotkey: hotkey.clone(), netuid: BABELBIT, take: PerU16::from_parts(parts) }
 }
 
-/// Gives the parent its child at once.
+/// Sets the parent's child immediately.
 fn adopt(parent: &AccountId, child: &AccountId, proportion: u64) {
     Subtensor::replace_children(BABELBIT, parent, vec![(proportion, child.clone())]);
 }

@@ -1,4 +1,4 @@
-//! How a lock changes with time. The arithmetic is the real chain's.
+//! Decay and conviction of locks over time, with the real chain's arithmetic.
 
 use substrate_fixed::transcendental::exp;
 use substrate_fixed::types::{I64F64, U64F64};
@@ -6,7 +6,7 @@ use substrate_fixed::types::{I64F64, U64F64};
 use crate::subtensor::types::LockState;
 use crate::types::AlphaBalance;
 
-/// Amount below which a lock, and its conviction, are nothing.
+/// Amount below which a lock, or its conviction, counts as zero.
 const NEGLIGIBLE: u64 = 100;
 /// Number of timescales after which nothing is left.
 const MAX_TIMESCALES: i32 = 40;
@@ -21,10 +21,11 @@ pub(super) struct Rates {
     pub(super) maturity: u64,
 }
 
-/// Kind of a lock, on which its change with time depends.
+/// Kind of a lock, which determines how it changes over time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Kind {
-    /// Whether the stake is locked to the hotkey of the subnet's owner, where conviction needs no time.
+    /// Whether the stake is locked to the hotkey of the subnet's owner, where conviction equals the locked stake
+    /// immediately.
     pub(super) of_owner: bool,
     /// Whether the lock does not decay.
     pub(super) perpetual: bool,
@@ -84,7 +85,7 @@ fn between(left: U64F64, faded: U64F64, unlock: u64, maturity: u64) -> U64F64 {
     share.filter(|share| *share > 0).map_or_else(U64F64::default, U64F64::saturating_from_num)
 }
 
-/// Returns what is left of one after a number of blocks, for a timescale in blocks: exp(−blocks / timescale).
+/// Returns the decay factor after a number of blocks: exp(−blocks / timescale).
 fn decay(blocks: u64, timescale: u64) -> U64F64 {
     if blocks == 0 {
         return U64F64::from_num(1);

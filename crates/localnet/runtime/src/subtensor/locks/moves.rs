@@ -1,4 +1,4 @@
-//! Locks that move: to another hotkey, with stake to another coldkey, or with a swapped key.
+//! Moves of locks: to another hotkey, with transferred stake to another coldkey, or with a swapped key.
 
 use frame_support::pallet_prelude::*;
 use sp_runtime::AccountId32;
@@ -84,7 +84,7 @@ impl<T: Config> Pallet<T> {
         Self::subtract_from_total(netuid, &hotkey, Self::kind_of_lock(coldkey, netuid, &hotkey), removed);
     }
 
-    /// Moves the locks on a hotkey to the hotkey that takes its place on a subnet.
+    /// Moves the locks on a hotkey to its successor on a subnet.
     pub(in crate::subtensor) fn swap_hotkey_of_locks(netuid: NetUid, old: &AccountId32, new: &AccountId32) {
         let coldkeys: Vec<AccountId32> = LockingColdkeys::<T>::iter_key_prefix((netuid, old)).collect();
         let becomes_owner = Self::is_owner_hotkey(netuid, old) || Self::is_owner_hotkey(netuid, new);
@@ -102,7 +102,7 @@ impl<T: Config> Pallet<T> {
         }
     }
 
-    /// Moves the locks and flags of a coldkey to the coldkey that takes its place.
+    /// Moves the locks and flags of a coldkey to its successor.
     ///
     /// # Errors
     /// `ActiveLockExists` if the new coldkey has locked stake.
@@ -153,12 +153,12 @@ impl<T: Config> Pallet<T> {
     }
 }
 
-/// Returns a part of an amount as a share of the whole.
+/// Returns the ratio of a part to a total amount.
 fn share_of(part: AlphaBalance, whole: AlphaBalance) -> U64F64 {
     U64F64::from_num(part.0).checked_div(U64F64::from_num(whole.0)).unwrap_or_default()
 }
 
-/// Returns what is left of a lock.
+/// Returns a lock reduced by an amount.
 fn less(lock: LockState, removed: LockState) -> LockState {
     LockState {
         locked_mass: lock.locked_mass.saturating_sub(removed.locked_mass),

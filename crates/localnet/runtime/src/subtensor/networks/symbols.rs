@@ -6,9 +6,9 @@ use frame_support::pallet_prelude::DispatchResult;
 use super::super::{Config, Error, Event, Pallet, TokenSymbol};
 use crate::types::NetUid;
 
-/// Symbol of subnets without a letter.
+/// Default symbol, for subnets beyond the list of letters.
 const DEFAULT: char = '\u{1d70f}';
-/// Letters of the subnets from netuid 1 on, one alphabet a row. Subnet 19 has a Latin t, because root uses tau.
+/// Letters of the subnets from netuid 1 on, one alphabet per row. Subnet 19 has a Latin t, because root uses tau.
 const LETTERS: [&str; 20] = [
     "αβγδεζηθικλμνξοπρσtυφχψω",
     "אבגדהוזחטיךכלםמןנסעףפץצקרשת",

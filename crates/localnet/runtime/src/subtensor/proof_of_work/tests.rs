@@ -13,7 +13,7 @@ fn number(value: &Json) -> u64 {
     value.as_u64().unwrap_or_else(|| value.as_str().unwrap().parse().unwrap())
 }
 
-/// The block hash, hotkey, coldkey and subnet of a recorded seal.
+/// Returns the block hash, hotkey, coldkey and subnet of a recorded seal.
 fn challenge(row: &Json) -> (H256, AccountId, AccountId, NetUid) {
     let netuid = NetUid(u16::try_from(number(&row["netuid"])).unwrap());
     let account = |name: &str| AccountId::new(bytes(&row[name]));
@@ -42,7 +42,7 @@ fn seals_are_those_of_the_reference() {
     }
 }
 
-/// Runs a test at block 10 of a chain with easy work and known hashes of blocks.
+/// Runs a test at block 10 of a chain with low proof-of-work difficulty and known block hashes.
 fn quarry(test: impl FnOnce(AccountId)) {
     chain(|| {
         jump_to(10);
@@ -55,7 +55,7 @@ fn quarry(test: impl FnOnce(AccountId)) {
     });
 }
 
-/// Finds a nonce and its seal that meet the difficulty, or that do not.
+/// Finds a nonce whose seal meets the difficulty, or one whose seal does not.
 fn mine(coldkey: &AccountId, hotkey: &AccountId, block: u64, good: bool) -> (u64, Vec<u8>) {
     let seal = |nonce| registration_seal(BABELBIT, H256::from_low_u64_be(block), hotkey, coldkey, nonce);
     let nonce = (0..1_000).find(|nonce| meets(seal(*nonce), 2) == good).unwrap();

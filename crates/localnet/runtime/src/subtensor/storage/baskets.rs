@@ -1,4 +1,4 @@
-//! Baskets of what root stake has earned.
+//! Baskets: funds that hold the dividends of root stake.
 
 use frame_support::pallet_macros::pallet_section;
 

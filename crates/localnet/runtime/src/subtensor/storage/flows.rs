@@ -1,5 +1,4 @@
-//! Settings of the emission by flows of TAO. This chain's emission follows prices: it stores these settings for
-//! clients.
+//! Settings of emission by TAO flows; stored for clients, because this chain's emission follows prices.
 
 use frame_support::pallet_macros::pallet_section;
 
@@ -9,13 +8,13 @@ mod flows {
     /// Delay of the dissolution of a subnet, in blocks; unused, stored for clients.
     #[pallet::storage]
     pub type DissolveNetworkScheduleDuration<T> = StorageValue<_, u32, ValueQuery, ConstU32<36_000>>;
-    /// Flow of TAO below which a subnet receives no emission.
+    /// TAO flow below which a subnet receives no emission.
     #[pallet::storage]
     pub type TaoFlowCutoff<T> = StorageValue<_, I64F64, ValueQuery>;
-    /// Exponent with which flows of TAO count.
+    /// Exponent applied to TAO flows.
     #[pallet::storage]
     pub type FlowNormExponent<T> = StorageValue<_, U64F64, ValueQuery, ConstU64F64<{ 1 << 64 }>>;
-    /// Smoothing factor of flows of TAO.
+    /// Smoothing factor of TAO flows.
     #[pallet::storage]
     pub type FlowEmaSmoothingFactor<T> = StorageValue<_, u64, ValueQuery, ConstU64<29_597_889_189_277>>;
     /// Whether flows of TAO are counted net.

@@ -72,7 +72,7 @@ mod keys {
     #[pallet::storage]
     pub type LastHotkeySwapOnNetuid<T: Config> =
         StorageDoubleMap<_, Identity, NetUid, Blake2_128Concat, T::AccountId, u64, ValueQuery>;
-    /// The hotkey that took the place of a hotkey on a subnet.
+    /// The successor of a swapped hotkey on a subnet.
     #[pallet::storage]
     pub type HotkeySuccessor<T: Config> =
         StorageDoubleMap<_, Identity, NetUid, Blake2_128Concat, T::AccountId, T::AccountId, OptionQuery>;
@@ -80,7 +80,7 @@ mod keys {
     #[pallet::storage]
     pub type HotkeyRoot<T: Config> =
         StorageDoubleMap<_, Identity, NetUid, Blake2_128Concat, T::AccountId, T::AccountId, OptionQuery>;
-    /// The coldkey that took the place of a coldkey.
+    /// The successor of a swapped coldkey.
     #[pallet::storage]
     pub type ColdkeySuccessor<T: Config> = StorageMap<_, Blake2_128Concat, T::AccountId, T::AccountId, OptionQuery>;
     /// The first coldkey of the lineage of a swapped coldkey.

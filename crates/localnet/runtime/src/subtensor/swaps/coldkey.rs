@@ -65,7 +65,7 @@ impl<T: Config> Pallet<T> {
         Ok(())
     }
 
-    /// Disputes the announced swap of a coldkey: until root resets it, the coldkey can do nothing.
+    /// Disputes the announced swap of a coldkey: until root resets it, all calls of the coldkey are refused.
     ///
     /// # Errors
     /// `ColdkeySwapAnnouncementNotFound`, `ColdkeySwapAlreadyDisputed`.
@@ -100,8 +100,8 @@ impl<T: Config> Pallet<T> {
         Ok(())
     }
 
-    /// Whether an announced swap lets a coldkey make this call of the pallet: only calls that concern the swap, and
-    /// none at all once it is disputed. `None` stands for a call of another pallet.
+    /// Checks whether a coldkey with an announced swap may make this call of the pallet: only calls that concern the
+    /// swap, and none at all once it is disputed. `None` stands for a call of another pallet.
     ///
     /// # Errors
     /// `ColdkeySwapDisputed`, `ColdkeySwapAnnounced`.

@@ -117,7 +117,7 @@ impl<T: Config> Pallet<T> {
         Ok(())
     }
 
-    /// Whether a hotkey takes part in a subnet by its own coldkey's choice: as a neuron, or as a parent.
+    /// Whether a hotkey is a neuron of a subnet, or a parent of child hotkeys on it.
     fn takes_part(hotkey: &AccountId32, netuid: NetUid) -> bool {
         IsNetworkMember::<T>::get(hotkey, netuid) || ChildKeys::<T>::contains_key(hotkey, netuid)
     }

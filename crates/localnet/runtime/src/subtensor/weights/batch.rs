@@ -13,7 +13,8 @@ use crate::types::{MechId, NetUid};
 pub(in crate::subtensor) type CompactRow = Vec<(Compact<u16>, Compact<u16>)>;
 
 impl<T: Config> Pallet<T> {
-    /// Sets the weights of a hotkey on several subnets. A subnet whose weights are refused does not stop the others.
+    /// Sets the weights of a hotkey on several subnets. If a subnet refuses its weights, the others are still
+    /// processed.
     ///
     /// # Errors
     /// `InputLengthsUnequal`.
@@ -34,7 +35,7 @@ impl<T: Config> Pallet<T> {
         Ok(())
     }
 
-    /// Commits weights of a hotkey on several subnets. A subnet whose commit is refused does not stop the others.
+    /// Commits weights of a hotkey on several subnets. If a subnet refuses its commit, the others are still processed.
     ///
     /// # Errors
     /// `InputLengthsUnequal`.

@@ -1,4 +1,4 @@
-//! Calls by several signers.
+//! Tests of multisignature calls.
 
 use codec::Encode as _;
 use frame_support::weights::Weight;
@@ -11,7 +11,7 @@ use crate::testing::{account, balance, chain, jump_to, key, outcome, send};
 
 const ENOUGH: Weight = Weight::from_parts(u64::MAX, u64::MAX);
 
-/// The signers in the order that the calls demand.
+/// Returns the signers in the order that the calls require.
 fn signers() -> [AccountId; 3] {
     let mut signers = ["Alice", "Bob", "Charlie"].map(account);
     signers.sort();

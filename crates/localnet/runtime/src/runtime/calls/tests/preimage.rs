@@ -1,4 +1,4 @@
-//! Stored contents of calls.
+//! Tests of stored preimages of calls.
 
 use pallet_preimage::{Call, PreimageFor, RequestStatusFor};
 use sp_core::H256;

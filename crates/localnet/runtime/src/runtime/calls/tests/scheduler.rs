@@ -1,4 +1,4 @@
-//! Calls that run in a later block.
+//! Tests of scheduled calls.
 
 use frame_support::traits::OnInitialize as _;
 use pallet_scheduler::{Agenda, Call, Event, Lookup, Retries};
@@ -21,7 +21,7 @@ fn run_to(block: u32) {
     }
 }
 
-/// A call by root that pays one TAO to an account.
+/// Returns a call by root that credits one TAO to an account.
 fn grant(to: &AccountId) -> Box<RuntimeCall> {
     let (source, dest) = (MultiAddress::Id(account("Alice")), MultiAddress::Id(to.clone()));
     Box::new(pallet_balances::Call::force_transfer { source, dest, value: TAO }.into())
