@@ -1,8 +1,9 @@
 //! Encrypted requests, streamed answers and queue messages of the inference market: none causes a panic.
 //!
 //! - A stream of server-sent events has the same data lines and chunks wherever it is split into pieces.
-//! - What a miner's stream says does not depend on whether it is sampled, and the checker can parse every sample.
-//! - A message of the queue is decoded to what was encoded, and lengths in it do not size the memory.
+//! - Parsing a miner's stream gives the same result whether or not it is sampled, and the checker can parse every
+//!   sample.
+//! - A queue message survives a round trip, and the lengths that it declares do not determine the allocated memory.
 
 use axum::body::Bytes;
 use taonet_http::sse::{DataLines, LineTooLong};

@@ -46,7 +46,7 @@ pub mod ss58;
 pub mod timelock;
 pub mod wav;
 
-/// A body with its name.
+/// A named fuzz target: its name, and the function that checks one input.
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All bodies.

@@ -1,5 +1,5 @@
-//! Timelock ciphertexts, bare and wrapped, and the weights that they contain: no bytes cause a panic, and whatever is
-//! read survives a round trip.
+//! Timelock ciphertexts, bare and wrapped, and the weights that they contain: no bytes cause a panic, and all decoded
+//! values survive a round trip.
 
 use taonet_timelock::{Ciphertext, FormatError, WeightsPayload, Wrapped};
 

@@ -1,4 +1,4 @@
-//! The log file beside standard error.
+//! Tests of the log file, which is written in addition to standard error.
 
 use serde_json::Value;
 use taonet_telemetry::{LogFormat, init_tracing, record_log};

@@ -56,7 +56,7 @@ impl Previous {
     }
 }
 
-/// State that a validator keeps from epoch to epoch.
+/// Persistent state of a validator between epochs.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub(crate) struct PolicyState {
     /// The last known round.

@@ -101,7 +101,7 @@ fn no_secret_is_ever_said() {
     }
 }
 
-/// Prints every type with a secret and every kind of error, and triggers the log messages.
+/// Prints the `Debug` output of every type with a secret, prints every kind of error, and triggers the log messages.
 fn talk(said: &mut Transcript, crypto_type: CryptoType, root: &Path, secrets: &mut Vec<String>) {
     let mnemonic = Mnemonic::parse(PHRASE).unwrap();
     let seed = mnemonic.to_seed("");

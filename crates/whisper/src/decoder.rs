@@ -65,7 +65,7 @@ pub(crate) struct Capture<'a> {
 }
 
 impl Decoder {
-    /// Reads and quantises the decoder.
+    /// Loads and quantises the decoder.
     pub(crate) fn load(
         loader: &mut Loader,
         gemm: &Gemm,

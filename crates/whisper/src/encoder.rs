@@ -95,7 +95,7 @@ pub(crate) struct Buffers {
 }
 
 impl Encoder {
-    /// Reads and quantises the encoder.
+    /// Loads and quantises the encoder.
     pub(crate) fn load(loader: &mut Loader, gemm: &Gemm, heads: Option<usize>) -> Result<Self, ModelError> {
         let shape = loader.shape("encoder/conv1/weight")?;
         let &[width, mels, KERNEL] = shape.as_slice() else {

@@ -168,7 +168,7 @@ struct Active {
     answer: SyncSender<Answer>,
 }
 
-/// Registration of a live worker, removed on drop: when the worker exits or panics.
+/// Registration of a running worker, removed on drop: when the worker exits or panics.
 struct Place(Arc<Shared>);
 
 impl Place {

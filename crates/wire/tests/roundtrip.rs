@@ -23,7 +23,7 @@ const NOW: u64 = 1_800_000_000_000_000_000;
 static RUNTIME: LazyLock<tokio::runtime::Runtime> =
     LazyLock::new(|| tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap());
 
-/// Signs and sends; returns what the handler saw: the caller's address, a line feed, the body.
+/// Signs and sends a request; returns what the handler received: the caller's address, a line feed, the body.
 fn exchange<S: Scheme + Clone>(scheme: &S, signer: &Keypair, method: &Method, path: &str, body: &[u8]) -> Vec<u8> {
     let bob = Keypair::from_uri("//Bob").unwrap().hotkey();
     let clock = Arc::new(ManualClock::at(NOW));

@@ -15,7 +15,7 @@ const HEAD: usize = 16;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SecretState {
-    /// There is no file: the secret is kept elsewhere.
+    /// There is no file: the secret is stored elsewhere.
     Absent,
     /// The file exists, or may exist, but is unreadable.
     Unreadable,

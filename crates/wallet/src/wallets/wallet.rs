@@ -11,7 +11,7 @@ use crate::{Keyfile, Overwrite, Password, PublicKey, StoredKey, WalletError, Wri
 ///
 /// Reading accepts files as Bittensor's tools write them. Writing creates directories of mode 0700 and files of mode
 /// 0600, each file atomically, and never follows symbolic links. A lock on the file `.lock` serialises the writers that
-/// use this crate; overwritten keys are kept in `.backups`.
+/// use this crate; overwritten keys are stored in `.backups`.
 #[derive(Debug, Clone)]
 pub struct Wallet {
     root: PathBuf,
@@ -121,7 +121,7 @@ impl Wallet {
         self.write(&self.hotkeys_directory(), &secret, &public, key, password, overwrite)
     }
 
-    /// Writes the public file of a coldkey whose secret is kept elsewhere.
+    /// Writes the public file of a coldkey whose secret is stored elsewhere.
     ///
     /// # Errors
     /// The errors of [`Self::write_coldkey`].
@@ -129,7 +129,7 @@ impl Wallet {
         self.write_public(&self.coldkeypub_path(), key, overwrite)
     }
 
-    /// Writes the public file of a hotkey whose secret is kept elsewhere.
+    /// Writes the public file of a hotkey whose secret is stored elsewhere.
     ///
     /// # Errors
     /// The errors of [`Self::write_coldkey`].

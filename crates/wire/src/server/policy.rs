@@ -15,7 +15,7 @@ pub struct Standing {
     pub validator_permit: bool,
 }
 
-/// A source of standings. It is queried for every request, so it must answer from memory, not from the network.
+/// A source of standings. It is queried for every request, so it must respond from memory, not from the network.
 pub trait Standings: Send + Sync + 'static {
     /// Returns the hotkey's standing; `None` when it is not registered.
     fn standing(&self, hotkey: &Hotkey) -> Option<Standing>;

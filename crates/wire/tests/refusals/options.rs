@@ -1,4 +1,4 @@
-//! What the permissive options allow, and what they still refuse.
+//! Requests that the permissive options allow, and requests that they still refuse.
 
 use std::sync::Arc;
 

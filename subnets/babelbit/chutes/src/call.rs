@@ -1,4 +1,4 @@
-//! Requests as data: shown in a dry run, then sent.
+//! HTTP requests as values, which a dry run can show without sending.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -71,7 +71,7 @@ pub enum ApiError {
     Unsuitable {
         /// Path of the file or directory.
         path: PathBuf,
-        /// Why, and what to do.
+        /// Why it cannot be uploaded, with a hint.
         reason: &'static str,
     },
 }
@@ -103,11 +103,11 @@ pub(crate) enum Body {
     Json(Value),
     /// One JSON value per line, as the hub's commits need.
     Lines(Vec<Value>),
-    /// A file of this size.
+    /// A file; the value is its size in bytes.
     File(PathBuf, u64),
 }
 
-/// How a request carries the API key.
+/// Authentication scheme of a request: how it sends the API key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Scheme {
     /// The URL itself authorises the request.

@@ -24,7 +24,7 @@ const KEPT: usize = 300;
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
 /// Relative deviation of a pause, so that calls that failed together are not retried together.
 const JITTER: f64 = 0.15;
-/// Time for all pauses between the attempts of a call.
+/// Total time budget for the pauses between the attempts of a call.
 const SLACK: Duration = Duration::from_secs(5);
 /// Maximum length of a slug, which is a label of a domain name.
 const MAX_SLUG: usize = 63;
@@ -138,7 +138,7 @@ impl ChuteClient {
         Self { sleeper, ..self }
     }
 
-    /// Asks for the chute's health.
+    /// Requests the health status of the chute.
     ///
     /// # Errors
     /// [`ChuteError`] when the chute refuses or does not respond.
@@ -147,7 +147,7 @@ impl ChuteClient {
         Health::deserialize(answer).map_err(|error| ChuteError::Fault(Fault::Payload(error)))
     }
 
-    /// Asks for a prediction, each attempt with the timeout `step` or that of the settings, whichever is shorter.
+    /// Requests a prediction. The timeout of each attempt is the shorter of `step` and the configured timeout.
     ///
     /// # Errors
     /// [`ChuteError`] of the last attempt.
@@ -190,7 +190,8 @@ impl ChuteClient {
     }
 }
 
-/// Reads the prediction from a chute's response, which has it in `utterance`; an axon's has it at the top.
+/// Reads the prediction from a chute's response, which has it in `utterance`; the response of an axon has it at the top
+/// level.
 fn prediction(answer: &Value) -> Result<String, ChuteError> {
     if answer.get("success").and_then(Value::as_bool) == Some(false) {
         let error = answer.get("error").and_then(Value::as_str).unwrap_or("no reason");

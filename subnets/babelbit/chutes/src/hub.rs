@@ -21,13 +21,13 @@ const LFS: &str = "application/vnd.git-lfs+json";
 /// Branch that receives uploads.
 const BRANCH: &str = "main";
 
-/// What the hub says about a model.
+/// Information of the hub about a model.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct ModelInfo {
     /// Revision: ID of the commit.
     #[serde(default)]
     pub sha: Option<String>,
-    /// `false`, or how access is granted.
+    /// Access restriction of the model: `false`, or the approval mode.
     #[serde(default)]
     gated: Value,
 }
@@ -39,7 +39,7 @@ impl ModelInfo {
     }
 }
 
-/// How the hub stores the files of a commit.
+/// The hub's response to a pre-upload request: how it stores each file of a commit.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct UploadPlan {
     /// Names of the files that the large-file service stores.
@@ -96,7 +96,7 @@ impl HubApi {
         self.service.call("create the repository", Method::POST, &["api", "repos", "create"], Body::Json(body))
     }
 
-    /// Request for the way in which the hub stores each file.
+    /// Request that asks the hub how it will store each file.
     pub fn preupload(&self, repository: &str, model: &LocalModel) -> Call {
         let file =
             |file: &LocalFile| json!({ "path": file.name, "size": file.size, "sample": STANDARD.encode(&file.sample) });

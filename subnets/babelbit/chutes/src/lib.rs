@@ -6,7 +6,7 @@
 //!
 //! - [`HubApi`] creates a model repository, uploads a directory as one commit, and checks revisions.
 //! - [`ChutesApi`] finds, deploys, shares, warms up and deletes chutes.
-//! - [`ChuteClient`] asks a chute for its health and for predictions.
+//! - [`ChuteClient`] requests the health status and predictions of a chute.
 //! - [`Script`] renders the Python script that defines a chute.
 //! - [`Commitment`] is the text on the chain.
 //!
@@ -22,9 +22,9 @@
 //! # }
 //! ```
 //!
-//! Each request is a [`Call`], which can be shown before it is sent, for a dry run. API keys are in no [`Call`]: they
-//! are added when it is sent, marked as sensitive, and removed from the errors of a service. The crate builds no images:
-//! `chutes build` of the service's own program does, from the rendered script.
+//! Each request is a [`Call`], which can be shown before it is sent, for a dry run. A [`Call`] does not contain the API
+//! key: the key is added when the call is sent, marked as sensitive, and removed from the errors of a service. The
+//! crate builds no images: `chutes build` of the service's own program does, from the rendered script.
 //!
 //! Uses `taonet-babelbit-core` (the predict request), `taonet-http`, `taonet-primitives`, `taonet-service` and
 //! `taonet-settings` (secrets). Used by `taonet-babelbit-text-runner`, which calls miners on Chutes, by

@@ -45,7 +45,7 @@ pub enum ScriptError {
     TooLong(usize),
 }
 
-/// What a script is about.
+/// Parameters of the script of a chute.
 #[derive(Debug, Clone, Copy)]
 pub struct Script<'a> {
     /// Name of the model's repository on the hub.
@@ -108,8 +108,8 @@ pub fn chute_name(hub_username: &str, revision: &str) -> String {
     format!("{hub_username}-Babelbit-{short}")
 }
 
-/// Returns the slug that Chutes will probably give to a chute: the account and the name in lowercase, with hyphens for
-/// other characters.
+/// Returns the slug that Chutes is expected to assign to a chute: the account and the name in lowercase, with hyphens
+/// for other characters.
 pub fn guessed_slug(chutes_username: &str, name: &str) -> String {
     let text = format!("{chutes_username}-{name}").to_lowercase();
     let parts = text.split(|c: char| !c.is_ascii_alphanumeric()).filter(|part| !part.is_empty());

@@ -216,7 +216,7 @@ async fn a_model_is_uploaded_in_the_steps_of_the_hub() {
     assert_eq!((&lines[1]["value"]["content"], &lines[2]["value"]["oid"]), (&json!("e30="), &json!(weights.sha256)));
 }
 
-/// Columns: what the hub lacks · error
+/// Columns: missing part of the hub's response · error
 #[tokio::test]
 async fn a_hub_that_answers_wrongly_is_named() {
     let directory = tempfile::tempdir().unwrap();

@@ -137,7 +137,7 @@ pub struct Config {
 pub struct LanguageModelSettings {
     /// Directory or GGUF file of the model.
     pub path: Option<PathBuf>,
-    /// Device that computes: `cpu`, `cuda` or `mps`; `cpu` if unset.
+    /// Device on which the model runs: `cpu`, `cuda` or `mps`; `cpu` if unset.
     pub device: Option<String>,
     /// Whether weights are quantised to 8 bits.
     pub in_8_bits: bool,

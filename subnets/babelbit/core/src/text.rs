@@ -66,7 +66,7 @@ pub struct StepScore {
     pub semantic_cosine_raw: f64,
     /// The cosine, calibrated by the dialogue's baseline, in `0..=1`.
     pub semantic_similarity: f64,
-    /// Weight of the step: `1 / (step + 1)`.
+    /// Weight of the step, `1 / (step + 1)`: earlier predictions count more.
     pub earliness: f64,
     /// Score of the step.
     #[serde(rename = "U_step")]

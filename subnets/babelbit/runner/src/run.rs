@@ -310,7 +310,7 @@ impl Runner {
         Ok(report)
     }
 
-    /// Stores the display names of miners. An error costs only the names, so it is logged.
+    /// Stores the display names of miners. An error is only logged, because it affects nothing else.
     async fn store_names(&self, miners: &[Miner]) {
         let (state, names) = (self.settings.paths.state.clone(), names_of(miners));
         if let Ok(Err(error)) = spawn_blocking(move || store_names(&state, names)).await {

@@ -38,13 +38,13 @@ pub struct Step {
 }
 
 impl Step {
-    /// Responds at once with base64 text.
+    /// Responds immediately with base64 text.
     pub fn text(audio_b64: impl Into<String>, out_eos: bool) -> Self {
         let answer = PredictResponse { session_id: String::new(), audio_b64: audio_b64.into(), out_eos, n_bytes: 0 };
         Self { after: Duration::ZERO, answer: Ok(answer) }
     }
 
-    /// Responds at once with `samples` samples of audio.
+    /// Responds immediately with `samples` samples of audio.
     pub fn sound(samples: usize, out_eos: bool) -> Self {
         Self::text(STANDARD.encode(vec![0; samples * 4]), out_eos)
     }

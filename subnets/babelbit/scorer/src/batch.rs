@@ -114,7 +114,7 @@ impl BatchScorer {
         self.listener.cache.get(audio)
     }
 
-    /// Starts recognition of a reply in the background, if required. Returns at once.
+    /// Starts recognition of a reply in the background, if required, and returns immediately.
     pub fn prepare(&self, candidate: &Candidate) {
         let (timing, error) = candidate.timing();
         if let Plan::Listen(audio) = self.plan(candidate, &timing, error) {

@@ -1,9 +1,9 @@
 //! Predictions of a causal language model in this process: GPT-2 or Llama.
 //!
 //! The prompt is the dialogue, one utterance per line, and ends with the revealed words; the likeliest tokens up to the
-//! end of that line are the rest of the utterance. The model runs on a thread of its own, one prediction at a time, and
-//! keeps its cache of each utterance: after the next word, it reads only that word. When the deadline passes, the words
-//! until then count, and the n-gram model, if there is one, continues the text.
+//! end of that line are the rest of the utterance. The model runs on a separate thread, one prediction at a time, with
+//! one key-value cache per utterance: when the next word is revealed, it processes only that word. When the deadline
+//! passes, the words predicted so far are used, and the n-gram model, if there is one, continues the text.
 
 mod sessions;
 
@@ -21,7 +21,7 @@ use crate::model::TextModel;
 use crate::ngram::NgramModel;
 use sessions::Sessions;
 
-/// Maximum number of predictions that wait for the model; further ones are answered without it.
+/// Maximum number of predictions queued for the model; further predictions do without it.
 const QUEUE: usize = 64;
 /// Maximum number of generated tokens: about two per word.
 const MAX_TOKENS: usize = 64;
@@ -37,7 +37,7 @@ pub(crate) fn describe_metrics() {
     describe_counter!(TOKENS, "Tokens of the language model's predictions, by kind");
 }
 
-/// Bounds of a language model's work.
+/// Resource limits of a language model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
     /// Maximum number of utterances whose caches are kept.
@@ -55,7 +55,7 @@ impl Default for Limits {
     }
 }
 
-/// A causal language model as a text model. Its thread ends when the model is dropped.
+/// A [`TextModel`] on a causal language model. Its thread ends when the value is dropped.
 #[derive(Debug)]
 pub struct Causal {
     name: String,
@@ -71,7 +71,7 @@ struct Job {
     answer: oneshot::Sender<(Line, Outcome)>,
 }
 
-/// How a prediction ended.
+/// Outcome of a prediction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Outcome {
     Complete,
@@ -167,7 +167,7 @@ impl Worker {
         }
     }
 
-    /// Adds the likeliest continuation of a prompt to the line, until the line is complete or it `is_late`.
+    /// Adds the likeliest continuation of a prompt to the line, until the line is complete or `is_late` returns `true`.
     fn complete(&mut self, prompt: &str, line: &mut Line, is_late: impl Fn() -> bool) -> Result<Outcome, ModelError> {
         let Self { model, sessions } = self;
         if is_late() {
@@ -217,8 +217,8 @@ impl Worker {
     }
 }
 
-/// Returns the last tokens of a prompt, with room for the answer in the context. The beginning goes in large pieces, so
-/// that the cache of a prompt that grows is rarely lost.
+/// Returns the last tokens of a prompt, leaving space in the context for the answer. The beginning is dropped in large
+/// pieces, so that the cached prefix of a growing prompt stays valid for long.
 fn fitting(tokens: &[u32], context: usize) -> &[u32] {
     let room = context.saturating_sub(MAX_TOKENS).max(context.div_ceil(2));
     let piece = room.div_ceil(4);

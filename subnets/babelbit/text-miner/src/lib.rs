@@ -9,8 +9,7 @@
 //!   [`ngram::NgramModel::load`] use a file format with a checksum.
 //! - [`backend`]: [`backend::Backend`], the model of any inference server with OpenAI's API, with a timeout and the
 //!   n-gram model as a fallback.
-//! - [`causal`]: [`causal::Causal`], GPT-2 or Llama in this process, with the cache of each utterance kept between its
-//!   words.
+//! - [`causal`]: [`causal::Causal`], GPT-2 or Llama in this process, with a key-value cache for each utterance.
 //! - [`model`]: the trait [`model::TextModel`], for models of your own, and two trivial models as baselines.
 //! - [`server`]: the HTTP routes of any model. [`server::router`] serves requests that a [`server::signed_requests`]
 //!   layer has verified; a [`Refusal`] says why a request was refused.

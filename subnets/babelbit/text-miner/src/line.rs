@@ -25,8 +25,8 @@ pub(crate) fn prompt(prefix: &str, context: &str) -> String {
     if text.is_empty() { "\n".to_owned() } else { text }
 }
 
-/// Like [`prompt`], but its beginning rarely changes while the dialogue grows, so that a cache of the prompt can be
-/// kept: the earlier utterances go in pieces of half the maximum length.
+/// Like [`prompt`], but its beginning rarely changes while the dialogue grows, so that a cache of the prompt stays
+/// valid: earlier utterances are dropped in pieces of half the maximum length.
 pub(crate) fn steady_prompt(prefix: &str, context: &str) -> String {
     let length: usize = spoken(context.split(CONTEXT_SEPARATOR)).map(|utterance| utterance.len() + 1).sum();
     let piece = MAX_CONTEXT / 2;
@@ -45,7 +45,7 @@ fn spoken<'a>(utterances: impl Iterator<Item = &'a str>) -> impl Iterator<Item =
     utterances.map(str::trim).filter(|text| !text.is_empty())
 }
 
-/// The rest of the utterance, as received until now.
+/// The rest of the utterance, as received so far.
 #[derive(Debug, Default)]
 pub(crate) struct Line {
     text: String,

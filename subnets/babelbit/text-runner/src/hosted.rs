@@ -19,7 +19,7 @@ use super::{AxonMiners, TextConnection, TextMiner, TextMiners};
 const HUB_TIMEOUT: Duration = Duration::from_secs(5);
 /// Timeout of a request for a chute.
 const CHUTES_TIMEOUT: Duration = Duration::from_secs(15);
-/// Time for which the answer about a model is valid.
+/// Lifetime of a cached response about a model.
 const CACHED: Duration = Duration::from_mins(5);
 /// Maximum number of models in the cache.
 const MAX_CACHED: usize = 4_096;
@@ -42,7 +42,8 @@ pub type ReadError = Box<dyn std::error::Error + Send + Sync>;
 /// Function that reads the subnet's commitments.
 pub type ReadCommitments = Arc<dyn Fn() -> BoxFuture<'static, Result<Vec<PublishedText>, ReadError>> + Send + Sync>;
 
-/// Miners of the metagraph: those whose commitment names a model on Chutes, and those that only serve an axon.
+/// Source of the miners of the metagraph: those whose commitment names a model on Chutes, and those that only serve an
+/// axon.
 pub struct CommittedMiners {
     axons: AxonMiners,
     policy: AddressPolicy,
@@ -121,8 +122,8 @@ impl CommittedMiners {
         Ok(self.axons.choice.of(valid.iter().filter_map(|candidate| self.connect(candidate)).collect()))
     }
 
-    /// Whether the model of a candidate is public and its chute serves the committed revision. A service that does not
-    /// respond excludes nobody.
+    /// Whether the model of a candidate is public and its chute serves the committed revision. If a service does not
+    /// respond, the candidate counts as valid.
     async fn is_valid(&self, candidate: &Candidate) -> bool {
         let (Some(commitment), uid) = (&candidate.commitment, candidate.key.uid) else { return true };
         let (Some(model), Some(_)) = (&commitment.model, &commitment.slug) else { return true };
@@ -218,8 +219,8 @@ const fn is_refusal(status: Option<StatusCode>) -> bool {
     }
 }
 
-/// Returns the neurons that may be miners: with a valid commitment that names a chute, or with an axon. A neuron whose
-/// commitment is malformed is none, as in the reference.
+/// Returns the neurons that may be miners: with a valid commitment that names a chute, or with an axon. A neuron with a
+/// malformed commitment is not a candidate, as in the reference.
 fn candidates(
     neurons: impl Iterator<Item = MinerKey>,
     axons: &[MinerEntry],
@@ -255,7 +256,8 @@ fn without_chutes(candidates: Vec<Candidate>) -> Vec<Candidate> {
     candidates.into_iter().filter_map(reduce).collect()
 }
 
-/// Keeps the earliest of the candidates with the same text, and those without one, in their order.
+/// Keeps the earliest of the candidates with equal commitments, and all candidates without a commitment, in their
+/// order.
 fn earliest(candidates: Vec<Candidate>, text: impl Fn(&Candidate) -> Option<&str>) -> Vec<Candidate> {
     let mut by_block: Vec<&Candidate> = candidates.iter().collect();
     by_block.sort_by_key(|candidate| (candidate.block, candidate.key.uid));

@@ -7,7 +7,8 @@ use taonet_nineteen_core::task::Endpoint;
 use crate::{CheckError, Checked, CheckingServer};
 
 /// An image server that the validator runs, with the routes of the reference's image workers: `/text-to-image`,
-/// `/image-to-image`, `/avatar` and `/inpaint`. It makes the image again, and returns its hashes and its embedding.
+/// `/image-to-image`, `/avatar` and `/inpaint`. It generates the image from the same request, and returns its hashes
+/// and its embedding.
 #[derive(Debug, Clone)]
 pub struct ImageReference {
     server: CheckingServer,

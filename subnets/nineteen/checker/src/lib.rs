@@ -2,18 +2,18 @@
 //!
 //! A miner could serve a smaller model than the one that it is paid for. Its answer would still be readable, but the
 //! model that it claims to serve assigns other probabilities to the tokens, and a check measures that difference. The
-//! reference model reads the answer; it does not generate another one.
+//! reference model computes the probabilities of the answer's tokens; it does not generate another answer.
 //!
-//! A [`ReferenceModel`] reads a request and an answer. It returns the likeliest tokens at each position of the answer,
-//! or at the positions to compare only, and the rank and log-probability of the miner's token if the model reports them
-//! ([`Reading`]). [`check_text`] computes the quality from these with the core's formulas. There are two
+//! A [`ReferenceModel`] processes a request and an answer. It returns the likeliest tokens at each position of the
+//! answer, or at the positions to compare only, and the rank and log-probability of the miner's token if the model
+//! reports them ([`Reading`]). [`check_text`] computes the quality from these with the core's formulas. There are two
 //! implementations:
 //!
 //! - [`OpenAiReference`]: an OpenAI-compatible server that the validator runs (vLLM, SGLang, llama.cpp). With
 //!   `prompt_logprobs`, one request covers the complete answer; otherwise each of up to five tokens takes a request;
 //! - [`LocalReference`]: a language model in this process.
 //!
-//! An image is compared with the image that the validator's own server makes from the same request
+//! An image is compared with the image that the validator's own server generates from the same request
 //! ([`ImageReference`]), an embedding with the vectors of the validator's own server ([`EmbeddingReference`]). A
 //! [`Reference`] is any of the three.
 //!
@@ -159,14 +159,14 @@ pub trait ReferenceModel: Send + Sync {
     /// Computes the probabilities of an answer's tokens.
     async fn read(&self, question: &Question<'_>) -> Result<Reading, CheckError>;
 
-    /// Writes the assistant's answer to a conversation, with at most `most` tokens, for the validator's own use; `None`
-    /// if the model only reads.
+    /// Generates the assistant's answer to a conversation, with at most `most` tokens, for synthetic requests; `None`
+    /// if the model cannot generate text.
     async fn write(&self, _messages: &[Value], _most: u64, _seed: u64) -> Result<Option<String>, CheckError> {
         Ok(None)
     }
 }
 
-/// How a validator checks the answers of a task.
+/// Reference against which a validator checks the answers of a task.
 #[derive(Clone)]
 pub enum Reference {
     /// Chats and completions: probabilities of a language model.

@@ -10,7 +10,7 @@ use taonet_nineteen_core::task::Endpoint;
 
 use crate::{CheckError, LIKELIEST, PlaceReading, Question, Reading, ReferenceModel};
 
-/// A language model in this process that reads every answer in one pass.
+/// A language model in this process, which processes every answer in one pass.
 #[derive(Debug, Clone)]
 pub struct LocalReference {
     model: Arc<LanguageModel>,

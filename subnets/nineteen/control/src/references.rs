@@ -1,4 +1,4 @@
-//! References of the tasks: how the validator checks their answers.
+//! References of the tasks, against which the validator checks their answers.
 
 use std::fmt;
 use std::sync::Arc;

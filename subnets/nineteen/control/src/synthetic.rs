@@ -15,7 +15,7 @@ use taonet_nineteen_core::task::Endpoint;
 pub use drafts::Drafts;
 use words::{Part, text};
 
-/// Maximum `max_tokens` of a request, unless the task sets a smaller limit.
+/// Upper limit for `max_tokens` of a request, unless the task sets a smaller one.
 const MOST_TOKENS: u64 = 2_000;
 /// Minimum of a randomly drawn `max_tokens`.
 const FEWEST_TOKENS: u64 = 16;

@@ -198,7 +198,7 @@ async fn checking_server(router: Router, path: &str) -> CheckingServer {
     CheckingServer::new(&url, None, Duration::from_mins(1)).unwrap()
 }
 
-/// The reference of a task is that of the current configuration: a task that a reload adds is checked at once.
+/// The reference of a task is that of the current configuration: a task that a reload adds is checked immediately.
 #[tokio::test(flavor = "multi_thread")]
 async fn tasks_that_a_reload_adds_are_checked() {
     let folder = tempfile::tempdir().unwrap();
@@ -426,7 +426,7 @@ async fn resumes_its_period(store: Store) {
     shutdown.request();
 }
 
-/// The loops of a validator go on when the chain, the miners or the checked answers fail (spec §11.20).
+/// The loops of a validator continue when the chain, the miners or the checked answers fail (spec §11.20).
 #[tokio::test(flavor = "multi_thread")]
 async fn issue_11_20_loops_survive_failures() {
     let folder = tempfile::tempdir().unwrap();

@@ -11,7 +11,7 @@ use crate::MarketFile;
 
 /// Path of the votes below the service's URL.
 const PATH: &str = "v1/weights";
-/// Time between two fetches.
+/// Interval between two fetches.
 const EVERY: Duration = Duration::from_mins(10);
 /// Timeout of a fetch.
 const WITHIN: Duration = Duration::from_secs(10);
@@ -25,15 +25,15 @@ pub enum VotesError {
     /// The HTTP client cannot be built.
     #[error("cannot set up the HTTP client for the votes")]
     Setup(#[source] Box<dyn std::error::Error + Send + Sync>),
-    /// The service did not respond, or not with numbers by task.
+    /// The service did not respond, or its response is not a map from tasks to numbers.
     #[error("the votes cannot be fetched")]
     Call(#[from] JsonCallError),
 }
 
-/// Keeps a market's task weights up to date with the validators' votes.
+/// Client that updates a market's task weights from the validators' votes.
 ///
 /// The service returns `{task: weight}`. The weights apply from the next reload of the market, at the start of a
-/// period. While the service fails, the last weights remain.
+/// period. While the service fails, the last valid weights remain in effect.
 #[derive(Debug)]
 pub struct VotesFeed {
     client: JsonClient,
@@ -61,7 +61,7 @@ impl VotesFeed {
         Ok(())
     }
 
-    /// Fetches the votes at once and then every ten minutes, until shutdown. Logs failures.
+    /// Fetches the votes immediately and then every ten minutes, until shutdown. Logs failures.
     pub async fn run(&self, shutdown: &Shutdown) {
         loop {
             if let Err(error) = self.fetch().await {

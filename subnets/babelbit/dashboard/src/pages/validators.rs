@@ -25,8 +25,8 @@ pub(super) fn warning(section: &BabelbitSection) -> Markup {
     }
 }
 
-/// Renders the scores of a challenge by this validator and by all validators; empty if the scoring API is no source of
-/// the dashboard, and for solo challenges, which differ by validator.
+/// Renders the scores of a challenge by this validator and by all validators; empty if the dashboard does not use the
+/// scoring API, and for solo challenges, which differ by validator.
 pub(super) fn compared(section: &BabelbitSection, view: &View, challenge: &Challenge) -> Markup {
     let state = section.validators.state();
     let contest = challenge.head.challenge_type;

@@ -81,7 +81,7 @@ pub(super) struct RunDocument {
     pub(super) challenge_uid: Option<String>,
     pub(super) miner_uid: u16,
     pub(super) miner_hotkey: String,
-    /// Absent in files of the speech contest.
+    /// Scores by dialogue; absent in files of the speech contest.
     #[serde(default)]
     pub(super) dialogues: Option<Vec<Dialogue>>,
     #[serde(default, rename = "challenge_mean_U")]

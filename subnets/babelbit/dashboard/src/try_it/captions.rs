@@ -1,4 +1,4 @@
-//! Transcripts of what visitors and miners say.
+//! Transcripts of the speech of visitors and miners.
 
 use std::sync::Arc;
 

@@ -12,7 +12,7 @@ use super::{AuthStep, EngineError};
 use taonet_http::Fault;
 use taonet_service::Clock;
 
-/// Margin before expiry at which a token is renewed, so that no token expires during a run.
+/// Margin before expiry at which a token is renewed, so that a token does not expire during a run.
 const MARGIN: Duration = Duration::from_mins(5);
 
 /// Maximum length of a challenge in bytes.

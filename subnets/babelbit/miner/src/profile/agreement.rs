@@ -1,4 +1,4 @@
-//! Incremental recognition: the last seconds of the source are heard again and again while it goes on.
+//! Incremental recognition: while the source plays, its last seconds are transcribed repeatedly.
 
 use taonet_babelbit_core::protocol::SAMPLE_RATE_HZ;
 use taonet_primitives::Word;
@@ -6,9 +6,9 @@ use taonet_speech::RecognizeError;
 
 use super::listener::Listener;
 
-/// New source audio before the next hearing, in samples at 24 kHz: 0.8 s.
+/// Amount of new source audio between two recognition passes, in samples at 24 kHz: 0.8 s.
 const STEP: usize = 19_200;
-/// Length of the heard audio above which its beginning is dropped, in samples: 16 s.
+/// Maximum length of the buffered audio, above which its beginning is dropped, in samples at 24 kHz: 16 s.
 const LONGEST: usize = 16 * SAMPLE_RATE_HZ as usize;
 /// Audio before the last final word that is kept as context, in seconds.
 const CONTEXT: f64 = 4.0;
@@ -21,11 +21,11 @@ const REPEATED: usize = 5;
 /// Amplitude at or below which a step is silent.
 const SILENCE: f32 = 0.002;
 
-/// Incremental recognition stage: words on which two hearings in a row agree are final.
+/// Incremental recognition stage: words on which two consecutive recognition passes agree are final.
 ///
 /// The end of a recording is where recognisers err: a word is cut off, or its continuation would change it. The next
-/// hearing has more audio after these words, and corrects them or confirms them. Times are in seconds from the start of
-/// the source.
+/// pass has more audio after these words, and corrects or confirms them. Times are in seconds from the start of the
+/// source.
 #[derive(Debug, Default)]
 pub(super) struct Agreement {
     /// The last part of the source.
@@ -34,7 +34,7 @@ pub(super) struct Agreement {
     dropped: usize,
     /// Number of new samples since the last hearing.
     new: usize,
-    /// Words of the last hearing that are not final.
+    /// Words of the last recognition pass that are not final.
     tentative: Vec<Word>,
     /// The last final words.
     settled: Vec<Word>,
@@ -47,8 +47,8 @@ impl Agreement {
         self.new += samples.len();
     }
 
-    /// Returns the words that are final now, usually none: the source is heard once per step. At the end of the source,
-    /// all words are final.
+    /// Returns the words that have become final: none unless a step of new audio was complete and transcribed. At the
+    /// end of the source, all words are final.
     pub(super) fn find(&mut self, listener: &Listener, end: bool) -> Result<Vec<Word>, RecognizeError> {
         if self.new < STEP && !end {
             return Ok(Vec::new());
@@ -67,13 +67,13 @@ impl Agreement {
         Ok(agreed_words)
     }
 
-    /// Returns the start of the first word that is not final, or the end of the audio that was heard.
+    /// Returns the start of the first word that is not final, or the end of the transcribed audio.
     pub(super) fn settled_until(&self) -> f64 {
         let end = seconds((self.dropped + self.samples.len()).saturating_sub(self.new));
         self.tentative.first().map_or(end, |word| word.start)
     }
 
-    /// Hears the audio again and returns the words after the final ones.
+    /// Transcribes the buffered audio again and returns the words after the final ones.
     fn unsettled(&self, listener: &Listener) -> Result<Vec<Word>, RecognizeError> {
         let shift = seconds(self.dropped);
         let words = listener.listen(&self.samples)?;
@@ -114,7 +114,7 @@ fn seconds(samples: usize) -> f64 {
     samples as f64 / f64::from(SAMPLE_RATE_HZ)
 }
 
-/// Returns the number of words at the beginning that two hearings have in common.
+/// Returns the length of the common prefix of two transcripts, in words.
 fn common(one: &[Word], other: &[Word]) -> usize {
     one.iter().zip(other).take_while(|(one, other)| one.text == other.text).count()
 }
@@ -128,8 +128,8 @@ mod tests {
 
     use super::*;
 
-    /// A recogniser that returns one scripted hearing after the other: words with their ends in seconds from the start
-    /// of the recording.
+    /// A recogniser that returns scripted transcripts in order: words with their ends in seconds from the start of the
+    /// recording.
     struct Script(Mutex<std::vec::IntoIter<Vec<(&'static str, f64)>>>);
 
     impl Recognizer for Script {
@@ -152,7 +152,7 @@ mod tests {
         }
     }
 
-    /// Plays a step per hearing, and returns the words that become final in each.
+    /// Plays one step of audio per recognition pass, and returns the words that become final in each.
     fn play(hearings: Vec<Vec<(&'static str, f64)>>) -> Vec<String> {
         let count = hearings.len();
         let listener = Listener::new(Arc::new(Script(Mutex::new(hearings.into_iter()))));

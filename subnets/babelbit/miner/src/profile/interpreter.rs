@@ -59,7 +59,7 @@ impl Default for Manner {
 pub struct Interpreter {
     listener: Listener,
     rewriter: Arc<Rewriter>,
-    /// Language model that rewrites in place of the rules.
+    /// Language model that rewrites phrases instead of the rules.
     chat: Option<Arc<ChatRewriter>>,
     speaker: Speaker,
     fastest: f64,
@@ -86,14 +86,15 @@ impl Interpreter {
         })
     }
 
-    /// Makes the recogniser hear the last seconds of the source again and again: words on which two hearings in a row
-    /// agree are interpreted, without waiting for a pause. For recognisers that need the context of whole sentences.
+    /// Makes recognition incremental: the last seconds of the source are transcribed repeatedly, and words on which two
+    /// consecutive passes agree are interpreted without waiting for a pause. For recognisers that need the context of
+    /// whole sentences.
     #[must_use]
     pub fn incremental(self) -> Self {
         Self { is_incremental: true, ..self }
     }
 
-    /// Makes a language model rewrite the phrases; the rules are its fallback.
+    /// Uses a language model to rewrite the phrases, with the rules as the fallback.
     #[must_use]
     pub fn with_language_model(self, chat: ChatRewriter) -> Self {
         Self { chat: Some(Arc::new(chat)), ..self }
@@ -139,7 +140,7 @@ struct Interpreting {
     agreement: Agreement,
     /// Final words of an incomplete phrase.
     agreed: Vec<Word>,
-    /// End of the last interpreted word of the agreement, in seconds.
+    /// End of the last interpreted word of incremental recognition, in seconds.
     said_until: f64,
     context: Context,
     /// Earlier phrases of the conversation with the language model.
@@ -214,8 +215,8 @@ impl Interpreting {
         Ok(())
     }
 
-    /// Interprets the phrases of words on which two hearings agree. At the end of the source, the rest becomes the last
-    /// fragment.
+    /// Interprets the phrases of words on which two recognition passes agree. At the end of the source, the rest
+    /// becomes the last fragment.
     fn follow(&mut self, frame: &[f32], end: bool, reply: &mut Vec<f32>) -> Result<(), ProfileError> {
         self.agreement.hear(frame);
         self.agreed.extend(self.agreement.find(&self.stages.listener, end)?);

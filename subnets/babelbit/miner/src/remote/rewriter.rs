@@ -11,7 +11,7 @@ const MEMORY: usize = 8;
 const CONTINUES: &str = "...";
 /// Message in place of a phrase, after the end of speech.
 const END: &str = "(end of speech)";
-/// Response that says nothing.
+/// Response of the model for a phrase that needs no speech.
 const NOTHING: &str = "-";
 
 /// Instructions for the language model.

@@ -120,7 +120,7 @@ impl Ledger {
         self.enqueued.notify_one();
     }
 
-    /// Waits until files are queued; returns at once if files were queued since the last call.
+    /// Waits until files are queued; returns immediately if files were queued since the last call.
     pub(crate) async fn enqueued(&self) {
         self.enqueued.notified().await;
     }

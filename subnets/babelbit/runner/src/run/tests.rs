@@ -71,7 +71,7 @@ fn read(path: &Path) -> Value {
     serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap()
 }
 
-/// Returns the names in a directory, sorted.
+/// Returns the names of the files in a directory, sorted.
 fn names(directory: &Path) -> Vec<String> {
     let mut names: Vec<String> = std::fs::read_dir(directory)
         .map(|entries| entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect())

@@ -263,7 +263,8 @@ async fn solo_results_name_the_main_challenge() {
     }
 }
 
-/// Files queued while the outbox runs are submitted at once; rewritten files are submitted again, other files are not.
+/// Files queued while the outbox runs are submitted immediately; rewritten files are submitted again, other files are
+/// not.
 #[tokio::test]
 async fn a_running_outbox_submits_what_comes() {
     let results = Results::new(1).await;

@@ -18,14 +18,14 @@ use crate::ngram::Trainer;
 
 const DEADLINE: Duration = Duration::from_millis(500);
 
-/// How a stand-in for an inference server answers.
+/// Scripted response of a mock inference server.
 #[derive(Debug, Clone, Copy)]
 enum Answer {
     /// Streams these texts, then ends.
     Ends(&'static [&'static str]),
-    /// Streams these texts, then sends nothing more.
+    /// Streams these texts, then sends no more data and keeps the connection open.
     Stalls(&'static [&'static str]),
-    /// Streams one text again and again.
+    /// Streams the same text repeatedly, without an end.
     Repeats(&'static str),
     /// Streams a text, then an error.
     Breaks(&'static str),
@@ -82,7 +82,7 @@ async fn completions(State(stand_in): State<StandIn>, headers: http::HeaderMap, 
     stand_in.answer.respond()
 }
 
-/// Starts a server and a model of it; the model's name comes from the server's list.
+/// Starts a server and creates a model on it; the model's name comes from the server's list.
 async fn backend(answer: Answer, fallback: bool) -> (Backend, StandIn) {
     let stand_in = StandIn { answer, requests: Arc::default() };
     let models = || async { Json(json!({"data": [{"id": "gpt2"}]})) };

@@ -1,6 +1,7 @@
-//! The kept caches of utterances, found by the tokens that they have in common with a prompt.
+//! Key-value caches of utterances, looked up by the prefix of tokens that they share with a prompt.
 //!
-//! A cache belongs to no session of the engine: prompts that begin alike share it, whoever asks and in which order.
+//! A cache is independent of the engine's sessions: prompts with a common prefix share it, regardless of caller and
+//! order.
 
 use taonet_lm::{CausalModel, KvCache, ModelError};
 
@@ -12,12 +13,12 @@ pub(super) struct Session {
     /// Number of tokens of the prompt.
     prompt: usize,
     pub(super) cache: KvCache,
-    /// When it was used last, in prompts.
+    /// Number of the last prompt that used the cache.
     used: u64,
 }
 
 impl Session {
-    /// Reads tokens after those of the cache, and returns the logits after the last one.
+    /// Processes tokens that follow those in the cache, and returns the logits after the last one.
     pub(super) fn read(&mut self, model: &CausalModel, tokens: &[u32]) -> Result<Vec<f32>, ModelError> {
         let logits = model.next(tokens, &mut self.cache)?;
         self.tokens.extend(tokens);
@@ -28,8 +29,8 @@ impl Session {
         self.tokens.iter().zip(prompt).take_while(|(one, other)| one == other).count()
     }
 
-    /// Whether a prompt continues the utterance, or repeats its beginning. Of the tokens, the generated ones are a guess,
-    /// and a deadline may have cut the prompt.
+    /// Whether a prompt continues the utterance, or repeats its beginning. Only a common prefix is required, because
+    /// generated tokens may be wrong, and a deadline may have truncated the prompt.
     fn is_continued_by(&self, prompt: &[u32]) -> bool {
         let common = self.common(prompt);
         common == prompt.len() || common >= self.prompt.min(self.tokens.len())
@@ -50,8 +51,8 @@ impl Sessions {
         Self { kept: Vec::new(), most, most_bytes, prompts: 0 }
     }
 
-    /// Returns the session for a prompt. Its cache has the tokens that are known from earlier prompts, but not the last
-    /// one: reading it gives the logits. The session is the last of those kept.
+    /// Returns the session for a prompt. Its cache holds the tokens shared with earlier prompts, except the last token
+    /// of the prompt, which must be processed again to get the logits. The session is the last in the list.
     pub(super) fn open(&mut self, prompt: &[u32]) -> Result<&mut Session, ModelError> {
         self.prompts += 1;
         let most = prompt.len().saturating_sub(1);
@@ -81,8 +82,7 @@ impl Sessions {
         self.kept.last_mut().ok_or(ModelError::Tokens)
     }
 
-    /// Drops the caches that were not used for the longest time, until the rest is within the bounds. The last one
-    /// stays in any case.
+    /// Drops the least recently used caches until the others are within the limits. The last one always stays.
     pub(super) fn shrink(&mut self) {
         while self.kept.len() > 1 && (self.kept.len() > self.most || self.bytes() > self.most_bytes) {
             let oldest = self.kept.iter().enumerate().min_by_key(|(_, session)| session.used).map(|(index, _)| index);
@@ -101,8 +101,8 @@ mod tests {
     use super::*;
     use crate::causal::tests::tiny;
 
-    /// Opens the session of a prompt and reads the rest of the prompt, then one more token. Returns the number of known
-    /// tokens.
+    /// Opens the session of a prompt and processes the rest of the prompt, then one more token. Returns the number of
+    /// cached tokens.
     fn open(sessions: &mut Sessions, model: &CausalModel, prompt: &[u32]) -> usize {
         let session = sessions.open(prompt).unwrap();
         let known = session.cache.tokens();
@@ -112,7 +112,7 @@ mod tests {
         known
     }
 
-    /// Table columns: prompt, number of known tokens.
+    /// Table columns: prompt, number of cached tokens.
     #[test]
     fn prompts_continue_what_they_have_in_common() {
         let model = tiny();

@@ -92,7 +92,7 @@ async fn a_main_round_is_followed_by_its_solo_round_and_a_failed_one_is_played_i
     shutdown.finished().await.unwrap();
 }
 
-/// A miner that never answers does not delay the end of a round by more than its deadline, nor a shutdown at all.
+/// A miner that never responds delays the end of a round by at most the deadline, and does not delay a shutdown.
 #[tokio::test]
 async fn a_shutdown_cancels_a_round_in_progress() {
     struct Stuck;

@@ -1,4 +1,4 @@
-//! Result files on their way to the scoring API.
+//! Submission of result files to the scoring API.
 
 use taonet_babelbit_runner::submission::{Outbox, OutboxSettings};
 use taonet_objects::testing::{S3Server, settings};
@@ -52,7 +52,7 @@ async fn files_survive_a_restart_until_they_are_submitted() {
     assert_eq!(bodies(&server).await.len(), 5);
 }
 
-/// A killed run leaves no record, so the next run plays again.
+/// A killed run leaves no record, so the next run plays the challenge again.
 #[tokio::test]
 async fn an_unrecorded_challenge_is_played_again() {
     let directory = tempfile::tempdir().unwrap();

@@ -96,7 +96,8 @@ fn write(directory: &Path, tokenizer: &Value, chain: &[usize], ends: &[u32]) {
     fs::write(directory.join("model.safetensors"), [&length[..], header.as_bytes(), &data].concat()).unwrap();
 }
 
-/// Reads the model's own answer to an empty prompt, as a miner with our server streams it; returns its texts.
+/// Checks the model's own answer to an empty prompt, as a miner with our server streams it; returns the texts of its
+/// tokens.
 async fn honest(tokenizer: &Value, chain: &[usize], ends: &[u32]) -> Vec<String> {
     let folder = tempfile::tempdir().unwrap();
     write(folder.path(), tokenizer, chain, ends);

@@ -27,7 +27,7 @@ const PAUSE: Duration = Duration::from_secs(5);
 const LONGEST: u64 = 300;
 /// Maximum number of repetitions of a follow-up.
 const TURNS: [usize; 8] = [0, 0, 0, 0, 0, 1, 1, 2];
-/// How a message may be written.
+/// Styles in which the model is told to write a message.
 const MANNERS: [&str; 12] = [
     "short and casual",
     "polite and detailed",
@@ -43,7 +43,7 @@ const MANNERS: [&str; 12] = [
     "in a language other than English",
 ];
 
-/// A queue of conversations. Each is used once. Clones share the queue.
+/// A queue of conversations. Each conversation is used once. Clones share the queue.
 #[derive(Clone, Default)]
 pub struct Drafts(Arc<Mutex<VecDeque<Vec<Value>>>>);
 
@@ -53,8 +53,8 @@ impl Drafts {
         self.queue().pop_front()
     }
 
-    /// Keeps conversations ready until shutdown. They are written by the models that check the market's text tasks;
-    /// returns at once if these cannot write.
+    /// Keeps conversations ready until shutdown. The models that check the market's text tasks generate them; returns
+    /// immediately if these models cannot generate text.
     pub async fn keep_ready(&self, market: &MarketFile, references: &References, shutdown: &Shutdown) {
         while !shutdown.is_requested() {
             let models = models(market, references);
@@ -111,7 +111,7 @@ fn models(market: &MarketFile, references: &References) -> Vec<Arc<dyn Reference
     texts.filter_map(|task| references.of(task)).filter_map(model).collect()
 }
 
-/// Has a model write a conversation; `None` if the model cannot write.
+/// Generates a conversation with a model; `None` if the model cannot generate text.
 async fn conversation(model: &dyn ReferenceModel, random: &mut StdRng) -> Result<Option<Vec<Value>>, CheckError> {
     let mut messages = Vec::new();
     if random.random_bool(0.25) {

@@ -12,7 +12,7 @@ use super::words::{Part, text};
 
 /// Widths and heights that image models are trained for, both also swapped.
 const SIZES: [(u64, u64); 6] = [(1_024, 1_024), (896, 1_152), (832, 1_216), (768, 1_024), (768, 1_344), (640, 1_536)];
-/// Sides of input images, in pixels.
+/// Side lengths of input images, in pixels.
 const SIDES: [u32; 4] = [512, 576, 640, 768];
 /// Numbers of denoising steps that buyers choose, besides the defaults.
 const STEPS: [u64; 6] = [5, 6, 12, 15, 20, 25];

@@ -24,7 +24,7 @@ static GRAMMAR: LazyLock<HashMap<&str, Vec<&str>>> = LazyLock::new(|| {
     lines.filter_map(rule).collect()
 });
 
-/// What a text is part of.
+/// Purpose of a text in a synthetic request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Part {
     /// A user's message, or a prompt of a completion.
@@ -38,7 +38,7 @@ pub(super) enum Part {
 }
 
 impl Part {
-    /// Returns the names in the grammar of the first sentence, and of the later ones.
+    /// Returns the grammar symbols of the first sentence and of the later sentences.
     const fn names(self) -> (&'static str, &'static str) {
         match self {
             Self::Message => ("message", "context"),
@@ -49,7 +49,7 @@ impl Part {
     }
 }
 
-/// Generates a text of at most `words` words, and in general of nearly as many.
+/// Generates a text of at most `words` words; usually its length is close to this maximum.
 pub(super) fn text(part: Part, words: usize, random: &mut impl Rng) -> String {
     let (first, later) = part.names();
     let mut found = String::new();
@@ -70,7 +70,7 @@ pub(super) fn text(part: Part, words: usize, random: &mut impl Rng) -> String {
     found
 }
 
-/// Adds one of the alternatives of a name, with the names in it replaced.
+/// Appends a random expansion of a grammar symbol; symbols in the expansion are expanded recursively.
 fn add(found: &mut String, name: &str, depth: usize, random: &mut impl Rng) {
     let Some(alternatives) = GRAMMAR.get(name) else {
         drawn(found, name, random);
@@ -102,7 +102,7 @@ fn push(found: &mut String, text: &str) {
     }
 }
 
-/// Adds a number, a name or a word that no list contains.
+/// Appends a random number, name or invented word, which is in no list.
 fn drawn(found: &mut String, name: &str, random: &mut impl Rng) {
     match name {
         "number" => {
@@ -130,7 +130,7 @@ fn drawn(found: &mut String, name: &str, random: &mut impl Rng) {
     }
 }
 
-/// Returns a word of one to three syllables.
+/// Returns an invented word of one to three syllables.
 fn word(random: &mut impl Rng) -> String {
     let syllables = random.random_range(1..=3);
     (0..syllables).map(|_| syllable(random)).collect()

@@ -21,8 +21,8 @@ impl<T: Config> Pallet<T> {
         Self::do_commit_timelocked_mechanism_weights(who, netuid, mecid, commit, reveal_round, commit_reveal_version)
     }
 
-    /// Commits timelocked weights of a mechanism. Every reveal round is accepted: this chain has no drand pulses, so no
-    /// round has passed.
+    /// Commits timelocked weights of a mechanism. Every reveal round is accepted, because this chain does not reveal
+    /// timelocked weights.
     pub(crate) fn do_commit_timelocked_mechanism_weights(
         who: &AccountId32,
         netuid: NetUid,
@@ -63,8 +63,7 @@ impl<T: Config> Pallet<T> {
 
     /// Removes timelocked commits whose reveal window has passed. Called at the start of each block, before its epochs.
     ///
-    /// Due commits expire without being revealed: decrypting them requires drand pulses, which this chain does not
-    /// have.
+    /// Due commits expire without being revealed: this chain does not decrypt weights with drand pulses.
     pub fn reveal_timelocked(subnets: &[NetUid]) {
         for &netuid in subnets {
             for index in Self::mechanisms(netuid) {

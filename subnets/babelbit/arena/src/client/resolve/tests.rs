@@ -64,7 +64,7 @@ fn of_two_rows_of_one_miner_the_better_state_counts() {
     assert_eq!(resolved(&[row(1, "warming"), alias], &[1], true).routes[0].status, "running");
 }
 
-/// Columns: reason · whether the miner is kept
+/// Columns: reason · whether the miner remains in the list
 #[test]
 fn who_was_terminated_for_want_of_use_stays() {
     for (reason, stays) in [
