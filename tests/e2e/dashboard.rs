@@ -253,7 +253,7 @@ fn the_demonstration_runs_without_its_page() {
     assert!(text.contains("interpreter") && !text.contains("http://") && !text.contains("is shown at"), "{text}");
 }
 
-/// A terminal of its own: a tmux server that ends with the test.
+/// A separate terminal: a tmux server that ends with the test.
 struct Tmux(tempfile::TempDir);
 
 impl Tmux {

@@ -24,17 +24,18 @@ const HERE: &str = "0.0.0.1";
 const TASK: &str = "chat-a";
 /// Credits of the buyer.
 const CREDITS: i64 = 1_000_000;
-/// Kills of the validator.
+/// Number of times that the validator is killed.
 const KILLS: u32 = 50;
-/// Periods that they are spread over, at least.
+/// Minimum number of periods over which the kills are spread.
 const PERIODS: i64 = 10;
 /// Length of a period, in seconds.
 const PERIOD: u32 = 4;
-/// Interval at which a validator stores its counters, in seconds: what it loses when it is killed.
+/// Interval at which a validator stores its counters, in seconds; a killed validator loses at most the counts of one
+/// interval.
 const UNSTORED: f64 = 0.25;
-/// Requests that may be in flight when the validator is killed.
+/// Maximum number of requests in flight when the validator is killed.
 const IN_FLIGHT: f64 = 4.0;
-/// Time for something that takes a few seconds on an idle machine.
+/// Timeout for operations that take a few seconds on an idle machine.
 const LONG: Duration = Duration::from_mins(2);
 
 /// A chain with two miners, a database, and a queue.
@@ -48,7 +49,8 @@ struct Network {
 }
 
 impl Network {
-    /// `None` if PostgreSQL or NATS is not installed. A period takes so many seconds, and a token so many milliseconds.
+    /// `None` if PostgreSQL or NATS is not installed. Arguments: length of a period in seconds, and time per token in
+    /// milliseconds.
     fn start(period: u32, pace: u32) -> Option<Self> {
         let (postgres, mut nats) = (Postgres::start()?, Nats::new()?);
         nats.run();
@@ -93,8 +95,8 @@ impl Network {
         self.chain.path("tasks.toml")
     }
 
-    /// Returns the number of requests that the miners have received, and that the database has counted, once neither
-    /// changes any more.
+    /// Returns the number of requests that the miners have received, and that the database has counted, once both are
+    /// stable.
     fn settled(&self, store: &Store) -> (f64, f64) {
         let began = Instant::now();
         let mut before = None;
@@ -201,7 +203,7 @@ impl Drop for Worker {
     }
 }
 
-/// How a request ended.
+/// Outcome of a request.
 #[derive(Debug)]
 struct Ended {
     status: u16,
@@ -242,7 +244,7 @@ fn chunks(text: &str) -> i64 {
     i64::try_from(events.filter(is_content).count()).unwrap()
 }
 
-/// Waits for all charges: each request is charged for what arrived, once.
+/// Waits for all charges: each request is charged exactly once, for the delivered part.
 async fn charged_once(store: &Store, id: &str, all: &[Ended]) {
     // 2 tokens of the request at 100 credits, those of the answer at 400, for 1 000 tokens each.
     let cost = |ended: &Ended| if ended.chunks == 0 { 0 } else { (2 * 100 + ended.chunks * 400 + 999) / 1_000 };

@@ -182,7 +182,7 @@ fn number(value: &Value, field: &str) -> f64 {
     value[field].as_f64().unwrap_or_else(|| panic!("{field}: {value}"))
 }
 
-/// Recomputes each weight of a report of `tao nineteen explain` from the numbers behind it.
+/// Recomputes each weight of a report of `tao nineteen explain` from the report's intermediate values.
 #[track_caller]
 pub(crate) fn reproduces_weights(report: &Value) {
     let same = |found: f64, shown: f64, what: &Value| {
@@ -278,7 +278,7 @@ fn the_good_miner_earns_most_and_the_cheat_is_caught() {
     assert_eq!(credits["accounts"].as_object().unwrap().values().map(|sum| sum.as_i64().unwrap()).sum::<i64>(), 0);
 }
 
-/// A demonstration that runs on, until it is dropped.
+/// A demonstration that runs until the value is dropped.
 struct Running(Child);
 
 impl Drop for Running {

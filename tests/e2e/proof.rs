@@ -19,8 +19,8 @@ fn proof(arguments: &[&str]) -> Output {
     tao().arg("proof").args(arguments).arg("--json").output().unwrap()
 }
 
-/// Like [`proof`], in a network namespace without any interface that is up; in the usual one where the system permits
-/// none, which fails in CI.
+/// Like [`proof`], in a network namespace without active interfaces. If the system does not permit namespaces, uses the
+/// normal network, or fails in CI.
 fn without_network(arguments: &[&str]) -> Output {
     // The second variant is for root in a container without user namespaces.
     let variants: [&[&str]; 2] = [&["--user", "--map-root-user", "--net"], &["--net"]];
@@ -45,7 +45,7 @@ fn text(path: &Path) -> &str {
     path.to_str().unwrap()
 }
 
-/// Compiles a shipped model into a folder; gives the circuit's directory.
+/// Compiles a shipped model into a folder; returns the circuit's directory.
 pub(crate) fn compile(folder: &Path, model: &str, backend: &str) -> PathBuf {
     let models = repository("models").join(model);
     let (onnx, sample, circuit) = (models.join("model.onnx"), models.join("sample.json"), folder.join("circuits/one"));
@@ -231,7 +231,7 @@ fn an_external_program_proves_and_verifies() {
     assert!(error.contains("the proof does not verify"), "{error}");
 }
 
-/// What a validator without a chain says of one miner after some requests.
+/// Returns the JSON report of a validator without a chain on one miner after some requests.
 fn examined(validator: &mut Command, peer: &str, requests: &str) -> Value {
     let output = validator.args(["--peer", peer, "--requests", requests, "--json"]).output().unwrap();
     document(&output)["miners"][0].clone()

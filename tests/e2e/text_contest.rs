@@ -76,8 +76,8 @@ fn play(engine: &Daemon, miner: &Daemon, folder: &Path) -> Value {
     document(&runner.output().unwrap())
 }
 
-/// Completes the last line of the prompt from [`SMALL_TALK`], in pieces of three letters, then goes on with another
-/// line for ever.
+/// Completes the last line of the prompt from [`SMALL_TALK`], in pieces of three letters, then continues with another
+/// line without end.
 async fn complete(headers: HeaderMap, Json(request): Json<Value>) -> impl IntoResponse {
     assert_eq!(headers[AUTHORIZATION], "Bearer sk-quite-secret");
     assert_eq!((&request["model"], &request["stream"]), (&json!("parrot"), &json!(true)));

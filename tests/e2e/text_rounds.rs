@@ -20,7 +20,7 @@ use crate::rounds::{ANNOUNCED, Loop};
 use crate::support::{Daemon, document, local_bb, require_models};
 use crate::text_contest::{small_talk, text_miner};
 
-/// A scoring API that refuses everything with a status until the test changes it, and keeps what it accepts.
+/// A scoring API that refuses everything with a status until the test changes it, and stores the accepted submissions.
 #[derive(Clone)]
 struct ScoringApi {
     status: Arc<AtomicU16>,

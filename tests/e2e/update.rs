@@ -1,5 +1,5 @@
 //! `tao update` and `--auto-update`, with releases that are not signed with the project's key. Installations are tested
-//! by the crate `taonet-update`, with a key of its own.
+//! by the crate `taonet-update`, with a separate key.
 
 use std::fs;
 use std::path::Path;
@@ -28,7 +28,7 @@ fn releases(version: &str) -> TempDir {
     folder
 }
 
-/// Adds a list of programs with a signature in the form of minisign, by a key that nobody has.
+/// Adds a list of programs with a signature in the form of minisign, by a key whose private part is discarded.
 fn add_release(folder: &Path, version: &str) {
     let release = folder.join(version);
     fs::create_dir(&release).unwrap();

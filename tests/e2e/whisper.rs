@@ -11,7 +11,7 @@ use crate::axon::BOB;
 use crate::peers::Peer;
 use crate::support::{Daemon, document, local_bb, refusal, repository, require_models, tao};
 
-/// A model directory of a few megabytes; what it hears is nonsense, but always the same.
+/// A model directory of a few megabytes; its transcripts are nonsense, but reproducible.
 fn model() -> Option<PathBuf> {
     static FOLDER: OnceLock<tempfile::TempDir> = OnceLock::new();
     let peer = Peer::find("whisper")?;
@@ -103,7 +103,7 @@ fn a_round_scored_with_a_model_directory_stands_up_to_an_audit() {
     assert_eq!(audit["recomputed"], 4, "{audit}");
 }
 
-/// Starts a speech miner that hears incrementally with this model.
+/// Starts a speech miner with incremental recognition by this model.
 fn incremental(model: &str) -> Command {
     let mut miner = local_bb();
     miner.args(["miner", "--stt", "whisper", "--key-uri", "//Bob"]).env("BB_AUDIO_SCORING_STT_MODEL", model);

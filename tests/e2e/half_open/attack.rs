@@ -20,13 +20,13 @@ use tokio_rustls::TlsConnector;
 pub(crate) const ATTACKERS: u16 = 2_000;
 /// Addresses of the attackers.
 pub(crate) const ADDRESSES: u16 = 8;
-/// Number of attackers that reopen a closed connection immediately, so that the server always has connections to accept.
-/// If all did, the measurement would be that of their queue.
+/// Number of attackers that reopen a closed connection immediately, so that the server always has connections to
+/// accept. If all of them did, the test would measure the length of the accept queue.
 pub(crate) const IMPATIENT: u16 = 16;
 /// Delay before the others reopen a closed connection.
 const AGAIN: Duration = Duration::from_secs(1);
-/// The same over TLS and QUIC, where each connection takes the attackers, on this machine, as much processor time as
-/// the server.
+/// The same over TLS and QUIC, where a connection costs the attackers as much processor time as the server, and both
+/// run on this machine.
 pub(crate) const AGAIN_OVER_TLS: Duration = Duration::from_secs(10);
 /// Measured requests of a round, sequential, each on a new connection.
 const REQUESTS: usize = 200;
@@ -49,14 +49,14 @@ pub(crate) type Headers = Arc<dyn Fn(&[u8], u16) -> String + Send + Sync>;
 pub(crate) struct Waits {
     pub(crate) path: &'static str,
     pub(crate) headers: Headers,
-    /// A complete body, and the status of the response.
+    /// A complete body, and the expected status of the response.
     pub(crate) whole: (&'static str, u16),
 }
 
 /// A daemon's address and test requests.
 pub(crate) struct Served {
     pub(crate) address: SocketAddr,
-    /// A public GET path, and the status of the response.
+    /// A public GET path, and the expected status of the response.
     pub(crate) page: (&'static str, u16),
     /// `None` if no route reads a body: every request is answered after its head.
     pub(crate) waits: Option<Waits>,

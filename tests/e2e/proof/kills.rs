@@ -34,7 +34,7 @@ struct Exchange {
     delivered: Option<u64>,
 }
 
-/// What passed between validator and miner.
+/// Log of the messages between validator and miner.
 struct WireLog {
     miner: String,
     client: reqwest::Client,

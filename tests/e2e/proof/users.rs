@@ -17,7 +17,7 @@ use crate::support::{Daemon, document, free_address, refusal, repository};
 /// Maximum time of a proof.
 const LONGEST: Duration = Duration::from_mins(1);
 
-/// Compiles a shipped model into slices in the directory `circuits`; gives the model's id.
+/// Compiles a shipped model into slices in the directory `circuits`; returns the model's ID.
 fn compile_slices(folder: &Path, model: &str, slices: &str) -> String {
     let models = repository("models").join(model);
     let (onnx, sample, sliced) =
@@ -81,7 +81,7 @@ impl Api {
         Self { child, url, key, client, runtime: Runtime::new().unwrap() }
     }
 
-    /// Submits an input and gives the id of the proof.
+    /// Submits an input and returns the ID of the proof.
     fn submit(&self, model: &str, input: &Value) -> String {
         let body = json!({ "circuit": model, "input": input });
         let request = self.client.post(format!("{}/v1/proofs", self.url)).bearer_auth(&self.key).json(&body);
@@ -89,7 +89,7 @@ impl Api {
         accepted["id"].as_str().unwrap_or_else(|| panic!("{accepted}")).to_owned()
     }
 
-    /// Follows a proof to its end: calls `seen` with each progress event as it arrives, and gives all of them and the
+    /// Follows a proof to its end: calls `seen` with each progress event as it arrives, and returns all of them and the
     /// status.
     fn follow(&self, id: &str, mut seen: impl FnMut(&Value)) -> (Vec<Value>, String) {
         let request = self.client.get(format!("{}/v1/proofs/{id}/events", self.url)).bearer_auth(&self.key);

@@ -33,7 +33,7 @@ impl Running<'_> {
         format!("http://{}", self.addresses[which])
     }
 
-    /// Starts the processes that are not running.
+    /// Restarts the processes that are not running.
     fn mend(&mut self) {
         let [gateway_at, signer_at] = &self.addresses;
         let (gateway, signer) = (self.url(0), self.url(1));

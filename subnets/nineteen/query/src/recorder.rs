@@ -114,7 +114,7 @@ impl Recorder {
         closed
     }
 
-    /// Until shutdown, loads each period into the market as soon as the validator's process has opened it. Calls
+    /// Loads each period into the market as soon as the validator's process has opened it, until shutdown. Calls
     /// `on_config` with the period's configuration.
     pub async fn follow(&self, on_config: impl Fn(MarketConfig), clock: &Clock, shutdown: &Shutdown) {
         loop {

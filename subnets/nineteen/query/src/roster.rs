@@ -21,7 +21,7 @@ pub struct Contender {
     pub offer: NewContender,
     session: Session,
     live: Mutex<Live>,
-    /// The same miner's contender in the next period, which counts the requests that end after this one's.
+    /// The same miner's contender in the next period, which counts the requests that end after this period.
     next: OnceLock<Arc<Self>>,
 }
 
@@ -128,7 +128,7 @@ impl Contender {
         self.live().changed = true;
     }
 
-    /// Leaves `unstored`, a part of the counters, to the next period, because this one was closed without them.
+    /// Moves `unstored`, a part of the counters, to the next period, because this period was closed without it.
     pub(crate) fn carry(&self, unstored: &PeriodCounts) {
         let mut live = self.live();
         match self.next.get() {

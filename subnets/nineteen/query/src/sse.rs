@@ -140,7 +140,7 @@ mod tests {
         assert_eq!(through(&[&vec![b'x'; LONGEST_LINE + 1]]), Err(StreamFault::Line(LineTooLong)));
     }
 
-    /// What is kept is what the checker parses: no event that it could not parse is accepted.
+    /// The events kept for a sample are those that the checker can parse: other events are rejected.
     #[test]
     fn kept_events_are_a_json_array() {
         let through = |stream: &str| {

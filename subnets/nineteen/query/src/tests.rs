@@ -414,7 +414,7 @@ fn what_was_learnt_outlives_the_period() {
     assert_eq!(heir.counts().total_requests, 0.0);
 }
 
-/// A request that ends after its period counts in the next one, also if that is not the next request's period.
+/// A request that ends after its period counts in the period after it, even if a later period is open by then.
 #[tokio::test]
 async fn requests_count_in_the_period_in_which_they_end() {
     let slow = || stalls(vec![(0, chunk("slow"))]);

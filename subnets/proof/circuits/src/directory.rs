@@ -218,7 +218,7 @@ fn exchange(one: &Path, other: &Path) -> std::io::Result<()> {
     Ok(renameat_with(CWD, one, CWD, other, RenameFlags::EXCHANGE)?)
 }
 
-/// Exchanges two directories in one step, which this system cannot do.
+/// Fails: this system cannot exchange two directories in one step.
 #[cfg(not(any(target_os = "linux", target_os = "android", target_vendor = "apple")))]
 fn exchange(_: &Path, other: &Path) -> std::io::Result<()> {
     Err(if other.exists() { ErrorKind::Unsupported } else { ErrorKind::NotFound }.into())

@@ -37,7 +37,8 @@ pub(crate) struct Limits {
     pub(crate) patience: Duration,
     /// Share of the miners, the fastest, that users' requests prefer, in percent.
     pub(crate) users_percent: u8,
-    /// Whether benchmark requests find out that a miner that failed works again. Otherwise, users' requests do.
+    /// Whether benchmark requests are sent, which detect the recovery of a failed miner. Otherwise, users' requests
+    /// detect it.
     pub(crate) benchmarks: bool,
 }
 
@@ -79,7 +80,7 @@ impl Load {
 
 impl State {
     /// Returns the given percentage of the miners: those whose answers for a circuit are overdue soonest. Miners with
-    /// too few response times are not among them. With 100 %, the set is empty, since it would exclude nobody.
+    /// too few response times are not among them. With 100 %, the set is empty, since all miners are equal.
     fn fastest(&self, circuit: usize, miners: &[MinerEntry], percent: u8) -> BTreeSet<Hotkey> {
         if percent >= 100 {
             return BTreeSet::new();
@@ -134,8 +135,8 @@ impl Dispatcher {
     }
 
     /// Assigns a user's request for a circuit. Prefers miners whose last proof verified, then those with free capacity,
-    /// then the fastest share, then those with the fewest requests in flight, then the one that has waited longest since
-    /// its last request. Without benchmarks, a miner that failed is tried again after its pause.
+    /// then the fastest share, then those with the fewest requests in flight, then the one with the oldest last
+    /// request. Without benchmarks, a miner that failed is tried again after its pause.
     pub(crate) fn assign(
         self: &Arc<Self>,
         circuit: usize,
@@ -168,8 +169,8 @@ impl Dispatcher {
     }
 
     /// Assigns the next benchmark request to a miner with free capacity: the one with the fewest requests in flight, on
-    /// a tie the one that has waited longest since its last request. Assigns one request per call, so that every miner
-    /// receives its first request before any miner receives a second.
+    /// a tie the one with the oldest last request. Assigns one request per call, so that every miner receives its first
+    /// request before any miner receives a second.
     ///
     /// # Errors
     /// When no miner may receive a request now; contains the earliest time at which one may, if known.

@@ -252,7 +252,8 @@ pub(crate) fn bundle(examined: &Examined, claimed: &Claimed) -> Result<Bundle, C
     Ok(Bundle::new(examined.directory.metadata(), &key, &claimed.statement, &claimed.proof))
 }
 
-/// Replaces the bundle of the miner's last verified proof. It can be a user's, whose input is nobody else's business.
+/// Replaces the bundle of the miner's last verified proof. The file is readable by its owner only, because the proof
+/// may contain a user's confidential input.
 fn keep(directory: &Path, examined: &Examined, claimed: &Claimed) -> Result<(), Box<dyn Error>> {
     let bundle = bundle(examined, claimed)?;
     let path = directory.join(format!("{}.json", claimed.statement.binding.miner));

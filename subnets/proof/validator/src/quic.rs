@@ -147,8 +147,8 @@ impl QuicClient {
         while connecting.join_next().await.is_some() {}
     }
 
-    /// Sends a request for a circuit to a miner. Returns its answer, and the time in which this process had no memory
-    /// for it.
+    /// Sends a request for a circuit to a miner. Returns the answer, and the time for which it waited for memory in
+    /// this process.
     pub(crate) async fn ask(
         &self,
         peer: &Peer,

@@ -65,7 +65,7 @@ pub(crate) struct Claimed {
     pub(crate) time: Duration,
 }
 
-/// Why there is no answer to verify.
+/// Why a request yielded no answer to verify.
 #[derive(Debug)]
 pub(crate) enum Missing {
     /// The miner is at capacity: neither credited nor penalised.

@@ -1,4 +1,4 @@
-//! What miners send instead of an answer, and whose fault it is.
+//! Tests of malformed answers, and of whether the miner or the buyer is at fault.
 
 use super::*;
 
@@ -12,7 +12,8 @@ fn counted(bench: &Bench) -> (f64, f64) {
     counts.fold((0.0, 0.0), |(total, failed), counts| (total + counts.total_requests, failed + counts.requests_500))
 }
 
-/// A buyer cannot lower the scores of miners with malformed requests: what two miners refuse is the buyer's fault.
+/// A buyer cannot lower miners' scores with malformed requests: a request that two miners refuse counts as the buyer's
+/// fault.
 #[tokio::test]
 async fn what_two_miners_refuse_counts_against_neither() {
     let bench = bench([400, 404, 422].map(refusing).into(), short()).await;
@@ -28,7 +29,7 @@ async fn what_two_miners_refuse_counts_against_neither() {
     assert_eq!(counted(&bench), (1.0, 1.0));
 }
 
-/// A miner alone in its refusal has failed.
+/// If only one miner refuses a request, the refusal counts as that miner's failure.
 #[tokio::test]
 async fn what_one_miner_refuses_counts_against_it() {
     let bench = bench(vec![refusing(413), says(chunk("a"))], short()).await;
@@ -42,7 +43,7 @@ async fn what_one_miner_refuses_counts_against_it() {
     assert_eq!(counted(&bench), (3.0, 3.0));
 }
 
-/// What a miner may send instead of an answer: each ends the attempt with its reason, and counts as failed.
+/// Malformed answers of a miner: each ends the attempt with the reason, and counts as a failure.
 #[tokio::test]
 async fn bad_streams_of_miners_are_named() {
     let event = |data: &[u8]| [b"data: ", data, b"\n\n"].concat();

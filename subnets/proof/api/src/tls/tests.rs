@@ -1,4 +1,4 @@
-//! Clients that stop in the middle of a TLS handshake, a head or a body do not keep other clients out.
+//! Clients that stop in the middle of a TLS handshake, a head or a body do not block other clients.
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -80,7 +80,7 @@ async fn secure(from: u8, to: SocketAddr, config: &Arc<ClientConfig>) -> io::Res
     TlsConnector::from(Arc::clone(config)).connect(name(), plain(from, to).await?).await
 }
 
-/// Sends half of something, and waits until the server closes the connection.
+/// Sends the first half of a message, and waits until the server closes the connection.
 async fn hold(number: u8, to: SocketAddr, config: &Arc<ClientConfig>, half: &Half) -> io::Result<()> {
     let from = 2 + number % ADDRESSES;
     match half {
@@ -105,7 +105,7 @@ enum Half {
     Request(&'static [u8]),
 }
 
-/// Opens connections until the test ends, each again when it ends.
+/// Opens connections, and reopens each closed one, until the test ends.
 fn attack(server: &Server, half: &Half) -> JoinSet<()> {
     let mut attackers = JoinSet::new();
     for number in 0..ATTACKERS {

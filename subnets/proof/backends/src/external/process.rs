@@ -73,7 +73,7 @@ impl Group {
         Ok(())
     }
 
-    /// Other systems cannot limit the memory of another process.
+    /// Does nothing: only Linux can limit the memory of another process.
     #[cfg(not(target_os = "linux"))]
     fn limit_memory(&self, _bytes: u64) -> io::Result<()> {
         Ok(())

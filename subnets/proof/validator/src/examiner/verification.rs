@@ -1,4 +1,4 @@
-//! Verification of proofs on a bounded number of threads, together where that is cheaper.
+//! Verification of proofs on a bounded number of threads, in batches where that is cheaper.
 
 use std::collections::VecDeque;
 use std::path::PathBuf;
@@ -14,11 +14,11 @@ use crate::diagnosis::{Remembered, diagnose};
 use crate::request::{Claimed, Examined};
 use crate::{MinerEntry, measures};
 
-/// Verifies proofs. Those of one circuit that wait for a thread are verified together if the backend gains from it.
+/// Verifies proofs. Queued proofs of one circuit are verified as a batch if that is faster with the backend.
 pub(super) struct Verifications {
     shared: Arc<Shared>,
     threads: Arc<Semaphore>,
-    /// Proofs that wait for a thread, by the circuit's position.
+    /// Proofs queued for a thread, by the circuit's position.
     waiting: Vec<Mutex<VecDeque<Waiting>>>,
 }
 
@@ -28,7 +28,7 @@ struct Shared {
     bundles: Option<PathBuf>,
 }
 
-/// A proof that waits for its verification. Without an outcome, the verifier itself failed.
+/// A queued proof. If its channel closes without an outcome, the verifier itself failed.
 struct Waiting {
     claimed: Arc<Claimed>,
     outcome: oneshot::Sender<Outcome>,
@@ -77,7 +77,7 @@ impl Verifications {
     }
 }
 
-/// Takes a proof from the queue, with up to `most` - 1 others. Returns no proofs if it is not there.
+/// Removes a proof from the queue, with up to `most` - 1 others. Returns no proofs if the proof is not in the queue.
 fn take(waiting: &mut VecDeque<Waiting>, claimed: &Arc<Claimed>, most: usize) -> Vec<Waiting> {
     // Nobody waits for the proofs of abandoned requests.
     waiting.retain(|waiting| !waiting.outcome.is_closed());

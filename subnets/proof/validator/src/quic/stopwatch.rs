@@ -5,7 +5,7 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::request::Missing;
 
-/// The time of an exchange with a miner, which stops while this process has no room for the answer.
+/// Stopwatch for an exchange with a miner, paused while this process has no memory for the answer.
 #[derive(Debug)]
 pub(super) struct Stopwatch {
     deadline: Instant,
@@ -17,12 +17,12 @@ impl Stopwatch {
         Self { deadline: Instant::now() + timeout, paused: Duration::ZERO }
     }
 
-    /// Waits for the miner, at most until the deadline.
+    /// Waits for a future of the miner, at most until the deadline.
     pub(super) async fn limit<T>(&self, work: impl Future<Output = T>) -> Result<T, Missing> {
         timeout_at(self.deadline, work).await.map_err(|_| Missing::Fault(Fault::Timeout))
     }
 
-    /// Waits for this process, which moves the deadline.
+    /// Waits for a future of this process, and extends the deadline by that time.
     pub(super) async fn pause<T>(&mut self, work: impl Future<Output = T>) -> T {
         let began = Instant::now();
         let done = work.await;

@@ -138,8 +138,8 @@ async fn connection_attempts_time_out() {
     assert!((LIMITS.connecting..LONG / 2).contains(&began.elapsed()), "{:?}", began.elapsed());
 }
 
-/// Large answers wait for room, which the response time and its limit do not include. Answers that never end time out and
-/// make room.
+/// Large answers wait for memory; the response time and its timeout exclude that wait. Answers that never end time out
+/// and release their memory.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_clock_stops_while_there_is_no_room() {
     let (client, miner) = (client(LIMITS), FakeMiner::start(true));
@@ -178,7 +178,7 @@ async fn the_clock_stops_while_there_is_no_room() {
     assert!(waited > Duration::from_millis(1_200) && waited < LONG / 2, "there was no room for a while: {waited:?}");
 }
 
-/// A miner that declares a large answer and sends little of it reserves no room.
+/// A miner that declares a large answer and sends little of it reserves no memory.
 #[tokio::test(flavor = "multi_thread")]
 async fn declared_sizes_reserve_nothing() {
     let (client, miner) = (client(LIMITS), FakeMiner::start(true));
@@ -324,7 +324,7 @@ async fn hotkeys_at_one_address_share_its_connection() {
     assert_eq!(found, [Fault::Refused, Fault::Refused, Fault::Timeout]);
 }
 
-/// A hotkey that was refused is tried again at once when it returns to the list.
+/// A hotkey that was refused is tried again immediately when it returns to the list.
 #[tokio::test(flavor = "multi_thread")]
 async fn hotkeys_that_left_the_list_are_forgotten() {
     let (client, miner) = (client(LIMITS), FakeMiner::start(true));

@@ -135,8 +135,8 @@ fn released_parameters_give_a_hundred_bits() {
     }
 }
 
-/// The queries alone do not make a hundred bits: without proofs of work before the other challenges, the combination of
-/// all openings is the weakest step.
+/// The queries alone do not provide 100 bits of security: without proofs of work before the other challenges, the
+/// combination of all openings is the weakest step.
 #[test]
 fn every_step_counts() {
     let none = Grinding { lookups: 0, point: 0, openings: 0, folding: 0, queries: 16 };

@@ -1,4 +1,4 @@
-//! Handshakes and messages that never complete, from several addresses, do not keep other clients out.
+//! Handshakes and messages that never complete, from several addresses, do not block other clients.
 
 use std::collections::HashMap;
 use std::io::{self, IoSliceMut};
@@ -178,7 +178,7 @@ enum Attack {
 }
 
 impl Attack {
-    /// Opens connections until the test ends, each again when it ends.
+    /// Opens connections, and reopens each closed one, until the test ends.
     fn start(self, to: SocketAddr) -> JoinSet<()> {
         let endpoints: Vec<_> = (2..2 + ADDRESSES).map(|from| endpoint(from, self == Self::HalfTls)).collect();
         let mut attackers = JoinSet::new();
