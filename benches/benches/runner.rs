@@ -43,7 +43,7 @@ fn main() -> Result<()> {
     Ok(())
 }
 
-/// The duration of a challenge with miners that all respond at once.
+/// The duration of a challenge with miners that all respond immediately.
 async fn play() -> Result<Duration> {
     let directory = tempfile::tempdir()?;
     let runner = runner(directory.path()).await?;

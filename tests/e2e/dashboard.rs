@@ -152,7 +152,7 @@ fn a_kept_contest_has_the_numbers_of_its_report() {
     compare_with_the_scoring_api(folder.path(), &report);
 }
 
-/// Checks that the scores in the kept state of the demonstration's scoring API are beside the runner's, and equal.
+/// Checks that the scores in the stored state of the demonstration's scoring API are beside the runner's, and equal.
 fn compare_with_the_scoring_api(folder: &Path, report: &Value) {
     let mut api = local_bb();
     let api = Daemon::start(api.arg("scoring-api").arg("--state").arg(folder.join("scoring-api")));

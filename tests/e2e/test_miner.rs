@@ -86,7 +86,7 @@ fn each_broken_rule_is_named_with_what_was_seen_and_what_to_mend() {
     assert!(all.len() > 20, "{all:?}");
 }
 
-/// As with a validator, each response is in time, but the reply as a whole is late.
+/// As with a validator, each response is in time, but the complete reply is late.
 #[test]
 fn empty_requests_share_one_deadline() {
     let toy = Toy::start("drains slowly");

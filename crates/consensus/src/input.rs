@@ -45,7 +45,7 @@ pub struct EpochInput {
     pub last_update: Vec<u64>,
     /// The block in which each neuron registered.
     pub block_at_registration: Vec<u64>,
-    /// The block of each neuron's oldest unrevealed commit, if it has one; the whole list is `None` if commit-reveal is
+    /// The block of each neuron's oldest unrevealed commit, if it has one; the list is `None` if commit-reveal is
     /// disabled.
     #[serde(default)]
     pub commit_blocks: Option<Vec<Option<u64>>>,

@@ -228,7 +228,7 @@ impl Submitter {
         Ok(results)
     }
 
-    /// Advances the intent with this key, whatever its epoch, and returns its submission.
+    /// Advances the intent with this key, in any epoch, and returns its submission.
     ///
     /// # Errors
     /// [`SubmitError::NothingToRetry`] if there is no intent for `key`, and the errors of [`Submitter::submit`].

@@ -1,7 +1,7 @@
 //! Speed of a language model that reads a prompt and generates tokens: `decode MODEL [BITS]`.
 //!
 //! MODEL is a directory or a GGUF file, BITS 8 or 4. Prints one JSON document: tokens per second, seconds for the next
-//! word with a kept cache, and the logits after the prompt. benches/lm/compare runs it beside torch.
+//! word with a key-value cache, and the logits after the prompt. benches/lm/compare runs it beside torch.
 
 use std::error::Error;
 use std::io::Write as _;

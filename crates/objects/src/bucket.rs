@@ -191,7 +191,7 @@ impl ObjectStorage {
         self.store.put(&Key::from(key), content.into()).await.map(drop).map_err(|source| self.failed(source))
     }
 
-    /// Reads the whole object with this key.
+    /// Reads the complete object with this key.
     ///
     /// # Errors
     /// [`StorageError`] when the object does not exist or is larger than `limit` bytes, or the service fails or refuses

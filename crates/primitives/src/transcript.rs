@@ -15,7 +15,7 @@ pub struct Word {
 /// The transcript of a recording by a speech recogniser.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct Transcript {
-    /// The whole text, without surrounding white space.
+    /// The complete text, without surrounding white space.
     #[serde(default)]
     pub text: String,
     /// The words in chronological order.

@@ -49,7 +49,7 @@ fn file() -> MutexGuard<'static, Option<LogFile>> {
     FILE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Writer of the layer: each write is a whole line.
+/// Writer of the layer: each write is a complete line.
 struct Recorder;
 
 impl Write for Recorder {

@@ -101,7 +101,7 @@ impl Beacon {
         self.genesis.checked_add(Duration::from_secs(seconds))
     }
 
-    /// Returns the number of whole periods from round 1 to `time`; `None` if `time` is before round 1.
+    /// Returns the number of complete periods from round 1 to `time`; `None` if `time` is before round 1.
     pub(crate) fn periods_until(&self, time: Duration) -> Option<u64> {
         let seconds = time.checked_sub(self.genesis)?.as_secs();
         seconds.checked_div(u64::from(self.period.get()))

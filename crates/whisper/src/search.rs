@@ -34,7 +34,7 @@ pub(crate) struct Hypothesis {
 pub(crate) struct Task {
     pub(crate) memory: Arc<Memory>,
     pub(crate) prompt: Vec<u32>,
-    /// Position of the start of transcript in the prompt.
+    /// Position of the start-of-transcript token in the prompt.
     pub(crate) start: usize,
     pub(crate) rules: Arc<Rules>,
     pub(crate) strategy: Strategy,

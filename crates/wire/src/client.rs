@@ -111,8 +111,8 @@ impl SignedClient {
         &self.signer
     }
 
-    /// Calls a peer and returns the complete response, whatever its status. Unless the status is 2xx, the body is cut
-    /// off after 16 KiB.
+    /// Calls a peer and returns the complete response with any status. Unless the status is 2xx, the body is cut off
+    /// after 16 KiB.
     ///
     /// # Errors
     /// Any [`CallError`] except [`CallError::Status`].
@@ -122,7 +122,7 @@ impl SignedClient {
         within(until, call.deadline, exchange).await
     }
 
-    /// Calls a peer and returns the response as a stream, whatever its status.
+    /// Calls a peer and returns the response as a stream, with any status.
     ///
     /// # Errors
     /// Any [`CallError`] except [`CallError::Status`], for failures before the response head arrives; later failures
@@ -157,7 +157,7 @@ impl SignedClient {
     }
 
     /// Posts a body with headers that are already signed and returns the response body, at most `limit` bytes. The
-    /// deadline starts at sending and covers the whole response. There is no retry.
+    /// deadline starts at sending and covers the complete response. There is no retry.
     ///
     /// # Errors
     /// [`CallError`], including [`CallError::Status`] for any status but 200.

@@ -41,7 +41,7 @@ pub struct ReplayBounds {
 /// refuses all requests signed before the start, or dated ahead of it within the window: for a few seconds no request
 /// passes. (Exception: under [`ReplayRule::IncreasingForEver`] a missing log counts as a first start. Nonces of this
 /// rule need not be timestamps, so a nonce refused once would be refused forever.) The guard does not detect a log that
-/// another program truncated by whole records: let only the server write to its folder.
+/// another program truncated at the end of a record: let only the server write to its folder.
 ///
 /// The log also stores the floor, the time below which all requests are refused; the floor never falls. If the clock
 /// was once far ahead, everything is refused until that time, and a warning is logged. Remedy: correct the clock, stop

@@ -88,7 +88,7 @@ fn server_name() -> ServerName<'static> {
     ServerName::try_from("localhost").unwrap()
 }
 
-/// The first half of a client's first TLS message.
+/// Returns the first half of a client's first TLS message.
 fn half_a_hello(config: &Arc<ClientConfig>) -> Vec<u8> {
     let mut hello = Vec::new();
     ClientConnection::new(Arc::clone(config), server_name()).unwrap().write_tls(&mut hello).unwrap();
@@ -96,7 +96,7 @@ fn half_a_hello(config: &Arc<ClientConfig>) -> Vec<u8> {
     hello
 }
 
-/// Bytes that a connection sends, by the number of its caller.
+/// Function that returns the bytes to send on a connection, from the caller's number.
 pub(crate) type Request = Arc<dyn Fn(u16) -> Vec<u8> + Send + Sync>;
 
 impl Served {

@@ -59,7 +59,7 @@ impl Accepted {
     }
 }
 
-/// Starts a runner with its output kept.
+/// Starts a runner whose output is captured.
 fn start(network: &Network, engine: &Daemon, name: &str) -> Child {
     let mut runner = network.runner(engine, &network.directory(name));
     runner.env("BABELBIT_CACHE_DIR", network.directory("cache"));

@@ -21,7 +21,7 @@ use crate::kill::random_seed;
 use crate::support::Daemon;
 
 const KILLS: usize = 50;
-/// Time without open requests after which a killed validator's last one has ended.
+/// Time without open requests after which all requests of a killed validator count as ended.
 const QUIET: Duration = Duration::from_millis(50);
 
 /// A request on the wire.
@@ -43,7 +43,7 @@ struct WireLog {
     exchanges: Mutex<Vec<Exchange>>,
 }
 
-/// Counts an open request until it is dropped: at its end, or when the validator is gone.
+/// Counts an open request until it is dropped: at its end, or when the validator has ended.
 struct Open(Arc<WireLog>);
 
 impl Drop for Open {

@@ -140,7 +140,7 @@ fn slices_and_miners<'a>(events: &'a [Value], kind: &str) -> Vec<(usize, &'a str
     of_kind.map(|event| (event["slice"].as_u64().unwrap() as usize, event["miner"].as_str().unwrap())).collect()
 }
 
-/// A user's request over TLS: slices by two miners, a bundle that verifies when validator and miners are gone.
+/// A user's request over TLS: slices by two miners, a bundle that verifies after validator and miners have ended.
 #[test]
 fn users_get_bundles_of_sliced_models() {
     let folder = TempDir::new().unwrap();

@@ -136,7 +136,7 @@ impl SignedArgs {
     }
 }
 
-/// Returns the page "Try it", with connections to the miners listed in a file. Recordings of visitors are never kept.
+/// Returns the page "Try it", with connections to the miners listed in a file. Recordings of visitors are never stored.
 fn visitors(file: &Path, keypair: &Arc<Keypair>, config: &Config) -> anyhow::Result<(Arc<TrySection>, Vec<Miner>)> {
     let entries = read_miners(file, &runner::address_policy(config), MAX_MINERS)?;
     let settings = RunnerSettings::new(RunPaths::below(Path::new("")));

@@ -130,7 +130,7 @@ pub(crate) fn find(text: &str, shipped: Vec<Challenge>) -> anyhow::Result<Challe
     })
 }
 
-/// Output directory: kept (`--keep`), or temporary.
+/// Output directory: permanent (`--keep`) or temporary.
 pub(crate) enum Workplace {
     Kept(PathBuf),
     Temporary(TempDir),

@@ -17,8 +17,8 @@ use crate::context::Context;
 /// Run and control a development chain on this machine.
 ///
 /// Without a subcommand, starts the chain and runs until Ctrl-C or SIGTERM. It has the pallets, calls and storage of
-/// the main network that neurons, validators and owners need; Bittensor's tools connect to it as to any node. State
-/// is kept in a directory, and the next start resumes from it.
+/// the main network that neurons, validators and owners need; Bittensor's tools connect to it as to any node. State is
+/// stored in a directory, and the next start resumes from it.
 #[derive(Debug, Args)]
 #[command(args_conflicts_with_subcommands = true)]
 pub(crate) struct LocalnetArgs {

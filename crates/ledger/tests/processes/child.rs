@@ -19,7 +19,7 @@ use crate::remote::RemoteChain;
 /// The environment variable that contains a [`Task`], and the marker of the output line with the [`End`].
 const TASK: &str = "TAONET_LEDGER_TEST_TASK";
 
-/// The task of a subprocess: advance, then submit from several tasks at once.
+/// The task of a subprocess: advance, then submit from several concurrent tasks.
 #[derive(Debug)]
 pub(crate) struct Task {
     pub(crate) port: u16,

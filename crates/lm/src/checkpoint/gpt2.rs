@@ -83,7 +83,7 @@ struct Names {
     embeddings: &'static str,
     positions: &'static str,
     norm: &'static str,
-    /// Prefix of a layer, before its number.
+    /// Prefix of a layer's tensors, before its number.
     layer: &'static str,
     parts: [&'static str; 6],
 }

@@ -130,9 +130,9 @@ struct Names {
     embeddings: &'static str,
     head: &'static str,
     norm: &'static str,
-    /// Prefix of a layer, before its number.
+    /// Prefix of a layer's tensors, before its number.
     layer: &'static str,
-    /// Norm of the attention, queries, keys, values, output, norm of the feed-forward layer, gate, up, down.
+    /// Names within a layer: attention norm, queries, keys, values, output, feed-forward norm, gate, up, down.
     parts: [&'static str; 9],
 }
 

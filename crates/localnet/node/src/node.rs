@@ -286,8 +286,8 @@ impl NodeHandle {
         self.chain.genesis
     }
 
-    /// Produces `blocks` blocks immediately, whatever the clock, and returns the newest. Dropping the future cancels
-    /// the command.
+    /// Produces `blocks` blocks immediately, regardless of the clock, and returns the newest. Dropping the future
+    /// cancels the command.
     ///
     /// # Errors
     /// [`AuthorError`].

@@ -194,7 +194,7 @@ pub(crate) struct Store {
 }
 
 impl Store {
-    /// Opens the chain in `directory`, or creates it from `genesis`; without a directory the chain is kept in memory.
+    /// Opens the chain in `directory`, or creates it from `genesis`; without a directory the chain is stored in memory.
     ///
     /// # Errors
     /// [`StoreError`].

@@ -187,7 +187,7 @@ pub mod pallet {
     }
 
     impl<T: Config> Pallet<T> {
-        /// Removes pulses beyond the number that is kept.
+        /// Removes the oldest pulses beyond the maximum number.
         pub(super) fn remove_old(last: u64) {
             let oldest = OldestStoredRound::<T>::get();
             if oldest == 0 {

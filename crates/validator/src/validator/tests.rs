@@ -37,7 +37,7 @@ impl Subnet for OneMiner {
     fn measure(&mut self, _: &Option<Uid>) {}
 }
 
-/// Starts a mock of both gateway and signer that reports the given blocks; 0 stands for a failure.
+/// Starts a mock of both gateway and signer that reports the given blocks; 0 means a failure.
 async fn chain(blocks: Vec<u32>) -> (Url, Arc<Mutex<Vec<Value>>>) {
     let set: Arc<Mutex<Vec<Value>>> = Arc::default();
     let (notes, blocks) = (Arc::clone(&set), Arc::new(Mutex::new(blocks.into_iter())));

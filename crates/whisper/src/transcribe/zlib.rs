@@ -17,8 +17,9 @@ const GOOD: usize = 8;
 const NICE: usize = 128;
 const LAZY: usize = 16;
 const CHAIN: usize = 128;
-/// Maximum match distance, and maximum distance of a useful three-byte match.
+/// Maximum distance of a match, in bytes.
 const FARTHEST: usize = 32_768 - LONGEST - SHORTEST - 1;
+/// Maximum distance of a three-byte match that saves space, in bytes.
 const FARTHEST_SHORT: usize = 4096;
 /// Maximum number of symbols per block.
 const SYMBOLS: usize = 16_383;

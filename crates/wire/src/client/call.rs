@@ -75,7 +75,7 @@ impl Retry {
     }
 }
 
-/// A response with its body in memory, whatever its status.
+/// A response with its body in memory, with any status.
 #[derive(Debug, Clone)]
 pub struct Answer {
     /// The HTTP status code.
@@ -88,8 +88,8 @@ pub struct Answer {
 
 /// A streaming response: a stream of its body's chunks.
 ///
-/// The call's deadline covers the whole stream: when the deadline passes, the stream yields [`CallError::Timeout`] and
-/// ends. If the response exceeds its size limit, the stream yields [`CallError::TooLarge`] and ends.
+/// The call's deadline covers the complete stream: when the deadline passes, the stream yields [`CallError::Timeout`]
+/// and ends. If the response exceeds its size limit, the stream yields [`CallError::TooLarge`] and ends.
 #[derive(Debug)]
 pub struct AnswerStream {
     /// The HTTP status code.

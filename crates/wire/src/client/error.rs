@@ -21,7 +21,7 @@ pub enum CallError {
         /// The rejected URL.
         url: String,
     },
-    /// The deadline passed before the whole response arrived.
+    /// The deadline passed before the complete response arrived.
     #[error("timeout after {:?}s", after.as_secs_f64())]
     Timeout {
         /// The deadline, counted from the start of the call.
@@ -52,8 +52,8 @@ pub enum CallError {
         /// The limit in bytes.
         limit: usize,
     },
-    /// The scheme signs the whole body, and the body exceeds the client's limit for buffered bodies.
-    #[error("the request body must be signed as a whole, but is larger than {limit} bytes")]
+    /// The scheme signs the complete body, and the body exceeds the client's limit for buffered bodies.
+    #[error("the request body must be signed completely, but is larger than {limit} bytes")]
     RequestTooLarge {
         /// The limit in bytes.
         limit: usize,

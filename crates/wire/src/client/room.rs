@@ -11,7 +11,8 @@ pub(super) const SMALL_ANSWER: usize = 768 * 1024;
 const STEP: usize = 1024 * 1024;
 
 /// Memory budget of the responses that are read at the same time. The first 768 KiB of a response need no reservation.
-/// Beyond that, a response reserves memory in steps of 1 MiB as it arrives, whatever size its peer declares.
+/// Beyond that, a response reserves memory in steps of 1 MiB as it arrives, regardless of the size that its peer
+/// declares.
 #[derive(Debug, Clone)]
 pub struct Room {
     bytes: usize,

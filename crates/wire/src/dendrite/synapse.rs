@@ -62,7 +62,7 @@ impl<S: Sync> FromRequestParts<S> for Terminal {
 }
 
 /// A synapse: the fields of its class and those that every synapse has. `dendrite` is always the verified caller,
-/// whatever the body claims. A handler returns a synapse as a success response.
+/// regardless of the body. A handler returns a synapse as a success response.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Synapse(Map<String, Value>);
 

@@ -19,7 +19,7 @@ use crate::clock::nanoseconds;
 
 const RECORD: usize = 32 + 16 + 8 + 4;
 const TITLE: &str = "taonet replay log 2";
-/// Header word of a file that contains the whole cache.
+/// Header word of a file that contains the complete cache.
 const WHOLE: &str = "whole";
 /// Header word of a file that continues `<path>.old`.
 const FOLLOWS: &str = "follows";

@@ -19,7 +19,7 @@ pub struct Limits {
     pub large_bodies_bytes: usize,
     /// The timeout for receiving the body.
     pub body_timeout: Duration,
-    /// The timeout of a handler, including the whole of a streamed response.
+    /// The timeout of a handler, including the complete streamed response.
     pub answer_timeout: Duration,
     /// Maximum number of requests of one sender in the replay cache (the window is 12 s to about a minute long), or of
     /// its processes where only the last nonce of a process counts. A request takes about 20 bytes, a process about 80.

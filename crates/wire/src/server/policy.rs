@@ -21,7 +21,7 @@ pub trait Standings: Send + Sync + 'static {
     fn standing(&self, hotkey: &Hotkey) -> Option<Standing>;
 }
 
-/// Standings in memory, replaced as a whole with each new metagraph.
+/// Standings in memory, replaced completely with each new metagraph.
 #[derive(Debug, Default)]
 pub struct StandingTable(RwLock<Arc<HashMap<Hotkey, Standing>>>);
 

@@ -31,8 +31,8 @@ pub enum ApiError {
         /// Environment variable of the key.
         variable: &'static str,
     },
-    /// The API key contains a character that no header may contain.
-    #[error("{variable} is no API key: it contains a character that no HTTP header may contain")]
+    /// The API key contains a character that is invalid in a header.
+    #[error("{variable} is not a valid API key: it contains a character that is invalid in an HTTP header")]
     MalformedKey {
         /// Environment variable of the key.
         variable: &'static str,

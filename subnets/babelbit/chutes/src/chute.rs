@@ -36,9 +36,9 @@ pub enum ChuteError {
     /// The slug is not part of a host name.
     #[error("the slug {0:?} is not 1 to 63 lowercase letters, digits and hyphens")]
     Slug(String),
-    /// The template of the chute's address is no URL.
+    /// The template of the chute's address yields no URL.
     #[error(
-        "CHUTES_MINER_BASE_URL_TEMPLATE gives no URL for {0}; expected a template such as https://{{slug}}.chutes.ai"
+        "CHUTES_MINER_BASE_URL_TEMPLATE yields no URL for {0}; expected a template such as https://{{slug}}.chutes.ai"
     )]
     Template(String),
     /// The client could not be set up, or the API key is malformed.

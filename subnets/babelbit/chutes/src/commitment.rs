@@ -32,13 +32,13 @@ pub struct Commitment {
 #[non_exhaustive]
 pub enum CommitmentError {
     /// The text is not a JSON object with the fields of a commitment.
-    #[error("the commitment is no JSON object with model, revision, chute_id, slug and hotkey: {0}")]
+    #[error("the commitment is not a JSON object with model, revision, chute_id, slug and hotkey: {0}")]
     Json(#[from] serde_json::Error),
     /// The text is too long.
     #[error("the commitment has {0} bytes, expected at most {MAX_LENGTH}")]
     TooLong(usize),
     /// The commitment names the hotkey of another miner.
-    #[error("the commitment is of another hotkey, {0}")]
+    #[error("the commitment belongs to another hotkey, {0}")]
     OtherHotkey(Hotkey),
 }
 

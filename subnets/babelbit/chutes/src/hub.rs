@@ -162,7 +162,7 @@ impl HubApi {
     /// Reads a model from the response to [`Self::model`].
     ///
     /// # Errors
-    /// [`ApiError::Field`] when the response is no model.
+    /// [`ApiError::Field`] when the response is not a model.
     pub fn info(call: &Call, answer: &Value) -> Result<ModelInfo, ApiError> {
         ModelInfo::deserialize(answer).map_err(|_| ApiError::Field { what: call.what, field: "sha" })
     }

@@ -366,9 +366,9 @@ fn commitments() {
     let sparse = Commitment::parse(r#"{"slug": " ", "model": "m", "more": 1}"#, &miner).unwrap();
     assert_eq!((sparse.slug, sparse.model.as_deref(), sparse.hotkey), (None, Some("m"), None));
     for (text, expected) in [
-        ("", "the commitment is no JSON object"),
-        ("[]", "the commitment is no JSON object"),
-        (r#"{"slug": 7}"#, "the commitment is no JSON object"),
+        ("", "the commitment is not a JSON object"),
+        ("[]", "the commitment is not a JSON object"),
+        (r#"{"slug": 7}"#, "the commitment is not a JSON object"),
         (&" ".repeat(3_000), "the commitment has 3000 bytes"),
     ] {
         assert!(Commitment::parse(text, &miner).unwrap_err().to_string().starts_with(expected), "{text}");

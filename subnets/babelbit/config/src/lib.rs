@@ -6,7 +6,7 @@
 //!
 //! - [`variables()`] is the table: each known name with its help, its parser and its field. `env.example`,
 //!   `bb config show`, the help of the commands and the warnings about unknown names all come from it.
-//! - [`Config::from_variables`] reads `(name, value)` pairs. It reports every invalid value at once, with the expected
+//! - [`Config::from_variables`] reads `(name, value)` pairs. It reports all invalid values together, with the expected
 //!   form, and returns a warning for unknown `BB_*` and `BABELBIT_*` names and for names without effect.
 //! - [`OperatorSettings`], [`RoundSettings`], [`ArenaRoundSettings`], [`SubmissionSettings`] and [`ModelKeys`] are
 //!   parts of the configuration. Methods such as [`Config::gateway_url`] derive a value that depends on others.
@@ -98,7 +98,7 @@ pub struct Config {
     pub recognizer: Option<String>,
     /// Name of the sentence embedder.
     pub embedder: String,
-    /// Directory of the caches that have no setting of their own.
+    /// Directory of the caches without a separate setting.
     pub cache_dir: PathBuf,
     /// Path of the transcript cache.
     pub transcript_cache: PathBuf,

@@ -2,7 +2,8 @@
 //!
 //! A reply is transcribed, compared with the reference by meaning ([`accuracy()`]) and by speaking rate, and graded by
 //! how soon it ended after the source ([`latency()`]); replies with the same meaning share one score
-//! ([`duplication()`]). The score is the latency score if the reply passes the accuracy gate and the rate gate, else 0.
+//! ([`duplication()`]). The score is the latency score if the reply passes the accuracy gate and the speaking-rate
+//! gate, else 0.
 //!
 //! [`score_batch`] scores all replies to one utterance; [`score_one`] scores a single reply, without the duplication
 //! step. The expensive work (recognition, sentence embeddings) happens elsewhere: see [`Evidence`].

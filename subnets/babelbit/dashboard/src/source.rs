@@ -23,7 +23,7 @@ use crate::index::{CONTESTS, Challenge, Index};
 
 /// Maximum number of challenges in the index.
 const MAX_CHALLENGES: u32 = 200;
-/// Number of latest challenges to reread on every change, whatever their state.
+/// Number of latest challenges to reread on every change, in any state.
 const ALWAYS_READ: usize = 2;
 /// Poll interval for changes of the ledger.
 const POLL: Duration = Duration::from_millis(500);

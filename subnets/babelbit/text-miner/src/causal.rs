@@ -40,9 +40,9 @@ pub(crate) fn describe_metrics() {
 /// Resource limits of a language model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// Maximum number of utterances whose caches are kept.
+    /// Maximum number of utterances with a key-value cache.
     pub sessions: usize,
-    /// Maximum memory of all kept caches, in bytes.
+    /// Maximum memory of all key-value caches, in bytes.
     pub cache_bytes: usize,
     /// Deadline of a prediction.
     pub deadline: Duration,

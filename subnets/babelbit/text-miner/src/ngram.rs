@@ -40,7 +40,7 @@ pub struct NgramModel {
     tables: Vec<Table>,
 }
 
-/// Words by ID, and IDs by word.
+/// Mapping between words and IDs.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 struct Vocabulary {
     words: Vec<Arc<str>>,

@@ -132,8 +132,8 @@ impl TextRunner {
     /// Plays the engine's current challenge, scores it and writes the files. Calls `observe` with each token.
     ///
     /// # Errors
-    /// [`TextRunError`] when the engine, the embedder or the ledger fails. If only some miners' files cannot be written,
-    /// their reports have [`TextMinerReport::unwritten`], and the other miners' results are kept.
+    /// [`TextRunError`] when the engine, the embedder or the ledger fails. If only some miners' files cannot be
+    /// written, their reports have [`TextMinerReport::unwritten`], and the other miners' results are still written.
     pub async fn run_once(
         &self,
         engine: &EngineClient,

@@ -219,7 +219,7 @@ async fn files_have_the_names_and_fields_of_the_reference() {
     assert_eq!(again.outcome, TextOutcome::AlreadyDone);
 }
 
-/// The case of the reference's test: six words, five errors.
+/// Repeats the reference's test: six words, five errors.
 #[tokio::test]
 async fn five_errors_end_the_session_with_the_revealed_words() {
     let directory = tempfile::tempdir().unwrap();

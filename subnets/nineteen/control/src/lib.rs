@@ -43,7 +43,7 @@
 //! If a check fails, for example because the checking server is down, the answer stays in the queue and the check is
 //! retried; an answer that the model rejects is removed from the queue without a quality. If the configuration file
 //! becomes invalid, the error is logged, and the last valid configuration remains in effect. A miner's address must be
-//! public unless [`AddressRules`] allow others. Rewards and closed periods are kept for seven days, unchecked answers
+//! public unless [`AddressRules`] allow others. Rewards and closed periods are stored for seven days, unchecked answers
 //! for five hours.
 //!
 //! The formulas are in `taonet-nineteen-core`, so that recorded inputs reproduce the weights. The crate serves no

@@ -26,7 +26,7 @@ const ROLES: [&str; 3] = ["system", "user", "assistant"];
 
 /// Maximum number of stored results of all tasks; beyond it, the oldest are evicted.
 const MOST_RESULTS: usize = 1_010;
-/// Number of results evicted at once.
+/// Number of results evicted together.
 const EVICTED: usize = 10;
 /// Maximum number of stored results of a task with weight 1.
 const RESULTS_PER_WEIGHT: f64 = 1_000.0;

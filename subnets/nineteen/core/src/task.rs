@@ -179,7 +179,7 @@ impl Generator {
 }
 
 /// Price of a task for buyers, in credits per 1 000 tokens or steps. The charge for each request is rounded up to a
-/// whole credit.
+/// full credit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Price {

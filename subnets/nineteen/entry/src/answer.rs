@@ -257,7 +257,7 @@ mod tests {
         }
     }
 
-    /// Each event has the gateway's id, model and time, whatever the miner sent.
+    /// Each event has the gateway's id, model and time, not those that the miner sent.
     #[test]
     fn our_id_replaces_the_miners() {
         let head = Head {

@@ -90,7 +90,7 @@ impl TextRequest {
     }
 }
 
-/// Checks that all parts of a message are texts: the tasks' models read no images, audio or files.
+/// Checks that all parts of a message are texts: the tasks' models process no images, audio or files.
 fn text_parts(parts: &[Value], message: usize) -> Result<(), GatewayError> {
     let is_text = |part: &Value| {
         part.get("type").and_then(Value::as_str) == Some("text") && part.get("text").is_some_and(Value::is_string)

@@ -19,7 +19,7 @@ use tower::ServiceExt as _;
 
 use crate::bill::today;
 
-/// Days end at midnight in UTC, whatever the local time (spec §11.13).
+/// Days end at midnight in UTC, regardless of the local time (spec §11.13).
 #[test]
 fn issue_11_13_days_are_utc() {
     let at = |seconds: u64| {

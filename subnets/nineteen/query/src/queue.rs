@@ -10,9 +10,9 @@
 //! ```
 //!
 //! JetStream stores only the job, in memory; requests and answers are plain messages between two inboxes. Each message
-//! from the worker names the worker's inbox as its reply subject. If the entry is gone, because the buyer disconnected
-//! or the process exited, NATS reports "no responders" to that inbox, and the worker cancels the miner's work. Frames
-//! are numbered: a lost message interrupts the answer instead of corrupting it.
+//! from the worker names the worker's inbox as its reply subject. If the entry no longer exists, because the buyer
+//! disconnected or the process exited, NATS reports "no responders" to that inbox, and the worker cancels the miner's
+//! work. Frames are numbered: a lost message interrupts the answer instead of corrupting it.
 
 mod frame;
 mod remote;

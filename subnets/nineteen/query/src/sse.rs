@@ -28,8 +28,8 @@ pub(crate) enum StreamFault {
     TooDeep,
 }
 
-/// Maximum depth of a kept event. The checker parses a list of them, and its JSON parser accepts 127 levels: a miner must
-/// not be able to escape the check with an answer that only the gateway can parse.
+/// Maximum nesting depth of a stored event. The checker parses a list of them, and its JSON parser accepts 127 levels:
+/// a miner must not be able to escape the check with an answer that only the gateway can parse.
 pub(crate) const DEEPEST: usize = 64;
 
 /// Incremental parser of a miner's stream. `[DONE]` ends the stream only as a complete event, not inside a text.
@@ -38,7 +38,7 @@ pub(crate) struct Events {
     lines: DataLines,
     /// Whether chunks with log-probabilities are parsed completely.
     keeps_logprobs: bool,
-    /// JSON of all events, separated by commas, if they are kept.
+    /// JSON of all events, separated by commas, if they are recorded.
     kept: Option<String>,
 }
 
@@ -63,7 +63,7 @@ impl Events {
         }
     }
 
-    /// Takes the kept events as a JSON array; `None` if there are none.
+    /// Takes the recorded events as a JSON array; `None` if there are none.
     pub(crate) fn take_kept(&mut self) -> Option<String> {
         let kept = self.kept.take().filter(|kept| !kept.is_empty())?;
         Some(format!("[{kept}]"))
@@ -140,7 +140,7 @@ mod tests {
         assert_eq!(through(&[&vec![b'x'; LONGEST_LINE + 1]]), Err(StreamFault::Line(LineTooLong)));
     }
 
-    /// The events kept for a sample are those that the checker can parse: other events are rejected.
+    /// The events recorded for a sample are those that the checker can parse: other events are rejected.
     #[test]
     fn kept_events_are_a_json_array() {
         let through = |stream: &str| {

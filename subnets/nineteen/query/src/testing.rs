@@ -10,7 +10,7 @@ pub use crate::queue::{documents, encoded_again};
 pub struct ParsedStream {
     /// Chunks up to the end of the stream.
     pub chunks: Vec<Chunk>,
-    /// JSON array of all events, if they are kept for the checker and there are any.
+    /// JSON array of all events, if they are recorded for the checker and there are any.
     pub kept: Option<String>,
 }
 

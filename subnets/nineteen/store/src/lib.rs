@@ -29,7 +29,7 @@
 //!
 //! Credits are integers in double-entry bookkeeping: a request's maximum price is reserved ([`Store::hold`]), then the
 //! delivered work is charged at most once ([`Store::charge`]). A process leases credits and rate-limit admissions of a
-//! busy API key for many requests at once, and pending charges share one transaction. Callers pass times, in
+//! busy API key for many requests in one step, and pending charges share one transaction. Callers pass times, in
 //! milliseconds since the Unix epoch. The secret of an API key is never stored. Only the owner can read the SQLite
 //! file, which contains the miners' session keys. The formulas of scores and prices are in `taonet-nineteen-core`.
 //!

@@ -11,7 +11,7 @@ use crate::{Store, StoreError};
 
 /// Length of the window, in seconds.
 const WINDOW: i64 = 60;
-/// Inverse of the share of a key's limit that a process reserves at once.
+/// Inverse of the share of a key's limit that one reservation of a process covers.
 const SHARE: u32 = 600;
 
 /// Usage of an API key's rate limit after a request.
@@ -87,9 +87,9 @@ impl Store {
     /// Admits or rejects a request of a key: all processes together admit at most `limit` requests in any 60 s. Counts
     /// requests by the second, so that a request leaves the window up to a second late.
     ///
-    /// With a limit of at least 1 200 requests, a process reserves 1/600 of the limit at once, for up to two seconds.
-    /// These admissions count in the last of these seconds. Unused ones are returned with the next reservation; those of
-    /// a process without further requests leave the window like used ones.
+    /// With a limit of at least 1 200 requests, a reservation of a process covers 1/600 of the limit, for up to two
+    /// seconds. These admissions count in the last of these seconds. Unused ones are returned with the next
+    /// reservation; those of a process without further requests leave the window like used ones.
     ///
     /// # Errors
     /// [`StoreError`] when the database fails.

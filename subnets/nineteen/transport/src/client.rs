@@ -141,7 +141,7 @@ impl FiberClient {
     }
 
     /// Exchanges a new symmetric key with a miner whose hotkey has signed an earlier key, within 6 s. The miner must
-    /// sign again, whatever the trust policy: otherwise anybody who can alter the responses could replace the key by
+    /// sign again, under every trust policy: otherwise anybody who can alter the responses could replace the key by
     /// removing the signature.
     ///
     /// # Errors

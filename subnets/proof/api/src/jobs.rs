@@ -129,7 +129,7 @@ impl Job {
 pub struct JobSettings {
     /// Maximum number of proofs in progress.
     pub running: usize,
-    /// Maximum number of proofs in memory. Finished ones are kept for an hour.
+    /// Maximum number of proofs in memory. Finished ones are stored for an hour.
     pub kept: usize,
     /// Directory in which proofs are stored to survive a restart; `None` keeps them in memory only.
     pub directory: Option<PathBuf>,

@@ -91,7 +91,7 @@ fn setup(circuit: &Circuit, layout: Layout) -> Result<Keys, BackendError> {
     Ok(Keys { proving: keys::proving_to_bytes(&key).map_err(internal)?, verification })
 }
 
-/// Proves executions of one circuit.
+/// Prover of one circuit.
 struct Groth16Prover {
     circuit: Arc<Circuit>,
     layout: Layout,

@@ -130,7 +130,7 @@ fn with_public(tables: &[Table], column: &[Val]) -> Vec<Table> {
     tables.iter().map(with_column).collect()
 }
 
-/// Proves executions of one circuit.
+/// Prover of one circuit.
 struct StarkProver {
     circuit: Arc<Circuit>,
     plan: Plan,

@@ -9,7 +9,7 @@ use crate::CircuitError;
 /// The proof systems available to a command: the built-in ones, and external programs.
 #[derive(Clone, Debug, Default)]
 pub struct Backends {
-    /// Program for the circuits of the backend `external` that have no program of their own.
+    /// Program for the circuits of the backend `external` without a program in their settings.
     external: Option<External>,
     /// Programs for single circuits, by identity.
     by_circuit: BTreeMap<Digest, External>,

@@ -9,7 +9,7 @@ pub const MAX_ELEMENTS: usize = 1 << 24;
 /// Extents of a tensor without its batch dimension: channels, height, width. A vector of length n has shape `n×1×1`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Shape {
-    /// Channels, or the length of a vector.
+    /// Number of channels, or length of a vector.
     pub channels: usize,
     /// Number of rows.
     pub height: usize,

@@ -8,7 +8,7 @@ use std::time::Duration;
 pub(crate) use saved::Saved;
 use serde::{Deserialize, Serialize};
 
-/// Maximum number of response times kept for each circuit.
+/// Maximum number of response times stored per circuit.
 const KEPT_TIMES: usize = 64;
 /// Minimum number of response times for an adaptive timeout.
 const TIMES_FOR_TIMEOUT: usize = 50;

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::samples;
 
-/// Aligned output without a table: progress bars, and lists of paths, which remain whole so that they can be copied.
+/// Aligned output without a table: progress bars, and lists of paths, which are not wrapped so that they can be copied.
 const ALIGNED: [(&str, &str); 3] = [
     ("commands/demo/contest.rs", "prefix:12"),
     ("commands/demo/contest.rs", "bar:30.cyan"),

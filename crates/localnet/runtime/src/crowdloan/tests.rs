@@ -38,7 +38,7 @@ fn crowdloan() -> CrowdloanInfoOf<Runtime> {
     Crowdloans::<Runtime>::get(0).unwrap()
 }
 
-/// A crowdloan's sums agree with its contributions and with the balance of its account.
+/// A crowdloan's recorded sum equals its contributions, and the balance of its account.
 fn assert_settled() {
     for (id, crowdloan) in Crowdloans::<Runtime>::iter().filter(|(_, crowdloan)| !crowdloan.finalized) {
         let contributions: Vec<_> = Contributions::<Runtime>::iter_prefix(id).map(|(_, amount)| amount.0).collect();
@@ -323,7 +323,8 @@ fn unsigned_and_root_origins_are_refused() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
-    /// After any calls, the crowdloan's sums agree, and the total TAO is unchanged.
+    /// After any sequence of calls, the crowdloan's recorded sum equals its contributions, and the total TAO is
+    /// unchanged.
     #[test]
     fn sums_agree_after_any_calls(
         steps in prop::collection::vec((0_usize..3, 0_usize..7, prop_oneof![0_u64..200, Just(u64::MAX / TAO)]), 1..40)

@@ -12,7 +12,7 @@ use crate::runtime::RuntimeCall;
 use crate::subtensor;
 use crate::types::AlphaBalance;
 
-/// Transfers of `SmallTransfer` are below this amount, in rao or billionths of alpha.
+/// Exclusive maximum of the transfers that the proxy type `SmallTransfer` allows, in rao or billionths of alpha.
 pub(crate) const SMALL_TRANSFER: u64 = 500_000_000;
 
 impl ProxyType {

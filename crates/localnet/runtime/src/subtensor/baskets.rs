@@ -99,7 +99,7 @@ impl<T: Config> Pallet<T> {
     }
 
     /// Sells the alpha that the root stake on a validator has earned, and puts the TAO into the validator's basket.
-    /// Alpha that cannot be sold, or that nobody has earned, is recycled.
+    /// Alpha that cannot be sold, or for which no shares can be issued, is recycled.
     pub(super) fn fill_basket_with_dividends(hotkey: &AccountId32, netuid: NetUid, alpha: AlphaBalance) {
         if !Self::sell_into_basket(hotkey, netuid, alpha) {
             Self::recycle_issued(netuid, alpha);

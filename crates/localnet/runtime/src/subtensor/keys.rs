@@ -36,7 +36,7 @@ impl<T: Config> Pallet<T> {
         Ok(())
     }
 
-    /// Makes the coldkey the owner of a hotkey; an existing owner is kept.
+    /// Makes the coldkey the owner of a hotkey; an existing owner stays.
     pub(crate) fn do_try_associate_hotkey(who: &AccountId32, hotkey: &AccountId32) -> DispatchResult {
         if Self::hotkey_exists(hotkey) { Ok(()) } else { Self::own_hotkey(who, hotkey) }
     }

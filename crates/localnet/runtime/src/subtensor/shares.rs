@@ -29,8 +29,8 @@ impl<T: Config> Pallet<T> {
         TotalHotkeyAlpha::<T>::get(hotkey, netuid)
     }
 
-    /// Returns the stake with which a hotkey validates in a subnet: its alpha plus its weighted TAO on root, both less
-    /// what its children receive and plus what its parents lend.
+    /// Returns the stake with which a hotkey validates in a subnet: its alpha plus its weighted TAO on root, both minus
+    /// the stake lent to its children and plus the stake lent by its parents.
     pub fn weighted_stake(hotkey: &AccountId32, netuid: NetUid) -> AlphaBalance {
         let alpha = Self::inherited(hotkey, netuid, netuid);
         if netuid == NetUid::ROOT {
@@ -61,7 +61,7 @@ impl<T: Config> Pallet<T> {
         }
     }
 
-    /// Removes alpha from a coldkey's stake on a hotkey, up to the whole stake.
+    /// Removes alpha from a coldkey's stake on a hotkey, up to the complete stake.
     pub fn decrease_stake(hotkey: &AccountId32, coldkey: &AccountId32, netuid: NetUid, amount: AlphaBalance) {
         let stake = Self::stake_of(hotkey, coldkey, netuid);
         let amount = amount.min(stake);

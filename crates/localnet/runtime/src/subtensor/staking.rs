@@ -21,7 +21,7 @@ use super::pool::Fee;
 use super::{Config, Delegates, Error, Event, LastColdkeyHotkeyStakeBlock, Pallet, SubtokenEnabled, TotalIssuance};
 use crate::types::{AlphaBalance, NetUid, TaoBalance};
 
-/// Minimum value of a purchase of stake, and of a sale unless the whole stake is sold.
+/// Minimum value of a purchase of stake, and of a sale unless all stake is sold.
 pub(super) const MIN_STAKE: TaoBalance = TaoBalance(2_000_000);
 
 /// Price limit of a trade.
@@ -35,7 +35,7 @@ pub(super) struct Limit {
 
 impl<T: Config> Pallet<T> {
     /// Buys alpha for `tao` of a coldkey's balance and stakes it. The account keeps the existential deposit, even if
-    /// `tao` is its whole balance.
+    /// `tao` is its complete balance.
     ///
     /// # Errors
     /// `NotEnoughBalanceToStake` when the coldkey can spend nothing, `AmountTooLow` when `tao` buys no alpha, and the

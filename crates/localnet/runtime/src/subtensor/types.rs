@@ -128,7 +128,7 @@ pub enum RootClaimTypeEnum {
     Keep,
     /// Keeps the dividends on these subnets, and sells those on all others.
     KeepSubnets {
-        /// Subnets whose dividends are kept.
+        /// Subnets whose dividends are not sold.
         subnets: BTreeSet<NetUid>,
     },
 }

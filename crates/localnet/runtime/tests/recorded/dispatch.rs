@@ -117,7 +117,7 @@ fn the_calls_without_a_fee_are_those_that_the_specification_lists() {
     assert_eq!(free, expected);
 }
 
-/// The whitelist of the safe mode: whole pallets, then single calls.
+/// The whitelist of the safe mode: complete pallets, then single calls.
 #[test]
 fn the_calls_of_the_safe_mode_are_those_of_its_whitelist() {
     let calls = ["Commitments.set_commitment", "SubtensorModule.serve_axon", "SubtensorModule.set_weights"];

@@ -28,7 +28,7 @@ const MAX_CACHED: usize = 4_096;
 #[non_exhaustive]
 pub enum TokenError {
     /// The gateway refused a token for one miner, and a token for all miners.
-    #[error("cannot get a token from the gateway: {second}; the request for one miner failed, too: {first}")]
+    #[error("cannot get a token from the gateway: {second}; the request for a single miner failed too: {first}")]
     Refused {
         /// Error of the request for one miner.
         first: Box<CallError>,

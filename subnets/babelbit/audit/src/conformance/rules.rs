@@ -277,7 +277,7 @@ pub enum Verdict {
 pub struct RuleReport {
     /// The checked rule.
     pub rule: Rule,
-    /// Section of the rule.
+    /// Section of the specification that contains the rule.
     pub section: &'static str,
     /// Required behaviour.
     pub expected: &'static str,

@@ -8,7 +8,7 @@ const MIN_SPAN: f64 = 0.05;
 /// Unrounded speaking rate of a reply, relative to the reference.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Rate {
-    /// Rate gate: 1 if the rate passes, 0 if it does not.
+    /// Result of the speaking-rate gate: 1 passed, 0 failed.
     pub penalty: f64,
     /// Words per second of the reply, if measurable.
     pub miner_wps: Option<f64>,
@@ -30,7 +30,7 @@ impl Rate {
         Self { penalty: if passes { 1.0 } else { 0.0 }, miner_wps: Some(wps), ratio: Some(ratio) }
     }
 
-    /// Whether the reply passes the rate gate.
+    /// Whether the reply passes the speaking-rate gate.
     pub fn passes(&self) -> bool {
         self.penalty > 0.0
     }

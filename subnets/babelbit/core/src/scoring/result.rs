@@ -61,7 +61,7 @@ impl std::fmt::Display for Gate {
 pub enum SpeechRate {
     /// The reply was transcribed, or recognition was skipped (then only the reference's rate is known).
     Measured {
-        /// Rate gate: 1 passes, 0 fails; null if not computed.
+        /// Result of the speaking-rate gate: 1 passed, 0 failed; null if not computed.
         #[serde(deserialize_with = "crate::number::optional_float")]
         penalty: Option<f64>,
         /// Words per second of the reply, 3 decimals.
@@ -79,7 +79,7 @@ pub enum SpeechRate {
     },
     /// The reply could not be scored.
     Unknown {
-        /// Rate gate, always 0.
+        /// Result of the speaking-rate gate; always 0.
         penalty: u8,
         /// Reason, always `scoring_error`.
         reason: String,

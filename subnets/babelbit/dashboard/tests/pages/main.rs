@@ -259,7 +259,8 @@ fn resident_mb() -> Option<u64> {
     Some(line.split_whitespace().nth(1)?.parse::<u64>().ok()? / 1_000)
 }
 
-/// Tests the size of a busy validator: 256 miners, 50 challenges, and the maximum number of listed text results.
+/// Tests with the data volume of a busy validator: 256 miners, 50 challenges, and the maximum number of listed text
+/// results.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn pages_of_a_large_ledger_take_milliseconds() {
     let directory = tempfile::tempdir().unwrap();

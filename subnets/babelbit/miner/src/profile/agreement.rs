@@ -10,7 +10,7 @@ use super::listener::Listener;
 const STEP: usize = 19_200;
 /// Maximum length of the buffered audio, above which its beginning is dropped, in samples at 24 kHz: 16 s.
 const LONGEST: usize = 16 * SAMPLE_RATE_HZ as usize;
-/// Audio before the last final word that is kept as context, in seconds.
+/// Length of the audio before the last final word that stays in the buffer as context, in seconds.
 const CONTEXT: f64 = 4.0;
 /// Inaccuracy of word times, in seconds.
 const JITTER: f64 = 0.1;

@@ -13,12 +13,12 @@ pub(super) struct Playback {
 }
 
 impl Playback {
-    /// Records a source frame of `samples`.
+    /// Advances the clock by a source frame of this many samples.
     pub(super) fn advance(&mut self, samples: usize) {
         self.now += samples as u64;
     }
 
-    /// Records `samples` of speech returned for the current frame.
+    /// Appends this many samples of speech to the reply, returned for the current frame.
     pub(super) fn say(&mut self, samples: usize) {
         self.until = self.until.max(self.now) + samples as u64;
         self.spoken = self.until;

@@ -37,7 +37,7 @@ impl Session {
     }
 }
 
-/// The kept caches.
+/// The key-value caches of utterances.
 #[derive(Debug)]
 pub(super) struct Sessions {
     kept: Vec<Session>,

@@ -19,7 +19,7 @@ use crate::{MarketFile, References};
 
 /// Number of conversations to keep ready.
 const READY: usize = 256;
-/// Number of conversations that are written at once.
+/// Number of conversations that the model writes concurrently.
 const AT_ONCE: usize = 4;
 /// Pause after a failure, and while enough conversations are ready.
 const PAUSE: Duration = Duration::from_secs(5);

@@ -72,7 +72,7 @@ impl Frame {
 /// A received message.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Received {
-    /// The previous message had no receiver: the other side is gone.
+    /// The previous message had no receiver: the other side no longer exists.
     Gone,
     /// A numbered frame.
     Frame(u32, Frame),
@@ -93,7 +93,7 @@ impl Received {
 pub(super) struct Outbox {
     client: Client,
     to: String,
-    /// Own inbox, where NATS reports that the other side is gone.
+    /// Own inbox, where NATS reports that the other side no longer exists.
     own: String,
     number: u32,
 }

@@ -111,7 +111,7 @@ pub struct RemoteAnswer {
     inbox: Subscriber,
     worker: Option<Hired>,
     first: Option<Chunk>,
-    /// The latest complete frame, kept until it is returned, so that dropping the future of [`Self::next`] loses no
+    /// The latest complete frame, stored until it is returned, so that dropping the future of [`Self::next`] loses no
     /// frame.
     arrived: Option<Frame>,
     pieces: usize,

@@ -1,4 +1,4 @@
-//! QUIC client tests with miners that do not keep to the protocol.
+//! QUIC client tests with miners that violate the protocol.
 
 use btlightning::HandshakeRequest;
 use btlightning::types::read_frame;

@@ -210,7 +210,8 @@ impl Push<'_> {
                 context.say(&format!("uploading {what}, {:.1} MB, to {}", bytes as f64 / 1e6, self.model));
                 let upload = self.hub.upload(&self.model, &files, |name| context.say(&printable(name)));
                 let revision = upload.await.map_err(failed)?;
-                self::revision(&revision).map_err(|error| anyhow::anyhow!("the hub's revision: {error}"))
+                self::revision(&revision)
+                    .map_err(|error| anyhow::anyhow!("the hub returned an invalid revision: {error}"))
             }
             (None, Some(revision)) => {
                 let call = self.hub.model(&self.model, Some(revision));

@@ -20,10 +20,10 @@ pub(super) struct LanguageModelArgs {
     /// Language model of a text miner: a directory or GGUF file of GPT-2 or Llama [default: MINER_MODEL_ID]
     #[arg(long, value_name = "PATH", conflicts_with = "backend_url")]
     lm: Option<PathBuf>,
-    /// Maximum number of utterances whose caches are kept between their words
+    /// Maximum number of utterances with a key-value cache
     #[arg(long, value_name = "COUNT", default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     lm_sessions: u32,
-    /// Maximum memory of the kept caches, in MiB
+    /// Maximum memory of the key-value caches, in MiB
     #[arg(long, value_name = "MIB", default_value_t = 1024, value_parser = clap::value_parser!(u32).range(1..))]
     lm_memory: u32,
 }

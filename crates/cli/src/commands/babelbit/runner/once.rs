@@ -56,7 +56,7 @@ async fn play(setup: Setup, context: &Context) -> anyhow::Result<RunReport> {
     Ok(report)
 }
 
-/// Submits the queued files, and says how many are left.
+/// Submits the queued files, and reports the number of files that remain.
 pub(super) async fn drain(outbox: &Outbox, context: &Context) -> anyhow::Result<()> {
     let counts = outbox.drain().await?;
     if counts.waiting > 0 {

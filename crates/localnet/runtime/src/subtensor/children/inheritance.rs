@@ -18,8 +18,8 @@ fn proportion(parts: u64) -> U96F32 {
 }
 
 impl<T: Config> Pallet<T> {
-    /// Returns the stake with which a hotkey validates on `netuid`: its own stake on `of`, less what its children
-    /// receive, plus what it receives from its parents.
+    /// Returns the stake with which a hotkey validates on `netuid`: its own stake on `of`, minus the stake lent to its
+    /// children, plus the stake lent by its parents.
     pub(crate) fn inherited(hotkey: &AccountId32, netuid: NetUid, of: NetUid) -> AlphaBalance {
         let own = Self::total_alpha(hotkey, of);
         let (children, parents) = (ChildKeys::<T>::get(hotkey, netuid), ParentKeys::<T>::get(hotkey, netuid));

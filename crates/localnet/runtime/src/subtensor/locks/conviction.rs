@@ -8,16 +8,16 @@ use crate::types::AlphaBalance;
 
 /// Amount below which a lock, or its conviction, counts as zero.
 const NEGLIGIBLE: u64 = 100;
-/// Number of timescales after which nothing is left.
+/// Number of time constants after which a decayed value is 0.
 const MAX_TIMESCALES: i32 = 40;
 
-/// Current block and timescales of locks, in blocks.
+/// Current block, and time constants of locks, in blocks.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Rates {
     pub(super) now: u64,
-    /// Timescale on which a decaying lock falls.
+    /// Time constant of the decay of locks.
     pub(super) unlock: u64,
-    /// Timescale on which conviction grows.
+    /// Time constant of the growth of conviction.
     pub(super) maturity: u64,
 }
 

@@ -8,7 +8,7 @@ use super::Limit;
 use crate::types::{AlphaBalance, NetUid, TaoBalance};
 
 impl<T: Config> Pallet<T> {
-    /// Recycles staked alpha, up to the whole stake.
+    /// Recycles staked alpha, up to the complete stake.
     ///
     /// # Errors
     /// The errors of `take_alpha`.
@@ -24,7 +24,7 @@ impl<T: Config> Pallet<T> {
         Ok(())
     }
 
-    /// Burns staked alpha, up to the whole stake. Burned alpha still counts as issued.
+    /// Burns staked alpha, up to the complete stake. Burned alpha still counts as issued.
     ///
     /// # Errors
     /// The errors of `take_alpha`.

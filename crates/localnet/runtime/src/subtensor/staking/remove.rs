@@ -10,7 +10,7 @@ use super::{Limit, MIN_STAKE};
 use crate::types::{AlphaBalance, NetUid, TaoBalance};
 
 impl<T: Config> Pallet<T> {
-    /// Sells staked alpha, up to the whole stake.
+    /// Sells staked alpha, up to the complete stake.
     ///
     /// # Errors
     /// `SubtokenDisabled`, then the errors of [`Self::sell_stake`].
@@ -87,7 +87,7 @@ impl<T: Config> Pallet<T> {
         stakes.try_for_each(|(netuid, stake)| Self::ensure_unlocked(who, netuid, stake))
     }
 
-    /// Sells the whole stake in one subnet if allowed; returns the TAO received.
+    /// Sells all stake in one subnet if allowed; returns the TAO received.
     fn sell_all(
         who: &AccountId32,
         hotkey: &AccountId32,

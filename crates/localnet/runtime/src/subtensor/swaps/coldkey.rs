@@ -101,7 +101,7 @@ impl<T: Config> Pallet<T> {
     }
 
     /// Checks whether a coldkey with an announced swap may make this call of the pallet: only calls that concern the
-    /// swap, and none at all once it is disputed. `None` stands for a call of another pallet.
+    /// swap, and none at all once it is disputed. `None` is a call of another pallet.
     ///
     /// # Errors
     /// `ColdkeySwapDisputed`, `ColdkeySwapAnnounced`.

@@ -195,7 +195,7 @@ impl<T: Config> Pallet<T> {
         }
     }
 
-    /// Moves the stakes of all coldkeys, and what they have earned, to another hotkey.
+    /// Moves the stakes of all coldkeys, and their accrued dividends, to another hotkey.
     fn move_stake_of_hotkey(netuid: NetUid, old: &AccountId32, new: &AccountId32) {
         if netuid == NetUid::ROOT {
             Self::swap_hotkey_of_basket(old, new);

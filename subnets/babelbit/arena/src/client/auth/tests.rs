@@ -47,7 +47,7 @@ async fn both_refusals_are_told() {
     let error = tokens(&Passing::default()).get(&client(), &scope(&server.uri(), 7)).await.unwrap_err();
     assert_eq!(
         error.to_string(),
-        "cannot get a token from the gateway: 401:nor so; the request for one miner failed, too: 403:not you"
+        "cannot get a token from the gateway: 401:nor so; the request for a single miner failed too: 403:not you"
     );
     assert!(!error.is_retryable());
     let nowhere = tokens(&Passing::default()).get(&client(), &scope("http://127.0.0.1:1", 7)).await.unwrap_err();

@@ -9,7 +9,7 @@ use super::{
     request, some_text, string, text_like, typed, whole, with_conditions,
 };
 
-/// Pattern of a JPEG, PNG, GIF, BMP or TIFF image in base64: the file signature, completed to whole groups of four
+/// Pattern of a JPEG, PNG, GIF, BMP or TIFF image in base64: the file signature, completed to full groups of four
 /// characters, then the rest of the data.
 const IMAGE: &str = concat!(
     r"^(?:/9j/|iVBORw0KGg[o-r][A-Za-z0-9+/]|R0lGOD[dl]h|Qk[0-3][A-Za-z0-9+/]|SUkqA[A-P][A-Za-z0-9+/]{2}|",

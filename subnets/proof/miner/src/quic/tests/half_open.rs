@@ -241,7 +241,7 @@ async fn half_open_connections_make_room() {
     }
 }
 
-/// At the limit, connections are closed rather than added.
+/// At the limit, each new connection closes another one, so that the number of connections stays constant.
 #[tokio::test(flavor = "multi_thread")]
 async fn connections_are_bounded() {
     let miner = start_within(1, None, Conduct::Honest, Some(LIMITS));
