@@ -101,7 +101,7 @@ async fn mined(node: &NodeHandle, blocks: u32) -> Result<f64> {
     Ok(since(began) / f64::from(blocks))
 }
 
-/// The duration of a signature verification in seconds.
+/// Measures the duration of a signature verification in seconds.
 fn signature_check() -> Result<f64> {
     let pair = pair("//Alice")?;
     let (message, checks) = ([7_u8; 32], 500);

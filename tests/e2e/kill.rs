@@ -62,7 +62,7 @@ impl Network {
         self.folder.path().join(name)
     }
 
-    /// A runner with a directory for files and transcripts.
+    /// Returns the command of a runner with a directory for files and transcripts.
     fn runner(&self, engine: &Daemon, directory: &Path) -> Command {
         self.runner_of("//Alice", engine, directory)
     }

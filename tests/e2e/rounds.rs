@@ -52,7 +52,7 @@ impl Network {
         self.chain.path(name)
     }
 
-    /// A runner with a directory for files and transcripts.
+    /// Returns the command of a runner with a directory for files and transcripts.
     fn runner(&self, engine: &str, directory: &Path) -> Command {
         let mut runner = local_bb();
         runner.args(["runner", "--json", "--key-uri", "//Alice", "--engine", engine, "--keep"]).arg(directory);
@@ -61,7 +61,7 @@ impl Network {
         runner
     }
 
-    /// Like [`Self::runner`], looping, without metrics.
+    /// Returns the command of a runner that plays rounds until it is killed; its metrics are on a free port.
     fn in_a_loop(&self, engine: &str, directory: &Path) -> Command {
         let mut runner = self.runner(engine, directory);
         // The default port can be taken by other tests.

@@ -66,7 +66,7 @@ fn start(network: &Network, engine: &Daemon, name: &str) -> Child {
     runner.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
 }
 
-/// Report of a completed runner.
+/// Waits for a runner to finish, and returns its report.
 fn finish(child: Child) -> Value {
     let output = child.wait_with_output().unwrap();
     assert!(!stderr(&output).contains("panicked"), "{}", stderr(&output));

@@ -87,7 +87,7 @@ impl WireLog {
         exchanges.iter().filter(|exchange| exchange.round == round).filter_map(|exchange| exchange.delivered).collect()
     }
 
-    /// Waits until no request is open for a while.
+    /// Waits until no request has been open for [`QUIET`].
     fn settle(&self) {
         let mut quiet_since = Instant::now();
         while quiet_since.elapsed() < QUIET {

@@ -80,7 +80,7 @@ impl Terminal {
         self.screen.write_all(format!("{line}\n").as_bytes()).unwrap();
     }
 
-    /// Waits for the exit; returns the status and the complete output. Echo must be on again.
+    /// Waits for the exit; returns the status and the complete output. Asserts that the terminal echoes input again.
     #[track_caller]
     pub(crate) fn finish(mut self) -> (ExitStatus, String) {
         while self.read() {}

@@ -1,4 +1,4 @@
-//! `tao models …`.
+//! The `tao models` commands.
 
 use std::path::{Path, PathBuf};
 

@@ -1,4 +1,4 @@
-//! `tao speech …`.
+//! The `tao speech` commands.
 
 use std::fs::File;
 use std::io::Read;

@@ -1,4 +1,4 @@
-//! `tao stake …`.
+//! The `tao stake` commands.
 
 mod list;
 mod trade;

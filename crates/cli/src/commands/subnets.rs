@@ -1,4 +1,4 @@
-//! `tao subnets …`.
+//! The `tao subnets` commands.
 
 mod own;
 mod read;

@@ -1,4 +1,4 @@
-//! `tao top`.
+//! The `tao top` command.
 
 use std::io::{IsTerminal as _, stdin, stdout};
 

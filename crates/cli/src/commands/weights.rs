@@ -1,4 +1,4 @@
-//! `tao weights …`.
+//! The `tao weights` commands.
 
 mod by_hash;
 mod pairs;

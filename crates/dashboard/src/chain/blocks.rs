@@ -72,7 +72,7 @@ pub(super) fn page(view: &View, state: &State, number: u32) -> Page {
     Ok(view.page(&title, &body))
 }
 
-/// Renders a list of a block. `parameter` is the query parameter of its pages.
+/// Renders a list in a block's page, such as the events. `parameter` is the query parameter of the list's pages.
 fn list<T>(
     view: &View,
     list: &Listed<T>,

@@ -81,7 +81,7 @@ impl Source {
         *known = Arc::new(states);
     }
 
-    /// Adds a service, in place of one with the same name, and reads it soon.
+    /// Adds a service, or replaces the one with the same name, and schedules its first read.
     pub(super) fn add(&self, address: ServiceAddress) {
         self.change(|states| match states.iter_mut().find(|state| state.address.name == address.name) {
             Some(state) => *state = State::unknown(address),

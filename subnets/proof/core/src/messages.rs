@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-/// Message type of a proof request for a whole circuit.
+/// Message type of a proof request for a complete circuit.
 pub const QUERY_ZK_PROOF: &str = "query-zk-proof";
 /// Message type of a proof request for a slice of a model.
 pub const SLICE_PROOF: &str = "dsperse-proof-generation";

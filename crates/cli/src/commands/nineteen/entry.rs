@@ -1,4 +1,4 @@
-//! `tao nineteen entry`.
+//! The `tao nineteen entry` command.
 
 use std::net::SocketAddr;
 

@@ -1,4 +1,4 @@
-//! `tao nineteen query`.
+//! The `tao nineteen query` command.
 
 use std::net::SocketAddr;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! `tao wallet encrypt`, `decrypt` and `change-password`.
+//! The `tao wallet encrypt`, `decrypt` and `change-password` commands.
 
 use anyhow::bail;
 use clap::Args;

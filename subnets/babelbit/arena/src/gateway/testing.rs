@@ -89,7 +89,7 @@ pub(crate) fn init(utterance: u32) -> InitRequest {
     InitRequest::new("c1", format!("c1:{utterance}"), Some("fr".into()), 1)
 }
 
-/// Returns a frame that differs from all others.
+/// Returns the base64 of the frame with this number; all frames differ.
 pub(crate) fn frame_b64(number: u16) -> String {
     let sample = f32::from(number + 1) / 65_536.0;
     let bytes: Vec<u8> = std::iter::repeat_n(sample.to_le_bytes(), 1_920).flatten().collect();

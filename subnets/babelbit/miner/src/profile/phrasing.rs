@@ -61,7 +61,7 @@ pub(super) fn best_cut(words: &[Word], length: f64) -> Option<usize> {
 const PAUSE: f64 = 0.35;
 /// Length in seconds above which speech without a pause is cut at a good boundary.
 const LONG: f64 = 2.2;
-/// Length in seconds above which speech is cut anywhere.
+/// Length in seconds above which speech is cut at the current position, even without a boundary.
 const TOO_LONG: f64 = 5.0;
 
 /// Returns the number of words of the first complete phrase; `None` while there is none. The next word starts at `until`

@@ -1,4 +1,4 @@
-//! `bb ping-chute`.
+//! The `bb ping-chute` command.
 
 use std::time::{Duration, Instant};
 
