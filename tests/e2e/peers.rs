@@ -1,4 +1,4 @@
-//! Peers in Python and Node.js, installed by `scripts/peers`.
+//! Peers of the interoperability tests: packages for Python and Node.js, installed by `scripts/peers`.
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};

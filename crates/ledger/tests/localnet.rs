@@ -107,7 +107,7 @@ async fn of_64_tasks_one_submits() {
     let mut hashes = BTreeSet::new();
     for task in tasks {
         let submission = task.await.unwrap();
-        assert_eq!(submission.intent.state, IntentState::Done, "every block is final at once");
+        assert_eq!(submission.intent.state, IntentState::Done, "every block is final immediately");
         hashes.insert(submission.submit.unwrap().extrinsic.hash);
     }
     assert_eq!((hashes.len(), world.times_since(begin).await), (1, 1));

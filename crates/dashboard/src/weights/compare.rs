@@ -35,7 +35,7 @@ impl Pair {
     }
 }
 
-/// Description of a fault; the text after `hint: ` says how to fix it.
+/// Description of a fault; the text after `hint: ` describes the remedy.
 pub(super) type Fault = String;
 
 impl Comparison {

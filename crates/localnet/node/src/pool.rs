@@ -32,7 +32,7 @@ pub(crate) use watch::Watcher;
 const DEPTH: u32 = 256;
 /// Duration of the ban on invalid or included extrinsics, as in the real chain's node.
 const BAN: Duration = Duration::from_mins(30);
-/// Maximum number of banned extrinsics remembered.
+/// Maximum number of banned extrinsics in memory.
 const BANS: NonZeroUsize = NonZeroUsize::new(16_384).unwrap();
 /// Maximum number of repeated validations of an extrinsic while the head advances; the next validation blocks the head.
 const CHASES: usize = 3;

@@ -1,7 +1,7 @@
 //! Mapping of CTranslate2's tensor names to those of Hugging Face checkpoints.
 
-/// Returns the Hugging Face tensors that CTranslate2 fuses under `name`; `None` stands for a missing bias, which counts
-/// as zero (Whisper's key projections have no bias).
+/// Returns the Hugging Face tensors that CTranslate2 fuses under `name`; `None` is a missing bias, which counts as zero
+/// (Whisper's key projections have no bias).
 pub(super) fn parts(name: &str) -> Vec<Option<String>> {
     let (side, rest) = name.split_once('/').unwrap_or(("", name));
     let single = |tensor: String| vec![Some(format!("model.{side}.{tensor}"))];

@@ -38,7 +38,7 @@ pub struct ArenaSettings {
     pub pod_health_path: String,
     /// Timeout for waking a RunPod miner.
     pub pod_wake_timeout: Duration,
-    /// Poll interval while a RunPod miner wakes.
+    /// Poll interval while a RunPod miner starts.
     pub pod_wake_poll: Duration,
 }
 

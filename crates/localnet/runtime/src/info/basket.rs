@@ -1,5 +1,5 @@
 //! Baskets of validators' root earnings. A basket of this chain holds TAO on root only. Prices of shares over time are
-//! not kept: the layouts of their reports exist so that clients can decode empty results.
+//! not stored: the layouts of their reports exist so that clients can decode empty results.
 
 use codec::{Decode, Encode};
 use scale_info::TypeInfo;

@@ -2,7 +2,7 @@
 //!
 //! The genesis state contains every netuid up to Babelbit's, because clients index lists of subnets by netuid. All
 //! subnets but Babelbit are dormant: blocks skip them, and their epochs, which have no emission, do not run. The first
-//! call that uses a dormant subnet wakes it, with the schedule that it would have had without being dormant.
+//! call that uses a dormant subnet activates it, with the schedule that it would have had without being dormant.
 
 use frame_support::storage::unhashed;
 

@@ -54,7 +54,7 @@ pub(crate) static ABSENCES: &[Absence] = &[
         place: "SubtensorModule",
         kind: Kind::Call,
         names: &["register_leased_network", "terminate_lease"],
-        reason: "a leased subnet belongs to the contributors of a crowdloan, and its leases are not kept yet",
+        reason: "a leased subnet belongs to the contributors of a crowdloan, and its leases are not stored yet",
     },
     Absence {
         place: "SubtensorModule",
@@ -78,7 +78,7 @@ pub(crate) static ABSENCES: &[Absence] = &[
         place: "AdminUtils",
         kind: Kind::Call,
         names: &["swap_authorities", "schedule_grandpa_change"],
-        reason: "the node is the only author, and blocks are final at once",
+        reason: "the node is the only author, and blocks are final immediately",
     },
     Absence {
         place: "AdminUtils",

@@ -36,7 +36,7 @@ pub(super) struct Agreement {
     new: usize,
     /// Words of the last recognition pass that are not final.
     tentative: Vec<Word>,
-    /// The last final words.
+    /// The most recent final words.
     settled: Vec<Word>,
 }
 

@@ -176,7 +176,7 @@ struct World {
     connect_chain: Option<ConnectChain>,
 }
 
-/// A loop in progress, with its reports.
+/// A running round loop, and the channel on which it reports its rounds.
 struct Running {
     shutdown: Shutdown,
     reports: mpsc::UnboundedReceiver<RoundReport>,

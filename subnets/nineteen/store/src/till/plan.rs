@@ -19,7 +19,7 @@ pub(super) struct Plan {
     pub(super) set_aside: i64,
     /// Time of the transaction, as Unix time in milliseconds.
     pub(super) now_ms: i64,
-    /// Holds of other running requests.
+    /// Credits that other running requests hold.
     running: i64,
     /// Change of the credits that no request holds, positive for credits to lease; `None` if the size of the lease
     /// follows from the holds and the key's credits.

@@ -24,11 +24,11 @@ const WITHOUT_EFFECT: &str = "
 | Item | Limitation |
 |---|---|
 | subnets 1 to 58 | dormant until the first call to the subnet: their epochs, which would distribute nothing, do not run, and `BlocksSinceLastStep`, `LastEpochBlock` and `SubnetEpochIndex` are not updated in storage in each block. Runtime APIs return the computed values, and the first call stores them |
-| baskets | a basket holds TAO on root, as on the real chain without root weights; dividends are deposited at each epoch, without a queue, and prices of shares over time are not kept |
-| `RootClaimed`, `RootClaimable` | clients can read them; since baskets hold what root stake earns, this chain never writes them |
+| baskets | a basket holds TAO on root, as on the real chain without root weights; dividends are deposited at each epoch, without a queue, and past prices of shares are not stored |
+| `RootClaimed`, `RootClaimable` | clients can read them; since baskets hold the dividends of root stake, this chain never writes them |
 | coldkey swaps | calls that a coldkey signs are refused while its swap is announced; proxied calls are not |
 | conviction | locks gain conviction; a subnet does not change its owner for it |
-| `dissolve_network`, `root_dissolve_network` | a subnet is removed at once; the real chain removes it over several blocks |
+| `dissolve_network`, `root_dissolve_network` | a subnet is removed immediately; the real chain removes it over several blocks |
 | `sudo_set_tao_flow_cutoff`, `sudo_set_tao_flow_normalization_exponent`, `sudo_set_tao_flow_smoothing_factor`, `sudo_set_net_tao_flow_enabled`, `sudo_set_emission_bar_quantile`, `sudo_set_emission_bar_rank`, `sudo_set_emission_gate_exponent`, `sudo_set_dissolve_network_schedule_duration` | the settings are stored, without effect: emission follows prices, and dissolution has no delay |
 | `Drand.Pulses` | the chain fetches no pulses; `Drand.write_pulse` stores those that clients submit |
 | `ProxyType.SudoUncheckedSetCode` | can be granted without effect: the chain accepts no extrinsic that replaces its native code |
