@@ -41,8 +41,8 @@ enum Kind {
     Liquid,
 }
 
-/// An epoch in which the first `validators` of `n` neurons all set weights on the same `weights` others, and have bonds
-/// in them.
+/// Returns an epoch in which the first `validators` of `n` neurons all set weights on the same `weights` others, and
+/// have bonds in them.
 fn epoch(n: u16, validators: u16, weights: u16, kind: Kind) -> EpochInput {
     let mut state = 1_u64;
     let mut random = || {
@@ -92,7 +92,7 @@ fn time_file(file: &Path) -> Result<()> {
     Ok(())
 }
 
-/// The shortest duration of several runs.
+/// Returns the shortest duration of several runs.
 fn best<T>(work: impl Fn() -> Result<T>) -> Result<Duration> {
     let mut shortest = Duration::MAX;
     for _ in 0..ROUNDS {

@@ -94,7 +94,7 @@ fn row(what: &str, goal: &str, measured: &str, bound: &str) {
     println!("| {what} | {goal} | {measured} | {bound} |");
 }
 
-/// The duration of an empty block in seconds, averaged over `blocks`.
+/// Measures the duration of an empty block in seconds, averaged over `blocks`.
 async fn mined(node: &NodeHandle, blocks: u32) -> Result<f64> {
     let began = Instant::now();
     node.mine(blocks).await?;
@@ -223,7 +223,7 @@ async fn full_blocks(
     Ok(PerCall { submitting: submitting / calls, making: making / calls })
 }
 
-/// The number of matching events in the newest block.
+/// Returns the number of matching events in the newest block.
 fn count(node: &NodeHandle, expected: impl Fn(&RuntimeEvent) -> bool) -> Result<usize> {
     let key = [sp_io::hashing::twox_128(b"System"), sp_io::hashing::twox_128(b"Events")].concat();
     let events = node.storage(&key)?.context("a block without events")?;
@@ -309,7 +309,7 @@ fn size_of_files(directory: &Path) -> Result<u64> {
     Ok(bytes)
 }
 
-/// A memory figure of this process, in KiB.
+/// Returns a memory figure of this process, in KiB.
 fn status_kib(name: &str) -> Result<f64> {
     let status = std::fs::read_to_string("/proc/self/status")?;
     let line = status.lines().find_map(|line| line.strip_prefix(name)).with_context(|| format!("no {name}"))?;

@@ -48,7 +48,7 @@ fn main() -> Result<()> {
     Ok(())
 }
 
-/// The shortest duration of several runs, with the last result.
+/// Returns the shortest duration of several runs, and the last result.
 fn best<T>(mut work: impl FnMut() -> Result<T>) -> Result<(Duration, T)> {
     let mut timed = || {
         let started = Instant::now();

@@ -124,7 +124,7 @@ fn challenge(recordings: &[Recording]) -> Result<PrefetchedChallenge> {
     })
 }
 
-/// The processor time of this process so far, all threads together.
+/// Returns the processor time of this process so far, all threads together.
 fn processor_time() -> Duration {
     let time = clock_gettime(ClockId::ProcessCPUTime);
     Duration::new(time.tv_sec.try_into().unwrap_or_default(), time.tv_nsec.try_into().unwrap_or_default())

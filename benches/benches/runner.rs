@@ -43,7 +43,7 @@ fn main() -> Result<()> {
     Ok(())
 }
 
-/// The duration of a challenge with miners that all respond immediately.
+/// Measures the duration of a challenge with miners that all respond immediately.
 async fn play() -> Result<Duration> {
     let directory = tempfile::tempdir()?;
     let runner = runner(directory.path()).await?;
@@ -56,7 +56,7 @@ async fn play() -> Result<Duration> {
     Ok(time)
 }
 
-/// The time until all miners but one are done, where that one takes 2 s for each frame.
+/// Measures the time until all miners but one are done, where that one takes 2 s for each frame.
 async fn play_beside_a_slow_miner() -> Result<Duration> {
     let directory = tempfile::tempdir()?;
     let runner = runner(directory.path()).await?;

@@ -37,7 +37,7 @@ fn unit(vector: &mut [f32]) {
     }
 }
 
-/// A vector near `centre`: half of the replies are close enough to each other to share their scores.
+/// Returns a vector near `centre`: half of the replies are close enough to each other to share their scores.
 fn near(centre: &[f32], spread: f32, noise: &mut Noise) -> Vec<f32> {
     let step = spread / (DIMENSIONS as f32).sqrt();
     let mut vector: Vec<_> = centre.iter().map(|value| value + step * noise.next()).collect();

@@ -46,7 +46,7 @@ fn main() -> Result<()> {
     Ok(())
 }
 
-/// The shortest duration of several runs, in seconds.
+/// Returns the shortest duration of several runs, in seconds.
 fn shortest(rounds: usize, mut run: impl FnMut() -> Result<()>) -> Result<f64> {
     let mut best = f64::MAX;
     for _ in 0..rounds {
@@ -57,8 +57,8 @@ fn shortest(rounds: usize, mut run: impl FnMut() -> Result<()>) -> Result<f64> {
     Ok(best)
 }
 
-/// The time to list wallets as Bittensor's tools create them: an encrypted coldkey, its public file, one plain hotkey
-/// and its public file.
+/// Measures the time to list wallets as Bittensor's tools create them: an encrypted coldkey, its public file, one plain
+/// hotkey and its public file.
 fn list_seconds() -> Result<f64> {
     let directory = tempfile::tempdir()?;
     let wallets = Wallets::new(directory.path());

@@ -149,7 +149,7 @@ impl Bench {
     }
 }
 
-/// The throughput in requests per second, as a closed loop.
+/// Measures the throughput of a closed loop, in requests per second.
 async fn closed_loop(bench: &Arc<Bench>, seconds: f64) -> Result<f64> {
     let (end, done) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU32::new(0)));
     let began = Instant::now();
@@ -194,7 +194,7 @@ fn open_loop(runtime: &Handle, bench: &Arc<Bench>, per_second: f64) -> Result<Ve
     Ok(latencies)
 }
 
-/// The processor time of this process on all cores, in seconds; Linux only.
+/// Returns the processor time of this process on all cores, in seconds; Linux only.
 fn cpu_seconds() -> f64 {
     let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
     let fields = stat.rsplit_once(')').map_or("", |(_, fields)| fields).split_whitespace();

@@ -56,7 +56,7 @@ impl Side {
         Self { child, target: serde_json::from_str(&line).unwrap() }
     }
 
-    /// A memory figure of the process from `/proc`, in MB.
+    /// Returns a memory figure of the process from `/proc`, in MB.
     fn memory(&self, field: &str) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
         let line = status.lines().find_map(|line| line.strip_prefix(field)).unwrap();

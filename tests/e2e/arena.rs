@@ -22,14 +22,14 @@ fn key(uid: u16) -> Keypair {
     Keypair::from_uri(&format!("//miner//{uid}")).unwrap()
 }
 
-/// An arena gateway with a state directory.
+/// Returns the command of an arena gateway with a state directory.
 fn gateway(state: &Path) -> Command {
     let mut gateway = local_bb();
     gateway.args(["arena-gateway", "--key-uri", "//gateway", "--state"]).arg(state);
     gateway
 }
 
-/// The JSON output of `bb arena-submit`.
+/// Returns the JSON output of `bb arena-submit`.
 fn submit(gateway: &str, uid: u16, url: &str) -> Value {
     let (key, uid) = (format!("//miner//{uid}"), uid.to_string());
     let mut submit = local_bb();

@@ -80,7 +80,7 @@ fn change_byte(path: &Path, place: usize) {
     fs::write(path, bytes).unwrap();
 }
 
-/// The report of a failing audit.
+/// Returns the report of a failing audit.
 #[track_caller]
 fn findings(output: &Output) -> Value {
     assert_eq!(output.status.code(), Some(1), "{}", stderr(output));

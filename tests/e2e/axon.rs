@@ -21,12 +21,12 @@ pub(crate) fn axon(arguments: &[&str]) -> Command {
     tao
 }
 
-/// The echo neuron of //Bob.
+/// Starts the echo neuron of //Bob.
 pub(crate) fn neuron(scheme: &str, further: &[&str]) -> Daemon {
     Daemon::start(axon(&["serve", "--key-uri", "//Bob", "--scheme", scheme]).args(further))
 }
 
-/// A call or ping by //Alice to //Bob.
+/// Runs a call or ping by //Alice to //Bob.
 pub(crate) fn ask(verb: &str, address: &str, scheme: &str, further: &[&str]) -> Output {
     let arguments = [verb, address, "--hotkey", BOB, "--key-uri", "//Alice", "--scheme", scheme];
     axon(&arguments).args(further).output().unwrap()
@@ -43,7 +43,7 @@ fn failure(output: &Output) -> (i32, Value) {
     (output.status.code().unwrap(), serde_json::from_slice(&output.stdout).unwrap())
 }
 
-/// The body of GET `path`.
+/// Returns the body of GET `path`.
 pub(crate) fn get(address: &str, path: &str) -> String {
     let mut stream = TcpStream::connect(address).unwrap();
     write!(stream, "GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").unwrap();
@@ -167,7 +167,7 @@ fn each_failure_has_its_code() {
     assert!(stderr(&table).contains("1 of 1 call failed"), "{}", stderr(&table));
 }
 
-/// A service with a fixed response.
+/// Starts a service with a fixed response, and returns its address.
 fn service(head: &'static str, body: &'static str) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap().to_string();

@@ -17,12 +17,12 @@ use crate::support::{Daemon, local_bb, repository};
 
 const SCRIPT: &str = "babelbit";
 
-/// The Python environment of Babelbit's peers; see [`Peer::find`].
+/// Returns the Python environment of Babelbit's peers; see [`Peer::find`].
 pub(crate) fn peer() -> Option<Peer> {
     Peer::find("babelbit")
 }
 
-/// The Python runner's report on a service.
+/// Returns the Python runner's report on a service.
 #[track_caller]
 pub(crate) fn ask(peer: &Peer, question: &Value) -> Value {
     peer.ask(peer.script(SCRIPT).arg("runner"), question)

@@ -168,7 +168,7 @@ async fn answer(State(cloud): State<Cloud>, method: Method, uri: Uri, headers: H
     if answer.is_null() { status.into_response() } else { (status, axum::Json(answer)).into_response() }
 }
 
-/// A command with accounts at this server.
+/// Returns a command with accounts at this server.
 fn with_accounts<'a>(command: &'a mut Command, server: &InferenceServer) -> &'a mut Command {
     let url = server.url().trim_end_matches("/v1");
     command.env("CHUTES_API_URL", url).env("HF_ENDPOINT", url);
@@ -177,7 +177,7 @@ fn with_accounts<'a>(command: &'a mut Command, server: &InferenceServer) -> &'a 
     command.env("HUGGINGFACE_USERNAME", "al").env("HUGGINGFACE_API_KEY", HUB_KEY)
 }
 
-/// A model's directory.
+/// Creates a model directory, and returns its path.
 fn model(folder: &Path) -> String {
     let model = folder.join("model");
     std::fs::create_dir_all(&model).unwrap();

@@ -188,7 +188,7 @@ fn wrong_arguments_are_wrong_usage() {
     }
 }
 
-/// A key that is not a development key.
+/// Writes a keyfile whose key is not a development key, and returns its path.
 fn keyfile(folder: &Path) -> PathBuf {
     let keyfile = folder.join("hotkey");
     let seed = format!("0x{}", "5a".repeat(32));
@@ -196,7 +196,7 @@ fn keyfile(folder: &Path) -> PathBuf {
     keyfile
 }
 
-/// A runner with a real key on a public network, which must fail before any network access.
+/// Returns the command of a runner with a real key on a public network, which must fail before any network access.
 fn public_runner(folder: &Path) -> Command {
     let miners = folder.join("miners.json");
     std::fs::write(&miners, json!([{ "uid": 1, "hotkey": ALICE, "address": "8.8.8.8:80" }]).to_string()).unwrap();

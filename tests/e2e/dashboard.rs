@@ -15,7 +15,7 @@ use taonet_wallet::Keypair;
 
 use crate::support::{Daemon, document, free_address, local_bb, refusal, repository, require_models, tao};
 
-/// A demonstration of the challenge `ferry`.
+/// Returns the command of a demonstration of the challenge `ferry`.
 fn demo(arguments: &[&str]) -> Command {
     require_models();
     let mut demo = tao();
@@ -66,7 +66,7 @@ fn interpreted(site: &str, uid: u16) -> (String, String) {
     })
 }
 
-/// The texts of a row's cells, without charts.
+/// Returns the texts of a row's cells, without charts.
 fn cells(row: &str) -> Vec<String> {
     let text = |cell: &str| {
         let (_, content) = cell.split_once('>').unwrap();
@@ -76,7 +76,7 @@ fn cells(row: &str) -> Vec<String> {
     row.split("<td").skip(1).map(text).collect()
 }
 
-/// A miner's columns in a report of its contest: score, meaning, rate, late by, wall clock, lost points.
+/// Returns a miner's columns in a report of its contest: score, meaning, rate, late by, wall clock, lost points.
 fn columns(miner: &Value) -> [String; 6] {
     let value = |name: &str| miner[name].as_f64();
     let gates = serde_json::from_value(miner["failed_gates"].clone()).unwrap();
@@ -90,7 +90,7 @@ fn columns(miner: &Value) -> [String; 6] {
     ]
 }
 
-/// A miner's row of a leaderboard.
+/// Returns a miner's row of a leaderboard.
 fn row<'a>(page: &'a str, miner: &Value) -> &'a str {
     let link = format!("/miners/{}\"", miner["hotkey"].as_str().unwrap());
     let (_, rest) = page.split_once(&link).unwrap_or_else(|| panic!("{link} is missing: {page}"));

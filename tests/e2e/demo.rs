@@ -23,7 +23,7 @@ fn command(arguments: &[&str]) -> Command {
     command
 }
 
-/// One entry of `miners`.
+/// Returns one entry of `miners`.
 fn miner<'a>(demo: &'a Value, name: &str) -> &'a Value {
     demo["miners"].as_array().unwrap().iter().find(|miner| miner["name"] == name).unwrap()
 }

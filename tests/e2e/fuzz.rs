@@ -33,7 +33,7 @@ fn contents(directory: &Path) -> Vec<Vec<u8>> {
     paths.iter().map(|path| fs::read(path).unwrap()).collect()
 }
 
-/// A range within a length.
+/// Returns a range within a length.
 fn range(length: usize, random: &mut StdRng) -> std::ops::Range<usize> {
     let (one, other) = (random.random_range(0..=length), random.random_range(0..=length));
     one.min(other)..one.max(other)

@@ -147,14 +147,14 @@ impl Walkthrough {
     }
 }
 
-/// The first code block below a heading of a guide.
+/// Returns the first code block below a heading of a guide.
 fn first_block(guide: &str, chapter: &str) -> String {
     let guide = std::fs::read_to_string(repository(guide)).unwrap();
     let section = guide.split(&format!("\n## {chapter}\n")).nth(1).unwrap_or_else(|| panic!("no chapter {chapter}"));
     section.split("\n## ").next().unwrap().split("```").nth(1).unwrap().to_owned()
 }
 
-/// The only challenge that was played.
+/// Returns the only challenge that was played.
 fn challenge_in(walkthrough: &Walkthrough) -> String {
     let mut played = std::fs::read_dir(walkthrough.path("logs/s2s")).unwrap();
     let challenge = played.next().unwrap().unwrap().file_name().into_string().unwrap();
@@ -215,7 +215,7 @@ fn the_subnet_owner_guide_works() {
     walkthrough.run_chapter(guide, "On the chain", &here);
 }
 
-/// Every line of a guide that calls our programs, with placeholders filled in.
+/// Returns every line of a guide that calls our programs, with placeholders filled in.
 fn lines_with_our_programs() -> Vec<String> {
     let guides = std::fs::read_dir(repository("docs")).unwrap().map(|entry| entry.unwrap().path());
     let guides = guides.filter(|path| path.extension().is_some_and(|extension| extension == "md"));

@@ -76,7 +76,7 @@ impl Network {
     }
 }
 
-/// A miner with a replay log in a directory.
+/// Starts a miner with a replay log in a directory.
 fn miner_at(folder: Option<&Path>, profile: &str, listen: &str) -> Daemon {
     let mut miner = local_bb();
     miner.args(["miner", "--profile", profile, "--key-uri", &format!("//miner//{profile}")]);
@@ -86,14 +86,14 @@ fn miner_at(folder: Option<&Path>, profile: &str, listen: &str) -> Daemon {
     Daemon::start_at(&mut miner, listen)
 }
 
-/// The random seed, from the environment or random; printed to reproduce failures.
+/// Returns the random seed, from the environment or random; printed to reproduce failures.
 pub(crate) fn random_seed() -> u64 {
     let seed = std::env::var("TAONET_TEST_SEED").map_or_else(|_| rand::random(), |seed| seed.parse().unwrap());
     eprintln!("TAONET_TEST_SEED={seed} repeats these kill times");
     seed
 }
 
-/// An engine with one short challenge.
+/// Starts an engine with one short challenge.
 fn engine() -> Daemon {
     Daemon::start(local_bb().arg("engine").arg(repository("tests/e2e/data/ferry.json")))
 }

@@ -124,7 +124,7 @@ fn check_table(comment: &str, tools: &[&Did]) {
     }
 }
 
-/// The address of a development key.
+/// Returns the address of a development key.
 fn address(uri: &str) -> String {
     taonet_wallet::Keypair::from_uri(uri).unwrap().hotkey().to_string()
 }

@@ -76,7 +76,7 @@ impl Network {
         Some(Self { chain, postgres, nats, models, miners: miners.into(), runtime })
     }
 
-    /// A command with the settings that all processes share.
+    /// Returns a command with the settings that all processes share.
     fn command(&self, arguments: &[&str]) -> Command {
         let mut command = tao();
         command.env("BITTENSOR_SUBTENSOR_ENDPOINT", "local").env("DATABASE_URL", self.postgres.url());
@@ -172,7 +172,7 @@ impl Worker {
         Self { child: command.stdout(Stdio::null()).spawn().unwrap(), metrics }
     }
 
-    /// Number of jobs with one of these outcomes.
+    /// Returns the number of jobs with one of these outcomes.
     async fn jobs(&self, outcomes: &[&str]) -> u64 {
         let text = reqwest::get(format!("http://{}/metrics", self.metrics)).await.unwrap().text().await.unwrap();
         let named = |line: &str| {
@@ -234,7 +234,7 @@ async fn buy(entry: String, key: String, first: Arc<AtomicUsize>) -> Ended {
     Ended { status, chunks: chunks(&text), is_complete, text }
 }
 
-/// Number of content chunks in a stream.
+/// Returns the number of content chunks in a stream.
 fn chunks(text: &str) -> i64 {
     let events = text.lines().filter_map(|line| serde_json::from_str::<Value>(line.strip_prefix("data: ")?).ok());
     let is_content = |event: &Value| {
@@ -469,7 +469,7 @@ impl Drop for Killed {
     }
 }
 
-/// Number of chats that a miner has received.
+/// Returns the number of chats that a miner has received.
 async fn requests(miner: &Daemon) -> f64 {
     let text = reqwest::get(format!("{}/metrics", miner.url())).await.unwrap().text().await.unwrap();
     let is_meant = |line: &&str| line.starts_with("taonet_nineteen_miner_requests_total{") && line.contains("chat");

@@ -173,7 +173,7 @@ fn a_market_runs_on_a_model_from_a_directory() {
     assert!(number(cheating, "quality") < 0.5 && number(cheating, "weight") < number(good, "weight"), "{cheating}");
 }
 
-/// One entry of `miners`.
+/// Returns one entry of `miners`.
 fn miner<'a>(demo: &'a Value, name: &str) -> &'a Value {
     demo["miners"].as_array().unwrap().iter().find(|miner| miner["name"] == name).unwrap()
 }

@@ -40,7 +40,7 @@ impl Peer {
         None
     }
 
-    /// A Python command for a script in tests/e2e/peers, with a clean environment.
+    /// Returns a Python command for a script in tests/e2e/peers, with a clean environment.
     pub(crate) fn script(&self, file: &str) -> Command {
         let mut command = Command::new(self.directory.join("bin/python"));
         command.arg(repository("tests/e2e/peers").join(file));
@@ -51,7 +51,7 @@ impl Peer {
         command
     }
 
-    /// A Node.js command for a script in tests/e2e/browser, which loads its packages from the peer's directory.
+    /// Returns a Node.js command for a script in tests/e2e/browser, which loads its packages from the peer's directory.
     pub(crate) fn browser_script(&self, file: &str) -> Command {
         let mut command = Command::new("node");
         command.arg(repository("tests/e2e/browser").join(file)).arg(&self.directory).env("NO_COLOR", "1");
@@ -70,7 +70,7 @@ impl Peer {
     }
 }
 
-/// The same directory as `peers_dir` in scripts/lib.sh.
+/// Returns the same directory as `peers_dir` in scripts/lib.sh.
 fn directory() -> PathBuf {
     let variable = |name| std::env::var_os(name).filter(|value| !value.is_empty());
     let default = || {

@@ -55,14 +55,14 @@ pub(crate) fn compile(folder: &Path, model: &str, backend: &str) -> PathBuf {
     circuit
 }
 
-/// A miner without a chain.
+/// Returns the command of a miner without a chain.
 pub(crate) fn miner(key: &str, circuits: &Path) -> Command {
     let mut command = tao();
     command.args(["proof", "miner", "--loopback", "--key-uri", key, "--circuit-cache-dir", text(circuits)]);
     command
 }
 
-/// A validator without a chain.
+/// Returns the command of a validator without a chain.
 pub(crate) fn validator(key: &str, circuits: &Path, state: &Path) -> Command {
     let mut command = tao();
     command.args(["proof", "validator", "--loopback", "--key-uri", key]);
@@ -70,7 +70,7 @@ pub(crate) fn validator(key: &str, circuits: &Path, state: &Path) -> Command {
     command
 }
 
-/// The first input of a model's sample.
+/// Returns the first input of a model's sample.
 fn first_input(model: &str) -> Value {
     let sample = std::fs::read(repository("models").join(model).join("sample.json")).unwrap();
     serde_json::from_slice::<Value>(&sample).unwrap()["inputs"][0].clone()

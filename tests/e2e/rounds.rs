@@ -69,7 +69,7 @@ impl Network {
         runner
     }
 
-    /// An engine whose main challenge is `ferry`, and whose solo challenge is `pier`.
+    /// Starts an engine whose main challenge is `ferry`, and whose solo challenge is `pier`.
     fn engine(&self) -> Daemon {
         let ferry = repository("tests/e2e/data/ferry.json");
         let pier = self.path("pier.json");

@@ -35,7 +35,7 @@ fn transcript(text: &str) -> Value {
     json!({ "text": text, "words": words.collect::<Vec<_>>(), "detected_language": "en" })
 }
 
-/// A reply that ends this many seconds after the start of the source.
+/// Returns a reply that ends this many seconds after the start of the source.
 fn reply(text: &str, completion_sec: f64) -> Value {
     json!({
         "miner": "m", "duration_sec": 0.1, "first_output_frame": 0, "frame_rate_hz": FRAME_RATE,

@@ -74,7 +74,7 @@ fn check_words(heard: &Value, seconds: f64) {
     }
 }
 
-/// A recording and its modification.
+/// Writes a modified recording, and returns its directory and path.
 fn recording(change: impl Fn(&mut Vec<u8>)) -> (tempfile::TempDir, PathBuf) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("recording.wav");

@@ -17,7 +17,7 @@ pub(crate) use checkpoint::write_checkpoint;
 pub(crate) use run_files::RunFiles;
 pub(crate) use terminal::Terminal;
 
-/// A `tao` command with a clean environment.
+/// Returns a `tao` command with a clean environment.
 pub(crate) fn tao() -> Command {
     program(env!("CARGO_BIN_EXE_tao"))
 }
@@ -27,7 +27,7 @@ pub(crate) fn bb() -> Command {
     program(env!("CARGO_BIN_EXE_bb"))
 }
 
-/// A shell command with `tao` and `bb` on the path.
+/// Returns a shell command with `tao` and `bb` on the path.
 pub(crate) fn shell(line: &str) -> Command {
     let mut shell = program("sh");
     let programs = Path::new(env!("CARGO_BIN_EXE_tao")).parent().unwrap().to_owned();
@@ -60,7 +60,7 @@ const PREFIXES: [&str; 12] = [
     "TAO_UPDATE_URL",
 ];
 
-/// A program with a clean environment.
+/// Returns a program with a clean environment.
 pub(crate) fn program(path: &str) -> Command {
     let mut command = Command::new(path);
     for (name, _) in std::env::vars_os() {
@@ -75,7 +75,7 @@ pub(crate) fn program(path: &str) -> Command {
     command
 }
 
-/// A recently free loopback address.
+/// Returns a loopback address that was free when it was chosen.
 pub(crate) fn free_address() -> String {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string()
 }

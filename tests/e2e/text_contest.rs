@@ -21,7 +21,7 @@ const SMALL_TALK: &str = r#"{"challenge_uid": "small-talk", "dialogues": [
     {"dialogue_uid": "bus", "utterances": ["Is this seat free?", "Yes, it is."]},
     {"dialogue_uid": "end", "utterances": ["Goodbye."]}]}"#;
 
-/// A text challenge, which is also a training file.
+/// Writes a text challenge, which is also a training file.
 pub(crate) fn small_talk(folder: &Path) -> PathBuf {
     let path = folder.join("small-talk.json");
     std::fs::write(&path, SMALL_TALK).unwrap();

@@ -99,7 +99,7 @@ impl Network {
     }
 }
 
-/// An engine with a main and a solo challenge.
+/// Starts an engine with a main and a solo challenge.
 pub(crate) fn engine(folder: &Path) -> Daemon {
     let main = small_talk(folder);
     let solo = folder.join("solo.json");

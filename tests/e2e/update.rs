@@ -21,7 +21,7 @@ fn text(path: &Path) -> &str {
     path.to_str().unwrap()
 }
 
-/// A directory of releases with this latest version.
+/// Creates a directory of releases with this latest version.
 fn releases(version: &str) -> TempDir {
     let folder = TempDir::new().unwrap();
     fs::write(folder.path().join("latest.json"), json!({ "version": version }).to_string()).unwrap();

@@ -44,7 +44,7 @@ impl Network {
         self.chain.path(name)
     }
 
-    /// A command with this network's settings: wallet and token file.
+    /// Returns a command with this network's settings: wallet and token file.
     fn bb(&self, command: &str) -> Command {
         let mut bb = local_bb();
         bb.arg(command).env("BITTENSOR_WALLET_PATH", self.path("wallets")).env("BB_API_TOKEN_FILE", self.path("token"));
@@ -64,7 +64,7 @@ impl Network {
         Daemon::start_at(&mut signer, listen)
     }
 
-    /// A validator with an epoch every ten blocks, the subnet's tempo.
+    /// Returns the command of a validator with an epoch every ten blocks, the subnet's tempo.
     fn validator(&self, signer: &str, gateway: &str) -> Command {
         let mut validator = self.bb("validate");
         validator.args(["--json", "--tempo", "10", "--arena-percent", "0", "--state"]).arg(self.path("validator.json"));
@@ -73,7 +73,7 @@ impl Network {
         validator
     }
 
-    /// The validator's weights on the chain.
+    /// Returns the validator's weights on the chain.
     fn weights(&self) -> Value {
         let shown = self.chain.ask(&["weights", "show", "--netuid", BABELBIT, "--uid", &self.uid.to_string()]);
         shown["rows"][0]["weights"].clone()

@@ -85,17 +85,18 @@ impl Wallets {
     }
 }
 
-/// The permission bits of a file.
+/// Returns the permission bits of a file.
 pub(crate) fn mode(path: &Path) -> u32 {
     fs::metadata(path).unwrap().permissions().mode() & 0o777
 }
 
-/// A file of vectors/wallet.
+/// Returns a file of vectors/wallet.
 pub(crate) fn vectors(name: &str) -> Value {
     serde_json::from_slice(&fs::read(repository("vectors/wallet").join(name)).unwrap()).unwrap()
 }
 
-/// The mnemonics and seeds of vectors/wallet/keys.json: the option that takes each, the secret, and its key's address.
+/// Returns the mnemonics and seeds of vectors/wallet/keys.json: the option that takes each, the secret, and its key's
+/// address.
 pub(crate) fn known_secrets(scheme: &str) -> Vec<(&'static str, String, String)> {
     let keys = vectors("keys.json");
     let kinds = [("mnemonics", "mnemonic", "--mnemonic-file"), ("seeds", "seed_hex", "--seed-file")];
@@ -111,7 +112,7 @@ pub(crate) fn known_secrets(scheme: &str) -> Vec<(&'static str, String, String)>
     secrets
 }
 
-/// A case of vectors/wallet/keyfiles.json, as the bytes of its file.
+/// Returns a case of vectors/wallet/keyfiles.json, as the bytes of its file.
 pub(crate) fn keyfile_vector(id: &str) -> Vec<u8> {
     let cases = vectors("keyfiles.json");
     let case = cases["cases"].as_array().unwrap().iter().find(|case| case["id"] == id).unwrap();

@@ -11,7 +11,7 @@ use crate::axon::BOB;
 use crate::peers::Peer;
 use crate::support::{Daemon, document, local_bb, refusal, repository, require_models, tao};
 
-/// A model directory of a few megabytes; its transcripts are nonsense, but reproducible.
+/// Returns a model directory of a few megabytes; its transcripts are nonsense, but reproducible.
 fn model() -> Option<PathBuf> {
     static FOLDER: OnceLock<tempfile::TempDir> = OnceLock::new();
     let peer = Peer::find("whisper")?;

@@ -46,7 +46,7 @@ fn with_services<'a>(command: &'a mut Command, servers: &Servers) -> &'a mut Com
         .env("S3_SECRET_ACCESS_KEY", bucket.secret_access_key.unwrap().expose())
 }
 
-/// The content of a file.
+/// Returns the content of a file.
 fn content(mut file: &File) -> Vec<u8> {
     let mut bytes = Vec::new();
     file.rewind().unwrap();

@@ -2,7 +2,7 @@
 //!
 //! If a table is too wide, texts wrap at spaces first, then addresses are abbreviated, then the least important columns
 //! are omitted. A line below the table lists the omitted and abbreviated columns; `--wide` shows everything. A matrix
-//! is never cut: it continues in further tables below.
+//! is never truncated: it continues in further tables below.
 
 use std::borrow::Cow;
 use std::fmt;

@@ -224,12 +224,12 @@ pub(crate) static YUMA_RANK: [Column; 3] = [number("uid"), number("R"), number("
 /// Columns of `tao yuma --explain`: dividends.
 pub(crate) static YUMA_DIVIDENDS: [Column; 2] = [number("uid"), number("D")];
 
-/// Columns of the matrices of `tao yuma`: one per uid that has an entry.
+/// Returns the columns of the matrices of `tao yuma`: one per uid that has an entry.
 pub(crate) fn yuma_matrix(uids: &[usize]) -> Vec<Column> {
     std::iter::once(number("from \\ to")).chain(uids.iter().map(|uid| Column::number_of(uid.to_string()))).collect()
 }
 
-/// Columns of `tao speech embed`: the similarity of each sentence to the others, by number.
+/// Returns the columns of `tao speech embed`: the similarity of each sentence to the others, by number.
 pub(crate) fn similarities(sentences: usize) -> Vec<Column> {
     std::iter::once(text("text")).chain((1..=sentences).map(|index| Column::number_of(index.to_string()))).collect()
 }

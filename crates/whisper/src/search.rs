@@ -41,7 +41,7 @@ pub(crate) struct Task {
     pub(crate) length_penalty: f32,
     /// Maximum number of generated tokens, including the end of text.
     pub(crate) longest: usize,
-    /// Token whose probability at the start of transcript is the no-speech probability.
+    /// Token whose probability at the start-of-transcript token is the no-speech probability.
     pub(crate) no_speech: u32,
 }
 

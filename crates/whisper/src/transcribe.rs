@@ -91,7 +91,7 @@ pub(crate) struct Reply {
     rules: Arc<Rules>,
     language: String,
     language_probability: f32,
-    /// Initial tokens: start of transcript, language and task.
+    /// Initial tokens: start-of-transcript token, language and task.
     start: Vec<u32>,
     seek: usize,
     tokens: Vec<u32>,

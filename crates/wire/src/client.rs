@@ -111,7 +111,7 @@ impl SignedClient {
         &self.signer
     }
 
-    /// Calls a peer and returns the complete response with any status. Unless the status is 2xx, the body is cut off
+    /// Calls a peer and returns the complete response with any status. Unless the status is 2xx, the body is truncated
     /// after 16 KiB.
     ///
     /// # Errors

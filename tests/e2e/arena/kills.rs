@@ -46,7 +46,7 @@ fn submit_for_ever(url: &str, acknowledged: &Acknowledged, stop: &AtomicBool) ->
     count
 }
 
-/// The stored submission of each miner.
+/// Returns the stored submission of each miner.
 fn on_disk(path: &std::path::Path) -> BTreeMap<String, u64> {
     let Ok(bytes) = std::fs::read(path) else { return BTreeMap::new() };
     let saved: Value = serde_json::from_slice(&bytes).unwrap();

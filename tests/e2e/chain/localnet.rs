@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::{ALICE, BOB};
 use crate::support::{Daemon, document, refusal, tao};
 
-/// A chain with a data directory.
+/// Starts a chain with a data directory.
 fn kept(folder: &Path, further: &[&str]) -> Daemon {
     Daemon::start(localnet(folder, &["start", "--block-time", "manual"]).args(further))
 }

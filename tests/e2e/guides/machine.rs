@@ -46,7 +46,7 @@ impl Machine {
         self.folder.path()
     }
 
-    /// A program of this machine with arguments; the first word is `tao`, or a link to it in target/release.
+    /// Returns a program of this machine with arguments; the first word is `tao`, or a link to it in target/release.
     pub(super) fn command(&self, words: &[String]) -> Command {
         let place = self.place();
         let path = place.join("target/release").join(words[0].rsplit('/').next().unwrap());
@@ -58,7 +58,7 @@ impl Machine {
         command
     }
 
-    /// The words of a line, with this machine's chain, releases and free ports in place of the public ones.
+    /// Returns the words of a line, with this machine's chain, releases and free ports in place of the public ones.
     pub(super) fn words(&self, line: &str) -> Vec<String> {
         let releases = self.place().join("releases");
         let line = line

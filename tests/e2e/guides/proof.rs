@@ -17,7 +17,7 @@ use super::BOB;
 use super::machine::{Machine, Validator};
 use crate::support::{Daemon, document, free_address, repository};
 
-/// The lines of each block without a language, without comments.
+/// Returns the lines of each block without a language, without comments.
 fn blocks() -> Vec<Vec<String>> {
     let guide = fs::read_to_string(repository("docs/proof.md")).unwrap();
     let blocks = guide.split("\n```").skip(1).step_by(2).filter_map(|block| block.strip_prefix('\n'));
@@ -95,7 +95,7 @@ struct Walkthrough {
 }
 
 impl Walkthrough {
-    /// A line with this machine's names and addresses in place of the guide's placeholders.
+    /// Returns a line with this machine's names and addresses in place of the guide's placeholders.
     fn with_actual_names(&self, line: &str) -> String {
         let mut line =
             line.replace("HOTKEY", BOB).replace("wss://relay.example:8443", &format!("ws://{}", free_address()));

@@ -131,7 +131,8 @@ impl Served {
         Target { address: self.address, tls }
     }
 
-    /// A request with the first `sent` bytes of a body. Each is signed when it is sent, since a signature is valid once.
+    /// Returns a request with the first `sent` bytes of a body. Each is signed when it is sent, since a signature is
+    /// valid once.
     pub(crate) fn post(&self, waits: &Waits, body: &'static [u8], sent: usize) -> Request {
         let (to, Waits { path, headers, .. }) = (self.address, waits.clone());
         Arc::new(move |caller| {
@@ -200,8 +201,8 @@ pub(crate) async fn connect(from: IpAddr, to: SocketAddr) -> io::Result<TcpStrea
     socket.connect(to).await
 }
 
-/// The 99th percentile of the times that `answered` returns, `None` if there is no answer: the median of several rounds,
-/// which stop as soon as they decide whether it is below `most`.
+/// Returns the 99th percentile of the times that `answered` returns, `None` if there is no answer: the median of
+/// several rounds, which stop as soon as they decide whether it is below `most`.
 pub(crate) async fn median_p99(most: Duration, answered: impl AsyncFn() -> Option<Duration>) -> Duration {
     let mut rounds = Vec::new();
     while rounds.len() < ROUNDS {
@@ -224,7 +225,7 @@ pub(crate) async fn median_p99(most: Duration, answered: impl AsyncFn() -> Optio
     rounds[ROUNDS / 2]
 }
 
-/// The time to the response, which has this status; `None` if there is none.
+/// Returns the time to the response, and asserts its status; `None` without a response.
 async fn answered(to: &Target, request: &[u8], status: u16) -> Option<Duration> {
     let began = Instant::now();
     let found = timeout(NEVER, ask(to, request)).await.ok()??;
@@ -232,7 +233,7 @@ async fn answered(to: &Target, request: &[u8], status: u16) -> Option<Duration> 
     Some(began.elapsed())
 }
 
-/// The status of the response, if there is one.
+/// Returns the status of the response, if there is one.
 async fn ask(to: &Target, request: &[u8]) -> Option<u16> {
     let mut stream = to.connect(Ipv4Addr::LOCALHOST.into()).await.ok()?;
     let mut answer = Vec::new();

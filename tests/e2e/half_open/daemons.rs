@@ -63,7 +63,7 @@ pub(crate) struct Started {
 }
 
 impl Started {
-    /// A command whose services are not installed.
+    /// Returns a command whose services are not installed.
     fn nothing() -> Self {
         Self { served: Vec::new(), quic: None, running: Vec::new() }
     }
@@ -103,7 +103,7 @@ pub(crate) fn address(daemon: &Daemon) -> SocketAddr {
     daemon.url().split_once("://").unwrap().1.parse().unwrap()
 }
 
-/// A metrics listener. It reads no bodies.
+/// Returns a metrics listener. It reads no bodies.
 fn metrics_at(metrics: &str) -> Served {
     Served { address: metrics.parse().unwrap(), page: ("/metrics", 200), waits: None, tls: None }
 }
@@ -123,7 +123,7 @@ fn start_process(command: &mut Command) -> Started {
     Started { served: vec![metrics_at(&metrics)], quic: None, running: vec![Running::Process(process)] }
 }
 
-/// A route that reads anyone's body.
+/// Returns a route that reads anyone's body.
 fn open(path: &'static str, whole: (&'static str, u16)) -> Waits {
     Waits { path, headers: Arc::new(|_, _| KIND.to_owned()), whole }
 }
@@ -160,7 +160,7 @@ fn axon_serve() -> Command {
     axon
 }
 
-/// An axon, and its streaming route.
+/// Starts an axon, and its streaming route.
 pub(crate) fn streaming_axon() -> (Daemon, Served, Waits) {
     let axon = Daemon::start(&mut axon_serve());
     let streams =
@@ -212,7 +212,7 @@ fn engine(_: &Path) -> Started {
     })
 }
 
-/// A token of the engine.
+/// Returns a token of the engine.
 fn token(engine: &Daemon, key: &Keypair) -> String {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
@@ -236,7 +236,7 @@ fn miner(_: &Path) -> Started {
     start(local_bb().args(["miner", "--profile", "parrot", "--key-uri", "//Bob"]), ("/healthz", 200), predicts)
 }
 
-/// The route of Babelbit's miner.
+/// Returns the route of Babelbit's miner.
 fn predicts(miner: &Daemon) -> Waits {
     let headers = signed(miner, "/v1/predict", "", BabelbitScheme::axon());
     Waits { path: "/v1/predict", headers, whole: ("{}", 422) }
@@ -285,7 +285,7 @@ fn validate(folder: &Path) -> Started {
     start_process(without_peers("validate", folder).arg("--state").arg(folder.join("validator.json")))
 }
 
-/// A command whose services are unreachable.
+/// Returns a command whose services are unreachable.
 fn without_peers(command: &str, folder: &Path) -> Command {
     require_models();
     let nobody = format!("http://{}", free_address());
@@ -345,7 +345,7 @@ fn nineteen_query(_: &Path) -> Started {
     started
 }
 
-/// The route for chats of a gateway whose keys this command manages.
+/// Returns the route for chats of a gateway whose keys this command manages.
 fn paid(keys: &mut Command) -> Waits {
     let made = document(&keys.args(["create", "--name", "caller", "--rate", "1000000"]).output().unwrap());
     let headers = format!("authorization: Bearer {}\r\n{KIND}", made["key"].as_str().unwrap());
@@ -380,7 +380,7 @@ fn proof_miner(folder: &Path) -> Started {
     started
 }
 
-/// A validator with its user API.
+/// Starts a validator with its user API.
 fn proof_validator(folder: &Path) -> Started {
     /// Number of users. Each may send 600 requests per minute.
     const USERS: usize = 200;

@@ -58,7 +58,7 @@ pub(crate) fn holds_within(most: Duration, address: SocketAddr) {
     }
 }
 
-/// A validator with the key of //Alice.
+/// Starts a validator's QUIC client with the key of //Alice.
 async fn client() -> LightningClient {
     let keypair = Keypair::from_uri("//Alice").unwrap();
     let mut client = LightningClient::new(keypair.hotkey().to_string());

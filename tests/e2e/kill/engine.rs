@@ -15,7 +15,7 @@ const KILLS: usize = 50;
 /// Number of concurrent challenges, each with its own engine, since runners pause before retries.
 const LANES: u64 = 3;
 
-/// An engine that logs every request.
+/// Starts an engine that logs every request.
 fn engine(listen: &str) -> Daemon {
     Daemon::start_at(local_bb().args(["engine", "-vv"]).arg(repository("tests/e2e/data/ferry.json")), listen)
 }

@@ -75,7 +75,8 @@ fn finish(child: Child) -> Value {
     report
 }
 
-/// A miner's own results for an utterance; scores also depend on the other miners through the duplication penalty.
+/// Returns a miner's own results for an utterance; scores also depend on the other miners through the duplication
+/// penalty.
 fn reply(utterance: &Value) -> [&Value; 3] {
     [&utterance["index"], &utterance["transcript"], &utterance["accuracy"]]
 }

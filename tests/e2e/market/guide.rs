@@ -37,7 +37,7 @@ impl Guide {
     }
 }
 
-/// A line as a command in the network's directory, with words replaced, without `--listen`.
+/// Returns a line as a command in the network's directory, with words replaced, without `--listen`.
 fn command(network: &Network, line: &str, in_place: &[(&str, &str)]) -> Command {
     let line = in_place.iter().fold(line.to_owned(), |line, (word, other)| line.replace(word, other));
     let words = shlex::split(&line).unwrap();

@@ -107,7 +107,7 @@ struct Recorded {
     failed: u64,
 }
 
-/// The outcomes on disk: those of the snapshot, and the complete lines of the journal after it.
+/// Returns the outcomes on disk: those of the snapshot, and the complete lines of the journal after it.
 fn recorded(state: &Path) -> Recorded {
     let snapshot = std::fs::read(state.join("scores.json")).map_or(Value::Null, |text| {
         // Replaced atomically, so never truncated.

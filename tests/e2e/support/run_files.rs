@@ -48,12 +48,12 @@ impl RunFiles {
         Self { files }
     }
 
-    /// The paths, with timestamps replaced by `TIME`.
+    /// Returns the paths, with timestamps replaced by `TIME`.
     pub(crate) fn names(&self) -> Vec<&str> {
         self.files.keys().map(String::as_str).collect()
     }
 
-    /// A JSON file.
+    /// Returns a JSON file.
     pub(crate) fn json(&self, name: &str) -> &Value {
         match self.files.get(name) {
             Some(Content::Json(value)) => value,

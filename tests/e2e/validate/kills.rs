@@ -67,7 +67,8 @@ impl Drop for Running<'_> {
     }
 }
 
-/// Number of included extrinsics per epoch, of those that were signed; fails for any other extrinsic on the chain.
+/// Returns the number of included extrinsics per epoch, of those that were signed; fails for any other extrinsic on the
+/// chain.
 async fn submissions(network: &Network) -> BTreeMap<u64, usize> {
     let chain = Client::connect(&network.chain.url().parse().unwrap()).await.unwrap();
     let (zero, head) = (BlockNumber::new(0), chain.head().await.unwrap().number);

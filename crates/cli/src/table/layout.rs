@@ -24,9 +24,9 @@ pub(crate) struct Column {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
-    /// Right-aligned, never wrapped or cut.
+    /// Right-aligned, never wrapped or truncated.
     Number,
-    /// Never wrapped or cut.
+    /// Never wrapped or truncated.
     Fixed,
     /// Abbreviated if necessary.
     Address,
@@ -35,7 +35,7 @@ enum Kind {
 }
 
 impl Column {
-    /// Creates a column of numbers: right-aligned, never wrapped or cut.
+    /// Creates a column of numbers: right-aligned, never wrapped or truncated.
     pub(crate) const fn number(name: &'static str) -> Self {
         Self::new(Cow::Borrowed(name), Kind::Number)
     }
@@ -45,7 +45,7 @@ impl Column {
         Self::new(Cow::Owned(name), Kind::Number)
     }
 
-    /// Creates a column of names: never wrapped or cut.
+    /// Creates a column of names: never wrapped or truncated.
     pub(crate) const fn fixed(name: &'static str) -> Self {
         Self::new(Cow::Borrowed(name), Kind::Fixed)
     }
@@ -204,7 +204,7 @@ pub(super) fn note(columns: &[Column], shown: &[Shown<'_>]) -> Option<String> {
     (!parts.is_empty()).then(|| format!("{}; --wide shows all", parts.join("; ")))
 }
 
-/// Wraps a text to a width; longer words are cut.
+/// Wraps a text to a width; longer words are truncated.
 pub(super) fn wrap(text: &str, width: usize) -> Vec<String> {
     if measure_text_width(text) <= width {
         return vec![text.to_owned()];

@@ -21,7 +21,7 @@ async fn server(router: Router) -> ModelServer {
     ModelServer::new(&url, Some(KEY), Duration::from_secs(2)).unwrap()
 }
 
-/// A stream of these parts; it then stalls if `stalls`.
+/// Returns a stream of these parts; it then stalls if `stalls`.
 fn streamed(parts: &[&'static str], stalls: bool) -> Streamed {
     let parts = stream::iter(parts.to_vec()).map(Ok::<_, Infallible>);
     let body = if stalls { Body::from_stream(parts.chain(stream::pending())) } else { Body::from_stream(parts) };

@@ -300,7 +300,7 @@ async fn a_response_that_nobody_reads_is_cut_off() {
     assert_eq!(reset.kind(), io::ErrorKind::ConnectionReset, "the system keeps nothing either");
 }
 
-/// A response that the client reads slowly is not cut off.
+/// A response that the client reads slowly is not truncated.
 #[tokio::test]
 async fn a_response_that_is_read_is_not_cut_off() {
     let (routes, _ended) = endless();

@@ -136,7 +136,7 @@ fn a_missing_device_is_named() {
     }
 }
 
-/// A copy of a model directory with a changed `config.json`.
+/// Creates a copy of a model directory with a changed `config.json`.
 fn changed(field: &str, value: Value) -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     for name in ["config.json", "model.safetensors", "tokenizer.json"] {

@@ -137,7 +137,7 @@ mod tests {
     }
 
     proptest! {
-        /// The stream may be cut anywhere, even within a character.
+        /// The stream may be split anywhere, even within a character.
         #[test]
         fn cuts_change_nothing(cuts in prop::collection::vec(0..STREAM.len(), 0..6)) {
             let mut cuts = cuts;

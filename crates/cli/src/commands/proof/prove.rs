@@ -176,7 +176,7 @@ fn show(bundle: &ModelBundle, context: &Context) -> anyhow::Result<()> {
     context.print(&rows.to_string())
 }
 
-/// The number of inputs and the first of them.
+/// Formats the number of inputs and the first of them.
 fn shortened(inputs: &[i64]) -> String {
     const SHOWN: usize = 10;
     let first: Vec<String> = inputs.iter().take(SHOWN).map(ToString::to_string).collect();

@@ -143,7 +143,7 @@ impl<T: Config> Pallet<T> {
         BasketDepositedTao::<T>::mutate(hotkey, |sum| *sum = sum.saturating_add(tao));
     }
 
-    /// Turns the shares of a coldkey into root stake, unless they are worth less than the threshold. Returns their
+    /// Converts the shares of a coldkey to root stake, unless they are worth less than the threshold. Returns their
     /// value.
     fn claim_basket(hotkey: &AccountId32, coldkey: &AccountId32) -> TaoBalance {
         let shares = Self::shares_of(hotkey, coldkey);

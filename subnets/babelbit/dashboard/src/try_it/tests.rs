@@ -25,12 +25,12 @@ const TEXT: &str = "the old ferry crossed the harbor twice before the fog came d
 const INJECTION: &str = "<script>alert(1)</script>";
 const FORM: &str = "multipart/form-data; boundary=b";
 
-/// A miner that returns the source unchanged.
+/// Returns a miner that returns the source unchanged.
 fn parrot() -> ScriptedMiner {
     ScriptedMiner::new(|_, call| Step::text(call.audio_b64.to_string(), call.in_eos))
 }
 
-/// The page, with a parrot as uid 1 and a miner that fails as uid 2.
+/// Returns the page, with a parrot as uid 1 and a miner that fails as uid 2.
 fn section(recordings: Option<&Path>) -> Arc<TrySection> {
     let section = TrySection::new(TrySettings {
         recognizer: Arc::new(CtcRecognizer::embedded().unwrap()),

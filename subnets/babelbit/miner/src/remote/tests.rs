@@ -104,7 +104,7 @@ fn a_stalled_stage_delays_one_frame_and_its_fallback_replies() {
     }
 }
 
-/// A server whose routes return this status and body, and the number of requests that it got.
+/// Starts a server whose routes return this status and body, and the number of requests that it got.
 fn broken(status: StatusCode, body: &'static Value) -> (InferenceServer, Arc<AtomicUsize>) {
     let requests = Arc::<AtomicUsize>::default();
     let counted = Arc::clone(&requests);

@@ -129,7 +129,7 @@ impl Drop for Waiting {
     }
 }
 
-/// A gateway whose blocks the test produces.
+/// Returns a gateway whose blocks the test produces.
 fn gateway(blocks: &watch::Sender<u32>, count: &watch::Sender<usize>, snapshot: &Arc<Mutex<Value>>) -> Router {
     let (current, waiting, snapshot) = (blocks.subscribe(), blocks.subscribe(), Arc::clone(snapshot));
     let count = count.clone();

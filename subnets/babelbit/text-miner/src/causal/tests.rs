@@ -9,7 +9,7 @@ fn vectors(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../vectors/lm").join(name)
 }
 
-/// A GPT-2 model with random weights.
+/// Returns a GPT-2 model with random weights.
 pub(super) fn tiny() -> CausalModel {
     CausalModel::open(&vectors("gpt2"), LoadOptions::default()).unwrap()
 }

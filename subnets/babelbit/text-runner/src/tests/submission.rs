@@ -6,7 +6,7 @@ use taonet_objects::{ObjectStorage, S3Addressing};
 
 use super::*;
 
-/// A scoring API, and an outbox that submits the runner's files to it.
+/// Starts a scoring API, and an outbox that submits the runner's files to it.
 async fn outbox(runner: &TextRunner) -> (MockServer, Outbox) {
     outbox_with(runner, None).await
 }

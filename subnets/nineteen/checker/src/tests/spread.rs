@@ -18,7 +18,7 @@ fn special(names: [&str; 3]) -> Value {
     names.into_iter().zip(0..).map(token).collect()
 }
 
-/// A tokenizer like Llama 3's, in which a character outside its words is one token per byte.
+/// Returns a tokenizer like Llama 3's, in which a character outside its words is one token per byte.
 fn byte_level() -> Value {
     let level = json!({"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": true});
     json!({
@@ -29,7 +29,7 @@ fn byte_level() -> Value {
     })
 }
 
-/// A tokenizer like Llama 2's (SentencePiece), whose first word has a space that the text lacks.
+/// Returns a tokenizer like Llama 2's (SentencePiece), whose first word has a space that the text lacks.
 fn sentence_piece() -> Value {
     json!({
         "version": "1.0", "added_tokens": special(["<unk>", "<s>", "</s>"]),

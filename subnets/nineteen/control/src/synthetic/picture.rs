@@ -149,7 +149,7 @@ fn mix(one: f32, other: f32, part: f32) -> f32 {
     one + (other - one) * part
 }
 
-/// Returns how much of a shape covers a position: 1 inside, 0 outside, less than 1 at its edge.
+/// Returns the opacity of a shape at a position: 1 inside, 0 outside, less than 1 at its edge.
 fn cover(shape: &Ellipse, x: f32, y: f32) -> f32 {
     let (across, down) = ((x - shape.centre.0) / shape.radii.0, (y - shape.centre.1) / shape.radii.1);
     let distance = (across * across + down * down).sqrt();

@@ -44,7 +44,7 @@ fn a_program_proves_and_verifies() {
     assert_eq!(bench.verifier.verify(&statement, &proof[1..]), Err(VerifyError::Invalid));
 }
 
-/// A statement, and the verification key that it is bound to.
+/// Returns a statement, and the verification key that it is bound to.
 fn statement() -> (Statement, &'static [u8]) {
     let circuit = testing::network(1).lower().unwrap();
     let key = b"key";

@@ -44,13 +44,13 @@ pub(super) struct Tile {
 }
 
 impl Tile {
-    /// Number of fixed columns: addresses, weights (output by output for each input), the first sum's address, the read
-    /// count of each sum, and whether the sums continue in the next row.
+    /// Returns the number of fixed columns: addresses, weights (output by output for each input), the first sum's
+    /// address, the read count of each sum, and whether the sums continue in the next row.
     pub(super) fn fixed(&self) -> usize {
         self.inputs + self.inputs * self.outputs + 1 + self.outputs + 1
     }
 
-    /// Number of value columns: values read, and each sum before and after the row.
+    /// Returns the number of value columns: values read, and each sum before and after the row.
     pub(super) fn width(&self) -> usize {
         self.inputs + 2 * self.outputs
     }

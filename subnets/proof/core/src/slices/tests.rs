@@ -4,7 +4,7 @@ use super::*;
 use crate::network::{FORMAT, Layer};
 use crate::{Clamp, Rescale, Shape};
 
-/// A chain of dense layers with these widths; every `residual`th layer's output is added to its input.
+/// Returns a chain of dense layers with these widths; every `residual`th layer's output is added to its input.
 fn chain(widths: &[usize], residual: Option<usize>) -> Network {
     let rescale = Some(Rescale { shift: 4, clamp: Clamp::Unsigned(6) });
     let mut layers = Vec::new();

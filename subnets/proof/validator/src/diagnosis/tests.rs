@@ -33,12 +33,12 @@ struct Case {
     _place: tempfile::TempDir,
 }
 
-/// A model with both built-in backends, and 256 miners of which the first shares its host with the last.
+/// Returns a model with both built-in backends, and 256 miners of which the first shares its host with the last.
 fn case() -> Case {
     case_with(["stark", "groth16"])
 }
 
-/// A model with two backends, and 256 miners.
+/// Returns a model with two backends, and 256 miners.
 fn case_with(backends: [&str; 2]) -> Case {
     let (place, count) = (tempfile::tempdir().unwrap(), Arc::<AtomicUsize>::default());
     let program = Path::new(env!("CARGO_MANIFEST_DIR")).join("../backends/examples/rerun.py").canonicalize().unwrap();

@@ -108,7 +108,7 @@ fn fault<T: std::fmt::Debug>(result: Result<T, Missing>) -> Fault {
     }
 }
 
-/// An answer with this error.
+/// Returns an answer with this error.
 fn refused(error: &str) -> Vec<u8> {
     let data = std::collections::HashMap::new();
     rmp_serde::to_vec(&SynapseResponse { success: false, data, timestamp: 0, error: Some(error.to_owned()) }).unwrap()
