@@ -70,9 +70,9 @@ pub(crate) struct Rows {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Form {
-    /// With a header; columns are omitted if necessary.
+    /// Table with a header, from which columns are omitted if necessary.
     Table,
-    /// With a header; split between columns if necessary.
+    /// Table with a header, split between columns if necessary.
     Matrix,
     /// Without a header.
     Plain,

@@ -138,7 +138,7 @@ pub mod pallet {
         Created {
             /// Id of the crowdloan.
             crowdloan_id: u32,
-            /// Its creator.
+            /// Creator of the crowdloan.
             creator: T::AccountId,
             /// Block from which no contributions are accepted.
             end: BlockNumberFor<T>,

@@ -80,7 +80,7 @@ pub mod pallet {
         BeaconConfigChanged,
         /// Pulses were stored.
         NewPulse {
-            /// Their rounds.
+            /// Rounds of the pulses.
             rounds: Vec<u64>,
         },
         /// The oldest stored round was set.

@@ -162,7 +162,7 @@ pub mod pallet {
         PureCreated {
             /// The pure proxy.
             pure: T::AccountId,
-            /// Its creator and first delegate.
+            /// Creator and first delegate of the pure proxy.
             who: T::AccountId,
             /// Type of the delegate.
             proxy_type: T::ProxyType,
@@ -173,7 +173,7 @@ pub mod pallet {
         PureKilled {
             /// The pure proxy.
             pure: T::AccountId,
-            /// Its creator.
+            /// Creator of the pure proxy.
             spawner: T::AccountId,
             /// Type of its first delegate.
             proxy_type: T::ProxyType,
@@ -222,7 +222,7 @@ pub mod pallet {
             /// The deposit after.
             new_deposit: TaoBalance,
         },
-        /// It was set whether an account pays the fees of a delegate's calls.
+        /// The payer of the fees of a delegate's calls changed: the account or the delegate.
         RealPaysFeeSet {
             /// The account.
             real: T::AccountId,

@@ -365,7 +365,7 @@ mod events {
         RejectLockedAlphaUpdated {
             /// The coldkey.
             coldkey: T::AccountId,
-            /// Whether it refuses locked alpha.
+            /// Whether the coldkey refuses locked alpha.
             enabled: bool,
         },
         /// A coldkey claimed the dividends of its root stake.

@@ -13,7 +13,7 @@ const HEAD: usize = 5;
 /// A frame between an entry and a worker.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Frame {
-    /// From a worker: it takes the job and waits for the request.
+    /// From a worker: it has accepted the job and waits for the request.
     Take,
     /// From the worker: heartbeat while the request is in progress.
     Alive,

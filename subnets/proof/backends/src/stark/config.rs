@@ -59,15 +59,15 @@ pub(super) struct Parameters {
 /// lose security with the size of the circuit, which no number of queries compensates.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Grinding {
-    /// Before the challenges that compress lookups.
+    /// Bits of work before the challenges that compress lookups.
     lookups: usize,
-    /// Before the point at which the constraints are evaluated.
+    /// Bits of work before the point at which the constraints are evaluated.
     point: usize,
-    /// Before the challenge that combines all openings.
+    /// Bits of work before the challenge that combines all openings.
     openings: usize,
-    /// Before the challenge of each folding step.
+    /// Bits of work before the challenge of each folding step.
     folding: usize,
-    /// Before the queries.
+    /// Bits of work before the queries.
     queries: usize,
 }
 
