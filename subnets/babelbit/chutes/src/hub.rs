@@ -96,7 +96,7 @@ impl HubApi {
         self.service.call("create the repository", Method::POST, &["api", "repos", "create"], Body::Json(body))
     }
 
-    /// Request that asks the hub how it will store each file.
+    /// Builds the request for the hub's decision on how to store each file.
     pub fn preupload(&self, repository: &str, model: &LocalModel) -> Call {
         let file =
             |file: &LocalFile| json!({ "path": file.name, "size": file.size, "sample": STANDARD.encode(&file.sample) });

@@ -45,7 +45,7 @@ fn json_of(result: &ScoreResult) -> Value {
     serde_json::to_value(result).unwrap()
 }
 
-/// Duplication record of a single reply.
+/// Returns the duplication record of a single reply.
 fn lone(score: f64) -> Value {
     json!({
         "raw_score": score, "final_score": score, "penalty_factor": 1.0, "duplicate_pressure": 1.0,
