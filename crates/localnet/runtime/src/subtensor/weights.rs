@@ -1,5 +1,5 @@
-//! Weight submissions. `batch` handles submissions for several subnets in one call, `commit` and `timelock` commit
-//! weights, `window` computes the reveal window, and `precheck` refuses calls before they enter a block.
+//! Weight submissions. `batch` handles several submissions in one call, `commit` and `timelock` commit weights,
+//! `window` computes the reveal window, and `precheck` refuses calls before they enter a block.
 
 mod batch;
 mod commit;
