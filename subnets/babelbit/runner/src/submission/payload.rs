@@ -39,10 +39,12 @@ impl LocalFile {
 
     /// Returns the key of the file in a bucket.
     pub(super) fn key(&self, entry: &OutboxEntry, storage: &ObjectStorage) -> String {
-        let (kind, miner) = (entry.challenge_type.as_str(), entry.miner.directory());
+        let kind = entry.challenge_type.as_str();
         // Challenges of the speech contest have safe uids.
         let uid = if is_safe_name(&entry.challenge_uid) { &entry.challenge_uid } else { "unknown" };
-        key(storage.log_dir(), entry.file, uid, kind, &miner, &self.name())
+        // File names of the text contest include the miner.
+        let miner = entry.named.is_none().then(|| entry.miner.directory());
+        key(storage.log_dir(), entry.file, uid, kind, miner.as_deref(), &self.name())
     }
 
     pub(super) async fn exists(&self) -> Result<bool, SubmitError> {
@@ -119,13 +121,14 @@ pub(super) const fn is_artifact(file: ResultFile) -> bool {
 }
 
 /// Builds a unique object key below the reference system's folders.
-fn key(log_dir: &str, file: ResultFile, challenge_uid: &str, kind: &str, miner: &str, name: &str) -> String {
+fn key(log_dir: &str, file: ResultFile, challenge_uid: &str, kind: &str, miner: Option<&str>, name: &str) -> String {
     let folder = match (file, log_dir) {
         (ResultFile::RunLog, "") => "logs".to_owned(),
         (ResultFile::RunLog, log_dir) => format!("{log_dir}/logs"),
         _ => "submissions".to_owned(),
     };
-    format!("{folder}/{challenge_uid}/{kind}/{miner}/{name}")
+    let parts = [Some(folder.as_str()), Some(challenge_uid), Some(kind), miner, Some(name)];
+    parts.into_iter().flatten().collect::<Vec<_>>().join("/")
 }
 
 #[cfg(test)]
@@ -134,10 +137,10 @@ mod tests {
 
     #[test]
     fn no_two_results_have_one_key() {
-        let of = |file, kind, miner| key("logs", file, "c", kind, miner, "x");
+        let of = |file, kind, miner| key("logs", file, "c", kind, Some(miner), "x");
         assert_eq!(of(ResultFile::RunLog, "main", "miner_1__hk_5A"), "logs/logs/c/main/miner_1__hk_5A/x");
         assert_eq!(of(ResultFile::Audio, "arena", "miner_1__hk_5A"), "submissions/c/arena/miner_1__hk_5A/x");
         assert_ne!(of(ResultFile::Audio, "main", "m"), of(ResultFile::Audio, "main", "n"));
-        assert_eq!(key("", ResultFile::RunLog, "c", "main", "m", "x"), "logs/c/main/m/x");
+        assert_eq!(key("", ResultFile::RunLog, "c", "main", None, "x_m"), "logs/c/main/x_m");
     }
 }
