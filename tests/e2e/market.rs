@@ -375,7 +375,7 @@ fn a_validator_killed_at_any_time_loses_no_period() {
     };
     let store = network.store();
     let newest = || network.runtime.block_on(store.newest_period()).unwrap().map_or(0, |period| period.id.0);
-    // Each process lives up to a second longer than a start takes.
+    // Each process lives up to three seconds longer than a start takes.
     let began = Instant::now();
     let mut validator = Some(Killed(start()));
     while newest() == 0 {
@@ -385,7 +385,7 @@ fn a_validator_killed_at_any_time_loses_no_period() {
     let startup = u64::try_from(began.elapsed().as_millis()).unwrap();
     let mut losses = Vec::new();
     for kill in 1..=KILLS {
-        std::thread::sleep(Duration::from_millis(random.random_range(0..startup + 1_000)));
+        std::thread::sleep(Duration::from_millis(random.random_range(0..startup + 3_000)));
         let period = newest();
         drop(validator.take());
         losses.push(period);
@@ -403,7 +403,7 @@ fn a_validator_killed_at_any_time_loses_no_period() {
     });
     println!("{counted} of {received} requests counted after the kills, which may lose {lost:.0}");
     assert!(counted <= received && counted >= received - lost, "{counted} of {received}, {lost} may be lost");
-    assert!(lost < received, "too few requests for a test");
+    assert!(lost < received / 2.0, "too few requests for a test");
     // Without kills, each request counts exactly once.
     let validator = Killed(start());
     let (after, began) = (newest(), Instant::now());

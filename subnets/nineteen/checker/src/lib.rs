@@ -40,7 +40,8 @@
 //! [`CheckError::is_final`] distinguishes errors for which a retry is useless. The crate stores no samples
 //! (`taonet-nineteen-query` does) and schedules no retries (`taonet-nineteen-control` does).
 //!
-//! Uses `taonet-nineteen-core` (formulas) and `taonet-lm`. Used by `taonet-nineteen-control` and `tao nineteen`.
+//! Uses `taonet-nineteen-core` (formulas), `taonet-lm` and `taonet-http` (clients of the servers). Used by
+//! `taonet-nineteen-control` and `tao nineteen`.
 
 // Counters and scores are compared exactly.
 #![cfg_attr(test, allow(clippy::float_cmp))]
