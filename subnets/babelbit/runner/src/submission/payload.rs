@@ -40,11 +40,9 @@ impl LocalFile {
     /// Returns the key of the file in a bucket.
     pub(super) fn key(&self, entry: &OutboxEntry, storage: &ObjectStorage) -> String {
         let kind = entry.challenge_type.as_str();
-        // Challenges of the speech contest have safe uids.
-        let uid = if is_safe_name(&entry.challenge_uid) { &entry.challenge_uid } else { "unknown" };
         // File names of the text contest include the miner.
         let miner = entry.named.is_none().then(|| entry.miner.directory());
-        key(storage.log_dir(), entry.file, uid, kind, miner.as_deref(), &self.name())
+        key(storage.log_dir(), entry.file, &entry.challenge_uid, kind, miner.as_deref(), &self.name())
     }
 
     pub(super) async fn exists(&self) -> Result<bool, SubmitError> {
@@ -127,6 +125,8 @@ fn key(log_dir: &str, file: ResultFile, challenge_uid: &str, kind: &str, miner: 
         (ResultFile::RunLog, log_dir) => format!("{log_dir}/logs"),
         _ => "submissions".to_owned(),
     };
+    // An engine may name challenges of the text contest freely.
+    let challenge_uid = if is_safe_name(challenge_uid) { challenge_uid } else { "unknown" };
     let parts = [Some(folder.as_str()), Some(challenge_uid), Some(kind), miner, Some(name)];
     parts.into_iter().flatten().collect::<Vec<_>>().join("/")
 }
@@ -142,5 +142,6 @@ mod tests {
         assert_eq!(of(ResultFile::Audio, "arena", "miner_1__hk_5A"), "submissions/c/arena/miner_1__hk_5A/x");
         assert_ne!(of(ResultFile::Audio, "main", "m"), of(ResultFile::Audio, "main", "n"));
         assert_eq!(key("", ResultFile::RunLog, "c", "main", None, "x_m"), "logs/c/main/x_m");
+        assert_eq!(key("", ResultFile::RunLog, "../c", "main", None, "x_m"), "logs/unknown/main/x_m");
     }
 }

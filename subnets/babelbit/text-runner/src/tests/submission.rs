@@ -133,23 +133,21 @@ async fn files_are_submitted_once_each_and_signed_scores_first() {
 async fn files_are_uploaded_to_the_bucket_before_they_are_submitted() {
     let directory = tempfile::tempdir().unwrap();
     let echo = scripted(|request| Ok(request.prefix.clone()));
-    // A uid that is no name for a file is none for an object, either.
-    for (uid, folder) in [("text-1", "text-1"), ("../x", "unknown")] {
-        let text = TEXT.replace("text-1", uid);
-        let runner = runner(&directory).await;
-        runner.run_once(&engine(&text).await, &miners(&[&echo]), |_| ()).await.unwrap();
-        let bucket = S3Server::start().await;
-        let storage = ObjectStorage::open(&settings(&bucket.url, S3Addressing::Path)).unwrap();
-        let (server, outbox) = outbox_with(&runner, Some(storage)).await;
-        Mock::given(path("/v1/submit")).respond_with(ResponseTemplate::new(200)).mount(&server).await;
-        assert_eq!(outbox.drain().await.unwrap().waiting, 0, "{uid}");
-        for body in bodies(&server).await {
-            let data = &body["data"];
-            let key = data["s3_path"].as_str().unwrap();
-            let kept = if data["file_type"] == "dialogue_log" { "logs/logs" } else { "submissions" };
-            assert!(key.starts_with(&format!("{kept}/{folder}/main/")), "{key}");
-            assert!(key.ends_with(data["file_name"].as_str().unwrap()) && key.contains("_miner_1_"), "{key}");
-            assert_eq!(std::fs::read_to_string(bucket.object(key)).unwrap(), data["content"].as_str().unwrap());
-        }
+    let runner = runner(&directory).await;
+    runner.run_once(&engine(TEXT).await, &miners(&[&echo]), |_| ()).await.unwrap();
+    let bucket = S3Server::start().await;
+    let storage = ObjectStorage::open(&settings(&bucket.url, S3Addressing::Path)).unwrap();
+    let (server, outbox) = outbox_with(&runner, Some(storage)).await;
+    Mock::given(path("/v1/submit")).respond_with(ResponseTemplate::new(200)).mount(&server).await;
+    assert_eq!(outbox.drain().await.unwrap().waiting, 0);
+    let bodies = bodies(&server).await;
+    assert_eq!(bodies.len(), 5);
+    for body in bodies {
+        let data = &body["data"];
+        let key = data["s3_path"].as_str().unwrap();
+        let folder = if data["file_type"] == "dialogue_log" { "logs/logs" } else { "submissions" };
+        assert!(key.starts_with(&format!("{folder}/text-1/main/")) && key.contains("_miner_1_"), "{key}");
+        assert!(key.ends_with(data["file_name"].as_str().unwrap()), "{key}");
+        assert_eq!(std::fs::read_to_string(bucket.object(key)).unwrap(), data["content"].as_str().unwrap());
     }
 }
