@@ -1,7 +1,8 @@
 //! `bb push` and the other commands for chutes, against a server that checks every request.
 
+use std::io::{BufRead as _, BufReader};
 use std::path::Path;
-use std::process::Command;
+use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 
 use axum::Router;
@@ -13,7 +14,7 @@ use serde_json::{Value, json};
 use taonet_babelbit_miner::testing::InferenceServer;
 
 use crate::chain::{BABELBIT, BOB};
-use crate::support::{bb, document, local_bb, refusal, require_models, stderr};
+use crate::support::{bb, document, local_bb, refusal, repository, require_models, stderr};
 use crate::text_contest::small_talk;
 use crate::text_rounds::{Network, engine};
 
@@ -25,7 +26,7 @@ const HUB_KEY: &str = "hf_very.secret";
 
 /// The Hugging Face hub, the Chutes API and a chute. Each request must have the right key and body.
 #[derive(Clone, Default)]
-struct Cloud {
+pub(crate) struct Cloud {
     /// Method and path of every request.
     asked: Arc<Mutex<Vec<String>>>,
     /// Whether the chute is deployed.
@@ -35,7 +36,7 @@ struct Cloud {
 }
 
 impl Cloud {
-    fn serve() -> (Self, InferenceServer) {
+    pub(crate) fn serve() -> (Self, InferenceServer) {
         let cloud = Self::default();
         let server = InferenceServer::serve(Router::new().fallback(answer).with_state(cloud.clone()));
         (cloud, server)
@@ -135,6 +136,9 @@ impl Cloud {
             }
             ("GET", "/chutes/c-1") => (200, self.chute()),
             ("GET", "/chutes/warmup/c-1") => (200, json!({ "status": "cold" })),
+            ("GET", path) if path.starts_with("/instances/") && path.ends_with("/logs") => {
+                (200, json!("data: loading the model\n\ndata: ready\n\n"))
+            }
             ("DELETE", "/chutes/c-1") => {
                 *self.is_deployed.lock().unwrap() = false;
                 (200, json!({ "chute_id": "c-1", "deleted": true }))
@@ -165,11 +169,16 @@ async fn answer(State(cloud): State<Cloud>, method: Method, uri: Uri, headers: H
     cloud.asked.lock().unwrap().push(format!("{method} {uri}"));
     let (status, answer) = cloud.answer(&method, &target, &headers, &body);
     let status = StatusCode::from_u16(status).unwrap();
-    if answer.is_null() { status.into_response() } else { (status, axum::Json(answer)).into_response() }
+    match answer {
+        Value::Null => status.into_response(),
+        // An event stream.
+        Value::String(text) => (status, text).into_response(),
+        answer => (status, axum::Json(answer)).into_response(),
+    }
 }
 
-/// Returns a command with accounts at this server.
-fn with_accounts<'a>(command: &'a mut Command, server: &InferenceServer) -> &'a mut Command {
+/// A command with accounts at this server.
+pub(crate) fn with_accounts<'a>(command: &'a mut Command, server: &InferenceServer) -> &'a mut Command {
     let url = server.url().trim_end_matches("/v1");
     command.env("CHUTES_API_URL", url).env("HF_ENDPOINT", url);
     command.env("CHUTES_MINER_BASE_URL_TEMPLATE", format!("{url}/chute/{{slug}}"));
@@ -177,8 +186,8 @@ fn with_accounts<'a>(command: &'a mut Command, server: &InferenceServer) -> &'a 
     command.env("HUGGINGFACE_USERNAME", "al").env("HUGGINGFACE_API_KEY", HUB_KEY)
 }
 
-/// Creates a model directory, and returns its path.
-fn model(folder: &Path) -> String {
+/// A model's directory.
+pub(crate) fn model(folder: &Path) -> String {
     let model = folder.join("model");
     std::fs::create_dir_all(&model).unwrap();
     std::fs::write(model.join("config.json"), "{}").unwrap();
@@ -283,6 +292,10 @@ fn a_chute_is_named_called_and_deleted() {
     let calls = cloud.asked().iter().filter(|asked| asked.starts_with("POST /chute/")).count();
     assert_eq!(calls, 6, "the health and five predictions");
 
+    let mut logs = bb();
+    let logs = with_accounts(logs.args(["-vvv", "chute-logs", "--instance-id", "i-1"]), &server).output().unwrap();
+    no_key_in(&stderr(&logs));
+    assert_eq!(String::from_utf8_lossy(&logs.stdout), "loading the model\nready\n");
     let dry = document(&run(&["delete-chute", "--dry-run"]));
     assert!(dry["requests"][0]["url"].as_str().unwrap().ends_with("/chutes/c-1"), "{dry}");
     assert!(*cloud.is_deployed.lock().unwrap(), "nothing is deleted");
@@ -341,6 +354,45 @@ fn the_script_of_a_chute_is_python() {
     assert!(parsed.status.success(), "{}", stderr(&parsed));
 }
 
+/// `chutes run` with a model of the test's, killed on drop.
+struct ChuteRun(Child);
+
+impl Drop for ChuteRun {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
+fn the_script_of_a_chute_serves_its_routes() {
+    let folder = tempfile::tempdir().unwrap();
+    let (cloud, server) = Cloud::serve();
+    let script = folder.path().join("my_chute.py");
+    let mut command = bb();
+    command.args(["generate-chute-script", "--revision", REVISION, "--output"]).arg(&script);
+    assert!(with_accounts(&mut command, &server).output().unwrap().status.success());
+    let mut run = Command::new("python3");
+    run.arg(repository("tests/e2e/peers/chute.py")).arg(&script).stdout(Stdio::piped());
+    let mut run = ChuteRun(run.spawn().unwrap());
+    let mut port = String::new();
+    BufReader::new(run.0.stdout.take().unwrap()).read_line(&mut port).unwrap();
+    let mut ping = bb();
+    with_accounts(ping.args(["ping-chute", "--json", "--revision", REVISION]), &server);
+    // Without a key for Chutes, the chute is not looked up.
+    ping.env("CHUTES_API_KEY", "")
+        .env("CHUTES_MINER_BASE_URL_TEMPLATE", format!("http://127.0.0.1:{}/{{slug}}", port.trim()));
+    let ping = document(&ping.output().unwrap());
+    let health = &ping["health"];
+    assert_eq!((&health["status"], &health["model_loaded"]), (&json!("healthy"), &json!(true)), "{ping}");
+    assert_eq!(health["model"], "al/Babelbit-default");
+    let predictions = ping["predictions"].as_array().unwrap();
+    let predicted: Vec<_> = predictions.iter().map(|one| one["prediction"].as_str().unwrap()).collect();
+    let expected = ["Hi", "Hi -", "Hi - how", "Hi - how are", "Hi - how are you"];
+    assert_eq!(predicted, expected.map(|prefix| format!("{prefix} today?")));
+    assert_eq!(cloud.asked(), [""; 0]);
+}
+
 /// arguments · variables · status · part of the error
 #[test]
 fn wrong_use_is_explained() {
@@ -350,10 +402,11 @@ fn wrong_use_is_explained() {
     let folder = tempfile::tempdir().unwrap();
     let path = model(folder.path());
     #[rustfmt::skip]
-    let table: [Row<'_>; 10] = [
+    let table: [Row<'_>; 11] = [
         (&["chute-slug", "--revision", "main"], &[], 2, "expected 40 hex digits"),
         (&["chute-slug", "--revision", REVISION], &[("HUGGINGFACE_USERNAME", "")], 2, "HUGGINGFACE_USERNAME is not set"),
         (&["chute-slug", "--revision", REVISION], &[("CHUTES_API_URL", "http://127.0.0.1:9")], 3, "cannot list the chutes"),
+        (&["chute-logs", "--instance-id", "i-1"], &[("CHUTES_API_KEY", "")], 4, "hint: set CHUTES_API_KEY"),
         (&["delete-chute", "--yes", "--revision", REVISION], &[("CHUTES_API_KEY", "")], 4, "hint: set CHUTES_API_KEY"),
         (&["push", "--key-uri", "//Bob"], &[], 2, "--model-path <DIR>"),
         (&["push", "--key-uri", "//Bob", "--model-path", &path, "--revision", REVISION], &[], 2, "cannot be used with"),

@@ -1,4 +1,5 @@
-//! Runs the commands of the guides for validators and subnet owners, and of the guide of proofs.
+//! Runs the commands of the guides for validators and subnet owners, of the guide of proofs, and of the guide of the text
+//! contest.
 //! The walkthroughs run completely, followed by the chapters on using their services. Commands for installation,
 //! systemd and containers are not run; of those, and of all other guides, every line that calls our programs must
 //! parse.
@@ -6,6 +7,7 @@
 mod machine;
 mod proof;
 mod quickstart;
+mod text;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;

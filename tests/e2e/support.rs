@@ -45,7 +45,7 @@ pub(crate) fn local_bb() -> Command {
 }
 
 /// Beginnings of the names of settings.
-const PREFIXES: [&str; 12] = [
+const PREFIXES: [&str; 13] = [
     "BB_",
     "BT_",
     "BABELBIT_",
@@ -54,6 +54,7 @@ const PREFIXES: [&str; 12] = [
     "DATABASE_URL",
     "HF_",
     "HUGGINGFACE_",
+    "MINER_",
     "NATS_URL",
     "RUST_LOG",
     "S3_",

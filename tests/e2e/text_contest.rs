@@ -1,15 +1,19 @@
 //! The text-prediction contest: training, miner, engine, runner, demonstration.
 
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
-use axum::body::Body;
-use axum::http::HeaderMap;
-use axum::http::header::{AUTHORIZATION, CONTENT_TYPE};
-use axum::response::IntoResponse;
+use axum::body::{Body, Bytes};
+use axum::extract::State;
+use axum::http::header::{AUTHORIZATION, CONTENT_RANGE, CONTENT_TYPE, LOCATION, RANGE};
+use axum::http::{HeaderMap, Method, StatusCode, Uri};
+use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use futures::{StreamExt as _, stream};
 use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
 use taonet_babelbit_miner::testing::InferenceServer;
 
 use crate::axon;
@@ -33,12 +37,18 @@ pub(crate) fn text_engine(challenge: &Path) -> Daemon {
     Daemon::start(local_bb().arg("engine").arg(challenge))
 }
 
-/// `bb miner --contest text` with the key `//Bob`, trained on [`small_talk`].
-pub(crate) fn text_miner(folder: &Path) -> Daemon {
+/// A model trained on [`small_talk`].
+fn trained(folder: &Path) -> PathBuf {
     let model = folder.join("ngram.model");
     let trained = bb().args(["text", "train", "--json", "--output"]).arg(&model).arg(small_talk(folder)).output();
     let trained = document(&trained.unwrap());
     assert_eq!((&trained["utterances"], &trained["words"]), (&json!(3), &json!(8)), "{trained}");
+    model
+}
+
+/// `bb miner --contest text` with the key `//Bob`, trained on [`small_talk`].
+pub(crate) fn text_miner(folder: &Path) -> Daemon {
+    let model = trained(folder);
     Daemon::start(local_bb().args(["miner", "--contest", "text", "--key-uri", "//Bob", "--model"]).arg(model))
 }
 
@@ -148,6 +158,137 @@ fn a_language_model_predicts_and_keeps_its_caches() {
     }
 }
 
+/// Token of the [`Hub`]'s only caller.
+pub(crate) const HUB_TOKEN: &str = "hf_very.secret";
+
+/// A hub that has the model of vectors/lm/gpt2 under the name openai-community/gpt2. Its storage for large files
+/// interrupts the first download.
+pub(crate) struct Hub {
+    hub: InferenceServer,
+    storage: Storage,
+    _files: InferenceServer,
+}
+
+impl Hub {
+    pub(crate) fn serve() -> Self {
+        let storage = Storage::default();
+        let files = InferenceServer::serve(Router::new().fallback(stored_file).with_state(storage.clone()));
+        let weights = format!("{}/weights", files.url());
+        let hub = InferenceServer::serve(Router::new().fallback(hub_file).with_state(weights));
+        Self { hub, storage, _files: files }
+    }
+
+    pub(crate) fn url(&self) -> &str {
+        self.hub.url().trim_end_matches("/v1")
+    }
+}
+
+/// The storage of a [`Hub`]: the offset of each download.
+#[derive(Clone, Default)]
+struct Storage {
+    offsets: Arc<Mutex<Vec<usize>>>,
+}
+
+const COMMIT: &str = "0123456789abcdef0123456789abcdef01234567";
+
+async fn hub_file(State(weights): State<String>, headers: HeaderMap, uri: Uri) -> Response {
+    if headers.get(AUTHORIZATION).is_none_or(|token| token.to_str().unwrap() != format!("Bearer {HUB_TOKEN}")) {
+        return StatusCode::UNAUTHORIZED.into_response();
+    }
+    let content = |name: &str| std::fs::read(repository("vectors/lm/gpt2").join(name)).unwrap();
+    if uri.path() == "/api/models/openai-community/gpt2/revision/main" {
+        let file = |name: &str| {
+            let content = content(name);
+            let sha256 = hex::encode(Sha256::digest(&content));
+            json!({ "rfilename": name, "size": content.len(), "lfs": { "sha256": sha256, "size": content.len() } })
+        };
+        let siblings = ["config.json", "model.safetensors", "tokenizer.json"].map(file);
+        return Json(json!({ "sha": COMMIT, "siblings": siblings })).into_response();
+    }
+    match uri.path().strip_prefix(&format!("/openai-community/gpt2/resolve/{COMMIT}/")) {
+        Some("model.safetensors") => (StatusCode::FOUND, [(LOCATION, weights)]).into_response(),
+        Some(name) => content(name).into_response(),
+        None => StatusCode::NOT_FOUND.into_response(),
+    }
+}
+
+async fn stored_file(State(storage): State<Storage>, method: Method, headers: HeaderMap) -> Response {
+    assert!(!headers.contains_key(AUTHORIZATION), "the storage must not get the token");
+    if method == Method::HEAD {
+        return StatusCode::OK.into_response();
+    }
+    let range = headers.get(RANGE).map(|range| range.to_str().unwrap());
+    let from = range.map_or(0, |range| range.trim_start_matches("bytes=").trim_end_matches('-').parse().unwrap());
+    storage.offsets.lock().unwrap().push(from);
+    let content = std::fs::read(repository("vectors/lm/gpt2/model.safetensors")).unwrap();
+    if from > 0 {
+        let range = format!("bytes {from}-{}/{}", content.len() - 1, content.len());
+        return (StatusCode::PARTIAL_CONTENT, [(CONTENT_RANGE, range)], content[from..].to_vec()).into_response();
+    }
+    let half = Bytes::copy_from_slice(&content[..content.len() / 2]);
+    // The pause lets the first half arrive before the connection breaks.
+    let broken = stream::iter([Ok(half)]).chain(stream::once(async {
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        Err(std::io::Error::other("broken"))
+    }));
+    Body::from_stream(broken).into_response()
+}
+
+#[test]
+fn a_language_model_comes_from_the_hub() {
+    require_models();
+    let hub = Hub::serve();
+    let folder = tempfile::tempdir().unwrap();
+    let engine = text_engine(&small_talk(folder.path()));
+    let miner = || {
+        let mut miner = local_bb();
+        miner.args(["-vvv", "miner", "--contest", "text", "--key-uri", "//Bob"]);
+        miner.env("HF_ENDPOINT", hub.url()).env("BB_MODELS_DIR", folder.path().join("models"));
+        miner
+    };
+    let mut gated = miner();
+    let gated = refusal(&gated.args(["--lm", "hub:openai-community/gpt2"]).output().unwrap(), 1);
+    assert!(gated.contains("no public model openai-community/gpt2") && gated.contains("HF_TOKEN"), "{gated}");
+
+    let mut first = miner();
+    let mut first = Daemon::start(first.args(["--lm", "hub:openai-community/gpt2"]).env("HF_TOKEN", HUB_TOKEN));
+    let report = play(&engine, &first, folder.path());
+    assert_eq!((&report["outcome"], &report["miners"][0]["errors"]), (&json!("finished"), &json!(0)), "{report}");
+    let health = axon::get(first.url().trim_start_matches("http://"), "/healthz");
+    assert_eq!(serde_json::from_str::<Value>(&health).unwrap()["model"], "openai-community/gpt2");
+    let offsets = hub.storage.offsets.lock().unwrap().clone();
+    assert!(offsets.len() == 2 && offsets[0] == 0 && offsets[1] > 0, "the second request continues: {offsets:?}");
+    assert!(!first.log().contains(HUB_TOKEN));
+    drop(first);
+
+    // Without the hub, the complete download is used. The reference's variable needs no prefix.
+    let mut again = miner();
+    again.env("HF_ENDPOINT", "http://127.0.0.1:9").env("MINER_MODEL_ID", "openai-community/gpt2");
+    let mut again = Daemon::start(&mut again);
+    assert!(again.log().contains("the model's last download is used"), "{}", again.log());
+}
+
+#[test]
+fn in_development_mode_requests_need_no_signature() {
+    let folder = tempfile::tempdir().unwrap();
+    let model = trained(folder.path());
+    let miner = |network: &str, mode: &str| {
+        let mut miner = bb();
+        miner.args(["miner", "--contest", "text", "--key-uri", "//Bob", "--model"]).arg(&model);
+        miner.env("BITTENSOR_SUBTENSOR_ENDPOINT", network).env("MINER_DEV_MODE", mode);
+        miner
+    };
+    let request = json!({ "index": "s", "step": 0, "prefix": "Is this" }).to_string();
+    for (mode, expected) in [("0", "HTTP/1.1 401"), ("1", "HTTP/1.1 200")] {
+        let miner = Daemon::start(&mut miner("local", mode));
+        let answer = axon::post(miner.url().trim_start_matches("http://"), "/predict", &request);
+        assert!(answer.starts_with(expected), "{answer}");
+        assert_eq!(answer.contains(r#"{"prediction":"Is this seat free?"}"#), mode == "1", "{answer}");
+    }
+    let refused = refusal(&miner("finney", "1").output().unwrap(), 2);
+    assert!(refused.contains("MINER_DEV_MODE") && refused.contains("hint: unset it"), "{refused}");
+}
+
 #[test]
 fn a_trained_miner_is_played_and_its_scores_can_be_recomputed() {
     require_models();
@@ -189,13 +330,14 @@ fn wrong_use_is_explained() {
     std::fs::create_dir(&empty).unwrap();
     let challenge = repository("subnets/babelbit/challenges/01-the-late-train.json").display().to_string();
     #[rustfmt::skip]
-    let table: [(&[&str], i32, &str); 26] = [
+    let table: [(&[&str], i32, &str); 27] = [
         (&["miner", "--stt", "vosk", "--key-uri", "//Bob"], 2, "phrases, whisper"),
         (&["miner", "--stt", "whisper", "--stt-url", "http://127.0.0.1:9/v1", "--key-uri", "//Bob"], 2, "cannot be used with"),
         (&["miner", "--stt", "whisper", "--profile", "mumbler", "--key-uri", "//Bob"], 2, "hint: use --profile interpreter"),
         (&["miner", "--stt", "whisper", "--contest", "text", "--key-uri", "//Bob"], 2, "are for speech miners"),
         (&["miner", "--contest", "text", "--lm", "gpt2", "--backend-url", "http://127.0.0.1:9/v1", "--key-uri", "//Bob"], 2, "cannot be used with"),
         (&["miner", "--contest", "text", "--lm", "no-such-model", "--key-uri", "//Bob"], 1, "no-such-model does not exist"),
+        (&["miner", "--contest", "text", "--lm", "hub:al/../x", "--key-uri", "//Bob"], 2, "expected hub: and OWNER/NAME"),
         (&["miner", "--contest", "text", "--lm", &nonsense, "--key-uri", "//Bob"], 1, "nonsense.model: header: "),
         (&["miner", "--contest", "text", "--lm", &empty, "--key-uri", "//Bob"], 1, "config.json; hint: a model is a GGUF file"),
         (&["miner", "--contest", "text", "--lm", &empty, "--lm-sessions", "0", "--key-uri", "//Bob"], 2, "--lm-sessions"),

@@ -13,6 +13,7 @@ use taonet_wire::sorted_json;
 
 use crate::chain::{BABELBIT, Chain};
 use crate::support::{Daemon, document, free_address, local_bb, refusal, repository};
+use crate::text_contest::{small_talk, text_engine};
 
 /// A chain with a validator's wallet and one miner, an engine, a scoring API, and a file with a token.
 struct Network {
@@ -102,6 +103,21 @@ impl Scoring {
         runtime.spawn(async move { axum::serve(listener, router).await });
         Self { url, questions, _runtime: runtime }
     }
+}
+
+#[test]
+fn scores_of_the_text_contest_become_weights() {
+    let mut network = Network::start();
+    let folder = tempfile::tempdir().unwrap();
+    network.engine = text_engine(&small_talk(folder.path()));
+    let gateway = network.gateway("127.0.0.1:0");
+    let signer = network.signer("127.0.0.1:0", gateway.url());
+    let mut validator = network.validator(signer.url(), gateway.url());
+    let report = document(&validator.args(["--contest", "text", "--once"]).output().unwrap());
+    assert_eq!((&report["decision"], &report["success"]), (&json!("scored"), &json!(true)), "{report}");
+    assert_eq!(network.weights(), json!([[network.miner_uid, 65_535]]));
+    let questions = network.scoring.questions.lock().unwrap().clone();
+    assert!(!questions.is_empty() && questions.iter().all(|question| question.contains("small-talk")), "{questions:?}");
 }
 
 #[test]

@@ -8,6 +8,7 @@ import json
 import pathlib
 
 import gguf
+import gguf_file
 import numpy
 import safetensors.torch
 import tokenizers
@@ -105,95 +106,6 @@ def expectations(model, prompts):
     return cases
 
 
-def permuted(weight, heads):
-    """The order of rows in llama.cpp's files: the two values of a rotated pair are adjacent."""
-    rows, columns = weight.shape
-    return weight.reshape(heads, 2, rows // heads // 2, columns).swapaxes(1, 2).reshape(rows, columns)
-
-
-def gguf_tensors(name, model):
-    """Names and arrays of a GGUF file, matrices with one row per output."""
-    state = {key: value.detach().float().numpy() for key, value in model.state_dict().items()}
-    if name == "gpt2":
-        parts = {
-            "ln_1": "attn_norm",
-            "attn.c_attn": "attn_qkv",
-            "attn.c_proj": "attn_output",
-            "ln_2": "ffn_norm",
-            "mlp.c_fc": "ffn_up",
-            "mlp.c_proj": "ffn_down",
-        }
-        yield "token_embd.weight", state["transformer.wte.weight"]
-        yield "position_embd.weight", state["transformer.wpe.weight"]
-        for kind in ("weight", "bias"):
-            yield f"output_norm.{kind}", state[f"transformer.ln_f.{kind}"]
-            for layer in range(LAYERS):
-                for theirs, ours in parts.items():
-                    values = state[f"transformer.h.{layer}.{theirs}.{kind}"]
-                    yield f"blk.{layer}.{ours}.{kind}", values.T if values.ndim == 2 else values
-        return
-    parts = {
-        "input_layernorm": "attn_norm",
-        "self_attn.q_proj": "attn_q",
-        "self_attn.k_proj": "attn_k",
-        "self_attn.v_proj": "attn_v",
-        "self_attn.o_proj": "attn_output",
-        "post_attention_layernorm": "ffn_norm",
-        "mlp.gate_proj": "ffn_gate",
-        "mlp.up_proj": "ffn_up",
-        "mlp.down_proj": "ffn_down",
-    }
-    yield "token_embd.weight", state["model.embed_tokens.weight"]
-    yield "output.weight", state["lm_head.weight"]
-    yield "output_norm.weight", state["model.norm.weight"]
-    frequencies = 1.0 / 10_000.0 ** (numpy.arange(0, HIDDEN // HEADS, 2) / (HIDDEN // HEADS))
-    scaled = model.model.rotary_emb.inv_freq.detach().numpy()
-    yield "rope_freqs.weight", (frequencies / scaled).astype(numpy.float32)
-    for layer in range(LAYERS):
-        for theirs, ours in parts.items():
-            values = state[f"model.layers.{layer}.{theirs}.weight"]
-            if ours in ("attn_q", "attn_k"):
-                values = permuted(values, HEADS if ours == "attn_q" else 2)
-            yield f"blk.{layer}.{ours}.weight", values
-
-
-def write_gguf(path, name, model, tokenizer, kind):
-    writer = gguf.GGUFWriter(path, name)
-    writer.add_embedding_length(HIDDEN)
-    writer.add_block_count(LAYERS)
-    writer.add_context_length(CONTEXT)
-    writer.add_head_count(HEADS)
-    if name == "gpt2":
-        writer.add_feed_forward_length(4 * HIDDEN)
-        writer.add_layer_norm_eps(1e-5)
-    else:
-        writer.add_feed_forward_length(2 * HIDDEN)
-        writer.add_head_count_kv(2)
-        writer.add_layer_norm_rms_eps(1e-6)
-        writer.add_rope_freq_base(10_000.0)
-        writer.add_rope_dimension_count(HIDDEN // HEADS)
-    document = json.loads(tokenizer.to_str())["model"]
-    tokens = [token for token, _ in sorted(document["vocab"].items(), key=lambda entry: entry[1])]
-    writer.add_tokenizer_model("gpt2")
-    writer.add_tokenizer_pre("gpt-2")
-    writer.add_token_list(tokens)
-    writer.add_token_types([3 if token == END else 1 for token in tokens])
-    writer.add_token_merges([" ".join(merge) for merge in document["merges"]])
-    writer.add_bos_token_id(0)
-    writer.add_eos_token_id(0)
-    for tensor, values in gguf_tensors(name, model):
-        values = numpy.ascontiguousarray(values, dtype=numpy.float32)
-        is_matrix = values.ndim == 2 and not tensor.startswith("position")
-        if is_matrix:
-            writer.add_tensor(tensor, gguf.quants.quantize(values, kind), raw_dtype=kind)
-        else:
-            writer.add_tensor(tensor, values)
-    writer.write_header_to_file()
-    writer.write_kv_data_to_file()
-    writer.write_tensors_to_file()
-    writer.close()
-
-
 def rounded(values, kind):
     return gguf.quants.dequantize(gguf.quants.quantize(numpy.ascontiguousarray(values), kind), kind)
 
@@ -227,7 +139,7 @@ def main():
         tokenizer.save(str(folder / "tokenizer.json"))
         cases = {"f32": expectations(model, prompts)}
         for suffix, kind in kinds.items():
-            write_gguf(HERE / f"{name}-{suffix}.gguf", name, model, tokenizer, kind)
+            gguf_file.write(HERE / f"{name}-{suffix}.gguf", name, model, tokenizer, kind)
         original = {key: values.clone() for key, values in model.state_dict().items()}
         for suffix, kind in kinds.items():
             model.load_state_dict(original)

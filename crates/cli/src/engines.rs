@@ -159,11 +159,16 @@ pub(crate) fn embedder(
     Ok(Arc::new(MiniLm::load(&dir).with_context(|| format!("cannot load {name} from {}", dir.display()))?))
 }
 
+/// Creates the progress bar of a download of this many bytes.
+pub(crate) fn download_bar(bytes: u64) -> anyhow::Result<ProgressBar> {
+    let style = ProgressStyle::with_template("{msg} [{wide_bar}] {bytes}/{total_bytes} {bytes_per_sec}")?;
+    Ok(ProgressBar::new(bytes).with_style(style))
+}
+
 /// Downloads a model, with a progress bar.
 pub(crate) async fn pull(store: &ModelStore, spec: &'static ModelSpec, context: &Context) -> anyhow::Result<PathBuf> {
     context.say(&format!("downloading {} ({:.0} MB)", spec.name, spec.bytes() as f64 / 1e6));
-    let style = ProgressStyle::with_template("{msg} [{wide_bar}] {bytes}/{total_bytes} {bytes_per_sec}")?;
-    let bar = ProgressBar::new(spec.bytes()).with_style(style);
+    let bar = download_bar(spec.bytes())?;
     let result = store.pull(spec, |progress: PullProgress| {
         bar.set_message(progress.file);
         bar.set_length(progress.total);

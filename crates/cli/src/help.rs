@@ -158,8 +158,8 @@ mod tests {
         }
     }
 
-    /// Settings that the functions of a command read, but that do not affect the command.
-    const WITHOUT_EFFECT: [(&str, &[&str]); 17] = [
+    /// Settings that functions of a command name, but that have no effect on it.
+    const WITHOUT_EFFECT: [(&str, &[&str]); 18] = [
         // The demonstration replaces them, or its services are its own.
         (
             "tao demo",
@@ -194,6 +194,7 @@ mod tests {
         ("bb push", &OF_CALLS),
         ("bb ping-chute", &["HF_ENDPOINT", "HUGGINGFACE_API_KEY"]),
         ("bb chute-slug", &OF_CALLS_AND_HUB),
+        ("bb chute-logs", &OF_CALLS_HUB_AND_NAMES),
         ("bb delete-chute", &OF_CALLS_AND_HUB),
     ];
 
@@ -214,7 +215,19 @@ mod tests {
         "HUGGINGFACE_API_KEY",
     ];
 
-    /// Variables that apply to every command; the help of `tao` and `bb` lists them.
+    /// Settings of calls to a chute, of the hub, and the names of accounts.
+    const OF_CALLS_HUB_AND_NAMES: [&str; 8] = [
+        "CHUTES_API_N_RETRIES",
+        "CHUTES_MINER_BASE_URL_TEMPLATE",
+        "CHUTES_MINER_PREDICT_ENDPOINT",
+        "CHUTES_TIMEOUT_SEC",
+        "CHUTES_USERNAME",
+        "HF_ENDPOINT",
+        "HUGGINGFACE_API_KEY",
+        "HUGGINGFACE_USERNAME",
+    ];
+
+    /// Variables that apply to every command; the help of the programs has them.
     const OF_EVERY_COMMAND: [&str; 3] = ["RUST_LOG", "COLUMNS", "NO_COLOR"];
 
     fn source() -> reads::Source {

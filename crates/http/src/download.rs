@@ -1,6 +1,6 @@
 //! Resumable downloads: the missing bytes of a file, in several attempts.
 //!
-//! An [`Origin`] opens its file at an offset, over HTTP with [`open_at`]. [`Download::run`] appends the rest to a partial
+//! An [`Origin`] opens its file at an offset, over HTTP with [`open_at`] or [`open_with`]. [`Download::run`] appends the rest to a partial
 //! file; the caller compares the [`sha256`] of the result with the expected one.
 
 use std::fs::File;
@@ -12,7 +12,7 @@ use bytes::Bytes;
 use futures::StreamExt as _;
 use futures::stream::{self, BoxStream};
 use reqwest::header::{CONTENT_RANGE, RANGE};
-use reqwest::{Client, Response, StatusCode};
+use reqwest::{Client, RequestBuilder, Response, StatusCode};
 use sha2::{Digest as _, Sha256};
 use tokio::fs::OpenOptions;
 use tokio::io::{AsyncSeekExt as _, AsyncWriteExt as _};
@@ -167,7 +167,14 @@ impl Download<'_> {
 /// [`Fault::Timeout`], [`Fault::Transport`], and [`Fault::Status`] if the server sends neither the file nor the requested
 /// part of it.
 pub async fn open_at(client: &Client, url: Url, from: u64, stalled: Duration) -> Result<Part<Fault>, Fault> {
-    let mut request = client.get(url);
+    open_with(client.get(url), from, stalled).await
+}
+
+/// Like [`open_at`], with a prepared request, such as one with an API key.
+///
+/// # Errors
+/// Those of [`open_at`].
+pub async fn open_with(mut request: RequestBuilder, from: u64, stalled: Duration) -> Result<Part<Fault>, Fault> {
     if from > 0 {
         request = request.header(RANGE, format!("bytes={from}-"));
     }

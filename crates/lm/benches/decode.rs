@@ -1,7 +1,7 @@
 //! Speed of a language model that reads a prompt and generates tokens: `decode MODEL [BITS]`.
 //!
 //! MODEL is a directory or a GGUF file, BITS 8 or 4. Prints one JSON document: tokens per second, seconds for the next
-//! word with a key-value cache, and the logits after the prompt. benches/lm/compare runs it beside torch.
+//! word with a kept cache, the logits after the prompt, and the generated tokens. benches/lm/compare runs it beside torch.
 
 use std::error::Error;
 use std::io::Write as _;
@@ -30,7 +30,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     let model = CausalModel::open(Path::new(&path), LoadOptions { bits, ..LoadOptions::default() })?;
     let load = began.elapsed();
     let prompt: Vec<u32> = (0..PROMPT).map(|number| number * 7 % 300 + 1).collect();
-    let (mut reading, mut rates, mut words, mut logits) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    let (mut reading, mut rates, mut words) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut logits, mut greedy) = (Vec::new(), Vec::new());
     for _ in 0..ROUNDS {
         let mut cache = KvCache::default();
         let began = Instant::now();
@@ -38,8 +39,11 @@ fn main() -> Result<(), Box<dyn Error>> {
         reading.push(began.elapsed().as_secs_f64());
         let began = Instant::now();
         let mut next = logits.clone();
+        greedy.clear();
         for _ in 0..ANSWER {
-            next = model.next(&[likeliest(&next)], &mut cache)?;
+            let token = likeliest(&next);
+            greedy.push(token);
+            next = model.next(&[token], &mut cache)?;
         }
         rates.push(ANSWER as f64 / began.elapsed().as_secs_f64());
         // The next word has two tokens, and replaces what was generated.
@@ -54,6 +58,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         "tokens_per_second": median(&mut rates),
         "next_word_seconds": median(&mut words),
         "logits": logits,
+        "greedy": greedy,
     });
     writeln!(std::io::stdout(), "{document}")?;
     Ok(())

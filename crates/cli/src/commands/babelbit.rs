@@ -74,6 +74,8 @@ pub(crate) enum Command {
     ChuteSlug(chutes::manage::SlugArgs),
     /// Call a text miner's chute: its health, then five predictions
     PingChute(chutes::ping::PingArgs),
+    /// Show the log of a chute's instance
+    ChuteLogs(chutes::manage::LogsArgs),
     /// Delete a text miner's chute
     DeleteChute(chutes::manage::DeleteArgs),
     /// Write the Python script that defines a text miner's chute
@@ -113,6 +115,7 @@ pub(crate) fn run(command: &Command, context: &Context) -> anyhow::Result<()> {
         Command::Push(args) => chutes::push::push(args, context),
         Command::ChuteSlug(args) => chutes::manage::slug(args, context),
         Command::PingChute(args) => chutes::ping::ping(args, context),
+        Command::ChuteLogs(args) => chutes::manage::logs(args, context),
         Command::DeleteChute(args) => chutes::manage::delete(args, context),
         Command::GenerateChuteScript(args) => chutes::generate(args, context),
         Command::ComputeWeights(args) => compute_weights::run(args, context),

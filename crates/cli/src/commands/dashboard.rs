@@ -72,9 +72,14 @@ impl PageSourceArgs {
         let changes = Changes::default();
         let paths = RunPaths::below(&self.state);
         let text = TextSection::open(&paths).await;
+        // Without results of the text contest, a missing ledger is a problem to report.
+        let has_speech = text.is_none() || BabelbitSection::has_ledger(&paths);
         let babelbit = BabelbitSection::open(paths).await;
-        let mut sections: Vec<Arc<dyn Section>> = vec![Arc::clone(&babelbit) as _];
-        follow_contest(Arc::clone(&babelbit), changes.clone(), shutdown);
+        let mut sections: Vec<Arc<dyn Section>> = Vec::new();
+        if has_speech {
+            sections.push(Arc::clone(&babelbit) as _);
+            follow_contest(Arc::clone(&babelbit), changes.clone(), shutdown);
+        }
         if let Some(text) = text {
             sections.push(Arc::clone(&text) as _);
             follow_text(text, changes.clone(), shutdown);

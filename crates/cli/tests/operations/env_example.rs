@@ -28,7 +28,10 @@ const SECTIONS: [Section; 16] = [
         title: "Inference servers of a miner",
         prefixes: &["BB_MINER_BACKEND_", "BB_MINER_STT_", "BB_MINER_LLM_", "BB_MINER_TTS_"],
     },
-    Section { title: "Language model of a text miner", prefixes: &["MINER_MODEL_", "MINER_DEVICE", "MINER_LOAD_"] },
+    Section {
+        title: "Text miner and its language model",
+        prefixes: &["MINER_MODEL_", "MINER_DEVICE", "MINER_LOAD_", "MINER_DEV_", "HF_TOKEN"],
+    },
     Section { title: "Text miners on Chutes", prefixes: &["CHUTES_", "HUGGINGFACE_", "HF_"] },
     Section { title: "Files", prefixes: &["BB_OUTPUT_", "BB_CHALLENGE_STATUS_", "BABELBIT_CACHE_", "BB_MODELS_"] },
     Section { title: "Scoring", prefixes: &["BB_AUDIO_SCORING_", "BB_RULES"] },

@@ -43,7 +43,7 @@ impl ModelStore {
         let Some(repository) = spec.repository else {
             return Err(ModelError::BuiltIn { model: spec.name });
         };
-        let dir = self.directories.first().ok_or(ModelError::NoDirectory)?.join(spec.name);
+        let dir = self.directory()?.join(spec.name);
         let store = self.clone();
         if let Ok(found) = blocking(&dir, move || store.verify(spec)).await {
             return Ok(found);
@@ -75,7 +75,7 @@ impl ModelStore {
         if spec.is_built_in() {
             return Err(ModelError::BuiltIn { model: spec.name });
         }
-        let dir = self.directories.first().ok_or(ModelError::NoDirectory)?.join(spec.name);
+        let dir = self.directory()?.join(spec.name);
         let (source, target) = (source.to_owned(), dir.clone());
         blocking(&dir, move || {
             std::fs::create_dir_all(&target).map_err(ModelError::io(&target))?;

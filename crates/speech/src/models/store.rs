@@ -1,4 +1,4 @@
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::{CATALOGUE, ModelError, ModelSpec};
 
@@ -55,6 +55,14 @@ impl ModelStore {
     pub fn with_hub(mut self, hub: &str) -> Self {
         hub.trim_end_matches('/').clone_into(&mut self.hub);
         self
+    }
+
+    /// Returns the first directory, which receives downloads.
+    ///
+    /// # Errors
+    /// [`ModelError::NoDirectory`] when no directory was given and the system has no cache directory.
+    pub fn directory(&self) -> Result<&Path, ModelError> {
+        self.directories.first().map(PathBuf::as_path).ok_or(ModelError::NoDirectory)
     }
 
     /// Finds the first directory that has all files of a model. The files are not read.

@@ -117,6 +117,11 @@ impl ChutesApi {
         self.service.call("warm up the chute", Method::GET, &["chutes", "warmup", chute_id], Body::None)
     }
 
+    /// Request for the log of an instance.
+    pub fn logs(&self, instance_id: &str) -> Call {
+        self.service.call("read the instance's log", Method::GET, &["instances", instance_id, "logs"], Body::None)
+    }
+
     /// Request to delete a chute.
     pub fn delete(&self, chute_id: &str) -> Call {
         self.service.call("delete the chute", Method::DELETE, &["chutes", chute_id], Body::None)
@@ -128,6 +133,14 @@ impl ChutesApi {
     /// [`ApiError`] when the service refuses or does not respond.
     pub async fn send(&self, call: &Call) -> Result<Value, ApiError> {
         self.service.send(call).await
+    }
+
+    /// Sends a request for a log, and calls `line` with each line until the log ends.
+    ///
+    /// # Errors
+    /// [`ApiError`] when the service refuses or does not respond, or the connection breaks.
+    pub async fn follow(&self, call: &Call, line: impl FnMut(&str)) -> Result<(), ApiError> {
+        self.service.lines(call, line).await
     }
 
     /// Finds the chute with exactly this name; `None` if there is none.

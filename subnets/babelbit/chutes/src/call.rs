@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use reqwest::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
-use reqwest::{Method, StatusCode};
+use reqwest::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, LOCATION};
+use reqwest::{Method, RequestBuilder, StatusCode};
 use serde_json::{Value, json};
 use taonet_http::Fault;
 use taonet_http::client::{below, builder, fault, read_capped, retry_after};
@@ -16,6 +16,8 @@ use url::Url;
 const MAX_ANSWER: usize = 4 << 20;
 /// Maximum number of characters of a response body in an error.
 const KEPT: usize = 300;
+/// Maximum number of redirects of a request.
+const MAX_REDIRECTS: usize = 5;
 /// Minimum upload rate in bytes per second; the timeout of an upload allows for this rate.
 const MIN_UPLOAD_RATE: u64 = 256 << 10;
 
@@ -211,13 +213,51 @@ impl Service {
         url.origin() == self.base.origin()
     }
 
-    /// Sends a request; returns the JSON of a response with a status of success, or null for an empty response.
-    pub(crate) async fn send(&self, call: &Call) -> Result<Value, ApiError> {
+    /// Follows the redirects of a GET request; returns the request for the last URL. Only the service's own URLs get the
+    /// key.
+    pub(crate) async fn redirected(&self, mut call: Call) -> Result<Call, ApiError> {
         let what = call.what;
-        let mut request = self.http.request(call.method.clone(), call.url.clone()).timeout(self.timeout);
+        let refused = |fault| ApiError::Refused { what, fault, answer: String::new() };
+        let mut redirects = 0;
+        loop {
+            let request = self.request(&call, Method::HEAD)?.timeout(self.timeout);
+            let response = request.send().await.map_err(|error| refused(fault(error)))?;
+            let status = response.status();
+            if !status.is_redirection() {
+                return Ok(call);
+            }
+            let target = response.headers().get(LOCATION).and_then(|target| target.to_str().ok());
+            let target = target.and_then(|target| call.url.join(target).ok());
+            let is_allowed = |target: &Url| target.scheme() == "https" || target.scheme() == call.url.scheme();
+            let Some(target) = target.filter(|target| redirects < MAX_REDIRECTS && is_allowed(target)) else {
+                return Err(refused(Fault::Status { status, retry_after: None }));
+            };
+            if !self.is_own(&target) {
+                call.scheme = Scheme::None;
+            }
+            call.url = target;
+            redirects += 1;
+        }
+    }
+
+    /// Prepares a request with its key, but without its headers and body.
+    pub(crate) fn request(&self, call: &Call, method: Method) -> Result<RequestBuilder, ApiError> {
+        let mut request = self.http.request(method, call.url.clone());
         if call.scheme != Scheme::None {
             request = request.header(AUTHORIZATION, self.authorization(call)?);
         }
+        Ok(request)
+    }
+
+    /// Whether there is an API key.
+    pub(crate) const fn has_key(&self) -> bool {
+        self.key.is_some()
+    }
+
+    /// Sends a request; returns the JSON of a response with a status of success, or null for an empty response.
+    pub(crate) async fn send(&self, call: &Call) -> Result<Value, ApiError> {
+        let what = call.what;
+        let mut request = self.request(call, call.method.clone())?.timeout(self.timeout);
         request = match &call.body {
             Body::None => request,
             Body::Json(body) => request.header(CONTENT_TYPE, "application/json").body(body.to_string()),
@@ -249,6 +289,42 @@ impl Service {
             return Ok(Value::Null);
         }
         serde_json::from_slice(&answer).map_err(|error| refused(Fault::Payload(error), self.excerpt(&answer)))
+    }
+
+    /// Sends a request without a body, and calls `line` with each line of the response, without the field name of an
+    /// event stream. The response may last for any time.
+    pub(crate) async fn lines(&self, call: &Call, mut line: impl FnMut(&str)) -> Result<(), ApiError> {
+        let what = call.what;
+        let refused = |fault, answer| ApiError::Refused { what, fault, answer };
+        let sent = tokio::time::timeout(self.timeout, self.request(call, call.method.clone())?.send()).await;
+        let sent = sent.map_err(|_| refused(Fault::Timeout, String::new()))?;
+        let mut response = sent.map_err(|error| refused(fault(error), String::new()))?;
+        let (status, retry_after) = (response.status(), retry_after(&response));
+        if !status.is_success() {
+            let answer = tokio::time::timeout(self.timeout, read_capped(response, MAX_ANSWER)).await;
+            let answer = answer.ok().and_then(Result::ok).unwrap_or_default();
+            return Err(refused(Fault::Status { status, retry_after }, self.excerpt(&answer)));
+        }
+        let mut show = |bytes: &[u8]| {
+            let text = String::from_utf8_lossy(bytes);
+            let text = text.strip_prefix("data:").unwrap_or(&text).trim();
+            if !text.is_empty() {
+                line(text);
+            }
+        };
+        let mut rest: Vec<u8> = Vec::new();
+        while let Some(chunk) = response.chunk().await.map_err(|error| refused(fault(error), String::new()))? {
+            rest.extend_from_slice(&chunk);
+            while let Some(end) = rest.iter().position(|byte| *byte == b'\n') {
+                let bytes: Vec<u8> = rest.drain(..=end).collect();
+                show(&bytes);
+            }
+            if rest.len() > MAX_ANSWER {
+                return Err(refused(Fault::TooLarge(MAX_ANSWER), String::new()));
+            }
+        }
+        show(&rest);
+        Ok(())
     }
 
     fn authorization(&self, call: &Call) -> Result<HeaderValue, ApiError> {

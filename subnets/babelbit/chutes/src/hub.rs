@@ -79,7 +79,11 @@ impl HubApi {
         Ok(Self { service: Service::new(&settings.hub_url, key, "HUGGINGFACE_API_KEY", Scheme::Bearer, timeout)? })
     }
 
-    /// Builds a request below a repository, whose name has a slash.
+    pub(crate) const fn service(&self) -> &Service {
+        &self.service
+    }
+
+    /// Builds a request below a repository, whose name may have a slash.
     fn of_repository(&self, what: &'static str, method: Method, repository: &str, rest: &[&str], body: Body) -> Call {
         let segments: Vec<&str> =
             ["api", "models"].into_iter().chain(repository.split('/')).chain(rest.iter().copied()).collect();

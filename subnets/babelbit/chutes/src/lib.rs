@@ -4,9 +4,10 @@
 //! both in a commitment on the chain; validators call the chute instead of an axon. This crate has the clients of the
 //! two services' documented HTTP APIs and of a chute:
 //!
-//! - [`HubApi`] creates a model repository, uploads a directory as one commit, and checks revisions.
-//! - [`ChutesApi`] finds, deploys, shares, warms up and deletes chutes.
-//! - [`ChuteClient`] requests the health status and predictions of a chute.
+//! - [`HubApi`] creates a model repository, uploads a directory as one commit, checks revisions, and downloads a
+//!   [`HubModel`] for a miner that runs it itself.
+//! - [`ChutesApi`] finds, deploys, shares, warms up and deletes chutes, and reads the logs of their instances.
+//! - [`ChuteClient`] asks a chute for its health and for predictions.
 //! - [`Script`] renders the Python script that defines a chute.
 //! - [`Commitment`] is the text on the chain.
 //!
@@ -34,6 +35,7 @@ mod api;
 mod call;
 mod chute;
 mod commitment;
+mod download;
 mod hub;
 mod script;
 mod settings;
@@ -43,6 +45,7 @@ pub use api::{ChuteInfo, ChutesApi, NewChute};
 pub use call::{ApiError, Call};
 pub use chute::{ChuteClient, ChuteError, Health};
 pub use commitment::{Commitment, CommitmentError};
+pub use download::{HubDownloadError, HubModel, HubProgress};
 pub use hub::{HubApi, ModelInfo, UploadPlan};
 pub use script::{Script, ScriptError, chute_name, guessed_slug};
 pub use settings::ChutesSettings;

@@ -49,6 +49,7 @@ async fn requests_to_the_chutes_api() {
             json!({ "chute_id_or_name": "id", "user_id_or_name": "bob" }),
         ),
         (api.warm_up("id"), "GET", "/chutes/warmup/id", Value::Null),
+        (api.logs("id"), "GET", "/instances/id/logs", Value::Null),
         (api.delete("a/b"), "DELETE", "/chutes/a%2Fb", Value::Null),
         (api.deploy(&chute), "POST", "/chutes/?accept_fee=true", Value::Null),
     ];
@@ -88,6 +89,30 @@ async fn a_chute_is_found_by_its_exact_name() {
     let found = api.find("al-Babelbit-01").await.unwrap().unwrap();
     assert_eq!((found.chute_id.as_str(), found.slug.as_deref(), found.hot), ("2", Some("b"), true));
     assert_eq!(api.find("other").await.unwrap(), None);
+}
+
+/// Columns: response · lines
+#[tokio::test]
+async fn a_log_is_read_line_by_line() {
+    for (body, expected) in [
+        ("data: loading\n\ndata: {\"log\": \"ready\"}\n\n", &["loading", "{\"log\": \"ready\"}"][..]),
+        ("plain\r\ntext", &["plain", "text"]),
+        ("", &[]),
+    ] {
+        let (server, settings) = server().await;
+        let mock = Mock::given(path("/instances/i/logs")).and(header("authorization", "cpk_secret"));
+        mock.respond_with(ResponseTemplate::new(200).set_body_string(body)).mount(&server).await;
+        let api = ChutesApi::new(&settings).unwrap();
+        let mut lines = Vec::new();
+        api.follow(&api.logs("i"), |line| lines.push(line.to_owned())).await.unwrap();
+        assert_eq!(lines, expected);
+    }
+    let (server, settings) = server().await;
+    let refused = ResponseTemplate::new(404).set_body_string("no instance cpk_secret");
+    Mock::given(method("GET")).respond_with(refused).mount(&server).await;
+    let api = ChutesApi::new(&settings).unwrap();
+    let error = api.follow(&api.logs("i"), |_| ()).await.unwrap_err().to_string();
+    assert_eq!(error, "cannot read the instance's log: HTTP 404: no instance (API key)");
 }
 
 /// Columns: response · error

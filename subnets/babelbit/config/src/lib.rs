@@ -118,10 +118,12 @@ pub struct Config {
     pub s3: S3Settings,
     /// URL of the NATS server of the transcription workers; if unset, the runner transcribes replies itself.
     pub nats_url: Option<Secret>,
-    /// API keys of a miner's inference servers.
+    /// API keys of a miner's inference servers, and of the hub of its language model.
     pub model_keys: ModelKeys,
     /// Language model of a text miner.
     pub language_model: LanguageModelSettings,
+    /// Whether a text miner on a local network answers unsigned requests.
+    pub unsigned_requests: bool,
     /// Settings of validator, signer and subtensor gateway.
     pub operator: OperatorSettings,
     /// Settings of the runner's loop.
@@ -135,9 +137,11 @@ pub struct Config {
 /// Language model of a text miner, under the reference's names.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct LanguageModelSettings {
-    /// Directory or GGUF file of the model.
+    /// Directory or GGUF file of the model, or its name on the Hugging Face hub.
     pub path: Option<PathBuf>,
-    /// Device on which the model runs: `cpu`, `cuda` or `mps`; `cpu` if unset.
+    /// Revision of a model on the hub; `main` if unset.
+    pub revision: Option<String>,
+    /// Device that computes: `cpu`, `cuda` or `mps`; `cpu` if unset.
     pub device: Option<String>,
     /// Whether weights are quantised to 8 bits.
     pub in_8_bits: bool,
@@ -145,7 +149,7 @@ pub struct LanguageModelSettings {
     pub in_4_bits: bool,
 }
 
-/// API keys of a miner's inference servers, one per server.
+/// API keys of a miner's inference servers, one per server, and of the hub from which it downloads its model.
 #[derive(Debug, Clone, Default)]
 pub struct ModelKeys {
     /// API key for the completions of a text miner.
@@ -156,6 +160,8 @@ pub struct ModelKeys {
     pub llm: Option<Secret>,
     /// API key for speech synthesis.
     pub tts: Option<Secret>,
+    /// Access token of the Hugging Face hub, for gated and private language models.
+    pub hub: Option<Secret>,
 }
 
 impl Config {
@@ -192,6 +198,7 @@ impl Config {
             nats_url: None,
             model_keys: ModelKeys::default(),
             language_model: LanguageModelSettings::default(),
+            unsigned_requests: false,
             operator: OperatorSettings::defaults(),
             rounds: RoundSettings::defaults(),
             chutes: ChutesSettings::default(),

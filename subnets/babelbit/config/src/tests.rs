@@ -294,15 +294,15 @@ fn keys_of_model_servers_are_read_and_never_shown() {
         ("BB_MINER_STT_API_KEY", "sk-2"),
         ("BB_MINER_LLM_API_KEY", "sk-3"),
         ("BB_MINER_TTS_API_KEY", "sk-4"),
+        ("HF_TOKEN", "sk-5"),
     ])
     .unwrap();
     assert!(warnings.is_empty());
     let keys = &config.model_keys;
-    let read = [&keys.backend, &keys.stt, &keys.llm, &keys.tts].map(|key| key.as_ref().map(Secret::expose));
-    assert_eq!(read, ["sk-1", "sk-2", "sk-3", "sk-4"].map(Some));
-    for variable in
-        variables().iter().filter(|variable| variable.name.starts_with("BB_MINER_") && variable.name.ends_with("_KEY"))
-    {
+    let read = [&keys.backend, &keys.stt, &keys.llm, &keys.tts, &keys.hub].map(|key| key.as_ref().map(Secret::expose));
+    assert_eq!(read, ["sk-1", "sk-2", "sk-3", "sk-4", "sk-5"].map(Some));
+    let is_key = |name: &str| name == "HF_TOKEN" || name.starts_with("BB_MINER_") && name.ends_with("_KEY");
+    for variable in variables().iter().filter(|variable| is_key(variable.name)) {
         assert_eq!((variable.show)(&config), "(set)", "{}", variable.name);
     }
     assert!(!format!("{config:?}").contains("sk-1"));
@@ -313,6 +313,8 @@ fn a_language_model_is_described_by_the_references_variables() {
     assert_eq!(read(&[]).unwrap().0.language_model, LanguageModelSettings::default());
     let (config, warnings) = read(&[
         ("MINER_MODEL_ID", "models/gpt2"),
+        ("MINER_MODEL_REVISION", "v1"),
+        ("MINER_DEV_MODE", "True"),
         ("MINER_DEVICE", "cuda"),
         ("MINER_LOAD_IN_8BIT", "1"),
         ("MINER_LOAD_IN_4BIT", "0"),
@@ -321,11 +323,13 @@ fn a_language_model_is_described_by_the_references_variables() {
     assert!(warnings.is_empty());
     let expected = LanguageModelSettings {
         path: Some("models/gpt2".into()),
+        revision: Some("v1".to_owned()),
         device: Some("cuda".to_owned()),
         in_8_bits: true,
         in_4_bits: false,
     };
     assert_eq!(config.language_model, expected);
+    assert!(config.unsigned_requests);
     let error = read(&[("MINER_DEVICE", "gpu")]).unwrap_err().to_string();
     assert!(error.contains("MINER_DEVICE") && error.contains("cpu, cuda or mps"), "{error}");
 }

@@ -16,7 +16,7 @@ use taonet_service::Shutdown;
 
 use crate::pages::{audio, challenge, challenges, miner, miners, overview};
 use crate::panels;
-use crate::source::Source;
+use crate::source::{LEDGER, Source};
 use crate::validators::Validators;
 
 /// The pages of Babelbit, as a section of the dashboard.
@@ -30,6 +30,11 @@ impl BabelbitSection {
     pub async fn open(paths: RunPaths) -> Arc<Self> {
         let source = Source::open(paths).await;
         Arc::new(Self { source, validators: Validators::default() })
+    }
+
+    /// Returns whether a directory has the ledger of the speech contest, whose results this section shows.
+    pub fn has_ledger(paths: &RunPaths) -> bool {
+        paths.state.join(LEDGER).exists()
     }
 
     /// Watches the runner's ledger until shutdown, and reports each change.

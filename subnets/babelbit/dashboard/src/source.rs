@@ -21,6 +21,9 @@ use tokio::sync::{Mutex as AsyncMutex, Semaphore};
 
 use crate::index::{CONTESTS, Challenge, Index};
 
+/// File name of the ledger in the state directory.
+pub(crate) const LEDGER: &str = "runner.sqlite";
+
 /// Maximum number of challenges in the index.
 const MAX_CHALLENGES: u32 = 200;
 /// Number of latest challenges to reread on every change, in any state.
@@ -70,7 +73,7 @@ fn described(error: &dyn Error) -> String {
 }
 
 fn file_id(paths: &RunPaths) -> Option<FileId> {
-    let metadata = std::fs::metadata(paths.state.join("runner.sqlite")).ok()?;
+    let metadata = std::fs::metadata(paths.state.join(LEDGER)).ok()?;
     Some((metadata.dev(), metadata.ino()))
 }
 

@@ -12,7 +12,8 @@
 //! - [`causal`]: [`causal::Causal`], GPT-2 or Llama in this process, with a key-value cache for each utterance.
 //! - [`model`]: the trait [`model::TextModel`], for models of your own, and two trivial models as baselines.
 //! - [`server`]: the HTTP routes of any model. [`server::router`] serves requests that a [`server::signed_requests`]
-//!   layer has verified; a [`Refusal`] says why a request was refused.
+//!   layer has verified, [`server::unsigned_router`] also those without a signature; a [`Refusal`] says why a request was
+//!   refused.
 //!
 //! ```
 //! use taonet_babelbit_text_miner::ngram::{TrainError, Trainer};

@@ -84,3 +84,25 @@ fn vectors(logs: &[Vec<Utterance>], embedder: &Arc<dyn SentenceEmbedder>) -> Res
     }
     Ok(SentenceVectors::new(vectors)?)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::play::PlayedUtterance;
+    use crate::tests::WordVectors;
+
+    #[test]
+    fn an_utterance_without_text_is_not_scored() {
+        let utterance = |index: u32, words: &str, prediction: &str| PlayedUtterance {
+            index,
+            words: vec![words.to_owned()],
+            predictions: vec![vec![prediction.to_owned()]],
+        };
+        let utterances = vec![utterance(0, "one", "one"), utterance(1, "", "two"), utterance(2, "EOF", "two")];
+        let dialogue = PlayedDialogue { uid: "d".to_owned(), index: 0, utterances };
+        let embedder: Arc<dyn SentenceEmbedder> = Arc::new(WordVectors);
+        let scored = score("d", &[events(&dialogue, 0)], &embedder).unwrap();
+        let numbers: Vec<_> = scored[0].utterances.iter().map(|utterance| utterance.utterance_number).collect();
+        assert_eq!((numbers, scored[0].dialogue_summary.average_best), (vec![0], 1.0));
+    }
+}

@@ -73,6 +73,14 @@ pub(crate) fn run(args: &MinerArgs, context: &Context) -> anyhow::Result<()> {
 /// Serves the text contest.
 fn run_text(args: &MinerArgs, context: &Context) -> anyhow::Result<()> {
     let config = settings::load()?;
+    if config.unsigned_requests && !config.network.is_local() {
+        let message = format!(
+            "MINER_DEV_MODE answers unsigned requests, and cannot be used on {}\nhint: unset it, or set \
+             BITTENSOR_SUBTENSOR_ENDPOINT=local",
+            config.network
+        );
+        return Err(Classified::error(Failure::Usage, message));
+    }
     let hotkey = args.key.load(&config.network)?.hotkey();
     let ngram = args.model.as_deref().map(NgramModel::load).transpose()?;
     if let Some(model) = &ngram {
@@ -82,7 +90,7 @@ fn run_text(args: &MinerArgs, context: &Context) -> anyhow::Result<()> {
     let language_model = if args.servers.has_backend() {
         None
     } else {
-        args.language_model.load(&config, args.servers.timeout(), ngram.clone())?
+        args.language_model.load(&config, args.servers.timeout(), ngram.clone(), context)?
     };
     context.block_on(async {
         let model: Arc<dyn TextModel> = match language_model {
@@ -93,10 +101,16 @@ fn run_text(args: &MinerArgs, context: &Context) -> anyhow::Result<()> {
         tracing::info!(model = model.name(), prediction_us = took.as_micros(), "text model ready");
         let daemon = Daemon::bind(args.listen, &args.metrics).await?;
         text_server::describe_metrics();
-        let signed = args.callers.build(text_server::signed_requests(hotkey), &hotkey, args.listen)?;
         context.say(&format!("hotkey {hotkey}"));
         let name = format!("text miner ({})", model.name());
-        daemon.serve(&name, text_server::router(model, signed), context).await
+        let router = if config.unsigned_requests {
+            tracing::warn!("MINER_DEV_MODE is set: requests need no signature");
+            text_server::unsigned_router(model)
+        } else {
+            let signed = args.callers.build(text_server::signed_requests(hotkey), &hotkey, args.listen)?;
+            text_server::router(model, signed)
+        };
+        daemon.serve(&name, router, context).await
     })
 }
 

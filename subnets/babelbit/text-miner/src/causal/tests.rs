@@ -14,6 +14,11 @@ pub(super) fn tiny() -> CausalModel {
     CausalModel::open(&vectors("gpt2"), LoadOptions::default()).unwrap()
 }
 
+/// Limits with a deadline that no prediction reaches, even on a busy machine.
+fn patient() -> Limits {
+    Limits { deadline: Duration::from_mins(5), ..Limits::default() }
+}
+
 fn start(limits: Limits, fallback: bool) -> Causal {
     let mut trainer = Trainer::new(3).unwrap();
     trainer.add("How are you doing today my friend").unwrap();
@@ -25,9 +30,9 @@ fn start(limits: Limits, fallback: bool) -> Causal {
 async fn predictions_do_not_depend_on_what_was_asked_before() {
     let texts =
         ["How are", "The ferry", "How are you", "The ferry leaves", "How", "", "The ferry leaves at", "How are you"];
-    let model = start(Limits::default(), false);
+    let model = start(patient(), false);
     for text in texts {
-        let expected = start(Limits::default(), false).predict(text, "Hello. EOF Hi.").await;
+        let expected = start(patient(), false).predict(text, "Hello. EOF Hi.").await;
         assert!(expected.starts_with(text), "{expected}");
         assert_eq!(model.predict(text, "Hello. EOF Hi.").await, expected, "{text:?}");
     }
@@ -35,7 +40,7 @@ async fn predictions_do_not_depend_on_what_was_asked_before() {
 
 #[tokio::test]
 async fn concurrent_predictions_are_those_of_one_caller() {
-    let model = Arc::new(start(Limits { sessions: 2, ..Limits::default() }, false));
+    let model = Arc::new(start(Limits { sessions: 2, ..patient() }, false));
     let tasks: Vec<_> = (0..24)
         .map(|number| {
             let model = Arc::clone(&model);
@@ -43,7 +48,7 @@ async fn concurrent_predictions_are_those_of_one_caller() {
         })
         .collect();
     for (number, task) in tasks.into_iter().enumerate() {
-        let expected = start(Limits::default(), false).predict(&format!("It is {}", number % 3), "").await;
+        let expected = start(patient(), false).predict(&format!("It is {}", number % 3), "").await;
         assert_eq!(task.await.unwrap(), expected, "{number}");
     }
 }
@@ -57,7 +62,7 @@ async fn a_late_prediction_falls_back() {
 
 #[tokio::test]
 async fn long_texts_and_any_characters_are_completed() {
-    let model = start(Limits::default(), false);
+    let model = start(patient(), false);
     for text in ["word ".repeat(20_000), "\u{fffd}\0\u{e9}\u{2603}".repeat(300), "\n\n".to_owned()] {
         let predicted = model.predict(&text, &format!("{text} EOF {text}")).await;
         assert!(predicted.starts_with(&text), "{predicted:.80}");

@@ -17,7 +17,10 @@ struct Running {
 
 async fn start(model: impl TextModel + 'static) -> Running {
     let me = Keypair::from_uri("//Miner").unwrap().hotkey();
-    let router = router(Arc::new(model), signed_requests(me).build());
+    serve(me, router(Arc::new(model), signed_requests(me).build())).await
+}
+
+async fn serve(me: Hotkey, router: Router) -> Running {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
     tokio::spawn(async move { axum::serve(listener, router).await });
@@ -74,6 +77,25 @@ async fn unsigned_requests_are_refused() {
     let miner = trained().await;
     let (status, _) = miner.post(body("How").to_string(), false).await;
     assert_eq!(status, StatusCode::UNAUTHORIZED);
+}
+
+#[tokio::test]
+async fn in_development_mode_requests_need_no_signature() {
+    let mut trainer = Trainer::new(3).unwrap();
+    trainer.add("How are you today?").unwrap();
+    let me = Keypair::from_uri("//Miner").unwrap().hotkey();
+    let miner = serve(me, unsigned_router(Arc::new(trainer.finish(|_| ()).unwrap()))).await;
+    for signed in [false, true] {
+        let (status, answer) = miner.post(body("How are").to_string(), signed).await;
+        assert_eq!((status, answer), (StatusCode::OK, json!({"prediction": "How are you today?"})));
+    }
+    let (status, answer) = miner.post("{}", false).await;
+    assert_eq!(
+        (status, &answer["error"]),
+        (StatusCode::UNPROCESSABLE_ENTITY, &json!(".: missing field `index` at line 1 column 2"))
+    );
+    let (status, _) = miner.post(vec![b' '; MAX_BODY + 1], false).await;
+    assert_eq!(status, StatusCode::PAYLOAD_TOO_LARGE);
 }
 
 #[tokio::test]

@@ -1,9 +1,10 @@
-//! `bb chute-slug` and `bb delete-chute`.
+//! `bb chute-slug`, `bb chute-logs` and `bb delete-chute`.
 
-use anyhow::bail;
+use anyhow::{Context as _, bail};
 use clap::Args;
 use serde_json::json;
 use taonet_babelbit_chutes::{ApiError, ChutesApi};
+use taonet_service::Shutdown;
 
 use super::{Found, RevisionArgs, failed, find, interruptible};
 use crate::context::Context;
@@ -15,6 +16,14 @@ use crate::{prompt, settings};
 pub(crate) struct SlugArgs {
     #[command(flatten)]
     revision: RevisionArgs,
+}
+
+/// Show the log of a chute's instance
+#[derive(Debug, Args)]
+pub(crate) struct LogsArgs {
+    /// ID of the instance, from the page of the chute
+    #[arg(long, value_name = "ID")]
+    instance_id: String,
 }
 
 /// Delete a text miner's chute
@@ -46,6 +55,33 @@ pub(crate) fn slug(args: &SlugArgs, context: &Context) -> anyhow::Result<()> {
         context.say(&format!("the slug is a guess: {why}"));
     }
     context.print(&format!("{} {}", printable(&slug), printable(id.unwrap_or("-"))))
+}
+
+pub(crate) fn logs(args: &LogsArgs, context: &Context) -> anyhow::Result<()> {
+    let config = settings::load()?;
+    let api = ChutesApi::new(&config.chutes)?;
+    let mut lines = Vec::new();
+    context.block_on(async {
+        let shutdown = Shutdown::on_signals().context("cannot install signal handlers")?;
+        let call = api.logs(&args.instance_id);
+        let follow = api.follow(&call, |line| {
+            if context.json {
+                lines.push(line.to_owned());
+            } else {
+                let _ = context.print(&printable(line));
+            }
+        });
+        // The log of a running instance has no end.
+        tokio::select! {
+            ended = follow => ended.map_err(failed),
+            () = shutdown.requested() => Ok(()),
+        }
+    })?;
+    if context.json {
+        let document = json!({ "schema": "taonet.chute-logs/1", "instance_id": args.instance_id, "lines": lines });
+        return context.print_json(&document);
+    }
+    Ok(())
 }
 
 pub(crate) fn delete(args: &DeleteArgs, context: &Context) -> anyhow::Result<()> {

@@ -1,31 +1,100 @@
 //! The language model of `bb miner --contest text`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use clap::Args;
+use taonet_babelbit_chutes::{ChutesSettings, HubApi, HubModel, HubProgress};
 use taonet_babelbit_config::Config;
 use taonet_babelbit_text_miner::causal::{Causal, Limits};
 use taonet_babelbit_text_miner::ngram::NgramModel;
 use taonet_lm::{Bits, CausalModel, Compute, LoadOptions};
+use taonet_speech::models::ModelStore;
 
+use crate::context::Context;
+use crate::engines;
 use crate::exit::{Classified, Failure};
+
+/// Prefix of a model on the hub in `--lm` and `MINER_MODEL_ID`.
+const HUB: &str = "hub:";
+/// Directory of downloaded language models, in the model directory.
+const DOWNLOADS: &str = "hub";
 
 /// Language model of a text miner
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Language model options")]
 pub(super) struct LanguageModelArgs {
-    /// Language model of a text miner: a directory or GGUF file of GPT-2 or Llama [default: MINER_MODEL_ID]
-    #[arg(long, value_name = "PATH", conflicts_with = "backend_url")]
-    lm: Option<PathBuf>,
-    /// Maximum number of utterances with a key-value cache
+    /// Language model of a text miner: a directory or GGUF file of GPT-2 or Llama, or hub:OWNER/NAME to download a model
+    /// from the Hugging Face Hub [default: MINER_MODEL_ID]
+    #[arg(long, value_name = "PATH|hub:MODEL", value_parser = origin, conflicts_with = "backend_url")]
+    lm: Option<ModelOrigin>,
+    /// Maximum number of utterances whose caches are kept between their words
     #[arg(long, value_name = "COUNT", default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     lm_sessions: u32,
     /// Maximum memory of the key-value caches, in MiB
     #[arg(long, value_name = "MIB", default_value_t = 1024, value_parser = clap::value_parser!(u32).range(1..))]
     lm_memory: u32,
+}
+
+/// Location of a language model.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum ModelOrigin {
+    /// A directory or GGUF file.
+    Local(PathBuf),
+    /// A model on the Hugging Face hub.
+    Hub(HubModel),
+}
+
+/// Parses the location of a language model.
+fn origin(text: &str) -> Result<ModelOrigin, String> {
+    let Some(name) = text.strip_prefix(HUB) else { return Ok(ModelOrigin::Local(text.into())) };
+    name.parse().map(ModelOrigin::Hub).map_err(|expected| format!("expected {HUB} and {expected}"))
+}
+
+/// Returns the location of the configured model: as in the reference, a name that is no local path is a model on the
+/// hub.
+fn configured(path: &Path) -> anyhow::Result<ModelOrigin> {
+    let Some(text) = path.to_str() else { return Ok(ModelOrigin::Local(path.to_owned())) };
+    let origin = origin(text).map_err(|error| Classified::error(Failure::Usage, format!("MINER_MODEL_ID: {error}")))?;
+    Ok(match origin {
+        ModelOrigin::Local(path) if !path.exists() => text.parse().map_or(ModelOrigin::Local(path), ModelOrigin::Hub),
+        origin => origin,
+    })
+}
+
+/// Downloads a model from the hub, unless it is there; returns its path.
+fn download(model: &HubModel, config: &Config, context: &Context) -> anyhow::Result<PathBuf> {
+    let settings = &config.language_model;
+    let hub_key = config.model_keys.hub.clone().or_else(|| config.chutes.hub_key.clone());
+    let hub = ChutesSettings { hub_url: config.chutes.hub_url.clone(), hub_key, ..ChutesSettings::default() };
+    let store = ModelStore::new(config.models_dir.clone());
+    let directory = store.directory()?.join(DOWNLOADS);
+    let revision = model.revision.clone().or_else(|| settings.revision.clone());
+    let model = HubModel { revision, ..model.clone() };
+    let bar = engines::download_bar(0)?;
+    let downloaded = context.block_on(async {
+        let mut is_announced = false;
+        let progress = |HubProgress { file, done, total }: HubProgress<'_>| {
+            if !std::mem::replace(&mut is_announced, true) {
+                context.say(&format!("downloading {model} from {}", hub.hub_url));
+            }
+            bar.set_message(file.to_owned());
+            bar.set_length(total);
+            bar.set_position(done);
+        };
+        Ok(HubApi::new(&hub)?.download(&model, &directory, progress).await)
+    })?;
+    bar.finish_and_clear();
+    downloaded.map_err(|error| {
+        let failure = match &error {
+            error if error.is_auth() => Failure::Authentication,
+            error if error.is_retryable() => Failure::Network,
+            _ => return error.into(),
+        };
+        Classified::error(failure, error.to_string())
+    })
 }
 
 impl LanguageModelArgs {
@@ -43,9 +112,14 @@ impl LanguageModelArgs {
         config: &Config,
         deadline: Duration,
         ngram: Option<Arc<NgramModel>>,
+        context: &Context,
     ) -> anyhow::Result<Option<Causal>> {
         let settings = &config.language_model;
-        let Some(path) = self.lm.as_ref().or(settings.path.as_ref()) else { return Ok(None) };
+        let origin = match (&self.lm, &settings.path) {
+            (Some(origin), _) => origin.clone(),
+            (None, Some(path)) => configured(path)?,
+            (None, None) => return Ok(None),
+        };
         let bits = match (settings.in_8_bits, settings.in_4_bits) {
             (false, false) => None,
             (true, false) => Some(Bits::Eight),
@@ -57,15 +131,17 @@ impl LanguageModelArgs {
         };
         let device = settings.device.as_deref().map_or(Ok(Compute::Cpu), str::parse);
         let device = device.map_err(|expected| anyhow::anyhow!("MINER_DEVICE: expected {expected}"))?;
-        if !path.exists() {
-            anyhow::bail!(
-                "{} does not exist\nhint: --lm and MINER_MODEL_ID name a directory or a GGUF file; `hf download gpt2 \
-                 --local-dir gpt2` gets one from the hub",
+        let (name, path) = match &origin {
+            ModelOrigin::Local(path) if path.exists() => (file_name(path), path.clone()),
+            ModelOrigin::Local(path) => anyhow::bail!(
+                "{} does not exist\nhint: --lm names a directory or a GGUF file; --lm {HUB}OWNER/NAME downloads a model from \
+                 the Hugging Face Hub",
                 path.display()
-            );
-        }
+            ),
+            ModelOrigin::Hub(model) => (model.to_string(), download(model, config, context)?),
+        };
         let began = Instant::now();
-        let model = CausalModel::open(path, LoadOptions { device, bits }).context("cannot load the language model")?;
+        let model = CausalModel::open(&path, LoadOptions { device, bits }).context("cannot load the language model")?;
         tracing::info!(
             path = %path.display(),
             architecture = model.architecture(),
@@ -79,8 +155,57 @@ impl LanguageModelArgs {
             cache_bytes: usize::try_from(self.lm_memory)?.saturating_mul(1 << 20),
             deadline,
         };
-        let name =
-            path.file_name().map_or_else(|| path.display().to_string(), |name| name.to_string_lossy().into_owned());
         Ok(Some(Causal::start(name, model, limits, ngram)?))
+    }
+}
+
+/// Returns the name of a local model.
+fn file_name(path: &Path) -> String {
+    path.file_name().map_or_else(|| path.display().to_string(), |name| name.to_string_lossy().into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Columns: text of --lm · repository on the hub; none for a path
+    #[test]
+    fn models_are_local_or_on_the_hub() {
+        for (text, expected) in [
+            ("gpt2", None),
+            ("models/gpt2", None),
+            ("model-q4_0.gguf", None),
+            ("hub:gpt2", Some("gpt2")),
+            ("hub:al/m/m.gguf@v1", Some("al/m/m.gguf@v1")),
+        ] {
+            let found = match origin(text).unwrap() {
+                ModelOrigin::Local(path) => {
+                    assert_eq!(path, Path::new(text));
+                    None
+                }
+                ModelOrigin::Hub(model) => Some(model.to_string()),
+            };
+            assert_eq!(found.as_deref(), expected, "{text}");
+        }
+        assert!(origin("hub:../x").unwrap_err().starts_with("expected hub: and OWNER/NAME"));
+    }
+
+    /// Columns: value of MINER_MODEL_ID · whether it is on the hub
+    #[test]
+    fn a_configured_name_that_is_no_path_is_on_the_hub() {
+        let folder = tempfile::tempdir().unwrap();
+        let existing = folder.path().to_str().unwrap().to_owned();
+        for (text, is_on_hub) in [
+            (existing.as_str(), false),
+            ("gpt2", true),
+            ("meta-llama/Llama-3.1-8B", true),
+            ("hub:gpt2", true),
+            ("/no/such/directory", false),
+            ("./gpt2", false),
+        ] {
+            let found = configured(Path::new(text)).unwrap();
+            assert_eq!(matches!(found, ModelOrigin::Hub(_)), is_on_hub, "{text}: {found:?}");
+        }
+        assert!(configured(Path::new("hub:a b")).is_err());
     }
 }

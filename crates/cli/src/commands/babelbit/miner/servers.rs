@@ -158,7 +158,7 @@ impl ServerArgs {
             }
             (None, Some(ngram)) => Ok(ngram),
             (None, None) => Err(usage(
-                "--contest text needs a model: --model <FILE>, --lm <PATH> or --backend-url <URL>\nhint: bb text train \
+                "--contest text needs a model: --model <FILE>, --lm <PATH|hub:MODEL> or --backend-url <URL>\nhint: bb text train \
                  writes a model",
             )),
         }

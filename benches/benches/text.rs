@@ -1,0 +1,103 @@
+//! Scoring of the text contest: utterances per second on one core without sentence vectors, and the time for a challenge
+//! of 256 miners × 10 dialogues with vectors, whose predictions differ until the last word is revealed.
+//!
+//! `cargo bench -p taonet-benches --bench text`
+#![allow(clippy::print_stdout)]
+
+use std::collections::BTreeMap;
+use std::hint::black_box;
+use std::time::Instant;
+
+use serde_json::json;
+use taonet_babelbit_core::text::{Event, SentenceVectors, score_dialogue, utterances};
+use taonet_benches::{peak_memory, rate};
+use taonet_speech::models::{ALL_MINILM_L6_V2, ModelStore};
+use taonet_speech::{MiniLm, SentenceEmbedder as _};
+
+const MINERS: usize = 256;
+const DIALOGUES: usize = 10;
+const UTTERANCES: usize = 5;
+const WORDS: usize = 8;
+/// Number of texts per call of the embedder, as in the runner.
+const BATCH: usize = 256;
+/// The required rate on one core without vectors, in utterances per second.
+const FLOOR: f64 = 20_000.0;
+/// The maximum time for the challenge on two cores with vectors, in seconds.
+const LIMIT: f64 = 60.0;
+
+/// A common word.
+fn word(number: usize) -> &'static str {
+    const WORDS: [&str; 32] = [
+        "the", "ferry", "leaves", "at", "noon", "and", "we", "would", "like", "two", "more", "tickets", "please", "is",
+        "this", "seat", "free", "you", "can", "pay", "by", "card", "where", "are", "my", "keys", "on", "table", "it",
+        "was", "nice", "today",
+    ];
+    WORDS.get(number % WORDS.len()).copied().unwrap_or_default()
+}
+
+fn truth(dialogue: usize, utterance: usize) -> Vec<&'static str> {
+    (0..WORDS).map(|index| word(dialogue * 7 + utterance * 5 + index * (utterance + 1))).collect()
+}
+
+/// A miner's log of a dialogue: each prediction has the revealed words, then words of the miner's own.
+fn log(miner: usize, dialogue: usize) -> Vec<Event> {
+    let event = |kind: &str, utterance: usize| Event {
+        event: Some(kind.to_owned()),
+        utterance_index: i64::try_from(utterance).ok(),
+        step: None,
+        prediction: None,
+        ground_truth: None,
+        challenge_type: None,
+    };
+    let mut events = Vec::new();
+    for utterance in 0..UTTERANCES {
+        let truth = truth(dialogue, utterance);
+        for step in 0..WORDS {
+            let known = truth.iter().take(step + 1).copied();
+            let guessed = (step + 1..WORDS).map(|index| word(if index % 2 == 0 { miner / 32 } else { miner } + index));
+            let prediction = Some(known.chain(guessed).collect::<Vec<_>>().join(" "));
+            events.push(Event { step: Some(json!(step)), prediction, ..event("predicted", utterance) });
+        }
+        events.push(Event { ground_truth: Some(truth.join(" ")), ..event("utterance_complete", utterance) });
+    }
+    events
+}
+
+fn main() -> anyhow::Result<()> {
+    let events = log(1, 1);
+    let dialogues = rate(|| utterances(&events).map(|found| score_dialogue(found, None, 1.0)));
+    let found = dialogues * UTTERANCES as f64;
+    println!(
+        "without vectors: {found:.0} utterances a second on one core, {:.1} x the floor of {FLOOR}",
+        found / FLOOR
+    );
+
+    let store = ModelStore::new(std::env::var_os("BB_MODELS_DIR").map(Into::into));
+    let embedder = MiniLm::load(&store.locate(&ALL_MINILM_L6_V2)?)?;
+    let (began, mut texts) = (Instant::now(), 0);
+    for dialogue in 0..DIALOGUES {
+        let logs = (0..MINERS).map(|miner| utterances(&log(miner, dialogue))).collect::<Result<Vec<_>, _>>()?;
+        let said = logs.iter().flatten().flat_map(|said| said.predictions.iter().chain([&said.ground_truth]));
+        let mut said: Vec<&str> = said.map(String::as_str).collect();
+        said.sort_unstable();
+        said.dedup();
+        texts += said.len();
+        let mut vectors = BTreeMap::new();
+        for batch in said.chunks(BATCH) {
+            for (text, vector) in batch.iter().zip(embedder.embed(batch)?) {
+                vectors.insert((*text).to_owned(), vector.0.iter().copied().map(f64::from).collect());
+            }
+        }
+        let vectors = SentenceVectors::new(vectors)?;
+        for said in logs {
+            black_box(score_dialogue(said, Some(&vectors), 0.0)?);
+        }
+    }
+    let seconds = began.elapsed().as_secs_f64();
+    println!(
+        "with vectors: {MINERS} miners × {DIALOGUES} dialogues of {UTTERANCES} utterances with {WORDS} words, {texts} different \
+         texts: {seconds:.1} s (at most {LIMIT} s), peak memory {} MB",
+        peak_memory().unwrap_or_default()
+    );
+    Ok(())
+}

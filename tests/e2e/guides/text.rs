@@ -1,0 +1,242 @@
+//! The guide of the text contest, docs/text-miner.md: every command of its blocks runs, in order, on one machine with a
+//! local chain, and with servers of the test in place of the hub, of Chutes, and of an inference server.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::process::Command;
+
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use serde_json::{Value, json};
+use taonet_babelbit_miner::testing::InferenceServer;
+use tempfile::TempDir;
+
+use super::BOB;
+use crate::axon;
+use crate::chain::{BABELBIT, Chain};
+use crate::chutes::{Cloud, model, with_accounts};
+use crate::kill::address;
+use crate::rounds::Loop;
+use crate::support::{Daemon, bb, document, repository, require_models, shell, stderr, tao};
+use crate::text_contest::{HUB_TOKEN, Hub, small_talk};
+
+/// The lines of the blocks above the table of steps.
+fn lines() -> Vec<String> {
+    let guide = fs::read_to_string(repository("docs/text-miner.md")).unwrap();
+    let blocks = guide.split("\n```").skip(1).step_by(2);
+    blocks.flat_map(|block| block.lines().skip(1).map(str::to_owned).collect::<Vec<_>>()).collect()
+}
+
+/// Path of a server's URL, without its scheme.
+fn place(daemon: &Daemon) -> &str {
+    daemon.url().trim_start_matches("http://")
+}
+
+/// The guide in progress.
+struct Walkthrough {
+    chain: Chain,
+    folder: TempDir,
+    hub: Hub,
+    completions: InferenceServer,
+    cloud: InferenceServer,
+    variables: BTreeMap<String, String>,
+    /// Services of earlier lines, by name.
+    services: BTreeMap<&'static str, Daemon>,
+}
+
+impl Walkthrough {
+    fn start() -> Self {
+        require_models();
+        let folder = tempfile::tempdir().unwrap();
+        fs::rename(small_talk(folder.path()), folder.path().join("dialogues.json")).unwrap();
+        fs::write(folder.path().join("utterances.txt"), "Is this seat free?\nYes, it is.\n").unwrap();
+        fs::create_dir(folder.path().join("my_model")).unwrap();
+        for file in fs::read_dir(repository("vectors/lm/gpt2")).unwrap() {
+            let file = file.unwrap();
+            fs::copy(file.path(), folder.path().join("my_model").join(file.file_name())).unwrap();
+        }
+        let models = || async { Json(json!({ "data": [{ "id": "gpt2" }] })) };
+        let complete = || async { Json(json!({ "choices": [{ "text": " seat free?" }] })) };
+        let routes = Router::new().route("/v1/models", get(models)).route("/v1/completions", post(complete));
+        Self {
+            chain: Chain::start(),
+            hub: Hub::serve(),
+            completions: InferenceServer::serve(routes),
+            cloud: Cloud::serve().1,
+            variables: BTreeMap::new(),
+            services: BTreeMap::new(),
+            folder,
+        }
+    }
+
+    /// Prepares a command with the directory, the chain, the wallet and the exported variables.
+    fn prepare<'a>(&self, command: &'a mut Command) -> &'a mut Command {
+        let wallets = self.folder.path().join("wallets");
+        command.env("BT_CHAIN_ENDPOINT", self.chain.url()).env("BT_WALLET_PATH", &wallets);
+        command.env("BITTENSOR_WALLET_PATH", &wallets).env("BITTENSOR_WALLET_COLD", "my-wallet");
+        command.env("BITTENSOR_WALLET_HOT", "my-hotkey").env("BITTENSOR_SUBTENSOR_ENDPOINT", "local");
+        command.env("XDG_STATE_HOME", self.folder.path().join("state")).envs(&self.variables);
+        command.current_dir(self.folder.path())
+    }
+
+    /// A program of ours with the words of a line.
+    fn program(&self, words: &[String]) -> Command {
+        let mut command = if words[0] == "tao" { tao() } else { bb() };
+        self.prepare(command.args(&words[1..]));
+        command
+    }
+
+    #[track_caller]
+    fn run(&self, line: &str) {
+        let output = self.prepare(&mut shell(line)).output().unwrap();
+        assert!(output.status.success(), "{line}: {}{}", String::from_utf8_lossy(&output.stdout), stderr(&output));
+    }
+
+    /// Starts a text miner on a free port; its health names the model.
+    fn serve_miner(&self, line: &str, model: &str) -> Daemon {
+        let line = line.replace("http://127.0.0.1:8000/v1", self.completions.url());
+        let words = shlex::split(&line.replace(" --listen 127.0.0.1:8091", "")).unwrap();
+        let mut command = self.program(&words);
+        command.env("HF_ENDPOINT", self.hub.url()).env("HF_TOKEN", HUB_TOKEN);
+        command.env("BB_MODELS_DIR", self.folder.path().join("models"));
+        let miner = Daemon::start(&mut command);
+        let health: Value = serde_json::from_str(&axon::get(place(&miner), "/healthz")).unwrap();
+        assert_eq!(health["model"], model, "{line}");
+        miner
+    }
+
+    /// Plays the challenge to the first miner.
+    fn play(&self, line: &str) {
+        let miner = json!([{ "uid": 1, "hotkey": BOB, "address": address(self.services["miner"].url()) }]);
+        fs::write(self.folder.path().join("miners.json"), miner.to_string()).unwrap();
+        let line = line.replace("http://127.0.0.1:8000", self.services["engine"].url());
+        let report = document(&self.program(&shlex::split(&line).unwrap()).arg("--json").output().unwrap());
+        assert_eq!(report["outcome"], "finished", "{report}");
+        assert!(report["miners"][0]["score"].as_f64() > Some(0.5), "{report}");
+    }
+
+    /// Starts the validator's other daemons, which the guide of validators describes.
+    fn start_validators_daemons(&mut self) {
+        self.run("tao stake add 1000 --netuid 59 --wallet-name my-wallet --hotkey my-hotkey --yes");
+        self.chain.alice(&["register", "--netuid", BABELBIT, "--yes", "--hotkey-ss58", BOB]);
+        self.chain.epoch(BABELBIT);
+        let words = ["bb", "subtensor-gateway", "--state", "gateway", "--network", self.chain.url()].map(str::to_owned);
+        let gateway = Daemon::start(&mut self.program(&words));
+        self.variables.insert("SUBTENSOR_GATEWAY_URL".to_owned(), gateway.url().to_owned());
+        self.services.insert("gateway", gateway);
+        let signer = Daemon::start(&mut self.program(&["bb", "signer"].map(str::to_owned)));
+        self.variables.insert("SIGNER_URL".to_owned(), signer.url().to_owned());
+        self.services.insert("signer", signer);
+        self.variables.insert("BB_UTTERANCE_ENGINE_URL".to_owned(), self.services["engine"].url().to_owned());
+    }
+
+    /// Runs the loop of the runner until it reports on a round.
+    fn run_runner(&self, line: &str) {
+        let mut runner = self.program(&shlex::split(line).unwrap());
+        runner.args(["--json", "--metrics", "127.0.0.1:0"]).env("BB_RUNNER_ON_STARTUP", "1");
+        let mut runner = Loop::start(runner);
+        runner.report_of("main");
+        assert!(runner.terminate().0.success(), "{line}");
+    }
+
+    /// Runs one epoch of the validator, with a score for the miner.
+    fn run_validator(&self, line: &str) {
+        let scores = || async { Json(json!({ "scores": [{ "miner_hotkey": BOB, "challenge_mean_score": 0.5 }] })) };
+        let scores = InferenceServer::serve(Router::new().fallback(scores));
+        let mut validator = self.program(&shlex::split(line).unwrap());
+        validator.args(["--once", "--json"]).env("BB_SUBMIT_API_URL", scores.url().trim_end_matches("/v1"));
+        let report = document(&validator.output().unwrap());
+        assert_eq!((&report["decision"], &report["success"]), (&json!("scored"), &json!(true)), "{report}");
+    }
+
+    /// Runs a command for a chute against the test's servers.
+    fn run_with_accounts(&self, line: &str, further: &[&str]) {
+        let mut command = self.program(&shlex::split(line).unwrap());
+        let output = with_accounts(command.args(further), &self.cloud).output().unwrap();
+        assert!(output.status.success(), "{line}: {}", stderr(&output));
+    }
+
+    /// Runs a line of the guide.
+    fn follow(&mut self, line: &str) {
+        let words = shlex::split(line).unwrap();
+        let words: Vec<&str> = words.iter().map(String::as_str).collect();
+        match words.as_slice() {
+            ["tao", "wallet", "new-coldkey", ..] => {
+                self.run(&format!("{line} --no-use-password --mnemonic-file cold.txt"));
+            }
+            ["tao", "wallet", "new-hotkey", ..] => self.run(&format!("{line} --mnemonic-file hot.txt")),
+            ["tao", "register", ..] => {
+                self.run("tao wallet faucet --wallet-name my-wallet --amount 5000");
+                self.run(&format!("{line} --yes"));
+            }
+            ["tao", "demo", ..] | ["bb", "text", "train", ..] => self.run(line),
+            ["tao", "dashboard", ..] => {
+                let words: Vec<String> = words.iter().map(|word| (*word).to_owned()).collect();
+                let dashboard = Daemon::start(&mut self.program(&words));
+                let [overview, text] = ["/", "/text"].map(|path| axon::get(place(&dashboard), path));
+                assert!(overview.contains("Text contest") && !overview.contains("unavailable"), "{overview}");
+                assert!(text.contains("small-talk"), "{text}");
+                assert!(dashboard.terminate().success());
+            }
+            ["bb", "miner", .., "--lm", "hub:openai-community/gpt2", "--model", _, _, _, _, _] => {
+                drop(self.serve_miner(line, "openai-community/gpt2"));
+            }
+            ["bb", "miner", .., "--lm", "my_model", "--model", _, _, _, _, _] => {
+                drop(self.serve_miner(line, "my_model"))
+            }
+            ["bb", "miner", "--contest", "text", "--backend-url", ..] => drop(self.serve_miner(line, "gpt2")),
+            ["bb", "miner", "--contest", "text", "--model", ..] => {
+                let miner = self.serve_miner(line, "n-gram");
+                self.services.insert("miner", miner);
+            }
+            ["MINER_DEV_MODE=1", "bb", "miner", ..] => {
+                self.variables.insert("MINER_DEV_MODE".to_owned(), "1".to_owned());
+                let miner = self.serve_miner(line.trim_start_matches("MINER_DEV_MODE=1 "), "n-gram");
+                self.variables.remove("MINER_DEV_MODE");
+                self.services.insert("unsigned", miner);
+            }
+            ["curl", "--json", data, "http://127.0.0.1:8091/predict"] => {
+                let answer = axon::post(place(&self.services["unsigned"]), "/predict", data);
+                assert!(answer.starts_with("HTTP/1.1 200"), "{line}: {answer}");
+            }
+            ["bb", "register-axon", ..] => self.run(&format!("{line} --external-ip 203.0.113.7 --yes")),
+            ["bb", "engine", "dialogues.json", "--listen", _] => {
+                let engine = Daemon::start(&mut self.program(&["bb", "engine", "dialogues.json"].map(str::to_owned)));
+                self.services.insert("engine", engine);
+            }
+            ["bb", "runner", "--contest", "text", "--once", ..] => self.play(line),
+            ["bb", "runner", ..] => {
+                self.start_validators_daemons();
+                self.run_runner(line);
+            }
+            ["bb", "validate", ..] => self.run_validator(line),
+            // The servers of the test have accounts of their own.
+            ["export", pairs @ ..] if pairs.iter().any(|pair| pair.starts_with("CHUTES_")) => {
+                fs::remove_dir_all(self.folder.path().join("my_model")).unwrap();
+                fs::rename(model(self.folder.path()), self.folder.path().join("my_model")).unwrap();
+            }
+            ["export", pairs @ ..] => {
+                let pairs = pairs.iter().map(|pair| pair.split_once('=').unwrap());
+                self.variables.extend(pairs.map(|(name, value)| (name.to_owned(), value.to_owned())));
+            }
+            ["bb", "push", ..] => self.run_with_accounts(line, &["--yes", "--model", "al/Babelbit-default"]),
+            ["bb", "delete-chute", ..] => self.run_with_accounts(line, &["--yes"]),
+            ["bb", "generate-chute-script" | "chute-slug" | "ping-chute" | "chute-logs", ..] => {
+                self.run_with_accounts(line, &[]);
+            }
+            _ => panic!("the test does not run this line of the guide: {line}"),
+        }
+    }
+}
+
+#[test]
+fn the_text_miner_guide_works() {
+    let lines = lines();
+    assert!(lines.len() > 25, "{lines:#?}");
+    let mut walkthrough = Walkthrough::start();
+    for line in lines {
+        walkthrough.follow(&line);
+    }
+    assert_eq!(walkthrough.services.len(), 5);
+    assert!(walkthrough.folder.path().join("my_chute.py").exists());
+}
