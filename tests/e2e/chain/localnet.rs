@@ -73,6 +73,27 @@ fn a_saved_chain_is_loaded_elsewhere() {
 }
 
 #[test]
+fn a_running_chain_reverts_to_a_snapshot() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let daemon = kept(folder, &[]);
+    assert_eq!(ask(folder, &["snapshot", "list"])["snapshots"], json!([]));
+    ask(folder, &["mine", "3"]);
+    let taken = ask(folder, &["snapshot", "take", "before"]);
+    assert_eq!((&taken["name"], &taken["block"]["number"]), (&json!("before"), &json!(3)));
+    let error = refusal(&run(folder, &["snapshot", "take", "before"]), 1);
+    assert!(error.contains("already exists"), "{error}");
+    ask(folder, &["mine", "4"]);
+    assert_eq!(ask(folder, &["snapshot", "revert", "before"])["block"], taken["block"]);
+    assert_eq!(height(folder), 3);
+    assert_eq!(ask(folder, &["snapshot", "list"])["snapshots"], json!([taken]));
+    assert_eq!(ask(folder, &["snapshot", "drop", "before"])["dropped"], true);
+    let error = refusal(&run(folder, &["snapshot", "revert", "before"]), 1);
+    assert!(error.contains("there is no snapshot before"), "{error}");
+    drop(daemon);
+}
+
+#[test]
 fn a_reset_chain_begins_anew() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();

@@ -23,7 +23,7 @@ use crate::clock::{Clock, wall_millis};
 use crate::execute::{CallError, Overlay, call_as};
 use crate::meter;
 use crate::pool::{Included, TxEvent};
-use crate::store::{Head, Staged, State, StoreError};
+use crate::store::{Head, SnapshotError, Staged, State, StoreError};
 use build::{Left, build, stated_time};
 
 pub use build::BuildError;
@@ -49,6 +49,9 @@ pub enum AuthorError {
     /// Writing a block failed.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The chain cannot revert to a named snapshot.
+    #[error(transparent)]
+    Snapshot(#[from] SnapshotError),
     /// A call to the runtime failed.
     #[error("the runtime call failed: {0}")]
     Call(#[from] CallError),
@@ -79,15 +82,17 @@ pub enum AuthorError {
 }
 
 /// The target of a command.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Goal {
     /// A number of blocks.
     Blocks(u32),
     /// The next block in which this subnet's epoch runs.
     Epoch(u16),
+    /// The block of a named snapshot, to which the chain is reverted.
+    Revert(String),
 }
 
-/// A command to produce blocks immediately, with the channel on which its result is sent.
+/// A command to produce blocks immediately or to revert the chain, with the channel on which its result is sent.
 pub(crate) struct Command {
     pub(crate) goal: Goal,
     pub(crate) reply: oneshot::Sender<Result<Head, AuthorError>>,
@@ -104,11 +109,21 @@ pub(crate) fn slot(state: &State) -> Result<u64, CallError> {
     call_as(&mut Overlay::default(), state, "AuraApi_slot_duration", &[])
 }
 
+/// Returns the timestamp of a block in milliseconds; for the genesis block `start`, or the wall clock.
+fn stated_at(head: &Head, state: &State, start: Option<u64>) -> Result<u64, BuildError> {
+    match head.number() {
+        0 => Ok(start.unwrap_or_else(wall_millis)),
+        number => stated_time(state).map_err(|reason| BuildError::State { number, reason }),
+    }
+}
+
 /// The state of the author's thread.
 pub(crate) struct Author {
     chain: Arc<Chain>,
     clock: Clock,
     stopping: Arc<AtomicBool>,
+    /// The assumed timestamp of the genesis block.
+    start: Option<u64>,
     /// The chain's block time, in milliseconds.
     slot: u64,
     tip: Head,
@@ -133,7 +148,6 @@ impl Author {
         stopping: Arc<AtomicBool>,
     ) -> Result<Self, AuthorError> {
         let tip = chain.head();
-        let number = tip.number();
         let state = chain.store.tip(&tip)?;
         let slot = slot(&state)?;
         if let Clock::Every(asked) = clock
@@ -141,11 +155,10 @@ impl Author {
         {
             return Err(AuthorError::BlockTime { found: Duration::from_millis(slot), asked });
         }
-        let stated = stated_time(&state).map_err(|reason| BuildError::State { number, reason })?;
-        let stated = if number == 0 { start.unwrap_or_else(wall_millis) } else { stated };
+        let stated = stated_at(&tip, &state, start)?;
         let (staged, waiting, flushed) = (Vec::new(), Vec::new(), Instant::now());
         let shield_key = ShieldKey::development();
-        Ok(Self { chain, clock, stopping, slot, tip, stated, shield_key, staged, waiting, weight: 0, flushed })
+        Ok(Self { chain, clock, stopping, start, slot, tip, stated, shield_key, staged, waiting, weight: 0, flushed })
     }
 
     /// Produces blocks until shutdown, or until every sender of commands is dropped.
@@ -198,9 +211,22 @@ impl Author {
         let made = match goal {
             Goal::Blocks(blocks) => self.make_while(blocks, wanted),
             Goal::Epoch(netuid) => self.blocks_to_epoch(netuid).and_then(|blocks| self.make_while(blocks, wanted)),
+            Goal::Revert(name) => self.revert(&name),
         };
         // The caller may have stopped waiting.
         let _ = reply.send(made.map(|()| self.tip.clone()));
+    }
+
+    /// Reverts the chain to the block of a named snapshot.
+    fn revert(&mut self, name: &str) -> Result<(), AuthorError> {
+        let (target, state) = self.chain.store.snapshot(name)?;
+        let stated = stated_at(&target, &state, self.start)?;
+        drop(state);
+        self.chain.revert(&target)?;
+        tracing::info!(snapshot = name, block = target.number(), left = self.tip.number(), "chain reverted");
+        meter::height(target.number());
+        (self.tip, self.stated) = (target, stated);
+        Ok(())
     }
 
     fn blocks_to_epoch(&self, netuid: u16) -> Result<u32, AuthorError> {

@@ -22,7 +22,7 @@ use crate::clock::Clock;
 use crate::execute::panic_text;
 use crate::pool::{Pool, PoolLimits, SubmitError, Watcher};
 use crate::rpc::{self, RpcLimits};
-use crate::store::{Head, History, Store, StoreError};
+use crate::store::{Head, History, Snapshot, Store, StoreError};
 
 /// The stack size of the author's thread, in bytes: calls can be nested, and the runtime recurses into them.
 const STACK: usize = 64 << 20;
@@ -302,6 +302,39 @@ impl NodeHandle {
     /// [`AuthorError`]; [`AuthorError::NoEpoch`] if the subnet does not exist or has no epochs.
     pub async fn mine_to_epoch(&self, netuid: u16) -> Result<Head, AuthorError> {
         self.control.command(Goal::Epoch(netuid)).await
+    }
+
+    /// Takes a named snapshot: marks the newest block, so that [`Self::revert`] can return to it.
+    ///
+    /// # Errors
+    /// [`crate::SnapshotError`], for instance if the name is in use.
+    pub fn take_snapshot(&self, name: &str) -> Result<Snapshot, crate::SnapshotError> {
+        self.chain.store.take(name)
+    }
+
+    /// Returns the named snapshots, oldest block first.
+    ///
+    /// # Errors
+    /// [`crate::SnapshotError`].
+    pub fn snapshots(&self) -> Result<Vec<Snapshot>, crate::SnapshotError> {
+        self.chain.store.snapshots()
+    }
+
+    /// Reverts the chain to a named snapshot, and returns its block. Deletes the later blocks and their snapshots, and
+    /// drops all pooled extrinsics.
+    ///
+    /// # Errors
+    /// [`AuthorError`]; [`AuthorError::Snapshot`] if there is no such snapshot.
+    pub async fn revert(&self, name: &str) -> Result<Head, AuthorError> {
+        self.control.command(Goal::Revert(name.to_owned())).await
+    }
+
+    /// Drops a named snapshot, so that its block is pruned like any other.
+    ///
+    /// # Errors
+    /// [`crate::SnapshotError`], for instance if there is no such snapshot.
+    pub fn drop_snapshot(&self, name: &str) -> Result<(), crate::SnapshotError> {
+        self.chain.store.forget(name)
     }
 
     /// Submits a signed extrinsic like `author_submitExtrinsic`, and returns its hash.

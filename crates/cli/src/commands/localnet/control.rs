@@ -1,4 +1,4 @@
-//! Control of a running localnet: status, blocks, snapshots, shutdown.
+//! Control of a running localnet: status, blocks, snapshot files, shutdown.
 
 #![allow(clippy::indexing_slicing, reason = "indexing a JSON value yields null for a missing key")]
 
@@ -48,7 +48,7 @@ pub(super) struct EpochArgs {
     target: TargetArgs,
 }
 
-/// Save a snapshot of the running chain
+/// Save a snapshot of the running chain to a file
 #[derive(Debug, Args)]
 pub(super) struct SaveArgs {
     /// Output file
@@ -59,7 +59,7 @@ pub(super) struct SaveArgs {
 
 impl TargetArgs {
     /// Returns the URL of the node: from `--network`, the data directory, or the default.
-    fn url(&self) -> anyhow::Result<String> {
+    pub(super) fn url(&self) -> anyhow::Result<String> {
         let named = match &self.network {
             Some(network) => network,
             None => match Running::read(&self.data.directory())? {
@@ -109,7 +109,7 @@ pub(super) fn status(args: &TargetArgs, context: &Context) -> anyhow::Result<()>
     context.print(&rows.to_string())
 }
 
-fn text(value: &Value) -> String {
+pub(super) fn text(value: &Value) -> String {
     value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }
 

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use serde_json::json;
+use serde_json::{Value, json};
 use taonet_localnet_runtime::VERSION;
 
 use super::error::{Answer, author, invalid_params, snapshot, store};
@@ -10,6 +10,7 @@ use super::params::Args;
 use super::{Context, Methods, RegisterError};
 use crate::author::Goal;
 use crate::clock::Clock;
+use crate::store::Snapshot;
 
 pub(super) fn register(methods: &mut Methods) -> Result<(), RegisterError> {
     methods.command("dev_mine", |args| {
@@ -31,11 +32,28 @@ pub(super) fn register(methods: &mut Methods) -> Result<(), RegisterError> {
         context.chain.store.save(&path).map_err(|failure| snapshot(&failure))?;
         Ok(json!(path))
     });
+    methods.heavy(&["dev_takeSnapshot"], |context, args| {
+        let taken = context.chain.store.take(&args.name(0, "a snapshot")?).map_err(|failure| snapshot(&failure))?;
+        Ok(named(&taken))
+    });
+    methods.heavy(&["dev_listSnapshots"], |context, _| {
+        let snapshots = context.chain.store.snapshots().map_err(|failure| snapshot(&failure))?;
+        Ok(snapshots.iter().map(named).collect())
+    });
+    methods.heavy(&["dev_dropSnapshot"], |context, args| {
+        context.chain.store.forget(&args.name(0, "a snapshot")?).map_err(|failure| snapshot(&failure))?;
+        Ok(json!(true))
+    });
+    methods.command("dev_revertSnapshot", |args| Ok(Goal::Revert(args.name(0, "a snapshot")?)))?;
     methods.light(&["dev_stop"], |context, _| {
         context.control.stop();
         Ok(json!(true))
     });
     Ok(())
+}
+
+fn named(snapshot: &Snapshot) -> Value {
+    json!({"name": snapshot.name, "number": snapshot.number, "hash": snapshot.hash})
 }
 
 fn status(context: &Context, _: &Args) -> Answer {

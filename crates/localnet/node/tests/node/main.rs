@@ -10,6 +10,7 @@ mod idle;
 mod lifecycle;
 mod process;
 mod pulses;
+mod snapshots;
 mod state;
 mod support;
 mod watch;
