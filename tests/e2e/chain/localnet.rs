@@ -94,6 +94,21 @@ fn a_running_chain_reverts_to_a_snapshot() {
 }
 
 #[test]
+fn the_time_of_a_chain_is_set_and_advanced() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let daemon = kept(folder, &["--at", "2026-01-31T12:00:00Z"]);
+    assert_eq!(ask(folder, &["advance", "7d"])["time"], "2026-02-07T12:00:00Z");
+    ask(folder, &["mine", "1"]);
+    let block = document(&tao().args(["block", "--json", "--network", daemon.url()]).output().unwrap());
+    assert_eq!(block["timestamp_ms"], 1_770_465_600_250_u64, "{block}");
+    assert!(ask(folder, &["status"])["clock_offset_ms"].is_i64());
+    assert!(daemon.terminate().success());
+    let error = refusal(&run(folder, &["start", "--at", "2026-01-31T12:00:00Z"]), 1);
+    assert!(error.contains("--at is for a new chain"), "{error}");
+}
+
+#[test]
 fn a_reset_chain_begins_anew() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
@@ -168,6 +183,9 @@ fn wrong_options_are_wrong_usage() {
     for arguments in [
         &["--block-time", "12"][..],
         &["--keep-blocks", "100"],
+        &["--at", "tomorrow"],
+        &["advance", "7"],
+        &["advance", "-7d"],
         &["--keep-blocks", "3000", "--archive"],
         &["--endow", "//Alice"],
         &["--allow-origin", "polkadot.js.org"],

@@ -8,6 +8,7 @@ mod named;
 mod reset;
 mod rpc;
 mod start;
+mod time;
 
 use std::path::PathBuf;
 
@@ -43,6 +44,8 @@ enum Command {
     Mine(control::MineArgs),
     /// Produce blocks up to and including the next epoch of a subnet
     ToEpoch(control::EpochArgs),
+    /// Add to the timestamps of the following blocks
+    Advance(time::AdvanceArgs),
     /// Take snapshots of the chain and revert to them, or save one to a file
     #[command(subcommand)]
     Snapshot(SnapshotCommand),
@@ -82,6 +85,7 @@ pub(crate) fn run(args: &LocalnetArgs, context: &Context) -> anyhow::Result<()> 
         Some(Command::Reset(args)) => reset::run(args, context),
         Some(Command::Mine(args)) => control::mine(args, context),
         Some(Command::ToEpoch(args)) => control::to_epoch(args, context),
+        Some(Command::Advance(args)) => time::advance(args, context),
         Some(Command::Snapshot(command)) => match command {
             SnapshotCommand::Take(args) => named::take(args, context),
             SnapshotCommand::List(args) => named::list(args, context),

@@ -187,7 +187,7 @@ fn all_facts() -> Vec<Sample> {
         ]),
         Sample::facts("commands/localnet/control.rs", &[
             ["block", "7654321 0x3e305921506d8872816023e4c273e75d2419fb89b24da97b4fe7bce14170d671"], ["oldest block", "7654065"],
-            ["pool", "12345 ready, 123 future"], ["on disk", "1234.5 MB"],
+            ["clock offset", "8760h 15m 12s 345ms"], ["pool", "12345 ready, 123 future"], ["on disk", "1234.5 MB"],
         ]),
         Sample::facts("commands/subnets/read.rs", &[
             ["netuid", "59"], ["owner's hotkey", ALICE], ["price", "0.012345678 TAO per alpha, moving average 0.012345678"],

@@ -19,11 +19,11 @@ use taonet_localnet_runtime::mev_shield::ShieldKey;
 use tokio::sync::oneshot;
 
 use crate::chain::{Chain, NewBlock};
-use crate::clock::{Clock, wall_millis};
+use crate::clock::{Clock, difference, wall_millis};
 use crate::execute::{CallError, Overlay, call_as};
 use crate::meter;
 use crate::pool::{Included, TxEvent};
-use crate::store::{Head, SnapshotError, Staged, State, StoreError};
+use crate::store::{Head, SnapshotError, Staged, State, StoreError, Target, Time};
 use build::{Left, build, stated_time};
 
 pub use build::BuildError;
@@ -38,6 +38,9 @@ const FLUSH_EVERY: Duration = Duration::from_secs(5);
 pub(crate) const MAX_COMMANDS: usize = 64;
 /// The pause before a retry when block production fails.
 const RETRY: Duration = Duration::from_secs(1);
+
+/// The latest time that can be set, in milliseconds: clients show no years beyond 9999.
+const MAX_TIME: u64 = 253_402_207_200_000;
 
 /// Why the block author failed, or refused a command.
 #[derive(Debug, thiserror::Error)]
@@ -70,6 +73,9 @@ pub enum AuthorError {
     /// The subnet does not exist or has no epochs.
     #[error("subnet {0} has no next epoch; hint: create and start the subnet first")]
     NoEpoch(u16),
+    /// The time would pass the year 9999.
+    #[error("the chain's time cannot pass the year 9999; hint: advance it by less")]
+    TooLate,
     /// The command queue is full.
     #[error("the block author's queue is full ({MAX_COMMANDS} commands); hint: retry when they have finished")]
     Busy,
@@ -90,9 +96,11 @@ pub(crate) enum Goal {
     Epoch(u16),
     /// The block of a named snapshot, to which the chain is reverted.
     Revert(String),
+    /// A later time of the following blocks, by this many milliseconds.
+    Advance(u64),
 }
 
-/// A command to produce blocks immediately or to revert the chain, with the channel on which its result is sent.
+/// A command to produce blocks immediately, or to change the chain's newest block or time, with the channel on which its result is sent.
 pub(crate) struct Command {
     pub(crate) goal: Goal,
     pub(crate) reply: oneshot::Sender<Result<Head, AuthorError>>,
@@ -109,11 +117,16 @@ pub(crate) fn slot(state: &State) -> Result<u64, CallError> {
     call_as(&mut Overlay::default(), state, "AuraApi_slot_duration", &[])
 }
 
-/// Returns the timestamp of a block in milliseconds; for the genesis block `start`, or the wall clock.
-fn stated_at(head: &Head, state: &State, start: Option<u64>) -> Result<u64, BuildError> {
+/// Returns the time after which the block after `head` is stamped, in milliseconds.
+fn stated_at(head: &Head, state: &State, time: Time) -> Result<u64, BuildError> {
     match head.number() {
-        0 => Ok(start.unwrap_or_else(wall_millis)),
-        number => stated_time(state).map_err(|reason| BuildError::State { number, reason }),
+        // The genesis block has no timestamp.
+        0 if time.floor == 0 => Ok(wall_millis()),
+        0 => Ok(time.floor),
+        number => {
+            let stated = stated_time(state).map_err(|reason| BuildError::State { number, reason })?;
+            Ok(stated.max(time.floor))
+        }
     }
 }
 
@@ -122,12 +135,12 @@ pub(crate) struct Author {
     chain: Arc<Chain>,
     clock: Clock,
     stopping: Arc<AtomicBool>,
-    /// The assumed timestamp of the genesis block.
-    start: Option<u64>,
     /// The chain's block time, in milliseconds.
     slot: u64,
     tip: Head,
+    /// The timestamp of the tip in milliseconds, or a later time that was set since.
     stated: u64,
+    time: Time,
     shield_key: ShieldKey,
     staged: Vec<Staged>,
     waiting: Vec<Waiting>,
@@ -136,8 +149,8 @@ pub(crate) struct Author {
 }
 
 impl Author {
-    /// Creates an author that continues from the chain's head; the first block of a new chain is stamped at least one
-    /// slot after `start`.
+    /// Creates an author that continues from the chain's head; the time of a new chain begins at `start`, and its first
+    /// block is stamped at least one slot later.
     ///
     /// # Errors
     /// [`AuthorError::BlockTime`]; also if the head's state cannot be read.
@@ -155,10 +168,18 @@ impl Author {
         {
             return Err(AuthorError::BlockTime { found: Duration::from_millis(slot), asked });
         }
-        let stated = stated_at(&tip, &state, start)?;
+        let mut time = chain.store.time()?;
+        if let Some(floor) = start
+            && tip.number() == 0
+            && time == Time::default()
+        {
+            time = Time { offset: difference(floor, wall_millis()), floor };
+            chain.store.set_time(time)?;
+        }
+        let stated = stated_at(&tip, &state, time)?;
         let (staged, waiting, flushed) = (Vec::new(), Vec::new(), Instant::now());
         let shield_key = ShieldKey::development();
-        Ok(Self { chain, clock, stopping, start, slot, tip, stated, shield_key, staged, waiting, weight: 0, flushed })
+        Ok(Self { chain, clock, stopping, slot, tip, stated, time, shield_key, staged, waiting, weight: 0, flushed })
     }
 
     /// Produces blocks until shutdown, or until every sender of commands is dropped.
@@ -212,6 +233,7 @@ impl Author {
             Goal::Blocks(blocks) => self.make_while(blocks, wanted),
             Goal::Epoch(netuid) => self.blocks_to_epoch(netuid).and_then(|blocks| self.make_while(blocks, wanted)),
             Goal::Revert(name) => self.revert(&name),
+            Goal::Advance(millis) => self.advance(millis),
         };
         // The caller may have stopped waiting.
         let _ = reply.send(made.map(|()| self.tip.clone()));
@@ -219,13 +241,22 @@ impl Author {
 
     /// Reverts the chain to the block of a named snapshot.
     fn revert(&mut self, name: &str) -> Result<(), AuthorError> {
-        let (target, state) = self.chain.store.snapshot(name)?;
-        let stated = stated_at(&target, &state, self.start)?;
+        let Target { head, state, time } = self.chain.store.snapshot(name)?;
+        let stated = stated_at(&head, &state, time)?;
         drop(state);
-        self.chain.revert(&target)?;
-        tracing::info!(snapshot = name, block = target.number(), left = self.tip.number(), "chain reverted");
-        meter::height(target.number());
-        (self.tip, self.stated) = (target, stated);
+        self.chain.revert(&head, time)?;
+        tracing::info!(snapshot = name, block = head.number(), left = self.tip.number(), "chain reverted");
+        meter::height(head.number());
+        (self.tip, self.stated, self.time) = (head, stated, time);
+        Ok(())
+    }
+
+    /// Adds to the timestamps of the following blocks.
+    fn advance(&mut self, millis: u64) -> Result<(), AuthorError> {
+        let floor = self.stated.checked_add(millis).filter(|floor| *floor <= MAX_TIME).ok_or(AuthorError::TooLate)?;
+        let time = Time { offset: self.time.offset.saturating_add_unsigned(millis), floor };
+        self.chain.store.set_time(time)?;
+        (self.stated, self.time) = (floor, time);
         Ok(())
     }
 
@@ -269,7 +300,8 @@ impl Author {
     /// Produces one block, and returns the number of included extrinsics from the pool.
     fn make_one(&mut self) -> Result<usize, AuthorError> {
         let began = Instant::now();
-        let millis = self.clock.stamp(self.stated, self.slot, wall_millis());
+        let now = wall_millis().saturating_add_signed(self.time.offset);
+        let millis = self.clock.stamp(self.stated, self.slot, now);
         let queued = self.chain.pool.queued();
         let state = self.chain.store.tip(&self.tip)?;
         let built = build(&self.tip, &state, millis, self.slot, &queued, &self.shield_key)?;

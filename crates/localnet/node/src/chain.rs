@@ -8,7 +8,7 @@ use tokio::sync::{broadcast, oneshot};
 
 use crate::execute::{CallError, Overlay, call};
 use crate::pool::{Pool, SubmitError, Watcher};
-use crate::store::{Head, State, Store, StoreError};
+use crate::store::{Head, State, Store, StoreError, Time};
 
 /// Capacity of a subscriber's block channel; a subscriber that lags further behind misses blocks.
 const BACKLOG: usize = 256;
@@ -95,16 +95,16 @@ impl Chain {
         let _ = self.news.send(Arc::new(news));
     }
 
-    /// Reverts the chain to an earlier block: deletes the later blocks, and drops all pooled extrinsics.
+    /// Reverts the chain to an earlier block and time: deletes the later blocks, and drops all pooled extrinsics.
     ///
     /// # Errors
     /// [`StoreError`]; the chain is then unchanged, but the pool is empty.
-    pub(crate) fn revert(&self, target: &Head) -> Result<(), StoreError> {
+    pub(crate) fn revert(&self, target: &Head, time: Time) -> Result<(), StoreError> {
         let left = self.head();
         // Published first: this block exists before and after the deletion, so every request finds a state.
         self.pool.reset(target.clone());
         self.publish_at(target.clone(), News::Reverted(target.clone()));
-        let reverted = self.store.revert(target);
+        let reverted = self.store.revert(target, time);
         if reverted.is_err() {
             self.pool.reset(left.clone());
             self.publish_at(left.clone(), News::Reverted(left));

@@ -53,9 +53,9 @@ pub struct NodeConfig {
     pub rpc: RpcLimits,
     /// The limits of the transaction pool.
     pub pool: PoolLimits,
-    /// The assumed timestamp of a new chain's genesis block, in milliseconds since the Unix epoch; `None` for the wall
-    /// clock. The next block is stamped at least one slot later. If set, a chain on the manual clock is the same on
-    /// every run.
+    /// The time at which a new chain begins, in milliseconds since the Unix epoch; `None` for the wall clock. The first
+    /// block is stamped at least one slot later, and the chain's clock runs from there. If set, a chain on the manual
+    /// clock is the same on every run.
     pub start: Option<u64>,
 }
 
@@ -335,6 +335,17 @@ impl NodeHandle {
     /// [`crate::SnapshotError`], for instance if there is no such snapshot.
     pub fn drop_snapshot(&self, name: &str) -> Result<(), crate::SnapshotError> {
         self.chain.store.forget(name)
+    }
+
+    /// Adds a duration to the timestamps of the following blocks, and returns the time after which they are stamped, in
+    /// milliseconds since the Unix epoch. Produces no block.
+    ///
+    /// # Errors
+    /// [`AuthorError`]; [`AuthorError::TooLate`] beyond the year 9999.
+    pub async fn advance(&self, duration: Duration) -> Result<u64, AuthorError> {
+        let millis = u64::try_from(duration.as_millis()).map_err(|_| AuthorError::TooLate)?;
+        self.control.command(Goal::Advance(millis)).await?;
+        Ok(self.chain.store.time()?.floor)
     }
 
     /// Submits a signed extrinsic like `author_submitExtrinsic`, and returns its hash.

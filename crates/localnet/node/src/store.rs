@@ -9,6 +9,7 @@ mod nodes;
 mod snapshot;
 #[cfg(test)]
 mod tests;
+mod time;
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read};
@@ -31,7 +32,9 @@ use file::{Flushing, LazyFile};
 use nodes::{NODES, Node, NodeMemory, NodeName, NodeView, find, row_key};
 
 pub use named::Snapshot;
+pub(crate) use named::Target;
 pub use snapshot::{SnapshotError, load_snapshot};
+pub(crate) use time::Time;
 
 const HEADERS: TableDefinition<'static, u32, &[u8]> = TableDefinition::new("headers");
 const BODIES: TableDefinition<'static, u32, &[u8]> = TableDefinition::new("bodies");

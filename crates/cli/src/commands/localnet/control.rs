@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
 use clap::Args;
+use jiff::SignedDuration;
 use serde_json::{Value, json};
 use taonet_service::STOP_WITHIN;
 
@@ -86,6 +87,7 @@ pub(super) fn status(args: &TargetArgs, context: &Context) -> anyhow::Result<()>
             "spec_version": status["specVersion"],
             "clock": status["clock"],
             "block_ms": status["blockMillis"],
+            "clock_offset_ms": status["offsetMillis"],
             "pool": status["pool"],
             "disk_bytes": status["bytes"],
             "pid": status["pid"],
@@ -103,6 +105,9 @@ pub(super) fn status(args: &TargetArgs, context: &Context) -> anyhow::Result<()>
     rows.add_row(["oldest block", &status["oldest"].to_string()]);
     rows.add_row(["runtime", &status["specVersion"].to_string()]);
     rows.add_row(["clock", &clock]);
+    if let Some(offset) = status["offsetMillis"].as_i64().filter(|offset| *offset != 0) {
+        rows.add_row(["clock offset", &format!("{:#}", SignedDuration::from_millis(offset))]);
+    }
     rows.add_row(["pool", &format!("{} ready, {} future", status["pool"]["ready"], status["pool"]["future"])]);
     rows.add_row(["on disk", &format!("{:.1} MB", status["bytes"].as_f64().unwrap_or_default() / 1e6)]);
     rows.add_row(["process", &status["pid"].to_string()]);

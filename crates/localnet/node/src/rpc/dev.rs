@@ -45,6 +45,12 @@ pub(super) fn register(methods: &mut Methods) -> Result<(), RegisterError> {
         Ok(json!(true))
     });
     methods.command("dev_revertSnapshot", |args| Ok(Goal::Revert(args.name(0, "a snapshot")?)))?;
+    methods.module.register_async_method("dev_advance", |params, context, _| async move {
+        let millis = Args::parse(&params)?.count(0, "a number of milliseconds")?;
+        context.control.command(Goal::Advance(millis)).await.map_err(|failure| author(&failure))?;
+        let time = context.chain.store.time().map_err(|failure| store(&failure))?;
+        Answer::Ok(json!({"time": time.floor}))
+    })?;
     methods.light(&["dev_stop"], |context, _| {
         context.control.stop();
         Ok(json!(true))
@@ -73,6 +79,7 @@ fn status(context: &Context, _: &Args) -> Answer {
         "specVersion": VERSION.spec_version,
         "clock": clock,
         "blockMillis": millis,
+        "offsetMillis": chain.store.time().map_err(|failure| store(&failure))?.offset,
         "pool": {"ready": ready, "future": calls - ready},
         "bytes": chain.store.bytes(),
         "nodes": chain.store.node_count().map_err(|failure| store(&failure))?,

@@ -6,11 +6,12 @@
 use std::ops::Bound;
 
 use codec::{Decode, Encode};
-use redb::{ReadableDatabase, ReadableTable, TableDefinition, TableError, WriteTransaction};
+use redb::{ReadOnlyTable, ReadableDatabase, ReadableTable, TableDefinition, TableError, WriteTransaction};
 use sp_core::H256;
 
 use super::nodes::{NODES, birth_of};
-use super::{BODIES, DEATHS, HEADERS, Head, NUMBERS, SnapshotError, State, Store, StoreError, decode_head};
+use super::time::{self, Time};
+use super::{BODIES, DEATHS, HEADERS, Head, META, NUMBERS, SnapshotError, State, Store, StoreError, decode_head};
 
 pub(super) const SNAPSHOTS: TableDefinition<'static, &str, &[u8]> = TableDefinition::new("snapshots");
 
@@ -33,6 +34,14 @@ pub struct Snapshot {
 struct Row {
     number: u32,
     hash: H256,
+    time: Time,
+}
+
+/// The block of a snapshot, with its state and the time that was set.
+pub(crate) struct Target {
+    pub(crate) head: Head,
+    pub(crate) state: State,
+    pub(crate) time: Time,
 }
 
 impl Row {
@@ -60,7 +69,8 @@ impl Store {
             let headers = write.open_table(HEADERS)?;
             let (_, bytes) = headers.last()?.ok_or(StoreError::Damaged("there are no blocks"))?;
             let head = decode_head(bytes.value())?;
-            let row = Row { number: head.number(), hash: head.hash };
+            let time = time::read(&write.open_table(META)?)?;
+            let row = Row { number: head.number(), hash: head.hash, time };
             snapshots.insert(name, row.encode().as_slice())?;
             head
         };
@@ -73,31 +83,35 @@ impl Store {
     /// # Errors
     /// [`SnapshotError`].
     pub(crate) fn snapshots(&self) -> Result<Vec<Snapshot>, SnapshotError> {
-        let read = self.database.begin_read()?;
-        let table = match read.open_table(SNAPSHOTS) {
-            // No snapshot has been taken since the chain was created or loaded.
-            Err(TableError::TableDoesNotExist(_)) => return Ok(Vec::new()),
-            table => table?,
-        };
+        let Some(table) = self.table()? else { return Ok(Vec::new()) };
         let mut snapshots = Vec::new();
         for row in table.iter()? {
             let (name, bytes) = row?;
-            let Row { number, hash } = Row::read(bytes.value())?;
+            let Row { number, hash, .. } = Row::read(bytes.value())?;
             snapshots.push(Snapshot { name: name.value().to_owned(), number, hash });
         }
         snapshots.sort_by_key(|snapshot| snapshot.number);
         Ok(snapshots)
     }
 
-    /// Returns the block of a snapshot and the state after it.
+    /// Opens the table; `None` if no snapshot was taken since the chain was created or loaded from a file.
+    fn table(&self) -> Result<Option<ReadOnlyTable<&'static str, &'static [u8]>>, SnapshotError> {
+        match self.database.begin_read()?.open_table(SNAPSHOTS) {
+            Err(TableError::TableDoesNotExist(_)) => Ok(None),
+            table => Ok(Some(table?)),
+        }
+    }
+
+    /// Returns the block of a snapshot.
     ///
     /// # Errors
     /// [`SnapshotError::Unknown`]; [`SnapshotError::Pruned`] if the block is not in the database.
-    pub(crate) fn snapshot(&self, name: &str) -> Result<(Head, State), SnapshotError> {
-        let snapshot = self.snapshots()?.into_iter().find(|snapshot| snapshot.name == name);
-        let snapshot = snapshot.ok_or_else(|| SnapshotError::Unknown(name.to_owned()))?;
-        match self.state(snapshot.hash)? {
-            Some((head, Some(state))) => Ok((head, state)),
+    pub(crate) fn snapshot(&self, name: &str) -> Result<Target, SnapshotError> {
+        let unknown = || SnapshotError::Unknown(name.to_owned());
+        let table = self.table()?.ok_or_else(unknown)?;
+        let Row { hash, time, .. } = Row::read(table.get(name)?.ok_or_else(unknown)?.value())?;
+        match self.state(hash)? {
+            Some((head, Some(state))) => Ok(Target { head, state, time }),
             _ => Err(SnapshotError::Pruned(name.to_owned())),
         }
     }
@@ -114,13 +128,13 @@ impl Store {
         Ok(write.commit()?)
     }
 
-    /// Deletes all blocks after `target` and the snapshots of these blocks, in one transaction.
+    /// Deletes all blocks after `target` and the snapshots of these blocks, and sets the time, in one transaction.
     ///
     /// No block may be staged.
     ///
     /// # Errors
     /// [`StoreError`]; the chain is then unchanged.
-    pub(crate) fn revert(&self, target: &Head) -> Result<(), StoreError> {
+    pub(crate) fn revert(&self, target: &Head, time: Time) -> Result<(), StoreError> {
         let number = target.number();
         let later = || (Bound::Excluded(number), Bound::Unbounded);
         let write = self.database.begin_write()?;
@@ -136,6 +150,7 @@ impl Store {
         write.open_table(DEATHS)?.retain_in::<u32, _>(later(), |_, _| false)?;
         write.open_table(NODES)?.retain(|key, _| birth_of(key).is_none_or(|birth| birth <= number))?;
         write.open_table(SNAPSHOTS)?.retain(|_, row| Row::read(row).is_ok_and(|row| row.number <= number))?;
+        time::write(&mut write.open_table(META)?, time)?;
         write.commit()?;
         self.renew_memory();
         Ok(())

@@ -160,9 +160,10 @@ fn a_reverted_store_is_as_it_was() {
             // The snapshot keeps its own history.
             assert_eq!(store.oldest().unwrap(), oldest);
             store.take("later").unwrap();
-            let (target, state) = store.snapshot("here").unwrap();
-            drop(state);
-            store.revert(&target).unwrap();
+            store.set_time(Time { offset: 5, floor: 9 }).unwrap();
+            let Target { head: target, time, .. } = store.snapshot("here").unwrap();
+            store.revert(&target, time).unwrap();
+            assert_eq!(store.time().unwrap(), Time::default());
             assert_eq!(store.head().unwrap(), head);
             assert_eq!((store.oldest().unwrap(), store.node_count().unwrap()), (oldest, nodes));
             assert_eq!(pairs(&store, &head), before);
@@ -186,10 +187,9 @@ fn a_view_of_reverted_blocks_does_not_mislead_later_blocks() {
     grow(&store, 30, &[1]);
     store.take("here").unwrap();
     let left = grow(&store, 40, &[1]);
-    let (target, state) = store.snapshot("here").unwrap();
-    drop(state);
+    let target = store.snapshot("here").unwrap().head;
     let view = store.tip(&left).unwrap();
-    store.revert(&target).unwrap();
+    store.revert(&target, Time::default()).unwrap();
     assert!(view.pairs(sp_state_machine::IterArgs::default()).unwrap().map(Result::unwrap).count() > 190);
     store.forget("here").unwrap();
     let head = grow(&store, 100, &[1]);
@@ -205,7 +205,7 @@ fn a_snapshot_of_a_pruned_block_is_refused() {
     store.forget("here").unwrap();
     grow(&store, 100, &[1]);
     // A version of the node without named snapshots would leave such a row.
-    let row = (5u32, H256::repeat_byte(5)).encode();
+    let row = (5u32, H256::repeat_byte(5), Time::default()).encode();
     let write = store.database.begin_write().unwrap();
     write.open_table(named::SNAPSHOTS).unwrap().insert("here", row.as_slice()).unwrap();
     write.commit().unwrap();

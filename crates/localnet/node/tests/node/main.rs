@@ -13,5 +13,6 @@ mod pulses;
 mod snapshots;
 mod state;
 mod support;
+mod time;
 mod watch;
 mod with_subxt;
