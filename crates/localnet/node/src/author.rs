@@ -15,17 +15,20 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError};
 use std::time::{Duration, Instant};
 
 use codec::Encode;
+use taonet_localnet_runtime::dev::impersonate;
 use taonet_localnet_runtime::mev_shield::ShieldKey;
+use taonet_localnet_runtime::{AccountId, RuntimeCall};
 use tokio::sync::oneshot;
 
 use crate::chain::{Chain, NewBlock};
 use crate::clock::{Clock, difference, wall_millis};
-use crate::execute::{CallError, Overlay, call_as};
+use crate::execute::{CallError, Overlay, call_as, within};
 use crate::meter;
-use crate::pool::{Included, TxEvent};
+use crate::pool::{Included, Queued, TxEvent};
 use crate::store::{Head, SnapshotError, Staged, State, StoreError, Target, Time};
-use build::{Left, build, stated_time};
+use build::{Addition, Left, build, stated_time};
 
+pub(crate) use build::Applied;
 pub use build::BuildError;
 
 /// Maximum number of blocks per commit.
@@ -87,7 +90,7 @@ pub enum AuthorError {
     Panicked(String),
 }
 
-/// The target of a command.
+/// What a command asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Goal {
     /// A number of blocks.
@@ -98,12 +101,23 @@ pub(crate) enum Goal {
     Revert(String),
     /// A later time of the following blocks, by this many milliseconds.
     Advance(u64),
+    /// A block with a call of this account, whose key is not needed.
+    Impersonate(AccountId, Box<RuntimeCall>),
+}
+
+/// The result of a command.
+#[derive(Debug, Clone)]
+pub(crate) struct Done {
+    /// The newest block.
+    pub(crate) head: Head,
+    /// The extrinsic that the command added to this block.
+    pub(crate) applied: Option<Applied>,
 }
 
 /// A command to produce blocks immediately, or to change the chain's newest block or time, with the channel on which its result is sent.
 pub(crate) struct Command {
     pub(crate) goal: Goal,
-    pub(crate) reply: oneshot::Sender<Result<Head, AuthorError>>,
+    pub(crate) reply: oneshot::Sender<Result<Done, AuthorError>>,
 }
 
 /// A block that is not committed yet, with the watchers of its extrinsics.
@@ -229,14 +243,17 @@ impl Author {
     fn execute(&mut self, command: Command) {
         let Command { goal, reply } = command;
         let wanted = || !reply.is_closed();
-        let made = match goal {
-            Goal::Blocks(blocks) => self.make_while(blocks, wanted),
-            Goal::Epoch(netuid) => self.blocks_to_epoch(netuid).and_then(|blocks| self.make_while(blocks, wanted)),
-            Goal::Revert(name) => self.revert(&name),
-            Goal::Advance(millis) => self.advance(millis),
+        let done = match goal {
+            Goal::Blocks(blocks) => self.make_while(blocks, wanted).map(|()| None),
+            Goal::Epoch(netuid) => {
+                self.blocks_to_epoch(netuid).and_then(|blocks| self.make_while(blocks, wanted)).map(|()| None)
+            }
+            Goal::Revert(name) => self.revert(&name).map(|()| None),
+            Goal::Advance(millis) => self.advance(millis).map(|()| None),
+            Goal::Impersonate(account, call) => self.impersonate(account, *call),
         };
         // The caller may have stopped waiting.
-        let _ = reply.send(made.map(|()| self.tip.clone()));
+        let _ = reply.send(done.map(|applied| Done { head: self.tip.clone(), applied }));
     }
 
     /// Reverts the chain to the block of a named snapshot.
@@ -258,6 +275,14 @@ impl Author {
         self.chain.store.set_time(time)?;
         (self.stated, self.time) = (floor, time);
         Ok(())
+    }
+
+    /// Produces a block with a call of an account whose key is not needed.
+    fn impersonate(&mut self, account: AccountId, call: RuntimeCall) -> Result<Option<Applied>, AuthorError> {
+        let state = self.chain.store.tip(&self.tip)?;
+        let built = within(&mut Overlay::default(), &state, || impersonate(&self.tip.header, account, call))?;
+        let (extrinsic, directive) = built.map_err(|error| BuildError::Refused(error.into()))?;
+        self.make_alone(&Addition { directive, extrinsic: Some(extrinsic.encode()) })
     }
 
     fn blocks_to_epoch(&self, netuid: u16) -> Result<u32, AuthorError> {
@@ -299,12 +324,28 @@ impl Author {
 
     /// Produces one block, and returns the number of included extrinsics from the pool.
     fn make_one(&mut self) -> Result<usize, AuthorError> {
+        let queued = self.chain.pool.queued();
+        self.make_from(&queued, None).map(|(included, _)| included)
+    }
+
+    /// Produces and commits one block for a development command, without the pool's extrinsics.
+    fn make_alone(&mut self, addition: &Addition) -> Result<Option<Applied>, AuthorError> {
+        let (_, applied) = self.make_from(&[], Some(addition))?;
+        self.commit()?;
+        Ok(applied)
+    }
+
+    /// Produces one block from queued extrinsics or the addition of a development command.
+    fn make_from(
+        &mut self,
+        queued: &[Queued],
+        addition: Option<&Addition>,
+    ) -> Result<(usize, Option<Applied>), AuthorError> {
         let began = Instant::now();
         let now = wall_millis().saturating_add_signed(self.time.offset);
         let millis = self.clock.stamp(self.stated, self.slot, now);
-        let queued = self.chain.pool.queued();
         let state = self.chain.store.tip(&self.tip)?;
-        let built = build(&self.tip, &state, millis, self.slot, &queued, &self.shield_key)?;
+        let built = build(&self.tip, &state, millis, self.slot, queued, &self.shield_key, addition)?;
         let seq_of = |position: usize| queued.get(position).map(|call| call.seq);
         let included: Vec<_> = built.included.iter().filter_map(|position| seq_of(*position)).collect();
         let invalid = built.left.iter().filter(|(_, why)| *why == Left::Invalid);
@@ -318,7 +359,7 @@ impl Author {
         let block = NewBlock { head: built.head, changes: built.changes };
         self.waiting.push(Waiting { block, included: watchers });
         meter::block(self.tip.number(), included.len(), invalid.len(), began.elapsed());
-        Ok(included.len())
+        Ok((included.len(), built.applied))
     }
 
     /// Commits the staged blocks, then announces them.
@@ -326,17 +367,13 @@ impl Author {
         if self.staged.is_empty() {
             return Ok(());
         }
-        let staged = std::mem::take(&mut self.staged);
-        let waiting = std::mem::take(&mut self.waiting);
-        self.weight = 0;
-        if let Err(error) = self.chain.store.commit(&staged) {
-            for call in waiting.into_iter().flat_map(|waiting| waiting.included) {
-                call.watcher.send(TxEvent::Dropped);
-            }
-            self.tip = self.chain.head();
-            self.chain.pool.fall_back(self.tip.clone());
+        if let Err(error) = self.chain.store.commit(&self.staged) {
+            self.fall_back();
             return Err(error.into());
         }
+        self.staged.clear();
+        self.weight = 0;
+        let waiting = std::mem::take(&mut self.waiting);
         for Waiting { block, included } in waiting {
             let hash = block.head.hash;
             self.chain.publish(block);
@@ -347,6 +384,17 @@ impl Author {
         }
         self.flush();
         Ok(())
+    }
+
+    /// Drops the staged blocks, which the store has discarded.
+    fn fall_back(&mut self) {
+        self.staged.clear();
+        self.weight = 0;
+        for call in std::mem::take(&mut self.waiting).into_iter().flat_map(|waiting| waiting.included) {
+            call.watcher.send(TxEvent::Dropped);
+        }
+        self.tip = self.chain.head();
+        self.chain.pool.fall_back(self.tip.clone());
     }
 
     /// Flushes to disk if [`FLUSH_EVERY`] has passed since the last flush.

@@ -16,7 +16,7 @@ use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-use crate::author::{Author, AuthorError, Command, Goal, MAX_COMMANDS, slot};
+use crate::author::{Author, AuthorError, Command, Done, Goal, MAX_COMMANDS, slot};
 use crate::chain::{Chain, StateError};
 use crate::clock::Clock;
 use crate::execute::panic_text;
@@ -221,7 +221,7 @@ pub(crate) struct Control {
 
 impl Control {
     /// Runs a command and waits for its result.
-    pub(crate) async fn command(&self, goal: Goal) -> Result<Head, AuthorError> {
+    pub(crate) async fn command(&self, goal: Goal) -> Result<Done, AuthorError> {
         let (reply, answer) = oneshot::channel();
         self.commands.try_send(Command { goal, reply }).map_err(|error| match error {
             TrySendError::Full(_) => AuthorError::Busy,
@@ -292,7 +292,7 @@ impl NodeHandle {
     /// # Errors
     /// [`AuthorError`].
     pub async fn mine(&self, blocks: u32) -> Result<Head, AuthorError> {
-        self.control.command(Goal::Blocks(blocks)).await
+        Ok(self.control.command(Goal::Blocks(blocks)).await?.head)
     }
 
     /// Produces blocks up to and including the next one in which this subnet's epoch runs, and returns that block.
@@ -301,7 +301,7 @@ impl NodeHandle {
     /// # Errors
     /// [`AuthorError`]; [`AuthorError::NoEpoch`] if the subnet does not exist or has no epochs.
     pub async fn mine_to_epoch(&self, netuid: u16) -> Result<Head, AuthorError> {
-        self.control.command(Goal::Epoch(netuid)).await
+        Ok(self.control.command(Goal::Epoch(netuid)).await?.head)
     }
 
     /// Takes a named snapshot: marks the newest block, so that [`Self::revert`] can return to it.
@@ -326,7 +326,7 @@ impl NodeHandle {
     /// # Errors
     /// [`AuthorError`]; [`AuthorError::Snapshot`] if there is no such snapshot.
     pub async fn revert(&self, name: &str) -> Result<Head, AuthorError> {
-        self.control.command(Goal::Revert(name.to_owned())).await
+        Ok(self.control.command(Goal::Revert(name.to_owned())).await?.head)
     }
 
     /// Drops a named snapshot, so that its block is pruned like any other.

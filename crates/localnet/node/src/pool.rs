@@ -29,7 +29,7 @@ pub use watch::TxEvent;
 pub(crate) use watch::Watcher;
 
 /// The maximum nesting depth of calls, the same as in the runtime.
-const DEPTH: u32 = 256;
+pub(crate) const DEPTH: u32 = 256;
 /// Duration of the ban on invalid or included extrinsics, as in the real chain's node.
 const BAN: Duration = Duration::from_mins(30);
 /// Maximum number of banned extrinsics remembered.

@@ -2,14 +2,16 @@
 
 use std::path::PathBuf;
 
+use codec::DecodeLimit;
 use serde_json::{Value, json};
-use taonet_localnet_runtime::VERSION;
+use taonet_localnet_runtime::{RuntimeCall, VERSION};
 
 use super::error::{Answer, author, invalid_params, snapshot, store};
 use super::params::Args;
 use super::{Context, Methods, RegisterError};
-use crate::author::Goal;
+use crate::author::{Applied, AuthorError, Done, Goal};
 use crate::clock::Clock;
+use crate::pool::DEPTH;
 use crate::store::Snapshot;
 
 pub(super) fn register(methods: &mut Methods) -> Result<(), RegisterError> {
@@ -51,6 +53,12 @@ pub(super) fn register(methods: &mut Methods) -> Result<(), RegisterError> {
         let time = context.chain.store.time().map_err(|failure| store(&failure))?;
         Answer::Ok(json!({"time": time.floor}))
     })?;
+    methods.command("dev_impersonate", |args| {
+        let (account, bytes) = (args.account(0)?, args.bytes(1, "a call")?);
+        let call = RuntimeCall::decode_all_with_depth_limit(DEPTH, &mut bytes.as_slice());
+        let call = call.map_err(|failure| invalid_params(format!("malformed call: {failure}")))?;
+        Ok(Goal::Impersonate(account, Box::new(call)))
+    })?;
     methods.light(&["dev_stop"], |context, _| {
         context.control.stop();
         Ok(json!(true))
@@ -88,7 +96,15 @@ fn status(context: &Context, _: &Args) -> Answer {
 }
 
 /// Returns the response to a finished command.
-pub(super) fn made(outcome: Result<crate::store::Head, crate::author::AuthorError>) -> Answer {
-    let head = outcome.map_err(|failure| author(&failure))?;
-    Ok(json!({"number": head.number(), "hash": head.hash}))
+pub(super) fn made(outcome: Result<Done, AuthorError>) -> Answer {
+    let Done { head, applied } = outcome.map_err(|failure| author(&failure))?;
+    Ok(match applied {
+        None => json!({"number": head.number(), "hash": head.hash}),
+        Some(Applied { hash, index, result }) => json!({
+            "number": head.number(),
+            "hash": head.hash,
+            "extrinsic": {"hash": hash, "index": index},
+            "error": result.err(),
+        }),
+    })
 }

@@ -224,6 +224,7 @@ async fn without_dev_methods_nobody_stops_the_node() {
         "dev_revertSnapshot",
         "dev_dropSnapshot",
         "dev_advance",
+        "dev_impersonate",
     ] {
         assert_eq!(ask(&node, method, json!([1])).await.unwrap_err()["code"], -32601, "{method}");
     }

@@ -7,6 +7,7 @@ mod extrinsics;
 mod flood;
 mod fuzz;
 mod idle;
+mod impersonate;
 mod lifecycle;
 mod process;
 mod pulses;
