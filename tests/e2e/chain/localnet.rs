@@ -109,6 +109,34 @@ fn the_time_of_a_chain_is_set_and_advanced() {
 }
 
 #[test]
+fn a_call_is_made_as_any_account() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let daemon = kept(folder, &[]);
+    let remark = r#"{"remark": "hello"}"#;
+    let made = ask(folder, &["as", BOB, "System.remark_with_event", remark]);
+    assert_eq!((&made["success"], &made["account"], &made["block"]["number"]), (&json!(true), &json!(BOB), &json!(1)));
+    assert!(made["fee_rao"].as_u64().unwrap() > 0, "{made}");
+    assert!(made["events"].to_string().contains("Remarked"), "{made}");
+    assert_eq!(ask(folder, &["as", BOB, "--call", "0x00001468656c6c6f"])["success"], true);
+    let sudo = r#"{"call": {"System": {"remark": {"remark": "root"}}}}"#;
+    let error = refusal(&run(folder, &["as", BOB, "Sudo.sudo", sudo]), 1);
+    assert!(error.contains("Sudo.RequireSudo"), "{error}");
+    for (arguments, code, text) in [
+        (&["as", BOB, "System.remark", "hello"][..], 2, "expected a JSON object"),
+        (&["as", BOB, "remark"], 2, "expected a call such as"),
+        (&["as", BOB, "System.nothing"], 1, "System.nothing"),
+        (&["as", BOB, "--call", "0xffff"], 1, "malformed call"),
+        (&["as", "Bob", "System.remark"], 2, "Bob"),
+        (&["as", BOB], 2, "PALLET.CALL"),
+    ] {
+        let error = refusal(&run(folder, arguments), code);
+        assert!(error.contains(text), "{arguments:?}: {error}");
+    }
+    drop(daemon);
+}
+
+#[test]
 fn a_reset_chain_begins_anew() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();

@@ -4,6 +4,7 @@ mod announce;
 mod clock;
 mod control;
 mod data_dir;
+mod impersonate;
 mod named;
 mod reset;
 mod rpc;
@@ -46,6 +47,8 @@ enum Command {
     ToEpoch(control::EpochArgs),
     /// Add to the timestamps of the following blocks
     Advance(time::AdvanceArgs),
+    /// Make a call as any account, without its key
+    As(impersonate::AsArgs),
     /// Take snapshots of the chain and revert to them, or save one to a file
     #[command(subcommand)]
     Snapshot(SnapshotCommand),
@@ -86,6 +89,7 @@ pub(crate) fn run(args: &LocalnetArgs, context: &Context) -> anyhow::Result<()> 
         Some(Command::Mine(args)) => control::mine(args, context),
         Some(Command::ToEpoch(args)) => control::to_epoch(args, context),
         Some(Command::Advance(args)) => time::advance(args, context),
+        Some(Command::As(args)) => impersonate::run(args, context),
         Some(Command::Snapshot(command)) => match command {
             SnapshotCommand::Take(args) => named::take(args, context),
             SnapshotCommand::List(args) => named::list(args, context),

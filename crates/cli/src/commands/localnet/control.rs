@@ -9,11 +9,12 @@ use anyhow::{Context as _, bail};
 use clap::Args;
 use jiff::SignedDuration;
 use serde_json::{Value, json};
+use taonet_chain::Client;
 use taonet_service::STOP_WITHIN;
 
 use super::data_dir::{DataArgs, Running};
 use super::rpc::{self, RpcError, control, number};
-use crate::chain::{LOCAL, parse_network};
+use crate::chain::{LOCAL, failed, parse_network};
 use crate::context::Context;
 use crate::table::facts;
 
@@ -71,6 +72,14 @@ impl TargetArgs {
         let network = parse_network(named)?;
         network.nodes().first().map(ToString::to_string).context("the network has no node URL")
     }
+}
+
+/// Connects to a localnet that has control methods; also returns its URL.
+pub(super) async fn connect(target: &TargetArgs) -> anyhow::Result<(String, Client)> {
+    let url = target.url()?;
+    control(&url, "dev_status", json!([])).await?;
+    let chain = Client::connect(&parse_network(&url)?).await.map_err(failed)?;
+    Ok((url, chain))
 }
 
 pub(super) fn status(args: &TargetArgs, context: &Context) -> anyhow::Result<()> {
