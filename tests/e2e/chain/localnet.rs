@@ -137,6 +137,35 @@ fn a_call_is_made_as_any_account() {
 }
 
 #[test]
+fn a_storage_item_is_set_by_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let daemon = kept(folder, &[]);
+    let tempo = || {
+        let arguments = ["subnets", "hyperparameters", "59", "--json", "--network", daemon.url()];
+        document(&tao().args(arguments).output().unwrap()).to_string()
+    };
+    let before = tempo();
+    let set = ask(folder, &["set-storage", "SubtensorModule.Tempo", "59", "77"]);
+    assert_eq!((&set["block"]["number"], &set["storage_value"]), (&json!(1), &json!("0x4d00")));
+    assert!(tempo().contains("77") && !before.contains("77"), "{before}");
+    assert_eq!(ask(folder, &["set-storage", "SubtensorModule.Tempo", "59", "--remove"])["value"], Value::Null);
+    ask(folder, &["set-storage", "SubtensorModule.Owner", ALICE, BOB]);
+    for (arguments, code, text) in [
+        (&["set-storage", "Tempo", "59", "7"][..], 2, "expected an item such as"),
+        (&["set-storage", "SubtensorModule.Nothing", "7"], 1, "SubtensorModule.Nothing"),
+        (&["set-storage", "SubtensorModule.Tempo", "7"], 1, "expected 1 key, not 0"),
+        (&["set-storage", "SubtensorModule.Tempo", "59", "many"], 1, "an integer"),
+        (&["set-storage", "System.Number", "7"], 1, "do not set items of System"),
+        (&["set-storage", "SubtensorModule.Tempo"], 2, "VALUE"),
+    ] {
+        let error = refusal(&run(folder, arguments), code);
+        assert!(error.contains(text), "{arguments:?}: {error}");
+    }
+    drop(daemon);
+}
+
+#[test]
 fn a_reset_chain_begins_anew() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();

@@ -8,6 +8,7 @@ mod impersonate;
 mod named;
 mod reset;
 mod rpc;
+mod set_storage;
 mod start;
 mod time;
 
@@ -49,6 +50,8 @@ enum Command {
     Advance(time::AdvanceArgs),
     /// Make a call as any account, without its key
     As(impersonate::AsArgs),
+    /// Set a storage item of the chain
+    SetStorage(set_storage::SetStorageArgs),
     /// Take snapshots of the chain and revert to them, or save one to a file
     #[command(subcommand)]
     Snapshot(SnapshotCommand),
@@ -90,6 +93,7 @@ pub(crate) fn run(args: &LocalnetArgs, context: &Context) -> anyhow::Result<()> 
         Some(Command::ToEpoch(args)) => control::to_epoch(args, context),
         Some(Command::Advance(args)) => time::advance(args, context),
         Some(Command::As(args)) => impersonate::run(args, context),
+        Some(Command::SetStorage(args)) => set_storage::run(args, context),
         Some(Command::Snapshot(command)) => match command {
             SnapshotCommand::Take(args) => named::take(args, context),
             SnapshotCommand::List(args) => named::list(args, context),

@@ -15,7 +15,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError};
 use std::time::{Duration, Instant};
 
 use codec::Encode;
-use taonet_localnet_runtime::dev::impersonate;
+use taonet_localnet_runtime::dev::{Directive, impersonate};
 use taonet_localnet_runtime::mev_shield::ShieldKey;
 use taonet_localnet_runtime::{AccountId, RuntimeCall};
 use tokio::sync::oneshot;
@@ -103,6 +103,8 @@ pub(crate) enum Goal {
     Advance(u64),
     /// A block with a call of this account, whose key is not needed.
     Impersonate(AccountId, Box<RuntimeCall>),
+    /// A block that sets these storage keys, or removes those without a value.
+    SetStorage(Vec<(Vec<u8>, Option<Vec<u8>>)>),
 }
 
 /// The result of a command.
@@ -251,6 +253,7 @@ impl Author {
             Goal::Revert(name) => self.revert(&name).map(|()| None),
             Goal::Advance(millis) => self.advance(millis).map(|()| None),
             Goal::Impersonate(account, call) => self.impersonate(account, *call),
+            Goal::SetStorage(items) => self.set_storage(items),
         };
         // The caller may have stopped waiting.
         let _ = reply.send(done.map(|applied| Done { head: self.tip.clone(), applied }));
@@ -283,6 +286,11 @@ impl Author {
         let built = within(&mut Overlay::default(), &state, || impersonate(&self.tip.header, account, call))?;
         let (extrinsic, directive) = built.map_err(|error| BuildError::Refused(error.into()))?;
         self.make_alone(&Addition { directive, extrinsic: Some(extrinsic.encode()) })
+    }
+
+    /// Produces a block that sets storage.
+    fn set_storage(&mut self, items: Vec<(Vec<u8>, Option<Vec<u8>>)>) -> Result<Option<Applied>, AuthorError> {
+        self.make_alone(&Addition { directive: Directive::SetStorage(items), extrinsic: None })
     }
 
     fn blocks_to_epoch(&self, netuid: u16) -> Result<u32, AuthorError> {

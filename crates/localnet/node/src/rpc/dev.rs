@@ -14,6 +14,9 @@ use crate::clock::Clock;
 use crate::pool::DEPTH;
 use crate::store::Snapshot;
 
+/// Maximum bytes of keys and values that a block sets: they are in its header, which is sent to subscribers.
+const MAX_SET: usize = 64 << 10;
+
 pub(super) fn register(methods: &mut Methods) -> Result<(), RegisterError> {
     methods.command("dev_mine", |args| {
         let blocks = args.count(0, "the number of blocks")?;
@@ -58,6 +61,17 @@ pub(super) fn register(methods: &mut Methods) -> Result<(), RegisterError> {
         let call = RuntimeCall::decode_all_with_depth_limit(DEPTH, &mut bytes.as_slice());
         let call = call.map_err(|failure| invalid_params(format!("malformed call: {failure}")))?;
         Ok(Goal::Impersonate(account, Box::new(call)))
+    })?;
+    methods.command("dev_setStorage", |args| {
+        let entries = args.entries(0)?;
+        if entries.iter().any(|(key, _)| key.is_empty() || key.starts_with(b":")) {
+            return Err(invalid_params("only keys of pallets can be set"));
+        }
+        let bytes = |(key, value): &(Vec<u8>, Option<Vec<u8>>)| key.len() + value.as_ref().map_or(0, Vec::len);
+        if entries.iter().map(bytes).sum::<usize>() > MAX_SET {
+            return Err(invalid_params(format!("keys and values must have at most {MAX_SET} bytes in total")));
+        }
+        Ok(Goal::SetStorage(entries))
     })?;
     methods.light(&["dev_stop"], |context, _| {
         context.control.stop();

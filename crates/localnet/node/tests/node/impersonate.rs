@@ -18,7 +18,7 @@ fn nonce_and_free(node: &NodeHandle, name: &str) -> (u32, u64) {
 }
 
 /// Re-executes a block on the state of its parent.
-async fn reexecute(node: &NodeHandle, hash: &Value) -> Result<Value, Value> {
+pub(crate) async fn reexecute(node: &NodeHandle, hash: &Value) -> Result<Value, Value> {
     let block = get(node, "chain_getBlock", json!([hash])).await;
     let header = &block["block"]["header"];
     let extrinsics = block["block"]["extrinsics"].as_array().unwrap();

@@ -225,6 +225,7 @@ async fn without_dev_methods_nobody_stops_the_node() {
         "dev_dropSnapshot",
         "dev_advance",
         "dev_impersonate",
+        "dev_setStorage",
     ] {
         assert_eq!(ask(&node, method, json!([1])).await.unwrap_err()["code"], -32601, "{method}");
     }

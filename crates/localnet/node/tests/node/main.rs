@@ -11,6 +11,7 @@ mod impersonate;
 mod lifecycle;
 mod process;
 mod pulses;
+mod set_storage;
 mod snapshots;
 mod state;
 mod support;
