@@ -9,7 +9,7 @@ use scale_info::{Type, TypeInfo};
 use sp_core::H256;
 use sp_io::hashing::blake2_256;
 use sp_runtime::generic::{Era, SignedPayload};
-use sp_runtime::traits::{Header as _, Lazy, Verify};
+use sp_runtime::traits::{Lazy, Verify};
 use sp_runtime::transaction_validity::TransactionValidityError;
 use sp_runtime::{ConsensusEngineId, Digest, DigestItem, MultiAddress, MultiSignature, MultiSigner};
 
@@ -147,7 +147,7 @@ impl PreInherents for SetStorage {
 #[cfg(test)]
 mod tests {
     use sp_core::Pair;
-    use sp_runtime::traits::Checkable;
+    use sp_runtime::traits::{Checkable, Header as _};
     use sp_runtime::transaction_validity::InvalidTransaction;
 
     use super::*;

@@ -62,7 +62,8 @@ async fn subscribers_are_told_of_the_value() {
 #[tokio::test]
 async fn a_value_that_would_stop_the_chain_is_refused() {
     let (node, untouched) = (node().await, node().await);
-    node.submit(signed(&node, "Alice", 0, &remark("waits"))).await.unwrap();
+    let waits = signed(&node, "Alice", 0, &remark("waits"));
+    node.submit(waits.clone()).await.unwrap();
     let far = hex(&u64::MAX.encode());
     for (pallet, item, value) in [
         ("Aura", "CurrentSlot", &far),
@@ -77,7 +78,7 @@ async fn a_value_that_would_stop_the_chain_is_refused() {
         assert_eq!(node.head().number(), 0, "{pallet}.{item}");
     }
     assert_eq!(get(&node, "author_pendingExtrinsics", json!([])).await.as_array().unwrap().len(), 1);
-    untouched.submit(signed(&untouched, "Alice", 0, &remark("waits"))).await.unwrap();
+    untouched.submit(waits).await.unwrap();
     assert_eq!(node.mine(3).await.unwrap(), untouched.mine(3).await.unwrap());
     node.stop().await;
     untouched.stop().await;
