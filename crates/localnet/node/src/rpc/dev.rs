@@ -6,7 +6,7 @@ use codec::DecodeLimit;
 use serde_json::{Value, json};
 use taonet_localnet_runtime::{RuntimeCall, VERSION};
 
-use super::error::{Answer, author, invalid_params, snapshot, store};
+use super::error::{Answer, author, internal, invalid_params, snapshot, store};
 use super::params::Args;
 use super::{Context, Methods, RegisterError};
 use crate::author::{Applied, AuthorError, Done, Goal};
@@ -56,11 +56,14 @@ pub(super) fn register(methods: &mut Methods) -> Result<(), RegisterError> {
         let time = context.chain.store.time().map_err(|failure| store(&failure))?;
         Answer::Ok(json!({"time": time.floor}))
     })?;
-    methods.command("dev_impersonate", |args| {
+    methods.module.register_async_method("dev_impersonate", |params, context, _| async move {
+        let args = Args::parse(&params)?;
         let (account, bytes) = (args.account(0)?, args.bytes(1, "a call")?);
-        let call = RuntimeCall::decode_all_with_depth_limit(DEPTH, &mut bytes.as_slice());
+        // Decoding recurses into nested calls, for which only the workers have enough stack.
+        let decode = move || RuntimeCall::decode_all_with_depth_limit(DEPTH, &mut bytes.as_slice()).map(Box::new);
+        let call = context.workers.run(decode).await.ok_or_else(|| internal("the request's worker panicked"))?;
         let call = call.map_err(|failure| invalid_params(format!("malformed call: {failure}")))?;
-        Ok(Goal::Impersonate(account, Box::new(call)))
+        made(context.control.command(Goal::Impersonate(account, call)).await)
     })?;
     methods.command("dev_setStorage", |args| {
         let entries = args.entries(0)?;

@@ -118,3 +118,20 @@ async fn failures_and_refusals_are_told_apart() {
     node.mine(1).await.unwrap();
     node.stop().await;
 }
+
+/// Nested calls, encoded by hand: encoding them must not recurse either.
+#[tokio::test]
+async fn nested_calls_do_not_overflow_the_stack() {
+    let node = node().await;
+    let batch = RuntimeCall::Utility(pallet_utility::Call::batch_all { calls: vec![remark("x")] });
+    let start = &batch.encode()[..3];
+    for depth in [200, 3_000] {
+        let mut call = remark("deep").encode();
+        for _ in 0..depth {
+            call = [start, &call].concat();
+        }
+        ask(&node, "dev_impersonate", json!([account("Bob").to_string(), hex(&call)])).await.unwrap_err();
+    }
+    node.mine(1).await.unwrap();
+    node.stop().await;
+}
