@@ -39,10 +39,12 @@ pub(super) fn run(args: &AsArgs, context: &Context) -> anyhow::Result<()> {
         let made = control(&url, "dev_impersonate", json!([args.account.to_string(), call])).await?;
         let block = u32::try_from(number(&made, "number")?).context("the block number is out of range")?;
         let hash = made["extrinsic"]["hash"].as_str().and_then(|hash| hash.parse::<ExtrinsicHash>().ok());
-        let hash = hash.context("the localnet's response lacks the hash\nhint: the localnet may have a different version")?;
+        let hash =
+            hash.context("the localnet's response lacks the hash\nhint: the localnet may have a different version")?;
         let block = BlockNumber::new(block);
         let outcome = chain.lookup(hash, block, block).await.map_err(failed)?;
-        let outcome = outcome.with_context(|| format!("block {block} does not have the call\nhint: was the chain reverted?"))?;
+        let outcome =
+            outcome.with_context(|| format!("block {block} does not have the call\nhint: was the chain reverted?"))?;
         impersonated(args.account.id(), &outcome, context)
     })
 }

@@ -18,9 +18,8 @@ pub(super) struct SetStorageArgs {
     /// Storage item, such as SubtensorModule.Tempo
     #[arg(value_name = "PALLET.ITEM")]
     item: String,
-    /// The keys of the item, then its value: integers, true, false, addresses, 0x…, text, JSON, or amounts such as
-    /// 0.5tao
-    #[arg(value_name = "KEYS… VALUE", allow_negative_numbers = true, required_unless_present = "remove")]
+    /// The keys of a map, then the value: integers, true, false, addresses, 0x…, text, JSON, or amounts such as 0.5tao
+    #[arg(value_name = "VALUE", allow_negative_numbers = true, required_unless_present = "remove")]
     words: Vec<String>,
     /// Remove the value, so that the item has its default; give only the keys
     #[arg(long)]

@@ -53,7 +53,8 @@ mod tests {
 
     #[test]
     fn durations_have_units() {
-        for (text, seconds) in [("7d", 604_800), ("12h", 43_200), ("1h30m", 5_400), ("2 weeks", 1_209_600), ("P1D", 86_400)]
+        for (text, seconds) in
+            [("7d", 604_800), ("12h", 43_200), ("1h30m", 5_400), ("2 weeks", 1_209_600), ("P1D", 86_400)]
         {
             assert_eq!(duration(text), Ok(Duration::from_secs(seconds)), "{text}");
         }

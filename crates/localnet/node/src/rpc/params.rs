@@ -132,7 +132,9 @@ impl Args {
     pub(crate) fn entries(&self, position: usize) -> Parsed<Vec<(Vec<u8>, Option<Vec<u8>>)>> {
         let expected = || invalid_params("storage must be a list of [key, value or null]");
         let entry = |entry: &Value| {
-            let [name, value] = entry.as_array().map(Vec::as_slice).ok_or_else(expected)? else { return Err(expected()) };
+            let [name, value] = entry.as_array().map(Vec::as_slice).ok_or_else(expected)? else {
+                return Err(expected());
+            };
             let value = match value {
                 Value::Null => None,
                 Value::String(text) => Some(from_hex(text)?),

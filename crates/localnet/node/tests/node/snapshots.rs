@@ -5,7 +5,7 @@ use jsonrpsee::rpc_params;
 use serde_json::{Value, json};
 use taonet_localnet::{AuthorError, History, Node, SnapshotError};
 
-use crate::support::{account_key, ask, config, get, hex, node, remark, signed, storage_key, transfer, unhex};
+use crate::support::{account, account_key, ask, config, get, hex, node, remark, signed, storage_key, transfer, unhex};
 use crate::watch::{client, next, watch};
 
 #[tokio::test]
@@ -27,7 +27,7 @@ async fn the_chain_reverts_to_a_snapshot_as_often_as_asked() {
         assert_eq!(node.storage(&account_key("Dave")).unwrap(), dave);
         assert_eq!(get(&node, "chain_getBlockHash", json!([6])).await, Value::Null);
         assert_eq!(get(&node, "chain_getHeader", json!([left.hash])).await, Value::Null);
-        assert_eq!(get(&node, "system_accountNextIndex", json!([crate::support::account("Alice").to_string()])).await, 0);
+        assert_eq!(get(&node, "system_accountNextIndex", json!([account("Alice").to_string()])).await, 0);
     }
     // The chain goes on, with the timestamps of the manual clock: the same block again.
     let again = node.mine(2).await.unwrap();
@@ -98,9 +98,11 @@ async fn a_snapshot_survives_restarts_and_pruning() {
     assert_eq!(get(&node, "dev_status", json!([])).await["oldest"], oldest);
     let number = node.storage(&storage_key("System", "Number")).unwrap().unwrap();
     assert_eq!(number, head.number().to_le_bytes());
+    // The state of the oldest block is complete, too.
     let key = hex(&storage_key("System", "Number"));
     let hash = get(&node, "chain_getBlockHash", json!([oldest])).await;
-    assert_eq!(json!(u32::from_le_bytes(unhex(&get(&node, "state_getStorage", json!([key, hash])).await).try_into().unwrap())), oldest);
+    let number = unhex(&get(&node, "state_getStorage", json!([key, hash])).await);
+    assert_eq!(json!(u32::from_le_bytes(number.try_into().unwrap())), oldest);
     node.stop().await;
 }
 
