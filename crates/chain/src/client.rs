@@ -140,6 +140,21 @@ impl Client {
             .await
     }
 
+    /// Encodes a call with the newest runtime's metadata, without signing it.
+    ///
+    /// # Errors
+    /// [`ChainError::NotInRuntime`] for an unknown call, [`ChainError::Encode`] if the arguments do not match its
+    /// types.
+    pub async fn encode_call(&self, call: &Call) -> Result<Vec<u8>, ChainError> {
+        self.inner
+            .rpc
+            .in_time("call", async {
+                let head = self.inner.head().await?;
+                self.inner.runtime(head.hash).await?.call_data(call)
+            })
+            .await
+    }
+
     /// Returns the names of a call's arguments, in order; `None` if the newest runtime has no such call.
     ///
     /// # Errors

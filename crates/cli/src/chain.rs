@@ -14,6 +14,7 @@ use taonet_primitives::{BlockHash, BlockNumber};
 use crate::exit::{Classified, Failure};
 
 pub(crate) use account::Account;
+pub(crate) use report::impersonated;
 pub(crate) use signer::{ColdkeyArgs, PairArgs, SigningHotkeyArgs, development_key};
 pub(crate) use standings::{keep_fresh, standings};
 pub(crate) use submit::{Plan, SubmitArgs, publish};

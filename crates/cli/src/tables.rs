@@ -104,6 +104,9 @@ pub(crate) static EVENTS: [Column; 4] = [number("#"), fixed("phase").rank(1), fi
 /// Columns of `tao localnet`: accounts with funds.
 pub(crate) static ACCOUNTS: [Column; 3] = [fixed("key"), address("address"), number("TAO")];
 
+/// Columns of `tao localnet snapshot list`.
+pub(crate) static LOCALNET_SNAPSHOTS: [Column; 3] = [text("name"), number("block"), address("hash")];
+
 /// Columns of `tao metagraph`.
 pub(crate) static METAGRAPH: [Column; 12] = [
     number("uid"),

@@ -73,6 +73,100 @@ fn a_saved_chain_is_loaded_elsewhere() {
 }
 
 #[test]
+fn a_running_chain_reverts_to_a_snapshot() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let daemon = kept(folder, &[]);
+    assert_eq!(ask(folder, &["snapshot", "list"])["snapshots"], json!([]));
+    ask(folder, &["mine", "3"]);
+    let taken = ask(folder, &["snapshot", "take", "before"]);
+    assert_eq!((&taken["name"], &taken["block"]["number"]), (&json!("before"), &json!(3)));
+    let error = refusal(&run(folder, &["snapshot", "take", "before"]), 1);
+    assert!(error.contains("already exists"), "{error}");
+    ask(folder, &["mine", "4"]);
+    assert_eq!(ask(folder, &["snapshot", "revert", "before"])["block"], taken["block"]);
+    assert_eq!(height(folder), 3);
+    assert_eq!(ask(folder, &["snapshot", "list"])["snapshots"], json!([taken]));
+    assert_eq!(ask(folder, &["snapshot", "drop", "before"])["dropped"], true);
+    let error = refusal(&run(folder, &["snapshot", "revert", "before"]), 1);
+    assert!(error.contains("there is no snapshot before"), "{error}");
+    drop(daemon);
+}
+
+#[test]
+fn the_time_of_a_chain_is_set_and_advanced() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let daemon = kept(folder, &["--at", "2026-01-31T12:00:00Z"]);
+    assert_eq!(ask(folder, &["advance", "7d"])["time"], "2026-02-07T12:00:00Z");
+    ask(folder, &["mine", "1"]);
+    let block = document(&tao().args(["block", "--json", "--network", daemon.url()]).output().unwrap());
+    assert_eq!(block["timestamp_ms"], 1_770_465_600_250_u64, "{block}");
+    assert!(ask(folder, &["status"])["clock_offset_ms"].is_i64());
+    assert!(daemon.terminate().success());
+    let error = refusal(&run(folder, &["start", "--at", "2026-01-31T12:00:00Z"]), 1);
+    assert!(error.contains("--at is for a new chain"), "{error}");
+}
+
+#[test]
+fn a_call_is_made_as_any_account() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let daemon = kept(folder, &[]);
+    let remark = r#"{"remark": "hello"}"#;
+    let made = ask(folder, &["as", BOB, "System.remark_with_event", remark]);
+    assert_eq!((&made["success"], &made["account"], &made["block"]["number"]), (&json!(true), &json!(BOB), &json!(1)));
+    assert!(made["fee_rao"].as_u64().unwrap() > 0, "{made}");
+    assert!(made["events"].to_string().contains("Remarked"), "{made}");
+    assert_eq!(ask(folder, &["as", BOB, "--call", "0x00001468656c6c6f"])["success"], true);
+    let sudo = r#"{"call": {"System": {"remark": {"remark": "root"}}}}"#;
+    let error = refusal(&run(folder, &["as", BOB, "Sudo.sudo", sudo]), 1);
+    assert!(error.contains("Sudo.RequireSudo"), "{error}");
+    for (arguments, code, text) in [
+        (&["as", BOB, "System.remark", "hello"][..], 2, "expected a JSON object"),
+        (&["as", BOB, "remark"], 2, "expected a call such as"),
+        (&["as", BOB, "System.nothing"], 1, "System.nothing"),
+        (&["as", BOB, "--call", "0xffff"], 1, "malformed call"),
+        (&["as", "Bob", "System.remark"], 2, "Bob"),
+        (&["as", BOB], 2, "PALLET.CALL"),
+    ] {
+        let error = refusal(&run(folder, arguments), code);
+        assert!(error.contains(text), "{arguments:?}: {error}");
+    }
+    drop(daemon);
+}
+
+#[test]
+fn a_storage_item_is_set_by_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let daemon = kept(folder, &[]);
+    let tempo = || {
+        let arguments = ["subnets", "hyperparameters", "59", "--json", "--network", daemon.url()];
+        document(&tao().args(arguments).output().unwrap())["hyperparameters"]["tempo"].clone()
+    };
+    let before = tempo();
+    let set = ask(folder, &["set-storage", "SubtensorModule.Tempo", "59", "77"]);
+    assert_eq!((&set["block"]["number"], &set["storage_value"]), (&json!(1), &json!("0x4d00")));
+    assert_ne!(before, 77);
+    assert_eq!(tempo(), 77);
+    assert_eq!(ask(folder, &["set-storage", "SubtensorModule.Tempo", "59", "--remove"])["value"], Value::Null);
+    ask(folder, &["set-storage", "SubtensorModule.Owner", ALICE, BOB]);
+    for (arguments, code, text) in [
+        (&["set-storage", "Tempo", "59", "7"][..], 2, "expected an item such as"),
+        (&["set-storage", "SubtensorModule.Nothing", "7"], 1, "SubtensorModule.Nothing"),
+        (&["set-storage", "SubtensorModule.Tempo", "7"], 1, "expected 1 key, not 0"),
+        (&["set-storage", "SubtensorModule.Tempo", "59", "many"], 1, "an integer"),
+        (&["set-storage", "System.Number", "7"], 1, "do not set items of System"),
+        (&["set-storage", "SubtensorModule.Tempo"], 2, "VALUE"),
+    ] {
+        let error = refusal(&run(folder, arguments), code);
+        assert!(error.contains(text), "{arguments:?}: {error}");
+    }
+    drop(daemon);
+}
+
+#[test]
 fn a_reset_chain_begins_anew() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
@@ -147,6 +241,9 @@ fn wrong_options_are_wrong_usage() {
     for arguments in [
         &["--block-time", "12"][..],
         &["--keep-blocks", "100"],
+        &["--at", "tomorrow"],
+        &["advance", "7"],
+        &["advance", "-7d"],
         &["--keep-blocks", "3000", "--archive"],
         &["--endow", "//Alice"],
         &["--allow-origin", "polkadot.js.org"],

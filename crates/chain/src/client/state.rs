@@ -36,6 +36,28 @@ impl Client {
             .await
     }
 
+    /// Encodes the storage key of an item, and its new value if given, with the newest runtime's metadata, for a
+    /// development chain whose user can set storage.
+    ///
+    /// # Errors
+    /// [`ChainError::NotInRuntime`] for an unknown item, [`ChainError::Encode`] if the keys or the value do not match
+    /// its types.
+    pub async fn encode_storage(
+        &self,
+        pallet: &str,
+        item: &str,
+        keys: &[Json],
+        value: Option<&Json>,
+    ) -> Result<(Vec<u8>, Option<Vec<u8>>), ChainError> {
+        self.inner
+            .rpc
+            .in_time("storage types", async {
+                let head = self.inner.head().await?;
+                self.inner.runtime(head.hash).await?.storage_entry_of_json(pallet, item, keys, value)
+            })
+            .await
+    }
+
     /// Reads the entries of a map whose keys begin with `first_keys`, as pairs of the entry's keys and its value. The
     /// read timeout applies to each page of 512 entries.
     ///

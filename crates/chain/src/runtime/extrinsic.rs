@@ -48,7 +48,6 @@ impl Payload for Call {
 
 impl Runtime {
     /// Encodes a call.
-    #[cfg(test)]
     pub(crate) fn call_data(&self, call: &Call) -> Result<Vec<u8>, ChainError> {
         self.check_call(call)?;
         self.offline.tx().call_data(call).map_err(|error| ChainError::encode(what(call), error))

@@ -6,6 +6,8 @@ use subxt::ext::frame_decode::storage::{
 };
 use subxt::ext::scale_decode::DecodeAsType;
 use subxt::ext::scale_value::Value;
+use subxt::ext::scale_value::scale::encode_as_type;
+use taonet_primitives::counted;
 
 use super::{Runtime, all_read};
 use crate::ChainError;
@@ -33,6 +35,29 @@ impl Runtime {
         };
         let values: Result<Vec<Value>, JsonError> = info.keys.iter().zip(keys).map(value).collect();
         self.storage_key(pallet, item, &values.map_err(|error| ChainError::encode(storage(pallet, item), error))?)
+    }
+
+    /// Encodes the storage key and the value of an item from JSON, with all keys of the item.
+    pub(crate) fn storage_entry_of_json(
+        &self,
+        pallet: &str,
+        item: &str,
+        keys: &[Json],
+        value: Option<&Json>,
+    ) -> Result<(Vec<u8>, Option<Vec<u8>>), ChainError> {
+        let info = self.storage_info(pallet, item)?;
+        let unfit = |error: Box<dyn std::error::Error + Send + Sync>| ChainError::encode(storage(pallet, item), error);
+        if info.keys.len() != keys.len() {
+            return Err(unfit(KeyCount { expected: info.keys.len(), found: keys.len() }.into()));
+        }
+        let key = self.storage_key_of_json(pallet, item, keys)?;
+        let encode = |json: &Json| {
+            let value = to_value(json, info.value_id, self.types(), "value").map_err(|error| unfit(error.into()))?;
+            let mut bytes = Vec::new();
+            let encoded = encode_as_type(&value, info.value_id, self.types(), &mut bytes);
+            encoded.map(|()| bytes).map_err(|error| unfit(error.into()))
+        };
+        Ok((key, value.map(encode).transpose()?))
     }
 
     /// Decodes a storage value. Without bytes, decodes the item's default; `None` if the item has no default.
@@ -122,6 +147,14 @@ impl<T: DecodeAsType> StorageKeys for LastKey<T> {
         let (type_id, bytes) = parts.last().ok_or_else(|| ChainError::decode(what(), KeyError::Hashed))?;
         runtime.decode(&what(), bytes, *type_id).map(Self)
     }
+}
+
+/// An entry of a storage item is not determined by this number of keys.
+#[derive(Debug, thiserror::Error)]
+#[error("expected {}, not {found}", counted(*expected, "key"))]
+struct KeyCount {
+    expected: usize,
+    found: usize,
 }
 
 /// Why a storage key is malformed.

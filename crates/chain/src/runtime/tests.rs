@@ -134,6 +134,13 @@ fn storage_is_read_as_recorded() {
             assert_eq!(keys[fixed..], [pair[0].clone()], "{pallet}.{item}");
             let value = runtime.storage_value_json(&pallet, &item, Some(&bytes(&change[1]))).unwrap().unwrap();
             assert_eq!(value, pair[1], "{pallet}.{item}");
+            let keys = [list(&case["params"]), &keys[fixed..]].concat();
+            let entry = runtime.storage_entry_of_json(&pallet, &item, &keys, Some(&value)).unwrap();
+            assert_eq!(entry, (bytes(&change[0]), Some(bytes(&change[1]))), "{pallet}.{item}");
+            let (key, none) = runtime.storage_entry_of_json(&pallet, &item, &keys, None).unwrap();
+            assert_eq!((key, none), (bytes(&change[0]), None));
+            let error = runtime.storage_entry_of_json(&pallet, &item, &keys[1..], None).unwrap_err();
+            assert!(crate::error::with_causes(&error).contains("expected 1 key, not 0") || keys.len() > 1, "{error:?}");
         }
     }
 }

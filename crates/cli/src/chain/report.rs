@@ -2,8 +2,10 @@
 
 use serde_json::{Value, json};
 use taonet_chain::{DispatchError, Inclusion, Outcome, RefusedBecause, SignedExtrinsic, UnknownBecause, Until};
+use taonet_primitives::AccountId;
 
 use super::block_json;
+use crate::context::Context;
 use crate::exit::{Classified, Failure};
 use crate::printable::printable;
 
@@ -133,18 +135,7 @@ pub(super) fn check(extrinsic: &SignedExtrinsic, outcome: &Outcome, until: Until
         format!("the outcome of {hash} is unknown: {}\nhint: {}", printable(&because.to_string()), wait())
     };
     match outcome {
-        Outcome::Included(inclusion) | Outcome::Finalized(inclusion) => match &inclusion.result {
-            Ok(()) => Ok(()),
-            Err(error) => {
-                let hint = match error {
-                    DispatchError::Module { name, .. } => hint(name),
-                    _ => None,
-                };
-                let said = format!("{} in block {}: {}", name(outcome), inclusion.block, printable(&error.to_string()));
-                let hint = hint.map(|hint| format!("\nhint: {hint}")).unwrap_or_default();
-                Err(anyhow::anyhow!("the call failed, {said}{hint}"))
-            }
-        },
+        Outcome::Included(inclusion) | Outcome::Finalized(inclusion) => check_inclusion(outcome, inclusion),
         Outcome::Invalid(because) => Err(refused(because)),
         Outcome::Dropped => Err(anyhow::anyhow!("the node dropped {hash} from its transaction pool\nhint: {}", wait())),
         Outcome::Superseded => Err(anyhow::anyhow!(
@@ -159,6 +150,37 @@ pub(super) fn check(extrinsic: &SignedExtrinsic, outcome: &Outcome, until: Until
         Outcome::Unknown(because) => Err(anyhow::anyhow!(unknown(because))),
         _ => Err(anyhow::anyhow!("the outcome of {hash} is unknown\nhint: {}", wait())),
     }
+}
+
+/// Returns an error with a hint, unless the included call succeeded.
+fn check_inclusion(outcome: &Outcome, inclusion: &Inclusion) -> anyhow::Result<()> {
+    let Err(error) = &inclusion.result else { return Ok(()) };
+    let hint = match error {
+        DispatchError::Module { name, .. } => hint(name),
+        _ => None,
+    };
+    let said = format!("{} in block {}: {}", name(outcome), inclusion.block, printable(&error.to_string()));
+    let hint = hint.map(|hint| format!("\nhint: {hint}")).unwrap_or_default();
+    Err(anyhow::anyhow!("the call failed, {said}{hint}"))
+}
+
+/// Prints the outcome of a call that a localnet included on behalf of an account, and returns an error if it failed.
+pub(crate) fn impersonated(account: AccountId, outcome: &Outcome, context: &Context) -> anyhow::Result<()> {
+    let Some(inclusion) = outcome.inclusion() else { anyhow::bail!("the localnet did not include the call") };
+    if context.json {
+        context.print_json(&json!({
+            "account": account,
+            "success": outcome.is_success(),
+            "error": error(outcome),
+            "block": block_json(inclusion.block),
+            "index": inclusion.index,
+            "fee_rao": inclusion.fee,
+            "events": inclusion.events,
+        }))?;
+    } else if outcome.is_success() {
+        context.print(&format!("call of {account}: {}", line(outcome)))?;
+    }
+    check_inclusion(outcome, inclusion)
 }
 
 /// Creates the error for an extrinsic that the transaction pool rejected.

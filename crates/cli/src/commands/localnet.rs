@@ -4,9 +4,13 @@ mod announce;
 mod clock;
 mod control;
 mod data_dir;
+mod impersonate;
+mod named;
 mod reset;
 mod rpc;
+mod set_storage;
 mod start;
+mod time;
 
 use std::path::PathBuf;
 
@@ -42,20 +46,34 @@ enum Command {
     Mine(control::MineArgs),
     /// Produce blocks up to and including the next epoch of a subnet
     ToEpoch(control::EpochArgs),
-    /// Save a snapshot of the chain, or load one
+    /// Add to the timestamps of the following blocks
+    Advance(time::AdvanceArgs),
+    /// Make a call as any account, without its key
+    As(impersonate::AsArgs),
+    /// Set a storage item of the chain
+    SetStorage(set_storage::SetStorageArgs),
+    /// Take snapshots of the chain and revert to them, or save one to a file
     #[command(subcommand)]
     Snapshot(SnapshotCommand),
 }
 
 #[derive(Debug, Subcommand)]
 enum SnapshotCommand {
-    /// Save a snapshot of the running chain
+    /// Take a named snapshot of the running chain
+    Take(named::NameArgs),
+    /// List the named snapshots
+    List(control::TargetArgs),
+    /// Revert the running chain to a named snapshot
+    Revert(named::NameArgs),
+    /// Drop a named snapshot
+    Drop(named::NameArgs),
+    /// Save a snapshot of the running chain to a file
     Save(control::SaveArgs),
-    /// Load a snapshot for the next start
+    /// Load a snapshot file for the next start
     Load(LoadArgs),
 }
 
-/// Load a snapshot for the next start
+/// Load a snapshot file for the next start
 #[derive(Debug, Args)]
 struct LoadArgs {
     /// Snapshot file, written by `tao localnet snapshot save`
@@ -73,7 +91,16 @@ pub(crate) fn run(args: &LocalnetArgs, context: &Context) -> anyhow::Result<()> 
         Some(Command::Reset(args)) => reset::run(args, context),
         Some(Command::Mine(args)) => control::mine(args, context),
         Some(Command::ToEpoch(args)) => control::to_epoch(args, context),
-        Some(Command::Snapshot(SnapshotCommand::Save(args))) => control::save(args, context),
-        Some(Command::Snapshot(SnapshotCommand::Load(args))) => reset::load(&args.file, &args.data, context),
+        Some(Command::Advance(args)) => time::advance(args, context),
+        Some(Command::As(args)) => impersonate::run(args, context),
+        Some(Command::SetStorage(args)) => set_storage::run(args, context),
+        Some(Command::Snapshot(command)) => match command {
+            SnapshotCommand::Take(args) => named::take(args, context),
+            SnapshotCommand::List(args) => named::list(args, context),
+            SnapshotCommand::Revert(args) => named::revert(args, context),
+            SnapshotCommand::Drop(args) => named::forget(args, context),
+            SnapshotCommand::Save(args) => control::save(args, context),
+            SnapshotCommand::Load(args) => reset::load(&args.file, &args.data, context),
+        },
     }
 }

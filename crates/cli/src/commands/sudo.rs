@@ -99,7 +99,7 @@ fn arguments(fields: &[String], netuid: Option<NetUid>, values: &[String]) -> an
 }
 
 /// Converts a value to the JSON form that the call's types expect.
-fn value(text: &str) -> anyhow::Result<Value> {
+pub(crate) fn value(text: &str) -> anyhow::Result<Value> {
     if let Some(amount) = text.to_lowercase().strip_suffix("tao") {
         let amount: Rao =
             amount.trim_end().parse().map_err(|error| Classified::error(Failure::Usage, format!("{text}: {error}")))?;

@@ -94,6 +94,7 @@ fn tables() -> Vec<Sample> {
         EVENTS: ["0", "start", "System.ExtrinsicSuccess", r#"{"dispatch_info":{"weight":{"ref_time":1,"proof_size":2}}}"#],
             ["12", "call 2", "TransactionPayment.TransactionFeePaid", EVENT];
         ACCOUNTS: ["//Alice", ALICE, "1000000.000000000"], ["–", BOB, "1000000.000000000"];
+        LOCALNET_SNAPSHOTS: ["before the epoch of subnet 59", "7654321", BLOCK], ["a", "0", BLOCK];
         METAGRAPH: ["0", "1234567.8901", "0.0000", "0.0000", "0.0000", "1.0000", "0.9876", "yes", "123", "–", ALICE, BOB],
             ["255", "0.0000", "0.8123", "147.6012", "0.8100", "0.0000", "0.0000", "", "7654321", "203.0.113.217:65535", BOB, ALICE];
         METAGRAPH_CHANGES: ["7", "", "hotkey", ALICE, BOB], ["255", BOB, "validator_trust", "12345", "65535"];
@@ -186,7 +187,7 @@ fn all_facts() -> Vec<Sample> {
         ]),
         Sample::facts("commands/localnet/control.rs", &[
             ["block", "7654321 0x3e305921506d8872816023e4c273e75d2419fb89b24da97b4fe7bce14170d671"], ["oldest block", "7654065"],
-            ["pool", "12345 ready, 123 future"], ["on disk", "1234.5 MB"],
+            ["clock offset", "8760h 15m 12s 345ms"], ["pool", "12345 ready, 123 future"], ["on disk", "1234.5 MB"],
         ]),
         Sample::facts("commands/subnets/read.rs", &[
             ["netuid", "59"], ["owner's hotkey", ALICE], ["price", "0.012345678 TAO per alpha, moving average 0.012345678"],

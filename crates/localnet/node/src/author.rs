@@ -15,17 +15,20 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError};
 use std::time::{Duration, Instant};
 
 use codec::Encode;
+use taonet_localnet_runtime::dev::{Directive, impersonate};
 use taonet_localnet_runtime::mev_shield::ShieldKey;
+use taonet_localnet_runtime::{AccountId, RuntimeCall};
 use tokio::sync::oneshot;
 
 use crate::chain::{Chain, NewBlock};
-use crate::clock::{Clock, wall_millis};
-use crate::execute::{CallError, Overlay, call_as};
+use crate::clock::{Clock, difference, wall_millis};
+use crate::execute::{CallError, Overlay, call_as, within};
 use crate::meter;
-use crate::pool::{Included, TxEvent};
-use crate::store::{Head, Staged, State, StoreError};
-use build::{Left, build, stated_time};
+use crate::pool::{Included, Queued, TxEvent};
+use crate::store::{Head, SnapshotError, Staged, State, StoreError, Target, Time};
+use build::{Addition, Left, build, stated_time};
 
+pub(crate) use build::Applied;
 pub use build::BuildError;
 
 /// Maximum number of blocks per commit.
@@ -39,6 +42,9 @@ pub(crate) const MAX_COMMANDS: usize = 64;
 /// The pause before a retry when block production fails.
 const RETRY: Duration = Duration::from_secs(1);
 
+/// The latest time that can be set, in milliseconds: clients show no years beyond 9999.
+const MAX_TIME: u64 = 253_402_207_200_000;
+
 /// Why the block author failed, or refused a command.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -49,6 +55,9 @@ pub enum AuthorError {
     /// Writing a block failed.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The chain cannot revert to a named snapshot.
+    #[error(transparent)]
+    Snapshot(#[from] SnapshotError),
     /// A call to the runtime failed.
     #[error("the runtime call failed: {0}")]
     Call(#[from] CallError),
@@ -67,6 +76,9 @@ pub enum AuthorError {
     /// The subnet does not exist or has no epochs.
     #[error("subnet {0} has no next epoch; hint: create and start the subnet first")]
     NoEpoch(u16),
+    /// The time would pass the year 9999.
+    #[error("the chain's time cannot pass the year 9999; hint: advance it by less")]
+    TooLate,
     /// The command queue is full.
     #[error("the block author's queue is full ({MAX_COMMANDS} commands); hint: retry when they have finished")]
     Busy,
@@ -78,19 +90,36 @@ pub enum AuthorError {
     Panicked(String),
 }
 
-/// The target of a command.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// What a command asks for.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Goal {
     /// A number of blocks.
     Blocks(u32),
     /// The next block in which this subnet's epoch runs.
     Epoch(u16),
+    /// The block of a named snapshot, to which the chain is reverted.
+    Revert(String),
+    /// A later time of the following blocks, by this many milliseconds.
+    Advance(u64),
+    /// A block with a call of this account, whose key is not needed.
+    Impersonate(AccountId, Box<RuntimeCall>),
+    /// A block that sets these storage keys, or removes those without a value.
+    SetStorage(Vec<(Vec<u8>, Option<Vec<u8>>)>),
 }
 
-/// A command to produce blocks immediately, with the channel on which its result is sent.
+/// The result of a command.
+#[derive(Debug, Clone)]
+pub(crate) struct Done {
+    /// The newest block.
+    pub(crate) head: Head,
+    /// The extrinsic that the command added to this block.
+    pub(crate) applied: Option<Applied>,
+}
+
+/// A command to produce blocks immediately, or to change the chain's newest block or time, with the channel on which its result is sent.
 pub(crate) struct Command {
     pub(crate) goal: Goal,
-    pub(crate) reply: oneshot::Sender<Result<Head, AuthorError>>,
+    pub(crate) reply: oneshot::Sender<Result<Done, AuthorError>>,
 }
 
 /// A block that is not committed yet, with the watchers of its extrinsics.
@@ -104,6 +133,19 @@ pub(crate) fn slot(state: &State) -> Result<u64, CallError> {
     call_as(&mut Overlay::default(), state, "AuraApi_slot_duration", &[])
 }
 
+/// Returns the time after which the block after `head` is stamped, in milliseconds.
+fn stated_at(head: &Head, state: &State, time: Time) -> Result<u64, BuildError> {
+    match head.number() {
+        // The genesis block has no timestamp.
+        0 if time.floor == 0 => Ok(wall_millis()),
+        0 => Ok(time.floor),
+        number => {
+            let stated = stated_time(state).map_err(|reason| BuildError::State { number, reason })?;
+            Ok(stated.max(time.floor))
+        }
+    }
+}
+
 /// The state of the author's thread.
 pub(crate) struct Author {
     chain: Arc<Chain>,
@@ -112,7 +154,9 @@ pub(crate) struct Author {
     /// The chain's block time, in milliseconds.
     slot: u64,
     tip: Head,
+    /// The timestamp of the tip in milliseconds, or a later time that was set since.
     stated: u64,
+    time: Time,
     shield_key: ShieldKey,
     staged: Vec<Staged>,
     waiting: Vec<Waiting>,
@@ -121,8 +165,8 @@ pub(crate) struct Author {
 }
 
 impl Author {
-    /// Creates an author that continues from the chain's head; the first block of a new chain is stamped at least one
-    /// slot after `start`.
+    /// Creates an author that continues from the chain's head; the time of a new chain begins at `start`, and its first
+    /// block is stamped at least one slot later.
     ///
     /// # Errors
     /// [`AuthorError::BlockTime`]; also if the head's state cannot be read.
@@ -133,7 +177,6 @@ impl Author {
         stopping: Arc<AtomicBool>,
     ) -> Result<Self, AuthorError> {
         let tip = chain.head();
-        let number = tip.number();
         let state = chain.store.tip(&tip)?;
         let slot = slot(&state)?;
         if let Clock::Every(asked) = clock
@@ -141,11 +184,18 @@ impl Author {
         {
             return Err(AuthorError::BlockTime { found: Duration::from_millis(slot), asked });
         }
-        let stated = stated_time(&state).map_err(|reason| BuildError::State { number, reason })?;
-        let stated = if number == 0 { start.unwrap_or_else(wall_millis) } else { stated };
+        let mut time = chain.store.time()?;
+        if let Some(floor) = start
+            && tip.number() == 0
+            && time == Time::default()
+        {
+            time = Time { offset: difference(floor, wall_millis()), floor };
+            chain.store.set_time(time)?;
+        }
+        let stated = stated_at(&tip, &state, time)?;
         let (staged, waiting, flushed) = (Vec::new(), Vec::new(), Instant::now());
         let shield_key = ShieldKey::development();
-        Ok(Self { chain, clock, stopping, slot, tip, stated, shield_key, staged, waiting, weight: 0, flushed })
+        Ok(Self { chain, clock, stopping, slot, tip, stated, time, shield_key, staged, waiting, weight: 0, flushed })
     }
 
     /// Produces blocks until shutdown, or until every sender of commands is dropped.
@@ -195,12 +245,52 @@ impl Author {
     fn execute(&mut self, command: Command) {
         let Command { goal, reply } = command;
         let wanted = || !reply.is_closed();
-        let made = match goal {
-            Goal::Blocks(blocks) => self.make_while(blocks, wanted),
-            Goal::Epoch(netuid) => self.blocks_to_epoch(netuid).and_then(|blocks| self.make_while(blocks, wanted)),
+        let done = match goal {
+            Goal::Blocks(blocks) => self.make_while(blocks, wanted).map(|()| None),
+            Goal::Epoch(netuid) => {
+                self.blocks_to_epoch(netuid).and_then(|blocks| self.make_while(blocks, wanted)).map(|()| None)
+            }
+            Goal::Revert(name) => self.revert(&name).map(|()| None),
+            Goal::Advance(millis) => self.advance(millis).map(|()| None),
+            Goal::Impersonate(account, call) => self.impersonate(account, *call),
+            Goal::SetStorage(items) => self.set_storage(items),
         };
         // The caller may have stopped waiting.
-        let _ = reply.send(made.map(|()| self.tip.clone()));
+        let _ = reply.send(done.map(|applied| Done { head: self.tip.clone(), applied }));
+    }
+
+    /// Reverts the chain to the block of a named snapshot.
+    fn revert(&mut self, name: &str) -> Result<(), AuthorError> {
+        let Target { head, state, time } = self.chain.store.snapshot(name)?;
+        let stated = stated_at(&head, &state, time)?;
+        drop(state);
+        self.chain.revert(&head, time)?;
+        tracing::info!(snapshot = name, block = head.number(), left = self.tip.number(), "chain reverted");
+        meter::height(head.number());
+        (self.tip, self.stated, self.time) = (head, stated, time);
+        Ok(())
+    }
+
+    /// Adds to the timestamps of the following blocks.
+    fn advance(&mut self, millis: u64) -> Result<(), AuthorError> {
+        let floor = self.stated.checked_add(millis).filter(|floor| *floor <= MAX_TIME).ok_or(AuthorError::TooLate)?;
+        let time = Time { offset: self.time.offset.saturating_add_unsigned(millis), floor };
+        self.chain.store.set_time(time)?;
+        (self.stated, self.time) = (floor, time);
+        Ok(())
+    }
+
+    /// Produces a block with a call of an account whose key is not needed.
+    fn impersonate(&mut self, account: AccountId, call: RuntimeCall) -> Result<Option<Applied>, AuthorError> {
+        let state = self.chain.store.tip(&self.tip)?;
+        let built = within(&mut Overlay::default(), &state, || impersonate(&self.tip.header, account, call))?;
+        let (extrinsic, directive) = built.map_err(|error| BuildError::Refused(error.into()))?;
+        self.make_alone(&Addition { directive, extrinsic: Some(extrinsic.encode()) })
+    }
+
+    /// Produces a block that sets storage.
+    fn set_storage(&mut self, items: Vec<(Vec<u8>, Option<Vec<u8>>)>) -> Result<Option<Applied>, AuthorError> {
+        self.make_alone(&Addition { directive: Directive::SetStorage(items), extrinsic: None })
     }
 
     fn blocks_to_epoch(&self, netuid: u16) -> Result<u32, AuthorError> {
@@ -242,11 +332,28 @@ impl Author {
 
     /// Produces one block, and returns the number of included extrinsics from the pool.
     fn make_one(&mut self) -> Result<usize, AuthorError> {
-        let began = Instant::now();
-        let millis = self.clock.stamp(self.stated, self.slot, wall_millis());
         let queued = self.chain.pool.queued();
+        self.make_from(&queued, None).map(|(included, _)| included)
+    }
+
+    /// Produces and commits one block for a development command, without the pool's extrinsics.
+    fn make_alone(&mut self, addition: &Addition) -> Result<Option<Applied>, AuthorError> {
+        let (_, applied) = self.make_from(&[], Some(addition))?;
+        self.commit()?;
+        Ok(applied)
+    }
+
+    /// Produces one block from queued extrinsics or the addition of a development command.
+    fn make_from(
+        &mut self,
+        queued: &[Queued],
+        addition: Option<&Addition>,
+    ) -> Result<(usize, Option<Applied>), AuthorError> {
+        let began = Instant::now();
+        let now = wall_millis().saturating_add_signed(self.time.offset);
+        let millis = self.clock.stamp(self.stated, self.slot, now);
         let state = self.chain.store.tip(&self.tip)?;
-        let built = build(&self.tip, &state, millis, self.slot, &queued, &self.shield_key)?;
+        let built = build(&self.tip, &state, millis, self.slot, queued, &self.shield_key, addition)?;
         let seq_of = |position: usize| queued.get(position).map(|call| call.seq);
         let included: Vec<_> = built.included.iter().filter_map(|position| seq_of(*position)).collect();
         let invalid = built.left.iter().filter(|(_, why)| *why == Left::Invalid);
@@ -260,7 +367,7 @@ impl Author {
         let block = NewBlock { head: built.head, changes: built.changes };
         self.waiting.push(Waiting { block, included: watchers });
         meter::block(self.tip.number(), included.len(), invalid.len(), began.elapsed());
-        Ok(included.len())
+        Ok((included.len(), built.applied))
     }
 
     /// Commits the staged blocks, then announces them.
@@ -268,17 +375,13 @@ impl Author {
         if self.staged.is_empty() {
             return Ok(());
         }
-        let staged = std::mem::take(&mut self.staged);
-        let waiting = std::mem::take(&mut self.waiting);
-        self.weight = 0;
-        if let Err(error) = self.chain.store.commit(&staged) {
-            for call in waiting.into_iter().flat_map(|waiting| waiting.included) {
-                call.watcher.send(TxEvent::Dropped);
-            }
-            self.tip = self.chain.head();
-            self.chain.pool.fall_back(self.tip.clone());
+        if let Err(error) = self.chain.store.commit(&self.staged) {
+            self.fall_back();
             return Err(error.into());
         }
+        self.staged.clear();
+        self.weight = 0;
+        let waiting = std::mem::take(&mut self.waiting);
         for Waiting { block, included } in waiting {
             let hash = block.head.hash;
             self.chain.publish(block);
@@ -289,6 +392,17 @@ impl Author {
         }
         self.flush();
         Ok(())
+    }
+
+    /// Drops the staged blocks, which the store has discarded.
+    fn fall_back(&mut self) {
+        self.staged.clear();
+        self.weight = 0;
+        for call in std::mem::take(&mut self.waiting).into_iter().flat_map(|waiting| waiting.included) {
+            call.watcher.send(TxEvent::Dropped);
+        }
+        self.tip = self.chain.head();
+        self.chain.pool.fall_back(self.tip.clone());
     }
 
     /// Flushes to disk if [`FLUSH_EVERY`] has passed since the last flush.

@@ -8,7 +8,7 @@ use tokio::sync::{broadcast, oneshot};
 
 use crate::execute::{CallError, Overlay, call};
 use crate::pool::{Pool, SubmitError, Watcher};
-use crate::store::{Head, State, Store, StoreError};
+use crate::store::{Head, State, Store, StoreError, Time};
 
 /// Capacity of a subscriber's block channel; a subscriber that lags further behind misses blocks.
 const BACKLOG: usize = 256;
@@ -19,6 +19,15 @@ pub(crate) struct NewBlock {
     pub(crate) head: Head,
     /// The storage changes of the block.
     pub(crate) changes: Vec<(Vec<u8>, Option<Vec<u8>>)>,
+}
+
+/// An event for subscribers.
+#[derive(Debug)]
+pub(crate) enum News {
+    /// A block was committed.
+    Block(NewBlock),
+    /// The chain was reverted to this block.
+    Reverted(Head),
 }
 
 /// Why a state is not available.
@@ -48,7 +57,7 @@ pub(crate) struct Chain {
     pub(crate) pool: Pool,
     pub(crate) genesis: H256,
     head: RwLock<Head>,
-    news: broadcast::Sender<Arc<NewBlock>>,
+    news: broadcast::Sender<Arc<News>>,
     /// Dropped after `store`, which signals the receiver that the database file is closed.
     _closed: oneshot::Sender<()>,
 }
@@ -67,16 +76,40 @@ impl Chain {
         self.head.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Subscribes to the blocks that are published from now on.
-    pub(crate) fn follow(&self) -> broadcast::Receiver<Arc<NewBlock>> {
-        self.news.subscribe()
+    /// Returns the newest committed block, and subscribes to the events after it.
+    pub(crate) fn follow(&self) -> (Head, broadcast::Receiver<Arc<News>>) {
+        let head = self.head.read().unwrap_or_else(PoisonError::into_inner);
+        (head.clone(), self.news.subscribe())
     }
 
     /// Publishes a committed block.
     pub(crate) fn publish(&self, block: NewBlock) {
-        *self.head.write().unwrap_or_else(PoisonError::into_inner) = block.head.clone();
+        self.publish_at(block.head.clone(), News::Block(block));
+    }
+
+    /// Sets the head and notifies subscribers, without a gap in which [`Self::follow`] could miss or repeat an event.
+    fn publish_at(&self, head: Head, news: News) {
+        let mut newest = self.head.write().unwrap_or_else(PoisonError::into_inner);
+        *newest = head;
         // Without subscribers the send fails, which is fine.
-        let _ = self.news.send(Arc::new(block));
+        let _ = self.news.send(Arc::new(news));
+    }
+
+    /// Reverts the chain to an earlier block and time: deletes the later blocks, and drops all pooled extrinsics.
+    ///
+    /// # Errors
+    /// [`StoreError`]; the chain is then unchanged, but the pool is empty.
+    pub(crate) fn revert(&self, target: &Head, time: Time) -> Result<(), StoreError> {
+        let left = self.head();
+        // Published first: this block exists before and after the deletion, so every request finds a state.
+        self.pool.reset(target.clone());
+        self.publish_at(target.clone(), News::Reverted(target.clone()));
+        let reverted = self.store.revert(target, time);
+        if reverted.is_err() {
+            self.pool.reset(left.clone());
+            self.publish_at(left.clone(), News::Reverted(left));
+        }
+        reverted
     }
 
     /// Returns the state after the block with this hash; without a hash, after the newest block.

@@ -5,8 +5,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 /// Schedule of block production, and the timestamps of blocks. A slot is the chain's block time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Clock {
-    /// One block per interval, each stamped with the wall-clock time, but at least one slot after its parent's
-    /// timestamp.
+    /// One block per interval, each stamped with the wall-clock time plus the offset that was set, but at least one slot
+    /// after its parent's timestamp.
     Every(Duration),
     /// Blocks as fast as possible, each stamped one slot after its parent.
     Fastest,
@@ -29,11 +29,11 @@ impl Clock {
         }
     }
 
-    /// Returns the timestamp of a block in milliseconds, given its parent's timestamp and the wall clock.
-    pub(crate) fn stamp(self, parent: u64, slot: u64, wall: u64) -> u64 {
+    /// Returns the timestamp of a block in milliseconds, given its parent's timestamp and the chain's time.
+    pub(crate) fn stamp(self, parent: u64, slot: u64, now: u64) -> u64 {
         let min = parent.saturating_add(slot);
         match self {
-            Self::Every(_) => wall.max(min),
+            Self::Every(_) => now.max(min),
             Self::Fastest | Self::Manual => min,
         }
     }
@@ -43,6 +43,12 @@ impl Clock {
 pub(crate) fn wall_millis() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// Returns how far one time is ahead of another, in milliseconds.
+pub(crate) fn difference(time: u64, other: u64) -> i64 {
+    let ahead = i128::from(time) - i128::from(other);
+    i64::try_from(ahead).unwrap_or(if ahead > 0 { i64::MAX } else { i64::MIN })
 }
 
 #[cfg(test)]
@@ -58,7 +64,7 @@ mod tests {
 
     #[test]
     fn blocks_state_the_wall_clock_and_at_least_a_slot_more_than_their_parent() {
-        for (clock, parent, wall, stated) in [
+        for (clock, parent, now, stated) in [
             (Clock::FAST, 1_000, 5_000, 5_000),
             (Clock::FAST, 5_000, 5_100, 5_250),
             (Clock::FAST, 9_000, 5_000, 9_250),
@@ -66,7 +72,13 @@ mod tests {
             (Clock::Fastest, 1_000, 5_000, 1_250),
             (Clock::Manual, u64::MAX, 0, u64::MAX),
         ] {
-            assert_eq!(clock.stamp(parent, 250, wall), stated, "{clock:?} {parent} {wall}");
+            assert_eq!(clock.stamp(parent, 250, now), stated, "{clock:?} {parent} {now}");
         }
+    }
+
+    #[test]
+    fn a_time_is_ahead_of_or_behind_another() {
+        assert_eq!([difference(7, 5), difference(5, 7), difference(5, 5)], [2, -2, 0]);
+        assert_eq!([difference(u64::MAX, 0), difference(0, u64::MAX)], [i64::MAX, i64::MIN]);
     }
 }

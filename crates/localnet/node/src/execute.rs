@@ -47,7 +47,7 @@ pub(crate) fn call<B: Backend<BlakeTwo256>>(
 }
 
 /// Runs native runtime code on `state` with the changes of `overlay`.
-fn within<T, B: Backend<BlakeTwo256>>(
+pub(crate) fn within<T, B: Backend<BlakeTwo256>>(
     overlay: &mut Overlay,
     state: &B,
     code: impl FnOnce() -> T,

@@ -45,4 +45,4 @@ pub use execute::CallError;
 pub use node::{Node, NodeConfig, NodeError, NodeHandle, ReadError};
 pub use pool::{PoolLimits, SubmitError, TxEvent};
 pub use rpc::RpcLimits;
-pub use store::{Head, History, SnapshotError, StoreError, load_snapshot};
+pub use store::{Head, History, Snapshot, SnapshotError, StoreError, load_snapshot};

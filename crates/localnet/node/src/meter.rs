@@ -27,8 +27,12 @@ pub(crate) fn block(height: u32, included: usize, invalid: usize, took: Duration
     counter!(BLOCKS).increment(1);
     counter!(EXTRINSICS, "result" => "included").increment(included as u64);
     counter!(EXTRINSICS, "result" => "invalid").increment(invalid as u64);
-    gauge!(HEIGHT).set(f64::from(height));
+    self::height(height);
     histogram!(BLOCK_SECONDS).record(took.as_secs_f64());
+}
+
+pub(crate) fn height(height: u32) {
+    gauge!(HEIGHT).set(f64::from(height));
 }
 
 pub(crate) fn pool(ready: usize, total: usize) {

@@ -16,13 +16,13 @@ use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-use crate::author::{Author, AuthorError, Command, Goal, MAX_COMMANDS, slot};
+use crate::author::{Author, AuthorError, Command, Done, Goal, MAX_COMMANDS, slot};
 use crate::chain::{Chain, StateError};
 use crate::clock::Clock;
 use crate::execute::panic_text;
 use crate::pool::{Pool, PoolLimits, SubmitError, Watcher};
 use crate::rpc::{self, RpcLimits};
-use crate::store::{Head, History, Store, StoreError};
+use crate::store::{Head, History, Snapshot, Store, StoreError};
 
 /// The stack size of the author's thread, in bytes: calls can be nested, and the runtime recurses into them.
 const STACK: usize = 64 << 20;
@@ -53,9 +53,9 @@ pub struct NodeConfig {
     pub rpc: RpcLimits,
     /// The limits of the transaction pool.
     pub pool: PoolLimits,
-    /// The assumed timestamp of a new chain's genesis block, in milliseconds since the Unix epoch; `None` for the wall
-    /// clock. The next block is stamped at least one slot later. If set, a chain on the manual clock is the same on
-    /// every run.
+    /// The time at which a new chain begins, in milliseconds since the Unix epoch; `None` for the wall clock. The first
+    /// block is stamped at least one slot later, and the chain's clock runs from there. If set, a chain on the manual
+    /// clock is the same on every run.
     pub start: Option<u64>,
 }
 
@@ -221,7 +221,7 @@ pub(crate) struct Control {
 
 impl Control {
     /// Runs a command and waits for its result.
-    pub(crate) async fn command(&self, goal: Goal) -> Result<Head, AuthorError> {
+    pub(crate) async fn command(&self, goal: Goal) -> Result<Done, AuthorError> {
         let (reply, answer) = oneshot::channel();
         self.commands.try_send(Command { goal, reply }).map_err(|error| match error {
             TrySendError::Full(_) => AuthorError::Busy,
@@ -292,7 +292,7 @@ impl NodeHandle {
     /// # Errors
     /// [`AuthorError`].
     pub async fn mine(&self, blocks: u32) -> Result<Head, AuthorError> {
-        self.control.command(Goal::Blocks(blocks)).await
+        Ok(self.control.command(Goal::Blocks(blocks)).await?.head)
     }
 
     /// Produces blocks up to and including the next one in which this subnet's epoch runs, and returns that block.
@@ -301,7 +301,51 @@ impl NodeHandle {
     /// # Errors
     /// [`AuthorError`]; [`AuthorError::NoEpoch`] if the subnet does not exist or has no epochs.
     pub async fn mine_to_epoch(&self, netuid: u16) -> Result<Head, AuthorError> {
-        self.control.command(Goal::Epoch(netuid)).await
+        Ok(self.control.command(Goal::Epoch(netuid)).await?.head)
+    }
+
+    /// Takes a named snapshot: marks the newest block, so that [`Self::revert`] can return to it.
+    ///
+    /// # Errors
+    /// [`crate::SnapshotError`], for instance if the name is in use.
+    pub fn take_snapshot(&self, name: &str) -> Result<Snapshot, crate::SnapshotError> {
+        self.chain.store.take(name)
+    }
+
+    /// Returns the named snapshots, oldest block first.
+    ///
+    /// # Errors
+    /// [`crate::SnapshotError`].
+    pub fn snapshots(&self) -> Result<Vec<Snapshot>, crate::SnapshotError> {
+        self.chain.store.snapshots()
+    }
+
+    /// Reverts the chain to a named snapshot, and returns its block. Deletes the later blocks and their snapshots, and
+    /// drops all pooled extrinsics.
+    ///
+    /// # Errors
+    /// [`AuthorError`]; [`AuthorError::Snapshot`] if there is no such snapshot.
+    pub async fn revert(&self, name: &str) -> Result<Head, AuthorError> {
+        Ok(self.control.command(Goal::Revert(name.to_owned())).await?.head)
+    }
+
+    /// Drops a named snapshot, so that its block is pruned like any other.
+    ///
+    /// # Errors
+    /// [`crate::SnapshotError`], for instance if there is no such snapshot.
+    pub fn drop_snapshot(&self, name: &str) -> Result<(), crate::SnapshotError> {
+        self.chain.store.forget(name)
+    }
+
+    /// Adds a duration to the timestamps of the following blocks, and returns the time after which they are stamped, in
+    /// milliseconds since the Unix epoch. Produces no block.
+    ///
+    /// # Errors
+    /// [`AuthorError`]; [`AuthorError::TooLate`] beyond the year 9999.
+    pub async fn advance(&self, duration: Duration) -> Result<u64, AuthorError> {
+        let millis = u64::try_from(duration.as_millis()).map_err(|_| AuthorError::TooLate)?;
+        self.control.command(Goal::Advance(millis)).await?;
+        Ok(self.chain.store.time()?.floor)
     }
 
     /// Submits a signed extrinsic like `author_submitExtrinsic`, and returns its hash.

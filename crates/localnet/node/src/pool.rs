@@ -29,7 +29,7 @@ pub use watch::TxEvent;
 pub(crate) use watch::Watcher;
 
 /// The maximum nesting depth of calls, the same as in the runtime.
-const DEPTH: u32 = 256;
+pub(crate) const DEPTH: u32 = 256;
 /// Duration of the ban on invalid or included extrinsics, as in the real chain's node.
 const BAN: Duration = Duration::from_mins(30);
 /// Maximum number of banned extrinsics in memory.
@@ -105,7 +105,18 @@ impl Pool {
         let mut chases = 0;
         loop {
             let tip = self.lock().tip.clone();
-            let valid = validate(store, &tip, &bytes).inspect_err(|error| self.ban(hash, error))?;
+            let valid = match validate(store, &tip, &bytes) {
+                Ok(valid) => valid,
+                // The block may have been reverted meanwhile.
+                Err(_) if chases < CHASES && self.tip().hash != tip.hash => {
+                    chases += 1;
+                    continue;
+                }
+                Err(error) => {
+                    self.ban(hash, &error);
+                    return Err(error);
+                }
+            };
             let mut inner = self.lock();
             let valid = if inner.tip.hash == tip.hash {
                 valid
@@ -187,6 +198,17 @@ impl Pool {
         let mut inner = self.lock();
         inner.tip = tip;
         inner.bans.clear();
+    }
+
+    /// Empties the pool when the chain is reverted to `tip`. Extrinsics of later blocks can be submitted again.
+    pub(crate) fn reset(&self, tip: Head) {
+        let mut inner = self.lock();
+        inner.tip = tip;
+        inner.bans.clear();
+        for entry in std::mem::take(&mut inner.graph).all() {
+            entry.watcher.send(TxEvent::Dropped);
+        }
+        crate::meter::pool(0, 0);
     }
 
     /// Closes the pool to new extrinsics, and reports all pooled ones as dropped.

@@ -157,7 +157,7 @@ impl Methods {
         }
     }
 
-    /// Registers a method that produces blocks.
+    /// Registers a method that the block author executes.
     fn command(
         &mut self,
         name: &'static str,

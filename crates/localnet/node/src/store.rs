@@ -4,15 +4,17 @@
 //! bodies, block numbers by hash) and prunes old blocks. The database therefore always ends at a complete block.
 
 mod file;
+mod named;
 mod nodes;
 mod snapshot;
 #[cfg(test)]
 mod tests;
+mod time;
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use codec::{Decode, Encode};
 use redb::{
@@ -29,7 +31,10 @@ use taonet_localnet_runtime::{Header, VERSION};
 use file::{Flushing, LazyFile};
 use nodes::{NODES, Node, NodeMemory, NodeName, NodeView, find, row_key};
 
+pub use named::Snapshot;
+pub(crate) use named::Target;
 pub use snapshot::{SnapshotError, load_snapshot};
+pub(crate) use time::Time;
 
 const HEADERS: TableDefinition<'static, u32, &[u8]> = TableDefinition::new("headers");
 const BODIES: TableDefinition<'static, u32, &[u8]> = TableDefinition::new("bodies");
@@ -187,7 +192,8 @@ impl Staged {
 /// The chain's database, on disk or in memory.
 pub(crate) struct Store {
     database: Arc<Database>,
-    memory: Arc<NodeMemory>,
+    /// Replaced by a revert, after which older views may still fill the previous one.
+    memory: RwLock<Arc<NodeMemory>>,
     history: History,
     flushing: Flushing,
     path: Option<PathBuf>,
@@ -210,7 +216,7 @@ impl Store {
         };
         let store = Self {
             database: Arc::new(database),
-            memory: Arc::new(NodeMemory::new()),
+            memory: RwLock::new(Arc::new(NodeMemory::new())),
             history,
             flushing,
             path: directory.map(|directory| directory.join(FILE)),
@@ -226,7 +232,7 @@ impl Store {
         let database = builder().create_with_backend(LazyFile::on(file, flushing.clone())).unwrap();
         let store = Self {
             database: Arc::new(database),
-            memory: Arc::new(NodeMemory::new()),
+            memory: RwLock::new(Arc::new(NodeMemory::new())),
             history: History::Archive,
             flushing,
             path: None,
@@ -265,7 +271,7 @@ impl Store {
         let staged = self.stage(head, Vec::new(), nodes);
         self.write(&write, &[staged])?;
         write.commit()?;
-        self.memory.settle();
+        self.memory().settle();
         Ok(())
     }
 
@@ -316,24 +322,43 @@ impl Store {
 
     /// Returns the state after the block with this hash; the inner `None` if it was pruned.
     pub(crate) fn state(&self, hash: H256) -> Result<Option<(Head, Option<State>)>, StoreError> {
+        let memory = self.memory();
         let read = self.database.begin_read()?;
         let Some(head) = find_head(&read, hash)? else { return Ok(None) };
         let bodies = read.open_table(BODIES)?;
         let newest = bodies.last()?.is_some_and(|(number, _)| number.value() == head.number());
         let kept = bodies.get(head.number())?.is_some();
-        let state = if kept { Some(self.view(&read, &head, newest)?) } else { None };
+        let state = if kept { Some(self.view(memory, &read, &head, newest)?) } else { None };
         Ok(Some((head, state)))
     }
 
     /// Returns the state after `head`, which may be a staged block.
     pub(crate) fn tip(&self, head: &Head) -> Result<State, StoreError> {
-        self.view(&self.database.begin_read()?, head, true)
+        let memory = self.memory();
+        self.view(memory, &self.database.begin_read()?, head, true)
     }
 
-    fn view(&self, read: &ReadTransaction, head: &Head, newest: bool) -> Result<State, StoreError> {
+    /// Returns the nodes in memory. A view takes them before its transaction begins: a view of reverted blocks must not
+    /// fill the memory of the blocks that replace them.
+    fn memory(&self) -> Arc<NodeMemory> {
+        self.memory.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Empties the memory after a revert.
+    fn renew_memory(&self) {
+        *self.memory.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(NodeMemory::new());
+    }
+
+    fn view(
+        &self,
+        memory: Arc<NodeMemory>,
+        read: &ReadTransaction,
+        head: &Head,
+        newest: bool,
+    ) -> Result<State, StoreError> {
         let view = NodeView {
             database: self.database.clone(),
-            memory: self.memory.clone(),
+            memory,
             table: read.open_table(NODES)?,
             at: head.number(),
             newest,
@@ -349,19 +374,20 @@ impl Store {
         mut nodes: BackendTransaction<BlakeTwo256>,
     ) -> Staged {
         let birth = head.number();
+        let memory = self.memory();
         let (mut born, mut dead) = (Vec::new(), Vec::new());
         for (name, (bytes, references)) in nodes.drain() {
             let name = name.into_boxed_slice();
             if references > 0 {
                 born.push((name, bytes));
             } else if references < 0 {
-                let birth = self.memory.birth(&name);
+                let birth = memory.birth(&name);
                 dead.push((name, birth));
             }
         }
         // Staged after the removals, because one block may remove a node and insert it again under the same name.
         for (name, bytes) in &born {
-            self.memory.stage(name.clone(), Node { birth, bytes: bytes.clone() });
+            memory.stage(name.clone(), Node { birth, bytes: bytes.clone() });
         }
         Staged { head, extrinsics, born, dead }
     }
@@ -377,8 +403,8 @@ impl Store {
             Ok(write.commit()?)
         });
         match written {
-            Ok(()) => self.memory.settle(),
-            Err(_) => self.memory.discard(),
+            Ok(()) => self.memory().settle(),
+            Err(_) => self.memory().discard(),
         }
         written
     }
@@ -415,6 +441,8 @@ impl Store {
     fn prune(&self, write: &WriteTransaction, added: &[Staged]) -> Result<(), StoreError> {
         let History::Last(keep) = self.history else { return Ok(()) };
         let Some(newest) = added.last().map(|block| block.head.number()) else { return Ok(()) };
+        // A named snapshot keeps the history that the chain had when it was taken.
+        let newest = named::oldest(write)?.map_or(newest, |kept| kept.min(newest));
         let mut bodies = write.open_table(BODIES)?;
         let oldest = bodies.first()?.map_or(0, |(number, _)| number.value());
         let bound = (newest + 1).saturating_sub(keep);

@@ -13,7 +13,7 @@
 //! - [`proxy`] is the pallet of delegates, who make calls for an account, and [`crowdloan`] of TAO that many accounts
 //!   raise; [`drand`] stores the pulses of the randomness beacon. polkadot-sdk's pallets serve multisignatures, preimages, scheduled calls and safe mode.
 //! - [`info`] contains the results of the runtime APIs.
-//! - [`genesis`] builds the genesis state.
+//! - [`genesis`] builds the genesis state, and [`dev`] carries out what a development node adds to a block.
 //!
 //! `taonet-localnet` runs the runtime in a node; a test of a pallet needs only the genesis state:
 //!
@@ -46,6 +46,8 @@ pub mod admin_utils;
 pub mod commitments;
 #[warn(missing_docs)]
 pub mod crowdloan;
+#[warn(missing_docs)]
+pub mod dev;
 #[warn(missing_docs)]
 pub mod drand;
 #[warn(missing_docs)]

@@ -6,7 +6,7 @@ use frame_support::weights::Weight;
 use frame_support::weights::constants::WEIGHT_REF_TIME_PER_SECOND;
 use frame_support::{PalletId, derive_impl, parameter_types};
 use sp_runtime::traits::{BlakeTwo256, IdentifyAccount, Verify};
-use sp_runtime::{MultiAddress, MultiSignature, Perbill, generic};
+use sp_runtime::{MultiAddress, Perbill, generic};
 use sp_version::{RuntimeVersion, runtime_version};
 
 use crate::extensions::{
@@ -14,7 +14,7 @@ use crate::extensions::{
     SudoTransactionExtension,
 };
 use crate::subtensor::defaults::ConstTao;
-use crate::{admin_utils, commitments, crowdloan, drand, fees, mev_shield, subtensor, swap};
+use crate::{admin_utils, commitments, crowdloan, dev, drand, fees, mev_shield, subtensor, swap};
 
 pub mod apis;
 pub mod calls;
@@ -26,6 +26,7 @@ pub use filter::CallFilter;
 
 // Composed at the crate root: clients expect type paths of two segments.
 pub(crate) use crate::InherentDataExt;
+pub use crate::dev::Signature;
 pub use crate::{
     AdminUtils, AllPalletsWithSystem, Aura, Balances, Commitments, Crowdloan, Drand, MevShield, Multisig, OriginCaller,
     PalletInfo, Preimage, Proxy, Runtime, RuntimeCall, RuntimeError, RuntimeEvent, RuntimeFreezeReason,
@@ -33,8 +34,6 @@ pub use crate::{
     Swap, System, Timestamp, TransactionPayment, Utility,
 };
 
-/// A signature of any supported scheme.
-pub type Signature = MultiSignature;
 /// A public key of 32 bytes.
 pub type AccountId = <<Signature as Verify>::Signer as IdentifyAccount>::AccountId;
 /// An amount of TAO, in rao.
@@ -144,6 +143,7 @@ impl frame_system::Config for Runtime {
     type AccountData = pallet_balances::AccountData<Balance>;
     type SS58Prefix = SS58Prefix;
     type MaxConsumers = ConstU32<16>;
+    type PreInherents = dev::SetStorage;
 }
 
 impl pallet_timestamp::Config for Runtime {

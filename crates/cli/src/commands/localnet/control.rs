@@ -1,4 +1,4 @@
-//! Control of a running localnet: status, blocks, snapshots, shutdown.
+//! Control of a running localnet: status, blocks, snapshot files, shutdown.
 
 #![allow(clippy::indexing_slicing, reason = "indexing a JSON value yields null for a missing key")]
 
@@ -7,12 +7,14 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
 use clap::Args;
+use jiff::SignedDuration;
 use serde_json::{Value, json};
+use taonet_chain::Client;
 use taonet_service::STOP_WITHIN;
 
 use super::data_dir::{DataArgs, Running};
 use super::rpc::{self, RpcError, control, number};
-use crate::chain::{LOCAL, parse_network};
+use crate::chain::{LOCAL, failed, parse_network};
 use crate::context::Context;
 use crate::table::facts;
 
@@ -48,7 +50,7 @@ pub(super) struct EpochArgs {
     target: TargetArgs,
 }
 
-/// Save a snapshot of the running chain
+/// Save a snapshot of the running chain to a file
 #[derive(Debug, Args)]
 pub(super) struct SaveArgs {
     /// Output file
@@ -59,7 +61,7 @@ pub(super) struct SaveArgs {
 
 impl TargetArgs {
     /// Returns the URL of the node: from `--network`, the data directory, or the default.
-    fn url(&self) -> anyhow::Result<String> {
+    pub(super) fn url(&self) -> anyhow::Result<String> {
         let named = match &self.network {
             Some(network) => network,
             None => match Running::read(&self.data.directory())? {
@@ -70,6 +72,14 @@ impl TargetArgs {
         let network = parse_network(named)?;
         network.nodes().first().map(ToString::to_string).context("the network has no node URL")
     }
+}
+
+/// Connects to a localnet that has control methods; also returns its URL.
+pub(super) async fn connect(target: &TargetArgs) -> anyhow::Result<(String, Client)> {
+    let url = target.url()?;
+    control(&url, "dev_status", json!([])).await?;
+    let chain = Client::connect(&parse_network(&url)?).await.map_err(failed)?;
+    Ok((url, chain))
 }
 
 pub(super) fn status(args: &TargetArgs, context: &Context) -> anyhow::Result<()> {
@@ -86,6 +96,7 @@ pub(super) fn status(args: &TargetArgs, context: &Context) -> anyhow::Result<()>
             "spec_version": status["specVersion"],
             "clock": status["clock"],
             "block_ms": status["blockMillis"],
+            "clock_offset_ms": status["offsetMillis"],
             "pool": status["pool"],
             "disk_bytes": status["bytes"],
             "pid": status["pid"],
@@ -103,13 +114,16 @@ pub(super) fn status(args: &TargetArgs, context: &Context) -> anyhow::Result<()>
     rows.add_row(["oldest block", &status["oldest"].to_string()]);
     rows.add_row(["runtime", &status["specVersion"].to_string()]);
     rows.add_row(["clock", &clock]);
+    if let Some(offset) = status["offsetMillis"].as_i64().filter(|offset| *offset != 0) {
+        rows.add_row(["clock offset", &format!("{:#}", SignedDuration::from_millis(offset))]);
+    }
     rows.add_row(["pool", &format!("{} ready, {} future", status["pool"]["ready"], status["pool"]["future"])]);
     rows.add_row(["on disk", &format!("{:.1} MB", status["bytes"].as_f64().unwrap_or_default() / 1e6)]);
     rows.add_row(["process", &status["pid"].to_string()]);
     context.print(&rows.to_string())
 }
 
-fn text(value: &Value) -> String {
+pub(super) fn text(value: &Value) -> String {
     value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }
 

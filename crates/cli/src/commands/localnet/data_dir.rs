@@ -9,6 +9,8 @@ use clap::Args;
 use serde::{Deserialize, Serialize};
 use taonet_service::{Access, atomic_write};
 
+/// Database file, which holds all state of a data directory.
+pub(super) const DATABASE: &str = "chain.redb";
 /// File that records the process running the chain of a data directory.
 const RUNNING: &str = "running.json";
 

@@ -9,13 +9,10 @@ use clap::Args;
 use serde_json::json;
 
 use super::control::stop_at;
-use super::data_dir::{DataArgs, Running};
+use super::data_dir::{DATABASE, DataArgs, Running};
 use super::rpc;
 use crate::context::Context;
 use crate::prompt;
-
-/// Database file, which holds all state of a data directory.
-const DATABASE: &str = "chain.redb";
 
 /// Stop the chain and delete its state
 #[derive(Debug, Args)]

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::path::Path;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use clap::Args;
 use taonet_chain::{At, Client};
 use taonet_localnet::{History, Node, NodeConfig, NodeError, NodeHandle, StoreError};
@@ -15,7 +15,7 @@ use tokio::sync::oneshot;
 
 use super::announce::{Account, Announcement};
 use super::clock::BlockTime;
-use super::data_dir::{DataArgs, Running};
+use super::data_dir::{DATABASE, DataArgs, Running};
 use crate::chain::{failed, parse_network};
 use crate::context::Context;
 use crate::daemon::serve_metrics;
@@ -30,6 +30,9 @@ pub(super) struct StartArgs {
     /// Block time: an interval such as 12s or 250ms, `fast` (as fast as possible) or `manual` (on demand)
     #[arg(long, value_name = "TIME", default_value = "250ms")]
     block_time: BlockTime,
+    /// Time at which a new chain begins, such as 2026-01-31T12:00:00Z; its clock runs from there [default: now]
+    #[arg(long, value_name = "TIME", value_parser = super::time::instant)]
+    at: Option<u64>,
     /// Listen address. Control methods such as `dev_mine` are enabled on loopback only
     #[arg(long, default_value = "127.0.0.1:9944", value_name = "ADDRESS")]
     listen: SocketAddr,
@@ -100,7 +103,17 @@ impl StartArgs {
     async fn start(&self, directory: Option<&Path>, endowed: &[Coldkey]) -> anyhow::Result<NodeHandle> {
         let listen = SocketAddr::new(self.listen.ip(), self.port.unwrap_or(self.listen.port()));
         let accounts: Vec<_> = endowed.iter().map(|coldkey| (*coldkey.as_bytes()).into()).collect();
+        if self.at.is_some()
+            && let Some(directory) = directory.filter(|directory| directory.join(DATABASE).exists())
+        {
+            bail!(
+                "--at is for a new chain, but there is a chain in {}\nhint: advance its time with `tao localnet \
+                 advance`, or delete it with `tao localnet reset`",
+                directory.display()
+            );
+        }
         let mut config = NodeConfig::new(genesis(&accounts)?);
+        config.start = self.at;
         config.directory = directory.map(Path::to_owned);
         config.clock = self.block_time.0;
         config.history = match self.keep_blocks {

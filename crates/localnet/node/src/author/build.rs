@@ -5,16 +5,17 @@ use sp_core::H256;
 use sp_core::storage::StateVersion;
 use sp_inherents::InherentData;
 use sp_io::hashing::twox_128;
-use sp_runtime::traits::{BlakeTwo256, Header as _};
+use sp_runtime::traits::{BlakeTwo256, Hash as _, Header as _};
 use sp_runtime::transaction_validity::{InvalidTransaction, TransactionValidityError};
-use sp_runtime::{ApplyExtrinsicResult, Digest, DigestItem};
+use sp_runtime::{ApplyExtrinsicResult, Digest, DigestItem, DispatchResult};
 use sp_state_machine::{Backend, BackendTransaction};
+use taonet_localnet_runtime::dev::Directive;
 use taonet_localnet_runtime::mev_shield::ShieldKey;
 use taonet_localnet_runtime::{Header, UncheckedExtrinsic};
 
 use super::shield;
 use crate::execute::{CallError, Overlay, call, call_as};
-use crate::pool::Queued;
+use crate::pool::{Queued, SubmitError};
 use crate::store::{Head, State};
 
 /// A block counts as full once this many extrinsics have exceeded its remaining weight.
@@ -52,6 +53,15 @@ pub enum BuildError {
         /// The root of the trie.
         state: H256,
     },
+    /// The runtime refused the extrinsic of a development command.
+    #[error("the runtime refused the call: {}", .0.data().unwrap_or_else(|| .0.to_string()))]
+    Refused(SubmitError),
+    /// The block has no valid header, because a development command set the storage items of the header.
+    #[error("cannot build block {number}: its header does not follow its parent; hint: do not set items of System")]
+    Header {
+        /// The block's height.
+        number: u32,
+    },
     /// The parent's state cannot be read.
     #[error("cannot build block {number}: {reason}")]
     State {
@@ -71,6 +81,25 @@ pub(crate) enum Left {
     Invalid,
 }
 
+/// What a development command adds to a block, which then has no other extrinsics.
+#[derive(Debug, Clone)]
+pub(crate) struct Addition {
+    pub(crate) directive: Directive,
+    /// The encoded extrinsic that the directive admits.
+    pub(crate) extrinsic: Option<Vec<u8>>,
+}
+
+/// The extrinsic of a development command in a block.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Applied {
+    /// The hash of the extrinsic.
+    pub(crate) hash: H256,
+    /// The index of the extrinsic in the block.
+    pub(crate) index: u32,
+    /// The result of the call.
+    pub(crate) result: DispatchResult,
+}
+
 /// A built block, with its changes to the state and the results of the queued extrinsics.
 pub(crate) struct Built {
     pub(crate) head: Head,
@@ -81,6 +110,8 @@ pub(crate) struct Built {
     pub(crate) included: Vec<usize>,
     /// Extrinsics that were not included, by position in the queue, with the reason.
     pub(crate) left: Vec<(usize, Left)>,
+    /// The extrinsic of the development command.
+    pub(crate) applied: Option<Applied>,
 }
 
 struct Draft<'a> {
@@ -109,6 +140,17 @@ impl Draft<'_> {
         applied
     }
 
+    /// Applies the extrinsic of a development command.
+    fn add(&mut self, extrinsic: &[u8]) -> Result<Applied, BuildError> {
+        let number = self.number;
+        let index = u32::try_from(self.extrinsics.len()).unwrap_or(u32::MAX);
+        match self.apply(extrinsic) {
+            Ok(Ok(result)) => Ok(Applied { hash: BlakeTwo256::hash(extrinsic), index, result }),
+            Ok(Err(error)) => Err(BuildError::Refused(error.into())),
+            Err(source) => Err(BuildError::Call { number, source }),
+        }
+    }
+
     fn inherents(&mut self, millis: u64) -> Result<(), BuildError> {
         let number = self.number;
         let refused = |reason: String| BuildError::Inherent { number, reason };
@@ -128,10 +170,12 @@ impl Draft<'_> {
     }
 }
 
-/// Builds the block after `parent`, with timestamp `millis`, from the `queued` extrinsics in their order.
+/// Builds the block after `parent`, with timestamp `millis`, from the `queued` extrinsics in their order, or from the
+/// `addition` of a development command.
 ///
 /// # Errors
-/// [`BuildError`]: a bug in the runtime or a failure of the store, never an invalid extrinsic.
+/// [`BuildError`]: a bug in the runtime, a failure of the store or an unsuitable addition, never an invalid extrinsic in
+/// the queue.
 pub(crate) fn build(
     parent: &Head,
     state: &State,
@@ -139,16 +183,26 @@ pub(crate) fn build(
     slot: u64,
     queued: &[Queued],
     shield_key: &ShieldKey,
+    addition: Option<&Addition>,
 ) -> Result<Built, BuildError> {
     let number = parent.number().saturating_add(1);
-    let digest = Digest { logs: vec![DigestItem::PreRuntime(AURA, (millis / slot.max(1)).encode())] };
-    let blank = Header::new(number, H256::zero(), H256::zero(), parent.hash, digest);
+    let mut logs = vec![DigestItem::PreRuntime(AURA, (millis / slot.max(1)).encode())];
+    logs.extend(addition.map(|addition| addition.directive.digest()));
+    let blank = Header::new(number, H256::zero(), H256::zero(), parent.hash, Digest { logs });
     let mut draft = Draft { overlay: Overlay::default(), state, number, extrinsics: Vec::new() };
     call(&mut draft.overlay, state, "Core_initialize_block", &blank.encode())
         .map_err(|source| BuildError::Call { number, source })?;
     draft.inherents(millis)?;
+    let extrinsic = addition.and_then(|addition| addition.extrinsic.as_deref());
+    let applied = extrinsic.map(|extrinsic| draft.add(extrinsic)).transpose()?;
     let (included, left) = take_calls(&mut draft, queued, shield_key);
     let header: Header = draft.call("BlockBuilder_finalize_block", &[])?;
+    if header.number() != blank.number()
+        || header.parent_hash() != blank.parent_hash()
+        || !header.digest().logs().starts_with(blank.digest().logs())
+    {
+        return Err(BuildError::Header { number });
+    }
     let changes = draft
         .overlay
         .drain_storage_changes(state, StateVersion::V1)
@@ -164,6 +218,7 @@ pub(crate) fn build(
         changes: changes.main_storage_changes,
         included,
         left,
+        applied,
     })
 }
 

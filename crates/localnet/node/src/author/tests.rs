@@ -7,6 +7,7 @@ use sp_core::H256;
 use taonet_localnet_runtime::genesis;
 
 use super::*;
+use crate::chain::News;
 use crate::pool::{Pool, PoolLimits};
 use crate::store::{History, Store};
 
@@ -50,7 +51,7 @@ fn a_stopping_author_commits_and_stops() {
 fn an_order_ends_with_who_gave_it() {
     let mut author = author();
     let (reply, answer) = oneshot::channel();
-    let mut news = author.chain.follow();
+    let (_, mut news) = author.chain.follow();
     let chain = author.chain.clone();
     let caller = std::thread::spawn(move || {
         while news.try_recv().is_err() {
@@ -68,13 +69,14 @@ fn an_order_ends_with_who_gave_it() {
 #[test]
 fn nothing_is_announced_before_it_is_on_disk() {
     let mut author = author();
-    let mut news = author.chain.follow();
+    let (_, mut news) = author.chain.follow();
     author.make_one().unwrap();
     assert_eq!(author.chain.head().number(), 0);
     assert!(news.try_recv().is_err());
     author.commit().unwrap();
     assert_eq!(author.chain.head().number(), 1);
-    assert_eq!(news.try_recv().unwrap().head, author.chain.store.head().unwrap());
+    let committed = author.chain.store.head().unwrap();
+    assert!(matches!(&*news.try_recv().unwrap(), News::Block(block) if block.head == committed));
 }
 
 /// A storage backend that counts flushes to disk.

@@ -18,7 +18,8 @@ pub enum TxEvent {
     /// The extrinsic was replaced by the one with this hash, which has the same account and nonce. This is the last
     /// event.
     Usurped(H256),
-    /// The extrinsic was evicted from a full pool, or the node is shutting down. This is the last event.
+    /// The extrinsic was evicted from a full pool, the chain was reverted, or the node is shutting down. This is the last
+    /// event.
     Dropped,
     /// The extrinsic is no longer valid. This is the last event.
     Invalid,

@@ -2,14 +2,20 @@
 
 use std::path::PathBuf;
 
-use serde_json::json;
-use taonet_localnet_runtime::VERSION;
+use codec::DecodeLimit;
+use serde_json::{Value, json};
+use taonet_localnet_runtime::{RuntimeCall, VERSION};
 
-use super::error::{Answer, author, invalid_params, snapshot, store};
+use super::error::{Answer, author, internal, invalid_params, snapshot, store};
 use super::params::Args;
 use super::{Context, Methods, RegisterError};
-use crate::author::Goal;
+use crate::author::{Applied, AuthorError, Done, Goal};
 use crate::clock::Clock;
+use crate::pool::DEPTH;
+use crate::store::Snapshot;
+
+/// Maximum bytes of keys and values that a block sets: they are in its header, which is sent to subscribers.
+const MAX_SET: usize = 64 << 10;
 
 pub(super) fn register(methods: &mut Methods) -> Result<(), RegisterError> {
     methods.command("dev_mine", |args| {
@@ -31,11 +37,54 @@ pub(super) fn register(methods: &mut Methods) -> Result<(), RegisterError> {
         context.chain.store.save(&path).map_err(|failure| snapshot(&failure))?;
         Ok(json!(path))
     });
+    methods.heavy(&["dev_takeSnapshot"], |context, args| {
+        let taken = context.chain.store.take(&args.name(0, "a snapshot")?).map_err(|failure| snapshot(&failure))?;
+        Ok(named(&taken))
+    });
+    methods.heavy(&["dev_listSnapshots"], |context, _| {
+        let snapshots = context.chain.store.snapshots().map_err(|failure| snapshot(&failure))?;
+        Ok(snapshots.iter().map(named).collect())
+    });
+    methods.heavy(&["dev_dropSnapshot"], |context, args| {
+        context.chain.store.forget(&args.name(0, "a snapshot")?).map_err(|failure| snapshot(&failure))?;
+        Ok(json!(true))
+    });
+    methods.command("dev_revertSnapshot", |args| Ok(Goal::Revert(args.name(0, "a snapshot")?)))?;
+    methods.module.register_async_method("dev_advance", |params, context, _| async move {
+        let millis = Args::parse(&params)?.count(0, "a number of milliseconds")?;
+        context.control.command(Goal::Advance(millis)).await.map_err(|failure| author(&failure))?;
+        let time = context.chain.store.time().map_err(|failure| store(&failure))?;
+        Answer::Ok(json!({"time": time.floor}))
+    })?;
+    methods.module.register_async_method("dev_impersonate", |params, context, _| async move {
+        let args = Args::parse(&params)?;
+        let (account, bytes) = (args.account(0)?, args.bytes(1, "a call")?);
+        // Decoding recurses into nested calls, for which only the workers have enough stack.
+        let decode = move || RuntimeCall::decode_all_with_depth_limit(DEPTH, &mut bytes.as_slice()).map(Box::new);
+        let call = context.workers.run(decode).await.ok_or_else(|| internal("the request's worker panicked"))?;
+        let call = call.map_err(|failure| invalid_params(format!("malformed call: {failure}")))?;
+        made(context.control.command(Goal::Impersonate(account, call)).await)
+    })?;
+    methods.command("dev_setStorage", |args| {
+        let entries = args.entries(0)?;
+        if entries.iter().any(|(key, _)| key.is_empty() || key.starts_with(b":")) {
+            return Err(invalid_params("only keys of pallets can be set"));
+        }
+        let bytes = |(key, value): &(Vec<u8>, Option<Vec<u8>>)| key.len() + value.as_ref().map_or(0, Vec::len);
+        if entries.iter().map(bytes).sum::<usize>() > MAX_SET {
+            return Err(invalid_params(format!("keys and values must have at most {MAX_SET} bytes in total")));
+        }
+        Ok(Goal::SetStorage(entries))
+    })?;
     methods.light(&["dev_stop"], |context, _| {
         context.control.stop();
         Ok(json!(true))
     });
     Ok(())
+}
+
+fn named(snapshot: &Snapshot) -> Value {
+    json!({"name": snapshot.name, "number": snapshot.number, "hash": snapshot.hash})
 }
 
 fn status(context: &Context, _: &Args) -> Answer {
@@ -55,6 +104,7 @@ fn status(context: &Context, _: &Args) -> Answer {
         "specVersion": VERSION.spec_version,
         "clock": clock,
         "blockMillis": millis,
+        "offsetMillis": chain.store.time().map_err(|failure| store(&failure))?.offset,
         "pool": {"ready": ready, "future": calls - ready},
         "bytes": chain.store.bytes(),
         "nodes": chain.store.node_count().map_err(|failure| store(&failure))?,
@@ -63,7 +113,15 @@ fn status(context: &Context, _: &Args) -> Answer {
 }
 
 /// Returns the response to a finished command.
-pub(super) fn made(outcome: Result<crate::store::Head, crate::author::AuthorError>) -> Answer {
-    let head = outcome.map_err(|failure| author(&failure))?;
-    Ok(json!({"number": head.number(), "hash": head.hash}))
+pub(super) fn made(outcome: Result<Done, AuthorError>) -> Answer {
+    let Done { head, applied } = outcome.map_err(|failure| author(&failure))?;
+    Ok(match applied {
+        None => json!({"number": head.number(), "hash": head.hash}),
+        Some(Applied { hash, index, result }) => json!({
+            "number": head.number(),
+            "hash": head.hash,
+            "extrinsic": {"hash": hash, "index": index},
+            "error": result.err(),
+        }),
+    })
 }

@@ -5,7 +5,7 @@ use jsonrpsee::types::error::{
     INTERNAL_ERROR_CODE, INVALID_PARAMS_CODE, OVERSIZED_RESPONSE_CODE, OVERSIZED_RESPONSE_MSG,
 };
 
-use crate::author::AuthorError;
+use crate::author::{AuthorError, BuildError};
 use crate::chain::StateError;
 use crate::pool::SubmitError;
 use crate::store::{SnapshotError, StoreError};
@@ -59,7 +59,10 @@ pub(crate) fn payment(failure: &StateError) -> ErrorObjectOwned {
 }
 
 pub(crate) fn author(failure: &AuthorError) -> ErrorObjectOwned {
-    error(DEV, failure.to_string(), None)
+    match failure {
+        AuthorError::Build(BuildError::Refused(refused)) => submit(refused),
+        failure => error(DEV, failure.to_string(), None),
+    }
 }
 
 pub(crate) fn snapshot(failure: &SnapshotError) -> ErrorObjectOwned {

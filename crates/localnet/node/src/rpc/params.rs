@@ -128,6 +128,23 @@ impl Args {
         }
     }
 
+    /// Parses a list of storage keys, each with a value or null.
+    pub(crate) fn entries(&self, position: usize) -> Parsed<Vec<(Vec<u8>, Option<Vec<u8>>)>> {
+        let expected = || invalid_params("storage must be a list of [key, value or null]");
+        let entry = |entry: &Value| {
+            let [name, value] = entry.as_array().map(Vec::as_slice).ok_or_else(expected)? else {
+                return Err(expected());
+            };
+            let value = match value {
+                Value::Null => None,
+                Value::String(text) => Some(from_hex(text)?),
+                _ => return Err(expected()),
+            };
+            Ok((key(name)?, value))
+        };
+        short(self.value(position).as_array().ok_or_else(expected)?)?.iter().map(entry).collect()
+    }
+
     /// Parses a non-negative count.
     pub(crate) fn count(&self, position: usize, name: &str) -> Parsed<u64> {
         self.value(position).as_u64().ok_or_else(|| invalid_params(format!("{name} must be a non-negative integer")))

@@ -22,7 +22,7 @@ use super::pace::{Following, Pace};
 use super::params::{Args, to_hex};
 use super::state::{state_at, trie};
 use super::{Context, Methods, RegisterError};
-use crate::chain::NewBlock;
+use crate::chain::{NewBlock, News};
 use crate::meter::Subscribed;
 
 /// A pending subscription request.
@@ -65,21 +65,21 @@ impl Feed {
         Ok(sent?)
     }
 
-    /// Returns the next block, or a notice of missed blocks; `None` when the subscription or the chain is closed.
-    async fn next(&self, news: &mut Receiver<Arc<NewBlock>>) -> Option<News> {
+    /// Returns the next event, or a notice of missed events; `None` when the subscription or the chain is closed.
+    async fn next(&self, news: &mut Receiver<Arc<News>>) -> Option<Received> {
         tokio::select! {
             () = self.sink.closed() => None,
-            block = news.recv() => match block {
-                Ok(block) => Some(News::Block(block)),
-                Err(RecvError::Lagged(_)) => Some(News::Missed),
+            received = news.recv() => match received {
+                Ok(news) => Some(Received::News(news)),
+                Err(RecvError::Lagged(_)) => Some(Received::Missed),
                 Err(RecvError::Closed) => None,
             },
         }
     }
 }
 
-enum News {
-    Block(Arc<NewBlock>),
+enum Received {
+    News(Arc<News>),
     Missed,
 }
 
@@ -112,17 +112,13 @@ pub(super) fn register(methods: &mut Methods) -> Result<(), RegisterError> {
 }
 
 async fn heads(asked: Asked, context: Arc<Context>) -> Result<(), SubscriptionError> {
-    // Subscribed before the head is read, so that no block is missed.
-    let mut news = context.chain.follow();
-    let head = context.chain.head();
+    let (head, mut news) = context.chain.follow();
     let feed = asked.accept().await?;
     feed.send(&head.header).await?;
-    let mut sent = head.number();
-    while let Some(news) = feed.next(&mut news).await {
-        let News::Block(block) = news else { continue };
-        if block.head.number() > sent {
-            feed.send(&block.head.header).await?;
-            sent = block.head.number();
+    while let Some(received) = feed.next(&mut news).await {
+        let Received::News(news) = received else { continue };
+        match &*news {
+            News::Block(NewBlock { head, .. }) | News::Reverted(head) => feed.send(&head.header).await?,
         }
     }
     Ok(())
@@ -145,7 +141,7 @@ async fn storage(params: Params<'static>, asked: Asked, context: Arc<Context>) -
         Ok(keys) => keys,
         Err(error) => return asked.reject(error).await,
     };
-    let mut news = context.chain.follow();
+    let (_, mut news) = context.chain.follow();
     let mut sent = Sent::new();
     let first = match asked.pace.heavy(read_changes(&context, &keys, &mut sent)).await {
         Ok(first) => first,
@@ -155,11 +151,18 @@ async fn storage(params: Params<'static>, asked: Asked, context: Arc<Context>) -
     if let Some(first) = first {
         feed.send(&first).await?;
     }
-    while let Some(news) = feed.next(&mut news).await {
-        let message = match news {
-            News::Block(block) => block_changes(&block, &mut sent),
+    while let Some(received) = feed.next(&mut news).await {
+        let block = match &received {
+            Received::News(news) => match &**news {
+                News::Block(block) => Some(block),
+                News::Reverted(_) => None,
+            },
+            Received::Missed => None,
+        };
+        let message = match block {
+            Some(block) => block_changes(block, &mut sent),
             // A failed read may succeed after the next block.
-            News::Missed => read_changes(&context, &keys, &mut sent).await.unwrap_or_default(),
+            None => read_changes(&context, &keys, &mut sent).await.unwrap_or_default(),
         };
         if let Some(message) = message {
             feed.send(&message).await?;

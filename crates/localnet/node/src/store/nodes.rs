@@ -60,6 +60,12 @@ fn position(prefix: &[u8], birth: u32) -> Vec<u8> {
     key
 }
 
+/// Returns the block that created the node of a row.
+pub(crate) fn birth_of(key: &[u8]) -> Option<u32> {
+    let (rest, _) = key.split_last_chunk::<TAG>()?;
+    rest.last_chunk::<4>().map(|bytes| u32::from_be_bytes(*bytes))
+}
+
 /// Returns the newest version of a node visible at block `at`.
 pub(crate) fn find(
     table: &impl ReadableTable<&'static [u8], &'static [u8]>,
@@ -73,9 +79,8 @@ pub(crate) fn find(
     last.extend_from_slice(&[u8::MAX; TAG]);
     for row in table.range(first.as_slice()..=last.as_slice())?.rev() {
         let (key, value) = row?;
-        let Some((rest, found)) = key.value().split_last_chunk::<TAG>() else { continue };
-        if found == tag {
-            let birth = rest.last_chunk::<4>().map_or(0, |bytes| u32::from_be_bytes(*bytes));
+        let Some(birth) = birth_of(key.value()) else { continue };
+        if key.value().ends_with(tag) {
             return Ok(Some(Node { birth, bytes: value.value().to_vec() }));
         }
     }

@@ -1,4 +1,4 @@
-//! Snapshots: a complete chain in one file.
+//! Snapshot files: a complete chain in one file.
 //!
 //! Layout: eight magic bytes, the format version (u32), and the tables in a fixed order, each with its row count (u64)
 //! and for each row the lengths (u32) and bytes of key and value; finally the BLAKE2b-256 hash of all preceding bytes.
@@ -23,7 +23,7 @@ const MAX_LENGTH: u32 = 64 << 20;
 /// Number of rows that are loaded per transaction.
 const LOAD: u64 = 50_000;
 
-/// Why saving or loading a snapshot failed.
+/// Why a snapshot could not be saved, loaded, taken, found or reverted to.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SnapshotError {
@@ -47,6 +47,18 @@ pub enum SnapshotError {
     /// The file is truncated or corrupt.
     #[error("the snapshot {0} is truncated or corrupt; hint: get another copy")]
     Damaged(PathBuf),
+    /// The name of a named snapshot is malformed.
+    #[error("{0:?} is not a name of a snapshot; hint: use 1 to 64 bytes of text on one line")]
+    Name(String),
+    /// A named snapshot has this name.
+    #[error("the snapshot {0} already exists; hint: choose another name, or drop it first")]
+    Taken(String),
+    /// No named snapshot has this name.
+    #[error("there is no snapshot {0}; hint: list the snapshots with tao localnet snapshot list")]
+    Unknown(String),
+    /// The block of a named snapshot was pruned by a version of the node without named snapshots.
+    #[error("the block of snapshot {0} was pruned; hint: drop the snapshot")]
+    Pruned(String),
     /// A database operation failed.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -112,15 +124,22 @@ impl From<io::Error> for Failure {
 }
 
 macro_rules! from_redb {
-    ($($error:ty),+) => {$(
-        impl From<$error> for Failure {
+    ($target:ty: $($error:ty),+) => {$(
+        impl From<$error> for $target {
             fn from(error: $error) -> Self {
                 Self::Store(error.into())
             }
         }
     )+};
 }
-from_redb!(redb::CommitError, redb::DatabaseError, redb::StorageError, redb::TableError, redb::TransactionError);
+from_redb!(
+    Failure: redb::CommitError,
+    redb::DatabaseError,
+    redb::StorageError,
+    redb::TableError,
+    redb::TransactionError
+);
+from_redb!(SnapshotError: redb::CommitError, redb::StorageError, redb::TableError, redb::TransactionError);
 
 impl Store {
     /// Saves the chain to a new file while the node keeps running.

@@ -56,7 +56,7 @@ fn grow(store: &Store, blocks: u32, sizes: &[usize]) -> Head {
 fn pairs(store: &Store, head: &Head) -> Vec<(Vec<u8>, Vec<u8>)> {
     let fresh = Store {
         database: store.database.clone(),
-        memory: Arc::new(NodeMemory::new()),
+        memory: RwLock::new(Arc::new(NodeMemory::new())),
         history: store.history,
         flushing: Flushing::default(),
         path: None,
@@ -146,6 +146,73 @@ fn a_chain_opened_with_less_history_loses_the_rest_in_turn() {
     assert_eq!(store.oldest().unwrap(), u32::from(PRUNE_AHEAD > 0) + PRUNE_AHEAD);
     let head = grow(&store, 10, &[1]).number().max(head.number());
     assert_eq!(store.oldest().unwrap(), head - 19);
+}
+
+#[test]
+fn a_reverted_store_is_as_it_was() {
+    for sizes in [&[1][..], &[7, 1, 30]] {
+        let store = Store::open(None, Some(genesis()), History::Last(20)).unwrap();
+        let head = grow(&store, 100, sizes);
+        let (oldest, nodes, before) = (store.oldest().unwrap(), store.node_count().unwrap(), pairs(&store, &head));
+        store.take("here").unwrap();
+        for _ in 0..2 {
+            let later = grow(&store, 150, sizes);
+            // The snapshot keeps its own history.
+            assert_eq!(store.oldest().unwrap(), oldest);
+            store.take("later").unwrap();
+            store.set_time(Time { offset: 5, floor: 9 }).unwrap();
+            let Target { head: target, time, .. } = store.snapshot("here").unwrap();
+            store.revert(&target, time).unwrap();
+            assert_eq!(store.time().unwrap(), Time::default());
+            assert_eq!(store.head().unwrap(), head);
+            assert_eq!((store.oldest().unwrap(), store.node_count().unwrap()), (oldest, nodes));
+            assert_eq!(pairs(&store, &head), before);
+            assert!(store.header(later.hash).unwrap().is_none());
+            assert!(store.hash(head.number() + 1).unwrap().is_none());
+            let names: Vec<_> = store.snapshots().unwrap().into_iter().map(|snapshot| snapshot.name).collect();
+            assert_eq!(names, ["here"]);
+        }
+        // Without the snapshot, pruning catches up and leaves no unreachable node.
+        store.forget("here").unwrap();
+        let head = grow(&store, 300, sizes);
+        assert_eq!(store.oldest().unwrap(), head.number() - 19);
+        assert_eq!(store.node_count().unwrap(), reachable(&store).len() as u64);
+    }
+}
+
+/// A request reads the newest state while the chain is reverted, and fills the node cache afterwards.
+#[test]
+fn a_view_of_reverted_blocks_does_not_mislead_later_blocks() {
+    let store = Store::open(None, Some(genesis()), History::Last(20)).unwrap();
+    grow(&store, 30, &[1]);
+    store.take("here").unwrap();
+    let left = grow(&store, 40, &[1]);
+    let target = store.snapshot("here").unwrap().head;
+    let view = store.tip(&left).unwrap();
+    store.revert(&target, Time::default()).unwrap();
+    assert!(view.pairs(sp_state_machine::IterArgs::default()).unwrap().map(Result::unwrap).count() > 190);
+    store.forget("here").unwrap();
+    let head = grow(&store, 100, &[1]);
+    assert_eq!(store.oldest().unwrap(), head.number() - 19);
+    assert_eq!(store.node_count().unwrap(), reachable(&store).len() as u64);
+}
+
+#[test]
+fn a_snapshot_of_a_pruned_block_is_refused() {
+    let store = Store::open(None, Some(genesis()), History::Last(20)).unwrap();
+    grow(&store, 5, &[1]);
+    store.take("here").unwrap();
+    store.forget("here").unwrap();
+    grow(&store, 100, &[1]);
+    // A version of the node without named snapshots would leave such a row.
+    let row = (5u32, H256::repeat_byte(5), Time::default()).encode();
+    let write = store.database.begin_write().unwrap();
+    write.open_table(named::SNAPSHOTS).unwrap().insert("here", row.as_slice()).unwrap();
+    write.commit().unwrap();
+    let error = store.snapshot("here").err().unwrap();
+    assert!(matches!(error, SnapshotError::Pruned(_)), "{error}");
+    assert!(matches!(store.snapshot("there"), Err(SnapshotError::Unknown(_))));
+    store.forget("here").unwrap();
 }
 
 #[test]

@@ -14,6 +14,8 @@ use taonet_localnet::{Clock, Node, NodeHandle};
 use crate::process::{Process, announce};
 use crate::support::{account_key, config, get, hex, post, remark, signed, unhex};
 
+/// Environment variable with the directory of a child that takes snapshots and reverts to them.
+const REVERTING: &str = "TAONET_CRASH_REVERTING";
 /// Environment variable with the child's chain directory.
 const DIRECTORY: &str = "TAONET_CRASH_DIRECTORY";
 /// Environment variable with the seed of an earlier run.
@@ -144,4 +146,68 @@ async fn nothing_seen_is_lost_when_the_process_is_killed() {
     let alice = node.storage(&account_key("Alice")).unwrap().unwrap();
     assert!(u32::from_le_bytes(alice[..4].try_into().unwrap()) > 100, "there was no load");
     node.stop().await;
+}
+
+/// Runs the process to kill while it reverts, if the environment variable is set; otherwise does nothing.
+#[tokio::test]
+async fn reverting_child() {
+    let Some(directory) = std::env::var_os(REVERTING) else { return };
+    let directory = Path::new(&directory);
+    let mut config = config();
+    config.directory = Some(directory.to_owned());
+    let node = Node::start(config).await.unwrap();
+    announce(directory, node.address());
+    // Snapshots of a killed child remain; the names are used again.
+    loop {
+        for name in ["first", "second"] {
+            let _ = node.drop_snapshot(name);
+            node.take_snapshot(name).unwrap();
+            node.mine(7).await.unwrap();
+        }
+        node.mine(30).await.unwrap();
+        node.revert("second").await.unwrap();
+        node.mine(11).await.unwrap();
+        node.revert("first").await.unwrap();
+        node.mine(9).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_chain_that_is_killed_while_it_reverts_is_complete() {
+    let mut moments = Moments::new();
+    let directory = tempfile::tempdir().unwrap();
+    let mut config = config();
+    config.directory = Some(directory.path().to_owned());
+    let mut reverted = 0;
+    for round in 0..20 {
+        let mut child = Process::start("crash::reverting_child", REVERTING, directory.path());
+        child.address().await;
+        tokio::time::sleep(Duration::from_micros(moments.below(300_000))).await;
+        child.kill();
+
+        let node = Node::start(config.clone()).await.unwrap();
+        let head = node.head();
+        check_state(&node, &json!(head.hash)).await;
+        for number in head.number().saturating_sub(40)..head.number() {
+            let hash = get(&node, "chain_getBlockHash", json!([number])).await;
+            let next = get(&node, "chain_getBlockHash", json!([number + 1])).await;
+            assert_eq!(get(&node, "chain_getHeader", json!([next])).await["parentHash"], hash, "block {number}");
+        }
+        let beyond = get(&node, "chain_getBlockHash", json!([head.number() + 1])).await;
+        assert_eq!(beyond, Value::Null, "round {round}");
+        for snapshot in node.snapshots().unwrap() {
+            assert!(snapshot.number <= head.number(), "round {round}: {snapshot:?}");
+            assert_eq!(get(&node, "chain_getBlockHash", json!([snapshot.number])).await, json!(snapshot.hash));
+            check_state(&node, &json!(snapshot.hash)).await;
+        }
+        if let Some(first) = node.snapshots().unwrap().first() {
+            let target = node.revert(&first.name).await.unwrap();
+            assert_eq!((target.number(), target.hash), (first.number, first.hash), "round {round}");
+            reverted += 1;
+        }
+        node.mine(3).await.unwrap();
+        check_state(&node, &json!(node.head().hash)).await;
+        node.stop().await;
+    }
+    assert!(reverted > 5, "the children took no snapshots");
 }

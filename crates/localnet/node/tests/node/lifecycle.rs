@@ -213,7 +213,20 @@ async fn without_dev_methods_nobody_stops_the_node() {
     let mut config = config();
     config.dev_methods = false;
     let node = Node::start(config).await.unwrap();
-    for method in ["dev_stop", "dev_mine", "dev_snapshot", "dev_status", "dev_epoch"] {
+    for method in [
+        "dev_stop",
+        "dev_mine",
+        "dev_snapshot",
+        "dev_status",
+        "dev_epoch",
+        "dev_takeSnapshot",
+        "dev_listSnapshots",
+        "dev_revertSnapshot",
+        "dev_dropSnapshot",
+        "dev_advance",
+        "dev_impersonate",
+        "dev_setStorage",
+    ] {
         assert_eq!(ask(&node, method, json!([1])).await.unwrap_err()["code"], -32601, "{method}");
     }
     node.stop().await;

@@ -11,17 +11,17 @@ use tokio::time::timeout;
 
 use crate::support::{Signing, account_key, get, hex, node, remark, signed, transfer};
 
-const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
-async fn client(node: &NodeHandle) -> WsClient {
+pub(crate) async fn client(node: &NodeHandle) -> WsClient {
     WsClientBuilder::default().build(node.url()).await.unwrap()
 }
 
-async fn next(subscription: &mut Subscription<Value>) -> Value {
+pub(crate) async fn next(subscription: &mut Subscription<Value>) -> Value {
     timeout(PATIENCE, subscription.next()).await.unwrap().unwrap().unwrap()
 }
 
-async fn watch(client: &WsClient, bytes: &[u8]) -> Subscription<Value> {
+pub(crate) async fn watch(client: &WsClient, bytes: &[u8]) -> Subscription<Value> {
     let params = rpc_params![hex(bytes)];
     client.subscribe("author_submitAndWatchExtrinsic", params, "author_unwatchExtrinsic").await.unwrap()
 }

@@ -7,8 +7,8 @@ use serde_json::Value as Json;
 use sp_core::H256;
 use sp_core::crypto::Ss58Codec;
 use sp_io::hashing::blake2_256;
-use sp_runtime::MultiAddress;
 use sp_runtime::generic::Era;
+use sp_runtime::{MultiAddress, MultiSignature};
 use taonet_localnet_runtime::extensions::{
     ChargeFee, CheckNonce, CheckShieldedTxValidity, DrandPriority, SubtensorTransactionExtension,
     SudoTransactionExtension,
@@ -168,7 +168,7 @@ fn signed_calls_have_the_recorded_bytes() {
         let extrinsic = UncheckedExtrinsic::new_signed(
             recorded_call(recorded),
             MultiAddress::Id(signer),
-            Signature::Sr25519(signature),
+            Signature::from(MultiSignature::Sr25519(signature)),
             extension(recorded),
         );
         let bytes = bytes(&recorded["extrinsic_hex"]);

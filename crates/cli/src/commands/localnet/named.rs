@@ -1,0 +1,71 @@
+//! Named snapshots of a running localnet.
+
+#![allow(clippy::indexing_slicing, reason = "indexing a JSON value yields null for a missing key")]
+
+use clap::Args;
+use serde_json::{Value, json};
+
+use super::control::{TargetArgs, text};
+use super::rpc::{control, number};
+use crate::context::Context;
+use crate::table::table;
+use crate::tables::LOCALNET_SNAPSHOTS;
+
+/// Arguments that select a named snapshot
+#[derive(Debug, Args)]
+pub(super) struct NameArgs {
+    /// Name of the snapshot
+    name: String,
+    #[command(flatten)]
+    target: TargetArgs,
+}
+
+pub(super) fn take(args: &NameArgs, context: &Context) -> anyhow::Result<()> {
+    let taken = call("dev_takeSnapshot", args, context)?;
+    if context.json {
+        return context.print_json(&snapshot(&taken));
+    }
+    context.print(&format!("snapshot {} of block {} {}", args.name, number(&taken, "number")?, text(&taken["hash"])))
+}
+
+pub(super) fn list(args: &TargetArgs, context: &Context) -> anyhow::Result<()> {
+    let listed = context.block_on(async { control(&args.url()?, "dev_listSnapshots", json!([])).await })?;
+    let listed = listed.as_array().map(Vec::as_slice).unwrap_or_default();
+    if context.json {
+        return context.print_json(&json!({ "snapshots": listed.iter().map(snapshot).collect::<Vec<_>>() }));
+    }
+    if listed.is_empty() {
+        context.say("no snapshots");
+        return Ok(());
+    }
+    let mut rows = table(&LOCALNET_SNAPSHOTS);
+    for one in listed {
+        rows.add_row([text(&one["name"]), one["number"].to_string(), text(&one["hash"])]);
+    }
+    context.print(&rows.to_string())
+}
+
+pub(super) fn revert(args: &NameArgs, context: &Context) -> anyhow::Result<()> {
+    let block = call("dev_revertSnapshot", args, context)?;
+    if context.json {
+        let block = json!({ "number": block["number"], "hash": block["hash"] });
+        return context.print_json(&json!({ "name": args.name, "block": block }));
+    }
+    context.print(&format!("reverted to block {} {}", number(&block, "number")?, text(&block["hash"])))
+}
+
+pub(super) fn forget(args: &NameArgs, context: &Context) -> anyhow::Result<()> {
+    call("dev_dropSnapshot", args, context)?;
+    if context.json {
+        return context.print_json(&json!({ "name": args.name, "dropped": true }));
+    }
+    context.print(&format!("dropped snapshot {}", args.name))
+}
+
+fn call(method: &str, args: &NameArgs, context: &Context) -> anyhow::Result<Value> {
+    context.block_on(async { control(&args.target.url()?, method, json!([args.name])).await })
+}
+
+fn snapshot(answer: &Value) -> Value {
+    json!({ "name": answer["name"], "block": { "number": answer["number"], "hash": answer["hash"] } })
+}

@@ -1,0 +1,58 @@
+//! `tao localnet set-storage`: sets any storage item by name.
+
+#![allow(clippy::indexing_slicing, reason = "indexing a JSON value yields null for a missing key")]
+
+use clap::Args;
+use serde_json::{Value, json};
+
+use super::control::{TargetArgs, connect, text};
+use super::rpc::{control, number};
+use crate::chain::failed;
+use crate::commands::sudo::value;
+use crate::context::Context;
+use crate::exit::{Classified, Failure};
+
+/// Set a storage item of the chain
+#[derive(Debug, Args)]
+pub(super) struct SetStorageArgs {
+    /// Storage item, such as SubtensorModule.Tempo
+    #[arg(value_name = "PALLET.ITEM")]
+    item: String,
+    /// The keys of a map, then the value: integers, true, false, addresses, 0x…, text, JSON, or amounts such as 0.5tao
+    #[arg(value_name = "VALUE", allow_negative_numbers = true, required_unless_present = "remove")]
+    words: Vec<String>,
+    /// Remove the value, so that the item has its default; give only the keys
+    #[arg(long)]
+    remove: bool,
+    #[command(flatten)]
+    target: TargetArgs,
+}
+
+pub(super) fn run(args: &SetStorageArgs, context: &Context) -> anyhow::Result<()> {
+    let usage = |text: String| Classified::error(Failure::Usage, text);
+    let (pallet, item) = args
+        .item
+        .split_once('.')
+        .ok_or_else(|| usage(format!("{}: expected an item such as SubtensorModule.Tempo", args.item)))?;
+    let mut keys = args.words.iter().map(|word| value(word)).collect::<anyhow::Result<Vec<Value>>>()?;
+    let new = if args.remove { None } else { keys.pop() };
+    context.block_on(async {
+        let (url, chain) = connect(&args.target).await?;
+        let (key, bytes) = chain.encode_storage(pallet, item, &keys, new.as_ref()).await.map_err(failed)?;
+        let bytes = bytes.map(|bytes| format!("0x{}", hex::encode(bytes)));
+        let key = format!("0x{}", hex::encode(key));
+        let block = control(&url, "dev_setStorage", json!([[[key, bytes]]])).await?;
+        if context.json {
+            return context.print_json(&json!({
+                "item": args.item,
+                "keys": keys,
+                "value": new,
+                "storage_key": key,
+                "storage_value": bytes,
+                "block": { "number": block["number"], "hash": block["hash"] },
+            }));
+        }
+        let done = if args.remove { "removed" } else { "set" };
+        context.print(&format!("{} {done} in block {} {}", args.item, number(&block, "number")?, text(&block["hash"])))
+    })
+}

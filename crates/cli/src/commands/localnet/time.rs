@@ -1,0 +1,75 @@
+//! Time of a localnet: `tao localnet advance`, and the time at which a chain begins.
+
+use std::time::Duration;
+
+use clap::Args;
+use jiff::{Span, SpanRelativeTo, Timestamp};
+use serde_json::json;
+
+use super::control::TargetArgs;
+use super::rpc::{control, number};
+use crate::context::Context;
+
+/// Add to the timestamps of the following blocks
+#[derive(Debug, Args)]
+pub(super) struct AdvanceArgs {
+    /// Duration, such as 7d, 12h or 1h30m
+    #[arg(value_parser = duration)]
+    duration: Duration,
+    #[command(flatten)]
+    target: TargetArgs,
+}
+
+pub(super) fn advance(args: &AdvanceArgs, context: &Context) -> anyhow::Result<()> {
+    let params = json!([u64::try_from(args.duration.as_millis()).unwrap_or(u64::MAX)]);
+    let answer = context.block_on(async { control(&args.target.url()?, "dev_advance", params).await })?;
+    let millis = number(&answer, "time")?;
+    let time = i64::try_from(millis).ok().and_then(|millis| Timestamp::from_millisecond(millis).ok());
+    let time = time.map_or_else(|| millis.to_string(), |time| time.to_string());
+    if context.json {
+        return context.print_json(&json!({ "time": time, "time_ms": millis }));
+    }
+    context.print(&format!("the next block is stamped after {time}"))
+}
+
+/// Parses a duration of at least one millisecond.
+fn duration(text: &str) -> Result<Duration, &'static str> {
+    let expected = "expected a duration such as 7d, 12h or 1h30m";
+    let span: Span = text.parse().map_err(|_| expected)?;
+    let duration = span.to_duration(SpanRelativeTo::days_are_24_hours()).map_err(|_| expected)?;
+    let duration = Duration::try_from(duration).map_err(|_| expected)?;
+    if duration < Duration::from_millis(1) { Err("expected at least 1ms") } else { Ok(duration) }
+}
+
+/// Parses a time since 1970, and returns it in milliseconds since the Unix epoch.
+pub(super) fn instant(text: &str) -> Result<u64, &'static str> {
+    let time: Timestamp = text.parse().map_err(|_| "expected a time such as 2026-01-31T12:00:00Z")?;
+    u64::try_from(time.as_millisecond()).map_err(|_| "expected a time since 1970")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_have_units() {
+        for (text, seconds) in
+            [("7d", 604_800), ("12h", 43_200), ("1h30m", 5_400), ("2 weeks", 1_209_600), ("P1D", 86_400)]
+        {
+            assert_eq!(duration(text), Ok(Duration::from_secs(seconds)), "{text}");
+        }
+        assert_eq!(duration("250ms"), Ok(Duration::from_millis(250)));
+        for text in ["", "7", "d", "-7d", "0s", "1us", "1 month", "1y", "7days!"] {
+            assert!(duration(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_time_names_its_zone() {
+        assert_eq!(instant("2026-01-31T12:00:00Z"), Ok(1_769_860_800_000));
+        assert_eq!(instant("2026-01-31T12:00:00+01:00"), Ok(1_769_857_200_000));
+        for text in ["", "2026-01-31", "2026-01-31T12:00:00", "1960-01-01T00:00:00Z", "tomorrow"] {
+            assert!(instant(text).is_err(), "{text}");
+        }
+    }
+}

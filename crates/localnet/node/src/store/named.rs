@@ -1,0 +1,169 @@
+//! Named snapshots: blocks that the running chain can revert to.
+//!
+//! A named snapshot is a mark on a block, and costs nothing to take. Pruning keeps the marked block and the history that
+//! the chain had there, so a revert only deletes the later blocks.
+
+use std::ops::Bound;
+
+use codec::{Decode, Encode};
+use redb::{ReadOnlyTable, ReadableDatabase, ReadableTable, TableDefinition, TableError, WriteTransaction};
+use sp_core::H256;
+
+use super::nodes::{NODES, birth_of};
+use super::time::{self, Time};
+use super::{BODIES, DEATHS, HEADERS, Head, META, NUMBERS, SnapshotError, State, Store, StoreError, decode_head};
+
+pub(super) const SNAPSHOTS: TableDefinition<'static, &str, &[u8]> = TableDefinition::new("snapshots");
+
+/// Maximum length of a snapshot's name, in bytes.
+const MAX_NAME: usize = 64;
+
+/// A named snapshot of the running chain.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Snapshot {
+    /// The name, by which the chain is reverted.
+    pub name: String,
+    /// The height of the newest block when the snapshot was taken.
+    pub number: u32,
+    /// The hash of that block.
+    pub hash: H256,
+}
+
+/// The row of a snapshot.
+#[derive(Encode, Decode)]
+struct Row {
+    number: u32,
+    hash: H256,
+    time: Time,
+}
+
+/// The block of a snapshot, with its state and the time that was set.
+pub(crate) struct Target {
+    pub(crate) head: Head,
+    pub(crate) state: State,
+    pub(crate) time: Time,
+}
+
+impl Row {
+    fn read(bytes: &[u8]) -> Result<Self, StoreError> {
+        Self::decode(&mut &*bytes).map_err(|_| StoreError::Damaged("malformed named snapshot"))
+    }
+}
+
+impl Store {
+    /// Marks the newest committed block as a snapshot, and returns it.
+    ///
+    /// # Errors
+    /// [`SnapshotError`], for instance if the name is in use.
+    pub(crate) fn take(&self, name: &str) -> Result<Snapshot, SnapshotError> {
+        let is_printable = !name.is_empty() && name.len() <= MAX_NAME && !name.chars().any(char::is_control);
+        if !is_printable {
+            return Err(SnapshotError::Name(name.to_owned()));
+        }
+        let write = self.database.begin_write()?;
+        let head = {
+            let mut snapshots = write.open_table(SNAPSHOTS)?;
+            if snapshots.get(name)?.is_some() {
+                return Err(SnapshotError::Taken(name.to_owned()));
+            }
+            let headers = write.open_table(HEADERS)?;
+            let (_, bytes) = headers.last()?.ok_or(StoreError::Damaged("there are no blocks"))?;
+            let head = decode_head(bytes.value())?;
+            let time = time::read(&write.open_table(META)?)?;
+            let row = Row { number: head.number(), hash: head.hash, time };
+            snapshots.insert(name, row.encode().as_slice())?;
+            head
+        };
+        write.commit()?;
+        Ok(Snapshot { name: name.to_owned(), number: head.number(), hash: head.hash })
+    }
+
+    /// Returns the named snapshots, oldest block first.
+    ///
+    /// # Errors
+    /// [`SnapshotError`].
+    pub(crate) fn snapshots(&self) -> Result<Vec<Snapshot>, SnapshotError> {
+        let Some(table) = self.table()? else { return Ok(Vec::new()) };
+        let mut snapshots = Vec::new();
+        for row in table.iter()? {
+            let (name, bytes) = row?;
+            let Row { number, hash, .. } = Row::read(bytes.value())?;
+            snapshots.push(Snapshot { name: name.value().to_owned(), number, hash });
+        }
+        snapshots.sort_by_key(|snapshot| snapshot.number);
+        Ok(snapshots)
+    }
+
+    /// Opens the table; `None` if no snapshot was taken since the chain was created or loaded from a file.
+    fn table(&self) -> Result<Option<ReadOnlyTable<&'static str, &'static [u8]>>, SnapshotError> {
+        match self.database.begin_read()?.open_table(SNAPSHOTS) {
+            Err(TableError::TableDoesNotExist(_)) => Ok(None),
+            table => Ok(Some(table?)),
+        }
+    }
+
+    /// Returns the block of a snapshot.
+    ///
+    /// # Errors
+    /// [`SnapshotError::Unknown`]; [`SnapshotError::Pruned`] if the block is not in the database.
+    pub(crate) fn snapshot(&self, name: &str) -> Result<Target, SnapshotError> {
+        let unknown = || SnapshotError::Unknown(name.to_owned());
+        let table = self.table()?.ok_or_else(unknown)?;
+        let Row { hash, time, .. } = Row::read(table.get(name)?.ok_or_else(unknown)?.value())?;
+        match self.state(hash)? {
+            Some((head, Some(state))) => Ok(Target { head, state, time }),
+            _ => Err(SnapshotError::Pruned(name.to_owned())),
+        }
+    }
+
+    /// Removes the mark of a snapshot, so that its block is pruned like any other.
+    ///
+    /// # Errors
+    /// [`SnapshotError::Unknown`].
+    pub(crate) fn forget(&self, name: &str) -> Result<(), SnapshotError> {
+        let write = self.database.begin_write()?;
+        if write.open_table(SNAPSHOTS)?.remove(name)?.is_none() {
+            return Err(SnapshotError::Unknown(name.to_owned()));
+        }
+        Ok(write.commit()?)
+    }
+
+    /// Deletes all blocks after `target` and the snapshots of these blocks, and sets the time, in one transaction.
+    ///
+    /// No block may be staged.
+    ///
+    /// # Errors
+    /// [`StoreError`]; the chain is then unchanged.
+    pub(crate) fn revert(&self, target: &Head, time: Time) -> Result<(), StoreError> {
+        let number = target.number();
+        let later = || (Bound::Excluded(number), Bound::Unbounded);
+        let write = self.database.begin_write()?;
+        {
+            let mut headers = write.open_table(HEADERS)?;
+            let mut numbers = write.open_table(NUMBERS)?;
+            for row in headers.extract_from_if::<u32, _>(later(), |_, _| true)? {
+                let (_, bytes) = row?;
+                numbers.remove(&decode_head(bytes.value())?.hash.0)?;
+            }
+        }
+        write.open_table(BODIES)?.retain_in::<u32, _>(later(), |_, _| false)?;
+        write.open_table(DEATHS)?.retain_in::<u32, _>(later(), |_, _| false)?;
+        write.open_table(NODES)?.retain(|key, _| birth_of(key).is_none_or(|birth| birth <= number))?;
+        write.open_table(SNAPSHOTS)?.retain(|_, row| Row::read(row).is_ok_and(|row| row.number <= number))?;
+        time::write(&mut write.open_table(META)?, time)?;
+        write.commit()?;
+        self.renew_memory();
+        Ok(())
+    }
+}
+
+/// Returns the height of the oldest snapshot.
+pub(super) fn oldest(write: &WriteTransaction) -> Result<Option<u32>, StoreError> {
+    let snapshots = write.open_table(SNAPSHOTS)?;
+    let mut oldest: Option<u32> = None;
+    for row in snapshots.iter()? {
+        let number = Row::read(row?.1.value())?.number;
+        oldest = Some(oldest.map_or(number, |oldest| oldest.min(number)));
+    }
+    Ok(oldest)
+}

@@ -1,0 +1,141 @@
+//! Tests of named snapshots of the running chain.
+
+use jsonrpsee::core::client::{Subscription, SubscriptionClientT};
+use jsonrpsee::rpc_params;
+use serde_json::{Value, json};
+use taonet_localnet::{AuthorError, History, Node, SnapshotError};
+
+use crate::support::{account, account_key, ask, config, get, hex, node, remark, signed, storage_key, transfer, unhex};
+use crate::watch::{client, next, watch};
+
+#[tokio::test]
+async fn the_chain_reverts_to_a_snapshot_as_often_as_asked() {
+    let node = node().await;
+    let head = node.mine(5).await.unwrap();
+    let taken = get(&node, "dev_takeSnapshot", json!(["before"])).await;
+    assert_eq!(taken, json!({"name": "before", "number": 5, "hash": head.hash}));
+    let call = signed(&node, "Alice", 0, &transfer("Dave", 1_000_000_000));
+    let dave = node.storage(&account_key("Dave")).unwrap();
+    for _ in 0..2 {
+        // Extrinsics of reverted blocks can be submitted again.
+        node.submit(call.clone()).await.unwrap();
+        let left = node.mine(3).await.unwrap();
+        assert_ne!(node.storage(&account_key("Dave")).unwrap(), dave);
+        let reverted = get(&node, "dev_revertSnapshot", json!(["before"])).await;
+        assert_eq!(reverted, json!({"number": 5, "hash": head.hash}));
+        assert_eq!(node.head(), head);
+        assert_eq!(node.storage(&account_key("Dave")).unwrap(), dave);
+        assert_eq!(get(&node, "chain_getBlockHash", json!([6])).await, Value::Null);
+        assert_eq!(get(&node, "chain_getHeader", json!([left.hash])).await, Value::Null);
+        assert_eq!(get(&node, "system_accountNextIndex", json!([account("Alice").to_string()])).await, 0);
+    }
+    // The chain goes on, with the timestamps of the manual clock: the same block again.
+    let again = node.mine(2).await.unwrap();
+    node.revert("before").await.unwrap();
+    assert_eq!(node.mine(2).await.unwrap(), again);
+    node.stop().await;
+}
+
+#[tokio::test]
+async fn a_snapshot_of_the_genesis_block_is_a_new_chain() {
+    let node = node().await;
+    node.take_snapshot("genesis").unwrap();
+    let first = node.mine(10).await.unwrap();
+    assert_eq!(node.revert("genesis").await.unwrap().number(), 0);
+    assert_eq!(node.mine(10).await.unwrap(), first);
+    node.stop().await;
+}
+
+#[tokio::test]
+async fn snapshots_are_listed_dropped_and_refused_by_name() {
+    let node = node().await;
+    assert_eq!(get(&node, "dev_listSnapshots", json!([])).await, json!([]));
+    node.take_snapshot("z").unwrap();
+    let second = node.mine(1).await.unwrap();
+    node.take_snapshot("a").unwrap();
+    node.mine(1).await.unwrap();
+    node.take_snapshot("last").unwrap();
+    let names = |listed: Value| -> Vec<String> {
+        listed.as_array().unwrap().iter().map(|one| one["name"].as_str().unwrap().to_owned()).collect()
+    };
+    let listed = get(&node, "dev_listSnapshots", json!([])).await;
+    assert_eq!(listed[1], json!({"name": "a", "number": 1, "hash": second.hash}));
+    assert_eq!(names(listed), ["z", "a", "last"]);
+    assert!(matches!(node.take_snapshot("a"), Err(SnapshotError::Taken(_))));
+    for name in [String::new(), "two\nlines".to_owned(), "n".repeat(65)] {
+        assert!(matches!(node.take_snapshot(&name), Err(SnapshotError::Name(_))), "{name:?}");
+    }
+    let missing = node.revert("b").await.unwrap_err();
+    assert!(matches!(missing, AuthorError::Snapshot(SnapshotError::Unknown(_))), "{missing}");
+    assert!(ask(&node, "dev_revertSnapshot", json!([])).await.is_err());
+    // A revert drops the snapshots of later blocks.
+    node.revert("a").await.unwrap();
+    assert_eq!(names(get(&node, "dev_listSnapshots", json!([])).await), ["z", "a"]);
+    assert_eq!(get(&node, "dev_dropSnapshot", json!(["a"])).await, true);
+    assert_eq!(ask(&node, "dev_dropSnapshot", json!(["a"])).await.unwrap_err()["code"], 5001);
+    assert_eq!(names(get(&node, "dev_listSnapshots", json!([])).await), ["z"]);
+    node.stop().await;
+}
+
+#[tokio::test]
+async fn a_snapshot_survives_restarts_and_pruning() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut config = config();
+    config.directory = Some(directory.path().to_owned());
+    config.history = History::Last(2_400);
+    let node = Node::start(config.clone()).await.unwrap();
+    let head = node.mine(2_410).await.unwrap();
+    node.take_snapshot("kept").unwrap();
+    let oldest = get(&node, "dev_status", json!([])).await["oldest"].clone();
+    node.mine(2_450).await.unwrap();
+    node.stop().await;
+    let node = Node::start(config.clone()).await.unwrap();
+    assert_eq!(node.snapshots().unwrap()[0].hash, head.hash);
+    assert_eq!(node.revert("kept").await.unwrap(), head);
+    node.stop().await;
+    let node = Node::start(config).await.unwrap();
+    assert_eq!(node.head(), head);
+    assert_eq!(get(&node, "dev_status", json!([])).await["oldest"], oldest);
+    let number = node.storage(&storage_key("System", "Number")).unwrap().unwrap();
+    assert_eq!(number, head.number().to_le_bytes());
+    // The state of the oldest block is complete, too.
+    let key = hex(&storage_key("System", "Number"));
+    let hash = get(&node, "chain_getBlockHash", json!([oldest])).await;
+    let number = unhex(&get(&node, "state_getStorage", json!([key, hash])).await);
+    assert_eq!(json!(u32::from_le_bytes(number.try_into().unwrap())), oldest);
+    node.stop().await;
+}
+
+#[tokio::test]
+async fn subscribers_follow_a_revert() {
+    let node = node().await;
+    let client = client(&node).await;
+    node.mine(2).await.unwrap();
+    node.take_snapshot("here").unwrap();
+    node.submit(signed(&node, "Alice", 0, &transfer("Eve", 7))).await.unwrap();
+    let left = node.mine(3).await.unwrap();
+    let key = hex(&account_key("Eve"));
+    let mut heads: Subscription<Value> =
+        client.subscribe("chain_subscribeNewHeads", rpc_params![], "chain_unsubscribeNewHeads").await.unwrap();
+    let mut eve: Subscription<Value> =
+        client.subscribe("state_subscribeStorage", rpc_params![[&key]], "state_unsubscribeStorage").await.unwrap();
+    assert_eq!(next(&mut heads).await["number"], "0x5");
+    let richer = next(&mut eve).await["changes"][0][1].clone();
+    // What waits in the pool is dropped.
+    let mut waiting = watch(&client, &signed(&node, "Alice", 2, &remark("gap"))).await;
+    assert_eq!(next(&mut waiting).await, "future");
+
+    let head = node.revert("here").await.unwrap();
+    assert_eq!(next(&mut waiting).await, "dropped");
+    assert_eq!(get(&node, "author_pendingExtrinsics", json!([])).await, json!([]));
+    assert_eq!(next(&mut heads).await["number"], "0x2");
+    let changes = next(&mut eve).await;
+    assert_eq!(changes["block"], json!(head.hash));
+    assert_eq!(changes["changes"][0][1], get(&node, "state_getStorage", json!([key])).await);
+    assert_ne!(changes["changes"][0][1], richer);
+    let next_block = node.mine(1).await.unwrap();
+    let header = next(&mut heads).await;
+    assert_eq!((&header["number"], &header["parentHash"]), (&json!("0x3"), &json!(head.hash)));
+    assert_ne!(next_block.hash, left.hash);
+    node.stop().await;
+}

@@ -1,0 +1,109 @@
+//! Tests of the time of blocks.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use codec::Decode;
+use serde_json::json;
+use taonet_localnet::{AuthorError, Clock, Node, NodeHandle};
+
+use crate::support::{START, ask, config, get, storage_key};
+
+const WEEK: Duration = Duration::from_hours(7 * 24);
+const WEEK_MILLIS: u64 = 604_800_000;
+
+/// Returns the timestamp of the newest block.
+fn now(node: &NodeHandle) -> u64 {
+    let value = node.storage(&storage_key("Timestamp", "Now")).unwrap().unwrap();
+    u64::decode(&mut value.as_slice()).unwrap()
+}
+
+fn wall() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis() as u64
+}
+
+#[tokio::test]
+async fn time_jumps_and_runs_on_from_there() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut config = config();
+    config.directory = Some(directory.path().to_owned());
+    let node = Node::start(config.clone()).await.unwrap();
+    node.mine(2).await.unwrap();
+    assert_eq!(now(&node), START + 500);
+    let later = START + 500 + WEEK_MILLIS;
+    assert_eq!(get(&node, "dev_advance", json!([WEEK_MILLIS])).await, json!({"time": later}));
+    // Only the time has changed.
+    assert_eq!((node.head().number(), now(&node)), (2, START + 500));
+    node.stop().await;
+
+    // A jump that no block has stated yet survives a restart.
+    let node = Node::start(config.clone()).await.unwrap();
+    node.mine(1).await.unwrap();
+    assert_eq!((node.head().number(), now(&node)), (3, later + 250));
+    node.mine(1).await.unwrap();
+    assert_eq!(now(&node), later + 500);
+    // Jumps add up.
+    node.advance(WEEK).await.unwrap();
+    assert_eq!(node.advance(WEEK).await.unwrap(), later + 500 + 2 * WEEK_MILLIS);
+    let century = Duration::from_hours(24 * 366 * 10_000);
+    assert!(matches!(node.advance(century).await, Err(AuthorError::TooLate)));
+    assert!(ask(&node, "dev_advance", json!([-1])).await.is_err());
+    node.mine(1).await.unwrap();
+    assert_eq!(now(&node), later + 750 + 2 * WEEK_MILLIS);
+    node.stop().await;
+}
+
+#[tokio::test]
+async fn a_clock_with_intervals_keeps_its_distance_from_the_wall_clock() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut config = config();
+    config.start = None;
+    config.clock = Clock::Every(Duration::from_millis(20));
+    config.directory = Some(directory.path().to_owned());
+    let node = Node::start(config.clone()).await.unwrap();
+    node.advance(WEEK).await.unwrap();
+    let ahead = |node: &NodeHandle, before: u64| {
+        let stated = now(node);
+        assert!(stated >= before + WEEK_MILLIS, "{stated}");
+        // Produced blocks are each one block time apart, however fast they are produced.
+        assert!(stated <= wall() + WEEK_MILLIS + 1_000, "{stated}");
+    };
+    let before = wall();
+    node.mine(1).await.unwrap();
+    ahead(&node, before);
+    assert_eq!(get(&node, "dev_status", json!([])).await["offsetMillis"], WEEK_MILLIS);
+    node.stop().await;
+    let node = Node::start(config).await.unwrap();
+    let before = wall();
+    node.mine(1).await.unwrap();
+    ahead(&node, before);
+    node.stop().await;
+}
+
+#[tokio::test]
+async fn a_chain_begins_at_the_time_that_is_asked_for() {
+    let mut config = config();
+    config.clock = Clock::Every(Duration::from_millis(20));
+    let before = wall();
+    let node = Node::start(config).await.unwrap();
+    node.mine(1).await.unwrap();
+    let stated = now(&node);
+    assert!(stated >= START + 20, "{stated}");
+    assert!(stated <= START + 1_000 + (wall() - before), "{stated}");
+    let offset = get(&node, "dev_status", json!([])).await["offsetMillis"].as_i64().unwrap();
+    assert!(offset < 0, "{offset}");
+    node.stop().await;
+}
+
+#[tokio::test]
+async fn a_revert_takes_the_time_back() {
+    let node = Node::start(config()).await.unwrap();
+    node.mine(1).await.unwrap();
+    node.advance(WEEK).await.unwrap();
+    node.take_snapshot("later").unwrap();
+    let next = node.mine(1).await.unwrap();
+    node.advance(WEEK).await.unwrap();
+    node.revert("later").await.unwrap();
+    assert_eq!(node.mine(1).await.unwrap(), next);
+    assert_eq!(now(&node), START + 500 + WEEK_MILLIS);
+    node.stop().await;
+}
