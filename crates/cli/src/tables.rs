@@ -105,7 +105,7 @@ pub(crate) static EVENTS: [Column; 4] = [number("#"), fixed("phase").rank(1), fi
 pub(crate) static ACCOUNTS: [Column; 3] = [fixed("key"), address("address"), number("TAO")];
 
 /// Columns of `tao localnet snapshot list`.
-pub(crate) static LOCALNET_SNAPSHOTS: [Column; 3] = [text("name"), number("block"), address("hash")];
+pub(crate) static LOCALNET_SNAPSHOTS: [Column; 2] = [text("name"), number("block")];
 
 /// Columns of `tao metagraph`.
 pub(crate) static METAGRAPH: [Column; 12] = [

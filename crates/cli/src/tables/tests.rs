@@ -94,7 +94,7 @@ fn tables() -> Vec<Sample> {
         EVENTS: ["0", "start", "System.ExtrinsicSuccess", r#"{"dispatch_info":{"weight":{"ref_time":1,"proof_size":2}}}"#],
             ["12", "call 2", "TransactionPayment.TransactionFeePaid", EVENT];
         ACCOUNTS: ["//Alice", ALICE, "1000000.000000000"], ["–", BOB, "1000000.000000000"];
-        LOCALNET_SNAPSHOTS: ["before the epoch of subnet 59", "7654321", BLOCK], ["a", "0", BLOCK];
+        LOCALNET_SNAPSHOTS: ["before the epoch of subnet 59", "7654321"], ["start", "0"];
         METAGRAPH: ["0", "1234567.8901", "0.0000", "0.0000", "0.0000", "1.0000", "0.9876", "yes", "123", "–", ALICE, BOB],
             ["255", "0.0000", "0.8123", "147.6012", "0.8100", "0.0000", "0.0000", "", "7654321", "203.0.113.217:65535", BOB, ALICE];
         METAGRAPH_CHANGES: ["7", "", "hotkey", ALICE, BOB], ["255", BOB, "validator_trust", "12345", "65535"];

@@ -40,7 +40,7 @@ pub(super) fn list(args: &TargetArgs, context: &Context) -> anyhow::Result<()> {
     }
     let mut rows = table(&LOCALNET_SNAPSHOTS);
     for one in listed {
-        rows.add_row([text(&one["name"]), one["number"].to_string(), text(&one["hash"])]);
+        rows.add_row([text(&one["name"]), one["number"].to_string()]);
     }
     context.print(&rows.to_string())
 }
