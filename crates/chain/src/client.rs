@@ -12,13 +12,14 @@ use tokio::time::timeout;
 use crate::nonce::Nonces;
 use crate::rpc::{Pace, Rpc, part};
 use crate::runtime::Runtime;
-use crate::{Block, Call, ChainError, Network, TransportError};
+use crate::{At, Block, Call, CallInfo, ChainError, Decoded, DecodedCall, Network, TransportError};
 
 mod accounts;
 mod blocks;
 mod chain;
 mod fate;
 mod heads;
+mod holdings;
 mod inclusion;
 mod metagraph;
 mod state;
@@ -136,6 +137,48 @@ impl Client {
             .in_time("call", async {
                 let head = self.inner.head().await?;
                 self.inner.runtime(head.hash).await?.call(pallet, name, args)
+            })
+            .await
+    }
+
+    /// Returns all calls of the newest runtime, by pallet.
+    ///
+    /// # Errors
+    /// [`ChainError`] if the read fails.
+    pub async fn calls(&self) -> Result<Vec<CallInfo>, ChainError> {
+        self.inner
+            .rpc
+            .in_time("calls", async {
+                let head = self.inner.head().await?;
+                Ok(self.inner.runtime(head.hash).await?.calls())
+            })
+            .await
+    }
+
+    /// Encodes a call for the newest runtime, and decodes it as signers and wallets see it.
+    ///
+    /// # Errors
+    /// [`ChainError::NotInRuntime`] and [`ChainError::Encode`] if the runtime has no such call.
+    pub async fn decoded(&self, call: &Call) -> Result<DecodedCall, ChainError> {
+        self.inner
+            .rpc
+            .in_time("decoded call", async {
+                let head = self.inner.head().await?;
+                self.inner.runtime(head.hash).await?.decoded(call)
+            })
+            .await
+    }
+
+    /// Decodes an extrinsic with its length prefix, or a call, with the runtime of a block.
+    ///
+    /// # Errors
+    /// [`ChainError::Undecodable`] if the bytes are neither, or another [`ChainError`] if the read fails.
+    pub async fn inspect(&self, bytes: &[u8], at: At) -> Result<Decoded, ChainError> {
+        self.inner
+            .rpc
+            .in_time("inspect", async {
+                let block = self.inner.hash(at).await?;
+                self.inner.runtime(block).await?.inspect(bytes)
             })
             .await
     }
