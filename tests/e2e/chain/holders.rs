@@ -209,7 +209,7 @@ fn a_hotkey_takes_the_place_of_another() {
     let uid = chain.ask(&["register", "--netuid", BABELBIT, "--yes"])["uid"].clone();
     let words = chain.path("second.words").display().to_string();
     let made = chain.ask(&["wallet", "new-hotkey", "--hotkey", "second", "--mnemonic-file", &words]);
-    let second = made["address"].as_str().unwrap_or_else(|| panic!("{made}"));
+    let second = made["hotkey"]["address"].as_str().unwrap_or_else(|| panic!("{made}"));
     let swapped = chain.ask(&["wallet", "swap-hotkey", "second", "--netuid", BABELBIT, "--yes"]);
     assert_eq!(
         (&swapped["success"], &swapped["hotkey"], &swapped["new_hotkey"], &swapped["cost_rao"]),
