@@ -266,7 +266,7 @@ mod tests {
         }
         // Longer texts have longer prefixes.
         let long = "x".repeat(400);
-        assert_eq!(latest_revealed(hotkey, &vec![(text(&long), 1)].encode()).unwrap().unwrap().text, long);
+        assert_eq!(latest_revealed(hotkey, &vec![(text(&long), 1_u64)].encode()).unwrap().unwrap().text, long);
         assert!(latest_revealed(hotkey, &[4]).is_err());
     }
 }
