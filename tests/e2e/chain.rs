@@ -1,6 +1,8 @@
 //! The chain commands through the binaries, on a development chain in a separate process.
 
+mod calls;
 mod guide;
+mod holders;
 mod localnet;
 mod money;
 mod neurons;

@@ -62,7 +62,7 @@ fn the_guide_to_wallets_names_what_exists() {
     let mut checked = 0;
     for line in guide.lines().filter_map(|line| line.strip_prefix("tao wallet ")) {
         let words: Vec<_> = line.split_whitespace().collect();
-        let verbs = if words[0] == "ss58" { 2 } else { 1 };
+        let verbs = if ["ss58", "swap-coldkey"].contains(&words[0]) { 2 } else { 1 };
         let help = help(tao(), &[&["wallet"], &words[..verbs]].concat());
         for option in words.iter().filter(|word| word.starts_with("--")) {
             assert!(help.contains(&format!("{option} ")) || help.contains(&format!("{option}\n")), "{line}: {option}");

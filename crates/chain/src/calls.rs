@@ -4,7 +4,11 @@
 //! metadata. [`Client::call`](crate::Client::call) builds any other call from its name and JSON.
 
 mod balances;
+mod children;
 mod commitments;
+mod crowdloan;
+mod keys;
+mod proxy;
 mod registration;
 mod serving;
 mod staking;
@@ -12,16 +16,30 @@ mod utility;
 mod weights;
 
 pub use balances::{transfer_all, transfer_allow_death, transfer_keep_alive};
+pub use children::{set_childkey_take, set_children};
 pub use commitments::{
     CommitmentError, CommitmentText, set_commitment, set_timelocked_commitment, timelocked_plaintext,
+};
+pub use crowdloan::{
+    CrowdloanPurpose, contribute, create_crowdloan, dissolve_crowdloan, finalize_crowdloan, refund_crowdloan,
+    update_crowdloan_cap, update_crowdloan_end, update_min_contribution, withdraw_contribution,
+};
+pub use keys::{
+    announce_coldkey_swap, associate_hotkey, clear_coldkey_swap_announcement, dispute_coldkey_swap, set_identity,
+    swap_coldkey_announced, swap_hotkey,
+};
+pub use proxy::{
+    add_proxy, announce_call, create_pure, kill_pure, proxy, proxy_announced, reject_announcement, remove_announcement,
+    remove_proxies, remove_proxy,
 };
 pub use registration::{
     burned_register, decrease_take, increase_take, register_limit, register_network, root_register, start_call,
 };
 pub use serving::{serve_axon, serve_prometheus};
 pub use staking::{
-    PriceLimit, add_stake, add_stake_limit, move_stake, remove_stake, remove_stake_limit, swap_stake, swap_stake_limit,
-    transfer_stake, unstake_all,
+    PriceLimit, add_stake, add_stake_limit, claim_root, claim_root_with_hotkey, move_stake, remove_stake,
+    remove_stake_limit, set_auto_stake_hotkey, swap_stake, swap_stake_limit, transfer_stake, unstake_all,
+    unstake_all_alpha,
 };
 pub use utility::{batch, batch_all, force_batch, sudo};
 pub use weights::{
@@ -39,6 +57,14 @@ fn number(value: impl Into<u128>) -> Value {
 
 fn account(account: impl Into<AccountId>) -> Value {
     Value::from_bytes(account.into().as_bytes())
+}
+
+fn address(account_id: AccountId) -> Value {
+    Value::unnamed_variant("Id", [account(account_id)])
+}
+
+fn option(value: Option<Value>) -> Value {
+    value.map_or_else(|| Value::unnamed_variant("None", []), |value| Value::unnamed_variant("Some", [value]))
 }
 
 fn numbers(values: impl IntoIterator<Item = u16>) -> Value {

@@ -12,13 +12,14 @@ use tokio::time::timeout;
 use crate::nonce::Nonces;
 use crate::rpc::{Pace, Rpc, part};
 use crate::runtime::Runtime;
-use crate::{Block, Call, ChainError, Network, TransportError};
+use crate::{At, Block, Call, CallInfo, ChainError, Decoded, DecodedCall, Network, TransportError};
 
 mod accounts;
 mod blocks;
 mod chain;
 mod fate;
 mod heads;
+mod holdings;
 mod inclusion;
 mod metagraph;
 mod state;
@@ -140,17 +141,44 @@ impl Client {
             .await
     }
 
-    /// Encodes a call with the newest runtime's metadata, without signing it.
+    /// Returns all calls of the newest runtime, by pallet.
     ///
     /// # Errors
-    /// [`ChainError::NotInRuntime`] for an unknown call, [`ChainError::Encode`] if the arguments do not match its
-    /// types.
-    pub async fn encode_call(&self, call: &Call) -> Result<Vec<u8>, ChainError> {
+    /// [`ChainError`] if the read fails.
+    pub async fn calls(&self) -> Result<Vec<CallInfo>, ChainError> {
         self.inner
             .rpc
-            .in_time("call", async {
+            .in_time("calls", async {
                 let head = self.inner.head().await?;
-                self.inner.runtime(head.hash).await?.call_data(call)
+                Ok(self.inner.runtime(head.hash).await?.calls())
+            })
+            .await
+    }
+
+    /// Encodes a call for the newest runtime, and decodes it as signers and wallets see it.
+    ///
+    /// # Errors
+    /// [`ChainError::NotInRuntime`] and [`ChainError::Encode`] if the runtime has no such call.
+    pub async fn decoded(&self, call: &Call) -> Result<DecodedCall, ChainError> {
+        self.inner
+            .rpc
+            .in_time("decoded call", async {
+                let head = self.inner.head().await?;
+                self.inner.runtime(head.hash).await?.decoded(call)
+            })
+            .await
+    }
+
+    /// Decodes an extrinsic with its length prefix, or a call, with the runtime of a block.
+    ///
+    /// # Errors
+    /// [`ChainError::Undecodable`] if the bytes are neither, or another [`ChainError`] if the read fails.
+    pub async fn inspect(&self, bytes: &[u8], at: At) -> Result<Decoded, ChainError> {
+        self.inner
+            .rpc
+            .in_time("inspect", async {
+                let block = self.inner.hash(at).await?;
+                self.inner.runtime(block).await?.inspect(bytes)
             })
             .await
     }

@@ -59,6 +59,19 @@ pub enum ChainError {
         /// Why decoding failed.
         source: Source,
     },
+    /// The bytes are neither an extrinsic nor a call of the runtime.
+    #[error(
+        "the bytes are not an extrinsic ({as_extrinsic}) and not a call ({as_call}) of the chain's runtime (version \
+        {spec_version}); hint: include the length prefix of an extrinsic, and select its network"
+    )]
+    Undecodable {
+        /// The runtime version.
+        spec_version: u32,
+        /// Why the bytes do not decode as an extrinsic.
+        as_extrinsic: Source,
+        /// Why the bytes do not decode as a call.
+        as_call: Source,
+    },
     /// The era of the extrinsic ends before any block could include it.
     #[error("the era ends at block {0}, too early for an extrinsic signed now; hint: use a longer era")]
     TooLate(BlockNumber),

@@ -1,7 +1,7 @@
 use serde::{Deserialize, Serialize};
 use taonet_primitives::{AccountId, BlockNumber, ExtrinsicHash, Rao};
 
-use crate::{Block, ChainError, DispatchError};
+use crate::{Block, ChainError, DecodedCall, DispatchError};
 
 /// The default length of an extrinsic's era, in blocks.
 pub const DEFAULT_ERA_BLOCKS: u32 = 128;
@@ -113,23 +113,25 @@ pub struct Extrinsic {
     pub result: Option<Result<(), DispatchError>>,
 }
 
-/// The validity of an extrinsic in the transaction pool, and its fee.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// The validity of an extrinsic in the transaction pool, its fee and its call.
+#[derive(Debug, Clone, PartialEq)]
 pub struct DryRun {
     /// `Ok` if the pool would accept the extrinsic, otherwise the reason for the refusal.
     pub validity: Result<(), crate::RefusedBecause>,
     /// The fee without the tip.
     pub fee: Rao,
+    /// The call, decoded from the extrinsic.
+    pub call: DecodedCall,
 }
 
-mod hex_bytes {
+pub(crate) mod hex_bytes {
     use serde::{Deserialize, Deserializer, Serializer, de::Error};
 
-    pub(super) fn serialize<S: Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
+    pub(crate) fn serialize<S: Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(&format!("0x{}", hex::encode(bytes)))
     }
 
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u8>, D::Error> {
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u8>, D::Error> {
         let text = String::deserialize(deserializer)?;
         hex::decode(text.strip_prefix("0x").unwrap_or(&text)).map_err(D::Error::custom)
     }

@@ -21,7 +21,7 @@ pub(crate) use endless::refuse_endless;
 pub(crate) use read::{fields_of, read, to_json};
 pub(crate) use walk::check;
 pub use write::JsonError;
-pub(crate) use write::to_value;
+pub(crate) use write::{is_option, to_value};
 
 use scale_info::PortableRegistry;
 

@@ -17,7 +17,7 @@ use subxt::ext::scale_value::Value;
 use subxt::{Metadata, OfflineClient, OfflineClientAtBlock};
 use taonet_primitives::{BlockHash, counted};
 
-use crate::json::{self, JsonError, refuse_endless, to_json, to_value};
+use crate::json::{self, JsonError, is_option, refuse_endless, to_json, to_value};
 use crate::{Call, ChainError};
 
 pub(crate) use events::fee_of;
@@ -77,7 +77,11 @@ impl Runtime {
         let mut values = Vec::with_capacity(fields.len());
         for field in fields {
             let field_name = field.name.as_deref().unwrap_or_default();
-            let json = args.get(field_name).unwrap_or(&Json::Null);
+            let json = match args.get(field_name) {
+                Some(json) => json,
+                None if is_option(field.ty.id, self.types()) => &Json::Null,
+                None => return Err(unknown(JsonError::Missing { at: what.clone(), field: field_name.to_owned() })),
+            };
             let value = to_value(json, field.ty.id, self.types(), field_name).map_err(unknown)?;
             values.push((field_name.to_owned(), value));
         }

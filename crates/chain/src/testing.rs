@@ -15,9 +15,9 @@ use tokio::sync::watch;
 use crate::hash::blake2_256;
 use crate::nonce::Nonces;
 use crate::{
-    At, Block, Call, Chain, ChainError, Detail, DispatchError, DryRun, Event, Extrinsic, Follow, Inclusion, Metagraph,
-    NonceLease, Outcome, RefusedBecause, SignOptions, SignedExtrinsic, TransportError, UnknownBecause, Until,
-    WeightRow, WeightRules,
+    At, Block, Call, Chain, ChainError, DecodedCall, Detail, DispatchError, DryRun, Event, Extrinsic, Follow,
+    Inclusion, Metagraph, NonceLease, Outcome, RefusedBecause, SignOptions, SignedExtrinsic, TransportError,
+    UnknownBecause, Until, WeightRow, WeightRules,
 };
 
 use versions::Versions;
@@ -422,8 +422,13 @@ impl Chain for MockChain {
     }
 
     async fn dry_run(&self, extrinsic: &SignedExtrinsic) -> Result<DryRun, ChainError> {
-        let stale = self.reachable()?.next_nonce(extrinsic.signer) > extrinsic.nonce;
-        Ok(DryRun { validity: if stale { Err(RefusedBecause::Stale) } else { Ok(()) }, fee: Rao::ZERO })
+        let state = self.reachable()?;
+        let stale = state.next_nonce(extrinsic.signer) > extrinsic.nonce;
+        let signed = state.signed.get(&extrinsic.hash);
+        let (pallet, name) = signed.map(|call| (call.pallet().to_owned(), call.name().to_owned())).unwrap_or_default();
+        // The mock cannot encode calls.
+        let call = DecodedCall { pallet, name, args: serde_json::Value::Null, data: Vec::new() };
+        Ok(DryRun { validity: if stale { Err(RefusedBecause::Stale) } else { Ok(()) }, fee: Rao::ZERO, call })
     }
 
     async fn submit_leased(&self, extrinsic: &SignedExtrinsic, follow: Follow, lease: Option<NonceLease>) -> Outcome {

@@ -1,6 +1,7 @@
 //! Chain access: network selection, signing, and the outcome of calls.
 
 mod account;
+mod arguments;
 mod report;
 mod signer;
 mod standings;
@@ -14,8 +15,8 @@ use taonet_primitives::{BlockHash, BlockNumber};
 use crate::exit::{Classified, Failure};
 
 pub(crate) use account::Account;
-pub(crate) use report::impersonated;
-pub(crate) use signer::{ColdkeyArgs, PairArgs, SigningHotkeyArgs, development_key};
+pub(crate) use arguments::{HexBytes, JsonArguments, NamedArgument, argument};
+pub(crate) use signer::{AnyKeyArgs, ColdkeyArgs, PairArgs, SigningHotkeyArgs, development_key};
 pub(crate) use standings::{keep_fresh, standings};
 pub(crate) use submit::{Plan, SubmitArgs, publish};
 
@@ -128,6 +129,11 @@ pub(crate) fn failed(error: ChainError) -> anyhow::Error {
 /// Returns a block's number and hash as JSON.
 pub(crate) fn block_json(block: Block) -> Value {
     json!({ "number": block.number, "hash": block.hash })
+}
+
+/// Returns bytes as `0x` and hexadecimal digits.
+pub(crate) fn hex_text(bytes: &[u8]) -> String {
+    format!("0x{}", hex::encode(bytes))
 }
 
 #[cfg(test)]

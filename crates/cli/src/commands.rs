@@ -1,11 +1,13 @@
 //! The commands: one module per noun; each verb has its arguments and a `run` function.
 
+pub(crate) mod any_call;
 pub(crate) mod axon;
 pub(crate) mod babelbit;
 pub(crate) mod balance;
 pub(crate) mod block;
 pub(crate) mod commitment;
 pub(crate) mod completions;
+pub(crate) mod crowdloan;
 pub(crate) mod dashboard;
 pub(crate) mod delegates;
 pub(crate) mod demo;
@@ -16,6 +18,7 @@ pub(crate) mod metagraph;
 pub(crate) mod models;
 pub(crate) mod nineteen;
 pub(crate) mod proof;
+pub(crate) mod proxy;
 pub(crate) mod register;
 pub(crate) mod serve_axon;
 pub(crate) mod speech;
@@ -25,6 +28,7 @@ pub(crate) mod sudo;
 pub(crate) mod take;
 pub(crate) mod top;
 pub(crate) mod transfer;
+pub(crate) mod tx;
 pub(crate) mod update;
 pub(crate) mod wallet;
 pub(crate) mod watch;

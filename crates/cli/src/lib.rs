@@ -59,9 +59,9 @@ use std::process::ExitCode;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use commands::{
-    axon, babelbit, balance, block, commitment, completions, dashboard, delegates, demo, events, localnet, man,
-    metagraph, models, nineteen, proof, register, serve_axon, speech, stake, subnets, sudo, take, top, transfer,
-    update, wallet, watch, weights, yuma,
+    any_call, axon, babelbit, balance, block, commitment, completions, crowdloan, dashboard, delegates, demo, events,
+    localnet, man, metagraph, models, nineteen, proof, proxy, register, serve_axon, speech, stake, subnets, sudo, take,
+    top, transfer, tx, update, wallet, watch, weights, yuma,
 };
 use context::Context;
 
@@ -154,7 +154,7 @@ enum TaoCommand {
     /// Set, commit, reveal and show weights
     #[command(subcommand)]
     Weights(weights::Command),
-    /// Add, remove and list stake
+    /// Add, remove, move and list stake; child hotkeys, root dividends
     #[command(subcommand)]
     Stake(stake::Command),
     /// Send TAO to another account
@@ -165,6 +165,12 @@ enum TaoCommand {
     Delegates(delegates::DelegatesArgs),
     /// Show or change the take of a hotkey
     Take(take::TakeArgs),
+    /// Let other accounts make calls for yours
+    #[command(subcommand)]
+    Proxy(proxy::Command),
+    /// Raise TAO from many accounts for one purpose
+    #[command(subcommand, visible_alias = "crowd")]
+    Crowdloan(crowdloan::Command),
     /// Publish and show commitments
     #[command(subcommand)]
     Commitment(commitment::Command),
@@ -172,8 +178,13 @@ enum TaoCommand {
     Block(block::BlockArgs),
     /// Show the events of a block
     Events(events::EventsArgs),
+    /// Decode extrinsics and calls
+    #[command(subcommand)]
+    Tx(tx::Command),
+    /// Submit any call of the chain, or list the calls
+    Call(any_call::CallArgs),
     Watch(watch::WatchArgs),
-    /// Set hyperparameters, as root or as a subnet's owner
+    /// Show and set hyperparameters, as root or as a subnet's owner
     #[command(subcommand)]
     Sudo(sudo::Command),
     /// Test signed requests between neurons: serve, call, ping
@@ -191,8 +202,52 @@ pub fn tao() -> ExitCode {
         "bb" => run_bb(arguments),
         "sn2-miner" => run_tao(with_command(["tao", "proof", "miner"], arguments)),
         "sn2-validator" => run_tao(with_command(["tao", "proof", "validator"], arguments)),
-        _ => run_tao(arguments),
+        _ => run_tao(with_our_name(arguments)),
     }
+}
+
+/// Names of Bittensor's own command lines, with ours: the flat names of the first one, and those of the current one that
+/// are in another group.
+const OTHER_NAMES: [(&[&str], &[&str]); 27] = [
+    (&["delegate"], &["stake", "add"]),
+    (&["undelegate"], &["stake", "remove"]),
+    (&["unstake"], &["stake", "remove"]),
+    (&["my_delegates"], &["stake", "list"]),
+    (&["list_delegates"], &["delegates"]),
+    (&["nominate"], &["take"]),
+    (&["recycle_register"], &["register"]),
+    (&["list_subnets"], &["subnets", "list"]),
+    (&["set_weights"], &["weights", "set"]),
+    (&["overview"], &["wallet", "overview"]),
+    (&["inspect"], &["wallet", "inspect"]),
+    (&["list"], &["wallet", "list"]),
+    (&["new_coldkey"], &["wallet", "new-coldkey"]),
+    (&["new_hotkey"], &["wallet", "new-hotkey"]),
+    (&["regen_coldkey"], &["wallet", "regen-coldkey"]),
+    (&["regen_coldkeypub"], &["wallet", "regen-coldkeypub"]),
+    (&["regen_hotkey"], &["wallet", "regen-hotkey"]),
+    (&["wallet", "balance"], &["balance"]),
+    (&["wallet", "transfer"], &["transfer"]),
+    (&["subnets", "register"], &["register"]),
+    (&["subnets", "metagraph"], &["metagraph"]),
+    (&["sudo", "set-take"], &["take"]),
+    (&["sudo", "get-take"], &["take"]),
+    (&["axon", "set"], &["serve-axon"]),
+    (&["proxy", "create"], &["proxy", "create-pure"]),
+    (&["proxy", "kill"], &["proxy", "kill-pure"]),
+    (&["crowd", "info"], &["crowdloan", "show"]),
+];
+
+/// Replaces a name of Bittensor's own command lines with ours.
+fn with_our_name(mut arguments: Vec<OsString>) -> Vec<OsString> {
+    let is_named = |other: &[&str]| {
+        let words = arguments.iter().skip(1).map(|word| word.to_str());
+        words.clone().count() >= other.len() && words.zip(other).all(|(word, other)| word == Some(*other))
+    };
+    if let Some((other, ours)) = OTHER_NAMES.iter().find(|(other, _)| is_named(other)) {
+        arguments.splice(1..=other.len(), ours.iter().map(OsString::from));
+    }
+    arguments
 }
 
 /// Returns the file name under which the program was started.
@@ -231,9 +286,13 @@ fn run_tao(arguments: Vec<OsString>) -> ExitCode {
         TaoCommand::Balance(args) => balance::run(&args, &context),
         TaoCommand::Delegates(args) => delegates::run(&args, &context),
         TaoCommand::Take(args) => take::run(&args, &context),
+        TaoCommand::Proxy(command) => proxy::run(&command, &context),
+        TaoCommand::Crowdloan(command) => crowdloan::run(&command, &context),
         TaoCommand::Commitment(command) => commitment::run(&command, &context),
         TaoCommand::Block(args) => block::run(&args, &context),
         TaoCommand::Events(args) => events::run(&args, &context),
+        TaoCommand::Tx(command) => tx::run(&command, &context),
+        TaoCommand::Call(args) => any_call::run(&args, &context),
         TaoCommand::Watch(args) => watch::run(&args, &context),
         TaoCommand::Sudo(command) => sudo::run(&command, &context),
         TaoCommand::Axon(command) => axon::run(&command, &context),

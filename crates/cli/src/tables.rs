@@ -84,8 +84,34 @@ pub(crate) static PROOF_USER: [Column; 7] = [
 pub(crate) static BALANCE: [Column; 5] =
     [address("account"), number("free TAO"), number("reserved").rank(2), number("frozen").rank(1), number("stake")];
 
+/// Columns of `tao stake auto get`.
+pub(crate) static AUTO_STAKES: [Column; 2] = [number("netuid"), address("hotkey")];
+
+/// Columns of `tao call`.
+pub(crate) static CALLS: [Column; 3] = [fixed("call"), text("arguments"), text("meaning").rank(1)];
+
 /// Columns of `tao commitment get`.
 pub(crate) static COMMITMENTS: [Column; 2] = [address("hotkey"), text("text")];
+
+/// Columns of `tao proxy list`.
+pub(crate) static PROXIES: [Column; 3] = [address("proxy"), fixed("type"), number("delay")];
+
+/// Columns of `tao proxy announcements`.
+pub(crate) static ANNOUNCEMENTS: [Column; 3] = [number("block"), address("call hash"), address("account").rank(1)];
+
+/// Columns of `tao crowdloan list`.
+pub(crate) static CROWDLOANS: [Column; 7] = [
+    number("id"),
+    fixed("state"),
+    number("raised TAO"),
+    number("cap TAO"),
+    number("end").rank(2),
+    number("contributors").rank(3),
+    address("creator").rank(1),
+];
+
+/// Columns of `tao crowdloan show`: contributions.
+pub(crate) static CONTRIBUTORS: [Column; 2] = [address("contributor"), number("TAO")];
 
 /// Columns of `tao delegates`.
 pub(crate) static DELEGATES: [Column; 7] = [
@@ -100,6 +126,16 @@ pub(crate) static DELEGATES: [Column; 7] = [
 
 /// Columns of `tao events`.
 pub(crate) static EVENTS: [Column; 4] = [number("#"), fixed("phase").rank(1), fixed("event"), text("values")];
+
+/// Columns of `tao tx list`.
+pub(crate) static EXTRINSICS: [Column; 6] = [
+    number("#"),
+    fixed("call"),
+    address("signer").rank(1),
+    number("fee TAO").rank(2),
+    text("result"),
+    text("arguments").rank(3),
+];
 
 /// Columns of `tao localnet`: accounts with funds.
 pub(crate) static ACCOUNTS: [Column; 3] = [fixed("key"), address("address"), number("TAO")];
@@ -146,6 +182,9 @@ pub(crate) static STAKES: [Column; 6] = [
     number("emission").rank(2),
     fixed("registered").rank(1),
 ];
+
+/// Columns of `tao stake child get`.
+pub(crate) static RELATIVES: [Column; 3] = [fixed("relation"), address("hotkey"), number("proportion")];
 
 /// Columns of `tao subnets list`.
 pub(crate) static SUBNETS: [Column; 9] = [

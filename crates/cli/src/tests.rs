@@ -18,7 +18,7 @@ fn files(folder: &str, extension: &str) -> Vec<PathBuf> {
 fn example(word: String) -> String {
     match word.as_str() {
         "HEX" => "ab".repeat(64),
-        "CIRCUIT" => "ab".repeat(32),
+        "CIRCUIT" | "HASH" => "ab".repeat(32),
         "ADDRESS" | "HOTKEY" => "5GrwvaEF5zXb26Fz9rcQpDWS57CtERHpNehXCPcNoHGKutQY".to_owned(),
         _ => word,
     }
@@ -78,6 +78,24 @@ fn links_run_their_commands() {
     assert_eq!(expanded, arguments(&["tao", "proof", "miner", "--loopback"]));
     assert!(matches!(Tao::try_parse_from(expanded).unwrap().command, Some(TaoCommand::Proof(_))));
     assert_eq!(link_name(&[]), "");
+}
+
+#[test]
+fn names_of_other_command_lines_are_understood() {
+    let arguments = |words: &[&str]| -> Vec<OsString> { words.iter().map(OsString::from).collect() };
+    for (other, ours) in OTHER_NAMES {
+        let given = [&["tao"], other, &["--help"]].concat();
+        let expected = [&["tao"], ours, &["--help"]].concat();
+        assert_eq!(with_our_name(arguments(&given)), arguments(&expected));
+        let shown = Tao::try_parse_from(&expected).unwrap_err();
+        assert_eq!(shown.kind(), clap::error::ErrorKind::DisplayHelp, "{ours:?}: {shown}");
+        // None of the names is one of ours, which would be hidden.
+        let hidden = Tao::try_parse_from(&given).unwrap_err();
+        assert_ne!(hidden.kind(), clap::error::ErrorKind::DisplayHelp, "{other:?}");
+    }
+    for words in [&["tao"][..], &["tao", "wallet"], &["tao", "wallet", "list"], &["tao", "stake", "list", "unstake"]] {
+        assert_eq!(with_our_name(arguments(words)), arguments(words));
+    }
 }
 
 /// Options of the reference's programs are accepted, and mean the same as ours.

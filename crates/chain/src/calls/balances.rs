@@ -1,7 +1,7 @@
 use subxt::ext::scale_value::Value;
 use taonet_primitives::{AccountId, Rao};
 
-use super::{account, number};
+use super::{address, number};
 use crate::Call;
 
 const BALANCES: &str = "Balances";
@@ -23,8 +23,4 @@ pub fn transfer_all(to: AccountId, keep_alive: bool) -> Call {
 
 fn transfer(name: &'static str, to: AccountId, amount: Rao) -> Call {
     Call::new(BALANCES, name, vec![("dest", address(to)), ("value", number(amount.get()))])
-}
-
-fn address(to: AccountId) -> Value {
-    Value::unnamed_variant("Id", [account(to)])
 }

@@ -39,6 +39,30 @@ pub fn unstake_all(hotkey: Hotkey) -> Call {
     Call::new(SUBTENSOR, "unstake_all", vec![("hotkey", account(hotkey))])
 }
 
+/// Builds a call that sells all alpha of the signing coldkey on a hotkey, on every subnet, and stakes the TAO on the root
+/// network.
+pub fn unstake_all_alpha(hotkey: Hotkey) -> Call {
+    Call::new(SUBTENSOR, "unstake_all_alpha", vec![("hotkey", account(hotkey))])
+}
+
+/// Builds a call that claims what the signing coldkey's root stake has earned on all validators, as root stake.
+pub fn claim_root() -> Call {
+    // The chain ignores the subnets.
+    let subnets = Value::unnamed_composite([Value::unnamed_composite([])]);
+    Call::new(SUBTENSOR, "claim_root", vec![("subnets", subnets)])
+}
+
+/// Builds a call that claims what the signing coldkey's root stake has earned on one validator, as root stake.
+pub fn claim_root_with_hotkey(hotkey: Hotkey) -> Call {
+    Call::new(SUBTENSOR, "claim_root_with_hotkey", vec![("hotkey", account(hotkey))])
+}
+
+/// Builds a call that sets the hotkey on which the emission of the signing coldkey's miners on a subnet is staked.
+pub fn set_auto_stake_hotkey(netuid: NetUid, hotkey: Hotkey) -> Call {
+    let args = vec![("netuid", number(netuid.0)), ("hotkey", account(hotkey))];
+    Call::new(SUBTENSOR, "set_coldkey_auto_stake_hotkey", args)
+}
+
 /// Builds a call that moves alpha of the signing coldkey from one hotkey to another, through the pools if the subnets
 /// differ.
 pub fn move_stake(from: (Hotkey, NetUid), to: (Hotkey, NetUid), amount: Alpha) -> Call {

@@ -236,7 +236,7 @@ impl From<Answer> for Delegate {
     }
 }
 
-fn key(account: impl Into<AccountId>) -> Value {
+pub(super) fn key(account: impl Into<AccountId>) -> Value {
     Value::from_bytes(account.into().as_bytes())
 }
 

@@ -6,6 +6,7 @@ use taonet_primitives::{AccountId, BlockHash, ExtrinsicHash, Rao};
 use super::fate::{self, Looked, Nodes, Offer, Reports, Status, Times};
 use super::{Inner, hex_text};
 use crate::rpc::{Offered, Subscription};
+use crate::runtime::Runtime;
 use crate::{Block, ChainError, DryRun, Follow, NonceLease, Outcome, RefusedBecause, SignedExtrinsic};
 
 impl Inner {
@@ -25,18 +26,28 @@ impl Inner {
     pub(super) async fn dry_run(&self, extrinsic: &SignedExtrinsic) -> Result<DryRun, ChainError> {
         let block = self.head().await?.hash;
         let runtime = self.runtime(block).await?;
-        let (api, method) = ("TaggedTransactionQueue", "validate_transaction");
-        // Transaction source `External`, then the extrinsic, then the block.
-        let args = [&[2_u8], extrinsic.bytes.as_slice(), block.as_bytes()].concat();
-        let answer = runtime.api_answer_json(api, method, &self.api_bytes(api, method, &args, block).await?)?;
-        let validity = answer.get("Err").map_or(Ok(()), |error| Err(refusal(error)));
+        let validity = self.validity(extrinsic, &runtime, block).await?;
         let (api, method) = ("TransactionPaymentApi", "query_info");
         let length = u32::try_from(extrinsic.bytes.len()).unwrap_or(u32::MAX).to_le_bytes();
         let args = [extrinsic.bytes.as_slice(), &length].concat();
         let answer = runtime.api_answer_json(api, method, &self.api_bytes(api, method, &args, block).await?)?;
         let fee = answer.get("partial_fee").and_then(Json::as_u64);
         let fee = fee.ok_or_else(|| ChainError::decode(format!("runtime API {api}.{method}"), NoFee))?;
-        Ok(DryRun { validity, fee: Rao::new(fee) })
+        Ok(DryRun { validity, fee: Rao::new(fee), call: runtime.call_of(extrinsic)? })
+    }
+
+    /// Returns whether the transaction pool would accept an extrinsic.
+    async fn validity(
+        &self,
+        extrinsic: &SignedExtrinsic,
+        runtime: &Runtime,
+        block: BlockHash,
+    ) -> Result<Result<(), RefusedBecause>, ChainError> {
+        let (api, method) = ("TaggedTransactionQueue", "validate_transaction");
+        // Transaction source `External`, then the extrinsic, then the block.
+        let args = [&[2_u8], extrinsic.bytes.as_slice(), block.as_bytes()].concat();
+        let answer = runtime.api_answer_json(api, method, &self.api_bytes(api, method, &args, block).await?)?;
+        Ok(answer.get("Err").map_or(Ok(()), |error| Err(refusal(error))))
     }
 }
 
@@ -69,7 +80,9 @@ impl Nodes for Inner {
     }
 
     async fn objection(&self, extrinsic: &SignedExtrinsic) -> Result<Option<RefusedBecause>, ChainError> {
-        Ok(self.dry_run(extrinsic).await?.validity.err())
+        let block = self.head().await?.hash;
+        let runtime = self.runtime(block).await?;
+        Ok(self.validity(extrinsic, &runtime, block).await?.err())
     }
 }
 

@@ -137,7 +137,7 @@ impl Writer<'_> {
             let name = field.name.as_deref().unwrap_or_default();
             let json = match object.get(name) {
                 Some(json) => json,
-                None if self.is_option(field.ty.id) => &Json::Null,
+                None if is_option(field.ty.id, self.types) => &Json::Null,
                 None => return Err(JsonError::Missing { at: self.at.clone(), field: name.to_owned() }),
             };
             values.push((name.to_owned(), self.within(name).value(json, field.ty.id)?));
@@ -234,11 +234,6 @@ impl Writer<'_> {
         Ok(Value::from_bytes(AccountId::from_bytes(account).as_bytes()))
     }
 
-    fn is_option(&self, type_id: u32) -> bool {
-        let path = self.types.resolve(type_id).map(|found| &found.path.segments);
-        path.and_then(|segments| segments.last()).is_some_and(|name| name == "Option")
-    }
-
     /// Returns a writer for the inner value of a newtype.
     fn inside(&self) -> Self {
         Writer { types: self.types, at: self.at.clone(), depth: self.depth.saturating_add(1) }
@@ -267,6 +262,12 @@ impl Writer<'_> {
     fn unsupported(&self) -> JsonError {
         JsonError::Unsupported { at: self.at.clone() }
     }
+}
+
+/// Returns whether a type is an `Option`, which an object can omit.
+pub(crate) fn is_option(type_id: u32, types: &PortableRegistry) -> bool {
+    let path = types.resolve(type_id).map(|found| &found.path.segments);
+    path.and_then(|segments| segments.last()).is_some_and(|name| name == "Option")
 }
 
 fn single(text: &str) -> Option<char> {

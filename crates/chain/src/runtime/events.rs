@@ -7,6 +7,14 @@ use super::{Runtime, all_read};
 use crate::json::{self, fields_of};
 use crate::{ChainError, DispatchError, Event, Phase};
 
+/// Events with the result of a call within a call: pallet, event and field.
+const INNER_RESULTS: [(&str, &str, &str); 4] = [
+    ("Sudo", "Sudid", "sudo_result"),
+    ("Sudo", "SudoAsDone", "sudo_result"),
+    ("Proxy", "ProxyExecuted", "result"),
+    ("Multisig", "MultisigExecuted", "result"),
+];
+
 impl Runtime {
     /// Decodes the bytes of `System.Events`.
     pub(crate) fn events(&self, bytes: &[u8]) -> Result<Vec<Event>, ChainError> {
@@ -47,10 +55,12 @@ impl Runtime {
             .iter()
             .rev()
             .find(|event| event.is("System", "ExtrinsicSuccess") || event.is("System", "ExtrinsicFailed"))?;
-        // The sudo call succeeds even if the inner call fails; this event has the inner call's result.
-        let as_root = events.iter().rev().find(|event| event.is("Sudo", "Sudid") || event.is("Sudo", "SudoAsDone"));
-        let as_root = as_root.and_then(|event| event.fields.get("sudo_result")?.get("Err"));
-        Some(match last.fields.get("dispatch_error").or(as_root) {
+        // The outer call succeeds even if the inner call fails; these events have the inner call's result.
+        let inner = events.iter().rev().find_map(|event| {
+            let (.., field) = INNER_RESULTS.iter().find(|(pallet, name, _)| event.is(pallet, name))?;
+            event.fields.get(*field)?.get("Err")
+        });
+        Some(match last.fields.get("dispatch_error").or(inner) {
             None => Ok(()),
             Some(error) => Err(self.dispatch_error(error)),
         })

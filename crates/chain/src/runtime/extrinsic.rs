@@ -1,18 +1,23 @@
 use codec::{Compact, Decode as _};
+use scale_info::Field;
+use scale_info::form::PortableForm;
 use serde_json::{Map, Value as Json};
 use subxt::config::DefaultExtrinsicParamsBuilder;
 use subxt::config::substrate::{AccountId32, H256, MultiSignature, SubstrateConfig};
-use subxt::ext::frame_decode::extrinsics::{ExtrinsicInfoError, ExtrinsicTypeInfo as _};
+use subxt::ext::frame_decode::extrinsics::{ExtrinsicExtensionInfoArg, ExtrinsicInfoError, ExtrinsicTypeInfo as _};
 use subxt::ext::scale_value::scale::DecodeError;
 use subxt::ext::scale_value::{Composite, ValueDef};
 use subxt::tx::Payload;
-use taonet_primitives::{AccountId, BlockNumber, ExtrinsicHash, counted};
+use taonet_primitives::{AccountId, BlockNumber, ExtrinsicHash, Rao, counted};
 use taonet_wallet::{CryptoType, Keypair};
 
 use super::{Runtime, fee_of};
 use crate::hash::blake2_256;
 use crate::json::{self, fields_of, to_json};
-use crate::{Block, Call, ChainError, Event, Extrinsic, Phase, SignOptions, SignedExtrinsic};
+use crate::{
+    ArgumentInfo, Block, Call, CallInfo, ChainError, Decoded, DecodedCall, DecodedExtrinsic, Event, Extrinsic,
+    Mortality, Phase, SignOptions, SignedExtrinsic,
+};
 
 /// First byte of an unsigned extrinsic in format 4.
 const BARE_V4: u8 = 0b0000_0100;
@@ -23,11 +28,46 @@ const SIGNED_V4: u8 = 0b1000_0100;
 /// First byte of an extrinsic in format 5 that transaction extensions authorize.
 const GENERAL_V5: u8 = 0b0100_0101;
 
-/// A call of an extrinsic, decoded.
-struct DecodedCall {
+/// Prefix of the names of the variants of mortal eras; the rest is the first byte.
+const MORTAL: &str = "Mortal";
+
+/// An extrinsic's parts, decoded.
+struct Parts<'a> {
+    signer: Option<AccountId>,
+    /// Transaction extensions by name.
+    extensions: Vec<(String, Json)>,
+    call: CallParts<'a>,
+}
+
+/// A call, decoded, with its encoded bytes.
+struct CallParts<'a> {
     pallet: String,
     name: String,
     args: Json,
+    data: &'a [u8],
+}
+
+impl Parts<'_> {
+    /// Returns the number that a transaction extension contains.
+    fn number(&self, extension: &str) -> Option<u64> {
+        self.extension(extension)?.as_u64()
+    }
+
+    fn mortality(&self) -> Option<Mortality> {
+        let (name, second) = self.extension("CheckMortality")?.as_object()?.iter().next()?;
+        let first = name.strip_prefix(MORTAL)?.parse().ok()?;
+        Mortality::of_bytes([first, u8::try_from(second.as_u64()?).ok()?])
+    }
+
+    fn extension(&self, name: &str) -> Option<&Json> {
+        self.extensions.iter().find(|(known, _)| known == name).map(|(_, value)| value)
+    }
+}
+
+impl From<CallParts<'_>> for DecodedCall {
+    fn from(call: CallParts<'_>) -> Self {
+        Self { pallet: call.pallet, name: call.name, args: call.args, data: call.data.to_vec() }
+    }
 }
 
 impl Payload for Call {
@@ -109,7 +149,7 @@ impl Runtime {
     /// extrinsic's fee and result.
     pub(crate) fn extrinsic(&self, index: u32, bytes: &[u8], events: &[Event]) -> Result<Extrinsic, ChainError> {
         let decoded = self.decode_extrinsic(bytes);
-        let (signer, call) =
+        let Parts { signer, call, .. } =
             decoded.map_err(|error| ChainError::decode(format!("extrinsic {index} of a block"), error))?;
         let emitted: Vec<Event> =
             events.iter().filter(|event| event.phase == Phase::ApplyExtrinsic(index)).cloned().collect();
@@ -125,7 +165,63 @@ impl Runtime {
         })
     }
 
-    fn decode_extrinsic(&self, bytes: &[u8]) -> Result<(Option<AccountId>, DecodedCall), ExtrinsicError> {
+    /// Decodes an extrinsic with its length prefix, or a call.
+    pub(crate) fn inspect(&self, bytes: &[u8]) -> Result<Decoded, ChainError> {
+        let as_extrinsic = match self.decode_extrinsic(bytes) {
+            Ok(parts) => {
+                return Ok(Decoded::Extrinsic(DecodedExtrinsic {
+                    hash: ExtrinsicHash::from_bytes(blake2_256(bytes)),
+                    signer: parts.signer,
+                    nonce: parts.number("CheckNonce"),
+                    tip: parts.number("ChargeTransactionPayment").map(Rao::new),
+                    era: parts.mortality(),
+                    call: parts.call.into(),
+                }));
+            }
+            Err(error) => error,
+        };
+        self.inspect_call(bytes).map(Decoded::Call).map_err(|as_call| ChainError::Undecodable {
+            spec_version: self.spec_version,
+            as_extrinsic: as_extrinsic.into(),
+            as_call: as_call.into(),
+        })
+    }
+
+    fn inspect_call(&self, bytes: &[u8]) -> Result<DecodedCall, ExtrinsicError> {
+        let mut rest = bytes;
+        let call = self.decode_call(&mut rest)?;
+        if rest.is_empty() { Ok(call.into()) } else { Err(ExtrinsicError::TrailingData(rest.len())) }
+    }
+
+    /// Decodes the call of an extrinsic that this client signed.
+    pub(crate) fn call_of(&self, extrinsic: &SignedExtrinsic) -> Result<DecodedCall, ChainError> {
+        let parts = self.decode_extrinsic(&extrinsic.bytes);
+        let parts = parts.map_err(|error| ChainError::decode(format!("extrinsic {}", extrinsic.hash), error))?;
+        Ok(parts.call.into())
+    }
+
+    /// Encodes a call and decodes it again.
+    pub(crate) fn decoded(&self, call: &Call) -> Result<DecodedCall, ChainError> {
+        let data = self.call_data(call)?;
+        self.inspect_call(&data).map_err(|error| ChainError::decode(what(call), error))
+    }
+
+    /// Returns the calls of all pallets.
+    pub(crate) fn calls(&self) -> Vec<CallInfo> {
+        let mut calls = Vec::new();
+        for pallet in self.metadata().pallets() {
+            calls.extend(pallet.call_variants().into_iter().flatten().map(|call| CallInfo {
+                pallet: pallet.name().to_owned(),
+                name: call.name.clone(),
+                arguments: call.fields.iter().map(argument).collect(),
+                summary:
+                    call.docs.iter().map(|line| line.trim()).find(|line| !line.is_empty()).unwrap_or("").to_owned(),
+            }));
+        }
+        calls
+    }
+
+    fn decode_extrinsic<'a>(&self, bytes: &'a [u8]) -> Result<Parts<'a>, ExtrinsicError> {
         let mut rest = bytes;
         let rest = &mut rest;
         let length = Compact::<u32>::decode(rest)?.0;
@@ -133,29 +229,33 @@ impl Runtime {
             return Err(ExtrinsicError::WrongLength { length, actual: rest.len() });
         }
         // The upper two bits are the kind of the extrinsic, the lower six its format version.
-        let signer = match u8::decode(rest)? {
-            BARE_V4 | BARE_V5 => None,
+        let (signer, extensions) = match u8::decode(rest)? {
+            BARE_V4 | BARE_V5 => (None, Vec::new()),
             SIGNED_V4 => {
                 let types = self.metadata().extrinsic_signature_info().map_err(ExtrinsicInfoError::into_owned)?;
                 let signer = json::read(rest, types.address_id, self.types())?;
                 let signer = to_json(&signer, self.types()).as_str().and_then(|text| text.parse().ok());
                 self.skip(rest, types.signature_id)?;
-                self.skip_extensions(rest, None)?;
-                Some(signer.ok_or(ExtrinsicError::NotAnAccount)?)
+                let extensions = self.decode_extensions(rest, None)?;
+                (Some(signer.ok_or(ExtrinsicError::NotAnAccount)?), extensions)
             }
             GENERAL_V5 => {
                 let version = u8::decode(rest)?;
-                self.skip_extensions(rest, Some(version))?;
-                None
+                (None, self.decode_extensions(rest, Some(version))?)
             }
             other => return Err(ExtrinsicError::UnknownFormat(other)),
         };
         let call = self.decode_call(rest)?;
-        if rest.is_empty() { Ok((signer, call)) } else { Err(ExtrinsicError::TrailingData(rest.len())) }
+        if rest.is_empty() {
+            Ok(Parts { signer, extensions, call })
+        } else {
+            Err(ExtrinsicError::TrailingData(rest.len()))
+        }
     }
 
     /// Decodes a call: a variant of the runtime's outer call enum, which contains a variant of the pallet's call enum.
-    fn decode_call(&self, bytes: &mut &[u8]) -> Result<DecodedCall, ExtrinsicError> {
+    fn decode_call<'a>(&self, bytes: &mut &'a [u8]) -> Result<CallParts<'a>, ExtrinsicError> {
+        let all = *bytes;
         let value = json::read(bytes, self.metadata().outer_enums().call_enum_ty(), self.types())?;
         let ValueDef::Variant(outer) = value.value else { return Err(ExtrinsicError::NotAnEnum) };
         let Some(ValueDef::Variant(inner)) = outer.values.into_values().next().map(|inner| inner.value) else {
@@ -166,12 +266,17 @@ impl Runtime {
             Composite::Unnamed(fields) if fields.is_empty() => Json::Object(Map::new()),
             fields => fields_of(fields, self.types()),
         };
-        Ok(DecodedCall { pallet: outer.name, name: inner.name, args })
+        let data = all.get(..all.len().saturating_sub(bytes.len())).unwrap_or_default();
+        Ok(CallParts { pallet: outer.name, name: inner.name, args, data })
     }
 
-    fn skip_extensions(&self, bytes: &mut &[u8], version: Option<u8>) -> Result<(), ExtrinsicError> {
+    fn decode_extensions(&self, bytes: &mut &[u8], version: Option<u8>) -> Result<Vec<(String, Json)>, ExtrinsicError> {
         let extensions = self.metadata().extrinsic_extension_info(version).map_err(ExtrinsicInfoError::into_owned)?;
-        extensions.extension_ids.iter().try_for_each(|extension| self.skip(bytes, extension.id))
+        let decode = |extension: &ExtrinsicExtensionInfoArg<'_, u32>| {
+            let value = json::read(bytes, extension.id, self.types())?;
+            Ok((extension.name.clone().into_owned(), to_json(&value, self.types())))
+        };
+        extensions.extension_ids.iter().map(decode).collect()
     }
 
     fn skip(&self, bytes: &mut &[u8], type_id: u32) -> Result<(), ExtrinsicError> {
@@ -186,6 +291,13 @@ impl Runtime {
             Some(_) => Ok(()),
             None => Err(self.missing(&what(call))),
         }
+    }
+}
+
+fn argument(field: &Field<PortableForm>) -> ArgumentInfo {
+    ArgumentInfo {
+        name: field.name.clone().unwrap_or_default(),
+        type_name: field.type_name.clone().unwrap_or_default(),
     }
 }
 

@@ -11,7 +11,7 @@ mod hostile;
 
 use crate::runtime::events::fee_of;
 use crate::vectors::{bytes, genesis, golden, parse, read, runtime};
-use crate::{Block, Era, Phase, SignOptions, calls};
+use crate::{Block, Decoded, Era, Phase, SignOptions, calls};
 
 fn items<'a>(golden: &'a Json, name: &str, count: usize) -> &'a [Json] {
     let items = golden[name].as_array().unwrap();
@@ -72,6 +72,208 @@ fn typed_calls_are_written_as_recorded() {
     let recorded: Vec<Vec<u8>> = items(&golden, "calls", 10).iter().map(|case| bytes(&case["data_hex"])).collect();
     for call in typed {
         assert!(recorded.contains(&runtime.call_data(&call).unwrap()), "{call:?}");
+    }
+}
+
+/// The calls of holders exist on the main network, with these arguments.
+#[test]
+fn calls_of_holders_are_read_back_as_built() {
+    let Some(runtime) = runtime() else { return };
+    let (bob, hotkey, netuid) = (bob(), Hotkey::from_bytes([7; 32]), NetUid(3));
+    let coldkey = taonet_primitives::Coldkey::from_bytes(*bob.as_bytes());
+    let hash = format!("0x{}", "05".repeat(32));
+    let half = crate::Relative { hotkey, proportion: crate::Proportion::new(1 << 63) };
+    let identity = crate::Identity { name: "Bob".to_owned(), ..crate::Identity::default() };
+    let terms = crate::CrowdloanTerms {
+        deposit: Rao::new(10),
+        min_contribution: Rao::new(1),
+        cap: Rao::new(100),
+        end: BlockNumber::new(9),
+    };
+    let transfer = || calls::transfer_keep_alive(bob, Rao::new(1));
+    let transfer_json = json!({ "Balances": { "transfer_keep_alive": { "dest": bob, "value": 1 } } });
+    let staking = "staking".parse().unwrap();
+    for (call, name, args) in [
+        (calls::claim_root(), "claim_root", json!({ "subnets": [] })),
+        (calls::claim_root_with_hotkey(hotkey), "claim_root_with_hotkey", json!({ "hotkey": hotkey })),
+        (calls::unstake_all_alpha(hotkey), "unstake_all_alpha", json!({ "hotkey": hotkey })),
+        (
+            calls::set_auto_stake_hotkey(netuid, hotkey),
+            "set_coldkey_auto_stake_hotkey",
+            json!({ "netuid": 3, "hotkey": hotkey }),
+        ),
+        (
+            calls::set_children(hotkey, netuid, &[half]),
+            "set_children",
+            json!({ "hotkey": hotkey, "netuid": 3, "children": [[1_u64 << 63, hotkey]] }),
+        ),
+        (
+            calls::set_childkey_take(hotkey, netuid, crate::Share::new(9)),
+            "set_childkey_take",
+            json!({ "hotkey": hotkey, "netuid": 3, "take": 9 }),
+        ),
+        (
+            calls::swap_hotkey(hotkey, hotkey, Some(netuid), true),
+            "swap_hotkey_v2",
+            json!({ "hotkey": hotkey, "new_hotkey": hotkey, "netuid": 3, "keep_stake": true }),
+        ),
+        (
+            calls::announce_coldkey_swap(coldkey),
+            "announce_coldkey_swap",
+            json!({ "new_coldkey_hash": format!("0x{}", hex::encode(crate::hash::blake2_256(bob.as_bytes()))) }),
+        ),
+        (calls::swap_coldkey_announced(coldkey), "swap_coldkey_announced", json!({ "new_coldkey": bob })),
+        (calls::dispute_coldkey_swap(), "dispute_coldkey_swap", json!({})),
+        (calls::clear_coldkey_swap_announcement(), "clear_coldkey_swap_announcement", json!({})),
+        (calls::associate_hotkey(hotkey), "try_associate_hotkey", json!({ "hotkey": hotkey })),
+        (
+            calls::set_identity(&identity),
+            "set_identity",
+            json!({ "name": "Bob", "url": "", "github_repo": "", "image": "", "discord": "", "description": "",
+                "additional": "" }),
+        ),
+        (
+            calls::proxy(bob, transfer()),
+            "proxy",
+            json!({ "real": bob, "force_proxy_type": null, "call": transfer_json }),
+        ),
+        (
+            calls::proxy_announced(bob, bob, transfer()),
+            "proxy_announced",
+            json!({ "delegate": bob, "real": bob, "force_proxy_type": null, "call": transfer_json }),
+        ),
+        (calls::announce_call(bob, [5; 32]), "announce", json!({ "real": bob, "call_hash": hash })),
+        (calls::remove_announcement(bob, [5; 32]), "remove_announcement", json!({ "real": bob, "call_hash": hash })),
+        (
+            calls::reject_announcement(bob, [5; 32]),
+            "reject_announcement",
+            json!({ "delegate": bob, "call_hash": hash }),
+        ),
+        (
+            calls::add_proxy(bob, staking, 5),
+            "add_proxy",
+            json!({ "delegate": bob, "proxy_type": "Staking", "delay": 5 }),
+        ),
+        (
+            calls::remove_proxy(bob, staking, 5),
+            "remove_proxy",
+            json!({ "delegate": bob, "proxy_type": "Staking", "delay": 5 }),
+        ),
+        (calls::remove_proxies(), "remove_proxies", json!({})),
+        (calls::create_pure(staking, 0, 2), "create_pure", json!({ "proxy_type": "Staking", "delay": 0, "index": 2 })),
+        (
+            calls::kill_pure(bob, staking, 2, (BlockNumber::new(8), 1)),
+            "kill_pure",
+            json!({ "spawner": bob, "proxy_type": "Staking", "index": 2, "height": 8, "ext_index": 1 }),
+        ),
+        (
+            calls::create_crowdloan(terms, calls::CrowdloanPurpose::Account(bob)),
+            "create",
+            json!({ "deposit": 10, "min_contribution": 1, "cap": 100, "end": 9, "call": null, "target_address": bob }),
+        ),
+        (
+            calls::create_crowdloan(terms, calls::CrowdloanPurpose::Call(transfer())),
+            "create",
+            json!({ "deposit": 10, "min_contribution": 1, "cap": 100, "end": 9, "call": transfer_json,
+                "target_address": null }),
+        ),
+        (calls::contribute(4, Rao::new(7)), "contribute", json!({ "crowdloan_id": 4, "amount": 7 })),
+        (calls::withdraw_contribution(4), "withdraw", json!({ "crowdloan_id": 4 })),
+        (calls::finalize_crowdloan(4), "finalize", json!({ "crowdloan_id": 4 })),
+        (calls::refund_crowdloan(4), "refund", json!({ "crowdloan_id": 4 })),
+        (calls::dissolve_crowdloan(4), "dissolve", json!({ "crowdloan_id": 4 })),
+        (
+            calls::update_min_contribution(4, Rao::new(7)),
+            "update_min_contribution",
+            json!({ "crowdloan_id": 4, "new_min_contribution": 7 }),
+        ),
+        (calls::update_crowdloan_end(4, BlockNumber::new(7)), "update_end", json!({ "crowdloan_id": 4, "new_end": 7 })),
+        (calls::update_crowdloan_cap(4, Rao::new(7)), "update_cap", json!({ "crowdloan_id": 4, "new_cap": 7 })),
+    ] {
+        let decoded = runtime.decoded(&call).unwrap();
+        assert_eq!((&*decoded.name, &decoded.args), (name, &args), "{call:?}");
+    }
+    for name in crate::ProxyType::NAMES {
+        let proxy_type = name.parse().unwrap();
+        let decoded = runtime.decoded(&calls::add_proxy(bob, proxy_type, 0)).unwrap();
+        assert_eq!(decoded.args["proxy_type"], name);
+    }
+}
+
+#[test]
+fn extrinsics_and_calls_are_inspected() {
+    let (Some(runtime), Some(golden)) = (runtime(), golden()) else { return };
+    let mut eras = Vec::new();
+    for case in items(&golden, "extrinsics", 2) {
+        let raw = bytes(&case["extrinsic_hex"]);
+        let Decoded::Extrinsic(extrinsic) = runtime.inspect(&raw).unwrap() else { panic!("an extrinsic") };
+        assert_eq!(extrinsic.hash.to_string(), text(&case["extrinsic_hash"]));
+        assert_eq!(extrinsic.nonce, case["nonce"].as_u64());
+        assert_eq!(extrinsic.tip.map(Rao::get), case["tip"].as_u64());
+        assert_eq!(extrinsic.call.args, json!({ "dest": bob().to_string(), "value": 12345 }));
+        eras.push(extrinsic.era.map(|era| (u64::from(era.period), u64::from(era.phase))));
+        let expected = case["era"]["period"].as_u64().map(|period| {
+            let current = case["era"]["current"].as_u64().unwrap();
+            (period, current % period)
+        });
+        assert_eq!(eras.last(), Some(&expected));
+        // The call alone, as it stands in the extrinsic.
+        assert_eq!(runtime.inspect(&extrinsic.call.data).unwrap(), Decoded::Call(extrinsic.call.clone()));
+        let error = runtime.inspect(&raw[..raw.len() - 1]).unwrap_err().to_string();
+        assert!(error.contains("length prefix is") && error.contains("version 461"), "{error}");
+    }
+    assert!(eras.contains(&None) && eras.iter().any(Option::is_some), "{eras:?}");
+    for case in items(&golden, "calls", 10) {
+        let raw = bytes(&case["data_hex"]);
+        let Decoded::Call(call) = runtime.inspect(&raw).unwrap() else { panic!("a call") };
+        assert_eq!((&*call.pallet, &*call.name), (text(&case["module"]), text(&case["function"])));
+        assert_eq!((&call.data, call.hash()), (&raw, crate::hash::blake2_256(&raw)));
+        assert!(runtime.inspect(&[&raw[..], &[0]].concat()).is_err(), "trailing data");
+    }
+}
+
+#[test]
+fn calls_are_listed_with_their_arguments() {
+    let Some(runtime) = runtime() else { return };
+    let calls = runtime.calls();
+    let call = calls.iter().find(|call| call.pallet == "SubtensorModule" && call.name == "add_stake").unwrap();
+    let names: Vec<&str> = call.arguments.iter().map(|argument| argument.name.as_str()).collect();
+    assert_eq!(names, ["hotkey", "netuid", "amount_staked"]);
+    assert_eq!(call.arguments[1].type_name, "NetUid");
+    assert!(!call.summary.is_empty());
+}
+
+#[test]
+fn a_missing_argument_is_named() {
+    let Some(runtime) = runtime() else { return };
+    let error = runtime.call("Balances", "transfer_keep_alive", &json!({ "value": 1 })).unwrap_err();
+    let cause = std::error::Error::source(&error).unwrap().to_string();
+    assert_eq!(cause, "call Balances.transfer_keep_alive: missing field dest");
+    let swap = json!({ "hotkey": bob(), "new_hotkey": bob(), "keep_stake": false });
+    runtime.call("SubtensorModule", "swap_hotkey_v2", &swap).unwrap();
+}
+
+#[test]
+fn the_result_of_a_call_within_a_call_counts() {
+    let Some(runtime) = runtime() else { return };
+    let event = |pallet: &str, name: &str, fields: Json| crate::Event {
+        index: 0,
+        phase: Phase::ApplyExtrinsic(1),
+        pallet: pallet.to_owned(),
+        name: name.to_owned(),
+        fields,
+    };
+    let success = event("System", "ExtrinsicSuccess", json!({}));
+    for (pallet, name, field) in [
+        ("Sudo", "Sudid", "sudo_result"),
+        ("Proxy", "ProxyExecuted", "result"),
+        ("Multisig", "MultisigExecuted", "result"),
+    ] {
+        let verdict = |result: Json| {
+            runtime.verdict(&[event(pallet, name, json!({ (field): result })), success.clone()]).unwrap()
+        };
+        assert_eq!(verdict(json!({ "Ok": [] })), Ok(()), "{pallet}");
+        assert_eq!(verdict(json!({ "Err": "BadOrigin" })).unwrap_err().to_string().matches("BadOrigin").count(), 1);
     }
 }
 

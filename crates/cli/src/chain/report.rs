@@ -10,7 +10,7 @@ use crate::exit::{Classified, Failure};
 use crate::printable::printable;
 
 /// Hints for common dispatch errors, by error name.
-const HINTS: [(&str, &str); 18] = [
+const HINTS: [(&str, &str); 33] = [
     ("HotKeyNotRegisteredInSubNet", "register the hotkey with `tao register --netuid N`"),
     ("HotKeyNotRegisteredInNetwork", "register the hotkey with `tao register --netuid N`"),
     ("HotKeyAlreadyRegisteredInSubNet", "the hotkey already has a uid; see `tao metagraph N`"),
@@ -28,6 +28,24 @@ const HINTS: [(&str, &str); 18] = [
     ("SlippageTooHigh", "the price moved; change --limit, or allow a partial trade with --partial"),
     ("PriceLimitExceeded", "the price is already beyond the limit; change --limit"),
     ("AmountTooLow", "the minimum stake is 0.002 TAO"),
+    (
+        "TransferDisallowed",
+        "this subnet forbids transfers of stake, transfers_enabled in `tao subnets hyperparameters N`",
+    ),
+    ("NonAssociatedColdKey", "sign with the coldkey that owns the hotkey"),
+    ("NotEnoughStakeToSetChildkeys", "add stake to the hotkey; the chain requires a minimum stake for children"),
+    ("TxRateLimitExceeded", "wait for the rate limit: 150 blocks between changes of the children"),
+    ("TxChildkeyTakeRateLimitExceeded", "wait for the rate limit; a childkey take can be lowered at any time"),
+    ("InvalidChildkeyTake", "a childkey take is at least min_childkey_take of the subnet, and at most 18 %"),
+    ("HotKeySetTxRateLimitExceeded", "wait for the rate limit between swaps of a coldkey's hotkeys"),
+    ("HotKeySwapOnSubnetIntervalNotPassed", "wait for the interval between swaps of hotkeys on a subnet"),
+    ("NotEnoughBalanceToPaySwapHotKey", "check the coldkey's balance with `tao balance`"),
+    ("NotEnoughBalanceToPaySwapColdKey", "check the coldkey's balance with `tao balance`"),
+    ("ColdkeySwapTooEarly", "wait for the block that `tao wallet swap-coldkey status` shows"),
+    ("AnnouncedColdkeyHashDoesNotMatch", "pass the coldkey that you announced"),
+    ("ColdkeySwapAnnounced", "this coldkey's swap is announced; see `tao wallet swap-coldkey status`"),
+    ("NotProxy", "list an account's proxies with `tao proxy list ACCOUNT`"),
+    ("Unannounced", "announce the call with `tao call … --announce`, and wait for the proxy's delay"),
     ("RequireSudo", "sign with the chain's sudo key; on a localnet, `--key-uri //Alice`"),
 ];
 

@@ -44,6 +44,17 @@ pub(crate) struct SigningHotkeyArgs {
     password: PasswordArgs,
 }
 
+/// Arguments that select the coldkey or the hotkey that signs a call
+#[derive(Debug, Args)]
+pub(crate) struct AnyKeyArgs {
+    #[command(flatten)]
+    key: place::KeyArgs,
+    #[command(flatten)]
+    development: DevelopmentArgs,
+    #[command(flatten)]
+    password: PasswordArgs,
+}
+
 /// Arguments that select a hotkey, and the coldkey that signs a call for it
 #[derive(Debug, Args)]
 pub(crate) struct PairArgs {
@@ -87,6 +98,16 @@ impl SigningHotkeyArgs {
     }
 }
 
+impl AnyKeyArgs {
+    /// Opens the selected key, or the development key.
+    pub(crate) fn unlock(&self, network: &NetworkArgs, chain: &Client) -> anyhow::Result<Keypair> {
+        match self.development.key(network, chain)? {
+            Some(key) => Ok(key),
+            None => self.key.unlock(&self.password),
+        }
+    }
+}
+
 impl PairArgs {
     /// Opens the selected coldkey, or the development key.
     pub(crate) fn unlock(&self, network: &NetworkArgs, chain: &Client) -> anyhow::Result<Keypair> {
@@ -94,6 +115,11 @@ impl PairArgs {
             Some(key) => Ok(key),
             None => place::unlock(&self.hotkey.wallet()?.coldkey()?, &self.password),
         }
+    }
+
+    /// Returns the arguments that select the wallet and its hotkey.
+    pub(crate) const fn wallet_hotkey(&self) -> &place::HotkeyArgs {
+        &self.hotkey
     }
 
     /// Returns the address of the selected hotkey.

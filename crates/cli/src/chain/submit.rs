@@ -4,7 +4,7 @@ use std::io::IsTerminal as _;
 
 use clap::Args;
 use serde_json::{Map, Value, json};
-use taonet_chain::{Call, Chain, DryRun, Follow, Inclusion, Outcome, SignOptions, SignedExtrinsic, Until};
+use taonet_chain::{Call, Chain, DecodedCall, DryRun, Follow, Inclusion, Outcome, SignOptions, SignedExtrinsic, Until};
 use taonet_wallet::Keypair;
 
 use super::{failed, report};
@@ -145,10 +145,13 @@ fn report_dry_run(dry: &DryRun, plan: Plan, context: &Context) -> anyhow::Result
             "valid": dry.validity.is_ok(),
             "error": dry.validity.as_ref().err().map(report::refusal),
             "fee_rao": dry.fee,
+            "decoded_call": dry.call,
         });
         context.print_json(&merged([plan.about, result]))?;
     } else if dry.validity.is_ok() {
-        context.print(&format!("{}: valid, fee {} TAO (dry run, not sent)", plan.what, dry.fee))?;
+        let DecodedCall { pallet, name, args, .. } = &dry.call;
+        let result = format!("{}: valid, fee {} TAO (dry run, not sent)", plan.what, dry.fee);
+        context.print(&format!("{result}\ncall: {pallet}.{name} {args}"))?;
     }
     dry.validity.as_ref().map(|&()| ()).map_err(report::refused)
 }

@@ -1,7 +1,12 @@
 //! The `tao stake` commands.
 
+mod auto;
+mod child;
+mod claim;
 mod list;
+mod moves;
 mod trade;
+mod unstake_all;
 
 use clap::Subcommand;
 
@@ -13,14 +18,32 @@ pub(crate) enum Command {
     Add(trade::AddArgs),
     /// Unstake from a hotkey by selling the subnet's alpha
     Remove(trade::RemoveArgs),
+    UnstakeAll(unstake_all::UnstakeAllArgs),
     /// List a coldkey's stake and its value
     List(list::ListArgs),
+    Move(moves::MoveArgs),
+    Swap(moves::SwapArgs),
+    Transfer(moves::TransferArgs),
+    /// Lend stake to child hotkeys
+    #[command(subcommand)]
+    Child(child::Command),
+    Claim(claim::ClaimArgs),
+    /// Choose the hotkeys on which mining emission is staked
+    #[command(subcommand)]
+    Auto(auto::Command),
 }
 
 pub(crate) fn run(command: &Command, context: &Context) -> anyhow::Result<()> {
     match command {
         Command::Add(args) => trade::add(args, context),
         Command::Remove(args) => trade::remove(args, context),
+        Command::UnstakeAll(args) => unstake_all::run(args, context),
         Command::List(args) => list::run(args, context),
+        Command::Move(args) => moves::move_stake(args, context),
+        Command::Swap(args) => moves::swap(args, context),
+        Command::Transfer(args) => moves::transfer(args, context),
+        Command::Child(command) => child::run(command, context),
+        Command::Claim(args) => claim::run(args, context),
+        Command::Auto(command) => auto::run(command, context),
     }
 }

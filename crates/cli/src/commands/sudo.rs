@@ -3,10 +3,10 @@
 use anyhow::{Context as _, bail};
 use clap::{Args, Subcommand};
 use serde_json::{Map, Value, json};
-use taonet_chain::calls;
-use taonet_primitives::{NetUid, Rao, counted};
+use taonet_chain::{Hyperparameter, calls};
+use taonet_primitives::{NetUid, counted};
 
-use crate::chain::{ColdkeyArgs, NetworkArgs, Plan, SubmitArgs, failed};
+use crate::chain::{AtArgs, ColdkeyArgs, NetworkArgs, Plan, SubmitArgs, argument, block_json, failed};
 use crate::context::Context;
 use crate::exit::{Classified, Failure};
 
@@ -14,7 +14,23 @@ const ADMIN: &str = "AdminUtils";
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    /// Show one hyperparameter of a subnet
+    Get(GetArgs),
     Set(SetArgs),
+}
+
+/// Show one hyperparameter of a subnet
+#[derive(Debug, Args)]
+pub(crate) struct GetArgs {
+    /// Name of the hyperparameter, as in `tao subnets hyperparameters`
+    name: String,
+    /// Netuid of the subnet
+    #[arg(long, value_name = "NETUID")]
+    netuid: NetUid,
+    #[command(flatten)]
+    at: AtArgs,
+    #[command(flatten)]
+    network: NetworkArgs,
 }
 
 /// Set a hyperparameter, as root or as the subnet's owner.
@@ -43,7 +59,32 @@ pub(crate) struct SetArgs {
 }
 
 pub(crate) fn run(command: &Command, context: &Context) -> anyhow::Result<()> {
-    let Command::Set(args) = command;
+    match command {
+        Command::Get(args) => get(args, context),
+        Command::Set(args) => set(args, context),
+    }
+}
+
+fn get(args: &GetArgs, context: &Context) -> anyhow::Result<()> {
+    let name = args.name.replace('-', "_");
+    context.block_on(async {
+        let chain = args.network.connect().await?;
+        let block = args.at.block(&chain).await?;
+        let parameters = chain.hyperparameters(args.netuid, block.into()).await.map_err(failed)?;
+        let Some(value) = parameters.get(&name) else {
+            let names: Vec<&str> = parameters.iter().map(|(name, _)| name).collect();
+            bail!("unknown hyperparameter {name}\nhint: use one of {}", names.join(", "));
+        };
+        if context.json {
+            let document = json!({ "block": block_json(block), "netuid": args.netuid, "name": name, "value": value });
+            return context.print_json(&document);
+        }
+        let unit = if matches!(value, Hyperparameter::Amount { .. }) { " TAO" } else { "" };
+        context.print(&format!("{value}{unit}"))
+    })
+}
+
+fn set(args: &SetArgs, context: &Context) -> anyhow::Result<()> {
     let name = call_name(&args.name);
     context.block_on(async {
         let chain = args.network.connect().await?;
@@ -93,22 +134,10 @@ fn arguments(fields: &[String], netuid: Option<NetUid>, values: &[String]) -> an
         return Err(Classified::error(Failure::Usage, text));
     }
     for (name, text) in names.iter().zip(values) {
-        arguments.insert(name.clone(), value(text).with_context(|| format!("invalid value for {name}"))?);
+        let value = argument(text).map_err(|error| Classified::error(Failure::Usage, error));
+        arguments.insert(name.clone(), value.with_context(|| format!("invalid value for {name}"))?);
     }
     Ok(arguments)
-}
-
-/// Converts a value to the JSON form that the call's types expect.
-pub(crate) fn value(text: &str) -> anyhow::Result<Value> {
-    if let Some(amount) = text.to_lowercase().strip_suffix("tao") {
-        let amount: Rao =
-            amount.trim_end().parse().map_err(|error| Classified::error(Failure::Usage, format!("{text}: {error}")))?;
-        return Ok(json!(amount));
-    }
-    Ok(match serde_json::from_str(text) {
-        Ok(value @ (Value::Bool(_) | Value::Number(_) | Value::Null | Value::Array(_) | Value::Object(_))) => value,
-        _ => Value::String(text.to_owned()),
-    })
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@ mod change;
 mod create;
 mod export;
 mod faucet;
+mod identity;
 mod inspect;
 mod list;
 mod message;
@@ -13,6 +14,7 @@ pub(crate) mod place;
 mod regen;
 mod sign;
 mod ss58;
+mod swap;
 mod validator_info;
 mod verify;
 mod written_key;
@@ -45,6 +47,13 @@ pub(crate) enum Command {
     /// Show a wallet's balance, stake and neurons
     Overview(overview::OverviewArgs),
     Faucet(faucet::FaucetArgs),
+    SetIdentity(identity::SetIdentityArgs),
+    GetIdentity(identity::GetIdentityArgs),
+    SwapHotkey(swap::SwapHotkeyArgs),
+    /// Replace a coldkey: announce, wait, execute
+    #[command(subcommand)]
+    SwapColdkey(swap::Command),
+    AssociateHotkey(swap::AssociateHotkeyArgs),
     /// Sign a message, or a validator's public information
     Sign(sign::SignArgs),
     /// Verify a signature; exit code 1 when it is invalid
@@ -76,6 +85,11 @@ pub(crate) fn run(command: &Command, context: &Context) -> anyhow::Result<()> {
         Command::Inspect(args) => inspect::run(args, context),
         Command::Overview(args) => overview::run(args, context),
         Command::Faucet(args) => faucet::run(args, context),
+        Command::SetIdentity(args) => identity::set(args, context),
+        Command::GetIdentity(args) => identity::get(args, context),
+        Command::SwapHotkey(args) => swap::hotkey(args, context),
+        Command::SwapColdkey(command) => swap::coldkey(command, context),
+        Command::AssociateHotkey(args) => swap::associate(args, context),
         Command::Sign(args) => sign::run(args, context),
         Command::Verify(args) => verify::run(args, context),
         Command::Encrypt(args) => change::encrypt(args, context),

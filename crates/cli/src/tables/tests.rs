@@ -93,6 +93,17 @@ fn tables() -> Vec<Sample> {
             [BOB, ALICE, "0 %", "1", "0.0000", "59", ""];
         EVENTS: ["0", "start", "System.ExtrinsicSuccess", r#"{"dispatch_info":{"weight":{"ref_time":1,"proof_size":2}}}"#],
             ["12", "call 2", "TransactionPayment.TransactionFeePaid", EVENT];
+        AUTO_STAKES: ["59", ALICE], ["1", BOB];
+        RELATIVES: ["scheduled child", ALICE, "33.333333 %"], ["parent", BOB, "100 %"];
+        PROXIES: [ALICE, "SubnetLeaseBeneficiary", "7200"], [BOB, "Any", "0"];
+        ANNOUNCEMENTS: ["7654321", BLOCK, ALICE], ["1", BLOCK, BOB];
+        CROWDLOANS: ["0", "open", "10.000000000", "1000.000000000", "7654321", "1", ALICE],
+            ["12", "finalized", "123456.789012345", "123456.789012345", "7654321", "500", BOB];
+        CONTRIBUTORS: [ALICE, "123456.789012345"], [BOB, "0.1"];
+        CALLS: ["SubtensorModule.add_stake_limit", "hotkey netuid amount_staked limit_price allow_partial", "Adds stake to a hotkey on a subnet with a price limit."],
+            ["Proxy.remove_proxies", "", ""];
+        EXTRINSICS: ["0", "Timestamp.set", "–", "–", "ok", r#"{"now":1763712000000}"#],
+            ["12", "SubtensorModule.remove_stake_full_limit", ALICE, "0.000123456", "SubtensorModule.NotEnoughStakeToWithdraw: The stake is too small.", EVENT];
         ACCOUNTS: ["//Alice", ALICE, "1000000.000000000"], ["–", BOB, "1000000.000000000"];
         LOCALNET_SNAPSHOTS: ["before the epoch of subnet 59", "7654321"], ["start", "0"];
         METAGRAPH: ["0", "1234567.8901", "0.0000", "0.0000", "0.0000", "1.0000", "0.9876", "yes", "123", "–", ALICE, BOB],
@@ -181,6 +192,22 @@ fn all_facts() -> Vec<Sample> {
     vec![
         Sample::facts("commands/block.rs", &[
             ["block", "7654321"], ["hash", BLOCK], ["final", "not yet"], ["time", "2026-11-21T12:00:00.123Z"], ["events", "123"],
+        ]),
+        Sample::facts("commands/tx.rs", &[
+            ["extrinsic", BLOCK], ["signer", ALICE], ["nonce", "12"], ["tip", "0 TAO"],
+            ["era", "128 blocks, from a block whose number modulo 128 is 37"], ["call", "Balances.transfer_keep_alive"],
+            ["· dest", BOB], ["· value", "1000000000"], ["call hash", BLOCK],
+        ]),
+        Sample::facts("commands/crowdloan.rs", &[
+            ["crowdloan", "12, finalized"], ["creator", ALICE], ["raised", "123456.789012345 of 123456.789012345 TAO"],
+            ["minimum", "0.1 TAO"], ["end", "block 7654321"], ["target", BOB],
+        ]),
+        Sample::facts("commands/wallet/identity.rs", &[
+            ["coldkey", ALICE], ["name", "A validator"], ["url", "https://validator.example"], ["description", long],
+        ]),
+        Sample::facts("commands/wallet/swap.rs", &[
+            ["coldkey", ALICE], ["new hash", BLOCK], ["due", "block 7654321"], ["clear", "from block 7661521"],
+            ["disputed", "in block 7654400"],
         ]),
         Sample::facts("commands/localnet/announce.rs", &[
             ["WebSocket", "ws://127.0.0.1:9944"], ["genesis", BLOCK], ["state", "in memory, discarded on shutdown"],

@@ -117,12 +117,7 @@ async fn remove_on(
     (hotkey, coldkey, netuid): (Hotkey, Coldkey, NetUid),
 ) -> anyhow::Result<Plan> {
     let amount = if args.all {
-        let stake = chain.stake(hotkey, coldkey, netuid, At::Head).await.map_err(failed)?;
-        let staked = stake.map(|stake| stake.stake).unwrap_or_default();
-        if staked == Alpha::ZERO {
-            bail!("{coldkey} has no stake on {hotkey} on subnet {netuid}\nhint: list the stake with `tao stake list`");
-        }
-        staked
+        staked(chain, hotkey, coldkey, netuid).await?
     } else {
         args.amount.context("no amount given\nhint: pass an amount of alpha, or --all")?
     };
@@ -140,4 +135,14 @@ async fn remove_on(
         "expected_tao_rao": expected.tao_amount,
     });
     Ok(Plan::new(call, what, about))
+}
+
+/// Returns the whole stake of a coldkey on a hotkey on a subnet.
+pub(super) async fn staked(chain: &Client, hotkey: Hotkey, coldkey: Coldkey, netuid: NetUid) -> anyhow::Result<Alpha> {
+    let stake = chain.stake(hotkey, coldkey, netuid, At::Head).await.map_err(failed)?;
+    let staked = stake.map(|stake| stake.stake).unwrap_or_default();
+    if staked == Alpha::ZERO {
+        bail!("{coldkey} has no stake on {hotkey} on subnet {netuid}\nhint: list the stake with `tao stake list`");
+    }
+    Ok(staked)
 }

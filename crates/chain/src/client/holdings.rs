@@ -1,0 +1,256 @@
+use serde::de::DeserializeOwned;
+use subxt::ext::scale_decode::DecodeAsType;
+use taonet_primitives::{AccountId, BlockHash, BlockNumber, Coldkey, Hotkey, NetUid, Rao};
+
+use super::metagraph::text;
+use super::subnets::number;
+use super::{Client, accounts::key};
+use crate::runtime::LastKey;
+use crate::{
+    Announcement, At, ChainError, ColdkeySwap, Crowdloan, Identity, Proportion, Proxies, Proxy, Relative, Relatives,
+    ScheduledChildren, Share,
+};
+
+const SUBTENSOR: &str = "SubtensorModule";
+const PROXY: &str = "Proxy";
+const CROWDLOAN: &str = "Crowdloan";
+
+/// Queries for holders of TAO: child hotkeys, root dividends, identities, swaps of coldkeys, proxies and crowdloans.
+impl Client {
+    /// Returns the children, parents and childkey take of a hotkey on a subnet.
+    ///
+    /// # Errors
+    /// [`ChainError`] if the read fails.
+    pub async fn relatives(&self, hotkey: Hotkey, netuid: NetUid, at: At) -> Result<Relatives, ChainError> {
+        self.inner
+            .rpc
+            .in_time("children", async {
+                let block = self.inner.hash(at).await?;
+                let keys = [key(hotkey), number(netuid.0)];
+                let children: Option<Vec<(u64, Hotkey)>> =
+                    self.inner.value(SUBTENSOR, "ChildKeys", &keys, block).await?;
+                let parents: Option<Vec<(u64, Hotkey)>> =
+                    self.inner.value(SUBTENSOR, "ParentKeys", &keys, block).await?;
+                let take: Option<u16> = self.inner.value(SUBTENSOR, "ChildkeyTake", &keys, block).await?;
+                let keys = [number(netuid.0), key(hotkey)];
+                let scheduled: Option<(Vec<(u64, Hotkey)>, u64)> =
+                    self.inner.value(SUBTENSOR, "PendingChildKeys", &keys, block).await?;
+                // Without scheduled children, the chain returns its default: no children from block 0.
+                let scheduled = scheduled.filter(|(_, from)| *from > 0).map(|(children, from)| ScheduledChildren {
+                    children: relatives(children),
+                    from: BlockNumber::new(u32::try_from(from).unwrap_or(u32::MAX)),
+                });
+                Ok(Relatives {
+                    children: relatives(children.unwrap_or_default()),
+                    parents: relatives(parents.unwrap_or_default()),
+                    scheduled,
+                    take: Share::new(take.unwrap_or_default()),
+                })
+            })
+            .await
+    }
+
+    /// Returns the value of what the root stake of a coldkey has earned and not claimed, on all validators.
+    ///
+    /// # Errors
+    /// [`ChainError`] if the read fails.
+    pub async fn root_dividends(&self, coldkey: Coldkey, at: At) -> Result<Rao, ChainError> {
+        self.inner
+            .rpc
+            .in_time("root dividends", async {
+                let block = self.inner.hash(at).await?;
+                self.inner.api("BetaBasketRuntimeApi", "get_root_basket_owed", &[key(coldkey)], block).await
+            })
+            .await
+    }
+
+    /// Returns the value of what the root stake of a coldkey has earned and not claimed, on one validator.
+    ///
+    /// # Errors
+    /// [`ChainError`] if the read fails.
+    pub async fn root_dividends_on(&self, hotkey: Hotkey, coldkey: Coldkey, at: At) -> Result<Rao, ChainError> {
+        self.inner
+            .rpc
+            .in_time("root dividends", async {
+                let block = self.inner.hash(at).await?;
+                let args = [key(hotkey), key(coldkey)];
+                self.inner.api("BetaBasketRuntimeApi", "get_basket_payout", &args, block).await
+            })
+            .await
+    }
+
+    /// Returns the hotkeys on which the emission of a coldkey's miners is staked, by subnet. The read timeout applies
+    /// per page; see [`Client::storage_map`].
+    ///
+    /// # Errors
+    /// [`ChainError`] if the read fails.
+    pub async fn auto_stake_hotkeys(&self, coldkey: Coldkey, at: At) -> Result<Vec<(NetUid, Hotkey)>, ChainError> {
+        let entries = self.storage_map(SUBTENSOR, "AutoStakeDestination", &[coldkey.to_string().into()], at).await?;
+        let mut found = Vec::new();
+        for (keys, hotkey) in entries {
+            let netuid = keys.into_iter().next_back().unwrap_or_default();
+            found.push((of_json("an automatic stake", netuid)?, of_json("an automatic stake", hotkey)?));
+        }
+        found.sort_unstable_by_key(|(netuid, _): &(NetUid, Hotkey)| *netuid);
+        Ok(found)
+    }
+
+    /// Returns the identity of a coldkey; `None` if it has published none.
+    ///
+    /// # Errors
+    /// [`ChainError`] if the read fails.
+    pub async fn identity(&self, coldkey: Coldkey, at: At) -> Result<Option<Identity>, ChainError> {
+        self.inner
+            .rpc
+            .in_time("identity", async {
+                let block = self.inner.hash(at).await?;
+                let found: Option<IdentityAnswer> =
+                    self.inner.value(SUBTENSOR, "IdentitiesV2", &[key(coldkey)], block).await?;
+                Ok(found.map(Identity::from))
+            })
+            .await
+    }
+
+    /// Returns the announced swap of a coldkey; `None` if none is announced.
+    ///
+    /// # Errors
+    /// [`ChainError`] if the read fails.
+    pub async fn coldkey_swap(&self, coldkey: Coldkey, at: At) -> Result<Option<ColdkeySwap>, ChainError> {
+        self.inner
+            .rpc
+            .in_time("coldkey swap", async {
+                let block = self.inner.hash(at).await?;
+                let keys = [key(coldkey)];
+                let announced: Option<(BlockNumber, BlockHash)> =
+                    self.inner.value(SUBTENSOR, "ColdkeySwapAnnouncements", &keys, block).await?;
+                let Some((due, new_coldkey_hash)) = announced else { return Ok(None) };
+                let disputed = self.inner.value(SUBTENSOR, "ColdkeySwapDisputes", &keys, block).await?;
+                let delay: Option<u32> =
+                    self.inner.value(SUBTENSOR, "ColdkeySwapReannouncementDelay", &[], block).await?;
+                let replaceable = due.plus(delay.unwrap_or_default());
+                Ok(Some(ColdkeySwap { new_coldkey_hash, due, disputed, replaceable }))
+            })
+            .await
+    }
+
+    /// Returns the number of blocks between the announcement of a coldkey swap and its execution.
+    ///
+    /// # Errors
+    /// [`ChainError`] if the read fails.
+    pub async fn coldkey_swap_delay(&self, at: At) -> Result<u32, ChainError> {
+        self.inner
+            .rpc
+            .in_time("coldkey swap delay", async {
+                let block = self.inner.hash(at).await?;
+                let delay = self.inner.value(SUBTENSOR, "ColdkeySwapAnnouncementDelay", &[], block).await?;
+                Ok(delay.unwrap_or_default())
+            })
+            .await
+    }
+
+    /// Returns the cost of replacing a hotkey on one subnet, or of replacing a hotkey on all subnets or a coldkey.
+    ///
+    /// # Errors
+    /// [`ChainError`] if the read fails.
+    pub async fn key_swap_cost(&self, is_on_one_subnet: bool) -> Result<Rao, ChainError> {
+        let name = if is_on_one_subnet { "KeySwapOnSubnetCost" } else { "KeySwapCost" };
+        of_json(name, self.constant(SUBTENSOR, name).await?)
+    }
+
+    /// Returns the proxies of an account.
+    ///
+    /// # Errors
+    /// [`ChainError`] if the read fails.
+    pub async fn proxies(&self, account: AccountId, at: At) -> Result<Proxies, ChainError> {
+        let found = self.storage(PROXY, "Proxies", &[account.to_string().into()], at).await?;
+        let (proxies, deposit): (Vec<Proxy>, Rao) = of_json("Proxy.Proxies", found)?;
+        Ok(Proxies { proxies, deposit })
+    }
+
+    /// Returns the calls that a proxy has announced, and not yet made.
+    ///
+    /// # Errors
+    /// [`ChainError`] if the read fails.
+    pub async fn announcements(&self, delegate: AccountId, at: At) -> Result<Vec<Announcement>, ChainError> {
+        let found = self.storage(PROXY, "Announcements", &[delegate.to_string().into()], at).await?;
+        let (announcements, _): (Vec<Announcement>, Rao) = of_json("Proxy.Announcements", found)?;
+        Ok(announcements)
+    }
+
+    /// Returns all crowdloans with their numbers, in order.
+    ///
+    /// # Errors
+    /// [`ChainError`] if the read fails.
+    pub async fn crowdloans(&self, at: At) -> Result<Vec<(u32, Crowdloan)>, ChainError> {
+        let block = self.inner.hash(at).await?;
+        let found: Vec<(LastKey<u32>, Crowdloan)> = self.inner.map(CROWDLOAN, "Crowdloans", &[], block).await?;
+        let mut crowdloans: Vec<_> = found.into_iter().map(|(LastKey(id), crowdloan)| (id, crowdloan)).collect();
+        crowdloans.sort_unstable_by_key(|(id, _)| *id);
+        Ok(crowdloans)
+    }
+
+    /// Returns a crowdloan; `None` if it does not exist.
+    ///
+    /// # Errors
+    /// [`ChainError`] if the read fails.
+    pub async fn crowdloan(&self, id: u32, at: At) -> Result<Option<Crowdloan>, ChainError> {
+        self.inner
+            .rpc
+            .in_time("crowdloan", async {
+                let block = self.inner.hash(at).await?;
+                self.inner.value(CROWDLOAN, "Crowdloans", &[number(id)], block).await
+            })
+            .await
+    }
+
+    /// Returns the contributions to a crowdloan, largest first. The read timeout applies per page; see
+    /// [`Client::storage_map`].
+    ///
+    /// # Errors
+    /// [`ChainError`] if the read fails.
+    pub async fn contributions(&self, crowdloan: u32, at: At) -> Result<Vec<(AccountId, Rao)>, ChainError> {
+        let entries = self.storage_map(CROWDLOAN, "Contributions", &[crowdloan.into()], at).await?;
+        let mut found: Vec<(AccountId, Rao)> = Vec::new();
+        for (keys, amount) in entries {
+            let account = keys.into_iter().next_back().unwrap_or_default();
+            found.push((of_json("a contribution", account)?, of_json("a contribution", amount)?));
+        }
+        found.sort_by_key(|(_, amount)| std::cmp::Reverse(*amount));
+        Ok(found)
+    }
+}
+
+fn relatives(list: Vec<(u64, Hotkey)>) -> Vec<Relative> {
+    list.into_iter().map(|(parts, hotkey)| Relative { hotkey, proportion: Proportion::new(parts) }).collect()
+}
+
+fn of_json<T: DeserializeOwned>(what: &str, json: serde_json::Value) -> Result<T, ChainError> {
+    serde_json::from_value(json).map_err(|error| ChainError::decode(what, error))
+}
+
+/// An identity as stored by the chain.
+#[derive(Debug, DecodeAsType)]
+#[decode_as_type(crate_path = "subxt::ext::scale_decode")]
+struct IdentityAnswer {
+    name: Vec<u8>,
+    url: Vec<u8>,
+    github_repo: Vec<u8>,
+    image: Vec<u8>,
+    discord: Vec<u8>,
+    description: Vec<u8>,
+    additional: Vec<u8>,
+}
+
+impl From<IdentityAnswer> for Identity {
+    fn from(answer: IdentityAnswer) -> Self {
+        Self {
+            name: text(Some(answer.name)),
+            url: text(Some(answer.url)),
+            github_repo: text(Some(answer.github_repo)),
+            image: text(Some(answer.image)),
+            discord: text(Some(answer.discord)),
+            description: text(Some(answer.description)),
+            additional: text(Some(answer.additional)),
+        }
+    }
+}

@@ -1,0 +1,195 @@
+//! The `tao call` command: any call of the chain, from its metadata.
+
+use std::str::FromStr;
+
+use anyhow::bail;
+use clap::Args;
+use serde_json::{Map, Value, json};
+use taonet_chain::{Call, CallInfo, Client, calls};
+use taonet_wallet::Keypair;
+
+use crate::chain::{
+    Account, AnyKeyArgs, JsonArguments, NamedArgument, NetworkArgs, Plan, SubmitArgs, failed, hex_text,
+};
+use crate::context::Context;
+use crate::exit::{Classified, Failure};
+use crate::table::table;
+use crate::tables::CALLS;
+
+/// Submit any call of the chain, or list the calls
+#[derive(Debug, Args)]
+pub(crate) struct CallArgs {
+    /// Call as PALLET.NAME, such as Balances.transfer_keep_alive; only PALLET lists its calls [default: list all calls]
+    #[arg(value_name = "CALL")]
+    call: Option<Target>,
+    /// Arguments: integers, true, false, addresses, text, 0x…, JSON, or amounts such as 0.5tao
+    #[arg(value_name = "NAME=VALUE", conflicts_with = "arguments")]
+    named: Vec<NamedArgument>,
+    /// All arguments, as one JSON object
+    #[arg(long = "args", value_name = "JSON")]
+    arguments: Option<JsonArguments>,
+    /// Run the call as root; sign with the chain's sudo key
+    #[arg(long)]
+    sudo: bool,
+    /// Make the call for this account, as its proxy
+    #[arg(long, value_name = "ACCOUNT")]
+    proxy_for: Option<Account>,
+    /// Announce the call instead, for a proxy with a delay
+    #[arg(long, requires = "proxy_for")]
+    announce: bool,
+    /// Make a call that this proxy announced
+    #[arg(long, requires = "proxy_for", conflicts_with = "announce")]
+    announced: bool,
+    #[command(flatten)]
+    submit: SubmitArgs,
+    #[command(flatten)]
+    network: NetworkArgs,
+    #[command(flatten)]
+    key: AnyKeyArgs,
+}
+
+/// A call, or all calls of a pallet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Target {
+    Pallet(String),
+    Call { pallet: String, name: String },
+}
+
+impl FromStr for Target {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let is_name =
+            |name: &str| !name.is_empty() && name.chars().all(|char| char.is_ascii_alphanumeric() || char == '_');
+        match text.split_once('.') {
+            None if is_name(text) => Ok(Self::Pallet(text.to_owned())),
+            Some((pallet, name)) if is_name(pallet) && is_name(name) => {
+                Ok(Self::Call { pallet: pallet.to_owned(), name: name.to_owned() })
+            }
+            _ => Err("expected PALLET.NAME, such as Balances.transfer_keep_alive, or PALLET"),
+        }
+    }
+}
+
+pub(crate) fn run(args: &CallArgs, context: &Context) -> anyhow::Result<()> {
+    context.block_on(async {
+        let (pallet, name) = match &args.call {
+            Some(Target::Call { pallet, name }) => (pallet, name),
+            None => return list(args, None, context).await,
+            Some(Target::Pallet(pallet)) => return list(args, Some(pallet), context).await,
+        };
+        let arguments = Value::Object(args.arguments()?);
+        let chain = args.network.connect().await?;
+        check(&chain, pallet, name).await?;
+        let call = chain.call(pallet, name, &arguments).await.map_err(failed)?;
+        // What the chain reads, not what the user wrote.
+        let decoded = chain.decoded(&call).await.map_err(failed)?;
+        let key = args.key.unlock(&args.network, &chain)?;
+        let call = args.wrapped(&chain, call, &key).await?;
+        let about = json!({
+            "call": format!("{pallet}.{name}"),
+            "arguments": decoded.args,
+            "signer": key.coldkey(),
+            "as_root": args.sudo,
+            "proxy_for": args.proxy_for.map(Account::id),
+        });
+        let for_whom = args.proxy_for.map(|real| format!(" for {real}")).unwrap_or_default();
+        let as_root = if args.sudo { " as root" } else { "" };
+        let verb = if args.announce { "Announce" } else { "Call" };
+        let what = format!("{verb} {pallet}.{name} {}{as_root}{for_whom}", decoded.args);
+        args.submit.confirm_and_submit(&chain, &key, Plan::new(call, what, about), context).await
+    })
+}
+
+impl CallArgs {
+    fn arguments(&self) -> anyhow::Result<Map<String, Value>> {
+        if let Some(JsonArguments(all)) = &self.arguments {
+            return Ok(all.clone());
+        }
+        let mut all = Map::new();
+        for NamedArgument { name, value } in &self.named {
+            if all.insert(name.clone(), value.clone()).is_some() {
+                return Err(Classified::error(Failure::Usage, format!("duplicate argument {name}")));
+            }
+        }
+        Ok(all)
+    }
+
+    /// Wraps the call in the calls that run it as root and for another account.
+    async fn wrapped(&self, chain: &Client, call: Call, signer: &Keypair) -> anyhow::Result<Call> {
+        let call = if self.sudo { calls::sudo(call) } else { call };
+        let Some(real) = self.proxy_for.map(Account::id) else { return Ok(call) };
+        Ok(if self.announce {
+            let hash = chain.decoded(&call).await.map_err(failed)?.hash();
+            tracing::info!(hash = hex_text(&hash), "announcing a call");
+            calls::announce_call(real, hash)
+        } else if self.announced {
+            calls::proxy_announced(signer.coldkey().into(), real, call)
+        } else {
+            calls::proxy(real, call)
+        })
+    }
+}
+
+/// Returns an error with the command that lists what the chain has, if it does not have the call.
+async fn check(chain: &Client, pallet: &str, name: &str) -> anyhow::Result<()> {
+    let known = chain.calls().await.map_err(failed)?;
+    if known.iter().any(|call| call.pallet == pallet && call.name == name) {
+        return Ok(());
+    }
+    if known.iter().any(|call| call.pallet == pallet) {
+        bail!("the chain has no call {pallet}.{name}\nhint: list the calls with `tao call {pallet}`");
+    }
+    bail!("{}", no_pallet(pallet, &known));
+}
+
+fn no_pallet(pallet: &str, known: &[CallInfo]) -> String {
+    let mut names: Vec<&str> = known.iter().map(|call| call.pallet.as_str()).collect();
+    names.dedup();
+    format!("the chain has no pallet {pallet} with calls\nhint: use one of {}", names.join(", "))
+}
+
+async fn list(args: &CallArgs, pallet: Option<&str>, context: &Context) -> anyhow::Result<()> {
+    if args.submit.is_dry_run() || !args.named.is_empty() || args.arguments.is_some() {
+        return Err(Classified::error(Failure::Usage, "expected PALLET.NAME\nhint: list the names with `tao call`"));
+    }
+    let chain = args.network.connect().await?;
+    let known = chain.calls().await.map_err(failed)?;
+    let shown: Vec<&CallInfo> = known.iter().filter(|call| pallet.is_none_or(|pallet| call.pallet == pallet)).collect();
+    if let Some(pallet) = pallet.filter(|_| shown.is_empty()) {
+        bail!("{}", no_pallet(pallet, &known));
+    }
+    if context.json {
+        return context.print_json(&json!({ "calls": shown }));
+    }
+    let mut rows = table(&CALLS);
+    for call in shown {
+        let arguments = call.arguments.iter().map(|argument| argument.name.as_str());
+        rows.add_row([
+            format!("{}.{}", call.pallet, call.name),
+            arguments.collect::<Vec<_>>().join(" "),
+            call.summary.clone(),
+        ]);
+    }
+    context.print(&rows.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn calls_have_a_pallet_and_a_name() {
+        let call = |pallet: &str, name: &str| Target::Call { pallet: pallet.to_owned(), name: name.to_owned() };
+        for (text, target) in [
+            ("Balances.transfer_all", call("Balances", "transfer_all")),
+            ("EVM.call", call("EVM", "call")),
+            ("Balances", Target::Pallet("Balances".to_owned())),
+        ] {
+            assert_eq!(text.parse(), Ok(target));
+        }
+        for text in ["", ".", "Balances.", ".transfer_all", "Balances.transfer.all", "Balances transfer_all"] {
+            assert!(text.parse::<Target>().is_err(), "{text}");
+        }
+    }
+}

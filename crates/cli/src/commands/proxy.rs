@@ -1,0 +1,423 @@
+//! `tao proxy …`: accounts that make calls for another account.
+
+#![allow(clippy::indexing_slicing, reason = "indexing a JSON value yields null for a missing key")]
+
+use std::str::FromStr;
+
+use clap::{Args, Subcommand};
+use serde_json::{Value, json};
+use taonet_chain::{Call, Inclusion, ProxyType, calls};
+use taonet_primitives::{AccountId, BlockNumber};
+use taonet_wallet::Keypair;
+
+use crate::chain::{
+    Account, AtArgs, ColdkeyArgs, HexBytes, NetworkArgs, Plan, SubmitArgs, block_json, failed, hex_text,
+};
+use crate::commands::wallet::place::WalletArgs;
+use crate::context::Context;
+use crate::table::table;
+use crate::tables::{ANNOUNCEMENTS, PROXIES};
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// List the proxies of an account
+    List(ListArgs),
+    /// Add a proxy: an account that makes calls for yours
+    Add(AddArgs),
+    /// Remove a proxy, or all proxies
+    Remove(RemoveArgs),
+    /// Create an account without a key, which proxies control
+    CreatePure(CreatePureArgs),
+    /// Remove an account without a key; its funds are lost
+    KillPure(KillPureArgs),
+    /// List the calls that a proxy has announced
+    Announcements(AnnouncementsArgs),
+    /// Reject a call that a proxy announced for your account
+    Reject(RejectArgs),
+    /// Withdraw a call that you announced as a proxy
+    Withdraw(WithdrawArgs),
+}
+
+/// List the proxies of an account
+#[derive(Debug, Args)]
+pub(crate) struct ListArgs {
+    /// Address, or a development account such as //Alice [default: the wallet's coldkey]
+    #[arg(value_name = "ACCOUNT")]
+    account: Option<Account>,
+    #[command(flatten)]
+    at: AtArgs,
+    #[command(flatten)]
+    network: NetworkArgs,
+    #[command(flatten)]
+    wallet: WalletArgs,
+}
+
+/// Add a proxy: an account that makes calls for yours
+#[derive(Debug, Args)]
+pub(crate) struct AddArgs {
+    /// Account of the proxy: an address, or a development account such as //Bob
+    #[arg(value_name = "PROXY")]
+    delegate: Account,
+    #[command(flatten)]
+    kind: KindArgs,
+    /// Number of blocks between the announcement of a call and the call; 0 needs no announcement
+    #[arg(long, value_name = "BLOCKS", default_value_t = 0)]
+    delay: u32,
+    #[command(flatten)]
+    submit: SubmitArgs,
+    #[command(flatten)]
+    network: NetworkArgs,
+    #[command(flatten)]
+    key: ColdkeyArgs,
+}
+
+/// Argument for the type of a proxy
+#[derive(Debug, Args)]
+struct KindArgs {
+    /// Calls that the proxy may make, such as any, non-transfer, staking, registration, child-keys or root-claim
+    #[arg(long = "type", value_name = "TYPE")]
+    kind: ProxyType,
+}
+
+/// Remove a proxy, or all proxies
+#[derive(Debug, Args)]
+pub(crate) struct RemoveArgs {
+    /// Account of the proxy
+    #[arg(value_name = "PROXY", required_unless_present = "all", conflicts_with = "all")]
+    delegate: Option<Account>,
+    /// Type of the proxy [default: every type that this account has]
+    #[arg(long = "type", value_name = "TYPE", conflicts_with = "all")]
+    kind: Option<ProxyType>,
+    /// Remove all proxies of the account
+    #[arg(long)]
+    all: bool,
+    #[command(flatten)]
+    submit: SubmitArgs,
+    #[command(flatten)]
+    network: NetworkArgs,
+    #[command(flatten)]
+    key: ColdkeyArgs,
+}
+
+/// Create an account without a key, which proxies control
+#[derive(Debug, Args)]
+pub(crate) struct CreatePureArgs {
+    #[command(flatten)]
+    kind: KindArgs,
+    /// Number of blocks between the announcement of a call and the call; 0 needs no announcement
+    #[arg(long, value_name = "BLOCKS", default_value_t = 0)]
+    delay: u32,
+    /// Number that distinguishes accounts which are created in the same call
+    #[arg(long, value_name = "NUMBER", default_value_t = 0)]
+    index: u16,
+    #[command(flatten)]
+    submit: SubmitArgs,
+    #[command(flatten)]
+    network: NetworkArgs,
+    #[command(flatten)]
+    key: ColdkeyArgs,
+}
+
+/// Remove an account without a key; its funds are lost
+#[derive(Debug, Args)]
+pub(crate) struct KillPureArgs {
+    /// Account without a key
+    #[arg(value_name = "ACCOUNT")]
+    account: Account,
+    /// Block of its creation, and index of the extrinsic in that block, such as 7654321-2
+    #[arg(long, value_name = "BLOCK-INDEX")]
+    created: Place,
+    #[command(flatten)]
+    kind: KindArgs,
+    /// Number that distinguishes accounts which are created in the same call
+    #[arg(long, value_name = "NUMBER", default_value_t = 0)]
+    index: u16,
+    /// Account that created it [default: the signer]
+    #[arg(long, value_name = "ACCOUNT")]
+    spawner: Option<Account>,
+    #[command(flatten)]
+    submit: SubmitArgs,
+    #[command(flatten)]
+    network: NetworkArgs,
+    #[command(flatten)]
+    key: ColdkeyArgs,
+}
+
+/// List the calls that a proxy has announced
+#[derive(Debug, Args)]
+pub(crate) struct AnnouncementsArgs {
+    /// Account of the proxy [default: the wallet's coldkey]
+    #[arg(value_name = "PROXY")]
+    delegate: Option<Account>,
+    #[command(flatten)]
+    at: AtArgs,
+    #[command(flatten)]
+    network: NetworkArgs,
+    #[command(flatten)]
+    wallet: WalletArgs,
+}
+
+/// Reject a call that a proxy announced for your account
+#[derive(Debug, Args)]
+pub(crate) struct RejectArgs {
+    /// Account of the proxy
+    #[arg(value_name = "PROXY")]
+    delegate: Account,
+    /// Hash of the call, as in `tao proxy announcements`
+    #[arg(value_name = "HASH")]
+    hash: CallHash,
+    #[command(flatten)]
+    submit: SubmitArgs,
+    #[command(flatten)]
+    network: NetworkArgs,
+    #[command(flatten)]
+    key: ColdkeyArgs,
+}
+
+/// Withdraw a call that you announced as a proxy
+#[derive(Debug, Args)]
+pub(crate) struct WithdrawArgs {
+    /// Account for which the call was announced
+    #[arg(value_name = "ACCOUNT")]
+    account: Account,
+    /// Hash of the call, as in `tao proxy announcements`
+    #[arg(value_name = "HASH")]
+    hash: CallHash,
+    #[command(flatten)]
+    submit: SubmitArgs,
+    #[command(flatten)]
+    network: NetworkArgs,
+    #[command(flatten)]
+    key: ColdkeyArgs,
+}
+
+/// Block and index of an extrinsic: `BLOCK-INDEX`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Place(BlockNumber, u32);
+
+impl FromStr for Place {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        const EXPECTED: &str = "expected a block number and an index, such as 7654321-2";
+        let (block, index) = text.split_once('-').ok_or(EXPECTED)?;
+        Ok(Self(block.parse().map_err(|_| EXPECTED)?, index.parse().map_err(|_| EXPECTED)?))
+    }
+}
+
+/// Hash of a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct CallHash([u8; 32]);
+
+impl FromStr for CallHash {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let HexBytes(bytes) = text.parse()?;
+        bytes.try_into().map(Self).map_err(|_| "expected a hash of 64 hexadecimal digits".to_owned())
+    }
+}
+
+pub(crate) fn run(command: &Command, context: &Context) -> anyhow::Result<()> {
+    match command {
+        Command::List(args) => list(args, context),
+        Command::Add(args) => add(args, context),
+        Command::Remove(args) => remove(args, context),
+        Command::CreatePure(args) => create_pure(args, context),
+        Command::KillPure(args) => kill_pure(args, context),
+        Command::Announcements(args) => announcements(args, context),
+        Command::Reject(args) => {
+            let call = calls::reject_announcement(args.delegate.id(), args.hash.0);
+            let what = format!("Reject the call {} that {} announced", hex_text(&args.hash.0), args.delegate);
+            let about = json!({ "delegate": args.delegate.id(), "call_hash": hex_text(&args.hash.0) });
+            submit(&args.submit, &args.network, &args.key, context, |_| (call, what, about))
+        }
+        Command::Withdraw(args) => {
+            let call = calls::remove_announcement(args.account.id(), args.hash.0);
+            let what = format!("Withdraw the call {} announced for {}", hex_text(&args.hash.0), args.account);
+            let about = json!({ "real": args.account.id(), "call_hash": hex_text(&args.hash.0) });
+            submit(&args.submit, &args.network, &args.key, context, |_| (call, what, about))
+        }
+    }
+}
+
+/// Submits a call that the signing coldkey determines.
+fn submit(
+    submit: &SubmitArgs,
+    network: &NetworkArgs,
+    key: &ColdkeyArgs,
+    context: &Context,
+    plan: impl FnOnce(&Keypair) -> (Call, String, Value),
+) -> anyhow::Result<()> {
+    context.block_on(async {
+        let chain = network.connect().await?;
+        let key = key.unlock(network, &chain)?;
+        let (call, what, about) = plan(&key);
+        submit.confirm_and_submit(&chain, &key, Plan::new(call, what, about), context).await
+    })
+}
+
+fn account_or_coldkey(account: Option<Account>, wallet: &WalletArgs) -> anyhow::Result<AccountId> {
+    match account {
+        Some(account) => Ok(account.id()),
+        None => Ok(wallet.wallet()?.coldkeypub()?.coldkey().into()),
+    }
+}
+
+fn list(args: &ListArgs, context: &Context) -> anyhow::Result<()> {
+    let account = account_or_coldkey(args.account, &args.wallet)?;
+    context.block_on(async {
+        let chain = args.network.connect().await?;
+        let block = args.at.block(&chain).await?;
+        let found = chain.proxies(account, block.into()).await.map_err(failed)?;
+        if context.json {
+            return context.print_json(&json!({
+                "block": block_json(block),
+                "account": account,
+                "proxies": found.proxies,
+                "deposit_rao": found.deposit,
+            }));
+        }
+        if found.proxies.is_empty() {
+            context.say(&format!("{account} has no proxies"));
+            return Ok(());
+        }
+        let mut rows = table(&PROXIES);
+        for proxy in &found.proxies {
+            rows.add_row([proxy.delegate.to_string(), proxy.proxy_type.clone(), proxy.delay.to_string()]);
+        }
+        context.print(&format!("{rows}\n\ndeposit {} TAO, block {block}", found.deposit))
+    })
+}
+
+fn add(args: &AddArgs, context: &Context) -> anyhow::Result<()> {
+    let (delegate, kind, delay) = (args.delegate, args.kind.kind, args.delay);
+    let call = calls::add_proxy(delegate.id(), kind, delay);
+    submit(&args.submit, &args.network, &args.key, context, |key| {
+        let after = if delay == 0 { String::new() } else { format!(" with a delay of {delay} blocks") };
+        let what = format!("Let {delegate} make calls of type {kind} for {}{after}", key.coldkey());
+        let about = json!({
+            "account": key.coldkey(),
+            "delegate": delegate.id(),
+            "proxy_type": kind.name(),
+            "delay": delay,
+        });
+        (call, what, about)
+    })
+}
+
+fn remove(args: &RemoveArgs, context: &Context) -> anyhow::Result<()> {
+    context.block_on(async {
+        let chain = args.network.connect().await?;
+        let key = args.key.unlock(&args.network, &chain)?;
+        let account: AccountId = key.coldkey().into();
+        let (call, what, removed) = match args.delegate {
+            None => {
+                let found = chain.proxies(account, taonet_chain::At::Head).await.map_err(failed)?;
+                (calls::remove_proxies(), format!("Remove all proxies of {account}"), found.proxies)
+            }
+            Some(delegate) => {
+                let mut found = chain.proxies(account, taonet_chain::At::Head).await.map_err(failed)?.proxies;
+                found.retain(|proxy| {
+                    let is_kind = args.kind.is_none_or(|kind| kind.name() == proxy.proxy_type);
+                    proxy.delegate == delegate.id() && is_kind
+                });
+                let removals: Vec<Call> = found
+                    .iter()
+                    .filter_map(|proxy| {
+                        let kind = proxy.proxy_type.parse().ok()?;
+                        Some(calls::remove_proxy(proxy.delegate, kind, proxy.delay))
+                    })
+                    .collect();
+                let call = match removals.as_slice() {
+                    [only] => only.clone(),
+                    _ => calls::batch_all(removals),
+                };
+                (call, format!("Remove {delegate} from the proxies of {account}"), found)
+            }
+        };
+        if removed.is_empty() {
+            anyhow::bail!("{account} has no such proxy\nhint: list the proxies with `tao proxy list {account}`");
+        }
+        let about = json!({ "account": account, "removed": removed });
+        args.submit.confirm_and_submit(&chain, &key, Plan::new(call, what, about), context).await
+    })
+}
+
+fn create_pure(args: &CreatePureArgs, context: &Context) -> anyhow::Result<()> {
+    let (kind, delay) = (args.kind.kind, args.delay);
+    context.block_on(async {
+        let chain = args.network.connect().await?;
+        let key = args.key.unlock(&args.network, &chain)?;
+        let about = json!({ "spawner": key.coldkey(), "proxy_type": kind.name(), "delay": delay, "index": args.index });
+        let what = format!("Create an account without a key, for which {} makes calls of type {kind}", key.coldkey());
+        let mut plan = Plan::new(calls::create_pure(kind, delay, args.index), what, about);
+        plan.found = created;
+        args.submit.confirm_and_submit(&chain, &key, plan, context).await
+    })
+}
+
+/// Returns the new account from the event, and what removes it later, as JSON.
+fn created(inclusion: &Inclusion) -> Value {
+    let event = inclusion.events.iter().find(|event| event.is("Proxy", "PureCreated"));
+    let place = format!("{}-{}", inclusion.block.number, inclusion.index);
+    json!({ "pure": event.map(|event| &event.fields["pure"]), "created": place })
+}
+
+fn kill_pure(args: &KillPureArgs, context: &Context) -> anyhow::Result<()> {
+    let (account, kind, Place(block, extrinsic)) = (args.account, args.kind.kind, args.created);
+    submit(&args.submit, &args.network, &args.key, context, |key| {
+        let spawner = args.spawner.map_or_else(|| key.coldkey().into(), Account::id);
+        let kill = calls::kill_pure(spawner, kind, args.index, (block, extrinsic));
+        let what = format!("Remove {account}, an account without a key, with everything that it owns");
+        let about = json!({ "account": account.id(), "spawner": spawner, "proxy_type": kind.name() });
+        (calls::proxy(account.id(), kill), what, about)
+    })
+}
+
+fn announcements(args: &AnnouncementsArgs, context: &Context) -> anyhow::Result<()> {
+    let delegate = account_or_coldkey(args.delegate, &args.wallet)?;
+    context.block_on(async {
+        let chain = args.network.connect().await?;
+        let block = args.at.block(&chain).await?;
+        let found = chain.announcements(delegate, block.into()).await.map_err(failed)?;
+        if context.json {
+            return context
+                .print_json(&json!({ "block": block_json(block), "delegate": delegate, "announcements": found }));
+        }
+        if found.is_empty() {
+            context.say(&format!("{delegate} has announced no calls"));
+            return Ok(());
+        }
+        let mut rows = table(&ANNOUNCEMENTS);
+        for announcement in &found {
+            rows.add_row([
+                announcement.height.to_string(),
+                announcement.call_hash.clone(),
+                announcement.real.to_string(),
+            ]);
+        }
+        context.print(&rows.to_string())
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn extrinsics_have_a_block_and_an_index() {
+        assert_eq!("7654321-2".parse(), Ok(Place(BlockNumber::new(7_654_321), 2)));
+        for text in ["", "1", "-1", "1-", "a-1", "1-2-3"] {
+            assert!(text.parse::<Place>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn hashes_have_32_bytes() {
+        assert_eq!(format!("0x{}", "05".repeat(32)).parse(), Ok(CallHash([5; 32])));
+        for text in ["", "0x05", "zz"] {
+            assert!(text.parse::<CallHash>().is_err(), "{text}");
+        }
+    }
+}

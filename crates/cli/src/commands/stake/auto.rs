@@ -1,0 +1,93 @@
+//! `tao stake auto …`: the hotkey on which a coldkey's mining emission is staked.
+
+use clap::{Args, Subcommand};
+use serde_json::json;
+use taonet_chain::calls;
+use taonet_primitives::NetUid;
+
+use crate::chain::{Account, AtArgs, NetworkArgs, PairArgs, Plan, SubmitArgs, block_json, failed};
+use crate::commands::wallet::place::WalletArgs;
+use crate::context::Context;
+use crate::table::table;
+use crate::tables::AUTO_STAKES;
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Show on which hotkeys a coldkey's mining emission is staked
+    Get(GetArgs),
+    /// Choose the hotkey on which a subnet's mining emission is staked
+    Set(SetArgs),
+}
+
+/// Show on which hotkeys a coldkey's mining emission is staked
+#[derive(Debug, Args)]
+pub(crate) struct GetArgs {
+    /// Coldkey address, or a development account such as //Alice [default: the wallet's coldkey]
+    #[arg(value_name = "ACCOUNT")]
+    account: Option<Account>,
+    #[command(flatten)]
+    at: AtArgs,
+    #[command(flatten)]
+    network: NetworkArgs,
+    #[command(flatten)]
+    wallet: WalletArgs,
+}
+
+/// Choose the hotkey on which a subnet's mining emission is staked
+#[derive(Debug, Args)]
+pub(crate) struct SetArgs {
+    /// Netuid of the subnet
+    #[arg(long, value_name = "NETUID")]
+    netuid: NetUid,
+    #[command(flatten)]
+    submit: SubmitArgs,
+    #[command(flatten)]
+    network: NetworkArgs,
+    #[command(flatten)]
+    pair: PairArgs,
+}
+
+pub(super) fn run(command: &Command, context: &Context) -> anyhow::Result<()> {
+    match command {
+        Command::Get(args) => get(args, context),
+        Command::Set(args) => set(args, context),
+    }
+}
+
+fn get(args: &GetArgs, context: &Context) -> anyhow::Result<()> {
+    let coldkey = match args.account {
+        Some(account) => account.coldkey(),
+        None => args.wallet.wallet()?.coldkeypub()?.coldkey(),
+    };
+    context.block_on(async {
+        let chain = args.network.connect().await?;
+        let block = args.at.block(&chain).await?;
+        let found = chain.auto_stake_hotkeys(coldkey, block.into()).await.map_err(failed)?;
+        if context.json {
+            let list: Vec<_> =
+                found.iter().map(|(netuid, hotkey)| json!({ "netuid": netuid, "hotkey": hotkey })).collect();
+            return context.print_json(&json!({ "block": block_json(block), "coldkey": coldkey, "auto_stakes": list }));
+        }
+        if found.is_empty() {
+            context.say("the emission of each miner is staked on its own hotkey");
+            return Ok(());
+        }
+        let mut rows = table(&AUTO_STAKES);
+        for (netuid, hotkey) in &found {
+            rows.add_row([netuid.to_string(), hotkey.to_string()]);
+        }
+        context.print(&rows.to_string())
+    })
+}
+
+fn set(args: &SetArgs, context: &Context) -> anyhow::Result<()> {
+    let (hotkey, netuid) = (args.pair.hotkey()?, args.netuid);
+    context.block_on(async {
+        let chain = args.network.connect().await?;
+        let key = args.pair.unlock(&args.network, &chain)?;
+        let about = json!({ "coldkey": key.coldkey(), "hotkey": hotkey, "netuid": netuid });
+        let what = format!("Stake the mining emission of {} on subnet {netuid} on {hotkey}", key.coldkey());
+        let plan = Plan::new(calls::set_auto_stake_hotkey(netuid, hotkey), what, about);
+        args.submit.confirm_and_submit(&chain, &key, plan, context).await
+    })
+}

@@ -1,0 +1,303 @@
+//! `tao stake child …`: child hotkeys, which validate with a part of another hotkey's stake.
+
+#![allow(clippy::indexing_slicing, reason = "indexing a JSON value yields null for a missing key")]
+
+use std::collections::HashSet;
+use std::str::FromStr;
+
+use clap::{Args, Subcommand};
+use serde_json::{Value, json};
+use taonet_chain::{At, Inclusion, Proportion, Relative, Share, calls};
+use taonet_primitives::{Hotkey, NetUid, counted};
+
+use crate::chain::{Account, AtArgs, NetworkArgs, PairArgs, Plan, SubmitArgs, block_json, failed};
+use crate::commands::wallet::place::HotkeyArgs;
+use crate::context::Context;
+use crate::exit::{Classified, Failure};
+use crate::table::table;
+use crate::tables::RELATIVES;
+
+/// Maximum number of children of a hotkey on a subnet.
+const MAX_CHILDREN: usize = 5;
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Show the children and parents of a hotkey
+    Get(GetArgs),
+    /// Replace the children of a hotkey
+    Set(SetArgs),
+    /// Remove all children of a hotkey
+    Revoke(RevokeArgs),
+    /// Show or change the childkey take of a hotkey
+    Take(TakeArgs),
+}
+
+/// Show the children and parents of a hotkey
+#[derive(Debug, Args)]
+pub(crate) struct GetArgs {
+    /// Hotkey address [default: the wallet's hotkey]
+    #[arg(value_name = "HOTKEY")]
+    address: Option<Account>,
+    /// Netuid of the subnet
+    #[arg(long, value_name = "NETUID")]
+    netuid: NetUid,
+    #[command(flatten)]
+    at: AtArgs,
+    #[command(flatten)]
+    network: NetworkArgs,
+    #[command(flatten)]
+    hotkey: HotkeyArgs,
+}
+
+/// Replace the children of a hotkey
+#[derive(Debug, Args)]
+pub(crate) struct SetArgs {
+    /// Children with their parts of the stake in percent, such as 5F…:25
+    #[arg(value_name = "HOTKEY:PERCENT", required = true)]
+    children: Vec<Child>,
+    /// Netuid of the subnet
+    #[arg(long, value_name = "NETUID")]
+    netuid: NetUid,
+    #[command(flatten)]
+    submit: SubmitArgs,
+    #[command(flatten)]
+    network: NetworkArgs,
+    #[command(flatten)]
+    pair: PairArgs,
+}
+
+/// Remove all children of a hotkey
+#[derive(Debug, Args)]
+pub(crate) struct RevokeArgs {
+    /// Netuid of the subnet
+    #[arg(long, value_name = "NETUID")]
+    netuid: NetUid,
+    #[command(flatten)]
+    submit: SubmitArgs,
+    #[command(flatten)]
+    network: NetworkArgs,
+    #[command(flatten)]
+    pair: PairArgs,
+}
+
+/// Show or change the childkey take of a hotkey
+#[derive(Debug, Args)]
+pub(crate) struct TakeArgs {
+    /// New take in percent, 0..=18 [default: show the take]
+    #[arg(value_name = "PERCENT")]
+    take: Option<Share>,
+    /// Netuid of the subnet
+    #[arg(long, value_name = "NETUID")]
+    netuid: NetUid,
+    #[command(flatten)]
+    submit: SubmitArgs,
+    #[command(flatten)]
+    network: NetworkArgs,
+    #[command(flatten)]
+    pair: PairArgs,
+}
+
+/// A child with its part of the stake: `HOTKEY:PERCENT`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Child(Relative);
+
+impl FromStr for Child {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (hotkey, percent) = text.rsplit_once(':').ok_or("expected a hotkey and its percentage, such as 5F…:25")?;
+        let proportion: Proportion = percent.parse().map_err(|error| format!("{percent}: {error}"))?;
+        Ok(Self(Relative { hotkey: hotkey.parse::<Account>()?.hotkey(), proportion }))
+    }
+}
+
+pub(super) fn run(command: &Command, context: &Context) -> anyhow::Result<()> {
+    match command {
+        Command::Get(args) => get(args, context),
+        Command::Set(args) => set(args, context),
+        Command::Revoke(args) => revoke(args, context),
+        Command::Take(args) => take(args, context),
+    }
+}
+
+fn get(args: &GetArgs, context: &Context) -> anyhow::Result<()> {
+    let hotkey = match args.address {
+        Some(account) => account.hotkey(),
+        None => args.hotkey.wallet()?.hotkeypub(&args.hotkey.name()?)?.hotkey(),
+    };
+    context.block_on(async {
+        let chain = args.network.connect().await?;
+        let block = args.at.block(&chain).await?;
+        let relatives = chain.relatives(hotkey, args.netuid, block.into()).await.map_err(failed)?;
+        if context.json {
+            let list = |relatives: &[Relative]| -> Vec<Value> { relatives.iter().map(document).collect() };
+            let scheduled = relatives
+                .scheduled
+                .as_ref()
+                .map(|scheduled| json!({ "children": list(&scheduled.children), "from_block": scheduled.from }));
+            return context.print_json(&json!({
+                "block": block_json(block),
+                "hotkey": hotkey,
+                "netuid": args.netuid,
+                "children": list(&relatives.children),
+                "parents": list(&relatives.parents),
+                "scheduled": scheduled,
+                "take_parts": relatives.take,
+            }));
+        }
+        let mut rows = table(&RELATIVES);
+        let scheduled = relatives.scheduled.iter().flat_map(|scheduled| &scheduled.children);
+        let kinds = relatives.children.iter().map(|child| ("child", child));
+        let kinds = kinds.chain(scheduled.map(|child| ("scheduled child", child)));
+        for (kind, relative) in kinds.chain(relatives.parents.iter().map(|parent| ("parent", parent))) {
+            rows.add_row([kind.to_owned(), relative.hotkey.to_string(), relative.proportion.to_string()]);
+        }
+        let change = match &relatives.scheduled {
+            None => String::new(),
+            Some(scheduled) if scheduled.children.is_empty() => {
+                format!("\nat the first epoch after block {}, all children are removed", scheduled.from)
+            }
+            Some(scheduled) => {
+                format!(
+                    "\nat the first epoch after block {}, the scheduled children replace the others",
+                    scheduled.from
+                )
+            }
+        };
+        context.print(&format!("{rows}\n\nchildkey take {}{change}\nblock {block}", relatives.take))
+    })
+}
+
+fn document(relative: &Relative) -> Value {
+    let percent = relative.proportion.to_string();
+    let percent = percent.trim_end_matches(" %").to_owned();
+    json!({ "hotkey": relative.hotkey, "proportion": relative.proportion, "percent": percent })
+}
+
+fn set(args: &SetArgs, context: &Context) -> anyhow::Result<()> {
+    let hotkey = args.pair.hotkey()?;
+    let children: Vec<Relative> = args.children.iter().map(|Child(child)| *child).collect();
+    check(hotkey, &children)?;
+    let list: Vec<String> = children.iter().map(|child| format!("{} of {}", child.proportion, child.hotkey)).collect();
+    let what = format!("Lend the stake on {hotkey} on subnet {} to its children: {}", args.netuid, list.join(", "));
+    submit((hotkey, args.netuid, &children), what, (&args.submit, &args.network, &args.pair), context)
+}
+
+fn revoke(args: &RevokeArgs, context: &Context) -> anyhow::Result<()> {
+    let hotkey = args.pair.hotkey()?;
+    let what = format!("Remove all children of {hotkey} on subnet {}", args.netuid);
+    submit((hotkey, args.netuid, &[]), what, (&args.submit, &args.network, &args.pair), context)
+}
+
+fn submit(
+    (hotkey, netuid, children): (Hotkey, NetUid, &[Relative]),
+    what: String,
+    (submit, network, pair): (&SubmitArgs, &NetworkArgs, &PairArgs),
+    context: &Context,
+) -> anyhow::Result<()> {
+    context.block_on(async {
+        let chain = network.connect().await?;
+        let key = pair.unlock(network, &chain)?;
+        let list: Vec<Value> = children.iter().map(document).collect();
+        let about = json!({ "coldkey": key.coldkey(), "hotkey": hotkey, "netuid": netuid, "children": list });
+        let mut plan = Plan::new(calls::set_children(hotkey, netuid, children), what, about);
+        plan.found = scheduled;
+        submit.confirm_and_submit(&chain, &key, plan, context).await
+    })
+}
+
+/// Returns the block from which the next epoch applies the children, from the event, as JSON.
+fn scheduled(inclusion: &Inclusion) -> Value {
+    let event = inclusion.events.iter().find(|event| event.is("SubtensorModule", "SetChildrenScheduled"));
+    json!({ "from_block": event.map(|event| &event.fields[2]) })
+}
+
+/// Checks the rules of the chain that do not depend on its state.
+fn check(hotkey: Hotkey, children: &[Relative]) -> anyhow::Result<()> {
+    let usage = |text: String| Err(Classified::error(Failure::Usage, text));
+    if children.len() > MAX_CHILDREN {
+        return usage(format!("{} are too many (at most {MAX_CHILDREN})", counted(children.len(), "child hotkey")));
+    }
+    let mut seen = HashSet::new();
+    for child in children {
+        if child.hotkey == hotkey {
+            return usage(format!("{hotkey} cannot be its own child"));
+        }
+        if !seen.insert(child.hotkey) {
+            return usage(format!("duplicate child {}", child.hotkey));
+        }
+    }
+    let sum: u128 = children.iter().map(|child| u128::from(child.proportion.parts())).sum();
+    if sum > u128::from(u64::MAX) {
+        return usage("the percentages exceed 100 %".to_owned());
+    }
+    Ok(())
+}
+
+fn take(args: &TakeArgs, context: &Context) -> anyhow::Result<()> {
+    let (hotkey, netuid) = (args.pair.hotkey()?, args.netuid);
+    context.block_on(async {
+        let chain = args.network.connect().await?;
+        let now = chain.relatives(hotkey, netuid, At::Head).await.map_err(failed)?.take;
+        let Some(new) = args.take else {
+            if args.submit.is_dry_run() {
+                return Err(Classified::error(Failure::Usage, "--dry-run requires the new take"));
+            }
+            return if context.json {
+                context.print_json(&json!({ "hotkey": hotkey, "netuid": netuid, "take_parts": now }))
+            } else {
+                context.print(&format!("childkey take of {hotkey} on subnet {netuid}: {now}"))
+            };
+        };
+        let key = args.pair.unlock(&args.network, &chain)?;
+        let about = json!({
+            "hotkey": hotkey,
+            "netuid": netuid,
+            "coldkey": key.coldkey(),
+            "take_before_parts": now,
+            "take_parts": new,
+        });
+        let what = format!("Change the childkey take of {hotkey} on subnet {netuid} from {now} to {new}");
+        let plan = Plan::new(calls::set_childkey_take(hotkey, netuid, new), what, about);
+        args.submit.confirm_and_submit(&chain, &key, plan, context).await
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn child(text: &str) -> Relative {
+        text.parse::<Child>().unwrap().0
+    }
+
+    #[test]
+    fn children_have_a_hotkey_and_a_percentage() {
+        let alice = child("//Alice:12.5");
+        assert_eq!(alice, child("5GrwvaEF5zXb26Fz9rcQpDWS57CtERHpNehXCPcNoHGKutQY:12.5%"));
+        assert_eq!(alice.proportion.parts(), u64::MAX / 8);
+        for text in ["", "//Alice", "//Alice:", "//Alice:0", "//Alice:101", "Alice:5", ":5"] {
+            assert!(text.parse::<Child>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn each_mistake_is_named() {
+        let parent = child("//Parent:1").hotkey;
+        let names = ["//A", "//B", "//C", "//D", "//E", "//F"];
+        let six: Vec<String> = names.iter().map(|name| format!("{name}:1")).collect();
+        let six: Vec<&str> = six.iter().map(String::as_str).collect();
+        for (texts, words) in [
+            (&["//A:50", "//A:50"][..], "duplicate child"),
+            (&["//Parent:50"], "its own child"),
+            (&["//A:50", "//B:50.000001"], "exceed 100 %"),
+            (&six, "6 child hotkeys are too many (at most 5)"),
+        ] {
+            let children: Vec<Relative> = texts.iter().map(|text| child(text)).collect();
+            let error = check(parent, &children).unwrap_err().to_string();
+            assert!(error.contains(words), "{error}");
+        }
+        let thirds: Vec<Relative> = ["//A:33.333333", "//B:33.333333", "//C:33.333334"].map(child).into();
+        assert!(check(parent, &thirds).is_ok());
+    }
+}

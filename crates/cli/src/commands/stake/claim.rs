@@ -1,0 +1,59 @@
+#![allow(clippy::indexing_slicing, reason = "indexing a JSON value yields null for a missing key")]
+
+use anyhow::bail;
+use clap::Args;
+use serde_json::{Value, json};
+use taonet_chain::{At, Inclusion, calls};
+use taonet_primitives::Rao;
+
+use crate::chain::{Account, ColdkeyArgs, NetworkArgs, Plan, SubmitArgs, failed};
+use crate::context::Context;
+
+/// Claim the dividends of root stake
+#[derive(Debug, Args)]
+pub(crate) struct ClaimArgs {
+    /// Claim only on this validator, by its hotkey [default: on all validators]
+    #[arg(value_name = "HOTKEY")]
+    hotkey: Option<Account>,
+    #[command(flatten)]
+    submit: SubmitArgs,
+    #[command(flatten)]
+    network: NetworkArgs,
+    #[command(flatten)]
+    key: ColdkeyArgs,
+}
+
+pub(super) fn run(args: &ClaimArgs, context: &Context) -> anyhow::Result<()> {
+    context.block_on(async {
+        let chain = args.network.connect().await?;
+        let key = args.key.unlock(&args.network, &chain)?;
+        let (coldkey, hotkey) = (key.coldkey(), args.hotkey.map(Account::hotkey));
+        let (call, owed, place) = match hotkey {
+            Some(hotkey) => {
+                let owed = chain.root_dividends_on(hotkey, coldkey, At::Head).await.map_err(failed)?;
+                (calls::claim_root_with_hotkey(hotkey), owed, format!("on {hotkey}"))
+            }
+            None => {
+                let owed = chain.root_dividends(coldkey, At::Head).await.map_err(failed)?;
+                (calls::claim_root(), owed, "on all validators".to_owned())
+            }
+        };
+        if owed == Rao::ZERO {
+            bail!(
+                "{coldkey} has no dividends to claim {place}\nhint: stake on the root network (netuid 0) earns dividends at \
+                the validator's epochs; list it with `tao stake list`"
+            );
+        }
+        let about = json!({ "coldkey": coldkey, "hotkey": hotkey, "expected_rao": owed });
+        let what = format!("Claim about {owed} TAO of root dividends {place} as root stake");
+        let mut plan = Plan::new(call, what, about);
+        plan.found = claimed;
+        args.submit.confirm_and_submit(&chain, &key, plan, context).await
+    })
+}
+
+/// Returns the claimed amount from the event, as JSON.
+fn claimed(inclusion: &Inclusion) -> Value {
+    let event = inclusion.events.iter().find(|event| event.is("SubtensorModule", "RootClaimed"));
+    json!({ "claimed_rao": event.map(|event| &event.fields["tao"]) })
+}

@@ -1,0 +1,201 @@
+//! Moves of stake: to another hotkey, subnet or coldkey.
+
+use clap::Args;
+use serde_json::json;
+use taonet_chain::calls::{self, PriceLimit};
+use taonet_chain::{At, Client};
+use taonet_primitives::{Alpha, Coldkey, Hotkey, NetUid, Rao};
+
+use super::trade::staked;
+use crate::chain::{Account, NetworkArgs, PairArgs, Plan, SubmitArgs, failed};
+use crate::context::Context;
+use crate::exit::{Classified, Failure};
+
+/// Arguments for the amount of a move
+#[derive(Debug, Args)]
+struct AmountArgs {
+    /// Amount in alpha of the origin, with at most 9 decimals
+    #[arg(value_name = "ALPHA", required_unless_present = "all", conflicts_with = "all")]
+    amount: Option<Alpha>,
+    /// Move the whole stake on the hotkey and subnet
+    #[arg(long)]
+    all: bool,
+}
+
+impl AmountArgs {
+    async fn amount(&self, chain: &Client, hotkey: Hotkey, coldkey: Coldkey, netuid: NetUid) -> anyhow::Result<Alpha> {
+        match self.amount {
+            Some(amount) => Ok(amount),
+            None => staked(chain, hotkey, coldkey, netuid).await,
+        }
+    }
+}
+
+/// Move stake to another hotkey
+#[derive(Debug, Args)]
+pub(crate) struct MoveArgs {
+    #[command(flatten)]
+    amount: AmountArgs,
+    /// Hotkey that receives the stake
+    #[arg(long, value_name = "ADDRESS")]
+    to_hotkey: Account,
+    /// Netuid of the subnet; 0 is the root network
+    #[arg(long, value_name = "NETUID")]
+    netuid: NetUid,
+    /// Netuid of the destination [default: the same subnet]
+    #[arg(long, value_name = "NETUID")]
+    to_netuid: Option<NetUid>,
+    #[command(flatten)]
+    submit: SubmitArgs,
+    #[command(flatten)]
+    network: NetworkArgs,
+    #[command(flatten)]
+    pair: PairArgs,
+}
+
+/// Move stake to another subnet, on the same hotkey
+#[derive(Debug, Args)]
+pub(crate) struct SwapArgs {
+    #[command(flatten)]
+    amount: AmountArgs,
+    /// Netuid of the subnet; 0 is the root network
+    #[arg(long, value_name = "NETUID")]
+    netuid: NetUid,
+    /// Netuid of the destination; 0 is the root network
+    #[arg(long, value_name = "NETUID")]
+    to_netuid: NetUid,
+    /// Minimum alpha of the destination per alpha of the origin [default: none]
+    #[arg(long, value_name = "RATIO")]
+    limit: Option<Rao>,
+    /// Allow a partial swap up to --limit instead of failing
+    #[arg(long, requires = "limit")]
+    partial: bool,
+    #[command(flatten)]
+    submit: SubmitArgs,
+    #[command(flatten)]
+    network: NetworkArgs,
+    #[command(flatten)]
+    pair: PairArgs,
+}
+
+/// Give stake to another coldkey
+#[derive(Debug, Args)]
+pub(crate) struct TransferArgs {
+    /// Coldkey that receives the stake: an address, or a development account such as //Bob
+    #[arg(value_name = "TO")]
+    to: Account,
+    #[command(flatten)]
+    amount: AmountArgs,
+    /// Netuid of the subnet; 0 is the root network
+    #[arg(long, value_name = "NETUID")]
+    netuid: NetUid,
+    /// Netuid of the destination [default: the same subnet]
+    #[arg(long, value_name = "NETUID")]
+    to_netuid: Option<NetUid>,
+    #[command(flatten)]
+    submit: SubmitArgs,
+    #[command(flatten)]
+    network: NetworkArgs,
+    #[command(flatten)]
+    pair: PairArgs,
+}
+
+pub(super) fn move_stake(args: &MoveArgs, context: &Context) -> anyhow::Result<()> {
+    let (hotkey, to_hotkey) = (args.pair.hotkey()?, args.to_hotkey.hotkey());
+    let (from, to) = (args.netuid, args.to_netuid.unwrap_or(args.netuid));
+    if hotkey == to_hotkey {
+        return Err(Classified::error(
+            Failure::Usage,
+            "--to-hotkey is the hotkey of the stake\nhint: use `tao stake swap` to move stake to another subnet",
+        ));
+    }
+    context.block_on(async {
+        let chain = args.network.connect().await?;
+        let key = args.pair.unlock(&args.network, &chain)?;
+        let amount = args.amount.amount(&chain, hotkey, key.coldkey(), from).await?;
+        let expected = expected(&chain, from, to, amount).await?;
+        let about = json!({
+            "coldkey": key.coldkey(),
+            "hotkey": hotkey,
+            "to_hotkey": to_hotkey,
+            "netuid": from,
+            "to_netuid": to,
+            "amount_rao": amount,
+            "expected_alpha_rao": expected,
+        });
+        let what = format!("Move {} from {hotkey} to {to_hotkey}", route(from, to, amount, expected));
+        let call = calls::move_stake((hotkey, from), (to_hotkey, to), amount);
+        args.submit.confirm_and_submit(&chain, &key, Plan::new(call, what, about), context).await
+    })
+}
+
+pub(super) fn swap(args: &SwapArgs, context: &Context) -> anyhow::Result<()> {
+    let (hotkey, from, to) = (args.pair.hotkey()?, args.netuid, args.to_netuid);
+    if from == to {
+        return Err(Classified::error(Failure::Usage, "--to-netuid is the subnet of the stake"));
+    }
+    context.block_on(async {
+        let chain = args.network.connect().await?;
+        let key = args.pair.unlock(&args.network, &chain)?;
+        let amount = args.amount.amount(&chain, hotkey, key.coldkey(), from).await?;
+        let expected = expected(&chain, from, to, amount).await?;
+        let call = match args.limit {
+            None => calls::swap_stake(hotkey, from, to, amount),
+            Some(price) => {
+                calls::swap_stake_limit(hotkey, from, to, amount, PriceLimit { price, allow_partial: args.partial })
+            }
+        };
+        let about = json!({
+            "coldkey": key.coldkey(),
+            "hotkey": hotkey,
+            "netuid": from,
+            "to_netuid": to,
+            "amount_rao": amount,
+            "expected_alpha_rao": expected,
+        });
+        let what = format!("Swap {} on {hotkey}", route(from, to, amount, expected));
+        args.submit.confirm_and_submit(&chain, &key, Plan::new(call, what, about), context).await
+    })
+}
+
+pub(super) fn transfer(args: &TransferArgs, context: &Context) -> anyhow::Result<()> {
+    let (hotkey, receiver) = (args.pair.hotkey()?, args.to.coldkey());
+    let (from, to) = (args.netuid, args.to_netuid.unwrap_or(args.netuid));
+    context.block_on(async {
+        let chain = args.network.connect().await?;
+        let key = args.pair.unlock(&args.network, &chain)?;
+        let amount = args.amount.amount(&chain, hotkey, key.coldkey(), from).await?;
+        let expected = expected(&chain, from, to, amount).await?;
+        let about = json!({
+            "coldkey": key.coldkey(),
+            "to": receiver,
+            "hotkey": hotkey,
+            "netuid": from,
+            "to_netuid": to,
+            "amount_rao": amount,
+            "expected_alpha_rao": expected,
+        });
+        let what = format!("Give {} on {hotkey} to {receiver}", route(from, to, amount, expected));
+        let call = calls::transfer_stake(receiver, hotkey, from, to, amount);
+        args.submit.confirm_and_submit(&chain, &key, Plan::new(call, what, about), context).await
+    })
+}
+
+/// Returns the alpha that is expected at the destination: between subnets, the origin's alpha is sold for TAO, which buys
+/// the destination's.
+async fn expected(chain: &Client, from: NetUid, to: NetUid, amount: Alpha) -> anyhow::Result<Alpha> {
+    if from == to {
+        return Ok(amount);
+    }
+    let sold = chain.simulate_selling(from, amount, At::Head).await.map_err(failed)?;
+    let bought = chain.simulate_buying(to, sold.tao_amount, At::Head).await.map_err(failed)?;
+    Ok(bought.alpha_amount)
+}
+
+fn route(from: NetUid, to: NetUid, amount: Alpha, expected: Alpha) -> String {
+    if from == to {
+        format!("{amount} alpha of subnet {from}")
+    } else {
+        format!("{amount} alpha of subnet {from} for about {expected} alpha of subnet {to}")
+    }
+}

@@ -1,0 +1,156 @@
+use clap::Args;
+use serde_json::json;
+use taonet_chain::{Identity, calls};
+
+use super::place::WalletArgs;
+use crate::chain::{Account, AtArgs, ColdkeyArgs, NetworkArgs, Plan, SubmitArgs, block_json, failed};
+use crate::context::Context;
+use crate::exit::{Classified, Failure};
+use crate::table::facts;
+
+/// Publish the identity of a coldkey
+#[derive(Debug, Args)]
+pub(crate) struct SetIdentityArgs {
+    /// Name, at most 256 bytes
+    #[arg(long = "id-name", value_name = "NAME")]
+    name: Option<String>,
+    /// Website, at most 256 bytes
+    #[arg(long, alias = "web-url", value_name = "URL")]
+    url: Option<String>,
+    /// Source repository, at most 256 bytes
+    #[arg(long, alias = "github", value_name = "URL")]
+    github_repo: Option<String>,
+    /// URL of the logo, at most 1024 bytes
+    #[arg(long, alias = "image-url", value_name = "URL")]
+    image: Option<String>,
+    /// Discord contact, at most 256 bytes
+    #[arg(long, value_name = "NAME")]
+    discord: Option<String>,
+    /// Description, at most 1024 bytes
+    #[arg(long, value_name = "TEXT")]
+    description: Option<String>,
+    /// Further information, at most 1024 bytes
+    #[arg(long, value_name = "TEXT")]
+    additional: Option<String>,
+    #[command(flatten)]
+    submit: SubmitArgs,
+    #[command(flatten)]
+    network: NetworkArgs,
+    #[command(flatten)]
+    key: ColdkeyArgs,
+}
+
+/// Show the identity of a coldkey
+#[derive(Debug, Args)]
+pub(crate) struct GetIdentityArgs {
+    /// Coldkey address, or a development account such as //Alice [default: the wallet's coldkey]
+    #[arg(value_name = "ACCOUNT")]
+    account: Option<Account>,
+    #[command(flatten)]
+    at: AtArgs,
+    #[command(flatten)]
+    network: NetworkArgs,
+    #[command(flatten)]
+    wallet: WalletArgs,
+}
+
+/// Maximum length of the fields, in bytes.
+const LIMITS: [(&str, usize); 7] = [
+    ("name", 256),
+    ("url", 256),
+    ("github_repo", 256),
+    ("image", 1024),
+    ("discord", 256),
+    ("description", 1024),
+    ("additional", 1024),
+];
+
+impl SetIdentityArgs {
+    /// Returns the given fields, with the others as they are on the chain.
+    fn over(&self, now: Identity) -> Identity {
+        let or = |given: &Option<String>, now: String| given.clone().unwrap_or(now);
+        Identity {
+            name: or(&self.name, now.name),
+            url: or(&self.url, now.url),
+            github_repo: or(&self.github_repo, now.github_repo),
+            image: or(&self.image, now.image),
+            discord: or(&self.discord, now.discord),
+            description: or(&self.description, now.description),
+            additional: or(&self.additional, now.additional),
+        }
+    }
+}
+
+fn check(identity: &Identity) -> anyhow::Result<()> {
+    for ((name, text), (_, limit)) in identity.fields().into_iter().zip(LIMITS) {
+        if text.len() > limit {
+            let text = format!("{name} of {} bytes is too long (at most {limit} bytes)", text.len());
+            return Err(Classified::error(Failure::Usage, text));
+        }
+    }
+    Ok(())
+}
+
+pub(super) fn set(args: &SetIdentityArgs, context: &Context) -> anyhow::Result<()> {
+    context.block_on(async {
+        let chain = args.network.connect().await?;
+        let key = args.key.unlock(&args.network, &chain)?;
+        let coldkey = key.coldkey();
+        let now = chain.identity(coldkey, taonet_chain::At::Head).await.map_err(failed)?.unwrap_or_default();
+        let identity = args.over(now.clone());
+        if identity == now {
+            return Err(Classified::error(
+                Failure::Usage,
+                "the identity would not change\nhint: pass the fields to change, such as --id-name or --url",
+            ));
+        }
+        check(&identity)?;
+        let about = json!({ "coldkey": coldkey, "identity": identity });
+        let changed = identity.fields().into_iter().zip(now.fields()).filter(|(new, old)| new != old);
+        let changed: Vec<String> = changed.map(|((name, text), _)| format!("{name} {text:?}")).collect();
+        let what = format!("Publish the identity of {coldkey} with {}", changed.join(", "));
+        args.submit
+            .confirm_and_submit(&chain, &key, Plan::new(calls::set_identity(&identity), what, about), context)
+            .await
+    })
+}
+
+pub(super) fn get(args: &GetIdentityArgs, context: &Context) -> anyhow::Result<()> {
+    let coldkey = match args.account {
+        Some(account) => account.coldkey(),
+        None => args.wallet.wallet()?.coldkeypub()?.coldkey(),
+    };
+    context.block_on(async {
+        let chain = args.network.connect().await?;
+        let block = args.at.block(&chain).await?;
+        let identity = chain.identity(coldkey, block.into()).await.map_err(failed)?;
+        if context.json {
+            return context
+                .print_json(&json!({ "block": block_json(block), "coldkey": coldkey, "identity": identity }));
+        }
+        let Some(identity) = identity else {
+            context.say(&format!("{coldkey} has published no identity"));
+            return Ok(());
+        };
+        let mut rows = facts();
+        rows.add_row(["coldkey", &coldkey.to_string()]);
+        for (name, text) in identity.fields().into_iter().filter(|(_, text)| !text.is_empty()) {
+            rows.add_row([name, text]);
+        }
+        context.print(&rows.to_string())
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_field_has_its_limit() {
+        let identity = Identity::default();
+        assert_eq!(identity.fields().map(|(name, _)| name), LIMITS.map(|(name, _)| name));
+        assert!(check(&Identity { description: "é".repeat(512), ..identity.clone() }).is_ok());
+        let error = check(&Identity { name: "é".repeat(129), ..identity }).unwrap_err().to_string();
+        assert!(error.contains("name of 258 bytes is too long (at most 256 bytes)"), "{error}");
+    }
+}

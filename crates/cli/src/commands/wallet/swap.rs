@@ -1,0 +1,250 @@
+//! `tao wallet swap-hotkey`, `swap-coldkey` and `associate-hotkey`: new keys in place of old ones.
+
+use anyhow::bail;
+use clap::{Args, Subcommand};
+use serde_json::json;
+use taonet_chain::{At, Chain as _, calls};
+use taonet_primitives::{Hotkey, NetUid, Rao, counted};
+use taonet_wallet::Name;
+
+use super::place::{HotkeyArgs, WalletArgs};
+use crate::chain::{Account, AtArgs, ColdkeyArgs, NetworkArgs, PairArgs, Plan, SubmitArgs, block_json, failed};
+use crate::context::Context;
+use crate::exit::{Classified, Failure};
+use crate::table::facts;
+
+/// Replace a hotkey on one or all subnets
+#[derive(Debug, Args)]
+pub(crate) struct SwapHotkeyArgs {
+    /// New hotkey: a name in the wallet, an address, or a development account such as //Bob
+    #[arg(value_name = "NEW_HOTKEY")]
+    new: String,
+    /// Netuid of the subnet [default: all subnets]
+    #[arg(long, value_name = "NETUID")]
+    netuid: Option<NetUid>,
+    /// Leave the stake on the old hotkey
+    #[arg(long)]
+    keep_stake: bool,
+    #[command(flatten)]
+    submit: SubmitArgs,
+    #[command(flatten)]
+    network: NetworkArgs,
+    #[command(flatten)]
+    pair: PairArgs,
+}
+
+/// Record the coldkey as the owner of a hotkey that has none
+#[derive(Debug, Args)]
+pub(crate) struct AssociateHotkeyArgs {
+    #[command(flatten)]
+    submit: SubmitArgs,
+    #[command(flatten)]
+    network: NetworkArgs,
+    #[command(flatten)]
+    pair: PairArgs,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Announce the coldkey that will replace this one
+    Announce(NewColdkeyArgs),
+    /// Replace the coldkey by the announced one, after the delay
+    Execute(NewColdkeyArgs),
+    /// Freeze the coldkey, because somebody else announced a swap
+    Dispute(OwnArgs),
+    /// Withdraw the announcement
+    Clear(OwnArgs),
+    /// Show the announced swap of a coldkey
+    Status(StatusArgs),
+}
+
+/// Announce or execute a swap
+#[derive(Debug, Args)]
+pub(crate) struct NewColdkeyArgs {
+    /// Address of the new coldkey, or a development account such as //Bob
+    #[arg(value_name = "NEW_COLDKEY")]
+    new: Account,
+    #[command(flatten)]
+    submit: SubmitArgs,
+    #[command(flatten)]
+    network: NetworkArgs,
+    #[command(flatten)]
+    key: ColdkeyArgs,
+}
+
+/// Dispute or withdraw the announced swap
+#[derive(Debug, Args)]
+pub(crate) struct OwnArgs {
+    #[command(flatten)]
+    submit: SubmitArgs,
+    #[command(flatten)]
+    network: NetworkArgs,
+    #[command(flatten)]
+    key: ColdkeyArgs,
+}
+
+/// Show the announced swap of a coldkey
+#[derive(Debug, Args)]
+pub(crate) struct StatusArgs {
+    /// Coldkey address, or a development account such as //Alice [default: the wallet's coldkey]
+    #[arg(value_name = "ACCOUNT")]
+    account: Option<Account>,
+    #[command(flatten)]
+    at: AtArgs,
+    #[command(flatten)]
+    network: NetworkArgs,
+    #[command(flatten)]
+    wallet: WalletArgs,
+}
+
+pub(super) fn hotkey(args: &SwapHotkeyArgs, context: &Context) -> anyhow::Result<()> {
+    let (old, new, netuid) = (args.pair.hotkey()?, named(&args.new, args.pair.wallet_hotkey())?, args.netuid);
+    if old == new {
+        return Err(Classified::error(Failure::Usage, "the new hotkey is the old one"));
+    }
+    context.block_on(async {
+        let chain = args.network.connect().await?;
+        let key = args.pair.unlock(&args.network, &chain)?;
+        let cost = chain.key_swap_cost(netuid.is_some()).await.map_err(failed)?;
+        let about = json!({
+            "coldkey": key.coldkey(),
+            "hotkey": old,
+            "new_hotkey": new,
+            "netuid": netuid,
+            "keep_stake": args.keep_stake,
+            "cost_rao": cost,
+        });
+        let place = netuid.map_or_else(|| "all subnets".to_owned(), |netuid| format!("subnet {netuid}"));
+        let without = if args.keep_stake { ", without its stake" } else { "" };
+        let what = format!("Replace {old} by {new} on {place}{without}, for {cost} TAO");
+        let plan = Plan::new(calls::swap_hotkey(old, new, netuid, args.keep_stake), what, about);
+        args.submit.confirm_and_submit(&chain, &key, plan, context).await
+    })
+}
+
+/// Returns the hotkey with this address, or with this name in the wallet.
+fn named(text: &str, wallet: &HotkeyArgs) -> anyhow::Result<Hotkey> {
+    if let Ok(account) = text.parse::<Account>() {
+        return Ok(account.hotkey());
+    }
+    let name: Name = text.parse().map_err(|error| Classified::error(Failure::Usage, format!("{text}: {error}")))?;
+    Ok(wallet.wallet()?.hotkeypub(&name)?.hotkey())
+}
+
+pub(super) fn associate(args: &AssociateHotkeyArgs, context: &Context) -> anyhow::Result<()> {
+    let hotkey = args.pair.hotkey()?;
+    context.block_on(async {
+        let chain = args.network.connect().await?;
+        let key = args.pair.unlock(&args.network, &chain)?;
+        let about = json!({ "coldkey": key.coldkey(), "hotkey": hotkey });
+        let what = format!("Record {} as the owner of {hotkey}", key.coldkey());
+        let plan = Plan::new(calls::associate_hotkey(hotkey), what, about);
+        args.submit.confirm_and_submit(&chain, &key, plan, context).await
+    })
+}
+
+pub(super) fn coldkey(command: &Command, context: &Context) -> anyhow::Result<()> {
+    match command {
+        Command::Announce(args) => announce(args, context),
+        Command::Execute(args) => execute(args, context),
+        Command::Dispute(args) => dispute(args, context),
+        Command::Clear(args) => clear(args, context),
+        Command::Status(args) => status(args, context),
+    }
+}
+
+fn announce(args: &NewColdkeyArgs, context: &Context) -> anyhow::Result<()> {
+    context.block_on(async {
+        let chain = args.network.connect().await?;
+        let key = args.key.unlock(&args.network, &chain)?;
+        let (old, new) = (key.coldkey(), args.new.coldkey());
+        if old == new {
+            return Err(Classified::error(Failure::Usage, "the new coldkey is the old one"));
+        }
+        let delay = chain.coldkey_swap_delay(At::Head).await.map_err(failed)?;
+        let is_first = chain.coldkey_swap(old, At::Head).await.map_err(failed)?.is_none();
+        let cost = if is_first { chain.key_swap_cost(false).await.map_err(failed)? } else { Rao::ZERO };
+        let about = json!({ "coldkey": old, "new_coldkey": new, "delay_blocks": delay, "cost_rao": cost });
+        let what = format!(
+            "Announce for {cost} TAO that {new} replaces {old} in {}; until then, {old} can make no other calls",
+            counted(delay, "block")
+        );
+        let plan = Plan::new(calls::announce_coldkey_swap(new), what, about);
+        args.submit.confirm_and_submit(&chain, &key, plan, context).await
+    })
+}
+
+fn execute(args: &NewColdkeyArgs, context: &Context) -> anyhow::Result<()> {
+    context.block_on(async {
+        let chain = args.network.connect().await?;
+        let key = args.key.unlock(&args.network, &chain)?;
+        let (old, new) = (key.coldkey(), args.new.coldkey());
+        let Some(swap) = chain.coldkey_swap(old, At::Head).await.map_err(failed)? else {
+            bail!("no swap of {old} is announced\nhint: announce it with `tao wallet swap-coldkey announce {new}`");
+        };
+        let head = chain.head().await.map_err(failed)?;
+        // The chain executes the call in the next block at the earliest.
+        if head.number.plus(1) < swap.due {
+            bail!("the swap can be executed from block {}, and the newest block is {}", swap.due, head.number);
+        }
+        let about = json!({ "coldkey": old, "new_coldkey": new });
+        let what = format!("Move everything that {old} owns to {new}");
+        let plan = Plan::new(calls::swap_coldkey_announced(new), what, about);
+        args.submit.confirm_and_submit(&chain, &key, plan, context).await
+    })
+}
+
+fn dispute(args: &OwnArgs, context: &Context) -> anyhow::Result<()> {
+    context.block_on(async {
+        let chain = args.network.connect().await?;
+        let key = args.key.unlock(&args.network, &chain)?;
+        let about = json!({ "coldkey": key.coldkey() });
+        let what = format!(
+            "Dispute the announced swap of {}: it can make no calls until the chain's root resets the swap",
+            key.coldkey()
+        );
+        let plan = Plan::new(calls::dispute_coldkey_swap(), what, about);
+        args.submit.confirm_and_submit(&chain, &key, plan, context).await
+    })
+}
+
+fn clear(args: &OwnArgs, context: &Context) -> anyhow::Result<()> {
+    context.block_on(async {
+        let chain = args.network.connect().await?;
+        let key = args.key.unlock(&args.network, &chain)?;
+        let about = json!({ "coldkey": key.coldkey() });
+        let what = format!("Withdraw the announced swap of {}", key.coldkey());
+        let plan = Plan::new(calls::clear_coldkey_swap_announcement(), what, about);
+        args.submit.confirm_and_submit(&chain, &key, plan, context).await
+    })
+}
+
+fn status(args: &StatusArgs, context: &Context) -> anyhow::Result<()> {
+    let coldkey = match args.account {
+        Some(account) => account.coldkey(),
+        None => args.wallet.wallet()?.coldkeypub()?.coldkey(),
+    };
+    context.block_on(async {
+        let chain = args.network.connect().await?;
+        let block = args.at.block(&chain).await?;
+        let swap = chain.coldkey_swap(coldkey, block.into()).await.map_err(failed)?;
+        if context.json {
+            return context.print_json(&json!({ "block": block_json(block), "coldkey": coldkey, "swap": swap }));
+        }
+        let Some(swap) = swap else {
+            context.say(&format!("no swap of {coldkey} is announced"));
+            return Ok(());
+        };
+        let mut rows = facts();
+        for (name, value) in [
+            ("coldkey", coldkey.to_string()),
+            ("new hash", swap.new_coldkey_hash.to_string()),
+            ("due", format!("block {}", swap.due)),
+            ("clear", format!("from block {}", swap.replaceable)),
+            ("disputed", swap.disputed.map_or_else(|| "no".to_owned(), |block| format!("in block {block}"))),
+        ] {
+            rows.add_row([name, &value]);
+        }
+        context.print(&format!("{rows}\n\nblock {block}"))
+    })
+}

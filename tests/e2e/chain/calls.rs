@@ -1,0 +1,92 @@
+use serde_json::{Value, json};
+
+use super::{ALICE, AS_ALICE, BOB, Chain, failure};
+use crate::support::{document, refusal, stderr};
+
+const TRANSFER: &str = "Balances.transfer_keep_alive";
+
+#[test]
+fn any_call_is_made_by_its_name() {
+    let chain = Chain::start();
+    let bob = chain.free(BOB);
+    let transfer = ["call", TRANSFER, "dest=//Bob", "value=1.5tao"];
+    let arguments = json!({ "dest": BOB, "value": 1_500_000_000 });
+
+    let dry = document(&chain.tao(&[&transfer[..], &["--dry-run"]].concat(), &AS_ALICE));
+    let call = &dry["decoded_call"];
+    assert_eq!(
+        (&call["pallet"], &call["name"], &call["args"]),
+        (&json!("Balances"), &json!("transfer_keep_alive"), &arguments),
+        "{dry}"
+    );
+    assert!(dry["fee_rao"].as_u64().unwrap() > 0, "{dry}");
+    assert_eq!(chain.free(BOB), bob);
+    let inspected = chain.ask(&["tx", "inspect", call["data"].as_str().unwrap()]);
+    assert_eq!((&inspected["kind"], &inspected["call"]["args"]), (&json!("call"), &arguments));
+
+    let sent = chain.alice(&[&transfer[..], &["--yes"]].concat());
+    assert_eq!((&sent["call"], &sent["arguments"]), (&json!(TRANSFER), &arguments));
+    assert_eq!(chain.free(BOB), bob + 1_500_000_000);
+    let listed = chain.ask(&["tx", "list", "--block", &sent["block"]["number"].to_string()]);
+    let listed = listed["extrinsics"].as_array().unwrap();
+    let found: Vec<&Value> = listed.iter().filter(|extrinsic| extrinsic["extrinsic"] == sent["extrinsic"]).collect();
+    assert_eq!(found.len(), 1, "{listed:?}");
+    assert_eq!(
+        (&found[0]["signer"], &found[0]["args"], &found[0]["success"]),
+        (&json!(ALICE), &arguments, &json!(true))
+    );
+
+    let as_root = ["call", "AdminUtils.sudo_set_tempo", "--sudo", "--yes", "--args", r#"{"netuid": 59, "tempo": 20}"#];
+    chain.alice(&as_root);
+    assert_eq!(chain.ask(&["subnets", "hyperparameters", "59"])["hyperparameters"]["tempo"], 20);
+    // The call within Sudo.sudo fails.
+    let (code, told) = failure(
+        &chain.tao(&["call", "AdminUtils.sudo_set_tempo", "netuid=77", "tempo=1", "--sudo", "--yes"], &AS_ALICE),
+    );
+    assert_eq!((code, &told["success"]), (1, &json!(false)), "{told}");
+}
+
+#[test]
+fn people_see_what_a_call_says() {
+    let chain = Chain::start();
+    let text = |arguments: &[&str]| {
+        let output = chain.tao(arguments, &["--key-uri", "//Alice"]);
+        assert!(output.status.success(), "{}", stderr(&output));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let dry = text(&["call", TRANSFER, "dest=//Bob", "value=1tao", "--dry-run"]);
+    assert!(dry.contains(BOB) && dry.contains("valid, fee") && dry.contains(&format!("call: {TRANSFER}")), "{dry}");
+    let bytes = chain.ask(&["call", TRANSFER, "dest=//Bob", "value=1tao", "--dry-run", "--key-uri", "//Alice"]);
+    let bytes = bytes["decoded_call"]["data"].as_str().unwrap().to_owned();
+    let read = |arguments: &[&str]| String::from_utf8(chain.tao(arguments, &[]).stdout).unwrap();
+    let shown = read(&["tx", "inspect", &bytes]);
+    assert!(shown.contains("Balances.transfer_keep_alive") && shown.contains("1000000000"), "{shown}");
+    assert!(read(&["tx", "list"]).contains("Timestamp.set"));
+    let calls = read(&["call", "Balances"]);
+    assert!(calls.contains("Balances.transfer_all") && !calls.contains("SubtensorModule"), "{calls}");
+    let all = chain.ask(&["call"]);
+    assert!(all["calls"].as_array().unwrap().len() > 200);
+}
+
+#[test]
+fn mistakes_in_a_call_are_named() {
+    let chain = Chain::start();
+    for (arguments, code, words) in [
+        (&["call", "Balance.transfer_all"][..], 1, "no pallet Balance with calls"),
+        (&["call", "Balances.transfer_some"], 1, "list the calls with `tao call Balances`"),
+        (&["call", TRANSFER, "value=1"], 1, "missing field dest"),
+        (&["call", TRANSFER, "dest=//Bob", "value=1", "tip=1"], 1, "unknown name tip"),
+        (&["call", TRANSFER, "dest=//Bob", "value=much"], 1, "value: found"),
+        (&["call", TRANSFER, "dest=//Bob", "dest=//Bob"], 2, "duplicate argument dest"),
+        (&["call", TRANSFER, "dest=//Bob", "--args", "{}"], 2, "cannot be used with"),
+        (&["call", TRANSFER, "--args", "[]"], 2, "expected a JSON object"),
+        (&["call", "Balances", "--dry-run"], 2, "expected PALLET.NAME"),
+        (&["call", TRANSFER, "--announce"], 2, "--proxy-for"),
+        (&["tx", "inspect", "0xff00ff"], 1, "not an extrinsic"),
+        (&["tx", "inspect", "0xf"], 2, "hexadecimal digits"),
+    ] {
+        let further: &[&str] = if arguments[0] == "call" { &["--key-uri", "//Alice"] } else { &[] };
+        let error = refusal(&chain.tao(arguments, further), code);
+        assert!(error.contains(words), "{arguments:?}: {error}");
+    }
+}
