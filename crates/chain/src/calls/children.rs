@@ -4,8 +4,7 @@ use taonet_primitives::{Hotkey, NetUid};
 use super::{SUBTENSOR, account, number};
 use crate::{Call, Relative, Share};
 
-/// Builds a call that replaces the children of a hotkey on a subnet; without children, it revokes them. Sign it with the
-/// hotkey's coldkey.
+/// Builds a call that replaces the children of a hotkey on a subnet. Sign it with the hotkey's coldkey.
 pub fn set_children(hotkey: Hotkey, netuid: NetUid, children: &[Relative]) -> Call {
     let children = children
         .iter()
@@ -18,8 +17,7 @@ pub fn set_children(hotkey: Hotkey, netuid: NetUid, children: &[Relative]) -> Ca
     Call::new(SUBTENSOR, "set_children", args)
 }
 
-/// Builds a call that sets the share that a hotkey keeps of the dividends on its parents' stake. Sign it with the
-/// hotkey's coldkey.
+/// Builds a call that sets the childkey take of a hotkey. Sign it with the hotkey's coldkey.
 pub fn set_childkey_take(hotkey: Hotkey, netuid: NetUid, take: Share) -> Call {
     let args = vec![("hotkey", account(hotkey)), ("netuid", number(netuid.0)), ("take", number(take.parts()))];
     Call::new(SUBTENSOR, "set_childkey_take", args)

@@ -5,8 +5,7 @@ use super::{SUBTENSOR, account, number, option};
 use crate::hash::blake2_256;
 use crate::{Call, Identity};
 
-/// Builds a call that replaces a hotkey on one subnet, or on all. Sign it with the hotkeys' coldkey. With `keep_stake`,
-/// the stake remains on the old hotkey.
+/// Builds a call that replaces a hotkey on one subnet, or on all. Sign it with the hotkeys' coldkey.
 pub fn swap_hotkey(old: Hotkey, new: Hotkey, netuid: Option<NetUid>, keep_stake: bool) -> Call {
     let args = vec![
         ("hotkey", account(old)),

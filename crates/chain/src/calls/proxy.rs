@@ -32,8 +32,7 @@ pub fn reject_announcement(delegate: AccountId, call_hash: [u8; 32]) -> Call {
     Call::new(PROXY, "reject_announcement", args)
 }
 
-/// Builds a call that adds a proxy of the signer. With a delay, the proxy must announce its calls this number of blocks
-/// before.
+/// Builds a call that adds a proxy of the signer, which must announce its calls `delay` blocks before.
 pub fn add_proxy(delegate: AccountId, proxy_type: ProxyType, delay: u32) -> Call {
     Call::new(PROXY, "add_proxy", definition(delegate, proxy_type, delay))
 }
@@ -54,9 +53,7 @@ pub fn create_pure(proxy_type: ProxyType, delay: u32, index: u16) -> Call {
     Call::new(PROXY, "create_pure", args)
 }
 
-/// Builds a call that removes an account without a key. It must be made for that account, by its proxy.
-///
-/// `place` is the block and the index of the extrinsic that created the account.
+/// Builds a call with which an account without a key removes itself; `place` is the extrinsic that created it.
 pub fn kill_pure(spawner: AccountId, proxy_type: ProxyType, index: u16, place: (BlockNumber, u32)) -> Call {
     let args = vec![
         ("spawner", address(spawner)),

@@ -39,8 +39,7 @@ pub fn unstake_all(hotkey: Hotkey) -> Call {
     Call::new(SUBTENSOR, "unstake_all", vec![("hotkey", account(hotkey))])
 }
 
-/// Builds a call that sells all alpha of the signing coldkey on a hotkey, on every subnet, and stakes the TAO on the root
-/// network.
+/// Builds a call that sells all alpha of the signing coldkey on a hotkey, and stakes the TAO on the root network.
 pub fn unstake_all_alpha(hotkey: Hotkey) -> Call {
     Call::new(SUBTENSOR, "unstake_all_alpha", vec![("hotkey", account(hotkey))])
 }

@@ -50,31 +50,20 @@ impl Client {
             .await
     }
 
-    /// Returns the value of what the root stake of a coldkey has earned and not claimed, on all validators.
+    /// Returns the value of the dividends that a coldkey's root stake has not claimed, on one or all validators.
     ///
     /// # Errors
     /// [`ChainError`] if the read fails.
-    pub async fn root_dividends(&self, coldkey: Coldkey, at: At) -> Result<Rao, ChainError> {
+    pub async fn root_dividends(&self, hotkey: Option<Hotkey>, coldkey: Coldkey, at: At) -> Result<Rao, ChainError> {
+        let (method, args) = match hotkey {
+            None => ("get_root_basket_owed", vec![key(coldkey)]),
+            Some(hotkey) => ("get_basket_payout", vec![key(hotkey), key(coldkey)]),
+        };
         self.inner
             .rpc
             .in_time("root dividends", async {
                 let block = self.inner.hash(at).await?;
-                self.inner.api("BetaBasketRuntimeApi", "get_root_basket_owed", &[key(coldkey)], block).await
-            })
-            .await
-    }
-
-    /// Returns the value of what the root stake of a coldkey has earned and not claimed, on one validator.
-    ///
-    /// # Errors
-    /// [`ChainError`] if the read fails.
-    pub async fn root_dividends_on(&self, hotkey: Hotkey, coldkey: Coldkey, at: At) -> Result<Rao, ChainError> {
-        self.inner
-            .rpc
-            .in_time("root dividends", async {
-                let block = self.inner.hash(at).await?;
-                let args = [key(hotkey), key(coldkey)];
-                self.inner.api("BetaBasketRuntimeApi", "get_basket_payout", &args, block).await
+                self.inner.api("BetaBasketRuntimeApi", method, &args, block).await
             })
             .await
     }

@@ -28,9 +28,6 @@ const SIGNED_V4: u8 = 0b1000_0100;
 /// First byte of an extrinsic in format 5 that transaction extensions authorize.
 const GENERAL_V5: u8 = 0b0100_0101;
 
-/// Prefix of the names of the variants of mortal eras; the rest is the first byte.
-const MORTAL: &str = "Mortal";
-
 /// An extrinsic's parts, decoded.
 struct Parts<'a> {
     signer: Option<AccountId>,
@@ -55,7 +52,7 @@ impl Parts<'_> {
 
     fn mortality(&self) -> Option<Mortality> {
         let (name, second) = self.extension("CheckMortality")?.as_object()?.iter().next()?;
-        let first = name.strip_prefix(MORTAL)?.parse().ok()?;
+        let first = name.strip_prefix("Mortal")?.parse().ok()?;
         Mortality::of_bytes([first, u8::try_from(second.as_u64()?).ok()?])
     }
 

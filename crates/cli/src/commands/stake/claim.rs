@@ -28,15 +28,10 @@ pub(super) fn run(args: &ClaimArgs, context: &Context) -> anyhow::Result<()> {
         let chain = args.network.connect().await?;
         let key = args.key.unlock(&args.network, &chain)?;
         let (coldkey, hotkey) = (key.coldkey(), args.hotkey.map(Account::hotkey));
-        let (call, owed, place) = match hotkey {
-            Some(hotkey) => {
-                let owed = chain.root_dividends_on(hotkey, coldkey, At::Head).await.map_err(failed)?;
-                (calls::claim_root_with_hotkey(hotkey), owed, format!("on {hotkey}"))
-            }
-            None => {
-                let owed = chain.root_dividends(coldkey, At::Head).await.map_err(failed)?;
-                (calls::claim_root(), owed, "on all validators".to_owned())
-            }
+        let owed = chain.root_dividends(hotkey, coldkey, At::Head).await.map_err(failed)?;
+        let (call, place) = match hotkey {
+            Some(hotkey) => (calls::claim_root_with_hotkey(hotkey), format!("on {hotkey}")),
+            None => (calls::claim_root(), "on all validators".to_owned()),
         };
         if owed == Rao::ZERO {
             bail!(
