@@ -79,7 +79,7 @@ async function choose() {
   await visitor.visit(page, "/");
   const light = await background();
   await page.getByRole("link", { name: "dark", exact: true }).click();
-  await visitor.visit(page, "/challenges");
+  await visitor.visit(page, "/");
   const dark = await background();
   if (light === dark) visitor.faults.push(`the dark scheme has the light scheme's background: ${dark}`);
   await page.context().close();
