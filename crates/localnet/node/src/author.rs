@@ -15,7 +15,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError};
 use std::time::{Duration, Instant};
 
 use codec::Encode;
-use taonet_localnet_runtime::dev::{Directive, impersonate};
+use taonet_localnet_runtime::dev::{Directive, StorageEntry, impersonate};
 use taonet_localnet_runtime::mev_shield::ShieldKey;
 use taonet_localnet_runtime::{AccountId, RuntimeCall};
 use tokio::sync::oneshot;
@@ -104,7 +104,7 @@ pub(crate) enum Goal {
     /// A block with a call of this account, whose key is not needed.
     Impersonate(AccountId, Box<RuntimeCall>),
     /// A block that sets these storage keys, or removes those without a value.
-    SetStorage(Vec<(Vec<u8>, Option<Vec<u8>>)>),
+    SetStorage(Vec<StorageEntry>),
 }
 
 /// The result of a command.
@@ -289,7 +289,7 @@ impl Author {
     }
 
     /// Produces a block that sets storage.
-    fn set_storage(&mut self, items: Vec<(Vec<u8>, Option<Vec<u8>>)>) -> Result<Option<Applied>, AuthorError> {
+    fn set_storage(&mut self, items: Vec<StorageEntry>) -> Result<Option<Applied>, AuthorError> {
         self.make_alone(&Addition { directive: Directive::SetStorage(items), extrinsic: None })
     }
 

@@ -4,6 +4,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use sp_core::H256;
 use taonet_localnet_runtime::AccountId;
+use taonet_localnet_runtime::dev::StorageEntry;
 use tokio::sync::{broadcast, oneshot};
 
 use crate::execute::{CallError, Overlay, call};
@@ -18,7 +19,7 @@ const BACKLOG: usize = 256;
 pub(crate) struct NewBlock {
     pub(crate) head: Head,
     /// The storage changes of the block.
-    pub(crate) changes: Vec<(Vec<u8>, Option<Vec<u8>>)>,
+    pub(crate) changes: Vec<StorageEntry>,
 }
 
 /// An event for subscribers.

@@ -22,13 +22,16 @@ use crate::runtime::{AccountId, Header, Runtime, RuntimeCall, System, TxExtensio
 /// Engine ID of the digest items.
 const ENGINE: ConsensusEngineId = *b"tdev";
 
+/// A storage key with its new value; `None` removes the item.
+pub type StorageEntry = (Vec<u8>, Option<Vec<u8>>);
+
 /// A directive to the runtime, for one block.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
 pub enum Directive {
     /// The extrinsic with this permission needs no signature; [`impersonate`] returns both.
     Impersonate(H256),
     /// Before the block's extrinsics, these storage keys are set, or removed if they have no value.
-    SetStorage(Vec<(Vec<u8>, Option<Vec<u8>>)>),
+    SetStorage(Vec<StorageEntry>),
 }
 
 impl Directive {

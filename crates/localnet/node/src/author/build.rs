@@ -9,7 +9,7 @@ use sp_runtime::traits::{BlakeTwo256, Hash as _, Header as _};
 use sp_runtime::transaction_validity::{InvalidTransaction, TransactionValidityError};
 use sp_runtime::{ApplyExtrinsicResult, Digest, DigestItem, DispatchResult};
 use sp_state_machine::{Backend, BackendTransaction};
-use taonet_localnet_runtime::dev::Directive;
+use taonet_localnet_runtime::dev::{Directive, StorageEntry};
 use taonet_localnet_runtime::mev_shield::ShieldKey;
 use taonet_localnet_runtime::{Header, UncheckedExtrinsic};
 
@@ -105,7 +105,7 @@ pub(crate) struct Built {
     pub(crate) head: Head,
     pub(crate) extrinsics: Vec<Vec<u8>>,
     pub(crate) nodes: BackendTransaction<BlakeTwo256>,
-    pub(crate) changes: Vec<(Vec<u8>, Option<Vec<u8>>)>,
+    pub(crate) changes: Vec<StorageEntry>,
     /// Included extrinsics, by position in the queue.
     pub(crate) included: Vec<usize>,
     /// Extrinsics that were not included, by position in the queue, with the reason.

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use codec::DecodeLimit;
 use serde_json::{Value, json};
+use taonet_localnet_runtime::dev::StorageEntry;
 use taonet_localnet_runtime::{RuntimeCall, VERSION};
 
 use super::error::{Answer, author, internal, invalid_params, snapshot, store};
@@ -70,7 +71,7 @@ pub(super) fn register(methods: &mut Methods) -> Result<(), RegisterError> {
         if entries.iter().any(|(key, _)| key.is_empty() || key.starts_with(b":")) {
             return Err(invalid_params("only keys of pallets can be set"));
         }
-        let bytes = |(key, value): &(Vec<u8>, Option<Vec<u8>>)| key.len() + value.as_ref().map_or(0, Vec::len);
+        let bytes = |(key, value): &StorageEntry| key.len() + value.as_ref().map_or(0, Vec::len);
         if entries.iter().map(bytes).sum::<usize>() > MAX_SET {
             return Err(invalid_params(format!("keys and values must have at most {MAX_SET} bytes in total")));
         }

@@ -5,6 +5,7 @@ use serde_json::Value;
 use sp_core::H256;
 use sp_core::crypto::Ss58Codec;
 use taonet_localnet_runtime::AccountId;
+use taonet_localnet_runtime::dev::StorageEntry;
 
 use super::error::{invalid_params, too_many};
 
@@ -129,7 +130,7 @@ impl Args {
     }
 
     /// Parses a list of storage keys, each with a value or null.
-    pub(crate) fn entries(&self, position: usize) -> Parsed<Vec<(Vec<u8>, Option<Vec<u8>>)>> {
+    pub(crate) fn entries(&self, position: usize) -> Parsed<Vec<StorageEntry>> {
         let expected = || invalid_params("storage must be a list of [key, value or null]");
         let entry = |entry: &Value| {
             let [name, value] = entry.as_array().map(Vec::as_slice).ok_or_else(expected)? else {
