@@ -164,7 +164,7 @@ pub(crate) const HUB_TOKEN: &str = "hf_very.secret";
 /// A hub that has the model of vectors/lm/gpt2 under the name openai-community/gpt2. Its storage for large files
 /// interrupts the first download.
 pub(crate) struct Hub {
-    hub: InferenceServer,
+    server: InferenceServer,
     storage: Storage,
     _files: InferenceServer,
 }
@@ -174,12 +174,12 @@ impl Hub {
         let storage = Storage::default();
         let files = InferenceServer::serve(Router::new().fallback(stored_file).with_state(storage.clone()));
         let weights = format!("{}/weights", files.url());
-        let hub = InferenceServer::serve(Router::new().fallback(hub_file).with_state(weights));
-        Self { hub, storage, _files: files }
+        let server = InferenceServer::serve(Router::new().fallback(hub_file).with_state(weights));
+        Self { server, storage, _files: files }
     }
 
     pub(crate) fn url(&self) -> &str {
-        self.hub.url().trim_end_matches("/v1")
+        self.server.url().trim_end_matches("/v1")
     }
 }
 

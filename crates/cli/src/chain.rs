@@ -16,6 +16,7 @@ use crate::exit::{Classified, Failure};
 
 pub(crate) use account::Account;
 pub(crate) use arguments::{HexBytes, JsonArguments, NamedArgument, argument};
+pub(crate) use report::impersonated;
 pub(crate) use signer::{AnyKeyArgs, ColdkeyArgs, PairArgs, SigningHotkeyArgs, development_key};
 pub(crate) use standings::{keep_fresh, standings};
 pub(crate) use submit::{Plan, SubmitArgs, publish};

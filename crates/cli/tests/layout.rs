@@ -121,13 +121,14 @@ fn subnets_use_no_other_subnet_and_cores_are_pure() {
     }
 }
 
-/// Returns the product code of a package: its Rust files, each with its text before the tests.
+/// Returns the product code of a package: its Rust files without tests and test helpers, each with its text
+/// before the tests.
 fn sources(package: &Path) -> Vec<(PathBuf, String)> {
     let (mut found, mut folders) = (Vec::new(), vec![package.join("src")]);
     while let Some(folder) = folders.pop() {
         for path in fs::read_dir(folder).into_iter().flatten().map(|entry| entry.unwrap().path()) {
             let stem = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-            let is_test = stem == "tests" || stem.ends_with("_tests");
+            let is_test = ["tests", "testing"].contains(&stem.as_str()) || stem.ends_with("_tests");
             if path.is_dir() && !is_test {
                 folders.push(path);
             } else if path.extension().is_some_and(|extension| extension == "rs") && !is_test {

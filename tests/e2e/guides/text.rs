@@ -182,7 +182,7 @@ impl Walkthrough {
                 drop(self.serve_miner(line, "openai-community/gpt2"));
             }
             ["bb", "miner", .., "--lm", "my_model", "--model", _, _, _, _, _] => {
-                drop(self.serve_miner(line, "my_model"))
+                drop(self.serve_miner(line, "my_model"));
             }
             ["bb", "miner", "--contest", "text", "--backend-url", ..] => drop(self.serve_miner(line, "gpt2")),
             ["bb", "miner", "--contest", "text", "--model", ..] => {

@@ -76,6 +76,7 @@ fn typed_calls_are_written_as_recorded() {
 }
 
 /// The calls of holders exist on the main network, with these arguments.
+#[allow(clippy::too_many_lines, reason = "a table")]
 #[test]
 fn calls_of_holders_are_read_back_as_built() {
     let Some(runtime) = runtime() else { return };

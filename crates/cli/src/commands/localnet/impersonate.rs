@@ -65,6 +65,6 @@ impl AsArgs {
             },
         };
         let call = chain.call(pallet, call, &arguments).await.map_err(failed)?;
-        Ok(format!("0x{}", hex::encode(chain.encode_call(&call).await.map_err(failed)?)))
+        Ok(format!("0x{}", hex::encode(chain.decoded(&call).await.map_err(failed)?.data)))
     }
 }

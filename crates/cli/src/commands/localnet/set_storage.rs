@@ -7,8 +7,7 @@ use serde_json::{Value, json};
 
 use super::control::{TargetArgs, connect, text};
 use super::rpc::{control, number};
-use crate::chain::failed;
-use crate::commands::sudo::value;
+use crate::chain::{argument, failed};
 use crate::context::Context;
 use crate::exit::{Classified, Failure};
 
@@ -34,7 +33,7 @@ pub(super) fn run(args: &SetStorageArgs, context: &Context) -> anyhow::Result<()
         .item
         .split_once('.')
         .ok_or_else(|| usage(format!("{}: expected an item such as SubtensorModule.Tempo", args.item)))?;
-    let mut keys = args.words.iter().map(|word| value(word)).collect::<anyhow::Result<Vec<Value>>>()?;
+    let mut keys = args.words.iter().map(|word| argument(word)).collect::<Result<Vec<Value>, _>>().map_err(usage)?;
     let new = if args.remove { None } else { keys.pop() };
     context.block_on(async {
         let (url, chain) = connect(&args.target).await?;
