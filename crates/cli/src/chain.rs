@@ -14,7 +14,7 @@ use taonet_primitives::{BlockHash, BlockNumber};
 
 use crate::exit::{Classified, Failure};
 
-pub(crate) use account::Account;
+pub(crate) use account::{Account, ReadColdkeyArgs};
 pub(crate) use arguments::{HexBytes, JsonArguments, NamedArgument, argument};
 pub(crate) use report::impersonated;
 pub(crate) use signer::{AnyKeyArgs, ColdkeyArgs, PairArgs, SigningHotkeyArgs, development_key};

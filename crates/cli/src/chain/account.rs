@@ -1,8 +1,13 @@
 use std::fmt;
 use std::str::FromStr;
 
+use clap::Args;
+use taonet_chain::{Block, Client};
 use taonet_primitives::{AccountId, Coldkey, Hotkey};
 use taonet_wallet::Keypair;
+
+use super::{AtArgs, NetworkArgs};
+use crate::commands::wallet::place::WalletArgs;
 
 /// Account argument: an SS58 address, or a development key such as `//Alice`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,6 +49,37 @@ impl FromStr for Account {
 impl fmt::Display for Account {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.id().fmt(f)
+    }
+}
+
+/// Arguments that select a coldkey, and the block at which its state is read
+#[derive(Debug, Args)]
+pub(crate) struct ReadColdkeyArgs {
+    /// Coldkey address, or a development account such as //Alice [default: the wallet's coldkey]
+    #[arg(value_name = "ACCOUNT")]
+    account: Option<Account>,
+    #[command(flatten)]
+    at: AtArgs,
+    #[command(flatten)]
+    network: NetworkArgs,
+    #[command(flatten)]
+    wallet: WalletArgs,
+}
+
+impl ReadColdkeyArgs {
+    /// Returns the selected coldkey; no password is needed.
+    pub(crate) fn coldkey(&self) -> anyhow::Result<Coldkey> {
+        match self.account {
+            Some(account) => Ok(account.coldkey()),
+            None => Ok(self.wallet.wallet()?.coldkeypub()?.coldkey()),
+        }
+    }
+
+    /// Connects to the chain, and resolves the block.
+    pub(crate) async fn connect(&self) -> anyhow::Result<(Client, Block)> {
+        let chain = self.network.connect().await?;
+        let block = self.at.block(&chain).await?;
+        Ok((chain, block))
     }
 }
 

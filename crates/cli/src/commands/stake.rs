@@ -10,6 +10,7 @@ mod unstake_all;
 
 use clap::Subcommand;
 
+use crate::chain::ReadColdkeyArgs;
 use crate::context::Context;
 
 #[derive(Debug, Subcommand)]
@@ -20,7 +21,7 @@ pub(crate) enum Command {
     Remove(trade::RemoveArgs),
     UnstakeAll(unstake_all::UnstakeAllArgs),
     /// List a coldkey's stake and its value
-    List(list::ListArgs),
+    List(ReadColdkeyArgs),
     Move(moves::MoveArgs),
     Swap(moves::SwapArgs),
     Transfer(moves::TransferArgs),

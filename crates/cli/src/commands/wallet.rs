@@ -21,6 +21,7 @@ mod written_key;
 
 use clap::Subcommand;
 
+use crate::chain::ReadColdkeyArgs;
 use crate::context::Context;
 use crate::memory;
 
@@ -48,7 +49,8 @@ pub(crate) enum Command {
     Overview(overview::OverviewArgs),
     Faucet(faucet::FaucetArgs),
     SetIdentity(identity::SetIdentityArgs),
-    GetIdentity(identity::GetIdentityArgs),
+    /// Show the identity of a coldkey
+    GetIdentity(ReadColdkeyArgs),
     SwapHotkey(swap::SwapHotkeyArgs),
     /// Replace a coldkey: announce, wait, execute
     #[command(subcommand)]

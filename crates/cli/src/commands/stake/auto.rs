@@ -5,8 +5,7 @@ use serde_json::json;
 use taonet_chain::calls;
 use taonet_primitives::NetUid;
 
-use crate::chain::{Account, AtArgs, NetworkArgs, PairArgs, Plan, SubmitArgs, block_json, failed};
-use crate::commands::wallet::place::WalletArgs;
+use crate::chain::{NetworkArgs, PairArgs, Plan, ReadColdkeyArgs, SubmitArgs, block_json, failed};
 use crate::context::Context;
 use crate::table::table;
 use crate::tables::AUTO_STAKES;
@@ -14,23 +13,9 @@ use crate::tables::AUTO_STAKES;
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Show on which hotkeys a coldkey's mining emission is staked
-    Get(GetArgs),
+    Get(ReadColdkeyArgs),
     /// Choose the hotkey on which a subnet's mining emission is staked
     Set(SetArgs),
-}
-
-/// Show on which hotkeys a coldkey's mining emission is staked
-#[derive(Debug, Args)]
-pub(crate) struct GetArgs {
-    /// Coldkey address, or a development account such as //Alice [default: the wallet's coldkey]
-    #[arg(value_name = "ACCOUNT")]
-    account: Option<Account>,
-    #[command(flatten)]
-    at: AtArgs,
-    #[command(flatten)]
-    network: NetworkArgs,
-    #[command(flatten)]
-    wallet: WalletArgs,
 }
 
 /// Choose the hotkey on which a subnet's mining emission is staked
@@ -54,14 +39,10 @@ pub(super) fn run(command: &Command, context: &Context) -> anyhow::Result<()> {
     }
 }
 
-fn get(args: &GetArgs, context: &Context) -> anyhow::Result<()> {
-    let coldkey = match args.account {
-        Some(account) => account.coldkey(),
-        None => args.wallet.wallet()?.coldkeypub()?.coldkey(),
-    };
+fn get(args: &ReadColdkeyArgs, context: &Context) -> anyhow::Result<()> {
+    let coldkey = args.coldkey()?;
     context.block_on(async {
-        let chain = args.network.connect().await?;
-        let block = args.at.block(&chain).await?;
+        let (chain, block) = args.connect().await?;
         let found = chain.auto_stake_hotkeys(coldkey, block.into()).await.map_err(failed)?;
         if context.json {
             let list: Vec<_> =

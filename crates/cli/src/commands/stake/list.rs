@@ -1,35 +1,15 @@
-use clap::Args;
 use serde_json::json;
 
-use crate::chain::{Account, AtArgs, NetworkArgs, block_json, failed};
+use crate::chain::{ReadColdkeyArgs, block_json, failed};
 use crate::commands::balance::value;
-use crate::commands::wallet::place::WalletArgs;
 use crate::context::Context;
 use crate::table::table;
 use crate::tables::STAKES;
 
-/// List a coldkey's stake and its value
-#[derive(Debug, Args)]
-pub(crate) struct ListArgs {
-    /// Coldkey address, or a development account such as //Alice [default: the wallet's coldkey]
-    #[arg(value_name = "ACCOUNT")]
-    account: Option<Account>,
-    #[command(flatten)]
-    at: AtArgs,
-    #[command(flatten)]
-    network: NetworkArgs,
-    #[command(flatten)]
-    wallet: WalletArgs,
-}
-
-pub(super) fn run(args: &ListArgs, context: &Context) -> anyhow::Result<()> {
-    let coldkey = match args.account {
-        Some(account) => account.coldkey(),
-        None => args.wallet.wallet()?.coldkeypub()?.coldkey(),
-    };
+pub(super) fn run(args: &ReadColdkeyArgs, context: &Context) -> anyhow::Result<()> {
+    let coldkey = args.coldkey()?;
     context.block_on(async {
-        let chain = args.network.connect().await?;
-        let block = args.at.block(&chain).await?;
+        let (chain, block) = args.connect().await?;
         let stakes = chain.stakes(coldkey, block.into()).await.map_err(failed)?;
         let prices = chain.prices(block.into()).await.map_err(failed)?;
         if context.json {

@@ -37,7 +37,7 @@ pub(crate) struct MoveArgs {
     #[command(flatten)]
     amount: AmountArgs,
     /// Hotkey that receives the stake
-    #[arg(long, value_name = "ADDRESS")]
+    #[arg(long, value_name = "ACCOUNT")]
     to_hotkey: Account,
     /// Netuid of the subnet; 0 is the root network
     #[arg(long, value_name = "NETUID")]

@@ -2,8 +2,7 @@ use clap::Args;
 use serde_json::json;
 use taonet_chain::{Identity, calls};
 
-use super::place::WalletArgs;
-use crate::chain::{Account, AtArgs, ColdkeyArgs, NetworkArgs, Plan, SubmitArgs, block_json, failed};
+use crate::chain::{ColdkeyArgs, NetworkArgs, Plan, ReadColdkeyArgs, SubmitArgs, block_json, failed};
 use crate::context::Context;
 use crate::exit::{Classified, Failure};
 use crate::table::facts;
@@ -38,20 +37,6 @@ pub(crate) struct SetIdentityArgs {
     network: NetworkArgs,
     #[command(flatten)]
     key: ColdkeyArgs,
-}
-
-/// Show the identity of a coldkey
-#[derive(Debug, Args)]
-pub(crate) struct GetIdentityArgs {
-    /// Coldkey address, or a development account such as //Alice [default: the wallet's coldkey]
-    #[arg(value_name = "ACCOUNT")]
-    account: Option<Account>,
-    #[command(flatten)]
-    at: AtArgs,
-    #[command(flatten)]
-    network: NetworkArgs,
-    #[command(flatten)]
-    wallet: WalletArgs,
 }
 
 /// Maximum length of the fields, in bytes.
@@ -115,14 +100,10 @@ pub(super) fn set(args: &SetIdentityArgs, context: &Context) -> anyhow::Result<(
     })
 }
 
-pub(super) fn get(args: &GetIdentityArgs, context: &Context) -> anyhow::Result<()> {
-    let coldkey = match args.account {
-        Some(account) => account.coldkey(),
-        None => args.wallet.wallet()?.coldkeypub()?.coldkey(),
-    };
+pub(super) fn get(args: &ReadColdkeyArgs, context: &Context) -> anyhow::Result<()> {
+    let coldkey = args.coldkey()?;
     context.block_on(async {
-        let chain = args.network.connect().await?;
-        let block = args.at.block(&chain).await?;
+        let (chain, block) = args.connect().await?;
         let identity = chain.identity(coldkey, block.into()).await.map_err(failed)?;
         if context.json {
             return context

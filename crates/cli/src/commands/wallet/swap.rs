@@ -7,8 +7,10 @@ use taonet_chain::{At, Chain as _, calls};
 use taonet_primitives::{Hotkey, NetUid, Rao, counted};
 use taonet_wallet::Name;
 
-use super::place::{HotkeyArgs, WalletArgs};
-use crate::chain::{Account, AtArgs, ColdkeyArgs, NetworkArgs, PairArgs, Plan, SubmitArgs, block_json, failed};
+use super::place::HotkeyArgs;
+use crate::chain::{
+    Account, ColdkeyArgs, NetworkArgs, PairArgs, Plan, ReadColdkeyArgs, SubmitArgs, block_json, failed,
+};
 use crate::context::Context;
 use crate::exit::{Classified, Failure};
 use crate::table::facts;
@@ -55,7 +57,7 @@ pub(crate) enum Command {
     /// Withdraw the announcement
     Clear(OwnArgs),
     /// Show the announced swap of a coldkey
-    Status(StatusArgs),
+    Status(ReadColdkeyArgs),
 }
 
 /// Announce or execute a swap
@@ -81,20 +83,6 @@ pub(crate) struct OwnArgs {
     network: NetworkArgs,
     #[command(flatten)]
     key: ColdkeyArgs,
-}
-
-/// Show the announced swap of a coldkey
-#[derive(Debug, Args)]
-pub(crate) struct StatusArgs {
-    /// Coldkey address, or a development account such as //Alice [default: the wallet's coldkey]
-    #[arg(value_name = "ACCOUNT")]
-    account: Option<Account>,
-    #[command(flatten)]
-    at: AtArgs,
-    #[command(flatten)]
-    network: NetworkArgs,
-    #[command(flatten)]
-    wallet: WalletArgs,
 }
 
 pub(super) fn hotkey(args: &SwapHotkeyArgs, context: &Context) -> anyhow::Result<()> {
@@ -219,14 +207,10 @@ fn clear(args: &OwnArgs, context: &Context) -> anyhow::Result<()> {
     })
 }
 
-fn status(args: &StatusArgs, context: &Context) -> anyhow::Result<()> {
-    let coldkey = match args.account {
-        Some(account) => account.coldkey(),
-        None => args.wallet.wallet()?.coldkeypub()?.coldkey(),
-    };
+fn status(args: &ReadColdkeyArgs, context: &Context) -> anyhow::Result<()> {
+    let coldkey = args.coldkey()?;
     context.block_on(async {
-        let chain = args.network.connect().await?;
-        let block = args.at.block(&chain).await?;
+        let (chain, block) = args.connect().await?;
         let swap = chain.coldkey_swap(coldkey, block.into()).await.map_err(failed)?;
         if context.json {
             return context.print_json(&json!({ "block": block_json(block), "coldkey": coldkey, "swap": swap }));
