@@ -1,9 +1,11 @@
 //! Linear layers whose weights are 32-bit floats or blocks of 8 or 4 bits.
 //!
 //! For a few rows, the time of a product is the time to read the weights: [`kernel`] multiplies each row of weights
-//! with all inputs while it is in the cache. Larger products, other devices and quantised weights use candle.
+//! with all inputs while it is in the cache, and [`mapped`] keeps the weights in large pages. Larger products, other
+//! devices and quantised weights use candle.
 
 mod kernel;
+mod mapped;
 
 pub(crate) use kernel::dot;
 
@@ -12,6 +14,7 @@ use std::sync::Arc;
 use candle_core::quantized::{GgmlDType, QMatMul, QTensor};
 use candle_core::{CpuStorage, Device, Module as _, Storage, Tensor};
 
+use self::mapped::Mapped;
 use crate::ModelError;
 
 /// Maximum number of rows for which [`kernel::multiply`] is faster than candle's product.
@@ -41,18 +44,20 @@ impl Bits {
 pub(crate) enum Weight {
     /// 32-bit floats.
     Dense(Tensor),
+    /// 32-bit floats in large pages, on the CPU.
+    Mapped(Mapped),
     /// Quantised blocks.
     Quantized(Arc<QTensor>),
 }
 
 impl Weight {
-    /// Converts floats to blocks of this width. Rows whose length is not a multiple of the block size are not
-    /// converted.
-    pub(crate) fn quantized(weights: Tensor, bits: Option<Bits>) -> Result<Self, ModelError> {
-        let Some(format) = bits.map(Bits::format) else { return Ok(Self::Dense(weights)) };
-        if !weights.dim(candle_core::D::Minus1)?.is_multiple_of(format.block_size()) {
-            return Ok(Self::Dense(weights));
-        }
+    /// Converts floats to blocks of this width, if any. Rows whose length is not a multiple of the block size remain
+    /// floats.
+    pub(crate) fn new(weights: Tensor, bits: Option<Bits>) -> Result<Self, ModelError> {
+        let (_, width) = weights.dims2()?;
+        let Some(format) = bits.map(Bits::format).filter(|format| width.is_multiple_of(format.block_size())) else {
+            return Ok(Mapped::copy(&weights)?.map_or(Self::Dense(weights), Self::Mapped));
+        };
         let on_cpu = weights.to_device(&Device::Cpu)?;
         Ok(Self::Quantized(Arc::new(QTensor::quantize_onto(&on_cpu, format, weights.device())?)))
     }
@@ -61,6 +66,7 @@ impl Weight {
     pub(crate) fn select(&self, rows: &Tensor) -> Result<Tensor, ModelError> {
         Ok(match self {
             Self::Dense(weights) => weights.index_select(rows, 0)?,
+            Self::Mapped(weights) => weights.select(rows)?,
             Self::Quantized(weights) => weights.embedding(rows)?,
         })
     }
@@ -68,10 +74,14 @@ impl Weight {
     /// Multiplies each row of the input with each row of the weights.
     fn multiply(&self, input: &Tensor) -> Result<Tensor, ModelError> {
         match self {
-            Self::Dense(weights) => match few_rows(weights, input)? {
-                Some(output) => Ok(output),
-                None => Ok(input.matmul(&weights.t()?)?),
-            },
+            Self::Dense(weights) => {
+                let shape = weights.dims2()?;
+                match with_floats(weights, |weights| few_rows(weights, shape, input)).transpose()?.flatten() {
+                    Some(output) => Ok(output),
+                    None => Ok(input.matmul(&weights.t()?)?),
+                }
+            }
+            Self::Mapped(weights) => weights.multiply(input),
             Self::Quantized(weights) => Ok(QMatMul::QTensor(Arc::clone(weights)).forward(&input.contiguous()?)?),
         }
     }
@@ -81,6 +91,7 @@ impl Weight {
     pub(crate) fn dense(&self) -> Tensor {
         match self {
             Self::Dense(weights) => weights.clone(),
+            Self::Mapped(weights) => weights.dense(),
             Self::Quantized(weights) => weights.dequantize(&Device::Cpu).unwrap(),
         }
     }
@@ -116,16 +127,14 @@ impl From<Tensor> for Linear {
     }
 }
 
-/// Computes the product of a few rows on the CPU; `None` if candle's product must be used.
-fn few_rows(weights: &Tensor, input: &Tensor) -> Result<Option<Tensor>, ModelError> {
-    let ((rows, width), (outputs, _)) = (input.dims2()?, weights.dims2()?);
+/// Computes the product of a few rows on the CPU with weights of this shape; `None` if candle's product must be used.
+fn few_rows(weights: &[f32], (outputs, width): (usize, usize), input: &Tensor) -> Result<Option<Tensor>, ModelError> {
+    let (rows, _) = input.dims2()?;
     if rows > FEW_ROWS || !input.device().is_cpu() {
         return Ok(None);
     }
-    let input = input.contiguous()?;
-    let products =
-        with_floats(weights, |weights| with_floats(&input, |input| kernel::multiply(weights, input, width, outputs)));
-    let Some(products) = products.flatten().flatten() else { return Ok(None) };
+    let products = with_floats(&input.contiguous()?, |input| kernel::multiply(weights, input, width, outputs));
+    let Some(products) = products.flatten() else { return Ok(None) };
     Ok(Some(Tensor::from_vec(products, (rows, outputs), &Device::Cpu)?))
 }
 
@@ -158,14 +167,21 @@ mod tests {
     #[test]
     fn products_of_few_rows_are_those_of_many() {
         // Widths that are no multiple of the kernel's step, too.
-        for (outputs, width) in [(7, 5), (300, 768), (1, 33), (65, 64)] {
+        for (outputs, width, is_mapped) in
+            [(7, 5, false), (300, 768, false), (1, 33, false), (65, 64, false), (3_001, 500, true)]
+        {
+            let weights = random(outputs, width, "w");
             let layer = Linear {
                 bias: Some(random(1, outputs, "b").flatten_all().unwrap()),
-                ..random(outputs, width, "w").into()
+                weight: Weight::new(weights.clone(), None).unwrap(),
             };
+            assert_eq!(matches!(layer.weight, Weight::Mapped(_)), is_mapped);
+            let ids = Tensor::new(&[outputs as u32 - 1, 0], &Device::Cpu).unwrap();
+            let rows = weights.index_select(&ids, 0).unwrap();
+            assert_eq!(largest_difference(&layer.weight.select(&ids).unwrap(), &rows), 0.0);
             for rows in [1, 2, FEW_ROWS, FEW_ROWS + 1] {
                 let input = random(rows, width, "x");
-                let expected = input.matmul(&layer.weight.dense().t().unwrap()).unwrap();
+                let expected = input.matmul(&weights.t().unwrap()).unwrap();
                 let expected = expected.broadcast_add(layer.bias.as_ref().unwrap()).unwrap();
                 let difference = largest_difference(&layer.forward(&input).unwrap(), &expected);
                 assert!(difference < 1e-3, "{outputs}×{width}, {rows} rows: {difference}");
@@ -180,7 +196,7 @@ mod tests {
         let exact = input.matmul(&weights.t().unwrap()).unwrap();
         // The standard deviation of an output is 16.
         for (bits, bound) in [(Bits::Eight, 0.6), (Bits::Four, 6.0)] {
-            let weight = Weight::quantized(weights.clone(), Some(bits)).unwrap();
+            let weight = Weight::new(weights.clone(), Some(bits)).unwrap();
             assert!(matches!(weight, Weight::Quantized(_)));
             let difference = largest_difference(&Linear::from(weight.clone()).forward(&input).unwrap(), &exact);
             assert!(difference > 0.0 && difference < bound, "{bits:?}: {difference}");
@@ -189,6 +205,6 @@ mod tests {
             assert!(largest_difference(&weight.select(&ids).unwrap(), &rows) < 1e-6);
         }
         // Rows of 33 weights have no blocks of 32.
-        assert!(matches!(Weight::quantized(random(4, 33, "w"), Some(Bits::Four)).unwrap(), Weight::Dense(_)));
+        assert!(matches!(Weight::new(random(4, 33, "w"), Some(Bits::Four)).unwrap(), Weight::Dense(_)));
     }
 }

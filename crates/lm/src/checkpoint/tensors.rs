@@ -84,10 +84,10 @@ impl Tensors {
                 return Ok(Weight::Quantized(tensor.into()));
             }
             let floats = tensor.dequantize(&self.device).map_err(ModelError::from)?;
-            return Ok(Weight::quantized(floats, self.bits)?);
+            return Ok(Weight::new(floats, self.bits)?);
         }
         let floats = self.floats(name, &shape)?;
-        Ok(Weight::quantized(floats, self.bits)?)
+        Ok(Weight::new(floats, self.bits)?)
     }
 
     /// Returns a linear layer from a matrix `NAME.weight` and a bias `NAME.bias`.
@@ -100,7 +100,7 @@ impl Tensors {
     pub(super) fn transposed(&mut self, name: &str, [outputs, inputs]: [usize; 2]) -> Result<Linear, LoadError> {
         let weight = self.floats(&format!("{name}.weight"), &[inputs, outputs])?;
         let weight = weight.t().and_then(|weight| weight.contiguous()).map_err(ModelError::from)?;
-        let weight = Weight::quantized(weight, self.bits)?;
+        let weight = Weight::new(weight, self.bits)?;
         Ok(Linear { weight, bias: Some(self.floats(&format!("{name}.bias"), &[outputs])?) })
     }
 }
