@@ -8,6 +8,7 @@ mod build;
 mod shield;
 #[cfg(test)]
 mod tests;
+mod values;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -27,6 +28,7 @@ use crate::meter;
 use crate::pool::{Included, Queued, TxEvent};
 use crate::store::{Head, SnapshotError, Staged, State, StoreError, Target, Time};
 use build::{Addition, Left, build, stated_time};
+use values::Values;
 
 pub(crate) use build::Applied;
 pub use build::BuildError;
@@ -158,6 +160,8 @@ pub(crate) struct Author {
     stated: u64,
     time: Time,
     shield_key: ShieldKey,
+    /// Values of the tip's state.
+    values: Values,
     staged: Vec<Staged>,
     waiting: Vec<Waiting>,
     weight: usize,
@@ -194,8 +198,22 @@ impl Author {
         }
         let stated = stated_at(&tip, &state, time)?;
         let (staged, waiting, flushed) = (Vec::new(), Vec::new(), Instant::now());
-        let shield_key = ShieldKey::development();
-        Ok(Self { chain, clock, stopping, slot, tip, stated, time, shield_key, staged, waiting, weight: 0, flushed })
+        let (shield_key, values) = (ShieldKey::development(), Values::default());
+        Ok(Self {
+            chain,
+            clock,
+            stopping,
+            slot,
+            tip,
+            stated,
+            time,
+            shield_key,
+            values,
+            staged,
+            waiting,
+            weight: 0,
+            flushed,
+        })
     }
 
     /// Produces blocks until shutdown, or until every sender of commands is dropped.
@@ -353,7 +371,9 @@ impl Author {
         let now = wall_millis().saturating_add_signed(self.time.offset);
         let millis = self.clock.stamp(self.stated, self.slot, now);
         let state = self.chain.store.tip(&self.tip)?;
-        let built = build(&self.tip, &state, millis, self.slot, queued, &self.shield_key, addition)?;
+        let known = self.values.of(&state);
+        let built = build(&self.tip, &known, millis, self.slot, queued, &self.shield_key, addition)?;
+        self.values.advance(built.head.header.state_root, &built.changes);
         let seq_of = |position: usize| queued.get(position).map(|call| call.seq);
         let included: Vec<_> = built.included.iter().filter_map(|position| seq_of(*position)).collect();
         let invalid = built.left.iter().filter(|(_, why)| *why == Left::Invalid);

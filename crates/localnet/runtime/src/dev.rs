@@ -18,6 +18,7 @@ use crate::extensions::{
     SudoTransactionExtension,
 };
 use crate::runtime::{AccountId, Header, Runtime, RuntimeCall, System, TxExtension, UncheckedExtrinsic};
+use crate::verified;
 
 /// Engine ID of the digest items.
 const ENGINE: ConsensusEngineId = *b"tdev";
@@ -83,7 +84,7 @@ impl Verify for Signature {
         if *self == Self::placeholder() {
             return Directive::current().contains(&Directive::Impersonate(permission(signer, message.get())));
         }
-        self.0.verify(message, signer)
+        verified::is_valid(&self.0, message.get(), signer)
     }
 }
 

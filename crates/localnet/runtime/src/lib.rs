@@ -71,6 +71,7 @@ pub mod swap;
 mod testing;
 #[warn(missing_docs)]
 pub mod types;
+mod verified;
 
 pub use runtime::{
     AccountId, Balance, Block, BlockNumber, Executive, Hash, Header, Nonce, Signature, TxExtension, UncheckedExtrinsic,

@@ -14,6 +14,7 @@ use taonet_localnet_runtime::mev_shield::ShieldKey;
 use taonet_localnet_runtime::{Header, UncheckedExtrinsic};
 
 use super::shield;
+use super::values::KnownState;
 use crate::execute::{CallError, Overlay, call, call_as};
 use crate::pool::{Queued, SubmitError};
 use crate::store::{Head, State};
@@ -114,14 +115,14 @@ pub(crate) struct Built {
     pub(crate) applied: Option<Applied>,
 }
 
-struct Draft<'a> {
+struct Draft<'a, 's> {
     overlay: Overlay,
-    state: &'a State,
+    state: &'a KnownState<'s>,
     number: u32,
     extrinsics: Vec<Vec<u8>>,
 }
 
-impl Draft<'_> {
+impl Draft<'_, '_> {
     fn call<T: Decode>(&mut self, method: &'static str, data: &[u8]) -> Result<T, BuildError> {
         let number = self.number;
         call_as(&mut self.overlay, self.state, method, data).map_err(|source| BuildError::Call { number, source })
@@ -178,7 +179,7 @@ impl Draft<'_> {
 /// the queue.
 pub(crate) fn build(
     parent: &Head,
-    state: &State,
+    state: &KnownState<'_>,
     millis: u64,
     slot: u64,
     queued: &[Queued],
@@ -223,7 +224,7 @@ pub(crate) fn build(
 }
 
 /// Applies an extrinsic that was decrypted from a ciphertext; drops it if it is invalid.
-fn take_shielded(draft: &mut Draft<'_>, extrinsic: &[u8]) {
+fn take_shielded(draft: &mut Draft<'_, '_>, extrinsic: &[u8]) {
     match draft.apply(extrinsic) {
         Ok(Ok(_)) => {}
         Ok(Err(error)) => tracing::debug!(%error, "invalid encrypted extrinsic dropped"),
@@ -231,7 +232,11 @@ fn take_shielded(draft: &mut Draft<'_>, extrinsic: &[u8]) {
     }
 }
 
-fn take_calls(draft: &mut Draft<'_>, queued: &[Queued], shield_key: &ShieldKey) -> (Vec<usize>, Vec<(usize, Left)>) {
+fn take_calls(
+    draft: &mut Draft<'_, '_>,
+    queued: &[Queued],
+    shield_key: &ShieldKey,
+) -> (Vec<usize>, Vec<(usize, Left)>) {
     let (mut included, mut left, mut misfits) = (Vec::new(), Vec::new(), 0);
     for (position, call) in queued.iter().enumerate() {
         if misfits >= MISFITS {

@@ -5,14 +5,19 @@
 use std::path::Path;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use codec::Encode;
+use codec::{Decode, Encode};
+use frame_system::AccountInfo;
+use pallet_balances::AccountData;
 use serde_json::{Value, json};
 use sp_runtime::traits::BlakeTwo256;
 use sp_trie::{LayoutV1, TrieConfiguration};
 use taonet_localnet::{Clock, Node, NodeHandle};
+use taonet_localnet_runtime::RuntimeCall;
+use taonet_localnet_runtime::subtensor::Call;
+use taonet_localnet_runtime::types::{AlphaBalance, NetUid, TaoBalance};
 
 use crate::process::{Process, announce};
-use crate::support::{account_key, config, get, hex, post, remark, signed, unhex};
+use crate::support::{account, account_key, config, get, hex, post, remark, signed, storage_key, transfer, unhex};
 
 /// Environment variable with the directory of a child that takes snapshots and reverts to them.
 const REVERTING: &str = "TAONET_CRASH_REVERTING";
@@ -21,6 +26,8 @@ const DIRECTORY: &str = "TAONET_CRASH_DIRECTORY";
 /// Environment variable with the seed of an earlier run.
 const SEED: &str = "TAONET_CRASH_SEED";
 const KILLS: u32 = 50;
+/// The started subnet of the genesis state.
+const BABELBIT: NetUid = NetUid(59);
 
 /// Runs the process to kill if the environment variable is set; otherwise does nothing.
 #[tokio::test]
@@ -32,10 +39,10 @@ async fn child() {
     config.clock = Clock::Every(Duration::from_millis(2));
     let node = Node::start(config).await.unwrap();
     announce(directory, node.address());
-    let alice = crate::support::account("Alice").to_string();
+    let alice = account("Alice").to_string();
     let mut nonce = get(&node, "system_accountNextIndex", json!([alice])).await.as_u64().unwrap() as u32;
     loop {
-        let _ = node.submit(signed(&node, "Alice", nonce, &remark("load"))).await;
+        let _ = node.submit(signed(&node, "Alice", nonce, &load(nonce))).await;
         nonce += 1;
         if nonce.is_multiple_of(16) {
             let head = node.head().number();
@@ -44,6 +51,29 @@ async fn child() {
             }
         }
     }
+}
+
+/// Returns the load's call with this nonce: mostly a movement of TAO or alpha. Some calls fail.
+fn load(nonce: u32) -> RuntimeCall {
+    let draw = u64::from_le_bytes(sp_io::hashing::twox_64(&nonce.to_le_bytes()));
+    let amount = 1_000_000 + draw % 5_000_000_000;
+    let (hotkey, netuid) = (account("Alice_hk"), if draw & (1 << 40) == 0 { BABELBIT } else { NetUid::ROOT });
+    let call = match draw >> 61 {
+        0 => return remark("load"),
+        1 => return transfer("Bob", amount),
+        2..4 => Call::add_stake { hotkey, netuid, amount_staked: TaoBalance(amount) },
+        4 => Call::remove_stake { hotkey, netuid, amount_unstaked: AlphaBalance(amount) },
+        5 => Call::transfer_stake {
+            destination_coldkey: account("Charlie"),
+            hotkey,
+            origin_netuid: netuid,
+            destination_netuid: BABELBIT,
+            alpha_amount: AlphaBalance(amount),
+        },
+        6 => Call::unstake_all { hotkey },
+        _ => Call::burned_register { netuid, hotkey: account(&format!("load{}", draw % 300)) },
+    };
+    RuntimeCall::SubtensorModule(call)
 }
 
 /// A pseudo-random generator of delays with a printed seed.
@@ -84,7 +114,32 @@ async fn watch(child: &Process, moment: Duration) -> (u64, Value) {
     }
 }
 
-/// Reads all keys and values after a block, and compares their root with the header's.
+/// Decodes the values of a storage item, each with the rest of its key.
+fn values<'a, V: Decode>(pairs: &'a [(Vec<u8>, Vec<u8>)], pallet: &str, item: &str) -> Vec<(&'a [u8], V)> {
+    let prefix = storage_key(pallet, item);
+    let rest = |key: &'a Vec<u8>| key.strip_prefix(prefix.as_slice());
+    pairs.iter().filter_map(|(key, value)| Some((rest(key)?, V::decode(&mut value.as_slice()).unwrap()))).collect()
+}
+
+/// Checks that every rao is on an account or in a pool, and that no subnet has more stake than alpha.
+fn check_sums(pairs: &[(Vec<u8>, Vec<u8>)]) {
+    let sum = |pallet, item| values::<u64>(pairs, pallet, item).iter().map(|(_, amount)| amount).sum::<u64>();
+    let accounts = values::<AccountInfo<u32, AccountData<u64>>>(pairs, "System", "Account");
+    let held: u64 = accounts.iter().map(|(_, account)| account.data.free + account.data.reserved).sum();
+    assert_eq!(sum("Balances", "TotalIssuance"), held);
+    let pools = sum("SubtensorModule", "SubnetTAO");
+    assert_eq!(sum("SubtensorModule", "TotalStake"), pools);
+    assert_eq!(sum("SubtensorModule", "TotalIssuance"), held + pools);
+    let issued = values::<u64>(pairs, "SubtensorModule", "SubnetAlphaOut");
+    let staked = values::<u64>(pairs, "SubtensorModule", "TotalHotkeyAlpha");
+    assert!(!issued.is_empty() && !staked.is_empty());
+    for (netuid, issued) in issued {
+        let on_subnet = staked.iter().filter(|(key, _)| key.ends_with(netuid)).map(|(_, alpha)| alpha);
+        assert!(on_subnet.sum::<u64>() <= issued, "subnet {netuid:?}");
+    }
+}
+
+/// Reads all keys and values after a block, compares their root with the header's, and checks their sums.
 async fn check_state(node: &NodeHandle, hash: &Value) {
     let mut pairs: Vec<(Vec<u8>, Vec<u8>)> = Vec::new();
     loop {
@@ -98,6 +153,7 @@ async fn check_state(node: &NodeHandle, hash: &Value) {
         pairs.extend(changes.iter().map(|change| (unhex(&change[0]), unhex(&change[1]))));
     }
     assert!(pairs.len() > 20, "{}", pairs.len());
+    check_sums(&pairs);
     let root = LayoutV1::<BlakeTwo256>::trie_root(pairs);
     let header = get(node, "chain_getHeader", json!([hash])).await;
     assert_eq!(json!(root), header["stateRoot"], "block {}", header["number"]);

@@ -1,0 +1,237 @@
+//! Values of the newest state in memory: most blocks read the same items again, and reading one from the trie takes
+//! several nodes.
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, HashMap};
+use std::marker::PhantomData;
+
+use sp_core::H256;
+use sp_core::storage::{ChildInfo, StateVersion};
+use sp_runtime::traits::BlakeTwo256;
+use sp_state_machine::{
+    Backend, BackendTransaction, DefaultError, IterArgs, StateMachineStats, StorageIterator, StorageKey, StorageValue,
+    UsageInfo,
+};
+use sp_trie::MerkleValue;
+use taonet_localnet_runtime::dev::StorageEntry;
+
+use crate::store::State;
+
+/// Maximum size of the values and their keys in bytes; beyond it they are read from the trie again.
+const MAX_BYTES: usize = 16 << 20;
+/// Maximum number of positions whose next key is known.
+const MAX_POSITIONS: usize = 1_000;
+
+type Outcome<T> = Result<T, DefaultError>;
+type TrieKeys = <State as Backend<BlakeTwo256>>::RawIter;
+
+/// Values of one state.
+#[derive(Debug, Default)]
+pub(crate) struct Values {
+    root: H256,
+    /// The items that were read; `None` for keys without a value.
+    items: HashMap<StorageKey, Option<StorageValue>>,
+    /// The size of `items` in bytes.
+    bytes: usize,
+    /// The first key after a position.
+    next: BTreeMap<StorageKey, Option<StorageKey>>,
+}
+
+impl Values {
+    /// Returns `state`, whose known values are not read from the trie.
+    pub(crate) fn of<'a>(&'a mut self, state: &'a State) -> KnownState<'a> {
+        if self.root != *state.root() {
+            *self = Self { root: *state.root(), ..Self::default() };
+        }
+        KnownState { state, values: RefCell::new(self) }
+    }
+
+    /// Continues with the next block's state, which has these changes.
+    pub(crate) fn advance(&mut self, root: H256, changes: &[StorageEntry]) {
+        self.root = root;
+        for (key, value) in changes {
+            self.change(key, value.as_ref());
+            // The first key after a position changes if a key before it appears, or if it disappears itself.
+            self.next.retain(|position, next| match value {
+                Some(_) => key <= position || next.as_ref().is_some_and(|next| next <= key),
+                None => next.as_ref() != Some(key),
+            });
+        }
+    }
+
+    fn change(&mut self, key: &StorageKey, value: Option<&StorageValue>) {
+        let Some(item) = self.items.get_mut(key) else { return };
+        self.bytes = self.bytes.saturating_sub(size(item.as_ref()));
+        match (&item, value) {
+            // Most items that disappear do not return, such as the hash of an old block.
+            (Some(_), None) => {
+                self.bytes = self.bytes.saturating_sub(key.len());
+                self.items.remove(key);
+            }
+            (_, value) => {
+                self.bytes = self.bytes.saturating_add(size(value));
+                *item = value.cloned();
+            }
+        }
+    }
+
+    fn remember(&mut self, key: &[u8], value: Option<&StorageValue>) {
+        let bytes = key.len().saturating_add(size(value));
+        if self.bytes.saturating_add(bytes) > MAX_BYTES {
+            self.items.clear();
+            self.bytes = 0;
+        }
+        self.bytes = self.bytes.saturating_add(bytes);
+        self.items.insert(key.to_vec(), value.cloned());
+    }
+
+    fn remember_next(&mut self, position: &[u8], next: Option<&StorageKey>) {
+        if self.next.len() >= MAX_POSITIONS {
+            self.next.clear();
+        }
+        self.next.insert(position.to_vec(), next.cloned());
+    }
+}
+
+fn size(value: Option<&StorageValue>) -> usize {
+    value.map_or(0, Vec::len)
+}
+
+/// A state of which some values are known.
+#[derive(Debug)]
+pub(crate) struct KnownState<'a> {
+    state: &'a State,
+    values: RefCell<&'a mut Values>,
+}
+
+impl KnownState<'_> {
+    /// Whether no key has this prefix.
+    fn is_empty(&self, prefix: &[u8]) -> Outcome<bool> {
+        let follows = self.next_storage_key(prefix)?.is_some_and(|next| next.starts_with(prefix));
+        Ok(!follows && !self.exists_storage(prefix)?)
+    }
+
+    /// Whether a key has this value. The value of an unknown key is only read to find out whether the key exists.
+    fn has(&self, key: &[u8], value: Option<&[u8]>) -> bool {
+        match value {
+            Some(value) => self.values.borrow().items.get(key).is_some_and(|item| item.as_deref() == Some(value)),
+            None => matches!(self.storage(key), Ok(None)),
+        }
+    }
+}
+
+impl<'a> Backend<BlakeTwo256> for KnownState<'a> {
+    type Error = DefaultError;
+    type TrieBackendStorage = <State as Backend<BlakeTwo256>>::TrieBackendStorage;
+    type RawIter = Keys<'a>;
+
+    fn storage(&self, key: &[u8]) -> Outcome<Option<StorageValue>> {
+        if let Some(value) = self.values.borrow().items.get(key) {
+            return Ok(value.clone());
+        }
+        let value = self.state.storage(key)?;
+        self.values.borrow_mut().remember(key, value.as_ref());
+        Ok(value)
+    }
+
+    fn exists_storage(&self, key: &[u8]) -> Outcome<bool> {
+        if let Some(value) = self.values.borrow().items.get(key) {
+            return Ok(value.is_some());
+        }
+        Ok(self.storage(key)?.is_some())
+    }
+
+    fn next_storage_key(&self, key: &[u8]) -> Outcome<Option<StorageKey>> {
+        if let Some(next) = self.values.borrow().next.get(key) {
+            return Ok(next.clone());
+        }
+        let next = self.state.next_storage_key(key)?;
+        self.values.borrow_mut().remember_next(key, next.as_ref());
+        Ok(next)
+    }
+
+    fn raw_iter(&self, args: IterArgs<'_>) -> Outcome<Self::RawIter> {
+        let empty = match args.prefix {
+            Some(prefix) if args.child_info.is_none() => self.is_empty(prefix)?,
+            _ => false,
+        };
+        let keys = if empty { TrieKeys::default() } else { self.state.raw_iter(args)? };
+        Ok(Keys { keys, _state: PhantomData })
+    }
+
+    // The trie would replace a value by itself, and search for a key that it lacks; the root is the same without.
+    fn storage_root<'b>(
+        &self,
+        delta: impl Iterator<Item = (&'b [u8], Option<&'b [u8]>)>,
+        state_version: StateVersion,
+    ) -> (H256, BackendTransaction<BlakeTwo256>) {
+        self.state.storage_root(delta.filter(|(key, value)| !self.has(key, *value)), state_version)
+    }
+
+    fn storage_hash(&self, key: &[u8]) -> Outcome<Option<H256>> {
+        self.state.storage_hash(key)
+    }
+
+    fn closest_merkle_value(&self, key: &[u8]) -> Outcome<Option<MerkleValue<H256>>> {
+        self.state.closest_merkle_value(key)
+    }
+
+    fn child_closest_merkle_value(&self, child: &ChildInfo, key: &[u8]) -> Outcome<Option<MerkleValue<H256>>> {
+        self.state.child_closest_merkle_value(child, key)
+    }
+
+    fn child_storage(&self, child: &ChildInfo, key: &[u8]) -> Outcome<Option<StorageValue>> {
+        self.state.child_storage(child, key)
+    }
+
+    fn child_storage_hash(&self, child: &ChildInfo, key: &[u8]) -> Outcome<Option<H256>> {
+        self.state.child_storage_hash(child, key)
+    }
+
+    fn next_child_storage_key(&self, child: &ChildInfo, key: &[u8]) -> Outcome<Option<StorageKey>> {
+        self.state.next_child_storage_key(child, key)
+    }
+
+    fn child_storage_root<'b>(
+        &self,
+        child: &ChildInfo,
+        delta: impl Iterator<Item = (&'b [u8], Option<&'b [u8]>)>,
+        state_version: StateVersion,
+    ) -> (H256, bool, BackendTransaction<BlakeTwo256>) {
+        self.state.child_storage_root(child, delta, state_version)
+    }
+
+    fn register_overlay_stats(&self, stats: &StateMachineStats) {
+        self.state.register_overlay_stats(stats);
+    }
+
+    fn usage_info(&self) -> UsageInfo {
+        self.state.usage_info()
+    }
+}
+
+/// An iterator over the keys of a [`KnownState`].
+pub(crate) struct Keys<'a> {
+    keys: TrieKeys,
+    _state: PhantomData<&'a ()>,
+}
+
+impl<'a> StorageIterator<BlakeTwo256> for Keys<'a> {
+    type Backend = KnownState<'a>;
+    type Error = DefaultError;
+
+    fn next_key(&mut self, known: &KnownState<'a>) -> Option<Outcome<StorageKey>> {
+        self.keys.next_key(known.state)
+    }
+
+    fn next_pair(&mut self, known: &KnownState<'a>) -> Option<Outcome<(StorageKey, StorageValue)>> {
+        self.keys.next_pair(known.state)
+    }
+
+    fn was_complete(&self) -> bool {
+        self.keys.was_complete()
+    }
+}
+
+#[cfg(test)]
+mod tests;

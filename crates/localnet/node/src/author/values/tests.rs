@@ -1,0 +1,103 @@
+use proptest::prelude::*;
+use sp_runtime::Digest;
+use sp_runtime::traits::Header as _;
+use sp_state_machine::OverlayedChanges;
+use taonet_localnet_runtime::{Header, genesis};
+
+use super::*;
+use crate::store::{Head, History, Store};
+
+/// The items of test states: few short keys, so that they are often prefixes and successors of each other.
+fn key() -> impl Strategy<Value = StorageKey> {
+    prop::collection::vec(0..3_u8, 1..4)
+}
+
+fn value() -> impl Strategy<Value = Option<StorageValue>> {
+    // From 33 bytes on, the trie stores a value in a node of its own.
+    prop::option::of((0..3_u8, prop_oneof![Just(1_usize), Just(40)]).prop_map(|(byte, length)| vec![byte; length]))
+}
+
+/// Reads of a block, each of which may fill the memory, and the block's changes.
+fn block() -> impl Strategy<Value = (Vec<StorageKey>, Vec<StorageEntry>)> {
+    (prop::collection::vec(key(), 0..8), prop::collection::vec((key(), value()), 0..8))
+}
+
+fn keys_of<B: Backend<BlakeTwo256>>(state: &B, prefix: &[u8]) -> Vec<StorageKey> {
+    let mut args = IterArgs::default();
+    args.prefix = Some(prefix);
+    state.keys(args).ok().unwrap().map(|key| key.ok().unwrap()).collect()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn known_values_are_those_of_the_trie(blocks in prop::collection::vec(block(), 1..12)) {
+        let store = Store::open(None, Some(genesis::genesis(&[]).unwrap()), History::Archive).unwrap();
+        let mut head = store.head().unwrap();
+        let mut values = Values::default();
+        for (reads, changes) in blocks {
+            let state = store.tip(&head).unwrap();
+            let known = values.of(&state);
+            for key in &reads {
+                prop_assert_eq!(known.storage(key), state.storage(key));
+                prop_assert_eq!(known.exists_storage(key), state.exists_storage(key));
+                prop_assert_eq!(known.next_storage_key(key), state.next_storage_key(key));
+                prop_assert_eq!(keys_of(&known, key), keys_of(&state, key));
+            }
+            let mut overlay = OverlayedChanges::<BlakeTwo256>::default();
+            for (key, value) in changes {
+                overlay.set_storage(key, value);
+            }
+            let expected = overlay.clone().drain_storage_changes(&state, StateVersion::V1).unwrap();
+            let built = overlay.drain_storage_changes(&known, StateVersion::V1).unwrap();
+            prop_assert_eq!(built.transaction_storage_root, expected.transaction_storage_root);
+            prop_assert_eq!(&built.main_storage_changes, &expected.main_storage_changes);
+            values.advance(built.transaction_storage_root, &built.main_storage_changes);
+            let (number, root) = (head.number() + 1, built.transaction_storage_root);
+            head = Head::of(Header::new(number, H256::zero(), root, head.hash, Digest::default()));
+            let staged = store.stage(head.clone(), Vec::new(), built.transaction);
+            store.commit(&[staged]).unwrap();
+        }
+    }
+}
+
+#[test]
+fn a_read_item_is_not_read_again() {
+    let store = Store::open(None, Some(genesis::genesis(&[]).unwrap()), History::Archive).unwrap();
+    let state = store.tip(&store.head().unwrap()).unwrap();
+    let mut values = Values::default();
+    let key = b":slot_duration";
+    assert_eq!(values.of(&state).storage(key), Ok(None));
+    values.items.insert(key.to_vec(), Some(vec![7]));
+    assert_eq!(values.of(&state).storage(key), Ok(Some(vec![7])));
+    // The values of another state are forgotten.
+    values.root = H256::zero();
+    assert_eq!(values.of(&state).storage(key), Ok(None));
+}
+
+/// Returns the size of all items in bytes.
+fn total(values: &Values) -> usize {
+    values.items.iter().map(|(key, value)| key.len() + size(value.as_ref())).sum()
+}
+
+#[test]
+fn memory_is_bounded() {
+    let mut values = Values::default();
+    let large = vec![0; MAX_BYTES / 4];
+    for number in 0..20_u8 {
+        values.remember(&[number], Some(&large));
+        values.remember_next(&[number], None);
+        assert!(values.bytes <= MAX_BYTES);
+        assert_eq!(values.bytes, total(&values));
+    }
+    let changes = [(vec![19], Some(vec![1])), (vec![18], None), (vec![0], Some(vec![2]))];
+    values.advance(H256::zero(), &changes);
+    assert_eq!(values.items.get(&vec![19]), Some(&Some(vec![1])));
+    assert_eq!(values.items.get(&vec![18]), None);
+    assert_eq!(values.bytes, total(&values));
+    for number in 0..3_000_u32 {
+        values.remember_next(&number.to_le_bytes(), None);
+    }
+    assert!(values.next.len() <= MAX_POSITIONS);
+}
