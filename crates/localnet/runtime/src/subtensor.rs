@@ -21,7 +21,7 @@ mod distribution;
 mod dormant;
 mod emission;
 mod epoch;
-mod epoch_schedule;
+pub(crate) mod epoch_schedule;
 mod genesis;
 mod identity;
 mod keys;
@@ -88,8 +88,8 @@ pub mod pallet {
         DefaultSubnetMovingAlpha, DefaultTokenSymbol,
     };
     use super::types::{
-        AxonInfo, ChainIdentityV2, ConsensusMode, LockState, NeuronCertificate, PrometheusInfo, RateLimitKey,
-        RecycleOrBurnEnum, RootClaimTypeEnum, SafeFloat, SubnetIdentityV3,
+        AxonInfo, ChainIdentityV2, ConsensusMode, EpochConsensus, LockState, MinerCollateralState, NeuronCertificate,
+        PrometheusInfo, RateLimitKey, RecycleOrBurnEnum, RootClaimTypeEnum, SafeFloat, SubnetIdentityV3,
     };
     use crate::swap;
     use crate::types::{AlphaBalance, MechId, NetUid, NetUidStorageIndex, TaoBalance};

@@ -159,6 +159,31 @@ pub enum ConsensusMode {
     Auto,
 }
 
+/// How a subnet turns weights into incentives.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo,
+)]
+pub enum EpochConsensus {
+    /// Yuma consensus.
+    #[default]
+    Yuma,
+    /// The weights themselves, without consensus.
+    Null,
+}
+
+/// A neuron's collateral.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo)]
+pub struct MinerCollateralState {
+    /// Locked alpha.
+    pub locked: AlphaBalance,
+    /// Alpha that is released per alpha of emission.
+    pub drain_ratio: U64F64,
+    /// Alpha that stays locked.
+    pub min_locked: AlphaBalance,
+    /// Alpha emitted to the neuron since its registration.
+    pub earned: AlphaBalance,
+}
+
 /// Key under which the last block of a rate-limited action is stored.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo)]
 pub enum RateLimitKey<AccountId> {

@@ -12,7 +12,7 @@ use crate::vectors;
 
 /// The spec version, and the hashes of the metadata and of the genesis state that belong to it.
 const KNOWN: (u32, &str, &str) = (
-    1_000_004,
+    1_000_005,
     "96a3feafb5d8805b914ae8ac320c9b5999c0e8d6bbdddbb80cc1ae2d148665fb",
     "fc52f622b83950e1f6fccc0389618942d01abe9a6e6a963059f4aa48cba7c4d7",
 );
