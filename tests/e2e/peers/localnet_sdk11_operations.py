@@ -200,6 +200,23 @@ def _():
     same(subtensor.subnets.all()[-1].netuid, 60)
 
 
+@sdk("all reads")
+def _():
+    arguments = {
+        "account_ss58": ALICE, "amount_alpha": 1.0, "amount_tao": 1.0, "block": subtensor.block,
+        "call_hash": "0x" + "00" * 32, "coldkey_ss58": ALICE, "coldkey_ss58s": [ALICE], "crowdloan_id": 0,
+        "hotkey_ss58": HOTKEY, "hotkey_ss58s": [HOTKEY], "lease_id": 0, "lite": True, "mechid": 0, "netuid": NETUID,
+        "netuids": [NETUID], "uid": 1,
+    }
+    reads = subtensor.reads()
+    holds(len(reads) > 100, reads)
+    for read in reads:
+        subtensor.read(read["name"], **{name: arguments[name] for name in read["params"]})
+    same(subtensor.read("total_alpha_staked", netuid=0).rao, 0)
+    staked = [stake(who, hotkey) for who in (ALICE, BOB) for hotkey in (HOTKEY, OTHER)]
+    holds(subtensor.read("total_alpha_staked", netuid=NETUID).rao >= sum(staked), staked)
+
+
 def btcli(*arguments, who="alice"):
     """Runs a command and returns the JSON document that it prints."""
     options = ["--network", URL, "--wallet", who, "--wallet-path", os.path.join(home, "wallets"), "--json"]

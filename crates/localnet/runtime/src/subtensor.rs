@@ -76,7 +76,7 @@ pub mod pallet {
     use frame_support::traits::fungible::Mutate;
     use frame_support::traits::{ConstBool, ConstU8, ConstU16, ConstU32, ConstU64};
     use frame_system::pallet_prelude::*;
-    use sp_core::H256;
+    use sp_core::{H160, H256};
     use sp_runtime::{AccountId32, PerU16};
     use std::collections::{BTreeMap, BTreeSet};
     use substrate_fixed::types::{I64F64, I96F32, U64F64};
@@ -90,6 +90,7 @@ pub mod pallet {
     use super::types::{
         AxonInfo, ChainIdentityV2, ConsensusMode, EpochConsensus, LockState, MinerCollateralState, NeuronCertificate,
         PrometheusInfo, RateLimitKey, RecycleOrBurnEnum, RootClaimTypeEnum, SafeFloat, SubnetIdentityV3,
+        SubnetLease,
     };
     use crate::swap;
     use crate::types::{AlphaBalance, MechId, NetUid, NetUidStorageIndex, TaoBalance};

@@ -2,7 +2,7 @@
 from bittensor.core.chain_data.proxy import ProxyType
 from bittensor_wallet import Keypair
 
-from . import Client, cold, holds, operation, rows, same, tao
+from . import Client, cold, holds, operation, same, tao
 
 
 @operation("proxies")

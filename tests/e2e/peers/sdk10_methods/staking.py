@@ -1,5 +1,5 @@
 """Stake, locks, delegates, children, claims on root."""
-from . import Client, cold, holds, hot, operation, rows, same, tao
+from . import Client, cold, holds, hot, operation, same, tao
 
 
 @operation("stake add and remove")

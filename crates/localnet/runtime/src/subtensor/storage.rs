@@ -70,6 +70,9 @@ mod storage {
     /// Issued alpha of a subnet outside its pool.
     #[pallet::storage]
     pub type SubnetAlphaOut<T> = StorageMap<_, Identity, NetUid, AlphaBalance, ValueQuery>;
+    /// Alpha of a subnet that nobody owns; unused, stored for clients.
+    #[pallet::storage]
+    pub type SubnetProtocolAlpha<T> = StorageMap<_, Identity, NetUid, AlphaBalance, ValueQuery>;
     /// Total volume traded in a subnet's pool, in rao.
     #[pallet::storage]
     pub type SubnetVolume<T> = StorageMap<_, Identity, NetUid, u128, ValueQuery>;
@@ -107,6 +110,9 @@ mod storage {
     #[pallet::storage]
     pub type TotalHotkeyAlpha<T: Config> =
         StorageDoubleMap<_, Blake2_128Concat, T::AccountId, Identity, NetUid, AlphaBalance, ValueQuery>;
+    /// Alpha staked in a subnet, on all hotkeys.
+    #[pallet::storage]
+    pub type TotalAlphaStaked<T> = StorageMap<_, Identity, NetUid, AlphaBalance, ValueQuery>;
     /// Alpha staked on a hotkey in a subnet at the last epoch.
     #[pallet::storage]
     pub type TotalHotkeyAlphaLastEpoch<T: Config> =
@@ -392,6 +398,13 @@ mod storage {
     /// Alpha of the collateral that is released per alpha of emission; unused, stored for clients.
     #[pallet::storage]
     pub type CollateralDrainRatio<T> = StorageMap<_, Identity, NetUid, U64F64, ValueQuery, ConstU64F64<{ 1 << 64 }>>;
+    /// Ethereum address of a neuron, and the block in which its owner proved the ownership; unused, stored for clients.
+    #[pallet::storage]
+    pub type AssociatedEvmAddress<T> =
+        StorageDoubleMap<_, Twox64Concat, NetUid, Twox64Concat, u16, (H160, u64), OptionQuery>;
+    /// Leases of subnets; unused, stored for clients.
+    #[pallet::storage]
+    pub type SubnetLeases<T: Config> = StorageMap<_, Twox64Concat, u32, SubnetLease<T::AccountId>, OptionQuery>;
     /// Collateral of a neuron by subnet, hotkey and coldkey; unused, stored for clients.
     #[pallet::storage]
     pub type MinerCollateral<T: Config> = StorageNMap<

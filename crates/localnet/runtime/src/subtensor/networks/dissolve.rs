@@ -72,7 +72,7 @@ impl<T: Config> Pallet<T> {
             remove!(index; LastUpdate Incentive ConsensusByMechanism);
             clear!(index; Weights Bonds WeightCommits TimelockedWeightCommits);
         }
-        clear!(netuid; LastHotkeySwapOnNetuid HotkeySuccessor HotkeyRoot Uids Keys BlockAtRegistration Axons
+        clear!(netuid; AssociatedEvmAddress LastHotkeySwapOnNetuid HotkeySuccessor HotkeyRoot Uids Keys BlockAtRegistration Axons
             NeuronCertificates Prometheus AlphaDividendsPerSubnet RootAlphaDividendsPerSubnet);
         // All storage of a subnet, in the order of declaration.
         remove!(netuid; SubnetTAO SubnetAlphaIn SubnetAlphaOut SubnetVolume SubnetMovingPrice EMAPriceHalvingBlocks
@@ -87,7 +87,7 @@ impl<T: Config> Pallet<T> {
             NetworkRegistrationAllowed NetworkPowRegistrationAllowed TransferToggle ImmuneOwnerUidsLimit
             MinNonImmuneUids MinChildkeyTakePerSubnet ScalingLawPower MechanismCountCurrent MechanismEmissionSplit
             CommitRevealWeightsEnabled RevealPeriodEpochs Burn MinBurn MaxBurn BurnHalfLife BurnIncreaseMult
-            CollateralLockShare CollateralDrainRatio SubnetEpochConsensus Difficulty
+            SubnetProtocolAlpha TotalAlphaStaked CollateralLockShare CollateralDrainRatio SubnetEpochConsensus Difficulty
             MinDifficulty MaxDifficulty RegistrationsThisBlock RegistrationsThisInterval BurnRegistrationsThisInterval
             POWRegistrationsThisInterval LastAdjustmentBlock RAORecycledForRegistration SubnetworkN Active
             ValidatorPermit ValidatorTrust StakeWeight Consensus Dividends Emission PendingServerEmission
