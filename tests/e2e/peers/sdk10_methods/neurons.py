@@ -91,8 +91,8 @@ async def _(c: Client):
     sent = await c.write("set_reveal_commitment", c.charlie, c.netuid, "later", 10, c.block_seconds)
     stored = await c.get_commitment_metadata(c.netuid, hot(c.charlie))
     holds(str(sent.data["reveal_round"]) in str(stored), stored)
-    # As the main network stores it, in SCALE: one pair of a text, in bytes, and a block. The SDK cannot decode texts of
-    # less than 64 bytes.
+    # As the main network stores it, in SCALE: one pair of a text, in bytes, and a block. The SDK cannot decode shorter
+    # texts than 64 bytes.
     text = 100 * "x"
     revealed = b"\x04" + compact(102) + compact(100) + text.encode() + (7).to_bytes(8, "little")
     await c.set_storage("Commitments", "RevealedCommitments", [c.netuid, hot(c.charlie)], revealed)

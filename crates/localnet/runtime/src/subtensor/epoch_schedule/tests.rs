@@ -132,7 +132,7 @@ fn deprecated_settings_succeed_without_effect() {
         let netuid = BABELBIT;
         let settings = || (Tempo::<Runtime>::get(netuid), ActivityCutoffFactorMilli::<Runtime>::get(netuid));
         let before = settings();
-        let calls = [
+        let calls: [Call<Runtime>; 3] = [
             Call::set_tempo { netuid, tempo: 400 },
             Call::set_activity_cutoff_factor { netuid, factor_milli: 2_000 },
             Call::set_tempo { netuid: NetUid(77), tempo: 0 },
