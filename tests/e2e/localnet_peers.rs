@@ -247,6 +247,41 @@ fn check_sdk11(did: &Did, ten: &Did, url: &str) {
     assert_eq!(epoch["seconds_remaining"].as_f64(), Some(number("blocks_remaining") as f64 * 0.25), "{epoch}");
 }
 
+/// Methods of each class of SDK 10 that fail on the main network too.
+const UNSUPPORTED_METHODS: usize = 4;
+
+#[test]
+fn every_method_of_sdk10_works() {
+    let Some(sdk10) = Peer::find("sdk10") else { return };
+    let ask = |class: &str| {
+        let chain = Localnet::start("250ms");
+        let question = json!({ "class": class, "url": chain.url, "netuid": BABELBIT, "block_seconds": 0.25 });
+        let did = Did::all(&sdk10.ask(&mut sdk10.script("localnet_sdk10_methods.py"), &question));
+        did.into_iter().next().expect("one tool")
+    };
+    let (ask, classes) = (&ask, ["Subtensor", "AsyncSubtensor"]);
+    let did: Vec<Did> = std::thread::scope(|scope| {
+        let running = classes.map(|class| scope.spawn(move || ask(class)));
+        running.into_iter().map(|class| class.join().unwrap()).collect()
+    });
+    check_table("what the methods of SDK 10 did", &did.iter().collect::<Vec<_>>());
+    for did in did {
+        let methods = did.value("public methods");
+        let count = |kind: &str| methods[kind].as_array().unwrap().len();
+        assert_eq!((count("not called"), count("unsupported")), (0, UNSUPPORTED_METHODS), "{methods}");
+        assert!(count("called") * 100 >= (count("called") + UNSUPPORTED_METHODS) * 97, "{methods}");
+    }
+}
+
+#[test]
+fn sdk11_and_its_command_line_use_the_chain() {
+    let Some(sdk11) = Peer::find("sdk11") else { return };
+    let chain = Localnet::start("250ms");
+    let question = json!({ "url": chain.url, "netuid": BABELBIT });
+    let did = Did::all(&sdk11.ask(&mut sdk11.script("localnet_sdk11_operations.py"), &question));
+    check_table("what SDK 11 and its command line did", &did.iter().collect::<Vec<_>>());
+}
+
 #[test]
 fn btcli_uses_the_chain() {
     let Some(btcli) = Peer::find("btcli") else { return };

@@ -21,7 +21,7 @@ mod distribution;
 mod dormant;
 mod emission;
 mod epoch;
-mod epoch_schedule;
+pub(crate) mod epoch_schedule;
 mod genesis;
 mod identity;
 mod keys;
@@ -76,7 +76,7 @@ pub mod pallet {
     use frame_support::traits::fungible::Mutate;
     use frame_support::traits::{ConstBool, ConstU8, ConstU16, ConstU32, ConstU64};
     use frame_system::pallet_prelude::*;
-    use sp_core::H256;
+    use sp_core::{H160, H256};
     use sp_runtime::{AccountId32, PerU16};
     use std::collections::{BTreeMap, BTreeSet};
     use substrate_fixed::types::{I64F64, I96F32, U64F64};
@@ -88,8 +88,9 @@ pub mod pallet {
         DefaultSubnetMovingAlpha, DefaultTokenSymbol,
     };
     use super::types::{
-        AxonInfo, ChainIdentityV2, ConsensusMode, LockState, NeuronCertificate, PrometheusInfo, RateLimitKey,
-        RecycleOrBurnEnum, RootClaimTypeEnum, SafeFloat, SubnetIdentityV3,
+        AxonInfo, ChainIdentityV2, ConsensusMode, EpochConsensus, LockState, MinerCollateralState, NeuronCertificate,
+        PrometheusInfo, RateLimitKey, RecycleOrBurnEnum, RootClaimTypeEnum, SafeFloat, SubnetIdentityV3,
+        SubnetLease,
     };
     use crate::swap;
     use crate::types::{AlphaBalance, MechId, NetUid, NetUidStorageIndex, TaoBalance};

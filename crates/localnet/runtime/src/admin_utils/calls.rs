@@ -7,6 +7,7 @@ use sp_runtime::PerU16;
 use substrate_fixed::types::{I64F64, I96F32, U64F64};
 
 use super::authority::{owner, owner_if, root, root_of};
+use crate::subtensor::epoch_schedule::OWNER_TEMPOS;
 use crate::subtensor::rate_limits::LimitedAction;
 use crate::subtensor::types::{ConsensusMode, Hyperparameter, RecycleOrBurnEnum};
 use crate::subtensor::{self, Event as SubtensorEvent};
@@ -158,7 +159,7 @@ pallet_of_calls! {
     26: sudo_set_bonds_moving_average(netuid: NetUid, bonds_moving_average: u64)
         by owner_if(
             bonds_moving_average <= MAX_BONDS_MOVING_AVERAGE,
-            Error::BondsMovingAverageMaxReached,
+            Error::<T>::BondsMovingAverageMaxReached,
             netuid,
             Hyperparameter::BondsMovingAverage
         ) {
@@ -180,10 +181,15 @@ pallet_of_calls! {
         subtensor::NetworkRateLimit::<T>::put(rate_limit);
         emit::<T>(SubtensorEvent::NetworkRateLimitSet(rate_limit));
     }
-    /// Sets a subnet's tempo to any number of blocks, without restarting its epoch cycle.
-    30: sudo_set_tempo(netuid: NetUid, tempo: u16) by root_of(netuid) {
-        subtensor::Tempo::<T>::insert(netuid, tempo);
-        emit::<T>(SubtensorEvent::TempoSet(netuid, tempo));
+    /// Sets a subnet's tempo, and restarts its epoch cycle. Owners may set 360 to 50 400 blocks.
+    30: sudo_set_tempo(netuid: NetUid, tempo: u16)
+        by owner_if(
+            OWNER_TEMPOS.contains(&tempo),
+            subtensor::Error::<T>::TempoOutOfBounds,
+            netuid,
+            LimitedAction::Tempo
+        ) {
+        subtensor::Pallet::<T>::restart_with_tempo(netuid, tempo);
     }
     /// Sets the total issuance of TAO, in rao.
     33: sudo_set_total_issuance(total_issuance: TaoBalance) by root() {
@@ -292,7 +298,7 @@ pallet_of_calls! {
     }
     /// Sets the steepness of liquid alpha's curve, in hundredths.
     68: sudo_set_alpha_sigmoid_steepness(netuid: NetUid, steepness: i16)
-        by owner_if(steepness >= 0, Error::NegativeSigmoidSteepness, netuid, Hyperparameter::AlphaSigmoidSteepness) {
+        by owner_if(steepness >= 0, Error::<T>::NegativeSigmoidSteepness, netuid, Hyperparameter::AlphaSigmoidSteepness) {
         subtensor::AlphaSigmoidSteepness::<T>::insert(netuid, steepness);
         emit::<T>(SubtensorEvent::AlphaSigmoidSteepnessSet(netuid, steepness));
     }

@@ -136,7 +136,7 @@ macro_rules! pallet_of_calls {
                     #[pallet::call_index($index)]
                     #[pallet::weight((subtensor::call_weight(), class($index), Pays::Yes))]
                     pub fn $name(origin: OriginFor<T>, $($argument: $type),*) -> DispatchResult {
-                        $authority::<T>($($of)*).carry_out(origin, || {
+                        $authority($($of)*).carry_out::<T>(origin, || {
                             $($change)*
                             Ok(())
                         })

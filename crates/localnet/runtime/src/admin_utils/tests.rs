@@ -80,7 +80,6 @@ fn settings() -> Vec<(Call<Runtime>, By, &'static str)> {
         (Call::sudo_set_emission_gate_exponent { exponent: twice }, Root, "EmissionGateExponent"),
         (Call::sudo_set_emission_bar_rank { rank: 7 }, Root, "EmissionBarRank"),
         (Call::sudo_set_network_rate_limit { rate_limit: 7 }, Root, "NetworkRateLimit"),
-        (Call::sudo_set_tempo { netuid, tempo: 7 }, Root, "Tempo"),
         (Call::sudo_set_total_issuance { total_issuance: burn }, Root, "TotalIssuance"),
         (Call::sudo_set_network_immunity_period { immunity_period: 7 }, Root, "NetworkImmunityPeriod"),
         (Call::sudo_set_network_min_lock_cost { lock_cost: burn }, Root, "NetworkMinLockCost"),
@@ -177,7 +176,7 @@ fn settled(test: impl FnOnce()) {
 #[test]
 fn each_setting_changes_its_own_item() {
     let settings = settings();
-    assert_eq!(settings.len(), 79);
+    assert_eq!(settings.len(), 78);
     for (what, _, item) in settings {
         settled(|| {
             if item == "LiquidAlphaOn" {

@@ -1,4 +1,4 @@
-//! Schedule of a subnet's epochs, and the owner's calls that change it.
+//! Schedule of a subnet's epochs, and the changes to it.
 
 use frame_support::pallet_prelude::*;
 use sp_runtime::AccountId32;
@@ -12,7 +12,7 @@ use super::{
 use crate::types::NetUid;
 
 /// Tempos that an owner may set, in blocks.
-const TEMPOS: core::ops::RangeInclusive<u16> = 360..=50_400;
+pub(crate) const OWNER_TEMPOS: core::ops::RangeInclusive<u16> = 360..=50_400;
 /// Maximum number of blocks between two epochs, regardless of the tempo.
 const MAX_WAIT: u64 = 50_400;
 /// Activity cutoff factors that an owner may set, in thousandths of an epoch.
@@ -71,40 +71,11 @@ impl<T: Config> Pallet<T> {
         (thousandths * u64::from(Tempo::<T>::get(netuid)) / 1_000).max(1)
     }
 
-    /// Sets the tempo on behalf of the subnet's owner, and restarts the epoch cycle at this block.
-    ///
-    /// # Errors
-    /// `SubnetNotExists`, `NotSubnetOwner`, `TempoOutOfBounds`, `AdminActionProhibitedDuringWeightsWindow`, and
-    /// `TxRateLimitExceeded` within 360 blocks of the last change.
-    pub(crate) fn do_set_tempo(who: &AccountId32, netuid: NetUid, tempo: u16) -> DispatchResult {
-        Self::ensure_owner(who, netuid)?;
-        ensure!(TEMPOS.contains(&tempo), Error::<T>::TempoOutOfBounds);
-        Self::ensure_owner_may(who, netuid, LimitedAction::Tempo)?;
-        Self::wake(netuid);
+    /// Sets the tempo, and restarts the epoch cycle at this block.
+    pub(crate) fn restart_with_tempo(netuid: NetUid, tempo: u16) {
         Tempo::<T>::insert(netuid, tempo);
         LastEpochBlock::<T>::insert(netuid, Self::current_block());
-        Self::record_action(who, netuid, LimitedAction::Tempo);
         Self::deposit_event(Event::TempoSet(netuid, tempo));
-        Ok(())
-    }
-
-    /// Sets the activity cutoff factor on behalf of the subnet's owner.
-    ///
-    /// # Errors
-    /// `SubnetNotExists`, `NotSubnetOwner`, the errors of [`Self::set_activity_cutoff_factor_within_bounds`] and the
-    /// errors of [`Self::ensure_owner_may`].
-    pub(crate) fn do_set_activity_cutoff_factor(
-        who: &AccountId32,
-        netuid: NetUid,
-        factor_milli: u32,
-    ) -> DispatchResult {
-        let action = LimitedAction::Hyperparameter(Hyperparameter::ActivityCutoffFactorMilli);
-        Self::ensure_owner(who, netuid)?;
-        Self::ensure_owner_may(who, netuid, action)?;
-        Self::set_activity_cutoff_factor_within_bounds(netuid, factor_milli)?;
-        Self::wake(netuid);
-        Self::record_action(who, netuid, action);
-        Ok(())
     }
 
     /// Sets the activity cutoff factor, in thousandths of an epoch.

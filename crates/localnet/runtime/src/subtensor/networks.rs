@@ -6,16 +6,16 @@ use frame_support::traits::tokens::{Fortitude, Preservation};
 use frame_system::ensure_signed_or_root;
 use frame_system::pallet_prelude::OriginFor;
 use sp_runtime::AccountId32;
-use substrate_fixed::types::U64F64;
+use substrate_fixed::types::{I64F64, U64F64};
 
 use super::types::{RateLimitKey, SubnetIdentityV3};
 use super::{
     Burn, CommitRevealWeightsEnabled, Config, Error, Event, FirstEmissionBlockNumber, ImmunityPeriod, LastEpochBlock,
     LastRateLimitedBlock, MaxAllowedUids, MaxAllowedValidators, MinAllowedWeights, NetworkLastLockCost,
     NetworkLockReductionInterval, NetworkMinLockCost, NetworkRateLimit, NetworkRegisteredAt,
-    NetworkRegistrationAllowed, NetworksAdded, Pallet, StartCallDelay, SubnetEmissionEnabled, SubnetIdentitiesV3,
-    SubnetLimit, SubnetLocked, SubnetMechanism, SubnetOwner, SubnetOwnerHotkey, SubnetworkN, SubtokenEnabled, Tempo,
-    TokenSymbol, TotalNetworks, Yuma3On,
+    NetworkRegistrationAllowed, NetworksAdded, Pallet, StartCallDelay, SubnetEmaTaoFlow, SubnetEmissionEnabled,
+    SubnetIdentitiesV3, SubnetLimit, SubnetLocked, SubnetMechanism, SubnetOwner, SubnetOwnerHotkey, SubnetworkN,
+    SubtokenEnabled, Tempo, TokenSymbol, TotalNetworks, Yuma3On,
 };
 use crate::types::{AlphaBalance, NetUid, TaoBalance};
 
@@ -95,6 +95,7 @@ impl<T: Config> Pallet<T> {
         SubnetEmissionEnabled::<T>::insert(netuid, false);
         Burn::<T>::insert(netuid, TaoBalance(1_000_000_000));
         SubnetMechanism::<T>::insert(netuid, DYNAMIC);
+        SubnetEmaTaoFlow::<T>::insert(netuid, (block, I64F64::from_num(0)));
         TokenSymbol::<T>::insert(netuid, Self::free_symbol(netuid));
         SubnetOwner::<T>::insert(netuid, owner_coldkey);
         SubnetOwnerHotkey::<T>::insert(netuid, owner_hotkey);

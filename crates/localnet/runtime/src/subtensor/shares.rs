@@ -9,7 +9,8 @@ use sp_runtime::AccountId32;
 use super::safe_float::Round;
 use super::types::SafeFloat;
 use super::{
-    AlphaV2, BasketClaimed, Config, Owner, Pallet, StakingHotkeys, TaoWeight, TotalHotkeyAlpha, TotalHotkeySharesV2,
+    AlphaV2, BasketClaimed, Config, Owner, Pallet, StakingHotkeys, TaoWeight, TotalAlphaStaked, TotalHotkeyAlpha,
+    TotalHotkeySharesV2,
 };
 use crate::types::{AlphaBalance, NetUid};
 
@@ -53,6 +54,7 @@ impl<T: Config> Pallet<T> {
             whole.scaled(amount.0, total.0, Round::Down)
         };
         TotalHotkeyAlpha::<T>::insert(hotkey, netuid, total.saturating_add(amount));
+        TotalAlphaStaked::<T>::mutate(netuid, |staked| *staked = staked.saturating_add(amount));
         TotalHotkeySharesV2::<T>::insert(hotkey, netuid, whole.plus(bought, Round::Up));
         let share = AlphaV2::<T>::get((hotkey, coldkey, netuid));
         AlphaV2::<T>::insert((hotkey, coldkey, netuid), share.plus(bought, Round::Down));
@@ -82,6 +84,7 @@ impl<T: Config> Pallet<T> {
             whole = Self::sum_of_shares(hotkey, netuid);
         }
         let total = total.saturating_sub(amount);
+        TotalAlphaStaked::<T>::mutate(netuid, |staked| *staked = staked.saturating_sub(amount));
         if whole.is_zero() {
             TotalHotkeySharesV2::<T>::remove(hotkey, netuid);
         } else {
@@ -107,6 +110,7 @@ impl<T: Config> Pallet<T> {
             Self::increase_stake(hotkey, &Owner::<T>::get(hotkey), netuid, amount);
         } else if amount != AlphaBalance::ZERO {
             TotalHotkeyAlpha::<T>::mutate(hotkey, netuid, |total| *total = total.saturating_add(amount));
+            TotalAlphaStaked::<T>::mutate(netuid, |staked| *staked = staked.saturating_add(amount));
         }
     }
 

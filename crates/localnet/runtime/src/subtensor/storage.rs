@@ -70,6 +70,9 @@ mod storage {
     /// Issued alpha of a subnet outside its pool.
     #[pallet::storage]
     pub type SubnetAlphaOut<T> = StorageMap<_, Identity, NetUid, AlphaBalance, ValueQuery>;
+    /// Alpha of a subnet that nobody owns; unused, stored for clients.
+    #[pallet::storage]
+    pub type SubnetProtocolAlpha<T> = StorageMap<_, Identity, NetUid, AlphaBalance, ValueQuery>;
     /// Total volume traded in a subnet's pool, in rao.
     #[pallet::storage]
     pub type SubnetVolume<T> = StorageMap<_, Identity, NetUid, u128, ValueQuery>;
@@ -91,7 +94,8 @@ mod storage {
     /// TAO added to the subnet's pool by the last block's emission.
     #[pallet::storage]
     pub type SubnetTaoInEmission<T> = StorageMap<_, Identity, NetUid, TaoBalance, ValueQuery>;
-    /// Moving average of the TAO flow into a subnet, with the block of the last update; unused, stored for clients.
+    /// Moving average of the TAO flow into a subnet, with the block of the last update; 0 since the subnet's creation,
+    /// stored for clients.
     #[pallet::storage]
     pub type SubnetEmaTaoFlow<T> = StorageMap<_, Identity, NetUid, (u64, I64F64), OptionQuery>;
     /// Whether TAO emission to a subnet is enabled.
@@ -106,6 +110,9 @@ mod storage {
     #[pallet::storage]
     pub type TotalHotkeyAlpha<T: Config> =
         StorageDoubleMap<_, Blake2_128Concat, T::AccountId, Identity, NetUid, AlphaBalance, ValueQuery>;
+    /// Alpha staked in a subnet, on all hotkeys.
+    #[pallet::storage]
+    pub type TotalAlphaStaked<T> = StorageMap<_, Identity, NetUid, AlphaBalance, ValueQuery>;
     /// Alpha staked on a hotkey in a subnet at the last epoch.
     #[pallet::storage]
     pub type TotalHotkeyAlphaLastEpoch<T: Config> =
@@ -385,6 +392,30 @@ mod storage {
     /// Factor by which a registration raises the registration price.
     #[pallet::storage]
     pub type BurnIncreaseMult<T> = StorageMap<_, Identity, NetUid, U64F64, ValueQuery, DefaultBurnIncreaseMult>;
+    /// Part of the registration price that is locked as collateral, in parts of 65 535; unused, stored for clients.
+    #[pallet::storage]
+    pub type CollateralLockShare<T> = StorageMap<_, Identity, NetUid, u16, ValueQuery>;
+    /// Alpha of the collateral that is released per alpha of emission; unused, stored for clients.
+    #[pallet::storage]
+    pub type CollateralDrainRatio<T> = StorageMap<_, Identity, NetUid, U64F64, ValueQuery, ConstU64F64<{ 1 << 64 }>>;
+    /// Ethereum address of a neuron, and the block in which its owner proved the ownership; unused, stored for clients.
+    #[pallet::storage]
+    pub type AssociatedEvmAddress<T> =
+        StorageDoubleMap<_, Twox64Concat, NetUid, Twox64Concat, u16, (H160, u64), OptionQuery>;
+    /// Leases of subnets; unused, stored for clients.
+    #[pallet::storage]
+    pub type SubnetLeases<T: Config> = StorageMap<_, Twox64Concat, u32, SubnetLease<T::AccountId>, OptionQuery>;
+    /// Collateral of a neuron by subnet, hotkey and coldkey; unused, stored for clients.
+    #[pallet::storage]
+    pub type MinerCollateral<T: Config> = StorageNMap<
+        _,
+        (NMapKey<Identity, NetUid>, NMapKey<Blake2_128Concat, T::AccountId>, NMapKey<Blake2_128Concat, T::AccountId>),
+        MinerCollateralState,
+        OptionQuery,
+    >;
+    /// The consensus of a subnet; unused, stored for clients.
+    #[pallet::storage]
+    pub type SubnetEpochConsensus<T> = StorageMap<_, Identity, NetUid, EpochConsensus, ValueQuery>;
     /// Proof-of-work difficulty of registrations.
     #[pallet::storage]
     pub type Difficulty<T> = StorageMap<_, Identity, NetUid, u64, ValueQuery, ConstU64<10_000_000>>;

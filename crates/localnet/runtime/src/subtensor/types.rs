@@ -5,9 +5,10 @@ use std::collections::BTreeSet;
 use codec::{Decode, DecodeWithMemTracking, Encode, MaxEncodedLen};
 use frame_support::{BoundedVec, traits::ConstU32};
 use scale_info::TypeInfo;
+use sp_runtime::Percent;
 use substrate_fixed::types::U64F64;
 
-use crate::types::{AlphaBalance, NetUid};
+use crate::types::{AlphaBalance, NetUid, TaoBalance};
 
 /// Announced axon of a neuron.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo)]
@@ -157,6 +158,50 @@ pub enum ConsensusMode {
     /// Automatic choice, which here is [`Self::Current`], as in the recorded epochs of the real chain.
     #[default]
     Auto,
+}
+
+/// How a subnet turns weights into incentives.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo,
+)]
+pub enum EpochConsensus {
+    /// Yuma consensus.
+    #[default]
+    Yuma,
+    /// The weights themselves, without consensus.
+    Null,
+}
+
+/// A neuron's collateral.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo)]
+pub struct MinerCollateralState {
+    /// Locked alpha.
+    pub locked: AlphaBalance,
+    /// Alpha that is released per alpha of emission.
+    pub drain_ratio: U64F64,
+    /// Alpha that stays locked.
+    pub min_locked: AlphaBalance,
+    /// Alpha emitted to the neuron since its registration.
+    pub earned: AlphaBalance,
+}
+
+/// A lease of a subnet, paid by a crowdloan.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo)]
+pub struct SubnetLease<AccountId> {
+    /// The account that operates the subnet.
+    pub beneficiary: AccountId,
+    /// Owner of the subnet during the lease.
+    pub coldkey: AccountId,
+    /// Hotkey of the owner.
+    pub hotkey: AccountId,
+    /// The contributors' part of the owner's emission.
+    pub emissions_share: Percent,
+    /// Block in which the lease ends; `None` if it does not end.
+    pub end_block: Option<u32>,
+    /// The subnet.
+    pub netuid: NetUid,
+    /// The price of the subnet.
+    pub cost: TaoBalance,
 }
 
 /// Key under which the last block of a rate-limited action is stored.

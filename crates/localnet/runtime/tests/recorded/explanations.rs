@@ -204,6 +204,12 @@ pub(crate) static EXPLANATIONS: &[Explanation] = &[
     },
     Explanation {
         place: "SubtensorModule",
+        kind: Kind::Storage,
+        differences: &[("SubnetEpochConsensus", NOT_THEIRS)],
+        reason: "newer than spec version 461; SDK 11 reads it before it sets weights",
+    },
+    Explanation {
+        place: "SubtensorModule",
         kind: Kind::Call,
         differences: &[("faucet", NOT_THEIRS)],
         reason: "in builds of the real chain with the feature `pow-faucet`, for tests",

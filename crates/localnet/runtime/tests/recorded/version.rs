@@ -12,9 +12,9 @@ use crate::vectors;
 
 /// The spec version, and the hashes of the metadata and of the genesis state that belong to it.
 const KNOWN: (u32, &str, &str) = (
-    1_000_004,
-    "96a3feafb5d8805b914ae8ac320c9b5999c0e8d6bbdddbb80cc1ae2d148665fb",
-    "fc52f622b83950e1f6fccc0389618942d01abe9a6e6a963059f4aa48cba7c4d7",
+    1_000_005,
+    "fa0e08d2714993041f1c5680873abb371b4a49b30c57b2a1bc7a427c7b1f4b54",
+    "7d2d452a5b1ee1ca747adf308d0f4a77f8402464b26d51de91ca06000718869f",
 );
 
 #[test]

@@ -64,25 +64,23 @@ macro_rules! calls_of_subnets {
                 Self::do_start_call(&who, netuid)
             }
 
-            /// Sets a subnet's tempo, in blocks. Only the subnet's owner may call this.
+            /// Deprecated: succeeds without effect, for a fee. `AdminUtils.sudo_set_tempo` sets the tempo.
             #[pallet::call_index(139)]
             #[pallet::weight((call_weight(), DispatchClass::Normal, Pays::Yes))]
-            pub fn set_tempo(origin: OriginFor<T>, netuid: NetUid, tempo: u16) -> DispatchResult {
-                let who = ensure_signed(origin)?;
-                Self::do_set_tempo(&who, netuid, tempo)
+            pub fn set_tempo(_origin: OriginFor<T>, _netuid: NetUid, _tempo: u16) -> DispatchResult {
+                Ok(())
             }
 
-            /// Sets a subnet's activity cutoff factor, in thousandths of an epoch. Only the subnet's owner may call
-            /// this.
+            /// Deprecated: succeeds without effect, for a fee. `AdminUtils.sudo_set_activity_cutoff_factor` sets the
+            /// factor.
             #[pallet::call_index(140)]
             #[pallet::weight((call_weight(), DispatchClass::Normal, Pays::Yes))]
             pub fn set_activity_cutoff_factor(
-                origin: OriginFor<T>,
-                netuid: NetUid,
-                factor_milli: u32,
+                _origin: OriginFor<T>,
+                _netuid: NetUid,
+                _factor_milli: u32,
             ) -> DispatchResult {
-                let who = ensure_signed(origin)?;
-                Self::do_set_activity_cutoff_factor(&who, netuid, factor_milli)
+                Ok(())
             }
 
             /// Triggers an epoch of a subnet. Only the subnet's owner may call this.

@@ -93,7 +93,7 @@ fn whoever_uses_a_subnet_wakes_it() {
         assert!(Subtensor::is_awake(netuid));
     });
     chain(|| {
-        assert_eq!(outcome(send(&alice, Call::set_tempo { netuid, tempo: 400 })), "ok");
+        assert_eq!(outcome(send(&alice, admin_utils::Call::sudo_set_tempo { netuid, tempo: 400 })), "ok");
         assert!(Subtensor::is_awake(netuid));
         // Refused calls wake no subnet, and a subnet that does not exist is never awake.
         assert_ne!(outcome(send(&account("Bob"), Call::start_call { netuid: NetUid(19) })), "ok");

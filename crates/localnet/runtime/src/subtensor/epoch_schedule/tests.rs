@@ -1,9 +1,10 @@
+use crate::admin_utils;
 use crate::runtime::{AccountId, Runtime};
 use crate::subtensor::{
     ActivityCutoffFactorMilli, AdminFreezeWindow, BlocksSinceLastStep, Call, CommitRevealWeightsEnabled, Event,
     LastEpochBlock, OwnerHyperparamRateLimit, PendingEpochAt, SubnetEpochIndex, SubnetOwner, Tempo,
 };
-use crate::testing::{BABELBIT, Subtensor, chain, jump_to, key, last_event, outcome, send};
+use crate::testing::{BABELBIT, Subtensor, chain, jump_to, key, last_event, outcome, send, send_as_root};
 use crate::types::NetUid;
 
 /// Sets the schedule: tempo, last epoch, triggered epoch, blocks since the last epoch.
@@ -85,15 +86,15 @@ fn owner() -> AccountId {
 }
 
 fn set_tempo(who: &AccountId, netuid: NetUid, tempo: u16) -> String {
-    outcome(send(who, Call::set_tempo { netuid, tempo }))
+    outcome(send(who, admin_utils::Call::sudo_set_tempo { netuid, tempo }))
 }
 
 #[test]
 fn an_owner_changes_the_tempo_and_begins_a_new_cycle() {
     chain(|| {
         let owner = owner();
-        assert_eq!(set_tempo(&key(1), NetUid(77), 359), "SubnetNotExists");
-        assert_eq!(set_tempo(&key(1), BABELBIT, 359), "NotSubnetOwner");
+        assert_eq!(set_tempo(&key(1), NetUid(77), 360), "BadOrigin");
+        assert_eq!(set_tempo(&key(1), BABELBIT, 360), "BadOrigin");
         assert_eq!(set_tempo(&owner, BABELBIT, 359), "TempoOutOfBounds");
         assert_eq!(set_tempo(&owner, BABELBIT, 50_401), "TempoOutOfBounds");
         LastEpochBlock::<Runtime>::insert(BABELBIT, 649);
@@ -111,13 +112,47 @@ fn an_owner_changes_the_tempo_and_begins_a_new_cycle() {
 }
 
 #[test]
+fn root_sets_any_tempo_and_begins_a_new_cycle() {
+    chain(|| {
+        owner();
+        AdminFreezeWindow::<Runtime>::put(1_000);
+        let set = |netuid| outcome(send_as_root(admin_utils::Call::sudo_set_tempo { netuid, tempo: 7 }));
+        assert_eq!(set(NetUid(77)), "SubnetDoesNotExist");
+        for _ in 0..2 {
+            assert_eq!(set(BABELBIT), "ok");
+            assert_eq!(Subtensor::next_epoch_block(BABELBIT), Some(1_007));
+        }
+    });
+}
+
+#[test]
+fn deprecated_settings_succeed_without_effect() {
+    chain(|| {
+        let owner = owner();
+        let netuid = BABELBIT;
+        let settings = || (Tempo::<Runtime>::get(netuid), ActivityCutoffFactorMilli::<Runtime>::get(netuid));
+        let before = settings();
+        let calls: [Call<Runtime>; 3] = [
+            Call::set_tempo { netuid, tempo: 400 },
+            Call::set_activity_cutoff_factor { netuid, factor_milli: 2_000 },
+            Call::set_tempo { netuid: NetUid(77), tempo: 0 },
+        ];
+        for call in calls {
+            assert_eq!(outcome(send(&owner, call.clone())), "ok");
+            assert_eq!(outcome(send_as_root(call)), "ok");
+        }
+        assert_eq!(settings(), before);
+    });
+}
+
+#[test]
 fn an_owner_changes_the_activity_cutoff_once_in_some_epochs() {
     chain(|| {
         let owner = owner();
         let set = |who: &AccountId, factor_milli| {
-            outcome(send(who, Call::set_activity_cutoff_factor { netuid: BABELBIT, factor_milli }))
+            outcome(send(who, admin_utils::Call::sudo_set_activity_cutoff_factor { netuid: BABELBIT, factor_milli }))
         };
-        assert_eq!(set(&key(1), 2_000), "NotSubnetOwner");
+        assert_eq!(set(&key(1), 2_000), "BadOrigin");
         assert_eq!(set(&owner, 999), "ActivityCutoffFactorMilliOutOfBounds");
         assert_eq!(set(&owner, 50_001), "ActivityCutoffFactorMilliOutOfBounds");
         assert_eq!(set(&owner, 2_000), "ok");

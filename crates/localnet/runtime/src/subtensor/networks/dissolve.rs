@@ -63,6 +63,7 @@ impl<T: Config> Pallet<T> {
         Self::forget_voting_power(netuid);
         Self::forget_locks(netuid);
         OwnerCutAutoLockEnabled::<T>::remove(netuid);
+        let _ = MinerCollateral::<T>::clear_prefix((netuid,), u32::MAX, None);
         VotingPowerEmaAlpha::<T>::remove(netuid);
         for (_, hotkey) in Keys::<T>::iter_prefix(netuid) {
             IsNetworkMember::<T>::remove(hotkey, netuid);
@@ -71,7 +72,7 @@ impl<T: Config> Pallet<T> {
             remove!(index; LastUpdate Incentive ConsensusByMechanism);
             clear!(index; Weights Bonds WeightCommits TimelockedWeightCommits);
         }
-        clear!(netuid; LastHotkeySwapOnNetuid HotkeySuccessor HotkeyRoot Uids Keys BlockAtRegistration Axons
+        clear!(netuid; AssociatedEvmAddress LastHotkeySwapOnNetuid HotkeySuccessor HotkeyRoot Uids Keys BlockAtRegistration Axons
             NeuronCertificates Prometheus AlphaDividendsPerSubnet RootAlphaDividendsPerSubnet);
         // All storage of a subnet, in the order of declaration.
         remove!(netuid; SubnetTAO SubnetAlphaIn SubnetAlphaOut SubnetVolume SubnetMovingPrice EMAPriceHalvingBlocks
@@ -85,7 +86,8 @@ impl<T: Config> Pallet<T> {
             ServingRateLimit AdjustmentInterval AdjustmentAlpha TargetRegistrationsPerInterval MaxRegistrationsPerBlock
             NetworkRegistrationAllowed NetworkPowRegistrationAllowed TransferToggle ImmuneOwnerUidsLimit
             MinNonImmuneUids MinChildkeyTakePerSubnet ScalingLawPower MechanismCountCurrent MechanismEmissionSplit
-            CommitRevealWeightsEnabled RevealPeriodEpochs Burn MinBurn MaxBurn BurnHalfLife BurnIncreaseMult Difficulty
+            CommitRevealWeightsEnabled RevealPeriodEpochs Burn MinBurn MaxBurn BurnHalfLife BurnIncreaseMult
+            SubnetProtocolAlpha TotalAlphaStaked CollateralLockShare CollateralDrainRatio SubnetEpochConsensus Difficulty
             MinDifficulty MaxDifficulty RegistrationsThisBlock RegistrationsThisInterval BurnRegistrationsThisInterval
             POWRegistrationsThisInterval LastAdjustmentBlock RAORecycledForRegistration SubnetworkN Active
             ValidatorPermit ValidatorTrust StakeWeight Consensus Dividends Emission PendingServerEmission

@@ -70,6 +70,7 @@ fn a_new_subnet_has_the_values_that_creation_writes() {
         assert!(Yuma3On::<Runtime>::get(netuid));
         assert!(CommitRevealWeightsEnabled::<Runtime>::get(netuid));
         assert!(!SubnetEmissionEnabled::<Runtime>::get(netuid));
+        assert_eq!(SubnetEmaTaoFlow::<Runtime>::get(netuid), Some((25, I64F64::from_num(0))));
         assert!(!SubtokenEnabled::<Runtime>::get(netuid));
         assert!(NetworkRegistrationAllowed::<Runtime>::get(netuid));
         assert_eq!(Burn::<Runtime>::get(netuid).0, 1_000_000_000);

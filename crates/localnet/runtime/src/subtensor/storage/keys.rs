@@ -22,6 +22,9 @@ mod keys {
     #[pallet::storage]
     pub type ParentKeys<T: Config> =
         StorageDoubleMap<_, Blake2_128Concat, T::AccountId, Identity, NetUid, Vec<(u64, T::AccountId)>, ValueQuery>;
+    /// Parents whose children have no effect, because their stake is too low; unused, stored for clients.
+    #[pallet::storage]
+    pub type ChildkeyThresholdSuspended<T: Config> = StorageMap<_, Blake2_128Concat, T::AccountId, (), OptionQuery>;
     /// Pending child hotkeys of a hotkey on a subnet, and the last block of their cooldown.
     #[pallet::storage]
     pub type PendingChildKeys<T: Config> = StorageDoubleMap<

@@ -29,6 +29,10 @@ const WITHOUT_EFFECT: &str = "
 | coldkey swaps | calls that a coldkey signs are refused while its swap is announced; proxied calls are not |
 | conviction | locks gain conviction; a subnet does not change its owner for it |
 | `dissolve_network`, `root_dissolve_network` | a subnet is removed immediately; the real chain removes it over several blocks |
+| `sudo_set_tempo` | root may also change the tempo during the freeze window before an epoch |
+| `CollateralLockShare`, `CollateralDrainRatio`, `MinerCollateral`, `SubnetEpochConsensus`, `SubnetProtocolAlpha`, `SubnetLeases`, `AssociatedEvmAddress`, `ChildkeyThresholdSuspended` | clients can read the defaults; this chain never writes them |
+| `SubnetEmaTaoFlow` | 0 since the subnet's creation: emission follows prices |
+| `Commitments.RevealedCommitments` | timelocked commitments are stored, but not revealed |
 | `sudo_set_tao_flow_cutoff`, `sudo_set_tao_flow_normalization_exponent`, `sudo_set_tao_flow_smoothing_factor`, `sudo_set_net_tao_flow_enabled`, `sudo_set_emission_bar_quantile`, `sudo_set_emission_bar_rank`, `sudo_set_emission_gate_exponent`, `sudo_set_dissolve_network_schedule_duration` | the settings are stored, without effect: emission follows prices, and dissolution has no delay |
 | `Drand.Pulses` | the chain fetches no pulses; `Drand.write_pulse` stores those that clients submit |
 | `ProxyType.SudoUncheckedSetCode` | can be granted without effect: the chain accepts no extrinsic that replaces its native code |

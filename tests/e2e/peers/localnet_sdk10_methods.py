@@ -1,0 +1,79 @@
+"""Calls every public method of bittensor 10's clients on development chains, and checks the effects.
+
+localnet_sdk10_methods.py  reads {"class", "url", "netuid", "block_seconds"} from standard input, where class is
+                       Subtensor or AsyncSubtensor; says what came of each operation, and which methods were not called
+"""
+import asyncio
+import inspect
+import json
+import os
+import sys
+import threading
+import time
+
+sys.argv = sys.argv[:1]
+os.environ.setdefault("BT_NO_PARSE_CLI_ARGS", "1")
+
+import bittensor as bt  # noqa: E402
+from async_substrate_interface.sync_substrate import SubstrateInterface  # noqa: E402
+from localnet_answers import Tool, say  # noqa: E402
+from sdk10_methods import OPERATIONS, Client, wallet, chain, subnets, neurons, staking, accounts  # noqa: E402, F401
+
+# It writes to standard output.
+bt.logging.off()
+question = json.load(sys.stdin)
+CLASS = getattr(bt, question["class"])
+# Methods that fail on the main network too: a part of their error, and their arguments.
+UNSUPPORTED = {
+    # MaxEpochsPerBlock is a storage item.
+    "get_max_epochs_per_block": ("Unable to retrieve MaxEpochsPerBlock constant", ()),
+    # The runtime API is `get_proxy_filters`.
+    "get_proxy_filter": ("'ProxyFilterRuntimeApi.get_proxy_filter' not found", ()),
+    # The senate was removed.
+    "get_vote_data": ("Triumvirate", ("0x" + "00" * 32,)),
+    # The call was removed in spec version 461.
+    "set_root_claim_type": ("set_root_claim_type not found", (wallet("//Bob", "//Bob"), "Keep")),
+}
+record = Tool("bittensor", f"bittensor {CLASS.__name__}")
+
+
+def methods():
+    """Public callables of the class, without properties."""
+    named = ((name, inspect.getattr_static(CLASS, name)) for name in dir(CLASS) if not name.startswith("_"))
+    return {name for name, found in named if not isinstance(found, property) and callable(getattr(CLASS, name))}
+
+
+def mine():
+    """Produces a block as soon as an extrinsic is pending."""
+    chain = SubstrateInterface(url=question["url"], ss58_format=42)
+    while True:
+        if chain.rpc_request("author_pendingExtrinsics", [])["result"]:
+            chain.rpc_request("dev_mine", [1])
+        time.sleep(0.01)
+
+
+async def main():
+    client = Client(CLASS(network=question["url"]), question["netuid"], question["block_seconds"])
+    for name, work in OPERATIONS:
+        await record.run(name, work(client))
+    for name, (error, arguments) in UNSUPPORTED.items():
+        try:
+            response = await getattr(client, name)(*arguments)
+            found = response.message if not response.success else response
+        except Exception as raised:  # noqa: BLE001
+            found = raised
+        assert error in str(found), (name, found)
+        client.called.discard(name)
+    unknown = client.called - methods()
+    assert not unknown, unknown
+    record.did["public methods"] = {"ok": True, "value": {
+        "called": sorted(client.called),
+        "unsupported": sorted(UNSUPPORTED),
+        "not called": sorted(methods() - client.called - UNSUPPORTED.keys()),
+    }}
+    await client.close()
+
+
+threading.Thread(target=mine, daemon=True).start()
+asyncio.run(main())
+say()
