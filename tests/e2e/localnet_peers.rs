@@ -1,8 +1,9 @@
-//! The Python tools and Polkadot-JS on the development chain. `TAONET_UPDATE_DOCS=1` regenerates the table in docs/localnet.md.
+//! The Python tools and Polkadot-JS on the development chain. `TAONET_UPDATE_DOCS=1` regenerates the tables in
+//! docs/localnet.md.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader};
-use std::process::{Child, Stdio};
+use std::process::{Child, Command, Stdio};
 
 use serde_json::{Value, json};
 
@@ -26,6 +27,18 @@ impl Localnet {
     fn start(block_time: &str) -> Self {
         let mut command = tao();
         command.args(["localnet", "--memory", "--port", "0", "--json", "--block-time", block_time]);
+        Self::run(command)
+    }
+
+    /// Starts a chain with blocks on demand. All such chains have the same genesis block and the same clock.
+    fn start_at_noon() -> Self {
+        let mut command = tao();
+        command.args(["localnet", "--memory", "--port", "0", "--json", "--block-time", "manual"]);
+        command.args(["--at", "2026-01-31T12:00:00Z"]);
+        Self::run(command)
+    }
+
+    fn run(mut command: Command) -> Self {
         let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
         let mut line = String::new();
         BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
@@ -52,6 +65,9 @@ const KNOWN_FAILURES: &[(&str, &str, &str)] = &[
     (BTCLI, "stake set-claim", "Unsupported: the real chain has baskets"),
     (BTCLI, "stake process-claim", "Unsupported: the real chain has baskets"),
 ];
+
+/// Operations for which btcli and tao choose different calls.
+const DIFFERENT_CALLS: &[&str] = &["swap a hotkey", "swap a hotkey on one subnet"];
 
 /// Results of one tool.
 struct Did {
@@ -353,6 +369,30 @@ fn check_btcli_accounts(did: &Did) {
     assert_eq!(did.value("view dashboard"), true);
 }
 
+/// The same operations through btcli and through tao, on two chains with the same genesis block.
+#[test]
+fn btcli_and_tao_make_the_same_chain() {
+    let Some(btcli) = Peer::find("btcli") else { return };
+    let (theirs, ours) = (Localnet::start_at_noon(), Localnet::start_at_noon());
+    let program = tao().get_program().to_str().unwrap().to_owned();
+    let question = json!({ "url": theirs.url, "tao_url": ours.url, "tao": program, "netuid": BABELBIT });
+    let did = Did::all(&btcli.ask(&mut btcli.script("localnet_journey.py"), &question));
+    let [did] = did.as_slice() else { panic!("one tool") };
+    assert_eq!(did.failures().collect::<Vec<_>>(), []);
+    let journey = did.value("journey");
+    assert!(journey["calls"].as_u64() >= Some(60), "{journey}");
+    assert_eq!(journey["heights"][0], journey["heights"][1]);
+    // The script states the reasons.
+    let differences: Vec<_> = journey["differences"].as_object().unwrap().keys().collect();
+    assert_eq!(differences, DIFFERENT_CALLS, "{journey}");
+    // The complete state is equal, except for balances: the fee has one rao for each byte of a transaction, and the
+    // tools choose different periods of validity.
+    assert_eq!(journey["other"], json!([]));
+    assert!(journey["items"].as_u64() > Some(1_000), "{journey}");
+    let paid = journey["more_paid"].as_object().unwrap();
+    assert!(paid.values().all(|rao| rao.as_i64().unwrap().abs() < 100), "{journey}");
+}
+
 #[test]
 fn polkadot_js_uses_the_chain() {
     let Some(polkadot) = Peer::find("polkadot") else { return };
@@ -402,7 +442,10 @@ fn check_polkadot_transactions(did: &Did) {
     assert_eq!(did.value("mortal transaction with a tip"), 1_000);
     let batch = did.value("batch");
     assert_eq!(batch["received"], "3000000000");
-    assert!(has(&batch["events"], "utility.ItemCompleted") && has(&batch["events"], "utility.BatchCompleted"), "{batch}");
+    assert!(
+        has(&batch["events"], "utility.ItemCompleted") && has(&batch["events"], "utility.BatchCompleted"),
+        "{batch}"
+    );
     assert_eq!(did.value("error of a call"), r#"{"arithmetic":"Underflow"}"#);
     assert_eq!(did.value("refused transaction"), "1010: Invalid Transaction: Transaction is outdated");
     let proxy = did.value("proxy");

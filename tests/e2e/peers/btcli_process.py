@@ -2,8 +2,11 @@
 
 The environment (home directory, wallets) is temporary; standard output is no terminal, as in a pipe.
 """
+import atexit
+import contextlib
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -11,6 +14,7 @@ import time
 import traceback
 
 HOME = tempfile.mkdtemp(prefix="taonet-btcli-")
+atexit.register(shutil.rmtree, HOME, ignore_errors=True)
 WALLETS = os.path.join(HOME, "wallets")
 os.environ.update(HOME=HOME, NO_COLOR="1", PYTHONDONTWRITEBYTECODE="1")
 # Rich reads the width from COLUMNS at each output, unless it is set at import.
@@ -69,7 +73,10 @@ def fork(work, stdin, stdout, stderr):
 
 def output(arguments, answers="", columns=240, seconds=120):
     """Runs btcli in a child; returns its exit code, standard output and standard error."""
-    with tempfile.TemporaryFile("w+") as stdin, tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:
+    stdin, out, err = files = [tempfile.TemporaryFile("w+") for _ in range(3)]
+    with contextlib.ExitStack() as stack:
+        for file in files:
+            stack.enter_context(file)
         stdin.write(answers)
         stdin.seek(0)
 
@@ -228,8 +235,7 @@ def address(uri):
     return Keypair.create_from_uri(uri).ss58_address
 
 
-def run(command, **how):
+def run(command):
     """Runs the installed program itself."""
-    environment = {**os.environ, "COLUMNS": "240"}
-    return subprocess.run([BTCLI, *command], env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True,
-                          timeout=120, **how)
+    how = {"env": {**os.environ, "COLUMNS": "240"}, "stdin": subprocess.DEVNULL, "capture_output": True, "text": True}
+    return subprocess.run([BTCLI, *command], timeout=120, **how)

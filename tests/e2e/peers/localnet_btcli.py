@@ -97,7 +97,8 @@ def _():
 # The installed program itself, once; all other commands run in forked children.
 @operation("the program itself")
 def _():
-    done = run(["wallet", "balance", "--wallet-path", WALLETS, "--wallet-name", "bob", "--network", URL, "--json-output"])
+    given = ["--wallet-path", WALLETS, "--wallet-name", "bob", "--network", URL, "--json-output"]
+    done = run(["wallet", "balance", *given])
     check(done.returncode == 0, done.stdout, done.stderr)
     return json.loads(done.stdout)["balances"]["bob"]["coldkey"]
 
@@ -289,7 +290,8 @@ def _():
 @operation("subnets hyperparameters")
 def _():
     narrow("subnets hyperparameters", "--netuid", NETUID, has="tempo")
-    return {row["hyperparameter"]: row["value"] for row in document("subnets hyperparameters", "--netuid", NETUID)}["tempo"]
+    rows = document("subnets hyperparameters", "--netuid", NETUID)
+    return {row["hyperparameter"]: row["value"] for row in rows}["tempo"]
 
 
 @operation("sudo get")
@@ -337,8 +339,8 @@ def _():
 
 
 IDENTITY = {
-    "--subnet-name": "Journey", "--github-repo": "https://github.com/example/journey", "--subnet-contact": "a@example.org",
-    "--subnet-url": "https://example.org", "--discord": "journey", "--description": "A subnet of btcli",
+    "--subnet-name": "Journey", "--github-repo": "https://github.com/example/journey",
+    "--subnet-contact": "a@example.org", "--subnet-url": "https://example.org", "--discord": "journey", "--description": "A subnet of btcli",
     "--logo-url": "https://example.org/logo.png", "--additional-info": "none",
 }
 
@@ -725,8 +727,8 @@ def _():
 def _():
     # The account of the proxy pays for nothing; the signer does.
     block, index = pure["at"]
-    given = ["--height", block, "--ext-index", index, "--spawner", ALICE, "--proxy", pure["pure"], "--proxy-type", "Any"]
-    succeeded("proxy kill", *given)
+    given = ["--height", block, "--ext-index", index, "--spawner", ALICE, "--proxy", pure["pure"]]
+    succeeded("proxy kill", *given, "--proxy-type", "Any")
     return read("Proxy", "Proxies", pure["pure"])[0]
 
 

@@ -4,6 +4,7 @@ localnet_journey.py    reads {"url", "tao_url", "tao", "netuid"} from standard i
                        and produce one block for each transaction. Reports each operation, with the differences of the
                        calls, and the differences of the complete storage at the end.
 """
+import itertools
 import json
 import os
 import re
@@ -11,15 +12,17 @@ import subprocess
 import time
 import urllib.request
 
+import xxhash
 from btcli_process import (
-    HOME, URL, WALLETS, Failed, address, arguments_of, document, fork, option, output, question, text, wallet,
+    URL, WALLETS, Failed, Keypair, address, arguments_of, fork, option, output, question, wallet,
 )
 from localnet_answers import Tool, say
 
 NETUID, TAO, TAO_URL = question["netuid"], question["tao"], question["tao_url"]
 CALM, NEW, BURNT = 18, 60, 21
 operation = Tool("bittensor-cli")
-report = {"differences": {}, "calls": 0, "blocks": 0}
+# The calls that differ, with reasons; the number of transactions; the differing items of storage.
+report = {"differences": {}, "calls": 0, "other": []}
 
 
 def rpc(url, method, *parameters):
@@ -69,15 +72,17 @@ helps = {}
 def tao(words, who, hotkey):
     """Runs tao with the same wallet; returns its document."""
     words = [str(word) for word in words]
-    command = next(words[:n] for n in range(len(words), 0, -1) if all(re.fullmatch("[a-z][a-z-]*", w) for w in words[:n]))
-    key = " ".join(command[:3])
+    command = list(itertools.takewhile(re.compile("[a-z][a-z-]*").fullmatch, words[:3]))
+    key = " ".join(command)
     environment = {key: value for key, value in os.environ.items() if not key.startswith("BT_")}
     if key not in helps:
-        helps[key] = subprocess.run([TAO, *command[:3], "--help"], env=environment, capture_output=True, text=True).stdout
+        asked = subprocess.run([TAO, *command, "--help"], env=environment, capture_output=True, text=True, timeout=60)
+        helps[key] = asked.stdout
     words += ["--network", TAO_URL, "--wallet-path", WALLETS, "--wallet-name", who, "--yes", "--json"]
     if "--hotkey <NAME>" in helps[key] and "--hotkey-ss58" not in words:
         words += ["--hotkey", hotkey]
-    done = subprocess.run([TAO, *words], env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60)
+    how = {"env": environment, "stdin": subprocess.DEVNULL, "capture_output": True, "text": True}
+    done = subprocess.run([TAO, *words], timeout=120, **how)
     if done.returncode:
         raise Failed(f"tao: {' '.join((done.stdout + done.stderr).split())[-400:]}")
     return json.loads(done.stdout)
@@ -110,13 +115,16 @@ def signed(url, since):
 
 
 # A note about the first identity of an account.
-NO_IDENTITY = "❌ Existing identity not found"
+NO_IDENTITY = re.compile("❌ Existing (subnet )?identity not found")
 # Rao that each account paid more with btcli than with tao: the fee has 1 rao per byte.
 more_paid = {}
 
 
-def both(name, btcli, own, who="alice", hotkey="default", answers="", differs=None):
-    """Does an operation with both tools. The calls in the blocks must be equal, unless a reason is given."""
+def both(name, btcli, own, who="alice", hotkey="default", answers="", differs=None, costs=True):
+    """Does an operation with both tools. The calls in the blocks must be equal, unless a reason is given.
+
+    The arguments of tao can depend on btcli's calls. Some calls cost no fee.
+    """
 
     @operation(name)
     def _():
@@ -129,14 +137,9 @@ def both(name, btcli, own, who="alice", hotkey="default", answers="", differs=No
         command, *given = btcli
         if option(command, "--no-mev-protection"):
             given.append("--no-mev-protection")
-        if answers:
-            arguments = arguments_of(command, given, wallet=who, hotkey=hotkey, as_json=False)
-            code, out, err = output(arguments, answers)
-            said = out + err
-        else:
-            code, out, err = output(arguments_of(command, given, wallet=who, hotkey=hotkey, as_json=False))
-            said = out + err
-        if code or "❌" in said.replace(NO_IDENTITY, "") or "Traceback" in said:
+        code, out, err = output(arguments_of(command, given, wallet=who, hotkey=hotkey, as_json=False), answers)
+        said = out + err
+        if code or "❌" in NO_IDENTITY.sub("", said) or "Traceback" in said:
             raise Failed(f"btcli: {' '.join(said.split())[-400:]}")
         theirs = list(signed(URL, before[0]))
         answer = tao(own(theirs) if callable(own) else own, who, hotkey)
@@ -148,7 +151,8 @@ def both(name, btcli, own, who="alice", hotkey="default", answers="", differs=No
             account = theirs["signer"]
             if account != ours["signer"]:
                 raise Failed(f"signed by {account} and {ours['signer']}")
-            more_paid[account] = more_paid.get(account, 0) + theirs["length"] - ours["length"]
+            if costs:
+                more_paid[account] = more_paid.get(account, 0) + theirs["length"] - ours["length"]
             if theirs["call"] != ours["call"]:
                 report["differences"][name] = [differs, theirs["call"], ours["call"]]
                 if not differs:
@@ -203,7 +207,8 @@ both("stake add on another's hotkey", ["stake add", "--amount", "30", "--include
 both("stake add by Charlie", ["stake add", "--amount", "40", *stake(NETUID)],
      ["stake", "add", "--netuid", NETUID, "40"], who="charlie")
 both("stake remove", ["stake remove", "--amount", "20", *stake(NETUID)], ["stake", "remove", "--netuid", NETUID, "20"])
-both("stake move", ["stake move", "--amount", "10", "--dest", OTHER, "--origin-netuid", NETUID, "--dest-netuid", NETUID],
+both("stake move",
+     ["stake move", "--amount", "10", "--dest", OTHER, "--origin-netuid", NETUID, "--dest-netuid", NETUID],
      ["stake", "move", "--netuid", NETUID, "--to-hotkey", OTHER, "10"])
 both("stake move to another subnet",
      ["stake move", "--amount", "3", "--dest", OTHER, "--origin-netuid", NETUID, "--dest-netuid", CALM],
@@ -218,9 +223,9 @@ both("stake unstake-all to root", ["stake remove", "--all-alpha"], ["stake", "un
      hotkey="second")
 both("stake auto", ["stake set-auto", "--netuid", NETUID], ["stake", "auto", "set", "--netuid", NETUID],
      answers=f"{HOTKEY}\n")
-both("child set", ["stake child set", "--children", OTHER, "--proportions", "0.5", "--netuid", NETUID],
-     ["stake", "child", "set", "--netuid", NETUID, f"{OTHER}:50"],
-     differs="half of 2^64 - 1 is rounded up by btcli, and down by tao")
+# The whole stake: btcli rounds parts of it up, tao down.
+both("child set", ["stake child set", "--children", OTHER, "--proportions", "1", "--netuid", NETUID],
+     ["stake", "child", "set", "--netuid", NETUID, f"{OTHER}:100"])
 mine(30)
 both("child take", ["stake child take", "--take", "0.12", "--netuid", NETUID],
      ["stake", "child", "take", "--netuid", NETUID, "12"])
@@ -264,13 +269,12 @@ both("proxy remove", ["proxy remove", "--delegate", BOB, "--proxy-type", "Transf
      ["proxy", "remove", BOB, "--type", "transfer"])
 both("proxy create-pure", ["proxy create", "--proxy-type", "Any", "--delay", "0", "--index", "0"],
      ["proxy", "create-pure", "--type", "any"])
-pure = operation.did["proxy create-pure"]["value"]
-if isinstance(pure, dict):
-    block, index = height(URL), 1
-    both("proxy kill-pure",
-         ["proxy kill", "--height", block, "--ext-index", index, "--spawner", ALICE, "--proxy", pure["account"],
-          "--proxy-type", "Any", "--index", "0"],
-         ["proxy", "kill-pure", pure["account"], "--created", f"{block}-{index}", "--type", "any"])
+pure, place = (operation.did["proxy create-pure"]["value"][key] for key in ("pure", "created"))
+block, index = place.split("-")
+both("proxy kill-pure",
+     ["proxy kill", "--height", block, "--ext-index", index, "--spawner", ALICE, "--proxy", pure, "--proxy-type", "Any",
+      "--index", "0"],
+     ["proxy", "kill-pure", pure, "--created", place, "--type", "any"])
 both("proxy add with a delay", ["proxy add", "--delegate", BOB, "--proxy-type", "Any", "--delay", "5"],
      ["proxy", "add", BOB, "--type", "any", "--delay", "5"])
 both("announce a transfer", ["wallet transfer", "--dest", FERDIE, "--amount", "2", "--proxy", ALICE, "--announce-only"],
@@ -283,7 +287,8 @@ loan = ["--deposit", "10", "--min-contribution", "1", "--cap", "30", "--duration
 for number in (0, 1):
     both(f"crowdloan create {number}", ["crowd create", "--fundraising", "--target-address", EVE, *loan],
          ["crowdloan", "create", "--target", EVE, *loan])
-both("crowdloan contribute", ["crowd contribute", "--id", 0, "--amount", "20"], ["crowdloan", "contribute", 0, "20"], who="bob")
+both("crowdloan contribute", ["crowd contribute", "--id", 0, "--amount", "20"],
+     ["crowdloan", "contribute", 0, "20"], who="bob")
 both("crowdloan contribute to the second", ["crowd contribute", "--id", 1, "--amount", "3"],
      ["crowdloan", "contribute", 1, "3"], who="bob")
 both("crowdloan contribute by Ferdie", ["crowd contribute", "--id", 1, "--amount", "4"],
@@ -291,7 +296,8 @@ both("crowdloan contribute by Ferdie", ["crowd contribute", "--id", 1, "--amount
 both("crowdloan withdraw", ["crowd withdraw", "--id", 1], ["crowdloan", "withdraw", 1], who="ferdie")
 both("crowdloan update", ["crowd update", "--id", 1, "--min-contribution", "2"],
      ["crowdloan", "update", 1, "--min-contribution", "2"])
-both("crowdloan update of the cap", ["crowd update", "--id", 1, "--cap", "40"], ["crowdloan", "update", 1, "--cap", "40"])
+both("crowdloan update of the cap", ["crowd update", "--id", 1, "--cap", "40"],
+     ["crowdloan", "update", 1, "--cap", "40"])
 both("crowdloan finalize", ["crowd finalize", "--id", 0], ["crowdloan", "finalize", 0])
 mine(110)
 both("crowdloan refund", ["crowd refund", "--id", 1], ["crowdloan", "refund", 1])
@@ -305,7 +311,8 @@ identity = {
 }
 given = {**{key.replace("_", "-"): value for key, value in identity.items()}}
 given["additional-info"] = given.pop("additional")
-both("subnet identity", ["subnets set-identity", "--netuid", NEW, *[w for k, v in given.items() for w in (f"--{k}", v)]],
+both("subnet identity",
+     ["subnets set-identity", "--netuid", NEW, *[word for key, value in given.items() for word in (f"--{key}", value)]],
      ["call", "SubtensorModule.set_subnet_identity", "--args", json.dumps({"netuid": NEW, **identity})])
 both("subnet symbol", ["subnets set-symbol", "--netuid", NEW, "ᚢ"],
      ["call", "SubtensorModule.update_symbol", f"netuid={NEW}", "symbol=ᚢ"])
@@ -315,13 +322,16 @@ both("another hyperparameter", ["sudo set", "--netuid", CALM, "--param", "immuni
      ["sudo", "set", "immunity_period", "5000", "--netuid", CALM, "--owner"])
 both("commit-reveal", ["sudo set", "--netuid", CALM, "--param", "commit_reveal_weights_enabled", "--value", "false"],
      ["sudo", "set", "commit_reveal_weights_enabled", "false", "--netuid", CALM, "--owner"])
-both("mechanisms", ["subnets mechanisms set", "--netuid", CALM, "--count", "2"],
-     ["call", "AdminUtils.sudo_set_mechanism_count", f"netuid={CALM}", "mechanism_count=2"], answers="y\n")
 both("trim", ["sudo trim", "--netuid", CALM, "--max", "100"],
      ["call", "AdminUtils.sudo_trim_to_max_allowed_uids", f"netuid={CALM}", "max_n=100"])
-both("trigger an epoch", ["sudo trigger-epoch", "--netuid", CALM], ["call", "SubtensorModule.trigger_epoch", f"netuid={CALM}"])
+both("mechanisms", ["subnets mechanisms set", "--netuid", CALM, "--count", "2"],
+     ["call", "AdminUtils.sudo_set_mechanism_count", f"netuid={CALM}", "mechanism_count=2"], answers="y\n")
+both("trigger an epoch", ["sudo trigger-epoch", "--netuid", CALM],
+     ["call", "SubtensorModule.trigger_epoch", f"netuid={CALM}"])
+# tao serve-axon states the version of taonet, btcli none.
 both("axon", ["axon set", "--netuid", NETUID, "--ip", "203.0.113.7", "--port", "8099"],
-     ["serve-axon", "--netuid", NETUID, "--port", "8099", "--external-ip", "203.0.113.7"])
+     ["call", "SubtensorModule.serve_axon", f"netuid={NETUID}", "version=0", f"ip={0xcb007107}", "port=8099",
+      "ip_type=4", "protocol=4", "placeholder1=0", "placeholder2=0", "--use-hotkey"], costs=False)
 mine(30)
 
 
@@ -338,10 +348,49 @@ def storage(url):
     return values
 
 
+def public(uri):
+    """Public key of a development key, in hex."""
+    return Keypair.create_from_uri(uri).public_key.hex()
+
+
+def prefix(pallet, item):
+    """The beginning of a storage item's keys."""
+    return "0x" + b"".join(
+        xxhash.xxh64_intdigest(name, seed).to_bytes(8, "little") for name in (pallet, item) for seed in (0, 1)
+    ).hex()
+
+
+# Hashes of blocks and transactions, which have the signatures, and what each block leaves behind of its events.
+BLOCKS = [prefix("System", item) for item in ("BlockHash", "ParentHash", "Digest", "Events")]
+ACCOUNTS = prefix("System", "Account")
+# The author of all blocks, who receives the fees.
+AUTHOR = public("//Alice")
+
+
+def free(value):
+    """The free balance of an account, and all else of it: nonce and references are 16 bytes before it."""
+    data = bytes.fromhex(value[2:])
+    return int.from_bytes(data[16:24], "little"), data[:16] + data[24:]
+
+
 theirs, ours = storage(URL), storage(TAO_URL)
-report["items"] = len(theirs)
-report["other"] = {key: [theirs.get(key), ours.get(key)] for key in theirs.keys() | ours.keys() if theirs.get(key) != ours.get(key)}
-report["more_paid"] = more_paid
+more_received = sum(paid for account, paid in more_paid.items() if account != AUTHOR)
+expected = {**more_paid, AUTHOR: -more_received}
+# The new coldkey has what was left of the old one.
+expected[public("//DaveFresh")] = expected.pop(public("//Dave"))
+accounts = {}
+for key in sorted(theirs.keys() | ours.keys()):
+    pair = [theirs.get(key), ours.get(key)]
+    if pair[0] == pair[1] or key[:66] in BLOCKS:
+        continue
+    account = key[-64:]
+    if key[:66] == ACCOUNTS and None not in pair:
+        (btcli_free, btcli_rest), (tao_free, tao_rest) = map(free, pair)
+        accounts[account] = tao_free - btcli_free
+        if tao_free - btcli_free == expected.get(account) and btcli_rest == tao_rest:
+            continue
+    report["other"].append([key, *pair])
+report.update(items=len(theirs), accounts=accounts, more_paid=more_paid)
 report["heights"] = [height(url) for url in (URL, TAO_URL)]
 operation.did["journey"] = {"ok": True, "value": report}
 for miner in miners:

@@ -89,7 +89,8 @@ await operation("connect", async () => {
   ]);
   const symbol = properties.tokenSymbol.unwrap()[0].toString();
   const decimals = properties.tokenDecimals.unwrap()[0].toNumber();
-  return { chain: chain.toString(), name: name.toString(), spec: api.runtimeVersion.specVersion.toNumber(), symbol, decimals };
+  const spec = api.runtimeVersion.specVersion.toNumber();
+  return { chain: chain.toString(), name: name.toString(), spec, symbol, decimals };
 });
 
 await operation("connect over HTTP", async () => {
@@ -120,7 +121,8 @@ await operation("storage keys in pages", async () => {
 });
 
 await operation("several storage items", async () => {
-  const found = await api.queryMulti([[api.query.subtensorModule.tempo, netuid], [api.query.system.account, bob.address]]);
+  const { subtensorModule, system } = api.query;
+  const found = await api.queryMulti([[subtensorModule.tempo, netuid], [system.account, bob.address]]);
   return [found[0].toNumber(), found[1].data.free.toString()];
 });
 
@@ -190,7 +192,8 @@ await operation("refused transaction", () => {
 
 await operation("proxy", async () => {
   await send(api.tx.proxy.addProxy(bob.address, "Transfer", 0), alice);
-  const held = (await api.query.proxy.proxies(alice.address))[0].map((one) => [one.delegate.toString(), one.proxyType.type]);
+  const [proxies] = await api.query.proxy.proxies(alice.address);
+  const held = proxies.map((one) => [one.delegate.toString(), one.proxyType.type]);
   const inner = api.tx.balances.transferKeepAlive(dave.address, TAO);
   const before = await free(dave.address);
   const { events } = await send(api.tx.proxy.proxy(alice.address, null, inner), bob);
