@@ -82,7 +82,12 @@ def tao(words, who, hotkey):
     if "--hotkey <NAME>" in helps[key] and "--hotkey-ss58" not in words:
         words += ["--hotkey", hotkey]
     how = {"env": environment, "stdin": subprocess.DEVNULL, "capture_output": True, "text": True}
-    done = subprocess.run([TAO, *words], timeout=120, **how)
+    before = height(TAO_URL)
+    for _ in range(5):
+        done = subprocess.run([TAO, *words], timeout=120, **how)
+        # On a busy machine, a request can take longer than a block. Nothing was submitted yet.
+        if done.returncode == 0 or "timed out" not in done.stderr or height(TAO_URL) > before:
+            break
     if done.returncode:
         raise Failed(f"tao: {' '.join((done.stdout + done.stderr).split())[-400:]}")
     return json.loads(done.stdout)
