@@ -361,7 +361,9 @@ def public(uri):
 def prefix(pallet, item):
     """The beginning of a storage item's keys."""
     return "0x" + b"".join(
-        xxhash.xxh64_intdigest(name, seed).to_bytes(8, "little") for name in (pallet, item) for seed in (0, 1)
+        xxhash.xxh64_intdigest(name.encode(), seed).to_bytes(8, "little")
+        for name in (pallet, item)
+        for seed in (0, 1)
     ).hex()
 
 
