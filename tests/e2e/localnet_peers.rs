@@ -347,7 +347,7 @@ fn check_btcli_stake(did: &Did) {
     assert_eq!(did.value("sudo set-take"), 5_898);
     assert_eq!(did.value("sudo get-take"), 0.09);
     assert_eq!(did.value("sudo stake-burn"), 5_000_000_000_u64);
-    assert_eq!(did.value("stake remove all alpha"), false);
+    assert_eq!(did.value("stake remove all alpha"), &json!([0]));
 }
 
 fn check_btcli_accounts(did: &Did) {

@@ -639,7 +639,9 @@ def _():
 def _():
     # What Bob got by the transfer.
     succeeded("stake remove", "--all-alpha", "--hotkey-ss58-address", HOTKEY, wallet="bob", hotkey=None)
-    return HOTKEY in document("stake list", wallet="bob", hotkey=None)["stake_info"]
+    # The TAO is staked on root, on the same hotkey.
+    rows = document("stake list", wallet="bob", hotkey=None)["stake_info"][HOTKEY]
+    return [row["netuid"] for row in rows]
 
 
 # Accounts.
