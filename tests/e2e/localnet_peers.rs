@@ -346,7 +346,9 @@ fn check_btcli_stake(did: &Did) {
     assert_eq!(did.value("stake child revoke"), &json!([]));
     assert_eq!(did.value("sudo set-take"), 5_898);
     assert_eq!(did.value("sudo get-take"), 0.09);
-    assert_eq!(did.value("sudo stake-burn"), 5_000_000_000_u64);
+    // Alice is the author of the block, and gets the fees: 33 parts of 65 535 of the trade.
+    let tao = 5_000_000_000_u64;
+    assert_eq!(did.value("sudo stake-burn"), tao - tao * 33 / 65_535);
     assert_eq!(did.value("stake remove all alpha"), &json!([0]));
 }
 

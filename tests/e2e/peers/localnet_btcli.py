@@ -585,7 +585,6 @@ def _():
     text("subnets start", "--netuid", NOBODY)
     before = free(ALICE)
     succeeded("sudo stake-burn", "--netuid", NOBODY, "--amount", "5", "--tolerance", "0.5")
-    # She is the author of the block, and gets the fee back.
     return before - free(ALICE)
 
 
