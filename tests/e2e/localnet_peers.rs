@@ -1,8 +1,9 @@
-//! The Python tools on the development chain. `TAONET_UPDATE_DOCS=1` regenerates the table in docs/localnet.md.
+//! The Python tools and Polkadot-JS on the development chain. `TAONET_UPDATE_DOCS=1` regenerates the tables in
+//! docs/localnet.md.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader};
-use std::process::{Child, Stdio};
+use std::process::{Child, Command, Stdio};
 
 use serde_json::{Value, json};
 
@@ -26,6 +27,18 @@ impl Localnet {
     fn start(block_time: &str) -> Self {
         let mut command = tao();
         command.args(["localnet", "--memory", "--port", "0", "--json", "--block-time", block_time]);
+        Self::run(command)
+    }
+
+    /// Starts a chain with blocks on demand. All such chains have the same genesis block and the same clock.
+    fn start_at_noon() -> Self {
+        let mut command = tao();
+        command.args(["localnet", "--memory", "--port", "0", "--json", "--block-time", "manual"]);
+        command.args(["--at", "2026-01-31T12:00:00Z"]);
+        Self::run(command)
+    }
+
+    fn run(mut command: Command) -> Self {
         let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
         let mut line = String::new();
         BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
@@ -42,8 +55,20 @@ impl Drop for Localnet {
     }
 }
 
+/// btcli, with its version.
+const BTCLI: &str = "bittensor-cli 9.23.2";
+
 /// Known failures: tool, operation, and start of the error.
-const KNOWN_FAILURES: &[(&str, &str, &str)] = &[];
+const KNOWN_FAILURES: &[(&str, &str, &str)] = &[
+    (BTCLI, "sudo senate", "Unsupported: the real chain has no senate"),
+    (BTCLI, "sudo proposals", "Unsupported: the real chain has no senate"),
+    (BTCLI, "sudo senate-vote", "Unsupported: the real chain has no senate"),
+    (BTCLI, "stake set-claim", "Unsupported: the real chain has baskets"),
+    (BTCLI, "stake process-claim", "Unsupported: the real chain has baskets"),
+];
+
+/// Operations for which btcli and tao choose different calls.
+const DIFFERENT_CALLS: &[&str] = &["swap a hotkey on one subnet", "swap a hotkey"];
 
 /// Results of one tool.
 struct Did {
@@ -291,6 +316,15 @@ fn btcli_uses_the_chain() {
     let did = Did::all(&btcli.ask(&mut btcli.script("localnet_btcli.py"), &question));
     let [did] = did.as_slice() else { panic!("one tool") };
     check_table("what btcli did", &[did]);
+    assert_eq!(did.tool, BTCLI);
+    check_btcli_reads(did, &held);
+    check_btcli_subnets(did);
+    check_btcli_stake(did);
+    check_btcli_accounts(did);
+}
+
+fn check_btcli_reads(did: &Did, held: &Value) {
+    assert_eq!(did.value("the program itself"), &address("//Bob"));
     assert_eq!(did.value("subnets list"), 60);
     assert!(did.value("subnets show").as_str().unwrap().ends_with("Babelbit"));
     let balance = did.value("wallet balance");
@@ -308,11 +342,165 @@ fn btcli_uses_the_chain() {
     let parameters = did.value("sudo get").as_array().unwrap();
     let tempo = parameters.iter().find(|row| row["hyperparameter"] == "tempo").unwrap();
     assert_eq!(tempo["value"], TEMPO, "{tempo}");
+    assert_eq!(did.value("subnets hyperparameters"), TEMPO);
+    assert_eq!(did.value("subnets burn-cost")["burn_cost"]["rao"], 1_000_000_000_000_u64);
+    assert_eq!(did.value("subnets conviction"), BABELBIT);
+    assert_eq!(did.value("subnets price"), &json!([true, true]));
+    assert_eq!(did.value("wallet list"), &json!(["default", "second", "third"]));
+}
+
+fn check_btcli_subnets(did: &Did) {
+    assert_eq!(did.value("subnets create"), 60);
+    assert_eq!(did.value("subnets get-identity"), "Journey");
+    assert_eq!(did.value("subnets set-identity"), "other");
+    assert_eq!(did.value("subnets set-symbol"), "ᚢ");
     let set = did.value("sudo set");
+    assert_eq!(set[0], 90_000_000_000_u64, "{set}");
     // In TAO, as btcli shows it, or in rao.
     assert!(set[1].to_string().contains("90"), "{set}");
     let refusal = did.value("error of a rejected sudo set").as_str().unwrap();
     assert!(refusal.contains("ValueNotInBounds"), "{refusal}");
+    assert_eq!(did.value("sudo trim"), 128);
+    assert_eq!((did.value("subnets mechanisms count"), did.value("subnets mechanisms set")), (&json!(1), &json!(2)));
+    // 75 and 25 of 100, of 65 535.
+    assert_eq!(did.value("subnets mechanisms split-emissions"), &json!([49_151, 16_384]));
+    assert_eq!(did.value("subnets register"), 1);
+    assert_eq!(did.value("subnets register with a second wallet"), 2);
+    assert_eq!(did.value("subnets register on root"), 0);
+    // btcli serves port 1 of address 0.0.0.0 in place of no endpoint.
+    assert_eq!((did.value("axon set"), did.value("axon reset")), (&json!(8099), &json!(1)));
+}
+
+fn check_btcli_stake(did: &Did) {
+    let listed = did.value("stake list");
+    assert!(listed[address("//AliceHotkey")].is_array(), "{listed}");
+    assert_eq!(did.value("stake auto"), "custom");
+    assert_eq!(did.value("stake child set"), true);
+    // 12 % of 65 535.
+    assert_eq!(did.value("stake child take"), 7_864);
+    assert_eq!(did.value("stake child revoke"), &json!([]));
+    assert_eq!(did.value("sudo set-take"), 5_898);
+    assert_eq!(did.value("sudo get-take"), 0.09);
+    // Alice is the author of the block, and gets the fees: 33 parts of 65 535 of the trade.
+    let tao = 5_000_000_000_u64;
+    assert_eq!(did.value("sudo stake-burn"), tao - tao * 33 / 65_535);
+    assert_eq!(did.value("stake remove all alpha"), &json!([0]));
+}
+
+fn check_btcli_accounts(did: &Did) {
+    assert_eq!(did.value("wallet transfer"), 1_500_000_000_u64);
+    assert_eq!(did.value("wallet get-identity"), "Alice");
+    assert_eq!(did.value("wallet associate-hotkey"), true);
+    assert_eq!(did.value("wallet swap-hotkey"), true);
+    assert_eq!(did.value("wallet swap-check"), "disputed");
+    assert_eq!(did.value("proxy create"), &json!([true, 0]));
+    assert_eq!((did.value("proxy kill"), did.value("proxy remove")), (&json!([]), &json!([])));
+    assert_eq!((did.value("proxy add"), did.value("proxy execute")), (&json!(1_000_000_000), &json!(2_000_000_000)));
+    assert_eq!(did.value("crowd create"), &json!([30.0, 2]));
+    assert_eq!(did.value("crowd contribute"), 20_000_000_000_u64);
+    assert_eq!(did.value("crowd update"), 2_000_000_000);
+    assert!(did.value("crowd withdraw").is_null());
+    assert_eq!((did.value("crowd list"), did.value("crowd info")), (&json!(2), &json!("Funded")));
+    assert_eq!(did.value("crowd finalize"), 30_000_000_000_u64);
+    assert_eq!(did.value("crowd refund"), 3_000_000_000_u64);
+    assert!(did.value("crowd dissolve").is_null());
+    assert_eq!(did.value("view dashboard"), true);
+}
+
+/// The same operations through btcli and through tao, on two chains with the same genesis block.
+#[test]
+fn btcli_and_tao_make_the_same_chain() {
+    let Some(btcli) = Peer::find("btcli") else { return };
+    let (theirs, ours) = (Localnet::start_at_noon(), Localnet::start_at_noon());
+    let program = tao().get_program().to_str().unwrap().to_owned();
+    let question = json!({ "url": theirs.url, "tao_url": ours.url, "tao": program, "netuid": BABELBIT });
+    let did = Did::all(&btcli.ask(&mut btcli.script("localnet_journey.py"), &question));
+    let [did] = did.as_slice() else { panic!("one tool") };
+    let failures: Vec<_> = did.failures().collect();
+    assert!(failures.is_empty(), "{failures:?}");
+    let journey = did.value("journey");
+    assert!(journey["calls"].as_u64() >= Some(60), "{journey}");
+    assert_eq!(journey["heights"][0], journey["heights"][1]);
+    // The script states the reasons.
+    let differences: Vec<_> = journey["differences"].as_object().unwrap().keys().collect();
+    assert_eq!(differences, DIFFERENT_CALLS, "{journey}");
+    // The complete state is equal, except for balances: the fee has one rao for each byte of a transaction, and the
+    // tools choose different periods of validity.
+    assert_eq!(journey["other"], json!([]));
+    assert!(journey["items"].as_u64() > Some(1_000), "{journey}");
+    let paid = journey["more_paid"].as_object().unwrap();
+    assert!(paid.values().all(|rao| rao.as_i64().unwrap().abs() < 100), "{journey}");
+}
+
+#[test]
+fn polkadot_js_uses_the_chain() {
+    let Some(polkadot) = Peer::find("polkadot") else { return };
+    let chain = Localnet::start("250ms");
+    let question = json!({ "url": chain.url, "netuid": BABELBIT });
+    let did = Did::all(&polkadot.ask(&mut polkadot.node_script("localnet_polkadot.mjs"), &question));
+    let [did] = did.as_slice() else { panic!("one tool") };
+    check_table("what Polkadot-JS did", &[did]);
+    check_polkadot_reads(did);
+    check_polkadot_transactions(did);
+}
+
+fn check_polkadot_reads(did: &Did) {
+    let spec = taonet_localnet_runtime::VERSION.spec_version;
+    let chain =
+        json!({ "chain": "Bittensor", "name": "taonet localnet", "spec": spec, "symbol": "TAO", "decimals": 9 });
+    assert_eq!(did.value("connect"), &chain);
+    assert_eq!(did.value("connect over HTTP"), true);
+    assert_eq!(did.value("constants"), &json!([500, 250, "node-subtensor"]));
+    assert_eq!(did.value("storage value"), TEMPO);
+    let tempos = did.value("storage map");
+    assert_eq!((tempos.as_object().unwrap().len(), &tempos["18"]), (60, &json!(360)), "{tempos}");
+    assert_eq!(did.value("storage keys in pages"), &json!([40, 20]));
+    assert_eq!(did.value("several storage items"), &json!([TEMPO, "1000000000000000"]));
+    let runtime = did.value("runtime API");
+    assert_eq!((&runtime["nonce"], &runtime["name"]), (&json!(0), &json!("Babelbit")));
+    assert!((0.1..0.3).contains(&runtime["price"].as_f64().unwrap()), "{runtime}");
+    let heads: Vec<u64> = serde_json::from_value(did.value("subscription to new heads").clone()).unwrap();
+    assert_eq!(heads, [heads[0], heads[0] + 1, heads[0] + 2]);
+    assert_eq!(did.value("subscription to finalized heads"), &json!([2, true]));
+    assert_eq!(did.value("subscription to storage"), &json!(["0", "1000000000"]));
+    assert_eq!(did.value("subscription to events"), true);
+    assert_eq!(did.value("storage at an earlier block"), "1000000000000000");
+}
+
+fn check_polkadot_transactions(did: &Did) {
+    let has = |events: &Value, name: &str| events.as_array().unwrap().contains(&json!(name));
+    let transfer = did.value("transfer");
+    assert_eq!(transfer["received"], "1000000000");
+    assert!(has(&transfer["statuses"], "Finalized"), "{transfer}");
+    for event in ["balances.Transfer", "transactionPayment.TransactionFeePaid", "system.ExtrinsicSuccess"] {
+        assert!(has(&transfer["events"], event), "{transfer}");
+    }
+    // As estimated.
+    let [estimate, paid] = did.value("fee").as_array().unwrap().as_slice() else { panic!("two fees") };
+    assert_eq!(estimate, paid);
+    assert_eq!(did.value("mortal transaction with a tip"), 1_000);
+    let batch = did.value("batch");
+    assert_eq!(batch["received"], "3000000000");
+    assert!(
+        has(&batch["events"], "utility.ItemCompleted") && has(&batch["events"], "utility.BatchCompleted"),
+        "{batch}"
+    );
+    assert_eq!(did.value("error of a call"), r#"{"arithmetic":"Underflow"}"#);
+    assert_eq!(did.value("refused transaction"), "1010: Invalid Transaction: Transaction is outdated");
+    let proxy = did.value("proxy");
+    assert_eq!(proxy["held"], json!([[address("//Bob"), "Transfer"]]));
+    // The second call is no transfer.
+    assert_eq!((&proxy["received"], &proxy["results"]), (&json!("1000000000"), &json!([true, false])));
+    assert_eq!(proxy["left"], 0);
+    let multisig = did.value("multisig");
+    assert_eq!(multisig["received"], "3000000000");
+    assert_eq!(multisig["events"], json!([["multisig.NewMultisig"], ["multisig.MultisigExecuted"]]));
+    let staked = did.value("register and stake");
+    assert_eq!(staked, &json!({ "uid": 1, "coldkey": ALICE, "hotkey": address("//PolkadotHotkey") }));
+    assert_eq!(did.value("sudo"), &json!([true, 30_000]));
+    let block = did.value("block and events");
+    assert_eq!((&block["call"], &block["first"]), (&json!("system.remarkWithEvent"), &json!("timestamp")));
+    assert!(has(&block["events"], "system.Remarked"), "{block}");
 }
 
 #[test]

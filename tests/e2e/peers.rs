@@ -58,6 +58,13 @@ impl Peer {
         command
     }
 
+    /// Returns a Node.js command for a script in tests/e2e/peers, which loads its packages from the peer's directory.
+    pub(crate) fn node_script(&self, file: &str) -> Command {
+        let mut command = Command::new("node");
+        command.arg(repository("tests/e2e/peers").join(file)).arg(&self.directory).env("NO_COLOR", "1");
+        command
+    }
+
     /// Passes a document to a script on standard input and parses the last line of its output.
     pub(crate) fn ask(&self, command: &mut Command, question: &Value) -> Value {
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
