@@ -1,20 +1,23 @@
 //! `bb push` and the other commands for chutes, against a server that checks every request.
 
-use std::io::{BufRead as _, BufReader};
+pub(crate) mod program;
+
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use std::sync::{Arc, Mutex};
 
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::State;
+use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderMap, Method, StatusCode, Uri};
 use axum::response::{IntoResponse as _, Response};
 use serde_json::{Value, json};
 use taonet_babelbit_miner::testing::InferenceServer;
 
+use self::program::Account;
 use crate::chain::{BABELBIT, BOB};
-use crate::support::{bb, document, local_bb, refusal, repository, require_models, stderr};
+use crate::support::{bb, document, local_bb, refusal, require_models, stderr};
 use crate::text_contest::small_talk;
 use crate::text_rounds::{Network, engine};
 
@@ -24,15 +27,17 @@ const SLUG: &str = "alice-al-babelbit-0123456789ab";
 const CHUTES_KEY: &str = "cpk_very.secret";
 const HUB_KEY: &str = "hf_very.secret";
 
-/// The Hugging Face hub, the Chutes API and a chute. Each request must have the right key and body.
+/// The Hugging Face hub, the Chutes API and a chute. Each request must have the right key or signature, and body.
 #[derive(Clone, Default)]
 pub(crate) struct Cloud {
     /// Method and path of every request.
     asked: Arc<Mutex<Vec<String>>>,
     /// Whether the chute is deployed.
     is_deployed: Arc<Mutex<bool>>,
-    /// Script of the last deployment.
-    code: Arc<Mutex<String>>,
+    /// Body of the last deployment.
+    deployment: Arc<Mutex<Value>>,
+    /// The account on Chutes that was registered last.
+    account: Arc<Mutex<Account>>,
 }
 
 impl Cloud {
@@ -47,7 +52,17 @@ impl Cloud {
     }
 
     fn chute(&self) -> Value {
-        json!({ "chute_id": "c-1", "name": NAME, "slug": SLUG, "revision": REVISION, "hot": *self.is_deployed.lock().unwrap() })
+        json!({
+            "chute_id": "c-1", "name": NAME, "slug": SLUG, "revision": REVISION, "hot": *self.is_deployed.lock().unwrap(),
+            "version": "v-1", "created_at": "2026-01-01T00:00:00", "cord_ref_id": "r-1",
+        })
+    }
+
+    /// Deploys a chute.
+    fn deploy(&self, chute: Value) -> (u16, Value) {
+        *self.deployment.lock().unwrap() = chute;
+        *self.is_deployed.lock().unwrap() = true;
+        (200, self.chute())
     }
 
     #[expect(clippy::too_many_lines, reason = "one arm for each route of both services")]
@@ -60,7 +75,12 @@ impl Cloud {
             _ => CHUTES_KEY.to_owned(),
         };
         // The flag of a gated model is read without a key.
-        assert!(key == expected || path == "/api/models/al/Babelbit-default", "{method} {path}: {key}");
+        let is_public = ["/ping", "/api/models/al/Babelbit-default"].contains(&path);
+        let is_signed = headers.contains_key("x-chutes-signature");
+        assert!(key == expected || is_public || is_signed, "{method} {path}: {key}");
+        if is_signed && let Some(answer) = self.answer_signed(method, path, headers, body) {
+            return answer;
+        }
         let json = || serde_json::from_slice::<Value>(body).unwrap();
         match (method.as_str(), path) {
             ("POST", "/api/repos/create") => {
@@ -108,10 +128,14 @@ impl Cloud {
                 "/api/models/al/Babelbit-default"
                 | "/api/models/al/Babelbit-default/revision/0123456789abcdef0123456789abcdef01234567",
             ) => (200, json!({ "sha": REVISION, "gated": false })),
+            ("GET", "/ping") => (200, json!({})),
             ("GET", "/images/babelbit:0123456789ab") => (200, json!({ "image_id": "i" })),
             ("GET", "/chutes/") => {
                 let items = if *self.is_deployed.lock().unwrap() { vec![self.chute()] } else { Vec::new() };
-                (200, json!({ "items": items }))
+                let cord = json!({
+                    "function": "predict", "stream": false, "public_api_method": "POST", "public_api_path": "/predict",
+                });
+                (200, json!({ "total": items.len(), "items": items, "cord_refs": { "r-1": [cord] } }))
             }
             ("POST", "/chutes/") => {
                 let chute = json();
@@ -126,9 +150,7 @@ impl Cloud {
                         &json!("my_chute:chute")
                     )
                 );
-                chute["code"].as_str().unwrap().clone_into(&mut self.code.lock().unwrap());
-                *self.is_deployed.lock().unwrap() = true;
-                (200, self.chute())
+                self.deploy(chute)
             }
             ("POST", "/chutes/share") => {
                 assert_eq!(json()["chute_id_or_name"], "c-1");
@@ -171,8 +193,7 @@ async fn answer(State(cloud): State<Cloud>, method: Method, uri: Uri, headers: H
     let status = StatusCode::from_u16(status).unwrap();
     match answer {
         Value::Null => status.into_response(),
-        // An event stream.
-        Value::String(text) => (status, text).into_response(),
+        Value::String(text) => (status, [(CONTENT_TYPE, "text/event-stream")], text).into_response(),
         answer => (status, axum::Json(answer)).into_response(),
     }
 }
@@ -352,45 +373,6 @@ fn the_script_of_a_chute_is_python() {
     parsed.args(["-c", "import ast, sys; ast.parse(open(sys.argv[1]).read())"]).arg(&script);
     let parsed = parsed.output().unwrap();
     assert!(parsed.status.success(), "{}", stderr(&parsed));
-}
-
-/// `chutes run` with a model of the test's, killed on drop.
-struct ChuteRun(Child);
-
-impl Drop for ChuteRun {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-#[test]
-fn the_script_of_a_chute_serves_its_routes() {
-    let folder = tempfile::tempdir().unwrap();
-    let (cloud, server) = Cloud::serve();
-    let script = folder.path().join("my_chute.py");
-    let mut command = bb();
-    command.args(["generate-chute-script", "--revision", REVISION, "--output"]).arg(&script);
-    assert!(with_accounts(&mut command, &server).output().unwrap().status.success());
-    let mut run = Command::new("python3");
-    run.arg(repository("tests/e2e/peers/chute.py")).arg(&script).stdout(Stdio::piped());
-    let mut run = ChuteRun(run.spawn().unwrap());
-    let mut port = String::new();
-    BufReader::new(run.0.stdout.take().unwrap()).read_line(&mut port).unwrap();
-    let mut ping = bb();
-    with_accounts(ping.args(["ping-chute", "--json", "--revision", REVISION]), &server);
-    // Without a key for Chutes, the chute is not looked up.
-    ping.env("CHUTES_API_KEY", "")
-        .env("CHUTES_MINER_BASE_URL_TEMPLATE", format!("http://127.0.0.1:{}/{{slug}}", port.trim()));
-    let ping = document(&ping.output().unwrap());
-    let health = &ping["health"];
-    assert_eq!((&health["status"], &health["model_loaded"]), (&json!("healthy"), &json!(true)), "{ping}");
-    assert_eq!(health["model"], "al/Babelbit-default");
-    let predictions = ping["predictions"].as_array().unwrap();
-    let predicted: Vec<_> = predictions.iter().map(|one| one["prediction"].as_str().unwrap()).collect();
-    let expected = ["Hi", "Hi -", "Hi - how", "Hi - how are", "Hi - how are you"];
-    assert_eq!(predicted, expected.map(|prefix| format!("{prefix} today?")));
-    assert_eq!(cloud.asked(), [""; 0]);
 }
 
 /// arguments · variables · status · part of the error

@@ -51,6 +51,11 @@ impl Peer {
         command
     }
 
+    /// Directory of a Python peer's programs.
+    pub(crate) fn programs(&self) -> PathBuf {
+        self.directory.join("bin")
+    }
+
     /// Returns a Node.js command for a script in tests/e2e/browser, which loads its packages from the peer's directory.
     pub(crate) fn browser_script(&self, file: &str) -> Command {
         let mut command = Command::new("node");

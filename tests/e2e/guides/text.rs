@@ -1,5 +1,6 @@
 //! The guide of the text contest, docs/text-miner.md: every command of its blocks runs, in order, on one machine with a
-//! local chain, and with servers of the test in place of the hub, of Chutes, and of an inference server.
+//! local chain, and with servers of the test in place of the hub, of Chutes, and of an inference server. The lines of
+//! Chutes' own program need its peer.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -14,6 +15,7 @@ use tempfile::TempDir;
 use super::BOB;
 use crate::axon;
 use crate::chain::{BABELBIT, Chain};
+use crate::chutes::program::{Program, Running};
 use crate::chutes::{Cloud, model, with_accounts};
 use crate::kill::address;
 use crate::rounds::Loop;
@@ -39,6 +41,10 @@ struct Walkthrough {
     hub: Hub,
     completions: InferenceServer,
     cloud: InferenceServer,
+    /// Chutes' own program, if it is installed.
+    chutes: Option<Program>,
+    /// `chutes run` of an earlier line.
+    running: Option<Running>,
     variables: BTreeMap<String, String>,
     /// Services of earlier lines, by name.
     services: BTreeMap<&'static str, Daemon>,
@@ -63,6 +69,8 @@ impl Walkthrough {
             hub: Hub::serve(),
             completions: InferenceServer::serve(routes),
             cloud: Cloud::serve().1,
+            chutes: Program::find(folder.path()),
+            running: None,
             variables: BTreeMap::new(),
             services: BTreeMap::new(),
             folder,
@@ -156,6 +164,29 @@ impl Walkthrough {
         assert!(output.status.success(), "{line}: {}", stderr(&output));
     }
 
+    /// Runs a line with Chutes' own program or Docker, if the program is installed.
+    fn run_chutes(&mut self, line: &str) {
+        let Some(chutes) = &self.chutes else { return };
+        if line.contains("chutes register ") {
+            chutes.told(&format!("{line} --wallets-path wallets"), "y\n", Some(&self.cloud));
+        } else if line.contains("chutes run ") {
+            self.running = Some(chutes.serve());
+        } else {
+            chutes.told(&line.replace("pip install -U ", "pip show "), "y\n", None);
+        }
+    }
+
+    /// Calls the chute of an earlier line.
+    fn ping_local(&self, line: &str) {
+        let Some(running) = &self.running else { return };
+        let mut command = self.program(&shlex::split(&line.replace(" --local", "")).unwrap());
+        with_accounts(&mut command, &self.cloud);
+        // Without a key for Chutes, the chute is not looked up.
+        command.env("CHUTES_API_KEY", "").env("CHUTES_MINER_BASE_URL_TEMPLATE", running.url());
+        let output = command.output().unwrap();
+        assert!(output.status.success(), "{line}: {}", stderr(&output));
+    }
+
     /// Runs a line of the guide.
     fn follow(&mut self, line: &str) {
         let words = shlex::split(line).unwrap();
@@ -211,7 +242,7 @@ impl Walkthrough {
             }
             ["bb", "validate", ..] => self.run_validator(line),
             // The servers of the test have accounts of their own.
-            ["export", pairs @ ..] if pairs.iter().any(|pair| pair.starts_with("CHUTES_")) => {
+            ["export", pairs @ ..] if pairs.iter().any(|pair| pair.starts_with("CHUTES_API_KEY=")) => {
                 fs::remove_dir_all(self.folder.path().join("my_model")).unwrap();
                 fs::rename(model(self.folder.path()), self.folder.path().join("my_model")).unwrap();
             }
@@ -219,6 +250,10 @@ impl Walkthrough {
                 let pairs = pairs.iter().map(|pair| pair.split_once('=').unwrap());
                 self.variables.extend(pairs.map(|(name, value)| (name.to_owned(), value.to_owned())));
             }
+            ["chutes" | "chmod" | "docker" | "pip", ..] | ["CHUTES_EXECUTION_CONTEXT=REMOTE", "chutes", "run", ..] => {
+                self.run_chutes(line);
+            }
+            ["bb", "ping-chute", .., "--local"] => self.ping_local(line),
             ["bb", "push", ..] => self.run_with_accounts(line, &["--yes", "--model", "al/Babelbit-default"]),
             ["bb", "delete-chute", ..] => self.run_with_accounts(line, &["--yes"]),
             ["bb", "generate-chute-script" | "chute-slug" | "ping-chute" | "chute-logs", ..] => {
@@ -239,4 +274,5 @@ fn the_text_miner_guide_works() {
     }
     assert_eq!(walkthrough.services.len(), 5);
     assert!(walkthrough.folder.path().join("my_chute.py").exists());
+    assert_eq!(walkthrough.chutes.is_some(), walkthrough.running.is_some());
 }

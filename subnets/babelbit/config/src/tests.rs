@@ -145,8 +145,9 @@ fn services_are_found_where_they_are_set_or_usual() {
     assert_eq!(urls(&[local]), ["http://127.0.0.1:8080/", "http://127.0.0.1:8090/"]);
     let set = [local, ("SIGNER_URL", "http://a:1"), ("SUBTENSOR_GATEWAY_URL", "https://b/")];
     assert_eq!(urls(&set), ["http://a:1/", "https://b/"]);
-    let (config, _) = read(&[("SIGNER_HOST", "0.0.0.0"), ("SUBTENSOR_GATEWAY_HOST", "localhost")]).unwrap();
-    assert_eq!(config.signer_listen().to_string(), "0.0.0.0:8080");
+    let set = [("SIGNER_HOST", "0.0.0.0"), ("SIGNER_PORT", "8081"), ("SUBTENSOR_GATEWAY_HOST", "localhost")];
+    let (config, _) = read(&set).unwrap();
+    assert_eq!(config.signer_listen().to_string(), "0.0.0.0:8081");
     assert_eq!(config.gateway_listen().to_string(), "127.0.0.1:8090");
     assert_eq!(config.metrics_listen().to_string(), "127.0.0.1:8010");
 }

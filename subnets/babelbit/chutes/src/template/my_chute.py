@@ -34,6 +34,7 @@ chute = Chute(
     image=image,
     tagline=f"Babelbit text miner, {HF_REPO_NAME}",
     readme=f"{HF_REPO_NAME} {HF_REPO_REVISION}",
+    revision=HF_REPO_REVISION,
     node_selector=NodeSelector(gpu_count=@GPUS@, min_vram_gb_per_gpu=@VRAM@),
     concurrency=4,
 )
