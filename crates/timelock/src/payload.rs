@@ -1,6 +1,6 @@
 //! The plaintext of a timelocked weights commit.
 
-use codec::{DecodeAll as _, Encode as _};
+use codec::{Decode as _, DecodeAll as _, Encode as _};
 use taonet_primitives::{Hotkey, Uid};
 
 /// Why bytes are not a weights payload.
@@ -10,6 +10,9 @@ pub enum PayloadError {
     /// The bytes are not a SCALE-encoded payload.
     #[error("the decrypted commit is malformed, expected hotkey, uids, values and version key (SCALE)")]
     Form,
+    /// The payload has the weights of another hotkey than the commit's.
+    #[error("the decrypted commit has the weights of another hotkey")]
+    Hotkey,
 }
 
 /// The plaintext of a timelocked commit (version 4): weights with their hotkey.
@@ -43,6 +46,25 @@ impl WeightsPayload {
         let uids = uids.into_iter().map(Uid).collect();
         Ok(Self { hotkey: Hotkey::from_bytes(hotkey), uids, values, version_key })
     }
+
+    /// Decodes the decrypted commit of `hotkey` as the chain does. Payloads of older clients have no hotkey, and bytes
+    /// after the payload are ignored.
+    ///
+    /// # Errors
+    /// [`PayloadError::Form`] when the bytes are malformed, [`PayloadError::Hotkey`] when the weights are those of another
+    /// hotkey.
+    pub fn from_commit(hotkey: Hotkey, bytes: &[u8]) -> Result<Self, PayloadError> {
+        let owned = <(Vec<u8>, Vec<u16>, Vec<u16>, u64)>::decode(&mut &*bytes).ok();
+        let owned = owned.and_then(|(owner, uids, values, version_key)| {
+            Some((Hotkey::from_bytes(*owner.first_chunk()?), uids, values, version_key))
+        });
+        let (uids, values, version_key) = match owned {
+            Some((owner, ..)) if owner != hotkey => return Err(PayloadError::Hotkey),
+            Some((_, uids, values, version_key)) => (uids, values, version_key),
+            None => <(Vec<u16>, Vec<u16>, u64)>::decode(&mut &*bytes).map_err(|_| PayloadError::Form)?,
+        };
+        Ok(Self { hotkey, uids: uids.into_iter().map(Uid).collect(), values, version_key })
+    }
 }
 
 #[cfg(test)]
@@ -69,6 +91,22 @@ mod tests {
         assert_eq!(WeightsPayload::from_bytes(&short), Err(PayloadError::Form));
     }
 
+    #[test]
+    fn a_commit_has_the_weights_of_its_hotkey() {
+        let hotkey = Hotkey::from_bytes([0xab; 32]);
+        let payload = WeightsPayload { hotkey, uids: vec![Uid(0), Uid(258)], values: vec![65_535, 1], version_key: 3 };
+        let bytes = payload.to_bytes();
+        assert_eq!(WeightsPayload::from_commit(hotkey, &bytes), Ok(payload.clone()));
+        assert_eq!(WeightsPayload::from_commit(hotkey, &[&bytes[..], &[0]].concat()), Ok(payload.clone()));
+        let other = Hotkey::from_bytes([0xac; 32]);
+        assert_eq!(WeightsPayload::from_commit(other, &bytes), Err(PayloadError::Hotkey));
+        // Older clients encrypt the weights alone.
+        assert_eq!(WeightsPayload::from_commit(hotkey, &bytes[33..]), Ok(payload));
+        for end in [0, 8, bytes.len() - 1] {
+            assert_eq!(WeightsPayload::from_commit(hotkey, &bytes[..end]), Err(PayloadError::Form), "{end} bytes");
+        }
+    }
+
     proptest! {
         #[test]
         fn what_is_written_is_read(hotkey: [u8; 32], uids: Vec<u16>, values: Vec<u16>, version_key: u64) {
@@ -82,6 +120,7 @@ mod tests {
         #[test]
         fn any_bytes_are_read_or_refused(bytes: Vec<u8>) {
             let _ = WeightsPayload::from_bytes(&bytes);
+            let _ = WeightsPayload::from_commit(Hotkey::from_bytes([0; 32]), &bytes);
         }
     }
 }

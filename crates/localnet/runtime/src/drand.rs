@@ -1,7 +1,8 @@
 //! Drand: pulses of the public randomness beacon, which decrypt timelocked data.
 //!
 //! Anybody submits pulses, free of charge and without an account: a pulse carries the beacon's signature, which the
-//! chain verifies. On the real chain the validators' nodes fetch the pulses; this chain fetches none.
+//! chain verifies. On the real chain the validators' nodes fetch the pulses; this chain fetches none. With a stored pulse,
+//! [`crate::subtensor`] reveals weights and [`crate::commitments`] reveals commitments.
 
 #[cfg(test)]
 mod tests;

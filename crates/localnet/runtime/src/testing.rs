@@ -1,9 +1,11 @@
 //! Test chain and helpers.
 
-use frame_support::traits::OnInitialize;
+use frame_support::BoundedVec;
+use frame_support::traits::{ConstU32, OnInitialize};
 use sp_runtime::traits::Dispatchable;
 use sp_runtime::{DispatchError, DispatchResult};
 
+use crate::drand::{Pulse, Pulses};
 use crate::genesis::{development_account, genesis};
 use crate::runtime::{AccountId, Balances, BlockNumber, Runtime, RuntimeCall, RuntimeEvent, RuntimeOrigin, System};
 use crate::subtensor;
@@ -93,6 +95,25 @@ pub(crate) fn last_event() -> subtensor::Event<Runtime> {
             _ => None,
         })
         .unwrap()
+}
+
+/// Returns data that bittensor-drand encrypted; the README of `vectors/timelock` describes each item.
+pub(crate) fn timelocked<const MAX: u32>(name: &str) -> BoundedVec<u8, ConstU32<MAX>> {
+    let data = &timelock_vectors()["data"][name];
+    hex::decode(data.as_str().unwrap_or_else(|| panic!("no data is named {name}"))).unwrap().try_into().unwrap()
+}
+
+/// Stores the recorded pulse of a round.
+pub(crate) fn publish(round: u64) {
+    let signature = &timelock_vectors()["pulses"][round.to_string()];
+    let signature = hex::decode(signature.as_str().unwrap()).unwrap();
+    let randomness = BoundedVec::truncate_from(sp_io::hashing::sha2_256(&signature).into());
+    Pulses::<Runtime>::insert(round, Pulse { round, randomness, signature: BoundedVec::truncate_from(signature) });
+}
+
+fn timelock_vectors() -> serde_json::Value {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../vectors/timelock/timelocked.json");
+    serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
 }
 
 /// Returns the balance of an account, in rao.

@@ -77,11 +77,17 @@ impl BeaconConfiguration {
     /// Whether the beacon signed this pulse.
     pub(super) fn has_signed(&self, pulse: &Pulse) -> Result<bool, Malformed> {
         let key: &[u8; 96] = self.public_key.as_slice().try_into().map_err(|_| Malformed)?;
-        let signature: &[u8; 48] = pulse.signature.as_slice().try_into().map_err(|_| Malformed)?;
         let period = NonZeroU32::new(self.period).ok_or(Malformed)?;
         let beacon = Beacon::new(key, self.genesis_time.into(), period).map_err(|_| Malformed)?;
-        let pulse = taonet_timelock::Pulse::new(Round(pulse.round), signature).map_err(|_| Malformed)?;
-        Ok(pulse.verify(&beacon).is_ok())
+        Ok(pulse.decryption_key().ok_or(Malformed)?.verify(&beacon).is_ok())
+    }
+}
+
+impl Pulse {
+    /// Returns the pulse as the key that decrypts the data of its round; `None` if the signature is malformed.
+    pub(crate) fn decryption_key(&self) -> Option<taonet_timelock::Pulse> {
+        let signature: &[u8; 48] = self.signature.as_slice().try_into().ok()?;
+        taonet_timelock::Pulse::new(Round(self.round), signature).ok()
     }
 }
 

@@ -435,6 +435,9 @@ mod events {
         /// round.
         #[codec(index = 108)]
         TimelockedWeightsCommitted(T::AccountId, NetUidStorageIndex, H256, u64),
+        /// Timelocked weights were revealed: storage index of the mechanism, hotkey.
+        #[codec(index = 109)]
+        TimelockedWeightsRevealed(NetUidStorageIndex, T::AccountId),
         /// Stake was transferred: origin and destination coldkey, hotkey, origin and destination subnet, value in TAO.
         #[codec(index = 92)]
         StakeTransferred(T::AccountId, T::AccountId, T::AccountId, NetUid, NetUid, TaoBalance),

@@ -86,7 +86,7 @@ macro_rules! calls_of_weights {
                 Self::do_reveal_mechanism_weights(&who, netuid, mecid, &uids, &values, &salt, version_key)
             }
 
-            /// Commits timelocked weights. This chain never reveals them; they expire.
+            /// Commits timelocked weights, which the drand pulse of the reveal round reveals.
             #[pallet::call_index(113)]
             #[pallet::weight((call_weight(), DispatchClass::Normal, Pays::No))]
             pub fn commit_timelocked_weights(
@@ -100,7 +100,7 @@ macro_rules! calls_of_weights {
                 Self::do_commit_timelocked_weights(&who, netuid, commit, reveal_round, commit_reveal_version)
             }
 
-            /// Commits timelocked weights for one mechanism. This chain never reveals them; they expire.
+            /// Commits timelocked weights for one mechanism, which the drand pulse of the reveal round reveals.
             #[pallet::call_index(118)]
             #[pallet::weight((call_weight(), DispatchClass::Normal, Pays::No))]
             pub fn commit_timelocked_mechanism_weights(

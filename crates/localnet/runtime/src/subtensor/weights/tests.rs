@@ -13,7 +13,7 @@ use crate::subtensor::{
 use crate::testing::{BABELBIT, Subtensor, attempt, chain, jump_to, key, last_event, outcome, send};
 use crate::types::{AlphaBalance, MechId, NetUid, NetUidStorageIndex};
 
-const MAIN: NetUidStorageIndex = NetUidStorageIndex(BABELBIT.0);
+pub(super) const MAIN: NetUidStorageIndex = NetUidStorageIndex(BABELBIT.0);
 
 /// Adds a neuron to the subnet; returns its hotkey and uid.
 fn neuron(number: u32) -> (AccountId, u16) {
@@ -145,7 +145,7 @@ fn the_recorded_call_is_read_and_written_as_recorded() {
 }
 
 /// Adds a validator to a subnet with commit-reveal, and advances to epoch 7.
-fn committing_validator() -> (AccountId, u16) {
+pub(super) fn committing_validator() -> (AccountId, u16) {
     let (who, uid) = neuron(1);
     permit(uid);
     CommitRevealWeightsEnabled::<Runtime>::insert(BABELBIT, true);
@@ -154,7 +154,7 @@ fn committing_validator() -> (AccountId, u16) {
 }
 
 /// Advances to the middle of an epoch.
-fn enter_epoch(index: u64) {
+pub(super) fn enter_epoch(index: u64) {
     let block = 100 * index;
     jump_to(block as u32);
     Tempo::<Runtime>::insert(BABELBIT, 20);

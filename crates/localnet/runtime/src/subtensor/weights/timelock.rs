@@ -1,12 +1,21 @@
-//! Timelocked commits: weights encrypted to a later round of the drand beacon.
+//! Timelocked commits: weights encrypted to a later round of the drand beacon, and their reveals.
+
+#[cfg(test)]
+mod tests;
 
 use frame_support::pallet_prelude::*;
 use sp_core::H256;
 use sp_io::hashing::blake2_256;
 use sp_runtime::AccountId32;
+use taonet_primitives::Hotkey;
+use taonet_timelock::{Ciphertext, WeightsPayload};
 
-use super::super::{CommitRevealWeightsVersion, Config, Error, Event, MAX_COMMIT_LEN, Pallet, TimelockedWeightCommits};
+use super::super::{
+    CommitRevealWeightsVersion, Config, Error, Event, MAX_COMMIT_LEN, MechanismCountCurrent, Pallet,
+    TimelockedWeightCommits,
+};
 use super::commit::MAX_UNREVEALED;
+use crate::drand::{Pulse, Pulses};
 use crate::types::{MechId, NetUid};
 
 impl<T: Config> Pallet<T> {
@@ -21,8 +30,7 @@ impl<T: Config> Pallet<T> {
         Self::do_commit_timelocked_mechanism_weights(who, netuid, mecid, commit, reveal_round, commit_reveal_version)
     }
 
-    /// Commits timelocked weights of a mechanism. Every reveal round is accepted, because this chain does not reveal
-    /// timelocked weights.
+    /// Commits timelocked weights of a mechanism.
     pub(crate) fn do_commit_timelocked_mechanism_weights(
         who: &AccountId32,
         netuid: NetUid,
@@ -61,19 +69,59 @@ impl<T: Config> Pallet<T> {
         Self::check_commit(who, netuid, mecid)
     }
 
-    /// Removes timelocked commits whose reveal window has passed. Called at the start of each block, before its epochs.
-    ///
-    /// Due commits expire without being revealed: this chain does not decrypt weights with drand pulses.
+    /// Reveals the timelocked commits whose reveal window has begun and whose pulse is stored, and removes those whose
+    /// window has passed. Called at the start of each block, before its epochs.
     pub fn reveal_timelocked(subnets: &[NetUid]) {
         for &netuid in subnets {
-            for index in Self::mechanisms(netuid) {
-                let expired: Vec<u64> = TimelockedWeightCommits::<T>::iter_key_prefix(index)
-                    .filter(|epoch| Self::is_expired(netuid, *epoch))
-                    .collect();
-                for epoch in expired {
-                    TimelockedWeightCommits::<T>::remove(index, epoch);
+            for mecid in (0..MechanismCountCurrent::<T>::get(netuid).0).map(MechId) {
+                let index = netuid.mechanism(mecid);
+                for epoch in TimelockedWeightCommits::<T>::iter_key_prefix(index).collect::<Vec<_>>() {
+                    if Self::is_expired(netuid, epoch) {
+                        TimelockedWeightCommits::<T>::remove(index, epoch);
+                    } else if Self::is_revealable(netuid, epoch) {
+                        Self::reveal_commits_of(netuid, mecid, epoch);
+                    }
                 }
             }
         }
     }
+
+    /// Reveals the timelocked commits of an epoch whose pulse is stored, in the order of the commits; the others stay. A
+    /// commit that the pulse does not decrypt, or whose weights cannot be set, is removed without effect, as on the real
+    /// chain.
+    fn reveal_commits_of(netuid: NetUid, mecid: MechId, epoch: u64) {
+        let index = netuid.mechanism(mecid);
+        let (mut revealed, mut waiting) = (Vec::new(), Vec::new());
+        for commit in TimelockedWeightCommits::<T>::get(index, epoch) {
+            match Pulses::<T>::get(commit.3) {
+                Some(pulse) => revealed.push((commit, pulse)),
+                None => waiting.push(commit),
+            }
+        }
+        if revealed.is_empty() {
+            return;
+        }
+        if waiting.is_empty() {
+            TimelockedWeightCommits::<T>::remove(index, epoch);
+        } else {
+            TimelockedWeightCommits::<T>::insert(index, epoch, waiting);
+        }
+        for ((who, _, ciphertext, _), pulse) in revealed {
+            let Some(WeightsPayload { uids, values, version_key, .. }) = decrypt(&who, &ciphertext, &pulse) else {
+                continue;
+            };
+            let uids: Vec<u16> = uids.into_iter().map(|uid| uid.0).collect();
+            if Self::put_weights(&who, netuid, mecid, &uids, &values, version_key).is_ok() {
+                Self::deposit_event(Event::TimelockedWeightsRevealed(index, who));
+            }
+        }
+    }
+}
+
+/// Decrypts a hotkey's commit with the pulse of its round; `None` if the commit is malformed, belongs to another round or
+/// has the weights of another hotkey.
+fn decrypt(who: &AccountId32, commit: &[u8], pulse: &Pulse) -> Option<WeightsPayload> {
+    let ciphertext = Ciphertext::read(&mut &*commit).ok()?;
+    let plaintext = ciphertext.decrypt(&pulse.decryption_key()?).ok()?;
+    WeightsPayload::from_commit(Hotkey::from_bytes(who.clone().into()), &plaintext).ok()
 }
