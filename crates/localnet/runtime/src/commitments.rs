@@ -1,6 +1,7 @@
 //! Commitments: short public data of neurons, such as a URL, a hash or a line of text.
 
 mod data;
+mod reveal;
 #[cfg(test)]
 mod tests;
 
@@ -61,7 +62,7 @@ pub enum RevealFailure {
     EmptyPlaintext,
     /// The drand pulse of the reveal round is no longer stored.
     PulseExpired,
-    /// The drand pulse belongs to a different round.
+    /// The round beside the ciphertext is not the reveal round.
     RoundMismatch,
 }
 
@@ -175,6 +176,14 @@ pub mod pallet {
     /// Maximum space for a neuron's commitments per epoch, in bytes.
     #[pallet::storage]
     pub type MaxSpace<T> = StorageValue<_, u32, ValueQuery, ConstU32<3_100>>;
+
+    #[pallet::hooks]
+    impl<T: Config> Hooks<BlockNumberFor<T>> for Pallet<T> {
+        fn on_initialize(_: BlockNumberFor<T>) -> Weight {
+            Self::reveal_timelocked();
+            Weight::zero()
+        }
+    }
 
     #[pallet::call]
     impl<T: Config> Pallet<T> {

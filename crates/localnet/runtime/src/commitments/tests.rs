@@ -12,19 +12,19 @@ use crate::subtensor::{Bonds, BondsResetOn, SubnetEpochIndex};
 use crate::testing::{BABELBIT, Subtensor, chain, key, outcome, send};
 use crate::types::{NetUidStorageIndex, TaoBalance};
 
-fn raw(text: &[u8]) -> Data {
+pub(super) fn raw(text: &[u8]) -> Data {
     Data::Raw(text.to_vec().try_into().unwrap())
 }
 
-fn info(fields: &[Data]) -> CommitmentInfo {
+pub(super) fn info(fields: &[Data]) -> CommitmentInfo {
     CommitmentInfo { fields: fields.to_vec().try_into().unwrap() }
 }
 
-fn state(who: &AccountId, fields: &[Data]) -> String {
+pub(super) fn state(who: &AccountId, fields: &[Data]) -> String {
     outcome(send(who, Call::set_commitment { netuid: BABELBIT, info: Box::new(info(fields)) }))
 }
 
-fn said(event: &Event<Runtime>) -> bool {
+pub(super) fn said(event: &Event<Runtime>) -> bool {
     System::events().iter().any(|record| record.event == RuntimeEvent::Commitments(event.clone()))
 }
 

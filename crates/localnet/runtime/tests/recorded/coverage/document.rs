@@ -32,9 +32,8 @@ const WITHOUT_EFFECT: &str = "
 | `sudo_set_tempo` | root may also change the tempo during the freeze window before an epoch |
 | `CollateralLockShare`, `CollateralDrainRatio`, `MinerCollateral`, `SubnetEpochConsensus`, `SubnetProtocolAlpha`, `SubnetLeases`, `AssociatedEvmAddress`, `ChildkeyThresholdSuspended` | clients can read the defaults; this chain never writes them |
 | `SubnetEmaTaoFlow` | 0 since the subnet's creation: emission follows prices |
-| `Commitments.RevealedCommitments` | timelocked commitments are stored, but not revealed |
 | `sudo_set_tao_flow_cutoff`, `sudo_set_tao_flow_normalization_exponent`, `sudo_set_tao_flow_smoothing_factor`, `sudo_set_net_tao_flow_enabled`, `sudo_set_emission_bar_quantile`, `sudo_set_emission_bar_rank`, `sudo_set_emission_gate_exponent`, `sudo_set_dissolve_network_schedule_duration` | the settings are stored, without effect: emission follows prices, and dissolution has no delay |
-| `Drand.Pulses` | the chain fetches no pulses; `Drand.write_pulse` stores those that clients submit |
+| `Drand.Pulses` | the chain fetches no pulses; it reveals timelocked weights and commitments with those that clients submit (`Drand.write_pulse`) or set as storage |
 | `ProxyType.SudoUncheckedSetCode` | can be granted without effect: the chain accepts no extrinsic that replaces its native code |
 | `MevShield.announce_next_key` | blocks announce no keys: one fixed, public key is the current, pending and next key |
 | `MevShield.store_encrypted` | a stored ciphertext is removed by the next block with ExtrinsicDecodeFailed, as on the real chain, which has no decryptor for it either |

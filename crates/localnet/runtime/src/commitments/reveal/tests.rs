@@ -1,0 +1,138 @@
+use frame_support::BoundedVec;
+use frame_support::traits::Hooks as _;
+
+use super::super::tests::{info, raw, said, state};
+use super::super::{
+    CommitmentInfo, CommitmentOf, Data, Event, Pallet, RevealFailure, RevealedCommitments, TimelockedIndex,
+};
+use crate::drand::{OldestStoredRound, Pulses};
+use crate::runtime::{AccountId, Runtime};
+use crate::testing::{BABELBIT, Subtensor, chain, jump_to, key, publish, state_root, timelocked};
+
+/// Adds a neuron to the subnet; returns its hotkey.
+fn neuron() -> AccountId {
+    Subtensor::append_neuron(BABELBIT, &key(1));
+    key(1)
+}
+
+fn field(data: &str, reveal_round: u64) -> Data {
+    Data::TimelockEncrypted { encrypted: timelocked(data), reveal_round }
+}
+
+/// Does the work at the start of a block.
+fn begin(block: u32) {
+    jump_to(block);
+    Pallet::<Runtime>::on_initialize(block);
+}
+
+fn stored(who: &AccountId) -> Option<CommitmentInfo> {
+    CommitmentOf::<Runtime>::get(BABELBIT, who).map(|registration| registration.info)
+}
+
+fn revealed(who: &AccountId) -> Vec<(Vec<u8>, u64)> {
+    RevealedCommitments::<Runtime>::get(BABELBIT, who).unwrap_or_default()
+}
+
+fn waiting() -> usize {
+    TimelockedIndex::<Runtime>::get().len()
+}
+
+#[test]
+fn a_pulse_reveals_a_commitment() {
+    chain(|| {
+        let who = neuron();
+        assert_eq!(state(&who, &[raw(b"soon"), field("text", 1_000)]), "ok");
+        jump_to(11);
+        let before = state_root();
+        begin(11);
+        assert!(state_root() == before, "a commitment without its pulse waits");
+        publish(1_000);
+        begin(12);
+        assert_eq!(revealed(&who), [(b"speech at 16 kHz".to_vec(), 12)]);
+        assert_eq!(stored(&who), Some(info(&[raw(b"soon")])));
+        assert_eq!(waiting(), 0);
+        assert!(said(&Event::CommitmentRevealed { netuid: BABELBIT, who: who.clone() }));
+
+        // Nothing else remains of a commitment that was timelocked altogether.
+        assert_eq!(state(&who, &[field("text with its round", 1_000)]), "ok");
+        begin(13);
+        assert_eq!(revealed(&who)[1..], [(b"speech at 8 kHz".to_vec(), 13)]);
+        assert_eq!((stored(&who), waiting()), (None, 0));
+    });
+}
+
+#[test]
+fn each_field_waits_for_its_own_pulse() {
+    chain(|| {
+        let who = neuron();
+        let later = field("weights of round 2000", 2_000);
+        assert_eq!(state(&who, &[later.clone(), field("text", 1_000)]), "ok");
+        publish(1_000);
+        begin(5);
+        assert_eq!(revealed(&who), [(b"speech at 16 kHz".to_vec(), 5)]);
+        assert_eq!((stored(&who), waiting()), (Some(info(&[later])), 1));
+        publish(2_000);
+        begin(6);
+        assert_eq!((revealed(&who).len(), stored(&who), waiting()), (2, None, 0));
+    });
+}
+
+#[test]
+fn fields_that_cannot_be_revealed_stay_as_failures() {
+    let malformed = Data::TimelockEncrypted { encrypted: BoundedVec::truncate_from(vec![1; 40]), reveal_round: 1_000 };
+    let cases = [
+        (field("text", 2_000), RevealFailure::Decrypt),
+        (field("nothing", 1_000), RevealFailure::EmptyPlaintext),
+        (malformed, RevealFailure::CiphertextDeserialize),
+        (field("text with its round", 2_000), RevealFailure::RoundMismatch),
+        (field("text", 999), RevealFailure::PulseExpired),
+        (field("text", 3_000), RevealFailure::SignatureDeserialize),
+    ];
+    for (data, error) in cases {
+        chain(|| {
+            let who = neuron();
+            publish(1_000);
+            publish(2_000);
+            OldestStoredRound::<Runtime>::put(1_000);
+            let mut bad = Pulses::<Runtime>::get(2_000).unwrap();
+            bad.signature = BoundedVec::truncate_from(vec![0; 48]);
+            Pulses::<Runtime>::insert(3_000, bad);
+            assert_eq!(state(&who, std::slice::from_ref(&data)), "ok");
+            begin(5);
+            let Data::TimelockEncrypted { encrypted, reveal_round } = data else { unreachable!() };
+            let failed = Data::TimelockRevealFailed { encrypted, reveal_round };
+            assert_eq!(stored(&who), Some(info(&[failed])), "{error:?}");
+            assert!(said(&Event::CommitmentRevealFailed { netuid: BABELBIT, who: who.clone(), reveal_round, error }));
+            assert_eq!((revealed(&who).len(), waiting()), (0, 0), "{error:?}");
+            let before = state_root();
+            begin(5);
+            assert!(state_root() == before, "{error:?} is reported once");
+        });
+    }
+}
+
+#[test]
+fn the_last_ten_texts_are_kept() {
+    chain(|| {
+        let who = neuron();
+        let earlier: Vec<_> = (0..9).map(|number| (vec![number], 1)).collect();
+        RevealedCommitments::<Runtime>::insert(BABELBIT, &who, &earlier);
+        assert_eq!(state(&who, &[field("text", 1_000), field("text with its round", 1_000)]), "ok");
+        publish(1_000);
+        begin(5);
+        let all = revealed(&who);
+        assert_eq!((all.len(), &all[..8]), (10, &earlier[1..]));
+        assert_eq!(all[8..], [(b"speech at 16 kHz".to_vec(), 5), (b"speech at 8 kHz".to_vec(), 5)]);
+    });
+}
+
+#[test]
+fn an_entry_without_a_commitment_is_removed() {
+    chain(|| {
+        let who = neuron();
+        assert_eq!(state(&who, &[field("text", 1_000)]), "ok");
+        CommitmentOf::<Runtime>::remove(BABELBIT, &who);
+        begin(5);
+        assert_eq!(waiting(), 0);
+    });
+}
