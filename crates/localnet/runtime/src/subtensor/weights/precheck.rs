@@ -13,9 +13,10 @@ impl<T: Config> Pallet<T> {
     /// listed here pass too, and fail when a block executes them.
     ///
     /// # Errors
-    /// `WeightVecNotEqualSize`, for batches `InputLengthsUnequal`, `NotEnoughStakeToSetWeights`; for rate-limited calls
-    /// also `HotKeyNotRegisteredInSubNet`, `SettingWeightsTooFast`, `CommittingWeightsTooFast`; for reveals also
-    /// `NoWeightsCommitFound`, `InvalidRevealCommitHashNotMatch`, `ExpiredWeightCommit`, `RevealTooEarly`.
+    /// `WeightVecNotEqualSize`, for batches `InputLengthsUnequal`, `NotEnoughStakeToSetWeights`; for timelocked commits
+    /// also `InvalidRevealRound`; for rate-limited calls also `HotKeyNotRegisteredInSubNet`, `SettingWeightsTooFast`,
+    /// `CommittingWeightsTooFast`; for reveals also `NoWeightsCommitFound`, `InvalidRevealCommitHashNotMatch`,
+    /// `ExpiredWeightCommit`, `RevealTooEarly`.
     pub fn precheck_weights(who: &AccountId32, call: &Call<T>) -> Result<(), Error<T>> {
         let main = MechId(0);
         match call {
@@ -23,12 +24,14 @@ impl<T: Config> Pallet<T> {
             Call::set_mechanism_weights { netuid, mecid, dests, weights, .. } => {
                 Self::precheck_set(who, *netuid, *mecid, dests, weights)
             }
-            Call::commit_weights { netuid, .. } | Call::commit_timelocked_weights { netuid, .. } => {
-                Self::precheck_commit(who, *netuid, main)
+            Call::commit_weights { netuid, .. } => Self::precheck_commit(who, *netuid, main),
+            Call::commit_mechanism_weights { netuid, mecid, .. } => Self::precheck_commit(who, *netuid, *mecid),
+            Call::commit_timelocked_weights { netuid, reveal_round, .. } => {
+                Self::precheck_timelocked_commit(who, *netuid, main, *reveal_round)
             }
-            Call::commit_mechanism_weights { netuid, mecid, .. }
-            | Call::commit_timelocked_mechanism_weights { netuid, mecid, .. } => {
-                Self::precheck_commit(who, *netuid, *mecid)
+            Call::commit_timelocked_mechanism_weights { netuid, mecid, reveal_round, .. }
+            | Call::commit_crv3_mechanism_weights { netuid, mecid, reveal_round, .. } => {
+                Self::precheck_timelocked_commit(who, *netuid, *mecid, *reveal_round)
             }
             Call::reveal_weights { netuid, uids, values, salt, version_key } => {
                 Self::precheck_reveal(who, *netuid, main, (uids, values, salt, *version_key))
@@ -36,7 +39,6 @@ impl<T: Config> Pallet<T> {
             Call::reveal_mechanism_weights { netuid, mecid, uids, values, salt, version_key } => {
                 Self::precheck_reveal(who, *netuid, *mecid, (uids, values, salt, *version_key))
             }
-            Call::commit_crv3_mechanism_weights { netuid, mecid, .. } => Self::precheck_commit(who, *netuid, *mecid),
             Call::batch_set_weights { netuids, weights, version_keys } => {
                 Self::precheck_batch(who, netuids, &[weights.len(), version_keys.len()])
             }
@@ -81,6 +83,17 @@ impl<T: Config> Pallet<T> {
 
     fn precheck_commit(who: &AccountId32, netuid: NetUid, mecid: MechId) -> Result<(), Error<T>> {
         Self::ensure_stake_for_weights(who, netuid)?;
+        Self::precheck_rate(who, netuid, mecid, Error::<T>::CommittingWeightsTooFast)
+    }
+
+    fn precheck_timelocked_commit(
+        who: &AccountId32,
+        netuid: NetUid,
+        mecid: MechId,
+        reveal_round: u64,
+    ) -> Result<(), Error<T>> {
+        Self::ensure_stake_for_weights(who, netuid)?;
+        Self::ensure_round_is_open(reveal_round)?;
         Self::precheck_rate(who, netuid, mecid, Error::<T>::CommittingWeightsTooFast)
     }
 

@@ -15,7 +15,7 @@ use super::super::{
     TimelockedWeightCommits,
 };
 use super::commit::MAX_UNREVEALED;
-use crate::drand::{Pulse, Pulses};
+use crate::drand::{LastStoredRound, Pulse, Pulses};
 use crate::types::{MechId, NetUid};
 
 impl<T: Config> Pallet<T> {
@@ -39,7 +39,7 @@ impl<T: Config> Pallet<T> {
         reveal_round: u64,
         commit_reveal_version: u16,
     ) -> DispatchResult {
-        let uid = Self::check_timelocked_commit(who, netuid, mecid, commit_reveal_version)?;
+        let uid = Self::check_timelocked_commit(who, netuid, mecid, reveal_round, commit_reveal_version)?;
         let index = netuid.mechanism(mecid);
         let hash = H256(blake2_256(&commit));
         TimelockedWeightCommits::<T>::try_mutate(index, Self::epoch_index_now(netuid), |commits| {
@@ -53,20 +53,28 @@ impl<T: Config> Pallet<T> {
         Ok(())
     }
 
-    /// Validates a timelocked commit with the checks of [`Self::check_commit`]. The version is checked right after the
-    /// check that commit-reveal is enabled.
+    /// Validates a timelocked commit with the checks of [`Self::check_commit`]. The version and the round are checked
+    /// right after the check that commit-reveal is enabled.
     ///
     /// # Errors
-    /// The errors of [`Self::check_commit`], and `IncorrectCommitRevealVersion`.
+    /// The errors of [`Self::check_commit`], `IncorrectCommitRevealVersion` and `InvalidRevealRound`.
     fn check_timelocked_commit(
         who: &AccountId32,
         netuid: NetUid,
         mecid: MechId,
+        reveal_round: u64,
         version: u16,
     ) -> Result<u16, Error<T>> {
         Self::ensure_commits_enabled(netuid, mecid)?;
         ensure!(version == CommitRevealWeightsVersion::<T>::get(), Error::<T>::IncorrectCommitRevealVersion);
+        Self::ensure_round_is_open(reveal_round)?;
         Self::check_commit(who, netuid, mecid)
+    }
+
+    /// Refuses rounds before the latest stored one: their pulses decrypt the weights at once.
+    pub(super) fn ensure_round_is_open(reveal_round: u64) -> Result<(), Error<T>> {
+        ensure!(reveal_round >= LastStoredRound::<T>::get(), Error::<T>::InvalidRevealRound);
+        Ok(())
     }
 
     /// Reveals the timelocked commits whose reveal window has begun and whose pulse is stored, and removes those whose

@@ -1,4 +1,5 @@
 use super::super::tests::{MAIN, committing_validator, enter_epoch};
+use crate::drand::LastStoredRound;
 use crate::runtime::{AccountId, Runtime, RuntimeEvent, System};
 use crate::subtensor::{
     Call, Event, LastUpdate, TimelockedWeightCommits, Weights, WeightsSetRateLimit, WeightsVersionKey,
@@ -160,5 +161,35 @@ fn a_later_block_of_the_window_reveals_weights_too() {
         publish(1_000);
         Subtensor::reveal_timelocked(&[BABELBIT]);
         assert_eq!(Weights::<Runtime>::get(MAIN, uid), ROWS[0]);
+    });
+}
+
+#[test]
+fn weights_are_not_committed_to_a_past_round() {
+    chain(|| {
+        let (who, _) = committing_validator();
+        LastStoredRound::<Runtime>::put(1_000);
+        let calls = |reveal_round| {
+            let (netuid, mecid, commit) = (BABELBIT, MechId(0), timelocked("weights"));
+            let (same, commit_reveal_version) = (commit.clone(), 4);
+            [
+                Call::commit_crv3_mechanism_weights { netuid, mecid, commit: commit.clone(), reveal_round },
+                Call::commit_timelocked_weights { netuid, commit, reveal_round, commit_reveal_version },
+                Call::commit_timelocked_mechanism_weights {
+                    netuid,
+                    mecid,
+                    commit: same,
+                    reveal_round,
+                    commit_reveal_version,
+                },
+            ]
+        };
+        for (round, expected) in [(0, "InvalidRevealRound"), (999, "InvalidRevealRound"), (1_000, "ok")] {
+            for call in calls(round) {
+                let early = Subtensor::precheck_weights(&who, &call);
+                assert_eq!(outcome(early.map_err(Into::into)), expected, "{round}: {call:?}");
+                assert_eq!(outcome(send(&who, call)), expected, "{round}");
+            }
+        }
     });
 }
