@@ -206,6 +206,18 @@ pub mod pallet {
     }
 }
 
+impl<T: Config> subtensor::Commitments for Pallet<T> {
+    fn purge(netuid: NetUid) {
+        // There is at most one entry per hotkey, so one call clears all.
+        let _ = CommitmentOf::<T>::clear_prefix(netuid, u32::MAX, None);
+        let _ = LastCommitment::<T>::clear_prefix(netuid, u32::MAX, None);
+        let _ = LastBondsReset::<T>::clear_prefix(netuid, u32::MAX, None);
+        let _ = RevealedCommitments::<T>::clear_prefix(netuid, u32::MAX, None);
+        let _ = UsedSpaceOf::<T>::clear_prefix(netuid, u32::MAX, None);
+        TimelockedIndex::<T>::mutate(|neurons| neurons.retain(|(of, _)| *of != netuid));
+    }
+}
+
 impl<T: Config> Pallet<T> {
     fn do_set_commitment(who: T::AccountId, netuid: NetUid, info: CommitmentInfo) -> DispatchResult {
         ensure!(subtensor::Pallet::<T>::uid_of(netuid, &who).is_some(), Error::<T>::AccountNotAllowedCommit);

@@ -210,6 +210,7 @@ impl swap::Config for Runtime {
 impl subtensor::Config for Runtime {
     type Currency = Balances;
     type Author = fees::Author;
+    type Commitments = Commitments;
 }
 
 impl commitments::Config for Runtime {

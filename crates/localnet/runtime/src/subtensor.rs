@@ -46,11 +46,19 @@ mod weights;
 
 use frame_support::pallet_macros::import_section;
 
+use crate::types::NetUid;
+
 pub use constants::PALLET_ID;
 pub use dormant::Schedule;
 pub use epoch::{Inconsistent, Neurons};
 pub use pallet::*;
 pub use pool::{Fee, Trade};
+
+/// Neurons' commitments, which are stored in another pallet and removed with their subnet.
+pub trait Commitments {
+    /// Removes all commitments on a subnet.
+    fn purge(netuid: NetUid);
+}
 
 /// Maximum ciphertext size of a timelocked commit, in bytes.
 pub const MAX_COMMIT_LEN: u32 = 5_000;
@@ -106,6 +114,8 @@ pub mod pallet {
         type Currency: Mutate<AccountId32, Balance = u64>;
         /// Provider of the current block's author.
         type Author: Get<Option<AccountId32>>;
+        /// The commitments of neurons.
+        type Commitments: super::Commitments;
     }
 
     /// Genesis configuration: the subnets that exist from the first block.

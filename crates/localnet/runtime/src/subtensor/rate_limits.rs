@@ -119,6 +119,14 @@ impl<T: Config> Pallet<T> {
         Self::rate_allows(last, action.blocks::<T>(netuid))
     }
 
+    /// Forgets all rate-limited actions on a subnet, which would limit the next subnet of this netuid.
+    pub(super) fn forget_rate_limits(netuid: NetUid) {
+        let keys = LastRateLimitedBlock::<T>::iter_keys().filter(|key| key.netuid() == Some(netuid));
+        keys.collect::<Vec<_>>().into_iter().for_each(LastRateLimitedBlock::<T>::remove);
+        let keys = TransactionKeyLastBlock::<T>::iter_keys().filter(|(_, of, _)| *of == netuid);
+        keys.collect::<Vec<_>>().into_iter().for_each(TransactionKeyLastBlock::<T>::remove);
+    }
+
     /// Records an action at the current block.
     pub fn record_action(key: &AccountId32, netuid: NetUid, action: LimitedAction) {
         match action.memory(netuid) {

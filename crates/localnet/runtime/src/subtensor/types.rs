@@ -230,6 +230,21 @@ pub enum RateLimitKey<AccountId> {
     AddStakeBurn(NetUid),
 }
 
+impl<AccountId> RateLimitKey<AccountId> {
+    /// Returns the subnet whose actions this key limits; `None` for actions of accounts and of the whole chain.
+    pub const fn netuid(&self) -> Option<NetUid> {
+        match self {
+            Self::SetSNOwnerHotkey(netuid) | Self::OwnerHyperparamUpdate(netuid, _) | Self::AddStakeBurn(netuid) => {
+                Some(*netuid)
+            }
+            Self::NetworkLastRegistered
+            | Self::LastTxBlock(_)
+            | Self::LastTxBlockChildKeyTake(_)
+            | Self::LastTxBlockDelegateTake(_) => None,
+        }
+    }
+}
+
 /// A hyperparameter whose changes by the subnet's owner are rate-limited, named after its setter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo)]
 #[allow(missing_docs)]

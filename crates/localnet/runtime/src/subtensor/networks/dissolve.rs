@@ -92,6 +92,8 @@ impl<T: Config> Pallet<T> {
             POWRegistrationsThisInterval LastAdjustmentBlock RAORecycledForRegistration SubnetworkN Active
             ValidatorPermit ValidatorTrust StakeWeight Consensus Dividends Emission PendingServerEmission
             PendingValidatorEmission PendingRootAlphaDivs PendingOwnerCut MinerBurned);
+        Self::forget_rate_limits(netuid);
+        T::Commitments::purge(netuid);
         crate::swap::FeeRate::<T>::remove(netuid);
         crate::swap::SwapBalancer::<T>::remove(netuid);
         crate::swap::PalSwapInitialized::<T>::remove(netuid);

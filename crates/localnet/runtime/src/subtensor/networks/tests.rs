@@ -1,15 +1,17 @@
 use substrate_fixed::types::I96F32;
 
 use super::*;
-use crate::runtime::Runtime;
-use crate::subtensor::types::AxonInfo;
+use crate::commitments::{self, CommitmentInfo, Data};
+use crate::runtime::{AccountId, Runtime};
+use crate::subtensor::rate_limits::LimitedAction;
+use crate::subtensor::types::{AxonInfo, Hyperparameter};
 use crate::subtensor::{
     Axons, BurnHalfLife, Call, IsNetworkMember, MechanismCountCurrent, NetworkImmunityPeriod, Owner, SubnetAlphaIn,
     SubnetMovingPrice, SubnetTAO, TotalHotkeyAlpha, TotalIssuance, TotalStake,
 };
 use crate::testing::{
     BABELBIT, Subtensor, account, attempt, balance, chain, jump_to, key, last_event, outcome, run_to, send,
-    send_as_root,
+    send_as_root, timelocked,
 };
 use crate::types::MechId;
 
@@ -204,20 +206,41 @@ fn nothing_of_a_dissolved_subnet_stays() {
     });
 }
 
-/// Returns the pallet's storage keys whose first or only component is this netuid.
+/// Returns the storage keys whose first or only component is this netuid, and the keys of its rate limits.
 fn stored_for(netuid: NetUid) -> Vec<String> {
-    let pallet = sp_io::hashing::twox_128(b"SubtensorModule");
     let number = netuid.0.to_le_bytes();
     let mut found = Vec::new();
-    let mut last = pallet.to_vec();
-    while let Some(key) = sp_io::storage::next_key(&last).filter(|key| key.starts_with(&pallet)) {
-        let rest = key.get(32..).unwrap_or_default();
-        if rest.starts_with(&number) || (matches!(rest.len(), 10 | 18) && rest.ends_with(&number)) {
-            found.push(hex::encode(&key));
+    for pallet in ["SubtensorModule", "Commitments"] {
+        let pallet = sp_io::hashing::twox_128(pallet.as_bytes());
+        let mut last = pallet.to_vec();
+        while let Some(key) = sp_io::storage::next_key(&last).filter(|key| key.starts_with(&pallet)) {
+            let rest = key.get(32..).unwrap_or_default();
+            let is_only = matches!(rest.len(), 10 | 18) && rest.ends_with(&number);
+            let limits = match rest.len() {
+                3 | 4 => rest[1..].starts_with(&number),
+                52 => rest[48..].starts_with(&number),
+                _ => false,
+            };
+            if rest.starts_with(&number) || is_only || limits {
+                found.push(hex::encode(&key));
+            }
+            last = key;
         }
-        last = key;
     }
     found
+}
+
+/// Stores commitments and rate-limited actions of a subnet's owner.
+fn use_as_owner(netuid: NetUid, owner: &AccountId, hotkey: &AccountId) {
+    let timelocked = Data::TimelockEncrypted { encrypted: timelocked("text"), reveal_round: 1_000 };
+    let info = CommitmentInfo { fields: vec![Data::ResetBondsFlag, timelocked].try_into().unwrap() };
+    let call = commitments::Call::set_commitment { netuid, info: Box::new(info) };
+    assert_eq!(outcome(send(hotkey, call)), "ok");
+    commitments::RevealedCommitments::<Runtime>::insert(netuid, hotkey, vec![(vec![1], 1)]);
+    for action in [LimitedAction::Tempo, LimitedAction::OwnerHotkey, Hyperparameter::Kappa.into()] {
+        Subtensor::record_action(owner, netuid, action);
+    }
+    Subtensor::record_rate_limited(&RateLimitKey::AddStakeBurn(netuid));
 }
 
 #[test]
@@ -225,13 +248,19 @@ fn no_key_of_a_dissolved_subnet_stays() {
     chain(|| {
         run_to(25);
         assert_eq!(create("Bob", 1), "ok");
+        let before = (stored_for(BABELBIT).len(), stored_for(NetUid(60)).len());
+        use_as_owner(BABELBIT, &account("Alice"), &account("Alice_hk"));
+        use_as_owner(NetUid(60), &account("Bob"), &key(1));
         let (dissolved, other) = (stored_for(BABELBIT), stored_for(NetUid(60)));
         assert!(dissolved.len() > 50 && other.len() > 30, "{} {}", dissolved.len(), other.len());
+        assert_eq!((dissolved.len() - before.0, other.len() - before.1), (9, 9), "five commitments, four actions");
         Subtensor::remove_subnet(BABELBIT);
         let counted = pallet_balances::TotalIssuance::<Runtime>::get() + TotalStake::<Runtime>::get().0;
         assert_eq!(TotalIssuance::<Runtime>::get().0, counted, "the pool's TAO was not paid out or removed");
         assert_eq!(stored_for(BABELBIT), Vec::<String>::new());
         assert_eq!(stored_for(NetUid(60)), other);
+        let waiting = commitments::TimelockedIndex::<Runtime>::get();
+        assert_eq!(waiting.into_iter().collect::<Vec<_>>(), [(NetUid(60), key(1))]);
         assert!(matches!(last_event(), Event::NetworkRemoved(BABELBIT)));
         run_to(26);
     });
