@@ -9,14 +9,16 @@ import sys
 import tempfile
 import threading
 import time
+from unittest import mock
 
 # The SDK caches metadata in the user's home directory, and the command line keeps its settings there.
 home = tempfile.mkdtemp()
 os.environ.update(HOME=home, BITTENSOR_RUNTIME_CACHE_DIR=os.path.join(home, "cache"), NO_COLOR="1", COLUMNS="240")
 
 import bittensor as bt  # noqa: E402
+import known_round  # noqa: E402
 import websockets.sync.client  # noqa: E402
-from bittensor import calls, storage  # noqa: E402
+from bittensor import calls, intents, storage  # noqa: E402
 from bittensor.cli.main import app  # noqa: E402
 from bittensor.keyfiles import Keypair  # noqa: E402
 from localnet_answers import Tool, say  # noqa: E402
@@ -190,6 +192,12 @@ def _():
     done(bt.SetWeights(netuid=NETUID, uids=[2], weights=[1.0]), alice)
     commits = subtensor.query_map(storage.SubtensorModule.TimelockedWeightCommits, [NETUID])
     holds(HOTKEY in str(commits), commits)
+    # To a round whose pulse is known. The chain reveals the weights in the next epoch.
+    rpc("dev_setStorage", [[known_round.KEY, "0x" + known_round.PULSE.hex()]])
+    with mock.patch.object(intents.weights._core, "get_encrypted_commit_v2", known_round.seal_weights):
+        done(bt.SetWeights(netuid=NETUID, uids=[0], weights=[1.0]), alice)
+    rpc("dev_epoch", NETUID)
+    same(subtensor.query(storage.SubtensorModule.Weights, [NETUID, 1]), [(0, 65_535)])
     sudo("AdminUtils", "sudo_set_commit_reveal_weights_enabled", netuid=NETUID, enabled=False)
 
 

@@ -1,12 +1,22 @@
 """Neurons of a subnet: registration, endpoints, commitments, weights."""
+from unittest import mock
+
 import bittensor as bt
+import known_round
+from bittensor.core import async_subtensor, subtensor
+from bittensor.core.extrinsics import weights
+from bittensor.core.extrinsics.asyncex import weights as async_weights
 
 from . import Client, cold, holds, hot, operation, same, tao
 
+# Functions of the SDK, and those that encrypt to a round whose pulse is known.
+SEALED_TEXT = ("get_encrypted_commitment", known_round.seal_text)
+SEALED_WEIGHTS = ("get_encrypted_commit_v2", known_round.seal_weights)
 
-def compact(length):
-    """SCALE form of a length of 64 to 16 383."""
-    return (length << 2 | 1).to_bytes(2, "little")
+
+async def publish(c: Client):
+    """Stores the pulse of the known round."""
+    await c.set_storage("Drand", "Pulses", [known_round.ROUND], known_round.PULSE)
 
 
 @operation("registration")
@@ -91,13 +101,15 @@ async def _(c: Client):
     sent = await c.write("set_reveal_commitment", c.charlie, c.netuid, "later", 10, c.block_seconds)
     stored = await c.get_commitment_metadata(c.netuid, hot(c.charlie))
     holds(str(sent.data["reveal_round"]) in str(stored), stored)
-    # As the main network stores it, in SCALE: one pair of a text, in bytes, and a block. The SDK cannot decode shorter
-    # texts than 64 bytes.
+    # The SDK cannot decode shorter texts than 64 bytes.
     text = 100 * "x"
-    revealed = b"\x04" + compact(102) + compact(100) + text.encode() + (7).to_bytes(8, "little")
-    await c.set_storage("Commitments", "RevealedCommitments", [c.netuid, hot(c.charlie)], revealed)
-    expected = ((7, text),)
-    same(await c.get_revealed_commitment(c.netuid, await c.uid(c.charlie)), expected)
+    with mock.patch.object(subtensor, *SEALED_TEXT), mock.patch.object(async_subtensor, *SEALED_TEXT):
+        sent = await c.write("set_reveal_commitment", c.charlie, c.netuid, text, 10, c.block_seconds)
+    await publish(c)
+    await c.mine(1)
+    ((block, _),) = expected = await c.get_revealed_commitment(c.netuid, await c.uid(c.charlie))
+    holds(block > await c.block_of(sent), block)
+    same(expected, ((block, text),))
     same(await c.get_revealed_commitment_by_hotkey(c.netuid, hot(c.charlie)), expected)
     same(await c.get_all_revealed_commitments(c.netuid), {hot(c.charlie): expected})
 
@@ -135,8 +147,16 @@ async def _(c: Client):
 
 @operation("timelocked weights")
 async def _(c: Client):
-    sent = await c.write("set_weights", c.alice, c.netuid, [await c.uid(c.bob)], [1.0], block_time=c.block_seconds)
+    validator, miner = await c.uid(c.alice), await c.uid(c.bob)
+    sent = await c.write("set_weights", c.alice, c.netuid, [miner], [1.0], block_time=c.block_seconds)
     block = await c.block_of(sent)
     ((hotkey, at, _, reveal_round),) = await c.get_timelocked_weight_commits(c.netuid, block=block)
     same((hotkey, at, reveal_round), (hot(c.alice), block, sent.data["reveal_round"]))
+    with mock.patch.object(weights, *SEALED_WEIGHTS), mock.patch.object(async_weights, *SEALED_WEIGHTS):
+        await c.write("set_weights", c.alice, c.netuid, [miner], [1.0], block_time=c.block_seconds)
+    await publish(c)
+    holds(dict(await c.weights(c.netuid))[validator] != [(miner, 65_535)], "revealed too early")
+    for _ in range(await c.get_subnet_reveal_period_epochs(c.netuid)):
+        await c.rpc("dev_epoch", c.netuid)
+    same(dict(await c.weights(c.netuid))[validator], [(miner, 65_535)])
     await c.sudo("AdminUtils", "sudo_set_commit_reveal_weights_enabled", netuid=c.netuid, enabled=False)
