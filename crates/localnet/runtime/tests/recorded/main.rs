@@ -13,6 +13,7 @@
 )]
 
 mod answers;
+mod bad_input;
 mod corpus;
 mod coverage;
 mod dispatch;

@@ -1,0 +1,204 @@
+//! Dispatches every call with extreme arguments and origins: no call panics, and a call that fails changes nothing.
+
+use std::collections::BTreeMap;
+
+use codec::{Compact, Decode, Encode};
+use frame_support::storage::{TransactionOutcome, with_transaction};
+use scale_info::{TypeDef, TypeDefPrimitive};
+use sp_runtime::DispatchError;
+use sp_runtime::traits::Dispatchable;
+use taonet_localnet_runtime::genesis::{development_account, genesis};
+use taonet_localnet_runtime::runtime::{RuntimeOrigin, System};
+use taonet_localnet_runtime::{AccountId, RuntimeCall};
+
+use crate::{notation, vectors};
+
+/// Calls that are not tried: a wrong timestamp stops its block on purpose, and only a node can read the version of other
+/// code.
+const UNTRIED: [&str; 2] = ["Timestamp.set", "System.set_code"];
+
+/// Netuid of the subnet that is started.
+const BABELBIT: u16 = 59;
+
+/// How the arguments of a call are filled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fill {
+    /// Zeros, empty lists, first variants.
+    Zero,
+    /// Ones, lists of one item, second variants.
+    One,
+    /// The largest numbers, lists of two items, last variants.
+    Max,
+}
+
+/// Arguments of a call: extreme numbers, with subnets and accounts that exist, or that do not.
+#[derive(Clone, Copy, Debug)]
+struct Arguments {
+    fill: Fill,
+    known: bool,
+}
+
+impl Arguments {
+    fn all() -> impl Iterator<Item = Self> {
+        let fills = [Fill::Zero, Fill::One, Fill::Max].into_iter();
+        fills.flat_map(|fill| [true, false].map(|known| Self { fill, known }))
+    }
+
+    /// Encodes a value of a type of our metadata.
+    fn encode(self, id: u32, out: &mut Vec<u8>) {
+        let types = &vectors::ours().types;
+        let name = notation::name(types, id);
+        match name.as_str() {
+            "NetUid" if self.known => return BABELBIT.encode_to(out),
+            "AccountId32" if self.known => return development_account("Alice").unwrap().encode_to(out),
+            // A nested call.
+            "RuntimeCall" => return out.extend([0, 0, 0]),
+            _ => {}
+        }
+        match &types.resolve(id).unwrap().type_def {
+            TypeDef::Composite(composite) => composite.fields.iter().for_each(|field| self.encode(field.ty.id, out)),
+            TypeDef::Tuple(tuple) => tuple.fields.iter().for_each(|field| self.encode(field.id, out)),
+            TypeDef::Array(array) => (0..array.len).for_each(|_| self.encode(array.type_param.id, out)),
+            TypeDef::Sequence(sequence) => {
+                let length = match self.fill {
+                    Fill::Zero => 0,
+                    Fill::One => 1,
+                    Fill::Max => 2,
+                };
+                Compact(length).encode_to(out);
+                (0..length).for_each(|_| self.encode(sequence.type_param.id, out));
+            }
+            TypeDef::Variant(variants) => {
+                // Without a value, the arguments do not decode.
+                let Some(last) = variants.variants.len().checked_sub(1) else { return };
+                let at = match self.fill {
+                    Fill::Zero => 0,
+                    Fill::One => last.min(1),
+                    Fill::Max => last,
+                };
+                let variant = &variants.variants[at];
+                out.push(variant.index);
+                variant.fields.iter().for_each(|field| self.encode(field.ty.id, out));
+            }
+            TypeDef::Compact(compact) => {
+                let mut inner = Vec::new();
+                self.encode(compact.type_param.id, &mut inner);
+                if inner.is_empty() {
+                    return;
+                }
+                inner.resize(16, 0);
+                Compact(u128::from_le_bytes(inner.try_into().unwrap())).encode_to(out);
+            }
+            TypeDef::Primitive(primitive) => self.encode_primitive(primitive, out),
+            TypeDef::BitSequence(_) => Compact(0_u32).encode_to(out),
+        }
+    }
+
+    fn encode_primitive(self, primitive: &TypeDefPrimitive, out: &mut Vec<u8>) {
+        let width = match primitive {
+            TypeDefPrimitive::Bool => return out.push(u8::from(self.fill != Fill::Zero)),
+            TypeDefPrimitive::Str => return String::new().encode_to(out),
+            TypeDefPrimitive::Char | TypeDefPrimitive::U32 | TypeDefPrimitive::I32 => 4,
+            TypeDefPrimitive::U8 | TypeDefPrimitive::I8 => 1,
+            TypeDefPrimitive::U16 | TypeDefPrimitive::I16 => 2,
+            TypeDefPrimitive::U64 | TypeDefPrimitive::I64 => 8,
+            TypeDefPrimitive::U128 | TypeDefPrimitive::I128 => 16,
+            TypeDefPrimitive::U256 | TypeDefPrimitive::I256 => 32,
+        };
+        let start = out.len();
+        out.resize(start + width, if self.fill == Fill::Max { 0xff } else { 0 });
+        if self.fill == Fill::One {
+            out[start] = 1;
+        }
+    }
+}
+
+/// Returns each call with each of its arguments, by name; arguments that do not decode are left out.
+fn calls() -> Vec<(String, Arguments, RuntimeCall)> {
+    let metadata = vectors::ours();
+    let mut calls = Vec::new();
+    for pallet in &metadata.pallets {
+        let Some(ty) = &pallet.calls else { continue };
+        let TypeDef::Variant(variants) = &metadata.types.resolve(ty.ty.id).unwrap().type_def else {
+            panic!("calls are an enum")
+        };
+        for call in &variants.variants {
+            let name = format!("{}.{}", pallet.name, call.name);
+            if UNTRIED.contains(&name.as_str()) {
+                continue;
+            }
+            for arguments in Arguments::all() {
+                let mut bytes = vec![pallet.index, call.index];
+                call.fields.iter().for_each(|field| arguments.encode(field.ty.id, &mut bytes));
+                if let Ok(decoded) = RuntimeCall::decode(&mut bytes.as_slice()) {
+                    calls.push((name.clone(), arguments, decoded));
+                }
+            }
+        }
+    }
+    calls
+}
+
+/// Names the call that panics.
+struct Attempt<'a>(&'a str, Arguments, &'a str);
+
+impl Drop for Attempt<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("{} of {:?} by {}", self.0, self.1, self.2);
+        }
+    }
+}
+
+fn state_root() -> Vec<u8> {
+    sp_io::storage::root(sp_core::storage::StateVersion::V1)
+}
+
+/// Dispatches a call and reverts its effects; if it failed, returns its error and the state root that it left.
+fn attempt(call: &RuntimeCall, origin: RuntimeOrigin) -> Option<(DispatchError, Vec<u8>)> {
+    with_transaction(|| {
+        let failure = call.clone().dispatch(origin).err().map(|failure| (failure.error, state_root()));
+        TransactionOutcome::Rollback(Ok::<_, DispatchError>(failure))
+    })
+    .unwrap()
+}
+
+#[test]
+fn calls_with_extreme_arguments_fail_without_effect() {
+    let calls = calls();
+    let mut tried: BTreeMap<&str, usize> = BTreeMap::new();
+    let stranger = AccountId::new([0x77; 32]);
+    let alice = development_account("Alice").unwrap();
+    let (mut succeeded, mut unsigned) = (0, Vec::new());
+    sp_io::TestExternalities::new(genesis(&[]).unwrap()).execute_with(|| {
+        System::set_block_number(1);
+        let before = state_root();
+        for (name, arguments, call) in &calls {
+            *tried.entry(name).or_default() += 1;
+            let origins = [
+                ("none", RuntimeOrigin::none()),
+                ("a stranger", RuntimeOrigin::signed(stranger.clone())),
+                ("Alice", RuntimeOrigin::signed(alice.clone())),
+                ("root", RuntimeOrigin::root()),
+            ];
+            for (by, origin) in origins {
+                let _named = Attempt(name, *arguments, by);
+                if let Some((error, after)) = attempt(call, origin) {
+                    assert!(after == before, "{name} of {arguments:?} by {by} changed the state: {error:?}");
+                    continue;
+                }
+                succeeded += 1;
+                if by == "none" && unsigned.last() != Some(&name.as_str()) {
+                    unsigned.push(name.as_str());
+                }
+            }
+        }
+    });
+    println!("{} calls, {} arguments, {succeeded} successes", tried.len(), calls.len());
+    assert!(tried.len() > 180 && calls.len() > 5 * tried.len(), "{} calls, {} arguments", tried.len(), calls.len());
+    assert!(succeeded > 500, "{succeeded} successes");
+    assert_eq!(unsigned, UNSIGNED);
+}
+
+/// The calls that succeed without a signature.
+const UNSIGNED: [&str; 2] = ["Drand.write_pulse", "MevShield.announce_next_key"];
