@@ -28,7 +28,7 @@ class Tokenizer:
 
     @classmethod
     def from_pretrained(cls, repository, revision):
-        assert repository == "al/Babelbit-default" and len(revision) == 40
+        assert repository.count("/") == 1 and len(revision) == 40
         return cls()
 
     def __call__(self, text, return_tensors):
