@@ -520,3 +520,23 @@ fn fifty_epochs_equal_the_oracle() {
     assert!(result["with_incentive"].as_u64() > Some(40), "{result}");
     assert!(result["weights_set"].as_u64() > Some(60), "{result}");
 }
+
+#[test]
+fn the_numbers_of_sixteen_neurons_agree() {
+    let Some(sdk10) = Peer::find("sdk10") else { return };
+    let chain = Localnet::start("manual");
+    let question = json!({
+        "url": chain.url,
+        "netuid": BABELBIT,
+        "epochs": 20,
+        "seed": 59,
+        "oracle": repository("vectors/yuma/oracle.py"),
+        "tao": tao().get_program().to_str().unwrap(),
+    });
+    let result = sdk10.ask(&mut sdk10.script("localnet_numbers.py"), &question);
+    // In every epoch there were children, takes and root dividends.
+    let seen = json!({
+        "compared": 20, "neurons": 16, "with_incentive": 20, "with_root_dividends": 20, "silent_earned": 20,
+    });
+    assert_eq!(result, seen);
+}

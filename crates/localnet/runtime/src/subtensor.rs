@@ -99,8 +99,8 @@ pub mod pallet {
         AxonInfo, ChainIdentityV2, ConsensusMode, EpochConsensus, LockState, MinerCollateralState, NeuronCertificate,
         PrometheusInfo, RateLimitKey, RecycleOrBurnEnum, RootClaimTypeEnum, SafeFloat, SubnetIdentityV3, SubnetLease,
     };
-    use crate::{drand, swap};
     use crate::types::{AlphaBalance, MechId, NetUid, NetUidStorageIndex, TaoBalance};
+    use crate::{alpha_assets, drand, swap};
 
     /// The Subtensor pallet.
     #[pallet::pallet]
@@ -109,7 +109,9 @@ pub mod pallet {
 
     /// Configuration of the pallet.
     #[pallet::config]
-    pub trait Config: frame_system::Config<AccountId = AccountId32> + swap::Config + drand::Config {
+    pub trait Config:
+        frame_system::Config<AccountId = AccountId32> + alpha_assets::Config + drand::Config + swap::Config
+    {
         /// The balances of TAO, in rao.
         type Currency: Mutate<AccountId32, Balance = u64>;
         /// Provider of the current block's author.
