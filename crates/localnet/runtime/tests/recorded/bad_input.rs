@@ -60,7 +60,7 @@ impl Arguments {
             TypeDef::Tuple(tuple) => tuple.fields.iter().for_each(|field| self.encode(field.id, out)),
             TypeDef::Array(array) => (0..array.len).for_each(|_| self.encode(array.type_param.id, out)),
             TypeDef::Sequence(sequence) => {
-                let length = match self.fill {
+                let length: u32 = match self.fill {
                     Fill::Zero => 0,
                     Fill::One => 1,
                     Fill::Max => 2,
