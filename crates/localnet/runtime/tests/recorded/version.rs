@@ -13,8 +13,8 @@ use crate::vectors;
 /// The spec version, and the hashes of the metadata and of the genesis state that belong to it.
 const KNOWN: (u32, &str, &str) = (
     1_000_007,
-    "4c77e30b7192c9412c9fafee72d2861406f086efbcc813c24b7f9e240d921308",
-    "c394de3c7223b3ceb23ebcf8317a6b51c5021e3476608127bfa8a8adb67820ae",
+    "cd50359bf89ca1bba6748ec5b1520cae0c80aa57033028c93f98881ee7d30310",
+    "ea17871be3ebde756497d77508038e3f57cf58fcfecda60346ac5aa7336e2bc8",
 );
 
 #[test]
