@@ -203,4 +203,11 @@ fn calls_with_extreme_arguments_fail_without_effect() {
 }
 
 /// The calls that succeed without a signature.
-const UNSIGNED: [&str; 2] = ["Drand.write_pulse", "MevShield.announce_next_key"];
+const UNSIGNED: [&str; 5] = [
+    "System.remark",
+    // Without effect.
+    "SubtensorModule.set_tempo",
+    "SubtensorModule.set_activity_cutoff_factor",
+    "Drand.write_pulse",
+    "MevShield.announce_next_key",
+];
