@@ -6,9 +6,8 @@ use super::file::with_file;
 
 /// Checks one input.
 pub fn check(file: &[u8]) {
-    let Ok(model) = with_file("model.gguf", file, |path| CausalModel::open(path, LoadOptions::default())) else {
-        return;
-    };
+    let model = with_file("model.gguf", file, |path| CausalModel::open(path, LoadOptions::default()).ok());
+    let Some(model) = model else { return };
     let mut cache = KvCache::default();
     if let Ok(logits) = model.next(&[0], &mut cache) {
         assert_eq!(logits.len(), model.vocabulary().len());

@@ -301,7 +301,7 @@ fn every_method_of_sdk10_works() {
 #[test]
 fn sdk11_and_its_command_line_use_the_chain() {
     let Some(sdk11) = Peer::find("sdk11") else { return };
-    let chain = Localnet::start("250ms");
+    let chain = Localnet::start("12s");
     let question = json!({ "url": chain.url, "netuid": BABELBIT });
     let did = Did::all(&sdk11.ask(&mut sdk11.script("localnet_sdk11_operations.py"), &question));
     check_table("what SDK 11 and its command line did", &did.iter().collect::<Vec<_>>());

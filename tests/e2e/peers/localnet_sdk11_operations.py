@@ -296,7 +296,7 @@ def _():
 def _():
     same(btcli("query metagraph", "--netuid", NETUID)["hotkeys"][1:3], [HOTKEY, OTHER])
     holds(HOTKEY in [one["hotkey"] for one in btcli("query delegates")], "no delegate")
-    same(btcli("query block-time"), 0.25)
+    same(btcli("query block-time"), 12.0)
 
 
 @command_line("root list")
