@@ -110,8 +110,9 @@ impl<T: Config> Pallet<T> {
         TotalStake::<T>::mutate(|total| *total = total.saturating_add(tao));
     }
 
-    /// Removes the fee rate and the weights of a dissolved subnet's pool.
+    /// Removes what the swap and alpha pallets store about a dissolved subnet.
     pub(super) fn forget_pool(netuid: NetUid) {
+        alpha_assets::Pallet::<T>::forget(netuid);
         swap::FeeRate::<T>::remove(netuid);
         swap::SwapBalancer::<T>::remove(netuid);
         swap::PalSwapInitialized::<T>::remove(netuid);

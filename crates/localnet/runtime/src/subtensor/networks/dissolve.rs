@@ -94,10 +94,6 @@ impl<T: Config> Pallet<T> {
             PendingValidatorEmission PendingRootAlphaDivs PendingOwnerCut MinerBurned);
         Self::forget_rate_limits(netuid);
         T::Commitments::purge(netuid);
-        crate::alpha_assets::Pallet::<T>::forget(netuid);
-        crate::swap::FeeRate::<T>::remove(netuid);
-        crate::swap::SwapBalancer::<T>::remove(netuid);
-        crate::swap::PalSwapInitialized::<T>::remove(netuid);
         Self::make_dormant(netuid);
         TotalNetworks::<T>::mutate(|count| *count = count.saturating_sub(1));
         Self::deposit_event(Event::NetworkRemoved(netuid));
