@@ -1,4 +1,4 @@
-"""Records the results of operations, for the other scripts."""
+"""Records and checks the results of operations, for the other scripts."""
 import importlib.metadata
 import json
 import sys
@@ -34,6 +34,18 @@ class Tool:
     def fail(self, name, error):
         traceback.print_exc(file=sys.stderr)
         self.did[name] = {"ok": False, "value": f"{type(error).__name__}: {error}"}
+
+
+def same(found, expected):
+    """Fails unless two values are equal."""
+    if found != expected:
+        raise AssertionError(f"{found!r} instead of {expected!r}")
+
+
+def holds(condition, found):
+    """Fails with a value if a condition on it is false."""
+    if not condition:
+        raise AssertionError(f"unexpected {found!r}")
 
 
 def say():

@@ -6,7 +6,6 @@ localnet_sdk10.py      reads {"url", "netuid", "tempo", "block_seconds"} from st
 import json
 import os
 import sys
-import tempfile
 
 sys.argv = sys.argv[:1]
 os.environ.setdefault("BT_NO_PARSE_CLI_ARGS", "1")
@@ -14,22 +13,12 @@ os.environ.setdefault("BT_NO_PARSE_CLI_ARGS", "1")
 import bittensor as bt  # noqa: E402
 from async_substrate_interface.sync_substrate import SubstrateInterface  # noqa: E402
 from bittensor.utils.balance import Balance  # noqa: E402
-from bittensor_wallet import Keypair, Wallet  # noqa: E402
 from localnet_answers import Tool, say  # noqa: E402
+from sdk10_wallet import wallet  # noqa: E402
 
 question = json.load(sys.stdin)
 URL, NETUID = question["url"], question["netuid"]
-home = tempfile.mkdtemp()
 operation = Tool("bittensor")
-
-
-def wallet(coldkey, hotkey):
-    made = Wallet(name=coldkey.strip("/"), hotkey=hotkey.strip("/"), path=home)
-    cold = Keypair.create_from_uri(coldkey)
-    made.set_coldkey(cold, encrypt=False, overwrite=True)
-    made.set_coldkeypub(cold, encrypt=False, overwrite=True)
-    made.set_hotkey(Keypair.create_from_uri(hotkey), encrypt=False, overwrite=True)
-    return made
 
 
 def done(response):

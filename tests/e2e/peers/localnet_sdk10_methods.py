@@ -17,7 +17,8 @@ os.environ.setdefault("BT_NO_PARSE_CLI_ARGS", "1")
 import bittensor as bt  # noqa: E402
 from async_substrate_interface.sync_substrate import SubstrateInterface  # noqa: E402
 from localnet_answers import Tool, say  # noqa: E402
-from sdk10_methods import OPERATIONS, Client, wallet, chain, subnets, neurons, staking, accounts  # noqa: E402, F401
+from sdk10_methods import OPERATIONS, Client, chain, subnets, neurons, staking, accounts  # noqa: E402, F401
+from sdk10_wallet import wallet  # noqa: E402
 
 # It writes to standard output.
 bt.logging.off()

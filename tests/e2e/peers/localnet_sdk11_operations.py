@@ -21,23 +21,13 @@ import websockets.sync.client  # noqa: E402
 from bittensor import calls, intents, storage  # noqa: E402
 from bittensor.cli.main import app  # noqa: E402
 from bittensor.keyfiles import Keypair  # noqa: E402
-from localnet_answers import Tool, say  # noqa: E402
+from localnet_answers import Tool, holds, same, say  # noqa: E402
 from typer.testing import CliRunner  # noqa: E402
 
 question = json.load(sys.stdin)
 URL, NETUID = question["url"], question["netuid"]
 sdk, command_line = Tool("bittensor"), Tool("bittensor", "btcli of bittensor")
 subtensor = bt.Subtensor(URL)
-
-
-def same(found, expected):
-    if found != expected:
-        raise AssertionError(f"{found!r} instead of {expected!r}")
-
-
-def holds(condition, found):
-    if not condition:
-        raise AssertionError(f"unexpected {found!r}")
 
 
 def wallet(name, coldkey, hotkey):

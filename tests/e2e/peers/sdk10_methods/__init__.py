@@ -1,9 +1,9 @@
 """Operations on every public method of `bittensor.Subtensor` and `bittensor.AsyncSubtensor`, once for both classes."""
 import inspect
-import tempfile
 
 from bittensor.utils.balance import Balance
-from bittensor_wallet import Keypair, Wallet
+from localnet_answers import holds
+from sdk10_wallet import wallet
 
 # Name and function of each operation, in the order of execution.
 OPERATIONS = []
@@ -19,16 +19,6 @@ def operation(name):
     return add
 
 
-def same(found, expected):
-    if found != expected:
-        raise AssertionError(f"{found!r} instead of {expected!r}")
-
-
-def holds(condition, found):
-    if not condition:
-        raise AssertionError(f"unexpected {found!r}")
-
-
 def tao(amount, netuid=0):
     return Balance.from_tao(amount).set_unit(netuid)
 
@@ -36,15 +26,6 @@ def tao(amount, netuid=0):
 async def rows(found):
     """The entries of a storage map, which the classes iterate over in different ways."""
     return [row async for row in found] if hasattr(found, "__aiter__") else list(found)
-
-
-def wallet(coldkey, hotkey):
-    made = Wallet(name=coldkey.strip("/"), hotkey=hotkey.strip("/"), path=tempfile.mkdtemp())
-    cold = Keypair.create_from_uri(coldkey)
-    made.set_coldkey(cold, encrypt=False, overwrite=True)
-    made.set_coldkeypub(cold, encrypt=False, overwrite=True)
-    made.set_hotkey(Keypair.create_from_uri(hotkey), encrypt=False, overwrite=True)
-    return made
 
 
 def cold(who):

@@ -1,8 +1,9 @@
 """Proxies, crowdloans, swaps of coldkeys."""
 from bittensor.core.chain_data.proxy import ProxyType
 from bittensor_wallet import Keypair
+from localnet_answers import holds, same
 
-from . import Client, cold, holds, operation, same, tao
+from . import Client, cold, operation, tao
 
 
 @operation("proxies")

@@ -4,8 +4,9 @@ import contextlib
 import io
 
 import bittensor as bt
+from localnet_answers import holds, same
 
-from . import Client, cold, holds, operation, rows, same, tao
+from . import Client, cold, operation, rows, tao
 
 
 @operation("configuration")

@@ -6,8 +6,9 @@ import known_round
 from bittensor.core import async_subtensor, subtensor
 from bittensor.core.extrinsics import weights
 from bittensor.core.extrinsics.asyncex import weights as async_weights
+from localnet_answers import holds, same
 
-from . import Client, cold, holds, hot, operation, same, tao
+from . import Client, cold, hot, operation, tao
 
 # Functions of the SDK, and those that encrypt to a round whose pulse is known.
 SEALED_TEXT = ("get_encrypted_commitment", known_round.seal_text)

@@ -1,5 +1,7 @@
 """Stake, locks, delegates, children, claims on root."""
-from . import Client, cold, holds, hot, operation, same, tao
+from localnet_answers import holds, same
+
+from . import Client, cold, hot, operation, tao
 
 
 @operation("stake add and remove")

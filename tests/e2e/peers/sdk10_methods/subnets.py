@@ -1,7 +1,8 @@
 """Subnets, their hyperparameters and epochs."""
 from bittensor.core.chain_data.subnet_identity import SubnetIdentity
+from localnet_answers import holds, same
 
-from . import Client, cold, holds, hot, operation, same
+from . import Client, cold, hot, operation
 
 IDENTITY = SubnetIdentity(
     subnet_name="Speech", github_repo="https://example.org/speech", subnet_contact="speech@example.org",
