@@ -1,0 +1,96 @@
+//! Results that the scripts report, and their tables in docs/localnet.md.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+use super::btcli::BTCLI;
+use crate::support::repository;
+
+/// Known failures: tool, operation, and start of the error.
+const KNOWN_FAILURES: &[(&str, &str, &str)] = &[
+    (BTCLI, "sudo senate", "Unsupported: the real chain has no senate"),
+    (BTCLI, "sudo proposals", "Unsupported: the real chain has no senate"),
+    (BTCLI, "sudo senate-vote", "Unsupported: the real chain has no senate"),
+    (BTCLI, "stake set-claim", "Unsupported: the real chain has baskets"),
+    (BTCLI, "stake process-claim", "Unsupported: the real chain has baskets"),
+];
+
+/// Results of one tool.
+pub(super) struct Did {
+    /// Name and version of the tool.
+    pub(super) tool: String,
+    operations: serde_json::Map<String, Value>,
+}
+
+impl Did {
+    /// Parses a script's report on its tools.
+    pub(super) fn all(answer: &Value) -> Vec<Self> {
+        let tool = |one: &Value| Self {
+            tool: format!("{} {}", one["tool"].as_str().unwrap(), one["version"].as_str().unwrap()),
+            operations: one["did"].as_object().unwrap().clone(),
+        };
+        answer.as_array().unwrap().iter().map(tool).collect()
+    }
+
+    /// Result of an operation.
+    #[track_caller]
+    pub(super) fn value(&self, operation: &str) -> &Value {
+        let answer = self.operations.get(operation).unwrap_or_else(|| panic!("{} did not do {operation}", self.tool));
+        assert_eq!(answer["ok"], true, "{} {operation}: {answer}", self.tool);
+        &answer["value"]
+    }
+
+    /// Errors of failed operations, one line each.
+    pub(super) fn failures(&self) -> impl Iterator<Item = (&str, String)> {
+        let failed = self.operations.iter().filter(|(_, answer)| answer["ok"] != true);
+        failed.map(|(operation, answer)| {
+            let why = answer["value"].as_str().unwrap_or_default().lines().next().unwrap_or_default();
+            (operation.as_str(), why.replace('|', "\\|"))
+        })
+    }
+
+    /// Table rows, one per operation.
+    fn rows(&self) -> String {
+        let failures: BTreeMap<_, _> = self.failures().collect();
+        let result =
+            |operation: &str| failures.get(operation).map_or_else(|| "works".to_owned(), |why| format!("fails: {why}"));
+        let row = |operation: &String| format!("| {} | {operation} | {} |\n", self.tool, result(operation));
+        self.operations.keys().map(row).collect::<Vec<_>>().concat()
+    }
+
+    /// Fails for unexpected failures, and for known failures that now succeed.
+    fn check_failures(&self) {
+        let failed: BTreeMap<_, _> = self.failures().collect();
+        let known = KNOWN_FAILURES.iter().filter(|(tool, ..)| *tool == self.tool);
+        let known: BTreeMap<_, _> = known.map(|(_, operation, why)| (*operation, *why)).collect();
+        for (operation, why) in &failed {
+            let expected = known.get(operation).is_some_and(|beginning| why.starts_with(beginning));
+            assert!(expected, "{}: {operation} fails: {why}", self.tool);
+        }
+        for operation in known.keys() {
+            assert!(failed.contains_key(operation), "{}: {operation} works now", self.tool);
+        }
+    }
+}
+
+/// Compares the table after a comment of docs/localnet.md with the results, or writes it.
+pub(super) fn check_table(comment: &str, tools: &[&Did]) {
+    const END: &str = "<!-- end -->\n";
+    let begin = format!("<!-- {comment} -->\n");
+    let rows: String = tools.iter().map(|did| did.rows()).collect();
+    let table = format!("| Tool | Operation | Result |\n|---|---|---|\n{rows}");
+    let path = repository("docs/localnet.md");
+    let document = std::fs::read_to_string(&path).unwrap();
+    let (head, rest) = document.split_once(&begin).expect("docs/localnet.md has a place for the table");
+    let (written, tail) = rest.split_once(END).expect("the table ends");
+    if std::env::var_os("TAONET_UPDATE_DOCS").is_some() {
+        std::fs::write(&path, format!("{head}{begin}{table}{END}{tail}")).unwrap();
+    }
+    for did in tools {
+        did.check_failures();
+    }
+    if std::env::var_os("TAONET_UPDATE_DOCS").is_none() {
+        assert_eq!(written, table, "run again with TAONET_UPDATE_DOCS=1");
+    }
+}

@@ -1,0 +1,105 @@
+//! SDK 10 and the substrate client below it, on the development chain.
+
+use serde_json::json;
+
+use super::results::{Did, check_table};
+use super::{ALICE, BABELBIT, TEMPO, address, chain};
+use crate::peers::Peer;
+
+/// Methods of each class of SDK 10 that fail on the main network too.
+const UNSUPPORTED_METHODS: usize = 4;
+
+#[test]
+fn every_method_of_sdk10_works() {
+    let Some(sdk10) = Peer::find("sdk10") else { return };
+    let ask = |class: &str| {
+        let chain = chain("250ms");
+        let question = json!({ "class": class, "url": chain.url(), "netuid": BABELBIT, "block_seconds": 0.25 });
+        let did = Did::all(&sdk10.ask(&mut sdk10.script("localnet_sdk10_methods.py"), &question));
+        did.into_iter().next().expect("one tool")
+    };
+    let (ask, classes) = (&ask, ["Subtensor", "AsyncSubtensor"]);
+    let did: Vec<Did> = std::thread::scope(|scope| {
+        let running = classes.map(|class| scope.spawn(move || ask(class)));
+        running.into_iter().map(|class| class.join().unwrap()).collect()
+    });
+    check_table("what the methods of SDK 10 did", &did.iter().collect::<Vec<_>>());
+    for did in did {
+        let methods = did.value("public methods");
+        let count = |kind: &str| methods[kind].as_array().unwrap().len();
+        assert_eq!((count("not called"), count("unsupported")), (0, UNSUPPORTED_METHODS), "{methods}");
+        assert!(count("called") * 100 >= (count("called") + UNSUPPORTED_METHODS) * 97, "{methods}");
+    }
+}
+
+pub(super) fn check(did: &Did, url: &str) {
+    assert_eq!(did.value("connect"), url);
+    assert!(did.value("block").as_u64() > Some(0));
+    assert_eq!(did.value("balance"), 1_000_000_000_000_000_u64);
+    assert_eq!(did.value("existential deposit"), 500);
+    assert_eq!(did.value("transfer"), 1_500_000_000_u64);
+    assert_eq!(did.value("subnets list"), &json!((0..60).collect::<Vec<_>>()));
+    let subnet = did.value("subnet");
+    assert_eq!((&subnet["name"], &subnet["tempo"]), (&json!("Babelbit"), &json!(TEMPO)));
+    // The price starts at 0.1 and rises with the purchases of each block.
+    assert!((0.1..0.15).contains(&subnet["price"].as_f64().unwrap()), "{subnet}");
+    assert_eq!(did.value("hyperparameters"), &json!({ "tempo": TEMPO, "kappa": 32_767, "commit_reveal": false }));
+    assert_eq!(did.value("subnet creation cost"), 1_000_000_000_000_u64);
+    // The owner's neuron has the first uid.
+    assert_eq!(did.value("register"), &json!([1, 2]));
+    assert_eq!(did.value("serve axon"), "203.0.113.7:8099");
+    assert!(did.value("stake add").as_u64() > Some(0));
+    let removed = did.value("stake remove");
+    let told = removed["told"].as_array().unwrap();
+    // The event's alpha is without the fee.
+    let sold = told[0][3].as_u64().unwrap() + told[0][5].as_u64().unwrap();
+    assert_eq!((told.len(), Some(sold)), (1, removed["asked"].as_u64()), "{removed}");
+    assert!(removed["asked"].as_u64() > Some(0) && removed["after"].as_u64() < removed["before"].as_u64(), "{removed}");
+    let added = did.value("stake add multiple").as_array().unwrap();
+    assert!(added.len() == 2 && added.iter().all(|alpha| alpha.as_u64() > Some(20_000_000_000)), "{added:?}");
+    assert_eq!(did.value("stake list"), &json!([BABELBIT]));
+    assert_eq!(did.value("take"), 0.09);
+    let delegate = did.value("delegates");
+    let expected = json!({
+        "owner": ALICE, "take": 0.09, "registrations": [BABELBIT],
+        "nominators": { ALICE: delegate["stake"] }, "stake": delegate["stake"],
+    });
+    assert_eq!(delegate, &expected);
+    assert!(delegate["stake"].as_u64() >= removed["after"].as_u64(), "{delegate} {removed}");
+    assert_eq!(did.value("commitment set and get"), &json!(["speech at 16 kHz", "speech at 16 kHz", 0]));
+    assert_eq!(did.value("set weights"), &json!([[2, 65_535]]));
+    let graph = did.value("metagraph");
+    assert_eq!((graph["n"].as_u64(), graph["incentive"].as_f64()), (Some(3), Some(1.0)));
+    assert_eq!(graph["axon"], "203.0.113.7");
+    assert!(graph["stake"].as_f64() > Some(0.0), "{graph}");
+    // Each epoch adds a tenth of the difference to a full bond.
+    let bonds = did.value("bonds").as_array().unwrap();
+    let [bond] = bonds.as_slice() else { panic!("{bonds:?}") };
+    let grown = |epochs: i32| 65_535.0 * (1.0 - 0.9_f64.powi(epochs));
+    let fits = |epochs| (bond[1].as_f64().unwrap() - grown(epochs)).abs() <= f64::from(epochs);
+    assert!(bond[0] == 2 && (1..30).any(fits), "{bonds:?}");
+    assert_eq!(did.value("sudo"), true);
+    let commit = did.value("timelocked commit");
+    assert_eq!(commit["stored"], commit["sent"]);
+    let [sent] = commit["sent"].as_array().unwrap().as_slice() else { panic!("{commit}") };
+    assert_eq!(sent[0], address("//AliceHotkey"));
+    assert!(sent[2].as_str().unwrap().len() > 2 * 96, "shorter than a ciphertext: {commit}");
+    assert_eq!(did.value("create subnet"), &json!([60]));
+}
+
+pub(super) fn check_layer_below(below: &Did, ten: &Did) {
+    assert_eq!(below.value("connect"), "Bittensor");
+    assert_eq!(below.value("constant"), 250);
+    assert_eq!(below.value("storage value"), TEMPO);
+    let tempos = below.value("storage map").as_array().unwrap();
+    for tempo in [[0, 100], [1, 100], [18, 360], [u64::from(BABELBIT), TEMPO]] {
+        assert!(tempos.contains(&json!(tempo)), "{tempos:?}");
+    }
+    assert_eq!(tempos.len(), 61);
+    // Coldkey, hotkey, TAO, alpha, subnet, fee: 33 parts of 65 535.
+    let told = below.value("events of a block").as_array().unwrap();
+    let [told] = told.as_slice() else { panic!("{told:?}") };
+    let fee = 100_000_000_000_u64 * 33 / 65_535;
+    let expected = json!([ALICE, address("//AliceHotkey"), 100_000_000_000_u64, ten.value("stake add"), BABELBIT, fee]);
+    assert_eq!(told, &expected);
+}
