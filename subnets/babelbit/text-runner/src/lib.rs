@@ -32,11 +32,12 @@
 //!
 //! All miners receive a word at the same time and have [`PlayOptions::step_timeout`] to answer, so one slow miner
 //! delays a step at most by that time; a miner with [`PlayOptions::max_errors`] consecutive errors is not called again
-//! in the run. The crate has no arena rounds.
+//! in the run, and the session ends when none is left. There are main and solo rounds, but no arena rounds.
 //!
-//! Uses `taonet-babelbit-chutes` (miners on Chutes), `taonet-babelbit-engine` (its client), `taonet-babelbit-runner` (the loop, the ledger, the outbox, addresses and
-//! signed calls of miners), `taonet-babelbit-core` (the scores), `taonet-speech` (sentence embeddings), `taonet-wire`,
-//! `taonet-service` and `taonet-primitives`. Used by `bb runner --contest text` and the demonstration.
+//! Uses `taonet-babelbit-chutes` (miners on Chutes), `taonet-babelbit-engine` (its client), `taonet-babelbit-runner` (the
+//! loop, the ledger, the outbox, addresses and signed calls of miners), `taonet-babelbit-core` (the scores),
+//! `taonet-speech` (sentence embeddings), `taonet-wire`, `taonet-service` and `taonet-primitives`. Used by `bb runner
+//! --contest text` and the demonstration.
 
 mod files;
 mod hosted;

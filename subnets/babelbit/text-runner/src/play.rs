@@ -25,19 +25,12 @@ pub struct PlayOptions {
     pub step_timeout: Duration,
     /// Number of consecutive errors that deactivate a miner.
     pub max_errors: u32,
-    /// Whether the session continues without an active miner, as in the arena.
-    pub continues_alone: bool,
 }
 
 impl Default for PlayOptions {
     /// Returns the settings of the main contest.
     fn default() -> Self {
-        Self {
-            stream: ChallengeKind::Main,
-            step_timeout: Duration::from_secs(10),
-            max_errors: 5,
-            continues_alone: false,
-        }
+        Self { stream: ChallengeKind::Main, step_timeout: Duration::from_secs(10), max_errors: 5 }
     }
 }
 
@@ -164,14 +157,11 @@ pub(super) async fn play_up_to(
             end @ (TextToken::EOF | TextToken::EOF_EOF) => player.end(end, &token)?,
             word => {
                 player.reveal(word, &token)?;
-                if !player.is_alone() {
-                    player.predict().await;
-                } else if options.continues_alone {
-                    player.record(vec![String::new(); miners.len()]);
-                } else {
+                if player.is_alone() {
                     player.played.ended_early = true;
                     return Ok(player.finish());
                 }
+                player.predict().await;
             }
         }
         token = engine.next_text(options.stream, &session).await?;
@@ -305,11 +295,6 @@ impl Player<'_> {
             };
             predictions.push(prediction);
         }
-        self.record(predictions);
-    }
-
-    /// Stores the predictions of a step, one for each miner.
-    fn record(&mut self, predictions: Vec<String>) {
         let Some(open) = &mut self.open else { return };
         for (of_miner, prediction) in open.predictions.iter_mut().zip(predictions) {
             of_miner.push(prediction);
