@@ -36,8 +36,8 @@
 //!
 //! Uses `taonet-babelbit-chutes` (miners on Chutes), `taonet-babelbit-engine` (its client), `taonet-babelbit-runner` (the
 //! loop, the ledger, the outbox, addresses and signed calls of miners), `taonet-babelbit-core` (the scores),
-//! `taonet-speech` (sentence embeddings), `taonet-wire`, `taonet-service` and `taonet-primitives`. Used by `bb runner
-//! --contest text` and the demonstration.
+//! `taonet-speech` (sentence embeddings), `taonet-wire`, `taonet-service` and `taonet-primitives`. Used by the
+//! demonstration and `bb runner --contest text`.
 
 mod files;
 mod hosted;

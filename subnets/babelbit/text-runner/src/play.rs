@@ -138,6 +138,7 @@ pub(super) async fn play_up_to(
         options,
         consecutive_errors: vec![0; miners.len()],
         open: None,
+        prefix: String::new(),
         is_omitting: false,
         numbers_tokens: false,
         played: Played {
@@ -187,6 +188,8 @@ struct Player<'a> {
     consecutive_errors: Vec<u32>,
     /// The utterance in progress.
     open: Option<PlayedUtterance>,
+    /// The words of the utterance in progress, separated by spaces.
+    prefix: String,
     /// Whether the rest of the utterance in progress is ignored, because the utterance is too long.
     is_omitting: bool,
     /// Whether the engine numbers its tokens: it has sent a position other than 0, the default of a missing position.
@@ -209,6 +212,9 @@ impl Player<'_> {
         if self.is_omitting {
             return Ok(());
         }
+        if self.open.is_none() {
+            self.prefix.clear();
+        }
         let open = self.open.get_or_insert_with(|| PlayedUtterance {
             index: token.utterance_index,
             words: Vec::new(),
@@ -218,8 +224,12 @@ impl Player<'_> {
         if token.utterance_index != open.index || !is_next {
             return Err(PlayError::Skipped(word.chars().take(100).collect()));
         }
+        if !open.words.is_empty() {
+            self.prefix.push(' ');
+        }
+        self.prefix.push_str(word);
         open.words.push(word.to_owned());
-        let bytes: u64 = open.words.iter().map(|word| word.len() as u64 + 1).sum();
+        let bytes = self.prefix.len() as u64 + 1;
         let limits = [("bytes", bytes, MAX_UTTERANCE), ("words", open.words.len() as u64, MAX_STEPS as u64)];
         if let Some((unit, length, limit)) = limits.into_iter().find(|(_, length, limit)| length > limit) {
             let (dialogue_uid, utterance_index) = (uid.to_owned(), open.index);
@@ -260,7 +270,7 @@ impl Player<'_> {
         let request = PredictedUtterance {
             index: self.session.to_owned(),
             step: open.words.len().saturating_sub(1) as u32,
-            prefix: open.words.join(" "),
+            prefix: self.prefix.clone(),
             context: self.context(),
             done: false,
             prediction: String::new(),
@@ -335,6 +345,7 @@ mod tests {
             options: &options,
             consecutive_errors: Vec::new(),
             open: None,
+            prefix: String::new(),
             is_omitting: false,
             numbers_tokens: false,
             played: Played::default(),
