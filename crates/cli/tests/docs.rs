@@ -86,7 +86,7 @@ const CRATES: [(&str, &str); 27] = [
     ("wire", "crates/wire"),
 ];
 
-/// Returns whether a crate has the test that a path such as `core::weights::tests::ties` names; a module is no test.
+/// Returns whether a path such as `core::weights::tests::ties` names a test of a crate, and not only a module.
 fn exists(path: &str) -> bool {
     let Some((name, rest)) = path.split_once("::") else { return false };
     let folders = CRATES.iter().filter(|(known, _)| *known == name).map(|(_, folder)| root().join(folder));

@@ -78,7 +78,7 @@ pub struct LlamaConfig {
     pub norm_eps: f64,
 }
 
-/// Greatest context length, in tokens. Positions are 32-bit floats, which have all integers up to this one.
+/// Greatest context length, in tokens. Positions are 32-bit floats, which represent every integer up to this one.
 const MAX_CONTEXT: usize = 1 << 24;
 
 impl LlamaConfig {

@@ -33,7 +33,8 @@ pub(super) struct Account {
     image: Option<Value>,
 }
 
-/// Returns the hotkey that signed a request: its body, or the kind of the resource if it has none.
+/// Checks the signature of a request and returns its hotkey. The signature covers the hash of the body; without a body,
+/// the first segment of the path.
 fn signer(path: &str, headers: &HeaderMap, body: &[u8]) -> Hotkey {
     let header = |name: &str| headers[name].to_str().unwrap();
     let (hotkey, nonce) = (header("x-chutes-hotkey"), header("x-chutes-nonce"));
@@ -110,14 +111,14 @@ impl Program {
         Peer::find("chutes").map(|peer| Self { peer, home: home.to_owned() })
     }
 
-    /// Prepares a command: `chutes` and `pip` are those of the peer, and `docker` records what it is given.
+    /// Prepares a command: `chutes` and `pip` are the peer's, and `docker` is a script that records its arguments.
     fn prepare<'a>(&self, command: &'a mut Command) -> &'a mut Command {
         let others = std::env::var_os("PATH").unwrap_or_default();
         let first = [repository("tests/e2e/peers/bin"), self.peer.programs()];
         command.env("PATH", std::env::join_paths(first.into_iter().chain(std::env::split_paths(&others))).unwrap());
         // `chutes build --local` leaves its Dockerfile in the directory for temporary files.
         command.env("HOME", &self.home).env("TMPDIR", &self.home);
-        // The width of tables.
+        // Wide enough for the rows of tables.
         command.env("COLUMNS", "200").env("NO_COLOR", "1").env("PYTHONDONTWRITEBYTECODE", "1").current_dir(&self.home)
     }
 
@@ -139,7 +140,7 @@ impl Program {
     pub(crate) fn told(&self, line: &str, answers: &str, server: Option<&InferenceServer>) -> String {
         let output = self.run(line, answers, server);
         let text = String::from_utf8_lossy(&output.stdout).into_owned() + &stderr(&output);
-        // The program reports refusals of its API without a status.
+        // The program exits with status 0 when the API refuses a request.
         assert!(output.status.success() && !text.contains("| ERROR "), "{line}: {text}");
         text
     }
@@ -161,11 +162,11 @@ impl Program {
     }
 }
 
-/// `chutes run` with a model of the test's, killed on drop.
+/// `chutes run` with the model of a test, killed on drop.
 pub(crate) struct Running {
     child: Child,
     address: String,
-    /// Kept open, since the program logs its requests.
+    /// Kept open: the program writes a log line per request.
     _log: BufReader<ChildStderr>,
 }
 

@@ -1,7 +1,8 @@
 """A server and a client that sign with `bittensor.http_auth` (SDK 11), for tests.
 
-http_auth.py serve     an echo server with //Bob's hotkey; says its port, and ends with its standard input
-http_auth.py call      calls {"port", "hotkey"} with //Alice's hotkey, rightly and with changes; says what came back
+http_auth.py serve     an echo server with //Bob's hotkey; prints its port, and exits when its standard input ends
+http_auth.py call      calls {"port", "hotkey"} with //Alice's hotkey, with valid and with altered requests;
+                       prints the responses
 """
 import json
 import sys

@@ -1,7 +1,8 @@
 """Runs every command of unmodified btcli 9 on a development chain.
 
-localnet_btcli.py      reads {"url", "netuid"} from standard input; says what came of each command. Fails if btcli has a
-                       command that is not run. Commands that stake go through the MEV shield, which is their default.
+localnet_btcli.py      reads {"url", "netuid"} from standard input; prints the result of each command. Fails if btcli
+                       has a command that is not run. By default, commands that stake go through the MEV
+                       shield.
 """
 import json
 import os
@@ -52,13 +53,13 @@ EXCEPTIONS = {
 
 
 def check(condition, *seen):
-    """Fails with what was seen."""
+    """Fails with the observed values unless the condition holds."""
     if not condition:
         raise Failed(" ".join(map(str, seen))[:600])
 
 
 def narrow(command, *given, has="", columns=80, **how):
-    """Output at 80 columns: no line is longer, and it has this text."""
+    """Runs a command in a narrow terminal; checks that no line is wider, and that the output has a text."""
     said = text(command, *given, columns=columns, **how)
     wide = [line for line in said.splitlines() if cell_len(line.rstrip()) > columns]
     check(not wide, "wider than", columns, wide)
@@ -315,7 +316,7 @@ def _():
 
 @operation("utils latency")
 def _():
-    # The other servers are behind an unreachable proxy: nothing leaves this machine.
+    # An unreachable proxy blocks the requests to public servers.
     os.environ.update(https_proxy="http://127.0.0.1:9", wss_proxy="http://127.0.0.1:9", no_proxy="127.0.0.1")
     said = text("utils latency", "--network", URL, wallet=None, allow=("❌",))
     check(URL in said.split("Latencies")[-1], said)
@@ -410,7 +411,7 @@ def _():
 
 @operation("subnets mechanisms set")
 def _():
-    # Asks in any case.
+    # The command asks for confirmation whatever its options.
     succeeded("subnets mechanisms set", "--netuid", CALM, "--count", "2", answers="y\n")
     return storage("MechanismCountCurrent", CALM)
 
@@ -448,7 +449,7 @@ def axon():
 
 @operation("axon set")
 def _():
-    # These two refuse --json-output, since they take --prompt for granted.
+    # Both axon commands reject --json-output, because they assume --prompt.
     text("axon set", "--netuid", NETUID, "--ip", "203.0.113.7", "--port", "8099")
     return axon()["port"]
 
@@ -531,7 +532,7 @@ def _():
 @operation("stake auto")
 def _():
     narrow("stake auto", has="59")
-    # btcli shows the first letter of the address only, on every chain.
+    # On every chain, btcli shows only the first letter of the address.
     return document("stake auto")[str(NETUID)]["status"]
 
 
@@ -636,7 +637,7 @@ def _():
 
 @operation("stake remove all alpha")
 def _():
-    # What Bob got by the transfer.
+    # The stake that Bob received by the transfer.
     succeeded("stake remove", "--all-alpha", "--hotkey-ss58-address", HOTKEY, wallet="bob", hotkey=None)
     # The TAO is staked on root, on the same hotkey.
     rows = document("stake list", wallet="bob", hotkey=None)["stake_info"][HOTKEY]
@@ -726,7 +727,7 @@ def _():
 
 @operation("proxy kill")
 def _():
-    # The account of the proxy pays for nothing; the signer does.
+    # The signer pays the fee, not the proxy account.
     block, index = pure["at"]
     given = ["--height", block, "--ext-index", index, "--spawner", ALICE, "--proxy", pure["pure"]]
     succeeded("proxy kill", *given, "--proxy-type", "Any")
@@ -839,7 +840,7 @@ def _():
     narrow("subnets price", "--netuids", NETUID, "--current", has="59")
     current = document("subnets price", "--netuids", NETUID, "--current")
     check(current[str(NETUID)]["stats"]["name"] == "Babelbit", current)
-    # One price per 300 blocks, at least five.
+    # The history has one price per 300 blocks, and at least five prices are needed.
     mine(max(0, 1_500 - height()))
     history = document("subnets price", "--netuids", f"{NETUID},{CALM}", "--interval-hours", "10")
     return [len(history[str(netuid)]["prices"]) > 4 for netuid in (NETUID, CALM)]

@@ -139,7 +139,7 @@ def mine_to_epoch():
 
 
 def compare_epoch(parent, at):
-    """Compares an epoch with the oracle's; says so if they differ. Returns what the chain has stored."""
+    """Compares an epoch with the oracle's, and returns it. If the two differ, prints both and exits."""
     block = chain.get_block_number(at)
     given = inputs(parent, block)
     expected = oracle.run_fixed(given)

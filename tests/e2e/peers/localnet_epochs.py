@@ -1,7 +1,7 @@
 """Compares the chain's epochs with the exact oracle in vectors/yuma, on inputs read from the chain.
 
 localnet_epochs.py     reads {"url", "netuid", "epochs", "seed", "oracle"} from standard input; the chain's clock is
-                       manual (dev_mine). Says how many epochs were compared, or where they first differ.
+                       manual (dev_mine). Prints the number of compared epochs, or the first epoch that differs.
 """
 from localnet_chain import (
     ALICE, NETUID, Keypair, admin, compare_epoch, enable_direct_weights, mine_to_epoch, question, read, rng, say,

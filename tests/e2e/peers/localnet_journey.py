@@ -1,4 +1,4 @@
-"""Makes one journey through btcli 9 on one development chain and through tao on another, and compares the chains.
+"""Runs the same operations with btcli 9 on one development chain and with tao on another, and compares the chains.
 
 localnet_journey.py    reads {"url", "tao_url", "tao", "netuid"} from standard input. Both chains have the same genesis
                        and produce one block for each transaction. Reports each operation, with the differences of the
@@ -94,7 +94,7 @@ def tao(words, who, hotkey):
 
 
 def compact(data, at):
-    """A SCALE compact integer and the position behind it."""
+    """Decodes a SCALE compact integer; returns it with the position after it."""
     mode = data[at] & 3
     if mode == 3:
         size = (data[at] >> 2) + 4
@@ -119,14 +119,14 @@ def signed(url, since):
             yield {"signer": data[start + 2:start + 34].hex(), "length": len(data), "call": data[at + 1:].hex()}
 
 
-# A note about the first identity of an account.
+# Printed for an account without an identity.
 NO_IDENTITY = re.compile("❌ Existing (subnet )?identity not found")
 # Rao that each account paid more with btcli than with tao: the fee has 1 rao per byte.
 more_paid = {}
 
 
 def both(name, btcli, own, who="alice", hotkey="default", answers="", differs=None, costs=True):
-    """Does an operation with both tools. The calls in the blocks must be equal, unless a reason is given.
+    """Runs an operation with both tools. The calls in the blocks must be equal, unless a reason is given.
 
     The arguments of tao can depend on btcli's calls. Some calls cost no fee.
     """
@@ -134,7 +134,7 @@ def both(name, btcli, own, who="alice", hotkey="default", answers="", differs=No
     @operation(name)
     def _():
         before = [height(url) for url in (URL, TAO_URL)]
-        # Only after a failure.
+        # After an operation that failed, one chain can be behind.
         for url, block in zip((URL, TAO_URL), before):
             if block < max(before):
                 rpc(url, "dev_mine", max(before) - block)
@@ -167,7 +167,7 @@ def both(name, btcli, own, who="alice", hotkey="default", answers="", differs=No
         return answer if name in KEPT else True
 
 
-# Operations whose answer a later one needs.
+# Operations whose result a later operation uses.
 KEPT = {"proxy create-pure"}
 miners = [mine_on_demand(url) for url in (URL, TAO_URL)]
 
@@ -359,7 +359,7 @@ def public(uri):
 
 
 def prefix(pallet, item):
-    """The beginning of a storage item's keys."""
+    """Prefix of a storage item's keys."""
     return "0x" + b"".join(
         xxhash.xxh64_intdigest(name.encode(), seed).to_bytes(8, "little")
         for name in (pallet, item)
@@ -367,7 +367,7 @@ def prefix(pallet, item):
     ).hex()
 
 
-# Hashes of blocks and transactions, which have the signatures, and what each block leaves behind of its events.
+# Items that differ with the signatures (hashes of blocks and transactions) and the events of the last block.
 BLOCKS = [prefix("System", item) for item in ("BlockHash", "ParentHash", "Digest", "Events")]
 ACCOUNTS = prefix("System", "Account")
 # The author of all blocks, who receives the fees.
@@ -375,7 +375,7 @@ AUTHOR = public("//Alice")
 
 
 def free(value):
-    """The free balance of an account, and all else of it: nonce and references are 16 bytes before it."""
+    """Splits an account into its free balance and all other bytes; 16 bytes of nonce and references come first."""
     data = bytes.fromhex(value[2:])
     return int.from_bytes(data[16:24], "little"), data[:16] + data[24:]
 
@@ -383,7 +383,7 @@ def free(value):
 theirs, ours = storage(URL), storage(TAO_URL)
 more_received = sum(paid for account, paid in more_paid.items() if account != AUTHOR)
 expected = {**more_paid, AUTHOR: -more_received}
-# The new coldkey has what was left of the old one.
+# Dave swapped his coldkey: the new one holds the balance.
 expected[public("//DaveFresh")] = expected.pop(public("//Dave"))
 accounts = {}
 for key in sorted(theirs.keys() | ours.keys()):

@@ -2,8 +2,8 @@
 
 localnet_numbers.py    reads {"url", "netuid", "epochs", "seed", "oracle", "tao"} from standard input; the chain's clock
                        is manual (dev_mine). Four validators have takes, root stake and children; one of them sets no
-                       weights, and earns through its child. Each epoch is also compared with the oracle. Says what
-                       was seen, or where the numbers first differ.
+                       weights, and earns through its child. Each epoch is also compared with the oracle. Prints
+                       counts of what was compared, or the first numbers that differ.
 """
 import json
 import subprocess

@@ -1,5 +1,5 @@
 // Uses a development chain with Polkadot-JS, which is installed in the directory of the first argument. Reads {"url",
-// "netuid"}, prints what came of each operation.
+// "netuid"} from standard input and prints the result of each operation.
 
 import { createRequire } from "node:module";
 import { join } from "node:path";

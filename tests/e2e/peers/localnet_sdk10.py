@@ -1,7 +1,7 @@
 """Runs unmodified bittensor 10 on a development chain.
 
-localnet_sdk10.py      reads {"url", "netuid", "tempo", "block_seconds"} from standard input; says, for the SDK and for
-                       the layer below it, what came of each operation
+localnet_sdk10.py      reads {"url", "netuid", "tempo", "block_seconds"} from standard input; prints the result of
+                       each operation of the SDK, and of the substrate client below it
 """
 import json
 import os

@@ -1,7 +1,8 @@
 """Calls every public method of bittensor 10's clients on development chains, and checks the effects.
 
 localnet_sdk10_methods.py  reads {"class", "url", "netuid", "block_seconds"} from standard input, where class is
-                       Subtensor or AsyncSubtensor; says what came of each operation, and which methods were not called
+                       Subtensor or AsyncSubtensor; prints the result of each operation, and the methods that were not
+                       called
 """
 import asyncio
 import inspect
@@ -20,7 +21,7 @@ from localnet_answers import Tool, say  # noqa: E402
 from sdk10_methods import OPERATIONS, Client, chain, subnets, neurons, staking, accounts  # noqa: E402, F401
 from sdk10_wallet import wallet  # noqa: E402
 
-# It writes to standard output.
+# The SDK logs to standard output, which has the results.
 bt.logging.off()
 question = json.load(sys.stdin)
 CLASS = getattr(bt, question["class"])

@@ -1,7 +1,7 @@
 """Runs unmodified bittensor 11 on a development chain.
 
-localnet_sdk11.py      reads {"url", "netuid", "coldkey", "hotkey"} from standard input; says, for each operation, what
-                       came of it
+localnet_sdk11.py      reads {"url", "netuid", "coldkey", "hotkey"} from standard input; prints the result of each
+                       operation
 """
 import json
 import os

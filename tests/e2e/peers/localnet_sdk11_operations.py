@@ -1,7 +1,7 @@
 """Runs reads, writes and commands of bittensor 11 on a development chain, and checks the effects.
 
-localnet_sdk11_operations.py  reads {"url", "netuid"} from standard input; says what came of each operation of the SDK
-                       and of its command line
+localnet_sdk11_operations.py  reads {"url", "netuid"} from standard input; prints the result of each operation
+                       of the SDK and of its command line
 """
 import json
 import os

@@ -1,4 +1,4 @@
-"""A buyer with OpenAI's own client. Takes {"url", "key"}, gives what came of each call."""
+"""A buyer with OpenAI's own client. Reads {"url", "key"} from standard input; prints the result of each call."""
 
 import json
 import sys

@@ -1,7 +1,7 @@
 """An axon and a dendrite of bittensor 10, for tests.
 
-sdk10.py serve         an axon with //Bob's hotkey; says its port, and ends with its standard input
-sdk10.py call          a dendrite with //Alice's hotkey that calls {"port", "hotkey"}; says what came back
+sdk10.py serve         an axon with //Bob's hotkey; prints its port, and exits when its standard input ends
+sdk10.py call          a dendrite with //Alice's hotkey that calls {"port", "hotkey"}; prints the responses
 """
 import asyncio
 import json

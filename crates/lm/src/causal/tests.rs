@@ -276,13 +276,14 @@ fn files_that_lie_about_their_tensors_are_named() {
     }
 }
 
-/// Environment variable that marks the subprocess of the next test.
+/// Environment variable that is set in the subprocess of
+/// [`changed_metadata_neither_panics_nor_exhausts_the_memory`].
 const INNER: &str = "TAONET_TEST_LIMITED_MEMORY";
 /// Number of changed copies of each file.
 const CHANGED_COPIES: u64 = 500;
 
-/// Opens copies of models with changed bytes in their metadata, in a subprocess with little memory: an allocation of a
-/// size that only a field of the file states ends it. Models that open must compute.
+/// Opens copies of models with changed bytes in their metadata, and runs those that open. The subprocess has little
+/// memory: it aborts when it allocates a size that a field states and the file does not have.
 #[test]
 fn changed_metadata_neither_panics_nor_exhausts_the_memory() {
     // Other systems cannot limit the memory of a process.

@@ -76,7 +76,7 @@ pub struct OmittedUtterance {
 pub(super) struct Played {
     pub(super) challenge_uid: Option<String>,
     pub(super) dialogues: Vec<PlayedDialogue>,
-    /// Utterances that are too long. Their miners were not called again, and they are not scored.
+    /// Utterances that are too long. They are not scored, and miners get no words after the limit.
     pub(super) omitted: Vec<OmittedUtterance>,
     /// Whether the session ended early, because no miner was active or the engine sent too many tokens.
     pub(super) ended_early: bool,

@@ -3,10 +3,10 @@ stand for the clients and keys that operators have; nothing here comes from the 
 
     python tests/e2e/peers/babelbit ROLE
 
-Servers (engine, miner, scoring-api, arena-gateway, text-engine, text-miner) take their settings as one line of JSON on standard input, say where
-they listen, and end with standard input; the last line that they write is a report of what they saw, with all that was
-against the protocol as `problems`. The client (runner) takes a question on standard input: which service to play
-against, and where it is; its last line is what came back.
+Servers (engine, miner, scoring-api, arena-gateway, text-engine, text-miner) read their settings as one line of JSON
+from standard input, print their address, and exit when standard input ends. Their last line is a report of the
+requests, with violations of the protocol as `problems`. The client (runner) reads the service to
+test and its address from standard input; its last line is its report.
 """
 import json
 import sys

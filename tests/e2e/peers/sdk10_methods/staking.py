@@ -9,7 +9,7 @@ async def _(c: Client):
     hotkey = hot(c.bob)
     expected = await c.sim_swap(0, c.netuid, tao(50))
     same((await c.get_stake_add_fee(tao(50), c.netuid)).rao, expected.tao_fee.rao)
-    # Of a nominator, who earns nothing from a miner.
+    # As a nominator: a miner pays no dividends, so the stake grows only by the purchase.
     held = await c.stake(c.dave, hotkey=hotkey)
     await c.write("add_stake", c.dave, c.netuid, hotkey, tao(50))
     added = await c.stake(c.dave, hotkey=hotkey) - held

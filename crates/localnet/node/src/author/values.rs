@@ -38,7 +38,7 @@ pub(crate) struct Values {
 }
 
 impl Values {
-    /// Returns `state`, whose known values are not read from the trie.
+    /// Returns a view of `state` that reads known values from memory, and others from the trie.
     pub(crate) fn of<'a>(&'a mut self, state: &'a State) -> KnownState<'a> {
         if self.root != *state.root() {
             *self = Self { root: *state.root(), ..Self::default() };
@@ -46,7 +46,7 @@ impl Values {
         KnownState { state, values: RefCell::new(self) }
     }
 
-    /// Continues with the next block's state, which has these changes.
+    /// Applies the changes of the next block.
     pub(crate) fn advance(&mut self, root: H256, changes: &[StorageEntry]) {
         self.root = root;
         for (key, value) in changes {
@@ -159,7 +159,7 @@ impl<'a> Backend<BlakeTwo256> for KnownState<'a> {
         Ok(Keys { keys, _state: PhantomData })
     }
 
-    // The trie would replace a value by itself, and search for a key that it lacks; the root is the same without.
+    // Without changes that have no effect: the root is the same, and the trie reads no nodes for them.
     fn storage_root<'b>(
         &self,
         delta: impl Iterator<Item = (&'b [u8], Option<&'b [u8]>)>,

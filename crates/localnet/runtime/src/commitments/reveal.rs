@@ -22,8 +22,8 @@ impl<T: Config> Pallet<T> {
     }
 
     /// Reveals the timelocked fields of a neuron's commitment whose pulse is stored, and removes them from the commitment.
-    /// A field that cannot be revealed becomes [`Data::TimelockRevealFailed`]. Returns whether fields wait for their
-    /// pulse.
+    /// A field that cannot be revealed becomes [`Data::TimelockRevealFailed`]. Returns whether a field is still
+    /// timelocked.
     fn reveal_commitment(netuid: NetUid, who: &T::AccountId) -> bool {
         let Some(mut registration) = CommitmentOf::<T>::get(netuid, who) else { return false };
         let (mut rest, mut revealed, mut waits) = (Vec::new(), Vec::new(), false);
@@ -72,7 +72,7 @@ impl<T: Config> Pallet<T> {
     }
 }
 
-/// Decrypts a timelocked field with the pulse of its round; `None` while the pulse can still come.
+/// Decrypts a timelocked field with the pulse of its round; `None` if the pulse may still be published.
 fn reveal<T: Config>(encrypted: &[u8], reveal_round: u64) -> Option<Result<Vec<u8>, RevealFailure>> {
     match Pulses::<T>::get(reveal_round) {
         Some(pulse) => Some(decrypt(encrypted, reveal_round, &pulse)),

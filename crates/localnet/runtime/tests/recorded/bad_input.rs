@@ -13,8 +13,8 @@ use taonet_localnet_runtime::{AccountId, RuntimeCall};
 
 use crate::{notation, vectors};
 
-/// Calls that are not tried: a wrong timestamp stops its block on purpose, and only a node can read the version of other
-/// code.
+/// Calls that are not dispatched: a wrong timestamp panics on purpose, and only a node can read the version of another
+/// runtime.
 const UNTRIED: [&str; 2] = ["Timestamp.set", "System.set_code"];
 
 /// Netuid of the subnet that is started.
@@ -113,7 +113,7 @@ impl Arguments {
     }
 }
 
-/// Returns each call with each of its arguments, by name; arguments that do not decode are left out.
+/// Returns each call by name, with each of its sets of arguments that decodes.
 fn calls() -> Vec<(String, Arguments, RuntimeCall)> {
     let metadata = vectors::ours();
     let mut calls = Vec::new();
@@ -139,7 +139,7 @@ fn calls() -> Vec<(String, Arguments, RuntimeCall)> {
     calls
 }
 
-/// Names the call that panics.
+/// Prints the call during which a panic occurs.
 struct Attempt<'a>(&'a str, Arguments, &'a str);
 
 impl Drop for Attempt<'_> {
@@ -173,7 +173,7 @@ fn calls_with_extreme_arguments_fail_without_effect() {
     let (mut succeeded, mut unsigned) = (0, Vec::new());
     sp_io::TestExternalities::new(genesis(&[]).unwrap()).execute_with(|| {
         System::set_block_number(1);
-        // Within a transaction, like the roots after the attempts: the depth of nested transactions is stored.
+        // Computed in a transaction, as in `attempt`: the state includes the depth of nested transactions.
         let before = within_transaction(state_root);
         for (name, arguments, call) in &calls {
             *tried.entry(name).or_default() += 1;

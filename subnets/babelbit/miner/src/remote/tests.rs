@@ -160,18 +160,18 @@ fn without_a_fallback_the_phrases_are_lost_but_the_session_lives() {
     }
 }
 
-/// Deadline of a server that does not stall, which a busy machine does not reach.
+/// Deadline for responses that must arrive, even on a busy machine.
 const PATIENCE: Duration = Duration::from_mins(1);
 
-/// A server that answers each request with the same bytes, which may not end.
+/// A server that answers every request with the same bytes, and never ends the response.
 struct Scripted {
     url: String,
     runtime: Runtime,
 }
 
 impl Scripted {
-    /// Starts a server whose responses have the bytes `first`. Then the server repeats the bytes `then` without end; if
-    /// there are none, it stalls.
+    /// Starts a server that sends `first` as the body of each response, then repeats `then` until the client
+    /// disconnects. With an empty `then`, the response stalls after `first`.
     fn start(content_type: &'static str, first: &[u8], then: &'static [u8]) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}/v1", listener.local_addr().unwrap());
@@ -223,7 +223,7 @@ fn the_words_of_a_chat_before_the_deadline_count() {
         let expected = expected.map(|words| words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>());
         assert_eq!(words, expected, "{events:?}");
         assert!(began.elapsed() < PATIENCE / 2, "{events:?}");
-        // A stalled server is left alone for a while, whatever it sent; one that has ended its answer is not.
+        // After a stalled response, even with words, the stage pauses; after a complete one, it does not.
         let is_paused = rewriter.rewrite(&[], HEARD).is_none();
         assert_eq!(is_paused, !events.concat().contains("stop\"}"), "{events:?}");
     }

@@ -72,7 +72,7 @@ async fn a_model_that_panics_is_not_loaded() {
     });
     let model = model.unwrap();
     assert!(model.is_loaded());
-    // The first prediction is with the thread when it panics; the second finds its queue closed.
+    // The thread panics during the first prediction; the second finds its queue closed.
     for _ in 0..2 {
         assert_eq!(model.complete("How are".to_owned()).await.1, Outcome::Stopped);
         assert_eq!(model.predict("How are", "").await, "How are you");

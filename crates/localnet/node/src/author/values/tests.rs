@@ -23,7 +23,7 @@ fn value() -> impl Strategy<Value = Option<StorageValue>> {
     prop::option::of((0..3_u8, prop_oneof![Just(1_usize), Just(40)]).prop_map(|(byte, length)| vec![byte; length]))
 }
 
-/// Reads of a block, each of which may fill the memory, and the block's changes.
+/// The keys that a block reads, and its changes.
 fn block() -> impl Strategy<Value = (Vec<StorageKey>, Vec<StorageEntry>)> {
     (prop::collection::vec(key(), 0..8), prop::collection::vec((item(), value()), 0..8))
 }

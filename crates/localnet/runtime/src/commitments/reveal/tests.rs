@@ -19,7 +19,7 @@ fn field(data: &str, reveal_round: u64) -> Data {
     Data::TimelockEncrypted { encrypted: timelocked(data), reveal_round }
 }
 
-/// Does the work at the start of a block.
+/// Runs the pallet's hook at the start of a block.
 fn begin(block: u32) {
     jump_to(block);
     Pallet::<Runtime>::on_initialize(block);
@@ -53,7 +53,7 @@ fn a_pulse_reveals_a_commitment() {
         assert_eq!(waiting(), 0);
         assert!(said(&Event::CommitmentRevealed { netuid: BABELBIT, who: who.clone() }));
 
-        // Nothing else remains of a commitment that was timelocked altogether.
+        // A commitment whose fields were all timelocked is removed when they are revealed.
         assert_eq!(state(&who, &[field("text with its round", 1_000)]), "ok");
         begin(13);
         assert_eq!(revealed(&who)[1..], [(b"speech at 8 kHz".to_vec(), 13)]);

@@ -17,7 +17,7 @@ fn commit(who: &AccountId, mecid: u8, data: &str, reveal_round: u64) {
     assert_eq!(outcome(send(who, call)), "ok", "{data}");
 }
 
-/// Does the work of a block in this epoch; returns the number of commits that wait.
+/// Runs the reveals of a block in this epoch; returns the number of pending commits.
 fn reveal_in(epoch: u64) -> usize {
     enter_epoch(epoch);
     Subtensor::reveal_timelocked(&Subtensor::awake_netuids());
