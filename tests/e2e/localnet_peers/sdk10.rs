@@ -13,7 +13,7 @@ const UNSUPPORTED_METHODS: usize = 4;
 fn every_method_of_sdk10_works() {
     let Some(sdk10) = Peer::find("sdk10") else { return };
     let ask = |class: &str| {
-        let chain = chain("250ms");
+        let chain = chain("manual");
         let question = json!({ "class": class, "url": chain.url(), "netuid": BABELBIT, "block_seconds": 0.25 });
         let did = Did::all(&sdk10.ask(&mut sdk10.script("localnet_sdk10_methods.py"), &question));
         did.into_iter().next().expect("one tool")

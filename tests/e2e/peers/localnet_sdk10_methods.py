@@ -18,7 +18,7 @@ os.environ.setdefault("BT_NO_PARSE_CLI_ARGS", "1")
 import bittensor as bt  # noqa: E402
 from async_substrate_interface.sync_substrate import SubstrateInterface  # noqa: E402
 from localnet_answers import Tool, say  # noqa: E402
-from sdk10_methods import OPERATIONS, Client, chain, subnets, neurons, staking, accounts  # noqa: E402, F401
+from sdk10_methods import OPERATIONS, WAITING, Client, chain, subnets, neurons, staking, accounts  # noqa: E402, F401
 from sdk10_wallet import wallet  # noqa: E402
 
 # The SDK logs to standard output, which has the results.
@@ -46,16 +46,19 @@ def methods():
 
 
 def mine():
-    """Produces a block as soon as an extrinsic is pending."""
+    """Produces a block as soon as an extrinsic is pending or an operation waits for blocks."""
     chain = SubstrateInterface(url=question["url"], ss58_format=42)
     while True:
-        if chain.rpc_request("author_pendingExtrinsics", [])["result"]:
+        waiting = WAITING.is_set()
+        if waiting or chain.rpc_request("author_pendingExtrinsics", [])["result"]:
             chain.rpc_request("dev_mine", [1])
-        time.sleep(0.01)
+        time.sleep(0.25 if waiting else 0.01)
 
 
 async def main():
     client = Client(CLASS(network=question["url"]), question["netuid"], question["block_seconds"])
+    # The genesis block has no timestamp.
+    await client.mine(1)
     for name, work in OPERATIONS:
         await record.run(name, work(client))
     for name, (error, arguments) in UNSUPPORTED.items():

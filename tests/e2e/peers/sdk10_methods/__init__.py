@@ -1,5 +1,7 @@
 """Operations on every public method of `bittensor.Subtensor` and `bittensor.AsyncSubtensor`, once for both classes."""
+import contextlib
 import inspect
+import threading
 
 from bittensor.utils.balance import Balance
 from localnet_answers import holds
@@ -7,6 +9,19 @@ from sdk10_wallet import wallet
 
 # Name and function of each operation, in the order of execution.
 OPERATIONS = []
+# Set while an operation waits for blocks.
+WAITING = threading.Event()
+
+
+@contextlib.contextmanager
+def blocks():
+    """Lets the chain produce blocks steadily. It otherwise produces them for extrinsics only, so that two reads in a
+    row are of the same state."""
+    WAITING.set()
+    try:
+        yield
+    finally:
+        WAITING.clear()
 
 
 def operation(name):

@@ -6,7 +6,7 @@ import io
 import bittensor as bt
 from localnet_answers import holds, same
 
-from . import Client, cold, operation, rows, tao
+from . import Client, blocks, cold, operation, rows, tao
 
 
 @operation("configuration")
@@ -25,7 +25,8 @@ async def _(c: Client):
 @operation("blocks")
 async def _(c: Client):
     block = await c.get_current_block()
-    await c.wait_for_block(block + 2)
+    with blocks():
+        await c.wait_for_block(block + 2)
     holds(await c.get_current_block() >= block + 2, block)
     block_hash = await c.get_block_hash(block)
     same(await c.determine_block_hash(block), block_hash)
@@ -80,10 +81,13 @@ async def _(c: Client):
     same([len(key) for key in keys], [1184, 1184])
     before = (await c.get_balance(cold(c.dave))).rao
     fields = {"dest": cold(c.dave), "value": 7}
-    await c.write("mev_submit_encrypted", c.bob, await c.compose_call("Balances", "transfer_keep_alive", fields))
+    call = await c.compose_call("Balances", "transfer_keep_alive", fields)
+    with blocks():
+        await c.write("mev_submit_encrypted", c.bob, call)
     c.forget_nonces(c.bob)
     same((await c.get_balance(cold(c.dave))).rao - before, 7)
-    await c.write("transfer", c.bob, cold(c.dave), tao(1), mev_protection=True)
+    with blocks():
+        await c.write("transfer", c.bob, cold(c.dave), tao(1), mev_protection=True)
     c.forget_nonces(c.bob)
     same((await c.get_balance(cold(c.dave))).rao - before, 1_000_000_007)
 
