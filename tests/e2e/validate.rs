@@ -197,17 +197,20 @@ fn status(url: &str) -> u16 {
     runtime.block_on(reqwest::get(url)).map_or(0, |answer| answer.status().as_u16())
 }
 
+/// Waits until a daemon is ready.
+#[track_caller]
+fn becomes_ready(url: &str) {
+    let began = Instant::now();
+    while status(url) != 200 {
+        assert!(began.elapsed() < Duration::from_mins(1), "{url}");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
 /// Daemons that wait for the chain are alive but not ready.
 #[test]
 fn gateway_and_validator_are_ready_once_they_have_the_chain() {
     let network = Network::start();
-    let becomes_ready = |url: &str| {
-        let began = Instant::now();
-        while status(url) != 200 {
-            assert!(began.elapsed() < Duration::from_mins(1), "{url}");
-            std::thread::sleep(Duration::from_millis(50));
-        }
-    };
     let mut lost = network.bb("subtensor-gateway");
     lost.args(["--network", "ws://127.0.0.1:9", "--state"]).arg(network.path("lost"));
     let lost = Daemon::start(&mut lost);
@@ -272,6 +275,7 @@ fn resident(id: u32) -> i64 {
 fn a_signer_needs_no_more_memory_over_time() {
     let network = Network::start();
     let gateway = network.gateway("127.0.0.1:0");
+    becomes_ready(&format!("{}/readyz", gateway.url()));
     let signer = network.signer("127.0.0.1:0", gateway.url());
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let client = reqwest::Client::new();
