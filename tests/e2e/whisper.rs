@@ -76,7 +76,6 @@ fn a_round_scored_with_a_model_directory_stands_up_to_an_audit() {
     require_models();
     let folder = tempfile::tempdir().unwrap();
     let engine = Daemon::start(local_bb().arg("engine").arg(repository("tests/e2e/data/ferry.json")));
-    // A parrot speaks too slowly for a score.
     let miner = Daemon::start(local_bb().args(["miner", "--profile", "interpreter", "--key-uri", "//Bob"]));
     let address = miner.url().trim_start_matches("http://").to_owned();
     let miners = folder.path().join("miners.json");

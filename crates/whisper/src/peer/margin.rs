@@ -55,8 +55,8 @@ impl Followed {
 ///
 /// - If `theirs` left the beams: its distance to the last candidate that was kept.
 /// - If the search ended before `theirs` did: the smallest lead with which another hypothesis ended.
-/// - If `theirs` ended with a lower score: the difference of the scores, or the smallest change that removes `ours` from
-///   the beams or ends the search before it, whichever is smaller.
+/// - If `theirs` ended with a lower score: the difference of the scores; or, if smaller, the smallest change that
+///   removes `ours` from the beams or ends the search before it.
 pub(super) fn margin(model: &Model, task: Task, ours: &[u32], theirs: &[u32]) -> Margin {
     let Strategy::Beam { beams, .. } = task.strategy else { panic!("samples are random") };
     let (rules, prompt, longest) = (task.rules.clone(), task.prompt.len(), task.longest);

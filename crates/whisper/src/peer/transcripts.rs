@@ -32,8 +32,8 @@ struct Recording {
     samples: Vec<f32>,
 }
 
-/// Returns the recordings of vectors/speech, and 20 that are made of them: five with pauses, five with noise, eight of two
-/// sentences, and two of 70 s.
+/// Returns the recordings of vectors/speech, and 20 that are made of them: five with pauses, five with noise, eight of
+/// two sentences, and two of 70 s.
 fn all_recordings() -> Vec<Recording> {
     let speech = recordings();
     let silence = |seconds: f32| vec![0.0; (seconds * 16_000.0) as usize];
@@ -175,8 +175,8 @@ impl Comparison {
         assert!(apart <= AVERAGE_ROUNDING, "average log probabilities are {apart} apart");
     }
 
-    /// Compares windows, texts, tokens, temperatures and times. Without words, times are multiples of 20 ms, and must be
-    /// equal.
+    /// Compares windows, texts, tokens, temperatures and times. Without words, times are multiples of 20 ms and must
+    /// be equal.
     fn difference(&self, samples: &[f32], ours: &Transcription, theirs: &Theirs) -> Option<Difference> {
         assert_eq!(ours.language, theirs.language, "language");
         let words = self.options.word_timestamps;
