@@ -1,9 +1,16 @@
 """Times faster-whisper and our engine in turns on the same recordings. Started by `compare`.
 
 Every measurement is a process of its own, so that its peak memory is its own: the parent starts this file again with
-`--run KIND` for faster-whisper, and crates/whisper/benches/stt.rs for our engine. Loading a model is not in the times."""
+`--run KIND` for faster-whisper, and crates/whisper/benches/stt.rs for our engine. Loading a model is not in the times.
+
+In a challenge, miners reply to several utterances; of twelve replies, two have no audio, two are too late for any score,
+and one is a copy of another one. The reference transcribes the replies of an utterance after it has been played, one
+after another, late ones too; it keeps transcripts by the hash of the audio, and plays the next utterance after that. Its
+time is measured without the play, which is added. Our side is the runner's scorer, in challenge.rs."""
 
 import argparse
+import hashlib
+import io
 import json
 import os
 import pathlib
@@ -13,13 +20,18 @@ import subprocess
 import sys
 import tempfile
 import time
+import wave
 
 HERE = pathlib.Path(__file__).parent
 ROOT = HERE.parent.parent
 OURS = json.loads(os.environ["OURS"]) if "OURS" in os.environ else [
     "cargo", "bench", "--locked", "--quiet", "-p", "taonet-whisper", "--bench", "stt", "--"]
+OUR_CHALLENGE = json.loads(os.environ["OUR_CHALLENGE"]) if "OUR_CHALLENGE" in os.environ else [
+    "cargo", "bench", "--locked", "--quiet", "-p", "taonet-cli", "--bench", "challenge", "--"]
 # The kinds of work, and what is wanted of our engine for each.
-WANTED = {"encoder": 1.6, "sequential": 3.0, "batched": 2.0}
+WANTED = {"encoder": 1.6, "sequential": 3.0, "batched": 2.0, "challenge": 5.0, "workers": 0.9}
+# The kinds that are compared by window.
+BY_WINDOW = ("encoder", "sequential", "batched")
 PEAK_WANTED = 1500
 # Width and layers of the encoder.
 ENCODERS = {"tiny": (384, 4), "base": (512, 6), "small": (768, 12), "medium": (1024, 24)}
@@ -28,7 +40,7 @@ ENCODERS = {"tiny": (384, 4), "base": (512, 6), "small": (768, 12), "medium": (1
 def arguments():
     parser = argparse.ArgumentParser(prog="benches/stt/compare", description=(
         "Compares our Whisper engine with faster-whisper on one machine: the encoder alone, one recording after another, "
-        "and the batched pipeline."))
+        "the batched pipeline, and the scoring of a challenge. Also compares workers on NATS with one process of ours."))
     parser.add_argument("--size", default="small", help="shape of the model: tiny, base, small, ... (%(default)s)")
     parser.add_argument("--model", help="a directory with a model, instead of random weights")
     parser.add_argument("--threads", type=int, default=2, help="cores (%(default)s)")
@@ -36,12 +48,22 @@ def arguments():
     parser.add_argument("--seconds", type=int, default=60, help="length of a recording (%(default)s)")
     parser.add_argument("--tokens", type=int, default=100, help="tokens a window (%(default)s)")
     parser.add_argument("--rounds", type=int, default=2, help="turns of each program; medians count (%(default)s)")
-    parser.add_argument("--quick", action="store_true", help="4 recordings of 30 s, 40 tokens, one round")
+    parser.add_argument("--parts", nargs="+", choices=[*WANTED], default=[*WANTED], help="comparisons (all)")
+    parser.add_argument("--utterances", type=int, default=8, help="utterances of the challenge (%(default)s)")
+    parser.add_argument("--miners", type=int, default=32, help="replies to each (%(default)s)")
+    parser.add_argument("--reply-seconds", type=int, default=12, help="length of a reply (%(default)s)")
+    parser.add_argument("--play-seconds", type=float, help="time for playing an utterance (that of a reply)")
+    parser.add_argument("--quick", action="store_true", help=(
+        "4 recordings of 30 s, 40 tokens, 2 utterances with 12 replies of 6 s, one round"))
     parser.add_argument("--json", action="store_true", help="print one JSON document")
     parser.add_argument("--run", choices=[*WANTED], help=argparse.SUPPRESS)
+    parser.add_argument("--replies", help=argparse.SUPPRESS)
     found = parser.parse_args()
     if found.quick:
         found.recordings, found.seconds, found.tokens, found.rounds = 4, 30, 40, 1
+        found.utterances, found.miners, found.reply_seconds = 2, 12, 6
+    if found.play_seconds is None:
+        found.play_seconds = found.reply_seconds
     return found
 
 
@@ -56,6 +78,58 @@ def mixed(seed, seconds):
         state = (state * 6364136223846793005 + 1442695040888963407) % 2**64
         noise[i] = ((state >> 40) / 2**24 * 2 - 1) * 0.18
     return (0.18 * numpy.sin(2 * numpy.pi * phase) + 0.35 * noise).astype(numpy.float32)
+
+
+def make_replies(folder, options):
+    """Writes the replies of a challenge, made of the sentences in vectors/speech. Returns them by utterance, as
+    challenge.rs reads them."""
+    import numpy
+    sentences = []
+    for index in range(20):
+        with wave.open(str(ROOT / f"vectors/speech/utt{index:02}.wav")) as file:
+            sentences.append(numpy.frombuffer(file.readframes(file.getnframes()), "<i2"))
+    utterances = []
+    for utterance in range(options.utterances):
+        replies = []
+        for miner in range(options.miners):
+            part, at = miner % 12, utterance + 3 * miner
+            if part == 4 and miner > 0:
+                # A copy of the reply before it.
+                replies.append({"wav": replies[-1]["wav"], "is_late": False})
+                continue
+            spoken = numpy.concatenate([sentences[(at + k) % 20] for k in range(options.reply_seconds // 2 + 1)])
+            spoken = spoken[:options.reply_seconds * 16000]
+            # No two replies are equal.
+            spoken = spoken * (0.5 + 0.4 * miner / options.miners)
+            count = len(spoken) * 3 // 2
+            resampled = numpy.interp(numpy.arange(count) / count, numpy.arange(len(spoken)) / len(spoken), spoken)
+            path = os.path.join(folder, f"reply{utterance}_{miner}.wav")
+            with wave.open(path, "wb") as file:
+                file.setnchannels(1), file.setsampwidth(2), file.setframerate(24000)
+                file.writeframes(resampled.round().astype("<i2").tobytes())
+            replies.append({"wav": None if part in (0, 1) else path, "is_late": part in (6, 7)})
+        utterances.append(replies)
+    return utterances
+
+
+def decoded(content):
+    """The samples of a WAV file at 16 kHz, as the reference resamples them."""
+    import numpy
+    with wave.open(io.BytesIO(content)) as file:
+        samples = numpy.frombuffer(file.readframes(file.getnframes()), "<i2").astype(numpy.float32) / 32768
+        count = round(len(samples) / file.getframerate() * 16000)
+    return numpy.interp(numpy.arange(count) / count, numpy.arange(len(samples)) / len(samples), samples).astype(numpy.float32)
+
+
+def transcribe_replies(model, utterances, options):
+    """Transcribes replies as the reference does; returns the number of transcriptions."""
+    known = {}
+    for reply in (reply for replies in utterances for reply in replies if reply["wav"]):
+        content = pathlib.Path(reply["wav"]).read_bytes()
+        name = hashlib.sha256(content).digest()
+        if name not in known:
+            known[name] = list(model.transcribe(decoded(content), **options)[0])
+    return len(known)
 
 
 def processor_time():
@@ -83,18 +157,25 @@ def run_theirs(options):
         report["wall"], report["cpu"] = min(wall for wall, _ in times), min(cpu for _, cpu in times)
     else:
         from faster_whisper import BatchedInferencePipeline, WhisperModel
-        audio = [mixed(seed, options.seconds) for seed in range(options.recordings)]
         model = WhisperModel(options.model, device="cpu", compute_type="int8", cpu_threads=options.threads)
         common = dict(language="en", beam_size=5, temperature=[0.0], max_new_tokens=options.tokens, word_timestamps=True,
                       no_speech_threshold=None)
         encode, windows = model.encode, []
         # Where a window ends depends on its timestamps: random weights give more windows than speech does.
         model.encode = lambda features: windows.append(features.shape[0] if features.ndim == 3 else 1) or encode(features)
+        if options.run == "challenge":
+            utterances = json.loads(pathlib.Path(options.replies).read_text())
+            report["transcribed"], report["wall"], report["cpu"] = timed(
+                lambda: transcribe_replies(model, utterances, common))
+            report["windows"] = sum(windows)
+            print(json.dumps(report))
+            return
         if options.run == "batched":
             model = BatchedInferencePipeline(model)
             starts = range(0, options.seconds, 30)
             clips = [{"start": start, "end": min(start + 30, options.seconds)} for start in starts]
             common.update(clip_timestamps=clips, batch_size=8, without_timestamps=False)
+        audio = [mixed(seed, options.seconds) for seed in range(options.recordings)]
         # The segments are made while they are read.
         results, report["wall"], report["cpu"] = timed(
             lambda: [list(model.transcribe(samples, **common)[0]) for samples in audio])
@@ -111,11 +192,18 @@ def last_line(command, **environment):
 
 
 def theirs(kind, options):
-    keys = ("model", "threads", "recordings", "seconds", "tokens")
+    keys = ("model", "threads", "recordings", "seconds", "tokens", "replies")
     command = [sys.executable, __file__, "--run", kind]
     for key in keys:
         command += [f"--{key}", str(getattr(options, key))]
     return last_line(command)
+
+
+def our_challenge(options, workers=0, play=0.0):
+    request = {"model": options.model, "threads": options.threads, "tokens": options.tokens, "workers": workers,
+               "play": play, "utterances": json.loads(pathlib.Path(options.replies).read_text())}
+    found = last_line([*OUR_CHALLENGE, json.dumps(request)])
+    return {"wall": found["wall_seconds"], "cpu": found["cpu_seconds"], **found}
 
 
 def ours(kind, options, threads=None):
@@ -142,13 +230,24 @@ def floor(size, int8_rate, float_rate):
 
 def measure(options):
     """Results by program and kind. The programs take turns, so that what else runs on the machine meets each alike."""
-    rounds = {name: [] for name in ("encoder", "sequential", "batched", "our encoder", "ours")}
+    # The runs of each part, by the name of their results.
+    runs = {
+        "encoder": {"encoder": lambda: theirs("encoder", options), "our encoder": lambda: ours("encoder", options)},
+        "sequential": {"sequential": lambda: theirs("sequential", options), "ours": lambda: ours("sequential", options)},
+        "batched": {"batched": lambda: theirs("batched", options), "ours": lambda: ours("sequential", options)},
+        "challenge": {"challenge": lambda: theirs("challenge", options),
+                      "our challenge": lambda: our_challenge(options, play=options.play_seconds)},
+        "workers": {"one process": lambda: our_challenge(options),
+                    "workers": lambda: our_challenge(options, workers=options.threads)}}
+    if "sequential" in options.parts:
+        # One measurement of ours in a turn is enough for both.
+        runs["batched"].pop("ours")
+    rounds = {}
     for turn in range(options.rounds):
-        for kind, own in (("encoder", "our encoder"), ("sequential", "ours"), ("batched", None)):
-            rounds[kind].append(theirs(kind, options))
-            if own:
-                rounds[own].append(ours(kind, options))
-            print(f"turn {turn + 1} of {options.rounds}: {kind}", file=sys.stderr)
+        for part in options.parts:
+            for name, run in runs[part].items():
+                rounds.setdefault(name, []).append(run())
+            print(f"turn {turn + 1} of {options.rounds}: {part}", file=sys.stderr)
     return rounds
 
 
@@ -156,54 +255,97 @@ def middle(results, key):
     return statistics.median(result[key] for result in results)
 
 
+def ratio_by_window(kind, rounds):
+    """Rounding changes the tokens of random weights, and these where the next window begins."""
+    own = rounds["our encoder" if kind == "encoder" else "ours"]
+    windows = 1 if kind == "encoder" else own[0]["windows"] / rounds[kind][0]["windows"]
+    return {key: windows * middle(rounds[kind], key) / middle(own, key) for key in ("wall", "cpu")}
+
+
+def ratio_of_challenge(options, rounds):
+    """The reference's time is scaled to our number of windows in a transcription, and includes the play."""
+    windows = [rounds[name][0]["windows"] / rounds[name][0]["transcribed"] for name in ("our challenge", "challenge")]
+    theirs = middle(rounds["challenge"], "wall") * windows[0] / windows[1] + options.utterances * options.play_seconds
+    return {"wall": theirs / middle(rounds["our challenge"], "wall"),
+            "cpu": middle(rounds["challenge"], "cpu") * windows[0] / windows[1] / middle(rounds["our challenge"], "cpu")}
+
+
 def summary(options, rounds):
-    audio = options.recordings * options.seconds
-    first = rounds["ours"][0]
-    pairs = zip(rounds["sequential"][0]["texts"], first["texts"])
     programs = {
         name: {"wall_seconds": middle(results, "wall"), "cpu_seconds": middle(results, "cpu"),
-               "peak_megabytes": max(result["peak"] for result in results), "tokens": results[0].get("tokens"),
-               "windows": results[0].get("windows")}
+               "peak_megabytes": max((result["peak"] for result in results if "peak" in result), default=None),
+               **{key: results[0].get(key) for key in ("tokens", "windows", "transcribed", "replies")}}
         for name, results in rounds.items()}
     ratios = {}
-    for kind, wanted in WANTED.items():
-        own = rounds["our encoder" if kind == "encoder" else "ours"]
-        # By window: rounding changes the tokens of random weights, and these where the next window begins.
-        windows = 1 if kind == "encoder" else own[0]["windows"] / rounds[kind][0]["windows"]
-        ratios[kind] = {
-            "wall": windows * middle(rounds[kind], "wall") / middle(own, "wall"),
-            "cpu": windows * middle(rounds[kind], "cpu") / middle(own, "cpu"), "wanted": wanted}
-    rates = [statistics.median(result["rates"][i] for result in rounds["our encoder"]) for i in range(2)]
-    return {
-        "rates": rates, "floor": floor(options.size, *rates) if options.size in ENCODERS else None,
+    for part in options.parts:
+        if part in BY_WINDOW:
+            ratio = ratio_by_window(part, rounds)
+        elif part == "challenge":
+            ratio = ratio_of_challenge(options, rounds)
+        else:
+            ratio = {"wall": middle(rounds["one process"], "wall") / middle(rounds["workers"], "wall")}
+        ratios[part] = {**ratio, "wanted": WANTED[part]}
+    report = {
         "model": options.size, "recordings": options.recordings, "seconds": options.seconds, "tokens": options.tokens,
-        "threads": options.threads, "rounds": options.rounds, "kernels": first["kernels"], "audio_seconds": audio,
-        "programs": programs, "ratios": ratios, "equal_texts": sum(a == b for a, b in pairs)}
+        "threads": options.threads, "rounds": options.rounds, "audio_seconds": options.recordings * options.seconds,
+        "utterances": options.utterances, "miners": options.miners, "reply_seconds": options.reply_seconds,
+        "play_seconds": options.play_seconds, "programs": programs, "ratios": ratios}
+    if "our encoder" in rounds:
+        rates = [statistics.median(result["rates"][i] for result in rounds["our encoder"]) for i in range(2)]
+        report["rates"] = rates
+        report["floor"] = floor(options.size, *rates) if options.size in ENCODERS else None
+    if "sequential" in rounds:
+        pairs = zip(rounds["sequential"][0]["texts"], rounds["ours"][0]["texts"])
+        report["equal_texts"] = sum(a == b for a, b in pairs)
+    first = next((rounds[name][0] for name in ("ours", "our encoder") if name in rounds), {})
+    report["kernels"] = first.get("kernels")
+    return report
 
 
 def show(report):
     print(f"{report['recordings']} x {report['seconds']} s, beam 5, {report['tokens']} tokens a window, words timed, "
           f"{report['threads']} threads, {report['rounds']} turns, {report['kernels']}")
+    programs, ratios = report["programs"], report["ratios"]
     names = {"sequential": "faster-whisper, one after another", "batched": "faster-whisper, batched pipeline", "ours": "ours"}
     print(f"{'':36}{'wall s':>9}{'CPU s':>9}{'windows':>9}{'tokens':>8}{'a window':>10}{'peak MB':>9}")
     for key, name in names.items():
-        program = report["programs"][key]
-        each = program["cpu_seconds"] / program["windows"]
-        print(f"{name:36}{program['wall_seconds']:9.2f}{program['cpu_seconds']:9.2f}{program['windows']:9}{program['tokens']:8}"
-              f"{each:8.2f} s{program['peak_megabytes']:9}")
-    print(f"equal texts: {report['equal_texts']} of {report['recordings']}")
-    print(f"{'faster-whisper / ours, by window':36}{'wall':>10}{'CPU':>9}{'wanted':>9}")
-    titles = {"encoder": "encoder, one thread, one window", "sequential": "one after another", "batched": "batched pipeline"}
-    for kind, title in titles.items():
-        ratio = report["ratios"][kind]
-        print(f"{title:36}{ratio['wall']:10.2f}{ratio['cpu']:9.2f}{ratio['wanted']:9}")
-    encoders = [report["programs"][name]["cpu_seconds"] for name in ("encoder", "our encoder")]
-    if report["floor"]:
-        int8, rest = report["floor"]
-        print(f"matrix products alone: {int8:.2f} s in int8 ({report['rates'][0]:.0f} GOP/s), {rest:.2f} s in f32 "
-              f"({report['rates'][1]:.0f} GFLOP/s): {(int8 + rest) / encoders[1]:.0%} of our encoder's time")
-    print(f"an encoded window: {encoders[0]:.2f} and {encoders[1]:.2f} CPU s; "
-          f"our peak memory: {report['programs']['ours']['peak_megabytes']} MB, wanted below {PEAK_WANTED}")
+        if key in programs:
+            program = programs[key]
+            each = program["cpu_seconds"] / program["windows"]
+            print(f"{name:36}{program['wall_seconds']:9.2f}{program['cpu_seconds']:9.2f}{program['windows']:9}"
+                  f"{program['tokens']:8}{each:8.2f} s{program['peak_megabytes']:9}")
+    if "equal_texts" in report:
+        print(f"equal texts: {report['equal_texts']} of {report['recordings']}")
+    if "challenge" in programs or "workers" in programs:
+        print(f"challenge of {report['utterances']} utterances, {report['miners']} replies of {report['reply_seconds']} s to "
+              f"each, played in {report['play_seconds']:g} s")
+        print(f"{'':36}{'wall s':>9}{'CPU s':>9}{'windows':>9}{'transcribed':>12}")
+        names = {"challenge": "the reference's way, without play", "our challenge": "ours, with play",
+                 "one process": "ours, without play"}
+        for key, name in names.items():
+            if key in programs:
+                program = programs[key]
+                print(f"{name:36}{program['wall_seconds']:9.2f}{program['cpu_seconds']:9.2f}{program['windows']:9}"
+                      f"{program['transcribed']:12}")
+        if "workers" in programs:
+            print(f"{'ours, with ' + str(report['threads']) + ' workers on NATS':36}{programs['workers']['wall_seconds']:9.2f}")
+    print(f"{'ratio':36}{'wall':>10}{'CPU':>9}{'wanted':>9}")
+    titles = {
+        "encoder": "encoder, one thread, one window", "sequential": "one after another, by window",
+        "batched": "batched pipeline, by window", "challenge": "the reference's way / ours",
+        "workers": "one process / workers"}
+    for kind, ratio in ratios.items():
+        cpu = f"{ratio['cpu']:9.2f}" if "cpu" in ratio else " " * 9
+        print(f"{titles[kind]:36}{ratio['wall']:10.2f}{cpu}{ratio['wanted']:9}")
+    if "our encoder" in programs:
+        encoders = [programs[name]["cpu_seconds"] for name in ("encoder", "our encoder")]
+        if report["floor"]:
+            int8, rest = report["floor"]
+            print(f"matrix products alone: {int8:.2f} s in int8 ({report['rates'][0]:.0f} GOP/s), {rest:.2f} s in f32 "
+                  f"({report['rates'][1]:.0f} GFLOP/s): {(int8 + rest) / encoders[1]:.0%} of our encoder's time")
+        print(f"an encoded window: {encoders[0]:.2f} and {encoders[1]:.2f} CPU s")
+    if "ours" in programs:
+        print(f"our peak memory: {programs['ours']['peak_megabytes']} MB, wanted below {PEAK_WANTED}")
 
 
 def main():
@@ -215,6 +357,8 @@ def main():
             options.model = os.path.join(work, "model")
             maker = ROOT / "crates/whisper/tests/peer/random_model.py"
             subprocess.run([sys.executable, maker, options.model, "--size", options.size], check=True)
+        options.replies = os.path.join(work, "replies.json")
+        pathlib.Path(options.replies).write_text(json.dumps(make_replies(work, options)))
         report = summary(options, measure(options))
     if options.json:
         print(json.dumps(report))

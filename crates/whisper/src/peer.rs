@@ -14,8 +14,10 @@ use crate::mel::{LogMel, WINDOW_FRAMES};
 use crate::model::Model;
 
 mod decoding;
+mod margin;
 mod numbers;
 mod script;
+mod transcripts;
 
 /// Python environment of faster-whisper, and a folder for files exchanged with it.
 struct Peer {

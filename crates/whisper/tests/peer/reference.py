@@ -9,6 +9,7 @@ answer as JSON. Requests:
   {"do": "align", "model": DIR, "mel": PATH, "start": [...], "text": [...], "frames": N}
   {"do": "beam", "model": DIR, "mel": [PATH...], "prompt": [...], "options": {...}}
   {"do": "transcribe", "model": DIR, "audio": [PATH...], "options": {...}}
+                      transcriptions, and the result of every decoding of a window
   {"do": "script", "model": DIR, "cases": [{"samples": N, "options": {...}, "results": [{...}...]}...]}
                       transcriptions of silence with the given decoding results and a synthetic alignment path
 Recordings are raw float32 samples at 16 kHz."""
@@ -106,20 +107,33 @@ def beam():
     return answer
 
 
+class Recorder:
+    """CTranslate2's model, which records the results of its decoding."""
+
+    def __init__(self, model):
+        self.model, self.decodings = model, []
+
+    def __getattr__(self, name):
+        return getattr(self.model, name)
+
+    def generate(self, features, prompts, **options):
+        results = self.model.generate(features, prompts, **options)
+        self.decodings.append({
+            "prompt": prompts[0], "temperature": options.get("sampling_temperature", 0),
+            "tokens": results[0].sequences_ids[0], "score": results[0].scores[0]})
+        return results
+
+
 def transcribe():
     from faster_whisper import WhisperModel
     model = WhisperModel(request["model"], device="cpu", compute_type="int8", cpu_threads=1)
+    model.model = Recorder(model.model)
     answer = []
     for path in request["audio"]:
+        model.model.decodings = []
         segments, info = model.transcribe(samples(path), **request["options"])
-        found, crash = [], None
-        try:
-            found.extend(described(segment) for segment in segments)
-        except IndexError as error:
-            # faster-whisper 1.2.1 fails on words in a last window of 10 ms.
-            crash = str(error)
-        answer.append({
-            "language": info.language, "probability": info.language_probability, "segments": found, "crash": crash})
+        segments = [described(segment) for segment in segments]
+        answer.append({"language": info.language, "segments": segments, "decodings": model.model.decodings})
     return answer
 
 

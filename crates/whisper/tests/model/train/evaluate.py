@@ -11,18 +11,11 @@ import wave
 import numpy as np
 from faster_whisper import WhisperModel
 
+from texts import distance
+
 
 def words(text):
     return re.sub(r"[^a-z' ]+", " ", text.lower()).split()
-
-
-def distance(a, b):
-    row = list(range(len(b) + 1))
-    for i, x in enumerate(a, 1):
-        before, row[0] = row[0], i
-        for j, y in enumerate(b, 1):
-            before, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, before + (x != y))
-    return row[-1]
 
 
 def read(path):

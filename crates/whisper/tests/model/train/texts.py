@@ -1,4 +1,4 @@
-"""Sentences for the training speech: lower case words with "." or "?" at the end."""
+"""Sentences for the training speech: lower case words with "." or "?" at the end. Also the edit distance of two lists."""
 import glob
 import gzip
 import os
@@ -228,3 +228,13 @@ def dictionary():
     with open("/usr/share/dict/american-english", encoding="utf-8") as file:
         words = {line.strip().lower() for line in file}
     return sorted(word for word in words if re.fullmatch(r"[a-z]{2,14}", word) and re.search(r"[aeiouy]", word))
+
+
+def distance(a, b):
+    """Returns the edit distance of two lists."""
+    row = list(range(len(b) + 1))
+    for i, x in enumerate(a, 1):
+        before, row[0] = row[0], i
+        for j, y in enumerate(b, 1):
+            before, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, before + (x != y))
+    return row[-1]

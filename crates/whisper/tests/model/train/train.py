@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from torch import multiprocessing
 
 import model as network
+from texts import distance
 from windows import IGNORED, Windows, log_mel
 
 # Seconds per window, windows per batch, share of batches
@@ -103,16 +104,6 @@ def help_out(arguments, seed, weights, sums, count, lock):
             for total, own in zip(sums, model.parameters()):
                 total.add_(own.grad)
             count.add_(1)
-
-
-def distance(a, b):
-    """Returns the edit distance of two lists."""
-    row = list(range(len(b) + 1))
-    for i, x in enumerate(a, 1):
-        before, row[0] = row[0], i
-        for j, y in enumerate(b, 1):
-            before, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, before + (x != y))
-    return row[-1]
 
 
 def main():
