@@ -37,6 +37,9 @@ pub enum RecognizeError {
     /// The inference engine failed.
     #[error("speech recognition failed: {0}")]
     Engine(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The recogniser has stopped: no later call succeeds either.
+    #[error("the recogniser has stopped")]
+    Stopped,
 }
 
 /// The maximum duration of a recording, in seconds.

@@ -94,6 +94,9 @@ pub enum TranscribeError {
     /// A matrix product failed: a bug in the engine.
     #[error("matrix product failed: {0}")]
     Product(String),
+    /// Decoding panicked: a bug in the engine.
+    #[error("decoding panicked: {0}")]
+    Panicked(String),
     /// The engine's worker threads have exited.
     #[error("the transcription engine has stopped")]
     Stopped,

@@ -24,7 +24,13 @@ pub struct Model {
     pub(crate) log_mel: LogMel,
     digest: String,
     kernels: String,
+    /// Test fault of the engine's steps, given the lengths of the recordings in the batch, in samples.
+    #[cfg(test)]
+    pub(crate) fault: Option<Fault>,
 }
+
+#[cfg(test)]
+pub(crate) type Fault = Box<dyn Fn(&[usize]) -> Result<(), TranscribeError> + Send + Sync>;
 
 impl Model {
     /// Loads a model directory: `model.bin` (CTranslate2: float32, float16, bfloat16 or int8) or `model.safetensors`
@@ -51,7 +57,17 @@ impl Model {
         config.alignment_heads.retain(|&(layer, head)| layer < decoder.layers() && head < decoder.heads());
         config.languages.retain(|&token| (token as usize) < decoder.tokens());
         let log_mel = LogMel::new(encoder.mels());
-        Ok(Self { encoder, decoder, vocabulary, config, log_mel, digest, kernels: gemm.kernel_name() })
+        Ok(Self {
+            encoder,
+            decoder,
+            vocabulary,
+            config,
+            log_mel,
+            digest,
+            kernels: gemm.kernel_name(),
+            #[cfg(test)]
+            fault: None,
+        })
     }
 
     /// Returns the SHA-256 of the weights file, in hexadecimal.

@@ -56,7 +56,7 @@ impl Transcriber {
     /// Transcribes mono samples at 16 kHz in [-1, 1]; NaN counts as 0.
     ///
     /// # Errors
-    /// [`TranscribeError`] when the engine has stopped.
+    /// [`TranscribeError`] when decoding fails, or the engine has stopped.
     pub fn transcribe(&self, samples: &[f32]) -> Result<Transcription, TranscribeError> {
         self.engine.transcribe(samples.to_vec(), self.options.clone())
     }
@@ -83,7 +83,10 @@ impl Recognizer for Transcriber {
         if seconds > LONGEST {
             return Err(RecognizeError::TooLong { seconds, limit: LONGEST });
         }
-        let transcription = self.transcribe(samples).map_err(|error| RecognizeError::Engine(Box::new(error)))?;
+        let transcription = self.transcribe(samples).map_err(|error| match error {
+            TranscribeError::Stopped => RecognizeError::Stopped,
+            error => RecognizeError::Engine(Box::new(error)),
+        })?;
         Ok(recognition(transcription))
     }
 }

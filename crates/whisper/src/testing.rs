@@ -35,12 +35,26 @@ const TIMESTAMPS: u32 = 1501;
 
 /// Returns the test model, loaded once per process.
 pub(crate) fn model() -> Arc<Model> {
-    static MODEL: LazyLock<Arc<Model>> = LazyLock::new(|| {
-        let folder = tempfile::tempdir().unwrap();
-        write(folder.path());
-        Arc::new(Model::open(folder.path()).unwrap())
-    });
+    static MODEL: LazyLock<Arc<Model>> = LazyLock::new(|| Arc::new(open()));
     MODEL.clone()
+}
+
+/// Loads the test model anew.
+pub(crate) fn open() -> Model {
+    let folder = tempfile::tempdir().unwrap();
+    write(folder.path());
+    Model::open(folder.path()).unwrap()
+}
+
+/// Returns reproducible noise in [-1, 1).
+pub(crate) fn noise(count: usize) -> Vec<f32> {
+    let mut state = 1u32;
+    (0..count)
+        .map(|_| {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            (state >> 8) as f32 / (1 << 23) as f32 - 1.0
+        })
+        .collect()
 }
 
 /// Writes the model's files: safetensors, `config.json` and `tokenizer.json`.

@@ -1,0 +1,76 @@
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use super::*;
+use crate::model::Fault;
+use crate::testing::{model, noise, open};
+
+fn size(threads: usize, windows: usize) -> EngineSize {
+    EngineSize { threads: NonZeroUsize::new(threads).unwrap(), windows: NonZeroUsize::new(windows).unwrap() }
+}
+
+/// Options under which a recording of any length takes few steps.
+fn short() -> Arc<Options> {
+    Arc::new(Options { temperatures: vec![0.0], max_new_tokens: Some(8), ..Options::default() })
+}
+
+/// Transcribes recordings of these lengths concurrently, by an engine with a fault.
+fn together(engine: &Engine, lengths: &[usize]) -> Vec<Answer> {
+    std::thread::scope(|scope| {
+        let calls: Vec<_> =
+            lengths.iter().map(|&length| scope.spawn(move || engine.transcribe(noise(length), short()))).collect();
+        calls.into_iter().map(|call| call.join().unwrap()).collect()
+    })
+}
+
+fn faulty(fault: Fault, size: EngineSize) -> Engine {
+    let mut model = open();
+    model.fault = Some(fault);
+    Engine::start(&Arc::new(model), size).unwrap()
+}
+
+/// Transcribes a recording of this length by an engine without a fault.
+fn expected(length: usize) -> Transcription {
+    Engine::start(&model(), size(1, 1)).unwrap().transcribe(noise(length), short()).unwrap()
+}
+
+#[test]
+fn a_panic_ends_only_the_recording_that_causes_it() {
+    const POISON: usize = 17_000;
+    let fault: Fault = Box::new(|lengths| {
+        assert!(!lengths.contains(&POISON), "poison");
+        Ok(())
+    });
+    let engine = faulty(fault, size(1, 4));
+    let lengths = [16_000, POISON, 30_000, 45_000, POISON, 16_500];
+    // Later recordings are transcribed too: the worker survives.
+    for _ in 0..2 {
+        for (answer, length) in together(&engine, &lengths).into_iter().zip(lengths) {
+            match answer {
+                Ok(transcription) => assert_eq!(transcription, expected(length), "{length}"),
+                Err(TranscribeError::Panicked(message)) => assert_eq!((length, message.as_str()), (POISON, "poison")),
+                Err(error) => panic!("{length}: {error}"),
+            }
+        }
+    }
+}
+
+#[test]
+fn a_failed_batch_is_decoded_one_by_one() {
+    let has_failed = Arc::new(AtomicBool::new(false));
+    let noted = has_failed.clone();
+    let fault: Fault = Box::new(move |lengths| {
+        if lengths.len() < 2 {
+            return Ok(());
+        }
+        noted.store(true, Ordering::Relaxed);
+        Err(TranscribeError::Product("a batch".to_owned()))
+    });
+    let engine = faulty(fault, size(1, 3));
+    let lengths = [16_000, 30_000, 45_000, 20_000];
+    // The threads of the callers decide which recordings share a batch.
+    while !has_failed.load(Ordering::Relaxed) {
+        for (answer, length) in together(&engine, &lengths).into_iter().zip(lengths) {
+            assert_eq!(answer.unwrap(), expected(length), "{length}");
+        }
+    }
+}
