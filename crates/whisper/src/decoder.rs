@@ -91,6 +91,9 @@ impl Decoder {
                 feed_forward: loader.feed_forward(gemm, &scope, width)?,
             });
         }
+        if layers.is_empty() {
+            return Err(ModelError::MissingTensor("decoder/layer_0/self_attention/linear_0/weight".to_owned()));
+        }
         let norm = loader.norm("decoder/layer_norm", width)?;
         let (values, steps) = &embeddings;
         // Whisper ties the output projection to the embeddings.

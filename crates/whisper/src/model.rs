@@ -11,6 +11,7 @@ use crate::files::Weights;
 use crate::kernel::Gemm;
 use crate::load::Loader;
 use crate::mel::{LogMel, WINDOW_FRAMES};
+use crate::transcribe::CONTEXT;
 use crate::vocabulary::Vocabulary;
 
 /// A Whisper model in memory, with its weights quantised to int8 and packed for this machine.
@@ -42,12 +43,12 @@ impl Model {
         let mut config = Config::read(directory)?;
         let mut weights = Weights::open(directory)?;
         check_memory(weights.bytes())?;
+        let vocabulary = check_decoder(directory, &weights, &config)?;
         let digest = weights.digest()?;
         let gemm = Gemm::default();
         let mut loader = Loader(weights);
         let encoder = Encoder::load(&mut loader, &gemm, config.heads.map(|heads| heads.0))?;
         let decoder = Decoder::load(&mut loader, &gemm, config.heads.map(|heads| heads.1), encoder.width())?;
-        let vocabulary = Vocabulary::load(directory, decoder.tokens())?;
         if config.alignment_heads.is_empty() {
             // All heads of the upper half of the layers, the default of CTranslate2's converter.
             config.alignment_heads = (decoder.layers() / 2..decoder.layers())
@@ -55,7 +56,6 @@ impl Model {
                 .collect();
         }
         config.alignment_heads.retain(|&(layer, head)| layer < decoder.layers() && head < decoder.heads());
-        config.languages.retain(|&token| (token as usize) < decoder.tokens());
         let log_mel = LogMel::new(encoder.mels());
         Ok(Self {
             encoder,
@@ -105,6 +105,19 @@ impl Model {
     }
 }
 
+/// Checks context and vocabulary of the decoder before any work; returns the vocabulary.
+fn check_decoder(directory: &Path, weights: &Weights, config: &Config) -> Result<Vocabulary, ModelError> {
+    let rows = |name| Ok::<_, ModelError>(weights.shape(name)?.first().copied().unwrap_or(0));
+    let context = rows("decoder/position_encodings/encodings")?;
+    if context < CONTEXT {
+        return Err(ModelError::Unsupported {
+            path: weights.path().to_owned(),
+            reason: format!("the decoder has a context of {context} tokens, expected at least {CONTEXT}"),
+        });
+    }
+    Vocabulary::load(directory, rows("decoder/embeddings/weight")?, &config.languages)
+}
+
 /// Rejects a model that exceeds the available memory, where the system reports it.
 fn check_memory(bytes: u64) -> Result<(), ModelError> {
     // int8 weights take at most the size of the file; in the smallest models, buffers and windows take as much again.
@@ -118,3 +131,6 @@ fn available_megabytes() -> Option<u64> {
     let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
     line.trim().trim_end_matches("kB").trim().parse::<u64>().ok().map(|kilobytes| kilobytes >> 10)
 }
+
+#[cfg(test)]
+mod tests;
