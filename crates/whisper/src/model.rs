@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use sha2::{Digest, Sha256};
+
 use crate::ModelError;
 use crate::TranscribeError;
 use crate::config::Config;
@@ -44,7 +46,7 @@ impl Model {
         let mut weights = Weights::open(directory)?;
         check_memory(weights.bytes())?;
         let vocabulary = check_decoder(directory, &weights, &config)?;
-        let digest = weights.digest()?;
+        let digest = digest(directory, &mut weights)?;
         let gemm = Gemm::default();
         let mut loader = Loader(weights);
         let encoder = Encoder::load(&mut loader, &gemm, config.heads.map(|heads| heads.0))?;
@@ -70,7 +72,7 @@ impl Model {
         })
     }
 
-    /// Returns the SHA-256 of the weights file, in hexadecimal.
+    /// Returns a SHA-256 over all files of the model, in hexadecimal.
     pub fn digest(&self) -> &str {
         &self.digest
     }
@@ -103,6 +105,23 @@ impl Model {
         let encoded = self.encoder.forward(&gemm, buffers, window)?;
         self.decoder.memory(&gemm, buffers, &encoded)
     }
+}
+
+/// Files besides the weights that determine a transcription.
+const FILES: [&str; 5] =
+    ["config.json", "generation_config.json", "tokenizer.json", "vocabulary.json", "vocabulary.txt"];
+
+/// Hashes the weights and the names and contents of the other files.
+fn digest(directory: &Path, weights: &mut Weights) -> Result<String, ModelError> {
+    let mut hash = Sha256::new().chain_update(weights.digest()?);
+    for name in FILES {
+        let path = directory.join(name);
+        if path.is_file() {
+            let content = std::fs::read(&path).map_err(|source| ModelError::Io { path, source })?;
+            hash = hash.chain_update(name).chain_update(Sha256::digest(content));
+        }
+    }
+    Ok(hex::encode(hash.finalize()))
 }
 
 /// Checks context and vocabulary of the decoder before any work; returns the vocabulary.

@@ -16,6 +16,9 @@ use crate::{SAMPLE_RATE, TranscribeError};
 
 /// Maximum length of a recording, in seconds.
 const LONGEST: f64 = 600.0;
+/// Revision of the engine's results. Increment it with every change of this crate that can change a transcription, so
+/// that cached transcripts and workers of an earlier revision are not used.
+const REVISION: u32 = 1;
 
 /// Transcriber of recordings with one model and one set of options.
 ///
@@ -40,14 +43,9 @@ impl Transcriber {
         size: EngineSize,
     ) -> Result<Self, TranscribeError> {
         options.check(model)?;
-        let hash = Sha256::new()
-            .chain_update(model.digest())
-            .chain_update(model.kernels())
-            .chain_update(format!("{options:?}"))
-            .chain_update(env!("CARGO_PKG_VERSION"));
         Ok(Self {
             name: name.into(),
-            fingerprint: hex::encode(hash.finalize()),
+            fingerprint: fingerprint(model.digest(), model.kernels(), &options, REVISION),
             options: Arc::new(options),
             engine: Engine::start(model, size)?,
         })
@@ -91,6 +89,12 @@ impl Recognizer for Transcriber {
     }
 }
 
+/// Hashes all that determines a transcription besides the recording.
+fn fingerprint(model: &str, kernels: &str, options: &Options, revision: u32) -> String {
+    let text = format!("{model}\n{kernels}\n{options:?}\n{}\n{revision}", env!("CARGO_PKG_VERSION"));
+    hex::encode(Sha256::digest(text))
+}
+
 /// Joins segments as the reference does: trimmed texts separated by one space, without blank segments.
 fn recognition(transcription: Transcription) -> Recognition {
     let segments = &transcription.segments;
@@ -109,5 +113,25 @@ fn recognition(transcription: Transcription) -> Recognition {
             words: words.collect(),
             detected_language: transcription.language,
         },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_fingerprint_depends_on_model_kernels_options_and_engine() {
+        let options = Options::default();
+        let of = |model, kernels, revision| fingerprint(model, kernels, &options, revision);
+        let one = of("model", "kernels", 1);
+        assert_eq!(one, of("model", "kernels", 1));
+        let others = [
+            of("other", "kernels", 1),
+            of("model", "others", 1),
+            of("model", "kernels", 2),
+            fingerprint("model", "kernels", &Options { beam_size: 1, ..options.clone() }, 1),
+        ];
+        assert!(others.iter().all(|other| *other != one), "{one} {others:?}");
     }
 }

@@ -85,3 +85,27 @@ fn a_language_must_be_set_if_the_model_lists_none() {
     assert!(options.check(&model).unwrap_err().to_string().contains("the model lists no languages"));
     crate::Options { language: Some("en".to_owned()), ..options }.check(&model).unwrap();
 }
+
+#[test]
+fn the_digest_depends_on_every_file() {
+    let plain = opened(|_| ()).unwrap();
+    let digest = |change: fn(&Path)| opened(change).unwrap().digest().to_owned();
+    assert_eq!(digest(|_| ()), plain.digest());
+    let mut digests = vec![plain.digest().to_owned()];
+    let changes: [fn(&Path); 5] = [
+        |folder| edit(folder, "config.json", |config| config["suppress_ids_begin"] = json!([220])),
+        |folder| edit(folder, "tokenizer.json", |tokenizer| tokenizer["decoder"]["use_regex"] = json!(false)),
+        |folder| std::fs::write(folder.join("generation_config.json"), "{}").unwrap(),
+        |folder| write_vocabulary(folder, 256, "Ġaa"),
+        |folder| {
+            let path = folder.join("model.safetensors");
+            let mut bytes = std::fs::read(&path).unwrap();
+            // The last weight.
+            *bytes.last_mut().unwrap() ^= 1;
+            std::fs::write(path, bytes).unwrap();
+        },
+    ];
+    digests.extend(changes.map(digest));
+    let different: std::collections::BTreeSet<_> = digests.iter().collect();
+    assert_eq!(different.len(), digests.len(), "{digests:?}");
+}
