@@ -8,6 +8,7 @@ use crate::encoder::{Buffers, FeedForward, Norm};
 use crate::kernel::{Epilogue, Gemm, Linear, PANEL, Panels, panel_product, softmax};
 use crate::load::Loader;
 use crate::mel::WINDOW_FRAMES;
+use crate::memory::Dimensions;
 use crate::{ModelError, TranscribeError};
 
 mod cache;
@@ -62,6 +63,11 @@ pub(crate) struct Row {
 pub(crate) struct Capture<'a> {
     pub(crate) heads: &'a [(usize, usize)],
     pub(crate) scores: Vec<Vec<f32>>,
+}
+
+/// Returns the size of a window's [`Memory`] in bytes, for a decoder of this many layers and this width.
+pub(crate) fn cross_attention_bytes(layers: usize, width: usize) -> usize {
+    layers * width * (STRIDE + POSITIONS) * size_of::<u16>()
 }
 
 impl Decoder {
@@ -126,9 +132,9 @@ impl Decoder {
         Cache::new(self.layers.len(), self.width)
     }
 
-    /// Returns the size of a window's [`Memory`] in bytes.
-    pub(crate) fn memory_bytes(&self) -> usize {
-        self.layers.len() * self.width * (STRIDE + POSITIONS) * size_of::<u16>()
+    /// Returns the dimensions that determine the memory of an engine.
+    pub(crate) fn dimensions(&self) -> Dimensions {
+        Dimensions { layers: self.layers.len(), width: self.width, tokens: self.tokens() }
     }
 
     /// Computes a window's cross-attention keys and values from the encoder output.

@@ -46,7 +46,7 @@ impl EngineSize {
 
     /// Returns a size with `threads` workers and as many windows as fit into 672 MiB, at most 12 per worker.
     pub fn with_threads(model: &Model, threads: NonZeroUsize) -> Self {
-        let windows = (MEMORY / model.decoder.memory_bytes().max(1) / threads).clamp(1, MOST_WINDOWS);
+        let windows = (MEMORY / model.decoder.dimensions().window_bytes().max(1) / threads).clamp(1, MOST_WINDOWS);
         Self { threads, windows: NonZeroUsize::new(windows).unwrap_or(NonZeroUsize::MIN) }
     }
 }

@@ -13,6 +13,7 @@ use crate::files::Weights;
 use crate::kernel::Gemm;
 use crate::load::Loader;
 use crate::mel::{LogMel, WINDOW_FRAMES};
+use crate::memory::{self, Dimensions};
 use crate::transcribe::CONTEXT;
 use crate::vocabulary::Vocabulary;
 
@@ -44,8 +45,9 @@ impl Model {
     pub fn open(directory: &Path) -> Result<Self, ModelError> {
         let mut config = Config::read(directory)?;
         let mut weights = Weights::open(directory)?;
-        check_memory(weights.bytes())?;
-        let vocabulary = check_decoder(directory, &weights, &config)?;
+        let dimensions = dimensions(&weights)?;
+        let vocabulary = check_decoder(directory, &weights, &config, dimensions)?;
+        check_memory(dimensions.least_bytes(weights.quantized_bytes()), memory::available())?;
         let digest = digest(directory, &mut weights)?;
         let gemm = Gemm::default();
         let mut loader = Loader(weights);
@@ -124,31 +126,45 @@ fn digest(directory: &Path, weights: &mut Weights) -> Result<String, ModelError>
     Ok(hex::encode(hash.finalize()))
 }
 
+/// Reads the dimensions of the decoder from the index of its weights.
+fn dimensions(weights: &Weights) -> Result<Dimensions, ModelError> {
+    let shape = weights.shape("decoder/embeddings/weight")?;
+    let &[tokens, width] = shape.as_slice() else {
+        return Err(ModelError::Shape {
+            name: "decoder/embeddings/weight".to_owned(),
+            found: shape,
+            expected: vec![0, 0],
+        });
+    };
+    let has_layer = |layer: &usize| weights.has(&format!("decoder/layer_{layer}/self_attention/linear_0/weight"));
+    Ok(Dimensions { layers: (0..).take_while(has_layer).count(), width, tokens })
+}
+
 /// Checks context and vocabulary of the decoder before any work; returns the vocabulary.
-fn check_decoder(directory: &Path, weights: &Weights, config: &Config) -> Result<Vocabulary, ModelError> {
-    let rows = |name| Ok::<_, ModelError>(weights.shape(name)?.first().copied().unwrap_or(0));
-    let context = rows("decoder/position_encodings/encodings")?;
+fn check_decoder(
+    directory: &Path,
+    weights: &Weights,
+    config: &Config,
+    dimensions: Dimensions,
+) -> Result<Vocabulary, ModelError> {
+    let context = weights.shape("decoder/position_encodings/encodings")?.first().copied().unwrap_or(0);
     if context < CONTEXT {
         return Err(ModelError::Unsupported {
             path: weights.path().to_owned(),
             reason: format!("the decoder has a context of {context} tokens, expected at least {CONTEXT}"),
         });
     }
-    Vocabulary::load(directory, rows("decoder/embeddings/weight")?, &config.languages)
+    Vocabulary::load(directory, dimensions.tokens, &config.languages)
 }
 
-/// Rejects a model that exceeds the available memory, where the system reports it.
-fn check_memory(bytes: u64) -> Result<(), ModelError> {
-    // int8 weights take at most the size of the file; in the smallest models, buffers and windows take as much again.
-    let needed = bytes >> 20;
-    let Some(available) = available_megabytes() else { return Ok(()) };
-    if needed > available { Err(ModelError::Memory { needed, available }) } else { Ok(()) }
-}
-
-fn available_megabytes() -> Option<u64> {
-    let text = std::fs::read_to_string("/proc/meminfo").ok()?;
-    let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
-    line.trim().trim_end_matches("kB").trim().parse::<u64>().ok().map(|kilobytes| kilobytes >> 10)
+/// Rejects a model that needs more than the available memory, both in bytes.
+fn check_memory(needed: u64, available: Option<u64>) -> Result<(), ModelError> {
+    match available {
+        Some(available) if needed > available => {
+            Err(ModelError::Memory { needed: needed >> 20, available: available >> 20 })
+        }
+        _ => Ok(()),
+    }
 }
 
 #[cfg(test)]

@@ -109,3 +109,25 @@ fn the_digest_depends_on_every_file() {
     let different: std::collections::BTreeSet<_> = digests.iter().collect();
     assert_eq!(different.len(), digests.len(), "{digests:?}");
 }
+
+#[test]
+fn a_model_that_exceeds_the_memory_is_refused() {
+    check_memory(1 << 30, None).unwrap();
+    check_memory(1 << 30, Some(1 << 30)).unwrap();
+    let error = check_memory(2 << 30, Some((2 << 30) - 1)).unwrap_err();
+    assert_eq!(error.to_string(), "the model needs 2048 MB of memory, but only 2047 MB are available");
+}
+
+#[test]
+fn the_estimate_covers_int8_weights_caches_and_buffers() {
+    // Number of weights, dimensions of the decoder, range in MiB. Files of float16 have twice as many bytes as weights.
+    for (name, weights, (layers, width), expected) in [
+        ("tiny", 37_800_000, (4, 384), 90..200),
+        ("small", 241_700_000, (12, 768), 350..500),
+        ("large-v3", 1_543_500_000, (32, 1_280), 1_700..2_400),
+    ] {
+        let dimensions = Dimensions { layers, width, tokens: 51_866 };
+        let needed = dimensions.least_bytes(weights) >> 20;
+        assert!(expected.contains(&needed), "{name}: {needed} MiB");
+    }
+}
