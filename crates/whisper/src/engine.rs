@@ -19,13 +19,14 @@ use std::thread::JoinHandle;
 use crate::TranscribeError;
 use crate::decoder::{Cache, Row};
 use crate::encoder::Buffers;
+use crate::memory::{self, Dimensions};
 use crate::model::Model;
 use crate::options::Options;
 use crate::search::Search;
 use crate::transcribe::{Reply, Transcription};
 
-/// Maximum total memory of all active windows, in bytes.
-const MEMORY: usize = 672 << 20;
+/// Maximum memory of the active windows of a worker, in bytes.
+const MEMORY: usize = 336 << 20;
 /// Maximum number of windows per worker: 60 rows with 5 beams.
 const MOST_WINDOWS: usize = 12;
 
@@ -39,15 +40,32 @@ pub struct EngineSize {
 }
 
 impl EngineSize {
-    /// Returns a size with one thread per core and as many windows as fit into 672 MiB, at most 12 per worker.
+    /// Returns a size with one thread per core, and as many windows as fit into the memory of a worker, at most 12. Both
+    /// are reduced to what fits into three quarters of the available memory.
     pub fn for_model(model: &Model) -> Self {
         Self::with_threads(model, std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN))
     }
 
-    /// Returns a size with `threads` workers and as many windows as fit into 672 MiB, at most 12 per worker.
+    /// Returns a size with `threads` workers, like [`Self::for_model`].
     pub fn with_threads(model: &Model, threads: NonZeroUsize) -> Self {
-        let windows = (MEMORY / model.decoder.dimensions().window_bytes().max(1) / threads).clamp(1, MOST_WINDOWS);
-        Self { threads, windows: NonZeroUsize::new(windows).unwrap_or(NonZeroUsize::MIN) }
+        let size = Self::fit(model.decoder.dimensions(), threads, memory::available());
+        if size.threads < threads {
+            tracing::warn!(
+                threads = size.threads,
+                "the available memory does not suffice for transcription on {threads} threads"
+            );
+        }
+        size
+    }
+
+    /// Fits workers into the available memory, in bytes.
+    fn fit(dimensions: Dimensions, threads: NonZeroUsize, available: Option<u64>) -> Self {
+        let budget = available.map_or(usize::MAX, |bytes| usize::try_from(bytes / 4 * 3).unwrap_or(usize::MAX));
+        let (worker, window) = (dimensions.worker_bytes(), dimensions.window_bytes().max(1));
+        let at_least_one = |count| NonZeroUsize::new(count).unwrap_or(NonZeroUsize::MIN);
+        let threads = at_least_one(threads.get().min(budget / (worker + window)));
+        let memory = (budget / threads).saturating_sub(worker).min(MEMORY);
+        Self { threads, windows: at_least_one((memory / window).min(MOST_WINDOWS)) }
     }
 }
 

@@ -74,3 +74,35 @@ fn a_failed_batch_is_decoded_one_by_one() {
         }
     }
 }
+
+const TINY: Dimensions = Dimensions { layers: 4, width: 384, tokens: 51_865 };
+const SMALL: Dimensions = Dimensions { layers: 12, width: 768, tokens: 51_865 };
+const MEDIUM: Dimensions = Dimensions { layers: 24, width: 1_024, tokens: 51_865 };
+const LARGE: Dimensions = Dimensions { layers: 32, width: 1_280, tokens: 51_866 };
+const TURBO: Dimensions = Dimensions { layers: 4, ..LARGE };
+
+#[test]
+fn threads_and_windows_fit_into_the_memory() {
+    // Model, threads, available memory in GiB, resulting threads and windows.
+    for (model, threads, available, expected) in [
+        (SMALL, 2, None, (2, 6)),
+        (SMALL, 16, None, (16, 6)),
+        (TINY, 2, Some(4), (2, 12)),
+        (SMALL, 2, Some(4), (2, 6)),
+        (SMALL, 4, Some(8), (4, 6)),
+        (SMALL, 8, Some(16), (8, 6)),
+        (SMALL, 16, Some(64), (16, 6)),
+        (SMALL, 16, Some(8), (16, 6)),
+        (SMALL, 16, Some(2), (13, 1)),
+        (SMALL, 16, Some(0), (1, 1)),
+        (MEDIUM, 2, Some(4), (2, 2)),
+        (TURBO, 2, Some(4), (2, 11)),
+        (LARGE, 16, Some(64), (16, 1)),
+        (LARGE, 16, Some(4), (9, 1)),
+        (LARGE, 2, Some(1), (2, 1)),
+    ] {
+        let available = available.map(|gibibytes| gibibytes << 30);
+        let found = EngineSize::fit(model, NonZeroUsize::new(threads).unwrap(), available);
+        assert_eq!(found, size(expected.0, expected.1), "{model:?} {threads} {available:?}");
+    }
+}
