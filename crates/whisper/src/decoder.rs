@@ -13,7 +13,7 @@ use crate::{ModelError, TranscribeError};
 
 mod cache;
 
-pub(crate) use cache::{Cache, Slot};
+pub(crate) use cache::{Cache, Slot, slot_bytes};
 
 /// Number of encoder positions per window, to which cross-attention attends.
 pub(crate) const POSITIONS: usize = WINDOW_FRAMES / 2;

@@ -25,8 +25,8 @@ use crate::options::Options;
 use crate::search::Search;
 use crate::transcribe::{Reply, Transcription};
 
-/// Maximum memory of the active windows of a worker, in bytes.
-const MEMORY: usize = 336 << 20;
+/// Maximum memory of the active windows of a worker, in bytes. Most windows take half as much as the longest one.
+const MEMORY: usize = 896 << 20;
 /// Maximum number of windows per worker: 60 rows with 5 beams.
 const MOST_WINDOWS: usize = 12;
 

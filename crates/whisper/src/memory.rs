@@ -2,13 +2,18 @@
 
 use std::path::Path;
 
-use crate::decoder::cross_attention_bytes;
+use crate::decoder::{cross_attention_bytes, slot_bytes};
 use crate::mel::WINDOW_FRAMES;
+use crate::transcribe::CONTEXT;
 
 /// Rows of logits in memory per worker: a batch of windows, and the alignment of one window.
 const LOGITS: usize = 96;
 /// Hidden states in memory per worker, as multiples of a window's encoding.
 const STATES: usize = 10;
+
+/// Maximum number of tokens of a window in the self-attention cache with 5 beams: they share the prompt, and have at
+/// worst no other token in common.
+const TOKENS: usize = CONTEXT / 2 + 5 * CONTEXT / 2;
 
 /// Dimensions of a decoder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,9 +25,9 @@ pub(crate) struct Dimensions {
 }
 
 impl Dimensions {
-    /// Returns the size of the keys and values of one window, in bytes.
+    /// Returns the maximum size of the keys and values of one window, in bytes: cross-attention, and self-attention.
     pub(crate) fn window_bytes(self) -> usize {
-        cross_attention_bytes(self.layers, self.width)
+        cross_attention_bytes(self.layers, self.width) + slot_bytes(TOKENS, self.layers, self.width)
     }
 
     /// Returns the approximate size of a worker's buffers, in bytes.

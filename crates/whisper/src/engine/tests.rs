@@ -92,14 +92,14 @@ fn threads_and_windows_fit_into_the_memory() {
         (SMALL, 4, Some(8), (4, 6)),
         (SMALL, 8, Some(16), (8, 6)),
         (SMALL, 16, Some(64), (16, 6)),
-        (SMALL, 16, Some(8), (16, 6)),
-        (SMALL, 16, Some(2), (13, 1)),
+        (SMALL, 16, Some(8), (16, 2)),
+        (SMALL, 16, Some(2), (7, 1)),
         (SMALL, 16, Some(0), (1, 1)),
         (MEDIUM, 2, Some(4), (2, 2)),
-        (TURBO, 2, Some(4), (2, 11)),
+        (TURBO, 2, Some(4), (2, 10)),
         (LARGE, 16, Some(64), (16, 1)),
-        (LARGE, 16, Some(4), (9, 1)),
-        (LARGE, 2, Some(1), (2, 1)),
+        (LARGE, 16, Some(4), (4, 1)),
+        (LARGE, 2, Some(1), (1, 1)),
     ] {
         let available = available.map(|gibibytes| gibibytes << 30);
         let found = EngineSize::fit(model, NonZeroUsize::new(threads).unwrap(), available);
