@@ -118,7 +118,35 @@ fn recognition(transcription: Transcription) -> Recognition {
 
 #[cfg(test)]
 mod tests {
+    use taonet_primitives::SampleRate;
+    use taonet_speech::{Pcm, SampleFormat, Wav, resample_for_recognition};
+
     use super::*;
+    use crate::testing::{model, noise};
+
+    #[test]
+    fn recordings_of_any_rate_and_of_ten_minutes_are_transcribed() {
+        let one = NonZeroUsize::MIN;
+        let size = EngineSize { threads: one, windows: one };
+        let options = Options { temperatures: vec![0.0], max_new_tokens: Some(20), ..Options::default() };
+        let transcriber = Transcriber::start("test", &model(), options, size).unwrap();
+        let recorded = |rate: u32, seconds: usize| {
+            let pcm = Pcm::mono(noise(rate as usize * seconds), SampleRate::new(rate).unwrap());
+            let file = Wav::encode(&pcm, SampleFormat::S16).unwrap();
+            resample_for_recognition(&Wav::decode(&file).unwrap().pcm)
+        };
+        for (rate, seconds, windows) in [(8_000, 5, 1), (48_000, 5, 1), (16_000, 600, 20)] {
+            let samples = recorded(rate, seconds);
+            assert_eq!(samples.len(), seconds * SAMPLE_RATE, "{rate} Hz");
+            let transcription = transcriber.transcribe(&samples).unwrap();
+            assert!(transcription.windows >= windows, "{} windows at {rate} Hz", transcription.windows);
+            let recognition = transcriber.recognize(&samples).unwrap();
+            assert_eq!(recognition, super::recognition(transcription), "{rate} Hz");
+            assert!(!recognition.transcript.text.is_empty(), "{rate} Hz");
+        }
+        let error = transcriber.recognize(&recorded(16_000, 601)).unwrap_err();
+        assert!(matches!(error, RecognizeError::TooLong { .. }), "{error}");
+    }
 
     #[test]
     fn the_fingerprint_depends_on_model_kernels_options_and_engine() {
