@@ -31,7 +31,7 @@ impl Answer {
     }
 }
 
-/// A thread pool of this process.
+/// A thread pool of this process. Transcription has no deadline: nothing can end a thread that hangs.
 pub(super) struct Threads {
     recognizer: Arc<dyn Recognizer>,
     pool: ThreadPool,
