@@ -122,8 +122,8 @@ fn whisper(name: &str, config: &Config) -> anyhow::Result<(String, Model)> {
     Ok((spec.name.to_owned(), Model::open(&dir).map_err(|error| usage(&error))?))
 }
 
-/// Returns the name of the recogniser in a directory. The prefix distinguishes it from a published model: the transcript
-/// cache of those is shared with the reference system, which looks up transcripts by audio alone.
+/// Returns the name of the recogniser in a directory. The prefix distinguishes it from the published models, whose
+/// transcript cache is shared with the reference system, which looks up transcripts by audio alone.
 fn directory_name(path: &Path) -> String {
     format!("dir:{}", path.file_name().unwrap_or(path.as_os_str()).to_string_lossy())
 }

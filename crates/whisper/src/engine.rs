@@ -40,8 +40,8 @@ pub struct EngineSize {
 }
 
 impl EngineSize {
-    /// Returns a size with one thread per core, and as many windows as fit into the memory of a worker, at most 12. Both
-    /// are reduced to what fits into three quarters of the available memory.
+    /// Returns a size with one thread per core, and as many windows as fit into the memory of a worker, at most 12.
+    /// Reduces both to what fits into three quarters of the available memory.
     pub fn for_model(model: &Model) -> Self {
         Self::with_threads(model, std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN))
     }
@@ -258,8 +258,8 @@ impl Worker {
         }
     }
 
-    /// Runs a part of the work; a panic becomes an error. After a failure, no recording is active, and buffers and
-    /// cache are new.
+    /// Runs a part of the work and converts a panic to an error. A failure leaves no active recording, and new buffers
+    /// and cache.
     fn guard(&mut self, work: impl FnOnce(&mut Self) -> Result<(), TranscribeError>) -> Result<(), TranscribeError> {
         let done = catch_unwind(AssertUnwindSafe(|| work(self)))
             .unwrap_or_else(|panic| Err(TranscribeError::Panicked(panic_message(&*panic).to_owned())));

@@ -41,7 +41,8 @@ impl Model {
     /// (Hugging Face), `config.json`, `tokenizer.json`, and `vocabulary.json` or `vocabulary.txt` if present.
     ///
     /// # Errors
-    /// [`ModelError`] when a file is missing, truncated or of a different architecture, or the files are inconsistent.
+    /// [`ModelError`] when a file is missing, truncated or of a different architecture, the files are inconsistent, or
+    /// the model exceeds the available memory.
     pub fn open(directory: &Path) -> Result<Self, ModelError> {
         let mut config = Config::read(directory)?;
         let mut weights = Weights::open(directory)?;

@@ -6,6 +6,7 @@ use std::sync::{Arc, LazyLock};
 use serde_json::{Map, Value, json};
 
 use crate::model::Model;
+use crate::transcribe::CONTEXT;
 
 /// End-of-text token. The text tokens before it are the 256 bytes, some words, and the empty token.
 pub(crate) const END_OF_TEXT: u32 = 300;
@@ -59,8 +60,6 @@ pub(crate) fn noise(count: usize) -> Vec<f32> {
 
 /// Number of embeddings: all tokens of the vocabulary.
 pub(crate) const EMBEDDINGS: usize = (BEGIN + TIMESTAMPS) as usize;
-/// Number of position embeddings of the decoder.
-pub(crate) const CONTEXT: usize = 448;
 
 /// Writes the model's files: safetensors, `config.json` and `tokenizer.json`.
 pub(crate) fn write(folder: &Path) {

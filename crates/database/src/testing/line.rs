@@ -39,7 +39,8 @@ impl Line {
         Self::start(Arc::default(), move || UnixStream::connect(socket.clone())).await
     }
 
-    /// Starts a proxy that refuses connections until [`Self::forward`] sets the server, which may need the proxy's port.
+    /// Starts a proxy that closes all connections until [`Self::forward`] sets the server, which may need the proxy's
+    /// port.
     pub async fn unconnected() -> Self {
         let server = Arc::new(OnceLock::new());
         let target = Arc::clone(&server);

@@ -21,7 +21,7 @@ pub(crate) struct Cache {
     width: usize,
     blocks: Vec<Block>,
     holders: Vec<u32>,
-    /// Free slots, the first one on top, so that few blocks are in use.
+    /// Free slots, the lowest on top, so that few blocks are in use.
     free: BinaryHeap<Reverse<Slot>>,
 }
 
@@ -45,21 +45,23 @@ impl Cache {
 
     /// Allocates a slot with one reference.
     pub(crate) fn take(&mut self) -> Slot {
-        let slot = match self.free.pop() {
-            Some(Reverse(slot)) => slot,
-            None => {
-                let slot = self.holders.len() as Slot;
-                self.blocks.push(Block::default());
-                self.holders.resize(self.holders.len() + BLOCK, 0);
-                self.free.extend((slot + 1..self.holders.len() as Slot).map(Reverse));
-                slot
-            }
-        };
+        let slot = self.free.pop().map_or_else(|| self.grow(), |Reverse(slot)| slot);
         self.holders[slot as usize] = 1;
         let block = &mut self.blocks[slot as usize / BLOCK];
         block.used += 1;
-        block.values.resize(2 * self.layers * BLOCK * self.width, 0.0);
+        if block.values.is_empty() {
+            block.values = vec![0.0; 2 * self.layers * BLOCK * self.width];
+        }
         slot
+    }
+
+    /// Adds a block and returns its first slot.
+    fn grow(&mut self) -> Slot {
+        let first = self.holders.len() as Slot;
+        self.blocks.push(Block::default());
+        self.holders.resize(self.holders.len() + BLOCK, 0);
+        self.free.extend((first + 1..first + BLOCK as Slot).map(Reverse));
+        first
     }
 
     /// Adds a reference to each slot.
@@ -153,7 +155,7 @@ mod tests {
         assert_eq!((cache.used(), bytes(&cache)), (100, slot_bytes(100, 2, 32)));
         // Free slots of blocks in use come first.
         let more: Vec<Slot> = (0..28).map(|_| cache.take()).collect();
-        assert_eq!((more, bytes(&cache)), ((100..128).collect(), slot_bytes(128, 2, 32)));
+        assert_eq!((more, bytes(&cache)), (Vec::from_iter(100..128), slot_bytes(128, 2, 32)));
         cache.release(&(0..128).collect::<Vec<_>>());
         assert_eq!((cache.used(), bytes(&cache)), (0, 0));
     }

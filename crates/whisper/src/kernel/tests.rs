@@ -54,11 +54,12 @@ fn kernels_that_may_saturate_give_the_same_integers() {
                 let mut y = vec![0.0; rows * outputs];
                 layer.forward(&gemm, &mut Scratch::default(), &quantized, &mut y, Epilogue::Store).unwrap();
                 // Exact: the products are below 2^24.
-                let integer = |(row, y): (&[f32], &mut [f32])| {
+                for (row, y) in x.chunks(inputs).zip(y.chunks_mut(outputs)) {
                     let scale = 127.0 / row.iter().map(|value| value.abs()).fold(0.0, f32::max);
-                    y.iter_mut().for_each(|y| *y = (*y * scale).round());
-                };
-                x.chunks(inputs).zip(y.chunks_mut(outputs)).for_each(integer);
+                    for y in y {
+                        *y = (*y * scale).round();
+                    }
+                }
                 y
             };
             let split = products(true);

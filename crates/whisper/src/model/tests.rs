@@ -2,7 +2,7 @@ use serde_json::{Value, json};
 use tokenizers::Tokenizer;
 
 use super::*;
-use crate::testing::{BEGIN, CONTEXT, EMBEDDINGS, PREVIOUS, write, write_shape};
+use crate::testing::{BEGIN, EMBEDDINGS, PREVIOUS, write, write_shape};
 
 /// Opens the test model after a change to its directory.
 fn opened(change: impl FnOnce(&Path)) -> Result<Model, ModelError> {

@@ -45,8 +45,8 @@ fn check(peer: &Peer, audio: &[Vec<f32>], extra: &[&str]) -> (usize, usize) {
     (equal, certain)
 }
 
-/// Under random weights, no language is certain, and our engine decodes the reference's window. With large embeddings of
-/// the language tokens, one is certain, and our engine decodes only the first window.
+/// With random weights, no language is certain, and our engine decodes the reference's window. With large embeddings of
+/// the language tokens, one language is certain, and our engine decodes only the first window.
 #[test]
 fn languages_are_those_of_the_reference() {
     let Some(peer) = Peer::find() else { return };

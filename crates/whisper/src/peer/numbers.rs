@@ -136,9 +136,9 @@ fn check_steps(peer: &Peer, size: &str, extra: &[&str], count: u32, steps: usize
         }
     }
     let mean = difference / values as f64;
-    let _ = writeln!(std::io::stderr(), "{size}: {equal} of {total} tokens equal, logits {mean:.5} apart on average");
-    assert!(equal * 100 >= total * 99, "{size}: {equal} of {total} tokens are equal");
-    assert!(mean < 0.05, "{size}: logits differ by {mean} on average");
+    let _ = writeln!(std::io::stderr(), "{size} {extra:?}: {equal} of {total} tokens equal, logits {mean:.5} apart");
+    assert!(equal * 100 >= total * 99, "{size} {extra:?}: {equal} of {total} tokens are equal");
+    assert!(mean < 0.05, "{size} {extra:?}: logits differ by {mean} on average");
 }
 
 #[test]

@@ -105,7 +105,7 @@ def fill(spec):
         attention(layer.self_attention, True)
         feed_forward(layer.ffn)
     decoder.embeddings.weight = tensor(vocabulary_size, width, scale=0.05)
-    decoder.embeddings.weight[50259:50259 + len(LANGUAGES)] *= arguments.languages
+    decoder.embeddings.weight[50259:50358 + vocabulary_size - 51865] *= arguments.languages
     decoder.projection.weight = decoder.embeddings.weight
     decoder.position_encodings.encodings = tensor(448, width)
     norm(decoder.layer_norm)

@@ -78,9 +78,9 @@ impl Worker {
     /// the queue.
     ///
     /// If the recogniser has stopped, or a transcription exceeds its deadline, the worker requests the shutdown `stop`,
-    /// because nothing can restart the recogniser or end the transcription's thread. The attempt counts for its job, and for each job that is unfinished after the grace
-    /// period, since the recogniser may have transcribed them together. [`Self::is_stuck`] is then true, and the
-    /// process must exit.
+    /// because nothing can restart the recogniser or end the transcription's thread. The attempt counts for its job,
+    /// and for each job that is unfinished after the grace period, since the recogniser may have transcribed them
+    /// together. [`Self::is_stuck`] is then true, and the process must exit.
     pub async fn run(&self, stop: &Shutdown, on_ready: impl Fn()) {
         let tasks = TaskTracker::new();
         while !stop.is_requested() {
