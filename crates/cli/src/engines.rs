@@ -115,12 +115,17 @@ fn whisper(name: &str, config: &Config) -> anyhow::Result<(String, Model)> {
     if is_directory(name) {
         let path = Path::new(name);
         let model = Model::open(path).map_err(|error| usage(&error))?;
-        let name = path.file_name().map_or(name.into(), |name| name.to_string_lossy());
-        return Ok((name.into_owned(), model));
+        return Ok((directory_name(path), model));
     }
     let spec = ModelSpec::find(name).map_err(|error| usage(&error))?;
     let dir = ModelStore::new(config.models_dir.clone()).verify(spec).map_err(|error| usage(&error))?;
     Ok((spec.name.to_owned(), Model::open(&dir).map_err(|error| usage(&error))?))
+}
+
+/// Returns the name of the recogniser in a directory. The prefix distinguishes it from the published models, whose
+/// transcript cache is shared with the reference system, which looks up transcripts by audio alone.
+fn directory_name(path: &Path) -> String {
+    format!("dir:{}", path.file_name().unwrap_or(path.as_os_str()).to_string_lossy())
 }
 
 /// Starts a Whisper engine.
@@ -195,4 +200,21 @@ pub(crate) fn check_development_key(network: &Network) -> anyhow::Result<()> {
         ));
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_directory_never_has_the_name_of_a_published_model() {
+        for (path, name) in [
+            ("/models/faster-whisper-small", "dir:faster-whisper-small"),
+            ("./faster-whisper-large-v3/", "dir:faster-whisper-large-v3"),
+            ("models/tiny-ctc", "dir:tiny-ctc"),
+            ("../..", "dir:../.."),
+        ] {
+            assert_eq!(directory_name(Path::new(path)), name);
+        }
+    }
 }

@@ -41,13 +41,20 @@ pub struct S3Server {
 impl S3Server {
     /// Starts a server on a free port.
     pub async fn start() -> Self {
+        Self::start_behind(None).await
+    }
+
+    /// Starts a server on a free port, which may be behind a proxy on another port.
+    pub async fn start_behind(proxy: Option<u16>) -> Self {
         let folder = tempfile::tempdir().unwrap();
         std::fs::create_dir(folder.path().join(BUCKET)).unwrap();
         let mut builder = S3ServiceBuilder::new(s3s_fs::FileSystem::new(folder.path()).unwrap());
         builder.set_auth(SimpleAuth::from_single(ID, SECRET));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
-        builder.set_host(MultiDomain::new([format!("localhost:{port}"), format!("127.0.0.1:{port}")]).unwrap());
+        let hosts =
+            [port].into_iter().chain(proxy).flat_map(|port| ["localhost", "127.0.0.1"].map(|host| (host, port)));
+        builder.set_host(MultiDomain::new(hosts.map(|(host, port)| format!("{host}:{port}"))).unwrap());
         let failed = |error: s3s::HttpError| async move { (StatusCode::INTERNAL_SERVER_ERROR, format!("{error:?}")) };
         let routes = Router::new().fallback_service(HandleError::new(builder.build(), failed));
         tokio::spawn(async move { axum::serve(listener, routes).await });

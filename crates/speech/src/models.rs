@@ -165,6 +165,13 @@ mod tests {
     }
 
     #[test]
+    fn models_without_published_sums_are_unknown() {
+        for name in ["faster-whisper-distil-large-v3", "faster-whisper-large-v3-turbo-int8"] {
+            assert!(matches!(ModelSpec::find(name), Err(ModelError::Unknown { .. })), "{name}");
+        }
+    }
+
+    #[test]
     fn every_entry_is_complete() {
         for spec in CATALOGUE.iter().filter(|spec| !spec.is_built_in()) {
             assert!(!spec.revision.is_empty() && !spec.files.is_empty(), "{}", spec.name);

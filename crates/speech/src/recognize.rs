@@ -37,6 +37,9 @@ pub enum RecognizeError {
     /// The inference engine failed.
     #[error("speech recognition failed: {0}")]
     Engine(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The recogniser has stopped: no later call succeeds either.
+    #[error("the recogniser has stopped")]
+    Stopped,
 }
 
 /// The maximum duration of a recording, in seconds.
@@ -73,7 +76,7 @@ pub trait Recognizer: Send + Sync {
     /// Recognises mono samples at 16 kHz in `-1..=1`. NaN is treated as 0.
     ///
     /// # Errors
-    /// [`RecognizeError`] when the recording is empty or too long, or the engine fails.
+    /// [`RecognizeError`] when the recording is empty or too long, or the engine fails or has stopped.
     fn recognize(&self, samples: &[f32]) -> Result<Recognition, RecognizeError>;
 }
 

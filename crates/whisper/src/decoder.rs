@@ -8,11 +8,12 @@ use crate::encoder::{Buffers, FeedForward, Norm};
 use crate::kernel::{Epilogue, Gemm, Linear, PANEL, Panels, panel_product, softmax};
 use crate::load::Loader;
 use crate::mel::WINDOW_FRAMES;
+use crate::memory::Dimensions;
 use crate::{ModelError, TranscribeError};
 
 mod cache;
 
-pub(crate) use cache::{Cache, Slot};
+pub(crate) use cache::{Cache, Slot, slot_bytes};
 
 /// Number of encoder positions per window, to which cross-attention attends.
 pub(crate) const POSITIONS: usize = WINDOW_FRAMES / 2;
@@ -64,6 +65,11 @@ pub(crate) struct Capture<'a> {
     pub(crate) scores: Vec<Vec<f32>>,
 }
 
+/// Returns the size of a window's [`Memory`] in bytes, for a decoder of this many layers and this width.
+pub(crate) fn cross_attention_bytes(layers: usize, width: usize) -> usize {
+    layers * width * (STRIDE + POSITIONS) * size_of::<u16>()
+}
+
 impl Decoder {
     /// Loads and quantises the decoder.
     pub(crate) fn load(
@@ -90,6 +96,9 @@ impl Decoder {
                 cross_out: loader.linear(gemm, &format!("{scope}/attention/linear_2"), width, width)?,
                 feed_forward: loader.feed_forward(gemm, &scope, width)?,
             });
+        }
+        if layers.is_empty() {
+            return Err(ModelError::MissingTensor("decoder/layer_0/self_attention/linear_0/weight".to_owned()));
         }
         let norm = loader.norm("decoder/layer_norm", width)?;
         let (values, steps) = &embeddings;
@@ -123,9 +132,9 @@ impl Decoder {
         Cache::new(self.layers.len(), self.width)
     }
 
-    /// Returns the size of a window's [`Memory`] in bytes.
-    pub(crate) fn memory_bytes(&self) -> usize {
-        self.layers.len() * self.width * (STRIDE + POSITIONS) * size_of::<u16>()
+    /// Returns the dimensions that determine the memory of an engine.
+    pub(crate) fn dimensions(&self) -> Dimensions {
+        Dimensions { layers: self.layers.len(), width: self.width, tokens: self.tokens() }
     }
 
     /// Computes a window's cross-attention keys and values from the encoder output.

@@ -98,7 +98,7 @@ impl Encoder {
     /// Loads and quantises the encoder.
     pub(crate) fn load(loader: &mut Loader, gemm: &Gemm, heads: Option<usize>) -> Result<Self, ModelError> {
         let shape = loader.shape("encoder/conv1/weight")?;
-        let &[width, mels, KERNEL] = shape.as_slice() else {
+        let &[width, mels @ 1..=usize::MAX, KERNEL] = shape.as_slice() else {
             return Err(ModelError::Shape {
                 name: "encoder/conv1/weight".into(),
                 found: shape,
@@ -126,6 +126,9 @@ impl Encoder {
                 out: loader.linear(gemm, &format!("{scope}/self_attention/linear_1"), width, width)?,
                 feed_forward: loader.feed_forward(gemm, &scope, width)?,
             });
+        }
+        if layers.is_empty() {
+            return Err(ModelError::MissingTensor("encoder/layer_0/self_attention/linear_0/weight".to_owned()));
         }
         let norm = loader.norm("encoder/layer_norm", width)?;
         Ok(Self { mels, width, heads, convolutions, positions, layers, norm })

@@ -4,9 +4,14 @@
 //! recordings in one batch, with a row per beam, so each step reads the weights once for all of them. After a window, a
 //! worker encodes the recording's next window or takes another recording. A limit on the number of active windows
 //! bounds memory.
+//!
+//! If decoding fails or panics, the worker decodes each of its recordings again, alone: only a recording that fails
+//! alone too gets an error.
 
+use std::any::Any;
 use std::collections::VecDeque;
 use std::num::NonZeroUsize;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -14,13 +19,14 @@ use std::thread::JoinHandle;
 use crate::TranscribeError;
 use crate::decoder::{Cache, Row};
 use crate::encoder::Buffers;
+use crate::memory::{self, Dimensions};
 use crate::model::Model;
 use crate::options::Options;
 use crate::search::Search;
 use crate::transcribe::{Reply, Transcription};
 
-/// Maximum total memory of all active windows, in bytes.
-const MEMORY: usize = 672 << 20;
+/// Maximum memory of the active windows of a worker, in bytes. Most windows take half as much as the longest one.
+const MEMORY: usize = 896 << 20;
 /// Maximum number of windows per worker: 60 rows with 5 beams.
 const MOST_WINDOWS: usize = 12;
 
@@ -34,15 +40,32 @@ pub struct EngineSize {
 }
 
 impl EngineSize {
-    /// Returns a size with one thread per core and as many windows as fit into 672 MiB, at most 12 per worker.
+    /// Returns a size with one thread per core, and as many windows as fit into the memory of a worker, at most 12.
+    /// Reduces both to what fits into three quarters of the available memory.
     pub fn for_model(model: &Model) -> Self {
         Self::with_threads(model, std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN))
     }
 
-    /// Returns a size with `threads` workers and as many windows as fit into 672 MiB, at most 12 per worker.
+    /// Returns a size with `threads` workers, like [`Self::for_model`].
     pub fn with_threads(model: &Model, threads: NonZeroUsize) -> Self {
-        let windows = (MEMORY / model.decoder.memory_bytes().max(1) / threads).clamp(1, MOST_WINDOWS);
-        Self { threads, windows: NonZeroUsize::new(windows).unwrap_or(NonZeroUsize::MIN) }
+        let size = Self::fit(model.decoder.dimensions(), threads, memory::available());
+        if size.threads < threads {
+            tracing::warn!(
+                threads = size.threads,
+                "the available memory does not suffice for transcription on {threads} threads"
+            );
+        }
+        size
+    }
+
+    /// Fits workers into the available memory, in bytes.
+    fn fit(dimensions: Dimensions, threads: NonZeroUsize, available: Option<u64>) -> Self {
+        let budget = available.map_or(usize::MAX, |bytes| usize::try_from(bytes / 4 * 3).unwrap_or(usize::MAX));
+        let (worker, window) = (dimensions.worker_bytes(), dimensions.window_bytes().max(1));
+        let at_least_one = |count| NonZeroUsize::new(count).unwrap_or(NonZeroUsize::MIN);
+        let threads = at_least_one(threads.get().min(budget / (worker + window)));
+        let memory = (budget / threads).saturating_sub(worker).min(MEMORY);
+        Self { threads, windows: at_least_one((memory / window).min(MOST_WINDOWS)) }
     }
 }
 
@@ -56,7 +79,7 @@ struct Job {
 
 #[derive(Default)]
 struct Queue {
-    jobs: VecDeque<Job>,
+    jobs: VecDeque<Arc<Job>>,
     /// Number of live workers.
     workers: usize,
     is_closed: bool,
@@ -110,7 +133,7 @@ impl Engine {
     /// Transcribes samples at 16 kHz. Blocks while the queue is full, and until the transcription is complete.
     ///
     /// # Errors
-    /// [`TranscribeError`] when the model does not support the options, or the engine has stopped.
+    /// [`TranscribeError`] when the model does not support the options, decoding fails, or the engine has stopped.
     pub fn transcribe(&self, samples: Vec<f32>, options: Arc<Options>) -> Answer {
         let (answer, receiver) = sync_channel(1);
         let mut queue = self.shared.lock();
@@ -120,7 +143,7 @@ impl Engine {
         if queue.workers == 0 {
             return Err(TranscribeError::Stopped);
         }
-        queue.jobs.push_back(Job { samples, options, answer });
+        queue.jobs.push_back(Arc::new(Job { samples, options, answer }));
         drop(queue);
         self.shared.changed.notify_all();
         receiver.recv().unwrap_or(Err(TranscribeError::Stopped))
@@ -132,7 +155,7 @@ impl Drop for Engine {
         self.shared.lock().is_closed = true;
         self.shared.changed.notify_all();
         for thread in self.threads.drain(..) {
-            // A worker that panicked has already answered its recordings with an error.
+            // The recordings of a worker that panicked have an error as their answer.
             let _ = thread.join();
         }
     }
@@ -145,7 +168,7 @@ impl Shared {
 
     /// Takes the next recording from the queue. With `may_wait`, blocks until a recording arrives; `None` then means
     /// shutdown.
-    fn next(&self, may_wait: bool) -> Option<Job> {
+    fn next(&self, may_wait: bool) -> Option<Arc<Job>> {
         let mut queue = self.lock();
         loop {
             if let Some(job) = queue.jobs.pop_front() {
@@ -163,9 +186,9 @@ impl Shared {
 
 /// A recording whose window is being decoded.
 struct Active {
+    job: Arc<Job>,
     reply: Reply,
     search: Search,
-    answer: SyncSender<Answer>,
 }
 
 /// Registration of a running worker, removed on drop: when the worker exits or panics.
@@ -184,6 +207,8 @@ struct Worker {
     windows: usize,
     buffers: Buffers,
     cache: Cache,
+    /// Recordings without an answer.
+    jobs: Vec<Arc<Job>>,
     active: Vec<Active>,
     logits: Vec<f32>,
 }
@@ -191,51 +216,89 @@ struct Worker {
 impl Worker {
     fn new(model: Arc<Model>, place: Place, windows: usize) -> Self {
         let cache = model.decoder.cache();
-        Self { model, place, windows, buffers: Buffers::default(), cache, active: Vec::new(), logits: Vec::new() }
+        let (jobs, active) = (Vec::new(), Vec::new());
+        Self { model, place, windows, buffers: Buffers::default(), cache, jobs, active, logits: Vec::new() }
     }
 
     fn run(mut self) {
         loop {
             while self.active.len() < self.windows {
                 let Some(job) = self.place.0.next(self.active.is_empty()) else { break };
-                self.admit(job);
+                self.jobs.push(job.clone());
+                self.attempt(|worker| {
+                    worker.admit(job);
+                    Ok(())
+                });
             }
             if self.active.is_empty() {
                 return;
             }
-            if let Err(error) = self.step() {
-                tracing::error!(%error, "decoding failed, aborting the affected recordings");
-                for Active { mut search, answer, .. } in self.active.drain(..) {
-                    search.release(&mut self.cache);
-                    let _ = answer.send(Err(TranscribeError::Product(error.to_string())));
+            self.attempt(Self::step);
+        }
+    }
+
+    /// Runs a part of the work on all recordings of this worker. If it fails, decodes each of them again, alone.
+    fn attempt(&mut self, work: impl FnOnce(&mut Self) -> Result<(), TranscribeError>) {
+        let Err(error) = self.guard(work) else { return };
+        let jobs = std::mem::take(&mut self.jobs);
+        tracing::error!(%error, recordings = jobs.len(), "decoding failed, decoding each affected recording alone");
+        for job in jobs {
+            self.jobs.push(job.clone());
+            let alone = self.guard(|worker| {
+                worker.admit(job.clone());
+                while !worker.active.is_empty() {
+                    worker.step()?;
                 }
+                Ok(())
+            });
+            if let Err(error) = alone {
+                tracing::error!(%error, samples = job.samples.len(), "decoding failed again, aborting the recording");
+                self.answer(&job, Err(error));
             }
         }
     }
 
-    fn admit(&mut self, job: Job) {
-        let mut reply = Reply::new(self.model.clone(), job.options, &job.samples);
+    /// Runs a part of the work and converts a panic to an error. A failure leaves no active recording, and new buffers
+    /// and cache.
+    fn guard(&mut self, work: impl FnOnce(&mut Self) -> Result<(), TranscribeError>) -> Result<(), TranscribeError> {
+        let done = catch_unwind(AssertUnwindSafe(|| work(self)))
+            .unwrap_or_else(|panic| Err(TranscribeError::Panicked(panic_message(&*panic).to_owned())));
+        if done.is_err() {
+            self.active.clear();
+            (self.buffers, self.cache) = (Buffers::default(), self.model.decoder.cache());
+        }
+        done
+    }
+
+    /// Encodes a recording's first window.
+    fn admit(&mut self, job: Arc<Job>) {
+        let mut reply = Reply::new(self.model.clone(), job.options.clone(), &job.samples);
         let search = reply.next_window(&mut self.buffers, &mut self.cache);
-        self.go_on(reply, search, job.answer);
+        self.go_on(job, reply, search);
     }
 
     /// Schedules a recording's next search, or sends the answer.
-    fn go_on(&mut self, reply: Reply, search: Result<Option<Search>, TranscribeError>, answer: SyncSender<Answer>) {
-        let result = match search {
-            Ok(Some(search)) => {
-                self.active.push(Active { reply, search, answer });
-                return;
-            }
-            Ok(None) => Ok(reply.into_transcription()),
-            Err(error) => Err(error),
-        };
+    fn go_on(&mut self, job: Arc<Job>, reply: Reply, search: Result<Option<Search>, TranscribeError>) {
+        match search {
+            Ok(Some(search)) => self.active.push(Active { job, reply, search }),
+            Ok(None) => self.answer(&job, Ok(reply.into_transcription())),
+            Err(error) => self.answer(&job, Err(error)),
+        }
+    }
+
+    fn answer(&mut self, job: &Arc<Job>, answer: Answer) {
+        self.jobs.retain(|other| !Arc::ptr_eq(other, job));
         // Sending fails only if the caller has stopped waiting.
-        let _ = answer.send(result);
+        let _ = job.answer.send(answer);
     }
 
     /// Decodes one token for every active window.
     fn step(&mut self) -> Result<(), TranscribeError> {
         let Self { model, buffers, cache, active, logits, .. } = self;
+        #[cfg(test)]
+        if let Some(fault) = &model.fault {
+            fault(&active.iter().map(|active| active.job.samples.len()).collect::<Vec<_>>())?;
+        }
         let (mut rows, mut wanted): (Vec<Row>, Vec<usize>) = (Vec::new(), Vec::new());
         let mut counts = Vec::with_capacity(active.len());
         for (index, active) in active.iter_mut().enumerate() {
@@ -263,9 +326,9 @@ impl Worker {
             }
         }
         for (index, (hypothesis, no_speech)) in ended.into_iter().rev() {
-            let Active { mut reply, answer, .. } = self.active.swap_remove(index);
+            let Active { job, mut reply, .. } = self.active.swap_remove(index);
             let search = reply.take(&mut self.buffers, &mut self.cache, hypothesis, no_speech);
-            self.go_on(reply, search, answer);
+            self.go_on(job, reply, search);
         }
         Ok(())
     }
@@ -283,3 +346,15 @@ impl Drop for Place {
         self.0.changed.notify_all();
     }
 }
+
+/// Returns the message of a panic.
+fn panic_message(panic: &(dyn Any + Send)) -> &str {
+    panic
+        .downcast_ref::<String>()
+        .map(String::as_str)
+        .or_else(|| panic.downcast_ref::<&str>().copied())
+        .unwrap_or("no message")
+}
+
+#[cfg(test)]
+mod tests;

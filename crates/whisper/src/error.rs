@@ -69,6 +69,29 @@ pub enum ModelError {
         /// Number of embeddings in the weights.
         embeddings: usize,
     },
+    /// A token has no embedding.
+    #[error("token `{token}` has the ID {id}, but the weights have {embeddings} embeddings")]
+    TokenRange {
+        /// The token.
+        token: String,
+        /// ID of the token.
+        id: u32,
+        /// Number of embeddings in the weights.
+        embeddings: usize,
+    },
+    /// The tokenizer and the vocabulary file contradict each other.
+    #[error(
+        "token {id} is `{tokenizer}` in tokenizer.json and `{vocabulary}` in the vocabulary file; hint: download the \
+         model again"
+    )]
+    TokenMismatch {
+        /// ID of the token.
+        id: u32,
+        /// The token in `tokenizer.json`; empty if it has no such ID.
+        tokenizer: String,
+        /// The token in `vocabulary.json` or `vocabulary.txt`.
+        vocabulary: String,
+    },
     /// The model exceeds the available memory.
     #[error("the model needs {needed} MB of memory, but only {available} MB are available")]
     Memory {
@@ -94,6 +117,9 @@ pub enum TranscribeError {
     /// A matrix product failed: a bug in the engine.
     #[error("matrix product failed: {0}")]
     Product(String),
+    /// Decoding panicked: a bug in the engine.
+    #[error("decoding panicked: {0}")]
+    Panicked(String),
     /// The engine's worker threads have exited.
     #[error("the transcription engine has stopped")]
     Stopped,

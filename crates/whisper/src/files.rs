@@ -84,6 +84,14 @@ pub(crate) struct Entry {
     pub(crate) bytes: usize,
 }
 
+impl Entry {
+    /// Returns the tensor's size in memory in bytes: matrices are quantised to int8, other tensors are f32.
+    fn quantized_bytes(&self) -> u64 {
+        let element = if self.shape.len() == 2 { size_of::<i8>() } else { size_of::<f32>() };
+        (self.bytes / self.element.size() * element) as u64
+    }
+}
+
 /// Weights of a model directory, addressed by CTranslate2's tensor names.
 #[derive(Debug)]
 pub(crate) struct Weights {
@@ -153,11 +161,11 @@ impl Weights {
         }
     }
 
-    /// Returns the total size of all tensors in bytes.
-    pub(crate) fn bytes(&self) -> u64 {
+    /// Returns the total size of all tensors in memory, quantised, in bytes.
+    pub(crate) fn quantized_bytes(&self) -> u64 {
         match &self.index {
-            Index::Ctranslate2(index) => index.bytes(),
-            Index::Safetensors(index) => index.bytes(),
+            Index::Ctranslate2(index) => index.quantized_bytes(),
+            Index::Safetensors(index) => index.quantized_bytes(),
         }
     }
 

@@ -55,6 +55,7 @@ mod files;
 mod kernel;
 mod load;
 mod mel;
+mod memory;
 mod model;
 mod options;
 #[cfg(test)]

@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use sha2::{Digest, Sha256};
+
 use crate::ModelError;
 use crate::TranscribeError;
 use crate::config::Config;
@@ -11,6 +13,8 @@ use crate::files::Weights;
 use crate::kernel::Gemm;
 use crate::load::Loader;
 use crate::mel::{LogMel, WINDOW_FRAMES};
+use crate::memory::{self, Dimensions};
+use crate::transcribe::CONTEXT;
 use crate::vocabulary::Vocabulary;
 
 /// A Whisper model in memory, with its weights quantised to int8 and packed for this machine.
@@ -24,24 +28,32 @@ pub struct Model {
     pub(crate) log_mel: LogMel,
     digest: String,
     kernels: String,
+    /// Test fault of the engine's steps, given the lengths of the recordings in the batch, in samples.
+    #[cfg(test)]
+    pub(crate) fault: Option<Fault>,
 }
+
+#[cfg(test)]
+pub(crate) type Fault = Box<dyn Fn(&[usize]) -> Result<(), TranscribeError> + Send + Sync>;
 
 impl Model {
     /// Loads a model directory: `model.bin` (CTranslate2: float32, float16, bfloat16 or int8) or `model.safetensors`
     /// (Hugging Face), `config.json`, `tokenizer.json`, and `vocabulary.json` or `vocabulary.txt` if present.
     ///
     /// # Errors
-    /// [`ModelError`] when a file is missing, truncated or of a different architecture, or the files are inconsistent.
+    /// [`ModelError`] when a file is missing, truncated or of a different architecture, the files are inconsistent, or
+    /// the model exceeds the available memory.
     pub fn open(directory: &Path) -> Result<Self, ModelError> {
         let mut config = Config::read(directory)?;
         let mut weights = Weights::open(directory)?;
-        check_memory(weights.bytes())?;
-        let digest = weights.digest()?;
+        let dimensions = dimensions(&weights)?;
+        let vocabulary = check_decoder(directory, &weights, &config, dimensions)?;
+        check_memory(dimensions.least_bytes(weights.quantized_bytes()), memory::available())?;
+        let digest = digest(directory, &mut weights)?;
         let gemm = Gemm::default();
         let mut loader = Loader(weights);
         let encoder = Encoder::load(&mut loader, &gemm, config.heads.map(|heads| heads.0))?;
         let decoder = Decoder::load(&mut loader, &gemm, config.heads.map(|heads| heads.1), encoder.width())?;
-        let vocabulary = Vocabulary::load(directory, decoder.tokens())?;
         if config.alignment_heads.is_empty() {
             // All heads of the upper half of the layers, the default of CTranslate2's converter.
             config.alignment_heads = (decoder.layers() / 2..decoder.layers())
@@ -49,12 +61,21 @@ impl Model {
                 .collect();
         }
         config.alignment_heads.retain(|&(layer, head)| layer < decoder.layers() && head < decoder.heads());
-        config.languages.retain(|&token| (token as usize) < decoder.tokens());
         let log_mel = LogMel::new(encoder.mels());
-        Ok(Self { encoder, decoder, vocabulary, config, log_mel, digest, kernels: gemm.kernel_name() })
+        Ok(Self {
+            encoder,
+            decoder,
+            vocabulary,
+            config,
+            log_mel,
+            digest,
+            kernels: gemm.kernel_name(),
+            #[cfg(test)]
+            fault: None,
+        })
     }
 
-    /// Returns the SHA-256 of the weights file, in hexadecimal.
+    /// Returns a SHA-256 over all files of the model, in hexadecimal.
     pub fn digest(&self) -> &str {
         &self.digest
     }
@@ -89,16 +110,63 @@ impl Model {
     }
 }
 
-/// Rejects a model that exceeds the available memory, where the system reports it.
-fn check_memory(bytes: u64) -> Result<(), ModelError> {
-    // int8 weights take at most the size of the file; in the smallest models, buffers and windows take as much again.
-    let needed = bytes >> 20;
-    let Some(available) = available_megabytes() else { return Ok(()) };
-    if needed > available { Err(ModelError::Memory { needed, available }) } else { Ok(()) }
+/// Files besides the weights that determine a transcription.
+const FILES: [&str; 5] =
+    ["config.json", "generation_config.json", "tokenizer.json", "vocabulary.json", "vocabulary.txt"];
+
+/// Hashes the weights and the names and contents of the other files.
+fn digest(directory: &Path, weights: &mut Weights) -> Result<String, ModelError> {
+    let mut hash = Sha256::new().chain_update(weights.digest()?);
+    for name in FILES {
+        let path = directory.join(name);
+        if path.is_file() {
+            let content = std::fs::read(&path).map_err(|source| ModelError::Io { path, source })?;
+            hash = hash.chain_update(name).chain_update(Sha256::digest(content));
+        }
+    }
+    Ok(hex::encode(hash.finalize()))
 }
 
-fn available_megabytes() -> Option<u64> {
-    let text = std::fs::read_to_string("/proc/meminfo").ok()?;
-    let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
-    line.trim().trim_end_matches("kB").trim().parse::<u64>().ok().map(|kilobytes| kilobytes >> 10)
+/// Reads the dimensions of the decoder from the index of its weights.
+fn dimensions(weights: &Weights) -> Result<Dimensions, ModelError> {
+    let shape = weights.shape("decoder/embeddings/weight")?;
+    let &[tokens, width] = shape.as_slice() else {
+        return Err(ModelError::Shape {
+            name: "decoder/embeddings/weight".to_owned(),
+            found: shape,
+            expected: vec![0, 0],
+        });
+    };
+    let has_layer = |layer: &usize| weights.has(&format!("decoder/layer_{layer}/self_attention/linear_0/weight"));
+    Ok(Dimensions { layers: (0..).take_while(has_layer).count(), width, tokens })
 }
+
+/// Checks context and vocabulary of the decoder before any work; returns the vocabulary.
+fn check_decoder(
+    directory: &Path,
+    weights: &Weights,
+    config: &Config,
+    dimensions: Dimensions,
+) -> Result<Vocabulary, ModelError> {
+    let context = weights.shape("decoder/position_encodings/encodings")?.first().copied().unwrap_or(0);
+    if context < CONTEXT {
+        return Err(ModelError::Unsupported {
+            path: weights.path().to_owned(),
+            reason: format!("the decoder has a context of {context} tokens, expected at least {CONTEXT}"),
+        });
+    }
+    Vocabulary::load(directory, dimensions.tokens, &config.languages)
+}
+
+/// Rejects a model that needs more than the available memory, both in bytes.
+fn check_memory(needed: u64, available: Option<u64>) -> Result<(), ModelError> {
+    match available {
+        Some(available) if needed > available => {
+            Err(ModelError::Memory { needed: needed >> 20, available: available >> 20 })
+        }
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests;

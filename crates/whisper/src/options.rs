@@ -91,6 +91,9 @@ impl Options {
         {
             return refuse("language", "not supported by the model");
         }
+        if self.language.is_none() && model.is_multilingual() && model.config.languages.is_empty() {
+            return refuse("language", "must be set: the model lists no languages");
+        }
         Ok(())
     }
 }

@@ -14,6 +14,7 @@ use crate::mel::{LogMel, WINDOW_FRAMES};
 use crate::model::Model;
 
 mod decoding;
+mod languages;
 mod margin;
 mod numbers;
 mod script;

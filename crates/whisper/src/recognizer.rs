@@ -16,6 +16,9 @@ use crate::{SAMPLE_RATE, TranscribeError};
 
 /// Maximum length of a recording, in seconds.
 const LONGEST: f64 = 600.0;
+/// Revision of the engine's results. Increment it with every change of this crate that can change a transcription, so
+/// that cached transcripts and workers of an earlier revision are not used.
+const REVISION: u32 = 1;
 
 /// Transcriber of recordings with one model and one set of options.
 ///
@@ -40,14 +43,9 @@ impl Transcriber {
         size: EngineSize,
     ) -> Result<Self, TranscribeError> {
         options.check(model)?;
-        let hash = Sha256::new()
-            .chain_update(model.digest())
-            .chain_update(model.kernels())
-            .chain_update(format!("{options:?}"))
-            .chain_update(env!("CARGO_PKG_VERSION"));
         Ok(Self {
             name: name.into(),
-            fingerprint: hex::encode(hash.finalize()),
+            fingerprint: fingerprint(model.digest(), model.kernels(), &options, REVISION),
             options: Arc::new(options),
             engine: Engine::start(model, size)?,
         })
@@ -56,7 +54,7 @@ impl Transcriber {
     /// Transcribes mono samples at 16 kHz in [-1, 1]; NaN counts as 0.
     ///
     /// # Errors
-    /// [`TranscribeError`] when the engine has stopped.
+    /// [`TranscribeError`] when decoding fails, or the engine has stopped.
     pub fn transcribe(&self, samples: &[f32]) -> Result<Transcription, TranscribeError> {
         self.engine.transcribe(samples.to_vec(), self.options.clone())
     }
@@ -83,9 +81,18 @@ impl Recognizer for Transcriber {
         if seconds > LONGEST {
             return Err(RecognizeError::TooLong { seconds, limit: LONGEST });
         }
-        let transcription = self.transcribe(samples).map_err(|error| RecognizeError::Engine(Box::new(error)))?;
+        let transcription = self.transcribe(samples).map_err(|error| match error {
+            TranscribeError::Stopped => RecognizeError::Stopped,
+            error => RecognizeError::Engine(Box::new(error)),
+        })?;
         Ok(recognition(transcription))
     }
+}
+
+/// Hashes all that determines a transcription besides the recording.
+fn fingerprint(model: &str, kernels: &str, options: &Options, revision: u32) -> String {
+    let text = format!("{model}\n{kernels}\n{options:?}\n{}\n{revision}", env!("CARGO_PKG_VERSION"));
+    hex::encode(Sha256::digest(text))
 }
 
 /// Joins segments as the reference does: trimmed texts separated by one space, without blank segments.
@@ -106,5 +113,53 @@ fn recognition(transcription: Transcription) -> Recognition {
             words: words.collect(),
             detected_language: transcription.language,
         },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use taonet_primitives::SampleRate;
+    use taonet_speech::{Pcm, SampleFormat, Wav, resample_for_recognition};
+
+    use super::*;
+    use crate::testing::{model, noise};
+
+    #[test]
+    fn recordings_of_any_rate_and_of_ten_minutes_are_transcribed() {
+        let one = NonZeroUsize::MIN;
+        let size = EngineSize { threads: one, windows: one };
+        let options = Options { temperatures: vec![0.0], max_new_tokens: Some(20), ..Options::default() };
+        let transcriber = Transcriber::start("test", &model(), options, size).unwrap();
+        let recorded = |rate: u32, seconds: usize| {
+            let pcm = Pcm::mono(noise(rate as usize * seconds), SampleRate::new(rate).unwrap());
+            let file = Wav::encode(&pcm, SampleFormat::S16).unwrap();
+            resample_for_recognition(&Wav::decode(&file).unwrap().pcm)
+        };
+        for (rate, seconds, windows) in [(8_000, 5, 1), (48_000, 5, 1), (16_000, 600, 20)] {
+            let samples = recorded(rate, seconds);
+            assert_eq!(samples.len(), seconds * SAMPLE_RATE, "{rate} Hz");
+            let transcription = transcriber.transcribe(&samples).unwrap();
+            assert!(transcription.windows >= windows, "{} windows at {rate} Hz", transcription.windows);
+            let recognition = transcriber.recognize(&samples).unwrap();
+            assert_eq!(recognition, super::recognition(transcription), "{rate} Hz");
+            assert!(!recognition.transcript.text.is_empty(), "{rate} Hz");
+        }
+        let error = transcriber.recognize(&recorded(16_000, 601)).unwrap_err();
+        assert!(matches!(error, RecognizeError::TooLong { .. }), "{error}");
+    }
+
+    #[test]
+    fn the_fingerprint_depends_on_model_kernels_options_and_engine() {
+        let options = Options::default();
+        let of = |model, kernels, revision| fingerprint(model, kernels, &options, revision);
+        let one = of("model", "kernels", 1);
+        assert_eq!(one, of("model", "kernels", 1));
+        let others = [
+            of("other", "kernels", 1),
+            of("model", "others", 1),
+            of("model", "kernels", 2),
+            fingerprint("model", "kernels", &Options { beam_size: 1, ..options.clone() }, 1),
+        ];
+        assert!(others.iter().all(|other| *other != one), "{one} {others:?}");
     }
 }

@@ -6,6 +6,7 @@ use std::sync::{Arc, LazyLock};
 use serde_json::{Map, Value, json};
 
 use crate::model::Model;
+use crate::transcribe::CONTEXT;
 
 /// End-of-text token. The text tokens before it are the 256 bytes, some words, and the empty token.
 pub(crate) const END_OF_TEXT: u32 = 300;
@@ -35,17 +36,39 @@ const TIMESTAMPS: u32 = 1501;
 
 /// Returns the test model, loaded once per process.
 pub(crate) fn model() -> Arc<Model> {
-    static MODEL: LazyLock<Arc<Model>> = LazyLock::new(|| {
-        let folder = tempfile::tempdir().unwrap();
-        write(folder.path());
-        Arc::new(Model::open(folder.path()).unwrap())
-    });
+    static MODEL: LazyLock<Arc<Model>> = LazyLock::new(|| Arc::new(open()));
     MODEL.clone()
 }
 
+/// Loads the test model anew.
+pub(crate) fn open() -> Model {
+    let folder = tempfile::tempdir().unwrap();
+    write(folder.path());
+    Model::open(folder.path()).unwrap()
+}
+
+/// Returns reproducible noise in [-1, 1).
+pub(crate) fn noise(count: usize) -> Vec<f32> {
+    let mut state = 1u32;
+    (0..count)
+        .map(|_| {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            (state >> 8) as f32 / (1 << 23) as f32 - 1.0
+        })
+        .collect()
+}
+
+/// Number of embeddings: all tokens of the vocabulary.
+pub(crate) const EMBEDDINGS: usize = (BEGIN + TIMESTAMPS) as usize;
+
 /// Writes the model's files: safetensors, `config.json` and `tokenizer.json`.
 pub(crate) fn write(folder: &Path) {
-    std::fs::write(folder.join("model.safetensors"), weights()).unwrap();
+    write_shape(folder, EMBEDDINGS, CONTEXT);
+}
+
+/// Writes the model's files, with these numbers of token and position embeddings.
+pub(crate) fn write_shape(folder: &Path, embeddings: usize, context: usize) {
+    std::fs::write(folder.join("model.safetensors"), weights(embeddings, context)).unwrap();
     let config = json!({
         "suppress_ids_begin": [220, END_OF_TEXT], "lang_ids": [302, 303, 304], "alignment_heads": [[0, 0]],
         "encoder_attention_heads": 1, "decoder_attention_heads": 1
@@ -90,16 +113,15 @@ fn tokenizer() -> Value {
 }
 
 /// Returns the names and shapes of all tensors, as in a Hugging Face checkpoint.
-fn tensors() -> Vec<(String, Vec<usize>)> {
-    let tokens = (BEGIN + TIMESTAMPS) as usize;
+fn tensors(embeddings: usize, context: usize) -> Vec<(String, Vec<usize>)> {
     let mut tensors = vec![
         ("model.encoder.conv1.weight".to_owned(), vec![WIDTH, 80, 3]),
         ("model.encoder.conv1.bias".to_owned(), vec![WIDTH]),
         ("model.encoder.conv2.weight".to_owned(), vec![WIDTH, WIDTH, 3]),
         ("model.encoder.conv2.bias".to_owned(), vec![WIDTH]),
         ("model.encoder.embed_positions.weight".to_owned(), vec![1500, WIDTH]),
-        ("model.decoder.embed_positions.weight".to_owned(), vec![448, WIDTH]),
-        ("model.decoder.embed_tokens.weight".to_owned(), vec![tokens, WIDTH]),
+        ("model.decoder.embed_positions.weight".to_owned(), vec![context, WIDTH]),
+        ("model.decoder.embed_tokens.weight".to_owned(), vec![embeddings, WIDTH]),
     ];
     let mut pair = |name: String, shape: &[usize]| {
         let bias = (!name.ends_with("k_proj")).then(|| (format!("{name}.bias"), vec![shape[0]]));
@@ -124,11 +146,11 @@ fn tensors() -> Vec<(String, Vec<usize>)> {
     tensors
 }
 
-fn weights() -> Vec<u8> {
+fn weights(embeddings: usize, context: usize) -> Vec<u8> {
     let mut state = 1u32;
     let mut header = Map::new();
     let mut data: Vec<u8> = Vec::new();
-    for (name, shape) in tensors() {
+    for (name, shape) in tensors(embeddings, context) {
         let start = data.len();
         let around = if name.ends_with("norm.weight") { 1.0 } else { 0.0 };
         for _ in 0..shape.iter().product() {

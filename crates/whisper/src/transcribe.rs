@@ -22,7 +22,7 @@ mod zlib;
 use fallback::{Attempt, Verdict, is_silent, judge};
 
 /// Maximum number of tokens of prompt and text together: the length of the model's context.
-const CONTEXT: usize = 448;
+pub(crate) const CONTEXT: usize = 448;
 
 /// A word with its start and end.
 #[derive(Debug, Clone, PartialEq)]

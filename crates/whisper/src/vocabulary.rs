@@ -27,12 +27,32 @@ impl Special {
     pub(crate) fn timestamp_begin(&self) -> u32 {
         self.no_timestamps + 1
     }
+
+    /// Returns all tokens with their names, except the no-speech token, which has two names.
+    fn named(&self) -> impl Iterator<Item = (&'static str, u32)> {
+        let required = [
+            ("<|endoftext|>", Some(self.end_of_text)),
+            ("<|startoftranscript|>", Some(self.start_of_transcript)),
+            ("<|startofprev|>", Some(self.start_of_previous)),
+            ("<|notimestamps|>", Some(self.no_timestamps)),
+        ];
+        let optional = [
+            ("<|startoflm|>", self.start_of_lm),
+            ("<|transcribe|>", self.transcribe),
+            ("<|translate|>", self.translate),
+        ];
+        required.into_iter().chain(optional).filter_map(|(name, token)| Some((name, token?)))
+    }
 }
+
+/// The last timestamp token, 30.00 s, relative to that of 0.00 s.
+const LAST_TIMESTAMP: u32 = 1_500;
 
 /// The tokenizer of a model.
 pub(crate) struct Vocabulary {
     tokenizer: Tokenizer,
     special: Special,
+    embeddings: usize,
     is_multilingual: bool,
     suppressed: Vec<u32>,
 }
@@ -43,8 +63,9 @@ const PUNCTUATION: &str = "!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~";
 const REPLACEMENT: char = '\u{fffd}';
 
 impl Vocabulary {
-    /// Loads `tokenizer.json`, and checks that the vocabulary matches the number of embeddings.
-    pub(crate) fn load(directory: &Path, embeddings: usize) -> Result<Self, ModelError> {
+    /// Loads `tokenizer.json`, and checks that every token of Whisper's rules has an embedding, and that the tokenizer
+    /// matches the vocabulary file, if present.
+    pub(crate) fn load(directory: &Path, embeddings: usize, languages: &[u32]) -> Result<Self, ModelError> {
         let tokenizer = Tokenizer::from_file(directory.join("tokenizer.json"))
             .map_err(|error| ModelError::Tokenizer(error.to_string()))?;
         let listed = vocabulary_file(directory)?;
@@ -65,16 +86,24 @@ impl Vocabulary {
             no_speech: id("<|nospeech|>").map_or_else(|| required("<|nocaptions|>"), Ok)?,
             no_timestamps: required("<|notimestamps|>")?,
         };
-        let greatest = [special.end_of_text, special.start_of_transcript, special.no_timestamps].into_iter().max();
-        if greatest.is_some_and(|token| token as usize >= embeddings) {
-            return Err(ModelError::VocabularySize { tokens: tokenizer.get_vocab_size(true), embeddings });
+        let last_timestamp = special.no_timestamps.saturating_add(1 + LAST_TIMESTAMP);
+        let tokens = special.named().map(|(name, token)| (name.to_owned(), token));
+        let tokens = tokens.chain([("<|nospeech|>".to_owned(), special.no_speech)]);
+        let tokens = tokens.chain(languages.iter().map(|&token| (format!("language {token}"), token)));
+        for (token, id) in tokens.chain([("<|30.00|>".to_owned(), last_timestamp)]) {
+            if id as usize >= embeddings {
+                return Err(ModelError::TokenRange { token, id, embeddings });
+            }
+        }
+        if let Some(listed) = &listed {
+            compare(&tokenizer, &special, listed)?;
         }
         // CTranslate2's test: only the multilingual vocabulary has the empty token.
         let is_multilingual = match listed {
             Some(tokens) => tokens.iter().any(String::is_empty),
             None => tokenizer.token_to_id("").is_some(),
         };
-        let mut vocabulary = Self { tokenizer, special, is_multilingual, suppressed: Vec::new() };
+        let mut vocabulary = Self { tokenizer, special, embeddings, is_multilingual, suppressed: Vec::new() };
         vocabulary.suppressed = vocabulary.default_suppressed();
         Ok(vocabulary)
     }
@@ -95,7 +124,7 @@ impl Vocabulary {
 
     /// Returns the token of a language code such as `en`.
     pub(crate) fn language_token(&self, code: &str) -> Option<u32> {
-        self.tokenizer.token_to_id(&format!("<|{code}|>"))
+        self.tokenizer.token_to_id(&format!("<|{code}|>")).filter(|token| (*token as usize) < self.embeddings)
     }
 
     /// Returns the code of a language token.
@@ -198,6 +227,28 @@ impl Vocabulary {
 /// Removes the white space that Python's `strip` removes.
 pub(crate) fn trim(text: &str) -> &str {
     text.trim_matches(|character: char| character.is_whitespace() || ('\x1c'..='\x1f').contains(&character))
+}
+
+/// Compares the text tokens and the named special tokens of the tokenizer with the vocabulary file. Other special
+/// tokens may differ: their names depend on the version of the converter.
+fn compare(tokenizer: &Tokenizer, special: &Special, listed: &[String]) -> Result<(), ModelError> {
+    let mismatch = |id: u32, tokenizer: &str, vocabulary: &str| {
+        Err(ModelError::TokenMismatch { id, tokenizer: tokenizer.to_owned(), vocabulary: vocabulary.to_owned() })
+    };
+    for (id, vocabulary) in (0..special.end_of_text).zip(listed) {
+        let token = tokenizer.id_to_token(id);
+        if token.as_ref() != Some(vocabulary) {
+            return mismatch(id, &token.unwrap_or_default(), vocabulary);
+        }
+    }
+    for (name, id) in special.named() {
+        if let Some(vocabulary) = listed.get(id as usize)
+            && vocabulary != name
+        {
+            return mismatch(id, name, vocabulary);
+        }
+    }
+    Ok(())
 }
 
 /// Reads the vocabulary file of a CTranslate2 model, if present.

@@ -19,7 +19,7 @@ fn units() -> Vec<String> {
 
 #[test]
 fn there_is_a_unit_for_each_daemon() {
-    let expected = ["subtensor-gateway", "signer", "validator", "runner", "miner"];
+    let expected = ["subtensor-gateway", "signer", "validator", "runner", "scorer", "miner"];
     let expected: BTreeSet<_> = expected.map(|name| format!("taonet-{name}.service")).into();
     assert_eq!(BTreeSet::from_iter(units()), expected);
 }
@@ -40,6 +40,14 @@ fn units_set_what_exists_and_find_each_other() {
     let config = Config::from_variables(pairs, None).unwrap().0;
     assert_eq!(config.signer_url().as_str(), format!("http://{}/", config.signer_listen()));
     assert_eq!(config.gateway_url().as_str(), format!("http://{}/", config.gateway_listen()));
+}
+
+/// A transcription worker exits when its recogniser is unusable, and relies on its supervisor.
+#[test]
+fn a_worker_is_restarted_and_needs_no_wallet() {
+    let (unit, common) = (read("systemd/taonet-scorer.service"), read(COMMON));
+    assert!(common.lines().any(|line| line == "Restart=on-failure"), "{common}");
+    assert!(!unit.contains("Restart=") && !unit.contains("LoadCredential="), "{unit}");
 }
 
 /// Verifies the units with systemd-analyze, with this build's program in place of the installed one.

@@ -1,9 +1,10 @@
-//! A faulty TCP proxy in front of a database.
+//! A faulty TCP proxy in front of a database or another server.
 
-use std::path::PathBuf;
+use std::io;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream, UnixStream};
 use tokio::sync::watch;
 
@@ -24,23 +25,55 @@ pub enum LineFault {
     Slow(Duration),
 }
 
-/// A TCP proxy in front of a PostgreSQL server.
+/// A TCP proxy in front of a server.
 pub struct Line {
     port: u16,
     fault: watch::Sender<LineFault>,
+    /// The server's port, if it is a TCP server.
+    server: Arc<OnceLock<u16>>,
 }
 
 impl Line {
     pub async fn to(postgres: &Postgres) -> Self {
+        let socket = postgres.socket();
+        Self::start(Arc::default(), move || UnixStream::connect(socket.clone())).await
+    }
+
+    /// Starts a proxy that closes all connections until [`Self::forward`] sets the server, which may need the proxy's
+    /// port.
+    pub async fn unconnected() -> Self {
+        let server = Arc::new(OnceLock::new());
+        let target = Arc::clone(&server);
+        let connect = move || {
+            let port = target.get().copied();
+            async move { TcpStream::connect(("127.0.0.1", port.ok_or(io::ErrorKind::NotConnected)?)).await }
+        };
+        Self::start(server, connect).await
+    }
+
+    /// Forwards connections to a TCP server on this machine.
+    pub fn forward(&self, port: u16) {
+        self.server.set(port).unwrap();
+    }
+
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    async fn start<S, C>(server: Arc<OnceLock<u16>>, connect: impl Fn() -> C + Send + 'static) -> Self
+    where
+        S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+        C: Future<Output = io::Result<S>> + Send + 'static,
+    {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let (port, socket) = (listener.local_addr().unwrap().port(), postgres.socket());
+        let port = listener.local_addr().unwrap().port();
         let (fault, watched) = watch::channel(LineFault::None);
         tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
-                tokio::spawn(pass(client, socket.clone(), watched.clone()));
+                tokio::spawn(pass(client, connect(), watched.clone()));
             }
         });
-        Self { port, fault }
+        Self { port, fault, server }
     }
 
     pub fn set(&self, fault: LineFault) {
@@ -53,8 +86,12 @@ impl Line {
     }
 }
 
-async fn pass(mut client: TcpStream, socket: PathBuf, mut fault: watch::Receiver<LineFault>) {
-    let mut server = UnixStream::connect(&socket).await.unwrap();
+async fn pass<S: AsyncRead + AsyncWrite + Unpin>(
+    mut client: TcpStream,
+    server: impl Future<Output = io::Result<S>>,
+    mut fault: watch::Receiver<LineFault>,
+) {
+    let Ok(mut server) = server.await else { return };
     let (mut up, mut down) = ([0; 1 << 14], [0; 1 << 14]);
     let mut is_deaf = false;
     loop {

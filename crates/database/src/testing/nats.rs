@@ -56,6 +56,10 @@ impl Nats {
         self.folder = tempfile::tempdir().unwrap();
     }
 
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
     pub fn url(&self) -> String {
         format!("nats://127.0.0.1:{}", self.port)
     }

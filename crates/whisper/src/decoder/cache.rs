@@ -1,36 +1,67 @@
 //! Self-attention key-value cache of decoded tokens, in slots that sequences share.
+//!
+//! Slots are in blocks. A block has memory while one of its slots is in use, so that the cache shrinks after a long
+//! window.
 #![allow(clippy::indexing_slicing)] // Numeric loops over slots that the cache itself allocated.
 
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+
 use crate::kernel::{accumulate, dot_heads, softmax};
+
+/// Slots per block.
+const BLOCK: usize = 64;
 
 /// Index of a token's keys and values in the cache.
 pub(crate) type Slot = u32;
 
-/// Keys and values by layer and slot, with a reference count per slot.
+/// Keys and values by slot and layer, with a reference count per slot.
 pub(crate) struct Cache {
+    layers: usize,
     width: usize,
-    layers: Vec<(Vec<f32>, Vec<f32>)>,
+    blocks: Vec<Block>,
     holders: Vec<u32>,
-    free: Vec<Slot>,
+    /// Free slots, the lowest on top, so that few blocks are in use.
+    free: BinaryHeap<Reverse<Slot>>,
+}
+
+#[derive(Default)]
+struct Block {
+    /// Keys of all layers, `[layer][slot][width]`, and then their values; empty if no slot is in use.
+    values: Vec<f32>,
+    /// Number of slots in use.
+    used: usize,
+}
+
+/// Returns the size of a number of slots in bytes, for a decoder of this many layers and this width.
+pub(crate) fn slot_bytes(slots: usize, layers: usize, width: usize) -> usize {
+    slots.next_multiple_of(BLOCK) * 2 * layers * width * size_of::<f32>()
 }
 
 impl Cache {
     pub(crate) fn new(layers: usize, width: usize) -> Self {
-        Self { width, layers: vec![Default::default(); layers], holders: Vec::new(), free: Vec::new() }
+        Self { layers, width, blocks: Vec::new(), holders: Vec::new(), free: BinaryHeap::new() }
     }
 
     /// Allocates a slot with one reference.
     pub(crate) fn take(&mut self) -> Slot {
-        if let Some(slot) = self.free.pop() {
-            self.holders[slot as usize] = 1;
-            return slot;
+        let slot = self.free.pop().map_or_else(|| self.grow(), |Reverse(slot)| slot);
+        self.holders[slot as usize] = 1;
+        let block = &mut self.blocks[slot as usize / BLOCK];
+        block.used += 1;
+        if block.values.is_empty() {
+            block.values = vec![0.0; 2 * self.layers * BLOCK * self.width];
         }
-        self.holders.push(1);
-        for (keys, values) in &mut self.layers {
-            keys.resize(self.holders.len() * self.width, 0.0);
-            values.resize(self.holders.len() * self.width, 0.0);
-        }
-        (self.holders.len() - 1) as Slot
+        slot
+    }
+
+    /// Adds a block and returns its first slot.
+    fn grow(&mut self) -> Slot {
+        let first = self.holders.len() as Slot;
+        self.blocks.push(Block::default());
+        self.holders.resize(self.holders.len() + BLOCK, 0);
+        self.free.extend((first + 1..first + BLOCK as Slot).map(Reverse));
+        first
     }
 
     /// Adds a reference to each slot.
@@ -46,7 +77,12 @@ impl Cache {
             let holders = &mut self.holders[slot as usize];
             *holders -= 1;
             if *holders == 0 {
-                self.free.push(slot);
+                self.free.push(Reverse(slot));
+                let block = &mut self.blocks[slot as usize / BLOCK];
+                block.used -= 1;
+                if block.used == 0 {
+                    block.values = Vec::new();
+                }
             }
         }
     }
@@ -57,11 +93,17 @@ impl Cache {
         self.holders.len() - self.free.len()
     }
 
+    /// Returns the offset of a slot's keys in its block. Its values are one half of the block later.
+    fn offset(&self, layer: usize, slot: Slot) -> usize {
+        (layer * BLOCK + slot as usize % BLOCK) * self.width
+    }
+
     pub(super) fn store(&mut self, layer: usize, slot: Slot, keys: &[f32], values: &[f32]) {
-        let at = slot as usize * self.width;
-        let (all_keys, all_values) = &mut self.layers[layer];
-        all_keys[at..at + self.width].copy_from_slice(keys);
-        all_values[at..at + self.width].copy_from_slice(values);
+        let (at, width) = (self.offset(layer, slot), self.width);
+        let (all_keys, all_values) =
+            self.blocks[slot as usize / BLOCK].values.split_at_mut(self.layers * BLOCK * width);
+        all_keys[at..at + width].copy_from_slice(keys);
+        all_values[at..at + width].copy_from_slice(values);
     }
 
     /// Computes the attention of a row over its slots; `scores` is a scratch buffer.
@@ -74,21 +116,66 @@ impl Cache {
         scores: &mut Vec<f32>,
         context: &mut [f32],
     ) {
-        let (keys, values) = &self.layers[layer];
+        let half = self.layers * BLOCK * self.width;
+        let row = |slot: Slot, part: usize| {
+            &self.blocks[slot as usize / BLOCK].values[part * half + self.offset(layer, slot)..][..self.width]
+        };
         let head = self.width / heads;
         let scale = 1.0 / (head as f32).sqrt();
         scores.resize(heads * slots.len(), 0.0);
         for (t, &slot) in slots.iter().enumerate() {
-            let keys = &keys[slot as usize * self.width..][..self.width];
-            dot_heads(query, keys, head, scale, &mut scores[t..], slots.len());
+            dot_heads(query, row(slot, 0), head, scale, &mut scores[t..], slots.len());
         }
         for scores in scores.chunks_exact_mut(slots.len()) {
             softmax(scores);
         }
         context.fill(0.0);
         for (t, &slot) in slots.iter().enumerate() {
-            let values = &values[slot as usize * self.width..][..self.width];
-            accumulate(&scores[t..], slots.len(), values, head, context);
+            accumulate(&scores[t..], slots.len(), row(slot, 1), head, context);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Returns the size of all blocks in bytes.
+    fn bytes(cache: &Cache) -> usize {
+        cache.blocks.iter().map(|block| block.values.capacity() * size_of::<f32>()).sum()
+    }
+
+    #[test]
+    fn the_cache_shrinks_when_slots_are_released() {
+        let mut cache = Cache::new(2, 32);
+        let slots: Vec<Slot> = (0..1_000).map(|_| cache.take()).collect();
+        assert_eq!((cache.used(), bytes(&cache)), (1_000, slot_bytes(1_000, 2, 32)));
+        cache.hold(&slots[..100]);
+        cache.release(&slots);
+        assert_eq!((cache.used(), bytes(&cache)), (100, slot_bytes(100, 2, 32)));
+        // Free slots of blocks in use come first.
+        let more: Vec<Slot> = (0..28).map(|_| cache.take()).collect();
+        assert_eq!((more, bytes(&cache)), (Vec::from_iter(100..128), slot_bytes(128, 2, 32)));
+        cache.release(&(0..128).collect::<Vec<_>>());
+        assert_eq!((cache.used(), bytes(&cache)), (0, 0));
+    }
+
+    #[test]
+    fn slots_keep_their_keys_and_values() {
+        let (layers, width, heads) = (2, 32, 1);
+        let mut cache = Cache::new(layers, width);
+        let slots: Vec<Slot> = (0..200).map(|_| cache.take()).collect();
+        for layer in 0..layers {
+            for &slot in &slots {
+                let value = (1_000 * layer + slot as usize) as f32;
+                cache.store(layer, slot, &[0.0; 32], &[value; 32]);
+            }
+        }
+        // Equal keys: the mean of the values.
+        let mut context = vec![0.0; width];
+        for (layer, slots, expected) in [(0, [0, 64, 199], 263.0 / 3.0), (1, [199, 1, 70], 1_090.0)] {
+            cache.attend(layer, &slots, &[1.0; 32], heads, &mut Vec::new(), &mut context);
+            assert!(context.iter().all(|value| (value - expected).abs() < 1e-2), "{context:?}");
         }
     }
 }

@@ -62,9 +62,9 @@ impl Index {
         self.entries.get(name).or_else(|| self.entries.get(self.aliases.get(name)?))
     }
 
-    /// Returns the total size of all variables in bytes.
-    pub(crate) fn bytes(&self) -> u64 {
-        self.entries.values().map(|entry| entry.bytes as u64).sum()
+    /// Returns the total size of all variables in memory, quantised, in bytes.
+    pub(crate) fn quantized_bytes(&self) -> u64 {
+        self.entries.values().map(Entry::quantized_bytes).sum()
     }
 }
 

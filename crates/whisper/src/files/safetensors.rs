@@ -50,9 +50,9 @@ impl Index {
         self.0.get(name)
     }
 
-    /// Returns the total size of all tensors in bytes.
-    pub(crate) fn bytes(&self) -> u64 {
-        self.0.values().map(|entry| entry.bytes as u64).sum()
+    /// Returns the total size of all tensors in memory, quantised, in bytes.
+    pub(crate) fn quantized_bytes(&self) -> u64 {
+        self.0.values().map(Entry::quantized_bytes).sum()
     }
 }
 

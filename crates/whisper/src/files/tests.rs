@@ -68,6 +68,8 @@ fn ctranslate2_files_are_read_by_name_and_alias() {
     assert_eq!(weights.attribute("encoder/num_heads").unwrap(), Some(12));
     assert_eq!(weights.attribute("decoder/num_heads").unwrap(), None);
     assert!(matches!(weights.tensor("absent"), Err(ModelError::MissingTensor(name)) if name == "absent"));
+    // One matrix of two elements as int8, and seven other elements as f32, except for the alias.
+    assert_eq!(weights.quantized_bytes(), 2 + 4 * (3 + 2 + 1 + 1));
     assert_eq!(weights.digest().unwrap(), hex::encode(Sha256::digest(example())));
 }
 

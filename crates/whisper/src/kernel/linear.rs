@@ -81,6 +81,8 @@ pub(crate) struct Linear {
     /// Quantisation step of each output channel.
     steps: Vec<f32>,
     bias: Vec<f32>,
+    /// Whether the kernel adds two products in 16 bits, which may overflow.
+    pub(super) may_saturate: bool,
 }
 
 /// Operation applied after the bias is added.
@@ -121,7 +123,8 @@ impl Linear {
         let outputs = steps.len();
         let rows = NdTensorView::from_data([outputs, inputs], values);
         bias.resize(outputs, 0.0);
-        Self { weight: gemm.int8.prepack_b(rows.transposed()), steps, bias }
+        let may_saturate = gemm.int8.may_saturate();
+        Self { weight: gemm.int8.prepack_b(rows.transposed()), steps, bias, may_saturate }
     }
 
     pub(crate) fn outputs(&self) -> usize {
@@ -154,7 +157,7 @@ impl Linear {
     /// · 2 fits.
     fn products(&self, gemm: &Gemm, scratch: &mut Scratch, values: &[u8], rows: usize) -> Result<(), TranscribeError> {
         let products = &mut scratch.products[..rows * self.outputs()];
-        if !gemm.int8.may_saturate() {
+        if !self.may_saturate {
             return self.product(gemm, products, values, &scratch.zeros[..rows], 0);
         }
         let zeros = vec![ZERO / 2; rows];

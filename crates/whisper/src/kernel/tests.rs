@@ -37,6 +37,48 @@ fn linear_layers_compute_with_rounded_weights_and_activations() {
     }
 }
 
+/// Weights of ±127 and activations of 255 overflow 16 bits in every pair of products.
+#[test]
+fn kernels_that_may_saturate_give_the_same_integers() {
+    let (inputs, outputs, rows) = (96, 64, 100);
+    let gemm = Gemm::default();
+    let extremes: Vec<i8> = (0..inputs * outputs).map(|i| if (i / inputs) % 2 == 0 { 127 } else { -127 }).collect();
+    let (integers, _) = quantize_weights(&values(inputs * outputs, 12), inputs);
+    for weights in [extremes, integers] {
+        let mut layer = Linear::new(&gemm, &weights, inputs, vec![1.0; outputs], Vec::new());
+        for x in [vec![1.0; rows * inputs], values(rows * inputs, 13)] {
+            let mut quantized = Quantized::default();
+            quantized.quantize(&x, inputs);
+            let mut products = |may_saturate| {
+                layer.may_saturate = may_saturate;
+                let mut y = vec![0.0; rows * outputs];
+                layer.forward(&gemm, &mut Scratch::default(), &quantized, &mut y, Epilogue::Store).unwrap();
+                // Exact: the products are below 2^24.
+                for (row, y) in x.chunks(inputs).zip(y.chunks_mut(outputs)) {
+                    let scale = 127.0 / row.iter().map(|value| value.abs()).fold(0.0, f32::max);
+                    for y in y {
+                        *y = (*y * scale).round();
+                    }
+                }
+                y
+            };
+            let split = products(true);
+            for (row, y) in x.chunks(inputs).zip(split.chunks(outputs)) {
+                let scale = 127.0 / row.iter().map(|value| value.abs()).fold(0.0, f32::max);
+                let row: Vec<i32> = row.iter().map(|value| (value * scale).round_ties_even() as i32).collect();
+                for (weights, y) in weights.chunks(inputs).zip(y) {
+                    let expected: i32 = row.iter().zip(weights).map(|(x, w)| x * i32::from(*w)).sum();
+                    assert_eq!(*y, expected as f32);
+                }
+            }
+            // Both branches are exact, unless the kernel of this CPU saturates.
+            if !gemm.int8.may_saturate() {
+                assert_eq!(products(false), split);
+            }
+        }
+    }
+}
+
 #[test]
 fn weights_are_rounded_by_the_greatest_of_their_row() {
     let (integers, steps) = quantize_weights(&[0.0, 0.0, 0.5, -1.0, 0.003_937, 0.011_811_5], 2);

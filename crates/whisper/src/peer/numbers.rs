@@ -64,6 +64,7 @@ fn the_encoder_equals_the_reference() {
     check_encoder(&peer, "micro", &["--quantization", "float32"], 2e-3);
     check_encoder(&peer, "micro", &["--quantization", "int8"], 2e-3);
     check_encoder(&peer, "small", &["--layers", "1"], 2e-3);
+    check_encoder(&peer, "large-v3-turbo", &["--layers", "1"], 2e-3);
     check_encoder(&peer, "small", &["--residual", "0.2"], 1e-2);
     check_encoder(&peer, "small", &[], 0.0);
 }
@@ -106,8 +107,8 @@ fn forced_logits(model: &Model, window: &[f32], prompt: &[u32], tokens: &[u32]) 
     logits
 }
 
-fn check_steps(peer: &Peer, size: &str, count: u32, steps: usize) {
-    let folder = peer.model(size, &[]);
+fn check_steps(peer: &Peer, size: &str, extra: &[&str], count: u32, steps: usize) {
+    let folder = peer.model(size, extra);
     let model = Model::open(&folder).unwrap();
     let special = model.vocabulary.special().clone();
     let english = model.vocabulary.language_token("en").unwrap();
@@ -135,14 +136,15 @@ fn check_steps(peer: &Peer, size: &str, count: u32, steps: usize) {
         }
     }
     let mean = difference / values as f64;
-    let _ = writeln!(std::io::stderr(), "{size}: {equal} of {total} tokens equal, logits {mean:.5} apart on average");
-    assert!(equal * 100 >= total * 99, "{size}: {equal} of {total} tokens are equal");
-    assert!(mean < 0.05, "{size}: logits differ by {mean} on average");
+    let _ = writeln!(std::io::stderr(), "{size} {extra:?}: {equal} of {total} tokens equal, logits {mean:.5} apart");
+    assert!(equal * 100 >= total * 99, "{size} {extra:?}: {equal} of {total} tokens are equal");
+    assert!(mean < 0.05, "{size} {extra:?}: logits differ by {mean} on average");
 }
 
 #[test]
 fn next_tokens_equal_the_reference() {
     let Some(peer) = Peer::find() else { return };
-    check_steps(&peer, "tiny", 4, 100);
-    check_steps(&peer, "small", 10, 200);
+    check_steps(&peer, "tiny", &[], 4, 100);
+    check_steps(&peer, "large-v3-turbo", &["--layers", "1"], 2, 50);
+    check_steps(&peer, "small", &[], 10, 200);
 }

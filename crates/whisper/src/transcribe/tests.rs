@@ -1,7 +1,7 @@
 #![allow(clippy::float_cmp)] // Times are computed in the reference's order.
 
 use super::*;
-use crate::testing::{BEGIN, END_OF_TEXT, ENGLISH, PREVIOUS, START, TRANSCRIBE, model};
+use crate::testing::{BEGIN, END_OF_TEXT, ENGLISH, PREVIOUS, START, TRANSCRIBE, model, noise};
 
 /// Returns the requested searches and the transcription for given decoding results: tokens, score, no-speech
 /// probability.
@@ -202,15 +202,6 @@ fn a_random_model_is_heard_to_the_end_of_any_recording() {
     // The language is detected.
     let options = Options { word_timestamps: true, temperatures: vec![0.0, 1.0], ..Options::default() };
     let transcriber = crate::Transcriber::start("test", &model, options, size).unwrap();
-    let noise = |count: usize| {
-        let mut state = 1u32;
-        (0..count)
-            .map(|_| {
-                state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-                (state >> 8) as f32 / (1 << 23) as f32 - 1.0
-            })
-            .collect::<Vec<f32>>()
-    };
     let recordings = [
         vec![],
         vec![0.5],

@@ -1,6 +1,7 @@
 """Creates a Whisper model with random weights in the shape of one of OpenAI's models, for tests of numbers and speed.
 
 usage: random_model.py OUT_DIR [--size small] [--layers N] [--residual 1.0] [--quantization float16] [--safetensors] [--seed 1]
+       [--languages 1.0]
 Writes model.bin (or model.safetensors), config.json, vocabulary.json, tokenizer.json and preprocessor_config.json.
 The text tokens are the 256 bytes and made-up words; special tokens have the ids of OpenAI's multilingual vocabulary."""
 import argparse
@@ -32,6 +33,8 @@ parser.add_argument("--layers", type=int, help="number of encoder and of decoder
 parser.add_argument("--residual", type=float, default=1.0,
                     help="factor of the weights that write into the residual stream; training keeps them small: GPT-2 "
                          "starts with 1 / sqrt(2 * layers)")
+parser.add_argument("--languages", type=float, default=1.0,
+                    help="factor of the language tokens' embeddings: a large one makes languages distinct")
 arguments = parser.parse_args()
 width, encoder_layers, decoder_layers, mels, vocabulary_size = SIZES[arguments.size]
 encoder_layers, decoder_layers = arguments.layers or encoder_layers, arguments.layers or decoder_layers
@@ -102,6 +105,7 @@ def fill(spec):
         attention(layer.self_attention, True)
         feed_forward(layer.ffn)
     decoder.embeddings.weight = tensor(vocabulary_size, width, scale=0.05)
+    decoder.embeddings.weight[50259:50358 + vocabulary_size - 51865] *= arguments.languages
     decoder.projection.weight = decoder.embeddings.weight
     decoder.position_encodings.encodings = tensor(448, width)
     norm(decoder.layer_norm)

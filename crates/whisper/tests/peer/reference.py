@@ -8,6 +8,7 @@ answer as JSON. Requests:
                                                                   greedy tokens, and the logits of every step
   {"do": "align", "model": DIR, "mel": PATH, "start": [...], "text": [...], "frames": N}
   {"do": "beam", "model": DIR, "mel": [PATH...], "prompt": [...], "options": {...}}
+  {"do": "detect", "model": DIR, "audio": [PATH...]}             language and its probability, and those of all languages
   {"do": "transcribe", "model": DIR, "audio": [PATH...], "options": {...}}
                       transcriptions, and the result of every decoding of a window
   {"do": "script", "model": DIR, "cases": [{"samples": N, "options": {...}, "results": [{...}...]}...]}
@@ -124,6 +125,17 @@ class Recorder:
         return results
 
 
+def detect():
+    from faster_whisper import WhisperModel
+    model = WhisperModel(request["model"], device="cpu", compute_type="int8", cpu_threads=1)
+    answer = []
+    for path in request["audio"]:
+        # Features of the whole recording, as in transcribe.
+        language, probability, languages = model.detect_language(features=model.feature_extractor(samples(path)))
+        answer.append({"language": language, "probability": probability, "languages": dict(languages)})
+    return answer
+
+
 def transcribe():
     from faster_whisper import WhisperModel
     model = WhisperModel(request["model"], device="cpu", compute_type="int8", cpu_threads=1)
@@ -208,5 +220,5 @@ def described(s):
         "words": [[w.word, w.start, w.end, w.probability] for w in s.words or []]}
 
 
-print(json.dumps({"mel": mel, "encode": encode, "steps": steps, "align": align, "beam": beam, "transcribe": transcribe,
-                  "script": script}[do](), default=float))
+print(json.dumps({"mel": mel, "encode": encode, "steps": steps, "align": align, "beam": beam, "detect": detect,
+                  "transcribe": transcribe, "script": script}[do](), default=float))

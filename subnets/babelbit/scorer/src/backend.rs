@@ -4,6 +4,7 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 use rayon::{ThreadPool, ThreadPoolBuildError, ThreadPoolBuilder};
+use taonet_babelbit_core::scoring::ScoreError;
 use taonet_speech::Recognizer;
 
 use super::Audio;
@@ -30,7 +31,7 @@ impl Answer {
     }
 }
 
-/// A thread pool of this process.
+/// A thread pool of this process. Transcription has no deadline: nothing can end a thread that hangs.
 pub(super) struct Threads {
     recognizer: Arc<dyn Recognizer>,
     pool: ThreadPool,
@@ -53,6 +54,9 @@ impl Threads {
 impl Backend for Threads {
     fn start(&self, audio: Audio, answer: Answer) {
         let recognizer = Arc::clone(&self.recognizer);
-        self.pool.spawn(move || answer.give(transcribe(&*recognizer, &audio)));
+        self.pool.spawn(move || {
+            let hearing = transcribe(&*recognizer, &audio);
+            answer.give(hearing.unwrap_or_else(|stopped| Err(ScoreError::failed("RuntimeError", &stopped))));
+        });
     }
 }

@@ -9,7 +9,9 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use serde::{Deserialize, Serialize};
 use taonet_babelbit_core::scoring::ScoreError;
 use taonet_primitives::Transcript;
-use taonet_speech::{RecognizeError, Recognizer, Wav, WavHeader, check_recording, resample_for_recognition};
+use taonet_speech::{
+    Recognition, RecognizeError, Recognizer, Wav, WavHeader, check_recording, resample_for_recognition,
+};
 
 use super::candidate::wav_error;
 use super::{Audio, AudioHash};
@@ -25,6 +27,11 @@ pub struct Heard {
 
 /// Outcome of one transcription.
 pub type Hearing = Result<Arc<Heard>, ScoreError>;
+
+/// The recogniser has stopped: the recording has no outcome, and no later recording will have one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the recogniser has stopped")]
+pub struct RecognizerStopped;
 
 /// A slot for an outcome that may be pending.
 #[derive(Default)]
@@ -89,29 +96,44 @@ impl Jobs {
 
 /// Transcribes a WAV file; a panic of the engine becomes an error. Blocks the calling thread.
 ///
+/// The outcome is a [`ScoreError`] when the file cannot be read or decoded, has no samples or is too long, or the
+/// engine fails on it.
+///
 /// # Errors
-/// [`ScoreError`] when the file cannot be read or decoded, has no samples or is too long, or the engine fails.
-pub fn transcribe(recognizer: &dyn Recognizer, audio: &Audio) -> Hearing {
+/// [`RecognizerStopped`] when the recogniser has stopped.
+pub fn transcribe(recognizer: &dyn Recognizer, audio: &Audio) -> Result<Hearing, RecognizerStopped> {
     let attempt = catch_unwind(AssertUnwindSafe(|| {
-        let file = audio.read().map_err(|error| ScoreError::failed("OSError", &error))?;
-        let header = WavHeader::read(&file).map_err(|error| wav_error(&error))?;
-        check_recording(&header).map_err(|error| ScoreError::failed("RuntimeError", &error))?;
-        let wav = Wav::decode(&file).map_err(|error| wav_error(&error))?;
-        drop(file);
-        if wav.pcm.frames() == 0 {
-            return Err(ScoreError::NoAudio);
+        let samples = match read_samples(audio) {
+            Ok(samples) => samples,
+            Err(error) => return Ok(Err(error)),
+        };
+        match recognizer.recognize(&samples) {
+            Ok(Recognition { transcript, confidence }) => {
+                Ok(Ok(Arc::new(Heard { transcript, confidence: Some(confidence) })))
+            }
+            Err(RecognizeError::Stopped) => Err(RecognizerStopped),
+            Err(RecognizeError::Empty) => Ok(Err(ScoreError::NoAudio)),
+            Err(error) => Ok(Err(ScoreError::failed("RuntimeError", &error))),
         }
-        let recognition = recognizer.recognize(&resample_for_recognition(&wav.pcm)).map_err(|error| match error {
-            RecognizeError::Empty => ScoreError::NoAudio,
-            error => ScoreError::failed("RuntimeError", &error),
-        })?;
-        Ok(Arc::new(Heard { transcript: recognition.transcript, confidence: Some(recognition.confidence) }))
     }));
     attempt.unwrap_or_else(|panic| {
         let message = panic_message(&*panic);
         tracing::error!(recognizer = recognizer.name(), message, "speech recognition panicked");
-        Err(ScoreError::failed("RuntimeError", &format_args!("speech recognition panicked: {message}")))
+        Ok(Err(ScoreError::failed("RuntimeError", &format_args!("speech recognition panicked: {message}"))))
     })
+}
+
+/// Reads and decodes a WAV file into samples at 16 kHz.
+fn read_samples(audio: &Audio) -> Result<Vec<f32>, ScoreError> {
+    let file = audio.read().map_err(|error| ScoreError::failed("OSError", &error))?;
+    let header = WavHeader::read(&file).map_err(|error| wav_error(&error))?;
+    check_recording(&header).map_err(|error| ScoreError::failed("RuntimeError", &error))?;
+    let wav = Wav::decode(&file).map_err(|error| wav_error(&error))?;
+    drop(file);
+    if wav.pcm.frames() == 0 {
+        return Err(ScoreError::NoAudio);
+    }
+    Ok(resample_for_recognition(&wav.pcm))
 }
 
 /// Returns the message of a panic.

@@ -47,6 +47,7 @@ impl Recognizer for Script {
         let loudness = (samples[0] * 100.0).round() as i32;
         match self.answers.get(&loudness).copied() {
             Some("panic") => panic!("out of memory"),
+            Some("stop") => Err(RecognizeError::Stopped),
             Some(text) => {
                 Ok(Recognition { transcript: spoken(text, samples.len() as f64 / 16_000.0), confidence: 0.9 })
             }
@@ -213,6 +214,15 @@ fn preparing_does_not_wait() {
     drop(held);
     assert_eq!(score(&scorer, &[reply])[0].score, 1.0);
     assert_eq!(recognizer.calls.load(Ordering::SeqCst), 1);
+}
+
+#[test]
+fn a_stopped_recogniser_gives_no_outcome() {
+    let recognizer = Script::new("script", &[GOOD, (30, "stop")]);
+    let hear = |loudness| transcribe(&*recognizer, &Audio::from(wav(loudness, 1.0)));
+    assert_eq!(hear(30), Err(RecognizerStopped));
+    assert!(matches!(hear(GOOD.0), Ok(Ok(_))));
+    assert!(matches!(hear(99), Ok(Err(_))), "an error of the recording is its outcome");
 }
 
 #[test]

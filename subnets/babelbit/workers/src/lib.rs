@@ -23,8 +23,8 @@
 //! that finds an existing result only acknowledges the message. A worker runs first attempts concurrently and later
 //! attempts alone, so that a recording that crashes its worker again affects no other job; after [`Pace::tries`]
 //! attempts, the job gets an error as its result. A transcription has a deadline, [`Pace::transcription`] plus
-//! [`Pace::transcription_per_second`] per second of audio. If the recogniser exceeds this deadline, the attempt has
-//! failed, and the worker stops, so that its supervisor restarts it.
+//! [`Pace::transcription_per_second`] per second of audio. If the recogniser exceeds this deadline or stops, the
+//! attempt has failed, and the worker stops, so that its supervisor restarts it.
 //!
 //! Uses `taonet-babelbit-scorer` (transcription of a file), `taonet-babelbit-core`, `taonet-database`, `taonet-objects`
 //! (the bucket), `taonet-speech`, `taonet-service` (shutdown) and `async-nats`. Used by `bb scorer` and `bb runner`.

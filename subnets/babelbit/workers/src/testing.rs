@@ -1,8 +1,8 @@
 //! Test servers: NATS, PostgreSQL and an S3 bucket.
 #![allow(missing_docs, reason = "helpers of tests")]
 
-pub use taonet_database::testing::Nats;
 use taonet_database::testing::Postgres;
+pub use taonet_database::testing::{Line, LineFault, Nats};
 use taonet_objects::testing::S3Server;
 
 /// All services of the workers.

@@ -55,8 +55,11 @@ impl Servers {
 const POISON: f32 = 0.25;
 /// Amplitude of the recording on which the recogniser hangs.
 const HANG: f32 = 0.5;
+/// Amplitude of the recording at which the recogniser stops.
+const STOP: f32 = 0.75;
 
-/// The embedded recogniser, with a delay per recording; one recording kills its process, another one hangs.
+/// The embedded recogniser, with a delay per recording; one recording kills its process, another one hangs, and at a
+/// third one it stops.
 struct Slow {
     inner: CtcRecognizer,
     pause: Duration,
@@ -85,6 +88,9 @@ impl Recognizer for Slow {
         }
         if is_constant(HANG) {
             std::thread::sleep(Duration::from_hours(1));
+        }
+        if is_constant(STOP) {
+            return Err(RecognizeError::Stopped);
         }
         self.inner.recognize(samples)
     }

@@ -38,7 +38,7 @@ pub struct Worker {
     slots: Arc<Semaphore>,
     /// Audio transcribed since the start, in milliseconds.
     heard: Arc<AtomicU64>,
-    /// Whether a transcription exceeded its deadline.
+    /// Whether a transcription exceeded its deadline, or the recogniser has stopped.
     is_stuck: Arc<AtomicBool>,
 }
 
@@ -77,10 +77,10 @@ impl Worker {
     /// At shutdown, jobs in progress have [`crate::Pace::grace`] to finish; the worker returns all unfinished jobs to
     /// the queue.
     ///
-    /// If a transcription exceeds its deadline, the worker requests the shutdown `stop`, because nothing can end the
-    /// transcription's thread. The attempt counts for its job, and for each job that is unfinished after the grace
-    /// period, since the recogniser may have transcribed them together. [`Self::is_stuck`] is then true, and the
-    /// process must exit.
+    /// If the recogniser has stopped, or a transcription exceeds its deadline, the worker requests the shutdown `stop`,
+    /// because nothing can restart the recogniser or end the transcription's thread. The attempt counts for its job,
+    /// and for each job that is unfinished after the grace period, since the recogniser may have transcribed them
+    /// together. [`Self::is_stuck`] is then true, and the process must exit.
     pub async fn run(&self, stop: &Shutdown, on_ready: impl Fn()) {
         let tasks = TaskTracker::new();
         while !stop.is_requested() {
@@ -100,7 +100,7 @@ impl Worker {
         tasks.wait().await;
     }
 
-    /// Returns whether a transcription exceeded its deadline.
+    /// Returns whether a transcription exceeded its deadline, or the recogniser has stopped.
     pub fn is_stuck(&self) -> bool {
         self.is_stuck.load(Ordering::Relaxed)
     }

@@ -56,10 +56,11 @@ pub(crate) fn run(args: &ScorerArgs, context: &Context) -> anyhow::Result<()> {
             running.run(&stop, on_ready).await;
         });
         shutdown.finished().await.context("the worker did not stop in time")?;
-        // Only the end of the process ends the stuck thread.
+        // Only the end of the process ends a stuck thread.
         anyhow::ensure!(
             !worker.is_stuck(),
-            "a transcription exceeded its deadline, see the log\nhint: systemd, Docker and PM2 restart the worker"
+            "a transcription exceeded its deadline or the recogniser stopped, see the log\nhint: systemd, Docker and \
+             PM2 restart the worker"
         );
         Ok(())
     })

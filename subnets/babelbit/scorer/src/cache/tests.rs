@@ -66,6 +66,8 @@ fn other_recognisers_leave_the_reference_file_alone() {
     assert_eq!((text(&cache, "a").as_deref(), text(&cache, "b").as_deref()), (Some("y"), Some("newer")));
     assert_eq!(text(&open(&path, "faster-whisper-small"), "a").as_deref(), Some("x"));
     assert_eq!(sibling(Path::new("/c/cache"), "a/../b c"), Path::new("/c/cache.a-..-b-c"));
+    let directory = sibling(Path::new("/c/cache.jsonl"), "dir:faster-whisper-small");
+    assert_eq!(directory, Path::new("/c/cache.dir-faster-whisper-small.jsonl"));
 }
 
 /// Columns: writer · reader · whether the line is valid for the reader
@@ -77,6 +79,8 @@ fn a_line_counts_for_its_own_recogniser() {
         (Some("faster-whisper-tiny"), "faster-whisper-small", false),
         (None, "faster-whisper-small", true),
         (None, "tiny-ctc", false),
+        (Some("dir:faster-whisper-small"), "faster-whisper-small", false),
+        (None, "dir:faster-whisper-small", false),
     ] {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("stt_cache.jsonl");

@@ -155,6 +155,11 @@ async fn a_recording_on_which_the_recogniser_hangs_is_set_aside_and_harms_no_oth
     check_set_aside(HANG, Duration::from_secs(5)).await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_recording_at_which_the_recogniser_stops_is_set_aside_and_harms_no_other() {
+    check_set_aside(STOP, PACE.transcription).await;
+}
+
 /// Checks that a recording of a constant amplitude ends its worker three times and then fails, and that other
 /// recordings have their usual scores.
 async fn check_set_aside(amplitude: f32, transcription: Duration) {

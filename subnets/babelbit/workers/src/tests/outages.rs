@@ -1,10 +1,12 @@
 //! Faults of the services: down at the start, failing later, losing data, returning modified data.
 
+use taonet_objects::testing::S3Server;
 use taonet_service::Shutdown;
 use tokio::task::JoinHandle;
 
 use super::*;
 use crate::store::Store;
+use crate::testing::{Line, LineFault};
 
 /// Starts a worker in this process.
 fn worker(services: &Services, stop: &Shutdown) -> JoinHandle<()> {
@@ -42,6 +44,52 @@ async fn outages_delay_scores_and_change_none() {
     assert_eq!(scoring.await.unwrap(), expected);
     stop.request();
     running.await.unwrap();
+}
+
+/// Waits until one more job has a result.
+async fn wait_for_a_result(store: &Store, jobs: &[String]) {
+    let count = async || store.look(jobs).await.unwrap().iter().filter(|row| row.result.is_some()).count();
+    let before = count().await;
+    let began = std::time::Instant::now();
+    while count().await == before {
+        assert!(began.elapsed() < Duration::from_mins(1), "no result after {before} of {}", jobs.len());
+        pause(10).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn slow_and_cut_connections_delay_scores_and_change_none() {
+    let Some(mut servers) = Servers::start().await else { return };
+    let (bucket, queue) = (Line::unconnected().await, Line::unconnected().await);
+    servers.bucket = S3Server::start_behind(Some(bucket.port())).await;
+    bucket.forward(servers.bucket.url.port().unwrap());
+    queue.forward(servers.nats.port());
+    let urls = [queue.port(), bucket.port()].map(|port| format!("127.0.0.1:{port}"));
+    let services = services(&format!("nats://{}", urls[0]), &servers.postgres.url(), &format!("http://{}", urls[1]));
+    let store = Store::open(&services.database_url).await.unwrap();
+    for (index, line) in [&bucket, &queue].into_iter().enumerate() {
+        // Unreachable at the start.
+        line.set(LineFault::Cut);
+        let stop = Shutdown::new();
+        let running = worker(&services, &stop);
+        let distributed = distributed(services.clone());
+        let candidates: Vec<_> = (0..40).map(|recorded| candidate(recording(40 * index + recorded))).collect();
+        let ids: Vec<_> =
+            candidates.iter().map(|c| JobId::new(c.wav.as_ref().unwrap().hash(), &identity()).to_string()).collect();
+        let expected = score(&Arc::new(alone()), &candidates).await;
+        let scoring = tokio::spawn(async move { score(&distributed, &candidates).await });
+        pause(500).await;
+        for fault in [LineFault::Slow(Duration::from_millis(20)), LineFault::None] {
+            line.set(fault);
+            wait_for_a_result(&store, &ids).await;
+            line.set(LineFault::Cut);
+            pause(300).await;
+        }
+        line.set(LineFault::None);
+        assert_eq!(scoring.await.unwrap(), expected);
+        stop.request();
+        running.await.unwrap();
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

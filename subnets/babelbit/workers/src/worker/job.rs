@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use taonet_babelbit_core::scoring::ScoreError;
-use taonet_babelbit_scorer::{Audio, AudioHash, Hearing, transcribe};
+use taonet_babelbit_scorer::{Audio, AudioHash, Hearing, RecognizerStopped, transcribe};
 use taonet_objects::StorageError;
 use taonet_service::Shutdown;
 use taonet_speech::WavHeader;
@@ -136,13 +136,17 @@ impl Worker {
         };
         let hearing: Hearing = tokio::select! {
             // `transcribe` converts panics of the recogniser to results.
-            done = work => done.unwrap_or_else(|error| Err(ScoreError::failed("RuntimeError", &error))),
+            done = work => match done {
+                Ok(Ok(hearing)) => hearing,
+                Ok(Err(RecognizerStopped)) => {
+                    tracing::error!(job = %id, "the recogniser has stopped");
+                    return Ok(self.give_up(stop, "stopped"));
+                }
+                Err(error) => Err(ScoreError::failed("RuntimeError", &error)),
+            },
             () = tokio::time::sleep(deadline) => {
                 tracing::error!(job = %id, ?deadline, "the recogniser is stuck: transcription exceeded its deadline");
-                self.is_stuck.store(true, Ordering::Relaxed);
-                stop.request();
-                count("stuck");
-                return Ok(Next::Later(Duration::ZERO));
+                return Ok(self.give_up(stop, "stuck"));
             }
             () = overdue => {
                 // A stuck recogniser may be stuck on this recording too: its next attempt must run alone.
@@ -168,6 +172,14 @@ impl Worker {
         metrics::counter!("taonet_scorer_audio_seconds_total").absolute(heard / 1_000);
         count(if hearing.is_ok() { "transcribed" } else { "failed" });
         Ok(Next::Done)
+    }
+
+    /// Shuts the worker down, because its recogniser is unusable. The job counts an attempt and gets no result.
+    fn give_up(&self, stop: &Shutdown, result: &'static str) -> Next {
+        self.is_stuck.store(true, Ordering::Relaxed);
+        stop.request();
+        count(result);
+        Next::Later(Duration::ZERO)
     }
 }
 

@@ -1,0 +1,112 @@
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use super::*;
+use crate::model::Fault;
+use crate::testing::{model, noise, open};
+
+fn size(threads: usize, windows: usize) -> EngineSize {
+    EngineSize { threads: NonZeroUsize::new(threads).unwrap(), windows: NonZeroUsize::new(windows).unwrap() }
+}
+
+/// Options under which a recording of any length takes few steps.
+fn short() -> Arc<Options> {
+    Arc::new(Options { temperatures: vec![0.0], max_new_tokens: Some(8), ..Options::default() })
+}
+
+/// Transcribes recordings of these lengths concurrently.
+fn together(engine: &Engine, lengths: &[usize]) -> Vec<Answer> {
+    std::thread::scope(|scope| {
+        let calls: Vec<_> =
+            lengths.iter().map(|&length| scope.spawn(move || engine.transcribe(noise(length), short()))).collect();
+        calls.into_iter().map(|call| call.join().unwrap()).collect()
+    })
+}
+
+fn faulty(fault: Fault, size: EngineSize) -> Engine {
+    let mut model = open();
+    model.fault = Some(fault);
+    Engine::start(&Arc::new(model), size).unwrap()
+}
+
+/// Transcribes a recording of this length by an engine without a fault.
+fn expected(length: usize) -> Transcription {
+    Engine::start(&model(), size(1, 1)).unwrap().transcribe(noise(length), short()).unwrap()
+}
+
+#[test]
+fn a_panic_ends_only_the_recording_that_causes_it() {
+    const POISON: usize = 17_000;
+    let fault: Fault = Box::new(|lengths| {
+        assert!(!lengths.contains(&POISON), "poison");
+        Ok(())
+    });
+    let engine = faulty(fault, size(1, 4));
+    let lengths = [16_000, POISON, 30_000, 45_000, POISON, 16_500];
+    // Later recordings are transcribed too: the worker survives.
+    for _ in 0..2 {
+        for (answer, length) in together(&engine, &lengths).into_iter().zip(lengths) {
+            if length == POISON {
+                assert_eq!(answer.unwrap_err().to_string(), "decoding panicked: poison");
+            } else {
+                assert_eq!(answer.unwrap(), expected(length), "{length}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_failed_batch_is_decoded_one_by_one() {
+    let has_failed = Arc::new(AtomicBool::new(false));
+    let noted = has_failed.clone();
+    let fault: Fault = Box::new(move |lengths| {
+        if lengths.len() < 2 {
+            return Ok(());
+        }
+        noted.store(true, Ordering::Relaxed);
+        Err(TranscribeError::Product("a batch".to_owned()))
+    });
+    let engine = faulty(fault, size(1, 3));
+    let lengths = [16_000, 30_000, 45_000, 20_000];
+    // The threads of the callers decide which recordings share a batch.
+    for _ in 0..10 {
+        for (answer, length) in together(&engine, &lengths).into_iter().zip(lengths) {
+            assert_eq!(answer.unwrap(), expected(length), "{length}");
+        }
+        if has_failed.load(Ordering::Relaxed) {
+            return;
+        }
+    }
+    panic!("no batch has two recordings");
+}
+
+const TINY: Dimensions = Dimensions { layers: 4, width: 384, tokens: 51_865 };
+const SMALL: Dimensions = Dimensions { layers: 12, width: 768, tokens: 51_865 };
+const MEDIUM: Dimensions = Dimensions { layers: 24, width: 1_024, tokens: 51_865 };
+const LARGE: Dimensions = Dimensions { layers: 32, width: 1_280, tokens: 51_866 };
+const TURBO: Dimensions = Dimensions { layers: 4, ..LARGE };
+
+#[test]
+fn threads_and_windows_fit_into_the_memory() {
+    // Model, threads, available memory in GiB, resulting threads and windows.
+    for (model, threads, available, expected) in [
+        (SMALL, 2, None, (2, 6)),
+        (SMALL, 16, None, (16, 6)),
+        (TINY, 2, Some(4), (2, 12)),
+        (SMALL, 2, Some(4), (2, 6)),
+        (SMALL, 4, Some(8), (4, 6)),
+        (SMALL, 8, Some(16), (8, 6)),
+        (SMALL, 16, Some(64), (16, 6)),
+        (SMALL, 16, Some(8), (16, 2)),
+        (SMALL, 16, Some(2), (7, 1)),
+        (SMALL, 16, Some(0), (1, 1)),
+        (MEDIUM, 2, Some(4), (2, 2)),
+        (TURBO, 2, Some(4), (2, 10)),
+        (LARGE, 16, Some(64), (16, 1)),
+        (LARGE, 16, Some(4), (4, 1)),
+        (LARGE, 2, Some(1), (1, 1)),
+    ] {
+        let available = available.map(|gibibytes| gibibytes << 30);
+        let found = EngineSize::fit(model, NonZeroUsize::new(threads).unwrap(), available);
+        assert_eq!(found, size(expected.0, expected.1), "{model:?} {threads} {available:?}");
+    }
+}

@@ -1,0 +1,134 @@
+//! Memory that a model needs, and memory that this process can use.
+
+use std::path::Path;
+
+use crate::decoder::{cross_attention_bytes, slot_bytes};
+use crate::mel::WINDOW_FRAMES;
+use crate::transcribe::CONTEXT;
+
+/// Rows of logits in memory per worker: a batch of windows, and the alignment of one window.
+const LOGITS: usize = 96;
+/// Hidden states in memory per worker, as multiples of a window's encoding.
+const STATES: usize = 10;
+
+/// Maximum number of tokens of a window in the self-attention cache with 5 beams: they share the prompt, and have at
+/// worst no other token in common.
+const TOKENS: usize = CONTEXT / 2 + 5 * CONTEXT / 2;
+
+/// Dimensions of a decoder.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Dimensions {
+    pub(crate) layers: usize,
+    pub(crate) width: usize,
+    /// Vocabulary size.
+    pub(crate) tokens: usize,
+}
+
+impl Dimensions {
+    /// Returns the maximum size of the keys and values of one window, in bytes: cross-attention, and self-attention.
+    pub(crate) fn window_bytes(self) -> usize {
+        cross_attention_bytes(self.layers, self.width) + slot_bytes(TOKENS, self.layers, self.width)
+    }
+
+    /// Returns the approximate size of a worker's buffers, in bytes.
+    pub(crate) fn worker_bytes(self) -> usize {
+        (STATES * WINDOW_FRAMES / 2 * self.width + LOGITS * self.tokens) * size_of::<f32>()
+    }
+
+    /// Returns the approximate memory of the model with one worker and one window, in bytes; `weights` is the size of
+    /// the quantised weights.
+    pub(crate) fn least_bytes(self, weights: u64) -> u64 {
+        // The embeddings are in memory twice: by rows, and packed for the output projection.
+        weights + (self.tokens * self.width + self.window_bytes() + self.worker_bytes()) as u64
+    }
+}
+
+/// Returns the memory that this process can still use, in bytes: the machine's available memory, or the rest of the
+/// control group's limit if that is less. `None` if the system reports neither.
+pub(crate) fn available() -> Option<u64> {
+    available_in(Path::new("/"))
+}
+
+fn available_in(root: &Path) -> Option<u64> {
+    let read = |path: &str| std::fs::read_to_string(root.join(path)).ok();
+    let free = read("proc/meminfo").and_then(|text| field(&text, "MemAvailable:"));
+    let used = read("proc/self/status").and_then(|text| field(&text, "VmRSS:")).unwrap_or(0);
+    let limit = read("proc/self/cgroup").and_then(|groups| limit(root, &groups));
+    free.into_iter().chain(limit.map(|limit| limit.saturating_sub(used))).min()
+}
+
+/// Parses a field of a file in `/proc`, in bytes.
+fn field(text: &str, name: &str) -> Option<u64> {
+    let value = text.lines().find_map(|line| line.strip_prefix(name))?;
+    value.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()?.checked_mul(1024)
+}
+
+/// Returns the smallest memory limit of the process's control groups and their ancestors, of version 1 or 2.
+fn limit(root: &Path, groups: &str) -> Option<u64> {
+    let limits = groups.lines().filter_map(|line| {
+        // number:controllers:path; version 2 has no controllers.
+        let (controllers, path) = line.split_once(':')?.1.split_once(':')?;
+        let (mount, file) = match controllers {
+            "" => ("sys/fs/cgroup", "memory.max"),
+            _ if controllers.split(',').any(|name| name == "memory") => {
+                ("sys/fs/cgroup/memory", "memory.limit_in_bytes")
+            }
+            _ => return None,
+        };
+        let groups = Path::new(path.trim_start_matches('/')).ancestors();
+        // In a container, the path may be that on the host: the limit is then in the root of the mount.
+        let read = |group: &Path| std::fs::read_to_string(root.join(mount).join(group).join(file)).ok();
+        groups.filter_map(|group| read(group)?.trim().parse().ok()).min()
+    });
+    limits.min()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Returns the available memory of a system with these files, in MiB.
+    fn available_with(files: &[(&str, &str)]) -> Option<u64> {
+        let root = tempfile::tempdir().unwrap();
+        for (path, content) in files {
+            let path = root.path().join(path);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, content).unwrap();
+        }
+        available_in(root.path()).map(|bytes| bytes >> 20)
+    }
+
+    #[test]
+    fn the_smaller_of_free_memory_and_the_rest_of_the_limit_is_available() {
+        let free = ("proc/meminfo", "MemTotal:  16777216 kB\nMemAvailable:    8388608 kB\n");
+        let used = ("proc/self/status", "Name:\tbb\nVmRSS:\t  102400 kB\n");
+        let limits = [50, 2_048, 4_096, 12_288].map(|mebibytes: u64| (mebibytes << 20).to_string());
+        let [fifty, two, four, twelve] = limits.each_ref().map(String::as_str);
+        let v2 = ("proc/self/cgroup", "0::/system.slice/bb.service\n");
+        let own = "sys/fs/cgroup/system.slice/bb.service/memory.max";
+        let cases: [(&[(&str, &str)], Option<u64>); 9] = [
+            (&[], None),
+            (&[free, used], Some(8_192)),
+            (&[free, used, v2, (own, "max\n")], Some(8_192)),
+            (&[free, used, v2, (own, four)], Some(3_996)),
+            (&[free, used, v2, (own, twelve)], Some(8_192)),
+            // The limit of a parent.
+            (&[free, used, v2, (own, four), ("sys/fs/cgroup/system.slice/memory.max", two)], Some(1_948)),
+            // A container.
+            (&[free, used, ("proc/self/cgroup", "0::/\n"), ("sys/fs/cgroup/memory.max", four)], Some(3_996)),
+            (
+                &[
+                    free,
+                    used,
+                    ("proc/self/cgroup", "5:cpu,memory:/docker/1\n4:pids:/docker/1\n"),
+                    ("sys/fs/cgroup/memory/memory.limit_in_bytes", four),
+                ],
+                Some(3_996),
+            ),
+            (&[used, v2, (own, fifty)], Some(0)),
+        ];
+        for (files, expected) in cases {
+            assert_eq!(available_with(files), expected, "{files:?}");
+        }
+    }
+}

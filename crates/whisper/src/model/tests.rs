@@ -1,0 +1,133 @@
+use serde_json::{Value, json};
+use tokenizers::Tokenizer;
+
+use super::*;
+use crate::testing::{BEGIN, EMBEDDINGS, PREVIOUS, write, write_shape};
+
+/// Opens the test model after a change to its directory.
+fn opened(change: impl FnOnce(&Path)) -> Result<Model, ModelError> {
+    let folder = tempfile::tempdir().unwrap();
+    write(folder.path());
+    change(folder.path());
+    Model::open(folder.path())
+}
+
+fn refused(change: impl FnOnce(&Path)) -> String {
+    match opened(change) {
+        Err(error) => error.to_string(),
+        Ok(_) => String::new(),
+    }
+}
+
+/// Changes a JSON file of a model.
+fn edit(folder: &Path, name: &str, change: impl FnOnce(&mut Value)) {
+    let path = folder.join(name);
+    let mut value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+    change(&mut value);
+    std::fs::write(path, value.to_string()).unwrap();
+}
+
+/// Writes a vocabulary file that matches the tokenizer, except for one token.
+fn write_vocabulary(folder: &Path, id: u32, token: &str) {
+    let tokenizer = Tokenizer::from_file(folder.join("tokenizer.json")).unwrap();
+    let mut tokens: Vec<_> = (0..EMBEDDINGS as u32).map(|id| tokenizer.id_to_token(id).unwrap()).collect();
+    token.clone_into(&mut tokens[id as usize]);
+    std::fs::write(folder.join("vocabulary.json"), json!(tokens).to_string()).unwrap();
+}
+
+#[test]
+fn a_context_that_is_too_short_is_refused() {
+    let error = refused(|folder| write_shape(folder, EMBEDDINGS, CONTEXT - 1));
+    assert!(error.ends_with("the decoder has a context of 447 tokens, expected at least 448"), "{error}");
+    assert_eq!(refused(|folder| write_shape(folder, EMBEDDINGS, CONTEXT + 1)), "");
+}
+
+#[test]
+fn tokens_without_an_embedding_are_refused() {
+    let error = refused(|folder| write_shape(folder, EMBEDDINGS - 1, CONTEXT));
+    assert_eq!(error, "token `<|30.00|>` has the ID 1811, but the weights have 1811 embeddings");
+    let error = refused(|folder| write_shape(folder, PREVIOUS as usize, CONTEXT));
+    assert_eq!(error, "token `<|startofprev|>` has the ID 308, but the weights have 308 embeddings");
+    let error = refused(|folder| edit(folder, "config.json", |config| config["lang_ids"] = json!([302, 4000])));
+    assert_eq!(error, "token `language 4000` has the ID 4000, but the weights have 1812 embeddings");
+}
+
+#[test]
+fn a_tokenizer_of_another_vocabulary_is_refused() {
+    assert_eq!(refused(|folder| write_vocabulary(folder, 256, "Ġaa")), "", "the vocabularies are equal");
+    let error = refused(|folder| write_vocabulary(folder, 256, "Ġba"));
+    assert!(error.starts_with("token 256 is `Ġaa` in tokenizer.json and `Ġba` in the vocabulary file"), "{error}");
+    let error = refused(|folder| write_vocabulary(folder, PREVIOUS, "<|startoflm|>"));
+    assert!(error.starts_with("token 308 is `<|startofprev|>` in tokenizer.json and `<|startoflm|>`"), "{error}");
+    assert_eq!(refused(|folder| write_vocabulary(folder, BEGIN, "<|0|>")), "", "names of timestamps may differ");
+}
+
+#[test]
+fn models_without_layers_are_refused() {
+    for side in ["encoder", "decoder"] {
+        let error = refused(|folder| {
+            let path = folder.join("model.safetensors");
+            let mut bytes = std::fs::read(&path).unwrap();
+            let (from, to) = (format!("model.{side}.layers."), format!("model.{side}.absent."));
+            while let Some(at) = bytes.windows(from.len()).position(|window| window == from.as_bytes()) {
+                bytes[at..at + to.len()].copy_from_slice(to.as_bytes());
+            }
+            std::fs::write(path, bytes).unwrap();
+        });
+        assert_eq!(error, format!("the weights have no tensor `{side}/layer_0/self_attention/linear_0/weight`"));
+    }
+}
+
+#[test]
+fn a_language_must_be_set_if_the_model_lists_none() {
+    let model = opened(|folder| edit(folder, "config.json", |config| config["lang_ids"] = json!([]))).unwrap();
+    let options = crate::Options::default();
+    assert!(options.check(&model).unwrap_err().to_string().contains("the model lists no languages"));
+    crate::Options { language: Some("en".to_owned()), ..options }.check(&model).unwrap();
+}
+
+#[test]
+fn the_digest_depends_on_every_file() {
+    let plain = opened(|_| ()).unwrap();
+    let digest = |change: fn(&Path)| opened(change).unwrap().digest().to_owned();
+    assert_eq!(digest(|_| ()), plain.digest());
+    let mut digests = vec![plain.digest().to_owned()];
+    let changes: [fn(&Path); 5] = [
+        |folder| edit(folder, "config.json", |config| config["suppress_ids_begin"] = json!([220])),
+        |folder| edit(folder, "tokenizer.json", |tokenizer| tokenizer["decoder"]["use_regex"] = json!(false)),
+        |folder| std::fs::write(folder.join("generation_config.json"), "{}").unwrap(),
+        |folder| write_vocabulary(folder, 256, "Ġaa"),
+        |folder| {
+            let path = folder.join("model.safetensors");
+            let mut bytes = std::fs::read(&path).unwrap();
+            // The last weight.
+            *bytes.last_mut().unwrap() ^= 1;
+            std::fs::write(path, bytes).unwrap();
+        },
+    ];
+    digests.extend(changes.map(digest));
+    let different: std::collections::BTreeSet<_> = digests.iter().collect();
+    assert_eq!(different.len(), digests.len(), "{digests:?}");
+}
+
+#[test]
+fn a_model_that_exceeds_the_memory_is_refused() {
+    check_memory(1 << 30, None).unwrap();
+    check_memory(1 << 30, Some(1 << 30)).unwrap();
+    let error = check_memory(2 << 30, Some((2 << 30) - 1)).unwrap_err();
+    assert_eq!(error.to_string(), "the model needs 2048 MB of memory, but only 2047 MB are available");
+}
+
+#[test]
+fn the_estimate_covers_int8_weights_caches_and_buffers() {
+    // Number of weights, dimensions of the decoder, range in MiB. Files of float16 have twice as many bytes as weights.
+    for (name, weights, (layers, width), expected) in [
+        ("tiny", 37_800_000, (4, 384), 90..200),
+        ("small", 241_700_000, (12, 768), 350..500),
+        ("large-v3", 1_543_500_000, (32, 1_280), 1_700..2_400),
+    ] {
+        let dimensions = Dimensions { layers, width, tokens: 51_866 };
+        let needed = dimensions.least_bytes(weights) >> 20;
+        assert!(expected.contains(&needed), "{name}: {needed} MiB");
+    }
+}
