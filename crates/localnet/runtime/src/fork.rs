@@ -69,11 +69,11 @@ pub fn complete(block: BlockNumber, netuids: &[u16], endowed: &[(AccountId, Bala
 /// list of timelocked ones.
 fn forget_unknown_hotkeys() {
     for (coldkey, mut hotkeys) in OwnedHotkeys::<Runtime>::iter().collect::<Vec<_>>() {
-        hotkeys.retain(Owner::<Runtime>::contains_key);
+        hotkeys.retain(|hotkey| Owner::<Runtime>::contains_key(hotkey));
         OwnedHotkeys::<Runtime>::insert(coldkey, hotkeys);
     }
     for (coldkey, mut hotkeys) in StakingHotkeys::<Runtime>::iter().collect::<Vec<_>>() {
-        hotkeys.retain(Owner::<Runtime>::contains_key);
+        hotkeys.retain(|hotkey| Owner::<Runtime>::contains_key(hotkey));
         StakingHotkeys::<Runtime>::insert(coldkey, hotkeys);
     }
     let mut timelocked = TimelockedIndex::<Runtime>::get();

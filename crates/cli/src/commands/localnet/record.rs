@@ -45,8 +45,8 @@ pub(super) fn run(args: &RecordArgs, context: &Context) -> anyhow::Result<()> {
     if args.output.exists() {
         bail!("{file} already exists\nhint: choose another name, or remove the file");
     }
-    let network: Network =
-        args.node.parse().map_err(|error| Classified::error(Failure::Usage, format!("URL: {error}")))?;
+    let network = args.node.parse::<Network>();
+    let network = network.map_err(|error| Classified::error(Failure::Usage, format!("URL: {error}")))?;
     let recording = context.block_on(async {
         let client = Client::connect(&network).await.map_err(failed)?;
         let at = args.block.unwrap_or(At::Finalized);
@@ -164,7 +164,7 @@ impl Source for Node {
         let read = |keys: Vec<Vec<u8>>| async move {
             let values = self.state.values(&keys).await?;
             self.bar.inc(1);
-            Ok(values.into_iter().collect::<Vec<_>>())
+            Ok::<_, ChainError>(values.into_iter().collect::<Vec<_>>())
         };
         stream::iter(pages).map(read).buffer_unordered(CONCURRENT).try_concat().await
     }

@@ -135,7 +135,7 @@ async fn a_fork_continues_a_subnet_that_was_used() {
     let mut config = config();
     config.start = None;
     let fork = recording.fork(config.genesis.as_mut().unwrap()).unwrap();
-    assert_eq!(fork.left_out, []);
+    assert!(fork.left_out.is_empty(), "{:?}", fork.left_out);
     let node = Node::start(config).await.unwrap();
     assert_eq!(node.head().number(), source.head().number());
     assert_eq!(shown(&node), shown(&source));

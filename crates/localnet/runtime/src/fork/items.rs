@@ -415,7 +415,7 @@ mod tests {
         let mut wrong = key.clone();
         wrong[40] ^= 1;
         let longer = [&key[..], &[0]].concat();
-        for key in [&get("SubtensorModule.Owner").key([&hotkey[..]]), &key[..key.len() - 1], &longer, &wrong] {
+        for key in [&get("SubtensorModule.Owner").key([&hotkey[..]])[..], &key[..key.len() - 1], &longer, &wrong] {
             assert_eq!(item.parts(key), None);
         }
         let item = get("SubtensorModule.Weights");
