@@ -238,8 +238,8 @@ async fn a_recording_that_contradicts_itself_is_refused() {
         assert_eq!(state.top, before, "{error}");
         error
     };
-    for (change, expected) in [
-        ((|recording| recording.netuids.push(60)) as fn(&mut Recording), "has no subnet 60, but names it"),
+    let cases: [(fn(&mut Recording), &str); 5] = [
+        (|recording| recording.netuids.push(60), "has no subnet 60, but names it"),
         (
             |recording| {
                 let item = recording.items.get_mut("SubtensorModule.Tempo").unwrap();
@@ -262,7 +262,8 @@ async fn a_recording_that_contradicts_itself_is_refused() {
             |recording| recording.items.get_mut("System.Account").unwrap().encoding.push('?'),
             "System.Account cannot be used: the localnet encodes it differently",
         ),
-    ] {
+    ];
+    for (change, expected) in cases {
         let told = refused(change);
         assert!(told.contains(expected), "{told}");
     }

@@ -142,7 +142,7 @@ async fn a_fork_continues_a_subnet_that_was_used() {
     assert_issuance_balances(&node);
     // The accounts of the genesis state can be used as before.
     assert_eq!(node.free_balance(&account("Alice")).unwrap(), 1_000_000 * TAO);
-    include(&node, "Alice", transfer("Xia", 5)).await;
+    include(&node, "Alice", transfer("Xia", 5_000)).await;
 
     // Both go on with the same blocks: calls with the accounts' nonces, and an epoch.
     node.mine(1).await.unwrap();
