@@ -22,11 +22,13 @@ mod heads;
 mod holdings;
 mod inclusion;
 mod metagraph;
+mod raw;
 mod state;
 mod submit;
 mod subnets;
 
 pub use accounts::DatedCommitment;
+pub use raw::RawState;
 #[cfg(any(test, doc, feature = "testing"))]
 pub(crate) use blocks::Header;
 

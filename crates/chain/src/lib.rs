@@ -87,7 +87,7 @@ pub use block::{At, Block};
 pub use call::Call;
 pub use chain::{Chain, Follow, Until};
 pub use children::{Proportion, ProportionError, Relative, Relatives, ScheduledChildren};
-pub use client::{Client, DatedCommitment};
+pub use client::{Client, DatedCommitment, RawState};
 pub use crowdloan::{Crowdloan, CrowdloanTerms};
 pub use decoded::{ArgumentInfo, CallInfo, Decoded, DecodedCall, DecodedExtrinsic, Mortality};
 pub use error::{ChainError, TransportError};

@@ -124,7 +124,7 @@ impl Inner {
 }
 
 /// Whether an error message means "unknown block", for which nodes have no error code.
-fn is_unknown_block(message: &str) -> bool {
+pub(super) fn is_unknown_block(message: &str) -> bool {
     ["UnknownBlock", "Unknown block", "State already discarded", "not found in the database"]
         .iter()
         .any(|words| message.contains(words))

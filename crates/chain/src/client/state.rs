@@ -276,13 +276,13 @@ impl Values<'_> {
 }
 
 #[derive(Debug, serde::Deserialize)]
-struct ChangeSet {
-    changes: Vec<(HexBytes, Option<HexBytes>)>,
+pub(super) struct ChangeSet {
+    pub(super) changes: Vec<(HexBytes, Option<HexBytes>)>,
 }
 
 /// Why the entries of a map are rejected.
 #[derive(Debug, thiserror::Error)]
-enum MapError {
+pub(super) enum MapError {
     /// The keys are not in ascending order.
     #[error("the node returned duplicate or unsorted keys")]
     Unordered,

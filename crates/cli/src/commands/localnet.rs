@@ -6,6 +6,7 @@ mod control;
 mod data_dir;
 mod impersonate;
 mod named;
+mod record;
 mod reset;
 mod rpc;
 mod set_storage;
@@ -52,6 +53,8 @@ enum Command {
     As(impersonate::AsArgs),
     /// Set a storage item of the chain
     SetStorage(set_storage::SetStorageArgs),
+    /// Record the state of subnets from another node, for --fork
+    Record(record::RecordArgs),
     /// Take snapshots of the chain and revert to them, or save one to a file
     #[command(subcommand)]
     Snapshot(SnapshotCommand),
@@ -94,6 +97,7 @@ pub(crate) fn run(args: &LocalnetArgs, context: &Context) -> anyhow::Result<()> 
         Some(Command::Advance(args)) => time::advance(args, context),
         Some(Command::As(args)) => impersonate::run(args, context),
         Some(Command::SetStorage(args)) => set_storage::run(args, context),
+        Some(Command::Record(args)) => record::run(args, context),
         Some(Command::Snapshot(command)) => match command {
             SnapshotCommand::Take(args) => named::take(args, context),
             SnapshotCommand::List(args) => named::list(args, context),

@@ -190,7 +190,7 @@ impl Author {
         }
         let mut time = chain.store.time()?;
         if let Some(floor) = start
-            && tip.number() == 0
+            && chain.store.is_new()?
             && time == Time::default()
         {
             time = Time { offset: difference(floor, wall_millis()), floor };

@@ -26,6 +26,9 @@
 //! the author includes it in a block, and the store commits the block. Only then are subscribers notified of the block,
 //! and the submitter of the inclusion.
 //!
+//! [`record`] reads the state of some subnets from another node into a [`Recording`], and [`Recording::fork`] sets it in
+//! the genesis state of a chain that continues there.
+//!
 //! Uses `taonet-localnet-runtime` (the pallets) and `taonet-http` (bounded connections). Used by `tao localnet`, the
 //! demonstrations, and the tests of all chain clients: `taonet-chain`, `taonet-ledger` and `taonet-validator`.
 
@@ -36,6 +39,7 @@ mod execute;
 mod meter;
 mod node;
 mod pool;
+mod recording;
 mod rpc;
 mod store;
 
@@ -44,5 +48,6 @@ pub use clock::Clock;
 pub use execute::CallError;
 pub use node::{Node, NodeConfig, NodeError, NodeHandle, ReadError};
 pub use pool::{PoolLimits, SubmitError, TxEvent};
+pub use recording::{Fork, LeftOut, Origin, RecordError, Recording, RecordingError, Source, record};
 pub use rpc::RpcLimits;
 pub use store::{Head, History, Snapshot, SnapshotError, StoreError, load_snapshot};

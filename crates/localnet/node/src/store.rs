@@ -26,6 +26,7 @@ use sp_core::storage::{StateVersion, Storage};
 use sp_runtime::Digest;
 use sp_runtime::traits::{BlakeTwo256, Hash as _, Header as _};
 use sp_state_machine::{BackendTransaction, InMemoryBackend as MemoryState, TrieBackend, TrieBackendBuilder};
+use taonet_localnet_runtime::genesis::{block_number, set_genesis_hash};
 use taonet_localnet_runtime::{Header, VERSION};
 
 use file::{Flushing, LazyFile};
@@ -262,11 +263,14 @@ impl Store {
             self.hash(0)?.ok_or(StoreError::Damaged("the genesis block is missing"))?;
             return genesis.map_or(Ok(()), |genesis| self.check_genesis(genesis));
         }
-        let (head, nodes) = first_block(genesis.ok_or_else(|| StoreError::Missing(place()))?);
+        let First { genesis, head, nodes } = first_block(genesis.ok_or_else(|| StoreError::Missing(place()))?);
         {
             let mut meta = write.open_table(META)?;
             meta.insert(FORMAT_KEY, FORMAT)?;
             meta.insert(SPEC_KEY, u64::from(VERSION.spec_version))?;
+            // In a fork, as if the blocks after the genesis block were pruned.
+            write.open_table(HEADERS)?.insert(0, genesis.encode().as_slice())?;
+            write.open_table(NUMBERS)?.insert(&genesis.hash.0, 0)?;
         }
         let staged = self.stage(head, Vec::new(), nodes);
         self.write(&write, &[staged])?;
@@ -281,7 +285,7 @@ impl Store {
     /// [`StoreError::Genesis`].
     pub(crate) fn check_genesis(&self, genesis: Storage) -> Result<(), StoreError> {
         let found = self.hash(0)?.ok_or(StoreError::Damaged("the genesis block is missing"))?;
-        let given = first_block(genesis).0.hash;
+        let given = first_block(genesis).genesis.hash;
         if given == found { Ok(()) } else { Err(StoreError::Genesis { found, given }) }
     }
 
@@ -296,6 +300,12 @@ impl Store {
     pub(crate) fn oldest(&self) -> Result<u32, StoreError> {
         let headers = self.database.begin_read()?.open_table(HEADERS)?;
         Ok(headers.range(1..)?.next().transpose()?.map_or(0, |(number, _)| number.value()))
+    }
+
+    /// Whether the chain has no blocks after its first one.
+    pub(crate) fn is_new(&self) -> Result<bool, StoreError> {
+        let bodies = self.database.begin_read()?.open_table(BODIES)?;
+        Ok(bodies.len()? == 1)
     }
 
     /// Returns the hash of block `number`.
@@ -532,11 +542,33 @@ fn is_unborn(file: &File) -> io::Result<bool> {
     Ok(start.iter().all(|byte| *byte == 0))
 }
 
-fn first_block(genesis: Storage) -> (Head, BackendTransaction<BlakeTwo256>) {
-    let state: MemoryState<BlakeTwo256> = (genesis, StateVersion::V1).into();
+/// The first block with a state, which is the genesis block unless the chain is a fork.
+struct First {
+    genesis: Head,
+    head: Head,
+    nodes: BackendTransaction<BlakeTwo256>,
+}
+
+/// Builds the first block. A fork begins with the block after which it continues, whose parent is the genesis block.
+fn first_block(mut genesis: Storage) -> First {
     let extrinsics_root = BlakeTwo256::ordered_trie_root(Vec::new(), StateVersion::V0);
-    let header = Header::new(0, extrinsics_root, *state.root(), H256::zero(), Digest::default());
-    (Head::of(header), state.into_storage())
+    let block = |number, state: Storage, parent| {
+        let state: MemoryState<BlakeTwo256> = (state, StateVersion::V1).into();
+        let header = Header::new(number, extrinsics_root, *state.root(), parent, Digest::default());
+        (Head::of(header), state.into_storage())
+    };
+    match block_number(&genesis) {
+        0 => {
+            let (head, nodes) = block(0, genesis, H256::zero());
+            First { genesis: head.clone(), head, nodes }
+        }
+        number => {
+            let (first, _) = block(0, genesis.clone(), H256::zero());
+            set_genesis_hash(&mut genesis, first.hash);
+            let (head, nodes) = block(number, genesis, first.hash);
+            First { genesis: first, head, nodes }
+        }
+    }
 }
 
 fn decode_head(bytes: &[u8]) -> Result<Head, StoreError> {

@@ -1,12 +1,13 @@
 //! Construction of the genesis state.
 
-use codec::Encode;
+use codec::{Decode, Encode};
+use frame_support::storage::storage_prefix;
 use sp_core::storage::Storage;
 use sp_core::{Pair, sr25519};
 use sp_runtime::BuildStorage;
 
 use crate::mev_shield::ShieldKey;
-use crate::runtime::{AccountId, Runtime, RuntimeGenesisConfig, SlotDuration};
+use crate::runtime::{AccountId, BlockNumber, Hash, Runtime, RuntimeGenesisConfig, SlotDuration};
 use crate::subtensor::MaxEpochsPerBlock;
 
 /// Genesis balance of the wealthy accounts: 1 000 000 TAO, in rao.
@@ -106,6 +107,18 @@ pub fn genesis(endowed: &[AccountId]) -> Result<Storage, GenesisError> {
     }
     .build_storage()
     .map_err(GenesisError::Build)
+}
+
+/// Returns the number of the block with a genesis state: 0, or the block after which a fork continues.
+pub fn block_number(genesis: &Storage) -> BlockNumber {
+    let number = genesis.top.get(storage_prefix(b"System", b"Number").as_slice());
+    number.and_then(|bytes| BlockNumber::decode(&mut bytes.as_slice()).ok()).unwrap_or_default()
+}
+
+/// Sets the hash of block 0 in the state of a fork. Transactions are signed for the chain with this hash.
+pub fn set_genesis_hash(state: &mut Storage, hash: Hash) {
+    let key = frame_system::BlockHash::<Runtime>::hashed_key_for(0);
+    state.top.insert(key, hash.encode());
 }
 
 /// Sets the block time of a genesis state, in milliseconds. Clients read the block time from the constant

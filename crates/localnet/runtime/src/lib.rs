@@ -13,7 +13,8 @@
 //! - [`proxy`] is the pallet of delegates, who make calls for an account, and [`crowdloan`] of TAO that many accounts
 //!   raise; [`drand`] stores the pulses of the randomness beacon. polkadot-sdk's pallets serve multisignatures, preimages, scheduled calls and safe mode.
 //! - [`info`] contains the results of the runtime APIs.
-//! - [`genesis`] builds the genesis state, and [`dev`] carries out what a development node adds to a block.
+//! - [`genesis`] builds the genesis state, [`fork`] completes it with the recorded state of another chain, and [`dev`]
+//!   carries out what a development node adds to a block.
 //!
 //! `taonet-localnet` runs the runtime in a node; a test of a pallet needs only the genesis state:
 //!
@@ -55,6 +56,8 @@ pub mod drand;
 #[warn(missing_docs)]
 pub mod extensions;
 mod fees;
+#[warn(missing_docs)]
+pub mod fork;
 #[warn(missing_docs)]
 pub mod genesis;
 #[warn(missing_docs)]

@@ -6,6 +6,8 @@ use serde_json::{Value, json};
 use taonet_localnet::{Clock, NodeHandle};
 use taonet_primitives::Rao;
 
+use super::record::subnets;
+use super::start::Forked;
 use super::{clock, rpc};
 use crate::table::{facts, table};
 use crate::tables::ACCOUNTS;
@@ -23,6 +25,8 @@ pub(super) struct Announcement<'a> {
     pub(super) node: &'a NodeHandle,
     pub(super) clock: Clock,
     pub(super) directory: Option<&'a Path>,
+    /// The recording with which the chain began, if given.
+    pub(super) forked: Option<&'a Forked>,
     pub(super) accounts: Vec<Account>,
 }
 
@@ -43,6 +47,12 @@ impl Announcement<'_> {
             "block": self.node.head().number(),
             "block_time": clock::name(self.clock),
             "data": self.directory,
+            "fork": self.forked.map(|Forked { recording, fork }| json!({
+                "origin": recording.origin(),
+                "netuids": recording.netuids(),
+                "entries": fork.entries,
+                "left_out": fork.left_out,
+            })),
             "pid": std::process::id(),
             "accounts": accounts.collect::<Vec<_>>(),
         })
@@ -59,6 +69,10 @@ impl Announcement<'_> {
         node.add_row(["block", &self.node.head().number().to_string()]);
         let memory = || "in memory, discarded on shutdown".to_owned();
         node.add_row(["state", &self.directory.map_or_else(memory, |directory| directory.display().to_string())]);
+        if let Some(Forked { recording, .. }) = self.forked {
+            let (origin, subnets) = (recording.origin(), subnets(recording.netuids()));
+            node.add_row(["fork", &format!("{subnets} of {} after block {}", origin.chain, origin.block)]);
+        }
         let mut accounts = table(&ACCOUNTS);
         for account in &self.accounts {
             accounts.add_row([account.name.as_deref().unwrap_or("–"), &account.address, &account.free.to_string()]);

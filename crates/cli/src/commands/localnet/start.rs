@@ -1,11 +1,11 @@
 //! `tao localnet start`: runs the chain until shutdown.
 
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
 use clap::Args;
-use taonet_localnet::{History, Node, NodeConfig, NodeError, NodeHandle, StoreError};
+use taonet_localnet::{Fork, History, Node, NodeConfig, NodeError, NodeHandle, Recording, StoreError};
 use taonet_localnet_runtime::genesis::{ACCOUNTS, genesis};
 use taonet_primitives::{Coldkey, Rao};
 use taonet_service::Shutdown;
@@ -15,6 +15,7 @@ use tokio::sync::oneshot;
 use super::announce::{Account, Announcement};
 use super::clock::BlockTime;
 use super::data_dir::{DATABASE, DataArgs, Running};
+use super::record::say_left_out;
 use crate::context::Context;
 use crate::daemon::serve_metrics;
 use crate::exit::{Classified, Failure};
@@ -31,6 +32,9 @@ pub(super) struct StartArgs {
     /// Time at which a new chain begins, such as 2026-01-31T12:00:00Z; its clock runs from there [default: now]
     #[arg(long, value_name = "TIME", value_parser = super::time::instant)]
     at: Option<u64>,
+    /// Begin a new chain with the state in this file, written by `tao localnet record`
+    #[arg(long, value_name = "FILE")]
+    fork: Option<PathBuf>,
     /// Listen address. Control methods such as `dev_mine` are enabled on loopback only
     #[arg(long, default_value = "127.0.0.1:9944", value_name = "ADDRESS")]
     listen: SocketAddr,
@@ -66,17 +70,25 @@ pub(super) fn run(args: &StartArgs, context: &Context) -> anyhow::Result<()> {
         let readiness = serve_metrics(args.metrics, &shutdown).await?;
         let directory = (!args.memory).then(|| args.data.directory());
         let endowed = args.endowed()?;
-        let node = args.start(directory.as_deref(), &endowed).await?;
+        let (node, forked) = args.start(directory.as_deref(), &endowed).await?;
         let running = Running { pid: std::process::id(), url: node.url() };
         let record = directory.as_deref().map(|directory| running.record(directory)).transpose()?;
         let accounts = accounts(&node, &endowed)?;
-        let announcement =
-            Announcement { node: &node, clock: args.block_time.0, directory: directory.as_deref(), accounts };
+        let announcement = Announcement {
+            node: &node,
+            clock: args.block_time.0,
+            directory: directory.as_deref(),
+            forked: forked.as_ref(),
+            accounts,
+        };
         if context.json {
             // The message is on one line, so that a program can read it separately.
             context.print(&announcement.document().to_string())?;
         } else {
             context.print(&announcement.text())?;
+            if let Some(Forked { fork, .. }) = &forked {
+                say_left_out(&fork.left_out, context);
+            }
         }
         readiness.set_ready();
         let stop = shutdown.clone();
@@ -98,7 +110,12 @@ pub(super) fn run(args: &StartArgs, context: &Context) -> anyhow::Result<()> {
 }
 
 impl StartArgs {
-    async fn start(&self, directory: Option<&Path>, endowed: &[Coldkey]) -> anyhow::Result<NodeHandle> {
+    /// Starts the node; also returns what a fork took from its recording.
+    async fn start(
+        &self,
+        directory: Option<&Path>,
+        endowed: &[Coldkey],
+    ) -> anyhow::Result<(NodeHandle, Option<Forked>)> {
         let listen = SocketAddr::new(self.listen.ip(), self.port.unwrap_or(self.listen.port()));
         let accounts: Vec<_> = endowed.iter().map(|coldkey| (*coldkey.as_bytes()).into()).collect();
         if self.at.is_some()
@@ -110,7 +127,14 @@ impl StartArgs {
                 directory.display()
             );
         }
-        let mut config = NodeConfig::new(genesis(&accounts)?);
+        let mut genesis = genesis(&accounts)?;
+        let mut forked = None;
+        if let Some(file) = &self.fork {
+            let recording = Recording::read(file)?;
+            let fork = recording.fork(&mut genesis)?;
+            forked = Some(Forked { recording, fork });
+        }
+        let mut config = NodeConfig::new(genesis);
         config.start = self.at;
         config.directory = directory.map(Path::to_owned);
         config.clock = self.block_time.0;
@@ -122,16 +146,23 @@ impl StartArgs {
         config.listen = listen;
         config.dev_methods = listen.ip().is_loopback();
         config.allow_origins.clone_from(&self.allow_origin);
-        if endowed.is_empty() && directory.is_some() {
+        if endowed.is_empty() && directory.is_some() && forked.is_none() {
             // An existing chain keeps its genesis accounts.
             let mut existing = config.clone();
             existing.genesis = None;
             match Node::start(existing).await {
                 Err(NodeError::Store(StoreError::Missing(_))) => {}
-                other => return Ok(other?),
+                other => return Ok((other?, None)),
             }
         }
-        Ok(Node::start(config).await?)
+        match (Node::start(config).await, directory) {
+            (Err(NodeError::Store(StoreError::Genesis { .. })), Some(directory)) if forked.is_some() => bail!(
+                "--fork is for a new chain, but there is another chain in {}\nhint: choose another directory with \
+                 --data, or delete the chain with `tao localnet reset`",
+                directory.display()
+            ),
+            (node, _) => Ok((node?, forked)),
+        }
     }
 
     fn endowed(&self) -> anyhow::Result<Vec<Coldkey>> {
@@ -142,6 +173,12 @@ impl StartArgs {
         }
         Ok(endowed)
     }
+}
+
+/// A recording, and what the chain took from it.
+pub(super) struct Forked {
+    pub(super) recording: Recording,
+    pub(super) fork: Fork,
 }
 
 /// Parses an origin in the form that browsers send.

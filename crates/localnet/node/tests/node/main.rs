@@ -5,6 +5,7 @@ mod blocks;
 mod crash;
 mod extrinsics;
 mod flood;
+mod fork;
 mod fuzz;
 mod idle;
 mod impersonate;

@@ -74,7 +74,7 @@ impl<T: Config> Pallet<T> {
 
     /// Creates a dormant subnet with the minimum lock cost, and with Babelbit's alpha price. Its registration price is
     /// at the minimum, so that blocks need not lower it.
-    fn build_dormant(netuid: NetUid, owner: &AccountId32, hotkey: &AccountId32) {
+    pub(crate) fn build_dormant(netuid: NetUid, owner: &AccountId32, hotkey: &AccountId32) {
         Self::own_hotkey(owner, hotkey).unwrap_or_default();
         Self::init_network(netuid, owner, hotkey, USUAL_TEMPO);
         Burn::<T>::insert(netuid, MinBurn::<T>::get(netuid));

@@ -18,6 +18,7 @@ mod corpus;
 mod coverage;
 mod dispatch;
 mod explanations;
+mod forks;
 mod golden;
 mod items;
 mod notation;

@@ -1,0 +1,187 @@
+//! Recordings: the state of some subnets of another chain, for the genesis state of a fork.
+//!
+//! [`record`] reads from a node what belongs to the subnets: their storage, their neurons, every stake in them, and the
+//! accounts of their owners and stakers, with the root stake on their hotkeys. [`Recording::fork`] sets it in a genesis
+//! state. Both take only storage items that this crate's runtime has with the same encoding; the others are listed.
+
+mod file;
+mod fork;
+mod record;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+use sp_core::H256;
+use taonet_localnet_runtime::fork::MetadataError;
+
+pub use fork::Fork;
+pub use record::{RecordError, Source, record};
+
+/// Items without which there is no state of a subnet to continue.
+const REQUIRED: [&str; 10] = [
+    "SubtensorModule.AlphaV2",
+    "SubtensorModule.Keys",
+    "SubtensorModule.NetworksAdded",
+    "SubtensorModule.Owner",
+    "SubtensorModule.SubnetOwner",
+    "SubtensorModule.SubnetTAO",
+    "SubtensorModule.SubnetworkN",
+    "SubtensorModule.TotalHotkeyAlpha",
+    "SubtensorModule.Uids",
+    "System.Account",
+];
+
+/// The chain and the block of a recording.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Origin {
+    /// Name of the chain, such as `Bittensor`.
+    pub chain: String,
+    /// Hash of the chain's genesis block.
+    pub genesis: H256,
+    /// Height of the recorded block.
+    pub block: u32,
+    /// Hash of the recorded block.
+    pub block_hash: H256,
+    /// Spec version of the chain's runtime.
+    pub spec_version: u32,
+}
+
+/// A storage item that a recording or a fork lacks.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LeftOut {
+    /// Name of the item, such as `SubtensorModule.Tempo`.
+    pub item: String,
+    /// Why it was left out.
+    pub reason: String,
+}
+
+impl LeftOut {
+    fn new(item: &str, reason: &str) -> Self {
+        Self { item: item.to_owned(), reason: reason.to_owned() }
+    }
+}
+
+/// The entries of a storage item: values by storage key.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+struct Recorded {
+    /// The encoding of keys and values.
+    encoding: String,
+    /// The first bytes of all keys.
+    prefix: Vec<u8>,
+    /// Values by the rest of their keys.
+    entries: BTreeMap<Vec<u8>, Vec<u8>>,
+}
+
+/// The recorded state of some subnets of a chain.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Recording {
+    origin: Origin,
+    netuids: Vec<u16>,
+    left_out: Vec<LeftOut>,
+    items: BTreeMap<String, Recorded>,
+}
+
+impl Recording {
+    /// Returns the chain and the block.
+    pub fn origin(&self) -> &Origin {
+        &self.origin
+    }
+
+    /// Returns the recorded subnets.
+    pub fn netuids(&self) -> &[u16] {
+        &self.netuids
+    }
+
+    /// Returns the items of the chain that the recording lacks.
+    pub fn left_out(&self) -> &[LeftOut] {
+        &self.left_out
+    }
+
+    /// Returns the number of storage entries.
+    pub fn len(&self) -> usize {
+        self.items.values().map(|item| item.entries.len()).sum()
+    }
+
+    /// Whether the recording has no storage entries.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// Why a recording cannot be read or written, or a chain cannot continue from it.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RecordingError {
+    /// A file operation failed.
+    #[error("cannot read the recording {path}: {source}")]
+    File {
+        /// Path of the file.
+        path: PathBuf,
+        /// The operating system's error.
+        source: io::Error,
+    },
+    /// The file is not a recording.
+    #[error("{0} is not a recording; hint: create one with tao localnet record")]
+    Format(PathBuf),
+    /// The file has a different format version.
+    #[error(
+        "the recording {path} has format version {found}, expected {expected}; hint: record the state again with this \
+         version of tao"
+    )]
+    Version {
+        /// Path of the file.
+        path: PathBuf,
+        /// The format version of the file.
+        found: u64,
+        /// The format version of this program.
+        expected: u64,
+    },
+    /// The file is truncated or corrupt.
+    #[error(
+        "the recording {path} is truncated or corrupt: line {line}: {reason}; hint: get another copy, or record the \
+         state again"
+    )]
+    Damaged {
+        /// Path of the file.
+        path: PathBuf,
+        /// Number of the line, from 1.
+        line: usize,
+        /// What is wrong with the line.
+        reason: String,
+    },
+    /// An item without which the subnets cannot continue has a different encoding in this program.
+    #[error(
+        "the recording's {item} cannot be used: {reason}; hint: record the state again, with this version of tao"
+    )]
+    Item {
+        /// Name of the item.
+        item: String,
+        /// Why it cannot be used.
+        reason: String,
+    },
+    /// A storage key does not belong to its item or to the recorded subnets.
+    #[error(
+        "the recording has a key of {item} that it cannot have: 0x{}; hint: record the state again", hex::encode(key)
+    )]
+    Key {
+        /// Name of the item.
+        item: String,
+        /// The storage key.
+        key: Vec<u8>,
+    },
+    /// A recorded subnet is not in the recorded state.
+    #[error("the recording has no subnet {0}, but names it; hint: record the state again")]
+    Subnet(u16),
+    /// The program's own metadata or keys cannot be read: a bug in this crate.
+    #[error("cannot read this program's storage items: {0}")]
+    Metadata(#[from] MetadataError),
+    /// A development key cannot be derived: a bug in this crate.
+    #[error("cannot derive a development key: {0:?}")]
+    DevelopmentKey(sp_core::crypto::SecretStringError),
+}

@@ -1,0 +1,204 @@
+//! The file format: lines of JSON.
+//!
+//! The first line names the format, the chain, the block and the subnets, and lists what was left out. For each item
+//! follow a line with its name, its encoding, the first bytes of its keys and the number of its entries, and a line
+//! `[key, value]` for each entry, ordered by key, where the key lacks these first bytes. The last line has the number
+//! of all entries and the BLAKE2b-256 hash of all preceding bytes. Bytes are in hexadecimal digits.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::path::Path;
+
+use blake2::digest::consts::U32;
+use blake2::{Blake2b, Digest};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use super::{LeftOut, Origin, Recorded, Recording, RecordingError};
+
+/// Name of the format, in the first line.
+const FORMAT: &str = "taonet-recording";
+/// Version of the format.
+const VERSION: u64 = 1;
+/// Maximum length of a line, in bytes.
+const MAX_LINE: u64 = 64 << 20;
+
+/// The fields of the first line that all versions have.
+#[derive(Deserialize)]
+struct Name {
+    format: String,
+    version: u64,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Header {
+    format: String,
+    version: u64,
+    origin: Origin,
+    netuids: Vec<u16>,
+    left_out: Vec<LeftOut>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ItemLine {
+    item: String,
+    encoding: String,
+    prefix: String,
+    entries: usize,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct End {
+    entries: usize,
+    blake2_256: String,
+}
+
+/// A line after the first one that is not an entry.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Line {
+    Item(ItemLine),
+    End(End),
+}
+
+struct Hashing<W> {
+    inner: W,
+    hash: Blake2b<U32>,
+}
+
+impl<W: Write> Hashing<W> {
+    fn line(&mut self, line: &impl Serialize) -> io::Result<()> {
+        let mut bytes = serde_json::to_vec(line)?;
+        bytes.push(b'\n');
+        self.hash.update(&bytes);
+        self.inner.write_all(&bytes)
+    }
+}
+
+impl Recording {
+    /// Writes the recording. Equal recordings give equal bytes.
+    ///
+    /// # Errors
+    /// The errors of the writer.
+    pub fn write(&self, to: impl Write) -> io::Result<()> {
+        let mut to = Hashing { inner: to, hash: Blake2b::new() };
+        to.line(&Header {
+            format: FORMAT.to_owned(),
+            version: VERSION,
+            origin: self.origin.clone(),
+            netuids: self.netuids.clone(),
+            left_out: self.left_out.clone(),
+        })?;
+        for (item, recorded) in &self.items {
+            to.line(&ItemLine {
+                item: item.clone(),
+                encoding: recorded.encoding.clone(),
+                prefix: hex::encode(&recorded.prefix),
+                entries: recorded.entries.len(),
+            })?;
+            for (key, value) in &recorded.entries {
+                to.line(&(hex::encode(key), hex::encode(value)))?;
+            }
+        }
+        let blake2_256 = hex::encode(to.hash.clone().finalize());
+        to.line(&End { entries: self.len(), blake2_256 })?;
+        to.inner.flush()
+    }
+
+    /// Reads a recording from a file.
+    ///
+    /// # Errors
+    /// [`RecordingError`].
+    pub fn read(path: &Path) -> Result<Self, RecordingError> {
+        let file = File::open(path).map_err(|source| RecordingError::File { path: path.to_owned(), source })?;
+        Self::read_from(BufReader::new(file), path)
+    }
+
+    pub(super) fn read_from(input: impl BufRead, path: &Path) -> Result<Self, RecordingError> {
+        let mut lines = Lines { input, path, number: 0, line: Vec::new(), hash: Blake2b::new() };
+        let not = || RecordingError::Format(path.to_owned());
+        lines.next()?;
+        let name: Name = serde_json::from_slice(&lines.line).map_err(|_| not())?;
+        if name.format != FORMAT {
+            return Err(not());
+        }
+        if name.version != VERSION {
+            return Err(RecordingError::Version { path: path.to_owned(), found: name.version, expected: VERSION });
+        }
+        let Header { origin, netuids, left_out, .. } = lines.parse()?;
+        let mut recording = Self { origin, netuids, left_out, items: BTreeMap::new() };
+        loop {
+            let before = lines.hash.clone().finalize();
+            lines.next()?;
+            match lines.parse()? {
+                Line::Item(line) => {
+                    let ItemLine { item, encoding, prefix, entries } = line;
+                    let prefix = lines.bytes(&prefix)?;
+                    let mut recorded = Recorded { encoding, prefix, ..Recorded::default() };
+                    for _ in 0..entries {
+                        lines.next()?;
+                        let (key, value): (String, String) = lines.parse()?;
+                        let (key, value) = (lines.bytes(&key)?, lines.bytes(&value)?);
+                        if recorded.entries.insert(key, value).is_some() {
+                            return Err(lines.damaged("the key occurs twice"));
+                        }
+                    }
+                    if recording.items.insert(item, recorded).is_some() {
+                        return Err(lines.damaged("the item occurs twice"));
+                    }
+                }
+                Line::End(End { entries, blake2_256 }) => {
+                    if entries != recording.len() || blake2_256 != hex::encode(before) {
+                        return Err(lines.damaged("the number of entries or the hash of the lines before is wrong"));
+                    }
+                    return if lines.is_at_end()? { Ok(recording) } else { Err(lines.damaged("it is not the last")) };
+                }
+            }
+        }
+    }
+}
+
+/// The lines of a file, with the hash of those read.
+struct Lines<'a, R> {
+    input: R,
+    path: &'a Path,
+    number: usize,
+    line: Vec<u8>,
+    hash: Blake2b<U32>,
+}
+
+impl<R: BufRead> Lines<'_, R> {
+    /// Reads the next line.
+    fn next(&mut self) -> Result<(), RecordingError> {
+        self.line.clear();
+        self.number = self.number.saturating_add(1);
+        let read = (&mut self.input).take(MAX_LINE).read_until(b'\n', &mut self.line);
+        read.map_err(|source| RecordingError::File { path: self.path.to_owned(), source })?;
+        self.hash.update(&self.line);
+        if self.number > 1 && self.line.last() != Some(&b'\n') {
+            return Err(self.damaged("it is incomplete"));
+        }
+        Ok(())
+    }
+
+    fn is_at_end(&mut self) -> Result<bool, RecordingError> {
+        let rest = self.input.fill_buf();
+        Ok(rest.map_err(|source| RecordingError::File { path: self.path.to_owned(), source })?.is_empty())
+    }
+
+    fn parse<T: DeserializeOwned>(&self) -> Result<T, RecordingError> {
+        serde_json::from_slice(&self.line).map_err(|error| self.damaged(&error.to_string()))
+    }
+
+    fn bytes(&self, text: &str) -> Result<Vec<u8>, RecordingError> {
+        hex::decode(text).map_err(|error| self.damaged(&error.to_string()))
+    }
+
+    fn damaged(&self, reason: &str) -> RecordingError {
+        RecordingError::Damaged { path: self.path.to_owned(), line: self.number, reason: reason.to_owned() }
+    }
+}

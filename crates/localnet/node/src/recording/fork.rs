@@ -1,0 +1,110 @@
+//! A genesis state with a recording.
+
+use std::collections::BTreeMap;
+
+use sp_core::storage::Storage;
+use sp_state_machine::BasicExternalities;
+use taonet_localnet_runtime::fork::{self, Access, Item};
+
+use super::{LeftOut, REQUIRED, Recording, RecordingError};
+
+/// Name of the item that says whether a subnet exists.
+const NETWORKS: &str = "SubtensorModule.NetworksAdded";
+
+/// What a fork took from a recording.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Fork {
+    /// Number of storage entries in the genesis state that come from the recording.
+    pub entries: usize,
+    /// Recorded items that this program's runtime cannot take.
+    pub left_out: Vec<LeftOut>,
+}
+
+impl Recording {
+    /// Continues the recorded chain: sets the recording in the genesis state of a new chain, whose first block has the
+    /// number of the recorded one.
+    ///
+    /// Recorded subnets replace those of the genesis state, and dormant ones fill gaps between netuids. The accounts of
+    /// the genesis state keep at least their balances there. Totals count the resulting state.
+    ///
+    /// # Errors
+    /// [`RecordingError`]; the genesis state is then unchanged.
+    pub fn fork(&self, genesis: &mut Storage) -> Result<Fork, RecordingError> {
+        let own = fork::own_items()?;
+        let (mut taken, mut left_out) = (Vec::new(), Vec::new());
+        for (name, recorded) in &self.items {
+            let reason = match own.get(name) {
+                None => "the localnet has no such item",
+                Some(Err(reason)) => *reason,
+                Some(Ok(item)) if item.encoding() != recorded.encoding => "the localnet encodes it differently",
+                Some(Ok(item)) if item.prefix() != recorded.prefix => "the localnet stores it elsewhere",
+                Some(Ok(item)) => {
+                    taken.push((name, item, &recorded.entries));
+                    continue;
+                }
+            };
+            if REQUIRED.contains(&name.as_str()) {
+                return Err(RecordingError::Item { item: name.clone(), reason: reason.to_owned() });
+            }
+            left_out.push(LeftOut::new(name, reason));
+        }
+        if let Some(item) = REQUIRED.iter().find(|item| !self.items.contains_key(**item)) {
+            let reason = "it was not recorded".to_owned();
+            return Err(RecordingError::Item { item: (*item).to_owned(), reason });
+        }
+        let mut entries = BTreeMap::new();
+        for (name, item, recorded) in taken {
+            for (rest, value) in recorded {
+                let key = [item.prefix(), rest].concat();
+                if !self.may_have(item, &key) {
+                    return Err(RecordingError::Key { item: name.clone(), key });
+                }
+                entries.insert(key, value.clone());
+            }
+        }
+        if let Some(Ok(networks)) = own.get(NETWORKS) {
+            let exists = |netuid: &u16| entries.get(&networks.key([&netuid.to_le_bytes()[..]])) == Some(&vec![1]);
+            if let Some(netuid) = self.netuids.iter().find(|netuid| !exists(netuid)) {
+                return Err(RecordingError::Subnet(*netuid));
+            }
+        }
+        let mut state = genesis.clone();
+        let endowed = BasicExternalities::execute_with_storage(&mut state, || {
+            fork::add_subnets(self.netuids.iter().copied().max().unwrap_or_default()).map(|()| fork::accounts())
+        });
+        let endowed = endowed.map_err(RecordingError::DevelopmentKey)?;
+        for item in own.values().flatten() {
+            self.remove_subnets(item, &mut state);
+        }
+        let count = entries.len();
+        state.top.extend(entries);
+        BasicExternalities::execute_with_storage(&mut state, || {
+            fork::complete(self.origin.block, &self.netuids, &endowed);
+        });
+        *genesis = state;
+        Ok(Fork { entries: count, left_out })
+    }
+
+    /// Whether a key belongs to the item, and to a recorded subnet if it belongs to a subnet. Of root, every recording
+    /// has the stake.
+    fn may_have(&self, item: &Item, key: &[u8]) -> bool {
+        let is_by_subnet = matches!(item.access, Access::Subnet | Access::Mechanism);
+        match item.netuid(key) {
+            None => false,
+            Some(None) => true,
+            Some(Some(netuid)) => self.netuids.contains(&netuid) || (netuid == 0 && !is_by_subnet),
+        }
+    }
+
+    /// Removes what a state has of an item for the recorded subnets.
+    fn remove_subnets(&self, item: &Item, state: &mut Storage) {
+        let start = item.prefix().to_vec();
+        let keys = state.top.range(start..).map(|(key, _)| key).take_while(|key| key.starts_with(item.prefix()));
+        let is_recorded = |key: &&Vec<u8>| item.netuid(key).flatten().is_some_and(|netuid| self.netuids.contains(&netuid));
+        let removed: Vec<_> = keys.filter(is_recorded).cloned().collect();
+        for key in removed {
+            state.top.remove(&key);
+        }
+    }
+}

@@ -1,0 +1,325 @@
+//! Reading a recording from a node.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use codec::Decode;
+use taonet_localnet_runtime::fork::{self, Access, Item, Items, KeyPart, MetadataError};
+
+use super::{LeftOut, Origin, REQUIRED, Recorded, Recording};
+
+type Account = [u8; 32];
+
+/// Maximum number of mechanisms of a subnet: their storage indexes are mechanism × 4 096 + netuid.
+const MECHANISMS: u16 = 16;
+
+/// The state of a node after one block.
+pub trait Source {
+    /// Why a read fails.
+    type Error;
+
+    /// Returns all storage keys that begin with one of these prefixes, in any order. `what` describes the keys, for
+    /// progress.
+    fn keys(
+        &self,
+        what: &str,
+        prefixes: Vec<Vec<u8>>,
+    ) -> impl Future<Output = Result<Vec<Vec<u8>>, Self::Error>> + Send;
+
+    /// Returns those of the storage keys that have a value, with their values, in any order.
+    fn values(
+        &self,
+        what: &str,
+        keys: Vec<Vec<u8>>,
+    ) -> impl Future<Output = Result<Vec<(Vec<u8>, Vec<u8>)>, Self::Error>> + Send;
+}
+
+/// Why a recording failed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RecordError<E> {
+    /// Reading from the node failed.
+    #[error(transparent)]
+    Source(E),
+    /// The node's metadata cannot be read.
+    #[error("the node's runtime cannot be recorded: {0}")]
+    Metadata(#[from] MetadataError),
+    /// The node's runtime lacks an item without which no chain can continue, or has it with another encoding.
+    #[error(
+        "the node's runtime (spec version {spec_version}) cannot be recorded: {item}: {reason}; hint: record a \
+         Subtensor node of a version that docs/localnet-coverage.md names, or update tao"
+    )]
+    Item {
+        /// Name of the item.
+        item: String,
+        /// Why it cannot be recorded.
+        reason: String,
+        /// Spec version of the node's runtime.
+        spec_version: u32,
+    },
+    /// The subnet does not exist on the recorded chain.
+    #[error("netuid {netuid}: there is no such subnet in block {block}; hint: tao subnets list --network URL shows them")]
+    Subnet {
+        /// Netuid of the subnet.
+        netuid: u16,
+        /// The recorded block.
+        block: u32,
+    },
+    /// A value cannot be decoded.
+    #[error("the node returned a malformed value of {0}; hint: try another node")]
+    Value(&'static str),
+}
+
+/// Records the state of some subnets of a chain.
+///
+/// `metadata` is the runtime's metadata of version [`fork::METADATA_VERSION`].
+///
+/// # Errors
+/// [`RecordError`].
+pub async fn record<S: Source + Sync>(
+    source: &S,
+    origin: Origin,
+    metadata: &[u8],
+    netuids: &[u16],
+) -> Result<Recording, RecordError<S::Error>> {
+    let (items, defaults, left_out) = compare(&fork::own_items()?, fork::items(metadata)?);
+    let unsupported = |item: &&&str| !items.contains_key(**item);
+    if let Some(item) = REQUIRED.iter().find(unsupported) {
+        let reason = left_out.iter().find(|left| left.item == **item);
+        let reason = reason.map_or_else(|| "the runtime has no such item".to_owned(), |left| left.reason.clone());
+        return Err(RecordError::Item { item: (*item).to_owned(), reason, spec_version: origin.spec_version });
+    }
+    let netuids: BTreeSet<u16> = netuids.iter().copied().collect();
+    let mut reader = Reader { source, items: &items, netuids, entries: BTreeMap::new() };
+    reader.read_subnets().await?;
+    if let Some(netuid) = reader.netuids.iter().find(|netuid| !reader.has_subnet(**netuid)) {
+        return Err(RecordError::Subnet { netuid: *netuid, block: origin.block });
+    }
+    let hotkeys = reader.read_hotkeys().await?;
+    let pairs = reader.read_stakes(&hotkeys).await?;
+    reader.read_accounts(&hotkeys, &pairs).await?;
+    reader.add_defaults(&defaults);
+    let netuids = reader.netuids.into_iter().collect();
+    let entries = reader.entries;
+    Ok(Recording { origin, netuids, left_out, items: sorted(&items, entries) })
+}
+
+/// Returns the items that both runtimes have with the same encoding, those of them with different defaults with the
+/// defaults of the recorded chain, and the others.
+fn compare(own: &Items, theirs: Items) -> (BTreeMap<String, Item>, BTreeMap<String, Vec<u8>>, Vec<LeftOut>) {
+    let (mut items, mut defaults, mut left_out) = (BTreeMap::new(), BTreeMap::new(), Vec::new());
+    for (name, item) in theirs {
+        let reason = match (own.get(&name), item) {
+            (None, _) => "the localnet has no such item",
+            (_, Err(reason)) => reason,
+            (Some(Err(reason)), _) => *reason,
+            (Some(Ok(own)), Ok(item)) if own.encoding() != item.encoding() || own.access != item.access => {
+                "the localnet encodes it differently"
+            }
+            (Some(Ok(own)), Ok(item)) => {
+                if let Some(default) = item.default.filter(|default| own.default.as_ref() != Some(default)) {
+                    defaults.insert(name.clone(), default);
+                }
+                items.insert(name, own.clone());
+                continue;
+            }
+        };
+        left_out.push(LeftOut::new(&name, reason));
+    }
+    (items, defaults, left_out)
+}
+
+fn sorted(items: &BTreeMap<String, Item>, entries: BTreeMap<Vec<u8>, Vec<u8>>) -> BTreeMap<String, Recorded> {
+    let recorded = items.iter().map(|(name, item)| {
+        let prefix = item.prefix().to_vec();
+        let own = entries.range(prefix.clone()..).take_while(|(key, _)| key.starts_with(&prefix));
+        let rest = |key: &Vec<u8>| key.get(prefix.len()..).unwrap_or_default().to_vec();
+        let entries = own.map(|(key, value)| (rest(key), value.clone())).collect();
+        (name.clone(), Recorded { encoding: item.encoding().to_owned(), prefix: prefix.clone(), entries })
+    });
+    recorded.collect()
+}
+
+struct Reader<'a, S> {
+    source: &'a S,
+    items: &'a BTreeMap<String, Item>,
+    netuids: BTreeSet<u16>,
+    /// What was read so far, by storage key.
+    entries: BTreeMap<Vec<u8>, Vec<u8>>,
+}
+
+impl<S: Source + Sync> Reader<'_, S> {
+    /// Reads single values, and the maps by subnet.
+    async fn read_subnets(&mut self) -> Result<(), RecordError<S::Error>> {
+        let (mut values, mut prefixes) = (Vec::new(), Vec::new());
+        for item in self.items.values() {
+            let below = |index: u16| item.key([&index.to_le_bytes()[..]]);
+            match item.access {
+                Access::Value => values.push(item.prefix().to_vec()),
+                Access::Subnet => prefixes.extend(self.netuids.iter().copied().map(below)),
+                Access::Mechanism => {
+                    let indexes = self.netuids.iter().flat_map(|netuid| {
+                        (0..MECHANISMS).map(move |mechanism| mechanism.saturating_mul(4_096).saturating_add(*netuid))
+                    });
+                    prefixes.extend(indexes.map(below));
+                }
+                _ => {}
+            }
+        }
+        let keys = self.source.keys("subnets", prefixes).await.map_err(RecordError::Source)?;
+        values.extend(keys);
+        self.read("subnets", values).await
+    }
+
+    fn has_subnet(&self, netuid: u16) -> bool {
+        let key = self.key("SubtensorModule.NetworksAdded", &[&netuid.to_le_bytes()]);
+        key.and_then(|key| self.entries.get(&key)) == Some(&vec![1])
+    }
+
+    /// Reads the hotkeys of the neurons and of all stakes in the subnets, and of their parents and children.
+    async fn read_hotkeys(&mut self) -> Result<BTreeSet<Account>, RecordError<S::Error>> {
+        let mut hotkeys: BTreeSet<Account> = BTreeSet::new();
+        hotkeys.extend(self.accounts_in("SubtensorModule.Uids"));
+        hotkeys.extend(self.decoded::<Account>("SubtensorModule.SubnetOwnerHotkey")?);
+        if let Some(stakes) = self.items.get("SubtensorModule.TotalHotkeyAlpha") {
+            // One request per first byte of the hash, so that the requests can run concurrently.
+            let prefixes = (0..=u8::MAX).map(|byte| [stakes.prefix(), &[byte]].concat());
+            let keys = self.source.keys("stakes", prefixes.collect()).await.map_err(RecordError::Source)?;
+            for key in keys {
+                if let Some([KeyPart::Account(hotkey), KeyPart::Netuid(netuid)]) = stakes.parts(&key).as_deref()
+                    && self.netuids.contains(netuid)
+                {
+                    hotkeys.insert(*hotkey);
+                }
+            }
+        }
+        let relatives = ["SubtensorModule.ChildKeys", "SubtensorModule.ParentKeys"];
+        let mut keys = Vec::new();
+        for item in relatives.iter().filter_map(|name| self.items.get(*name)) {
+            for hotkey in &hotkeys {
+                keys.extend(self.netuids.iter().map(|netuid| item.key([&hotkey[..], &netuid.to_le_bytes()])));
+            }
+        }
+        self.read("relatives", keys).await?;
+        for name in relatives {
+            let relatives = self.decoded::<Vec<(u64, Account)>>(name)?;
+            hotkeys.extend(relatives.into_iter().flatten().map(|(_, hotkey)| hotkey));
+        }
+        Ok(hotkeys)
+    }
+
+    /// Reads all stakes in the subnets and on root of these hotkeys; returns the pairs of hotkey and coldkey.
+    async fn read_stakes(
+        &mut self,
+        hotkeys: &BTreeSet<Account>,
+    ) -> Result<BTreeSet<(Account, Account)>, RecordError<S::Error>> {
+        let (mut keys, mut pairs) = (Vec::new(), BTreeSet::new());
+        for item in self.items.values().filter(|item| item.access == Access::AccountsInSubnet) {
+            let prefixes = hotkeys.iter().map(|hotkey| item.key([&hotkey[..]])).collect();
+            for key in self.source.keys("stakers", prefixes).await.map_err(RecordError::Source)? {
+                if let Some([KeyPart::Account(hotkey), KeyPart::Account(coldkey), KeyPart::Netuid(netuid)]) =
+                    item.parts(&key).as_deref()
+                    && (*netuid == 0 || self.netuids.contains(netuid))
+                {
+                    pairs.insert((*hotkey, *coldkey));
+                    keys.push(key);
+                }
+            }
+        }
+        self.read("stakes", keys).await?;
+        let owners = self.items.get("SubtensorModule.Owner");
+        let keys = owners.iter().flat_map(|owners| hotkeys.iter().map(move |hotkey| owners.key([&hotkey[..]])));
+        let keys: Vec<_> = keys.collect();
+        self.read("owners", keys).await?;
+        for hotkey in hotkeys {
+            let owner = self.key("SubtensorModule.Owner", &[&hotkey[..]]).and_then(|key| self.entries.get(&key));
+            if let Some(owner) = owner {
+                let owner = Account::decode(&mut owner.as_slice());
+                pairs.insert((*hotkey, owner.map_err(|_| RecordError::Value("SubtensorModule.Owner"))?));
+            }
+        }
+        Ok(pairs)
+    }
+
+    /// Reads the maps by account, for the accounts of the subnets.
+    async fn read_accounts(
+        &mut self,
+        hotkeys: &BTreeSet<Account>,
+        pairs: &BTreeSet<(Account, Account)>,
+    ) -> Result<(), RecordError<S::Error>> {
+        let mut accounts = hotkeys.clone();
+        accounts.extend(pairs.iter().map(|(_, coldkey)| *coldkey));
+        accounts.extend(self.decoded::<Account>("SubtensorModule.SubnetOwner")?);
+        let mut netuids = self.netuids.clone();
+        netuids.insert(0);
+        let netuids: Vec<_> = netuids.iter().map(|netuid| netuid.to_le_bytes()).collect();
+        let both: BTreeSet<_> = pairs.iter().flat_map(|(one, other)| [(one, other), (other, one)]).collect();
+        for (name, item) in self.items {
+            let keys: Vec<_> = match item.access {
+                Access::Account => accounts.iter().map(|account| item.key([&account[..]])).collect(),
+                Access::AccountInSubnet => {
+                    let of = |account: &Account| -> Vec<_> {
+                        netuids.iter().map(|netuid| item.key([&account[..], netuid])).collect()
+                    };
+                    accounts.iter().flat_map(of).collect()
+                }
+                Access::Accounts => both.iter().map(|(one, other)| item.key([&one[..], &other[..]])).collect(),
+                Access::AccountsAcrossSubnet => {
+                    let of = |(one, other): &(&Account, &Account)| -> Vec<_> {
+                        netuids.iter().map(|netuid| item.key([&one[..], netuid, &other[..]])).collect()
+                    };
+                    both.iter().flat_map(of).collect()
+                }
+                _ => continue,
+            };
+            self.read(name, keys).await?;
+        }
+        Ok(())
+    }
+
+    /// Sets the defaults of the recorded chain where they differ from the localnet's and no value is stored.
+    fn add_defaults(&mut self, defaults: &BTreeMap<String, Vec<u8>>) {
+        for (name, default) in defaults {
+            let Some(item) = self.items.get(name) else { continue };
+            let keys = match item.access {
+                Access::Value => vec![item.prefix().to_vec()],
+                Access::Subnet => self.netuids.iter().map(|netuid| item.key([&netuid.to_le_bytes()[..]])).collect(),
+                _ => continue,
+            };
+            // Of a map with further keys, the netuid alone is no key.
+            for key in keys.into_iter().filter(|key| item.is_key(key)) {
+                self.entries.entry(key).or_insert_with(|| default.clone());
+            }
+        }
+    }
+
+    async fn read(&mut self, what: &str, keys: Vec<Vec<u8>>) -> Result<(), RecordError<S::Error>> {
+        self.entries.extend(self.source.values(what, keys).await.map_err(RecordError::Source)?);
+        Ok(())
+    }
+
+    fn key(&self, item: &str, parts: &[&[u8]]) -> Option<Vec<u8>> {
+        Some(self.items.get(item)?.key(parts.iter().copied()))
+    }
+
+    /// Returns the recorded entries of an item.
+    fn of(&self, item: &str) -> impl Iterator<Item = (&Vec<u8>, &Vec<u8>)> {
+        let prefix = self.items.get(item).map(Item::prefix);
+        prefix.into_iter().flat_map(move |prefix| {
+            self.entries.range(prefix.to_vec()..).take_while(move |(key, _)| key.starts_with(prefix))
+        })
+    }
+
+    fn accounts_in(&self, item: &str) -> Vec<Account> {
+        let parts = self.of(item).filter_map(|(key, _)| self.items.get(item)?.parts(key)).flatten();
+        let account = |part| match part {
+            KeyPart::Account(account) => Some(account),
+            KeyPart::Netuid(_) => None,
+        };
+        parts.filter_map(account).collect()
+    }
+
+    fn decoded<T: Decode>(&self, item: &'static str) -> Result<Vec<T>, RecordError<S::Error>> {
+        let values = self.of(item).map(|(_, value)| T::decode(&mut value.as_slice()));
+        values.collect::<Result<_, _>>().map_err(|_| RecordError::Value(item))
+    }
+}

@@ -1,0 +1,270 @@
+use std::convert::Infallible;
+use std::path::Path;
+
+use codec::Encode;
+use proptest::prelude::*;
+use sp_core::storage::Storage;
+use sp_state_machine::BasicExternalities;
+use taonet_localnet_runtime::genesis::{block_number, development_account, genesis};
+use taonet_localnet_runtime::runtime::{Balances, Runtime};
+use taonet_localnet_runtime::subtensor::{
+    Owner, StakingHotkeys, SubnetTAO, Tempo, TotalIssuance, TotalNetworks, TotalStake,
+};
+use taonet_localnet_runtime::types::{NetUid, TaoBalance};
+
+use super::*;
+
+const BABELBIT: u16 = 59;
+
+/// A state in memory.
+struct Memory(Storage);
+
+impl Source for Memory {
+    type Error = Infallible;
+
+    async fn keys(&self, _: &str, prefixes: Vec<Vec<u8>>) -> Result<Vec<Vec<u8>>, Infallible> {
+        let below = |prefix: &Vec<u8>| self.0.top.keys().filter(|key| key.starts_with(prefix)).cloned().collect();
+        Ok(prefixes.iter().map(below).collect::<Vec<Vec<_>>>().concat())
+    }
+
+    async fn values(&self, _: &str, keys: Vec<Vec<u8>>) -> Result<Vec<(Vec<u8>, Vec<u8>)>, Infallible> {
+        let value = |key: Vec<u8>| self.0.top.get(&key).map(|value| (key.clone(), value.clone()));
+        Ok(keys.into_iter().filter_map(value).collect())
+    }
+}
+
+fn metadata() -> Vec<u8> {
+    Runtime::metadata_at_version(14).unwrap().to_vec()
+}
+
+fn origin(block: u32) -> Origin {
+    Origin {
+        chain: "Recorded".to_owned(),
+        genesis: H256::repeat_byte(1),
+        block,
+        block_hash: H256::repeat_byte(2),
+        spec_version: 461,
+    }
+}
+
+/// The genesis state after changes.
+fn changed(change: impl FnOnce()) -> Memory {
+    let mut state = genesis(&[]).unwrap();
+    BasicExternalities::execute_with_storage(&mut state, change);
+    Memory(state)
+}
+
+async fn recorded(state: &Memory, netuids: &[u16]) -> Recording {
+    record(state, origin(1_000), &metadata(), netuids).await.unwrap()
+}
+
+fn written(recording: &Recording) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    recording.write(&mut bytes).unwrap();
+    bytes
+}
+
+fn read(bytes: &[u8]) -> Result<Recording, RecordingError> {
+    Recording::read_from(bytes, Path::new("recording.jsonl"))
+}
+
+/// Runs code on a fork of a recording.
+fn in_fork<T>(recording: &Recording, code: impl FnOnce() -> T) -> T {
+    let mut state = genesis(&[]).unwrap();
+    recording.fork(&mut state).unwrap();
+    BasicExternalities::execute_with_storage(&mut state, code)
+}
+
+fn recordings() -> impl Strategy<Value = Recording> {
+    let bytes = || prop::collection::vec(any::<u8>(), 0..8);
+    let entries = prop::collection::btree_map(bytes(), bytes(), 0..6);
+    let item = (".{0,12}", bytes(), entries).prop_map(|(encoding, prefix, entries)| Recorded { encoding, prefix, entries });
+    let left_out = prop::collection::vec((".{0,8}", ".{0,8}"), 0..3);
+    let parts = (prop::collection::btree_map(".{0,12}", item, 0..4), left_out, any::<Vec<u16>>(), any::<u32>());
+    parts.prop_map(|(items, left_out, netuids, block)| Recording {
+        origin: origin(block),
+        netuids,
+        left_out: left_out.iter().map(|(item, reason)| LeftOut::new(item, reason)).collect(),
+        items,
+    })
+}
+
+proptest! {
+    #[test]
+    fn a_recording_is_read_as_it_was_written(recording in recordings()) {
+        prop_assert_eq!(read(&written(&recording)).unwrap(), recording);
+    }
+
+    #[test]
+    fn a_truncated_or_corrupt_file_is_refused(
+        recording in recordings(), at in any::<prop::sample::Index>(), change in 1_u8..,
+    ) {
+        let bytes = written(&recording);
+        let at = at.index(bytes.len());
+        prop_assert!(read(&bytes[..at]).is_err(), "cut after {} bytes", at);
+        let mut corrupt = bytes.clone();
+        corrupt[at] ^= change;
+        prop_assert!(read(&corrupt).is_err(), "byte {} changed", at);
+        prop_assert!(read(&[&bytes[..], b"\n"].concat()).is_err());
+    }
+}
+
+#[test]
+fn other_files_are_refused_with_a_remedy() {
+    let whole = String::from_utf8(written(&Recording {
+        origin: origin(7),
+        netuids: vec![59],
+        left_out: Vec::new(),
+        items: BTreeMap::new(),
+    }));
+    let whole = whole.unwrap();
+    for (text, error) in [
+        ("", "is not a recording; hint: create one with tao localnet record"),
+        ("TAOCHAIN\u{1}", "is not a recording"),
+        ("{\"format\": \"other\", \"version\": 1}\n", "is not a recording"),
+        (&whole.replace("\"version\":1", "\"version\":2"), "format version 2, expected 1; hint: record the state again"),
+        (&whole.replace("\"netuids\"", "\"subnets\""), "corrupt: line 1: unknown field `subnets`"),
+        (&whole[..whole.len() - 1], "corrupt: line 2: it is incomplete; hint: get another copy"),
+        (whole.lines().next().unwrap(), "corrupt: line 2: it is incomplete"),
+        (&whole.replace("[59]", "[58]"), "the hash of the lines before is wrong"),
+    ] {
+        let told = read(text.as_bytes()).unwrap_err().to_string();
+        assert!(told.contains(error), "{told}");
+    }
+    let told = Recording::read(Path::new("/nowhere/recording.jsonl")).unwrap_err().to_string();
+    assert!(told.contains("cannot read the recording /nowhere/recording.jsonl: No such file"), "{told}");
+}
+
+#[tokio::test]
+async fn a_fork_has_the_recorded_subnets() {
+    let alice = development_account("Alice").unwrap();
+    let source = changed(|| {
+        Tempo::<Runtime>::insert(NetUid(BABELBIT), 77);
+        Tempo::<Runtime>::insert(NetUid(18), 78);
+        SubnetTAO::<Runtime>::insert(NetUid(BABELBIT), TaoBalance(5_000_000_000));
+    });
+    let recording = recorded(&source, &[BABELBIT, BABELBIT]).await;
+    assert_eq!(recording.netuids(), [BABELBIT]);
+    let mut state = genesis(&[]).unwrap();
+    let fork = recording.fork(&mut state).unwrap();
+    assert_eq!((fork.entries, fork.left_out.len()), (recording.len(), 0));
+    assert_eq!(block_number(&state), 1_000);
+    BasicExternalities::execute_with_storage(&mut state, || {
+        assert_eq!(Tempo::<Runtime>::get(NetUid(BABELBIT)), 77);
+        assert_eq!(Tempo::<Runtime>::get(NetUid(18)), 360);
+        assert_eq!(SubnetTAO::<Runtime>::get(NetUid(BABELBIT)), TaoBalance(5_000_000_000));
+        let pools: u64 = SubnetTAO::<Runtime>::iter_values().map(|tao| tao.0).sum();
+        assert_eq!(TotalStake::<Runtime>::get().0, pools);
+        assert_eq!(TotalIssuance::<Runtime>::get().0, Balances::total_issuance() + pools);
+        assert_eq!(Balances::free_balance(&alice), 1_000_000_000_000_000);
+        assert_eq!(TotalNetworks::<Runtime>::get(), 60);
+    });
+}
+
+#[tokio::test]
+async fn what_the_recorded_chain_does_not_store_has_its_default() {
+    let babelbit = NetUid(BABELBIT);
+    let source = changed(|| Tempo::<Runtime>::remove(babelbit));
+    let recording = recorded(&source, &[BABELBIT]).await;
+    assert!(!in_fork(&recording, || Tempo::<Runtime>::contains_key(babelbit)));
+}
+
+#[tokio::test]
+async fn a_netuid_beyond_the_localnets_is_taken() {
+    let alice = development_account("Alice").unwrap();
+    let source = changed(|| {
+        taonet_localnet_runtime::fork::add_subnets(61).unwrap();
+    });
+    let recording = recorded(&source, &[61]).await;
+    in_fork(&recording, || {
+        assert_eq!(TotalNetworks::<Runtime>::get(), 62);
+        assert_eq!(Owner::<Runtime>::get(development_account("Alice_hk").unwrap()), alice);
+        assert!(StakingHotkeys::<Runtime>::get(&alice).is_empty());
+    });
+}
+
+#[tokio::test]
+async fn unknown_subnets_and_other_runtimes_are_refused() {
+    let source = changed(|| ());
+    let error = record(&source, origin(7), &metadata(), &[60]).await.unwrap_err().to_string();
+    assert!(error.contains("netuid 60: there is no such subnet in block 7"), "{error}");
+    let error = record(&source, origin(7), b"meta", &[59]).await.unwrap_err().to_string();
+    assert!(error.contains("the node's runtime cannot be recorded: malformed metadata"), "{error}");
+    // A runtime with another name of a required item.
+    let name = "AlphaV2".encode();
+    let mut other = metadata();
+    let position = other.windows(name.len()).rposition(|bytes| bytes == name).unwrap();
+    other[position + 1] = b'B';
+    let error = record(&source, origin(7), &other, &[59]).await.unwrap_err().to_string();
+    let expected = "(spec version 461) cannot be recorded: SubtensorModule.AlphaV2: the runtime has no such item; hint:";
+    assert!(error.contains(expected), "{error}");
+}
+
+#[tokio::test]
+async fn an_item_that_the_localnet_cannot_take_is_left_out() {
+    let source = changed(|| ());
+    let mut other = metadata();
+    let name = "Kappa".encode();
+    let position = other.windows(name.len()).rposition(|bytes| bytes == name).unwrap();
+    other[position + 1] = b'k';
+    let recording = record(&source, origin(7), &other, &[59]).await.unwrap();
+    assert_eq!(
+        recording.left_out().iter().find(|left| left.item.ends_with("appa")),
+        Some(&LeftOut::new("SubtensorModule.kappa", "the localnet has no such item"))
+    );
+    // A recording of another version of this program.
+    let mut recording = recorded(&source, &[59]).await;
+    recording.items.get_mut("SubtensorModule.Kappa").unwrap().encoding = "Identity(u16) -> u32".to_owned();
+    let unknown = recording.items["SubtensorModule.Kappa"].clone();
+    recording.items.insert("SubtensorModule.Unknown".to_owned(), unknown);
+    let fork = recording.fork(&mut genesis(&[]).unwrap()).unwrap();
+    let expected = [
+        LeftOut::new("SubtensorModule.Kappa", "the localnet encodes it differently"),
+        LeftOut::new("SubtensorModule.Unknown", "the localnet has no such item"),
+    ];
+    assert_eq!(fork.left_out, expected);
+}
+
+#[tokio::test]
+async fn a_recording_that_contradicts_itself_is_refused() {
+    let source = changed(|| ());
+    let recording = recorded(&source, &[59]).await;
+    let refused = |change: fn(&mut Recording)| {
+        let mut recording = recording.clone();
+        change(&mut recording);
+        let mut state = genesis(&[]).unwrap();
+        let before = state.top.clone();
+        let error = recording.fork(&mut state).unwrap_err().to_string();
+        assert_eq!(state.top, before, "{error}");
+        error
+    };
+    let cases: [(fn(&mut Recording), &str); 5] = [
+        (|recording| recording.netuids.push(60), "has no subnet 60, but names it"),
+        (
+            |recording| {
+                let item = recording.items.get_mut("SubtensorModule.Tempo").unwrap();
+                item.entries.insert(vec![18, 0], vec![1, 0]);
+            },
+            "a key of SubtensorModule.Tempo that it cannot have",
+        ),
+        (
+            |recording| {
+                let item = recording.items.get_mut("SubtensorModule.Owner").unwrap();
+                item.entries.insert(vec![7; 48], vec![7; 32]);
+            },
+            "a key of SubtensorModule.Owner that it cannot have",
+        ),
+        (
+            |recording| drop(recording.items.remove("SubtensorModule.Uids")),
+            "SubtensorModule.Uids cannot be used: it was not recorded; hint: record the state again",
+        ),
+        (
+            |recording| recording.items.get_mut("System.Account").unwrap().encoding.push('?'),
+            "System.Account cannot be used: the localnet encodes it differently",
+        ),
+    ];
+    for (change, expected) in cases {
+        let told = refused(change);
+        assert!(told.contains(expected), "{told}");
+    }
+}

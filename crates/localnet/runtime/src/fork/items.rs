@@ -1,0 +1,434 @@
+//! The storage items of a chain that a fork can take, from the chain's metadata.
+
+use std::collections::BTreeMap;
+
+use codec::Decode;
+use frame_metadata::v14::{StorageEntryMetadata, StorageEntryModifier, StorageEntryType, StorageHasher};
+use frame_metadata::{RuntimeMetadata, RuntimeMetadataPrefixed};
+use scale_info::form::PortableForm;
+use scale_info::{Field, PortableRegistry, TypeDef, TypeDefPrimitive};
+use sp_io::hashing::{blake2_128, twox_64, twox_128};
+
+use crate::Runtime;
+
+/// The metadata version that [`items`] reads.
+pub const METADATA_VERSION: u32 = 14;
+
+/// Maximum number of types within the type of an item.
+const MAX_TYPES: usize = 4_096;
+
+/// Items of SubtensorModule that follow from other items, or belong to the node that runs the chain.
+const DERIVED: [&str; 5] = ["BlockEmission", "MaxEpochsPerBlock", "TotalIssuance", "TotalNetworks", "TotalStake"];
+
+/// Why the storage items of a chain cannot be read from its metadata.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum MetadataError {
+    /// The metadata cannot be decoded.
+    #[error("malformed metadata: {0}")]
+    Malformed(#[from] codec::Error),
+    /// The metadata has a different version.
+    #[error("the metadata has version {0}, not {METADATA_VERSION}")]
+    Version(u32),
+}
+
+/// A part of a map's key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Part {
+    Netuid,
+    /// A mechanism of a subnet: mechanism × 4 096 + netuid.
+    Mechanism,
+    Account,
+    Other,
+}
+
+/// A hasher whose output ends with the hashed key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Hasher {
+    Identity,
+    Twox64Concat,
+    Blake2x128Concat,
+}
+
+impl Hasher {
+    const fn of(hasher: &StorageHasher) -> Option<Self> {
+        match hasher {
+            StorageHasher::Identity => Some(Self::Identity),
+            StorageHasher::Twox64Concat => Some(Self::Twox64Concat),
+            StorageHasher::Blake2_128Concat => Some(Self::Blake2x128Concat),
+            _ => None,
+        }
+    }
+
+    fn hash(self, key: &[u8]) -> Vec<u8> {
+        match self {
+            Self::Identity => Vec::new(),
+            Self::Twox64Concat => twox_64(key).to_vec(),
+            Self::Blake2x128Concat => blake2_128(key).to_vec(),
+        }
+    }
+
+    const fn width(self) -> usize {
+        match self {
+            Self::Identity => 0,
+            Self::Twox64Concat => 8,
+            Self::Blake2x128Concat => 16,
+        }
+    }
+}
+
+/// How the entries of an item belong to subnets and accounts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    /// A single value.
+    Value,
+    /// A map whose first key is a subnet.
+    Subnet,
+    /// A map whose first key is a mechanism of a subnet.
+    Mechanism,
+    /// A map by account.
+    Account,
+    /// A map by account and subnet.
+    AccountInSubnet,
+    /// A map by two accounts.
+    Accounts,
+    /// A map by account, subnet and another account.
+    AccountsAcrossSubnet,
+    /// A map by two accounts and subnet.
+    AccountsInSubnet,
+}
+
+/// A subnet or an account in a storage key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum KeyPart {
+    /// Netuid of a subnet.
+    Netuid(u16),
+    /// An account.
+    Account([u8; 32]),
+}
+
+/// A storage item that a fork can take.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Item {
+    /// The default of an unset value, if it has one.
+    pub default: Option<Vec<u8>>,
+    /// How entries belong to subnets and accounts.
+    pub access: Access,
+    prefix: Vec<u8>,
+    key: Vec<(Hasher, Part)>,
+    encoding: String,
+}
+
+impl Item {
+    /// Returns the first bytes of all the item's storage keys.
+    pub fn prefix(&self) -> &[u8] {
+        &self.prefix
+    }
+
+    /// Describes the encoding of keys and value, such as `Identity(u16) -> u16`. Two items with equal descriptions
+    /// have equal encodings.
+    pub fn encoding(&self) -> &str {
+        &self.encoding
+    }
+
+    /// Returns the storage key with these encoded parts, or the first bytes of the keys that begin with them.
+    pub fn key<'a>(&self, parts: impl IntoIterator<Item = &'a [u8]>) -> Vec<u8> {
+        let mut key = self.prefix.clone();
+        for ((hasher, _), part) in self.key.iter().zip(parts) {
+            key.extend(hasher.hash(part));
+            key.extend_from_slice(part);
+        }
+        key
+    }
+
+    /// Returns the subnets and accounts in a storage key, up to the first part of another type; `None` if it is not a
+    /// key of this item.
+    pub fn parts(&self, key: &[u8]) -> Option<Vec<KeyPart>> {
+        let mut rest = key.strip_prefix(self.prefix.as_slice())?;
+        let mut parts = Vec::new();
+        for (hasher, part) in &self.key {
+            let (hash, after) = rest.split_at_checked(hasher.width())?;
+            let width = match part {
+                Part::Netuid | Part::Mechanism => 2,
+                Part::Account => 32,
+                Part::Other => return Some(parts),
+            };
+            let (bytes, after) = after.split_at_checked(width)?;
+            if hasher.hash(bytes) != hash {
+                return None;
+            }
+            parts.push(match part {
+                Part::Account => KeyPart::Account(bytes.try_into().ok()?),
+                Part::Mechanism => KeyPart::Netuid(u16::from_le_bytes(bytes.try_into().ok()?) % 4_096),
+                _ => KeyPart::Netuid(u16::from_le_bytes(bytes.try_into().ok()?)),
+            });
+            rest = after;
+        }
+        rest.is_empty().then_some(parts)
+    }
+
+    /// Whether this is a complete storage key, with parts of known types only.
+    pub fn is_key(&self, key: &[u8]) -> bool {
+        self.parts(key).is_some_and(|parts| parts.len() == self.key.len())
+    }
+
+    /// Returns the subnet in a storage key; the inner `None` for a key without one.
+    pub fn netuid(&self, key: &[u8]) -> Option<Option<u16>> {
+        let netuid = |part: &KeyPart| match part {
+            KeyPart::Netuid(netuid) => Some(*netuid),
+            KeyPart::Account(_) => None,
+        };
+        self.parts(key).map(|parts| parts.iter().find_map(netuid))
+    }
+}
+
+/// Storage items by name, such as `SubtensorModule.Tempo`. An item that no fork can take has the reason as its error.
+pub type Items = BTreeMap<String, Result<Item, &'static str>>;
+
+/// Returns the storage items of subnets, neurons, stake and balances that a chain's metadata describes. Totals that a
+/// fork computes anew are not among them.
+///
+/// # Errors
+/// [`MetadataError`].
+pub fn items(metadata: &[u8]) -> Result<Items, MetadataError> {
+    let RuntimeMetadata::V14(metadata) = RuntimeMetadataPrefixed::decode(&mut &*metadata)?.1 else {
+        let version = metadata.get(4).copied().unwrap_or_default();
+        return Err(MetadataError::Version(version.into()));
+    };
+    let mut items = Items::new();
+    for pallet in &metadata.pallets {
+        let Some(storage) = &pallet.storage else { continue };
+        for entry in storage.entries.iter().filter(|entry| is_wanted(&pallet.name, &entry.name)) {
+            let item = item(&metadata.types, &storage.prefix, entry);
+            items.insert(format!("{}.{}", pallet.name, entry.name), item);
+        }
+    }
+    Ok(items)
+}
+
+/// Returns the items of this crate's runtime.
+///
+/// # Errors
+/// [`MetadataError`], which does not occur.
+pub fn own_items() -> Result<Items, MetadataError> {
+    let metadata = Runtime::metadata_at_version(METADATA_VERSION).ok_or(MetadataError::Version(0))?;
+    items(&metadata)
+}
+
+fn is_wanted(pallet: &str, item: &str) -> bool {
+    match pallet {
+        "SubtensorModule" => !DERIVED.contains(&item),
+        "Swap" | "Commitments" | "AlphaAssets" => true,
+        "Proxy" => ["Proxies", "Announcements"].contains(&item),
+        "Balances" => ["Locks", "Reserves", "Holds", "Freezes"].contains(&item),
+        "System" => item == "Account",
+        "Timestamp" => item == "Now",
+        _ => false,
+    }
+}
+
+fn item(
+    types: &PortableRegistry,
+    pallet: &str,
+    entry: &StorageEntryMetadata<PortableForm>,
+) -> Result<Item, &'static str> {
+    let mut describe = Description { types, left: MAX_TYPES, within: Vec::new() };
+    let mut described = |id| describe.encoding(id).ok_or("its type is too large or malformed");
+    let (key, value, encoding) = match &entry.ty {
+        StorageEntryType::Plain(value) => (Vec::new(), value.id, String::new()),
+        StorageEntryType::Map { hashers, key, value } => {
+            let parts = match (&types.resolve(key.id).ok_or("its key type is missing")?.type_def, hashers.len()) {
+                (TypeDef::Tuple(tuple), count) if count > 1 => tuple.fields.iter().map(|field| field.id).collect(),
+                _ => vec![key.id],
+            };
+            if parts.len() != hashers.len() {
+                return Err("its keys do not match its hashers");
+            }
+            let mut key = Vec::new();
+            let mut encoding = String::new();
+            for (hasher, id) in hashers.iter().zip(parts) {
+                let readable = Hasher::of(hasher).ok_or("its keys are hashes")?;
+                key.push((readable, part(types, id)));
+                encoding.push_str(&format!("{hasher:?}({}) ", described(id)?));
+            }
+            (key, value.id, format!("{encoding}-> "))
+        }
+    };
+    let encoding = format!("{encoding}{}", described(value)?);
+    let parts: Vec<Part> = key.iter().map(|(_, part)| *part).collect();
+    let access = match parts.as_slice() {
+        [] => Access::Value,
+        [Part::Netuid, ..] => Access::Subnet,
+        [Part::Mechanism, ..] => Access::Mechanism,
+        [Part::Account] => Access::Account,
+        [Part::Account, Part::Netuid] => Access::AccountInSubnet,
+        [Part::Account, Part::Account] => Access::Accounts,
+        [Part::Account, Part::Netuid, Part::Account] => Access::AccountsAcrossSubnet,
+        [Part::Account, Part::Account, Part::Netuid] => Access::AccountsInSubnet,
+        _ => return Err("its keys are neither subnets nor accounts"),
+    };
+    let default = matches!(entry.modifier, StorageEntryModifier::Default).then(|| entry.default.clone());
+    let prefix = [twox_128(pallet.as_bytes()), twox_128(entry.name.as_bytes())].concat();
+    Ok(Item { default, access, prefix, key, encoding })
+}
+
+fn part(types: &PortableRegistry, id: u32) -> Part {
+    let name = types.resolve(id).and_then(|ty| ty.path.segments.last()).map(String::as_str);
+    match name {
+        Some("NetUid") => Part::Netuid,
+        Some("NetUidStorageIndex") => Part::Mechanism,
+        Some("AccountId32") => Part::Account,
+        _ => Part::Other,
+    }
+}
+
+/// Describes types by their encoding: without names, and without the boundaries of structs, which encode nothing.
+struct Description<'a> {
+    types: &'a PortableRegistry,
+    /// Number of types that may still be described.
+    left: usize,
+    /// The types that contain the current one.
+    within: Vec<u32>,
+}
+
+impl Description<'_> {
+    fn encoding(&mut self, id: u32) -> Option<String> {
+        let parts = self.parts(id)?;
+        Some(match parts.as_slice() {
+            [part] => part.clone(),
+            parts => format!("({})", parts.join(", ")),
+        })
+    }
+
+    fn parts(&mut self, id: u32) -> Option<Vec<String>> {
+        self.left = self.left.checked_sub(1)?;
+        if let Some(up) = self.within.iter().rev().position(|outer| *outer == id) {
+            return Some(vec![format!("outer{up}")]);
+        }
+        self.within.push(id);
+        let parts = self.parts_of(id);
+        self.within.pop();
+        parts
+    }
+
+    fn parts_of(&mut self, id: u32) -> Option<Vec<String>> {
+        let types = self.types;
+        Some(match &types.resolve(id)?.type_def {
+            TypeDef::Composite(composite) => self.fields(&composite.fields)?,
+            TypeDef::Tuple(tuple) => {
+                let parts: Option<Vec<_>> = tuple.fields.iter().map(|field| self.parts(field.id)).collect();
+                parts?.concat()
+            }
+            TypeDef::Variant(variant) => {
+                let mut variants: Vec<_> = variant.variants.iter().collect();
+                variants.sort_by_key(|variant| variant.index);
+                let variants = variants.into_iter().map(|variant| {
+                    let fields = self.fields(&variant.fields)?;
+                    Some(format!("{}({})", variant.index, fields.join(", ")).replace("()", ""))
+                });
+                vec![format!("{{{}}}", variants.collect::<Option<Vec<_>>>()?.join(", "))]
+            }
+            TypeDef::Sequence(sequence) => vec![format!("[{}]", self.encoding(sequence.type_param.id)?)],
+            TypeDef::Array(array) => vec![format!("[{}; {}]", self.encoding(array.type_param.id)?, array.len)],
+            TypeDef::Compact(compact) => vec![format!("compact {}", self.encoding(compact.type_param.id)?)],
+            TypeDef::Primitive(primitive) => vec![name(primitive).to_owned()],
+            TypeDef::BitSequence(_) => vec!["bits".to_owned()],
+        })
+    }
+
+    fn fields(&mut self, fields: &[Field<PortableForm>]) -> Option<Vec<String>> {
+        let parts: Option<Vec<_>> = fields.iter().map(|field| self.parts(field.ty.id)).collect();
+        Some(parts?.concat())
+    }
+}
+
+const fn name(primitive: &TypeDefPrimitive) -> &'static str {
+    match primitive {
+        TypeDefPrimitive::Bool => "bool",
+        TypeDefPrimitive::Char => "char",
+        TypeDefPrimitive::Str => "str",
+        TypeDefPrimitive::U8 => "u8",
+        TypeDefPrimitive::U16 => "u16",
+        TypeDefPrimitive::U32 => "u32",
+        TypeDefPrimitive::U64 => "u64",
+        TypeDefPrimitive::U128 => "u128",
+        TypeDefPrimitive::U256 => "u256",
+        TypeDefPrimitive::I8 => "i8",
+        TypeDefPrimitive::I16 => "i16",
+        TypeDefPrimitive::I32 => "i32",
+        TypeDefPrimitive::I64 => "i64",
+        TypeDefPrimitive::I128 => "i128",
+        TypeDefPrimitive::I256 => "i256",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn own() -> Items {
+        own_items().unwrap()
+    }
+
+    fn get(name: &str) -> Item {
+        own()[name].clone().unwrap()
+    }
+
+    #[test]
+    fn items_are_described_by_their_encoding() {
+        for (name, access, encoding) in [
+            ("SubtensorModule.Tempo", Access::Subnet, "Identity(u16) -> u16"),
+            ("SubtensorModule.TaoWeight", Access::Value, "u64"),
+            ("SubtensorModule.SubnetTAO", Access::Subnet, "Identity(u16) -> u64"),
+            ("SubtensorModule.Weights", Access::Mechanism, "Identity(u16) Identity(u16) -> [(u16, u16)]"),
+            ("SubtensorModule.Owner", Access::Account, "Blake2_128Concat([u8; 32]) -> [u8; 32]"),
+            (
+                "SubtensorModule.ChildKeys",
+                Access::AccountInSubnet,
+                "Blake2_128Concat([u8; 32]) Identity(u16) -> [(u64, [u8; 32])]",
+            ),
+            ("SubtensorModule.RecycleOrBurn", Access::Subnet, "Identity(u16) -> {0, 1}"),
+            ("Timestamp.Now", Access::Value, "u64"),
+        ] {
+            let item = get(name);
+            assert_eq!((item.access, item.encoding()), (access, encoding), "{name}");
+        }
+        let access = |name: &str| get(name).access;
+        assert_eq!(access("SubtensorModule.AlphaV2"), Access::AccountsInSubnet);
+        assert_eq!(access("SubtensorModule.Lock"), Access::AccountsAcrossSubnet);
+        assert_eq!(access("SubtensorModule.BasketClaimed"), Access::Accounts);
+        assert_eq!(access("System.Account"), Access::Account);
+        let reason = own()["SubtensorModule.LastRateLimitedBlock"].clone().unwrap_err();
+        assert_eq!(reason, "its keys are neither subnets nor accounts");
+        assert!(!own().contains_key("SubtensorModule.TotalIssuance") && !own().contains_key("System.Number"));
+    }
+
+    #[test]
+    fn keys_are_built_and_read() {
+        let (hotkey, coldkey) = ([1; 32], [2; 32]);
+        let item = get("SubtensorModule.AlphaV2");
+        let key = item.key([&hotkey[..], &coldkey, &59u16.to_le_bytes()]);
+        let parts = [KeyPart::Account(hotkey), KeyPart::Account(coldkey), KeyPart::Netuid(59)];
+        assert_eq!(item.parts(&key), Some(parts.to_vec()));
+        assert_eq!(item.netuid(&key), Some(Some(59)));
+        // Another item's key, a part of a key, more than a key, a wrong hash.
+        let mut wrong = key.clone();
+        wrong[40] ^= 1;
+        let longer = [&key[..], &[0]].concat();
+        for key in [&get("SubtensorModule.Owner").key([&hotkey[..]])[..], &key[..key.len() - 1], &longer, &wrong] {
+            assert_eq!(item.parts(key), None);
+        }
+        let item = get("SubtensorModule.Weights");
+        let key = item.key([&(4_096u16 + 59).to_le_bytes()[..], &7u16.to_le_bytes()]);
+        assert_eq!(item.netuid(&key), Some(Some(59)));
+        assert_eq!(get("SubtensorModule.Owner").netuid(&get("SubtensorModule.Owner").key([&hotkey[..]])), Some(None));
+    }
+
+    #[test]
+    fn malformed_metadata_is_refused() {
+        assert!(matches!(items(b""), Err(MetadataError::Malformed(_))));
+        assert!(matches!(items(b"meta\x0e"), Err(MetadataError::Malformed(_))));
+        let newer = Runtime::metadata_at_version(15).unwrap();
+        assert!(matches!(items(&newer), Err(MetadataError::Version(15))));
+    }
+}

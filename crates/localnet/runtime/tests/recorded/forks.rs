@@ -1,0 +1,30 @@
+//! What a fork takes from a recording of the real chain.
+
+use taonet_localnet_runtime::fork::{items, own_items};
+
+use crate::vectors;
+
+/// Items that the localnet has, but not a fork of the real chain.
+const DIFFERENT: [&str; 2] = ["Balances.Freezes", "Balances.Holds"];
+
+/// Minimum number of items that a fork takes; raise it as more are supported.
+const TAKEN: usize = 200;
+
+#[test]
+fn a_fork_takes_every_item_that_both_chains_have() {
+    let Some(metadata) = vectors::read("metadata_v14_spec461.scale.gz") else { return };
+    let (theirs, own) = (items(&metadata).unwrap(), own_items().unwrap());
+    let mut taken = 0;
+    for (name, item) in &own {
+        let (Ok(item), Some(their)) = (item, theirs.get(name)) else { continue };
+        let their = their.as_ref().unwrap_or_else(|reason| panic!("{name}: {reason}"));
+        if DIFFERENT.contains(&name.as_str()) {
+            assert_ne!(item, their, "{name} is equal");
+            continue;
+        }
+        assert_eq!(item, their, "{name}");
+        taken += 1;
+    }
+    println!("{taken} items");
+    assert!(taken >= TAKEN, "{taken} items");
+}

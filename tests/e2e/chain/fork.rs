@@ -1,0 +1,102 @@
+use std::path::Path;
+use std::process::Output;
+
+use serde_json::{Value, json};
+
+use super::{ALICE, BABELBIT, Chain};
+use crate::support::{Daemon, document, refusal, tao};
+
+fn record(url: &str, netuid: &str, file: &Path, further: &[&str]) -> Output {
+    let mut command = tao();
+    command.args(["localnet", "record", url, "--netuid", netuid, "--output"]).arg(file).args(further);
+    command.output().unwrap()
+}
+
+fn fork(file: &Path, further: &[&str]) -> std::process::Command {
+    let mut command = tao();
+    command.args(["localnet", "--block-time", "manual", "--fork"]).arg(file).args(further);
+    command
+}
+
+fn ask(url: &str, arguments: &[&str]) -> Value {
+    document(&tao().args(arguments).args(["--json", "--network", url]).output().unwrap())
+}
+
+#[test]
+fn a_subnet_is_recorded_and_continued_offline() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("subnet.jsonl");
+    let chain = Chain::start();
+    let (coldkey, hotkey) = chain.wallet();
+    chain.ask(&["register", "--netuid", BABELBIT, "--yes"]);
+    chain.ask(&["stake", "add", "100", "--netuid", BABELBIT, "--yes"]);
+    chain.epoch(BABELBIT);
+    chain.ask(&["weights", "set", "--netuid", BABELBIT, "0:1"]);
+    let recorded = document(&record(chain.url(), BABELBIT, &file, &["--json"]));
+    let block = recorded["block"]["number"].to_string();
+    assert_eq!((&recorded["netuids"], &recorded["file"]), (&json!([59]), &json!(file)));
+    let reasons = recorded["left_out"].as_array().unwrap().iter().map(|left| left["reason"].as_str().unwrap());
+    assert!(reasons.clone().all(|reason| reason.contains("neither subnets nor accounts")), "{recorded}");
+    let metagraph = chain.ask(&["metagraph", BABELBIT, "--full", "--block", &block]);
+    let free = chain.free(&coldkey);
+    assert!(metagraph["neurons"].as_array().unwrap().iter().any(|neuron| neuron["hotkey"] == hotkey), "{metagraph}");
+    drop(chain);
+
+    let data = folder.path().join("data");
+    let data = ["--data", data.to_str().unwrap()];
+    let daemon = Daemon::start(&mut fork(&file, &data));
+    let url = daemon.url().to_owned();
+    assert_eq!(ask(&url, &["metagraph", BABELBIT, "--full"]), metagraph);
+    let balances = ask(&url, &["balance", &coldkey, ALICE]);
+    assert_eq!(balances["accounts"][0]["free_rao"], free, "{balances}");
+    assert_eq!(balances["accounts"][1]["free_rao"], 1_000_000_000_000_000_u64, "{balances}");
+    let mined = ask(&url, &["localnet", "mine", "2"])["block"]["number"].as_u64().unwrap();
+    assert_eq!(mined.to_string(), (block.parse::<u64>().unwrap() + 2).to_string());
+    assert!(daemon.terminate().success());
+    // It resumes with and without the recording.
+    for arguments in [&["--block-time", "manual"][..], &["--block-time", "manual", "--fork", file.to_str().unwrap()]] {
+        let daemon = Daemon::start(tao().arg("localnet").args(arguments).args(data));
+        assert_eq!(ask(daemon.url(), &["localnet", "status"])["block"]["number"], mined);
+        assert!(daemon.terminate().success());
+    }
+}
+
+#[test]
+fn what_cannot_be_recorded_or_forked_is_refused_with_a_remedy() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str| folder.path().join(name);
+    let chain = Chain::start();
+    let told = refusal(&record(chain.url(), "77", &file("none"), &[]), 1);
+    assert!(told.contains("netuid 77: there is no such subnet in block"), "{told}");
+    assert!(!file("none").exists());
+    let told = refusal(&record("nowhere", BABELBIT, &file("none"), &[]), 2);
+    assert!(told.contains("URL: unknown network nowhere"), "{told}");
+    let told = refusal(&record("ws://127.0.0.1:9", BABELBIT, &file("none"), &[]), 3);
+    assert!(told.contains("ws://127.0.0.1:9"), "{told}");
+    let told = refusal(&record(chain.url(), BABELBIT, &file("none"), &["--block", "4000000"]), 1);
+    assert!(told.contains("4000000"), "{told}");
+    document(&record(chain.url(), BABELBIT, &file("subnet"), &["--json"]));
+    let told = refusal(&record(chain.url(), BABELBIT, &file("subnet"), &[]), 1);
+    assert!(told.contains("already exists") && told.contains("choose another name"), "{told}");
+
+    let whole = std::fs::read_to_string(file("subnet")).unwrap();
+    std::fs::write(file("cut"), &whole[..whole.len() / 2]).unwrap();
+    std::fs::write(file("other"), "a text\n").unwrap();
+    let first = whole.split_inclusive('\n').next().unwrap();
+    std::fs::write(file("newer"), first.replace("\"version\":1", "\"version\":2")).unwrap();
+    for (name, text) in [
+        ("absent", "cannot read the recording"),
+        ("other", "is not a recording; hint: create one with tao localnet record"),
+        ("cut", "truncated or corrupt: line"),
+        ("newer", "has format version 2, expected 1"),
+    ] {
+        let told = refusal(&fork(&file(name), &["--memory", "--port", "0"]).output().unwrap(), 1);
+        assert!(told.contains(text), "{told}");
+    }
+    // Another chain is in the directory.
+    let data = file("data");
+    let data = ["--data", data.to_str().unwrap()];
+    assert!(Daemon::start(tao().args(["localnet", "--block-time", "manual"]).args(data)).terminate().success());
+    let told = refusal(&fork(&file("subnet"), &["--port", "0"]).args(data).output().unwrap(), 1);
+    assert!(told.contains("--fork is for a new chain") && told.contains("tao localnet reset"), "{told}");
+}
