@@ -49,7 +49,7 @@ fn stake_goes_to_other_hotkeys_subnets_and_coldkeys() {
     chain.alice(&["sudo", "set", "tempo", "30000", "--netuid", BABELBIT]);
     chain.ask(&["register", "--netuid", BABELBIT, "--yes"]);
     chain.alice(&["register", "--netuid", BABELBIT, "--hotkey-ss58", BOB, "--yes"]);
-    chain.ask(&["stake", "add", "100", "--netuid", BABELBIT, "--yes"]);
+    chain.ask(&["stake", "add", "100", "--netuid", BABELBIT, "--no-limit", "--yes"]);
     let before = staked(&chain, &coldkey, &hotkey, 59);
 
     let moved = chain.ask(&["stake", "move", "10", "--netuid", BABELBIT, "--to-hotkey", BOB, "--yes"]);
@@ -99,7 +99,7 @@ fn a_hotkey_lends_stake_to_its_children() {
     let chain = Chain::start();
     let (_, hotkey) = chain.wallet();
     chain.ask(&["register", "--netuid", BABELBIT, "--yes"]);
-    chain.ask(&["stake", "add", "2000", "--netuid", BABELBIT, "--yes"]);
+    chain.ask(&["stake", "add", "2000", "--netuid", BABELBIT, "--no-limit", "--yes"]);
     let get = |account: &str| chain.ask(&["stake", "child", "get", account, "--netuid", BABELBIT]);
     assert_eq!((&get(&hotkey)["children"], &get(&hotkey)["scheduled"]), (&json!([]), &Value::Null));
 

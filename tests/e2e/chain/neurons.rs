@@ -86,7 +86,7 @@ fn weights_go_in_clear_where_the_subnet_wants_that_and_hidden_elsewhere() {
     chain.alice(&["sudo", "set", "commit_reveal_weights_enabled", "true", "--netuid", BABELBIT]);
     chain.alice(&["sudo", "set", "weights_set_rate_limit", "0", "--netuid", BABELBIT]);
     let uid = chain.ask(&["register", "--netuid", BABELBIT, "--yes"])["uid"].to_string();
-    chain.ask(&["stake", "add", "1000", "--netuid", BABELBIT, "--yes"]);
+    chain.ask(&["stake", "add", "1000", "--netuid", BABELBIT, "--no-limit", "--yes"]);
     chain.epoch(BABELBIT);
     let own = format!("{uid}:1");
     for (arguments, words) in [
@@ -117,7 +117,7 @@ fn a_commit_by_hash_is_revealed_from_its_file() {
     chain.alice(&["sudo", "set", "commit_reveal_weights_enabled", "true", "--netuid", BABELBIT]);
     chain.alice(&["sudo", "set", "weights_set_rate_limit", "0", "--netuid", BABELBIT]);
     chain.ask(&["register", "--netuid", BABELBIT, "--yes"]);
-    chain.ask(&["stake", "add", "1000", "--netuid", BABELBIT, "--yes"]);
+    chain.ask(&["stake", "add", "1000", "--netuid", BABELBIT, "--no-limit", "--yes"]);
     chain.epoch(BABELBIT);
     let file = chain.path("commit.json");
     let file = file.to_str().unwrap();

@@ -62,11 +62,16 @@ pub fn set_auto_stake_hotkey(netuid: NetUid, hotkey: Hotkey) -> Call {
     Call::new(SUBTENSOR, "set_coldkey_auto_stake_hotkey", args)
 }
 
-/// Builds a call that moves alpha of the signing coldkey from one hotkey to another, through the pools if the subnets
+/// Builds a call that moves alpha of the signing coldkey from one hotkey to another, at any price if the subnets
 /// differ.
 pub fn move_stake(from: (Hotkey, NetUid), to: (Hotkey, NetUid), amount: Alpha) -> Call {
-    let hotkeys = [("origin_hotkey", account(from.0)), ("destination_hotkey", account(to.0))];
-    Call::new(SUBTENSOR, "move_stake", hotkeys.into_iter().chain(route(from.1, to.1, amount)).collect())
+    Call::new(SUBTENSOR, "move_stake", moving(from, to, amount))
+}
+
+/// Builds a call that moves alpha of the signing coldkey from one hotkey on one subnet to another hotkey on another
+/// subnet, within a price limit.
+pub fn move_stake_limit(from: (Hotkey, NetUid), to: (Hotkey, NetUid), amount: Alpha, limit: PriceLimit) -> Call {
+    Call::new(SUBTENSOR, "move_stake_limit", limited(moving(from, to, amount), limit))
 }
 
 /// Builds a call that transfers the signing coldkey's alpha on a hotkey to another coldkey.
@@ -93,6 +98,11 @@ fn adding(hotkey: Hotkey, netuid: NetUid, amount: Rao) -> Args {
 
 fn removing(hotkey: Hotkey, netuid: NetUid, amount: Alpha) -> Args {
     vec![("hotkey", account(hotkey)), ("netuid", number(netuid.0)), ("amount_unstaked", number(amount.get()))]
+}
+
+fn moving(from: (Hotkey, NetUid), to: (Hotkey, NetUid), amount: Alpha) -> Args {
+    let hotkeys = [("origin_hotkey", account(from.0)), ("destination_hotkey", account(to.0))];
+    hotkeys.into_iter().chain(route(from.1, to.1, amount)).collect()
 }
 
 fn swapping(hotkey: Hotkey, from: NetUid, to: NetUid, amount: Alpha) -> Args {
