@@ -38,7 +38,7 @@ pub use registration::{
 pub use serving::{serve_axon, serve_prometheus};
 pub use staking::{
     PriceLimit, add_stake, add_stake_limit, claim_root, claim_root_with_hotkey, move_stake, move_stake_limit,
-    remove_stake, remove_stake_limit, set_auto_stake_hotkey, swap_stake, swap_stake_limit,
+    remove_stake, remove_stake_full_limit, remove_stake_limit, set_auto_stake_hotkey, swap_stake, swap_stake_limit,
     transfer_stake, unstake_all, unstake_all_alpha,
 };
 pub use utility::{batch, batch_all, force_batch, sudo};

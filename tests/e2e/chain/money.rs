@@ -96,6 +96,15 @@ fn stake_is_bought_and_sold() {
     let removed = chain.ask(&["stake", "remove", "--all", "--netuid", "59", "--no-limit", "--yes"]);
     assert_eq!(removed["success"], true);
     assert_eq!(staked(), 0);
+    // The chain sells the whole stake at the time of the call.
+    chain.ask(&["stake", "add", "1", "--netuid", "59", "--yes"]);
+    let remove = ["stake", "remove", "--all", "--netuid", "59"];
+    for (limit, is_limited) in [(&["--no-limit"][..], false), (&["--tolerance", "1%"], true)] {
+        let dry = chain.ask(&[&remove[..], limit, &["--dry-run"]].concat());
+        assert_eq!(dry["decoded_call"]["name"], "remove_stake_full_limit", "{dry}");
+        assert_eq!(dry["decoded_call"]["args"]["limit_price"], dry["limit_price"], "{dry}");
+        assert_eq!(dry["limit_price"].is_u64(), is_limited, "{dry}");
+    }
     // A limit below the current price.
     let (code, told) =
         failure(&chain.tao(&["stake", "add", "1", "--netuid", "59", "--limit", "0.000000001", "--yes", "--json"], &[]));

@@ -1,7 +1,7 @@
 use subxt::ext::scale_value::Value;
 use taonet_primitives::{Alpha, Coldkey, Hotkey, NetUid, Rao};
 
-use super::{SUBTENSOR, account, number};
+use super::{SUBTENSOR, account, number, option};
 use crate::Call;
 
 /// A limit on the price at which stake is traded.
@@ -32,6 +32,14 @@ pub fn remove_stake(hotkey: Hotkey, netuid: NetUid, amount: Alpha) -> Call {
 /// Builds a call that unstakes alpha of the signing coldkey from a hotkey, within a price limit.
 pub fn remove_stake_limit(hotkey: Hotkey, netuid: NetUid, amount: Alpha, limit: PriceLimit) -> Call {
     Call::new(SUBTENSOR, "remove_stake_limit", limited(removing(hotkey, netuid, amount), limit))
+}
+
+/// Builds a call that unstakes all alpha of the signing coldkey from a hotkey on a subnet, as of the block that includes
+/// the call; with `limit`, at this minimum price or not at all.
+pub fn remove_stake_full_limit(hotkey: Hotkey, netuid: NetUid, limit: Option<Rao>) -> Call {
+    let limit = option(limit.map(|limit| number(limit.get())));
+    let args = vec![("hotkey", account(hotkey)), ("netuid", number(netuid.0)), ("limit_price", limit)];
+    Call::new(SUBTENSOR, "remove_stake_full_limit", args)
 }
 
 /// Builds a call that unstakes all stake of the signing coldkey on a hotkey, on every subnet, at any price.

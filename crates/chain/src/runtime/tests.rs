@@ -97,6 +97,16 @@ fn calls_of_holders_are_read_back_as_built() {
     let limit = calls::PriceLimit { price: Rao::new(8), allow_partial: true };
     for (call, name, args) in [
         (
+            calls::remove_stake_full_limit(hotkey, netuid, Some(limit.price)),
+            "remove_stake_full_limit",
+            json!({ "hotkey": hotkey, "netuid": 3, "limit_price": 8 }),
+        ),
+        (
+            calls::remove_stake_full_limit(hotkey, netuid, None),
+            "remove_stake_full_limit",
+            json!({ "hotkey": hotkey, "netuid": 3, "limit_price": null }),
+        ),
+        (
             calls::move_stake_limit((hotkey, netuid), (hotkey, NetUid(4)), Alpha::new(9), limit),
             "move_stake_limit",
             json!({

@@ -37,6 +37,11 @@ impl ToleranceArgs {
         self.tolerance.is_some() || self.partial
     }
 
+    /// Returns whether `--partial` is set.
+    pub(super) const fn is_partial(&self) -> bool {
+        self.partial
+    }
+
     fn limit(&self, price: Rao) -> PriceLimit {
         PriceLimit { price, allow_partial: self.partial }
     }

@@ -116,7 +116,10 @@ async fn remove_on(
         args.amount.context("no amount given\nhint: pass an amount of alpha, or --all")?
     };
     let limit = args.limit.tolerance.of_sale(chain, netuid, args.limit.limit).await?;
+    // The chain reads the whole stake itself, with the emission up to the block of the call; it has no partial form.
+    let is_full = args.all && !args.limit.tolerance.is_partial();
     let call = match limit {
+        limit if is_full => calls::remove_stake_full_limit(hotkey, netuid, limit.map(|limit| limit.price)),
         Some(limit) => calls::remove_stake_limit(hotkey, netuid, amount, limit),
         None => calls::remove_stake(hotkey, netuid, amount),
     };
@@ -129,8 +132,9 @@ async fn remove_on(
         "expected_tao_rao": expected.tao_amount,
         "limit_price": limit.map(|limit| limit.price),
     });
+    let whole = if is_full { "everything, now " } else { "" };
     let (tao, limit) = (expected.tao_amount, described(limit, "least", TAO_PER_ALPHA));
-    let what = format!("Unstake {amount} alpha from {hotkey} on subnet {netuid} for about {tao} TAO{limit}");
+    let what = format!("Unstake {whole}{amount} alpha from {hotkey} on subnet {netuid} for about {tao} TAO{limit}");
     Ok(Plan::new(call, what, about))
 }
 
