@@ -22,6 +22,7 @@ mod heads;
 mod holdings;
 mod inclusion;
 mod metagraph;
+mod registrations;
 mod state;
 mod submit;
 mod subnets;
