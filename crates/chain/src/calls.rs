@@ -33,7 +33,8 @@ pub use proxy::{
     remove_proxies, remove_proxy,
 };
 pub use registration::{
-    burned_register, decrease_take, increase_take, register_limit, register_network, root_register, start_call,
+    burned_register, decrease_take, increase_take, pow_register, register_limit, register_network, root_register,
+    start_call,
 };
 pub use serving::{serve_axon, serve_prometheus};
 pub use staking::{

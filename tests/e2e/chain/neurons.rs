@@ -1,7 +1,7 @@
 use serde_json::{Value, json};
 
-use super::{AS_ALICE, BABELBIT, Chain, failure};
-use crate::support::{document, refusal, stderr};
+use super::{AS_ALICE, BABELBIT, BOB, Chain, failure};
+use crate::support::{document, refusal, stderr, tao};
 
 /// Finds the neuron of a hotkey in the subnet's metagraph.
 fn neuron(chain: &Chain, hotkey: &str) -> Value {
@@ -77,6 +77,34 @@ fn who_is_not_registered_is_told_how_to() {
         let error = refusal(&chain.tao(arguments, &[]), 1);
         assert!(error.contains("tao register --netuid 59"), "{error}");
     }
+}
+
+#[test]
+fn a_hotkey_is_registered_for_proof_of_work() {
+    // The chain accepts work for its last five blocks.
+    let chain = Chain::with(&["--block-time", "1s"]);
+    let (coldkey, hotkey) = chain.wallet();
+    let set = |item: &str, value: &str| {
+        let words = ["localnet", "set-storage", item, "59", value, "--network", chain.url(), "--json"];
+        document(&tao().args(words).output().unwrap());
+    };
+    set("SubtensorModule.MinDifficulty", "100");
+    set("SubtensorModule.Difficulty", "100");
+    let before = chain.free(&coldkey);
+    let told = chain.ask(&["register", "--netuid", BABELBIT, "--pow"]);
+    assert_eq!((&told["success"], &told["difficulty"], &told["hotkey"]), (&json!(true), &json!(100), &json!(hotkey)));
+    assert!(told["uid"].is_u64() && told["hashes"].as_u64() > Some(0), "{told}");
+    assert_eq!(chain.free(&coldkey), before, "the registration has neither price nor fee");
+    let pow = ["register", "--netuid", BABELBIT, "--pow", "--hotkey-ss58", BOB];
+    let error = refusal(&chain.tao(&["register", "--netuid", BABELBIT, "--pow"], &[]), 1);
+    assert!(error.contains("already registered"), "{error}");
+    set("SubtensorModule.MinDifficulty", "1000000000000000");
+    let error = refusal(&chain.tao(&pow, &["--timeout", "1"]), 1);
+    assert!(error.contains("no work found in 1 s") && error.contains("--timeout"), "{error}");
+    set("SubtensorModule.NetworkPowRegistrationAllowed", "false");
+    let error = refusal(&chain.tao(&pow, &[]), 1);
+    assert!(error.contains("forbids registration by proof of work"), "{error}");
+    refusal(&chain.tao(&pow, &["--limit", "1"]), 2);
 }
 
 #[test]
