@@ -127,7 +127,8 @@ pub trait Chain: Send + Sync {
     /// [`ChainError::TooLate`] if no later block can include the extrinsic.
     async fn sign(&self, call: &Call, signer: &Keypair, options: SignOptions) -> Result<SignedExtrinsic, ChainError>;
 
-    /// Validates an extrinsic against the transaction pool's rules and queries its fee, without submitting it.
+    /// Validates an extrinsic against the transaction pool's rules and queries its fee, without submitting it. A
+    /// development chain also simulates its effect.
     ///
     /// # Errors
     /// [`ChainError`] if the read fails.

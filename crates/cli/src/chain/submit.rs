@@ -4,7 +4,9 @@ use std::io::IsTerminal as _;
 
 use clap::Args;
 use serde_json::{Map, Value, json};
-use taonet_chain::{Call, Chain, DecodedCall, DryRun, Follow, Inclusion, Outcome, SignOptions, SignedExtrinsic, Until};
+use taonet_chain::{
+    Call, Chain, DecodedCall, DryRun, Effect, Follow, Inclusion, Outcome, SignOptions, SignedExtrinsic, Until,
+};
 use taonet_wallet::Keypair;
 
 use super::{failed, report};
@@ -18,7 +20,7 @@ pub(crate) struct SubmitArgs {
     /// Do not ask for confirmation
     #[arg(long, short, alias = "no-prompt")]
     yes: bool,
-    /// Validate the call and estimate its fee without sending it
+    /// Validate the call and estimate its fee without sending it; a localnet on this machine also simulates it
     #[arg(long)]
     dry_run: bool,
     /// Wait until the call's block is finalized
@@ -89,7 +91,7 @@ impl SubmitArgs {
             if self.dry_run {
                 return report_dry_run(&dry, plan, context);
             }
-            dry.validity.map_err(|because| report::refused(&because))?;
+            report::check_dry_run(&dry)?;
             prompt::confirm(&format!("{}? The fee is {} TAO.", plan.what, dry.fee), false)?;
         }
         let follow =
@@ -142,18 +144,27 @@ fn report_dry_run(dry: &DryRun, plan: Plan, context: &Context) -> anyhow::Result
     if context.json {
         let result = json!({
             "dry_run": true,
-            "valid": dry.validity.is_ok(),
-            "error": dry.validity.as_ref().err().map(report::refusal),
+            "valid": report::would_succeed(dry),
+            "error": report::dry_run_error(dry),
             "fee_rao": dry.fee,
             "decoded_call": dry.call,
+            "simulated": dry.effect.is_some(),
+            "events": dry.effect.as_ref().map(|effect| &effect.events),
         });
         context.print_json(&merged([plan.about, result]))?;
-    } else if dry.validity.is_ok() {
+    } else if report::would_succeed(dry) {
         let DecodedCall { pallet, name, args, .. } = &dry.call;
-        let result = format!("{}: valid, fee {} TAO (dry run, not sent)", plan.what, dry.fee);
-        context.print(&format!("{result}\ncall: {pallet}.{name} {args}"))?;
+        let (result, events) = match &dry.effect {
+            Some(Effect { events, .. }) => {
+                let events: Vec<_> = events.iter().map(|event| format!("{}.{}", event.pallet, event.name)).collect();
+                ("simulated successfully", format!("\nevents: {}", events.join(", ")))
+            }
+            None => ("valid, not simulated", String::new()),
+        };
+        let result = format!("{}: {result}, fee {} TAO (dry run, not sent)", plan.what, dry.fee);
+        context.print(&format!("{result}\ncall: {pallet}.{name} {args}{events}"))?;
     }
-    dry.validity.as_ref().map(|&()| ()).map_err(report::refused)
+    report::check_dry_run(dry)
 }
 
 fn report_outcome(

@@ -6,6 +6,7 @@
 
 mod build;
 mod shield;
+mod simulate;
 #[cfg(test)]
 mod tests;
 mod values;
@@ -32,6 +33,7 @@ use values::Values;
 
 pub(crate) use build::Applied;
 pub use build::BuildError;
+pub(crate) use simulate::simulate;
 
 /// Maximum number of blocks per commit.
 const GROUP: usize = 64;

@@ -1,5 +1,5 @@
 use taonet_chain::testing::{MockChain, Script};
-use taonet_chain::{DispatchError, RefusedBecause, calls};
+use taonet_chain::{DispatchError, Effect, RefusedBecause, calls};
 use taonet_primitives::Rao;
 
 use super::*;
@@ -92,6 +92,27 @@ async fn a_dry_run_sends_nothing() {
     // The nonce is released.
     outcome_of(&chain, &QUIET).await.unwrap();
     assert_eq!(chain.included().iter().map(|extrinsic| extrinsic.nonce).collect::<Vec<_>>(), [0]);
+}
+
+#[tokio::test]
+async fn a_call_that_would_fail_is_neither_valid_nor_confirmed() {
+    let chain = MockChain::default();
+    let error = DispatchError::Module { pallet: "P".into(), name: "SubtokenDisabled".into(), docs: "No.".into() };
+    let dry = SubmitArgs { yes: false, dry_run: true, finalized: false };
+    for (result, code) in [(Ok(()), 0), (Err(error), 1)] {
+        chain.simulate(Some(Effect { result, events: Vec::new() }));
+        let result = outcome_of(&chain, &dry).await;
+        assert_eq!(exit_code(&result), code, "{result:?}");
+    }
+    for args in [&dry, &QUIET] {
+        let result = args.confirm_and_submit(&chain, &alice(), plan(), &Context { json: true }).await;
+        let text = result.unwrap_err().to_string();
+        assert!(
+            text.contains("the call would fail: P.SubtokenDisabled") && text.contains("tao subnets start"),
+            "{text}"
+        );
+    }
+    assert_eq!(chain.submitted(), []);
 }
 
 #[tokio::test]
