@@ -1,6 +1,7 @@
 //! The chain commands through the binaries, on a development chain in a separate process.
 
 mod calls;
+mod documents;
 mod guide;
 mod holders;
 mod localnet;
