@@ -83,8 +83,9 @@ def start_litellm(folder, miner):
     port, config = free_port(), folder / "litellm.yaml"
     config.write_text(LITELLM.format(model=MODEL, miner=miner, key=KEY))
     program = Path(sys.executable).with_name("litellm")
-    # Otherwise it fetches a table of prices.
-    environment = {**os.environ, "LITELLM_LOCAL_MODEL_COST_MAP": "True", "LITELLM_LOG": "ERROR"}
+    # Otherwise it fetches a table of prices, and a tokenizer for the model's name.
+    offline = {"LITELLM_LOCAL_MODEL_COST_MAP": "True", "HF_HUB_OFFLINE": "1"}
+    environment = {**os.environ, **offline, "LITELLM_LOG": "ERROR"}
     command = [program, "--config", config, "--host", "127.0.0.1", "--port", str(port), "--num_workers", "2"]
     with open(folder / "litellm.log", "w") as log:
         process = subprocess.Popen(command, stdout=log, stderr=log, env=environment, cwd=folder, start_new_session=True)

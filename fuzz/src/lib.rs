@@ -7,6 +7,7 @@
 //! |---|---|
 //! | Signed requests | [`btauth_headers`], [`dendrite_headers`], [`babelbit_headers`], [`body_hash`] |
 //! | JSON documents and audio of Babelbit | [`babelbit_documents`], [`wav`] |
+//! | Language models, n-gram models and training texts | [`gguf`], [`ngram_models`], [`training_texts`] |
 //! | Requests, streams, messages and documents of Nineteen | [`inference_streams`], [`inference_documents`] |
 //! | Models, catalogues and requests of Proof | [`proof_models`], [`proof_queries`] |
 //! | Texts, metadata and values of the chain | [`chain_texts`], [`chain_values`], [`timelock`] |
@@ -22,10 +23,11 @@
 //! one seed.
 //!
 //! Uses `taonet-wire`, `taonet-wallet`, `taonet-chain`, `taonet-timelock`, `taonet-http`, `taonet-speech`,
-//! `taonet-validator`, `taonet-primitives`, `taonet-babelbit-core`, `taonet-nineteen-transport`,
-//! `taonet-nineteen-core`, `taonet-nineteen-query`, `taonet-nineteen-entry`, `taonet-proof-core` and
-//! `taonet-proof-circuits`. Used by `scripts/fuzz`, and as a module by the end-to-end tests.
+//! `taonet-validator`, `taonet-primitives`, `taonet-lm`, `taonet-babelbit-core`, `taonet-babelbit-text-miner`,
+//! `taonet-nineteen-transport`, `taonet-nineteen-core`, `taonet-nineteen-query`, `taonet-nineteen-entry`,
+//! `taonet-proof-core` and `taonet-proof-circuits`. Used by `scripts/fuzz`, and as a module by the end-to-end tests.
 
+mod file;
 mod head;
 
 pub mod babelbit_documents;
@@ -35,22 +37,25 @@ pub mod btauth_headers;
 pub mod chain_texts;
 pub mod chain_values;
 pub mod dendrite_headers;
+pub mod gguf;
 pub mod inference_documents;
 pub mod inference_streams;
 pub mod keyfile;
 pub mod mnemonic;
+pub mod ngram_models;
 pub mod polkadot_js;
 pub mod proof_models;
 pub mod proof_queries;
 pub mod ss58;
 pub mod timelock;
+pub mod training_texts;
 pub mod wav;
 
 /// A named fuzz target: its name, and the function that checks one input.
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All bodies.
-pub const TARGETS: [Target; 17] = [
+pub const TARGETS: [Target; 20] = [
     ("babelbit_documents", babelbit_documents::check),
     ("babelbit_headers", babelbit_headers::check),
     ("body_hash", body_hash::check),
@@ -58,14 +63,17 @@ pub const TARGETS: [Target; 17] = [
     ("chain_texts", chain_texts::check),
     ("chain_values", chain_values::check),
     ("dendrite_headers", dendrite_headers::check),
+    ("gguf", gguf::check),
     ("inference_documents", inference_documents::check),
     ("inference_streams", inference_streams::check),
     ("keyfile", keyfile::check),
     ("mnemonic", mnemonic::check),
+    ("ngram_models", ngram_models::check),
     ("polkadot_js", polkadot_js::check),
     ("proof_models", proof_models::check),
     ("proof_queries", proof_queries::check),
     ("ss58", ss58::check),
     ("timelock", timelock::check),
+    ("training_texts", training_texts::check),
     ("wav", wav::check),
 ];

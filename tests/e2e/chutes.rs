@@ -34,6 +34,8 @@ pub(crate) struct Cloud {
     asked: Arc<Mutex<Vec<String>>>,
     /// Whether the chute is deployed.
     is_deployed: Arc<Mutex<bool>>,
+    /// Whether the image of the chute is missing.
+    lacks_image: Arc<Mutex<bool>>,
     /// Body of the last deployment.
     deployment: Arc<Mutex<Value>>,
     /// The account on Chutes that was registered last.
@@ -71,6 +73,7 @@ impl Cloud {
         let expected = match path {
             path if path.starts_with("/api/") || path.contains(".git/") => format!("Bearer {HUB_KEY}"),
             path if path.starts_with("/chute/") => format!("Bearer {CHUTES_KEY}"),
+            path if path.starts_with("/local/") => String::new(),
             "/storage" => String::new(),
             _ => CHUTES_KEY.to_owned(),
         };
@@ -129,6 +132,9 @@ impl Cloud {
                 | "/api/models/al/Babelbit-default/revision/0123456789abcdef0123456789abcdef01234567",
             ) => (200, json!({ "sha": REVISION, "gated": false })),
             ("GET", "/ping") => (200, json!({})),
+            ("GET", "/images/babelbit:0123456789ab") if *self.lacks_image.lock().unwrap() => {
+                (404, json!({ "detail": "Image not found" }))
+            }
             ("GET", "/images/babelbit:0123456789ab") => (200, json!({ "image_id": "i" })),
             ("GET", "/chutes/") => {
                 let items = if *self.is_deployed.lock().unwrap() { vec![self.chute()] } else { Vec::new() };
@@ -165,10 +171,10 @@ impl Cloud {
                 *self.is_deployed.lock().unwrap() = false;
                 (200, json!({ "chute_id": "c-1", "deleted": true }))
             }
-            ("POST", path) if path == format!("/chute/{SLUG}/health") => {
+            ("POST", path) if path == format!("/chute/{SLUG}/health") || path == "/local/health" => {
                 (200, json!({ "status": "healthy", "model": "al/Babelbit-default", "model_loaded": true }))
             }
-            ("POST", path) if path == format!("/chute/{SLUG}/predict") => {
+            ("POST", path) if path == format!("/chute/{SLUG}/predict") || path == "/local/predict" => {
                 let mut utterance = json();
                 // The reference's fields, all of them.
                 for field in ["index", "step", "prefix", "context", "done", "prediction", "ground_truth", "evaluation"]
@@ -288,6 +294,37 @@ fn a_pushed_model_is_found_and_played_by_the_runner() {
     assert!(error.contains("CHUTES_API_KEY is not set") && error.contains("no miner on subnet 59"), "{error}");
 }
 
+/// Without an image, a push uploads the model, and says how to go on.
+#[test]
+fn a_push_without_an_image_names_the_next_commands() {
+    let folder = tempfile::tempdir().unwrap();
+    let (cloud, server) = Cloud::serve();
+    *cloud.lacks_image.lock().unwrap() = true;
+    let path = model(folder.path());
+    let push = |arguments: &[&str]| {
+        let mut command = local_bb();
+        command.args(["push", "--no-commit", "--no-warmup", "--yes"]).args(arguments);
+        with_accounts(&mut command, &server).output().unwrap()
+    };
+    let error = refusal(&push(&["--model-path", &path]), 1);
+    for text in [
+        "Chutes has no image babelbit:0123456789ab".to_owned(),
+        format!("`bb generate-chute-script --revision {REVISION}`"),
+        "`chutes build my_chute:chute --wait`".to_owned(),
+        format!("`bb push --revision {REVISION}`"),
+        "Image not found".to_owned(),
+    ] {
+        assert!(error.contains(&text), "{text}: {error}");
+    }
+    let asked = cloud.asked();
+    assert!(asked.contains(&"POST /api/models/al/Babelbit-default/commit/main".to_owned()), "{asked:?}");
+    assert!(!*cloud.is_deployed.lock().unwrap());
+    // Once the image is built, the uploaded revision is deployed.
+    *cloud.lacks_image.lock().unwrap() = false;
+    assert!(push(&["--revision", REVISION]).status.success());
+    assert!(*cloud.is_deployed.lock().unwrap());
+}
+
 #[test]
 fn a_chute_is_named_called_and_deleted() {
     let (cloud, server) = Cloud::serve();
@@ -312,6 +349,12 @@ fn a_chute_is_named_called_and_deleted() {
     );
     let calls = cloud.asked().iter().filter(|asked| asked.starts_with("POST /chute/")).count();
     assert_eq!(calls, 6, "the health and five predictions");
+
+    // A chute on this machine gets no API key, and Chutes is not asked for it.
+    let local = format!("{}/local", server.url().trim_end_matches("/v1"));
+    let ping = document(&run(&["ping-chute", "--json", "--local", &local]));
+    assert_eq!((&ping["slug"], &ping["health"]["status"]), (&Value::Null, &json!("healthy")));
+    assert_eq!(cloud.asked(), [&["POST /local/health"][..], &["POST /local/predict"; 5]].concat());
 
     let mut logs = bb();
     let logs = with_accounts(logs.args(["-vvv", "chute-logs", "--instance-id", "i-1"]), &server).output().unwrap();
@@ -384,10 +427,11 @@ fn wrong_use_is_explained() {
     let folder = tempfile::tempdir().unwrap();
     let path = model(folder.path());
     #[rustfmt::skip]
-    let table: [Row<'_>; 11] = [
+    let table: [Row<'_>; 12] = [
         (&["chute-slug", "--revision", "main"], &[], 2, "expected 40 hex digits"),
         (&["chute-slug", "--revision", REVISION], &[("HUGGINGFACE_USERNAME", "")], 2, "HUGGINGFACE_USERNAME is not set"),
         (&["chute-slug", "--revision", REVISION], &[("CHUTES_API_URL", "http://127.0.0.1:9")], 3, "cannot list the chutes"),
+        (&["ping-chute", "--revision", REVISION, "--local", "127.0.0.1:8000"], &[], 2, "expected an http or https URL"),
         (&["chute-logs", "--instance-id", "i-1"], &[("CHUTES_API_KEY", "")], 4, "hint: set CHUTES_API_KEY"),
         (&["delete-chute", "--yes", "--revision", REVISION], &[("CHUTES_API_KEY", "")], 4, "hint: set CHUTES_API_KEY"),
         (&["push", "--key-uri", "//Bob"], &[], 2, "--model-path <DIR>"),

@@ -301,7 +301,7 @@ fn every_method_of_sdk10_works() {
 #[test]
 fn sdk11_and_its_command_line_use_the_chain() {
     let Some(sdk11) = Peer::find("sdk11") else { return };
-    let chain = Localnet::start("250ms");
+    let chain = Localnet::start("12s");
     let question = json!({ "url": chain.url, "netuid": BABELBIT });
     let did = Did::all(&sdk11.ask(&mut sdk11.script("localnet_sdk11_operations.py"), &question));
     check_table("what SDK 11 and its command line did", &did.iter().collect::<Vec<_>>());
@@ -519,4 +519,24 @@ fn fifty_epochs_equal_the_oracle() {
     // Otherwise fifty empty epochs would do.
     assert!(result["with_incentive"].as_u64() > Some(40), "{result}");
     assert!(result["weights_set"].as_u64() > Some(60), "{result}");
+}
+
+#[test]
+fn the_numbers_of_sixteen_neurons_agree() {
+    let Some(sdk10) = Peer::find("sdk10") else { return };
+    let chain = Localnet::start("manual");
+    let question = json!({
+        "url": chain.url,
+        "netuid": BABELBIT,
+        "epochs": 20,
+        "seed": 59,
+        "oracle": repository("vectors/yuma/oracle.py"),
+        "tao": tao().get_program().to_str().unwrap(),
+    });
+    let result = sdk10.ask(&mut sdk10.script("localnet_numbers.py"), &question);
+    // In every epoch there were children, takes and root dividends.
+    let seen = json!({
+        "compared": 20, "neurons": 16, "with_incentive": 20, "with_root_dividends": 20, "silent_earned": 20,
+    });
+    assert_eq!(result, seen);
 }

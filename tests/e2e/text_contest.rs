@@ -19,7 +19,7 @@ use taonet_babelbit_miner::testing::InferenceServer;
 use crate::axon;
 use crate::chain::BOB;
 use crate::kill::address;
-use crate::support::{Daemon, bb, document, local_bb, refusal, repository, require_models, tao};
+use crate::support::{Daemon, bb, document, free_address, local_bb, refusal, repository, require_models, tao};
 
 const SMALL_TALK: &str = r#"{"challenge_uid": "small-talk", "dialogues": [
     {"dialogue_uid": "bus", "utterances": ["Is this seat free?", "Yes, it is."]},
@@ -287,6 +287,19 @@ fn in_development_mode_requests_need_no_signature() {
     }
     let refused = refusal(&miner("finney", "1").output().unwrap(), 2);
     assert!(refused.contains("MINER_DEV_MODE") && refused.contains("hint: unset it"), "{refused}");
+}
+
+#[test]
+fn a_miner_listens_on_the_port_of_its_option() {
+    let folder = tempfile::tempdir().unwrap();
+    let (model, address) = (trained(folder.path()), free_address());
+    let mut miner = local_bb();
+    miner.args(["miner", "--contest", "text", "--key-uri", "//Bob", "--model"]).arg(&model);
+    let mut miner = Daemon::start_at(miner.env("MINER_AXON_PORT", "1"), &address);
+    assert_eq!(miner.url(), format!("http://{address}"));
+    assert!(axon::get(&address, "/healthz").contains(r#""status":"healthy""#));
+    let log = miner.log();
+    assert!(log.contains("MINER_AXON_PORT has no effect") && log.contains("use --listen"), "{log}");
 }
 
 #[test]

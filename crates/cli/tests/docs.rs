@@ -86,7 +86,7 @@ const CRATES: [(&str, &str); 27] = [
     ("wire", "crates/wire"),
 ];
 
-/// Returns whether a crate has the test or test module that a path such as `weights::tests::ties` names.
+/// Returns whether a crate has the test that a path such as `core::weights::tests::ties` names; a module is no test.
 fn exists(path: &str) -> bool {
     let Some((name, rest)) = path.split_once("::") else { return false };
     let folders = CRATES.iter().filter(|(known, _)| *known == name).map(|(_, folder)| root().join(folder));
@@ -94,7 +94,7 @@ fn exists(path: &str) -> bool {
     places.into_iter().any(|place| is_in(place, rest))
 }
 
-/// Returns whether the crate whose modules are in `place` has the test or test module that `path` names.
+/// Returns whether the crate whose modules are in `place` has the test that `path` names.
 fn is_in(mut place: PathBuf, path: &str) -> bool {
     let of_crate = ["lib.rs", "main.rs"].iter().find_map(|file| fs::read_to_string(place.join(file)).ok());
     let mut text = of_crate.unwrap_or_default();
@@ -109,7 +109,7 @@ fn is_in(mut place: PathBuf, path: &str) -> bool {
             return text.contains(&format!("fn {segment}(")) && path.ends_with(&format!("::{segment}"));
         }
     }
-    true
+    false
 }
 
 #[test]
@@ -119,6 +119,7 @@ fn paths_are_looked_up_in_their_module() {
     assert!(!exists("core::weights::the_arena_has_one_winner"));
     assert!(!exists("core::scoring::tests::the_arena_has_one_winner"));
     assert!(!exists("the_arena_has_one_winner"));
+    assert!(!exists("core::weights::tests") && !exists("operations::compose"), "modules are no tests");
 }
 
 #[test]

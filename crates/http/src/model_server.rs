@@ -129,13 +129,26 @@ impl ModelServer {
         parse(&read_capped(self.send(request).await?, MAX_JSON).await?)
     }
 
-    /// Posts JSON to a path below the base URL and returns the body of the response, at most `limit` bytes.
+    /// Posts JSON to a path below the base URL and appends the body of the response, at most `limit` bytes, to
+    /// `received` as it arrives.
     ///
     /// # Errors
-    /// [`ModelServerError`].
-    pub async fn bytes(&self, path: &str, body: &impl Serialize, limit: usize) -> Result<Vec<u8>, ModelServerError> {
-        let response = self.send(self.http.post(below(&self.base, path)).json(body)).await?;
-        Ok(read_capped(response, limit).await?)
+    /// [`ModelServerError`]; `received` has the bytes before the error.
+    pub async fn receive(
+        &self,
+        path: &str,
+        body: &impl Serialize,
+        limit: usize,
+        received: &mut Vec<u8>,
+    ) -> Result<(), ModelServerError> {
+        let mut response = self.send(self.http.post(below(&self.base, path)).json(body)).await?;
+        while let Some(chunk) = response.chunk().await.map_err(fault)? {
+            if received.len() + chunk.len() > limit {
+                return Err(Fault::TooLarge(limit).into());
+            }
+            received.extend_from_slice(&chunk);
+        }
+        Ok(())
     }
 
     /// Posts JSON to a path below the base URL and calls `take` with the JSON of each server-sent event, until

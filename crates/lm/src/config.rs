@@ -78,6 +78,9 @@ pub struct LlamaConfig {
     pub norm_eps: f64,
 }
 
+/// Greatest context length, in tokens. Positions are 32-bit floats, which have all integers up to this one.
+const MAX_CONTEXT: usize = 1 << 24;
+
 impl LlamaConfig {
     pub(crate) const fn head_size(&self) -> usize {
         self.hidden / self.heads
@@ -94,6 +97,14 @@ impl LlamaConfig {
         }
         if !self.heads.is_multiple_of(self.kv_heads) {
             return Err(ModelError::Config("heads must be a multiple of kv_heads"));
+        }
+        if self.context > MAX_CONTEXT {
+            return Err(ModelError::Config(
+                "the context length (max_position_embeddings, or llama.context_length) must be at most 16777216 tokens",
+            ));
+        }
+        if !(self.rope_theta > 0.0 && self.rope_theta.is_finite()) {
+            return Err(ModelError::Config("rope_theta must be above 0"));
         }
         Ok(())
     }

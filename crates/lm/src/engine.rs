@@ -89,10 +89,8 @@ impl Engine {
         let settings = EngineSettings { cache_tokens, ..settings };
         let worker = Arc::clone(&model);
         std::thread::Builder::new().name("language model".to_owned()).spawn(move || {
-            match PagedCache::new(worker.llama(), cache_tokens) {
-                Ok(cache) => Batch::new(&worker, cache, settings, inbox).run(),
-                Err(error) => tracing::error!(error = &error as &dyn std::error::Error, "failed to start the model"),
-            }
+            let cache = PagedCache::new(worker.llama(), cache_tokens);
+            Batch::new(&worker, cache, settings, inbox).run();
         })?;
         Ok(Self { model, jobs, cache_tokens })
     }

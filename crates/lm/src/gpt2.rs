@@ -108,4 +108,16 @@ impl Gpt2 {
     fn device(&self) -> &Device {
         self.positions.device()
     }
+
+    /// Calls `change` with each matrix, for tests.
+    #[cfg(test)]
+    pub(crate) fn change_weights(&mut self, mut change: impl FnMut(&mut Weight)) {
+        change(&mut self.embeddings);
+        change(&mut self.head.weight);
+        for Layer { projection, output, up, down, .. } in &mut self.layers {
+            for linear in [projection, output, up, down] {
+                change(&mut linear.weight);
+            }
+        }
+    }
 }

@@ -1,5 +1,7 @@
 //! The Llama architecture: RMS norms, rotary embeddings, grouped-query attention, gated feed-forward layers.
 
+use std::ops::Range;
+
 use candle_core::{DType, Device, IndexOp as _, Tensor};
 use candle_nn::ops::{rms_norm, silu};
 use candle_nn::rotary_emb::rope;
@@ -28,8 +30,8 @@ pub(crate) struct Weights {
     pub(crate) layers: Vec<Layer>,
     pub(crate) norm: Tensor,
     pub(crate) head: Linear,
-    /// Cosines and sines of the rotary embeddings.
-    pub(crate) rotations: (Tensor, Tensor),
+    /// Frequencies of the rotary embeddings in radians per token, one per rotated pair of a head.
+    pub(crate) frequencies: Vec<f32>,
 }
 
 /// Queries, keys and values of some tokens in one layer before rotation, one row per token.
@@ -47,8 +49,7 @@ pub struct Llama {
     layers: Vec<Layer>,
     norm: Tensor,
     head: Linear,
-    cos: Tensor,
-    sin: Tensor,
+    frequencies: Vec<f32>,
 }
 
 /// Standard deviation of the logits of a model with random weights: high enough that few tokens have most of the
@@ -90,7 +91,7 @@ impl Llama {
             layers: (0..config.layers).map(layer).collect::<Result<_, _>>()?,
             norm: ones()?,
             head: random("head", vocabulary, hidden, LOGIT_SPREAD)?.into(),
-            rotations: rotations(&config, &[], &Device::Cpu)?,
+            frequencies: frequencies(&config, &[]),
         };
         Self::new(config, weights)
     }
@@ -98,8 +99,8 @@ impl Llama {
     /// Creates a model from weights whose shapes match the configuration.
     pub(crate) fn new(config: LlamaConfig, weights: Weights) -> Result<Self, ModelError> {
         config.check()?;
-        let Weights { embeddings, layers, norm, head, rotations: (cos, sin) } = weights;
-        Ok(Self { config, embeddings, layers, norm, head, cos, sin })
+        let Weights { embeddings, layers, norm, head, frequencies } = weights;
+        Ok(Self { config, embeddings, layers, norm, head, frequencies })
     }
 
     /// Returns the model's dimensions.
@@ -143,15 +144,19 @@ impl Llama {
         self.head.forward(&self.normed(hidden)?)
     }
 
-    /// Returns the cosines and sines of the rotary embeddings: for each position, a row of half the head size.
-    pub(crate) const fn rotations(&self) -> (&Tensor, &Tensor) {
-        (&self.cos, &self.sin)
+    /// Computes the cosines and sines of the rotary embeddings at some positions: for each position, a row of half the
+    /// head size. Nothing is computed in advance for the whole context, whose length is only a number in a file.
+    pub(crate) fn rotations(&self, positions: Range<usize>) -> (Vec<f32>, Vec<f32>) {
+        let angles = positions.flat_map(|position| self.frequencies.iter().map(move |step| position as f32 * step));
+        angles.map(|angle| (angle.cos(), angle.sin())).unzip()
     }
 
     fn hidden(&self, tokens: &[u32], cache: &mut KvCache) -> Result<Tensor, ModelError> {
         cache.check(tokens, self.config.context, self.config.vocabulary)?;
-        let cos = self.cos.narrow(0, cache.tokens(), tokens.len())?;
-        let sin = self.sin.narrow(0, cache.tokens(), tokens.len())?;
+        let (cos, sin) = self.rotations(cache.tokens()..cache.tokens() + tokens.len());
+        let shape = (tokens.len(), self.config.head_size() / 2);
+        let table = |values| Tensor::from_vec(values, shape, self.norm.device());
+        let (cos, sin) = (table(cos)?, table(sin)?);
         let heads = Heads { query: self.config.heads, kv: self.config.kv_heads, size: self.config.head_size() };
         let hidden = self.run(tokens, |layer, projected| {
             // (1, heads, tokens, size) for the rotation
@@ -194,32 +199,34 @@ impl Llama {
     }
 }
 
-/// Computes the cosines and sines of the rotary embeddings: a row for each position. `divisors` divide the frequencies,
-/// one each, as in GGUF files; empty for none.
-pub(crate) fn rotations(
-    config: &LlamaConfig,
-    divisors: &[f32],
-    device: &Device,
-) -> Result<(Tensor, Tensor), ModelError> {
+/// Computes the frequencies of the rotary embeddings. `divisors` divide them, one each, as in GGUF files; empty for none.
+pub(crate) fn frequencies(config: &LlamaConfig, divisors: &[f32]) -> Vec<f32> {
     let size = config.head_size();
     let frequency = |pair: usize| {
         let frequency = 1.0 / config.rope_theta.powf(2.0 * pair as f64 / size as f64);
-        let divisor = divisors.get(pair).copied().map_or(1.0, f64::from);
-        config.rope_scaling.map_or(frequency, |scaling| scaling.apply(frequency)) as f32 / divisor as f32
+        let divisor = divisors.get(pair).copied().unwrap_or(1.0);
+        config.rope_scaling.map_or(frequency, |scaling| scaling.apply(frequency)) as f32 / divisor
     };
-    let frequencies: Vec<f32> = (0..size / 2).map(frequency).collect();
-    let frequencies = Tensor::from_vec(frequencies, (1, size / 2), device)?;
-    let positions: Vec<f32> = (0..config.context).map(|position| position as f32).collect();
-    let angles = Tensor::from_vec(positions, (config.context, 1), device)?.matmul(&frequencies)?;
-    Ok((angles.cos()?, angles.sin()?))
+    (0..size / 2).map(frequency).collect()
 }
 
-/// Raw weights for the reference implementation in the tests.
+/// Access to the weights for tests.
 #[cfg(test)]
 impl Llama {
     fn rows(weight: &Weight) -> Vec<Vec<f64>> {
         let rows: Vec<Vec<f32>> = weight.dense().to_vec2().unwrap();
         rows.into_iter().map(|row| row.into_iter().map(f64::from).collect()).collect()
+    }
+
+    /// Calls `change` with each matrix.
+    pub(crate) fn change_weights(&mut self, mut change: impl FnMut(&mut Weight)) {
+        change(&mut self.embeddings);
+        change(&mut self.head.weight);
+        for Layer { query, key, value, output, gate, up, down, .. } in &mut self.layers {
+            for linear in [query, key, value, output, gate, up, down] {
+                change(&mut linear.weight);
+            }
+        }
     }
 }
 

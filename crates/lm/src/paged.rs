@@ -23,7 +23,8 @@ pub(crate) struct PagedCache {
     free: Vec<usize>,
     most_blocks: usize,
     config: LlamaConfig,
-    /// Cosines and sines of the rotary embeddings: for each position, as many values as half the head size.
+    /// Cosines and sines of the rotary embeddings: for each position up to the greatest one used, as many values as half
+    /// the head size.
     cos: Vec<f32>,
     sin: Vec<f32>,
 }
@@ -42,16 +43,15 @@ pub(crate) struct Row {
 
 impl PagedCache {
     /// Creates a cache for at most this many tokens; memory is allocated on demand.
-    pub(crate) fn new(model: &Llama, most_tokens: usize) -> Result<Self, ModelError> {
-        let (cos, sin) = model.rotations();
-        Ok(Self {
+    pub(crate) const fn new(model: &Llama, most_tokens: usize) -> Self {
+        Self {
             blocks: Vec::new(),
             free: Vec::new(),
             most_blocks: most_tokens.div_ceil(BLOCK),
             config: *model.config(),
-            cos: cos.flatten_all()?.to_vec1()?,
-            sin: sin.flatten_all()?.to_vec1()?,
-        })
+            cos: Vec::new(),
+            sin: Vec::new(),
+        }
     }
 
     /// Reserves blocks for a sequence of this many tokens; `None` while too few are free.
@@ -73,6 +73,17 @@ impl PagedCache {
     /// Releases a sequence's blocks.
     pub(crate) fn release(&mut self, pages: Pages) {
         self.free.extend(pages.0);
+    }
+
+    /// Extends the table of rotations to the greatest position of these rows.
+    fn extend_rotations(&mut self, model: &Llama, rows: &[Row]) {
+        let known = self.cos.len() / (self.config.head_size() / 2);
+        let needed = rows.iter().map(|row| row.position + 1).max().unwrap_or_default();
+        if needed > known {
+            let (cos, sin) = model.rotations(known..needed);
+            self.cos.extend(cos);
+            self.sin.extend(sin);
+        }
     }
 
     const fn kv_width(&self) -> usize {
@@ -184,6 +195,7 @@ impl Llama {
         cache: &mut PagedCache,
     ) -> Result<Vec<Vec<f32>>, ModelError> {
         let tokens: Vec<u32> = rows.iter().map(|row| row.token).collect();
+        cache.extend_rotations(self, rows);
         let hidden = self.run(&tokens, |layer, projected| cache.attend(layer, rows, pages, &projected))?;
         if wanted.is_empty() {
             return Ok(Vec::new());
@@ -207,7 +219,7 @@ mod tests {
         let model = LanguageModel::random("m", 3, 5).unwrap();
         let llama = model.llama();
         let sequences: [Vec<u32>; 3] = [(5..45).collect(), (60..61).collect(), (100..119).rev().collect()];
-        let mut cache = PagedCache::new(llama, 256).unwrap();
+        let mut cache = PagedCache::new(llama, 256);
         // Released blocks are reused.
         let used = cache.reserve(100).unwrap();
         cache.release(used);
@@ -243,7 +255,7 @@ mod tests {
     #[test]
     fn blocks_are_given_back() {
         let model = LanguageModel::random("m", 1, 5).unwrap();
-        let mut cache = PagedCache::new(model.llama(), 5 * BLOCK).unwrap();
+        let mut cache = PagedCache::new(model.llama(), 5 * BLOCK);
         let first = cache.reserve(3 * BLOCK).unwrap();
         assert!(cache.reserve(2 * BLOCK + 1).is_none());
         let second = cache.reserve(2 * BLOCK).unwrap();

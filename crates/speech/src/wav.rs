@@ -33,7 +33,7 @@ impl WavHeader {
     /// # Errors
     /// [`WavError`] naming the first invalid field.
     pub fn read(file: &[u8]) -> Result<Self, WavError> {
-        header::parse(file).map(|parsed| parsed.header)
+        header::parse(file, true).map(|parsed| parsed.header)
     }
 
     /// Returns the duration of the audio.
@@ -64,7 +64,20 @@ impl Wav {
     /// # Errors
     /// [`WavError`] naming the first invalid field. A file without samples is valid.
     pub fn decode(file: &[u8]) -> Result<Self, WavError> {
-        let header::Parsed { header, data } = header::parse(file)?;
+        Self::decode_parsed(&header::parse(file, true)?)
+    }
+
+    /// Decodes the beginning of a file that was not received completely: like [`decode`](Self::decode), but the data
+    /// chunk may be shorter than its length states.
+    ///
+    /// # Errors
+    /// [`WavError`] when the header is invalid or incomplete. A file without samples is valid.
+    pub fn decode_prefix(file: &[u8]) -> Result<Self, WavError> {
+        Self::decode_parsed(&header::parse(file, false)?)
+    }
+
+    fn decode_parsed(parsed: &header::Parsed<'_>) -> Result<Self, WavError> {
+        let header::Parsed { header, data } = *parsed;
         let pcm = decode_pcm(data, header.format, header.channels, header.rate)?;
         Ok(Self { pcm, format: header.format })
     }

@@ -330,9 +330,8 @@ fn the_script_of_a_chute_serves_its_routes() {
     miner.cloud.asked();
     let running = miner.program.serve();
     let mut ping = bb();
-    with_accounts(ping.args(["ping-chute", "--json", "--revision", REVISION]), &miner.server);
-    // Without a key for Chutes, the chute is not looked up.
-    ping.env("CHUTES_API_KEY", "").env("CHUTES_MINER_BASE_URL_TEMPLATE", running.url());
+    ping.args(["ping-chute", "--json", "--revision", REVISION, "--local", &running.url()]);
+    with_accounts(&mut ping, &miner.server);
     let output = ping.output().unwrap();
     no_key_in(&stderr(&output));
     let ping = document(&output);

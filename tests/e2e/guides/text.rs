@@ -176,14 +176,11 @@ impl Walkthrough {
         }
     }
 
-    /// Calls the chute of an earlier line.
+    /// Calls the chute of an earlier line, which listens on a free port.
     fn ping_local(&self, line: &str) {
         let Some(running) = &self.running else { return };
-        let mut command = self.program(&shlex::split(&line.replace(" --local", "")).unwrap());
-        with_accounts(&mut command, &self.cloud);
-        // Without a key for Chutes, the chute is not looked up.
-        command.env("CHUTES_API_KEY", "").env("CHUTES_MINER_BASE_URL_TEMPLATE", running.url());
-        let output = command.output().unwrap();
+        let mut command = self.program(&shlex::split(line).unwrap());
+        let output = with_accounts(command.arg(running.url()), &self.cloud).output().unwrap();
         assert!(output.status.success(), "{line}: {}", stderr(&output));
     }
 

@@ -112,7 +112,19 @@ async fn the_first_model_of_the_list_is_found() {
 #[tokio::test]
 async fn bodies_are_limited() {
     let server = server(Router::new().route("/v1/audio/speech", post(|| async { vec![0_u8; 100] }))).await;
-    assert_eq!(server.bytes("audio/speech", &json!({}), 100).await.unwrap().len(), 100);
-    let error = server.bytes("audio/speech", &json!({}), 99).await.unwrap_err();
+    let mut received = Vec::new();
+    server.receive("audio/speech", &json!({}), 100, &mut received).await.unwrap();
+    assert_eq!(received.len(), 100);
+    let error = server.receive("audio/speech", &json!({}), 99, &mut Vec::new()).await.unwrap_err();
     assert!(matches!(error, ModelServerError::Fault(Fault::TooLarge(99))));
+}
+
+#[tokio::test]
+async fn the_bytes_before_the_deadline_are_kept() {
+    let route = post(|| async { streamed(&["one ", "two "], true) });
+    let server = server(Router::new().route("/v1/audio/speech", route)).await;
+    let mut received = Vec::new();
+    let error = server.receive("audio/speech", &json!({}), 100, &mut received).await.unwrap_err();
+    assert!(error.is_timeout(), "{error}");
+    assert_eq!(received, b"one two ");
 }

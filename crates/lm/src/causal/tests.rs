@@ -4,6 +4,8 @@ use std::path::PathBuf;
 use serde_json::Value;
 
 use super::*;
+use crate::linear::Weight;
+use crate::noise::Noise;
 
 fn vectors(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../vectors/lm").join(name)
@@ -77,6 +79,33 @@ const ROUNDED: (f32, f32) = (0.5, 0.12);
 fn logits_and_greedy_tokens_are_those_of_transformers() {
     for name in ["gpt2", "llama"] {
         compare(&open(name), name, "f32", EQUAL);
+    }
+}
+
+/// Replaces the quantised matrices of a model by their values as floats, whose inputs are not rounded.
+fn dequantized(mut model: CausalModel) -> CausalModel {
+    let mut count = 0;
+    let change = |weight: &mut Weight| {
+        if matches!(weight, Weight::Quantized(_)) {
+            *weight = Weight::Dense(weight.dense());
+            count += 1;
+        }
+    };
+    match &mut model.network {
+        Network::Gpt2(model) => model.change_weights(change),
+        Network::Llama(model) => model.change_weights(change),
+    }
+    // Two layers of at least four matrices, the embeddings and the head.
+    assert!(count >= 10, "{count} quantised matrices");
+    model
+}
+
+#[test]
+fn weights_of_files_of_8_and_4_bits_are_exact() {
+    for name in ["gpt2", "llama"] {
+        for weights in ["q8_0", "q4_0"] {
+            compare(&dequantized(open(&format!("{name}-{weights}.gguf"))), name, weights, EQUAL);
+        }
     }
 }
 
@@ -170,9 +199,9 @@ fn directories_of_other_models_are_named() {
     assert!(error.contains("cannot read") && error.contains("hint: a model is"), "{error}");
 }
 
-/// Replaces bytes after the first occurrence of `key` in a copy of the 4-bit GPT-2 file, and opens the copy.
-fn opened_with(key: &str, skip: usize, bytes: &[u8]) -> Result<CausalModel, LoadError> {
-    let mut content = fs::read(vectors("gpt2-q4_0.gguf")).unwrap();
+/// Replaces bytes after the first occurrence of `key` in a copy of a file, and opens the copy.
+fn opened_with(file: &str, key: &str, skip: usize, bytes: &[u8]) -> Result<CausalModel, LoadError> {
+    let mut content = fs::read(vectors(file)).unwrap();
     let place = content.windows(key.len()).position(|window| window == key.as_bytes()).unwrap() + key.len() + skip;
     content[place..place + bytes.len()].copy_from_slice(bytes);
     let folder = tempfile::tempdir().unwrap();
@@ -214,8 +243,124 @@ fn files_that_lie_about_their_tensors_are_named() {
         ("tokenizer.ggml.tokens", 4, &[9], "tokenizer.ggml.tokens: arrays of arrays"),
         ("tokenizer.ggml.eos_token_id", 4, &[0, 0, 1], "bos or eos token 65536 is outside the vocabulary"),
     ] {
-        let error = opened_with(key, skip, bytes).unwrap_err().to_string();
+        let error = opened_with("gpt2-q4_0.gguf", key, skip, bytes).unwrap_err().to_string();
         assert!(error.contains(named), "{key} + {skip}: {error}");
+    }
+    for (key, skip, bytes, named) in [
+        (
+            "llama.context_length",
+            4,
+            &4_000_000_000_u32.to_le_bytes()[..],
+            "llama.context_length) must be at most 16777216",
+        ),
+        ("llama.context_length", 4, &[0; 4], "every dimension must be above 0"),
+        ("llama.embedding_length", 4, &huge[..4], "llama.rope.dimension_count: must be embedding_length / head_count"),
+        (
+            "llama.feed_forward_length",
+            4,
+            &[65],
+            "tensor blk.0.ffn_gate.weight has the shape [64, 32], expected [65, 32]",
+        ),
+        ("llama.block_count", 4, &huge[..4], "tensor blk.2.attn_norm.weight is missing"),
+        ("llama.attention.head_count_kv", 4, &[3], "heads must be a multiple of kv_heads"),
+        ("llama.attention.head_count_kv", 4, &[0], "every dimension must be above 0"),
+        ("llama.attention.layer_norm_rms_epsilon", 4, &[0; 4], "layer_norm_rms_epsilon: expected a number above 0"),
+        ("llama.rope.freq_base", 4, &f32::NAN.to_le_bytes(), "llama.rope.freq_base: expected a number above 0"),
+        ("llama.rope.dimension_count", 4, &[9], "llama.rope.dimension_count: must be embedding_length / head_count"),
+        ("tokenizer.ggml.token_type", 4, &[10, 0, 0, 0], "tokenizer.ggml.token_type: an element is out of range"),
+        ("token_embd.weight", 12, &huge, "token_embd.weight: the shape"),
+        ("blk.0.attn_k.weight", 12, &[15], "tensor blk.0.attn_k.weight has the shape [15, 32], expected [16, 32]"),
+    ] {
+        let error = opened_with("llama-q8_0.gguf", key, skip, bytes).unwrap_err().to_string();
+        assert!(error.contains(named), "{key} + {skip}: {error}");
+    }
+}
+
+/// Environment variable that marks the subprocess of the next test.
+const INNER: &str = "TAONET_TEST_LIMITED_MEMORY";
+/// Number of changed copies of each file.
+const CHANGED_COPIES: u64 = 500;
+
+/// Opens copies of models with changed bytes in their metadata, in a subprocess with little memory: an allocation of a
+/// size that only a field of the file states ends it. Models that open must compute.
+#[test]
+fn changed_metadata_neither_panics_nor_exhausts_the_memory() {
+    // Other systems cannot limit the memory of a process.
+    if std::env::var_os(INNER).is_some() || !cfg!(target_os = "linux") {
+        return with_little_memory();
+    }
+    let name = "causal::tests::changed_metadata_neither_panics_nor_exhausts_the_memory";
+    let output = std::process::Command::new("sh")
+        // The limit in KiB is for the program and the stacks of its threads, too.
+        .args(["-c", r#"ulimit -v 1500000; exec "$0" "$@""#])
+        .arg(std::env::current_exe().unwrap())
+        .args([name, "--exact", "--nocapture"])
+        .envs([(INNER, "1"), ("RAYON_NUM_THREADS", "1"), ("MALLOC_ARENA_MAX", "1")])
+        .output()
+        .unwrap();
+    let text = [output.stdout, output.stderr].map(|text| String::from_utf8_lossy(&text).into_owned()).concat();
+    assert!(output.status.success() && text.contains("models opened"), "{}: {text}", output.status);
+}
+
+fn with_little_memory() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, mut opened) = (folder.path().join("model.gguf"), 0);
+    for name in ["llama-q8_0.gguf", "gpt2-q4_0.gguf"] {
+        let original = fs::read(vectors(name)).unwrap();
+        // The last tensor's name is in the last 64 bytes of the header.
+        let header = original.windows(7).rposition(|bytes| bytes == b".weight").unwrap() + 40;
+        for seed in 0..CHANGED_COPIES {
+            let mut content = original.clone();
+            change(&mut content[..header], seed);
+            fs::write(&path, content).unwrap();
+            opened += usize::from(computes(&path, &format!("{name}, seed {seed}")));
+        }
+    }
+    for name in ["llama", "gpt2"] {
+        let original = fs::read(vectors(name).join("config.json")).unwrap();
+        for file in ["model.safetensors", "tokenizer.json"] {
+            fs::copy(vectors(name).join(file), folder.path().join(file)).unwrap();
+        }
+        for seed in 0..CHANGED_COPIES {
+            let mut content = original.clone();
+            change_digits(&mut content, seed);
+            fs::write(folder.path().join("config.json"), content).unwrap();
+            opened += usize::from(computes(folder.path(), &format!("{name}, seed {seed}")));
+        }
+    }
+    println!("{opened} models opened");
+    assert!(opened > 20, "{opened}");
+}
+
+/// Opens a model and runs it for two tokens; returns whether both succeeded.
+fn computes(path: &Path, case: &str) -> bool {
+    let result = std::panic::catch_unwind(|| {
+        let model = CausalModel::open(path, LoadOptions::default()).ok()?;
+        let mut cache = KvCache::default();
+        model.next(&[5, 6], &mut cache).ok()
+    });
+    result.unwrap_or_else(|_| panic!("a panic with {case}")).is_some()
+}
+
+/// Replaces up to four bytes, or groups of bytes, by others.
+fn change(bytes: &mut [u8], seed: u64) {
+    let mut noise = Noise::new(seed);
+    for _ in 0..=noise.bits() % 4 {
+        let place = (noise.bits() % bytes.len() as u64) as usize;
+        let (end, value) = (bytes.len().min(place + [1, 1, 4, 8][(noise.bits() % 4) as usize]), noise.bits() as u8);
+        bytes[place..end].fill([value, 0, 0x7f, 0xff][(noise.bits() % 4) as usize]);
+    }
+}
+
+/// Replaces up to three digits of a JSON text by other ones, or by a greater number.
+fn change_digits(text: &mut Vec<u8>, seed: u64) {
+    let mut noise = Noise::new(seed);
+    for _ in 0..=noise.bits() % 3 {
+        let digits: Vec<usize> = (0..text.len()).filter(|place| text[*place].is_ascii_digit()).collect();
+        let place = digits[(noise.bits() % digits.len() as u64) as usize];
+        let number = [noise.bits() % 10, noise.bits() % 1_000, 4_000_000_000, noise.bits()];
+        let number = number[(noise.bits() % 4) as usize].to_string();
+        text.splice(place..=place, number.into_bytes());
     }
 }
 

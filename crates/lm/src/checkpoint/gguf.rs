@@ -20,6 +20,8 @@ const MAGIC: [u8; 4] = *b"GGUF";
 const ALIGNMENT: u64 = 32;
 /// Maximum number of dimensions of a tensor.
 const MAX_DIMENSIONS: u32 = 4;
+/// Arrays that are kept in memory. All others are skipped, whatever their length.
+const ARRAYS: [&str; 3] = ["tokenizer.ggml.tokens", "tokenizer.ggml.merges", "tokenizer.ggml.token_type"];
 
 /// A value of the metadata. Types without a use here are skipped.
 #[derive(Debug, Clone, PartialEq)]
@@ -28,7 +30,7 @@ enum Value {
     Float(f64),
     Text(String),
     Texts(Vec<String>),
-    Integers(Vec<i128>),
+    Integers(Vec<i32>),
     Unused,
 }
 
@@ -172,7 +174,7 @@ impl Gguf {
         }
     }
 
-    pub(super) fn integers(&self, name: &str) -> Option<&[i128]> {
+    pub(super) fn integers(&self, name: &str) -> Option<&[i32]> {
         match self.metadata.get(name) {
             Some(Value::Integers(values)) => Some(values),
             _ => None,
@@ -283,15 +285,20 @@ impl Header<'_> {
         if length > self.left {
             return Err(self.wrong(format!("{length} elements, but the file has only {} more bytes", self.left)));
         }
+        let is_used = ARRAYS.contains(&self.field.as_str());
         let (mut texts, mut integers) = (Vec::new(), Vec::new());
         for _ in 0..length {
             match self.value(kind)? {
-                Value::Text(text) => texts.push(text),
-                Value::Integer(value) => integers.push(value),
+                Value::Text(text) if is_used => texts.push(text),
+                Value::Integer(value) if is_used => {
+                    let value = i32::try_from(value);
+                    integers.push(value.map_err(|_| self.wrong("an element is out of range"))?);
+                }
                 _ => {}
             }
         }
         Ok(match kind {
+            _ if !is_used => Value::Unused,
             8 => Value::Texts(texts),
             6 | 7 | 12 => Value::Unused,
             _ => Value::Integers(integers),

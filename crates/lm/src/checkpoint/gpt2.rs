@@ -54,7 +54,7 @@ pub(super) fn config(file: &ConfigFile, path: &Path) -> Result<Gpt2Config, LoadE
     Ok(Gpt2Config {
         vocabulary: file.vocab_size,
         hidden: file.n_embd,
-        intermediate: file.n_inner.unwrap_or(4 * file.n_embd),
+        intermediate: file.n_inner.unwrap_or(file.n_embd.saturating_mul(4)),
         layers: file.n_layer,
         heads: file.n_head,
         context: file.n_positions,

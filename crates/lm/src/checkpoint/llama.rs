@@ -8,7 +8,7 @@ use super::gguf::Gguf;
 use super::tensors::Tensors;
 use super::{Ids, LoadError};
 use crate::linear::Linear;
-use crate::llama::{Layer, Weights, rotations};
+use crate::llama::{Layer, Weights, frequencies};
 use crate::{Llama, LlamaConfig, ModelError, RopeScaling};
 
 /// Fields of `config.json` that affect the computation.
@@ -217,6 +217,6 @@ fn build(
     } else {
         Vec::new()
     };
-    let rotations = rotations(&config, &divisors, &tensors.device)?;
-    Ok(Llama::new(config, Weights { embeddings, layers, norm, head: head.into(), rotations })?)
+    let frequencies = frequencies(&config, &divisors);
+    Ok(Llama::new(config, Weights { embeddings, layers, norm, head: head.into(), frequencies })?)
 }

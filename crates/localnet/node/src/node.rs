@@ -12,6 +12,7 @@ use codec::Encode;
 use sp_core::H256;
 use sp_core::storage::Storage;
 use taonet_localnet_runtime::genesis::set_block_time;
+use taonet_localnet_runtime::{AccountId, Balance, Balances};
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
@@ -19,7 +20,7 @@ use tokio::time::timeout;
 use crate::author::{Author, AuthorError, Command, Done, Goal, MAX_COMMANDS, slot};
 use crate::chain::{Chain, StateError};
 use crate::clock::Clock;
-use crate::execute::panic_text;
+use crate::execute::{Overlay, panic_text, within};
 use crate::pool::{Pool, PoolLimits, SubmitError, Watcher};
 use crate::rpc::{self, RpcLimits};
 use crate::store::{Head, History, Snapshot, Store, StoreError};
@@ -366,6 +367,16 @@ impl NodeHandle {
         use sp_state_machine::Backend;
         let (_, state) = self.chain.state(None)?;
         Ok(state.storage(key).map_err(StateError::Trie)?)
+    }
+
+    /// Reads the free balance of an account after the newest block.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub fn free_balance(&self, account: &AccountId) -> Result<Balance, ReadError> {
+        let (_, state) = self.chain.state(None)?;
+        let read = || Balances::free_balance(account);
+        Ok(within(&mut Overlay::default(), &state, read).map_err(StateError::Call)?)
     }
 
     /// Calls a runtime API method, such as `Core_version`, on the newest state, and returns the SCALE-encoded result.

@@ -43,6 +43,8 @@
 #[warn(missing_docs)]
 pub mod admin_utils;
 #[warn(missing_docs)]
+pub mod alpha_assets;
+#[warn(missing_docs)]
 pub mod commitments;
 #[warn(missing_docs)]
 pub mod crowdloan;
@@ -133,4 +135,6 @@ mod composition {
     pub type Swap = swap;
     #[runtime::pallet_index(30)]
     pub type MevShield = mev_shield;
+    #[runtime::pallet_index(31)]
+    pub type AlphaAssets = alpha_assets;
 }

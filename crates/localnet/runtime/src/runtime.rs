@@ -14,7 +14,7 @@ use crate::extensions::{
     SudoTransactionExtension,
 };
 use crate::subtensor::defaults::ConstTao;
-use crate::{admin_utils, commitments, crowdloan, dev, drand, fees, mev_shield, subtensor, swap};
+use crate::{admin_utils, alpha_assets, commitments, crowdloan, dev, drand, fees, mev_shield, subtensor, swap};
 
 pub mod apis;
 pub mod calls;
@@ -28,8 +28,8 @@ pub use filter::CallFilter;
 pub(crate) use crate::InherentDataExt;
 pub use crate::dev::Signature;
 pub use crate::{
-    AdminUtils, AllPalletsWithSystem, Aura, Balances, Commitments, Crowdloan, Drand, MevShield, Multisig, OriginCaller,
-    PalletInfo, Preimage, Proxy, Runtime, RuntimeCall, RuntimeError, RuntimeEvent, RuntimeFreezeReason,
+    AdminUtils, AllPalletsWithSystem, AlphaAssets, Aura, Balances, Commitments, Crowdloan, Drand, MevShield, Multisig,
+    OriginCaller, PalletInfo, Preimage, Proxy, Runtime, RuntimeCall, RuntimeError, RuntimeEvent, RuntimeFreezeReason,
     RuntimeGenesisConfig, RuntimeHoldReason, RuntimeOrigin, RuntimeTask, SafeMode, Scheduler, SubtensorModule, Sudo,
     Swap, System, Timestamp, TransactionPayment, Utility,
 };
@@ -81,7 +81,7 @@ pub const VERSION: RuntimeVersion = RuntimeVersion {
     spec_name: std::borrow::Cow::Borrowed("node-subtensor"),
     impl_name: std::borrow::Cow::Borrowed("taonet-localnet"),
     authoring_version: 1,
-    spec_version: 1_000_005,
+    spec_version: 1_000_006,
     impl_version: 1,
     apis: RUNTIME_API_VERSIONS,
     transaction_version: 1,
@@ -206,6 +206,8 @@ impl swap::Config for Runtime {
     type MaxFeeRate = ConstU16<10_000>;
     type MinimumReserve = MinimumReserve;
 }
+
+impl alpha_assets::Config for Runtime {}
 
 impl subtensor::Config for Runtime {
     type Currency = Balances;

@@ -91,8 +91,8 @@ pub mod pallet {
         AxonInfo, ChainIdentityV2, ConsensusMode, EpochConsensus, LockState, MinerCollateralState, NeuronCertificate,
         PrometheusInfo, RateLimitKey, RecycleOrBurnEnum, RootClaimTypeEnum, SafeFloat, SubnetIdentityV3, SubnetLease,
     };
-    use crate::swap;
     use crate::types::{AlphaBalance, MechId, NetUid, NetUidStorageIndex, TaoBalance};
+    use crate::{alpha_assets, swap};
 
     /// The Subtensor pallet.
     #[pallet::pallet]
@@ -101,7 +101,7 @@ pub mod pallet {
 
     /// Configuration of the pallet.
     #[pallet::config]
-    pub trait Config: frame_system::Config<AccountId = AccountId32> + swap::Config {
+    pub trait Config: frame_system::Config<AccountId = AccountId32> + alpha_assets::Config + swap::Config {
         /// The balances of TAO, in rao.
         type Currency: Mutate<AccountId32, Balance = u64>;
         /// Provider of the current block's author.

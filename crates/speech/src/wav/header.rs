@@ -15,6 +15,7 @@ const MIN_RATE: u32 = 1000;
 const SUBFORMAT_TAIL: [u8; 14] = [0, 0, 0, 0, 0x10, 0, 0x80, 0, 0, 0xaa, 0, 0x38, 0x9b, 0x71];
 
 /// A parsed header and the bytes of the data chunk, truncated to complete frames.
+#[derive(Clone, Copy)]
 pub(super) struct Parsed<'a> {
     pub(super) header: WavHeader,
     pub(super) data: &'a [u8],
@@ -60,7 +61,8 @@ struct Layout {
     rate: SampleRate,
 }
 
-pub(super) fn parse(file: &[u8]) -> Result<Parsed<'_>, WavError> {
+/// Parses a file; unless `is_whole`, the data chunk may be incomplete.
+pub(super) fn parse(file: &[u8], is_whole: bool) -> Result<Parsed<'_>, WavError> {
     let mut reader = Reader(file);
     reader.tag("RIFF id", *b"RIFF")?;
     let riff_length = reader.u32("RIFF length")?;
@@ -85,7 +87,10 @@ pub(super) fn parse(file: &[u8]) -> Result<Parsed<'_>, WavError> {
             b"data" => {
                 let layout = layout.ok_or(WavError::MissingChunk { chunk: "fmt" })?;
                 let start = file.len() - reader.0.len();
-                let data = data_bytes(reader.0, length, (riff_length as usize).saturating_add(8) <= start)?;
+                let head_only = (riff_length as usize).saturating_add(8) <= start;
+                let available = u32::try_from(reader.0.len()).unwrap_or(u32::MAX);
+                let length = if is_whole || length == 0 { length } else { length.min(available) };
+                let data = data_bytes(reader.0, length, head_only)?;
                 return Ok(cut(data, &layout));
             }
             _ => {

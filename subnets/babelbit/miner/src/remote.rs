@@ -4,11 +4,11 @@
 //! phrase, and all further phrases for the duration of [`PAUSE`], so that a stalled server delays one frame and not
 //! every frame. Then the stage calls its server again.
 //!
-//! | Stage | Route | Fallback |
-//! |---|---|---|
-//! | [`RemoteRecognizer`] | `audio/transcriptions` | another recogniser; without one, the phrase is lost |
-//! | [`ChatRewriter`] | `chat/completions` | the rules of [`rewrite`](crate::rewrite) |
-//! | [`RemoteSynthesizer`] | `audio/speech` | another synthesiser; without one, the phrase is not spoken |
+//! | Stage | Route | Fallback | Received before the failure |
+//! |---|---|---|---|
+//! | [`RemoteRecognizer`] | `audio/transcriptions` | another recogniser; without one, the phrase is lost | not used |
+//! | [`ChatRewriter`] | `chat/completions`, streamed | the rules of [`rewrite`](crate::rewrite) | complete words replace the fallback |
+//! | [`RemoteSynthesizer`] | `audio/speech`, read as it arrives | another synthesiser; without one, the received samples | samples, without a fallback |
 //!
 //! The stages block, like all engines of the interpreter: call them outside of async tasks.
 
@@ -46,7 +46,7 @@ pub struct RemoteModel {
     pub runtime: Handle,
 }
 
-/// Why a call to an inference server has no usable result.
+/// Why a call to an inference server has no result, or only a part of it.
 #[derive(Debug, thiserror::Error)]
 enum CallError {
     #[error(transparent)]
@@ -79,32 +79,39 @@ impl Stage {
         Self { name, remote, paused_until: Mutex::new(None) }
     }
 
-    /// Runs a call to the server; `None` if it failed, or during the pause after a failure.
-    fn call<T>(&self, call: impl Future<Output = Result<T, CallError>>) -> Option<T> {
+    /// Runs a call to the server; `None` if it failed, or during the pause after a failure. A failed call may have a
+    /// usable part of the result.
+    fn call<T>(&self, call: impl Future<Output = (Option<T>, Result<(), CallError>)>) -> Option<T> {
         let began = Instant::now();
         if self.paused().is_some_and(|until| began < until) {
             metrics::stage(self.name, "skipped");
             return None;
         }
-        let result = self.remote.runtime.block_on(call);
+        let (value, result) = self.remote.runtime.block_on(call);
         metrics::stage_took(self.name, began.elapsed());
-        metrics::stage(self.name, result.as_ref().map_or_else(CallError::label, |_| "complete"));
-        let error = match result {
-            Ok(value) => return Some(value),
-            Err(error) => error,
-        };
+        metrics::stage(self.name, result.as_ref().map_or_else(CallError::label, |()| "complete"));
+        let Err(error) = result else { return value };
         tracing::warn!(
             stage = self.name,
             error = &error as &dyn std::error::Error,
+            is_partly_usable = value.is_some(),
             pause_sec = PAUSE.as_secs(),
             "inference server failed; the stage does not call it during the pause"
         );
         *self.paused_until.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now() + PAUSE);
-        None
+        value
     }
 
     fn paused(&self) -> Option<Instant> {
         *self.paused_until.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Returns the outcome of a call whose result is usable only as a whole.
+fn whole<T>(result: Result<T, CallError>) -> (Option<T>, Result<(), CallError>) {
+    match result {
+        Ok(value) => (Some(value), Ok(())),
+        Err(error) => (None, Err(error)),
     }
 }
 

@@ -106,8 +106,8 @@ fn file(form: &[u8]) -> &[u8] {
     &form[start..end]
 }
 
-/// Replays the conversation with the rewriting rules.
-async fn chat(State(engines): State<Arc<Engines>>, Json(request): Json<Value>) -> Json<Value> {
+/// Replays the conversation with the rewriting rules, and streams the words.
+async fn chat(State(engines): State<Arc<Engines>>, Json(request): Json<Value>) -> impl IntoResponse {
     engines.stall("llm").await;
     let (mut context, mut words) = (Context::default(), Vec::new());
     for message in request["messages"].as_array().unwrap() {
@@ -116,8 +116,18 @@ async fn chat(State(engines): State<Arc<Engines>>, Json(request): Json<Value>) -
             words = engines.rewriter.rewrite(&mut context, &heard, begins, last);
         }
     }
-    let content = if words.is_empty() { "-".to_owned() } else { words.join(" ") };
-    Json(json!({ "choices": [{ "index": 0, "message": { "role": "assistant", "content": content } }] }))
+    assert_eq!(request["stream"], true);
+    if words.is_empty() {
+        words.push("-".to_owned());
+    }
+    let events = words.iter().map(|word| chat_event(&format!("{word} ")));
+    ([(CONTENT_TYPE, "text/event-stream")], events.chain(["data: [DONE]\n\n".to_owned()]).collect::<String>())
+}
+
+/// Formats a piece of an answer as an event of the stream.
+pub(crate) fn chat_event(content: &str) -> String {
+    let event = json!({ "choices": [{ "index": 0, "delta": { "content": content }, "finish_reason": null }] });
+    format!("data: {event}\n\n")
 }
 
 async fn speak(State(engines): State<Arc<Engines>>, Json(request): Json<Value>) -> impl IntoResponse {

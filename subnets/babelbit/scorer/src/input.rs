@@ -250,7 +250,7 @@ pub fn compute_weights_document(value: Value, rules: Rules) -> Result<Outcome<We
 /// Scores a dialogue of the text-prediction contest, or a list of them; the result has the same structure.
 ///
 /// A document is `{"dialogue_uid", "events": [lines of the dialogue's log], "vectors": {text: [number, …]},
-/// "lex_weight"}`; all fields except `events` are optional. Without vectors, all cosines are 0. The result of a
+/// "lex_weight"}`; all fields except `events` are optional. A line is an object, or a string that contains it. Without vectors, all cosines are 0. The result of a
 /// document is a [`DialogueScore`](taonet_babelbit_core::text::DialogueScore).
 ///
 /// # Errors
@@ -262,16 +262,36 @@ pub fn score_text_document(value: Value) -> Result<Outcome<Value>, InputError> {
     };
     let mut warnings = Vec::new();
     let mut answers = Vec::with_capacity(documents.len());
-    for (index, document) in documents.into_iter().enumerate() {
+    for (index, mut document) in documents.into_iter().enumerate() {
         let place = if is_list { format!("[{index}]") } else { String::new() };
         let mut own = Vec::new();
-        let score = read::document("the dialogue", document, &mut own).and_then(TextDocument::score);
+        let parsed = parse_lines(&mut document).and_then(|()| read::document("the dialogue", document, &mut own));
+        let score = parsed.and_then(TextDocument::score);
         let answer = serde_json::to_value(score.map_err(|error| error.within(&place))?);
         answers.push(answer.map_err(|error| read::problem("the answer", &place, &error.to_string()))?);
         warnings.extend(own.into_iter().map(|warning| warning.within(&place)));
     }
     let value = if is_list { Value::Array(answers) } else { answers.pop().unwrap_or_default() };
     Ok(Outcome { value, warnings })
+}
+
+/// Parses the lines of a log that are strings, as in the log's file.
+fn parse_lines(document: &mut Value) -> Result<(), InputError> {
+    let events = document.get_mut("events").and_then(Value::as_array_mut);
+    for (index, event) in events.into_iter().flatten().enumerate() {
+        let wrong = |found: &str| {
+            let problem = format!("expected an object, or a string that contains a line of the log; found {found}");
+            read::problem("the dialogue", &format!("events[{index}]"), &problem)
+        };
+        if let Value::String(line) = event {
+            *event =
+                serde_json::from_str(line).map_err(|error| wrong(&format!("a string that is not JSON: {error}")))?;
+        }
+        if !event.is_object() {
+            return Err(wrong("another value"));
+        }
+    }
+    Ok(())
 }
 
 /// Finds the reference of an utterance. Without an ID, the document must have exactly one utterance.

@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 use metrics::{counter, describe_counter};
 use taonet_lm::{CausalModel, ModelError};
+use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::line::{Line, steady_prompt};
@@ -77,6 +78,7 @@ enum Outcome {
     Complete,
     Timeout,
     Overloaded,
+    Stopped,
     Error,
 }
 
@@ -86,6 +88,7 @@ impl Outcome {
             Self::Complete => "complete",
             Self::Timeout => "timeout",
             Self::Overloaded => "overloaded",
+            Self::Stopped => "stopped",
             Self::Error => "error",
         }
     }
@@ -102,20 +105,34 @@ impl Causal {
         limits: Limits,
         fallback: Option<Arc<NgramModel>>,
     ) -> std::io::Result<Self> {
-        let (jobs, inbox) = mpsc::channel(QUEUE);
         let worker = Worker { sessions: Sessions::new(limits.sessions, limits.cache_bytes), model };
-        std::thread::Builder::new().name("language model".to_owned()).spawn(move || worker.run(inbox))?;
-        Ok(Self { name: name.into(), jobs, deadline: limits.deadline, fallback })
+        Self::spawn(name.into(), limits.deadline, fallback, |inbox| worker.run(inbox))
+    }
+
+    fn spawn(
+        name: String,
+        deadline: Duration,
+        fallback: Option<Arc<NgramModel>>,
+        work: impl FnOnce(mpsc::Receiver<Job>) + Send + 'static,
+    ) -> std::io::Result<Self> {
+        let (jobs, inbox) = mpsc::channel(QUEUE);
+        std::thread::Builder::new().name("language model".to_owned()).spawn(move || work(inbox))?;
+        Ok(Self { name, jobs, deadline, fallback })
     }
 
     /// Predicts the rest of the line after a prompt.
     async fn complete(&self, prompt: String) -> (Line, Outcome) {
         let (answer, received) = oneshot::channel();
         let job = Job { prompt, deadline: Instant::now() + self.deadline, answer };
-        if self.jobs.try_send(job).is_err() {
-            return (Line::default(), Outcome::Overloaded);
-        }
-        received.await.unwrap_or((Line::default(), Outcome::Error))
+        let outcome = match self.jobs.try_send(job) {
+            Ok(()) => match received.await {
+                Ok(answer) => return answer,
+                Err(_) => Outcome::Stopped,
+            },
+            Err(TrySendError::Full(_)) => Outcome::Overloaded,
+            Err(TrySendError::Closed(_)) => Outcome::Stopped,
+        };
+        (Line::default(), outcome)
     }
 }
 
@@ -125,17 +142,25 @@ impl TextModel for Causal {
         &self.name
     }
 
+    fn is_loaded(&self) -> bool {
+        !self.jobs.is_closed()
+    }
+
     async fn predict(&self, prefix: &str, context: &str) -> String {
         let (line, outcome) = self.complete(steady_prompt(prefix, context)).await;
         counter!(PREDICTIONS, "outcome" => outcome.label()).increment(1);
         if outcome == Outcome::Complete {
             return line.after(prefix);
         }
-        tracing::warn!(
-            outcome = outcome.label(),
-            words = line.words(),
-            "the prediction of the language model is incomplete"
-        );
+        if outcome == Outcome::Stopped {
+            tracing::error!("the language model has stopped after a panic; hint: restart the miner");
+        } else {
+            tracing::warn!(
+                outcome = outcome.label(),
+                words = line.words(),
+                "the prediction of the language model is incomplete"
+            );
+        }
         match &self.fallback {
             Some(model) => model.complete(&line.after(prefix)),
             None if line.is_empty() => String::new(),

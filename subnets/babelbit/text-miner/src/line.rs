@@ -4,8 +4,8 @@ use std::ops::ControlFlow;
 
 use taonet_babelbit_core::text_api::CONTEXT_SEPARATOR;
 
-/// Maximum number of words added to a prefix.
-pub(crate) const MAX_ADDED: usize = 32;
+use crate::model::MAX_ADDED;
+
 /// Maximum length in bytes of the earlier utterances in the prompt, about 500 tokens: small models have contexts of
 /// 1 024 tokens, and long prompts are slow.
 const MAX_CONTEXT: usize = 2_000;

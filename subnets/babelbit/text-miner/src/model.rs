@@ -4,12 +4,20 @@ use async_trait::async_trait;
 use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
 
+/// Maximum number of words that a model adds to a prefix.
+pub(crate) const MAX_ADDED: usize = 32;
+
 /// A model that completes utterances. Predictions run on the server's async threads: a model that computes for more
 /// than a few milliseconds must do so on separate threads.
 #[async_trait]
 pub trait TextModel: Send + Sync {
     /// Returns the name of the model, for health checks.
     fn name(&self) -> &str;
+
+    /// Returns whether the model can predict. The health check fails when it cannot.
+    fn is_loaded(&self) -> bool {
+        true
+    }
 
     /// Predicts the complete utterance that begins with `prefix`; returns an empty string without a prediction.
     /// `context` holds the earlier utterances of the dialogue, separated by ` EOF `.

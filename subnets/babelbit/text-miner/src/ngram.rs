@@ -17,7 +17,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use crate::model::TextModel;
+use crate::model::{MAX_ADDED, TextModel};
 
 pub use file::{ModelFileError, Problem};
 pub use input::{InputError, read_utterances};
@@ -25,8 +25,6 @@ pub use train::{MAX_WORDS, TrainError, Trainer};
 
 /// Maximum number of words in a context.
 pub const MAX_CONTEXT: usize = 6;
-/// Maximum number of words added to a prefix.
-const MAX_ADDED: usize = 32;
 /// ID that marks the start and end of an utterance. The ID of a word is its position in the vocabulary plus 1.
 const BOUNDARY: u32 = 0;
 /// ID of all words that are not in the vocabulary.

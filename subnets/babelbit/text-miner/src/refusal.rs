@@ -19,7 +19,10 @@ pub enum Refusal {
         source: serde_json::Error,
     },
     /// A text is too long.
-    #[error("{field} has {length} bytes, the limit is {limit}")]
+    #[error(
+        "{field} has {length} bytes, the limit is {limit}; hint: send only the revealed words of the current utterance, \
+         and earlier utterances as the context"
+    )]
     TooLong {
         /// Name of the field.
         field: &'static str,

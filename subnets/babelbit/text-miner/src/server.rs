@@ -1,5 +1,7 @@
 //! HTTP routes of the text miner.
 
+use std::fmt;
+use std::marker::PhantomData;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -8,7 +10,11 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use bytes::Bytes;
+use http::StatusCode;
 use metrics::{Unit, counter, describe_counter, describe_histogram, histogram};
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 use serde_json::{Value, json};
 use taonet_babelbit_core::text_api::{PREDICT_PATH, PredictedUtterance, PredictionResponse};
 use taonet_primitives::Hotkey;
@@ -83,8 +89,11 @@ fn routes(model: Arc<dyn TextModel>, predict: Router<Arc<dyn TextModel>>) -> Rou
         .with_state(model)
 }
 
-async fn health(State(model): State<Arc<dyn TextModel>>) -> Json<Value> {
-    Json(json!({ "status": "healthy", "model": model.name(), "model_loaded": true }))
+async fn health(State(model): State<Arc<dyn TextModel>>) -> (StatusCode, Json<Value>) {
+    let is_loaded = model.is_loaded();
+    let (status, text) =
+        if is_loaded { (StatusCode::OK, "healthy") } else { (StatusCode::SERVICE_UNAVAILABLE, "unhealthy") };
+    (status, Json(json!({ "status": text, "model": model.name(), "model_loaded": is_loaded })))
 }
 
 async fn predict(State(model): State<Arc<dyn TextModel>>, caller: Caller, body: Bytes) -> Response {
@@ -118,12 +127,35 @@ fn parse(body: &[u8]) -> Result<PredictedUtterance, Refusal> {
         let source = error.into_inner();
         if source.is_data() { Refusal::Field { path, source } } else { Refusal::NotJson(source) }
     });
-    let request: PredictedUtterance = parsed?;
+    let Object::<PredictedUtterance>(request) = parsed?;
     deserializer.end().map_err(Refusal::NotJson)?;
     if request.prefix.len() > MAX_PREFIX {
         return Err(Refusal::TooLong { field: "prefix", length: request.prefix.len(), limit: MAX_PREFIX });
     }
     Ok(request)
+}
+
+/// A struct that is deserialised only from an object. Without it, an array of the fields in order would be accepted, too.
+struct Object<T>(T);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(Fields(PhantomData)).map(Self)
+    }
+}
+
+struct Fields<T>(PhantomData<T>);
+
+impl<'de, T: Deserialize<'de>> Visitor<'de> for Fields<T> {
+    type Value = T;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, fields: A) -> Result<T, A::Error> {
+        T::deserialize(MapAccessDeserializer::new(fields))
+    }
 }
 
 #[cfg(test)]

@@ -270,7 +270,7 @@ fn earliest(candidates: Vec<Candidate>, text: impl Fn(&Candidate) -> Option<&str
     candidates.into_iter().filter(|candidate| first.contains(&candidate.key.uid)).collect()
 }
 
-/// A miner on Chutes, with an axon as the fallback.
+/// A miner on Chutes, with an axon as the fallback. If there is an axon, half of a call's timeout is reserved for it.
 struct Hosted {
     chute: ChuteClient,
     axon: Option<Arc<dyn TextConnection>>,
@@ -283,12 +283,14 @@ impl TextConnection for Hosted {
         timeout: Duration,
     ) -> BoxFuture<'a, Result<String, CallError>> {
         let began = Instant::now();
+        // A chute that stalls must leave time for the axon.
+        let within = if self.axon.is_some() { timeout / 2 } else { timeout };
         async move {
-            let asked = tokio::time::timeout(timeout, self.chute.predict(request, timeout)).await;
+            let asked = tokio::time::timeout(within, self.chute.predict(request, within)).await;
             let error = match asked {
                 Ok(Ok(prediction)) => return Ok(prediction),
-                Ok(Err(error)) => call_error(&error, timeout),
-                Err(_) => CallError::Timeout(timeout),
+                Ok(Err(error)) => call_error(&error, within),
+                Err(_) => CallError::Timeout(within),
             };
             let left = timeout.saturating_sub(began.elapsed());
             match &self.axon {

@@ -48,7 +48,7 @@ mod score;
 
 pub use hosted::{CommittedMiners, PublishedText, ReadCommitments, ReadError};
 pub use miner::{TextConnection, TextMiner};
-pub use play::{PlayError, PlayOptions};
+pub use play::{OmittedUtterance, PlayError, PlayOptions};
 pub use rounds::{AxonMiners, Choice, ConnectTextMiner, ShuffleMiners, TextMiners, TextRounds};
 pub use run::{TextMinerReport, TextOutcome, TextReport, TextRunError, TextRunner, open_ledger};
 pub use score::ScoringError;

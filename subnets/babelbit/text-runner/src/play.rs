@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use futures::future::{OptionFuture, join_all};
+use serde::Serialize;
 use taonet_babelbit_core::engine_api::TextToken;
 use taonet_babelbit_core::text::MAX_STEPS;
 use taonet_babelbit_core::text_api::{CONTEXT_SEPARATOR, PredictedUtterance};
@@ -11,7 +12,7 @@ use taonet_babelbit_engine::client::{ChallengeKind, EngineClient, EngineError};
 use super::TextMiner;
 
 /// Maximum length of an utterance in bytes.
-const MAX_UTTERANCE: usize = 64 << 10;
+const MAX_UTTERANCE: u64 = 64 << 10;
 /// Maximum number of tokens in a session.
 const MAX_TOKENS: usize = 1_000_000;
 
@@ -56,9 +57,25 @@ pub enum PlayError {
     /// The engine skipped a token, so the utterance would lack a word or merge with the next one.
     #[error("the engine skipped a token before {0:?}; hint: play the challenge again")]
     Skipped(String),
-    /// An utterance or the session is too long.
-    #[error("the engine's {0} is too long")]
-    TooLong(&'static str),
+}
+
+/// An utterance that was left out because it is too long.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, thiserror::Error)]
+#[error(
+    "utterance {utterance_index} of dialogue {dialogue_uid:?} has {length} {unit}, the limit is {limit}; hint: split the \
+     utterance in the engine's challenge"
+)]
+pub struct OmittedUtterance {
+    /// ID of the dialogue.
+    pub dialogue_uid: String,
+    /// Position of the utterance in the dialogue.
+    pub utterance_index: u32,
+    /// Length of the utterance up to the word that exceeds the limit.
+    pub length: u64,
+    /// Maximum length.
+    pub limit: u64,
+    /// Unit of the lengths: `bytes` or `words`.
+    pub unit: &'static str,
 }
 
 /// Words and predictions of a played challenge.
@@ -66,7 +83,9 @@ pub enum PlayError {
 pub(super) struct Played {
     pub(super) challenge_uid: Option<String>,
     pub(super) dialogues: Vec<PlayedDialogue>,
-    /// Whether the session ended early because no miner was active.
+    /// Utterances that are too long. Their miners were not called again, and they are not scored.
+    pub(super) omitted: Vec<OmittedUtterance>,
+    /// Whether the session ended early, because no miner was active or the engine sent too many tokens.
     pub(super) ended_early: bool,
     /// Number of failed predictions of each miner.
     pub(super) errors: Vec<u32>,
@@ -105,6 +124,18 @@ pub(super) async fn play(
     first: TextToken,
     miners: &[TextMiner],
     options: &PlayOptions,
+    observe: impl FnMut(&TextToken),
+) -> Result<Played, PlayError> {
+    play_up_to(MAX_TOKENS, engine, first, miners, options, observe).await
+}
+
+/// Like [`play`], for at most `max_tokens` tokens. The complete utterances of a longer session are kept.
+pub(super) async fn play_up_to(
+    max_tokens: usize,
+    engine: &EngineClient,
+    first: TextToken,
+    miners: &[TextMiner],
+    options: &PlayOptions,
     mut observe: impl FnMut(&TextToken),
 ) -> Result<Played, PlayError> {
     let session = first.session_id.clone().ok_or(PlayError::NoSession)?;
@@ -114,6 +145,7 @@ pub(super) async fn play(
         options,
         consecutive_errors: vec![0; miners.len()],
         open: None,
+        is_omitting: false,
         numbers_tokens: false,
         played: Played {
             challenge_uid: first.challenge_uid.clone().filter(|uid| !uid.is_empty()),
@@ -122,10 +154,9 @@ pub(super) async fn play(
         },
     };
     let mut token = first;
-    for _ in 0..MAX_TOKENS {
+    for _ in 0..max_tokens {
         if token.done {
-            player.close();
-            return Ok(player.played);
+            return Ok(player.finish());
         }
         observe(&token);
         player.numbers_tokens |= token.token_index > 0;
@@ -139,14 +170,23 @@ pub(super) async fn play(
                     player.record(vec![String::new(); miners.len()]);
                 } else {
                     player.played.ended_early = true;
-                    player.close();
-                    return Ok(player.played);
+                    return Ok(player.finish());
                 }
             }
         }
         token = engine.next_text(options.stream, &session).await?;
     }
-    Err(PlayError::TooLong("session"))
+    if token.done {
+        return Ok(player.finish());
+    }
+    tracing::warn!(
+        limit = max_tokens,
+        dialogues = player.played.dialogues.len(),
+        "the engine's session has too many tokens, and ends early; hint: split the challenge"
+    );
+    player.played.ended_early = true;
+    player.open = None;
+    Ok(player.finish())
 }
 
 struct Player<'a> {
@@ -157,21 +197,27 @@ struct Player<'a> {
     consecutive_errors: Vec<u32>,
     /// The utterance in progress.
     open: Option<PlayedUtterance>,
+    /// Whether the rest of the utterance in progress is ignored, because the utterance is too long.
+    is_omitting: bool,
     /// Whether the engine numbers its tokens: it has sent a position other than 0, the default of a missing position.
     numbers_tokens: bool,
     played: Played,
 }
 
 impl Player<'_> {
-    /// Adds a word to the utterance in progress; starts one if there is none.
+    /// Adds a word to the utterance in progress; starts one if there is none. An utterance that is too long is omitted.
     fn reveal(&mut self, word: &str, token: &TextToken) -> Result<(), PlayError> {
         let uid = token.dialogue_uid.as_deref().unwrap_or("unknown");
         let is_same =
             self.played.dialogues.last().is_some_and(|last| last.uid == uid && last.index == token.dialogue_index);
         if !is_same {
             self.close();
+            self.is_omitting = false;
             let dialogue = PlayedDialogue { uid: uid.to_owned(), index: token.dialogue_index, utterances: Vec::new() };
             self.played.dialogues.push(dialogue);
+        }
+        if self.is_omitting {
+            return Ok(());
         }
         let open = self.open.get_or_insert_with(|| PlayedUtterance {
             index: token.utterance_index,
@@ -183,16 +229,24 @@ impl Player<'_> {
             return Err(PlayError::Skipped(word.chars().take(100).collect()));
         }
         open.words.push(word.to_owned());
-        let bytes: usize = open.words.iter().map(|word| word.len() + 1).sum();
-        let is_short = i64::try_from(open.words.len()).is_ok_and(|words| words <= MAX_STEPS);
-        if bytes > MAX_UTTERANCE || !is_short {
-            return Err(PlayError::TooLong("utterance"));
+        let bytes: u64 = open.words.iter().map(|word| word.len() as u64 + 1).sum();
+        let limits = [("bytes", bytes, MAX_UTTERANCE), ("words", open.words.len() as u64, MAX_STEPS as u64)];
+        if let Some((unit, length, limit)) = limits.into_iter().find(|(_, length, limit)| length > limit) {
+            let (dialogue_uid, utterance_index) = (uid.to_owned(), open.index);
+            let omitted = OmittedUtterance { dialogue_uid, utterance_index, length, limit, unit };
+            tracing::warn!(error = &omitted as &dyn std::error::Error, "utterance omitted");
+            self.played.omitted.push(omitted);
+            self.open = None;
+            self.is_omitting = true;
         }
         Ok(())
     }
 
     /// Ends the utterance in progress at an `EOF` token, whose position must be at most the number of words.
     fn end(&mut self, end: &str, token: &TextToken) -> Result<(), PlayError> {
+        if std::mem::take(&mut self.is_omitting) {
+            return Ok(());
+        }
         let words = self.open.as_ref().map_or(0, |open| open.words.len());
         if token.token_index as usize > words {
             return Err(PlayError::Skipped(end.to_owned()));
@@ -268,10 +322,49 @@ impl Player<'_> {
         earlier.iter().map(|utterance| utterance.words.join(" ")).collect::<Vec<_>>().join(CONTEXT_SEPARATOR)
     }
 
+    /// Ends the session. A dialogue whose utterances were all omitted has no score.
+    fn finish(mut self) -> Played {
+        self.close();
+        self.played.dialogues.retain(|dialogue| !dialogue.utterances.is_empty());
+        self.played
+    }
+
     /// Ends the utterance in progress, if any.
     fn close(&mut self) {
         if let (Some(open), Some(dialogue)) = (self.open.take(), self.played.dialogues.last_mut()) {
             dialogue.utterances.push(open);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_utterance_of_too_many_words_is_omitted() {
+        let options = PlayOptions::default();
+        let mut player = Player {
+            session: "s",
+            miners: &[],
+            options: &options,
+            consecutive_errors: Vec::new(),
+            open: None,
+            is_omitting: false,
+            numbers_tokens: false,
+            played: Played::default(),
+        };
+        let token: TextToken = serde_json::from_value(serde_json::json!({ "utterance_index": 7 })).unwrap();
+        for words in 1..=MAX_STEPS + 2 {
+            player.reveal("w", &token).unwrap();
+            assert_eq!(player.open.is_some(), words <= MAX_STEPS, "{words}");
+        }
+        player.end(TextToken::EOF, &token).unwrap();
+        player.reveal("w", &TextToken { utterance_index: 8, ..token }).unwrap();
+        let played = player.finish();
+        let indices: Vec<_> = played.dialogues[0].utterances.iter().map(|utterance| utterance.index).collect();
+        assert_eq!(indices, [8]);
+        let [omitted] = &played.omitted[..] else { panic!("{:?}", played.omitted) };
+        assert_eq!((omitted.utterance_index, omitted.length, omitted.unit), (7, 10_001, "words"));
     }
 }

@@ -16,7 +16,7 @@ use taonet_speech::SentenceEmbedder;
 use super::files::{Files, timestamp};
 use super::play::{Played, PlayedDialogue, play};
 use super::score::{events, score};
-use super::{PlayError, PlayOptions, ScoringError, TextMiner};
+use super::{OmittedUtterance, PlayError, PlayOptions, ScoringError, TextMiner};
 
 /// Outcome of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -25,7 +25,8 @@ use super::{PlayError, PlayOptions, ScoringError, TextMiner};
 pub enum TextOutcome {
     /// The run played the complete challenge.
     Finished,
-    /// The session ended early because no miner was active; only the words revealed until then are scored.
+    /// The session ended early, because no miner was active or the engine sent too many tokens; only the words revealed
+    /// until then are scored.
     EndedEarly,
     /// An earlier run has scored the challenge; its files are in the outbox until they are submitted.
     AlreadyDone,
@@ -46,6 +47,9 @@ pub struct TextReport {
     pub dialogues: usize,
     /// Number of utterances played.
     pub utterances: usize,
+    /// Utterances that were left out because they are too long.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub omitted: Vec<OmittedUtterance>,
     /// Wall-clock time of the run in seconds.
     pub wall_sec: f64,
     /// Results of each miner, in the order in which the run received the miners.
@@ -150,6 +154,7 @@ impl TextRunner {
             outcome,
             dialogues: 0,
             utterances: 0,
+            omitted: Vec::new(),
             wall_sec: began.elapsed().as_secs_f64(),
             miners: Vec::new(),
             files: Vec::new(),
@@ -231,6 +236,7 @@ impl TextRunner {
             outcome: if played.ended_early { TextOutcome::EndedEarly } else { TextOutcome::Finished },
             dialogues: played.dialogues.len(),
             utterances: played.dialogues.iter().map(|dialogue| dialogue.utterances.len()).sum(),
+            omitted: played.omitted.clone(),
             wall_sec: 0.0,
             miners: reports,
             files: written,

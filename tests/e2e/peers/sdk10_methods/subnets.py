@@ -98,7 +98,8 @@ async def _(c: Client):
     index = await c.get_subnet_epoch_index(netuid)
     await c.write("trigger_epoch", c.bob, netuid)
     due = await c.get_pending_epoch_at(netuid)
-    holds(due > 0, due)
+    # On a busy machine the epoch can be over before its block is read.
+    holds(due > 0 or await c.get_subnet_epoch_index(netuid) > index, due)
     await c.mine(max(0, due - await c.get_current_block()))
     holds(await c.get_subnet_epoch_index(netuid) > index, index)
     same(await c.get_pending_epoch_at(netuid), 0)

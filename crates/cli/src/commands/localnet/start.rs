@@ -5,10 +5,9 @@ use std::path::Path;
 
 use anyhow::{Context as _, bail};
 use clap::Args;
-use taonet_chain::{At, Client};
 use taonet_localnet::{History, Node, NodeConfig, NodeError, NodeHandle, StoreError};
 use taonet_localnet_runtime::genesis::{ACCOUNTS, genesis};
-use taonet_primitives::Coldkey;
+use taonet_primitives::{Coldkey, Rao};
 use taonet_service::Shutdown;
 use taonet_wallet::Keypair;
 use tokio::sync::oneshot;
@@ -16,7 +15,6 @@ use tokio::sync::oneshot;
 use super::announce::{Account, Announcement};
 use super::clock::BlockTime;
 use super::data_dir::{DATABASE, DataArgs, Running};
-use crate::chain::{failed, parse_network};
 use crate::context::Context;
 use crate::daemon::serve_metrics;
 use crate::exit::{Classified, Failure};
@@ -71,7 +69,7 @@ pub(super) fn run(args: &StartArgs, context: &Context) -> anyhow::Result<()> {
         let node = args.start(directory.as_deref(), &endowed).await?;
         let running = Running { pid: std::process::id(), url: node.url() };
         let record = directory.as_deref().map(|directory| running.record(directory)).transpose()?;
-        let accounts = accounts(&node, &endowed).await?;
+        let accounts = accounts(&node, &endowed)?;
         let announcement =
             Announcement { node: &node, clock: args.block_time.0, directory: directory.as_deref(), accounts };
         if context.json {
@@ -154,9 +152,9 @@ fn origin(text: &str) -> Result<String, &'static str> {
     if whole || text == "null" { Ok(text.to_owned()) } else { Err("expected scheme://host, or scheme://host:port") }
 }
 
-/// Returns the accounts of the genesis block with their current balances.
-async fn accounts(node: &NodeHandle, endowed: &[Coldkey]) -> anyhow::Result<Vec<Account>> {
-    let chain = Client::connect(&parse_network(&node.url())?).await.map_err(failed)?;
+/// Returns the accounts of the genesis block with their current balances. Reads them in this process, so that a loaded
+/// machine with short block times cannot fail the start by a timeout.
+fn accounts(node: &NodeHandle, endowed: &[Coldkey]) -> anyhow::Result<Vec<Account>> {
     let mut accounts = Vec::new();
     for (name, _) in ACCOUNTS {
         let uri = format!("//{name}");
@@ -164,10 +162,9 @@ async fn accounts(node: &NodeHandle, endowed: &[Coldkey]) -> anyhow::Result<Vec<
         accounts.push((Some(uri), address));
     }
     accounts.extend(endowed.iter().map(|address| (None, *address)));
-    let mut known = Vec::new();
-    for (name, address) in accounts {
-        let free = chain.balance(address.into(), At::Head).await.map_err(failed)?.free;
-        known.push(Account { name, address: address.to_string(), free });
-    }
-    Ok(known)
+    let known = |(name, address): (Option<String>, Coldkey)| {
+        let free = node.free_balance(&(*address.as_bytes()).into())?;
+        Ok(Account { name, address: address.to_string(), free: Rao::new(free) })
+    };
+    accounts.into_iter().map(known).collect()
 }

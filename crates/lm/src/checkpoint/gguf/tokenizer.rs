@@ -8,7 +8,7 @@ use crate::LoadError;
 /// Llama 3's regular expression, which splits a text before BPE.
 const LLAMA_3: &str = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
 /// Type of a token without text, in `tokenizer.ggml.token_type`.
-const CONTROL: i128 = 3;
+const CONTROL: i32 = 3;
 
 impl Gguf {
     /// Returns the tokenizer; `None` if the file has none of a supported kind: byte-level BPE as in GPT-2 and Llama 3.

@@ -9,8 +9,9 @@ use super::epoch::{Earned, Neurons, Pending};
 use super::types::RecycleOrBurnEnum;
 use super::{
     AlphaDividendsPerSubnet, Config, Delegates, MinerBurned, Owner, Pallet, RecycleOrBurn, RootAlphaDividendsPerSubnet,
-    SubnetAlphaOut, SubnetOwner, SubnetOwnerHotkey, TotalHotkeyAlphaLastEpoch,
+    SubnetOwner, SubnetOwnerHotkey, TotalHotkeyAlphaLastEpoch,
 };
+use crate::alpha_assets;
 use crate::types::{AlphaBalance, NetUid};
 
 /// Dividends of a validator, in alpha.
@@ -49,8 +50,9 @@ impl<T: Config> Pallet<T> {
         let whole: u128 = earned.server.iter().copied().map(u128::from).sum();
         let burned = (u128::from(withheld) << 64).checked_div(whole).unwrap_or_default();
         MinerBurned::<T>::insert(netuid, U64F64::from_bits(burned));
-        if RecycleOrBurn::<T>::get(netuid) == RecycleOrBurnEnum::Recycle {
-            SubnetAlphaOut::<T>::mutate(netuid, |out| *out = out.saturating_sub(AlphaBalance(withheld)));
+        match RecycleOrBurn::<T>::get(netuid) {
+            RecycleOrBurnEnum::Recycle => Self::recycle_issued(netuid, AlphaBalance(withheld)),
+            RecycleOrBurnEnum::Burn => alpha_assets::Pallet::<T>::burn(netuid, AlphaBalance(withheld)),
         }
     }
 

@@ -9,6 +9,7 @@ use super::{
     SubnetAlphaInEmission, SubnetAlphaOut, SubnetAlphaOutEmission, SubnetEmissionEnabled, SubnetMovingPrice,
     SubnetOwnerCut, SubnetTaoInEmission, SubtokenEnabled, TotalIssuance,
 };
+use crate::alpha_assets;
 use crate::swap::{self, Balancer, UNIT};
 use crate::types::{AlphaBalance, NetUid, TaoBalance};
 
@@ -120,6 +121,7 @@ impl<T: Config> Pallet<T> {
             }
         }
         SubnetAlphaIn::<T>::mutate(netuid, |alpha| *alpha = alpha.saturating_add(alpha_in));
+        alpha_assets::Pallet::<T>::issue(netuid, alpha_in);
         Self::grow_tao(netuid, tao_in);
         let excess = TaoBalance(tao).saturating_sub(tao_in);
         if excess != TaoBalance::ZERO {
@@ -135,6 +137,7 @@ impl<T: Config> Pallet<T> {
         SubnetAlphaOutEmission::<T>::insert(netuid, AlphaBalance(alpha));
         let kept = if root_is_paid { AlphaBalance(alpha) } else { AlphaBalance(alpha).saturating_sub(root) };
         SubnetAlphaOut::<T>::mutate(netuid, |out| *out = out.saturating_add(kept));
+        alpha_assets::Pallet::<T>::issue(netuid, kept);
         PendingOwnerCut::<T>::mutate(netuid, |pending| *pending = pending.saturating_add(owner));
         PendingServerEmission::<T>::mutate(netuid, |pending| *pending = pending.saturating_add(server));
         PendingValidatorEmission::<T>::mutate(netuid, |pending| *pending = pending.saturating_add(validator));

@@ -12,6 +12,7 @@ use super::{
     SubnetLocked, SubnetMovingPrice, SubnetOwner, SubnetOwnerHotkey, SubnetworkN, SubtokenEnabled,
     TargetRegistrationsPerInterval, Tempo, TokenSymbol, TotalNetworks, WeightsSetRateLimit,
 };
+use crate::alpha_assets;
 use crate::types::{AlphaBalance, NetUid, TaoBalance};
 
 /// Netuid of the first subnet after root. Genesis does not start this subnet.
@@ -65,6 +66,7 @@ impl<T: Config> Pallet<T> {
         Self::init_pool(FIRST, TaoBalance(10_000_000_000), AlphaBalance(10_000_000_000));
         let stake = AlphaBalance(1_000_000_000);
         SubnetAlphaOut::<T>::insert(FIRST, stake);
+        alpha_assets::Pallet::<T>::issue(FIRST, stake);
         Self::increase_stake(&nobody, &nobody, FIRST, stake);
         Burn::<T>::insert(FIRST, MinBurn::<T>::get(FIRST));
         Self::make_dormant(FIRST);

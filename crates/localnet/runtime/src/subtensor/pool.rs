@@ -10,6 +10,7 @@ use super::{
     Config, Error, NetworksAdded, Pallet, SubnetAlphaIn, SubnetAlphaOut, SubnetMechanism, SubnetOwner, SubnetTAO,
     SubnetVolume, TotalIssuance, TotalStake,
 };
+use crate::alpha_assets;
 use crate::swap::{self, Pool, UNIT};
 use crate::types::{AlphaBalance, NetUid, TaoBalance};
 
@@ -103,6 +104,7 @@ impl<T: Config> Pallet<T> {
         SubnetTAO::<T>::insert(netuid, tao);
         SubnetAlphaIn::<T>::insert(netuid, alpha);
         SubnetAlphaOut::<T>::insert(netuid, AlphaBalance::ZERO);
+        alpha_assets::Pallet::<T>::issue(netuid, alpha);
         swap::SwapBalancer::<T>::remove(netuid);
         swap::PalSwapInitialized::<T>::insert(netuid, true);
         TotalStake::<T>::mutate(|total| *total = total.saturating_add(tao));
@@ -181,12 +183,13 @@ impl<T: Config> Pallet<T> {
         Ok(AlphaBalance(swap::Pallet::<T>::with_fee(netuid, traded.0).min(max)))
     }
 
-    /// Buys alpha from the pool of a subnet without a fee, and burns it. Returns the burned amount.
+    /// Buys alpha from the pool of a subnet without a fee, and recycles it. Returns the recycled amount.
     pub fn buy_and_burn(netuid: NetUid, tao: TaoBalance) -> AlphaBalance {
         let bought = if Self::has_pool(netuid) { Self::pool_of(netuid).buy(tao) } else { AlphaBalance::ZERO };
         Self::grow_tao(netuid, tao);
         SubnetVolume::<T>::mutate(netuid, |volume| *volume = volume.saturating_add(tao.0.into()));
         SubnetAlphaIn::<T>::mutate(netuid, |alpha| *alpha = alpha.saturating_sub(bought));
+        alpha_assets::Pallet::<T>::recycle(netuid, bought);
         bought
     }
 

@@ -12,9 +12,9 @@ use crate::vectors;
 
 /// The spec version, and the hashes of the metadata and of the genesis state that belong to it.
 const KNOWN: (u32, &str, &str) = (
-    1_000_005,
-    "fa0e08d2714993041f1c5680873abb371b4a49b30c57b2a1bc7a427c7b1f4b54",
-    "7d2d452a5b1ee1ca747adf308d0f4a77f8402464b26d51de91ca06000718869f",
+    1_000_006,
+    "4c77e30b7192c9412c9fafee72d2861406f086efbcc813c24b7f9e240d921308",
+    "c394de3c7223b3ceb23ebcf8317a6b51c5021e3476608127bfa8a8adb67820ae",
 );
 
 #[test]

@@ -129,12 +129,18 @@ fn utterances(document: &DialogueDocument) -> Markup {
     }
 }
 
-/// Renders the predictions for an utterance, one row for each revealed word.
+/// Renders the predictions for an utterance, one row for each revealed word. A miner that could stop would do so after the
+/// word of its best prediction.
 fn steps(utterance: &Utterance) -> Markup {
     let words: Vec<_> = utterance.ground_truth.split_whitespace().collect();
+    let last_needed = utterance.best_step.saturating_add(1);
     html! {
         h2 { (shown(&utterance.ground_truth)) }
-        p { "Utterance " (utterance.number) " · best score " (number(Some(utterance.best), 3)) }
+        p {
+            "Utterance " (utterance.number)
+            @if !utterance.steps.is_empty() { " · stops after word " (last_needed) " of " (words.len().max(last_needed)) }
+            " · best score " (number(Some(utterance.best), 3))
+        }
         div.scroll tabindex="0" role="region" aria-label={ "Predictions for utterance " (utterance.number) } {
             table {
                 thead {
@@ -152,10 +158,13 @@ fn steps(utterance: &Utterance) -> Markup {
                     @for step in &utterance.steps {
                         tr {
                             th.num scope="row" { (step.index.saturating_add(1)) }
-                            td { (shown(words.get(step.index).copied().unwrap_or_default())) }
+                            td {
+                                (shown(words.get(step.index).copied().unwrap_or_default()))
+                                @if step.index > utterance.best_step { " " small { "not needed" } }
+                            }
                             td {
                                 (shown(&step.prediction))
-                                @if step.index == utterance.best_step { " " span.badge.ok { "best step" } }
+                                @if step.index == utterance.best_step { " " span.badge.ok { "stops here" } }
                             }
                             td.num { (number(Some(step.lexical_similarity), 3)) }
                             td.num { (number(Some(step.semantic_similarity), 3)) }

@@ -29,7 +29,12 @@ impl Results {
                 json!({"step": step, "lexical_similarity": 0.5, "semantic_cosine_raw": 0.5, "semantic_similarity": 0.5,
                     "earliness": 1.0, "U_step": score, "prediction": prediction})
             };
-            let steps = json!([step(0, INJECTION, 0.125), step(1, "Is this seat taken?", score)]);
+            let steps = json!([
+                step(0, INJECTION, 0.125),
+                step(1, "Is this seat taken?", score),
+                step(2, "Is this seat free?", 0.1),
+                step(3, "Is this seat free?", 0.1)
+            ]);
             let dialogue = json!({"dialogue_uid": "bus", "utterances": [{"utterance_number": 0, "steps": steps,
                 "ground_truth": "Is this seat free?", "best_step": 1, "U_best": score, "total_steps": 4}]});
             results.add(&format!("dialogue_run_{head}_dlg_bus_run_20261122_030405-score.json"), &dialogue);
@@ -74,15 +79,20 @@ async fn runs_are_listed_with_the_best_miner_first() {
 }
 
 #[tokio::test]
-async fn a_run_shows_each_prediction_and_the_best_one() {
+async fn a_run_shows_each_prediction_and_where_the_miner_would_have_stopped() {
     let results = Results::write();
     let path = "/text/challenge_run_small-talk_type_main_miner_7_run_20261122_030405";
     let (status, page) = results.get(path).await;
     assert_eq!(status, 200);
-    for part in ["Is this seat free?", "Is this seat taken?", "best step", "0.125", "0.750"] {
+    for part in ["Is this seat free?", "Is this seat taken?", "stops after word 2 of 4", "0.125", "0.750"] {
         assert!(page.contains(part), "{part}: {page}");
     }
-    assert_eq!(page.matches("best step").count(), 1);
+    assert_eq!(page.matches("stops here").count(), 1);
+    // The words after the second one.
+    for word in ["seat", "free?"] {
+        assert!(page.contains(&format!("<td>{word} <small>not needed</small></td>")), "{word}: {page}");
+    }
+    assert_eq!(page.matches("not needed").count(), 2);
     assert!(!page.contains("<script>alert") && !page.contains('\u{202e}'), "{page}");
     let score = "dialogue_run_small-talk_type_main_miner_7_dlg_bus_run_20261122_030405-score.json";
     std::fs::remove_file(results.paths().scores.join(score)).unwrap();

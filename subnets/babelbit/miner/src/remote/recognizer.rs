@@ -5,7 +5,7 @@ use taonet_primitives::{SampleRate, Transcript, Word};
 use taonet_speech::{Pcm, Recognition, RecognizeError, Recognizer, SampleFormat, Wav};
 use uuid::Uuid;
 
-use super::{CallError, RemoteModel, Stage};
+use super::{CallError, RemoteModel, Stage, whole};
 
 /// Path of the transcriptions below the server's base URL.
 const TRANSCRIPTIONS: &str = "audio/transcriptions";
@@ -51,7 +51,8 @@ impl Recognizer for RemoteRecognizer {
         if samples.is_empty() {
             return Err(RecognizeError::Empty);
         }
-        match (self.stage.call(self.transcribe(samples)), &self.fallback) {
+        let call = async { whole(self.transcribe(samples).await) };
+        match (self.stage.call(call), &self.fallback) {
             (Some(transcript), _) => Ok(Recognition { transcript, confidence: 1.0 }),
             (None, Some(fallback)) => fallback.recognize(samples),
             (None, None) => Ok(Recognition { transcript: Transcript::default(), confidence: 0.0 }),

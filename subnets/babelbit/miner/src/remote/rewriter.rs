@@ -1,3 +1,5 @@
+use std::ops::ControlFlow;
+
 use serde_json::{Value, json};
 
 use super::{CallError, RemoteModel, Stage};
@@ -44,13 +46,13 @@ impl ChatRewriter {
         Self { stage: Stage::new("llm", remote) }
     }
 
-    /// Rewrites the message `heard` after the earlier `turns`; returns `None` if the call failed or the stage is
-    /// paused.
+    /// Rewrites the message `heard` after the earlier `turns`; returns `None` if the call failed before the first
+    /// complete word, or the stage is paused.
     pub(crate) fn rewrite(&self, turns: &[Turn], heard: &str) -> Option<Vec<String>> {
         self.stage.call(self.ask(turns, heard))
     }
 
-    async fn ask(&self, turns: &[Turn], heard: &str) -> Result<Vec<String>, CallError> {
+    async fn ask(&self, turns: &[Turn], heard: &str) -> (Option<Vec<String>>, Result<(), CallError>) {
         let message = |role: &str, content: &str| json!({"role": role, "content": content});
         let mut messages = vec![message("system", INSTRUCTIONS)];
         for turn in turns.iter().skip(turns.len().saturating_sub(MEMORY)) {
@@ -61,17 +63,65 @@ impl ChatRewriter {
         let words = heard.split_whitespace().count();
         let body = json!({
             "model": self.stage.remote.model, "messages": messages, "temperature": 0, "max_tokens": 4 * words + 32,
-            "stream": false,
+            "stream": true,
         });
-        let response: Value = self.stage.remote.server.json(CHAT, &body).await?;
-        let content = response.pointer("/choices/0/message/content").and_then(Value::as_str);
-        let content = content.ok_or(CallError::Unusable("the response has no field choices[0].message.content"))?;
-        let spoken = spoken(content);
-        // A long answer is a comment, or the model repeats itself.
-        if spoken.len() > 2 * words + 8 {
-            return Err(CallError::Unusable("the answer is much longer than the phrase"));
+        let mut answer = Answer { content: None, most_words: 2 * words + 8, fault: None };
+        let result = self.stage.remote.server.events(CHAT, &body, |event| answer.add(&event)).await;
+        match (answer, result) {
+            (Answer { fault: Some(fault), .. }, _) => (None, Err(CallError::Unusable(fault))),
+            (Answer { content: Some(content), .. }, Ok(())) => (Some(spoken(&content)), Ok(())),
+            (Answer { content: None, .. }, Ok(())) => (None, Err(CallError::Unusable("the stream has no choices"))),
+            (Answer { content, .. }, Err(error)) => {
+                let mut content = content.unwrap_or_default();
+                // The last word may be incomplete.
+                content.truncate(content.rfind(char::is_whitespace).unwrap_or_default());
+                let words = spoken(&content);
+                ((!words.is_empty()).then_some(words), Err(error.into()))
+            }
         }
-        Ok(spoken)
+    }
+}
+
+/// An answer of the language model, as received so far.
+struct Answer {
+    content: Option<String>,
+    most_words: usize,
+    /// Why the answer cannot be used.
+    fault: Option<&'static str>,
+}
+
+impl Answer {
+    /// Adds an event of the stream, or the complete response of a server that does not stream.
+    fn add(&mut self, event: &Value) -> ControlFlow<()> {
+        let Some(choice) = event.pointer("/choices/0") else {
+            // Some servers begin or end with an event about other things, whose list of choices is empty.
+            let is_empty = event.get("choices").is_some_and(Value::is_array);
+            return if is_empty {
+                ControlFlow::Continue(())
+            } else {
+                self.fail("an event of the stream has no choices")
+            };
+        };
+        let piece = match choice.get("delta") {
+            Some(delta) => delta.get("content").and_then(Value::as_str).unwrap_or_default(),
+            None => match choice.pointer("/message/content").and_then(Value::as_str) {
+                Some(content) => content,
+                None => return self.fail("the response has no field choices[0].message.content"),
+            },
+        };
+        let content = self.content.get_or_insert_default();
+        content.push_str(piece);
+        // A long answer is a comment, or the model repeats itself.
+        if spoken(content).len() > self.most_words {
+            return self.fail("the answer is much longer than the phrase");
+        }
+        let is_last = choice.get("finish_reason").is_some_and(Value::is_string);
+        if is_last { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    }
+
+    const fn fail(&mut self, fault: &'static str) -> ControlFlow<()> {
+        self.fault = Some(fault);
+        ControlFlow::Break(())
     }
 }
 

@@ -1,10 +1,11 @@
 use std::sync::Arc;
 
 use serde_json::json;
+use taonet_http::{Fault, ModelServerError};
 use taonet_primitives::SampleRate;
-use taonet_speech::{Pcm, SynthesisError, Synthesizer, Voice, Wav};
+use taonet_speech::{Pcm, SynthesisError, Synthesizer, Voice, Wav, WavError};
 
-use super::{CallError, RemoteModel, Stage};
+use super::{CallError, RemoteModel, Stage, whole};
 
 /// Path of the synthesis below the server's base URL.
 const SPEECH: &str = "audio/speech";
@@ -13,7 +14,7 @@ const MAX_SPEECH: usize = 6 << 20;
 /// Words per minute that correspond to the speed 1 of the server's voices.
 const NORMAL: f64 = 150.0;
 
-/// Synthesiser on an inference server, which receives each text and returns a WAV file.
+/// Synthesiser on an inference server, which receives each text and returns a WAV file. The file is read as it arrives.
 pub struct RemoteSynthesizer {
     stage: Stage,
     voice: String,
@@ -21,22 +22,34 @@ pub struct RemoteSynthesizer {
 }
 
 impl RemoteSynthesizer {
-    /// Creates a synthesiser that speaks with a voice of the server. Without a `fallback`, a phrase is not spoken
-    /// when the server fails or exceeds its deadline.
+    /// Creates a synthesiser that speaks with a voice of the server. When the server fails or exceeds its deadline, the
+    /// `fallback` speaks the phrase; without one, the samples received until then are spoken.
     pub fn new(remote: RemoteModel, voice: String, fallback: Option<Arc<dyn Synthesizer>>) -> Self {
         Self { stage: Stage::new("tts", remote), voice, fallback }
     }
 
-    async fn synthesize(&self, text: &str, words_per_minute: u16) -> Result<Pcm, CallError> {
+    async fn synthesize(&self, text: &str, words_per_minute: u16) -> (Option<Pcm>, Result<(), CallError>) {
         let speed = (f64::from(words_per_minute) / NORMAL).clamp(0.25, 4.0);
         let body = json!({
             "model": self.stage.remote.model, "input": text, "voice": self.voice, "response_format": "wav",
             "speed": speed,
         });
-        let file = self.stage.remote.server.bytes(SPEECH, &body, MAX_SPEECH).await?;
-        let speech = Wav::decode(&file)?.pcm.into_mono();
-        if speech.samples.is_empty() { Err(CallError::Unusable("the speech has no samples")) } else { Ok(speech) }
+        let mut file = Vec::new();
+        match self.stage.remote.server.receive(SPEECH, &body, MAX_SPEECH, &mut file).await {
+            Ok(()) => whole(speech(Wav::decode(&file))),
+            Err(error) => {
+                let is_endless = matches!(error, ModelServerError::Fault(Fault::TooLarge(_)));
+                let is_used = self.fallback.is_none() && !is_endless;
+                (is_used.then(|| speech(Wav::decode_prefix(&file)).ok()).flatten(), Err(error.into()))
+            }
+        }
     }
+}
+
+/// Returns the samples of a file, at least one.
+fn speech(decoded: Result<Wav, WavError>) -> Result<Pcm, CallError> {
+    let speech = decoded?.pcm.into_mono();
+    if speech.samples.is_empty() { Err(CallError::Unusable("the speech has no samples")) } else { Ok(speech) }
 }
 
 impl Synthesizer for RemoteSynthesizer {

@@ -1,4 +1,6 @@
 use std::collections::BTreeSet;
+use std::io::{Read as _, Write as _};
+use std::net::TcpListener;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -8,12 +10,14 @@ use axum::{Json, Router};
 use serde_json::{Value, json};
 use taonet_primitives::SampleRate;
 use taonet_speech::{
-    CtcRecognizer, Espeak, Pcm, Recognizer, Synthesizer, Voice, resample_endpoints, resample_for_recognition,
+    CtcRecognizer, Espeak, Pcm, Recognizer, SampleFormat, SynthesisError, Synthesizer, Voice, Wav, resample_endpoints,
+    resample_for_recognition,
 };
+use tokio::runtime::Runtime;
 
 use super::*;
 use crate::profile::{Interpreter, Manner, Profile as _};
-use crate::testing::InferenceServer;
+use crate::testing::{InferenceServer, chat_event};
 
 const DEADLINE: Duration = Duration::from_millis(400);
 const RAMBLING: &str = "Well, um, I mean, at this point in time I think, I think that the plan is, you know, a piece \
@@ -154,4 +158,123 @@ fn without_a_fallback_the_phrases_are_lost_but_the_session_lives() {
         let mute = Interpreter::new(recognizer(), tts, Manner::default()).unwrap();
         assert_eq!(play(&mute).text, "", "{body}");
     }
+}
+
+/// Deadline of a server that does not stall, which a busy machine does not reach.
+const PATIENCE: Duration = Duration::from_mins(1);
+
+/// A server that answers each request with the same bytes, which may not end.
+struct Scripted {
+    url: String,
+    runtime: Runtime,
+}
+
+impl Scripted {
+    /// Starts a server whose responses have the bytes `first`. Then the server repeats the bytes `then` without end; if
+    /// there are none, it stalls.
+    fn start(content_type: &'static str, first: &[u8], then: &'static [u8]) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}/v1", listener.local_addr().unwrap());
+        let head = format!("HTTP/1.1 200 OK\r\ncontent-type: {content_type}\r\nconnection: close\r\n\r\n");
+        let first = [head.as_bytes(), first].concat();
+        std::thread::spawn(move || {
+            for connection in listener.incoming().map_while(Result::ok) {
+                let (mut connection, first) = (connection, first.clone());
+                std::thread::spawn(move || {
+                    let _ = connection.read(&mut [0; 4_096]);
+                    let _ = connection.write_all(&first);
+                    while !then.is_empty() && connection.write_all(then).is_ok() {}
+                    // Until the client closes the connection.
+                    while connection.read(&mut [0; 4_096]).is_ok_and(|bytes| bytes > 0) {}
+                });
+            }
+        });
+        Self { url, runtime: Runtime::new().unwrap() }
+    }
+
+    fn model(&self, deadline: Duration) -> RemoteModel {
+        let server = ModelServer::new(&self.url.parse().unwrap(), None, deadline).unwrap();
+        RemoteModel { server, model: "m".to_owned(), runtime: self.runtime.handle().clone() }
+    }
+}
+
+const EVENTS: &str = "text/event-stream";
+const HEARD: &str = "we should all stop for today";
+
+/// Table columns: events of the server before it stalls, words of the answer.
+#[test]
+fn the_words_of_a_chat_before_the_deadline_count() {
+    let role = "data: {\"choices\": [{\"delta\": {\"role\": \"assistant\"}}]}\n\n".to_owned();
+    let end = "data: {\"choices\": [{\"delta\": {}, \"finish_reason\": \"stop\"}]}\n\n".to_owned();
+    let piece = |text: &str| chat_event(text);
+    let table: [(Vec<String>, Option<&[&str]>); 6] = [
+        (vec![role.clone(), piece("We"), piece(" should"), piece(" st")], Some(&["we", "should"])),
+        (vec![role.clone(), piece("We should stop. ")], Some(&["we", "should", "stop"])),
+        (vec![role.clone(), piece("We should"), piece(" stop"), end], Some(&["we", "should", "stop"])),
+        (vec![role.clone(), piece("W")], None),
+        (vec![role], None),
+        (vec![], None),
+    ];
+    for (events, expected) in table {
+        let server = Scripted::start(EVENTS, events.concat().as_bytes(), b"");
+        let rewriter = ChatRewriter::new(server.model(DEADLINE));
+        let began = Instant::now();
+        let words = rewriter.rewrite(&[], HEARD);
+        let expected = expected.map(|words| words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>());
+        assert_eq!(words, expected, "{events:?}");
+        assert!(began.elapsed() < PATIENCE / 2, "{events:?}");
+        // A stalled server is left alone for a while, whatever it sent; one that has ended its answer is not.
+        let is_paused = rewriter.rewrite(&[], HEARD).is_none();
+        assert_eq!(is_paused, !events.concat().contains("stop\"}"), "{events:?}");
+    }
+}
+
+/// A synthesiser that says the same few samples.
+struct Beep;
+
+impl Synthesizer for Beep {
+    fn speak(&self, _: &str, _: &Voice) -> Result<Pcm, SynthesisError> {
+        Ok(Pcm::mono(vec![0.5; 7], SampleRate::HZ_24K))
+    }
+}
+
+fn voice() -> Voice {
+    Voice { name: "en-gb".to_owned(), words_per_minute: 150, pitch: 50 }
+}
+
+/// Table columns: bytes of the speech that arrive, samples spoken without and with a fallback.
+#[test]
+fn the_speech_before_the_deadline_is_spoken_without_a_fallback() {
+    let file = Wav::encode(&Pcm::mono(vec![0.25; 1_000], SampleRate::HZ_24K), SampleFormat::S16).unwrap();
+    for (bytes, without, with) in [(44 + 601, 300, 7), (44, 0, 7), (30, 0, 7), (0, 0, 7)] {
+        let server = Scripted::start("audio/wav", &file[..bytes], b"");
+        let fallbacks: [(Option<Arc<dyn Synthesizer>>, usize); 2] = [(None, without), (Some(Arc::new(Beep)), with)];
+        for (fallback, expected) in fallbacks {
+            let tts = RemoteSynthesizer::new(server.model(DEADLINE), "any".to_owned(), fallback);
+            assert_eq!(tts.speak("Hello.", &voice()).unwrap().samples.len(), expected, "{bytes} bytes");
+        }
+    }
+}
+
+#[test]
+fn responses_without_end_are_cut() {
+    let began = Instant::now();
+    let server = Scripted::start("application/json", b"{\"text\": \"", b"all work and no play ");
+    let stt = RemoteRecognizer::new(server.model(PATIENCE), None);
+    assert_eq!(stt.recognize(&[0.1; 1_600]).unwrap().transcript.text, "");
+    let event: &'static str = Box::leak(chat_event("all work and no play ").into_boxed_str());
+    let server = Scripted::start(EVENTS, b"", event.as_bytes());
+    assert_eq!(ChatRewriter::new(server.model(PATIENCE)).rewrite(&[], HEARD), None);
+    let file = Wav::encode(&Pcm::mono(vec![0.25; 8_000_000], SampleRate::HZ_24K), SampleFormat::S16).unwrap();
+    let server = Scripted::start("audio/wav", &file[..44], &[1; 4_096]);
+    let tts = RemoteSynthesizer::new(server.model(PATIENCE), "any".to_owned(), None);
+    assert_eq!(tts.speak("Hello.", &voice()).unwrap().samples.len(), 0);
+    assert!(began.elapsed() < PATIENCE / 2, "{:?}", began.elapsed());
+}
+
+#[test]
+fn a_transcript_is_used_only_as_a_whole() {
+    let server = Scripted::start("application/json", b"{\"text\": \"we should stop\", \"words\": [", b"");
+    let stt = RemoteRecognizer::new(server.model(DEADLINE), None);
+    assert_eq!(stt.recognize(&[0.1; 1_600]).unwrap().transcript.text, "");
 }

@@ -207,3 +207,29 @@ fn weights_come_in_the_order_of_first_assignment() {
     let unknown = compute_weights_document(json!({"mian": []}), Rules::Reference).unwrap();
     assert_eq!(unknown.warnings.len(), 1);
 }
+
+#[test]
+fn lines_of_a_log_may_be_strings() {
+    let lines = [
+        json!({"event": "predicted", "utterance_index": 0, "step": 0, "prediction": "one two"}),
+        json!({"event": "utterance_complete", "utterance_index": 0, "ground_truth": "one two"}),
+    ];
+    let texts: Vec<String> = lines.iter().map(ToString::to_string).collect();
+    let scored = |events: Value| score_text_document(json!({"events": events, "lex_weight": 1.0}));
+    let expected = scored(json!(lines)).unwrap().value;
+    assert_eq!(expected["utterances"][0]["U_best"], 1.0);
+    assert_eq!(scored(json!(texts)).unwrap().value, expected);
+    assert_eq!(scored(json!([texts[0], lines[1]])).unwrap().value, expected);
+    // Columns: second line · found
+    for (line, found) in [
+        (json!("{\"event\": "), "a string that is not JSON: EOF"),
+        (json!(""), "a string that is not JSON"),
+        (json!("[1]"), "another value"),
+        (json!(7), "another value"),
+    ] {
+        let error = score_text_document(json!([{"events": [lines[0], line]}])).unwrap_err().to_string();
+        let expected =
+            "the dialogue at [0].events[1]: expected an object, or a string that contains a line of the log; found";
+        assert!(error.starts_with(&format!("{expected} {found}")), "{error}");
+    }
+}

@@ -13,7 +13,7 @@ use http::header::{AUTHORIZATION, CONTENT_TYPE};
 use tokio::net::TcpListener;
 
 use super::*;
-use crate::line::MAX_ADDED;
+use crate::model::MAX_ADDED;
 use crate::ngram::Trainer;
 
 /// Deadline of a server that stalls.
@@ -104,7 +104,7 @@ async fn backend(answer: Answer, fallback: bool) -> (Backend, StandIn) {
 
 /// Table columns: answer of the server, prediction without and with an n-gram model.
 #[tokio::test]
-async fn the_words_before_the_deadline_count_and_the_ngram_model_goes_on() {
+async fn the_words_before_the_deadline_count_and_the_ngram_model_adds_the_rest() {
     let full = "How are you doing today my friend";
     let table = [
         (Answer::Ends(&[" you", " to", "day?"]), "How are you today?", "How are you today?"),

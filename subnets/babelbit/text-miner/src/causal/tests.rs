@@ -61,6 +61,51 @@ async fn a_late_prediction_falls_back() {
 }
 
 #[tokio::test]
+async fn a_model_that_panics_is_not_loaded() {
+    let mut trainer = Trainer::new(3).unwrap();
+    trainer.add("How are you").unwrap();
+    let fallback = Some(Arc::new(trainer.finish(|_| ()).unwrap()));
+    let limits = patient();
+    let model = Causal::spawn("m".to_owned(), limits.deadline, fallback, |mut inbox| {
+        let _job = inbox.blocking_recv();
+        panic!("expected by the test");
+    });
+    let model = model.unwrap();
+    assert!(model.is_loaded());
+    // The first prediction is with the thread when it panics; the second finds its queue closed.
+    for _ in 0..2 {
+        assert_eq!(model.complete("How are".to_owned()).await.1, Outcome::Stopped);
+        assert_eq!(model.predict("How are", "").await, "How are you");
+    }
+    assert!(!model.is_loaded());
+}
+
+#[tokio::test]
+async fn a_full_queue_is_an_overload() {
+    let (release, wait) = std::sync::mpsc::channel::<()>();
+    let model = Causal::spawn("m".to_owned(), patient().deadline, None, move |inbox| {
+        let _ = wait.recv();
+        drop(inbox);
+    });
+    let model = Arc::new(model.unwrap());
+    let tasks: Vec<_> = (0..QUEUE)
+        .map(|_| {
+            let model = Arc::clone(&model);
+            tokio::spawn(async move { model.complete("How".to_owned()).await.1 })
+        })
+        .collect();
+    while model.jobs.capacity() > 0 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(model.complete("How".to_owned()).await.1, Outcome::Overloaded);
+    assert!(model.is_loaded());
+    release.send(()).unwrap();
+    for task in tasks {
+        assert_eq!(task.await.unwrap(), Outcome::Stopped);
+    }
+}
+
+#[tokio::test]
 async fn long_texts_and_any_characters_are_completed() {
     let model = start(patient(), false);
     for text in ["word ".repeat(20_000), "\u{fffd}\0\u{e9}\u{2603}".repeat(300), "\n\n".to_owned()] {

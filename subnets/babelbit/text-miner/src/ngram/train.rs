@@ -4,7 +4,7 @@ use rayon::slice::ParallelSliceMut as _;
 
 use super::{BOUNDARY, MAX_CONTEXT, NgramModel, Table, Vocabulary, hash};
 
-/// Maximum number of words in training. Building a model takes up to 32 bytes of memory per word.
+/// Maximum number of words in training. Building a model takes about 35 bytes of memory per word, plus the vocabulary.
 pub const MAX_WORDS: usize = 48_000_000;
 
 /// Word that ends an utterance in the contest. No utterance contains this word.
@@ -28,7 +28,7 @@ pub enum TrainError {
     Context(usize),
 }
 
-/// Trainer that collects utterances, then builds a model. Collecting takes 4 bytes of memory per word, plus the
+/// Trainer that collects utterances, then builds a model. Collecting takes 4 to 8 bytes of memory per word, plus the
 /// vocabulary.
 #[derive(Debug)]
 pub struct Trainer {

@@ -108,6 +108,33 @@ async fn health_is_public() {
     }
 }
 
+/// A model that has failed.
+struct Failed;
+
+#[async_trait::async_trait]
+impl TextModel for Failed {
+    fn name(&self) -> &'static str {
+        "failed"
+    }
+
+    fn is_loaded(&self) -> bool {
+        false
+    }
+
+    async fn predict(&self, _: &str, _: &str) -> String {
+        String::new()
+    }
+}
+
+#[tokio::test]
+async fn a_failed_model_is_unhealthy() {
+    let miner = start(Failed).await;
+    let answer = miner.client.get(format!("{}/healthz", miner.url)).send().await.unwrap();
+    assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
+    let answer: Value = serde_json::from_str(&answer.text().await.unwrap()).unwrap();
+    assert_eq!(answer, json!({"status": "unhealthy", "model": "failed", "model_loaded": false}));
+}
+
 /// Table columns: body, status, start of the error.
 #[tokio::test]
 async fn bad_requests_name_their_field() {
@@ -118,18 +145,23 @@ async fn bad_requests_name_their_field() {
         body.to_string().into_bytes()
     };
     #[rustfmt::skip]
-    let table: [(Vec<u8>, u16, &str); 11] = [
+    let table: [(Vec<u8>, u16, &str); 15] = [
         (b"".to_vec(), 400, "the body is not JSON"),
         (b"{\"index\": \"s".to_vec(), 400, "the body is not JSON"),
         (b"{\"index\": \"\xff\"}".to_vec(), 400, "the body is not JSON"),
-        (b"[1, 2]".to_vec(), 422, "[0]: invalid type"),
+        (b"[1, 2]".to_vec(), 422, ".: invalid type: sequence, expected an object"),
+        (br#"["s", 0, "How are"]"#.to_vec(), 422, ".: invalid type: sequence, expected an object"),
+        (br#"["s", 0"#.to_vec(), 422, ".: invalid type: sequence, expected an object"),
+        (b"7".to_vec(), 422, ".: invalid type: integer `7`, expected an object"),
         (b"{}".to_vec(), 422, ".: missing field `index`"),
         (with("index", json!(7)), 422, "index: invalid type: integer `7`, expected a string"),
         (with("step", json!("0")), 422, "step: invalid type"),
         (with("step", json!(-1)), 422, "step: invalid value"),
+        (with("step", json!(1e0)), 422, "step: invalid type"),
         (with("prefix", json!(null)), 422, "prefix: invalid type"),
         (with("evaluation", json!({"earliness": "x"})), 422, "evaluation.earliness: invalid type"),
-        (with("prefix", json!("a ".repeat(50_000))), 413, "prefix has 100000 bytes, the limit is 65536"),
+        (with("prefix", json!("a ".repeat(50_000))), 413,
+            "prefix has 100000 bytes, the limit is 65536; hint: send only the revealed words of the current utterance"),
     ];
     for (body, expected, text) in table {
         let (status, answer) = miner.post(body.clone(), true).await;

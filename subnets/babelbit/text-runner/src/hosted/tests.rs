@@ -156,12 +156,19 @@ async fn a_hub_that_is_down_excludes_nobody() {
     assert_eq!(miners.miners().await.unwrap().len(), 2);
 }
 
-/// Columns: status of the chute · prediction
+/// Columns: status of the chute · time until it answers · timeout of the step · prediction
 #[tokio::test]
 async fn the_axon_is_the_fallback_of_a_chute() {
-    for (status, expected) in [(200, "chute"), (503, "axon Is"), (404, "axon Is")] {
+    let (now, never, long) = (Duration::ZERO, Duration::from_mins(10), Duration::from_mins(1));
+    for (status, delay, step, expected) in [
+        (200, now, long, "chute"),
+        (503, now, long, "axon Is"),
+        (404, now, long, "axon Is"),
+        (200, never, Duration::from_secs(2), "axon Is"),
+    ] {
         let server = services().await;
         let answer = ResponseTemplate::new(status)
+            .set_delay(delay)
             .set_body_json(json!({ "success": true, "utterance": { "prediction": "chute" } }));
         let mock =
             Mock::given(method("POST")).and(path("/chute/good/predict")).and(header("authorization", "Bearer cpk"));
@@ -169,9 +176,23 @@ async fn the_axon_is_the_fallback_of_a_chute() {
         let texts = vec![text(5, 9, &committed("good", "a/good"))];
         let miners = miners_of(&server, texts, Some(Secret::new("cpk"))).miners().await.unwrap();
         let request = serde_json::from_value(json!({ "index": "s", "step": 0, "prefix": "Is" })).unwrap();
-        let prediction = miners[0].connection.predict(&request, Duration::from_secs(5)).await;
+        let prediction = miners[0].connection.predict(&request, step).await;
         assert_eq!(prediction.unwrap(), expected, "{status}");
     }
+}
+
+#[tokio::test]
+async fn a_chute_without_an_axon_has_the_whole_step() {
+    let server = services().await;
+    let answer =
+        ResponseTemplate::new(200).set_delay(Duration::from_secs(2)).set_body_json(json!({ "prediction": "chute" }));
+    Mock::given(method("POST")).and(path("/chute/good/predict")).respond_with(answer).mount(&server).await;
+    let miners = miners_of(&server, vec![text(0, 9, &committed("good", "a/good"))], Some(Secret::new("cpk")));
+    let request = serde_json::from_value(json!({ "index": "s", "step": 0, "prefix": "Is" })).unwrap();
+    let miners = miners.miners().await.unwrap();
+    // More than half of the timeout passes until the answer.
+    let prediction = miners[0].connection.predict(&request, Duration::from_millis(3_900)).await;
+    assert_eq!(prediction.unwrap(), "chute");
 }
 
 #[tokio::test]

@@ -121,6 +121,10 @@ async fn ten_kills_of_three_workers_lose_and_repeat_nothing() {
                 (0..WORKERS).map(|_| Process::start(&servers, UNREACHED, PACE.transcription)).collect();
             while !is_over.load(Ordering::Relaxed) {
                 std::thread::sleep(Duration::from_millis(random.random_range(800..2_000)));
+                // A worker that ended by itself is started again, as systemd does.
+                for worker in workers.iter_mut().filter_map(|worker| worker.has_ended().then_some(worker)) {
+                    *worker = Process::start(&servers, UNREACHED, PACE.transcription);
+                }
                 if kills.load(Ordering::Relaxed) < KILLS {
                     // The assignment drops, and thereby kills, the old process.
                     workers[random.random_range(0..WORKERS)] = Process::start(&servers, UNREACHED, PACE.transcription);

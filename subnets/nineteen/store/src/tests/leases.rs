@@ -256,12 +256,18 @@ pub(super) async fn no_sequence_of_operations_overdraws(home: Home) {
             assert!(stores[place].is_balanced().await.unwrap());
         }
         let held: i64 = running.iter().flatten().map(|(_, amount)| amount).sum();
-        // The last statement of a killed process may reach the server after its release. Processes release repeatedly.
-        let alive: Vec<_> = stores.iter().map(|store| store.till.process()).collect();
-        release_dead(&home.open().await, &alive).await;
         for store in &stores {
             store.close_leases().await;
         }
+        // The last statement of a killed process may reach the server after its release. Processes release repeatedly.
+        let alive: Vec<_> = stores.iter().map(|store| store.till.process()).collect();
+        let releases = async {
+            while accounts(&stores[0], &key).await != (granted - charged - held, held) {
+                release_dead(&home.open().await, &alive).await;
+                tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+            }
+        };
+        let _ = tokio::time::timeout(std::time::Duration::from_secs(20), releases).await;
         assert_eq!(accounts(&stores[0], &key).await, (granted - charged - held, held));
         let used: i64 = stores[0].usage(Some(&key)).await.unwrap().iter().map(|row| row.charged).sum();
         assert_eq!(used, charged);

@@ -5,9 +5,11 @@ use std::time::{Duration, Instant};
 use anyhow::bail;
 use clap::Args;
 use serde_json::json;
-use taonet_babelbit_chutes::{ChuteClient, ChuteError, Health};
+use taonet_babelbit_chutes::{ChuteClient, ChuteError, ChutesSettings, Health};
 use taonet_babelbit_core::text_api::PredictedUtterance;
 use taonet_primitives::counted;
+use taonet_settings::value;
+use url::Url;
 
 use super::{RevisionArgs, find, interruptible};
 use crate::context::Context;
@@ -16,7 +18,7 @@ use crate::settings;
 use crate::table::{decimals, judged, table};
 use crate::tables::CHUTE_PROBES;
 
-/// Address of a chute that runs on this machine, from `chutes run --dev`.
+/// Default address of a chute that runs on this machine, from `chutes run --dev`.
 const LOCAL: &str = "http://127.0.0.1:8000";
 /// Words of the probes: each probe reveals one more.
 const WORDS: [&str; 5] = ["Hi", "-", "how", "are", "you"];
@@ -28,9 +30,15 @@ const STEP: Duration = Duration::from_mins(2);
 pub(crate) struct PingArgs {
     #[command(flatten)]
     revision: RevisionArgs,
-    /// Call the chute on this machine, http://127.0.0.1:8000, which `chutes run --dev` serves
-    #[arg(long)]
-    local: bool,
+    /// Call the chute at this address, which `chutes run --dev` serves, without the API key [default:
+    /// http://127.0.0.1:8000]
+    #[arg(long, value_name = "URL", num_args = 0..=1, default_missing_value = LOCAL, value_parser = address)]
+    local: Option<Url>,
+}
+
+/// Parses the address of a chute.
+fn address(text: &str) -> Result<Url, String> {
+    value::http_url(text).map_err(|expected| format!("expected {expected}"))
 }
 
 /// Outcome of one call.
@@ -43,8 +51,10 @@ struct Probe {
 pub(crate) fn ping(args: &PingArgs, context: &Context) -> anyhow::Result<()> {
     let config = settings::load()?;
     let (slug, health, probes) = context.block_on(interruptible(async {
-        let (slug, client) = if args.local {
-            (None, ChuteClient::at(&config.chutes, LOCAL.parse()?)?)
+        let (slug, client) = if let Some(url) = &args.local {
+            // Any program may listen there.
+            let settings = ChutesSettings { api_key: None, ..config.chutes.clone() };
+            (None, ChuteClient::at(&settings, url.clone())?)
         } else {
             let slug = find(&config, &args.revision.revision).await?.slug;
             let client = ChuteClient::of_slug(&config.chutes, &slug)?;

@@ -256,7 +256,8 @@ impl Push<'_> {
             return Err(if is_missing {
                 error.context(format!(
                     "Chutes has no image {image}\nhint: `bb generate-chute-script --revision {revision}` writes \
-                     my_chute.py, and `chutes build my_chute:chute --wait` builds its image"
+                     my_chute.py, `chutes build my_chute:chute --wait` builds its image, and then `bb push --revision \
+                     {revision}` deploys the uploaded model"
                 ))
             } else {
                 error

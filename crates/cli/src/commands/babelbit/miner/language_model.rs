@@ -130,7 +130,8 @@ impl LanguageModelArgs {
             }
         };
         let device = settings.device.as_deref().map_or(Ok(Compute::Cpu), str::parse);
-        let device = device.map_err(|expected| anyhow::anyhow!("MINER_DEVICE: expected {expected}"))?;
+        let device = device
+            .map_err(|expected| Classified::error(Failure::Usage, format!("MINER_DEVICE: expected {expected}")))?;
         let (name, path) = match &origin {
             ModelOrigin::Local(path) if path.exists() => (file_name(path), path.clone()),
             ModelOrigin::Local(path) => anyhow::bail!(

@@ -25,9 +25,9 @@ const COMPLETION: Duration = Duration::from_secs(5);
 /// Default timeout of a stage: three stages within the validators' timeout of 3 s for a frame.
 const STAGE: Duration = Duration::from_millis(800);
 
-/// Speech recognition in the process.
+/// Speech-to-text engine in the process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Hearing {
+enum SttEngine {
     /// Each phrase is transcribed once, when a pause ends it.
     Phrases,
     /// Incremental: the last seconds of audio are transcribed repeatedly with Whisper.
@@ -53,7 +53,7 @@ pub(super) struct ServerArgs {
         hide_possible_values = true,
         conflicts_with = "stt_url"
     )]
-    stt: Hearing,
+    stt: SttEngine,
     /// Base URL of the speech-to-text server [default: the recogniser of this process]
     #[arg(long, value_name = "URL", value_parser = server_url)]
     stt_url: Option<Url>,
@@ -139,7 +139,7 @@ impl ServerArgs {
     }
 
     const fn is_incremental(&self) -> bool {
-        matches!(self.stt, Hearing::Whisper)
+        matches!(self.stt, SttEngine::Whisper)
     }
 
     /// Returns the model of the text miner: the completion server with the n-gram model as its fallback, or the n-gram

@@ -7,9 +7,15 @@ use taonet_localnet_runtime::{Header, genesis};
 use super::*;
 use crate::store::{Head, History, Store};
 
-/// The items of test states: few short keys, so that they are often prefixes and successors of each other.
+/// Keys that are read: few and short, so that they are often prefixes and successors of each other.
 fn key() -> impl Strategy<Value = StorageKey> {
     prop::collection::vec(0..3_u8, 1..4)
+}
+
+/// Keys that are changed. They have one length: `trie-db` panics when it removes a missing key that is a prefix of
+/// others, which only the plain trie is asked to do.
+fn item() -> impl Strategy<Value = StorageKey> {
+    prop::collection::vec(0..3_u8, 3)
 }
 
 fn value() -> impl Strategy<Value = Option<StorageValue>> {
@@ -19,7 +25,7 @@ fn value() -> impl Strategy<Value = Option<StorageValue>> {
 
 /// Reads of a block, each of which may fill the memory, and the block's changes.
 fn block() -> impl Strategy<Value = (Vec<StorageKey>, Vec<StorageEntry>)> {
-    (prop::collection::vec(key(), 0..8), prop::collection::vec((key(), value()), 0..8))
+    (prop::collection::vec(key(), 0..8), prop::collection::vec((item(), value()), 0..8))
 }
 
 fn keys_of<B: Backend<BlakeTwo256>>(state: &B, prefix: &[u8]) -> Vec<StorageKey> {

@@ -7,6 +7,7 @@ use substrate_fixed::types::U96F32;
 
 use super::super::shares::weighted_root;
 use super::super::{CKBurn, ChildKeys, Config, Owner, Pallet, ParentKeys, SubnetAlphaOut, TaoWeight};
+use crate::alpha_assets;
 use crate::types::{AlphaBalance, NetUid};
 
 /// Dividends by the hotkey that receives them.
@@ -98,6 +99,7 @@ impl<T: Config> Pallet<T> {
     pub(in crate::subtensor) fn recycle_issued(netuid: NetUid, alpha: AlphaBalance) {
         if alpha != AlphaBalance::ZERO {
             SubnetAlphaOut::<T>::mutate(netuid, |out| *out = out.saturating_sub(alpha));
+            alpha_assets::Pallet::<T>::recycle(netuid, alpha);
         }
     }
 }

@@ -1,5 +1,6 @@
 use super::*;
 use crate::runtime::{AccountId, Runtime};
+use crate::subtensor::SubnetAlphaOut;
 use crate::testing::{BABELBIT, Subtensor, chain, key};
 
 const STAKE: u64 = 1_000_000_000_000;

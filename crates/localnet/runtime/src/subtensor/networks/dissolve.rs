@@ -92,6 +92,7 @@ impl<T: Config> Pallet<T> {
             POWRegistrationsThisInterval LastAdjustmentBlock RAORecycledForRegistration SubnetworkN Active
             ValidatorPermit ValidatorTrust StakeWeight Consensus Dividends Emission PendingServerEmission
             PendingValidatorEmission PendingRootAlphaDivs PendingOwnerCut MinerBurned);
+        crate::alpha_assets::Pallet::<T>::forget(netuid);
         crate::swap::FeeRate::<T>::remove(netuid);
         crate::swap::SwapBalancer::<T>::remove(netuid);
         crate::swap::PalSwapInitialized::<T>::remove(netuid);

@@ -5,6 +5,7 @@ use sp_runtime::{AccountId32, DispatchResult};
 
 use super::super::{Config, Error, Event, Pallet, SubnetAlphaOut};
 use super::Limit;
+use crate::alpha_assets;
 use crate::types::{AlphaBalance, NetUid, TaoBalance};
 
 impl<T: Config> Pallet<T> {
@@ -19,7 +20,7 @@ impl<T: Config> Pallet<T> {
         netuid: NetUid,
     ) -> DispatchResult {
         let amount = Self::take_alpha(who, hotkey, amount, netuid)?;
-        SubnetAlphaOut::<T>::mutate(netuid, |out| *out = out.saturating_sub(amount));
+        Self::recycle_issued(netuid, amount);
         Self::deposit_event(Event::AlphaRecycled(who.clone(), hotkey.clone(), amount, netuid));
         Ok(())
     }
@@ -35,6 +36,7 @@ impl<T: Config> Pallet<T> {
         netuid: NetUid,
     ) -> DispatchResult {
         let amount = Self::take_alpha(who, hotkey, amount, netuid)?;
+        alpha_assets::Pallet::<T>::burn(netuid, amount);
         Self::deposit_event(Event::AlphaBurned(who.clone(), hotkey.clone(), amount, netuid));
         Ok(())
     }

@@ -7,6 +7,7 @@ use sp_core::H256;
 use sp_runtime::PerU16;
 
 use super::*;
+use crate::alpha_assets::TotalAlphaIssuance;
 use crate::subtensor::{SubtokenEnabled, TotalHotkeyAlpha, TotalIssuance, TxRateLimit};
 use crate::testing::{jump_to, run_to, send_as_root, state_root};
 
@@ -133,6 +134,9 @@ fn check() {
             TotalHotkeyAlpha::<Runtime>::iter().filter(|(_, of, _)| *of == netuid).map(|(_, _, alpha)| alpha.0).sum();
         let out = SubnetAlphaOut::<Runtime>::get(netuid).0;
         assert!(staked <= out, "{netuid:?}: {staked} staked of {out}");
+        if netuid != NetUid::ROOT {
+            assert_eq!(TotalAlphaIssuance::<Runtime>::get(netuid), Subtensor::alpha_issuance(netuid), "{netuid:?}");
+        }
         for hotkey in (1..5).chain(11..15).map(key) {
             let holders: u64 = COLDKEYS.iter().map(|name| Subtensor::stake_of(&hotkey, &account(name), netuid).0).sum();
             assert!(holders <= Subtensor::total_alpha(&hotkey, netuid).0);

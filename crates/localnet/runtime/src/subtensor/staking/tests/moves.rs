@@ -1,6 +1,7 @@
 //! Tests of moving and destroying stake, and of selling all of it.
 
 use super::*;
+use crate::alpha_assets::{AlphaBurned, AlphaRecycled};
 use crate::subtensor::{Delegates, NominatorMinRequiredStake, SubtokenEnabled, TransferToggle};
 use crate::testing::jump_to;
 
@@ -269,6 +270,7 @@ fn all_stake_of_a_hotkey_is_sold_at_once() {
 fn destroyed_alpha_is_issued_again_or_not() {
     two_markets(|bob, hotkey, _| {
         let (whole, issued) = (stake(&hotkey, &bob, BABELBIT), Subtensor::alpha_issuance(BABELBIT).0);
+        let recycled = AlphaRecycled::<Runtime>::get(BABELBIT).0;
         send(&bob, burn(&hotkey, BABELBIT, whole / 4)).unwrap();
         assert_eq!(last_event(), Event::AlphaBurned(bob.clone(), hotkey.clone(), AlphaBalance(whole / 4), BABELBIT));
         assert_eq!(Subtensor::alpha_issuance(BABELBIT).0, issued);
@@ -277,6 +279,8 @@ fn destroyed_alpha_is_issued_again_or_not() {
         send(&bob, recycle(&hotkey, BABELBIT, u64::MAX)).unwrap();
         assert_eq!(last_event(), Event::AlphaRecycled(bob.clone(), hotkey.clone(), AlphaBalance(rest), BABELBIT));
         assert_eq!(Subtensor::alpha_issuance(BABELBIT).0, issued - rest);
+        assert_eq!(AlphaBurned::<Runtime>::get(BABELBIT).0, whole / 4);
+        assert_eq!(AlphaRecycled::<Runtime>::get(BABELBIT).0, recycled + rest);
 
         let before = (balance(&bob), stake(&hotkey, &bob, BABELBIT));
         let call =
