@@ -2,7 +2,6 @@
 
 #![allow(clippy::indexing_slicing, reason = "indexing a JSON value yields null for a missing key")]
 
-mod keccak;
 mod pow;
 mod work;
 

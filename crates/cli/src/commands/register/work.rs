@@ -6,9 +6,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use sha2::{Digest as _, Sha256};
+use sha3::Keccak256;
 use taonet_primitives::{BlockHash, Coldkey, Hotkey, NetUid};
-
-use super::keccak::keccak_256;
 
 /// Prefix of the hashed bytes.
 const DOMAIN: &[u8] = b"subtensor-pow-register-v1";
@@ -77,7 +76,7 @@ impl Work {
 
 /// Returns the seal of a nonce: keccak256(sha256(prefix ‖ nonce)).
 fn seal(prefix: &Sha256, nonce: u64) -> [u8; 32] {
-    keccak_256(&prefix.clone().chain_update(nonce.to_le_bytes()).finalize().into())
+    Keccak256::digest(prefix.clone().chain_update(nonce.to_le_bytes()).finalize()).into()
 }
 
 /// Returns whether a seal, as a little-endian number of 256 bits, meets a difficulty: their product does not overflow.
