@@ -86,6 +86,8 @@ fn stake_goes_to_other_hotkeys_subnets_and_coldkeys() {
         (&["stake", "unstake-all"][..], 1, "has no stake to sell"),
         (&["stake", "move", "--all", "--netuid", BABELBIT, "--to-hotkey", ALICE], 1, "tao stake list"),
         (&["stake", "move", "1", "--netuid", BABELBIT, "--to-hotkey", &hotkey], 2, "tao stake swap"),
+        (&["stake", "move", "1", "--netuid", BABELBIT, "--to-hotkey", BOB, "--limit", "1"], 2, "pass --to-netuid"),
+        (&["stake", "move", "1", "--netuid", BABELBIT, "--to-hotkey", BOB, "--partial"], 2, "pass --to-netuid"),
         (&["stake", "swap", "1", "--netuid", BABELBIT, "--to-netuid", BABELBIT], 2, "--to-netuid"),
         (&["stake", "transfer", ALICE, "--netuid", BABELBIT], 2, "required"),
     ] {

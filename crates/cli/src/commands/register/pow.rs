@@ -107,7 +107,7 @@ async fn search(
             let rate = hashes as f64 / begun.elapsed().as_secs_f64().max(f64::EPSILON) / 1e6;
             bar.set_message(format!("searching at difficulty {difficulty}: {hashes} hashes, {rate:.2} million/s"));
             if let Ok(found) = ended {
-                break found.context("the search ended")?;
+                break found.context("the search failed")?;
             }
         };
         if let Some(solution) = found {

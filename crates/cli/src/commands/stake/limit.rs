@@ -16,6 +16,8 @@ const UNIT: u64 = 1_000_000_000;
 const WHOLE: u32 = 1_000_000;
 /// Number of decimals of a tolerance in percent.
 const DECIMALS: usize = 4;
+/// Unit of a subnet's price, for [`described`].
+pub(super) const TAO_PER_ALPHA: &str = "TAO per alpha";
 
 /// Arguments for the price limit of a trade, besides the limit itself
 #[derive(Debug, Args)]
@@ -121,7 +123,7 @@ fn ratio(from: Rao, to: Rao) -> Rao {
     Rao::new(parts.and_then(|parts| u64::try_from(parts).ok()).unwrap_or(u64::MAX))
 }
 
-/// Describes a limit for the confirmation.
+/// Describes a limit for the confirmation; `bound` is `most` or `least`.
 pub(super) fn described(limit: Option<PriceLimit>, bound: &str, unit: &str) -> String {
     limit.map_or_else(
         || ", at any price".to_owned(),
@@ -131,9 +133,6 @@ pub(super) fn described(limit: Option<PriceLimit>, bound: &str, unit: &str) -> S
         },
     )
 }
-
-/// Unit of a price in a description.
-pub(super) const TAO_PER_ALPHA: &str = "TAO per alpha";
 
 /// Maximum difference of a trade's limit from the current price, in millionths of the price.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

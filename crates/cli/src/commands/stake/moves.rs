@@ -122,6 +122,14 @@ pub(super) fn move_stake(args: &MoveArgs, context: &Context) -> anyhow::Result<(
             "--to-hotkey is the hotkey of the stake\nhint: use `tao stake swap` to move stake to another subnet",
         ));
     }
+    let is_limited = args.limit.limit.is_some() || args.limit.tolerance.are_set();
+    if from == to && is_limited {
+        return Err(Classified::error(
+            Failure::Usage,
+            "a move within one subnet has no price to limit\nhint: omit --limit, --tolerance and --partial, or pass \
+             --to-netuid",
+        ));
+    }
     context.block_on(async {
         let chain = args.network.connect().await?;
         let key = args.pair.unlock(&args.network, &chain)?;

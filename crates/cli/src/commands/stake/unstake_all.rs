@@ -1,6 +1,6 @@
 use anyhow::bail;
 use clap::Args;
-use futures::future::try_join_all;
+use futures::{StreamExt as _, TryStreamExt as _, stream};
 use serde_json::json;
 use taonet_chain::{At, Client, calls};
 use taonet_primitives::{Coldkey, Hotkey, Rao};
@@ -8,6 +8,9 @@ use taonet_primitives::{Coldkey, Hotkey, Rao};
 use crate::chain::{NetworkArgs, PairArgs, Plan, SubmitArgs, failed};
 use crate::commands::balance::value;
 use crate::context::Context;
+
+/// Maximum number of requests in flight.
+const CONCURRENT: usize = 8;
 
 /// Unstake everything from a hotkey, on all subnets
 #[derive(Debug, Args)]
@@ -42,8 +45,9 @@ pub(super) async fn plan(chain: &Client, hotkey: Hotkey, coldkey: Coldkey, to_ro
     if sold.is_empty() {
         bail!("{coldkey} has no stake to sell on {hotkey}\nhint: list the stake with `tao stake list`");
     }
-    let sales = sold.iter().map(|stake| chain.simulate_selling(stake.netuid, stake.stake, At::Head));
-    let sales = try_join_all(sales).await.map_err(failed)?;
+    let sales: Vec<_> =
+        sold.iter().map(|stake| chain.simulate_selling(stake.netuid, stake.stake, At::Head)).collect();
+    let sales: Vec<_> = stream::iter(sales).buffered(CONCURRENT).try_collect().await.map_err(failed)?;
     let total = |amounts: &mut dyn Iterator<Item = Rao>| {
         amounts.fold(Rao::ZERO, |sum, amount| sum.checked_add(amount).unwrap_or(sum))
     };
