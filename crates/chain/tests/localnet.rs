@@ -81,10 +81,10 @@ async fn a_transfer_is_followed_into_its_block() {
     assert!(effect.events.iter().any(|event| event.is("Balances", "Transfer")), "{:?}", effect.events);
     // The pool accepts a call that will fail.
     let too_much = calls::transfer_keep_alive(carol.into(), Rao::new(u64::MAX / 2));
-    let failing = chain.sign(&too_much, &alice, options).await;
-    let dry = chain.dry_run(&failing.unwrap()).await.unwrap();
-    assert_eq!(dry.validity, Ok(()));
-    assert!(matches!(dry.effect.unwrap().result, Err(DispatchError::Other(_))));
+    let failing = chain.sign(&too_much, &alice, options).await.unwrap();
+    let failing = chain.dry_run(&failing).await.unwrap();
+    assert_eq!(failing.validity, Ok(()));
+    assert!(matches!(failing.effect.unwrap().result, Err(DispatchError::Other(_))));
     let outcome = chain.submit(&extrinsic, Follow::default()).await;
     lease.used();
     let inclusion = outcome.inclusion().unwrap_or_else(|| panic!("{outcome:?}")).clone();
