@@ -11,7 +11,7 @@ use taonet_chain::{
     At, Call, Chain, ChainError, Detail, DispatchError, Era, Follow, Hyperparameter, Outcome, RefusedBecause, Share,
     SignOptions, UnknownBecause, Until, calls,
 };
-use taonet_localnet::Clock;
+use taonet_localnet::{Clock, Node, NodeConfig};
 use taonet_primitives::{Alpha, BlockNumber, MechId, NetUid, Rao};
 use taonet_wallet::Keypair;
 
@@ -114,6 +114,19 @@ async fn a_transfer_is_followed_into_its_block() {
     let again = chain.sign(&call, &alice, options).await.unwrap();
     assert_eq!(chain.submit(&again, Follow::default()).await, Outcome::Superseded, "another one has the nonce");
     assert_eq!(chain.balance(carol.into(), At::Head).await.unwrap().free, amount);
+    node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_without_development_methods_simulates_nothing() {
+    let mut config = NodeConfig::new(taonet_localnet_runtime::genesis::genesis(&[]).unwrap());
+    config.dev_methods = false;
+    let node = Node::start(config).await.unwrap();
+    let (chain, alice) = (client(&[node.url()]).await, key("Alice"));
+    let call = calls::transfer_keep_alive(key("Bob").coldkey().into(), Rao::new(u64::MAX / 2));
+    let extrinsic = chain.sign(&call, &alice, SignOptions::default()).await.unwrap();
+    let dry = chain.dry_run(&extrinsic).await.unwrap();
+    assert_eq!((dry.validity, dry.effect), (Ok(()), None));
     node.stop().await;
 }
 

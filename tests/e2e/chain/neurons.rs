@@ -105,6 +105,7 @@ fn a_hotkey_is_registered_for_proof_of_work() {
     let error = refusal(&chain.tao(&pow, &[]), 1);
     assert!(error.contains("forbids registration by proof of work"), "{error}");
     refusal(&chain.tao(&pow, &["--limit", "1"]), 2);
+    refusal(&chain.tao(&["register", "--netuid", BABELBIT, "--timeout", "1"], &[]), 2);
 }
 
 #[test]
