@@ -11,6 +11,7 @@ mod keys;
 mod proxy;
 mod registration;
 mod serving;
+mod shield;
 mod staking;
 mod utility;
 mod weights;
@@ -37,6 +38,7 @@ pub use registration::{
     start_call,
 };
 pub use serving::{serve_axon, serve_prometheus};
+pub use shield::submit_encrypted;
 pub use staking::{
     PriceLimit, add_stake, add_stake_limit, claim_root, claim_root_with_hotkey, move_stake, move_stake_limit,
     remove_stake, remove_stake_full_limit, remove_stake_limit, set_auto_stake_hotkey, swap_stake, swap_stake_limit,

@@ -85,6 +85,7 @@ struct State {
     keeps_history: bool,
     script: VecDeque<Script>,
     effect: Option<Effect>,
+    shield_key: Option<Vec<u8>>,
     signed: HashMap<ExtrinsicHash, Call>,
     submitted: Vec<Submitted>,
 }
@@ -122,6 +123,7 @@ impl MockChain {
             keeps_history: false,
             script: VecDeque::new(),
             effect: None,
+            shield_key: None,
             signed: HashMap::new(),
             submitted: Vec::new(),
         };
@@ -201,6 +203,11 @@ impl MockChain {
     /// Sets the effect that dry runs report; `None`, like a node that simulates nothing.
     pub fn simulate(&self, effect: Option<Effect>) {
         self.state().effect = effect;
+    }
+
+    /// Sets the result of [`Chain::shield_key`]. The mock does not decrypt: no block includes a shielded extrinsic.
+    pub fn set_shield_key(&self, key: Option<Vec<u8>>) {
+        self.state().shield_key = key;
     }
 
     /// Makes the events of all blocks undecodable, or decodable again.
@@ -426,6 +433,10 @@ impl Chain for MockChain {
         state.signed.insert(hash, call.clone());
         let signer = signer.public().coldkey().into();
         Ok(SignedExtrinsic { bytes, hash, signer, nonce: options.nonce, birth, last_block, spec_version })
+    }
+
+    async fn shield_key(&self) -> Result<Option<Vec<u8>>, ChainError> {
+        Ok(self.reachable()?.shield_key.clone())
     }
 
     async fn dry_run(&self, extrinsic: &SignedExtrinsic) -> Result<DryRun, ChainError> {

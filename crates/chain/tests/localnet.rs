@@ -118,6 +118,19 @@ async fn a_transfer_is_followed_into_its_block() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_shield_refuses_what_no_author_can_decrypt() {
+    let node = localnet(Clock::FAST).await;
+    let chain = client(&[node.url()]).await;
+    let public = taonet_localnet_runtime::mev_shield::development_key().public();
+    assert_eq!(chain.shield_key().await.unwrap(), Some(public));
+    for (ciphertext, code) in [(&[7; 17][..], 23), (&[7; 1_200], 23), (&[0; 1_200], 24)] {
+        let outcome = chain.send(&calls::submit_encrypted(ciphertext), &key("Alice"), Follow::default()).await;
+        assert_eq!(outcome.unwrap(), Outcome::Invalid(RefusedBecause::custom(code)));
+    }
+    node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_node_without_development_methods_simulates_nothing() {
     let mut config = NodeConfig::new(taonet_localnet_runtime::genesis::genesis(&[]).unwrap());
     config.dev_methods = false;

@@ -111,6 +111,40 @@ fn stake_is_bought_and_sold() {
     assert_eq!(code, 1, "{told}");
 }
 
+#[test]
+fn a_shielded_call_is_in_the_block_of_its_ciphertext() {
+    // The eras have eight blocks.
+    let chain = Chain::with(&["--block-time", "500ms"]);
+    chain.wallet();
+    let before = chain.free(BOB);
+    let transfer = ["transfer", BOB, "1", "--mev-shield"];
+    let dry = chain.ask(&[&transfer[..], &["--dry-run"]].concat());
+    assert_eq!(dry["decoded_call"]["name"], "transfer_keep_alive", "{dry}");
+    assert!(dry["mev_shield"]["fee_rao"].as_u64() > dry["fee_rao"].as_u64(), "{dry}");
+    let error = refusal(&chain.tao(&transfer, &[]), 2);
+    assert!(error.contains("TAO for the MEV shield") && error.contains("--yes"), "{error}");
+    let sent = chain.ask(&[&transfer[..], &["--yes", "--finalized"]].concat());
+    assert_eq!((&sent["success"], &sent["outcome"]), (&json!(true), &json!("finalized")), "{sent}");
+    assert_eq!(sent["mev_shield"]["fee_rao"], dry["mev_shield"]["fee_rao"], "{sent}");
+    assert_eq!(chain.free(BOB), before + 1_000_000_000);
+    let listed = chain.ask(&["tx", "list", "--block", &sent["block"]["number"].to_string()]);
+    let names: Vec<_> = listed["extrinsics"].as_array().unwrap().iter().map(|found| &found["name"]).collect();
+    assert!(names.ends_with(&[&json!("submit_encrypted"), &json!("transfer_keep_alive")]), "{listed}");
+    let extrinsics = listed["extrinsics"].as_array().unwrap().iter().rev().map(|found| &found["extrinsic"]);
+    assert_eq!(extrinsics.take(2).collect::<Vec<_>>(), [&sent["extrinsic"], &sent["mev_shield"]["extrinsic"]]);
+
+    let shielded = ["--mev-shield", "--yes", "--json"];
+    let (code, told) =
+        failure(&chain.tao(&["stake", "add", "1", "--netuid", "1", "--hotkey-ss58", BOB], &shielded));
+    assert_eq!((code, &told["error"]["name"]), (1, &json!("SubtensorModule.SubtokenDisabled")), "{told}");
+    assert!(told["block"]["number"].is_u64() && told["mev_shield"]["fee_rao"].is_u64(), "{told}");
+    // No block can include a call that the runtime refuses.
+    let refused = ["call", "SubtensorModule.decrease_take", "hotkey=//Bob", "take=1"];
+    let (code, told) = failure(&chain.tao(&refused, &shielded));
+    assert_eq!((code, &told["outcome"], &told["block"]), (1, &json!("expired"), &json!(null)), "{told}");
+    assert_eq!(chain.ask(&[&transfer[..], &["--yes"]].concat())["success"], true);
+}
+
 /// Each block changes the price a little.
 #[track_caller]
 fn assert_near(price: &Value, expected: u64) {

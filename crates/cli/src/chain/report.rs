@@ -53,6 +53,9 @@ const HINTS: [(&str, &str); 34] = [
     ("RequireSudo", "sign with the chain's sudo key; on a localnet, `--key-uri //Alice`"),
 ];
 
+/// Custom error code of a ciphertext for a key that has been replaced.
+const OLD_SHIELD_KEY: u8 = 24;
+
 /// Returns the JSON document of a submission, with the same keys for every outcome.
 pub(super) fn document(extrinsic: &SignedExtrinsic, outcome: &Outcome, until: Until) -> Value {
     let inclusion = outcome.inclusion();
@@ -71,6 +74,15 @@ pub(super) fn document(extrinsic: &SignedExtrinsic, outcome: &Outcome, until: Un
         "index": inclusion.map(|inclusion| inclusion.index),
         "fee_rao": inclusion.and_then(|inclusion| inclusion.fee),
         "events": inclusion.map(|inclusion| &inclusion.events),
+    })
+}
+
+/// Returns the JSON document of the extrinsic that submitted a call encrypted.
+pub(super) fn shield_document(extrinsic: &SignedExtrinsic, outcome: &Outcome) -> Value {
+    json!({
+        "extrinsic": extrinsic.hash,
+        "outcome": name(outcome),
+        "fee_rao": outcome.inclusion().and_then(|inclusion| inclusion.fee),
     })
 }
 
@@ -247,6 +259,9 @@ pub(super) fn refused(because: &RefusedBecause) -> anyhow::Error {
     match because {
         RefusedBecause::BadSignature => Classified::error(Failure::Authentication, text),
         RefusedBecause::Payment => anyhow::anyhow!("{text}\nhint: check the account with `tao balance`"),
+        RefusedBecause::Custom { code: OLD_SHIELD_KEY, .. } => {
+            anyhow::anyhow!("{text}\nhint: the key changes with every block; retry")
+        }
         _ => anyhow::anyhow!(text),
     }
 }
