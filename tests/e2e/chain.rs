@@ -1,12 +1,14 @@
 //! The chain commands through the binaries, on a development chain in a separate process.
 
 mod calls;
+mod documents;
 mod fork;
 mod guide;
 mod holders;
 mod localnet;
 mod money;
 mod neurons;
+mod overview;
 mod refusals;
 mod subnets;
 mod watching;
@@ -34,7 +36,12 @@ pub(crate) struct Chain {
 
 impl Chain {
     pub(crate) fn start() -> Self {
-        let daemon = Daemon::start(tao().args(["localnet", "--memory", "--block-time", "50ms"]));
+        Self::with(&["--block-time", "50ms"])
+    }
+
+    /// Starts a chain with these options of `tao localnet`.
+    pub(crate) fn with(options: &[&str]) -> Self {
+        let daemon = Daemon::start(tao().args(["localnet", "--memory"]).args(options));
         Self { daemon, folder: tempfile::tempdir().unwrap() }
     }
 

@@ -30,7 +30,7 @@ impl Network {
         let chain = Chain::start();
         let (_, hotkey) = chain.wallet();
         let uid = chain.ask(&["register", "--netuid", BABELBIT, "--yes"])["uid"].as_u64().unwrap();
-        chain.ask(&["stake", "add", "1000", "--netuid", BABELBIT, "--yes"]);
+        chain.ask(&["stake", "add", "1000", "--netuid", BABELBIT, "--no-limit", "--yes"]);
         let miner = crate::chain::BOB;
         let registered = chain.alice(&["register", "--netuid", BABELBIT, "--yes", "--hotkey-ss58", miner]);
         let miner_uid = registered["uid"].as_u64().unwrap();

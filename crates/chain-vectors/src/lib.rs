@@ -21,7 +21,7 @@
 //! Functions panic on errors, because only tests call them. The crate does not record anything, and no product code
 //! depends on it.
 //!
-//! Uses no other crate of the workspace. Used by the tests of `taonet-chain`, `taonet-timelock` and
+//! Uses no other crate of the workspace. Used by the tests of `taonet-chain`, `taonet-shield`, `taonet-timelock` and
 //! `taonet-localnet-runtime`.
 
 #![allow(clippy::panic, reason = "tests fail by panicking")]

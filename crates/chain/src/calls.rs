@@ -11,6 +11,7 @@ mod keys;
 mod proxy;
 mod registration;
 mod serving;
+mod shield;
 mod staking;
 mod utility;
 mod weights;
@@ -33,13 +34,15 @@ pub use proxy::{
     remove_proxies, remove_proxy,
 };
 pub use registration::{
-    burned_register, decrease_take, increase_take, register_limit, register_network, root_register, start_call,
+    burned_register, decrease_take, increase_take, pow_register, register_limit, register_network, root_register,
+    start_call,
 };
 pub use serving::{serve_axon, serve_prometheus};
+pub use shield::submit_encrypted;
 pub use staking::{
-    PriceLimit, add_stake, add_stake_limit, claim_root, claim_root_with_hotkey, move_stake, remove_stake,
-    remove_stake_limit, set_auto_stake_hotkey, swap_stake, swap_stake_limit, transfer_stake, unstake_all,
-    unstake_all_alpha,
+    PriceLimit, add_stake, add_stake_limit, claim_root, claim_root_with_hotkey, move_stake, move_stake_limit,
+    remove_stake, remove_stake_full_limit, remove_stake_limit, set_auto_stake_hotkey, swap_stake, swap_stake_limit,
+    transfer_stake, unstake_all, unstake_all_alpha,
 };
 pub use utility::{batch, batch_all, force_batch, sudo};
 pub use weights::{

@@ -127,7 +127,16 @@ pub trait Chain: Send + Sync {
     /// [`ChainError::TooLate`] if no later block can include the extrinsic.
     async fn sign(&self, call: &Call, signer: &Keypair, options: SignOptions) -> Result<SignedExtrinsic, ChainError>;
 
-    /// Validates an extrinsic against the transaction pool's rules and queries its fee, without submitting it.
+    /// Returns the newest public key of the MEV shield, to which an extrinsic is encrypted for
+    /// [`calls::submit_encrypted`](crate::calls::submit_encrypted); `None` if the chain has none. The authors change the
+    /// key with every block: submit the ciphertext for one of the next two blocks.
+    ///
+    /// # Errors
+    /// [`ChainError`] if the read fails.
+    async fn shield_key(&self) -> Result<Option<Vec<u8>>, ChainError>;
+
+    /// Validates an extrinsic against the transaction pool's rules and queries its fee, without submitting it. A
+    /// development chain also simulates its effect.
     ///
     /// # Errors
     /// [`ChainError`] if the read fails.

@@ -23,6 +23,7 @@ mod holdings;
 mod inclusion;
 mod metagraph;
 mod raw;
+mod registrations;
 mod state;
 mod submit;
 mod subnets;

@@ -1,7 +1,7 @@
 use serde::{Deserialize, Serialize};
 use taonet_primitives::{AccountId, BlockNumber, ExtrinsicHash, Rao};
 
-use crate::{Block, ChainError, DecodedCall, DispatchError};
+use crate::{Block, ChainError, DecodedCall, DispatchError, Event};
 
 /// The default length of an extrinsic's era, in blocks.
 pub const DEFAULT_ERA_BLOCKS: u32 = 128;
@@ -122,6 +122,18 @@ pub struct DryRun {
     pub fee: Rao,
     /// The call, decoded from the extrinsic.
     pub call: DecodedCall,
+    /// The effect in the next block; `None` if the node does not simulate calls, as only development chains do, or if no
+    /// block can include the extrinsic now.
+    pub effect: Option<Effect>,
+}
+
+/// The simulated effect of an extrinsic in the next block.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Effect {
+    /// The result of the call.
+    pub result: Result<(), DispatchError>,
+    /// The events that the extrinsic would emit.
+    pub events: Vec<Event>,
 }
 
 pub(crate) mod hex_bytes {

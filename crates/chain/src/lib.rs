@@ -92,7 +92,7 @@ pub use crowdloan::{Crowdloan, CrowdloanTerms};
 pub use decoded::{ArgumentInfo, CallInfo, Decoded, DecodedCall, DecodedExtrinsic, Mortality};
 pub use error::{ChainError, TransportError};
 pub use event::{Event, Phase};
-pub use extrinsic::{DEFAULT_ERA_BLOCKS, DryRun, Era, Extrinsic, SignOptions, SignedExtrinsic};
+pub use extrinsic::{DEFAULT_ERA_BLOCKS, DryRun, Effect, Era, Extrinsic, SignOptions, SignedExtrinsic};
 pub use hyperparameters::{Hyperparameter, Hyperparameters};
 pub use identity::{ColdkeySwap, Identity};
 pub use json::JsonError;

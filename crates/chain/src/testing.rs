@@ -15,7 +15,7 @@ use tokio::sync::watch;
 use crate::hash::blake2_256;
 use crate::nonce::Nonces;
 use crate::{
-    At, Block, Call, Chain, ChainError, DecodedCall, Detail, DispatchError, DryRun, Event, Extrinsic, Follow,
+    At, Block, Call, Chain, ChainError, DecodedCall, Detail, DispatchError, DryRun, Effect, Event, Extrinsic, Follow,
     Inclusion, Metagraph, NonceLease, Outcome, RefusedBecause, SignOptions, SignedExtrinsic, TransportError,
     UnknownBecause, Until, WeightRow, WeightRules,
 };
@@ -84,6 +84,8 @@ struct State {
     metagraphs: HashMap<(NetUid, MechId), Versions<Metagraph>>,
     keeps_history: bool,
     script: VecDeque<Script>,
+    effect: Option<Effect>,
+    shield_key: Option<Vec<u8>>,
     signed: HashMap<ExtrinsicHash, Call>,
     submitted: Vec<Submitted>,
 }
@@ -120,6 +122,8 @@ impl MockChain {
             metagraphs: HashMap::new(),
             keeps_history: false,
             script: VecDeque::new(),
+            effect: None,
+            shield_key: None,
             signed: HashMap::new(),
             submitted: Vec::new(),
         };
@@ -194,6 +198,16 @@ impl MockChain {
     /// Makes all nodes unreachable, or reachable again.
     pub fn set_unreachable(&self, unreachable: bool) {
         self.state().unreachable = unreachable;
+    }
+
+    /// Sets the effect that dry runs report; `None`, like a node that simulates nothing.
+    pub fn simulate(&self, effect: Option<Effect>) {
+        self.state().effect = effect;
+    }
+
+    /// Sets the result of [`Chain::shield_key`]. The mock does not decrypt: no block includes a shielded extrinsic.
+    pub fn set_shield_key(&self, key: Option<Vec<u8>>) {
+        self.state().shield_key = key;
     }
 
     /// Makes the events of all blocks undecodable, or decodable again.
@@ -421,6 +435,10 @@ impl Chain for MockChain {
         Ok(SignedExtrinsic { bytes, hash, signer, nonce: options.nonce, birth, last_block, spec_version })
     }
 
+    async fn shield_key(&self) -> Result<Option<Vec<u8>>, ChainError> {
+        Ok(self.reachable()?.shield_key.clone())
+    }
+
     async fn dry_run(&self, extrinsic: &SignedExtrinsic) -> Result<DryRun, ChainError> {
         let state = self.reachable()?;
         let stale = state.next_nonce(extrinsic.signer) > extrinsic.nonce;
@@ -428,7 +446,8 @@ impl Chain for MockChain {
         let (pallet, name) = signed.map(|call| (call.pallet().to_owned(), call.name().to_owned())).unwrap_or_default();
         // The mock cannot encode calls.
         let call = DecodedCall { pallet, name, args: serde_json::Value::Null, data: Vec::new() };
-        Ok(DryRun { validity: if stale { Err(RefusedBecause::Stale) } else { Ok(()) }, fee: Rao::ZERO, call })
+        let validity = if stale { Err(RefusedBecause::Stale) } else { Ok(()) };
+        Ok(DryRun { validity, fee: Rao::ZERO, call, effect: state.effect.clone() })
     }
 
     async fn submit_leased(&self, extrinsic: &SignedExtrinsic, follow: Follow, lease: Option<NonceLease>) -> Outcome {

@@ -11,7 +11,7 @@ use taonet_chain::{
     At, Call, Chain, ChainError, Detail, DispatchError, Era, Follow, Hyperparameter, Outcome, RefusedBecause, Share,
     SignOptions, UnknownBecause, Until, calls,
 };
-use taonet_localnet::Clock;
+use taonet_localnet::{Clock, Node, NodeConfig};
 use taonet_primitives::{Alpha, BlockNumber, MechId, NetUid, Rao};
 use taonet_wallet::Keypair;
 
@@ -76,6 +76,15 @@ async fn a_transfer_is_followed_into_its_block() {
     let extrinsic = chain.sign(&call, &alice, options).await.unwrap();
     let dry = chain.dry_run(&extrinsic).await.unwrap();
     assert_eq!(dry.validity, Ok(()));
+    let effect = dry.effect.unwrap();
+    assert_eq!(effect.result, Ok(()));
+    assert!(effect.events.iter().any(|event| event.is("Balances", "Transfer")), "{:?}", effect.events);
+    // The pool accepts a call that will fail.
+    let too_much = calls::transfer_keep_alive(carol.into(), Rao::new(u64::MAX / 2));
+    let failing = chain.sign(&too_much, &alice, options).await.unwrap();
+    let failing = chain.dry_run(&failing).await.unwrap();
+    assert_eq!(failing.validity, Ok(()));
+    assert!(matches!(failing.effect.unwrap().result, Err(DispatchError::Other(_))));
     let outcome = chain.submit(&extrinsic, Follow::default()).await;
     lease.used();
     let inclusion = outcome.inclusion().unwrap_or_else(|| panic!("{outcome:?}")).clone();
@@ -105,6 +114,32 @@ async fn a_transfer_is_followed_into_its_block() {
     let again = chain.sign(&call, &alice, options).await.unwrap();
     assert_eq!(chain.submit(&again, Follow::default()).await, Outcome::Superseded, "another one has the nonce");
     assert_eq!(chain.balance(carol.into(), At::Head).await.unwrap().free, amount);
+    node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_shield_refuses_what_no_author_can_decrypt() {
+    let node = localnet(Clock::FAST).await;
+    let chain = client(&[node.url()]).await;
+    let public = taonet_localnet_runtime::mev_shield::development_key().public();
+    assert_eq!(chain.shield_key().await.unwrap(), Some(public));
+    for (ciphertext, code) in [(&[7; 17][..], 23), (&[7; 1_200], 23), (&[0; 1_200], 24)] {
+        let outcome = chain.send(&calls::submit_encrypted(ciphertext), &key("Alice"), Follow::default()).await;
+        assert_eq!(outcome.unwrap(), Outcome::Invalid(RefusedBecause::custom(code)));
+    }
+    node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_without_development_methods_simulates_nothing() {
+    let mut config = NodeConfig::new(taonet_localnet_runtime::genesis::genesis(&[]).unwrap());
+    config.dev_methods = false;
+    let node = Node::start(config).await.unwrap();
+    let (chain, alice) = (client(&[node.url()]).await, key("Alice"));
+    let call = calls::transfer_keep_alive(key("Bob").coldkey().into(), Rao::new(u64::MAX / 2));
+    let extrinsic = chain.sign(&call, &alice, SignOptions::default()).await.unwrap();
+    let dry = chain.dry_run(&extrinsic).await.unwrap();
+    assert_eq!((dry.validity, dry.effect), (Ok(()), None));
     node.stop().await;
 }
 

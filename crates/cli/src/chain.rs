@@ -3,6 +3,7 @@
 mod account;
 mod arguments;
 mod report;
+mod shield;
 mod signer;
 mod standings;
 mod submit;

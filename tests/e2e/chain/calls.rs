@@ -47,6 +47,27 @@ fn any_call_is_made_by_its_name() {
 }
 
 #[test]
+fn a_dry_run_tells_that_a_call_would_fail() {
+    let chain = Chain::start();
+    let bob = chain.free(BOB);
+    let dry = document(&chain.tao(&["transfer", BOB, "1", "--dry-run"], &AS_ALICE));
+    assert_eq!((&dry["valid"], &dry["simulated"], &dry["error"]), (&json!(true), &json!(true), &json!(null)), "{dry}");
+    let events = dry["events"].as_array().unwrap();
+    assert!(events.iter().any(|event| event["pallet"] == "Balances" && event["name"] == "Transfer"), "{dry}");
+    // The transaction pool accepts both calls.
+    for (arguments, name) in [
+        (&["transfer", BOB, "9000000000"][..], "Dispatch"),
+        (&["stake", "add", "1", "--netuid", "1", "--hotkey-ss58", BOB], "SubtensorModule.SubtokenDisabled"),
+    ] {
+        let (code, dry) = failure(&chain.tao(&[arguments, &["--dry-run"]].concat(), &AS_ALICE));
+        assert_eq!((code, &dry["valid"], &dry["error"]["name"]), (1, &json!(false), &json!(name)), "{dry}");
+        let error = refusal(&chain.tao(arguments, &["--key-uri", "//Alice"]), 1);
+        assert!(error.contains("the call would fail"), "{error}");
+    }
+    assert_eq!(chain.free(BOB), bob);
+}
+
+#[test]
 fn people_see_what_a_call_says() {
     let chain = Chain::start();
     let text = |arguments: &[&str]| {
@@ -55,7 +76,8 @@ fn people_see_what_a_call_says() {
         String::from_utf8(output.stdout).unwrap()
     };
     let dry = text(&["call", TRANSFER, "dest=//Bob", "value=1tao", "--dry-run"]);
-    assert!(dry.contains(BOB) && dry.contains("valid, fee") && dry.contains(&format!("call: {TRANSFER}")), "{dry}");
+    assert!(dry.contains(BOB) && dry.contains("simulated successfully, fee"), "{dry}");
+    assert!(dry.contains(&format!("call: {TRANSFER}")) && dry.contains("Balances.Transfer"), "{dry}");
     let bytes = chain.ask(&["call", TRANSFER, "dest=//Bob", "value=1tao", "--dry-run", "--key-uri", "//Alice"]);
     let bytes = bytes["decoded_call"]["data"].as_str().unwrap().to_owned();
     let read = |arguments: &[&str]| String::from_utf8(chain.tao(arguments, &[]).stdout).unwrap();

@@ -49,7 +49,7 @@ fn stake_goes_to_other_hotkeys_subnets_and_coldkeys() {
     chain.alice(&["sudo", "set", "tempo", "30000", "--netuid", BABELBIT]);
     chain.ask(&["register", "--netuid", BABELBIT, "--yes"]);
     chain.alice(&["register", "--netuid", BABELBIT, "--hotkey-ss58", BOB, "--yes"]);
-    chain.ask(&["stake", "add", "100", "--netuid", BABELBIT, "--yes"]);
+    chain.ask(&["stake", "add", "100", "--netuid", BABELBIT, "--no-limit", "--yes"]);
     let before = staked(&chain, &coldkey, &hotkey, 59);
 
     let moved = chain.ask(&["stake", "move", "10", "--netuid", BABELBIT, "--to-hotkey", BOB, "--yes"]);
@@ -86,6 +86,8 @@ fn stake_goes_to_other_hotkeys_subnets_and_coldkeys() {
         (&["stake", "unstake-all"][..], 1, "has no stake to sell"),
         (&["stake", "move", "--all", "--netuid", BABELBIT, "--to-hotkey", ALICE], 1, "tao stake list"),
         (&["stake", "move", "1", "--netuid", BABELBIT, "--to-hotkey", &hotkey], 2, "tao stake swap"),
+        (&["stake", "move", "1", "--netuid", BABELBIT, "--to-hotkey", BOB, "--limit", "1"], 2, "pass --to-netuid"),
+        (&["stake", "move", "1", "--netuid", BABELBIT, "--to-hotkey", BOB, "--partial"], 2, "pass --to-netuid"),
         (&["stake", "swap", "1", "--netuid", BABELBIT, "--to-netuid", BABELBIT], 2, "--to-netuid"),
         (&["stake", "transfer", ALICE, "--netuid", BABELBIT], 2, "required"),
     ] {
@@ -99,7 +101,7 @@ fn a_hotkey_lends_stake_to_its_children() {
     let chain = Chain::start();
     let (_, hotkey) = chain.wallet();
     chain.ask(&["register", "--netuid", BABELBIT, "--yes"]);
-    chain.ask(&["stake", "add", "2000", "--netuid", BABELBIT, "--yes"]);
+    chain.ask(&["stake", "add", "2000", "--netuid", BABELBIT, "--no-limit", "--yes"]);
     let get = |account: &str| chain.ask(&["stake", "child", "get", account, "--netuid", BABELBIT]);
     assert_eq!((&get(&hotkey)["children"], &get(&hotkey)["scheduled"]), (&json!([]), &Value::Null));
 

@@ -1,4 +1,4 @@
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{ALICE, AS_ALICE, BOB, Chain, failure};
 use crate::support::{document, refusal, stderr};
@@ -81,7 +81,7 @@ fn stake_is_bought_and_sold() {
     // No epoch pays emission in between.
     chain.alice(&["sudo", "set", "tempo", "30000", "--netuid", "59"]);
     chain.ask(&["register", "--netuid", "59", "--yes"]);
-    let added = chain.ask(&["stake", "add", "100", "--netuid", "59", "--yes"]);
+    let added = chain.ask(&["stake", "add", "100", "--netuid", "59", "--no-limit", "--yes"]);
     assert_eq!((&added["success"], &added["hotkey"]), (&json!(true), &json!(hotkey)));
     let staked = || {
         let list = chain.ask(&["stake", "list", &coldkey]);
@@ -93,11 +93,134 @@ fn stake_is_bought_and_sold() {
     let removed = chain.ask(&["stake", "remove", "1.5", "--netuid", "59", "--yes"]);
     assert_eq!((&removed["success"], &removed["amount_rao"]), (&json!(true), &json!(1_500_000_000)));
     assert!(staked() < alpha);
-    let removed = chain.ask(&["stake", "remove", "--all", "--netuid", "59", "--yes"]);
+    let removed = chain.ask(&["stake", "remove", "--all", "--netuid", "59", "--no-limit", "--yes"]);
     assert_eq!(removed["success"], true);
     assert_eq!(staked(), 0);
+    // The chain sells the whole stake at the time of the call.
+    chain.ask(&["stake", "add", "1", "--netuid", "59", "--yes"]);
+    let remove = ["stake", "remove", "--all", "--netuid", "59"];
+    for (limit, is_limited) in [(&["--no-limit"][..], false), (&["--tolerance", "1%"], true)] {
+        let dry = chain.ask(&[&remove[..], limit, &["--dry-run"]].concat());
+        assert_eq!(dry["decoded_call"]["name"], "remove_stake_full_limit", "{dry}");
+        assert_eq!(dry["decoded_call"]["args"]["limit_price"], dry["limit_price"], "{dry}");
+        assert_eq!(dry["limit_price"].is_u64(), is_limited, "{dry}");
+    }
     // A limit below the current price.
     let (code, told) =
         failure(&chain.tao(&["stake", "add", "1", "--netuid", "59", "--limit", "0.000000001", "--yes", "--json"], &[]));
     assert_eq!(code, 1, "{told}");
+}
+
+#[test]
+fn a_shielded_call_is_in_the_block_of_its_ciphertext() {
+    // The eras have eight blocks.
+    let chain = Chain::with(&["--block-time", "500ms"]);
+    chain.wallet();
+    let before = chain.free(BOB);
+    let transfer = ["transfer", BOB, "1", "--mev-shield"];
+    let dry = chain.ask(&[&transfer[..], &["--dry-run"]].concat());
+    assert_eq!(dry["decoded_call"]["name"], "transfer_keep_alive", "{dry}");
+    assert!(dry["mev_shield"]["fee_rao"].as_u64() > dry["fee_rao"].as_u64(), "{dry}");
+    let error = refusal(&chain.tao(&transfer, &[]), 2);
+    assert!(error.contains("TAO for the MEV shield") && error.contains("--yes"), "{error}");
+    let sent = chain.ask(&[&transfer[..], &["--yes", "--finalized"]].concat());
+    assert_eq!((&sent["success"], &sent["outcome"]), (&json!(true), &json!("finalized")), "{sent}");
+    assert_eq!(sent["mev_shield"]["fee_rao"], dry["mev_shield"]["fee_rao"], "{sent}");
+    assert_eq!(chain.free(BOB), before + 1_000_000_000);
+    let listed = chain.ask(&["tx", "list", "--block", &sent["block"]["number"].to_string()]);
+    let names: Vec<_> = listed["extrinsics"].as_array().unwrap().iter().map(|found| &found["name"]).collect();
+    assert!(names.ends_with(&[&json!("submit_encrypted"), &json!("transfer_keep_alive")]), "{listed}");
+    let extrinsics = listed["extrinsics"].as_array().unwrap().iter().rev().map(|found| &found["extrinsic"]);
+    assert_eq!(extrinsics.take(2).collect::<Vec<_>>(), [&sent["extrinsic"], &sent["mev_shield"]["extrinsic"]]);
+
+    let shielded = ["--mev-shield", "--yes", "--json"];
+    let (code, told) =
+        failure(&chain.tao(&["stake", "add", "1", "--netuid", "1", "--hotkey-ss58", BOB], &shielded));
+    assert_eq!((code, &told["error"]["name"]), (1, &json!("SubtensorModule.SubtokenDisabled")), "{told}");
+    assert!(told["block"]["number"].is_u64() && told["mev_shield"]["fee_rao"].is_u64(), "{told}");
+    // No block can include a call that the runtime refuses.
+    let refused = ["call", "SubtensorModule.decrease_take", "hotkey=//Bob", "take=1"];
+    let (code, told) = failure(&chain.tao(&refused, &shielded));
+    assert_eq!((code, &told["outcome"], &told["block"]), (1, &json!("expired"), &json!(null)), "{told}");
+    assert_eq!(chain.ask(&[&transfer[..], &["--yes"]].concat())["success"], true);
+}
+
+/// Each block changes the price a little.
+#[track_caller]
+fn assert_near(price: &Value, expected: u64) {
+    let price = price.as_u64().unwrap();
+    assert!(price.abs_diff(expected) <= expected / 500, "{price} {expected}");
+}
+
+#[test]
+fn a_trade_stops_at_its_price_limit() {
+    let chain = Chain::start();
+    let (coldkey, hotkey) = chain.wallet();
+    chain.alice(&["sudo", "set", "tempo", "30000", "--netuid", "59"]);
+    chain.ask(&["register", "--netuid", "59", "--yes"]);
+    chain.alice(&["register", "--netuid", "59", "--hotkey-ss58", BOB, "--yes"]);
+    // A simulated call may fail.
+    let dry = |arguments: &[&str], further: &[&str]| -> Value {
+        let output = chain.tao(arguments, &[further, &["--dry-run", "--json"]].concat());
+        serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {}", stderr(&output)))
+    };
+    let price = || chain.ask(&["subnets", "show", "59"])["price_rao"].as_u64().unwrap();
+    let before = price();
+    // 100 TAO would move the price by 20 %.
+    let add = ["stake", "add", "100", "--netuid", "59", "--yes"];
+    let (code, told) = failure(&chain.tao(&add, &["--json"]));
+    assert_eq!((code, &told["error"]["name"]), (1, &json!("SubtensorModule.SlippageTooHigh")), "{told}");
+    assert_near(&told["limit_price"], before + before / 20);
+    assert_near(&json!(price()), before);
+    let added = chain.ask(&[&add[..], &["--tolerance", "2", "--partial"]].concat());
+    let (limit, after) = (before + before / 50, price());
+    assert_near(&added["limit_price"], limit);
+    assert_near(&json!(after), limit);
+
+    // A sale of everything would move the price back, by 2 %.
+    let remove = ["stake", "remove", "--all", "--netuid", "59", "--yes"];
+    let (code, told) = failure(&chain.tao(&remove, &["--tolerance", "0.5", "--json"]));
+    assert_eq!((code, &told["error"]["name"]), (1, &json!("SubtensorModule.SlippageTooHigh")), "{told}");
+    assert_near(&told["limit_price"], after - after / 200);
+    // The root network has a fixed price.
+    let swap = ["stake", "swap", "5", "--netuid", "59", "--to-netuid", "0"];
+    let told = dry(&swap, &[]);
+    let now = price();
+    assert_near(&told["limit_price"], now - now / 20);
+    assert_eq!(told["decoded_call"]["name"], "swap_stake_limit", "{told}");
+    let told = dry(&swap, &["--no-limit"]);
+    assert_eq!((&told["limit_price"], &told["decoded_call"]["name"]), (&json!(null), &json!("swap_stake")), "{told}");
+    let moved = ["stake", "move", "5", "--netuid", "59", "--to-hotkey", BOB];
+    for (to, call) in [("59", "move_stake"), ("0", "move_stake_limit")] {
+        let told = dry(&moved, &["--to-netuid", to]);
+        assert_eq!(
+            (told["limit_price"].is_null(), &told["decoded_call"]["name"]),
+            (to == "59", &json!(call)),
+            "{told}"
+        );
+    }
+    let root = dry(&["stake", "add", "1", "--netuid", "0"], &[]);
+    assert_eq!((&root["limit_price"], &root["decoded_call"]["name"]), (&json!(null), &json!("add_stake")), "{root}");
+
+    // Calls without a limit on the chain.
+    let transfer = ["stake", "transfer", ALICE, "1", "--netuid", "59", "--to-netuid", "0"];
+    let error = refusal(&chain.tao(&transfer, &[]), 2);
+    assert!(error.contains("pass --no-limit"), "{error}");
+    let told = dry(&transfer, &["--no-limit"]);
+    assert_eq!(told["decoded_call"]["name"], "transfer_stake", "{told}");
+    let error = refusal(&chain.tao(&["stake", "remove", "--all", "--partial", "--yes"], &[]), 2);
+    assert!(error.contains("requires --netuid"), "{error}");
+    let all = dry(&["stake", "unstake-all"], &[]);
+    let (worth, expected) = (all["value_rao"].as_u64().unwrap(), all["expected_tao_rao"].as_u64().unwrap());
+    assert!(expected > 0 && expected < worth, "{all}");
+    assert_eq!((&all["coldkey"], &all["hotkey"]), (&json!(coldkey), &json!(hotkey)));
+
+    for arguments in [
+        &["--limit", "1", "--tolerance", "5"][..],
+        &["--limit", "1", "--no-limit"],
+        &["--partial", "--no-limit"],
+        &["--tolerance", "101"],
+    ] {
+        refusal(&chain.tao(&["stake", "add", "1", "--netuid", "59"], arguments), 2);
+    }
 }

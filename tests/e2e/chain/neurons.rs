@@ -1,7 +1,7 @@
 use serde_json::{Value, json};
 
-use super::{AS_ALICE, BABELBIT, Chain, failure};
-use crate::support::{document, refusal, stderr};
+use super::{AS_ALICE, BABELBIT, BOB, Chain, failure};
+use crate::support::{document, refusal, stderr, tao};
 
 /// Finds the neuron of a hotkey in the subnet's metagraph.
 fn neuron(chain: &Chain, hotkey: &str) -> Value {
@@ -80,13 +80,42 @@ fn who_is_not_registered_is_told_how_to() {
 }
 
 #[test]
+fn a_hotkey_is_registered_for_proof_of_work() {
+    // The chain accepts work for its last five blocks.
+    let chain = Chain::with(&["--block-time", "1s"]);
+    let (coldkey, hotkey) = chain.wallet();
+    let set = |item: &str, value: &str| {
+        let words = ["localnet", "set-storage", item, "59", value, "--network", chain.url(), "--json"];
+        document(&tao().args(words).output().unwrap());
+    };
+    set("SubtensorModule.MinDifficulty", "100");
+    set("SubtensorModule.Difficulty", "100");
+    let before = chain.free(&coldkey);
+    let told = chain.ask(&["register", "--netuid", BABELBIT, "--pow"]);
+    assert_eq!((&told["success"], &told["difficulty"], &told["hotkey"]), (&json!(true), &json!(100), &json!(hotkey)));
+    assert!(told["uid"].is_u64() && told["hashes"].as_u64() > Some(0), "{told}");
+    assert_eq!(chain.free(&coldkey), before, "the registration has neither price nor fee");
+    let pow = ["register", "--netuid", BABELBIT, "--pow", "--hotkey-ss58", BOB];
+    let error = refusal(&chain.tao(&["register", "--netuid", BABELBIT, "--pow"], &[]), 1);
+    assert!(error.contains("already registered"), "{error}");
+    set("SubtensorModule.MinDifficulty", "1000000000000000");
+    let error = refusal(&chain.tao(&pow, &["--timeout", "1"]), 1);
+    assert!(error.contains("no work found in 1 s") && error.contains("--timeout"), "{error}");
+    set("SubtensorModule.NetworkPowRegistrationAllowed", "false");
+    let error = refusal(&chain.tao(&pow, &[]), 1);
+    assert!(error.contains("forbids registration by proof of work"), "{error}");
+    refusal(&chain.tao(&pow, &["--limit", "1"]), 2);
+    refusal(&chain.tao(&["register", "--netuid", BABELBIT, "--timeout", "1"], &[]), 2);
+}
+
+#[test]
 fn weights_go_in_clear_where_the_subnet_wants_that_and_hidden_elsewhere() {
     let chain = Chain::start();
     chain.wallet();
     chain.alice(&["sudo", "set", "commit_reveal_weights_enabled", "true", "--netuid", BABELBIT]);
     chain.alice(&["sudo", "set", "weights_set_rate_limit", "0", "--netuid", BABELBIT]);
     let uid = chain.ask(&["register", "--netuid", BABELBIT, "--yes"])["uid"].to_string();
-    chain.ask(&["stake", "add", "1000", "--netuid", BABELBIT, "--yes"]);
+    chain.ask(&["stake", "add", "1000", "--netuid", BABELBIT, "--no-limit", "--yes"]);
     chain.epoch(BABELBIT);
     let own = format!("{uid}:1");
     for (arguments, words) in [
@@ -117,7 +146,7 @@ fn a_commit_by_hash_is_revealed_from_its_file() {
     chain.alice(&["sudo", "set", "commit_reveal_weights_enabled", "true", "--netuid", BABELBIT]);
     chain.alice(&["sudo", "set", "weights_set_rate_limit", "0", "--netuid", BABELBIT]);
     chain.ask(&["register", "--netuid", BABELBIT, "--yes"]);
-    chain.ask(&["stake", "add", "1000", "--netuid", BABELBIT, "--yes"]);
+    chain.ask(&["stake", "add", "1000", "--netuid", BABELBIT, "--no-limit", "--yes"]);
     chain.epoch(BABELBIT);
     let file = chain.path("commit.json");
     let file = file.to_str().unwrap();

@@ -125,7 +125,7 @@ impl Walkthrough {
 
     /// Starts the validator's other daemons, which the guide of validators describes.
     fn start_validators_daemons(&mut self) {
-        self.run("tao stake add 1000 --netuid 59 --wallet-name my-wallet --hotkey my-hotkey --yes");
+        self.run("tao stake add 1000 --netuid 59 --wallet-name my-wallet --hotkey my-hotkey --no-limit --yes");
         self.chain.alice(&["register", "--netuid", BABELBIT, "--yes", "--hotkey-ss58", BOB]);
         self.chain.epoch(BABELBIT);
         let words = ["bb", "subtensor-gateway", "--state", "gateway", "--network", self.chain.url()].map(str::to_owned);

@@ -203,23 +203,25 @@ both("register Charlie", ["subnets register", "--netuid", NETUID, *half], regist
 both("register Bob on another", ["subnets register", "--netuid", CALM, *half], register(CALM), who="bob")
 both("register on root", ["subnets register", "--netuid", 0], ["register", "--netuid", 0])
 
-both("stake add", ["stake add", "--amount", "100", *stake(NETUID)], ["stake", "add", "--netuid", NETUID, "100"])
+both("stake add", ["stake add", "--amount", "100", *stake(NETUID)],
+     ["stake", "add", "--no-limit", "--netuid", NETUID, "100"])
 both("stake add on a second hotkey", ["stake add", "--amount", "50", *stake(CALM)],
-     ["stake", "add", "--netuid", CALM, "50"], hotkey="second")
+     ["stake", "add", "--no-limit", "--netuid", CALM, "50"], hotkey="second")
 both("stake add on root", ["stake add", "--amount", "1000", *stake(0)], ["stake", "add", "--netuid", 0, "1000"])
 both("stake add on another's hotkey", ["stake add", "--amount", "30", "--include-hotkeys", HOTKEY, *stake(NETUID)],
-     ["stake", "add", "--netuid", NETUID, "30", "--hotkey-ss58", HOTKEY], who="bob", hotkey="default")
+     ["stake", "add", "--no-limit", "--netuid", NETUID, "30", "--hotkey-ss58", HOTKEY], who="bob", hotkey="default")
 both("stake add by Charlie", ["stake add", "--amount", "40", *stake(NETUID)],
-     ["stake", "add", "--netuid", NETUID, "40"], who="charlie")
-both("stake remove", ["stake remove", "--amount", "20", *stake(NETUID)], ["stake", "remove", "--netuid", NETUID, "20"])
+     ["stake", "add", "--no-limit", "--netuid", NETUID, "40"], who="charlie")
+both("stake remove", ["stake remove", "--amount", "20", *stake(NETUID)],
+     ["stake", "remove", "--no-limit", "--netuid", NETUID, "20"])
 both("stake move",
      ["stake move", "--amount", "10", "--dest", OTHER, "--origin-netuid", NETUID, "--dest-netuid", NETUID],
      ["stake", "move", "--netuid", NETUID, "--to-hotkey", OTHER, "10"])
 both("stake move to another subnet",
      ["stake move", "--amount", "3", "--dest", OTHER, "--origin-netuid", NETUID, "--dest-netuid", CALM],
-     ["stake", "move", "--netuid", NETUID, "--to-hotkey", OTHER, "--to-netuid", CALM, "3"])
+     ["stake", "move", "--netuid", NETUID, "--to-hotkey", OTHER, "--to-netuid", CALM, "3", "--no-limit"])
 both("stake swap", ["stake swap", "--amount", "5", "--origin-netuid", NETUID, "--dest-netuid", CALM, "--unsafe"],
-     ["stake", "swap", "--netuid", NETUID, "--to-netuid", CALM, "5"])
+     ["stake", "swap", "--netuid", NETUID, "--to-netuid", CALM, "5", "--no-limit"])
 both("stake transfer",
      ["stake transfer", "--amount", "8", "--dest", CHARLIE, "--origin-netuid", NETUID, "--dest-netuid", NETUID],
      ["stake", "transfer", "--netuid", NETUID, CHARLIE, "8"])

@@ -1,4 +1,5 @@
-use taonet_primitives::{Hotkey, NetUid, Rao};
+use subxt::ext::scale_value::Value;
+use taonet_primitives::{BlockNumber, Hotkey, NetUid, Rao};
 
 use super::{SUBTENSOR, account, number};
 use crate::{Call, Share};
@@ -12,6 +13,20 @@ pub fn burned_register(netuid: NetUid, hotkey: Hotkey) -> Call {
 pub fn register_limit(netuid: NetUid, hotkey: Hotkey, limit: Rao) -> Call {
     let args = vec![("netuid", number(netuid.0)), ("hotkey", account(hotkey)), ("limit_price", number(limit.get()))];
     Call::new(SUBTENSOR, "register_limit", args)
+}
+
+/// Builds a call that registers a hotkey for proof of work, without a price: a nonce whose seal, computed for a recent
+/// block, the hotkey and the signing coldkey, meets the subnet's difficulty. The main network's runtime 461 does not have
+/// the call.
+pub fn pow_register(netuid: NetUid, work_block: BlockNumber, nonce: u64, seal: &[u8; 32], hotkey: Hotkey) -> Call {
+    let args = vec![
+        ("netuid", number(netuid.0)),
+        ("work_block", number(work_block.get())),
+        ("nonce", number(nonce)),
+        ("work", Value::from_bytes(seal)),
+        ("hotkey", account(hotkey)),
+    ];
+    Call::new(SUBTENSOR, "pow_register", args)
 }
 
 /// Builds a call that registers a hotkey on the root network. Sign it with the coldkey.

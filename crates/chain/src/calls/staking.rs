@@ -1,7 +1,7 @@
 use subxt::ext::scale_value::Value;
 use taonet_primitives::{Alpha, Coldkey, Hotkey, NetUid, Rao};
 
-use super::{SUBTENSOR, account, number};
+use super::{SUBTENSOR, account, number, option};
 use crate::Call;
 
 /// A limit on the price at which stake is traded.
@@ -34,6 +34,14 @@ pub fn remove_stake_limit(hotkey: Hotkey, netuid: NetUid, amount: Alpha, limit: 
     Call::new(SUBTENSOR, "remove_stake_limit", limited(removing(hotkey, netuid, amount), limit))
 }
 
+/// Builds a call that unstakes all alpha of the signing coldkey from a hotkey on a subnet, as of the block that includes
+/// the call; with `limit`, at this minimum price or not at all.
+pub fn remove_stake_full_limit(hotkey: Hotkey, netuid: NetUid, limit: Option<Rao>) -> Call {
+    let limit = option(limit.map(|limit| number(limit.get())));
+    let args = vec![("hotkey", account(hotkey)), ("netuid", number(netuid.0)), ("limit_price", limit)];
+    Call::new(SUBTENSOR, "remove_stake_full_limit", args)
+}
+
 /// Builds a call that unstakes all stake of the signing coldkey on a hotkey, on every subnet, at any price.
 pub fn unstake_all(hotkey: Hotkey) -> Call {
     Call::new(SUBTENSOR, "unstake_all", vec![("hotkey", account(hotkey))])
@@ -62,11 +70,16 @@ pub fn set_auto_stake_hotkey(netuid: NetUid, hotkey: Hotkey) -> Call {
     Call::new(SUBTENSOR, "set_coldkey_auto_stake_hotkey", args)
 }
 
-/// Builds a call that moves alpha of the signing coldkey from one hotkey to another, through the pools if the subnets
+/// Builds a call that moves alpha of the signing coldkey from one hotkey to another, at any price if the subnets
 /// differ.
 pub fn move_stake(from: (Hotkey, NetUid), to: (Hotkey, NetUid), amount: Alpha) -> Call {
-    let hotkeys = [("origin_hotkey", account(from.0)), ("destination_hotkey", account(to.0))];
-    Call::new(SUBTENSOR, "move_stake", hotkeys.into_iter().chain(route(from.1, to.1, amount)).collect())
+    Call::new(SUBTENSOR, "move_stake", moving(from, to, amount))
+}
+
+/// Builds a call that moves alpha of the signing coldkey from one hotkey on one subnet to another hotkey on another
+/// subnet, within a price limit.
+pub fn move_stake_limit(from: (Hotkey, NetUid), to: (Hotkey, NetUid), amount: Alpha, limit: PriceLimit) -> Call {
+    Call::new(SUBTENSOR, "move_stake_limit", limited(moving(from, to, amount), limit))
 }
 
 /// Builds a call that transfers the signing coldkey's alpha on a hotkey to another coldkey.
@@ -93,6 +106,11 @@ fn adding(hotkey: Hotkey, netuid: NetUid, amount: Rao) -> Args {
 
 fn removing(hotkey: Hotkey, netuid: NetUid, amount: Alpha) -> Args {
     vec![("hotkey", account(hotkey)), ("netuid", number(netuid.0)), ("amount_unstaked", number(amount.get()))]
+}
+
+fn moving(from: (Hotkey, NetUid), to: (Hotkey, NetUid), amount: Alpha) -> Args {
+    let hotkeys = [("origin_hotkey", account(from.0)), ("destination_hotkey", account(to.0))];
+    hotkeys.into_iter().chain(route(from.1, to.1, amount)).collect()
 }
 
 fn swapping(hotkey: Hotkey, from: NetUid, to: NetUid, amount: Alpha) -> Args {

@@ -99,6 +99,19 @@ impl Chain for Client {
             .await
     }
 
+    async fn shield_key(&self) -> Result<Option<Vec<u8>>, ChainError> {
+        self.inner
+            .rpc
+            .in_time("shield key", async {
+                let head = self.inner.head().await?;
+                match self.inner.value("MevShield", "NextKey", &[], head.hash).await {
+                    Err(ChainError::NotInRuntime { .. }) => Ok(None),
+                    key => key,
+                }
+            })
+            .await
+    }
+
     async fn dry_run(&self, extrinsic: &SignedExtrinsic) -> Result<DryRun, ChainError> {
         self.inner.rpc.in_time("dry run", async { self.inner.dry_run(extrinsic).await }).await
     }

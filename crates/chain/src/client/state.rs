@@ -10,7 +10,7 @@ use crate::runtime::{Runtime, StorageKeys};
 use crate::{At, ChainError};
 
 /// Number of map keys per request.
-const PAGE: usize = 512;
+pub(super) const PAGE: usize = 512;
 /// Maximum number of entries of a map to read: about the number of accounts on the main network.
 const MAX_ENTRIES: usize = 1 << 20;
 /// Maximum size of a map to read, in bytes.

@@ -4,10 +4,10 @@ use subxt::ext::scale_value::Value;
 use taonet_primitives::{AccountId, BlockHash, ExtrinsicHash, Rao};
 
 use super::fate::{self, Looked, Nodes, Offer, Reports, Status, Times};
-use super::{Inner, hex_text};
+use super::{HexBytes, Inner, hex_text};
 use crate::rpc::{Offered, Subscription};
 use crate::runtime::Runtime;
-use crate::{Block, ChainError, DryRun, Follow, NonceLease, Outcome, RefusedBecause, SignedExtrinsic};
+use crate::{Block, ChainError, DryRun, Effect, Follow, NonceLease, Outcome, Phase, RefusedBecause, SignedExtrinsic};
 
 impl Inner {
     /// Submits an extrinsic and tracks it; see [`crate::Chain::submit_leased`].
@@ -33,7 +33,21 @@ impl Inner {
         let answer = runtime.api_answer_json(api, method, &self.api_bytes(api, method, &args, block).await?)?;
         let fee = answer.get("partial_fee").and_then(Json::as_u64);
         let fee = fee.ok_or_else(|| ChainError::decode(format!("runtime API {api}.{method}"), NoFee))?;
-        Ok(DryRun { validity, fee: Rao::new(fee), call: runtime.call_of(extrinsic)? })
+        let effect = self.simulate(extrinsic, &runtime).await?;
+        Ok(DryRun { validity, fee: Rao::new(fee), call: runtime.call_of(extrinsic)?, effect })
+    }
+
+    /// Has a development chain simulate an extrinsic; `None` if the node has no such method, or refuses the extrinsic.
+    async fn simulate(&self, extrinsic: &SignedExtrinsic, runtime: &Runtime) -> Result<Option<Effect>, ChainError> {
+        let params = json!([hex_text(&extrinsic.bytes)]);
+        let simulated: Simulated = match self.rpc.request("dev_dryRun", params).await {
+            Ok(simulated) => simulated,
+            Err(ChainError::Refused { .. }) => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        let mut events = runtime.events(&simulated.events.0)?;
+        events.retain(|event| event.phase == Phase::ApplyExtrinsic(simulated.index));
+        Ok(runtime.verdict(&events).map(|result| Effect { result, events }))
     }
 
     /// Returns whether the transaction pool would accept an extrinsic.
@@ -108,6 +122,14 @@ fn refusal(error: &Json) -> RefusedBecause {
         Some("Payment") => RefusedBecause::Payment,
         _ => RefusedBecause::Unreadable { message: error.to_string() },
     }
+}
+
+/// The response of `dev_dryRun`.
+#[derive(Debug, serde::Deserialize)]
+struct Simulated {
+    index: u32,
+    /// The events of the block up to and including the extrinsic.
+    events: HexBytes,
 }
 
 /// The response of `query_info` has no fee.

@@ -94,7 +94,31 @@ fn calls_of_holders_are_read_back_as_built() {
     let transfer = || calls::transfer_keep_alive(bob, Rao::new(1));
     let transfer_json = json!({ "Balances": { "transfer_keep_alive": { "dest": bob, "value": 1 } } });
     let staking = "staking".parse().unwrap();
+    let limit = calls::PriceLimit { price: Rao::new(8), allow_partial: true };
     for (call, name, args) in [
+        (
+            calls::remove_stake_full_limit(hotkey, netuid, Some(limit.price)),
+            "remove_stake_full_limit",
+            json!({ "hotkey": hotkey, "netuid": 3, "limit_price": 8 }),
+        ),
+        (
+            calls::remove_stake_full_limit(hotkey, netuid, None),
+            "remove_stake_full_limit",
+            json!({ "hotkey": hotkey, "netuid": 3, "limit_price": null }),
+        ),
+        (
+            calls::move_stake_limit((hotkey, netuid), (hotkey, NetUid(4)), Alpha::new(9), limit),
+            "move_stake_limit",
+            json!({
+                "origin_hotkey": hotkey,
+                "destination_hotkey": hotkey,
+                "origin_netuid": 3,
+                "destination_netuid": 4,
+                "alpha_amount": 9,
+                "limit_price": 8,
+                "allow_partial": true,
+            }),
+        ),
         (calls::claim_root(), "claim_root", json!({ "subnets": [] })),
         (calls::claim_root_with_hotkey(hotkey), "claim_root_with_hotkey", json!({ "hotkey": hotkey })),
         (calls::unstake_all_alpha(hotkey), "unstake_all_alpha", json!({ "hotkey": hotkey })),

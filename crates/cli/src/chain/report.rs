@@ -1,7 +1,7 @@
 //! Reports the outcome of a call, as JSON and as text.
 
 use serde_json::{Value, json};
-use taonet_chain::{DispatchError, Inclusion, Outcome, RefusedBecause, SignedExtrinsic, UnknownBecause, Until};
+use taonet_chain::{DispatchError, DryRun, Inclusion, Outcome, RefusedBecause, SignedExtrinsic, UnknownBecause, Until};
 use taonet_primitives::AccountId;
 
 use super::block_json;
@@ -10,7 +10,7 @@ use crate::exit::{Classified, Failure};
 use crate::printable::printable;
 
 /// Hints for common dispatch errors, by error name.
-const HINTS: [(&str, &str); 33] = [
+const HINTS: [(&str, &str); 34] = [
     ("HotKeyNotRegisteredInSubNet", "register the hotkey with `tao register --netuid N`"),
     ("HotKeyNotRegisteredInNetwork", "register the hotkey with `tao register --netuid N`"),
     ("HotKeyAlreadyRegisteredInSubNet", "the hotkey already has a uid; see `tao metagraph N`"),
@@ -25,7 +25,10 @@ const HINTS: [(&str, &str); 33] = [
     ("NeuronNoValidatorPermit", "add stake with `tao stake add`; permits are granted at the next epoch"),
     ("ServingRateLimitExceeded", "wait for the rate limit, serving_rate_limit in `tao subnets hyperparameters N`"),
     ("IncorrectWeightVersionKey", "pass the subnet's version key, weights_version in `tao subnets hyperparameters N`"),
-    ("SlippageTooHigh", "the price moved; change --limit, or allow a partial trade with --partial"),
+    (
+        "SlippageTooHigh",
+        "the trade would cross the price limit; change --tolerance or --limit, or allow a partial trade with --partial",
+    ),
     ("PriceLimitExceeded", "the price is already beyond the limit; change --limit"),
     ("AmountTooLow", "the minimum stake is 0.002 TAO"),
     (
@@ -46,8 +49,12 @@ const HINTS: [(&str, &str); 33] = [
     ("ColdkeySwapAnnounced", "this coldkey's swap is announced; see `tao wallet swap-coldkey status`"),
     ("NotProxy", "list an account's proxies with `tao proxy list ACCOUNT`"),
     ("Unannounced", "announce the call with `tao call … --announce`, and wait for the proxy's delay"),
+    ("InvalidWorkBlock", "the block of the work was too old when the call arrived; run the command again"),
     ("RequireSudo", "sign with the chain's sudo key; on a localnet, `--key-uri //Alice`"),
 ];
+
+/// Custom error code of a ciphertext for a key that has been replaced.
+const OLD_SHIELD_KEY: u8 = 24;
 
 /// Returns the JSON document of a submission, with the same keys for every outcome.
 pub(super) fn document(extrinsic: &SignedExtrinsic, outcome: &Outcome, until: Until) -> Value {
@@ -67,6 +74,15 @@ pub(super) fn document(extrinsic: &SignedExtrinsic, outcome: &Outcome, until: Un
         "index": inclusion.map(|inclusion| inclusion.index),
         "fee_rao": inclusion.and_then(|inclusion| inclusion.fee),
         "events": inclusion.map(|inclusion| &inclusion.events),
+    })
+}
+
+/// Returns the JSON document of the extrinsic that submitted a call encrypted.
+pub(super) fn shield_document(extrinsic: &SignedExtrinsic, outcome: &Outcome) -> Value {
+    json!({
+        "extrinsic": extrinsic.hash,
+        "outcome": name(outcome),
+        "fee_rao": outcome.inclusion().and_then(|inclusion| inclusion.fee),
     })
 }
 
@@ -104,8 +120,7 @@ fn error(outcome: &Outcome) -> Value {
     let (name, message) = match outcome {
         Outcome::Included(inclusion) | Outcome::Finalized(inclusion) => match &inclusion.result {
             Ok(()) => return Value::Null,
-            Err(error @ DispatchError::Module { pallet, name, .. }) => (format!("{pallet}.{name}"), error.to_string()),
-            Err(error) => ("Dispatch".to_owned(), error.to_string()),
+            Err(error) => return dispatch_error(error),
         },
         Outcome::Invalid(because) => (refusal_name(because), because.to_string()),
         Outcome::Unknown(because) => ("Unknown".to_owned(), because.to_string()),
@@ -114,9 +129,42 @@ fn error(outcome: &Outcome) -> Value {
     json!({ "name": name, "message": message })
 }
 
-/// Returns the JSON error of an extrinsic that the transaction pool rejected.
-pub(super) fn refusal(because: &RefusedBecause) -> Value {
-    json!({ "name": refusal_name(because), "message": because.to_string() })
+/// Returns the JSON error of a failed call.
+fn dispatch_error(error: &DispatchError) -> Value {
+    let name = match error {
+        DispatchError::Module { pallet, name, .. } => format!("{pallet}.{name}"),
+        _ => "Dispatch".to_owned(),
+    };
+    json!({ "name": name, "message": error.to_string() })
+}
+
+/// Returns the JSON error of a dry run: the transaction pool rejects the extrinsic, or the simulated call fails.
+pub(super) fn dry_run_error(dry: &DryRun) -> Value {
+    match (&dry.validity, simulated_error(dry)) {
+        (Err(because), _) => json!({ "name": refusal_name(because), "message": because.to_string() }),
+        (Ok(()), Some(error)) => dispatch_error(error),
+        (Ok(()), None) => Value::Null,
+    }
+}
+
+fn simulated_error(dry: &DryRun) -> Option<&DispatchError> {
+    dry.effect.as_ref().and_then(|effect| effect.result.as_ref().err())
+}
+
+/// Returns whether the transaction pool accepts the extrinsic, and its call succeeds if it was simulated.
+pub(super) fn would_succeed(dry: &DryRun) -> bool {
+    dry.validity.is_ok() && simulated_error(dry).is_none()
+}
+
+/// Returns an error with a hint, unless the dry run succeeded.
+pub(super) fn check_dry_run(dry: &DryRun) -> anyhow::Result<()> {
+    if let Err(because) = &dry.validity {
+        return Err(refused(because));
+    }
+    match simulated_error(dry) {
+        Some(error) => Err(anyhow::anyhow!("the call would fail: {}", with_hint(error))),
+        None => Ok(()),
+    }
 }
 
 /// Returns the name of a rejection, such as `BadSignature` or `Custom(6)`.
@@ -173,13 +221,17 @@ pub(super) fn check(extrinsic: &SignedExtrinsic, outcome: &Outcome, until: Until
 /// Returns an error with a hint, unless the included call succeeded.
 fn check_inclusion(outcome: &Outcome, inclusion: &Inclusion) -> anyhow::Result<()> {
     let Err(error) = &inclusion.result else { return Ok(()) };
+    Err(anyhow::anyhow!("the call failed, {} in block {}: {}", name(outcome), inclusion.block, with_hint(error)))
+}
+
+/// Returns the message of a failed call, with its hint.
+fn with_hint(error: &DispatchError) -> String {
     let hint = match error {
         DispatchError::Module { name, .. } => hint(name),
         _ => None,
     };
-    let said = format!("{} in block {}: {}", name(outcome), inclusion.block, printable(&error.to_string()));
     let hint = hint.map(|hint| format!("\nhint: {hint}")).unwrap_or_default();
-    Err(anyhow::anyhow!("the call failed, {said}{hint}"))
+    format!("{}{hint}", printable(&error.to_string()))
 }
 
 /// Prints the outcome of a call that a localnet included on behalf of an account, and returns an error if it failed.
@@ -207,6 +259,9 @@ pub(super) fn refused(because: &RefusedBecause) -> anyhow::Error {
     match because {
         RefusedBecause::BadSignature => Classified::error(Failure::Authentication, text),
         RefusedBecause::Payment => anyhow::anyhow!("{text}\nhint: check the account with `tao balance`"),
+        RefusedBecause::Custom { code: OLD_SHIELD_KEY, .. } => {
+            anyhow::anyhow!("{text}\nhint: the key changes with every block; retry")
+        }
         _ => anyhow::anyhow!(text),
     }
 }

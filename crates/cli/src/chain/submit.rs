@@ -2,11 +2,16 @@
 
 use std::io::IsTerminal as _;
 
+use anyhow::bail;
 use clap::Args;
 use serde_json::{Map, Value, json};
-use taonet_chain::{Call, Chain, DecodedCall, DryRun, Follow, Inclusion, Outcome, SignOptions, SignedExtrinsic, Until};
+use taonet_chain::{
+    Call, Chain, DecodedCall, DryRun, Effect, Follow, Inclusion, Outcome, SignOptions, SignedExtrinsic, Until,
+};
+use taonet_primitives::Rao;
 use taonet_wallet::Keypair;
 
+use super::shield::Shielded;
 use super::{failed, report};
 use crate::context::Context;
 use crate::prompt;
@@ -18,12 +23,15 @@ pub(crate) struct SubmitArgs {
     /// Do not ask for confirmation
     #[arg(long, short, alias = "no-prompt")]
     yes: bool,
-    /// Validate the call and estimate its fee without sending it
+    /// Validate the call and estimate its fee without sending it; a localnet on this machine also simulates it
     #[arg(long)]
     dry_run: bool,
     /// Wait until the call's block is finalized
     #[arg(long, aliases = ["wait-for-finalization", "finalize"])]
     finalized: bool,
+    /// Encrypt the call until it is in a block, against front-running (MEV shield)
+    #[arg(long, alias = "mev-protection")]
+    mev_shield: bool,
 }
 
 /// A call to submit, with its description for prompts and reports.
@@ -85,17 +93,21 @@ impl SubmitArgs {
         if self.dry_run || ask {
             // The call is signed again after the prompt: meanwhile, another call can use the nonce, and the era can
             // end.
-            let dry = dry_run(chain, signer, &plan.call).await?;
+            let preview = preview(chain, signer, &plan.call, self.mev_shield).await?;
             if self.dry_run {
-                return report_dry_run(&dry, plan, context);
+                return report_dry_run(&preview, plan, context);
             }
-            dry.validity.map_err(|because| report::refused(&because))?;
-            prompt::confirm(&format!("{}? The fee is {} TAO.", plan.what, dry.fee), false)?;
+            report::check_dry_run(&preview.dry)?;
+            prompt::confirm(&format!("{}? The fee is {}.", plan.what, preview.fees()), false)?;
         }
         let follow =
             Follow { until: if self.finalized { Until::Finalized } else { Until::Included }, ..Follow::default() };
-        let (extrinsic, outcome) = send(chain, signer, &plan.call, follow, context).await?;
-        report_outcome(&extrinsic, &outcome, follow.until, plan, context)
+        let sent = if self.mev_shield {
+            send_shielded(chain, signer, &plan.call, follow, context).await?
+        } else {
+            send(chain, signer, &plan.call, follow, context).await?
+        };
+        report_outcome(&sent, follow.until, plan, context)
     }
 }
 
@@ -107,26 +119,58 @@ pub(crate) async fn publish(
     context: &Context,
 ) -> anyhow::Result<Value> {
     let follow = Follow { until: Until::Included, ..Follow::default() };
-    let (extrinsic, outcome) = send(chain, signer, call, follow, context).await?;
+    let Sent { extrinsic, outcome, .. } = send(chain, signer, call, follow, context).await?;
     report::check(&extrinsic, &outcome, follow.until)?;
     Ok(report::document(&extrinsic, &outcome, follow.until))
 }
 
-async fn dry_run(chain: &dyn Chain, signer: &Keypair, call: &Call) -> anyhow::Result<DryRun> {
+/// A dry run of a call, with the fee of the extrinsic that submits it encrypted.
+struct Preview {
+    dry: DryRun,
+    shield_fee: Option<Rao>,
+}
+
+impl Preview {
+    /// Describes the fees for prompts and reports.
+    fn fees(&self) -> String {
+        let fee = self.dry.fee;
+        self.shield_fee.map_or_else(
+            || format!("{fee} TAO"),
+            |shield_fee| format!("{fee} TAO, and {shield_fee} TAO for the MEV shield"),
+        )
+    }
+}
+
+async fn preview(chain: &dyn Chain, signer: &Keypair, call: &Call, mev_shield: bool) -> anyhow::Result<Preview> {
     let lease = chain.lease_nonce(signer.coldkey().into()).await.map_err(failed)?;
     let options = SignOptions { nonce: lease.nonce(), ..SignOptions::default() };
     let extrinsic = chain.sign(call, signer, options).await.map_err(failed)?;
-    chain.dry_run(&extrinsic).await.map_err(failed)
+    let mut dry = chain.dry_run(&extrinsic).await.map_err(failed)?;
+    if !mev_shield {
+        return Ok(Preview { dry, shield_fee: None });
+    }
+    let shielded = Shielded::sign(chain, call, signer, lease.nonce()).await?;
+    let outer = chain.dry_run(&shielded.outer).await.map_err(failed)?;
+    dry.validity = dry.validity.and(outer.validity);
+    Ok(Preview { dry, shield_fee: Some(outer.fee) })
 }
 
-/// Signs and submits a call with [`Chain::send`]; also returns the signed extrinsic.
+/// A submitted call and its outcome.
+struct Sent {
+    extrinsic: SignedExtrinsic,
+    outcome: Outcome,
+    /// The extrinsic that submitted the call encrypted, and its outcome.
+    shield: Option<(SignedExtrinsic, Outcome)>,
+}
+
+/// Signs and submits a call, and tracks it to its outcome.
 async fn send(
     chain: &dyn Chain,
     signer: &Keypair,
     call: &Call,
     follow: Follow,
     context: &Context,
-) -> anyhow::Result<(SignedExtrinsic, Outcome)> {
+) -> anyhow::Result<Sent> {
     let lease = chain.lease_nonce(signer.coldkey().into()).await.map_err(failed)?;
     let options = SignOptions { nonce: lease.nonce(), ..SignOptions::default() };
     let extrinsic = chain.sign(call, signer, options).await.map_err(failed)?;
@@ -135,43 +179,79 @@ async fn send(
         context.say(&format!("sending {}", extrinsic.hash));
     }
     let outcome = chain.submit_leased(&extrinsic, follow, Some(lease)).await;
-    Ok((extrinsic, outcome))
+    Ok(Sent { extrinsic, outcome, shield: None })
 }
 
-fn report_dry_run(dry: &DryRun, plan: Plan, context: &Context) -> anyhow::Result<()> {
+/// Like [`send`], but sends the call encrypted.
+async fn send_shielded(
+    chain: &dyn Chain,
+    signer: &Keypair,
+    call: &Call,
+    follow: Follow,
+    context: &Context,
+) -> anyhow::Result<Sent> {
+    let lease = chain.lease_nonce(signer.coldkey().into()).await.map_err(failed)?;
+    let shielded = Shielded::sign(chain, call, signer, lease.nonce()).await?;
+    if std::io::stderr().is_terminal() {
+        context.say(&format!("sending {}, encrypted in {}", shielded.inner.hash, shielded.outer.hash));
+    }
+    let (outer, outcome) = shielded.submit(chain, follow, lease).await;
+    Ok(Sent { extrinsic: shielded.inner, outcome, shield: Some((shielded.outer, outer)) })
+}
+
+fn report_dry_run(preview: &Preview, plan: Plan, context: &Context) -> anyhow::Result<()> {
+    let dry = &preview.dry;
     if context.json {
+        let shield = preview.shield_fee.map_or_else(|| json!({}), |fee| json!({ "mev_shield": { "fee_rao": fee } }));
         let result = json!({
             "dry_run": true,
-            "valid": dry.validity.is_ok(),
-            "error": dry.validity.as_ref().err().map(report::refusal),
+            "valid": report::would_succeed(dry),
+            "error": report::dry_run_error(dry),
             "fee_rao": dry.fee,
             "decoded_call": dry.call,
+            "simulated": dry.effect.is_some(),
+            "events": dry.effect.as_ref().map(|effect| &effect.events),
         });
-        context.print_json(&merged([plan.about, result]))?;
-    } else if dry.validity.is_ok() {
+        context.print_json(&merged([plan.about, result, shield]))?;
+    } else if report::would_succeed(dry) {
         let DecodedCall { pallet, name, args, .. } = &dry.call;
-        let result = format!("{}: valid, fee {} TAO (dry run, not sent)", plan.what, dry.fee);
-        context.print(&format!("{result}\ncall: {pallet}.{name} {args}"))?;
+        let (result, events) = match &dry.effect {
+            Some(Effect { events, .. }) => {
+                let events: Vec<_> = events.iter().map(|event| format!("{}.{}", event.pallet, event.name)).collect();
+                ("simulated successfully", format!("\nevents: {}", events.join(", ")))
+            }
+            None => ("valid, not simulated", String::new()),
+        };
+        let result = format!("{}: {result}, fee {} (dry run, not sent)", plan.what, preview.fees());
+        context.print(&format!("{result}\ncall: {pallet}.{name} {args}{events}"))?;
     }
-    dry.validity.as_ref().map(|&()| ()).map_err(report::refused)
+    report::check_dry_run(dry)
 }
 
-fn report_outcome(
-    extrinsic: &SignedExtrinsic,
-    outcome: &Outcome,
-    until: Until,
-    plan: Plan,
-    context: &Context,
-) -> anyhow::Result<()> {
+fn report_outcome(sent: &Sent, until: Until, plan: Plan, context: &Context) -> anyhow::Result<()> {
+    let Sent { extrinsic, outcome, shield } = sent;
     let is_done = report::is_done(outcome, until);
     let succeeded = outcome.inclusion().filter(|_| is_done);
     let found = succeeded.map_or_else(|| json!({}), plan.found);
     if context.json {
-        context.print_json(&merged([plan.about, found, report::document(extrinsic, outcome, until)]))?;
+        let shield = shield.as_ref().map_or_else(
+            || json!({}),
+            |(extrinsic, outcome)| json!({ "mev_shield": report::shield_document(extrinsic, outcome) }),
+        );
+        context.print_json(&merged([plan.about, found, report::document(extrinsic, outcome, until), shield]))?;
     } else if is_done {
         let facts = found.as_object().into_iter().flatten().map(|(name, value)| format!(", {name} {value}"));
         let facts: String = facts.collect();
-        context.print(&format!("{}: {}{facts}", plan.what, report::line(outcome)))?;
+        let shield_fee = shield.as_ref().and_then(|(_, outcome)| outcome.inclusion()?.fee);
+        let shield_fee = shield_fee.map(|fee| format!(", MEV shield fee {fee} TAO")).unwrap_or_default();
+        context.print(&format!("{}: {}{shield_fee}{facts}", plan.what, report::line(outcome)))?;
+    }
+    if let (Some(_), Outcome::Expired { last_block }) = (shield, outcome) {
+        bail!(
+            "no block up to {last_block} includes the encrypted call {}, which has expired\nhint: check the call with \
+             --dry-run, and retry",
+            extrinsic.hash
+        );
     }
     report::check(extrinsic, outcome, until)
 }

@@ -2,6 +2,9 @@
 
 #![allow(clippy::indexing_slicing, reason = "indexing a JSON value yields null for a missing key")]
 
+mod pow;
+mod work;
+
 use clap::Args;
 use serde_json::{Value, json};
 use taonet_chain::{At, Inclusion, calls};
@@ -19,6 +22,12 @@ pub(crate) struct RegisterArgs {
     /// Maximum price, in TAO [default: 1.5 times the current price]
     #[arg(long, value_name = "TAO")]
     limit: Option<Rao>,
+    /// Register for proof of work, computed on all cores, instead of the price
+    #[arg(long, conflicts_with = "limit")]
+    pow: bool,
+    /// Maximum duration of the search for proof of work, in seconds
+    #[arg(long, value_name = "SECONDS", default_value = "600", requires = "pow")]
+    timeout: u64,
     #[command(flatten)]
     submit: SubmitArgs,
     #[command(flatten)]
@@ -31,6 +40,9 @@ pub(crate) fn run(args: &RegisterArgs, context: &Context) -> anyhow::Result<()> 
     let (hotkey, netuid) = (args.pair.hotkey()?, args.netuid);
     context.block_on(async {
         let chain = args.network.connect().await?;
+        if args.pow {
+            return pow::register(args, &chain, context).await;
+        }
         let (call, price, cost) = if netuid == NetUid(0) {
             (calls::root_register(hotkey), None, String::new())
         } else {

@@ -3,6 +3,7 @@
 mod auto;
 mod child;
 mod claim;
+mod limit;
 mod list;
 mod moves;
 mod trade;

@@ -6,6 +6,7 @@
 
 mod build;
 mod shield;
+mod simulate;
 #[cfg(test)]
 mod tests;
 mod values;
@@ -17,7 +18,7 @@ use std::time::{Duration, Instant};
 
 use codec::Encode;
 use taonet_localnet_runtime::dev::{Directive, StorageEntry, impersonate};
-use taonet_localnet_runtime::mev_shield::ShieldKey;
+use taonet_localnet_runtime::mev_shield::{ShieldKey, development_key};
 use taonet_localnet_runtime::{AccountId, RuntimeCall};
 use tokio::sync::oneshot;
 
@@ -32,6 +33,7 @@ use values::Values;
 
 pub(crate) use build::Applied;
 pub use build::BuildError;
+pub(crate) use simulate::simulate;
 
 /// Maximum number of blocks per commit.
 const GROUP: usize = 64;
@@ -198,7 +200,7 @@ impl Author {
         }
         let stated = stated_at(&tip, &state, time)?;
         let (staged, waiting, flushed) = (Vec::new(), Vec::new(), Instant::now());
-        let (shield_key, values) = (ShieldKey::development(), Values::default());
+        let (shield_key, values) = (development_key(), Values::default());
         Ok(Self {
             chain,
             clock,

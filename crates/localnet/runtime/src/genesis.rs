@@ -6,7 +6,7 @@ use sp_core::storage::Storage;
 use sp_core::{Pair, sr25519};
 use sp_runtime::BuildStorage;
 
-use crate::mev_shield::ShieldKey;
+use crate::mev_shield::development_key;
 use crate::runtime::{AccountId, BlockNumber, Hash, Runtime, RuntimeGenesisConfig, SlotDuration};
 use crate::subtensor::MaxEpochsPerBlock;
 
@@ -98,7 +98,7 @@ pub fn genesis(endowed: &[AccountId]) -> Result<Storage, GenesisError> {
         balances: pallet_balances::GenesisConfig { balances, ..Default::default() },
         aura: pallet_aura::GenesisConfig { authorities: vec![author.into()] },
         mev_shield: crate::mev_shield::GenesisConfig {
-            author: Some((author.into(), ShieldKey::development().public())),
+            author: Some((author.into(), development_key().public())),
             ..Default::default()
         },
         sudo: pallet_sudo::GenesisConfig { key: Some(alice.clone()) },

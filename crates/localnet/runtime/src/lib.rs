@@ -35,8 +35,8 @@
 //! no contracts or EVM, and no finality pallet: the node finalizes each block. The chain must hold nothing of value: its
 //! sudo key is `//Alice`, a key that everyone knows.
 //!
-//! Uses `taonet-consensus` at every epoch, `taonet-timelock` to verify pulses and reveal what they decrypt, and
-//! `taonet-primitives`. Used by `taonet-localnet`, which produces blocks with it.
+//! Uses `taonet-consensus` at every epoch, `taonet-timelock` to verify pulses and reveal what they decrypt,
+//! `taonet-shield` to decrypt calls, and `taonet-primitives`. Used by `taonet-localnet`, which produces blocks with it.
 
 // FRAME's macros generate undocumentable items at the root; the modules are documented.
 #![allow(missing_docs, unreachable_pub)]

@@ -1,11 +1,14 @@
+use std::time::Duration;
+
 use taonet_chain::testing::{MockChain, Script};
-use taonet_chain::{DispatchError, RefusedBecause, calls};
+use taonet_chain::{DispatchError, Effect, RefusedBecause, calls};
 use taonet_primitives::Rao;
+use taonet_shield::ShieldKey;
 
 use super::*;
 use crate::exit::exit_code;
 
-const QUIET: SubmitArgs = SubmitArgs { yes: false, dry_run: false, finalized: false };
+const QUIET: SubmitArgs = SubmitArgs { yes: false, dry_run: false, finalized: false, mev_shield: false };
 
 fn alice() -> Keypair {
     Keypair::from_uri("//Alice").unwrap()
@@ -87,11 +90,75 @@ async fn an_unreachable_chain_is_a_network_failure() {
 #[tokio::test]
 async fn a_dry_run_sends_nothing() {
     let chain = MockChain::default();
-    outcome_of(&chain, &SubmitArgs { yes: false, dry_run: true, finalized: false }).await.unwrap();
+    outcome_of(&chain, &SubmitArgs { dry_run: true, ..QUIET }).await.unwrap();
     assert_eq!(chain.submitted(), []);
     // The nonce is released.
     outcome_of(&chain, &QUIET).await.unwrap();
     assert_eq!(chain.included().iter().map(|extrinsic| extrinsic.nonce).collect::<Vec<_>>(), [0]);
+}
+
+#[tokio::test]
+async fn a_call_that_would_fail_is_neither_valid_nor_confirmed() {
+    let chain = MockChain::default();
+    let error = DispatchError::Module { pallet: "P".into(), name: "SubtokenDisabled".into(), docs: "No.".into() };
+    let dry = SubmitArgs { dry_run: true, ..QUIET };
+    for (result, code) in [(Ok(()), 0), (Err(error), 1)] {
+        chain.simulate(Some(Effect { result, events: Vec::new() }));
+        let result = outcome_of(&chain, &dry).await;
+        assert_eq!(exit_code(&result), code, "{result:?}");
+    }
+    for args in [&dry, &QUIET] {
+        let result = args.confirm_and_submit(&chain, &alice(), plan(), &Context { json: true }).await;
+        let text = result.unwrap_err().to_string();
+        assert!(
+            text.contains("the call would fail: P.SubtokenDisabled") && text.contains("tao subnets start"),
+            "{text}"
+        );
+    }
+    assert_eq!(chain.submitted(), []);
+}
+
+#[tokio::test]
+async fn without_a_shield_nothing_is_sent() {
+    let chain = MockChain::default();
+    for args in [SubmitArgs { mev_shield: true, ..QUIET }, SubmitArgs { mev_shield: true, dry_run: true, ..QUIET }] {
+        let error = outcome_of(&chain, &args).await.unwrap_err().to_string();
+        assert!(error.contains("no key of a MEV shield") && error.contains("without --mev-shield"), "{error}");
+    }
+    assert_eq!(chain.submitted(), []);
+}
+
+#[tokio::test]
+async fn a_shielded_call_is_only_sent_encrypted() {
+    let chain = MockChain::new(Duration::from_secs(1));
+    chain.set_shield_key(Some(ShieldKey::from_seed([1; 32], [2; 32]).public()));
+    let mining = chain.clone();
+    let mining = tokio::spawn(async move {
+        loop {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+            mining.mine(1);
+        }
+    });
+    // The authors of the mock decrypt nothing.
+    let error = outcome_of(&chain, &SubmitArgs { mev_shield: true, ..QUIET }).await.unwrap_err().to_string();
+    mining.abort();
+    assert!(error.contains("includes the encrypted call") && error.contains("--dry-run"), "{error}");
+    let submitted = chain.submitted();
+    let [submission] = submitted.as_slice() else { panic!("{submitted:?}") };
+    let call = submission.call.as_ref().unwrap();
+    assert_eq!((call.pallet(), call.name()), ("MevShield", "submit_encrypted"));
+}
+
+#[tokio::test]
+async fn a_ciphertext_for_an_old_key_is_refused() {
+    let chain = MockChain::default();
+    chain.set_shield_key(Some(ShieldKey::from_seed([1; 32], [2; 32]).public()));
+    chain.script([Script::Refuse(RefusedBecause::custom(24))]);
+    let error = outcome_of(&chain, &SubmitArgs { mev_shield: true, ..QUIET }).await.unwrap_err().to_string();
+    assert!(error.contains("encrypted to another key") && error.contains("every block; retry"), "{error}");
+    chain.set_shield_key(Some(vec![0; 3]));
+    let error = outcome_of(&chain, &SubmitArgs { mev_shield: true, ..QUIET }).await.unwrap_err().to_string();
+    assert!(error.contains("1184 bytes, got 3"), "{error}");
 }
 
 #[tokio::test]

@@ -6,6 +6,7 @@ use taonet_chain::calls::{self, PriceLimit};
 use taonet_chain::{At, Client};
 use taonet_primitives::{Alpha, Coldkey, Hotkey, NetUid, Rao};
 
+use super::limit::{ToleranceArgs, described};
 use super::trade::staked;
 use crate::chain::{Account, NetworkArgs, PairArgs, Plan, SubmitArgs, failed};
 use crate::context::Context;
@@ -31,6 +32,17 @@ impl AmountArgs {
     }
 }
 
+/// Arguments for the price limit of a trade between two subnets
+#[derive(Debug, Args)]
+struct LimitArgs {
+    /// Minimum alpha of the destination per alpha of the origin [default: the current ratio of the prices with
+    /// --tolerance]
+    #[arg(long, value_name = "RATIO")]
+    limit: Option<Rao>,
+    #[command(flatten)]
+    tolerance: ToleranceArgs,
+}
+
 /// Move stake to another hotkey
 #[derive(Debug, Args)]
 pub(crate) struct MoveArgs {
@@ -45,6 +57,8 @@ pub(crate) struct MoveArgs {
     /// Netuid of the destination [default: the same subnet]
     #[arg(long, value_name = "NETUID")]
     to_netuid: Option<NetUid>,
+    #[command(flatten)]
+    limit: LimitArgs,
     #[command(flatten)]
     submit: SubmitArgs,
     #[command(flatten)]
@@ -64,12 +78,8 @@ pub(crate) struct SwapArgs {
     /// Netuid of the destination; 0 is the root network
     #[arg(long, value_name = "NETUID")]
     to_netuid: NetUid,
-    /// Minimum alpha of the destination per alpha of the origin [default: none]
-    #[arg(long, value_name = "RATIO")]
-    limit: Option<Rao>,
-    /// Allow a partial swap up to --limit instead of failing
-    #[arg(long, requires = "limit")]
-    partial: bool,
+    #[command(flatten)]
+    limit: LimitArgs,
     #[command(flatten)]
     submit: SubmitArgs,
     #[command(flatten)]
@@ -92,6 +102,9 @@ pub(crate) struct TransferArgs {
     /// Netuid of the destination [default: the same subnet]
     #[arg(long, value_name = "NETUID")]
     to_netuid: Option<NetUid>,
+    /// Trade at any price; required if the destination is another subnet
+    #[arg(long)]
+    no_limit: bool,
     #[command(flatten)]
     submit: SubmitArgs,
     #[command(flatten)]
@@ -109,11 +122,20 @@ pub(super) fn move_stake(args: &MoveArgs, context: &Context) -> anyhow::Result<(
             "--to-hotkey is the hotkey of the stake\nhint: use `tao stake swap` to move stake to another subnet",
         ));
     }
+    let is_limited = args.limit.limit.is_some() || args.limit.tolerance.are_set();
+    if from == to && is_limited {
+        return Err(Classified::error(
+            Failure::Usage,
+            "a move within one subnet has no price to limit\nhint: omit --limit, --tolerance and --partial, or pass \
+             --to-netuid",
+        ));
+    }
     context.block_on(async {
         let chain = args.network.connect().await?;
         let key = args.pair.unlock(&args.network, &chain)?;
         let amount = args.amount.amount(&chain, hotkey, key.coldkey(), from).await?;
         let expected = expected(&chain, from, to, amount).await?;
+        let limit = args.limit.tolerance.of_swap(&chain, (from, to), args.limit.limit).await?;
         let about = json!({
             "coldkey": key.coldkey(),
             "hotkey": hotkey,
@@ -122,9 +144,13 @@ pub(super) fn move_stake(args: &MoveArgs, context: &Context) -> anyhow::Result<(
             "to_netuid": to,
             "amount_rao": amount,
             "expected_alpha_rao": expected,
+            "limit_price": limit.map(|limit| limit.price),
         });
-        let what = format!("Move {} from {hotkey} to {to_hotkey}", route(from, to, amount, expected));
-        let call = calls::move_stake((hotkey, from), (to_hotkey, to), amount);
+        let what = format!("Move {} from {hotkey} to {to_hotkey}", route((from, to), amount, expected, limit));
+        let call = match limit {
+            Some(limit) => calls::move_stake_limit((hotkey, from), (to_hotkey, to), amount, limit),
+            None => calls::move_stake((hotkey, from), (to_hotkey, to), amount),
+        };
         args.submit.confirm_and_submit(&chain, &key, Plan::new(call, what, about), context).await
     })
 }
@@ -139,11 +165,10 @@ pub(super) fn swap(args: &SwapArgs, context: &Context) -> anyhow::Result<()> {
         let key = args.pair.unlock(&args.network, &chain)?;
         let amount = args.amount.amount(&chain, hotkey, key.coldkey(), from).await?;
         let expected = expected(&chain, from, to, amount).await?;
-        let call = match args.limit {
+        let limit = args.limit.tolerance.of_swap(&chain, (from, to), args.limit.limit).await?;
+        let call = match limit {
+            Some(limit) => calls::swap_stake_limit(hotkey, from, to, amount, limit),
             None => calls::swap_stake(hotkey, from, to, amount),
-            Some(price) => {
-                calls::swap_stake_limit(hotkey, from, to, amount, PriceLimit { price, allow_partial: args.partial })
-            }
         };
         let about = json!({
             "coldkey": key.coldkey(),
@@ -152,8 +177,9 @@ pub(super) fn swap(args: &SwapArgs, context: &Context) -> anyhow::Result<()> {
             "to_netuid": to,
             "amount_rao": amount,
             "expected_alpha_rao": expected,
+            "limit_price": limit.map(|limit| limit.price),
         });
-        let what = format!("Swap {} on {hotkey}", route(from, to, amount, expected));
+        let what = format!("Swap {} on {hotkey}", route((from, to), amount, expected, limit));
         args.submit.confirm_and_submit(&chain, &key, Plan::new(call, what, about), context).await
     })
 }
@@ -161,6 +187,13 @@ pub(super) fn swap(args: &SwapArgs, context: &Context) -> anyhow::Result<()> {
 pub(super) fn transfer(args: &TransferArgs, context: &Context) -> anyhow::Result<()> {
     let (hotkey, receiver) = (args.pair.hotkey()?, args.to.coldkey());
     let (from, to) = (args.netuid, args.to_netuid.unwrap_or(args.netuid));
+    if from != to && !args.no_limit {
+        return Err(Classified::error(
+            Failure::Usage,
+            "the chain has no price limit for transfers to another subnet\nhint: use `tao stake swap` before the \
+             transfer, or pass --no-limit to trade at any price",
+        ));
+    }
     context.block_on(async {
         let chain = args.network.connect().await?;
         let key = args.pair.unlock(&args.network, &chain)?;
@@ -175,7 +208,7 @@ pub(super) fn transfer(args: &TransferArgs, context: &Context) -> anyhow::Result
             "amount_rao": amount,
             "expected_alpha_rao": expected,
         });
-        let what = format!("Give {} on {hotkey} to {receiver}", route(from, to, amount, expected));
+        let what = format!("Give {} on {hotkey} to {receiver}", route((from, to), amount, expected, None));
         let call = calls::transfer_stake(receiver, hotkey, from, to, amount);
         args.submit.confirm_and_submit(&chain, &key, Plan::new(call, what, about), context).await
     })
@@ -192,10 +225,11 @@ async fn expected(chain: &Client, from: NetUid, to: NetUid, amount: Alpha) -> an
     Ok(bought.alpha_amount)
 }
 
-fn route(from: NetUid, to: NetUid, amount: Alpha, expected: Alpha) -> String {
+fn route((from, to): (NetUid, NetUid), amount: Alpha, expected: Alpha, limit: Option<PriceLimit>) -> String {
     if from == to {
         format!("{amount} alpha of subnet {from}")
     } else {
-        format!("{amount} alpha of subnet {from} for about {expected} alpha of subnet {to}")
+        let limit = described(limit, "least", "alpha per alpha");
+        format!("{amount} alpha of subnet {from} for about {expected} alpha of subnet {to}{limit}")
     }
 }

@@ -1,10 +1,11 @@
 use anyhow::{Context as _, bail};
 use clap::Args;
 use serde_json::json;
-use taonet_chain::calls::{self, PriceLimit};
-use taonet_chain::{At, Client};
+use taonet_chain::{At, Client, calls};
 use taonet_primitives::{Alpha, Coldkey, Hotkey, NetUid, Rao};
 
+use super::limit::{TAO_PER_ALPHA, ToleranceArgs, described};
+use super::unstake_all;
 use crate::chain::{NetworkArgs, PairArgs, Plan, SubmitArgs, failed};
 use crate::context::Context;
 use crate::exit::{Classified, Failure};
@@ -12,18 +13,11 @@ use crate::exit::{Classified, Failure};
 /// Arguments for the price limit of a trade
 #[derive(Debug, Args)]
 struct LimitArgs {
-    /// Limit price, in TAO per alpha [default: none]
+    /// Limit price, in TAO per alpha [default: the current price with --tolerance]
     #[arg(long, value_name = "TAO")]
     limit: Option<Rao>,
-    /// Allow a partial trade up to --limit instead of failing
-    #[arg(long, requires = "limit")]
-    partial: bool,
-}
-
-impl LimitArgs {
-    fn limit(&self) -> Option<PriceLimit> {
-        self.limit.map(|price| PriceLimit { price, allow_partial: self.partial })
-    }
+    #[command(flatten)]
+    tolerance: ToleranceArgs,
 }
 
 /// Stake TAO on a hotkey
@@ -69,13 +63,14 @@ pub(crate) struct RemoveArgs {
 
 pub(super) fn add(args: &AddArgs, context: &Context) -> anyhow::Result<()> {
     let (hotkey, netuid, amount) = (args.pair.hotkey()?, args.netuid, args.amount);
-    let call = match args.limit.limit() {
-        Some(limit) => calls::add_stake_limit(hotkey, netuid, amount, limit),
-        None => calls::add_stake(hotkey, netuid, amount),
-    };
     context.block_on(async {
         let chain = args.network.connect().await?;
         let expected = chain.simulate_buying(netuid, amount, At::Head).await.map_err(failed)?;
+        let limit = args.limit.tolerance.of_purchase(&chain, netuid, args.limit.limit).await?;
+        let call = match limit {
+            Some(limit) => calls::add_stake_limit(hotkey, netuid, amount, limit),
+            None => calls::add_stake(hotkey, netuid, amount),
+        };
         let key = args.pair.unlock(&args.network, &chain)?;
         let about = json!({
             "coldkey": key.coldkey(),
@@ -83,17 +78,20 @@ pub(super) fn add(args: &AddArgs, context: &Context) -> anyhow::Result<()> {
             "netuid": netuid,
             "amount_rao": amount,
             "expected_alpha_rao": expected.alpha_amount,
+            "limit_price": limit.map(|limit| limit.price),
         });
-        let what =
-            format!("Stake {amount} TAO on {hotkey} on subnet {netuid} for about {} alpha", expected.alpha_amount);
+        let limit = described(limit, "most", TAO_PER_ALPHA);
+        let alpha = expected.alpha_amount;
+        let what = format!("Stake {amount} TAO on {hotkey} on subnet {netuid} for about {alpha} alpha{limit}");
         args.submit.confirm_and_submit(&chain, &key, Plan::new(call, what, about), context).await
     })
 }
 
 pub(super) fn remove(args: &RemoveArgs, context: &Context) -> anyhow::Result<()> {
     let hotkey = args.pair.hotkey()?;
-    if args.netuid.is_none() && args.limit.limit.is_some() {
-        return Err(Classified::error(Failure::Usage, "--limit requires --netuid: prices differ by subnet"));
+    let is_limited = args.limit.limit.is_some() || args.limit.tolerance.are_set();
+    if args.netuid.is_none() && is_limited {
+        return Err(Classified::error(Failure::Usage, "a price limit requires --netuid: prices differ by subnet"));
     }
     context.block_on(async {
         let chain = args.network.connect().await?;
@@ -101,11 +99,7 @@ pub(super) fn remove(args: &RemoveArgs, context: &Context) -> anyhow::Result<()>
         let coldkey = key.coldkey();
         let plan = match args.netuid {
             Some(netuid) => remove_on(args, &chain, (hotkey, coldkey, netuid)).await?,
-            None => Plan::new(
-                calls::unstake_all(hotkey),
-                format!("Unstake everything from {hotkey} on all subnets"),
-                json!({ "coldkey": coldkey, "hotkey": hotkey, "netuid": null }),
-            ),
+            None => unstake_all::plan(&chain, hotkey, coldkey, false).await?,
         };
         args.submit.confirm_and_submit(&chain, &key, plan, context).await
     })
@@ -121,19 +115,26 @@ async fn remove_on(
     } else {
         args.amount.context("no amount given\nhint: pass an amount of alpha, or --all")?
     };
-    let call = match args.limit.limit() {
+    let limit = args.limit.tolerance.of_sale(chain, netuid, args.limit.limit).await?;
+    // The chain reads the whole stake itself, with the emission up to the block of the call; it has no partial form.
+    let is_full = args.all && !args.limit.tolerance.is_partial();
+    let call = match limit {
+        limit if is_full => calls::remove_stake_full_limit(hotkey, netuid, limit.map(|limit| limit.price)),
         Some(limit) => calls::remove_stake_limit(hotkey, netuid, amount, limit),
         None => calls::remove_stake(hotkey, netuid, amount),
     };
     let expected = chain.simulate_selling(netuid, amount, At::Head).await.map_err(failed)?;
-    let what = format!("Unstake {amount} alpha from {hotkey} on subnet {netuid} for about {} TAO", expected.tao_amount);
     let about = json!({
         "coldkey": coldkey,
         "hotkey": hotkey,
         "netuid": netuid,
         "amount_rao": amount,
         "expected_tao_rao": expected.tao_amount,
+        "limit_price": limit.map(|limit| limit.price),
     });
+    let whole = if is_full { "everything, now " } else { "" };
+    let (tao, limit) = (expected.tao_amount, described(limit, "least", TAO_PER_ALPHA));
+    let what = format!("Unstake {whole}{amount} alpha from {hotkey} on subnet {netuid} for about {tao} TAO{limit}");
     Ok(Plan::new(call, what, about))
 }
 

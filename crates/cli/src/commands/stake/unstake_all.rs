@@ -1,12 +1,16 @@
 use anyhow::bail;
 use clap::Args;
+use futures::{StreamExt as _, TryStreamExt as _, stream};
 use serde_json::json;
-use taonet_chain::{At, calls};
-use taonet_primitives::Rao;
+use taonet_chain::{At, Client, calls};
+use taonet_primitives::{Coldkey, Hotkey, Rao};
 
 use crate::chain::{NetworkArgs, PairArgs, Plan, SubmitArgs, failed};
 use crate::commands::balance::value;
 use crate::context::Context;
+
+/// Maximum number of requests in flight.
+const CONCURRENT: usize = 8;
 
 /// Unstake everything from a hotkey, on all subnets
 #[derive(Debug, Args)]
@@ -27,31 +31,48 @@ pub(super) fn run(args: &UnstakeAllArgs, context: &Context) -> anyhow::Result<()
     context.block_on(async {
         let chain = args.network.connect().await?;
         let key = args.pair.unlock(&args.network, &chain)?;
-        let coldkey = key.coldkey();
-        let stakes = chain.stakes(coldkey, At::Head).await.map_err(failed)?;
-        let prices = chain.prices(At::Head).await.map_err(failed)?;
-        let on_hotkey = stakes.iter().filter(|stake| stake.hotkey == hotkey && stake.stake.get() > 0);
-        let sold: Vec<_> = on_hotkey.filter(|stake| !args.to_root || stake.netuid.0 != 0).collect();
-        if sold.is_empty() {
-            bail!("{coldkey} has no stake to sell on {hotkey}\nhint: list the stake with `tao stake list`");
-        }
-        let worth = sold.iter().fold(Rao::ZERO, |sum, stake| sum.checked_add(value(&prices, stake)).unwrap_or(sum));
-        let (call, what) = if args.to_root {
-            (calls::unstake_all_alpha(hotkey), "Sell all alpha staked on")
-        } else {
-            (calls::unstake_all(hotkey), "Unstake everything from")
-        };
-        let netuids: Vec<_> = sold.iter().map(|stake| stake.netuid).collect();
-        let list: Vec<_> = netuids.iter().map(ToString::to_string).collect();
-        let about = json!({
-            "coldkey": coldkey,
-            "hotkey": hotkey,
-            "netuids": netuids,
-            "value_rao": worth,
-            "to_root": args.to_root,
-        });
-        let then = if args.to_root { ", and stake the TAO on the root network" } else { "" };
-        let what = format!("{what} {hotkey} on subnets {}, worth {worth} TAO at current prices{then}", list.join(", "));
-        args.submit.confirm_and_submit(&chain, &key, Plan::new(call, what, about), context).await
+        let plan = plan(&chain, hotkey, key.coldkey(), args.to_root).await?;
+        args.submit.confirm_and_submit(&chain, &key, plan, context).await
     })
+}
+
+/// Plans the sale of all stake on a hotkey, or with `to_root` of all alpha. The chain has no price limit for it.
+pub(super) async fn plan(chain: &Client, hotkey: Hotkey, coldkey: Coldkey, to_root: bool) -> anyhow::Result<Plan> {
+    let stakes = chain.stakes(coldkey, At::Head).await.map_err(failed)?;
+    let prices = chain.prices(At::Head).await.map_err(failed)?;
+    let on_hotkey = stakes.iter().filter(|stake| stake.hotkey == hotkey && stake.stake.get() > 0);
+    let sold: Vec<_> = on_hotkey.filter(|stake| !to_root || stake.netuid.0 != 0).collect();
+    if sold.is_empty() {
+        bail!("{coldkey} has no stake to sell on {hotkey}\nhint: list the stake with `tao stake list`");
+    }
+    let sales: Vec<_> =
+        sold.iter().map(|stake| chain.simulate_selling(stake.netuid, stake.stake, At::Head)).collect();
+    let sales: Vec<_> = stream::iter(sales).buffered(CONCURRENT).try_collect().await.map_err(failed)?;
+    let total = |amounts: &mut dyn Iterator<Item = Rao>| {
+        amounts.fold(Rao::ZERO, |sum, amount| sum.checked_add(amount).unwrap_or(sum))
+    };
+    let worth = total(&mut sold.iter().map(|stake| value(&prices, stake)));
+    let expected = total(&mut sales.iter().map(|sale| sale.tao_amount));
+    let (call, what) = if to_root {
+        (calls::unstake_all_alpha(hotkey), "Sell all alpha staked on")
+    } else {
+        (calls::unstake_all(hotkey), "Unstake everything from")
+    };
+    let netuids: Vec<_> = sold.iter().map(|stake| stake.netuid).collect();
+    let list: Vec<_> = netuids.iter().map(ToString::to_string).collect();
+    let about = json!({
+        "coldkey": coldkey,
+        "hotkey": hotkey,
+        "netuids": netuids,
+        "value_rao": worth,
+        "expected_tao_rao": expected,
+        "to_root": to_root,
+    });
+    let then = if to_root { ", and stake the TAO on the root network" } else { "" };
+    let what = format!(
+        "{what} {hotkey} on subnets {}, worth {worth} TAO at current prices, for about {expected} TAO after fees and \
+         slippage, at any price{then}",
+        list.join(", ")
+    );
+    Ok(Plan::new(call, what, about))
 }

@@ -1,11 +1,10 @@
 //! The `tao wallet overview` command.
 
-use std::collections::BTreeSet;
-
 use clap::Args;
+use futures::{StreamExt as _, TryStreamExt as _, stream};
 use serde_json::{Value, json};
-use taonet_chain::{Chain as _, Client, Detail, Metagraph, Neuron, Share};
-use taonet_primitives::{BlockHash, Hotkey, MechId, NetUid};
+use taonet_chain::{At, Chain as _, Client, Detail, Metagraph, Neuron, Share};
+use taonet_primitives::{Hotkey, MechId, NetUid};
 
 use super::place::WalletArgs;
 use crate::chain::{AtArgs, NetworkArgs, block_json, failed};
@@ -13,6 +12,9 @@ use crate::commands::balance::staked;
 use crate::context::Context;
 use crate::table::{table, whole, wrapped};
 use crate::tables::OVERVIEW;
+
+/// Maximum number of metagraphs that are read at the same time.
+const CONCURRENT: usize = 8;
 
 /// Show a wallet's balance, stake and neurons
 #[derive(Debug, Args)]
@@ -44,17 +46,12 @@ pub(crate) fn run(args: &OverviewArgs, context: &Context) -> anyhow::Result<()> 
     context.block_on(async {
         let chain = args.network.connect().await?;
         let block = args.at.block(&chain).await?;
-        let balance = chain.balance(coldkey.into(), block.into()).await.map_err(failed)?;
-        let worth = staked(&chain, coldkey.into(), block.into()).await?;
-        let mut netuids = BTreeSet::new();
-        for key in &hotkeys {
-            netuids.extend(memberships(&chain, key.hotkey, block.hash).await?);
-        }
-        netuids.retain(|netuid| args.netuid.is_none_or(|wanted| wanted == *netuid));
-        let mut metagraphs = Vec::new();
-        for netuid in netuids {
-            metagraphs.push(chain.metagraph(netuid, MechId(0), Detail::Lite, block.into()).await.map_err(failed)?);
-        }
+        let balance = async { chain.balance(coldkey.into(), block.into()).await.map_err(failed) };
+        let (balance, worth, metagraphs) = tokio::try_join!(
+            balance,
+            staked(&chain, coldkey.into(), block.into()),
+            metagraphs(&chain, &hotkeys, args.netuid, block.into())
+        )?;
         let neurons: Vec<_> = metagraphs.iter().flat_map(|metagraph| ours(metagraph, &hotkeys)).collect();
         if context.json {
             let neurons: Vec<_> = neurons.iter().map(document).collect();
@@ -87,11 +84,19 @@ pub(crate) fn run(args: &OverviewArgs, context: &Context) -> anyhow::Result<()> 
     })
 }
 
-/// Returns the subnets on which a hotkey is registered.
-async fn memberships(chain: &Client, hotkey: Hotkey, block: BlockHash) -> anyhow::Result<Vec<NetUid>> {
-    let entries = chain.storage_map("SubtensorModule", "IsNetworkMember", &[json!(hotkey)], block.into()).await;
-    let entries = entries.map_err(failed)?.into_iter().filter(|(_, is_member)| is_member == &Value::Bool(true));
-    Ok(entries.filter_map(|(keys, _)| serde_json::from_value(keys.last()?.clone()).ok()).collect())
+/// Returns the metagraphs of the subnets on which a hotkey is registered, ordered by subnet.
+async fn metagraphs(chain: &Client, hotkeys: &[Named], only: Option<NetUid>, at: At) -> anyhow::Result<Vec<Metagraph>> {
+    let hotkeys: Vec<_> = hotkeys.iter().map(|key| key.hotkey).collect();
+    let netuids = match only {
+        Some(netuid) => vec![netuid],
+        None => chain.netuids(at).await.map_err(failed)?,
+    };
+    let found = chain.registrations(&hotkeys, &netuids, at).await.map_err(failed)?;
+    let mut netuids: Vec<_> = found.into_iter().map(|(netuid, ..)| netuid).collect();
+    netuids.dedup();
+    let reads: Vec<_> =
+        netuids.into_iter().map(|netuid| chain.metagraph(netuid, MechId(0), Detail::Lite, at)).collect();
+    stream::iter(reads).buffered(CONCURRENT).try_collect().await.map_err(failed)
 }
 
 fn ours<'a>(

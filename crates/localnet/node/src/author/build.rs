@@ -115,14 +115,34 @@ pub(crate) struct Built {
     pub(crate) applied: Option<Applied>,
 }
 
-struct Draft<'a, 's> {
-    overlay: Overlay,
+/// A block while it is built.
+pub(super) struct Draft<'a, 's> {
+    pub(super) overlay: Overlay,
     state: &'a KnownState<'s>,
     number: u32,
     extrinsics: Vec<Vec<u8>>,
 }
 
-impl Draft<'_, '_> {
+impl<'a, 's> Draft<'a, 's> {
+    /// Begins the block after `parent`, with its inherents. Also returns its header, without roots.
+    pub(super) fn begin(
+        parent: &Head,
+        state: &'a KnownState<'s>,
+        millis: u64,
+        slot: u64,
+        addition: Option<&Addition>,
+    ) -> Result<(Self, Header), BuildError> {
+        let number = parent.number().saturating_add(1);
+        let mut logs = vec![DigestItem::PreRuntime(AURA, (millis / slot.max(1)).encode())];
+        logs.extend(addition.map(|addition| addition.directive.digest()));
+        let blank = Header::new(number, H256::zero(), H256::zero(), parent.hash, Digest { logs });
+        let mut draft = Self { overlay: Overlay::default(), state, number, extrinsics: Vec::new() };
+        call(&mut draft.overlay, state, "Core_initialize_block", &blank.encode())
+            .map_err(|source| BuildError::Call { number, source })?;
+        draft.inherents(millis)?;
+        Ok((draft, blank))
+    }
+
     fn call<T: Decode>(&mut self, method: &'static str, data: &[u8]) -> Result<T, BuildError> {
         let number = self.number;
         call_as(&mut self.overlay, self.state, method, data).map_err(|source| BuildError::Call { number, source })
@@ -142,7 +162,7 @@ impl Draft<'_, '_> {
     }
 
     /// Applies the extrinsic of a development command.
-    fn add(&mut self, extrinsic: &[u8]) -> Result<Applied, BuildError> {
+    pub(super) fn add(&mut self, extrinsic: &[u8]) -> Result<Applied, BuildError> {
         let number = self.number;
         let index = u32::try_from(self.extrinsics.len()).unwrap_or(u32::MAX);
         match self.apply(extrinsic) {
@@ -186,14 +206,8 @@ pub(crate) fn build(
     shield_key: &ShieldKey,
     addition: Option<&Addition>,
 ) -> Result<Built, BuildError> {
-    let number = parent.number().saturating_add(1);
-    let mut logs = vec![DigestItem::PreRuntime(AURA, (millis / slot.max(1)).encode())];
-    logs.extend(addition.map(|addition| addition.directive.digest()));
-    let blank = Header::new(number, H256::zero(), H256::zero(), parent.hash, Digest { logs });
-    let mut draft = Draft { overlay: Overlay::default(), state, number, extrinsics: Vec::new() };
-    call(&mut draft.overlay, state, "Core_initialize_block", &blank.encode())
-        .map_err(|source| BuildError::Call { number, source })?;
-    draft.inherents(millis)?;
+    let (mut draft, blank) = Draft::begin(parent, state, millis, slot, addition)?;
+    let number = draft.number;
     let extrinsic = addition.and_then(|addition| addition.extrinsic.as_deref());
     let applied = extrinsic.map(|extrinsic| draft.add(extrinsic)).transpose()?;
     let (included, left) = take_calls(&mut draft, queued, shield_key);

@@ -5,12 +5,12 @@ use std::path::PathBuf;
 use codec::DecodeLimit;
 use serde_json::{Value, json};
 use taonet_localnet_runtime::dev::StorageEntry;
-use taonet_localnet_runtime::{RuntimeCall, VERSION};
+use taonet_localnet_runtime::{RuntimeCall, UncheckedExtrinsic, VERSION};
 
 use super::error::{Answer, author, internal, invalid_params, snapshot, store};
-use super::params::Args;
+use super::params::{Args, to_hex};
 use super::{Context, Methods, RegisterError};
-use crate::author::{Applied, AuthorError, Done, Goal};
+use crate::author::{Applied, AuthorError, Done, Goal, simulate};
 use crate::clock::Clock;
 use crate::pool::DEPTH;
 use crate::store::Snapshot;
@@ -30,6 +30,18 @@ pub(super) fn register(methods: &mut Methods) -> Result<(), RegisterError> {
         Ok(Goal::Epoch(netuid))
     })?;
     methods.heavy(&["dev_status"], status);
+    methods.heavy(&["dev_dryRun"], |context, args| {
+        let extrinsic = args.bytes(0, "an extrinsic")?;
+        UncheckedExtrinsic::decode_all_with_depth_limit(DEPTH, &mut extrinsic.as_slice())
+            .map_err(|failure| invalid_params(format!("malformed extrinsic: {failure}")))?;
+        let simulated = simulate(&context.chain, context.clock, &extrinsic).map_err(|failure| author(&failure))?;
+        Ok(json!({
+            "parent": simulated.parent,
+            "index": simulated.index,
+            "error": simulated.result.err(),
+            "events": to_hex(&simulated.events),
+        }))
+    });
     methods.heavy(&["dev_snapshot"], |context, args| {
         let path = PathBuf::from(args.name(0, "a file")?);
         if path.is_relative() {

@@ -226,6 +226,7 @@ async fn without_dev_methods_nobody_stops_the_node() {
         "dev_advance",
         "dev_impersonate",
         "dev_setStorage",
+        "dev_dryRun",
     ] {
         assert_eq!(ask(&node, method, json!([1])).await.unwrap_err()["code"], -32601, "{method}");
     }

@@ -3,6 +3,7 @@
 
 mod blocks;
 mod crash;
+mod dry_run;
 mod extrinsics;
 mod flood;
 mod fork;

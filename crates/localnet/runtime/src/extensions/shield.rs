@@ -7,8 +7,9 @@ use scale_info::TypeInfo;
 use sp_runtime::impl_tx_ext_default;
 use sp_runtime::traits::{AsSystemOriginSigner, Implication, TransactionExtension};
 use sp_runtime::transaction_validity::{InvalidTransaction, TransactionValidityError, ValidTransaction};
+use taonet_shield::Parts;
 
-use crate::mev_shield::{Call, Parts};
+use crate::mev_shield::Call;
 use crate::runtime::{MevShield, RuntimeCall, RuntimeOrigin};
 
 /// Custom error code for a malformed ciphertext.
@@ -56,7 +57,7 @@ mod tests {
     use sp_runtime::traits::TxBaseImplication;
 
     use super::*;
-    use crate::mev_shield::ShieldKey;
+    use crate::mev_shield::development_key;
     use crate::testing::{account, chain};
 
     fn validate(ciphertext: Vec<u8>) -> Result<(), TransactionValidityError> {
@@ -70,7 +71,7 @@ mod tests {
     fn only_ciphertexts_for_the_authors_key_wait_for_a_block() {
         chain(|| {
             let custom = |number| Err(InvalidTransaction::Custom(number).into());
-            let hash = sp_io::hashing::twox_128(&ShieldKey::development().public()).to_vec();
+            let hash = sp_io::hashing::twox_128(&development_key().public()).to_vec();
             let rest = [&4_u16.to_le_bytes()[..], &[0; 4], &[0; 24], &[0; 16]].concat();
             assert_eq!(validate([hash.clone(), rest.clone()].concat()), Ok(()));
             assert_eq!(validate([vec![1; 16], rest].concat()), custom(WRONG_KEY));

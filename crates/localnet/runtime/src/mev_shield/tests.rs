@@ -2,6 +2,7 @@ use frame_support::traits::Hooks;
 use frame_support::{BoundedVec, assert_noop};
 use sp_runtime::DispatchError;
 use sp_runtime::traits::Dispatchable;
+use taonet_shield::{KEY_LEN, MAX_CIPHERTEXT};
 
 use super::*;
 use crate::runtime::{MevShield, Runtime, RuntimeCall, RuntimeEvent, RuntimeOrigin, System};
@@ -27,7 +28,7 @@ fn as_root(call: Call<Runtime>) -> String {
 #[test]
 fn the_first_block_has_the_development_key() {
     chain(|| {
-        let key = ShieldKey::development().public();
+        let key = development_key().public();
         for stored in [CurrentKey::<Runtime>::get(), PendingKey::<Runtime>::get(), NextKey::<Runtime>::get()] {
             assert_eq!(stored.unwrap().to_vec(), key);
         }

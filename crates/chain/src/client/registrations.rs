@@ -1,0 +1,72 @@
+use subxt::ext::futures::future::BoxFuture;
+use subxt::ext::futures::{StreamExt as _, TryStreamExt as _, stream};
+use taonet_primitives::{Hotkey, NetUid, Uid};
+
+use super::Client;
+use super::accounts::key;
+use super::state::{Batch, PAGE};
+use super::subnets::number;
+use crate::runtime::LastKey;
+use crate::{At, ChainError};
+
+const SUBTENSOR: &str = "SubtensorModule";
+const UIDS: &str = "Uids";
+/// Maximum number of requests in flight.
+const CONCURRENT: usize = 8;
+
+/// Queries for the registrations of many hotkeys.
+impl Client {
+    /// Returns the netuids of all subnets, in order.
+    ///
+    /// # Errors
+    /// [`ChainError`] if the read fails.
+    pub async fn netuids(&self, at: At) -> Result<Vec<NetUid>, ChainError> {
+        self.inner
+            .rpc
+            .in_time("netuids", async {
+                let block = self.inner.hash(at).await?;
+                let found: Vec<(LastKey<NetUid>, bool)> =
+                    self.inner.map(SUBTENSOR, "NetworksAdded", &[], block).await?;
+                let mut netuids: Vec<_> =
+                    found.into_iter().filter_map(|(LastKey(netuid), is_added)| is_added.then_some(netuid)).collect();
+                netuids.sort_unstable();
+                Ok(netuids)
+            })
+            .await
+    }
+
+    /// Returns where hotkeys are registered, ordered by subnet: netuid, hotkey and uid. Reads 512 pairs of hotkey and
+    /// subnet per request; the read timeout applies to each request.
+    ///
+    /// # Errors
+    /// [`ChainError`] if the read fails.
+    pub async fn registrations(
+        &self,
+        hotkeys: &[Hotkey],
+        netuids: &[NetUid],
+        at: At,
+    ) -> Result<Vec<(NetUid, Hotkey, Uid)>, ChainError> {
+        let block = self.inner.hash(at).await?;
+        let runtime = self.inner.runtime(block).await?;
+        let (mut places, mut keys) = (Vec::new(), Vec::new());
+        for (netuid, hotkey) in netuids.iter().flat_map(|netuid| hotkeys.iter().map(move |hotkey| (*netuid, *hotkey))) {
+            keys.push(runtime.storage_key(SUBTENSOR, UIDS, &[number(netuid.0), key(hotkey)])?);
+            places.push((netuid, hotkey));
+        }
+        let reads: Vec<BoxFuture<'_, Result<Batch, ChainError>>> = keys
+            .chunks(PAGE)
+            .map(|keys| self.inner.rpc.in_time("registrations", self.inner.storage_batch(keys, block)))
+            .collect();
+        let batches: Vec<Batch> = stream::iter(reads).buffered(CONCURRENT).try_collect().await?;
+        let mut found = Vec::new();
+        for ((places, keys), batch) in places.chunks(PAGE).zip(keys.chunks(PAGE)).zip(&batches) {
+            for ((netuid, hotkey), key) in places.iter().zip(keys) {
+                let uid = batch.get(key).map(|bytes| runtime.storage_value(SUBTENSOR, UIDS, Some(bytes)));
+                if let Some(uid) = uid.transpose()?.flatten() {
+                    found.push((*netuid, *hotkey, uid));
+                }
+            }
+        }
+        Ok(found)
+    }
+}

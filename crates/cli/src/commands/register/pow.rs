@@ -1,0 +1,124 @@
+//! `tao register --pow`: registration for proof of work.
+
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, bail};
+use indicatif::{ProgressBar, ProgressStyle};
+use serde::de::DeserializeOwned;
+use serde_json::json;
+use taonet_chain::{At, Block, Chain as _, Client, calls};
+use taonet_primitives::{Coldkey, Hotkey, NetUid};
+
+use super::work::{Solution, Work};
+use super::{RegisterArgs, registered};
+use crate::chain::{Plan, failed};
+use crate::context::Context;
+
+const SUBTENSOR: &str = "SubtensorModule";
+/// Number of blocks after which the search begins again with a newer one: the chain accepts the last five.
+const BLOCKS: u32 = 3;
+const REFRESH: Duration = Duration::from_millis(200);
+
+pub(super) async fn register(args: &RegisterArgs, chain: &Client, context: &Context) -> anyhow::Result<()> {
+    let (hotkey, netuid) = (args.pair.hotkey()?, args.netuid);
+    check(chain, netuid, hotkey).await?;
+    let key = args.pair.unlock(&args.network, chain)?;
+    let timeout = Duration::from_secs(args.timeout);
+    let Found { block, solution, difficulty, hashes } = search(chain, netuid, hotkey, key.coldkey(), timeout).await?;
+    let about = json!({
+        "netuid": netuid,
+        "hotkey": hotkey,
+        "coldkey": key.coldkey(),
+        "difficulty": difficulty,
+        "work_block": block.number,
+        "work_nonce": solution.nonce,
+        "hashes": hashes,
+    });
+    let call = calls::pow_register(netuid, block.number, solution.nonce, &solution.seal, hotkey);
+    let mut plan = Plan::new(call, format!("Register {hotkey} on subnet {netuid} for proof of work"), about);
+    plan.found = registered;
+    // Costs nothing, and the work is soon too old.
+    args.submit.submit(chain, &key, plan, context).await
+}
+
+/// Returns an error if a search would be in vain.
+async fn check(chain: &Client, netuid: NetUid, hotkey: Hotkey) -> anyhow::Result<()> {
+    let known = chain.calls().await.map_err(failed)?;
+    if !known.iter().any(|call| call.pallet == SUBTENSOR && call.name == "pow_register") {
+        bail!("the chain has no registration by proof of work\nhint: register without --pow");
+    }
+    chain.subnet(netuid, At::Head).await.map_err(failed)?;
+    if !read::<bool>(chain, "NetworkPowRegistrationAllowed", netuid).await? {
+        bail!("subnet {netuid} forbids registration by proof of work\nhint: register without --pow");
+    }
+    if let Some(uid) = chain.uid(netuid, &hotkey, At::Head).await.map_err(failed)? {
+        bail!("{hotkey} is already registered on subnet {netuid}, with uid {uid}");
+    }
+    Ok(())
+}
+
+async fn read<T: DeserializeOwned>(chain: &Client, item: &str, netuid: NetUid) -> anyhow::Result<T> {
+    let value = chain.storage(SUBTENSOR, item, &[json!(netuid)], At::Head).await.map_err(failed)?;
+    serde_json::from_value(value).with_context(|| format!("malformed value of {SUBTENSOR}.{item}"))
+}
+
+/// Returns the difficulty of a subnet: `Difficulty` within its bounds, at least 1.
+async fn difficulty(chain: &Client, netuid: NetUid) -> anyhow::Result<u64> {
+    let (difficulty, min, max): (u64, u64, u64) = tokio::try_join!(
+        read(chain, "Difficulty", netuid),
+        read(chain, "MinDifficulty", netuid),
+        read(chain, "MaxDifficulty", netuid)
+    )?;
+    Ok(difficulty.min(max).max(min).max(1))
+}
+
+/// The work that was found.
+struct Found {
+    block: Block,
+    solution: Solution,
+    difficulty: u64,
+    hashes: u64,
+}
+
+/// Searches on all cores, each time for a recent block, until the timeout.
+async fn search(
+    chain: &Client,
+    netuid: NetUid,
+    hotkey: Hotkey,
+    coldkey: Coldkey,
+    timeout: Duration,
+) -> anyhow::Result<Found> {
+    let threads = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
+    let (begun, hashed) = (Instant::now(), Arc::new(AtomicU64::new(0)));
+    let bar = ProgressBar::new_spinner().with_style(ProgressStyle::with_template("{spinner} {elapsed} {msg}")?);
+    while let Some(left) = timeout.checked_sub(begun.elapsed()) {
+        let block = chain.head().await.map_err(failed)?;
+        let difficulty = difficulty(chain, netuid).await?;
+        let work = Work { netuid, block: block.hash, hotkey, coldkey, difficulty };
+        let deadline = Instant::now() + left.min(chain.block_time() * BLOCKS);
+        let (start, count) = (rand::random(), Arc::clone(&hashed));
+        let mut search = tokio::task::spawn_blocking(move || work.search(start, threads, deadline, &count));
+        let found = loop {
+            let ended = tokio::time::timeout(REFRESH, &mut search).await;
+            let hashes = hashed.load(Ordering::Relaxed);
+            let rate = hashes as f64 / begun.elapsed().as_secs_f64().max(f64::EPSILON) / 1e6;
+            bar.set_message(format!("searching at difficulty {difficulty}: {hashes} hashes, {rate:.2} million/s"));
+            if let Ok(found) = ended {
+                break found.context("the search failed")?;
+            }
+        };
+        if let Some(solution) = found {
+            bar.finish_and_clear();
+            return Ok(Found { block, solution, difficulty, hashes: hashed.load(Ordering::Relaxed) });
+        }
+    }
+    bar.finish_and_clear();
+    let (hashes, seconds) = (hashed.load(Ordering::Relaxed), timeout.as_secs());
+    bail!(
+        "no work found in {seconds} s and {hashes} hashes\nhint: allow more time with --timeout, or register for the \
+         price, without --pow"
+    )
+}

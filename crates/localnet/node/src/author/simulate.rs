@@ -1,0 +1,45 @@
+//! Simulation: applies an extrinsic to the newest state, and discards all changes.
+
+use sp_core::H256;
+use sp_io::hashing::twox_128;
+use sp_runtime::DispatchResult;
+
+use super::build::Draft;
+use super::values::Values;
+use super::{AuthorError, slot, stated_at};
+use crate::chain::Chain;
+use crate::clock::{Clock, wall_millis};
+use crate::execute::within;
+
+/// The effect of an extrinsic.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Simulated {
+    /// The block on which the extrinsic was applied.
+    pub(crate) parent: H256,
+    /// The index of the extrinsic in its block.
+    pub(crate) index: u32,
+    /// The result of the call.
+    pub(crate) result: DispatchResult,
+    /// The encoded events of the block up to and including the extrinsic.
+    pub(crate) events: Vec<u8>,
+}
+
+/// Applies an extrinsic in a block after the newest one, with the time that this block would have.
+///
+/// # Errors
+/// [`AuthorError`]; [`super::BuildError::Refused`] if no block can include the extrinsic.
+pub(crate) fn simulate(chain: &Chain, clock: Clock, extrinsic: &[u8]) -> Result<Simulated, AuthorError> {
+    let parent = chain.head();
+    let state = chain.store.tip(&parent)?;
+    let (slot, time) = (slot(&state)?, chain.store.time()?);
+    let now = wall_millis().saturating_add_signed(time.offset);
+    let millis = clock.stamp(stated_at(&parent, &state, time)?, slot, now);
+    let mut values = Values::default();
+    let known = values.of(&state);
+    let (mut draft, _) = Draft::begin(&parent, &known, millis, slot, None)?;
+    let applied = draft.add(extrinsic)?;
+    let key = [twox_128(b"System"), twox_128(b"Events")].concat();
+    let events = within(&mut draft.overlay, &known, || sp_io::storage::get(&key))?;
+    let events = events.map(|events| events.to_vec()).unwrap_or_default();
+    Ok(Simulated { parent: parent.hash, index: applied.index, result: applied.result, events })
+}

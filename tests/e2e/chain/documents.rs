@@ -1,0 +1,170 @@
+//! Compares the JSON documents of the chain commands with the tables of docs/chain.md.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
+
+use serde_json::Value;
+
+use super::{ALICE, AS_ALICE, BABELBIT, BOB, Chain};
+use crate::support::{document, repository};
+
+type Keys = BTreeSet<String>;
+
+/// Words in backticks.
+fn words(cell: &str) -> Keys {
+    cell.split('`').skip(1).step_by(2).map(str::to_owned).collect()
+}
+
+/// Rows of the table in a section of docs/chain.md: cells by command, without the command.
+fn table(section: &str) -> BTreeMap<String, Vec<Keys>> {
+    let guide = std::fs::read_to_string(repository("docs/chain.md")).unwrap();
+    let (_, rest) = guide.split_once(&format!("\n## {section}\n")).unwrap();
+    let section = rest.split("\n## ").next().unwrap();
+    let rows = section.lines().filter_map(|line| line.strip_prefix("| `tao "));
+    rows.map(|row| {
+        let (command, cells) = row.split_once('`').unwrap();
+        (command.to_owned(), cells.split('|').skip(1).map(words).collect())
+    })
+    .collect()
+}
+
+fn keys(value: &Value) -> Keys {
+    value.as_object().into_iter().flatten().map(|(key, _)| key.clone()).collect()
+}
+
+/// Differences between a table and the documents, by command.
+fn differences(table: &BTreeMap<String, Vec<Keys>>, found: &BTreeMap<&str, Vec<Keys>>) -> String {
+    let mut differences = String::new();
+    for (command, documented) in table {
+        let found = found.get(command.as_str());
+        // A last cell without keys describes values whose keys are data.
+        let matches = found.is_some_and(|found| {
+            found
+                .iter()
+                .zip(documented)
+                .enumerate()
+                .all(|(cell, (found, documented))| found == documented || (cell > 0 && documented.is_empty()))
+        });
+        if !matches {
+            let _ = writeln!(differences, "tao {command}:\n  documented {documented:?}\n  found {found:?}");
+        }
+    }
+    for command in found.keys().filter(|command| !table.contains_key(**command)) {
+        let _ = writeln!(differences, "tao {command} is not documented: {:?}", found[command]);
+    }
+    differences
+}
+
+/// Creates one of everything that the commands list.
+fn populate(chain: &Chain) -> (String, String) {
+    let (coldkey, hotkey) = chain.wallet();
+    chain.alice(&["sudo", "set", "commit_reveal_weights_enabled", "false", "--netuid", BABELBIT]);
+    chain.alice(&["sudo", "set", "weights_set_rate_limit", "0", "--netuid", BABELBIT]);
+    let uid = chain.ask(&["register", "--netuid", BABELBIT, "--yes"])["uid"].to_string();
+    chain.ask(&["stake", "add", "2000", "--netuid", BABELBIT, "--no-limit", "--yes"]);
+    chain.epoch(BABELBIT);
+    chain.ask(&["weights", "set", "--netuid", BABELBIT, "0:0.5", &format!("{uid}:1")]);
+    chain.ask(&["stake", "child", "set", "//Bob:25", "--netuid", BABELBIT, "--yes"]);
+    chain.ask(&["stake", "auto", "set", "--netuid", BABELBIT, "--yes"]);
+    chain.ask(&["commitment", "set", "model", "--netuid", BABELBIT, "--yes"]);
+    chain.ask(&["wallet", "set-identity", "--id-name", "Example", "--yes"]);
+    chain.ask(&["proxy", "add", BOB, "--type", "any", "--delay", "600", "--yes"]);
+    let call = ["call", "Balances.transfer_keep_alive", "dest=//Bob", "value=1tao", "--proxy-for", &coldkey];
+    document(&chain.tao(&call, &["--announce", "--yes", "--key-uri", "//Bob", "--json"]));
+    let crowdloan = ["crowdloan", "create", "--deposit", "10", "--min-contribution", "1", "--cap", "11"];
+    chain.ask(&[&crowdloan[..], &["--duration", "1000", "--target", BOB, "--yes"]].concat());
+    chain.ask(&["wallet", "swap-coldkey", "announce", ALICE, "--yes"]);
+    (coldkey, hotkey)
+}
+
+#[test]
+fn the_guide_lists_the_keys_of_every_read() {
+    let chain = Chain::start();
+    let (coldkey, _) = populate(&chain);
+    // The first key of the entries' cell, and the arguments.
+    let reads: [(&str, &str, &[&str]); 29] = [
+        ("balance", "accounts", &["balance", ALICE]),
+        ("stake list", "stakes", &["stake", "list"]),
+        ("stake child get", "scheduled", &["stake", "child", "get", "--netuid", BABELBIT]),
+        ("stake child take", "", &["stake", "child", "take", "--netuid", BABELBIT]),
+        ("stake auto get", "auto_stakes", &["stake", "auto", "get"]),
+        ("subnets list", "subnets", &["subnets", "list"]),
+        ("subnets show", "subnet", &["subnets", "show", BABELBIT]),
+        ("subnets hyperparameters", "hyperparameters", &["subnets", "hyperparameters", BABELBIT]),
+        ("metagraph", "neurons", &["metagraph", BABELBIT]),
+        ("weights show", "rows", &["weights", "show", "--netuid", BABELBIT]),
+        ("delegates", "delegates", &["delegates"]),
+        ("take", "", &["take"]),
+        ("proxy list", "proxies", &["proxy", "list", &coldkey]),
+        ("proxy announcements", "announcements", &["proxy", "announcements", BOB]),
+        ("crowdloan list", "crowdloans", &["crowdloan", "list"]),
+        ("crowdloan show", "contributions", &["crowdloan", "show", "0"]),
+        ("wallet get-identity", "identity", &["wallet", "get-identity"]),
+        ("wallet swap-coldkey status", "swap", &["wallet", "swap-coldkey", "status"]),
+        ("sudo get", "", &["sudo", "get", "tempo", "--netuid", BABELBIT]),
+        ("commitment get", "commitments", &["commitment", "get", "--netuid", BABELBIT]),
+        ("block", "finalized", &["block"]),
+        ("events", "events", &["events"]),
+        ("call", "calls", &["call", "Balances"]),
+        ("tx list", "extrinsics", &["tx", "list"]),
+        ("tx inspect", "call", &["tx", "inspect", "0x00000411"]),
+        ("wallet overview", "neurons", &["wallet", "overview"]),
+        ("wallet list", "wallets", &["wallet", "list"]),
+        ("wallet inspect", "keys", &["wallet", "inspect"]),
+        ("localnet status", "pool", &["localnet", "status", "--network", chain.url()]),
+    ];
+    let found = reads.map(|(command, list, arguments)| {
+        let told = chain.ask(arguments);
+        let mut outer = keys(&told);
+        outer.remove("block");
+        let entries = &told[list];
+        let entry = entries
+            .as_array()
+            .map_or(entries, |entries| entries.first().unwrap_or_else(|| panic!("{command} has no {list}: {told}")));
+        (command, vec![outer, keys(entry)])
+    });
+    let differences = differences(&table("JSON output of read commands"), &found.into());
+    assert!(differences.is_empty(), "docs/chain.md differs:\n{differences}");
+}
+
+#[test]
+fn the_guide_lists_the_keys_of_every_call() {
+    let chain = Chain::start();
+    chain.wallet();
+    chain.ask(&["register", "--netuid", BABELBIT, "--yes"]);
+    chain.ask(&["stake", "add", "10", "--netuid", BABELBIT, "--yes"]);
+    let of_all = [
+        ("transfer", &["transfer", BOB, "1"][..]),
+        ("register", &["register", "--netuid", BABELBIT, "--hotkey-ss58", BOB]),
+        ("stake add", &["stake", "add", "1", "--netuid", BABELBIT]),
+        ("stake remove", &["stake", "remove", "1", "--netuid", BABELBIT]),
+        ("stake unstake-all", &["stake", "unstake-all"]),
+        ("stake move", &["stake", "move", "1", "--netuid", BABELBIT, "--to-hotkey", BOB]),
+        ("stake swap", &["stake", "swap", "1", "--netuid", BABELBIT, "--to-netuid", "0"]),
+        ("stake transfer", &["stake", "transfer", BOB, "1", "--netuid", BABELBIT]),
+        ("stake auto set", &["stake", "auto", "set", "--netuid", BABELBIT]),
+        ("stake child set", &["stake", "child", "set", "//Bob:25", "--netuid", BABELBIT]),
+        ("commitment set", &["commitment", "set", "model", "--netuid", BABELBIT]),
+        ("proxy add", &["proxy", "add", BOB, "--type", "any"]),
+        ("subnets create", &["subnets", "create"]),
+        ("sudo set", &["sudo", "set", "tempo", "20", "--netuid", BABELBIT]),
+        ("call", &["call", "System.remark", "remark=x"]),
+        ("take", &["take", "9"]),
+    ];
+    let always = ["dry_run", "valid", "error", "fee_rao", "decoded_call", "simulated", "events"];
+    let mut found = BTreeMap::new();
+    for (command, arguments) in of_all {
+        let keyed: &[&str] = if command == "sudo set" { &AS_ALICE } else { &["--json"] };
+        let output = chain.tao(&[arguments, &["--dry-run"]].concat(), keyed);
+        // Some of the calls would fail.
+        let told: Value = serde_json::from_slice(&output.stdout)
+            .unwrap_or_else(|error| panic!("{command}: {error}: {}", crate::support::stderr(&output)));
+        let mut own = keys(&told);
+        for key in always {
+            assert!(own.remove(key), "{command} has no {key}: {told}");
+        }
+        found.insert(command, vec![own]);
+    }
+    let differences = differences(&table("Outcome of a call"), &found);
+    assert!(differences.is_empty(), "docs/chain.md differs:\n{differences}");
+}
