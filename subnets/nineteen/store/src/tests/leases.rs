@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 
 use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
@@ -278,10 +279,12 @@ pub(super) async fn no_sequence_of_operations_overdraws(home: Home) {
 /// Releases the leases of all processes but the given ones, as if they had not been renewed. `store` must not have holds
 /// of its own: it would release them.
 async fn release_dead(store: &Store, alive: &[Process]) {
-    const LATER: i64 = 1_000_000_000;
+    // Later at each call: a process that is alive now may be killed before the next one.
+    static LATER: AtomicI64 = AtomicI64::new(1_000_000_000);
+    let later = LATER.fetch_add(1, Ordering::Relaxed);
     for process in alive {
         let renew = statement("UPDATE hold SET created_ms = $1 WHERE request_id LIKE $2 || ':%'");
-        renew.bind(LATER).bind(process.as_str()).execute(&store.database).await.unwrap();
+        renew.bind(later).bind(process.as_str()).execute(&store.database).await.unwrap();
     }
-    store.release_holds(LATER, LATER).await.unwrap();
+    store.release_holds(later, later).await.unwrap();
 }
