@@ -235,7 +235,9 @@ fn challenge(request: &Request) {
     for candidates in &utterances {
         played += Duration::from_secs_f64(request.play);
         std::thread::sleep(played.saturating_sub(began.elapsed()));
-        candidates.iter().for_each(|candidate| scorer.prepare(candidate));
+        for candidate in candidates {
+            scorer.prepare(candidate);
+        }
         let results = scorer.score(Ok(&reference), candidates);
         heard += results.iter().filter(|result| result.stt_text.is_some()).count();
     }

@@ -29,9 +29,9 @@ mod submit;
 mod subnets;
 
 pub use accounts::DatedCommitment;
-pub use raw::RawState;
 #[cfg(any(test, doc, feature = "testing"))]
 pub(crate) use blocks::Header;
+pub use raw::RawState;
 
 /// Timeout for connecting and fetching the metadata: two block times of the main network.
 const CONNECTING: Duration = Duration::from_secs(24);

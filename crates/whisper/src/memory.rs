@@ -100,13 +100,14 @@ mod tests {
 
     #[test]
     fn the_smaller_of_free_memory_and_the_rest_of_the_limit_is_available() {
+        type Files<'a> = &'a [(&'a str, &'a str)];
         let free = ("proc/meminfo", "MemTotal:  16777216 kB\nMemAvailable:    8388608 kB\n");
         let used = ("proc/self/status", "Name:\tbb\nVmRSS:\t  102400 kB\n");
         let limits = [50, 2_048, 4_096, 12_288].map(|mebibytes: u64| (mebibytes << 20).to_string());
         let [fifty, two, four, twelve] = limits.each_ref().map(String::as_str);
         let v2 = ("proc/self/cgroup", "0::/system.slice/bb.service\n");
         let own = "sys/fs/cgroup/system.slice/bb.service/memory.max";
-        let cases: [(&[(&str, &str)], Option<u64>); 9] = [
+        let cases: [(Files<'_>, Option<u64>); 9] = [
             (&[], None),
             (&[free, used], Some(8_192)),
             (&[free, used, v2, (own, "max\n")], Some(8_192)),

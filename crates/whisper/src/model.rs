@@ -138,7 +138,7 @@ fn dimensions(weights: &Weights) -> Result<Dimensions, ModelError> {
         });
     };
     let has_layer = |layer: &usize| weights.has(&format!("decoder/layer_{layer}/self_attention/linear_0/weight"));
-    Ok(Dimensions { layers: (0..).take_while(has_layer).count(), width, tokens })
+    Ok(Dimensions { layers: (0..usize::MAX).take_while(has_layer).count(), width, tokens })
 }
 
 /// Checks context and vocabulary of the decoder before any work; returns the vocabulary.

@@ -134,8 +134,7 @@ fn a_shielded_call_is_in_the_block_of_its_ciphertext() {
     assert_eq!(extrinsics.take(2).collect::<Vec<_>>(), [&sent["extrinsic"], &sent["mev_shield"]["extrinsic"]]);
 
     let shielded = ["--mev-shield", "--yes", "--json"];
-    let (code, told) =
-        failure(&chain.tao(&["stake", "add", "1", "--netuid", "1", "--hotkey-ss58", BOB], &shielded));
+    let (code, told) = failure(&chain.tao(&["stake", "add", "1", "--netuid", "1", "--hotkey-ss58", BOB], &shielded));
     assert_eq!((code, &told["error"]["name"]), (1, &json!("SubtensorModule.SubtokenDisabled")), "{told}");
     assert!(told["block"]["number"].is_u64() && told["mev_shield"]["fee_rao"].is_u64(), "{told}");
     // No block can include a call that the runtime refuses.

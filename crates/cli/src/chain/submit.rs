@@ -19,6 +19,7 @@ use crate::prompt;
 /// Arguments for the submission of a call
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Submission options")]
+#[expect(clippy::struct_excessive_bools, reason = "each is an option of the command line")]
 pub(crate) struct SubmitArgs {
     /// Do not ask for confirmation
     #[arg(long, short, alias = "no-prompt")]

@@ -156,9 +156,7 @@ pub enum RecordingError {
         reason: String,
     },
     /// An item without which the subnets cannot continue has a different encoding in this program.
-    #[error(
-        "the recording's {item} cannot be used: {reason}; hint: record the state again, with this version of tao"
-    )]
+    #[error("the recording's {item} cannot be used: {reason}; hint: record the state again, with this version of tao")]
     Item {
         /// Name of the item.
         item: String,
@@ -167,7 +165,8 @@ pub enum RecordingError {
     },
     /// A storage key does not belong to its item or to the recorded subnets.
     #[error(
-        "the recording has a key of {item} that it cannot have: 0x{}; hint: record the state again", hex::encode(key)
+        "the recording has a key of {item} that it cannot have: 0x{}; hint: record the state again",
+        hex::encode(key)
     )]
     Key {
         /// Name of the item.

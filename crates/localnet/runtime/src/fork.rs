@@ -98,9 +98,8 @@ fn count() {
     let pools = SubnetTAO::<Runtime>::iter_values().fold(TaoBalance::ZERO, TaoBalance::saturating_add);
     TotalStake::<Runtime>::put(pools);
     let accounts = frame_system::Account::<Runtime>::iter_values();
-    let rao = accounts.fold(0, |sum: Balance, info| {
-        sum.saturating_add(info.data.free).saturating_add(info.data.reserved)
-    });
+    let rao =
+        accounts.fold(0, |sum: Balance, info| sum.saturating_add(info.data.free).saturating_add(info.data.reserved));
     pallet_balances::TotalIssuance::<Runtime>::put(rao);
     Subtensor::count_issuance();
 }

@@ -155,7 +155,7 @@ mod tests {
         assert_eq!((cache.used(), bytes(&cache)), (100, slot_bytes(100, 2, 32)));
         // Free slots of blocks in use come first.
         let more: Vec<Slot> = (0..28).map(|_| cache.take()).collect();
-        assert_eq!((more, bytes(&cache)), (Vec::from_iter(100..128), slot_bytes(128, 2, 32)));
+        assert_eq!((more, bytes(&cache)), ((100..128).collect::<Vec<_>>(), slot_bytes(128, 2, 32)));
         cache.release(&(0..128).collect::<Vec<_>>());
         assert_eq!((cache.used(), bytes(&cache)), (0, 0));
     }

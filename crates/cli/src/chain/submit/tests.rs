@@ -176,9 +176,8 @@ async fn the_document_has_the_same_keys_whatever_happened() {
     chain.script(scripts.clone());
     let mut keys = Vec::new();
     for _ in scripts {
-        let (extrinsic, outcome) =
-            send(&chain, &alice(), &plan().call, Follow::default(), &Context { json: true }).await.unwrap();
-        let document = report::document(&extrinsic, &outcome, Until::Included);
+        let sent = send(&chain, &alice(), &plan().call, Follow::default(), &Context { json: true }).await.unwrap();
+        let document = report::document(&sent.extrinsic, &sent.outcome, Until::Included);
         keys.push(document.as_object().unwrap().keys().cloned().collect::<Vec<_>>());
     }
     let expected =

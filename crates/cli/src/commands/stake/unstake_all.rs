@@ -45,8 +45,7 @@ pub(super) async fn plan(chain: &Client, hotkey: Hotkey, coldkey: Coldkey, to_ro
     if sold.is_empty() {
         bail!("{coldkey} has no stake to sell on {hotkey}\nhint: list the stake with `tao stake list`");
     }
-    let sales: Vec<_> =
-        sold.iter().map(|stake| chain.simulate_selling(stake.netuid, stake.stake, At::Head)).collect();
+    let sales: Vec<_> = sold.iter().map(|stake| chain.simulate_selling(stake.netuid, stake.stake, At::Head)).collect();
     let sales: Vec<_> = stream::iter(sales).buffered(CONCURRENT).try_collect().await.map_err(failed)?;
     let total = |amounts: &mut dyn Iterator<Item = Rao>| {
         amounts.fold(Rao::ZERO, |sum, amount| sum.checked_add(amount).unwrap_or(sum))

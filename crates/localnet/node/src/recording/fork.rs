@@ -101,7 +101,8 @@ impl Recording {
     fn remove_subnets(&self, item: &Item, state: &mut Storage) {
         let start = item.prefix().to_vec();
         let keys = state.top.range(start..).map(|(key, _)| key).take_while(|key| key.starts_with(item.prefix()));
-        let is_recorded = |key: &&Vec<u8>| item.netuid(key).flatten().is_some_and(|netuid| self.netuids.contains(&netuid));
+        let is_recorded =
+            |key: &&Vec<u8>| item.netuid(key).flatten().is_some_and(|netuid| self.netuids.contains(&netuid));
         let removed: Vec<_> = keys.filter(is_recorded).cloned().collect();
         for key in removed {
             state.top.remove(&key);

@@ -8,6 +8,8 @@ use taonet_localnet_runtime::fork::{self, Access, Item, Items, KeyPart, Metadata
 use super::{LeftOut, Origin, REQUIRED, Recorded, Recording};
 
 type Account = [u8; 32];
+/// A storage key and its value.
+type Entry = (Vec<u8>, Vec<u8>);
 
 /// Maximum number of mechanisms of a subnet: their storage indexes are mechanism × 4 096 + netuid.
 const MECHANISMS: u16 = 16;
@@ -26,11 +28,7 @@ pub trait Source {
     ) -> impl Future<Output = Result<Vec<Vec<u8>>, Self::Error>> + Send;
 
     /// Returns those of the storage keys that have a value, with their values, in any order.
-    fn values(
-        &self,
-        what: &str,
-        keys: Vec<Vec<u8>>,
-    ) -> impl Future<Output = Result<Vec<(Vec<u8>, Vec<u8>)>, Self::Error>> + Send;
+    fn values(&self, what: &str, keys: Vec<Vec<u8>>) -> impl Future<Output = Result<Vec<Entry>, Self::Error>> + Send;
 }
 
 /// Why a recording failed.
@@ -57,7 +55,9 @@ pub enum RecordError<E> {
         spec_version: u32,
     },
     /// The subnet does not exist on the recorded chain.
-    #[error("netuid {netuid}: there is no such subnet in block {block}; hint: tao subnets list --network URL shows them")]
+    #[error(
+        "netuid {netuid}: there is no such subnet in block {block}; hint: tao subnets list --network URL shows them"
+    )]
     Subnet {
         /// Netuid of the subnet.
         netuid: u16,
@@ -81,7 +81,7 @@ pub async fn record<S: Source + Sync>(
     metadata: &[u8],
     netuids: &[u16],
 ) -> Result<Recording, RecordError<S::Error>> {
-    let (items, defaults, left_out) = compare(&fork::own_items()?, fork::items(metadata)?);
+    let Comparison { items, defaults, left_out } = compare(&fork::own_items()?, fork::items(metadata)?);
     let unsupported = |item: &&&str| !items.contains_key(**item);
     if let Some(item) = REQUIRED.iter().find(unsupported) {
         let reason = left_out.iter().find(|left| left.item == **item);
@@ -100,12 +100,20 @@ pub async fn record<S: Source + Sync>(
     reader.add_defaults(&defaults);
     let netuids = reader.netuids.into_iter().collect();
     let entries = reader.entries;
-    Ok(Recording { origin, netuids, left_out, items: sorted(&items, entries) })
+    Ok(Recording { origin, netuids, left_out, items: sorted(&items, &entries) })
 }
 
-/// Returns the items that both runtimes have with the same encoding, those of them with different defaults with the
-/// defaults of the recorded chain, and the others.
-fn compare(own: &Items, theirs: Items) -> (BTreeMap<String, Item>, BTreeMap<String, Vec<u8>>, Vec<LeftOut>) {
+/// The items of a recorded chain beside the localnet's.
+struct Comparison {
+    /// Items that both runtimes have with the same encoding.
+    items: BTreeMap<String, Item>,
+    /// Those of them with different defaults, with the defaults of the recorded chain.
+    defaults: BTreeMap<String, Vec<u8>>,
+    /// The others.
+    left_out: Vec<LeftOut>,
+}
+
+fn compare(own: &Items, theirs: Items) -> Comparison {
     let (mut items, mut defaults, mut left_out) = (BTreeMap::new(), BTreeMap::new(), Vec::new());
     for (name, item) in theirs {
         let reason = match (own.get(&name), item) {
@@ -125,10 +133,10 @@ fn compare(own: &Items, theirs: Items) -> (BTreeMap<String, Item>, BTreeMap<Stri
         };
         left_out.push(LeftOut::new(&name, reason));
     }
-    (items, defaults, left_out)
+    Comparison { items, defaults, left_out }
 }
 
-fn sorted(items: &BTreeMap<String, Item>, entries: BTreeMap<Vec<u8>, Vec<u8>>) -> BTreeMap<String, Recorded> {
+fn sorted(items: &BTreeMap<String, Item>, entries: &BTreeMap<Vec<u8>, Vec<u8>>) -> BTreeMap<String, Recorded> {
     let recorded = items.iter().map(|(name, item)| {
         let prefix = item.prefix().to_vec();
         let own = entries.range(prefix.clone()..).take_while(|(key, _)| key.starts_with(&prefix));

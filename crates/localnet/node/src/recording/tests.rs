@@ -78,7 +78,8 @@ fn in_fork<T>(recording: &Recording, code: impl FnOnce() -> T) -> T {
 fn recordings() -> impl Strategy<Value = Recording> {
     let bytes = || prop::collection::vec(any::<u8>(), 0..8);
     let entries = prop::collection::btree_map(bytes(), bytes(), 0..6);
-    let item = (".{0,12}", bytes(), entries).prop_map(|(encoding, prefix, entries)| Recorded { encoding, prefix, entries });
+    let item =
+        (".{0,12}", bytes(), entries).prop_map(|(encoding, prefix, entries)| Recorded { encoding, prefix, entries });
     let left_out = prop::collection::vec((".{0,8}", ".{0,8}"), 0..3);
     let parts = (prop::collection::btree_map(".{0,12}", item, 0..4), left_out, any::<Vec<u16>>(), any::<u32>());
     parts.prop_map(|(items, left_out, netuids, block)| Recording {
@@ -122,7 +123,10 @@ fn other_files_are_refused_with_a_remedy() {
         ("", "is not a recording; hint: create one with tao localnet record"),
         ("TAOCHAIN\u{1}", "is not a recording"),
         ("{\"format\": \"other\", \"version\": 1}\n", "is not a recording"),
-        (&whole.replace("\"version\":1", "\"version\":2"), "format version 2, expected 1; hint: record the state again"),
+        (
+            &whole.replace("\"version\":1", "\"version\":2"),
+            "format version 2, expected 1; hint: record the state again",
+        ),
         (&whole.replace("\"netuids\"", "\"subnets\""), "corrupt: line 1: unknown field `subnets`"),
         (&whole[..whole.len() - 1], "corrupt: line 2: it is incomplete; hint: get another copy"),
         (whole.lines().next().unwrap(), "corrupt: line 2: it is incomplete"),
@@ -196,7 +200,8 @@ async fn unknown_subnets_and_other_runtimes_are_refused() {
     let position = other.windows(name.len()).rposition(|bytes| bytes == name).unwrap();
     other[position + 1] = b'B';
     let error = record(&source, origin(7), &other, &[59]).await.unwrap_err().to_string();
-    let expected = "(spec version 461) cannot be recorded: SubtensorModule.AlphaV2: the runtime has no such item; hint:";
+    let expected =
+        "(spec version 461) cannot be recorded: SubtensorModule.AlphaV2: the runtime has no such item; hint:";
     assert!(error.contains(expected), "{error}");
 }
 
@@ -227,6 +232,7 @@ async fn an_item_that_the_localnet_cannot_take_is_left_out() {
 
 #[tokio::test]
 async fn a_recording_that_contradicts_itself_is_refused() {
+    type Change = fn(&mut Recording);
     let source = changed(|| ());
     let recording = recorded(&source, &[59]).await;
     let refused = |change: fn(&mut Recording)| {
@@ -238,7 +244,7 @@ async fn a_recording_that_contradicts_itself_is_refused() {
         assert_eq!(state.top, before, "{error}");
         error
     };
-    let cases: [(fn(&mut Recording), &str); 5] = [
+    let cases: [(Change, &str); 5] = [
         (|recording| recording.netuids.push(60), "has no subnet 60, but names it"),
         (
             |recording| {

@@ -83,13 +83,12 @@ fn reveal<T: Config>(encrypted: &[u8], reveal_round: u64) -> Option<Result<Vec<u
 
 fn decrypt(encrypted: &[u8], reveal_round: u64, pulse: &Pulse) -> Result<Vec<u8>, RevealFailure> {
     let key = pulse.decryption_key().ok_or(RevealFailure::SignatureDeserialize)?;
-    let ciphertext = match Ciphertext::from_bytes(encrypted) {
-        Ok(ciphertext) => ciphertext,
-        Err(_) => {
-            let wrapped = Wrapped::from_bytes(encrypted).map_err(|_| RevealFailure::CiphertextDeserialize)?;
-            ensure!(wrapped.round.0 == reveal_round, RevealFailure::RoundMismatch);
-            wrapped.ciphertext
-        }
+    let ciphertext = if let Ok(ciphertext) = Ciphertext::from_bytes(encrypted) {
+        ciphertext
+    } else {
+        let wrapped = Wrapped::from_bytes(encrypted).map_err(|_| RevealFailure::CiphertextDeserialize)?;
+        ensure!(wrapped.round.0 == reveal_round, RevealFailure::RoundMismatch);
+        wrapped.ciphertext
     };
     let plaintext = ciphertext.decrypt(&key).map_err(|_| RevealFailure::Decrypt)?;
     if plaintext.is_empty() { Err(RevealFailure::EmptyPlaintext) } else { Ok(plaintext) }

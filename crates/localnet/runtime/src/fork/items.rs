@@ -249,7 +249,7 @@ fn item(
             for (hasher, id) in hashers.iter().zip(parts) {
                 let readable = Hasher::of(hasher).ok_or("its keys are hashes")?;
                 key.push((readable, part(types, id)));
-                encoding.push_str(&format!("{hasher:?}({}) ", described(id)?));
+                encoding = format!("{encoding}{hasher:?}({}) ", described(id)?);
             }
             (key, value.id, format!("{encoding}-> "))
         }
