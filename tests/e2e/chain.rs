@@ -33,7 +33,8 @@ pub(crate) struct Chain {
 
 impl Chain {
     pub(crate) fn start() -> Self {
-        let daemon = Daemon::start(tao().args(["localnet", "--memory", "--block-time", "50ms"]));
+        // Tests look at all of their blocks, of which the default history would keep those of two minutes.
+        let daemon = Daemon::start(tao().args(["localnet", "--memory", "--archive", "--block-time", "50ms"]));
         Self { daemon, folder: tempfile::tempdir().unwrap() }
     }
 

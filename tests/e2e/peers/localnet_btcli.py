@@ -763,7 +763,9 @@ def _():
 
 # Crowdloans.
 
-LOAN = ("--deposit", "10", "--min-contribution", "1", "--cap", "30", "--duration", "100")
+# Long enough for the commands before its end, on a busy machine too.
+DURATION = 600
+LOAN = ("--deposit", "10", "--min-contribution", "1", "--cap", "30", "--duration", DURATION)
 
 
 @operation("crowd create")
@@ -822,7 +824,7 @@ def _():
 
 @operation("crowd refund")
 def _():
-    mine(110)
+    mine(DURATION + 10)
     before = free(BOB)
     succeeded("crowd refund", "--id", 1)
     return free(BOB) - before
