@@ -9,7 +9,7 @@ use std::process::{Command, Output};
 
 use serde_json::{Value, json};
 
-use crate::support::{Daemon, document, refusal, stderr, tao};
+use crate::support::{Daemon, document, free_address, refusal, stderr, tao};
 
 pub(crate) const ALICE: &str = "5GrwvaEF5zXb26Fz9rcQpDWS57CtERHpNehXCPcNoHGKutQY";
 pub(crate) const BOB: &str = "5FHneW46xGXgs5mUiveU4sbTyGBzmstUspZC92UhjJM694ty";
@@ -56,8 +56,9 @@ pub(crate) fn get(address: &str, path: &str) -> String {
 pub(crate) fn post(address: &str, path: &str, body: &str) -> String {
     let mut stream = TcpStream::connect(address).unwrap();
     let length = body.len();
-    write!(stream, "POST {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n{body}")
-        .unwrap();
+    let head = format!("POST {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n");
+    // In one write: a server may answer, and close, before a second one.
+    stream.write_all(format!("{head}{body}").as_bytes()).unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).unwrap();
     answer
@@ -169,11 +170,12 @@ fn each_failure_has_its_code() {
     let (exit, late) = failure(&ask("call", &silent_address, "btauth", &["--timeout", "0.2", "--json"]));
     assert_eq!((exit, &late["outcome"], &late["status"]), (3, &json!("Timeout"), &json!(408)));
     drop(silent);
-    let (exit, closed) = failure(&ask("call", &silent_address, "btauth", &["--json"]));
+    let closed_address = free_address();
+    let (exit, closed) = failure(&ask("call", &closed_address, "btauth", &["--json"]));
     assert_eq!((exit, &closed["outcome"], &closed["status"]), (3, &json!("Unavailable"), &json!(503)));
-    let (exit, pings) = failure(&ask("ping", &silent_address, "dendrite", &["-n", "3", "--json"]));
+    let (exit, pings) = failure(&ask("ping", &closed_address, "dendrite", &["-n", "3", "--json"]));
     assert_eq!((exit, &pings["outcomes"], &pings["answered"]), (3, &json!({ "Unavailable": 3 }), &json!(0)));
-    let table = ask("ping", &silent_address, "btauth", &["-n", "1"]);
+    let table = ask("ping", &closed_address, "btauth", &["-n", "1"]);
     assert!(String::from_utf8_lossy(&table.stdout).contains("Unavailable 1"));
     assert!(stderr(&table).contains("1 of 1 call failed"), "{}", stderr(&table));
 }

@@ -36,7 +36,8 @@ pub(crate) struct Chain {
 
 impl Chain {
     pub(crate) fn start() -> Self {
-        Self::with(&["--block-time", "50ms"])
+        // Tests look at all of their blocks, of which the default history would keep those of two minutes.
+        Self::with(&["--archive", "--block-time", "50ms"])
     }
 
     /// Starts a chain with these options of `tao localnet`.

@@ -15,12 +15,17 @@ const ALICE: &str = "5GrwvaEF5zXb26Fz9rcQpDWS57CtERHpNehXCPcNoHGKutQY";
 #[test]
 fn versions_are_told_at_once() {
     for (name, mut command) in [("tao", tao()), ("bb", bb())] {
-        let began = Instant::now();
-        let output = command.arg("--version").output().unwrap();
-        // Loading a model would take longer. A busy machine can also be slower.
-        assert!(began.elapsed() < Duration::from_secs(1), "{name} took {:?}", began.elapsed());
+        command.arg("--version");
         let expected = format!("{name} {}\n", env!("CARGO_PKG_VERSION"));
-        assert_eq!(String::from_utf8(output.stdout).unwrap(), expected);
+        // Loading a model would always take longer. A busy machine is slower at times: the fastest run counts.
+        let fastest = (0..10).map(|_| {
+            let began = Instant::now();
+            let output = command.output().unwrap();
+            assert_eq!(String::from_utf8(output.stdout).unwrap(), expected);
+            began.elapsed()
+        });
+        let fastest = fastest.min().unwrap();
+        assert!(fastest < Duration::from_secs(1), "{name} took {fastest:?}");
     }
 }
 

@@ -273,7 +273,7 @@ impl Tmux {
             if condition(&screen) {
                 return screen;
             }
-            assert!(began.elapsed() < Duration::from_secs(30), "{screen}");
+            assert!(began.elapsed() < Duration::from_mins(2), "{screen}");
             std::thread::sleep(Duration::from_millis(100));
         }
     }

@@ -134,12 +134,13 @@ fn heads_have_ten_seconds() {
         let started = start(folder.path());
         let address = started.served[0].address;
         tokio::runtime::Runtime::new().unwrap().block_on(async {
+            // The server counts from the connection, so nothing may delay the test between the two.
+            let began = Instant::now();
             let mut client = connect(Ipv4Addr::LOCALHOST.into(), address).await.unwrap();
             client.write_all(b"GET / HTTP/1.1\r\nhost: ").await.unwrap();
-            let began = Instant::now();
             let mut rest = Vec::new();
             // The connection may end with a reset.
-            let ended = timeout(Duration::from_secs(15), client.read_to_end(&mut rest)).await;
+            let ended = timeout(Duration::from_secs(30), client.read_to_end(&mut rest)).await;
             let took = began.elapsed();
             assert!(ended.is_ok() && took > Duration::from_secs(9), "{name}: {took:?}");
         });
@@ -157,15 +158,15 @@ fn few_files() {
     limited.env("BITTENSOR_SUBTENSOR_ENDPOINT", "local").env("BB_DEV_MODE", "1").stdin(Stdio::null());
     let miner = Daemon::start(&mut limited);
     let served = Served { address: address(&miner), page: ("/healthz", 200), waits: None, tls: None };
-    served.holds_within(Duration::from_secs(2), "bb miner with few files");
+    served.holds_within(Duration::from_secs(4), "bb miner with few files");
 }
 
 /// Requests on one connection until the responses exceed the system's buffers. The server cuts off a client that reads
 /// none of them.
 #[test]
 fn responses_that_nobody_reads_are_cut_off() {
-    /// Twice the server's write timeout.
-    const WITHIN: Duration = Duration::from_mins(1);
+    /// Four times the server's write timeout: before it starts, the system's buffers must be full.
+    const WITHIN: Duration = Duration::from_mins(2);
     let (_axon, served, streams) = streaming_axon();
     let body = "a streamed word ".repeat(60_000).leak().as_bytes();
     let request = served.post(&streams, body, body.len());

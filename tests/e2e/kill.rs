@@ -16,7 +16,9 @@ use serde_json::{Value, json};
 use taonet_wallet::Keypair;
 use tempfile::TempDir;
 
-use crate::support::{Daemon, RunFiles, document, local_bb, repository, require_models, stderr, terminate};
+use crate::support::{
+    Daemon, RunFiles, document, free_address, local_bb, repository, require_models, stderr, terminate,
+};
 
 const KILLS: u32 = 50;
 const SIGKILL: i32 = 9;
@@ -40,7 +42,7 @@ impl Network {
         let mut miners = Vec::new();
         let mut entries = Vec::new();
         for (uid, profile) in (1..).zip(profiles) {
-            let miner = miner_at(remembers.then_some(folder.path()), profile, "127.0.0.1:0");
+            let miner = miner_at(remembers.then_some(folder.path()), profile, &free_address());
             let hotkey = Keypair::from_uri(&format!("//miner//{profile}")).unwrap().hotkey();
             entries.push(json!({ "uid": uid, "hotkey": hotkey, "name": profile, "address": address(miner.url()) }));
             miners.push(miner);
@@ -71,7 +73,8 @@ impl Network {
         let mut runner = local_bb();
         runner.args(["runner", "--once", "--json", "--key-uri", key, "--engine", engine.url(), "--miners"]);
         runner.arg(self.directory("miners.json")).arg("--keep").arg(directory);
-        runner.env("BABELBIT_CACHE_DIR", directory.join("cache"));
+        // On a busy machine, no reply may time out: results are compared.
+        runner.env("BABELBIT_CACHE_DIR", directory.join("cache")).env("BB_S2S_CHUNK_TIMEOUT_SEC", "30");
         runner
     }
 }

@@ -275,7 +275,7 @@ async fn counted(store: &Store, all: &[Ended]) {
         if total >= complete {
             break;
         }
-        assert!(began.elapsed() < Duration::from_secs(20), "{total} of {complete} requests are counted");
+        assert!(began.elapsed() < LONG, "{total} of {complete} requests are counted");
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
     let budget = &store.budgets(PeriodId(1), None).await.unwrap()[0];
@@ -432,14 +432,16 @@ fn a_validator_killed_at_any_time_loses_no_period() {
 
     network.runtime.block_on(async {
         let newest = store.newest_period().await.unwrap().unwrap().id.0;
-        let mut last = 0;
+        let (mut last, mut closings) = (0, 0);
         for id in 1..=newest {
             let period = store.period(PeriodId(id)).await.unwrap().expect("no period is lost");
             assert!(period.started_ms >= last, "{period:?} begins before the previous one was closed");
-            if id < newest {
-                let closed = period.closed_ms.expect("the previous periods are closed");
+            // The last process can have been killed after it closed a period, before it opened the next one.
+            let is_closed = period.closed_ms.is_some();
+            assert!(is_closed || id == newest, "the previous periods are closed: {period:?}");
+            if let Some(closed) = period.closed_ms {
                 assert!(closed >= period.started_ms + period.length_ms, "{period:?} was closed early");
-                last = closed;
+                (last, closings) = (closed, closings + 1);
             }
             let rows = store.contenders(PeriodId(id)).await.unwrap();
             assert!(!rows.is_empty() && rows.len() <= 2, "{rows:?}");
@@ -448,14 +450,14 @@ fn a_validator_killed_at_any_time_loses_no_period() {
             assert!(total <= budget.planned as f64, "period {id} has {total} requests: {budget:?}");
             for row in &rows {
                 let has_score = row.score.is_some();
-                assert_eq!(has_score, id < newest && row.counts.total_requests > 0.0, "{row:?}");
+                assert_eq!(has_score, is_closed && row.counts.total_requests > 0.0, "{row:?}");
             }
         }
         let history = store.history_since(0).await.unwrap();
         let once: HashSet<_> = history.iter().map(|row| (row.period, row.task.clone(), row.hotkey)).collect();
         assert_eq!(once.len(), history.len(), "each result counts once");
         let closed: HashSet<_> = history.iter().map(|row| row.period.0).collect();
-        assert_eq!(closed.len(), usize::try_from(newest - 1).unwrap());
+        assert_eq!(closed.len(), closings);
     });
 }
 

@@ -222,7 +222,7 @@ fn the_good_miner_earns_most_and_the_cheat_is_caught() {
     let folder = TempDir::new().unwrap();
     let demo = tao().args(["nineteen", "demo", "--once", "--json", "--keep"]).arg(folder.path()).output().unwrap();
     let demo = document(&demo);
-    assert!(began.elapsed() < Duration::from_mins(2), "{:?}", began.elapsed());
+    assert!(began.elapsed() < Duration::from_mins(5), "{:?}", began.elapsed());
     let [good, slow, limiting, failing, cheating] =
         ["good", "slow", "limiting", "failing", "cheating"].map(|name| miner(&demo, name));
     for other in [slow, limiting, failing, cheating] {
@@ -308,7 +308,7 @@ fn openais_client_buys() {
         request.send().await.is_ok_and(|answer| answer.status() == 200)
     };
     while !runtime.block_on(is_open()) {
-        assert!(began.elapsed() < Duration::from_mins(1), "the market does not open");
+        assert!(began.elapsed() < Duration::from_mins(3), "the market does not open");
         std::thread::sleep(Duration::from_millis(200));
     }
     let results = peer.ask(&mut peer.script("openai_buyer.py"), &json!({"url": url, "key": key}));

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::support::{Daemon, document, program, refusal, repository, tao};
+use crate::support::{Daemon, document, free_address, program, refusal, repository, tao};
 
 const ALICE: &str = "5GrwvaEF5zXb26Fz9rcQpDWS57CtERHpNehXCPcNoHGKutQY";
 const BOB: &str = "5FHneW46xGXgs5mUiveU4sbTyGBzmstUspZC92UhjJM694ty";
@@ -257,7 +257,7 @@ fn a_validator_verifies_what_a_miner_proves() {
     };
     let found = document(&probe(&address));
     assert_eq!((&found["works"], &found["steps"][1]["status"]), (&json!(true), &json!(422)));
-    refusal(&probe(&crate::support::free_address()), 3);
+    refusal(&probe(&free_address()), 3);
     // Scores outlive the validator.
     let found = examined(&mut validator("//Alice", &circuits, &state), &format!("{BOB}@{address}"), "2");
     assert_eq!(found["verified"], 5);
@@ -309,10 +309,11 @@ fn miners_answer_over_quic() {
     let folder = TempDir::new().unwrap();
     compile(folder.path(), "diabetes-regression", "stark");
     let circuits = folder.path().join("circuits");
-    let port = std::net::UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    let daemon = Daemon::start(miner("//Bob", &circuits).args(["--quic-port", &port.to_string()]));
+    let address = free_address();
+    let port = address.rsplit(':').next().unwrap();
+    let daemon = Daemon::start(miner("//Bob", &circuits).args(["--quic-port", port]));
     let state = folder.path().join("state");
-    let peer = format!("{BOB}@quic://127.0.0.1:{port}");
+    let peer = format!("{BOB}@quic://{address}");
     let found = examined(&mut validator("//Alice", &circuits, &state), &peer, "3");
     assert_eq!((&found["verified"], &found["faults"]), (&json!(3), &json!({})));
     assert!(daemon.terminate().success());
@@ -324,7 +325,7 @@ fn honest_miners_earn_and_liars_have_a_reason() {
     let keep = folder.path().join("market");
     let began = Instant::now();
     let demo = document(&proof(&["demo", "--once", "--keep", text(&keep)]));
-    assert!(began.elapsed() < Duration::from_mins(2), "{:?}", began.elapsed());
+    assert!(began.elapsed() < Duration::from_mins(5), "{:?}", began.elapsed());
     let miner = |name: &str| demo["miners"].as_array().unwrap().iter().find(|miner| miner["name"] == name).unwrap();
     for (name, fault) in [
         ("wrong-output", "wrong_output"),

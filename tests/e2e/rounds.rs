@@ -5,7 +5,7 @@ mod python;
 
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
@@ -14,7 +14,10 @@ use serde_json::{Value, json};
 use taonet_wallet::Keypair;
 
 use crate::chain::{BABELBIT, Chain};
-use crate::support::{Daemon, RunFiles, document, local_bb, refusal, repository, require_models, terminate};
+use crate::support::{
+    Daemon, RunFiles, document, free_address, local_bb, refusal, repository, require_models, terminate,
+};
+use crate::validate::becomes_ready;
 
 const PROFILES: [&str; 3] = ["interpreter", "parrot", "silent"];
 /// Placeholder for this machine: the chain rejects loopback addresses.
@@ -45,6 +48,7 @@ impl Network {
         let mut gateway = local_bb();
         gateway.args(["subtensor-gateway", "--key-uri", "//Alice", "--network", chain.url(), "--state"]);
         let gateway = Daemon::start(gateway.arg(chain.path("gateway")));
+        becomes_ready(&format!("{}/readyz", gateway.url()));
         Self { chain, gateway, _miners: miners.into() }
     }
 
@@ -142,7 +146,7 @@ fn rounds_follow_the_chain() {
     let network = Network::start();
     let engine = network.engine();
     let directory = network.path("rounds");
-    let metrics = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    let metrics = free_address();
     let command = || {
         let mut runner = network.runner(engine.url(), &directory);
         runner.args(["--metrics", &metrics]).env("BABELBIT_RUNNER_TEMPO", "40");
@@ -235,7 +239,7 @@ fn what_makes_no_sense_together_is_wrong_usage() {
 fn a_single_round_without_a_chain_is_refused() {
     require_models();
     let folder = tempfile::tempdir().unwrap();
-    let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    let nobody = free_address();
     let mut runner = local_bb();
     runner.args(["runner", "--once", "--key-uri", "//Alice", "--keep"]).arg(folder.path().join("keep"));
     runner.env("SUBTENSOR_GATEWAY_URL", format!("http://{nobody}")).env("BT_CHAIN_ENDPOINT", format!("ws://{nobody}"));

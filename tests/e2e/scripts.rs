@@ -1,7 +1,6 @@
 //! The installation scripts, with mock programs that print their arguments.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::{Command, Output};
 
@@ -20,9 +19,11 @@ fn run(script: &str, user: &str, programs: &[&str]) -> Output {
 }
 
 fn program(folder: &Path, name: &str, script: &str) {
-    let path = folder.join(name);
-    fs::write(&path, format!("#!/bin/sh\n{script}\n")).unwrap();
-    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+    // A shell writes the file: programs that other tests start meanwhile would inherit it from this process while it is
+    // open for writing, and until they close it, it cannot be run ("Text file busy").
+    let write = r#"printf '#!/bin/sh\n%s\n' "$2" > "$1" && chmod 755 "$1""#;
+    let mut shell = Command::new("/bin/sh");
+    assert!(shell.args(["-c", write, "sh"]).arg(folder.join(name)).arg(script).status().unwrap().success());
 }
 
 const INSTALL: &str = "apt-get install --yes --no-install-recommends espeak-ng";

@@ -5,11 +5,12 @@ mod run_files;
 mod terminal;
 
 use std::fs::File;
-use std::io::{Read as _, Seek as _};
 use std::net::TcpListener;
+use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use serde_json::Value;
 
@@ -76,9 +77,21 @@ pub(crate) fn program(path: &str) -> Command {
     command
 }
 
-/// Returns a loopback address that was free when it was chosen.
+/// Returns a loopback address that was free when it was chosen, and that no other call returns.
+///
+/// Its port is below those from which the system chooses (from 32768 on Linux), so that no connection and no server on
+/// port 0 gets it before the test uses it, or while a server restarts.
 pub(crate) fn free_address() -> String {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string()
+    static CHOSEN: AtomicU32 = AtomicU32::new(0);
+    // Test processes that run at the same time start at different ports.
+    let first = std::process::id().wrapping_mul(100);
+    loop {
+        let number = first.wrapping_add(CHOSEN.fetch_add(1, Ordering::Relaxed));
+        let address = format!("127.0.0.1:{}", 10_000 + number % 22_000);
+        if TcpListener::bind(&address).is_ok() {
+            return address;
+        }
+    }
 }
 
 /// Path in the repository.
@@ -159,10 +172,10 @@ impl Daemon {
 
     /// Standard error so far.
     pub(crate) fn log(&mut self) -> String {
-        let mut text = String::new();
-        self.log.rewind().unwrap();
-        self.log.read_to_string(&mut text).unwrap();
-        text
+        // The position of the file is shared with the process, which may be writing: it must not move.
+        let mut bytes = vec![0; usize::try_from(self.log_bytes()).unwrap()];
+        self.log.read_exact_at(&mut bytes, 0).unwrap();
+        String::from_utf8_lossy(&bytes).into_owned()
     }
 
     /// Length of standard error so far.

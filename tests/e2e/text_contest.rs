@@ -228,7 +228,7 @@ async fn stored_file(State(storage): State<Storage>, method: Method, headers: He
     let half = Bytes::copy_from_slice(&content[..content.len() / 2]);
     // The pause lets the first half arrive before the connection breaks.
     let broken = stream::iter([Ok(half)]).chain(stream::once(async {
-        tokio::time::sleep(Duration::from_millis(200)).await;
+        tokio::time::sleep(Duration::from_secs(1)).await;
         Err(std::io::Error::other("broken"))
     }));
     Body::from_stream(broken).into_response()

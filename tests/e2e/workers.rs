@@ -14,7 +14,7 @@ use crate::axon::BOB;
 use crate::support::{Daemon, document, local_bb, refusal, repository, require_models};
 
 /// Time after which a round is killed.
-const LONGEST: Duration = Duration::from_mins(2);
+const LONGEST: Duration = Duration::from_mins(5);
 
 /// A worker process, killed on drop.
 struct Worker(Child);

@@ -15,6 +15,9 @@ use taonet_localnet::{Clock, Node, NodeConfig};
 use taonet_primitives::{Alpha, BlockNumber, MechId, NetUid, Rao};
 use taonet_wallet::Keypair;
 
+/// The client's timeouts are fractions of the block time: with faster blocks, busy machines would exceed them.
+const CLOCK: Clock = Clock::Every(Duration::from_secs(1));
+
 #[tokio::test(flavor = "multi_thread")]
 async fn reads_what_the_chain_has() {
     let node = localnet(Clock::Manual).await;
@@ -65,7 +68,7 @@ async fn the_block_time_is_the_nodes() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_transfer_is_followed_into_its_block() {
-    let node = localnet(Clock::FAST).await;
+    let node = localnet(CLOCK).await;
     let chain = client(&[node.url()]).await;
     let (alice, carol) = (key("Alice"), key("Carol").coldkey());
     let amount: Rao = "1.000000001".parse().unwrap();
@@ -145,7 +148,7 @@ async fn a_node_without_development_methods_simulates_nothing() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn refusals_say_why() {
-    let node = localnet(Clock::FAST).await;
+    let node = localnet(CLOCK).await;
     let chain = client(&[node.url()]).await;
     let (alice, poor) = (key("Alice"), key("Poor"));
     let transfer = calls::transfer_keep_alive(poor.coldkey().into(), Rao::new(1));
@@ -194,7 +197,7 @@ async fn an_era_ends() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn callers_of_one_account_do_not_collide() {
-    let node = localnet(Clock::FAST).await;
+    let node = localnet(CLOCK).await;
     let chain = client(&[node.url()]).await;
     let mut callers = tokio::task::JoinSet::new();
     for index in 0..24 {
@@ -221,7 +224,7 @@ async fn callers_of_one_account_do_not_collide() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn calls_are_made_from_json_and_the_heads_are_watched() {
-    let node = localnet(Clock::FAST).await;
+    let node = localnet(CLOCK).await;
     let chain = client(&[node.url()]).await;
     let mut heads = chain.heads();
     let first = heads.borrow_and_update().unwrap();
@@ -240,7 +243,7 @@ async fn calls_are_made_from_json_and_the_heads_are_watched() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_subnet_and_its_neurons() {
-    let node = localnet(Clock::FAST).await;
+    let node = localnet(CLOCK).await;
     let chain = client(&[node.url()]).await;
     let (alice, hot) = (key("Alice"), key("Alice//hot"));
     let netuid = NetUid(59);

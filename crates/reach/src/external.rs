@@ -130,7 +130,7 @@ mod tests {
 
     use super::*;
 
-    const BRIEF: Duration = Duration::from_millis(300);
+    const BRIEF: Duration = Duration::from_secs(2);
 
     async fn source(answer: impl Fn() -> Response + Clone + Send + Sync + 'static) -> String {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

@@ -32,7 +32,10 @@ use url::Url;
 use crate::subtensor_gateway::{Gateway, GatewaySettings};
 
 pub const NETUID: NetUid = NetUid(59);
-const BLOCK_TIME: Duration = Duration::from_millis(50);
+/// The client's timeouts are fractions of the block time: with faster blocks, busy machines would exceed them.
+const BLOCK_TIME: Duration = Duration::from_secs(1);
+/// Pause before a block is produced ahead of time for a call.
+const PAUSE: Duration = Duration::from_millis(50);
 const STAKE: Rao = Rao::new(1_000_000_000_000);
 
 pub fn key(uri: &str) -> Keypair {
@@ -66,7 +69,13 @@ impl LocalChain {
     }
 
     pub async fn send(&self, call: Call, signer: &Keypair) {
-        let outcome = self.client.send(&call, signer, Follow::default()).await.unwrap();
+        let mut sent = self.client.send(&call, signer, Follow::default());
+        let outcome = loop {
+            tokio::select! {
+                outcome = &mut sent => break outcome.unwrap(),
+                () = tokio::time::sleep(PAUSE) => drop(self.node.mine(1).await.unwrap()),
+            }
+        };
         assert!(outcome.is_success(), "{}: {outcome:?}", call.name());
     }
 
@@ -122,8 +131,7 @@ pub async fn post(router: &Router, path: &str, body: &Value) -> (u16, Value) {
     ask(router, Method::POST, path, &[("content-type", "application/json")], &body.to_string()).await
 }
 
-/// Returns a loopback address without a listener.
+/// Returns a loopback address without a listener. The system does not give its port to a concurrent test.
 pub fn nowhere() -> Url {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    format!("http://{}", listener.local_addr().unwrap()).parse().unwrap()
+    "http://127.0.0.1:9".parse().unwrap()
 }

@@ -72,7 +72,7 @@ fn fifty_kills_lose_no_submission() {
     let first = start();
     let began = Instant::now();
     while acknowledged.lock().unwrap().is_empty() {
-        assert!(began.elapsed() < Duration::from_secs(30), "no submission is taken");
+        assert!(began.elapsed() < Duration::from_mins(2), "no submission is taken");
         std::thread::sleep(Duration::from_millis(10));
     }
     drop(first);

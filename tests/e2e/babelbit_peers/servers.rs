@@ -37,7 +37,8 @@ impl Round {
         let mut runner = local_bb();
         runner.args(["runner", "--once", "--json", "--key-uri", "//Alice", "--engine", engine, "--miners"]);
         runner.arg(self.path("miners.json")).arg("--keep").arg(directory);
-        runner.env("BABELBIT_CACHE_DIR", self.path("cache"));
+        // On a busy machine, no reply may time out.
+        runner.env("BABELBIT_CACHE_DIR", self.path("cache")).env("BB_S2S_CHUNK_TIMEOUT_SEC", "30");
         runner
     }
 }

@@ -102,7 +102,7 @@ async function listen(path) {
       await context.resume();
       const samples = new Float32Array(analyser.fftSize);
       let peak = 0;
-      for (const end = Date.now() + 10_000; Date.now() < end && !audio.ended; ) {
+      for (const end = Date.now() + 60_000; Date.now() < end && !audio.ended; ) {
         analyser.getFloatTimeDomainData(samples);
         peak = samples.reduce((most, sample) => Math.max(most, Math.abs(sample)), peak);
         if (peak > 0.1) break;
@@ -138,7 +138,7 @@ async function seek(path) {
     return shown >= 29 && played >= 29;
   };
   try {
-    await page.waitForFunction(isAtClick, undefined, { timeout: 20_000 });
+    await page.waitForFunction(isAtClick);
   } catch {
     visitor.faults.push(`${path}: a click on the time axis does not play from there: ${await lane.innerHTML()}`);
   }
@@ -173,7 +173,7 @@ async function listenToBoth(path) {
   await button.click();
   const isAudible = (least) => globalThis.peaks.every((peak) => peak > least);
   try {
-    await page.waitForFunction(isAudible, AUDIBLE, { timeout: 20_000 });
+    await page.waitForFunction(isAudible, AUDIBLE);
   } catch {
     visitor.faults.push(`${path}: source and reply do not sound together: ${await button.innerText()}`);
   }

@@ -6,9 +6,6 @@ import { resolve } from "node:path";
 
 import { Visitor } from "./visitor.mjs";
 
-/** Maximum time until a result, in milliseconds. */
-const PATIENCE = 60_000;
-
 const [, , , url, path] = process.argv;
 // Chromium opens no path with "..".
 const recording = resolve(path);
@@ -37,7 +34,7 @@ async function open() {
     };
   });
   await visitor.visit(page, "/try");
-  await page.locator("#try-form").waitFor({ timeout: PATIENCE });
+  await page.locator("#try-form").waitFor();
   await page.locator("#try-miner").selectOption({ label: await option(page, "interpreter") });
   return page;
 }
@@ -50,7 +47,7 @@ async function option(page, name) {
 
 /** Waits for the result; returns its text, and the captions and the loudest sample before it. */
 async function outcome(page) {
-  await page.locator("#try-outcome").waitFor({ timeout: PATIENCE });
+  await page.locator("#try-outcome").waitFor();
   await visitor.audit(page, "result");
   const text = await page.locator("#try-outcome").innerText();
   return { text, captions, peak: await page.evaluate(() => globalThis.peak) };
@@ -70,7 +67,7 @@ async function speak() {
   await follow(page);
   const button = page.locator("#try-speak");
   await button.click();
-  await page.getByText("Speak now.").waitFor({ timeout: PATIENCE });
+  await page.getByText("Speak now.").waitFor();
   // The recording lasts about 4 s.
   await page.waitForTimeout(5_000);
   await button.click();
@@ -102,7 +99,7 @@ async function upload() {
   await page.locator("#try-miner").selectOption({ label: await option(page, "interpreter") });
   await page.locator("#try-sound").setInputFiles(recording);
   await page.getByRole("button", { name: "Interpret the recording" }).click();
-  await page.locator("#try-outcome").waitFor({ timeout: PATIENCE });
+  await page.locator("#try-outcome").waitFor();
   const text = await page.locator("#try-outcome").innerText();
   const reply = await page.locator("audio").nth(1).getAttribute("src");
   const response = await page.request.get(visitor.origin + reply);

@@ -12,6 +12,9 @@ const AXE = readFileSync(require.resolve("axe-core/axe.min.js"), "utf8");
 /** Faults of axe-core that fail a test. */
 const SERIOUS = ["serious", "critical"];
 
+/** Maximum time of one step, in milliseconds: long enough for a busy machine. */
+const PATIENCE = 180_000;
+
 export const DESKTOP = { width: 1280, height: 900 };
 export const PHONE = { width: 390, height: 844 };
 
@@ -25,6 +28,7 @@ export class Visitor {
     visitor.origin = new URL(url).origin;
     visitor.browser = await chromium.launch({
       executablePath: "/usr/bin/chromium",
+      timeout: PATIENCE,
       // Every host name fails to resolve, so that a request that escapes the check below cannot leave either.
       args: ["--host-resolver-rules=MAP * ~NOTFOUND , EXCLUDE 127.0.0.1", "--autoplay-policy=document-user-activation-required", ...options],
     });
@@ -34,6 +38,7 @@ export class Visitor {
   /** Opens a tab whose console errors, script errors and foreign requests are faults. */
   async tab({ viewport = DESKTOP, colorScheme = "light", javaScriptEnabled = true } = {}) {
     const context = await this.browser.newContext({ viewport, colorScheme, javaScriptEnabled });
+    context.setDefaultTimeout(PATIENCE);
     const page = await context.newPage();
     const fault = (what) => this.faults.push(`${page.url()}: ${what}`);
     page.on("console", (message) => {

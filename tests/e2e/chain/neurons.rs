@@ -143,6 +143,8 @@ fn weights_go_in_clear_where_the_subnet_wants_that_and_hidden_elsewhere() {
 fn a_commit_by_hash_is_revealed_from_its_file() {
     let chain = Chain::start();
     chain.wallet();
+    // A commit can be revealed in one epoch only: long enough for the commands below, on a busy machine too.
+    chain.alice(&["sudo", "set", "tempo", "360", "--netuid", BABELBIT]);
     chain.alice(&["sudo", "set", "commit_reveal_weights_enabled", "true", "--netuid", BABELBIT]);
     chain.alice(&["sudo", "set", "weights_set_rate_limit", "0", "--netuid", BABELBIT]);
     chain.ask(&["register", "--netuid", BABELBIT, "--yes"]);

@@ -1,20 +1,18 @@
-use std::net::TcpListener;
 use std::time::{Duration, Instant};
 
 use super::{BOB, Chain};
-use crate::support::{refusal, tao};
+use crate::support::{free_address, refusal, tao};
 
 #[test]
 fn an_unreachable_chain_is_a_network_failure() {
-    // A port without a listener.
-    let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let network = format!("ws://{address}");
+    let network = format!("ws://{}", free_address());
     let started = Instant::now();
     for command in [&["block"][..], &["metagraph", "1"], &["balance", BOB], &["subnets", "list"]] {
         let error = refusal(&tao().args(command).args(["--network", &network]).output().unwrap(), 3);
         assert!(error.contains(&network), "{error}");
     }
-    assert!(started.elapsed() < Duration::from_secs(4), "a node that does not exist was asked again and again");
+    // A client that asks again does so for 24 s. A busy machine can also be slower.
+    assert!(started.elapsed() < Duration::from_secs(20), "a node that does not exist was asked again and again");
 }
 
 #[test]

@@ -107,7 +107,7 @@ impl Machine {
         let began = Instant::now();
         while !validator.log().contains(ready) {
             let is_running = validator.child.try_wait().unwrap().is_none();
-            assert!(is_running && began.elapsed() < Duration::from_mins(1), "{words:?}: {}", validator.log());
+            assert!(is_running && began.elapsed() < Duration::from_mins(5), "{words:?}: {}", validator.log());
             std::thread::sleep(Duration::from_millis(50));
         }
         validator

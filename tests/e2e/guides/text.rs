@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use taonet_babelbit_miner::testing::InferenceServer;
 use tempfile::TempDir;
 
-use super::BOB;
+use super::{BOB, becomes_ready};
 use crate::axon;
 use crate::chain::{BABELBIT, Chain};
 use crate::chutes::program::{Program, Running};
@@ -130,6 +130,7 @@ impl Walkthrough {
         self.chain.epoch(BABELBIT);
         let words = ["bb", "subtensor-gateway", "--state", "gateway", "--network", self.chain.url()].map(str::to_owned);
         let gateway = Daemon::start(&mut self.program(&words));
+        becomes_ready(&gateway);
         self.variables.insert("SUBTENSOR_GATEWAY_URL".to_owned(), gateway.url().to_owned());
         self.services.insert("gateway", gateway);
         let signer = Daemon::start(&mut self.program(&["bb", "signer"].map(str::to_owned)));

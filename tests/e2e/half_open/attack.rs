@@ -176,7 +176,10 @@ async fn attack(to: &Target, half: Request) -> Attack {
                         let _ = stream.write_all(&half(caller)).await;
                         let _ = stream.flush().await;
                         opened.add_permits(1);
+                        let began = Instant::now();
                         let is_answered = stream.read(&mut [0]).await.is_ok_and(|bytes| bytes > 0);
+                        // While others still connect, the server can already refuse a body that is late.
+                        let is_answered = is_answered && began.elapsed() < NEVER;
                         answered.fetch_add(is_answered.into(), Ordering::Relaxed);
                     }
                     // No local port is free at the moment, or the server closed the connection during the handshake.

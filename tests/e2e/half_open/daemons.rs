@@ -368,7 +368,7 @@ fn nineteen_validator(folder: &Path) -> Started {
 
 fn proof_miner(folder: &Path) -> Started {
     let circuit = crate::proof::compile(folder, "diabetes-regression", "stark");
-    let quic = std::net::UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let quic: SocketAddr = free_address().parse().unwrap();
     let mut miner = crate::proof::miner("//Bob", &circuit);
     miner.args(["--quic-port", &quic.port().to_string()]);
     let mut started = start(&mut miner, ("/healthz", 200), |daemon| Waits {

@@ -9,7 +9,7 @@ use rand::{Rng as _, SeedableRng as _};
 use serde_json::Value;
 
 use super::{Network, random_seed, results};
-use crate::support::{Daemon, RunFiles, document, local_bb, repository, stderr};
+use crate::support::{Daemon, RunFiles, document, free_address, local_bb, repository, stderr};
 
 const KILLS: usize = 50;
 /// Number of concurrent challenges, each with its own engine, since runners pause before retries.
@@ -88,8 +88,8 @@ fn fifty_kills_of_engines_lose_and_repeat_nothing() {
 
 /// Plays one challenge to completion; the engine is killed once in every run.
 fn play(runner: impl Fn(&Daemon) -> Command, random: &mut StdRng, fetching: Duration, tally: &Mutex<Tally>) -> Value {
-    let mut server = engine("127.0.0.1:0");
-    let address = server.url().trim_start_matches("http://").to_owned();
+    let address = free_address();
+    let mut server = engine(&address);
     loop {
         // Concurrent runners are slower than a single one.
         let moment = fetching.mul_f64(random.random_range(0.0..2.0));

@@ -31,7 +31,7 @@ impl Accepted {
             let request = Self::signed(miner, key);
             match request.send() {
                 200 => return request,
-                status => assert!(status == 401 && began.elapsed() < Duration::from_secs(30), "{status}"),
+                status => assert!(status == 401 && began.elapsed() < Duration::from_mins(2), "{status}"),
             }
             std::thread::sleep(Duration::from_millis(100));
         }

@@ -764,7 +764,9 @@ def _():
 
 # Crowdloans.
 
-LOAN = ("--deposit", "10", "--min-contribution", "1", "--cap", "30", "--duration", "100")
+# Long enough for the commands before its end, on a busy machine too.
+DURATION = 600
+LOAN = ("--deposit", "10", "--min-contribution", "1", "--cap", "30", "--duration", DURATION)
 
 
 @operation("crowd create")
@@ -823,7 +825,7 @@ def _():
 
 @operation("crowd refund")
 def _():
-    mine(110)
+    mine(DURATION + 10)
     before = free(BOB)
     succeeded("crowd refund", "--id", 1)
     return free(BOB) - before

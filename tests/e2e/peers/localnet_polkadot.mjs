@@ -168,7 +168,7 @@ await operation("fee", async () => {
 });
 
 await operation("mortal transaction with a tip", async () => {
-  const { events } = await send(api.tx.system.remark("0x1234"), alice, { era: 8, tip: 1_000 });
+  const { events } = await send(api.tx.system.remark("0x1234"), alice, { era: 64, tip: 1_000 });
   const paid = events.find(({ event }) => api.events.transactionPayment.TransactionFeePaid.is(event));
   return paid.event.data.tip.toNumber();
 });

@@ -4,8 +4,10 @@ sdk10.py serve         an axon with //Bob's hotkey; prints its port, and exits w
 sdk10.py call          a dendrite with //Alice's hotkey that calls {"port", "hotkey"}; prints the responses
 """
 import asyncio
+import contextlib
 import json
 import os
+import random
 import socket
 import sys
 import time
@@ -63,10 +65,17 @@ def stream(synapse: StreamSynapse) -> StreamSynapse:
     return synapse.create_streaming_response(words)
 
 
+def free_port():
+    """A free port, below those that the system chooses: no connection gets it before the axon listens."""
+    while True:
+        port = random.randrange(10_000, 32_000)
+        with socket.socket() as free, contextlib.suppress(OSError):
+            free.bind(("127.0.0.1", port))
+            return port
+
+
 def serve():
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     wallet = SimpleNamespace(hotkey=Keypair.create_from_uri("//Bob"))
     axon = Axon(wallet=wallet, port=port, ip="127.0.0.1", external_ip="127.0.0.1")
     axon.attach(forward_fn=echo).attach(forward_fn=stream).start()

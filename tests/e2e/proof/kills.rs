@@ -22,7 +22,7 @@ use crate::support::Daemon;
 
 const KILLS: usize = 50;
 /// Time without open requests after which all requests of a killed validator count as ended.
-const QUIET: Duration = Duration::from_millis(50);
+const QUIET: Duration = Duration::from_millis(250);
 
 /// A request on the wire.
 #[derive(Debug)]

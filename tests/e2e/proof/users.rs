@@ -14,8 +14,8 @@ use tokio::runtime::Runtime;
 use super::{first_input, miner, proof, text, validator};
 use crate::support::{Daemon, document, free_address, refusal, repository};
 
-/// Maximum time of a proof.
-const LONGEST: Duration = Duration::from_mins(1);
+/// Maximum time of a proof, on a busy machine.
+const LONGEST: Duration = Duration::from_mins(5);
 
 /// Compiles a shipped model into slices in the directory `circuits`; returns the model's ID.
 fn compile_slices(folder: &Path, model: &str, slices: &str) -> String {
@@ -38,7 +38,9 @@ struct Miner {
 impl Miner {
     fn start(key: &str, folder: &Path) -> Self {
         let hotkey = Keypair::from_uri(key).unwrap().hotkey().to_string();
-        Self { hotkey, daemon: Daemon::start(&mut miner(key, &folder.join("circuits"))) }
+        let mut command = miner(key, &folder.join("circuits"));
+        // Nobody else gets this address while the miner restarts.
+        Self { hotkey, daemon: Daemon::start_at(command.args(["--quic-port", "0"]), &free_address()) }
     }
 
     fn address(&self) -> &str {
@@ -187,9 +189,18 @@ fn slices_of_killed_miners_are_proven_by_others() {
         assert_eq!((provers(&verified), provers(&bundle).len()), (provers(&bundle), 3));
         bundle
     };
-    let id = api.submit(&model, &input);
-    assert_eq!(api.follow(&id, |_| ()).1, "done");
-    let bundle = verify(&id);
+    let began = Instant::now();
+    let bundle = loop {
+        let id = api.submit(&model, &input);
+        let (events, status) = api.follow(&id, |_| ());
+        assert_eq!(status, "done", "{events:?}");
+        let bundle = verify(&id);
+        // On a busy machine, an answer can be overdue, so that the slice is also sent to a miner of another one.
+        if slices_and_miners(&events, "overdue").is_empty() {
+            break bundle;
+        }
+        assert!(began.elapsed() < LONGEST, "an answer is always overdue: {events:?}");
+    };
     let mut distinct = provers(&bundle);
     distinct.sort_unstable();
     distinct.dedup();

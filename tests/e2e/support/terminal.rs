@@ -11,7 +11,7 @@ use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::termios::{LocalModes, tcgetattr};
 
 /// Timeout for output, long enough for a busy machine.
-const PATIENCE: Duration = Duration::from_mins(1);
+const PATIENCE: Duration = Duration::from_mins(5);
 
 /// A program with a pseudo-terminal as its standard streams.
 pub(crate) struct Terminal {
@@ -28,7 +28,9 @@ impl Terminal {
         grantpt(&master).unwrap();
         unlockpt(&master).unwrap();
         let name = ptsname(&master, Vec::new()).unwrap();
-        let slave = rustix::fs::open(name, OFlags::RDWR | OFlags::NOCTTY, Mode::empty()).unwrap();
+        // Programs that other tests start meanwhile must not inherit the terminal: it would stay open with them.
+        let flags = OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC;
+        let slave = rustix::fs::open(name, flags, Mode::empty()).unwrap();
         let streams = [(); 2].map(|()| Stdio::from(slave.try_clone().unwrap()));
         let [stdin, stdout] = streams;
         command.stdin(stdin).stdout(stdout).stderr(Stdio::from(slave)).env("TERM", "xterm");

@@ -42,9 +42,8 @@ async fn get_page(router: &Router, path: &str) -> (u16, String) {
 async fn services_are_read_and_their_failures_reported() {
     let is_ready = Arc::new(AtomicBool::new(false));
     let address = daemon(Arc::clone(&is_ready)).await;
-    // A port that was free a moment ago.
-    let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let services = [format!("engine=http://{address}"), format!("miner=http://{closed}/base/")];
+    // Nobody listens on the second port, and the system does not give it to a concurrent test.
+    let services = [format!("engine=http://{address}"), "miner=http://127.0.0.1:9/base/".to_owned()];
     let section = ServicesSection::new(services.iter().map(|text| text.parse().unwrap()).collect());
     let (changes, follower) = (Changes::default(), Arc::clone(&section));
     let mut reports = changes.subscribe();

@@ -175,7 +175,7 @@ async fn the_page_shows_the_steps_and_missing_ledgers() {
         let mut revision = changes.subscribe();
         tokio::select! {
             () = section.follow(path, &changes, &shutdown) => panic!("the section stopped following the ledger"),
-            changed = tokio::time::timeout(Duration::from_secs(5), revision.changed()) => changed.unwrap().unwrap(),
+            changed = tokio::time::timeout(Duration::from_mins(1), revision.changed()) => changed.unwrap().unwrap(),
         }
     };
     follow(&directory.path().join("elsewhere")).await;

@@ -157,9 +157,6 @@ impl Synthesizer for Espeak {
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
-    use std::os::unix::fs::PermissionsExt;
-
     use super::*;
 
     fn voice(name: &str) -> Voice {
@@ -170,8 +167,12 @@ mod tests {
     fn fake(folder: &Path, script: &str) -> Espeak {
         let path = folder.join("espeak-ng");
         let version = "case \"$1\" in --version) echo 'eSpeak NG text-to-speech: 9.9  Data at: /x'; exit;; esac";
-        fs::write(&path, format!("#!/bin/sh\n{version}\n{script}\n")).unwrap();
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+        // A shell writes the file: programs that other tests start meanwhile would inherit it from this process while
+        // it is open for writing, and until they close it, it cannot be run ("Text file busy").
+        let write = r#"printf %s "$2" > "$1" && chmod 755 "$1""#;
+        let mut shell = Command::new("/bin/sh");
+        shell.args(["-c", write, "sh"]).arg(&path).arg(format!("#!/bin/sh\n{version}\n{script}\n"));
+        assert!(shell.status().unwrap().success());
         Espeak::at(&path).unwrap()
     }
 

@@ -1,7 +1,6 @@
 //! Tests of install.sh with a test key in place of the release key.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
@@ -67,8 +66,12 @@ impl Script {
     /// Installs an executable.
     fn put(&self, name: &str, content: &str) {
         fs::create_dir_all(self.bin()).unwrap();
-        fs::write(self.bin().join(name), content).unwrap();
-        fs::set_permissions(self.bin().join(name), fs::Permissions::from_mode(0o755)).unwrap();
+        // A shell writes the file: programs that other tests start meanwhile would inherit it from this process while
+        // it is open for writing, and until they close it, it cannot be run ("Text file busy").
+        let write = r#"printf %s "$2" > "$1" && chmod 755 "$1""#;
+        let mut shell = Command::new("sh");
+        shell.args(["-c", write, "sh"]).arg(self.bin().join(name)).arg(content);
+        assert!(shell.status().unwrap().success());
     }
 }
 

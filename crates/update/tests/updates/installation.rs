@@ -54,13 +54,7 @@ impl Place {
 
 /// Returns short limits, so that failures are detected quickly.
 fn limits() -> Limits {
-    Limits {
-        program: 1 << 20,
-        stalled: Duration::from_millis(500),
-        attempts: 2,
-        pause: Duration::from_millis(1),
-        ..Limits::default()
-    }
+    Limits { program: 1 << 20, attempts: 2, pause: Duration::from_millis(1), ..Limits::default() }
 }
 
 pub(crate) fn updater(source: ReleaseSource, key: ReleaseKey, program: PathBuf) -> Updater {
@@ -213,10 +207,18 @@ async fn a_later_update_resumes_half_a_download() {
     let server = Server::start(releases.path().to_owned(), Manner::Stalls(60_000)).await;
     let updater = updater(server.source(), releases.keys.key(), place.program());
     let release = newer(&updater).await;
+    let partial = place.file(".tao.update");
+    let downloaded = async {
+        while !fs::metadata(&partial).is_ok_and(|file| file.len() >= 60_000) {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
     // Dropping the future simulates a killed process.
-    let killed = tokio::time::timeout(Duration::from_millis(200), updater.install(&release, |_| {})).await;
-    assert!(killed.is_err());
-    assert_eq!(fs::metadata(place.file(".tao.update")).unwrap().len(), 60_000);
+    tokio::select! {
+        ended = updater.install(&release, |_| {}) => panic!("{ended:?}"),
+        () = downloaded => {}
+    }
+    assert_eq!(fs::metadata(&partial).unwrap().len(), 60_000);
     server.set(Manner::Down);
     assert!(refusal(&updater, &place).await.is_network());
     server.set(Manner::Honest);
@@ -262,7 +264,9 @@ async fn bodies_without_end_are_cut_off() {
 async fn silent_servers_are_given_up() {
     let (releases, place) = (Releases::of(NEW), Place::new());
     let server = Server::start(releases.path().to_owned(), Manner::Stalls(0)).await;
-    let error = refusal(&updater(server.source(), releases.keys.key(), place.program()), &place).await;
+    let short = Limits { stalled: Duration::from_millis(500), ..limits() };
+    let silent = updater(server.source(), releases.keys.key(), place.program()).with_limits(short);
+    let error = refusal(&silent, &place).await;
     assert!(matches!(error, UpdateError::Http { source: Fault::Timeout, .. }) && error.is_network(), "{error}");
     let nowhere = updater("http://127.0.0.1:1".parse().unwrap(), releases.keys.key(), place.program());
     assert!(refusal(&nowhere, &place).await.is_network());

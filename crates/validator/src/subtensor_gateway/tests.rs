@@ -214,7 +214,7 @@ async fn a_request_is_answered_before_its_caller_hangs_up() {
     chain.set_weight_rules(NETUID, rules(None));
     chain.script([Script::Drop, Script::Drop, Script::Drop]);
     let settings = GatewaySettings {
-        confirm_within: Duration::from_millis(50),
+        confirm_within: Duration::from_secs(2),
         ..GatewaySettings::new(NETUID, key("//validator").hotkey())
     };
     let router = connected(&chain, directory.path(), settings).await.router(OperatorLimits::new(None));
@@ -257,7 +257,7 @@ async fn weights_set_between_two_attempts_are_confirmed() {
     // At block 18, too few blocks of epoch 7 are left: the weights are for epoch 8.
     world.chain.mine(8);
     epoch(10, 7);
-    let body = json!({ "uids": 1, "weights": 1, "retries": 2, "delay_s": 0.5 });
+    let body = json!({ "uids": 1, "weights": 1, "retries": 2, "delay_s": 4 });
     let ((status, answer), ()) = tokio::join!(post(&world.router, SET, &body), async {
         let submitter = &world.gateway.inner.connected().unwrap().submitter;
         while submitter.advance().await.unwrap().is_empty() {
@@ -334,8 +334,8 @@ async fn a_real_chain_is_read_and_written() {
     let gateway = chain.gateway(directory.path()).await;
     let url = listen(gateway.router(OperatorLimits::new(None))).await;
     let client = GatewayClient::new(&url, None, Duration::from_secs(30)).unwrap();
-    let block = client.current_block(Duration::from_secs(5)).await.unwrap();
-    let next = client.wait_for_block(Duration::from_secs(5)).await.unwrap().unwrap();
+    let block = client.current_block(Duration::from_mins(1)).await.unwrap();
+    let next = client.wait_for_block(Duration::from_mins(1)).await.unwrap().unwrap();
     assert!(next > block, "{next} after {block}");
 
     let miner = &chain.miners[1];

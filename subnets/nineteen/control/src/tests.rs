@@ -28,7 +28,7 @@ use super::*;
 
 const TASKS: &str = r#"
 period_profile = "seed"
-period = 3
+period = 6
 
 [[tasks]]
 task = "chat-a"
@@ -36,7 +36,7 @@ task_type = "text"
 max_capacity = 900000
 volume_to_requests_conversion = 10
 weight = 1.0
-timeout = 5
+timeout = 60
 is_stream = true
 endpoint = "/chat/completions"
 synthetic_generation_config = { func = "generate_chat_synthetic", kwargs = { max_tokens = 8, max_words = 8 } }
@@ -385,6 +385,8 @@ async fn resumes_its_period(store: Store) {
         () = counted => {}
     }
     shutdown.request();
+    // The last counters are stored before the other process reads what is left to send.
+    shutdown.finished().await.unwrap();
     let before = total(&store, 1).await;
     assert!(before > 0.0);
     drop(first);
@@ -458,7 +460,7 @@ async fn issue_11_20_loops_survive_failures() {
         report.miners.len() == 1
     };
     while !has_weights().await {
-        assert!(began.elapsed() < Duration::from_mins(1), "a loop has stopped");
+        assert!(began.elapsed() < Duration::from_mins(3), "a loop has stopped");
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
     assert!(!scoring.is_finished() && !periods.is_finished());

@@ -105,8 +105,9 @@ pub(crate) fn stalls(
     })
 }
 
+/// Deadlines for miners that stall. Those that answer do so in time even on a busy machine.
 fn short() -> QueryDeadlines {
-    let short = Some(Duration::from_millis(300));
+    let short = Some(Duration::from_secs(1));
     QueryDeadlines { first: short, between: short, ..QueryDeadlines::default() }
 }
 
@@ -154,7 +155,7 @@ async fn answers_that_cannot_be_checked_are_not_sampled() {
 #[tokio::test]
 async fn issue_11_2_a_rate_limit_of_a_stream_is_one() {
     let limited = || post(|| async { (axum::http::StatusCode::TOO_MANY_REQUESTS, chunk("x")) });
-    let bench = bench(vec![limited(), limited()], short()).await;
+    let bench = bench(vec![limited(), limited()], QueryDeadlines::default()).await;
     let error = bench.querier.ask(request(RequestKind::Organic)).await.unwrap_err();
     assert_eq!(error, QueryError::Limited(Attempts { limited: 2, failed: 0 }));
     for contender in &bench.contenders {
@@ -166,14 +167,16 @@ async fn issue_11_2_a_rate_limit_of_a_stream_is_one() {
 /// There is no failover after the first chunk (spec §11.4).
 #[tokio::test]
 async fn issue_11_4_no_failover_after_the_first_byte() {
-    let bench = bench(vec![stalls(vec![(0, chunk("half "))]), says(chunk("other"))], short()).await;
+    // Only the wait after the first chunk ends soon.
+    let deadlines = QueryDeadlines { first: None, ..short() };
+    let bench = bench(vec![stalls(vec![(0, chunk("half "))]), says(chunk("other"))], deadlines).await;
     // Answers of different miners never mix, regardless of the order.
     let mut broken = 0;
     for _ in 0..12 {
         match text(bench.querier.ask(request(RequestKind::Organic)).await.unwrap()).await {
             Ok(text) => assert_eq!(text, "other"),
             Err(error) => {
-                assert!(error.contains("sent no data for 300ms"), "{error}");
+                assert!(error.contains("sent no data for 1s"), "{error}");
                 broken += 1;
             }
         }
@@ -211,13 +214,13 @@ async fn before_the_first_byte_the_next_one_answers() {
 /// Each of the timeouts ends an attempt (spec §11.14).
 #[tokio::test]
 async fn issue_11_14_each_deadline_holds() {
-    let total = Duration::from_millis(700);
+    let total = Duration::from_secs(3);
     let deadlines = QueryDeadlines { total, ..short() };
-    let slow: Vec<_> = (0..20).map(|_| (100, chunk("x"))).collect();
+    let slow: Vec<_> = (0..49).map(|_| (100, chunk("x"))).collect();
     for (handler, expected) in [
-        (stalls(vec![(2_000, chunk("late"))]), "sent no data for 300ms"),
-        (stalls(vec![(0, chunk("a")), (2_000, chunk("late"))]), "sent no data for 300ms"),
-        (stalls(slow), "longer than 700ms"),
+        (stalls(vec![(5_000, chunk("late"))]), "sent no data for 1s"),
+        (stalls(vec![(0, chunk("a")), (5_000, chunk("late"))]), "sent no data for 1s"),
+        (stalls(slow), "longer than 3s"),
         (says((0..51).map(|_| chunk("x")).collect()), "more chunks than requested"),
     ] {
         let bench = bench(vec![handler], deadlines).await;
@@ -232,13 +235,13 @@ async fn issue_11_14_each_deadline_holds() {
 
 #[tokio::test]
 async fn a_slow_reader_is_not_the_miners_fault() {
-    let total = Duration::from_millis(400);
+    let total = Duration::from_secs(2);
     let pieces: Vec<_> = (0..3).map(|_| (20, chunk("x"))).collect();
     let deadlines = QueryDeadlines { total, ..QueryDeadlines::default() };
     let bench = bench(vec![stalls(pieces)], deadlines).await;
     let mut answer = bench.querier.ask(request(RequestKind::Organic)).await.unwrap();
     for _ in 0..3 {
-        tokio::time::sleep(Duration::from_millis(300)).await;
+        tokio::time::sleep(Duration::from_secs(1)).await;
         answer.next().await.unwrap().unwrap();
     }
     drop(answer);
@@ -305,7 +308,7 @@ async fn the_miner_is_read_as_fast_as_the_reader_reads() {
 async fn tests_reach_one_contender_each_and_stay_within_the_allowance() {
     let failing: fn() -> axum::routing::MethodRouter =
         || post(|| async { axum::http::StatusCode::INTERNAL_SERVER_ERROR });
-    let bench = bench(vec![failing(), says(chunk("x"))], short()).await;
+    let bench = bench(vec![failing(), says(chunk("x"))], QueryDeadlines::default()).await;
     // An allowance of 900 tokens at 300 per request: three requests per miner.
     let mut outcomes = Vec::new();
     for _ in 0..7 {

@@ -122,7 +122,8 @@ class Envelope:
         same("body hash", digest, keys.body_hash(payload) if self.is_hashed else "")
         check(uuid.UUID(get("dendrite_uuid")).version == 4, f"uuid: {get('dendrite_uuid')!r}")
         check(re.fullmatch(r"\d{19}", nonce), f"nonce: {nonce!r}")
-        check(abs(time.time_ns() - int(nonce)) < 4_000_000_000, f"nonce: {nonce} is not now")
+        # On a busy machine, a request can wait.
+        check(abs(time.time_ns() - int(nonce)) < 60_000_000_000, f"nonce: {nonce} is not now")
         check((caller, nonce) not in self.seen, f"nonce {nonce} again")
         self.seen.add((caller, nonce))
         self.uuids.add(get("dendrite_uuid"))

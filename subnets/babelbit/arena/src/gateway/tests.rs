@@ -188,8 +188,7 @@ async fn miners_that_fail_are_told_from_those_that_refuse() {
     ] {
         let server = MockServer::start().await;
         Mock::given(method("POST")).respond_with(answer).mount(&server).await;
-        let config =
-            ArenaGatewayConfig { call_timeout: Duration::from_millis(300), max_answer_bytes: 1_000, ..config() };
+        let config = ArenaGatewayConfig { call_timeout: Duration::from_secs(3), max_answer_bytes: 1_000, ..config() };
         let running = Running::start(config).await;
         running.submit(1, &server.uri()).await.unwrap();
         let token = token(&running).await;

@@ -141,7 +141,7 @@ async fn a_pipe_among_the_results_does_not_block() {
     let pipe = results.paths().scores.join(format!("{name}.json"));
     assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
     let (page, path) = (results.get("/text"), format!("/text/{name}"));
-    let Ok((status, body)) = tokio::time::timeout(Duration::from_secs(5), page).await else {
+    let Ok((status, body)) = tokio::time::timeout(Duration::from_mins(1), page).await else {
         // Unblocks the thread that reads the pipe, so that the test can fail.
         drop(std::fs::OpenOptions::new().write(true).open(&pipe));
         panic!("the pipe is opened");

@@ -19,7 +19,7 @@ use super::*;
 use crate::profile::{Interpreter, Manner, Profile as _};
 use crate::testing::{InferenceServer, chat_event};
 
-const DEADLINE: Duration = Duration::from_millis(400);
+const DEADLINE: Duration = Duration::from_secs(1);
 const RAMBLING: &str = "Well, um, I mean, at this point in time I think, I think that the plan is, you know, a piece \
     of cake, and, to be perfectly honest with you, we should all just get on with the bloody thing before the weekend.";
 
@@ -103,7 +103,7 @@ fn a_stalled_stage_delays_one_frame_and_its_fallback_replies() {
         let played = play(&remote(&server, DEADLINE));
         assert_alike(&played, &expected, &stalled.join(" "));
         // The margin is for the engines of this process on a busy machine.
-        let limit = DEADLINE * 3 + expected.slowest * 4 + Duration::from_millis(500);
+        let limit = DEADLINE * 3 + expected.slowest * 4 + Duration::from_secs(2);
         assert!(played.slowest < limit, "{stalled:?}: {:?}", played.slowest);
     }
 }

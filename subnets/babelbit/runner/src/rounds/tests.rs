@@ -262,13 +262,13 @@ impl World {
     async fn parts(&self) -> (RoundsParts, mpsc::UnboundedReceiver<RoundReport>) {
         let (sender, reports) = mpsc::unbounded_channel();
         let options =
-            EngineOptions { sleeper: self.sleeper(), timeout: Duration::from_millis(500), ..EngineOptions::default() };
+            EngineOptions { sleeper: self.sleeper(), timeout: Duration::from_secs(2), ..EngineOptions::default() };
         let settings = RunnerSettings {
             max_miners: self.max_miners,
             ..RunnerSettings::new(RunPaths::below(self.directory.path()))
         };
         let [engine, gateway] = &self.urls;
-        let gateway = GatewayClient::new(gateway, None, Duration::from_millis(500)).unwrap();
+        let gateway = GatewayClient::new(gateway, None, Duration::from_secs(2)).unwrap();
         let (miner, time) = (Arc::clone(&self.miner), self.time.subscribe());
         let parts = RoundsParts {
             runner: Runner::open(settings, "en", Arc::new(TextScorer)).await.unwrap(),

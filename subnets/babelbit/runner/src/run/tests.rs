@@ -251,12 +251,12 @@ async fn a_blank_transcript_is_null() {
 #[tokio::test]
 async fn a_slow_miner_and_one_that_never_answers_delay_nobody() {
     let directory = tempfile::tempdir().unwrap();
-    let slow = Arc::new(ScriptedMiner::new(|_, call| Step::sound(0, call.in_eos).after(Duration::from_millis(100))));
+    let slow = Arc::new(ScriptedMiner::new(|_, call| Step::sound(0, call.in_eos).after(Duration::from_millis(500))));
     let dead = Arc::new(ScriptedMiner::new(|_, _| Step::sound(0, false).after(Duration::MAX)));
     let events = Arc::new(Mutex::new(Vec::new()));
     let seen = Arc::clone(&events);
     let mut settings = settings(directory.path());
-    settings.play.chunk_timeout = Duration::from_millis(300);
+    settings.play.chunk_timeout = Duration::from_secs(3);
     let runner = Runner::open(settings, "en", Arc::new(TextScorer)).await.unwrap();
     let miners = [miner(1, &slow), miner(2, &dead), miner(3, &parrot())];
     let observer = move |event: RunEvent| match event {
@@ -268,7 +268,7 @@ async fn a_slow_miner_and_one_that_never_answers_delay_nobody() {
     assert_eq!(events.lock().unwrap()[..2], [3, 3]);
     assert_eq!(report.miners.iter().map(|miner| miner.score).collect::<Vec<_>>(), [0.5, 0.0, 0.5]);
     let error = report.miners[1].utterances[1].error.as_deref();
-    assert_eq!(error, Some("audio chunk response for frame 1/5 timed out after 0.30s"));
+    assert_eq!(error, Some("audio chunk response for frame 1/5 timed out after 3.00s"));
 }
 
 #[tokio::test]
@@ -280,10 +280,10 @@ async fn a_long_reply_waits_for_nobody() {
         ScriptedMiner::new(move |k, call| long(k, call).after(if k == 1 { Duration::ZERO } else { Duration::MAX }));
     let quick = ScriptedMiner::new(move |k, call| {
         // The other miner has started by now.
-        long(k, call).after(if k == 1 { Duration::from_millis(100) } else { Duration::ZERO })
+        long(k, call).after(if k == 1 { Duration::from_millis(500) } else { Duration::ZERO })
     });
     let mut settings = settings(directory.path());
-    settings.play.chunk_timeout = Duration::from_secs(1);
+    settings.play.chunk_timeout = Duration::from_secs(6);
     settings.play.max_reply = Duration::from_hours(2);
     let runner = Runner::open(settings, "en", Arc::new(TextScorer)).await.unwrap();
     let events = Arc::new(Mutex::new(Vec::new()));

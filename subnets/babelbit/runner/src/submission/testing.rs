@@ -194,11 +194,17 @@ impl Door {
                 let (mut watched, count) = (watched.clone(), Arc::clone(&count));
                 tokio::spawn(async move {
                     let fault = watched.borrow_and_update().clone();
-                    if fault != Fault::None {
+                    // A response counts once the client has it: the test may end the fault as soon as it counts.
+                    let is_answer = matches!(fault, Fault::Answer(_));
+                    if fault != Fault::None && !is_answer {
                         count.fetch_add(1, Ordering::SeqCst);
                     }
                     tokio::select! {
-                        () = pass(stream, behind, fault) => {}
+                        () = pass(stream, behind, fault) => {
+                            if is_answer {
+                                count.fetch_add(1, Ordering::SeqCst);
+                            }
+                        }
                         // Open connections are closed when the fault changes.
                         _ = watched.changed() => {}
                     }

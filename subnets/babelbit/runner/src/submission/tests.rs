@@ -284,6 +284,7 @@ async fn a_running_outbox_submits_what_comes() {
             results.ledger.enqueue(&results.challenge, miner(0), &written(name), true).await.unwrap();
             sent(count).await;
         }
+        results.delivered(4).await;
         tokio::time::sleep(Duration::from_millis(300)).await;
         shutdown.request();
     };
@@ -325,7 +326,7 @@ async fn a_thousand_artefacts_go_out_in_seconds() {
     let took = began.elapsed();
     println!("1 024 artefacts in {took:?}");
     assert_eq!((counts.delivered, api.store().count().await.unwrap()), (1_024, 1_024));
-    assert!(took < Duration::from_secs(20), "{took:?}");
+    assert!(took < Duration::from_mins(1), "{took:?}");
 }
 
 /// Submissions are concurrent, up to the limit.
@@ -342,7 +343,7 @@ async fn so_many_at_a_time_and_no_more() {
                 running.0 += 1;
                 running.1 = running.1.max(running.0);
             }
-            tokio::time::sleep(Duration::from_millis(50)).await;
+            tokio::time::sleep(Duration::from_millis(500)).await;
             counted.lock().unwrap().0 -= 1;
             "{}"
         }

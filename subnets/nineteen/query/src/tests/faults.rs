@@ -16,7 +16,7 @@ fn counted(bench: &Bench) -> (f64, f64) {
 /// fault.
 #[tokio::test]
 async fn what_two_miners_refuse_counts_against_neither() {
-    let bench = bench([400, 404, 422].map(refusing).into(), short()).await;
+    let bench = bench([400, 404, 422].map(refusing).into(), QueryDeadlines::default()).await;
     let error = bench.querier.ask(request(RequestKind::Organic)).await.unwrap_err();
     let QueryError::Failed { attempts, refused: Some(400 | 404 | 422), .. } = error else { panic!("{error:?}") };
     assert_eq!(attempts, Attempts { limited: 0, failed: 2 }, "the third miner is not asked");
@@ -32,13 +32,13 @@ async fn what_two_miners_refuse_counts_against_neither() {
 /// If only one miner refuses a request, the refusal counts as that miner's failure.
 #[tokio::test]
 async fn what_one_miner_refuses_counts_against_it() {
-    let bench = bench(vec![refusing(413), says(chunk("a"))], short()).await;
+    let bench = bench(vec![refusing(413), says(chunk("a"))], QueryDeadlines::default()).await;
     while bench.contenders[0].counts().total_requests == 0.0 {
         assert_eq!(text(bench.querier.ask(request(RequestKind::Organic)).await.unwrap()).await.unwrap(), "a");
     }
     assert_eq!(bench.contenders[0].counts().requests_500, 1.0);
     let broken = || post(|| async { axum::http::StatusCode::INTERNAL_SERVER_ERROR });
-    let bench = self::bench(vec![refusing(400), broken(), broken()], short()).await;
+    let bench = self::bench(vec![refusing(400), broken(), broken()], QueryDeadlines::default()).await;
     bench.querier.ask(request(RequestKind::Organic)).await.unwrap_err();
     assert_eq!(counted(&bench), (3.0, 3.0));
 }
@@ -63,7 +63,7 @@ async fn bad_streams_of_miners_are_named() {
         (b"HTTP/1.1 200 OK\r\n\r\n".to_vec(), "answer is empty"),
     ] {
         let handler = post(move || async move { body });
-        let bench = bench(vec![handler], short()).await;
+        let bench = bench(vec![handler], QueryDeadlines::default()).await;
         let error = bench.querier.ask(request(RequestKind::Synthetic)).await.unwrap_err().to_string();
         assert!(error.contains(expected), "{error} does not contain {expected}");
         assert_eq!(counted(&bench), (1.0, 1.0), "{expected}");
@@ -71,7 +71,7 @@ async fn bad_streams_of_miners_are_named() {
     // A character may arrive in two packets.
     let pieces =
         vec![(0, b"data: {\"choices\":[{\"delta\":{\"content\":\"h\xc3".to_vec()), (50, b"\xa9\"}}]}\n\n".to_vec())];
-    let bench = bench(vec![stalls(pieces)], short()).await;
+    let bench = bench(vec![stalls(pieces)], QueryDeadlines::default()).await;
     let mut answer = bench.querier.ask(request(RequestKind::Organic)).await.unwrap();
     assert_eq!(answer.next().await.unwrap().unwrap().text(), Some("h\u{e9}"));
 }

@@ -173,11 +173,11 @@ async fn proofs_in_progress_are_bounded() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn event_streams_last_as_long_as_the_proof() {
-    let world = World::start(Conduct::Slow(Duration::from_secs(3))).await;
+    let world = World::start(Conduct::Slow(Duration::from_secs(8))).await;
     let path = world.place.path().join("keys.json");
     let key = ApiKeys::open(&path).unwrap().add("ada", &path).unwrap();
     // Each timeout of a connection is shorter than the time that the proof takes.
-    let short = Duration::from_millis(500);
+    let short = Duration::from_secs(3);
     let limits = ServeLimits { header_timeout: short, write_timeout: short, ..ServeLimits::default() };
     let (url, client) = serve_api(&world, &ApiSettings::default(), &world.stop, limits).await;
     let post = client.post(format!("{url}/v1/proofs")).bearer_auth(&key).body(submission(world.circuit).to_string());

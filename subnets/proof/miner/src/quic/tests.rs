@@ -201,13 +201,16 @@ async fn at_once(
 
 #[tokio::test(flavor = "multi_thread")]
 async fn proofs_in_progress_are_answered_at_shutdown() {
-    let miner = start_with(2, None, Conduct::Slow(Duration::from_secs(1)));
+    let miner = start_with(2, None, Conduct::Slow(Duration::from_secs(4)));
     let alice = client("//Alice").await;
     let (query, axon) = (miner.query(b"1"), miner.axon.clone());
+    // Connecting takes a while; afterwards, a request arrives soon.
+    let unknown = QuicRequest::from_typed("none", &query.to_message()).unwrap();
+    assert!(!miner.ask(&alice, unknown).await.success);
     let request = QuicRequest::from_typed(QUERY_ZK_PROOF, &query.to_message()).unwrap();
     let asked = async { alice.query_axon_with_timeout(axon, request, Duration::from_mins(1)).await.unwrap() };
     let stopped = async {
-        tokio::time::sleep(Duration::from_millis(500)).await;
+        tokio::time::sleep(Duration::from_secs(2)).await;
         miner.stop.send(()).unwrap();
     };
     let (response, ()) = tokio::join!(asked, stopped);

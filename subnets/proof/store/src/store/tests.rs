@@ -51,7 +51,7 @@ async fn answer(State(server): State<Arc<Server>>, request: Request) -> Response
     let pieces = futures::stream::iter(pieces.collect::<Vec<_>>()).then(async |piece| {
         if piece.is_err() {
             // Without this pause, the error would discard the data that was sent before it.
-            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+            tokio::time::sleep(std::time::Duration::from_millis(200)).await;
         }
         piece
     });

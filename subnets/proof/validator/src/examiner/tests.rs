@@ -14,7 +14,7 @@ use taonet_service::{Shutdown, system_clock};
 use taonet_wallet::Keypair;
 use taonet_wire::{BtauthScheme, ClientConfig, Peer, SignedClient, Signer};
 use tempfile::TempDir;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::watch;
 
 use super::*;
@@ -78,7 +78,10 @@ impl Market {
 
     async fn examiner(&self, timeout: Duration) -> (Arc<Examiner>, Arc<Book>) {
         let (interval, bundles) = (Duration::from_millis(1), Some(self.place.path().to_owned()));
-        self.examiner_with(ExaminerSettings { interval, timeout, bundles, ..ExaminerSettings::default() }).await
+        // On a busy machine, honest answers take long: none is overdue, which would bring in another miner.
+        let patience = timeout;
+        let settings = ExaminerSettings { interval, timeout, patience, bundles, ..ExaminerSettings::default() };
+        self.examiner_with(settings).await
     }
 
     async fn examiner_with(&self, settings: ExaminerSettings) -> (Arc<Examiner>, Arc<Book>) {
@@ -233,11 +236,14 @@ async fn another_circuits_proof_is_known() {
 #[tokio::test(flavor = "multi_thread")]
 async fn silence_and_refusals_count_and_a_full_miner_does_not() {
     let market = Market::new(&["stark"]);
-    let (examiner, book) = market.examiner(Duration::from_millis(300)).await;
+    let (examiner, book) = market.examiner(Duration::from_secs(2)).await;
     let (slow, _) = market.miner("//Bob", Conduct::Slow(Duration::from_secs(5))).await;
     assert_eq!(examiner.examine(&slow).await, Some(failed(Fault::Timeout)));
-    let nobody = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().port();
-    assert_eq!(examiner.examine(&entry("//Charlie", nobody)).await, Some(failed(Fault::Unreachable)));
+    // Nobody else gets the port of a socket that does not listen.
+    let silent = TcpSocket::new_v4().unwrap();
+    silent.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let nobody = entry("//Charlie", silent.local_addr().unwrap().port());
+    assert_eq!(examiner.examine(&nobody).await, Some(failed(Fault::Unreachable)));
     // Bob refuses requests signed for Dave.
     assert_eq!(examiner.examine(&entry("//Dave", slow.peer.port())).await, Some(failed(Fault::Refused)));
     let full = axum_answer(&market, 429, "{}").await;
@@ -281,11 +287,13 @@ async fn pipelines_follow_the_list_of_miners() {
     while verified(&charlie) < 3 {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
-    // Wait for recordings that began before Bob left the list.
-    tokio::time::sleep(Duration::from_millis(300)).await;
-    let before = verified(&bob);
-    tokio::time::sleep(Duration::from_millis(300)).await;
-    assert_eq!(verified(&bob), before, "Bob receives no more requests");
+    // Recordings that began before Bob left the list may still come.
+    let (began, mut before) = (Instant::now(), u64::MAX);
+    while verified(&bob) != before {
+        assert!(began.elapsed() < LONG, "Bob receives more requests");
+        before = verified(&bob);
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
     stop.request();
     run.await.unwrap();
 }
@@ -334,7 +342,10 @@ async fn silent_miners_never_stop_honest_ones() {
     };
     tokio::time::timeout(LONG, all_deliver).await.expect("the honest miners deliver");
     assert!(examiner.dispatcher.in_flight() >= 43);
-    assert_eq!(book.events(), honest.iter().map(verified).sum::<u64>(), "every silent request is still in flight");
+    // The honest miners deliver meanwhile.
+    let delivered = || honest.iter().map(verified).sum::<u64>();
+    let (before, events, after) = (delivered(), book.events(), delivered());
+    assert!((before..=after).contains(&events), "every silent request is still in flight: {events} of {after}");
 
     // A user's request goes to miners that deliver.
     let circuit = market.catalogue.circuits().next().unwrap().id();
@@ -354,7 +365,7 @@ async fn a_users_overdue_slice_is_sent_to_another_miner() {
     let market = Market::new(&["stark"]);
     let patience = Duration::from_millis(300);
     let (examiner, book) = market.examiner_with(ExaminerSettings { patience, ..ExaminerSettings::default() }).await;
-    let slow = market.miner("//Bob", Conduct::Slow(Duration::from_secs(5))).await.0;
+    let slow = market.miner("//Bob", Conduct::Slow(Duration::from_secs(10))).await.0;
     let (silent, quick) = (silent_miner(&market, "//Dave").await, market.miner("//Eve", Conduct::Honest).await.0);
     examiner.follow_list(&[slow.clone(), silent.clone(), quick.clone()]).await;
     let circuit = market.catalogue.circuits().next().unwrap().id();

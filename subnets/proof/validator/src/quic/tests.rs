@@ -167,6 +167,8 @@ async fn the_clock_stops_while_there_is_no_room() {
             let answer = client.call::<QueryZkProofResponse>(&peer, QUERY_ZK_PROOF, &message, LIMIT, within).await;
             (fault(answer.map(|(answer, _)| answer)), began.elapsed())
         };
+        // Connecting takes a while, after which waiting requests would be sent in any order.
+        client.follow(&[MinerEntry { uid: None, peer: peer.clone(), wire: Wire::Quic }]).await;
         tokio::join!(after(0, LONG), after(300, LONG), after(600, Duration::from_secs(1)))
     };
     let (first, second, (last, waited)) = tokio::select! {
@@ -198,6 +200,8 @@ async fn declared_sizes_reserve_nothing() {
         std::future::pending::<()>().await;
     };
     let asking = async {
+        // Connecting takes a while, after which waiting requests would be sent in any order.
+        client.follow(&[MinerEntry { uid: None, peer: peer.clone(), wire: Wire::Quic }]).await;
         let mut waiting = JoinSet::new();
         for _ in 0..8 {
             let (client, peer) = (QuicClient(Arc::clone(&client.0)), peer.clone());

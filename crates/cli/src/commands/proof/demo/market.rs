@@ -101,6 +101,8 @@ impl Market {
         let settings = ExaminerSettings {
             interval: INTERVAL,
             timeout: Duration::from_mins(1),
+            // A busy machine must not cost an honest miner its score.
+            patience: Duration::from_mins(1),
             bundles: Some(bundles.clone()),
             ..ExaminerSettings::default()
         };

@@ -86,7 +86,7 @@ async fn one_of_several_uploads_stays_with_postgres() {
 async fn a_file_without_its_row_does_not_stay() {
     let folder = tempfile::tempdir().unwrap();
     let artifacts = ArtifactStore::open(&folder.path().join("artifacts"), None).unwrap();
-    let store = Store::open_with(&sqlite(folder.path()), Duration::from_millis(100)).await.unwrap();
+    let store = Store::open_with(&sqlite(folder.path()), Duration::from_secs(1)).await.unwrap();
     let api = ScoringApi::new(store, artifacts, Admission::Open, ScoringLimits::default());
     // A writer blocks no reader: the lookup finds no row yet.
     let mut other = SqliteConnection::connect(&sqlite(folder.path())).await.unwrap();

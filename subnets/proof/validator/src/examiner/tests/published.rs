@@ -138,7 +138,7 @@ async fn replaced_connections_are_opened_again() {
     let second = bob.connection().await;
     assert_ne!(second, first, "the other process has replaced the connection");
     // The close takes a moment to arrive.
-    tokio::time::sleep(Duration::from_millis(300)).await;
+    tokio::time::sleep(Duration::from_secs(2)).await;
     assert!(is_verified(&examiner, &bob.entry).await);
     assert_ne!(bob.connection().await, second);
     assert_eq!(book.events(), 2, "the closed connection was not counted as a failure");
