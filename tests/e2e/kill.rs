@@ -42,7 +42,9 @@ impl Network {
         let mut miners = Vec::new();
         let mut entries = Vec::new();
         for (uid, profile) in (1..).zip(profiles) {
-            let miner = miner_at(remembers.then_some(folder.path()), profile, &free_address());
+            // A miner with a replay log is restarted at its address, which nobody else may get meanwhile.
+            let listen = if remembers { free_address() } else { "127.0.0.1:0".to_owned() };
+            let miner = miner_at(remembers.then_some(folder.path()), profile, &listen);
             let hotkey = Keypair::from_uri(&format!("//miner//{profile}")).unwrap().hotkey();
             entries.push(json!({ "uid": uid, "hotkey": hotkey, "name": profile, "address": address(miner.url()) }));
             miners.push(miner);

@@ -66,6 +66,7 @@ fn populate(chain: &Chain) -> (String, String) {
     chain.ask(&["weights", "set", "--netuid", BABELBIT, "0:0.5", &format!("{uid}:1")]);
     chain.ask(&["stake", "child", "set", "//Bob:25", "--netuid", BABELBIT, "--yes"]);
     chain.ask(&["stake", "auto", "set", "--netuid", BABELBIT, "--yes"]);
+    chain.ask(&["take", "9", "--yes"]);
     chain.ask(&["commitment", "set", "model", "--netuid", BABELBIT, "--yes"]);
     chain.ask(&["wallet", "set-identity", "--id-name", "Example", "--yes"]);
     chain.ask(&["proxy", "add", BOB, "--type", "any", "--delay", "600", "--yes"]);

@@ -29,7 +29,7 @@ fn a_subnet_is_recorded_and_continued_offline() {
     let chain = Chain::start();
     let (coldkey, hotkey) = chain.wallet();
     chain.ask(&["register", "--netuid", BABELBIT, "--yes"]);
-    chain.ask(&["stake", "add", "100", "--netuid", BABELBIT, "--yes"]);
+    chain.ask(&["stake", "add", "100", "--netuid", BABELBIT, "--no-limit", "--yes"]);
     chain.epoch(BABELBIT);
     chain.ask(&["weights", "set", "--netuid", BABELBIT, "0:1"]);
     let recorded = document(&record(chain.url(), BABELBIT, &file, &["--json"]));

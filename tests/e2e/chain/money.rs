@@ -156,6 +156,9 @@ fn a_trade_stops_at_its_price_limit() {
     let chain = Chain::start();
     let (coldkey, hotkey) = chain.wallet();
     chain.alice(&["sudo", "set", "tempo", "30000", "--netuid", "59"]);
+    // Purchases with the subnet's emission would move the price in each block.
+    let stop = ["call", "AdminUtils.sudo_set_subnet_emission_enabled", "netuid=59", "enabled=false", "--sudo", "--yes"];
+    chain.alice(&stop);
     chain.ask(&["register", "--netuid", "59", "--yes"]);
     chain.alice(&["register", "--netuid", "59", "--hotkey-ss58", BOB, "--yes"]);
     // A simulated call may fail.

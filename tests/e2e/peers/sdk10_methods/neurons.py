@@ -153,6 +153,8 @@ async def _(c: Client):
     block = await c.block_of(sent)
     ((hotkey, at, _, reveal_round),) = await c.get_timelocked_weight_commits(c.netuid, block=block)
     same((hotkey, at, reveal_round), (hot(c.alice), block, sent.data["reveal_round"]))
+    # The SDK sets weights again only in a later block.
+    await c.mine(1)
     with mock.patch.object(weights, *SEALED_WEIGHTS), mock.patch.object(async_weights, *SEALED_WEIGHTS):
         await c.write("set_weights", c.alice, c.netuid, [miner], [1.0], block_time=c.block_seconds)
     await publish(c)
