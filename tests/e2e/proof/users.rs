@@ -38,9 +38,7 @@ struct Miner {
 impl Miner {
     fn start(key: &str, folder: &Path) -> Self {
         let hotkey = Keypair::from_uri(key).unwrap().hotkey().to_string();
-        let mut command = miner(key, &folder.join("circuits"));
-        // Nobody else gets this address while the miner restarts.
-        Self { hotkey, daemon: Daemon::start_at(command.args(["--quic-port", "0"]), &free_address()) }
+        Self { hotkey, daemon: Daemon::start(&mut miner(key, &folder.join("circuits"))) }
     }
 
     fn address(&self) -> &str {
