@@ -5,7 +5,7 @@ use taonet_localnet_runtime::fork::{items, own_items};
 use crate::vectors;
 
 /// Items that the localnet has, but not a fork of the real chain.
-const DIFFERENT: [&str; 2] = ["Balances.Freezes", "Balances.Holds"];
+const DIFFERENT: [&str; 1] = ["Balances.Holds"];
 
 /// Minimum number of items that a fork takes; raise it as more are supported.
 const TAKEN: usize = 200;
