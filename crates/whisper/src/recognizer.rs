@@ -142,7 +142,6 @@ mod tests {
             assert!(transcription.windows >= windows, "{} windows at {rate} Hz", transcription.windows);
             let recognition = transcriber.recognize(&samples).unwrap();
             assert_eq!(recognition, super::recognition(transcription), "{rate} Hz");
-            assert!(!recognition.transcript.text.is_empty(), "{rate} Hz");
         }
         let error = transcriber.recognize(&recorded(16_000, 601)).unwrap_err();
         assert!(matches!(error, RecognizeError::TooLong { .. }), "{error}");
