@@ -22,6 +22,12 @@ fn ask(url: &str, arguments: &[&str]) -> Value {
     document(&tao().args(arguments).args(["--json", "--network", url]).output().unwrap())
 }
 
+/// The block has the number of the recorded one, but a fork has a genesis block of its own.
+fn without_hash(mut document: Value) -> Value {
+    document["block"].as_object_mut().unwrap().remove("hash");
+    document
+}
+
 #[test]
 fn a_subnet_is_recorded_and_continued_offline() {
     let folder = tempfile::tempdir().unwrap();
@@ -46,7 +52,7 @@ fn a_subnet_is_recorded_and_continued_offline() {
     let data = ["--data", data.to_str().unwrap()];
     let daemon = Daemon::start(&mut fork(&file, &data));
     let url = daemon.url().to_owned();
-    assert_eq!(ask(&url, &["metagraph", BABELBIT, "--full"]), metagraph);
+    assert_eq!(without_hash(ask(&url, &["metagraph", BABELBIT, "--full"])), without_hash(metagraph));
     let balances = ask(&url, &["balance", &coldkey, ALICE]);
     assert_eq!(balances["accounts"][0]["free_rao"], free, "{balances}");
     assert_eq!(balances["accounts"][1]["free_rao"], 1_000_000_000_000_000_u64, "{balances}");
