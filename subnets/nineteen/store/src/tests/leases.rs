@@ -268,7 +268,7 @@ pub(super) async fn no_sequence_of_operations_overdraws(home: Home) {
                 tokio::time::sleep(std::time::Duration::from_millis(20)).await;
             }
         };
-        let _ = tokio::time::timeout(std::time::Duration::from_secs(60), releases).await;
+        let _ = tokio::time::timeout(std::time::Duration::from_mins(1), releases).await;
         assert_eq!(accounts(&stores[0], &key).await, (granted - charged - held, held));
         let used: i64 = stores[0].usage(Some(&key)).await.unwrap().iter().map(|row| row.charged).sum();
         assert_eq!(used, charged);
