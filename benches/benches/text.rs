@@ -1,25 +1,24 @@
 //! Scoring of the text contest: utterances per second on one core without sentence vectors, and the time for a challenge
 //! of 256 miners × 10 dialogues with vectors, whose predictions differ until the last word is revealed.
 //!
-//! `cargo bench -p taonet-benches --bench text`
+//! Fails if either misses its goal: `cargo bench -p taonet-benches --bench text`
 #![allow(clippy::print_stdout)]
 
-use std::collections::BTreeMap;
 use std::hint::black_box;
 use std::time::Instant;
 
+use anyhow::ensure;
 use serde_json::json;
-use taonet_babelbit_core::text::{Event, SentenceVectors, score_dialogue, utterances};
+use taonet_babelbit_core::text::{Event, VectorOptions, score_dialogue, utterances};
+use taonet_babelbit_text_runner::score_logs;
 use taonet_benches::{peak_memory, rate};
+use taonet_speech::MiniLm;
 use taonet_speech::models::{ALL_MINILM_L6_V2, ModelStore};
-use taonet_speech::{MiniLm, SentenceEmbedder as _};
 
 const MINERS: usize = 256;
 const DIALOGUES: usize = 10;
 const UTTERANCES: usize = 5;
 const WORDS: usize = 8;
-/// Number of texts per call of the embedder, as in the runner.
-const BATCH: usize = 256;
 /// The required rate on one core without vectors, in utterances per second.
 const FLOOR: f64 = 20_000.0;
 /// The maximum time for the challenge on two cores with vectors, in seconds.
@@ -74,30 +73,18 @@ fn main() -> anyhow::Result<()> {
 
     let store = ModelStore::new(std::env::var_os("BB_MODELS_DIR").map(Into::into));
     let embedder = MiniLm::load(&store.locate(&ALL_MINILM_L6_V2)?)?;
-    let (began, mut texts) = (Instant::now(), 0);
+    let began = Instant::now();
     for dialogue in 0..DIALOGUES {
-        let logs = (0..MINERS).map(|miner| utterances(&log(miner, dialogue))).collect::<Result<Vec<_>, _>>()?;
-        let said = logs.iter().flatten().flat_map(|said| said.predictions.iter().chain([&said.ground_truth]));
-        let mut said: Vec<&str> = said.map(String::as_str).collect();
-        said.sort_unstable();
-        said.dedup();
-        texts += said.len();
-        let mut vectors = BTreeMap::new();
-        for batch in said.chunks(BATCH) {
-            for (text, vector) in batch.iter().zip(embedder.embed(batch)?) {
-                vectors.insert((*text).to_owned(), vector.0.iter().copied().map(f64::from).collect());
-            }
-        }
-        let vectors = SentenceVectors::new(vectors)?;
-        for said in logs {
-            black_box(score_dialogue(said, Some(&vectors), 0.0)?);
-        }
+        let logs: Vec<_> = (0..MINERS).map(|miner| log(miner, dialogue)).collect();
+        black_box(score_logs("dialogue", &logs, &embedder, VectorOptions::default())?);
     }
     let seconds = began.elapsed().as_secs_f64();
     println!(
-        "with vectors: {MINERS} miners × {DIALOGUES} dialogues of {UTTERANCES} utterances with {WORDS} words, {texts} different \
-         texts: {seconds:.1} s (at most {LIMIT} s), peak memory {} MB",
+        "with vectors: {MINERS} miners × {DIALOGUES} dialogues of {UTTERANCES} utterances with {WORDS} words: {seconds:.1} s \
+         (at most {LIMIT} s), peak memory {} MB",
         peak_memory().unwrap_or_default()
     );
+    ensure!(found >= FLOOR, "without vectors: {found:.0} utterances a second, fewer than {FLOOR}");
+    ensure!(seconds <= LIMIT, "with vectors: {seconds:.1} s, more than {LIMIT} s");
     Ok(())
 }

@@ -8,7 +8,7 @@ use taonet_primitives::SampleRate;
 use taonet_speech::{Pcm, SampleFormat, Wav};
 use tempfile::TempDir;
 
-use crate::support::{bb, document, refusal, require_models, stderr};
+use crate::support::{bb, document, refusal, repository, require_models, stderr};
 
 const TEXT: &str = "the ferry to the island leaves at ten in the morning";
 const WORDS_PER_SECOND: f64 = 3.0;
@@ -266,6 +266,14 @@ fn one_reply_gives_the_whole_object() {
         let error = refusal(&score(file).output().unwrap(), 1);
         assert!(error.contains(says), "{error}");
     }
+}
+
+#[test]
+fn text_dialogues_are_scored_as_a_program_in_python_scores_them() {
+    let file = std::fs::read_to_string(repository("vectors/text-scores/dialogue.json")).unwrap();
+    let made: Value = serde_json::from_str(&file).unwrap();
+    assert_ne!(made["scores"]["dialogue_summary"]["semantic_baseline_b"], 0.0);
+    assert_eq!(document(&run("score-text", &made["document"])), made["scores"]);
 }
 
 #[test]

@@ -46,13 +46,16 @@ pub(crate) fn local_bb() -> Command {
 }
 
 /// Beginnings of the names of settings.
-const PREFIXES: [&str; 13] = [
+const PREFIXES: [&str; 16] = [
+    "BASELINE_",
     "BB_",
     "BT_",
     "BABELBIT_",
     "BITTENSOR_",
     "CHUTES_",
+    "CHUTE_",
     "DATABASE_URL",
+    "EMBED_",
     "HF_",
     "HUGGINGFACE_",
     "MINER_",

@@ -1,6 +1,7 @@
 //! The text-prediction contest: training, miner, engine, runner, demonstration.
 
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -290,16 +291,64 @@ fn in_development_mode_requests_need_no_signature() {
 }
 
 #[test]
-fn a_miner_listens_on_the_port_of_its_option() {
+fn a_miner_listens_on_the_port_of_its_variable() {
     let folder = tempfile::tempdir().unwrap();
-    let (model, address) = (trained(folder.path()), free_address());
-    let mut miner = local_bb();
-    miner.args(["miner", "--contest", "text", "--key-uri", "//Bob", "--model"]).arg(&model);
-    let mut miner = Daemon::start_at(miner.env("MINER_AXON_PORT", "1"), &address);
-    assert_eq!(miner.url(), format!("http://{address}"));
+    let model = trained(folder.path());
+    let miner = || {
+        let mut miner = local_bb();
+        miner.args(["miner", "--contest", "text", "--key-uri", "//Bob", "--model"]).arg(&model);
+        miner
+    };
+    let address = free_address();
+    let port = address.rsplit(':').next().unwrap();
+    let daemon = Daemon::launch(miner().env("MINER_AXON_PORT", port));
+    assert_eq!(daemon.url(), format!("http://0.0.0.0:{port}"));
     assert!(axon::get(&address, "/healthz").contains(r#""status":"healthy""#));
-    let log = miner.log();
-    assert!(log.contains("MINER_AXON_PORT has no effect") && log.contains("use --listen"), "{log}");
+    drop(daemon);
+    // Without signatures, it is not public.
+    let unsigned = Daemon::launch(miner().env("MINER_AXON_PORT", port).env("MINER_DEV_MODE", "1"));
+    assert_eq!(unsigned.url(), format!("http://{address}"));
+    let other = free_address();
+    let daemon = Daemon::start_at(miner().env("MINER_AXON_PORT", port), &other);
+    assert_eq!(daemon.url(), format!("http://{other}"), "the option wins");
+}
+
+#[test]
+fn settings_come_from_the_file_of_the_working_directory() {
+    let folder = tempfile::tempdir().unwrap();
+    trained(folder.path());
+    let (address, file) = (free_address(), folder.path().join(".env"));
+    let port = address.rsplit(':').next().unwrap();
+    let port_and_mode = format!("export MINER_AXON_PORT={port} # public\nMINER_DEV_MODE='1'\n");
+    std::fs::write(&file, format!("# Miner\nBITTENSOR_SUBTENSOR_ENDPOINT=local\n{port_and_mode}")).unwrap();
+    let here = |program: fn() -> Command, words: &[&str]| {
+        let mut command = program();
+        command.args(words).current_dir(folder.path());
+        command
+    };
+    let words = ["-vv", "miner", "--contest", "text", "--key-uri", "//Bob", "--model", "ngram.model"];
+    let mut miner = Daemon::launch(&mut here(bb, &words));
+    assert_eq!(miner.url(), format!("http://{address}"));
+    assert!(miner.log().contains("settings read") && miner.log().contains(".env"), "{}", miner.log());
+    // The environment wins, also with a blank value.
+    let mut show = here(bb, &["config", "show", "--json"]);
+    let shown = document(&show.env("MINER_AXON_PORT", "1").env("MINER_DEV_MODE", "").output().unwrap());
+    let setting = |name: &str| {
+        let settings = shown["settings"].as_array().unwrap();
+        let found = settings.iter().find(|setting| setting["name"] == name).unwrap();
+        [&found["value"], &found["origin"]].map(|text| text.as_str().unwrap().to_owned())
+    };
+    assert_eq!(setting("BITTENSOR_SUBTENSOR_ENDPOINT"), ["local", ".env"]);
+    assert_eq!(setting("MINER_AXON_PORT"), ["1", "environment"]);
+    assert_eq!(setting("MINER_DEV_MODE"), ["0", "default"]);
+    // A malformed line is named without its text; programs other than `bb` do not read the file.
+    std::fs::write(&file, "MINER_AXON_PORT=8091\nsk-quite-secret\n").unwrap();
+    for words in [&["config", "check"][..], &["register-axon"]] {
+        let error = refusal(&here(bb, words).output().unwrap(), 2);
+        assert!(error.contains(".env: line 2: expected NAME=VALUE") && !error.contains("secret"), "{error}");
+    }
+    document(&here(tao, &["models", "list", "--json"]).output().unwrap());
+    refusal(&here(tao, &["babelbit", "config", "check"]).output().unwrap(), 2);
 }
 
 #[test]

@@ -14,6 +14,7 @@ use taonet_chain::{At, Block, Chain as _, ChainError, Client, Network};
 use taonet_primitives::{BlockHash, BlockNumber};
 
 use crate::exit::{Classified, Failure};
+use crate::settings;
 
 pub(crate) use account::{Account, ReadColdkeyArgs};
 pub(crate) use arguments::{HexBytes, JsonArguments, NamedArgument, argument};
@@ -50,7 +51,7 @@ pub(crate) struct AtArgs {
 impl NetworkArgs {
     /// Returns the selected network.
     pub(crate) fn network(&self) -> anyhow::Result<Network> {
-        parse_network(&chosen(self.network.as_deref(), |name| std::env::var(name).ok()))
+        parse_network(&chosen(self.network.as_deref(), settings::text))
     }
 
     /// Returns the selected network; unless `--network` is set, with a fallback node appended.
@@ -94,7 +95,7 @@ pub(crate) async fn find_block(chain: &Client, at: At) -> anyhow::Result<Block> 
 
 /// Returns the network that the environment selects, with a fallback node appended.
 pub(crate) fn set_network(further: Option<&str>) -> anyhow::Result<Network> {
-    let text = chosen(None, |name| std::env::var(name).ok());
+    let text = chosen(None, settings::text);
     parse_network(&further.map_or_else(|| text.clone(), |further| format!("{text},{further}")))
 }
 

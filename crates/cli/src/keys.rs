@@ -114,7 +114,7 @@ impl KeyArgs {
             (None, None) => {
                 let (mut config, _) = settings::read().map_err(|error| usage(error.to_string()))?;
                 change(&mut config.operator);
-                self.unlock(&stored_hotkey(&config.operator, dirs::home_dir().as_deref())?)
+                self.unlock(&stored_hotkey(&config.operator, dirs::home_dir().as_deref(), HINT)?)
             }
         }
     }
@@ -136,8 +136,13 @@ impl KeyArgs {
     }
 }
 
-/// Returns the hotkey of the configured wallet; if the wallet path is a file, the key in it.
-fn stored_hotkey(settings: &OperatorSettings, home: Option<&Path>) -> anyhow::Result<StoredKey> {
+/// Hint of the error for a missing hotkey.
+const HINT: &str = "pass a hotkey file with --keyfile, set BITTENSOR_WALLET_COLD and BITTENSOR_WALLET_HOT, or on a local \
+    network use a development key with --key-uri //Alice";
+
+/// Returns the hotkey of the configured wallet; if the wallet path is a file, the key in it. The error for a missing
+/// hotkey ends with `hint`.
+pub(crate) fn stored_hotkey(settings: &OperatorSettings, home: Option<&Path>, hint: &str) -> anyhow::Result<StoredKey> {
     let path = settings.wallet_path.clone().unwrap_or_else(|| PathBuf::from(DEFAULT_ROOT));
     let path = expand_home(path, home)?;
     if path.is_file() {
@@ -146,11 +151,9 @@ fn stored_hotkey(settings: &OperatorSettings, home: Option<&Path>) -> anyhow::Re
     let name =
         |variable: &str, text: &str| text.parse::<Name>().map_err(|error| usage(format!("{variable}={text}: {error}")));
     let wallet = Wallets::new(path).wallet(name("BITTENSOR_WALLET_COLD", &settings.wallet_name)?);
-    wallet.hotkey(&name("BITTENSOR_WALLET_HOT", &settings.wallet_hotkey)?).map_err(|error| {
-        let hint = "pass a hotkey file with --keyfile, set BITTENSOR_WALLET_COLD and BITTENSOR_WALLET_HOT, or on a \
-            local network use a development key with --key-uri //Alice";
-        anyhow::Error::new(error).context(format!("no signing key found\nhint: {hint}"))
-    })
+    wallet
+        .hotkey(&name("BITTENSOR_WALLET_HOT", &settings.wallet_hotkey)?)
+        .map_err(|error| anyhow::Error::new(error).context(format!("no signing key found\nhint: {hint}")))
 }
 
 fn usage(message: String) -> anyhow::Error {
@@ -196,7 +199,7 @@ mod tests {
         ] {
             let pairs = variables.iter().map(|(name, value)| ((*name).into(), (*value).into()));
             let (config, _) = Config::from_variables(pairs, Some(home.path())).unwrap();
-            let stored = stored_hotkey(&config.operator, Some(home.path())).unwrap();
+            let stored = stored_hotkey(&config.operator, Some(home.path()), HINT).unwrap();
             let found = stored.open(None).unwrap().into_keypair().unwrap();
             assert_eq!(found.hotkey(), pair(uri).hotkey(), "{variables:?}");
         }
@@ -212,13 +215,13 @@ mod tests {
             let (mut config, _) = Config::from_variables(pairs, Some(home.path())).unwrap();
             let line = Line::try_parse_from([&["program"][..], words].concat()).unwrap();
             line.key.select(&mut config.operator);
-            let stored = stored_hotkey(&config.operator, Some(home.path())).unwrap();
+            let stored = stored_hotkey(&config.operator, Some(home.path()), HINT).unwrap();
             let found = stored.open(None).unwrap().into_keypair().unwrap();
             assert_eq!(found.hotkey(), pair(uri).hotkey(), "{path:?} {words:?}");
         }
         let pairs = [("BITTENSOR_WALLET_HOT".into(), "none".into())];
         let (config, _) = Config::from_variables(pairs, Some(home.path())).unwrap();
-        let error = stored_hotkey(&config.operator, Some(home.path())).unwrap_err().to_string();
+        let error = stored_hotkey(&config.operator, Some(home.path()), HINT).unwrap_err().to_string();
         assert!(error.contains("--keyfile"), "{error}");
     }
 }

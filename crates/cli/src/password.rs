@@ -7,7 +7,7 @@ use clap::Args;
 use taonet_wallet::{Keyfile, KeyfileError, Password, StoredKey, WalletError};
 
 use crate::exit::{Classified, Failure};
-use crate::prompt;
+use crate::{prompt, settings};
 
 /// Maximum attempts at the prompt for a new password.
 const MAX_ATTEMPTS: usize = 3;
@@ -50,7 +50,7 @@ impl PasswordArgs {
             return Ok(password);
         }
         let keyfile = std::path::absolute(keyfile).context("the current directory no longer exists")?;
-        if let Some(password) = Password::from_lookup(&keyfile, |name| std::env::var_os(name))? {
+        if let Some(password) = Password::from_lookup(&keyfile, settings::variable)? {
             return Ok(password);
         }
         let answer = prompt::secret(

@@ -7,6 +7,7 @@
 //!
 //! - [`variable!`]: the entry of one field; [`unused`] and [`replaced`] define variables of the subnet's reference
 //!   system that have no effect in this one;
+//! - [`file_variables`]: the variables of a file such as `.env`;
 //! - [`value`]: parsers of single values, whose errors state the expected form;
 //! - [`Secret`]: a value that is never printed and is zeroized on drop;
 //! - [`Network`]: the configured chain network, which decides whether development keys are allowed.
@@ -27,14 +28,15 @@
 //! ```
 //!
 //! A blank value counts as unset. An invalid value leaves its field unchanged and becomes a [`Problem`];
-//! [`ConfigError`] reports all problems together, without the credentials of URLs. The crate reads no configuration
-//! files and has no precedence rules: a caller that also has files or flags applies them in its own order.
+//! [`ConfigError`] reports all problems together, without the credentials of URLs. The crate opens no files and has
+//! no precedence rules: a caller that also has files or flags applies them in its own order.
 //!
 //! Uses `taonet-primitives` only. Used by `taonet-babelbit-config`, which has the table of Babelbit's variables, and by
 //! crates whose settings hold secrets: `taonet-objects`, `taonet-babelbit-arena` and `taonet-babelbit-chutes`.
 
 mod environment;
 mod example;
+mod file;
 mod network;
 mod secret;
 pub mod value;
@@ -42,6 +44,7 @@ mod variable;
 
 pub use environment::{ConfigError, Environment, Problem, Warning};
 pub use example::{Section, example};
+pub use file::{LineError, file_variables};
 pub use network::Network;
 pub use secret::Secret;
 pub use variable::{Apply, Shown, Variable, replaced, unused};

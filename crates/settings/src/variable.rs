@@ -1,3 +1,4 @@
+use std::num::{NonZeroU16, NonZeroU32, NonZeroUsize};
 use std::path::Path;
 use std::time::Duration;
 
@@ -32,7 +33,8 @@ pub trait Shown {
 macro_rules! shown_by_display {
     ($($kind:ty),*) => { $(impl Shown for $kind { fn shown(&self) -> String { self.to_string() } })* };
 }
-shown_by_display!(f64, usize, u64, u32, u16, String, NetUid, Uid, Network, std::net::IpAddr);
+shown_by_display!(f64, usize, u64, u32, u16, NonZeroUsize, NonZeroU32, NonZeroU16);
+shown_by_display!(String, NetUid, Uid, Network, std::net::IpAddr);
 
 impl Shown for Url {
     fn shown(&self) -> String {

@@ -1,7 +1,10 @@
+use std::path::Path;
+use std::process::Command;
+
 use serde_json::{Value, json};
 
 use super::{AS_ALICE, BABELBIT, BOB, Chain, failure};
-use crate::support::{document, refusal, stderr, tao};
+use crate::support::{bb, document, refusal, stderr, tao};
 
 /// Finds the neuron of a hotkey in the subnet's metagraph.
 fn neuron(chain: &Chain, hotkey: &str) -> Value {
@@ -30,9 +33,14 @@ fn a_neuron_registers_serves_and_publishes() {
     assert_eq!((&served["success"], &served["address"]), (&json!(true), &json!("8.8.4.4:8091")));
     assert_eq!(neuron(&chain, &hotkey)["axon"]["address"], "8.8.4.4:8091");
     assert_eq!(chain.ask(&serve)["outcome"], "unchanged");
-    // The same with `bb register-axon`.
-    let register = ["register-axon", "--external-ip", "8.8.4.4", "--port", "8091", "--json"];
-    assert_eq!(document(&chain.bb(&register, &[]))["outcome"], "unchanged");
+    // The same with `bb register-axon`, which then publishes another port.
+    let set = ["localnet", "set-storage", "SubtensorModule.ServingRateLimit", "59", "0", "--network", chain.url()];
+    document(&tao().args(set).arg("--json").output().unwrap());
+    let register = ["register-axon", "--external-ip", "8.8.4.4", "--json", "--yes", "--port"];
+    assert_eq!(document(&chain.bb(&register, &["8091"]))["outcome"], "unchanged");
+    let published = document(&chain.bb(&register, &["8092"]));
+    assert_eq!((&published["success"], &published["address"]), (&json!(true), &json!("8.8.4.4:8092")), "{published}");
+    assert_eq!(neuron(&chain, &hotkey)["axon"]["address"], "8.8.4.4:8092");
     let error = refusal(&chain.tao(&["serve-axon", "--netuid", BABELBIT, "--ip", "127.0.0.1", "--port", "1"], &[]), 1);
     assert!(error.contains("rejects the loopback address 127.0.0.1"), "{error}");
 
@@ -48,6 +56,43 @@ fn a_neuron_registers_serves_and_publishes() {
     let overview = chain.ask(&["wallet", "overview"]);
     assert_eq!((&overview["coldkey"], &overview["neurons"][0]["netuid"]), (&json!(coldkey), &json!(59)));
     assert_eq!(overview["neurons"][0]["neuron"]["uid"], uid);
+}
+
+/// Without options, as in the reference: the wallet is a key file, or a directory with names.
+#[test]
+fn an_address_is_published_by_the_references_variables() {
+    let chain = Chain::start();
+    let (_, hotkey) = chain.wallet();
+    chain.ask(&["register", "--netuid", BABELBIT, "--yes"]);
+    let set = ["localnet", "set-storage", "SubtensorModule.ServingRateLimit", "59", "0", "--network", chain.url()];
+    document(&tao().args(set).arg("--json").output().unwrap());
+    let [root, keyfile] = ["wallets", "wallets/default/hotkeys/default"].map(|name| chain.path(name));
+    let renamed = chain.path("wallets/coldkey");
+    std::fs::create_dir_all(renamed.join("hotkeys")).unwrap();
+    std::fs::copy(&keyfile, renamed.join("hotkeys/my-hotkey")).unwrap();
+    let register = |path: &Path, wallet: &str, name: &str, port: &str| {
+        let mut register = bb();
+        register.args(["register-axon", "--yes", "--json"]).env("BITTENSOR_SUBTENSOR_ENDPOINT", chain.url());
+        register.env("BITTENSOR_WALLET_PATH", path).env("BITTENSOR_WALLET_COLD", wallet);
+        register.env("BITTENSOR_WALLET_HOT", name).env("MINER_AXON_PORT", port).env("MINER_EXTERNAL_IP", "8.8.4.4");
+        register
+    };
+    let published = |mut register: Command, address: &str| {
+        let told = document(&register.output().unwrap());
+        assert_eq!((&told["hotkey"], &told["address"]), (&json!(hotkey), &json!(address)), "{told}");
+        assert_eq!(neuron(&chain, &hotkey)["axon"]["address"], address);
+    };
+    published(register(&keyfile, "absent", "absent", "8093"), "8.8.4.4:8093");
+    published(register(&root, "coldkey", "my-hotkey", "8094"), "8.8.4.4:8094");
+    published(register(&root, "", "", "8095"), "8.8.4.4:8095");
+    // Options and their own variables win.
+    let mut own = register(&keyfile, "absent", "absent", "8096");
+    own.args(["--wallet-name", "default", "--external-ip", "8.8.8.8", "--port", "8097"]).env("BT_WALLET_PATH", &root);
+    own.env("BT_WALLET_HOTKEY", "default");
+    published(own, "8.8.8.8:8097");
+    let mut none = register(&keyfile, "absent", "absent", "8098");
+    let error = refusal(&none.args(["--wallet-name", "none"]).output().unwrap(), 1);
+    assert!(error.contains("hint: select a wallet with --wallet-name"), "{error}");
 }
 
 #[test]

@@ -198,7 +198,7 @@ impl Walkthrough {
                 self.run("tao wallet faucet --wallet-name my-wallet --amount 5000");
                 self.run(&format!("{line} --yes"));
             }
-            ["tao", "demo", ..] | ["bb", "text", "train", ..] => self.run(line),
+            ["tao", "demo", ..] | ["bb", "text", "train", ..] | ["echo", .., ">>", ".env"] => self.run(line),
             ["tao", "dashboard", ..] => {
                 let words: Vec<String> = words.iter().map(|word| (*word).to_owned()).collect();
                 let dashboard = Daemon::start(&mut self.program(&words));
@@ -228,7 +228,12 @@ impl Walkthrough {
                 let answer = axon::post(place(&self.services["unsigned"]), "/predict", data);
                 assert!(answer.starts_with("HTTP/1.1 200"), "{line}: {answer}");
             }
-            ["bb", "register-axon", ..] => self.run(&format!("{line} --external-ip 203.0.113.7 --yes")),
+            ["bb", "register-axon"] => {
+                self.run(&format!("{line} --yes"));
+                let metagraph = self.chain.ask(&["metagraph", BABELBIT]);
+                let mut neurons = metagraph["neurons"].as_array().unwrap().iter();
+                assert!(neurons.any(|neuron| neuron["axon"]["address"] == "203.0.113.7:8091"), "{metagraph}");
+            }
             ["bb", "engine", "dialogues.json", "--listen", _] => {
                 let engine = Daemon::start(&mut self.program(&["bb", "engine", "dialogues.json"].map(str::to_owned)));
                 self.services.insert("engine", engine);

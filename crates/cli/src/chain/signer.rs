@@ -2,12 +2,13 @@
 
 use anyhow::Context as _;
 use clap::Args;
+use taonet_babelbit_config::OperatorSettings;
 use taonet_chain::{Client, Network};
 use taonet_primitives::{BlockHash, Hotkey};
 use taonet_wallet::Keypair;
 
 use super::{Account, NetworkArgs};
-use crate::commands::wallet::place::{self, WalletArgs};
+use crate::commands::wallet::place::{self, HotkeyArgs, WalletArgs};
 use crate::exit::{Classified, Failure};
 use crate::keys::DevelopmentUri;
 use crate::memory;
@@ -37,7 +38,7 @@ pub(crate) struct ColdkeyArgs {
 #[derive(Debug, Args)]
 pub(crate) struct SigningHotkeyArgs {
     #[command(flatten)]
-    hotkey: place::HotkeyArgs,
+    hotkey: HotkeyArgs,
     #[command(flatten)]
     development: DevelopmentArgs,
     #[command(flatten)]
@@ -59,7 +60,7 @@ pub(crate) struct AnyKeyArgs {
 #[derive(Debug, Args)]
 pub(crate) struct PairArgs {
     #[command(flatten)]
-    hotkey: place::HotkeyArgs,
+    hotkey: HotkeyArgs,
     /// Address of the hotkey, instead of a hotkey of the wallet
     #[arg(long, alias = "hotkey-ss58-address", value_name = "ADDRESS", help_heading = "Wallet options")]
     hotkey_ss58: Option<Account>,
@@ -96,6 +97,19 @@ impl SigningHotkeyArgs {
             None => self.hotkey.unlock(&self.password),
         }
     }
+
+    /// Like [`Self::unlock`], but the hotkey of Babelbit's settings is the default.
+    pub(crate) fn unlock_configured(
+        &self,
+        network: &NetworkArgs,
+        chain: &Client,
+        settings: &OperatorSettings,
+    ) -> anyhow::Result<Keypair> {
+        match self.development.key(network, chain)? {
+            Some(key) => Ok(key),
+            None => self.hotkey.unlock_configured(settings.clone(), &self.password),
+        }
+    }
 }
 
 impl AnyKeyArgs {
@@ -118,7 +132,7 @@ impl PairArgs {
     }
 
     /// Returns the arguments that select the wallet and its hotkey.
-    pub(crate) const fn wallet_hotkey(&self) -> &place::HotkeyArgs {
+    pub(crate) const fn wallet_hotkey(&self) -> &HotkeyArgs {
         &self.hotkey
     }
 

@@ -27,6 +27,7 @@ mod validate;
 use clap::Subcommand;
 
 use crate::context::Context;
+use crate::settings;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
@@ -93,6 +94,7 @@ pub(crate) enum Command {
 }
 
 pub(crate) fn run(command: &Command, context: &Context) -> anyhow::Result<()> {
+    settings::use_file()?;
     match command {
         Command::Runner(args) => runner::run(args, context),
         Command::Scorer(args) => scorer::run(args, context),

@@ -7,9 +7,11 @@ use std::net::{IpAddr, SocketAddr};
 use anyhow::bail;
 use clap::Args;
 use serde_json::{Value, json};
+use taonet_babelbit_config::OperatorSettings;
 use taonet_chain::{At, Chain as _, Client, calls};
 use taonet_primitives::{Hotkey, NetUid};
 use taonet_reach::ChainIp;
+use taonet_wallet::Keypair;
 
 use super::axon::external::ExternalIpArgs;
 use crate::chain::{NetworkArgs, Plan, SigningHotkeyArgs, SubmitArgs, failed};
@@ -21,6 +23,9 @@ pub(crate) struct ServeAxonArgs {
     /// Netuid of the subnet
     #[arg(long, value_name = "NETUID")]
     netuid: NetUid,
+    /// External port of the neuron
+    #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
+    port: u16,
     #[command(flatten)]
     endpoint: EndpointArgs,
 }
@@ -28,9 +33,6 @@ pub(crate) struct ServeAxonArgs {
 /// Arguments for the published endpoint and its signer
 #[derive(Debug, Args)]
 pub(crate) struct EndpointArgs {
-    /// External port of the neuron
-    #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
-    port: u16,
     #[command(flatten)]
     external: ExternalIpArgs,
     /// Publish the endpoint even if the chain already has it
@@ -44,17 +46,44 @@ pub(crate) struct EndpointArgs {
     key: SigningHotkeyArgs,
 }
 
-pub(crate) fn run(args: &ServeAxonArgs, context: &Context) -> anyhow::Result<()> {
-    publish(args.netuid, &args.endpoint, context)
+/// A neuron's endpoint to publish.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Endpoint {
+    pub(crate) netuid: NetUid,
+    pub(crate) port: u16,
+    /// The external address, if no option gives one; `None` to detect it.
+    pub(crate) ip: Option<IpAddr>,
 }
 
-/// Publishes the endpoint, unless the chain already has it.
-pub(crate) fn publish(netuid: NetUid, args: &EndpointArgs, context: &Context) -> anyhow::Result<()> {
+impl EndpointArgs {
+    /// Opens the hotkey that signs; that of Babelbit's settings is the default.
+    pub(crate) fn unlock_configured(
+        &self,
+        network: &NetworkArgs,
+        chain: &Client,
+        settings: &OperatorSettings,
+    ) -> anyhow::Result<Keypair> {
+        self.key.unlock_configured(network, chain, settings)
+    }
+}
+
+pub(crate) fn run(args: &ServeAxonArgs, context: &Context) -> anyhow::Result<()> {
+    let endpoint = Endpoint { netuid: args.netuid, port: args.port, ip: None };
+    publish(endpoint, &args.endpoint, |network, chain| args.endpoint.key.unlock(network, chain), context)
+}
+
+/// Publishes the endpoint, unless the chain already has it. `open_key` opens the hotkey.
+pub(crate) fn publish(
+    Endpoint { netuid, port, ip }: Endpoint,
+    args: &EndpointArgs,
+    open_key: impl FnOnce(&NetworkArgs, &Client) -> anyhow::Result<Keypair>,
+    context: &Context,
+) -> anyhow::Result<()> {
     context.block_on(async {
-        let ip = args.external.resolve().await?;
-        let address = SocketAddr::new(ip, args.port);
+        let ip = args.external.resolve(ip).await?;
+        let address = SocketAddr::new(ip, port);
         let chain = args.network.connect().await?;
-        let key = args.key.unlock(&args.network, &chain)?;
+        let key = open_key(&args.network, &chain)?;
         let hotkey = key.hotkey();
         if chain.uid(netuid, &hotkey, At::Head).await.map_err(failed)?.is_none() {
             bail!(

@@ -40,6 +40,8 @@ mod submission;
 mod variables;
 
 use std::ffi::OsString;
+use std::net::IpAddr;
+use std::num::{NonZeroU16, NonZeroU32};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -47,6 +49,7 @@ use taonet_babelbit_arena::ArenaSettings;
 use taonet_babelbit_chutes::ChutesSettings;
 use taonet_babelbit_core::Rules;
 use taonet_babelbit_core::scoring::ScoreOptions;
+use taonet_babelbit_core::text::VectorOptions;
 use taonet_babelbit_core::weights::ArenaShare;
 use taonet_babelbit_runner::PlaySettings;
 use taonet_objects::S3Settings;
@@ -94,6 +97,8 @@ pub struct Config {
     pub local_miner_ip: Option<String>,
     /// Scoring parameters: gates, latency and duplication.
     pub scoring: ScoreOptions,
+    /// Options of the semantic similarity in the text contest.
+    pub text_vectors: VectorOptions,
     /// Name of the recogniser, if configured.
     pub recognizer: Option<String>,
     /// Name of the sentence embedder.
@@ -122,6 +127,10 @@ pub struct Config {
     pub model_keys: ModelKeys,
     /// Language model of a text miner.
     pub language_model: LanguageModelSettings,
+    /// Port of a miner, if configured.
+    pub axon_port: Option<NonZeroU16>,
+    /// External address of a miner to publish, if configured.
+    pub external_ip: Option<IpAddr>,
     /// Whether a text miner on a local network answers unsigned requests.
     pub unsigned_requests: bool,
     /// Settings of validator, signer and subtensor gateway.
@@ -147,6 +156,10 @@ pub struct LanguageModelSettings {
     pub in_8_bits: bool,
     /// Whether weights are quantised to 4 bits.
     pub in_4_bits: bool,
+    /// Maximum number of tokens of a completion; the miner's default if unset.
+    pub max_new_tokens: Option<NonZeroU32>,
+    /// Text added to a prefix that the model does not continue; none if unset.
+    pub fallback_completion: Option<String>,
 }
 
 /// API keys of a miner's inference servers, one per server, and of the hub from which it downloads its model.
@@ -184,6 +197,7 @@ impl Config {
             dev_mode: false,
             local_miner_ip: None,
             scoring: ScoreOptions::default(),
+            text_vectors: VectorOptions::default(),
             recognizer: None,
             embedder: "all-MiniLM-L6-v2".to_owned(),
             cache_dir: cache_dir.to_owned(),
@@ -198,6 +212,8 @@ impl Config {
             nats_url: None,
             model_keys: ModelKeys::default(),
             language_model: LanguageModelSettings::default(),
+            axon_port: None,
+            external_ip: None,
             unsigned_requests: false,
             operator: OperatorSettings::defaults(),
             rounds: RoundSettings::defaults(),

@@ -1,3 +1,4 @@
+use std::num::NonZeroUsize;
 use std::path::Path;
 
 use taonet_objects::S3Addressing;
@@ -71,13 +72,13 @@ fn unknown_and_unused_names_warn() {
 
 #[test]
 fn names_with_a_successor_say_which() {
-    let (_, warnings) = read(&[("BABELBIT_TEMPO", "360"), ("MINER_AXON_PORT", "8092")]).unwrap();
+    let (_, warnings) = read(&[("BABELBIT_TEMPO", "360"), ("CHUTE_TOP_K", "50")]).unwrap();
     let texts: Vec<String> = warnings.iter().map(ToString::to_string).collect();
     assert_eq!(
         texts,
         [
             "BABELBIT_TEMPO has no effect; hint: use bb validate --tempo for the blocks per epoch of weights",
-            "MINER_AXON_PORT has no effect; hint: use --listen for the address that the miner listens on",
+            "CHUTE_TOP_K has no effect; hint: only the script of a chute reads it; bb miner predicts the likeliest words",
         ]
     );
 }
@@ -319,6 +320,8 @@ fn a_language_model_is_described_by_the_references_variables() {
         ("MINER_DEVICE", "cuda"),
         ("MINER_LOAD_IN_8BIT", "1"),
         ("MINER_LOAD_IN_4BIT", "0"),
+        ("CHUTE_MAX_NEW_TOKENS", "24"),
+        ("CHUTE_FALLBACK_COMPLETION", "..."),
     ])
     .unwrap();
     assert!(warnings.is_empty());
@@ -328,9 +331,51 @@ fn a_language_model_is_described_by_the_references_variables() {
         device: Some("cuda".to_owned()),
         in_8_bits: true,
         in_4_bits: false,
+        max_new_tokens: NonZeroU32::new(24),
+        fallback_completion: Some("...".to_owned()),
     };
     assert_eq!(config.language_model, expected);
     assert!(config.unsigned_requests);
-    let error = read(&[("MINER_DEVICE", "gpu")]).unwrap_err().to_string();
-    assert!(error.contains("MINER_DEVICE") && error.contains("cpu, cuda or mps"), "{error}");
+    for (name, value, expected) in [
+        ("MINER_DEVICE", "gpu", "cpu, cuda or mps"),
+        ("CHUTE_MAX_NEW_TOKENS", "0", "an integer from 1 to 512"),
+        ("CHUTE_MAX_NEW_TOKENS", "513", "an integer from 1 to 512"),
+    ] {
+        let error = read(&[(name, value)]).unwrap_err().to_string();
+        assert!(error.contains(&format!("{name}={value}: expected {expected}")), "{error}");
+    }
+}
+
+#[test]
+fn a_miners_address_is_set_by_the_references_variables() {
+    let address = |pairs: &[(&str, &str)]| {
+        let (config, warnings) = read(pairs).unwrap();
+        assert_eq!(warnings, []);
+        (config.axon_port.map(NonZeroU16::get), config.external_ip)
+    };
+    assert_eq!(address(&[]), (None, None));
+    assert_eq!(address(&[("MINER_AXON_PORT", "8091"), ("MINER_EXTERNAL_IP", "auto")]), (Some(8091), None));
+    let external = "203.0.113.7".parse().unwrap();
+    assert_eq!(address(&[("MINER_EXTERNAL_IP", "203.0.113.7")]), (None, Some(external)));
+    for (name, value, expected) in [
+        ("MINER_AXON_PORT", "0", "an integer in the setting's range"),
+        ("MINER_EXTERNAL_IP", "your-public-ip", "an IP address or auto"),
+    ] {
+        let error = read(&[(name, value)]).unwrap_err().to_string();
+        assert!(error.contains(&format!("{name}={value}: expected {expected}")), "{error}");
+    }
+}
+
+#[test]
+fn the_text_contests_similarity_is_set_by_the_references_variables() {
+    assert_eq!(read(&[]).unwrap().0.text_vectors, VectorOptions::default());
+    let (config, warnings) = read(&[("EMBED_DIM", "64"), ("BASELINE_PAIRS", "10"), ("BASELINE_SEED", "7")]).unwrap();
+    assert_eq!(warnings, []);
+    let dimensions = NonZeroUsize::new(64);
+    let expected = VectorOptions { dimensions, pairs: NonZeroU32::new(10).unwrap(), seed: 7 };
+    assert_eq!(config.text_vectors, expected);
+    for (name, value) in [("EMBED_DIM", "0"), ("BASELINE_PAIRS", "0"), ("BASELINE_SEED", "-1")] {
+        let error = read(&[(name, value)]).unwrap_err().to_string();
+        assert!(error.contains(&format!("{name}={value}: expected an integer")), "{error}");
+    }
 }

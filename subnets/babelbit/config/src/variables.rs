@@ -1,3 +1,5 @@
+use std::net::IpAddr;
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 use taonet_babelbit_core::weights::ArenaShare;
@@ -21,6 +23,21 @@ fn pause(text: &str) -> Result<Duration, Expected> {
 /// Parses the device of a language model.
 fn device(text: &str) -> Result<String, Expected> {
     if ["cpu", "cuda", "mps"].contains(&text) { Ok(text.to_owned()) } else { Err("cpu, cuda or mps") }
+}
+
+/// Parses an external IP address; `auto` detects it.
+fn external_ip(text: &str) -> Result<Option<IpAddr>, Expected> {
+    if text == "auto" { Ok(None) } else { text.parse().map(Some).map_err(|_| "an IP address or auto") }
+}
+
+/// Parses the maximum number of tokens of a completion.
+fn tokens(text: &str) -> Result<NonZeroU32, Expected> {
+    text.parse().ok().filter(|count: &NonZeroU32| count.get() <= 512).ok_or("an integer from 1 to 512")
+}
+
+/// Parses a number of pairs of texts.
+fn pairs(text: &str) -> Result<NonZeroU32, Expected> {
+    text.parse().ok().filter(|count: &NonZeroU32| count.get() <= 10_000).ok_or("an integer from 1 to 10000")
 }
 
 /// Parses a number of retries of one call.
@@ -67,6 +84,10 @@ pub fn variables() -> &'static [Variable<Config>] {
         variable!("MINER_DEVICE", "Device of a text miner's language model: cpu, cuda or mps; default: cpu", language_model.device = |t: &str| device(t).map(Some)),
         variable!("MINER_LOAD_IN_8BIT", "Quantise a text miner's language model to 8 bits", language_model.in_8_bits = flag),
         variable!("MINER_LOAD_IN_4BIT", "Quantise a text miner's language model to 4 bits", language_model.in_4_bits = flag),
+        variable!("MINER_AXON_PORT", "Port of a miner: bb miner listens on it on all interfaces, and bb register-axon publishes it; default: 8092, on loopback only", axon_port = |t: &str| whole(t).map(Some)),
+        variable!("MINER_EXTERNAL_IP", "External IP address that bb register-axon publishes; default: auto, which queries public services", external_ip = external_ip),
+        variable!("CHUTE_MAX_NEW_TOKENS", "Maximum number of tokens that a text miner's language model or completion server adds; default: 64", language_model.max_new_tokens = |t: &str| tokens(t).map(Some)),
+        variable!("CHUTE_FALLBACK_COMPLETION", "Text that a text miner adds to words that its language model or completion server does not continue; default: none", language_model.fallback_completion = |t: &str| any(t).map(Some)),
         variable!("MINER_DEV_MODE", "Answer unsigned requests to a text miner; local networks only", unsigned_requests = flag),
         variable!("BB_S2S_INIT_TIMEOUT_SEC", "Timeout for opening the first session of a challenge, in seconds", play.init_timeout = seconds),
         variable!("BB_S2S_CHUNK_TIMEOUT_SEC", "Timeout of the response to a frame, in seconds", play.chunk_timeout = seconds),
@@ -80,6 +101,9 @@ pub fn variables() -> &'static [Variable<Config>] {
             "Speech recognition model; default: tiny-ctc on local networks, otherwise faster-whisper-small", recognizer = |t: &str| any(t).map(Some)),
         variable!("BB_AUDIO_SCORING_STT_CACHE_PATH", "File of the transcript cache", transcript_cache = any),
         variable!("BB_AUDIO_SCORING_EMBEDDER", "Sentence embedding model", embedder = any),
+        variable!("EMBED_DIM", "Number of leading dimensions of the text contest's sentence vectors; default: all", text_vectors.dimensions = |t: &str| whole(t).map(Some)),
+        variable!("BASELINE_PAIRS", "Number of pairs of utterances whose mean similarity calibrates the text contest's scores", text_vectors.pairs = pairs),
+        variable!("BASELINE_SEED", "Seed of the pairs of BASELINE_PAIRS", text_vectors.seed = whole),
         variable!("BB_AUDIO_SCORING_ACCURACY_THRESHOLD", "Minimum accuracy of a reply to pass", scoring.accuracy_threshold = number),
         variable!("BB_AUDIO_SCORING_RATE_LOWER", "Minimum ratio of the reply's speaking rate to the reference's", scoring.rate_lower = number),
         variable!("BB_AUDIO_SCORING_RATE_UPPER", "Maximum ratio of the reply's speaking rate to the reference's", scoring.rate_upper = number),
@@ -207,8 +231,6 @@ variable!("BABELBIT_CACHE_DIR", "Directory of caches", cache_dir = any),
         variable!("HUGGINGFACE_USERNAME", "Name of the account on the Hugging Face hub", chutes.hub_username = any),
         variable!("HUGGINGFACE_API_KEY", "API key of the account on the Hugging Face hub", chutes.hub_key = secret),
         variable!("HF_ENDPOINT", "URL of the Hugging Face hub for text miners' models", chutes.hub_url = http_url),
-        replaced("MINER_AXON_PORT", "use --listen for the address that the miner listens on"),
-        replaced("MINER_EXTERNAL_IP", "use bb register-axon --external-ip for the address that is published"),
         replaced("BABELBIT_TEMPO", "use bb validate --tempo for the blocks per epoch of weights"),
         unused("SIGNER_SEED"), unused("BABELBIT_TAIL"), unused("BABELBIT_ALPHA"), unused("BABELBIT_M_MIN"),
         unused("BABELBIT_MAX_SUBTENSOR_RETRIES"), unused("BABELBIT_VERSION"), unused("BABELBIT_MAX_CONCURRENT_API_CALLS"),
@@ -219,7 +241,11 @@ variable!("BABELBIT_CACHE_DIR", "Directory of caches", cache_dir = any),
         unused("BB_SCORE_IO_PARALLELISM"), unused("BB_SCORE_TORCH_THREADS"), unused("BB_ARENA_STARTUP_TIMEOUT_SEC"),
         unused("BB_ARENA_STARTUP_REQUEST_TIMEOUT_SEC"), unused("BB_STEP_BLOCK_MODULO"), unused("BB_TRACE_MINER_CALLS"),
         replaced("EMBEDDER_NAME", "use BB_AUDIO_SCORING_EMBEDDER for the sentence embedding model"),
-        unused("EMBED_DIM"), unused("EMBED_BATCH_SIZE"), unused("BASELINE_PAIRS"), unused("BASELINE_SEED"),
+        unused("EMBED_BATCH_SIZE"),
+        replaced("CHUTE_DO_SAMPLE", "only the script of a chute reads it; bb miner predicts the likeliest words"),
+        replaced("CHUTE_TEMPERATURE", "only the script of a chute reads it; bb miner predicts the likeliest words"),
+        replaced("CHUTE_TOP_P", "only the script of a chute reads it; bb miner predicts the likeliest words"),
+        replaced("CHUTE_TOP_K", "only the script of a chute reads it; bb miner predicts the likeliest words"),
     ];
     VARIABLES
 }

@@ -12,7 +12,7 @@
 //! U(dialogue)  = the mean over its utterances
 //! ```
 //!
-//! `w` is the lexical weight. `b` is the mean cosine of 100 pseudo-random pairs of the dialogue's ground truths
+//! `w` is the lexical weight. `b` is the mean cosine of pseudo-random pairs of the dialogue's ground truths, 100 by default
 //! ([`SentenceVectors::baseline`]).
 
 mod log;
@@ -24,7 +24,7 @@ use serde::Serialize;
 use crate::rounding::{round4, round6};
 
 pub use log::{Event, MAX_STEPS, StepError, Utterance, utterances};
-pub use vectors::{SentenceVectors, VectorError};
+pub use vectors::{SentenceVectors, VectorError, VectorOptions};
 
 /// Scores of a dialogue, as in the reference system's files: rounded to 4 decimals, cosine and baseline to 6.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -81,7 +81,7 @@ pub struct DialogueSummary {
     /// Mean of the utterances' best scores; 0 if there are no utterances.
     #[serde(rename = "average_U_best_early")]
     pub average_best: f64,
-    /// Mean cosine similarity of 100 pseudo-random pairs of the dialogue's utterances; 0 without sentence vectors.
+    /// Mean cosine similarity of pseudo-random pairs of the dialogue's utterances; 0 without sentence vectors.
     pub semantic_baseline_b: f64,
 }
 

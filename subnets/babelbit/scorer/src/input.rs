@@ -250,8 +250,9 @@ pub fn compute_weights_document(value: Value, rules: Rules) -> Result<Outcome<We
 /// Scores a dialogue of the text-prediction contest, or a list of them; the result has the same structure.
 ///
 /// A document is `{"dialogue_uid", "events": [lines of the dialogue's log], "vectors": {text: [number, …]},
-/// "lex_weight"}`; all fields except `events` are optional. A line is an object, or a string that contains it. Without vectors, all cosines are 0. The result of a
-/// document is a [`DialogueScore`](taonet_babelbit_core::text::DialogueScore).
+/// "lex_weight"}`; all fields except `events` are optional. A line is an object, or a string that contains it; blank lines
+/// are skipped. Without vectors, all cosines are 0. The result of a document is a
+/// [`DialogueScore`](taonet_babelbit_core::text::DialogueScore).
 ///
 /// # Errors
 /// [`InputError`] when the document is unusable.
@@ -275,7 +276,8 @@ pub fn score_text_document(value: Value) -> Result<Outcome<Value>, InputError> {
     Ok(Outcome { value, warnings })
 }
 
-/// Parses the lines of a log that are strings, as in the log's file.
+/// Parses the lines of a log that are strings, as in the log's file. A blank line becomes an event without a kind, which
+/// keeps the indexes of the other lines.
 fn parse_lines(document: &mut Value) -> Result<(), InputError> {
     let events = document.get_mut("events").and_then(Value::as_array_mut);
     for (index, event) in events.into_iter().flatten().enumerate() {
@@ -284,8 +286,11 @@ fn parse_lines(document: &mut Value) -> Result<(), InputError> {
             read::problem("the dialogue", &format!("events[{index}]"), &problem)
         };
         if let Value::String(line) = event {
-            *event =
-                serde_json::from_str(line).map_err(|error| wrong(&format!("a string that is not JSON: {error}")))?;
+            *event = if line.trim().is_empty() {
+                Value::Object(serde_json::Map::new())
+            } else {
+                serde_json::from_str(line).map_err(|error| wrong(&format!("a string that is not JSON: {error}")))?
+            };
         }
         if !event.is_object() {
             return Err(wrong("another value"));

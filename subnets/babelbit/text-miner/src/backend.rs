@@ -15,13 +15,11 @@ use serde_json::{Value, json};
 use taonet_http::{ModelServer, ModelServerError};
 
 use crate::line::{Line, prompt};
-use crate::model::TextModel;
+use crate::model::{CompletionOptions, TextModel};
 use crate::ngram::NgramModel;
 
 /// Path of the completions below the server's base URL.
 const COMPLETIONS: &str = "completions";
-/// Maximum number of tokens requested: about two per word.
-const MAX_TOKENS: u32 = 64;
 
 const CALLS: &str = "taonet_text_miner_backend_calls_total";
 
@@ -68,31 +66,34 @@ impl Interruption {
 pub struct Backend {
     server: ModelServer,
     model: String,
+    options: CompletionOptions,
     fallback: Option<Arc<NgramModel>>,
 }
 
 impl Backend {
-    /// Selects a model of a server: the model `name`, or the first one that the server lists. `fallback` completes
-    /// utterances when the server fails or exceeds its deadline.
+    /// Selects a model of a server: the model `name`, or the first one that the server lists. The n-gram model
+    /// `fallback` completes utterances when the server fails or exceeds its deadline.
     ///
     /// # Errors
     /// [`BackendError`], only without a name.
     pub async fn connect(
         server: ModelServer,
         name: Option<String>,
+        options: CompletionOptions,
         fallback: Option<Arc<NgramModel>>,
     ) -> Result<Self, BackendError> {
         let model = match name {
             Some(name) => name,
             None => server.first_model().await.map_err(BackendError::Models)?.ok_or(BackendError::NoModel)?,
         };
-        Ok(Self { server, model, fallback })
+        Ok(Self { server, model, options, fallback })
     }
 
     /// Streams the completion of the prompt into `line`, until the line is complete.
     async fn complete(&self, prompt: &str, line: &mut Line) -> Result<(), Interruption> {
         let body = json!({
-            "model": self.model, "prompt": prompt, "max_tokens": MAX_TOKENS, "temperature": 0, "stream": true,
+            "model": self.model, "prompt": prompt, "max_tokens": self.options.max_tokens, "temperature": 0,
+            "stream": true,
         });
         let mut fault = None;
         let call = self.server.events(COMPLETIONS, &body, |event| {
@@ -123,7 +124,7 @@ impl TextModel for Backend {
         let outcome = self.complete(&prompt(prefix, context), &mut line).await;
         let label = outcome.as_ref().map_or_else(Interruption::label, |()| "complete");
         counter!(CALLS, "outcome" => label).increment(1);
-        let Err(error) = outcome else { return line.after(prefix) };
+        let Err(error) = outcome else { return line.complete(prefix, self.options.fallback.as_deref()) };
         line.drop_last_word();
         tracing::warn!(
             error = &error as &dyn std::error::Error,

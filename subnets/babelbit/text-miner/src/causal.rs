@@ -18,14 +18,12 @@ use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::line::{Line, steady_prompt};
-use crate::model::TextModel;
+use crate::model::{CompletionOptions, TextModel};
 use crate::ngram::NgramModel;
 use sessions::Sessions;
 
 /// Maximum number of predictions queued for the model; further predictions do without it.
 const QUEUE: usize = 64;
-/// Maximum number of generated tokens: about two per word.
-const MAX_TOKENS: usize = 64;
 /// Number of tokens of a prompt between two checks of the deadline.
 const PIECE: usize = 32;
 
@@ -62,6 +60,7 @@ pub struct Causal {
     name: String,
     jobs: mpsc::Sender<Job>,
     deadline: Duration,
+    options: CompletionOptions,
     fallback: Option<Arc<NgramModel>>,
 }
 
@@ -95,7 +94,7 @@ impl Outcome {
 }
 
 impl Causal {
-    /// Starts the thread of a model. `fallback` completes utterances when the deadline passes.
+    /// Starts the thread of a model. The n-gram model `fallback` completes utterances when the deadline passes.
     ///
     /// # Errors
     /// When the thread cannot be spawned.
@@ -103,21 +102,24 @@ impl Causal {
         name: impl Into<String>,
         model: CausalModel,
         limits: Limits,
+        options: CompletionOptions,
         fallback: Option<Arc<NgramModel>>,
     ) -> std::io::Result<Self> {
-        let worker = Worker { sessions: Sessions::new(limits.sessions, limits.cache_bytes), model };
-        Self::spawn(name.into(), limits.deadline, fallback, |inbox| worker.run(inbox))
+        let max_tokens = options.max_tokens.get() as usize;
+        let worker = Worker { sessions: Sessions::new(limits.sessions, limits.cache_bytes), model, max_tokens };
+        Self::spawn(name.into(), limits.deadline, options, fallback, |inbox| worker.run(inbox))
     }
 
     fn spawn(
         name: String,
         deadline: Duration,
+        options: CompletionOptions,
         fallback: Option<Arc<NgramModel>>,
         work: impl FnOnce(mpsc::Receiver<Job>) + Send + 'static,
     ) -> std::io::Result<Self> {
         let (jobs, inbox) = mpsc::channel(QUEUE);
         std::thread::Builder::new().name("language model".to_owned()).spawn(move || work(inbox))?;
-        Ok(Self { name, jobs, deadline, fallback })
+        Ok(Self { name, jobs, deadline, options, fallback })
     }
 
     /// Predicts the rest of the line after a prompt.
@@ -150,7 +152,7 @@ impl TextModel for Causal {
         let (line, outcome) = self.complete(steady_prompt(prefix, context)).await;
         counter!(PREDICTIONS, "outcome" => outcome.label()).increment(1);
         if outcome == Outcome::Complete {
-            return line.after(prefix);
+            return line.complete(prefix, self.options.fallback.as_deref());
         }
         if outcome == Outcome::Stopped {
             tracing::error!("the language model has stopped after a panic; hint: restart the miner");
@@ -173,6 +175,8 @@ impl TextModel for Causal {
 struct Worker {
     model: CausalModel,
     sessions: Sessions,
+    /// Maximum number of generated tokens.
+    max_tokens: usize,
 }
 
 impl Worker {
@@ -194,14 +198,14 @@ impl Worker {
 
     /// Adds the likeliest continuation of a prompt to the line, until the line is complete or `is_late` returns `true`.
     fn complete(&mut self, prompt: &str, line: &mut Line, is_late: impl Fn() -> bool) -> Result<Outcome, ModelError> {
-        let Self { model, sessions } = self;
+        let Self { model, sessions, max_tokens } = self;
         if is_late() {
             return Ok(Outcome::Timeout);
         }
         let vocabulary = model.vocabulary();
         let mut tokens: Vec<u32> = vocabulary.begin().into_iter().collect();
         tokens.extend(vocabulary.encode(prompt)?);
-        let tokens = fitting(&tokens, model.context());
+        let tokens = fitting(&tokens, model.context(), *max_tokens);
         if tokens.is_empty() {
             return Err(ModelError::Tokens);
         }
@@ -217,7 +221,7 @@ impl Worker {
             counter!(TOKENS, "kind" => "read").increment(piece.len() as u64);
         }
         let (mut generated, mut shown) = (Vec::new(), 0);
-        while generated.len() < MAX_TOKENS {
+        while generated.len() < *max_tokens {
             let token = likeliest(&logits);
             if vocabulary.ends().contains(&token) {
                 break;
@@ -242,10 +246,10 @@ impl Worker {
     }
 }
 
-/// Returns the last tokens of a prompt, leaving space in the context for the answer. The beginning is dropped in large
+/// Returns the last tokens of a prompt, leaving space in the context for an answer of `max_tokens`. The beginning is dropped in large
 /// pieces, so that the cached prefix of a growing prompt stays valid for long.
-fn fitting(tokens: &[u32], context: usize) -> &[u32] {
-    let room = context.saturating_sub(MAX_TOKENS).max(context.div_ceil(2));
+fn fitting(tokens: &[u32], context: usize, max_tokens: usize) -> &[u32] {
+    let room = context.saturating_sub(max_tokens).max(context.div_ceil(2));
     let piece = room.div_ceil(4);
     let dropped = tokens.len().saturating_sub(room).div_ceil(piece.max(1)) * piece;
     tokens.get(dropped..).unwrap_or_default()

@@ -76,6 +76,14 @@ impl Line {
         self.text.truncate(end);
     }
 
+    /// Returns the prefix with the words of the complete line after it, or with the fallback if the line is empty.
+    pub(crate) fn complete(&self, prefix: &str, fallback: Option<&str>) -> String {
+        match fallback.filter(|_| self.is_empty()) {
+            Some(text) => Self { text: text.to_owned() }.after(prefix),
+            None => self.after(prefix),
+        }
+    }
+
     /// Returns the prefix with the words of the line after it. Revealed words are complete: a letter or digit starts a
     /// new word, even without white space before it.
     pub(crate) fn after(&self, prefix: &str) -> String {
@@ -109,6 +117,20 @@ mod tests {
         ];
         for (prefix, context, expected) in table {
             assert_eq!(prompt(prefix, &context), expected, "{context:.30}");
+        }
+    }
+
+    /// Table columns: line, fallback, prediction.
+    #[test]
+    fn a_fallback_continues_what_the_model_does_not() {
+        for (text, fallback, expected) in [
+            (" you?", Some("..."), "How are you?"),
+            (" ", Some("..."), "How are..."),
+            ("", Some("you all"), "How are you all"),
+            ("", None, "How are"),
+        ] {
+            let line = Line { text: text.to_owned() };
+            assert_eq!(line.complete("How are", fallback), expected, "{text:?} {fallback:?}");
         }
     }
 

@@ -1,11 +1,29 @@
 //! The interface of a text model, and two trivial models as baselines.
 
+use std::num::NonZeroU32;
+
 use async_trait::async_trait;
 use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
 
 /// Maximum number of words that a model adds to a prefix.
 pub(crate) const MAX_ADDED: usize = 32;
+
+/// What a language model or a completion server adds to a prefix.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CompletionOptions {
+    /// Maximum number of generated tokens.
+    pub max_tokens: NonZeroU32,
+    /// Text to add if the model adds none.
+    pub fallback: Option<String>,
+}
+
+impl Default for CompletionOptions {
+    /// Returns the defaults: 64 tokens, which is about two per word, and no text.
+    fn default() -> Self {
+        Self { max_tokens: NonZeroU32::MIN.saturating_add(63), fallback: None }
+    }
+}
 
 /// A model that completes utterances. Predictions run on the server's async threads: a model that computes for more
 /// than a few milliseconds must do so on separate threads.

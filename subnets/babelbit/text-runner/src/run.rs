@@ -7,7 +7,7 @@ use std::time::Instant;
 use serde::Serialize;
 use taonet_babelbit_core::engine_api::TextToken;
 use taonet_babelbit_core::records::{ChallengeType, MinerKey};
-use taonet_babelbit_core::text::{DialogueScore, Event};
+use taonet_babelbit_core::text::{DialogueScore, Event, VectorOptions};
 use taonet_babelbit_engine::client::EngineClient;
 use taonet_babelbit_runner::{Ledger, LedgerError, RunPaths, TextChallenge, TextFile};
 use taonet_primitives::{Hotkey, Uid};
@@ -15,7 +15,7 @@ use taonet_speech::SentenceEmbedder;
 
 use super::files::{Files, timestamp};
 use super::play::{Played, PlayedDialogue, play};
-use super::score::{events, score};
+use super::score::{events, score_logs};
 use super::{OmittedUtterance, PlayError, PlayOptions, ScoringError, TextMiner};
 
 /// Outcome of a run.
@@ -50,6 +50,9 @@ pub struct TextReport {
     /// Utterances that were left out because they are too long.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub omitted: Vec<OmittedUtterance>,
+    /// Dialogues that could not be scored; the miners' scores are means over the others.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub unscored: Vec<UnscoredDialogue>,
     /// Wall-clock time of the run in seconds.
     pub wall_sec: f64,
     /// Results of each miner, in the order in which the run received the miners.
@@ -57,6 +60,15 @@ pub struct TextReport {
     /// Files that the run has written.
     #[serde(skip)]
     pub files: Vec<TextFile>,
+}
+
+/// A dialogue that could not be scored.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct UnscoredDialogue {
+    /// ID of the dialogue.
+    pub dialogue_uid: String,
+    /// Why it could not be scored.
+    pub error: String,
 }
 
 /// Results of one miner in a text run.
@@ -68,13 +80,13 @@ pub struct TextMinerReport {
     pub hotkey: Hotkey,
     /// Display name.
     pub name: Option<String>,
-    /// Mean score over the dialogues; `None` for a miner that predicted nothing or whose files could not be written.
+    /// Mean score over the dialogues; `None` for a miner that predicted nothing or whose mean could not be written.
     pub score: Option<f64>,
-    /// The miner's score in each dialogue, in the order of the challenge.
+    /// The miner's score in each dialogue that was scored and written, in the order of the challenge.
     pub dialogue_scores: Vec<f64>,
     /// Number of failed predictions.
     pub errors: u32,
-    /// Why a file of the miner could not be written.
+    /// Why a file of the miner could not be written, the first error.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub unwritten: Option<String>,
 }
@@ -86,7 +98,7 @@ pub enum TextRunError {
     /// The session could not be played.
     #[error(transparent)]
     Play(#[from] PlayError),
-    /// The predictions could not be scored.
+    /// No dialogue could be scored.
     #[error(transparent)]
     Score(#[from] ScoringError),
     /// The ledger could not be read, or the challenge could not be recorded in it.
@@ -124,6 +136,8 @@ pub struct TextRunner {
     pub options: PlayOptions,
     /// Sentence embedder for the scores.
     pub embedder: Arc<dyn SentenceEmbedder>,
+    /// Options of the semantic similarity.
+    pub vectors: VectorOptions,
 }
 
 impl std::fmt::Debug for TextRunner {
@@ -136,8 +150,9 @@ impl TextRunner {
     /// Plays the engine's current challenge, scores it and writes the files. Calls `observe` with each token.
     ///
     /// # Errors
-    /// [`TextRunError`] when the engine, the embedder or the ledger fails. If only some miners' files cannot be
-    /// written, their reports have [`TextMinerReport::unwritten`], and the other miners' results are still written.
+    /// [`TextRunError`] when the engine or the ledger fails, or the embedder fails for every dialogue. Dialogues that
+    /// cannot be scored are in [`TextReport::unscored`]. If a file of a miner cannot be written, its report has
+    /// [`TextMinerReport::unwritten`], and the other dialogues and miners are still scored.
     pub async fn run_once(
         &self,
         engine: &EngineClient,
@@ -155,6 +170,7 @@ impl TextRunner {
             dialogues: 0,
             utterances: 0,
             omitted: Vec::new(),
+            unscored: Vec::new(),
             wall_sec: began.elapsed().as_secs_f64(),
             miners: Vec::new(),
             files: Vec::new(),
@@ -203,12 +219,22 @@ impl TextRunner {
             unwritten: None,
         };
         let mut results: Vec<Results> = miners.iter().enumerate().map(result).collect();
-        let mut written = Vec::new();
+        let (mut written, mut unscored) = (Vec::new(), Vec::new());
         for dialogue in &played.dialogues {
             let logs: Vec<_> = (0..miners.len()).map(|miner| events(dialogue, miner)).collect();
-            let scored = score(&dialogue.uid, &logs, &self.embedder)?;
+            let scored: Vec<Option<DialogueScore>> =
+                match score_logs(&dialogue.uid, &logs, &*self.embedder, self.vectors) {
+                    Ok(scored) => scored.into_iter().map(Some).collect(),
+                    Err(error) if unscored.len() + 1 == played.dialogues.len() => return Err(error),
+                    Err(error) => {
+                        tracing::warn!(dialogue_uid = dialogue.uid, %error, "cannot score a dialogue");
+                        let dialogue_uid = dialogue.uid.clone();
+                        unscored.push(UnscoredDialogue { dialogue_uid, error: error.to_string() });
+                        vec![None; miners.len()]
+                    }
+                };
             for ((results, log), score) in results.iter_mut().zip(&logs).zip(&scored) {
-                results.attempt(|results| results.add(&files, dialogue, log, score));
+                results.attempt(|results| results.add(&files, dialogue, log, score.as_ref()));
                 written.append(&mut results.written);
             }
         }
@@ -216,15 +242,13 @@ impl TextRunner {
         for ((miner, mut results), errors) in miners.iter().zip(results).zip(&played.errors) {
             let dialogue_scores: Vec<f64> = results.dialogues.iter().map(|(.., score)| *score).collect();
             let mean = dialogue_scores.iter().sum::<f64>() / dialogue_scores.len().max(1) as f64;
-            if !dialogue_scores.is_empty() {
-                results.attempt(|results| results.end(&files, mean));
-                written.append(&mut results.written);
-            }
+            let is_scored = !dialogue_scores.is_empty() && results.attempt(|results| results.end(&files, mean));
+            written.append(&mut results.written);
             reports.push(TextMinerReport {
                 uid: miner.key.uid,
                 hotkey: miner.key.hotkey,
                 name: miner.name.clone(),
-                score: (!dialogue_scores.is_empty() && results.unwritten.is_none()).then_some(mean),
+                score: is_scored.then_some(mean),
                 dialogue_scores,
                 errors: *errors,
                 unwritten: results.unwritten.map(|error| error.to_string()),
@@ -237,6 +261,7 @@ impl TextRunner {
             dialogues: played.dialogues.len(),
             utterances: played.dialogues.iter().map(|dialogue| dialogue.utterances.len()).sum(),
             omitted: played.omitted.clone(),
+            unscored,
             wall_sec: 0.0,
             miners: reports,
             files: written,
@@ -253,32 +278,29 @@ struct Results {
     written: Vec<TextFile>,
     /// Uid, position in the challenge and score of each dialogue.
     dialogues: Vec<(String, u32, f64)>,
-    /// Why a file could not be written. The miner gets no further files, since its mean would lack dialogues.
+    /// Why a file could not be written, the first error.
     unwritten: Option<io::Error>,
 }
 
 impl Results {
-    /// Calls `write` unless an earlier write has failed.
-    fn attempt(&mut self, write: impl FnOnce(&mut Self) -> io::Result<()>) {
-        if self.unwritten.is_some() {
-            return;
-        }
-        if let Err(error) = write(self) {
-            tracing::warn!(uid = %self.key.uid, %error, "cannot write a miner's files");
-            self.unwritten = Some(error);
-        }
+    /// Calls `write`, and returns whether it succeeded. Keeps the first error.
+    fn attempt(&mut self, write: impl FnOnce(&mut Self) -> io::Result<()>) -> bool {
+        let Err(error) = write(self) else { return true };
+        tracing::warn!(uid = %self.key.uid, %error, "cannot write a miner's files");
+        self.unwritten.get_or_insert(error);
+        false
     }
 
-    /// Writes the log of a dialogue and its scores.
+    /// Writes the log of a dialogue, and its scores if there are any.
     fn add(
         &mut self,
         files: &Files<'_>,
         dialogue: &PlayedDialogue,
         log: &[Event],
-        score: &DialogueScore,
+        score: Option<&DialogueScore>,
     ) -> io::Result<()> {
         let log = files.log(self.key, &dialogue.uid, log)?;
-        if self.speaks {
+        if let Some(score) = score.filter(|_| self.speaks) {
             self.written.push(files.score(self.key, &dialogue.uid, &log, score)?);
             self.dialogues.push((dialogue.uid.clone(), dialogue.index, score.dialogue_summary.average_best));
         }

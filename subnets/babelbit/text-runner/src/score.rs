@@ -1,11 +1,10 @@
 //! Computes the scores of a played dialogue.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use serde_json::json;
 use taonet_babelbit_core::text::{
-    DialogueScore, Event, SentenceVectors, StepError, Utterance, VectorError, score_dialogue, utterances,
+    DialogueScore, Event, SentenceVectors, StepError, Utterance, VectorError, VectorOptions, score_dialogue, utterances,
 };
 use taonet_speech::{EmbedError, SentenceEmbedder};
 
@@ -54,13 +53,17 @@ pub(super) fn events(dialogue: &PlayedDialogue, miner: usize) -> Vec<Event> {
 }
 
 /// Computes each miner's scores of a dialogue, in the order of `logs`. Blocks the calling thread.
-pub(super) fn score(
+///
+/// # Errors
+/// [`ScoringError`] when the embedder fails, or an utterance has too many steps.
+pub fn score_logs(
     dialogue_uid: &str,
     logs: &[Vec<Event>],
-    embedder: &Arc<dyn SentenceEmbedder>,
+    embedder: &dyn SentenceEmbedder,
+    options: VectorOptions,
 ) -> Result<Vec<DialogueScore>, ScoringError> {
     let logs = logs.iter().map(|log| utterances(log)).collect::<Result<Vec<_>, _>>()?;
-    let vectors = vectors(&logs, embedder)?;
+    let vectors = SentenceVectors::with_options(vectors(&logs, embedder)?, options)?;
     let score = |log: Vec<Utterance>| -> Result<DialogueScore, ScoringError> {
         let said: Vec<_> = log.into_iter().filter(|utterance| !utterance.ground_truth.is_empty()).collect();
         let scored = score_dialogue(said, Some(&vectors), LEXICAL_WEIGHT)?;
@@ -70,7 +73,7 @@ pub(super) fn score(
 }
 
 /// Embeds all distinct texts of the logs.
-fn vectors(logs: &[Vec<Utterance>], embedder: &Arc<dyn SentenceEmbedder>) -> Result<SentenceVectors, ScoringError> {
+fn vectors(logs: &[Vec<Utterance>], embedder: &dyn SentenceEmbedder) -> Result<BTreeMap<String, Vec<f64>>, EmbedError> {
     let utterances = logs.iter().flatten();
     let texts = utterances.flat_map(|utterance| utterance.predictions.iter().chain([&utterance.ground_truth]));
     let mut texts: Vec<&str> = texts.map(String::as_str).filter(|text| !text.is_empty()).collect();
@@ -82,11 +85,13 @@ fn vectors(logs: &[Vec<Utterance>], embedder: &Arc<dyn SentenceEmbedder>) -> Res
             vectors.insert((*text).to_owned(), vector.0.iter().copied().map(f64::from).collect());
         }
     }
-    Ok(SentenceVectors::new(vectors)?)
+    Ok(vectors)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::num::NonZeroUsize;
+
     use super::*;
     use crate::play::PlayedUtterance;
     use crate::tests::WordVectors;
@@ -100,9 +105,26 @@ mod tests {
         };
         let utterances = vec![utterance(0, "one", "one"), utterance(1, "", "two"), utterance(2, "EOF", "two")];
         let dialogue = PlayedDialogue { uid: "d".to_owned(), index: 0, utterances };
-        let embedder: Arc<dyn SentenceEmbedder> = Arc::new(WordVectors);
-        let scored = score("d", &[events(&dialogue, 0)], &embedder).unwrap();
+        let scored = score_logs("d", &[events(&dialogue, 0)], &WordVectors, VectorOptions::default()).unwrap();
         let numbers: Vec<_> = scored[0].utterances.iter().map(|utterance| utterance.utterance_number).collect();
         assert_eq!((numbers, scored[0].dialogue_summary.average_best), (vec![0], 1.0));
+    }
+
+    /// The vectors of "one" and "two" are orthogonal, and differ in the first two dimensions only.
+    #[test]
+    fn vectors_have_the_configured_dimensions() {
+        let utterance = PlayedUtterance {
+            index: 0,
+            words: vec!["one".to_owned(), "three".to_owned()],
+            predictions: vec![vec!["one six".to_owned(), "two".to_owned()]],
+        };
+        let dialogue = PlayedDialogue { uid: "d".to_owned(), index: 0, utterances: vec![utterance] };
+        let cosines = |dimensions| {
+            let options = VectorOptions { dimensions: NonZeroUsize::new(dimensions), ..VectorOptions::default() };
+            let scored = score_logs("d", &[events(&dialogue, 0)], &WordVectors, options).unwrap();
+            scored[0].utterances[0].steps.iter().map(|step| step.semantic_cosine_raw).collect::<Vec<_>>()
+        };
+        assert_eq!(cosines(0), [0.5, 0.0]);
+        assert_eq!(cosines(2), [1.0, 0.0]);
     }
 }

@@ -40,9 +40,9 @@ impl ExternalIp {
 /// Arguments that determine the published IP address
 #[derive(Debug, Args)]
 pub(crate) struct ExternalIpArgs {
-    /// External IP address of this machine; `auto` queries public services
-    #[arg(long, alias = "ip", value_name = "ADDRESS", default_value = "auto")]
-    external_ip: ExternalIp,
+    /// External IP address of this machine; `auto` queries public services [default: auto]
+    #[arg(long, alias = "ip", value_name = "ADDRESS")]
+    external_ip: Option<ExternalIp>,
     /// Services that `auto` queries, in this order [default: five public ones]
     #[arg(long, value_name = "URL")]
     ip_source: Vec<String>,
@@ -52,7 +52,9 @@ pub(crate) struct ExternalIpArgs {
 }
 
 impl ExternalIpArgs {
-    pub(crate) async fn resolve(&self) -> anyhow::Result<IpAddr> {
-        self.external_ip.resolve(&self.ip_source, self.ip_timeout).await
+    /// Resolves the address; `default` replaces `auto` as the default.
+    pub(crate) async fn resolve(&self, default: Option<IpAddr>) -> anyhow::Result<IpAddr> {
+        let default = default.map_or(ExternalIp::Auto, ExternalIp::Given);
+        self.external_ip.unwrap_or(default).resolve(&self.ip_source, self.ip_timeout).await
     }
 }

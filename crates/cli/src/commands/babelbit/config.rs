@@ -27,9 +27,7 @@ pub(crate) fn run(command: &Command, context: &Context) -> anyhow::Result<()> {
         Command::Check => context.print(&warnings.join("\n")),
         Command::Show => {
             let known = variables().iter().filter(|variable| variable.apply.is_some()).map(|variable| {
-                let is_set = std::env::var(variable.name).is_ok_and(|value| !value.trim().is_empty());
-                let origin = if is_set { "environment" } else { "default" };
-                (variable.name, (variable.show)(&config), origin, variable.help)
+                (variable.name, (variable.show)(&config), settings::origin(variable.name), variable.help)
             });
             if context.json {
                 let settings: Vec<_> = known

@@ -3,12 +3,13 @@
 mod language_model;
 mod servers;
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::Context as _;
 use clap::Args;
+use taonet_babelbit_config::Config;
 use taonet_babelbit_miner::profile::{Interpreter, Manner, Mumbler, Parrot, Patient, Profile, ProfileName, Silent};
 use taonet_babelbit_miner::server::{Miner, router, signed_requests};
 use taonet_babelbit_miner::{MinerConfig, describe_metrics};
@@ -26,6 +27,9 @@ use crate::{engines, settings};
 use language_model::LanguageModelArgs;
 use servers::ServerArgs;
 
+/// Port of a miner without `MINER_AXON_PORT`.
+pub(super) const DEFAULT_PORT: u16 = 8092;
+
 /// Run a miner
 #[derive(Debug, Args)]
 pub(crate) struct MinerArgs {
@@ -38,9 +42,9 @@ pub(crate) struct MinerArgs {
     /// Profile of a speech miner: interpreter, patient, parrot, mumbler or silent
     #[arg(long, default_value = "interpreter")]
     profile: ProfileName,
-    /// Listen address
-    #[arg(long, default_value = "127.0.0.1:8092")]
-    listen: SocketAddr,
+    /// Listen address [default: 0.0.0.0 with the port MINER_AXON_PORT, or 127.0.0.1:8092]
+    #[arg(long)]
+    listen: Option<SocketAddr>,
     #[command(flatten)]
     language_model: LanguageModelArgs,
     #[command(flatten)]
@@ -68,6 +72,17 @@ pub(crate) fn run(args: &MinerArgs, context: &Context) -> anyhow::Result<()> {
             run_speech(args, context)
         }
     }
+}
+
+/// Returns the listen address. As in the reference, a miner with `MINER_AXON_PORT` is public; one that answers unsigned
+/// requests stays on this machine.
+fn listen_address(args: &MinerArgs, config: &Config) -> SocketAddr {
+    let default = || match config.axon_port {
+        Some(port) if !config.unsigned_requests => SocketAddr::from((Ipv4Addr::UNSPECIFIED, port.get())),
+        Some(port) => SocketAddr::from((Ipv4Addr::LOCALHOST, port.get())),
+        None => SocketAddr::from((Ipv4Addr::LOCALHOST, DEFAULT_PORT)),
+    };
+    args.listen.unwrap_or_else(default)
 }
 
 /// Serves the text contest.
@@ -99,7 +114,8 @@ fn run_text(args: &MinerArgs, context: &Context) -> anyhow::Result<()> {
         };
         let took = text_server::warm_up(&*model).await;
         tracing::info!(model = model.name(), prediction_us = took.as_micros(), "text model ready");
-        let daemon = Daemon::bind(args.listen, &args.metrics).await?;
+        let listen = listen_address(args, &config);
+        let daemon = Daemon::bind(listen, &args.metrics).await?;
         text_server::describe_metrics();
         context.say(&format!("hotkey {hotkey}"));
         let name = format!("text miner ({})", model.name());
@@ -107,7 +123,7 @@ fn run_text(args: &MinerArgs, context: &Context) -> anyhow::Result<()> {
             tracing::warn!("MINER_DEV_MODE is set: requests need no signature");
             text_server::unsigned_router(model)
         } else {
-            let signed = args.callers.build(text_server::signed_requests(hotkey), &hotkey, args.listen)?;
+            let signed = args.callers.build(text_server::signed_requests(hotkey), &hotkey, listen)?;
             text_server::router(model, signed)
         };
         daemon.serve(&name, router, context).await
@@ -129,9 +145,10 @@ fn run_speech(args: &MinerArgs, context: &Context) -> anyhow::Result<()> {
         } else {
             profile(args.profile, || engines::network_recognizer(&config), || Ok(Arc::new(Espeak::find()?)))?
         };
-        let daemon = Daemon::bind(args.listen, &args.metrics).await?;
+        let listen = listen_address(args, &config);
+        let daemon = Daemon::bind(listen, &args.metrics).await?;
         describe_metrics();
-        let signed = args.callers.build(signed_requests(hotkey, &miner_config), &hotkey, args.listen)?;
+        let signed = args.callers.build(signed_requests(hotkey, &miner_config), &hotkey, listen)?;
         let router = router(Arc::new(Miner::new(miner_config, profile)), signed);
         context.say(&format!("hotkey {hotkey}"));
         daemon.serve(&format!("miner ({})", args.profile), router, context).await

@@ -1,9 +1,12 @@
 //! The `bb register-axon` command.
 
+use std::num::NonZeroU16;
+
 use clap::Args;
 use taonet_primitives::NetUid;
 
-use crate::commands::serve_axon::{EndpointArgs, publish};
+use super::miner::DEFAULT_PORT;
+use crate::commands::serve_axon::{Endpoint, EndpointArgs, publish};
 use crate::context::Context;
 use crate::settings;
 
@@ -13,14 +16,20 @@ pub(crate) struct RegisterAxonArgs {
     /// Netuid of the subnet [default: BABELBIT_NETUID, or 59]
     #[arg(long, value_name = "NETUID")]
     netuid: Option<NetUid>,
+    /// External port of the miner [default: MINER_AXON_PORT, or 8092]
+    #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
+    port: Option<u16>,
     #[command(flatten)]
     endpoint: EndpointArgs,
 }
 
 pub(crate) fn run(args: &RegisterAxonArgs, context: &Context) -> anyhow::Result<()> {
-    let netuid = match args.netuid {
-        Some(netuid) => netuid,
-        None => settings::load()?.netuid,
+    let config = settings::load()?;
+    let endpoint = Endpoint {
+        netuid: args.netuid.unwrap_or(config.netuid),
+        port: args.port.or(config.axon_port.map(NonZeroU16::get)).unwrap_or(DEFAULT_PORT),
+        ip: config.external_ip,
     };
-    publish(netuid, &args.endpoint, context)
+    let open_key = |network: &_, chain: &_| args.endpoint.unlock_configured(network, chain, &config.operator);
+    publish(endpoint, &args.endpoint, open_key, context)
 }

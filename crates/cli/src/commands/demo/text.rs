@@ -135,6 +135,7 @@ impl TextDemo {
             main_challenge_uid: None,
             options: PlayOptions { step_timeout: config.play.miner_timeout, ..PlayOptions::default() },
             embedder: Arc::clone(&self.embedder),
+            vectors: config.text_vectors,
         };
         let client = engine_client(&config, &self.validator)?;
         let miners = connect_text(&entries, &self.validator, Ipv4Addr::LOCALHOST.into())?;

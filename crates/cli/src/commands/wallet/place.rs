@@ -1,13 +1,16 @@
 //! Wallet and key selection.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use clap::Args;
+use taonet_babelbit_config::OperatorSettings;
 use taonet_wallet::{DEFAULT_ROOT, Keypair, Name, PublicKey, StoredKey, Wallet, Wallets, expand_home};
 
 use crate::exit::{Classified, Failure};
+use crate::keys::stored_hotkey;
 use crate::password::PasswordArgs;
+use crate::settings;
 
 const DEFAULT_NAME: &str = "default";
 
@@ -55,16 +58,22 @@ pub(crate) struct KeyArgs {
 
 impl RootArgs {
     pub(crate) fn wallets(&self) -> anyhow::Result<Wallets> {
-        let given = self.wallet_path.clone().or_else(|| setting(&["BT_WALLET_PATH"]).map(PathBuf::from));
-        let root = given.unwrap_or_else(|| PathBuf::from(DEFAULT_ROOT));
+        let root = self.chosen_root().unwrap_or_else(|| PathBuf::from(DEFAULT_ROOT));
         Ok(Wallets::new(expand_home(root, dirs::home_dir().as_deref())?))
+    }
+
+    fn chosen_root(&self) -> Option<PathBuf> {
+        self.wallet_path.clone().or_else(|| setting(&["BT_WALLET_PATH"]).map(PathBuf::from))
     }
 }
 
 impl WalletArgs {
     pub(crate) fn wallet(&self) -> anyhow::Result<Wallet> {
-        let name = name(self.wallet_name.as_deref(), &["BT_WALLET_NAME", "BT_WALLET"], "--wallet-name")?;
-        Ok(self.root.wallets()?.wallet(name))
+        Ok(self.root.wallets()?.wallet(or_default(self.chosen_wallet()?)?))
+    }
+
+    fn chosen_wallet(&self) -> anyhow::Result<Option<Name>> {
+        name(self.wallet_name.as_deref(), &["BT_WALLET_NAME", "BT_WALLET"], "--wallet-name")
     }
 }
 
@@ -80,12 +89,48 @@ impl HotkeyArgs {
     }
 
     pub(crate) fn name(&self) -> anyhow::Result<Name> {
+        or_default(self.chosen_hotkey()?)
+    }
+
+    fn chosen_hotkey(&self) -> anyhow::Result<Option<Name>> {
         name(self.hotkey.as_deref(), &["BT_WALLET_HOTKEY"], "--hotkey")
     }
 
     /// Opens the selected hotkey, with its password if it is encrypted.
     pub(crate) fn unlock(&self, password: &PasswordArgs) -> anyhow::Result<Keypair> {
         unlock(&self.wallet()?.hotkey(&self.name()?)?, password)
+    }
+
+    /// Opens the selected hotkey; where neither an option nor its variable selects one, that of Babelbit's settings.
+    pub(crate) fn unlock_configured(
+        &self,
+        mut settings: OperatorSettings,
+        password: &PasswordArgs,
+    ) -> anyhow::Result<Keypair> {
+        let home = dirs::home_dir();
+        self.select(&mut settings, home.as_deref())?;
+        let hint = "select a wallet with --wallet-name and --hotkey, or set BITTENSOR_WALLET_COLD and \
+            BITTENSOR_WALLET_HOT";
+        unlock(&stored_hotkey(&settings, home.as_deref(), hint)?, password)
+    }
+
+    /// Replaces the configured wallet by the selected one.
+    fn select(&self, settings: &mut OperatorSettings, home: Option<&Path>) -> anyhow::Result<()> {
+        let (wallet, hotkey) = (self.wallet.chosen_wallet()?, self.chosen_hotkey()?);
+        if let Some(root) = self.wallet.root.chosen_root() {
+            settings.wallet_path = Some(root);
+        } else if wallet.is_some() || hotkey.is_some() {
+            // A configured path of a key file would take precedence over the names, so it is dropped.
+            let path = settings.wallet_path.take().map(|path| expand_home(path, home)).transpose()?;
+            settings.wallet_path = path.filter(|path| !path.is_file());
+        }
+        if let Some(name) = wallet {
+            settings.wallet_name = name.to_string();
+        }
+        if let Some(name) = hotkey {
+            settings.wallet_hotkey = name.to_string();
+        }
+        Ok(())
     }
 }
 
@@ -124,11 +169,16 @@ pub(crate) fn unlock(stored: &StoredKey, password: &PasswordArgs) -> anyhow::Res
 }
 
 /// Reads a name from an option, else from the first variable that is set.
-fn name(given: Option<&str>, variables: &[&str], option: &str) -> anyhow::Result<Name> {
-    let text = given.map(str::to_owned).or_else(|| setting(variables)).unwrap_or_else(|| DEFAULT_NAME.to_owned());
-    text.parse().map_err(|error| Classified::error(Failure::Usage, format!("{option}: {error}")))
+fn name(given: Option<&str>, variables: &[&str], option: &str) -> anyhow::Result<Option<Name>> {
+    let text = given.map(str::to_owned).or_else(|| setting(variables));
+    let name = text.map(|text| text.parse::<Name>()).transpose();
+    name.map_err(|error| Classified::error(Failure::Usage, format!("{option}: {error}")))
+}
+
+fn or_default(name: Option<Name>) -> anyhow::Result<Name> {
+    name.map_or_else(|| Ok(DEFAULT_NAME.parse()?), Ok)
 }
 
 fn setting(variables: &[&str]) -> Option<String> {
-    variables.iter().find_map(|name| std::env::var(name).ok().filter(|value| !value.is_empty()))
+    variables.iter().find_map(|name| settings::text(name).filter(|value| !value.is_empty()))
 }

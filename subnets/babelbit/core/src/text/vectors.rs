@@ -1,11 +1,27 @@
 //! Sentence vectors, and the baseline of their cosines.
 
 use std::collections::BTreeMap;
+use std::num::{NonZeroU32, NonZeroUsize};
 
 use rand_mt::Mt;
 
-/// Number of pairs whose mean cosine is the baseline.
-const PAIRS: u32 = 100;
+/// Options of the semantic similarity.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct VectorOptions {
+    /// Number of leading dimensions to use; all if `None`.
+    pub dimensions: Option<NonZeroUsize>,
+    /// Number of pairs whose mean cosine is the baseline.
+    pub pairs: NonZeroU32,
+    /// Seed of the pseudo-random numbers that draw the pairs.
+    pub seed: u32,
+}
+
+impl Default for VectorOptions {
+    /// Returns the defaults: all dimensions, 100 pairs, seed 0.
+    fn default() -> Self {
+        Self { dimensions: None, pairs: NonZeroU32::MIN.saturating_add(99), seed: 0 }
+    }
+}
 
 /// Why sentence vectors are unusable.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -28,45 +44,61 @@ pub enum VectorError {
 
 /// Sentence vectors of length 1, keyed by text.
 #[derive(Debug, Clone, Default)]
-pub struct SentenceVectors(BTreeMap<String, Vec<f64>>);
+pub struct SentenceVectors {
+    vectors: BTreeMap<String, Vec<f64>>,
+    options: VectorOptions,
+}
 
 impl SentenceVectors {
-    /// Creates a set of sentence vectors, normalised to length 1.
+    /// Creates a set of sentence vectors, normalised to length 1, with the default options.
     ///
     /// # Errors
     /// [`VectorError::Length`] when a vector's length differs from that of the other vectors.
-    pub fn new(mut vectors: BTreeMap<String, Vec<f64>>) -> Result<Self, VectorError> {
+    pub fn new(vectors: BTreeMap<String, Vec<f64>>) -> Result<Self, VectorError> {
+        Self::with_options(vectors, VectorOptions::default())
+    }
+
+    /// Creates a set of sentence vectors, truncated as in `options`, then normalised to length 1.
+    ///
+    /// # Errors
+    /// [`VectorError::Length`] when a vector's length differs from that of the other vectors.
+    pub fn with_options(mut vectors: BTreeMap<String, Vec<f64>>, options: VectorOptions) -> Result<Self, VectorError> {
         let expected = vectors.values().next().map_or(0, Vec::len);
         if let Some((text, vector)) = vectors.iter().find(|(_, vector)| vector.len() != expected) {
             return Err(VectorError::Length { text: text.clone(), length: vector.len(), expected });
         }
         for vector in vectors.values_mut() {
+            vector.truncate(options.dimensions.map_or(usize::MAX, NonZeroUsize::get));
             let norm = vector.iter().map(|number| number * number).sum::<f64>().sqrt().max(1e-12);
             for number in vector {
                 *number /= norm;
             }
         }
-        Ok(Self(vectors))
+        Ok(Self { vectors, options })
     }
 
-    /// Computes the cosine between the vectors of two texts. For an empty text without a vector, the cosine is 0.
+    /// Computes the cosine between the vectors of two texts. The cosine is 0 if both texts are empty, like their lexical
+    /// similarity, and for an empty text without a vector.
     ///
     /// # Errors
     /// [`VectorError::Missing`] when a non-empty text has no vector.
     pub fn cosine(&self, one: &str, other: &str) -> Result<f64, VectorError> {
+        if one.is_empty() && other.is_empty() {
+            return Ok(0.0);
+        }
         let (Some(one), Some(other)) = (self.vector(one)?, self.vector(other)?) else { return Ok(0.0) };
         Ok(one.iter().zip(other).map(|(one, other)| one * other).sum())
     }
 
     fn vector(&self, text: &str) -> Result<Option<&[f64]>, VectorError> {
-        match self.0.get(text) {
+        match self.vectors.get(text) {
             Some(vector) => Ok(Some(vector)),
             None if text.is_empty() => Ok(None),
             None => Err(VectorError::Missing(text.to_owned())),
         }
     }
 
-    /// Computes the mean cosine of 100 pseudo-random pairs of the non-empty texts; 0 if there are fewer than two.
+    /// Computes the mean cosine of pseudo-random pairs of the non-empty texts; 0 if there are fewer than two.
     ///
     /// # Errors
     /// [`VectorError::Missing`] when a text has no vector.
@@ -76,18 +108,19 @@ impl SentenceVectors {
             return Ok(0.0);
         }
         let mut total = 0.0;
-        for (one, other) in pairs(texts.len()).take(PAIRS as usize) {
+        let VectorOptions { pairs: count, seed, .. } = self.options;
+        for (one, other) in pairs(texts.len(), seed).take(count.get() as usize) {
             if let (Some(one), Some(other)) = (texts.get(one), texts.get(other)) {
                 total += self.cosine(one, other)?;
             }
         }
-        Ok(total / f64::from(PAIRS))
+        Ok(total / f64::from(count.get()))
     }
 }
 
-/// Returns pairs of different indexes below `count`, as Python's `random.Random(0)` draws them.
-fn pairs(count: usize) -> impl Iterator<Item = (usize, usize)> {
-    let mut random = Mt::new_with_key([0]);
+/// Returns pairs of different indexes below `count`, as Python's `random.Random(seed)` draws them.
+fn pairs(count: usize, seed: u32) -> impl Iterator<Item = (usize, usize)> {
+    let mut random = Mt::new_with_key([seed]);
     std::iter::repeat_with(move || {
         let (one, other) = (below(count, &mut random), below(count, &mut random));
         (one, if one == other { (other + 1) % count } else { other })
@@ -111,9 +144,11 @@ mod tests {
 
     #[test]
     fn pairs_are_those_of_python() {
-        let drawn: Vec<_> = pairs(5).take(8).collect();
+        let drawn: Vec<_> = pairs(5, 0).take(8).collect();
         assert_eq!(drawn, [(3, 4), (0, 2), (4, 3), (3, 2), (3, 2), (4, 1), (4, 1), (2, 1)]);
-        assert!(pairs(2).take(100).all(|(one, other)| one != other && one < 2 && other < 2));
+        let drawn: Vec<_> = pairs(5, 4_294_967_295).take(6).collect();
+        assert_eq!(drawn, [(4, 1), (1, 4), (4, 2), (4, 2), (3, 2), (2, 3)]);
+        assert!(pairs(2, 0).take(100).all(|(one, other)| one != other && one < 2 && other < 2));
     }
 
     #[test]
@@ -124,6 +159,41 @@ mod tests {
         assert!((baseline - 0.6).abs() < 1e-12, "{baseline}");
         assert_eq!(vectors.baseline(&["a", ""]), Ok(0.0));
         assert_eq!(vectors.baseline(&["a", "c"]), Err(VectorError::Missing("c".to_owned())));
+    }
+
+    /// Columns: texts · cosine
+    #[test]
+    fn two_empty_texts_are_not_similar() {
+        let vectors = BTreeMap::from([(String::new(), vec![1.0, 0.0]), ("a".to_owned(), vec![3.0, 4.0])]);
+        let vectors = SentenceVectors::new(vectors).unwrap();
+        for (one, other, expected) in [("", "", 0.0), ("", "a", 0.6), ("a", "", 0.6)] {
+            let cosine = vectors.cosine(one, other).unwrap();
+            assert!((cosine - expected).abs() < 1e-12, "{one:?} {other:?}: {cosine}");
+        }
+    }
+
+    /// Table columns: options, baseline.
+    #[test]
+    fn the_baseline_depends_on_the_options() {
+        let texts = [("a", [1.0, 0.0, 2.0]), ("b", [3.0, 4.0, 0.0]), ("c", [0.0, 5.0, 1.0])];
+        let options = |dimensions, pairs, seed| VectorOptions {
+            dimensions: NonZeroUsize::new(dimensions),
+            pairs: NonZeroU32::new(pairs).unwrap(),
+            seed,
+        };
+        for (options, expected) in [
+            (VectorOptions::default(), 0.386_002),
+            (options(3, 100, 0), 0.386_002),
+            (options(9, 100, 0), 0.386_002),
+            (options(2, 100, 0), 0.420_000),
+            (options(0, 7, 0), 0.536_715),
+            (options(0, 100, 7), 0.420_171),
+        ] {
+            let vectors = texts.iter().map(|(text, vector)| ((*text).to_owned(), vector.to_vec())).collect();
+            let vectors = SentenceVectors::with_options(vectors, options).unwrap();
+            let baseline = vectors.baseline(&["a", "b", "c"]).unwrap();
+            assert!((baseline - expected).abs() < 1e-6, "{options:?}: {baseline}");
+        }
     }
 
     #[test]

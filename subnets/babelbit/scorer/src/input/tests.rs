@@ -220,10 +220,12 @@ fn lines_of_a_log_may_be_strings() {
     assert_eq!(expected["utterances"][0]["U_best"], 1.0);
     assert_eq!(scored(json!(texts)).unwrap().value, expected);
     assert_eq!(scored(json!([texts[0], lines[1]])).unwrap().value, expected);
+    // A file ends with a blank line.
+    assert_eq!(scored(json!(["", texts[0], " \n", texts[1], ""])).unwrap().value, expected);
     // Columns: second line · found
     for (line, found) in [
         (json!("{\"event\": "), "a string that is not JSON: EOF"),
-        (json!(""), "a string that is not JSON"),
+        (json!("nonsense"), "a string that is not JSON"),
         (json!("[1]"), "another value"),
         (json!(7), "another value"),
     ] {

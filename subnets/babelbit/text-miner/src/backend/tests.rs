@@ -1,4 +1,5 @@
 use std::convert::Infallible;
+use std::num::NonZeroU32;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
@@ -87,6 +88,10 @@ async fn completions(State(stand_in): State<StandIn>, headers: http::HeaderMap, 
 
 /// Starts a server and creates a model on it; the model's name comes from the server's list.
 async fn backend(answer: Answer, fallback: bool) -> (Backend, StandIn) {
+    backend_with(answer, CompletionOptions::default(), fallback).await
+}
+
+async fn backend_with(answer: Answer, options: CompletionOptions, fallback: bool) -> (Backend, StandIn) {
     let stand_in = StandIn { answer, requests: Arc::default() };
     let models = || async { Json(json!({"data": [{"id": "gpt2"}]})) };
     let router = Router::new().route("/v1/completions", post(completions)).route("/v1/models", get(models));
@@ -99,7 +104,7 @@ async fn backend(answer: Answer, fallback: bool) -> (Backend, StandIn) {
     let mut trainer = Trainer::new(3).unwrap();
     trainer.add("How are you doing today my friend").unwrap();
     let ngram = fallback.then(|| Arc::new(trainer.finish(|_| ()).unwrap()));
-    (Backend::connect(server, None, ngram).await.unwrap(), stand_in)
+    (Backend::connect(server, None, options, ngram).await.unwrap(), stand_in)
 }
 
 /// Table columns: answer of the server, prediction without and with an n-gram model.
@@ -152,16 +157,25 @@ async fn the_prompt_is_the_dialogue() {
 }
 
 #[tokio::test]
+async fn the_completion_is_that_of_the_options() {
+    let fallback = Some("...".to_owned());
+    let options = CompletionOptions { max_tokens: NonZeroU32::new(24).unwrap(), fallback };
+    let (backend, stand_in) = backend_with(Answer::Ends(&[]), options, false).await;
+    assert_eq!(backend.predict("How are", "").await, "How are...");
+    assert_eq!(stand_in.requests.lock().unwrap()[0].1["max_tokens"], 24);
+}
+
+#[tokio::test]
 async fn a_backend_without_models_needs_a_name() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap()).parse().unwrap();
     let router = Router::new().route("/models", get(|| async { Json(json!({"data": []})) }));
     tokio::spawn(async move { axum::serve(listener, router).await });
     let server = ModelServer::new(&url, None, DEADLINE).unwrap();
-    let error = Backend::connect(server.clone(), None, None).await.unwrap_err();
+    let error = Backend::connect(server.clone(), None, CompletionOptions::default(), None).await.unwrap_err();
     assert_eq!(error.to_string(), "the backend lists no model\nhint: name the model with --backend-model");
-    Backend::connect(server, Some("any".to_owned()), None).await.unwrap();
+    Backend::connect(server, Some("any".to_owned()), CompletionOptions::default(), None).await.unwrap();
     let nobody = ModelServer::new(&"http://127.0.0.1:9/v1".parse().unwrap(), None, DEADLINE).unwrap();
-    let error = Backend::connect(nobody, None, None).await.unwrap_err();
+    let error = Backend::connect(nobody, None, CompletionOptions::default(), None).await.unwrap_err();
     assert!(error.to_string().starts_with("cannot list the models of the backend: "), "{error}");
 }

@@ -1,3 +1,4 @@
+use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 
 use taonet_lm::LoadOptions;
@@ -20,10 +21,14 @@ fn patient() -> Limits {
 }
 
 fn start(limits: Limits, fallback: bool) -> Causal {
+    start_with(limits, CompletionOptions::default(), fallback)
+}
+
+fn start_with(limits: Limits, options: CompletionOptions, fallback: bool) -> Causal {
     let mut trainer = Trainer::new(3).unwrap();
     trainer.add("How are you doing today my friend").unwrap();
     let ngram = fallback.then(|| Arc::new(trainer.finish(|_| ()).unwrap()));
-    Causal::start("tiny", tiny(), limits, ngram).unwrap()
+    Causal::start("tiny", tiny(), limits, options, ngram).unwrap()
 }
 
 #[tokio::test]
@@ -54,6 +59,20 @@ async fn concurrent_predictions_are_those_of_one_caller() {
 }
 
 #[tokio::test]
+async fn the_number_of_added_tokens_is_limited() {
+    let full = start(patient(), false).predict("How are", "").await;
+    let mut last = "How are".len();
+    for tokens in [1, 4, 64] {
+        let options =
+            CompletionOptions { max_tokens: NonZeroU32::new(tokens).unwrap(), ..CompletionOptions::default() };
+        let predicted = start_with(patient(), options, false).predict("How are", "").await;
+        assert!(predicted.len() >= last && full.starts_with(&predicted), "{tokens}: {predicted:?}, {full:?}");
+        assert_eq!(predicted == full, tokens == 64, "{tokens}: {predicted:?}, {full:?}");
+        last = predicted.len();
+    }
+}
+
+#[tokio::test]
 async fn a_late_prediction_falls_back() {
     let limits = Limits { deadline: Duration::ZERO, ..Limits::default() };
     assert_eq!(start(limits, true).predict("How are", "").await, "How are you doing today my friend");
@@ -66,7 +85,7 @@ async fn a_model_that_panics_is_not_loaded() {
     trainer.add("How are you").unwrap();
     let fallback = Some(Arc::new(trainer.finish(|_| ()).unwrap()));
     let limits = patient();
-    let model = Causal::spawn("m".to_owned(), limits.deadline, fallback, |mut inbox| {
+    let model = Causal::spawn("m".to_owned(), limits.deadline, CompletionOptions::default(), fallback, |mut inbox| {
         let _job = inbox.blocking_recv();
         panic!("expected by the test");
     });
@@ -83,7 +102,7 @@ async fn a_model_that_panics_is_not_loaded() {
 #[tokio::test]
 async fn a_full_queue_is_an_overload() {
     let (release, wait) = std::sync::mpsc::channel::<()>();
-    let model = Causal::spawn("m".to_owned(), patient().deadline, None, move |inbox| {
+    let model = Causal::spawn("m".to_owned(), patient().deadline, CompletionOptions::default(), None, move |inbox| {
         let _ = wait.recv();
         drop(inbox);
     });
@@ -121,10 +140,10 @@ fn the_beginning_of_long_prompts_goes_in_pieces() {
     for (length, first, count) in
         [(0, None, 0), (960, Some(0), 960), (961, Some(240), 721), (1_200, Some(240), 960), (9_999, Some(9_120), 879)]
     {
-        let kept = fitting(&tokens[..length], 1_024);
+        let kept = fitting(&tokens[..length], 1_024, 64);
         assert_eq!((kept.first().copied(), kept.len()), (first, count), "{length}");
     }
     // Contexts smaller than an answer.
-    assert_eq!(fitting(&tokens, 10).len(), 4);
-    assert_eq!(fitting(&tokens[..1], 1).len(), 1);
+    assert_eq!(fitting(&tokens, 10, 64).len(), 4);
+    assert_eq!(fitting(&tokens[..1], 1, 64).len(), 1);
 }

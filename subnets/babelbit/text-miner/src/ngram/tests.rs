@@ -1,4 +1,4 @@
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use proptest::prelude::*;
 
@@ -214,7 +214,8 @@ fn longest_seen(tokens: &[u32], history: &[u32], longest: usize) -> Option<u32> 
     })
 }
 
-/// Prints the speed of training and prediction; run with `--release -- --ignored --nocapture`.
+/// Prints the speed of training and prediction, and fails if either misses its goal; run with `--release -- --ignored
+/// --nocapture`.
 #[test]
 #[ignore = "a measurement"]
 fn speed_of_a_million_utterances() {
@@ -249,4 +250,6 @@ fn speed_of_a_million_utterances() {
     times.sort_unstable();
     let p99 = times[times.len() * 99 / 100];
     eprintln!("{words} words: {rate:.2} million words/s; {} contexts; prediction p99 {p99:?}", model.contexts());
+    assert!(rate >= 1.0, "training: {rate:.2} million words/s, fewer than 1");
+    assert!(p99 < Duration::from_millis(1), "prediction: p99 {p99:?}, not below 1 ms");
 }

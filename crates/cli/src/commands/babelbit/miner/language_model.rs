@@ -9,6 +9,7 @@ use clap::Args;
 use taonet_babelbit_chutes::{ChutesSettings, HubApi, HubModel, HubProgress};
 use taonet_babelbit_config::Config;
 use taonet_babelbit_text_miner::causal::{Causal, Limits};
+use taonet_babelbit_text_miner::model::CompletionOptions;
 use taonet_babelbit_text_miner::ngram::NgramModel;
 use taonet_lm::{Bits, CausalModel, Compute, LoadOptions};
 use taonet_speech::models::ModelStore;
@@ -156,7 +157,16 @@ impl LanguageModelArgs {
             cache_bytes: usize::try_from(self.lm_memory)?.saturating_mul(1 << 20),
             deadline,
         };
-        Ok(Some(Causal::start(name, model, limits, ngram)?))
+        Ok(Some(Causal::start(name, model, limits, completion_options(config), ngram)?))
+    }
+}
+
+/// Returns what a language model or a completion server may add to a prefix.
+pub(super) fn completion_options(config: &Config) -> CompletionOptions {
+    let default = CompletionOptions::default();
+    CompletionOptions {
+        max_tokens: config.language_model.max_new_tokens.unwrap_or(default.max_tokens),
+        fallback: config.language_model.fallback_completion.clone(),
     }
 }
 

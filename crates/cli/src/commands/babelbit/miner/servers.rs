@@ -17,6 +17,7 @@ use taonet_speech::{Espeak, Recognizer, Synthesizer};
 use tokio::runtime::Handle;
 use url::Url;
 
+use super::language_model::completion_options;
 use crate::engines;
 use crate::exit::{Classified, Failure};
 
@@ -153,7 +154,8 @@ impl ServerArgs {
             (Some(url), ngram) => {
                 let key = ("BB_MINER_BACKEND_API_KEY", config.model_keys.backend.as_ref());
                 let server = self.server(url, key, COMPLETION)?;
-                let backend = Backend::connect(server, self.backend_model.clone(), ngram).await;
+                let (name, options) = (self.backend_model.clone(), completion_options(config));
+                let backend = Backend::connect(server, name, options, ngram).await;
                 Ok(Arc::new(backend.map_err(|error| Classified::error(Failure::Network, error.to_string()))?))
             }
             (None, Some(ngram)) => Ok(ngram),

@@ -96,6 +96,7 @@ impl TextSetup {
             main_challenge_uid: None,
             options: PlayOptions { stream, step_timeout: config.play.miner_timeout, ..PlayOptions::default() },
             embedder: Arc::clone(&self.embedder),
+            vectors: config.text_vectors,
         })
     }
 }
@@ -250,6 +251,11 @@ fn show(report: &TextReport, context: &Context) -> anyhow::Result<()> {
     }
     if report.outcome == TextOutcome::NoChallenge {
         bail!("the engine has no challenge");
+    }
+    if !report.unscored.is_empty() {
+        let unscored =
+            report.unscored.iter().map(|dialogue| format!("{:?}: {}", dialogue.dialogue_uid, dialogue.error));
+        bail!("cannot score all dialogues: {}", unscored.collect::<Vec<_>>().join(", "));
     }
     let unwritten = report.miners.iter().filter_map(|miner| Some((miner.uid, miner.unwritten.as_ref()?)));
     let unwritten: Vec<_> = unwritten.map(|(uid, error)| format!("miner {uid}: {error}")).collect();
