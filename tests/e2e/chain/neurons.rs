@@ -31,8 +31,13 @@ fn a_neuron_registers_serves_and_publishes() {
     assert_eq!(neuron(&chain, &hotkey)["axon"]["address"], "8.8.4.4:8091");
     assert_eq!(chain.ask(&serve)["outcome"], "unchanged");
     // The same with `bb register-axon`.
-    let register = ["register-axon", "--external-ip", "8.8.4.4", "--port", "8091", "--json"];
-    assert_eq!(document(&chain.bb(&register, &[]))["outcome"], "unchanged");
+    let register = |ip, port| ["register-axon", "--external-ip", ip, "--port", port, "--json"];
+    assert_eq!(document(&chain.bb(&register("8.8.4.4", "8091"), &[]))["outcome"], "unchanged");
+    let limit = ["localnet", "set-storage", "SubtensorModule.ServingRateLimit", "59", "0", "--network", chain.url()];
+    document(&tao().args(limit).arg("--json").output().unwrap());
+    let moved = document(&chain.bb(&register("8.8.8.8", "8099"), &[]));
+    assert_eq!((&moved["success"], &moved["address"]), (&json!(true), &json!("8.8.8.8:8099")), "{moved}");
+    assert_eq!(neuron(&chain, &hotkey)["axon"]["address"], "8.8.8.8:8099");
     let error = refusal(&chain.tao(&["serve-axon", "--netuid", BABELBIT, "--ip", "127.0.0.1", "--port", "1"], &[]), 1);
     assert!(error.contains("rejects the loopback address 127.0.0.1"), "{error}");
 
