@@ -212,8 +212,10 @@ impl Walkthrough {
                 let made = document(&command.args(["--mnemonic-file", "hot.txt", "--json"]).output().unwrap());
                 made["hotkey"]["address"].as_str().unwrap().clone_into(&mut self.hotkey);
             }
-            ["tao", "register", ..] => self.run(&format!("{line} --yes")),
-            ["tao", "transfer", to, ..] => self.run(&format!("{} --yes", line.replace(to, &self.hotkey))),
+            ["tao", "register", ..] => {
+                self.run("tao wallet faucet --wallet-name my-wallet --amount 5000");
+                self.run(&format!("{line} --yes"));
+            }
             ["tao", "demo", ..] | ["bb", "text", "train", ..] => self.run(line),
             ["tao", "dashboard", ..] => {
                 let words: Vec<String> = words.iter().map(|word| (*word).to_owned()).collect();
