@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use anyhow::Context as _;
 use clap::Args;
 use serde_json::json;
-use taonet_babelbit_chutes::{ApiError, ChuteInfo, ChutesApi, Script, ScriptError, chute_name, guessed_slug};
+use taonet_babelbit_chutes::{ApiError, ChuteInfo, ChutesApi, Script, chute_name, guessed_slug};
 use taonet_babelbit_config::Config;
 use taonet_service::{Access, atomic_write};
 
@@ -102,32 +102,32 @@ fn tag(revision: &str) -> &str {
 
 /// Renders the script of a revision.
 fn render(config: &Config, args: &ModelArgs, revision: &str, template: &TemplateArgs) -> anyhow::Result<String> {
-    with_script(config, args, revision, template, |script| script.render())
+    let (model, name) = (model(config, args)?, name(config, revision)?);
+    Ok(script(config, &model, &name, revision, template)?.render()?)
 }
 
 /// Returns the Dockerfile of a revision's image.
 fn dockerfile(config: &Config, args: &ModelArgs, revision: &str, template: &TemplateArgs) -> anyhow::Result<String> {
-    with_script(config, args, revision, template, |script| script.dockerfile())
+    let (model, name) = (model(config, args)?, name(config, revision)?);
+    Ok(script(config, &model, &name, revision, template)?.dockerfile()?)
 }
 
-/// Applies a function to the script of a revision.
-fn with_script(
-    config: &Config,
-    args: &ModelArgs,
-    revision: &str,
-    template: &TemplateArgs,
-    text: impl FnOnce(&Script<'_>) -> Result<String, ScriptError>,
-) -> anyhow::Result<String> {
-    let (model, name) = (model(config, args)?, name(config, revision)?);
-    let script = Script {
-        model: &model,
+/// Returns the script of a revision.
+fn script<'a>(
+    config: &'a Config,
+    model: &'a str,
+    name: &'a str,
+    revision: &'a str,
+    template: &'a TemplateArgs,
+) -> anyhow::Result<Script<'a>> {
+    Ok(Script {
+        model,
         revision,
         username: given(&config.chutes.username, "CHUTES_USERNAME")?,
-        name: &name,
+        name,
         image: (IMAGE, tag(revision)),
         template: template.template.as_deref(),
-    };
-    Ok(text(&script)?)
+    })
 }
 
 /// Returns the repository of the model.
