@@ -24,6 +24,10 @@ use crate::text_rounds::{Network, engine};
 const REVISION: &str = "0123456789abcdef0123456789abcdef01234567";
 const NAME: &str = "al-Babelbit-0123456789ab";
 const SLUG: &str = "alice-al-babelbit-0123456789ab";
+/// SHA-256 of the weights in [`model`].
+const WEIGHTS: &str = "9a129038d9a00aed0cf6a7ea059ca50a813449061ab87848cf1a13eafdf33b2c";
+/// Status of a complete image.
+const BUILT: &str = "built and pushed";
 const CHUTES_KEY: &str = "cpk_very.secret";
 const HUB_KEY: &str = "hf_very.secret";
 
@@ -32,10 +36,12 @@ const HUB_KEY: &str = "hf_very.secret";
 pub(crate) struct Cloud {
     /// Method and path of every request.
     asked: Arc<Mutex<Vec<String>>>,
+    /// Name of the chute.
+    name: Arc<Mutex<&'static str>>,
     /// Whether the chute is deployed.
     is_deployed: Arc<Mutex<bool>>,
-    /// Whether the image of the chute is missing.
-    lacks_image: Arc<Mutex<bool>>,
+    /// Status of the chute's image; `None` if there is no image.
+    image: Arc<Mutex<Option<&'static str>>>,
     /// Body of the last deployment.
     deployment: Arc<Mutex<Value>>,
     /// The account on Chutes that was registered last.
@@ -45,8 +51,15 @@ pub(crate) struct Cloud {
 impl Cloud {
     pub(crate) fn serve() -> (Self, InferenceServer) {
         let cloud = Self::default();
+        *cloud.image.lock().unwrap() = Some(BUILT);
+        *cloud.name.lock().unwrap() = NAME;
         let server = InferenceServer::serve(Router::new().fallback(answer).with_state(cloud.clone()));
         (cloud, server)
+    }
+
+    /// Removes the image of the chute.
+    pub(crate) fn remove_image(&self) {
+        *self.image.lock().unwrap() = None;
     }
 
     fn asked(&self) -> Vec<String> {
@@ -55,7 +68,7 @@ impl Cloud {
 
     fn chute(&self) -> Value {
         json!({
-            "chute_id": "c-1", "name": NAME, "slug": SLUG, "revision": REVISION, "hot": *self.is_deployed.lock().unwrap(),
+            "chute_id": "c-1", "name": *self.name.lock().unwrap(), "slug": SLUG, "revision": REVISION, "hot": *self.is_deployed.lock().unwrap(),
             "version": "v-1", "created_at": "2026-01-01T00:00:00", "cord_ref_id": "r-1",
         })
     }
@@ -94,18 +107,27 @@ impl Cloud {
                 (200, json!({ "url": "x" }))
             }
             ("POST", "/api/models/al/Babelbit-default/preupload/main") => {
-                let files = json();
-                let names: Vec<_> =
-                    files["files"].as_array().unwrap().iter().map(|file| file["path"].clone()).collect();
-                assert_eq!(names, ["config.json", "model.safetensors"]);
-                let mode = |name: &Value| {
-                    let is_large = name.as_str().unwrap().ends_with(".safetensors");
-                    json!({ "path": name, "uploadMode": if is_large { "lfs" } else { "regular" } })
-                };
-                (200, json!({ "files": names.iter().map(mode).collect::<Vec<_>>() }))
+                assert_eq!(
+                    json(),
+                    json!({ "files": [
+                        { "path": "config.json", "size": 2, "sample": "e30=" },
+                        { "path": "model.safetensors", "size": 7, "sample": "d2VpZ2h0cw==" },
+                    ] })
+                );
+                (
+                    200,
+                    json!({ "files": [
+                        { "path": "config.json", "uploadMode": "regular" },
+                        { "path": "model.safetensors", "uploadMode": "lfs" },
+                    ] }),
+                )
             }
             ("POST", "/al/Babelbit-default.git/info/lfs/objects/batch") => {
-                let object = json()["objects"][0].clone();
+                let object = json!({ "oid": WEIGHTS, "size": 7 });
+                assert_eq!(
+                    json(),
+                    json!({ "operation": "upload", "transfers": ["basic"], "hash_algo": "sha256", "objects": [object] })
+                );
                 let host = headers["host"].to_str().unwrap();
                 let upload = json!({ "href": format!("http://{host}/storage") });
                 (
@@ -118,12 +140,17 @@ impl Cloud {
                 (200, Value::Null)
             }
             ("POST", "/api/models/al/Babelbit-default/commit/main") => {
-                let keys: Vec<Value> = std::str::from_utf8(body)
-                    .unwrap()
-                    .lines()
-                    .map(|line| serde_json::from_str::<Value>(line).unwrap()["key"].clone())
-                    .collect();
-                assert_eq!(keys, ["header", "file", "lfsFile"]);
+                let lines: Value = std::str::from_utf8(body).unwrap().lines().map(document_of).collect();
+                assert_eq!(
+                    lines,
+                    json!([
+                        { "key": "header", "value": { "summary": "Upload of bb push", "description": "" } },
+                        { "key": "file", "value": { "path": "config.json", "encoding": "base64", "content": "e30=" } },
+                        { "key": "lfsFile", "value": {
+                            "path": "model.safetensors", "algo": "sha256", "oid": WEIGHTS, "size": 7,
+                        } },
+                    ])
+                );
                 (200, json!({ "commitOid": REVISION }))
             }
             (
@@ -132,10 +159,19 @@ impl Cloud {
                 | "/api/models/al/Babelbit-default/revision/0123456789abcdef0123456789abcdef01234567",
             ) => (200, json!({ "sha": REVISION, "gated": false })),
             ("GET", "/ping") => (200, json!({})),
-            ("GET", "/images/babelbit:0123456789ab") if *self.lacks_image.lock().unwrap() => {
-                (404, json!({ "detail": "Image not found" }))
+            ("GET", "/images/babelbit:0123456789ab") => match *self.image.lock().unwrap() {
+                Some(status) => (200, json!({ "image_id": "i-1", "status": status })),
+                None => (404, json!({ "detail": "Image not found" })),
+            },
+            ("POST", "/images/") => {
+                self.account.lock().unwrap().image = Some(program::image(body));
+                *self.image.lock().unwrap() = Some("pending build");
+                (202, json!({ "image_id": "i-1", "status": "pending build" }))
             }
-            ("GET", "/images/babelbit:0123456789ab") => (200, json!({ "image_id": "i" })),
+            ("GET", "/images/i-1/logs") => {
+                *self.image.lock().unwrap() = Some(BUILT);
+                (200, json!(program::BUILD_LOG))
+            }
             ("GET", "/chutes/") => {
                 let items = if *self.is_deployed.lock().unwrap() { vec![self.chute()] } else { Vec::new() };
                 let cord = json!({
@@ -144,22 +180,31 @@ impl Cloud {
                 (200, json!({ "total": items.len(), "items": items, "cord_refs": { "r-1": [cord] } }))
             }
             ("POST", "/chutes/") => {
-                let chute = json();
-                let told = (&chute["name"], &chute["image"], &chute["revision"], &chute["public"], &chute["ref_str"]);
+                let mut chute = json();
+                let code = chute["code"].take();
+                assert!(code.as_str().unwrap().contains(&format!("HF_REPO_REVISION = \"{REVISION}\"")), "{code}");
+                let cord = |name: &str| {
+                    json!({
+                        "method": "POST", "path": format!("/{name}"), "function": name, "stream": false,
+                        "passthrough": false, "public_api_path": format!("/{name}"), "public_api_method": "POST",
+                    })
+                };
                 assert_eq!(
-                    told,
-                    (
-                        &json!(NAME),
-                        &json!("babelbit:0123456789ab"),
-                        &json!(REVISION),
-                        &json!(false),
-                        &json!("my_chute:chute")
-                    )
+                    chute,
+                    json!({
+                        "name": NAME, "image": "babelbit:0123456789ab", "public": false, "code": null,
+                        "filename": "my_chute.py", "ref_str": "my_chute:chute", "revision": REVISION, "concurrency": 4,
+                        "tagline": "Babelbit text miner, al/Babelbit-default",
+                        "readme": format!("al/Babelbit-default {REVISION}"),
+                        "node_selector": { "gpu_count": 1, "min_vram_gb_per_gpu": 16 },
+                        "cords": [cord("health"), cord("predict")],
+                    })
                 );
+                chute["code"] = code;
                 self.deploy(chute)
             }
             ("POST", "/chutes/share") => {
-                assert_eq!(json()["chute_id_or_name"], "c-1");
+                assert_eq!(json(), json!({ "chute_id_or_name": "c-1", "user_id_or_name": "validator-account" }));
                 (200, Value::Null)
             }
             ("GET", "/chutes/c-1") => (200, self.chute()),
@@ -190,6 +235,11 @@ impl Cloud {
             (method, path) => panic!("unexpected request {method} {path}"),
         }
     }
+}
+
+/// Reads a line of a commit.
+fn document_of(line: &str) -> Value {
+    serde_json::from_str(line).unwrap()
 }
 
 async fn answer(State(cloud): State<Cloud>, method: Method, uri: Uri, headers: HeaderMap, body: Bytes) -> Response {
@@ -239,7 +289,7 @@ fn a_pushed_model_is_found_and_played_by_the_runner() {
         command.args(["-vvv", "push", "--json", "--yes", "--key-uri", "//Bob"]).args(arguments);
         with_accounts(&mut command, &server).env("BT_CHAIN_ENDPOINT", network.chain.url()).output().unwrap()
     };
-    let pushed = push(&["--model-path", &path, "--share-with", "validator-one"]);
+    let pushed = push(&["--model-path", &path, "--share-with", "validator-account"]);
     let told = document(&pushed);
     no_key_in(&stderr(&pushed));
     assert_eq!(told["schema"], "taonet.push/1");
@@ -256,7 +306,7 @@ fn a_pushed_model_is_found_and_played_by_the_runner() {
             "POST /al/Babelbit-default.git/info/lfs/objects/batch",
             "PUT /storage",
             "POST /api/models/al/Babelbit-default/commit/main",
-            &format!("GET /chutes/?name={NAME}&limit=100"),
+            "GET /chutes/?name=babelbit&limit=100&page=0",
             "GET /images/babelbit:0123456789ab",
             "POST /chutes/?accept_fee=true",
             "POST /chutes/share",
@@ -294,35 +344,82 @@ fn a_pushed_model_is_found_and_played_by_the_runner() {
     assert!(error.contains("CHUTES_API_KEY is not set") && error.contains("no miner on subnet 59"), "{error}");
 }
 
-/// Without an image, a push uploads the model, and says how to go on.
+/// The image of the built-in script is built from its Dockerfile.
 #[test]
-fn a_push_without_an_image_names_the_next_commands() {
+fn a_push_builds_the_image_of_its_script() {
     let folder = tempfile::tempdir().unwrap();
     let (cloud, server) = Cloud::serve();
-    *cloud.lacks_image.lock().unwrap() = true;
+    cloud.remove_image();
     let path = model(folder.path());
     let push = |arguments: &[&str]| {
         let mut command = local_bb();
         command.args(["push", "--no-commit", "--no-warmup", "--yes"]).args(arguments);
         with_accounts(&mut command, &server).output().unwrap()
     };
-    let error = refusal(&push(&["--model-path", &path]), 1);
-    for text in [
-        "Chutes has no image babelbit:0123456789ab".to_owned(),
-        format!("`bb generate-chute-script --revision {REVISION}`"),
-        "`chutes build my_chute:chute --wait`".to_owned(),
-        format!("`bb push --revision {REVISION}`"),
-        "Image not found".to_owned(),
-    ] {
-        assert!(error.contains(&text), "{text}: {error}");
+    let pushed = push(&["--model-path", &path]);
+    let told = stderr(&pushed);
+    assert!(pushed.status.success(), "{told}");
+    for line in ["building babelbit:0123456789ab", "STEP 1/2", "pushed"] {
+        assert!(told.lines().any(|told| told == line), "{line}: {told}");
     }
-    let asked = cloud.asked();
-    assert!(asked.contains(&"POST /api/models/al/Babelbit-default/commit/main".to_owned()), "{asked:?}");
-    assert!(!*cloud.is_deployed.lock().unwrap());
-    // Once the image is built, the uploaded revision is deployed.
-    *cloud.lacks_image.lock().unwrap() = false;
-    assert!(push(&["--revision", REVISION]).status.success());
     assert!(*cloud.is_deployed.lock().unwrap());
+    let asked = cloud.asked();
+    let after_upload = asked.iter().skip_while(|asked| !asked.starts_with("GET /chutes/")).collect::<Vec<_>>();
+    assert_eq!(
+        after_upload,
+        [
+            "GET /chutes/?name=babelbit&limit=100&page=0",
+            "GET /images/babelbit:0123456789ab",
+            "POST /images/",
+            "GET /images/babelbit:0123456789ab",
+            "GET /images/i-1/logs",
+            "GET /images/babelbit:0123456789ab",
+            "POST /chutes/?accept_fee=true",
+        ]
+    );
+    let image = cloud.account.lock().unwrap().image.take().unwrap();
+    assert_eq!((&image["username"], &image["tag"]), (&json!("alice"), &json!("0123456789ab")), "{image}");
+    assert!(
+        image["dockerfile"].as_str().unwrap().starts_with("FROM parachutes/python:3.12\nRUN pip install "),
+        "{image}"
+    );
+
+    // The Dockerfile of an own image stands beside the setup.py that defines it.
+    cloud.remove_image();
+    *cloud.is_deployed.lock().unwrap() = false;
+    let template = folder.path().join("template");
+    std::fs::create_dir(&template).unwrap();
+    std::fs::write(template.join("setup.py"), "image = 1\n").unwrap();
+    let arguments = ["--revision", REVISION, "--template", template.to_str().unwrap()];
+    let error = refusal(&push(&arguments), 1);
+    assert!(error.contains("setup.py defines an image, but there is no Dockerfile beside it"), "{error}");
+    assert!(error.contains(&format!("continue with --revision {REVISION}")), "{error}");
+    std::fs::write(template.join("Dockerfile"), "FROM parachutes/vllm:1\n").unwrap();
+    assert!(push(&arguments).status.success());
+    let image = cloud.account.lock().unwrap().image.take().unwrap();
+    assert_eq!(image["dockerfile"], "FROM parachutes/vllm:1");
+}
+
+/// Columns: status of the image · options · parts of the error
+#[test]
+fn a_push_without_an_image_to_deploy_deploys_nothing() {
+    let (cloud, server) = Cloud::serve();
+    for (status, options, expected) in [
+        (
+            Some("error: no such package"),
+            &[][..],
+            ["the build of babelbit:0123456789ab failed: error: no such package", "`chutes images delete "],
+        ),
+        (None, &["--image", "babelbit:0123456789ab"], ["Chutes has no image babelbit:0123456789ab", "without --image"]),
+    ] {
+        *cloud.image.lock().unwrap() = status;
+        let mut command = local_bb();
+        command.args(["push", "--no-commit", "--no-warmup", "--yes", "--revision", REVISION]).args(options);
+        let error = refusal(&with_accounts(&mut command, &server).output().unwrap(), 1);
+        assert!(expected.iter().all(|part| error.contains(part)), "{error}");
+        let asked = cloud.asked();
+        assert!(!asked.iter().any(|asked| asked.starts_with("POST")), "{asked:?}");
+    }
 }
 
 #[test]
@@ -366,6 +463,16 @@ fn a_chute_is_named_called_and_deleted() {
     assert!(refusal(&run(&["delete-chute"]), 2).contains("hint: pass --yes"));
     assert!(run(&["delete-chute", "--yes"]).status.success());
     assert!(!*cloud.is_deployed.lock().unwrap());
+
+    // A chute that the reference's program has named is found by its revision.
+    let named = "al-babelbit-brave-otter";
+    *cloud.name.lock().unwrap() = named;
+    assert_eq!(document(&run(&["chute-slug", "--json"]))["deployed"], false);
+    *cloud.is_deployed.lock().unwrap() = true;
+    let found = document(&run(&["chute-slug", "--json"]));
+    assert_eq!((&found["name"], &found["chute_id"]), (&json!(named), &json!("c-1")));
+    let deleted = document(&run(&["delete-chute", "--yes", "--json"]));
+    assert_eq!((&deleted["name"], *cloud.is_deployed.lock().unwrap()), (&json!(named), false));
 }
 
 #[test]
@@ -374,7 +481,16 @@ fn a_dry_run_sends_nothing_and_shows_no_key() {
     let (cloud, server) = Cloud::serve();
     let path = model(folder.path());
     let mut command = local_bb();
-    command.args(["push", "--dry-run", "--key-uri", "//Bob", "--share-with", "validator-one", "--model-path", &path]);
+    command.args([
+        "push",
+        "--dry-run",
+        "--key-uri",
+        "//Bob",
+        "--share-with",
+        "validator-account",
+        "--model-path",
+        &path,
+    ]);
     let output = with_accounts(&mut command, &server).output().unwrap();
     let told = document(&output);
     no_key_in(&format!("{told} {}", stderr(&output)));
@@ -386,8 +502,10 @@ fn a_dry_run_sends_nothing_and_shows_no_key() {
             "create the repository",
             "prepare the upload",
             "commit the files",
-            "get the image",
             "list the chutes",
+            "get the image",
+            "build the image",
+            "read the build's log",
             "deploy the chute",
             "share the chute",
             "warm up the chute",

@@ -3,6 +3,7 @@
 mod toy;
 
 use std::process::Output;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 use taonet_babelbit_miner::testing::InferenceServer;
@@ -144,22 +145,36 @@ fn ferry_score(miner: &Daemon) -> f64 {
     report["contest"]["score"].as_f64().unwrap()
 }
 
-/// The inference servers have the engines of a miner: recogniser, rules and espeak-ng.
+/// The inference servers have the engines of a miner: recogniser, rules and espeak-ng. Columns: stages that stall ·
+/// seconds that every call takes besides · options
 #[test]
 fn a_miner_with_inference_servers_scores_like_one_without() {
+    type Row = (&'static [&'static str], f64, &'static [&'static str]);
+
     require_models();
     let alone = ferry_score(&Daemon::start(local_bb().args(["miner", "--key-uri", "//Bob"])));
-    let table: [(&'static [&'static str], &str); 4] =
-        [(&[], "2"), (&["stt"], "0.5"), (&["llm"], "0.5"), (&["tts"], "0.5")];
-    for (stalled, timeout) in table {
-        let server = InferenceServer::start(stalled);
+    let table: [Row; 6] = [
+        (&[], 0.0, &["--server-timeout", "2"]),
+        (&["stt"], 0.0, &["--server-timeout", "2", "--stt-timeout", "0.5"]),
+        (&["llm"], 0.0, &[]),
+        (&["tts"], 0.0, &[]),
+        (&["stt", "llm", "tts"], 0.0, &[]),
+        // A phrase needs a call for each breath: without a limit for the frame, they would add up to more than 3 s.
+        (&[], 0.7, &[]),
+    ];
+    for (stalled, delay, options) in table {
+        let server = match stalled {
+            [] => InferenceServer::slow(Duration::from_secs_f64(delay)),
+            stalled => InferenceServer::start(stalled),
+        };
         let mut miner = local_bb();
-        miner.args(["miner", "--key-uri", "//Bob", "--server-timeout", timeout]);
+        miner.args(["miner", "--key-uri", "//Bob"]).args(options);
         miner.args(["--stt-url", server.url(), "--llm-url", server.url(), "--llm-model", "rules"]);
         miner.args(["--tts-url", server.url(), "--tts-voice", "en-gb"]);
         let mut miner = Daemon::start(&mut miner);
         let score = ferry_score(&miner);
-        assert!((score - alone).abs() <= 0.02, "stalled {stalled:?}: {score} instead of {alone}: {}", miner.log());
+        let log = miner.log();
+        assert!((score - alone).abs() <= 0.02, "stalled {stalled:?}, {delay} s: {score} instead of {alone}: {log}");
     }
 }
 

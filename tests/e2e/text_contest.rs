@@ -127,8 +127,11 @@ fn a_completion_server_predicts_and_its_key_stays_secret() {
 }
 
 /// Model and variables of a language model.
-const LANGUAGE_MODELS: [(&str, &[(&str, &str)]); 3] =
-    [("gpt2", &[]), ("llama", &[("MINER_LOAD_IN_8BIT", "1")]), ("gpt2-q4_0.gguf", &[("MINER_DEVICE", "cpu")])];
+const LANGUAGE_MODELS: [(&str, &[(&str, &str)]); 3] = [
+    ("gpt2", &[]),
+    ("llama", &[("MINER_LOAD_IN_8BIT", "1")]),
+    ("gpt2-q4_0.gguf", &[("MINER_DEVICE", "cpu"), ("MINER_LOAD_IN_8BIT", "1")]),
+];
 
 #[test]
 fn a_language_model_predicts_and_keeps_its_caches() {
@@ -139,7 +142,7 @@ fn a_language_model_predicts_and_keeps_its_caches() {
         let mut miner = local_bb();
         miner.args(["miner", "--contest", "text", "--key-uri", "//Bob"]).envs(variables.iter().copied());
         miner.env("MINER_MODEL_ID", repository("vectors/lm").join(model));
-        let miner = Daemon::start(&mut miner);
+        let mut miner = Daemon::start(&mut miner);
         let kept = folder.path().join(model);
         std::fs::create_dir(&kept).unwrap();
         let report = play(&engine, &miner, &kept);
@@ -156,6 +159,8 @@ fn a_language_model_predicts_and_keeps_its_caches() {
         };
         // Most of a prompt is known from the word before.
         assert!(count("reused") > count("read") && count("read") > 0.0, "{metrics}");
+        let log = miner.log();
+        assert_eq!(log.contains("the file is already quantised"), model.ends_with(".gguf"), "{log}");
     }
 }
 
@@ -285,6 +290,9 @@ fn in_development_mode_requests_need_no_signature() {
         let answer = axon::post(miner.url().trim_start_matches("http://"), "/predict", &request);
         assert!(answer.starts_with(expected), "{answer}");
         assert_eq!(answer.contains(r#"{"prediction":"Is this seat free?"}"#), mode == "1", "{answer}");
+        // Health needs no signature in either mode.
+        let health = axon::get(miner.url().trim_start_matches("http://"), "/healthz");
+        assert!(health.contains(r#""status":"healthy""#), "{health}");
     }
     let refused = refusal(&miner("finney", "1").output().unwrap(), 2);
     assert!(refused.contains("MINER_DEV_MODE") && refused.contains("hint: unset it"), "{refused}");
@@ -392,7 +400,7 @@ fn wrong_use_is_explained() {
     std::fs::create_dir(&empty).unwrap();
     let challenge = repository("subnets/babelbit/challenges/01-the-late-train.json").display().to_string();
     #[rustfmt::skip]
-    let table: [(&[&str], i32, &str); 27] = [
+    let table: [(&[&str], i32, &str); 29] = [
         (&["miner", "--stt", "vosk", "--key-uri", "//Bob"], 2, "phrases, whisper"),
         (&["miner", "--stt", "whisper", "--stt-url", "http://127.0.0.1:9/v1", "--key-uri", "//Bob"], 2, "cannot be used with"),
         (&["miner", "--stt", "whisper", "--profile", "mumbler", "--key-uri", "//Bob"], 2, "hint: use --profile interpreter"),
@@ -416,8 +424,10 @@ fn wrong_use_is_explained() {
         (&["miner", "--llm-url", "http://127.0.0.1:9/v1", "--key-uri", "//Bob"], 2, "--llm-model <NAME>"),
         (&["miner", "--profile", "parrot", "--stt-url", "http://127.0.0.1:9/v1", "--key-uri", "//Bob"], 2, "hint: use --profile interpreter or patient"),
         (&["miner", "--server-timeout", "0", "--key-uri", "//Bob"], 2, "above 0 and at most 600"),
+        (&["miner", "--tts-url", "http://127.0.0.1:9/v1", "--tts-timeout", "3", "--key-uri", "//Bob"], 2, "hint: validators wait 3 s"),
+        (&["miner", "--tts-timeout", "3", "--key-uri", "//Bob"], 2, "--tts-url <URL>"),
         (&["runner", "--contest", "text", "--once", "--metrics", "--key-uri", "//Alice"], 2, "--metrics with --once shows metrics of the speech contest"),
-        (&["text", "train", &cut, "--output", &output], 1, "cut.json: EOF while parsing a string at line 1"),
+        (&["text", "train", &cut, "--output", &output], 1, "cut.json: the file is truncated: EOF while parsing a string at line 1"),
         (&["text", "train", "missing.txt", "--output", &output], 1, "cannot read missing.txt"),
         (&["text", "train", &cut, "--output", &output, "--context", "7"], 2, "expected a number from 1 to 6"),
     ];
@@ -426,6 +436,12 @@ fn wrong_use_is_explained() {
         assert!(error.contains(text), "{arguments:?}: {error}");
     }
     assert!(!folder.path().join("new.model").exists(), "nothing is written");
+    // A model that exists stays as it is.
+    let existing = trained(folder.path());
+    let before = std::fs::read(&existing).unwrap();
+    let retrain = bb().args(["text", "train", &cut, "--output"]).arg(&existing).output().unwrap();
+    assert!(refusal(&retrain, 1).contains("hint: download or copy it again"));
+    assert!(std::fs::read(&existing).unwrap() == before, "the model has changed");
     let speech = tao().args(["demo", "--contest", "text", "--challenge", &challenge]).output().unwrap();
     assert!(refusal(&speech, 2).contains("not a text challenge"));
 }

@@ -56,7 +56,7 @@ fn every_metric_is_documented_and_every_documented_metric_exists() {
 }
 
 /// Crate prefixes of test paths in the documents, and the directories of their modules.
-const CRATES: [(&str, &str); 27] = [
+const CRATES: [(&str, &str); 28] = [
     ("arena", "subnets/babelbit/arena/src"),
     ("audit", "subnets/babelbit/audit/src"),
     ("babelbit_validator", "subnets/babelbit/validator/src"),
@@ -71,6 +71,7 @@ const CRATES: [(&str, &str); 27] = [
     ("http", "crates/http/src"),
     ("ledger", "crates/ledger/src"),
     ("lm", "crates/lm/src"),
+    ("miner", "subnets/babelbit/miner/src"),
     ("objects", "crates/objects/src"),
     ("operations", "crates/cli/tests/operations"),
     ("runner", "subnets/babelbit/runner/src"),

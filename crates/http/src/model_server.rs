@@ -96,6 +96,17 @@ impl ModelServer {
         })
     }
 
+    /// Returns the deadline of each call.
+    pub const fn deadline(&self) -> Duration {
+        self.deadline
+    }
+
+    /// Returns a client of the same server whose calls end after `limit` at the latest.
+    #[must_use]
+    pub fn within(&self, limit: Duration) -> Self {
+        Self { deadline: self.deadline.min(limit), ..self.clone() }
+    }
+
     /// Returns the ID of the first model in the server's list (`GET models`); `None` if the list is empty.
     ///
     /// # Errors

@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 use candle_core::Device;
 
-use crate::checkpoint::{self, Checkpoint};
+use crate::checkpoint::{self, Checkpoint, GgufCheckpoint};
 use crate::linear::Bits;
 use crate::network::Network;
 use crate::{KvCache, LoadError, ModelError, Vocabulary};
@@ -74,6 +74,7 @@ pub struct LoadOptions {
 pub struct CausalModel {
     network: Network,
     vocabulary: Vocabulary,
+    is_quantized: bool,
 }
 
 impl CausalModel {
@@ -89,9 +90,11 @@ impl CausalModel {
         if !path.is_file() {
             let Checkpoint { network, begin, ends } = checkpoint::load(path, device, bits)?;
             let vocabulary = Vocabulary::open(path, network.vocabulary(), begin, ends)?;
-            return Ok(Self { network, vocabulary });
+            return Ok(Self { network, vocabulary, is_quantized: false });
         }
-        let (Checkpoint { network, begin, ends }, embedded) = checkpoint::load_gguf(path, device, bits)?;
+        let GgufCheckpoint { checkpoint, tokenizer: embedded, is_quantized } =
+            checkpoint::load_gguf(path, device, bits)?;
+        let Checkpoint { network, begin, ends } = checkpoint;
         let directory = path.parent().unwrap_or(Path::new(""));
         let vocabulary = match embedded {
             Some(embedded) if !directory.join("tokenizer.json").exists() => {
@@ -99,7 +102,12 @@ impl CausalModel {
             }
             _ => Vocabulary::open(directory, network.vocabulary(), begin, ends)?,
         };
-        Ok(Self { network, vocabulary })
+        Ok(Self { network, vocabulary, is_quantized })
+    }
+
+    /// Whether the model is from a GGUF file with quantised matrices, to which [`LoadOptions::bits`] does not apply.
+    pub const fn is_quantized(&self) -> bool {
+        self.is_quantized
     }
 
     /// Returns the name of the architecture.

@@ -177,13 +177,19 @@ fn llama_of(directory: &Path, path: &Path, device: Device, bits: Option<Bits>) -
     Ok(Checkpoint { network, begin: file.bos_token_id, ends: ends(directory, file.eos_token_id)? })
 }
 
-/// Loads a model from a GGUF file, and the tokenizer in the file, if any, as the content of a `tokenizer.json`.
-pub(crate) fn load_gguf(
-    path: &Path,
-    device: Device,
-    bits: Option<Bits>,
-) -> Result<(Checkpoint<Network>, Option<serde_json::Value>), LoadError> {
+/// A model from a GGUF file.
+pub(crate) struct GgufCheckpoint {
+    pub(crate) checkpoint: Checkpoint<Network>,
+    /// The tokenizer in the file, if any, as the content of a `tokenizer.json`.
+    pub(crate) tokenizer: Option<serde_json::Value>,
+    /// Whether the file has quantised tensors.
+    pub(crate) is_quantized: bool,
+}
+
+/// Loads a model from a GGUF file.
+pub(crate) fn load_gguf(path: &Path, device: Device, bits: Option<Bits>) -> Result<GgufCheckpoint, LoadError> {
     let file = Gguf::open(path)?;
+    let is_quantized = file.is_quantized();
     let begin = file.token("tokenizer.ggml.bos_token_id")?;
     let names = ["tokenizer.ggml.eos_token_id", "tokenizer.ggml.eot_token_id"];
     let mut ends = BTreeSet::new();
@@ -208,7 +214,8 @@ pub(crate) fn load_gguf(
             return Err(LoadError::Foreign { path: file.path().to_owned(), what });
         }
     };
-    Ok((Checkpoint { network, begin, ends: ends.into_iter().collect() }, tokenizer))
+    let checkpoint = Checkpoint { network, begin, ends: ends.into_iter().collect() };
+    Ok(GgufCheckpoint { checkpoint, tokenizer, is_quantized })
 }
 
 /// Returns the tokens that end an answer: those of `config.json`, and those of `generation_config.json`.

@@ -1,6 +1,7 @@
 //! Speech recognition: audio to text.
 
 use std::num::NonZeroUsize;
+use std::time::Instant;
 
 use taonet_primitives::Transcript;
 
@@ -78,6 +79,15 @@ pub trait Recognizer: Send + Sync {
     /// # Errors
     /// [`RecognizeError`] when the recording is empty or too long, or the engine fails or has stopped.
     fn recognize(&self, samples: &[f32]) -> Result<Recognition, RecognizeError>;
+
+    /// Recognises like [`recognize`](Self::recognize). A recogniser that waits for a server stops waiting at `deadline`;
+    /// one that computes in the process ignores it.
+    ///
+    /// # Errors
+    /// Those of [`recognize`](Self::recognize).
+    fn recognize_by(&self, samples: &[f32], _deadline: Instant) -> Result<Recognition, RecognizeError> {
+        self.recognize(samples)
+    }
 }
 
 #[cfg(test)]

@@ -1,5 +1,7 @@
 //! Speech synthesis: text to audio.
 
+use std::time::Instant;
+
 use serde::{Deserialize, Serialize};
 
 use crate::{Pcm, WavError};
@@ -95,4 +97,13 @@ pub trait Synthesizer: Send + Sync {
     /// # Errors
     /// [`SynthesisError`] when the engine is missing or fails.
     fn speak(&self, text: &str, voice: &Voice) -> Result<Pcm, SynthesisError>;
+
+    /// Synthesises like [`speak`](Self::speak). A synthesiser that waits for a server stops waiting at `deadline`; one
+    /// that computes in the process ignores it.
+    ///
+    /// # Errors
+    /// Those of [`speak`](Self::speak).
+    fn speak_by(&self, text: &str, voice: &Voice, _deadline: Instant) -> Result<Pcm, SynthesisError> {
+        self.speak(text, voice)
+    }
 }

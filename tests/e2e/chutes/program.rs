@@ -20,7 +20,7 @@ use crate::peers::Peer;
 use crate::support::{bb, document, free_address, program, repository, stderr, tao};
 
 const FINGERPRINT: &str = "fingerprint-of-alice";
-const BUILD_LOG: &str = "data: {\"log\": {\"log_type\": \"stdout\", \"log\": \"STEP 1/2\"}, \"offset\": \"1\"}\n\n\
+pub(super) const BUILD_LOG: &str = "data: {\"log\": {\"log_type\": \"stdout\", \"log\": \"STEP 1/2\"}, \"offset\": \"1\"}\n\n\
                          data: {\"log\": \"pushed\", \"offset\": \"2\"}\n\nDONE\n";
 
 /// A registered account on Chutes.
@@ -30,7 +30,7 @@ pub(super) struct Account {
     /// Body of the registration.
     registration: Value,
     /// Fields of the uploaded image.
-    image: Option<Value>,
+    pub(super) image: Option<Value>,
 }
 
 /// Checks the signature of a request and returns its hotkey. The signature covers the hash of the body; without a body,
@@ -52,6 +52,19 @@ fn signer(path: &str, headers: &HeaderMap, body: &[u8]) -> Hotkey {
 fn field<'a>(form: &'a str, name: &str) -> &'a str {
     let (_, rest) = form.split_once(&format!("name=\"{name}\"\r\n\r\n")).unwrap_or_else(|| panic!("{name}: {form}"));
     rest.split_once("\r\n--").unwrap().0
+}
+
+/// Returns the fields of a form with an image.
+pub(super) fn image(form: &[u8]) -> Value {
+    let form = String::from_utf8_lossy(form);
+    assert!(form.contains("name=\"build_context\"; filename=\"chute.zip\"\r\n"), "{form}");
+    assert!(form.contains("\r\n\r\nPK\u{5}\u{6}"), "an archive without files: {form}");
+    // Required by the API, which refuses empty texts.
+    for name in ["image", "logo_id", "wait"] {
+        assert!(!field(&form, name).is_empty(), "{name}: {form}");
+    }
+    let fields = ["username", "name", "tag", "dockerfile", "public"];
+    fields.iter().map(|name| (*name, field(&form, name))).collect()
 }
 
 impl Cloud {
@@ -81,10 +94,7 @@ impl Cloud {
                 Some((200, json!({ "api_key_id": "k-1", "name": "taonet", "secret_key": CHUTES_KEY })))
             }
             ("POST", "/images/") => {
-                let form = String::from_utf8_lossy(body);
-                assert!(form.contains("name=\"build_context\"; filename=\"chute.zip\"\r\n\r\nPK"), "{form}");
-                let fields = ["username", "name", "tag", "dockerfile", "public"];
-                account.image = Some(fields.iter().map(|name| (*name, field(&form, name))).collect());
+                account.image = Some(image(body));
                 Some((202, json!({ "image_id": "i-1" })))
             }
             ("GET", "/images/i-1/logs") => Some((200, json!(BUILD_LOG))),
@@ -273,10 +283,16 @@ fn the_image_of_our_script_is_built() {
     assert_eq!(built, expected);
     let asked = miner.cloud.asked();
     assert!(asked[1..] == ["POST /images/", "GET /images/i-1/logs"], "{asked:?}");
-    // Both have the name that `bb push` requires.
+    // Both have the name that `bb push` looks for.
     assert_eq!(image.trim(), format!("babelbit:{}", &REVISION[..12]));
     let requests = miner.bb(&["push", "--dry-run", "--no-commit"])["requests"].to_string();
     assert!(requests.contains(&format!("/images/{}\"", image.trim())), "{requests}");
+
+    // `bb push` builds the same image.
+    miner.cloud.remove_image();
+    miner.cloud.account.lock().unwrap().image = None;
+    miner.bb(&["push", "--yes", "--no-commit", "--no-warmup"]);
+    assert_eq!(miner.cloud.account.lock().unwrap().image, Some(expected));
 
     let again = miner.program.run("chutes build my_chute:chute --wait", "y\n", None);
     let text = String::from_utf8_lossy(&again.stdout);

@@ -45,6 +45,8 @@ struct Walkthrough {
     chutes: Option<Program>,
     /// `chutes run` of an earlier line.
     running: Option<Running>,
+    /// Address of the miner's hotkey.
+    hotkey: String,
     variables: BTreeMap<String, String>,
     /// Services of earlier lines, by name.
     services: BTreeMap<&'static str, Daemon>,
@@ -61,6 +63,8 @@ impl Walkthrough {
             let file = file.unwrap();
             fs::copy(file.path(), folder.path().join("my_model").join(file.file_name())).unwrap();
         }
+        let (cloud, server) = Cloud::serve();
+        cloud.remove_image();
         let models = || async { Json(json!({ "data": [{ "id": "gpt2" }] })) };
         let complete = || async { Json(json!({ "choices": [{ "text": " seat free?" }] })) };
         let routes = Router::new().route("/v1/models", get(models)).route("/v1/completions", post(complete));
@@ -68,9 +72,10 @@ impl Walkthrough {
             chain: Chain::start(),
             hub: Hub::serve(),
             completions: InferenceServer::serve(routes),
-            cloud: Cloud::serve().1,
+            cloud: server,
             chutes: Program::find(folder.path()),
             running: None,
+            hotkey: String::new(),
             variables: BTreeMap::new(),
             services: BTreeMap::new(),
             folder,
@@ -123,9 +128,15 @@ impl Walkthrough {
         assert!(report["miners"][0]["score"].as_f64() > Some(0.5), "{report}");
     }
 
-    /// Starts the validator's other daemons, which the guide of validators describes.
+    /// Registers a hotkey of a validator, which has no miner, and starts its other daemons: the guide of validators
+    /// describes both.
     fn start_validators_daemons(&mut self) {
-        self.run("tao stake add 1000 --netuid 59 --wallet-name my-wallet --hotkey my-hotkey --no-limit --yes");
+        self.variables.insert("BITTENSOR_WALLET_HOT".to_owned(), "validator".to_owned());
+        self.run("tao wallet faucet --wallet-name my-wallet --amount 5000");
+        let wallet = "--wallet-name my-wallet --hotkey validator";
+        self.run(&format!("tao wallet new-hotkey {wallet} --mnemonic-file validator.txt"));
+        self.run(&format!("tao register --netuid 59 {wallet} --yes"));
+        self.run(&format!("tao stake add 1000 --netuid 59 {wallet} --no-limit --yes"));
         self.chain.alice(&["register", "--netuid", BABELBIT, "--yes", "--hotkey-ss58", BOB]);
         self.chain.epoch(BABELBIT);
         let words = ["bb", "subtensor-gateway", "--state", "gateway", "--network", self.chain.url()].map(str::to_owned);
@@ -133,10 +144,12 @@ impl Walkthrough {
         becomes_ready(&gateway);
         self.variables.insert("SUBTENSOR_GATEWAY_URL".to_owned(), gateway.url().to_owned());
         self.services.insert("gateway", gateway);
+        let engine = Daemon::start(&mut self.program(&["bb", "engine", "dialogues.json"].map(str::to_owned)));
+        self.variables.insert("BB_UTTERANCE_ENGINE_URL".to_owned(), engine.url().to_owned());
+        self.services.insert("engine", engine);
         let signer = Daemon::start(&mut self.program(&["bb", "signer"].map(str::to_owned)));
         self.variables.insert("SIGNER_URL".to_owned(), signer.url().to_owned());
         self.services.insert("signer", signer);
-        self.variables.insert("BB_UTTERANCE_ENGINE_URL".to_owned(), self.services["engine"].url().to_owned());
     }
 
     /// Runs the loop of the runner until it reports on a round.
@@ -149,13 +162,14 @@ impl Walkthrough {
     }
 
     /// Runs one epoch of the validator, with a score for the miner.
-    fn run_validator(&self, line: &str) {
+    fn run_validator(&mut self, line: &str) {
         let scores = || async { Json(json!({ "scores": [{ "miner_hotkey": BOB, "challenge_mean_score": 0.5 }] })) };
         let scores = InferenceServer::serve(Router::new().fallback(scores));
         let mut validator = self.program(&shlex::split(line).unwrap());
         validator.args(["--once", "--json"]).env("BB_SUBMIT_API_URL", scores.url().trim_end_matches("/v1"));
         let report = document(&validator.output().unwrap());
         assert_eq!((&report["decision"], &report["success"]), (&json!("scored"), &json!(true)), "{report}");
+        self.variables.clear();
     }
 
     /// Runs a command for a chute against the test's servers.
@@ -193,7 +207,11 @@ impl Walkthrough {
             ["tao", "wallet", "new-coldkey", ..] => {
                 self.run(&format!("{line} --no-use-password --mnemonic-file cold.txt"));
             }
-            ["tao", "wallet", "new-hotkey", ..] => self.run(&format!("{line} --mnemonic-file hot.txt")),
+            ["tao", "wallet", "new-hotkey", ..] => {
+                let mut command = self.program(&words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>());
+                let made = document(&command.args(["--mnemonic-file", "hot.txt", "--json"]).output().unwrap());
+                made["hotkey"]["address"].as_str().unwrap().clone_into(&mut self.hotkey);
+            }
             ["tao", "register", ..] => {
                 self.run("tao wallet faucet --wallet-name my-wallet --amount 5000");
                 self.run(&format!("{line} --yes"));
@@ -224,6 +242,10 @@ impl Walkthrough {
                 self.variables.remove("MINER_DEV_MODE");
                 self.services.insert("unsigned", miner);
             }
+            ["curl", "http://127.0.0.1:8091/healthz"] => {
+                let answer = axon::get(place(&self.services["unsigned"]), "/healthz");
+                assert!(answer.contains(r#""status":"healthy""#), "{line}: {answer}");
+            }
             ["curl", "--json", data, "http://127.0.0.1:8091/predict"] => {
                 let answer = axon::post(place(&self.services["unsigned"]), "/predict", data);
                 assert!(answer.starts_with("HTTP/1.1 200"), "{line}: {answer}");
@@ -231,8 +253,9 @@ impl Walkthrough {
             ["bb", "register-axon"] => {
                 self.run(&format!("{line} --yes"));
                 let metagraph = self.chain.ask(&["metagraph", BABELBIT]);
-                let mut neurons = metagraph["neurons"].as_array().unwrap().iter();
-                assert!(neurons.any(|neuron| neuron["axon"]["address"] == "203.0.113.7:8091"), "{metagraph}");
+                let is_ours = |neuron: &&Value| neuron["hotkey"] == self.hotkey;
+                let neuron = metagraph["neurons"].as_array().unwrap().iter().find(is_ours).unwrap();
+                assert_eq!(neuron["axon"]["address"], "203.0.113.7:8091", "{line}");
             }
             ["bb", "engine", "dialogues.json", "--listen", _] => {
                 let engine = Daemon::start(&mut self.program(&["bb", "engine", "dialogues.json"].map(str::to_owned)));
@@ -245,10 +268,7 @@ impl Walkthrough {
             }
             ["bb", "validate", ..] => self.run_validator(line),
             // The servers of the test have accounts of their own.
-            ["export", pairs @ ..] if pairs.iter().any(|pair| pair.starts_with("CHUTES_API_KEY=")) => {
-                fs::remove_dir_all(self.folder.path().join("my_model")).unwrap();
-                fs::rename(model(self.folder.path()), self.folder.path().join("my_model")).unwrap();
-            }
+            ["export", pairs @ ..] if pairs.iter().any(|pair| pair.starts_with("CHUTES_API_KEY=")) => {}
             ["export", pairs @ ..] => {
                 let pairs = pairs.iter().map(|pair| pair.split_once('=').unwrap());
                 self.variables.extend(pairs.map(|(name, value)| (name.to_owned(), value.to_owned())));
@@ -257,7 +277,11 @@ impl Walkthrough {
                 self.run_chutes(line);
             }
             ["bb", "ping-chute", .., "--local"] => self.ping_local(line),
-            ["bb", "push", ..] => self.run_with_accounts(line, &["--yes", "--model", "al/Babelbit-default"]),
+            // The servers of the test expect the files of another model.
+            ["bb", "push", ..] => {
+                let line = line.replace("my_model", &model(self.folder.path()));
+                self.run_with_accounts(&line, &["--yes", "--model", "al/Babelbit-default"]);
+            }
             ["bb", "delete-chute", ..] => self.run_with_accounts(line, &["--yes"]),
             ["bb", "generate-chute-script" | "chute-slug" | "ping-chute" | "chute-logs", ..] => {
                 self.run_with_accounts(line, &[]);

@@ -128,3 +128,13 @@ async fn the_bytes_before_the_deadline_are_kept() {
     assert!(error.is_timeout(), "{error}");
     assert_eq!(received, b"one two ");
 }
+
+#[tokio::test]
+async fn a_limit_shortens_the_deadline_only() {
+    let stalled = Router::new().route("/v1/models", get(std::future::pending::<()>));
+    let server = server(stalled).await;
+    assert_eq!(server.within(Duration::MAX).deadline(), Duration::from_secs(2));
+    let hurried = server.within(Duration::from_millis(50));
+    assert_eq!(hurried.deadline(), Duration::from_millis(50));
+    assert!(hurried.first_model().await.unwrap_err().is_timeout());
+}

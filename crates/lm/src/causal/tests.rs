@@ -123,9 +123,19 @@ fn floats_are_quantised_on_request() {
     for name in ["gpt2", "llama"] {
         for (bits, weights) in [(Bits::Eight, "q8_0"), (Bits::Four, "q4_0")] {
             let options = LoadOptions { bits: Some(bits), ..LoadOptions::default() };
-            compare(&CausalModel::open(&vectors(name), options).unwrap(), name, weights, ROUNDED);
+            let model = CausalModel::open(&vectors(name), options).unwrap();
+            compare(&model, name, weights, ROUNDED);
+            assert!(!model.is_quantized());
         }
     }
+}
+
+#[test]
+fn quantised_files_are_not_converted() {
+    let options = LoadOptions { bits: Some(Bits::Four), ..LoadOptions::default() };
+    let model = CausalModel::open(&vectors("gpt2-q8_0.gguf"), options).unwrap();
+    assert!(model.is_quantized());
+    compare(&model, "gpt2", "q8_0", ROUNDED);
 }
 
 #[test]

@@ -185,6 +185,11 @@ impl Gguf {
         self.tensors.contains_key(tensor)
     }
 
+    /// Whether any tensor is quantised.
+    pub(super) fn is_quantized(&self) -> bool {
+        self.tensors.values().any(|entry| entry.format.block_size() > 1)
+    }
+
     /// Returns the shape of a tensor, the outermost dimension first.
     pub(super) fn shape(&self, tensor: &str) -> Option<&[usize]> {
         self.tensors.get(tensor).map(|entry| entry.shape.as_slice())

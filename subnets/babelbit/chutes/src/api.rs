@@ -1,18 +1,41 @@
 //! Client of the Chutes API.
 
+use std::ops::ControlFlow;
 use std::time::Duration;
 
 use reqwest::Method;
 use serde_json::{Value, json};
+use taonet_http::Fault;
+use taonet_service::Sleeper;
 
-use super::call::{Body, Scheme, Service};
+use super::call::{Body, Form, Scheme, Service};
 use super::script::{FILE, GPUS, MIN_VRAM_GB, REFERENCE};
 use super::{ApiError, Call, ChutesSettings};
 
 /// Timeout of a request.
 const TIMEOUT: Duration = Duration::from_mins(1);
 /// Maximum number of chutes in a list.
-const LISTED: &str = "100";
+const LISTED: usize = 100;
+/// Maximum number of lists of one account's chutes.
+const MAX_LISTS: usize = 50;
+/// Part of the name of every text miner's chute, in any case of letters.
+const FAMILY: &str = "babelbit";
+/// Maximum time to build an image.
+const BUILD_TIME: Duration = Duration::from_hours(2);
+/// Pause between two requests for the status of an image.
+const BUILD_PAUSE: Duration = Duration::from_secs(5);
+/// Number of failed requests for the status of an image after which the build is given up.
+const MAX_FAILURES: u32 = 10;
+/// Start of the status of a complete image, and of one whose build failed.
+const BUILT: &str = "built and pushed";
+const FAILED: &str = "error";
+/// Last line of a build's log; the connection stays open after it.
+const DONE: &str = "DONE";
+/// A ZIP archive without files: only the record that ends an archive.
+const EMPTY_ZIP: &[u8] = b"PK\x05\x06\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0";
+/// Python's `None`, pickled, in base64. The API requires the pickled object that rendered the Dockerfile, but only stores
+/// it.
+const PICKLED_NONE: &str = "gAROLg==";
 
 /// A deployed chute.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,6 +65,19 @@ pub struct NewChute<'a> {
     pub revision: &'a str,
     /// Name of the model's repository.
     pub model: &'a str,
+}
+
+/// An image to build.
+#[derive(Debug, Clone, Copy)]
+pub struct NewImage<'a> {
+    /// Name of the Chutes account.
+    pub username: &'a str,
+    /// Name of the image.
+    pub name: &'a str,
+    /// Tag of the image.
+    pub tag: &'a str,
+    /// The Dockerfile. There are no other files: Chutes adds the script of a chute itself.
+    pub dockerfile: &'a str,
 }
 
 /// Client of the Chutes API.
@@ -74,6 +110,39 @@ impl ChutesApi {
         self.service.call("get the image", Method::GET, &["images", image], Body::None)
     }
 
+    /// Request to build an image. The response comes before the build: wait with [`Self::built`].
+    pub fn build(&self, image: &NewImage<'_>) -> Call {
+        let fields = [
+            ("username", image.username),
+            ("name", image.name),
+            ("tag", image.tag),
+            ("readme", "Babelbit text miner"),
+            ("dockerfile", image.dockerfile),
+            ("public", "False"),
+            ("logo_id", "__none__"),
+            ("wait", "False"),
+            ("image", PICKLED_NONE),
+        ];
+        let form = Form {
+            fields: Vec::from(fields.map(|(name, value)| (name, value.to_owned()))),
+            field: "build_context",
+            file: "chute.zip",
+            content_type: "application/zip",
+            content: EMPTY_ZIP.to_vec(),
+        };
+        self.service.call("build the image", Method::POST, &["images", ""], Body::Form(form))
+    }
+
+    /// Request for the log of an image's build, after the event `offset`.
+    pub fn build_log(&self, image_id: &str, offset: Option<&str>) -> Call {
+        let mut call =
+            self.service.call("read the build's log", Method::GET, &["images", image_id, "logs"], Body::None);
+        if let Some(offset) = offset {
+            call.url.query_pairs_mut().append_pair("offset", offset);
+        }
+        call
+    }
+
     /// Request to deploy a chute.
     pub fn deploy(&self, chute: &NewChute<'_>) -> Call {
         let cord = |path: &str| {
@@ -94,10 +163,13 @@ impl ChutesApi {
         call
     }
 
-    /// Request for the chutes whose name contains `name`.
-    pub fn list(&self, name: &str) -> Call {
+    /// Request for a page of the account's chutes of text miners, from page 0.
+    pub fn list(&self, page: usize) -> Call {
         let mut call = self.service.call("list the chutes", Method::GET, &["chutes", ""], Body::None);
-        call.url.query_pairs_mut().append_pair("name", name).append_pair("limit", LISTED);
+        let mut query = call.url.query_pairs_mut();
+        query.append_pair("name", FAMILY).append_pair("limit", &LISTED.to_string());
+        query.append_pair("page", &page.to_string());
+        drop(query);
         call
     }
 
@@ -139,21 +211,106 @@ impl ChutesApi {
     ///
     /// # Errors
     /// [`ApiError`] when the service refuses or does not respond, or the connection breaks.
-    pub async fn follow(&self, call: &Call, line: impl FnMut(&str)) -> Result<(), ApiError> {
-        self.service.lines(call, line).await
+    pub async fn follow(&self, call: &Call, mut line: impl FnMut(&str)) -> Result<(), ApiError> {
+        let each = |text: &str| {
+            line(text);
+            ControlFlow::Continue(())
+        };
+        self.service.lines(call, None, each).await
     }
 
-    /// Finds the chute with exactly this name; `None` if there is none.
+    /// Waits until an image is built, for at most two hours, and calls `line` with each line of the build's log.
+    /// `sleeper` waits between two requests for the image.
+    ///
+    /// # Errors
+    /// [`ApiError::Build`] when the build failed, otherwise [`ApiError`] when the service refuses, as with status 404 if
+    /// there is no such image, or does not respond.
+    pub async fn built(&self, image: &str, sleeper: &Sleeper, line: impl FnMut(&str)) -> Result<(), ApiError> {
+        let building = tokio::time::timeout(BUILD_TIME, self.watch_build(image, sleeper, line)).await;
+        building.unwrap_or_else(|_| {
+            let what = "build the image";
+            Err(ApiError::Refused { what, fault: Fault::Timeout, answer: String::new() })
+        })
+    }
+
+    async fn watch_build(&self, image: &str, sleeper: &Sleeper, mut line: impl FnMut(&str)) -> Result<(), ApiError> {
+        let call = self.image(image);
+        let (mut offset, mut is_done, mut failures) = (None::<String>, false, 0);
+        loop {
+            let answer = match self.send(&call).await {
+                Err(ApiError::Refused { fault, .. }) if fault.is_retryable() && failures < MAX_FAILURES => {
+                    failures += 1;
+                    sleeper(BUILD_PAUSE).await;
+                    continue;
+                }
+                answer => answer?,
+            };
+            failures = 0;
+            let field = |name: &str| answer.get(name).and_then(Value::as_str);
+            match field("status") {
+                None => return Ok(()),
+                Some(status) if status.starts_with(BUILT) => return Ok(()),
+                Some(status) if status.starts_with(FAILED) => {
+                    return Err(ApiError::Build { image: image.to_owned(), status: status.to_owned() });
+                }
+                Some(_) => {}
+            }
+            if !is_done {
+                let id = field("image_id").ok_or(ApiError::Field { what: call.what, field: "image_id" })?;
+                let log = self.build_log(id, offset.as_deref());
+                let followed = self.service.lines(&log, Some(self.service.timeout()), |text| {
+                    is_done = text == DONE;
+                    if is_done {
+                        return ControlFlow::Break(());
+                    }
+                    match log_event(text) {
+                        Some((text, at)) => {
+                            line(&text);
+                            offset = at.or(offset.take());
+                        }
+                        // The log of a complete build is plain text, and begins again.
+                        None if offset.is_none() && text != "." => line(text),
+                        None => {}
+                    }
+                    ControlFlow::Continue(())
+                });
+                match followed.await {
+                    Ok(()) if is_done => continue,
+                    Ok(()) => {}
+                    // The build does not depend on its log.
+                    Err(error) => tracing::debug!(error = &error as &dyn std::error::Error, "log interrupted"),
+                }
+            }
+            sleeper(BUILD_PAUSE).await;
+        }
+    }
+
+    /// Finds the chute with exactly this name, or else the one of this revision, which another program may have named;
+    /// `None` if there is neither.
     ///
     /// # Errors
     /// [`ApiError`] when the service refuses or does not respond.
-    pub async fn find(&self, name: &str) -> Result<Option<ChuteInfo>, ApiError> {
-        let call = self.list(name);
-        let answer = self.send(&call).await?;
-        let items = answer.get("items").and_then(Value::as_array);
-        let items = items.ok_or(ApiError::Field { what: call.what, field: "items" })?;
-        let named = items.iter().find(|item| item.get("name").and_then(Value::as_str) == Some(name));
-        named.map(|chute| info(call.what, chute)).transpose()
+    pub async fn find(&self, name: &str, revision: &str) -> Result<Option<ChuteInfo>, ApiError> {
+        let mut of_revision = None;
+        for page in 0..MAX_LISTS {
+            let call = self.list(page);
+            let answer = self.send(&call).await?;
+            let items = answer.get("items").and_then(Value::as_array);
+            let items = items.ok_or(ApiError::Field { what: call.what, field: "items" })?;
+            for item in items {
+                let has = |field: &str, value: &str| item.get(field).and_then(Value::as_str) == Some(value);
+                if has("name", name) {
+                    return info(call.what, item).map(Some);
+                }
+                if of_revision.is_none() && has("revision", revision) {
+                    of_revision = Some(info(call.what, item)?);
+                }
+            }
+            if items.len() < LISTED {
+                break;
+            }
+        }
+        Ok(of_revision)
     }
 
     /// Reads a chute from a response.
@@ -163,6 +320,14 @@ impl ChutesApi {
     pub fn chute(call: &Call, answer: &Value) -> Result<ChuteInfo, ApiError> {
         info(call.what, answer)
     }
+}
+
+/// Reads an event of a build's log: its text, and the offset from which the log goes on.
+fn log_event(text: &str) -> Option<(String, Option<String>)> {
+    let event: Value = serde_json::from_str(text).ok()?;
+    let log = event.get("log")?;
+    let text = log.as_str().or_else(|| log.get("log").and_then(Value::as_str))?;
+    Some((text.to_owned(), event.get("offset").and_then(Value::as_str).map(str::to_owned)))
 }
 
 fn info(what: &'static str, chute: &Value) -> Result<ChuteInfo, ApiError> {

@@ -1,5 +1,6 @@
 //! HTTP requests as values, which a dry run can show without sending.
 
+use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -60,6 +61,17 @@ pub enum ApiError {
         /// Name of the field.
         field: &'static str,
     },
+    /// The service could not build an image.
+    #[error(
+        "the build of {image} failed: {status}\nhint: its log tells why; delete the image with `chutes images delete \
+         {image}` before you push again"
+    )]
+    Build {
+        /// Name and tag of the image.
+        image: String,
+        /// Status of the image.
+        status: String,
+    },
     /// A local file could not be read.
     #[error("cannot read {}: {source}", path.display())]
     File {
@@ -107,6 +119,48 @@ pub(crate) enum Body {
     Lines(Vec<Value>),
     /// A file; the value is its size in bytes.
     File(PathBuf, u64),
+    Form(Form),
+}
+
+/// A form with text fields and one file.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Form {
+    /// Names and values of the text fields.
+    pub(crate) fields: Vec<(&'static str, String)>,
+    /// Name of the file's field.
+    pub(crate) field: &'static str,
+    /// Name of the file.
+    pub(crate) file: &'static str,
+    pub(crate) content_type: &'static str,
+    pub(crate) content: Vec<u8>,
+}
+
+impl Form {
+    /// Encodes the form as `multipart/form-data`.
+    fn encode(&self, boundary: &str) -> Vec<u8> {
+        let mut body = Vec::new();
+        for (name, value) in &self.fields {
+            let part = format!("--{boundary}\r\ncontent-disposition: form-data; name=\"{name}\"\r\n\r\n{value}\r\n");
+            body.extend_from_slice(part.as_bytes());
+        }
+        let head = format!(
+            "--{boundary}\r\ncontent-disposition: form-data; name=\"{}\"; filename=\"{}\"\r\ncontent-type: {}\r\n\r\n",
+            self.field, self.file, self.content_type
+        );
+        body.extend_from_slice(head.as_bytes());
+        body.extend_from_slice(&self.content);
+        body.extend_from_slice(format!("\r\n--{boundary}--\r\n").as_bytes());
+        body
+    }
+
+    fn shown(&self) -> Value {
+        let mut fields = serde_json::Map::new();
+        for (name, value) in &self.fields {
+            fields.insert((*name).to_owned(), abbreviated(&Value::from(value.as_str())));
+        }
+        fields.insert(self.field.to_owned(), json!({ "file": self.file, "bytes": self.content.len() }));
+        Value::Object(fields)
+    }
 }
 
 /// Authentication scheme of a request: how it sends the API key.
@@ -145,6 +199,7 @@ impl Call {
             Body::Json(body) => abbreviated(body),
             Body::Lines(lines) => lines.iter().map(abbreviated).collect(),
             Body::File(path, size) => json!({ "file": path, "bytes": size }),
+            Body::Form(form) => form.shown(),
         };
         json!({
             "request": self.what, "method": self.method.as_str(), "url": self.url.as_str(),
@@ -249,6 +304,11 @@ impl Service {
         Ok(request)
     }
 
+    /// Returns the timeout of a request.
+    pub(crate) const fn timeout(&self) -> Duration {
+        self.timeout
+    }
+
     /// Whether there is an API key.
     pub(crate) const fn has_key(&self) -> bool {
         self.key.is_some()
@@ -273,6 +333,11 @@ impl Service {
                 let body = reqwest::Body::wrap_stream(ReaderStream::new(file));
                 request.timeout(timeout).header(CONTENT_LENGTH, *size).body(body)
             }
+            Body::Form(form) => {
+                let boundary = format!("taonet-{:032x}", rand::random::<u128>());
+                let content_type = format!("multipart/form-data; boundary={boundary}");
+                request.header(CONTENT_TYPE, content_type).body(form.encode(&boundary))
+            }
         };
         // After the content type of the body, which a header of the call replaces.
         request = request.headers(call.headers.clone());
@@ -292,8 +357,14 @@ impl Service {
     }
 
     /// Sends a request without a body, and calls `line` with each line of the response, without the field name of an
-    /// event stream. The response may last for any time.
-    pub(crate) async fn lines(&self, call: &Call, mut line: impl FnMut(&str)) -> Result<(), ApiError> {
+    /// event stream, until the response ends or `line` breaks. The response may last for any time, but if `idle` is given,
+    /// no part of it may take longer than that.
+    pub(crate) async fn lines(
+        &self,
+        call: &Call,
+        idle: Option<Duration>,
+        mut line: impl FnMut(&str) -> ControlFlow<()>,
+    ) -> Result<(), ApiError> {
         let what = call.what;
         let refused = |fault, answer| ApiError::Refused { what, fault, answer };
         let sent = tokio::time::timeout(self.timeout, self.request(call, call.method.clone())?.send()).await;
@@ -308,22 +379,25 @@ impl Service {
         let mut show = |bytes: &[u8]| {
             let text = String::from_utf8_lossy(bytes);
             let text = text.strip_prefix("data:").unwrap_or(&text).trim();
-            if !text.is_empty() {
-                line(text);
-            }
+            if text.is_empty() { ControlFlow::Continue(()) } else { line(text) }
         };
         let mut rest: Vec<u8> = Vec::new();
-        while let Some(chunk) = response.chunk().await.map_err(|error| refused(fault(error), String::new()))? {
+        loop {
+            let chunk = tokio::time::timeout(idle.unwrap_or(Duration::MAX), response.chunk()).await;
+            let chunk = chunk.map_err(|_| refused(Fault::Timeout, String::new()))?;
+            let Some(chunk) = chunk.map_err(|error| refused(fault(error), String::new()))? else { break };
             rest.extend_from_slice(&chunk);
             while let Some(end) = rest.iter().position(|byte| *byte == b'\n') {
                 let bytes: Vec<u8> = rest.drain(..=end).collect();
-                show(&bytes);
+                if show(&bytes).is_break() {
+                    return Ok(());
+                }
             }
             if rest.len() > MAX_ANSWER {
                 return Err(refused(Fault::TooLarge(MAX_ANSWER), String::new()));
             }
         }
-        show(&rest);
+        let _ = show(&rest);
         Ok(())
     }
 

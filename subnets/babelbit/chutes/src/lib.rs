@@ -6,9 +6,10 @@
 //!
 //! - [`HubApi`] creates a model repository, uploads a directory as one commit, checks revisions, and downloads a
 //!   [`HubModel`] for a miner that runs it itself.
-//! - [`ChutesApi`] finds, deploys, shares, warms up and deletes chutes, and reads the logs of their instances.
+//! - [`ChutesApi`] builds images, finds, deploys, shares, warms up and deletes chutes, and reads the logs of their
+//!   instances.
 //! - [`ChuteClient`] asks a chute for its health and for predictions.
-//! - [`Script`] renders the Python script that defines a chute.
+//! - [`Script`] renders the Python script that defines a chute, and has the Dockerfile of its image.
 //! - [`Commitment`] is the text on the chain.
 //!
 //! ```
@@ -24,8 +25,7 @@
 //! ```
 //!
 //! Each request is a [`Call`], which can be shown before it is sent, for a dry run. A [`Call`] does not contain the API
-//! key: the key is added when the call is sent, marked as sensitive, and removed from the errors of a service. The
-//! crate builds no images: `chutes build` of the service's own program does, from the rendered script.
+//! key: the key is added when the call is sent, marked as sensitive, and removed from the errors of a service.
 //!
 //! Uses `taonet-babelbit-core` (the predict request), `taonet-http`, `taonet-primitives`, `taonet-service` and
 //! `taonet-settings` (secrets). Used by `taonet-babelbit-text-runner`, which calls miners on Chutes, by
@@ -41,7 +41,7 @@ mod script;
 mod settings;
 mod upload;
 
-pub use api::{ChuteInfo, ChutesApi, NewChute};
+pub use api::{ChuteInfo, ChutesApi, NewChute, NewImage};
 pub use call::{ApiError, Call};
 pub use chute::{ChuteClient, ChuteError, Health};
 pub use commitment::{Commitment, CommitmentError};

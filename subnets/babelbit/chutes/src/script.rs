@@ -19,6 +19,8 @@ const SHORT: usize = 12;
 const MAX_SCRIPT: usize = 150_000;
 
 const FRAME: &str = include_str!("template/my_chute.py");
+/// File of a template with its own image, and that of the built-in `setup.py`.
+const DOCKERFILE: (&str, &str) = ("Dockerfile", include_str!("template/Dockerfile"));
 const SECTIONS: [(&str, &str, &str); 3] = [
     ("@SETUP@", "setup.py", include_str!("template/setup.py")),
     ("@LOAD@", "load.py", include_str!("template/load.py")),
@@ -37,6 +39,13 @@ pub enum ScriptError {
         /// The I/O error.
         source: io::Error,
     },
+    /// The template directory defines an image in Python only.
+    #[error(
+        "{} defines an image, but there is no Dockerfile beside it\nhint: write the Dockerfile of that image, or build it \
+         with `bb generate-chute-script` and `chutes build`",
+        .0.display()
+    )]
+    NoDockerfile(PathBuf),
     /// The template directory has none of the expected files.
     #[error("{} has none of setup.py, load.py and predict.py", .0.display())]
     NoSection(PathBuf),
@@ -63,6 +72,34 @@ pub struct Script<'a> {
 }
 
 impl Script<'_> {
+    /// Reads a file of the template directory; `None` if there is none.
+    fn own(&self, file: &str) -> Result<Option<String>, ScriptError> {
+        let Some(path) = self.template.map(|directory| directory.join(file)) else { return Ok(None) };
+        match std::fs::read_to_string(&path) {
+            Ok(text) => Ok(Some(text)),
+            Err(source) if source.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(source) => Err(ScriptError::File { path, source }),
+        }
+    }
+
+    /// Returns the Dockerfile of the script's image: the one in the template directory, or that of the built-in
+    /// `setup.py`.
+    ///
+    /// # Errors
+    /// [`ScriptError::NoDockerfile`] when the directory has a `setup.py` but no Dockerfile, [`ScriptError::File`] when
+    /// one of them is unreadable.
+    pub fn dockerfile(&self) -> Result<String, ScriptError> {
+        let (file, built_in) = DOCKERFILE;
+        if let Some(own) = self.own(file)? {
+            return Ok(own.trim_end().to_owned());
+        }
+        let [(_, setup, _), ..] = SECTIONS;
+        match self.template {
+            Some(directory) if self.own(setup)?.is_some() => Err(ScriptError::NoDockerfile(directory.join(setup))),
+            _ => Ok(built_in.trim_end().to_owned()),
+        }
+    }
+
     /// Renders the script.
     ///
     /// # Errors
@@ -71,14 +108,7 @@ impl Script<'_> {
         let mut script = FRAME.to_owned();
         let mut replaced = 0;
         for (mark, file, built_in) in SECTIONS {
-            let own = self.template.map(|directory| directory.join(file)).map(|path| {
-                let read = std::fs::read_to_string(&path);
-                read.map(Some).or_else(|source| match source.kind() {
-                    io::ErrorKind::NotFound => Ok(None),
-                    _ => Err(ScriptError::File { path, source }),
-                })
-            });
-            let own = own.transpose()?.flatten();
+            let own = self.own(file)?;
             replaced += usize::from(own.is_some());
             script = script.replacen(mark, own.as_deref().unwrap_or(built_in).trim_end(), 1);
         }

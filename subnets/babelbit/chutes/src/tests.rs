@@ -40,7 +40,9 @@ async fn requests_to_the_chutes_api() {
     let chute = NewChute { name: "n", image: "babelbit:1", code: "x", revision: REVISION, model: "al/m" };
     let table = [
         (api.image("babelbit:1"), "GET", "/images/babelbit:1", Value::Null),
-        (api.list("al-Babelbit"), "GET", "/chutes/?name=al-Babelbit&limit=100", Value::Null),
+        (api.build_log("i", None), "GET", "/images/i/logs", Value::Null),
+        (api.build_log("i", Some("1-0")), "GET", "/images/i/logs?offset=1-0", Value::Null),
+        (api.list(2), "GET", "/chutes/?name=babelbit&limit=100&page=2", Value::Null),
         (api.get("id"), "GET", "/chutes/id", Value::Null),
         (
             api.share("id", "bob"),
@@ -77,18 +79,154 @@ async fn requests_to_the_chutes_api() {
     assert_eq!((&sent["revision"], &sent["cords"][1]["public_api_path"]), (&json!(REVISION), &json!("/predict")));
 }
 
+/// Columns: name · revision · ID of the found chute
 #[tokio::test]
-async fn a_chute_is_found_by_its_exact_name() {
+async fn a_chute_is_found_by_its_exact_name_or_by_its_revision() {
     let (server, settings) = server().await;
+    let other =
+        |n: usize| json!({ "chute_id": format!("other-{n}"), "name": format!("x-Babelbit-{n}"), "revision": null });
+    let first: Vec<Value> = (0..100).map(other).collect();
     let items = json!({ "items": [
-        { "chute_id": "1", "name": "al-Babelbit-01x", "slug": "a" },
-        { "chute_id": "2", "name": "al-Babelbit-01", "slug": "b", "hot": true }] });
-    Mock::given(query_param("name", "al-Babelbit-01")).respond_with(ok(&items)).mount(&server).await;
-    Mock::given(method("GET")).respond_with(ok(&json!({ "items": [] }))).mount(&server).await;
+        { "chute_id": "1", "name": "al-Babelbit-01x", "slug": "a", "revision": "r1" },
+        { "chute_id": "2", "name": "al-Babelbit-01", "slug": "b", "revision": "r2", "hot": true },
+        { "chute_id": "3", "name": "al-babelbit-brave-otter", "slug": "c", "revision": "r3" }] });
+    for (page, items) in [("0", json!({ "items": first })), ("1", items)] {
+        let list = Mock::given(query_param("name", "babelbit")).and(query_param("page", page));
+        list.respond_with(ok(&items)).mount(&server).await;
+    }
     let api = ChutesApi::new(&settings).unwrap();
-    let found = api.find("al-Babelbit-01").await.unwrap().unwrap();
+    let found = api.find("al-Babelbit-01", "r2").await.unwrap().unwrap();
     assert_eq!((found.chute_id.as_str(), found.slug.as_deref(), found.hot), ("2", Some("b"), true));
-    assert_eq!(api.find("other").await.unwrap(), None);
+    for (name, revision, expected) in [
+        // A chute with another revision under its name is still the one with this name.
+        ("al-Babelbit-01", "r1", Some("2")),
+        ("al-Babelbit-03", "r3", Some("3")),
+        ("x-Babelbit-7", "r9", Some("other-7")),
+        ("al-Babelbit-04", "r4", None),
+    ] {
+        let found = api.find(name, revision).await.unwrap().map(|chute| chute.chute_id);
+        assert_eq!(found.as_deref(), expected, "{name} {revision}");
+    }
+}
+
+#[tokio::test]
+async fn an_image_is_built_from_a_form() {
+    let (server, settings) = server().await;
+    Mock::given(method("POST")).and(path("/images/")).respond_with(ok(&json!({}))).mount(&server).await;
+    let api = ChutesApi::new(&settings).unwrap();
+    let dockerfile = "FROM parachutes/python:3.12\nRUN pip install x";
+    let call = api.build(&NewImage { username: "alice", name: "babelbit", tag: "0123", dockerfile });
+    let expected = json!({
+        "username": "alice", "name": "babelbit", "tag": "0123", "readme": "Babelbit text miner", "dockerfile": dockerfile,
+        "public": "False", "logo_id": "__none__", "wait": "False", "image": "gAROLg==",
+        "build_context": { "file": "chute.zip", "bytes": 22 },
+    });
+    assert_eq!(call.shown()["body"], expected);
+    api.send(&call).await.unwrap();
+    let sent = server.received_requests().await.unwrap().pop().unwrap();
+    let content_type = sent.headers["content-type"].to_str().unwrap();
+    let boundary = content_type.strip_prefix("multipart/form-data; boundary=").unwrap();
+    let body = String::from_utf8(sent.body).unwrap();
+    let parts: Vec<&str> = body.split(&format!("--{boundary}")).collect();
+    let [first, fields @ .., file, last] = &parts[..] else { panic!("{body}") };
+    assert_eq!((*first, *last, fields.len()), ("", "--\r\n", 9), "{body}");
+    for part in fields {
+        let (head, value) = part.split_once("\r\n\r\n").unwrap();
+        let name = head.strip_prefix("\r\ncontent-disposition: form-data; name=\"").unwrap().trim_end_matches('"');
+        assert_eq!(value.strip_suffix("\r\n").unwrap(), expected[name], "{name}");
+    }
+    let (head, archive) = file.split_once("\r\n\r\n").unwrap();
+    let disposition = "content-disposition: form-data; name=\"build_context\"; filename=\"chute.zip\"";
+    assert_eq!(head, format!("\r\n{disposition}\r\ncontent-type: application/zip"));
+    assert_eq!(archive, format!("PK\u{5}\u{6}{}\r\n", "\0".repeat(18)));
+}
+
+/// Columns: states of the image, one after the other · responses with its log · shown lines · error
+#[tokio::test]
+async fn a_build_is_watched_until_its_image_is_complete() {
+    type Row<'a> = (Vec<ResponseTemplate>, Vec<ResponseTemplate>, &'a [&'a str], &'a str);
+
+    let status = |status: &str| ok(&json!({ "image_id": "i", "status": status }));
+    let log = |text: &str| ResponseTemplate::new(200).set_body_raw(text.to_owned(), "text/event-stream");
+    let first = "data: {\"log\": {\"log_type\": \"stdout\", \"log\": \"STEP 1/2\"}, \"offset\": \"1-1\"}\n.\n";
+    let rest = "data: {\"log\": \"pushed\", \"offset\": \"2-1\"}\nDONE\n.\n.\n";
+    let table: [Row<'_>; 7] = [
+        (vec![ok(&json!({ "image_id": "i" }))], vec![], &[], ""),
+        (vec![status("built and pushed")], vec![], &[], ""),
+        (
+            vec![status("pending build"), status("building"), ResponseTemplate::new(502), status("built and pushed")],
+            vec![log(first), log(rest)],
+            &["STEP 1/2", "pushed"],
+            "",
+        ),
+        // The log of a complete build begins again, as plain text.
+        (
+            vec![status("building"), status("building"), status("built and pushed")],
+            vec![log(first), log("STEP 1/2\npushed\n")],
+            &["STEP 1/2"],
+            "",
+        ),
+        (
+            vec![status("building"), status("error: no such package")],
+            vec![log(rest)],
+            &["pushed"],
+            "the build of babelbit:1 failed: error: no such package\nhint: ",
+        ),
+        (vec![ResponseTemplate::new(404)], vec![], &[], "cannot get the image: HTTP 404"),
+        (vec![ResponseTemplate::new(503); 11], vec![], &[], "cannot get the image: HTTP 503"),
+    ];
+    for (states, logs, expected, error) in table {
+        let (server, settings) = server().await;
+        for (target, responses) in [("/images/babelbit:1", states), ("/images/i/logs", logs)] {
+            for response in responses {
+                Mock::given(path(target)).respond_with(response).up_to_n_times(1).expect(1).mount(&server).await;
+            }
+        }
+        let api = ChutesApi::new(&settings).unwrap();
+        let sleeper: taonet_service::Sleeper = Arc::new(|_| Box::pin(std::future::ready(())));
+        let mut lines = Vec::new();
+        let built = api.built("babelbit:1", &sleeper, |line| lines.push(line.to_owned())).await;
+        assert_eq!(lines, expected);
+        let found = built.err().map(|error| error.to_string()).unwrap_or_default();
+        assert!(found.starts_with(error) && found.is_empty() == error.is_empty(), "{found}");
+        server.verify().await;
+        let asked = server.received_requests().await.unwrap();
+        let offsets: Vec<_> = asked.iter().filter_map(|request| request.url.query()).collect();
+        assert!(offsets.iter().all(|query| *query == "offset=1-1"), "{offsets:?}");
+    }
+}
+
+/// The log of a build whose connection stays open is left after `DONE`, and one that says nothing after the timeout.
+#[tokio::test]
+async fn a_log_without_end_does_not_hold_a_build() {
+    for first in ["DONE\n", ".\n"] {
+        let is_built = Arc::new(std::sync::atomic::AtomicBool::new(false));
+        let image = move || {
+            let status =
+                if is_built.swap(true, std::sync::atomic::Ordering::Relaxed) { "built and pushed" } else { "building" };
+            async move { axum::Json(json!({ "image_id": "i", "status": status })) }
+        };
+        let log = move || async move {
+            let (sender, receiver) = tokio::io::duplex(64);
+            tokio::spawn(async move {
+                let mut sender = sender;
+                tokio::io::AsyncWriteExt::write_all(&mut sender, first.as_bytes()).await.unwrap();
+                // Until the client closes the connection.
+                std::future::pending::<()>().await;
+            });
+            axum::body::Body::from_stream(tokio_util::io::ReaderStream::new(receiver))
+        };
+        let routes = axum::Router::new()
+            .route("/images/babelbit:1", axum::routing::get(image))
+            .route("/images/i/logs", axum::routing::get(log));
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let api_url = format!("http://{}", listener.local_addr().unwrap()).parse().unwrap();
+        tokio::spawn(async move { axum::serve(listener, routes).await });
+        let settings = ChutesSettings { api_url, api_key: Some(Secret::new("k")), ..ChutesSettings::default() };
+        let api = ChutesApi::with_timeout(&settings, Duration::from_millis(500)).unwrap();
+        let sleeper: taonet_service::Sleeper = Arc::new(|_| Box::pin(std::future::ready(())));
+        api.built("babelbit:1", &sleeper, |line| panic!("{line}")).await.unwrap();
+    }
 }
 
 /// Columns: response · lines
@@ -364,6 +502,37 @@ fn a_script_holds_its_values_as_texts() {
     assert!(text.contains("return 1, 2") && text.contains("def complete(") && !text.contains("AutoModelForCausalLM"));
     std::fs::write(directory.path().join("load.py"), "#".repeat(200_000)).unwrap();
     assert!(own.render().unwrap_err().to_string().starts_with("the script has 20"));
+}
+
+/// Columns: files of the template · Dockerfile, or the error
+#[test]
+fn the_image_of_a_template_has_a_dockerfile() {
+    let built_in =
+        "FROM parachutes/python:3.12\nRUN pip install --no-cache-dir torch transformers accelerate huggingface_hub";
+    for (files, expected) in [
+        (&[][..], built_in),
+        (&[("load.py", "")], built_in),
+        (&[("setup.py", ""), ("Dockerfile", "FROM parachutes/vllm:1\n")], "FROM parachutes/vllm:1"),
+        (&[("setup.py", "")], "DIR/setup.py defines an image, but there is no Dockerfile beside it\nhint: "),
+    ] {
+        let directory = tempfile::tempdir().unwrap();
+        for (name, content) in files {
+            std::fs::write(directory.path().join(name), content).unwrap();
+        }
+        let template = (!files.is_empty()).then(|| directory.path());
+        let script =
+            Script { model: "al/m", revision: REVISION, username: "a", name: "n", image: ("babelbit", "1"), template };
+        let found = script.dockerfile().unwrap_or_else(|error| error.to_string());
+        let found = found.replace(&directory.path().display().to_string(), "DIR");
+        let is_error = expected.ends_with("hint: ");
+        assert!(if is_error { found.starts_with(expected) } else { found == expected }, "{files:?}: {found}");
+    }
+    // The built-in Dockerfile is that of the image in the built-in setup.py.
+    let setup = include_str!("template/setup.py");
+    for line in built_in.lines() {
+        let (_, value) = line.split_once(' ').unwrap();
+        assert!(setup.contains(&format!("(\"{value}\")")), "{value}");
+    }
 }
 
 #[test]

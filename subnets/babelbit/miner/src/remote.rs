@@ -1,14 +1,23 @@
 //! Stages of the interpreter on inference servers with OpenAI's API: recognition, rewriting, synthesis.
 //!
-//! Each stage has a deadline and a fallback. When a call fails or exceeds the deadline, the fallback processes the
-//! phrase, and all further phrases for the duration of [`PAUSE`], so that a stalled server delays one frame and not
-//! every frame. Then the stage calls its server again.
+//! Each stage has a deadline for its calls and a fallback. When a call fails or exceeds the deadline, the fallback
+//! processes the phrase, and all further phrases for the duration of [`PAUSE`], so that a stalled server delays one frame
+//! and not every frame. Then the stage calls its server again.
+//!
+//! A frame can need many calls: one for each phrase that ends in it, and for each breath of the reply. All calls for one
+//! frame share a time limit ([`Interpreter::with_call_time`](crate::profile::Interpreter::with_call_time)). A call that
+//! this limit cuts counts as failed, and the fallback processes the rest of the frame; the stage does not pause, because
+//! its server may be in order.
 //!
 //! | Stage | Route | Fallback | Received before the failure |
 //! |---|---|---|---|
 //! | [`RemoteRecognizer`] | `audio/transcriptions` | another recogniser; without one, the phrase is lost | not used |
 //! | [`ChatRewriter`] | `chat/completions`, streamed | the rules of [`rewrite`](crate::rewrite) | complete words replace the fallback |
 //! | [`RemoteSynthesizer`] | `audio/speech`, read as it arrives | another synthesiser; without one, the received samples | samples, without a fallback |
+//!
+//! Neither the transcription nor the speech is streamed into the reply: the response to a frame is sent once, so that
+//! samples that arrive earlier would not be heard earlier, and word times, which place the boundaries between phrases,
+//! are not part of streamed transcriptions.
 //!
 //! The stages block, like all engines of the interpreter: call them outside of async tasks.
 
@@ -58,11 +67,12 @@ enum CallError {
 }
 
 impl CallError {
+    const fn is_timeout(&self) -> bool {
+        matches!(self, Self::Server(error) if error.is_timeout())
+    }
+
     const fn label(&self) -> &'static str {
-        match self {
-            Self::Server(error) if error.is_timeout() => "timeout",
-            _ => "error",
-        }
+        if self.is_timeout() { "timeout" } else { "error" }
     }
 }
 
@@ -79,18 +89,32 @@ impl Stage {
         Self { name, remote, paused_until: Mutex::new(None) }
     }
 
-    /// Runs a call to the server; `None` if it failed, or during the pause after a failure. A failed call may have a
-    /// usable part of the result.
-    fn call<T>(&self, call: impl Future<Output = (Option<T>, Result<(), CallError>)>) -> Option<T> {
+    /// Runs a call to the server, until `deadline` at the latest; `None` if it failed, during the pause after a failure,
+    /// and after the deadline. A failed call may have a usable part of the result.
+    fn call<T>(
+        &self,
+        deadline: Option<Instant>,
+        call: impl AsyncFnOnce(&ModelServer) -> (Option<T>, Result<(), CallError>),
+    ) -> Option<T> {
         let began = Instant::now();
-        if self.paused().is_some_and(|until| began < until) {
+        let rest = deadline.map_or(Duration::MAX, |deadline| deadline.saturating_duration_since(began));
+        if rest.is_zero() || self.paused().is_some_and(|until| began < until) {
             metrics::stage(self.name, "skipped");
             return None;
         }
-        let (value, result) = self.remote.runtime.block_on(call);
+        let server = self.remote.server.within(rest);
+        let (value, result) = self.remote.runtime.block_on(call(&server));
         metrics::stage_took(self.name, began.elapsed());
         metrics::stage(self.name, result.as_ref().map_or_else(CallError::label, |()| "complete"));
         let Err(error) = result else { return value };
+        if error.is_timeout() && server.deadline() < self.remote.server.deadline() {
+            tracing::warn!(
+                stage = self.name,
+                is_partly_usable = value.is_some(),
+                "inference servers are too slow: the time for a frame's calls has passed"
+            );
+            return value;
+        }
         tracing::warn!(
             stage = self.name,
             error = &error as &dyn std::error::Error,

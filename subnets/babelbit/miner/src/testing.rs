@@ -38,8 +38,18 @@ impl InferenceServer {
     /// Starts a server with the engines of a miner. The routes of the stages in `stalled` (`stt`, `llm`, `tts`) never
     /// respond.
     pub fn start(stalled: &'static [&'static str]) -> Self {
+        Self::with(stalled, Duration::ZERO)
+    }
+
+    /// Starts a server like [`Self::start`] whose routes all respond, each after a delay.
+    pub fn slow(delay: Duration) -> Self {
+        Self::with(&[], delay)
+    }
+
+    fn with(stalled: &'static [&'static str], delay: Duration) -> Self {
         let engines = Engines {
             stalled,
+            delay,
             recognizer: CtcRecognizer::embedded().unwrap(),
             rewriter: Rewriter::builtin().unwrap(),
             espeak: Espeak::find().unwrap(),
@@ -74,6 +84,7 @@ impl InferenceServer {
 
 struct Engines {
     stalled: &'static [&'static str],
+    delay: Duration,
     recognizer: CtcRecognizer,
     rewriter: Rewriter,
     espeak: Espeak,
@@ -84,6 +95,7 @@ impl Engines {
         if self.stalled.contains(&stage) {
             std::future::pending::<()>().await;
         }
+        tokio::time::sleep(self.delay).await;
     }
 }
 

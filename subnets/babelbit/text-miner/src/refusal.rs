@@ -7,11 +7,19 @@ use taonet_babelbit_core::protocol::MinerError;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Refusal {
+    /// The body is not UTF-8.
+    #[error("the body is not UTF-8 from byte {valid}; hint: encode the texts as UTF-8")]
+    NotText {
+        /// Number of valid bytes at the start.
+        valid: usize,
+    },
     /// The body is not JSON.
-    #[error("the body is not JSON: {0}")]
+    #[error("the body is not JSON: {0}; hint: send one object with the fields index, step and prefix")]
     NotJson(#[source] serde_json::Error),
     /// A field is missing or has the wrong type.
-    #[error("{path}: {source}")]
+    #[error(
+        "{path}: {source}; hint: index, prefix and context are texts, and step is the number of revealed words, minus 1"
+    )]
     Field {
         /// Path of the field; `.` is the complete body.
         path: String,
@@ -40,7 +48,7 @@ impl Refusal {
     /// Returns the HTTP status of the refusal.
     pub const fn status(&self) -> StatusCode {
         match self {
-            Self::NotJson(_) => StatusCode::BAD_REQUEST,
+            Self::NotText { .. } | Self::NotJson(_) => StatusCode::BAD_REQUEST,
             Self::Field { .. } => StatusCode::UNPROCESSABLE_ENTITY,
             Self::TooLong { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::NoRoute => StatusCode::NOT_FOUND,

@@ -121,7 +121,8 @@ async fn answer(model: &dyn TextModel, body: &[u8]) -> Response {
 }
 
 fn parse(body: &[u8]) -> Result<PredictedUtterance, Refusal> {
-    let mut deserializer = serde_json::Deserializer::from_slice(body);
+    let text = std::str::from_utf8(body).map_err(|error| Refusal::NotText { valid: error.valid_up_to() })?;
+    let mut deserializer = serde_json::Deserializer::from_str(text);
     let parsed = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
         let path = error.path().to_string();
         let source = error.into_inner();

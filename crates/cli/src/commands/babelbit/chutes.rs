@@ -55,7 +55,8 @@ pub(crate) struct ModelArgs {
 /// Argument that replaces parts of the script
 #[derive(Debug, Args)]
 pub(crate) struct TemplateArgs {
-    /// Directory with a setup.py, load.py or predict.py that replaces the part of the script with this name
+    /// Directory with a setup.py, load.py or predict.py that replaces the part of the script with this name, and with the
+    /// Dockerfile of the image that its setup.py defines
     #[arg(long, value_name = "DIR")]
     template: Option<PathBuf>,
 }
@@ -94,18 +95,39 @@ pub(crate) fn generate(args: &ScriptArgs, context: &Context) -> anyhow::Result<(
     context.print(&format!("{}: chute {name}", args.output.display()))
 }
 
+/// Returns the tag of a revision's image.
+fn tag(revision: &str) -> &str {
+    revision.get(..TAG).unwrap_or(revision)
+}
+
 /// Renders the script of a revision.
 fn render(config: &Config, args: &ModelArgs, revision: &str, template: &TemplateArgs) -> anyhow::Result<String> {
     let (model, name) = (model(config, args)?, name(config, revision)?);
-    let script = Script {
-        model: &model,
+    Ok(script(config, &model, &name, revision, template)?.render()?)
+}
+
+/// Returns the Dockerfile of a revision's image.
+fn dockerfile(config: &Config, args: &ModelArgs, revision: &str, template: &TemplateArgs) -> anyhow::Result<String> {
+    let (model, name) = (model(config, args)?, name(config, revision)?);
+    Ok(script(config, &model, &name, revision, template)?.dockerfile()?)
+}
+
+/// Returns the script of a revision.
+fn script<'a>(
+    config: &'a Config,
+    model: &'a str,
+    name: &'a str,
+    revision: &'a str,
+    template: &'a TemplateArgs,
+) -> anyhow::Result<Script<'a>> {
+    Ok(Script {
+        model,
         revision,
         username: given(&config.chutes.username, "CHUTES_USERNAME")?,
-        name: &name,
-        image: (IMAGE, revision.get(..TAG).unwrap_or(revision)),
+        name,
+        image: (IMAGE, tag(revision)),
         template: template.template.as_deref(),
-    };
-    Ok(script.render()?)
+    })
 }
 
 /// Returns the repository of the model.
@@ -144,14 +166,16 @@ struct Found {
     chute: Option<ChuteInfo>,
 }
 
-/// Looks up the chute of a revision. Without an API key, the slug is derived from the chute's name and may be wrong.
+/// Looks up the chute of a revision, also one that another program has named. Without an API key, the slug is derived
+/// from the chute's name and may be wrong.
 async fn find(config: &Config, revision: &str) -> anyhow::Result<Found> {
     let chutes = &config.chutes;
     let name = name(config, revision)?;
     let chute = match &chutes.api_key {
-        Some(_) => ChutesApi::new(chutes)?.find(&name).await.map_err(failed)?,
+        Some(_) => ChutesApi::new(chutes)?.find(&name, revision).await.map_err(failed)?,
         None => None,
     };
+    let name = chute.as_ref().map_or(name, |chute| chute.name.clone());
     let slug = match chute.as_ref().and_then(|chute| chute.slug.clone()) {
         Some(slug) => slug,
         None => guessed_slug(given(&chutes.username, "CHUTES_USERNAME")?, &name),

@@ -1,5 +1,7 @@
 //! Incremental recognition: while the source plays, its last seconds are transcribed repeatedly.
 
+use std::time::Instant;
+
 use taonet_babelbit_core::protocol::SAMPLE_RATE_HZ;
 use taonet_primitives::Word;
 use taonet_speech::RecognizeError;
@@ -48,8 +50,13 @@ impl Agreement {
     }
 
     /// Returns the words that have become final: none unless a step of new audio was complete and transcribed. At the
-    /// end of the source, all words are final.
-    pub(super) fn find(&mut self, listener: &Listener, end: bool) -> Result<Vec<Word>, RecognizeError> {
+    /// end of the source, all words are final. A server is called until `deadline`.
+    pub(super) fn find(
+        &mut self,
+        listener: &Listener,
+        end: bool,
+        deadline: Instant,
+    ) -> Result<Vec<Word>, RecognizeError> {
         if self.new < STEP && !end {
             return Ok(Vec::new());
         }
@@ -57,7 +64,8 @@ impl Agreement {
         let is_silent = fresh.iter().all(|sample| sample.abs() <= SILENCE);
         self.new = 0;
         // Silence confirms the words before it only if they are not final yet.
-        let heard = if is_silent && self.tentative.is_empty() { Vec::new() } else { self.unsettled(listener)? };
+        let heard =
+            if is_silent && self.tentative.is_empty() { Vec::new() } else { self.unsettled(listener, deadline)? };
         let agreed = if end { heard.len() } else { common(&self.tentative, &heard) };
         let mut agreed_words = heard;
         self.tentative = agreed_words.split_off(agreed);
@@ -74,9 +82,9 @@ impl Agreement {
     }
 
     /// Transcribes the buffered audio again and returns the words after the final ones.
-    fn unsettled(&self, listener: &Listener) -> Result<Vec<Word>, RecognizeError> {
+    fn unsettled(&self, listener: &Listener, deadline: Instant) -> Result<Vec<Word>, RecognizeError> {
         let shift = seconds(self.dropped);
-        let words = listener.listen(&self.samples)?;
+        let words = listener.listen(&self.samples, deadline)?;
         let until = self.settled.last().map_or(f64::NEG_INFINITY, |word| word.end);
         let later = words.into_iter().map(|word| Word { start: word.start + shift, end: word.end + shift, ..word });
         let mut later: Vec<Word> = later.filter(|word| f64::midpoint(word.start, word.end) > until - JITTER).collect();
@@ -159,7 +167,7 @@ mod tests {
         let mut agreement = Agreement::default();
         let steps = (1..=count).map(|step| {
             agreement.hear(&vec![0.3; STEP]);
-            let words = agreement.find(&listener, step == count).unwrap();
+            let words = agreement.find(&listener, step == count, Instant::now()).unwrap();
             words.into_iter().map(|word| word.text).collect::<Vec<_>>().join(" ")
         });
         steps.collect()
@@ -217,7 +225,7 @@ mod tests {
         let mut agreement = Agreement::default();
         for _ in 0..200 {
             agreement.hear(&vec![0.3; STEP]);
-            agreement.find(&listener, false).unwrap();
+            agreement.find(&listener, false, Instant::now()).unwrap();
         }
         assert!(*recognizer.0.lock().unwrap() < 34 * 16_000);
         assert!(agreement.samples.len() < 33 * SAMPLE_RATE_HZ as usize);
@@ -231,7 +239,7 @@ mod tests {
         let mut heard = Vec::new();
         for step in 0..30 {
             agreement.hear(&if step == 3 { vec![0.3; STEP] } else { vec![0.0; STEP] });
-            heard.extend(agreement.find(&listener, step == 29).unwrap());
+            heard.extend(agreement.find(&listener, step == 29, Instant::now()).unwrap());
         }
         // One hearing of the word, one that confirms it; the silence before and after is not heard.
         assert_eq!(heard.len(), 1);

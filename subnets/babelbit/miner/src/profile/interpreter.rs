@@ -1,4 +1,5 @@
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use taonet_babelbit_core::protocol::SAMPLE_RATE_HZ;
 use taonet_primitives::Word;
@@ -35,6 +36,10 @@ const LEAD: usize = 5 * SAMPLE_RATE_HZ as usize;
 /// Silence in seconds between two words that separates sentences.
 const SENTENCE_PAUSE: f64 = 0.3;
 
+/// Time limit of the calls to inference servers for the last frame, relative to that of other frames: validators wait
+/// 10 s instead of 3 s for its response.
+const LAST: u32 = 3;
+
 /// Voice settings of an interpreter.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Manner {
@@ -64,9 +69,14 @@ pub struct Interpreter {
     speaker: Speaker,
     fastest: f64,
     is_incremental: bool,
+    call_time: Duration,
 }
 
 impl Interpreter {
+    /// Default time limit of all calls to inference servers for one frame. The rest of the validators' 3 s is for the
+    /// fallbacks and the connection.
+    pub const CALL_TIME: Duration = Duration::from_millis(2_400);
+
     /// Creates an interpreter with a recogniser and a synthesiser.
     ///
     /// # Errors
@@ -83,7 +93,15 @@ impl Interpreter {
             speaker: Speaker::new(synthesizer, manner.voice),
             fastest: manner.fastest.max(1.0),
             is_incremental: false,
+            call_time: Self::CALL_TIME,
         })
+    }
+
+    /// Replaces the time limit that all calls to inference servers for one frame share; the last frame of the source has
+    /// three times as long. Calls that would exceed the limit end early, and the fallbacks of their stages take over.
+    #[must_use]
+    pub fn with_call_time(self, call_time: Duration) -> Self {
+        Self { call_time, ..self }
     }
 
     /// Makes recognition incremental: the last seconds of the source are transcribed repeatedly, and words on which two
@@ -115,6 +133,7 @@ impl Interpreter {
             lead: Vec::new(),
             fragment: (Vec::new(), false),
             spoke: false,
+            deadline: Instant::now(),
         }
     }
 }
@@ -153,10 +172,13 @@ struct Interpreting {
     /// Words of a fragment deferred to the next phrase, and whether a clear pause preceded the fragment.
     fragment: (Vec<String>, bool),
     spoke: bool,
+    /// Time until which inference servers are called for the current frame.
+    deadline: Instant,
 }
 
 impl Interpretation for Interpreting {
     fn push(&mut self, frame: &[f32], end: bool) -> Result<Reply, ProfileError> {
+        self.start_clock(end);
         let reply = self.hear(&mix(frame, self.channels), end)?;
         Ok(Reply { samples: spread(reply, self.channels), done: end })
     }
@@ -173,6 +195,12 @@ fn mix(frame: &[f32], channels: u16) -> Vec<f32> {
 }
 
 impl Interpreting {
+    /// Starts the time limit of the calls for the next frame, which is the last one at the `end` of the source.
+    fn start_clock(&mut self, end: bool) {
+        let limit = self.stages.call_time * if end { LAST } else { 1 };
+        self.deadline = Instant::now() + limit;
+    }
+
     /// Processes a mono frame and returns the mono reply.
     fn hear(&mut self, frame: &[f32], end: bool) -> Result<Vec<f32>, ProfileError> {
         self.playback.advance(frame.len());
@@ -219,7 +247,7 @@ impl Interpreting {
     /// becomes the last fragment.
     fn follow(&mut self, frame: &[f32], end: bool, reply: &mut Vec<f32>) -> Result<(), ProfileError> {
         self.agreement.hear(frame);
-        self.agreed.extend(self.agreement.find(&self.stages.listener, end)?);
+        self.agreed.extend(self.agreement.find(&self.stages.listener, end, self.deadline)?);
         while let Some(count) = complete(&self.agreed, self.agreement.settled_until(), FRAGMENT).filter(|_| !end) {
             let (words, begins) = self.take_agreed(count);
             self.interpret(&words, begins, false, reply)?;
@@ -241,7 +269,7 @@ impl Interpreting {
     /// Returns the recognised words of the current phrase, with times from its start.
     fn recognize(&self, samples: &[f32]) -> Result<Vec<Word>, ProfileError> {
         let lead = self.lead.len() as f64 / f64::from(SAMPLE_RATE_HZ);
-        let words = self.stages.listener.listen(&[&self.lead, samples].concat())?;
+        let words = self.stages.listener.listen(&[&self.lead, samples].concat(), self.deadline)?;
         let words = words.into_iter().filter(|word| f64::midpoint(word.start, word.end) >= lead);
         Ok(words.map(|word| Word { start: (word.start - lead).max(0.0), end: word.end - lead, ..word }).collect())
     }
@@ -297,7 +325,8 @@ impl Interpreting {
             // After the end of the source, latency matters most.
             let hurry = if last { 1.0 } else { (self.playback.ahead() / HURRY).min(1.0) };
             let speed = 1.0 + hurry * (self.stages.fastest - 1.0);
-            let mut sound = self.stages.speaker.speak(&format!("{}.", breath.join(" ")), speed)?;
+            let text = format!("{}.", breath.join(" "));
+            let mut sound = self.stages.speaker.speak(&text, speed, Some(self.deadline))?;
             if sound.is_empty() {
                 continue;
             }
@@ -324,7 +353,7 @@ impl Interpreting {
             return Vec::new();
         }
         let heard = message(heard, begins, last);
-        let words = chat.rewrite(&self.turns, &heard).unwrap_or(by_rules);
+        let words = chat.rewrite(&self.turns, &heard, Some(self.deadline)).unwrap_or(by_rules);
         self.turns.push(Turn { heard, said: words.join(" ") });
         self.goes_on = !last;
         words
@@ -375,6 +404,7 @@ impl Interpretation for Waiting {
         if !end {
             return Ok(Reply::default());
         }
+        self.interpreting.start_clock(end);
         let mut samples = Vec::new();
         let frames = std::mem::take(&mut self.heard);
         for (number, frame) in (1..).zip(&frames) {

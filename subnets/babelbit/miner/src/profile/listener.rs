@@ -1,4 +1,5 @@
 use std::sync::Arc;
+use std::time::Instant;
 
 use taonet_primitives::{SampleRate, Word};
 use taonet_speech::{Pcm, RecognizeError, Recognizer, resample_for_recognition};
@@ -23,15 +24,16 @@ impl Listener {
         self.0.name()
     }
 
-    /// Transcribes a recording into words in lowercase, without punctuation.
-    pub(super) fn listen(&self, samples: &[f32]) -> Result<Vec<Word>, RecognizeError> {
+    /// Transcribes a recording into words in lowercase, without punctuation. A server is called until `deadline`.
+    pub(super) fn listen(&self, samples: &[f32], deadline: Instant) -> Result<Vec<Word>, RecognizeError> {
         if samples.is_empty() {
             return Ok(Vec::new());
         }
         let mut padded = vec![0.0; BEFORE];
         padded.extend_from_slice(samples);
         padded.resize(padded.len() + AFTER, 0.0);
-        let heard = self.0.recognize(&resample_for_recognition(&Pcm::mono(padded, SampleRate::HZ_24K)))?;
+        let recording = resample_for_recognition(&Pcm::mono(padded, SampleRate::HZ_24K));
+        let heard = self.0.recognize_by(&recording, deadline)?;
         let shift = BEFORE as f64 / f64::from(SampleRate::HZ_24K.hz());
         let words = heard.transcript.words.into_iter().map(|word| Word {
             text: plain(&word.text),

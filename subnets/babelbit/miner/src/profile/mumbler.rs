@@ -36,7 +36,7 @@ impl Mumbler {
     pub fn new(synthesizer: Arc<dyn Synthesizer>, voice: Voice) -> Result<Self, SynthesisError> {
         let speaker = Speaker::new(synthesizer, voice);
         let spoken = SENTENCES.iter().map(|sentence| {
-            let mut samples = speaker.speak(sentence, 1.0)?;
+            let mut samples = speaker.speak(sentence, 1.0, None)?;
             samples.resize(samples.len() + GAP, 0.0);
             Ok(samples)
         });

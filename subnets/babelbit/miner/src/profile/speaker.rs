@@ -1,4 +1,5 @@
 use std::sync::Arc;
+use std::time::Instant;
 
 use taonet_primitives::SampleRate;
 use taonet_speech::{SynthesisError, Synthesizer, Voice, resample_endpoints};
@@ -21,10 +22,20 @@ impl Speaker {
         Self { synthesizer, voice }
     }
 
-    /// Speaks a phrase at `speed` times the voice's normal rate, trimming leading and trailing silence.
-    pub(super) fn speak(&self, phrase: &str, speed: f64) -> Result<Vec<f32>, SynthesisError> {
+    /// Speaks a phrase at `speed` times the voice's normal rate, trimming leading and trailing silence. A server is
+    /// called until `deadline`.
+    pub(super) fn speak(
+        &self,
+        phrase: &str,
+        speed: f64,
+        deadline: Option<Instant>,
+    ) -> Result<Vec<f32>, SynthesisError> {
         let words_per_minute = (f64::from(self.voice.words_per_minute) * speed).round() as u16;
-        let pcm = self.synthesizer.speak(phrase, &Voice { words_per_minute, ..self.voice.clone() })?;
+        let voice = Voice { words_per_minute, ..self.voice.clone() };
+        let pcm = match deadline {
+            Some(deadline) => self.synthesizer.speak_by(phrase, &voice, deadline)?,
+            None => self.synthesizer.speak(phrase, &voice)?,
+        };
         Ok(trim(resample_endpoints(&pcm, SampleRate::HZ_24K).samples))
     }
 }

@@ -1,6 +1,8 @@
 use std::sync::Arc;
+use std::time::Instant;
 
 use serde::Deserialize;
+use taonet_http::ModelServer;
 use taonet_primitives::{SampleRate, Transcript, Word};
 use taonet_speech::{Pcm, Recognition, RecognizeError, Recognizer, SampleFormat, Wav};
 use uuid::Uuid;
@@ -27,14 +29,26 @@ impl RemoteRecognizer {
         Self { stage: Stage::new("stt", remote), fingerprint, fallback }
     }
 
-    async fn transcribe(&self, samples: &[f32]) -> Result<Transcript, CallError> {
+    async fn transcribe(&self, server: &ModelServer, samples: &[f32]) -> Result<Transcript, CallError> {
         let recording = Pcm::mono(samples.to_vec(), SampleRate::HZ_16K);
         let wav = Wav::encode(&recording, SampleFormat::S16)?;
         let boundary = format!("taonet-{}", Uuid::new_v4().simple());
         let body = form(&boundary, &self.stage.remote.model, &wav);
         let content_type = format!("multipart/form-data; boundary={boundary}");
-        let response: Response = self.stage.remote.server.upload(TRANSCRIPTIONS, &content_type, body).await?;
+        let response: Response = server.upload(TRANSCRIPTIONS, &content_type, body).await?;
         Ok(response.transcript(recording.duration().get()))
+    }
+
+    fn hear(&self, samples: &[f32], deadline: Option<Instant>) -> Result<Recognition, RecognizeError> {
+        if samples.is_empty() {
+            return Err(RecognizeError::Empty);
+        }
+        let call = async |server: &ModelServer| whole(self.transcribe(server, samples).await);
+        match (self.stage.call(deadline, call), &self.fallback) {
+            (Some(transcript), _) => Ok(Recognition { transcript, confidence: 1.0 }),
+            (None, Some(fallback)) => fallback.recognize(samples),
+            (None, None) => Ok(Recognition { transcript: Transcript::default(), confidence: 0.0 }),
+        }
     }
 }
 
@@ -48,15 +62,11 @@ impl Recognizer for RemoteRecognizer {
     }
 
     fn recognize(&self, samples: &[f32]) -> Result<Recognition, RecognizeError> {
-        if samples.is_empty() {
-            return Err(RecognizeError::Empty);
-        }
-        let call = async { whole(self.transcribe(samples).await) };
-        match (self.stage.call(call), &self.fallback) {
-            (Some(transcript), _) => Ok(Recognition { transcript, confidence: 1.0 }),
-            (None, Some(fallback)) => fallback.recognize(samples),
-            (None, None) => Ok(Recognition { transcript: Transcript::default(), confidence: 0.0 }),
-        }
+        self.hear(samples, None)
+    }
+
+    fn recognize_by(&self, samples: &[f32], deadline: Instant) -> Result<Recognition, RecognizeError> {
+        self.hear(samples, Some(deadline))
     }
 }
 

@@ -1,6 +1,8 @@
 use std::ops::ControlFlow;
+use std::time::Instant;
 
 use serde_json::{Value, json};
+use taonet_http::ModelServer;
 
 use super::{CallError, RemoteModel, Stage};
 use crate::rewrite::plain;
@@ -46,13 +48,18 @@ impl ChatRewriter {
         Self { stage: Stage::new("llm", remote) }
     }
 
-    /// Rewrites the message `heard` after the earlier `turns`; returns `None` if the call failed before the first
-    /// complete word, or the stage is paused.
-    pub(crate) fn rewrite(&self, turns: &[Turn], heard: &str) -> Option<Vec<String>> {
-        self.stage.call(self.ask(turns, heard))
+    /// Rewrites the message `heard` after the earlier `turns`, until `deadline` at the latest; returns `None` if the call
+    /// failed before the first complete word, if the stage is paused, and after the deadline.
+    pub(crate) fn rewrite(&self, turns: &[Turn], heard: &str, deadline: Option<Instant>) -> Option<Vec<String>> {
+        self.stage.call(deadline, async |server: &ModelServer| self.ask(server, turns, heard).await)
     }
 
-    async fn ask(&self, turns: &[Turn], heard: &str) -> (Option<Vec<String>>, Result<(), CallError>) {
+    async fn ask(
+        &self,
+        server: &ModelServer,
+        turns: &[Turn],
+        heard: &str,
+    ) -> (Option<Vec<String>>, Result<(), CallError>) {
         let message = |role: &str, content: &str| json!({"role": role, "content": content});
         let mut messages = vec![message("system", INSTRUCTIONS)];
         for turn in turns.iter().skip(turns.len().saturating_sub(MEMORY)) {
@@ -66,7 +73,7 @@ impl ChatRewriter {
             "stream": true,
         });
         let mut answer = Answer { content: None, most_words: 2 * words + 8, fault: None };
-        let result = self.stage.remote.server.events(CHAT, &body, |event| answer.add(&event)).await;
+        let result = server.events(CHAT, &body, |event| answer.add(&event)).await;
         match (answer, result) {
             (Answer { fault: Some(fault), .. }, _) => (None, Err(CallError::Unusable(fault))),
             (Answer { content: Some(content), .. }, Ok(())) => (Some(spoken(&content)), Ok(())),

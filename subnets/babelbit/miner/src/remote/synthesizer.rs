@@ -1,7 +1,8 @@
 use std::sync::Arc;
+use std::time::Instant;
 
 use serde_json::json;
-use taonet_http::{Fault, ModelServerError};
+use taonet_http::{Fault, ModelServer, ModelServerError};
 use taonet_primitives::SampleRate;
 use taonet_speech::{Pcm, SynthesisError, Synthesizer, Voice, Wav, WavError};
 
@@ -28,20 +29,34 @@ impl RemoteSynthesizer {
         Self { stage: Stage::new("tts", remote), voice, fallback }
     }
 
-    async fn synthesize(&self, text: &str, words_per_minute: u16) -> (Option<Pcm>, Result<(), CallError>) {
+    async fn synthesize(
+        &self,
+        server: &ModelServer,
+        text: &str,
+        words_per_minute: u16,
+    ) -> (Option<Pcm>, Result<(), CallError>) {
         let speed = (f64::from(words_per_minute) / NORMAL).clamp(0.25, 4.0);
         let body = json!({
             "model": self.stage.remote.model, "input": text, "voice": self.voice, "response_format": "wav",
             "speed": speed,
         });
         let mut file = Vec::new();
-        match self.stage.remote.server.receive(SPEECH, &body, MAX_SPEECH, &mut file).await {
+        match server.receive(SPEECH, &body, MAX_SPEECH, &mut file).await {
             Ok(()) => whole(speech(Wav::decode(&file))),
             Err(error) => {
                 let is_endless = matches!(error, ModelServerError::Fault(Fault::TooLarge(_)));
                 let is_used = self.fallback.is_none() && !is_endless;
                 (is_used.then(|| speech(Wav::decode_prefix(&file)).ok()).flatten(), Err(error.into()))
             }
+        }
+    }
+
+    fn say(&self, text: &str, voice: &Voice, deadline: Option<Instant>) -> Result<Pcm, SynthesisError> {
+        let call = async |server: &ModelServer| self.synthesize(server, text, voice.words_per_minute).await;
+        match (self.stage.call(deadline, call), &self.fallback) {
+            (Some(speech), _) => Ok(speech),
+            (None, Some(fallback)) => fallback.speak(text, voice),
+            (None, None) => Ok(Pcm::mono(Vec::new(), SampleRate::HZ_24K)),
         }
     }
 }
@@ -54,10 +69,10 @@ fn speech(decoded: Result<Wav, WavError>) -> Result<Pcm, CallError> {
 
 impl Synthesizer for RemoteSynthesizer {
     fn speak(&self, text: &str, voice: &Voice) -> Result<Pcm, SynthesisError> {
-        match (self.stage.call(self.synthesize(text, voice.words_per_minute)), &self.fallback) {
-            (Some(speech), _) => Ok(speech),
-            (None, Some(fallback)) => fallback.speak(text, voice),
-            (None, None) => Ok(Pcm::mono(Vec::new(), SampleRate::HZ_24K)),
-        }
+        self.say(text, voice, None)
+    }
+
+    fn speak_by(&self, text: &str, voice: &Voice, deadline: Instant) -> Result<Pcm, SynthesisError> {
+        self.say(text, voice, Some(deadline))
     }
 }

@@ -54,6 +54,14 @@ pub enum InputError {
         /// The error, with its line and column.
         source: serde_json::Error,
     },
+    /// The file ends within a JSON document.
+    #[error("{}: the file is truncated: {source}; hint: download or copy it again", file.display())]
+    Truncated {
+        /// Path of the training file.
+        file: PathBuf,
+        /// The error, with its line and column.
+        source: serde_json::Error,
+    },
     /// The file has no utterance.
     #[error("{} has no utterances", file.display())]
     Empty {
@@ -152,6 +160,7 @@ fn read_json(
         node.deserialize(&mut deserializer).map_err(|source| match refused.take() {
             Some(refused) => InputError::Train { file: path.to_owned(), source: refused },
             None if source.is_io() => InputError::Read { file: path.to_owned(), source: source.into() },
+            None if source.is_eof() => InputError::Truncated { file: path.to_owned(), source },
             None => InputError::Json { file: path.to_owned(), source },
         })?;
     }
@@ -311,7 +320,9 @@ mod tests {
     fn broken_json_is_refused_with_its_place() {
         #[rustfmt::skip]
         let table = [
-            (&br#"{"dialogues": [{"utterances": ["a b", "c"#[..], "EOF while parsing a string at line 1 column"),
+            (&br#"{"dialogues": [{"utterances": ["a b", "c"#[..],
+                "FILE: the file is truncated: EOF while parsing a string at line 1 column"),
+            (br#"{"utterances": ["a"]}{"utterances": ["#, "FILE: the file is truncated: EOF while parsing a list"),
             (br#"{"utterances": [7]}"#, "invalid type: integer `7`, expected an utterance: a text"),
             (br#"{"utterances": "a"}"#, "expected `utterances`: a list of texts"),
             (b"7", "expected an object with `dialogues` or `utterances`"),
@@ -322,6 +333,9 @@ mod tests {
         for (content, expected) in table {
             let error = read("a.json", content).unwrap_err();
             assert!(error.contains(expected), "{}: {error}", String::from_utf8_lossy(content));
+            // Only a file that ends too early is worth another download.
+            let is_cut = expected.contains("truncated");
+            assert_eq!(error.ends_with("; hint: download or copy it again"), is_cut, "{error}");
         }
         let deep = "[".repeat(100_000);
         assert!(read("a.json", deep.as_bytes()).unwrap_err().contains("recursion limit"));

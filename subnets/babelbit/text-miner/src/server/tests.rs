@@ -92,7 +92,10 @@ async fn in_development_mode_requests_need_no_signature() {
     let (status, answer) = miner.post("{}", false).await;
     assert_eq!(
         (status, &answer["error"]),
-        (StatusCode::UNPROCESSABLE_ENTITY, &json!(".: missing field `index` at line 1 column 2"))
+        (
+            StatusCode::UNPROCESSABLE_ENTITY,
+            &json!(format!(".: missing field `index` at line 1 column 2; hint: {TYPES}"))
+        )
     );
     let (status, _) = miner.post(vec![b' '; MAX_BODY + 1], false).await;
     assert_eq!(status, StatusCode::PAYLOAD_TOO_LARGE);
@@ -135,7 +138,10 @@ async fn a_failed_model_is_unhealthy() {
     assert_eq!(answer, json!({"status": "unhealthy", "model": "failed", "model_loaded": false}));
 }
 
-/// Table columns: body, status, start of the error.
+const OBJECT: &str = "send one object with the fields index, step and prefix";
+const TYPES: &str = "index, prefix and context are texts, and step is the number of revealed words, minus 1";
+
+/// Table columns: body, status, start of the error, start of its hint.
 #[tokio::test]
 async fn bad_requests_name_their_field() {
     let miner = trained().await;
@@ -145,29 +151,32 @@ async fn bad_requests_name_their_field() {
         body.to_string().into_bytes()
     };
     #[rustfmt::skip]
-    let table: [(Vec<u8>, u16, &str); 15] = [
-        (b"".to_vec(), 400, "the body is not JSON"),
-        (b"{\"index\": \"s".to_vec(), 400, "the body is not JSON"),
-        (b"{\"index\": \"\xff\"}".to_vec(), 400, "the body is not JSON"),
-        (b"[1, 2]".to_vec(), 422, ".: invalid type: sequence, expected an object"),
-        (br#"["s", 0, "How are"]"#.to_vec(), 422, ".: invalid type: sequence, expected an object"),
-        (br#"["s", 0"#.to_vec(), 422, ".: invalid type: sequence, expected an object"),
-        (b"7".to_vec(), 422, ".: invalid type: integer `7`, expected an object"),
-        (b"{}".to_vec(), 422, ".: missing field `index`"),
-        (with("index", json!(7)), 422, "index: invalid type: integer `7`, expected a string"),
-        (with("step", json!("0")), 422, "step: invalid type"),
-        (with("step", json!(-1)), 422, "step: invalid value"),
-        (with("step", json!(1e0)), 422, "step: invalid type"),
-        (with("prefix", json!(null)), 422, "prefix: invalid type"),
-        (with("evaluation", json!({"earliness": "x"})), 422, "evaluation.earliness: invalid type"),
-        (with("prefix", json!("a ".repeat(50_000))), 413,
-            "prefix has 100000 bytes, the limit is 65536; hint: send only the revealed words of the current utterance"),
+    let table: [(Vec<u8>, u16, &str, &str); 16] = [
+        (b"".to_vec(), 400, "the body is not JSON: EOF", OBJECT),
+        (b"{\"index\": \"s".to_vec(), 400, "the body is not JSON: EOF", OBJECT),
+        (b"{} {}".to_vec(), 422, ".: missing field `index`", TYPES),
+        (b"{\"index\": \"\xff\"}".to_vec(), 400, "the body is not UTF-8 from byte 11", "encode the texts as UTF-8"),
+        (b"[1, 2]".to_vec(), 422, ".: invalid type: sequence, expected an object", TYPES),
+        (br#"["s", 0, "How are"]"#.to_vec(), 422, ".: invalid type: sequence, expected an object", TYPES),
+        (br#"["s", 0"#.to_vec(), 422, ".: invalid type: sequence, expected an object", TYPES),
+        (b"7".to_vec(), 422, ".: invalid type: integer `7`, expected an object", TYPES),
+        (b"{}".to_vec(), 422, ".: missing field `index`", TYPES),
+        (with("index", json!(7)), 422, "index: invalid type: integer `7`, expected a string", TYPES),
+        (with("step", json!("0")), 422, "step: invalid type", TYPES),
+        (with("step", json!(-1)), 422, "step: invalid value", TYPES),
+        (with("step", json!(1e0)), 422, "step: invalid type", TYPES),
+        (with("prefix", json!(null)), 422, "prefix: invalid type", TYPES),
+        (with("evaluation", json!({"earliness": "x"})), 422, "evaluation.earliness: invalid type", TYPES),
+        (with("prefix", json!("a ".repeat(50_000))), 413, "prefix has 100000 bytes, the limit is 65536",
+            "send only the revealed words of the current utterance"),
     ];
-    for (body, expected, text) in table {
+    for (body, expected, text, hint) in table {
         let (status, answer) = miner.post(body.clone(), true).await;
         let error = answer["error"].as_str().unwrap_or_default();
         let shown = String::from_utf8_lossy(&body[..body.len().min(80)]).into_owned();
-        assert!(status == expected && error.starts_with(text), "{shown}: {status} {answer}");
+        let (problem, remedy) = error.split_once("; hint: ").unwrap_or((error, ""));
+        let is_expected = status == expected && problem.starts_with(text) && remedy.starts_with(hint);
+        assert!(is_expected, "{shown}: {status} {answer}");
     }
     let (status, _) = miner.post(vec![b' '; MAX_BODY + 1], true).await;
     assert_eq!(status, StatusCode::PAYLOAD_TOO_LARGE);

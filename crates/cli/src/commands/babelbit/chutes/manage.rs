@@ -98,11 +98,11 @@ pub(crate) fn delete(args: &DeleteArgs, context: &Context) -> anyhow::Result<()>
         if args.dry_run {
             return context.print_json(&json!({ "dry_run": true, "requests": [call.shown()] }));
         }
-        prompt::confirm(&format!("Delete the chute {name}?"), args.yes)?;
+        prompt::confirm(&format!("Delete the chute {}?", printable(&name)), args.yes)?;
         api.send(&call).await.map_err(failed)?;
         if context.json {
             return context.print_json(&json!({ "deleted": chute.chute_id, "name": name }));
         }
-        context.print(&format!("deleted {name} ({})", printable(&chute.chute_id)))
+        context.print(&printable(&format!("deleted {name} ({})", chute.chute_id)))
     }))
 }

@@ -4,10 +4,12 @@ use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
 use anyhow::{Context as _, bail};
+use axum::http::StatusCode;
 use clap::Args;
 use serde_json::{Value, json};
 use taonet_babelbit_chutes::{
-    Call as Request, ChuteInfo, ChutesApi, Commitment, HubApi, LocalModel, NewChute, UploadPlan, chute_name,
+    ApiError, Call as Request, ChuteInfo, ChutesApi, Commitment, HubApi, LocalModel, NewChute, NewImage, UploadPlan,
+    chute_name,
 };
 use taonet_babelbit_config::Config;
 use taonet_chain::calls::{self, CommitmentText};
@@ -16,7 +18,9 @@ use taonet_primitives::{Hotkey, counted};
 use taonet_timelock::{Beacon, encrypt};
 use taonet_wallet::Keypair;
 
-use super::{IMAGE, ModelArgs, TAG, TemplateArgs, failed, interruptible, model, name, render, revision};
+use super::{
+    IMAGE, ModelArgs, TemplateArgs, dockerfile, failed, given, interruptible, model, name, render, revision, tag,
+};
 use crate::chain::{failed as chain_failed, publish, set_network};
 use crate::context::Context;
 use crate::exit::{Classified, Failure};
@@ -44,7 +48,7 @@ pub(crate) struct PushArgs {
     model: ModelArgs,
     #[command(flatten)]
     template: TemplateArgs,
-    /// Image of the chute [default: babelbit:TAG, which `chutes build` makes from the script]
+    /// Image of the chute, which must exist [default: babelbit:TAG, which is built if Chutes has no such image]
     #[arg(long, value_name = "NAME:TAG")]
     image: Option<String>,
     /// Account on Chutes that may use the chute, such as a validator's; may be repeated
@@ -119,7 +123,11 @@ impl Push<'_> {
         if !self.args.no_deploy {
             let code = render(&self.config, &self.args.model, revision, &self.args.template)?;
             let chute = NewChute { name: &name, image: &image, code: &code, revision, model: &self.model };
-            requests.extend([self.api.image(&image), self.api.list(&name), self.api.deploy(&chute)]);
+            requests.extend([self.api.list(0), self.api.image(&image)]);
+            if self.args.image.is_none() {
+                requests.extend([self.build(revision)?, self.api.build_log("ID", None)]);
+            }
+            requests.push(self.api.deploy(&chute));
             requests.extend(self.args.share_with.iter().map(|user| self.api.share("ID", user)));
         }
         if !self.args.no_warmup {
@@ -141,8 +149,14 @@ impl Push<'_> {
 
     /// Returns the image of the chute.
     fn image(&self, revision: &str) -> String {
-        let tag = revision.get(..TAG).unwrap_or(revision);
-        self.args.image.clone().unwrap_or_else(|| format!("{IMAGE}:{tag}"))
+        self.args.image.clone().unwrap_or_else(|| format!("{IMAGE}:{}", tag(revision)))
+    }
+
+    /// Returns the request to build the image of a revision.
+    fn build(&self, revision: &str) -> anyhow::Result<Request> {
+        let dockerfile = dockerfile(&self.config, &self.args.model, revision, &self.args.template)?;
+        let username = given(&self.config.chutes.username, "CHUTES_USERNAME")?;
+        Ok(self.api.build(&NewImage { username, name: IMAGE, tag: tag(revision), dockerfile: &dockerfile }))
     }
 
     async fn run(&self, files: Option<LocalModel>, key: Option<&Keypair>, context: &Context) -> anyhow::Result<Value> {
@@ -231,16 +245,16 @@ impl Push<'_> {
         if self.args.no_deploy && self.args.no_commit && self.args.no_warmup {
             return Ok(None);
         }
-        let found = self.api.find(&name).await.map_err(failed)?;
+        let found = self.api.find(&name, revision).await.map_err(failed)?;
         if self.args.no_deploy {
             return Ok(found);
         }
         let chute = match found {
             Some(chute) => {
-                context.say(&format!("{name} is already deployed"));
+                context.say(&printable(&format!("{} is already deployed", chute.name)));
                 chute
             }
-            None => self.deploy_new(&name, revision).await?,
+            None => self.deploy_new(&name, revision, context).await?,
         };
         for user in &self.args.share_with {
             self.api.send(&self.api.share(&chute.chute_id, user)).await.map_err(failed)?;
@@ -248,22 +262,27 @@ impl Push<'_> {
         Ok(Some(chute))
     }
 
-    async fn deploy_new(&self, name: &str, revision: &str) -> anyhow::Result<ChuteInfo> {
-        let image = self.image(revision);
-        if let Err(error) = self.api.send(&self.api.image(&image)).await {
-            let is_missing = error.status().is_some_and(|status| status.as_u16() == 404);
-            let error = failed(error);
-            return Err(if is_missing {
-                error.context(format!(
-                    "Chutes has no image {image}\nhint: `bb generate-chute-script --revision {revision}` writes \
-                     my_chute.py, `chutes build my_chute:chute --wait` builds its image, and then `bb push --revision \
-                     {revision}` deploys the uploaded model"
-                ))
-            } else {
-                error
-            });
-        }
+    async fn deploy_new(&self, name: &str, revision: &str, context: &Context) -> anyhow::Result<ChuteInfo> {
         prompt::confirm(&format!("Deploy {name} on Chutes, which charges your account?"), self.args.yes)?;
+        let image = self.image(revision);
+        let show = |line: &str| context.say(&printable(line));
+        let sleeper = taonet_service::sleeper();
+        match self.api.built(&image, &sleeper, show).await {
+            Err(error) if has_status(&error, StatusCode::NOT_FOUND) => {
+                if self.args.image.is_some() {
+                    let hint = "hint: without --image, `bb push` builds an image";
+                    return Err(failed(error).context(format!("Chutes has no image {image}\n{hint}")));
+                }
+                context.say(&format!("building {image}"));
+                match self.api.send(&self.build(revision)?).await {
+                    // Another push has begun to build it.
+                    Err(error) if has_status(&error, StatusCode::CONFLICT) => {}
+                    sent => drop(sent.map_err(failed)?),
+                }
+                self.api.built(&image, &sleeper, show).await.map_err(failed)?;
+            }
+            outcome => outcome.map_err(failed)?,
+        }
         let code = render(&self.config, &self.args.model, revision, &self.args.template)?;
         let chute = NewChute { name, image: &image, code: &code, revision, model: &self.model };
         let call = self.api.deploy(&chute);
@@ -296,6 +315,10 @@ impl Push<'_> {
         let ciphertext = encrypt(&plaintext, Beacon::quicknet(), round, &mut rand::rng())?.to_bytes();
         Ok(calls::set_timelocked_commitment(self.config.netuid, &ciphertext, round.0))
     }
+}
+
+fn has_status(error: &ApiError, status: StatusCode) -> bool {
+    error.status() == Some(status)
 }
 
 /// Returns the slug of a deployed chute; its name in lowercase if Chutes reports none.

@@ -152,6 +152,12 @@ impl LanguageModelArgs {
             seconds = began.elapsed().as_secs_f64(),
             "language model loaded"
         );
+        if bits.is_some() && model.is_quantized() {
+            tracing::warn!(
+                path = %path.display(),
+                "the file is already quantised: MINER_LOAD_IN_8BIT and MINER_LOAD_IN_4BIT do not change its matrices"
+            );
+        }
         let limits = Limits {
             sessions: usize::try_from(self.lm_sessions)?,
             cache_bytes: usize::try_from(self.lm_memory)?.saturating_mul(1 << 20),

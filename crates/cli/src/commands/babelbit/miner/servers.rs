@@ -23,7 +23,7 @@ use crate::exit::{Classified, Failure};
 
 /// Default timeout of a completion: half of the validators' timeout.
 const COMPLETION: Duration = Duration::from_secs(5);
-/// Default timeout of a stage: three stages within the validators' timeout of 3 s for a frame.
+/// Default timeout of a call of a stage: one call of each stage in the time of a frame.
 const STAGE: Duration = Duration::from_millis(800);
 
 /// Speech-to-text engine in the process.
@@ -80,6 +80,19 @@ pub(super) struct ServerArgs {
     /// and predictions, 0.8 for the other servers]
     #[arg(long, value_name = "SECONDS", value_parser = timeout)]
     server_timeout: Option<Duration>,
+    /// Timeout of each call to the speech-to-text server, in seconds [default: --server-timeout]
+    #[arg(long, value_name = "SECONDS", value_parser = timeout, requires = "stt_url")]
+    stt_timeout: Option<Duration>,
+    /// Timeout of each call to the chat server, in seconds [default: --server-timeout]
+    #[arg(long, value_name = "SECONDS", value_parser = timeout, requires = "llm_url")]
+    llm_timeout: Option<Duration>,
+    /// Timeout of each call to the text-to-speech server, in seconds [default: --server-timeout]
+    #[arg(long, value_name = "SECONDS", value_parser = timeout, requires = "tts_url")]
+    tts_timeout: Option<Duration>,
+    /// Time limit of all calls to inference servers for one frame of speech, in seconds; the last frame has three times
+    /// as long [default: 2.4]
+    #[arg(long, value_name = "SECONDS", value_parser = timeout)]
+    frame_timeout: Option<Duration>,
 }
 
 /// Parses the base URL of a server.
@@ -115,6 +128,9 @@ impl ServerArgs {
         if self.backend_url.is_some() {
             return Err(usage("--backend-url is for text miners\nhint: add --contest text"));
         }
+        if let Some(message) = self.longer_than_a_frame().filter(|_| self.has_stages()) {
+            return Err(usage(&message));
+        }
         if self.has_stages() && !matches!(profile, ProfileName::Interpreter | ProfileName::Patient) {
             return Err(usage(
                 "--stt, --stt-url, --llm-url and --tts-url need an interpreting profile\nhint: use --profile interpreter \
@@ -122,6 +138,31 @@ impl ServerArgs {
             ));
         }
         Ok(())
+    }
+
+    /// Describes a timeout that exceeds the time limit of a frame, which would end every call earlier.
+    fn longer_than_a_frame(&self) -> Option<String> {
+        let timeouts = [
+            ("--server-timeout", self.server_timeout),
+            ("--stt-timeout", self.stt_timeout),
+            ("--llm-timeout", self.llm_timeout),
+            ("--tts-timeout", self.tts_timeout),
+        ];
+        let limit = self.call_time();
+        let (option, timeout) = timeouts.into_iter().find_map(|(option, timeout)| {
+            timeout.filter(|timeout| *timeout > limit).map(|timeout| (option, timeout))
+        })?;
+        Some(format!(
+            "{option} {} exceeds the {} s of all calls for a frame\nhint: validators wait 3 s for the response to a frame; \
+             if yours wait longer, raise --frame-timeout",
+            timeout.as_secs_f64(),
+            limit.as_secs_f64(),
+        ))
+    }
+
+    /// Returns the time limit of all calls for a frame.
+    fn call_time(&self) -> Duration {
+        self.frame_timeout.unwrap_or(Interpreter::CALL_TIME)
     }
 
     /// Whether a server predicts the text.
@@ -153,7 +194,7 @@ impl ServerArgs {
         match (&self.backend_url, ngram) {
             (Some(url), ngram) => {
                 let key = ("BB_MINER_BACKEND_API_KEY", config.model_keys.backend.as_ref());
-                let server = self.server(url, key, COMPLETION)?;
+                let server = server(url, key, self.timeout())?;
                 let (name, options) = (self.backend_model.clone(), completion_options(config));
                 let backend = Backend::connect(server, name, options, ngram).await;
                 Ok(Arc::new(backend.map_err(|error| Classified::error(Failure::Network, error.to_string()))?))
@@ -169,13 +210,15 @@ impl ServerArgs {
     /// Builds an interpreting profile with these stages, and with the built-in ones for the others. Must be called on
     /// the runtime that serves the miner.
     pub(super) fn profile(&self, name: ProfileName, config: &Config) -> anyhow::Result<Arc<dyn Profile>> {
-        let mut interpreter = Interpreter::new(self.recognizer(config)?, self.synthesizer(config)?, Manner::default())?;
+        let interpreter = Interpreter::new(self.recognizer(config)?, self.synthesizer(config)?, Manner::default())?;
+        let mut interpreter = interpreter.with_call_time(self.call_time());
         if self.is_incremental() {
             interpreter = interpreter.incremental();
         }
         if let (Some(url), Some(model)) = (&self.llm_url, &self.llm_model) {
             let key = ("BB_MINER_LLM_API_KEY", config.model_keys.llm.as_ref());
-            interpreter = interpreter.with_language_model(ChatRewriter::new(self.remote(url, key, model)?));
+            interpreter =
+                interpreter.with_language_model(ChatRewriter::new(self.remote(url, key, model, self.llm_timeout)?));
         }
         Ok(match name {
             ProfileName::Patient => Arc::new(Patient::new(interpreter)),
@@ -196,7 +239,7 @@ impl ServerArgs {
             tracing::warn!("phrases are lost when --stt-url fails; BB_AUDIO_SCORING_STT_MODEL selects a fallback");
         }
         let key = ("BB_MINER_STT_API_KEY", config.model_keys.stt.as_ref());
-        let remote = self.remote(url, key, self.stt_model.as_deref().unwrap_or("whisper-1"))?;
+        let remote = self.remote(url, key, self.stt_model.as_deref().unwrap_or("whisper-1"), self.stt_timeout)?;
         Ok(Arc::new(RemoteRecognizer::new(remote, fallback)))
     }
 
@@ -210,30 +253,65 @@ impl ServerArgs {
             }
         };
         let key = ("BB_MINER_TTS_API_KEY", config.model_keys.tts.as_ref());
-        let remote = self.remote(url, key, self.tts_model.as_deref().unwrap_or("tts-1"))?;
+        let remote = self.remote(url, key, self.tts_model.as_deref().unwrap_or("tts-1"), self.tts_timeout)?;
         let voice = self.tts_voice.as_deref().unwrap_or("alloy").to_owned();
         Ok(Arc::new(RemoteSynthesizer::new(remote, voice, fallback)))
     }
 
-    fn remote(&self, url: &Url, key: (&'static str, Option<&Secret>), model: &str) -> anyhow::Result<RemoteModel> {
-        let server = self.server(url, key, STAGE)?;
-        Ok(RemoteModel { server, model: model.to_owned(), runtime: Handle::current() })
-    }
-
-    /// Creates the client of a server; `key` has the name of its variable.
-    fn server(
+    fn remote(
         &self,
         url: &Url,
-        (variable, key): (&'static str, Option<&Secret>),
-        timeout: Duration,
-    ) -> anyhow::Result<ModelServer> {
-        ModelServer::new(url, key.map(Secret::expose), self.server_timeout.unwrap_or(timeout)).context(variable)
+        key: (&'static str, Option<&Secret>),
+        model: &str,
+        timeout: Option<Duration>,
+    ) -> anyhow::Result<RemoteModel> {
+        let server = server(url, key, timeout.or(self.server_timeout).unwrap_or(STAGE))?;
+        Ok(RemoteModel { server, model: model.to_owned(), runtime: Handle::current() })
     }
+}
+
+/// Creates the client of a server; `key` has the name of its variable.
+fn server(
+    url: &Url,
+    (variable, key): (&'static str, Option<&Secret>),
+    timeout: Duration,
+) -> anyhow::Result<ModelServer> {
+    ModelServer::new(url, key.map(Secret::expose), timeout).context(variable)
 }
 
 #[cfg(test)]
 mod tests {
+    use clap::Parser;
+
     use super::*;
+
+    #[derive(Debug, Parser)]
+    struct Line {
+        #[command(flatten)]
+        servers: ServerArgs,
+    }
+
+    /// Columns: options · the options of the speech contest's check; none if they are accepted
+    #[test]
+    fn the_timeout_of_a_call_fits_into_a_frame() {
+        let urls = ["--stt-url", "http://h/v1", "--tts-url", "http://h/v1"];
+        for (options, expected) in [
+            (&[][..], None),
+            (&["--server-timeout", "2.4", "--stt-timeout", "1"], None),
+            (
+                &["--server-timeout", "2.5"],
+                Some("--server-timeout 2.5 exceeds the 2.4 s of all calls for a frame\nhint: "),
+            ),
+            (&["--stt-timeout", "0.8", "--frame-timeout", "0.7"], Some("--stt-timeout 0.8 exceeds the 0.7 s")),
+            (&["--tts-timeout", "20", "--frame-timeout", "60"], None),
+        ] {
+            let line = Line::try_parse_from([&["bb"][..], &urls, options].concat()).unwrap();
+            let found = line.servers.check_speech(ProfileName::Interpreter).err().map(|error| error.to_string());
+            assert_eq!(found.is_some(), expected.is_some(), "{options:?}: {found:?}");
+            assert!(found.unwrap_or_default().starts_with(expected.unwrap_or_default()), "{options:?}");
+        }
+        Line::try_parse_from(["bb", "--llm-timeout", "1"]).unwrap_err();
+    }
 
     #[test]
     fn timeouts_and_urls_are_checked() {
