@@ -144,11 +144,11 @@ impl NodeMemory {
         self.staged.write().unwrap_or_else(PoisonError::into_inner).insert(name, node);
     }
 
-    /// Marks the staged nodes as committed, and moves them to the cache.
-    pub(crate) fn settle(&self) {
+    /// Marks the staged nodes of the blocks up to `newest` as committed, and moves them to the cache.
+    pub(crate) fn settle(&self, newest: u32) {
         let mut staged = self.staged.write().unwrap_or_else(PoisonError::into_inner);
         let mut cache = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
-        for (name, node) in staged.drain() {
+        for (name, node) in staged.extract_if(|_, node| node.birth <= newest) {
             cache.put(name, node);
         }
     }
