@@ -182,8 +182,8 @@ impl Head {
 pub(crate) struct Staged {
     pub(crate) head: Head,
     pub(crate) extrinsics: Vec<Vec<u8>>,
-    born: Vec<(NodeName, Vec<u8>)>,
-    dead: Vec<(NodeName, Option<u32>)>,
+    born: Vec<(NodeName, Arc<Vec<u8>>)>,
+    dead: Vec<(Vec<u8>, Option<u32>)>,
 }
 
 impl Staged {
@@ -395,9 +395,8 @@ impl Store {
         let memory = self.memory();
         let (mut born, mut dead) = (Vec::new(), Vec::new());
         for (name, (bytes, references)) in nodes.drain() {
-            let name = name.into_boxed_slice();
             if references > 0 {
-                born.push((name, bytes));
+                born.push((NodeName::from(name), Arc::new(bytes)));
             } else if references < 0 {
                 let birth = memory.birth(&name);
                 dead.push((name, birth));
