@@ -1,10 +1,11 @@
 //! Speed and resource use of the development chain: `cargo bench -p taonet-benches --bench localnet`.
 //!
 //! The chain is stored in a directory, produces blocks on demand only, and keeps the default history. The benchmark
-//! prints the rows of the table in docs/benchmarks.md. A number after `--` replaces 100 000 as the number of empty
+//! prints the rows of the table in docs/benchmarks.md. A number after `--` replaces 1 000 000 as the number of empty
 //! blocks.
 #![allow(clippy::print_stdout, reason = "the figures are the output")]
 
+use std::cell::Cell;
 use std::hint::black_box;
 use std::path::Path;
 use std::time::Instant;
@@ -12,6 +13,7 @@ use std::time::Instant;
 use anyhow::{Context, Result, anyhow, ensure};
 use codec::{Compact, Decode, Encode};
 use frame_system::EventRecord;
+use futures::{StreamExt, TryStreamExt, stream};
 use sp_core::{H256, Pair, sr25519};
 use taonet_chain::{At, Chain, Client, Detail};
 use taonet_localnet::{Node, NodeConfig, NodeHandle};
@@ -32,6 +34,10 @@ const WEIGHED: u16 = 64;
 const CALLS: usize = 100;
 /// The number of full blocks.
 const FULL: usize = 50;
+/// The number of clients that submit calls at the same time.
+const CLIENTS: usize = 16;
+/// Maximum number of blocks of the chain in memory.
+const IN_MEMORY: u32 = 10_000;
 /// The number of metagraph reads.
 const READS: usize = 101;
 /// 1 TAO, in rao.
@@ -40,7 +46,7 @@ const TAO: u64 = 1_000_000_000;
 #[tokio::main]
 async fn main() -> Result<()> {
     let blocks = std::env::args().skip(1).find(|argument| !argument.starts_with("--"));
-    let blocks = blocks.map_or(Ok(100_000), |text| text.parse())?;
+    let blocks = blocks.map_or(Ok(1_000_000), |text| text.parse())?;
     let directory = tempfile::tempdir()?;
     let config = |directory: Option<&Path>| {
         let mut config = NodeConfig::new(genesis::genesis(&[])?);
@@ -54,17 +60,17 @@ async fn main() -> Result<()> {
     let node = Node::start(fresh).await?;
     node.mine(1).await?;
     let started = since(began);
-    row("a node in this process to its first block", "", &ms(started), &bound);
+    row("a node in this process to its first block", "20 ms", &ms(started), &bound);
 
     let block = mined(&node, blocks).await?;
-    let (bytes, resident) = (size_of_files(directory.path())?, status_kib("VmRSS:")?);
+    let (bytes, peak) = (size_of_files(directory.path())?, status_kib("VmHWM:")?);
     let memory = Node::start(config(None)?).await?;
-    let in_memory = mined(&memory, blocks.div_ceil(10)).await?;
+    let in_memory = mined(&memory, blocks.min(IN_MEMORY)).await?;
     memory.stop().await;
-    let bound = format!("one thread; {} a block, {} where the chain is in memory", us(block), us(in_memory));
+    let bound = format!("{} a block, {} where the chain is in memory", us(block), us(in_memory));
     row(&format!("{blocks} empty blocks a second"), "5 000", &format!("{:.0}", 1.0 / block), &bound);
-    let size = format!("{:.0} MB, {:.0} MB", bytes as f64 / 1e6, resident / 1e3);
-    row("their size on disk and in memory", "1.5 GB, 200 MB", &size, "state and content of 2 500 blocks are kept");
+    let size = format!("{:.0} MB, {:.0} MB", bytes as f64 / 1e6, peak * 1.024e-3);
+    row("their size on disk, most memory", "200 MB, 200 MB", &size, "state and content of 2 500 blocks are kept");
 
     let mut signers = Signers::new()?;
     signers.populate(&node).await?;
@@ -73,10 +79,12 @@ async fn main() -> Result<()> {
         matches!(event, RuntimeEvent::System(frame_system::Event::ExtrinsicSuccess { .. }))
     });
     full.await?.row("remarks of 256 bytes a second", "", check);
-    let full = full_blocks(&node, &mut signers, weights, |event| {
-        matches!(event, RuntimeEvent::SubtensorModule(subtensor::Event::WeightsSet(..)))
-    });
-    full.await?.row(&format!("calls a second that set {WEIGHED} weights"), "3 000", check);
+    let full = full_blocks(&node, &mut signers, weights, is_weights_set);
+    let what = format!("calls a second that set {WEIGHED} weights");
+    full.await?.row(&what, "", check);
+    let rate = concurrent(&node, &mut signers).await?;
+    let bound = format!("blocks are produced while {CLIENTS} clients submit");
+    row(&format!("{what}, of concurrent clients"), "4 000", &format!("{rate:.0}"), &bound);
     check_rows(&node)?;
     metagraph(&node).await?;
     node.stop().await;
@@ -85,7 +93,7 @@ async fn main() -> Result<()> {
     let node = Node::start(config(Some(directory.path()))?).await?;
     row("opening that chain again", "", &ms(since(began)), "");
     node.stop().await;
-    let peak = format!("{:.0} MB", status_kib("VmHWM:")? / 1e3);
+    let peak = format!("{:.0} MB", status_kib("VmHWM:")? * 1.024e-3);
     row("most memory of this process, with all of the above", "", &peak, "");
     Ok(())
 }
@@ -185,20 +193,56 @@ impl PerCall {
     }
 }
 
-/// Full blocks of a hundred calls each, signed by the validators in turn and submitted one by one; each call must emit
-/// its event.
+/// Returns calls for the full blocks, signed by the validators in turn.
+fn signed_in_turn(node: &NodeHandle, signers: &mut Signers, call: &RuntimeCall) -> Vec<Vec<u8>> {
+    let mut calls = Vec::new();
+    for number in 0..CALLS * FULL {
+        let turn = number % signers.validators.len();
+        calls.extend(signers.validators.get_mut(turn).map(|signer| signed(node, signer, call)));
+    }
+    calls
+}
+
+fn is_weights_set(event: &RuntimeEvent) -> bool {
+    matches!(event, RuntimeEvent::SubtensorModule(subtensor::Event::WeightsSet(..)))
+}
+
+/// Measures the calls per second that set weights, from the first submission to the commit of the last block, while
+/// blocks are produced one after the other.
+async fn concurrent(node: &NodeHandle, signers: &mut Signers) -> Result<f64> {
+    let calls = signed_in_turn(node, signers, &weights());
+    let (wanted, submitted) = (calls.len(), Cell::new(0));
+    let began = Instant::now();
+    let submitting = stream::iter(calls).map(Ok).try_for_each_concurrent(CLIENTS, async |call| {
+        node.submit(call).await?;
+        submitted.set(submitted.get() + 1);
+        anyhow::Ok(())
+    });
+    let producing = async {
+        let mut set = 0;
+        loop {
+            let complete = submitted.get() == wanted;
+            node.mine(1).await?;
+            set += count(node, is_weights_set)?;
+            if complete {
+                return anyhow::Ok(set);
+            }
+        }
+    };
+    let ((), set) = futures::try_join!(submitting, producing)?;
+    let seconds = since(began);
+    ensure!(set == wanted, "only {set} of {wanted} calls set weights");
+    Ok(wanted as f64 / seconds)
+}
+
+/// Full blocks of a hundred calls each, submitted one by one; each call must emit its event.
 async fn full_blocks(
     node: &NodeHandle,
     signers: &mut Signers,
     call: fn() -> RuntimeCall,
     expected: fn(&RuntimeEvent) -> bool,
 ) -> Result<PerCall> {
-    let call = call();
-    let mut calls = Vec::new();
-    for number in 0..CALLS * FULL {
-        let turn = number % signers.validators.len();
-        calls.extend(signers.validators.get_mut(turn).map(|signer| signed(node, signer, &call)));
-    }
+    let calls = signed_in_turn(node, signers, &call());
     // The inherent call also succeeds in every block.
     node.mine(1).await?;
     let without = count(node, expected)?;

@@ -2,21 +2,24 @@
 //!
 //! A block is announced after its commit, never before: everything that a client has seen survives `kill -9`. Blocks
 //! that are due at the same time (after `mine 1000`, or on the fastest clock) share a commit as long as none of them
-//! includes a submitted extrinsic.
+//! includes a submitted extrinsic. A second thread writes one group of such blocks while the author builds the next.
 
 mod build;
 mod shield;
 mod simulate;
 #[cfg(test)]
 mod tests;
-mod values;
 
+use std::panic::resume_unwind;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use codec::Encode;
+use sp_runtime::traits::BlakeTwo256;
+use sp_state_machine::Backend;
 use taonet_localnet_runtime::dev::{Directive, StorageEntry, impersonate};
 use taonet_localnet_runtime::mev_shield::{ShieldKey, development_key};
 use taonet_localnet_runtime::{AccountId, RuntimeCall};
@@ -27,9 +30,8 @@ use crate::clock::{Clock, difference, wall_millis};
 use crate::execute::{CallError, Overlay, call_as, within};
 use crate::meter;
 use crate::pool::{Included, Queued, TxEvent};
-use crate::store::{Head, SnapshotError, Staged, State, StoreError, Target, Time};
+use crate::store::{Head, SnapshotError, Staged, StoreError, Target, Time};
 use build::{Addition, Left, build, stated_time};
-use values::Values;
 
 pub(crate) use build::Applied;
 pub use build::BuildError;
@@ -132,13 +134,61 @@ struct Waiting {
     included: Vec<Included>,
 }
 
+/// Blocks that share a commit.
+#[derive(Default)]
+struct Group {
+    staged: Vec<Staged>,
+    waiting: Vec<Waiting>,
+    weight: usize,
+}
+
+impl Group {
+    fn push(&mut self, staged: Staged, waiting: Waiting) {
+        self.weight += staged.weight();
+        self.staged.push(staged);
+        self.waiting.push(waiting);
+    }
+
+    fn is_empty(&self) -> bool {
+        self.staged.is_empty()
+    }
+
+    fn is_full(&self) -> bool {
+        self.staged.len() >= GROUP || self.weight >= GROUP_BYTES
+    }
+
+    /// Commits the blocks, then announces them.
+    fn commit(self, chain: &Chain) -> Result<(), StoreError> {
+        if let Err(error) = chain.store.commit(&self.staged) {
+            self.drop_extrinsics();
+            return Err(error);
+        }
+        for Waiting { block, included } in self.waiting {
+            let hash = block.head.hash;
+            chain.publish(block);
+            for call in included {
+                call.watcher.send(TxEvent::InBlock(hash));
+                call.watcher.send(TxEvent::Finalized(hash));
+            }
+        }
+        Ok(())
+    }
+
+    /// Reports the extrinsics of blocks that are lost.
+    fn drop_extrinsics(self) {
+        for call in self.waiting.into_iter().flat_map(|waiting| waiting.included) {
+            call.watcher.send(TxEvent::Dropped);
+        }
+    }
+}
+
 /// Returns the block time in the chain's state, in milliseconds.
-pub(crate) fn slot(state: &State) -> Result<u64, CallError> {
+pub(crate) fn slot(state: &impl Backend<BlakeTwo256>) -> Result<u64, CallError> {
     call_as(&mut Overlay::default(), state, "AuraApi_slot_duration", &[])
 }
 
 /// Returns the time after which the block after `head` is stamped, in milliseconds.
-fn stated_at(head: &Head, state: &State, time: Time) -> Result<u64, BuildError> {
+fn stated_at(head: &Head, state: &impl Backend<BlakeTwo256, Error = String>, time: Time) -> Result<u64, BuildError> {
     match head.number() {
         // The genesis block has no timestamp.
         0 if time.floor == 0 => Ok(wall_millis()),
@@ -162,11 +212,7 @@ pub(crate) struct Author {
     stated: u64,
     time: Time,
     shield_key: ShieldKey,
-    /// Values of the tip's state.
-    values: Values,
-    staged: Vec<Staged>,
-    waiting: Vec<Waiting>,
-    weight: usize,
+    group: Group,
     flushed: Instant,
 }
 
@@ -199,23 +245,8 @@ impl Author {
             chain.store.set_time(time)?;
         }
         let stated = stated_at(&tip, &state, time)?;
-        let (staged, waiting, flushed) = (Vec::new(), Vec::new(), Instant::now());
-        let (shield_key, values) = (development_key(), Values::default());
-        Ok(Self {
-            chain,
-            clock,
-            stopping,
-            slot,
-            tip,
-            stated,
-            time,
-            shield_key,
-            values,
-            staged,
-            waiting,
-            weight: 0,
-            flushed,
-        })
+        let (shield_key, group, flushed) = (development_key(), Group::default(), Instant::now());
+        Ok(Self { chain, clock, stopping, slot, tip, stated, time, shield_key, group, flushed })
     }
 
     /// Produces blocks until shutdown, or until every sender of commands is dropped.
@@ -329,25 +360,41 @@ impl Author {
 
     /// Produces and commits a number of blocks; stops early when `wanted` returns false.
     fn make_while(&mut self, blocks: u32, wanted: impl Fn() -> bool) -> Result<(), AuthorError> {
-        for _ in 0..blocks {
-            if !wanted() {
-                break;
-            }
-            if self.is_stopping() {
-                self.commit()?;
-                return Err(AuthorError::Stopping);
-            }
-            match self.make_one() {
-                Ok(calls) if calls > 0 => self.commit()?,
-                Ok(_) if self.staged.len() >= GROUP || self.weight >= GROUP_BYTES => self.commit()?,
-                Ok(_) => {}
+        let mut left = blocks;
+        loop {
+            let group = std::mem::take(&mut self.group);
+            let chain = self.chain.clone();
+            let (written, made) = thread::scope(|scope| {
+                let writing = (!group.is_empty()).then(|| scope.spawn(move || group.commit(&chain)));
+                let made = self.make_group(&mut left, &wanted);
+                let written = writing.map_or(Ok(Ok(())), thread::ScopedJoinHandle::join);
+                (written.unwrap_or_else(|panic| resume_unwind(panic)), made)
+            });
+            self.settle(written)?;
+            match made {
+                Ok(true) => {}
+                Ok(false) => return self.commit(),
                 Err(error) => {
                     self.commit()?;
                     return Err(error);
                 }
             }
         }
-        self.commit()
+    }
+
+    /// Produces blocks that share a commit. Returns whether more blocks are to be produced.
+    fn make_group(&mut self, left: &mut u32, wanted: impl Fn() -> bool) -> Result<bool, AuthorError> {
+        while *left > 0 && wanted() {
+            if self.is_stopping() {
+                return Err(AuthorError::Stopping);
+            }
+            let included = self.make_one()?;
+            *left -= 1;
+            if included > 0 || self.group.is_full() {
+                return Ok(*left > 0);
+            }
+        }
+        Ok(false)
     }
 
     /// Produces one block, and returns the number of included extrinsics from the pool.
@@ -373,56 +420,45 @@ impl Author {
         let now = wall_millis().saturating_add_signed(self.time.offset);
         let millis = self.clock.stamp(self.stated, self.slot, now);
         let state = self.chain.store.tip(&self.tip)?;
-        let known = self.values.of(&state);
-        let built = build(&self.tip, &known, millis, self.slot, queued, &self.shield_key, addition)?;
-        self.values.advance(built.head.header.state_root, &built.changes);
+        let built = build(&self.tip, &state, millis, self.slot, queued, &self.shield_key, addition)?;
+        state.advance(built.head.header.state_root, &built.changes);
         let seq_of = |position: usize| queued.get(position).map(|call| call.seq);
         let included: Vec<_> = built.included.iter().filter_map(|position| seq_of(*position)).collect();
         let invalid = built.left.iter().filter(|(_, why)| *why == Left::Invalid);
         let invalid: Vec<_> = invalid.filter_map(|(position, _)| seq_of(*position)).collect();
         let staged = self.chain.store.stage(built.head.clone(), built.extrinsics, built.nodes);
         let watchers = self.chain.pool.advance(built.head.clone(), &included, &invalid);
-        self.weight += staged.weight();
-        self.staged.push(staged);
         self.tip = built.head.clone();
         self.stated = millis;
         let block = NewBlock { head: built.head, changes: built.changes };
-        self.waiting.push(Waiting { block, included: watchers });
+        self.group.push(staged, Waiting { block, included: watchers });
         meter::block(self.tip.number(), included.len(), invalid.len(), began.elapsed());
         Ok((included.len(), built.applied))
     }
 
-    /// Commits the staged blocks, then announces them.
+    /// Commits the produced blocks, then announces them.
     fn commit(&mut self) -> Result<(), AuthorError> {
-        if self.staged.is_empty() {
+        if self.group.is_empty() {
             return Ok(());
         }
-        if let Err(error) = self.chain.store.commit(&self.staged) {
+        let written = std::mem::take(&mut self.group).commit(&self.chain);
+        self.settle(written)
+    }
+
+    /// Continues after a commit; if it failed, from the newest committed block.
+    fn settle(&mut self, written: Result<(), StoreError>) -> Result<(), AuthorError> {
+        if let Err(error) = written {
             self.fall_back();
             return Err(error.into());
-        }
-        self.staged.clear();
-        self.weight = 0;
-        let waiting = std::mem::take(&mut self.waiting);
-        for Waiting { block, included } in waiting {
-            let hash = block.head.hash;
-            self.chain.publish(block);
-            for call in included {
-                call.watcher.send(TxEvent::InBlock(hash));
-                call.watcher.send(TxEvent::Finalized(hash));
-            }
         }
         self.flush();
         Ok(())
     }
 
-    /// Drops the staged blocks, which the store has discarded.
+    /// Drops the blocks that are not committed.
     fn fall_back(&mut self) {
-        self.staged.clear();
-        self.weight = 0;
-        for call in std::mem::take(&mut self.waiting).into_iter().flat_map(|waiting| waiting.included) {
-            call.watcher.send(TxEvent::Dropped);
-        }
+        self.chain.store.discard();
+        std::mem::take(&mut self.group).drop_extrinsics();
         self.tip = self.chain.head();
         self.chain.pool.fall_back(self.tip.clone());
     }

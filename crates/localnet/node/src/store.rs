@@ -10,6 +10,7 @@ mod snapshot;
 #[cfg(test)]
 mod tests;
 mod time;
+mod values;
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read};
@@ -31,11 +32,13 @@ use taonet_localnet_runtime::{Header, VERSION};
 
 use file::{Flushing, LazyFile};
 use nodes::{NODES, Node, NodeMemory, NodeName, NodeView, find, row_key};
+use values::Values;
 
 pub use named::Snapshot;
 pub(crate) use named::Target;
 pub use snapshot::{SnapshotError, load_snapshot};
 pub(crate) use time::Time;
+pub(crate) use values::KnownState;
 
 const HEADERS: TableDefinition<'static, u32, &[u8]> = TableDefinition::new("headers");
 const BODIES: TableDefinition<'static, u32, &[u8]> = TableDefinition::new("bodies");
@@ -179,8 +182,8 @@ impl Head {
 pub(crate) struct Staged {
     pub(crate) head: Head,
     pub(crate) extrinsics: Vec<Vec<u8>>,
-    born: Vec<(NodeName, Vec<u8>)>,
-    dead: Vec<(NodeName, Option<u32>)>,
+    born: Vec<(NodeName, Arc<Vec<u8>>)>,
+    dead: Vec<(Vec<u8>, Option<u32>)>,
 }
 
 impl Staged {
@@ -195,6 +198,7 @@ pub(crate) struct Store {
     database: Arc<Database>,
     /// Replaced by a revert, after which older views may still fill the previous one.
     memory: RwLock<Arc<NodeMemory>>,
+    values: Arc<RwLock<Values>>,
     history: History,
     flushing: Flushing,
     path: Option<PathBuf>,
@@ -218,6 +222,7 @@ impl Store {
         let store = Self {
             database: Arc::new(database),
             memory: RwLock::new(Arc::new(NodeMemory::new())),
+            values: Arc::default(),
             history,
             flushing,
             path: directory.map(|directory| directory.join(FILE)),
@@ -234,6 +239,7 @@ impl Store {
         let store = Self {
             database: Arc::new(database),
             memory: RwLock::new(Arc::new(NodeMemory::new())),
+            values: Arc::default(),
             history: History::Archive,
             flushing,
             path: None,
@@ -272,10 +278,11 @@ impl Store {
             write.open_table(HEADERS)?.insert(0, genesis.encode().as_slice())?;
             write.open_table(NUMBERS)?.insert(&genesis.hash.0, 0)?;
         }
+        let first = head.number();
         let staged = self.stage(head, Vec::new(), nodes);
         self.write(&write, &[staged])?;
         write.commit()?;
-        self.memory().settle();
+        self.memory().settle(first);
         Ok(())
     }
 
@@ -343,9 +350,10 @@ impl Store {
     }
 
     /// Returns the state after `head`, which may be a staged block.
-    pub(crate) fn tip(&self, head: &Head) -> Result<State, StoreError> {
+    pub(crate) fn tip(&self, head: &Head) -> Result<KnownState, StoreError> {
         let memory = self.memory();
-        self.view(memory, &self.database.begin_read()?, head, true)
+        let state = self.view(memory, &self.database.begin_read()?, head, true)?;
+        Ok(KnownState::new(state, self.values.clone()))
     }
 
     /// Returns the nodes in memory. A view takes them before its transaction begins: a view of reverted blocks must not
@@ -387,9 +395,8 @@ impl Store {
         let memory = self.memory();
         let (mut born, mut dead) = (Vec::new(), Vec::new());
         for (name, (bytes, references)) in nodes.drain() {
-            let name = name.into_boxed_slice();
             if references > 0 {
-                born.push((name, bytes));
+                born.push((NodeName::from(name), Arc::new(bytes)));
             } else if references < 0 {
                 let birth = memory.birth(&name);
                 dead.push((name, birth));
@@ -402,21 +409,23 @@ impl Store {
         Staged { head, extrinsics, born, dead }
     }
 
-    /// Commits the staged blocks and prunes old ones, in one transaction.
+    /// Commits the oldest staged blocks and prunes old ones, in one transaction. Later blocks may be staged meanwhile.
     ///
     /// # Errors
-    /// [`StoreError`]; the staged blocks are then lost.
+    /// [`StoreError`]; the blocks then stay staged until [`Self::discard`].
     pub(crate) fn commit(&self, blocks: &[Staged]) -> Result<(), StoreError> {
-        let written = self.database.begin_write().map_err(StoreError::from).and_then(|write| {
-            self.write(&write, blocks)?;
-            self.prune(&write, blocks)?;
-            Ok(write.commit()?)
-        });
-        match written {
-            Ok(()) => self.memory().settle(),
-            Err(_) => self.memory().discard(),
-        }
-        written
+        let Some(newest) = blocks.last().map(|block| block.head.number()) else { return Ok(()) };
+        let write = self.database.begin_write()?;
+        self.write(&write, blocks)?;
+        self.prune(&write, blocks)?;
+        write.commit()?;
+        self.memory().settle(newest);
+        Ok(())
+    }
+
+    /// Discards all staged blocks.
+    pub(crate) fn discard(&self) {
+        self.memory().discard();
     }
 
     #[allow(clippy::unused_self, reason = "operates on the tables of this store")]

@@ -14,10 +14,9 @@ use taonet_localnet_runtime::mev_shield::ShieldKey;
 use taonet_localnet_runtime::{Header, UncheckedExtrinsic};
 
 use super::shield;
-use super::values::KnownState;
 use crate::execute::{CallError, Overlay, call, call_as};
 use crate::pool::{Queued, SubmitError};
-use crate::store::{Head, State};
+use crate::store::{Head, KnownState};
 
 /// A block counts as full once this many extrinsics have exceeded its remaining weight.
 const MISFITS: usize = 8;
@@ -116,18 +115,18 @@ pub(crate) struct Built {
 }
 
 /// A block while it is built.
-pub(super) struct Draft<'a, 's> {
+pub(super) struct Draft<'a> {
     pub(super) overlay: Overlay,
-    state: &'a KnownState<'s>,
+    state: &'a KnownState,
     number: u32,
     extrinsics: Vec<Vec<u8>>,
 }
 
-impl<'a, 's> Draft<'a, 's> {
+impl<'a> Draft<'a> {
     /// Begins the block after `parent`, with its inherents. Also returns its header, without roots.
     pub(super) fn begin(
         parent: &Head,
-        state: &'a KnownState<'s>,
+        state: &'a KnownState,
         millis: u64,
         slot: u64,
         addition: Option<&Addition>,
@@ -199,7 +198,7 @@ impl<'a, 's> Draft<'a, 's> {
 /// the queue.
 pub(crate) fn build(
     parent: &Head,
-    state: &KnownState<'_>,
+    state: &KnownState,
     millis: u64,
     slot: u64,
     queued: &[Queued],
@@ -238,7 +237,7 @@ pub(crate) fn build(
 }
 
 /// Applies an extrinsic that was decrypted from a ciphertext; drops it if it is invalid.
-fn take_shielded(draft: &mut Draft<'_, '_>, extrinsic: &[u8]) {
+fn take_shielded(draft: &mut Draft<'_>, extrinsic: &[u8]) {
     match draft.apply(extrinsic) {
         Ok(Ok(_)) => {}
         Ok(Err(error)) => tracing::debug!(%error, "invalid encrypted extrinsic dropped"),
@@ -246,11 +245,7 @@ fn take_shielded(draft: &mut Draft<'_, '_>, extrinsic: &[u8]) {
     }
 }
 
-fn take_calls(
-    draft: &mut Draft<'_, '_>,
-    queued: &[Queued],
-    shield_key: &ShieldKey,
-) -> (Vec<usize>, Vec<(usize, Left)>) {
+fn take_calls(draft: &mut Draft<'_>, queued: &[Queued], shield_key: &ShieldKey) -> (Vec<usize>, Vec<(usize, Left)>) {
     let (mut included, mut left, mut misfits) = (Vec::new(), Vec::new(), 0);
     for (position, call) in queued.iter().enumerate() {
         if misfits >= MISFITS {
@@ -284,7 +279,7 @@ fn take_calls(
 }
 
 /// Returns the value of `Timestamp.Now` in a state, in milliseconds; 0 before the first block.
-pub(crate) fn stated_time(state: &State) -> Result<u64, String> {
+pub(crate) fn stated_time(state: &impl Backend<BlakeTwo256, Error = String>) -> Result<u64, String> {
     let key = [twox_128(b"Timestamp"), twox_128(b"Now")].concat();
     let value = state.storage(&key)?;
     Ok(value.and_then(|bytes| u64::decode(&mut bytes.as_slice()).ok()).unwrap_or(0))

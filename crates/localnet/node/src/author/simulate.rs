@@ -5,7 +5,6 @@ use sp_io::hashing::twox_128;
 use sp_runtime::DispatchResult;
 
 use super::build::Draft;
-use super::values::Values;
 use super::{AuthorError, slot, stated_at};
 use crate::chain::Chain;
 use crate::clock::{Clock, wall_millis};
@@ -34,12 +33,10 @@ pub(crate) fn simulate(chain: &Chain, clock: Clock, extrinsic: &[u8]) -> Result<
     let (slot, time) = (slot(&state)?, chain.store.time()?);
     let now = wall_millis().saturating_add_signed(time.offset);
     let millis = clock.stamp(stated_at(&parent, &state, time)?, slot, now);
-    let mut values = Values::default();
-    let known = values.of(&state);
-    let (mut draft, _) = Draft::begin(&parent, &known, millis, slot, None)?;
+    let (mut draft, _) = Draft::begin(&parent, &state, millis, slot, None)?;
     let applied = draft.add(extrinsic)?;
     let key = [twox_128(b"System"), twox_128(b"Events")].concat();
-    let events = within(&mut draft.overlay, &known, || sp_io::storage::get(&key))?;
+    let events = within(&mut draft.overlay, &state, || sp_io::storage::get(&key))?;
     let events = events.map(|events| events.to_vec()).unwrap_or_default();
     Ok(Simulated { parent: parent.hash, index: applied.index, result: applied.result, events })
 }

@@ -79,11 +79,28 @@ fn nothing_is_announced_before_it_is_on_disk() {
     assert!(matches!(&*news.try_recv().unwrap(), News::Block(block) if block.head == committed));
 }
 
-/// A storage backend that counts flushes to disk.
+/// Blocks that share a commit, and are built while others are written, are the same as single ones.
+#[test]
+fn blocks_are_the_same_in_groups_and_one_by_one() {
+    let (mut one, mut other) = (author(), author());
+    let blocks = 3 * GROUP as u32 + 5;
+    one.make(blocks).unwrap();
+    for _ in 0..blocks {
+        other.make(1).unwrap();
+    }
+    assert_eq!(one.tip, other.tip);
+    for author in [one, other] {
+        assert_eq!(author.chain.head(), author.tip);
+        assert_eq!(author.chain.store.head().unwrap(), author.tip);
+    }
+}
+
+/// A storage backend that counts flushes to disk, and whose writes fail while the disk is full.
 #[derive(Debug, Default)]
 struct Disk {
     file: InMemoryBackend,
     flushes: Arc<AtomicUsize>,
+    full: Arc<AtomicBool>,
 }
 
 impl StorageBackend for Disk {
@@ -105,8 +122,27 @@ impl StorageBackend for Disk {
     }
 
     fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
+        if self.full.load(Ordering::SeqCst) {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
         self.file.write(offset, data)
     }
+}
+
+#[test]
+fn blocks_that_cannot_be_written_are_not_announced_nor_built_on() {
+    let disk = Disk::default();
+    let full = disk.full.clone();
+    let mut author = author_on(Store::on(disk, genesis::genesis(&[]).unwrap()));
+    author.make(1).unwrap();
+    let first = author.tip.clone();
+    let (_, mut news) = author.chain.follow();
+    full.store(true, Ordering::SeqCst);
+    // One group fails while the next is built.
+    assert!(matches!(author.make(3 * GROUP as u32), Err(AuthorError::Store(_))));
+    assert!(news.try_recv().is_err());
+    assert!(author.group.is_empty());
+    assert_eq!((&author.tip, author.chain.head(), author.chain.pool.tip()), (&first, first.clone(), first.clone()));
 }
 
 #[test]

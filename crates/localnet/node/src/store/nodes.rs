@@ -27,21 +27,21 @@ const ENTRY_OVERHEAD: usize = 128;
 const TAG: usize = 8;
 
 /// Identifier of a node as in the trie's own memory databases: the prefix, then 32 bytes of hash.
-pub(crate) type NodeName = Box<[u8]>;
+pub(crate) type NodeName = Arc<[u8]>;
 
 /// A node and the block that created it.
 #[derive(Debug, Clone)]
 pub(crate) struct Node {
     pub(crate) birth: u32,
-    pub(crate) bytes: DBValue,
+    pub(crate) bytes: Arc<DBValue>,
 }
 
-fn name_of(hash: &H256, prefix: Prefix<'_>) -> NodeName {
+fn name_of(hash: &H256, prefix: Prefix<'_>) -> Vec<u8> {
     let mut name = Vec::with_capacity(prefix.0.len() + 33);
     name.extend_from_slice(prefix.0);
     name.extend(prefix.1);
     name.extend_from_slice(hash.as_bytes());
-    name.into_boxed_slice()
+    name
 }
 
 /// Returns the key of a node's row: length of the prefix, prefix, creating block, first bytes of the hash.
@@ -81,7 +81,7 @@ pub(crate) fn find(
         let (key, value) = row?;
         let Some(birth) = birth_of(key.value()) else { continue };
         if key.value().ends_with(tag) {
-            return Ok(Some(Node { birth, bytes: value.value().to_vec() }));
+            return Ok(Some(Node { birth, bytes: Arc::new(value.value().to_vec()) }));
         }
     }
     Ok(None)
@@ -144,11 +144,11 @@ impl NodeMemory {
         self.staged.write().unwrap_or_else(PoisonError::into_inner).insert(name, node);
     }
 
-    /// Marks the staged nodes as committed, and moves them to the cache.
-    pub(crate) fn settle(&self) {
+    /// Marks the staged nodes of the blocks up to `newest` as committed, and moves them to the cache.
+    pub(crate) fn settle(&self, newest: u32) {
         let mut staged = self.staged.write().unwrap_or_else(PoisonError::into_inner);
         let mut cache = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
-        for (name, node) in staged.drain() {
+        for (name, node) in staged.extract_if(|_, node| node.birth <= newest) {
             cache.put(name, node);
         }
     }
@@ -186,12 +186,12 @@ impl TrieBackendStorage<BlakeTwo256> for NodeView {
     fn get(&self, hash: &H256, prefix: Prefix<'_>) -> Result<Option<DBValue>, String> {
         let name = name_of(hash, prefix);
         if let Some(node) = self.memory.get(&name) {
-            return Ok(Some(node.bytes));
+            return Ok(Some(DBValue::clone(&node.bytes)));
         }
         let Some(node) = self.read(&name).map_err(|error| error.to_string())? else { return Ok(None) };
         if self.newest {
-            self.memory.remember(name, node.clone());
+            self.memory.remember(name.into(), node.clone());
         }
-        Ok(Some(node.bytes))
+        Ok(Some(DBValue::clone(&node.bytes)))
     }
 }

@@ -57,6 +57,7 @@ fn pairs(store: &Store, head: &Head) -> Vec<(Vec<u8>, Vec<u8>)> {
     let fresh = Store {
         database: store.database.clone(),
         memory: RwLock::new(Arc::new(NodeMemory::new())),
+        values: Arc::default(),
         history: store.history,
         flushing: Flushing::default(),
         path: None,

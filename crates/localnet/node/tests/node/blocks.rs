@@ -2,8 +2,11 @@
 
 use codec::Encode;
 use serde_json::{Value, json};
+use taonet_localnet_runtime::types::NetUid;
+use taonet_localnet_runtime::{RuntimeCall, subtensor};
 
-use crate::support::{START, ask, get, node, remark, signed, storage_key, unhex};
+use crate::impersonate::reexecute;
+use crate::support::{START, account, ask, get, node, remark, signed, storage_key, transfer, unhex};
 
 #[tokio::test]
 async fn a_header_hashes_to_the_blocks_hash() {
@@ -82,4 +85,40 @@ async fn the_same_start_gives_the_same_chain() {
     assert_eq!(one.mine(1).await.unwrap(), two.mine(71).await.unwrap());
     one.stop().await;
     two.stop().await;
+}
+
+/// Blocks are built with values in memory, while calls arrive and earlier blocks are written. Each block is the same as
+/// its execution on the stored state of its parent.
+#[tokio::test]
+async fn every_block_is_its_execution_on_the_stored_state() {
+    let node = node().await;
+    let register = |number: u32| {
+        let hotkey = account(&format!("hotkey {number}"));
+        RuntimeCall::SubtensorModule(subtensor::Call::burned_register { netuid: NetUid(59), hotkey })
+    };
+    let calls = (0..60).map(|nonce| match nonce % 3 {
+        0 => register(nonce),
+        1 => transfer(&format!("account {nonce}"), 1_000_000 * u64::from(nonce)),
+        _ => remark("call"),
+    });
+    let calls: Vec<_> = (0..).zip(calls).map(|(nonce, call)| signed(&node, "Alice", nonce, &call)).collect();
+    let wanted = calls.len();
+    let submitting = async {
+        for call in calls {
+            node.submit(call).await.unwrap();
+        }
+    };
+    let ((), produced) = tokio::join!(submitting, node.mine(400));
+    produced.unwrap();
+    let head = node.mine(1).await.unwrap();
+    let mut included = 0;
+    for number in 1..=head.number() {
+        let hash = get(&node, "chain_getBlockHash", json!([number])).await;
+        let block = get(&node, "chain_getBlock", json!([hash])).await;
+        // The first extrinsic is the inherent.
+        included += block["block"]["extrinsics"].as_array().unwrap().len() - 1;
+        reexecute(&node, &hash).await.unwrap_or_else(|error| panic!("block {number}: {error}"));
+    }
+    assert_eq!(included, wanted);
+    node.stop().await;
 }

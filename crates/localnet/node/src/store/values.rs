@@ -1,9 +1,8 @@
-//! Values of the newest state in memory: most blocks read the same items again, and reading one from the trie takes
-//! several nodes.
+//! Values of the newest state in memory: blocks and the transaction pool read mostly the same items again, and reading
+//! one from the trie takes several nodes.
 
-use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap};
-use std::marker::PhantomData;
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use sp_core::H256;
 use sp_core::storage::{ChildInfo, StateVersion};
@@ -15,7 +14,7 @@ use sp_state_machine::{
 use sp_trie::MerkleValue;
 use taonet_localnet_runtime::dev::StorageEntry;
 
-use crate::store::State;
+use super::State;
 
 /// Maximum size of the values and their keys in bytes; beyond it they are read from the trie again.
 const MAX_BYTES: usize = 16 << 20;
@@ -38,16 +37,12 @@ pub(crate) struct Values {
 }
 
 impl Values {
-    /// Returns a view of `state` that reads known values from memory, and others from the trie.
-    pub(crate) fn of<'a>(&'a mut self, state: &'a State) -> KnownState<'a> {
-        if self.root != *state.root() {
-            *self = Self { root: *state.root(), ..Self::default() };
+    /// Applies the changes of the block after the state with root `parent`. The values of another state are forgotten.
+    fn advance(&mut self, parent: H256, root: H256, changes: &[StorageEntry]) {
+        if self.root != parent {
+            *self = Self { root, ..Self::default() };
+            return;
         }
-        KnownState { state, values: RefCell::new(self) }
-    }
-
-    /// Applies the changes of the next block.
-    pub(crate) fn advance(&mut self, root: H256, changes: &[StorageEntry]) {
         self.root = root;
         for (key, value) in changes {
             self.change(key, value.as_ref());
@@ -97,14 +92,40 @@ fn size(value: Option<&StorageValue>) -> usize {
     value.map_or(0, Vec::len)
 }
 
-/// A state of which some values are known.
+/// A state that reads known values from memory, and others from the trie.
 #[derive(Debug)]
-pub(crate) struct KnownState<'a> {
-    state: &'a State,
-    values: RefCell<&'a mut Values>,
+pub(crate) struct KnownState {
+    state: State,
+    /// Values of this state, or of another one if blocks were built since.
+    values: Arc<RwLock<Values>>,
 }
 
-impl KnownState<'_> {
+impl KnownState {
+    pub(crate) fn new(state: State, values: Arc<RwLock<Values>>) -> Self {
+        Self { state, values }
+    }
+
+    /// Makes the values those of the next block, with the state root `root`.
+    pub(crate) fn advance(&self, root: H256, changes: &[StorageEntry]) {
+        self.values.write().unwrap_or_else(PoisonError::into_inner).advance(*self.state.root(), root, changes);
+    }
+
+    /// Returns the values, unless they are those of another state.
+    fn values(&self) -> Option<RwLockReadGuard<'_, Values>> {
+        let values = self.values.read().unwrap_or_else(PoisonError::into_inner);
+        (values.root == *self.state.root()).then_some(values)
+    }
+
+    fn values_mut(&self) -> Option<RwLockWriteGuard<'_, Values>> {
+        let values = self.values.write().unwrap_or_else(PoisonError::into_inner);
+        (values.root == *self.state.root()).then_some(values)
+    }
+
+    /// Returns the value of a key, if it is known.
+    fn known(&self, key: &[u8]) -> Option<Option<StorageValue>> {
+        self.values()?.items.get(key).cloned()
+    }
+
     /// Whether no key has this prefix.
     fn is_empty(&self, prefix: &[u8]) -> Outcome<bool> {
         let follows = self.next_storage_key(prefix)?.is_some_and(|next| next.starts_with(prefix));
@@ -114,39 +135,45 @@ impl KnownState<'_> {
     /// Whether a key has this value. The value of an unknown key is only read to find out whether the key exists.
     fn has(&self, key: &[u8], value: Option<&[u8]>) -> bool {
         match value {
-            Some(value) => self.values.borrow().items.get(key).is_some_and(|item| item.as_deref() == Some(value)),
+            Some(value) => self
+                .values()
+                .is_some_and(|values| values.items.get(key).is_some_and(|item| item.as_deref() == Some(value))),
             None => matches!(self.storage(key), Ok(None)),
         }
     }
 }
 
-impl<'a> Backend<BlakeTwo256> for KnownState<'a> {
+impl Backend<BlakeTwo256> for KnownState {
     type Error = DefaultError;
     type TrieBackendStorage = <State as Backend<BlakeTwo256>>::TrieBackendStorage;
-    type RawIter = Keys<'a>;
+    type RawIter = Keys;
 
     fn storage(&self, key: &[u8]) -> Outcome<Option<StorageValue>> {
-        if let Some(value) = self.values.borrow().items.get(key) {
-            return Ok(value.clone());
+        if let Some(value) = self.known(key) {
+            return Ok(value);
         }
         let value = self.state.storage(key)?;
-        self.values.borrow_mut().remember(key, value.as_ref());
+        if let Some(mut values) = self.values_mut() {
+            values.remember(key, value.as_ref());
+        }
         Ok(value)
     }
 
     fn exists_storage(&self, key: &[u8]) -> Outcome<bool> {
-        if let Some(value) = self.values.borrow().items.get(key) {
-            return Ok(value.is_some());
+        if let Some(exists) = self.values().and_then(|values| values.items.get(key).map(Option::is_some)) {
+            return Ok(exists);
         }
         Ok(self.storage(key)?.is_some())
     }
 
     fn next_storage_key(&self, key: &[u8]) -> Outcome<Option<StorageKey>> {
-        if let Some(next) = self.values.borrow().next.get(key) {
-            return Ok(next.clone());
+        if let Some(next) = self.values().and_then(|values| values.next.get(key).cloned()) {
+            return Ok(next);
         }
         let next = self.state.next_storage_key(key)?;
-        self.values.borrow_mut().remember_next(key, next.as_ref());
+        if let Some(mut values) = self.values_mut() {
+            values.remember_next(key, next.as_ref());
+        }
         Ok(next)
     }
 
@@ -155,8 +182,7 @@ impl<'a> Backend<BlakeTwo256> for KnownState<'a> {
             Some(prefix) if args.child_info.is_none() => self.is_empty(prefix)?,
             _ => false,
         };
-        let keys = if empty { TrieKeys::default() } else { self.state.raw_iter(args)? };
-        Ok(Keys { keys, _state: PhantomData })
+        Ok(Keys(if empty { TrieKeys::default() } else { self.state.raw_iter(args)? }))
     }
 
     // Without changes that have no effect: the root is the same, and the trie reads no nodes for them.
@@ -211,25 +237,22 @@ impl<'a> Backend<BlakeTwo256> for KnownState<'a> {
 }
 
 /// An iterator over the keys of a [`KnownState`].
-pub(crate) struct Keys<'a> {
-    keys: TrieKeys,
-    _state: PhantomData<&'a ()>,
-}
+pub(crate) struct Keys(TrieKeys);
 
-impl<'a> StorageIterator<BlakeTwo256> for Keys<'a> {
-    type Backend = KnownState<'a>;
+impl StorageIterator<BlakeTwo256> for Keys {
+    type Backend = KnownState;
     type Error = DefaultError;
 
-    fn next_key(&mut self, known: &KnownState<'a>) -> Option<Outcome<StorageKey>> {
-        self.keys.next_key(known.state)
+    fn next_key(&mut self, known: &KnownState) -> Option<Outcome<StorageKey>> {
+        self.0.next_key(&known.state)
     }
 
-    fn next_pair(&mut self, known: &KnownState<'a>) -> Option<Outcome<(StorageKey, StorageValue)>> {
-        self.keys.next_pair(known.state)
+    fn next_pair(&mut self, known: &KnownState) -> Option<Outcome<(StorageKey, StorageValue)>> {
+        self.0.next_pair(&known.state)
     }
 
     fn was_complete(&self) -> bool {
-        self.keys.was_complete()
+        self.0.was_complete()
     }
 }
 

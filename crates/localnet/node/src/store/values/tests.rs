@@ -41,25 +41,24 @@ proptest! {
     fn known_values_are_those_of_the_trie(blocks in prop::collection::vec(block(), 1..12)) {
         let store = Store::open(None, Some(genesis::genesis(&[]).unwrap()), History::Archive).unwrap();
         let mut head = store.head().unwrap();
-        let mut values = Values::default();
         for (reads, changes) in blocks {
-            let state = store.tip(&head).unwrap();
-            let known = values.of(&state);
+            let known = store.tip(&head).unwrap();
+            let state = &known.state;
             for key in &reads {
                 prop_assert_eq!(known.storage(key), state.storage(key));
                 prop_assert_eq!(known.exists_storage(key), state.exists_storage(key));
                 prop_assert_eq!(known.next_storage_key(key), state.next_storage_key(key));
-                prop_assert_eq!(keys_of(&known, key), keys_of(&state, key));
+                prop_assert_eq!(keys_of(&known, key), keys_of(state, key));
             }
             let mut overlay = OverlayedChanges::<BlakeTwo256>::default();
             for (key, value) in changes {
                 overlay.set_storage(key, value);
             }
-            let expected = overlay.clone().drain_storage_changes(&state, StateVersion::V1).unwrap();
+            let expected = overlay.clone().drain_storage_changes(state, StateVersion::V1).unwrap();
             let built = overlay.drain_storage_changes(&known, StateVersion::V1).unwrap();
             prop_assert_eq!(built.transaction_storage_root, expected.transaction_storage_root);
             prop_assert_eq!(&built.main_storage_changes, &expected.main_storage_changes);
-            values.advance(built.transaction_storage_root, &built.main_storage_changes);
+            known.advance(built.transaction_storage_root, &built.main_storage_changes);
             let (number, root) = (head.number() + 1, built.transaction_storage_root);
             head = Head::of(Header::new(number, H256::zero(), root, head.hash, Digest::default()));
             let staged = store.stage(head.clone(), Vec::new(), built.transaction);
@@ -68,18 +67,42 @@ proptest! {
     }
 }
 
+/// Returns a view of the newest state, and its root.
+fn known(store: &Store) -> (KnownState, H256) {
+    let state = store.tip(&store.head().unwrap()).unwrap();
+    let root = *state.state.root();
+    (state, root)
+}
+
 #[test]
 fn a_read_item_is_not_read_again() {
     let store = Store::open(None, Some(genesis::genesis(&[]).unwrap()), History::Archive).unwrap();
-    let state = store.tip(&store.head().unwrap()).unwrap();
-    let mut values = Values::default();
+    let (state, root) = known(&store);
     let key = b":slot_duration";
-    assert_eq!(values.of(&state).storage(key), Ok(None));
-    values.items.insert(key.to_vec(), Some(vec![7]));
-    assert_eq!(values.of(&state).storage(key), Ok(Some(vec![7])));
-    // The values of another state are forgotten.
-    values.root = H256::zero();
-    assert_eq!(values.of(&state).storage(key), Ok(None));
+    // The first block of an author makes its state the one whose values are kept.
+    state.advance(root, &[]);
+    assert_eq!(state.storage(key), Ok(None));
+    store.values.write().unwrap().items.insert(key.to_vec(), Some(vec![7]));
+    assert_eq!(state.storage(key), Ok(Some(vec![7])));
+    assert_eq!(known(&store).0.storage(key), Ok(Some(vec![7])));
+}
+
+#[test]
+fn the_values_of_another_state_are_not_read_and_not_changed() {
+    let store = Store::open(None, Some(genesis::genesis(&[]).unwrap()), History::Archive).unwrap();
+    let (state, root) = known(&store);
+    state.advance(root, &[]);
+    let (key, next) = (b":slot_duration".to_vec(), H256::repeat_byte(1));
+    assert_eq!(state.storage(&key), Ok(None));
+    state.advance(next, &[(key.clone(), Some(vec![7]))]);
+    assert_eq!(store.values.read().unwrap().items.get(&key), Some(&Some(vec![7])));
+    assert_eq!(state.storage(&key), Ok(None));
+    assert_eq!(state.storage(b"another"), Ok(None));
+    assert!(!store.values.read().unwrap().items.contains_key(b"another".as_slice()));
+    // A block after the older state, for instance after a revert.
+    state.advance(root, &[]);
+    assert!(store.values.read().unwrap().items.is_empty());
+    assert_eq!(state.storage(&key), Ok(None));
 }
 
 /// Returns the size of all items in bytes.
@@ -98,7 +121,7 @@ fn memory_is_bounded() {
         assert_eq!(values.bytes, total(&values));
     }
     let changes = [(vec![19], Some(vec![1])), (vec![18], None), (vec![0], Some(vec![2]))];
-    values.advance(H256::zero(), &changes);
+    values.advance(H256::zero(), H256::zero(), &changes);
     assert_eq!(values.items.get(&vec![19]), Some(&Some(vec![1])));
     assert_eq!(values.items.get(&vec![18]), None);
     assert_eq!(values.bytes, total(&values));
