@@ -5,9 +5,9 @@
 #![allow(clippy::print_stdout, reason = "the figures are the output")]
 
 use rten_gemm::{GemmExecutor, GemmInputA, GemmInputB, GemmOptions, QuantParams};
-use rten_tensor::{AsView as _, NdTensorView};
+use rten_tensor::NdTensorView;
 use rustix::time::{ClockId, clock_gettime};
-use taonet_amx::{Amx, Int8Matrix, Int8Rows};
+use taonet_amx::{Amx, FloatMatrix, FloatRows, Int8Matrix, Int8Rows};
 
 const ROUNDS: usize = 7;
 
@@ -27,6 +27,64 @@ fn main() {
         let (theirs, ours) = int8(amx, rows, inputs, outputs);
         println!("{rows} × {inputs} × {outputs}: {theirs:.0}, {ours:.0}, {:.2}", ours / theirs);
     }
+    println!("f32: rows × depth × columns, GFLOP/s of rten-gemm and AMX, ratio");
+    let scores = [32, 64, 128].map(|rows| (rows, 64, 1_500));
+    let values = [32, 64, 128].map(|rows| (rows, 1_500, 64));
+    let convolutions = [(250, 240, 768), (250, 2_304, 768)];
+    for (rows, depth, columns) in scores.into_iter().chain(values).chain(convolutions) {
+        let (theirs, ours) = float(amx, rows, depth, columns);
+        println!("{rows} × {depth} × {columns}: {theirs:.0}, {ours:.0}, {:.2}", ours / theirs);
+    }
+    for (depth, columns, by_columns) in [(64, 1_500, true), (1_500, 64, false)] {
+        println!("packing {depth} × {columns}: {:.1} µs", pack(amx, depth, columns, by_columns) * 1e6);
+    }
+}
+
+/// Returns the time of packing a right-hand matrix from its columns or rows.
+fn pack(amx: Amx, depth: usize, columns: usize, by_columns: bool) -> f64 {
+    let values: Vec<f32> = (0..columns * depth).map(|i| (i * 37 % 255) as f32 / 255.0 - 0.5).collect();
+    let mut matrix = FloatMatrix::new(amx);
+    let mut shortest = f64::INFINITY;
+    for _ in 0..10 * ROUNDS {
+        let start = seconds();
+        if by_columns {
+            matrix.pack_columns(depth, columns, |column| &values[column * depth..][..depth]);
+        } else {
+            matrix.pack_rows(depth, columns, |row| &values[row * columns..][..columns]);
+        }
+        shortest = shortest.min(seconds() - start);
+    }
+    shortest
+}
+
+/// Returns the rates of both sides in GFLOP/s, with the right-hand matrix packed before.
+fn float(amx: Amx, rows: usize, depth: usize, columns: usize) -> (f64, f64) {
+    let calls = 1 + 5_000_000_000 / (2 * rows * depth * columns);
+    let x: Vec<f32> = (0..rows * depth).map(|i| (i * 31 % 255) as f32 / 255.0 - 0.5).collect();
+    let right: Vec<f32> = (0..columns * depth).map(|i| (i * 37 % 255) as f32 / 255.0 - 0.5).collect();
+    let gemm = GemmExecutor::<f32>::new();
+    let theirs = gemm.prepack_b(NdTensorView::from_data([columns, depth], right.as_slice()).transposed());
+    let (mut ours, mut packed) = (FloatMatrix::new(amx), FloatRows::new(amx));
+    ours.pack_columns(depth, columns, |column| &right[column * depth..][..depth]);
+    let stride = columns.next_multiple_of(32);
+    let mut products = [vec![0.0; rows * columns], vec![0.0; rows * stride]];
+    let mut shortest = [f64::INFINITY; 2];
+    for _ in 0..ROUNDS {
+        let start = seconds();
+        for _ in 0..calls {
+            let rows = GemmInputA::Unpacked(NdTensorView::from_data([rows, depth], x.as_slice()));
+            let _ = gemm.gemm(&mut products[0], rows, GemmInputB::Packed(&theirs), GemmOptions::default());
+        }
+        let middle = seconds();
+        for _ in 0..calls {
+            packed.pack(rows, depth, 1.0, |row| &x[row * depth..][..depth]);
+            ours.multiply(&packed, &mut products[1], stride);
+        }
+        let end = seconds();
+        shortest = [shortest[0].min(middle - start), shortest[1].min(end - middle)];
+    }
+    let operations = (2 * rows * depth * columns * calls) as f64 / 1e9;
+    (operations / shortest[0], operations / shortest[1])
 }
 
 /// Returns the rates of both sides in GOP/s. Decoders read all weights of a model once per step: copies of the matrix

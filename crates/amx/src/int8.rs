@@ -9,8 +9,6 @@ use crate::tiles::{Element, Line, PAIR, Panels, TILE, multiply};
 const DEPTH: usize = 64;
 /// Bytes whose products are added to one accumulator by one instruction.
 const GROUP: usize = 4;
-/// Greatest depth at which no sum exceeds 32 bits: 255 · 128 · 65 536 is below 2^31.
-const DEEPEST: usize = 1 << 16;
 
 /// A matrix of signed bytes, packed for products with rows of unsigned bytes.
 pub struct Int8Matrix {
@@ -31,12 +29,12 @@ pub struct Int8Rows {
 
 impl Int8Matrix {
     /// Packs `values`, `[output][input]` with `inputs` values per output. Products with a row `x` are Σ (x\[i\] - `zero`)
-    /// · values\[output\]\[i\].
+    /// · values\[output\]\[i\]. They are exact up to 65 536 inputs; sums beyond 32 bits wrap around.
     ///
     /// # Panics
-    /// If `inputs` is 0 or above 65 536, or `values` has an incomplete row.
+    /// If `inputs` is 0, or `values` has an incomplete row.
     pub fn pack(amx: Amx, values: &[i8], inputs: usize, zero: u8) -> Self {
-        assert!((1..=DEEPEST).contains(&inputs) && values.len().is_multiple_of(inputs), "complete rows");
+        assert!(inputs > 0 && values.len().is_multiple_of(inputs), "complete rows");
         let (outputs, steps) = (values.len() / inputs, inputs.div_ceil(DEPTH));
         let mut lines = vec![Line::ZERO; outputs.div_ceil(PAIR) * steps * i32::LINES];
         let mut initial = vec![Line::ZERO; outputs.div_ceil(PAIR) * 2];
@@ -50,7 +48,7 @@ impl Int8Matrix {
                 }
             }
             let sum: i32 = values.iter().map(|value| i32::from(*value)).sum();
-            let offset = -i32::from(zero) * sum;
+            let offset = sum.wrapping_mul(-i32::from(zero));
             initial[tile].0[column * 4..][..4].copy_from_slice(&offset.to_ne_bytes());
         }
         Self { amx, panels: Panels { lines, initial, columns: outputs, steps }, inputs }
@@ -69,7 +67,8 @@ impl Int8Matrix {
     /// or `out` is too short.
     pub fn multiply(&self, rows: &Int8Rows, outputs: Range<usize>, out: &mut [i32]) {
         assert_eq!(rows.inputs, self.inputs, "inputs of rows and matrix");
-        multiply(self.amx, &rows.lines, rows.rows, &self.panels, outputs.start, outputs.len(), out);
+        let count = outputs.len();
+        multiply(self.amx, &rows.lines, rows.rows, &self.panels, outputs.start, count, out, count);
     }
 }
 
@@ -88,7 +87,8 @@ impl Int8Rows {
             let lines = self.lines[first..].iter_mut().step_by(2 * TILE);
             let (complete, rest) = values.as_chunks::<DEPTH>();
             let mut lines = lines.take(steps);
-            for (line, values) in lines.by_ref().zip(complete) {
+            // In this order: an exhausted first iterator takes no line.
+            for (values, line) in complete.iter().zip(lines.by_ref()) {
                 line.0 = *values;
             }
             if let Some(line) = lines.next() {

@@ -1,11 +1,12 @@
 //! Matrix products with Intel AMX, the matrix unit of server processors since Sapphire Rapids.
 //!
 //! One core multiplies int8 an order of magnitude faster in tiles than in AVX-512 vectors. The intrinsics are not
-//! stable, so [`tiles`](self) uses inline assembly. This is the only crate of the workspace with `unsafe` code; all of
-//! it is in three modules: `detect` (CPUID and a system call), `tiles` (the kernels) and `split` (calls of functions
-//! that are compiled for AVX-512).
+//! stable, so the kernels are inline assembly. This is the only crate of the workspace with `unsafe` code; all of it is
+//! in three modules: `detect` (CPUID and a system call), `tiles` (the kernels) and `float` (calls of functions that are
+//! compiled for AVX-512).
 //!
-//! Used by `taonet-whisper`. Uses no other crate of the workspace.
+//! Uses no other crate of the workspace. Used by `taonet-whisper`, which falls back to `rten-gemm` where
+//! [`Amx::detect`] returns `None`.
 //!
 //! # Example
 //!
@@ -24,12 +25,18 @@
 //! }
 //! ```
 #![allow(clippy::indexing_slicing)] // Numeric loops over rows and columns, whose bounds are checked at the entry.
+#![cfg_attr(
+    not(all(target_os = "linux", target_arch = "x86_64")),
+    allow(dead_code, unreachable_code, unused_unsafe, reason = "no values of `Amx` exist on these platforms")
+)]
 
 mod detect;
+mod float;
 mod int8;
 mod tiles;
 
 pub use detect::Amx;
+pub use float::{FloatMatrix, FloatRows};
 pub use int8::{Int8Matrix, Int8Rows};
 
 #[cfg(test)]

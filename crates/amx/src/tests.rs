@@ -1,3 +1,5 @@
+#![allow(clippy::float_cmp)] // Exact results are expected where they are compared.
+
 use std::io::Write as _;
 
 use proptest::prelude::*;
@@ -52,7 +54,7 @@ proptest! {
 
     #[test]
     fn int8_products_equal_a_triple_loop(
-        rows in 0_usize..75, inputs in 1_usize..300, outputs in 0_usize..110, zero: u8, seed: u32,
+        rows in 0_usize..75, inputs in 1_usize..300, outputs in 0_usize..110, zero in any::<u8>(), seed in any::<u32>(),
     ) {
         if let Some(amx) = Amx::detect() {
             let (x, weights) = (bytes(rows * inputs, seed), signed(&bytes(outputs * inputs, !seed)));
@@ -90,6 +92,107 @@ fn a_range_of_outputs_equals_their_part_of_the_product() {
         for (row, all) in all.chunks(outputs).enumerate() {
             assert_eq!(out[row * range.len()..][..range.len()], all[range.clone()], "row {row} of {range:?}");
         }
+    }
+}
+
+/// Generates reproducible values in [-1, 1) times a scale.
+fn floats(count: usize, seed: u32, scale: f32) -> Vec<f32> {
+    let words = bytes(4 * count, seed);
+    words.as_chunks::<4>().0.iter().map(|word| i32::from_ne_bytes(*word) as f32 / i32::MIN as f32 * scale).collect()
+}
+
+/// Multiplies rows by columns, given as slices of `depth` values, with the matrix packed from its columns or its rows.
+fn float_product(amx: Amx, rows: &[f32], columns: &[f32], depth: usize, bias: &[f32], by_columns: bool) -> Vec<f32> {
+    let (count, width) = (rows.len() / depth, columns.len() / depth);
+    let (mut matrix, mut left) = (FloatMatrix::new(amx), FloatRows::new(amx));
+    // What an earlier product left must not matter, not even NaN in a padding.
+    let earlier = vec![f32::NAN; 200 * 200];
+    matrix.pack_columns(200, 200, |index| &earlier[index * 200..][..200]);
+    left.pack(200, 200, 1.0, |index| &earlier[index * 200..][..200]);
+    left.pack(count, depth, 2.0, |index| &rows[index * depth..][..depth]);
+    if by_columns {
+        matrix.pack_columns(depth, width, |index| &columns[index * depth..][..depth]);
+    } else {
+        let turned: Vec<f32> = (0..depth * width).map(|i| columns[i % width * depth + i / width]).collect();
+        matrix.pack_rows(depth, width, |index| &turned[index * width..][..width]);
+    }
+    matrix.set_bias(bias);
+    let stride = width + 5;
+    let mut out = vec![7.0; count * stride];
+    matrix.multiply(&left, &mut out, stride);
+    out.chunks(stride).flat_map(|row| &row[..width]).copied().collect()
+}
+
+/// Compares with f64: 3 · 2^-16 of the sum of the absolute products, and 2^-24 per rounding of the sum.
+fn check_float_product(amx: Amx, count: usize, depth: usize, width: usize, scales: [f32; 2], seed: u32) {
+    let (rows, columns) = (floats(count * depth, seed, scales[0]), floats(width * depth, !seed, scales[1]));
+    let bias = floats(width, seed ^ 5, scales[0] * scales[1]);
+    let by_columns = float_product(amx, &rows, &columns, depth, &bias, true);
+    let by_rows = float_product(amx, &rows, &columns, depth, &bias, false);
+    assert!(by_columns == by_rows, "pack_columns and pack_rows yield different matrices");
+    let mut out = by_columns.iter();
+    for row in rows.chunks(depth) {
+        for (column, bias) in columns.chunks(depth).zip(&bias) {
+            let products = row.iter().zip(column).map(|(a, b)| 2.0 * f64::from(*a) * f64::from(*b));
+            let (sum, size) = products.fold((0.0, 0.0), |(sum, size), product| (sum + product, size + product.abs()));
+            let (exact, size) = (sum + f64::from(*bias), size + f64::from(bias.abs()));
+            let bound = size * (3.01 / f64::from(1 << 16) + (3 * depth + 20) as f64 / f64::from(1 << 24));
+            let found = f64::from(*out.next().unwrap());
+            assert!((found - exact).abs() <= bound, "{count} {depth} {width}: {found} {exact}, bound {bound}");
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(100))]
+
+    #[test]
+    fn float_products_equal_those_of_f64_within_the_bound(
+        count in 0_usize..75, depth in 1_usize..150, width in 0_usize..110, scales in prop::array::uniform2(-20_i32..20),
+        seed in any::<u32>(),
+    ) {
+        if let Some(amx) = Amx::detect() {
+            check_float_product(amx, count, depth, width, scales.map(|scale| 2_f32.powi(scale)), seed);
+        }
+    }
+}
+
+/// The bound is for the worst case. Rounding errors of both signs mostly cancel out.
+#[test]
+fn typical_errors_are_far_below_the_bound() {
+    let Some(amx) = amx() else { return };
+    let (count, depth, width) = (64, 64, 200);
+    let (rows, columns) = (floats(count * depth, 1, 1.0), floats(width * depth, 2, 1.0));
+    let out = float_product(amx, &rows, &columns, depth, &vec![0.0; width], true);
+    let (mut error, mut size) = (0.0, 0.0);
+    for (row, out) in rows.chunks(depth).zip(out.chunks(width)) {
+        for (column, found) in columns.chunks(depth).zip(out) {
+            let exact: f64 = row.iter().zip(column).map(|(a, b)| 2.0 * f64::from(*a) * f64::from(*b)).sum();
+            error += (f64::from(*found) - exact).powi(2);
+            size += exact.powi(2);
+        }
+    }
+    let relative = (error / size).sqrt();
+    assert!(relative < 1e-5, "{relative}");
+}
+
+#[test]
+fn without_room_nothing_is_written_beyond_the_columns() {
+    let Some(amx) = amx() else { return };
+    let (count, depth, width) = (35, 40, 40);
+    let (rows, columns) = (floats(count * depth, 3, 1.0), floats(width * depth, 4, 1.0));
+    let (mut matrix, mut left) = (FloatMatrix::new(amx), FloatRows::new(amx));
+    matrix.pack_columns(depth, width, |index| &columns[index * depth..][..depth]);
+    left.pack(count, depth, 1.0, |index| &rows[index * depth..][..depth]);
+    let product = |stride: usize| {
+        let mut out = vec![7.0; count * stride];
+        matrix.multiply(&left, &mut out, stride);
+        out
+    };
+    let (narrow, wide) = (product(width + 23), product(64));
+    for (narrow, wide) in narrow.chunks(width + 23).zip(wide.chunks(64)) {
+        assert_eq!(narrow[..width], wide[..width]);
+        assert!(narrow[width..].iter().all(|value| *value == 7.0) && wide[width..].iter().all(|value| *value == 0.0));
     }
 }
 

@@ -85,7 +85,9 @@ pub(crate) struct Call {
 }
 
 /// Multiplies `rows` rows of `left`, `[pair][step][line]`, by the panels that begin at column `first`, a multiple of 32.
-/// Writes rows of `columns` values to `out`.
+/// Writes rows of `columns` values to `out`, which are `stride` values apart. If the stride has room for the columns of
+/// an incomplete panel beyond the matrix, these are written, too.
+#[allow(clippy::too_many_arguments)] // Two matrices with their dimensions, and the result with its own.
 pub(crate) fn multiply<T: Element>(
     amx: Amx,
     left: &[Line],
@@ -94,25 +96,29 @@ pub(crate) fn multiply<T: Element>(
     first: usize,
     columns: usize,
     out: &mut [T],
+    stride: usize,
 ) {
     assert!(first.is_multiple_of(PAIR) && first + columns <= right.columns, "columns of the matrix");
-    assert!(out.len() >= rows * columns, "values for the result");
-    let full = columns / PAIR;
+    assert!(stride >= columns, "values between rows");
+    let has_room = stride >= columns.next_multiple_of(PAIR);
+    let full = if has_room { columns.div_ceil(PAIR) } else { columns / PAIR };
+    let width = columns.max(full * PAIR);
+    assert!(rows == 0 || out.len() >= (rows - 1) * stride + width, "values for the result");
     let panel = first / PAIR;
     let whole_pairs = rows / PAIR;
     let step = right.steps * T::LINES;
     let parts = [(0, whole_pairs, PAIR), (whole_pairs, 1, rows % PAIR)];
     for (pair, pairs, covered) in parts.into_iter().filter(|(_, pairs, covered)| pairs * covered > 0) {
         let left = &left[pair * step..(pair + pairs) * step];
-        let out = &mut out[pair * PAIR * columns..];
-        multiply_pairs(amx, left, covered, right, panel..panel + full, out, columns);
+        let out = &mut out[pair * PAIR * stride..];
+        multiply_pairs(amx, left, covered, right, panel..panel + full, out, stride);
         if columns > full * PAIR {
             // The last panel is incomplete: its columns beyond the matrix must not be written to `out`.
             let mut last = vec![T::default(); pairs * PAIR * PAIR];
             multiply_pairs(amx, left, covered, right, panel + full..panel + full + 1, &mut last, PAIR);
             let count = (pairs - 1) * PAIR + covered;
-            for (out, last) in out.chunks_mut(columns).zip(last.chunks(PAIR)).take(count) {
-                out[full * PAIR..].copy_from_slice(&last[..columns - full * PAIR]);
+            for (out, last) in out.chunks_mut(stride).zip(last.chunks(PAIR)).take(count) {
+                out[full * PAIR..columns].copy_from_slice(&last[..columns - full * PAIR]);
             }
         }
     }
@@ -171,7 +177,7 @@ macro_rules! kernel {
             "ldtilecfg [{configuration}]",
             "2:",
             "mov {a}, [{call} + {left}]",
-            "mov {c}, [{call} + {out}]",
+            "mov {c}, [{call} + {result}]",
             "mov {pairs}, [{call} + {all_pairs}]",
             "3:",
             "mov {b}, [{call} + {right}]",
@@ -190,12 +196,12 @@ macro_rules! kernel {
             "dec {pairs}",
             "jnz 3b",
             "mov [{call} + {right}], {b}",
-            "add qword ptr [{call} + {out}], 128",
+            "add qword ptr [{call} + {result}], 128",
             "add qword ptr [{call} + {initial}], 128",
             "dec qword ptr [{call} + {panels}]",
             "jnz 2b",
             "tilerelease",
-            configuration = in(reg) $configuration,
+            configuration = in(reg) std::ptr::from_ref($configuration),
             call = in(reg) std::ptr::from_mut($call),
             stride = in(reg) $call.stride,
             line = in(reg) size_of::<Line>(),
@@ -209,7 +215,7 @@ macro_rules! kernel {
             bytes = const $bytes,
             left = const std::mem::offset_of!(Call, left),
             right = const std::mem::offset_of!(Call, right),
-            out = const std::mem::offset_of!(Call, out),
+            result = const std::mem::offset_of!(Call, out),
             initial = const std::mem::offset_of!(Call, initial),
             all_steps = const std::mem::offset_of!(Call, steps),
             all_pairs = const std::mem::offset_of!(Call, pairs),
@@ -285,9 +291,103 @@ impl Element for i32 {
     }
 }
 
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+impl Element for f32 {
+    /// Two tiles of 32 values of depth, in two parts: the low parts of the left-hand matrix are first, and the high
+    /// parts of the right-hand one.
+    const LINES: usize = 4 * TILE;
+
+    unsafe fn run(configuration: &Configuration, call: &mut Call, is_pair: bool) {
+        if is_pair {
+            // SAFETY: As for `i32`.
+            unsafe {
+                kernel!(
+                    configuration, call, bytes: 4096,
+                    initialize: [
+                        "tileloadd tmm0, [{t} + {zero}*1]",
+                        "tileloadd tmm1, [{t} + {zero}*1 + 64]",
+                        "tileloadd tmm2, [{t} + {zero}*1]",
+                        "tileloadd tmm3, [{t} + {zero}*1 + 64]"
+                    ],
+                    step: [
+                        // low · high
+                        "tileloadd tmm6, [{b} + {line}*1]",
+                        "tileloadd tmm4, [{a} + {line}*1]",
+                        "tdpbf16ps tmm0, tmm4, tmm6",
+                        "tileloadd tmm5, [{a} + {line}*1 + 1024]",
+                        "tdpbf16ps tmm2, tmm5, tmm6",
+                        "tileloadd tmm7, [{b} + {line}*1 + 1024]",
+                        "tdpbf16ps tmm1, tmm4, tmm7",
+                        "tdpbf16ps tmm3, tmm5, tmm7",
+                        // high · high
+                        "tileloadd tmm4, [{a} + {line}*1 + 2048]",
+                        "tdpbf16ps tmm0, tmm4, tmm6",
+                        "tileloadd tmm5, [{a} + {line}*1 + 3072]",
+                        "tdpbf16ps tmm2, tmm5, tmm6",
+                        "tdpbf16ps tmm1, tmm4, tmm7",
+                        "tdpbf16ps tmm3, tmm5, tmm7",
+                        // high · low
+                        "tileloadd tmm6, [{b} + {line}*1 + 2048]",
+                        "tdpbf16ps tmm0, tmm4, tmm6",
+                        "tdpbf16ps tmm2, tmm5, tmm6",
+                        "tileloadd tmm7, [{b} + {line}*1 + 3072]",
+                        "tdpbf16ps tmm1, tmm4, tmm7",
+                        "tdpbf16ps tmm3, tmm5, tmm7"
+                    ],
+                    store: [
+                        "tilestored [{c} + {stride}*1], tmm0",
+                        "tilestored [{c} + {stride}*1 + 64], tmm1",
+                        "add {c}, {t}",
+                        "tilestored [{c} + {stride}*1], tmm2",
+                        "tilestored [{c} + {stride}*1 + 64], tmm3",
+                        "add {c}, {t}"
+                    ]
+                );
+            }
+        } else {
+            // SAFETY: As for `i32`.
+            unsafe {
+                kernel!(
+                    configuration, call, bytes: 4096,
+                    initialize: [
+                        "tileloadd tmm0, [{t} + {zero}*1]",
+                        "tileloadd tmm1, [{t} + {zero}*1 + 64]"
+                    ],
+                    step: [
+                        "tileloadd tmm6, [{b} + {line}*1]",
+                        "tileloadd tmm4, [{a} + {line}*1]",
+                        "tdpbf16ps tmm0, tmm4, tmm6",
+                        "tileloadd tmm7, [{b} + {line}*1 + 1024]",
+                        "tdpbf16ps tmm1, tmm4, tmm7",
+                        "tileloadd tmm4, [{a} + {line}*1 + 2048]",
+                        "tdpbf16ps tmm0, tmm4, tmm6",
+                        "tdpbf16ps tmm1, tmm4, tmm7",
+                        "tileloadd tmm6, [{b} + {line}*1 + 2048]",
+                        "tdpbf16ps tmm0, tmm4, tmm6",
+                        "tileloadd tmm7, [{b} + {line}*1 + 3072]",
+                        "tdpbf16ps tmm1, tmm4, tmm7"
+                    ],
+                    store: [
+                        "tilestored [{c} + {stride}*1], tmm0",
+                        "tilestored [{c} + {stride}*1 + 64], tmm1"
+                    ]
+                );
+            }
+        }
+    }
+}
+
+/// No values of [`Amx`] exist on these platforms, so the kernels are never called.
 #[cfg(not(all(target_os = "linux", target_arch = "x86_64")))]
 impl Element for i32 {
     const LINES: usize = 2 * TILE;
+
+    unsafe fn run(_: &Configuration, _: &mut Call, _: bool) {}
+}
+
+#[cfg(not(all(target_os = "linux", target_arch = "x86_64")))]
+impl Element for f32 {
+    const LINES: usize = 4 * TILE;
 
     unsafe fn run(_: &Configuration, _: &mut Call, _: bool) {}
 }

@@ -26,8 +26,8 @@ const ZERO: u8 = 128;
 pub(crate) struct Gemm {
     pub(crate) int8: GemmExecutor<u8, i8, i32>,
     pub(crate) float: GemmExecutor<f32>,
-    /// Takes precedence over `int8`, whose products it equals.
-    amx: Option<Amx>,
+    /// Takes precedence over both. Its int8 products are the same.
+    pub(super) amx: Option<Amx>,
 }
 
 impl Default for Gemm {
@@ -43,9 +43,10 @@ impl Gemm {
         Self { amx: None, ..Self::default() }
     }
 
-    /// Returns the names of the kernels selected for this CPU.
+    /// Returns the names of the kernels selected for this CPU: int8, for whose results AMX makes no difference, and f32.
     pub(crate) fn kernel_name(&self) -> String {
-        format!("{}+{}", self.int8.kernel_name(), self.float.kernel_name())
+        let float = if self.amx.is_some() { "amx-bf16" } else { self.float.kernel_name() };
+        format!("{}+{float}", self.int8.kernel_name())
     }
 }
 
