@@ -26,7 +26,7 @@
 //! NEON, or from `taonet-amx`, depending on the CPU; all give the same integers. Attention, normalisation and
 //! convolutions run in f32, whose last digits depend on the CPU's instruction set. With AMX, attention and convolutions
 //! multiply f32 values in two bf16 parts, with a relative error of about 1e-5, which is far below that of the int8
-//! activations that follow. Model::kernels names the kernels, and is part of a recogniser's fingerprint.
+//! activations that follow. [`Model::kernels`] names the kernels, and is part of a recogniser's fingerprint.
 //!
 //! # Example
 //!

@@ -146,8 +146,8 @@ impl Linear {
         bias.resize(outputs, 0.0);
         let may_saturate = gemm.int8.may_saturate();
         let weight = match gemm.amx {
-            Some(amx) => Weight::Tiles(Int8Matrix::pack(amx, values, inputs, ZERO)),
-            None => {
+            Some(amx) if inputs > 0 => Weight::Tiles(Int8Matrix::pack(amx, values, inputs, ZERO)),
+            _ => {
                 let rows = NdTensorView::from_data([outputs, inputs], values);
                 Weight::Vectors(gemm.int8.prepack_b(rows.transposed()))
             }
