@@ -3,10 +3,9 @@
 
 use std::rc::Rc;
 
-use rten_gemm::{BiasVector, GemmInputA, GemmInputB, GemmOptions, PackedBMatrix};
 use rten_tensor::NdTensorView;
 
-use crate::kernel::{Attention, Epilogue, Gemm, Linear, Quantized, Scratch, gelu, layer_norm};
+use crate::kernel::{Attention, Epilogue, FloatLinear, Gemm, Linear, Quantized, Scratch, gelu, layer_norm};
 use crate::load::Loader;
 use crate::mel::WINDOW_FRAMES;
 use crate::{ModelError, TranscribeError};
@@ -57,10 +56,9 @@ impl FeedForward {
 const FEED_FORWARD_BLOCK: usize = 96;
 
 struct Convolution {
-    weight: PackedBMatrix<f32>,
-    bias: Vec<f32>,
-    inputs: usize,
-    stride: usize,
+    product: FloatLinear,
+    /// Distance of the rows of the product, in values.
+    step: usize,
 }
 
 struct Layer {
@@ -111,9 +109,9 @@ impl Encoder {
             // From channel-major to tap-major: a row of the product is then a plain slice of the frames.
             let weight = NdTensorView::from_data([width, inputs, KERNEL], weight.as_slice());
             let weight: Vec<f32> = weight.permuted([0, 2, 1]).iter().copied().collect();
-            let weight = NdTensorView::from_data([width, KERNEL * inputs], weight.as_slice());
             let bias = loader.vector(&format!("encoder/{name}/bias"), width)?;
-            Ok(Convolution { weight: gemm.float.prepack_b(weight.transposed()), bias, inputs, stride })
+            let product = FloatLinear::new(gemm, &weight, KERNEL * inputs, bias);
+            Ok(Convolution { product, step: stride * inputs })
         };
         let convolutions = [convolution("conv1", mels, 1)?, convolution("conv2", width, 2)?];
         let positions = loader.matrix("encoder/position_encodings/encodings", &[WINDOW_FRAMES / 2, width])?;
@@ -191,20 +189,12 @@ impl Encoder {
 impl Convolution {
     /// Convolves padded rows `[frame][channel]` and applies GELU.
     fn forward(&self, gemm: &Gemm, frames: &[f32], out: &mut [f32]) -> Result<(), TranscribeError> {
-        let (width, step) = (self.bias.len(), self.stride * self.inputs);
+        let width = self.product.outputs();
         for (block, out) in out.chunks_mut(BLOCK * width).enumerate() {
             let rows = out.len() / width;
             // Rows overlap: each contains its own frame and the two adjacent ones.
-            let columns = NdTensorView::from_slice_with_strides(
-                [rows, KERNEL * self.inputs],
-                &frames[block * BLOCK * step..][..(rows - 1) * step + KERNEL * self.inputs],
-                [step, 1],
-            )
-            .map_err(|error| TranscribeError::Product(error.to_string()))?;
-            let options = GemmOptions { bias: Some(BiasVector::Row(&self.bias)), ..GemmOptions::default() };
-            gemm.float
-                .gemm(out, GemmInputA::Unpacked(columns), GemmInputB::Packed(&self.weight), options)
-                .map_err(|error| TranscribeError::Product(error.to_string()))?;
+            let frames = &frames[block * BLOCK * self.step..][..(rows - 1) * self.step + self.product.inputs()];
+            self.product.forward(gemm, frames, self.step, out)?;
             gelu(out);
         }
         Ok(())

@@ -5,8 +5,11 @@
 //! even. The product is exact in 32-bit integers. Activations are stored as unsigned bytes with the zero point 128,
 //! which yields the same products.
 
+use std::ops::Range;
+
 use rten_gemm::{GemmExecutor, GemmInputA, GemmInputB, GemmOptions, PackedBMatrix, QuantParams};
 use rten_tensor::NdTensorView;
+use taonet_amx::{Amx, Int8Matrix, Int8Rows};
 
 use super::elementwise::{gelu_loop, max_of};
 use super::vectorized;
@@ -14,24 +17,36 @@ use crate::TranscribeError;
 
 /// Rows per block of 32-bit products, small enough for the L2 cache.
 const BLOCK: usize = 96;
+/// Columns per block of products in tiles. Fewer than all, because tiles read these weights in order anyway, and their
+/// products can then be dequantised while they are in the cache.
+const COLUMNS: usize = 256;
 const ZERO: u8 = 128;
 
 /// Matrix kernels selected for this CPU. Not `Send`: each thread creates a separate instance.
 pub(crate) struct Gemm {
     pub(crate) int8: GemmExecutor<u8, i8, i32>,
     pub(crate) float: GemmExecutor<f32>,
+    /// Takes precedence over both. Its int8 products are the same.
+    pub(super) amx: Option<Amx>,
 }
 
 impl Default for Gemm {
     fn default() -> Self {
-        Self { int8: GemmExecutor::new(), float: GemmExecutor::new() }
+        Self { int8: GemmExecutor::new(), float: GemmExecutor::new(), amx: Amx::detect() }
     }
 }
 
 impl Gemm {
-    /// Returns the names of the kernels selected for this CPU.
+    /// Returns the kernels of CPUs without AMX.
+    #[cfg(test)]
+    pub(super) fn without_amx() -> Self {
+        Self { amx: None, ..Self::default() }
+    }
+
+    /// Returns the names of the kernels selected for this CPU: int8, for whose results AMX makes no difference, and f32.
     pub(crate) fn kernel_name(&self) -> String {
-        format!("{}+{}", self.int8.kernel_name(), self.float.kernel_name())
+        let float = if self.amx.is_some() { "amx-bf16" } else { self.float.kernel_name() };
+        format!("{}+{float}", self.int8.kernel_name())
     }
 }
 
@@ -77,12 +92,18 @@ fn quantize_row(row: &[f32], values: &mut [u8]) -> f32 {
 
 /// A linear layer: y = x · Wᵀ + b.
 pub(crate) struct Linear {
-    weight: PackedBMatrix<i8>,
+    weight: Weight,
     /// Quantisation step of each output channel.
     steps: Vec<f32>,
     bias: Vec<f32>,
     /// Whether the kernel adds two products in 16 bits, which may overflow.
     pub(super) may_saturate: bool,
+}
+
+/// Weights, packed for the kernels of this CPU.
+enum Weight {
+    Vectors(PackedBMatrix<i8>),
+    Tiles(Int8Matrix),
 }
 
 /// Operation applied after the bias is added.
@@ -100,6 +121,7 @@ pub(crate) struct Scratch {
     products: Vec<i32>,
     zeros: Vec<u8>,
     halves: Vec<u8>,
+    rows: Int8Rows,
 }
 
 /// Quantises weights as CTranslate2 does, by rows of `inputs` values. Returns the integers, and the quantisation step
@@ -121,10 +143,16 @@ impl Linear {
     /// Packs quantised weights `[outputs][inputs]`. An empty bias counts as zero.
     pub(crate) fn new(gemm: &Gemm, values: &[i8], inputs: usize, steps: Vec<f32>, mut bias: Vec<f32>) -> Self {
         let outputs = steps.len();
-        let rows = NdTensorView::from_data([outputs, inputs], values);
         bias.resize(outputs, 0.0);
         let may_saturate = gemm.int8.may_saturate();
-        Self { weight: gemm.int8.prepack_b(rows.transposed()), steps, bias, may_saturate }
+        let weight = match gemm.amx {
+            Some(amx) if inputs > 0 => Weight::Tiles(Int8Matrix::pack(amx, values, inputs, ZERO)),
+            _ => {
+                let rows = NdTensorView::from_data([outputs, inputs], values);
+                Weight::Vectors(gemm.int8.prepack_b(rows.transposed()))
+            }
+        };
+        Self { weight, steps, bias, may_saturate }
     }
 
     pub(crate) fn outputs(&self) -> usize {
@@ -142,12 +170,24 @@ impl Linear {
     ) -> Result<(), TranscribeError> {
         let (width, outputs) = (x.width, self.outputs());
         scratch.zeros.resize(BLOCK, ZERO);
-        scratch.products.resize(BLOCK.min(x.rows()) * outputs, 0);
         let blocks = x.values.chunks(BLOCK * width).zip(x.steps.chunks(BLOCK));
         for ((values, steps), y) in blocks.zip(y.chunks_mut(BLOCK * outputs)) {
-            self.products(gemm, scratch, values, steps.len())?;
-            let products = &scratch.products[..steps.len() * outputs];
-            self.dequantize(products, steps, y, epilogue);
+            match &self.weight {
+                Weight::Vectors(weight) => {
+                    scratch.products.resize(steps.len() * outputs, 0);
+                    self.products(gemm, weight, scratch, values, steps.len())?;
+                    self.dequantize(&scratch.products, steps, y, 0..outputs, epilogue);
+                }
+                Weight::Tiles(weight) => {
+                    scratch.rows.pack(values, width);
+                    for start in (0..outputs).step_by(COLUMNS) {
+                        let columns = start..outputs.min(start + COLUMNS);
+                        scratch.products.resize(steps.len() * columns.len(), 0);
+                        weight.multiply(&scratch.rows, columns.clone(), &mut scratch.products);
+                        self.dequantize(&scratch.products, steps, y, columns, epilogue);
+                    }
+                }
+            }
         }
         Ok(())
     }
@@ -155,45 +195,38 @@ impl Linear {
     /// Computes the integer products of up to a block of rows. Some kernels add two products in 16 bits, where 255 ·
     /// 127 · 2 overflows. For these kernels, the activations are split into two halves of at most 128, since 128 · 127
     /// · 2 fits.
-    fn products(&self, gemm: &Gemm, scratch: &mut Scratch, values: &[u8], rows: usize) -> Result<(), TranscribeError> {
-        let products = &mut scratch.products[..rows * self.outputs()];
+    fn products(
+        &self,
+        gemm: &Gemm,
+        weight: &PackedBMatrix<i8>,
+        scratch: &mut Scratch,
+        values: &[u8],
+        rows: usize,
+    ) -> Result<(), TranscribeError> {
+        let products = &mut scratch.products;
         if !self.may_saturate {
-            return self.product(gemm, products, values, &scratch.zeros[..rows], 0);
+            return product(gemm, weight, products, values, &scratch.zeros[..rows], 0);
         }
         let zeros = vec![ZERO / 2; rows];
         scratch.halves.clear();
         scratch.halves.extend(values.iter().map(|value| value / 2));
-        self.product(gemm, products, &scratch.halves, &zeros, 0)?;
+        product(gemm, weight, products, &scratch.halves, &zeros, 0)?;
         for (half, value) in scratch.halves.iter_mut().zip(values) {
             *half = value - value / 2;
         }
-        self.product(gemm, products, &scratch.halves, &zeros, 1)
+        product(gemm, weight, products, &scratch.halves, &zeros, 1)
     }
 
-    fn product(
-        &self,
-        gemm: &Gemm,
-        products: &mut [i32],
-        values: &[u8],
-        zeros: &[u8],
-        beta: i32,
-    ) -> Result<(), TranscribeError> {
-        let left = NdTensorView::from_data([zeros.len(), values.len() / zeros.len().max(1)], values);
-        let quant = Some(QuantParams { zero_point: zeros });
-        let options = GemmOptions { a_quant: quant, beta, ..GemmOptions::default() };
-        gemm.int8
-            .gemm(products, GemmInputA::Unpacked(left), GemmInputB::Packed(&self.weight), options)
-            .map_err(|error| TranscribeError::Product(error.to_string()))
-    }
-
-    fn dequantize(&self, products: &[i32], rows: &[f32], y: &mut [f32], epilogue: Epilogue) {
-        let outputs = self.outputs();
+    /// Writes the outputs `columns` of rows, whose products are in `products`.
+    fn dequantize(&self, products: &[i32], rows: &[f32], y: &mut [f32], columns: Range<usize>, epilogue: Epilogue) {
+        let (steps, bias) = (&self.steps[columns.clone()], &self.bias[columns.clone()]);
         vectorized(
             #[inline(always)]
             || {
-                let pairs = products.chunks_exact(outputs).zip(y.chunks_exact_mut(outputs));
+                let pairs = products.chunks_exact(columns.len()).zip(y.chunks_exact_mut(self.outputs()));
                 for ((products, y), row) in pairs.zip(rows) {
-                    let columns = products.iter().zip(&self.steps).zip(&self.bias);
+                    let y = &mut y[columns.clone()];
+                    let columns = products.iter().zip(steps).zip(bias);
                     if epilogue == Epilogue::Add {
                         for (((product, step), bias), y) in columns.zip(y.iter_mut()) {
                             *y += *product as f32 * (row * step) + bias;
@@ -210,4 +243,20 @@ impl Linear {
             },
         );
     }
+}
+
+fn product(
+    gemm: &Gemm,
+    weight: &PackedBMatrix<i8>,
+    products: &mut [i32],
+    values: &[u8],
+    zeros: &[u8],
+    beta: i32,
+) -> Result<(), TranscribeError> {
+    let left = NdTensorView::from_data([zeros.len(), values.len() / zeros.len().max(1)], values);
+    let quant = Some(QuantParams { zero_point: zeros });
+    let options = GemmOptions { a_quant: quant, beta, ..GemmOptions::default() };
+    gemm.int8
+        .gemm(products, GemmInputA::Unpacked(left), GemmInputB::Packed(weight), options)
+        .map_err(|error| TranscribeError::Product(error.to_string()))
 }

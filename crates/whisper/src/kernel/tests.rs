@@ -41,7 +41,7 @@ fn linear_layers_compute_with_rounded_weights_and_activations() {
 #[test]
 fn kernels_that_may_saturate_give_the_same_integers() {
     let (inputs, outputs, rows) = (96, 64, 100);
-    let gemm = Gemm::default();
+    let gemm = Gemm::without_amx();
     let extremes: Vec<i8> = (0..inputs * outputs).map(|i| if (i / inputs) % 2 == 0 { 127 } else { -127 }).collect();
     let (integers, _) = quantize_weights(&values(inputs * outputs, 12), inputs);
     for weights in [extremes, integers] {
@@ -75,6 +75,26 @@ fn kernels_that_may_saturate_give_the_same_integers() {
             if !gemm.int8.may_saturate() {
                 assert_eq!(products(false), split);
             }
+        }
+    }
+}
+
+/// Without AMX, both sides are the same kernels.
+#[test]
+fn tiles_give_the_same_outputs_to_the_bit() {
+    for (inputs, outputs, rows) in [(96, 80, 131), (768, 300, 5), (100, 51, 30), (64, 32, 1)] {
+        let (weights, x, bias) = (values(inputs * outputs, 14), values(rows * inputs, 15), values(outputs, 16));
+        let (integers, steps) = quantize_weights(&weights, inputs);
+        let mut quantized = Quantized::default();
+        quantized.quantize(&x, inputs);
+        for epilogue in [Epilogue::Store, Epilogue::Gelu, Epilogue::Add] {
+            let [tiles, vectors] = [Gemm::default(), Gemm::without_amx()].map(|gemm| {
+                let layer = Linear::new(&gemm, &integers, inputs, steps.clone(), bias.clone());
+                let mut y = values(rows * outputs, 17);
+                layer.forward(&gemm, &mut Scratch::default(), &quantized, &mut y, epilogue).unwrap();
+                y
+            });
+            assert!(tiles == vectors, "{rows} {inputs} {outputs}");
         }
     }
 }
@@ -200,8 +220,14 @@ fn the_median_filter_mirrors_the_ends() {
 fn self_attention_weighs_values_by_softmax() {
     let (count, width, heads) = (150, 64, 2);
     let qkv = values(count * 3 * width, 9);
-    let mut out = vec![0.0; count * width];
-    Attention::default().forward(&Gemm::default(), &qkv, width, heads, &mut out).unwrap();
+    let [out, in_vectors] = [Gemm::default(), Gemm::without_amx()].map(|gemm| {
+        let mut out = vec![0.0; count * width];
+        Attention::default().forward(&gemm, &qkv, width, heads, &mut out).unwrap();
+        out
+    });
+    for (a, b) in out.iter().zip(&in_vectors) {
+        assert!((a - b).abs() < 1e-5, "{a} {b}");
+    }
     let row = |i: usize, part: usize, h: usize| &qkv[i * 3 * width + part * width + h * 32..][..32];
     for (i, h) in [(0, 0), (77, 1), (149, 0)] {
         let mut weights: Vec<f32> = (0..count)

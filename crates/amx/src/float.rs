@@ -1,0 +1,230 @@
+//! Products of f32 values in two bf16 parts each.
+//!
+//! `x = high + low + rest`, where |rest| ≤ 2^-16 · |x|: `high` is x rounded to bf16, and `low` is the difference rounded
+//! to bf16. A product a · b is high · high + high · low + low · high. The omitted low · low, and the rests of both
+//! factors, are at most 2^-16 · |a · b| each. Sums are rounded to f32 after each instruction's pairs of products.
+
+use crate::Amx;
+use crate::tiles::{Element, Line, PAIR, Panels, TILE, multiply};
+
+/// Values of depth per step.
+const DEPTH: usize = 32;
+/// Offset of the low parts in a step of the right-hand matrix, and of the high parts in a step of the left-hand one.
+const SECOND: usize = 2 * TILE;
+
+/// An f32 matrix, packed for products with [`FloatRows`]. Later calls of the pack functions reuse the memory.
+///
+/// For finite values, each value of a product differs from the exact one by at most 3 · 2^-16 of the sum of the absolute
+/// products, plus the rounding of an f32 sum. Values outside ±1e-30 to ±1e30, other than 0, can be less accurate.
+pub struct FloatMatrix {
+    amx: Amx,
+    panels: Panels,
+    depth: usize,
+}
+
+/// f32 rows, packed for products with a [`FloatMatrix`]. Later calls of [`pack`](Self::pack) reuse the memory.
+pub struct FloatRows {
+    amx: Amx,
+    /// `[pair of tiles][step][part][tile][row]`.
+    lines: Vec<Line>,
+    rows: usize,
+    depth: usize,
+}
+
+impl FloatMatrix {
+    /// Creates an empty matrix.
+    pub fn new(amx: Amx) -> Self {
+        Self { amx, panels: Panels { lines: Vec::new(), initial: Vec::new(), columns: 0, steps: 0 }, depth: 0 }
+    }
+
+    /// Returns the proof with which the matrix was created.
+    pub fn amx(&self) -> Amx {
+        self.amx
+    }
+
+    /// Packs a matrix from slices of its columns.
+    ///
+    /// # Panics
+    /// If `depth` is 0, or a column has another length.
+    pub fn pack_columns<'a>(&mut self, depth: usize, columns: usize, column: impl Fn(usize) -> &'a [f32]) {
+        self.resize(depth, columns);
+        let steps = self.panels.steps;
+        for index in 0..columns {
+            let values = column(index);
+            assert_eq!(values.len(), depth, "values of column {index}");
+            let (panel, tile, position) = (index / PAIR, index % PAIR / TILE, index % TILE);
+            for (step, values) in values.chunks(DEPTH).enumerate() {
+                let mut parts = [Line::ZERO; 2];
+                self.split(values, &mut parts);
+                let first = (panel * steps + step) * f32::LINES + tile * TILE;
+                let words = parts.each_ref().map(|part| part.0.as_chunks::<4>().0);
+                for (words, first) in words.into_iter().zip([first, first + SECOND]) {
+                    for (line, word) in self.panels.lines[first..first + TILE].iter_mut().zip(words) {
+                        line.0.as_chunks_mut::<4>().0[position] = *word;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Packs a matrix from slices of its rows.
+    ///
+    /// # Panics
+    /// If `depth` is 0, or a row has another length than `columns`.
+    pub fn pack_rows<'a>(&mut self, depth: usize, columns: usize, row: impl Fn(usize) -> &'a [f32]) {
+        self.resize(depth, columns);
+        let steps = self.panels.steps;
+        let zeros = vec![0.0; columns];
+        for pair in 0..depth.div_ceil(2) {
+            let rows = [row(2 * pair), if 2 * pair + 1 < depth { row(2 * pair + 1) } else { zeros.as_slice() }];
+            assert!(rows.iter().all(|row| row.len() == columns), "values of rows {} and {}", 2 * pair, 2 * pair + 1);
+            let (step, line) = (pair / TILE, pair % TILE);
+            for (tile, (even, odd)) in rows[0].chunks(TILE).zip(rows[1].chunks(TILE)).enumerate() {
+                let high = (tile / 2 * steps + step) * f32::LINES + tile % 2 * TILE + line;
+                let mut parts = [Line::ZERO; 2];
+                if let (Some(even), Some(odd)) = (even.as_array(), odd.as_array()) {
+                    self.interleave(even, odd, &mut parts);
+                } else {
+                    let mut padded = [[0.0; TILE]; 2];
+                    padded[0][..even.len()].copy_from_slice(even);
+                    padded[1][..odd.len()].copy_from_slice(odd);
+                    self.interleave(&padded[0], &padded[1], &mut parts);
+                }
+                [self.panels.lines[high], self.panels.lines[high + SECOND]] = parts;
+            }
+        }
+    }
+
+    /// Sets the values that are added to the columns of each product, until the matrix is packed again.
+    ///
+    /// # Panics
+    /// If there is not one value per column.
+    pub fn set_bias(&mut self, bias: &[f32]) {
+        assert_eq!(bias.len(), self.panels.columns, "values of the bias");
+        for (line, bias) in self.panels.initial.iter_mut().zip(bias.chunks(TILE)) {
+            for (to, value) in line.0.as_chunks_mut::<4>().0.iter_mut().zip(bias) {
+                *to = value.to_ne_bytes();
+            }
+        }
+    }
+
+    /// Multiplies rows by the matrix. Writes rows of `out`, which are `stride` values apart. If the stride has room for
+    /// it, each row is padded with zeros up to a multiple of 32 values.
+    ///
+    /// # Panics
+    /// If the rows have another depth, `stride` is below the number of columns, or `out` is too short.
+    pub fn multiply(&self, rows: &FloatRows, out: &mut [f32], stride: usize) {
+        assert_eq!(rows.depth, self.depth, "depth of rows and matrix");
+        multiply(self.amx, &rows.lines, rows.rows, &self.panels, 0, self.panels.columns, out, stride);
+    }
+
+    /// Prepares the memory. The padding of panels and steps is zero.
+    fn resize(&mut self, depth: usize, columns: usize) {
+        assert!(depth > 0, "a matrix without rows");
+        let (panels, steps) = (columns.div_ceil(PAIR), depth.div_ceil(DEPTH));
+        if (self.depth, self.panels.columns) != (depth, columns) {
+            self.panels.lines.clear();
+        }
+        self.panels.lines.resize(panels * steps * f32::LINES, Line::ZERO);
+        self.panels.initial.clear();
+        self.panels.initial.resize(panels * 2, Line::ZERO);
+        (self.depth, self.panels.columns, self.panels.steps) = (depth, columns, steps);
+    }
+
+    fn split(&self, values: &[f32], parts: &mut [Line; 2]) {
+        let _proof = self.amx.permission();
+        if let Some(values) = values.as_array() {
+            // SAFETY: `amx` proves that the CPU has AVX-512.
+            unsafe { split(values, 1.0, parts) }
+        } else {
+            let mut padded = [0.0; DEPTH];
+            padded[..values.len()].copy_from_slice(values);
+            // SAFETY: As above.
+            unsafe { split(&padded, 1.0, parts) }
+        }
+    }
+
+    fn interleave(&self, even: &[f32; TILE], odd: &[f32; TILE], parts: &mut [Line; 2]) {
+        let _proof = self.amx.permission();
+        // SAFETY: `amx` proves that the CPU has AVX-512.
+        unsafe { interleave(even, odd, parts) }
+    }
+}
+
+impl FloatRows {
+    /// Creates an empty list of rows.
+    pub fn new(amx: Amx) -> Self {
+        Self { amx, lines: Vec::new(), rows: 0, depth: 0 }
+    }
+
+    /// Packs `count` rows of `depth` values, which it multiplies by `scale`.
+    ///
+    /// # Panics
+    /// If `depth` is 0, or a row has another length.
+    pub fn pack<'a>(&mut self, count: usize, depth: usize, scale: f32, row: impl Fn(usize) -> &'a [f32]) {
+        assert!(depth > 0, "rows without values");
+        let steps = depth.div_ceil(DEPTH);
+        (self.rows, self.depth) = (count, depth);
+        self.lines.resize(count.div_ceil(PAIR) * steps * f32::LINES, Line::ZERO);
+        let _proof = self.amx.permission();
+        for index in 0..count {
+            let values = row(index);
+            assert_eq!(values.len(), depth, "values of row {index}");
+            let first = index / PAIR * steps * f32::LINES + index % PAIR;
+            // SAFETY: `amx` proves that the CPU has AVX-512.
+            unsafe { split_row(values, scale, &mut self.lines[first..]) }
+        }
+    }
+}
+
+/// Splits a row into the lines of its steps.
+#[cfg_attr(target_arch = "x86_64", target_feature(enable = "avx512f,avx512bw,avx512vl"))]
+fn split_row(values: &[f32], scale: f32, lines: &mut [Line]) {
+    let (complete, rest) = values.as_chunks::<DEPTH>();
+    let mut padded = [0.0; DEPTH];
+    padded[..rest.len()].copy_from_slice(rest);
+    let rest = (!rest.is_empty()).then_some(&padded);
+    for (lines, values) in lines.chunks_mut(f32::LINES).zip(complete.iter().chain(rest)) {
+        let mut parts = [Line::ZERO; 2];
+        split(values, scale, &mut parts);
+        // Low parts first.
+        [lines[SECOND], lines[0]] = parts;
+    }
+}
+
+/// Splits values into a line of high parts and a line of low parts.
+#[cfg_attr(target_arch = "x86_64", target_feature(enable = "avx512f,avx512bw,avx512vl"))]
+#[inline]
+fn split(values: &[f32; DEPTH], scale: f32, [high, low]: &mut [Line; 2]) {
+    let lines = high.0.as_chunks_mut::<2>().0.iter_mut().zip(low.0.as_chunks_mut::<2>().0);
+    for ((high, low), value) in lines.zip(values) {
+        let parts = parts(value * scale);
+        *high = ((parts.0 >> 16) as u16).to_ne_bytes();
+        *low = ((parts.1 >> 16) as u16).to_ne_bytes();
+    }
+}
+
+/// Splits two rows into lines of alternating values, as the right-hand tile of an instruction has them.
+#[cfg_attr(target_arch = "x86_64", target_feature(enable = "avx512f,avx512bw,avx512vl"))]
+#[inline]
+fn interleave(even: &[f32; TILE], odd: &[f32; TILE], [high, low]: &mut [Line; 2]) {
+    let lines = high.0.as_chunks_mut::<4>().0.iter_mut().zip(low.0.as_chunks_mut::<4>().0);
+    for ((high, low), (even, odd)) in lines.zip(even.iter().zip(odd)) {
+        let (even, odd) = (parts(*even), parts(*odd));
+        *high = (even.0 >> 16 | odd.0).to_ne_bytes();
+        *low = (even.1 >> 16 | odd.1).to_ne_bytes();
+    }
+}
+
+/// Returns the high and low part of a value, as the upper halves of 32 bits.
+#[inline(always)]
+#[allow(clippy::inline_always)] // Required: the function that enables the instructions must contain the body.
+fn parts(x: f32) -> (u32, u32) {
+    // Rounds to nearest, ties to even.
+    let round = |x: f32| {
+        let bits = x.to_bits();
+        bits.wrapping_add(0x7fff + (bits >> 16 & 1)) & 0xffff_0000
+    };
+    let high = round(x);
+    (high, round(x - f32::from_bits(high)))
+}
