@@ -23,7 +23,8 @@ pub use commitments::{
 };
 pub use crowdloan::{
     CrowdloanPurpose, contribute, create_crowdloan, dissolve_crowdloan, finalize_crowdloan, refund_crowdloan,
-    update_crowdloan_cap, update_crowdloan_end, update_min_contribution, withdraw_contribution,
+    register_leased_network, terminate_lease, update_crowdloan_cap, update_crowdloan_end, update_min_contribution,
+    withdraw_contribution,
 };
 pub use keys::{
     announce_coldkey_swap, associate_hotkey, clear_coldkey_swap_announcement, dispute_coldkey_swap, set_identity,

@@ -399,6 +399,40 @@ fn a_crowdloan_can_make_a_call() {
 }
 
 #[test]
+fn a_crowdloan_leases_a_subnet() {
+    let chain = Chain::start();
+    let create = ["crowdloan", "create", "--deposit", "100", "--min-contribution", "1", "--cap", "1500"];
+    let create = [&create[..], &["--duration", "1000", "--subnet-lease", "--yes"]].concat();
+    let error = refusal(&chain.tao(&create, &AS_ALICE), 2);
+    assert!(error.contains("--emissions-share"), "{error}");
+    let error = refusal(&chain.tao(&[&create[..], &["--emissions-share", "101"]].concat(), &AS_ALICE), 2);
+    assert!(error.contains("0..=100"), "{error}");
+    let terms = ["--emissions-share", "30", "--lease-end-block", "1000"];
+    let created = chain.alice(&[&create[..], &terms].concat());
+    assert_eq!((&created["emissions_share"], &created["lease_end_block"]), (&json!(30), &json!(1_000)), "{created}");
+    signed(&chain, "//Bob", &["crowdloan", "contribute", "0", "1400"]);
+    let before = chain.free(BOB);
+    let finalized = signed(&chain, "//Alice", &["crowdloan", "finalize", "0"]);
+    assert_eq!((&finalized["lease_id"], &finalized["netuid"]), (&json!(0), &json!(60)), "{finalized}");
+    // Bob contributed 14 of 15 parts; the subnet costs 1 000 TAO, and the proxy of the lease a deposit.
+    let refund = chain.free(BOB) - before;
+    assert!((466_000_000_000..466_666_666_667).contains(&refund), "{refund}");
+    let account = finalized["lease_account"].as_str().unwrap();
+    assert_eq!(chain.ask(&["subnets", "show", "60"])["subnet"]["owner_coldkey"], account);
+    let start = ["call", "SubtensorModule.start_call", "netuid=60", "--proxy-for", account, "--yes"];
+    chain.alice(&start);
+    assert_eq!(chain.ask(&["subnets", "hyperparameters", "60"])["hyperparameters"]["subnet_is_active"], true);
+
+    let shown = chain.ask(&["subnets", "show", BABELBIT]);
+    let hotkey = format!("hotkey={}", shown["subnet"]["owner_hotkey"].as_str().unwrap());
+    let end = ["call", "SubtensorModule.terminate_lease", "lease_id=0", &hotkey];
+    assert_eq!(refused(&chain, "//Alice", &end), "SubtensorModule.LeaseHasNotEnded");
+    mine(&chain, 1_000);
+    signed(&chain, "//Alice", &end);
+    assert_eq!(chain.ask(&["subnets", "show", "60"])["subnet"]["owner_coldkey"], ALICE);
+}
+
+#[test]
 fn a_hyperparameter_is_read_by_name() {
     let chain = Chain::start();
     chain.alice(&["sudo", "set", "tempo", "20", "--netuid", BABELBIT]);

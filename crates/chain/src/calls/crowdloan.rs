@@ -1,7 +1,7 @@
 use subxt::ext::scale_value::Value;
-use taonet_primitives::{AccountId, BlockNumber, Rao};
+use taonet_primitives::{AccountId, BlockNumber, Hotkey, Rao};
 
-use super::{account, number, option};
+use super::{SUBTENSOR, account, number, option};
 use crate::{Call, CrowdloanTerms};
 
 const CROWDLOAN: &str = "Crowdloan";
@@ -70,6 +70,18 @@ pub fn update_crowdloan_end(crowdloan: u32, end: BlockNumber) -> Call {
 /// Builds a call that sets the amount that the signer's crowdloan is to raise.
 pub fn update_crowdloan_cap(crowdloan: u32, cap: Rao) -> Call {
     Call::new(CROWDLOAN, "update_cap", vec![id(crowdloan), ("new_cap", number(cap.get()))])
+}
+
+/// Builds a call that spends the TAO of a crowdloan: it creates a subnet and leases it to the creator, until block
+/// `end` if given. The contributors receive `percent` % of the owner's emission, at most 100.
+pub fn register_leased_network(percent: u8, end: Option<BlockNumber>) -> Call {
+    let end = option(end.map(|end| number(end.get())));
+    Call::new(SUBTENSOR, "register_leased_network", vec![("emissions_share", number(percent)), ("end_block", end)])
+}
+
+/// Builds a call that ends the signer's lease: the signer owns the subnet, with this hotkey.
+pub fn terminate_lease(lease: u32, hotkey: Hotkey) -> Call {
+    Call::new(SUBTENSOR, "terminate_lease", vec![("lease_id", number(lease)), ("hotkey", account(hotkey))])
 }
 
 fn id(crowdloan: u32) -> (&'static str, Value) {

@@ -214,6 +214,17 @@ fn calls_of_holders_are_read_back_as_built() {
         ),
         (calls::update_crowdloan_end(4, BlockNumber::new(7)), "update_end", json!({ "crowdloan_id": 4, "new_end": 7 })),
         (calls::update_crowdloan_cap(4, Rao::new(7)), "update_cap", json!({ "crowdloan_id": 4, "new_cap": 7 })),
+        (
+            calls::register_leased_network(30, Some(BlockNumber::new(9))),
+            "register_leased_network",
+            json!({ "emissions_share": 30, "end_block": 9 }),
+        ),
+        (
+            calls::register_leased_network(100, None),
+            "register_leased_network",
+            json!({ "emissions_share": 100, "end_block": null }),
+        ),
+        (calls::terminate_lease(4, hotkey), "terminate_lease", json!({ "lease_id": 4, "hotkey": hotkey })),
     ] {
         let decoded = runtime.decoded(&call).unwrap();
         assert_eq!((&*decoded.name, &decoded.args), (name, &args), "{call:?}");

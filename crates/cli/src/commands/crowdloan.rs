@@ -61,6 +61,7 @@ pub(crate) struct ShowArgs {
 
 /// Create a crowdloan; the deposit is its first contribution
 #[derive(Debug, Args)]
+#[command(group = clap::ArgGroup::new("purpose").required(true).multiple(false))]
 pub(crate) struct CreateArgs {
     /// Your first contribution, in TAO; at least 10 TAO
     #[arg(long, value_name = "TAO")]
@@ -75,11 +76,26 @@ pub(crate) struct CreateArgs {
     #[arg(long, value_name = "BLOCKS")]
     duration: u32,
     /// Account that receives the TAO
-    #[arg(long, value_name = "ACCOUNT", required_unless_present = "call", conflicts_with = "call")]
+    #[arg(long, value_name = "ACCOUNT", group = "purpose")]
     target: Option<Account>,
     /// Call that spends the TAO instead, as JSON such as {"SubtensorModule": {"register_network": {…}}}
-    #[arg(long, value_name = "JSON")]
+    #[arg(long, value_name = "JSON", group = "purpose")]
     call: Option<NestedCall>,
+    /// Lease a subnet with the TAO instead: you operate it as a proxy of the lease's account
+    #[arg(long, group = "purpose", requires = "emissions_share")]
+    subnet_lease: bool,
+    /// Part of the subnet owner's emission that the contributors receive, in percent
+    #[arg(
+        long,
+        alias = "emissions",
+        value_name = "PERCENT",
+        requires = "subnet_lease",
+        value_parser = clap::value_parser!(u8).range(0..=100)
+    )]
+    emissions_share: Option<u8>,
+    /// Block from which you can make yourself the owner of the leased subnet; default: never
+    #[arg(long, value_name = "BLOCK", requires = "subnet_lease")]
+    lease_end_block: Option<BlockNumber>,
     #[command(flatten)]
     submit: SubmitArgs,
     #[command(flatten)]
@@ -293,13 +309,19 @@ fn create(args: &CreateArgs, context: &Context) -> anyhow::Result<()> {
             cap: args.cap,
             end: head.number.plus(args.duration),
         };
-        let (purpose, target) = match (&args.target, &args.call) {
-            (Some(target), _) => (CrowdloanPurpose::Account(target.id()), format!("for {target}")),
-            (None, Some(NestedCall { pallet, name, arguments })) => {
+        let (purpose, target) = match (&args.target, &args.call, args.emissions_share.filter(|_| args.subnet_lease)) {
+            (Some(target), ..) => (CrowdloanPurpose::Account(target.id()), format!("for {target}")),
+            (None, Some(NestedCall { pallet, name, arguments }), _) => {
                 let call = chain.call(pallet, name, arguments).await.map_err(failed)?;
                 (CrowdloanPurpose::Call(call), format!("for the call {pallet}.{name}"))
             }
-            (None, None) => bail!("no purpose given\nhint: pass --target or --call"),
+            (None, None, Some(percent)) => {
+                let call = calls::register_leased_network(percent, args.lease_end_block);
+                let end = args.lease_end_block.map_or_else(String::new, |end| format!(" until block {end}"));
+                let target = format!("for a leased subnet{end}, with {percent} % of its emission for contributors");
+                (CrowdloanPurpose::Call(call), target)
+            }
+            (None, None, None) => bail!("no purpose given\nhint: pass --target, --call or --subnet-lease"),
         };
         let about = json!({
             "creator": key.coldkey(),
@@ -308,9 +330,11 @@ fn create(args: &CreateArgs, context: &Context) -> anyhow::Result<()> {
             "cap_rao": terms.cap,
             "end": terms.end,
             "target": args.target.map(Account::id),
+            "emissions_share": args.emissions_share,
+            "lease_end_block": args.lease_end_block,
         });
         let what = format!(
-            "Create a crowdloan of {} TAO {target}, until block {}, with a deposit of {} TAO",
+            "Create a crowdloan of {} TAO {target}, open until block {}, with a deposit of {} TAO",
             terms.cap, terms.end, terms.deposit
         );
         let mut plan = Plan::new(calls::create_crowdloan(terms, purpose), what, about);
@@ -354,7 +378,21 @@ fn own(args: &IdArgs, verb: &str, call: fn(u32) -> Call, context: &Context) -> a
         let key = args.key.unlock(&args.network, &chain)?;
         let about = json!({ "id": args.id, "coldkey": key.coldkey() });
         let what = format!("{verb} crowdloan {}, with {} of {} TAO raised", args.id, crowdloan.raised, crowdloan.cap);
-        args.submit.confirm_and_submit(&chain, &key, Plan::new(call(args.id), what, about), context).await
+        let mut plan = Plan::new(call(args.id), what, about);
+        plan.found = leased;
+        args.submit.confirm_and_submit(&chain, &key, plan, context).await
+    })
+}
+
+/// Returns the lease that a finalized crowdloan created, as JSON: its id, its subnet, and its account, for which the
+/// creator is a proxy.
+fn leased(inclusion: &Inclusion) -> Value {
+    let event = |pallet, name| inclusion.events.iter().find(|event| event.is(pallet, name));
+    let Some(lease) = event("SubtensorModule", "SubnetLeaseCreated") else { return json!({}) };
+    json!({
+        "lease_id": lease.fields["lease_id"],
+        "netuid": lease.fields["netuid"],
+        "lease_account": event("Proxy", "ProxyAdded").map(|event| &event.fields["delegator"]),
     })
 }
 

@@ -1,7 +1,6 @@
 //! Runtime API results for subnets, neurons and stake: their layouts, and how they are read from storage.
 //!
-//! Layouts are those of the real chain, field by field; [`apis`] declares the runtime APIs. Results for features that
-//! this chain does not support (baskets, locks, collateral) are empty.
+//! Layouts are those of the real chain, field by field; [`apis`] declares the runtime APIs.
 
 // Every struct is a record for clients that read it by position; no field is meant to be set from outside.
 #![allow(clippy::struct_excessive_bools)]

@@ -10,6 +10,7 @@ mod delegates;
 mod filter;
 mod groups;
 mod kind;
+mod leases;
 mod payer;
 #[cfg(test)]
 mod tests;

@@ -81,7 +81,7 @@ pub const VERSION: RuntimeVersion = RuntimeVersion {
     spec_name: std::borrow::Cow::Borrowed("node-subtensor"),
     impl_name: std::borrow::Cow::Borrowed("taonet-localnet"),
     authoring_version: 1,
-    spec_version: 1_000_007,
+    spec_version: 1_000_008,
     impl_version: 1,
     apis: RUNTIME_API_VERSIONS,
     transaction_version: 1,
@@ -213,6 +213,8 @@ impl subtensor::Config for Runtime {
     type Currency = Balances;
     type Author = fees::Author;
     type Commitments = Commitments;
+    type Crowdloans = Crowdloan;
+    type Proxies = Proxy;
 }
 
 impl commitments::Config for Runtime {

@@ -17,14 +17,17 @@ mod baskets;
 mod block;
 mod burn;
 mod children;
+mod collateral;
 mod distribution;
 mod dormant;
 mod emission;
 mod epoch;
 pub(crate) mod epoch_schedule;
+mod evm;
 mod genesis;
 mod identity;
 mod keys;
+mod leases;
 mod locks;
 mod mechanisms;
 mod networks;
@@ -44,13 +47,17 @@ mod uids;
 mod voting;
 mod weights;
 
+use frame_support::dispatch::DispatchResult;
 use frame_support::pallet_macros::import_section;
+use sp_runtime::DispatchError;
 
-use crate::types::NetUid;
+use crate::types::{NetUid, TaoBalance};
 
-pub use constants::PALLET_ID;
+pub use collateral::MAX_COLLATERAL_HOTKEYS;
+pub use constants::{LEASE_DIVIDENDS_INTERVAL, PALLET_ID};
 pub use dormant::Schedule;
 pub use epoch::{Inconsistent, Neurons};
+pub use evm::MAX_UIDS_OF_EVM_ADDRESS;
 pub use pallet::*;
 pub use pool::{Fee, Trade};
 
@@ -58,6 +65,43 @@ pub use pool::{Fee, Trade};
 pub trait Commitments {
     /// Removes all commitments on a subnet.
     fn purge(netuid: NetUid);
+}
+
+/// A crowdloan whose call is being dispatched.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FinalizedCrowdloan<AccountId> {
+    /// The creator.
+    pub creator: AccountId,
+    /// The account that holds the contributions.
+    pub funds_account: AccountId,
+    /// Sum of the contributions.
+    pub raised: TaoBalance,
+    /// Contribution of each contributor, the creator included.
+    pub contributions: Vec<(AccountId, TaoBalance)>,
+}
+
+/// Crowdloans, which are in another pallet and pay for leases.
+pub trait Crowdloans<AccountId> {
+    /// Returns the crowdloan whose call is being dispatched.
+    ///
+    /// # Errors
+    /// `InvalidCrowdloanId` if there is none.
+    fn finalizing() -> Result<FinalizedCrowdloan<AccountId>, DispatchError>;
+}
+
+/// Proxies, which are in another pallet and operate leased subnets.
+pub trait Proxies<AccountId> {
+    /// Makes the beneficiary of a lease a proxy of the lease's coldkey.
+    ///
+    /// # Errors
+    /// If the coldkey cannot pay the deposit.
+    fn add_beneficiary(lease: &AccountId, beneficiary: &AccountId) -> DispatchResult;
+
+    /// Removes the beneficiary of a lease from the proxies of the lease's coldkey.
+    ///
+    /// # Errors
+    /// If the beneficiary is not a proxy.
+    fn remove_beneficiary(lease: &AccountId, beneficiary: &AccountId) -> DispatchResult;
 }
 
 /// Maximum ciphertext size of a timelocked commit, in bytes.
@@ -69,8 +113,10 @@ pub const MAX_COMMIT_LEN: u32 = 5_000;
 #[import_section(constants::constants)]
 #[import_section(storage::storage)]
 #[import_section(storage::baskets::baskets)]
+#[import_section(storage::collateral::collateral)]
 #[import_section(storage::flows::flows)]
 #[import_section(storage::keys::keys)]
+#[import_section(storage::leases::leases)]
 #[import_section(storage::locks::locks)]
 #[import_section(storage::voting::voting)]
 #[import_section(events::events)]
@@ -84,12 +130,11 @@ pub mod pallet {
     use frame_support::traits::fungible::Mutate;
     use frame_support::traits::{ConstBool, ConstU8, ConstU16, ConstU32, ConstU64};
     use frame_system::pallet_prelude::*;
-    use sp_core::{H160, H256};
-    use sp_runtime::{AccountId32, PerU16};
+    use sp_core::{H160, H256, ecdsa};
+    use sp_runtime::{AccountId32, PerU16, Percent};
     use std::collections::{BTreeMap, BTreeSet};
     use substrate_fixed::types::{I64F64, I96F32, U64F64};
 
-    use super::MAX_COMMIT_LEN;
     use super::defaults::{
         ConstMechId, ConstPerU16, ConstTao, ConstU64F64, DefaultAccount, DefaultAlphaSigmoidSteepness,
         DefaultAlphaValues, DefaultBurnIncreaseMult, DefaultLiquidAlphaConsensusMode, DefaultRootClaimableThreshold,
@@ -99,6 +144,7 @@ pub mod pallet {
         AxonInfo, ChainIdentityV2, ConsensusMode, EpochConsensus, LockState, MinerCollateralState, NeuronCertificate,
         PrometheusInfo, RateLimitKey, RecycleOrBurnEnum, RootClaimTypeEnum, SafeFloat, SubnetIdentityV3, SubnetLease,
     };
+    use super::{MAX_COLLATERAL_HOTKEYS, MAX_COMMIT_LEN, MAX_UIDS_OF_EVM_ADDRESS};
     use crate::types::{AlphaBalance, MechId, NetUid, NetUidStorageIndex, TaoBalance};
     use crate::{alpha_assets, drand, swap};
 
@@ -118,6 +164,10 @@ pub mod pallet {
         type Author: Get<Option<AccountId32>>;
         /// The commitments of neurons.
         type Commitments: super::Commitments;
+        /// The crowdloans that pay for leases.
+        type Crowdloans: super::Crowdloans<AccountId32>;
+        /// The proxies that operate leased subnets.
+        type Proxies: super::Proxies<AccountId32>;
     }
 
     /// Genesis configuration: the subnets that exist from the first block.
@@ -143,6 +193,11 @@ pub mod pallet {
     impl<T: Config> Hooks<BlockNumberFor<T>> for Pallet<T> {
         fn on_initialize(_: BlockNumberFor<T>) -> Weight {
             Self::begin_block();
+            Weight::zero()
+        }
+
+        fn on_idle(_: BlockNumberFor<T>, _: Weight) -> Weight {
+            Self::check_thresholds();
             Weight::zero()
         }
     }

@@ -22,10 +22,13 @@ const IMMUNE_OWNER_UIDS: core::ops::RangeInclusive<u16> = 1..=10;
 /// Maximum child key take, in parts of 65 535.
 const MAX_CHILDKEY_TAKE: PerU16 = PerU16::from_parts(11_796);
 
+/// Maximum part of the registration price that is locked as collateral, in parts of 65 535.
+const MAX_COLLATERAL_LOCK_SHARE: u16 = 62_258;
+
 /// Returns the dispatch class of the call with this index.
 const fn class(index: u8) -> DispatchClass {
     match index {
-        89 | 90 | 92 | 95 => DispatchClass::Operational,
+        89 | 90 | 92 | 95 | 98 | 99 => DispatchClass::Operational,
         _ => DispatchClass::Normal,
     }
 }
@@ -293,8 +296,7 @@ pallet_of_calls! {
     }
     /// Sets the hotkey of a subnet's owner.
     67: sudo_set_sn_owner_hotkey(netuid: NetUid, hotkey: T::AccountId) by owner(netuid, LimitedAction::OwnerHotkey) {
-        subtensor::SubnetOwnerHotkey::<T>::insert(netuid, hotkey.clone());
-        emit::<T>(SubtensorEvent::SubnetOwnerHotkeySet(netuid, hotkey));
+        subtensor::Pallet::<T>::set_owner_hotkey(netuid, hotkey)?;
     }
     /// Sets the steepness of liquid alpha's curve, in hundredths.
     68: sudo_set_alpha_sigmoid_steepness(netuid: NetUid, steepness: i16)
@@ -455,6 +457,23 @@ pallet_of_calls! {
     97: sudo_set_activity_cutoff_factor(netuid: NetUid, factor_milli: u32)
         by owner(netuid, Hyperparameter::ActivityCutoffFactorMilli) {
         subtensor::Pallet::<T>::set_activity_cutoff_factor_within_bounds(netuid, factor_milli)?;
+    }
+    /// Sets the part of the registration price that is locked as collateral, in parts of 65 535; at most 95 %.
+    98: sudo_set_collateral_lock_share(netuid: NetUid, lock_share: u16)
+        by owner(netuid, Hyperparameter::CollateralLockShare) {
+        Self::ensure_not_root(netuid)?;
+        ensure!(lock_share <= MAX_COLLATERAL_LOCK_SHARE, Error::<T>::CollateralLockShareTooHigh);
+        subtensor::CollateralLockShare::<T>::insert(netuid, lock_share);
+        Self::deposit_event(Event::CollateralLockShareSet { netuid, lock_share });
+    }
+    /// Sets the alpha of a miner's collateral that is released per alpha of emission, above 0 and at most 10.
+    99: sudo_set_collateral_drain_ratio(netuid: NetUid, drain_ratio: U64F64)
+        by owner(netuid, Hyperparameter::CollateralDrainRatio) {
+        Self::ensure_not_root(netuid)?;
+        let is_allowed = drain_ratio > U64F64::from_num(0) && drain_ratio <= U64F64::from_num(10);
+        ensure!(is_allowed, Error::<T>::CollateralDrainRatioOutOfBounds);
+        subtensor::CollateralDrainRatio::<T>::insert(netuid, drain_ratio);
+        Self::deposit_event(Event::CollateralDrainRatioSet { netuid, drain_ratio });
     }
     /// Sets the fraction of demand of the subnets above the emission bar, between 0 and 1; stored for clients: emission
     /// has no bar.

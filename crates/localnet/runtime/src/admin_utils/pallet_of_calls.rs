@@ -70,6 +70,22 @@ macro_rules! pallet_of_calls {
                     /// Whether the subnet receives TAO emission.
                     enabled: bool,
                 },
+                /// The part of a subnet's registration price that is locked as collateral changed.
+                #[codec(index = 6)]
+                CollateralLockShareSet {
+                    /// Netuid of the subnet.
+                    netuid: NetUid,
+                    /// The new part, in parts of 65 535.
+                    lock_share: u16,
+                },
+                /// The drain ratio of a subnet's collateral changed.
+                #[codec(index = 7)]
+                CollateralDrainRatioSet {
+                    /// Netuid of the subnet.
+                    netuid: NetUid,
+                    /// The new ratio: alpha released per alpha of emission.
+                    drain_ratio: U64F64,
+                },
             }
 
             /// Errors of the pallet's calls.

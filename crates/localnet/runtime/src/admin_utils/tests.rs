@@ -125,6 +125,8 @@ fn settings() -> Vec<(Call<Runtime>, By, &'static str)> {
         (Call::sudo_set_burn_half_life { netuid, burn_half_life: 7 }, Owner, "BurnHalfLife"),
         (Call::sudo_set_burn_increase_mult { netuid, burn_increase_mult: twice }, Owner, "BurnIncreaseMult"),
         (Call::sudo_set_owner_cut_enabled { netuid, enabled: false }, Owner, "OwnerCutEnabled"),
+        (Call::sudo_set_collateral_lock_share { netuid, lock_share: 7 }, Owner, "CollateralLockShare"),
+        (Call::sudo_set_collateral_drain_ratio { netuid, drain_ratio: twice }, Owner, "CollateralDrainRatio"),
         (Call::sudo_set_min_childkey_take_per_subnet { netuid, take }, Owner, "MinChildkeyTakePerSubnet"),
         (Call::sudo_set_subnet_emission_enabled { netuid, enabled: false }, Owner, "SubnetEmissionEnabled"),
         (Call::sudo_set_max_epochs_per_block { max_epochs_per_block: 7 }, Root, "MaxEpochsPerBlock"),
@@ -176,7 +178,7 @@ fn settled(test: impl FnOnce()) {
 #[test]
 fn each_setting_changes_its_own_item() {
     let settings = settings();
-    assert_eq!(settings.len(), 78);
+    assert_eq!(settings.len(), 80);
     for (what, _, item) in settings {
         settled(|| {
             if item == "LiquidAlphaOn" {

@@ -8,8 +8,20 @@ use frame_system::pallet_prelude::OriginFor;
 use sp_runtime::traits::Dispatchable;
 use sp_runtime::{DispatchError, DispatchResult};
 
-use super::{Config, Contributions, Crowdloans, CurrentCrowdloanId, Error, Event, MaxContributions, Pallet};
+use super::{
+    Config, Contributions, CrowdloanInfo, Crowdloans, CurrentCrowdloanId, Error, Event, MaxContributions, Pallet,
+};
+use crate::subtensor::{self, FinalizedCrowdloan};
 use crate::types::TaoBalance;
+
+impl<T: Config> subtensor::Crowdloans<T::AccountId> for Pallet<T> {
+    fn finalizing() -> Result<FinalizedCrowdloan<T::AccountId>, DispatchError> {
+        let crowdloan_id = CurrentCrowdloanId::<T>::get().ok_or(Error::<T>::InvalidCrowdloanId)?;
+        let CrowdloanInfo { creator, funds_account, raised, .. } = Self::crowdloan(crowdloan_id)?;
+        let contributions = Contributions::<T>::iter_prefix(crowdloan_id).collect();
+        Ok(FinalizedCrowdloan { creator, funds_account, raised, contributions })
+    }
+}
 
 impl<T: Config> Pallet<T> {
     pub(super) fn do_contribute(contributor: T::AccountId, crowdloan_id: u32, amount: TaoBalance) -> DispatchResult {

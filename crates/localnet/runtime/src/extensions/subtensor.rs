@@ -79,6 +79,7 @@ fn check(who: &AccountId, call: &Call<Runtime>) -> Result<(), Error<Runtime>> {
         Call::pow_register { netuid, work_block, nonce, work, hotkey } => {
             Subtensor::check_pow_registration(who, *netuid, *work_block, *nonce, work, hotkey)
         }
+        Call::associate_evm_key { netuid, .. } => Subtensor::check_evm_association(who, *netuid).map(|_| ()),
         Call::decrease_take { hotkey, take } => Subtensor::check_decrease_take(who, hotkey, *take),
         Call::increase_take { hotkey, take } => Subtensor::check_increase_take(who, hotkey, *take),
         call => Subtensor::precheck_weights(who, call),
@@ -110,6 +111,7 @@ fn code(error: &Error<Runtime>) -> u8 {
         Error::RevealTooEarly | Error::ExpiredWeightCommit => 17,
         Error::WeightVecNotEqualSize | Error::InputLengthsUnequal => 18,
         Error::HotKeyNotRegisteredInSubNet => 19,
+        Error::EvmKeyAssociateRateLimitExceeded => 20,
         Error::ColdkeySwapDisputed => 21,
         Error::NonAssociatedColdKey => 25,
         Error::DelegateTakeTooLow => 26,

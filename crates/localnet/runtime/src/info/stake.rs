@@ -74,13 +74,15 @@ pub struct StakeAvailability {
     pub total: Compact<AlphaBalance>,
     /// Locked stake, in alpha.
     pub locked: Compact<AlphaBalance>,
-    /// Stake that can be withdrawn, in alpha.
+    /// Stake that can be withdrawn, in alpha: neither locked nor collateral.
     pub available: Compact<AlphaBalance>,
 }
 
 impl StakeAvailability {
-    fn new(total: AlphaBalance, locked: AlphaBalance) -> Self {
-        Self { total: Compact(total), locked: Compact(locked), available: Compact(total.saturating_sub(locked)) }
+    fn of<T: Config>(coldkey: &AccountId32, netuid: NetUid, total: AlphaBalance) -> Self {
+        let locked = Compact(Pallet::<T>::locked(coldkey, netuid));
+        let available = Compact(total.saturating_sub(Pallet::<T>::held(coldkey, netuid)));
+        Self { total: Compact(total), locked, available }
     }
 }
 
@@ -104,9 +106,8 @@ pub fn availability<T: Config>(
                 *total = total.saturating_add(stake);
             }
         }
-        let subnets = totals
-            .into_iter()
-            .map(|(netuid, total)| (netuid, StakeAvailability::new(total, Pallet::<T>::locked(&coldkey, netuid))));
+        let subnets =
+            totals.into_iter().map(|(netuid, total)| (netuid, StakeAvailability::of::<T>(&coldkey, netuid, total)));
         let subnets: Availability = subnets.collect();
         coldkeys_found.insert(coldkey, subnets);
     }

@@ -8,7 +8,11 @@ mod baskets;
 #[macro_use]
 mod children;
 #[macro_use]
+mod collateral;
+#[macro_use]
 mod keys;
+#[macro_use]
+mod leases;
 #[macro_use]
 mod locks;
 #[macro_use]
@@ -43,6 +47,6 @@ macro_rules! section {
 calls_of_weights! {
     [
         calls_of_staking calls_of_moves calls_of_neurons calls_of_subnets calls_of_keys calls_of_children calls_of_swaps
-        calls_of_locks calls_of_baskets section
+        calls_of_locks calls_of_baskets calls_of_leases calls_of_collateral section
     ]
 }

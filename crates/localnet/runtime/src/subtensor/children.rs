@@ -1,7 +1,8 @@
 //! Child hotkeys: a hotkey lends proportions of its stake on a subnet to other hotkeys, its children. A child validates
 //! with this stake, pays the parent its part of the dividends, and keeps its child key take.
 //!
-//! [`inheritance`] computes stakes and dividends; this module sets children and takes.
+//! [`inheritance`] computes stakes and dividends, and [`threshold`] suspends parents with too little stake; this module
+//! sets children and takes.
 
 use frame_support::pallet_prelude::*;
 use sp_runtime::{AccountId32, PerU16};
@@ -9,13 +10,14 @@ use substrate_fixed::types::U64F64;
 
 use super::rate_limits::LimitedAction;
 use super::{
-    AutoParentDelegationEnabled, ChildKeys, ChildkeyTake, Config, Error, Event, Keys, LastEpochBlock, MaxChildkeyTake,
-    MinChildkeyTake, MinChildkeyTakePerSubnet, Owner, Pallet, ParentKeys, PendingChildKeyCooldown, PendingChildKeys,
-    StakeThreshold, SubnetOwnerHotkey, SubtokenEnabled,
+    AutoParentDelegationEnabled, ChildKeys, ChildkeyTake, ChildkeyThresholdSuspended, Config, Error, Event, Keys,
+    LastEpochBlock, MaxChildkeyTake, MinChildkeyTake, MinChildkeyTakePerSubnet, Owner, Pallet, ParentKeys,
+    PendingChildKeyCooldown, PendingChildKeys, SubnetOwnerHotkey, SubtokenEnabled,
 };
 use crate::types::{NetUid, TaoBalance};
 
 mod inheritance;
+mod threshold;
 
 /// Relatives of a hotkey on a subnet: the part of the parent's stake that the child receives, in parts of 2⁶⁴, and the
 /// other hotkey.
@@ -117,7 +119,8 @@ impl<T: Config> Pallet<T> {
         }
     }
 
-    /// Applies the scheduled children whose cooldown has passed, on subnets whose epoch fired in this block.
+    /// Applies the scheduled children whose cooldown has passed, on subnets whose epoch fired in this block. Children
+    /// of a hotkey whose stake has fallen below the threshold since are dropped.
     pub(super) fn apply_scheduled_children(subnets: &[NetUid]) {
         let block = Self::current_block();
         for &netuid in subnets.iter().filter(|netuid| LastEpochBlock::<T>::get(**netuid) == block) {
@@ -127,7 +130,14 @@ impl<T: Config> Pallet<T> {
                 .collect();
             for (hotkey, children) in due {
                 PendingChildKeys::<T>::remove(netuid, &hotkey);
-                Self::apply_children(netuid, &hotkey, children);
+                if children.is_empty() {
+                    Self::apply_children(netuid, &hotkey, children);
+                } else if Self::has_stake_for_children(&hotkey, netuid) {
+                    Self::apply_children(netuid, &hotkey, children);
+                    if Self::has_threshold_stake(&hotkey) {
+                        ChildkeyThresholdSuspended::<T>::remove(&hotkey);
+                    }
+                }
             }
         }
     }
@@ -144,10 +154,7 @@ impl<T: Config> Pallet<T> {
     /// Whether a hotkey may have children: its stake on all subnets is worth `StakeThreshold`, or it is the hotkey of
     /// the subnet's owner.
     fn has_stake_for_children(hotkey: &AccountId32, netuid: NetUid) -> bool {
-        let threshold = TaoBalance(StakeThreshold::<T>::get());
-        threshold == TaoBalance::ZERO
-            || SubnetOwnerHotkey::<T>::try_get(netuid).is_ok_and(|owner| owner == *hotkey)
-            || Self::total_value_of(hotkey) >= threshold
+        Self::has_threshold_stake(hotkey) || SubnetOwnerHotkey::<T>::try_get(netuid).is_ok_and(|owner| owner == *hotkey)
     }
 
     /// Returns the value of all stake on a hotkey, on all subnets, at the current prices.

@@ -5,6 +5,8 @@ use frame_support::pallet_macros::pallet_section;
 
 /// Pallet id from which the accounts of subnets are derived.
 pub const PALLET_ID: PalletId = PalletId(*b"subtensr");
+/// Number of blocks between payments of a lease's dividends.
+pub const LEASE_DIVIDENDS_INTERVAL: u32 = 100;
 
 /// Constants with the names of the real chain; the defaults equal those of the storage items.
 #[pallet_section]
@@ -387,6 +389,12 @@ mod constants {
         #[pallet::constant_name(SubtensorPalletId)]
         fn subtensor_pallet_id() -> frame_support::PalletId {
             super::PALLET_ID
+        }
+
+        /// Number of blocks between payments of a lease's dividends.
+        #[pallet::constant_name(LeaseDividendsDistributionInterval)]
+        fn lease_dividends_distribution_interval() -> u32 {
+            super::LEASE_DIVIDENDS_INTERVAL
         }
 
         /// Default maximum number of epochs per block.

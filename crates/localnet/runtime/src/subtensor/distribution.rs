@@ -31,12 +31,14 @@ impl<T: Config> Pallet<T> {
         // Dividends are based on the stake at the epoch, which the payments below change.
         let dividends = Self::divide(netuid, neurons, earned, pending);
         Self::increase_stake(&owner_hotkey, &owner, netuid, AlphaBalance(pending.owner));
+        Self::pay_lease(netuid, AlphaBalance(pending.owner));
         Self::lock_owner_cut(netuid, &owner, AlphaBalance(pending.owner));
         Self::pay_miners(netuid, neurons, earned, (&owner, &owner_hotkey));
         Self::pay_validators(netuid, &dividends);
     }
 
-    /// Stakes each miner's emission. Miners of the subnet's owner receive nothing.
+    /// Stakes each miner's emission; what becomes collateral is staked on the miner's own hotkey. Miners of the
+    /// subnet's owner receive nothing.
     fn pay_miners(netuid: NetUid, neurons: &Neurons, earned: &Earned, owner: (&AccountId32, &AccountId32)) {
         let mut withheld = 0_u64;
         for (hotkey, &amount) in neurons.hotkeys.iter().zip(&earned.server).filter(|(_, amount)| **amount > 0) {
@@ -44,7 +46,13 @@ impl<T: Config> Pallet<T> {
             if coldkey == *owner.0 || hotkey == owner.1 {
                 withheld = withheld.saturating_add(amount);
             } else {
-                Self::stake_earnings(hotkey, &coldkey, netuid, AlphaBalance(amount));
+                let amount = AlphaBalance(amount);
+                let captured = Self::settle_collateral(netuid, hotkey, &coldkey, amount, amount);
+                Self::increase_stake(hotkey, &coldkey, netuid, captured);
+                let rest = amount.saturating_sub(captured);
+                if rest != AlphaBalance::ZERO {
+                    Self::stake_earnings(hotkey, &coldkey, netuid, rest);
+                }
             }
         }
         let whole: u128 = earned.server.iter().copied().map(u128::from).sum();
@@ -67,6 +75,10 @@ impl<T: Config> Pallet<T> {
             let take = Delegates::<T>::get(hotkey);
             let (alpha_take, root_take) = (taken(take, *alpha), taken(take, *root));
             let (alpha_rest, root_rest) = (alpha.saturating_sub(alpha_take), root.saturating_sub(root_take));
+            for (whole, take) in [(*alpha, alpha_take), (*root, root_take)] {
+                // The take is staked on the hotkey in any case.
+                Self::settle_collateral(netuid, hotkey, &coldkey, AlphaBalance(whole), AlphaBalance(take));
+            }
             let taken = AlphaBalance(alpha_take.saturating_add(root_take));
             Self::increase_stake(hotkey, &coldkey, netuid, taken);
             Self::increase_pool_of(hotkey, netuid, AlphaBalance(alpha_rest));

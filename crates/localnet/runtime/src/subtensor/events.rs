@@ -298,6 +298,70 @@ mod events {
             /// The new symbol, in UTF-8.
             symbol: Vec<u8>,
         },
+        /// A neuron was associated with an Ethereum address.
+        #[codec(index = 99)]
+        EvmKeyAssociated {
+            /// Netuid of the subnet.
+            netuid: NetUid,
+            /// The neuron's hotkey.
+            hotkey: T::AccountId,
+            /// The Ethereum address.
+            evm_key: H160,
+            /// Block of the association.
+            block_associated: u64,
+        },
+        /// A leased subnet was created.
+        #[codec(index = 104)]
+        SubnetLeaseCreated {
+            /// Account that operates the subnet.
+            beneficiary: T::AccountId,
+            /// Id of the lease.
+            lease_id: u32,
+            /// Netuid of the subnet.
+            netuid: NetUid,
+            /// Block in which the lease ends; `None` if it does not end.
+            end_block: Option<u32>,
+        },
+        /// A lease was terminated; its beneficiary owns the subnet.
+        #[codec(index = 105)]
+        SubnetLeaseTerminated {
+            /// The new owner of the subnet.
+            beneficiary: T::AccountId,
+            /// Netuid of the subnet.
+            netuid: NetUid,
+        },
+        /// Dividends of a lease were paid.
+        #[codec(index = 124)]
+        SubnetLeaseDividendsDistributed {
+            /// Id of the lease.
+            lease_id: u32,
+            /// Account that receives the dividends.
+            contributor: T::AccountId,
+            /// Amount of the dividends.
+            alpha: AlphaBalance,
+        },
+        /// Alpha was locked as collateral.
+        #[codec(index = 144)]
+        CollateralLocked {
+            /// Netuid of the subnet.
+            netuid: NetUid,
+            /// The miner's hotkey.
+            hotkey: T::AccountId,
+            /// Amount that was added to the collateral.
+            locked: AlphaBalance,
+            /// The collateral with the added amount.
+            total_locked: AlphaBalance,
+        },
+        /// The minimum collateral of a miner changed.
+        #[codec(index = 145)]
+        MinCollateralSet {
+            /// Netuid of the subnet.
+            netuid: NetUid,
+            /// The miner's hotkey.
+            hotkey: T::AccountId,
+            /// The new minimum.
+            min_locked: AlphaBalance,
+        },
         /// Tracking of voting power was enabled on a subnet.
         #[codec(index = 120)]
         VotingPowerTrackingEnabled {

@@ -8,8 +8,12 @@ use super::{Config, Error, OwnedHotkeys, Owner, Pallet};
 impl<T: Config> Pallet<T> {
     /// Returns the number of the current block as a `u64`, the type in the pallet's storage.
     pub fn current_block() -> u64 {
-        let number: u32 = frame_system::Pallet::<T>::block_number().try_into().unwrap_or(u32::MAX);
-        u64::from(number)
+        u64::from(Self::block_number())
+    }
+
+    /// Returns the number of the current block.
+    pub(super) fn block_number() -> u32 {
+        frame_system::Pallet::<T>::block_number().try_into().unwrap_or(u32::MAX)
     }
 
     /// Whether the hotkey has an owner.

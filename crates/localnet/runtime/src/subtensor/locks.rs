@@ -9,8 +9,8 @@ use substrate_fixed::types::U64F64;
 
 use super::types::LockState;
 use super::{
-    AccountFlags, Config, DecayingHotkeyLock, DecayingLock, DecayingOwnerLock, Error, Event, HotkeyLock, Lock,
-    LockingColdkeys, MaturityRate, Owner, OwnerCutAutoLockEnabled, OwnerLock, Pallet, StakingHotkeys,
+    AccountFlags, ColdkeyMinerCollateral, Config, DecayingHotkeyLock, DecayingLock, DecayingOwnerLock, Error, Event,
+    HotkeyLock, Lock, LockingColdkeys, MaturityRate, Owner, OwnerCutAutoLockEnabled, OwnerLock, Pallet, StakingHotkeys,
     SubnetOwnerHotkey, UnlockRate,
 };
 use crate::types::{AlphaBalance, NetUid};
@@ -91,15 +91,20 @@ impl<T: Config> Pallet<T> {
     /// Checks that a coldkey can withdraw this much of its stake on a subnet.
     ///
     /// # Errors
-    /// `StakeUnavailable` if the unlocked stake is lower than the amount.
+    /// `StakeUnavailable` if the stake without locked stake and collateral is lower than the amount.
     pub(super) fn ensure_unlocked(coldkey: &AccountId32, netuid: NetUid, amount: AlphaBalance) -> Result<(), Error<T>> {
-        let locked = Self::locked(coldkey, netuid);
-        if locked == AlphaBalance::ZERO {
+        let held = Self::held(coldkey, netuid);
+        if held == AlphaBalance::ZERO {
             return Ok(());
         }
-        let available = Self::total_stake_of(coldkey, netuid).saturating_sub(locked);
+        let available = Self::total_stake_of(coldkey, netuid).saturating_sub(held);
         ensure!(available >= amount, Error::<T>::StakeUnavailable);
         Ok(())
+    }
+
+    /// Returns the stake of a coldkey on a subnet that it cannot withdraw now: locked stake and collateral.
+    pub fn held(coldkey: &AccountId32, netuid: NetUid) -> AlphaBalance {
+        Self::locked(coldkey, netuid).saturating_add(ColdkeyMinerCollateral::<T>::get(netuid, coldkey))
     }
 
     /// Returns the stake of a coldkey on a subnet that is locked now.

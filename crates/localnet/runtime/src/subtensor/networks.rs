@@ -1,11 +1,13 @@
 //! Creation, identity and start of subnets.
 
+use frame_support::PalletId;
 use frame_support::pallet_prelude::*;
 use frame_support::traits::fungible::Inspect;
 use frame_support::traits::tokens::{Fortitude, Preservation};
 use frame_system::ensure_signed_or_root;
 use frame_system::pallet_prelude::OriginFor;
 use sp_runtime::AccountId32;
+use sp_runtime::traits::AccountIdConversion;
 use substrate_fixed::types::{I64F64, U64F64};
 
 use super::types::{RateLimitKey, SubnetIdentityV3};
@@ -13,9 +15,9 @@ use super::{
     Burn, CommitRevealWeightsEnabled, Config, Error, Event, FirstEmissionBlockNumber, ImmunityPeriod, LastEpochBlock,
     LastRateLimitedBlock, MaxAllowedUids, MaxAllowedValidators, MinAllowedWeights, NetworkLastLockCost,
     NetworkLockReductionInterval, NetworkMinLockCost, NetworkRateLimit, NetworkRegisteredAt,
-    NetworkRegistrationAllowed, NetworksAdded, Pallet, StartCallDelay, SubnetEmaTaoFlow, SubnetEmissionEnabled,
-    SubnetIdentitiesV3, SubnetLimit, SubnetLocked, SubnetMechanism, SubnetOwner, SubnetOwnerHotkey, SubnetworkN,
-    SubtokenEnabled, Tempo, TokenSymbol, TotalNetworks, Yuma3On,
+    NetworkRegistrationAllowed, NetworksAdded, PALLET_ID, Pallet, StartCallDelay, SubnetEmaTaoFlow,
+    SubnetEmissionEnabled, SubnetIdentitiesV3, SubnetLimit, SubnetLocked, SubnetMechanism, SubnetOwner,
+    SubnetOwnerHotkey, SubnetworkN, SubtokenEnabled, Tempo, TokenSymbol, TotalNetworks, Yuma3On,
 };
 use crate::types::{AlphaBalance, NetUid, TaoBalance};
 
@@ -121,6 +123,19 @@ impl<T: Config> Pallet<T> {
         hotkey: &AccountId32,
         identity: Option<SubnetIdentityV3>,
     ) -> DispatchResult {
+        Self::create_network(who, hotkey, identity).map(|_| ())
+    }
+
+    /// Creates a subnet of a coldkey, which pays the lock cost.
+    ///
+    /// # Errors
+    /// In this order: `NonAssociatedColdKey`, `NetworkTxRateLimitExceeded`, `SubnetLimitReached`,
+    /// `CannotAffordLockCost`, `InvalidIdentity`.
+    pub(super) fn create_network(
+        who: &AccountId32,
+        hotkey: &AccountId32,
+        identity: Option<SubnetIdentityV3>,
+    ) -> Result<NetUid, DispatchError> {
         ensure!(!Self::hotkey_exists(hotkey) || Self::owns(who, hotkey), Error::<T>::NonAssociatedColdKey);
         ensure!(Self::may_create_network(), Error::<T>::NetworkTxRateLimitExceeded);
         let dissolved = if Self::all_netuids().iter().filter(|netuid| **netuid != NetUid::ROOT).count()
@@ -158,6 +173,19 @@ impl<T: Config> Pallet<T> {
             SubnetIdentitiesV3::<T>::insert(netuid, identity);
             Self::deposit_event(Event::SubnetIdentitySet(netuid));
         }
+        Ok(netuid)
+    }
+
+    /// Makes a hotkey the owner hotkey of a subnet.
+    ///
+    /// # Errors
+    /// `CannotUseSystemAccount` if the hotkey is the account of a subnet.
+    pub(crate) fn set_owner_hotkey(netuid: NetUid, hotkey: AccountId32) -> DispatchResult {
+        let sub_account: Option<(PalletId, u16)> = PalletId::try_from_sub_account(&hotkey);
+        ensure!(sub_account.is_none_or(|(pallet, _)| pallet != PALLET_ID), Error::<T>::CannotUseSystemAccount);
+        Self::change_owner_hotkey_of_locks(netuid, &hotkey);
+        SubnetOwnerHotkey::<T>::insert(netuid, &hotkey);
+        Self::deposit_event(Event::SubnetOwnerHotkeySet(netuid, hotkey));
         Ok(())
     }
 

@@ -29,6 +29,15 @@ impl<T: Config> Pallet<T> {
         }
     }
 
+    /// Returns the moving price of one alpha in TAO: 1 on subnets without a pool.
+    pub(super) fn moving_alpha_price(netuid: NetUid) -> U64F64 {
+        if Self::has_pool(netuid) {
+            SubnetMovingPrice::<T>::get(netuid).max(I96F32::default()).saturating_to_num()
+        } else {
+            U64F64::from_num(1)
+        }
+    }
+
     /// Returns root's share of a subnet's dividends: the ratio of the weighted TAO on root to the sum of that TAO and
     /// the subnet's issued alpha.
     pub fn root_proportion(netuid: NetUid) -> U64F64 {

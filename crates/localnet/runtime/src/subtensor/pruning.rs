@@ -68,6 +68,7 @@ impl<T: Config> Pallet<T> {
             Self::forget_hotkey(netuid, &Self::hotkey_at(netuid, uid));
             Keys::<T>::remove(netuid, uid);
             BlockAtRegistration::<T>::remove(netuid, uid);
+            Self::forget_evm_address(netuid, uid);
         }
         for (&old, new) in kept.iter().zip(0_u16..) {
             if old != new {
@@ -75,6 +76,7 @@ impl<T: Config> Pallet<T> {
                 Uids::<T>::insert(netuid, &hotkey, new);
                 Keys::<T>::insert(netuid, new, hotkey);
                 BlockAtRegistration::<T>::insert(netuid, new, BlockAtRegistration::<T>::take(netuid, old));
+                Self::move_evm_address(netuid, old, new);
             }
         }
         SubnetworkN::<T>::insert(netuid, u16::try_from(kept.len()).unwrap_or(u16::MAX));

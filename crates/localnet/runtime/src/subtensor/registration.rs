@@ -16,8 +16,8 @@ impl<T: Config> Pallet<T> {
         ensure!(Self::subnet_exists(netuid), Error::<T>::SubnetNotExists);
         ensure!(NetworkRegistrationAllowed::<T>::get(netuid), Error::<T>::SubNetRegistrationDisabled);
         ensure!(Self::uid_of(netuid, &hotkey).is_none(), Error::<T>::HotKeyAlreadyRegisteredInSubNet);
-        let cost = Burn::<T>::get(netuid);
-        ensure!(Self::can_pay(who, cost), Error::<T>::NotEnoughBalanceToStake);
+        let charge = Self::registration_charge(netuid, &hotkey, who);
+        ensure!(Self::can_pay(who, charge.total()), Error::<T>::NotEnoughBalanceToStake);
         Self::own_hotkey(who, &hotkey)?;
         let replaced = if Self::neuron_count(netuid) < MaxAllowedUids::<T>::get(netuid) {
             None
@@ -25,12 +25,11 @@ impl<T: Config> Pallet<T> {
             Some(Self::neuron_to_prune(netuid).ok_or(Error::<T>::NoNeuronIdAvailable)?)
         };
 
-        Self::charge(who, cost.0)?;
-        Self::buy_and_burn(netuid, cost);
+        Self::pay_registration(netuid, &hotkey, who, charge)?;
         let uid = Self::take_slot(netuid, replaced, &hotkey);
         Self::raise_burn(netuid);
         RegistrationsThisBlock::<T>::mutate(netuid, |count| *count = count.saturating_add(1));
-        RAORecycledForRegistration::<T>::mutate(netuid, |sum| *sum = sum.saturating_add(cost));
+        RAORecycledForRegistration::<T>::mutate(netuid, |sum| *sum = sum.saturating_add(charge.burned));
         Self::deposit_event(Event::NeuronRegistered(netuid, uid, hotkey));
         Ok(())
     }

@@ -40,7 +40,7 @@ impl<T: Config> Pallet<T> {
     /// # Errors
     /// `NotEnoughBalanceToStake` when the coldkey can spend nothing, `AmountTooLow` when `tao` buys no alpha, and the
     /// errors of [`Self::quote_buy`].
-    fn buy_into(
+    pub(super) fn buy_into(
         hotkey: &AccountId32,
         coldkey: &AccountId32,
         netuid: NetUid,
@@ -58,6 +58,7 @@ impl<T: Config> Pallet<T> {
         let bought = AlphaBalance(trade.received);
         Self::increase_stake(hotkey, coldkey, netuid, bought);
         Self::root_stake_grew(hotkey, coldkey, netuid, bought);
+        Self::stake_came(hotkey);
         LastColdkeyHotkeyStakeBlock::<T>::insert(coldkey, hotkey, Self::current_block());
         let (coldkey, hotkey) = (coldkey.clone(), hotkey.clone());
         Self::deposit_event(Event::StakeAdded(coldkey, hotkey, tao, bought, netuid, trade.fee));
@@ -79,6 +80,7 @@ impl<T: Config> Pallet<T> {
         let trade = Self::quote_sell(netuid, alpha, fee)?;
         Self::root_stake_shrank(hotkey, coldkey, netuid, alpha);
         Self::decrease_stake(hotkey, coldkey, netuid, alpha);
+        Self::stake_left(hotkey);
         Self::settle_sell(netuid, &trade);
         Self::credit(coldkey, trade.received);
         // Without an author, the fee's alpha stays issued without an owner.
@@ -95,7 +97,7 @@ impl<T: Config> Pallet<T> {
     }
 
     /// Pays TAO to the author of the block; without an author it is lost.
-    fn pay_author(rao: u64) {
+    pub(super) fn pay_author(rao: u64) {
         match T::Author::get() {
             _ if rao == 0 => {}
             Some(author) => Self::credit(&author, rao),
@@ -103,7 +105,7 @@ impl<T: Config> Pallet<T> {
         }
     }
 
-    fn ensure_subtoken_enabled(netuid: NetUid) -> Result<(), Error<T>> {
+    pub(super) fn ensure_subtoken_enabled(netuid: NetUid) -> Result<(), Error<T>> {
         ensure!(SubtokenEnabled::<T>::get(netuid), Error::<T>::SubtokenDisabled);
         Ok(())
     }

@@ -3,8 +3,10 @@
 use frame_support::pallet_macros::pallet_section;
 
 pub(super) mod baskets;
+pub(super) mod collateral;
 pub(super) mod flows;
 pub(super) mod keys;
+pub(super) mod leases;
 pub(super) mod locks;
 pub(super) mod voting;
 
@@ -392,27 +394,6 @@ mod storage {
     /// Factor by which a registration raises the registration price.
     #[pallet::storage]
     pub type BurnIncreaseMult<T> = StorageMap<_, Identity, NetUid, U64F64, ValueQuery, DefaultBurnIncreaseMult>;
-    /// Part of the registration price that is locked as collateral, in parts of 65 535; unused, stored for clients.
-    #[pallet::storage]
-    pub type CollateralLockShare<T> = StorageMap<_, Identity, NetUid, u16, ValueQuery>;
-    /// Alpha of the collateral that is released per alpha of emission; unused, stored for clients.
-    #[pallet::storage]
-    pub type CollateralDrainRatio<T> = StorageMap<_, Identity, NetUid, U64F64, ValueQuery, ConstU64F64<{ 1 << 64 }>>;
-    /// Ethereum address of a neuron, and the block in which its owner proved the ownership; unused, stored for clients.
-    #[pallet::storage]
-    pub type AssociatedEvmAddress<T> =
-        StorageDoubleMap<_, Twox64Concat, NetUid, Twox64Concat, u16, (H160, u64), OptionQuery>;
-    /// Leases of subnets; unused, stored for clients.
-    #[pallet::storage]
-    pub type SubnetLeases<T: Config> = StorageMap<_, Twox64Concat, u32, SubnetLease<T::AccountId>, OptionQuery>;
-    /// Collateral of a neuron by subnet, hotkey and coldkey; unused, stored for clients.
-    #[pallet::storage]
-    pub type MinerCollateral<T: Config> = StorageNMap<
-        _,
-        (NMapKey<Identity, NetUid>, NMapKey<Blake2_128Concat, T::AccountId>, NMapKey<Blake2_128Concat, T::AccountId>),
-        MinerCollateralState,
-        OptionQuery,
-    >;
     /// The consensus of a subnet; unused, stored for clients.
     #[pallet::storage]
     pub type SubnetEpochConsensus<T> = StorageMap<_, Identity, NetUid, EpochConsensus, ValueQuery>;

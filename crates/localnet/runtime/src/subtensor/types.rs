@@ -172,7 +172,7 @@ pub enum EpochConsensus {
     Null,
 }
 
-/// A neuron's collateral.
+/// Collateral of a miner: of its coldkey, on its hotkey.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo)]
 pub struct MinerCollateralState {
     /// Locked alpha.
@@ -181,7 +181,7 @@ pub struct MinerCollateralState {
     pub drain_ratio: U64F64,
     /// Alpha that stays locked.
     pub min_locked: AlphaBalance,
-    /// Alpha emitted to the neuron since its registration.
+    /// Alpha emitted to the hotkey since it has had collateral.
     pub earned: AlphaBalance,
 }
 

@@ -90,6 +90,7 @@ impl<T: Config> Pallet<T> {
     pub(crate) fn replace_neuron(netuid: NetUid, uid: u16, hotkey: &AccountId32) {
         Self::forget_hotkey(netuid, &Self::hotkey_at(netuid, uid));
         Self::clear_neuron(netuid, uid);
+        Self::forget_evm_address(netuid, uid);
         Active::<T>::mutate(netuid, |row| put(row, uid, true));
         Self::seat(netuid, uid, hotkey);
     }

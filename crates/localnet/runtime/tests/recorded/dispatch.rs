@@ -94,6 +94,7 @@ fn the_calls_without_a_fee_are_those_that_the_specification_lists() {
     let free: Vec<&str> = table().into_iter().filter(|(_, row)| row.pays == "No").map(|(name, _)| name).collect();
     let expected = [
         "Commitments.set_commitment",
+        "SubtensorModule.associate_evm_key",
         "SubtensorModule.batch_commit_weights",
         "SubtensorModule.batch_reveal_weights",
         "SubtensorModule.batch_set_weights",

@@ -45,30 +45,6 @@ pub(crate) static ABSENCES: &[Absence] = &[
         reason: "baskets hold TAO on root only: there is nothing to trade",
     },
     Absence {
-        place: "SubtensorModule",
-        kind: Kind::Call,
-        names: &["associate_evm_key"],
-        reason: "the localnet has no EVM",
-    },
-    Absence {
-        place: "SubtensorModule",
-        kind: Kind::Call,
-        names: &["register_leased_network", "terminate_lease"],
-        reason: "a leased subnet belongs to the contributors of a crowdloan, and its leases are not stored yet",
-    },
-    Absence {
-        place: "SubtensorModule",
-        kind: Kind::Call,
-        names: &["add_collateral", "set_min_collateral"],
-        reason: "registrations lock no collateral",
-    },
-    Absence {
-        place: "AdminUtils",
-        kind: Kind::Call,
-        names: &["sudo_set_collateral_lock_share", "sudo_set_collateral_drain_ratio"],
-        reason: "registrations lock no collateral",
-    },
-    Absence {
         place: "AdminUtils",
         kind: Kind::Call,
         names: &["sudo_set_evm_chain_id", "sudo_toggle_evm_precompile"],

@@ -1,13 +1,14 @@
 use frame_support::BoundedVec;
 use frame_support::dispatch::GetDispatchInfo;
-use sp_core::H256;
+use sp_core::{H160, H256, ecdsa};
 use sp_runtime::PerU16;
 use sp_runtime::traits::TxBaseImplication;
 
 use super::*;
 use crate::subtensor::types::RateLimitKey;
 use crate::subtensor::{
-    CommitRevealWeightsEnabled, LastRateLimitedBlock, MinDelegateTake, StakeThreshold, WeightsSetRateLimit,
+    AssociatedEvmAddress, CommitRevealWeightsEnabled, LastRateLimitedBlock, MinDelegateTake, StakeThreshold,
+    WeightsSetRateLimit,
 };
 use crate::testing::{BABELBIT, account, chain, jump_to, key, outcome, send};
 use crate::types::{MechId, NetUid};
@@ -104,6 +105,25 @@ fn takes_that_cannot_be_set_are_refused() {
         assert_eq!(refusal(&alice, raise(hotkey.clone(), 20)), Some(26));
         assert_eq!(outcome(send(&alice, raise(hotkey.clone(), 21))), "ok");
         assert_eq!(refusal(&alice, raise(hotkey, 22)), Some(6));
+    });
+}
+
+#[test]
+fn addresses_that_cannot_be_associated_are_refused() {
+    chain(|| {
+        let hotkey = account("Alice_hk");
+        let associate = || Call::<Runtime>::associate_evm_key {
+            netuid: BABELBIT,
+            evm_key: H160::zero(),
+            block_number: 0,
+            signature: ecdsa::Signature::from_raw([0; 65]),
+        };
+        assert_eq!(refusal(&key(1), associate()), Some(19));
+        assert_eq!(refusal(&hotkey, associate()), None, "signatures are not verified yet");
+        AssociatedEvmAddress::<Runtime>::insert(BABELBIT, 0, (H160::zero(), 1));
+        assert_eq!(refusal(&hotkey, associate()), Some(20));
+        jump_to(2);
+        assert_eq!(refusal(&hotkey, associate()), None);
     });
 }
 

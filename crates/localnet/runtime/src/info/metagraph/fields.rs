@@ -237,11 +237,11 @@ metagraph! {
         73 commitments: Vec<(AccountId32, Vec<Compact<u8>>)> = |of| of.commitments::<T>(),
     }
     both {
-        /// Locked collateral of each neuron, by uid; always 0, since this chain has no collateral.
-        74 collateral_locked: Vec<Compact<AlphaBalance>> = |of| of.collateral::<T>(),
-        /// Minimum collateral of each neuron, by uid; always 0, since this chain has no collateral.
-        75 collateral_min: Vec<Compact<AlphaBalance>> = |of| of.collateral::<T>(),
-        /// Earned collateral of each neuron, by uid; always 0, since this chain has no collateral.
-        76 collateral_earned: Vec<Compact<AlphaBalance>> = |of| of.collateral::<T>(),
+        /// Locked collateral of each neuron, by uid.
+        74 collateral_locked: Vec<Compact<AlphaBalance>> = |of| of.collateral::<T>(|state| state.locked),
+        /// Minimum collateral of each neuron, by uid.
+        75 collateral_min: Vec<Compact<AlphaBalance>> = |of| of.collateral::<T>(|state| state.min_locked),
+        /// Emission that each neuron earned with its collateral, by uid.
+        76 collateral_earned: Vec<Compact<AlphaBalance>> = |of| of.collateral::<T>(|state| state.earned),
     }
 }

@@ -1,15 +1,17 @@
 //! Source of the metagraph's fields.
 
+use std::collections::BTreeMap;
+
 use codec::{Compact, Encode};
 use sp_runtime::AccountId32;
 
 use crate::commitments;
 use crate::info::columns::Neurons;
 use crate::info::{compact, text};
-use crate::subtensor::types::{AxonInfo, ChainIdentityV2};
+use crate::subtensor::types::{AxonInfo, ChainIdentityV2, MinerCollateralState};
 use crate::subtensor::{
-    AlphaDividendsPerSubnet, Axons, Config, IdentitiesV2, MechanismCountCurrent, NetworksAdded, StakeThreshold,
-    ValidatorPermit,
+    AlphaDividendsPerSubnet, Axons, Config, IdentitiesV2, MechanismCountCurrent, MinerCollateral, NetworksAdded,
+    StakeThreshold, ValidatorPermit,
 };
 use crate::types::{AlphaBalance, MechId, NetUid, NetUidStorageIndex, TaoBalance};
 
@@ -50,9 +52,15 @@ impl Source {
         hotkeys.map(|hotkey| (hotkey.clone(), Compact(TaoBalance::ZERO))).collect()
     }
 
-    /// Returns zero for each neuron: this chain has no collateral.
-    pub(super) fn collateral<T: Config>(&self) -> Vec<Compact<AlphaBalance>> {
-        compact(self.neurons.hotkeys::<T>().iter().map(|_| AlphaBalance::ZERO))
+    /// Returns an amount of the collateral of each neuron's owner on its hotkey.
+    pub(super) fn collateral<T: Config>(
+        &self,
+        amount: impl Fn(&MinerCollateralState) -> AlphaBalance,
+    ) -> Vec<Compact<AlphaBalance>> {
+        let states: BTreeMap<(AccountId32, AccountId32), MinerCollateralState> =
+            MinerCollateral::<T>::iter_prefix((self.netuid,)).collect();
+        let owners = self.neurons.hotkeys::<T>().iter().cloned().zip(self.neurons.coldkeys::<T>().iter().cloned());
+        compact(owners.map(|owner| states.get(&owner).map_or(AlphaBalance::ZERO, &amount)))
     }
 
     /// Returns the uids of the neurons with a validator permit and enough stake to set weights, by descending stake.

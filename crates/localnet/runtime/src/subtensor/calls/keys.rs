@@ -1,4 +1,4 @@
-//! Calls that concern hotkeys and coldkeys: ownership, takes, automatic staking, identities.
+//! Calls that concern hotkeys and coldkeys: ownership, takes, automatic staking, identities, Ethereum addresses.
 
 macro_rules! calls_of_keys {
     ([$next:ident $($later:ident)*] $($calls:tt)*) => {
@@ -11,6 +11,20 @@ macro_rules! calls_of_keys {
             pub fn try_associate_hotkey(origin: OriginFor<T>, hotkey: T::AccountId) -> DispatchResult {
                 let who = ensure_signed(origin)?;
                 Self::do_try_associate_hotkey(&who, &hotkey)
+            }
+
+            /// Associates the caller, a hotkey, with an Ethereum address that signed the hotkey.
+            #[pallet::call_index(93)]
+            #[pallet::weight((call_weight(), DispatchClass::Normal, Pays::No))]
+            pub fn associate_evm_key(
+                origin: OriginFor<T>,
+                netuid: NetUid,
+                evm_key: H160,
+                block_number: u64,
+                signature: ecdsa::Signature,
+            ) -> DispatchResult {
+                let who = ensure_signed(origin)?;
+                Self::do_associate_evm_key(who, netuid, evm_key, block_number, signature)
             }
 
             /// Lowers the delegate take of a hotkey.

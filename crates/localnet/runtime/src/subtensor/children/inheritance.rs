@@ -6,7 +6,7 @@ use sp_runtime::AccountId32;
 use substrate_fixed::types::U96F32;
 
 use super::super::shares::weighted_root;
-use super::super::{CKBurn, ChildKeys, Config, Owner, Pallet, ParentKeys, SubnetAlphaOut, TaoWeight};
+use super::super::{CKBurn, Config, Owner, Pallet, SubnetAlphaOut, TaoWeight};
 use crate::alpha_assets;
 use crate::types::{AlphaBalance, NetUid};
 
@@ -23,7 +23,7 @@ impl<T: Config> Pallet<T> {
     /// children, plus the stake lent by its parents.
     pub(crate) fn inherited(hotkey: &AccountId32, netuid: NetUid, of: NetUid) -> AlphaBalance {
         let own = Self::total_alpha(hotkey, of);
-        let (children, parents) = (ChildKeys::<T>::get(hotkey, netuid), ParentKeys::<T>::get(hotkey, netuid));
+        let (children, parents) = (Self::children_of(hotkey, netuid), Self::parents_of(hotkey, netuid));
         if netuid == NetUid::ROOT || (children.is_empty() && parents.is_empty()) {
             return own;
         }
@@ -40,11 +40,11 @@ impl<T: Config> Pallet<T> {
     /// Divides the dividends of a validator among itself and its parents, by their contributions to its stake. Of the
     /// part of a parent with another owner, the validator keeps its child key take, and `CKBurn` of it is recycled.
     pub(in crate::subtensor) fn shares_of_dividends(hotkey: &AccountId32, netuid: NetUid, dividends: u64) -> Shares {
-        let parents = ParentKeys::<T>::get(hotkey, netuid);
+        let parents = Self::parents_of(hotkey, netuid);
         if parents.is_empty() {
             return vec![(hotkey.clone(), dividends)];
         }
-        let kept = ChildKeys::<T>::get(hotkey, netuid)
+        let kept = Self::children_of(hotkey, netuid)
             .iter()
             .fold(U96F32::from_num(1), |rest, (parts, _)| rest.saturating_sub(proportion(*parts)));
         // The real chain cuts a validator's own contribution to a whole number, but not those of its parents.

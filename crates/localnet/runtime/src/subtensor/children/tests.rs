@@ -2,12 +2,13 @@ use super::*;
 use crate::runtime::{AccountId, Runtime};
 use crate::subtensor::epoch::{Earned, Pending};
 use crate::subtensor::{
-    AlphaDividendsPerSubnet, CKBurn, Call, Delegates, SubnetAlphaOut, TaoWeight, TxChildkeyTakeRateLimit,
+    AlphaDividendsPerSubnet, CKBurn, Call, ChildkeyThresholdChecks, Delegates, StakeThreshold, SubnetAlphaOut,
+    TaoWeight, TxChildkeyTakeRateLimit,
 };
 use crate::testing::{
     BABELBIT, Subtensor, account, attempt, chain, jump_to, key, last_event, outcome, run_to, send_as_root,
 };
-use crate::types::AlphaBalance;
+use crate::types::{AlphaBalance, TaoBalance};
 
 const HALF: u64 = u64::MAX / 2;
 const STAKE: u64 = 1_000_000_000_000;
@@ -241,6 +242,102 @@ fn members_of_root_become_parents_of_the_owners_of_new_subnets() {
         let netuid = NetUid(60);
         assert_eq!(ParentKeys::<Runtime>::get(key(7), netuid), [(u64::MAX, member)]);
         assert!(ChildKeys::<Runtime>::get(&other, netuid).is_empty());
+    });
+}
+
+#[test]
+fn a_parent_with_too_little_stake_lends_nothing() {
+    family(|parent, child| {
+        let end_block = || Subtensor::on_idle(10, Weight::zero());
+        let is_suspended = || ChildkeyThresholdSuspended::<Runtime>::contains_key(&parent);
+        adopt(&parent, &child, HALF);
+        // The stake of the parent is worth 100 TAO.
+        StakeThreshold::<Runtime>::put(90_000_000_000);
+        let (bob, hotkey, netuid) = (account("Bob"), parent.clone(), BABELBIT);
+        let unstake = Call::remove_stake { hotkey, netuid, amount_unstaked: AlphaBalance(STAKE / 5) };
+        assert_eq!(attempt(&bob, unstake), "ok");
+        let left = Subtensor::total_alpha(&parent, BABELBIT).0;
+        assert!(inherited(&child).abs_diff(STAKE + left / 2) <= 2 && !is_suspended(), "until the end of the block");
+        end_block();
+        assert!(is_suspended() && ChildkeyThresholdChecks::<Runtime>::iter().next().is_none());
+        assert_eq!((inherited(&parent), inherited(&child)), (left, STAKE));
+        assert_eq!(Subtensor::shares_of_dividends(&child, BABELBIT, 100), [(child.clone(), 100)]);
+        assert_eq!(ChildKeys::<Runtime>::get(&parent, BABELBIT).len(), 1, "the relation stays");
+        // On the subnet that it owns, a parent is not suspended.
+        let owner = SubnetOwnerHotkey::<Runtime>::get(BABELBIT);
+        SubnetOwnerHotkey::<Runtime>::insert(BABELBIT, &parent);
+        assert!(inherited(&child) > STAKE);
+        SubnetOwnerHotkey::<Runtime>::insert(BABELBIT, owner);
+        let stake = Call::add_stake { hotkey: parent.clone(), netuid, amount_staked: TaoBalance(30_000_000_000) };
+        assert_eq!(attempt(&bob, stake), "ok");
+        assert_eq!(inherited(&child), STAKE);
+        end_block();
+        assert!(!is_suspended() && inherited(&child) > STAKE);
+        // Hotkeys without children are not checked.
+        let hotkey = child.clone();
+        let unstake = Call::remove_stake { hotkey, netuid, amount_unstaked: AlphaBalance(STAKE / 2) };
+        assert_eq!(attempt(&account("Charlie"), unstake), "ok");
+        assert!(ChildkeyThresholdChecks::<Runtime>::iter().next().is_none());
+    });
+}
+
+#[test]
+fn stake_that_moves_or_is_destroyed_suspends_a_parent_too() {
+    let calls: [fn() -> Call<Runtime>; 3] = [
+        || Call::burn_alpha { hotkey: key(1), amount: AlphaBalance(STAKE / 2), netuid: BABELBIT },
+        || Call::transfer_stake {
+            destination_coldkey: account("Eve"),
+            hotkey: key(1),
+            origin_netuid: BABELBIT,
+            destination_netuid: NetUid::ROOT,
+            alpha_amount: AlphaBalance(STAKE / 2),
+        },
+        || Call::move_stake {
+            origin_hotkey: key(1),
+            destination_hotkey: key(2),
+            origin_netuid: BABELBIT,
+            destination_netuid: BABELBIT,
+            alpha_amount: AlphaBalance(STAKE / 2),
+        },
+    ];
+    for call in calls {
+        family(|parent, child| {
+            SubnetAlphaOut::<Runtime>::insert(BABELBIT, AlphaBalance(2 * STAKE));
+            adopt(&parent, &child, HALF);
+            StakeThreshold::<Runtime>::put(110_000_000_000);
+            let dust = Call::burn_alpha { hotkey: key(2), amount: AlphaBalance(1), netuid: BABELBIT };
+            assert_eq!(attempt(&account("Charlie"), dust), "ok");
+            assert!(ChildkeyThresholdChecks::<Runtime>::iter().next().is_none());
+            assert_eq!(attempt(&account("Bob"), call()), "ok");
+            Subtensor::on_idle(10, Weight::zero());
+            assert!(ChildkeyThresholdSuspended::<Runtime>::contains_key(&parent), "{:?}", call());
+            // Without a threshold, nobody is suspended.
+            StakeThreshold::<Runtime>::put(0);
+            Subtensor::stake_left(&parent);
+            Subtensor::on_idle(10, Weight::zero());
+            assert!(!ChildkeyThresholdSuspended::<Runtime>::contains_key(&parent));
+        });
+    }
+}
+
+#[test]
+fn scheduled_children_of_a_poor_parent_are_dropped() {
+    family(|parent, child| {
+        let schedule = |children: &[(u64, AccountId)]| {
+            PendingChildKeys::<Runtime>::insert(BABELBIT, &parent, (children.to_vec(), 9));
+            LastEpochBlock::<Runtime>::insert(BABELBIT, 10);
+            Subtensor::apply_scheduled_children(&[BABELBIT]);
+            assert_eq!(PendingChildKeys::<Runtime>::iter().count(), 0);
+            ChildKeys::<Runtime>::get(&parent, BABELBIT).len()
+        };
+        StakeThreshold::<Runtime>::put(u64::MAX);
+        assert_eq!(schedule(&[(HALF, child.clone())]), 0);
+        StakeThreshold::<Runtime>::put(1);
+        ChildkeyThresholdSuspended::<Runtime>::insert(&parent, ());
+        assert_eq!(schedule(&[(HALF, child.clone())]), 1);
+        assert!(!ChildkeyThresholdSuspended::<Runtime>::contains_key(&parent));
+        StakeThreshold::<Runtime>::put(u64::MAX);
+        assert_eq!(schedule(&[]), 0, "children can always be removed");
     });
 }
 

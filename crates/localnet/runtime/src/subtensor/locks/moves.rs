@@ -8,7 +8,7 @@ use super::conviction::Kind;
 use crate::subtensor::types::LockState;
 use crate::subtensor::{
     AccountFlags, Config, DecayingHotkeyLock, DecayingLock, DecayingOwnerLock, Error, Event, HotkeyLock, Lock,
-    LockingColdkeys, OwnerLock, Pallet,
+    LockingColdkeys, OwnerLock, Pallet, SubnetOwnerHotkey,
 };
 use crate::types::{AlphaBalance, NetUid};
 
@@ -99,6 +99,22 @@ impl<T: Config> Pallet<T> {
             Self::subtract_from_total(netuid, old, before, lock);
             Self::store_lock(&coldkey, netuid, new, moved);
             Self::add_to_total(netuid, new, after, moved);
+        }
+    }
+
+    /// Changes the kind of the locks on the old and the new owner hotkey of a subnet.
+    pub(in crate::subtensor) fn change_owner_hotkey_of_locks(netuid: NetUid, new: &AccountId32) {
+        let Ok(old) = SubnetOwnerHotkey::<T>::try_get(netuid) else { return };
+        if old == *new {
+            return;
+        }
+        for perpetual in [true, false] {
+            let [of_owner, of_others] = [true, false].map(|of_owner| Kind { of_owner, perpetual });
+            let before = Self::total_lock(netuid, &old, of_owner);
+            let after = Self::total_lock(netuid, new, of_others);
+            Self::store_total(netuid, &old, of_others, of_others.rolled(before, Self::rates()));
+            Self::store_total(netuid, new, of_others, Self::empty_lock());
+            Self::store_total(netuid, new, of_owner, of_owner.rolled(after, Self::rates()));
         }
     }
 

@@ -63,7 +63,8 @@ impl<T: Config> Pallet<T> {
         Self::forget_voting_power(netuid);
         Self::forget_locks(netuid);
         OwnerCutAutoLockEnabled::<T>::remove(netuid);
-        let _ = MinerCollateral::<T>::clear_prefix((netuid,), u32::MAX, None);
+        Self::forget_collateral(netuid);
+        Self::forget_lease(netuid);
         VotingPowerEmaAlpha::<T>::remove(netuid);
         for (_, hotkey) in Keys::<T>::iter_prefix(netuid) {
             IsNetworkMember::<T>::remove(hotkey, netuid);
@@ -72,8 +73,9 @@ impl<T: Config> Pallet<T> {
             remove!(index; LastUpdate Incentive ConsensusByMechanism);
             clear!(index; Weights Bonds WeightCommits TimelockedWeightCommits);
         }
-        clear!(netuid; AssociatedEvmAddress LastHotkeySwapOnNetuid HotkeySuccessor HotkeyRoot Uids Keys BlockAtRegistration Axons
-            NeuronCertificates Prometheus AlphaDividendsPerSubnet RootAlphaDividendsPerSubnet);
+        clear!(netuid; AssociatedEvmAddress AssociatedUidsByEvmAddress LastHotkeySwapOnNetuid HotkeySuccessor
+            HotkeyRoot Uids Keys BlockAtRegistration Axons NeuronCertificates Prometheus AlphaDividendsPerSubnet
+            RootAlphaDividendsPerSubnet);
         // All storage of a subnet, in the order of declaration.
         remove!(netuid; SubnetTAO SubnetAlphaIn SubnetAlphaOut SubnetVolume SubnetMovingPrice EMAPriceHalvingBlocks
             SubnetAlphaInEmission SubnetAlphaOutEmission SubnetTaoInEmission SubnetEmaTaoFlow SubnetEmissionEnabled

@@ -29,7 +29,12 @@ fn a_registration_costs_the_price_and_gives_a_slot() {
         let (tao, alpha) = (SubnetTAO::<Runtime>::get(BABELBIT).0, SubnetAlphaIn::<Runtime>::get(BABELBIT).0);
         assert_eq!(register("Bob", BABELBIT, 1), "ok");
         assert_eq!(balance(&account("Bob")), before - price);
-        assert_eq!(SubnetTAO::<Runtime>::get(BABELBIT).0, tao + price, "the price goes into the pool");
+        let fee = price * 33 / 65_535;
+        assert_eq!(
+            SubnetTAO::<Runtime>::get(BABELBIT).0,
+            tao + price - fee,
+            "the price goes into the pool, less the fee"
+        );
         assert!(SubnetAlphaIn::<Runtime>::get(BABELBIT).0 < alpha, "the alpha that it buys is destroyed");
         assert_eq!(RAORecycledForRegistration::<Runtime>::get(BABELBIT).0, price);
         assert_eq!(RegistrationsThisBlock::<Runtime>::get(BABELBIT), 1);

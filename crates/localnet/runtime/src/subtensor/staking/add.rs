@@ -63,7 +63,7 @@ impl<T: Config> Pallet<T> {
     /// In this order: `SubnetNotExists`, `SubtokenDisabled`, `AmountTooLow`, `SlippageTooHigh` (unless partial
     /// execution is allowed), `NotEnoughBalanceToStake`, `HotKeyAccountNotExists`, `InsufficientLiquidity`,
     /// `AmountTooLow` for the partial amount.
-    fn validate_add(
+    pub(in crate::subtensor) fn validate_add(
         coldkey: &AccountId32,
         hotkey: &AccountId32,
         netuid: NetUid,

@@ -64,7 +64,7 @@ impl<T: Config> Pallet<T> {
     /// # Errors
     /// In this order: `SubnetNotExists`, `CannotBurnOrRecycleOnRootSubnet`, `SubtokenDisabled`,
     /// `HotKeyAccountNotExists`, `InsufficientLiquidity` if the amount exceeds the issued alpha, `StakeUnavailable` if
-    /// too much is locked.
+    /// too much is locked or is collateral.
     fn take_alpha(
         coldkey: &AccountId32,
         hotkey: &AccountId32,
@@ -78,7 +78,9 @@ impl<T: Config> Pallet<T> {
         let amount = amount.min(Self::stake_of(hotkey, coldkey, netuid));
         ensure!(SubnetAlphaOut::<T>::get(netuid) >= amount, Error::<T>::InsufficientLiquidity);
         Self::ensure_unlocked(coldkey, netuid, amount)?;
+        Self::ensure_covers_collateral(coldkey, hotkey, netuid, amount)?;
         Self::decrease_stake(hotkey, coldkey, netuid, amount);
+        Self::stake_left(hotkey);
         Ok(amount)
     }
 }

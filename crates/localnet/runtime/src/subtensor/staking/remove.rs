@@ -148,7 +148,8 @@ impl<T: Config> Pallet<T> {
         ensure!(amount == stake || trade.received >= MIN_STAKE.0, Error::<T>::AmountTooLow);
         ensure!(allow_partial || amount <= max, Error::<T>::SlippageTooHigh);
         ensure!(Self::hotkey_exists(hotkey), Error::<T>::HotKeyAccountNotExists);
-        Self::ensure_unlocked(coldkey, netuid, amount)
+        Self::ensure_unlocked(coldkey, netuid, amount)?;
+        Self::ensure_covers_collateral(coldkey, hotkey, netuid, amount)
     }
 
     /// Sells the rest of a nominator's stake if it is below `NominatorMinRequiredStake`; stake that cannot be sold is

@@ -189,7 +189,9 @@ impl<T: Config> Pallet<T> {
         Self::move_lock_with_stake(from.coldkey, to.coldkey, from.netuid, amount)?;
         Self::root_stake_shrank(from.hotkey, from.coldkey, from.netuid, amount);
         Self::decrease_stake(from.hotkey, from.coldkey, from.netuid, amount);
+        Self::stake_left(from.hotkey);
         Self::increase_stake(to.hotkey, to.coldkey, to.netuid, amount);
+        Self::stake_came(to.hotkey);
         Self::root_stake_grew(to.hotkey, to.coldkey, to.netuid, amount);
         LastColdkeyHotkeyStakeBlock::<T>::insert(to.coldkey, to.hotkey, Self::current_block());
         let keys = |place: Place<'_>| (place.coldkey.clone(), place.hotkey.clone());
@@ -200,13 +202,29 @@ impl<T: Config> Pallet<T> {
         Ok(worth)
     }
 
+    /// Gives stake on a hotkey to another coldkey, without a call of its owner. At most the complete stake moves.
+    ///
+    /// # Errors
+    /// The errors of [`Self::carry_within`].
+    pub(in crate::subtensor) fn give_stake(
+        from: &AccountId32,
+        to: &AccountId32,
+        hotkey: &AccountId32,
+        netuid: NetUid,
+        amount: AlphaBalance,
+    ) -> DispatchResult {
+        let place = |coldkey| Place { coldkey, hotkey, netuid };
+        let amount = amount.min(Self::stake_of(hotkey, from, netuid));
+        Self::carry_within(place(from), place(to), amount).map(|_| ())
+    }
+
     /// Validates a move, without writing.
     ///
     /// # Errors
     /// In this order: `SameNetuid` if origin and destination are equal, `SubnetNotExists`, `SubtokenDisabled`,
     /// `HotKeyAccountNotExists`, `NotEnoughStakeToWithdraw`; between subnets `InsufficientLiquidity`, `AmountTooLow`,
-    /// `SlippageTooHigh` (unless partial execution is allowed); for transfers `TransferDisallowed`; between
-    /// subnets `StakeUnavailable` if too much is locked.
+    /// `SlippageTooHigh` (unless partial execution is allowed); for transfers `TransferDisallowed`;
+    /// `StakeUnavailable` if too much is collateral or, between subnets, locked.
     fn validate_transition(
         Transition { from, to, limit, is_transfer }: &Transition<'_>,
         amount: AlphaBalance,
@@ -234,7 +252,8 @@ impl<T: Config> Pallet<T> {
         if from.netuid != to.netuid {
             Self::ensure_unlocked(from.coldkey, from.netuid, amount)?;
         }
-        Ok(())
+        // Collateral stays on its hotkey, even within a subnet, where locked stake may move.
+        Self::ensure_covers_collateral(from.coldkey, from.hotkey, from.netuid, amount)
     }
 
     /// Returns the maximum alpha that can move between subnets until the ratio of their prices reaches `limit`, in

@@ -1,4 +1,4 @@
-//! Relations between keys: automatic staking, child keys, swaps.
+//! Relations between keys: automatic staking, child keys, swaps, Ethereum addresses.
 
 use frame_support::pallet_macros::pallet_section;
 
@@ -22,9 +22,12 @@ mod keys {
     #[pallet::storage]
     pub type ParentKeys<T: Config> =
         StorageDoubleMap<_, Blake2_128Concat, T::AccountId, Identity, NetUid, Vec<(u64, T::AccountId)>, ValueQuery>;
-    /// Parents whose children have no effect, because their stake is too low; unused, stored for clients.
+    /// Parents whose children have no effect, because their stake is too low.
     #[pallet::storage]
     pub type ChildkeyThresholdSuspended<T: Config> = StorageMap<_, Blake2_128Concat, T::AccountId, (), OptionQuery>;
+    /// Parents whose stake is compared with the threshold at the end of the block.
+    #[pallet::storage]
+    pub type ChildkeyThresholdChecks<T: Config> = StorageMap<_, Blake2_128Concat, T::AccountId, (), OptionQuery>;
     /// Pending child hotkeys of a hotkey on a subnet, and the last block of their cooldown.
     #[pallet::storage]
     pub type PendingChildKeys<T: Config> = StorageDoubleMap<
@@ -89,6 +92,21 @@ mod keys {
     /// The first coldkey of the lineage of a swapped coldkey.
     #[pallet::storage]
     pub type ColdkeyRoot<T: Config> = StorageMap<_, Blake2_128Concat, T::AccountId, T::AccountId, OptionQuery>;
+    /// Ethereum address of a neuron, and the block in which its owner proved the ownership.
+    #[pallet::storage]
+    pub type AssociatedEvmAddress<T> =
+        StorageDoubleMap<_, Twox64Concat, NetUid, Twox64Concat, u16, (H160, u64), OptionQuery>;
+    /// Uids of the neurons with an Ethereum address, with the blocks of the proofs.
+    #[pallet::storage]
+    pub type AssociatedUidsByEvmAddress<T> = StorageDoubleMap<
+        _,
+        Twox64Concat,
+        NetUid,
+        Twox64Concat,
+        H160,
+        BoundedVec<(u16, u64), ConstU32<MAX_UIDS_OF_EVM_ADDRESS>>,
+        ValueQuery,
+    >;
     /// Flags of an account; bit 0 accepts locked alpha.
     #[pallet::storage]
     pub type AccountFlags<T: Config> = StorageMap<_, Blake2_128Concat, T::AccountId, u128, ValueQuery>;

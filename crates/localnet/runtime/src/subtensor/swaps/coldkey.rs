@@ -126,7 +126,8 @@ impl<T: Config> Pallet<T> {
     /// Moves everything that a coldkey owns to another coldkey: identity, subnets, stakes, hotkeys, balance.
     ///
     /// # Errors
-    /// `ColdKeyAlreadyAssociated` if the new coldkey has stake, `NewColdKeyIsHotkey`, `ActiveLockExists`.
+    /// `ColdKeyAlreadyAssociated` if the new coldkey has stake, `NewColdKeyIsHotkey`, the errors of
+    /// `swap_coldkey_of_collateral`, `ActiveLockExists`.
     fn swap_coldkeys(old: &AccountId32, new: &AccountId32) -> DispatchResult {
         ensure!(StakingHotkeys::<T>::get(new).is_empty(), Error::<T>::ColdKeyAlreadyAssociated);
         ensure!(!Self::hotkey_exists(new), Error::<T>::NewColdKeyIsHotkey);
@@ -155,6 +156,7 @@ impl<T: Config> Pallet<T> {
                 Self::decrease_stake(hotkey, old, netuid, stake);
                 Self::increase_stake(hotkey, new, netuid, stake);
             }
+            Self::swap_coldkey_of_collateral(netuid, old, new)?;
         }
         StakingHotkeys::<T>::remove(old);
         StakingHotkeys::<T>::mutate_exists(new, |staking| {
@@ -184,10 +186,5 @@ impl<T: Config> Pallet<T> {
 
     fn charge_coldkey_swap(coldkey: &AccountId32, cost: TaoBalance) -> DispatchResult {
         Self::recycle_tao(coldkey, cost).map_err(|_| Error::<T>::NotEnoughBalanceToPaySwapColdKey.into())
-    }
-
-    /// Returns the number of the current block, in the type of announcements.
-    fn block_number() -> u32 {
-        frame_system::Pallet::<T>::block_number().try_into().unwrap_or(u32::MAX)
     }
 }

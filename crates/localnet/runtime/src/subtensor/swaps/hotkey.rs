@@ -28,7 +28,7 @@ impl<T: Config> Pallet<T> {
         netuid: Option<NetUid>,
         keep_stake: bool,
     ) -> DispatchResult {
-        Self::check_hotkey_swap(who, old, new, netuid)?;
+        Self::check_hotkey_swap(who, old, new, netuid, keep_stake)?;
         let cost = if netuid.is_some() { COST_ON_SUBNET } else { COST };
         ensure!(Self::can_pay(who, cost), Error::<T>::NotEnoughBalanceToPaySwapHotKey);
         Self::recycle_tao(who, cost)?;
@@ -50,6 +50,9 @@ impl<T: Config> Pallet<T> {
         for &netuid in &subnets {
             Self::swap_hotkey_on(netuid, old, new, keep_stake)?;
         }
+        // With `keep_stake`, the new hotkey has the children, but not the stake.
+        Self::stake_left(new);
+        Self::stake_left(old);
         if netuid.is_none() && Delegates::<T>::contains_key(old) {
             Delegates::<T>::insert(new, Delegates::<T>::take(old));
         }
@@ -70,19 +73,23 @@ impl<T: Config> Pallet<T> {
     ///
     /// # Errors
     /// In this order: `SubnetNotExists`, `NonAssociatedColdKey` unless the coldkey owns the old hotkey, and the new one
-    /// if it has an owner, `NewHotKeyIsSameWithOld`, `HotKeySetTxRateLimitExceeded` within `TxRateLimit` blocks of the
-    /// coldkey's last swap, `HotKeyAlreadyRegisteredInSubNet`, `NewHotKeyNotCleanForRootSwap` if root is swapped and
-    /// the new hotkey has stake or claims there, `HotKeySwapOnSubnetIntervalNotPassed`.
+    /// if it has an owner, `NewHotKeyIsSameWithOld`, `KeepStakeBlockedByCollateral`, `HotKeySetTxRateLimitExceeded`
+    /// within `TxRateLimit` blocks of the coldkey's last swap, `HotKeyAlreadyRegisteredInSubNet`,
+    /// `NewHotKeyNotCleanForRootSwap` if root is swapped and the new hotkey has stake or claims there,
+    /// `HotKeySwapOnSubnetIntervalNotPassed`.
     fn check_hotkey_swap(
         who: &AccountId32,
         old: &AccountId32,
         new: &AccountId32,
         netuid: Option<NetUid>,
+        keep_stake: bool,
     ) -> Result<(), Error<T>> {
         ensure!(netuid.is_none_or(Self::subnet_exists), Error::<T>::SubnetNotExists);
         ensure!(Self::owns(who, old), Error::<T>::NonAssociatedColdKey);
         ensure!(!Self::hotkey_exists(new) || Self::owns(who, new), Error::<T>::NonAssociatedColdKey);
         ensure!(old != new, Error::<T>::NewHotKeyIsSameWithOld);
+        let keeps_collateral = keep_stake && Self::has_collateral(old, who, netuid);
+        ensure!(!keeps_collateral, Error::<T>::KeepStakeBlockedByCollateral);
         let (last, limit) =
             (LastRateLimitedBlock::<T>::get(RateLimitKey::LastTxBlock(who.clone())), TxRateLimit::<T>::get());
         // Unlike other rate limits, this one still holds at its last block.
@@ -169,6 +176,7 @@ impl<T: Config> Pallet<T> {
         }
         if !keep_stake {
             Self::move_stake_of_hotkey(netuid, old, new);
+            Self::swap_hotkey_of_collateral(netuid, old, new, &Owner::<T>::get(new))?;
         }
         Ok(())
     }

@@ -30,7 +30,9 @@ const WITHOUT_EFFECT: &str = "
 | conviction | locks gain conviction; a subnet does not change its owner for it |
 | `dissolve_network`, `root_dissolve_network` | a subnet is removed immediately; the real chain removes it over several blocks |
 | `sudo_set_tempo` | root may also change the tempo during the freeze window before an epoch |
-| `CollateralLockShare`, `CollateralDrainRatio`, `MinerCollateral`, `SubnetEpochConsensus`, `SubnetProtocolAlpha`, `SubnetLeases`, `AssociatedEvmAddress`, `ChildkeyThresholdSuspended` | clients can read the defaults; this chain never writes them |
+| `SubnetEpochConsensus`, `SubnetProtocolAlpha` | clients can read the defaults; this chain never writes them |
+| `swap_coldkey_announced`, `swap_coldkey` | leases stay with the old coldkey of a beneficiary or contributor |
+| `associate_evm_key` | the chain stores the address for clients; it has no EVM and no precompiles that read it |
 | `SubnetEmaTaoFlow` | 0 since the subnet's creation: emission follows prices |
 | `sudo_set_tao_flow_cutoff`, `sudo_set_tao_flow_normalization_exponent`, `sudo_set_tao_flow_smoothing_factor`, `sudo_set_net_tao_flow_enabled`, `sudo_set_emission_bar_quantile`, `sudo_set_emission_bar_rank`, `sudo_set_emission_gate_exponent`, `sudo_set_dissolve_network_schedule_duration` | the settings are stored, without effect: emission follows prices, and dissolution has no delay |
 | `Drand.Pulses` | the chain fetches no pulses; it reveals timelocked weights and commitments with those that clients submit (`Drand.write_pulse`) or set as storage |

@@ -4,14 +4,20 @@ use std::collections::BTreeSet;
 
 use proptest::prelude::*;
 use sp_core::H256;
-use sp_runtime::PerU16;
+use sp_runtime::{PerU16, Percent};
 
 use super::*;
 use crate::alpha_assets::TotalAlphaIssuance;
-use crate::subtensor::{SubtokenEnabled, TotalHotkeyAlpha, TotalIssuance, TxRateLimit};
+use crate::crowdloan;
+use crate::subtensor::{
+    CollateralLockShare, MinerCollateral, SubnetOwner, SubtokenEnabled, TotalHotkeyAlpha, TotalIssuance, TxRateLimit,
+};
 use crate::testing::{jump_to, run_to, send_as_root, state_root};
 
-const NETUIDS: [NetUid; 5] = [NetUid::ROOT, NetUid(18), BABELBIT, NetUid(19), NetUid(77)];
+/// Netuid of the leased subnet.
+const LEASED: NetUid = NetUid(60);
+
+const NETUIDS: [NetUid; 6] = [NetUid::ROOT, NetUid(18), BABELBIT, NetUid(19), LEASED, NetUid(77)];
 
 /// A call with keys, subnets and amount as indices.
 #[derive(Clone, Debug)]
@@ -35,8 +41,8 @@ fn step() -> impl Strategy<Value = Step> {
     ];
     let limit = prop_oneof![Just(0), Just(1), Just(u64::MAX), 50_000_000_u64..2_000_000_000];
     let hotkey = || prop_oneof![4 => 1..5_u32, 1 => 11..15_u32];
-    let keys = (0..4_usize, 0..4_usize, (hotkey(), hotkey()), (0..5_usize, 0..5_usize));
-    (0..29_u8, keys, amount, limit, any::<bool>()).prop_map(
+    let keys = (0..4_usize, 0..4_usize, (hotkey(), hotkey()), (0..6_usize, 0..6_usize));
+    (0..32_u8, keys, amount, limit, any::<bool>()).prop_map(
         |(call, (who, other, hotkeys, netuids), amount, limit, flag)| Step {
             call,
             who,
@@ -53,7 +59,7 @@ fn step() -> impl Strategy<Value = Step> {
 impl Step {
     /// Whether root makes the call.
     fn is_roots(&self) -> bool {
-        self.call >= 27
+        self.call >= 30
     }
 
     fn call(&self, coldkeys: &[AccountId; 4]) -> Call<Runtime> {
@@ -114,7 +120,10 @@ impl Step {
             24 => Call::clear_coldkey_swap_announcement {},
             25 => Call::stake_into_basket { hotkey, amount_staked: tao },
             26 => Call::claim_root { subnets: BTreeSet::new() },
-            27 => Call::swap_coldkey {
+            27 => Call::add_collateral { netuid, hotkey, alpha, limit_price },
+            28 => Call::set_min_collateral { netuid, hotkey, min_locked: alpha },
+            29 => Call::terminate_lease { lease_id: 0, hotkey },
+            30 => Call::swap_coldkey {
                 old_coldkey: destination_coldkey,
                 new_coldkey: key(100 + self.hotkeys.0),
                 swap_cost: limit,
@@ -137,6 +146,12 @@ fn check() {
         if netuid != NetUid::ROOT {
             assert_eq!(TotalAlphaIssuance::<Runtime>::get(netuid), Subtensor::alpha_issuance(netuid), "{netuid:?}");
         }
+        for (hotkey, coldkey) in MinerCollateral::<Runtime>::iter_key_prefix((netuid,)) {
+            let (locked, stake) =
+                (Subtensor::collateral_of(netuid, &hotkey, &coldkey), Subtensor::stake_of(&hotkey, &coldkey, netuid));
+            // Stakes are rounded down.
+            assert!(locked.0 <= stake.0.saturating_add(10), "{netuid:?}: {locked:?} locked of {stake:?}");
+        }
         for hotkey in (1..5).chain(11..15).map(key) {
             let holders: u64 = COLDKEYS.iter().map(|name| Subtensor::stake_of(&hotkey, &account(name), netuid).0).sum();
             assert!(holders <= Subtensor::total_alpha(&hotkey, netuid).0);
@@ -145,6 +160,28 @@ fn check() {
 }
 
 const COLDKEYS: [&str; 4] = ["Bob", "Charlie", "Dave", "Eve"];
+
+/// Leases a subnet to the first coldkey, with the TAO of all, and starts it.
+fn lease(coldkeys: &[AccountId; 4]) {
+    let tao = |number: u64| TaoBalance(number * 1_000_000_000);
+    let call: Call<Runtime> =
+        Call::register_leased_network { emissions_share: Percent::from_percent(50), end_block: Some(40) };
+    let create = crowdloan::Call::<Runtime>::create {
+        deposit: tao(400),
+        min_contribution: tao(1),
+        cap: tao(1_600),
+        end: 100,
+        call: Some(Box::new(call.into())),
+        target_address: None,
+    };
+    send(&coldkeys[0], create).unwrap();
+    for coldkey in &coldkeys[1..] {
+        send(coldkey, crowdloan::Call::<Runtime>::contribute { crowdloan_id: 0, amount: tao(400) }).unwrap();
+    }
+    send(&coldkeys[0], crowdloan::Call::<Runtime>::finalize { crowdloan_id: 0 }).unwrap();
+    let owner = SubnetOwner::<Runtime>::get(LEASED);
+    send(&owner, Call::start_call { netuid: LEASED }).unwrap();
+}
 
 proptest! {
     #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
@@ -158,6 +195,9 @@ proptest! {
             }
             SubtokenEnabled::<Runtime>::insert(NetUid(18), true);
             Subtensor::append_neuron(NetUid::ROOT, &key(1));
+            // Registrations lock three quarters of their price.
+            CollateralLockShare::<Runtime>::insert(BABELBIT, u16::MAX / 4 * 3);
+            lease(&coldkeys);
             TxRateLimit::<Runtime>::put(0);
             for (block, step) in (10..).step_by(7).zip(&steps) {
                 jump_to(block);

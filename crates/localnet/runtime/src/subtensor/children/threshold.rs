@@ -1,0 +1,64 @@
+//! Suspension of parents: a parent whose stake falls below `StakeThreshold` keeps its children, but lends them nothing
+//! until its stake reaches the threshold again. On the subnet that it owns, a parent is never suspended.
+
+use sp_runtime::AccountId32;
+
+use super::Relatives;
+use crate::subtensor::{
+    ChildKeys, ChildkeyThresholdChecks, ChildkeyThresholdSuspended, Config, Pallet, ParentKeys, StakeThreshold,
+    SubnetOwnerHotkey,
+};
+use crate::types::{NetUid, TaoBalance};
+
+impl<T: Config> Pallet<T> {
+    /// Returns the children of a hotkey on a subnet that receive its stake.
+    pub(super) fn children_of(hotkey: &AccountId32, netuid: NetUid) -> Relatives {
+        let children = ChildKeys::<T>::get(hotkey, netuid);
+        if !children.is_empty() && Self::is_suspended(hotkey, netuid) { Relatives::new() } else { children }
+    }
+
+    /// Returns the parents of a hotkey on a subnet that lend it stake.
+    pub(super) fn parents_of(hotkey: &AccountId32, netuid: NetUid) -> Relatives {
+        let mut parents = ParentKeys::<T>::get(hotkey, netuid);
+        parents.retain(|(_, parent)| !Self::is_suspended(parent, netuid));
+        parents
+    }
+
+    /// Checks the stake of a parent at the end of this block, because stake was removed from it.
+    pub(in crate::subtensor) fn stake_left(hotkey: &AccountId32) {
+        let is_parent = || ChildKeys::<T>::iter_key_prefix(hotkey).next().is_some();
+        if ChildkeyThresholdSuspended::<T>::contains_key(hotkey) || is_parent() {
+            ChildkeyThresholdChecks::<T>::insert(hotkey, ());
+        }
+    }
+
+    /// Checks the stake of a suspended parent at the end of this block, because stake was added to it.
+    pub(in crate::subtensor) fn stake_came(hotkey: &AccountId32) {
+        if ChildkeyThresholdSuspended::<T>::contains_key(hotkey) {
+            ChildkeyThresholdChecks::<T>::insert(hotkey, ());
+        }
+    }
+
+    /// Suspends the parents whose stake was changed in this block and is below the threshold, and no others of them.
+    pub(in crate::subtensor) fn check_thresholds() {
+        let changed: Vec<AccountId32> = ChildkeyThresholdChecks::<T>::drain().map(|(hotkey, ())| hotkey).collect();
+        for hotkey in changed {
+            if Self::has_threshold_stake(&hotkey) {
+                ChildkeyThresholdSuspended::<T>::remove(hotkey);
+            } else {
+                ChildkeyThresholdSuspended::<T>::insert(hotkey, ());
+            }
+        }
+    }
+
+    /// Whether the stake of a hotkey on all subnets is worth `StakeThreshold`.
+    pub(super) fn has_threshold_stake(hotkey: &AccountId32) -> bool {
+        let threshold = TaoBalance(StakeThreshold::<T>::get());
+        threshold == TaoBalance::ZERO || Self::total_value_of(hotkey) >= threshold
+    }
+
+    fn is_suspended(parent: &AccountId32, netuid: NetUid) -> bool {
+        ChildkeyThresholdSuspended::<T>::contains_key(parent)
+            && !SubnetOwnerHotkey::<T>::try_get(netuid).is_ok_and(|owner| owner == *parent)
+    }
+}

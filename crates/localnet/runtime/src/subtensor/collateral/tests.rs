@@ -1,0 +1,560 @@
+use proptest::prelude::*;
+use substrate_fixed::types::I96F32;
+
+use super::registration::Charge;
+use super::*;
+use crate::info::metagraph::Metagraph;
+use crate::runtime::{AccountId, Runtime, RuntimeEvent, System};
+use crate::subtensor::epoch::{Earned, Pending};
+use crate::subtensor::{
+    AutoStakeDestination, Burn, Call, CollateralLockShare, MaxBurn, RAORecycledForRegistration, SubnetAlphaOut,
+    SubnetMovingPrice, SubnetTAO, SubtokenEnabled, TotalIssuance, TotalStake, TxRateLimit,
+};
+use crate::testing::{
+    BABELBIT, Subtensor, account, attempt, balance, chain, jump_to, key, last_event, outcome, send_as_root,
+};
+use crate::types::{MechId, TaoBalance};
+
+const TAO: u64 = 1_000_000_000;
+/// Half of the registration price.
+const HALF: u16 = u16::MAX / 2 + 1;
+
+fn register(hotkey: u32) -> Call<Runtime> {
+    Call::burned_register { netuid: BABELBIT, hotkey: key(hotkey) }
+}
+
+fn add(hotkey: u32, alpha: u64, limit: u64) -> Call<Runtime> {
+    let (alpha, limit_price) = (AlphaBalance(alpha), TaoBalance(limit));
+    Call::add_collateral { netuid: BABELBIT, hotkey: key(hotkey), alpha, limit_price }
+}
+
+fn set_min(hotkey: u32, min: u64) -> Call<Runtime> {
+    Call::set_min_collateral { netuid: BABELBIT, hotkey: key(hotkey), min_locked: AlphaBalance(min) }
+}
+
+fn unstake(hotkey: u32, alpha: u64) -> Call<Runtime> {
+    Call::remove_stake { hotkey: key(hotkey), netuid: BABELBIT, amount_unstaked: AlphaBalance(alpha) }
+}
+
+/// Runs a test at block 10 on a subnet whose registrations cost one TAO, half of which is locked.
+fn bonded(test: impl FnOnce(AccountId)) {
+    chain(|| {
+        jump_to(10);
+        CollateralLockShare::<Runtime>::insert(BABELBIT, HALF);
+        Burn::<Runtime>::insert(BABELBIT, TaoBalance(TAO));
+        MaxBurn::<Runtime>::insert(BABELBIT, TaoBalance(u64::MAX));
+        test(account("Bob"));
+    });
+}
+
+/// Runs a test in which Bob owns two hotkeys, with 100 alpha on the first one.
+fn staked(test: impl FnOnce(AccountId)) {
+    chain(|| {
+        jump_to(10);
+        let bob = account("Bob");
+        for hotkey in 1..=2 {
+            Subtensor::own_hotkey(&bob, &key(hotkey)).unwrap();
+        }
+        give(&bob, 1, 100 * TAO);
+        test(bob);
+    });
+}
+
+fn give(coldkey: &AccountId, hotkey: u32, alpha: u64) {
+    SubnetAlphaOut::<Runtime>::mutate(BABELBIT, |out| out.0 += alpha);
+    Subtensor::increase_stake(&key(hotkey), coldkey, BABELBIT, AlphaBalance(alpha));
+}
+
+fn state(hotkey: u32, coldkey: &AccountId) -> Option<MinerCollateralState> {
+    MinerCollateral::<Runtime>::get((BABELBIT, key(hotkey), coldkey))
+}
+
+/// Returns locked, minimum and earned alpha of Bob's collateral on a hotkey.
+fn amounts(hotkey: u32) -> (u64, u64, u64) {
+    state(hotkey, &account("Bob")).map_or((0, 0, 0), |state| (state.locked.0, state.min_locked.0, state.earned.0))
+}
+
+fn stake(hotkey: u32) -> u64 {
+    Subtensor::stake_of(&key(hotkey), &account("Bob"), BABELBIT).0
+}
+
+/// Checks that totals and lists agree with the collateral.
+fn check() {
+    let mut positions = 0;
+    for (netuid, coldkey, hotkeys) in ColdkeyCollateralHotkeys::<Runtime>::iter() {
+        assert!(!hotkeys.is_empty());
+        positions += hotkeys.len();
+        let locked: u64 = hotkeys.iter().map(|hotkey| Subtensor::collateral_of(netuid, hotkey, &coldkey).0).sum();
+        assert_eq!(ColdkeyMinerCollateral::<Runtime>::get(netuid, &coldkey).0, locked);
+        assert_eq!(ColdkeyMinerCollateral::<Runtime>::contains_key(netuid, &coldkey), locked > 0);
+        for hotkey in &hotkeys {
+            let locked = Subtensor::collateral_of(netuid, hotkey, &coldkey);
+            // Stakes are rounded down.
+            assert!(locked.0 <= Subtensor::stake_of(hotkey, &coldkey, netuid).0 + 10);
+        }
+    }
+    assert_eq!(positions, MinerCollateral::<Runtime>::iter().count());
+    assert!(positions > 0 || ColdkeyMinerCollateral::<Runtime>::iter().next().is_none());
+    let counted = pallet_balances::TotalIssuance::<Runtime>::get() + TotalStake::<Runtime>::get().0;
+    assert_eq!(TotalIssuance::<Runtime>::get().0, counted);
+}
+
+#[test]
+fn a_registration_locks_its_share_of_the_price() {
+    bonded(|bob| {
+        let (before, pool) = (balance(&bob), SubnetTAO::<Runtime>::get(BABELBIT).0);
+        let out = SubnetAlphaOut::<Runtime>::get(BABELBIT).0;
+        assert_eq!(attempt(&bob, register(1)), "ok");
+        let fee = TAO * 33 / 65_535;
+        assert_eq!(before - balance(&bob), TAO);
+        assert_eq!(SubnetTAO::<Runtime>::get(BABELBIT).0 - pool, TAO - fee);
+        // At 0.1 TAO for an alpha, half of the price buys 5 alpha, which are staked and locked; the others are burned.
+        let (locked, ..) = amounts(1);
+        assert!(locked.abs_diff(5 * TAO) < TAO / 100, "{locked}");
+        assert_eq!(stake(1), locked);
+        assert_eq!(SubnetAlphaOut::<Runtime>::get(BABELBIT).0 - out, locked);
+        let burned = RAORecycledForRegistration::<Runtime>::get(BABELBIT).0;
+        assert!(burned.abs_diff(TAO / 2) < TAO / 10_000, "only the burned part is counted: {burned}");
+        assert_eq!(state(1, &bob).unwrap().drain_ratio, U64F64::from_num(1));
+        let amount = AlphaBalance(locked);
+        let event = Event::CollateralLocked { netuid: BABELBIT, hotkey: key(1), locked: amount, total_locked: amount };
+        System::assert_has_event(RuntimeEvent::SubtensorModule(event));
+        assert!(matches!(last_event(), Event::NeuronRegistered(BABELBIT, 1, _)));
+        check();
+    });
+}
+
+#[test]
+fn collateral_counts_for_the_next_registration() {
+    bonded(|bob| {
+        assert_eq!(attempt(&bob, register(1)), "ok");
+        let (locked, ..) = amounts(1);
+        // The collateral outlasts the registration, and nobody else's counts.
+        Subtensor::replace_neuron(BABELBIT, 1, &key(9));
+        Burn::<Runtime>::insert(BABELBIT, TaoBalance(TAO));
+        CollateralDrainRatio::<Runtime>::insert(BABELBIT, U64F64::from_num(2));
+        let charge = |hotkey: u32, coldkey: &AccountId| {
+            let charge = Subtensor::registration_charge(BABELBIT, &key(hotkey), coldkey);
+            (charge.burned.0, charge.locked.0)
+        };
+        let (burned, fresh) = charge(2, &bob);
+        assert_eq!((burned + fresh, charge(1, &account("Eve"))), (TAO, (burned, fresh)));
+        let missing = fresh - locked / 10;
+        assert!(charge(1, &bob).1.abs_diff(missing) <= 3, "at the moving price of 0.1 TAO");
+        // The spot price does not count, and without a moving price nothing does.
+        SubnetMovingPrice::<Runtime>::insert(BABELBIT, I96F32::from_num(0));
+        assert_eq!(charge(1, &bob), (burned, fresh));
+        SubnetMovingPrice::<Runtime>::insert(BABELBIT, I96F32::from_num(1));
+        assert_eq!(charge(1, &bob), (burned, 0));
+        let before = balance(&bob);
+        assert_eq!(attempt(&bob, register(1)), "ok");
+        assert_eq!(before - balance(&bob), burned);
+        assert_eq!((amounts(1).0, state(1, &bob).unwrap().drain_ratio), (locked, U64F64::from_num(2)));
+        check();
+    });
+}
+
+#[test]
+fn the_price_of_collateral_may_not_rise_far() {
+    bonded(|bob| {
+        // The pool has 1 000 TAO: the price rises by 5 % with about 25 TAO.
+        Burn::<Runtime>::insert(BABELBIT, TaoBalance(26 * TAO));
+        assert_eq!(attempt(&bob, register(1)), "SlippageTooHigh");
+        CollateralLockShare::<Runtime>::insert(BABELBIT, 0);
+        assert_eq!(attempt(&bob, register(1)), "ok");
+        CollateralLockShare::<Runtime>::insert(BABELBIT, HALF);
+        Burn::<Runtime>::insert(BABELBIT, TaoBalance(20 * TAO));
+        assert_eq!(attempt(&bob, register(2)), "ok");
+        Burn::<Runtime>::insert(BABELBIT, TaoBalance(u64::MAX));
+        assert_eq!(attempt(&bob, register(3)), "NotEnoughBalanceToStake");
+        check();
+    });
+}
+
+#[test]
+fn a_share_is_rounded_down() {
+    let charge = Charge { burned: TaoBalance(1), locked: TaoBalance(2) };
+    assert_eq!((charge.total(), charge.part_of_collateral(10)), (TaoBalance(3), 6));
+    let extreme = Charge { burned: TaoBalance(0), locked: TaoBalance(u64::MAX) };
+    assert_eq!(extreme.part_of_collateral(u64::MAX), u64::MAX);
+    let nothing = Charge { burned: TaoBalance(0), locked: TaoBalance(0) };
+    assert_eq!(nothing.part_of_collateral(5), 0);
+}
+
+#[test]
+fn free_stake_becomes_collateral_first() {
+    staked(|bob| {
+        let before = balance(&bob);
+        assert_eq!(attempt(&bob, add(1, 60 * TAO, 0)), "ok");
+        assert_eq!((amounts(1), balance(&bob)), ((60 * TAO, 0, 0), before));
+        let (netuid, hotkey, locked) = (BABELBIT, key(1), AlphaBalance(60 * TAO));
+        assert_eq!(last_event(), Event::CollateralLocked { netuid, hotkey, locked, total_locked: locked });
+        // Of 50 alpha, 40 are free; the others are bought at or below the limit.
+        assert_eq!(attempt(&bob, add(1, 50 * TAO, 100_000_000)), "PriceLimitExceeded");
+        assert_eq!(attempt(&bob, add(1, 50 * TAO, 100_000_001)), "SlippageTooHigh");
+        assert_eq!(attempt(&bob, add(1, 50 * TAO, 200_000_000)), "ok");
+        assert!((before - balance(&bob)).abs_diff(TAO) <= 1);
+        let (locked, ..) = amounts(1);
+        assert!(locked.abs_diff(110 * TAO) < TAO / 10, "{locked}");
+        assert!(locked.abs_diff(stake(1)) <= 1);
+        assert_eq!(amounts(2), (0, 0, 0));
+        check();
+    });
+}
+
+#[test]
+fn collateral_that_cannot_be_added_is_refused() {
+    staked(|bob| {
+        let on = |netuid| Call::add_collateral {
+            netuid,
+            hotkey: key(1),
+            alpha: AlphaBalance(TAO),
+            limit_price: TaoBalance(TAO),
+        };
+        assert_eq!(outcome(send_as_root(add(1, TAO, TAO))), "BadOrigin");
+        assert_eq!(attempt(&bob, on(NetUid::ROOT)), "RegistrationNotPermittedOnRootSubnet");
+        assert_eq!(attempt(&bob, on(NetUid(77))), "SubnetNotExists");
+        assert_eq!(attempt(&bob, on(NetUid(18))), "SubtokenDisabled");
+        assert_eq!(attempt(&bob, add(99, TAO, TAO)), "HotKeyAccountNotExists");
+        assert_eq!(attempt(&account("Eve"), add(1, TAO, TAO)), "NonAssociatedColdKey");
+        assert_eq!(attempt(&bob, add(1, 0, TAO)), "AmountTooLow");
+        assert_eq!(attempt(&bob, add(2, 1, TAO)), "AmountTooLow", "less than a rao of TAO");
+        assert_eq!(attempt(&bob, add(2, 1_000, TAO)), "AmountTooLow", "less than the minimum stake");
+        assert_eq!(attempt(&bob, add(2, u64::MAX, u64::MAX)), "InsufficientLiquidity");
+        SubnetMovingPrice::<Runtime>::insert(BABELBIT, I96F32::from_num(-1));
+        assert_eq!(attempt(&bob, add(2, TAO, TAO)), "InsufficientLiquidity");
+        SubnetMovingPrice::<Runtime>::insert(BABELBIT, I96F32::from_num(1));
+        assert_eq!(attempt(&bob, add(2, balance(&bob), u64::MAX)), "NotEnoughBalanceToStake");
+        check();
+        SubtokenEnabled::<Runtime>::insert(BABELBIT, false);
+        assert_eq!(attempt(&bob, add(1, TAO, TAO)), "SubtokenDisabled");
+    });
+}
+
+#[test]
+fn a_minimum_is_set_and_removed() {
+    staked(|bob| {
+        assert_eq!(outcome(send_as_root(set_min(1, 5))), "BadOrigin");
+        let on = |netuid| Call::set_min_collateral { netuid, hotkey: key(1), min_locked: AlphaBalance(5) };
+        assert_eq!(attempt(&bob, on(NetUid::ROOT)), "RegistrationNotPermittedOnRootSubnet");
+        assert_eq!(attempt(&bob, on(NetUid(77))), "SubnetNotExists");
+        assert_eq!(attempt(&bob, set_min(99, 5)), "HotKeyAccountNotExists");
+        assert_eq!(attempt(&account("Eve"), set_min(1, 5)), "NonAssociatedColdKey");
+        assert_eq!(attempt(&bob, set_min(1, 0)), "ok");
+        assert_eq!(state(1, &bob), None);
+        assert_eq!(attempt(&bob, set_min(1, u64::MAX)), "ok");
+        assert_eq!(amounts(1), (0, u64::MAX, 0));
+        let (netuid, hotkey, min_locked) = (BABELBIT, key(1), AlphaBalance(u64::MAX));
+        assert_eq!(last_event(), Event::MinCollateralSet { netuid, hotkey, min_locked });
+        check();
+        // A minimum alone locks no stake.
+        assert_eq!(attempt(&bob, unstake(1, 50 * TAO)), "ok");
+        assert_eq!(attempt(&bob, add(1, 10 * TAO, 0)), "ok");
+        assert_eq!(attempt(&bob, set_min(1, 0)), "ok");
+        assert_eq!(amounts(1), (10 * TAO, 0, 0));
+        check();
+    });
+}
+
+#[test]
+fn a_coldkey_has_collateral_on_a_limited_number_of_hotkeys() {
+    bonded(|bob| {
+        for hotkey in 0..MAX_COLLATERAL_HOTKEYS {
+            Subtensor::own_hotkey(&bob, &key(hotkey)).unwrap();
+            assert_eq!(attempt(&bob, set_min(hotkey, 5)), "ok");
+        }
+        Subtensor::own_hotkey(&bob, &key(100)).unwrap();
+        give(&bob, 100, TAO);
+        assert_eq!(attempt(&bob, set_min(100, 5)), "ColdkeyCollateralPositionsFull");
+        assert_eq!(attempt(&bob, add(100, TAO, 0)), "ColdkeyCollateralPositionsFull");
+        assert_eq!(attempt(&bob, register(100)), "ColdkeyCollateralPositionsFull");
+        assert_eq!(attempt(&bob, set_min(100, 0)), "ok");
+        assert_eq!(attempt(&bob, register(7)), "ok");
+        assert_eq!(attempt(&bob, set_min(3, 0)), "ok");
+        assert_eq!(attempt(&bob, register(100)), "ok");
+        check();
+    });
+}
+
+#[test]
+fn collateral_does_not_leave() {
+    staked(|bob| {
+        give(&bob, 2, 100 * TAO);
+        assert_eq!(attempt(&bob, add(1, 60 * TAO, 0)), "ok");
+        let (too_much, hotkey, netuid) = (AlphaBalance(40 * TAO + 10), key(1), BABELBIT);
+        assert_eq!(attempt(&bob, unstake(1, too_much.0)), "StakeUnavailable");
+        let burn = Call::burn_alpha { hotkey: hotkey.clone(), amount: too_much, netuid };
+        assert_eq!(attempt(&bob, burn), "StakeUnavailable");
+        let recycle = Call::recycle_alpha { hotkey: hotkey.clone(), amount: too_much, netuid };
+        assert_eq!(attempt(&bob, recycle), "StakeUnavailable");
+        // Not even to another hotkey or coldkey within the subnet.
+        for (coldkey, destination_netuid) in [(&bob, NetUid::ROOT), (&account("Eve"), BABELBIT)] {
+            let transfer = Call::transfer_stake {
+                destination_coldkey: coldkey.clone(),
+                hotkey: hotkey.clone(),
+                origin_netuid: BABELBIT,
+                destination_netuid,
+                alpha_amount: too_much,
+            };
+            assert_eq!(attempt(&bob, transfer), "StakeUnavailable");
+        }
+        let shift = Call::move_stake {
+            origin_hotkey: hotkey.clone(),
+            destination_hotkey: key(2),
+            origin_netuid: BABELBIT,
+            destination_netuid: BABELBIT,
+            alpha_amount: too_much,
+        };
+        assert_eq!(attempt(&bob, shift), "StakeUnavailable");
+        // Free stake, and all stake on the other hotkey, can be withdrawn.
+        assert_eq!(attempt(&bob, unstake(2, 100 * TAO)), "ok");
+        assert_eq!(attempt(&bob, Call::unstake_all { hotkey: hotkey.clone() }), "StakeUnavailable");
+        assert_eq!(attempt(&bob, unstake(1, 40 * TAO - 10)), "ok");
+        assert_eq!(attempt(&bob, unstake(1, TAO)), "StakeUnavailable");
+        check();
+        let available = crate::info::stake::availability::<Runtime>(vec![bob.clone()], None);
+        let of_subnet = &available[&bob][&BABELBIT];
+        assert_eq!(of_subnet.locked.0.0, 0);
+        assert!(of_subnet.available.0.0 <= 10 && of_subnet.total.0.0 >= 60 * TAO);
+    });
+}
+
+#[test]
+fn unstaking_everything_leaves_collateral_with_free_stake_beside_it() {
+    staked(|bob| {
+        give(&bob, 2, 500 * TAO);
+        assert_eq!(attempt(&bob, add(1, 60 * TAO, 0)), "ok");
+        // The coldkey has enough free stake in total, but not on this hotkey: its stake stays.
+        assert_eq!(attempt(&bob, Call::unstake_all { hotkey: key(1) }), "ok");
+        assert_eq!(stake(1), 100 * TAO);
+        assert_eq!(attempt(&bob, Call::unstake_all { hotkey: key(2) }), "ok");
+        assert_eq!(stake(2), 0);
+        check();
+    });
+}
+
+#[test]
+fn collateral_and_locked_stake_do_not_overlap() {
+    staked(|bob| {
+        assert_eq!(attempt(&bob, add(1, 60 * TAO, 0)), "ok");
+        let lock = Call::lock_stake { hotkey: key(1), netuid: BABELBIT, amount: AlphaBalance(30 * TAO) };
+        assert_eq!(attempt(&bob, lock), "ok");
+        assert_eq!(Subtensor::held(&bob, BABELBIT).0, 90 * TAO);
+        assert_eq!(attempt(&bob, unstake(1, 11 * TAO)), "StakeUnavailable");
+        assert_eq!(attempt(&bob, unstake(1, 9 * TAO)), "ok");
+    });
+}
+
+#[test]
+fn emission_releases_collateral() {
+    let settled = |locked, min, ratio: f64, emission, capturable| {
+        let drain_ratio = U64F64::from_num(ratio);
+        let [locked, min_locked] = [locked, min].map(AlphaBalance);
+        let mut state = MinerCollateralState { locked, drain_ratio, min_locked, earned: AlphaBalance(7) };
+        let captured = settle(&mut state, AlphaBalance(emission), AlphaBalance(capturable));
+        assert_eq!(state.earned.0, emission.saturating_add(7));
+        (state.locked.0, captured.0)
+    };
+    assert_eq!(settled(100, 0, 1.0, 30, 30), (70, 0));
+    assert_eq!(settled(100, 0, 0.5, 30, 0), (85, 0), "the complete emission counts");
+    assert_eq!(settled(100, 0, 10.0, 30, 30), (0, 0));
+    assert_eq!(settled(100, 80, 1.0, 30, 30), (80, 0), "down to the minimum");
+    assert_eq!(settled(100, 100, 1.0, 30, 30), (100, 0));
+    // Below the minimum, emission is locked and nothing is released.
+    assert_eq!(settled(100, 120, 1.0, 30, 30), (120, 20));
+    assert_eq!(settled(100, 200, 1.0, 30, 30), (130, 30));
+    assert_eq!(settled(100, 200, 1.0, 30, 5), (105, 5), "only what belongs to the owner");
+    assert_eq!(settled(100, 200, 1.0, 30, 0), (100, 0));
+    assert_eq!(settled(u64::MAX, 0, 10.0, u64::MAX, u64::MAX), (0, 0));
+    assert_eq!(settled(0, u64::MAX, 1.0, u64::MAX, u64::MAX), (u64::MAX, u64::MAX));
+}
+
+/// Distributes an epoch's emission to the miner with uid 1.
+fn mine(amount: u64) {
+    SubnetAlphaOut::<Runtime>::mutate(BABELBIT, |out| out.0 += amount);
+    let neurons = Subtensor::neurons(BABELBIT).unwrap();
+    let earned = Earned { server: vec![0, amount, 0], validator: vec![0; 3] };
+    Subtensor::distribute(BABELBIT, &neurons, &earned, &Pending::default());
+}
+
+#[test]
+fn a_miner_recovers_its_collateral_and_keeps_its_minimum() {
+    staked(|bob| {
+        for hotkey in [key(1), key(2)] {
+            Subtensor::append_neuron(BABELBIT, &hotkey);
+        }
+        AutoStakeDestination::<Runtime>::insert(&bob, BABELBIT, key(2));
+        assert_eq!(attempt(&bob, add(1, 60 * TAO, 0)), "ok");
+        mine(10 * TAO);
+        assert_eq!((amounts(1), stake(2)), ((50 * TAO, 0, 10 * TAO), 10 * TAO));
+        check();
+        // Emission below the minimum is locked on the miner's own hotkey; the rest is staked as its owner wants.
+        assert_eq!(attempt(&bob, set_min(1, 54 * TAO)), "ok");
+        let before = stake(1);
+        mine(10 * TAO);
+        assert_eq!(amounts(1), (54 * TAO, 54 * TAO, 20 * TAO));
+        assert!((stake(1) - before).abs_diff(4 * TAO) <= 1 && stake(2).abs_diff(16 * TAO) <= 1);
+        let expected = Event::AutoStakeAdded {
+            netuid: BABELBIT,
+            destination: key(2),
+            hotkey: key(1),
+            owner: bob.clone(),
+            incentive: AlphaBalance(6 * TAO),
+        };
+        assert_eq!(last_event(), expected);
+        mine(10 * TAO);
+        assert_eq!(amounts(1), (54 * TAO, 54 * TAO, 30 * TAO));
+        assert_eq!(attempt(&bob, set_min(1, 0)), "ok");
+        mine(54 * TAO);
+        assert_eq!(state(1, &bob), None);
+        check();
+    });
+}
+
+#[test]
+fn dividends_release_collateral_but_only_the_take_is_locked() {
+    staked(|bob| {
+        for hotkey in [key(1), key(2)] {
+            Subtensor::append_neuron(BABELBIT, &hotkey);
+        }
+        let nominator = account("Charlie");
+        give(&nominator, 1, 100 * TAO);
+        let validate = |amount: u64| {
+            SubnetAlphaOut::<Runtime>::mutate(BABELBIT, |out| out.0 += amount);
+            let neurons = Subtensor::neurons(BABELBIT).unwrap();
+            let earned = Earned { server: vec![0; 3], validator: vec![0, 1, 0] };
+            let pending = Pending { validator: amount, ..Pending::default() };
+            Subtensor::distribute(BABELBIT, &neurons, &earned, &pending);
+        };
+        assert_eq!(attempt(&bob, add(1, 60 * TAO, 0)), "ok");
+        validate(10 * TAO);
+        assert_eq!(amounts(1), (50 * TAO, 0, 10 * TAO));
+        assert_eq!(attempt(&bob, set_min(1, 80 * TAO)), "ok");
+        validate(10 * TAO);
+        // The take is 18 %.
+        let (locked, _, earned) = amounts(1);
+        assert!(locked.abs_diff(51_800_000_000) < TAO / 1_000, "{locked}");
+        assert_eq!(earned, 20 * TAO);
+        assert_eq!(state(1, &nominator), None);
+        let unstake = Call::remove_stake { hotkey: key(1), netuid: BABELBIT, amount_unstaked: AlphaBalance(u64::MAX) };
+        assert_eq!(attempt(&nominator, unstake), "ok", "collateral does not concern nominators");
+        check();
+    });
+}
+
+#[test]
+fn collateral_moves_with_swapped_keys() {
+    staked(|bob| {
+        TxRateLimit::<Runtime>::put(0);
+        Subtensor::append_neuron(BABELBIT, &key(1));
+        assert_eq!(attempt(&bob, add(1, 60 * TAO, 0)), "ok");
+        assert_eq!(attempt(&bob, set_min(1, 5)), "ok");
+        let swap = |netuid, keep_stake, new: u32| Call::swap_hotkey_v2 {
+            hotkey: key(1),
+            new_hotkey: key(new),
+            netuid,
+            keep_stake,
+        };
+        for netuid in [None, Some(BABELBIT)] {
+            assert_eq!(attempt(&bob, swap(netuid, true, 3)), "KeepStakeBlockedByCollateral");
+        }
+        // On the new hotkey, the collaterals add up, with the slower drain ratio.
+        CollateralDrainRatio::<Runtime>::insert(BABELBIT, U64F64::from_num(0.5));
+        give(&bob, 2, 10 * TAO);
+        assert_eq!(attempt(&bob, add(2, 10 * TAO, 0)), "ok");
+        assert_eq!(attempt(&bob, swap(Some(BABELBIT), false, 2)), "ok");
+        assert_eq!((state(1, &bob), amounts(2)), (None, (70 * TAO, 5, 0)));
+        assert_eq!(state(2, &bob).unwrap().drain_ratio, U64F64::from_num(0.5));
+        check();
+        let (new, swap_cost) = (key(50), TaoBalance(0));
+        let swap = Call::swap_coldkey { old_coldkey: bob.clone(), new_coldkey: new.clone(), swap_cost };
+        assert_eq!(outcome(send_as_root(swap)), "ok");
+        assert_eq!((state(2, &bob), Subtensor::collateral_of(BABELBIT, &key(2), &new).0), (None, 70 * TAO));
+        assert_eq!(attempt(&new, unstake(2, 41 * TAO)), "StakeUnavailable");
+        check();
+    });
+}
+
+#[test]
+fn a_coldkey_is_not_swapped_without_its_complete_collateral() {
+    staked(|bob| {
+        ColdkeyMinerCollateral::<Runtime>::insert(BABELBIT, &bob, AlphaBalance(1));
+        let (new_coldkey, swap_cost) = (key(50), TaoBalance(0));
+        let swap = Call::swap_coldkey { old_coldkey: bob, new_coldkey, swap_cost };
+        assert_eq!(outcome(send_as_root(swap)), "ColdkeyCollateralIncomplete");
+    });
+}
+
+#[test]
+fn clients_read_collateral_in_the_metagraph() {
+    staked(|bob| {
+        Subtensor::append_neuron(BABELBIT, &key(1));
+        assert_eq!(attempt(&bob, add(1, 60 * TAO, 0)), "ok");
+        assert_eq!(attempt(&bob, set_min(1, 5)), "ok");
+        MinerCollateral::<Runtime>::mutate((BABELBIT, key(1), &bob), |state| state.as_mut().unwrap().earned.0 = 9);
+        let metagraph = Metagraph::read::<Runtime>(BABELBIT, MechId(0)).unwrap();
+        let last = |column: &[codec::Compact<AlphaBalance>]| (column.len(), column[1].0.0);
+        assert_eq!(last(&metagraph.collateral_locked), (2, 60 * TAO));
+        assert_eq!(last(&metagraph.collateral_min), (2, 5));
+        assert_eq!(last(&metagraph.collateral_earned), (2, 9));
+    });
+}
+
+#[test]
+fn a_dissolved_subnet_leaves_no_collateral() {
+    staked(|bob| {
+        assert_eq!(attempt(&bob, add(1, 60 * TAO, 0)), "ok");
+        CollateralLockShare::<Runtime>::insert(BABELBIT, HALF);
+        assert_eq!(outcome(send_as_root(Call::root_dissolve_network { netuid: BABELBIT })), "ok");
+        assert_eq!(MinerCollateral::<Runtime>::iter().count(), 0);
+        assert!(!CollateralLockShare::<Runtime>::contains_key(BABELBIT));
+        check();
+    });
+}
+
+#[test]
+fn the_owner_sets_share_and_ratio() {
+    chain(|| {
+        use crate::admin_utils::Call as Admin;
+        let share = |lock_share| Admin::<Runtime>::sudo_set_collateral_lock_share { netuid: BABELBIT, lock_share };
+        assert_eq!(attempt(&account("Bob"), share(1)), "BadOrigin");
+        assert_eq!(outcome(send_as_root(share(62_258))), "ok");
+        assert_eq!(outcome(send_as_root(share(62_259))), "CollateralLockShareTooHigh");
+        let ratio =
+            |ratio: U64F64| Admin::<Runtime>::sudo_set_collateral_drain_ratio { netuid: BABELBIT, drain_ratio: ratio };
+        assert_eq!(outcome(send_as_root(ratio(U64F64::from_num(0)))), "CollateralDrainRatioOutOfBounds");
+        assert_eq!(outcome(send_as_root(ratio(U64F64::from_bits(1)))), "ok");
+        assert_eq!(outcome(send_as_root(ratio(U64F64::from_num(10)))), "ok");
+        assert_eq!(outcome(send_as_root(ratio(U64F64::max_value()))), "CollateralDrainRatioOutOfBounds");
+        let on_root = Admin::<Runtime>::sudo_set_collateral_lock_share { netuid: NetUid::ROOT, lock_share: 1 };
+        assert_eq!(outcome(send_as_root(on_root)), "NotPermittedOnRootSubnet");
+    });
+}
+
+proptest! {
+    #[test]
+    fn settlements_move_towards_the_minimum(
+        locked in any::<u64>(),
+        min in any::<u64>(),
+        ratio in 1_u128..=10 << 64,
+        emission in any::<u64>(),
+        part in 0_u8..=100,
+    ) {
+        let capturable = (u128::from(emission) * u128::from(part) / 100) as u64;
+        let mut state = MinerCollateralState {
+            locked: AlphaBalance(locked),
+            drain_ratio: U64F64::from_bits(ratio),
+            min_locked: AlphaBalance(min),
+            earned: AlphaBalance::ZERO,
+        };
+        let captured = settle(&mut state, AlphaBalance(emission), AlphaBalance(capturable)).0;
+        prop_assert!(captured <= capturable);
+        if locked < min {
+            prop_assert_eq!(state.locked.0, locked + captured);
+            prop_assert!(state.locked.0 <= min);
+        } else {
+            prop_assert_eq!(captured, 0);
+            prop_assert!((min..=locked).contains(&state.locked.0));
+        }
+    }
+}
