@@ -1,5 +1,6 @@
 //! The pages of a chain: `tao dashboard --chain`, on a development chain with blocks on demand.
 
+use std::process::Output;
 use std::time::{Duration, Instant};
 
 use serde_json::json;
@@ -7,7 +8,7 @@ use taonet_primitives::Rao;
 
 use super::{get, page};
 use crate::chain::{ALICE, BOB, Chain};
-use crate::support::{Daemon, document, refusal, tao};
+use crate::support::{Daemon, refusal, stderr, tao};
 
 /// A chain whose third block has a failed call, and its dashboard, which has read all of it.
 pub(super) struct Explored {
@@ -20,11 +21,12 @@ impl Explored {
         let chain = Chain::with(&["--block-time", "manual"]);
         let act = |account: &str, call: &str, arguments: serde_json::Value| {
             let arguments = arguments.to_string();
-            let command = ["localnet", "as", account, call, &arguments, "--network", chain.url(), "--json"];
+            let command = ["localnet", "as", account, call, &arguments, "--network", chain.url()];
             tao().args(command).output().unwrap()
         };
-        document(&act(ALICE, "Balances.transfer_keep_alive", json!({ "dest": BOB, "value": 1_000_000_001 })));
-        document(&act(BOB, "System.remark_with_event", json!({ "remark": "<script>alert(1)</script>" })));
+        let succeeded = |output: &Output| assert!(output.status.success(), "{}", stderr(output));
+        succeeded(&act(ALICE, "Balances.transfer_keep_alive", json!({ "dest": BOB, "value": 1_000_000_001 })));
+        succeeded(&act(BOB, "System.remark_with_event", json!({ "remark": "<script>alert(1)</script>" })));
         let root = json!({ "call": { "System": { "remark": { "remark": "root" } } } });
         assert!(refusal(&act(BOB, "Sudo.sudo", root), 1).contains("Sudo.RequireSudo"));
         let dashboard = Daemon::start(tao().args(["dashboard", "--chain", chain.url(), "--netuid", "59"]));
@@ -63,7 +65,12 @@ fn a_chain_is_explored_without_a_contest() {
 
     let free = Rao::new(explored.chain.free(BOB));
     let bob = explored.page(&format!("/chain/accounts/{BOB}"));
-    for part in [format!("{free} TAO"), "Nonce</th><td>2</td>".into(), "2 calls in the 4 blocks".into(), "&lt;script&gt;".into()] {
+    for part in [
+        format!("{free} TAO"),
+        "Nonce</th><td>2</td>".into(),
+        "2 calls in the 4 blocks".into(),
+        "&lt;script&gt;".into(),
+    ] {
         assert!(bob.contains(&part), "{part}: {bob}");
     }
     let alice = explored.page(&format!("/chain/accounts/{ALICE}"));

@@ -32,8 +32,7 @@ impl Client {
             .rpc
             .in_time("nonce", async {
                 let block = self.inner.hash(at).await?;
-                let found: Option<AccountNonce> =
-                    self.inner.value("System", "Account", &[key(account)], block).await?;
+                let found: Option<AccountNonce> = self.inner.value("System", "Account", &[key(account)], block).await?;
                 Ok(found.map(|found| found.nonce).unwrap_or_default())
             })
             .await

@@ -272,9 +272,12 @@ fn calls_are_listed_with_their_arguments() {
 fn storage_items_are_listed_with_their_keys() {
     let Some(runtime) = runtime() else { return };
     let items = runtime.storage_items();
-    for (pallet, name, keys) in
-        [("SubtensorModule", "Tempo", 1), ("SubtensorModule", "Uids", 2), ("Timestamp", "Now", 0), ("System", "Account", 1)]
-    {
+    for (pallet, name, keys) in [
+        ("SubtensorModule", "Tempo", 1),
+        ("SubtensorModule", "Uids", 2),
+        ("Timestamp", "Now", 0),
+        ("System", "Account", 1),
+    ] {
         let found = items.iter().find(|item| item.pallet == pallet && item.name == name);
         assert_eq!(found.map(|item| item.keys), Some(keys), "{pallet}.{name}");
     }

@@ -154,7 +154,9 @@ fn proxies(view: &View, found: &Account) -> Markup {
             @if proxies.is_empty() { p.empty { "No other account may make calls for this one." } } @else {
                 div.scroll tabindex="0" role="group" aria-labelledby="proxies" {
                     table {
-                        thead { tr { th scope="col" { "Account" } th scope="col" { "Type" } th.num scope="col" { "Delay in blocks" } } }
+                        thead {
+                            tr { th scope="col" { "Account" } th scope="col" { "Type" } th.num scope="col" { "Delay in blocks" } }
+                        }
                         tbody {
                             @for proxy in proxies {
                                 tr {

@@ -40,9 +40,8 @@ pub(super) async fn page(view: &View, source: &Source, id: &str) -> Page {
         _ => return Err(view.missing("This block")),
     };
     let state = source.state();
-    let (seen, header) = find(source, &state, at).await.map_err(|why| match why {
-        why if why.is_missing() => view.missing("This block"),
-        why => view.unavailable("Block", &why.to_string()),
+    let (seen, header) = find(source, &state, at).await.map_err(|why| {
+        if why.is_missing() { view.missing("This block") } else { view.unavailable("Block", &why.to_string()) }
     })?;
     let part = html! {
         (facts(view, &seen, header))

@@ -98,7 +98,8 @@ pub(super) fn page(view: &View, state: &State) -> Response {
                 (paging.links(view, "blocks"))
             }
             p.sub {
-                "The dashboard has " (searched(state)) " and keeps at most " (MAX_BLOCKS) "; the search finds older ones by number and hash."
+                "The dashboard has " (searched(state)) " and keeps at most " (MAX_BLOCKS)
+                "; the search finds older ones by number and hash."
             }
         }
     };

@@ -136,7 +136,9 @@ impl Found {
             Some(head) if number <= head.block.number => {
                 self.pages.push((format!("Block {number}"), format!("/chain/blocks/{number}")));
             }
-            Some(head) => self.missing.push(format!("There is no block {number}: the newest is {}.", head.block.number)),
+            Some(head) => {
+                self.missing.push(format!("There is no block {number}: the newest is {}.", head.block.number))
+            }
             None => self.missing.push("No block has been seen yet.".to_owned()),
         }
     }

@@ -131,6 +131,10 @@ impl SeenEvent {
             Phase::ApplyExtrinsic(index) => Some(index),
             Phase::Initialization | Phase::Finalization => None,
         };
-        Self { extrinsic, name: format!("{}.{}", event.pallet, event.name), fields: truncated(event.fields.to_string(), MAX_FIELDS) }
+        Self {
+            extrinsic,
+            name: format!("{}.{}", event.pallet, event.name),
+            fields: truncated(event.fields.to_string(), MAX_FIELDS),
+        }
     }
 }

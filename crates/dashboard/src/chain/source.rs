@@ -302,7 +302,9 @@ impl Source {
             state.problem = problem;
             // Another read may have added the blocks in the meantime.
             if is_unknown(state, head) {
-                seen.into_iter().for_each(|seen| state.push_newest(seen));
+                for seen in seen {
+                    state.push_newest(seen);
+                }
             }
             if let Some(metagraph) = metagraph {
                 state.metagraph = Some(metagraph);

@@ -7,7 +7,7 @@ use taonet_chain::Subnet;
 use super::pages::{amount, filter, filter_form, warning};
 use super::search;
 use super::source::State;
-use super::text::{account_link, published};
+use super::text::{account_link, published, subnet_name};
 use crate::format::number;
 use crate::layout::live;
 use crate::table::{Paging, Sort};
@@ -97,7 +97,7 @@ fn list(view: &View, subnets: &[Subnet], filter: &str) -> Markup {
                             tr {
                                 td.num { (subnet.netuid) }
                                 th scope="row" {
-                                    a href=(view.href(&format!("/chain/subnets/{}", subnet.netuid))) { (published(&subnet.name)) }
+                                    a href=(view.href(&format!("/chain/subnets/{}", subnet.netuid))) { (subnet_name(subnet)) }
                                     " " small { (published(&subnet.symbol)) }
                                 }
                                 td.num { (number(price(subnet), 6)) }

@@ -66,13 +66,7 @@ pub(crate) fn subnet() -> Metagraph {
 
 /// Returns a block without extrinsics and events.
 fn empty_block(block: Block) -> seen::SeenBlock {
-    seen::SeenBlock {
-        block,
-        seen_unix: 0,
-        time_unix: None,
-        extrinsics: Listed::default(),
-        events: Listed::default(),
-    }
+    seen::SeenBlock { block, seen_unix: 0, time_unix: None, extrinsics: Listed::default(), events: Listed::default() }
 }
 
 /// Returns the panels of a subnet with large numbers.
@@ -117,8 +111,7 @@ pub(crate) fn full_section(hotkey: Hotkey) -> Arc<ChainSection> {
     let epoch = |index: u32| {
         Arc::new(epochs::EpochResults { index: index.into(), block: block(index * 10), neurons: results.clone() })
     };
-    let seen =
-        |number| Arc::new(empty_block(Block { number: block(number), hash: BlockHash::from_bytes([5; 32]) }));
+    let seen = |number| Arc::new(empty_block(Block { number: block(number), hash: BlockHash::from_bytes([5; 32]) }));
     let mut metagraph = Metagraph { neurons, weights: Some(rows()), bonds: Some(rows()), ..subnet() };
     metagraph.block.number = block(1_000);
     let section = ChainSection::new(NETUID);
@@ -227,7 +220,9 @@ async fn neurons_are_sorted_filtered_and_paged() {
     let (changes, section) = (Changes::default(), ChainSection::new(NETUID));
     section.source.set(source::State { metagraph: Some(Arc::new(subnet())), ..source::State::default() });
     let router = site(&section, &changes);
-    let first = |body: &str| body.split("mono\" href=\"/chain/").nth(1).and_then(|rest| rest.split('"').next()).unwrap().to_owned();
+    let first = |body: &str| {
+        body.split("mono\" href=\"/chain/").nth(1).and_then(|rest| rest.split('"').next()).unwrap().to_owned()
+    };
     for (query, uid) in [("", "0"), ("?sort=stake", "99"), ("?sort=incentive&order=asc", "99"), ("?page=2", "64")] {
         let (_, body) = get(&router, &format!("/chain{query}")).await;
         assert_eq!(first(&body), uid, "{query}");

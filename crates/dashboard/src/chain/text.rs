@@ -1,13 +1,16 @@
 //! Links and texts of the chain's pages.
 
+use std::ops::RangeInclusive;
+
 use maud::{Markup, html};
+use taonet_chain::Subnet;
 use taonet_primitives::AccountId;
 
 use crate::format::{shortened, shown};
 use crate::view::View;
 
 /// Lengths of addresses in characters.
-const ADDRESS_LENGTH: std::ops::RangeInclusive<usize> = 46..=48;
+const ADDRESS_LENGTH: RangeInclusive<usize> = 46..=48;
 /// Maximum length of a name or description that somebody published, in characters.
 const MAX_PUBLISHED: usize = 200;
 
@@ -23,6 +26,12 @@ pub(super) fn truncated(mut text: String, most: usize) -> String {
 /// Returns a text that somebody published on the chain, such as a name, shortened and with control characters escaped.
 pub(super) fn published(text: &str) -> String {
     truncated(shown(text), MAX_PUBLISHED)
+}
+
+/// Returns the name of a subnet for a link.
+pub(super) fn subnet_name(subnet: &Subnet) -> String {
+    let name = published(&subnet.name);
+    if name.trim().is_empty() { format!("Subnet {}", subnet.netuid) } else { name }
 }
 
 /// Returns the path of an account's page.
@@ -43,10 +52,14 @@ pub(super) fn linked(view: &View, json: &str) -> Markup {
     html! {
         @for (position, part) in json.split('"').enumerate() {
             @if position > 0 { "\"" }
-            @match part.parse::<AccountId>().ok().filter(|_| ADDRESS_LENGTH.contains(&part.len())) {
+            @match account(part) {
                 Some(account) => a href=(view.href(&account_path(account))) { (part) },
                 None => (part),
             }
         }
     }
+}
+
+fn account(text: &str) -> Option<AccountId> {
+    if ADDRESS_LENGTH.contains(&text.len()) { text.parse().ok() } else { None }
 }

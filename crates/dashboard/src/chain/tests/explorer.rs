@@ -106,7 +106,12 @@ impl Node for FakeNode {
 async fn pages() -> (MockChain, Arc<ChainSection>, Router) {
     let (chain, changes, section) = (chain_after_three_epochs(), Changes::default(), ChainSection::new(NETUID));
     let set = serde_json::json!({ "now": 1_700_000_000_123_u64 });
-    chain.record_extrinsic(Extrinsic { pallet: "Timestamp".into(), name: "set".into(), args: set, ..extrinsic(0, None, Ok(())) });
+    chain.record_extrinsic(Extrinsic {
+        pallet: "Timestamp".into(),
+        name: "set".into(),
+        args: set,
+        ..extrinsic(0, None, Ok(()))
+    });
     for index in 1..=MAX_CALLS as u32 + 70 {
         chain.record_extrinsic(Extrinsic {
             hash: ExtrinsicHash::from_bytes([index as u8; 32]),
@@ -141,11 +146,13 @@ async fn blocks_are_found_by_number_and_hash() {
     let connected = section.source.reader.connect(node);
     let (status, body) = safe(&router, "/chain/blocks/35").await;
     assert_eq!(status, 200);
-    for part in ["2023-11-14 22:13:20 UTC", "pre-runtime aura 0x", &"02".repeat(32), "/chain/blocks/34\"", "91 extrinsics"] {
+    for part in
+        ["2023-11-14 22:13:20 UTC", "pre-runtime aura 0x", &"02".repeat(32), "/chain/blocks/34\"", "91 extrinsics"]
+    {
         assert!(body.contains(part), "{part}: {body}");
     }
     assert!(!body.contains("/chain/blocks/36"), "{body}");
-    let link = format!("href=\"/chain/accounts/{ALICE}\">{ALICE}</a>\"");
+    let link = format!("href=\"/chain/accounts/{ALICE}\">{ALICE}</a>&quot;");
     assert!(body.contains(&link), "an address among the arguments: {body}");
     let hash = chain.block_hash(BlockNumber::new(12)).await.unwrap().unwrap();
     let mut count = 0;
@@ -179,7 +186,9 @@ async fn an_account_has_its_stakes_proxies_and_calls() {
     for _ in 0..2 {
         let (status, body) = safe(&router, &path).await;
         assert_eq!(status, 200);
-        for part in ["12.345678901 TAO", "<td>42</td>", "1–64 of 65 stakes", "/chain/subnets/7\"", "0.093", "&lt;script&gt;"] {
+        for part in
+            ["12.345678901 TAO", "<td>42</td>", "1–64 of 65 stakes", "/chain/subnets/7\"", "0.093", "&lt;script&gt;"]
+        {
             assert!(body.contains(part), "{part}: {body}");
         }
         assert!(body.len() < 120_000, "a long name is cut");
@@ -205,10 +214,15 @@ async fn a_slow_node_delays_pages_for_three_seconds() {
     let began = Instant::now();
     let paths: Vec<_> =
         (0..20).map(|account| format!("/chain/accounts/{}", AccountId::from_bytes([account; 32]))).collect();
-    for (status, body) in join_all(paths.iter().map(|path| safe(&router, path))).await {
+    let halfway = async {
+        sleep(Duration::from_secs(1)).await;
+        assert_eq!(reads.lock().unwrap().len(), 8, "reads at the same time");
+    };
+    let (answers, ()) = tokio::join!(join_all(paths.iter().map(|path| safe(&router, path))), halfway);
+    for (status, body) in answers {
         assert!(status == 200 && body.contains("did not respond within 3 s"), "{body}");
     }
-    assert_eq!((began.elapsed(), reads.lock().unwrap().len()), (Duration::from_secs(3), 8), "at most 8 reads at once");
+    assert_eq!(began.elapsed().as_secs(), 3);
     for (path, status) in [
         ("/chain/subnets/59", 200),
         ("/chain/blocks/1", 503),
@@ -227,7 +241,9 @@ async fn a_subnet_has_its_pools_schedule_and_neurons() {
     let connected = section.source.reader.connect(node);
     let (status, body) = safe(&router, "/chain/subnets/7").await;
     assert_eq!(status, 200);
-    for part in ["0.012346", "in 5 blocks", "min_burn</th><td>0.0005", "1–64 of 100 neurons", "TAO in the pool</th><td>7<"] {
+    for part in
+        ["0.012346", "in 5 blocks", "min_burn</th><td>0.0005", "1–64 of 100 neurons", "TAO in the pool</th><td>7<"]
+    {
         assert!(body.contains(part), "{part}: {body}");
     }
     let hotkey = neuron(3).hotkey;
@@ -345,7 +361,8 @@ async fn the_chain_is_shown_before_its_subnet_exists() {
 
 #[test]
 fn reverted_blocks_and_the_oldest_large_ones_are_dropped() {
-    let block = |number: u32| Block { number: BlockNumber::new(number), hash: BlockHash::from_bytes([number as u8; 32]) };
+    let block =
+        |number: u32| Block { number: BlockNumber::new(number), hash: BlockHash::from_bytes([number as u8; 32]) };
     let numbers = |state: &source::State| state.blocks.iter().map(|seen| seen.block.number.get()).collect::<Vec<_>>();
     let mut state = source::State::default();
     for number in [1, 2, 3, 4, 3] {
