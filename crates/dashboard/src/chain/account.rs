@@ -99,7 +99,7 @@ fn facts(view: &View, state: &State, account: AccountId, found: &Account) -> Mar
                             }
                         }
                     }
-                    @for (name, text) in identity.iter().flat_map(|identity| identity.fields()) {
+                    @for (name, text) in identity.iter().flat_map(Identity::fields) {
                         @if !text.is_empty() {
                             tr { th scope="row" { "Identity: " (name) } td { (published(text)) } }
                         }

@@ -44,7 +44,7 @@ pub(super) async fn page(view: &View, source: &Source, id: &str) -> Page {
         if why.is_missing() { view.missing("This block") } else { view.unavailable("Block", &why.to_string()) }
     })?;
     let part = html! {
-        (facts(view, &seen, header))
+        (facts(view, &seen, &header))
         (list(view, &seen.extrinsics, "extrinsic", "extrinsics", |items| extrinsic_table(view, &state, items)))
         (list(view, &seen.events, "event", "page", |items| event_table(view, items)))
     };
@@ -76,7 +76,7 @@ async fn find(
     Ok((source.reader.contents(header.block).await?, Ok(header)))
 }
 
-fn facts(view: &View, seen: &SeenBlock, header: Result<Arc<BlockHeader>, Unread>) -> Markup {
+fn facts(view: &View, seen: &SeenBlock, header: &Result<Arc<BlockHeader>, Unread>) -> Markup {
     let row = |name: &str, value: Markup| html! { tr { th scope="row" { (name) } td.mono { (value) } } };
     html! {
         section.card aria-label="Header" {
@@ -84,7 +84,7 @@ fn facts(view: &View, seen: &SeenBlock, header: Result<Arc<BlockHeader>, Unread>
                 tbody {
                     (row("Hash", html! { (seen.block.hash) }))
                     tr { th scope="row" { "Time" } td { (time(seen)) } }
-                    @match &header {
+                    @match header {
                         Err(why) => tr { th scope="row" { "Header" } td { (shown(&why.to_string())) } },
                         Ok(header) => {
                             (row("Parent", html! {

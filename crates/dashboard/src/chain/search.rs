@@ -137,7 +137,7 @@ impl Found {
                 self.pages.push((format!("Block {number}"), format!("/chain/blocks/{number}")));
             }
             Some(head) => {
-                self.missing.push(format!("There is no block {number}: the newest is {}.", head.block.number))
+                self.missing.push(format!("There is no block {number}: the newest is {}.", head.block.number));
             }
             None => self.missing.push("No block has been seen yet.".to_owned()),
         }

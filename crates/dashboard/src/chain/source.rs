@@ -57,7 +57,7 @@ pub(super) struct State {
 
 impl State {
     /// Adds a block that is newer than all others. Known blocks of the same or a greater height have been reverted.
-    fn push_newest(&mut self, seen: SeenBlock) {
+    pub(super) fn push_newest(&mut self, seen: SeenBlock) {
         let number = seen.block.number;
         self.blocks.retain(|known| known.block.number < number);
         self.blocks.push_front(Arc::new(seen));
@@ -163,7 +163,7 @@ impl Source {
             }
         }
         changes.report();
-        pending().await
+        pending::<()>().await;
     }
 
     /// Reads the block before the oldest one; returns whether the node still has the block and its state.
