@@ -46,10 +46,16 @@ impl Explored {
         }
     }
 
+    /// Returns a page. On a busy machine, the node can take longer than the two block times of a read.
     fn page(&self, path: &str) -> String {
-        let page = page(&format!("{}{path}", self.dashboard.url()));
-        assert!(!page.contains("<script>"), "{path}: {page}");
-        page
+        let (began, url) = (Instant::now(), format!("{}{path}", self.dashboard.url()));
+        let mut shown = page(&url);
+        while shown.contains("no node responded") && began.elapsed() < Duration::from_mins(1) {
+            std::thread::sleep(Duration::from_millis(100));
+            shown = page(&url);
+        }
+        assert!(!shown.contains("<script>"), "{path}: {shown}");
+        shown
     }
 }
 
@@ -111,7 +117,7 @@ fn a_chain_is_explored_without_a_contest() {
     }
     times.sort();
     println!("median {:?}, slowest {:?}", times[times.len() / 2], times.last().unwrap());
-    // A busy machine and unoptimised code take longer than the 50 ms of docs/benchmarks.md.
+    // The goal is 50 ms; a busy machine and unoptimised code take longer.
     assert!(times[times.len() / 2].0 < Duration::from_millis(500), "{times:?}");
 }
 
