@@ -1,6 +1,7 @@
 //! `tao dashboard`, and the page of `tao demo`.
 
 mod browser;
+mod explorer;
 
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::path::Path;

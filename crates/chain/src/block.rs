@@ -12,6 +12,21 @@ pub struct Block {
     pub hash: BlockHash,
 }
 
+/// The header of a block.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BlockHeader {
+    /// The block's height and hash.
+    pub block: Block,
+    /// The hash of the parent block; zeros for the genesis block.
+    pub parent: BlockHash,
+    /// The root of the state after the block.
+    pub state_root: BlockHash,
+    /// The root of the block's extrinsics.
+    pub extrinsics_root: BlockHash,
+    /// The SCALE-encoded items of the digest, such as the author's slot.
+    pub digest: Vec<Vec<u8>>,
+}
+
 impl fmt::Display for Block {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} ({})", self.number, self.hash)

@@ -17,6 +17,7 @@ use crate::{At, Block, Call, CallInfo, ChainError, Decoded, DecodedCall, Network
 mod accounts;
 mod blocks;
 mod chain;
+mod explorer;
 mod fate;
 mod heads;
 mod holdings;

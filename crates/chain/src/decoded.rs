@@ -95,6 +95,19 @@ pub struct ArgumentInfo {
     pub type_name: String,
 }
 
+/// A storage item of the runtime, as its metadata describes it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StorageItem {
+    /// The pallet, e.g. `SubtensorModule`.
+    pub pallet: String,
+    /// The name of the item, e.g. `Tempo`.
+    pub name: String,
+    /// The number of keys; 0 for an item with a single value.
+    pub keys: usize,
+    /// The first line of the item's documentation.
+    pub summary: String,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

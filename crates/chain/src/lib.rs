@@ -83,13 +83,13 @@ pub mod testing;
 mod vectors;
 pub mod weights;
 
-pub use block::{At, Block};
+pub use block::{At, Block, BlockHeader};
 pub use call::Call;
 pub use chain::{Chain, Follow, Until};
 pub use children::{Proportion, ProportionError, Relative, Relatives, ScheduledChildren};
 pub use client::{Client, DatedCommitment, RawState};
 pub use crowdloan::{Crowdloan, CrowdloanTerms};
-pub use decoded::{ArgumentInfo, CallInfo, Decoded, DecodedCall, DecodedExtrinsic, Mortality};
+pub use decoded::{ArgumentInfo, CallInfo, Decoded, DecodedCall, DecodedExtrinsic, Mortality, StorageItem};
 pub use error::{ChainError, TransportError};
 pub use event::{Event, Phase};
 pub use extrinsic::{DEFAULT_ERA_BLOCKS, DryRun, Effect, Era, Extrinsic, SignOptions, SignedExtrinsic};

@@ -173,6 +173,11 @@ impl std::fmt::Debug for Runtime {
 #[error("trailing data: {}", counted(.0, "byte"))]
 struct LeftOver(usize);
 
+/// Returns the first line of an item's documentation.
+fn summary(docs: &[String]) -> String {
+    docs.iter().map(|line| line.trim()).find(|line| !line.is_empty()).unwrap_or_default().to_owned()
+}
+
 fn all_read(what: &str, rest: &[u8]) -> Result<(), ChainError> {
     if rest.is_empty() { Ok(()) } else { Err(ChainError::decode(what, LeftOver(rest.len()))) }
 }

@@ -1,20 +1,26 @@
-//! The chain's pages: blocks, and the neurons of a subnet.
+//! The chain's pages: blocks, accounts, subnets and storage, and the neurons of a subnet.
 
+mod account;
+mod block;
 mod blocks;
 mod epochs;
 mod neuron;
 mod pages;
 mod panels;
+mod reads;
+mod routes;
+mod search;
 mod seen;
 mod source;
+mod storage;
+mod subnet;
 mod subnets;
+mod text;
 
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use axum::Router;
-use axum::extract::Path;
-use axum::routing::get;
 use maud::Markup;
 use taonet_chain::{Chain, Metagraph, Network};
 use taonet_primitives::NetUid;
@@ -73,18 +79,7 @@ impl Section for ChainSection {
     }
 
     fn routes(self: Arc<Self>) -> Router<Site> {
-        let [one, seen, all] = std::array::from_fn(|_| Arc::clone(&self));
-        let block =
-            move |view: View, Path(number): Path<u32>| async move { blocks::page(&view, &seen.source.state(), number) };
-        let list = move |view: View| async move { pages::metagraph(&view, &self.source.state()) };
-        let neuron =
-            move |view: View, Path(uid): Path<u16>| async move { neuron::page(&view, &one.source.state(), uid) };
-        let subnets = move |view: View| async move { subnets::page(&view, &all.source.state(), all.netuid) };
-        Router::new()
-            .route("/chain", get(list))
-            .route("/chain/subnets", get(subnets))
-            .route("/chain/{uid}", get(neuron))
-            .route("/chain/blocks/{number}", get(block))
+        routes::of(&self)
     }
 }
 

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
+use super::explorer::Explored;
 use super::{dashboard, demo, interpreted, page};
 use crate::peers::Peer;
 use crate::support::{Daemon, Terminal, document, free_address, repository, require_models, tao};
@@ -43,8 +44,11 @@ fn every_page_reads_in_both_schemes_on_a_phone_and_without_scripts() {
         "/weights?",
         "/chain?",
         "/chain/*?",
+        "/chain/blocks?",
         "/chain/blocks/*?",
+        "/chain/accounts/*?",
         "/chain/subnets?",
+        "/chain/subnets/*?",
         "/log?",
         "/services?",
         "/services/*?",
@@ -86,6 +90,29 @@ fn the_text_contest_and_services_read_in_both_schemes_on_a_phone_and_without_scr
     let report = report(browser.browser_script("pages.mjs").arg(daemon.url()));
     let kinds = report["kinds"].as_array().unwrap();
     for kind in ["/text?", "/text/*?", "/text/*?dialogue", "/services?", "/services/*?"] {
+        assert!(kinds.iter().any(|visited| visited == kind), "{kind} is not among {kinds:?}");
+    }
+}
+
+#[test]
+fn a_chain_reads_in_both_schemes_on_a_phone_and_without_scripts() {
+    let Some(browser) = Peer::find("browser") else { return };
+    let explored = Explored::start();
+    // A number that is a block and a netuid gives a page of results.
+    let paths = ["/chain/search?q=2", "/chain/storage/SubtensorModule/Tempo?keys=", "/chain/storage/Timestamp/Now"];
+    let report = report(browser.browser_script("pages.mjs").arg(explored.dashboard.url()).args(paths));
+    let kinds = report["kinds"].as_array().unwrap();
+    for kind in [
+        "/chain?",
+        "/chain/*?",
+        "/chain/blocks?",
+        "/chain/blocks/*?",
+        "/chain/accounts/*?",
+        "/chain/subnets?",
+        "/chain/subnets/*?",
+        "/chain/storage/SubtensorModule/Tempo?keys",
+        "/chain/search?q",
+    ] {
         assert!(kinds.iter().any(|visited| visited == kind), "{kind} is not among {kinds:?}");
     }
 }

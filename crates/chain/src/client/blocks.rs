@@ -6,7 +6,7 @@ use tokio::time::Instant;
 
 use super::{HexBytes, Inner};
 use crate::hash::blake2_256;
-use crate::{At, Block, ChainError, Event};
+use crate::{At, Block, BlockHeader, ChainError, Event};
 
 /// A block header as returned by JSON-RPC.
 #[derive(Debug, serde::Deserialize)]
@@ -37,6 +37,17 @@ impl Header {
             bytes.extend_from_slice(&log.0);
         }
         Block { number: self.number, hash: BlockHash::from_bytes(blake2_256(&bytes)) }
+    }
+
+    /// Returns all fields of the header.
+    pub(super) fn details(self) -> BlockHeader {
+        BlockHeader {
+            block: self.block(),
+            parent: self.parent_hash,
+            state_root: self.state_root,
+            extrinsics_root: self.extrinsics_root,
+            digest: self.digest.logs.into_iter().map(|log| log.0).collect(),
+        }
     }
 }
 

@@ -11,7 +11,7 @@ use subxt::tx::Payload;
 use taonet_primitives::{AccountId, BlockNumber, ExtrinsicHash, Rao, counted};
 use taonet_wallet::{CryptoType, Keypair};
 
-use super::{Runtime, fee_of};
+use super::{Runtime, fee_of, summary};
 use crate::hash::blake2_256;
 use crate::json::{self, fields_of, to_json};
 use crate::{
@@ -211,8 +211,7 @@ impl Runtime {
                 pallet: pallet.name().to_owned(),
                 name: call.name.clone(),
                 arguments: call.fields.iter().map(argument).collect(),
-                summary:
-                    call.docs.iter().map(|line| line.trim()).find(|line| !line.is_empty()).unwrap_or("").to_owned(),
+                summary: summary(&call.docs),
             }));
         }
         calls

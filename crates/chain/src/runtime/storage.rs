@@ -7,11 +7,12 @@ use subxt::ext::frame_decode::storage::{
 use subxt::ext::scale_decode::DecodeAsType;
 use subxt::ext::scale_value::Value;
 use subxt::ext::scale_value::scale::encode_as_type;
+use subxt::metadata::StorageMetadata;
 use taonet_primitives::counted;
 
-use super::{Runtime, all_read};
-use crate::ChainError;
+use super::{Runtime, all_read, summary};
 use crate::json::{self, JsonError, to_json, to_value};
+use crate::{ChainError, StorageItem};
 
 /// The length of the key prefix in bytes: the hashes of pallet and item.
 const PREFIX: usize = 32;
@@ -87,6 +88,20 @@ impl Runtime {
     /// Decodes the keys of a map entry, provided that the map's hashers preserve them.
     pub(crate) fn storage_keys<T: StorageKeys>(&self, pallet: &str, item: &str, key: &[u8]) -> Result<T, ChainError> {
         T::read(self, pallet, item, key)
+    }
+
+    /// Returns the storage items of all pallets.
+    pub(crate) fn storage_items(&self) -> Vec<StorageItem> {
+        let mut items = Vec::new();
+        for pallet in self.metadata().pallets() {
+            items.extend(pallet.storage().into_iter().flat_map(StorageMetadata::entries).map(|entry| StorageItem {
+                pallet: pallet.name().to_owned(),
+                name: entry.name().to_owned(),
+                keys: entry.keys().len(),
+                summary: summary(entry.docs()),
+            }));
+        }
+        items
     }
 
     pub(crate) fn storage_info(&self, pallet: &str, item: &str) -> Result<StorageInfo<'_, u32>, ChainError> {

@@ -280,6 +280,22 @@ fn calls_are_listed_with_their_arguments() {
 }
 
 #[test]
+fn storage_items_are_listed_with_their_keys() {
+    let Some(runtime) = runtime() else { return };
+    let items = runtime.storage_items();
+    for (pallet, name, keys) in [
+        ("SubtensorModule", "Tempo", 1),
+        ("SubtensorModule", "Uids", 2),
+        ("Timestamp", "Now", 0),
+        ("System", "Account", 1),
+    ] {
+        let found = items.iter().find(|item| item.pallet == pallet && item.name == name);
+        assert_eq!(found.map(|item| item.keys), Some(keys), "{pallet}.{name}");
+    }
+    assert!(items.iter().any(|item| !item.summary.is_empty()));
+}
+
+#[test]
 fn a_missing_argument_is_named() {
     let Some(runtime) = runtime() else { return };
     let error = runtime.call("Balances", "transfer_keep_alive", &json!({ "value": 1 })).unwrap_err();

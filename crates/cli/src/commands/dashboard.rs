@@ -1,7 +1,6 @@
 //! The `tao dashboard` command.
 
 use std::ffi::OsStr;
-use std::iter;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -40,10 +39,10 @@ const MAX_MINERS: usize = 256;
 /// Sources of the pages
 #[derive(Debug, Args)]
 pub(super) struct PageSourceArgs {
-    /// Directory of a run, as written by `bb runner --keep` or `tao demo --keep`
-    #[arg(long, value_name = "DIR")]
-    state: PathBuf,
-    /// Chain to show as well: finney, test, archive, local, or node URLs
+    /// Directory of a run, as written by `bb runner --keep` or `tao demo --keep`; optional with --chain
+    #[arg(long, value_name = "DIR", required_unless_present = "chain")]
+    state: Option<PathBuf>,
+    /// Chain to show as well, or alone: finney, test, archive, local, or node URLs
     #[arg(long, value_name = "NETWORK")]
     chain: Option<String>,
     /// Weight ledger to show as well: the --state of `bb subtensor-gateway` [default: the latest one that `tao demo
@@ -60,7 +59,8 @@ pub(super) struct PageSourceArgs {
 
 /// Sections of the page, updated from their sources by background tasks until shutdown.
 pub(super) struct Sources {
-    babelbit: Arc<BabelbitSection>,
+    /// The contest, if there is a directory of a run.
+    babelbit: Option<Arc<BabelbitSection>>,
     pub(super) sections: Vec<Arc<dyn Section>>,
     pub(super) changes: Changes,
 }
@@ -70,22 +70,13 @@ impl PageSourceArgs {
     pub(super) async fn open(&self, shutdown: &Shutdown) -> anyhow::Result<Sources> {
         let network = self.chain.as_deref().map(parse_network).transpose()?;
         let changes = Changes::default();
-        let paths = RunPaths::below(&self.state);
-        let text = TextSection::open(&paths).await;
-        // Without results of the text contest, a missing ledger is a problem to report.
-        let has_speech = text.is_none() || BabelbitSection::has_ledger(&paths);
-        let babelbit = BabelbitSection::open(paths).await;
         let mut sections: Vec<Arc<dyn Section>> = Vec::new();
-        if has_speech {
-            sections.push(Arc::clone(&babelbit) as _);
-            follow_contest(Arc::clone(&babelbit), changes.clone(), shutdown);
-        }
-        if let Some(text) = text {
-            sections.push(Arc::clone(&text) as _);
-            follow_text(text, changes.clone(), shutdown);
-        }
+        let babelbit = match &self.state {
+            Some(state) => Some(open_contest(state, &mut sections, &changes, shutdown).await),
+            None => None,
+        };
         let chain = network.is_some().then(|| ChainSection::new(self.netuid));
-        if let Some(directory) = self.weights.clone().or_else(|| latest_weights(&self.state)) {
+        if let Some(directory) = self.weights.clone().or_else(|| latest_weights(self.state.as_deref()?)) {
             let weights = WeightsSection::new(chain.clone());
             sections.push(Arc::clone(&weights) as _);
             follow_weights(weights, directory, changes.clone(), shutdown, shutdown.clone());
@@ -103,11 +94,34 @@ impl PageSourceArgs {
     }
 }
 
+/// Adds the pages of the contests in the directory of a run, and follows them as tasks of the daemon.
+async fn open_contest(
+    state: &Path,
+    sections: &mut Vec<Arc<dyn Section>>,
+    changes: &Changes,
+    shutdown: &Shutdown,
+) -> Arc<BabelbitSection> {
+    let paths = RunPaths::below(state);
+    let text = TextSection::open(&paths).await;
+    // Without results of the text contest, a missing ledger is a problem to report.
+    let has_speech = text.is_none() || BabelbitSection::has_ledger(&paths);
+    let babelbit = BabelbitSection::open(paths).await;
+    if has_speech {
+        sections.push(Arc::clone(&babelbit) as _);
+        follow_contest(Arc::clone(&babelbit), changes.clone(), shutdown);
+    }
+    if let Some(text) = text {
+        sections.push(Arc::clone(&text) as _);
+        follow_text(text, changes.clone(), shutdown);
+    }
+    babelbit
+}
+
 /// Services that require signed requests
 #[derive(Debug, Args)]
 struct SignedArgs {
     /// Scoring API with the scores of all validators to show as well; requests are signed with the hotkey
-    #[arg(long, value_name = "URL")]
+    #[arg(long, value_name = "URL", requires = "state")]
     scoring_api: Option<Url>,
     /// JSON file of miners that visitors can talk to, as for `bb runner --miners`; requests are signed with the hotkey
     #[arg(long, value_name = "JSON")]
@@ -174,7 +188,7 @@ fn latest_weights(state: &Path) -> Option<PathBuf> {
     ledgers.max_by_key(|(started, _)| *started).map(|(_, path)| path)
 }
 
-/// Show a contest on a web page: leaderboard, recordings, scores, chain
+/// Show a contest or a chain on a web page: leaderboard, recordings, blocks, accounts
 #[derive(Debug, Args)]
 pub(crate) struct DashboardArgs {
     #[command(flatten)]
@@ -204,13 +218,18 @@ pub(crate) fn run(args: &DashboardArgs, context: &Context) -> anyhow::Result<()>
         let daemon = Daemon::bind(args.listen, &args.metrics).await?;
         let shutdown = Shutdown::on_signals().context("cannot install signal handlers")?;
         let Sources { babelbit, sections, changes } = args.sources.open(&shutdown).await?;
-        if let Some(scores) = scores {
+        if let Some((babelbit, scores)) = babelbit.zip(scores) {
             follow_scores(babelbit, scores, changes.clone(), &shutdown, shutdown.clone());
         }
         let dashboard = Dashboard::new(access, args.base_path.clone(), changes.clone());
-        let log = LogSection::new(iter::once(log_file(&args.sources.state)).chain(args.log.iter().cloned()).collect());
-        follow_log(Arc::clone(&log), changes.clone(), &shutdown);
-        let mut dashboard = sections.into_iter().fold(dashboard, Dashboard::with).with(log);
+        let mut dashboard = sections.into_iter().fold(dashboard, Dashboard::with);
+        let logs: Vec<_> =
+            args.sources.state.iter().map(|state| log_file(state)).chain(args.log.iter().cloned()).collect();
+        if !logs.is_empty() {
+            let log = LogSection::new(logs);
+            follow_log(Arc::clone(&log), changes.clone(), &shutdown);
+            dashboard = dashboard.with(log);
+        }
         if let Some((section, miners)) = visitors {
             section.offer(miners, &changes);
             dashboard = dashboard.with(Arc::clone(&section) as _);

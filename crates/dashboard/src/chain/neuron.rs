@@ -4,11 +4,12 @@ use std::cmp::Reverse;
 
 use maud::{Markup, html};
 use taonet_chain::{Neuron, WeightRow};
-use taonet_primitives::{Uid, counted};
+use taonet_primitives::{AccountId, Uid, counted};
 
 use super::epochs::NeuronResults;
 use super::pages::{PER_PAGE, amount, share};
 use super::source::State;
+use super::text::account_path;
 use crate::draw::sparkline;
 use crate::format::{percent, shortened};
 use crate::layout::live;
@@ -35,9 +36,7 @@ pub(super) fn page(view: &View, state: &State, uid: u16) -> Page {
         .zip(&metagraph.neurons)
         .filter_map(|(row, from)| row.iter().find(|(to, _)| to.0 == uid).map(|(_, weight)| (from.uid, *weight)))
         .collect();
-    let facts: [(&str, String); 10] = [
-        ("Hotkey", neuron.hotkey.to_string()),
-        ("Coldkey", neuron.coldkey.to_string()),
+    let facts: [(&str, String); 8] = [
         ("Axon", neuron.axon.map_or_else(|| "–".to_owned(), |axon| axon.address.to_string())),
         ("Stake", amount(neuron.total_stake.get())),
         ("Incentive", percent(Some(share(neuron.incentive)))),
@@ -48,7 +47,16 @@ pub(super) fn page(view: &View, state: &State, uid: u16) -> Page {
         ("Registered at block", neuron.registered_at.to_string()),
     ];
     let part = html! {
-        section.card { table.facts { tbody { @for (name, value) in &facts { tr { th scope="row" { (name) } td { (value) } } } } } }
+        section.card {
+            table.facts {
+                tbody {
+                    @for (name, account) in [("Hotkey", neuron.hotkey.into()), ("Coldkey", AccountId::from(neuron.coldkey))] {
+                        tr { th scope="row" { (name) } td { a href=(view.href(&account_path(account))) { (account) } } }
+                    }
+                    @for (name, value) in &facts { tr { th scope="row" { (name) } td { (value) } } }
+                }
+            }
+        }
         (by_epoch(view, state, neuron))
         div.columns-2 {
             (weights(view, "Weights set by the neuron", &row_of(metagraph.weights.as_ref()).unwrap_or_default()))

@@ -1,10 +1,11 @@
 use axum::response::Response;
 use maud::{Markup, html};
-use taonet_chain::{Metagraph, Neuron};
+use taonet_chain::{Hyperparameters, Metagraph, Neuron};
 use taonet_primitives::counted;
 
 use super::source::State;
-use super::{blocks, neuron};
+use super::text::account_path;
+use super::{blocks, neuron, search};
 use crate::draw::meter;
 use crate::format::{percent, shortened, shown, timestamp};
 use crate::layout::{live, problem};
@@ -126,11 +127,11 @@ pub(super) fn filter_form(view: &View, path: &str, filter: &str, fields: &str) -
 pub(super) fn metagraph(view: &View, state: &State) -> Response {
     let filter = filter(view);
     let table = html! {
-        @if let Some(metagraph) = &state.metagraph { (neurons(view, metagraph, &filter)) }
+        @if let Some(metagraph) = &state.metagraph { (neurons(view, metagraph, &filter, true)) }
         @else { p.empty { "The subnet has not been read yet." } }
     };
     let body = html! {
-        h1 { "Chain" }
+        (search::heading(view, "Chain"))
         (live("chain-problem", &warning(state)))
         (live("chain-figures", &figures(view, state)))
         section.card aria-labelledby="metagraph" {
@@ -142,13 +143,15 @@ pub(super) fn metagraph(view: &View, state: &State) -> Response {
         }
         div.columns-2 {
             (live("chain-blocks", &blocks::latest(view, state)))
-            (live("chain-hyperparameters", &hyperparameters(state)))
+            (live("chain-hyperparameters", &hyperparameters(state.hyperparameters.as_deref())))
         }
     };
     view.page("Chain", &body)
 }
 
-fn neurons(view: &View, metagraph: &Metagraph, filter: &str) -> Markup {
+/// Renders the neurons of a subnet, sorted and filtered. `is_shown` is whether the dashboard shows this subnet, and
+/// therefore has pages of its neurons.
+pub(super) fn neurons(view: &View, metagraph: &Metagraph, filter: &str, is_shown: bool) -> Markup {
     let order = Sort::of(view, &COLUMNS);
     let mut found: Vec<_> =
         metagraph.neurons.iter().filter(|neuron| filter.is_empty() || matches(neuron, filter)).collect();
@@ -175,7 +178,7 @@ fn neurons(view: &View, metagraph: &Metagraph, filter: &str) -> Markup {
                         }
                     }
                     tbody {
-                        @for neuron in paging.slice(&found) { (row(view, metagraph, neuron)) }
+                        @for neuron in paging.slice(&found) { (row(view, metagraph, neuron, is_shown)) }
                     }
                 }
             }
@@ -185,14 +188,15 @@ fn neurons(view: &View, metagraph: &Metagraph, filter: &str) -> Markup {
     }
 }
 
-fn row(view: &View, metagraph: &Metagraph, neuron: &Neuron) -> Markup {
+fn row(view: &View, metagraph: &Metagraph, neuron: &Neuron, is_shown: bool) -> Markup {
     let hotkey = neuron.hotkey.to_string();
+    let path = if is_shown { format!("/chain/{}", neuron.uid) } else { account_path(neuron.hotkey) };
     let age = metagraph.block.number.since(neuron.last_update);
     html! {
         tr {
             td.num { (neuron.uid) }
             th scope="row" {
-                a.mono href=(view.href(&format!("/chain/{}", neuron.uid))) title=(hotkey) { (shortened(&hotkey)) }
+                a.mono href=(view.href(&path)) title=(hotkey) { (shortened(&hotkey)) }
                 @if neuron.validator_permit { " " span.badge { "permit" } }
             }
             td.num { (amount(neuron.total_stake.get())) }
@@ -207,11 +211,12 @@ fn row(view: &View, metagraph: &Metagraph, neuron: &Neuron) -> Markup {
     }
 }
 
-fn hyperparameters(state: &State) -> Markup {
+/// Renders the hyperparameters of a subnet.
+pub(super) fn hyperparameters(known: Option<&Hyperparameters>) -> Markup {
     html! {
         section.card aria-labelledby="hyperparameters" {
             h2 id="hyperparameters" { "Hyperparameters" }
-            @match &state.hyperparameters {
+            @match known {
                 None => p.empty { "The hyperparameters have not been read yet." },
                 Some(known) => table.facts {
                     tbody { @for (name, value) in known.iter() { tr { th scope="row" { (shown(name)) } td { (value) } } } }

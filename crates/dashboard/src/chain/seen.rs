@@ -1,9 +1,9 @@
 use std::sync::Arc;
 
-use serde_json::Value as Json;
 use taonet_chain::{Block, Chain, ChainError, Event, Extrinsic, Phase};
 use taonet_primitives::{AccountId, ExtrinsicHash, Rao};
 
+use super::text::truncated;
 use crate::format::now_unix;
 
 /// Maximum number of events, and of extrinsics, of a block in memory.
@@ -17,6 +17,8 @@ pub(super) struct SeenBlock {
     pub(super) block: Block,
     /// Time of the read, in seconds since the Unix epoch.
     pub(super) seen_unix: i64,
+    /// Time of the block in seconds since the Unix epoch; `None` if unknown.
+    pub(super) time_unix: Option<i64>,
     pub(super) extrinsics: Listed<SeenExtrinsic>,
     pub(super) events: Listed<SeenEvent>,
 }
@@ -57,16 +59,29 @@ impl<T> Listed<T> {
 }
 
 impl SeenBlock {
+    /// Returns the number of extrinsics and events in memory.
+    pub(super) fn items(&self) -> usize {
+        self.extrinsics.items.len() + self.events.items.len()
+    }
+
     /// Reads the extrinsics and events of a block.
     pub(super) async fn read(chain: &dyn Chain, block: Block) -> Result<Self, ChainError> {
         let (extrinsics, events) = tokio::join!(chain.extrinsics(block.into()), chain.events(block.into()));
+        let time_unix = extrinsics.as_ref().ok().and_then(|extrinsics| time_of(extrinsics));
         Ok(Self {
             block,
             seen_unix: now_unix(),
+            time_unix,
             extrinsics: Listed::of(extrinsics, SeenExtrinsic::new)?,
             events: Listed::of(events, SeenEvent::new)?,
         })
     }
+}
+
+/// Returns the time that the author of a block set, in seconds since the Unix epoch.
+fn time_of(extrinsics: &[Extrinsic]) -> Option<i64> {
+    let set = extrinsics.iter().find(|extrinsic| extrinsic.pallet == "Timestamp" && extrinsic.name == "set")?;
+    Some(set.args.get("now")?.as_i64()? / 1_000)
 }
 
 /// An extrinsic, with its call as text.
@@ -92,7 +107,7 @@ impl SeenExtrinsic {
             hash: extrinsic.hash,
             signer: extrinsic.signer,
             call: format!("{}.{}", extrinsic.pallet, extrinsic.name),
-            args: truncated(&extrinsic.args),
+            args: truncated(extrinsic.args.to_string(), MAX_FIELDS),
             fee: extrinsic.fee,
             result: extrinsic.result.as_ref().map(|result| result.as_ref().copied().map_err(ToString::to_string)),
         }
@@ -116,16 +131,10 @@ impl SeenEvent {
             Phase::ApplyExtrinsic(index) => Some(index),
             Phase::Initialization | Phase::Finalization => None,
         };
-        Self { extrinsic, name: format!("{}.{}", event.pallet, event.name), fields: truncated(&event.fields) }
+        Self {
+            extrinsic,
+            name: format!("{}.{}", event.pallet, event.name),
+            fields: truncated(event.fields.to_string(), MAX_FIELDS),
+        }
     }
-}
-
-/// Formats a value, truncated to [`MAX_FIELDS`] characters.
-fn truncated(value: &Json) -> String {
-    let mut text = value.to_string();
-    if let Some((end, _)) = text.char_indices().nth(MAX_FIELDS) {
-        text.truncate(end);
-        text.push('…');
-    }
-    text
 }

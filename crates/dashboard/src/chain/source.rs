@@ -1,4 +1,5 @@
 use std::collections::VecDeque;
+use std::future::pending;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -9,11 +10,14 @@ use taonet_primitives::{BlockNumber, MechId, NetUid};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::epochs::{self, EpochResults, MAX_EPOCHS};
+use super::reads::Reader;
 use super::seen::SeenBlock;
 use crate::changes::Changes;
 
 /// Maximum number of blocks in memory.
-const MAX_BLOCKS: usize = 30;
+pub(super) const MAX_BLOCKS: usize = 256;
+/// Maximum number of extrinsics and events in memory, which limits the number of large blocks.
+const MAX_ITEMS: usize = 20_000;
 /// Maximum number of blocks to read that were not the newest at any read.
 const MAX_SKIPPED: u32 = 10;
 /// Minimum interval between two reads of the metagraph.
@@ -26,6 +30,8 @@ const SETTINGS_EVERY: Duration = Duration::from_secs(30);
 const SCHEDULE_EVERY: Duration = Duration::from_mins(1);
 /// Minimum interval between two reads of the epoch schedule, for chains with fast blocks.
 const SCHEDULE_PAUSE: Duration = Duration::from_secs(1);
+/// Interval between two reads of earlier blocks, which leaves the node time for other requests.
+const HISTORY_PAUSE: Duration = Duration::from_millis(250);
 /// Delay before reconnecting to the chain.
 const RETRY_AFTER: Duration = Duration::from_secs(5);
 
@@ -33,7 +39,7 @@ const RETRY_AFTER: Duration = Duration::from_secs(5);
 #[derive(Debug, Clone, Default)]
 pub(super) struct State {
     /// The latest blocks, newest first.
-    pub(super) blocks: VecDeque<SeenBlock>,
+    pub(super) blocks: VecDeque<Arc<SeenBlock>>,
     /// The subnet's hyperparameters at the last successful read.
     pub(super) hyperparameters: Option<Arc<Hyperparameters>>,
     /// The subnet's metagraph at the last successful read.
@@ -49,22 +55,49 @@ pub(super) struct State {
     pub(super) problem: Option<String>,
 }
 
-/// Follower of the chain, with the latest state.
-#[derive(Debug, Default)]
-pub(super) struct Source(RwLock<Arc<State>>);
+impl State {
+    /// Adds a block that is newer than all others. Known blocks of the same or a greater height have been reverted.
+    pub(super) fn push_newest(&mut self, seen: SeenBlock) {
+        let number = seen.block.number;
+        self.blocks.retain(|known| known.block.number < number);
+        self.blocks.push_front(Arc::new(seen));
+        let mut items = 0;
+        let kept = self.blocks.iter().take(MAX_BLOCKS).take_while(|known| {
+            items += known.items();
+            items <= MAX_ITEMS
+        });
+        let kept = kept.count().max(1);
+        self.blocks.truncate(kept);
+    }
+
+    /// Returns the block before the oldest one in memory, while there is space for it.
+    fn next_earlier(&self) -> Option<BlockNumber> {
+        let items: usize = self.blocks.iter().map(|known| known.items()).sum();
+        let oldest = self.blocks.back()?.block.number;
+        let has_space = self.blocks.len() < MAX_BLOCKS && items < MAX_ITEMS;
+        (has_space && oldest.get() > 0).then(|| oldest.minus(1))
+    }
+}
+
+/// Follower of the chain, with the latest state, and the reader for single pages.
+#[derive(Default)]
+pub(super) struct Source {
+    state: RwLock<Arc<State>>,
+    pub(super) reader: Reader,
+}
 
 impl Source {
     pub(super) fn state(&self) -> Arc<State> {
-        Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
+        Arc::clone(&self.state.read().unwrap_or_else(PoisonError::into_inner))
     }
 
     #[cfg(test)]
     pub(super) fn set(&self, state: State) {
-        *self.0.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(state);
+        *self.state.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(state);
     }
 
     fn change(&self, change: impl FnOnce(&mut State)) {
-        let mut known = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let mut known = self.state.write().unwrap_or_else(PoisonError::into_inner);
         let mut state = State::clone(&known);
         change(&mut state);
         *known = Arc::new(state);
@@ -74,11 +107,15 @@ impl Source {
     pub(super) async fn follow(&self, network: &Network, netuid: NetUid, changes: &Changes) {
         loop {
             match Client::connect(network).await {
-                Ok(client) => tokio::select! {
-                    () = self.follow_blocks(&client, netuid, changes) => {}
-                    () = self.follow_settings(&client, netuid, changes) => {}
-                    () = self.follow_epochs(&client, netuid, changes) => {}
-                },
+                Ok(client) => {
+                    let _connected = self.reader.connect(Arc::new(client.clone()));
+                    tokio::select! {
+                        () = self.follow_blocks(&client, netuid, changes) => {}
+                        () = self.follow_settings(&client, netuid, changes) => {}
+                        () = self.follow_epochs(&client, netuid, changes) => {}
+                        () = self.follow_history(&client, changes) => {}
+                    }
+                }
                 Err(error) => self.report_problem(&error, changes),
             }
             sleep(RETRY_AFTER).await;
@@ -107,6 +144,42 @@ impl Source {
             }
             sleep(SETTINGS_EVERY).await;
         }
+    }
+
+    /// Reads the blocks before the first one that was read, from the newest to the oldest, as far as the node has them;
+    /// then waits until the future is dropped.
+    pub(super) async fn follow_history(&self, chain: &dyn Chain, changes: &Changes) {
+        while self.state().blocks.is_empty() {
+            sleep(HISTORY_PAUSE).await;
+        }
+        while let Some(number) = self.state().next_earlier() {
+            match self.read_earlier(chain, number).await {
+                Ok(true) => sleep(HISTORY_PAUSE).await,
+                Ok(false) => break,
+                Err(error) => {
+                    tracing::debug!(%error, "cannot read an earlier block");
+                    sleep(RETRY_AFTER).await;
+                }
+            }
+        }
+        changes.report();
+        pending::<()>().await;
+    }
+
+    /// Reads the block before the oldest one; returns whether the node still has the block and its state.
+    async fn read_earlier(&self, chain: &dyn Chain, number: BlockNumber) -> Result<bool, ChainError> {
+        let Some(hash) = chain.block_hash(number).await? else { return Ok(false) };
+        let seen = SeenBlock::read(chain, Block { number, hash }).await?;
+        if seen.extrinsics.problem.is_some() || seen.events.problem.is_some() {
+            return Ok(false);
+        }
+        self.change(|state| {
+            // The chain may have reverted the block in the meantime.
+            if state.next_earlier() == Some(number) {
+                state.blocks.push_back(Arc::new(seen));
+            }
+        });
+        Ok(true)
     }
 
     /// Reads the results of each epoch when it has ended, until the future is dropped. Begins with the earlier epochs
@@ -202,13 +275,20 @@ impl Source {
         read_at: &mut Option<Instant>,
     ) -> Result<(), ChainError> {
         let is_due = read_at.is_none_or(|at| at.elapsed() >= METAGRAPH_EVERY);
-        let metagraph = if is_due {
-            let metagraph = chain.metagraph(netuid, MechId(0), Detail::Full, head.into()).await?;
-            *read_at = Some(Instant::now());
-            Some(Arc::new(metagraph))
-        } else {
-            None
-        };
+        let (mut metagraph, mut problem) = (None, None);
+        if is_due {
+            match chain.metagraph(netuid, MechId(0), Detail::Full, head.into()).await {
+                Ok(read) => {
+                    *read_at = Some(Instant::now());
+                    metagraph = Some(Arc::new(read));
+                }
+                // The other pages do not need the subnet, which may be created later.
+                Err(error @ ChainError::NoSuchSubnet(_)) => {
+                    problem = Some(format!("{error}; hint: select a subnet with --netuid"));
+                }
+                Err(error) => return Err(error),
+            }
+        }
         let mut seen = Vec::new();
         if is_unknown(&self.state(), head) {
             for number in skipped(&self.state(), head) {
@@ -219,13 +299,12 @@ impl Source {
             seen.push(SeenBlock::read(chain, head).await?);
         }
         self.change(|state| {
-            state.problem = None;
+            state.problem = problem;
             // Another read may have added the blocks in the meantime.
             if is_unknown(state, head) {
                 for seen in seen {
-                    state.blocks.push_front(seen);
+                    state.push_newest(seen);
                 }
-                state.blocks.truncate(MAX_BLOCKS);
             }
             if let Some(metagraph) = metagraph {
                 state.metagraph = Some(metagraph);

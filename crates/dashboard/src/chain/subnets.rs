@@ -3,11 +3,12 @@
 use axum::response::Response;
 use maud::{Markup, html};
 use taonet_chain::Subnet;
-use taonet_primitives::NetUid;
 
 use super::pages::{amount, filter, filter_form, warning};
+use super::search;
 use super::source::State;
-use crate::format::{number, shortened, shown};
+use super::text::{account_link, published, subnet_name};
+use crate::format::number;
 use crate::layout::live;
 use crate::table::{Paging, Sort};
 use crate::view::View;
@@ -43,18 +44,18 @@ fn matches(subnet: &Subnet, filter: &str) -> bool {
         || [subnet.owner_hotkey.to_string(), subnet.owner_coldkey.to_string()].iter().any(|key| key.contains(filter))
 }
 
-/// Renders all subnets, sorted and filtered. `shown_subnet` is the subnet of this dashboard.
-pub(super) fn page(view: &View, state: &State, shown_subnet: NetUid) -> Response {
+/// Renders all subnets, sorted and filtered.
+pub(super) fn page(view: &View, state: &State) -> Response {
     let filter = filter(view);
     let table = html! {
         @match &state.subnets {
             None => p.empty { "The subnets have not been read yet." },
-            Some(subnets) => (list(view, subnets, &filter, shown_subnet)),
+            Some(subnets) => (list(view, subnets, &filter)),
         }
     };
     let body = html! {
         (view.trail(&[("/", "Overview"), ("/chain", "Chain")], "Subnets"))
-        h1 { "Subnets" }
+        (search::heading(view, "Subnets"))
         (live("chain-problem", &warning(state)))
         section.card aria-labelledby="subnets" {
             div.head {
@@ -67,7 +68,7 @@ pub(super) fn page(view: &View, state: &State, shown_subnet: NetUid) -> Response
     view.page("Subnets", &body)
 }
 
-fn list(view: &View, subnets: &[Subnet], filter: &str, shown_subnet: NetUid) -> Markup {
+fn list(view: &View, subnets: &[Subnet], filter: &str) -> Markup {
     let order = Sort::of(view, &COLUMNS);
     let mut found: Vec<_> = subnets.iter().filter(|subnet| filter.is_empty() || matches(subnet, filter)).collect();
     sort(&mut found, order.key());
@@ -93,13 +94,11 @@ fn list(view: &View, subnets: &[Subnet], filter: &str, shown_subnet: NetUid) -> 
                     }
                     tbody {
                         @for subnet in paging.slice(&found) {
-                            @let owner = subnet.owner_coldkey.to_string();
                             tr {
                                 td.num { (subnet.netuid) }
                                 th scope="row" {
-                                    @if subnet.netuid == shown_subnet { a href=(view.href("/chain")) { (shown(&subnet.name)) } }
-                                    @else { (shown(&subnet.name)) }
-                                    " " small { (shown(&subnet.symbol)) }
+                                    a href=(view.href(&format!("/chain/subnets/{}", subnet.netuid))) { (subnet_name(subnet)) }
+                                    " " small { (published(&subnet.symbol)) }
                                 }
                                 td.num { (number(price(subnet), 6)) }
                                 td.num { (amount(subnet.tao_in.get())) }
@@ -107,7 +106,7 @@ fn list(view: &View, subnets: &[Subnet], filter: &str, shown_subnet: NetUid) -> 
                                 td.num { (amount(subnet.tao_in_emission.get())) }
                                 td.num { (subnet.tempo) }
                                 td.num { (subnet.last_step) }
-                                td.mono title=(owner) { (shortened(&owner)) }
+                                td { (account_link(view, subnet.owner_coldkey)) }
                             }
                         }
                     }

@@ -15,6 +15,8 @@ use crate::access::Access;
 use crate::base_path::BasePath;
 use crate::site::Dashboard;
 
+mod explorer;
+
 const NETUID: NetUid = NetUid(59);
 
 pub(crate) fn neuron(uid: u16) -> Neuron {
@@ -62,6 +64,11 @@ pub(crate) fn subnet() -> Metagraph {
     }
 }
 
+/// Returns a block without extrinsics and events.
+fn empty_block(block: Block) -> seen::SeenBlock {
+    seen::SeenBlock { block, seen_unix: 0, time_unix: None, extrinsics: Listed::default(), events: Listed::default() }
+}
+
 /// Returns the panels of a subnet with large numbers.
 pub(crate) fn panels() -> Vec<Panel> {
     let mut metagraph = Metagraph { name: "Babelbit".into(), ..subnet() };
@@ -71,7 +78,7 @@ pub(crate) fn panels() -> Vec<Panel> {
         neuron.last_update = BlockNumber::new(7_654_321);
     }
     let head = Block { number: BlockNumber::new(7_654_321), hash: BlockHash::from_bytes([5; 32]) };
-    let block = seen::SeenBlock { block: head, seen_unix: 0, extrinsics: Listed::default(), events: Listed::default() };
+    let block = Arc::new(empty_block(head));
     let state =
         source::State { blocks: [block].into(), metagraph: Some(Arc::new(metagraph)), ..source::State::default() };
     super::panels::of(&state)
@@ -104,12 +111,7 @@ pub(crate) fn full_section(hotkey: Hotkey) -> Arc<ChainSection> {
     let epoch = |index: u32| {
         Arc::new(epochs::EpochResults { index: index.into(), block: block(index * 10), neurons: results.clone() })
     };
-    let seen = |number| seen::SeenBlock {
-        block: Block { number: block(number), hash: BlockHash::from_bytes([5; 32]) },
-        seen_unix: 0,
-        extrinsics: Listed::default(),
-        events: Listed::default(),
-    };
+    let seen = |number| Arc::new(empty_block(Block { number: block(number), hash: BlockHash::from_bytes([5; 32]) }));
     let mut metagraph = Metagraph { neurons, weights: Some(rows()), bonds: Some(rows()), ..subnet() };
     metagraph.block.number = block(1_000);
     let section = ChainSection::new(NETUID);
@@ -191,7 +193,7 @@ async fn the_chain_is_followed_through_failures() {
         assert!(!extrinsics.contains("<script>") && extrinsics.contains("&lt;script&gt;"), "{extrinsics}");
         assert!(body.contains("SubtensorModule.WeightsSet") && body.contains("0,0,…"), "{body}");
         assert!(!body.contains("<script>") && body.contains("&lt;script&gt;"), "{body}");
-        assert_eq!(get(&router, "/chain/blocks/2").await.0, 404, "a block before the first read");
+        assert_eq!(get(&router, "/chain/blocks/2").await.0, 503, "a block before the first read, without a reader");
         chain.mine(3);
         chain.set_unknown_events(true);
         chain.mine(1);
@@ -218,7 +220,9 @@ async fn neurons_are_sorted_filtered_and_paged() {
     let (changes, section) = (Changes::default(), ChainSection::new(NETUID));
     section.source.set(source::State { metagraph: Some(Arc::new(subnet())), ..source::State::default() });
     let router = site(&section, &changes);
-    let first = |body: &str| body.split("/chain/").nth(1).and_then(|rest| rest.split('"').next()).unwrap().to_owned();
+    let first = |body: &str| {
+        body.split("mono\" href=\"/chain/").nth(1).and_then(|rest| rest.split('"').next()).unwrap().to_owned()
+    };
     for (query, uid) in [("", "0"), ("?sort=stake", "99"), ("?sort=incentive&order=asc", "99"), ("?page=2", "64")] {
         let (_, body) = get(&router, &format!("/chain{query}")).await;
         assert_eq!(first(&body), uid, "{query}");

@@ -1,0 +1,97 @@
+use serde_json::{Value as Json, json};
+use subxt::ext::scale_decode::DecodeAsType;
+use taonet_primitives::AccountId;
+
+use super::accounts::key;
+use super::{Client, HexBytes, hex_text};
+use crate::{At, BlockHeader, ChainError, StorageItem};
+
+/// Queries for explorers of a chain: headers, nonces, and the storage items with their first entries.
+impl Client {
+    /// Returns the header of a block.
+    ///
+    /// # Errors
+    /// [`ChainError::NoSuchBlock`], or another [`ChainError`] if the read fails.
+    pub async fn header(&self, at: At) -> Result<BlockHeader, ChainError> {
+        self.inner
+            .rpc
+            .in_time("header", async {
+                let block = self.inner.hash(at).await?;
+                Ok(self.inner.header(block).await?.details())
+            })
+            .await
+    }
+
+    /// Returns the nonce of an account's next extrinsic after a block, without the extrinsics in the pool; 0 for an
+    /// unknown account.
+    ///
+    /// # Errors
+    /// [`ChainError`] if the read fails.
+    pub async fn nonce(&self, account: AccountId, at: At) -> Result<u32, ChainError> {
+        self.inner
+            .rpc
+            .in_time("nonce", async {
+                let block = self.inner.hash(at).await?;
+                let found: Option<AccountNonce> = self.inner.value("System", "Account", &[key(account)], block).await?;
+                Ok(found.map(|found| found.nonce).unwrap_or_default())
+            })
+            .await
+    }
+
+    /// Returns all storage items of the newest runtime, by pallet.
+    ///
+    /// # Errors
+    /// [`ChainError`] if the read fails.
+    pub async fn storage_items(&self) -> Result<Vec<StorageItem>, ChainError> {
+        self.inner
+            .rpc
+            .in_time("storage items", async {
+                let head = self.inner.head().await?;
+                Ok(self.inner.runtime(head.hash).await?.storage_items())
+            })
+            .await
+    }
+
+    /// Reads the first `count` entries of a map whose keys begin with `first_keys`, in the order of the node's storage
+    /// keys. Otherwise like [`Client::storage_map`].
+    ///
+    /// # Errors
+    /// The errors of [`Client::storage_map`].
+    pub async fn storage_page(
+        &self,
+        pallet: &str,
+        item: &str,
+        first_keys: &[Json],
+        count: usize,
+        at: At,
+    ) -> Result<Vec<(Vec<Json>, Json)>, ChainError> {
+        self.inner
+            .rpc
+            .in_time("storage entries", async {
+                let block = self.inner.hash(at).await?;
+                let runtime = self.inner.runtime(block).await?;
+                let prefix = runtime.storage_key_of_json(pallet, item, first_keys)?;
+                let params = json!([hex_text(&prefix), count, null, block]);
+                let keys: Vec<HexBytes> = self.inner.at_block("state_getKeysPaged", params, block).await?;
+                // A node may ignore the count.
+                let keys: Vec<Vec<u8>> = keys.into_iter().take(count).map(|key| key.0).collect();
+                let values = self.inner.storage_batch(&keys, block).await?;
+                let entries = keys.iter().filter_map(|key| Some((key, values.get(key)?)));
+                entries
+                    .map(|(key, bytes)| {
+                        let keys = runtime.storage_keys::<Vec<Json>>(pallet, item, key)?;
+                        let value = runtime.storage_value_json(pallet, item, Some(bytes))?;
+                        Ok((keys, value.unwrap_or_default()))
+                    })
+                    .collect()
+            })
+            .await
+    }
+}
+
+/// The nonce among an account's data.
+#[derive(Debug, DecodeAsType)]
+#[decode_as_type(crate_path = "subxt::ext::scale_decode")]
+struct AccountNonce {
+    nonce: u32,
+}

@@ -1,0 +1,216 @@
+//! Reads for single pages, limited in time and number, and cached by block.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use serde_json::Value as Json;
+use taonet_chain::{At, Block, BlockHeader, ChainError, Client, StorageItem};
+use taonet_primitives::{AccountId, BlockHash, NetUid};
+use tokio::sync::Semaphore;
+use tokio::time::timeout;
+
+use super::account::Account;
+use super::seen::SeenBlock;
+use super::storage::Entries;
+use super::subnet::Details;
+
+/// Maximum duration of one read, including the wait for other pages' reads.
+const PATIENCE: Duration = Duration::from_secs(3);
+/// Maximum number of reads at the same time.
+const CONCURRENT: usize = 8;
+/// Number of results in a cache.
+const CACHED: usize = 64;
+
+/// The reads for the pages of a block, an account, a subnet and a storage item.
+#[async_trait]
+pub(super) trait Node: Send + Sync {
+    async fn header(&self, at: At) -> Result<BlockHeader, ChainError>;
+    async fn contents(&self, block: Block) -> Result<SeenBlock, ChainError>;
+    async fn account(&self, account: AccountId, at: At) -> Result<Account, ChainError>;
+    async fn subnet(&self, netuid: NetUid, at: At) -> Result<Details, ChainError>;
+    async fn storage_items(&self) -> Result<Vec<StorageItem>, ChainError>;
+    async fn entries(&self, item: &StorageItem, keys: &[Json], at: At) -> Result<Entries, ChainError>;
+}
+
+#[async_trait]
+impl Node for Client {
+    async fn header(&self, at: At) -> Result<BlockHeader, ChainError> {
+        Self::header(self, at).await
+    }
+
+    async fn contents(&self, block: Block) -> Result<SeenBlock, ChainError> {
+        SeenBlock::read(self, block).await
+    }
+
+    async fn account(&self, account: AccountId, at: At) -> Result<Account, ChainError> {
+        Account::read(self, account, at).await
+    }
+
+    async fn subnet(&self, netuid: NetUid, at: At) -> Result<Details, ChainError> {
+        Details::read(self, netuid, at).await
+    }
+
+    async fn storage_items(&self) -> Result<Vec<StorageItem>, ChainError> {
+        Self::storage_items(self).await
+    }
+
+    async fn entries(&self, item: &StorageItem, keys: &[Json], at: At) -> Result<Entries, ChainError> {
+        Entries::read(self, item, keys, at).await
+    }
+}
+
+/// Why a page has no data of the node.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Unread {
+    /// The dashboard has no connection to a node.
+    #[error("the dashboard is not connected to the chain; hint: check the node, and the address in --chain")]
+    Disconnected,
+    /// The node did not respond in time.
+    #[error("the node did not respond within {} s; hint: reload the page", PATIENCE.as_secs())]
+    Late,
+    /// The read failed.
+    #[error(transparent)]
+    Failed(#[from] ChainError),
+}
+
+impl Unread {
+    /// Whether the node responded that the block or subnet does not exist.
+    pub(super) const fn is_missing(&self) -> bool {
+        matches!(self, Self::Failed(ChainError::NoSuchBlock(_) | ChainError::NoSuchSubnet(_)))
+    }
+}
+
+/// Reader for single pages.
+pub(super) struct Reader {
+    node: RwLock<Option<Arc<dyn Node>>>,
+    permits: Semaphore,
+    headers: Cache<BlockHash, BlockHeader>,
+    blocks: Cache<BlockHash, SeenBlock>,
+    accounts: Cache<(AccountId, BlockHash), Account>,
+    subnets: Cache<(NetUid, BlockHash), Details>,
+}
+
+impl Default for Reader {
+    fn default() -> Self {
+        Self {
+            node: RwLock::default(),
+            permits: Semaphore::new(CONCURRENT),
+            headers: Cache::default(),
+            blocks: Cache::default(),
+            accounts: Cache::default(),
+            subnets: Cache::default(),
+        }
+    }
+}
+
+impl Reader {
+    /// Reads from this node until the result is dropped.
+    pub(super) fn connect(&self, node: Arc<dyn Node>) -> Connected<'_> {
+        *self.node.write().unwrap_or_else(PoisonError::into_inner) = Some(node);
+        Connected(self)
+    }
+
+    /// Returns the header of a block.
+    pub(super) async fn header(&self, at: At) -> Result<Arc<BlockHeader>, Unread> {
+        if let At::Hash(hash) = at
+            && let Some(known) = self.headers.get(&hash)
+        {
+            return Ok(known);
+        }
+        let node = self.node()?;
+        let header = self.limited(node.header(at)).await?;
+        Ok(self.headers.keep(header.block.hash, header))
+    }
+
+    /// Returns the extrinsics and events of a block.
+    pub(super) async fn contents(&self, block: Block) -> Result<Arc<SeenBlock>, Unread> {
+        if let Some(known) = self.blocks.get(&block.hash) {
+            return Ok(known);
+        }
+        let node = self.node()?;
+        Ok(self.blocks.keep(block.hash, self.limited(node.contents(block)).await?))
+    }
+
+    /// Returns an account after a block.
+    pub(super) async fn account(&self, account: AccountId, block: BlockHash) -> Result<Arc<Account>, Unread> {
+        let key = (account, block);
+        if let Some(known) = self.accounts.get(&key) {
+            return Ok(known);
+        }
+        let node = self.node()?;
+        Ok(self.accounts.keep(key, self.limited(node.account(account, block.into())).await?))
+    }
+
+    /// Returns a subnet after a block.
+    pub(super) async fn subnet(&self, netuid: NetUid, block: BlockHash) -> Result<Arc<Details>, Unread> {
+        let key = (netuid, block);
+        if let Some(known) = self.subnets.get(&key) {
+            return Ok(known);
+        }
+        let node = self.node()?;
+        Ok(self.subnets.keep(key, self.limited(node.subnet(netuid, block.into())).await?))
+    }
+
+    /// Returns all storage items.
+    pub(super) async fn storage_items(&self) -> Result<Vec<StorageItem>, Unread> {
+        let node = self.node()?;
+        self.limited(node.storage_items()).await
+    }
+
+    /// Returns the first entries of a storage item whose keys begin with `keys`.
+    pub(super) async fn entries(&self, item: &StorageItem, keys: &[Json], at: At) -> Result<Entries, Unread> {
+        let node = self.node()?;
+        self.limited(node.entries(item, keys, at)).await
+    }
+
+    fn node(&self) -> Result<Arc<dyn Node>, Unread> {
+        self.node.read().unwrap_or_else(PoisonError::into_inner).clone().ok_or(Unread::Disconnected)
+    }
+
+    async fn limited<T>(&self, read: impl Future<Output = Result<T, ChainError>>) -> Result<T, Unread> {
+        let permitted = async {
+            // The semaphore is never closed.
+            let _permit = self.permits.acquire().await;
+            read.await
+        };
+        Ok(timeout(PATIENCE, permitted).await.map_err(|_| Unread::Late)??)
+    }
+}
+
+/// A connection of a [`Reader`], which ends when this value is dropped.
+pub(super) struct Connected<'a>(&'a Reader);
+
+impl Drop for Connected<'_> {
+    fn drop(&mut self) {
+        *self.0.node.write().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+}
+
+/// The latest results by key, newest first.
+struct Cache<K, V>(Mutex<VecDeque<(K, Arc<V>)>>);
+
+impl<K, V> Default for Cache<K, V> {
+    fn default() -> Self {
+        Self(Mutex::default())
+    }
+}
+
+impl<K: PartialEq, V> Cache<K, V> {
+    fn get(&self, key: &K) -> Option<Arc<V>> {
+        self.entries().iter().find(|(known, _)| known == key).map(|(_, value)| Arc::clone(value))
+    }
+
+    fn keep(&self, key: K, value: V) -> Arc<V> {
+        let value = Arc::new(value);
+        let mut entries = self.entries();
+        entries.push_front((key, Arc::clone(&value)));
+        entries.truncate(CACHED);
+        value
+    }
+
+    fn entries(&self) -> MutexGuard<'_, VecDeque<(K, Arc<V>)>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
