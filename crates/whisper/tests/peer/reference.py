@@ -5,7 +5,7 @@ answer as JSON. Requests:
   {"do": "mel", "mels": 80, "audio": [PATH...], "out": DIR}       log-mel features, [mel][frame]
   {"do": "encode", "model": DIR, "mel": [PATH...], "out": DIR}    encoder output of windows of 3000 frames
   {"do": "steps", "model": DIR, "mel": [PATH...], "prompt": [...], "steps": N, "out": DIR}
-                                                                  greedy tokens, and the logits of every step
+                                            greedy tokens without repetition, and the logits of every step
   {"do": "align", "model": DIR, "mel": PATH, "start": [...], "text": [...], "frames": N}
   {"do": "beam", "model": DIR, "mel": [PATH...], "prompt": [...], "options": {...}}
   {"do": "detect", "model": DIR, "audio": [PATH...]}             language and its probability, and those of all languages
@@ -75,7 +75,8 @@ def steps():
     for i, path in enumerate(request["mel"]):
         result = model.generate(
             window(model, path), [request["prompt"]], beam_size=1, max_length=2 * request["steps"], suppress_blank=False,
-            suppress_tokens=request["suppress"], return_logits_vocab=True, return_scores=True, return_no_speech_prob=True)[0]
+            suppress_tokens=request["suppress"], no_repeat_ngram_size=1, return_logits_vocab=True, return_scores=True,
+            return_no_speech_prob=True)[0]
         logits = np.stack([np.array(step).reshape(-1) for step in result.logits[0]]).astype(np.float32)
         logits.tofile(out(i))
         answer.append({"tokens": result.sequences_ids[0], "steps": len(logits), "no_speech": result.no_speech_prob})
