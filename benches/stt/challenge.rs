@@ -216,7 +216,8 @@ fn challenge(request: &Request) {
             processes.iter_mut().for_each(Process::wait_until_ready);
             let identity = EngineIdentity::of_recognizer(&*recognizer);
             let services = services(&worker.nats, &worker.postgres, &worker.bucket);
-            let backend = Arc::new(Workers::start(services, identity.clone()).unwrap());
+            let load = Arc::new(|| Err("only the workers transcribe".into()));
+            let backend = Arc::new(Workers::start(services, identity.clone(), load).unwrap());
             BatchScorer::with_backend(identity, backend, embedder, cache, options, true)
         }
     };

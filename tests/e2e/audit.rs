@@ -9,7 +9,8 @@ use serde_json::{Value, json};
 use taonet_wallet::Keypair;
 use tempfile::TempDir;
 
-use crate::support::{bb, document, local_bb, refusal, repository, require_models, stderr, tao};
+use crate::axon::BOB;
+use crate::support::{Daemon, bb, document, local_bb, refusal, repository, require_models, stderr, tao};
 
 const MINERS: usize = 5;
 const UTTERANCES: usize = 4;
@@ -140,6 +141,54 @@ fn one_changed_byte_names_one_reply() {
     let shown = bb().args(["audit", "ferry", "--keep"]).arg(run.path()).output().unwrap();
     assert!(stderr(&shown).contains("error: 1 value does not match the recording"), "{}", stderr(&shown));
     assert!(String::from_utf8(shown.stdout).unwrap().contains("challenge_score"));
+}
+
+/// Plays a round of one miner; returns what the runner shows.
+fn played_with_metrics(folder: &Path) -> String {
+    let engine = Daemon::start(local_bb().arg("engine").arg(repository("tests/e2e/data/ferry.json")));
+    let miner = Daemon::start(local_bb().args(["miner", "--profile", "interpreter", "--key-uri", "//Bob"]));
+    let (miners, address) = (folder.join("miners.json"), miner.url().trim_start_matches("http://").to_owned());
+    fs::write(&miners, json!([{ "uid": 1, "hotkey": BOB, "address": address }]).to_string()).unwrap();
+    let mut runner = local_bb();
+    runner.args(["runner", "--once", "--metrics", "--wide", "--key-uri", "//Alice", "--engine", engine.url()]);
+    runner.env("BABELBIT_CACHE_DIR", folder.join("cache")).arg("--miners").arg(&miners).arg("--keep").arg(folder);
+    let output = runner.output().unwrap();
+    assert!(output.status.success(), "{}", stderr(&output));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+#[test]
+fn translation_metrics_are_shown_and_audited() {
+    require_models();
+    let folder = tempfile::tempdir().unwrap();
+    let shown = played_with_metrics(folder.path());
+    let scores = fs::read_dir(folder.path().join("scores")).unwrap().map(|entry| entry.unwrap().path());
+    let mut scores = scores.filter(|path| path.to_str().unwrap().contains("challenge_score_ferry"));
+    let file = scores.next().unwrap();
+    let score: Value = serde_json::from_slice(&fs::read(&file).unwrap()).unwrap();
+
+    let metrics = &score["metrics"];
+    let figure = |key: &str| metrics[key].as_f64().unwrap_or_else(|| panic!("{key}: {metrics}"));
+    let percent = |key: &str| format!("{:.1}", figure(key));
+    let seconds = |key: &str| format!("{:.2}", figure(key) / 1000.0);
+    let [wer, bleu, chrf] = ["wer", "bleu", "chrf"].map(percent);
+    let row = format!("1 4 {wer} {bleu} {chrf} {} {} {}", seconds("al_ms"), seconds("laal_ms"), seconds("atd_ms"));
+    let rows: Vec<String> = shown.lines().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ")).collect();
+    assert!(rows.contains(&row), "{row} in {shown}");
+    assert!((1.0..100.0).contains(&figure("wer")) && figure("bleu") > 1.0 && figure("chrf") > 10.0, "{metrics}");
+    assert!(["al_ms", "laal_ms", "atd_ms"].map(figure).iter().all(|lag| (100.0..10_000.0).contains(lag)), "{metrics}");
+
+    let audit = || bb().args(["audit", "ferry", "--json", "--keep"]).arg(folder.path()).output().unwrap();
+    assert_eq!(document(&audit())["mismatches"], json!([]));
+    for (pointer, field) in [("/metrics/wer", "metrics.wer"), ("/utterances/2/metrics/al_ms", "metrics.al_ms")] {
+        let mut changed = score.clone();
+        *changed.pointer_mut(pointer).unwrap() = json!(12.5);
+        fs::write(&file, changed.to_string()).unwrap();
+        let report = findings(&audit());
+        let [mismatch] = &report["mismatches"].as_array().unwrap()[..] else { panic!("{report:#}") };
+        assert_eq!((&mismatch["place"], &mismatch["field"]), (&json!("challenge_score"), &json!(field)));
+        assert_eq!((&mismatch["miner_uid"], &mismatch["recorded"]), (&json!(1), &json!(12.5)));
+    }
 }
 
 #[test]

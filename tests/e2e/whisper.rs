@@ -10,7 +10,7 @@ use crate::axon::BOB;
 use crate::support::{Daemon, document, local_bb, refusal, repository, require_models, tao};
 
 /// Returns the directory of a small model that has learnt the voices of espeak-ng.
-fn model() -> PathBuf {
+pub(crate) fn model() -> PathBuf {
     repository("crates/whisper/tests/model")
 }
 

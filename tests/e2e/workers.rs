@@ -9,9 +9,11 @@ use serde_json::{Value, json};
 use taonet_babelbit_workers::testing::Servers;
 use taonet_objects::S3Addressing;
 use taonet_objects::testing::settings;
+use tokio::runtime::Runtime;
 
 use crate::axon::BOB;
 use crate::support::{Daemon, document, local_bb, refusal, repository, require_models};
+use crate::whisper;
 
 /// Time after which a round is killed.
 const LONGEST: Duration = Duration::from_mins(5);
@@ -22,7 +24,7 @@ struct Worker(Child);
 impl Worker {
     /// Starts a worker that writes its standard error to `log`.
     fn start(servers: &Servers, log: &File) -> Self {
-        let mut command = local_bb();
+        let mut command = whisper_bb();
         with_services(&mut command, servers).args(["scorer", "--metrics", "127.0.0.1:0"]);
         Self(command.stdout(Stdio::null()).stderr(log.try_clone().unwrap()).spawn().unwrap())
     }
@@ -32,6 +34,32 @@ impl Drop for Worker {
     fn drop(&mut self) {
         self.0.kill().unwrap();
         self.0.wait().unwrap();
+    }
+}
+
+/// Returns a command with the trained model, which needs long enough for a recording that a worker can be killed
+/// meanwhile.
+fn whisper_bb() -> Command {
+    let mut command = local_bb();
+    command.env("BB_AUDIO_SCORING_STT_MODEL", whisper::model());
+    command
+}
+
+/// Starts workers one after another, and kills each during its first job, until one leaves a job without a result.
+fn kill_a_busy_worker(runtime: &Runtime, servers: &Servers, log: &File, round: &mut Child) {
+    let has_unfinished = || !runtime.block_on(servers.unfinished()).is_empty();
+    let began = Instant::now();
+    loop {
+        let worker = Worker::start(servers, log);
+        while !has_unfinished() {
+            let is_over = round.try_wait().unwrap().is_some() || began.elapsed() > LONGEST;
+            assert!(!is_over, "no job was in progress: {}", String::from_utf8_lossy(&content(log)));
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        drop(worker);
+        if has_unfinished() {
+            return;
+        }
     }
 }
 
@@ -63,7 +91,7 @@ fn scores(report: &Value) -> Vec<[Value; 2]> {
 #[test]
 fn a_round_with_workers_has_the_scores_of_one_process() {
     require_models();
-    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let runtime = Runtime::new().unwrap();
     let Some(servers) = runtime.block_on(Servers::start()) else { return };
     let folder = tempfile::tempdir().unwrap();
     let engine = Daemon::start(local_bb().arg("engine").arg(repository("tests/e2e/data/ferry.json")));
@@ -72,7 +100,7 @@ fn a_round_with_workers_has_the_scores_of_one_process() {
     let miners = folder.path().join("miners.json");
     fs::write(&miners, json!([{ "uid": 1, "hotkey": BOB, "address": address }]).to_string()).unwrap();
     let runner = |name: &str| {
-        let mut runner = local_bb();
+        let mut runner = whisper_bb();
         runner.env("BABELBIT_CACHE_DIR", folder.path().join(name).join("cache"));
         runner.args(["runner", "--once", "--json", "--key-uri", "//Alice", "--engine", engine.url(), "--miners"]);
         runner.arg(&miners).arg("--keep").arg(folder.path().join(name));
@@ -82,12 +110,11 @@ fn a_round_with_workers_has_the_scores_of_one_process() {
     assert!(expected.iter().all(|[_, transcript]| transcript.is_string()), "{expected:?}");
 
     let [log, stdout, stderr] = std::array::from_fn(|_| tempfile::tempfile().unwrap());
-    let (killed, _survivor) = (Worker::start(&servers, &log), Worker::start(&servers, &log));
     let mut distributed = runner("distributed");
     with_services(&mut distributed, &servers).stdout(stdout.try_clone().unwrap()).stderr(stderr.try_clone().unwrap());
     let (mut distributed, began) = (distributed.spawn().unwrap(), Instant::now());
-    std::thread::sleep(Duration::from_millis(500));
-    drop(killed);
+    kill_a_busy_worker(&runtime, &servers, &log, &mut distributed);
+    let _survivor = Worker::start(&servers, &log);
     let status = loop {
         if let Some(status) = distributed.try_wait().unwrap() {
             break status;
@@ -102,7 +129,7 @@ fn a_round_with_workers_has_the_scores_of_one_process() {
     let [runner_log, workers_log] = [&output.stderr, &workers].map(|log| String::from_utf8_lossy(log));
     assert!(status.success(), "{status}: {runner_log}\nThe workers: {workers_log}");
     assert_eq!(scores(&document(&output)), expected, "the workers: {workers_log}");
-    let mut audit = local_bb();
+    let mut audit = whisper_bb();
     audit.args(["audit", "ferry", "--json", "--keep"]).arg(folder.path().join("distributed"));
     assert_eq!(document(&audit.output().unwrap())["mismatches"], json!([]));
 }
@@ -122,14 +149,37 @@ fn a_worker_without_its_services_names_what_is_missing() {
 fn the_benchmarks_report_their_figures() {
     let mut bench = local_bb();
     bench.args(["bench", "stt", "--json", "--miners", "2", "3", "--repeat", "2", "--stt-model", "tiny-ctc"]);
+    bench.args(["--cpu-threads", "1", "--language", "en"]);
     let report = document(&bench.arg("--wav-dir").arg(repository("vectors/speech")).output().unwrap());
     assert_eq!(report["runs"].as_array().unwrap().len(), 2);
     let run = &report["runs"][1];
     assert_eq!((&run["miners"], run["repeats"].as_array().unwrap().len()), (&json!(3), 2));
-    for field in ["total_audio_sec", "wall_sec", "cpu_sec", "stt_realtime_factor", "max_rss_mb"] {
-        assert!(run["repeats"][0][field].as_f64().unwrap() > 0.0, "{field}: {run}");
+    assert_eq!((&report["concurrency"], &report["language"]), (&json!(1), &json!("en")));
+    for field in [
+        "total_audio_sec",
+        "wall_sec",
+        "cpu_sec",
+        "decode_sec",
+        "stt_sec",
+        "cpu_per_wall",
+        "stt_realtime_factor",
+        "audio_sec_per_wall_sec",
+        "miners_per_wall_sec",
+        "word_count",
+        "text_chars",
+        "max_rss_mb",
+    ] {
+        let [least, middle, most] = ["min", "median", "max"].map(|key| run[field][key].as_f64().unwrap());
+        assert!(0.0 < least && least <= middle && middle <= most, "{field}: {run}");
     }
-    assert!(run["wall_sec"]["min"].as_f64() <= run["wall_sec"]["max"].as_f64(), "{run}");
+    let mut bench = whisper_bb();
+    bench.args(["bench", "stt", "--json", "--miners", "1", "--durations-sec", "1", "--audio-kind", "silence"]);
+    let report = document(&bench.args(["--cpu-threads", "1", "--language", "de"]).output().unwrap());
+    assert!(report["runs"][0]["wall_sec"]["median"].as_f64() > Some(0.0), "{report}");
+    let mut bench = local_bb();
+    bench.args(["bench", "stt", "--stt-model", "tiny-ctc", "--language", "de"]);
+    let error = refusal(&bench.output().unwrap(), 2);
+    assert!(error.contains("--language de: tiny-ctc understands English only"), "{error}");
     require_models();
     let mut bench = local_bb();
     bench.args(["bench", "scoring", "--json", "--miners", "5", "--repeat", "1", "--warmup", "0"]);

@@ -1,8 +1,9 @@
 """Writes text.json and lag.json: what sacreBLEU and SimulEval make of texts and of timed speech. With --check it writes
 nothing, and fails if the files differ.
 
-Run it with the interpreter of the peer `metrics` (scripts/peers metrics). SimulEval's scorers are loaded without the rest of
-the package, which wants torch and pandas; the classes of instances that they ask for are declared here."""
+Run it with the interpreter of the peer `metrics` (scripts/peers metrics). SimulEval's scorers and instances are loaded without
+the rest of the package, which wants torch and pandas. The alignment of words, for which SimulEval runs the Montreal Forced
+Aligner, is given."""
 
 import importlib.metadata
 import importlib.util
@@ -10,6 +11,7 @@ import json
 import pathlib
 import random
 import sys
+import tempfile
 import types
 
 import sacrebleu
@@ -18,18 +20,25 @@ HERE = pathlib.Path(__file__).parent
 VERSIONS = f"sacrebleu {sacrebleu.__version__}, simuleval {importlib.metadata.version('simuleval')}"
 
 
-def scorers():
-    """SimulEval's latency scorers."""
-    instances = types.ModuleType("simuleval.evaluator.instance")
-    for name in ("Instance", "TextInputInstance", "TextOutputInstance", "SpeechOutputInstance", "LogInstance"):
-        setattr(instances, name, type(name, (), {}))
-    sys.modules["textgrid"] = types.ModuleType("textgrid")
-    sys.modules[instances.__name__] = instances
-    package = importlib.metadata.distribution("simuleval").locate_file("simuleval/evaluator/scorers/latency_scorer.py")
-    spec = importlib.util.spec_from_file_location("latency_scorer", package)
-    module = importlib.util.module_from_spec(spec)
+def load(name, path):
+    """A file of SimulEval, as the module of this name."""
+    spec = importlib.util.spec_from_file_location(name, importlib.metadata.distribution("simuleval").locate_file(path))
+    module = sys.modules[name] = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    return module, instances
+    return module
+
+
+def scorers():
+    """SimulEval's latency scorers and instances."""
+    for name, members in (
+            ("textgrid", []), ("soundfile", []),
+            ("simuleval.data.dataloader", ["SpeechToTextDataloader", "TextToTextDataloader"]),
+            ("simuleval.data.segments", ["EmptySegment", "SpeechSegment", "TextSegment"])):
+        sys.modules[name] = types.ModuleType(name)
+        for member in members:
+            setattr(sys.modules[name], member, type(member, (), {}))
+    instances = load("simuleval.evaluator.instance", "simuleval/evaluator/instance.py")
+    return load("latency_scorer", "simuleval/evaluator/scorers/latency_scorer.py"), instances
 
 
 TEXTS = [
@@ -97,7 +106,12 @@ def lag_document(source):
     metrics = {name: module.LATENCY_SCORERS_DICT[name]() for name in ("AL", "LAAL", "ATD")}
 
     class Speech(instances.SpeechOutputInstance):
-        pass
+        """An instance without data loader and arguments."""
+
+        source_length = reference_length = None
+
+        def __init__(self):
+            self.metrics = {}
 
     def lags(delays, source_length, reference):
         instance = types.SimpleNamespace(
@@ -110,6 +124,31 @@ def lag_document(source):
         instance = Speech()
         instance.delays, instance.durations = [delay for delay, _ in pieces], [duration for _, duration in pieces]
         return {"pieces": pieces, "atd": metrics["ATD"]({0: instance})}
+
+    def aligned(folder, pieces, ends, source_length, reference):
+        """AL and LAAL of speech whose words end at these positions of the pieces, one after the other."""
+        instance = Speech()
+        instance.index, instance.args = 0, types.SimpleNamespace(output=folder)
+        instance.dataloader = types.SimpleNamespace(get_source_audio_path=lambda index: "source.wav")
+        instance.delays, instance.durations = [delay for delay, _ in pieces], [duration for _, duration in pieces]
+        instance.source_length, instance.reference = source_length, reference
+        instance.reference_length = len(reference.split(" "))
+        # SimulEval writes a recording with silence between the pieces; one sample per piece stands for the speech.
+        instance.target_sample_rate, instance.prediction_list = 1000, [[0.0]] * len(pieces)
+        sys.modules["soundfile"].write = lambda *_: None
+        instance.summarize()
+
+        def in_recording(end):
+            for i, (start, duration) in enumerate(instance.intervals):
+                before = sum(instance.durations[:i])
+                if end <= before + duration:
+                    return start + end - before - instance.delays[0]
+
+        grid = [[types.SimpleNamespace(mark="word", minTime=0.0, maxTime=in_recording(end) / 1000) for end in ends]]
+        module.textgrid.TextGrid = types.SimpleNamespace(fromFile=lambda _: grid)
+        module.subprocess = types.SimpleNamespace(check_output=lambda *_, **__: b"", CalledProcessError=OSError, STDOUT=None)
+        lags = {name.lower(): module.LATENCY_SCORERS_DICT[f"{name}_SpeechAlign_EOW"]()({0: instance}) for name in ("AL", "LAAL")}
+        return {"pieces": pieces, "ends": ends, "source": source_length, "reference": reference, **lags}
 
     words = [
         ([1000, 2000, 3000, 4000], 4000, "a b c d"), ([1000, 2000, 3000, 4000], 4000, "a b"),
@@ -124,8 +163,18 @@ def lag_document(source):
         delays = sorted(source.randint(1, 120) * 80 for _ in range(length))
         words.append((delays, source.randint(20, 120) * 80, " ".join("w" * source.randint(1, 12)).strip()))
         pieces.append([(delay, source.randint(1, 40) * 80) for delay in delays])
-    return {
-        "made_with": VERSIONS, "words": [lags(*case) for case in words], "speech": [token_delay(case) for case in pieces]}
+    recorded = []
+    for case in pieces:
+        total = sum(duration for _, duration in case)
+        ends = sorted(round(source.uniform(1, total), 3) for _ in range(source.randint(1, 10))) + [total]
+        length = case[-1][0] + 80 * source.randint(0, 20)
+        recorded.append((case, ends, length, " ".join("w" * source.randint(1, 12))))
+    with tempfile.TemporaryDirectory() as folder:
+        (pathlib.Path(folder) / "align").mkdir()
+        (pathlib.Path(folder) / "align" / "0_pred.TextGrid").touch()
+        return {
+            "made_with": VERSIONS, "words": [lags(*case) for case in words],
+            "speech": [token_delay(case) for case in pieces], "aligned": [aligned(folder, *case) for case in recorded]}
 
 
 def rounded(value):

@@ -1,11 +1,13 @@
 //! Engines used by several commands: recogniser, sentence embedder, synthesiser.
 
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::Context as _;
 use indicatif::{ProgressBar, ProgressStyle};
 use taonet_babelbit_config::Config;
+use taonet_babelbit_scorer::EngineIdentity;
 use taonet_settings::Network;
 use taonet_speech::models::{ModelError, ModelSpec, ModelStore, PullProgress};
 use taonet_speech::{CtcRecognizer, MiniLm, Recognizer, SentenceEmbedder};
@@ -24,6 +26,25 @@ const PRODUCTION: &str = "faster-whisper-small";
 /// # Errors
 /// If the model is not installed. Beyond local networks, also if it is not a published model.
 pub(crate) fn network_recognizer(config: &Config) -> anyhow::Result<Arc<dyn Recognizer>> {
+    recognizer(network_name(config)?, config)
+}
+
+/// Returns the identity of [`network_recognizer`] without loading its weights.
+///
+/// # Errors
+/// As [`network_recognizer`].
+pub(crate) fn network_identity(config: &Config) -> anyhow::Result<EngineIdentity> {
+    let name = network_name(config)?;
+    if name == EMBEDDED {
+        return Ok(EngineIdentity::of_recognizer(&CtcRecognizer::embedded()?));
+    }
+    let (name, path) = whisper_path(name, config)?;
+    let fingerprint = Transcriber::fingerprint_of(&path, &reference_options()).map_err(|error| usage(&error))?;
+    Ok(EngineIdentity { name, fingerprint })
+}
+
+/// Returns the name or directory of the recogniser on the configured network.
+fn network_name(config: &Config) -> anyhow::Result<&str> {
     let default = if config.network.is_local() { EMBEDDED } else { PRODUCTION };
     let name = config.recognizer.as_deref().unwrap_or(default);
     if is_directory(name) && !config.network.is_local() {
@@ -48,7 +69,7 @@ pub(crate) fn network_recognizer(config: &Config) -> anyhow::Result<Arc<dyn Reco
             ),
         ));
     }
-    recognizer(name, config)
+    Ok(name)
 }
 
 /// Loads the recogniser for transcribing files, independent of the network.
@@ -59,11 +80,39 @@ pub(crate) fn transcribing_recognizer(config: &Config) -> anyhow::Result<Arc<dyn
     recognizer(config.recognizer.as_deref().unwrap_or(EMBEDDED), config)
 }
 
+/// Loads the recogniser of [`offline_scoring_recognizer`] for a measurement, with a fixed language and number of threads,
+/// if given.
+///
+/// # Errors
+/// As [`offline_scoring_recognizer`], or if the recogniser does not support the language.
+pub(crate) fn measured_recognizer(
+    config: &Config,
+    language: Option<&str>,
+    threads: Option<NonZeroUsize>,
+) -> anyhow::Result<Arc<dyn Recognizer>> {
+    let name = offline_scoring_name(config)?;
+    if name == EMBEDDED {
+        return match language {
+            None | Some("en") => Ok(Arc::new(CtcRecognizer::embedded()?)),
+            Some(code) => Err(Classified::error(
+                Failure::Usage,
+                format!("--language {code}: {EMBEDDED} understands English only\nhint: use --stt-model {PRODUCTION}"),
+            )),
+        };
+    }
+    let (name, model) = whisper(name, config)?;
+    transcriber(&name, model, Options { language: language.map(str::to_owned), ..reference_options() }, threads)
+}
+
 /// Loads the recogniser for offline scoring: outside local networks, the embedded one must be selected explicitly.
 pub(crate) fn offline_scoring_recognizer(config: &Config) -> anyhow::Result<Arc<dyn Recognizer>> {
+    recognizer(offline_scoring_name(config)?, config)
+}
+
+fn offline_scoring_name(config: &Config) -> anyhow::Result<&str> {
     match &config.recognizer {
-        Some(name) if name == EMBEDDED || is_directory(name) => recognizer(name, config),
-        _ => network_recognizer(config),
+        Some(name) if name == EMBEDDED || is_directory(name) => Ok(name.as_str()),
+        _ => network_name(config),
     }
 }
 
@@ -77,8 +126,12 @@ fn recognizer(name: &str, config: &Config) -> anyhow::Result<Arc<dyn Recognizer>
         return Ok(Arc::new(CtcRecognizer::embedded()?));
     }
     let (name, model) = whisper(name, config)?;
-    // The options of the reference: its defaults, with word times.
-    transcriber(&name, model, Options { word_timestamps: true, ..Options::default() })
+    transcriber(&name, model, reference_options(), None)
+}
+
+/// Returns the options of the reference: its defaults, with word times.
+fn reference_options() -> Options {
+    Options { word_timestamps: true, ..Options::default() }
 }
 
 /// Loads a Whisper model for incremental recognition in a miner: greedy decoding (beam size 1), without a temperature
@@ -106,20 +159,28 @@ pub(crate) fn hearing_whisper(config: &Config) -> anyhow::Result<Arc<dyn Recogni
         word_timestamps: true,
         ..Options::default()
     };
-    transcriber(&name, model, options)
+    transcriber(&name, model, options, None)
 }
 
 /// Opens a Whisper model by its name in the store, or by its path; returns its name.
 fn whisper(name: &str, config: &Config) -> anyhow::Result<(String, Model)> {
-    let usage = |error: &dyn std::error::Error| Classified::error(Failure::Usage, chain(error));
+    let (name, path) = whisper_path(name, config)?;
+    Ok((name, Model::open(&path).map_err(|error| usage(&error))?))
+}
+
+/// Finds the directory of a Whisper model by its name in the store, or by its path; returns its name.
+fn whisper_path(name: &str, config: &Config) -> anyhow::Result<(String, PathBuf)> {
     if is_directory(name) {
         let path = Path::new(name);
-        let model = Model::open(path).map_err(|error| usage(&error))?;
-        return Ok((directory_name(path), model));
+        return Ok((directory_name(path), path.to_owned()));
     }
     let spec = ModelSpec::find(name).map_err(|error| usage(&error))?;
     let dir = ModelStore::new(config.models_dir.clone()).verify(spec).map_err(|error| usage(&error))?;
-    Ok((spec.name.to_owned(), Model::open(&dir).map_err(|error| usage(&error))?))
+    Ok((spec.name.to_owned(), dir))
+}
+
+fn usage(error: &dyn std::error::Error) -> anyhow::Error {
+    Classified::error(Failure::Usage, chain(error))
 }
 
 /// Returns the name of the recogniser in a directory. The prefix distinguishes it from the published models, whose
@@ -128,10 +189,18 @@ fn directory_name(path: &Path) -> String {
     format!("dir:{}", path.file_name().unwrap_or(path.as_os_str()).to_string_lossy())
 }
 
-/// Starts a Whisper engine.
-fn transcriber(name: &str, model: Model, options: Options) -> anyhow::Result<Arc<dyn Recognizer>> {
+/// Starts a Whisper engine, by default with one thread per core.
+fn transcriber(
+    name: &str,
+    model: Model,
+    options: Options,
+    threads: Option<NonZeroUsize>,
+) -> anyhow::Result<Arc<dyn Recognizer>> {
     let model = Arc::new(model);
-    let size = EngineSize::for_model(&model);
+    let size = match threads {
+        Some(threads) => EngineSize::with_threads(&model, threads),
+        None => EngineSize::for_model(&model),
+    };
     tracing::info!(
         recognizer = name,
         kernels = model.kernels(),
@@ -205,6 +274,18 @@ pub(crate) fn check_development_key(network: &Network) -> anyhow::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_identity_is_that_of_the_loaded_recogniser() {
+        let whisper = Path::new(env!("CARGO_MANIFEST_DIR")).join("../whisper/tests/model");
+        for name in [EMBEDDED, whisper.to_str().unwrap()] {
+            let variables = [("BITTENSOR_SUBTENSOR_ENDPOINT", "local"), ("BB_AUDIO_SCORING_STT_MODEL", name)];
+            let (config, _) =
+                Config::from_variables(variables.map(|(name, value)| (name.into(), value.into())), None).unwrap();
+            let loaded = EngineIdentity::of_recognizer(&*network_recognizer(&config).unwrap());
+            assert_eq!(network_identity(&config).unwrap(), loaded);
+        }
+    }
 
     #[test]
     fn a_directory_never_has_the_name_of_a_published_model() {

@@ -23,7 +23,7 @@ use crate::memory::{self, Dimensions};
 use crate::model::Model;
 use crate::options::Options;
 use crate::search::Search;
-use crate::transcribe::{Reply, Transcription};
+use crate::transcribe::{Recording, Transcription};
 
 /// Maximum memory of the active windows of a worker, in bytes. Most windows take half as much as the longest one.
 const MEMORY: usize = 896 << 20;
@@ -187,7 +187,7 @@ impl Shared {
 /// A recording whose window is being decoded.
 struct Active {
     job: Arc<Job>,
-    reply: Reply,
+    recording: Recording,
     search: Search,
 }
 
@@ -272,16 +272,16 @@ impl Worker {
 
     /// Encodes a recording's first window.
     fn admit(&mut self, job: Arc<Job>) {
-        let mut reply = Reply::new(self.model.clone(), job.options.clone(), &job.samples);
-        let search = reply.next_window(&mut self.buffers, &mut self.cache);
-        self.go_on(job, reply, search);
+        let mut recording = Recording::new(self.model.clone(), job.options.clone(), &job.samples);
+        let search = recording.next_window(&mut self.buffers, &mut self.cache);
+        self.go_on(job, recording, search);
     }
 
     /// Schedules a recording's next search, or sends the answer.
-    fn go_on(&mut self, job: Arc<Job>, reply: Reply, search: Result<Option<Search>, TranscribeError>) {
+    fn go_on(&mut self, job: Arc<Job>, recording: Recording, search: Result<Option<Search>, TranscribeError>) {
         match search {
-            Ok(Some(search)) => self.active.push(Active { job, reply, search }),
-            Ok(None) => self.answer(&job, Ok(reply.into_transcription())),
+            Ok(Some(search)) => self.active.push(Active { job, recording, search }),
+            Ok(None) => self.answer(&job, Ok(recording.into_transcription())),
             Err(error) => self.answer(&job, Err(error)),
         }
     }
@@ -326,9 +326,9 @@ impl Worker {
             }
         }
         for (index, (hypothesis, no_speech)) in ended.into_iter().rev() {
-            let Active { job, mut reply, .. } = self.active.swap_remove(index);
-            let search = reply.take(&mut self.buffers, &mut self.cache, hypothesis, no_speech);
-            self.go_on(job, reply, search);
+            let Active { job, mut recording, .. } = self.active.swap_remove(index);
+            let search = recording.take(&mut self.buffers, &mut self.cache, hypothesis, no_speech);
+            self.go_on(job, recording, search);
         }
         Ok(())
     }

@@ -44,10 +44,7 @@ impl Model {
     /// [`ModelError`] when a file is missing, truncated or of a different architecture, the files are inconsistent, or
     /// the model exceeds the available memory.
     pub fn open(directory: &Path) -> Result<Self, ModelError> {
-        let mut config = Config::read(directory)?;
-        let mut weights = Weights::open(directory)?;
-        let dimensions = dimensions(&weights)?;
-        let vocabulary = check_decoder(directory, &weights, &config, dimensions)?;
+        let Inspected { mut config, mut weights, dimensions, vocabulary } = inspect(directory)?;
         check_memory(dimensions.least_bytes(weights.quantized_bytes()), memory::available())?;
         let digest = digest(directory, &mut weights)?;
         let gemm = Gemm::default();
@@ -73,6 +70,12 @@ impl Model {
             #[cfg(test)]
             fault: None,
         })
+    }
+
+    /// Computes [`Self::digest`] and [`Self::kernels`] of a model directory without loading its weights.
+    pub(crate) fn identify(directory: &Path) -> Result<(String, String), ModelError> {
+        let mut weights = inspect(directory)?.weights;
+        Ok((digest(directory, &mut weights)?, Gemm::default().kernel_name()))
     }
 
     /// Returns a SHA-256 over all files of the model, in hexadecimal.
@@ -108,6 +111,23 @@ impl Model {
         let encoded = self.encoder.forward(&gemm, buffers, window)?;
         self.decoder.memory(&gemm, buffers, &encoded)
     }
+}
+
+/// A model directory whose files are consistent.
+struct Inspected {
+    config: Config,
+    weights: Weights,
+    dimensions: Dimensions,
+    vocabulary: Vocabulary,
+}
+
+/// Reads and checks all of a model directory but the values of the weights.
+fn inspect(directory: &Path) -> Result<Inspected, ModelError> {
+    let config = Config::read(directory)?;
+    let weights = Weights::open(directory)?;
+    let dimensions = dimensions(&weights)?;
+    let vocabulary = check_decoder(directory, &weights, &config, dimensions)?;
+    Ok(Inspected { config, weights, dimensions, vocabulary })
 }
 
 /// Files besides the weights that determine a transcription.

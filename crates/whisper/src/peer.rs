@@ -17,8 +17,10 @@ mod decoding;
 mod languages;
 mod margin;
 mod numbers;
+mod recordings;
 mod script;
 mod transcripts;
+mod vocabulary;
 
 /// Python environment of faster-whisper, and a folder for files exchanged with it.
 struct Peer {
@@ -103,6 +105,11 @@ impl Peer {
         let bytes = std::fs::read(self.folder.path().join(name)).unwrap();
         bytes.as_chunks::<4>().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect()
     }
+}
+
+/// Returns the directory of a small model that has learnt the voices of espeak-ng.
+fn trained_model() -> PathBuf {
+    repository("crates/whisper/tests/model")
 }
 
 /// Reads the samples of the recordings in vectors/speech.

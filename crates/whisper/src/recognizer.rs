@@ -1,6 +1,7 @@
 //! Whisper as an implementation of `taonet_speech::Recognizer`.
 
 use std::num::NonZeroUsize;
+use std::path::Path;
 use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
@@ -12,7 +13,7 @@ use crate::model::Model;
 use crate::options::Options;
 use crate::transcribe::Transcription;
 use crate::vocabulary::trim;
-use crate::{SAMPLE_RATE, TranscribeError};
+use crate::{ModelError, SAMPLE_RATE, TranscribeError};
 
 /// Maximum length of a recording, in seconds.
 const LONGEST: f64 = 600.0;
@@ -49,6 +50,15 @@ impl Transcriber {
             options: Arc::new(options),
             engine: Engine::start(model, size)?,
         })
+    }
+
+    /// Computes the fingerprint of a transcriber without loading the weights of its model directory.
+    ///
+    /// # Errors
+    /// [`ModelError`] when a file is missing or truncated, or the files are inconsistent.
+    pub fn fingerprint_of(directory: &Path, options: &Options) -> Result<String, ModelError> {
+        let (model, kernels) = Model::identify(directory)?;
+        Ok(fingerprint(&model, &kernels, options, REVISION))
     }
 
     /// Transcribes mono samples at 16 kHz in [-1, 1]; NaN counts as 0.
@@ -122,7 +132,7 @@ mod tests {
     use taonet_speech::{Pcm, SampleFormat, Wav, resample_for_recognition};
 
     use super::*;
-    use crate::testing::{model, noise};
+    use crate::testing::{model, noise, write};
 
     #[test]
     fn recordings_of_any_rate_and_of_ten_minutes_are_transcribed() {
@@ -145,6 +155,18 @@ mod tests {
         }
         let error = transcriber.recognize(&recorded(16_000, 601)).unwrap_err();
         assert!(matches!(error, RecognizeError::TooLong { .. }), "{error}");
+    }
+
+    #[test]
+    fn the_fingerprint_is_known_without_the_weights() {
+        let folder = tempfile::tempdir().unwrap();
+        write(folder.path());
+        let (model, options) = (Arc::new(Model::open(folder.path()).unwrap()), Options::default());
+        let size = EngineSize { threads: NonZeroUsize::MIN, windows: NonZeroUsize::MIN };
+        let transcriber = Transcriber::start("test", &model, options.clone(), size).unwrap();
+        assert_eq!(Transcriber::fingerprint_of(folder.path(), &options).unwrap(), transcriber.fingerprint());
+        std::fs::remove_file(folder.path().join("tokenizer.json")).unwrap();
+        assert!(matches!(Transcriber::fingerprint_of(folder.path(), &options), Err(ModelError::Tokenizer(_))));
     }
 
     #[test]

@@ -84,7 +84,7 @@ struct Window {
 }
 
 /// Transcription state of one recording.
-pub(crate) struct Reply {
+pub(crate) struct Recording {
     model: Arc<Model>,
     options: Arc<Options>,
     features: Features,
@@ -105,7 +105,7 @@ pub(crate) struct Reply {
     pub(crate) alignment: Option<fn(&[u32], usize) -> Alignment>,
 }
 
-impl Reply {
+impl Recording {
     /// Creates the state of a recording from samples at 16 kHz.
     pub(crate) fn new(model: Arc<Model>, options: Arc<Options>, samples: &[f32]) -> Self {
         let features = model.log_mel.features(samples);

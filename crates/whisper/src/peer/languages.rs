@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::*;
 use crate::options::Options;
-use crate::transcribe::Reply;
+use crate::transcribe::Recording;
 
 /// Maximum relative difference of probabilities, from rounding in int8.
 const ROUNDING: f64 = 0.25;
@@ -20,10 +20,10 @@ fn check(peer: &Peer, audio: &[Vec<f32>], extra: &[&str]) -> (usize, usize) {
     let options = Arc::new(Options { temperatures: vec![0.0], ..Options::default() });
     let (mut equal, mut certain) = (0, 0);
     for (i, samples) in audio.iter().enumerate() {
-        let mut reply = Reply::new(model.clone(), options.clone(), samples);
+        let mut recording = Recording::new(model.clone(), options.clone(), samples);
         // The first window needs the language.
-        reply.next_window(&mut Buffers::default(), &mut model.decoder.cache()).unwrap();
-        let ours = reply.into_transcription();
+        recording.next_window(&mut Buffers::default(), &mut model.decoder.cache()).unwrap();
+        let ours = recording.into_transcription();
         let languages: BTreeMap<String, f64> = serde_json::from_value(answers[i]["languages"].clone()).unwrap();
         let best = answers[i]["probability"].as_f64().unwrap();
         let case = format!("recording {i} {extra:?}: {} {}", ours.language, ours.language_probability);

@@ -5,7 +5,7 @@ use super::*;
 use crate::align::Alignment;
 use crate::options::Options;
 use crate::search::{Hypothesis, Search, Strategy};
-use crate::transcribe::{Reply, Transcription};
+use crate::transcribe::{Recording, Transcription};
 
 /// Reproducible random choices for test scripts.
 struct Dice(u64);
@@ -96,16 +96,17 @@ fn described(search: &Search, begin: u32) -> Value {
     };
     json!({
         "prompt": task.prompt, "beams": beams, "patience": patience, "best_of": best_of, "temperature": temperature,
-        "longest": task.longest, "latest": task.rules.latest_first_timestamp - begin
+        "longest": task.longest, "latest": task.rules.latest_first_timestamp - begin,
+        "suppressed": task.rules.suppressed, "suppressed_at_begin": task.rules.suppressed_at_begin
     })
 }
 
 /// Runs a script with our rules until the recording ends or the results run out.
 fn play(model: &Arc<Model>, options: &Options, samples: usize, results: &[Value]) -> (Vec<Value>, Transcription) {
-    let mut reply = Reply::new(model.clone(), Arc::new(options.clone()), &vec![0.0; samples]);
-    reply.alignment = Some(made_up_alignment);
+    let mut recording = Recording::new(model.clone(), Arc::new(options.clone()), &vec![0.0; samples]);
+    recording.alignment = Some(made_up_alignment);
     let (mut buffers, mut cache) = (Buffers::default(), model.decoder.cache());
-    let mut search = reply.next_window(&mut buffers, &mut cache).unwrap();
+    let mut search = recording.next_window(&mut buffers, &mut cache).unwrap();
     let mut calls = Vec::new();
     let mut results = results.iter();
     while let Some(asked) = search {
@@ -114,9 +115,9 @@ fn play(model: &Arc<Model>, options: &Options, samples: usize, results: &[Value]
         let tokens = serde_json::from_value(result["tokens"].clone()).unwrap();
         let score = result["score"].as_f64().unwrap() as f32;
         let no_speech = result["no_speech"].as_f64().unwrap() as f32;
-        search = reply.take(&mut buffers, &mut cache, Hypothesis { tokens, score }, no_speech).unwrap();
+        search = recording.take(&mut buffers, &mut cache, Hypothesis { tokens, score }, no_speech).unwrap();
     }
-    (calls, reply.into_transcription())
+    (calls, recording.into_transcription())
 }
 
 fn check_segments(case: &str, ours: &Transcription, theirs: &Value) {
@@ -199,7 +200,7 @@ fn rules_around_decoding_are_the_reference_s() {
         let (calls, transcription) = play(&model, options, *samples, results);
         let case = format!("case {index} of {samples} samples with {options:?}");
         for (number, (ours, theirs)) in calls.iter().zip(answer["calls"].as_array().unwrap()).enumerate() {
-            for name in ["prompt", "beams", "best_of", "longest", "latest"] {
+            for name in ["prompt", "beams", "best_of", "longest", "latest", "suppressed", "suppressed_at_begin"] {
                 assert_eq!(ours[name], theirs[name], "{case}, call {number}: {name}");
             }
             let (ours, theirs) = (ours["temperature"].as_f64(), theirs["temperature"].as_f64());

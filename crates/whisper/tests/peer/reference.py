@@ -5,7 +5,7 @@ answer as JSON. Requests:
   {"do": "mel", "mels": 80, "audio": [PATH...], "out": DIR}       log-mel features, [mel][frame]
   {"do": "encode", "model": DIR, "mel": [PATH...], "out": DIR}    encoder output of windows of 3000 frames
   {"do": "steps", "model": DIR, "mel": [PATH...], "prompt": [...], "steps": N, "out": DIR}
-                                                                  greedy tokens, and the logits of every step
+                                            greedy tokens without repetition, and the logits of every step
   {"do": "align", "model": DIR, "mel": PATH, "start": [...], "text": [...], "frames": N}
   {"do": "beam", "model": DIR, "mel": [PATH...], "prompt": [...], "options": {...}}
   {"do": "detect", "model": DIR, "audio": [PATH...]}             language and its probability, and those of all languages
@@ -13,6 +13,8 @@ answer as JSON. Requests:
                       transcriptions, and the result of every decoding of a window
   {"do": "script", "model": DIR, "cases": [{"samples": N, "options": {...}, "results": [{...}...]}...]}
                       transcriptions of silence with the given decoding results and a synthetic alignment path
+  {"do": "vocabulary", "model": DIR, "cases": [[LANGUAGE, TEXT or [TOKEN...]]...]}
+                      suppressed tokens; tokens of each case, with the end of text, their text, and its words
 Recordings are raw float32 samples at 16 kHz."""
 import json
 import os
@@ -73,7 +75,8 @@ def steps():
     for i, path in enumerate(request["mel"]):
         result = model.generate(
             window(model, path), [request["prompt"]], beam_size=1, max_length=2 * request["steps"], suppress_blank=False,
-            suppress_tokens=request["suppress"], return_logits_vocab=True, return_scores=True, return_no_speech_prob=True)[0]
+            suppress_tokens=request["suppress"], no_repeat_ngram_size=1, return_logits_vocab=True, return_scores=True,
+            return_no_speech_prob=True)[0]
         logits = np.stack([np.array(step).reshape(-1) for step in result.logits[0]]).astype(np.float32)
         logits.tofile(out(i))
         answer.append({"tokens": result.sequences_ids[0], "steps": len(logits), "no_speech": result.no_speech_prob})
@@ -121,7 +124,7 @@ class Recorder:
         results = self.model.generate(features, prompts, **options)
         self.decodings.append({
             "prompt": prompts[0], "temperature": options.get("sampling_temperature", 0),
-            "tokens": results[0].sequences_ids[0], "score": results[0].scores[0]})
+            "tokens": results[0].sequences_ids[0], "score": results[0].scores[0], "no_speech": results[0].no_speech_prob})
         return results
 
 
@@ -158,8 +161,8 @@ class Script:
 
     device, is_multilingual = "cpu", True
 
-    def __init__(self, results):
-        self.results, self.calls = list(results), []
+    def __init__(self, results, config):
+        self.results, self.calls, self.config = list(results), [], config
 
     def encode(self, features, to_cpu=False):
         return features
@@ -172,7 +175,9 @@ class Script:
             "best_of": options.get("num_hypotheses"), "temperature": options.get("sampling_temperature"),
             # CTranslate2's limit for these arguments.
             "longest": min(total // 2, total - (len(prompt) - 1)),
-            "latest": options["max_initial_timestamp_index"]})
+            "latest": options["max_initial_timestamp_index"], "suppressed": options["suppress_tokens"],
+            # CTranslate2 suppresses these only with suppress_blank.
+            "suppressed_at_begin": self.config["suppress_ids_begin"] if options["suppress_blank"] else []})
         if not self.results:
             raise Exhausted
         result = self.results.pop(0)
@@ -200,9 +205,11 @@ def script():
     model = WhisperModel(request["model"], device="cpu", compute_type="int8", cpu_threads=1)
     type(model.feature_extractor).__call__ = lambda self, samples, **_: np.zeros(
         (80, len(samples) // 160 + 1), dtype=np.float32)
+    with open(os.path.join(request["model"], "config.json")) as file:
+        config = json.load(file)
     answer = []
     for case in request["cases"]:
-        model.model = Script(case["results"])
+        model.model = Script(case["results"], config)
         found = []
         segments, _ = model.transcribe(np.zeros(case["samples"], dtype=np.float32), language="en", **case["options"])
         try:
@@ -213,6 +220,20 @@ def script():
     return answer
 
 
+def vocabulary():
+    import tokenizers
+    from faster_whisper.tokenizer import Tokenizer
+    from faster_whisper.transcribe import get_suppressed_tokens
+    file = tokenizers.Tokenizer.from_file(os.path.join(request["model"], "tokenizer.json"))
+    answer = []
+    for language, content in request["cases"]:
+        tokenizer = Tokenizer(file, True, task="transcribe", language=language)
+        tokens = tokenizer.encode(content) if isinstance(content, str) else content
+        words = list(zip(*tokenizer.split_to_word_tokens(tokens + [tokenizer.eot])))
+        answer.append({"tokens": tokens + [tokenizer.eot], "text": tokenizer.decode(tokens), "words": words})
+    return {"suppressed": get_suppressed_tokens(tokenizer, [-1]), "cases": answer}
+
+
 def described(s):
     return {
         "seek": s.seek, "start": s.start, "end": s.end, "text": s.text, "tokens": s.tokens, "temperature": s.temperature,
@@ -221,4 +242,4 @@ def described(s):
 
 
 print(json.dumps({"mel": mel, "encode": encode, "steps": steps, "align": align, "beam": beam, "detect": detect,
-                  "transcribe": transcribe, "script": script}[do](), default=float))
+                  "transcribe": transcribe, "script": script, "vocabulary": vocabulary}[do](), default=float))

@@ -21,7 +21,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use lru::LruCache;
 use taonet_speech::Recognizer;
 
-use super::{AudioHash, Heard};
+use super::{AudioHash, EngineIdentity, Heard};
 use lines::{Lines, for_each_line};
 use row::Row;
 
@@ -54,11 +54,11 @@ impl TranscriptCache {
 
     /// Creates a cache without a file.
     pub fn in_memory(recognizer: &dyn Recognizer, capacity: NonZeroUsize) -> Self {
-        Self {
-            fingerprint: recognizer.fingerprint().to_owned(),
-            memory: Mutex::new(LruCache::new(capacity)),
-            file: None,
-        }
+        Self::without_file(recognizer.fingerprint(), capacity)
+    }
+
+    fn without_file(fingerprint: &str, capacity: NonZeroUsize) -> Self {
+        Self { fingerprint: fingerprint.to_owned(), memory: Mutex::new(LruCache::new(capacity)), file: None }
     }
 
     /// Opens a cache that reads the file at `path`. Writes to the same file for the reference system's models, and to a
@@ -68,20 +68,20 @@ impl TranscriptCache {
     ///
     /// # Errors
     /// [`CacheError`] when the file cannot be created, read or written.
-    pub fn open(path: &Path, recognizer: &dyn Recognizer, capacity: NonZeroUsize) -> Result<Self, CacheError> {
+    pub fn open(path: &Path, recognizer: &EngineIdentity, capacity: NonZeroUsize) -> Result<Self, CacheError> {
         Self::open_bounded(path, recognizer, capacity, MAX_FILE_BYTES)
     }
 
     fn open_bounded(
         path: &Path,
-        recognizer: &dyn Recognizer,
+        recognizer: &EngineIdentity,
         capacity: NonZeroUsize,
         max_file_bytes: u64,
     ) -> Result<Self, CacheError> {
         let error = |source| CacheError { path: path.to_owned(), source };
-        let is_reference_model = recognizer.name().starts_with(REFERENCE_MODEL_PREFIX);
-        let mut cache = Self::in_memory(recognizer, capacity);
-        let own = if is_reference_model { path.to_owned() } else { sibling(path, recognizer.name()) };
+        let is_reference_model = recognizer.name.starts_with(REFERENCE_MODEL_PREFIX);
+        let mut cache = Self::without_file(&recognizer.fingerprint, capacity);
+        let own = if is_reference_model { path.to_owned() } else { sibling(path, &recognizer.name) };
         if !is_reference_model {
             match File::open(path) {
                 Ok(file) => cache.load(&file, false).map_err(error)?,

@@ -1,15 +1,20 @@
 //! The runner's client of the workers: submits jobs and collects their results.
 
 use std::collections::HashMap;
+use std::error::Error;
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use futures::StreamExt as _;
 use futures::stream::FuturesUnordered;
 use taonet_babelbit_core::scoring::ScoreError;
 use taonet_babelbit_scorer::{Answer, Audio, Backend, EngineIdentity, Hearing};
+use taonet_service::Shutdown;
+use taonet_speech::Recognizer;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::task::JoinHandle;
 
 use crate::error::WorkError;
 use crate::job::{AUDIO, Job, JobId};
@@ -17,6 +22,7 @@ use crate::outcome::decode;
 use crate::queue::Queue;
 use crate::services::Services;
 use crate::store::{Row, Store};
+use crate::worker::Worker;
 
 /// Maximum number of concurrent submissions.
 const CONCURRENT: usize = 8;
@@ -26,12 +32,14 @@ const FAILURE_KEPT: Duration = Duration::from_hours(1);
 const KEPT: Duration = Duration::from_hours(30 * 24);
 /// Interval of the deletion of unused results and audio.
 const PURGE: Duration = Duration::from_hours(1);
-/// Time without any result after which the runner logs a warning.
-const SILENCE: Duration = Duration::from_mins(5);
+
+/// Loads the recogniser with which the runner transcribes if no worker does.
+pub type LoadRecognizer = Arc<dyn Fn() -> Result<Arc<dyn Recognizer>, Box<dyn Error + Send + Sync>> + Send + Sync>;
 
 /// Client that sends recordings to transcription workers on other machines.
 ///
-/// Requests have no timeout: they wait during an outage of a service, or while there are no workers.
+/// Requests have no timeout: they wait during an outage of a service. Without a result of any worker for
+/// [`crate::Pace::fallback_after`], a worker starts in this process.
 pub struct Workers {
     // Unbounded, since the caller also has all pending replies in memory.
     requests: UnboundedSender<(Audio, Answer)>,
@@ -42,10 +50,11 @@ impl Workers {
     ///
     /// # Errors
     /// When the thread cannot be started.
-    pub fn start(services: Services, recognizer: EngineIdentity) -> io::Result<Self> {
+    pub fn start(services: Services, recognizer: EngineIdentity, load: LoadRecognizer) -> io::Result<Self> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let (requests, receiver) = unbounded_channel();
-        let client = Client { services, recognizer, pending: HashMap::new(), last_result: Instant::now() };
+        let client =
+            Client { services, recognizer, load, own: None, pending: HashMap::new(), last_result: Instant::now() };
         std::thread::Builder::new().name("workers".to_owned()).spawn(move || {
             runtime.block_on(client.run(receiver));
             // Do not wait for file reads, which may hang on a network drive.
@@ -97,7 +106,11 @@ type Tasks<'a> = FuturesUnordered<Pin<Box<dyn Future<Output = Event> + 'a>>>;
 struct Client {
     services: Services,
     recognizer: EngineIdentity,
+    load: LoadRecognizer,
+    /// The worker in this process, once started.
+    own: Option<JoinHandle<()>>,
     pending: HashMap<JobId, Pending>,
+    /// Time of the last result, of the last request after an idle time, or of the last connection.
     last_result: Instant,
 }
 
@@ -123,6 +136,8 @@ impl Client {
     async fn connect_and_serve(&mut self, requests: &mut UnboundedReceiver<(Audio, Answer)>) -> Result<(), WorkError> {
         let store = Store::open(&self.services.database_url).await?;
         let queue = Queue::connect(&self.services.nats_url, &self.recognizer).await?;
+        // The workers were possibly disconnected as well.
+        self.last_result = Instant::now();
         let services = self.services.clone();
         let recognizer = self.recognizer.clone();
         let mut tasks: Tasks<'_> = FuturesUnordered::new();
@@ -211,7 +226,7 @@ impl Client {
                 }
             }
         }
-        self.warn_of_silence();
+        self.fall_back();
         Ok(done)
     }
 
@@ -225,17 +240,23 @@ impl Client {
         }
     }
 
-    fn warn_of_silence(&mut self) {
-        if !self.pending.is_empty() && self.last_result.elapsed() > SILENCE {
-            self.last_result = Instant::now();
-            tracing::warn!(
-                waiting = self.pending.len(),
-                recognizer = self.recognizer.name,
-                fingerprint = self.recognizer.fingerprint,
-                "no result from any worker in {} s; hint: check that `bb scorer` runs with the same model and version, \
-                 on processors with the same instructions",
-                SILENCE.as_secs()
-            );
+    /// Starts a worker in this process if there are pending jobs and no worker has returned a result for a while.
+    fn fall_back(&mut self) {
+        let after = self.services.pace.fallback_after;
+        if self.pending.is_empty() || self.last_result.elapsed() < after {
+            return;
+        }
+        self.last_result = Instant::now();
+        tracing::warn!(
+            waiting = self.pending.len(),
+            recognizer = self.recognizer.name,
+            fingerprint = self.recognizer.fingerprint,
+            "no result from any worker in {} s, transcribing in this process too; hint: check that `bb scorer` runs \
+             with the same model and version, on processors with the same instructions",
+            after.as_secs()
+        );
+        if self.own.as_ref().is_none_or(JoinHandle::is_finished) {
+            self.own = Some(tokio::spawn(work_here(Arc::clone(&self.load), self.services.clone())));
         }
     }
 
@@ -284,6 +305,19 @@ async fn submit(id: JobId, audio: Audio, recognizer: &EngineIdentity, services: 
         Ok(())
     };
     Event::Submitted(id, submit.await)
+}
+
+/// Processes jobs in this process, until the recogniser is stuck or stops.
+async fn work_here(load: LoadRecognizer, services: Services) {
+    let loaded = tokio::task::spawn_blocking(move || load()).await;
+    match loaded.map_err(Into::into).and_then(|loaded| loaded) {
+        Ok(recognizer) => {
+            Worker::describe_metrics();
+            let name = format!("runner-{}", std::process::id());
+            Worker::new(&name, recognizer, services).run(&Shutdown::new(), || {}).await;
+        }
+        Err(error) => tracing::error!(%error, "cannot load the recogniser, waiting for workers"),
+    }
 }
 
 /// Deletes results and audio older than [`KEPT`].

@@ -27,6 +27,8 @@ pub struct Pace {
     pub poll: Duration,
     /// Time without a result after which the runner publishes a job again.
     pub resubmit_after: Duration,
+    /// Time without a result of any worker after which the runner transcribes too.
+    pub fallback_after: Duration,
     /// Time that a worker has at shutdown to finish its transcriptions.
     pub grace: Duration,
     /// Maximum number of attempts of a job, after which its result is an error.
@@ -51,6 +53,7 @@ impl Default for Pace {
             retry_after: Duration::from_secs(5),
             poll: Duration::from_millis(100),
             resubmit_after: Duration::from_mins(1),
+            fallback_after: Duration::from_mins(5),
             grace: Duration::from_secs(10),
             tries: 3,
             // 40 minutes for a minute of audio: a machine that needs so long cannot keep up with any challenge, even if

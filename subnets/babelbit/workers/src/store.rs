@@ -41,6 +41,13 @@ impl Store {
         statement(QUERY).bind(jobs).rows(&self.0).await?.iter().map(read).collect()
     }
 
+    /// Looks up the jobs that a worker has begun and that have no result.
+    #[cfg(any(test, feature = "testing"))]
+    pub(crate) async fn unfinished(&self) -> Result<Vec<Row>, DatabaseError> {
+        const QUERY: &str = "SELECT job, tries, worker, result FROM scorer_job WHERE result IS NULL";
+        statement(QUERY).rows(&self.0).await?.iter().map(read).collect()
+    }
+
     /// Records an attempt of a job by a worker; returns the number of attempts, including this one, or `None` if the
     /// job has a result.
     pub(crate) async fn begin(&self, job: &JobId, worker: &str) -> Result<Option<i64>, DatabaseError> {

@@ -1,9 +1,11 @@
 //! Test servers: NATS, PostgreSQL and an S3 bucket.
-#![allow(missing_docs, reason = "helpers of tests")]
+#![allow(missing_docs, clippy::missing_panics_doc, clippy::unwrap_used, reason = "helpers of tests")]
 
 use taonet_database::testing::Postgres;
 pub use taonet_database::testing::{Line, LineFault, Nats};
 use taonet_objects::testing::S3Server;
+
+use crate::store::Store;
 
 /// All services of the workers.
 pub struct Servers {
@@ -18,5 +20,11 @@ impl Servers {
         let mut nats = Nats::new()?;
         nats.run();
         Some(Self { nats, postgres: Postgres::start()?, bucket: S3Server::start().await })
+    }
+
+    /// Returns the last worker and the number of attempts of each job that a worker has begun and that has no result.
+    pub async fn unfinished(&self) -> Vec<(String, i64)> {
+        let store = Store::open(&self.postgres.url()).await.unwrap();
+        store.unfinished().await.unwrap().into_iter().map(|row| (row.worker, row.tries)).collect()
     }
 }

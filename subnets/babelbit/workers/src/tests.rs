@@ -2,6 +2,7 @@
 #![allow(clippy::float_cmp)]
 
 mod depth;
+mod fallback;
 mod kills;
 mod outages;
 
@@ -30,6 +31,7 @@ const PACE: Pace = Pace {
     retry_after: Duration::from_millis(200),
     poll: Duration::from_millis(20),
     resubmit_after: Duration::from_secs(2),
+    fallback_after: Duration::from_mins(10),
     grace: Duration::from_secs(5),
     tries: 3,
     transcription: Duration::from_mins(5),
@@ -160,7 +162,12 @@ fn alone() -> BatchScorer {
 
 /// Creates a scorer whose replies are transcribed by workers.
 fn distributed(services: Services) -> Arc<BatchScorer> {
-    let workers = Arc::new(Workers::start(services, identity()).unwrap());
+    distributed_or(services, Arc::new(|| Err("the runner does not transcribe in this test".into())))
+}
+
+/// Creates a scorer whose replies are transcribed by workers, or else in this process.
+fn distributed_or(services: Services, load: LoadRecognizer) -> Arc<BatchScorer> {
+    let workers = Arc::new(Workers::start(services, identity(), load).unwrap());
     Arc::new(BatchScorer::with_backend(identity(), workers, Arc::new(Letters), cache(), ScoreOptions::default(), false))
 }
 

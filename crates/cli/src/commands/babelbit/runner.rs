@@ -20,7 +20,7 @@ use taonet_babelbit_runner::{
     MinerSource, RunPaths, Runner, RunnerSettings, read_miners,
 };
 use taonet_babelbit_scorer::{BatchScorer, EngineIdentity, ScorerSettings, TranscriptCache};
-use taonet_babelbit_workers::Workers;
+use taonet_babelbit_workers::{LoadRecognizer, Workers};
 use taonet_chain::{Chain, Client};
 use taonet_objects::ObjectStorage;
 use taonet_validator::subtensor_gateway::GatewayClient;
@@ -248,13 +248,13 @@ fn scorer_or_workers(
 ) -> anyhow::Result<BatchScorer> {
     let Some(services) = services(config)? else { return scorer(config, models, gates, context) };
     let config = &Config { models_dir: models.or_else(|| config.models_dir.clone()), ..config.clone() };
-    // Loaded for its identity, which selects the workers, and unloaded when this function returns.
-    let recognizer = engines::network_recognizer(config)?;
-    let identity = EngineIdentity::of_recognizer(&*recognizer);
+    let identity = engines::network_identity(config)?;
     let embedder = engines::embedder(&config.embedder, config.models_dir.clone(), context)?;
-    let cache = TranscriptCache::open(&config.transcript_cache, &*recognizer, TRANSCRIPTS)?;
+    let cache = TranscriptCache::open(&config.transcript_cache, &identity, TRANSCRIPTS)?;
+    let for_fallback = config.clone();
+    let load: LoadRecognizer = Arc::new(move || Ok(engines::network_recognizer(&for_fallback)?));
     let workers =
-        Workers::start(services, identity.clone()).context("cannot start the client of the scoring workers")?;
+        Workers::start(services, identity.clone(), load).context("cannot start the client of the scoring workers")?;
     Ok(BatchScorer::with_backend(identity, Arc::new(workers), embedder, cache, config.scoring.clone(), gates))
 }
 
@@ -268,7 +268,8 @@ pub(crate) fn scorer(
     let config = &Config { models_dir: models.or_else(|| config.models_dir.clone()), ..config.clone() };
     let recognizer = engines::network_recognizer(config)?;
     let embedder = engines::embedder(&config.embedder, config.models_dir.clone(), context)?;
-    let cache = TranscriptCache::open(&config.transcript_cache, &*recognizer, TRANSCRIPTS)?;
+    let identity = EngineIdentity::of_recognizer(&*recognizer);
+    let cache = TranscriptCache::open(&config.transcript_cache, &identity, TRANSCRIPTS)?;
     let settings = ScorerSettings { gates, ..ScorerSettings::default() };
     Ok(BatchScorer::new(recognizer, embedder, cache, config.scoring.clone(), settings)?)
 }

@@ -11,20 +11,8 @@ import numpy as np
 
 from corpus import Synthesizer
 
-SENTENCES = (
-    "the blacksmith taught both of his daughters to ride", "a heavy parcel was waiting at the post office on tuesday",
-    "we counted eleven swans on the pond behind the school", "my uncle drives a yellow bus through the mountains",
-    "the museum opens at nine and closes before dinner", "please write your name at the top of the first page",
-    "the old sailor told us a long story about a whale", "nobody wanted to carry the piano up the stairs",
-    "she bought two loaves of bread and a bottle of milk", "the wind broke several branches in the orchard last night",
-    "our guide spoke four languages without any accent", "the judge listened to every witness before lunch",
-    "there was a small hole in the bottom of the boat", "he forgot his umbrella on the train again this morning",
-    "the committee will meet again in the second week of october", "children under ten may enter the garden for free",
-    "the price of coffee has doubled in less than a year", "a gray cat was sleeping on the roof of the car",
-    "the speaker thanked the interpreters at the end of the session", "we found the missing key under a pile of newspapers",
-    "turn left at the church and follow the road to the river", "the engineer explained the new design in simple words",
-    "it snowed for three days and the village was cut off", "the orchestra played the same piece twice by mistake",
-    "his sister works in a factory that makes wooden toys")
+with open(os.path.join(os.path.dirname(__file__), "sentences.txt"), encoding="utf-8") as file:
+    SENTENCES = file.read().splitlines()
 # Kind, voice, words per minute, sentences
 PLAN = (
     [("plain", voice, rate, [i]) for i, (voice, rate) in enumerate((

@@ -69,6 +69,7 @@ fn text_metrics_equal_those_of_sacrebleu() {
 struct Lags {
     words: Vec<WordRow>,
     speech: Vec<SpeechRow>,
+    aligned: Vec<AlignedRow>,
 }
 
 #[derive(Deserialize)]
@@ -84,6 +85,17 @@ struct WordRow {
 struct SpeechRow {
     pieces: Vec<(f64, f64)>,
     atd: f64,
+}
+
+/// Speech whose words end at positions of the recording.
+#[derive(Deserialize)]
+struct AlignedRow {
+    pieces: Vec<(f64, f64)>,
+    ends: Vec<f64>,
+    source: f64,
+    reference: String,
+    al: f64,
+    laal: f64,
 }
 
 fn playback(pieces: &[(f64, f64)]) -> Playback {
@@ -103,6 +115,14 @@ fn lag_metrics_equal_those_of_simuleval() {
     for row in lags.speech {
         let found = average_token_delay(&playback(&row.pieces)).unwrap().get();
         assert_close(found, row.atd, &format!("ATD of {:?}", row.pieces));
+    }
+    assert!(lags.aligned.len() > 40);
+    for row in lags.aligned {
+        let word = |end: &f64| Word { text: "word".to_owned(), start: 0.0, end: end / 1000.0 };
+        let delays = playback(&row.pieces).word_delays(&row.ends.iter().map(word).collect::<Vec<_>>());
+        let lag = |length| average_lagging(&delays, ms(row.source), &row.reference, length).unwrap().get();
+        assert_close(lag(TargetLength::Reference), row.al, &format!("AL of {:?} in {:?}", row.ends, row.pieces));
+        assert_close(lag(TargetLength::Adaptive), row.laal, &format!("LAAL of {:?} in {:?}", row.ends, row.pieces));
     }
 }
 

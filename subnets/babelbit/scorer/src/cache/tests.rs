@@ -18,8 +18,12 @@ fn hash(text: &str) -> AudioHash {
     AudioHash::of(text.as_bytes())
 }
 
+fn identity(model: &'static str) -> EngineIdentity {
+    EngineIdentity::of_recognizer(&*Script::new(model, &[]))
+}
+
 fn open(path: &Path, model: &'static str) -> TranscriptCache {
-    TranscriptCache::open(path, &*Script::new(model, &[]), TEN).unwrap()
+    TranscriptCache::open(path, &identity(model), TEN).unwrap()
 }
 
 fn text(cache: &TranscriptCache, audio: &str) -> Option<String> {
@@ -126,7 +130,7 @@ fn a_file_that_is_too_large_loses_its_older_half() {
         let path = folder.path().join("stt_cache.jsonl");
         let file = if model == "tiny-ctc" { sibling(&path, model) } else { path.clone() };
         let capacity = NonZeroUsize::new(1_000).unwrap();
-        let open = |limit| TranscriptCache::open_bounded(&path, &*Script::new(model, &[]), capacity, limit).unwrap();
+        let open = |limit| TranscriptCache::open_bounded(&path, &identity(model), capacity, limit).unwrap();
         let cache = open(20_000);
         for audio in 0..1_000 {
             cache.put(hash(&audio.to_string()), &heard("x"));
@@ -171,7 +175,7 @@ fn memory_is_bounded_and_the_file_keeps_all() {
 #[test]
 fn a_path_that_cannot_be_used_is_named() {
     let folder = tempfile::tempdir().unwrap();
-    let error = TranscriptCache::open(folder.path(), &*Script::new("tiny-ctc", &[]), TEN).err().unwrap();
+    let error = TranscriptCache::open(folder.path(), &identity("tiny-ctc"), TEN).err().unwrap();
     assert!(error.to_string().contains(&folder.path().display().to_string()), "{error}");
 }
 

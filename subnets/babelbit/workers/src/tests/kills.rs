@@ -18,9 +18,9 @@ use crate::store::Store;
 /// deadline in milliseconds.
 const SERVICES: &str = "TAONET_TEST_WORKER_SERVICES";
 const WORKERS: usize = 3;
+/// Minimum number of kills. More follow until one has hit a worker with a job.
 const KILLS: usize = 10;
-/// Maximum number of attempts, more than the kills can cause for a healthy job.
-const UNREACHED: i64 = 20;
+const MOST_KILLS: usize = 60;
 /// Processing time of a recording.
 const PAUSE: Duration = Duration::from_millis(40);
 
@@ -33,12 +33,15 @@ fn child_worker() {
     services.pace.tries = urls[3].parse().unwrap();
     services.pace.transcription = Duration::from_millis(urls[4].parse().unwrap());
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-    let name = format!("worker-{}", std::process::id());
-    let worker = Worker::new(&name, Slow::new(PAUSE), services);
+    let worker = Worker::new(&worker_name(std::process::id()), Slow::new(PAUSE), services);
     runtime.block_on(worker.run(&Shutdown::new(), || {}));
     assert!(worker.is_stuck(), "nothing else ends the worker");
     // Dropping the runtime would wait for the stuck transcription.
     runtime.shutdown_background();
+}
+
+fn worker_name(process: u32) -> String {
+    format!("worker-{process}")
 }
 
 struct Process(Child);
@@ -54,6 +57,12 @@ impl Process {
 
     fn has_ended(&mut self) -> bool {
         self.0.try_wait().unwrap().is_some()
+    }
+
+    /// Returns whether the worker is making the last attempt of a job: killing it then sets the job aside.
+    async fn has_a_last_attempt(&self, servers: &Servers) -> bool {
+        let name = worker_name(self.0.id());
+        servers.unfinished().await.iter().any(|(worker, tries)| *worker == name && *tries >= PACE.tries)
     }
 }
 
@@ -86,13 +95,17 @@ impl Drop for Supervisor {
     }
 }
 
-/// Asserts that every job has one row with a result, and that queue and bucket are empty.
-async fn check_nothing_is_left(servers: &Servers, jobs: &[JobId]) {
+/// Returns the number of repeated attempts of jobs, each of which has one row with a result.
+async fn repeats(servers: &Servers, jobs: &[JobId]) -> i64 {
     let rows = Store::open(&servers.postgres.url()).await.unwrap();
     let rows = rows.look(&jobs.iter().map(JobId::to_string).collect::<Vec<_>>()).await.unwrap();
     assert_eq!(rows.len(), jobs.len());
     assert!(rows.iter().all(|row| row.result.is_some()));
-    println!("tries: {:?}", rows.iter().map(|row| row.tries).filter(|tries| *tries > 1).collect::<Vec<_>>());
+    rows.iter().map(|row| row.tries - 1).sum()
+}
+
+/// Asserts that queue and bucket are empty.
+async fn check_nothing_is_left(servers: &Servers, jobs: &[JobId]) {
     let queue = Queue::connect(&servers.nats.url(), &identity()).await.unwrap();
     let began = std::time::Instant::now();
     while queue.depth().await.unwrap().jobs > 0 || jobs.iter().any(|job| servers.bucket.object(&job.object()).exists())
@@ -112,36 +125,48 @@ async fn ten_kills_of_three_workers_lose_and_repeat_nothing() {
     let servers = Arc::new(servers);
     let seed = std::env::var("TAONET_TEST_SEED").map_or_else(|_| rand::random(), |seed| seed.parse().unwrap());
     println!("TAONET_TEST_SEED={seed} repeats these kill times");
-    let kills = Arc::new(AtomicUsize::new(0));
+    let (kills, wanted) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(KILLS)));
     let _killer = {
-        let (servers, kills) = (Arc::clone(&servers), Arc::clone(&kills));
+        let (servers, kills, wanted) = (Arc::clone(&servers), Arc::clone(&kills), Arc::clone(&wanted));
+        let runtime = tokio::runtime::Handle::current();
         Supervisor::start(move |is_over| {
             let mut random = StdRng::seed_from_u64(seed);
-            let mut workers: Vec<Process> =
-                (0..WORKERS).map(|_| Process::start(&servers, UNREACHED, PACE.transcription)).collect();
+            let start = || Process::start(&servers, PACE.tries, PACE.transcription);
+            let mut workers: Vec<Process> = (0..WORKERS).map(|_| start()).collect();
             while !is_over.load(Ordering::Relaxed) {
                 std::thread::sleep(Duration::from_millis(random.random_range(800..2_000)));
                 // A worker that ended by itself is started again, as systemd does.
                 for worker in workers.iter_mut().filter_map(|worker| worker.has_ended().then_some(worker)) {
-                    *worker = Process::start(&servers, UNREACHED, PACE.transcription);
+                    *worker = start();
                 }
-                if kills.load(Ordering::Relaxed) < KILLS {
+                let victim = &mut workers[random.random_range(0..WORKERS)];
+                if kills.load(Ordering::Relaxed) < wanted.load(Ordering::Relaxed)
+                    && !runtime.block_on(victim.has_a_last_attempt(&servers))
+                {
                     // The assignment drops, and thereby kills, the old process.
-                    workers[random.random_range(0..WORKERS)] = Process::start(&servers, UNREACHED, PACE.transcription);
+                    *victim = start();
                     kills.fetch_add(1, Ordering::Relaxed);
                 }
             }
         })
     };
     let (alone, distributed) = (Arc::new(alone()), distributed(servers.services()));
-    let (mut jobs, mut batches) = (Vec::new(), 0);
-    while kills.load(Ordering::Relaxed) < KILLS {
+    let (mut jobs, mut batches, mut repeated) = (Vec::new(), 0, 0);
+    while kills.load(Ordering::Relaxed) < wanted.load(Ordering::Relaxed) {
         let candidates: Vec<_> = (0..24).map(|index| candidate(recording(batches * 24 + index))).collect();
         assert_eq!(score(&distributed, &candidates).await, score(&alone, &candidates).await, "batch {batches}");
         jobs.extend(candidates.iter().map(job));
         batches += 1;
+        repeated = repeats(&servers, &jobs).await;
+        if repeated == 0 && kills.load(Ordering::Relaxed) == wanted.load(Ordering::Relaxed) {
+            assert!(wanted.fetch_add(1, Ordering::Relaxed) < MOST_KILLS, "no kill hit a worker with a job");
+        }
     }
-    println!("{} jobs in {batches} batches", jobs.len());
+    let kills = kills.load(Ordering::Relaxed);
+    println!("{} jobs in {batches} batches, {repeated} repeated after {kills} kills", jobs.len());
+    // A kill repeats at most the jobs in progress on one worker.
+    let slots = std::thread::available_parallelism().unwrap().get();
+    assert!(usize::try_from(repeated).unwrap() <= kills * slots, "{repeated} attempts repeated after {kills} kills");
     check_nothing_is_left(&servers, &jobs).await;
 }
 

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, bail};
 use clap::Args;
 use serde::Serialize;
-use serde_json::json;
+use serde_json::{Map, Value, json};
 use taonet_primitives::SampleRate;
 use taonet_speech::{Recognizer, Wav, WavHeader, check_recording, resample_for_recognition};
 
@@ -50,6 +50,12 @@ pub(crate) struct SttArgs {
     /// otherwise faster-whisper-small]
     #[arg(long, value_name = "MODEL")]
     stt_model: Option<String>,
+    /// Number of recognition threads; 0 stands for one per core
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u16).range(..=1_024))]
+    cpu_threads: u16,
+    /// Language of the replies, such as "en" [default: detected, as in scoring]
+    #[arg(long, value_name = "CODE")]
+    language: Option<String>,
     /// Model directory [env: BB_MODELS_DIR] [default: taonet/models in the cache directory]
     #[arg(long, value_name = "DIR")]
     models: Option<PathBuf>,
@@ -80,7 +86,9 @@ pub(crate) fn run(args: &SttArgs, context: &Context) -> anyhow::Result<()> {
     let mut config = settings::load()?;
     config.recognizer = args.stt_model.clone().or(config.recognizer);
     config.models_dir = args.models.clone().or(config.models_dir);
-    let recognizer = engines::offline_scoring_recognizer(&config)?;
+    let cpu_threads = NonZeroUsize::new(args.cpu_threads.into());
+    let recognizer = engines::measured_recognizer(&config, args.language.as_deref(), cpu_threads)?;
+    let concurrency = recognizer.concurrency().or(cpu_threads).unwrap_or_else(cores);
     let rate = SampleRate::new(args.sample_rate_hz).context("--sample-rate-hz")?;
     let files = args.wav_dir.as_deref().map(wav_files).transpose()?;
     let durations = if files.is_some() { &[0][..] } else { args.durations_sec.as_slice() };
@@ -97,34 +105,29 @@ pub(crate) fn run(args: &SttArgs, context: &Context) -> anyhow::Result<()> {
                     .collect::<anyhow::Result<_>>()?,
             };
             for _ in 0..args.warmup {
-                measure(&*recognizer, &replies)?;
+                measure(&*recognizer, concurrency, &replies)?;
             }
-            let repeats = (0..args.repeat).map(|_| measure(&*recognizer, &replies));
+            let repeats = (0..args.repeat).map(|_| measure(&*recognizer, concurrency, &replies));
             runs.push((duration, count, repeats.collect::<anyhow::Result<Vec<_>>>()?));
         }
     }
     if context.json {
-        let runs: Vec<_> = runs
-            .iter()
-            .map(|(duration, count, repeats)| {
-                json!({
-                    "miners": count,
-                    "duration_sec": files.is_none().then_some(duration),
-                    "repeats": repeats,
-                    "wall_sec": spread(repeats, |figures| figures.wall_sec),
-                    "cpu_sec": spread(repeats, |figures| figures.cpu_sec),
-                    "stt_realtime_factor": spread(repeats, |figures| figures.stt_realtime_factor),
-                    "audio_sec_per_wall_sec": spread(repeats, |figures| figures.audio_sec_per_wall_sec),
-                })
-            })
-            .collect();
+        let runs = runs.iter().map(|(duration, count, repeats)| {
+            let mut run = spreads(repeats)?;
+            run.insert("miners".to_owned(), json!(count));
+            run.insert("duration_sec".to_owned(), json!(files.is_none().then_some(duration)));
+            run.insert("repeats".to_owned(), json!(repeats));
+            Ok(run)
+        });
+        let runs = runs.collect::<anyhow::Result<Vec<_>>>()?;
         return context.print_json(&json!({
             "schema": 1,
             "benchmark": "stt",
             "recognizer": { "name": recognizer.name(), "fingerprint": recognizer.fingerprint() },
             "audio_kind": files.is_none().then(|| args.audio_kind.name()),
             "sample_rate_hz": files.is_none().then_some(args.sample_rate_hz),
-            "concurrency": concurrency(&*recognizer),
+            "concurrency": concurrency,
+            "language": args.language,
             "cores": cores(),
             "warmup": args.warmup,
             "runs": runs,
@@ -159,12 +162,19 @@ fn spread(repeats: &[Figures], figure: impl Fn(&Figures) -> f64) -> Spread {
     Spread::of(repeats.iter().map(figure))
 }
 
-fn cores() -> NonZeroUsize {
-    std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN)
+/// Returns the spread of each figure over repeats, by name; null for figures that this system does not report.
+fn spreads(repeats: &[Figures]) -> anyhow::Result<Map<String, Value>> {
+    let repeats = repeats.iter().map(serde_json::to_value).collect::<Result<Vec<_>, _>>()?;
+    let names = repeats.first().and_then(Value::as_object).into_iter().flat_map(Map::keys);
+    let spread = |name: &String| {
+        let values: Vec<f64> = repeats.iter().filter_map(|figures| figures.get(name)?.as_f64()).collect();
+        (name.clone(), json!((!values.is_empty()).then(|| Spread::of(values))))
+    };
+    Ok(names.map(spread).collect())
 }
 
-fn concurrency(recognizer: &dyn Recognizer) -> NonZeroUsize {
-    recognizer.concurrency().unwrap_or_else(cores)
+fn cores() -> NonZeroUsize {
+    std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN)
 }
 
 /// Reads the WAV files in a directory, sorted by name.
@@ -198,8 +208,8 @@ struct Progress {
     busy: Duration,
 }
 
-/// Transcribes all replies, as many at a time as the recogniser prefers.
-fn measure(recognizer: &dyn Recognizer, replies: &[Vec<u8>]) -> anyhow::Result<Figures> {
+/// Transcribes all replies, `concurrency` at a time.
+fn measure(recognizer: &dyn Recognizer, concurrency: NonZeroUsize, replies: &[Vec<u8>]) -> anyhow::Result<Figures> {
     let headers = replies.iter().map(|file| WavHeader::read(file)).collect::<Result<Vec<_>, _>>()?;
     let total_audio_sec: f64 = headers.iter().map(|header| header.duration().get()).sum();
     let (next, progress) = (AtomicUsize::new(0), Mutex::new(Progress::default()));
@@ -228,7 +238,7 @@ fn measure(recognizer: &dyn Recognizer, replies: &[Vec<u8>]) -> anyhow::Result<F
         Ok(())
     };
     let watch = Stopwatch::start();
-    let threads = concurrency(recognizer).get().min(replies.len());
+    let threads = concurrency.get().min(replies.len());
     std::thread::scope(|scope| {
         let threads: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
         let ended = threads
@@ -267,11 +277,16 @@ mod tests {
         let speech = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../vectors/speech");
         let files = wav_files(&speech).unwrap();
         assert_eq!(files.len(), 20);
-        let figures = measure(&recognizer, &files[..4]).unwrap();
+        let figures = measure(&recognizer, cores(), &files[..4]).unwrap();
         assert!(figures.word_count > 10 && figures.text_chars > 4 * figures.word_count, "{figures:?}");
         assert!(figures.total_audio_sec > 4.0 && figures.stt_sec <= figures.wall_sec, "{figures:?}");
         assert!((figures.stt_realtime_factor * figures.total_audio_sec - figures.stt_sec).abs() < 1e-9, "{figures:?}");
         assert!((figures.miners_per_wall_sec * figures.wall_sec - 4.0).abs() < 1e-9, "{figures:?}");
+        let slower = Figures { wall_sec: 2.0 * figures.wall_sec, max_rss_mb: None, ..figures.clone() };
+        let spreads = spreads(&[figures.clone(), slower]).unwrap();
+        let spread = Spread::of([figures.wall_sec, 2.0 * figures.wall_sec]);
+        assert_eq!((spreads.len(), &spreads["wall_sec"]), (12, &json!(spread)));
+        assert_eq!(spreads["word_count"]["max"], json!(figures.word_count as f64));
         let error = wav_files(&speech.join("..")).unwrap_err().to_string();
         assert!(error.ends_with("contains no WAV file"), "{error}");
     }
