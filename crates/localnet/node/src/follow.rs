@@ -134,6 +134,7 @@ async fn fetch(link: &Link, history: History, newest: &Head) -> Result<Start, Fo
             None => oldest = middle.saturating_add(1),
         }
     }
+    let mut skip = BLOCKS;
     loop {
         let number = block.head.number();
         tracing::info!(block = number, "fetching the state of the followed node");
@@ -142,9 +143,10 @@ async fn fetch(link: &Link, history: History, newest: &Head) -> Result<Start, Fo
                 meter::state_fetched();
                 return Ok(Start { genesis, block, state });
             }
-            // The leader pruned the block meanwhile, and keeps a newer one for longer.
+            // The leader pruned the block meanwhile, and keeps a later one for longer.
             Err(FollowError::Changed(_)) if number < newest.number() => {
-                let later = number.saturating_add(newest.number().saturating_sub(number).div_ceil(2));
+                let later = number.saturating_add(skip).min(newest.number());
+                skip = skip.saturating_mul(2);
                 block = link.block_at(later).await?.ok_or_else(|| link.changed())?;
             }
             Err(error) => return Err(error),
@@ -287,7 +289,15 @@ impl Follower {
                     let Some(block) = link.block(hash).await? else { break };
                     blocks.push(block);
                 }
-                if blocks.is_empty() { self.begin_anew(link, newest).await } else { self.import(link, blocks).await }
+                if !blocks.is_empty() {
+                    return self.import(link, blocks).await;
+                }
+                // The leader still has the newest block, so it has pruned the next one.
+                let later = newest.number();
+                match link.hashes(later..=later).await?.first() {
+                    Some(Some(_)) => self.begin_anew(link, newest).await,
+                    _ => Err(link.changed()),
+                }
             }
             Some((_, hash)) => {
                 self.control.send(Goal::Rewind(hash)).await?;
