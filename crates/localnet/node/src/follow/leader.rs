@@ -7,8 +7,8 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
 
 use jsonrpsee::core::client::{ClientT, Error as ClientError, Subscription, SubscriptionClientT};
+use jsonrpsee::core::params::ArrayParams;
 use jsonrpsee::core::traits::ToRpcParams;
-use jsonrpsee::rpc_params;
 use jsonrpsee::ws_client::{PingConfig, WsClient, WsClientBuilder};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -163,7 +163,7 @@ impl Leader {
     pub(crate) async fn watch(&self, extrinsic: Vec<u8>) -> Result<Subscription<Value>, SubmitError> {
         let away = || SubmitError::Away(self.url.clone());
         let client = self.client().ok_or_else(away)?;
-        let params = rpc_params![Bytes(extrinsic)];
+        let params = (Bytes(extrinsic),);
         let (method, unsubscribe) = ("author_submitAndWatchExtrinsic", "author_unwatchExtrinsic");
         client.subscribe(method, params, unsubscribe).await.map_err(|error| match error {
             ClientError::Call(error) => SubmitError::forwarded(&error),
@@ -232,15 +232,15 @@ impl Link {
 
     /// Checks that the node produces blocks of this node's runtime.
     async fn check(&self) -> Result<(), FollowError> {
-        let found: String = self.ask("system_name", rpc_params![]).await?;
+        let found: String = self.ask("system_name", ArrayParams::new()).await?;
         if found != NAME {
             return Err(FollowError::NotLocalnet { url: self.url.clone(), found });
         }
-        let roles: Vec<String> = self.ask("system_nodeRoles", rpc_params![]).await?;
+        let roles: Vec<String> = self.ask("system_nodeRoles", ArrayParams::new()).await?;
         if !roles.iter().any(|role| role == PRODUCER) {
             return Err(FollowError::Follower(self.url.clone()));
         }
-        let Version { spec_version: found } = self.ask("state_getRuntimeVersion", rpc_params![]).await?;
+        let Version { spec_version: found } = self.ask("state_getRuntimeVersion", ArrayParams::new()).await?;
         if found != VERSION.spec_version {
             return Err(FollowError::Runtime { url: self.url.clone(), found });
         }
@@ -249,19 +249,20 @@ impl Link {
 
     /// Subscribes to the leader's heads.
     pub(super) async fn heads(&self) -> Result<Subscription<Header>, FollowError> {
-        let subscribed = self.client.subscribe("chain_subscribeNewHeads", rpc_params![], "chain_unsubscribeNewHeads");
+        let subscribed =
+            self.client.subscribe("chain_subscribeNewHeads", ArrayParams::new(), "chain_unsubscribeNewHeads");
         subscribed.await.map_err(|error| FollowError::Away { url: self.url.clone(), reason: error.to_string() })
     }
 
     /// Returns the leader's newest block.
     pub(super) async fn head(&self) -> Result<Head, FollowError> {
-        Ok(Head::of(self.ask("chain_getHeader", rpc_params![]).await?))
+        Ok(Head::of(self.ask("chain_getHeader", ArrayParams::new()).await?))
     }
 
     /// Returns the leader's genesis block.
     pub(super) async fn genesis(&self) -> Result<Head, FollowError> {
-        let hash: H256 = self.ask("chain_getBlockHash", rpc_params![0]).await?;
-        self.checked(self.ask("chain_getHeader", rpc_params![hash]).await?, hash)
+        let hash: H256 = self.ask("chain_getBlockHash", (0,)).await?;
+        self.checked(self.ask("chain_getHeader", (hash,)).await?, hash)
     }
 
     fn checked(&self, header: Header, hash: H256) -> Result<Head, FollowError> {
@@ -275,7 +276,7 @@ impl Link {
     /// Returns the hashes of blocks; `None` for blocks that the leader does not have.
     pub(super) async fn hashes(&self, numbers: RangeInclusive<u32>) -> Result<Vec<Option<H256>>, FollowError> {
         let numbers: Vec<u32> = numbers.collect();
-        let hashes: Vec<Option<H256>> = self.ask("chain_getBlockHash", rpc_params![&numbers]).await?;
+        let hashes: Vec<Option<H256>> = self.ask("chain_getBlockHash", (&numbers,)).await?;
         if hashes.len() != numbers.len() {
             let reason = format!("{} hashes for {} blocks", hashes.len(), numbers.len());
             return Err(self.malformed("chain_getBlockHash", &reason));
@@ -285,7 +286,7 @@ impl Link {
 
     /// Returns the block with this hash; `None` if the leader does not have its extrinsics and its state.
     pub(super) async fn block(&self, hash: H256) -> Result<Option<Block>, FollowError> {
-        let answer: Option<SignedBlock> = self.ask("chain_getBlock", rpc_params![hash]).await?;
+        let answer: Option<SignedBlock> = self.ask("chain_getBlock", (hash,)).await?;
         let Some(SignedBlock { block: Content { header, extrinsics } }) = answer else { return Ok(None) };
         let extrinsics = extrinsics.into_iter().map(|bytes| bytes.0).collect();
         Ok(Some(Block { head: self.checked(header, hash)?, extrinsics }))
@@ -304,11 +305,11 @@ impl Link {
         let mut state = BTreeMap::new();
         let mut last: Option<Bytes> = None;
         loop {
-            let keys: Vec<Bytes> = self.ask("state_getKeysPaged", rpc_params!["0x", PAGE, &last, hash]).await?;
+            let keys: Vec<Bytes> = self.ask("state_getKeysPaged", ("0x", PAGE, &last, hash)).await?;
             if keys.is_empty() {
                 return Ok(state);
             }
-            let values: Vec<Values> = self.ask("state_queryStorageAt", rpc_params![&keys, hash]).await?;
+            let values: Vec<Values> = self.ask("state_queryStorageAt", (&keys, hash)).await?;
             let entries = values.into_iter().flat_map(|values| values.changes);
             state.extend(entries.filter_map(|(key, value)| Some((key.0, value?.0))));
             last = keys.into_iter().next_back();
