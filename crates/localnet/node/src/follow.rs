@@ -331,7 +331,7 @@ impl Follower {
     async fn import(&self, link: &Link, blocks: Vec<Block>) -> Result<(), FollowError> {
         match self.control.send(Goal::Import(blocks)).await {
             Err(AuthorError::Import(ImportError::Parent { .. })) => Err(link.changed()),
-            done => Ok(drop(done?)),
+            done => done.map(drop).map_err(FollowError::from),
         }
     }
 
