@@ -315,7 +315,7 @@ impl Follower {
         while last >= oldest {
             let first = last.saturating_add(1).saturating_sub(count).max(oldest);
             let hashes = link.hashes(first..=last).await?;
-            for (number, hash) in (first..=last).zip(hashes).rev() {
+            for (number, hash) in (first..=last).rev().zip(hashes.into_iter().rev()) {
                 if let Some(hash) = hash
                     && self.chain.store.hash(number)? == Some(hash)
                 {

@@ -1,7 +1,7 @@
 //! The first block of a chain: the genesis block, the recorded block of a fork, or a block of another node.
 
 use codec::Encode;
-use redb::{ReadableDatabase, ReadableTable, WriteTransaction};
+use redb::{ReadableDatabase, WriteTransaction};
 use sp_core::H256;
 use sp_core::storage::{StateVersion, Storage, StorageMap};
 use sp_runtime::Digest;
