@@ -2,6 +2,7 @@
 
 mod calls;
 mod documents;
+mod follow;
 mod fork;
 mod guide;
 mod holders;

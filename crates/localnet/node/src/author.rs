@@ -5,6 +5,7 @@
 //! includes a submitted extrinsic. A second thread writes one group of such blocks while the author builds the next.
 
 mod build;
+mod import;
 mod shield;
 mod simulate;
 #[cfg(test)]
@@ -18,8 +19,9 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use codec::Encode;
+use sp_core::H256;
 use sp_runtime::traits::BlakeTwo256;
-use sp_state_machine::Backend;
+use sp_state_machine::{Backend, BackendTransaction};
 use taonet_localnet_runtime::dev::{Directive, StorageEntry, impersonate};
 use taonet_localnet_runtime::mev_shield::{ShieldKey, development_key};
 use taonet_localnet_runtime::{AccountId, RuntimeCall};
@@ -32,9 +34,12 @@ use crate::meter;
 use crate::pool::{Included, Queued, TxEvent};
 use crate::store::{Head, SnapshotError, Staged, StoreError, Target, Time};
 use build::{Addition, Left, build, stated_time};
+use import::{Executed, execute};
 
 pub(crate) use build::Applied;
 pub use build::BuildError;
+pub use import::ImportError;
+pub(crate) use import::{Block, Start};
 pub(crate) use simulate::simulate;
 
 /// Maximum number of blocks per commit.
@@ -58,6 +63,12 @@ pub enum AuthorError {
     /// Building a block failed.
     #[error(transparent)]
     Build(#[from] BuildError),
+    /// A block of the followed node was refused.
+    #[error(transparent)]
+    Import(#[from] ImportError),
+    /// The node follows this node, and changes the chain in no other way.
+    #[error("this node follows {0} and cannot change the chain itself; hint: send the request to that node")]
+    Following(String),
     /// Writing a block failed.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -111,6 +122,12 @@ pub(crate) enum Goal {
     Impersonate(AccountId, Box<RuntimeCall>),
     /// A block that sets these storage keys, or removes those without a value.
     SetStorage(Vec<StorageEntry>),
+    /// Blocks of the followed node, in order.
+    Import(Vec<Block>),
+    /// A stored block, to which the chain is reverted like that of the followed node.
+    Rewind(H256),
+    /// A block of the followed node with its state, which replaces the whole chain.
+    Restart(Box<Start>),
 }
 
 /// The result of a command.
@@ -154,7 +171,7 @@ impl Group {
     }
 
     fn is_full(&self) -> bool {
-        self.staged.len() >= GROUP || self.weight >= GROUP_BYTES
+        self.staged.len() >= GROUP || self.group.is_full()
     }
 
     /// Commits the blocks, then announces them.
@@ -305,6 +322,9 @@ impl Author {
             Goal::Advance(millis) => self.advance(millis).map(|()| None),
             Goal::Impersonate(account, call) => self.impersonate(account, *call),
             Goal::SetStorage(items) => self.set_storage(items),
+            Goal::Import(blocks) => self.import(blocks).map(|()| None),
+            Goal::Rewind(hash) => self.rewind(hash).map(|()| None),
+            Goal::Restart(start) => self.restart(*start).map(|()| None),
         };
         // The caller may have stopped waiting.
         let _ = reply.send(done.map(|applied| Done { head: self.tip.clone(), applied }));
@@ -312,13 +332,75 @@ impl Author {
 
     /// Reverts the chain to the block of a named snapshot.
     fn revert(&mut self, name: &str) -> Result<(), AuthorError> {
-        let Target { head, state, time } = self.chain.store.snapshot(name)?;
+        let target = self.chain.store.snapshot(name)?;
+        self.revert_to(target)
+    }
+
+    fn revert_to(&mut self, Target { head, state, time }: Target) -> Result<(), AuthorError> {
         let stated = stated_at(&head, &state, time)?;
         drop(state);
         self.chain.revert(&head, time)?;
-        tracing::info!(snapshot = name, block = head.number(), left = self.tip.number(), "chain reverted");
+        tracing::info!(block = head.number(), left = self.tip.number(), "chain reverted");
         meter::height(head.number());
         (self.tip, self.stated, self.time) = (head, stated, time);
+        Ok(())
+    }
+
+    /// Reverts the chain to a stored block.
+    fn rewind(&mut self, hash: H256) -> Result<(), AuthorError> {
+        match self.chain.store.state(hash)? {
+            Some((head, Some(state))) => self.revert_to(Target { head, state, time: self.time }),
+            _ => Err(StoreError::Damaged("the state of a block is missing").into()),
+        }
+    }
+
+    /// Replaces the whole chain by a block of the followed node.
+    fn restart(&mut self, start: Start) -> Result<(), AuthorError> {
+        let first = start.first()?;
+        let head = first.head().clone();
+        self.chain.restart(first)?;
+        tracing::info!(block = head.number(), left = self.tip.number(), "chain replaced by a fetched state");
+        meter::height(head.number());
+        self.tip = head;
+        self.read_time()
+    }
+
+    /// Imports and commits blocks of the followed node, up to the first one that is refused.
+    fn import(&mut self, blocks: Vec<Block>) -> Result<(), AuthorError> {
+        for block in blocks {
+            let imported = self.import_one(block);
+            if imported.is_err() || self.group.is_full() {
+                self.commit()?;
+            }
+            imported?;
+        }
+        self.commit()?;
+        self.read_time()
+    }
+
+    fn import_one(&mut self, block: Block) -> Result<(), AuthorError> {
+        let began = Instant::now();
+        let state = self.chain.store.tip(&self.tip)?;
+        let Executed { nodes, changes } = execute(&self.tip, &state, &block)?;
+        let Block { head, extrinsics } = block;
+        state.advance(head.header.state_root, &changes);
+        let staged = self.stage(&head, extrinsics, nodes);
+        let included = self.chain.pool.advance(head.clone(), &[], &[]);
+        self.group.push(staged, Waiting { block: NewBlock { head, changes }, included });
+        meter::imported(self.tip.number(), began.elapsed());
+        Ok(())
+    }
+
+    /// Stages a block as the new tip.
+    fn stage(&mut self, head: &Head, extrinsics: Vec<Vec<u8>>, nodes: BackendTransaction<BlakeTwo256>) -> Staged {
+        self.tip = head.clone();
+        self.chain.store.stage(head.clone(), extrinsics, nodes)
+    }
+
+    /// Reads the timestamp of the tip.
+    fn read_time(&mut self) -> Result<(), AuthorError> {
+        let state = self.chain.store.tip(&self.tip)?;
+        self.stated = stated_at(&self.tip, &state, self.time)?;
         Ok(())
     }
 
@@ -426,9 +508,8 @@ impl Author {
         let included: Vec<_> = built.included.iter().filter_map(|position| seq_of(*position)).collect();
         let invalid = built.left.iter().filter(|(_, why)| *why == Left::Invalid);
         let invalid: Vec<_> = invalid.filter_map(|(position, _)| seq_of(*position)).collect();
-        let staged = self.chain.store.stage(built.head.clone(), built.extrinsics, built.nodes);
+        let staged = self.stage(&built.head, built.extrinsics, built.nodes);
         let watchers = self.chain.pool.advance(built.head.clone(), &included, &invalid);
-        self.tip = built.head.clone();
         self.stated = millis;
         let block = NewBlock { head: built.head, changes: built.changes };
         self.group.push(staged, Waiting { block, included: watchers });

@@ -8,8 +8,9 @@ use taonet_localnet_runtime::dev::StorageEntry;
 use tokio::sync::{broadcast, oneshot};
 
 use crate::execute::{CallError, Overlay, call};
+use crate::follow::Leader;
 use crate::pool::{Pool, SubmitError, Watcher};
-use crate::store::{Head, State, Store, StoreError, Time};
+use crate::store::{First, Head, SnapshotError, State, Store, StoreError, Time};
 
 /// Capacity of a subscriber's block channel; a subscriber that lags further behind misses blocks.
 const BACKLOG: usize = 256;
@@ -57,6 +58,8 @@ pub(crate) struct Chain {
     pub(crate) store: Store,
     pub(crate) pool: Pool,
     pub(crate) genesis: H256,
+    /// The node that this one follows, if any.
+    pub(crate) leader: Option<Arc<Leader>>,
     head: RwLock<Head>,
     news: broadcast::Sender<Arc<News>>,
     /// Dropped after `store`, which signals the receiver that the database file is closed.
@@ -69,7 +72,7 @@ impl Chain {
     pub(crate) fn new(store: Store, pool: Pool, genesis: H256, head: Head) -> (Self, oneshot::Receiver<()>) {
         let (closing, closed) = oneshot::channel();
         let (head, news) = (RwLock::new(head), broadcast::channel(BACKLOG).0);
-        (Self { store, pool, genesis, head, news, _closed: closing }, closed)
+        (Self { store, pool, genesis, leader: None, head, news, _closed: closing }, closed)
     }
 
     /// Returns the newest committed block.
@@ -113,11 +116,36 @@ impl Chain {
         reverted
     }
 
+    /// Replaces the whole chain by one that begins with another block.
+    ///
+    /// # Errors
+    /// [`StoreError`]; the chain is then unchanged.
+    pub(crate) fn restart(&self, first: First) -> Result<(), StoreError> {
+        let head = first.head().clone();
+        // Requests wait for the new head meanwhile, because the state of the old one is deleted.
+        let mut newest = self.head.write().unwrap_or_else(PoisonError::into_inner);
+        self.store.restart(first)?;
+        self.pool.reset(head.clone());
+        *newest = head.clone();
+        // Without subscribers the send fails, which is fine.
+        let _ = self.news.send(Arc::new(News::Reverted(head)));
+        Ok(())
+    }
+
     /// Returns the state after the block with this hash; without a hash, after the newest block.
     pub(crate) fn state(&self, at: Option<H256>) -> Result<(Head, State), StateError> {
-        let hash = at.unwrap_or_else(|| self.head().hash);
-        let (head, state) = self.store.state(hash)?.ok_or(StateError::UnknownBlock(hash))?;
-        Ok((head, state.ok_or(StateError::Discarded(hash))?))
+        let mut hash = at.unwrap_or_else(|| self.head().hash);
+        loop {
+            if let Some((head, state)) = self.store.state(hash)? {
+                return Ok((head, state.ok_or(StateError::Discarded(hash))?));
+            }
+            // The newest block may have been replaced meanwhile.
+            let newest = self.head().hash;
+            if at.is_some() || newest == hash {
+                return Err(StateError::UnknownBlock(hash));
+            }
+            hash = newest;
+        }
     }
 
     /// Calls the runtime on the state after the block with this hash; without a hash, after the newest block. Discards
@@ -127,8 +155,26 @@ impl Chain {
         Ok(call(&mut Overlay::default(), &state, method, data)?)
     }
 
+    /// Submits an extrinsic to this node's pool.
+    ///
+    /// # Errors
+    /// [`SubmitError`]; [`SubmitError::Away`] if the node follows another one, whose pool has all extrinsics.
     pub(crate) fn submit(&self, bytes: Vec<u8>, watcher: Watcher) -> Result<H256, SubmitError> {
+        if let Some(leader) = &self.leader {
+            return Err(SubmitError::Away(leader.url().to_owned()));
+        }
         self.pool.submit(&self.store, bytes, watcher)
+    }
+
+    /// Returns the store, in which a node that follows another one has no named snapshots.
+    ///
+    /// # Errors
+    /// [`SnapshotError::Following`].
+    pub(crate) fn snapshots(&self) -> Result<&Store, SnapshotError> {
+        match &self.leader {
+            Some(leader) => Err(SnapshotError::Following(leader.url().to_owned())),
+            None => Ok(&self.store),
+        }
     }
 
     pub(crate) fn next_nonce(&self, account: &AccountId) -> Result<u32, SubmitError> {

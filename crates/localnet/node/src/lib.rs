@@ -26,6 +26,9 @@
 //! the author includes it in a block, and the store commits the block. Only then are subscribers notified of the block,
 //! and the submitter of the inclusion.
 //!
+//! With [`NodeConfig::follow`], the node follows another one in place of producing blocks: `follow` fetches its blocks,
+//! and the author executes them and checks the results.
+//!
 //! [`record`] reads the state of some subnets from another node into a [`Recording`], and [`Recording::fork`] sets it in
 //! the genesis state of a chain that continues there.
 //!
@@ -36,6 +39,7 @@ mod author;
 mod chain;
 mod clock;
 mod execute;
+mod follow;
 mod meter;
 mod node;
 mod pool;
@@ -43,9 +47,10 @@ mod recording;
 mod rpc;
 mod store;
 
-pub use author::{AuthorError, BuildError};
+pub use author::{AuthorError, BuildError, ImportError};
 pub use clock::Clock;
 pub use execute::CallError;
+pub use follow::FollowError;
 pub use node::{Node, NodeConfig, NodeError, NodeHandle, ReadError};
 pub use pool::{PoolLimits, SubmitError, TxEvent};
 pub use recording::{Fork, LeftOut, Origin, RecordError, Recording, RecordingError, Source, record};

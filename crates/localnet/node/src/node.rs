@@ -21,6 +21,7 @@ use crate::author::{Author, AuthorError, Command, Done, Goal, MAX_COMMANDS, slot
 use crate::chain::{Chain, StateError};
 use crate::clock::Clock;
 use crate::execute::{Overlay, panic_text, within};
+use crate::follow::{FollowError, Follower, Following, Leader, first_block};
 use crate::pool::{Pool, PoolLimits, SubmitError, Watcher};
 use crate::rpc::{self, RpcLimits};
 use crate::store::{Head, History, Snapshot, Store, StoreError};
@@ -54,6 +55,9 @@ pub struct NodeConfig {
     pub rpc: RpcLimits,
     /// The limits of the transaction pool.
     pub pool: PoolLimits,
+    /// The WebSocket URL of another localnet, which this node follows: it has the same chain, imports the other node's
+    /// blocks and forwards extrinsics to it, and produces no blocks. `genesis`, `clock`, `pool` and `start` have no effect.
+    pub follow: Option<String>,
     /// The time at which a new chain begins, in milliseconds since the Unix epoch; `None` for the wall clock. The first
     /// block is stamped at least one slot later, and the chain's clock runs from there. If set, a chain on the manual
     /// clock is the same on every run.
@@ -73,6 +77,7 @@ impl NodeConfig {
             allow_origins: Vec::new(),
             rpc: RpcLimits::default(),
             pool: PoolLimits::default(),
+            follow: None,
             start: None,
         }
     }
@@ -85,6 +90,15 @@ pub enum NodeError {
     /// Opening the chain failed.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The chain to follow cannot be read.
+    #[error(transparent)]
+    Follow(#[from] FollowError),
+    /// The directory has a chain that does not follow another node.
+    #[error(
+        "the chain in {0} does not follow another node; hint: choose another directory with --data, or delete the chain \
+         with tao localnet reset"
+    )]
+    OwnChain(PathBuf),
     /// Starting the block author failed, for example because the requested block time differs from the chain's.
     #[error(transparent)]
     Author(#[from] AuthorError),
@@ -126,19 +140,25 @@ impl Node {
             return Err(NodeError::History { asked: blocks });
         }
         crate::meter::describe();
-        let store = open(&config)?;
+        let leader = config.follow.clone().map(|url| Arc::new(Leader::new(url)));
+        let (store, clock, start) = match &leader {
+            Some(leader) => (open_follower(&config, leader).await?, Clock::Manual, None),
+            None => (open(&config)?, config.clock, config.start),
+        };
         let head = store.head()?;
         let genesis = store.hash(0)?.ok_or(StoreError::Damaged("the genesis block is missing"))?;
         let pool = Pool::new(head.clone(), config.pool);
-        let (chain, closed) = Chain::new(store, pool, genesis, head);
+        let (mut chain, closed) = Chain::new(store, pool, genesis, head);
+        chain.leader.clone_from(&leader);
         let chain = Arc::new(chain);
         let stopping = Arc::new(AtomicBool::new(false));
-        let author = Author::new(chain.clone(), config.clock, config.start, stopping.clone())?;
+        let author = Author::new(chain.clone(), clock, start, stopping.clone())?;
         let (commands, inbox) = mpsc::sync_channel(MAX_COMMANDS);
-        let control = Control { commands, stopping, stop: Arc::new(watch::channel(Stop::NotYet).0) };
+        let stop = Arc::new(watch::channel(Stop::NotYet).0);
+        let control = Control { commands, stopping, stop, follows: config.follow.map(Into::into) };
         let server = rpc::serve(
             config.listen,
-            rpc::Context::new(chain.clone(), control.clone(), config.clock, config.rpc)?,
+            rpc::Context::new(chain.clone(), control.clone(), clock, config.rpc)?,
             config.rpc,
             config.allow_origins,
             config.dev_methods,
@@ -150,7 +170,8 @@ impl Node {
             .spawn(move || author.run(&inbox))
             .map_err(NodeError::Thread)?;
         let author = attend(author, chain.clone(), control.stop.clone());
-        Ok(NodeHandle { chain, control, server, author, closed })
+        let following = leader.map(|leader| Follower::start(chain.clone(), leader, control.clone(), config.history));
+        Ok(NodeHandle { following, chain, control, server, author, closed })
     }
 }
 
@@ -192,8 +213,31 @@ impl Stop {
     }
 }
 
-/// Opens an existing chain, or creates one from the configuration.
+/// Opens a chain that follows another node, or fetches its first block from that node.
+async fn open_follower(config: &NodeConfig, leader: &Leader) -> Result<Store, NodeError> {
+    let directory = config.directory.as_deref();
+    match Store::open(directory, None, config.history) {
+        Ok(store) if store.is_follower()? => Ok(store),
+        Ok(_) => Err(NodeError::OwnChain(config.directory.clone().unwrap_or_default())),
+        Err(StoreError::Missing(_)) => {
+            let first = first_block(leader, config.history).await?;
+            Ok(Store::open_from(directory, Some(first), config.history)?)
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Opens an existing chain, or creates one from the configuration. A chain that followed another node is this node's own
+/// from now on.
 fn open(config: &NodeConfig) -> Result<Store, NodeError> {
+    let store = open_own(config)?;
+    if store.is_follower()? {
+        store.set_own()?;
+    }
+    Ok(store)
+}
+
+fn open_own(config: &NodeConfig) -> Result<Store, NodeError> {
     let open = |genesis| Store::open(config.directory.as_deref(), genesis, config.history);
     let Some(genesis) = &config.genesis else { return Ok(open(None)?) };
     let with_block_time = |millis| {
@@ -218,11 +262,21 @@ pub(crate) struct Control {
     commands: SyncSender<Command>,
     stopping: Arc<AtomicBool>,
     stop: Arc<watch::Sender<Stop>>,
+    /// URL of the followed node, if any.
+    follows: Option<Arc<str>>,
 }
 
 impl Control {
-    /// Runs a command and waits for its result.
+    /// Runs a command that changes the chain, and waits for its result; a node that follows another one refuses it.
     pub(crate) async fn command(&self, goal: Goal) -> Result<Done, AuthorError> {
+        match &self.follows {
+            Some(url) => Err(AuthorError::Following(url.to_string())),
+            None => self.send(goal).await,
+        }
+    }
+
+    /// Runs a command and waits for its result.
+    pub(crate) async fn send(&self, goal: Goal) -> Result<Done, AuthorError> {
         let (reply, answer) = oneshot::channel();
         self.commands.try_send(Command { goal, reply }).map_err(|error| match error {
             TrySendError::Full(_) => AuthorError::Busy,
@@ -253,6 +307,7 @@ impl Control {
 
 /// A running node. [`NodeHandle::stop`] shuts it down and waits; dropping it shuts it down without waiting.
 pub struct NodeHandle {
+    following: Option<Following>,
     chain: Arc<Chain>,
     control: Control,
     server: rpc::Server,
@@ -275,6 +330,11 @@ impl NodeHandle {
     /// Returns the WebSocket URL for clients, for example `ws://127.0.0.1:9944`.
     pub fn url(&self) -> String {
         format!("ws://{}", self.address())
+    }
+
+    /// Whether the node follows another one, is connected to it and imports its blocks.
+    pub fn is_following(&self) -> bool {
+        self.chain.leader.as_ref().is_some_and(|leader| leader.is_connected())
     }
 
     /// Returns the newest committed block, which is also finalized.
@@ -310,7 +370,7 @@ impl NodeHandle {
     /// # Errors
     /// [`crate::SnapshotError`], for instance if the name is in use.
     pub fn take_snapshot(&self, name: &str) -> Result<Snapshot, crate::SnapshotError> {
-        self.chain.store.take(name)
+        self.chain.snapshots()?.take(name)
     }
 
     /// Returns the named snapshots, oldest block first.
@@ -335,7 +395,7 @@ impl NodeHandle {
     /// # Errors
     /// [`crate::SnapshotError`], for instance if there is no such snapshot.
     pub fn drop_snapshot(&self, name: &str) -> Result<(), crate::SnapshotError> {
-        self.chain.store.forget(name)
+        self.chain.snapshots()?.forget(name)
     }
 
     /// Adds a duration to the timestamps of the following blocks, and returns the time after which they are stamped, in
@@ -354,6 +414,9 @@ impl NodeHandle {
     /// # Errors
     /// [`SubmitError`].
     pub async fn submit(&self, extrinsic: Vec<u8>) -> Result<H256, SubmitError> {
+        if let Some(leader) = &self.chain.leader {
+            return leader.submit(extrinsic).await;
+        }
         let chain = self.chain.clone();
         let submitted = self.server.workers().run(move || chain.submit(extrinsic, Watcher::default())).await;
         submitted.unwrap_or(Err(SubmitError::Stopping))
@@ -406,7 +469,8 @@ impl NodeHandle {
     /// Shuts the node down: commits the block in progress, completes requests in flight, and closes the connections and
     /// the database file. Connections that are still open after 10 seconds are dropped.
     pub async fn stop(self) {
-        let Self { chain, control, server, author, closed } = self;
+        let Self { following, chain, control, server, author, closed } = self;
+        drop(following);
         control.stop();
         let drain = async {
             server.stop().await;
@@ -440,7 +504,8 @@ mod tests {
         let pool = Pool::new(head.clone(), PoolLimits::default());
         let chain = Arc::new(Chain::new(store, pool, head.hash, head).0);
         let stop = Arc::new(watch::channel(Stop::NotYet).0);
-        let control = Control { commands: mpsc::sync_channel(1).0, stopping: Arc::default(), stop };
+        let commands = mpsc::sync_channel(1).0;
+        let control = Control { commands, stopping: Arc::default(), stop, follows: None };
         let author = attend(thread::spawn(author), chain, control.stop.clone());
         (control, author)
     }

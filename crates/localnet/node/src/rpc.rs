@@ -35,12 +35,14 @@ use crate::chain::Chain;
 use crate::clock::Clock;
 use crate::node::{Control, NodeError};
 use count::Names;
-use error::{Answer, internal};
+use error::internal;
+pub(crate) use error::{Answer, CLIENT as CLIENT_ERROR};
 use front::Front;
 use origin::Origins;
 use pace::Pace;
 use params::{Args, to_hex};
 use subscribe::Asked;
+pub(crate) use system::{NAME, PRODUCER};
 use workers::Workers;
 
 /// The error of registering a method twice: a bug that every test of a running node detects.
@@ -147,11 +149,23 @@ impl Methods {
     fn heavy(&mut self, names: &[&'static str], handler: Handler) {
         for name in names {
             let registered = self.module.register_async_method(name, move |params, context, extensions| async move {
+                on_worker(context, Args::parse(&params)?, &extensions, handler).await
+            });
+            self.failed = self.failed.take().or(registered.err());
+        }
+    }
+
+    /// Registers a heavy method that the followed node answers, if there is one and it responds.
+    fn forwarded(&mut self, names: &[&'static str], handler: Handler) {
+        for name in names.iter().copied() {
+            let registered = self.module.register_async_method(name, move |params, context, extensions| async move {
                 let args = Args::parse(&params)?;
-                let pace = pace_of(&extensions)?;
-                let job = context.clone();
-                let answer = pace.heavy(context.workers.run(move || handler(&job, &args))).await;
-                answer.unwrap_or_else(|| Err(internal("the request's worker panicked")))
+                if let Some(leader) = &context.chain.leader
+                    && let Some(answer) = leader.forward(name, args.values()).await
+                {
+                    return answer;
+                }
+                on_worker(context, args, &extensions, handler).await
             });
             self.failed = self.failed.take().or(registered.err());
         }
@@ -199,6 +213,14 @@ impl Methods {
     fn alias(&mut self, alias: &'static str, name: &'static str) -> Result<(), RegisterError> {
         self.module.register_alias(alias, name)
     }
+}
+
+/// Runs a handler on a worker, under the limits of the request's connection.
+async fn on_worker(context: Arc<Context>, args: Args, extensions: &Extensions, handler: Handler) -> Answer {
+    let pace = pace_of(extensions)?;
+    let job = context.clone();
+    let answer = pace.heavy(context.workers.run(move || handler(&job, &args))).await;
+    answer.unwrap_or_else(|| Err(internal("the request's worker panicked")))
 }
 
 /// Returns the backpressure state of the request's connection.

@@ -4,6 +4,7 @@
 //! bodies, block numbers by hash) and prunes old blocks. The database therefore always ends at a complete block.
 
 mod file;
+mod first;
 mod named;
 mod nodes;
 mod snapshot;
@@ -23,17 +24,16 @@ use redb::{
     WriteTransaction, backends::InMemoryBackend,
 };
 use sp_core::H256;
-use sp_core::storage::{StateVersion, Storage};
-use sp_runtime::Digest;
-use sp_runtime::traits::{BlakeTwo256, Hash as _, Header as _};
-use sp_state_machine::{BackendTransaction, InMemoryBackend as MemoryState, TrieBackend, TrieBackendBuilder};
-use taonet_localnet_runtime::genesis::{block_number, set_genesis_hash};
+use sp_core::storage::Storage;
+use sp_runtime::traits::{BlakeTwo256, Header as _};
+use sp_state_machine::{BackendTransaction, TrieBackend, TrieBackendBuilder};
 use taonet_localnet_runtime::{Header, VERSION};
 
 use file::{Flushing, LazyFile};
 use nodes::{NODES, Node, NodeMemory, NodeName, NodeView, find, row_key};
 use values::Values;
 
+pub(crate) use first::First;
 pub use named::Snapshot;
 pub(crate) use named::Target;
 pub use snapshot::{SnapshotError, load_snapshot};
@@ -214,9 +214,22 @@ impl Store {
         genesis: Option<Storage>,
         history: History,
     ) -> Result<Self, StoreError> {
+        Self::open_from(directory, genesis.map(First::of_genesis), history)
+    }
+
+    /// Opens the chain in `directory`, or creates it with its first block; without a directory the chain is stored in
+    /// memory.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub(crate) fn open_from(
+        directory: Option<&Path>,
+        first: Option<First>,
+        history: History,
+    ) -> Result<Self, StoreError> {
         let flushing = Flushing::default();
         let database = match directory {
-            Some(directory) => open_file(directory, genesis.is_some(), flushing.clone())?,
+            Some(directory) => open_file(directory, first.is_some(), flushing.clone())?,
             None => builder().create_with_backend(InMemoryBackend::new())?,
         };
         let store = Self {
@@ -227,7 +240,7 @@ impl Store {
             flushing,
             path: directory.map(|directory| directory.join(FILE)),
         };
-        store.found(directory, genesis)?;
+        store.found(directory, first)?;
         Ok(store)
     }
 
@@ -244,12 +257,12 @@ impl Store {
             flushing,
             path: None,
         };
-        store.found(None, Some(genesis)).unwrap();
+        store.found(None, Some(First::of_genesis(genesis))).unwrap();
         store
     }
 
     /// Checks an existing chain, or writes the genesis block of a new one.
-    fn found(&self, directory: Option<&Path>, genesis: Option<Storage>) -> Result<(), StoreError> {
+    fn found(&self, directory: Option<&Path>, first: Option<First>) -> Result<(), StoreError> {
         let place = || directory.unwrap_or(Path::new("memory")).to_owned();
         let write = self.database.begin_write()?;
         let (format, spec) = {
@@ -267,22 +280,18 @@ impl Store {
                 return Err(StoreError::Spec { found });
             }
             self.hash(0)?.ok_or(StoreError::Damaged("the genesis block is missing"))?;
-            return genesis.map_or(Ok(()), |genesis| self.check_genesis(genesis));
+            return first.map_or(Ok(()), |first| self.check_first(&first));
         }
-        let First { genesis, head, nodes } = first_block(genesis.ok_or_else(|| StoreError::Missing(place()))?);
+        let first = first.ok_or_else(|| StoreError::Missing(place()))?;
         {
             let mut meta = write.open_table(META)?;
             meta.insert(FORMAT_KEY, FORMAT)?;
             meta.insert(SPEC_KEY, u64::from(VERSION.spec_version))?;
-            // In a fork, as if the blocks after the genesis block were pruned.
-            write.open_table(HEADERS)?.insert(0, genesis.encode().as_slice())?;
-            write.open_table(NUMBERS)?.insert(&genesis.hash.0, 0)?;
         }
-        let first = head.number();
-        let staged = self.stage(head, Vec::new(), nodes);
-        self.write(&write, &[staged])?;
+        let number = first.head().number();
+        self.write_first(&write, first)?;
         write.commit()?;
-        self.memory().settle(first);
+        self.memory().settle(number);
         Ok(())
     }
 
@@ -291,8 +300,12 @@ impl Store {
     /// # Errors
     /// [`StoreError::Genesis`].
     pub(crate) fn check_genesis(&self, genesis: Storage) -> Result<(), StoreError> {
+        self.check_first(&First::of_genesis(genesis))
+    }
+
+    fn check_first(&self, first: &First) -> Result<(), StoreError> {
         let found = self.hash(0)?.ok_or(StoreError::Damaged("the genesis block is missing"))?;
-        let given = first_block(genesis).genesis.hash;
+        let given = first.genesis.hash;
         if given == found { Ok(()) } else { Err(StoreError::Genesis { found, given }) }
     }
 
@@ -307,6 +320,13 @@ impl Store {
     pub(crate) fn oldest(&self) -> Result<u32, StoreError> {
         let headers = self.database.begin_read()?.open_table(HEADERS)?;
         Ok(headers.range(1..)?.next().transpose()?.map_or(0, |(number, _)| number.value()))
+    }
+
+    /// Returns the number of the oldest block whose state is stored.
+    pub(crate) fn oldest_state(&self) -> Result<u32, StoreError> {
+        let bodies = self.database.begin_read()?.open_table(BODIES)?;
+        let first = bodies.first()?.ok_or(StoreError::Damaged("there are no blocks"))?;
+        Ok(first.0.value())
     }
 
     /// Whether the chain has no blocks after its first one.
@@ -549,35 +569,6 @@ fn is_unborn(file: &File) -> io::Result<bool> {
     let mut start = Vec::new();
     file.take(MARK).read_to_end(&mut start)?;
     Ok(start.iter().all(|byte| *byte == 0))
-}
-
-/// The first block with a state, which is the genesis block unless the chain is a fork.
-struct First {
-    genesis: Head,
-    head: Head,
-    nodes: BackendTransaction<BlakeTwo256>,
-}
-
-/// Builds the first block. A fork begins with the block after which it continues, whose parent is the genesis block.
-fn first_block(mut genesis: Storage) -> First {
-    let extrinsics_root = BlakeTwo256::ordered_trie_root(Vec::new(), StateVersion::V0);
-    let block = |number, state: Storage, parent| {
-        let state: MemoryState<BlakeTwo256> = (state, StateVersion::V1).into();
-        let header = Header::new(number, extrinsics_root, *state.root(), parent, Digest::default());
-        (Head::of(header), state.into_storage())
-    };
-    match block_number(&genesis) {
-        0 => {
-            let (head, nodes) = block(0, genesis, H256::zero());
-            First { genesis: head.clone(), head, nodes }
-        }
-        number => {
-            let (first, _) = block(0, genesis.clone(), H256::zero());
-            set_genesis_hash(&mut genesis, first.hash);
-            let (head, nodes) = block(number, genesis, first.hash);
-            First { genesis: first, head, nodes }
-        }
-    }
 }
 
 fn decode_head(bytes: &[u8]) -> Result<Head, StoreError> {

@@ -23,7 +23,10 @@ pub(super) struct Account {
 /// A running chain and its accounts.
 pub(super) struct Announcement<'a> {
     pub(super) node: &'a NodeHandle,
-    pub(super) clock: Clock,
+    /// The schedule of block production; `None` if the node follows another one.
+    pub(super) clock: Option<Clock>,
+    /// URL of the followed node, if any.
+    pub(super) follows: Option<&'a str>,
     pub(super) directory: Option<&'a Path>,
     /// The recording with which the chain began, if given.
     pub(super) forked: Option<&'a Forked>,
@@ -45,7 +48,8 @@ impl Announcement<'_> {
             "port": self.node.address().port(),
             "genesis": format!("{:?}", self.node.genesis()),
             "block": self.node.head().number(),
-            "block_time": clock::name(self.clock),
+            "block_time": self.clock.map(clock::name),
+            "follows": self.follows,
             "data": self.directory,
             "fork": self.forked.map(|Forked { recording, fork }| json!({
                 "origin": recording.origin(),
@@ -64,7 +68,12 @@ impl Announcement<'_> {
         let mut node = facts();
         node.add_row(["WebSocket", &url]);
         node.add_row(["HTTP", &rpc::http(&url)]);
-        node.add_row(["clock", &clock::describe(self.clock)]);
+        if let Some(leader) = self.follows {
+            node.add_row(["follows", leader]);
+        }
+        if let Some(clock) = self.clock {
+            node.add_row(["clock", &clock::describe(clock)]);
+        }
         node.add_row(["genesis", &format!("{:?}", self.node.genesis())]);
         node.add_row(["block", &self.node.head().number().to_string()]);
         let memory = || "in memory, discarded on shutdown".to_owned();

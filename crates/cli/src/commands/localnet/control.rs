@@ -100,6 +100,7 @@ pub(super) fn status(args: &TargetArgs, context: &Context) -> anyhow::Result<()>
             "pool": status["pool"],
             "disk_bytes": status["bytes"],
             "pid": status["pid"],
+            "leader": status["leader"],
         }));
     }
     let clock = match (status["clock"].as_str(), status["blockMillis"].as_u64()) {
@@ -113,7 +114,10 @@ pub(super) fn status(args: &TargetArgs, context: &Context) -> anyhow::Result<()>
     rows.add_row(["genesis", &text(&status["genesis"])]);
     rows.add_row(["oldest block", &status["oldest"].to_string()]);
     rows.add_row(["runtime", &status["specVersion"].to_string()]);
-    rows.add_row(["clock", &clock]);
+    match status["leader"]["url"].as_str() {
+        Some(leader) => rows.add_row(["follows", &format!("{leader}, {}", following(&status["leader"]))]),
+        None => rows.add_row(["clock", &clock]),
+    };
     if let Some(offset) = status["offsetMillis"].as_i64().filter(|offset| *offset != 0) {
         rows.add_row(["clock offset", &format!("{:#}", SignedDuration::from_millis(offset))]);
     }
@@ -121,6 +125,15 @@ pub(super) fn status(args: &TargetArgs, context: &Context) -> anyhow::Result<()>
     rows.add_row(["on disk", &format!("{:.1} MB", status["bytes"].as_f64().unwrap_or_default() / 1e6)]);
     rows.add_row(["process", &status["pid"].to_string()]);
     context.print(&rows.to_string())
+}
+
+/// Describes the connection to the followed node.
+fn following(leader: &Value) -> String {
+    match (leader["connected"].as_bool(), leader["error"].as_str()) {
+        (Some(true), _) => format!("connected, at block {}", leader["height"]),
+        (_, Some(error)) => format!("not connected: {error}"),
+        (_, None) => "connecting".to_owned(),
+    }
 }
 
 pub(super) fn text(value: &Value) -> String {

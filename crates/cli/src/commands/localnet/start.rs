@@ -5,7 +5,10 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
 use clap::Args;
-use taonet_localnet::{Fork, History, Node, NodeConfig, NodeError, NodeHandle, Recording, StoreError};
+use taonet_chain::NodeUrl;
+use taonet_localnet::{
+    Clock, FollowError, Fork, History, Node, NodeConfig, NodeError, NodeHandle, Recording, StoreError,
+};
 use taonet_localnet_runtime::genesis::{ACCOUNTS, genesis};
 use taonet_primitives::{Coldkey, Rao};
 use taonet_service::Shutdown;
@@ -35,6 +38,15 @@ pub(super) struct StartArgs {
     /// Begin a new chain with the state in this file, written by `tao localnet record`
     #[arg(long, value_name = "FILE")]
     fork: Option<PathBuf>,
+    /// Follow the localnet at this URL, such as ws://127.0.0.1:9944: import its blocks, forward submitted extrinsics to
+    /// it, and produce no blocks
+    #[arg(
+        long,
+        value_name = "URL",
+        value_parser = leader,
+        conflicts_with_all = ["block_time", "at", "fork", "endow"]
+    )]
+    follow: Option<String>,
     /// Listen address. Control methods such as `dev_mine` are enabled on loopback only
     #[arg(long, default_value = "127.0.0.1:9944", value_name = "ADDRESS")]
     listen: SocketAddr,
@@ -69,14 +81,15 @@ pub(super) fn run(args: &StartArgs, context: &Context) -> anyhow::Result<()> {
         let shutdown = Shutdown::on_signals().context("cannot install signal handlers")?;
         let readiness = serve_metrics(args.metrics, &shutdown).await?;
         let directory = (!args.memory).then(|| args.data.directory());
-        let endowed = args.endowed()?;
+        let endowed = if args.follow.is_some() { Vec::new() } else { args.endowed()? };
         let (node, forked) = args.start(directory.as_deref(), &endowed).await?;
         let running = Running { pid: std::process::id(), url: node.url() };
         let record = directory.as_deref().map(|directory| running.record(directory)).transpose()?;
         let accounts = accounts(&node, &endowed)?;
         let announcement = Announcement {
             node: &node,
-            clock: args.block_time.0,
+            clock: args.clock(),
+            follows: args.follow.as_deref(),
             directory: directory.as_deref(),
             forked: forked.as_ref(),
             accounts,
@@ -110,6 +123,11 @@ pub(super) fn run(args: &StartArgs, context: &Context) -> anyhow::Result<()> {
 }
 
 impl StartArgs {
+    /// Returns the schedule of block production; `None` if the node follows another one.
+    fn clock(&self) -> Option<Clock> {
+        self.follow.is_none().then_some(self.block_time.0)
+    }
+
     /// Starts the node; also returns what a fork took from its recording.
     async fn start(
         &self,
@@ -136,6 +154,7 @@ impl StartArgs {
         }
         let mut config = NodeConfig::new(genesis);
         config.start = self.at;
+        config.follow.clone_from(&self.follow);
         config.directory = directory.map(Path::to_owned);
         config.clock = self.block_time.0;
         config.history = match self.keep_blocks {
@@ -146,6 +165,14 @@ impl StartArgs {
         config.listen = listen;
         config.dev_methods = listen.ip().is_loopback();
         config.allow_origins.clone_from(&self.allow_origin);
+        if self.follow.is_some() {
+            return match Node::start(config).await {
+                Err(NodeError::Follow(error @ FollowError::Away { .. })) => {
+                    Err(Classified::error(Failure::Network, error.to_string()))
+                }
+                node => Ok((node?, None)),
+            };
+        }
         if endowed.is_empty() && directory.is_some() && forked.is_none() {
             // An existing chain keeps its genesis accounts.
             let mut existing = config.clone();
@@ -179,6 +206,12 @@ impl StartArgs {
 pub(super) struct Forked {
     pub(super) recording: Recording,
     pub(super) fork: Fork,
+}
+
+/// Checks the URL of the node to follow.
+fn leader(text: &str) -> Result<String, &'static str> {
+    let is_url = text.starts_with("ws://") && text.parse::<NodeUrl>().is_ok();
+    if is_url { Ok(text.to_owned()) } else { Err("expected ws://HOST:PORT") }
 }
 
 /// Parses an origin in the form that browsers send.

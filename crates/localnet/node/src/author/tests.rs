@@ -11,7 +11,7 @@ use crate::chain::News;
 use crate::pool::{Pool, PoolLimits};
 use crate::store::{History, Store};
 
-fn author() -> Author {
+pub(super) fn author() -> Author {
     author_on(Store::open(None, Some(genesis::genesis(&[]).unwrap()), History::Archive).unwrap())
 }
 

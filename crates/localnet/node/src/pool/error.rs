@@ -1,6 +1,8 @@
 //! Errors of extrinsic submission, with the error codes of the real chain's node.
 
 use codec::Encode;
+use jsonrpsee::types::ErrorObjectOwned;
+use serde_json::value::RawValue;
 use sp_core::H256;
 use sp_runtime::transaction_validity::{InvalidTransaction, TransactionValidityError, UnknownTransaction};
 
@@ -46,6 +48,19 @@ pub enum SubmitError {
     /// The chain's state cannot be read.
     #[error("cannot read the chain: {0}")]
     Store(#[from] StoreError),
+    /// The followed node refused the extrinsic.
+    #[error("{message}")]
+    Forwarded {
+        /// The JSON-RPC error code.
+        code: i32,
+        /// The text of the JSON-RPC error.
+        message: String,
+        /// The `data` text of the JSON-RPC error, if any.
+        data: Option<String>,
+    },
+    /// The followed node does not respond.
+    #[error("the followed node at {0} does not respond; hint: submit the extrinsic again when it is back")]
+    Away(String),
     /// The node is shutting down.
     #[error("the node is shutting down; hint: submit the extrinsic again after the restart")]
     Stopping,
@@ -61,6 +76,12 @@ impl From<TransactionValidityError> for SubmitError {
 }
 
 impl SubmitError {
+    /// Returns the refusal of the followed node.
+    pub(crate) fn forwarded(error: &ErrorObjectOwned) -> Self {
+        let text = |data: &RawValue| serde_json::from_str(data.get()).unwrap_or_else(|_| data.get().to_owned());
+        Self::Forwarded { code: error.code(), message: error.message().to_owned(), data: error.data().map(text) }
+    }
+
     /// Returns the JSON-RPC error code.
     pub fn code(&self) -> i32 {
         match self {
@@ -73,7 +94,8 @@ impl SubmitError {
             Self::Priority { .. } => 1014,
             Self::Full => 1016,
             Self::NoTags => 1019,
-            Self::Store(_) | Self::Stopping => 1040,
+            Self::Forwarded { code, .. } => *code,
+            Self::Store(_) | Self::Away(_) | Self::Stopping => 1040,
         }
     }
 
@@ -90,6 +112,7 @@ impl SubmitError {
             Self::Priority { .. } => Some(
                 "The transaction has too low priority to replace another transaction already in the pool.".to_owned(),
             ),
+            Self::Forwarded { data, .. } => data.clone(),
             Self::Full => Some("The transaction couldn't enter the pool because of the limit".to_owned()),
             Self::NoTags => Some("Transaction does not provide any tags, so the pool can't identify it".to_owned()),
             _ => None,

@@ -1,19 +1,25 @@
 //! `author_` methods: submission of extrinsics.
 
-use jsonrpsee::core::SubscriptionError;
-use jsonrpsee::types::Params;
-use serde_json::{Value, json};
 use std::sync::Arc;
+
+use jsonrpsee::core::SubscriptionError;
+use jsonrpsee::core::client::Subscription;
+use jsonrpsee::types::Params;
+use serde::Deserialize as _;
+use serde_json::{Value, json};
+use sp_core::H256;
 
 use super::error::{Answer, internal, submit};
 use super::params::Args;
 use super::subscribe::Asked;
 use super::{Context, Methods, RegisterError};
+use crate::chain::Chain;
+use crate::follow::imported;
 use crate::pool::{TxEvent, Watcher};
 
 pub(super) fn register(methods: &mut Methods) -> Result<(), RegisterError> {
-    methods.heavy(&["author_submitExtrinsic"], submit_extrinsic);
-    methods.heavy(&["author_pendingExtrinsics"], |context, _| {
+    methods.forwarded(&["author_submitExtrinsic"], submit_extrinsic);
+    methods.forwarded(&["author_pendingExtrinsics"], |context, _| {
         let mut room = context.room();
         context.chain.pool.pending().iter().map(|bytes| room.hex(bytes)).collect::<Result<_, _>>().map(Value::Array)
     });
@@ -48,6 +54,12 @@ async fn watch(params: Params<'static>, asked: Asked, context: Arc<Context>) -> 
         Err(error) => return asked.reject(error).await,
     };
     let chain = context.chain.clone();
+    if let Some(leader) = &chain.leader {
+        return match leader.watch(bytes).await {
+            Ok(events) => relay(events, asked, &chain).await,
+            Err(error) => asked.reject(submit(&error)).await,
+        };
+    }
     let submitted = asked.pace.heavy(context.workers.run(move || chain.submit(bytes, watcher))).await;
     match submitted {
         Some(Ok(_)) => {}
@@ -63,6 +75,33 @@ async fn watch(params: Params<'static>, asked: Asked, context: Arc<Context>) -> 
         let Some(event) = event else { return Ok(()) };
         feed.send(&to_json(event)).await?;
         if event.is_last() {
+            return Ok(());
+        }
+    }
+}
+
+/// Relays the followed node's reports on an extrinsic, those of its block once this node has the block.
+async fn relay(mut events: Subscription<Value>, asked: Asked, chain: &Chain) -> Result<(), SubscriptionError> {
+    let feed = asked.accept().await?;
+    loop {
+        let event = tokio::select! {
+            () = feed.sink.closed() => return Ok(()),
+            event = events.next() => event,
+        };
+        // The connection is lost: like a node that shuts down.
+        let Some(Ok(event)) = event else { return feed.send(&to_json(TxEvent::Dropped)).await };
+        let [in_block, finalized] = ["inBlock", "finalized"].map(|name| event.get(name));
+        if let Some(hash) = in_block.or(finalized).and_then(|hash| H256::deserialize(hash).ok()) {
+            tokio::select! {
+                () = feed.sink.closed() => return Ok(()),
+                () = imported(chain, hash) => {}
+            }
+        }
+        feed.send(&event).await?;
+        let is_last = finalized.is_some()
+            || event.get("usurped").is_some()
+            || ["dropped", "invalid"].iter().any(|last| event == *last);
+        if is_last {
             return Ok(());
         }
     }

@@ -51,15 +51,18 @@ pub(super) fn register(methods: &mut Methods) -> Result<(), RegisterError> {
         Ok(json!(path))
     });
     methods.heavy(&["dev_takeSnapshot"], |context, args| {
-        let taken = context.chain.store.take(&args.name(0, "a snapshot")?).map_err(|failure| snapshot(&failure))?;
-        Ok(named(&taken))
+        let name = args.name(0, "a snapshot")?;
+        let taken = context.chain.snapshots().and_then(|store| store.take(&name));
+        Ok(named(&taken.map_err(|failure| snapshot(&failure))?))
     });
     methods.heavy(&["dev_listSnapshots"], |context, _| {
         let snapshots = context.chain.store.snapshots().map_err(|failure| snapshot(&failure))?;
         Ok(snapshots.iter().map(named).collect())
     });
     methods.heavy(&["dev_dropSnapshot"], |context, args| {
-        context.chain.store.forget(&args.name(0, "a snapshot")?).map_err(|failure| snapshot(&failure))?;
+        let name = args.name(0, "a snapshot")?;
+        let dropped = context.chain.snapshots().and_then(|store| store.forget(&name));
+        dropped.map_err(|failure| snapshot(&failure))?;
         Ok(json!(true))
     });
     methods.command("dev_revertSnapshot", |args| Ok(Goal::Revert(args.name(0, "a snapshot")?)))?;
@@ -122,6 +125,7 @@ fn status(context: &Context, _: &Args) -> Answer {
         "bytes": chain.store.bytes(),
         "nodes": chain.store.node_count().map_err(|failure| store(&failure))?,
         "pid": std::process::id(),
+        "leader": chain.leader.as_ref().map(|leader| leader.status()),
     }))
 }
 

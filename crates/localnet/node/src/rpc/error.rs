@@ -12,7 +12,8 @@ use crate::store::{SnapshotError, StoreError};
 
 /// Error code of a `state_` request for too many keys.
 const COUNT: i32 = 4002;
-const CLIENT: i32 = 4003;
+/// Error code of requests whose block or state is not stored.
+pub(crate) const CLIENT: i32 = 4003;
 /// Error code of `payment_` methods.
 const PAYMENT_RUNTIME: i32 = 1;
 /// Error code of `dev_` methods.

@@ -86,6 +86,11 @@ impl Args {
         }
     }
 
+    /// Returns all given parameters.
+    pub(crate) fn values(&self) -> &[Value] {
+        &self.0
+    }
+
     pub(crate) fn value(&self, position: usize) -> &Value {
         self.0.get(position).unwrap_or(&Value::Null)
     }

@@ -6,21 +6,39 @@ use super::error::{Answer, submit};
 use super::params::Args;
 use super::{Context, Methods};
 
+/// The name of the node software.
+pub(crate) const NAME: &str = "taonet localnet";
+/// The role of a node that produces blocks.
+pub(crate) const PRODUCER: &str = "Authority";
+
 pub(super) fn register(methods: &mut Methods) {
     methods.light(&["system_chain"], |_, _| Ok(json!("Bittensor")));
-    methods.light(&["system_name"], |_, _| Ok(json!("taonet localnet")));
+    methods.light(&["system_name"], |_, _| Ok(json!(NAME)));
     methods.light(&["system_version"], |_, _| Ok(json!(env!("CARGO_PKG_VERSION"))));
     methods.light(&["system_chainType"], |_, _| Ok(json!("Local")));
     methods
         .light(&["system_properties"], |_, _| Ok(json!({"ss58Format": 42, "tokenDecimals": 9, "tokenSymbol": "TAO"})));
-    methods.light(&["system_health"], |_, _| Ok(json!({"peers": 0, "isSyncing": false, "shouldHavePeers": false})));
-    methods.light(&["system_nodeRoles"], |_, _| Ok(json!(["Authority"])));
+    methods.light(&["system_health"], health);
+    methods.light(&["system_nodeRoles"], |context, _| {
+        Ok(json!([if context.chain.leader.is_some() { "Full" } else { PRODUCER }]))
+    });
     methods.light(&["system_peers"], |_, _| Ok(json!([])));
     methods.light(&["system_syncState"], |context, _| {
         let number = context.chain.head().number();
-        Ok(json!({"startingBlock": 0, "currentBlock": number, "highestBlock": number}))
+        let highest = context.chain.leader.as_ref().map_or(number, |leader| leader.height().max(number));
+        Ok(json!({"startingBlock": 0, "currentBlock": number, "highestBlock": highest}))
     });
-    methods.heavy(&["system_accountNextIndex", "account_nextIndex"], next_index);
+    methods.forwarded(&["system_accountNextIndex", "account_nextIndex"], next_index);
+}
+
+/// The only peer of a node is the one that it follows.
+fn health(context: &Context, _: &Args) -> Answer {
+    let chain = &context.chain;
+    let Some(leader) = &chain.leader else {
+        return Ok(json!({"peers": 0, "isSyncing": false, "shouldHavePeers": false}));
+    };
+    let is_behind = chain.head().number() < leader.height();
+    Ok(json!({"peers": u8::from(leader.is_connected()), "isSyncing": is_behind, "shouldHavePeers": true}))
 }
 
 fn next_index(context: &Context, args: &Args) -> Answer {

@@ -1,6 +1,8 @@
 use std::collections::BTreeSet;
 
-use sp_state_machine::{Backend, OverlayedChanges};
+use sp_core::storage::StateVersion;
+use sp_runtime::Digest;
+use sp_state_machine::{Backend, InMemoryBackend as MemoryState, OverlayedChanges};
 
 use super::*;
 
@@ -284,4 +286,54 @@ fn a_file_that_is_no_database_is_refused() {
     let directory = tempfile::tempdir().unwrap();
     fs::write(directory.path().join(FILE), b"no database").unwrap();
     assert!(Store::open(Some(directory.path()), Some(genesis()), History::Archive).is_err());
+}
+
+/// Returns block 7 of another chain with this state, and its genesis block.
+fn leader_block(state: &Storage) -> (Head, Head) {
+    let trie: MemoryState<BlakeTwo256> = (state.clone(), StateVersion::V1).into();
+    let genesis = Header::new(0, H256::zero(), H256::repeat_byte(1), H256::zero(), Digest::default());
+    let header = Header::new(7, H256::zero(), *trie.root(), H256::repeat_byte(6), Digest::default());
+    (Head::of(genesis), Head::of(header))
+}
+
+#[test]
+fn a_chain_begins_anew_with_another_block() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = Store::open(Some(directory.path()), Some(genesis()), History::Archive).unwrap();
+    store.take("mark").unwrap();
+    let left = grow(&store, 20, &[3]);
+    assert!(!store.is_follower().unwrap());
+    // A value that differs, and one that both chains have.
+    let mut state = genesis();
+    state.top.insert(b"a".to_vec(), vec![7; 70]);
+    let (other, head) = leader_block(&state);
+    let first = |state: &Storage| First::of_leader(other.clone(), head.clone(), vec![vec![1, 2]], state.top.clone());
+    let wrong = first(&genesis()).err().unwrap();
+    assert_ne!(wrong, *head.header.state_root());
+    store.restart(first(&state).ok().unwrap()).unwrap();
+    assert!(store.is_follower().unwrap());
+    assert_eq!((store.head().unwrap(), store.oldest_state().unwrap()), (head.clone(), 7));
+    assert_eq!((store.hash(0).unwrap(), store.header(left.hash).unwrap()), (Some(other.hash), None));
+    assert_eq!(store.block(head.hash).unwrap(), Some((head.clone(), vec![vec![1, 2]])));
+    assert!(store.snapshots().unwrap().is_empty());
+    let kept: Vec<_> = state.top.clone().into_iter().collect();
+    assert_eq!(pairs(&store, &head), kept);
+    // It goes on, and survives a restart.
+    let newest = grow(&store, 10, &[2, 3]);
+    assert_eq!(newest.number(), 17);
+    let reached = reachable(&store);
+    let stored: BTreeSet<_> = {
+        let table = store.database.begin_read().unwrap().open_table(NODES).unwrap();
+        table.iter().unwrap().map(|row| row.unwrap().0.value().to_vec()).collect()
+    };
+    assert_eq!(stored, reached, "nodes of the earlier chain");
+    let kept = pairs(&store, &newest);
+    drop(store);
+    let store = Store::open(Some(directory.path()), None, History::Archive).unwrap();
+    assert_eq!((store.head().unwrap(), pairs(&store, &newest)), (newest.clone(), kept));
+    assert!(store.is_follower().unwrap());
+    store.set_own().unwrap();
+    assert!(!store.is_follower().unwrap());
+    // A named snapshot can be taken again.
+    assert_eq!(store.take("mark").unwrap().hash, newest.hash);
 }

@@ -140,7 +140,7 @@ fn check_sums(pairs: &[(Vec<u8>, Vec<u8>)]) {
 }
 
 /// Reads all keys and values after a block, compares their root with the header's, and checks their sums.
-async fn check_state(node: &NodeHandle, hash: &Value) {
+pub(crate) async fn check_state(node: &NodeHandle, hash: &Value) {
     let mut pairs: Vec<(Vec<u8>, Vec<u8>)> = Vec::new();
     loop {
         let last = pairs.last().map(|(key, _)| hex(key));

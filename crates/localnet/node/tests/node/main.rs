@@ -6,6 +6,7 @@ mod crash;
 mod dry_run;
 mod extrinsics;
 mod flood;
+mod follow;
 mod fork;
 mod fuzz;
 mod idle;

@@ -1,0 +1,167 @@
+//! Blocks that another node produced: their execution here, and its comparison with their headers.
+
+use std::collections::BTreeMap;
+use std::fmt::Debug;
+
+use codec::Encode;
+use sp_core::H256;
+use sp_core::storage::StateVersion;
+use sp_runtime::ApplyExtrinsicResult;
+use sp_runtime::traits::{BlakeTwo256, Header as _};
+use sp_state_machine::BackendTransaction;
+use taonet_localnet_runtime::Header;
+use taonet_localnet_runtime::dev::StorageEntry;
+
+use crate::execute::{CallError, Overlay, call, call_as};
+use crate::store::{First, Head, KnownState};
+
+/// Why a block of another node was refused.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ImportError {
+    /// The block does not follow the newest block.
+    #[error("block {number} ({hash:?}) has parent {parent:?}, but the newest block is {newest:?}")]
+    Parent {
+        /// The block's height.
+        number: u32,
+        /// The block's hash.
+        hash: H256,
+        /// The parent in the block's header.
+        parent: H256,
+        /// The newest block.
+        newest: H256,
+    },
+    /// A call to the runtime failed.
+    #[error("cannot execute block {number} ({hash:?}): {source}")]
+    Call {
+        /// The block's height.
+        number: u32,
+        /// The block's hash.
+        hash: H256,
+        /// The error of the call.
+        source: CallError,
+    },
+    /// The runtime refused an extrinsic of the block.
+    #[error("cannot execute block {number} ({hash:?}): its extrinsic {index} is refused: {reason}")]
+    Extrinsic {
+        /// The block's height.
+        number: u32,
+        /// The block's hash.
+        hash: H256,
+        /// The index of the extrinsic in the block.
+        index: usize,
+        /// The runtime's reason.
+        reason: String,
+    },
+    /// The state of the block's parent cannot be read.
+    #[error("cannot execute block {number} ({hash:?}): {reason}")]
+    State {
+        /// The block's height.
+        number: u32,
+        /// The block's hash.
+        hash: H256,
+        /// Why the state cannot be read.
+        reason: String,
+    },
+    /// The result of the block's execution here differs from the block's header.
+    #[error(
+        "block {number} ({hash:?}) differs from its result on this node: its {part} is {given}, here it is {own}; \
+         hint: run the same version of tao on both nodes"
+    )]
+    Differs {
+        /// The block's height.
+        number: u32,
+        /// The block's hash.
+        hash: H256,
+        /// The part of the header that differs.
+        part: &'static str,
+        /// The value in the block's header.
+        given: String,
+        /// The value on this node.
+        own: String,
+    },
+}
+
+/// A block that another node produced.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Block {
+    pub(crate) head: Head,
+    pub(crate) extrinsics: Vec<Vec<u8>>,
+}
+
+impl Block {
+    /// Returns the error that a part of the block's header differs from its result here.
+    pub(super) fn differs(&self, part: &'static str, given: &impl Debug, own: &impl Debug) -> ImportError {
+        let (given, own) = (format!("{given:?}"), format!("{own:?}"));
+        ImportError::Differs { number: self.head.number(), hash: self.head.hash, part, given, own }
+    }
+}
+
+/// A block that another node produced, with its complete state and the genesis block of its chain.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Start {
+    pub(crate) genesis: Head,
+    pub(crate) block: Block,
+    pub(crate) state: BTreeMap<Vec<u8>, Vec<u8>>,
+}
+
+impl Start {
+    /// Builds the first block of a chain.
+    ///
+    /// # Errors
+    /// [`ImportError::Differs`] if the state is not that of the block.
+    pub(crate) fn first(self) -> Result<First, ImportError> {
+        let Self { genesis, block, state } = self;
+        First::of_leader(genesis, block.head.clone(), block.extrinsics.clone(), state)
+            .map_err(|own| block.differs("state root", block.head.header.state_root(), &own))
+    }
+}
+
+/// The effect of an imported block.
+pub(super) struct Executed {
+    pub(super) nodes: BackendTransaction<BlakeTwo256>,
+    pub(super) changes: Vec<StorageEntry>,
+}
+
+/// Executes a block on the state of its parent.
+///
+/// # Errors
+/// [`ImportError`] if the block does not follow `parent`, is invalid, or has another result than its header says.
+pub(super) fn execute(parent: &Head, state: &KnownState, block: &Block) -> Result<Executed, ImportError> {
+    let (hash, header, number) = (block.head.hash, &block.head.header, block.head.number());
+    if *header.parent_hash() != parent.hash || number != parent.number().saturating_add(1) {
+        return Err(ImportError::Parent { number, hash, parent: *header.parent_hash(), newest: parent.hash });
+    }
+    let failed = |source| ImportError::Call { number, hash, source };
+    let mut overlay = Overlay::default();
+    call(&mut overlay, state, "Core_initialize_block", &header.encode()).map_err(failed)?;
+    for (index, extrinsic) in block.extrinsics.iter().enumerate() {
+        let applied: ApplyExtrinsicResult =
+            call_as(&mut overlay, state, "BlockBuilder_apply_extrinsic", extrinsic).map_err(failed)?;
+        let refused = |reason: String| ImportError::Extrinsic { number, hash, index, reason };
+        // A call that fails is part of a valid block.
+        let _ = applied.map_err(|error| refused(error.to_string()))?;
+    }
+    let own: Header = call_as(&mut overlay, state, "BlockBuilder_finalize_block", &[]).map_err(failed)?;
+    if own.extrinsics_root() != header.extrinsics_root() {
+        return Err(block.differs("extrinsics root", header.extrinsics_root(), own.extrinsics_root()));
+    }
+    if own.digest() != header.digest() {
+        return Err(block.differs("digest", header.digest(), own.digest()));
+    }
+    let changes = overlay.drain_storage_changes(state, StateVersion::V1).map_err(|reason| ImportError::State {
+        number,
+        hash,
+        reason,
+    })?;
+    if changes.transaction_storage_root != *header.state_root() {
+        return Err(block.differs("state root", header.state_root(), &changes.transaction_storage_root));
+    }
+    if own != *header {
+        return Err(block.differs("header", header, &own));
+    }
+    Ok(Executed { nodes: changes.transaction, changes: changes.main_storage_changes })
+}
+
+#[cfg(test)]
+mod tests;

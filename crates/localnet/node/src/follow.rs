@@ -1,0 +1,344 @@
+//! Following another node: a node imports the blocks of its leader, and forwards extrinsics to it.
+//!
+//! The follower only uses the leader's public JSON-RPC methods, and trusts none of its answers: it executes each block
+//! and compares the result with the header. A revert of the leader shows as a head that does not follow the follower's
+//! own: the follower reverts to the newest block that both chains have. Only if there is none, or if the leader has
+//! pruned the next block, does the follower fetch a complete state and begin there anew.
+
+mod leader;
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use sp_core::H256;
+use taonet_localnet_runtime::VERSION;
+use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio::time::{sleep, timeout};
+
+use crate::author::{AuthorError, Block, Goal, ImportError, Start};
+use crate::chain::Chain;
+use crate::meter;
+use crate::node::Control;
+use crate::store::{First, Head, History, StoreError};
+pub(crate) use leader::Leader;
+use leader::{Link, PAGE};
+
+/// The first pause before a reconnect, doubled with every failure.
+const FIRST_PAUSE: Duration = Duration::from_millis(200);
+/// The longest pause before a reconnect.
+const MAX_PAUSE: Duration = Duration::from_secs(5);
+/// The pause after the leader's chain changed while it was read.
+const CHANGED_PAUSE: Duration = Duration::from_millis(50);
+/// Maximum number of blocks that are imported at once.
+const BLOCKS: u32 = 64;
+/// Maximum time for which a report on an extrinsic waits for the import of its block.
+const IMPORT_WITHIN: Duration = Duration::from_secs(30);
+
+/// Why a node does not follow its leader.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum FollowError {
+    /// The leader does not respond.
+    #[error("cannot reach the node to follow at {url}: {reason}; hint: start that node first, or check the URL")]
+    Away {
+        /// URL of the leader.
+        url: String,
+        /// The error of the connection.
+        reason: String,
+    },
+    /// The leader refused a request, or its response is malformed.
+    #[error("the followed node at {url} answered {method} with an error: {reason}")]
+    Answer {
+        /// URL of the leader.
+        url: String,
+        /// The JSON-RPC method.
+        method: &'static str,
+        /// The error.
+        reason: String,
+    },
+    /// The URL is that of another node software.
+    #[error("the node at {url} is {found:?}, which cannot be followed; hint: follow a tao localnet")]
+    NotLocalnet {
+        /// URL of the node.
+        url: String,
+        /// The name of the node software.
+        found: String,
+    },
+    /// The leader follows another node, possibly this one.
+    #[error("the node at {0} follows another node; hint: follow that one")]
+    Follower(String),
+    /// The leader has a different runtime.
+    #[error(
+        "the node at {url} has runtime version {found}, expected {}; hint: run the same version of tao on both nodes",
+        VERSION.spec_version
+    )]
+    Runtime {
+        /// URL of the leader.
+        url: String,
+        /// The runtime version of the leader.
+        found: u32,
+    },
+    /// The leader has a different chain.
+    #[error(
+        "the node at {url} has genesis {found:?}, but the chain of this node {own:?}; hint: delete this node's chain \
+         with tao localnet reset, or follow another node"
+    )]
+    Genesis {
+        /// URL of the leader.
+        url: String,
+        /// Hash of the leader's genesis block.
+        found: H256,
+        /// Hash of this node's genesis block.
+        own: H256,
+    },
+    /// The leader's chain changed while it was read; a retry reads the new one.
+    #[error("the chain of the node at {0} changed while it was read")]
+    Changed(String),
+    /// A block of the leader was refused, or not written.
+    #[error(transparent)]
+    Author(#[from] AuthorError),
+    /// Reading this node's chain failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Fetches the first block of a new chain that follows a leader.
+///
+/// # Errors
+/// [`FollowError`].
+pub(crate) async fn first_block(leader: &Leader, history: History) -> Result<First, FollowError> {
+    let link = leader.connect().await?;
+    loop {
+        match fetch(&link, history, &link.head().await?).await {
+            Err(FollowError::Changed(_)) => sleep(CHANGED_PAUSE).await,
+            fetched => return Ok(fetched?.first().map_err(AuthorError::from)?),
+        }
+    }
+}
+
+/// Fetches the leader's oldest block that belongs to the history, with its state.
+async fn fetch(link: &Link, history: History, newest: &Head) -> Result<Start, FollowError> {
+    let mut oldest = match history {
+        History::Last(blocks) => newest.number().saturating_add(1).saturating_sub(blocks),
+        History::Archive => 0,
+    };
+    let genesis = link.genesis().await?;
+    let mut block = link.block(newest.hash).await?.ok_or_else(|| link.changed())?;
+    while oldest < block.head.number() {
+        let middle = oldest.midpoint(block.head.number());
+        match link.block_at(middle).await? {
+            Some(found) => block = found,
+            None => oldest = middle.saturating_add(1),
+        }
+    }
+    let mut skip = BLOCKS;
+    loop {
+        let number = block.head.number();
+        tracing::info!(block = number, "fetching the state of the followed node");
+        match link.state(block.head.hash).await {
+            Ok(state) => {
+                meter::state_fetched();
+                return Ok(Start { genesis, block, state });
+            }
+            // The leader pruned the block meanwhile, and keeps a later one for longer.
+            Err(FollowError::Changed(_)) if number < newest.number() => {
+                let later = number.saturating_add(skip).min(newest.number());
+                skip = skip.saturating_mul(2);
+                block = link.block_at(later).await?.ok_or_else(|| link.changed())?;
+            }
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// Waits until the chain has the block with this hash, for at most [`IMPORT_WITHIN`].
+pub(crate) async fn imported(chain: &Chain, hash: H256) {
+    let (_, mut news) = chain.follow();
+    let has_block = || match chain.store.header(hash) {
+        Ok(header) => header.is_some_and(|header| header.number <= chain.head().number()),
+        Err(_) => false,
+    };
+    let arrival = async {
+        while !has_block() {
+            if let Err(RecvError::Closed) = news.recv().await {
+                break;
+            }
+        }
+    };
+    // The report is true even if the block is not here yet.
+    let _ = timeout(IMPORT_WITHIN, arrival).await;
+}
+
+/// The task that follows a leader, which ends when it is dropped.
+pub(crate) struct Following(JoinHandle<Infallible>);
+
+impl Drop for Following {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// A node's side of following a leader.
+pub(crate) struct Follower {
+    chain: Arc<Chain>,
+    leader: Arc<Leader>,
+    control: Control,
+    history: History,
+}
+
+impl Follower {
+    /// Starts to follow a leader.
+    pub(crate) fn start(chain: Arc<Chain>, leader: Arc<Leader>, control: Control, history: History) -> Following {
+        let follower = Self { chain, leader, control, history };
+        Following(tokio::spawn(follower.run()))
+    }
+
+    /// Follows the leader, and reconnects when it is lost.
+    async fn run(self) -> Infallible {
+        let (mut pause, mut told) = (FIRST_PAUSE, None);
+        loop {
+            let Err(error) = self.follow().await;
+            if self.leader.is_followed() {
+                (pause, told) = (FIRST_PAUSE, None);
+            }
+            let error = error.to_string();
+            if told.as_ref() != Some(&error) {
+                tracing::warn!(leader = self.leader.url(), error, "not following");
+            }
+            self.leader.lost(&error);
+            told = Some(error);
+            sleep(pause).await;
+            pause = pause.saturating_mul(2).min(MAX_PAUSE);
+        }
+    }
+
+    /// Follows the leader until the connection is lost, or a block is refused.
+    async fn follow(&self) -> Result<Infallible, FollowError> {
+        let link = self.leader.connect().await?;
+        let found = link.genesis().await?.hash;
+        if found != self.chain.genesis {
+            return Err(FollowError::Genesis { url: link.url().to_owned(), found, own: self.chain.genesis });
+        }
+        let mut heads = link.heads().await?;
+        let (arrived, mut arrivals) = watch::channel(());
+        // Reads without pause: the client drops a subscription whose notifications are not read.
+        let read = async {
+            while let Some(head) = heads.next().await {
+                let head = head.map_err(|error| link.malformed("chain_subscribeNewHeads", &error))?;
+                self.leader.set_height(head.number);
+                arrived.send_replace(());
+            }
+            Err::<Infallible, _>(link.closed())
+        };
+        let import = async {
+            loop {
+                self.catch_up(&link).await?;
+                if arrivals.changed().await.is_err() {
+                    return Err::<Infallible, FollowError>(link.closed());
+                }
+            }
+        };
+        tokio::select! {
+            ended = read => ended,
+            ended = import => ended,
+        }
+    }
+
+    /// Imports blocks until this node has the leader's newest one.
+    async fn catch_up(&self, link: &Link) -> Result<(), FollowError> {
+        loop {
+            let (newest, own) = (link.head().await?, self.chain.head());
+            self.leader.set_height(newest.number());
+            let is_done = own.hash == newest.hash;
+            if !is_done {
+                match self.approach(link, &own, &newest).await {
+                    Err(FollowError::Changed(_)) => {
+                        sleep(CHANGED_PAUSE).await;
+                        continue;
+                    }
+                    done => done?,
+                }
+            }
+            if !self.leader.is_followed() {
+                tracing::info!(leader = self.leader.url(), block = self.chain.head().number(), "following");
+                self.leader.followed(link);
+            }
+            if is_done {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Imports the next blocks of the leader, reverts to a block that it has, or fetches its state.
+    async fn approach(&self, link: &Link, own: &Head, newest: &Head) -> Result<(), FollowError> {
+        if newest.header.parent_hash == own.hash {
+            let block = link.block(newest.hash).await?.ok_or_else(|| link.changed())?;
+            return self.import(link, vec![block]).await;
+        }
+        match self.common(link, own, newest).await? {
+            Some((number, _)) if number == own.number() => {
+                let first = number.saturating_add(1);
+                let last = number.saturating_add(BLOCKS).min(newest.number());
+                let hashes = link.hashes(first..=last).await?;
+                let mut blocks = Vec::new();
+                // A hash is missing if the leader has reverted.
+                for hash in hashes.into_iter().map_while(|hash| hash) {
+                    let Some(block) = link.block(hash).await? else { break };
+                    blocks.push(block);
+                }
+                if !blocks.is_empty() {
+                    return self.import(link, blocks).await;
+                }
+                // The leader still has the newest block, so it has pruned the next one.
+                let later = newest.number();
+                match link.hashes(later..=later).await?.first() {
+                    Some(Some(_)) => self.begin_anew(link, newest).await,
+                    _ => Err(link.changed()),
+                }
+            }
+            Some((_, hash)) => {
+                self.control.send(Goal::Rewind(hash)).await?;
+                Ok(())
+            }
+            None => self.begin_anew(link, newest).await,
+        }
+    }
+
+    /// Returns the newest block that both chains have, among those whose state is stored here.
+    async fn common(&self, link: &Link, own: &Head, newest: &Head) -> Result<Option<(u32, H256)>, FollowError> {
+        let oldest = self.chain.store.oldest_state()?;
+        let mut last = own.number().min(newest.number());
+        let mut count = 1;
+        while last >= oldest {
+            let first = last.saturating_add(1).saturating_sub(count).max(oldest);
+            let hashes = link.hashes(first..=last).await?;
+            for (number, hash) in (first..=last).rev().zip(hashes.into_iter().rev()) {
+                if let Some(hash) = hash
+                    && self.chain.store.hash(number)? == Some(hash)
+                {
+                    return Ok(Some((number, hash)));
+                }
+            }
+            let Some(before) = first.checked_sub(1) else { break };
+            (last, count) = (before, PAGE);
+        }
+        Ok(None)
+    }
+
+    async fn import(&self, link: &Link, blocks: Vec<Block>) -> Result<(), FollowError> {
+        match self.control.send(Goal::Import(blocks)).await {
+            Err(AuthorError::Import(ImportError::Parent { .. })) => Err(link.changed()),
+            done => done.map(drop).map_err(FollowError::from),
+        }
+    }
+
+    /// Replaces the chain by a state of the leader.
+    async fn begin_anew(&self, link: &Link, newest: &Head) -> Result<(), FollowError> {
+        let start = fetch(link, self.history, newest).await?;
+        self.control.send(Goal::Restart(Box::new(start))).await?;
+        Ok(())
+    }
+}

@@ -1,0 +1,318 @@
+//! The followed node: the connection to it, its answers, and whether it responds.
+
+use std::collections::BTreeMap;
+use std::fmt::Display;
+use std::ops::RangeInclusive;
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::time::Duration;
+
+use jsonrpsee::core::client::{ClientT, Error as ClientError, Subscription, SubscriptionClientT};
+use jsonrpsee::core::params::ArrayParams;
+use jsonrpsee::core::traits::ToRpcParams;
+use jsonrpsee::ws_client::{PingConfig, WsClient, WsClientBuilder};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+use sp_core::{Bytes, H256};
+use taonet_localnet_runtime::{Header, VERSION};
+
+use super::FollowError;
+use crate::author::Block;
+use crate::meter;
+use crate::pool::SubmitError;
+use crate::rpc::{Answer, CLIENT_ERROR, NAME, PRODUCER, RpcLimits};
+use crate::store::Head;
+
+/// Timeout of connecting.
+const CONNECT_WITHIN: Duration = Duration::from_secs(5);
+/// Timeout of a response.
+const ANSWER_WITHIN: Duration = Duration::from_secs(30);
+/// Interval of the pings that detect a leader which no longer responds.
+const PING_EVERY: Duration = Duration::from_secs(2);
+/// Duration without any message after which the connection is closed.
+const SILENT_FOR: Duration = Duration::from_secs(10);
+/// Number of storage keys or block numbers in a request.
+pub(super) const PAGE: u32 = 1_000;
+
+/// A followed node.
+#[derive(Debug)]
+pub(crate) struct Leader {
+    url: String,
+    state: RwLock<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// The connection, while the leader is followed.
+    client: Option<Arc<WsClient>>,
+    height: u32,
+    error: Option<String>,
+}
+
+impl Leader {
+    pub(crate) fn new(url: String) -> Self {
+        meter::leader_up(false);
+        Self { url, state: RwLock::default() }
+    }
+
+    /// Returns the URL of the leader.
+    pub(crate) fn url(&self) -> &str {
+        &self.url
+    }
+
+    fn read(&self) -> RwLockReadGuard<'_, State> {
+        self.state.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, State> {
+        self.state.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether this node is connected to the leader and imports its blocks.
+    pub(crate) fn is_connected(&self) -> bool {
+        self.read().client.as_ref().is_some_and(|client| client.is_connected())
+    }
+
+    /// Returns the height of the leader's newest known block.
+    pub(crate) fn height(&self) -> u32 {
+        self.read().height
+    }
+
+    /// Returns the state of the connection for `dev_status`.
+    pub(crate) fn status(&self) -> Value {
+        let connected = self.is_connected();
+        let state = self.read();
+        json!({"url": self.url, "connected": connected, "height": state.height, "error": state.error})
+    }
+
+    pub(super) fn set_height(&self, height: u32) {
+        self.write().height = height;
+        meter::leader_height(height);
+    }
+
+    /// Whether the leader was followed until now, even if the connection has just been lost.
+    pub(super) fn is_followed(&self) -> bool {
+        self.read().client.is_some()
+    }
+
+    /// Marks the leader as followed through this connection.
+    pub(super) fn followed(&self, link: &Link) {
+        let mut state = self.write();
+        (state.client, state.error) = (Some(link.client.clone()), None);
+        meter::leader_up(true);
+    }
+
+    /// Marks the leader as not followed.
+    pub(super) fn lost(&self, error: &str) {
+        let mut state = self.write();
+        (state.client, state.error) = (None, Some(error.to_owned()));
+        meter::leader_up(false);
+    }
+
+    /// Connects to the leader, and checks that it can be followed.
+    pub(super) async fn connect(&self) -> Result<Link, FollowError> {
+        let limits = RpcLimits::default();
+        let pings = PingConfig::new().ping_interval(PING_EVERY).inactive_limit(SILENT_FOR);
+        let client = WsClientBuilder::new()
+            .max_request_size(limits.request_bytes)
+            .max_response_size(limits.response_bytes)
+            .connection_timeout(CONNECT_WITHIN)
+            .request_timeout(ANSWER_WITHIN)
+            .enable_ws_ping(pings)
+            .build(&self.url)
+            .await
+            .map_err(|error| FollowError::Away { url: self.url.clone(), reason: error.to_string() })?;
+        let link = Link { client: Arc::new(client), url: self.url.clone() };
+        link.check().await?;
+        Ok(link)
+    }
+
+    fn client(&self) -> Option<Arc<WsClient>> {
+        self.read().client.clone()
+    }
+
+    /// Forwards a request; `None` if the leader does not respond.
+    pub(crate) async fn forward(&self, method: &'static str, params: &[Value]) -> Option<Answer> {
+        match self.client()?.request(method, params).await {
+            Ok(answer) => Some(Ok(answer)),
+            Err(ClientError::Call(error)) => Some(Err(error)),
+            Err(error) => {
+                tracing::debug!(method, %error, "request was not forwarded");
+                None
+            }
+        }
+    }
+
+    /// Forwards an extrinsic, and returns its hash.
+    ///
+    /// # Errors
+    /// [`SubmitError`].
+    pub(crate) async fn submit(&self, extrinsic: Vec<u8>) -> Result<H256, SubmitError> {
+        let away = || SubmitError::Away(self.url.clone());
+        let params = [json!(Bytes(extrinsic))];
+        match self.forward("author_submitExtrinsic", &params).await.ok_or_else(away)? {
+            Ok(hash) => serde_json::from_value(hash).map_err(|_| away()),
+            Err(error) => Err(SubmitError::forwarded(&error)),
+        }
+    }
+
+    /// Forwards an extrinsic, and subscribes to its status events.
+    ///
+    /// # Errors
+    /// [`SubmitError`].
+    pub(crate) async fn watch(&self, extrinsic: Vec<u8>) -> Result<Subscription<Value>, SubmitError> {
+        let away = || SubmitError::Away(self.url.clone());
+        let client = self.client().ok_or_else(away)?;
+        let params = (Bytes(extrinsic),);
+        let (method, unsubscribe) = ("author_submitAndWatchExtrinsic", "author_unwatchExtrinsic");
+        client.subscribe(method, params, unsubscribe).await.map_err(|error| match error {
+            ClientError::Call(error) => SubmitError::forwarded(&error),
+            _ => away(),
+        })
+    }
+}
+
+/// A connection to the leader.
+pub(super) struct Link {
+    client: Arc<WsClient>,
+    url: String,
+}
+
+#[derive(Deserialize)]
+struct SignedBlock {
+    block: Content,
+}
+
+#[derive(Deserialize)]
+struct Content {
+    header: Header,
+    extrinsics: Vec<Bytes>,
+}
+
+#[derive(Deserialize)]
+struct Values {
+    changes: Vec<(Bytes, Option<Bytes>)>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Version {
+    spec_version: u32,
+}
+
+impl Link {
+    pub(super) fn url(&self) -> &str {
+        &self.url
+    }
+
+    pub(super) fn changed(&self) -> FollowError {
+        FollowError::Changed(self.url.clone())
+    }
+
+    pub(super) fn closed(&self) -> FollowError {
+        FollowError::Away { url: self.url.clone(), reason: "the connection was closed".to_owned() }
+    }
+
+    pub(super) fn malformed(&self, method: &'static str, reason: &impl Display) -> FollowError {
+        FollowError::Answer { url: self.url.clone(), method, reason: reason.to_string() }
+    }
+
+    async fn ask<T: DeserializeOwned>(
+        &self,
+        method: &'static str,
+        params: impl ToRpcParams + Send,
+    ) -> Result<T, FollowError> {
+        self.client.request(method, params).await.map_err(|error| match error {
+            // The block was reverted or pruned.
+            ClientError::Call(error) if error.code() == CLIENT_ERROR => self.changed(),
+            error @ (ClientError::Call(_) | ClientError::ParseError(_)) => self.malformed(method, &error),
+            error => FollowError::Away { url: self.url.clone(), reason: error.to_string() },
+        })
+    }
+
+    /// Checks that the node produces blocks of this node's runtime.
+    async fn check(&self) -> Result<(), FollowError> {
+        let found: String = self.ask("system_name", ArrayParams::new()).await?;
+        if found != NAME {
+            return Err(FollowError::NotLocalnet { url: self.url.clone(), found });
+        }
+        let roles: Vec<String> = self.ask("system_nodeRoles", ArrayParams::new()).await?;
+        if !roles.iter().any(|role| role == PRODUCER) {
+            return Err(FollowError::Follower(self.url.clone()));
+        }
+        let Version { spec_version: found } = self.ask("state_getRuntimeVersion", ArrayParams::new()).await?;
+        if found != VERSION.spec_version {
+            return Err(FollowError::Runtime { url: self.url.clone(), found });
+        }
+        Ok(())
+    }
+
+    /// Subscribes to the leader's heads.
+    pub(super) async fn heads(&self) -> Result<Subscription<Header>, FollowError> {
+        let subscribed =
+            self.client.subscribe("chain_subscribeNewHeads", ArrayParams::new(), "chain_unsubscribeNewHeads");
+        subscribed.await.map_err(|error| FollowError::Away { url: self.url.clone(), reason: error.to_string() })
+    }
+
+    /// Returns the leader's newest block.
+    pub(super) async fn head(&self) -> Result<Head, FollowError> {
+        Ok(Head::of(self.ask("chain_getHeader", ArrayParams::new()).await?))
+    }
+
+    /// Returns the leader's genesis block.
+    pub(super) async fn genesis(&self) -> Result<Head, FollowError> {
+        let hash: H256 = self.ask("chain_getBlockHash", (0,)).await?;
+        self.checked(self.ask("chain_getHeader", (hash,)).await?, hash)
+    }
+
+    fn checked(&self, header: Header, hash: H256) -> Result<Head, FollowError> {
+        let head = Head::of(header);
+        if head.hash == hash {
+            return Ok(head);
+        }
+        Err(self.malformed("chain_getBlock", &format!("block {hash:?} has the hash {:?}", head.hash)))
+    }
+
+    /// Returns the hashes of blocks; `None` for blocks that the leader does not have.
+    pub(super) async fn hashes(&self, numbers: RangeInclusive<u32>) -> Result<Vec<Option<H256>>, FollowError> {
+        let numbers: Vec<u32> = numbers.collect();
+        let hashes: Vec<Option<H256>> = self.ask("chain_getBlockHash", (&numbers,)).await?;
+        if hashes.len() != numbers.len() {
+            let reason = format!("{} hashes for {} blocks", hashes.len(), numbers.len());
+            return Err(self.malformed("chain_getBlockHash", &reason));
+        }
+        Ok(hashes)
+    }
+
+    /// Returns the block with this hash; `None` if the leader does not have its extrinsics and its state.
+    pub(super) async fn block(&self, hash: H256) -> Result<Option<Block>, FollowError> {
+        let answer: Option<SignedBlock> = self.ask("chain_getBlock", (hash,)).await?;
+        let Some(SignedBlock { block: Content { header, extrinsics } }) = answer else { return Ok(None) };
+        let extrinsics = extrinsics.into_iter().map(|bytes| bytes.0).collect();
+        Ok(Some(Block { head: self.checked(header, hash)?, extrinsics }))
+    }
+
+    /// Returns the block with this number.
+    pub(super) async fn block_at(&self, number: u32) -> Result<Option<Block>, FollowError> {
+        match self.hashes(number..=number).await?.first() {
+            Some(Some(hash)) => self.block(*hash).await,
+            _ => Ok(None),
+        }
+    }
+
+    /// Returns the complete state after the block with this hash.
+    pub(super) async fn state(&self, hash: H256) -> Result<BTreeMap<Vec<u8>, Vec<u8>>, FollowError> {
+        let mut state = BTreeMap::new();
+        let mut last: Option<Bytes> = None;
+        loop {
+            let keys: Vec<Bytes> = self.ask("state_getKeysPaged", ("0x", PAGE, &last, hash)).await?;
+            if keys.is_empty() {
+                return Ok(state);
+            }
+            let values: Vec<Values> = self.ask("state_queryStorageAt", (&keys, hash)).await?;
+            let entries = values.into_iter().flat_map(|values| values.changes);
+            state.extend(entries.filter_map(|(key, value)| Some((key.0, value?.0))));
+            last = keys.into_iter().next_back();
+        }
+    }
+}

@@ -1,0 +1,120 @@
+//! The first block of a chain: the genesis block, the recorded block of a fork, or a block of another node.
+
+use codec::Encode;
+use redb::{ReadableDatabase, WriteTransaction};
+use sp_core::H256;
+use sp_core::storage::{StateVersion, Storage, StorageMap};
+use sp_runtime::Digest;
+use sp_runtime::traits::{BlakeTwo256, Hash as _, Header as _};
+use sp_state_machine::{BackendTransaction, InMemoryBackend};
+use taonet_localnet_runtime::Header;
+use taonet_localnet_runtime::genesis::{block_number, set_genesis_hash};
+
+use super::named::SNAPSHOTS;
+use super::nodes::NODES;
+use super::{BODIES, DEATHS, HEADERS, Head, META, NUMBERS, Store, StoreError};
+
+/// Whether the chain's blocks are those of another node.
+const FOLLOWER_KEY: u8 = 4;
+
+/// The first block with a state, which is the genesis block unless the chain is a fork or follows another node.
+pub(crate) struct First {
+    pub(super) genesis: Head,
+    head: Head,
+    extrinsics: Vec<Vec<u8>>,
+    nodes: BackendTransaction<BlakeTwo256>,
+    is_follower: bool,
+}
+
+impl First {
+    /// Builds the first block of a new chain. A fork begins with the block after which it continues, whose parent is
+    /// the genesis block.
+    pub(crate) fn of_genesis(mut genesis: Storage) -> Self {
+        let extrinsics_root = BlakeTwo256::ordered_trie_root(Vec::new(), StateVersion::V0);
+        let block = |number, state: Storage, parent| {
+            let state: InMemoryBackend<BlakeTwo256> = (state, StateVersion::V1).into();
+            let header = Header::new(number, extrinsics_root, *state.root(), parent, Digest::default());
+            (Head::of(header), state.into_storage())
+        };
+        let (genesis, (head, nodes)) = match block_number(&genesis) {
+            0 => {
+                let (head, nodes) = block(0, genesis, H256::zero());
+                (head.clone(), (head, nodes))
+            }
+            number => {
+                let (first, _) = block(0, genesis.clone(), H256::zero());
+                set_genesis_hash(&mut genesis, first.hash);
+                (first.clone(), block(number, genesis, first.hash))
+            }
+        };
+        Self { genesis, head, nodes, extrinsics: Vec::new(), is_follower: false }
+    }
+
+    /// Builds the first block of a chain that follows another node, from a block of that node and its state.
+    ///
+    /// # Errors
+    /// The root of `state`, if it is not the state root of the block.
+    pub(crate) fn of_leader(
+        genesis: Head,
+        head: Head,
+        extrinsics: Vec<Vec<u8>>,
+        state: StorageMap,
+    ) -> Result<Self, H256> {
+        let storage = Storage { top: state, ..Storage::default() };
+        let state: InMemoryBackend<BlakeTwo256> = (storage, StateVersion::V1).into();
+        if state.root() != head.header.state_root() {
+            return Err(*state.root());
+        }
+        Ok(Self { genesis, head, nodes: state.into_storage(), extrinsics, is_follower: true })
+    }
+
+    /// Returns the block.
+    pub(crate) fn head(&self) -> &Head {
+        &self.head
+    }
+}
+
+impl Store {
+    /// Writes the first block into empty tables.
+    pub(super) fn write_first(&self, write: &WriteTransaction, first: First) -> Result<(), StoreError> {
+        let First { genesis, head, extrinsics, nodes, is_follower } = first;
+        if is_follower {
+            write.open_table(META)?.insert(FOLLOWER_KEY, 1)?;
+        }
+        // In a fork, as if the blocks after the genesis block were pruned.
+        write.open_table(HEADERS)?.insert(0, genesis.encode().as_slice())?;
+        write.open_table(NUMBERS)?.insert(&genesis.hash.0, 0)?;
+        let staged = self.stage(head, extrinsics, nodes);
+        self.write(write, &[staged])
+    }
+
+    /// Replaces all blocks, states and named snapshots by a first block, in one transaction. No block may be staged.
+    ///
+    /// # Errors
+    /// [`StoreError`]; the chain is then unchanged.
+    pub(crate) fn restart(&self, first: First) -> Result<(), StoreError> {
+        let write = self.database.begin_write()?;
+        write.delete_table(HEADERS)?;
+        write.delete_table(BODIES)?;
+        write.delete_table(NUMBERS)?;
+        write.delete_table(DEATHS)?;
+        write.delete_table(NODES)?;
+        write.delete_table(SNAPSHOTS)?;
+        let written = self.write_first(&write, first).and_then(|()| Ok(write.commit()?));
+        self.renew_memory();
+        written
+    }
+
+    /// Whether the chain's blocks are those of another node.
+    pub(crate) fn is_follower(&self) -> Result<bool, StoreError> {
+        let meta = self.database.begin_read()?.open_table(META)?;
+        Ok(meta.get(FOLLOWER_KEY)?.is_some())
+    }
+
+    /// Marks the chain as this node's own, which will produce its next blocks.
+    pub(crate) fn set_own(&self) -> Result<(), StoreError> {
+        let write = self.database.begin_write()?;
+        write.open_table(META)?.remove(FOLLOWER_KEY)?;
+        Ok(write.commit()?)
+    }
+}

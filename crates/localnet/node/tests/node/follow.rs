@@ -1,0 +1,545 @@
+//! Tests of nodes that follow another one.
+
+use std::path::Path;
+use std::time::Duration;
+
+use codec::Encode;
+use jsonrpsee::core::client::{ClientT, Subscription, SubscriptionClientT};
+use jsonrpsee::server::{Server, ServerHandle};
+use jsonrpsee::{RpcModule, rpc_params};
+use serde_json::{Value, json};
+use taonet_localnet::{
+    AuthorError, Clock, FollowError, History, Node, NodeConfig, NodeError, NodeHandle, SnapshotError,
+};
+use taonet_localnet_runtime::genesis;
+use tokio::time::{Instant, sleep};
+
+use crate::crash::check_state;
+use crate::process::{Process, announce};
+use crate::support::{account, account_key, ask, config, get, hex, node, remark, signed, storage_key, transfer};
+use crate::watch::{PATIENCE, client, next, watch};
+
+/// Environment variable with the directory of a follower in a child process.
+const FOLLOWING: &str = "TAONET_CRASH_FOLLOWING";
+const KILLS: u64 = 12;
+
+fn following(leader: &NodeHandle) -> NodeConfig {
+    let mut config = config();
+    config.follow = Some(leader.url());
+    config
+}
+
+async fn follower(leader: &NodeHandle) -> NodeHandle {
+    Node::start(following(leader)).await.unwrap()
+}
+
+/// Waits until a condition holds.
+#[track_caller]
+fn until(what: &str, condition: impl Fn() -> bool) -> impl Future<Output = ()> {
+    let caller = std::panic::Location::caller();
+    async move {
+        let deadline = Instant::now() + PATIENCE;
+        while !condition() {
+            assert!(Instant::now() < deadline, "{caller}: not {what}");
+            sleep(Duration::from_millis(2)).await;
+        }
+    }
+}
+
+#[track_caller]
+fn caught_up(follower: &NodeHandle, leader: &NodeHandle) -> impl Future<Output = ()> {
+    until("caught up", move || follower.head() == leader.head() && follower.is_following())
+}
+
+/// Waits until a follower refuses its leader, and returns the reason.
+async fn leader_error(follower: &NodeHandle) -> String {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let status = get(follower, "dev_status", json!([])).await;
+        if let Some(error) = status["leader"]["error"].as_str() {
+            return error.to_owned();
+        }
+        assert!(Instant::now() < deadline, "{status}");
+        sleep(Duration::from_millis(2)).await;
+    }
+}
+
+/// Compares the blocks of two nodes.
+async fn compare(follower: &NodeHandle, leader: &NodeHandle, numbers: impl Iterator<Item = u32>) {
+    for number in numbers {
+        let hash = get(leader, "chain_getBlockHash", json!([number])).await;
+        assert_eq!(get(follower, "chain_getBlockHash", json!([number])).await, hash, "block {number}");
+        let block = get(leader, "chain_getBlock", json!([hash])).await;
+        assert!(block.is_object(), "block {number}");
+        assert_eq!(get(follower, "chain_getBlock", json!([hash])).await, block, "block {number}");
+    }
+}
+
+#[tokio::test]
+async fn a_follower_has_the_same_chain_and_tells_of_every_block() {
+    let leader = node().await;
+    leader.submit(signed(&leader, "Alice", 0, &transfer("Dave", 7))).await.unwrap();
+    leader.mine(5).await.unwrap();
+    let follower = follower(&leader).await;
+    caught_up(&follower, &leader).await;
+    assert_eq!(follower.genesis(), leader.genesis());
+    let client = client(&follower).await;
+    let key = hex(&account_key("Dave"));
+    let mut heads: Subscription<Value> = client
+        .subscribe("chain_subscribeFinalizedHeads", rpc_params![], "chain_unsubscribeFinalizedHeads")
+        .await
+        .unwrap();
+    let mut dave: Subscription<Value> =
+        client.subscribe("state_subscribeStorage", rpc_params![[&key]], "state_unsubscribeStorage").await.unwrap();
+    assert_eq!(next(&mut heads).await["number"], "0x5");
+    next(&mut dave).await;
+    leader.submit(signed(&leader, "Alice", 1, &transfer("Dave", 8))).await.unwrap();
+    let head = leader.mine(1).await.unwrap();
+    assert_eq!(next(&mut dave).await["block"], json!(head.hash));
+    leader.mine(2).await.unwrap();
+    for number in 6..=8 {
+        assert_eq!(next(&mut heads).await["number"], format!("0x{number:x}"));
+    }
+    caught_up(&follower, &leader).await;
+    compare(&follower, &leader, 0..=8).await;
+    assert_eq!(follower.storage(&account_key("Dave")).unwrap(), leader.storage(&account_key("Dave")).unwrap());
+    check_state(&follower, &json!(follower.head().hash)).await;
+    let health = json!({"peers": 1, "isSyncing": false, "shouldHavePeers": true});
+    assert_eq!(get(&follower, "system_health", json!([])).await, health);
+    assert_eq!(get(&follower, "system_nodeRoles", json!([])).await, json!(["Full"]));
+    let sync = json!({"startingBlock": 0, "currentBlock": 8, "highestBlock": 8});
+    assert_eq!(get(&follower, "system_syncState", json!([])).await, sync);
+    let state = json!({"url": leader.url(), "connected": true, "height": 8, "error": null});
+    assert_eq!(get(&follower, "dev_status", json!([])).await["leader"], state);
+    assert_eq!(get(&leader, "dev_status", json!([])).await["leader"], Value::Null);
+    follower.stop().await;
+    leader.stop().await;
+}
+
+#[tokio::test]
+async fn extrinsics_go_to_the_leader() {
+    let leader = node().await;
+    let follower = follower(&leader).await;
+    caught_up(&follower, &leader).await;
+    let client = client(&follower).await;
+    let watched = signed(&follower, "Alice", 0, &remark("watched"));
+    let mut events = watch(&client, &watched).await;
+    assert_eq!(next(&mut events).await, "ready");
+    let alice = json!([account("Alice").to_string()]);
+    assert_eq!(get(&follower, "system_accountNextIndex", alice.clone()).await, 1);
+    assert_eq!(get(&follower, "author_pendingExtrinsics", json!([])).await, json!([hex(&watched)]));
+    let second = signed(&follower, "Alice", 1, &remark("second"));
+    let hash = get(&follower, "author_submitExtrinsic", json!([hex(&second)])).await;
+    assert_eq!(hash, json!(hex(&sp_io::hashing::blake2_256(&second))));
+    let third = signed(&follower, "Alice", 2, &remark("third"));
+    let hash = follower.submit(third.clone()).await.unwrap();
+    assert_eq!(hash.0, sp_io::hashing::blake2_256(&third));
+    let head = leader.mine(1).await.unwrap();
+    // When the report arrives, this node has the block.
+    assert_eq!(next(&mut events).await, json!({"inBlock": head.hash}));
+    assert_eq!(follower.head(), head);
+    assert_eq!(next(&mut events).await, json!({"finalized": head.hash}));
+    let block = get(&follower, "chain_getBlock", json!([head.hash])).await;
+    assert_eq!(block["block"]["extrinsics"].as_array().unwrap().len(), 4);
+    // The refusals of the leader.
+    assert_eq!(follower.submit(third).await.unwrap_err().code(), 1012);
+    for bytes in ["0x1234", "1", &hex(&second)] {
+        let refused = ask(&follower, "author_submitExtrinsic", json!([bytes])).await.unwrap_err();
+        assert_eq!(refused, ask(&leader, "author_submitExtrinsic", json!([bytes])).await.unwrap_err(), "{bytes}");
+        let watched: Result<Subscription<Value>, _> =
+            client.subscribe("author_submitAndWatchExtrinsic", rpc_params![bytes], "author_unwatchExtrinsic").await;
+        let error = watched.unwrap_err().to_string();
+        assert!(error.contains(refused["message"].as_str().unwrap()), "{error}");
+    }
+    // What waits when the leader stops is dropped.
+    let mut waiting = watch(&client, &signed(&follower, "Alice", 4, &remark("gap"))).await;
+    assert_eq!(next(&mut waiting).await, "future");
+    leader.stop().await;
+    assert_eq!(next(&mut waiting).await, "dropped");
+    follower.stop().await;
+}
+
+#[tokio::test]
+async fn development_methods_are_followed_and_refused() {
+    let leader = node().await;
+    let follower = follower(&leader).await;
+    leader.mine(3).await.unwrap();
+    leader.take_snapshot("before").unwrap();
+    leader.advance(Duration::from_hours(24)).await.unwrap();
+    let call = hex(&transfer("Dave", 9).encode());
+    get(&leader, "dev_impersonate", json!([account("Bob").to_string(), call])).await;
+    let tempo = hex(&[storage_key("SubtensorModule", "Tempo"), 59u16.encode()].concat());
+    get(&leader, "dev_setStorage", json!([[[tempo, "0x4d00"]]])).await;
+    leader.mine_to_epoch(59).await.unwrap();
+    caught_up(&follower, &leader).await;
+    let left = follower.head();
+    compare(&follower, &leader, 0..=left.number()).await;
+    assert_eq!(get(&follower, "state_getStorage", json!([tempo])).await, "0x4d00");
+    let heads = client(&follower).await;
+    let mut heads: Subscription<Value> =
+        heads.subscribe("chain_subscribeNewHeads", rpc_params![], "chain_unsubscribeNewHeads").await.unwrap();
+    next(&mut heads).await;
+    // Another block, at the height of one that the follower has.
+    leader.revert("before").await.unwrap();
+    leader.submit(signed(&leader, "Alice", 0, &remark("another"))).await.unwrap();
+    leader.mine(1).await.unwrap();
+    caught_up(&follower, &leader).await;
+    assert_eq!(follower.head().number(), 4);
+    assert_eq!(get(&follower, "chain_getHeader", json!([left.hash])).await, Value::Null);
+    while next(&mut heads).await["number"] != "0x4" {}
+    leader.revert("before").await.unwrap();
+    caught_up(&follower, &leader).await;
+    assert_eq!(follower.head().number(), 3);
+    leader.mine(200).await.unwrap();
+    caught_up(&follower, &leader).await;
+    check_state(&follower, &json!(follower.head().hash)).await;
+
+    for (method, params) in [
+        ("dev_mine", json!([1])),
+        ("dev_epoch", json!([59])),
+        ("dev_advance", json!([1_000])),
+        ("dev_impersonate", json!([account("Bob").to_string(), call])),
+        ("dev_setStorage", json!([[[tempo, "0x4d00"]]])),
+        ("dev_takeSnapshot", json!(["own"])),
+        ("dev_dropSnapshot", json!(["own"])),
+        ("dev_revertSnapshot", json!(["own"])),
+    ] {
+        let error = ask(&follower, method, params).await.unwrap_err();
+        let text = format!("this node follows {}", leader.url());
+        assert_eq!(error["code"], 5001, "{method}: {error}");
+        assert!(error["message"].as_str().unwrap().starts_with(&text), "{method}: {error}");
+    }
+    assert!(matches!(follower.mine(1).await, Err(AuthorError::Following(_))));
+    assert!(matches!(follower.take_snapshot("own"), Err(SnapshotError::Following(_))));
+    assert_eq!(get(&follower, "dev_listSnapshots", json!([])).await, json!([]));
+    let dry = signed(&follower, "Alice", 0, &remark("dry"));
+    assert_eq!(get(&follower, "dev_dryRun", json!([hex(&dry)])).await["error"], Value::Null);
+    assert_eq!(follower.head(), leader.head());
+    follower.stop().await;
+    leader.stop().await;
+}
+
+#[tokio::test]
+async fn reads_go_on_while_the_leader_is_away() {
+    let directory = tempfile::tempdir().unwrap();
+    let (first, second) = (directory.path().join("first"), directory.path().join("second"));
+    let mut own = config();
+    own.directory = Some(first);
+    let leader = Node::start(own.clone()).await.unwrap();
+    own.listen = leader.address();
+    leader.mine(5).await.unwrap();
+    let mut config = following(&leader);
+    config.directory = Some(second);
+    let follower = Node::start(config.clone()).await.unwrap();
+    caught_up(&follower, &leader).await;
+    let head = leader.head();
+    leader.stop().await;
+    until("away", || !follower.is_following()).await;
+    assert_eq!(get(&follower, "chain_getHead", json!([])).await, json!(head.hash));
+    check_state(&follower, &json!(head.hash)).await;
+    let health = json!({"peers": 0, "isSyncing": false, "shouldHavePeers": true});
+    assert_eq!(get(&follower, "system_health", json!([])).await, health);
+    let status = get(&follower, "dev_status", json!([])).await;
+    assert_eq!(status["leader"]["connected"], false);
+    let bytes = signed(&follower, "Alice", 0, &transfer("Dave", 5));
+    let error = ask(&follower, "author_submitExtrinsic", json!([hex(&bytes)])).await.unwrap_err();
+    assert_eq!(error["code"], 1040);
+    assert!(error["message"].as_str().unwrap().contains("does not respond"), "{error}");
+    assert_eq!(get(&follower, "system_accountNextIndex", json!([account("Alice").to_string()])).await, 0);
+    // A restart of the follower, without the leader.
+    follower.stop().await;
+    let follower = Node::start(config.clone()).await.unwrap();
+    assert_eq!(follower.head(), head);
+    sleep(Duration::from_millis(50)).await;
+    let error = get(&follower, "dev_status", json!([])).await["leader"]["error"].clone();
+    assert!(error.is_null() || error.as_str().unwrap().contains("cannot reach"), "{error}");
+
+    let leader = Node::start(own).await.unwrap();
+    leader.mine(300).await.unwrap();
+    caught_up(&follower, &leader).await;
+    follower.submit(bytes).await.unwrap();
+    leader.mine(1).await.unwrap();
+    caught_up(&follower, &leader).await;
+    compare(&follower, &leader, 295..=306).await;
+    follower.stop().await;
+    // Without a leader, it is a chain of its own, which cannot follow any more.
+    config.follow = None;
+    let follower = Node::start(config.clone()).await.unwrap();
+    assert_eq!(follower.head(), leader.head());
+    follower.mine(2).await.unwrap();
+    follower.stop().await;
+    config.follow = Some(leader.url());
+    let error = Node::start(config).await.unwrap_err();
+    assert!(matches!(error, NodeError::OwnChain(_)), "{error}");
+    leader.stop().await;
+}
+
+#[tokio::test]
+async fn a_late_follower_begins_with_the_oldest_state() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut own = config();
+    own.history = History::Last(2_400);
+    let leader = Node::start(own).await.unwrap();
+    leader.mine(2_450).await.unwrap();
+    let mut config = following(&leader);
+    config.directory = Some(directory.path().to_owned());
+    config.history = History::Archive;
+    let follower = Node::start(config.clone()).await.unwrap();
+    caught_up(&follower, &leader).await;
+    let oldest = leader.head().number() - 2_399;
+    assert_eq!(get(&follower, "dev_status", json!([])).await["oldest"], oldest);
+    compare(&follower, &leader, (oldest..=leader.head().number()).step_by(301)).await;
+    let hash = get(&follower, "chain_getBlockHash", json!([oldest])).await;
+    check_state(&follower, &hash).await;
+    assert_eq!(get(&follower, "chain_getBlockHash", json!([0])).await, json!(leader.genesis()));
+    let left = follower.head();
+    follower.stop().await;
+
+    // The leader prunes all blocks that the follower has, and the next ones.
+    leader.mine(2_450).await.unwrap();
+    let follower = Node::start(config).await.unwrap();
+    caught_up(&follower, &leader).await;
+    let oldest = leader.head().number() - 2_399;
+    assert_eq!(get(&follower, "dev_status", json!([])).await["oldest"], oldest);
+    assert_eq!(get(&follower, "chain_getHeader", json!([left.hash])).await, Value::Null);
+    let hash = get(&follower, "chain_getBlockHash", json!([oldest])).await;
+    check_state(&follower, &hash).await;
+    check_state(&follower, &json!(follower.head().hash)).await;
+    leader.mine(1).await.unwrap();
+    caught_up(&follower, &leader).await;
+    follower.stop().await;
+    leader.stop().await;
+}
+
+#[tokio::test]
+async fn a_node_that_cannot_be_followed_is_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    let leader = node().await;
+    let follower = follower(&leader).await;
+    let error = Node::start(following(&follower)).await.unwrap_err();
+    assert!(matches!(&error, NodeError::Follow(FollowError::Follower(url)) if *url == follower.url()), "{error}");
+    let mut config = following(&leader);
+    config.directory = Some(directory.path().to_owned());
+    let second = Node::start(config.clone()).await.unwrap();
+    caught_up(&second, &leader).await;
+    second.stop().await;
+    // A chain that follows one node cannot follow a node with another genesis block.
+    let mut other = crate::support::config();
+    other.genesis = Some(genesis::genesis(&[account("Somebody")]).unwrap());
+    let other = Node::start(other).await.unwrap();
+    config.follow = Some(other.url());
+    let second = Node::start(config).await.unwrap();
+    let error = leader_error(&second).await;
+    assert!(error.contains("has genesis"), "{error}");
+    assert!(!second.is_following());
+    assert_eq!(second.genesis(), leader.genesis());
+    second.stop().await;
+    other.stop().await;
+    follower.stop().await;
+    let gone = following(&leader);
+    leader.stop().await;
+    let error = Node::start(gone).await.unwrap_err();
+    assert!(matches!(&error, NodeError::Follow(FollowError::Away { .. })), "{error}");
+    assert!(error.to_string().contains("start that node first"), "{error}");
+}
+
+/// The methods with which a follower reads its leader.
+const READ: [&str; 7] = [
+    "system_name",
+    "system_nodeRoles",
+    "state_getRuntimeVersion",
+    "state_getKeysPaged",
+    "state_queryStorageAt",
+    "chain_getHeader",
+    "chain_getBlockHash",
+];
+
+/// Changes the parameters of a request before it is answered, and the answer after it.
+struct Lie {
+    ask: fn(&str, &mut Vec<Value>),
+    answer: fn(&str, &[Value], &mut Value),
+}
+
+/// Serves a node's answers with lies, and returns the URL.
+async fn liar(node: &NodeHandle, lie: &'static Lie) -> (String, ServerHandle) {
+    let mut module = RpcModule::new(client(node).await);
+    for method in READ.into_iter().chain(["chain_getBlock"]) {
+        let answered = module.register_async_method(method, move |params, client, _| async move {
+            let mut params: Vec<Value> = params.parse().unwrap_or_default();
+            (lie.ask)(method, &mut params);
+            let mut answer: Value = client.request(method, params.as_slice()).await.unwrap();
+            (lie.answer)(method, &params, &mut answer);
+            answer
+        });
+        answered.unwrap();
+    }
+    let names = ("chain_subscribeNewHeads", "chain_newHead", "chain_unsubscribeNewHeads");
+    let subscribed = module.register_subscription(names.0, names.1, names.2, |_, pending, client, _| async move {
+        let mut heads: Subscription<Value> =
+            client.subscribe("chain_subscribeNewHeads", rpc_params![], "chain_unsubscribeNewHeads").await.unwrap();
+        let sink = pending.accept().await.unwrap();
+        while let Some(Ok(head)) = heads.next().await {
+            if sink.send(serde_json::value::to_raw_value(&head).unwrap()).await.is_err() {
+                break;
+            }
+        }
+    });
+    subscribed.unwrap();
+    let server = Server::builder().build("127.0.0.1:0").await.unwrap();
+    let url = format!("ws://{}", server.local_addr().unwrap());
+    (url, server.start(module))
+}
+
+const ZERO: &str = "0x0000000000000000000000000000000000000000000000000000000000000000";
+
+/// The newest block has another state root, and therefore another hash.
+static OTHER_STATE: Lie = Lie {
+    ask: |method, params| {
+        if method == "chain_getBlock" {
+            params.clear();
+        }
+    },
+    answer: |method, params, answer| match method {
+        "chain_getHeader" if params.is_empty() => answer["stateRoot"] = json!(ZERO),
+        "chain_getBlock" => answer["block"]["header"]["stateRoot"] = json!(ZERO),
+        _ => {}
+    },
+};
+
+/// Blocks have another header than their hash says.
+static OTHER_HEADER: Lie = Lie {
+    ask: |_, _| {},
+    answer: |method, _, answer| {
+        if method == "chain_getBlock" {
+            answer["block"]["header"]["stateRoot"] = json!(ZERO);
+        }
+    },
+};
+
+/// A block lacks its extrinsics.
+static NO_EXTRINSICS: Lie = Lie {
+    ask: |_, _| {},
+    answer: |method, _, answer| {
+        if method == "chain_getBlock" {
+            answer["block"]["extrinsics"] = json!([]);
+        }
+    },
+};
+
+static OTHER_VALUES: Lie = Lie {
+    ask: |_, _| {},
+    answer: |method, _, answer| {
+        if method == "state_queryStorageAt" {
+            answer[0]["changes"][0][1] = json!("0x1234");
+        }
+    },
+};
+
+static OTHER_SOFTWARE: Lie = Lie {
+    ask: |_, _| {},
+    answer: |method, _, answer| {
+        if method == "system_name" {
+            *answer = json!("Subtensor");
+        }
+    },
+};
+
+#[tokio::test]
+async fn a_leader_that_lies_is_refused() {
+    let leader = node().await;
+    leader.mine(2).await.unwrap();
+    for (lie, expected) in [
+        (&OTHER_STATE, format!("its state root is {ZERO}")),
+        (&OTHER_HEADER, "has the hash".to_owned()),
+        (&NO_EXTRINSICS, "cannot execute block".to_owned()),
+    ] {
+        let directory = tempfile::tempdir().unwrap();
+        let mut config = following(&leader);
+        config.directory = Some(directory.path().to_owned());
+        let follower = Node::start(config.clone()).await.unwrap();
+        caught_up(&follower, &leader).await;
+        let head = follower.head();
+        follower.stop().await;
+        let newest = leader.mine(1).await.unwrap();
+        let (url, server) = liar(&leader, lie).await;
+        config.follow = Some(url);
+        let follower = Node::start(config.clone()).await.unwrap();
+        let error = leader_error(&follower).await;
+        assert!(error.contains(&expected), "{expected}: {error}");
+        assert!(expected == "has the hash" || error.contains(&format!("block {}", newest.number())), "{error}");
+        assert_eq!(follower.head(), head, "{expected}");
+        assert!(!follower.is_following());
+        follower.stop().await;
+        server.stop().unwrap();
+        // It goes on with the real leader.
+        config.follow = Some(leader.url());
+        let follower = Node::start(config).await.unwrap();
+        caught_up(&follower, &leader).await;
+        follower.stop().await;
+    }
+    for (lie, expected) in [(&OTHER_VALUES, "its state root"), (&OTHER_SOFTWARE, "the node at")] {
+        let (url, server) = liar(&leader, lie).await;
+        let mut config = config();
+        config.follow = Some(url);
+        let error = Node::start(config).await.unwrap_err().to_string();
+        assert!(error.contains(expected), "{expected}: {error}");
+        server.stop().unwrap();
+    }
+    leader.stop().await;
+}
+
+/// Runs the follower to kill if the environment variable is set; otherwise does nothing.
+#[tokio::test]
+async fn child() {
+    let Some(directory) = std::env::var_os(FOLLOWING) else { return };
+    let directory = Path::new(&directory);
+    let mut config = config();
+    config.directory = Some(directory.to_owned());
+    config.history = History::Archive;
+    config.follow = Some(std::fs::read_to_string(directory.join("leader")).unwrap());
+    let node = Node::start(config).await.unwrap();
+    announce(directory, node.address());
+    node.stop_requested().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_follower_that_is_killed_catches_up() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut own = config();
+    own.clock = Clock::Every(Duration::from_millis(3));
+    own.history = History::Archive;
+    let leader = Node::start(own).await.unwrap();
+    std::fs::write(directory.path().join("leader"), leader.url()).unwrap();
+    let mut nonce = 0;
+    for round in 0..KILLS {
+        let mut child = Process::start("follow::child", FOLLOWING, directory.path());
+        if round % 3 > 0 {
+            child.address().await;
+        }
+        for _ in 0..8 {
+            leader.submit(signed(&leader, "Alice", nonce, &transfer("Bob", 1_000))).await.unwrap();
+            nonce += 1;
+            sleep(Duration::from_millis(1 + round * 7 % 23)).await;
+        }
+        if round % 4 == 3 {
+            leader.take_snapshot(&round.to_string()).unwrap();
+            leader.mine(20).await.unwrap();
+            leader.revert(&round.to_string()).await.unwrap();
+            let alice = json!([account("Alice").to_string()]);
+            nonce = get(&leader, "system_accountNextIndex", alice).await.as_u64().unwrap() as u32;
+        }
+        child.kill();
+    }
+    let mut config = following(&leader);
+    config.directory = Some(directory.path().to_owned());
+    config.history = History::Archive;
+    let follower = Node::start(config).await.unwrap();
+    let reached = leader.head().number();
+    until("caught up", || follower.head().number() >= reached).await;
+    let head = follower.head();
+    compare(&follower, &leader, (1..=head.number()).step_by(7)).await;
+    check_state(&follower, &json!(head.hash)).await;
+    assert!(head.number() > 50, "the leader made no blocks");
+    follower.stop().await;
+    leader.stop().await;
+}

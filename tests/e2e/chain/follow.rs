@@ -1,0 +1,123 @@
+//! A second node that follows the first one, and a client with the URLs of both.
+
+use std::path::Path;
+use std::process::{Command, Output};
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use super::{AS_ALICE, BABELBIT, BOB};
+use crate::support::{Daemon, document, free_address, refusal, tao};
+
+const PATIENCE: Duration = Duration::from_mins(1);
+
+fn localnet(folder: &Path, arguments: &[&str]) -> Command {
+    let mut command = tao();
+    command.args(["localnet", "start", "--data"]).arg(folder).args(arguments);
+    command
+}
+
+fn run(arguments: &[&str], network: &str) -> Output {
+    tao().args(arguments).args(["--network", network]).output().unwrap()
+}
+
+fn ask(arguments: &[&str], network: &str) -> Value {
+    document(&run(&[arguments, &["--json"]].concat(), network))
+}
+
+/// Makes a call signed by //Alice.
+fn alice(arguments: &[&str], network: &str) {
+    let told = document(&run(&[arguments, &AS_ALICE, &["--yes"]].concat(), network));
+    assert_eq!(told["success"], true, "{told}");
+}
+
+fn free(network: &str) -> u64 {
+    ask(&["balance", BOB], network)["accounts"][0]["free_rao"].as_u64().unwrap()
+}
+
+/// Waits until the follower is connected, or no longer; returns its status.
+fn status(network: &str, is_connected: bool) -> Value {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let status = ask(&["localnet", "status"], network);
+        if status["leader"]["connected"] == is_connected {
+            return status;
+        }
+        assert!(Instant::now() < deadline, "{status}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+#[test]
+fn a_second_node_serves_the_chain_while_the_first_is_away() {
+    let folder = tempfile::tempdir().unwrap();
+    let (first, second) = (folder.path().join("first"), folder.path().join("second"));
+    let address = free_address();
+    let start = || Daemon::start_at(&mut localnet(&first, &["--block-time", "250ms"]), &address);
+    let leader = start();
+    let leader_url = leader.url().to_owned();
+    let follower = Daemon::start(&mut localnet(&second, &["--follow", &leader_url]));
+    let url = follower.url().to_owned();
+    let both = format!("{leader_url},{url}");
+    status(&url, true);
+    // Calls through the follower.
+    let before = free(&url);
+    alice(&["transfer", BOB, "5"], &url);
+    alice(&["register", "--netuid", BABELBIT, "--hotkey-ss58", BOB], &url);
+    for network in [&url, &leader_url, &both] {
+        assert_eq!(free(network), before + 5_000_000_000, "{network}");
+    }
+    let neurons = |network: &str| ask(&["metagraph", BABELBIT], network)["neurons"].clone();
+    assert!(neurons(&url).as_array().unwrap().iter().any(|neuron| neuron["hotkey"] == BOB));
+    let error = refusal(&run(&["localnet", "mine", "1"], &url), 1);
+    assert!(error.contains(&format!("this node follows {leader_url}")), "{error}");
+
+    // `kill -9`.
+    drop(leader);
+    let status_away = status(&url, false);
+    assert_eq!(free(&both), before + 5_000_000_000);
+    assert!(neurons(&both).as_array().unwrap().iter().any(|neuron| neuron["hotkey"] == BOB));
+    let refused = run(&[&["transfer", BOB, "5"], &AS_ALICE[..], &["--yes"]].concat(), &both);
+    assert!(!refused.status.success());
+    assert_eq!(status(&url, false)["block"], status_away["block"]);
+
+    let leader = start();
+    status(&url, true);
+    alice(&["transfer", BOB, "7"], &both);
+    alice(&["transfer", BOB, "1"], &url);
+    assert_eq!(free(&url), before + 13_000_000_000);
+    // Both nodes have the same block.
+    let number = ask(&["localnet", "status"], &url)["block"]["number"].to_string();
+    let hash = |network: &str| ask(&["block", &number], network)["block"]["hash"].clone();
+    assert_eq!(hash(&url), hash(&leader_url));
+    // The follower is killed, too.
+    drop(follower);
+    let follower = Daemon::start(&mut localnet(&second, &["--follow", &leader_url]));
+    status(follower.url(), true);
+    assert_eq!(free(follower.url()), before + 13_000_000_000);
+    assert!(follower.terminate().success());
+    assert!(leader.terminate().success());
+}
+
+#[test]
+fn options_of_a_follower() {
+    let url = format!("ws://{}", free_address());
+    for (option, value) in
+        [("--block-time", "12s"), ("--at", "2026-01-31T12:00:00Z"), ("--fork", "subnets.jsonl"), ("--endow", BOB)]
+    {
+        let refused = tao().args(["localnet", "--memory", "--follow", &url, option, value]).output().unwrap();
+        let error = refusal(&refused, 2);
+        assert!(error.contains("cannot be used with"), "{option}: {error}");
+    }
+    for malformed in ["127.0.0.1:9944", "http://127.0.0.1:9944", "local", "ws://"] {
+        let refused = tao().args(["localnet", "--memory", "--follow", malformed]).output().unwrap();
+        assert!(refusal(&refused, 2).contains("expected ws://HOST:PORT"), "{malformed}");
+    }
+    let refused = tao().args(["localnet", "--memory", "--port", "0", "--follow", &url]).output().unwrap();
+    let error = refusal(&refused, 3);
+    assert!(error.contains("cannot reach the node to follow") && error.contains("start that node first"), "{error}");
+    let mut chain = Daemon::start(tao().args(["localnet", "--memory", "--block-time", "manual"]));
+    let told = ask(&["localnet", "status"], chain.url());
+    assert_eq!((&told["leader"], &told["clock"]), (&Value::Null, &json!("manual")));
+    assert!(!chain.log().contains("follow"));
+}
