@@ -3,6 +3,7 @@
 //! Compares this crate with rten-gemm, which uses AVX-512 VNNI for int8, at the sizes of Whisper small. Times are of the
 //! thread's processor time, in alternating rounds; the shortest counts. Packing of the left-hand matrix is included.
 #![allow(clippy::print_stdout, reason = "the figures are the output")]
+#![allow(clippy::indexing_slicing, reason = "the sizes are this file's")]
 
 use rten_gemm::{GemmExecutor, GemmInputA, GemmInputB, GemmOptions, QuantParams};
 use rten_tensor::NdTensorView;
@@ -93,7 +94,7 @@ fn int8(amx: Amx, rows: usize, inputs: usize, outputs: usize) -> (f64, f64) {
     let copies = (200_000_000 / (inputs * outputs)).clamp(1, 40);
     let calls = (20_000_000_000 / (2 * rows * inputs * outputs)).clamp(copies, 10 * copies);
     let x: Vec<u8> = (0..rows * inputs).map(|i| (i * 31 % 255) as u8).collect();
-    let weights: Vec<i8> = (0..outputs * inputs).map(|i| ((i * 37 % 255) as i32 - 127) as i8).collect();
+    let weights: Vec<i8> = (0..outputs * inputs).map(|i| ((i * 37 % 255) as u8).cast_signed()).collect();
     let gemm = GemmExecutor::<u8, i8, i32>::new();
     let view = NdTensorView::from_data([outputs, inputs], weights.as_slice());
     let theirs: Vec<_> = (0..copies).map(|_| gemm.prepack_b(view.transposed())).collect();

@@ -129,7 +129,7 @@ fn without_the_node_the_pages_say_so() {
     let shown = page(&url);
     assert!(shown.contains("The account cannot be read") && shown.contains("1 call in the 4 blocks"), "{shown}");
     assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
-    let (status, body) = get(&format!("{}/chain/blocks/{}", dashboard.url(), format!("0x{}", "ab".repeat(32))), None);
+    let (status, body) = get(&format!("{}/chain/blocks/0x{}", dashboard.url(), "ab".repeat(32)), None);
     assert_eq!(status.as_u16(), 503, "{}", String::from_utf8_lossy(&body));
     assert!(page(&format!("{}/chain/blocks/3", dashboard.url())).contains("Sudo.RequireSudo"));
     let error = refusal(&tao().arg("dashboard").output().unwrap(), 2);

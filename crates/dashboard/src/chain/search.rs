@@ -225,7 +225,7 @@ mod tests {
             (&hash, Query::Hash([0xab; 32])),
             (&format!("0x{hash}"), Query::Hash([0xab; 32])),
             (alice, Query::Account(alice.parse().unwrap())),
-            (&alice.replace("Q", "P"), Query::NoAccount(Ss58Error::Checksum)),
+            (&alice.replace('Q', "P"), Query::NoAccount(Ss58Error::Checksum)),
             ("SubtensorModule.Tempo", Query::Name("SubtensorModule.Tempo")),
             ("-1", Query::Name("-1")),
         ] {

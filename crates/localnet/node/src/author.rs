@@ -171,7 +171,7 @@ impl Group {
     }
 
     fn is_full(&self) -> bool {
-        self.staged.len() >= GROUP || self.group.is_full()
+        self.staged.len() >= GROUP || self.weight >= GROUP_BYTES
     }
 
     /// Commits the blocks, then announces them.

@@ -114,10 +114,11 @@ pub(super) fn status(args: &TargetArgs, context: &Context) -> anyhow::Result<()>
     rows.add_row(["genesis", &text(&status["genesis"])]);
     rows.add_row(["oldest block", &status["oldest"].to_string()]);
     rows.add_row(["runtime", &status["specVersion"].to_string()]);
-    match status["leader"]["url"].as_str() {
-        Some(leader) => rows.add_row(["follows", &format!("{leader}, {}", following(&status["leader"]))]),
-        None => rows.add_row(["clock", &clock]),
+    let produced = match status["leader"]["url"].as_str() {
+        Some(leader) => ["follows", &format!("{leader}, {}", following(&status["leader"]))],
+        None => ["clock", &clock],
     };
+    rows.add_row(produced);
     if let Some(offset) = status["offsetMillis"].as_i64().filter(|offset| *offset != 0) {
         rows.add_row(["clock offset", &format!("{:#}", SignedDuration::from_millis(offset))]);
     }

@@ -209,7 +209,7 @@ async fn an_account_has_its_stakes_proxies_and_calls() {
 #[tokio::test(start_paused = true)]
 async fn a_slow_node_delays_pages_for_three_seconds() {
     let (chain, section, router) = pages().await;
-    let (node, reads) = node(&chain, Duration::from_secs(60));
+    let (node, reads) = node(&chain, Duration::from_mins(1));
     let _connected = section.source.reader.connect(node);
     let began = Instant::now();
     let paths: Vec<_> =

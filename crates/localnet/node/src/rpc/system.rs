@@ -1,10 +1,11 @@
 //! `system_` methods: the node's identity, and account nonces.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::error::{Answer, submit};
 use super::params::Args;
 use super::{Context, Methods};
+use crate::chain::Chain;
 
 /// The name of the node software.
 pub(crate) const NAME: &str = "taonet localnet";
@@ -18,7 +19,7 @@ pub(super) fn register(methods: &mut Methods) {
     methods.light(&["system_chainType"], |_, _| Ok(json!("Local")));
     methods
         .light(&["system_properties"], |_, _| Ok(json!({"ss58Format": 42, "tokenDecimals": 9, "tokenSymbol": "TAO"})));
-    methods.light(&["system_health"], health);
+    methods.light(&["system_health"], |context, _| Ok(health(&context.chain)));
     methods.light(&["system_nodeRoles"], |context, _| {
         Ok(json!([if context.chain.leader.is_some() { "Full" } else { PRODUCER }]))
     });
@@ -32,13 +33,12 @@ pub(super) fn register(methods: &mut Methods) {
 }
 
 /// The only peer of a node is the one that it follows.
-fn health(context: &Context, _: &Args) -> Answer {
-    let chain = &context.chain;
+fn health(chain: &Chain) -> Value {
     let Some(leader) = &chain.leader else {
-        return Ok(json!({"peers": 0, "isSyncing": false, "shouldHavePeers": false}));
+        return json!({"peers": 0, "isSyncing": false, "shouldHavePeers": false});
     };
     let is_behind = chain.head().number() < leader.height();
-    Ok(json!({"peers": u8::from(leader.is_connected()), "isSyncing": is_behind, "shouldHavePeers": true}))
+    json!({"peers": u8::from(leader.is_connected()), "isSyncing": is_behind, "shouldHavePeers": true})
 }
 
 fn next_index(context: &Context, args: &Args) -> Answer {

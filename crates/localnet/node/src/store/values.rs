@@ -122,6 +122,7 @@ impl KnownState {
     }
 
     /// Returns the value of a key, if it is known.
+    #[allow(clippy::option_option, reason = "unknown, known to be absent, or a value")]
     fn known(&self, key: &[u8]) -> Option<Option<StorageValue>> {
         self.values()?.items.get(key).cloned()
     }

@@ -178,7 +178,8 @@ fn the_time_of_a_frame_bounds_the_number_of_its_calls() {
     let words = "the old green house near the river stands empty because nobody wants such a long walk in winter while \
         seven yellow boats wait under heavy snow behind our village church and every child who lives there hopes that \
         spring comes soon";
-    let phrase: Vec<f32> = (0..24_000).map(|n| (n as f32 * 0.1).sin() * 0.3).chain([0.0; 4_800]).collect();
+    let phrase: Vec<f32> =
+        (0..24_000).map(|n| (n as f32 * 0.1).sin() * 0.3).chain(std::iter::repeat_n(0.0, 4_800)).collect();
     for (is_last, expected) in [(false, 1..=2), (true, 3..=6)] {
         let (server, requests) = slow_voice();
         let tts = Arc::new(RemoteSynthesizer::new(server.model(PATIENCE), "any".to_owned(), Some(Arc::new(Beep))));
