@@ -93,7 +93,7 @@ pub(crate) struct CreateArgs {
         value_parser = clap::value_parser!(u8).range(0..=100)
     )]
     emissions_share: Option<u8>,
-    /// Block from which you can make yourself the owner of the leased subnet; default: never
+    /// Block from which you can make yourself the owner of the leased subnet [default: never]
     #[arg(long, value_name = "BLOCK", requires = "subnet_lease")]
     lease_end_block: Option<BlockNumber>,
     #[command(flatten)]

@@ -42,7 +42,7 @@ pub(super) struct PageSourceArgs {
     /// Directory of a run, as written by `bb runner --keep` or `tao demo --keep`; optional with --chain
     #[arg(long, value_name = "DIR", required_unless_present = "chain")]
     state: Option<PathBuf>,
-    /// Chain to show as well, or alone: finney, test, archive, local, or node URLs
+    /// Chain to show, with or without --state: finney, test, archive, local, or node URLs
     #[arg(long, value_name = "NETWORK")]
     chain: Option<String>,
     /// Weight ledger to show as well: the --state of `bb subtensor-gateway` [default: the latest one that `tao demo
@@ -59,7 +59,7 @@ pub(super) struct PageSourceArgs {
 
 /// Sections of the page, updated from their sources by background tasks until shutdown.
 pub(super) struct Sources {
-    /// The contest, if there is a directory of a run.
+    /// The contest in the directory of a run, if one is given.
     babelbit: Option<Arc<BabelbitSection>>,
     pub(super) sections: Vec<Arc<dyn Section>>,
     pub(super) changes: Changes,

@@ -23,7 +23,7 @@ use crate::exit::{Classified, Failure};
 
 /// Default timeout of a completion: half of the validators' timeout.
 const COMPLETION: Duration = Duration::from_secs(5);
-/// Default timeout of a call of a stage: one call of each stage in the time of a frame.
+/// Default timeout of a call: one call of each of the three stages fits into the time limit of a frame.
 const STAGE: Duration = Duration::from_millis(800);
 
 /// Speech-to-text engine in the process.
@@ -89,8 +89,8 @@ pub(super) struct ServerArgs {
     /// Timeout of each call to the text-to-speech server, in seconds [default: --server-timeout]
     #[arg(long, value_name = "SECONDS", value_parser = timeout, requires = "tts_url")]
     tts_timeout: Option<Duration>,
-    /// Time limit of all calls to inference servers for one frame of speech, in seconds; the last frame has three times
-    /// as long [default: 2.4]
+    /// Time limit of all calls to inference servers for one frame of speech, in seconds; three times as long for the
+    /// last frame [default: 2.4]
     #[arg(long, value_name = "SECONDS", value_parser = timeout)]
     frame_timeout: Option<Duration>,
 }
@@ -140,7 +140,7 @@ impl ServerArgs {
         Ok(())
     }
 
-    /// Describes a timeout that exceeds the time limit of a frame, which would end every call earlier.
+    /// Returns an error message if a timeout exceeds the time limit of a frame, which would end every call earlier.
     fn longer_than_a_frame(&self) -> Option<String> {
         let timeouts = [
             ("--server-timeout", self.server_timeout),
@@ -153,8 +153,8 @@ impl ServerArgs {
             timeout.filter(|timeout| *timeout > limit).map(|timeout| (option, timeout))
         })?;
         Some(format!(
-            "{option} {} exceeds the {} s of all calls for a frame\nhint: validators wait 3 s for the response to a frame; \
-             if yours wait longer, raise --frame-timeout",
+            "{option} {} exceeds the {} s of all calls for a frame\nhint: validators wait 3 s for the response to a \
+             frame; if yours wait longer, raise --frame-timeout",
             timeout.as_secs_f64(),
             limit.as_secs_f64(),
         ))
@@ -270,7 +270,7 @@ impl ServerArgs {
     }
 }
 
-/// Creates the client of a server; `key` has the name of its variable.
+/// Creates the client of a server. `key` is an API key with the name of its environment variable.
 fn server(
     url: &Url,
     (variable, key): (&'static str, Option<&Secret>),
@@ -291,7 +291,7 @@ mod tests {
         servers: ServerArgs,
     }
 
-    /// Columns: options · the options of the speech contest's check; none if they are accepted
+    /// Columns: options · start of the error; none if the options are accepted
     #[test]
     fn the_timeout_of_a_call_fits_into_a_frame() {
         let urls = ["--stt-url", "http://h/v1", "--tts-url", "http://h/v1"];
