@@ -66,7 +66,7 @@ pub enum AuthorError {
     /// A block of the followed node was refused.
     #[error(transparent)]
     Import(#[from] ImportError),
-    /// The node follows this node, and changes the chain in no other way.
+    /// The node follows the node at this URL, and cannot change the chain itself.
     #[error("this node follows {0} and cannot change the chain itself; hint: send the request to that node")]
     Following(String),
     /// Writing a block failed.
@@ -107,7 +107,7 @@ pub enum AuthorError {
     Panicked(String),
 }
 
-/// What a command asks for.
+/// The goal of a command.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Goal {
     /// A number of blocks.
@@ -124,9 +124,9 @@ pub(crate) enum Goal {
     SetStorage(Vec<StorageEntry>),
     /// Blocks of the followed node, in order.
     Import(Vec<Block>),
-    /// A stored block, to which the chain is reverted like that of the followed node.
+    /// A stored block to which the followed node has reverted.
     Rewind(H256),
-    /// A block of the followed node with its state, which replaces the whole chain.
+    /// A block of the followed node with its state, with which the chain begins anew.
     Restart(Box<Start>),
 }
 
@@ -191,7 +191,7 @@ impl Group {
         Ok(())
     }
 
-    /// Reports the extrinsics of blocks that are lost.
+    /// Reports the extrinsics of uncommitted blocks as dropped.
     fn drop_extrinsics(self) {
         for call in self.waiting.into_iter().flat_map(|waiting| waiting.included) {
             call.watcher.send(TxEvent::Dropped);
@@ -526,7 +526,7 @@ impl Author {
         self.settle(written)
     }
 
-    /// Continues after a commit; if it failed, from the newest committed block.
+    /// Handles the result of a commit: if it failed, the author continues from the newest committed block.
     fn settle(&mut self, written: Result<(), StoreError>) -> Result<(), AuthorError> {
         if let Err(error) = written {
             self.fall_back();

@@ -116,13 +116,13 @@ impl Chain {
         reverted
     }
 
-    /// Replaces the whole chain by one that begins with another block.
+    /// Replaces the chain with one that begins with another block.
     ///
     /// # Errors
     /// [`StoreError`]; the chain is then unchanged.
     pub(crate) fn restart(&self, first: First) -> Result<(), StoreError> {
         let head = first.head().clone();
-        // Requests wait for the new head meanwhile, because the state of the old one is deleted.
+        // Requests wait for the new head until then, because the state of the old one is deleted.
         let mut newest = self.head.write().unwrap_or_else(PoisonError::into_inner);
         self.store.restart(first)?;
         self.pool.reset(head.clone());
@@ -158,18 +158,18 @@ impl Chain {
     /// Submits an extrinsic to this node's pool.
     ///
     /// # Errors
-    /// [`SubmitError`]; [`SubmitError::Away`] if the node follows another one, whose pool has all extrinsics.
+    /// [`SubmitError`]; [`SubmitError::Unreachable`] if the node follows another one, whose pool has all extrinsics.
     pub(crate) fn submit(&self, bytes: Vec<u8>, watcher: Watcher) -> Result<H256, SubmitError> {
         if let Some(leader) = &self.leader {
-            return Err(SubmitError::Away(leader.url().to_owned()));
+            return Err(SubmitError::Unreachable(leader.url().to_owned()));
         }
         self.pool.submit(&self.store, bytes, watcher)
     }
 
-    /// Returns the store, in which a node that follows another one has no named snapshots.
+    /// Returns the store for changes of its named snapshots, which a node that follows another one refuses.
     ///
     /// # Errors
-    /// [`SnapshotError::Following`].
+    /// [`SnapshotError::Following`] if the node follows another one.
     pub(crate) fn snapshots(&self) -> Result<&Store, SnapshotError> {
         match &self.leader {
             Some(leader) => Err(SnapshotError::Following(leader.url().to_owned())),

@@ -3,7 +3,7 @@
 //! The follower only uses the leader's public JSON-RPC methods, and trusts none of its answers: it executes each block
 //! and compares the result with the header. A revert of the leader shows as a head that does not follow the follower's
 //! own: the follower reverts to the newest block that both chains have. Only if there is none, or if the leader has
-//! pruned the next block, does the follower fetch a complete state and begin there anew.
+//! pruned the next block, does the follower fetch a complete state and continue from there.
 
 mod leader;
 
@@ -37,13 +37,13 @@ const BLOCKS: u32 = 64;
 /// Maximum time for which a report on an extrinsic waits for the import of its block.
 const IMPORT_WITHIN: Duration = Duration::from_secs(30);
 
-/// Why a node does not follow its leader.
+/// Why a node cannot follow its leader.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum FollowError {
     /// The leader does not respond.
     #[error("cannot reach the node to follow at {url}: {reason}; hint: start that node first, or check the URL")]
-    Away {
+    Unreachable {
         /// URL of the leader.
         url: String,
         /// The error of the connection.
@@ -59,7 +59,7 @@ pub enum FollowError {
         /// The error.
         reason: String,
     },
-    /// The URL is that of another node software.
+    /// The node at the URL runs other software.
     #[error("the node at {url} is {found:?}, which cannot be followed; hint: follow a tao localnet")]
     NotLocalnet {
         /// URL of the node.
@@ -83,7 +83,7 @@ pub enum FollowError {
     },
     /// The leader has a different chain.
     #[error(
-        "the node at {url} has genesis {found:?}, but the chain of this node {own:?}; hint: delete this node's chain \
+        "the node at {url} has genesis {found:?}, but this node's chain has {own:?}; hint: delete this node's chain \
          with tao localnet reset, or follow another node"
     )]
     Genesis {
@@ -143,7 +143,7 @@ async fn fetch(link: &Link, history: History, newest: &Head) -> Result<Start, Fo
                 meter::state_fetched();
                 return Ok(Start { genesis, block, state });
             }
-            // The leader pruned the block meanwhile, and keeps a later one for longer.
+            // The leader has pruned the block in the meantime, and keeps later ones for longer.
             Err(FollowError::Changed(_)) if number < newest.number() => {
                 let later = number.saturating_add(skip).min(newest.number());
                 skip = skip.saturating_mul(2);
@@ -168,11 +168,11 @@ pub(crate) async fn imported(chain: &Chain, hash: H256) {
             }
         }
     };
-    // The report is true even if the block is not here yet.
+    // After the timeout, the report is still correct.
     let _ = timeout(IMPORT_WITHIN, arrival).await;
 }
 
-/// The task that follows a leader, which ends when it is dropped.
+/// The task that follows a leader; dropping it cancels the task.
 pub(crate) struct Following(JoinHandle<Infallible>);
 
 impl Drop for Following {
@@ -181,7 +181,7 @@ impl Drop for Following {
     }
 }
 
-/// A node's side of following a leader.
+/// Imports the blocks of a leader into this node's chain.
 pub(crate) struct Follower {
     chain: Arc<Chain>,
     leader: Arc<Leader>,

@@ -55,8 +55,8 @@ pub struct NodeConfig {
     pub rpc: RpcLimits,
     /// The limits of the transaction pool.
     pub pool: PoolLimits,
-    /// The WebSocket URL of another localnet, which this node follows: it has the same chain, imports the other node's
-    /// blocks and forwards extrinsics to it, and produces no blocks. `genesis`, `clock`, `pool` and `start` have no effect.
+    /// The WebSocket URL of another localnet to follow. The node then imports the other node's blocks, forwards
+    /// extrinsics to it and produces no blocks; `genesis`, `clock`, `pool` and `start` have no effect.
     pub follow: Option<String>,
     /// The time at which a new chain begins, in milliseconds since the Unix epoch; `None` for the wall clock. The first
     /// block is stamped at least one slot later, and the chain's clock runs from there. If set, a chain on the manual
@@ -93,10 +93,10 @@ pub enum NodeError {
     /// The chain to follow cannot be read.
     #[error(transparent)]
     Follow(#[from] FollowError),
-    /// The directory has a chain that does not follow another node.
+    /// The directory contains a chain that does not follow another node.
     #[error(
-        "the chain in {0} does not follow another node; hint: choose another directory with --data, or delete the chain \
-         with tao localnet reset"
+        "the chain in {0} does not follow another node; hint: choose another directory with --data, or delete the \
+         chain with tao localnet reset"
     )]
     OwnChain(PathBuf),
     /// Starting the block author failed, for example because the requested block time differs from the chain's.
@@ -227,8 +227,8 @@ async fn open_follower(config: &NodeConfig, leader: &Leader) -> Result<Store, No
     }
 }
 
-/// Opens an existing chain, or creates one from the configuration. A chain that followed another node is this node's own
-/// from now on.
+/// Opens an existing chain, or creates one from the configuration. A chain that followed another node becomes
+/// independent.
 fn open(config: &NodeConfig) -> Result<Store, NodeError> {
     let store = open_own(config)?;
     if store.is_follower()? {

@@ -152,7 +152,7 @@ pub enum RecordingError {
         path: PathBuf,
         /// Number of the line, from 1.
         line: usize,
-        /// What is wrong with the line.
+        /// Why the line is invalid.
         reason: String,
     },
     /// An item without which the subnets cannot continue has a different encoding in this program.

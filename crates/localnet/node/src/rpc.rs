@@ -155,7 +155,8 @@ impl Methods {
         }
     }
 
-    /// Registers a heavy method that the followed node answers, if there is one and it responds.
+    /// Registers a heavy method that a follower forwards to its leader; the handler runs if the leader does not
+    /// respond.
     fn forwarded(&mut self, names: &[&'static str], handler: Handler) {
         for name in names.iter().copied() {
             let registered = self.module.register_async_method(name, move |params, context, extensions| async move {

@@ -27,7 +27,7 @@ type Subtensor = Pallet<Runtime>;
 /// subnets by netuid.
 ///
 /// # Errors
-/// When a development key cannot be derived.
+/// [`SecretStringError`] if the keys of `//Alice` and `//Alice_hk`, which own these subnets, cannot be derived.
 pub fn add_subnets(last: u16) -> Result<(), SecretStringError> {
     let (owner, hotkey) = (development_account("Alice")?, development_account("Alice_hk")?);
     for netuid in (1..=last).map(NetUid).filter(|netuid| !Subtensor::subnet_exists(*netuid)) {

@@ -80,7 +80,7 @@ pub struct FinalizedCrowdloan<AccountId> {
     pub contributions: Vec<(AccountId, TaoBalance)>,
 }
 
-/// Crowdloans, which are in another pallet and pay for leases.
+/// Interface to the crowdloan pallet, whose crowdloans pay for leases.
 pub trait Crowdloans<AccountId> {
     /// Returns the crowdloan whose call is being dispatched.
     ///
@@ -89,7 +89,7 @@ pub trait Crowdloans<AccountId> {
     fn finalizing() -> Result<FinalizedCrowdloan<AccountId>, DispatchError>;
 }
 
-/// Proxies, which are in another pallet and operate leased subnets.
+/// Interface to the proxy pallet, whose proxies operate leased subnets.
 pub trait Proxies<AccountId> {
     /// Makes the beneficiary of a lease a proxy of the lease's coldkey.
     ///

@@ -23,7 +23,7 @@ pub(super) struct Account {
 /// A running chain and its accounts.
 pub(super) struct Announcement<'a> {
     pub(super) node: &'a NodeHandle,
-    /// The schedule of block production; `None` if the node follows another one.
+    /// The schedule of block production; `None` if the node follows another node.
     pub(super) clock: Option<Clock>,
     /// URL of the followed node, if any.
     pub(super) follows: Option<&'a str>,

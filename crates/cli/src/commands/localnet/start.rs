@@ -123,7 +123,7 @@ pub(super) fn run(args: &StartArgs, context: &Context) -> anyhow::Result<()> {
 }
 
 impl StartArgs {
-    /// Returns the schedule of block production; `None` if the node follows another one.
+    /// Returns the schedule of block production; `None` if the node follows another node.
     fn clock(&self) -> Option<Clock> {
         self.follow.is_none().then_some(self.block_time.0)
     }
@@ -167,7 +167,7 @@ impl StartArgs {
         config.allow_origins.clone_from(&self.allow_origin);
         if self.follow.is_some() {
             return match Node::start(config).await {
-                Err(NodeError::Follow(error @ FollowError::Away { .. })) => {
+                Err(NodeError::Follow(error @ FollowError::Unreachable { .. })) => {
                     Err(Classified::error(Failure::Network, error.to_string()))
                 }
                 node => Ok((node?, None)),

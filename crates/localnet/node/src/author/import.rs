@@ -1,4 +1,4 @@
-//! Blocks that another node produced: their execution here, and its comparison with their headers.
+//! Import of blocks that another node produced: executes them, and compares the results with their headers.
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;
@@ -90,7 +90,7 @@ pub(crate) struct Block {
 }
 
 impl Block {
-    /// Returns the error that a part of the block's header differs from its result here.
+    /// Returns the error for a part of the block's header that differs from the result on this node.
     pub(super) fn differs(&self, part: &'static str, given: &impl Debug, own: &impl Debug) -> ImportError {
         let (given, own) = (format!("{given:?}"), format!("{own:?}"));
         ImportError::Differs { number: self.head.number(), hash: self.head.hash, part, given, own }
@@ -126,7 +126,7 @@ pub(super) struct Executed {
 /// Executes a block on the state of its parent.
 ///
 /// # Errors
-/// [`ImportError`] if the block does not follow `parent`, is invalid, or has another result than its header says.
+/// [`ImportError`] if the block does not follow `parent`, is invalid, or its result differs from its header.
 pub(super) fn execute(parent: &Head, state: &KnownState, block: &Block) -> Result<Executed, ImportError> {
     let (hash, header, number) = (block.head.hash, &block.head.header, block.head.number());
     if *header.parent_hash() != parent.hash || number != parent.number().saturating_add(1) {

@@ -1,4 +1,4 @@
-//! The followed node: the connection to it, its answers, and whether it responds.
+//! The followed node: the connection to it, its responses, and its status.
 
 use std::collections::BTreeMap;
 use std::fmt::Display;
@@ -121,7 +121,7 @@ impl Leader {
             .enable_ws_ping(pings)
             .build(&self.url)
             .await
-            .map_err(|error| FollowError::Away { url: self.url.clone(), reason: error.to_string() })?;
+            .map_err(|error| FollowError::Unreachable { url: self.url.clone(), reason: error.to_string() })?;
         let link = Link { client: Arc::new(client), url: self.url.clone() };
         link.check().await?;
         Ok(link)
@@ -148,10 +148,10 @@ impl Leader {
     /// # Errors
     /// [`SubmitError`].
     pub(crate) async fn submit(&self, extrinsic: Vec<u8>) -> Result<H256, SubmitError> {
-        let away = || SubmitError::Away(self.url.clone());
+        let unreachable = || SubmitError::Unreachable(self.url.clone());
         let params = [json!(Bytes(extrinsic))];
-        match self.forward("author_submitExtrinsic", &params).await.ok_or_else(away)? {
-            Ok(hash) => serde_json::from_value(hash).map_err(|_| away()),
+        match self.forward("author_submitExtrinsic", &params).await.ok_or_else(unreachable)? {
+            Ok(hash) => serde_json::from_value(hash).map_err(|_| unreachable()),
             Err(error) => Err(SubmitError::forwarded(&error)),
         }
     }
@@ -161,13 +161,13 @@ impl Leader {
     /// # Errors
     /// [`SubmitError`].
     pub(crate) async fn watch(&self, extrinsic: Vec<u8>) -> Result<Subscription<Value>, SubmitError> {
-        let away = || SubmitError::Away(self.url.clone());
-        let client = self.client().ok_or_else(away)?;
+        let unreachable = || SubmitError::Unreachable(self.url.clone());
+        let client = self.client().ok_or_else(unreachable)?;
         let params = (Bytes(extrinsic),);
         let (method, unsubscribe) = ("author_submitAndWatchExtrinsic", "author_unwatchExtrinsic");
         client.subscribe(method, params, unsubscribe).await.map_err(|error| match error {
             ClientError::Call(error) => SubmitError::forwarded(&error),
-            _ => away(),
+            _ => unreachable(),
         })
     }
 }
@@ -210,7 +210,7 @@ impl Link {
     }
 
     pub(super) fn closed(&self) -> FollowError {
-        FollowError::Away { url: self.url.clone(), reason: "the connection was closed".to_owned() }
+        FollowError::Unreachable { url: self.url.clone(), reason: "the connection was closed".to_owned() }
     }
 
     pub(super) fn malformed(&self, method: &'static str, reason: &impl Display) -> FollowError {
@@ -226,7 +226,7 @@ impl Link {
             // The block was reverted or pruned.
             ClientError::Call(error) if error.code() == CLIENT_ERROR => self.changed(),
             error @ (ClientError::Call(_) | ClientError::ParseError(_)) => self.malformed(method, &error),
-            error => FollowError::Away { url: self.url.clone(), reason: error.to_string() },
+            error => FollowError::Unreachable { url: self.url.clone(), reason: error.to_string() },
         })
     }
 
@@ -251,7 +251,7 @@ impl Link {
     pub(super) async fn heads(&self) -> Result<Subscription<Header>, FollowError> {
         let subscribed =
             self.client.subscribe("chain_subscribeNewHeads", ArrayParams::new(), "chain_unsubscribeNewHeads");
-        subscribed.await.map_err(|error| FollowError::Away { url: self.url.clone(), reason: error.to_string() })
+        subscribed.await.map_err(|error| FollowError::Unreachable { url: self.url.clone(), reason: error.to_string() })
     }
 
     /// Returns the leader's newest block.

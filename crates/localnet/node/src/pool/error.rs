@@ -60,7 +60,7 @@ pub enum SubmitError {
     },
     /// The followed node does not respond.
     #[error("the followed node at {0} does not respond; hint: submit the extrinsic again when it is back")]
-    Away(String),
+    Unreachable(String),
     /// The node is shutting down.
     #[error("the node is shutting down; hint: submit the extrinsic again after the restart")]
     Stopping,
@@ -95,7 +95,7 @@ impl SubmitError {
             Self::Full => 1016,
             Self::NoTags => 1019,
             Self::Forwarded { code, .. } => *code,
-            Self::Store(_) | Self::Away(_) | Self::Stopping => 1040,
+            Self::Store(_) | Self::Unreachable(_) | Self::Stopping => 1040,
         }
     }
 

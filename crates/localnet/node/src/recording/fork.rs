@@ -11,7 +11,7 @@ use super::{LeftOut, REQUIRED, Recording, RecordingError};
 /// Name of the item that says whether a subnet exists.
 const NETWORKS: &str = "SubtensorModule.NetworksAdded";
 
-/// What a fork took from a recording.
+/// Summary of the data that a fork took from a recording.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Fork {

@@ -151,7 +151,7 @@ struct Reader<'a, S> {
     source: &'a S,
     items: &'a BTreeMap<String, Item>,
     netuids: BTreeSet<u16>,
-    /// What was read so far, by storage key.
+    /// Values read so far, by storage key.
     entries: BTreeMap<Vec<u8>, Vec<u8>>,
 }
 

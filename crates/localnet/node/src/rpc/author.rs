@@ -80,7 +80,7 @@ async fn watch(params: Params<'static>, asked: Asked, context: Arc<Context>) -> 
     }
 }
 
-/// Relays the followed node's reports on an extrinsic, those of its block once this node has the block.
+/// Relays the followed node's reports on an extrinsic. Reports of its block wait until this node has the block.
 async fn relay(mut events: Subscription<Value>, asked: Asked, chain: &Chain) -> Result<(), SubscriptionError> {
     let feed = asked.accept().await?;
     loop {
@@ -88,7 +88,7 @@ async fn relay(mut events: Subscription<Value>, asked: Asked, chain: &Chain) -> 
             () = feed.sink.closed() => return Ok(()),
             event = events.next() => event,
         };
-        // The connection is lost: like a node that shuts down.
+        // The connection is lost: the report is that of a node that shuts down.
         let Some(Ok(event)) = event else { return feed.send(&to_json(TxEvent::Dropped)).await };
         let [in_block, finalized] = ["inBlock", "finalized"].map(|name| event.get(name));
         if let Some(hash) = in_block.or(finalized).and_then(|hash| H256::deserialize(hash).ok()) {

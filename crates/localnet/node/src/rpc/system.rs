@@ -32,7 +32,7 @@ pub(super) fn register(methods: &mut Methods) {
     methods.forwarded(&["system_accountNextIndex", "account_nextIndex"], next_index);
 }
 
-/// The only peer of a node is the one that it follows.
+/// Returns the result of `system_health`. The only peer of a node is the one that it follows.
 fn health(chain: &Chain) -> Value {
     let Some(leader) = &chain.leader else {
         return json!({"peers": 0, "isSyncing": false, "shouldHavePeers": false});

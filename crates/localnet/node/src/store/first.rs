@@ -14,7 +14,7 @@ use super::named::SNAPSHOTS;
 use super::nodes::NODES;
 use super::{BODIES, DEATHS, HEADERS, Head, META, NUMBERS, Store, StoreError};
 
-/// Whether the chain's blocks are those of another node.
+/// Key of the flag of chains that follow another node.
 const FOLLOWER_KEY: u8 = 4;
 
 /// The first block with a state, which is the genesis block unless the chain is a fork or follows another node.
@@ -68,7 +68,7 @@ impl First {
         Ok(Self { genesis, head, nodes: state.into_storage(), extrinsics, is_follower: true })
     }
 
-    /// Returns the block.
+    /// Returns the head of the block.
     pub(crate) fn head(&self) -> &Head {
         &self.head
     }
@@ -88,7 +88,7 @@ impl Store {
         self.write(write, &[staged])
     }
 
-    /// Replaces all blocks, states and named snapshots by a first block, in one transaction. No block may be staged.
+    /// Replaces all blocks, states and named snapshots with a first block, in one transaction. No block may be staged.
     ///
     /// # Errors
     /// [`StoreError`]; the chain is then unchanged.
@@ -105,13 +105,13 @@ impl Store {
         written
     }
 
-    /// Whether the chain's blocks are those of another node.
+    /// Whether the chain follows another node.
     pub(crate) fn is_follower(&self) -> Result<bool, StoreError> {
         let meta = self.database.begin_read()?.open_table(META)?;
         Ok(meta.get(FOLLOWER_KEY)?.is_some())
     }
 
-    /// Marks the chain as this node's own, which will produce its next blocks.
+    /// Marks the chain as independent: this node produces its next blocks.
     pub(crate) fn set_own(&self) -> Result<(), StoreError> {
         let write = self.database.begin_write()?;
         write.open_table(META)?.remove(FOLLOWER_KEY)?;

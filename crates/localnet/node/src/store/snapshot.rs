@@ -59,7 +59,7 @@ pub enum SnapshotError {
     /// The block of a named snapshot was pruned by a version of the node without named snapshots.
     #[error("the block of snapshot {0} was pruned; hint: drop the snapshot")]
     Pruned(String),
-    /// The node follows this node, and takes and drops no snapshots of its own.
+    /// The node follows the node at this URL, and has no snapshots of its own.
     #[error("this node follows {0} and has no snapshots of its own; hint: take and drop snapshots on that node")]
     Following(String),
     /// A database operation failed.

@@ -318,7 +318,7 @@ fn a_chain_begins_anew_with_another_block() {
     assert!(store.snapshots().unwrap().is_empty());
     let kept: Vec<_> = state.top.clone().into_iter().collect();
     assert_eq!(pairs(&store, &head), kept);
-    // It goes on, and survives a restart.
+    // The chain continues, and survives a restart.
     let newest = grow(&store, 10, &[2, 3]);
     assert_eq!(newest.number(), 17);
     let reached = reachable(&store);

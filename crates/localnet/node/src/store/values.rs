@@ -37,7 +37,7 @@ pub(crate) struct Values {
 }
 
 impl Values {
-    /// Applies the changes of the block after the state with root `parent`. The values of another state are forgotten.
+    /// Applies the changes of the block after the state with root `parent`. Values of another state are discarded.
     fn advance(&mut self, parent: H256, root: H256, changes: &[StorageEntry]) {
         if self.root != parent {
             *self = Self { root, ..Self::default() };
@@ -105,7 +105,7 @@ impl KnownState {
         Self { state, values }
     }
 
-    /// Makes the values those of the next block, with the state root `root`.
+    /// Updates the values to the state after the next block, whose state root is `root`.
     pub(crate) fn advance(&self, root: H256, changes: &[StorageEntry]) {
         self.values.write().unwrap_or_else(PoisonError::into_inner).advance(*self.state.root(), root, changes);
     }

@@ -19,7 +19,7 @@ use crate::process::{Process, announce};
 use crate::support::{account, account_key, ask, config, get, hex, node, remark, signed, storage_key, transfer};
 use crate::watch::{PATIENCE, client, next, watch};
 
-/// Environment variable with the directory of a follower in a child process.
+/// Environment variable with the directory of the child process that runs a follower.
 const FOLLOWING: &str = "TAONET_CRASH_FOLLOWING";
 const KILLS: u64 = 12;
 
@@ -135,13 +135,13 @@ async fn extrinsics_go_to_the_leader() {
     let hash = follower.submit(third.clone()).await.unwrap();
     assert_eq!(hash.0, sp_io::hashing::blake2_256(&third));
     let head = leader.mine(1).await.unwrap();
-    // When the report arrives, this node has the block.
+    // The report arrives only when this node has the block.
     assert_eq!(next(&mut events).await, json!({"inBlock": head.hash}));
     assert_eq!(follower.head(), head);
     assert_eq!(next(&mut events).await, json!({"finalized": head.hash}));
     let block = get(&follower, "chain_getBlock", json!([head.hash])).await;
     assert_eq!(block["block"]["extrinsics"].as_array().unwrap().len(), 4);
-    // The refusals of the leader.
+    // The leader's refusals are relayed.
     assert_eq!(follower.submit(third).await.unwrap_err().code(), 1012);
     for bytes in ["0x1234", "1", &hex(&second)] {
         let refused = ask(&follower, "author_submitExtrinsic", json!([bytes])).await.unwrap_err();
@@ -151,7 +151,7 @@ async fn extrinsics_go_to_the_leader() {
         let error = watched.unwrap_err().to_string();
         assert!(error.contains(refused["message"].as_str().unwrap()), "{error}");
     }
-    // What waits when the leader stops is dropped.
+    // An extrinsic that waits when the leader stops is dropped.
     let mut waiting = watch(&client, &signed(&follower, "Alice", 4, &remark("gap"))).await;
     assert_eq!(next(&mut waiting).await, "future");
     leader.stop().await;
@@ -179,7 +179,7 @@ async fn development_methods_are_followed_and_refused() {
     let mut heads: Subscription<Value> =
         heads.subscribe("chain_subscribeNewHeads", rpc_params![], "chain_unsubscribeNewHeads").await.unwrap();
     next(&mut heads).await;
-    // Another block, at the height of one that the follower has.
+    // The leader makes another block, at the height of one that the follower has.
     leader.revert("before").await.unwrap();
     leader.submit(signed(&leader, "Alice", 0, &remark("another"))).await.unwrap();
     leader.mine(1).await.unwrap();
@@ -246,7 +246,7 @@ async fn reads_go_on_while_the_leader_is_away() {
     assert_eq!(error["code"], 1040);
     assert!(error["message"].as_str().unwrap().contains("does not respond"), "{error}");
     assert_eq!(get(&follower, "system_accountNextIndex", json!([account("Alice").to_string()])).await, 0);
-    // A restart of the follower, without the leader.
+    // The follower restarts without the leader.
     follower.stop().await;
     let follower = Node::start(config.clone()).await.unwrap();
     assert_eq!(follower.head(), head);
@@ -262,7 +262,7 @@ async fn reads_go_on_while_the_leader_is_away() {
     caught_up(&follower, &leader).await;
     compare(&follower, &leader, 295..=306).await;
     follower.stop().await;
-    // Without a leader, it is a chain of its own, which cannot follow any more.
+    // Started without `follow`, the chain becomes independent and cannot follow again.
     config.follow = None;
     let follower = Node::start(config.clone()).await.unwrap();
     assert_eq!(follower.head(), leader.head());
@@ -339,7 +339,7 @@ async fn a_node_that_cannot_be_followed_is_refused() {
     let gone = following(&leader);
     leader.stop().await;
     let error = Node::start(gone).await.unwrap_err();
-    assert!(matches!(&error, NodeError::Follow(FollowError::Away { .. })), "{error}");
+    assert!(matches!(&error, NodeError::Follow(FollowError::Unreachable { .. })), "{error}");
     assert!(error.to_string().contains("start that node first"), "{error}");
 }
 
@@ -354,13 +354,13 @@ const READ: [&str; 7] = [
     "chain_getBlockHash",
 ];
 
-/// Changes the parameters of a request before it is answered, and the answer after it.
+/// Falsifies the parameters of a request, and the response to it.
 struct Lie {
     ask: fn(&str, &mut Vec<Value>),
     answer: fn(&str, &[Value], &mut Value),
 }
 
-/// Serves a node's answers with lies, and returns the URL.
+/// Serves falsified responses of a node; returns the URL.
 async fn liar(node: &NodeHandle, lie: &'static Lie) -> (String, ServerHandle) {
     let mut module = RpcModule::new(client(node).await);
     for method in READ.into_iter().chain(["chain_getBlock"]) {
@@ -392,7 +392,7 @@ async fn liar(node: &NodeHandle, lie: &'static Lie) -> (String, ServerHandle) {
 
 const ZERO: &str = "0x0000000000000000000000000000000000000000000000000000000000000000";
 
-/// The newest block has another state root, and therefore another hash.
+/// Falsifies the state root of the newest block, and thereby its hash.
 static OTHER_STATE: Lie = Lie {
     ask: |method, params| {
         if method == "chain_getBlock" {
@@ -406,7 +406,7 @@ static OTHER_STATE: Lie = Lie {
     },
 };
 
-/// Blocks have another header than their hash says.
+/// Falsifies the headers of blocks, but not their hashes.
 static OTHER_HEADER: Lie = Lie {
     ask: |_, _| {},
     answer: |method, _, answer| {
@@ -416,7 +416,7 @@ static OTHER_HEADER: Lie = Lie {
     },
 };
 
-/// A block lacks its extrinsics.
+/// Removes the extrinsics of blocks.
 static NO_EXTRINSICS: Lie = Lie {
     ask: |_, _| {},
     answer: |method, _, answer| {
@@ -471,7 +471,7 @@ async fn a_leader_that_lies_is_refused() {
         assert!(!follower.is_following());
         follower.stop().await;
         server.stop().unwrap();
-        // It goes on with the real leader.
+        // The follower continues with the real leader.
         config.follow = Some(leader.url());
         let follower = Node::start(config).await.unwrap();
         caught_up(&follower, &leader).await;

@@ -111,7 +111,7 @@ fn assert_issuance_balances(node: &NodeHandle) {
     assert_eq!(total, number(node, "Balances", "TotalIssuance") + number(node, "SubtensorModule", "TotalStake"));
 }
 
-/// The results of runtime APIs that clients show a subnet with.
+/// Returns the results of the runtime APIs with which clients display a subnet.
 fn shown(node: &NodeHandle) -> Vec<Vec<u8>> {
     let of_subnet = [
         "SubnetInfoRuntimeApi_get_metagraph",
@@ -144,7 +144,7 @@ async fn a_fork_continues_a_subnet_that_was_used() {
     assert_eq!(node.free_balance(&account("Alice")).unwrap(), 1_000_000 * TAO);
     include(&node, "Alice", transfer("Xia", 5_000)).await;
 
-    // Both go on with the same blocks: calls with the accounts' nonces, and an epoch.
+    // Both continue with the same blocks: calls with the accounts' nonces, and an epoch.
     node.mine(1).await.unwrap();
     source.mine(2).await.unwrap();
     for node in [&node, &source] {

@@ -66,8 +66,8 @@ fn under(node: &NodeHandle, pallet: &str, item: &str, keys: &[u8]) -> Option<Vec
     node.storage(&[&storage_key(pallet, item), keys].concat()).unwrap()
 }
 
-/// The subnet's owner commits weights and a text to a round. The chain reveals both once it has the pulse: the text in the
-/// next block, the weights in the next epoch.
+/// The subnet's owner commits weights and a text to a round. The chain reveals both once it has the pulse: the text in
+/// the next block, the weights in the next epoch.
 #[tokio::test]
 async fn a_pulse_reveals_weights_and_commitments() {
     let mut config = config();

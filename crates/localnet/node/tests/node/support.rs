@@ -157,7 +157,7 @@ pub(crate) fn storage_key(pallet: &str, item: &str) -> Vec<u8> {
     [sp_io::hashing::twox_128(pallet.as_bytes()), sp_io::hashing::twox_128(item.as_bytes())].concat()
 }
 
-/// Opens a raw WebSocket, which can send malformed frames and need not read.
+/// Opens a raw WebSocket, which can send malformed frames and leave responses unread.
 pub(crate) async fn websocket(address: SocketAddr) -> TcpStream {
     let (stream, answer) = upgrade(address, "").await;
     assert!(answer.starts_with("HTTP/1.1 101"), "{answer}");

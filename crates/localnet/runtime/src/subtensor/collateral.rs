@@ -34,7 +34,7 @@ impl<T: Config> Pallet<T> {
         MinerCollateral::<T>::get((netuid, hotkey, coldkey)).map_or(AlphaBalance::ZERO, |state| state.locked)
     }
 
-    /// Checks that a coldkey can withdraw this much of its stake on a hotkey without its collateral.
+    /// Checks that a coldkey can withdraw an amount of its stake on a hotkey that is not collateral.
     ///
     /// # Errors
     /// `StakeUnavailable`.
@@ -72,7 +72,8 @@ impl<T: Config> Pallet<T> {
     }
 
     /// Settles the collateral of a hotkey's owner with emission that the hotkey earned. Of the emission, `capturable`
-    /// belongs to the owner. Returns the part of it that the caller must stake on the hotkey, because it is locked now.
+    /// belongs to the owner. Returns the part of `capturable` that is now locked; the caller must stake it on the
+    /// hotkey.
     pub(super) fn settle_collateral(
         netuid: NetUid,
         hotkey: &AccountId32,
@@ -83,7 +84,7 @@ impl<T: Config> Pallet<T> {
         if emission == AlphaBalance::ZERO || !MinerCollateral::<T>::contains_key((netuid, hotkey, owner)) {
             return AlphaBalance::ZERO;
         }
-        // An existing collateral has its place among the coldkey's hotkeys.
+        // This cannot fail: the hotkey of an existing collateral is already listed.
         Self::change_collateral(netuid, hotkey, owner, |state| settle(state, emission, capturable)).unwrap_or_default()
     }
 

@@ -37,8 +37,8 @@ impl<T: Config> Pallet<T> {
         Self::pay_validators(netuid, &dividends);
     }
 
-    /// Stakes each miner's emission; what becomes collateral is staked on the miner's own hotkey. Miners of the
-    /// subnet's owner receive nothing.
+    /// Stakes each miner's emission; the part that becomes collateral is staked on the miner's own hotkey. Miners of
+    /// the subnet's owner receive nothing.
     fn pay_miners(netuid: NetUid, neurons: &Neurons, earned: &Earned, owner: (&AccountId32, &AccountId32)) {
         let mut withheld = 0_u64;
         for (hotkey, &amount) in neurons.hotkeys.iter().zip(&earned.server).filter(|(_, amount)| **amount > 0) {

@@ -1,4 +1,5 @@
-//! Ethereum addresses of neurons. The key of the address proves its ownership by a signature of the hotkey.
+//! Ethereum addresses of neurons. A neuron proves that it owns an address with a signature by the address's key over
+//! its hotkey.
 
 use codec::Encode;
 use frame_support::ensure;
@@ -42,7 +43,7 @@ impl<T: Config> Pallet<T> {
             *since = block;
         } else {
             uids.try_push((uid, block)).map_err(|_| Error::<T>::EvmKeyAssociationLimitExceeded)?;
-            // The address that the neuron had before, if any, is another one.
+            // A previous address of the neuron differs from the new one.
             Self::forget_evm_address(netuid, uid);
         }
         AssociatedUidsByEvmAddress::<T>::insert(netuid, evm_key, uids);
@@ -86,7 +87,7 @@ impl<T: Config> Pallet<T> {
 /// Returns the Ethereum address whose key signed a hotkey and a block number, as wallets sign texts (EIP-191); `None`
 /// if the signature is malformed.
 fn signer(hotkey: &AccountId32, block_number: u64, mut signature: ecdsa::Signature) -> Option<H160> {
-    // Wallets number the two candidates for the key from 27.
+    // Wallets add 27 to the recovery ID, which selects one of the candidates for the key.
     let candidate = signature.0.last_mut()?;
     if *candidate >= 27 {
         *candidate = candidate.saturating_sub(27);

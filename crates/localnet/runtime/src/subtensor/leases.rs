@@ -41,7 +41,7 @@ impl<T: Config> Pallet<T> {
         NextSubnetLeaseId::<T>::put(lease_id.checked_add(1).ok_or(Error::<T>::Overflow)?);
         let [coldkey, hotkey] = ["leasing/coldkey", "leasing/hotkey"].map(|name| lease_account(name, lease_id));
         for account in [&coldkey, &hotkey] {
-            // The account stays while it is empty.
+            // Keeps the account while it is empty.
             frame_system::Pallet::<T>::inc_providers(account);
         }
         Self::pay(&crowdloan.funds_account, &coldkey, crowdloan.raised)?;

@@ -58,7 +58,7 @@ impl<T: Config> Pallet<T> {
         let bought = AlphaBalance(trade.received);
         Self::increase_stake(hotkey, coldkey, netuid, bought);
         Self::root_stake_grew(hotkey, coldkey, netuid, bought);
-        Self::stake_came(hotkey);
+        Self::stake_grew(hotkey);
         LastColdkeyHotkeyStakeBlock::<T>::insert(coldkey, hotkey, Self::current_block());
         let (coldkey, hotkey) = (coldkey.clone(), hotkey.clone());
         Self::deposit_event(Event::StakeAdded(coldkey, hotkey, tao, bought, netuid, trade.fee));
@@ -80,7 +80,7 @@ impl<T: Config> Pallet<T> {
         let trade = Self::quote_sell(netuid, alpha, fee)?;
         Self::root_stake_shrank(hotkey, coldkey, netuid, alpha);
         Self::decrease_stake(hotkey, coldkey, netuid, alpha);
-        Self::stake_left(hotkey);
+        Self::stake_shrank(hotkey);
         Self::settle_sell(netuid, &trade);
         Self::credit(coldkey, trade.received);
         // Without an author, the fee's alpha stays issued without an owner.

@@ -172,7 +172,7 @@ pub enum EpochConsensus {
     Null,
 }
 
-/// Collateral of a miner: of its coldkey, on its hotkey.
+/// Collateral of a miner's coldkey on its hotkey.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo)]
 pub struct MinerCollateralState {
     /// Locked alpha.

@@ -97,7 +97,7 @@ fn a_chain_begins_anew_with_a_block_and_its_state() {
     assert_eq!(follower.chain.store.oldest_state().unwrap(), 20);
     follower.import(blocks(&leader, 21)).unwrap();
     assert_eq!((&follower.tip, follower.stated), (&leader.tip, leader.stated));
-    // Back to a block that both have, and forth.
+    // Revert to a block that both chains have, and import again.
     let middle = block(&leader, 25).head;
     follower.rewind(middle.hash).unwrap();
     assert_eq!((&follower.tip, &follower.chain.head()), (&middle, &middle));

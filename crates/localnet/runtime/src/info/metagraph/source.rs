@@ -52,7 +52,7 @@ impl Source {
         hotkeys.map(|hotkey| (hotkey.clone(), Compact(TaoBalance::ZERO))).collect()
     }
 
-    /// Returns an amount of the collateral of each neuron's owner on its hotkey.
+    /// Returns an amount of each neuron's collateral, by uid.
     pub(super) fn collateral<T: Config>(
         &self,
         amount: impl Fn(&MinerCollateralState) -> AlphaBalance,

@@ -313,7 +313,7 @@ fn stake_that_moves_or_is_destroyed_suspends_a_parent_too() {
             assert!(ChildkeyThresholdSuspended::<Runtime>::contains_key(&parent), "{:?}", call());
             // Without a threshold, nobody is suspended.
             StakeThreshold::<Runtime>::put(0);
-            Subtensor::stake_left(&parent);
+            Subtensor::stake_shrank(&parent);
             Subtensor::on_idle(10, Weight::zero());
             assert!(!ChildkeyThresholdSuspended::<Runtime>::contains_key(&parent));
         });

@@ -24,22 +24,22 @@ impl<T: Config> Pallet<T> {
         parents
     }
 
-    /// Checks the stake of a parent at the end of this block, because stake was removed from it.
-    pub(in crate::subtensor) fn stake_left(hotkey: &AccountId32) {
+    /// Schedules a check of a parent at the end of this block, because its stake shrank.
+    pub(in crate::subtensor) fn stake_shrank(hotkey: &AccountId32) {
         let is_parent = || ChildKeys::<T>::iter_key_prefix(hotkey).next().is_some();
         if ChildkeyThresholdSuspended::<T>::contains_key(hotkey) || is_parent() {
             ChildkeyThresholdChecks::<T>::insert(hotkey, ());
         }
     }
 
-    /// Checks the stake of a suspended parent at the end of this block, because stake was added to it.
-    pub(in crate::subtensor) fn stake_came(hotkey: &AccountId32) {
+    /// Schedules a check of a suspended parent at the end of this block, because its stake grew.
+    pub(in crate::subtensor) fn stake_grew(hotkey: &AccountId32) {
         if ChildkeyThresholdSuspended::<T>::contains_key(hotkey) {
             ChildkeyThresholdChecks::<T>::insert(hotkey, ());
         }
     }
 
-    /// Suspends the parents whose stake was changed in this block and is below the threshold, and no others of them.
+    /// Runs the scheduled checks: suspends each parent whose stake is below the threshold, and resumes the others.
     pub(in crate::subtensor) fn check_thresholds() {
         let changed: Vec<AccountId32> = ChildkeyThresholdChecks::<T>::drain().map(|(hotkey, ())| hotkey).collect();
         for hotkey in changed {

@@ -59,7 +59,7 @@ fn an_address_is_associated_by_its_signature() {
         assert_eq!(last_event(), Event::EvmKeyAssociated { netuid, hotkey, evm_key, block_associated: 10 });
         assert_eq!(uids_of(ADDRESS), [(1, 10), (2, 10)]);
 
-        // Once per block; the same address is dated again, another one replaces it.
+        // Once per block: the same address gets a new date, and another address replaces it.
         let again = |secret, of| associate(BABELBIT, address(of), signature(secret, &first, 27));
         assert_eq!(attempt(&first, again(SECRET, ADDRESS)), "EvmKeyAssociateRateLimitExceeded");
         jump_to(11);

@@ -158,7 +158,7 @@ fn the_beneficiary_operates_the_subnet_and_nothing_else() {
         assert_eq!(attempt(&bob, start()), "NotProxy");
         assert_eq!(attempt(&alice, start()), "ok");
         assert!(crate::subtensor::SubtokenEnabled::<Runtime>::get(LEASED));
-        // The proxy's own call succeeds, and reports what the inner call answered.
+        // The proxy's own call succeeds, and reports the result of the inner call.
         let dest = MultiAddress::Id(alice.clone());
         let transfer = pallet_balances::Call::transfer_all { dest, keep_alive: false };
         assert_eq!(outcome(send(&alice, by_proxy(transfer.into()))), "ok");

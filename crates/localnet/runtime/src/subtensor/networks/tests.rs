@@ -230,7 +230,7 @@ fn stored_for(netuid: NetUid) -> Vec<String> {
     found
 }
 
-/// Stores commitments and rate-limited actions of a subnet's owner.
+/// Publishes commitments with the owner hotkey of a subnet, and records rate-limited actions of its owner.
 fn use_as_owner(netuid: NetUid, owner: &AccountId, hotkey: &AccountId) {
     let timelocked = Data::TimelockEncrypted { encrypted: timelocked("text"), reveal_round: 1_000 };
     let info = CommitmentInfo { fields: vec![Data::ResetBondsFlag, timelocked].try_into().unwrap() };

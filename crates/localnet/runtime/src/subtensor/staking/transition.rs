@@ -189,9 +189,9 @@ impl<T: Config> Pallet<T> {
         Self::move_lock_with_stake(from.coldkey, to.coldkey, from.netuid, amount)?;
         Self::root_stake_shrank(from.hotkey, from.coldkey, from.netuid, amount);
         Self::decrease_stake(from.hotkey, from.coldkey, from.netuid, amount);
-        Self::stake_left(from.hotkey);
+        Self::stake_shrank(from.hotkey);
         Self::increase_stake(to.hotkey, to.coldkey, to.netuid, amount);
-        Self::stake_came(to.hotkey);
+        Self::stake_grew(to.hotkey);
         Self::root_stake_grew(to.hotkey, to.coldkey, to.netuid, amount);
         LastColdkeyHotkeyStakeBlock::<T>::insert(to.coldkey, to.hotkey, Self::current_block());
         let keys = |place: Place<'_>| (place.coldkey.clone(), place.hotkey.clone());
@@ -202,7 +202,7 @@ impl<T: Config> Pallet<T> {
         Ok(worth)
     }
 
-    /// Gives stake on a hotkey to another coldkey, without a call of its owner. At most the complete stake moves.
+    /// Gives stake on a hotkey to another coldkey, without a call of its owner. Moves at most the complete stake.
     ///
     /// # Errors
     /// The errors of [`Self::carry_within`].

@@ -51,8 +51,8 @@ impl<T: Config> Pallet<T> {
             Self::swap_hotkey_on(netuid, old, new, keep_stake)?;
         }
         // With `keep_stake`, the new hotkey has the children, but not the stake.
-        Self::stake_left(new);
-        Self::stake_left(old);
+        Self::stake_shrank(new);
+        Self::stake_shrank(old);
         if netuid.is_none() && Delegates::<T>::contains_key(old) {
             Delegates::<T>::insert(new, Delegates::<T>::take(old));
         }
