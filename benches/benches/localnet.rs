@@ -235,7 +235,7 @@ async fn concurrent(node: &NodeHandle, signers: &mut Signers) -> Result<f64> {
     Ok(wanted as f64 / seconds)
 }
 
-/// Full blocks of a hundred calls each, submitted one by one; each call must emit its event.
+/// Measures full blocks of 100 calls each, submitted one by one; each call must emit its event.
 async fn full_blocks(
     node: &NodeHandle,
     signers: &mut Signers,

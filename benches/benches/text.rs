@@ -80,8 +80,8 @@ fn main() -> anyhow::Result<()> {
     }
     let seconds = began.elapsed().as_secs_f64();
     println!(
-        "with vectors: {MINERS} miners × {DIALOGUES} dialogues of {UTTERANCES} utterances with {WORDS} words: {seconds:.1} s \
-         (at most {LIMIT} s), peak memory {} MB",
+        "with vectors: {MINERS} miners × {DIALOGUES} dialogues of {UTTERANCES} utterances with {WORDS} words: \
+         {seconds:.1} s (at most {LIMIT} s), peak memory {} MB",
         peak_memory().unwrap_or_default()
     );
     ensure!(found >= FLOOR, "without vectors: {found:.0} utterances a second, fewer than {FLOOR}");

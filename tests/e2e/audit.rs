@@ -143,7 +143,7 @@ fn one_changed_byte_names_one_reply() {
     assert!(String::from_utf8(shown.stdout).unwrap().contains("challenge_score"));
 }
 
-/// Plays a round of one miner; returns what the runner shows.
+/// Plays a round with one miner; returns the runner's output.
 fn played_with_metrics(folder: &Path) -> String {
     let engine = Daemon::start(local_bb().arg("engine").arg(repository("tests/e2e/data/ferry.json")));
     let miner = Daemon::start(local_bb().args(["miner", "--profile", "interpreter", "--key-uri", "//Bob"]));

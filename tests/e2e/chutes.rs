@@ -384,7 +384,7 @@ fn a_push_builds_the_image_of_its_script() {
         "{image}"
     );
 
-    // The Dockerfile of an own image stands beside the setup.py that defines it.
+    // A setup.py that defines another image needs a Dockerfile beside it.
     cloud.remove_image();
     *cloud.is_deployed.lock().unwrap() = false;
     let template = folder.path().join("template");

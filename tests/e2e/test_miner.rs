@@ -146,7 +146,7 @@ fn ferry_score(miner: &Daemon) -> f64 {
 }
 
 /// The inference servers have the engines of a miner: recogniser, rules and espeak-ng. Columns: stages that stall ·
-/// seconds that every call takes besides · options
+/// additional delay of every call in seconds · options
 #[test]
 fn a_miner_with_inference_servers_scores_like_one_without() {
     type Row = (&'static [&'static str], f64, &'static [&'static str]);

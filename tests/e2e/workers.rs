@@ -37,8 +37,7 @@ impl Drop for Worker {
     }
 }
 
-/// Returns a command with the trained model, which needs long enough for a recording that a worker can be killed
-/// meanwhile.
+/// Returns a command with the trained model, which is slow enough that a worker can be killed during a transcription.
 fn whisper_bb() -> Command {
     let mut command = local_bb();
     command.env("BB_AUDIO_SCORING_STT_MODEL", whisper::model());

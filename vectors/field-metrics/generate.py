@@ -1,9 +1,9 @@
 """Writes text.json and lag.json: what sacreBLEU and SimulEval make of texts and of timed speech. With --check it writes
 nothing, and fails if the files differ.
 
-Run it with the interpreter of the peer `metrics` (scripts/peers metrics). SimulEval's scorers and instances are loaded without
-the rest of the package, which wants torch and pandas. The alignment of words, for which SimulEval runs the Montreal Forced
-Aligner, is given."""
+Run it with the interpreter of the peer `metrics` (scripts/peers metrics). SimulEval's scorers and instances are loaded
+without the rest of the package, which requires torch and pandas. The alignment of words, for which SimulEval runs the
+Montreal Forced Aligner, is given."""
 
 import importlib.metadata
 import importlib.util
@@ -21,7 +21,7 @@ VERSIONS = f"sacrebleu {sacrebleu.__version__}, simuleval {importlib.metadata.ve
 
 
 def load(name, path):
-    """A file of SimulEval, as the module of this name."""
+    """Loads a file of SimulEval as the module `name`."""
     spec = importlib.util.spec_from_file_location(name, importlib.metadata.distribution("simuleval").locate_file(path))
     module = sys.modules[name] = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
@@ -29,7 +29,7 @@ def load(name, path):
 
 
 def scorers():
-    """SimulEval's latency scorers and instances."""
+    """Returns SimulEval's latency scorers and instances."""
     for name, members in (
             ("textgrid", []), ("soundfile", []),
             ("simuleval.data.dataloader", ["SpeechToTextDataloader", "TextToTextDataloader"]),
@@ -126,7 +126,7 @@ def lag_document(source):
         return {"pieces": pieces, "atd": metrics["ATD"]({0: instance})}
 
     def aligned(folder, pieces, ends, source_length, reference):
-        """AL and LAAL of speech whose words end at these positions of the pieces, one after the other."""
+        """Returns AL and LAAL of speech whose words end at `ends`, positions in the concatenated pieces."""
         instance = Speech()
         instance.index, instance.args = 0, types.SimpleNamespace(output=folder)
         instance.dataloader = types.SimpleNamespace(get_source_audio_path=lambda index: "source.wav")

@@ -106,14 +106,14 @@ def document():
     def complete(utterance, truth):
         events.append({"event": "utterance_complete", "utterance_index": utterance, "ground_truth": truth})
 
-    # Every word is revealed; the prediction of the second is missing, so that it counts as empty.
+    # Every word is revealed. The prediction of the second step is missing, and therefore counts as empty.
     for step in range(4):
         events.append({"event": "revealed", "utterance_index": 0, "step": step})
     predicted(0, "the ferry is late EOF", step=0)
     predicted(0, "the ferry leaves at eight", step=2)
     predicted(0, "the ferry leaves at noon EOF", step=3)
     complete(0, "the ferry leaves at noon EOF")
-    # Without revealed words, each prediction is a step, also the one that does not say which.
+    # Without revealed words, each prediction counts as a step, even the one without a step number.
     predicted(1, "two tickets", step=0)
     predicted(1, "two tickets, please", step=1)
     predicted(1, "of no step")
@@ -122,7 +122,7 @@ def document():
     predicted(2, "Grüße", step=0)
     predicted(2, "Grüße an alle", step=0)
     complete(2, " Grüße an Zoë ")
-    # An empty utterance is scored, but is no text of the baseline.
+    # An empty utterance is scored, but the baseline omits it.
     predicted(3, "", step=0)
     predicted(3, "anything", step=1)
     complete(3, "EOF")

@@ -1,9 +1,9 @@
 //! Benchmark of matrix products: `cargo bench -p taonet-amx --bench products`.
 //!
-//! Compares this crate with rten-gemm, which uses AVX-512 VNNI for int8, at the sizes of Whisper small. Times are of the
-//! thread's processor time, in alternating rounds; the shortest counts. Packing of the left-hand matrix is included.
+//! Compares this crate with rten-gemm, which uses AVX-512 VNNI for int8, at the sizes of Whisper small. Rounds
+//! alternate, and the shortest CPU time of the thread counts. Packing of the left-hand matrix is included.
 #![allow(clippy::print_stdout, reason = "the figures are the output")]
-#![allow(clippy::indexing_slicing, reason = "the sizes are this file's")]
+#![allow(clippy::indexing_slicing, reason = "the benchmark sets all sizes")]
 
 use rten_gemm::{GemmExecutor, GemmInputA, GemmInputB, GemmOptions, QuantParams};
 use rten_tensor::NdTensorView;
@@ -58,7 +58,7 @@ fn pack(amx: Amx, depth: usize, columns: usize, by_columns: bool) -> f64 {
     shortest
 }
 
-/// Returns the rates of both sides in GFLOP/s, with the right-hand matrix packed before.
+/// Returns the rates of rten-gemm and AMX in GFLOP/s. The right-hand matrix is packed in advance.
 fn float(amx: Amx, rows: usize, depth: usize, columns: usize) -> (f64, f64) {
     let calls = 1 + 5_000_000_000 / (2 * rows * depth * columns);
     let x: Vec<f32> = (0..rows * depth).map(|i| (i * 31 % 255) as f32 / 255.0 - 0.5).collect();
@@ -88,8 +88,8 @@ fn float(amx: Amx, rows: usize, depth: usize, columns: usize) -> (f64, f64) {
     (operations / shortest[0], operations / shortest[1])
 }
 
-/// Returns the rates of both sides in GOP/s. Decoders read all weights of a model once per step: copies of the matrix
-/// are used in turn, so that they come from memory as there.
+/// Returns the rates of rten-gemm and AMX in GOP/s. The calls alternate between copies of the matrix, so that weights
+/// come from memory and not from the cache: a decoder reads all weights of a model at each step.
 fn int8(amx: Amx, rows: usize, inputs: usize, outputs: usize) -> (f64, f64) {
     let copies = (200_000_000 / (inputs * outputs)).clamp(1, 40);
     let calls = (20_000_000_000 / (2 * rows * inputs * outputs)).clamp(copies, 10 * copies);
@@ -123,7 +123,7 @@ fn int8(amx: Amx, rows: usize, inputs: usize, outputs: usize) -> (f64, f64) {
     (operations / shortest[0], operations / shortest[1])
 }
 
-/// Returns the processor time of this thread in seconds.
+/// Returns the CPU time of this thread in seconds.
 fn seconds() -> f64 {
     let time = clock_gettime(ClockId::ThreadCPUTime);
     time.tv_sec as f64 + time.tv_nsec as f64 / 1e9

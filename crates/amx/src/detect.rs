@@ -52,8 +52,8 @@ mod platform {
             && is_x86_feature_detected!("avx512vl")
     }
 
-    /// Asks Linux to let all threads of this process use tile data, for which it allocates 8 KiB per thread at the first
-    /// use. Fails before Linux 5.16, and if a thread has a signal stack that is too small for the tiles.
+    /// Asks Linux to let all threads of this process use tile data, for which it allocates 8 KiB per thread at the
+    /// first use. Fails before Linux 5.16, and if a thread has a signal stack that is too small for the tiles.
     fn request_tile_data() -> bool {
         const ARCH_REQ_XCOMP_PERM: libc::c_long = 0x1023;
         const XFEATURE_XTILEDATA: libc::c_long = 18;

@@ -1,21 +1,22 @@
-//! Products of f32 values in two bf16 parts each.
+//! Products of f32 matrices, each value of which is split into two bf16 parts.
 //!
-//! `x = high + low + rest`, where |rest| ≤ 2^-16 · |x|: `high` is x rounded to bf16, and `low` is the difference rounded
-//! to bf16. A product a · b is high · high + high · low + low · high. The omitted low · low, and the rests of both
-//! factors, are at most 2^-16 · |a · b| each. Sums are rounded to f32 after each instruction's pairs of products.
+//! `x = high + low + rest`, where |rest| ≤ 2^-16 · |x|: `high` is x rounded to bf16, and `low` is the difference
+//! rounded to bf16. A product a · b is high · high + high · low + low · high. The omitted low · low, and the rests of
+//! both factors, are at most 2^-16 · |a · b| each. Sums are rounded to f32 after each instruction's pairs of products.
 
 use crate::Amx;
 use crate::tiles::{Element, Line, PAIR, Panels, TILE, multiply};
 
-/// Values of depth per step.
+/// Values along the depth (the inner dimension) per step.
 const DEPTH: usize = 32;
 /// Offset of the low parts in a step of the right-hand matrix, and of the high parts in a step of the left-hand one.
 const SECOND: usize = 2 * TILE;
 
 /// An f32 matrix, packed for products with [`FloatRows`]. Later calls of the pack functions reuse the memory.
 ///
-/// For finite values, each value of a product differs from the exact one by at most 3 · 2^-16 of the sum of the absolute
-/// products, plus the rounding of an f32 sum. Values outside ±1e-30 to ±1e30, other than 0, can be less accurate.
+/// For finite values, each value of a product differs from the exact one by at most 3 · 2^-16 of the sum of the
+/// absolute products, plus the rounding of an f32 sum. Values outside ±1e-30 to ±1e30, other than 0, can be less
+/// accurate.
 pub struct FloatMatrix {
     amx: Amx,
     panels: Panels,
@@ -37,7 +38,7 @@ impl FloatMatrix {
         Self { amx, panels: Panels { lines: Vec::new(), initial: Vec::new(), columns: 0, steps: 0 }, depth: 0 }
     }
 
-    /// Returns the proof with which the matrix was created.
+    /// Returns the proof of AMX with which the matrix was created.
     pub fn amx(&self) -> Amx {
         self.amx
     }
@@ -45,7 +46,7 @@ impl FloatMatrix {
     /// Packs a matrix from slices of its columns.
     ///
     /// # Panics
-    /// If `depth` is 0, or a column has another length.
+    /// If `depth` is 0, or the length of a column is not `depth`.
     pub fn pack_columns<'a>(&mut self, depth: usize, columns: usize, column: impl Fn(usize) -> &'a [f32]) {
         self.resize(depth, columns);
         let steps = self.panels.steps;
@@ -70,7 +71,7 @@ impl FloatMatrix {
     /// Packs a matrix from slices of its rows.
     ///
     /// # Panics
-    /// If `depth` is 0, or a row has another length than `columns`.
+    /// If `depth` is 0, or the length of a row is not `columns`.
     pub fn pack_rows<'a>(&mut self, depth: usize, columns: usize, row: impl Fn(usize) -> &'a [f32]) {
         self.resize(depth, columns);
         let steps = self.panels.steps;
@@ -112,7 +113,7 @@ impl FloatMatrix {
     /// it, each row is padded with zeros up to a multiple of 32 values.
     ///
     /// # Panics
-    /// If the rows have another depth, `stride` is below the number of columns, or `out` is too short.
+    /// If the depths of rows and matrix differ, `stride` is below the number of columns, or `out` is too short.
     pub fn multiply(&self, rows: &FloatRows, out: &mut [f32], stride: usize) {
         assert_eq!(rows.depth, self.depth, "depth of rows and matrix");
         multiply(self.amx, &rows.lines, rows.rows, &self.panels, 0, self.panels.columns, out, stride);
@@ -160,7 +161,7 @@ impl FloatRows {
     /// Packs `count` rows of `depth` values, which it multiplies by `scale`.
     ///
     /// # Panics
-    /// If `depth` is 0, or a row has another length.
+    /// If `depth` is 0, or the length of a row is not `depth`.
     pub fn pack<'a>(&mut self, count: usize, depth: usize, scale: f32, row: impl Fn(usize) -> &'a [f32]) {
         assert!(depth > 0, "rows without values");
         let steps = depth.div_ceil(DEPTH);
@@ -204,7 +205,7 @@ fn split(values: &[f32; DEPTH], scale: f32, [high, low]: &mut [Line; 2]) {
     }
 }
 
-/// Splits two rows into lines of alternating values, as the right-hand tile of an instruction has them.
+/// Splits two rows into lines of alternating values, the layout of an instruction's right-hand tile.
 #[cfg_attr(target_arch = "x86_64", target_feature(enable = "avx512f,avx512bw,avx512vl"))]
 #[inline]
 fn interleave(even: &[f32; TILE], odd: &[f32; TILE], [high, low]: &mut [Line; 2]) {

@@ -1,11 +1,11 @@
-//! Products of unsigned and signed bytes, exact in 32 bits.
+//! Products of unsigned and signed bytes, as exact 32-bit integers.
 
 use std::ops::Range;
 
 use crate::Amx;
 use crate::tiles::{Element, Line, PAIR, Panels, TILE, multiply};
 
-/// Bytes of depth per step.
+/// Bytes along the depth (the inner dimension) per step.
 const DEPTH: usize = 64;
 /// Bytes whose products are added to one accumulator by one instruction.
 const GROUP: usize = 4;
@@ -28,8 +28,8 @@ pub struct Int8Rows {
 }
 
 impl Int8Matrix {
-    /// Packs `values`, `[output][input]` with `inputs` values per output. Products with a row `x` are Σ (x\[i\] - `zero`)
-    /// · values\[output\]\[i\]. They are exact up to 65 536 inputs; sums beyond 32 bits wrap around.
+    /// Packs `values`, `[output][input]` with `inputs` values per output. Products with a row `x` are Σ (x\[i\] -
+    /// `zero`) · values\[output\]\[i\]. They are exact up to 65 536 inputs; sums beyond 32 bits wrap around.
     ///
     /// # Panics
     /// If `inputs` is 0, or `values` has an incomplete row.
@@ -63,8 +63,8 @@ impl Int8Matrix {
     /// row to `out`.
     ///
     /// # Panics
-    /// If the rows have another number of inputs, the range does not start at a multiple of 32 or exceeds the matrix,
-    /// or `out` is too short.
+    /// If the numbers of inputs of rows and matrix differ, the range does not start at a multiple of 32 or exceeds the
+    /// matrix, or `out` is too short.
     pub fn multiply(&self, rows: &Int8Rows, outputs: Range<usize>, out: &mut [i32]) {
         assert_eq!(rows.inputs, self.inputs, "inputs of rows and matrix");
         let count = outputs.len();
@@ -87,7 +87,7 @@ impl Int8Rows {
             let lines = self.lines[first..].iter_mut().step_by(2 * TILE);
             let (complete, rest) = values.as_chunks::<DEPTH>();
             let mut lines = lines.take(steps);
-            // In this order: an exhausted first iterator takes no line.
+            // `complete` is first, since `zip` must not take a line once `complete` is exhausted.
             for (values, line) in complete.iter().zip(lines.by_ref()) {
                 line.0 = *values;
             }

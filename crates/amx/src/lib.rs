@@ -13,7 +13,7 @@
 //! ```
 //! use taonet_amx::{Amx, Int8Matrix, Int8Rows};
 //!
-//! // `None` on CPUs without AMX and on other systems than Linux.
+//! // `None` on CPUs without AMX and on systems other than Linux.
 //! if let Some(amx) = Amx::detect() {
 //!     // Two outputs of three inputs; activations have the zero point 128.
 //!     let matrix = Int8Matrix::pack(amx, &[1, 2, 3, -1, -2, -3], 3, 128);

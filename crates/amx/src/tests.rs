@@ -41,7 +41,7 @@ fn expected(rows: &[u8], weights: &[i8], inputs: usize, zero: u8) -> Vec<i32> {
 fn product(amx: Amx, rows: &[u8], weights: &[i8], inputs: usize, zero: u8) -> Vec<i32> {
     let matrix = Int8Matrix::pack(amx, weights, inputs, zero);
     let mut packed = Int8Rows::default();
-    // What an earlier product left must not matter.
+    // Values left by an earlier product must not matter.
     packed.pack(&bytes(3 * 1_000, 99), 1_000);
     packed.pack(rows, inputs);
     let mut out = vec![7; rows.len() / inputs * matrix.outputs()];
@@ -105,7 +105,7 @@ fn floats(count: usize, seed: u32, scale: f32) -> Vec<f32> {
 fn float_product(amx: Amx, rows: &[f32], columns: &[f32], depth: usize, bias: &[f32], by_columns: bool) -> Vec<f32> {
     let (count, width) = (rows.len() / depth, columns.len() / depth);
     let (mut matrix, mut left) = (FloatMatrix::new(amx), FloatRows::new(amx));
-    // What an earlier product left must not matter, not even NaN in a padding.
+    // Values left by an earlier product must not matter, not even NaN in the padding.
     let earlier = vec![f32::NAN; 200 * 200];
     matrix.pack_columns(200, 200, |index| &earlier[index * 200..][..200]);
     left.pack(200, 200, 1.0, |index| &earlier[index * 200..][..200]);
@@ -148,7 +148,8 @@ proptest! {
 
     #[test]
     fn float_products_equal_those_of_f64_within_the_bound(
-        count in 0_usize..75, depth in 1_usize..150, width in 0_usize..110, scales in prop::array::uniform2(-20_i32..20),
+        count in 0_usize..75, depth in 1_usize..150, width in 0_usize..110,
+        scales in prop::array::uniform2(-20_i32..20),
         seed in any::<u32>(),
     ) {
         if let Some(amx) = Amx::detect() {

@@ -1,8 +1,8 @@
 //! Tiles in memory, and the kernels that multiply them.
 //!
 //! A tile has 16 rows of 64 bytes. The left-hand matrix is stored in pairs of tiles (32 rows), the right-hand matrix in
-//! panels of two tiles (32 columns), so that a kernel needs four accumulators and loads each tile for two products. Both
-//! are stored in the order in which the kernels read them.
+//! panels of two tiles (32 columns), so that a kernel needs four accumulators and loads each tile for two products.
+//! Both are stored in the order in which the kernels read them.
 
 use crate::Amx;
 
@@ -84,9 +84,9 @@ pub(crate) struct Call {
     stride: usize,
 }
 
-/// Multiplies `rows` rows of `left`, `[pair][step][line]`, by the panels that begin at column `first`, a multiple of 32.
-/// Writes rows of `columns` values to `out`, which are `stride` values apart. If the stride has room for the columns of
-/// an incomplete panel beyond the matrix, these are written, too.
+/// Multiplies `rows` rows of `left`, `[pair][step][line]`, by the panels that begin at column `first`, a multiple of
+/// 32. Writes rows of `columns` values to `out`, which are `stride` values apart. If the stride has room for the
+/// columns of an incomplete panel beyond the matrix, these are written, too.
 #[allow(clippy::too_many_arguments)] // Two matrices with their dimensions, and the result with its own.
 pub(crate) fn multiply<T: Element>(
     amx: Amx,

@@ -80,8 +80,8 @@ pub(crate) fn transcribing_recognizer(config: &Config) -> anyhow::Result<Arc<dyn
     recognizer(config.recognizer.as_deref().unwrap_or(EMBEDDED), config)
 }
 
-/// Loads the recogniser of [`offline_scoring_recognizer`] for a measurement, with a fixed language and number of threads,
-/// if given.
+/// Loads the recogniser of [`offline_scoring_recognizer`] for a measurement, optionally with a fixed language and
+/// number of threads.
 ///
 /// # Errors
 /// As [`offline_scoring_recognizer`], or if the recogniser does not support the language.

@@ -137,8 +137,8 @@ impl KeyArgs {
 }
 
 /// Hint of the error for a missing hotkey.
-const HINT: &str = "pass a hotkey file with --keyfile, set BITTENSOR_WALLET_COLD and BITTENSOR_WALLET_HOT, or on a local \
-    network use a development key with --key-uri //Alice";
+const HINT: &str = "pass a hotkey file with --keyfile, set BITTENSOR_WALLET_COLD and BITTENSOR_WALLET_HOT, or on a \
+    local network use a development key with --key-uri //Alice";
 
 /// Returns the hotkey of the configured wallet; if the wallet path is a file, the key in it. The error for a missing
 /// hotkey ends with `hint`.

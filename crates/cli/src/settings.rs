@@ -14,11 +14,11 @@ use crate::exit::{Classified, Failure};
 /// The file of settings in the working directory.
 const FILE: &str = ".env";
 
-/// The variables of [`FILE`], which have effect unless the environment has the same variable.
-static OF_FILE: OnceLock<BTreeMap<String, String>> = OnceLock::new();
+/// The variables in [`FILE`]. The environment takes precedence.
+static FROM_FILE: OnceLock<BTreeMap<String, String>> = OnceLock::new();
 
-/// Reads `.env` in the working directory, if there is one, as the reference's programs do.
-pub(crate) fn use_file() -> anyhow::Result<()> {
+/// Loads `.env` in the working directory, if it exists, as the reference's programs do.
+pub(crate) fn load_env_file() -> anyhow::Result<()> {
     let path = Path::new(FILE);
     if !path.is_file() {
         return Ok(());
@@ -27,13 +27,13 @@ pub(crate) fn use_file() -> anyhow::Result<()> {
     let variables =
         file_variables(&text).map_err(|error| Classified::error(Failure::Usage, format!("{FILE}: {error}")))?;
     tracing::debug!(file = FILE, variables = variables.len(), "settings read");
-    OF_FILE.get_or_init(|| variables);
+    FROM_FILE.get_or_init(|| variables);
     Ok(())
 }
 
 /// Returns the value of a variable.
 pub(crate) fn variable(name: &str) -> Option<OsString> {
-    std::env::var_os(name).or_else(|| Some(OF_FILE.get()?.get(name)?.into()))
+    std::env::var_os(name).or_else(|| Some(FROM_FILE.get()?.get(name)?.into()))
 }
 
 /// Returns the value of a variable, if it is text.
@@ -54,9 +54,9 @@ pub(crate) fn origin(name: &str) -> &'static str {
 
 /// Reads the configuration and its warnings.
 pub(crate) fn read() -> Result<(Config, Vec<Warning>), ConfigError> {
-    let of_file = OF_FILE.get().into_iter().flatten().filter(|(name, _)| std::env::var_os(name).is_none());
-    let of_file = of_file.map(|(name, value)| (name.into(), value.into()));
-    Config::from_variables(std::env::vars_os().chain(of_file), dirs::home_dir().as_deref())
+    let from_file = FROM_FILE.get().into_iter().flatten().filter(|(name, _)| std::env::var_os(name).is_none());
+    let from_file = from_file.map(|(name, value)| (name.into(), value.into()));
+    Config::from_variables(std::env::vars_os().chain(from_file), dirs::home_dir().as_deref())
 }
 
 /// Reads the configuration and logs its warnings.

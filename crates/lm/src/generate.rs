@@ -49,7 +49,7 @@ impl Finish {
 /// A token of an answer with its probability.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Step {
-    /// ID of the token.
+    /// The token's ID in the vocabulary.
     pub token: u32,
     /// Natural log-probability of the token, regardless of the sampling parameters.
     pub logprob: f64,

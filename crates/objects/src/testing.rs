@@ -44,7 +44,7 @@ impl S3Server {
         Self::start_behind(None).await
     }
 
-    /// Starts a server on a free port, which may be behind a proxy on another port.
+    /// Starts a server on a free port. It also accepts requests to the port `proxy`, which a proxy forwards to it.
     pub async fn start_behind(proxy: Option<u16>) -> Self {
         let folder = tempfile::tempdir().unwrap();
         std::fs::create_dir(folder.path().join(BUCKET)).unwrap();

@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-/// Error for a malformed line in a file of variables. The line, which may contain a secret, is not part of it.
+/// Error for a malformed line in a file of variables. It does not contain the line, which may have a secret.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LineError {
     /// Number of the line, from 1.
@@ -18,12 +18,12 @@ impl fmt::Display for LineError {
 
 impl std::error::Error for LineError {}
 
-/// Parses the variables of a file such as `.env`: lines `NAME=VALUE`, optionally after `export`; the last one of a name
-/// counts.
+/// Parses the variables of a file such as `.env`: lines `NAME=VALUE`, optionally after `export`. If a name occurs
+/// several times, the last value counts.
 ///
 /// A value may be in quotes. Between double quotes, `\n`, `\r`, `\t`, `\"`, `\$` and `\\` are replaced. After a value
-/// without quotes, `#` starts a comment if white space precedes it. Other variables are not substituted: `${` in a value
-/// that is not in single quotes is an error.
+/// without quotes, `#` starts a comment if white space precedes it. Other variables are not substituted: `${` in a
+/// value that is not in single quotes is an error.
 ///
 /// # Errors
 /// [`LineError`] for the first malformed line.
@@ -68,7 +68,7 @@ fn plain(text: &str) -> Result<String, &'static str> {
     if value.contains("${") { Err(WITHOUT_SUBSTITUTION) } else { Ok(value.to_owned()) }
 }
 
-/// Parses a value after its opening double quote; returns also the rest of the line.
+/// Parses a value after its opening double quote; also returns the rest of the line.
 fn quoted(text: &str) -> Result<(String, &str), &'static str> {
     let mut value = String::new();
     let mut characters = text.chars();

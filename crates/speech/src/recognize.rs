@@ -80,8 +80,8 @@ pub trait Recognizer: Send + Sync {
     /// [`RecognizeError`] when the recording is empty or too long, or the engine fails or has stopped.
     fn recognize(&self, samples: &[f32]) -> Result<Recognition, RecognizeError>;
 
-    /// Recognises like [`recognize`](Self::recognize). A recogniser that waits for a server stops waiting at `deadline`;
-    /// one that computes in the process ignores it.
+    /// Recognises like [`recognize`](Self::recognize). A recogniser that waits for a server stops waiting at
+    /// `deadline`; one that computes in the process ignores it.
     ///
     /// # Errors
     /// Those of [`recognize`](Self::recognize).

@@ -57,7 +57,7 @@ const FEED_FORWARD_BLOCK: usize = 96;
 
 struct Convolution {
     product: FloatLinear,
-    /// Distance of the rows of the product, in values.
+    /// Distance between the starts of adjacent rows, in values.
     step: usize,
 }
 

@@ -5,8 +5,8 @@
 //! worker encodes the recording's next window or takes another recording. A limit on the number of active windows
 //! bounds memory.
 //!
-//! If decoding fails or panics, the worker decodes each of its recordings again, alone: only a recording that fails
-//! alone too gets an error.
+//! If decoding fails or panics, the worker decodes its recordings again, one at a time: only the recordings that fail
+//! again get an error.
 
 use std::any::Any;
 use std::collections::VecDeque;

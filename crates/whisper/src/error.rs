@@ -74,7 +74,7 @@ pub enum ModelError {
     TokenRange {
         /// The token.
         token: String,
-        /// ID of the token.
+        /// The ID of the token, which is out of range.
         id: u32,
         /// Number of embeddings in the weights.
         embeddings: usize,
@@ -85,7 +85,7 @@ pub enum ModelError {
          model again"
     )]
     TokenMismatch {
-        /// ID of the token.
+        /// The ID for which the two files have different tokens.
         id: u32,
         /// The token in `tokenizer.json`; empty if it has no such ID.
         tokenizer: String,

@@ -5,8 +5,8 @@
 //! safetensors), applies the same rules and computes nearly the same numbers, in less time and without a C++ build;
 //! docs/benchmarks.md lists the remaining differences.
 //!
-//! Uses `taonet-primitives`, `taonet-speech` (the trait), `rten-gemm` and `taonet-amx` (matrix products). Used by `taonet-cli`
-//! through [`taonet_speech::Recognizer`].
+//! Uses `taonet-primitives`, `taonet-speech` (the trait), `rten-gemm` and `taonet-amx` (matrix products). Used by
+//! `taonet-cli` through [`taonet_speech::Recognizer`].
 //!
 //! # Pipeline
 //!

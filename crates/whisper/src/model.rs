@@ -121,7 +121,7 @@ struct Inspected {
     vocabulary: Vocabulary,
 }
 
-/// Reads and checks all of a model directory but the values of the weights.
+/// Reads and checks a model directory, except for the values of the weights.
 fn inspect(directory: &Path) -> Result<Inspected, ModelError> {
     let config = Config::read(directory)?;
     let weights = Weights::open(directory)?;

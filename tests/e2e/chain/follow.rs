@@ -35,7 +35,7 @@ fn free(network: &str) -> u64 {
     ask(&["balance", BOB], network)["accounts"][0]["free_rao"].as_u64().unwrap()
 }
 
-/// Waits until the follower is connected, or no longer; returns its status.
+/// Waits until the follower is connected or disconnected, as given; returns its status.
 fn status(network: &str, is_connected: bool) -> Value {
     let deadline = Instant::now() + PATIENCE;
     loop {

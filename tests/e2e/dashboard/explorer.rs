@@ -46,7 +46,8 @@ impl Explored {
         }
     }
 
-    /// Returns a page. On a busy machine, the node can take longer than the two block times of a read.
+    /// Returns a page. Retries, since a node on a busy machine can take longer than the timeout of a read, two block
+    /// times.
     fn page(&self, path: &str) -> String {
         let (began, url) = (Instant::now(), format!("{}{path}", self.dashboard.url()));
         let mut shown = page(&url);

@@ -128,8 +128,8 @@ impl Walkthrough {
         assert!(report["miners"][0]["score"].as_f64() > Some(0.5), "{report}");
     }
 
-    /// Registers a hotkey of a validator, which has no miner, and starts its other daemons: the guide of validators
-    /// describes both.
+    /// Registers the hotkey of a validator without a miner, and starts its other daemons, as the validators' guide
+    /// describes.
     fn start_validators_daemons(&mut self) {
         self.variables.insert("BITTENSOR_WALLET_HOT".to_owned(), "validator".to_owned());
         self.run("tao wallet faucet --wallet-name my-wallet --amount 5000");

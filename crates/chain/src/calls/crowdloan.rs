@@ -73,13 +73,13 @@ pub fn update_crowdloan_cap(crowdloan: u32, cap: Rao) -> Call {
 }
 
 /// Builds a call that spends the TAO of a crowdloan: it creates a subnet and leases it to the creator, until block
-/// `end` if given. The contributors receive `percent` % of the owner's emission, at most 100.
+/// `end` if given. The contributors receive `percent` % (0..=100) of the owner's emission.
 pub fn register_leased_network(percent: u8, end: Option<BlockNumber>) -> Call {
     let end = option(end.map(|end| number(end.get())));
     Call::new(SUBTENSOR, "register_leased_network", vec![("emissions_share", number(percent)), ("end_block", end)])
 }
 
-/// Builds a call that ends the signer's lease: the signer owns the subnet, with this hotkey.
+/// Builds a call that ends the signer's lease: the signer becomes the owner of the subnet, with this owner hotkey.
 pub fn terminate_lease(lease: u32, hotkey: Hotkey) -> Call {
     Call::new(SUBTENSOR, "terminate_lease", vec![("lease_id", number(lease)), ("hotkey", account(hotkey))])
 }

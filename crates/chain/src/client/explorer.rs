@@ -6,7 +6,7 @@ use super::accounts::key;
 use super::{Client, HexBytes, hex_text};
 use crate::{At, BlockHeader, ChainError, StorageItem};
 
-/// Queries for explorers of a chain: headers, nonces, and the storage items with their first entries.
+/// Queries for block explorers: headers, nonces, storage items and the first entries of a map.
 impl Client {
     /// Returns the header of a block.
     ///
@@ -89,7 +89,7 @@ impl Client {
     }
 }
 
-/// The nonce among an account's data.
+/// The nonce in an account's data.
 #[derive(Debug, DecodeAsType)]
 #[decode_as_type(crate_path = "subxt::ext::scale_decode")]
 struct AccountNonce {

@@ -98,7 +98,7 @@ impl SigningHotkeyArgs {
         }
     }
 
-    /// Like [`Self::unlock`], but the hotkey of Babelbit's settings is the default.
+    /// Like [`Self::unlock`], but by default with the hotkey in Babelbit's settings.
     pub(crate) fn unlock_configured(
         &self,
         network: &NetworkArgs,

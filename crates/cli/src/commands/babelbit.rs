@@ -94,7 +94,7 @@ pub(crate) enum Command {
 }
 
 pub(crate) fn run(command: &Command, context: &Context) -> anyhow::Result<()> {
-    settings::use_file()?;
+    settings::load_env_file()?;
     match command {
         Command::Runner(args) => runner::run(args, context),
         Command::Scorer(args) => scorer::run(args, context),

@@ -51,12 +51,12 @@ pub(crate) struct EndpointArgs {
 pub(crate) struct Endpoint {
     pub(crate) netuid: NetUid,
     pub(crate) port: u16,
-    /// The external address, if no option gives one; `None` to detect it.
+    /// Default of the external address; `None` to detect it.
     pub(crate) ip: Option<IpAddr>,
 }
 
 impl EndpointArgs {
-    /// Opens the hotkey that signs; that of Babelbit's settings is the default.
+    /// Opens the signing hotkey, by default the one in Babelbit's settings.
     pub(crate) fn unlock_configured(
         &self,
         network: &NetworkArgs,

@@ -131,7 +131,11 @@ fn stakes(view: &View, found: &Account) -> Markup {
                             @for stake in paging.slice(&found.stakes) {
                                 tr {
                                     th scope="row" { (account_link(view, stake.hotkey)) }
-                                    td.num { a href=(view.href(&format!("/chain/subnets/{}", stake.netuid))) { (stake.netuid) } }
+                                    td.num {
+                                        a href=(view.href(&format!("/chain/subnets/{}", stake.netuid))) {
+                                            (stake.netuid)
+                                        }
+                                    }
                                     td.num { (stake.stake) }
                                     td.num { (stake.locked) }
                                     td.num { (stake.emission) }
@@ -155,7 +159,11 @@ fn proxies(view: &View, found: &Account) -> Markup {
                 div.scroll tabindex="0" role="group" aria-labelledby="proxies" {
                     table {
                         thead {
-                            tr { th scope="col" { "Account" } th scope="col" { "Type" } th.num scope="col" { "Delay in blocks" } }
+                            tr {
+                                th scope="col" { "Account" }
+                                th scope="col" { "Type" }
+                                th.num scope="col" { "Delay in blocks" }
+                            }
                         }
                         tbody {
                             @for proxy in proxies {
@@ -200,7 +208,11 @@ fn calls(view: &View, state: &State, account: AccountId) -> Markup {
                         tbody {
                             @for (seen, extrinsic) in found.iter().take(MAX_CALLS) {
                                 tr {
-                                    td.num { a href=(view.href(&extrinsic_path(seen, extrinsic.index))) { (seen.block.number) } }
+                                    td.num {
+                                        a href=(view.href(&extrinsic_path(seen, extrinsic.index))) {
+                                            (seen.block.number)
+                                        }
+                                    }
                                     th scope="row" { (shown(&extrinsic.call)) }
                                     td { (result(extrinsic)) }
                                     td.num { (fee(extrinsic)) }
@@ -212,15 +224,15 @@ fn calls(view: &View, state: &State, account: AccountId) -> Markup {
                 }
             }
             p.sub {
-                (counted(found.len(), "call")) " in the " (searched(state)) ". The page shows the latest " (MAX_CALLS)
-                " calls, and the dashboard keeps at most " (MAX_BLOCKS) " blocks."
+                (counted(found.len(), "call")) " in the " (known_blocks(state)) ". The page shows the latest "
+                (MAX_CALLS) " calls, and the dashboard keeps at most " (MAX_BLOCKS) " blocks."
             }
         }
     }
 }
 
-/// Returns which blocks are in memory, such as `12 blocks from 5 to 16`.
-pub(super) fn searched(state: &State) -> String {
+/// Describes the blocks in memory, such as `12 blocks from 5 to 16`.
+pub(super) fn known_blocks(state: &State) -> String {
     let count = counted(state.blocks.len(), "block");
     match state.blocks.back().zip(state.blocks.front()) {
         Some((oldest, newest)) => format!("{count} from {} to {}", oldest.block.number, newest.block.number),

@@ -4,7 +4,7 @@ use axum::response::Response;
 use maud::{Markup, html};
 use taonet_primitives::counted;
 
-use super::account::searched;
+use super::account::known_blocks;
 use super::pages::warning;
 use super::search;
 use super::seen::{Listed, SeenBlock};
@@ -14,7 +14,7 @@ use crate::layout::live;
 use crate::table::Paging;
 use crate::view::View;
 
-/// Maximum number of blocks in the list of the page of the chain.
+/// Maximum number of blocks on the main page of the chain.
 const LISTED: usize = 10;
 /// Maximum number of blocks per page.
 const PER_PAGE: usize = 64;
@@ -48,7 +48,7 @@ fn link(view: &View, seen: &SeenBlock) -> Markup {
     html! { a href=(view.href(&format!("/chain/blocks/{number}"))) { (number) } }
 }
 
-/// Returns the number of items in a list of a block, as text.
+/// Describes the number of items in a list of a block, such as `2 events`.
 pub(super) fn total<T>(list: &Listed<T>, noun: &str) -> String {
     match list.problem {
         Some(_) => format!("{noun}s unreadable"),
@@ -56,7 +56,7 @@ pub(super) fn total<T>(list: &Listed<T>, noun: &str) -> String {
     }
 }
 
-/// Returns the time of a block, or else of its read.
+/// Returns the time of a block; if it is unknown, the time at which the dashboard read the block.
 pub(super) fn time(seen: &SeenBlock) -> String {
     match seen.time_unix {
         Some(unix) => timestamp(unix),
@@ -98,7 +98,7 @@ pub(super) fn page(view: &View, state: &State) -> Response {
                 (paging.links(view, "blocks"))
             }
             p.sub {
-                "The dashboard has " (searched(state)) " and keeps at most " (MAX_BLOCKS)
+                "The dashboard has " (known_blocks(state)) " and keeps at most " (MAX_BLOCKS)
                 "; the search finds older ones by number and hash."
             }
         }

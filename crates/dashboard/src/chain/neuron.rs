@@ -50,7 +50,9 @@ pub(super) fn page(view: &View, state: &State, uid: u16) -> Page {
         section.card {
             table.facts {
                 tbody {
-                    @for (name, account) in [("Hotkey", neuron.hotkey.into()), ("Coldkey", AccountId::from(neuron.coldkey))] {
+                    @for (name, account) in
+                        [("Hotkey", neuron.hotkey.into()), ("Coldkey", AccountId::from(neuron.coldkey))]
+                    {
                         tr { th scope="row" { (name) } td { a href=(view.href(&account_path(account))) { (account) } } }
                     }
                     @for (name, value) in &facts { tr { th scope="row" { (name) } td { (value) } } }

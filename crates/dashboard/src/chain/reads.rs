@@ -1,4 +1,4 @@
-//! Reads for single pages, limited in time and number, and cached by block.
+//! Reads for single pages, with a timeout and a limit on concurrent reads, and cached by block.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
@@ -16,14 +16,14 @@ use super::seen::SeenBlock;
 use super::storage::Entries;
 use super::subnet::Details;
 
-/// Maximum duration of one read, including the wait for other pages' reads.
-const PATIENCE: Duration = Duration::from_secs(3);
-/// Maximum number of reads at the same time.
+/// Timeout of a read, including the wait for the reads of other pages.
+const TIMEOUT: Duration = Duration::from_secs(3);
+/// Maximum number of concurrent reads.
 const CONCURRENT: usize = 8;
 /// Number of results in a cache.
 const CACHED: usize = 64;
 
-/// The reads for the pages of a block, an account, a subnet and a storage item.
+/// Source of the data for the pages of a block, an account, a subnet and a storage item.
 #[async_trait]
 pub(super) trait Node: Send + Sync {
     async fn header(&self, at: At) -> Result<BlockHeader, ChainError>;
@@ -61,14 +61,14 @@ impl Node for Client {
     }
 }
 
-/// Why a page has no data of the node.
+/// Why data for a page could not be read from the node.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Unread {
     /// The dashboard has no connection to a node.
     #[error("the dashboard is not connected to the chain; hint: check the node, and the address in --chain")]
     Disconnected,
     /// The node did not respond in time.
-    #[error("the node did not respond within {} s; hint: reload the page", PATIENCE.as_secs())]
+    #[error("the node did not respond within {} s; hint: reload the page", TIMEOUT.as_secs())]
     Late,
     /// The read failed.
     #[error(transparent)]
@@ -82,7 +82,7 @@ impl Unread {
     }
 }
 
-/// Reader for single pages.
+/// Reads data for single pages from the connected node.
 pub(super) struct Reader {
     node: RwLock<Option<Arc<dyn Node>>>,
     permits: Semaphore,
@@ -106,7 +106,7 @@ impl Default for Reader {
 }
 
 impl Reader {
-    /// Reads from this node until the result is dropped.
+    /// Reads from this node until the returned guard is dropped.
     pub(super) fn connect(&self, node: Arc<dyn Node>) -> Connected<'_> {
         *self.node.write().unwrap_or_else(PoisonError::into_inner) = Some(node);
         Connected(self)
@@ -175,11 +175,11 @@ impl Reader {
             let _permit = self.permits.acquire().await;
             read.await
         };
-        Ok(timeout(PATIENCE, permitted).await.map_err(|_| Unread::Late)??)
+        Ok(timeout(TIMEOUT, permitted).await.map_err(|_| Unread::Late)??)
     }
 }
 
-/// A connection of a [`Reader`], which ends when this value is dropped.
+/// Guard of the connection of a [`Reader`], which ends when the guard is dropped.
 pub(super) struct Connected<'a>(&'a Reader);
 
 impl Drop for Connected<'_> {

@@ -7,7 +7,7 @@ use maud::{Markup, html};
 use taonet_chain::At;
 use taonet_primitives::{AccountId, BlockHash, BlockNumber, ExtrinsicHash, NetUid, Ss58Error};
 
-use super::account::searched;
+use super::account::known_blocks;
 use super::block::extrinsic_path;
 use super::pages::filter;
 use super::source::{Source, State};
@@ -20,7 +20,7 @@ const MAX_RESULTS: usize = 20;
 /// Minimum length of a text that is taken for a mistyped address, in characters.
 const MIN_ADDRESS: usize = 40;
 
-/// What a visitor searches for.
+/// A parsed search query.
 #[derive(Debug, PartialEq, Eq)]
 enum Query<'a> {
     /// A block or a subnet.
@@ -40,7 +40,7 @@ enum Query<'a> {
 struct Found {
     /// Label and path of each page.
     pages: Vec<(String, String)>,
-    /// What the search did not find.
+    /// Messages about what was not found.
     missing: Vec<String>,
 }
 
@@ -52,7 +52,10 @@ pub(super) fn heading(view: &View, title: &str) -> Markup {
 fn form(view: &View, query: &str) -> Markup {
     html! {
         form.filter method="get" action=(view.href("/chain/search")) role="search" aria-label="Search the chain" {
-            label { "Search " input type="search" name="q" value=(query) placeholder="block, hash, address, netuid, storage"; }
+            label {
+                "Search "
+                input type="search" name="q" value=(query) placeholder="block, hash, address, netuid, storage";
+            }
             button { "Search" }
         }
     }
@@ -168,11 +171,11 @@ impl Found {
                 self.pages.push((format!("Block {number}"), format!("/chain/blocks/{}", header.block.hash)));
             }
             Err(why) if why.is_missing() => self.missing.push(format!(
-                "No block has the hash {extrinsic}, and no extrinsic in the {} does; hashes of older extrinsics are not \
-                 known.",
-                searched(state)
+                "No block has the hash {extrinsic}, and no extrinsic in the {} does; hashes of older extrinsics are \
+                 not known.",
+                known_blocks(state)
             )),
-            Err(why) => self.missing.push(format!("No extrinsic in the {} has this hash. {why}", searched(state))),
+            Err(why) => self.missing.push(format!("No extrinsic in the {} has this hash. {why}", known_blocks(state))),
         }
     }
 

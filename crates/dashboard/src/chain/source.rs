@@ -16,7 +16,7 @@ use crate::changes::Changes;
 
 /// Maximum number of blocks in memory.
 pub(super) const MAX_BLOCKS: usize = 256;
-/// Maximum number of extrinsics and events in memory, which limits the number of large blocks.
+/// Maximum number of extrinsics and events in memory, which limits the memory of large blocks.
 const MAX_ITEMS: usize = 20_000;
 /// Maximum number of blocks to read that were not the newest at any read.
 const MAX_SKIPPED: u32 = 10;
@@ -70,7 +70,7 @@ impl State {
         self.blocks.truncate(kept);
     }
 
-    /// Returns the block before the oldest one in memory, while there is space for it.
+    /// Returns the number of the block before the oldest one in memory; `None` without space for it, or at block 0.
     fn next_earlier(&self) -> Option<BlockNumber> {
         let items: usize = self.blocks.iter().map(|known| known.items()).sum();
         let oldest = self.blocks.back()?.block.number;

@@ -88,7 +88,7 @@ pub(super) async fn page(view: &View, source: &Source, pallet: &str, name: &str)
     Ok(view.page(&title, &body))
 }
 
-/// Formats an error with its cause, which says which key does not fit the item.
+/// Formats an error with its cause, which names the invalid key.
 fn with_source(why: &(dyn std::error::Error + 'static)) -> String {
     match why.source() {
         Some(source) => format!("{why}: {source}"),

@@ -44,7 +44,7 @@ impl Details {
         })
     }
 
-    /// Returns what the follower of the chain has read of a subnet. `shown` is the subnet of this dashboard.
+    /// Returns the details of a subnet that the follower of the chain has read. `shown` is the subnet in `--netuid`.
     fn of_state(state: &State, netuid: NetUid, shown: NetUid) -> Self {
         let summary = state.subnets.iter().flat_map(|subnets| subnets.iter()).find(|subnet| subnet.netuid == netuid);
         let summary = summary.cloned();
@@ -56,7 +56,7 @@ impl Details {
     }
 }
 
-/// Renders a subnet at the newest block. `shown` is the subnet of this dashboard.
+/// Renders a subnet at the newest block. `shown` is the subnet in `--netuid`.
 pub(super) async fn page(view: &View, source: &Source, netuid: NetUid, shown: NetUid) -> Page {
     let state = source.state();
     let read = match state.blocks.front() {
@@ -87,7 +87,10 @@ pub(super) async fn page(view: &View, source: &Source, netuid: NetUid, shown: Ne
         (search::heading(view, &title))
         (live("subnet", &facts))
         section.card aria-labelledby="neurons" {
-            div.head { h2 id="neurons" { "Neurons" } (filter_form(view, &path, &filter, "uid, hotkey, coldkey or address")) }
+            div.head {
+                h2 id="neurons" { "Neurons" }
+                (filter_form(view, &path, &filter, "uid, hotkey, coldkey or address"))
+            }
             (live("subnet-neurons", &neurons))
         }
         (live("subnet-hyperparameters", &hyperparameters(details.hyperparameters.as_deref())))
@@ -112,7 +115,9 @@ fn figures(state: &State, details: &Details) -> Markup {
                     }
                 }
             }
-            @if let Some(summary) = &details.summary { div { dt { "Tempo" } dd { (summary.tempo) small { "blocks" } } } }
+            @if let Some(summary) = &details.summary {
+                div { dt { "Tempo" } dd { (summary.tempo) small { "blocks" } } }
+            }
             @if let Some(next) = next { div { dt { "Next epoch" } dd { (next) } } }
             @if let Some(schedule) = details.schedule { div { dt { "Epochs so far" } dd { (schedule.epoch_index) } } }
             @if let Some(metagraph) = &details.metagraph {

@@ -97,7 +97,9 @@ fn list(view: &View, subnets: &[Subnet], filter: &str) -> Markup {
                             tr {
                                 td.num { (subnet.netuid) }
                                 th scope="row" {
-                                    a href=(view.href(&format!("/chain/subnets/{}", subnet.netuid))) { (subnet_name(subnet)) }
+                                    a href=(view.href(&format!("/chain/subnets/{}", subnet.netuid))) {
+                                        (subnet_name(subnet))
+                                    }
                                     " " small { (published(&subnet.symbol)) }
                                 }
                                 td.num { (number(price(subnet), 6)) }

@@ -23,7 +23,7 @@ pub(super) fn truncated(mut text: String, most: usize) -> String {
     text
 }
 
-/// Returns a text that somebody published on the chain, such as a name, shortened and with control characters escaped.
+/// Formats a text that somebody published on the chain, such as a name: shortened, with control characters escaped.
 pub(super) fn published(text: &str) -> String {
     truncated(shown(text), MAX_PUBLISHED)
 }

@@ -17,8 +17,8 @@ use crate::TranscribeError;
 
 /// Rows per block of 32-bit products, small enough for the L2 cache.
 const BLOCK: usize = 96;
-/// Columns per block of products in tiles. Fewer than all, because tiles read these weights in order anyway, and their
-/// products can then be dequantised while they are in the cache.
+/// Columns per block of products in tiles, so that the products are dequantised while they are in the cache. Tiles read
+/// the weights in order for any number of columns.
 const COLUMNS: usize = 256;
 const ZERO: u8 = 128;
 
@@ -43,7 +43,7 @@ impl Gemm {
         Self { amx: None, ..Self::default() }
     }
 
-    /// Returns the names of the kernels selected for this CPU: int8, for whose results AMX makes no difference, and f32.
+    /// Returns the names of the kernels selected for this CPU: int8, whose results AMX does not change, and f32.
     pub(crate) fn kernel_name(&self) -> String {
         let float = if self.amx.is_some() { "amx-bf16" } else { self.float.kernel_name() };
         format!("{}+{float}", self.int8.kernel_name())

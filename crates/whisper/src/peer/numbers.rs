@@ -36,7 +36,7 @@ fn relative_difference(a: &[f32], b: &[f32]) -> f64 {
 }
 
 /// Encodes windows with both engines. Returns the relative difference of each output, and that of the reference's own
-/// output when its features change by a ten-millionth.
+/// output when its features change by 1e-7.
 fn encoder_differences(peer: &Peer, name: &str, folder: &Path, windows: &[Vec<f32>]) -> Vec<(f64, f64)> {
     let model = Model::open(folder).unwrap();
     let paths: Vec<PathBuf> = windows.iter().enumerate().map(|(i, w)| peer.put(&format!("window{i}"), w)).collect();
@@ -169,8 +169,8 @@ fn check_steps(peer: &Peer, name: &str, folder: &Path, windows: &[Vec<f32>], ste
     let mean = difference / values as f64;
     let _ = writeln!(
         std::io::stderr(),
-        "{name}: {equal} of {total} tokens equal, {clear_and_equal} of the {clear} with a clear margin, logits {mean:.5} \
-         apart"
+        "{name}: {equal} of {total} tokens equal, {clear_and_equal} of the {clear} with a clear margin, logits \
+         {mean:.5} apart"
     );
     assert_eq!(total, windows.len() * steps, "{name}: steps");
     assert!(clear * 4 >= total, "{name}: only {clear} of {total} steps have a clear margin");

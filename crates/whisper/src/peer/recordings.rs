@@ -35,8 +35,8 @@ pub(super) fn all_cases() -> Vec<Case> {
     known.chain(synthesized()).chain(rest).collect()
 }
 
-/// Synthesises 20 recordings, as tests/model/train/recordings.py does: five of one sentence, four with pauses, four with
-/// noise, five of two sentences, and two of up to 70 s. The sentences are neither in the training data nor in
+/// Synthesises 20 recordings, as tests/model/train/recordings.py does: five of one sentence, four with pauses, four
+/// with noise, five of two sentences, and two of up to 70 s. The sentences are neither in the training data nor in
 /// vectors/speech.
 fn synthesized() -> Vec<Case> {
     let espeak = Espeak::find().unwrap_or_else(|error| panic!("{error}"));

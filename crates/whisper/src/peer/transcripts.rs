@@ -18,9 +18,10 @@ use crate::search::{Hypothesis, Search, Strategy, Task};
 use crate::transcribe::{Recording, Segment, Transcription};
 use crate::{EngineSize, Transcriber};
 
-/// Maximum change of a candidate's log probability that rounding explains in one step, about twice the largest one seen.
+/// Maximum change of a candidate's log probability in one step that rounding explains, about twice the observed
+/// maximum.
 const ROUNDING: f32 = 0.09;
-/// Maximum difference of an average log probability that rounding explains, about twice the largest one seen.
+/// Maximum difference of an average log probability that rounding explains, about twice the observed maximum.
 const AVERAGE_ROUNDING: f64 = 0.01;
 /// Maximum difference of word times in seconds: one position of the encoder.
 const ONE_POSITION: f64 = 0.021;
@@ -117,14 +118,15 @@ impl Comparison {
         }
         let _ = writeln!(
             std::io::stderr(),
-            "word times {words}: {equal} of {} transcriptions with {segments} segments are equal, times at most {shift:.2} \
-             s and average log probabilities {apart:.4} apart, {certain} recordings of vectors/speech at temperature 0",
+            "word times {words}: {equal} of {} transcriptions with {segments} segments are equal, times at most \
+             {shift:.2} s and average log probabilities {apart:.4} apart, {certain} recordings of vectors/speech at \
+             temperature 0",
             all.len()
         );
         assert_eq!(faults, 0, "rounding does not explain the differences");
         assert!(equal * 10 >= all.len() * 9, "{equal} of {} transcriptions are equal", all.len());
         assert!(apart <= AVERAGE_ROUNDING, "average log probabilities are {apart} apart");
-        // Random numbers decide the other ones.
+        // At other temperatures, random numbers decide.
         assert!(certain >= 15, "the reference accepts {certain} recordings of vectors/speech at temperature 0");
     }
 

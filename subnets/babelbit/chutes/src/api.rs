@@ -18,13 +18,13 @@ const TIMEOUT: Duration = Duration::from_mins(1);
 const LISTED: usize = 100;
 /// Maximum number of lists of one account's chutes.
 const MAX_LISTS: usize = 50;
-/// Part of the name of every text miner's chute, in any case of letters.
+/// Substring of the name of every text miner's chute, in any case.
 const FAMILY: &str = "babelbit";
 /// Maximum time to build an image.
 const BUILD_TIME: Duration = Duration::from_hours(2);
 /// Pause between two requests for the status of an image.
 const BUILD_PAUSE: Duration = Duration::from_secs(5);
-/// Number of failed requests for the status of an image after which the build is given up.
+/// Maximum number of consecutive failed requests for the status of an image.
 const MAX_FAILURES: u32 = 10;
 /// Start of the status of a complete image, and of one whose build failed.
 const BUILT: &str = "built and pushed";
@@ -33,8 +33,8 @@ const FAILED: &str = "error";
 const DONE: &str = "DONE";
 /// A ZIP archive without files: only the record that ends an archive.
 const EMPTY_ZIP: &[u8] = b"PK\x05\x06\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0";
-/// Python's `None`, pickled, in base64. The API requires the pickled object that rendered the Dockerfile, but only stores
-/// it.
+/// Python's `None`, pickled, in base64. The API requires the pickled object that rendered the Dockerfile, but only
+/// stores it.
 const PICKLED_NONE: &str = "gAROLg==";
 
 /// A deployed chute.
@@ -163,7 +163,7 @@ impl ChutesApi {
         call
     }
 
-    /// Request for a page of the account's chutes of text miners, from page 0.
+    /// Request for a page of the account's text miners' chutes; the first page is 0.
     pub fn list(&self, page: usize) -> Call {
         let mut call = self.service.call("list the chutes", Method::GET, &["chutes", ""], Body::None);
         let mut query = call.url.query_pairs_mut();
@@ -223,8 +223,8 @@ impl ChutesApi {
     /// `sleeper` waits between two requests for the image.
     ///
     /// # Errors
-    /// [`ApiError::Build`] when the build failed, otherwise [`ApiError`] when the service refuses, as with status 404 if
-    /// there is no such image, or does not respond.
+    /// [`ApiError::Build`] when the build failed, otherwise [`ApiError`] when the service refuses, as with status 404
+    /// if there is no such image, or does not respond.
     pub async fn built(&self, image: &str, sleeper: &Sleeper, line: impl FnMut(&str)) -> Result<(), ApiError> {
         let building = tokio::time::timeout(BUILD_TIME, self.watch_build(image, sleeper, line)).await;
         building.unwrap_or_else(|_| {
@@ -322,7 +322,7 @@ impl ChutesApi {
     }
 }
 
-/// Reads an event of a build's log: its text, and the offset from which the log goes on.
+/// Parses an event of a build's log: its text, and the offset at which the log continues.
 fn log_event(text: &str) -> Option<(String, Option<String>)> {
     let event: Value = serde_json::from_str(text).ok()?;
     let log = event.get("log")?;

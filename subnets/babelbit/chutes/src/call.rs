@@ -357,8 +357,8 @@ impl Service {
     }
 
     /// Sends a request without a body, and calls `line` with each line of the response, without the field name of an
-    /// event stream, until the response ends or `line` breaks. The response may last for any time, but if `idle` is given,
-    /// no part of it may take longer than that.
+    /// event stream, until the response ends or `line` breaks. The response has no total time limit; `idle` limits the
+    /// wait for each part of it.
     pub(crate) async fn lines(
         &self,
         call: &Call,

@@ -9,7 +9,7 @@
 //! - [`ChutesApi`] builds images, finds, deploys, shares, warms up and deletes chutes, and reads the logs of their
 //!   instances.
 //! - [`ChuteClient`] asks a chute for its health and for predictions.
-//! - [`Script`] renders the Python script that defines a chute, and has the Dockerfile of its image.
+//! - [`Script`] renders the Python script that defines a chute, and returns the Dockerfile of its image.
 //! - [`Commitment`] is the text on the chain.
 //!
 //! ```

@@ -19,7 +19,7 @@ const SHORT: usize = 12;
 const MAX_SCRIPT: usize = 150_000;
 
 const FRAME: &str = include_str!("template/my_chute.py");
-/// File of a template with its own image, and that of the built-in `setup.py`.
+/// Name of a template's Dockerfile, and the Dockerfile of the built-in `setup.py`.
 const DOCKERFILE: (&str, &str) = ("Dockerfile", include_str!("template/Dockerfile"));
 const SECTIONS: [(&str, &str, &str); 3] = [
     ("@SETUP@", "setup.py", include_str!("template/setup.py")),
@@ -39,10 +39,10 @@ pub enum ScriptError {
         /// The I/O error.
         source: io::Error,
     },
-    /// The template directory defines an image in Python only.
+    /// The template directory has a `setup.py`, which defines an image, but no Dockerfile.
     #[error(
-        "{} defines an image, but there is no Dockerfile beside it\nhint: write the Dockerfile of that image, or build it \
-         with `bb generate-chute-script` and `chutes build`",
+        "{} defines an image, but there is no Dockerfile beside it\nhint: write the Dockerfile of that image, or build \
+         it with `bb generate-chute-script` and `chutes build`",
         .0.display()
     )]
     NoDockerfile(PathBuf),

@@ -196,7 +196,8 @@ async fn a_build_is_watched_until_its_image_is_complete() {
     }
 }
 
-/// The log of a build whose connection stays open is left after `DONE`, and one that says nothing after the timeout.
+/// The client stops reading a log after `DONE`, even if the connection stays open, and after the timeout if nothing
+/// arrives.
 #[tokio::test]
 async fn a_log_without_end_does_not_hold_a_build() {
     for first in ["DONE\n", ".\n"] {

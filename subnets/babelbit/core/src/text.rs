@@ -12,8 +12,8 @@
 //! U(dialogue)  = the mean over its utterances
 //! ```
 //!
-//! `w` is the lexical weight. `b` is the mean cosine of pseudo-random pairs of the dialogue's ground truths, 100 by default
-//! ([`SentenceVectors::baseline`]).
+//! `w` is the lexical weight. `b` is the mean cosine of pseudo-random pairs of the dialogue's ground truths, 100 by
+//! default ([`SentenceVectors::baseline`]).
 
 mod log;
 mod vectors;

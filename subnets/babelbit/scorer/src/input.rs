@@ -250,8 +250,8 @@ pub fn compute_weights_document(value: Value, rules: Rules) -> Result<Outcome<We
 /// Scores a dialogue of the text-prediction contest, or a list of them; the result has the same structure.
 ///
 /// A document is `{"dialogue_uid", "events": [lines of the dialogue's log], "vectors": {text: [number, …]},
-/// "lex_weight"}`; all fields except `events` are optional. A line is an object, or a string that contains it; blank lines
-/// are skipped. Without vectors, all cosines are 0. The result of a document is a
+/// "lex_weight"}`; all fields except `events` are optional. A line is an object, or a string that contains it; blank
+/// lines are skipped. Without vectors, all cosines are 0. The result of a document is a
 /// [`DialogueScore`](taonet_babelbit_core::text::DialogueScore).
 ///
 /// # Errors
@@ -276,8 +276,8 @@ pub fn score_text_document(value: Value) -> Result<Outcome<Value>, InputError> {
     Ok(Outcome { value, warnings })
 }
 
-/// Parses the lines of a log that are strings, as in the log's file. A blank line becomes an event without a kind, which
-/// keeps the indexes of the other lines.
+/// Parses the lines of a log that are strings, as in the log's file. A blank line becomes an event without a kind, so
+/// that the indexes of the other lines stay the same.
 fn parse_lines(document: &mut Value) -> Result<(), InputError> {
     let events = document.get_mut("events").and_then(Value::as_array_mut);
     for (index, event) in events.into_iter().flatten().enumerate() {

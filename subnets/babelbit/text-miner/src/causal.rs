@@ -246,8 +246,8 @@ impl Worker {
     }
 }
 
-/// Returns the last tokens of a prompt, leaving space in the context for an answer of `max_tokens`. The beginning is dropped in large
-/// pieces, so that the cached prefix of a growing prompt stays valid for long.
+/// Returns the last tokens of a prompt, leaving space in the context for `max_tokens` more. The beginning is dropped in
+/// large pieces, so that the cached prefix of a growing prompt stays valid for long.
 fn fitting(tokens: &[u32], context: usize, max_tokens: usize) -> &[u32] {
     let room = context.saturating_sub(max_tokens).max(context.div_ceil(2));
     let piece = room.div_ceil(4);

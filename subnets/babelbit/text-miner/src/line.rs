@@ -104,7 +104,7 @@ impl Line {
 mod tests {
     use super::*;
 
-    /// Table columns: prefix, context, prompt.
+    /// Columns: prefix, context, prompt.
     #[test]
     fn long_contexts_lose_their_beginning() {
         let long = "x".repeat(MAX_CONTEXT - 5);
@@ -120,7 +120,7 @@ mod tests {
         }
     }
 
-    /// Table columns: line, fallback, prediction.
+    /// Columns: line, fallback, prediction.
     #[test]
     fn a_fallback_continues_what_the_model_does_not() {
         for (text, fallback, expected) in [

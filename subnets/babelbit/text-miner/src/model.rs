@@ -9,7 +9,7 @@ use rand::{Rng as _, SeedableRng as _};
 /// Maximum number of words that a model adds to a prefix.
 pub(crate) const MAX_ADDED: usize = 32;
 
-/// What a language model or a completion server adds to a prefix.
+/// Options of completions by a language model or a completion server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CompletionOptions {
     /// Maximum number of generated tokens.

@@ -24,8 +24,9 @@
 //! A run holds its results in memory and writes the files at the end. Then one transaction of the ledger
 //! ([`open_ledger`]) records the challenge as played and queues the files for the outbox of `taonet-babelbit-runner`,
 //! which submits them to the scoring API and retries until each is accepted. A run that is killed earlier leaves no
-//! record: the next run plays the challenge again. A run in which no miner has a score is not recorded either. A dialogue
-//! that cannot be scored is left out of all miners' means, and one whose files cannot be written, of its miner's mean.
+//! record: the next run plays the challenge again. A run in which no miner has a score is not recorded either. The
+//! means of all miners omit a dialogue that cannot be scored, and the mean of one miner omits a dialogue whose files
+//! cannot be written.
 //!
 //! [`TextRounds`] is the contest's player for the loop of `taonet-babelbit-runner`, which repeats rounds by block
 //! number. [`TextMiners`] lists the miners of a round: [`AxonMiners`] those that the metagraph announces,

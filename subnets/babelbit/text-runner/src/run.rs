@@ -86,7 +86,7 @@ pub struct TextMinerReport {
     pub dialogue_scores: Vec<f64>,
     /// Number of failed predictions.
     pub errors: u32,
-    /// Why a file of the miner could not be written, the first error.
+    /// The first error of writing the miner's files.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub unwritten: Option<String>,
 }
@@ -278,12 +278,12 @@ struct Results {
     written: Vec<TextFile>,
     /// Uid, position in the challenge and score of each dialogue.
     dialogues: Vec<(String, u32, f64)>,
-    /// Why a file could not be written, the first error.
+    /// The first error of writing a file.
     unwritten: Option<io::Error>,
 }
 
 impl Results {
-    /// Calls `write`, and returns whether it succeeded. Keeps the first error.
+    /// Calls `write`, keeps the first error in `unwritten`, and returns whether the call succeeded.
     fn attempt(&mut self, write: impl FnOnce(&mut Self) -> io::Result<()>) -> bool {
         let Err(error) = write(self) else { return true };
         tracing::warn!(uid = %self.key.uid, %error, "cannot write a miner's files");

@@ -19,9 +19,9 @@
 //! 4. The runner polls the database, returns the result to the scorer and deletes the audio. It publishes a job again
 //!    if the result is missing after [`Pace::resubmit_after`], in case the queue has lost the message.
 //!
-//! Workers process only the jobs of their own recogniser, whose fingerprint includes the processor's matrix kernels: sums
-//! in another order can change a transcript. If no worker returns a result for [`Pace::fallback_after`], for example
-//! because all run on other processors, the runner starts a worker in its own process.
+//! Workers process only the jobs of their own recogniser, whose fingerprint includes the processor's matrix kernels:
+//! sums in another order can change a transcript. If no worker returns a result for [`Pace::fallback_after`], for
+//! example because all run on other processors, the runner starts a worker in its own process.
 //!
 //! If a worker crashes, its unacknowledged messages go to another worker. The first result of a job is final: a worker
 //! that finds an existing result only acknowledges the message. A worker runs first attempts concurrently and later

@@ -110,7 +110,7 @@ struct Client {
     /// The worker in this process, once started.
     own: Option<JoinHandle<()>>,
     pending: HashMap<JobId, Pending>,
-    /// Time of the last result, of the last request after an idle time, or of the last connection.
+    /// Start of the wait for a result: the last result, first pending request, connection or start of the fallback.
     last_result: Instant,
 }
 
@@ -136,7 +136,7 @@ impl Client {
     async fn connect_and_serve(&mut self, requests: &mut UnboundedReceiver<(Audio, Answer)>) -> Result<(), WorkError> {
         let store = Store::open(&self.services.database_url).await?;
         let queue = Queue::connect(&self.services.nats_url, &self.recognizer).await?;
-        // The workers were possibly disconnected as well.
+        // The workers may have been disconnected as well.
         self.last_result = Instant::now();
         let services = self.services.clone();
         let recognizer = self.recognizer.clone();
@@ -307,7 +307,7 @@ async fn submit(id: JobId, audio: Audio, recognizer: &EngineIdentity, services: 
     Event::Submitted(id, submit.await)
 }
 
-/// Processes jobs in this process, until the recogniser is stuck or stops.
+/// Processes jobs in this process, until the recogniser hangs or stops.
 async fn work_here(load: LoadRecognizer, services: Services) {
     let loaded = tokio::task::spawn_blocking(move || load()).await;
     match loaded.map_err(Into::into).and_then(|loaded| loaded) {

@@ -27,7 +27,7 @@ pub struct Pace {
     pub poll: Duration,
     /// Time without a result after which the runner publishes a job again.
     pub resubmit_after: Duration,
-    /// Time without a result of any worker after which the runner transcribes too.
+    /// Time without a result from any worker after which the runner starts a worker in its own process.
     pub fallback_after: Duration,
     /// Time that a worker has at shutdown to finish its transcriptions.
     pub grace: Duration,

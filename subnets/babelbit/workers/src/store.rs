@@ -41,7 +41,7 @@ impl Store {
         statement(QUERY).bind(jobs).rows(&self.0).await?.iter().map(read).collect()
     }
 
-    /// Looks up the jobs that a worker has begun and that have no result.
+    /// Looks up the started jobs without a result.
     #[cfg(any(test, feature = "testing"))]
     pub(crate) async fn unfinished(&self) -> Result<Vec<Row>, DatabaseError> {
         const QUERY: &str = "SELECT job, tries, worker, result FROM scorer_job WHERE result IS NULL";

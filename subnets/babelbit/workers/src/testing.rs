@@ -22,7 +22,7 @@ impl Servers {
         Some(Self { nats, postgres: Postgres::start()?, bucket: S3Server::start().await })
     }
 
-    /// Returns the last worker and the number of attempts of each job that a worker has begun and that has no result.
+    /// Returns the last worker and the number of attempts of each started job without a result.
     pub async fn unfinished(&self) -> Vec<(String, i64)> {
         let store = Store::open(&self.postgres.url()).await.unwrap();
         store.unfinished().await.unwrap().into_iter().map(|row| (row.worker, row.tries)).collect()

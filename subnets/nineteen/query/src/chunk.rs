@@ -7,7 +7,7 @@ use serde_json::Value;
 /// A chunk of a miner's answer.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Chunk {
-    /// What the miner sent.
+    /// Content of the chunk.
     pub body: ChunkBody,
     /// Number of characters of text in the chunk.
     pub characters: usize,
@@ -15,7 +15,7 @@ pub struct Chunk {
     pub is_content: bool,
 }
 
-/// What a miner sent in a chunk.
+/// Content of a chunk.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum ChunkBody {
     /// Text of a completion with one choice, and nothing else that the buyer sees. Most chunks are of this kind.

@@ -55,8 +55,8 @@ pub(crate) struct ModelArgs {
 /// Argument that replaces parts of the script
 #[derive(Debug, Args)]
 pub(crate) struct TemplateArgs {
-    /// Directory with a setup.py, load.py or predict.py that replaces the part of the script with this name, and with the
-    /// Dockerfile of the image that its setup.py defines
+    /// Directory with a setup.py, load.py or predict.py that replaces the part of the script with this name, and with
+    /// the Dockerfile of the image that its setup.py defines
     #[arg(long, value_name = "DIR")]
     template: Option<PathBuf>,
 }
@@ -166,8 +166,8 @@ struct Found {
     chute: Option<ChuteInfo>,
 }
 
-/// Looks up the chute of a revision, also one that another program has named. Without an API key, the slug is derived
-/// from the chute's name and may be wrong.
+/// Finds the chute of a revision, even if another program has named it. Without an API key, the slug is derived from
+/// the chute's name and may be wrong.
 async fn find(config: &Config, revision: &str) -> anyhow::Result<Found> {
     let chutes = &config.chutes;
     let name = name(config, revision)?;

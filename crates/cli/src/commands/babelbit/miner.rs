@@ -27,7 +27,7 @@ use crate::{engines, settings};
 use language_model::LanguageModelArgs;
 use servers::ServerArgs;
 
-/// Port of a miner without `MINER_AXON_PORT`.
+/// Default port of a miner.
 pub(super) const DEFAULT_PORT: u16 = 8092;
 
 /// Run a miner
@@ -74,8 +74,8 @@ pub(crate) fn run(args: &MinerArgs, context: &Context) -> anyhow::Result<()> {
     }
 }
 
-/// Returns the listen address. As in the reference, a miner with `MINER_AXON_PORT` is public; one that answers unsigned
-/// requests stays on this machine.
+/// Returns the listen address. As in the reference, a miner with `MINER_AXON_PORT` listens on all interfaces, but on
+/// loopback only if it answers unsigned requests.
 fn listen_address(args: &MinerArgs, config: &Config) -> SocketAddr {
     let default = || match config.axon_port {
         Some(port) if !config.unsigned_requests => SocketAddr::from((Ipv4Addr::UNSPECIFIED, port.get())),

@@ -14,7 +14,7 @@ const DOMAIN: &[u8] = b"subtensor-pow-register-v1";
 /// Number of hashes between two looks at the clock.
 const BATCH: u64 = 1 << 10;
 
-/// What a seal is computed for.
+/// Input of a seal, and its difficulty.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Work {
     pub(super) netuid: NetUid,

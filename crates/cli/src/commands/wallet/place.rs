@@ -101,7 +101,7 @@ impl HotkeyArgs {
         unlock(&self.wallet()?.hotkey(&self.name()?)?, password)
     }
 
-    /// Opens the selected hotkey; where neither an option nor its variable selects one, that of Babelbit's settings.
+    /// Opens the hotkey that an option or its variable selects, or else the one in Babelbit's settings.
     pub(crate) fn unlock_configured(
         &self,
         mut settings: OperatorSettings,
@@ -114,7 +114,7 @@ impl HotkeyArgs {
         unlock(&stored_hotkey(&settings, home.as_deref(), hint)?, password)
     }
 
-    /// Replaces the configured wallet by the selected one.
+    /// Replaces the parts of the configured wallet that options or their variables select.
     fn select(&self, settings: &mut OperatorSettings, home: Option<&Path>) -> anyhow::Result<()> {
         let (wallet, hotkey) = (self.wallet.chosen_wallet()?, self.chosen_hotkey()?);
         if let Some(root) = self.wallet.root.chosen_root() {

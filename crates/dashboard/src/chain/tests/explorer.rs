@@ -102,7 +102,7 @@ impl Node for FakeNode {
     }
 }
 
-/// Returns the pages of a chain at block 35 that have read it once.
+/// Returns the pages of a chain at block 35, which they have read once.
 async fn pages() -> (MockChain, Arc<ChainSection>, Router) {
     let (chain, changes, section) = (chain_after_three_epochs(), Changes::default(), ChainSection::new(NETUID));
     let set = serde_json::json!({ "now": 1_700_000_000_123_u64 });
@@ -132,7 +132,7 @@ fn node(chain: &MockChain, delay: Duration) -> (Arc<FakeNode>, Arc<Mutex<Vec<&'s
     (Arc::new(FakeNode { chain: chain.clone(), delay, reads: Arc::clone(&reads) }), reads)
 }
 
-/// Returns a page, which must contain no text of the chain as markup.
+/// Returns a page, after a check that it contains no text of the chain as markup.
 async fn safe(router: &Router, path: &str) -> (u16, String) {
     let (status, body) = get(router, path).await;
     assert!(!body.contains("<script>") && !body.contains('\u{202e}') && !body.contains('\u{1b}'), "{path}: {body}");

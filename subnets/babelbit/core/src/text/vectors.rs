@@ -77,8 +77,8 @@ impl SentenceVectors {
         Ok(Self { vectors, options })
     }
 
-    /// Computes the cosine between the vectors of two texts. The cosine is 0 if both texts are empty, like their lexical
-    /// similarity, and for an empty text without a vector.
+    /// Computes the cosine between the vectors of two texts. The cosine is 0 if both texts are empty, like their
+    /// lexical similarity, and for an empty text without a vector.
     ///
     /// # Errors
     /// [`VectorError::Missing`] when a non-empty text has no vector.
@@ -172,7 +172,7 @@ mod tests {
         }
     }
 
-    /// Table columns: options, baseline.
+    /// Columns: options, baseline.
     #[test]
     fn the_baseline_depends_on_the_options() {
         let texts = [("a", [1.0, 0.0, 2.0]), ("b", [3.0, 4.0, 0.0]), ("c", [0.0, 5.0, 1.0])];

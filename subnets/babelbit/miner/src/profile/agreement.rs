@@ -50,7 +50,7 @@ impl Agreement {
     }
 
     /// Returns the words that have become final: none unless a step of new audio was complete and transcribed. At the
-    /// end of the source, all words are final. A server is called until `deadline`.
+    /// end of the source, all words are final. A call to a server ends at `deadline`.
     pub(super) fn find(
         &mut self,
         listener: &Listener,

@@ -97,8 +97,9 @@ impl Interpreter {
         })
     }
 
-    /// Replaces the time limit that all calls to inference servers for one frame share; the last frame of the source has
-    /// three times as long. Calls that would exceed the limit end early, and the fallbacks of their stages take over.
+    /// Replaces the time limit that all calls to inference servers for one frame share; the last frame of the source
+    /// has three times as long. Calls that would exceed the limit end early, and the fallbacks of their stages take
+    /// over.
     #[must_use]
     pub fn with_call_time(self, call_time: Duration) -> Self {
         Self { call_time, ..self }

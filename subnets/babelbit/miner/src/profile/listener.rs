@@ -24,7 +24,7 @@ impl Listener {
         self.0.name()
     }
 
-    /// Transcribes a recording into words in lowercase, without punctuation. A server is called until `deadline`.
+    /// Transcribes a recording into words in lowercase, without punctuation. A call to a server ends at `deadline`.
     pub(super) fn listen(&self, samples: &[f32], deadline: Instant) -> Result<Vec<Word>, RecognizeError> {
         if samples.is_empty() {
             return Ok(Vec::new());

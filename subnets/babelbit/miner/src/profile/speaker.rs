@@ -22,8 +22,8 @@ impl Speaker {
         Self { synthesizer, voice }
     }
 
-    /// Speaks a phrase at `speed` times the voice's normal rate, trimming leading and trailing silence. A server is
-    /// called until `deadline`.
+    /// Speaks a phrase at `speed` times the voice's normal rate, trimming leading and trailing silence. A call to a
+    /// server ends at `deadline`.
     pub(super) fn speak(
         &self,
         phrase: &str,

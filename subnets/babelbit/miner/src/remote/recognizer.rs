@@ -163,7 +163,7 @@ mod tests {
         words.map(|word| (word.text, milliseconds(word.start), milliseconds(word.end))).collect()
     }
 
-    /// Table columns: response, words with start and end in milliseconds.
+    /// Columns: response, words with start and end in milliseconds.
     #[test]
     fn every_form_of_response_has_words_with_times() {
         let table = [

@@ -48,8 +48,8 @@ impl ChatRewriter {
         Self { stage: Stage::new("llm", remote) }
     }
 
-    /// Rewrites the message `heard` after the earlier `turns`, until `deadline` at the latest; returns `None` if the call
-    /// failed before the first complete word, if the stage is paused, and after the deadline.
+    /// Rewrites the message `heard` after the earlier `turns`, until `deadline` at the latest; returns `None` if the
+    /// call failed before the first complete word, if the stage is paused, and after the deadline.
     pub(crate) fn rewrite(&self, turns: &[Turn], heard: &str, deadline: Option<Instant>) -> Option<Vec<String>> {
         self.stage.call(deadline, async |server: &ModelServer| self.ask(server, turns, heard).await)
     }
@@ -172,7 +172,7 @@ mod tests {
         text.split_whitespace().map(str::to_owned).collect()
     }
 
-    /// Table columns: words, whether they begin, whether they are last, message.
+    /// Columns: words, whether they begin, whether they are last, message.
     #[test]
     fn messages_show_where_a_phrase_continues() {
         let table = [

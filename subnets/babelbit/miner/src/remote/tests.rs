@@ -103,8 +103,8 @@ fn remote_stages_interpret_as_those_of_the_process() {
     assert_alike(&play(&remote(&server, Duration::from_secs(10))), &local(), "remote");
 }
 
-/// Checks that the response to every frame is in time for validators, or later only on a machine that needs most of that
-/// time for its own engines.
+/// Checks that the response to every frame is in time for validators. It may be late only on a machine that needs most
+/// of that time for its own engines.
 #[track_caller]
 fn assert_in_time(found: &Played, local: &Played, what: &str) {
     let own = local.slowest.max(local.last) * 4;
@@ -155,7 +155,7 @@ impl Recognizer for Hears {
 /// Duration of a call to [`slow_voice`].
 const CALL: Duration = Duration::from_millis(300);
 
-/// Starts a server whose speech takes [`CALL`], and the number of requests that it got.
+/// Starts a server that takes [`CALL`] for speech; also returns the number of its requests.
 fn slow_voice() -> (InferenceServer, Arc<AtomicUsize>) {
     let requests = Arc::<AtomicUsize>::default();
     let counted = Arc::clone(&requests);
@@ -171,7 +171,7 @@ fn slow_voice() -> (InferenceServer, Arc<AtomicUsize>) {
     (InferenceServer::serve(Router::new().route("/v1/audio/speech", post(respond))), requests)
 }
 
-/// Table columns: whether the frame is the last one, number of calls in twice the time of one call. The phrase has at
+/// Columns: whether the frame is the last one, number of calls in twice the time of one call. The phrase has at
 /// least five breaths, and each of them needs a call.
 #[test]
 fn the_time_of_a_frame_bounds_the_number_of_its_calls() {
@@ -296,7 +296,7 @@ impl Scripted {
 const EVENTS: &str = "text/event-stream";
 const HEARD: &str = "we should all stop for today";
 
-/// Table columns: events of the server before it stalls, words of the answer.
+/// Columns: events of the server before it stalls, words of the answer.
 #[test]
 fn the_words_of_a_chat_before_the_deadline_count() {
     let role = "data: {\"choices\": [{\"delta\": {\"role\": \"assistant\"}}]}\n\n".to_owned();
@@ -337,7 +337,7 @@ fn voice() -> Voice {
     Voice { name: "en-gb".to_owned(), words_per_minute: 150, pitch: 50 }
 }
 
-/// Table columns: bytes of the speech that arrive, samples spoken without and with a fallback.
+/// Columns: bytes of the speech that arrive, samples spoken without and with a fallback.
 #[test]
 fn the_speech_before_the_deadline_is_spoken_without_a_fallback() {
     let file = Wav::encode(&Pcm::mono(vec![0.25; 1_000], SampleRate::HZ_24K), SampleFormat::S16).unwrap();

@@ -124,7 +124,7 @@ fn noise(samples: usize, seed: u32) -> Vec<f32> {
         .collect()
 }
 
-/// Table columns: request field, value, whether the field is optional.
+/// Columns: request field, value, whether the field is optional.
 #[tokio::test]
 async fn the_fields_of_an_init_request() {
     let miner = start(Silent, Limits::default()).await;
@@ -153,7 +153,7 @@ async fn the_fields_of_an_init_request() {
     assert_eq!(miner.post(with(init_body(5), "mood", json!(7)).to_string()).await.0, StatusCode::OK);
 }
 
-/// Table columns: response field, expected value.
+/// Columns: response field, expected value.
 #[tokio::test]
 async fn the_fields_of_an_init_response() {
     let miner = start(Silent, Limits::default()).await;
@@ -178,7 +178,7 @@ async fn the_fields_of_an_init_response() {
     assert_eq!(response.as_object().unwrap().len(), 11);
 }
 
-/// Table columns: request field, whether the field is optional.
+/// Columns: request field, whether the field is optional.
 #[tokio::test]
 async fn the_fields_of_a_predict_request() {
     let miner = start(Parrot, Limits::default()).await;
@@ -195,7 +195,7 @@ async fn the_fields_of_a_predict_request() {
     }
 }
 
-/// Table columns: channels, samples of the frame, `in_eos`, expected response.
+/// Columns: channels, samples of the frame, `in_eos`, expected response.
 #[tokio::test]
 async fn the_fields_of_a_predict_response() {
     let miner = start(Parrot, Limits::default()).await;

@@ -106,7 +106,7 @@ async fn a_submission_that_is_sent_again_changes_nothing() {
     assert_eq!(rows(&url, "//a", None).await, [("main".to_owned(), 0.75)]);
 }
 
-/// Table columns: malformed submission, status, error.
+/// Columns: malformed submission, status, error.
 #[tokio::test]
 async fn what_is_no_submission_is_refused_and_not_kept() {
     let folder = tempfile::tempdir().unwrap();

@@ -107,7 +107,7 @@ async fn backend_with(answer: Answer, options: CompletionOptions, fallback: bool
     (Backend::connect(server, None, options, ngram).await.unwrap(), stand_in)
 }
 
-/// Table columns: answer of the server, prediction without and with an n-gram model.
+/// Columns: answer of the server, prediction without and with an n-gram model.
 #[tokio::test]
 async fn the_words_before_the_deadline_count_and_the_ngram_model_adds_the_rest() {
     let full = "How are you doing today my friend";

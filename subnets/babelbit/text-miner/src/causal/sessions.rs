@@ -112,7 +112,7 @@ mod tests {
         known
     }
 
-    /// Table columns: prompt, number of cached tokens.
+    /// Columns: prompt, number of cached tokens.
     #[test]
     fn prompts_continue_what_they_have_in_common() {
         let model = tiny();

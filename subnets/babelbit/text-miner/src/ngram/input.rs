@@ -333,7 +333,7 @@ mod tests {
         for (content, expected) in table {
             let error = read("a.json", content).unwrap_err();
             assert!(error.contains(expected), "{}: {error}", String::from_utf8_lossy(content));
-            // Only a file that ends too early is worth another download.
+            // Only the error for a truncated file has this hint.
             let is_cut = expected.contains("truncated");
             assert_eq!(error.ends_with("; hint: download or copy it again"), is_cut, "{error}");
         }

@@ -22,7 +22,7 @@ fn read(bytes: &[u8]) -> Result<NgramModel, Problem> {
     NgramModel::read(bytes, bytes.len() as u64)
 }
 
-/// Table columns: prefix, prediction.
+/// Columns: prefix, prediction.
 #[test]
 fn the_longest_known_context_decides() {
     let model =

@@ -141,7 +141,7 @@ async fn a_failed_model_is_unhealthy() {
 const OBJECT: &str = "send one object with the fields index, step and prefix";
 const TYPES: &str = "index, prefix and context are texts, and step is the number of revealed words, minus 1";
 
-/// Table columns: body, status, start of the error, start of its hint.
+/// Columns: body, status, start of the error, start of its hint.
 #[tokio::test]
 async fn bad_requests_name_their_field() {
     let miner = trained().await;

@@ -18,7 +18,7 @@ use crate::store::Store;
 /// deadline in milliseconds.
 const SERVICES: &str = "TAONET_TEST_WORKER_SERVICES";
 const WORKERS: usize = 3;
-/// Minimum number of kills. More follow until one has hit a worker with a job.
+/// Minimum number of kills. Further kills follow until one has hit a worker with a job.
 const KILLS: usize = 10;
 const MOST_KILLS: usize = 60;
 /// Processing time of a recording.

@@ -275,7 +275,7 @@ impl Push<'_> {
                 }
                 context.say(&format!("building {image}"));
                 match self.api.send(&self.build(revision)?).await {
-                    // Another push has begun to build it.
+                    // Another push is already building the image.
                     Err(error) if has_status(&error, StatusCode::CONFLICT) => {}
                     sent => drop(sent.map_err(failed)?),
                 }

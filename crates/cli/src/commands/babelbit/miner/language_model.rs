@@ -167,7 +167,7 @@ impl LanguageModelArgs {
     }
 }
 
-/// Returns what a language model or a completion server may add to a prefix.
+/// Returns the options of completions by a language model or a completion server.
 pub(super) fn completion_options(config: &Config) -> CompletionOptions {
     let default = CompletionOptions::default();
     CompletionOptions {

@@ -63,7 +63,7 @@ async fn a_form_that_breaks_off_is_noticed() {
     }
 }
 
-/// Table columns: malformed form, error message.
+/// Columns: malformed form, error message.
 #[tokio::test]
 async fn each_mistake_is_named() {
     let swapped = "--b\r\ncontent-disposition: form-data; name=\"file\"\r\n\r\nx\r\n--b--\r\n";

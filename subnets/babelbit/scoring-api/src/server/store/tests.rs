@@ -107,7 +107,7 @@ async fn postgres_keeps_submissions() {
     check(&postgres.url()).await;
 }
 
-/// Table columns: URL, error message.
+/// Columns: URL, error message.
 #[tokio::test]
 async fn other_databases_are_refused() {
     for url in ["mysql://localhost/x", "/var/lib/x.sqlite", "postgres://a:b@host:99999/x"] {

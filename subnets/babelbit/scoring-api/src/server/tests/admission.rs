@@ -54,7 +54,7 @@ async fn until_the_validators_are_known_everybody_is_asked_to_come_back() {
     assert_eq!((status, &answer["error"]), (503, &json!(expected)));
 }
 
-/// Table columns: permits and stakes of a, b and c; the miner's aggregate of their scores 0.2, 0.4 and 0.9.
+/// Columns: permits and stakes of a, b and c; the miner's aggregate of their scores 0.2, 0.4 and 0.9.
 #[tokio::test]
 async fn validators_count_by_their_stake() {
     let validators = ["//a", "//b", "//c"].map(key);

@@ -88,7 +88,7 @@ async fn a_file_is_kept_once_and_goes_with_its_row() {
     assert!(!artifacts.join("c").exists(), "the folder is removed, too");
 }
 
-/// Table columns: malformed upload, status, error.
+/// Columns: malformed upload, status, error.
 #[tokio::test]
 async fn what_is_no_artifact_is_refused_and_not_kept() {
     let folder = tempfile::tempdir().unwrap();
