@@ -217,12 +217,12 @@ fn the_neuron_says_where_others_reach_it() {
     let private = format!("http://{}/", service("200 OK", "192.168.1.2"));
     let public = format!("http://{}/", service("200 OK", "8.8.8.8\n"));
     let automatic = ["--external-ip", "auto", "--ip-source", &private, "--ip-source", &public];
-    let mut daemon = neuron("btauth", &automatic);
+    let daemon = neuron("btauth", &automatic);
     let port = address(&daemon).rsplit_once(':').unwrap().1.to_owned();
     let expected = format!("reachable at 8.8.8.8:{port} (on the chain: ip 134744072, ip_type 4)");
     assert!(daemon.log().contains(&expected), "{}", daemon.log());
 
-    let mut given = neuron("btauth", &["--external-ip", "2606:4700::1", "--external-port", "80"]);
+    let given = neuron("btauth", &["--external-ip", "2606:4700::1", "--external-port", "80"]);
     let expected =
         "reachable at [2606:4700::1]:80 (on the chain: ip 50543257672059871404715951523469721601, ip_type 6)";
     assert!(given.log().contains(expected), "{}", given.log());

@@ -12,12 +12,10 @@ mod text;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::Command;
-use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::axon;
 use crate::support::{Daemon, bb, document, repository, require_models, shell, stderr, tao};
 
 /// Address of each service in the guides, and the variable that sets it if the guide does not.
@@ -129,7 +127,7 @@ impl Walkthrough {
         }
         let service = Daemon::start(self.prepare(&mut command));
         if *name == "subtensor-gateway" {
-            becomes_ready(&service);
+            service.becomes_ready();
         }
         self.services.insert(name, service);
     }
@@ -151,16 +149,6 @@ impl Walkthrough {
 
     fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
-    }
-}
-
-/// Waits until a gateway has its chain. It listens before.
-#[track_caller]
-fn becomes_ready(gateway: &Daemon) {
-    let began = Instant::now();
-    while axon::get(&axon::address(gateway), "/readyz") != r#"{"ready":true}"# {
-        assert!(began.elapsed() < Duration::from_mins(1), "{}", gateway.url());
-        std::thread::sleep(Duration::from_millis(50));
     }
 }
 

@@ -55,7 +55,7 @@ impl Network {
 
     /// Kills a miner with a replay log and restarts it at its address; returns its standard error.
     fn restart(&mut self, which: usize) -> String {
-        let mut killed = self.miners.remove(which);
+        let killed = self.miners.remove(which);
         let (log, listen) = (killed.log(), killed.url().trim_start_matches("http://").to_owned());
         drop(killed);
         self.miners.insert(which, miner_at(Some(self.folder.path()), PROFILES[which], &listen));

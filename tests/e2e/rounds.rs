@@ -17,7 +17,6 @@ use crate::chain::{BABELBIT, Chain};
 use crate::support::{
     Daemon, RunFiles, document, free_address, local_bb, refusal, repository, require_models, terminate,
 };
-use crate::validate::becomes_ready;
 
 const PROFILES: [&str; 3] = ["interpreter", "parrot", "silent"];
 /// Placeholder for this machine: the chain rejects loopback addresses.
@@ -48,7 +47,7 @@ impl Network {
         let mut gateway = local_bb();
         gateway.args(["subtensor-gateway", "--key-uri", "//Alice", "--network", chain.url(), "--state"]);
         let gateway = Daemon::start(gateway.arg(chain.path("gateway")));
-        becomes_ready(&format!("{}/readyz", gateway.url()));
+        gateway.becomes_ready();
         Self { chain, gateway, _miners: miners.into() }
     }
 

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
@@ -173,8 +174,14 @@ impl Daemon {
         &self.url
     }
 
+    /// Waits until the server is ready.
+    #[track_caller]
+    pub(crate) fn becomes_ready(&self) {
+        becomes_ready(&self.url);
+    }
+
     /// Standard error so far.
-    pub(crate) fn log(&mut self) -> String {
+    pub(crate) fn log(&self) -> String {
         // The position of the file is shared with the process, which may be writing: it must not move.
         let mut bytes = vec![0; usize::try_from(self.log_bytes()).unwrap()];
         self.log.read_exact_at(&mut bytes, 0).unwrap();
@@ -200,6 +207,22 @@ impl Daemon {
     pub(crate) fn terminate(mut self) -> ExitStatus {
         terminate(&self.child);
         self.child.wait().unwrap()
+    }
+}
+
+/// HTTP status of a page; 0 without a server.
+pub(crate) fn status(url: &str) -> u16 {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    runtime.block_on(reqwest::get(url)).map_or(0, |answer| answer.status().as_u16())
+}
+
+/// Waits until the server at a URL is ready.
+#[track_caller]
+pub(crate) fn becomes_ready(url: &str) {
+    let began = Instant::now();
+    while status(&format!("{url}/readyz")) != 200 {
+        assert!(began.elapsed() < Duration::from_mins(1), "{url}");
+        std::thread::sleep(Duration::from_millis(50));
     }
 }
 

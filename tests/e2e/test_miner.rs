@@ -171,7 +171,7 @@ fn a_miner_with_inference_servers_scores_like_one_without() {
         miner.args(["miner", "--key-uri", "//Bob"]).args(options);
         miner.args(["--stt-url", server.url(), "--llm-url", server.url(), "--llm-model", "rules"]);
         miner.args(["--tts-url", server.url(), "--tts-voice", "en-gb"]);
-        let mut miner = Daemon::start(&mut miner);
+        let miner = Daemon::start(&mut miner);
         let score = ferry_score(&miner);
         let log = miner.log();
         assert!((score - alone).abs() <= 0.02, "stalled {stalled:?}, {delay} s: {score} instead of {alone}: {log}");

@@ -118,7 +118,7 @@ fn a_completion_server_predicts_and_its_key_stays_secret() {
     let engine = text_engine(&small_talk(folder.path()));
     let mut miner = local_bb();
     miner.args(["-vvv", "miner", "--contest", "text", "--key-uri", "//Bob", "--backend-url", server.url()]);
-    let mut miner = Daemon::start(miner.env("BB_MINER_BACKEND_API_KEY", "sk-quite-secret"));
+    let miner = Daemon::start(miner.env("BB_MINER_BACKEND_API_KEY", "sk-quite-secret"));
     let report = play(&engine, &miner, folder.path());
     assert_eq!((&report["outcome"], &report["utterances"]), (&json!("finished"), &json!(3)), "{report}");
     let score = report["miners"][0]["score"].as_f64().unwrap();
@@ -142,7 +142,7 @@ fn a_language_model_predicts_and_keeps_its_caches() {
         let mut miner = local_bb();
         miner.args(["miner", "--contest", "text", "--key-uri", "//Bob"]).envs(variables.iter().copied());
         miner.env("MINER_MODEL_ID", repository("vectors/lm").join(model));
-        let mut miner = Daemon::start(&mut miner);
+        let miner = Daemon::start(&mut miner);
         let kept = folder.path().join(model);
         std::fs::create_dir(&kept).unwrap();
         let report = play(&engine, &miner, &kept);
@@ -261,7 +261,7 @@ fn a_language_model_comes_from_the_hub() {
     assert!(gated.contains("no public model openai-community/gpt2") && gated.contains("HF_TOKEN"), "{gated}");
 
     let mut first = miner();
-    let mut first = Daemon::start(first.args(["--lm", "hub:openai-community/gpt2"]).env("HF_TOKEN", HUB_TOKEN));
+    let first = Daemon::start(first.args(["--lm", "hub:openai-community/gpt2"]).env("HF_TOKEN", HUB_TOKEN));
     let report = play(&engine, &first, folder.path());
     assert_eq!((&report["outcome"], &report["miners"][0]["errors"]), (&json!("finished"), &json!(0)), "{report}");
     let health = axon::get(first.url().trim_start_matches("http://"), "/healthz");
@@ -274,7 +274,7 @@ fn a_language_model_comes_from_the_hub() {
     // Without the hub, the complete download is used. The reference's variable needs no prefix.
     let mut again = miner();
     again.env("HF_ENDPOINT", "http://127.0.0.1:9").env("MINER_MODEL_ID", "openai-community/gpt2");
-    let mut again = Daemon::start(&mut again);
+    let again = Daemon::start(&mut again);
     assert!(again.log().contains("the model's last download is used"), "{}", again.log());
 }
 
@@ -339,7 +339,7 @@ fn settings_come_from_the_file_of_the_working_directory() {
         command
     };
     let words = ["-vv", "miner", "--contest", "text", "--key-uri", "//Bob", "--model", "ngram.model"];
-    let mut miner = Daemon::launch(&mut here(bb, &words));
+    let miner = Daemon::launch(&mut here(bb, &words));
     assert_eq!(miner.url(), format!("http://{address}"));
     assert!(miner.log().contains("settings read") && miner.log().contains(".env"), "{}", miner.log());
     // The environment wins, also with a blank value.

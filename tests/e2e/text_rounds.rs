@@ -19,7 +19,6 @@ use crate::chain::{BABELBIT, BOB, Chain};
 use crate::rounds::{ANNOUNCED, Loop};
 use crate::support::{Daemon, document, local_bb, require_models};
 use crate::text_contest::{small_talk, text_miner};
-use crate::validate::becomes_ready;
 
 /// A scoring API that refuses everything with a status until the test changes it, and stores the accepted submissions.
 #[derive(Clone)]
@@ -79,7 +78,7 @@ impl Network {
         let mut gateway = local_bb();
         gateway.args(["subtensor-gateway", "--key-uri", "//Alice", "--network", chain.url(), "--state"]);
         let gateway = Daemon::start(gateway.arg(chain.path("gateway")));
-        becomes_ready(&format!("{}/readyz", gateway.url()));
+        gateway.becomes_ready();
         Self { chain, gateway }
     }
 

@@ -92,7 +92,7 @@ fn a_daemon_outlives_a_release_of_another_key() {
     let releases = releases("999.0.0");
     add_release(releases.path(), "999.0.0");
     let mut command = miner("//Bob", &circuits);
-    let mut daemon = Daemon::start(command.args(["--quic-port", "0", "--auto-update", text(releases.path())]));
+    let daemon = Daemon::start(command.args(["--quic-port", "0", "--auto-update", text(releases.path())]));
     let began = std::time::Instant::now();
     while !daemon.log().contains("is not signed with the release key") {
         assert!(began.elapsed().as_secs() < 300, "{}", daemon.log());

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use taonet_wire::sorted_json;
 
 use crate::chain::{BABELBIT, Chain};
-use crate::support::{Daemon, document, free_address, local_bb, refusal, repository};
+use crate::support::{Daemon, becomes_ready, document, free_address, local_bb, refusal, repository, status};
 use crate::text_contest::{small_talk, text_engine};
 
 /// A chain with a validator's wallet and one miner, an engine, a scoring API, and a file with a token.
@@ -111,7 +111,7 @@ fn scores_of_the_text_contest_become_weights() {
     let folder = tempfile::tempdir().unwrap();
     network.engine = text_engine(&small_talk(folder.path()));
     let gateway = network.gateway("127.0.0.1:0");
-    becomes_ready(&format!("{}/readyz", gateway.url()));
+    gateway.becomes_ready();
     let signer = network.signer("127.0.0.1:0", gateway.url());
     let mut validator = network.validator(signer.url(), gateway.url());
     let report = document(&validator.args(["--contest", "text", "--once"]).output().unwrap());
@@ -125,7 +125,7 @@ fn scores_of_the_text_contest_become_weights() {
 fn scores_reach_the_chain_through_all_three() {
     let network = Network::start();
     let gateway = network.gateway("127.0.0.1:0");
-    becomes_ready(&format!("{}/readyz", gateway.url()));
+    gateway.becomes_ready();
     let signer = network.signer("127.0.0.1:0", gateway.url());
     let report = document(&network.validator(signer.url(), gateway.url()).arg("--once").output().unwrap());
     assert_eq!((&report["decision"], &report["success"]), (&json!("scored"), &json!(true)), "{report}");
@@ -168,7 +168,7 @@ impl Drop for Killed {
 fn a_validator_at_work_shows_its_figures() {
     let network = Network::start();
     let gateway = network.gateway("127.0.0.1:0");
-    becomes_ready(&format!("{}/readyz", gateway.url()));
+    gateway.becomes_ready();
     let signer = network.signer("127.0.0.1:0", gateway.url());
     let metrics = free_address();
     let mut validator = network.validator(signer.url(), gateway.url());
@@ -194,22 +194,6 @@ fn a_validator_at_work_shows_its_figures() {
     }
 }
 
-/// HTTP status of a page.
-fn status(url: &str) -> u16 {
-    let runtime = tokio::runtime::Runtime::new().unwrap();
-    runtime.block_on(reqwest::get(url)).map_or(0, |answer| answer.status().as_u16())
-}
-
-/// Waits until a daemon is ready.
-#[track_caller]
-pub(crate) fn becomes_ready(url: &str) {
-    let began = Instant::now();
-    while status(url) != 200 {
-        assert!(began.elapsed() < Duration::from_mins(1), "{url}");
-        std::thread::sleep(Duration::from_millis(50));
-    }
-}
-
 /// Daemons that wait for the chain are alive but not ready.
 #[test]
 fn gateway_and_validator_are_ready_once_they_have_the_chain() {
@@ -218,7 +202,7 @@ fn gateway_and_validator_are_ready_once_they_have_the_chain() {
     lost.args(["--network", "ws://127.0.0.1:9", "--state"]).arg(network.path("lost"));
     let lost = Daemon::start(&mut lost);
     let gateway = network.gateway("127.0.0.1:0");
-    becomes_ready(&format!("{}/readyz", gateway.url()));
+    gateway.becomes_ready();
     let signer = network.signer("127.0.0.1:0", gateway.url());
     let validator = |gateway: &str| {
         let metrics = free_address();
@@ -233,7 +217,7 @@ fn gateway_and_validator_are_ready_once_they_have_the_chain() {
         std::thread::sleep(Duration::from_millis(50));
     }
     let (_validator, of_validator) = validator(gateway.url());
-    becomes_ready(&format!("http://{of_validator}/readyz"));
+    becomes_ready(&format!("http://{of_validator}"));
     assert_eq!(status(&format!("http://{of_lost}/readyz")), 503);
     assert_eq!([status(&format!("{}/healthz", lost.url())), status(&format!("{}/readyz", lost.url()))], [200, 503]);
     assert_eq!(lost.terminate().code(), Some(0));
@@ -278,7 +262,7 @@ fn resident(id: u32) -> i64 {
 fn a_signer_needs_no_more_memory_over_time() {
     let network = Network::start();
     let gateway = network.gateway("127.0.0.1:0");
-    becomes_ready(&format!("{}/readyz", gateway.url()));
+    gateway.becomes_ready();
     let signer = network.signer("127.0.0.1:0", gateway.url());
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let client = reqwest::Client::new();

@@ -116,7 +116,7 @@ fn options_of_a_follower() {
     let refused = tao().args(["localnet", "--memory", "--port", "0", "--follow", &url]).output().unwrap();
     let error = refusal(&refused, 3);
     assert!(error.contains("cannot reach the node to follow") && error.contains("start that node first"), "{error}");
-    let mut chain = Daemon::start(tao().args(["localnet", "--memory", "--block-time", "manual"]));
+    let chain = Daemon::start(tao().args(["localnet", "--memory", "--block-time", "manual"]));
     let told = ask(&["localnet", "status"], chain.url());
     assert_eq!((&told["leader"], &told["clock"]), (&Value::Null, &json!("manual")));
     assert!(!chain.log().contains("follow"));

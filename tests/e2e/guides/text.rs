@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use taonet_babelbit_miner::testing::InferenceServer;
 use tempfile::TempDir;
 
-use super::{BOB, becomes_ready};
+use super::BOB;
 use crate::axon;
 use crate::chain::{BABELBIT, Chain};
 use crate::chutes::program::{Program, Running};
@@ -141,7 +141,7 @@ impl Walkthrough {
         self.chain.epoch(BABELBIT);
         let words = ["bb", "subtensor-gateway", "--state", "gateway", "--network", self.chain.url()].map(str::to_owned);
         let gateway = Daemon::start(&mut self.program(&words));
-        becomes_ready(&gateway);
+        gateway.becomes_ready();
         self.variables.insert("SUBTENSOR_GATEWAY_URL".to_owned(), gateway.url().to_owned());
         self.services.insert("gateway", gateway);
         let engine = Daemon::start(&mut self.program(&["bb", "engine", "dialogues.json"].map(str::to_owned)));

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{Network, becomes_ready};
+use super::Network;
 use crate::babelbit_peers::{Service, ask, peer};
 use crate::chain::BOB;
 use crate::support::{document, repository};
@@ -12,7 +12,7 @@ fn our_validator_asks_a_python_scoring_api() {
     let Some(peer) = peer() else { return };
     let network = Network::start();
     let gateway = network.gateway("127.0.0.1:0");
-    becomes_ready(&format!("{}/readyz", gateway.url()));
+    gateway.becomes_ready();
     let signer = network.signer("127.0.0.1:0", gateway.url());
     let engine = Service::start(&peer, "engine", &json!({ "challenge": repository("tests/e2e/data/ferry.json") }));
     // The first row of a hotkey wins; unknown hotkeys and values that are not numbers are ignored.
@@ -45,7 +45,7 @@ fn a_python_client_uses_our_signer_and_gateway() {
     let Some(peer) = peer() else { return };
     let network = Network::start();
     let gateway = network.gateway("127.0.0.1:0");
-    becomes_ready(&format!("{}/readyz", gateway.url()));
+    gateway.becomes_ready();
     let signer = network.signer("127.0.0.1:0", gateway.url());
     let token = std::fs::read_to_string(network.path("token")).unwrap();
     let uid = network.miner_uid;
