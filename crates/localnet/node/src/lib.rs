@@ -29,9 +29,6 @@
 //! With [`NodeConfig::follow`], the node follows another one in place of producing blocks: `follow` fetches its blocks,
 //! and the author executes them and checks the results.
 //!
-//! [`record`] reads the state of some subnets from another node into a [`Recording`], and [`Recording::fork`] sets it in
-//! the genesis state of a chain that continues there.
-//!
 //! Uses `taonet-localnet-runtime` (the pallets) and `taonet-http` (bounded connections). Used by `tao localnet`, the
 //! demonstrations, and the tests of all chain clients: `taonet-chain`, `taonet-ledger` and `taonet-validator`.
 
@@ -43,7 +40,6 @@ mod follow;
 mod meter;
 mod node;
 mod pool;
-mod recording;
 mod rpc;
 mod store;
 
@@ -53,6 +49,5 @@ pub use execute::CallError;
 pub use follow::FollowError;
 pub use node::{Node, NodeConfig, NodeError, NodeHandle, ReadError};
 pub use pool::{PoolLimits, SubmitError, TxEvent};
-pub use recording::{Fork, LeftOut, Origin, RecordError, Recording, RecordingError, Source, record};
 pub use rpc::RpcLimits;
 pub use store::{Head, History, Snapshot, SnapshotError, StoreError, load_snapshot};

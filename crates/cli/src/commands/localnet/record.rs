@@ -10,7 +10,7 @@ use futures::stream::{self, StreamExt as _, TryStreamExt as _};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
 use taonet_chain::{At, ChainError, Client, Network, RawState};
-use taonet_localnet::{LeftOut, Origin, RecordError, Source, record};
+use taonet_localnet_recording::{LeftOut, Origin, RecordError, Source, record};
 use taonet_primitives::BlockHash;
 use taonet_service::{Access, atomic_write_with};
 

@@ -6,9 +6,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, bail};
 use clap::Args;
 use taonet_chain::NodeUrl;
-use taonet_localnet::{
-    Clock, FollowError, Fork, History, Node, NodeConfig, NodeError, NodeHandle, Recording, StoreError,
-};
+use taonet_localnet::{Clock, FollowError, History, Node, NodeConfig, NodeError, NodeHandle, StoreError};
+use taonet_localnet_recording::{Fork, Recording};
 use taonet_localnet_runtime::genesis::{ACCOUNTS, genesis};
 use taonet_primitives::{Coldkey, Rao};
 use taonet_service::Shutdown;

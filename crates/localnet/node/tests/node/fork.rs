@@ -2,7 +2,8 @@
 
 use codec::{Decode, Encode};
 use serde_json::{Value, json};
-use taonet_localnet::{Node, NodeHandle, Origin, Recording, Source, record};
+use taonet_localnet::{Node, NodeHandle};
+use taonet_localnet_recording::{Origin, Recording, Source, record};
 use taonet_localnet_runtime::types::{NetUid, TaoBalance};
 use taonet_localnet_runtime::{RuntimeCall, VERSION, genesis, subtensor};
 

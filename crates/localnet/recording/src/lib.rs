@@ -2,7 +2,27 @@
 //!
 //! [`record`] reads from a node what belongs to the subnets: their storage, their neurons, every stake in them, and the
 //! accounts of their owners and stakers, with the root stake on their hotkeys. [`Recording::fork`] sets it in a genesis
-//! state. Both take only storage items that this crate's runtime has with the same encoding; the others are listed.
+//! state. Both take only storage items that the development chain has with the same encoding; the others are listed.
+//!
+//! ```no_run
+//! # use std::path::Path;
+//! use taonet_localnet_recording::Recording;
+//! use taonet_localnet_runtime::genesis::genesis;
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let recording = Recording::read(Path::new("babelbit.recording"))?;
+//! let mut genesis = genesis(&[])?;
+//! let fork = recording.fork(&mut genesis)?;
+//! println!("{} entries after block {}", fork.entries, recording.origin().block);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! The caller reads the node, as a [`Source`] of keys and values, and starts the development chain with the genesis
+//! state. A recording has no blocks, and no state of other subnets.
+//!
+//! Uses `taonet-localnet-runtime` (storage items and their encodings). Used by `tao localnet record` and `tao localnet
+//! --fork`, and by the tests of `taonet-localnet`.
 
 mod file;
 mod fork;
