@@ -125,6 +125,6 @@ fn int8(amx: Amx, rows: usize, inputs: usize, outputs: usize) -> (f64, f64) {
 
 /// Returns the CPU time of this thread in seconds.
 fn seconds() -> f64 {
-    let time = clock_gettime(ClockId::ThreadCPUTime);
+    let time = clock_gettime(ClockId::ProcessCPUTime);
     time.tv_sec as f64 + time.tv_nsec as f64 / 1e9
 }
