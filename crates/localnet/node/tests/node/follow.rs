@@ -462,6 +462,16 @@ static OTHER_VALUES: Lie = Lie {
     },
 };
 
+/// Repeats the first page of keys.
+static SAME_KEYS: Lie = Lie {
+    ask: |method, params| {
+        if method == "state_getKeysPaged" {
+            params[2] = Value::Null;
+        }
+    },
+    answer: |_, _, _| {},
+};
+
 static OTHER_SOFTWARE: Lie = Lie {
     ask: |_, _| {},
     answer: |method, _, answer| {
@@ -504,7 +514,11 @@ async fn a_leader_that_lies_is_refused() {
         caught_up(&follower, &leader).await;
         follower.stop().await;
     }
-    for (lie, expected) in [(&OTHER_VALUES, "its state root"), (&OTHER_SOFTWARE, "the node at")] {
+    for (lie, expected) in [
+        (&OTHER_VALUES, "its state root"),
+        (&SAME_KEYS, "the keys are not in ascending order"),
+        (&OTHER_SOFTWARE, "the node at"),
+    ] {
         let (url, server) = liar(&leader, lie).await;
         let mut config = config();
         config.follow = Some(url);
