@@ -32,6 +32,8 @@ const WITHOUT_EFFECT: &str = "
 | `sudo_set_tempo` | root may also change the tempo during the freeze window before an epoch |
 | `SubnetEpochConsensus`, `SubnetProtocolAlpha` | clients can read the defaults; this chain never writes them |
 | `swap_coldkey_announced`, `swap_coldkey` | leases stay with the old coldkey of a beneficiary or contributor |
+| leases | as on the real chain, only epochs whose block number is a multiple of 100 pay the contributors. The share of other epochs accumulates; on a subnet without such an epoch, it stays with the account of the lease |
+| `sudo_set_owner_cut_auto_lock_enabled` | without effect on a leased subnet: its contributors, who are paid with the cut, refuse locked alpha by default |
 | `associate_evm_key` | the chain stores the address for clients; it has no EVM and no precompiles that read it |
 | `SubnetEmaTaoFlow` | 0 since the subnet's creation: emission follows prices |
 | `sudo_set_tao_flow_cutoff`, `sudo_set_tao_flow_normalization_exponent`, `sudo_set_tao_flow_smoothing_factor`, `sudo_set_net_tao_flow_enabled`, `sudo_set_emission_bar_quantile`, `sudo_set_emission_bar_rank`, `sudo_set_emission_gate_exponent`, `sudo_set_dissolve_network_schedule_duration` | the settings are stored, without effect: emission follows prices, and dissolution has no delay |
