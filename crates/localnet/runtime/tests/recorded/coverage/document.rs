@@ -3,7 +3,7 @@
 #![allow(clippy::format_push_string, clippy::format_collect, reason = "a page, written once")]
 
 use super::{Row, Status, count};
-use crate::explanations::ABSENCES;
+use crate::explanations::{ABSENCES, Absence, Absent};
 use crate::items::Kind;
 
 const INTRODUCTION: &str = "\
@@ -52,9 +52,8 @@ pub(crate) fn document(rows: &[Row]) -> String {
              parentheses how many of the\nsupported items differ from the real chain's or exist only on the \
              localnet.\n\n";
     page += "| Pallet | Calls | Storage | Events | Errors | Constants |\n|---|---|---|---|---|---|\n";
-    let served = places(rows, |kind| Kind::OF_PALLETS.contains(&kind), true);
-    for place in &served {
-        let cells = Kind::OF_PALLETS.map(|kind| cell(rows, place, kind));
+    for place in places(rows, |kind| Kind::OF_PALLETS.contains(&kind), true) {
+        let cells = Kind::OF_PALLETS.map(|kind| cell(rows, &place, kind));
         page += &format!("| {place} | {} |\n", cells.join(" | "));
     }
     page += &format!("\nUnsupported: {}.\n", places(rows, |kind| Kind::OF_PALLETS.contains(&kind), false).join(", "));
@@ -68,14 +67,9 @@ pub(crate) fn document(rows: &[Row]) -> String {
     page += "\n## Intentional differences\n\n| Pallet or API | Item | Reason |\n|---|---|---|\n";
     page += &differences(rows);
     page += WITHOUT_EFFECT;
-    page += "\n## Unsupported items of supported pallets and APIs\n";
-    for place in served.iter().chain(&places(rows, |kind| kind == Kind::Method, true)) {
-        page += &missing(rows, place);
-    }
-    page += "\n### Reasons\n\n| Pallet or API | Item | Reason |\n|---|---|---|\n";
+    page += "\n## Unsupported items\n\n| Pallet or API | Items | Reason |\n|---|---|---|\n";
     for absence in ABSENCES {
-        page +=
-            &format!("| {} {} | {} | {} |\n", absence.place, absence.kind, absence.names.join(", "), absence.reason);
+        page += &unsupported(absence);
     }
     page
 }
@@ -120,16 +114,11 @@ fn differences(rows: &[Row]) -> String {
     lines.iter().map(|(place, reason, names)| format!("| {place} | {} | {reason} |\n", names.join(", "))).collect()
 }
 
-fn missing(rows: &[Row], place: &str) -> String {
-    let mut text = String::new();
-    let kinds = [Kind::Call, Kind::Storage, Kind::Event, Kind::Error, Kind::Constant, Kind::Method];
-    for kind in kinds {
-        let missing = rows.iter().filter(|row| row.item.place == place && row.item.kind == kind);
-        let missing: Vec<_> =
-            missing.filter(|row| row.status == Status::Missing).map(|row| row.item.name.as_str()).collect();
-        if !missing.is_empty() {
-            text += &format!("\n**{place}, {kind}**: {}.\n", missing.join(", "));
-        }
+/// Renders the row of an absence.
+fn unsupported(absence: &Absence) -> String {
+    let places = absence.places.join(", ");
+    match absence.items {
+        Absent::All => format!("| {places} | all | {} |\n", absence.reason),
+        Absent::Items(kind, names) => format!("| {places} {kind} | {} | {} |\n", names.join(", "), absence.reason),
     }
-    text
 }
