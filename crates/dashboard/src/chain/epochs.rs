@@ -1,6 +1,6 @@
 //! The results of the subnet's latest epochs, read from the node's state at the block of each epoch.
 
-use taonet_chain::{At, Chain, ChainError, Detail, Metagraph, Schedule, WeightRow};
+use taonet_chain::{At, Block, Chain, ChainError, Detail, Metagraph, Schedule, WeightRow};
 use taonet_primitives::{Alpha, BlockNumber, Hotkey, MechId, NetUid};
 
 /// Maximum number of epochs in memory.
@@ -13,6 +13,8 @@ pub(super) struct EpochResults {
     pub(super) index: u64,
     /// The block in which the epoch ran.
     pub(super) block: BlockNumber,
+    /// The block at which the results were read.
+    pub(super) read_at: Block,
     /// The neurons, in the order of their uids.
     pub(super) neurons: Vec<NeuronResults>,
 }
@@ -30,6 +32,7 @@ pub(super) struct NeuronResults {
 
 impl EpochResults {
     fn new(schedule: &Schedule, metagraph: Metagraph) -> Self {
+        let read_at = metagraph.block;
         let mut bonds = metagraph.bonds.unwrap_or_default().into_iter();
         let neurons = metagraph.neurons.into_iter().map(|neuron| NeuronResults {
             hotkey: neuron.hotkey,
@@ -39,7 +42,7 @@ impl EpochResults {
             emission: neuron.emission,
             bonds: bonds.next().unwrap_or_default(),
         });
-        Self { index: schedule.epoch_index, block: schedule.last_epoch, neurons: neurons.collect() }
+        Self { index: schedule.epoch_index, block: schedule.last_epoch, read_at, neurons: neurons.collect() }
     }
 
     /// Returns the results of a neuron; `None` if another neuron had the uid, or none.

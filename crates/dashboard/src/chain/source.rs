@@ -202,15 +202,20 @@ impl Source {
         }
     }
 
-    /// Reads the schedule, and the results of the epochs since the last read.
+    /// Reads the schedule, and the results of the epochs since the last read. Drops the results that were read at
+    /// reverted blocks.
     async fn read_epochs(&self, chain: &dyn Chain, netuid: NetUid, changes: &Changes) -> Result<(), ChainError> {
-        let known = self.state().epochs.front().map(|epoch| epoch.index);
+        let before = self.state();
+        let read_at: Vec<Block> = before.epochs.iter().map(|epoch| epoch.read_at).collect();
+        let reverted = count_reverted(chain, &read_at).await?;
+        let known = before.epochs.get(reverted).map(|epoch| epoch.index);
         let (schedule, new) = epochs::read_after(known, chain, netuid).await?;
-        if new.is_empty() && self.state().schedule == Some(schedule) {
+        if reverted == 0 && new.is_empty() && self.state().schedule == Some(schedule) {
             return Ok(());
         }
         self.change(|state| {
             state.schedule = Some(schedule);
+            state.epochs.retain(|epoch| known.is_some_and(|known| epoch.index <= known));
             if known.is_some_and(|known| known > schedule.epoch_index) {
                 // A different chain, or one that was reset.
                 state.epochs.clear();
@@ -289,9 +294,12 @@ impl Source {
                 Err(error) => return Err(error),
             }
         }
-        let mut seen = Vec::new();
+        let (mut seen, mut reverted) = (Vec::new(), Vec::<Block>::new());
         if is_unknown(&self.state(), head) {
-            for number in skipped(&self.state(), head) {
+            reverted = self.state().blocks.iter().map(|known| known.block).collect();
+            let count = count_reverted(chain, &reverted).await?;
+            let newest = reverted.split_off(count).first().map(|block| block.number);
+            for number in skipped(newest, head) {
                 if let Some(hash) = chain.block_hash(number).await? {
                     seen.push(SeenBlock::read(chain, Block { number, hash }).await?);
                 }
@@ -302,6 +310,7 @@ impl Source {
             state.problem = problem;
             // Another read may have added the blocks in the meantime.
             if is_unknown(state, head) {
+                state.blocks.retain(|known| !reverted.contains(&known.block));
                 for seen in seen {
                     state.push_newest(seen);
                 }
@@ -328,10 +337,22 @@ fn is_unknown(state: &State, block: Block) -> bool {
     state.blocks.front().is_none_or(|known| known.block.hash != block.hash)
 }
 
-/// Returns the latest blocks between the newest known one and `head`, which chains with fast blocks add between two
-/// reads.
-fn skipped(state: &State, head: Block) -> impl Iterator<Item = BlockNumber> + use<> {
-    let next = state.blocks.front().map_or(head.number, |known| known.block.number.plus(1));
+/// Returns how many blocks the chain has reverted, given blocks that were read before, newest first.
+async fn count_reverted(chain: &dyn Chain, blocks: &[Block]) -> Result<usize, ChainError> {
+    let mut count = 0;
+    for block in blocks {
+        if chain.block_hash(block.number).await? == Some(block.hash) {
+            break;
+        }
+        count += 1;
+    }
+    Ok(count)
+}
+
+/// Returns the latest blocks between the newest known one of the chain and `head`, which chains with fast blocks add
+/// between two reads.
+fn skipped(newest: Option<BlockNumber>, head: Block) -> impl Iterator<Item = BlockNumber> {
+    let next = newest.map_or(head.number, |newest| newest.plus(1));
     let first = next.max(head.number.minus(MAX_SKIPPED)).get();
     (first..head.number.get()).map(BlockNumber::new)
 }

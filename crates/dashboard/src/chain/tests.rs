@@ -109,7 +109,9 @@ pub(crate) fn full_section(hotkey: Hotkey) -> Arc<ChainSection> {
     let results: Vec<_> = neurons.iter().zip(rows()).map(results).collect();
     let block = BlockNumber::new;
     let epoch = |index: u32| {
-        Arc::new(epochs::EpochResults { index: index.into(), block: block(index * 10), neurons: results.clone() })
+        let read_at = Block { number: block(index * 10), hash: BlockHash::from_bytes([5; 32]) };
+        let (index, block, neurons) = (index.into(), read_at.number, results.clone());
+        Arc::new(epochs::EpochResults { index, block, read_at, neurons })
     };
     let seen = |number| Arc::new(empty_block(Block { number: block(number), hash: BlockHash::from_bytes([5; 32]) }));
     let mut metagraph = Metagraph { neurons, weights: Some(rows()), bonds: Some(rows()), ..subnet() };

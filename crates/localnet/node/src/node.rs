@@ -164,6 +164,10 @@ impl Node {
             config.dev_methods,
         )
         .await?;
+        // Only now: after a failed start, a chain that followed another node can still follow it.
+        if leader.is_none() && chain.store.is_follower()? {
+            chain.store.set_own()?;
+        }
         let author = thread::Builder::new()
             .name("localnet-author".to_owned())
             .stack_size(STACK)
@@ -227,17 +231,8 @@ async fn open_follower(config: &NodeConfig, leader: &Leader) -> Result<Store, No
     }
 }
 
-/// Opens an existing chain, or creates one from the configuration. A chain that followed another node becomes
-/// independent.
+/// Opens an existing chain, or creates one from the configuration.
 fn open(config: &NodeConfig) -> Result<Store, NodeError> {
-    let store = open_own(config)?;
-    if store.is_follower()? {
-        store.set_own()?;
-    }
-    Ok(store)
-}
-
-fn open_own(config: &NodeConfig) -> Result<Store, NodeError> {
     let open = |genesis| Store::open(config.directory.as_deref(), genesis, config.history);
     let Some(genesis) = &config.genesis else { return Ok(open(None)?) };
     let with_block_time = |millis| {

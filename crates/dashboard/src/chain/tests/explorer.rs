@@ -380,3 +380,44 @@ fn reverted_blocks_and_the_oldest_large_ones_are_dropped() {
     }
     assert_eq!(numbers(&state), (320..360).rev().collect::<Vec<_>>());
 }
+
+/// Returns the numbers of the blocks in memory, after a check that the chain has these blocks.
+async fn seen_on(chain: &MockChain, section: &ChainSection) -> Vec<u32> {
+    let mut numbers = Vec::new();
+    for seen in &section.source.state().blocks {
+        let Block { number, hash } = seen.block;
+        assert_eq!(chain.block_hash(number).await.unwrap(), Some(hash), "block {number}");
+        numbers.push(number.get());
+    }
+    numbers
+}
+
+#[tokio::test]
+async fn a_reverted_branch_is_dropped_when_the_chain_has_outgrown_it() {
+    let (chain, changes, section) = (MockChain::default(), Changes::default(), ChainSection::new(NETUID));
+    let epochs = || section.source.state().epochs.iter().map(|epoch| epoch.block.get()).collect::<Vec<_>>();
+    chain.set_finality_lag(1_000);
+    chain.set_metagraph(subnet());
+    chain.set_weight_rules(NETUID, rules(0, 0));
+    chain.mine(20);
+    section.read(&chain, &changes).await;
+    chain.mine(15);
+    run_epoch(&chain, 3, 30);
+    section.read(&chain, &changes).await;
+    assert_eq!(seen_on(&chain, &section).await, (25..=35).rev().chain([20]).collect::<Vec<_>>());
+    assert_eq!(epochs(), [30]);
+
+    chain.undo(9);
+    chain.mine(20);
+    run_epoch(&chain, 4, 40);
+    section.read(&chain, &changes).await;
+    assert_eq!(seen_on(&chain, &section).await, (36..=46).rev().chain([26, 25, 20]).collect::<Vec<_>>());
+    assert_eq!(epochs(), [40]);
+
+    // The new branch is shorter, but longer than the common part.
+    chain.undo(5);
+    chain.mine(3);
+    section.read(&chain, &changes).await;
+    assert_eq!(seen_on(&chain, &section).await, (36..=44).rev().chain([26, 25, 20]).collect::<Vec<_>>());
+    assert_eq!(epochs(), [40]);
+}

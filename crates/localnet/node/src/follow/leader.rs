@@ -33,6 +33,14 @@ const PING_EVERY: Duration = Duration::from_secs(2);
 const SILENT_FOR: Duration = Duration::from_secs(10);
 /// Number of storage keys or block numbers in a request.
 pub(super) const PAGE: u32 = 1_000;
+/// Maximum number of keys of a state to fetch.
+const MAX_KEYS: usize = 4 << 20;
+/// Maximum size of a state to fetch, in bytes.
+const MAX_BYTES: usize = 512 << 20;
+/// Why keys are refused that do not follow the previous ones.
+const UNORDERED: &str = "the keys are not in ascending order";
+/// Why a state is refused that exceeds [`MAX_KEYS`] or [`MAX_BYTES`].
+const TOO_LARGE: &str = "the state has more than 4 million keys or 512 MiB";
 
 /// A followed node.
 #[derive(Debug)]
@@ -302,17 +310,84 @@ impl Link {
 
     /// Returns the complete state after the block with this hash.
     pub(super) async fn state(&self, hash: H256) -> Result<BTreeMap<Vec<u8>, Vec<u8>>, FollowError> {
-        let mut state = BTreeMap::new();
-        let mut last: Option<Bytes> = None;
+        let mut fetched = Fetched::default();
         loop {
-            let keys: Vec<Bytes> = self.ask("state_getKeysPaged", ("0x", PAGE, &last, hash)).await?;
+            let keys: Vec<Bytes> = self.ask("state_getKeysPaged", ("0x", PAGE, &fetched.last, hash)).await?;
             if keys.is_empty() {
-                return Ok(state);
+                return Ok(fetched.state);
             }
+            fetched.push_keys(&keys).map_err(|reason| self.malformed("state_getKeysPaged", &reason))?;
             let values: Vec<Values> = self.ask("state_queryStorageAt", (&keys, hash)).await?;
-            let entries = values.into_iter().flat_map(|values| values.changes);
-            state.extend(entries.filter_map(|(key, value)| Some((key.0, value?.0))));
-            last = keys.into_iter().next_back();
+            fetched.push_values(values).map_err(|reason| self.malformed("state_queryStorageAt", &reason))?;
         }
+    }
+}
+
+/// The part of a state that was fetched so far.
+#[derive(Default)]
+struct Fetched {
+    state: BTreeMap<Vec<u8>, Vec<u8>>,
+    /// The last key that the leader returned.
+    last: Option<Bytes>,
+    /// The number of keys that the leader returned.
+    keys: usize,
+    /// The size of the keys and values in bytes.
+    bytes: usize,
+}
+
+impl Fetched {
+    /// Checks the next page of keys; fails with the reason if it is refused.
+    fn push_keys(&mut self, keys: &[Bytes]) -> Result<(), &'static str> {
+        // Without this check, a leader that repeats keys would cause an endless loop.
+        let is_later = |key: &Bytes| self.last.as_ref().is_none_or(|last| key > last);
+        if !keys.is_sorted_by(|before, key| before < key) || !keys.first().is_none_or(is_later) {
+            return Err(UNORDERED);
+        }
+        self.keys = self.keys.saturating_add(keys.len());
+        if self.keys > MAX_KEYS {
+            return Err(TOO_LARGE);
+        }
+        self.last = keys.last().cloned();
+        Ok(())
+    }
+
+    /// Adds the values of a page; fails with the reason if they are refused.
+    fn push_values(&mut self, values: Vec<Values>) -> Result<(), &'static str> {
+        for (key, value) in values.into_iter().flat_map(|values| values.changes) {
+            let Some(value) = value else { continue };
+            self.bytes = self.bytes.saturating_add(key.len()).saturating_add(value.len());
+            self.state.insert(key.0, value.0);
+            // The leader may also return values of keys that it was not asked for.
+            if self.bytes > MAX_BYTES || self.state.len() > MAX_KEYS {
+                return Err(TOO_LARGE);
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_keys_of_a_state_ascend() {
+        let keys = |keys: &[u8]| -> Vec<Bytes> { keys.iter().map(|key| Bytes(vec![*key])).collect() };
+        let mut fetched = Fetched::default();
+        assert_eq!(fetched.push_keys(&keys(&[1, 2])), Ok(()));
+        for refused in [&[1, 2][..], &[2], &[3, 3], &[4, 3]] {
+            assert_eq!(fetched.push_keys(&keys(refused)), Err(UNORDERED), "{refused:?}");
+        }
+        assert_eq!(fetched.push_keys(&keys(&[3, 4])), Ok(()));
+    }
+
+    #[test]
+    fn the_size_of_a_state_is_limited() {
+        let mut fetched = Fetched { keys: MAX_KEYS, ..Fetched::default() };
+        assert_eq!(fetched.push_keys(&[Bytes(vec![1])]), Err(TOO_LARGE));
+        let values = |bytes: usize| vec![Values { changes: vec![(Bytes(vec![1]), Some(Bytes(vec![0; bytes])))] }];
+        let mut fetched = Fetched { bytes: MAX_BYTES - 10, ..Fetched::default() };
+        assert_eq!(fetched.push_values(values(9)), Ok(()));
+        assert_eq!(fetched.push_values(values(9)), Err(TOO_LARGE));
     }
 }

@@ -46,11 +46,26 @@ impl Values {
         self.root = root;
         for (key, value) in changes {
             self.change(key, value.as_ref());
-            // The first key after a position changes if a key before it appears, or if it disappears itself.
-            self.next.retain(|position, next| match value {
-                Some(_) => key <= position || next.as_ref().is_some_and(|next| next <= key),
-                None => next.as_ref() != Some(key),
-            });
+            self.forget_positions(key, value.is_some());
+        }
+    }
+
+    /// Forgets the positions whose first key changes when a key appears or disappears.
+    fn forget_positions(&mut self, key: &StorageKey, exists: bool) {
+        // A later position has no earlier first key, so the affected ones are the last before the key.
+        let affected: Vec<StorageKey> = self
+            .next
+            .range::<StorageKey, _>(..key)
+            .rev()
+            .take_while(|(_, next)| match next {
+                Some(next) if exists => next > key,
+                Some(next) => next == key,
+                None => exists,
+            })
+            .map(|(position, _)| position.clone())
+            .collect();
+        for position in affected {
+            self.next.remove(&position);
         }
     }
 

@@ -275,6 +275,33 @@ async fn reads_go_on_while_the_leader_is_away() {
 }
 
 #[tokio::test]
+async fn a_failed_start_does_not_make_a_follower_independent() {
+    let directory = tempfile::tempdir().unwrap();
+    let leader = node().await;
+    leader.mine(3).await.unwrap();
+    let mut config = following(&leader);
+    config.directory = Some(directory.path().to_owned());
+    let follower = Node::start(config.clone()).await.unwrap();
+    caught_up(&follower, &leader).await;
+    follower.stop().await;
+    let mut alone = config.clone();
+    alone.follow = None;
+    alone.clock = Clock::PRODUCTION;
+    let error = Node::start(alone.clone()).await.unwrap_err();
+    assert!(matches!(error, NodeError::Author(AuthorError::BlockTime { .. })), "{error}");
+    alone.clock = Clock::Manual;
+    alone.listen = leader.address();
+    let error = Node::start(alone).await.unwrap_err();
+    assert!(matches!(error, NodeError::Listen { .. }), "{error}");
+    leader.mine(2).await.unwrap();
+    let follower = Node::start(config).await.unwrap();
+    caught_up(&follower, &leader).await;
+    assert_eq!(follower.head().number(), 5);
+    follower.stop().await;
+    leader.stop().await;
+}
+
+#[tokio::test]
 async fn a_late_follower_begins_with_the_oldest_state() {
     let directory = tempfile::tempdir().unwrap();
     let mut own = config();
@@ -435,6 +462,16 @@ static OTHER_VALUES: Lie = Lie {
     },
 };
 
+/// Repeats the first page of keys.
+static SAME_KEYS: Lie = Lie {
+    ask: |method, params| {
+        if method == "state_getKeysPaged" {
+            params[2] = Value::Null;
+        }
+    },
+    answer: |_, _, _| {},
+};
+
 static OTHER_SOFTWARE: Lie = Lie {
     ask: |_, _| {},
     answer: |method, _, answer| {
@@ -477,7 +514,11 @@ async fn a_leader_that_lies_is_refused() {
         caught_up(&follower, &leader).await;
         follower.stop().await;
     }
-    for (lie, expected) in [(&OTHER_VALUES, "its state root"), (&OTHER_SOFTWARE, "the node at")] {
+    for (lie, expected) in [
+        (&OTHER_VALUES, "its state root"),
+        (&SAME_KEYS, "the keys are not in ascending order"),
+        (&OTHER_SOFTWARE, "the node at"),
+    ] {
         let (url, server) = liar(&leader, lie).await;
         let mut config = config();
         config.follow = Some(url);

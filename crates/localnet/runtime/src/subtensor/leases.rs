@@ -102,9 +102,9 @@ impl<T: Config> Pallet<T> {
         Ok(())
     }
 
-    /// Adds the contributors' share of an owner's cut to the dividends of the subnet's lease, and pays them in every
-    /// hundredth block. Dividends that cannot be paid wait for the next payment. Nothing happens without a lease, or
-    /// after its end.
+    /// Adds the contributors' share of an owner's cut to the dividends of the subnet's lease, and pays them if the
+    /// block's number is a multiple of 100, as the real chain does. Dividends that are not paid accumulate; on a subnet
+    /// whose epochs never run in such a block, they are never paid. Nothing happens without a lease, or after its end.
     pub(super) fn pay_lease(netuid: NetUid, cut: AlphaBalance) {
         let Some(lease_id) = SubnetUidToLeaseId::<T>::get(netuid) else { return };
         let Some(lease) = SubnetLeases::<T>::get(lease_id) else { return };

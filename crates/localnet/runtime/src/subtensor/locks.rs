@@ -11,7 +11,7 @@ use super::types::LockState;
 use super::{
     AccountFlags, ColdkeyMinerCollateral, Config, DecayingHotkeyLock, DecayingLock, DecayingOwnerLock, Error, Event,
     HotkeyLock, Lock, LockingColdkeys, MaturityRate, Owner, OwnerCutAutoLockEnabled, OwnerLock, Pallet, StakingHotkeys,
-    SubnetOwnerHotkey, UnlockRate,
+    SubnetOwnerHotkey, SubnetUidToLeaseId, UnlockRate,
 };
 use crate::types::{AlphaBalance, NetUid};
 
@@ -79,9 +79,10 @@ impl<T: Config> Pallet<T> {
         Self::deposit_event(Event::RejectLockedAlphaUpdated { coldkey, enabled });
     }
 
-    /// Locks the cut of a subnet's owner if the owner enabled this. A cut that cannot be locked remains unlocked.
+    /// Locks the cut of a subnet's owner if the owner enabled this. A cut that cannot be locked remains unlocked, and so
+    /// does that of a leased subnet: the contributors, who are paid with it, refuse locked alpha by default.
     pub(super) fn lock_owner_cut(netuid: NetUid, owner: &AccountId32, cut: AlphaBalance) {
-        if OwnerCutAutoLockEnabled::<T>::get(netuid) {
+        if OwnerCutAutoLockEnabled::<T>::get(netuid) && !SubnetUidToLeaseId::<T>::contains_key(netuid) {
             let locked_to = Lock::<T>::iter_key_prefix((owner, netuid)).next();
             let hotkey = locked_to.unwrap_or_else(|| SubnetOwnerHotkey::<T>::get(netuid));
             let _ = Self::do_lock_stake(owner, &hotkey, netuid, cut);

@@ -21,53 +21,338 @@ impl Explanation {
     }
 }
 
-/// Unsupported items whose reason users should know.
+/// Unsupported items with the same reason.
 #[derive(Debug)]
 pub(crate) struct Absence {
-    pub(crate) place: &'static str,
-    pub(crate) kind: Kind,
-    pub(crate) names: &'static [&'static str],
+    /// The pallets or runtime APIs that contain the items.
+    pub(crate) places: &'static [&'static str],
+    pub(crate) items: Absent,
     pub(crate) reason: &'static str,
 }
 
+/// The items of an absence.
+#[derive(Debug)]
+pub(crate) enum Absent {
+    /// All items of a pallet or runtime API.
+    All,
+    /// The items of a kind with these names.
+    Items(Kind, &'static [&'static str]),
+}
+
 impl Absence {
-    pub(crate) fn fits(&self, item: &Item, name: &str) -> bool {
-        self.place == item.place && self.kind == item.kind && item.name == name
+    /// Whether an item is unsupported for this reason.
+    pub(crate) fn covers(&self, item: &Item) -> bool {
+        self.places.contains(&item.place.as_str())
+            && match self.items {
+                Absent::All => true,
+                Absent::Items(kind, names) => kind == item.kind && names.contains(&item.name.as_str()),
+            }
+    }
+
+    /// Returns the number of its pallets and runtime APIs, or of its items.
+    pub(crate) fn count(&self) -> usize {
+        match self.items {
+            Absent::All => self.places.len(),
+            Absent::Items(_, names) => names.len(),
+        }
     }
 }
 
-/// All explained absences. The test fails if one of these items is supported.
+const NO_EVM: &str = "the localnet has no EVM";
+const FINAL: &str = "the node is the only author, and blocks are final immediately";
+const NO_TRADES: &str = "baskets hold TAO on root only: there is nothing to trade";
+const NO_PRICES: &str = "past prices of basket shares are not stored";
+const IMMEDIATE: &str = "subnets are registered and removed immediately, without a queue";
+const MIGRATIONS: &str = "for migrations of the state, which a new chain does not need";
+
+/// All explained absences. The test fails if an unsupported item has no reason, or a supported one has.
 pub(crate) static ABSENCES: &[Absence] = &[
     Absence {
-        place: "SubtensorModule",
-        kind: Kind::Call,
-        names: &["swap_basket"],
-        reason: "baskets hold TAO on root only: there is nothing to trade",
+        places: &["Ethereum", "EVM", "EVMChainId", "BaseFee", "EthereumRuntimeRPCApi", "ConvertTransactionRuntimeApi"],
+        items: Absent::All,
+        reason: NO_EVM,
     },
     Absence {
-        place: "AdminUtils",
-        kind: Kind::Call,
-        names: &["sudo_set_evm_chain_id", "sudo_toggle_evm_precompile"],
-        reason: "the localnet has no EVM",
+        places: &["Contracts", "RandomnessCollectiveFlip", "ContractsApi"],
+        items: Absent::All,
+        reason: "the localnet runs no contracts, and nothing else reads their source of randomness",
+    },
+    Absence { places: &["Grandpa", "GrandpaApi"], items: Absent::All, reason: FINAL },
+    Absence { places: &["BabeApi"], items: Absent::All, reason: "Aura selects the author" },
+    Absence { places: &["SessionKeys"], items: Absent::All, reason: "the author's key is fixed" },
+    Absence {
+        places: &["LimitOrders"],
+        items: Absent::All,
+        reason: "the clients that the localnet is tested with place no limit orders",
+    },
+    Absence { places: &["GenesisBuilder"], items: Absent::All, reason: "the node builds the genesis state itself" },
+    Absence {
+        places: &["OffchainWorkerApi"],
+        items: Absent::All,
+        reason: "the chain has no off-chain worker, and fetches no drand pulses",
     },
     Absence {
-        place: "AdminUtils",
-        kind: Kind::Call,
-        names: &["swap_authorities", "schedule_grandpa_change"],
-        reason: "the node is the only author, and blocks are final immediately",
+        places: &["ShieldApi"],
+        items: Absent::All,
+        reason: "the node decrypts shielded extrinsics outside the runtime",
     },
     Absence {
-        place: "AdminUtils",
-        kind: Kind::Call,
-        names: &[
-            "sudo_set_basket_concentration_cap",
-            "sudo_set_basket_trading_enabled",
-            "sudo_set_basket_trading_frozen",
-            "sudo_set_basket_daily_turnover_cap",
-            "sudo_set_basket_liquidity_cap",
-        ],
-        reason: "baskets hold TAO on root only: there is nothing to trade",
+        places: &["System"],
+        items: Absent::Items(Kind::Storage, &["AllExtrinsicsLen"]),
+        reason: "`BlockSize` replaces it in the localnet's newer polkadot-sdk release",
     },
+    Absence { places: &["SubtensorModule"], items: Absent::Items(Kind::Call, &["swap_basket"]), reason: NO_TRADES },
+    Absence {
+        places: &["SubtensorModule"],
+        items: Absent::Items(
+            Kind::Storage,
+            &[
+                "SubnetFastMovingPrice",
+                "BasketTradingEnabled",
+                "BasketTradingFrozen",
+                "BasketDailyTurnoverCap",
+                "BasketLiquidityCap",
+                "BasketTradeBucket",
+                "BasketConcentrationCap",
+            ],
+        ),
+        reason: NO_TRADES,
+    },
+    Absence {
+        places: &["SubtensorModule"],
+        items: Absent::Items(Kind::Storage, &["PendingBasketDeposits", "PendingBasketFlushCursor"]),
+        reason: "dividends enter a basket at each epoch, without a queue",
+    },
+    Absence {
+        places: &["SubtensorModule"],
+        items: Absent::Items(
+            Kind::Storage,
+            &["BetaBaseline", "BasketTwr", "BetaIndexSnapshot", "BetaIndexSweep", "BetaIndexFundSample"],
+        ),
+        reason: NO_PRICES,
+    },
+    Absence {
+        places: &["SubtensorModule"],
+        items: Absent::Items(
+            Kind::Storage,
+            &[
+                "SubnetExcessTao",
+                "SubnetRootSellTao",
+                "SubnetTaoFlow",
+                "SubnetProtocolFlow",
+                "SubnetEmaProtocolFlow",
+                "EmissionGateBar",
+            ],
+        ),
+        reason: "emission follows prices: it depends on no flows, and no gate excludes a subnet",
+    },
+    Absence {
+        places: &["SubtensorModule"],
+        items: Absent::Items(Kind::Storage, &["TotalHotkeyShares", "Alpha"]),
+        reason: "superseded by `TotalHotkeySharesV2` and `AlphaV2`; a new chain has no older entries",
+    },
+    Absence {
+        places: &["SubtensorModule"],
+        items: Absent::Items(Kind::Storage, &["AlphaSharePoolEpoch", "AlphaShareEpoch"]),
+        reason: "pools of shares are not closed, so they have no generations",
+    },
+    Absence {
+        places: &["SubtensorModule"],
+        items: Absent::Items(Kind::Storage, &["CRV3WeightCommits", "CRV3WeightCommitsV2"]),
+        reason: "superseded by `TimelockedWeightCommits`; a new chain has no older entries",
+    },
+    Absence {
+        places: &["SubtensorModule"],
+        items: Absent::Items(Kind::Storage, &["LastTxBlock", "LastTxBlockChildKeyTake"]),
+        reason: "superseded by `LastRateLimitedBlock`; a new chain has no older entries",
+    },
+    Absence {
+        places: &["SubtensorModule"],
+        items: Absent::Items(Kind::Storage, &["MinActivityCutoff", "ActivityCutoff"]),
+        reason: "superseded by `ActivityCutoffFactorMilli`",
+    },
+    Absence {
+        places: &["SubtensorModule"],
+        items: Absent::Items(
+            Kind::Storage,
+            &[
+                "DissolveCleanupQueue",
+                "CurrentDissolveCleanupStatus",
+                "NetworkRegistrationQueue",
+                "NetworkRegistrationLockId",
+            ],
+        ),
+        reason: IMMEDIATE,
+    },
+    Absence {
+        places: &["SubtensorModule"],
+        items: Absent::Items(Kind::Storage, &["NetworkRegistrationStartBlock"]),
+        reason: "subnets can be registered from the first block on",
+    },
+    Absence {
+        places: &["SubtensorModule"],
+        items: Absent::Items(Kind::Storage, &["RootStakeUnlockInterval"]),
+        reason: "0, the real chain's default: root stake can be withdrawn immediately",
+    },
+    Absence {
+        places: &["SubtensorModule"],
+        items: Absent::Items(Kind::Storage, &["RegisteredSubnetCounter"]),
+        reason: "for EVM precompiles; the localnet has no EVM",
+    },
+    Absence {
+        places: &["SubtensorModule"],
+        items: Absent::Items(Kind::Storage, &["TaoInRefundDeploymentBlock", "HasMigrationRun"]),
+        reason: MIGRATIONS,
+    },
+    Absence {
+        places: &["SubtensorModule"],
+        items: Absent::Items(
+            Kind::Storage,
+            &[
+                "NextStakeJobId",
+                "LastHotkeyEmissionOnNetuid",
+                "AlphaMapLastKey",
+                "AlphaV2MapLastKey",
+                "LargestLocked",
+                "ValidatorPruneLen",
+                "LoadedEmission",
+                "StakingColdkeysByIndex",
+                "StakingColdkeys",
+                "NumStakingColdkeys",
+            ],
+        ),
+        reason: "bookkeeping that no call or runtime API of the localnet reads",
+    },
+    Absence {
+        places: &["SubtensorModule"],
+        items: Absent::Items(Kind::Event, &["BasketHoldingConverted", "BasketAlphaWrittenOff", "BasketSwapped"]),
+        reason: NO_TRADES,
+    },
+    Absence {
+        places: &["SubtensorModule"],
+        items: Absent::Items(Kind::Event, &["BetaBaselineStamped"]),
+        reason: NO_PRICES,
+    },
+    Absence {
+        places: &["SubtensorModule"],
+        items: Absent::Items(
+            Kind::Event,
+            &["DissolveNetworkScheduled", "NetworkDissolveCleanupCompleted", "NetworkRegistrationQueued"],
+        ),
+        reason: IMMEDIATE,
+    },
+    Absence {
+        places: &["SubtensorModule"],
+        items: Absent::Items(Kind::Event, &["SubnetIdentityRemoved"]),
+        reason: "`NetworkRemoved` also stands for the removal of the identity",
+    },
+    Absence {
+        places: &["SubtensorModule"],
+        items: Absent::Items(Kind::Event, &["TransactionFeePaidWithAlpha"]),
+        reason: "fees are paid in TAO only",
+    },
+    Absence {
+        places: &["SubtensorModule"],
+        items: Absent::Items(Kind::Event, &["StakeUnlocked"]),
+        reason: "no call unlocks stake: locks decay",
+    },
+    Absence {
+        places: &["SubtensorModule"],
+        items: Absent::Items(Kind::Event, &["SubnetOwnerChanged"]),
+        reason: "a subnet does not change its owner for conviction",
+    },
+    Absence {
+        places: &["SubtensorModule"],
+        items: Absent::Items(Kind::Event, &["CRV3WeightsCommitted", "CRV3WeightsRevealed"]),
+        reason: "superseded by `TimelockedWeightsCommitted` and `TimelockedWeightsRevealed`",
+    },
+    Absence {
+        places: &["SubtensorModule"],
+        items: Absent::Items(
+            Kind::Event,
+            &[
+                "RootWeightsSet",
+                "BulkNeuronsRegistered",
+                "BulkBalancesSet",
+                "MaxWeightLimitSet",
+                "ActivityCutoffSet",
+                "ValidatorPruneLenSet",
+                "ScalingLawPowerSet",
+                "DelegateAdded",
+                "DefaultTakeSet",
+                "BurnSet",
+                "Sudid",
+                "PowRegistrationAllowed",
+                "AllBalanceUnstakedAndTransferredToNewColdkey",
+                "ArbitrationPeriodExtended",
+            ],
+        ),
+        reason: "no call of the localnet emits them: most of their calls were removed, or are always refused",
+    },
+    Absence {
+        places: &["SubtensorModule"],
+        items: Absent::Items(
+            Kind::Constant,
+            &["InitialEmissionValue", "InitialMinTransfer", "InitialValidatorPruneLen", "InitialActivityCutoff"],
+        ),
+        reason: "initial values of settings that the localnet does not have",
+    },
+    Absence {
+        places: &["SubtensorModule"],
+        items: Absent::Items(Kind::Constant, &["BurnAccountId"]),
+        reason: "burned TAO is subtracted from the issuance; no account holds it",
+    },
+    Absence {
+        places: &["Utility"],
+        items: Absent::Items(Kind::Error, &["InvalidDerivedAccount"]),
+        reason: "does not exist in the localnet's newer polkadot-sdk release",
+    },
+    Absence {
+        places: &["AdminUtils"],
+        items: Absent::Items(Kind::Call, &["sudo_set_evm_chain_id", "sudo_toggle_evm_precompile"]),
+        reason: NO_EVM,
+    },
+    Absence {
+        places: &["AdminUtils"],
+        items: Absent::Items(Kind::Call, &["swap_authorities", "schedule_grandpa_change"]),
+        reason: FINAL,
+    },
+    Absence {
+        places: &["AdminUtils"],
+        items: Absent::Items(
+            Kind::Call,
+            &[
+                "sudo_set_basket_concentration_cap",
+                "sudo_set_basket_trading_enabled",
+                "sudo_set_basket_trading_frozen",
+                "sudo_set_basket_daily_turnover_cap",
+                "sudo_set_basket_liquidity_cap",
+            ],
+        ),
+        reason: NO_TRADES,
+    },
+    Absence { places: &["AdminUtils"], items: Absent::Items(Kind::Storage, &["PrecompileEnable"]), reason: NO_EVM },
+    Absence { places: &["AdminUtils"], items: Absent::Items(Kind::Event, &["PrecompileUpdated"]), reason: NO_EVM },
+    Absence {
+        places: &["AdminUtils"],
+        items: Absent::Items(
+            Kind::Event,
+            &[
+                "BasketConcentrationCapSet",
+                "BasketTradingToggled",
+                "BasketTradingFrozenSet",
+                "BasketDailyTurnoverCapSet",
+                "BasketLiquidityCapSet",
+            ],
+        ),
+        reason: NO_TRADES,
+    },
+    Absence {
+        places: &["Swap"],
+        items: Absent::Items(Kind::Storage, &["BalancerTaoReservoir", "BalancerAlphaReservoir", "ScrapReservoirAlpha"]),
+        reason: "pools set nothing aside: emission enters them immediately",
+    },
+    Absence { places: &["Swap"], items: Absent::Items(Kind::Storage, &["HasMigrationRun"]), reason: MIGRATIONS },
 ];
 
 /// Marker for an item that exists only in our runtime.

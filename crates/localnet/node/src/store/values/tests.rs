@@ -105,6 +105,31 @@ fn the_values_of_another_state_are_not_read_and_not_changed() {
     assert_eq!(state.storage(&key), Ok(None));
 }
 
+/// Columns: changed key · whether it exists afterwards · positions to forget
+#[test]
+fn a_change_forgets_the_positions_before_it_without_a_key_between() {
+    for (key, exists, forgotten) in [
+        (5, false, &[2, 3, 4][..]),
+        (5, true, &[]),
+        (1, true, &[0]),
+        (6, true, &[5]),
+        (6, false, &[]),
+        (7, true, &[5, 6]),
+        (8, false, &[5, 6, 7]),
+        (9, true, &[8]),
+    ] {
+        let mut values = Values::default();
+        for position in 0..10_u8 {
+            let next = [2, 5, 8].into_iter().find(|key| *key > position).map(|key| vec![key]);
+            values.remember_next(&[position], next.as_ref());
+        }
+        values.advance(H256::zero(), H256::zero(), &[(vec![key], exists.then(|| vec![1]))]);
+        let expected: Vec<StorageKey> =
+            (0..10).filter(|position| !forgotten.contains(position)).map(|position| vec![position]).collect();
+        assert_eq!(values.next.into_keys().collect::<Vec<_>>(), expected, "{key} {exists}");
+    }
+}
+
 /// Returns the size of all items in bytes.
 fn total(values: &Values) -> usize {
     values.items.iter().map(|(key, value)| key.len() + size(value.as_ref())).sum()

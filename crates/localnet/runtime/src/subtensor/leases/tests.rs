@@ -226,6 +226,24 @@ fn an_epoch_pays_the_contributors() {
 }
 
 #[test]
+fn the_cut_of_a_leased_subnet_is_not_locked() {
+    leased(50, |[_, bob, _], lease| {
+        use crate::subtensor::OwnerCutAutoLockEnabled;
+        use crate::subtensor::epoch::{Earned, Pending};
+        OwnerCutAutoLockEnabled::<Runtime>::insert(LEASED, true);
+        let neurons = Subtensor::neurons(LEASED).unwrap();
+        let earned = Earned { server: vec![0], validator: vec![0] };
+        for payments in 1..=3 {
+            jump_to(payments * 100);
+            SubnetAlphaOut::<Runtime>::mutate(LEASED, |out| out.0 += 10_000_000_000);
+            Subtensor::distribute(LEASED, &neurons, &earned, &Pending { owner: 10_000_000_000, ..Pending::default() });
+            assert!(stake(&lease, &bob).abs_diff(u64::from(payments) * 3_000_000_000) <= 10, "{payments}");
+            assert_eq!(Subtensor::locked(&lease.coldkey, LEASED).0, 0);
+        }
+    });
+}
+
+#[test]
 fn a_lease_ends_with_a_new_owner() {
     leased(30, |[alice, bob, _], lease| {
         let end = |lease_id, hotkey: u32| Call::terminate_lease { lease_id, hotkey: key(hotkey) };

@@ -3,7 +3,7 @@
 #![allow(clippy::format_push_string, clippy::format_collect, reason = "a page, written once")]
 
 use super::{Row, Status, count};
-use crate::explanations::ABSENCES;
+use crate::explanations::{ABSENCES, Absence, Absent};
 use crate::items::Kind;
 
 const INTRODUCTION: &str = "\
@@ -32,6 +32,9 @@ const WITHOUT_EFFECT: &str = "
 | `sudo_set_tempo` | root may also change the tempo during the freeze window before an epoch |
 | `SubnetEpochConsensus`, `SubnetProtocolAlpha` | clients can read the defaults; this chain never writes them |
 | `swap_coldkey_announced`, `swap_coldkey` | leases stay with the old coldkey of a beneficiary or contributor |
+| `unstake_all`, `unstake_all_alpha` | on a subnet where the coldkey has collateral on the hotkey, they fail with StakeUnavailable or, if the coldkey has enough free stake on its other hotkeys there, leave all stake on this hotkey without an error or event; `remove_stake` sells the stake beside the collateral |
+| leases | as on the real chain, only epochs whose block number is a multiple of 100 pay the contributors. The share of other epochs accumulates; on a subnet without such an epoch, it stays with the account of the lease |
+| `sudo_set_owner_cut_auto_lock_enabled` | without effect on a leased subnet: its contributors, who are paid with the cut, refuse locked alpha by default |
 | `associate_evm_key` | the chain stores the address for clients; it has no EVM and no precompiles that read it |
 | `SubnetEmaTaoFlow` | 0 since the subnet's creation: emission follows prices |
 | `sudo_set_tao_flow_cutoff`, `sudo_set_tao_flow_normalization_exponent`, `sudo_set_tao_flow_smoothing_factor`, `sudo_set_net_tao_flow_enabled`, `sudo_set_emission_bar_quantile`, `sudo_set_emission_bar_rank`, `sudo_set_emission_gate_exponent`, `sudo_set_dissolve_network_schedule_duration` | the settings are stored, without effect: emission follows prices, and dissolution has no delay |
@@ -49,9 +52,8 @@ pub(crate) fn document(rows: &[Row]) -> String {
              parentheses how many of the\nsupported items differ from the real chain's or exist only on the \
              localnet.\n\n";
     page += "| Pallet | Calls | Storage | Events | Errors | Constants |\n|---|---|---|---|---|---|\n";
-    let served = places(rows, |kind| Kind::OF_PALLETS.contains(&kind), true);
-    for place in &served {
-        let cells = Kind::OF_PALLETS.map(|kind| cell(rows, place, kind));
+    for place in places(rows, |kind| Kind::OF_PALLETS.contains(&kind), true) {
+        let cells = Kind::OF_PALLETS.map(|kind| cell(rows, &place, kind));
         page += &format!("| {place} | {} |\n", cells.join(" | "));
     }
     page += &format!("\nUnsupported: {}.\n", places(rows, |kind| Kind::OF_PALLETS.contains(&kind), false).join(", "));
@@ -65,14 +67,9 @@ pub(crate) fn document(rows: &[Row]) -> String {
     page += "\n## Intentional differences\n\n| Pallet or API | Item | Reason |\n|---|---|---|\n";
     page += &differences(rows);
     page += WITHOUT_EFFECT;
-    page += "\n## Unsupported items of supported pallets and APIs\n";
-    for place in served.iter().chain(&places(rows, |kind| kind == Kind::Method, true)) {
-        page += &missing(rows, place);
-    }
-    page += "\n### Reasons\n\n| Pallet or API | Item | Reason |\n|---|---|---|\n";
+    page += "\n## Unsupported items\n\n| Pallet or API | Items | Reason |\n|---|---|---|\n";
     for absence in ABSENCES {
-        page +=
-            &format!("| {} {} | {} | {} |\n", absence.place, absence.kind, absence.names.join(", "), absence.reason);
+        page += &unsupported(absence);
     }
     page
 }
@@ -117,16 +114,11 @@ fn differences(rows: &[Row]) -> String {
     lines.iter().map(|(place, reason, names)| format!("| {place} | {} | {reason} |\n", names.join(", "))).collect()
 }
 
-fn missing(rows: &[Row], place: &str) -> String {
-    let mut text = String::new();
-    let kinds = [Kind::Call, Kind::Storage, Kind::Event, Kind::Error, Kind::Constant, Kind::Method];
-    for kind in kinds {
-        let missing = rows.iter().filter(|row| row.item.place == place && row.item.kind == kind);
-        let missing: Vec<_> =
-            missing.filter(|row| row.status == Status::Missing).map(|row| row.item.name.as_str()).collect();
-        if !missing.is_empty() {
-            text += &format!("\n**{place}, {kind}**: {}.\n", missing.join(", "));
-        }
+/// Renders the row of an absence.
+fn unsupported(absence: &Absence) -> String {
+    let places = absence.places.join(", ");
+    match absence.items {
+        Absent::All => format!("| {places} | all | {} |\n", absence.reason),
+        Absent::Items(kind, names) => format!("| {places} {kind} | {} | {} |\n", names.join(", "), absence.reason),
     }
-    text
 }
