@@ -22,7 +22,7 @@
 //! depends on it.
 //!
 //! Uses no other crate of the workspace. Used by the tests of `taonet-chain`, `taonet-shield`, `taonet-timelock` and
-//! `taonet-localnet-runtime`.
+//! `taonet-localnet-runtime`, and by the end-to-end tests.
 
 #![allow(clippy::panic, reason = "tests fail by panicking")]
 

@@ -44,7 +44,7 @@ fn an_overview_of_a_hundred_hotkeys_takes_few_requests() {
     assert_eq!(neurons[0]["hotkey_name"], "hotkey-99");
     // 101 hotkeys on 60 subnets are 12 requests.
     assert!(sent < 50, "{sent} requests");
-    // The goal is one second, for a program with optimisations on an idle machine.
+    // A guard against hanging. The goal is one second for a release build, which benches/startup measures.
     assert!(took < Duration::from_secs(10), "{took:?}");
     eprintln!("overview of 101 hotkeys: {sent} requests, {took:?}");
 

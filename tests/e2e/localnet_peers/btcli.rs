@@ -1,5 +1,7 @@
 //! btcli on the development chain.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Value, json};
 
 use super::results::{Did, check_table};
@@ -9,6 +11,9 @@ use crate::support::{document, tao};
 
 /// btcli, with its version.
 pub(super) const BTCLI: &str = "bittensor-cli 9.23.2";
+
+/// Percentage of btcli's commands that must work.
+const WORKING_PERCENT: usize = 93;
 
 /// Operations for which btcli and tao choose different calls.
 const DIFFERENT_CALLS: &[&str] = &["swap a hotkey on one subnet", "swap a hotkey"];
@@ -23,10 +28,23 @@ fn btcli_uses_the_chain() {
     let [did] = did.as_slice() else { panic!("one tool") };
     check_table("what btcli did", &[did]);
     assert_eq!(did.tool, BTCLI);
+    check_btcli_commands(did);
     check_btcli_reads(did, &held);
     check_btcli_subnets(did);
     check_btcli_stake(did);
     check_btcli_accounts(did);
+}
+
+/// Checks how many of btcli's commands work. The script takes the commands from btcli's own command tree.
+fn check_btcli_commands(did: &Did) {
+    let commands = did.value("leaf commands").as_array().unwrap();
+    let failed: BTreeSet<&str> = did.failures().map(|(operation, _)| operation).collect();
+    let working = commands.iter().filter(|command| !failed.contains(command.as_str().unwrap())).count();
+    assert!(
+        commands.len() > 90 && working * 100 >= commands.len() * WORKING_PERCENT,
+        "{working} of {} commands work, and these operations fail: {failed:?}",
+        commands.len()
+    );
 }
 
 fn check_btcli_reads(did: &Did, held: &Value) {

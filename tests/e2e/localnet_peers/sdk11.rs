@@ -1,11 +1,63 @@
 //! SDK 11 and its command line on the development chain.
 
-use serde_json::json;
+use std::collections::BTreeSet;
+
+use serde_json::{Value, json};
 
 use super::results::{Did, check_table};
 use super::{ALICE, BABELBIT, TEMPO, address, chain};
 use crate::peers::Peer;
 use crate::support::{document, tao};
+
+/// Operations of the SDK in the recording client_traces.json, each with the operation of localnet_sdk11_operations.py
+/// that runs it.
+const RECORDED_OPERATIONS: &[(&str, &str)] = &[
+    ("connect_block_number", "connect, block number"),
+    ("balance", "balance"),
+    ("metagraph", "neurons, metagraph"),
+    ("neurons_all", "neurons, metagraph"),
+    ("subnets_all", "subnets, hyperparameters"),
+    ("hyperparameters", "subnets, hyperparameters"),
+    ("burned_register", "burned register, with the MEV shield"),
+    ("root_register", "root register"),
+    ("serve_axon", "serve axon"),
+    ("set_weights", "weights"),
+    ("set_weights(commit_reveal)", "weights with commit-reveal"),
+    ("commitment_set", "commitment set, get, all"),
+    ("commitment_get", "commitment set, get, all"),
+    ("commitments_all", "commitment set, get, all"),
+    ("add_stake", "stake add, remove"),
+    ("remove_stake", "stake add, remove"),
+    ("move_stake", "stake move"),
+    ("transfer", "transfer"),
+    ("register_subnet", "subnet registration"),
+    ("delegate_take", "delegate take"),
+    ("stake_value_for_coldkey", "stake value of a coldkey"),
+];
+
+/// Commands of the SDK in the same recording.
+const RECORDED_COMMANDS: &[(&str, &str)] = &[
+    ("wallet_balance", "wallet balance, overview, inspect"),
+    ("wallet_overview", "wallet balance, overview, inspect"),
+    ("wallet_inspect", "wallet balance, overview, inspect"),
+    ("wallet_registrations", "wallet registrations"),
+    ("wallet_transfer", "wallet transfer"),
+    ("subnets_list", "subnets list, show"),
+    ("subnets_show", "subnets list, show"),
+    ("subnets_hyperparams", "subnets hyperparameters, sudo get"),
+    ("subnets_register", "subnets register"),
+    ("sudo_get", "subnets hyperparameters, sudo get"),
+    ("sudo_set_tempo", "sudo set"),
+    ("query_metagraph", "query metagraph, delegates, block-time"),
+    ("query_block_time", "query metagraph, delegates, block-time"),
+    ("delegates", "query metagraph, delegates, block-time"),
+    ("root_list", "root list"),
+    ("axon_set", "axon set"),
+    ("stake_add", "stake add, list, remove"),
+    ("stake_remove", "stake add, list, remove"),
+    ("stake_list", "stake add, list, remove"),
+    ("weights_set", "weights set"),
+];
 
 #[test]
 fn sdk11_and_its_command_line_use_the_chain() {
@@ -14,6 +66,27 @@ fn sdk11_and_its_command_line_use_the_chain() {
     let question = json!({ "url": chain.url(), "netuid": BABELBIT });
     let did = Did::all(&sdk11.ask(&mut sdk11.script("localnet_sdk11_operations.py"), &question));
     check_table("what SDK 11 and its command line did", &did.iter().collect::<Vec<_>>());
+    let [sdk, command_line] = did.as_slice() else { panic!("two tools") };
+    for (did, recorded) in [(sdk, RECORDED_OPERATIONS), (command_line, RECORDED_COMMANDS)] {
+        for (_, operation) in recorded {
+            did.value(operation);
+        }
+    }
+}
+
+/// Names of a client's recorded operations.
+fn recorded<'a>(traces: &'a Value, client: &str) -> BTreeSet<&'a str> {
+    traces["clients"][client].as_object().unwrap().keys().map(String::as_str).collect()
+}
+
+#[test]
+fn every_recorded_operation_of_sdk11_is_run() {
+    let Some(traces) = taonet_chain_vectors::json("client_traces.json") else { return };
+    let run = |table: &[(&'static str, &str)]| table.iter().map(|(name, _)| *name).collect::<BTreeSet<&str>>();
+    let mut operations = recorded(&traces, "bittensor 11.3.0 SDK");
+    operations.extend(recorded(&traces, "extra").into_iter().filter_map(|name| name.strip_prefix("sdk11.")));
+    assert_eq!(operations, run(RECORDED_OPERATIONS));
+    assert_eq!(recorded(&traces, "btcli of bittensor 11.3.0"), run(RECORDED_COMMANDS));
 }
 
 pub(super) fn check(did: &Did, ten: &Did, url: &str) {

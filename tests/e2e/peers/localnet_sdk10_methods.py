@@ -1,8 +1,8 @@
 """Calls every public method of bittensor 10's clients on development chains, and checks the effects.
 
 localnet_sdk10_methods.py  reads {"class", "url", "netuid", "block_seconds"} from standard input, where class is
-                       Subtensor or AsyncSubtensor; prints the result of each operation, and the methods that were not
-                       called
+                       Subtensor or AsyncSubtensor; prints the result of each operation, and for each method whether it
+                       works, or why not
 """
 import asyncio
 import inspect
@@ -68,13 +68,14 @@ async def main():
         except Exception as raised:  # noqa: BLE001
             found = raised
         assert error in str(found), (name, found)
-        client.called.discard(name)
-    unknown = client.called - methods()
+        client.working.discard(name)
+    unknown = (client.working | client.rejected) - methods()
     assert not unknown, unknown
     record.did["public methods"] = {"ok": True, "value": {
-        "called": sorted(client.called),
+        "working": sorted(client.working - client.rejected),
+        "rejected by the SDK": sorted(client.rejected),
         "unsupported": sorted(UNSUPPORTED),
-        "not called": sorted(methods() - client.called - UNSUPPORTED.keys()),
+        "without success": sorted(methods() - client.working - client.rejected - UNSUPPORTED.keys()),
     }}
     await client.close()
 

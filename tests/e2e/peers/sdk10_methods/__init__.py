@@ -3,6 +3,7 @@ import contextlib
 import inspect
 import threading
 
+from bittensor.core.types import ExtrinsicResponse
 from bittensor.utils.balance import Balance
 from localnet_answers import holds
 from sdk10_wallet import wallet
@@ -52,11 +53,12 @@ def hot(who):
 
 
 class Client:
-    """Calls the methods of a client of the SDK by name, synchronous or not, and records those that returned."""
+    """Calls the methods of a client of the SDK by name, synchronous or not, and records those that succeeded."""
 
     def __init__(self, subtensor, netuid, block_seconds):
         self.subtensor, self.netuid, self.block_seconds = subtensor, netuid, block_seconds
-        self.called = set()
+        # Methods that returned a result other than a failed response, and methods that the SDK itself rejects.
+        self.working, self.rejected = set(), set()
         self.alice, self.bob = wallet("//Alice", "//AliceHotkey"), wallet("//Bob", "//BobHotkey")
         self.charlie, self.dave = wallet("//Charlie", "//CharlieHotkey"), wallet("//Dave", "//DaveHotkey")
         # Owner of the subnet and of its first neuron.
@@ -69,7 +71,8 @@ class Client:
             result = method(*arguments, **options)
             if inspect.isawaitable(result):
                 result = await result
-            self.called.add(name)
+            if not isinstance(result, ExtrinsicResponse) or result.success:
+                self.working.add(name)
             return result
 
         return call
@@ -81,10 +84,11 @@ class Client:
             raise RuntimeError(f"{name}: {response.message} {response.error or ''}")
         return response
 
-    async def refused(self, error, name, *arguments, **options):
-        """Calls a method that submits an extrinsic, and fails unless the chain refuses it with this error."""
+    async def rejects(self, error, name, *arguments, **options):
+        """Calls a method that the SDK rejects with this error on every chain, before it builds an extrinsic."""
         response = await getattr(self, name)(*arguments, **options)
-        holds(not response.success and error in f"{response.message} {response.error}", response)
+        holds(not response.success and error in f"{response.message}" and response.extrinsic is None, response)
+        self.rejected.add(name)
 
     async def rpc(self, method, *parameters):
         """Sends a JSON-RPC request, such as those that control a development chain."""

@@ -95,10 +95,10 @@ async def _(c: Client):
 @operation("features that the main network has removed")
 async def _(c: Client):
     removed = "permanently removed from the chain"
-    await c.refused(removed, "add_liquidity", c.bob, c.netuid, tao(1), tao(1), tao(2))
-    await c.refused(removed, "modify_liquidity", c.bob, c.netuid, 1, tao(1))
-    await c.refused(removed, "remove_liquidity", c.bob, c.netuid, 1)
-    await c.refused(removed, "toggle_user_liquidity", c.bob, c.netuid, True)
+    await c.rejects(removed, "add_liquidity", c.bob, c.netuid, tao(1), tao(1), tao(2))
+    await c.rejects(removed, "modify_liquidity", c.bob, c.netuid, 1, tao(1))
+    await c.rejects(removed, "remove_liquidity", c.bob, c.netuid, 1)
+    await c.rejects(removed, "toggle_user_liquidity", c.bob, c.netuid, True)
     same(await c.get_liquidity_list(c.bob, c.netuid), [])
 
 
@@ -110,4 +110,4 @@ async def _(c: Client):
         await client.initialize()
     holds(await client.get_current_block() > 0, other)
     await client.close()
-    c.called |= client.called
+    c.working |= client.working

@@ -11,10 +11,10 @@ use pallet_balances::AccountData;
 use serde_json::{Value, json};
 use sp_runtime::traits::BlakeTwo256;
 use sp_trie::{LayoutV1, TrieConfiguration};
-use taonet_localnet::{Clock, Node, NodeHandle};
-use taonet_localnet_runtime::RuntimeCall;
+use taonet_localnet::{Clock, History, Node, NodeHandle};
 use taonet_localnet_runtime::subtensor::Call;
 use taonet_localnet_runtime::types::{AlphaBalance, NetUid, TaoBalance};
+use taonet_localnet_runtime::{RuntimeCall, crowdloan};
 
 use crate::process::{Process, announce};
 use crate::support::{account, account_key, config, get, hex, post, remark, signed, storage_key, transfer, unhex};
@@ -32,6 +32,18 @@ const BABELBIT: NetUid = NetUid(59);
 /// Runs the process to kill if the environment variable is set; otherwise does nothing.
 #[tokio::test]
 async fn child() {
+    Box::pin(produce(false)).await;
+}
+
+/// Runs the process to kill like [`child`], but with groups of blocks, of which a second thread writes one while the
+/// next is built.
+#[tokio::test]
+async fn grouping_child() {
+    Box::pin(produce(true)).await;
+}
+
+/// Produces blocks under load until the process is killed, if the environment variable is set.
+async fn produce(grouped: bool) {
     let Some(directory) = std::env::var_os(DIRECTORY) else { return };
     let directory = Path::new(&directory);
     let mut config = config();
@@ -42,38 +54,79 @@ async fn child() {
     let alice = account("Alice").to_string();
     let mut nonce = get(&node, "system_accountNextIndex", json!([alice])).await.as_u64().unwrap() as u32;
     loop {
-        let _ = node.submit(signed(&node, "Alice", nonce, &load(nonce))).await;
-        nonce += 1;
-        if nonce.is_multiple_of(16) {
-            let head = node.head().number();
-            while node.head().number() == head {
+        let head = node.head().number();
+        let calls = async {
+            for _ in 0..16 {
+                let _ = node.submit(signed(&node, "Alice", nonce, &load(nonce, head))).await;
+                nonce += 1;
+            }
+        };
+        if grouped {
+            let (mined, ()) = tokio::join!(node.mine(100), calls);
+            mined.unwrap();
+        } else {
+            calls.await;
+            let submitted = node.head().number();
+            while node.head().number() == submitted {
                 tokio::time::sleep(Duration::from_millis(1)).await;
             }
         }
     }
 }
 
-/// Returns the load's call with this nonce: mostly a movement of TAO or alpha. Some calls fail.
-fn load(nonce: u32) -> RuntimeCall {
+/// Returns the load's call with this nonce, submitted after the block `head`: mostly a movement of TAO or alpha. Some
+/// calls fail.
+fn load(nonce: u32, head: u32) -> RuntimeCall {
     let draw = u64::from_le_bytes(sp_io::hashing::twox_64(&nonce.to_le_bytes()));
     let amount = 1_000_000 + draw % 5_000_000_000;
+    let (tao, alpha) = (TaoBalance(amount), AlphaBalance(amount));
     let (hotkey, netuid) = (account("Alice_hk"), if draw & (1 << 40) == 0 { BABELBIT } else { NetUid::ROOT });
-    let call = match draw >> 61 {
+    let other = || account(&format!("load{}", draw % 300));
+    let crowdloan_id = draw as u32 % 8;
+    let call = match draw >> 60 {
         0 => return remark("load"),
         1 => return transfer("Bob", amount),
-        2..4 => Call::add_stake { hotkey, netuid, amount_staked: TaoBalance(amount) },
-        4 => Call::remove_stake { hotkey, netuid, amount_unstaked: AlphaBalance(amount) },
-        5 => Call::transfer_stake {
+        2 => return RuntimeCall::Crowdloan(new_crowdloan(head)),
+        3 => return RuntimeCall::Crowdloan(crowdloan::Call::contribute { crowdloan_id, amount: tao }),
+        4 => return RuntimeCall::Crowdloan(crowdloan::Call::withdraw { crowdloan_id }),
+        5..8 => Call::add_stake { hotkey, netuid, amount_staked: tao },
+        8 => Call::remove_stake { hotkey, netuid, amount_unstaked: alpha },
+        9 => Call::transfer_stake {
             destination_coldkey: account("Charlie"),
             hotkey,
             origin_netuid: netuid,
             destination_netuid: BABELBIT,
-            alpha_amount: AlphaBalance(amount),
+            alpha_amount: alpha,
         },
-        6 => Call::unstake_all { hotkey },
-        _ => Call::burned_register { netuid, hotkey: account(&format!("load{}", draw % 300)) },
+        10 => Call::move_stake {
+            origin_hotkey: hotkey,
+            destination_hotkey: other(),
+            origin_netuid: netuid,
+            destination_netuid: BABELBIT,
+            alpha_amount: alpha,
+        },
+        11 => Call::unstake_all { hotkey },
+        12 => Call::burned_register { netuid, hotkey: other() },
+        13 => Call::set_children { hotkey, netuid, children: vec![(draw, other())] },
+        14 => {
+            Call::swap_stake { hotkey, origin_netuid: BABELBIT, destination_netuid: NetUid::ROOT, alpha_amount: alpha }
+        }
+        _ => Call::recycle_alpha { hotkey, amount: alpha, netuid: BABELBIT },
     };
     RuntimeCall::SubtensorModule(call)
+}
+
+/// Returns a call that creates a crowdloan which ends long after the block `head`.
+fn new_crowdloan(head: u32) -> crowdloan::Call<taonet_localnet_runtime::Runtime> {
+    let tao = |number: u64| TaoBalance(number * 1_000_000_000);
+    crowdloan::Call::create {
+        deposit: tao(10),
+        min_contribution: tao(1),
+        cap: tao(100),
+        end: head + 10_000,
+        call: None,
+        target_address: Some(account("Eve")),
+    }
 }
 
 /// A pseudo-random generator of delays with a printed seed.
@@ -167,12 +220,14 @@ async fn nothing_seen_is_lost_when_the_process_is_killed() {
     config.directory = Some(directory.path().to_owned());
     let (mut previous, mut seen) = (0, (0, Value::Null));
     for round in 0..KILLS {
-        let mut child = Process::start("crash::child", DIRECTORY, directory.path());
+        let (test, longest) =
+            if round.is_multiple_of(2) { ("crash::child", 60_000) } else { ("crash::grouping_child", 200_000) };
+        let mut child = Process::start(test, DIRECTORY, directory.path());
         // Kill the child sometimes during startup, otherwise under load.
         if moments.below(5) == 0 {
             tokio::time::sleep(Duration::from_micros(moments.below(400_000))).await;
         } else {
-            seen = watch(&child, Duration::from_micros(moments.below(60_000))).await;
+            seen = watch(&child, Duration::from_micros(moments.below(longest))).await;
         }
         child.kill();
 
@@ -185,13 +240,15 @@ async fn nothing_seen_is_lost_when_the_process_is_killed() {
         }
         // The states are complete: the newest one and an older one.
         check_state(&node, &json!(head.hash)).await;
-        let older = previous + moments.below(u64::from(head.number() - previous) + 1) as u32;
+        let oldest = previous.max(head.number().saturating_sub(History::MIN));
+        let older = oldest + moments.below(u64::from(head.number() - oldest) + 1) as u32;
         check_state(&node, &get(&node, "chain_getBlockHash", json!([older])).await).await;
         // The chain is linked: every block since the last round names its parent.
-        for number in previous..head.number() {
+        let mut parent = get(&node, "chain_getBlockHash", json!([oldest])).await;
+        for number in oldest + 1..=head.number() {
             let hash = get(&node, "chain_getBlockHash", json!([number])).await;
-            let next = get(&node, "chain_getBlockHash", json!([number + 1])).await;
-            assert_eq!(get(&node, "chain_getHeader", json!([next])).await["parentHash"], hash, "block {number}");
+            assert_eq!(get(&node, "chain_getHeader", json!([hash])).await["parentHash"], parent, "block {number}");
+            parent = hash;
         }
         let made = node.mine(1).await.unwrap();
         (previous, seen) = (made.number(), (u64::from(made.number()), json!(made.hash)));

@@ -1,3 +1,4 @@
+mod amounts;
 mod balance;
 mod moves;
 

@@ -1,21 +1,29 @@
 //! Property: no sequence of calls creates or loses TAO or alpha.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
 use sp_core::H256;
-use sp_runtime::{PerU16, Percent};
+use sp_runtime::{MultiAddress, PerU16, Percent};
 
 use super::*;
 use crate::alpha_assets::TotalAlphaIssuance;
-use crate::crowdloan;
+use crate::crowdloan::{self, Contributions, Crowdloans};
+use crate::proxy::{self, ProxyType};
+use crate::runtime::RuntimeCall;
 use crate::subtensor::{
-    CollateralLockShare, MinerCollateral, SubnetOwner, SubtokenEnabled, TotalHotkeyAlpha, TotalIssuance, TxRateLimit,
+    ColdkeyMinerCollateral, CollateralLockShare, MinerCollateral, SubnetOwner, SubtokenEnabled, TotalAlphaStaked,
+    TotalHotkeyAlpha, TotalIssuance, TxRateLimit,
 };
 use crate::testing::{jump_to, run_to, send_as_root, state_root};
 
 /// Netuid of the leased subnet.
 const LEASED: NetUid = NetUid(60);
+
+/// Number of kinds of calls.
+const KINDS: u8 = 44;
+/// Block at which crowdloans end, after all steps.
+const END: u32 = 400;
 
 const NETUIDS: [NetUid; 6] = [NetUid::ROOT, NetUid(18), BABELBIT, NetUid(19), LEASED, NetUid(77)];
 
@@ -42,7 +50,7 @@ fn step() -> impl Strategy<Value = Step> {
     let limit = prop_oneof![Just(0), Just(1), Just(u64::MAX), 50_000_000_u64..2_000_000_000];
     let hotkey = || prop_oneof![4 => 1..5_u32, 1 => 11..15_u32];
     let keys = (0..4_usize, 0..4_usize, (hotkey(), hotkey()), (0..6_usize, 0..6_usize));
-    (0..32_u8, keys, amount, limit, any::<bool>()).prop_map(
+    (0..KINDS, keys, amount, limit, any::<bool>()).prop_map(
         |(call, (who, other, hotkeys, netuids), amount, limit, flag)| Step {
             call,
             who,
@@ -59,10 +67,68 @@ fn step() -> impl Strategy<Value = Step> {
 impl Step {
     /// Whether root makes the call.
     fn is_roots(&self) -> bool {
-        self.call >= 30
+        matches!(self.call, 30 | 31)
     }
 
-    fn call(&self, coldkeys: &[AccountId; 4]) -> Call<Runtime> {
+    fn call(&self, coldkeys: &[AccountId; 4]) -> RuntimeCall {
+        match self.call {
+            0..32 => RuntimeCall::SubtensorModule(self.staking_call(coldkeys)),
+            32..35 => RuntimeCall::Balances(self.transfer(coldkeys)),
+            35..41 => RuntimeCall::Crowdloan(self.crowdloan_call(coldkeys)),
+            _ => RuntimeCall::Proxy(self.proxy_call(coldkeys)),
+        }
+    }
+
+    fn transfer(&self, coldkeys: &[AccountId; 4]) -> pallet_balances::Call<Runtime> {
+        let (dest, value) = (MultiAddress::Id(coldkeys[self.other].clone()), self.amount);
+        match self.call {
+            32 => pallet_balances::Call::transfer_allow_death { dest, value },
+            33 => pallet_balances::Call::transfer_keep_alive { dest, value },
+            // To an account that may not exist yet.
+            _ => {
+                let dest = MultiAddress::Id(key(200 + self.hotkeys.0));
+                pallet_balances::Call::transfer_keep_alive { dest, value: self.limit }
+            }
+        }
+    }
+
+    /// A call on a crowdloan. Crowdloan 0 is finalized.
+    fn crowdloan_call(&self, coldkeys: &[AccountId; 4]) -> crowdloan::Call<Runtime> {
+        let (crowdloan_id, amount) = (self.netuids.0 as u32, TaoBalance(self.amount));
+        match self.call {
+            35 => crowdloan::Call::create {
+                deposit: amount,
+                min_contribution: TaoBalance(self.limit),
+                cap: TaoBalance(self.amount.saturating_mul(2)),
+                end: END,
+                call: None,
+                target_address: Some(coldkeys[self.other].clone()),
+            },
+            36 => crowdloan::Call::contribute { crowdloan_id, amount },
+            37 => crowdloan::Call::withdraw { crowdloan_id },
+            38 => crowdloan::Call::finalize { crowdloan_id },
+            39 => crowdloan::Call::refund { crowdloan_id },
+            _ => crowdloan::Call::dissolve { crowdloan_id },
+        }
+    }
+
+    fn proxy_call(&self, coldkeys: &[AccountId; 4]) -> proxy::Call<Runtime> {
+        let other = MultiAddress::Id(coldkeys[self.other].clone());
+        match self.call {
+            41 => {
+                let proxy_type = if self.flag { ProxyType::Any } else { ProxyType::Transfer };
+                proxy::Call::add_proxy { delegate: other, proxy_type, delay: 0 }
+            }
+            42 => proxy::Call::remove_proxies {},
+            _ => {
+                // Of the calls on stake and balances, one that the indices determine.
+                let inner = Self { call: ((self.netuids.0 * 6 + self.netuids.1) % 35) as u8, ..self.clone() };
+                proxy::Call::proxy { real: other, force_proxy_type: None, call: Box::new(inner.call(coldkeys)) }
+            }
+        }
+    }
+
+    fn staking_call(&self, coldkeys: &[AccountId; 4]) -> Call<Runtime> {
         let (hotkey, destination_hotkey) = (key(self.hotkeys.0), key(self.hotkeys.1));
         let (netuid, destination_netuid) = (NETUIDS[self.netuids.0], NETUIDS[self.netuids.1]);
         let (tao, alpha, limit) = (TaoBalance(self.amount), AlphaBalance(self.amount), TaoBalance(self.limit));
@@ -138,11 +204,13 @@ fn check() {
     let pools: u64 = SubnetTAO::<Runtime>::iter_values().map(|tao| tao.0).sum();
     assert_eq!(TotalStake::<Runtime>::get().0, pools);
     assert_eq!(TotalIssuance::<Runtime>::get().0, all_tao());
+    check_crowdloans();
     for netuid in NETUIDS {
         let staked: u64 =
             TotalHotkeyAlpha::<Runtime>::iter().filter(|(_, of, _)| *of == netuid).map(|(_, _, alpha)| alpha.0).sum();
         let out = SubnetAlphaOut::<Runtime>::get(netuid).0;
         assert!(staked <= out, "{netuid:?}: {staked} staked of {out}");
+        assert_eq!(TotalAlphaStaked::<Runtime>::get(netuid).0, staked, "{netuid:?}");
         if netuid != NetUid::ROOT {
             assert_eq!(TotalAlphaIssuance::<Runtime>::get(netuid), Subtensor::alpha_issuance(netuid), "{netuid:?}");
         }
@@ -152,10 +220,33 @@ fn check() {
             // Stakes are rounded down.
             assert!(locked.0 <= stake.0.saturating_add(10), "{netuid:?}: {locked:?} locked of {stake:?}");
         }
+        check_collateral_totals(netuid);
         for hotkey in (1..5).chain(11..15).map(key) {
             let holders: u64 = COLDKEYS.iter().map(|name| Subtensor::stake_of(&hotkey, &account(name), netuid).0).sum();
             assert!(holders <= Subtensor::total_alpha(&hotkey, netuid).0);
         }
+    }
+}
+
+/// Checks that the collateral of each coldkey is the sum of that on its hotkeys.
+fn check_collateral_totals(netuid: NetUid) {
+    let mut sums: BTreeMap<AccountId, u64> = BTreeMap::new();
+    for (hotkey, coldkey) in MinerCollateral::<Runtime>::iter_key_prefix((netuid,)) {
+        let locked = Subtensor::collateral_of(netuid, &hotkey, &coldkey).0;
+        *sums.entry(coldkey).or_default() += locked;
+    }
+    sums.retain(|_, locked| *locked > 0);
+    let totals = ColdkeyMinerCollateral::<Runtime>::iter_prefix(netuid);
+    let totals: BTreeMap<AccountId, u64> = totals.map(|(coldkey, locked)| (coldkey, locked.0)).collect();
+    assert_eq!(totals, sums, "{netuid:?}");
+}
+
+/// Checks that the account of each open crowdloan has the sum of the contributions.
+fn check_crowdloans() {
+    for (id, crowdloan) in Crowdloans::<Runtime>::iter().filter(|(_, crowdloan)| !crowdloan.finalized) {
+        let contributed: u64 = Contributions::<Runtime>::iter_prefix(id).map(|(_, amount)| amount.0).sum();
+        assert_eq!((crowdloan.raised.0, balance(&crowdloan.funds_account)), (contributed, contributed), "{id}");
+        assert!(crowdloan.raised <= crowdloan.cap, "{id}");
     }
 }
 
@@ -187,7 +278,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
 
     #[test]
-    fn issuance_stakes_and_pools_balance(steps in prop::collection::vec(step(), 1..32)) {
+    fn issuance_stakes_and_pools_balance(steps in prop::collection::vec(step(), 1..44)) {
         chain(|| {
             let coldkeys = COLDKEYS.map(account);
             for (number, coldkey) in (1..).zip(&coldkeys) {
