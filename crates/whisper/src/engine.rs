@@ -26,7 +26,7 @@ use crate::search::Search;
 use crate::transcribe::{Recording, Transcription};
 
 /// Maximum memory of the active windows of a worker, in bytes. Most windows take half as much as the longest one.
-const MEMORY: usize = 896 << 20;
+const MEMORY: usize = 640 << 20;
 /// Maximum number of windows per worker: 60 rows with 5 beams.
 const MOST_WINDOWS: usize = 12;
 
