@@ -282,6 +282,17 @@ fn proxies_make_calls_for_an_account() {
     let dave = chain.free("//Dave");
     signed(&chain, "//Bob", &transfer);
     assert_eq!(chain.free("//Dave"), dave + 1_000_000_000);
+    // Every command that submits a call has the option, also under btcli's name.
+    let direct = ["transfer", "//Dave", "2", "--proxy", ALICE];
+    let sent = signed(&chain, "//Bob", &direct);
+    assert_eq!(
+        (&sent["from"], &sent["proxy_for"], &sent["signer"]),
+        (&json!(ALICE), &json!(ALICE), &json!(BOB)),
+        "{sent}"
+    );
+    assert_eq!(chain.free("//Dave"), dave + 3_000_000_000);
+    let dry = chain.tao(&direct, &["--dry-run", "--key-uri", "//Bob", "--json"]);
+    assert_eq!(document(&dry)["decoded_call"]["name"], "proxy");
     // A call that the type does not allow fails within the call of the proxy.
     let remark = ["call", "System.remark", "remark=hello", "--proxy-for", ALICE];
     refused(&chain, "//Bob", &remark);
@@ -309,6 +320,13 @@ fn a_proxy_with_a_delay_announces_its_calls() {
     signed(&chain, "//Bob", &with("--announced"));
     assert_eq!(chain.free("//Dave"), dave + 1_000_000_000);
     assert_eq!(announcements(), json!([]));
+
+    let transfer = ["transfer", "//Dave", "1", "--proxy-for", ALICE];
+    let announced = signed(&chain, "//Bob", &[&transfer[..], &["--announce"]].concat());
+    assert_eq!((&announced["proxy_for"], &announcements()[0]["real"]), (&json!(ALICE), &json!(ALICE)));
+    mine(&chain, 600);
+    signed(&chain, "//Bob", &[&transfer[..], &["--announced"]].concat());
+    assert_eq!(chain.free("//Dave"), dave + 2_000_000_000);
 
     for (key, verb, account) in [("//Alice", "reject", BOB), ("//Bob", "withdraw", ALICE)] {
         signed(&chain, "//Bob", &with("--announce"));

@@ -48,7 +48,7 @@ const HINTS: [(&str, &str); 34] = [
     ("AnnouncedColdkeyHashDoesNotMatch", "pass the coldkey that you announced"),
     ("ColdkeySwapAnnounced", "this coldkey's swap is announced; see `tao wallet swap-coldkey status`"),
     ("NotProxy", "list an account's proxies with `tao proxy list ACCOUNT`"),
-    ("Unannounced", "announce the call with `tao call … --announce`, and wait for the proxy's delay"),
+    ("Unannounced", "announce the call with `--announce`, and wait for the proxy's delay"),
     ("InvalidWorkBlock", "the block of the work was too old when the call arrived; run the command again"),
     ("RequireSudo", "sign with the chain's sudo key; on a localnet, `--key-uri //Alice`"),
 ];

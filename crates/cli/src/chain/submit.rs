@@ -8,11 +8,12 @@ use serde_json::{Map, Value, json};
 use taonet_chain::{
     Call, Chain, DecodedCall, DryRun, Effect, Follow, Inclusion, Outcome, SignOptions, SignedExtrinsic, Until,
 };
-use taonet_primitives::Rao;
+use taonet_primitives::{AccountId, Coldkey, Hotkey, Rao};
 use taonet_wallet::Keypair;
 
+use super::proxied::ProxyArgs;
 use super::shield::Shielded;
-use super::{failed, report};
+use super::{Account, failed, report};
 use crate::context::Context;
 use crate::prompt;
 
@@ -33,6 +34,8 @@ pub(crate) struct SubmitArgs {
     /// Encrypt the call until it is in a block, against front-running (MEV shield)
     #[arg(long, alias = "mev-protection")]
     mev_shield: bool,
+    #[command(flatten)]
+    proxy: ProxyArgs,
 }
 
 /// A call to submit, with its description for prompts and reports.
@@ -58,6 +61,21 @@ impl SubmitArgs {
     /// Returns whether `--dry-run` is set.
     pub(crate) const fn is_dry_run(&self) -> bool {
         self.dry_run
+    }
+
+    /// Returns the account for which the signer makes the call as a proxy.
+    pub(crate) fn proxy_for(&self) -> Option<AccountId> {
+        self.proxy.proxy_for.map(Account::id)
+    }
+
+    /// Returns the coldkey that makes the call: of the account in `--proxy-for`, or of the signer.
+    pub(crate) fn coldkey(&self, signer: &Keypair) -> Coldkey {
+        self.proxy.proxy_for.map_or_else(|| signer.coldkey(), Account::coldkey)
+    }
+
+    /// Returns the hotkey that makes the call: of the account in `--proxy-for`, or of the signer.
+    pub(crate) fn hotkey(&self, signer: &Keypair) -> Hotkey {
+        self.proxy.proxy_for.map_or_else(|| signer.hotkey(), Account::hotkey)
     }
 
     /// Submits a call, waits for its outcome and reports it; a failed call is an error. With `--dry-run`, only
@@ -91,6 +109,7 @@ impl SubmitArgs {
         ask: bool,
         context: &Context,
     ) -> anyhow::Result<()> {
+        let plan = self.proxy.wrapped(chain, signer, plan).await?;
         if self.dry_run || ask {
             // The call is signed again after the prompt: meanwhile, another call can use the nonce, and the era can
             // end.

@@ -8,7 +8,9 @@ use taonet_shield::ShieldKey;
 use super::*;
 use crate::exit::exit_code;
 
-const QUIET: SubmitArgs = SubmitArgs { yes: false, dry_run: false, finalized: false, mev_shield: false };
+const UNPROXIED: ProxyArgs = ProxyArgs { proxy_for: None, announce: false, announced: false };
+const QUIET: SubmitArgs =
+    SubmitArgs { yes: false, dry_run: false, finalized: false, mev_shield: false, proxy: UNPROXIED };
 
 fn alice() -> Keypair {
     Keypair::from_uri("//Alice").unwrap()
@@ -159,6 +161,29 @@ async fn a_ciphertext_for_an_old_key_is_refused() {
     chain.set_shield_key(Some(vec![0; 3]));
     let error = outcome_of(&chain, &SubmitArgs { mev_shield: true, ..QUIET }).await.unwrap_err().to_string();
     assert!(error.contains("1184 bytes, got 3"), "{error}");
+}
+
+#[tokio::test]
+async fn a_proxy_makes_or_announces_the_call() {
+    let bob: Account = "//Bob".parse().unwrap();
+    let direct = ProxyArgs { proxy_for: Some(bob), ..UNPROXIED };
+    for (proxy, name) in [
+        (ProxyArgs { announce: true, ..direct }, "announce"),
+        (ProxyArgs { announced: true, ..direct }, "proxy_announced"),
+        (direct, "proxy"),
+        (UNPROXIED, "transfer_keep_alive"),
+    ] {
+        let chain = MockChain::default();
+        let args = SubmitArgs { proxy, ..QUIET };
+        let real = args.proxy_for();
+        let coldkey = real.map_or_else(|| alice().coldkey(), |_| bob.coldkey());
+        assert_eq!(args.coldkey(&alice()), coldkey);
+        let plan = args.proxy.wrapped(&chain, &alice(), plan()).await.unwrap();
+        assert_eq!((plan.call.name(), plan.about.get("proxy_for")), (name, real.map(|real| json!(real)).as_ref()));
+        outcome_of(&chain, &args).await.unwrap();
+        let submitted = chain.submitted();
+        assert_eq!(submitted[0].call.as_ref().unwrap().name(), name);
+    }
 }
 
 #[tokio::test]
