@@ -16,7 +16,8 @@
 //!
 //! Data goes to standard output, everything else to standard error. With `--json`, the output is one JSON document;
 //! `tao watch` prints one for each block. Text from peers is escaped before it reaches a terminal. Exit codes: 0
-//! success, 1 refused or failed, 2 wrong usage, 3 network, 4 authentication.
+//! success, 1 refused or failed, 2 wrong usage, 3 network, 4 authentication, 5 call rejected by the chain, 6 call without
+//! a final outcome.
 //!
 //! A new command is a module in `commands`, a variant of its enum, and a section in `help.md`; a daemon also gets a row
 //! in `tests/e2e/half_open/daemons.rs`. No other crate depends on this one, and code that other crates could use

@@ -43,7 +43,7 @@ fn any_call_is_made_by_its_name() {
     let (code, told) = failure(
         &chain.tao(&["call", "AdminUtils.sudo_set_tempo", "netuid=77", "tempo=1", "--sudo", "--yes"], &AS_ALICE),
     );
-    assert_eq!((code, &told["success"]), (1, &json!(false)), "{told}");
+    assert_eq!((code, &told["success"]), (5, &json!(false)), "{told}");
 }
 
 #[test]
@@ -60,8 +60,8 @@ fn a_dry_run_tells_that_a_call_would_fail() {
         (&["stake", "add", "1", "--netuid", "1", "--hotkey-ss58", BOB], "SubtensorModule.SubtokenDisabled"),
     ] {
         let (code, dry) = failure(&chain.tao(&[arguments, &["--dry-run"]].concat(), &AS_ALICE));
-        assert_eq!((code, &dry["valid"], &dry["error"]["name"]), (1, &json!(false), &json!(name)), "{dry}");
-        let error = refusal(&chain.tao(arguments, &["--key-uri", "//Alice"]), 1);
+        assert_eq!((code, &dry["valid"], &dry["error"]["name"]), (5, &json!(false), &json!(name)), "{dry}");
+        let error = refusal(&chain.tao(arguments, &["--key-uri", "//Alice"]), 5);
         assert!(error.contains("the call would fail"), "{error}");
     }
     assert_eq!(chain.free(BOB), bob);

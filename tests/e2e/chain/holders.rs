@@ -17,7 +17,7 @@ fn signed(chain: &Chain, key: &str, arguments: &[&str]) -> Value {
 #[track_caller]
 fn refused(chain: &Chain, key: &str, arguments: &[&str]) -> String {
     let (code, told) = failure(&chain.tao(arguments, &["--key-uri", key, "--yes", "--json"]));
-    assert_eq!((code, &told["success"]), (1, &json!(false)), "{told}");
+    assert_eq!((code, &told["success"]), (5, &json!(false)), "{told}");
     told["error"]["name"].as_str().unwrap().to_owned()
 }
 
@@ -72,7 +72,7 @@ fn stake_goes_to_other_hotkeys_subnets_and_coldkeys() {
     assert!(root.abs_diff(expected) < expected / 100 && root > 0, "{root} {expected}");
     // A limit above the current ratio.
     let (code, told) = failure(&chain.tao(&swap, &["--limit", "1000", "--json"]));
-    assert_eq!((code, &told["success"]), (1, &json!(false)), "{told}");
+    assert_eq!((code, &told["success"]), (5, &json!(false)), "{told}");
 
     let sold = chain.ask(&["stake", "unstake-all", "--to-root", "--yes"]);
     assert_eq!((&sold["success"], &sold["netuids"]), (&json!(true), &json!([59])), "{sold}");
@@ -247,7 +247,7 @@ fn a_coldkey_takes_the_place_of_another() {
     assert_eq!((&swap["due"], &swap["disputed"]), (&json!(due), &Value::Null), "{swap}");
     // Nothing else is allowed until then.
     let (code, told) = failure(&chain.tao(&["transfer", BOB, "1", "--yes", "--json"], &[]));
-    assert_eq!((code, &told["success"]), (1, &json!(false)), "{told}");
+    assert_eq!((code, &told["success"]), (5, &json!(false)), "{told}");
     mine(&chain, 50);
     assert_eq!(chain.ask(&["wallet", "swap-coldkey", "execute", new, "--yes"])["success"], true);
     assert_eq!(chain.free(&coldkey), 0);
@@ -348,7 +348,7 @@ fn an_account_without_a_key_is_created_and_removed() {
     assert_eq!(chain.free(pure), 0);
     let kill = ["proxy", "kill-pure", pure, "--type", "any", "--yes", "--created"];
     let (code, told) = failure(&chain.tao(&[&kill[..], &["1-0"]].concat(), &AS_ALICE));
-    assert_eq!((code, &told["error"]["name"]), (1, &json!("Proxy.NoPermission")), "{told}");
+    assert_eq!((code, &told["error"]["name"]), (5, &json!("Proxy.NoPermission")), "{told}");
     chain.alice(&[&kill[..], &[place]].concat());
     assert_eq!(chain.ask(&["proxy", "list", pure])["proxies"], json!([]));
 }

@@ -2,7 +2,6 @@
 
 use std::io::IsTerminal as _;
 
-use anyhow::bail;
 use clap::Args;
 use serde_json::{Map, Value, json};
 use taonet_chain::{
@@ -15,6 +14,7 @@ use super::proxied::ProxyArgs;
 use super::shield::Shielded;
 use super::{Account, failed, report};
 use crate::context::Context;
+use crate::exit::{Classified, Failure};
 use crate::prompt;
 
 /// Arguments for the submission of a call
@@ -267,11 +267,12 @@ fn report_outcome(sent: &Sent, until: Until, plan: Plan, context: &Context) -> a
         context.print(&format!("{}: {}{shield_fee}{facts}", plan.what, report::line(outcome)))?;
     }
     if let (Some(_), Outcome::Expired { last_block }) = (shield, outcome) {
-        bail!(
+        let text = format!(
             "no block up to {last_block} includes the encrypted call {}, which has expired\nhint: check the call with \
              --dry-run, and retry",
             extrinsic.hash
         );
+        return Err(Classified::error(Failure::Undecided, text));
     }
     report::check(extrinsic, outcome, until)
 }

@@ -32,16 +32,16 @@ async fn each_outcome_has_its_message_and_exit_code() {
     };
     for (script, code, words) in [
         (Script::Include, 0, &[][..]),
-        (module("Odd"), 1, &["the call failed, finalized in block 1", "P.Odd: No.\\u{1b}[2J"]),
-        (module("SubtokenDisabled"), 1, &["tao subnets start"]),
-        (Script::Fail(DispatchError::Other("BadOrigin".into())), 1, &["BadOrigin"]),
-        (Script::Refuse(RefusedBecause::custom(6)), 1, &["rejected the call", "the rate limit is exceeded"]),
-        (Script::Refuse(RefusedBecause::Payment), 1, &["tao balance"]),
+        (module("Odd"), 5, &["the call failed, finalized in block 1", "P.Odd: No.\\u{1b}[2J"]),
+        (module("SubtokenDisabled"), 5, &["tao subnets start"]),
+        (Script::Fail(DispatchError::Other("BadOrigin".into())), 5, &["BadOrigin"]),
+        (Script::Refuse(RefusedBecause::custom(6)), 5, &["rejected the call", "the rate limit is exceeded"]),
+        (Script::Refuse(RefusedBecause::Payment), 5, &["tao balance"]),
         (Script::Refuse(RefusedBecause::BadSignature), 4, &["the signature does not match this call"]),
-        (Script::Drop, 1, &["dropped 0x", "expires after block 127"]),
+        (Script::Drop, 6, &["dropped 0x", "expires after block 127"]),
         (Script::LoseAnswer, 3, &["is unknown", "check the chain before you retry"]),
         (Script::LoseRequest, 3, &["is unknown"]),
-        (Script::Refuse(RefusedBecause::Banned), 1, &["is unknown", "banned", "after block 127"]),
+        (Script::Refuse(RefusedBecause::Banned), 6, &["is unknown", "banned", "after block 127"]),
     ] {
         let chain = MockChain::default();
         chain.script([script.clone()]);
@@ -74,7 +74,7 @@ fn an_unfinalized_call_is_a_failure() {
     };
     assert!(report::check(&signed, &outcome, Until::Included).is_ok());
     let error = report::check(&signed, &outcome, Until::Finalized);
-    assert_eq!(exit_code(&error), 1);
+    assert_eq!(exit_code(&error), 6);
     let text = error.unwrap_err().to_string();
     assert!(text.contains("in block 7 ") && text.contains("not finalized"), "{text}");
     let document = report::document(&signed, &outcome, Until::Finalized);
@@ -104,7 +104,7 @@ async fn a_call_that_would_fail_is_neither_valid_nor_confirmed() {
     let chain = MockChain::default();
     let error = DispatchError::Module { pallet: "P".into(), name: "SubtokenDisabled".into(), docs: "No.".into() };
     let dry = SubmitArgs { dry_run: true, ..QUIET };
-    for (result, code) in [(Ok(()), 0), (Err(error), 1)] {
+    for (result, code) in [(Ok(()), 0), (Err(error), 5)] {
         chain.simulate(Some(Effect { result, events: Vec::new() }));
         let result = outcome_of(&chain, &dry).await;
         assert_eq!(exit_code(&result), code, "{result:?}");
