@@ -27,7 +27,7 @@ fn tao_goes_from_one_account_to_another_exactly() {
     let earlier = chain.ask(&["balance", BOB, "--block", &before]);
     assert_eq!(earlier["accounts"][0]["free_rao"], bob);
     // A later block is finalized.
-    let sent = chain.alice(&["transfer", "//Bob", "0.5", "--yes", "--finalized"]);
+    let sent = chain.alice(&["transfer", "//Bob", "0.5", "--yes", "--wait", "finalized"]);
     assert_eq!(sent["outcome"], "finalized");
 }
 

@@ -2,7 +2,7 @@
 
 use std::io::IsTerminal as _;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 use serde_json::{Map, Value, json};
 use taonet_chain::{
     Call, Chain, DecodedCall, DryRun, Effect, Follow, Inclusion, Outcome, SignOptions, SignedExtrinsic, Until,
@@ -28,14 +28,24 @@ pub(crate) struct SubmitArgs {
     /// Validate the call and estimate its fee without sending it; a localnet on this machine also simulates it
     #[arg(long)]
     dry_run: bool,
-    /// Wait until the call's block is finalized
-    #[arg(long, aliases = ["wait-for-finalization", "finalize"])]
+    /// Wait until the call is in a block, or until that block is finalized
+    #[arg(long, value_enum, value_name = "STATE", default_value = "included")]
+    wait: Wait,
+    /// The same as `--wait finalized`
+    #[arg(long, aliases = ["wait-for-finalization", "finalize"], hide = true, conflicts_with = "wait")]
     finalized: bool,
     /// Encrypt the call until it is in a block, against front-running (MEV shield)
     #[arg(long, alias = "mev-protection")]
     mev_shield: bool,
     #[command(flatten)]
     proxy: ProxyArgs,
+}
+
+/// State of a call at which its command ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Wait {
+    Included,
+    Finalized,
 }
 
 /// A call to submit, with its description for prompts and reports.
@@ -76,6 +86,10 @@ impl SubmitArgs {
     /// Returns the hotkey that makes the call: of the account in `--proxy-for`, or of the signer.
     pub(crate) fn hotkey(&self, signer: &Keypair) -> Hotkey {
         self.proxy.proxy_for.map_or_else(|| signer.hotkey(), Account::hotkey)
+    }
+
+    const fn until(&self) -> Until {
+        if self.finalized || matches!(self.wait, Wait::Finalized) { Until::Finalized } else { Until::Included }
     }
 
     /// Submits a call, waits for its outcome and reports it; a failed call is an error. With `--dry-run`, only
@@ -120,8 +134,7 @@ impl SubmitArgs {
             report::check_dry_run(&preview.dry)?;
             prompt::confirm(&format!("{}? The fee is {}.", plan.what, preview.fees()), false)?;
         }
-        let follow =
-            Follow { until: if self.finalized { Until::Finalized } else { Until::Included }, ..Follow::default() };
+        let follow = Follow { until: self.until(), ..Follow::default() };
         let sent = if self.mev_shield {
             send_shielded(chain, signer, &plan.call, follow, context).await?
         } else {

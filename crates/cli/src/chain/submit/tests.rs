@@ -9,8 +9,14 @@ use super::*;
 use crate::exit::exit_code;
 
 const UNPROXIED: ProxyArgs = ProxyArgs { proxy_for: None, announce: false, announced: false };
-const QUIET: SubmitArgs =
-    SubmitArgs { yes: false, dry_run: false, finalized: false, mev_shield: false, proxy: UNPROXIED };
+const QUIET: SubmitArgs = SubmitArgs {
+    yes: false,
+    dry_run: false,
+    wait: Wait::Included,
+    finalized: false,
+    mev_shield: false,
+    proxy: UNPROXIED,
+};
 
 fn alice() -> Keypair {
     Keypair::from_uri("//Alice").unwrap()
@@ -183,6 +189,17 @@ async fn a_proxy_makes_or_announces_the_call() {
         outcome_of(&chain, &args).await.unwrap();
         let submitted = chain.submitted();
         assert_eq!(submitted[0].call.as_ref().unwrap().name(), name);
+    }
+}
+
+#[test]
+fn a_command_ends_with_the_state_that_it_waits_for() {
+    for (args, until) in [
+        (QUIET, Until::Included),
+        (SubmitArgs { wait: Wait::Finalized, ..QUIET }, Until::Finalized),
+        (SubmitArgs { finalized: true, ..QUIET }, Until::Finalized),
+    ] {
+        assert_eq!(args.until(), until, "{args:?}");
     }
 }
 
