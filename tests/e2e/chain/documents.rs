@@ -150,6 +150,7 @@ fn the_guide_lists_the_keys_of_every_call() {
         ("subnets create", &["subnets", "create"]),
         ("sudo set", &["sudo", "set", "tempo", "20", "--netuid", BABELBIT]),
         ("call", &["call", "System.remark", "remark=x"]),
+        ("batch", &["batch", "System.remark remark=x"]),
         ("take", &["take", "9"]),
     ];
     let always = ["dry_run", "valid", "error", "fee_rao", "decoded_call", "simulated", "events"];

@@ -5,7 +5,7 @@ use std::str::FromStr;
 use anyhow::bail;
 use clap::Args;
 use serde_json::{Map, Value, json};
-use taonet_chain::{CallInfo, Client, calls};
+use taonet_chain::{Call, CallInfo, Client, calls};
 
 use crate::chain::{AnyKeyArgs, JsonArguments, NamedArgument, NetworkArgs, Plan, SubmitArgs, failed};
 use crate::context::Context;
@@ -38,7 +38,7 @@ pub(crate) struct CallArgs {
 
 /// A call, or all calls of a pallet.
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Target {
+pub(super) enum Target {
     Pallet(String),
     Call { pallet: String, name: String },
 }
@@ -66,23 +66,20 @@ pub(crate) fn run(args: &CallArgs, context: &Context) -> anyhow::Result<()> {
             None => return list(args, None, context).await,
             Some(Target::Pallet(pallet)) => return list(args, Some(pallet), context).await,
         };
-        let arguments = Value::Object(args.arguments()?);
+        let arguments = args.arguments()?;
         let chain = args.network.connect().await?;
-        check(&chain, pallet, name).await?;
-        let call = chain.call(pallet, name, &arguments).await.map_err(failed)?;
-        // What the chain reads, not what the user wrote.
-        let decoded = chain.decoded(&call).await.map_err(failed)?;
+        let (call, arguments) = build(&chain, pallet, name, arguments).await?;
         let key = args.key.unlock(&args.network, &chain)?;
         let call = if args.sudo { calls::sudo(call) } else { call };
         let about = json!({
             "call": format!("{pallet}.{name}"),
-            "arguments": decoded.args,
+            "arguments": arguments,
             "signer": key.coldkey(),
             "as_root": args.sudo,
             "proxy_for": args.submit.proxy_for(),
         });
         let as_root = if args.sudo { " as root" } else { "" };
-        let what = format!("Call {pallet}.{name} {}{as_root}", decoded.args);
+        let what = format!("Call {pallet}.{name} {arguments}{as_root}");
         args.submit.confirm_and_submit(&chain, &key, Plan::new(call, what, about), context).await
     })
 }
@@ -92,14 +89,32 @@ impl CallArgs {
         if let Some(JsonArguments(all)) = &self.arguments {
             return Ok(all.clone());
         }
-        let mut all = Map::new();
-        for NamedArgument { name, value } in &self.named {
-            if all.insert(name.clone(), value.clone()).is_some() {
-                return Err(Classified::error(Failure::Usage, format!("duplicate argument {name}")));
-            }
-        }
-        Ok(all)
+        object(&self.named)
     }
+}
+
+/// Returns the arguments as one object.
+pub(super) fn object(named: &[NamedArgument]) -> anyhow::Result<Map<String, Value>> {
+    let mut all = Map::new();
+    for NamedArgument { name, value } in named {
+        if all.insert(name.clone(), value.clone()).is_some() {
+            return Err(Classified::error(Failure::Usage, format!("duplicate argument {name}")));
+        }
+    }
+    Ok(all)
+}
+
+/// Builds a call. Returns it with its arguments as the chain reads them, which may differ from what the user wrote.
+pub(super) async fn build(
+    chain: &Client,
+    pallet: &str,
+    name: &str,
+    arguments: Map<String, Value>,
+) -> anyhow::Result<(Call, Value)> {
+    check(chain, pallet, name).await?;
+    let call = chain.call(pallet, name, &Value::Object(arguments)).await.map_err(failed)?;
+    let decoded = chain.decoded(&call).await.map_err(failed)?;
+    Ok((call, decoded.args))
 }
 
 /// Returns an error with the command that lists what the chain has, if it does not have the call.
