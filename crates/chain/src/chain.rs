@@ -127,6 +127,12 @@ pub trait Chain: Send + Sync {
     /// [`ChainError::TooLate`] if no later block can include the extrinsic.
     async fn sign(&self, call: &Call, signer: &Keypair, options: SignOptions) -> Result<SignedExtrinsic, ChainError>;
 
+    /// Encodes a call for the newest block's runtime, and returns its BLAKE2b-256 hash, by which proxies announce it.
+    ///
+    /// # Errors
+    /// [`ChainError::NotInRuntime`] and [`ChainError::Encode`] if the runtime has no such call.
+    async fn call_hash(&self, call: &Call) -> Result<[u8; 32], ChainError>;
+
     /// Returns the newest public key of the MEV shield, to which an extrinsic is encrypted for
     /// [`calls::submit_encrypted`](crate::calls::submit_encrypted); `None` if the chain has none. The authors change the
     /// key with every block: submit the ciphertext for one of the next two blocks.

@@ -435,6 +435,11 @@ impl Chain for MockChain {
         Ok(SignedExtrinsic { bytes, hash, signer, nonce: options.nonce, birth, last_block, spec_version })
     }
 
+    async fn call_hash(&self, call: &Call) -> Result<[u8; 32], ChainError> {
+        // The mock cannot encode calls.
+        self.reachable().map(|_| blake2_256(format!("{call:?}").as_bytes()))
+    }
+
     async fn shield_key(&self) -> Result<Option<Vec<u8>>, ChainError> {
         Ok(self.reachable()?.shield_key.clone())
     }

@@ -2,6 +2,7 @@
 
 mod account;
 mod arguments;
+mod proxied;
 mod report;
 mod shield;
 mod signer;

@@ -4,6 +4,7 @@ pub(crate) mod any_call;
 pub(crate) mod axon;
 pub(crate) mod babelbit;
 pub(crate) mod balance;
+pub(crate) mod batch;
 pub(crate) mod block;
 pub(crate) mod commitment;
 pub(crate) mod completions;

@@ -11,6 +11,10 @@ pub(crate) enum Failure {
     Network,
     /// A key, password or token was refused: exit code 4.
     Authentication,
+    /// The chain rejected a call, or the call failed: exit code 5.
+    Rejected,
+    /// A call has no final outcome, or was not included: exit code 6.
+    Undecided,
 }
 
 impl Failure {
@@ -19,6 +23,8 @@ impl Failure {
             Self::Usage => 2,
             Self::Network => 3,
             Self::Authentication => 4,
+            Self::Rejected => 5,
+            Self::Undecided => 6,
         }
     }
 }

@@ -16,7 +16,8 @@
 //!
 //! Data goes to standard output, everything else to standard error. With `--json`, the output is one JSON document;
 //! `tao watch` prints one for each block. Text from peers is escaped before it reaches a terminal. Exit codes: 0
-//! success, 1 refused or failed, 2 wrong usage, 3 network, 4 authentication.
+//! success, 1 refused or failed, 2 wrong usage, 3 network, 4 authentication, 5 call rejected by the chain, 6 call without
+//! a final outcome.
 //!
 //! A new command is a module in `commands`, a variant of its enum, and a section in `help.md`; a daemon also gets a row
 //! in `tests/e2e/half_open/daemons.rs`. No other crate depends on this one, and code that other crates could use
@@ -59,9 +60,9 @@ use std::process::ExitCode;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use commands::{
-    any_call, axon, babelbit, balance, block, commitment, completions, crowdloan, dashboard, delegates, demo, events,
-    localnet, man, metagraph, models, nineteen, proof, proxy, register, serve_axon, speech, stake, subnets, sudo, take,
-    top, transfer, tx, update, wallet, watch, weights, yuma,
+    any_call, axon, babelbit, balance, batch, block, commitment, completions, crowdloan, dashboard, delegates, demo,
+    events, localnet, man, metagraph, models, nineteen, proof, proxy, register, serve_axon, speech, stake, subnets,
+    sudo, take, top, transfer, tx, update, wallet, watch, weights, yuma,
 };
 use context::Context;
 
@@ -183,6 +184,7 @@ enum TaoCommand {
     Tx(tx::Command),
     /// Submit any call of the chain, or list the calls
     Call(any_call::CallArgs),
+    Batch(batch::BatchArgs),
     Watch(watch::WatchArgs),
     /// Show and set hyperparameters, as root or as a subnet's owner
     #[command(subcommand)]
@@ -293,6 +295,7 @@ fn run_tao(arguments: Vec<OsString>) -> ExitCode {
         TaoCommand::Events(args) => events::run(&args, &context),
         TaoCommand::Tx(command) => tx::run(&command, &context),
         TaoCommand::Call(args) => any_call::run(&args, &context),
+        TaoCommand::Batch(args) => batch::run(&args, &context),
         TaoCommand::Watch(args) => watch::run(&args, &context),
         TaoCommand::Sudo(command) => sudo::run(&command, &context),
         TaoCommand::Axon(command) => axon::run(&command, &context),

@@ -52,6 +52,40 @@ fn every_command_in_the_documents_exists() {
     assert!(checked > 30, "{checked}");
 }
 
+/// Calls `visit` with each command that has no subcommands, and its name without the program's.
+fn leaves(command: &clap::Command, path: &[&str], visit: &mut impl FnMut(&clap::Command, &str)) {
+    let mut below = command.get_subcommands().peekable();
+    if below.peek().is_none() {
+        visit(command, &path.join(" "));
+    }
+    for command in below {
+        leaves(command, &[path, &[command.get_name()]].concat(), visit);
+    }
+}
+
+#[test]
+fn the_guides_have_the_json_keys_of_every_command_of_the_chain() {
+    // The guides describe these in sentences, or the commands run until they are stopped.
+    const OTHERS: [&str; 2] = ["watch", "localnet start"];
+    let guides = ["chain", "localnet"]
+        .map(|guide| std::fs::read_to_string(root().join("docs").join(guide).with_extension("md")).unwrap());
+    let rows = guides.iter().flat_map(|guide| guide.lines()).filter_map(|line| line.strip_prefix("| `tao "));
+    let rows: Vec<&str> = rows.filter_map(|row| row.split('`').next()).collect();
+    let (mut checked, mut lacking) = (0, Vec::new());
+    leaves(&Tao::command(), &[], &mut |command, path| {
+        let is_of_subnet = ["babelbit ", "nineteen ", "proof "].iter().any(|group| path.starts_with(group));
+        let is_of_chain = path.starts_with("localnet ") || command.get_arguments().any(|arg| arg.get_id() == "network");
+        if is_of_chain && !is_of_subnet && !OTHERS.contains(&path) {
+            checked += 1;
+            if !rows.contains(&path) {
+                lacking.push(path.to_owned());
+            }
+        }
+    });
+    assert!(lacking.is_empty(), "docs/chain.md or docs/localnet.md lacks a row of {lacking:?}");
+    assert!(checked > 70, "{checked}");
+}
+
 #[test]
 fn every_command_that_services_run_exists() {
     let mut checked = 0;

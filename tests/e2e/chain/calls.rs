@@ -43,7 +43,7 @@ fn any_call_is_made_by_its_name() {
     let (code, told) = failure(
         &chain.tao(&["call", "AdminUtils.sudo_set_tempo", "netuid=77", "tempo=1", "--sudo", "--yes"], &AS_ALICE),
     );
-    assert_eq!((code, &told["success"]), (1, &json!(false)), "{told}");
+    assert_eq!((code, &told["success"]), (5, &json!(false)), "{told}");
 }
 
 #[test]
@@ -60,8 +60,8 @@ fn a_dry_run_tells_that_a_call_would_fail() {
         (&["stake", "add", "1", "--netuid", "1", "--hotkey-ss58", BOB], "SubtensorModule.SubtokenDisabled"),
     ] {
         let (code, dry) = failure(&chain.tao(&[arguments, &["--dry-run"]].concat(), &AS_ALICE));
-        assert_eq!((code, &dry["valid"], &dry["error"]["name"]), (1, &json!(false), &json!(name)), "{dry}");
-        let error = refusal(&chain.tao(arguments, &["--key-uri", "//Alice"]), 1);
+        assert_eq!((code, &dry["valid"], &dry["error"]["name"]), (5, &json!(false), &json!(name)), "{dry}");
+        let error = refusal(&chain.tao(arguments, &["--key-uri", "//Alice"]), 5);
         assert!(error.contains("the call would fail"), "{error}");
     }
     assert_eq!(chain.free(BOB), bob);
@@ -109,6 +109,56 @@ fn mistakes_in_a_call_are_named() {
     ] {
         let further: &[&str] = if arguments[0] == "call" { &["--key-uri", "//Alice"] } else { &[] };
         let error = refusal(&chain.tao(arguments, further), code);
+        assert!(error.contains(words), "{arguments:?}: {error}");
+    }
+}
+
+#[test]
+fn a_batch_succeeds_or_fails_as_a_whole() {
+    let chain = Chain::start();
+    let transfer = |to: &str, value: &str| format!("{TRANSFER} dest={to} value={value}");
+    let (first, second) = (transfer("//Dave", "1tao"), transfer("//Ferdie", "2tao"));
+    let free = || (chain.free("//Dave"), chain.free("//Ferdie"));
+    let (dave, ferdie) = free();
+    let dry = document(&chain.tao(&["batch", &first, &second, "--dry-run"], &AS_ALICE));
+    assert_eq!((&dry["valid"], &dry["decoded_call"]["name"]), (&json!(true), &json!("batch_all")), "{dry}");
+    assert_eq!(free(), (dave, ferdie));
+    let sent = chain.alice(&["batch", &first, &second, "--yes"]);
+    assert_eq!(
+        (&sent["calls"][1]["call"], &sent["calls"][1]["arguments"]["value"], &sent["signer"]),
+        (&json!(TRANSFER), &json!(2_000_000_000), &json!(ALICE)),
+        "{sent}"
+    );
+    assert_eq!(free(), (dave + 1_000_000_000, ferdie + 2_000_000_000));
+
+    // The second call fails.
+    let file = chain.path("calls");
+    let too_much = json!({ "dest": BOB, "value": 9_000_000_000_000_000_000_u64 });
+    std::fs::write(&file, format!("# Dave and Bob\n{first}\n\n{TRANSFER} {too_much}\n")).unwrap();
+    let from_file = ["batch", "--file", file.to_str().unwrap(), "--yes"];
+    let (code, told) = failure(&chain.tao(&from_file, &AS_ALICE));
+    assert_eq!((code, &told["success"]), (5, &json!(false)), "{told}");
+    assert_eq!(free(), (dave + 1_000_000_000, ferdie + 2_000_000_000));
+
+    chain.alice(&["proxy", "add", "//Bob", "--type", "any", "--yes"]);
+    let before = chain.free(BOB);
+    let proxied = ["batch", &first, &second, "--yes", "--proxy-for", ALICE];
+    let sent = document(&chain.tao(&proxied, &["--key-uri", "//Bob", "--json"]));
+    assert_eq!((&sent["success"], &sent["proxy_for"]), (&json!(true), &json!(ALICE)), "{sent}");
+    assert_eq!(free(), (dave + 2_000_000_000, ferdie + 4_000_000_000));
+    assert!(chain.free(BOB) > before - 1_000_000_000, "the transfers are Alice's");
+
+    std::fs::write(&file, "\n# nothing\n").unwrap();
+    for (arguments, code, words) in [
+        (&["batch"][..], 2, "CALL"),
+        (&["batch", "Balances"], 2, "expected PALLET.NAME"),
+        (&["batch", "System.remark remark"], 2, "expected NAME=VALUE"),
+        (&["batch", "System.remark remark=a remark=b"], 2, "duplicate argument remark"),
+        (&["batch", "System.remark", "--file", "calls"], 2, "cannot be used with"),
+        (&["batch", "--file", file.to_str().unwrap()], 2, "contains no calls"),
+        (&["batch", "System.remark remark=a", "System.nothing"], 1, "list the calls with `tao call System`"),
+    ] {
+        let error = refusal(&chain.tao(arguments, &["--key-uri", "//Alice"]), code);
         assert!(error.contains(words), "{arguments:?}: {error}");
     }
 }

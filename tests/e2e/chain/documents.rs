@@ -3,10 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::{ALICE, AS_ALICE, BABELBIT, BOB, Chain};
-use crate::support::{document, repository};
+use crate::support::{document, repository, tao};
 
 type Keys = BTreeSet<String>;
 
@@ -128,12 +128,45 @@ fn the_guide_lists_the_keys_of_every_read() {
     assert!(differences.is_empty(), "docs/chain.md differs:\n{differences}");
 }
 
+const CROWDLOAN: [&str; 10] =
+    ["crowdloan", "create", "--deposit", "10", "--min-contribution", "1", "--cap", "11", "--duration", "1000"];
+
+/// Creates what the calls need; returns the hotkey.
+fn prepare(chain: &Chain) -> String {
+    let (_, hotkey) = chain.wallet();
+    chain.ask(&["register", "--netuid", BABELBIT, "--yes"]);
+    chain.ask(&["stake", "add", "10", "--netuid", BABELBIT, "--yes"]);
+    chain.ask(&["stake", "add", "100", "--netuid", "0", "--yes"]);
+    chain.ask(&["register", "--netuid", "0", "--yes"]);
+    // Root dividends to claim.
+    let share = ["call", "SubtensorModule.stake_into_basket", &format!("hotkey={hotkey}"), "amount_staked=10tao"];
+    chain.ask(&[&share[..], &["--yes"]].concat());
+    chain.ask(&["proxy", "add", BOB, "--type", "any", "--yes"]);
+    chain.ask(&[&CROWDLOAN[..], &["--target", BOB, "--yes"]].concat());
+    let announced = chain.ask(&["wallet", "swap-coldkey", "announce", ALICE, "--yes"]);
+    let blocks = announced["delay_blocks"].to_string();
+    document(&tao().args(["localnet", "mine", &blocks, "--network", chain.url(), "--json"]).output().unwrap());
+    hotkey
+}
+
 #[test]
 fn the_guide_lists_the_keys_of_every_call() {
     let chain = Chain::start();
-    chain.wallet();
-    chain.ask(&["register", "--netuid", BABELBIT, "--yes"]);
-    chain.ask(&["stake", "add", "10", "--netuid", BABELBIT, "--yes"]);
+    let hotkey = prepare(&chain);
+    let secret = json!({
+        "netuid": 59,
+        "mech": 0,
+        "hotkey": hotkey,
+        "uids": [0],
+        "values": [65_535],
+        "salt": [1],
+        "version_key": 0,
+    });
+    let (commit, reveal) = (chain.path("commit").display().to_string(), chain.path("reveal").display().to_string());
+    std::fs::write(&reveal, secret.to_string()).unwrap();
+    let hash = "05".repeat(32);
+    let create = [&CROWDLOAN[..], &["--target", BOB]].concat();
+    let serve = ["serve-axon", "--netuid", BABELBIT, "--external-ip", "8.8.4.4", "--port", "8091"];
     let of_all = [
         ("transfer", &["transfer", BOB, "1"][..]),
         ("register", &["register", "--netuid", BABELBIT, "--hotkey-ss58", BOB]),
@@ -150,7 +183,36 @@ fn the_guide_lists_the_keys_of_every_call() {
         ("subnets create", &["subnets", "create"]),
         ("sudo set", &["sudo", "set", "tempo", "20", "--netuid", BABELBIT]),
         ("call", &["call", "System.remark", "remark=x"]),
+        ("batch", &["batch", "System.remark remark=x"]),
         ("take", &["take", "9"]),
+        ("stake child take", &["stake", "child", "take", "9", "--netuid", BABELBIT]),
+        ("stake child revoke", &["stake", "child", "revoke", "--netuid", BABELBIT]),
+        ("stake claim", &["stake", "claim"]),
+        ("serve-axon", &serve),
+        ("weights set", &["weights", "set", "--netuid", BABELBIT, "0:1"]),
+        ("weights commit", &["weights", "commit", "--netuid", BABELBIT, "0:1", "--save", &commit]),
+        ("weights reveal", &["weights", "reveal", &reveal]),
+        ("subnets start", &["subnets", "start", BABELBIT]),
+        ("wallet faucet", &["wallet", "faucet"]),
+        ("wallet set-identity", &["wallet", "set-identity", "--id-name", "Example"]),
+        ("wallet swap-hotkey", &["wallet", "swap-hotkey", BOB]),
+        ("wallet associate-hotkey", &["wallet", "associate-hotkey"]),
+        ("wallet swap-coldkey announce", &["wallet", "swap-coldkey", "announce", ALICE]),
+        ("wallet swap-coldkey execute", &["wallet", "swap-coldkey", "execute", ALICE]),
+        ("wallet swap-coldkey dispute", &["wallet", "swap-coldkey", "dispute"]),
+        ("wallet swap-coldkey clear", &["wallet", "swap-coldkey", "clear"]),
+        ("proxy remove", &["proxy", "remove", BOB]),
+        ("proxy create-pure", &["proxy", "create-pure", "--type", "any"]),
+        ("proxy kill-pure", &["proxy", "kill-pure", BOB, "--created", "1-1", "--type", "any"]),
+        ("proxy reject", &["proxy", "reject", BOB, &hash]),
+        ("proxy withdraw", &["proxy", "withdraw", BOB, &hash]),
+        ("crowdloan create", &create),
+        ("crowdloan contribute", &["crowdloan", "contribute", "0", "1"]),
+        ("crowdloan withdraw", &["crowdloan", "withdraw", "0"]),
+        ("crowdloan finalize", &["crowdloan", "finalize", "0"]),
+        ("crowdloan refund", &["crowdloan", "refund", "0"]),
+        ("crowdloan dissolve", &["crowdloan", "dissolve", "0"]),
+        ("crowdloan update", &["crowdloan", "update", "0", "--cap", "12"]),
     ];
     let always = ["dry_run", "valid", "error", "fee_rao", "decoded_call", "simulated", "events"];
     let mut found = BTreeMap::new();

@@ -17,7 +17,7 @@ fn signed(chain: &Chain, key: &str, arguments: &[&str]) -> Value {
 #[track_caller]
 fn refused(chain: &Chain, key: &str, arguments: &[&str]) -> String {
     let (code, told) = failure(&chain.tao(arguments, &["--key-uri", key, "--yes", "--json"]));
-    assert_eq!((code, &told["success"]), (1, &json!(false)), "{told}");
+    assert_eq!((code, &told["success"]), (5, &json!(false)), "{told}");
     told["error"]["name"].as_str().unwrap().to_owned()
 }
 
@@ -72,7 +72,7 @@ fn stake_goes_to_other_hotkeys_subnets_and_coldkeys() {
     assert!(root.abs_diff(expected) < expected / 100 && root > 0, "{root} {expected}");
     // A limit above the current ratio.
     let (code, told) = failure(&chain.tao(&swap, &["--limit", "1000", "--json"]));
-    assert_eq!((code, &told["success"]), (1, &json!(false)), "{told}");
+    assert_eq!((code, &told["success"]), (5, &json!(false)), "{told}");
 
     let sold = chain.ask(&["stake", "unstake-all", "--to-root", "--yes"]);
     assert_eq!((&sold["success"], &sold["netuids"]), (&json!(true), &json!([59])), "{sold}");
@@ -247,7 +247,7 @@ fn a_coldkey_takes_the_place_of_another() {
     assert_eq!((&swap["due"], &swap["disputed"]), (&json!(due), &Value::Null), "{swap}");
     // Nothing else is allowed until then.
     let (code, told) = failure(&chain.tao(&["transfer", BOB, "1", "--yes", "--json"], &[]));
-    assert_eq!((code, &told["success"]), (1, &json!(false)), "{told}");
+    assert_eq!((code, &told["success"]), (5, &json!(false)), "{told}");
     mine(&chain, 50);
     assert_eq!(chain.ask(&["wallet", "swap-coldkey", "execute", new, "--yes"])["success"], true);
     assert_eq!(chain.free(&coldkey), 0);
@@ -282,6 +282,17 @@ fn proxies_make_calls_for_an_account() {
     let dave = chain.free("//Dave");
     signed(&chain, "//Bob", &transfer);
     assert_eq!(chain.free("//Dave"), dave + 1_000_000_000);
+    // Every command that submits a call has the option, also under btcli's name.
+    let direct = ["transfer", "//Dave", "2", "--proxy", ALICE];
+    let sent = signed(&chain, "//Bob", &direct);
+    assert_eq!(
+        (&sent["from"], &sent["proxy_for"], &sent["signer"]),
+        (&json!(ALICE), &json!(ALICE), &json!(BOB)),
+        "{sent}"
+    );
+    assert_eq!(chain.free("//Dave"), dave + 3_000_000_000);
+    let dry = chain.tao(&direct, &["--dry-run", "--key-uri", "//Bob", "--json"]);
+    assert_eq!(document(&dry)["decoded_call"]["name"], "proxy");
     // A call that the type does not allow fails within the call of the proxy.
     let remark = ["call", "System.remark", "remark=hello", "--proxy-for", ALICE];
     refused(&chain, "//Bob", &remark);
@@ -310,6 +321,13 @@ fn a_proxy_with_a_delay_announces_its_calls() {
     assert_eq!(chain.free("//Dave"), dave + 1_000_000_000);
     assert_eq!(announcements(), json!([]));
 
+    let transfer = ["transfer", "//Dave", "1", "--proxy-for", ALICE];
+    let announced = signed(&chain, "//Bob", &[&transfer[..], &["--announce"]].concat());
+    assert_eq!((&announced["proxy_for"], &announcements()[0]["real"]), (&json!(ALICE), &json!(ALICE)));
+    mine(&chain, 600);
+    signed(&chain, "//Bob", &[&transfer[..], &["--announced"]].concat());
+    assert_eq!(chain.free("//Dave"), dave + 2_000_000_000);
+
     for (key, verb, account) in [("//Alice", "reject", BOB), ("//Bob", "withdraw", ALICE)] {
         signed(&chain, "//Bob", &with("--announce"));
         let hash = announcements()[0]["call_hash"].as_str().unwrap().to_owned();
@@ -330,7 +348,7 @@ fn an_account_without_a_key_is_created_and_removed() {
     assert_eq!(chain.free(pure), 0);
     let kill = ["proxy", "kill-pure", pure, "--type", "any", "--yes", "--created"];
     let (code, told) = failure(&chain.tao(&[&kill[..], &["1-0"]].concat(), &AS_ALICE));
-    assert_eq!((code, &told["error"]["name"]), (1, &json!("Proxy.NoPermission")), "{told}");
+    assert_eq!((code, &told["error"]["name"]), (5, &json!("Proxy.NoPermission")), "{told}");
     chain.alice(&[&kill[..], &[place]].concat());
     assert_eq!(chain.ask(&["proxy", "list", pure])["proxies"], json!([]));
 }

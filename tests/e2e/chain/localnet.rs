@@ -120,7 +120,7 @@ fn a_call_is_made_as_any_account() {
     assert!(made["events"].to_string().contains("Remarked"), "{made}");
     assert_eq!(ask(folder, &["as", BOB, "--call", "0x00001468656c6c6f"])["success"], true);
     let sudo = r#"{"call": {"System": {"remark": {"remark": "root"}}}}"#;
-    let error = refusal(&run(folder, &["as", BOB, "Sudo.sudo", sudo]), 1);
+    let error = refusal(&run(folder, &["as", BOB, "Sudo.sudo", sudo]), 5);
     assert!(error.contains("Sudo.RequireSudo"), "{error}");
     for (arguments, code, text) in [
         (&["as", BOB, "System.remark", "hello"][..], 2, "expected a JSON object"),

@@ -27,7 +27,7 @@ fn tao_goes_from_one_account_to_another_exactly() {
     let earlier = chain.ask(&["balance", BOB, "--block", &before]);
     assert_eq!(earlier["accounts"][0]["free_rao"], bob);
     // A later block is finalized.
-    let sent = chain.alice(&["transfer", "//Bob", "0.5", "--yes", "--finalized"]);
+    let sent = chain.alice(&["transfer", "//Bob", "0.5", "--yes", "--wait", "finalized"]);
     assert_eq!(sent["outcome"], "finalized");
 }
 
@@ -51,11 +51,11 @@ fn what_cannot_be_paid_is_refused() {
     let chain = Chain::start();
     // The call is included and fails.
     let (code, told) = failure(&chain.tao(&["transfer", BOB, "10000000", "--yes"], &AS_ALICE));
-    assert_eq!((code, &told["success"]), (1, &json!(false)), "{told}");
+    assert_eq!((code, &told["success"]), (5, &json!(false)), "{told}");
     // An account without funds cannot pay the fee.
     let poor = ["transfer", BOB, "1", "--yes", "--key-uri", "//Nobody", "--json"];
     let (code, told) = failure(&chain.tao(&poor, &[]));
-    assert_eq!((code, &told["error"]["name"]), (1, &json!("Payment")), "{told}");
+    assert_eq!((code, &told["error"]["name"]), (5, &json!("Payment")), "{told}");
     // There is no terminal to confirm at.
     let error = refusal(&chain.tao(&["transfer", BOB, "1"], &AS_ALICE), 2);
     assert!(error.contains("pass --yes"), "{error}");
@@ -108,7 +108,7 @@ fn stake_is_bought_and_sold() {
     // A limit below the current price.
     let (code, told) =
         failure(&chain.tao(&["stake", "add", "1", "--netuid", "59", "--limit", "0.000000001", "--yes", "--json"], &[]));
-    assert_eq!(code, 1, "{told}");
+    assert_eq!(code, 5, "{told}");
 }
 
 #[test]
@@ -135,12 +135,12 @@ fn a_shielded_call_is_in_the_block_of_its_ciphertext() {
 
     let shielded = ["--mev-shield", "--yes", "--json"];
     let (code, told) = failure(&chain.tao(&["stake", "add", "1", "--netuid", "1", "--hotkey-ss58", BOB], &shielded));
-    assert_eq!((code, &told["error"]["name"]), (1, &json!("SubtensorModule.SubtokenDisabled")), "{told}");
+    assert_eq!((code, &told["error"]["name"]), (5, &json!("SubtensorModule.SubtokenDisabled")), "{told}");
     assert!(told["block"]["number"].is_u64() && told["mev_shield"]["fee_rao"].is_u64(), "{told}");
     // No block can include a call that the runtime refuses.
     let refused = ["call", "SubtensorModule.decrease_take", "hotkey=//Bob", "take=1"];
     let (code, told) = failure(&chain.tao(&refused, &shielded));
-    assert_eq!((code, &told["outcome"], &told["block"]), (1, &json!("expired"), &json!(null)), "{told}");
+    assert_eq!((code, &told["outcome"], &told["block"]), (6, &json!("expired"), &json!(null)), "{told}");
     assert_eq!(chain.ask(&[&transfer[..], &["--yes"]].concat())["success"], true);
 }
 
@@ -171,7 +171,7 @@ fn a_trade_stops_at_its_price_limit() {
     // 100 TAO would move the price by 20 %.
     let add = ["stake", "add", "100", "--netuid", "59", "--yes"];
     let (code, told) = failure(&chain.tao(&add, &["--json"]));
-    assert_eq!((code, &told["error"]["name"]), (1, &json!("SubtensorModule.SlippageTooHigh")), "{told}");
+    assert_eq!((code, &told["error"]["name"]), (5, &json!("SubtensorModule.SlippageTooHigh")), "{told}");
     assert_near(&told["limit_price"], before + before / 20);
     assert_near(&json!(price()), before);
     let added = chain.ask(&[&add[..], &["--tolerance", "2", "--partial"]].concat());
@@ -182,7 +182,7 @@ fn a_trade_stops_at_its_price_limit() {
     // A sale of everything would move the price back, by 2 %.
     let remove = ["stake", "remove", "--all", "--netuid", "59", "--yes"];
     let (code, told) = failure(&chain.tao(&remove, &["--tolerance", "0.5", "--json"]));
-    assert_eq!((code, &told["error"]["name"]), (1, &json!("SubtensorModule.SlippageTooHigh")), "{told}");
+    assert_eq!((code, &told["error"]["name"]), (5, &json!("SubtensorModule.SlippageTooHigh")), "{told}");
     assert_near(&told["limit_price"], after - after / 200);
     // The root network has a fixed price.
     let swap = ["stake", "swap", "5", "--netuid", "59", "--to-netuid", "0"];

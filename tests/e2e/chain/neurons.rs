@@ -24,7 +24,7 @@ fn a_neuron_registers_serves_and_publishes() {
     let (code, told) = failure(&chain.tao(&["register", "--netuid", BABELBIT, "--yes", "--json"], &[]));
     assert_eq!(
         (code, &told["error"]["name"]),
-        (1, &json!("SubtensorModule.HotKeyAlreadyRegisteredInSubNet")),
+        (5, &json!("SubtensorModule.HotKeyAlreadyRegisteredInSubNet")),
         "{told}"
     );
 

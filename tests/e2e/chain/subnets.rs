@@ -23,7 +23,7 @@ fn subnets_are_created_started_and_shown() {
     );
     // Only the owner can start it.
     let (code, told) = failure(&chain.tao(&["subnets", "start", "60"], &AS_ALICE));
-    assert_eq!((code, &told["success"]), (1, &json!(false)), "{told}");
+    assert_eq!((code, &told["success"]), (5, &json!(false)), "{told}");
     assert_eq!(chain.ask(&["subnets", "start", "60"])["success"], true);
     let parameters = chain.ask(&["subnets", "hyperparameters", "60"]);
     assert_eq!(parameters["hyperparameters"]["subnet_is_active"], true, "{parameters}");
@@ -48,10 +48,10 @@ fn root_sets_what_it_wants() {
     // Reads need no permission.
     let bob = ["sudo", "set", "tempo", "30", "--netuid", "59", "--key-uri", "//Bob", "--json"];
     let (code, told) = failure(&chain.tao(&bob, &[]));
-    assert_eq!((code, &told["error"]["name"]), (1, &json!("Sudo.RequireSudo")), "{told}");
+    assert_eq!((code, &told["error"]["name"]), (5, &json!("Sudo.RequireSudo")), "{told}");
     // A call that fails inside sudo is a failure, although the sudo call itself succeeded.
     let (code, told) = failure(&chain.tao(&["sudo", "set", "tempo", "20", "--netuid", "77"], &AS_ALICE));
-    assert_eq!((code, &told["success"]), (1, &json!(false)), "{told}");
+    assert_eq!((code, &told["success"]), (5, &json!(false)), "{told}");
     assert_eq!(tempo(), 20);
     let error = refusal(&chain.tao(&["sudo", "set", "colour", "1"], &AS_ALICE), 1);
     assert!(error.contains("unknown call AdminUtils.sudo_set_colour"), "{error}");

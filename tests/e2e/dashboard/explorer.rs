@@ -28,7 +28,7 @@ impl Explored {
         succeeded(&act(ALICE, "Balances.transfer_keep_alive", json!({ "dest": BOB, "value": 1_000_000_001 })));
         succeeded(&act(BOB, "System.remark_with_event", json!({ "remark": "<script>alert(1)</script>" })));
         let root = json!({ "call": { "System": { "remark": { "remark": "root" } } } });
-        assert!(refusal(&act(BOB, "Sudo.sudo", root), 1).contains("Sudo.RequireSudo"));
+        assert!(refusal(&act(BOB, "Sudo.sudo", root), 5).contains("Sudo.RequireSudo"));
         let dashboard = Daemon::start(tao().args(["dashboard", "--chain", chain.url(), "--netuid", "59"]));
         let explored = Self { chain, dashboard };
         explored.wait("/chain/blocks", "4 blocks from 0 to 3");

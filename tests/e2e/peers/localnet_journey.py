@@ -271,7 +271,7 @@ both("clear the third", ["wallet swap-coldkey", "clear"], ["wallet", "swap-coldk
 both("proxy add", ["proxy add", "--delegate", BOB, "--proxy-type", "Transfer", "--delay", "0"],
      ["proxy", "add", BOB, "--type", "transfer"])
 both("transfer by the proxy", ["wallet transfer", "--dest", FERDIE, "--amount", "1", "--proxy", ALICE],
-     ["call", "Balances.transfer_keep_alive", f"dest={FERDIE}", "value=1tao", "--proxy-for", ALICE], who="bob")
+     ["transfer", FERDIE, "1", "--proxy-for", ALICE], who="bob")
 both("proxy remove", ["proxy remove", "--delegate", BOB, "--proxy-type", "Transfer", "--delay", "0"],
      ["proxy", "remove", BOB, "--type", "transfer"])
 both("proxy create-pure", ["proxy create", "--proxy-type", "Any", "--delay", "0", "--index", "0"],
@@ -285,8 +285,7 @@ both("proxy kill-pure",
 both("proxy add with a delay", ["proxy add", "--delegate", BOB, "--proxy-type", "Any", "--delay", "5"],
      ["proxy", "add", BOB, "--type", "any", "--delay", "5"])
 both("announce a transfer", ["wallet transfer", "--dest", FERDIE, "--amount", "2", "--proxy", ALICE, "--announce-only"],
-     ["call", "Balances.transfer_keep_alive", f"dest={FERDIE}", "value=2tao", "--proxy-for", ALICE, "--announce"],
-     who="bob")
+     ["transfer", FERDIE, "2", "--proxy-for", ALICE, "--announce"], who="bob")
 mine(6)
 both("proxy remove of all", ["proxy remove", "--all", "--proxy-type", "Any"], ["proxy", "remove", "--all"])
 

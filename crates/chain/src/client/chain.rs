@@ -99,6 +99,10 @@ impl Chain for Client {
             .await
     }
 
+    async fn call_hash(&self, call: &Call) -> Result<[u8; 32], ChainError> {
+        Ok(self.decoded(call).await?.hash())
+    }
+
     async fn shield_key(&self) -> Result<Option<Vec<u8>>, ChainError> {
         self.inner
             .rpc

@@ -48,7 +48,7 @@ const HINTS: [(&str, &str); 34] = [
     ("AnnouncedColdkeyHashDoesNotMatch", "pass the coldkey that you announced"),
     ("ColdkeySwapAnnounced", "this coldkey's swap is announced; see `tao wallet swap-coldkey status`"),
     ("NotProxy", "list an account's proxies with `tao proxy list ACCOUNT`"),
-    ("Unannounced", "announce the call with `tao call … --announce`, and wait for the proxy's delay"),
+    ("Unannounced", "announce the call with `--announce`, and wait for the proxy's delay"),
     ("InvalidWorkBlock", "the block of the work was too old when the call arrived; run the command again"),
     ("RequireSudo", "sign with the chain's sudo key; on a localnet, `--key-uri //Alice`"),
 ];
@@ -162,7 +162,7 @@ pub(super) fn check_dry_run(dry: &DryRun) -> anyhow::Result<()> {
         return Err(refused(because));
     }
     match simulated_error(dry) {
-        Some(error) => Err(anyhow::anyhow!("the call would fail: {}", with_hint(error))),
+        Some(error) => Err(Classified::error(Failure::Rejected, format!("the call would fail: {}", with_hint(error)))),
         None => Ok(()),
     }
 }
@@ -189,7 +189,8 @@ pub(super) fn check(extrinsic: &SignedExtrinsic, outcome: &Outcome, until: Until
     let hash = extrinsic.hash;
     if let Some(inclusion) = not_final(outcome, until) {
         let text = not_final_text(inclusion);
-        anyhow::bail!("{hash} is {text}\nhint: a reorg can still revert it; check the chain before you retry");
+        let text = format!("{hash} is {text}\nhint: a reorg can still revert it; check the chain before you retry");
+        return Err(Classified::error(Failure::Undecided, text));
     }
     let last = extrinsic.last_block;
     // The call may still be included: signing again before its era ends could execute it twice.
@@ -200,28 +201,30 @@ pub(super) fn check(extrinsic: &SignedExtrinsic, outcome: &Outcome, until: Until
     let unknown = |because: &UnknownBecause| {
         format!("the outcome of {hash} is unknown: {}\nhint: {}", printable(&because.to_string()), wait())
     };
-    match outcome {
-        Outcome::Included(inclusion) | Outcome::Finalized(inclusion) => check_inclusion(outcome, inclusion),
-        Outcome::Invalid(because) => Err(refused(because)),
-        Outcome::Dropped => Err(anyhow::anyhow!("the node dropped {hash} from its transaction pool\nhint: {}", wait())),
-        Outcome::Superseded => Err(anyhow::anyhow!(
-            "{hash} was replaced by another call with the same nonce and had no effect\nhint: retry"
-        )),
-        Outcome::Expired { last_block } => {
-            Err(anyhow::anyhow!("{hash} expired at block {last_block} without being included\nhint: retry"))
-        }
+    let text = match outcome {
+        Outcome::Included(inclusion) | Outcome::Finalized(inclusion) => return check_inclusion(outcome, inclusion),
+        Outcome::Invalid(because) => return Err(refused(because)),
         Outcome::Unknown(because @ UnknownBecause::Unreachable { .. }) => {
-            Err(Classified::error(Failure::Network, unknown(because)))
+            return Err(Classified::error(Failure::Network, unknown(because)));
         }
-        Outcome::Unknown(because) => Err(anyhow::anyhow!(unknown(because))),
-        _ => Err(anyhow::anyhow!("the outcome of {hash} is unknown\nhint: {}", wait())),
-    }
+        Outcome::Unknown(because) => unknown(because),
+        Outcome::Dropped => format!("the node dropped {hash} from its transaction pool\nhint: {}", wait()),
+        Outcome::Superseded => {
+            format!("{hash} was replaced by another call with the same nonce and had no effect\nhint: retry")
+        }
+        Outcome::Expired { last_block } => {
+            format!("{hash} expired at block {last_block} without being included\nhint: retry")
+        }
+        _ => format!("the outcome of {hash} is unknown\nhint: {}", wait()),
+    };
+    Err(Classified::error(Failure::Undecided, text))
 }
 
 /// Returns an error with a hint, unless the included call succeeded.
 fn check_inclusion(outcome: &Outcome, inclusion: &Inclusion) -> anyhow::Result<()> {
     let Err(error) = &inclusion.result else { return Ok(()) };
-    Err(anyhow::anyhow!("the call failed, {} in block {}: {}", name(outcome), inclusion.block, with_hint(error)))
+    let text = format!("the call failed, {} in block {}: {}", name(outcome), inclusion.block, with_hint(error));
+    Err(Classified::error(Failure::Rejected, text))
 }
 
 /// Returns the message of a failed call, with its hint.
@@ -255,15 +258,14 @@ pub(crate) fn impersonated(account: AccountId, outcome: &Outcome, context: &Cont
 
 /// Creates the error for an extrinsic that the transaction pool rejected.
 pub(super) fn refused(because: &RefusedBecause) -> anyhow::Error {
-    let text = format!("the node rejected the call: {}", printable(&because.to_string()));
-    match because {
-        RefusedBecause::BadSignature => Classified::error(Failure::Authentication, text),
-        RefusedBecause::Payment => anyhow::anyhow!("{text}\nhint: check the account with `tao balance`"),
-        RefusedBecause::Custom { code: OLD_SHIELD_KEY, .. } => {
-            anyhow::anyhow!("{text}\nhint: the key changes with every block; retry")
-        }
-        _ => anyhow::anyhow!(text),
-    }
+    let is_bad_signature = matches!(because, RefusedBecause::BadSignature);
+    let failure = if is_bad_signature { Failure::Authentication } else { Failure::Rejected };
+    let hint = match because {
+        RefusedBecause::Payment => "\nhint: check the account with `tao balance`",
+        RefusedBecause::Custom { code: OLD_SHIELD_KEY, .. } => "\nhint: the key changes with every block; retry",
+        _ => "",
+    };
+    Classified::error(failure, format!("the node rejected the call: {}{hint}", printable(&because.to_string())))
 }
 
 fn hint(name: &str) -> Option<&'static str> {

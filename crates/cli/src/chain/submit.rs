@@ -2,18 +2,19 @@
 
 use std::io::IsTerminal as _;
 
-use anyhow::bail;
-use clap::Args;
+use clap::{Args, ValueEnum};
 use serde_json::{Map, Value, json};
 use taonet_chain::{
     Call, Chain, DecodedCall, DryRun, Effect, Follow, Inclusion, Outcome, SignOptions, SignedExtrinsic, Until,
 };
-use taonet_primitives::Rao;
+use taonet_primitives::{AccountId, Coldkey, Hotkey, Rao};
 use taonet_wallet::Keypair;
 
+use super::proxied::ProxyArgs;
 use super::shield::Shielded;
-use super::{failed, report};
+use super::{Account, failed, report};
 use crate::context::Context;
+use crate::exit::{Classified, Failure};
 use crate::prompt;
 
 /// Arguments for the submission of a call
@@ -27,12 +28,24 @@ pub(crate) struct SubmitArgs {
     /// Validate the call and estimate its fee without sending it; a localnet on this machine also simulates it
     #[arg(long)]
     dry_run: bool,
-    /// Wait until the call's block is finalized
-    #[arg(long, aliases = ["wait-for-finalization", "finalize"])]
+    /// Wait until the call is in a block, or until that block is finalized
+    #[arg(long, value_enum, value_name = "STATE", default_value = "included")]
+    wait: Wait,
+    /// The same as `--wait finalized`
+    #[arg(long, aliases = ["wait-for-finalization", "finalize"], hide = true, conflicts_with = "wait")]
     finalized: bool,
     /// Encrypt the call until it is in a block, against front-running (MEV shield)
     #[arg(long, alias = "mev-protection")]
     mev_shield: bool,
+    #[command(flatten)]
+    proxy: ProxyArgs,
+}
+
+/// State of a call at which its command ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Wait {
+    Included,
+    Finalized,
 }
 
 /// A call to submit, with its description for prompts and reports.
@@ -58,6 +71,25 @@ impl SubmitArgs {
     /// Returns whether `--dry-run` is set.
     pub(crate) const fn is_dry_run(&self) -> bool {
         self.dry_run
+    }
+
+    /// Returns the account for which the signer makes the call as a proxy.
+    pub(crate) fn proxy_for(&self) -> Option<AccountId> {
+        self.proxy.proxy_for.map(Account::id)
+    }
+
+    /// Returns the coldkey that makes the call: of the account in `--proxy-for`, or of the signer.
+    pub(crate) fn coldkey(&self, signer: &Keypair) -> Coldkey {
+        self.proxy.proxy_for.map_or_else(|| signer.coldkey(), Account::coldkey)
+    }
+
+    /// Returns the hotkey that makes the call: of the account in `--proxy-for`, or of the signer.
+    pub(crate) fn hotkey(&self, signer: &Keypair) -> Hotkey {
+        self.proxy.proxy_for.map_or_else(|| signer.hotkey(), Account::hotkey)
+    }
+
+    const fn until(&self) -> Until {
+        if self.finalized || matches!(self.wait, Wait::Finalized) { Until::Finalized } else { Until::Included }
     }
 
     /// Submits a call, waits for its outcome and reports it; a failed call is an error. With `--dry-run`, only
@@ -91,6 +123,7 @@ impl SubmitArgs {
         ask: bool,
         context: &Context,
     ) -> anyhow::Result<()> {
+        let plan = self.proxy.wrapped(chain, signer, plan).await?;
         if self.dry_run || ask {
             // The call is signed again after the prompt: meanwhile, another call can use the nonce, and the era can
             // end.
@@ -101,8 +134,7 @@ impl SubmitArgs {
             report::check_dry_run(&preview.dry)?;
             prompt::confirm(&format!("{}? The fee is {}.", plan.what, preview.fees()), false)?;
         }
-        let follow =
-            Follow { until: if self.finalized { Until::Finalized } else { Until::Included }, ..Follow::default() };
+        let follow = Follow { until: self.until(), ..Follow::default() };
         let sent = if self.mev_shield {
             send_shielded(chain, signer, &plan.call, follow, context).await?
         } else {
@@ -248,11 +280,12 @@ fn report_outcome(sent: &Sent, until: Until, plan: Plan, context: &Context) -> a
         context.print(&format!("{}: {}{shield_fee}{facts}", plan.what, report::line(outcome)))?;
     }
     if let (Some(_), Outcome::Expired { last_block }) = (shield, outcome) {
-        bail!(
+        let text = format!(
             "no block up to {last_block} includes the encrypted call {}, which has expired\nhint: check the call with \
              --dry-run, and retry",
             extrinsic.hash
         );
+        return Err(Classified::error(Failure::Undecided, text));
     }
     report::check(extrinsic, outcome, until)
 }

@@ -6,11 +6,8 @@ use anyhow::bail;
 use clap::Args;
 use serde_json::{Map, Value, json};
 use taonet_chain::{Call, CallInfo, Client, calls};
-use taonet_wallet::Keypair;
 
-use crate::chain::{
-    Account, AnyKeyArgs, JsonArguments, NamedArgument, NetworkArgs, Plan, SubmitArgs, failed, hex_text,
-};
+use crate::chain::{AnyKeyArgs, JsonArguments, NamedArgument, NetworkArgs, Plan, SubmitArgs, failed};
 use crate::context::Context;
 use crate::exit::{Classified, Failure};
 use crate::table::table;
@@ -31,15 +28,6 @@ pub(crate) struct CallArgs {
     /// Run the call as root; sign with the chain's sudo key
     #[arg(long)]
     sudo: bool,
-    /// Make the call for this account, as its proxy
-    #[arg(long, value_name = "ACCOUNT")]
-    proxy_for: Option<Account>,
-    /// Announce the call instead, for a proxy with a delay
-    #[arg(long, requires = "proxy_for")]
-    announce: bool,
-    /// Make a call that this proxy announced
-    #[arg(long, requires = "proxy_for", conflicts_with = "announce")]
-    announced: bool,
     #[command(flatten)]
     submit: SubmitArgs,
     #[command(flatten)]
@@ -50,7 +38,7 @@ pub(crate) struct CallArgs {
 
 /// A call, or all calls of a pallet.
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Target {
+pub(super) enum Target {
     Pallet(String),
     Call { pallet: String, name: String },
 }
@@ -78,25 +66,20 @@ pub(crate) fn run(args: &CallArgs, context: &Context) -> anyhow::Result<()> {
             None => return list(args, None, context).await,
             Some(Target::Pallet(pallet)) => return list(args, Some(pallet), context).await,
         };
-        let arguments = Value::Object(args.arguments()?);
+        let arguments = args.arguments()?;
         let chain = args.network.connect().await?;
-        check(&chain, pallet, name).await?;
-        let call = chain.call(pallet, name, &arguments).await.map_err(failed)?;
-        // What the chain reads, not what the user wrote.
-        let decoded = chain.decoded(&call).await.map_err(failed)?;
+        let (call, arguments) = build(&chain, pallet, name, arguments).await?;
         let key = args.key.unlock(&args.network, &chain)?;
-        let call = args.wrapped(&chain, call, &key).await?;
+        let call = if args.sudo { calls::sudo(call) } else { call };
         let about = json!({
             "call": format!("{pallet}.{name}"),
-            "arguments": decoded.args,
+            "arguments": arguments,
             "signer": key.coldkey(),
             "as_root": args.sudo,
-            "proxy_for": args.proxy_for.map(Account::id),
+            "proxy_for": args.submit.proxy_for(),
         });
-        let for_whom = args.proxy_for.map(|real| format!(" for {real}")).unwrap_or_default();
         let as_root = if args.sudo { " as root" } else { "" };
-        let verb = if args.announce { "Announce" } else { "Call" };
-        let what = format!("{verb} {pallet}.{name} {}{as_root}{for_whom}", decoded.args);
+        let what = format!("Call {pallet}.{name} {arguments}{as_root}");
         args.submit.confirm_and_submit(&chain, &key, Plan::new(call, what, about), context).await
     })
 }
@@ -106,29 +89,32 @@ impl CallArgs {
         if let Some(JsonArguments(all)) = &self.arguments {
             return Ok(all.clone());
         }
-        let mut all = Map::new();
-        for NamedArgument { name, value } in &self.named {
-            if all.insert(name.clone(), value.clone()).is_some() {
-                return Err(Classified::error(Failure::Usage, format!("duplicate argument {name}")));
-            }
-        }
-        Ok(all)
+        object(&self.named)
     }
+}
 
-    /// Wraps the call in the calls that run it as root and for another account.
-    async fn wrapped(&self, chain: &Client, call: Call, signer: &Keypair) -> anyhow::Result<Call> {
-        let call = if self.sudo { calls::sudo(call) } else { call };
-        let Some(real) = self.proxy_for.map(Account::id) else { return Ok(call) };
-        Ok(if self.announce {
-            let hash = chain.decoded(&call).await.map_err(failed)?.hash();
-            tracing::info!(hash = hex_text(&hash), "announcing a call");
-            calls::announce_call(real, hash)
-        } else if self.announced {
-            calls::proxy_announced(signer.coldkey().into(), real, call)
-        } else {
-            calls::proxy(real, call)
-        })
+/// Returns the arguments as one object.
+pub(super) fn object(named: &[NamedArgument]) -> anyhow::Result<Map<String, Value>> {
+    let mut all = Map::new();
+    for NamedArgument { name, value } in named {
+        if all.insert(name.clone(), value.clone()).is_some() {
+            return Err(Classified::error(Failure::Usage, format!("duplicate argument {name}")));
+        }
     }
+    Ok(all)
+}
+
+/// Builds a call. Returns it with its arguments as the chain reads them, which may differ from what the user wrote.
+pub(super) async fn build(
+    chain: &Client,
+    pallet: &str,
+    name: &str,
+    arguments: Map<String, Value>,
+) -> anyhow::Result<(Call, Value)> {
+    check(chain, pallet, name).await?;
+    let call = chain.call(pallet, name, &Value::Object(arguments)).await.map_err(failed)?;
+    let decoded = chain.decoded(&call).await.map_err(failed)?;
+    Ok((call, decoded.args))
 }
 
 /// Returns an error with the command that lists what the chain has, if it does not have the call.

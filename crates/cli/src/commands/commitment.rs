@@ -62,7 +62,7 @@ fn set(args: &SetArgs, context: &Context) -> anyhow::Result<()> {
         let chain = args.network.connect().await?;
         let key = args.key.unlock(&args.network, &chain)?;
         let call = calls::set_commitment(args.netuid, &args.text);
-        let about = json!({ "netuid": args.netuid, "hotkey": key.hotkey(), "text": args.text.as_str() });
+        let about = json!({ "netuid": args.netuid, "hotkey": args.submit.hotkey(&key), "text": args.text.as_str() });
         let what = format!(
             "Publish a commitment of {} on subnet \
             {}",

@@ -324,7 +324,7 @@ fn create(args: &CreateArgs, context: &Context) -> anyhow::Result<()> {
             (None, None, None) => bail!("no purpose given\nhint: pass --target, --call or --subnet-lease"),
         };
         let about = json!({
-            "creator": key.coldkey(),
+            "creator": args.submit.coldkey(&key),
             "deposit_rao": terms.deposit,
             "min_contribution_rao": terms.min_contribution,
             "cap_rao": terms.cap,
@@ -355,7 +355,8 @@ fn contribute(args: &ContributeArgs, context: &Context) -> anyhow::Result<()> {
         let crowdloan = existing(&chain, args.id, At::Head).await?;
         let key = args.key.unlock(&args.network, &chain)?;
         let left = crowdloan.cap.checked_sub(crowdloan.raised).unwrap_or_default();
-        let about = json!({ "id": args.id, "coldkey": key.coldkey(), "amount_rao": args.amount, "left_rao": left });
+        let about =
+            json!({ "id": args.id, "coldkey": args.submit.coldkey(&key), "amount_rao": args.amount, "left_rao": left });
         // The chain takes at most what is left.
         let accepted = args.amount.min(left);
         let what = format!("Contribute {accepted} TAO to crowdloan {}, which lacks {left} TAO", args.id);
@@ -376,7 +377,7 @@ fn own(args: &IdArgs, verb: &str, call: fn(u32) -> Call, context: &Context) -> a
         let chain = args.network.connect().await?;
         let crowdloan = existing(&chain, args.id, At::Head).await?;
         let key = args.key.unlock(&args.network, &chain)?;
-        let about = json!({ "id": args.id, "coldkey": key.coldkey() });
+        let about = json!({ "id": args.id, "coldkey": args.submit.coldkey(&key) });
         let what = format!("{verb} crowdloan {}, with {} of {} TAO raised", args.id, crowdloan.raised, crowdloan.cap);
         let mut plan = Plan::new(call(args.id), what, about);
         plan.found = leased;
@@ -410,7 +411,7 @@ fn update(args: &UpdateArgs, context: &Context) -> anyhow::Result<()> {
         let key = args.key.unlock(&args.network, &chain)?;
         let about = json!({
             "id": id,
-            "coldkey": key.coldkey(),
+            "coldkey": args.submit.coldkey(&key),
             "min_contribution_rao": args.min_contribution,
             "cap_rao": args.cap,
             "end": args.end,

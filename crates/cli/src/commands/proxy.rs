@@ -7,8 +7,7 @@ use std::str::FromStr;
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 use taonet_chain::{Call, Inclusion, ProxyType, calls};
-use taonet_primitives::{AccountId, BlockNumber};
-use taonet_wallet::Keypair;
+use taonet_primitives::{AccountId, BlockNumber, Coldkey};
 
 use crate::chain::{
     Account, AtArgs, ColdkeyArgs, HexBytes, NetworkArgs, Plan, SubmitArgs, block_json, failed, hex_text,
@@ -241,18 +240,18 @@ pub(crate) fn run(command: &Command, context: &Context) -> anyhow::Result<()> {
     }
 }
 
-/// Submits a call that the signing coldkey determines.
+/// Submits a call that depends on the coldkey that makes it.
 fn submit(
     submit: &SubmitArgs,
     network: &NetworkArgs,
     key: &ColdkeyArgs,
     context: &Context,
-    plan: impl FnOnce(&Keypair) -> (Call, String, Value),
+    plan: impl FnOnce(Coldkey) -> (Call, String, Value),
 ) -> anyhow::Result<()> {
     context.block_on(async {
         let chain = network.connect().await?;
         let key = key.unlock(network, &chain)?;
-        let (call, what, about) = plan(&key);
+        let (call, what, about) = plan(submit.coldkey(&key));
         submit.confirm_and_submit(&chain, &key, Plan::new(call, what, about), context).await
     })
 }
@@ -293,11 +292,11 @@ fn list(args: &ListArgs, context: &Context) -> anyhow::Result<()> {
 fn add(args: &AddArgs, context: &Context) -> anyhow::Result<()> {
     let (delegate, kind, delay) = (args.delegate, args.kind.kind, args.delay);
     let call = calls::add_proxy(delegate.id(), kind, delay);
-    submit(&args.submit, &args.network, &args.key, context, |key| {
+    submit(&args.submit, &args.network, &args.key, context, |coldkey| {
         let after = if delay == 0 { String::new() } else { format!(" with a delay of {delay} blocks") };
-        let what = format!("Let {delegate} make calls of type {kind} for {}{after}", key.coldkey());
+        let what = format!("Let {delegate} make calls of type {kind} for {coldkey}{after}");
         let about = json!({
-            "account": key.coldkey(),
+            "account": coldkey,
             "delegate": delegate.id(),
             "proxy_type": kind.name(),
             "delay": delay,
@@ -310,7 +309,7 @@ fn remove(args: &RemoveArgs, context: &Context) -> anyhow::Result<()> {
     context.block_on(async {
         let chain = args.network.connect().await?;
         let key = args.key.unlock(&args.network, &chain)?;
-        let account: AccountId = key.coldkey().into();
+        let account: AccountId = args.submit.coldkey(&key).into();
         let (call, what, removed) = match args.delegate {
             None => {
                 let found = chain.proxies(account, taonet_chain::At::Head).await.map_err(failed)?;
@@ -349,8 +348,9 @@ fn create_pure(args: &CreatePureArgs, context: &Context) -> anyhow::Result<()> {
     context.block_on(async {
         let chain = args.network.connect().await?;
         let key = args.key.unlock(&args.network, &chain)?;
-        let about = json!({ "spawner": key.coldkey(), "proxy_type": kind.name(), "delay": delay, "index": args.index });
-        let what = format!("Create an account without a key, for which {} makes calls of type {kind}", key.coldkey());
+        let spawner = args.submit.coldkey(&key);
+        let about = json!({ "spawner": spawner, "proxy_type": kind.name(), "delay": delay, "index": args.index });
+        let what = format!("Create an account without a key, for which {spawner} makes calls of type {kind}");
         let mut plan = Plan::new(calls::create_pure(kind, delay, args.index), what, about);
         plan.found = created;
         args.submit.confirm_and_submit(&chain, &key, plan, context).await
@@ -366,8 +366,8 @@ fn created(inclusion: &Inclusion) -> Value {
 
 fn kill_pure(args: &KillPureArgs, context: &Context) -> anyhow::Result<()> {
     let (account, kind, Place(block, extrinsic)) = (args.account, args.kind.kind, args.created);
-    submit(&args.submit, &args.network, &args.key, context, |key| {
-        let spawner = args.spawner.map_or_else(|| key.coldkey().into(), Account::id);
+    submit(&args.submit, &args.network, &args.key, context, |coldkey| {
+        let spawner = args.spawner.map_or_else(|| coldkey.into(), Account::id);
         let kill = calls::kill_pure(spawner, kind, args.index, (block, extrinsic));
         let what = format!("Remove {account}, an account without a key, with everything that it owns");
         let about = json!({ "account": account.id(), "spawner": spawner, "proxy_type": kind.name() });

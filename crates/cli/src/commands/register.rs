@@ -53,7 +53,8 @@ pub(crate) fn run(args: &RegisterArgs, context: &Context) -> anyhow::Result<()> 
             (calls::register_limit(netuid, hotkey, limit), Some(price), format!(" for {price} TAO, at most {limit}"))
         };
         let key = args.pair.unlock(&args.network, &chain)?;
-        let about = json!({ "netuid": netuid, "hotkey": hotkey, "coldkey": key.coldkey(), "cost_rao": price });
+        let about =
+            json!({ "netuid": netuid, "hotkey": hotkey, "coldkey": args.submit.coldkey(&key), "cost_rao": price });
         let mut plan = Plan::new(call, format!("Register {hotkey} on subnet {netuid}{cost}"), about);
         plan.found = registered;
         args.submit.confirm_and_submit(&chain, &key, plan, context).await

@@ -84,7 +84,7 @@ pub(crate) fn publish(
         let address = SocketAddr::new(ip, port);
         let chain = args.network.connect().await?;
         let key = open_key(&args.network, &chain)?;
-        let hotkey = key.hotkey();
+        let hotkey = args.submit.hotkey(&key);
         if chain.uid(netuid, &hotkey, At::Head).await.map_err(failed)?.is_none() {
             bail!(
                 "{hotkey} is not registered on subnet {netuid}\nhint: register it with `tao register --netuid \

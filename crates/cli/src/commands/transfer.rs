@@ -43,8 +43,8 @@ pub(crate) fn run(args: &TransferArgs, context: &Context) -> anyhow::Result<()> 
     context.block_on(async {
         let chain = args.network.connect().await?;
         let key = args.key.unlock(&args.network, &chain)?;
-        let about = json!({ "from": key.coldkey(), "to": to.id(), "amount_rao": args.amount });
-        let what = format!("Transfer {amount} from {} to {to}", key.coldkey());
+        let about = json!({ "from": args.submit.coldkey(&key), "to": to.id(), "amount_rao": args.amount });
+        let what = format!("Transfer {amount} from {} to {to}", args.submit.coldkey(&key));
         args.submit.confirm_and_submit(&chain, &key, Plan::new(call, what, about), context).await
     })
 }

@@ -176,6 +176,10 @@ impl Chain for RemoteChain {
         Ok(SignedExtrinsic { bytes, hash, signer, nonce: options.nonce, birth, last_block, spec_version })
     }
 
+    async fn call_hash(&self, _: &Call) -> Result<[u8; 32], ChainError> {
+        unimplemented!()
+    }
+
     async fn shield_key(&self) -> Result<Option<Vec<u8>>, ChainError> {
         unimplemented!()
     }

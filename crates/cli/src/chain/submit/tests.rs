@@ -8,7 +8,15 @@ use taonet_shield::ShieldKey;
 use super::*;
 use crate::exit::exit_code;
 
-const QUIET: SubmitArgs = SubmitArgs { yes: false, dry_run: false, finalized: false, mev_shield: false };
+const UNPROXIED: ProxyArgs = ProxyArgs { proxy_for: None, announce: false, announced: false };
+const QUIET: SubmitArgs = SubmitArgs {
+    yes: false,
+    dry_run: false,
+    wait: Wait::Included,
+    finalized: false,
+    mev_shield: false,
+    proxy: UNPROXIED,
+};
 
 fn alice() -> Keypair {
     Keypair::from_uri("//Alice").unwrap()
@@ -30,16 +38,16 @@ async fn each_outcome_has_its_message_and_exit_code() {
     };
     for (script, code, words) in [
         (Script::Include, 0, &[][..]),
-        (module("Odd"), 1, &["the call failed, finalized in block 1", "P.Odd: No.\\u{1b}[2J"]),
-        (module("SubtokenDisabled"), 1, &["tao subnets start"]),
-        (Script::Fail(DispatchError::Other("BadOrigin".into())), 1, &["BadOrigin"]),
-        (Script::Refuse(RefusedBecause::custom(6)), 1, &["rejected the call", "the rate limit is exceeded"]),
-        (Script::Refuse(RefusedBecause::Payment), 1, &["tao balance"]),
+        (module("Odd"), 5, &["the call failed, finalized in block 1", "P.Odd: No.\\u{1b}[2J"]),
+        (module("SubtokenDisabled"), 5, &["tao subnets start"]),
+        (Script::Fail(DispatchError::Other("BadOrigin".into())), 5, &["BadOrigin"]),
+        (Script::Refuse(RefusedBecause::custom(6)), 5, &["rejected the call", "the rate limit is exceeded"]),
+        (Script::Refuse(RefusedBecause::Payment), 5, &["tao balance"]),
         (Script::Refuse(RefusedBecause::BadSignature), 4, &["the signature does not match this call"]),
-        (Script::Drop, 1, &["dropped 0x", "expires after block 127"]),
+        (Script::Drop, 6, &["dropped 0x", "expires after block 127"]),
         (Script::LoseAnswer, 3, &["is unknown", "check the chain before you retry"]),
         (Script::LoseRequest, 3, &["is unknown"]),
-        (Script::Refuse(RefusedBecause::Banned), 1, &["is unknown", "banned", "after block 127"]),
+        (Script::Refuse(RefusedBecause::Banned), 6, &["is unknown", "banned", "after block 127"]),
     ] {
         let chain = MockChain::default();
         chain.script([script.clone()]);
@@ -72,7 +80,7 @@ fn an_unfinalized_call_is_a_failure() {
     };
     assert!(report::check(&signed, &outcome, Until::Included).is_ok());
     let error = report::check(&signed, &outcome, Until::Finalized);
-    assert_eq!(exit_code(&error), 1);
+    assert_eq!(exit_code(&error), 6);
     let text = error.unwrap_err().to_string();
     assert!(text.contains("in block 7 ") && text.contains("not finalized"), "{text}");
     let document = report::document(&signed, &outcome, Until::Finalized);
@@ -102,7 +110,7 @@ async fn a_call_that_would_fail_is_neither_valid_nor_confirmed() {
     let chain = MockChain::default();
     let error = DispatchError::Module { pallet: "P".into(), name: "SubtokenDisabled".into(), docs: "No.".into() };
     let dry = SubmitArgs { dry_run: true, ..QUIET };
-    for (result, code) in [(Ok(()), 0), (Err(error), 1)] {
+    for (result, code) in [(Ok(()), 0), (Err(error), 5)] {
         chain.simulate(Some(Effect { result, events: Vec::new() }));
         let result = outcome_of(&chain, &dry).await;
         assert_eq!(exit_code(&result), code, "{result:?}");
@@ -159,6 +167,40 @@ async fn a_ciphertext_for_an_old_key_is_refused() {
     chain.set_shield_key(Some(vec![0; 3]));
     let error = outcome_of(&chain, &SubmitArgs { mev_shield: true, ..QUIET }).await.unwrap_err().to_string();
     assert!(error.contains("1184 bytes, got 3"), "{error}");
+}
+
+#[tokio::test]
+async fn a_proxy_makes_or_announces_the_call() {
+    let bob: Account = "//Bob".parse().unwrap();
+    let direct = ProxyArgs { proxy_for: Some(bob), ..UNPROXIED };
+    for (proxy, name) in [
+        (ProxyArgs { announce: true, ..direct }, "announce"),
+        (ProxyArgs { announced: true, ..direct }, "proxy_announced"),
+        (direct, "proxy"),
+        (UNPROXIED, "transfer_keep_alive"),
+    ] {
+        let chain = MockChain::default();
+        let args = SubmitArgs { proxy, ..QUIET };
+        let real = args.proxy_for();
+        let coldkey = real.map_or_else(|| alice().coldkey(), |_| bob.coldkey());
+        assert_eq!(args.coldkey(&alice()), coldkey);
+        let plan = args.proxy.wrapped(&chain, &alice(), plan()).await.unwrap();
+        assert_eq!((plan.call.name(), plan.about.get("proxy_for")), (name, real.map(|real| json!(real)).as_ref()));
+        outcome_of(&chain, &args).await.unwrap();
+        let submitted = chain.submitted();
+        assert_eq!(submitted[0].call.as_ref().unwrap().name(), name);
+    }
+}
+
+#[test]
+fn a_command_ends_with_the_state_that_it_waits_for() {
+    for (args, until) in [
+        (QUIET, Until::Included),
+        (SubmitArgs { wait: Wait::Finalized, ..QUIET }, Until::Finalized),
+        (SubmitArgs { finalized: true, ..QUIET }, Until::Finalized),
+    ] {
+        assert_eq!(args.until(), until, "{args:?}");
+    }
 }
 
 #[tokio::test]

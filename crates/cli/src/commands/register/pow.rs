@@ -27,11 +27,12 @@ pub(super) async fn register(args: &RegisterArgs, chain: &Client, context: &Cont
     check(chain, netuid, hotkey).await?;
     let key = args.pair.unlock(&args.network, chain)?;
     let timeout = Duration::from_secs(args.timeout);
-    let Found { block, solution, difficulty, hashes } = search(chain, netuid, hotkey, key.coldkey(), timeout).await?;
+    let Found { block, solution, difficulty, hashes } =
+        search(chain, netuid, hotkey, args.submit.coldkey(&key), timeout).await?;
     let about = json!({
         "netuid": netuid,
         "hotkey": hotkey,
-        "coldkey": key.coldkey(),
+        "coldkey": args.submit.coldkey(&key),
         "difficulty": difficulty,
         "work_block": block.number,
         "work_nonce": solution.nonce,

@@ -66,8 +66,8 @@ fn set(args: &SetArgs, context: &Context) -> anyhow::Result<()> {
     context.block_on(async {
         let chain = args.network.connect().await?;
         let key = args.pair.unlock(&args.network, &chain)?;
-        let about = json!({ "coldkey": key.coldkey(), "hotkey": hotkey, "netuid": netuid });
-        let what = format!("Stake the mining emission of {} on subnet {netuid} on {hotkey}", key.coldkey());
+        let about = json!({ "coldkey": args.submit.coldkey(&key), "hotkey": hotkey, "netuid": netuid });
+        let what = format!("Stake the mining emission of {} on subnet {netuid} on {hotkey}", args.submit.coldkey(&key));
         let plan = Plan::new(calls::set_auto_stake_hotkey(netuid, hotkey), what, about);
         args.submit.confirm_and_submit(&chain, &key, plan, context).await
     })

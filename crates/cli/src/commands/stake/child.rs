@@ -199,7 +199,7 @@ fn submit(
         let chain = network.connect().await?;
         let key = pair.unlock(network, &chain)?;
         let list: Vec<Value> = children.iter().map(document).collect();
-        let about = json!({ "coldkey": key.coldkey(), "hotkey": hotkey, "netuid": netuid, "children": list });
+        let about = json!({ "coldkey": submit.coldkey(&key), "hotkey": hotkey, "netuid": netuid, "children": list });
         let mut plan = Plan::new(calls::set_children(hotkey, netuid, children), what, about);
         plan.found = scheduled;
         submit.confirm_and_submit(&chain, &key, plan, context).await
@@ -253,7 +253,7 @@ fn take(args: &TakeArgs, context: &Context) -> anyhow::Result<()> {
         let about = json!({
             "hotkey": hotkey,
             "netuid": netuid,
-            "coldkey": key.coldkey(),
+            "coldkey": args.submit.coldkey(&key),
             "take_before_parts": now,
             "take_parts": new,
         });

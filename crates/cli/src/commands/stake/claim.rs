@@ -27,7 +27,7 @@ pub(super) fn run(args: &ClaimArgs, context: &Context) -> anyhow::Result<()> {
     context.block_on(async {
         let chain = args.network.connect().await?;
         let key = args.key.unlock(&args.network, &chain)?;
-        let (coldkey, hotkey) = (key.coldkey(), args.hotkey.map(Account::hotkey));
+        let (coldkey, hotkey) = (args.submit.coldkey(&key), args.hotkey.map(Account::hotkey));
         let owed = chain.root_dividends(hotkey, coldkey, At::Head).await.map_err(failed)?;
         let (call, place) = match hotkey {
             Some(hotkey) => (calls::claim_root_with_hotkey(hotkey), format!("on {hotkey}")),

@@ -133,11 +133,11 @@ pub(super) fn move_stake(args: &MoveArgs, context: &Context) -> anyhow::Result<(
     context.block_on(async {
         let chain = args.network.connect().await?;
         let key = args.pair.unlock(&args.network, &chain)?;
-        let amount = args.amount.amount(&chain, hotkey, key.coldkey(), from).await?;
+        let amount = args.amount.amount(&chain, hotkey, args.submit.coldkey(&key), from).await?;
         let expected = expected(&chain, from, to, amount).await?;
         let limit = args.limit.tolerance.of_swap(&chain, (from, to), args.limit.limit).await?;
         let about = json!({
-            "coldkey": key.coldkey(),
+            "coldkey": args.submit.coldkey(&key),
             "hotkey": hotkey,
             "to_hotkey": to_hotkey,
             "netuid": from,
@@ -163,7 +163,7 @@ pub(super) fn swap(args: &SwapArgs, context: &Context) -> anyhow::Result<()> {
     context.block_on(async {
         let chain = args.network.connect().await?;
         let key = args.pair.unlock(&args.network, &chain)?;
-        let amount = args.amount.amount(&chain, hotkey, key.coldkey(), from).await?;
+        let amount = args.amount.amount(&chain, hotkey, args.submit.coldkey(&key), from).await?;
         let expected = expected(&chain, from, to, amount).await?;
         let limit = args.limit.tolerance.of_swap(&chain, (from, to), args.limit.limit).await?;
         let call = match limit {
@@ -171,7 +171,7 @@ pub(super) fn swap(args: &SwapArgs, context: &Context) -> anyhow::Result<()> {
             None => calls::swap_stake(hotkey, from, to, amount),
         };
         let about = json!({
-            "coldkey": key.coldkey(),
+            "coldkey": args.submit.coldkey(&key),
             "hotkey": hotkey,
             "netuid": from,
             "to_netuid": to,
@@ -197,10 +197,10 @@ pub(super) fn transfer(args: &TransferArgs, context: &Context) -> anyhow::Result
     context.block_on(async {
         let chain = args.network.connect().await?;
         let key = args.pair.unlock(&args.network, &chain)?;
-        let amount = args.amount.amount(&chain, hotkey, key.coldkey(), from).await?;
+        let amount = args.amount.amount(&chain, hotkey, args.submit.coldkey(&key), from).await?;
         let expected = expected(&chain, from, to, amount).await?;
         let about = json!({
-            "coldkey": key.coldkey(),
+            "coldkey": args.submit.coldkey(&key),
             "to": receiver,
             "hotkey": hotkey,
             "netuid": from,

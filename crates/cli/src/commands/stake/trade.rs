@@ -73,7 +73,7 @@ pub(super) fn add(args: &AddArgs, context: &Context) -> anyhow::Result<()> {
         };
         let key = args.pair.unlock(&args.network, &chain)?;
         let about = json!({
-            "coldkey": key.coldkey(),
+            "coldkey": args.submit.coldkey(&key),
             "hotkey": hotkey,
             "netuid": netuid,
             "amount_rao": amount,
@@ -96,7 +96,7 @@ pub(super) fn remove(args: &RemoveArgs, context: &Context) -> anyhow::Result<()>
     context.block_on(async {
         let chain = args.network.connect().await?;
         let key = args.pair.unlock(&args.network, &chain)?;
-        let coldkey = key.coldkey();
+        let coldkey = args.submit.coldkey(&key);
         let plan = match args.netuid {
             Some(netuid) => remove_on(args, &chain, (hotkey, coldkey, netuid)).await?,
             None => unstake_all::plan(&chain, hotkey, coldkey, false).await?,

@@ -31,7 +31,7 @@ pub(super) fn run(args: &UnstakeAllArgs, context: &Context) -> anyhow::Result<()
     context.block_on(async {
         let chain = args.network.connect().await?;
         let key = args.pair.unlock(&args.network, &chain)?;
-        let plan = plan(&chain, hotkey, key.coldkey(), args.to_root).await?;
+        let plan = plan(&chain, hotkey, args.submit.coldkey(&key), args.to_root).await?;
         args.submit.confirm_and_submit(&chain, &key, plan, context).await
     })
 }

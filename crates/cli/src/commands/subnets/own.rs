@@ -38,8 +38,9 @@ pub(super) fn create(args: &CreateArgs, context: &Context) -> anyhow::Result<()>
         let chain = args.network.connect().await?;
         let cost = chain.subnet_cost(At::Head).await.map_err(failed)?;
         let key = args.pair.unlock(&args.network, &chain)?;
-        let about = json!({ "coldkey": key.coldkey(), "hotkey": hotkey, "cost_rao": cost });
-        let what = format!("Create a subnet for {cost} TAO, owned by {}, with {hotkey} as uid 0", key.coldkey());
+        let about = json!({ "coldkey": args.submit.coldkey(&key), "hotkey": hotkey, "cost_rao": cost });
+        let what =
+            format!("Create a subnet for {cost} TAO, owned by {}, with {hotkey} as uid 0", args.submit.coldkey(&key));
         let mut plan = Plan::new(calls::register_network(hotkey), what, about);
         plan.found = created;
         args.submit.confirm_and_submit(&chain, &key, plan, context).await
@@ -56,7 +57,7 @@ pub(super) fn start(args: &StartArgs, context: &Context) -> anyhow::Result<()> {
     context.block_on(async {
         let chain = args.network.connect().await?;
         let key = args.key.unlock(&args.network, &chain)?;
-        let about = json!({ "netuid": args.netuid, "coldkey": key.coldkey() });
+        let about = json!({ "netuid": args.netuid, "coldkey": args.submit.coldkey(&key) });
         let plan = Plan::new(calls::start_call(args.netuid), format!("Start subnet {}", args.netuid), about);
         args.submit.submit(&chain, &key, plan, context).await
     })

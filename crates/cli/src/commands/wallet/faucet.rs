@@ -41,7 +41,7 @@ pub(crate) fn run(args: &FaucetArgs, context: &Context) -> anyhow::Result<()> {
         let chain = args.network.connect().await?;
         let rich = development_key(FUNDED, &args.network, &chain)?;
         let amount = args.amount;
-        let about = json!({ "from": rich.coldkey(), "to": to.id(), "amount_rao": amount });
+        let about = json!({ "from": args.submit.coldkey(&rich), "to": to.id(), "amount_rao": amount });
         let plan = Plan::new(
             calls::transfer_keep_alive(to.id(), amount),
             format!(

@@ -80,7 +80,7 @@ pub(super) fn set(args: &SetIdentityArgs, context: &Context) -> anyhow::Result<(
     context.block_on(async {
         let chain = args.network.connect().await?;
         let key = args.key.unlock(&args.network, &chain)?;
-        let coldkey = key.coldkey();
+        let coldkey = args.submit.coldkey(&key);
         let now = chain.identity(coldkey, taonet_chain::At::Head).await.map_err(failed)?.unwrap_or_default();
         let identity = args.over(now.clone());
         if identity == now {

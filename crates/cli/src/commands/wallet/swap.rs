@@ -95,7 +95,7 @@ pub(super) fn hotkey(args: &SwapHotkeyArgs, context: &Context) -> anyhow::Result
         let key = args.pair.unlock(&args.network, &chain)?;
         let cost = chain.key_swap_cost(netuid.is_some()).await.map_err(failed)?;
         let about = json!({
-            "coldkey": key.coldkey(),
+            "coldkey": args.submit.coldkey(&key),
             "hotkey": old,
             "new_hotkey": new,
             "netuid": netuid,
@@ -124,8 +124,8 @@ pub(super) fn associate(args: &AssociateHotkeyArgs, context: &Context) -> anyhow
     context.block_on(async {
         let chain = args.network.connect().await?;
         let key = args.pair.unlock(&args.network, &chain)?;
-        let about = json!({ "coldkey": key.coldkey(), "hotkey": hotkey });
-        let what = format!("Record {} as the owner of {hotkey}", key.coldkey());
+        let about = json!({ "coldkey": args.submit.coldkey(&key), "hotkey": hotkey });
+        let what = format!("Record {} as the owner of {hotkey}", args.submit.coldkey(&key));
         let plan = Plan::new(calls::associate_hotkey(hotkey), what, about);
         args.submit.confirm_and_submit(&chain, &key, plan, context).await
     })
@@ -145,7 +145,7 @@ fn announce(args: &NewColdkeyArgs, context: &Context) -> anyhow::Result<()> {
     context.block_on(async {
         let chain = args.network.connect().await?;
         let key = args.key.unlock(&args.network, &chain)?;
-        let (old, new) = (key.coldkey(), args.new.coldkey());
+        let (old, new) = (args.submit.coldkey(&key), args.new.coldkey());
         if old == new {
             return Err(Classified::error(Failure::Usage, "the new coldkey is the old one"));
         }
@@ -166,7 +166,7 @@ fn execute(args: &NewColdkeyArgs, context: &Context) -> anyhow::Result<()> {
     context.block_on(async {
         let chain = args.network.connect().await?;
         let key = args.key.unlock(&args.network, &chain)?;
-        let (old, new) = (key.coldkey(), args.new.coldkey());
+        let (old, new) = (args.submit.coldkey(&key), args.new.coldkey());
         let Some(swap) = chain.coldkey_swap(old, At::Head).await.map_err(failed)? else {
             bail!("no swap of {old} is announced\nhint: announce it with `tao wallet swap-coldkey announce {new}`");
         };
@@ -186,10 +186,10 @@ fn dispute(args: &OwnArgs, context: &Context) -> anyhow::Result<()> {
     context.block_on(async {
         let chain = args.network.connect().await?;
         let key = args.key.unlock(&args.network, &chain)?;
-        let about = json!({ "coldkey": key.coldkey() });
+        let about = json!({ "coldkey": args.submit.coldkey(&key) });
         let what = format!(
             "Dispute the announced swap of {}: it can make no calls until the chain's root resets the swap",
-            key.coldkey()
+            args.submit.coldkey(&key)
         );
         let plan = Plan::new(calls::dispute_coldkey_swap(), what, about);
         args.submit.confirm_and_submit(&chain, &key, plan, context).await
@@ -200,8 +200,8 @@ fn clear(args: &OwnArgs, context: &Context) -> anyhow::Result<()> {
     context.block_on(async {
         let chain = args.network.connect().await?;
         let key = args.key.unlock(&args.network, &chain)?;
-        let about = json!({ "coldkey": key.coldkey() });
-        let what = format!("Withdraw the announced swap of {}", key.coldkey());
+        let about = json!({ "coldkey": args.submit.coldkey(&key) });
+        let what = format!("Withdraw the announced swap of {}", args.submit.coldkey(&key));
         let plan = Plan::new(calls::clear_coldkey_swap_announcement(), what, about);
         args.submit.confirm_and_submit(&chain, &key, plan, context).await
     })

@@ -94,7 +94,7 @@ pub(super) fn commit(args: &CommitArgs, context: &Context) -> anyhow::Result<()>
         let key = args.key.unlock(&args.network, &chain)?;
         let (uids, values) = weights.iter().copied().unzip();
         let salt = salt(&mut rand::rng());
-        let secret = Secret { netuid, mech, hotkey: key.hotkey(), uids, values, salt, version_key };
+        let secret = Secret { netuid, mech, hotkey: args.submit.hotkey(&key), uids, values, salt, version_key };
         if !args.submit.is_dry_run() {
             // Saved before the commit, which cannot be revealed without its salt.
             let text = serde_json::to_vec_pretty(&secret).context("cannot serialise the weights")?;
@@ -128,8 +128,9 @@ pub(super) fn reveal(args: &RevealArgs, context: &Context) -> anyhow::Result<()>
     context.block_on(async {
         let chain = args.network.connect().await?;
         let key = args.key.unlock(&args.network, &chain)?;
-        if key.hotkey() != secret.hotkey {
-            bail!("the commit belongs to hotkey {}, not {}", secret.hotkey, key.hotkey());
+        let hotkey = args.submit.hotkey(&key);
+        if hotkey != secret.hotkey {
+            bail!("the commit belongs to hotkey {}, not {hotkey}", secret.hotkey);
         }
         let Secret { netuid, mech, version_key, .. } = secret;
         let weights = secret.weights();

@@ -41,7 +41,7 @@ pub(super) fn run(args: &SetArgs, context: &Context) -> anyhow::Result<()> {
         let rules = chain.weight_rules(netuid, head.into()).await.map_err(failed)?;
         let version_key = args.version_key.unwrap_or(rules.version_key);
         let key = args.key.unlock(&args.network, &chain)?;
-        let hotkey = key.hotkey();
+        let hotkey = args.submit.hotkey(&key);
         let Some(uid) = chain.uid(netuid, &hotkey, head.into()).await.map_err(failed)? else {
             bail!(
                 "{hotkey} is not registered on subnet {netuid}\nhint: register it with `tao register --netuid \

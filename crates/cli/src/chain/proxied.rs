@@ -1,0 +1,48 @@
+//! Calls that a proxy makes for another account.
+
+use clap::Args;
+use serde_json::{Value, json};
+use taonet_chain::{Chain, Inclusion, calls};
+use taonet_wallet::Keypair;
+
+use super::{Account, Plan, failed, hex_text};
+
+/// Arguments for a call that a proxy makes for another account
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Submission options")]
+pub(super) struct ProxyArgs {
+    /// Make the call for this account, as its proxy
+    #[arg(long, alias = "proxy", value_name = "ACCOUNT")]
+    pub(super) proxy_for: Option<Account>,
+    /// Announce the call instead, for a proxy with a delay
+    #[arg(long, alias = "announce-only", requires = "proxy_for")]
+    pub(super) announce: bool,
+    /// Make a call that this proxy announced
+    #[arg(long, requires = "proxy_for", conflicts_with = "announce")]
+    pub(super) announced: bool,
+}
+
+impl ProxyArgs {
+    /// Replaces the plan's call with the proxy's call, if the arguments name an account.
+    pub(super) async fn wrapped(&self, chain: &dyn Chain, signer: &Keypair, plan: Plan) -> anyhow::Result<Plan> {
+        let Some(real) = self.proxy_for.map(Account::id) else { return Ok(plan) };
+        let Plan { call, what, mut about, found } = plan;
+        if let Value::Object(fields) = &mut about {
+            fields.insert("proxy_for".to_owned(), json!(real));
+        }
+        if self.announce {
+            let hash = chain.call_hash(&call).await.map_err(failed)?;
+            tracing::info!(hash = hex_text(&hash), "announcing a call");
+            // The events are those of the announcement.
+            let found: fn(&Inclusion) -> Value = |_| json!({});
+            let what = format!("Announce for {real}: {what}");
+            return Ok(Plan { call: calls::announce_call(real, hash), what, about, found });
+        }
+        let call = if self.announced {
+            calls::proxy_announced(signer.coldkey().into(), real, call)
+        } else {
+            calls::proxy(real, call)
+        };
+        Ok(Plan { call, what: format!("{what}, as a proxy of {real}"), about, found })
+    }
+}

@@ -1,0 +1,135 @@
+//! The `tao batch` command: several calls in one extrinsic.
+
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use anyhow::Context as _;
+use clap::Args;
+use serde_json::{Map, Value, json};
+use taonet_chain::calls;
+use taonet_primitives::counted;
+
+use super::any_call::{self, Target};
+use crate::chain::{AnyKeyArgs, JsonArguments, NamedArgument, NetworkArgs, Plan, SubmitArgs};
+use crate::context::Context;
+use crate::exit::{Classified, Failure};
+use crate::input;
+
+/// Submit several calls at once: if one fails, none has an effect
+#[derive(Debug, Args)]
+pub(crate) struct BatchArgs {
+    /// Call with its arguments, in one word: 'PALLET.NAME NAME=VALUE…' as in `tao call`, or 'PALLET.NAME {JSON}'
+    #[arg(value_name = "CALL", required_unless_present = "file", conflicts_with = "file")]
+    calls: Vec<BatchedCall>,
+    /// File with one call per line; `-` is standard input
+    #[arg(long, value_name = "FILE")]
+    file: Option<PathBuf>,
+    #[command(flatten)]
+    submit: SubmitArgs,
+    #[command(flatten)]
+    network: NetworkArgs,
+    #[command(flatten)]
+    key: AnyKeyArgs,
+}
+
+/// A call with its arguments.
+#[derive(Debug, Clone, PartialEq)]
+struct BatchedCall {
+    pallet: String,
+    name: String,
+    arguments: Map<String, Value>,
+}
+
+impl FromStr for BatchedCall {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let text = text.trim();
+        let (target, rest) = text.split_once(char::is_whitespace).unwrap_or((text, ""));
+        let Target::Call { pallet, name } = target.parse::<Target>()? else {
+            return Err("expected PALLET.NAME, such as Balances.transfer_keep_alive".to_owned());
+        };
+        let rest = rest.trim();
+        let arguments = if rest.starts_with('{') {
+            let JsonArguments(arguments) = rest.parse::<JsonArguments>()?;
+            arguments
+        } else {
+            let named: Result<Vec<_>, _> = rest.split_whitespace().map(str::parse::<NamedArgument>).collect();
+            any_call::object(&named?).map_err(|error| error.to_string())?
+        };
+        Ok(Self { pallet, name, arguments })
+    }
+}
+
+impl BatchArgs {
+    /// Returns the calls, from the command line or the file.
+    fn calls(&self) -> anyhow::Result<Vec<BatchedCall>> {
+        let Some(file) = &self.file else { return Ok(self.calls.clone()) };
+        let place = file.display();
+        let text = String::from_utf8(input::read(file)?).with_context(|| format!("{place} is not text"))?;
+        let mut calls = Vec::new();
+        for (number, line) in text.lines().map(str::trim).enumerate() {
+            if line.is_empty() || line.starts_with('#') {
+                continue;
+            }
+            let call = line
+                .parse::<BatchedCall>()
+                .map_err(|error| Classified::error(Failure::Usage, format!("{place}, line {}: {error}", number + 1)))?;
+            calls.push(call);
+        }
+        if calls.is_empty() {
+            return Err(Classified::error(Failure::Usage, format!("{place} contains no calls")));
+        }
+        Ok(calls)
+    }
+}
+
+pub(crate) fn run(args: &BatchArgs, context: &Context) -> anyhow::Result<()> {
+    let batched = args.calls()?;
+    context.block_on(async {
+        let chain = args.network.connect().await?;
+        let (mut built, mut list, mut texts) = (Vec::new(), Vec::new(), Vec::new());
+        for BatchedCall { pallet, name, arguments } in batched {
+            let named = || format!("call {} of the batch, {pallet}.{name}", built.len() + 1);
+            let (call, arguments) = any_call::build(&chain, &pallet, &name, arguments).await.with_context(named)?;
+            built.push(call);
+            texts.push(format!("{pallet}.{name} {arguments}"));
+            list.push(json!({ "call": format!("{pallet}.{name}"), "arguments": arguments }));
+        }
+        let key = args.key.unlock(&args.network, &chain)?;
+        let about = json!({ "calls": list, "signer": key.coldkey() });
+        let what = format!("Make {} at once: {}", counted(built.len(), "call"), texts.join(", "));
+        let plan = Plan::new(calls::batch_all(built), what, about);
+        args.submit.confirm_and_submit(&chain, &key, plan, context).await
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_call_is_one_word() {
+        let call = |arguments: Value| {
+            let arguments = arguments.as_object().unwrap().clone();
+            BatchedCall { pallet: "Balances".to_owned(), name: "burn".to_owned(), arguments }
+        };
+        for (text, arguments) in [
+            ("Balances.burn", json!({})),
+            (" Balances.burn  value=1tao keep_alive=true ", json!({ "value": 1_000_000_000, "keep_alive": true })),
+            (r#"Balances.burn {"value": 1, "text": "two words"}"#, json!({ "value": 1, "text": "two words" })),
+        ] {
+            assert_eq!(text.parse::<BatchedCall>(), Ok(call(arguments)), "{text}");
+        }
+        for (text, words) in [
+            ("", "PALLET"),
+            ("Balances", "expected PALLET.NAME"),
+            ("Balances.burn value", "expected NAME=VALUE"),
+            ("Balances.burn value=1 value=2", "duplicate argument value"),
+            ("Balances.burn {", "expected a JSON object"),
+        ] {
+            let error = text.parse::<BatchedCall>().unwrap_err();
+            assert!(error.contains(words), "{text}: {error}");
+        }
+    }
+}
