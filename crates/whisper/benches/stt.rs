@@ -4,6 +4,7 @@
 //! `benches/stt/compare` runs it beside faster-whisper. Reports wall-clock time, and processor time summed over all
 //! threads.
 #![allow(clippy::print_stdout, reason = "the figures are the output")]
+#![allow(clippy::indexing_slicing, reason = "slices of matrices whose sizes are set here")]
 
 use std::num::NonZeroUsize;
 use std::path::Path;
@@ -13,6 +14,7 @@ use std::time::Instant;
 use rten_gemm::{GemmExecutor, GemmInputA, GemmInputB, GemmOptions, QuantParams};
 use rten_tensor::NdTensorView;
 use serde::{Deserialize, Serialize};
+use taonet_amx::{Amx, FloatMatrix, FloatRows, Int8Matrix, Int8Rows};
 use taonet_whisper::{EngineSize, Model, Options, Transcriber, Transcription};
 
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>>;
@@ -131,7 +133,7 @@ fn encode(model: &Model, audio: &[Vec<f32>], rounds: usize) -> Result<(f64, f64)
 /// small.
 fn product_rates() -> Result<(f64, f64)> {
     let rate = |operations: usize, work: &mut dyn FnMut() -> Result<()>| -> Result<f64> {
-        const ROUNDS: usize = 20;
+        const ROUNDS: usize = 100;
         work()?;
         let before = cpu_seconds();
         for _ in 0..ROUNDS {
@@ -140,8 +142,27 @@ fn product_rates() -> Result<(f64, f64)> {
         Ok((ROUNDS * operations) as f64 / 1e9 / (cpu_seconds() - before).max(1e-9))
     };
     let (rows, width, hidden, head) = (1_500, 768, 3_072, 64);
-    let int8 = GemmExecutor::<u8, i8, i32>::new();
     let (left, right, zeros) = (vec![130_u8; rows * width], vec![3_i8; width * hidden], vec![128_u8; rows]);
+    let (queries, keys) = (vec![0.5_f32; rows * head], vec![0.25_f32; head * rows]);
+    if let Some(amx) = Amx::detect() {
+        let (right, mut packed) = (Int8Matrix::pack(amx, &right, width, 128), Int8Rows::default());
+        let mut out = vec![0_i32; rows * hidden];
+        let int8_rate = rate(2 * rows * width * hidden, &mut || {
+            packed.pack(&left, width);
+            right.multiply(&packed, 0..hidden, &mut out);
+            Ok(())
+        })?;
+        let (mut matrix, mut packed) = (FloatMatrix::new(amx), FloatRows::new(amx));
+        matrix.pack_columns(head, rows, |row| &keys[row * head..][..head]);
+        let mut scores = vec![0.0_f32; rows * rows];
+        let float_rate = rate(2 * rows * head * rows, &mut || {
+            packed.pack(rows, head, 1.0, |row| &queries[row * head..][..head]);
+            matrix.multiply(&packed, &mut scores, rows);
+            Ok(())
+        })?;
+        return Ok((int8_rate, float_rate));
+    }
+    let int8 = GemmExecutor::<u8, i8, i32>::new();
     let right = int8.prepack_b(NdTensorView::from_data([width, hidden], right.as_slice()));
     let mut out = vec![0_i32; rows * hidden];
     let int8_rate = rate(2 * rows * width * hidden, &mut || {
@@ -152,7 +173,6 @@ fn product_rates() -> Result<(f64, f64)> {
             .map_err(|error| error.to_string().into())
     })?;
     let float = GemmExecutor::<f32>::new();
-    let (queries, keys) = (vec![0.5_f32; rows * head], vec![0.25_f32; head * rows]);
     let keys = float.prepack_b(NdTensorView::from_data([head, rows], keys.as_slice()));
     let mut scores = vec![0.0_f32; rows * rows];
     let float_rate = rate(2 * rows * head * rows, &mut || {

@@ -25,7 +25,8 @@ use crate::options::Options;
 use crate::search::Search;
 use crate::transcribe::{Recording, Transcription};
 
-/// Maximum memory of the active windows of a worker, in bytes. Most windows take half as much as the longest one.
+/// Maximum memory of the active windows of a worker, in bytes, unless two windows take more. Most windows take two thirds
+/// as much as the longest one.
 const MEMORY: usize = 640 << 20;
 /// Maximum number of windows per worker: 60 rows with 5 beams.
 const MOST_WINDOWS: usize = 12;
@@ -64,7 +65,7 @@ impl EngineSize {
         let (worker, window) = (dimensions.worker_bytes(), dimensions.window_bytes().max(1));
         let at_least_one = |count| NonZeroUsize::new(count).unwrap_or(NonZeroUsize::MIN);
         let threads = at_least_one(threads.get().min(budget / (worker + window)));
-        let memory = (budget / threads).saturating_sub(worker).min(MEMORY);
+        let memory = (budget / threads).saturating_sub(worker).min(MEMORY.max(2 * window));
         Self { threads, windows: at_least_one((memory / window).min(MOST_WINDOWS)) }
     }
 }

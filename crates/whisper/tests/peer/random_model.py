@@ -26,6 +26,8 @@ LANGUAGES = (
     "tk nn mt sa lb my bo tl mg as tt haw ln ha ba jw su yue").split()
 
 parser = argparse.ArgumentParser()
+parser.add_argument("--endless", action="store_true", help=(
+    "a logit of 0 for the end of the text: each window is decoded to the maximum number of tokens"))
 parser.add_argument("out")
 parser.add_argument("--size", default="small", choices=SIZES)
 parser.add_argument("--quantization", default="float16", choices=["float32", "float16", "int8", "int8_float32"])
@@ -136,6 +138,8 @@ def fill(spec):
         feed_forward(layer.ffn)
     decoder.embeddings.weight = tensor(vocabulary_size, width, scale=0.05)
     decoder.embeddings.weight[50259:50358 + vocabulary_size - 51865] *= arguments.languages
+    if arguments.endless:
+        decoder.embeddings.weight[50257] = 0
     decoder.projection.weight = decoder.embeddings.weight
     decoder.position_encodings.encodings = tensor(448, width)
     norm(decoder.layer_norm)

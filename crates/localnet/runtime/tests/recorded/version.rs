@@ -12,9 +12,9 @@ use crate::vectors;
 
 /// The spec version, and the hashes of the metadata and of the genesis state that belong to it.
 const KNOWN: (u32, &str, &str) = (
-    1_000_007,
-    "cd50359bf89ca1bba6748ec5b1520cae0c80aa57033028c93f98881ee7d30310",
-    "ea17871be3ebde756497d77508038e3f57cf58fcfecda60346ac5aa7336e2bc8",
+    1_000_008,
+    "da0e06e997cac326a6ca92e24d2b2abb5b69446ecae9bb2311d9d6bc84c2e50e",
+    "6bcd83df6ddac715b55cea92d3c8ed340c2d30410063d99a0c4ca9a63090ff0d",
 );
 
 #[test]
