@@ -66,16 +66,17 @@ fn check_encoder(peer: &Peer, size: &str, extra: &[&str], limit: f64) {
 /// A difference in the last bit of one activation moves some integers of the next layer by one. After a dozen layers of
 /// unscaled random weights no common bits remain, and two engines differ as much as two runs of the reference on
 /// perturbed features: 1.6 %. A one-layer model verifies the arithmetic; residual weights scaled as after training
-/// verify the complete encoder.
+/// verify the complete encoder. The limits are about twice the differences on CPUs with AMX, where attention is computed
+/// with 16 bits of each factor; on others they are a third.
 #[test]
 fn the_encoder_equals_the_reference() {
     let Some(peer) = Peer::find() else { return };
     check_encoder(&peer, "micro", &["--quantization", "float32"], 2e-3);
     check_encoder(&peer, "micro", &["--quantization", "int8"], 2e-3);
-    check_encoder(&peer, "small", &["--layers", "1"], 2e-3);
-    check_encoder(&peer, "large-v3-turbo", &["--layers", "1"], 2e-3);
+    check_encoder(&peer, "small", &["--layers", "1"], 3e-3);
+    check_encoder(&peer, "large-v3-turbo", &["--layers", "1"], 6e-3);
     check_encoder(&peer, "small", &["--residual", "0.2"], 1e-2);
-    check_encoder(&peer, "small", &[], 0.0);
+    check_encoder(&peer, "small", &[], 2e-2);
 }
 
 #[test]
@@ -127,16 +128,24 @@ fn forced_logits(model: &Model, window: &[f32], prompt: &[u32], tokens: &[u32]) 
 /// Margin between the reference's two best tokens, above which rounding does not change the best one.
 const CLEAR: f32 = 0.1;
 
-/// Compares the logits of every step after the same prefix. The reference continues greedily and repeats no token: with
-/// random weights, it would otherwise repeat one token for ever, and every step would be the same.
-fn check_steps(peer: &Peer, name: &str, folder: &Path, windows: &[Vec<f32>], steps: usize) {
+/// Whether the reference's tokens may be equal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Repetition {
+    /// With random weights, nearly all tokens are then the same.
+    Allowed,
+    Forbidden,
+}
+
+/// Compares the logits of every step after the same prefix, with which the reference continues greedily.
+fn check_steps(peer: &Peer, name: &str, folder: &Path, windows: &[Vec<f32>], steps: usize, repetition: Repetition) {
     let model = Model::open(folder).unwrap();
     let special = model.vocabulary.special().clone();
     let english = model.vocabulary.language_token("en").unwrap();
     let prompt = [special.start_of_transcript, english, special.transcribe.unwrap(), special.no_timestamps];
     let paths: Vec<PathBuf> = windows.iter().enumerate().map(|(i, w)| peer.put(&format!("window{i}"), w)).collect();
     let answers = peer.ask(json!({
-        "do": "steps", "model": folder, "mel": paths, "prompt": prompt, "steps": steps, "suppress": [special.end_of_text]
+        "do": "steps", "model": folder, "mel": paths, "prompt": prompt, "steps": steps, "suppress": [special.end_of_text],
+        "distinct": repetition == Repetition::Forbidden
     }));
     let vocabulary = model.decoder.tokens();
     let (mut total, mut equal, mut clear, mut clear_and_equal) = (0, 0, 0, 0);
@@ -163,7 +172,9 @@ fn check_steps(peer: &Peer, name: &str, folder: &Path, windows: &[Vec<f32>], ste
                 difference += f64::from((ours[index] - theirs[index]).abs());
                 values += 1;
             }
-            assert!(std::mem::replace(&mut is_allowed[token], false), "{name}: token {token} is repeated");
+            if repetition == Repetition::Forbidden {
+                assert!(std::mem::replace(&mut is_allowed[token], false), "{name}: token {token} is repeated");
+            }
         }
     }
     let mean = difference / values as f64;
@@ -173,25 +184,28 @@ fn check_steps(peer: &Peer, name: &str, folder: &Path, windows: &[Vec<f32>], ste
          {mean:.5} apart"
     );
     assert_eq!(total, windows.len() * steps, "{name}: steps");
-    assert!(clear * 4 >= total, "{name}: only {clear} of {total} steps have a clear margin");
+    assert!(clear * 6 >= total, "{name}: only {clear} of {total} steps have a clear margin");
     assert!(clear_and_equal * 100 >= clear * 99, "{name}: {clear_and_equal} of {clear} clear tokens are equal");
-    assert!(equal * 4 >= total * 3, "{name}: {equal} of {total} tokens are equal");
+    let least = if repetition == Repetition::Forbidden { 75 } else { 99 };
+    assert!(equal * 100 >= total * least, "{name}: {equal} of {total} tokens are equal");
     assert!(mean < 0.05, "{name}: logits differ by {mean} on average");
 }
 
-fn check_random_steps(peer: &Peer, size: &str, extra: &[&str], count: u32, steps: usize) {
+fn check_random_steps(peer: &Peer, size: &str, extra: &[&str], count: u32, steps: usize, repetition: Repetition) {
     let folder = peer.model(size, extra);
     let mels = Model::open(&folder).unwrap().encoder.mels();
-    check_steps(peer, &format!("{size} {extra:?}"), &folder, &windows(count, mels), steps);
+    let name = format!("{size} {extra:?}, repetition {repetition:?}");
+    check_steps(peer, &name, &folder, &windows(count, mels), steps, repetition);
 }
 
 #[test]
 fn next_tokens_equal_the_reference() {
     let Some(peer) = Peer::find() else { return };
-    check_random_steps(&peer, "tiny", &[], 4, 100);
-    check_random_steps(&peer, "large-v3-turbo", &["--layers", "1"], 2, 50);
-    check_random_steps(&peer, "small", &[], 10, 200);
-    check_steps(&peer, "trained", &trained_model(), &speech_windows(1), 25);
+    check_random_steps(&peer, "tiny", &[], 4, 100, Repetition::Forbidden);
+    check_random_steps(&peer, "large-v3-turbo", &["--layers", "1"], 2, 50, Repetition::Forbidden);
+    check_random_steps(&peer, "small", &[], 10, 200, Repetition::Allowed);
+    check_random_steps(&peer, "small", &[], 5, 200, Repetition::Forbidden);
+    check_steps(&peer, "trained", &trained_model(), &speech_windows(1), 25, Repetition::Forbidden);
 }
 
 /// Computes the feature windows of every `step`th recording of vectors/speech.

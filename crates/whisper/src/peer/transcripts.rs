@@ -22,7 +22,7 @@ use crate::{EngineSize, Transcriber};
 /// maximum.
 const ROUNDING: f32 = 0.09;
 /// Maximum difference of an average log probability that rounding explains, about twice the observed maximum.
-const AVERAGE_ROUNDING: f64 = 0.01;
+const AVERAGE_ROUNDING: f64 = 0.02;
 /// Maximum difference of word times in seconds: one position of the encoder.
 const ONE_POSITION: f64 = 0.021;
 /// Maximum difference of the start of a window, in frames: word times decide where some windows end.

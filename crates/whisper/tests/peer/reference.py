@@ -75,7 +75,7 @@ def steps():
     for i, path in enumerate(request["mel"]):
         result = model.generate(
             window(model, path), [request["prompt"]], beam_size=1, max_length=2 * request["steps"], suppress_blank=False,
-            suppress_tokens=request["suppress"], no_repeat_ngram_size=1, return_logits_vocab=True, return_scores=True,
+            suppress_tokens=request["suppress"], no_repeat_ngram_size=int(request["distinct"]), return_logits_vocab=True, return_scores=True,
             return_no_speech_prob=True)[0]
         logits = np.stack([np.array(step).reshape(-1) for step in result.logits[0]]).astype(np.float32)
         logits.tofile(out(i))
