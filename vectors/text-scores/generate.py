@@ -1,9 +1,11 @@
 """Writes dialogue.json: a dialogue of the text contest and its scores, computed with Python's own random numbers,
-rounding and text. Run it with any Python 3.10 or later, without packages."""
+rounding and text. With --check it writes nothing, and fails if the file differs. Run it with any Python 3.10 or later,
+without packages."""
 
 import json
 import math
 import random
+import sys
 from pathlib import Path
 
 PAIRS = 100
@@ -144,5 +146,9 @@ def document():
 
 if __name__ == "__main__":
     made = document()
-    text = json.dumps({"document": made, "scores": scores(made)}, indent=1, ensure_ascii=False)
-    (Path(__file__).parent / "dialogue.json").write_text(text + "\n", encoding="utf-8")
+    text = json.dumps({"document": made, "scores": scores(made)}, indent=1, ensure_ascii=False) + "\n"
+    path = Path(__file__).parent / "dialogue.json"
+    if "--check" not in sys.argv:
+        path.write_text(text, encoding="utf-8")
+    elif path.read_text(encoding="utf-8") != text:
+        sys.exit(f"{path} differs: run this file without --check")
