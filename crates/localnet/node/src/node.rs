@@ -35,8 +35,9 @@ const DRAIN: Duration = Duration::from_secs(10);
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct NodeConfig {
-    /// The genesis state of a new chain, to which the clock's block time is added; [`crate::Recording::fork`] lets the
-    /// chain continue after a block of another one. An existing chain must have the same genesis state. `None` opens an existing chain with any genesis state, and never creates one.
+    /// The genesis state of a new chain, to which the clock's block time is added; with a recording of
+    /// `taonet-localnet-recording`, the chain continues after a block of another one. An existing chain must have the
+    /// same genesis state. `None` opens an existing chain with any genesis state, and never creates one.
     pub genesis: Option<Storage>,
     /// The directory of the chain; `None` keeps it in memory until shutdown.
     pub directory: Option<PathBuf>,

@@ -36,8 +36,8 @@
 //! sudo key is `//Alice`, a key that everyone knows.
 //!
 //! Uses `taonet-consensus` at every epoch, `taonet-timelock` to verify pulses and reveal what they decrypt,
-//! `taonet-shield` to decrypt calls, and `taonet-primitives`. Used by `taonet-localnet`, which produces blocks with it, and by
-//! `taonet-localnet-recording`.
+//! `taonet-shield` to decrypt calls, and `taonet-primitives`. Used by `taonet-localnet`, which produces blocks with it,
+//! and by `taonet-localnet-recording`.
 
 // FRAME's macros generate undocumentable items at the root; the modules are documented.
 #![allow(missing_docs, unreachable_pub)]
