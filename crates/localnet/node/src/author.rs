@@ -34,7 +34,6 @@ use crate::meter;
 use crate::pool::{Included, Queued, TxEvent};
 use crate::store::{Head, SnapshotError, Staged, StoreError, Target, Time};
 use build::{Addition, Left, build, stated_time};
-use import::{Executed, execute};
 
 pub(crate) use build::Applied;
 pub use build::BuildError;
@@ -139,7 +138,8 @@ pub(crate) struct Done {
     pub(crate) applied: Option<Applied>,
 }
 
-/// A command to produce blocks immediately, or to change the chain's newest block or time, with the channel on which its result is sent.
+/// A command to produce blocks immediately, or to change the chain's newest block or time, with the channel on which
+/// its result is sent.
 pub(crate) struct Command {
     pub(crate) goal: Goal,
     pub(crate) reply: oneshot::Sender<Result<Done, AuthorError>>,
@@ -346,51 +346,6 @@ impl Author {
         Ok(())
     }
 
-    /// Reverts the chain to a stored block.
-    fn rewind(&mut self, hash: H256) -> Result<(), AuthorError> {
-        match self.chain.store.state(hash)? {
-            Some((head, Some(state))) => self.revert_to(Target { head, state, time: self.time }),
-            _ => Err(StoreError::Damaged("the state of a block is missing").into()),
-        }
-    }
-
-    /// Replaces the whole chain by a block of the followed node.
-    fn restart(&mut self, start: Start) -> Result<(), AuthorError> {
-        let first = start.first()?;
-        let head = first.head().clone();
-        self.chain.restart(first)?;
-        tracing::info!(block = head.number(), left = self.tip.number(), "chain replaced by a fetched state");
-        meter::height(head.number());
-        self.tip = head;
-        self.read_time()
-    }
-
-    /// Imports and commits blocks of the followed node, up to the first one that is refused.
-    fn import(&mut self, blocks: Vec<Block>) -> Result<(), AuthorError> {
-        for block in blocks {
-            let imported = self.import_one(block);
-            if imported.is_err() || self.group.is_full() {
-                self.commit()?;
-            }
-            imported?;
-        }
-        self.commit()?;
-        self.read_time()
-    }
-
-    fn import_one(&mut self, block: Block) -> Result<(), AuthorError> {
-        let began = Instant::now();
-        let state = self.chain.store.tip(&self.tip)?;
-        let Executed { nodes, changes } = execute(&self.tip, &state, &block)?;
-        let Block { head, extrinsics } = block;
-        state.advance(head.header.state_root, &changes);
-        let staged = self.stage(&head, extrinsics, nodes);
-        let included = self.chain.pool.advance(head.clone(), &[], &[]);
-        self.group.push(staged, Waiting { block: NewBlock { head, changes }, included });
-        meter::imported(self.tip.number(), began.elapsed());
-        Ok(())
-    }
-
     /// Stages a block as the new tip.
     fn stage(&mut self, head: &Head, extrinsics: Vec<Vec<u8>>, nodes: BackendTransaction<BlakeTwo256>) -> Staged {
         self.tip = head.clone();
@@ -542,6 +497,10 @@ impl Author {
         std::mem::take(&mut self.group).drop_extrinsics();
         self.tip = self.chain.head();
         self.chain.pool.fall_back(self.tip.clone());
+        // The next block follows the newest committed one in time.
+        if let Err(error) = self.read_time() {
+            tracing::error!(%error, "cannot read the timestamp of the newest block");
+        }
     }
 
     /// Flushes to disk if [`FLUSH_EVERY`] has passed since the last flush.

@@ -1,5 +1,6 @@
 //! State shared by the RPC server and the author: the store, the pool, and the published head.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use sp_core::H256;
@@ -42,6 +43,9 @@ pub(crate) enum StateError {
     /// The block's state was pruned.
     #[error("UnknownBlock: State already discarded for {0:?}")]
     Discarded(H256),
+    /// The chain is being replaced.
+    #[error("the chain is being replaced by a fetched state; hint: retry")]
+    Restarting,
     /// Reading the store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -61,6 +65,8 @@ pub(crate) struct Chain {
     /// The node that this one follows, if any.
     pub(crate) leader: Option<Arc<Leader>>,
     head: RwLock<Head>,
+    /// Whether [`Self::restart`] is running.
+    is_restarting: AtomicBool,
     news: broadcast::Sender<Arc<News>>,
     /// Dropped after `store`, which signals the receiver that the database file is closed.
     _closed: oneshot::Sender<()>,
@@ -72,7 +78,8 @@ impl Chain {
     pub(crate) fn new(store: Store, pool: Pool, genesis: H256, head: Head) -> (Self, oneshot::Receiver<()>) {
         let (closing, closed) = oneshot::channel();
         let (head, news) = (RwLock::new(head), broadcast::channel(BACKLOG).0);
-        (Self { store, pool, genesis, leader: None, head, news, _closed: closing }, closed)
+        let is_restarting = AtomicBool::new(false);
+        (Self { store, pool, genesis, leader: None, head, is_restarting, news, _closed: closing }, closed)
     }
 
     /// Returns the newest committed block.
@@ -122,14 +129,15 @@ impl Chain {
     /// [`StoreError`]; the chain is then unchanged.
     pub(crate) fn restart(&self, first: First) -> Result<(), StoreError> {
         let head = first.head().clone();
-        // Requests wait for the new head until then, because the state of the old one is deleted.
-        let mut newest = self.head.write().unwrap_or_else(PoisonError::into_inner);
-        self.store.restart(first)?;
-        self.pool.reset(head.clone());
-        *newest = head.clone();
-        // Without subscribers the send fails, which is fine.
-        let _ = self.news.send(Arc::new(News::Reverted(head)));
-        Ok(())
+        // Writing a whole state takes seconds. Until then, requests read the old chain.
+        self.is_restarting.store(true, Ordering::SeqCst);
+        let restarted = self.store.restart(first);
+        if restarted.is_ok() {
+            self.pool.reset(head.clone());
+            self.publish_at(head.clone(), News::Reverted(head));
+        }
+        self.is_restarting.store(false, Ordering::SeqCst);
+        restarted
     }
 
     /// Returns the state after the block with this hash; without a hash, after the newest block.
@@ -141,6 +149,9 @@ impl Chain {
             }
             // The newest block may have been replaced meanwhile.
             let newest = self.head().hash;
+            if at.is_none() && newest == hash && self.is_restarting.load(Ordering::SeqCst) {
+                return Err(StateError::Restarting);
+            }
             if at.is_some() || newest == hash {
                 return Err(StateError::UnknownBlock(hash));
             }

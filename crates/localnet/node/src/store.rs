@@ -2,6 +2,8 @@
 //!
 //! A commit writes all data of its blocks (trie nodes, the list of nodes that each block made obsolete, headers,
 //! bodies, block numbers by hash) and prunes old blocks. The database therefore always ends at a complete block.
+//!
+//! Values and decoded trie nodes of the newest state stay in memory from block to block.
 
 mod file;
 mod first;
@@ -13,6 +15,7 @@ mod tests;
 mod time;
 mod values;
 
+use std::collections::HashSet;
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
@@ -20,7 +23,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use codec::{Decode, Encode};
 use redb::{
-    Builder, Database, ReadTransaction, ReadableDatabase, ReadableTable, ReadableTableMetadata, TableDefinition,
+    Builder, Database, ReadTransaction, ReadableDatabase, ReadableTable, ReadableTableMetadata, Table, TableDefinition,
     WriteTransaction, backends::InMemoryBackend,
 };
 use sp_core::H256;
@@ -30,7 +33,10 @@ use sp_state_machine::{BackendTransaction, TrieBackend, TrieBackendBuilder};
 use taonet_localnet_runtime::{Header, VERSION};
 
 use file::{Flushing, LazyFile};
-use nodes::{NODES, Node, NodeMemory, NodeName, NodeView, find, row_key};
+use nodes::{
+    MAX_RECENT, NODES, Node, NodeMemory, NodeName, NodeTables, NodeView, RECENT, birth_of, find, nodes_in, recent_row,
+    row_key,
+};
 use values::Values;
 
 pub(crate) use first::First;
@@ -43,7 +49,7 @@ pub(crate) use values::KnownState;
 const HEADERS: TableDefinition<'static, u32, &[u8]> = TableDefinition::new("headers");
 const BODIES: TableDefinition<'static, u32, &[u8]> = TableDefinition::new("bodies");
 const NUMBERS: TableDefinition<'static, &[u8; 32], u32> = TableDefinition::new("numbers");
-/// The rows of [`NODES`] that each block made obsolete.
+/// The nodes that each block made obsolete, as keys of rows in [`NODES`].
 const DEATHS: TableDefinition<'static, u32, &[u8]> = TableDefinition::new("deaths");
 const META: TableDefinition<'static, u8, u64> = TableDefinition::new("meta");
 
@@ -52,7 +58,7 @@ const FILE: &str = "chain.redb";
 /// The length of the magic bytes at the start of a database file, in bytes.
 const MARK: u64 = 9;
 /// The version of the table layout.
-const FORMAT: u64 = 1;
+const FORMAT: u64 = 2;
 const FORMAT_KEY: u8 = 0;
 const SPEC_KEY: u8 = 1;
 /// The size of the page cache in bytes; frequently used trie nodes have their own cache.
@@ -148,13 +154,24 @@ pub enum History {
 impl History {
     /// The minimum history, in blocks: a mortal extrinsic may refer to a block of this age.
     pub const MIN: u32 = 2_400;
+    /// The default history: somewhat longer than [`Self::MIN`], so that a client that counts back from a slightly old
+    /// head still finds the block.
+    const DEFAULT: u32 = Self::MIN + 100;
+
+    /// Returns the number of newest blocks whose trie nodes are in [`RECENT`].
+    fn recent(self) -> u32 {
+        // Short in unit tests, which produce few blocks.
+        let most = if cfg!(test) { 16 } else { Self::DEFAULT };
+        match self {
+            Self::Last(kept) => kept.min(most),
+            Self::Archive => most,
+        }
+    }
 }
 
 impl Default for History {
-    /// Returns a history somewhat longer than [`History::MIN`], so that a client that counts back from a slightly old
-    /// head still finds the block.
     fn default() -> Self {
-        Self::Last(Self::MIN + 100)
+        Self::Last(Self::DEFAULT)
     }
 }
 
@@ -190,6 +207,11 @@ impl Staged {
     /// Returns the size of the block's new trie nodes, in bytes.
     pub(crate) fn weight(&self) -> usize {
         self.born.iter().map(|(name, node)| name.len() + node.len()).sum()
+    }
+
+    /// Whether the block's trie nodes become one row of [`RECENT`].
+    fn has_recent_row(&self) -> bool {
+        self.born.len() <= MAX_RECENT
     }
 }
 
@@ -280,6 +302,7 @@ impl Store {
                 return Err(StoreError::Spec { found });
             }
             self.hash(0)?.ok_or(StoreError::Damaged("the genesis block is missing"))?;
+            self.load_recent()?;
             return first.map_or(Ok(()), |first| self.check_first(&first));
         }
         let first = first.ok_or_else(|| StoreError::Missing(place()))?;
@@ -288,10 +311,9 @@ impl Store {
             meta.insert(FORMAT_KEY, FORMAT)?;
             meta.insert(SPEC_KEY, u64::from(VERSION.spec_version))?;
         }
-        let number = first.head().number();
-        self.write_first(&write, first)?;
+        let staged = self.write_first(&write, first)?;
         write.commit()?;
-        self.memory().settle(number);
+        self.settle(&[staged]);
         Ok(())
     }
 
@@ -362,17 +384,15 @@ impl Store {
         let memory = self.memory();
         let read = self.database.begin_read()?;
         let Some(head) = find_head(&read, hash)? else { return Ok(None) };
-        let bodies = read.open_table(BODIES)?;
-        let newest = bodies.last()?.is_some_and(|(number, _)| number.value() == head.number());
-        let kept = bodies.get(head.number())?.is_some();
-        let state = if kept { Some(self.view(memory, &read, &head, newest)?) } else { None };
+        let kept = read.open_table(BODIES)?.get(head.number())?.is_some();
+        let state = if kept { Some(self.view(memory, &read, &head)?) } else { None };
         Ok(Some((head, state)))
     }
 
     /// Returns the state after `head`, which may be a staged block.
     pub(crate) fn tip(&self, head: &Head) -> Result<KnownState, StoreError> {
         let memory = self.memory();
-        let state = self.view(memory, &self.database.begin_read()?, head, true)?;
+        let state = self.view(memory, &self.database.begin_read()?, head)?;
         Ok(KnownState::new(state, self.values.clone()))
     }
 
@@ -383,24 +403,25 @@ impl Store {
     }
 
     /// Empties the memory after a revert.
-    fn renew_memory(&self) {
+    fn renew_memory(&self) -> Result<(), StoreError> {
         *self.memory.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(NodeMemory::new());
+        self.load_recent()
     }
 
-    fn view(
-        &self,
-        memory: Arc<NodeMemory>,
-        read: &ReadTransaction,
-        head: &Head,
-        newest: bool,
-    ) -> Result<State, StoreError> {
-        let view = NodeView {
-            database: self.database.clone(),
-            memory,
-            table: read.open_table(NODES)?,
-            at: head.number(),
-            newest,
-        };
+    /// Reads the names of all nodes in [`RECENT`].
+    fn load_recent(&self) -> Result<(), StoreError> {
+        let memory = self.memory();
+        for row in self.database.begin_read()?.open_table(RECENT)?.iter()? {
+            let (number, row) = row?;
+            let names: Vec<&[u8]> = nodes_in(row.value()).map(|node| Ok(node?.0)).collect::<Result<_, StoreError>>()?;
+            memory.add_recent(number.value(), names.into_iter());
+        }
+        Ok(())
+    }
+
+    fn view(&self, memory: Arc<NodeMemory>, read: &ReadTransaction, head: &Head) -> Result<State, StoreError> {
+        let tables = NodeTables::open(read)?;
+        let view = NodeView { database: self.database.clone(), memory, tables, at: head.number() };
         Ok(TrieBackendBuilder::new(view, *head.header.state_root()).build())
     }
 
@@ -434,13 +455,27 @@ impl Store {
     /// # Errors
     /// [`StoreError`]; the blocks then stay staged until [`Self::discard`].
     pub(crate) fn commit(&self, blocks: &[Staged]) -> Result<(), StoreError> {
-        let Some(newest) = blocks.last().map(|block| block.head.number()) else { return Ok(()) };
+        if blocks.is_empty() {
+            return Ok(());
+        }
         let write = self.database.begin_write()?;
         self.write(&write, blocks)?;
-        self.prune(&write, blocks)?;
+        let moved = self.prune(&write, blocks)?;
         write.commit()?;
-        self.memory().settle(newest);
+        self.settle(blocks);
+        self.memory().remove_recent(&moved);
         Ok(())
+    }
+
+    /// Marks the nodes of blocks as committed.
+    fn settle(&self, blocks: &[Staged]) {
+        let memory = self.memory();
+        for block in blocks.iter().filter(|block| block.has_recent_row()) {
+            memory.add_recent(block.head.number(), block.born.iter().map(|(name, _)| &**name));
+        }
+        if let Some(newest) = blocks.last() {
+            memory.settle(newest.head.number());
+        }
     }
 
     /// Discards all staged blocks.
@@ -451,6 +486,7 @@ impl Store {
     #[allow(clippy::unused_self, reason = "operates on the tables of this store")]
     fn write(&self, write: &WriteTransaction, blocks: &[Staged]) -> Result<(), StoreError> {
         let mut nodes = write.open_table(NODES)?;
+        let mut recent = write.open_table(RECENT)?;
         let mut headers = write.open_table(HEADERS)?;
         let mut bodies = write.open_table(BODIES)?;
         let mut numbers = write.open_table(NUMBERS)?;
@@ -461,12 +497,16 @@ impl Store {
             for (name, birth) in &block.dead {
                 let birth = match birth {
                     Some(birth) => Some(*birth),
-                    None => find(&nodes, name, number.saturating_sub(1))?.map(|node| node.birth),
+                    None => find(&nodes, name, number.saturating_sub(1))?.map(|(birth, _)| birth),
                 };
                 dead.extend(birth.map(|birth| row_key(name, birth)));
             }
-            for (name, bytes) in &block.born {
-                nodes.insert(row_key(name, number).as_slice(), bytes.as_slice())?;
+            if block.has_recent_row() {
+                recent.insert(number, recent_row(&block.born).as_slice())?;
+            } else {
+                for (name, bytes) in &block.born {
+                    nodes.insert(row_key(name, number).as_slice(), bytes.as_slice())?;
+                }
             }
             deaths.insert(number, dead.encode().as_slice())?;
             headers.insert(number, block.head.encode().as_slice())?;
@@ -476,27 +516,38 @@ impl Store {
         Ok(())
     }
 
-    /// Prunes the oldest blocks. The state of block `n` still needs the nodes that block `n + 1` made obsolete.
-    fn prune(&self, write: &WriteTransaction, added: &[Staged]) -> Result<(), StoreError> {
-        let History::Last(keep) = self.history else { return Ok(()) };
-        let Some(newest) = added.last().map(|block| block.head.number()) else { return Ok(()) };
-        // A named snapshot keeps the history that the chain had when it was taken.
-        let newest = named::oldest(write)?.map_or(newest, |kept| kept.min(newest));
-        let mut bodies = write.open_table(BODIES)?;
-        let oldest = bodies.first()?.map_or(0, |(number, _)| number.value());
-        let bound = (newest + 1).saturating_sub(keep);
+    /// Prunes the oldest blocks, and moves nodes that are still in use from [`RECENT`] to [`NODES`]. Returns the nodes
+    /// that were in removed rows of [`RECENT`], with the blocks that created them.
+    ///
+    /// The state of block `n` still needs the nodes that block `n + 1` made obsolete.
+    fn prune(&self, write: &WriteTransaction, added: &[Staged]) -> Result<Vec<(u32, Vec<u8>)>, StoreError> {
+        let Some(newest) = added.last().map(|block| block.head.number()) else { return Ok(Vec::new()) };
         let most = u32::try_from(added.len()).unwrap_or(u32::MAX).saturating_add(PRUNE_AHEAD);
+        let mut bodies = write.open_table(BODIES)?;
+        let mut recent = write.open_table(RECENT)?;
         let mut nodes = write.open_table(NODES)?;
         let mut headers = write.open_table(HEADERS)?;
         let mut numbers = write.open_table(NUMBERS)?;
         let mut deaths = write.open_table(DEATHS)?;
+        let oldest = bodies.first()?.map_or(0, |(number, _)| number.value());
+        let bound = match self.history {
+            // A named snapshot keeps the history that the chain had when it was taken.
+            History::Last(keep) => {
+                (named::oldest(write)?.map_or(newest, |kept| kept.min(newest)) + 1).saturating_sub(keep)
+            }
+            History::Archive => 0,
+        };
+        let mut moved = Vec::new();
         for number in oldest..bound.min(oldest.saturating_add(most)) {
             bodies.remove(number)?;
             let rows = deaths.remove(number + 1)?;
             let rows = rows.ok_or(StoreError::Damaged("a block's list of obsolete trie nodes is missing"))?;
-            let rows = Vec::<Vec<u8>>::decode(&mut rows.value())
-                .map_err(|_| StoreError::Damaged("malformed list of obsolete trie nodes"))?;
-            for row in rows {
+            let rows = HashSet::<Vec<u8>>::from_iter(
+                Vec::decode(&mut rows.value())
+                    .map_err(|_| StoreError::Damaged("malformed list of obsolete trie nodes"))?,
+            );
+            let is_recent = move_row(&mut recent, &mut nodes, number, &rows, &mut moved)?;
+            for row in rows.iter().filter(|row| !is_recent || birth_of(row) != Some(number)) {
                 nodes.remove(row.as_slice())?;
             }
             // The genesis header stays, because clients identify the chain by it.
@@ -507,7 +558,13 @@ impl Store {
             let head = decode_head(head.value())?;
             numbers.remove(&head.hash.0)?;
         }
-        Ok(())
+        // Of blocks that are kept for longer, all nodes are still in use.
+        let bound = (newest + 1).saturating_sub(self.history.recent());
+        let oldest = recent.first()?.map_or(bound, |(number, _)| number.value());
+        for number in oldest..bound.min(oldest.saturating_add(most)) {
+            move_row(&mut recent, &mut nodes, number, &HashSet::new(), &mut moved)?;
+        }
+        Ok(moved)
     }
 
     /// Makes all past and future commits durable, for shutdown.
@@ -530,8 +587,30 @@ impl Store {
 
     /// Returns the number of stored trie nodes.
     pub(crate) fn node_count(&self) -> Result<u64, StoreError> {
-        Ok(self.database.begin_read()?.open_table(NODES)?.len()?)
+        let nodes = self.database.begin_read()?.open_table(NODES)?;
+        Ok(nodes.len()?.saturating_add(self.memory().recent_count()))
     }
+}
+
+/// Moves a block's nodes from [`RECENT`] to [`NODES`], except those in `obsolete`, and adds all of them to `moved`.
+/// Returns whether the block had a row in [`RECENT`].
+fn move_row(
+    recent: &mut Table<'_, u32, &'static [u8]>,
+    nodes: &mut Table<'_, &'static [u8], &'static [u8]>,
+    number: u32,
+    obsolete: &HashSet<Vec<u8>>,
+    moved: &mut Vec<(u32, Vec<u8>)>,
+) -> Result<bool, StoreError> {
+    let Some(row) = recent.remove(number)? else { return Ok(false) };
+    for node in nodes_in(row.value()) {
+        let (name, bytes) = node?;
+        let key = row_key(name, number);
+        if !obsolete.contains(&key) {
+            nodes.insert(key.as_slice(), bytes)?;
+        }
+        moved.push((number, name.to_vec()));
+    }
+    Ok(true)
 }
 
 fn builder() -> Builder {

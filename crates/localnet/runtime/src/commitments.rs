@@ -75,6 +75,7 @@ pub mod pallet {
     use frame_system::pallet_prelude::*;
 
     use super::*;
+    use crate::call_weights::commitments as call_weights;
 
     /// The Commitments pallet.
     #[pallet::pallet]
@@ -189,7 +190,7 @@ pub mod pallet {
     impl<T: Config> Pallet<T> {
         /// Sets the commitment of the caller's hotkey, replacing the previous one.
         #[pallet::call_index(0)]
-        #[pallet::weight((subtensor::call_weight(), DispatchClass::Normal, Pays::No))]
+        #[pallet::weight((call_weights::set_commitment(), DispatchClass::Normal, Pays::No))]
         pub fn set_commitment(origin: OriginFor<T>, netuid: NetUid, info: Box<CommitmentInfo>) -> DispatchResult {
             let who = ensure_signed(origin)?;
             Self::do_set_commitment(who, netuid, *info)
@@ -197,7 +198,7 @@ pub mod pallet {
 
         /// Sets the maximum space for a neuron's commitments per epoch, in bytes.
         #[pallet::call_index(2)]
-        #[pallet::weight((subtensor::call_weight(), DispatchClass::Normal, Pays::Yes))]
+        #[pallet::weight((call_weights::set_max_space(), DispatchClass::Normal, Pays::Yes))]
         pub fn set_max_space(origin: OriginFor<T>, new_limit: u32) -> DispatchResult {
             ensure_root(origin)?;
             MaxSpace::<T>::put(new_limit);

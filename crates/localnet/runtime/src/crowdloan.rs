@@ -66,7 +66,7 @@ pub mod pallet {
     use sp_runtime::traits::Dispatchable;
 
     use super::CrowdloanInfoOf;
-    use crate::subtensor::call_weight;
+    use crate::call_weights::crowdloan as call_weights;
     use crate::types::TaoBalance;
 
     /// The Crowdloan pallet.
@@ -281,7 +281,7 @@ pub mod pallet {
         #[pallet::call_index(0)]
         #[pallet::weight({
             let inner = call.as_ref().map_or(Weight::zero(), |call| call.get_dispatch_info().call_weight);
-            (call_weight().saturating_add(inner), DispatchClass::Normal, Pays::Yes)
+            (call_weights::create().saturating_add(inner), DispatchClass::Normal, Pays::Yes)
         })]
         pub fn create(
             origin: OriginFor<T>,
@@ -298,7 +298,7 @@ pub mod pallet {
 
         /// Contributes to a crowdloan, at most the amount that remains to be raised.
         #[pallet::call_index(1)]
-        #[pallet::weight((call_weight(), DispatchClass::Normal, Pays::Yes))]
+        #[pallet::weight((call_weights::contribute(), DispatchClass::Normal, Pays::Yes))]
         pub fn contribute(
             origin: OriginFor<T>,
             #[pallet::compact] crowdloan_id: u32,
@@ -310,7 +310,7 @@ pub mod pallet {
 
         /// Withdraws the caller's contributions; the creator's deposit cannot be withdrawn.
         #[pallet::call_index(2)]
-        #[pallet::weight((call_weight(), DispatchClass::Normal, Pays::Yes))]
+        #[pallet::weight((call_weights::withdraw(), DispatchClass::Normal, Pays::Yes))]
         pub fn withdraw(origin: OriginFor<T>, #[pallet::compact] crowdloan_id: u32) -> DispatchResult {
             let who = ensure_signed(origin)?;
             Self::do_withdraw(who, crowdloan_id)
@@ -319,7 +319,7 @@ pub mod pallet {
         /// Finalizes the caller's crowdloan, whose cap is raised: pays out its TAO, or dispatches the call that spends
         /// it, with the caller's origin.
         #[pallet::call_index(3)]
-        #[pallet::weight((call_weight(), DispatchClass::Normal, Pays::Yes))]
+        #[pallet::weight((call_weights::finalize(), DispatchClass::Normal, Pays::Yes))]
         pub fn finalize(origin: OriginFor<T>, #[pallet::compact] crowdloan_id: u32) -> DispatchResult {
             let who = ensure_signed(origin.clone())?;
             Self::do_finalize(origin, &who, crowdloan_id)
@@ -327,15 +327,16 @@ pub mod pallet {
 
         /// Refunds contributors of the caller's crowdloan, except the caller. Repeat the call until all are refunded.
         #[pallet::call_index(4)]
-        #[pallet::weight((call_weight(), DispatchClass::Normal, Pays::Yes))]
-        pub fn refund(origin: OriginFor<T>, #[pallet::compact] crowdloan_id: u32) -> DispatchResult {
+        #[pallet::weight((call_weights::refund(T::RefundContributorsLimit::get()), DispatchClass::Normal, Pays::Yes))]
+        pub fn refund(origin: OriginFor<T>, #[pallet::compact] crowdloan_id: u32) -> DispatchResultWithPostInfo {
             let who = ensure_signed(origin)?;
-            Self::do_refund(&who, crowdloan_id)
+            let refunded = Self::do_refund(&who, crowdloan_id)?;
+            Ok(Some(call_weights::refund(refunded)).into())
         }
 
         /// Removes the caller's crowdloan and returns the deposit; other contributions must have been refunded.
         #[pallet::call_index(5)]
-        #[pallet::weight((call_weight(), DispatchClass::Normal, Pays::Yes))]
+        #[pallet::weight((call_weights::dissolve(), DispatchClass::Normal, Pays::Yes))]
         pub fn dissolve(origin: OriginFor<T>, #[pallet::compact] crowdloan_id: u32) -> DispatchResult {
             let who = ensure_signed(origin)?;
             Self::do_dissolve(&who, crowdloan_id)
@@ -343,7 +344,7 @@ pub mod pallet {
 
         /// Sets the minimum contribution of the caller's crowdloan.
         #[pallet::call_index(6)]
-        #[pallet::weight((call_weight(), DispatchClass::Normal, Pays::Yes))]
+        #[pallet::weight((call_weights::update_min_contribution(), DispatchClass::Normal, Pays::Yes))]
         pub fn update_min_contribution(
             origin: OriginFor<T>,
             #[pallet::compact] crowdloan_id: u32,
@@ -355,7 +356,7 @@ pub mod pallet {
 
         /// Sets the end of the caller's crowdloan.
         #[pallet::call_index(7)]
-        #[pallet::weight((call_weight(), DispatchClass::Normal, Pays::Yes))]
+        #[pallet::weight((call_weights::update_end(), DispatchClass::Normal, Pays::Yes))]
         pub fn update_end(
             origin: OriginFor<T>,
             #[pallet::compact] crowdloan_id: u32,
@@ -367,7 +368,7 @@ pub mod pallet {
 
         /// Sets the cap of the caller's crowdloan.
         #[pallet::call_index(8)]
-        #[pallet::weight((call_weight(), DispatchClass::Normal, Pays::Yes))]
+        #[pallet::weight((call_weights::update_cap(), DispatchClass::Normal, Pays::Yes))]
         pub fn update_cap(
             origin: OriginFor<T>,
             #[pallet::compact] crowdloan_id: u32,
@@ -379,7 +380,7 @@ pub mod pallet {
 
         /// Sets or removes the maximum sum of a contributor's contributions to the caller's crowdloan.
         #[pallet::call_index(9)]
-        #[pallet::weight((call_weight(), DispatchClass::Normal, Pays::Yes))]
+        #[pallet::weight((call_weights::set_max_contribution(), DispatchClass::Normal, Pays::Yes))]
         pub fn set_max_contribution(
             origin: OriginFor<T>,
             #[pallet::compact] crowdloan_id: u32,

@@ -34,10 +34,7 @@ pub mod pallet {
 
     use super::types::{BeaconConfiguration, BeaconConfigurationPayload, Pulse, PulsesPayload, Quicknet};
     use super::{KEPT_PULSES, REMOVED_AT_A_TIME};
-    use crate::subtensor::call_weight;
-
-    /// Weight of a call that verifies a pulse: about four milliseconds.
-    const VERIFICATION: Weight = Weight::from_parts(4_294_000_000, 0);
+    use crate::call_weights::drand as call_weights;
 
     /// The Drand pallet.
     #[pallet::pallet]
@@ -123,7 +120,7 @@ pub mod pallet {
         /// Stores pulses of consecutive rounds, after the latest stored round. Pulses that the beacon did not sign are
         /// ignored.
         #[pallet::call_index(0)]
-        #[pallet::weight((VERIFICATION, DispatchClass::Normal, Pays::Yes))]
+        #[pallet::weight((call_weights::write_pulse(), DispatchClass::Normal, Pays::Yes))]
         pub fn write_pulse(
             origin: OriginFor<T>,
             pulses_payload: PulsesPayload<MultiSigner, BlockNumberFor<T>>,
@@ -163,7 +160,7 @@ pub mod pallet {
 
         /// Sets the beacon.
         #[pallet::call_index(1)]
-        #[pallet::weight((call_weight(), DispatchClass::Normal, Pays::Yes))]
+        #[pallet::weight((call_weights::set_beacon_config(), DispatchClass::Normal, Pays::Yes))]
         pub fn set_beacon_config(
             origin: OriginFor<T>,
             config_payload: BeaconConfigurationPayload<MultiSigner, BlockNumberFor<T>>,
@@ -178,7 +175,7 @@ pub mod pallet {
 
         /// Sets the oldest stored round.
         #[pallet::call_index(2)]
-        #[pallet::weight((call_weight(), DispatchClass::Normal, Pays::Yes))]
+        #[pallet::weight((call_weights::set_oldest_stored_round(), DispatchClass::Normal, Pays::Yes))]
         pub fn set_oldest_stored_round(origin: OriginFor<T>, oldest_round: u64) -> DispatchResult {
             ensure_root(origin)?;
             OldestStoredRound::<T>::put(oldest_round);

@@ -19,7 +19,7 @@ use crate::types::{AlphaBalance, NetUid, TaoBalance};
 
 mod items;
 
-pub use items::{Access, Item, Items, KeyPart, METADATA_VERSION, MetadataError, items, own_items};
+pub use items::{Access, Item, Items, KeyPart, METADATA_VERSION, MetadataError, items, own_items, primitive_name};
 
 type Subtensor = Pallet<Runtime>;
 

@@ -46,6 +46,7 @@
 pub mod admin_utils;
 #[warn(missing_docs)]
 pub mod alpha_assets;
+mod call_weights;
 #[warn(missing_docs)]
 pub mod commitments;
 #[warn(missing_docs)]

@@ -35,7 +35,7 @@ pub mod pallet {
 
     use taonet_shield::{KEY_LEN, MAX_CIPHERTEXT};
 
-    use crate::subtensor::call_weight;
+    use crate::call_weights::mev_shield as call_weights;
 
     /// An ML-KEM-768 encapsulation key.
     pub type EncapsulationKey = BoundedVec<u8, ConstU32<2_048>>;
@@ -226,7 +226,7 @@ pub mod pallet {
         /// Rotates the keys and announces the author's next key. On the real chain this call is an inherent; this
         /// chain's blocks never contain it.
         #[pallet::call_index(0)]
-        #[pallet::weight((call_weight(), DispatchClass::Normal, Pays::Yes))]
+        #[pallet::weight((call_weights::announce_next_key(), DispatchClass::Normal, Pays::Yes))]
         pub fn announce_next_key(origin: OriginFor<T>, enc_key: Option<EncapsulationKey>) -> DispatchResult {
             ensure_none(origin)?;
             let author = T::BlockAuthor::get().ok_or(Error::<T>::Unreachable)?;
@@ -243,7 +243,7 @@ pub mod pallet {
 
         /// Submits an encrypted call, which is executed directly after this extrinsic.
         #[pallet::call_index(1)]
-        #[pallet::weight((call_weight(), DispatchClass::Normal, Pays::Yes))]
+        #[pallet::weight((call_weights::submit_encrypted(), DispatchClass::Normal, Pays::Yes))]
         pub fn submit_encrypted(
             origin: OriginFor<T>,
             ciphertext: BoundedVec<u8, ConstU32<MAX_CIPHERTEXT>>,
@@ -256,7 +256,7 @@ pub mod pallet {
 
         /// Stores a ciphertext. Like the real chain at this version, this chain never decrypts it.
         #[pallet::call_index(2)]
-        #[pallet::weight((Weight::from_parts(20_000_000_000, 0), DispatchClass::Normal, Pays::Yes))]
+        #[pallet::weight((call_weights::store_encrypted(), DispatchClass::Normal, Pays::Yes))]
         pub fn store_encrypted(
             origin: OriginFor<T>,
             encrypted_call: BoundedVec<u8, ConstU32<MAX_CIPHERTEXT>>,
@@ -274,7 +274,7 @@ pub mod pallet {
 
         /// Sets the maximum number of stored ciphertexts.
         #[pallet::call_index(3)]
-        #[pallet::weight((call_weight(), DispatchClass::Normal, Pays::Yes))]
+        #[pallet::weight((call_weights::set_max_pending_extrinsics_number(), DispatchClass::Normal, Pays::Yes))]
         pub fn set_max_pending_extrinsics_number(origin: OriginFor<T>, value: u32) -> DispatchResult {
             ensure_root(origin)?;
             MaxPendingExtrinsicsLimit::<T>::put(value);
@@ -284,7 +284,7 @@ pub mod pallet {
 
         /// Sets the maximum total weight of the stored calls executed in a block, in picoseconds.
         #[pallet::call_index(4)]
-        #[pallet::weight((call_weight(), DispatchClass::Normal, Pays::Yes))]
+        #[pallet::weight((call_weights::set_on_initialize_weight(), DispatchClass::Normal, Pays::Yes))]
         pub fn set_on_initialize_weight(origin: OriginFor<T>, value: u64) -> DispatchResult {
             ensure_root(origin)?;
             ensure!(value <= MAX_STORED_WEIGHT, Error::<T>::WeightExceedsAbsoluteMax);
@@ -295,7 +295,7 @@ pub mod pallet {
 
         /// Sets the lifetime of stored ciphertexts, in blocks.
         #[pallet::call_index(5)]
-        #[pallet::weight((call_weight(), DispatchClass::Normal, Pays::Yes))]
+        #[pallet::weight((call_weights::set_stored_extrinsic_lifetime(), DispatchClass::Normal, Pays::Yes))]
         pub fn set_stored_extrinsic_lifetime(origin: OriginFor<T>, value: u32) -> DispatchResult {
             ensure_root(origin)?;
             ExtrinsicLifetime::<T>::put(value);
@@ -305,7 +305,7 @@ pub mod pallet {
 
         /// Sets the maximum weight of one stored call, in picoseconds.
         #[pallet::call_index(6)]
-        #[pallet::weight((call_weight(), DispatchClass::Normal, Pays::Yes))]
+        #[pallet::weight((call_weights::set_max_extrinsic_weight(), DispatchClass::Normal, Pays::Yes))]
         pub fn set_max_extrinsic_weight(origin: OriginFor<T>, value: u64) -> DispatchResult {
             ensure_root(origin)?;
             ensure!(value <= MAX_STORED_WEIGHT, Error::<T>::WeightExceedsAbsoluteMax);

@@ -24,6 +24,11 @@ pub use payer::fee_payer;
 
 pub(crate) use filter::SMALL_TRANSFER;
 
+/// Maximum number of delegates of an account.
+pub(crate) const MAX_PROXIES: u32 = 20;
+/// Maximum number of announcements of a delegate.
+pub(crate) const MAX_PENDING: u32 = 75;
+
 /// A delegate of an account.
 #[derive(
     Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo,
@@ -69,7 +74,7 @@ pub mod pallet {
     use sp_runtime::traits::{Dispatchable, Hash as _, StaticLookup};
 
     use super::{Announcement, DepositKind, ProxyDefinition};
-    use crate::subtensor::call_weight;
+    use crate::call_weights::proxy as call_weights;
     use crate::types::TaoBalance;
 
     type AccountIdLookupOf<T> = <<T as frame_system::Config>::Lookup as StaticLookup>::Source;
@@ -274,24 +279,25 @@ pub mod pallet {
         #[pallet::call_index(0)]
         #[pallet::weight({
             let info = call.get_dispatch_info();
-            (call_weight().saturating_add(info.call_weight), DispatchClass::Normal, info.pays_fee)
+            (call_weights::proxy().saturating_add(info.call_weight), DispatchClass::Normal, info.pays_fee)
         })]
         pub fn proxy(
             origin: OriginFor<T>,
             real: AccountIdLookupOf<T>,
             force_proxy_type: Option<T::ProxyType>,
             call: Box<<T as Config>::RuntimeCall>,
-        ) -> DispatchResultWithPostInfo {
+        ) -> DispatchResult {
             let who = ensure_signed(origin)?;
             let real = T::Lookup::lookup(real)?;
             let delegate = Self::find_proxy(&real, &who, force_proxy_type)?;
             ensure!(delegate.delay == 0_u32.into(), Error::<T>::Unannounced);
-            Ok(Some(call_weight().saturating_add(Self::call_for(real, delegate.proxy_type, *call))).into())
+            Self::call_for(real, delegate.proxy_type, *call);
+            Ok(())
         }
 
         /// Adds a delegate of the caller.
         #[pallet::call_index(1)]
-        #[pallet::weight((call_weight(), DispatchClass::Normal, Pays::Yes))]
+        #[pallet::weight((call_weights::add_proxy(), DispatchClass::Normal, Pays::Yes))]
         pub fn add_proxy(
             origin: OriginFor<T>,
             delegate: AccountIdLookupOf<T>,
@@ -305,7 +311,7 @@ pub mod pallet {
 
         /// Removes a delegate of the caller.
         #[pallet::call_index(2)]
-        #[pallet::weight((call_weight(), DispatchClass::Normal, Pays::Yes))]
+        #[pallet::weight((call_weights::remove_proxy(), DispatchClass::Normal, Pays::Yes))]
         pub fn remove_proxy(
             origin: OriginFor<T>,
             delegate: AccountIdLookupOf<T>,
@@ -319,7 +325,7 @@ pub mod pallet {
 
         /// Removes all delegates of the caller. A pure proxy becomes inaccessible by this call.
         #[pallet::call_index(3)]
-        #[pallet::weight((call_weight(), DispatchClass::Normal, Pays::Yes))]
+        #[pallet::weight((call_weights::remove_proxies(), DispatchClass::Normal, Pays::Yes))]
         pub fn remove_proxies(origin: OriginFor<T>) -> DispatchResult {
             let who = ensure_signed(origin)?;
             Self::remove_all_proxy_delegates(&who);
@@ -328,7 +334,7 @@ pub mod pallet {
 
         /// Creates a pure proxy with the caller as its delegate.
         #[pallet::call_index(4)]
-        #[pallet::weight((call_weight(), DispatchClass::Normal, Pays::Yes))]
+        #[pallet::weight((call_weights::create_pure(), DispatchClass::Normal, Pays::Yes))]
         pub fn create_pure(
             origin: OriginFor<T>,
             proxy_type: T::ProxyType,
@@ -342,7 +348,7 @@ pub mod pallet {
         /// Removes the caller, a pure proxy, and returns the deposit to its creator. All access to the account, and to
         /// its balance, is lost.
         #[pallet::call_index(5)]
-        #[pallet::weight((call_weight(), DispatchClass::Normal, Pays::Yes))]
+        #[pallet::weight((call_weights::kill_pure(), DispatchClass::Normal, Pays::Yes))]
         pub fn kill_pure(
             origin: OriginFor<T>,
             spawner: AccountIdLookupOf<T>,
@@ -358,7 +364,7 @@ pub mod pallet {
 
         /// Announces a call that the caller, a delegate, will make for an account.
         #[pallet::call_index(6)]
-        #[pallet::weight((call_weight(), DispatchClass::Normal, Pays::Yes))]
+        #[pallet::weight((call_weights::announce(), DispatchClass::Normal, Pays::Yes))]
         pub fn announce(origin: OriginFor<T>, real: AccountIdLookupOf<T>, call_hash: T::Hash) -> DispatchResult {
             let who = ensure_signed(origin)?;
             let real = T::Lookup::lookup(real)?;
@@ -367,7 +373,7 @@ pub mod pallet {
 
         /// Withdraws the caller's announcements of a call.
         #[pallet::call_index(7)]
-        #[pallet::weight((call_weight(), DispatchClass::Normal, Pays::Yes))]
+        #[pallet::weight((call_weights::remove_announcement(), DispatchClass::Normal, Pays::Yes))]
         pub fn remove_announcement(
             origin: OriginFor<T>,
             real: AccountIdLookupOf<T>,
@@ -380,7 +386,7 @@ pub mod pallet {
 
         /// Rejects a delegate's announcements of a call for the caller.
         #[pallet::call_index(8)]
-        #[pallet::weight((call_weight(), DispatchClass::Normal, Pays::Yes))]
+        #[pallet::weight((call_weights::reject_announcement(), DispatchClass::Normal, Pays::Yes))]
         pub fn reject_announcement(
             origin: OriginFor<T>,
             delegate: AccountIdLookupOf<T>,
@@ -395,7 +401,7 @@ pub mod pallet {
         #[pallet::call_index(9)]
         #[pallet::weight({
             let info = call.get_dispatch_info();
-            (call_weight().saturating_add(info.call_weight), DispatchClass::Normal)
+            (call_weights::proxy_announced().saturating_add(info.call_weight), DispatchClass::Normal)
         })]
         pub fn proxy_announced(
             origin: OriginFor<T>,
@@ -403,19 +409,20 @@ pub mod pallet {
             real: AccountIdLookupOf<T>,
             force_proxy_type: Option<T::ProxyType>,
             call: Box<<T as Config>::RuntimeCall>,
-        ) -> DispatchResultWithPostInfo {
+        ) -> DispatchResult {
             ensure_signed(origin)?;
             let delegate = T::Lookup::lookup(delegate)?;
             let real = T::Lookup::lookup(real)?;
             let found = Self::find_proxy(&real, &delegate, force_proxy_type)?;
             let call_hash = T::Hashing::hash_of(&call);
             Self::take_due_announcement(&delegate, &real, call_hash, found.delay)?;
-            Ok(Some(call_weight().saturating_add(Self::call_for(real, found.proxy_type, *call))).into())
+            Self::call_for(real, found.proxy_type, *call);
+            Ok(())
         }
 
         /// Adjusts the caller's deposits to the current deposits per item; free of charge if one changes.
         #[pallet::call_index(10)]
-        #[pallet::weight((call_weight(), DispatchClass::Normal, Pays::Yes))]
+        #[pallet::weight((call_weights::poke_deposit(), DispatchClass::Normal, Pays::Yes))]
         pub fn poke_deposit(origin: OriginFor<T>) -> DispatchResultWithPostInfo {
             let who = ensure_signed(origin)?;
             let changed = [Self::poke_proxies(&who)?, Self::poke_announcements(&who)?];
@@ -424,7 +431,7 @@ pub mod pallet {
 
         /// Sets whether the caller pays the fees of a delegate's calls for it.
         #[pallet::call_index(11)]
-        #[pallet::weight((call_weight(), DispatchClass::Normal, Pays::Yes))]
+        #[pallet::weight((call_weights::set_real_pays_fee(), DispatchClass::Normal, Pays::Yes))]
         pub fn set_real_pays_fee(
             origin: OriginFor<T>,
             delegate: AccountIdLookupOf<T>,
@@ -444,13 +451,8 @@ pub mod pallet {
     }
 
     impl<T: Config> Pallet<T> {
-        /// Makes a call for an account, restricted to what the proxy type allows, and returns the call's weight.
-        pub(super) fn call_for(
-            real: T::AccountId,
-            proxy_type: T::ProxyType,
-            call: <T as Config>::RuntimeCall,
-        ) -> Weight {
-            let info = call.get_dispatch_info();
+        /// Makes a call for an account, restricted to what the proxy type allows.
+        pub(super) fn call_for(real: T::AccountId, proxy_type: T::ProxyType, call: <T as Config>::RuntimeCall) {
             let mut origin: T::RuntimeOrigin = frame_system::RawOrigin::Signed(real.clone()).into();
             origin.add_filter(move |call: &<T as frame_system::Config>::RuntimeCall| {
                 let call = <T as Config>::RuntimeCall::from_ref(call);
@@ -466,12 +468,9 @@ pub mod pallet {
                 };
                 !escalates && proxy_type.filter(call)
             });
-            let outcome = call.dispatch(origin);
-            let weight = frame_support::dispatch::extract_actual_weight(&outcome, &info);
-            let result = outcome.map(|_| ()).map_err(|failed| failed.error);
+            let result = call.dispatch(origin).map(|_| ()).map_err(|failed| failed.error);
             LastCallResult::<T>::insert(real, result);
             Self::deposit_event(Event::ProxyExecuted { result });
-            weight
         }
     }
 }

@@ -3,12 +3,13 @@
 use codec::Decode;
 use frame_support::traits::{ConstBool, ConstU8, ConstU16, ConstU32, ConstU64, Get, InsideBoth};
 use frame_support::weights::Weight;
-use frame_support::weights::constants::WEIGHT_REF_TIME_PER_SECOND;
+use frame_support::weights::constants::{RocksDbWeight, WEIGHT_REF_TIME_PER_SECOND};
 use frame_support::{PalletId, derive_impl, parameter_types};
 use sp_runtime::traits::{BlakeTwo256, IdentifyAccount, Verify};
 use sp_runtime::{MultiAddress, Perbill, generic};
 use sp_version::{RuntimeVersion, runtime_version};
 
+use crate::call_weights::sdk;
 use crate::extensions::{
     ChargeFee, CheckNonce, CheckShieldedTxValidity, DrandPriority, SubtensorTransactionExtension,
     SudoTransactionExtension,
@@ -81,7 +82,7 @@ pub const VERSION: RuntimeVersion = RuntimeVersion {
     spec_name: std::borrow::Cow::Borrowed("node-subtensor"),
     impl_name: std::borrow::Cow::Borrowed("taonet-localnet"),
     authoring_version: 1,
-    spec_version: 1_000_008,
+    spec_version: 1_000_010,
     impl_version: 1,
     apis: RUNTIME_API_VERSIONS,
     transaction_version: 1,
@@ -144,13 +145,15 @@ impl frame_system::Config for Runtime {
     type SS58Prefix = SS58Prefix;
     type MaxConsumers = ConstU32<16>;
     type PreInherents = dev::SetStorage;
+    type DbWeight = RocksDbWeight;
+    type ExtensionsWeightInfo = sdk::Extensions;
 }
 
 impl pallet_timestamp::Config for Runtime {
     type Moment = u64;
     type OnTimestampSet = Aura;
     type MinimumPeriod = ConstU64<0>;
-    type WeightInfo = ();
+    type WeightInfo = sdk::Timestamp;
 }
 
 impl pallet_aura::Config for Runtime {
@@ -185,14 +188,14 @@ impl pallet_transaction_payment::Config for Runtime {
     type WeightToFee = fees::ComputingTime;
     type LengthToFee = frame_support::weights::IdentityFee<Balance>;
     type FeeMultiplierUpdate = ();
-    type WeightInfo = ();
+    type WeightInfo = sdk::Extensions;
 }
 
 impl pallet_utility::Config for Runtime {
     type RuntimeEvent = RuntimeEvent;
     type RuntimeCall = RuntimeCall;
     type PalletsOrigin = OriginCaller;
-    type WeightInfo = ();
+    type WeightInfo = sdk::Utility;
 }
 
 impl pallet_sudo::Config for Runtime {

@@ -24,6 +24,7 @@ mod emission;
 mod epoch;
 pub(crate) mod epoch_schedule;
 mod evm;
+mod flows;
 mod genesis;
 mod identity;
 mod keys;
@@ -133,7 +134,7 @@ pub mod pallet {
     use sp_core::{H160, H256, ecdsa};
     use sp_runtime::{AccountId32, PerU16, Percent};
     use std::collections::{BTreeMap, BTreeSet};
-    use substrate_fixed::types::{I64F64, I96F32, U64F64};
+    use substrate_fixed::types::{I64F64, I96F32, U64F64, U96F32};
 
     use super::defaults::{
         ConstMechId, ConstPerU16, ConstTao, ConstU64F64, DefaultAccount, DefaultAlphaSigmoidSteepness,
@@ -145,6 +146,7 @@ pub mod pallet {
         PrometheusInfo, RateLimitKey, RecycleOrBurnEnum, RootClaimTypeEnum, SafeFloat, SubnetIdentityV3, SubnetLease,
     };
     use super::{MAX_COLLATERAL_HOTKEYS, MAX_COMMIT_LEN, MAX_UIDS_OF_EVM_ADDRESS};
+    use crate::call_weights::subtensor as call_weights;
     use crate::types::{AlphaBalance, MechId, NetUid, NetUidStorageIndex, TaoBalance};
     use crate::{alpha_assets, drand, swap};
 
@@ -200,10 +202,5 @@ pub mod pallet {
             Self::check_thresholds();
             Weight::zero()
         }
-    }
-
-    /// Returns the weight of a call, from which its fee is derived.
-    pub(crate) const fn call_weight() -> Weight {
-        Weight::from_parts(50_000_000, 0)
     }
 }

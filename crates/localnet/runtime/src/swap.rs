@@ -34,6 +34,7 @@ pub mod pallet {
     use sp_runtime::Perquintill;
 
     use super::Subnets;
+    use crate::call_weights::swap as call_weights;
     use crate::types::NetUid;
 
     /// The Swap pallet.
@@ -166,7 +167,7 @@ pub mod pallet {
         /// Sets the fee of trades in a subnet's pool, in parts of 65 535. Only root and the subnet's owner may call
         /// this.
         #[pallet::call_index(0)]
-        #[pallet::weight((Weight::from_parts(10_000_000, 0), DispatchClass::Normal, Pays::Yes))]
+        #[pallet::weight((call_weights::set_fee_rate(), DispatchClass::Normal, Pays::Yes))]
         pub fn set_fee_rate(origin: OriginFor<T>, netuid: NetUid, rate: u16) -> DispatchResult {
             if let Some(account) = ensure_signed_or_root(origin)? {
                 ensure!(T::Subnets::is_owner(netuid, &account), DispatchError::BadOrigin);
@@ -180,7 +181,7 @@ pub mod pallet {
 
         /// Fails with `Deprecated`, as on the real chain: only the protocol provides liquidity.
         #[pallet::call_index(1)]
-        #[pallet::weight((Weight::from_parts(15_000_000, 0), DispatchClass::Normal, Pays::Yes))]
+        #[pallet::weight((call_weights::deprecated(), DispatchClass::Normal, Pays::Yes))]
         pub fn add_liquidity(
             _origin: OriginFor<T>,
             _hotkey: T::AccountId,
@@ -194,7 +195,7 @@ pub mod pallet {
 
         /// Fails with `Deprecated`, as on the real chain: only the protocol provides liquidity.
         #[pallet::call_index(2)]
-        #[pallet::weight((Weight::from_parts(15_000_000, 0), DispatchClass::Normal, Pays::Yes))]
+        #[pallet::weight((call_weights::deprecated(), DispatchClass::Normal, Pays::Yes))]
         pub fn remove_liquidity(
             _origin: OriginFor<T>,
             _hotkey: T::AccountId,
@@ -206,7 +207,7 @@ pub mod pallet {
 
         /// Fails with `Deprecated`, as on the real chain: only the protocol provides liquidity.
         #[pallet::call_index(3)]
-        #[pallet::weight((Weight::from_parts(15_000_000, 0), DispatchClass::Normal, Pays::Yes))]
+        #[pallet::weight((call_weights::deprecated(), DispatchClass::Normal, Pays::Yes))]
         pub fn modify_position(
             _origin: OriginFor<T>,
             _hotkey: T::AccountId,
@@ -219,14 +220,14 @@ pub mod pallet {
 
         /// Fails with `Deprecated`, as on the real chain: only the protocol provides liquidity.
         #[pallet::call_index(4)]
-        #[pallet::weight((Weight::from_parts(15_000_000, 0), DispatchClass::Normal, Pays::Yes))]
+        #[pallet::weight((call_weights::deprecated(), DispatchClass::Normal, Pays::Yes))]
         pub fn toggle_user_liquidity(_origin: OriginFor<T>, _netuid: NetUid, _enable: bool) -> DispatchResult {
             Err(Error::<T>::Deprecated.into())
         }
 
         /// Fails with `Deprecated`, as on the real chain: only the protocol provides liquidity.
         #[pallet::call_index(5)]
-        #[pallet::weight((Weight::from_parts(15_000_000, 0), DispatchClass::Normal, Pays::Yes))]
+        #[pallet::weight((call_weights::deprecated(), DispatchClass::Normal, Pays::Yes))]
         pub fn disable_lp(_origin: OriginFor<T>) -> DispatchResult {
             Err(Error::<T>::Deprecated.into())
         }

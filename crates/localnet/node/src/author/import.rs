@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;
+use std::time::Instant;
 
 use codec::Encode;
 use sp_core::H256;
@@ -12,8 +13,11 @@ use sp_state_machine::BackendTransaction;
 use taonet_localnet_runtime::Header;
 use taonet_localnet_runtime::dev::StorageEntry;
 
+use super::{Author, AuthorError, Waiting};
+use crate::chain::NewBlock;
 use crate::execute::{CallError, Overlay, call, call_as};
-use crate::store::{First, Head, KnownState};
+use crate::meter;
+use crate::store::{First, Head, KnownState, StoreError, Target};
 
 /// Why a block of another node was refused.
 #[derive(Debug, thiserror::Error)]
@@ -91,7 +95,7 @@ pub(crate) struct Block {
 
 impl Block {
     /// Returns the error for a part of the block's header that differs from the result on this node.
-    pub(super) fn differs(&self, part: &'static str, given: &impl Debug, own: &impl Debug) -> ImportError {
+    fn differs(&self, part: &'static str, given: &impl Debug, own: &impl Debug) -> ImportError {
         let (given, own) = (format!("{given:?}"), format!("{own:?}"));
         ImportError::Differs { number: self.head.number(), hash: self.head.hash, part, given, own }
     }
@@ -117,17 +121,68 @@ impl Start {
     }
 }
 
+impl Author {
+    /// Reverts the chain to a stored block.
+    pub(super) fn rewind(&mut self, hash: H256) -> Result<(), AuthorError> {
+        match self.chain.store.state(hash)? {
+            Some((head, Some(state))) => self.revert_to(Target { head, state, time: self.time }),
+            _ => Err(StoreError::Damaged("the state of a block is missing").into()),
+        }
+    }
+
+    /// Replaces the whole chain by a block of the followed node.
+    pub(super) fn restart(&mut self, start: Start) -> Result<(), AuthorError> {
+        let first = start.first()?;
+        let head = first.head().clone();
+        self.chain.restart(first)?;
+        tracing::info!(block = head.number(), left = self.tip.number(), "chain replaced by a fetched state");
+        meter::height(head.number());
+        self.tip = head;
+        self.read_time()
+    }
+
+    /// Imports and commits blocks of the followed node, up to the first one that is refused.
+    pub(super) fn import(&mut self, blocks: Vec<Block>) -> Result<(), AuthorError> {
+        let mut imported = Ok(());
+        for block in blocks {
+            imported = self.import_one(block);
+            if imported.is_err() {
+                break;
+            }
+            if self.group.is_full() {
+                self.commit()?;
+            }
+        }
+        self.commit()?;
+        self.read_time()?;
+        imported
+    }
+
+    fn import_one(&mut self, block: Block) -> Result<(), AuthorError> {
+        let began = Instant::now();
+        let state = self.chain.store.tip(&self.tip)?;
+        let Executed { nodes, changes } = execute(&self.tip, &state, &block)?;
+        let Block { head, extrinsics } = block;
+        state.advance(head.header.state_root, &changes);
+        let staged = self.stage(&head, extrinsics, nodes);
+        let included = self.chain.pool.advance(head.clone(), &[], &[]);
+        self.group.push(staged, Waiting { block: NewBlock { head, changes }, included });
+        meter::imported(self.tip.number(), began.elapsed());
+        Ok(())
+    }
+}
+
 /// The effect of an imported block.
-pub(super) struct Executed {
-    pub(super) nodes: BackendTransaction<BlakeTwo256>,
-    pub(super) changes: Vec<StorageEntry>,
+struct Executed {
+    nodes: BackendTransaction<BlakeTwo256>,
+    changes: Vec<StorageEntry>,
 }
 
 /// Executes a block on the state of its parent.
 ///
 /// # Errors
 /// [`ImportError`] if the block does not follow `parent`, is invalid, or its result differs from its header.
-pub(super) fn execute(parent: &Head, state: &KnownState, block: &Block) -> Result<Executed, ImportError> {
+fn execute(parent: &Head, state: &KnownState, block: &Block) -> Result<Executed, ImportError> {
     let (hash, header, number) = (block.head.hash, &block.head.header, block.head.number());
     if *header.parent_hash() != parent.hash || number != parent.number().saturating_add(1) {
         return Err(ImportError::Parent { number, hash, parent: *header.parent_hash(), newest: parent.hash });

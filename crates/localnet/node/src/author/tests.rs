@@ -1,4 +1,5 @@
 use std::io;
+use std::sync::Mutex;
 use std::sync::atomic::AtomicUsize;
 
 use redb::StorageBackend;
@@ -9,7 +10,7 @@ use taonet_localnet_runtime::genesis;
 use super::*;
 use crate::chain::News;
 use crate::pool::{Pool, PoolLimits};
-use crate::store::{History, Store};
+use crate::store::{First, History, Store};
 
 pub(super) fn author() -> Author {
     author_on(Store::open(None, Some(genesis::genesis(&[]).unwrap()), History::Archive).unwrap())
@@ -95,12 +96,16 @@ fn blocks_are_the_same_in_groups_and_one_by_one() {
     }
 }
 
-/// A storage backend that counts flushes to disk, and whose writes fail while the disk is full.
+/// A storage backend that counts flushes to disk, and whose writes fail while the disk is full, and wait while another
+/// thread holds the gate.
 #[derive(Debug, Default)]
 struct Disk {
     file: InMemoryBackend,
     flushes: Arc<AtomicUsize>,
     full: Arc<AtomicBool>,
+    gate: Arc<Mutex<()>>,
+    /// Whether a write has waited at the gate.
+    waiting: Arc<AtomicBool>,
 }
 
 impl StorageBackend for Disk {
@@ -125,6 +130,10 @@ impl StorageBackend for Disk {
         if self.full.load(Ordering::SeqCst) {
             return Err(io::ErrorKind::StorageFull.into());
         }
+        if self.gate.try_lock().is_err() {
+            self.waiting.store(true, Ordering::SeqCst);
+            drop(self.gate.lock());
+        }
         self.file.write(offset, data)
     }
 }
@@ -135,7 +144,7 @@ fn blocks_that_cannot_be_written_are_not_announced_nor_built_on() {
     let full = disk.full.clone();
     let mut author = author_on(Store::on(disk, genesis::genesis(&[]).unwrap()));
     author.make(1).unwrap();
-    let first = author.tip.clone();
+    let (first, stated) = (author.tip.clone(), author.stated);
     let (_, mut news) = author.chain.follow();
     full.store(true, Ordering::SeqCst);
     // One group fails while the next is built.
@@ -143,6 +152,29 @@ fn blocks_that_cannot_be_written_are_not_announced_nor_built_on() {
     assert!(news.try_recv().is_err());
     assert!(author.group.is_empty());
     assert_eq!((&author.tip, author.chain.head(), author.chain.pool.tip()), (&first, first.clone(), first.clone()));
+    assert_eq!(author.stated, stated);
+}
+
+#[test]
+fn the_newest_block_is_served_while_the_chain_is_replaced() {
+    let disk = Disk::default();
+    let (gate, waiting) = (disk.gate.clone(), disk.waiting.clone());
+    let author = author_on(Store::on(disk, genesis::genesis(&[]).unwrap()));
+    let (chain, first) = (author.chain.clone(), First::of_genesis(genesis::genesis(&[]).unwrap()));
+    let held = gate.lock().unwrap();
+    let restart = std::thread::spawn(move || chain.restart(first).unwrap());
+    while !waiting.load(Ordering::SeqCst) {
+        std::thread::yield_now();
+    }
+    let (chain, (sender, receiver)) = (author.chain.clone(), std::sync::mpsc::channel());
+    let reader = std::thread::spawn(move || sender.send(chain.head()).is_ok());
+    let head = receiver.recv_timeout(Duration::from_mins(1));
+    drop(held);
+    assert_eq!(head.unwrap(), author.tip);
+    assert!(reader.join().unwrap());
+    restart.join().unwrap();
+    assert_eq!(author.chain.head(), author.tip);
+    assert!(author.chain.state(None).is_ok());
 }
 
 #[test]

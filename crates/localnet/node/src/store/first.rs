@@ -11,8 +11,8 @@ use taonet_localnet_runtime::Header;
 use taonet_localnet_runtime::genesis::{block_number, set_genesis_hash};
 
 use super::named::SNAPSHOTS;
-use super::nodes::NODES;
-use super::{BODIES, DEATHS, HEADERS, Head, META, NUMBERS, Store, StoreError};
+use super::nodes::{NODES, RECENT};
+use super::{BODIES, DEATHS, HEADERS, Head, META, NUMBERS, Staged, Store, StoreError};
 
 /// Key of the flag of chains that follow another node.
 const FOLLOWER_KEY: u8 = 4;
@@ -75,8 +75,8 @@ impl First {
 }
 
 impl Store {
-    /// Writes the first block into empty tables.
-    pub(super) fn write_first(&self, write: &WriteTransaction, first: First) -> Result<(), StoreError> {
+    /// Writes the first block into empty tables, and returns it.
+    pub(super) fn write_first(&self, write: &WriteTransaction, first: First) -> Result<Staged, StoreError> {
         let First { genesis, head, extrinsics, nodes, is_follower } = first;
         if is_follower {
             write.open_table(META)?.insert(FOLLOWER_KEY, 1)?;
@@ -84,8 +84,10 @@ impl Store {
         // In a fork, as if the blocks after the genesis block were pruned.
         write.open_table(HEADERS)?.insert(0, genesis.encode().as_slice())?;
         write.open_table(NUMBERS)?.insert(&genesis.hash.0, 0)?;
-        let staged = self.stage(head, extrinsics, nodes);
-        self.write(write, &[staged])
+        let staged = [self.stage(head, extrinsics, nodes)];
+        self.write(write, &staged)?;
+        let [staged] = staged;
+        Ok(staged)
     }
 
     /// Replaces all blocks, states and named snapshots with a first block, in one transaction. No block may be staged.
@@ -99,10 +101,10 @@ impl Store {
         write.delete_table(NUMBERS)?;
         write.delete_table(DEATHS)?;
         write.delete_table(NODES)?;
+        write.delete_table(RECENT)?;
         write.delete_table(SNAPSHOTS)?;
-        let written = self.write_first(&write, first).and_then(|()| Ok(write.commit()?));
-        self.renew_memory();
-        written
+        let written = self.write_first(&write, first).and_then(|_| Ok(write.commit()?));
+        written.and(self.renew_memory())
     }
 
     /// Whether the chain follows another node.

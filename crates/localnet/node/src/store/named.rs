@@ -9,7 +9,7 @@ use codec::{Decode, Encode};
 use redb::{ReadOnlyTable, ReadableDatabase, ReadableTable, TableDefinition, TableError, WriteTransaction};
 use sp_core::H256;
 
-use super::nodes::{NODES, birth_of};
+use super::nodes::{NODES, RECENT, birth_of};
 use super::time::{self, Time};
 use super::{BODIES, DEATHS, HEADERS, Head, META, NUMBERS, SnapshotError, State, Store, StoreError, decode_head};
 
@@ -148,12 +148,12 @@ impl Store {
         }
         write.open_table(BODIES)?.retain_in::<u32, _>(later(), |_, _| false)?;
         write.open_table(DEATHS)?.retain_in::<u32, _>(later(), |_, _| false)?;
+        write.open_table(RECENT)?.retain_in::<u32, _>(later(), |_, _| false)?;
         write.open_table(NODES)?.retain(|key, _| birth_of(key).is_none_or(|birth| birth <= number))?;
         write.open_table(SNAPSHOTS)?.retain(|_, row| Row::read(row).is_ok_and(|row| row.number <= number))?;
         time::write(&mut write.open_table(META)?, time)?;
         write.commit()?;
-        self.renew_memory();
-        Ok(())
+        self.renew_memory()
     }
 }
 

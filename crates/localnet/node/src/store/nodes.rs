@@ -1,24 +1,34 @@
 //! Trie nodes: their rows on disk, staged nodes in memory, and lookups by the trie.
 //!
-//! The trie identifies a node by its position (a prefix of storage keys) and its hash. A row's key starts with the
-//! position and the block that created the node, so that the versions of a position are adjacent and consecutive blocks
-//! write to the same few pages. A state reads the newest version created at or before its block.
+//! The trie identifies a node by its position (a prefix of storage keys) and its hash. The nodes that a recent block
+//! created are one row of [`RECENT`], because writing a row for each takes most of the time of an empty block, and most
+//! of them are obsolete after the next block. Later, the others move to [`NODES`]. There, a row's key starts with the
+//! position and the block that created the node, so that the versions of a position are adjacent. A state reads the
+//! newest version created at or before its block.
 
 use std::collections::HashMap;
+use std::hash::BuildHasher as _;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
+use codec::{Compact, Decode as _, Encode as _};
+use foldhash::fast::RandomState;
 use hash_db::Prefix;
 use lru::LruCache;
-use redb::{Database, ReadOnlyTable, ReadableDatabase, ReadableTable, TableDefinition};
+use redb::{Database, ReadOnlyTable, ReadTransaction, ReadableDatabase, ReadableTable, TableDefinition};
 use sp_core::H256;
 use sp_runtime::traits::BlakeTwo256;
 use sp_state_machine::{DBValue, TrieBackendStorage};
 
 use super::StoreError;
 
-/// The table of nodes, keyed by [`row_key`].
+/// The table of single nodes, keyed by [`row_key`].
 pub(crate) const NODES: TableDefinition<'static, &[u8], &[u8]> = TableDefinition::new("nodes");
+/// The nodes of recent blocks, keyed by the number of the block that created them; see [`nodes_in`].
+pub(crate) const RECENT: TableDefinition<'static, u32, &[u8]> = TableDefinition::new("recent");
 
+/// Maximum number of nodes in a row of [`RECENT`], which a lookup searches from its start. Larger blocks, such as the
+/// genesis block, have only rows in [`NODES`].
+pub(crate) const MAX_RECENT: usize = 4_096;
 /// The size of the node cache in bytes.
 const CACHE_BYTES: usize = 32 << 20;
 /// The overhead of a cache entry in bytes.
@@ -29,7 +39,7 @@ const TAG: usize = 8;
 /// Identifier of a node as in the trie's own memory databases: the prefix, then 32 bytes of hash.
 pub(crate) type NodeName = Arc<[u8]>;
 
-/// A node and the block that created it.
+/// A staged node and the block that created it.
 #[derive(Debug, Clone)]
 pub(crate) struct Node {
     pub(crate) birth: u32,
@@ -66,12 +76,12 @@ pub(crate) fn birth_of(key: &[u8]) -> Option<u32> {
     rest.last_chunk::<4>().map(|bytes| u32::from_be_bytes(*bytes))
 }
 
-/// Returns the newest version of a node visible at block `at`.
+/// Returns the newest version of a node in [`NODES`] visible at block `at`, with the block that created it.
 pub(crate) fn find(
     table: &impl ReadableTable<&'static [u8], &'static [u8]>,
     name: &[u8],
     at: u32,
-) -> Result<Option<Node>, StoreError> {
+) -> Result<Option<(u32, DBValue)>, StoreError> {
     let (prefix, hash) = name.split_at(name.len().saturating_sub(32));
     let tag = hash.get(..TAG).unwrap_or(hash);
     let first = position(prefix, 0);
@@ -81,25 +91,55 @@ pub(crate) fn find(
         let (key, value) = row?;
         let Some(birth) = birth_of(key.value()) else { continue };
         if key.value().ends_with(tag) {
-            return Ok(Some(Node { birth, bytes: Arc::new(value.value().to_vec()) }));
+            return Ok(Some((birth, value.value().to_vec())));
         }
     }
     Ok(None)
 }
 
-/// Trie nodes in memory: staged ones, and a cache of recently used ones.
+/// Encodes a row of [`RECENT`]: name and bytes of each node, with their lengths.
+pub(crate) fn recent_row(nodes: &[(NodeName, Arc<DBValue>)]) -> Vec<u8> {
+    let mut row = Vec::with_capacity(nodes.iter().map(|(name, bytes)| name.len() + bytes.len() + 8).sum());
+    for (name, bytes) in nodes {
+        (&**name, bytes.as_slice()).encode_to(&mut row);
+    }
+    row
+}
+
+/// Returns the names and bytes of the nodes in a row of [`RECENT`].
+pub(crate) fn nodes_in(mut row: &[u8]) -> impl Iterator<Item = Result<(&[u8], &[u8]), StoreError>> {
+    std::iter::from_fn(move || {
+        let node = (!row.is_empty()).then(|| Some((sized(&mut row)?, sized(&mut row)?)))?;
+        if node.is_none() {
+            row = &[];
+        }
+        Some(node.ok_or(StoreError::Damaged("malformed list of a block's trie nodes")))
+    })
+}
+
+fn sized<'a>(row: &mut &'a [u8]) -> Option<&'a [u8]> {
+    let Compact(length) = Compact::<u32>::decode(row).ok()?;
+    let (bytes, rest) = row.split_at_checked(length as usize)?;
+    *row = rest;
+    Some(bytes)
+}
+
+/// Trie nodes in memory: staged ones, a cache of recently read ones, and the blocks of those in [`RECENT`].
 pub(crate) struct NodeMemory {
-    staged: RwLock<HashMap<NodeName, Node>>,
+    staged: RwLock<HashMap<NodeName, Node, RandomState>>,
+    /// The blocks that created the nodes in [`RECENT`], by the hash of the name.
+    births: RwLock<HashMap<u64, u32, RandomState>>,
     cache: Mutex<NodeCache>,
+    hasher: RandomState,
 }
 
 struct NodeCache {
-    nodes: LruCache<NodeName, Node>,
+    nodes: LruCache<NodeName, Arc<DBValue>, RandomState>,
     bytes: usize,
 }
 
 impl NodeCache {
-    fn put(&mut self, name: NodeName, node: Node) {
+    fn put(&mut self, name: NodeName, node: Arc<DBValue>) {
         self.bytes += weight(&name, &node);
         if let Some((name, node)) = self.nodes.push(name, node) {
             self.bytes = self.bytes.saturating_sub(weight(&name, &node));
@@ -111,32 +151,39 @@ impl NodeCache {
     }
 }
 
-fn weight(name: &NodeName, node: &Node) -> usize {
-    name.len() + node.bytes.len() + ENTRY_OVERHEAD
+fn weight(name: &NodeName, node: &DBValue) -> usize {
+    name.len() + node.len() + ENTRY_OVERHEAD
 }
 
 impl NodeMemory {
     pub(crate) fn new() -> Self {
-        let cache = NodeCache { nodes: LruCache::unbounded(), bytes: 0 };
-        Self { staged: RwLock::default(), cache: Mutex::new(cache) }
+        let cache = NodeCache { nodes: LruCache::unbounded_with_hasher(RandomState::default()), bytes: 0 };
+        Self {
+            staged: RwLock::default(),
+            births: RwLock::default(),
+            cache: Mutex::new(cache),
+            hasher: RandomState::default(),
+        }
     }
 
-    fn get(&self, name: &[u8]) -> Option<Node> {
-        let staged = self.staged.read().unwrap_or_else(PoisonError::into_inner).get(name).cloned();
+    fn get(&self, name: &[u8]) -> Option<Arc<DBValue>> {
+        let staged = self.staged.read().unwrap_or_else(PoisonError::into_inner);
+        let staged = staged.get(name).map(|node| node.bytes.clone());
         staged.or_else(|| self.cache.lock().unwrap_or_else(PoisonError::into_inner).nodes.get(name).cloned())
     }
 
-    fn remember(&self, name: NodeName, node: Node) {
+    fn remember(&self, name: NodeName, node: Arc<DBValue>) {
         self.cache.lock().unwrap_or_else(PoisonError::into_inner).put(name, node);
     }
 
-    /// Returns the block that created a node, if the node is in memory.
+    /// Returns the block that created a staged node or one in [`RECENT`].
     pub(crate) fn birth(&self, name: &[u8]) -> Option<u32> {
         let staged = self.staged.read().unwrap_or_else(PoisonError::into_inner).get(name).map(|node| node.birth);
-        staged.or_else(|| {
-            let cache = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
-            cache.nodes.peek(name).map(|node| node.birth)
-        })
+        staged.or_else(|| self.recent_birth(name))
+    }
+
+    fn recent_birth(&self, name: &[u8]) -> Option<u32> {
+        self.births.read().unwrap_or_else(PoisonError::into_inner).get(&self.hasher.hash_one(name)).copied()
     }
 
     /// Stages a node of an uncommitted block.
@@ -144,18 +191,80 @@ impl NodeMemory {
         self.staged.write().unwrap_or_else(PoisonError::into_inner).insert(name, node);
     }
 
-    /// Marks the staged nodes of the blocks up to `newest` as committed, and moves them to the cache.
-    pub(crate) fn settle(&self, newest: u32) {
-        let mut staged = self.staged.write().unwrap_or_else(PoisonError::into_inner);
-        let mut cache = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
-        for (name, node) in staged.extract_if(|_, node| node.birth <= newest) {
-            cache.put(name, node);
+    /// Adds the names of nodes in the row of block `birth` in [`RECENT`].
+    pub(crate) fn add_recent<'a>(&self, birth: u32, names: impl Iterator<Item = &'a [u8]>) {
+        let mut births = self.births.write().unwrap_or_else(PoisonError::into_inner);
+        births.extend(names.map(|name| (self.hasher.hash_one(name), birth)));
+    }
+
+    /// Removes the names of nodes of which the row in [`RECENT`] was removed, each with its block.
+    pub(crate) fn remove_recent(&self, names: &[(u32, Vec<u8>)]) {
+        let mut births = self.births.write().unwrap_or_else(PoisonError::into_inner);
+        for (birth, name) in names {
+            let name = self.hasher.hash_one(name.as_slice());
+            // Another block may have created the node again since.
+            if births.get(&name) == Some(birth) {
+                births.remove(&name);
+            }
         }
+    }
+
+    /// Returns the number of nodes in [`RECENT`] with different names.
+    pub(crate) fn recent_count(&self) -> u64 {
+        self.births.read().unwrap_or_else(PoisonError::into_inner).len() as u64
+    }
+
+    /// Forgets the staged nodes of the blocks up to `newest`, which are committed.
+    pub(crate) fn settle(&self, newest: u32) {
+        self.staged.write().unwrap_or_else(PoisonError::into_inner).retain(|_, node| node.birth > newest);
     }
 
     /// Discards the staged nodes.
     pub(crate) fn discard(&self) {
         self.staged.write().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+}
+
+/// The tables of nodes as of one read transaction.
+pub(crate) struct NodeTables {
+    nodes: ReadOnlyTable<&'static [u8], &'static [u8]>,
+    recent: ReadOnlyTable<u32, &'static [u8]>,
+}
+
+impl NodeTables {
+    pub(crate) fn open(read: &ReadTransaction) -> Result<Self, StoreError> {
+        Ok(Self { nodes: read.open_table(NODES)?, recent: read.open_table(RECENT)? })
+    }
+
+    /// Returns a node, given the block in whose row of [`RECENT`] it may be.
+    fn find(&self, name: &[u8], birth: Option<u32>, at: u32) -> Result<Option<DBValue>, StoreError> {
+        if let Some(birth) = birth
+            && let Some(node) = self.find_recent(name, birth)?
+        {
+            return Ok(Some(node));
+        }
+        Ok(find(&self.nodes, name, at)?.map(|(_, node)| node))
+    }
+
+    fn find_recent(&self, name: &[u8], birth: u32) -> Result<Option<DBValue>, StoreError> {
+        let Some(row) = self.recent.get(birth)? else { return Ok(None) };
+        for node in nodes_in(row.value()) {
+            let (found, bytes) = node?;
+            if found == name {
+                return Ok(Some(bytes.to_vec()));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Searches all rows of [`RECENT`] up to block `at` for a node.
+    fn search(&self, name: &[u8], at: u32) -> Result<Option<DBValue>, StoreError> {
+        for row in self.recent.range(..=at)?.rev() {
+            if let Some(node) = self.find_recent(name, row?.0.value())? {
+                return Ok(Some(node));
+            }
+        }
+        Ok(None)
     }
 }
 
@@ -165,20 +274,22 @@ impl NodeMemory {
 pub(crate) struct NodeView {
     pub(crate) database: Arc<Database>,
     pub(crate) memory: Arc<NodeMemory>,
-    pub(crate) table: ReadOnlyTable<&'static [u8], &'static [u8]>,
+    pub(crate) tables: NodeTables,
     pub(crate) at: u32,
-    /// Whether to cache nodes that are read: only for the newest state, since marking a node as obsolete requires the
-    /// number of the block that created it.
-    pub(crate) newest: bool,
 }
 
 impl NodeView {
-    fn read(&self, name: &[u8]) -> Result<Option<Node>, StoreError> {
-        if let Some(node) = find(&self.table, name, self.at)? {
+    fn read(&self, name: &[u8]) -> Result<Option<DBValue>, StoreError> {
+        if let Some(node) = self.tables.find(name, self.memory.recent_birth(name), self.at)? {
             return Ok(Some(node));
         }
-        // A staged node can be committed, and leave memory, after this view was created.
-        find(&self.database.begin_read()?.open_table(NODES)?, name, self.at)
+        // Since this view was created, a staged node can be committed and leave memory, and the row of a recent node
+        // can be removed.
+        let tables = NodeTables::open(&self.database.begin_read()?)?;
+        match tables.find(name, self.memory.recent_birth(name), self.at)? {
+            Some(node) => Ok(Some(node)),
+            None => self.tables.search(name, self.at),
+        }
     }
 }
 
@@ -186,12 +297,12 @@ impl TrieBackendStorage<BlakeTwo256> for NodeView {
     fn get(&self, hash: &H256, prefix: Prefix<'_>) -> Result<Option<DBValue>, String> {
         let name = name_of(hash, prefix);
         if let Some(node) = self.memory.get(&name) {
-            return Ok(Some(DBValue::clone(&node.bytes)));
+            return Ok(Some(DBValue::clone(&node)));
         }
-        let Some(node) = self.read(&name).map_err(|error| error.to_string())? else { return Ok(None) };
-        if self.newest {
-            self.memory.remember(name.into(), node.clone());
+        let node = self.read(&name).map_err(|error| error.to_string())?;
+        if let Some(node) = &node {
+            self.memory.remember(name.into(), Arc::new(node.clone()));
         }
-        Ok(Some(DBValue::clone(&node.bytes)))
+        Ok(node)
     }
 }

@@ -14,7 +14,7 @@ use redb::{
     Database, Key, ReadTransaction, ReadableDatabase, ReadableTable, ReadableTableMetadata, TableDefinition, Value,
 };
 
-use super::nodes::NODES;
+use super::nodes::{NODES, RECENT};
 use super::{BODIES, DEATHS, FILE, FORMAT, HEADERS, META, NUMBERS, Store, StoreError, builder};
 
 const MAGIC: [u8; 8] = *b"TAOCHAIN";
@@ -177,6 +177,7 @@ impl Store {
         dump_table(&read, NUMBERS, &mut out)?;
         dump_table(&read, DEATHS, &mut out)?;
         dump_table(&read, NODES, &mut out)?;
+        dump_table(&read, RECENT, &mut out)?;
         let hash = out.hash.finalize();
         out.inner.write_all(&hash)?;
         out.inner.into_inner().map_err(io::IntoInnerError::into_error)?.sync_all()?;
@@ -248,6 +249,7 @@ fn load_into(partial: &Path, input: BufReader<File>, name: &Path) -> Result<(), 
         load_table(&database, NUMBERS, &mut input)?;
         load_table(&database, DEATHS, &mut input)?;
         load_table(&database, NODES, &mut input)?;
+        load_table(&database, RECENT, &mut input)?;
         let mut stated = Vec::new();
         (&mut input.inner).take(33).read_to_end(&mut stated)?;
         Ok(stated)

@@ -68,8 +68,21 @@ fn pairs(store: &Store, head: &Head) -> Vec<(Vec<u8>, Vec<u8>)> {
     state.unwrap().pairs(sp_state_machine::IterArgs::default()).unwrap().map(Result::unwrap).collect()
 }
 
+/// Returns the rows of all stored nodes, also those in rows of recent blocks.
+fn stored(store: &Store) -> BTreeSet<Vec<u8>> {
+    let read = store.database.begin_read().unwrap();
+    let nodes = read.open_table(NODES).unwrap();
+    let mut rows: BTreeSet<_> = nodes.iter().unwrap().map(|row| row.unwrap().0.value().to_vec()).collect();
+    for row in read.open_table(RECENT).unwrap().iter().unwrap() {
+        let (number, row) = row.unwrap();
+        rows.extend(nodes_in(row.value()).map(|node| row_key(node.unwrap().0, number.value())));
+    }
+    rows
+}
+
 /// Returns the rows of all nodes that are reachable from the retained states.
 fn reachable(store: &Store) -> BTreeSet<Vec<u8>> {
+    let stored = stored(store);
     let kept: Vec<u32> = {
         let bodies = store.database.begin_read().unwrap().open_table(BODIES).unwrap();
         bodies.iter().unwrap().map(|row| row.unwrap().0.value()).collect()
@@ -84,12 +97,12 @@ fn reachable(store: &Store) -> BTreeSet<Vec<u8>> {
         };
         let whole: MemoryState<BlakeTwo256> = (values, StateVersion::V1).into();
         assert_eq!(whole.root(), head.header.state_root(), "block {number}");
-        let table = store.database.begin_read().unwrap().open_table(NODES).unwrap();
         for (name, (_, references)) in whole.into_storage().drain() {
             if references > 0 && name.len() >= 32 {
-                let node =
-                    find(&table, &name, number).unwrap().unwrap_or_else(|| panic!("block {number} lacks a node"));
-                rows.insert(row_key(&name, node.birth));
+                let tag = row_key(&name, 0).split_off(row_key(&name, 0).len() - 8);
+                let mut visible = stored.range(row_key(&name, 0)..row_key(&name, number + 1)).rev();
+                let row = visible.find(|row| row.ends_with(&tag) && row.len() == row_key(&name, 0).len());
+                rows.insert(row.unwrap_or_else(|| panic!("block {number} lacks a node")).clone());
             }
         }
     }
@@ -103,12 +116,34 @@ fn pruning_leaves_what_the_kept_states_reach_and_nothing_else() {
         let head = grow(&store, 300, sizes);
         assert_eq!(store.oldest().unwrap(), head.number() - 19);
         let reached = reachable(&store);
-        let table = store.database.begin_read().unwrap().open_table(NODES).unwrap();
-        let stored: BTreeSet<_> = table.iter().unwrap().map(|row| row.unwrap().0.value().to_vec()).collect();
+        let stored = stored(&store);
         assert_eq!(stored.difference(&reached).count(), 0, "unreachable nodes");
         assert_eq!(reached.difference(&stored).count(), 0);
-        assert_eq!(store.node_count().unwrap(), reached.len() as u64);
     }
+}
+
+#[test]
+fn only_recent_blocks_have_rows_of_nodes() {
+    for (history, expected) in [(History::Last(5), 5), (History::Last(40), 16), (History::Archive, 16)] {
+        let store = Store::open(None, Some(genesis()), history).unwrap();
+        let head = grow(&store, 60, &[7, 1]);
+        let rows = store.database.begin_read().unwrap().open_table(RECENT).unwrap();
+        let numbers: Vec<u32> = rows.iter().unwrap().map(|row| row.unwrap().0.value()).collect();
+        assert_eq!(numbers, (head.number() + 1 - expected..=head.number()).collect::<Vec<_>>());
+        assert_eq!(stored(&store), reachable(&store));
+    }
+}
+
+#[test]
+fn a_malformed_row_of_nodes_is_an_error() {
+    let row = recent_row(&[(NodeName::from(&b"name"[..]), Arc::new(vec![7; 100]))]);
+    let nodes: Vec<_> = nodes_in(&row).map(Result::unwrap).collect();
+    assert_eq!(nodes, [(&b"name"[..], &[7; 100][..])]);
+    for length in 1..row.len() {
+        let found: Vec<_> = nodes_in(&row[..length]).map(|node| node.is_ok()).collect();
+        assert_eq!(found, [false], "{length}");
+    }
+    assert_eq!(nodes_in(&[]).count(), 0);
 }
 
 #[test]
@@ -156,7 +191,7 @@ fn a_reverted_store_is_as_it_was() {
     for sizes in [&[1][..], &[7, 1, 30]] {
         let store = Store::open(None, Some(genesis()), History::Last(20)).unwrap();
         let head = grow(&store, 100, sizes);
-        let (oldest, nodes, before) = (store.oldest().unwrap(), store.node_count().unwrap(), pairs(&store, &head));
+        let (oldest, nodes, before) = (store.oldest().unwrap(), stored(&store), pairs(&store, &head));
         store.take("here").unwrap();
         for _ in 0..2 {
             let later = grow(&store, 150, sizes);
@@ -168,7 +203,7 @@ fn a_reverted_store_is_as_it_was() {
             store.revert(&target, time).unwrap();
             assert_eq!(store.time().unwrap(), Time::default());
             assert_eq!(store.head().unwrap(), head);
-            assert_eq!((store.oldest().unwrap(), store.node_count().unwrap()), (oldest, nodes));
+            assert_eq!((store.oldest().unwrap(), stored(&store)), (oldest, nodes.clone()));
             assert_eq!(pairs(&store, &head), before);
             assert!(store.header(later.hash).unwrap().is_none());
             assert!(store.hash(head.number() + 1).unwrap().is_none());
@@ -179,7 +214,7 @@ fn a_reverted_store_is_as_it_was() {
         store.forget("here").unwrap();
         let head = grow(&store, 300, sizes);
         assert_eq!(store.oldest().unwrap(), head.number() - 19);
-        assert_eq!(store.node_count().unwrap(), reachable(&store).len() as u64);
+        assert_eq!(stored(&store), reachable(&store));
     }
 }
 
@@ -197,7 +232,7 @@ fn a_view_of_reverted_blocks_does_not_mislead_later_blocks() {
     store.forget("here").unwrap();
     let head = grow(&store, 100, &[1]);
     assert_eq!(store.oldest().unwrap(), head.number() - 19);
-    assert_eq!(store.node_count().unwrap(), reachable(&store).len() as u64);
+    assert_eq!(stored(&store), reachable(&store));
 }
 
 #[test]
@@ -322,11 +357,7 @@ fn a_chain_begins_anew_with_another_block() {
     let newest = grow(&store, 10, &[2, 3]);
     assert_eq!(newest.number(), 17);
     let reached = reachable(&store);
-    let stored: BTreeSet<_> = {
-        let table = store.database.begin_read().unwrap().open_table(NODES).unwrap();
-        table.iter().unwrap().map(|row| row.unwrap().0.value().to_vec()).collect()
-    };
-    assert_eq!(stored, reached, "nodes of the earlier chain");
+    assert_eq!(stored(&store), reached, "nodes of the earlier chain");
     let kept = pairs(&store, &newest);
     drop(store);
     let store = Store::open(Some(directory.path()), None, History::Archive).unwrap();

@@ -1,9 +1,10 @@
-//! Values of the newest state in memory: blocks and the transaction pool read mostly the same items again, and reading
-//! one from the trie takes several nodes.
+//! Values and the trie of the newest state in memory: blocks and the transaction pool read mostly the same items again,
+//! and reading one from the trie takes several nodes. Consecutive blocks change mostly the same paths of the trie.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
+use foldhash::fast::RandomState;
 use sp_core::H256;
 use sp_core::storage::{ChildInfo, StateVersion};
 use sp_runtime::traits::BlakeTwo256;
@@ -13,6 +14,7 @@ use sp_state_machine::{
 };
 use sp_trie::MerkleValue;
 use taonet_localnet_runtime::dev::StorageEntry;
+use taonet_localnet_trie::Tree;
 
 use super::State;
 
@@ -20,6 +22,8 @@ use super::State;
 const MAX_BYTES: usize = 16 << 20;
 /// Maximum number of positions whose next key is known.
 const MAX_POSITIONS: usize = 1_000;
+/// Maximum number of decoded trie nodes; beyond it they are read again.
+const MAX_NODES: usize = 65_536;
 
 type Outcome<T> = Result<T, DefaultError>;
 type TrieKeys = <State as Backend<BlakeTwo256>>::RawIter;
@@ -27,9 +31,11 @@ type TrieKeys = <State as Backend<BlakeTwo256>>::RawIter;
 /// Values of one state.
 #[derive(Debug, Default)]
 pub(crate) struct Values {
-    root: H256,
+    tree: Tree,
+    /// The trie after the changes whose root was computed last. They may be those of the next block.
+    candidate: Option<Tree>,
     /// The items that were read; `None` for keys without a value.
-    items: HashMap<StorageKey, Option<StorageValue>>,
+    items: HashMap<StorageKey, Option<StorageValue>, RandomState>,
     /// The size of `items` in bytes.
     bytes: usize,
     /// The first key after a position.
@@ -39,15 +45,25 @@ pub(crate) struct Values {
 impl Values {
     /// Applies the changes of the block after the state with root `parent`. Values of another state are discarded.
     fn advance(&mut self, parent: H256, root: H256, changes: &[StorageEntry]) {
-        if self.root != parent {
-            *self = Self { root, ..Self::default() };
+        let tree = self.candidate.take().filter(|tree| tree.root() == root).unwrap_or_else(|| Tree::new(root));
+        if self.tree.root() != parent {
+            *self = Self { tree, ..Self::default() };
             return;
         }
-        self.root = root;
+        self.tree = tree;
         for (key, value) in changes {
             self.change(key, value.as_ref());
             self.forget_positions(key, value.is_some());
         }
+    }
+
+    /// Remembers the trie of a state that may be the next one.
+    fn propose(&mut self, tree: Tree) {
+        let few = tree.loaded() <= MAX_NODES;
+        if !few {
+            self.tree = Tree::new(self.tree.root());
+        }
+        self.candidate = few.then_some(tree);
     }
 
     /// Forgets the positions whose first key changes when a key appears or disappears.
@@ -128,12 +144,12 @@ impl KnownState {
     /// Returns the values, unless they are those of another state.
     fn values(&self) -> Option<RwLockReadGuard<'_, Values>> {
         let values = self.values.read().unwrap_or_else(PoisonError::into_inner);
-        (values.root == *self.state.root()).then_some(values)
+        (values.tree.root() == *self.state.root()).then_some(values)
     }
 
     fn values_mut(&self) -> Option<RwLockWriteGuard<'_, Values>> {
         let values = self.values.write().unwrap_or_else(PoisonError::into_inner);
-        (values.root == *self.state.root()).then_some(values)
+        (values.tree.root() == *self.state.root()).then_some(values)
     }
 
     /// Returns the value of a key, if it is known.
@@ -155,6 +171,24 @@ impl KnownState {
                 .values()
                 .is_some_and(|values| values.items.get(key).is_some_and(|item| item.as_deref() == Some(value))),
             None => matches!(self.storage(key), Ok(None)),
+        }
+    }
+
+    /// Computes the root after changes with the trie in memory, unless it is that of another state.
+    fn changed(&self, delta: &[(&[u8], Option<&[u8]>)]) -> Option<(H256, BackendTransaction<BlakeTwo256>)> {
+        let tree = self.values()?.tree.clone();
+        match tree.changed(delta.iter().copied(), self.state.backend_storage()) {
+            Ok((tree, nodes)) => {
+                let root = tree.root();
+                if let Some(mut values) = self.values_mut() {
+                    values.propose(tree);
+                }
+                Some((root, nodes))
+            }
+            Err(error) => {
+                tracing::error!(%error, "the trie in memory failed");
+                None
+            }
         }
     }
 }
@@ -201,13 +235,20 @@ impl Backend<BlakeTwo256> for KnownState {
         Ok(Keys(if empty { TrieKeys::default() } else { self.state.raw_iter(args)? }))
     }
 
-    // Without changes that have no effect: the root is the same, and the trie reads no nodes for them.
     fn storage_root<'b>(
         &self,
         delta: impl Iterator<Item = (&'b [u8], Option<&'b [u8]>)>,
         state_version: StateVersion,
     ) -> (H256, BackendTransaction<BlakeTwo256>) {
-        self.state.storage_root(delta.filter(|(key, value)| !self.has(key, *value)), state_version)
+        let delta: Vec<_> = delta.collect();
+        if state_version == StateVersion::V1
+            && let Some(changed) = self.changed(&delta)
+        {
+            return changed;
+        }
+        // Without changes that have no effect: the root is the same, and the trie reads no nodes for them.
+        let delta = delta.into_iter().filter(|(key, value)| !self.has(key, *value));
+        self.state.storage_root(delta, state_version)
     }
 
     fn storage_hash(&self, key: &[u8]) -> Outcome<Option<H256>> {

@@ -174,7 +174,13 @@ fn values<'a, V: Decode>(pairs: &'a [(Vec<u8>, Vec<u8>)], pallet: &str, item: &s
     pairs.iter().filter_map(|(key, value)| Some((rest(key)?, V::decode(&mut value.as_slice()).unwrap()))).collect()
 }
 
-/// Checks that every rao is on an account or in a pool, and that no subnet has more stake than alpha.
+/// Sums up the values of a map whose last key is this netuid.
+fn on_subnet(values: &[(&[u8], u64)], netuid: &[u8]) -> u64 {
+    values.iter().filter(|(key, _)| key.ends_with(netuid)).map(|(_, amount)| amount).sum()
+}
+
+/// Checks that every rao is on an account or in a pool, and that the stakes and the alpha of each subnet add up to their
+/// totals.
 fn check_sums(pairs: &[(Vec<u8>, Vec<u8>)]) {
     let sum = |pallet, item| values::<u64>(pairs, pallet, item).iter().map(|(_, amount)| amount).sum::<u64>();
     let accounts = values::<AccountInfo<u32, AccountData<u64>>>(pairs, "System", "Account");
@@ -183,12 +189,21 @@ fn check_sums(pairs: &[(Vec<u8>, Vec<u8>)]) {
     let pools = sum("SubtensorModule", "SubnetTAO");
     assert_eq!(sum("SubtensorModule", "TotalStake"), pools);
     assert_eq!(sum("SubtensorModule", "TotalIssuance"), held + pools);
-    let issued = values::<u64>(pairs, "SubtensorModule", "SubnetAlphaOut");
-    let staked = values::<u64>(pairs, "SubtensorModule", "TotalHotkeyAlpha");
-    assert!(!issued.is_empty() && !staked.is_empty());
-    for (netuid, issued) in issued {
-        let on_subnet = staked.iter().filter(|(key, _)| key.ends_with(netuid)).map(|(_, alpha)| alpha);
-        assert!(on_subnet.sum::<u64>() <= issued, "subnet {netuid:?}");
+    let alpha = |pallet, item| values::<u64>(pairs, pallet, item);
+    let outside = alpha("SubtensorModule", "SubnetAlphaOut");
+    let inside = alpha("SubtensorModule", "SubnetAlphaIn");
+    let issued = alpha("AlphaAssets", "TotalAlphaIssuance");
+    let staked = alpha("SubtensorModule", "TotalHotkeyAlpha");
+    let total_staked = alpha("SubtensorModule", "TotalAlphaStaked");
+    assert!(!outside.is_empty() && !staked.is_empty());
+    for (netuid, outside) in outside {
+        let stake = on_subnet(&staked, netuid);
+        assert!(stake <= outside, "subnet {netuid:?}");
+        assert_eq!(on_subnet(&total_staked, netuid), stake, "subnet {netuid:?}");
+        // Root has no alpha of its own.
+        if *netuid != [0, 0] {
+            assert_eq!(on_subnet(&issued, netuid), outside + on_subnet(&inside, netuid), "subnet {netuid:?}");
+        }
     }
 }
 

@@ -7,6 +7,7 @@ use sp_runtime::PerU16;
 use substrate_fixed::types::{I64F64, I96F32, U64F64};
 
 use super::authority::{owner, owner_if, root, root_of};
+use crate::call_weights::admin_utils as call_weights;
 use crate::subtensor::epoch_schedule::OWNER_TEMPOS;
 use crate::subtensor::rate_limits::LimitedAction;
 use crate::subtensor::types::{ConsensusMode, Hyperparameter, RecycleOrBurnEnum};
@@ -367,16 +368,16 @@ pallet_of_calls! {
         by owner(netuid, Hyperparameter::RecycleOrBurn) {
         subtensor::RecycleOrBurn::<T>::insert(netuid, recycle_or_burn);
     }
-    /// Sets the TAO flow below which a subnet receives no emission; stored for clients: emission follows prices.
+    /// Sets the TAO flow below which a subnet receives no emission; stored for clients: emission does not follow flows.
     81: sudo_set_tao_flow_cutoff(flow_cutoff: I64F64) by root() {
         subtensor::TaoFlowCutoff::<T>::put(flow_cutoff);
     }
-    /// Sets the exponent applied to TAO flows, within `1..=2`; stored for clients: emission follows prices.
+    /// Sets the exponent applied to TAO flows, within `1..=2`; stored for clients: emission does not follow flows.
     82: sudo_set_tao_flow_normalization_exponent(exponent: U64F64) by root() {
         ensure!((U64F64::from_num(1)..=U64F64::from_num(2)).contains(&exponent), Error::<T>::InvalidValue);
         subtensor::FlowNormExponent::<T>::put(exponent);
     }
-    /// Sets the smoothing factor of TAO flows; stored for clients: emission follows prices.
+    /// Sets the smoothing factor of TAO flows; stored for clients: emission does not follow flows.
     83: sudo_set_tao_flow_smoothing_factor(smoothing_factor: u64) by root() {
         subtensor::FlowEmaSmoothingFactor::<T>::put(smoothing_factor);
     }
@@ -419,7 +420,7 @@ pallet_of_calls! {
         emit::<T>(SubtensorEvent::BurnIncreaseMultSet { netuid, burn_increase_mult });
         Self::deposit_event(Event::BurnIncreaseMultSet { netuid, burn_increase_mult });
     }
-    /// Sets whether TAO flows are measured net of outflows; stored for clients: emission follows prices.
+    /// Sets whether TAO flows are measured net of protocol flows; stored for clients: emission does not follow flows.
     91: sudo_set_net_tao_flow_enabled(enabled: bool) by root() {
         subtensor::NetTaoFlowEnabled::<T>::put(enabled);
     }
@@ -475,19 +476,18 @@ pallet_of_calls! {
         subtensor::CollateralDrainRatio::<T>::insert(netuid, drain_ratio);
         Self::deposit_event(Event::CollateralDrainRatioSet { netuid, drain_ratio });
     }
-    /// Sets the fraction of demand of the subnets above the emission bar, between 0 and 1; stored for clients: emission
-    /// has no bar.
+    /// Sets the sum of the shares at and above the emission bar, between 0 and 1. It applies if the bar's rank is 0.
     100: sudo_set_emission_bar_quantile(quantile: U64F64) by root() {
         let is_fraction = quantile > U64F64::from_num(0) && quantile < U64F64::from_num(1);
         ensure!(is_fraction, Error::<T>::InvalidValue);
         subtensor::EmissionBarQuantile::<T>::put(quantile);
     }
-    /// Sets the steepness of the emission bar, within `1..=8`; stored for clients: emission has no bar.
+    /// Sets the steepness of the emission gate, within `1..=8`.
     101: sudo_set_emission_gate_exponent(exponent: U64F64) by root() {
         ensure!((U64F64::from_num(1)..=U64F64::from_num(8)).contains(&exponent), Error::<T>::InvalidValue);
         subtensor::EmissionGateExponent::<T>::put(exponent);
     }
-    /// Sets the number of subnets above the emission bar; stored for clients: emission has no bar.
+    /// Sets the rank of the share that becomes the emission bar; with 0, the quantile determines the bar.
     102: sudo_set_emission_bar_rank(rank: u16) by root() {
         subtensor::EmissionBarRank::<T>::put(rank);
     }

@@ -150,7 +150,7 @@ macro_rules! pallet_of_calls {
                 $(
                     $(#[$doc])*
                     #[pallet::call_index($index)]
-                    #[pallet::weight((subtensor::call_weight(), class($index), Pays::Yes))]
+                    #[pallet::weight((call_weights::$name(), class($index), Pays::Yes))]
                     pub fn $name(origin: OriginFor<T>, $($argument: $type),*) -> DispatchResult {
                         $authority($($of)*).carry_out::<T>(origin, || {
                             $($change)*

@@ -101,7 +101,8 @@ impl<T: Config> Pallet<T> {
         Ok(())
     }
 
-    pub(super) fn do_refund(who: &T::AccountId, crowdloan_id: u32) -> DispatchResult {
+    /// Refunds contributors of a crowdloan, as many as one call may, and returns their number.
+    pub(super) fn do_refund(who: &T::AccountId, crowdloan_id: u32) -> Result<u32, DispatchError> {
         let mut crowdloan = Self::open_crowdloan_of(who, crowdloan_id)?;
         let limit = T::RefundContributorsLimit::get() as usize;
         let others = || Contributions::<T>::iter_prefix(crowdloan_id).filter(|(other, _)| other != who);
@@ -109,6 +110,7 @@ impl<T: Config> Pallet<T> {
         let mut refunded: Vec<_> = others().take(limit.saturating_add(1)).collect();
         let some_remain = refunded.len() > limit;
         refunded.truncate(limit);
+        let count = refunded.len() as u32;
         for (contributor, amount) in refunded {
             Self::transfer(&crowdloan.funds_account, &contributor, amount)?;
             Contributions::<T>::remove(crowdloan_id, &contributor);
@@ -121,7 +123,7 @@ impl<T: Config> Pallet<T> {
         } else {
             Event::AllRefunded { crowdloan_id }
         });
-        Ok(())
+        Ok(count)
     }
 
     pub(super) fn do_dissolve(who: &T::AccountId, crowdloan_id: u32) -> DispatchResult {

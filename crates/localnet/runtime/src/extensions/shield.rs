@@ -1,11 +1,8 @@
 //! Refusal of shielded extrinsics that no author can decrypt.
 
 use codec::{Decode, DecodeWithMemTracking, Encode};
-use frame_support::dispatch::DispatchInfo;
-use frame_support::pallet_prelude::TransactionSource;
 use scale_info::TypeInfo;
-use sp_runtime::impl_tx_ext_default;
-use sp_runtime::traits::{AsSystemOriginSigner, Implication, TransactionExtension};
+use sp_runtime::traits::AsSystemOriginSigner;
 use sp_runtime::transaction_validity::{InvalidTransaction, TransactionValidityError, ValidTransaction};
 use taonet_shield::Parts;
 
@@ -21,24 +18,10 @@ const WRONG_KEY: u8 = 24;
 #[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, TypeInfo)]
 pub struct CheckShieldedTxValidity;
 
-impl TransactionExtension<RuntimeCall> for CheckShieldedTxValidity {
-    const IDENTIFIER: &'static str = "CheckShieldedTxValidity";
-    type Implicit = ();
-    type Val = ();
-    type Pre = ();
+validating_extension!(CheckShieldedTxValidity);
 
-    impl_tx_ext_default!(RuntimeCall; weight prepare);
-
-    fn validate(
-        &self,
-        origin: RuntimeOrigin,
-        call: &RuntimeCall,
-        _: &DispatchInfo,
-        _: usize,
-        (): (),
-        _: &impl Implication,
-        _: TransactionSource,
-    ) -> Result<(ValidTransaction, (), RuntimeOrigin), TransactionValidityError> {
+impl CheckShieldedTxValidity {
+    fn check(origin: &RuntimeOrigin, call: &RuntimeCall) -> Result<ValidTransaction, TransactionValidityError> {
         if let (Some(_), RuntimeCall::MevShield(Call::submit_encrypted { ciphertext })) =
             (origin.as_system_origin_signer(), call)
         {
@@ -47,24 +30,19 @@ impl TransactionExtension<RuntimeCall> for CheckShieldedTxValidity {
                 return Err(InvalidTransaction::Custom(WRONG_KEY).into());
             }
         }
-        Ok((ValidTransaction::default(), (), origin))
+        Ok(ValidTransaction::default())
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use frame_support::dispatch::GetDispatchInfo;
-    use sp_runtime::traits::TxBaseImplication;
-
     use super::*;
     use crate::mev_shield::development_key;
     use crate::testing::{account, chain};
 
     fn validate(ciphertext: Vec<u8>) -> Result<(), TransactionValidityError> {
         let call = RuntimeCall::from(Call::submit_encrypted { ciphertext: ciphertext.try_into().unwrap() });
-        let (info, source) = (call.get_dispatch_info(), TransactionSource::External);
-        let origin = RuntimeOrigin::signed(account("Alice"));
-        CheckShieldedTxValidity.validate(origin, &call, &info, 0, (), &TxBaseImplication(()), source).map(|_| ())
+        CheckShieldedTxValidity::check(&RuntimeOrigin::signed(account("Alice")), &call).map(|_| ())
     }
 
     #[test]

@@ -3,11 +3,13 @@
 use codec::{Decode, DecodeWithMemTracking, Encode};
 use frame_support::dispatch::DispatchInfo;
 use frame_support::pallet_prelude::TransactionSource;
+use frame_support::weights::Weight;
 use scale_info::TypeInfo;
 use sp_runtime::impl_tx_ext_default;
 use sp_runtime::traits::{AsSystemOriginSigner, Implication, TransactionExtension};
 use sp_runtime::transaction_validity::{InvalidTransaction, TransactionValidityError, ValidTransaction};
 
+use crate::call_weights::guards;
 use crate::mev_shield;
 use crate::runtime::{AccountId, Runtime, RuntimeCall, RuntimeOrigin};
 use crate::subtensor::{Call, Error, Pallet};
@@ -23,7 +25,11 @@ impl TransactionExtension<RuntimeCall> for SubtensorTransactionExtension {
     type Val = ();
     type Pre = ();
 
-    impl_tx_ext_default!(RuntimeCall; weight prepare);
+    impl_tx_ext_default!(RuntimeCall; prepare);
+
+    fn weight(&self, call: &RuntimeCall) -> Weight {
+        guards::of_call(call)
+    }
 
     fn validate(
         &self,

@@ -1,11 +1,7 @@
 //! Refusal of calls that replace the native code or write to storage directly, including nested calls.
 
 use codec::{Decode, DecodeWithMemTracking, Encode};
-use frame_support::dispatch::DispatchInfo;
-use frame_support::pallet_prelude::TransactionSource;
 use scale_info::TypeInfo;
-use sp_runtime::impl_tx_ext_default;
-use sp_runtime::traits::{Implication, TransactionExtension};
 use sp_runtime::transaction_validity::{InvalidTransaction, TransactionValidityError, ValidTransaction};
 
 use crate::runtime::{Runtime, RuntimeCall, RuntimeOrigin};
@@ -15,28 +11,14 @@ use crate::runtime::{Runtime, RuntimeCall, RuntimeOrigin};
 #[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, TypeInfo)]
 pub struct SudoTransactionExtension;
 
-impl TransactionExtension<RuntimeCall> for SudoTransactionExtension {
-    const IDENTIFIER: &'static str = "SudoTransactionExtension";
-    type Implicit = ();
-    type Val = ();
-    type Pre = ();
+validating_extension!(SudoTransactionExtension);
 
-    impl_tx_ext_default!(RuntimeCall; weight prepare);
-
-    fn validate(
-        &self,
-        origin: RuntimeOrigin,
-        call: &RuntimeCall,
-        _: &DispatchInfo,
-        _: usize,
-        (): (),
-        _: &impl Implication,
-        _: TransactionSource,
-    ) -> Result<(ValidTransaction, (), RuntimeOrigin), TransactionValidityError> {
+impl SudoTransactionExtension {
+    fn check(_: &RuntimeOrigin, call: &RuntimeCall) -> Result<ValidTransaction, TransactionValidityError> {
         if rewrites_the_chain(call) {
             return Err(InvalidTransaction::Call.into());
         }
-        Ok((ValidTransaction::default(), (), origin))
+        Ok(ValidTransaction::default())
     }
 }
 

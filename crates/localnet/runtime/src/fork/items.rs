@@ -331,7 +331,7 @@ impl Description<'_> {
             TypeDef::Sequence(sequence) => vec![format!("[{}]", self.encoding(sequence.type_param.id)?)],
             TypeDef::Array(array) => vec![format!("[{}; {}]", self.encoding(array.type_param.id)?, array.len)],
             TypeDef::Compact(compact) => vec![format!("compact {}", self.encoding(compact.type_param.id)?)],
-            TypeDef::Primitive(primitive) => vec![name(primitive).to_owned()],
+            TypeDef::Primitive(primitive) => vec![primitive_name(primitive).to_owned()],
             TypeDef::BitSequence(_) => vec!["bits".to_owned()],
         })
     }
@@ -342,7 +342,8 @@ impl Description<'_> {
     }
 }
 
-const fn name(primitive: &TypeDefPrimitive) -> &'static str {
+/// Returns the name of a primitive type, such as `u64`.
+pub const fn primitive_name(primitive: &TypeDefPrimitive) -> &'static str {
     match primitive {
         TypeDefPrimitive::Bool => "bool",
         TypeDefPrimitive::Char => "char",

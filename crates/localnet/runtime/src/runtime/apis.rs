@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 
 use codec::Compact;
+use frame_support::dispatch::{DispatchInfo, GetDispatchInfo};
 use frame_support::traits::Get;
 use frame_support::weights::Weight;
 use sp_api::impl_runtime_apis;
@@ -22,6 +23,7 @@ use super::{
     AccountId, Balance, Block, Executive, InherentDataExt, Nonce, Runtime, RuntimeCall, SlotDuration, SubtensorModule,
     System, TransactionPayment, VERSION,
 };
+use crate::call_weights::guards;
 use crate::info::apis as asked;
 use crate::info::basket::{
     self, BasketPosition, BasketSummary, BasketTradingStatus, BetaPosition, BetaPricing, BetaPricingPage,
@@ -38,6 +40,11 @@ use crate::info::subnet::{self, SubnetInfo, SubnetInfov2};
 use crate::info::swap::{self, SimSwapResult, SubnetPrice};
 use crate::subtensor;
 use crate::types::{AlphaBalance, MechId, NetUid, TaoBalance};
+
+/// Returns the dispatch information of a call, with the weight of the checks before it.
+fn with_checks(call: &RuntimeCall) -> DispatchInfo {
+    DispatchInfo { extension_weight: guards::of_call(call), ..call.get_dispatch_info() }
+}
 
 impl_runtime_apis! {
     impl sp_api::Core<Block> for Runtime {
@@ -134,11 +141,14 @@ impl_runtime_apis! {
             call: RuntimeCall,
             length: u32,
         ) -> pallet_transaction_payment_rpc_runtime_api::RuntimeDispatchInfo<Balance> {
-            TransactionPayment::query_call_info(call, length)
+            let info = with_checks(&call);
+            let partial_fee = TransactionPayment::compute_fee(length, &info, 0);
+            let weight = info.total_weight();
+            pallet_transaction_payment_rpc_runtime_api::RuntimeDispatchInfo { weight, class: info.class, partial_fee }
         }
 
         fn query_call_fee_details(call: RuntimeCall, length: u32) -> pallet_transaction_payment::FeeDetails<Balance> {
-            TransactionPayment::query_call_fee_details(call, length)
+            TransactionPayment::compute_fee_details(length, &with_checks(&call), 0)
         }
 
         fn query_weight_to_fee(weight: Weight) -> Balance {

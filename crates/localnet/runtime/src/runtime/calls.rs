@@ -100,8 +100,8 @@ impl proxy::Config for Runtime {
     type ProxyType = ProxyType;
     type ProxyDepositBase = Deposit<1, 40>;
     type ProxyDepositFactor = Deposit<0, 33>;
-    type MaxProxies = ConstU32<20>;
-    type MaxPending = ConstU32<75>;
+    type MaxProxies = ConstU32<{ proxy::MAX_PROXIES }>;
+    type MaxPending = ConstU32<{ proxy::MAX_PENDING }>;
     type AnnouncementDepositBase = Deposit<1, 16>;
     type AnnouncementDepositFactor = Deposit<0, 68>;
 }

@@ -49,10 +49,11 @@ impl<T: Config> Pallet<T> {
         TaoBalance(part(value.0, shares, BasketShares::<T>::get(hotkey)).min(value.0))
     }
 
-    /// Claims the shares of a coldkey in the baskets of all validators on which it stakes.
-    pub(crate) fn do_claim_root(coldkey: AccountId32) {
+    /// Claims the shares of a coldkey in the baskets of all validators on which it stakes, and returns their number.
+    pub(crate) fn do_claim_root(coldkey: AccountId32) -> u64 {
         let hotkeys = StakingHotkeys::<T>::get(&coldkey);
         Self::claim_from(coldkey, &hotkeys);
+        hotkeys.len() as u64
     }
 
     /// Claims the shares of a coldkey in the basket of one validator.
@@ -116,6 +117,7 @@ impl<T: Config> Pallet<T> {
         let Some(rate) = rate.filter(|rate| *rate > 0) else { return false };
         Self::settle_sell(netuid, &trade);
         let tao = TaoBalance(trade.received);
+        Self::record_protocol_outflow(netuid, tao);
         Self::fill_basket(hotkey, tao, shares);
         BasketRate::<T>::mutate(hotkey, |sum| *sum = sum.saturating_add(rate));
         Self::deposit_event(Event::BasketDeposited { hotkey: hotkey.clone(), tao, shares });

@@ -42,6 +42,7 @@ impl<T: Config> Pallet<T> {
             LastEpochBlock::<T>::insert(netuid, block);
             PendingEpochAt::<T>::remove(netuid);
             SubnetEpochIndex::<T>::mutate(netuid, |index| *index = index.saturating_add(1));
+            Self::change_owner_by_conviction(netuid);
             if Self::run_epoch(netuid, block).is_err() {
                 Self::deposit_event(Event::EpochSkipped { netuid, block });
             }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use sp_runtime::{AccountId32, PerThing, PerU16};
-use substrate_fixed::types::U64F64;
+use substrate_fixed::types::U96F32;
 
 use super::epoch::{Earned, Neurons, Pending};
 use super::types::RecycleOrBurnEnum;
@@ -56,8 +56,8 @@ impl<T: Config> Pallet<T> {
             }
         }
         let whole: u128 = earned.server.iter().copied().map(u128::from).sum();
-        let burned = (u128::from(withheld) << 64).checked_div(whole).unwrap_or_default();
-        MinerBurned::<T>::insert(netuid, U64F64::from_bits(burned));
+        let burned = (u128::from(withheld) << 32).checked_div(whole).unwrap_or_default();
+        MinerBurned::<T>::insert(netuid, U96F32::from_bits(burned));
         match RecycleOrBurn::<T>::get(netuid) {
             RecycleOrBurnEnum::Recycle => Self::recycle_issued(netuid, AlphaBalance(withheld)),
             RecycleOrBurnEnum::Burn => alpha_assets::Pallet::<T>::burn(netuid, AlphaBalance(withheld)),

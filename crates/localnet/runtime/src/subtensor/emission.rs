@@ -4,14 +4,16 @@ use sp_core::U256;
 use substrate_fixed::types::U64F64;
 
 use super::{
-    Config, FirstEmissionBlockNumber, MinerBurned, NetworkRegistrationAllowed, OwnerCutEnabled, Pallet,
-    PendingOwnerCut, PendingRootAlphaDivs, PendingServerEmission, PendingValidatorEmission, SubnetAlphaIn,
-    SubnetAlphaInEmission, SubnetAlphaOut, SubnetAlphaOutEmission, SubnetEmissionEnabled, SubnetMovingPrice,
-    SubnetOwnerCut, SubnetTaoInEmission, SubtokenEnabled, TotalIssuance,
+    Config, FirstEmissionBlockNumber, NetworkRegistrationAllowed, OwnerCutEnabled, Pallet, PendingOwnerCut,
+    PendingRootAlphaDivs, PendingServerEmission, PendingValidatorEmission, SubnetAlphaIn, SubnetAlphaInEmission,
+    SubnetAlphaOut, SubnetAlphaOutEmission, SubnetExcessTao, SubnetOwnerCut, SubnetTaoInEmission, SubtokenEnabled,
+    TotalIssuance,
 };
 use crate::alpha_assets;
 use crate::swap::{self, Balancer, UNIT};
 use crate::types::{AlphaBalance, NetUid, TaoBalance};
+
+mod gate;
 
 /// Maximum supply of TAO, and of a subnet's alpha, in rao.
 const MAX_SUPPLY: u64 = 21_000_000 * UNIT;
@@ -60,14 +62,13 @@ impl<T: Config> Pallet<T> {
             SubnetTaoInEmission::<T>::remove(netuid);
             SubnetAlphaInEmission::<T>::remove(netuid);
             SubnetAlphaOutEmission::<T>::remove(netuid);
+            SubnetExcessTao::<T>::remove(netuid);
         }
-        let price = |netuid: &NetUid| SubnetMovingPrice::<T>::get(netuid).to_bits();
-        let root_is_paid = emitting.iter().map(price).fold(0, i128::saturating_add) > 1 << 32;
-        let claims: Vec<u128> = emitting.iter().map(|netuid| Self::claim(*netuid)).collect();
-        let whole: u128 = claims.iter().sum();
-        for (netuid, claim) in emitting.into_iter().zip(claims) {
-            // A claim has at most 96 bits, the emission 30.
-            let tao = (u128::from(emission) * claim).checked_div(whole).unwrap_or_default() as u64;
+        let prices = emitting.iter().map(|netuid| Self::moving_alpha_price(*netuid));
+        let root_is_paid = prices.fold(U64F64::default(), U64F64::saturating_add) > 1;
+        let shares = Self::emission_shares(&emitting);
+        for (netuid, share) in emitting.into_iter().zip(shares) {
+            let tao = part(emission, share);
             let alpha = block_emission(Self::alpha_issuance(netuid).0);
             let root_proportion = Self::root_proportion(netuid);
             Self::inject(netuid, tao, part(alpha, root_proportion));
@@ -87,19 +88,8 @@ impl<T: Config> Pallet<T> {
             && NetworkRegistrationAllowed::<T>::get(netuid)
     }
 
-    /// Returns a subnet's claim on the TAO emission: its moving price times the fraction of miner emission that was not
-    /// withheld. The TAO emission is split in proportion to the claims.
-    fn claim(netuid: NetUid) -> u128 {
-        if !SubnetEmissionEnabled::<T>::get(netuid) {
-            return 0;
-        }
-        let price = u64::try_from(SubnetMovingPrice::<T>::get(netuid).to_bits().max(0)).unwrap_or(u64::MAX);
-        let kept = U64F64::from_num(1).saturating_sub(MinerBurned::<T>::get(netuid));
-        u128::from(price) * (kept.to_bits() >> 32)
-    }
-
     /// Adds TAO to a pool with the amount of alpha that keeps the price unchanged. If that amount exceeds `max_alpha`,
-    /// the remaining TAO buys alpha, which is burned.
+    /// the remaining TAO first buys alpha for the protocol.
     fn inject(netuid: NetUid, tao: u64, max_alpha: u64) {
         let price = Self::alpha_price(netuid);
         // `tao` is less than one TAO, so the shifted dividend has at most 30 + 64 bits.
@@ -110,8 +100,13 @@ impl<T: Config> Pallet<T> {
         let (tao_in, alpha_in) = (TaoBalance(tao_in), AlphaBalance(alpha_in));
         SubnetTaoInEmission::<T>::insert(netuid, tao_in);
         SubnetAlphaInEmission::<T>::insert(netuid, alpha_in);
+        let excess = TaoBalance(tao).saturating_sub(tao_in);
+        SubnetExcessTao::<T>::insert(netuid, excess);
         if tao == 0 {
             return;
+        }
+        if excess != TaoBalance::ZERO {
+            Self::buy_for_protocol(netuid, excess);
         }
         if Self::has_pool(netuid) {
             let pool = Self::pool_of(netuid);
@@ -123,10 +118,7 @@ impl<T: Config> Pallet<T> {
         SubnetAlphaIn::<T>::mutate(netuid, |alpha| *alpha = alpha.saturating_add(alpha_in));
         alpha_assets::Pallet::<T>::issue(netuid, alpha_in);
         Self::grow_tao(netuid, tao_in);
-        let excess = TaoBalance(tao).saturating_sub(tao_in);
-        if excess != TaoBalance::ZERO {
-            Self::buy_and_burn(netuid, excess);
-        }
+        Self::record_protocol_inflow(netuid, TaoBalance(tao));
         TotalIssuance::<T>::mutate(|total| *total = total.saturating_add(TaoBalance(tao)));
     }
 

@@ -414,6 +414,16 @@ mod events {
             /// Netuid of the subnet.
             netuid: NetUid,
         },
+        /// A subnet changed its owner, to that of the hotkey with the highest conviction.
+        #[codec(index = 139)]
+        SubnetOwnerChanged {
+            /// Netuid of the subnet.
+            netuid: NetUid,
+            /// Previous owner.
+            old_coldkey: T::AccountId,
+            /// New owner.
+            new_coldkey: T::AccountId,
+        },
         /// A lock was made perpetual, or decays again.
         #[codec(index = 140)]
         PerpetualLockUpdated {

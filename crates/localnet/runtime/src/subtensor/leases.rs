@@ -10,7 +10,7 @@ use frame_support::storage::with_storage_layer;
 use frame_support::traits::fungible::{Inspect, Mutate};
 use frame_support::traits::tokens::Preservation;
 use sp_io::hashing::blake2_256;
-use sp_runtime::{AccountId32, DispatchResult, Percent};
+use sp_runtime::{AccountId32, DispatchError, DispatchResult, Percent};
 use substrate_fixed::types::U64F64;
 
 use super::types::SubnetLease;
@@ -78,13 +78,17 @@ impl<T: Config> Pallet<T> {
     }
 
     /// Ends a lease: the beneficiary becomes the owner of the subnet, with one of its hotkeys. Unpaid dividends stay
-    /// with the coldkey of the lease.
+    /// with the coldkey of the lease. Returns the number of contributors with a share.
     ///
     /// # Errors
     /// In this order: `LeaseDoesNotExist`, `ExpectedBeneficiaryOrigin`, `LeaseHasNoEndBlock`, `LeaseHasNotEnded`,
     /// `BeneficiaryDoesNotOwnHotkey`, `CannotUseSystemAccount`, and the proxy pallet's `NotFound` if the beneficiary is
     /// no longer a proxy.
-    pub(crate) fn do_terminate_lease(who: &AccountId32, lease_id: u32, hotkey: &AccountId32) -> DispatchResult {
+    pub(crate) fn do_terminate_lease(
+        who: &AccountId32,
+        lease_id: u32,
+        hotkey: &AccountId32,
+    ) -> Result<u64, DispatchError> {
         let lease = SubnetLeases::<T>::get(lease_id).ok_or(Error::<T>::LeaseDoesNotExist)?;
         ensure!(lease.beneficiary == *who, Error::<T>::ExpectedBeneficiaryOrigin);
         let end_block = lease.end_block.ok_or(Error::<T>::LeaseHasNoEndBlock)?;
@@ -92,6 +96,7 @@ impl<T: Config> Pallet<T> {
         ensure!(Self::owns(who, hotkey), Error::<T>::BeneficiaryDoesNotOwnHotkey);
         Self::set_owner_hotkey(lease.netuid, hotkey.clone())?;
         SubnetOwner::<T>::insert(lease.netuid, who);
+        let contributors = SubnetLeaseShares::<T>::iter_key_prefix(lease_id).count() as u64;
         Self::forget_lease(lease.netuid);
         T::Proxies::remove_beneficiary(&lease.coldkey, who)?;
         for account in [&lease.coldkey, &lease.hotkey] {
@@ -99,7 +104,7 @@ impl<T: Config> Pallet<T> {
             let _ = frame_system::Pallet::<T>::dec_providers(account);
         }
         Self::deposit_event(Event::SubnetLeaseTerminated { beneficiary: who.clone(), netuid: lease.netuid });
-        Ok(())
+        Ok(contributors)
     }
 
     /// Adds the contributors' share of an owner's cut to the dividends of the subnet's lease, and pays them if the

@@ -3,6 +3,8 @@
 //! A coldkey has at most one lock on a subnet. A lock decays unless its coldkey makes it perpetual. The totals of a
 //! hotkey's locks are stored by [`Kind`], because locks of different kinds decay differently.
 
+use std::collections::BTreeMap;
+
 use frame_support::pallet_prelude::*;
 use sp_runtime::AccountId32;
 use substrate_fixed::types::U64F64;
@@ -17,6 +19,7 @@ use crate::types::{AlphaBalance, NetUid};
 
 mod conviction;
 mod moves;
+mod ownership;
 #[cfg(test)]
 mod tests;
 
@@ -26,7 +29,8 @@ use conviction::{Kind, Rates};
 const ACCEPTS_LOCKED_ALPHA: u128 = 1;
 
 impl<T: Config> Pallet<T> {
-    /// Locks stake of a coldkey on a subnet to a hotkey, in addition to the stake already locked to that hotkey.
+    /// Locks stake of a coldkey on a subnet to a hotkey, in addition to the stake already locked to that hotkey. As on
+    /// the real chain, the same stake may also be collateral.
     ///
     /// # Errors
     /// In this order: `AmountTooLow` for 0, `HotKeyAccountNotExists`, `LockHotkeyMismatch` if the coldkey has locked
@@ -131,12 +135,23 @@ impl<T: Config> Pallet<T> {
 
     /// Returns the hotkey with the highest conviction on a subnet; on a tie, the one with the highest account id.
     pub fn most_convicted(netuid: NetUid) -> Option<AccountId32> {
+        let (hotkey, _) =
+            Self::convictions(netuid).into_iter().max_by_key(|(hotkey, conviction)| (*conviction, hotkey.clone()))?;
+        Some(hotkey)
+    }
+
+    /// Returns the convictions of all hotkeys with locked stake on a subnet.
+    fn convictions(netuid: NetUid) -> BTreeMap<AccountId32, U64F64> {
         let mut hotkeys: Vec<AccountId32> = HotkeyLock::<T>::iter_key_prefix(netuid).collect();
         hotkeys.extend(DecayingHotkeyLock::<T>::iter_key_prefix(netuid));
         if OwnerLock::<T>::contains_key(netuid) || DecayingOwnerLock::<T>::contains_key(netuid) {
             hotkeys.push(SubnetOwnerHotkey::<T>::get(netuid));
         }
-        hotkeys.into_iter().max_by_key(|hotkey| (Self::conviction_of(hotkey, netuid), hotkey.clone()))
+        let conviction = |hotkey: AccountId32| {
+            let conviction = Self::conviction_of(&hotkey, netuid);
+            (hotkey, conviction)
+        };
+        hotkeys.into_iter().map(conviction).collect()
     }
 
     /// Returns the stake of a coldkey on a subnet, on all hotkeys.

@@ -7,8 +7,8 @@ use sp_runtime::{AccountId32, DispatchResult};
 use substrate_fixed::types::U64F64;
 
 use super::{
-    Config, Error, NetworksAdded, Pallet, SubnetAlphaIn, SubnetAlphaOut, SubnetMechanism, SubnetOwner, SubnetTAO,
-    SubnetVolume, TotalIssuance, TotalStake,
+    Config, Error, NetworksAdded, Pallet, SubnetAlphaIn, SubnetAlphaOut, SubnetMechanism, SubnetOwner,
+    SubnetProtocolAlpha, SubnetTAO, SubnetVolume, TotalIssuance, TotalStake,
 };
 use crate::alpha_assets;
 use crate::swap::{self, Pool, UNIT};
@@ -184,14 +184,14 @@ impl<T: Config> Pallet<T> {
         Ok(AlphaBalance(swap::Pallet::<T>::with_fee(netuid, traded.0).min(max)))
     }
 
-    /// Buys alpha from the pool of a subnet without a fee, and recycles it. Returns the recycled amount.
-    pub fn buy_and_burn(netuid: NetUid, tao: TaoBalance) -> AlphaBalance {
+    /// Buys alpha from the pool of a subnet without a fee. The alpha stays issued, but nobody can stake or sell it.
+    pub(super) fn buy_for_protocol(netuid: NetUid, tao: TaoBalance) {
         let bought = if Self::has_pool(netuid) { Self::pool_of(netuid).buy(tao) } else { AlphaBalance::ZERO };
         Self::grow_tao(netuid, tao);
         SubnetVolume::<T>::mutate(netuid, |volume| *volume = volume.saturating_add(tao.0.into()));
         SubnetAlphaIn::<T>::mutate(netuid, |alpha| *alpha = alpha.saturating_sub(bought));
-        alpha_assets::Pallet::<T>::recycle(netuid, bought);
-        bought
+        SubnetAlphaOut::<T>::mutate(netuid, |alpha| *alpha = alpha.saturating_add(bought));
+        SubnetProtocolAlpha::<T>::mutate(netuid, |alpha| *alpha = alpha.saturating_add(bought));
     }
 
     /// Moves TAO into and alpha out of the pool; the fee does not enter the pool.

@@ -1,13 +1,12 @@
 //! Moving prices of subnets, and root's share of dividends.
 
-use substrate_fixed::types::{I96F32, U64F64};
+use substrate_fixed::types::{I96F32, U64F64, U96F32};
 
-use super::shares::weighted_root;
 use super::{
     Config, EMAPriceHalvingBlocks, FirstEmissionBlockNumber, Pallet, RootProp, SubnetMovingAlpha, SubnetMovingPrice,
     SubnetTAO, TaoWeight,
 };
-use crate::types::{AlphaBalance, NetUid};
+use crate::types::NetUid;
 
 impl<T: Config> Pallet<T> {
     /// Updates the moving price of each started subnet towards its alpha price, capped at one TAO. The smoothing factor
@@ -39,16 +38,17 @@ impl<T: Config> Pallet<T> {
     }
 
     /// Returns root's share of a subnet's dividends: the ratio of the weighted TAO on root to the sum of that TAO and
-    /// the subnet's issued alpha.
+    /// the subnet's issued alpha. As on the real chain, all numbers have 32 fraction bits.
     pub fn root_proportion(netuid: NetUid) -> U64F64 {
-        let root = weighted_root(AlphaBalance(SubnetTAO::<T>::get(NetUid::ROOT).0), TaoWeight::<T>::get());
-        let whole = u128::from(root.0) + u128::from(Self::alpha_issuance(netuid).0);
-        U64F64::from_bits((u128::from(root.0) << 64).checked_div(whole).unwrap_or_default())
+        let weight = (u128::from(TaoWeight::<T>::get()) << 32) / u128::from(u64::MAX);
+        let root = u128::from(SubnetTAO::<T>::get(NetUid::ROOT).0) * weight;
+        let whole = root + (u128::from(Self::alpha_issuance(netuid).0) << 32);
+        U64F64::from_bits((root << 32).checked_div(whole).unwrap_or_default() << 32)
     }
 
     pub(super) fn store_root_proportions(subnets: &[NetUid]) {
         for &netuid in subnets {
-            let proportion = Self::root_proportion(netuid);
+            let proportion = U96F32::saturating_from_num(Self::root_proportion(netuid));
             if RootProp::<T>::get(netuid) != proportion {
                 RootProp::<T>::insert(netuid, proportion);
             }

@@ -54,6 +54,7 @@ impl<T: Config> Pallet<T> {
         ensure!(trade.received > 0, Error::<T>::AmountTooLow);
         Self::charge(coldkey, trade.paid)?;
         Self::settle_buy(netuid, &trade);
+        Self::record_tao_inflow(netuid, TaoBalance(trade.traded()));
         Self::pay_author(trade.fee);
         let bought = AlphaBalance(trade.received);
         Self::increase_stake(hotkey, coldkey, netuid, bought);
@@ -82,11 +83,13 @@ impl<T: Config> Pallet<T> {
         Self::decrease_stake(hotkey, coldkey, netuid, alpha);
         Self::stake_shrank(hotkey);
         Self::settle_sell(netuid, &trade);
+        Self::record_tao_outflow(netuid, TaoBalance(trade.received));
         Self::credit(coldkey, trade.received);
         // Without an author, the fee's alpha stays issued without an owner.
         if let Some(author) = T::Author::get().filter(|_| trade.fee > 0) {
             let of_author = Self::quote_sell(netuid, AlphaBalance(trade.fee), Fee::Waived)?;
             Self::settle_sell(netuid, &of_author);
+            Self::record_tao_outflow(netuid, TaoBalance(of_author.received));
             Self::credit(&author, of_author.received);
         }
         LastColdkeyHotkeyStakeBlock::<T>::insert(coldkey, hotkey, Self::current_block());

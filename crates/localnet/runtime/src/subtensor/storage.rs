@@ -72,7 +72,7 @@ mod storage {
     /// Issued alpha of a subnet outside its pool.
     #[pallet::storage]
     pub type SubnetAlphaOut<T> = StorageMap<_, Identity, NetUid, AlphaBalance, ValueQuery>;
-    /// Alpha of a subnet that nobody owns; unused, stored for clients.
+    /// Alpha outside a subnet's pool that nobody owns: emission bought it.
     #[pallet::storage]
     pub type SubnetProtocolAlpha<T> = StorageMap<_, Identity, NetUid, AlphaBalance, ValueQuery>;
     /// Total volume traded in a subnet's pool, in rao.
@@ -96,16 +96,15 @@ mod storage {
     /// TAO added to the subnet's pool by the last block's emission.
     #[pallet::storage]
     pub type SubnetTaoInEmission<T> = StorageMap<_, Identity, NetUid, TaoBalance, ValueQuery>;
-    /// Moving average of the TAO flow into a subnet, with the block of the last update; 0 since the subnet's creation,
-    /// stored for clients.
+    /// TAO of the last block's emission that bought alpha from the subnet's pool.
     #[pallet::storage]
-    pub type SubnetEmaTaoFlow<T> = StorageMap<_, Identity, NetUid, (u64, I64F64), OptionQuery>;
+    pub type SubnetExcessTao<T> = StorageMap<_, Identity, NetUid, TaoBalance, ValueQuery>;
     /// Whether TAO emission to a subnet is enabled.
     #[pallet::storage]
     pub type SubnetEmissionEnabled<T> = StorageMap<_, Identity, NetUid, bool, ValueQuery, ConstBool<true>>;
     /// Root's share of a subnet's dividends, updated in every block.
     #[pallet::storage]
-    pub type RootProp<T> = StorageMap<_, Identity, NetUid, U64F64, ValueQuery>;
+    pub type RootProp<T> = StorageMap<_, Identity, NetUid, U96F32, ValueQuery>;
 
     // Stake
     /// Alpha staked on a hotkey in a subnet, by all its stakers.
@@ -516,7 +515,7 @@ mod storage {
     pub type PendingOwnerCut<T> = StorageMap<_, Identity, NetUid, AlphaBalance, ValueQuery>;
     /// Fraction of the miners' emission that the last epoch withheld.
     #[pallet::storage]
-    pub type MinerBurned<T> = StorageMap<_, Identity, NetUid, U64F64, ValueQuery>;
+    pub type MinerBurned<T> = StorageMap<_, Identity, NetUid, U96F32, ValueQuery>;
 
     // Commits of weights
     /// Unrevealed weight commits of a hotkey: hash, epoch, block of the commit, expected first block of the reveal

@@ -48,7 +48,7 @@ fn table() -> BTreeMap<&'static str, Row> {
 }
 
 /// Returns every supported call, by name, with arguments that are all zeros when encoded.
-fn served() -> Vec<(String, RuntimeCall)> {
+pub(crate) fn served() -> Vec<(String, RuntimeCall)> {
     let metadata = vectors::ours();
     let variants = |id: u32| match &metadata.types.resolve(id).unwrap().type_def {
         scale_info::TypeDef::Variant(variants) => variants.variants.clone(),

@@ -133,18 +133,8 @@ pub(crate) static ABSENCES: &[Absence] = &[
     },
     Absence {
         places: &["SubtensorModule"],
-        items: Absent::Items(
-            Kind::Storage,
-            &[
-                "SubnetExcessTao",
-                "SubnetRootSellTao",
-                "SubnetTaoFlow",
-                "SubnetProtocolFlow",
-                "SubnetEmaProtocolFlow",
-                "EmissionGateBar",
-            ],
-        ),
-        reason: "emission follows prices: it depends on no flows, and no gate excludes a subnet",
+        items: Absent::Items(Kind::Storage, &["SubnetRootSellTao"]),
+        reason: "baskets hold the dividends of root stake; `SubnetProtocolFlow` counts their sales",
     },
     Absence {
         places: &["SubtensorModule"],
@@ -255,11 +245,6 @@ pub(crate) static ABSENCES: &[Absence] = &[
         places: &["SubtensorModule"],
         items: Absent::Items(Kind::Event, &["StakeUnlocked"]),
         reason: "no call unlocks stake: locks decay",
-    },
-    Absence {
-        places: &["SubtensorModule"],
-        items: Absent::Items(Kind::Event, &["SubnetOwnerChanged"]),
-        reason: "a subnet does not change its owner for conviction",
     },
     Absence {
         places: &["SubtensorModule"],
@@ -390,15 +375,6 @@ pub(crate) static EXPLANATIONS: &[Explanation] = &[
             r#""0x00003c00000050000000500000" is not "0x000078000000a0000000a000"; BlockLength: fields ["max", "max_header_size"] are not ["max"]"#,
         )],
         reason: "newer polkadot-sdk release: the type also has the maximum header size",
-    },
-    Explanation {
-        place: "System",
-        kind: Kind::Constant,
-        differences: &[(
-            "DbWeight",
-            r#""0x00000000000000000000000000000000" is not "0x40787d010000000000e1f50500000000""#,
-        )],
-        reason: "call weights are flat: storage reads and writes are not counted",
     },
     Explanation {
         place: "System",

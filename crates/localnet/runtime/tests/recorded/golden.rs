@@ -11,11 +11,11 @@ use serde_json::Value as Json;
 use crate::vectors;
 
 /// Returns a section of the recorded bytes; `None` without the recordings.
-fn part(name: &str) -> Option<Json> {
+pub(crate) fn part(name: &str) -> Option<Json> {
     Some(vectors::json("golden_spec461.json")?[name].take())
 }
 
-fn list(json: &Json) -> &[Json] {
+pub(crate) fn list(json: &Json) -> &[Json] {
     json.as_array().unwrap()
 }
 

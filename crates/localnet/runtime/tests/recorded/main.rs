@@ -26,3 +26,4 @@ mod structure;
 mod values;
 mod vectors;
 mod version;
+mod weights;

@@ -1,8 +1,9 @@
 //! Notation of types as in `runtime_spec461.json`.
 
 use scale_info::form::PortableForm;
-use scale_info::{Field, PortableRegistry, TypeDef, TypeDefPrimitive};
+use scale_info::{Field, PortableRegistry, TypeDef};
 use serde_json::{Value as Json, json};
+use taonet_localnet_runtime::fork::primitive_name;
 
 use crate::vectors;
 
@@ -36,26 +37,6 @@ pub(crate) fn name(registry: &PortableRegistry, id: u32) -> String {
             format!("({})", parts.join(", "))
         }
         other => panic!("{other:?} has no name"),
-    }
-}
-
-fn primitive_name(primitive: &TypeDefPrimitive) -> &'static str {
-    match primitive {
-        TypeDefPrimitive::Bool => "bool",
-        TypeDefPrimitive::Char => "char",
-        TypeDefPrimitive::Str => "str",
-        TypeDefPrimitive::U8 => "u8",
-        TypeDefPrimitive::U16 => "u16",
-        TypeDefPrimitive::U32 => "u32",
-        TypeDefPrimitive::U64 => "u64",
-        TypeDefPrimitive::U128 => "u128",
-        TypeDefPrimitive::U256 => "u256",
-        TypeDefPrimitive::I8 => "i8",
-        TypeDefPrimitive::I16 => "i16",
-        TypeDefPrimitive::I32 => "i32",
-        TypeDefPrimitive::I64 => "i64",
-        TypeDefPrimitive::I128 => "i128",
-        TypeDefPrimitive::I256 => "i256",
     }
 }
 

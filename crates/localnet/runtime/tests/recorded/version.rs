@@ -12,9 +12,9 @@ use crate::vectors;
 
 /// The spec version, and the hashes of the metadata and of the genesis state that belong to it.
 const KNOWN: (u32, &str, &str) = (
-    1_000_008,
-    "da0e06e997cac326a6ca92e24d2b2abb5b69446ecae9bb2311d9d6bc84c2e50e",
-    "6bcd83df6ddac715b55cea92d3c8ed340c2d30410063d99a0c4ca9a63090ff0d",
+    1_000_010,
+    "80ccd8851273ee4e1419bbb8c88c1b76db00a0e5674e96568c622261565ab5c4",
+    "685720f7eeed4e6be7c77eae8da4c46c65d586b3149e62664886bba4cef30353",
 );
 
 #[test]

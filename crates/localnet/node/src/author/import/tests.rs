@@ -71,6 +71,9 @@ fn a_block_with_another_result_is_refused() {
         assert!(matches!(error, AuthorError::Import(_)) && error.to_string().contains(expected), "{expected}: {error}");
         // The block before it is imported, and so is the right block.
         assert_eq!(follower.chain.head(), good[0].head, "{expected}");
+        let mut other = author();
+        other.import(vec![good[0].clone()]).unwrap();
+        assert_eq!(follower.stated, other.stated, "{expected}");
         follower.import(vec![good[1].clone()]).unwrap();
         assert_eq!(follower.chain.head(), leader.tip, "{expected}");
     }

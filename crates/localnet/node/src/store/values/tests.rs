@@ -58,6 +58,7 @@ proptest! {
             let built = overlay.drain_storage_changes(&known, StateVersion::V1).unwrap();
             prop_assert_eq!(built.transaction_storage_root, expected.transaction_storage_root);
             prop_assert_eq!(&built.main_storage_changes, &expected.main_storage_changes);
+            prop_assert_eq!(built.transaction.keys(), expected.transaction.keys());
             known.advance(built.transaction_storage_root, &built.main_storage_changes);
             let (number, root) = (head.number() + 1, built.transaction_storage_root);
             head = Head::of(Header::new(number, H256::zero(), root, head.hash, Digest::default()));
@@ -103,6 +104,57 @@ fn the_values_of_another_state_are_not_read_and_not_changed() {
     state.advance(root, &[]);
     assert!(store.values.read().unwrap().items.is_empty());
     assert_eq!(state.storage(&key), Ok(None));
+}
+
+/// Returns the root after a change of one item, and the change.
+fn next(state: &KnownState) -> (H256, [StorageEntry; 1]) {
+    let (key, value) = (b"key".to_vec(), b"value".to_vec());
+    let (root, _) = state.storage_root([(key.as_slice(), Some(value.as_slice()))].into_iter(), StateVersion::V1);
+    (root, [(key, Some(value))])
+}
+
+#[test]
+fn the_trie_of_the_next_state_stays_in_memory() {
+    let store = Store::open(None, Some(genesis::genesis(&[]).unwrap()), History::Archive).unwrap();
+    let (state, root) = known(&store);
+    let (first, changes) = next(&state);
+    assert!(store.values.read().unwrap().candidate.is_none(), "the trie of another state");
+    state.advance(root, &[]);
+    let (second, _) = next(&state);
+    assert_eq!(second, first);
+    state.advance(second, &changes);
+    let values = store.values.read().unwrap();
+    assert_eq!(values.tree.root(), second);
+    assert!(values.tree.loaded() > 1, "no node is in memory");
+}
+
+#[test]
+fn the_trie_of_a_discarded_state_leaves_memory() {
+    let store = Store::open(None, Some(genesis::genesis(&[]).unwrap()), History::Archive).unwrap();
+    let (state, root) = known(&store);
+    state.advance(root, &[]);
+    let _ = next(&state);
+    state.advance(H256::repeat_byte(1), &[]);
+    let values = store.values.read().unwrap();
+    assert_eq!(values.tree.root(), H256::repeat_byte(1));
+    assert_eq!(values.tree.loaded(), 1, "only the tree");
+    assert!(values.candidate.is_none());
+}
+
+#[test]
+fn the_number_of_nodes_is_bounded() {
+    let store = Store::open(None, Some(genesis::genesis(&[]).unwrap()), History::Archive).unwrap();
+    let (state, _) = known(&store);
+    let empty = Tree::new(sp_trie::empty_trie_root::<sp_trie::LayoutV1<BlakeTwo256>>());
+    let keys: Vec<_> = (0..65_600_u32).map(u32::to_be_bytes).collect();
+    let delta = keys.iter().map(|key| (key.as_slice(), Some(key.as_slice())));
+    let (tree, _) = empty.changed(delta, state.state.backend_storage()).unwrap();
+    let mut values = Values { tree, ..Values::default() };
+    let root = values.tree.root();
+    values.propose(values.tree.clone());
+    assert!(values.candidate.is_none());
+    assert_eq!(values.tree.root(), root);
+    assert_eq!(values.tree.loaded(), 1, "only the tree");
 }
 
 /// Columns: changed key · whether it exists afterwards · positions to forget

@@ -1,8 +1,9 @@
 use super::*;
 use crate::runtime::Runtime;
 use crate::subtensor::{
-    MinerBurned, NetworksAdded, PendingOwnerCut, PendingRootAlphaDivs, PendingServerEmission, PendingValidatorEmission,
-    SubnetAlphaOut, SubnetTAO, SubnetTaoInEmission, Tempo, TotalHotkeyAlpha, TotalStake, Uids,
+    NetworksAdded, PendingOwnerCut, PendingRootAlphaDivs, PendingServerEmission, PendingValidatorEmission,
+    SubnetAlphaOut, SubnetExcessTao, SubnetProtocolAlpha, SubnetTAO, SubnetTaoInEmission, Tempo, TotalHotkeyAlpha,
+    TotalStake, Uids,
 };
 use crate::testing::{BABELBIT, Subtensor, chain, key, run_to};
 use crate::types::{AlphaBalance, TaoBalance};
@@ -45,8 +46,10 @@ fn alpha_is_issued_on_its_schedule() {
         Subtensor::increase_stake(&owners, &key(2), BABELBIT, AlphaBalance(before));
         SubnetAlphaOut::<Runtime>::insert(BABELBIT, AlphaBalance(before));
         run_to(201);
-        // Root has no stake: all alpha goes to the owner, miners and validators. A block issues one alpha.
-        let issued = SubnetAlphaOut::<Runtime>::get(BABELBIT).0 - before;
+        // Root has no stake: all alpha goes to the owner, miners and validators. A block issues one alpha. The alpha
+        // that emission bought from the pool was issued before.
+        let bought = SubnetProtocolAlpha::<Runtime>::get(BABELBIT).0;
+        let issued = SubnetAlphaOut::<Runtime>::get(BABELBIT).0 - bought - before;
         assert_eq!(issued, 200 * 1_000_000_000);
         let waiting = PendingOwnerCut::<Runtime>::get(BABELBIT).0
             + PendingServerEmission::<Runtime>::get(BABELBIT).0
@@ -74,16 +77,6 @@ fn a_subnet_without_emission_enabled_receives_no_tao_but_gives_its_alpha() {
 }
 
 #[test]
-fn a_subnet_whose_miners_were_withheld_everything_receives_no_tao() {
-    chain(|| {
-        MinerBurned::<Runtime>::insert(BABELBIT, substrate_fixed::types::U64F64::from_num(1));
-        let tao = SubnetTAO::<Runtime>::get(BABELBIT);
-        run_to(2);
-        assert_eq!(SubnetTAO::<Runtime>::get(BABELBIT), tao);
-    });
-}
-
-#[test]
 fn injection_keeps_the_price_and_the_rest_buys() {
     chain(|| {
         let root = key(1);
@@ -104,6 +97,9 @@ fn injection_keeps_the_price_and_the_rest_buys() {
         let bought = Subtensor::pool_of(BABELBIT);
         assert_eq!(bought.tao.0, after.tao.0 + 1_000_000_000);
         assert!(bought.alpha.0 < after.alpha.0, "the TAO beyond the cap bought alpha");
+        let excess = SubnetExcessTao::<Runtime>::get(BABELBIT);
+        assert!(excess > TaoBalance::ZERO);
+        assert_eq!(SubnetProtocolAlpha::<Runtime>::get(BABELBIT), after.buy(excess), "before the injection");
         assert!(Subtensor::alpha_price(BABELBIT).to_num::<f64>() > price);
     });
 }

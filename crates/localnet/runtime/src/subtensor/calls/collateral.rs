@@ -8,7 +8,7 @@ macro_rules! calls_of_collateral {
             /// Locks alpha as collateral on one of the caller's hotkeys: free stake first, then alpha bought at or
             /// below a price limit.
             #[pallet::call_index(144)]
-            #[pallet::weight((call_weight(), DispatchClass::Normal, Pays::Yes))]
+            #[pallet::weight((call_weights::add_collateral(), DispatchClass::Normal, Pays::Yes))]
             pub fn add_collateral(
                 origin: OriginFor<T>,
                 netuid: NetUid,
@@ -22,7 +22,7 @@ macro_rules! calls_of_collateral {
 
             /// Sets the minimum collateral of one of the caller's hotkeys on a subnet.
             #[pallet::call_index(145)]
-            #[pallet::weight((call_weight(), DispatchClass::Normal, Pays::Yes))]
+            #[pallet::weight((call_weights::set_min_collateral(), DispatchClass::Normal, Pays::Yes))]
             pub fn set_min_collateral(
                 origin: OriginFor<T>,
                 netuid: NetUid,

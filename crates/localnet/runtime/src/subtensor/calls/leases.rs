@@ -7,7 +7,7 @@ macro_rules! calls_of_leases {
 
             /// Creates a leased subnet with the TAO of a crowdloan. Only a crowdloan's finalization can make this call.
             #[pallet::call_index(110)]
-            #[pallet::weight((call_weight(), DispatchClass::Normal, Pays::Yes))]
+            #[pallet::weight((call_weights::register_leased_network(), DispatchClass::Normal, Pays::Yes))]
             pub fn register_leased_network(
                 origin: OriginFor<T>,
                 emissions_share: Percent,
@@ -19,10 +19,15 @@ macro_rules! calls_of_leases {
 
             /// Ends the caller's lease, and makes the caller the owner of the subnet.
             #[pallet::call_index(111)]
-            #[pallet::weight((call_weight(), DispatchClass::Normal, Pays::Yes))]
-            pub fn terminate_lease(origin: OriginFor<T>, lease_id: u32, hotkey: T::AccountId) -> DispatchResult {
+            #[pallet::weight((call_weights::terminate_lease(), DispatchClass::Normal, Pays::Yes))]
+            pub fn terminate_lease(
+                origin: OriginFor<T>,
+                lease_id: u32,
+                hotkey: T::AccountId,
+            ) -> DispatchResultWithPostInfo {
                 let who = ensure_signed(origin)?;
-                Self::do_terminate_lease(&who, lease_id, &hotkey)
+                let contributors = Self::do_terminate_lease(&who, lease_id, &hotkey)?;
+                Ok(Some(call_weights::lease_terminated(contributors)).into())
             }
         }
     };

@@ -7,7 +7,7 @@ macro_rules! calls_of_moves {
 
             /// Moves stake to another hotkey, another subnet, or both.
             #[pallet::call_index(85)]
-            #[pallet::weight((call_weight(), DispatchClass::Normal, Pays::Yes))]
+            #[pallet::weight((call_weights::move_stake(), DispatchClass::Normal, Pays::Yes))]
             pub fn move_stake(
                 origin: OriginFor<T>,
                 origin_hotkey: T::AccountId,
@@ -30,7 +30,7 @@ macro_rules! calls_of_moves {
             /// Moves stake to another hotkey and subnet, as long as the ratio of the two alpha prices stays at or above
             /// a limit.
             #[pallet::call_index(149)]
-            #[pallet::weight((call_weight(), DispatchClass::Normal, Pays::Yes))]
+            #[pallet::weight((call_weights::move_stake_limit(), DispatchClass::Normal, Pays::Yes))]
             #[allow(clippy::too_many_arguments)]
             pub fn move_stake_limit(
                 origin: OriginFor<T>,
@@ -57,7 +57,7 @@ macro_rules! calls_of_moves {
 
             /// Moves stake to another subnet.
             #[pallet::call_index(87)]
-            #[pallet::weight((call_weight(), DispatchClass::Normal, Pays::Yes))]
+            #[pallet::weight((call_weights::swap_stake(), DispatchClass::Normal, Pays::Yes))]
             pub fn swap_stake(
                 origin: OriginFor<T>,
                 hotkey: T::AccountId,
@@ -71,7 +71,7 @@ macro_rules! calls_of_moves {
 
             /// Moves stake to another subnet, as long as the ratio of the two alpha prices stays at or above a limit.
             #[pallet::call_index(90)]
-            #[pallet::weight((call_weight(), DispatchClass::Normal, Pays::Yes))]
+            #[pallet::weight((call_weights::swap_stake_limit(), DispatchClass::Normal, Pays::Yes))]
             pub fn swap_stake_limit(
                 origin: OriginFor<T>,
                 hotkey: T::AccountId,
@@ -95,7 +95,7 @@ macro_rules! calls_of_moves {
 
             /// Transfers stake to another coldkey, within a subnet or to another subnet.
             #[pallet::call_index(86)]
-            #[pallet::weight((call_weight(), DispatchClass::Normal, Pays::Yes))]
+            #[pallet::weight((call_weights::transfer_stake(), DispatchClass::Normal, Pays::Yes))]
             pub fn transfer_stake(
                 origin: OriginFor<T>,
                 destination_coldkey: T::AccountId,
@@ -117,7 +117,7 @@ macro_rules! calls_of_moves {
 
             /// Transfers stake to another coldkey and hotkey.
             #[pallet::call_index(143)]
-            #[pallet::weight((call_weight(), DispatchClass::Normal, Pays::Yes))]
+            #[pallet::weight((call_weights::transfer_stake_and_hotkey(), DispatchClass::Normal, Pays::Yes))]
             pub fn transfer_stake_and_hotkey(
                 origin: OriginFor<T>,
                 destination_coldkey: T::AccountId,

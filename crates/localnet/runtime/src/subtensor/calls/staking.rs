@@ -7,7 +7,7 @@ macro_rules! calls_of_staking {
 
             /// Buys a subnet's alpha and stakes it on a hotkey.
             #[pallet::call_index(2)]
-            #[pallet::weight((call_weight(), DispatchClass::Normal, Pays::Yes))]
+            #[pallet::weight((call_weights::add_stake(), DispatchClass::Normal, Pays::Yes))]
             pub fn add_stake(
                 origin: OriginFor<T>,
                 hotkey: T::AccountId,
@@ -20,7 +20,7 @@ macro_rules! calls_of_staking {
 
             /// Buys alpha and stakes it, as long as its price stays at or below a limit.
             #[pallet::call_index(88)]
-            #[pallet::weight((call_weight(), DispatchClass::Normal, Pays::Yes))]
+            #[pallet::weight((call_weights::add_stake_limit(), DispatchClass::Normal, Pays::Yes))]
             pub fn add_stake_limit(
                 origin: OriginFor<T>,
                 hotkey: T::AccountId,
@@ -35,7 +35,7 @@ macro_rules! calls_of_staking {
 
             /// Sells alpha staked on a hotkey.
             #[pallet::call_index(3)]
-            #[pallet::weight((call_weight(), DispatchClass::Normal, Pays::Yes))]
+            #[pallet::weight((call_weights::remove_stake(), DispatchClass::Normal, Pays::Yes))]
             pub fn remove_stake(
                 origin: OriginFor<T>,
                 hotkey: T::AccountId,
@@ -48,7 +48,7 @@ macro_rules! calls_of_staking {
 
             /// Sells staked alpha, as long as its price stays at or above a limit.
             #[pallet::call_index(89)]
-            #[pallet::weight((call_weight(), DispatchClass::Normal, Pays::Yes))]
+            #[pallet::weight((call_weights::remove_stake_limit(), DispatchClass::Normal, Pays::Yes))]
             pub fn remove_stake_limit(
                 origin: OriginFor<T>,
                 hotkey: T::AccountId,
@@ -63,7 +63,7 @@ macro_rules! calls_of_staking {
 
             /// Sells all of the caller's stake on a hotkey in a subnet, at or above `limit_price` if it is given.
             #[pallet::call_index(103)]
-            #[pallet::weight((call_weight(), DispatchClass::Normal, Pays::Yes))]
+            #[pallet::weight((call_weights::remove_stake_full_limit(), DispatchClass::Normal, Pays::Yes))]
             pub fn remove_stake_full_limit(
                 origin: OriginFor<T>,
                 hotkey: T::AccountId,
@@ -76,7 +76,7 @@ macro_rules! calls_of_staking {
 
             /// Sells all of the caller's stake on a hotkey, on every subnet and on root.
             #[pallet::call_index(83)]
-            #[pallet::weight((call_weight(), DispatchClass::Normal, Pays::Yes))]
+            #[pallet::weight((call_weights::unstake_all(), DispatchClass::Normal, Pays::Yes))]
             pub fn unstake_all(origin: OriginFor<T>, hotkey: T::AccountId) -> DispatchResult {
                 let who = ensure_signed(origin)?;
                 Self::do_unstake_all(&who, &hotkey)
@@ -84,7 +84,7 @@ macro_rules! calls_of_staking {
 
             /// Sells all alpha that the caller staked on a hotkey, and stakes the TAO on root.
             #[pallet::call_index(84)]
-            #[pallet::weight((call_weight(), DispatchClass::Normal, Pays::Yes))]
+            #[pallet::weight((call_weights::unstake_all_alpha(), DispatchClass::Normal, Pays::Yes))]
             pub fn unstake_all_alpha(origin: OriginFor<T>, hotkey: T::AccountId) -> DispatchResult {
                 let who = ensure_signed(origin)?;
                 Self::do_unstake_all_alpha(&who, &hotkey)
@@ -92,7 +92,7 @@ macro_rules! calls_of_staking {
 
             /// Recycles staked alpha: it can be issued again.
             #[pallet::call_index(101)]
-            #[pallet::weight((call_weight(), DispatchClass::Normal, Pays::Yes))]
+            #[pallet::weight((call_weights::recycle_alpha(), DispatchClass::Normal, Pays::Yes))]
             pub fn recycle_alpha(
                 origin: OriginFor<T>,
                 hotkey: T::AccountId,
@@ -105,7 +105,7 @@ macro_rules! calls_of_staking {
 
             /// Burns staked alpha: it still counts as issued.
             #[pallet::call_index(102)]
-            #[pallet::weight((call_weight(), DispatchClass::Normal, Pays::Yes))]
+            #[pallet::weight((call_weights::burn_alpha(), DispatchClass::Normal, Pays::Yes))]
             pub fn burn_alpha(
                 origin: OriginFor<T>,
                 hotkey: T::AccountId,
@@ -118,7 +118,7 @@ macro_rules! calls_of_staking {
 
             /// Buys a subnet's alpha and burns it.
             #[pallet::call_index(132)]
-            #[pallet::weight((call_weight(), DispatchClass::Normal, Pays::Yes))]
+            #[pallet::weight((call_weights::add_stake_burn(), DispatchClass::Normal, Pays::Yes))]
             pub fn add_stake_burn(
                 origin: OriginFor<T>,
                 hotkey: T::AccountId,

@@ -7,7 +7,7 @@ macro_rules! calls_of_subnets {
 
             /// Creates a subnet whose first neuron has the given hotkey.
             #[pallet::call_index(59)]
-            #[pallet::weight((call_weight(), DispatchClass::Normal, Pays::Yes))]
+            #[pallet::weight((call_weights::register_network(), DispatchClass::Normal, Pays::Yes))]
             pub fn register_network(origin: OriginFor<T>, hotkey: T::AccountId) -> DispatchResult {
                 let who = ensure_signed(origin)?;
                 Self::do_register_network(&who, &hotkey)
@@ -15,7 +15,7 @@ macro_rules! calls_of_subnets {
 
             /// Creates a subnet and sets its identity.
             #[pallet::call_index(79)]
-            #[pallet::weight((call_weight(), DispatchClass::Normal, Pays::Yes))]
+            #[pallet::weight((call_weights::register_network_with_identity(), DispatchClass::Normal, Pays::Yes))]
             pub fn register_network_with_identity(
                 origin: OriginFor<T>,
                 hotkey: T::AccountId,
@@ -27,7 +27,7 @@ macro_rules! calls_of_subnets {
 
             /// Sets the identity of a subnet.
             #[pallet::call_index(78)]
-            #[pallet::weight((call_weight(), DispatchClass::Normal, Pays::Yes))]
+            #[pallet::weight((call_weights::set_subnet_identity(), DispatchClass::Normal, Pays::Yes))]
             #[allow(clippy::too_many_arguments)]
             pub fn set_subnet_identity(
                 origin: OriginFor<T>,
@@ -58,7 +58,7 @@ macro_rules! calls_of_subnets {
 
             /// Starts a subnet: its emission begins, and its alpha can be bought.
             #[pallet::call_index(92)]
-            #[pallet::weight((call_weight(), DispatchClass::Normal, Pays::Yes))]
+            #[pallet::weight((call_weights::start_call(), DispatchClass::Normal, Pays::Yes))]
             pub fn start_call(origin: OriginFor<T>, netuid: NetUid) -> DispatchResult {
                 let who = ensure_signed(origin)?;
                 Self::do_start_call(&who, netuid)
@@ -66,7 +66,7 @@ macro_rules! calls_of_subnets {
 
             /// Deprecated: succeeds without effect, for a fee. `AdminUtils.sudo_set_tempo` sets the tempo.
             #[pallet::call_index(139)]
-            #[pallet::weight((call_weight(), DispatchClass::Normal, Pays::Yes))]
+            #[pallet::weight((call_weights::set_tempo(), DispatchClass::Normal, Pays::Yes))]
             pub fn set_tempo(_origin: OriginFor<T>, _netuid: NetUid, _tempo: u16) -> DispatchResult {
                 Ok(())
             }
@@ -74,7 +74,7 @@ macro_rules! calls_of_subnets {
             /// Deprecated: succeeds without effect, for a fee. `AdminUtils.sudo_set_activity_cutoff_factor` sets the
             /// factor.
             #[pallet::call_index(140)]
-            #[pallet::weight((call_weight(), DispatchClass::Normal, Pays::Yes))]
+            #[pallet::weight((call_weights::set_activity_cutoff_factor(), DispatchClass::Normal, Pays::Yes))]
             pub fn set_activity_cutoff_factor(
                 _origin: OriginFor<T>,
                 _netuid: NetUid,
@@ -85,7 +85,7 @@ macro_rules! calls_of_subnets {
 
             /// Triggers an epoch of a subnet. Only the subnet's owner may call this.
             #[pallet::call_index(141)]
-            #[pallet::weight((call_weight(), DispatchClass::Normal, Pays::Yes))]
+            #[pallet::weight((call_weights::trigger_epoch(), DispatchClass::Normal, Pays::Yes))]
             pub fn trigger_epoch(origin: OriginFor<T>, netuid: NetUid) -> DispatchResult {
                 let who = ensure_signed(origin)?;
                 Self::do_trigger_epoch(&who, netuid)
@@ -93,7 +93,7 @@ macro_rules! calls_of_subnets {
 
             /// Dissolves a subnet; `coldkey` is ignored. Only root may call this.
             #[pallet::call_index(61)]
-            #[pallet::weight((call_weight(), DispatchClass::Normal, Pays::Yes))]
+            #[pallet::weight((call_weights::dissolve_network(), DispatchClass::Normal, Pays::Yes))]
             pub fn dissolve_network(origin: OriginFor<T>, _coldkey: T::AccountId, netuid: NetUid) -> DispatchResult {
                 ensure_root(origin)?;
                 Self::do_dissolve_network(netuid)
@@ -101,7 +101,7 @@ macro_rules! calls_of_subnets {
 
             /// Changes the symbol of a subnet's alpha. Only root and the subnet's owner may call this.
             #[pallet::call_index(112)]
-            #[pallet::weight((call_weight(), DispatchClass::Normal, Pays::Yes))]
+            #[pallet::weight((call_weights::update_symbol(), DispatchClass::Normal, Pays::Yes))]
             pub fn update_symbol(origin: OriginFor<T>, netuid: NetUid, symbol: Vec<u8>) -> DispatchResult {
                 Self::ensure_owner_or_root(origin, netuid)?;
                 Self::do_update_symbol(netuid, symbol)
@@ -109,7 +109,7 @@ macro_rules! calls_of_subnets {
 
             /// Dissolves a subnet. Only root may call this.
             #[pallet::call_index(120)]
-            #[pallet::weight((call_weight(), DispatchClass::Normal, Pays::Yes))]
+            #[pallet::weight((call_weights::root_dissolve_network(), DispatchClass::Normal, Pays::Yes))]
             pub fn root_dissolve_network(origin: OriginFor<T>, netuid: NetUid) -> DispatchResult {
                 ensure_root(origin)?;
                 Self::do_dissolve_network(netuid)
@@ -117,7 +117,7 @@ macro_rules! calls_of_subnets {
 
             /// Enables tracking of voting power on a subnet. Only root and the subnet's owner may call this.
             #[pallet::call_index(129)]
-            #[pallet::weight((call_weight(), DispatchClass::Normal, Pays::Yes))]
+            #[pallet::weight((call_weights::enable_voting_power_tracking(), DispatchClass::Normal, Pays::Yes))]
             pub fn enable_voting_power_tracking(origin: OriginFor<T>, netuid: NetUid) -> DispatchResult {
                 Self::ensure_owner_or_root(origin, netuid)?;
                 Self::do_enable_voting_power_tracking(netuid);
@@ -127,7 +127,7 @@ macro_rules! calls_of_subnets {
             /// Disables tracking of voting power on a subnet after 100 800 blocks. Only root and the subnet's owner may
             /// call this.
             #[pallet::call_index(130)]
-            #[pallet::weight((call_weight(), DispatchClass::Normal, Pays::Yes))]
+            #[pallet::weight((call_weights::disable_voting_power_tracking(), DispatchClass::Normal, Pays::Yes))]
             pub fn disable_voting_power_tracking(origin: OriginFor<T>, netuid: NetUid) -> DispatchResult {
                 Self::ensure_owner_or_root(origin, netuid)?;
                 Self::do_disable_voting_power_tracking(netuid)
@@ -135,7 +135,7 @@ macro_rules! calls_of_subnets {
 
             /// Sets the smoothing factor of voting power on a subnet, in parts of 10¹⁸. Only root may call this.
             #[pallet::call_index(131)]
-            #[pallet::weight((call_weight(), DispatchClass::Normal, Pays::Yes))]
+            #[pallet::weight((call_weights::sudo_set_voting_power_ema_alpha(), DispatchClass::Normal, Pays::Yes))]
             pub fn sudo_set_voting_power_ema_alpha(origin: OriginFor<T>, netuid: NetUid, alpha: u64) -> DispatchResult {
                 ensure_root(origin)?;
                 ensure!(Self::subnet_exists(netuid), Error::<T>::SubnetNotExists);

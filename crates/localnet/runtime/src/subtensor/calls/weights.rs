@@ -7,7 +7,7 @@ macro_rules! calls_of_weights {
 
             /// Sets the weights of the caller's hotkey.
             #[pallet::call_index(0)]
-            #[pallet::weight((call_weight(), DispatchClass::Normal, Pays::No))]
+            #[pallet::weight((call_weights::set_weights(), DispatchClass::Normal, Pays::No))]
             pub fn set_weights(
                 origin: OriginFor<T>,
                 netuid: NetUid,
@@ -21,7 +21,7 @@ macro_rules! calls_of_weights {
 
             /// Sets the weights of the caller's hotkey for one mechanism.
             #[pallet::call_index(119)]
-            #[pallet::weight((call_weight(), DispatchClass::Normal, Pays::No))]
+            #[pallet::weight((call_weights::set_mechanism_weights(dests), DispatchClass::Normal, Pays::No))]
             pub fn set_mechanism_weights(
                 origin: OriginFor<T>,
                 netuid: NetUid,
@@ -36,7 +36,7 @@ macro_rules! calls_of_weights {
 
             /// Commits the hash of weights, to be revealed later.
             #[pallet::call_index(96)]
-            #[pallet::weight((call_weight(), DispatchClass::Normal, Pays::No))]
+            #[pallet::weight((call_weights::commit_weights(), DispatchClass::Normal, Pays::No))]
             pub fn commit_weights(origin: OriginFor<T>, netuid: NetUid, commit_hash: H256) -> DispatchResult {
                 let who = ensure_signed(origin)?;
                 Self::do_commit_weights(&who, netuid, commit_hash)
@@ -44,7 +44,7 @@ macro_rules! calls_of_weights {
 
             /// Commits the hash of weights for one mechanism, to be revealed later.
             #[pallet::call_index(115)]
-            #[pallet::weight((call_weight(), DispatchClass::Normal, Pays::No))]
+            #[pallet::weight((call_weights::commit_mechanism_weights(), DispatchClass::Normal, Pays::No))]
             pub fn commit_mechanism_weights(
                 origin: OriginFor<T>,
                 netuid: NetUid,
@@ -57,7 +57,7 @@ macro_rules! calls_of_weights {
 
             /// Reveals committed weights.
             #[pallet::call_index(97)]
-            #[pallet::weight((call_weight(), DispatchClass::Normal, Pays::No))]
+            #[pallet::weight((call_weights::reveal_weights(), DispatchClass::Normal, Pays::No))]
             pub fn reveal_weights(
                 origin: OriginFor<T>,
                 netuid: NetUid,
@@ -72,7 +72,7 @@ macro_rules! calls_of_weights {
 
             /// Reveals committed weights for one mechanism.
             #[pallet::call_index(116)]
-            #[pallet::weight((call_weight(), DispatchClass::Normal, Pays::No))]
+            #[pallet::weight((call_weights::reveal_mechanism_weights(uids), DispatchClass::Normal, Pays::No))]
             pub fn reveal_mechanism_weights(
                 origin: OriginFor<T>,
                 netuid: NetUid,
@@ -88,7 +88,7 @@ macro_rules! calls_of_weights {
 
             /// Commits timelocked weights, which the drand pulse of the reveal round reveals.
             #[pallet::call_index(113)]
-            #[pallet::weight((call_weight(), DispatchClass::Normal, Pays::No))]
+            #[pallet::weight((call_weights::commit_timelocked_weights(), DispatchClass::Normal, Pays::No))]
             pub fn commit_timelocked_weights(
                 origin: OriginFor<T>,
                 netuid: NetUid,
@@ -102,7 +102,7 @@ macro_rules! calls_of_weights {
 
             /// Commits timelocked weights for one mechanism, which the drand pulse of the reveal round reveals.
             #[pallet::call_index(118)]
-            #[pallet::weight((call_weight(), DispatchClass::Normal, Pays::No))]
+            #[pallet::weight((call_weights::commit_timelocked_mechanism_weights(), DispatchClass::Normal, Pays::No))]
             pub fn commit_timelocked_mechanism_weights(
                 origin: OriginFor<T>,
                 netuid: NetUid,
@@ -124,7 +124,7 @@ macro_rules! calls_of_weights {
 
             /// Sets the weights of the caller's hotkey on several subnets.
             #[pallet::call_index(80)]
-            #[pallet::weight((call_weight(), DispatchClass::Normal, Pays::No))]
+            #[pallet::weight((call_weights::batch_set_weights(), DispatchClass::Normal, Pays::No))]
             pub fn batch_set_weights(
                 origin: OriginFor<T>,
                 netuids: Vec<Compact<NetUid>>,
@@ -137,7 +137,7 @@ macro_rules! calls_of_weights {
 
             /// Reveals several commits of the caller's hotkey on one subnet.
             #[pallet::call_index(98)]
-            #[pallet::weight((call_weight(), DispatchClass::Normal, Pays::No))]
+            #[pallet::weight((call_weights::batch_reveal_weights(), DispatchClass::Normal, Pays::No))]
             pub fn batch_reveal_weights(
                 origin: OriginFor<T>,
                 netuid: NetUid,
@@ -152,7 +152,7 @@ macro_rules! calls_of_weights {
 
             /// Commits weights of the caller's hotkey on several subnets.
             #[pallet::call_index(100)]
-            #[pallet::weight((call_weight(), DispatchClass::Normal, Pays::No))]
+            #[pallet::weight((call_weights::batch_commit_weights(), DispatchClass::Normal, Pays::No))]
             pub fn batch_commit_weights(
                 origin: OriginFor<T>,
                 netuids: Vec<Compact<NetUid>>,
@@ -164,7 +164,7 @@ macro_rules! calls_of_weights {
 
             /// Commits timelocked weights for one mechanism, with version 4 of commit-reveal.
             #[pallet::call_index(117)]
-            #[pallet::weight((call_weight(), DispatchClass::Normal, Pays::No))]
+            #[pallet::weight((call_weights::commit_crv3_mechanism_weights(), DispatchClass::Normal, Pays::No))]
             pub fn commit_crv3_mechanism_weights(
                 origin: OriginFor<T>,
                 netuid: NetUid,

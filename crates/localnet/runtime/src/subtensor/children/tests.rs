@@ -270,6 +270,11 @@ fn a_parent_with_too_little_stake_lends_nothing() {
         SubnetOwnerHotkey::<Runtime>::insert(BABELBIT, &parent);
         assert!(inherited(&child) > STAKE);
         SubnetOwnerHotkey::<Runtime>::insert(BABELBIT, owner);
+        // A new threshold has no effect before the stake changes.
+        StakeThreshold::<Runtime>::put(0);
+        end_block();
+        assert!(is_suspended());
+        StakeThreshold::<Runtime>::put(90_000_000_000);
         let stake = Call::add_stake { hotkey: parent.clone(), netuid, amount_staked: TaoBalance(30_000_000_000) };
         assert_eq!(attempt(&bob, stake), "ok");
         assert_eq!(inherited(&child), STAKE);

@@ -1,5 +1,8 @@
 //! Suspension of parents: a parent whose stake falls below `StakeThreshold` keeps its children, but lends them nothing
 //! until its stake reaches the threshold again. On the subnet that it owns, a parent is never suspended.
+//!
+//! As on the real chain, a parent is checked only when its own stake changes: a new threshold, or a new price of alpha,
+//! has no effect on it before. Checks run when a block is idle, so that a block without room defers them.
 
 use sp_runtime::AccountId32;
 
@@ -24,7 +27,7 @@ impl<T: Config> Pallet<T> {
         parents
     }
 
-    /// Schedules a check of a parent at the end of this block, because its stake shrank.
+    /// Schedules a check of a parent at the end of this or a later block, because its stake shrank.
     pub(in crate::subtensor) fn stake_shrank(hotkey: &AccountId32) {
         let is_parent = || ChildKeys::<T>::iter_key_prefix(hotkey).next().is_some();
         if ChildkeyThresholdSuspended::<T>::contains_key(hotkey) || is_parent() {
@@ -32,7 +35,7 @@ impl<T: Config> Pallet<T> {
         }
     }
 
-    /// Schedules a check of a suspended parent at the end of this block, because its stake grew.
+    /// Schedules a check of a suspended parent at the end of this or a later block, because its stake grew.
     pub(in crate::subtensor) fn stake_grew(hotkey: &AccountId32) {
         if ChildkeyThresholdSuspended::<T>::contains_key(hotkey) {
             ChildkeyThresholdChecks::<T>::insert(hotkey, ());

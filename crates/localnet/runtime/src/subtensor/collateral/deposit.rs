@@ -10,8 +10,9 @@ use crate::subtensor::{Config, Error, Event, Pallet};
 use crate::types::{AlphaBalance, NetUid, TaoBalance};
 
 impl<T: Config> Pallet<T> {
-    /// Locks alpha as collateral of a coldkey on its hotkey. Free stake on the hotkey is locked first; the TAO for the
-    /// rest is computed at the moving price, and buys alpha at or below `limit_price`.
+    /// Locks alpha as collateral of a coldkey on its hotkey. Stake on the hotkey that is not collateral yet is locked
+    /// first, even if it has a stake lock, as on the real chain; the TAO for the rest is computed at the moving price,
+    /// and buys alpha at or below `limit_price`.
     ///
     /// # Errors
     /// In this order: `RegistrationNotPermittedOnRootSubnet`, `SubnetNotExists`, `SubtokenDisabled`,

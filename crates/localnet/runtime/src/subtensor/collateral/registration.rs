@@ -72,6 +72,7 @@ impl<T: Config> Pallet<T> {
         let trade = Self::quote_buy(netuid, total, Fee::Charged)?;
         Self::charge(coldkey, total.0)?;
         Self::settle_buy(netuid, &trade);
+        Self::record_tao_inflow(netuid, TaoBalance(trade.traded()));
         Self::pay_author(trade.fee);
         let locked = AlphaBalance(charge.part_of_collateral(trade.received));
         Self::recycle_issued(netuid, AlphaBalance(trade.received).saturating_sub(locked));

@@ -1,19 +1,19 @@
-use proptest::prelude::*;
 use substrate_fixed::types::I96F32;
 
 use super::registration::Charge;
 use super::*;
 use crate::info::metagraph::Metagraph;
 use crate::runtime::{AccountId, Runtime, RuntimeEvent, System};
-use crate::subtensor::epoch::{Earned, Pending};
 use crate::subtensor::{
-    AutoStakeDestination, Burn, Call, CollateralLockShare, MaxBurn, RAORecycledForRegistration, SubnetAlphaOut,
-    SubnetMovingPrice, SubnetTAO, SubtokenEnabled, TotalIssuance, TotalStake, TxRateLimit,
+    Burn, Call, CollateralLockShare, MaxBurn, RAORecycledForRegistration, SubnetAlphaOut, SubnetMovingPrice, SubnetTAO,
+    SubtokenEnabled, TotalIssuance, TotalStake, TxRateLimit,
 };
 use crate::testing::{
     BABELBIT, Subtensor, account, attempt, balance, chain, jump_to, key, last_event, outcome, send_as_root,
 };
 use crate::types::{MechId, TaoBalance};
+
+mod emission;
 
 const TAO: u64 = 1_000_000_000;
 /// Half of the registration price.
@@ -346,103 +346,6 @@ fn collateral_and_locked_stake_do_not_overlap() {
 }
 
 #[test]
-fn emission_releases_collateral() {
-    let settled = |locked, min, ratio: f64, emission, capturable| {
-        let drain_ratio = U64F64::from_num(ratio);
-        let [locked, min_locked] = [locked, min].map(AlphaBalance);
-        let mut state = MinerCollateralState { locked, drain_ratio, min_locked, earned: AlphaBalance(7) };
-        let captured = settle(&mut state, AlphaBalance(emission), AlphaBalance(capturable));
-        assert_eq!(state.earned.0, emission.saturating_add(7));
-        (state.locked.0, captured.0)
-    };
-    assert_eq!(settled(100, 0, 1.0, 30, 30), (70, 0));
-    assert_eq!(settled(100, 0, 0.5, 30, 0), (85, 0), "the complete emission counts");
-    assert_eq!(settled(100, 0, 10.0, 30, 30), (0, 0));
-    assert_eq!(settled(100, 80, 1.0, 30, 30), (80, 0), "down to the minimum");
-    assert_eq!(settled(100, 100, 1.0, 30, 30), (100, 0));
-    // Below the minimum, emission is locked and nothing is released.
-    assert_eq!(settled(100, 120, 1.0, 30, 30), (120, 20));
-    assert_eq!(settled(100, 200, 1.0, 30, 30), (130, 30));
-    assert_eq!(settled(100, 200, 1.0, 30, 5), (105, 5), "only what belongs to the owner");
-    assert_eq!(settled(100, 200, 1.0, 30, 0), (100, 0));
-    assert_eq!(settled(u64::MAX, 0, 10.0, u64::MAX, u64::MAX), (0, 0));
-    assert_eq!(settled(0, u64::MAX, 1.0, u64::MAX, u64::MAX), (u64::MAX, u64::MAX));
-}
-
-/// Distributes an epoch's emission to the miner with uid 1.
-fn mine(amount: u64) {
-    SubnetAlphaOut::<Runtime>::mutate(BABELBIT, |out| out.0 += amount);
-    let neurons = Subtensor::neurons(BABELBIT).unwrap();
-    let earned = Earned { server: vec![0, amount, 0], validator: vec![0; 3] };
-    Subtensor::distribute(BABELBIT, &neurons, &earned, &Pending::default());
-}
-
-#[test]
-fn a_miner_recovers_its_collateral_and_keeps_its_minimum() {
-    staked(|bob| {
-        for hotkey in [key(1), key(2)] {
-            Subtensor::append_neuron(BABELBIT, &hotkey);
-        }
-        AutoStakeDestination::<Runtime>::insert(&bob, BABELBIT, key(2));
-        assert_eq!(attempt(&bob, add(1, 60 * TAO, 0)), "ok");
-        mine(10 * TAO);
-        assert_eq!((amounts(1), stake(2)), ((50 * TAO, 0, 10 * TAO), 10 * TAO));
-        check();
-        // Emission below the minimum is locked on the miner's own hotkey; the rest is staked as its owner wants.
-        assert_eq!(attempt(&bob, set_min(1, 54 * TAO)), "ok");
-        let before = stake(1);
-        mine(10 * TAO);
-        assert_eq!(amounts(1), (54 * TAO, 54 * TAO, 20 * TAO));
-        assert!((stake(1) - before).abs_diff(4 * TAO) <= 1 && stake(2).abs_diff(16 * TAO) <= 1);
-        let expected = Event::AutoStakeAdded {
-            netuid: BABELBIT,
-            destination: key(2),
-            hotkey: key(1),
-            owner: bob.clone(),
-            incentive: AlphaBalance(6 * TAO),
-        };
-        assert_eq!(last_event(), expected);
-        mine(10 * TAO);
-        assert_eq!(amounts(1), (54 * TAO, 54 * TAO, 30 * TAO));
-        assert_eq!(attempt(&bob, set_min(1, 0)), "ok");
-        mine(54 * TAO);
-        assert_eq!(state(1, &bob), None);
-        check();
-    });
-}
-
-#[test]
-fn dividends_release_collateral_but_only_the_take_is_locked() {
-    staked(|bob| {
-        for hotkey in [key(1), key(2)] {
-            Subtensor::append_neuron(BABELBIT, &hotkey);
-        }
-        let nominator = account("Charlie");
-        give(&nominator, 1, 100 * TAO);
-        let validate = |amount: u64| {
-            SubnetAlphaOut::<Runtime>::mutate(BABELBIT, |out| out.0 += amount);
-            let neurons = Subtensor::neurons(BABELBIT).unwrap();
-            let earned = Earned { server: vec![0; 3], validator: vec![0, 1, 0] };
-            let pending = Pending { validator: amount, ..Pending::default() };
-            Subtensor::distribute(BABELBIT, &neurons, &earned, &pending);
-        };
-        assert_eq!(attempt(&bob, add(1, 60 * TAO, 0)), "ok");
-        validate(10 * TAO);
-        assert_eq!(amounts(1), (50 * TAO, 0, 10 * TAO));
-        assert_eq!(attempt(&bob, set_min(1, 80 * TAO)), "ok");
-        validate(10 * TAO);
-        // The take is 18 %.
-        let (locked, _, earned) = amounts(1);
-        assert!(locked.abs_diff(51_800_000_000) < TAO / 1_000, "{locked}");
-        assert_eq!(earned, 20 * TAO);
-        assert_eq!(state(1, &nominator), None);
-        let unstake = Call::remove_stake { hotkey: key(1), netuid: BABELBIT, amount_unstaked: AlphaBalance(u64::MAX) };
-        assert_eq!(attempt(&nominator, unstake), "ok", "collateral does not concern nominators");
-        check();
-    });
-}
-
-#[test]
 fn collateral_moves_with_swapped_keys() {
     staked(|bob| {
         TxRateLimit::<Runtime>::put(0);
@@ -529,32 +432,4 @@ fn the_owner_sets_share_and_ratio() {
         let on_root = Admin::<Runtime>::sudo_set_collateral_lock_share { netuid: NetUid::ROOT, lock_share: 1 };
         assert_eq!(outcome(send_as_root(on_root)), "NotPermittedOnRootSubnet");
     });
-}
-
-proptest! {
-    #[test]
-    fn settlements_move_towards_the_minimum(
-        locked in any::<u64>(),
-        min in any::<u64>(),
-        ratio in 1_u128..=10 << 64,
-        emission in any::<u64>(),
-        part in 0_u8..=100,
-    ) {
-        let capturable = (u128::from(emission) * u128::from(part) / 100) as u64;
-        let mut state = MinerCollateralState {
-            locked: AlphaBalance(locked),
-            drain_ratio: U64F64::from_bits(ratio),
-            min_locked: AlphaBalance(min),
-            earned: AlphaBalance::ZERO,
-        };
-        let captured = settle(&mut state, AlphaBalance(emission), AlphaBalance(capturable)).0;
-        prop_assert!(captured <= capturable);
-        if locked < min {
-            prop_assert_eq!(state.locked.0, locked + captured);
-            prop_assert!(state.locked.0 <= min);
-        } else {
-            prop_assert_eq!(captured, 0);
-            prop_assert!((min..=locked).contains(&state.locked.0));
-        }
-    }
 }

@@ -41,7 +41,8 @@ impl<T: Config> Pallet<T> {
         Ok(())
     }
 
-    /// Moves the locked part of stake that is transferred to another coldkey within a subnet. Free stake moves first.
+    /// Moves the locked part of stake that is transferred to another coldkey within a subnet. Stake beside the lock
+    /// moves first; as on the real chain, collateral counts as such.
     ///
     /// # Errors
     /// `LockHotkeyMismatch` if the receiver has locked stake to another hotkey, `AccountRejectsLockedAlpha`.

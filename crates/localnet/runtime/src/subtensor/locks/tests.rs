@@ -1,7 +1,10 @@
 use super::*;
 use crate::runtime::{AccountId, Runtime};
-use crate::subtensor::{Call, SubtokenEnabled};
-use crate::testing::{BABELBIT, Subtensor, account, attempt, chain, jump_to, key, last_event, outcome, send_as_root};
+use crate::subtensor::{Call, SubnetAlphaOut, SubnetOwner, SubtokenEnabled};
+use crate::testing::{
+    BABELBIT, Subtensor, account, attempt, chain, jump_to, key, last_event, outcome, run_to, send_as_root,
+};
+use crate::types::TaoBalance;
 
 const STAKE: u64 = 1_000_000_000_000;
 
@@ -13,7 +16,7 @@ fn staked(test: impl FnOnce(AccountId, AccountId)) {
         Subtensor::own_hotkey(&account("Charlie"), &hotkey).unwrap();
         Subtensor::own_hotkey(&account("Dave"), &key(2)).unwrap();
         Subtensor::increase_stake(&hotkey, &bob, BABELBIT, AlphaBalance(STAKE));
-        crate::subtensor::SubnetAlphaOut::<Runtime>::mutate(BABELBIT, |out| out.0 += STAKE);
+        SubnetAlphaOut::<Runtime>::mutate(BABELBIT, |out| out.0 += STAKE);
         test(bob, hotkey);
     });
 }
@@ -214,5 +217,75 @@ fn the_cut_of_an_owner_is_locked_if_wanted() {
         assert_eq!(locked(&alice), 1_000);
         assert!(SubtokenEnabled::<Runtime>::get(BABELBIT));
         check_totals();
+    });
+}
+
+#[test]
+fn the_highest_conviction_owns_an_old_subnet() {
+    staked(|bob, hotkey| {
+        let (alice, charlie) = (account("Alice"), account("Charlie"));
+        let age = u32::try_from(ownership::MIN_AGE).unwrap();
+        let owner = || SubnetOwner::<Runtime>::get(BABELBIT);
+        let put_out = |alpha: u64| SubnetAlphaOut::<Runtime>::insert(BABELBIT, AlphaBalance(alpha));
+        assert_eq!(attempt(&bob, Call::set_perpetual_lock { netuid: BABELBIT, enabled: true }), "ok");
+        assert_eq!(attempt(&bob, lock(&hotkey, BABELBIT, STAKE)), "ok");
+        // In a year, more than 90 % of the stake become conviction.
+        put_out(STAKE * 9);
+        jump_to(age - 1);
+        Subtensor::change_owner_by_conviction(BABELBIT);
+        assert_eq!(owner(), alice, "the subnet is too young");
+        jump_to(age);
+        put_out(STAKE * 10);
+        Subtensor::change_owner_by_conviction(BABELBIT);
+        assert_eq!(owner(), alice, "the conviction is too low");
+        put_out(0);
+        Subtensor::change_owner_by_conviction(BABELBIT);
+        assert_eq!(owner(), alice, "there is no alpha");
+        put_out(STAKE * 9);
+        assert_eq!(Subtensor::uid_of(BABELBIT, &hotkey), None);
+        Subtensor::change_owner_by_conviction(BABELBIT);
+        let netuid = BABELBIT;
+        assert_eq!(
+            last_event(),
+            Event::SubnetOwnerChanged { netuid, old_coldkey: alice, new_coldkey: charlie.clone() }
+        );
+        assert_eq!((owner(), SubnetOwnerHotkey::<Runtime>::get(BABELBIT)), (charlie.clone(), hotkey.clone()));
+        assert!(Subtensor::uid_of(BABELBIT, &hotkey).is_some());
+        // Locks on the owner hotkey count in full.
+        assert_eq!(Subtensor::conviction_of(&hotkey, BABELBIT).to_num::<u64>(), STAKE);
+        check_totals();
+
+        // A stronger lock prevails at the next epoch.
+        let (eve, other) = (account("Eve"), key(2));
+        Subtensor::increase_stake(&other, &eve, BABELBIT, AlphaBalance(STAKE * 3));
+        assert_eq!(attempt(&eve, Call::set_perpetual_lock { netuid: BABELBIT, enabled: true }), "ok");
+        assert_eq!(attempt(&eve, lock(&other, BABELBIT, STAKE * 3)), "ok");
+        run_to(age + 1);
+        assert_eq!(owner(), charlie, "without conviction yet");
+        jump_to(2 * age);
+        run_to(2 * age + 1);
+        assert_eq!((owner(), SubnetOwnerHotkey::<Runtime>::get(BABELBIT)), (account("Dave"), other));
+        check_totals();
+    });
+}
+
+#[test]
+fn a_lock_and_collateral_may_cover_the_same_stake() {
+    staked(|_, hotkey| {
+        let charlie = account("Charlie");
+        Subtensor::increase_stake(&hotkey, &charlie, BABELBIT, AlphaBalance(STAKE));
+        SubnetAlphaOut::<Runtime>::mutate(BABELBIT, |out| out.0 += STAKE);
+        let (netuid, alpha, limit_price) = (BABELBIT, AlphaBalance(STAKE / 10 * 6), TaoBalance::ZERO);
+        let collateral = Call::<Runtime>::add_collateral { netuid, hotkey: hotkey.clone(), alpha, limit_price };
+        assert_eq!(attempt(&charlie, collateral), "ok");
+        assert_eq!(attempt(&charlie, lock(&hotkey, BABELBIT, STAKE / 10 * 3)), "ok");
+        // Neither counts for the other: the stake beside the lock moves without it, until only collateral is left.
+        assert_eq!(attempt(&charlie, give(&account("Eve"), &hotkey, STAKE / 10 * 4 - 10)), "ok");
+        assert_eq!((locked(&charlie), locked(&account("Eve"))), (STAKE / 10 * 3, 0));
+        assert_eq!(attempt(&charlie, lock(&hotkey, BABELBIT, STAKE / 10 * 2)), "ok");
+        assert_eq!(Subtensor::held(&charlie, BABELBIT).0, STAKE / 10 * 11);
+        assert!(Subtensor::total_stake_of(&charlie, BABELBIT).0.abs_diff(STAKE / 10 * 6) <= 20);
+        // Both together hold the stake on the subnet.
+        assert_eq!(attempt(&charlie, unstake(&hotkey, STAKE / 10)), "StakeUnavailable");
     });
 }

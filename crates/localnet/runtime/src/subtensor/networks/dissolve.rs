@@ -78,10 +78,11 @@ impl<T: Config> Pallet<T> {
             RootAlphaDividendsPerSubnet);
         // All storage of a subnet, in the order of declaration.
         remove!(netuid; SubnetTAO SubnetAlphaIn SubnetAlphaOut SubnetVolume SubnetMovingPrice EMAPriceHalvingBlocks
-            SubnetAlphaInEmission SubnetAlphaOutEmission SubnetTaoInEmission SubnetEmaTaoFlow SubnetEmissionEnabled
-            RootProp NetworksAdded NetworkRegisteredAt OwnerCutEnabled SubnetLocked SubnetOwner SubnetOwnerHotkey
-            SubnetMechanism SubtokenEnabled FirstEmissionBlockNumber TokenSymbol SubnetIdentitiesV3 RecycleOrBurn Tempo
-            LastEpochBlock PendingEpochAt SubnetEpochIndex BlocksSinceLastStep LastMechansimStepBlock Rho Kappa
+            SubnetAlphaInEmission SubnetAlphaOutEmission SubnetTaoInEmission SubnetExcessTao SubnetTaoFlow
+            SubnetEmaTaoFlow SubnetProtocolFlow SubnetEmaProtocolFlow SubnetEmissionEnabled RootProp NetworksAdded
+            NetworkRegisteredAt OwnerCutEnabled SubnetLocked SubnetOwner SubnetOwnerHotkey SubnetMechanism
+            SubtokenEnabled FirstEmissionBlockNumber TokenSymbol SubnetIdentitiesV3 RecycleOrBurn Tempo LastEpochBlock
+            PendingEpochAt SubnetEpochIndex BlocksSinceLastStep LastMechansimStepBlock Rho Kappa
             ActivityCutoffFactorMilli ImmunityPeriod MinAllowedUids MaxAllowedUids MaxAllowedValidators
             MinAllowedWeights MaxWeightsLimit WeightsVersionKey WeightsSetRateLimit BondsMovingAverage BondsPenalty
             BondsResetOn LiquidAlphaOn AlphaValues AlphaSigmoidSteepness LiquidAlphaConsensusMode Yuma3On
@@ -89,11 +90,11 @@ impl<T: Config> Pallet<T> {
             NetworkRegistrationAllowed NetworkPowRegistrationAllowed TransferToggle ImmuneOwnerUidsLimit
             MinNonImmuneUids MinChildkeyTakePerSubnet ScalingLawPower MechanismCountCurrent MechanismEmissionSplit
             CommitRevealWeightsEnabled RevealPeriodEpochs Burn MinBurn MaxBurn BurnHalfLife BurnIncreaseMult
-            SubnetProtocolAlpha TotalAlphaStaked CollateralLockShare CollateralDrainRatio SubnetEpochConsensus Difficulty
-            MinDifficulty MaxDifficulty RegistrationsThisBlock RegistrationsThisInterval BurnRegistrationsThisInterval
-            POWRegistrationsThisInterval LastAdjustmentBlock RAORecycledForRegistration SubnetworkN Active
-            ValidatorPermit ValidatorTrust StakeWeight Consensus Dividends Emission PendingServerEmission
-            PendingValidatorEmission PendingRootAlphaDivs PendingOwnerCut MinerBurned);
+            SubnetProtocolAlpha TotalAlphaStaked CollateralLockShare CollateralDrainRatio SubnetEpochConsensus
+            Difficulty MinDifficulty MaxDifficulty RegistrationsThisBlock RegistrationsThisInterval
+            BurnRegistrationsThisInterval POWRegistrationsThisInterval LastAdjustmentBlock RAORecycledForRegistration
+            SubnetworkN Active ValidatorPermit ValidatorTrust StakeWeight Consensus Dividends Emission
+            PendingServerEmission PendingValidatorEmission PendingRootAlphaDivs PendingOwnerCut MinerBurned);
         Self::forget_rate_limits(netuid);
         T::Commitments::purge(netuid);
         Self::make_dormant(netuid);

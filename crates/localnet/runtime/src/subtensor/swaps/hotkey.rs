@@ -16,7 +16,7 @@ use crate::types::NetUid;
 
 impl<T: Config> Pallet<T> {
     /// Swaps a hotkey on `netuid`, or on all subnets if it is `None`. With `keep_stake`, the stake stays on the old
-    /// hotkey.
+    /// hotkey. Returns the number of subnets on which the hotkey takes part.
     ///
     /// # Errors
     /// The errors of `check_hotkey_swap`, `NotEnoughBalanceToPaySwapHotKey`, `InvalidChild` if the hotkeys are parent
@@ -27,7 +27,7 @@ impl<T: Config> Pallet<T> {
         new: &AccountId32,
         netuid: Option<NetUid>,
         keep_stake: bool,
-    ) -> DispatchResult {
+    ) -> Result<u64, DispatchError> {
         Self::check_hotkey_swap(who, old, new, netuid, keep_stake)?;
         let cost = if netuid.is_some() { COST_ON_SUBNET } else { COST };
         ensure!(Self::can_pay(who, cost), Error::<T>::NotEnoughBalanceToPaySwapHotKey);
@@ -66,7 +66,7 @@ impl<T: Config> Pallet<T> {
             Some(netuid) => Event::HotkeySwappedOnSubnet { coldkey, old_hotkey, new_hotkey, netuid },
             None => Event::HotkeySwapped { coldkey, old_hotkey, new_hotkey },
         });
-        Ok(())
+        Ok(swapped.len() as u64)
     }
 
     /// Checks a swap of a hotkey, without its cost.

@@ -27,22 +27,25 @@ const WITHOUT_EFFECT: &str = "
 | baskets | a basket holds TAO on root, as on the real chain without root weights; dividends are deposited at each epoch, without a queue, and past prices of shares are not stored |
 | `RootClaimed`, `RootClaimable` | clients can read them; since baskets hold the dividends of root stake, this chain never writes them |
 | coldkey swaps | calls that a coldkey signs are refused while its swap is announced; proxied calls are not |
-| conviction | locks gain conviction; a subnet does not change its owner for it |
-| `dissolve_network`, `root_dissolve_network` | a subnet is removed immediately; the real chain removes it over several blocks |
+| `dissolve_network`, `root_dissolve_network` | a subnet is removed immediately, and its stakers receive all TAO of its pool; the real chain removes it over several blocks, and keeps the part of the alpha in the pool and of `SubnetProtocolAlpha` |
 | `sudo_set_tempo` | root may also change the tempo during the freeze window before an epoch |
-| `SubnetEpochConsensus`, `SubnetProtocolAlpha` | clients can read the defaults; this chain never writes them |
+| `SubnetEpochConsensus`, `SubnetEmaProtocolFlow` | clients can read the defaults; this chain never writes them |
 | `swap_coldkey_announced`, `swap_coldkey` | leases stay with the old coldkey of a beneficiary or contributor |
 | `unstake_all`, `unstake_all_alpha` | on a subnet where the coldkey has collateral on the hotkey, they fail with StakeUnavailable or, if the coldkey has enough free stake on its other hotkeys there, leave all stake on this hotkey without an error or event; `remove_stake` sells the stake beside the collateral |
 | leases | as on the real chain, only epochs whose block number is a multiple of 100 pay the contributors. The share of other epochs accumulates; on a subnet without such an epoch, it stays with the account of the lease |
 | `sudo_set_owner_cut_auto_lock_enabled` | without effect on a leased subnet: its contributors, who are paid with the cut, refuse locked alpha by default |
+| stake locks, collateral | as on the real chain, a lock and collateral may cover the same stake: neither `lock_stake` nor `add_collateral` subtracts the other. The sum of both cannot be sold, but a transfer within the subnet moves the stake beside the lock without the lock |
+| `sudo_set_stake_threshold` | as on the real chain, a new threshold suspends or resumes a parent only after the parent's own stake changes. The check is at the end of that block, or of a later one if the block's weight is used up |
 | `associate_evm_key` | the chain stores the address for clients; it has no EVM and no precompiles that read it |
-| `SubnetEmaTaoFlow` | 0 since the subnet's creation: emission follows prices |
-| `sudo_set_tao_flow_cutoff`, `sudo_set_tao_flow_normalization_exponent`, `sudo_set_tao_flow_smoothing_factor`, `sudo_set_net_tao_flow_enabled`, `sudo_set_emission_bar_quantile`, `sudo_set_emission_bar_rank`, `sudo_set_emission_gate_exponent`, `sudo_set_dissolve_network_schedule_duration` | the settings are stored, without effect: emission follows prices, and dissolution has no delay |
+| `SubnetEmaTaoFlow` | 0 since the subnet's creation, as on the real chain, which counts flows (`SubnetTaoFlow`, `SubnetProtocolFlow`) but does not average them: emission follows prices and the emission gate |
+| `sudo_set_tao_flow_cutoff`, `sudo_set_tao_flow_normalization_exponent`, `sudo_set_tao_flow_smoothing_factor`, `sudo_set_net_tao_flow_enabled` | the settings are stored, without effect, as on the real chain: emission does not follow flows |
+| `sudo_set_dissolve_network_schedule_duration` | the setting is stored, without effect: dissolution has no delay |
 | `Drand.Pulses` | the chain fetches no pulses; it reveals timelocked weights and commitments with those that clients submit (`Drand.write_pulse`) or set as storage |
 | `ProxyType.SudoUncheckedSetCode` | can be granted without effect: the chain accepts no extrinsic that replaces its native code |
 | `MevShield.announce_next_key` | blocks announce no keys: one fixed, public key is the current, pending and next key |
 | `MevShield.store_encrypted` | a stored ciphertext is removed by the next block with ExtrinsicDecodeFailed, as on the real chain, which has no decryptor for it either |
-| call weights | flat: the same calls pay fees as on the real chain, but the fee amounts differ |
+| call weights | those of the real chain: a block has room for 26 calls of `set_weights`. The fees of `claim_root`, `claim_root_with_hotkey`, `stake_into_basket`, `swap_hotkey` and `swap_hotkey_v2` are reduced after the call by an estimate, because the real chain's storage and number of reads and writes differ, and `root_register` does not depend on the number of subnets |
+| block weights | work at the start and end of a block does not count, in particular epochs |
 ";
 
 /// Renders the page.

@@ -12,7 +12,7 @@ use crate::crowdloan::{self, Contributions, Crowdloans};
 use crate::proxy::{self, ProxyType};
 use crate::runtime::RuntimeCall;
 use crate::subtensor::{
-    ColdkeyMinerCollateral, CollateralLockShare, MinerCollateral, SubnetOwner, SubtokenEnabled, TotalAlphaStaked,
+    ColdkeyMinerCollateral, CollateralLockShare, Lock, MinerCollateral, SubnetOwner, SubtokenEnabled, TotalAlphaStaked,
     TotalHotkeyAlpha, TotalIssuance, TxRateLimit,
 };
 use crate::testing::{jump_to, run_to, send_as_root, state_root};
@@ -221,6 +221,11 @@ fn check() {
             assert!(locked.0 <= stake.0.saturating_add(10), "{netuid:?}: {locked:?} locked of {stake:?}");
         }
         check_collateral_totals(netuid);
+        for (coldkey, _, _) in Lock::<Runtime>::iter_keys().filter(|(_, of, _)| *of == netuid) {
+            // A lock and collateral may cover the same stake, but each is covered.
+            let (locked, stake) = (Subtensor::locked(&coldkey, netuid), Subtensor::total_stake_of(&coldkey, netuid));
+            assert!(locked.0 <= stake.0.saturating_add(10), "{netuid:?}: {locked:?} locked of {stake:?}");
+        }
         for hotkey in (1..5).chain(11..15).map(key) {
             let holders: u64 = COLDKEYS.iter().map(|name| Subtensor::stake_of(&hotkey, &account(name), netuid).0).sum();
             assert!(holders <= Subtensor::total_alpha(&hotkey, netuid).0);
