@@ -1,0 +1,216 @@
+//! Tests on a real OpenCL device: PoCL runs the kernels on the processor.
+
+use super::*;
+
+#[test]
+fn batches_take_about_as_long_as_intended() {
+    let millis = Duration::from_millis;
+    for (batch, took, expected) in [
+        (FIRST, millis(1), FIRST * 2),
+        (FIRST, millis(100), FIRST),
+        (FIRST, millis(1_000), FIRST),
+        (1 << 20, millis(49), 1 << 21),
+        (1 << 20, millis(150), 1 << 20),
+        (1 << 20, millis(201), 1 << 19),
+        (LARGEST, millis(1), LARGEST),
+    ] {
+        assert_eq!(resized(batch, took), expected, "{batch} {took:?}");
+    }
+}
+
+#[test]
+fn missing_devices_are_listed() {
+    let error = |devices: &[&str]| {
+        let devices = devices.iter().map(|name| (*name).to_owned()).collect();
+        PowError::NoDevice { index: 7, devices }.to_string()
+    };
+    let expected = "there is no OpenCL device 7\nhint: the devices are opencl:0 (A), opencl:1 (B)";
+    assert_eq!(error(&["A", "B"]), expected);
+}
+
+/// The tests run in child processes, because the environment selects the OpenCL library.
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+mod devices {
+    use std::io::Write as _;
+    use std::path::{Path, PathBuf};
+    use std::process::Command;
+
+    use super::super::*;
+    use crate::work::tests::{MINED, MINED_IN, ONE, bytes, later, recorded};
+    use crate::{Device, Searcher};
+
+    /// Variable that marks a child process.
+    const CHILD: &str = "TAONET_POW_TEST";
+
+    /// Finds the packages of PoCL and of the ICD loader, which `scripts/peers` installed. If they are missing, the test
+    /// is skipped with a message, or fails if `CI` is set.
+    fn packages() -> Option<PathBuf> {
+        let variable = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+        let cache = || {
+            let home = || variable("HOME").map(|home| home.join(".cache"));
+            variable("XDG_CACHE_HOME").or_else(home).unwrap_or_default().join("taonet/peers")
+        };
+        let environment = variable("TAONET_PEERS_DIR").unwrap_or_else(cache).join("pocl");
+        let list = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/peers/pocl.txt");
+        let wanted = std::fs::read(list).unwrap();
+        if std::fs::read(environment.join("installed.txt")).is_ok_and(|installed| installed == wanted) {
+            return Some(only(&environment.join("lib"), "python").join("site-packages/pyopencl"));
+        }
+        let message = "NOT TESTED on an OpenCL device: PoCL is not installed. Run scripts/peers pocl";
+        let is_ci = variable("CI").is_some_and(|value| value != Path::new("false"));
+        assert!(!is_ci, "{message}");
+        // Bypasses the test harness, which captures the output of passing tests.
+        let _ = writeln!(std::io::stderr(), "{message}");
+        None
+    }
+
+    /// Returns the file of a directory whose name begins with a prefix.
+    fn only(directory: &Path, prefix: &str) -> PathBuf {
+        let mut files = std::fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path());
+        files.find(|file| file.file_name().unwrap().to_string_lossy().starts_with(prefix)).unwrap()
+    }
+
+    /// Runs a test of this module in a child process, for which `library` prepares a directory and the environment.
+    fn in_child(test: &str, body: impl FnOnce(), library: impl FnOnce(&Path, &mut Command) -> bool) {
+        if std::env::var_os(CHILD).is_some() {
+            return body();
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let mut command = Command::new(std::env::current_exe().unwrap());
+        let name = format!("{}::{test}", module_path!().split_once("::").unwrap().1);
+        command.args(["--exact", &name, "--nocapture"]).env(CHILD, "1").env("LD_LIBRARY_PATH", folder.path());
+        if !library(folder.path(), &mut command) {
+            return;
+        }
+        let output = command.output().unwrap();
+        let (stdout, stderr) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        assert!(output.status.success() && stdout.contains("1 passed"), "{test}: {stdout}{stderr}");
+    }
+
+    /// Runs a test with PoCL as the only driver.
+    fn on_pocl(test: &str, body: impl FnOnce()) {
+        in_child(test, body, |folder, command| {
+            let Some(package) = packages() else { return false };
+            let libraries = package.join(".libs");
+            std::os::unix::fs::symlink(only(&libraries, "libOpenCL"), folder.join(LIBRARY)).unwrap();
+            command.env("OCL_ICD_VENDORS", only(&libraries, "libpocl"));
+            // This build of the loader crashes without the variable.
+            command.env("PYOPENCL_HOME", package).env("POCL_CACHE_DIR", folder.join("cache"));
+            true
+        });
+    }
+
+    const LIBRARY: &str = "libOpenCL.so.1";
+
+    #[test]
+    fn the_recorded_nonces_are_found() {
+        on_pocl("the_recorded_nonces_are_found", || {
+            let mut searcher = Searcher::open(Device::OpenCl(0), ONE).unwrap();
+            assert!(searcher.name().contains("pthread"), "{}", searcher.name());
+            for (difficulty, nonce, seal) in MINED {
+                let (work, hashed) = (recorded(1, MINED_IN, difficulty), AtomicU64::new(0));
+                let found = searcher.search(&work, 0, later(), &hashed).unwrap();
+                assert_eq!(found, Some(Solution { nonce, seal: bytes(seal) }), "{difficulty}");
+                assert_eq!(hashed.into_inner(), u64::from(FIRST), "{difficulty}");
+            }
+        });
+    }
+
+    #[test]
+    fn ranges_have_the_processors_solutions() {
+        on_pocl("ranges_have_the_processors_solutions", || {
+            let mut devices = [Device::Cpu, Device::OpenCl(0)].map(|device| Searcher::open(device, ONE).unwrap());
+            // Ranges with changes in every byte of the nonce, and one beyond the largest nonce. The highest difficulty
+            // takes several batches.
+            for (first, difficulty, solutions) in [
+                (0, 300, 40),
+                (0x0000_00FF_FFFF_FC00, 300, 20),
+                (0x7FFF_FFFF_FFFF_0000, 10_000, 10),
+                (u64::MAX - 2_000, 300, 20),
+                (123_456_789_012, 200_000, 3),
+            ] {
+                let work = recorded(59, &"07".repeat(32), difficulty);
+                let [expected, found] = devices.each_mut().map(|searcher| {
+                    let mut start = first;
+                    let solutions = (0..solutions).map(|_| {
+                        let solution = searcher.search(&work, start, later(), &AtomicU64::new(0)).unwrap().unwrap();
+                        start = solution.nonce.wrapping_add(1);
+                        solution
+                    });
+                    solutions.collect::<Vec<_>>()
+                });
+                assert_eq!(found, expected, "{first} {difficulty}");
+            }
+        });
+    }
+
+    #[test]
+    fn a_search_ends_at_the_deadline() {
+        on_pocl("a_search_ends_at_the_deadline", || {
+            let mut device = OpenCl::open(0).unwrap();
+            let (work, hashed) = (recorded(59, &"01".repeat(32), u64::MAX), AtomicU64::new(0));
+            let begun = Instant::now();
+            let found = device.search(&work, 0, begun + Duration::from_millis(300), &hashed).unwrap();
+            assert_eq!(found, None);
+            assert!((Duration::from_millis(300)..Duration::from_mins(2)).contains(&begun.elapsed()));
+            assert!(hashed.into_inner() >= u64::from(FIRST));
+            let none = device.search(&work, 0, Instant::now(), &AtomicU64::new(0)).unwrap();
+            assert_eq!(none, None);
+        });
+    }
+
+    #[test]
+    fn devices_that_are_missing_or_faulty_are_errors() {
+        on_pocl("devices_that_are_missing_or_faulty_are_errors", || {
+            let error = OpenCl::open(9).unwrap_err();
+            assert!(matches!(&error, PowError::NoDevice { index: 9, devices } if devices.len() == 1), "{error}");
+            let error = OpenCl::with_source(0, &SOURCE.replace("131 * 8", "nonsense")).unwrap_err();
+            assert!(matches!(&error, PowError::Compile { log, .. } if log.contains("nonsense")), "{error}");
+            let error = OpenCl::with_source(0, &SOURCE.replace("131 * 8", "131")).unwrap_err();
+            assert!(matches!(&error, PowError::WrongHashes { .. }), "{error}");
+            let error = OpenCl::with_source(0, &SOURCE.replace("void search", "void other")).unwrap_err();
+            assert!(matches!(&error, PowError::Call { function: "clCreateKernel", .. }), "{error}");
+        });
+    }
+
+    #[test]
+    fn a_nonce_that_does_not_meet_the_difficulty_is_an_error() {
+        on_pocl("a_nonce_that_does_not_meet_the_difficulty_is_an_error", || {
+            // Correct up to the difficulty of the self-test.
+            let weak =
+                SOURCE.replace("ulong carry = 0;", "ulong carry = 0; difficulty = min(difficulty, (ulong)1000);");
+            let mut device = OpenCl::with_source(0, &weak).unwrap();
+            let work = recorded(59, &"01".repeat(32), u64::MAX);
+            let error = device.search(&work, 0, later(), &AtomicU64::new(0)).unwrap_err();
+            assert!(matches!(error, PowError::WrongHashes { .. }), "{error}");
+        });
+    }
+
+    #[test]
+    fn a_loader_without_drivers_has_no_devices() {
+        let body = || {
+            let error = OpenCl::open(0).unwrap_err();
+            assert!(matches!(error, PowError::NoDevices), "{error}");
+            assert!(error.to_string().contains("hint: install the OpenCL driver"), "{error}");
+        };
+        in_child("a_loader_without_drivers_has_no_devices", body, |folder, command| {
+            let Some(package) = packages() else { return false };
+            std::os::unix::fs::symlink(only(&package.join(".libs"), "libOpenCL"), folder.join(LIBRARY)).unwrap();
+            command.env("OCL_ICD_VENDORS", folder).env("PYOPENCL_HOME", folder);
+            true
+        });
+    }
+
+    #[test]
+    fn a_library_that_cannot_be_loaded_is_an_error() {
+        let body = || {
+            let error = Searcher::open(Device::OpenCl(0), ONE).unwrap_err();
+            assert!(matches!(error, PowError::Library { library: LIBRARY, .. }), "{error}");
+            assert!(error.to_string().contains("hint: install the driver"), "{error}");
+        };
+        in_child("a_library_that_cannot_be_loaded_is_an_error", body, |folder, _| {
+            std::fs::write(folder.join(LIBRARY), "no library").unwrap();
+            true
+        });
+    }
+}
