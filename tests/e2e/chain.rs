@@ -7,9 +7,15 @@ mod fork;
 mod guide;
 mod holders;
 mod localnet;
+mod locks;
 mod money;
+mod multisig;
 mod neurons;
+#[cfg(all(feature = "opencl", target_os = "linux", target_arch = "x86_64"))]
+mod opencl;
 mod overview;
+mod owners;
+mod queries;
 mod refusals;
 mod subnets;
 mod watching;

@@ -8,11 +8,13 @@ mod children;
 mod commitments;
 mod crowdloan;
 mod keys;
+mod locks;
 mod proxy;
 mod registration;
 mod serving;
 mod shield;
 mod staking;
+mod subnets;
 mod utility;
 mod weights;
 
@@ -30,6 +32,7 @@ pub use keys::{
     announce_coldkey_swap, associate_hotkey, clear_coldkey_swap_announcement, dispute_coldkey_swap, set_identity,
     swap_coldkey_announced, swap_hotkey,
 };
+pub use locks::{lock_stake, move_lock, set_perpetual_lock};
 pub use proxy::{
     add_proxy, announce_call, create_pure, kill_pure, proxy, proxy_announced, reject_announcement, remove_announcement,
     remove_proxies, remove_proxy,
@@ -41,10 +44,11 @@ pub use registration::{
 pub use serving::{serve_axon, serve_prometheus};
 pub use shield::submit_encrypted;
 pub use staking::{
-    PriceLimit, add_stake, add_stake_limit, claim_root, claim_root_with_hotkey, move_stake, move_stake_limit,
-    remove_stake, remove_stake_full_limit, remove_stake_limit, set_auto_stake_hotkey, swap_stake, swap_stake_limit,
-    transfer_stake, unstake_all, unstake_all_alpha,
+    PriceLimit, add_stake, add_stake_burn, add_stake_limit, claim_root, claim_root_with_hotkey, move_stake,
+    move_stake_limit, remove_stake, remove_stake_full_limit, remove_stake_limit, set_auto_stake_hotkey, swap_stake,
+    swap_stake_limit, transfer_stake, unstake_all, unstake_all_alpha,
 };
+pub use subnets::{set_subnet_identity, trigger_epoch, update_symbol};
 pub use utility::{batch, batch_all, force_batch, sudo};
 pub use weights::{
     commit_mechanism_weights, commit_timelocked_mechanism_weights, reveal_mechanism_weights, set_mechanism_weights,

@@ -120,19 +120,10 @@ pub enum TransportError {
     AnotherChain(taonet_primitives::BlockHash),
 }
 
-/// Formats an error and its causes on one line.
-pub(crate) fn with_causes(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    text
-}
-
 #[cfg(test)]
 mod tests {
+    use taonet_primitives::with_causes;
+
     use super::*;
 
     #[test]

@@ -93,6 +93,7 @@ pub use decoded::{ArgumentInfo, CallInfo, Decoded, DecodedCall, DecodedExtrinsic
 pub use error::{ChainError, TransportError};
 pub use event::{Event, Phase};
 pub use extrinsic::{DEFAULT_ERA_BLOCKS, DryRun, Effect, Era, Extrinsic, SignOptions, SignedExtrinsic};
+pub use hash::blake2_256;
 pub use hyperparameters::{Hyperparameter, Hyperparameters};
 pub use identity::{ColdkeySwap, Identity};
 pub use json::JsonError;

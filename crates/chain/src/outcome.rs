@@ -1,7 +1,6 @@
 use serde::{Deserialize, Serialize};
-use taonet_primitives::{BlockNumber, Rao};
+use taonet_primitives::{BlockNumber, Rao, with_causes};
 
-use crate::error::with_causes;
 use crate::{Block, ChainError, Event, RefusedBecause};
 
 /// The outcome of submitting an extrinsic.

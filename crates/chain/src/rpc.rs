@@ -12,10 +12,10 @@ use std::time::Duration;
 use serde::de::DeserializeOwned;
 use serde_json::Value as Json;
 use subxt::ext::futures::future::BoxFuture;
-use taonet_primitives::BlockHash;
+use taonet_primitives::{BlockHash, with_causes};
 use tokio::time::{Instant, timeout};
 
-use crate::error::{Source, with_causes};
+use crate::error::Source;
 use crate::{ChainError, Network, TransportError};
 
 pub(crate) use node::{RpcError, Subscription};

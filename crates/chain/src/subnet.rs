@@ -39,7 +39,7 @@ pub struct Subnet {
 }
 
 /// The identity of a subnet, as its owner published it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct SubnetIdentity {
     /// The subnet's name.
     pub subnet_name: String,
@@ -57,6 +57,22 @@ pub struct SubnetIdentity {
     pub logo_url: String,
     /// Additional text from the owner.
     pub additional: String,
+}
+
+impl SubnetIdentity {
+    /// Returns the fields with their names, in the chain's order.
+    pub fn fields(&self) -> [(&'static str, &str); 8] {
+        [
+            ("subnet_name", &self.subnet_name),
+            ("github_repo", &self.github_repo),
+            ("subnet_contact", &self.subnet_contact),
+            ("subnet_url", &self.subnet_url),
+            ("discord", &self.discord),
+            ("description", &self.description),
+            ("logo_url", &self.logo_url),
+            ("additional", &self.additional),
+        ]
+    }
 }
 
 /// The price of a subnet's alpha.

@@ -1,6 +1,8 @@
 //! A mock chain for tests: the test decides when blocks are produced, and scripts the outcome of each submission.
 
 mod bytes;
+mod rules;
+mod submission;
 mod versions;
 
 use std::collections::{HashMap, VecDeque};
@@ -16,13 +18,14 @@ use crate::hash::blake2_256;
 use crate::nonce::Nonces;
 use crate::{
     At, Block, Call, Chain, ChainError, DecodedCall, Detail, DispatchError, DryRun, Effect, Event, Extrinsic, Follow,
-    Inclusion, Metagraph, NonceLease, Outcome, RefusedBecause, SignOptions, SignedExtrinsic, TransportError,
-    UnknownBecause, Until, WeightRow, WeightRules,
+    Inclusion, Metagraph, NonceLease, Outcome, RefusedBecause, SignOptions, SignedExtrinsic, TransportError, WeightRow,
+    WeightRules,
 };
 
 use versions::Versions;
 
 pub use bytes::read_as_from_a_node;
+pub use rules::weight_rules;
 
 /// The scripted outcome of the next submission of an extrinsic that is not in a block yet.
 #[derive(Debug, Clone, PartialEq)]
@@ -252,6 +255,14 @@ impl MockChain {
         state.blocks.iter().flat_map(|block| &block.extrinsics).map(|(extrinsic, _)| extrinsic.clone()).collect()
     }
 
+    /// Returns the next nonce of an account after a block.
+    #[cfg(test)]
+    pub(crate) fn nonce_at(&self, account: AccountId, block: BlockNumber) -> u32 {
+        let state = self.state();
+        let unused = (0..u32::MAX).find(|nonce| state.user_of(account, *nonce, block).is_none());
+        unused.unwrap_or(u32::MAX)
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.inner.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -475,72 +486,6 @@ impl Chain for MockChain {
             return Err(ChainError::NoSuchBlock(At::Number(from)));
         }
         Ok(state.found(hash, from, to))
-    }
-}
-
-impl MockChain {
-    /// Returns the next nonce of an account after a block.
-    #[cfg(test)]
-    pub(crate) fn nonce_at(&self, account: AccountId, block: BlockNumber) -> u32 {
-        let state = self.state();
-        let unused = (0..u32::MAX).find(|nonce| state.user_of(account, *nonce, block).is_none());
-        unused.unwrap_or(u32::MAX)
-    }
-
-    pub(crate) fn send_at_once(&self, extrinsic: &SignedExtrinsic, follow: Follow) -> Outcome {
-        let mut state = self.state();
-        let unreachable = Outcome::Unknown(UnknownBecause::Unreachable { error: "the mock is unreachable".into() });
-        if state.unreachable {
-            return unreachable;
-        }
-        let call = state.signed.get(&extrinsic.hash).cloned();
-        state.submitted.push(Submitted { extrinsic: extrinsic.clone(), call });
-        let head = state.head().number;
-        if let Some(outcome) = state.found(extrinsic.hash, BlockNumber::new(0), head) {
-            return outcome;
-        }
-        let is_used = |to| state.user_of(extrinsic.signer, extrinsic.nonce, to).is_some();
-        if is_used(state.finalized) {
-            return Outcome::Superseded;
-        }
-        if let Some(last_block) = extrinsic.last_block.filter(|last| *last <= state.finalized) {
-            return Outcome::Expired { last_block };
-        }
-        // Blocks that are not finalized prove nothing: a fork may revert them.
-        if is_used(head) || extrinsic.last_block.is_some_and(|last| last <= head) {
-            return Outcome::Unknown(UnknownBecause::NotYetIncluded { seen: state.finalized });
-        }
-        let refused = |because: RefusedBecause| {
-            let is_verdict = because.is_verdict() && !follow.sent_before;
-            if is_verdict { Outcome::Invalid(because) } else { Outcome::Unknown(UnknownBecause::Refused(because)) }
-        };
-        if extrinsic.spec_version != state.spec_version {
-            return refused(RefusedBecause::BadSignature);
-        }
-        match state.script.pop_front().unwrap_or(Script::Include) {
-            Script::Include => state.include(extrinsic, Ok(())),
-            Script::Fail(error) => state.include(extrinsic, Err(error)),
-            Script::Refuse(because) => return refused(because),
-            Script::Drop => return Outcome::Dropped,
-            Script::LoseAnswer => {
-                state.include(extrinsic, Ok(()));
-                self.inner.heads.send_replace(Some(state.head()));
-                return unreachable;
-            }
-            Script::LoseRequest => {
-                state.submitted.pop();
-                return unreachable;
-            }
-        }
-        if follow.until == Until::Finalized {
-            for _ in 0..state.finality_lag {
-                state.push(Vec::new());
-            }
-        }
-        let head = state.head();
-        self.inner.heads.send_replace(Some(head));
-        let unknown = Outcome::Unknown(UnknownBecause::NotYetIncluded { seen: head.number });
-        state.found(extrinsic.hash, BlockNumber::new(0), head.number).unwrap_or(unknown)
     }
 }
 

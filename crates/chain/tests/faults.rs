@@ -6,6 +6,8 @@ use std::time::{Duration, Instant};
 
 use common::proxy::{Mode, Proxy};
 use common::{BLOCK, client, key, localnet};
+use rand::rngs::StdRng;
+use rand::{Rng as _, SeedableRng as _};
 use taonet_chain::{At, Chain, Detail, Follow, Outcome, SignOptions, SignedExtrinsic, calls};
 use taonet_localnet::Clock;
 use taonet_primitives::{MechId, NetUid, Rao};
@@ -13,12 +15,6 @@ use taonet_primitives::{MechId, NetUid, Rao};
 /// Tolerance for the scheduler of a busy machine.
 const SLACK: Duration = Duration::from_secs(1);
 const AMOUNT: Rao = Rao::new(1_000_000);
-
-/// Returns the next number of a deterministic pseudo-random sequence.
-fn next(state: &mut u64) -> u64 {
-    *state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-    *state >> 33
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn for_200_blocks_nothing_waits_long_and_nothing_happens_twice() {
@@ -28,15 +24,15 @@ async fn for_200_blocks_nothing_waits_long_and_nothing_happens_twice() {
     let begin = chain.head().await.unwrap().number;
 
     let breaking = tokio::spawn(async move {
-        let mut state = 1;
+        let mut random = StdRng::seed_from_u64(1);
         loop {
             let modes = [Mode::Kill, Mode::Stall, Mode::Deaf, Mode::Garbage, Mode::Pass];
-            let mode = |state: &mut u64| modes[(next(state) % 5) as usize];
-            first.set(mode(&mut state));
+            let mode = |random: &mut StdRng| modes[random.random_range(0..modes.len())];
+            first.set(mode(&mut random));
             // Mostly one node is reachable; sometimes none is.
-            second.set(if next(&mut state).is_multiple_of(4) { mode(&mut state) } else { Mode::Pass });
-            tokio::time::sleep(BLOCK * (1 + next(&mut state) % 6) as u32).await;
-            if next(&mut state).is_multiple_of(3) {
+            second.set(if random.random_ratio(1, 4) { mode(&mut random) } else { Mode::Pass });
+            tokio::time::sleep(BLOCK * random.random_range(1..=6_u32)).await;
+            if random.random_ratio(1, 3) {
                 first.set(Mode::Pass);
                 second.set(Mode::Pass);
                 tokio::time::sleep(BLOCK * 4).await;

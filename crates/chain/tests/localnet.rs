@@ -37,6 +37,14 @@ async fn reads_what_the_chain_has() {
     assert_eq!(chain.storage("System", "Number", &[], At::Number(BlockNumber::new(2))).await.unwrap(), json!(2));
     assert_eq!(chain.constant("Balances", "ExistentialDeposit").await.unwrap(), json!(500));
     let accounts = chain.storage_map("System", "Account", &[], At::Head).await.unwrap();
+    // A page ends with its last entry, or after the entry that fills it.
+    for (count, max_bytes, expected) in
+        [(accounts.len(), usize::MAX, (accounts.len(), false)), (2, usize::MAX, (2, true)), (2, 1, (1, true))]
+    {
+        let (page, has_more) = chain.storage_page("System", "Account", &[], count, max_bytes, At::Head).await.unwrap();
+        assert_eq!((page.len(), has_more), expected, "{count} {max_bytes}");
+        assert!(page.iter().zip(&accounts).all(|(one, other)| one.0 == other.0));
+    }
     assert!(accounts.iter().any(|(keys, _)| keys == &[json!(bob.to_string())]), "{accounts:?}");
     let nonce = chain.runtime_api("AccountNonceApi", "account_nonce", &[json!(bob.to_string())], At::Head).await;
     assert_eq!(nonce.unwrap(), json!(0));

@@ -2,6 +2,8 @@
 
 mod account;
 mod arguments;
+mod identity;
+mod locks;
 mod proxied;
 mod report;
 mod shield;
@@ -19,6 +21,8 @@ use crate::settings;
 
 pub(crate) use account::{Account, ReadColdkeyArgs};
 pub(crate) use arguments::{HexBytes, JsonArguments, NamedArgument, argument};
+pub(crate) use identity::{changes, print_identity};
+pub(crate) use locks::{StakeLock, convictions, lock_on, locks_of};
 pub(crate) use report::impersonated;
 pub(crate) use signer::{AnyKeyArgs, ColdkeyArgs, PairArgs, SigningHotkeyArgs, development_key};
 pub(crate) use standings::{keep_fresh, standings};

@@ -8,6 +8,7 @@ use anyhow::Context as _;
 use indicatif::{ProgressBar, ProgressStyle};
 use taonet_babelbit_config::Config;
 use taonet_babelbit_scorer::EngineIdentity;
+use taonet_primitives::with_causes;
 use taonet_settings::Network;
 use taonet_speech::models::{ModelError, ModelSpec, ModelStore, PullProgress};
 use taonet_speech::{CtcRecognizer, MiniLm, Recognizer, SentenceEmbedder};
@@ -180,7 +181,7 @@ fn whisper_path(name: &str, config: &Config) -> anyhow::Result<(String, PathBuf)
 }
 
 fn usage(error: &dyn std::error::Error) -> anyhow::Error {
-    Classified::error(Failure::Usage, chain(error))
+    Classified::error(Failure::Usage, with_causes(error))
 }
 
 /// Returns the name of the recogniser in a directory. The prefix distinguishes it from the published models, whose
@@ -209,12 +210,6 @@ fn transcriber(
         "recogniser loaded"
     );
     Ok(Arc::new(Transcriber::start(name, &model, options, size)?))
-}
-
-/// Formats an error with its causes on one line.
-fn chain(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(error.source(), |cause| (*cause).source());
-    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
 }
 
 /// Loads the sentence embedder, and downloads it if missing.

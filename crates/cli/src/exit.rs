@@ -1,5 +1,7 @@
 use std::process::ExitCode;
 
+use taonet_primitives::HINT;
+
 use crate::printable::printable_lines;
 
 /// Failure class of a command, which selects the exit code.
@@ -42,9 +44,6 @@ impl Classified {
         anyhow::Error::new(Self { failure, message: message.into() })
     }
 }
-
-/// Separator between a message and its hint.
-const HINT: &str = "\nhint: ";
 
 /// Prints an error with its causes, then their hints, and returns the exit code.
 pub(crate) fn report(result: anyhow::Result<()>) -> ExitCode {

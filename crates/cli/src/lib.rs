@@ -23,8 +23,8 @@
 //! in `tests/e2e/half_open/daemons.rs`. No other crate depends on this one, and code that other crates could use
 //! belongs in a library.
 //!
-//! Uses every other crate of the workspace except `taonet-amx`, `taonet-chain-vectors` and `taonet-database`. Used by
-//! the end-to-end tests only, which run its binaries.
+//! Uses every other crate of the workspace except `taonet-amx`, `taonet-chain-vectors`, `taonet-database` and
+//! `taonet-localnet-trie`. Used by the end-to-end tests only, which run its binaries.
 
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
@@ -60,9 +60,9 @@ use std::process::ExitCode;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use commands::{
-    any_call, axon, babelbit, balance, batch, block, commitment, completions, crowdloan, dashboard, delegates, demo,
-    events, localnet, man, metagraph, models, nineteen, proof, proxy, register, serve_axon, speech, stake, subnets,
-    sudo, take, top, transfer, tx, update, wallet, watch, weights, yuma,
+    any_call, axon, babelbit, balance, batch, block, chain_query, commitment, completions, crowdloan, dashboard,
+    delegates, demo, events, localnet, lock, man, metagraph, models, multisig, nineteen, proof, proxy, register,
+    serve_axon, speech, stake, subnets, sudo, take, top, transfer, tx, update, wallet, watch, weights, yuma,
 };
 use context::Context;
 
@@ -158,6 +158,9 @@ enum TaoCommand {
     /// Add, remove, move and list stake; child hotkeys, root dividends
     #[command(subcommand)]
     Stake(stake::Command),
+    /// Lock stake to a hotkey, which gains conviction with time
+    #[command(subcommand)]
+    Lock(lock::Command),
     /// Send TAO to another account
     Transfer(transfer::TransferArgs),
     /// Show account balances
@@ -169,6 +172,9 @@ enum TaoCommand {
     /// Let other accounts make calls for yours
     #[command(subcommand)]
     Proxy(proxy::Command),
+    /// Make calls that several signatories approve
+    #[command(subcommand)]
+    Multisig(multisig::Command),
     /// Raise TAO from many accounts for one purpose
     #[command(subcommand, visible_alias = "crowd")]
     Crowdloan(crowdloan::Command),
@@ -185,6 +191,7 @@ enum TaoCommand {
     /// Submit any call of the chain, or list the calls
     Call(any_call::CallArgs),
     Batch(batch::BatchArgs),
+    Query(chain_query::QueryArgs),
     Watch(watch::WatchArgs),
     /// Show and set hyperparameters, as root or as a subnet's owner
     #[command(subcommand)]
@@ -197,6 +204,10 @@ enum TaoCommand {
     Man(man::ManArgs),
 }
 
+/// Faster than the C library's allocator where one thread allocates and another frees, as in the development chain.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Entry point of `tao`, and of links to it.
 pub fn tao() -> ExitCode {
     let arguments: Vec<OsString> = std::env::args_os().collect();
@@ -204,13 +215,16 @@ pub fn tao() -> ExitCode {
         "bb" => run_bb(arguments),
         "sn2-miner" => run_tao(with_command(["tao", "proof", "miner"], arguments)),
         "sn2-validator" => run_tao(with_command(["tao", "proof", "validator"], arguments)),
-        _ => run_tao(with_our_name(arguments)),
+        _ => match removed(&arguments) {
+            Some(reason) => exit::report(Err(exit::Classified::error(exit::Failure::Usage, reason))),
+            None => run_tao(with_our_name(arguments)),
+        },
     }
 }
 
 /// Names of Bittensor's own command lines, with ours: the flat names of the first one, and those of the current one that
-/// are in another group.
-const OTHER_NAMES: [(&[&str], &[&str]); 27] = [
+/// are in another group or have another name.
+const OTHER_NAMES: [(&[&str], &[&str]); 30] = [
     (&["delegate"], &["stake", "add"]),
     (&["undelegate"], &["stake", "remove"]),
     (&["unstake"], &["stake", "remove"]),
@@ -230,6 +244,9 @@ const OTHER_NAMES: [(&[&str], &[&str]); 27] = [
     (&["regen_hotkey"], &["wallet", "regen-hotkey"]),
     (&["wallet", "balance"], &["balance"]),
     (&["wallet", "transfer"], &["transfer"]),
+    (&["wallet", "swap-check"], &["wallet", "swap-coldkey", "status"]),
+    (&["stake", "set-auto"], &["stake", "auto", "set"]),
+    (&["stake", "process-claim"], &["stake", "claim"]),
     (&["subnets", "register"], &["register"]),
     (&["subnets", "metagraph"], &["metagraph"]),
     (&["sudo", "set-take"], &["take"]),
@@ -240,16 +257,74 @@ const OTHER_NAMES: [(&[&str], &[&str]); 27] = [
     (&["crowd", "info"], &["crowdloan", "show"]),
 ];
 
-/// Replaces a name of Bittensor's own command lines with ours.
+/// Groups that are commands in Bittensor's first command line, with the subcommand that does the same.
+const DEFAULT_SUBCOMMANDS: [(&str, &str); 2] = [("stake", "add"), ("weights", "show")];
+
+const NO_SENATE: &str = "the chain has no senate and no proposals any more\nhint: calls of root need the sudo key: see `tao \
+                         sudo set` and `tao call --sudo`";
+
+/// Commands of Bittensor's own command lines for what the chain no longer has, with the error.
+const REMOVED: [(&[&str], &str); 5] = [
+    (&["senate"], NO_SENATE),
+    (&["proposals"], NO_SENATE),
+    (&["sudo", "senate"], NO_SENATE),
+    (&["sudo", "proposals"], NO_SENATE),
+    (&["sudo", "senate-vote"], NO_SENATE),
+];
+
+/// Global options without a value, besides `-v` and `-q`.
+const FLAGS: [&str; 5] = ["--verbose", "--json", "--json-output", "--wide", "--quiet"];
+/// Global options with a value.
+const VALUED: [&str; 2] = ["--log-format", "--log-level"];
+
+/// Returns the error for a command whose part of the chain was removed.
+fn removed(arguments: &[OsString]) -> Option<&'static str> {
+    let start = 1 + global_options(arguments.get(1..).unwrap_or_default());
+    REMOVED.iter().find(|(other, _)| is_named(arguments, start, other)).map(|(_, reason)| *reason)
+}
+
+/// Returns whether the arguments from `start` on begin with these words.
+fn is_named(arguments: &[OsString], start: usize, other: &[&str]) -> bool {
+    let words = arguments.iter().skip(start).map(|word| word.to_str());
+    words.clone().count() >= other.len() && words.zip(other).all(|(word, other)| word == Some(*other))
+}
+
+/// Replaces a name of Bittensor's own command lines with ours. Global options can precede it.
 fn with_our_name(mut arguments: Vec<OsString>) -> Vec<OsString> {
-    let is_named = |other: &[&str]| {
-        let words = arguments.iter().skip(1).map(|word| word.to_str());
-        words.clone().count() >= other.len() && words.zip(other).all(|(word, other)| word == Some(*other))
-    };
-    if let Some((other, ours)) = OTHER_NAMES.iter().find(|(other, _)| is_named(other)) {
-        arguments.splice(1..=other.len(), ours.iter().map(OsString::from));
+    let start = 1 + global_options(arguments.get(1..).unwrap_or_default());
+    if let Some((other, ours)) = OTHER_NAMES.iter().find(|(other, _)| is_named(&arguments, start, other)) {
+        arguments.splice(start..start + other.len(), ours.iter().map(OsString::from));
+    } else if let Some((_, default)) =
+        DEFAULT_SUBCOMMANDS.iter().find(|(group, _)| is_named(&arguments, start, &[*group]))
+    {
+        let rest = arguments.get(start + 1..).unwrap_or_default();
+        let next = rest.get(global_options(rest)).map(|word| word.to_string_lossy());
+        let is_help = |word: &str| ["-h", "--help", "-V", "--version"].contains(&word);
+        let is_argument =
+            |word: &str| word.starts_with(|first: char| first == '-' || first.is_ascii_digit()) && !is_help(word);
+        if next.is_none_or(|word| is_argument(&word)) {
+            arguments.insert(start + 1, default.into());
+        }
     }
     arguments
+}
+
+/// Returns how many of the first arguments are global options and their values.
+fn global_options(arguments: &[OsString]) -> usize {
+    let mut count = 0;
+    while let Some(word) = arguments.get(count).and_then(|word| word.to_str()) {
+        let letters = word.strip_prefix('-').unwrap_or_default();
+        let is_short = !letters.is_empty() && letters.chars().all(|letter| letter == 'v' || letter == 'q');
+        let is_assigned = VALUED.iter().any(|name| word.strip_prefix(name).is_some_and(|rest| rest.starts_with('=')));
+        if is_short || is_assigned || FLAGS.contains(&word) {
+            count += 1;
+        } else if VALUED.contains(&word) {
+            count += 2;
+        } else {
+            break;
+        }
+    }
+    count.min(arguments.len())
 }
 
 /// Returns the file name under which the program was started.
@@ -284,11 +359,13 @@ fn run_tao(arguments: Vec<OsString>) -> ExitCode {
         TaoCommand::ServeAxon(args) => serve_axon::run(&args, &context),
         TaoCommand::Weights(command) => weights::run(&command, &context),
         TaoCommand::Stake(command) => stake::run(&command, &context),
+        TaoCommand::Lock(command) => lock::run(&command, &context),
         TaoCommand::Transfer(args) => transfer::run(&args, &context),
         TaoCommand::Balance(args) => balance::run(&args, &context),
         TaoCommand::Delegates(args) => delegates::run(&args, &context),
         TaoCommand::Take(args) => take::run(&args, &context),
         TaoCommand::Proxy(command) => proxy::run(&command, &context),
+        TaoCommand::Multisig(command) => multisig::run(&command, &context),
         TaoCommand::Crowdloan(command) => crowdloan::run(&command, &context),
         TaoCommand::Commitment(command) => commitment::run(&command, &context),
         TaoCommand::Block(args) => block::run(&args, &context),
@@ -296,6 +373,7 @@ fn run_tao(arguments: Vec<OsString>) -> ExitCode {
         TaoCommand::Tx(command) => tx::run(&command, &context),
         TaoCommand::Call(args) => any_call::run(&args, &context),
         TaoCommand::Batch(args) => batch::run(&args, &context),
+        TaoCommand::Query(args) => chain_query::run(&args, &context),
         TaoCommand::Watch(args) => watch::run(&args, &context),
         TaoCommand::Sudo(command) => sudo::run(&command, &context),
         TaoCommand::Axon(command) => axon::run(&command, &context),

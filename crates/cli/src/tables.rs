@@ -96,7 +96,7 @@ pub(crate) static COMMITMENTS: [Column; 2] = [address("hotkey"), text("text")];
 /// Columns of `tao proxy list`.
 pub(crate) static PROXIES: [Column; 3] = [address("proxy"), fixed("type"), number("delay")];
 
-/// Columns of `tao proxy announcements`.
+/// Columns of `tao proxy announcements` and `tao multisig list`.
 pub(crate) static ANNOUNCEMENTS: [Column; 3] = [number("block"), address("call hash"), address("account").rank(1)];
 
 /// Columns of `tao crowdloan list`.
@@ -112,6 +112,23 @@ pub(crate) static CROWDLOANS: [Column; 7] = [
 
 /// Columns of `tao crowdloan show`: contributions.
 pub(crate) static CONTRIBUTORS: [Column; 2] = [address("contributor"), number("TAO")];
+
+/// Columns of `tao crowdloan contributors`.
+pub(crate) static CROWDLOAN_SHARES: [Column; 3] = [address("contributor"), number("TAO"), number("share")];
+
+/// Columns of `tao lock list`.
+pub(crate) static LOCKS: [Column; 5] =
+    [number("netuid"), address("hotkey"), number("locked"), number("conviction").rank(1), fixed("mode")];
+
+/// Columns of `tao subnets conviction`.
+pub(crate) static CONVICTIONS: [Column; 3] = [address("hotkey"), number("conviction"), fixed("owner").rank(1)];
+
+/// Columns of `tao subnets price`.
+pub(crate) static PRICES: [Column; 4] =
+    [number("netuid"), number("TAO per alpha"), number("moving average"), text("name").rank(1)];
+
+/// Columns of `tao subnets mechanisms emissions`.
+pub(crate) static MECHANISMS: [Column; 3] = [number("mechanism"), number("parts"), number("share")];
 
 /// Columns of `tao delegates`.
 pub(crate) static DELEGATES: [Column; 7] = [

@@ -132,6 +132,54 @@ fn names_of_other_command_lines_are_understood() {
     }
 }
 
+#[test]
+fn commands_for_what_the_chain_no_longer_has_give_the_reason() {
+    let arguments = |words: &[&str]| -> Vec<OsString> { words.iter().map(OsString::from).collect() };
+    for (words, reason) in REMOVED {
+        let given = [&["tao", "--json"][..], words, &["--help"]].concat();
+        assert_eq!(removed(&arguments(&given)), Some(reason), "{words:?}");
+        // None of the names is one of ours.
+        let hidden = Tao::try_parse_from(&given).unwrap_err();
+        assert_ne!(hidden.kind(), clap::error::ErrorKind::DisplayHelp, "{words:?}");
+    }
+    for words in [&["tao"][..], &["tao", "sudo"], &["tao", "sudo", "set", "senate"], &["tao", "query", "senate"]] {
+        assert_eq!(removed(&arguments(words)), None, "{words:?}");
+    }
+}
+
+#[test]
+fn global_options_precede_other_names_and_default_subcommands() {
+    let arguments = |words: &str| -> Vec<OsString> { words.split(' ').map(OsString::from).collect() };
+    for (given, expected) in [
+        ("tao --json overview", "tao --json wallet overview"),
+        ("tao -v list --wide", "tao -v wallet list --wide"),
+        ("tao --log-level debug -vv unstake 1", "tao --log-level debug -vv stake remove 1"),
+        ("tao --log-format=json --wide wallet balance", "tao --log-format=json --wide balance"),
+        ("tao weights", "tao weights show"),
+        ("tao weights --netuid 59", "tao weights show --netuid 59"),
+        ("tao --json weights --wide --netuid 59", "tao --json weights show --wide --netuid 59"),
+        ("tao stake", "tao stake add"),
+        ("tao stake 1 --netuid 59", "tao stake add 1 --netuid 59"),
+        // Unchanged.
+        ("tao --json", "tao --json"),
+        ("tao --log-level", "tao --log-level"),
+        ("tao weights --json set", "tao weights --json set"),
+        ("tao weights --help", "tao weights --help"),
+        ("tao stake -h", "tao stake -h"),
+        ("tao stake help add", "tao stake help add"),
+        ("tao --unknown overview", "tao --unknown overview"),
+    ] {
+        assert_eq!(with_our_name(arguments(given)), arguments(expected), "{given}");
+    }
+    // The lists are complete.
+    let options = Global::augment_args(clap::Command::new("tao"));
+    for option in options.get_arguments() {
+        let name = format!("--{}", option.get_long().unwrap());
+        let list: &[&str] = if option.get_action().takes_values() { &VALUED } else { &FLAGS };
+        assert!(list.contains(&name.as_str()), "{name}");
+    }
+}
+
 /// Options of the reference's programs are accepted, and mean the same as ours.
 #[test]
 fn options_of_the_reference_parse() {

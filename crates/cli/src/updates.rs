@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::Context as _;
 use clap::Args;
+use taonet_primitives::with_causes;
 use taonet_service::Shutdown;
 use taonet_update::{
     AutoUpdate, PendingRestart, ReleaseKey, ReleaseSource, UpdateError, Updater, describe_metrics, restart,
@@ -97,5 +98,5 @@ pub(crate) fn classified(error: UpdateError) -> anyhow::Error {
     } else {
         return error.into();
     };
-    Classified::error(failure, error.with_causes())
+    Classified::error(failure, with_causes(&error))
 }

@@ -55,6 +55,9 @@ fn differences(table: &BTreeMap<String, Vec<Keys>>, found: &BTreeMap<&str, Vec<K
     differences
 }
 
+/// A multisig account of which //Alice is a signatory.
+const SIGNATORIES: [&str; 4] = ["--signatories", "//Alice,//Bob", "--threshold", "2"];
+
 /// Creates one of everything that the commands list.
 fn populate(chain: &Chain) -> (String, String) {
     let (coldkey, hotkey) = chain.wallet();
@@ -64,6 +67,9 @@ fn populate(chain: &Chain) -> (String, String) {
     chain.ask(&["stake", "add", "2000", "--netuid", BABELBIT, "--no-limit", "--yes"]);
     chain.epoch(BABELBIT);
     chain.ask(&["weights", "set", "--netuid", BABELBIT, "0:0.5", &format!("{uid}:1")]);
+    // By default, scheduled children take effect after 15 blocks, which may pass before they are read.
+    let cooldown = "SubtensorModule.PendingChildKeyCooldown";
+    chain.ask(&["localnet", "set-storage", cooldown, "1000", "--network", chain.url()]);
     chain.ask(&["stake", "child", "set", "//Bob:25", "--netuid", BABELBIT, "--yes"]);
     chain.ask(&["stake", "auto", "set", "--netuid", BABELBIT, "--yes"]);
     chain.ask(&["take", "9", "--yes"]);
@@ -74,6 +80,7 @@ fn populate(chain: &Chain) -> (String, String) {
     document(&chain.tao(&call, &["--announce", "--yes", "--key-uri", "//Bob", "--json"]));
     let crowdloan = ["crowdloan", "create", "--deposit", "10", "--min-contribution", "1", "--cap", "11"];
     chain.ask(&[&crowdloan[..], &["--duration", "1000", "--target", BOB, "--yes"]].concat());
+    chain.ask(&["lock", "add", "1", "--netuid", BABELBIT, "--yes"]);
     chain.ask(&["wallet", "swap-coldkey", "announce", ALICE, "--yes"]);
     (coldkey, hotkey)
 }
@@ -82,8 +89,11 @@ fn populate(chain: &Chain) -> (String, String) {
 fn the_guide_lists_the_keys_of_every_read() {
     let chain = Chain::start();
     let (coldkey, _) = populate(&chain);
+    let proposed =
+        chain.alice(&[&["multisig", "call", "System.remark", "remark=x", "--yes"][..], &SIGNATORIES].concat());
+    let multisig = proposed["account"].as_str().unwrap();
     // The first key of the entries' cell, and the arguments.
-    let reads: [(&str, &str, &[&str]); 29] = [
+    let reads: [(&str, &str, &[&str]); 41] = [
         ("balance", "accounts", &["balance", ALICE]),
         ("stake list", "stakes", &["stake", "list"]),
         ("stake child get", "scheduled", &["stake", "child", "get", "--netuid", BABELBIT]),
@@ -103,6 +113,18 @@ fn the_guide_lists_the_keys_of_every_read() {
         ("wallet get-identity", "identity", &["wallet", "get-identity"]),
         ("wallet swap-coldkey status", "swap", &["wallet", "swap-coldkey", "status"]),
         ("sudo get", "", &["sudo", "get", "tempo", "--netuid", BABELBIT]),
+        ("subnets price", "prices", &["subnets", "price", BABELBIT]),
+        ("subnets conviction", "convictions", &["subnets", "conviction", BABELBIT]),
+        ("subnets burn-cost", "", &["subnets", "burn-cost"]),
+        ("subnets check-start", "", &["subnets", "check-start", BABELBIT]),
+        ("subnets get-identity", "identity", &["subnets", "get-identity", BABELBIT]),
+        ("subnets mechanisms count", "", &["subnets", "mechanisms", "count", BABELBIT]),
+        ("subnets mechanisms emissions", "mechanisms", &["subnets", "mechanisms", "emissions", BABELBIT]),
+        ("crowdloan contributors", "contributors", &["crowdloan", "contributors", "0"]),
+        ("multisig list", "calls", &["multisig", "list", multisig]),
+        ("query", "entries", &["query", "SubtensorModule.Tempo"]),
+        ("lock list", "locks", &["lock", "list"]),
+        ("lock show", "lock", &["lock", "show", "--netuid", BABELBIT]),
         ("commitment get", "commitments", &["commitment", "get", "--netuid", BABELBIT]),
         ("block", "finalized", &["block"]),
         ("events", "events", &["events"]),
@@ -131,9 +153,10 @@ fn the_guide_lists_the_keys_of_every_read() {
 const CROWDLOAN: [&str; 10] =
     ["crowdloan", "create", "--deposit", "10", "--min-contribution", "1", "--cap", "11", "--duration", "1000"];
 
-/// Creates what the calls need; returns the hotkey.
-fn prepare(chain: &Chain) -> String {
-    let (_, hotkey) = chain.wallet();
+/// Creates what the calls need; returns the coldkey, the hotkey, and the hash of a call that was proposed in the
+/// multisig account of the coldkey and //Bob.
+fn prepare(chain: &Chain) -> (String, String, String) {
+    let (coldkey, hotkey) = chain.wallet();
     chain.ask(&["register", "--netuid", BABELBIT, "--yes"]);
     chain.ask(&["stake", "add", "10", "--netuid", BABELBIT, "--yes"]);
     chain.ask(&["stake", "add", "100", "--netuid", "0", "--yes"]);
@@ -142,17 +165,24 @@ fn prepare(chain: &Chain) -> String {
     let share = ["call", "SubtensorModule.stake_into_basket", &format!("hotkey={hotkey}"), "amount_staked=10tao"];
     chain.ask(&[&share[..], &["--yes"]].concat());
     chain.ask(&["proxy", "add", BOB, "--type", "any", "--yes"]);
+    let call = ["call", "System.remark", "remark=x", "--proxy-for", &coldkey];
+    document(&chain.tao(&call, &["--announce", "--yes", "--key-uri", "//Bob", "--json"]));
+    chain.ask(&["lock", "add", "0.5", "--netuid", BABELBIT, "--yes"]);
     chain.ask(&[&CROWDLOAN[..], &["--target", BOB, "--yes"]].concat());
+    let both = format!("{coldkey},{BOB}");
+    let propose =
+        ["multisig", "call", "System.remark", "remark=x", "--signatories", &both, "--threshold", "2", "--yes"];
+    let proposed = chain.ask(&propose)["call_hash"].as_str().unwrap().to_owned();
     let announced = chain.ask(&["wallet", "swap-coldkey", "announce", ALICE, "--yes"]);
     let blocks = announced["delay_blocks"].to_string();
     document(&tao().args(["localnet", "mine", &blocks, "--network", chain.url(), "--json"]).output().unwrap());
-    hotkey
+    (coldkey, hotkey, proposed)
 }
 
 #[test]
 fn the_guide_lists_the_keys_of_every_call() {
     let chain = Chain::start();
-    let hotkey = prepare(&chain);
+    let (coldkey, hotkey, proposed) = prepare(&chain);
     let secret = json!({
         "netuid": 59,
         "mech": 0,
@@ -167,6 +197,10 @@ fn the_guide_lists_the_keys_of_every_call() {
     let hash = "05".repeat(32);
     let create = [&CROWDLOAN[..], &["--target", BOB]].concat();
     let serve = ["serve-axon", "--netuid", BABELBIT, "--external-ip", "8.8.4.4", "--port", "8091"];
+    let both = format!("{coldkey},{BOB}");
+    let approve = ["multisig", "call", "System.remark", "remark=y", "--signatories", &both, "--threshold", "2"];
+    let cancel = ["multisig", "cancel", &proposed, "--signatories", &both, "--threshold", "2"];
+    let execute = ["proxy", "execute", &coldkey, "System.remark", "remark=x", "--delegate", BOB];
     let of_all = [
         ("transfer", &["transfer", BOB, "1"][..]),
         ("register", &["register", "--netuid", BABELBIT, "--hotkey-ss58", BOB]),
@@ -206,6 +240,20 @@ fn the_guide_lists_the_keys_of_every_call() {
         ("proxy kill-pure", &["proxy", "kill-pure", BOB, "--created", "1-1", "--type", "any"]),
         ("proxy reject", &["proxy", "reject", BOB, &hash]),
         ("proxy withdraw", &["proxy", "withdraw", BOB, &hash]),
+        ("proxy execute", &execute),
+        ("multisig call", &approve),
+        ("multisig cancel", &cancel),
+        ("lock add", &["lock", "add", "0.5", "--netuid", BABELBIT]),
+        ("lock mode", &["lock", "mode", "perpetual", "--netuid", BABELBIT]),
+        ("lock move", &["lock", "move", BOB, "--netuid", BABELBIT]),
+        ("subnets set-identity", &["subnets", "set-identity", BABELBIT, "--subnet-name", "Other"]),
+        ("subnets set-symbol", &["subnets", "set-symbol", BABELBIT, "ᚢ"]),
+        ("subnets mechanisms set", &["subnets", "mechanisms", "set", BABELBIT, "2"]),
+        ("subnets mechanisms split", &["subnets", "mechanisms", "split", BABELBIT, "1"]),
+        ("sudo trim", &["sudo", "trim", "128", "--netuid", BABELBIT]),
+        ("sudo trigger-epoch", &["sudo", "trigger-epoch", "--netuid", BABELBIT]),
+        ("sudo stake-burn", &["sudo", "stake-burn", "1", "--netuid", BABELBIT]),
+        ("axon reset", &["axon", "reset", "--netuid", BABELBIT]),
         ("crowdloan create", &create),
         ("crowdloan contribute", &["crowdloan", "contribute", "0", "1"]),
         ("crowdloan withdraw", &["crowdloan", "withdraw", "0"]),
@@ -217,7 +265,7 @@ fn the_guide_lists_the_keys_of_every_call() {
     let always = ["dry_run", "valid", "error", "fee_rao", "decoded_call", "simulated", "events"];
     let mut found = BTreeMap::new();
     for (command, arguments) in of_all {
-        let keyed: &[&str] = if command == "sudo set" { &AS_ALICE } else { &["--json"] };
+        let keyed: &[&str] = if ["sudo set", "sudo trim"].contains(&command) { &AS_ALICE } else { &["--json"] };
         let output = chain.tao(&[arguments, &["--dry-run"]].concat(), keyed);
         // Some of the calls would fail.
         let told: Value = serde_json::from_slice(&output.stdout)

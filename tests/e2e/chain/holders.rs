@@ -328,6 +328,20 @@ fn a_proxy_with_a_delay_announces_its_calls() {
     signed(&chain, "//Bob", &[&transfer[..], &["--announced"]].concat());
     assert_eq!(chain.free("//Dave"), dave + 2_000_000_000);
 
+    // Any account can make the announced call.
+    signed(&chain, "//Bob", &with("--announce"));
+    let execute = ["proxy", "execute", ALICE, "Balances.transfer_keep_alive", "dest=//Dave", "value=1tao"];
+    let by_charlie = [&execute[..], &["--delegate", BOB]].concat();
+    assert_eq!(refused(&chain, "//Charlie", &by_charlie), "Proxy.Unannounced");
+    mine(&chain, 600);
+    let executed = signed(&chain, "//Charlie", &by_charlie);
+    assert_eq!((&executed["real"], &executed["delegate"]), (&json!(ALICE), &json!(BOB)), "{executed}");
+    assert_eq!(chain.free("//Dave"), dave + 3_000_000_000);
+    let dry = document(&chain.tao(&["transfer", "//Dave", "1", "--dry-run"], &AS_ALICE));
+    let data = dry["decoded_call"]["data"].as_str().unwrap();
+    let error = refusal(&chain.tao(&["proxy", "execute", ALICE, data], &["--key-uri", "//Bob", "--yes"]), 1);
+    assert!(error.contains("has not announced the call"), "{error}");
+
     for (key, verb, account) in [("//Alice", "reject", BOB), ("//Bob", "withdraw", ALICE)] {
         signed(&chain, "//Bob", &with("--announce"));
         let hash = announcements()[0]["call_hash"].as_str().unwrap().to_owned();
@@ -368,6 +382,13 @@ fn a_crowdloan_is_raised_and_paid_out() {
         (&json!("open"), &json!(14_000_000_000_u64), &json!({ "account": BOB, "amount_rao": 4_000_000_000_u64 })),
         "{shown}"
     );
+    let shares = chain.ask(&["crowdloan", "contributors", "0"]);
+    assert_eq!(
+        (&shares["contributors"][1]["account"], &shares["raised_rao"]),
+        (&json!(BOB), &json!(14_000_000_000_u64))
+    );
+    let percent = shares["contributors"][1]["percent"].as_f64().unwrap();
+    assert!((percent - 100.0 * 4.0 / 14.0).abs() < 1e-9, "{shares}");
     assert_eq!(refused(&chain, "//Alice", &["crowdloan", "finalize", "0"]), "Crowdloan.CapNotRaised");
     // The chain takes at most what is left.
     let rest = signed(&chain, "//Bob", &["crowdloan", "contribute", "0", "100"]);

@@ -41,6 +41,8 @@ fn a_neuron_registers_serves_and_publishes() {
     let published = document(&chain.bb(&register, &["8092"]));
     assert_eq!((&published["success"], &published["address"]), (&json!(true), &json!("8.8.4.4:8092")), "{published}");
     assert_eq!(neuron(&chain, &hotkey)["axon"]["address"], "8.8.4.4:8092");
+    assert_eq!(chain.ask(&["axon", "reset", "--netuid", BABELBIT])["hotkey"], hotkey);
+    assert_eq!(neuron(&chain, &hotkey)["axon"], Value::Null);
     let error = refusal(&chain.tao(&["serve-axon", "--netuid", BABELBIT, "--ip", "127.0.0.1", "--port", "1"], &[]), 1);
     assert!(error.contains("rejects the loopback address 127.0.0.1"), "{error}");
 
@@ -139,6 +141,7 @@ fn a_hotkey_is_registered_for_proof_of_work() {
     let told = chain.ask(&["register", "--netuid", BABELBIT, "--pow"]);
     assert_eq!((&told["success"], &told["difficulty"], &told["hotkey"]), (&json!(true), &json!(100), &json!(hotkey)));
     assert!(told["uid"].is_u64() && told["hashes"].as_u64() > Some(0), "{told}");
+    assert_eq!(told["device"], "cpu");
     assert_eq!(chain.free(&coldkey), before, "the registration has neither price nor fee");
     let pow = ["register", "--netuid", BABELBIT, "--pow", "--hotkey-ss58", BOB];
     let error = refusal(&chain.tao(&["register", "--netuid", BABELBIT, "--pow"], &[]), 1);
@@ -151,6 +154,9 @@ fn a_hotkey_is_registered_for_proof_of_work() {
     assert!(error.contains("forbids registration by proof of work"), "{error}");
     refusal(&chain.tao(&pow, &["--limit", "1"]), 2);
     refusal(&chain.tao(&["register", "--netuid", BABELBIT, "--timeout", "1"], &[]), 2);
+    refusal(&chain.tao(&["register", "--netuid", BABELBIT, "--device", "cpu"], &[]), 2);
+    let error = refusal(&chain.tao(&pow, &["--device", "cuda"]), 2);
+    assert!(error.contains("expected cpu, opencl or opencl:INDEX"), "{error}");
 }
 
 #[test]

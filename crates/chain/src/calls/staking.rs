@@ -24,6 +24,18 @@ pub fn add_stake_limit(hotkey: Hotkey, netuid: NetUid, amount: Rao, limit: Price
     Call::new(SUBTENSOR, "add_stake_limit", limited(adding(hotkey, netuid, amount), limit))
 }
 
+/// Builds a call that buys alpha with TAO of the signing coldkey and burns it; with `limit`, at this maximum price or not
+/// at all. The hotkey holds the alpha in between.
+pub fn add_stake_burn(hotkey: Hotkey, netuid: NetUid, amount: Rao, limit: Option<Rao>) -> Call {
+    let args = vec![
+        ("hotkey", account(hotkey)),
+        ("netuid", number(netuid.0)),
+        ("amount", number(amount.get())),
+        ("limit", option(limit.map(|limit| number(limit.get())))),
+    ];
+    Call::new(SUBTENSOR, "add_stake_burn", args)
+}
+
 /// Builds a call that unstakes alpha of the signing coldkey from a hotkey, at any price.
 pub fn remove_stake(hotkey: Hotkey, netuid: NetUid, amount: Alpha) -> Call {
     Call::new(SUBTENSOR, "remove_stake", removing(hotkey, netuid, amount))

@@ -6,6 +6,9 @@ use super::accounts::key;
 use super::{Client, HexBytes, hex_text};
 use crate::{At, BlockHeader, ChainError, StorageItem};
 
+/// Number of values per request: some have several MiB.
+const VALUES: usize = 8;
+
 /// Queries for block explorers: headers, nonces, storage items and the first entries of a map.
 impl Client {
     /// Returns the header of a block.
@@ -53,7 +56,8 @@ impl Client {
     }
 
     /// Reads the first `count` entries of a map whose keys begin with `first_keys`, in the order of the node's storage
-    /// keys. Otherwise like [`Client::storage_map`].
+    /// keys; fewer if their values exceed `max_bytes`, but at least one. Returns them, and whether there are more.
+    /// Otherwise like [`Client::storage_map`].
     ///
     /// # Errors
     /// The errors of [`Client::storage_map`].
@@ -63,27 +67,33 @@ impl Client {
         item: &str,
         first_keys: &[Json],
         count: usize,
+        max_bytes: usize,
         at: At,
-    ) -> Result<Vec<(Vec<Json>, Json)>, ChainError> {
+    ) -> Result<(Vec<(Vec<Json>, Json)>, bool), ChainError> {
         self.inner
             .rpc
             .in_time("storage entries", async {
                 let block = self.inner.hash(at).await?;
                 let runtime = self.inner.runtime(block).await?;
                 let prefix = runtime.storage_key_of_json(pallet, item, first_keys)?;
-                let params = json!([hex_text(&prefix), count, null, block]);
-                let keys: Vec<HexBytes> = self.inner.at_block("state_getKeysPaged", params, block).await?;
+                let params = json!([hex_text(&prefix), count.saturating_add(1), null, block]);
+                let found: Vec<HexBytes> = self.inner.at_block("state_getKeysPaged", params, block).await?;
                 // A node may ignore the count.
-                let keys: Vec<Vec<u8>> = keys.into_iter().take(count).map(|key| key.0).collect();
-                let values = self.inner.storage_batch(&keys, block).await?;
-                let entries = keys.iter().filter_map(|key| Some((key, values.get(key)?)));
-                entries
-                    .map(|(key, bytes)| {
+                let keys: Vec<Vec<u8>> = found.iter().take(count).map(|key| key.0.clone()).collect();
+                let (mut entries, mut read) = (Vec::new(), 0_usize);
+                for part in keys.chunks(VALUES) {
+                    let values = self.inner.storage_batch(part, block).await?;
+                    for (key, bytes) in part.iter().filter_map(|key| Some((key, values.get(key)?))) {
+                        read = read.saturating_add(bytes.len());
+                        if read > max_bytes && !entries.is_empty() {
+                            return Ok((entries, true));
+                        }
                         let keys = runtime.storage_keys::<Vec<Json>>(pallet, item, key)?;
                         let value = runtime.storage_value_json(pallet, item, Some(bytes))?;
-                        Ok((keys, value.unwrap_or_default()))
-                    })
-                    .collect()
+                        entries.push((keys, value.unwrap_or_default()));
+                    }
+                }
+                Ok((entries, found.len() > count))
             })
             .await
     }

@@ -1,5 +1,5 @@
 use super::*;
-use crate::calls;
+use crate::{Until, calls};
 
 fn alice() -> Keypair {
     Keypair::from_uri("//Alice").unwrap()

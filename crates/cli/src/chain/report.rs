@@ -10,13 +10,15 @@ use crate::exit::{Classified, Failure};
 use crate::printable::printable;
 
 /// Hints for common dispatch errors, by error name.
-const HINTS: [(&str, &str); 34] = [
+const HINTS: [(&str, &str); 36] = [
     ("HotKeyNotRegisteredInSubNet", "register the hotkey with `tao register --netuid N`"),
     ("HotKeyNotRegisteredInNetwork", "register the hotkey with `tao register --netuid N`"),
     ("HotKeyAlreadyRegisteredInSubNet", "the hotkey already has a uid; see `tao metagraph N`"),
     ("NotEnoughBalanceToStake", "check the coldkey's balance with `tao balance`"),
     ("CannotAffordLockCost", "check the coldkey's balance with `tao balance`"),
     ("NotEnoughStakeToWithdraw", "check the stake with `tao stake list`"),
+    ("StakeUnavailable", "part of the stake is locked, or is collateral; see `tao lock list`"),
+    ("NeedWaitingMoreBlocksToStarCall", "wait for the block that `tao subnets check-start N` shows"),
     ("SubtokenDisabled", "the subnet's owner must start it with `tao subnets start N`"),
     ("CommitRevealEnabled", "this subnet uses commit-reveal; `tao weights set` detects that"),
     ("CommitRevealDisabled", "this subnet does not use commit-reveal; use `tao weights set`"),

@@ -1,4 +1,5 @@
-//! `tao axon`: an echo server and a client for signed requests, to debug connections from a shell.
+//! `tao axon`: an echo server and a client for signed requests, to debug connections from a shell; and the withdrawal
+//! of a published endpoint.
 
 mod call;
 mod data;
@@ -6,6 +7,7 @@ mod echo;
 pub(crate) mod external;
 mod peer;
 mod ping;
+mod reset;
 mod serve;
 mod verdict;
 
@@ -21,6 +23,7 @@ pub(crate) enum Command {
     Serve(serve::ServeArgs),
     Call(call::CallArgs),
     Ping(ping::PingArgs),
+    Reset(reset::ResetArgs),
 }
 
 pub(crate) fn run(command: &Command, context: &Context) -> anyhow::Result<()> {
@@ -28,6 +31,7 @@ pub(crate) fn run(command: &Command, context: &Context) -> anyhow::Result<()> {
         Command::Serve(args) => serve::run(args, context),
         Command::Call(args) => call::run(args, context),
         Command::Ping(args) => ping::run(args, context),
+        Command::Reset(args) => reset::run(args, context),
     }
 }
 

@@ -2,6 +2,8 @@
 
 #![allow(clippy::indexing_slicing, reason = "indexing a JSON value yields null for a missing key")]
 
+mod contributors;
+
 use std::str::FromStr;
 
 use anyhow::bail;
@@ -22,6 +24,8 @@ pub(crate) enum Command {
     List(ListArgs),
     /// Show one crowdloan and its contributions
     Show(ShowArgs),
+    /// List the contributors of a crowdloan with their shares
+    Contributors(ShowArgs),
     /// Create a crowdloan; the deposit is its first contribution
     Create(CreateArgs),
     /// Contribute TAO to a crowdloan
@@ -188,6 +192,7 @@ pub(crate) fn run(command: &Command, context: &Context) -> anyhow::Result<()> {
     match command {
         Command::List(args) => list(args, context),
         Command::Show(args) => show(args, context),
+        Command::Contributors(args) => contributors::run(args, context),
         Command::Create(args) => create(args, context),
         Command::Contribute(args) => contribute(args, context),
         Command::Withdraw(args) => own(args, "Withdraw the contribution to", calls::withdraw_contribution, context),

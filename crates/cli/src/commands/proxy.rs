@@ -2,6 +2,8 @@
 
 #![allow(clippy::indexing_slicing, reason = "indexing a JSON value yields null for a missing key")]
 
+mod execute;
+
 use std::str::FromStr;
 
 use clap::{Args, Subcommand};
@@ -31,6 +33,8 @@ pub(crate) enum Command {
     KillPure(KillPureArgs),
     /// List the calls that a proxy has announced
     Announcements(AnnouncementsArgs),
+    /// Make a call that a proxy announced, after its delay
+    Execute(execute::ExecuteArgs),
     /// Reject a call that a proxy announced for your account
     Reject(RejectArgs),
     /// Withdraw a call that you announced as a proxy
@@ -206,7 +210,7 @@ impl FromStr for Place {
 
 /// Hash of a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct CallHash([u8; 32]);
+pub(super) struct CallHash(pub(super) [u8; 32]);
 
 impl FromStr for CallHash {
     type Err = String;
@@ -225,6 +229,7 @@ pub(crate) fn run(command: &Command, context: &Context) -> anyhow::Result<()> {
         Command::CreatePure(args) => create_pure(args, context),
         Command::KillPure(args) => kill_pure(args, context),
         Command::Announcements(args) => announcements(args, context),
+        Command::Execute(args) => execute::run(args, context),
         Command::Reject(args) => {
             let call = calls::reject_announcement(args.delegate.id(), args.hash.0);
             let what = format!("Reject the call {} that {} announced", hex_text(&args.hash.0), args.delegate);

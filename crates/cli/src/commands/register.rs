@@ -3,11 +3,11 @@
 #![allow(clippy::indexing_slicing, reason = "indexing a JSON value yields null for a missing key")]
 
 mod pow;
-mod work;
 
 use clap::Args;
 use serde_json::{Value, json};
 use taonet_chain::{At, Inclusion, calls};
+use taonet_pow::Device;
 use taonet_primitives::{NetUid, Rao};
 
 use crate::chain::{NetworkArgs, PairArgs, Plan, SubmitArgs, failed};
@@ -22,12 +22,15 @@ pub(crate) struct RegisterArgs {
     /// Maximum price, in TAO [default: 1.5 times the current price]
     #[arg(long, value_name = "TAO")]
     limit: Option<Rao>,
-    /// Register for proof of work, computed on all cores, instead of the price
+    /// Register for proof of work instead of the price
     #[arg(long, conflicts_with = "limit")]
     pow: bool,
     /// Maximum duration of the search for proof of work, in seconds
     #[arg(long, value_name = "SECONDS", default_value = "600", requires = "pow")]
     timeout: u64,
+    /// Device of the search: cpu (all cores), opencl (the first graphics card) or opencl:INDEX
+    #[arg(long, value_name = "DEVICE", default_value = "cpu", requires = "pow")]
+    device: Device,
     #[command(flatten)]
     submit: SubmitArgs,
     #[command(flatten)]

@@ -1,6 +1,7 @@
 //! The `tao stake` commands.
 
 mod auto;
+pub(crate) mod burn;
 mod child;
 mod claim;
 mod limit;

@@ -1,5 +1,8 @@
 //! The `tao subnets` commands.
 
+mod identity;
+mod market;
+mod mechanisms;
 mod own;
 mod read;
 
@@ -15,10 +18,28 @@ pub(crate) enum Command {
     Show(read::SubnetArgs),
     /// Show a subnet's hyperparameters
     Hyperparameters(read::SubnetArgs),
+    /// Show the price of subnets' alpha
+    Price(market::PriceArgs),
+    /// Show the conviction of a subnet's hotkeys
+    Conviction(read::SubnetArgs),
+    /// Show the cost of creating a subnet
+    #[command(alias = "lock-cost")]
+    BurnCost(read::ListArgs),
     /// Create a subnet; the coldkey pays the lock cost, the hotkey becomes uid 0
     Create(own::CreateArgs),
+    /// Show whether a subnet is started, or from when its owner can start it
+    CheckStart(read::SubnetArgs),
     /// Start a subnet's emission (owner only)
     Start(own::StartArgs),
+    /// Show the identity of a subnet
+    GetIdentity(read::SubnetArgs),
+    /// Publish the identity of a subnet (owner only)
+    SetIdentity(identity::SetIdentityArgs),
+    /// Change the symbol of a subnet's alpha
+    SetSymbol(own::SetSymbolArgs),
+    /// Show and set the incentive mechanisms of a subnet
+    #[command(subcommand)]
+    Mechanisms(mechanisms::Command),
 }
 
 pub(crate) fn run(command: &Command, context: &Context) -> anyhow::Result<()> {
@@ -26,7 +47,15 @@ pub(crate) fn run(command: &Command, context: &Context) -> anyhow::Result<()> {
         Command::List(args) => read::list(args, context),
         Command::Show(args) => read::show(args, context),
         Command::Hyperparameters(args) => read::hyperparameters(args, context),
+        Command::Price(args) => market::price(args, context),
+        Command::Conviction(args) => market::conviction(args, context),
+        Command::BurnCost(args) => market::burn_cost(args, context),
         Command::Create(args) => own::create(args, context),
+        Command::CheckStart(args) => market::check_start(args, context),
         Command::Start(args) => own::start(args, context),
+        Command::GetIdentity(args) => identity::get(args, context),
+        Command::SetIdentity(args) => identity::set(args, context),
+        Command::SetSymbol(args) => own::set_symbol(args, context),
+        Command::Mechanisms(command) => mechanisms::run(command, context),
     }
 }

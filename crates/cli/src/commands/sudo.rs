@@ -1,4 +1,7 @@
-//! `tao sudo …`: hyperparameters, set by root or by a subnet's owner.
+//! `tao sudo …`: hyperparameters, and other calls of root or of a subnet's owner.
+
+mod trigger_epoch;
+mod trim;
 
 use anyhow::{Context as _, bail};
 use clap::{Args, Subcommand};
@@ -7,6 +10,7 @@ use taonet_chain::{Hyperparameter, calls};
 use taonet_primitives::{NetUid, counted};
 
 use crate::chain::{AtArgs, ColdkeyArgs, NetworkArgs, Plan, SubmitArgs, argument, block_json, failed};
+use crate::commands::stake::burn;
 use crate::context::Context;
 use crate::exit::{Classified, Failure};
 
@@ -17,6 +21,9 @@ pub(crate) enum Command {
     /// Show one hyperparameter of a subnet
     Get(GetArgs),
     Set(SetArgs),
+    Trim(trim::TrimArgs),
+    TriggerEpoch(trigger_epoch::TriggerEpochArgs),
+    StakeBurn(burn::StakeBurnArgs),
 }
 
 /// Show one hyperparameter of a subnet
@@ -62,6 +69,9 @@ pub(crate) fn run(command: &Command, context: &Context) -> anyhow::Result<()> {
     match command {
         Command::Get(args) => get(args, context),
         Command::Set(args) => set(args, context),
+        Command::Trim(args) => trim::run(args, context),
+        Command::TriggerEpoch(args) => trigger_epoch::run(args, context),
+        Command::StakeBurn(args) => burn::run(args, context),
     }
 }
 

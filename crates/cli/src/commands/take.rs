@@ -40,7 +40,8 @@ pub(crate) fn run(args: &TakeArgs, context: &Context) -> anyhow::Result<()> {
         };
         let key = args.pair.unlock(&args.network, &chain)?;
         let call = if new < now { calls::decrease_take(hotkey, new) } else { calls::increase_take(hotkey, new) };
-        let about = json!({ "hotkey": hotkey, "coldkey": args.submit.coldkey(&key), "take_before_parts": now, "take_parts": new });
+        let coldkey = args.submit.coldkey(&key);
+        let about = json!({ "hotkey": hotkey, "coldkey": coldkey, "take_before_parts": now, "take_parts": new });
         let plan = Plan::new(call, format!("Change the take of {hotkey} from {now} to {new}"), about);
         args.submit.submit(&chain, &key, plan, context).await
     })

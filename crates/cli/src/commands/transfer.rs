@@ -43,8 +43,9 @@ pub(crate) fn run(args: &TransferArgs, context: &Context) -> anyhow::Result<()> 
     context.block_on(async {
         let chain = args.network.connect().await?;
         let key = args.key.unlock(&args.network, &chain)?;
-        let about = json!({ "from": args.submit.coldkey(&key), "to": to.id(), "amount_rao": args.amount });
-        let what = format!("Transfer {amount} from {} to {to}", args.submit.coldkey(&key));
+        let from = args.submit.coldkey(&key);
+        let about = json!({ "from": from, "to": to.id(), "amount_rao": args.amount });
+        let what = format!("Transfer {amount} from {from} to {to}");
         args.submit.confirm_and_submit(&chain, &key, Plan::new(call, what, about), context).await
     })
 }

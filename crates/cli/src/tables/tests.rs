@@ -100,6 +100,11 @@ fn tables() -> Vec<Sample> {
         CROWDLOANS: ["0", "open", "10.000000000", "1000.000000000", "7654321", "1", ALICE],
             ["12", "finalized", "123456.789012345", "123456.789012345", "7654321", "500", BOB];
         CONTRIBUTORS: [ALICE, "123456.789012345"], [BOB, "0.1"];
+        CROWDLOAN_SHARES: [ALICE, "123456.789012345", "66.67 %"], [BOB, "0.1", "0.00 %"];
+        LOCKS: ["59", ALICE, "1234567.890123456", "98765.432109876", "perpetual"], ["1", BOB, "0.000000001", "0", "decaying"];
+        CONVICTIONS: [ALICE, "1234567.890123456", "yes"], [BOB, "0.000000001", ""];
+        PRICES: ["59", "0.012345678", "0.012345678", "babelbit, live speech interpretation"], ["0", "–", "0", "root"];
+        MECHANISMS: ["0", "49151", "75.00 %"], ["1", "16384", "25.00 %"];
         CALLS: ["SubtensorModule.add_stake_limit", "hotkey netuid amount_staked limit_price allow_partial", "Adds stake to a hotkey on a subnet with a price limit."],
             ["Proxy.remove_proxies", "", ""];
         EXTRINSICS: ["0", "Timestamp.set", "–", "–", "ok", r#"{"now":1763712000000}"#],
@@ -202,7 +207,11 @@ fn all_facts() -> Vec<Sample> {
             ["crowdloan", "12, finalized"], ["creator", ALICE], ["raised", "123456.789012345 of 123456.789012345 TAO"],
             ["minimum", "0.1 TAO"], ["end", "block 7654321"], ["target", BOB],
         ]),
-        Sample::facts("commands/wallet/identity.rs", &[
+        Sample::facts("commands/lock.rs", &[
+            ["coldkey", ALICE], ["netuid", "59"], ["hotkey", BOB], ["locked", "1234567.890123456 alpha"],
+            ["conviction", "98765.432109876"], ["mode", "perpetual"],
+        ]),
+        Sample::facts("chain/identity.rs", &[
             ["coldkey", ALICE], ["name", "A validator"], ["url", "https://validator.example"], ["description", long],
         ]),
         Sample::facts("commands/wallet/swap.rs", &[

@@ -1,6 +1,7 @@
 //! Outcome of a call to a neuron.
 
 use axum::http::{HeaderMap, StatusCode};
+use taonet_primitives::with_causes;
 use taonet_wire::{Answer, AxonStatus, CallError, ReturnCode};
 
 use crate::exit::{Classified, Failure};
@@ -54,20 +55,6 @@ impl Verdict {
             _ => anyhow::anyhow!(text),
         }
     }
-}
-
-/// Formats an error with its causes on one line.
-fn with_causes(error: &CallError) -> String {
-    let mut text = error.to_string();
-    let mut cause = std::error::Error::source(error);
-    while let Some(error) = cause {
-        let more = error.to_string();
-        if !text.contains(&more) {
-            text = format!("{text}: {more}");
-        }
-        cause = error.source();
-    }
-    text
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 use std::path::PathBuf;
-use taonet_primitives::counted;
+use taonet_primitives::{counted, truncated};
 
 use clap::Args;
 use serde_json::Value;
@@ -170,7 +170,7 @@ pub(super) fn text(report: &AuditReport) -> String {
     if !report.different_conditions.is_empty() {
         let mut rows = table(&CONDITIONS);
         for difference in &report.different_conditions {
-            rows.add_row([difference.field.clone(), truncated(&difference.recorded), truncated(&difference.here)]);
+            rows.add_row([difference.field.clone(), shortened(&difference.recorded), shortened(&difference.here)]);
         }
         let _ = writeln!(text, "\nScoring conditions of this machine that differ from the recorded ones:\n{rows}");
     }
@@ -192,22 +192,17 @@ fn cells(mismatch: &Mismatch) -> [String; 7] {
         or_dash(mismatch.utterance_id.clone().or(mismatch.utterance_index.map(|index| index.to_string()))),
         mismatch.place.name().to_owned(),
         mismatch.field.clone(),
-        truncated(&mismatch.recorded),
-        truncated(&mismatch.recomputed),
+        shortened(&mismatch.recorded),
+        shortened(&mismatch.recomputed),
     ]
 }
 
 /// Truncates a value for a table.
-fn truncated(value: &Value) -> String {
+fn shortened(value: &Value) -> String {
     let text = match value {
         Value::String(text) => text.clone(),
         Value::Null => "–".to_owned(),
         other => other.to_string(),
     };
-    let cut = text.chars().count() > MAX_VALUE_CHARS;
-    let mut shown: String = text.chars().take(MAX_VALUE_CHARS).collect();
-    if cut {
-        shown.push('…');
-    }
-    shown
+    truncated(text, MAX_VALUE_CHARS)
 }

@@ -1,9 +1,9 @@
 //! `bb text`: models for the text contest.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use clap::{Args, Subcommand};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
@@ -43,8 +43,21 @@ pub(crate) fn run(command: &Command, context: &Context) -> anyhow::Result<()> {
     }
 }
 
+/// Checks that a model file can be at this path, before the training.
+fn check_output(path: &Path) -> anyhow::Result<()> {
+    if path.is_dir() {
+        bail!("{} is a directory\nhint: --output names the model file", path.display());
+    }
+    let directory = path.parent().filter(|directory| !directory.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    if !directory.is_dir() {
+        bail!("{} is not a directory\nhint: create it, or choose another --output", directory.display());
+    }
+    Ok(())
+}
+
 fn train(args: &TrainArgs, context: &Context) -> anyhow::Result<()> {
     let began = Instant::now();
+    check_output(&args.output)?;
     let mut sizes = Vec::with_capacity(args.inputs.len());
     for input in &args.inputs {
         sizes.push(std::fs::metadata(input).with_context(|| format!("cannot read {}", input.display()))?.len());

@@ -134,6 +134,7 @@ impl TextDemo {
             challenge_type: ChallengeType::Main,
             main_challenge_uid: None,
             options: PlayOptions { step_timeout: config.play.miner_timeout, ..PlayOptions::default() },
+            steps: None,
             embedder: Arc::clone(&self.embedder),
             vectors: config.text_vectors,
         };

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
 use serde_json::{Value, json};
+use taonet_primitives::innermost_cause;
 
 use crate::exit::{Classified, Failure};
 
@@ -72,7 +73,7 @@ impl RpcError {
             Self::NotRunning(error) => {
                 let text = format!(
                     "no localnet is listening at {url} ({})\nhint: start one with `tao localnet`, or select another with --data or --network",
-                    cause(&error)
+                    innermost_cause(&error)
                 );
                 Classified::error(Failure::Network, text)
             }
@@ -87,15 +88,6 @@ impl RpcError {
             Self::Node(text) => anyhow!("{text}"),
         }
     }
-}
-
-/// Returns the innermost cause, usually the operating system's message.
-fn cause(error: &reqwest::Error) -> String {
-    let mut cause: &dyn std::error::Error = error;
-    while let Some(deeper) = cause.source() {
-        cause = deeper;
-    }
-    cause.to_string()
 }
 
 /// Reads a number from a response.

@@ -10,9 +10,9 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde::de::DeserializeOwned;
 use serde_json::json;
 use taonet_chain::{At, Block, Chain as _, Client, calls};
+use taonet_pow::{Device, Searcher, Solution, Work};
 use taonet_primitives::{Coldkey, Hotkey, NetUid};
 
-use super::work::{Solution, Work};
 use super::{RegisterArgs, registered};
 use crate::chain::{Plan, failed};
 use crate::context::Context;
@@ -25,10 +25,13 @@ const REFRESH: Duration = Duration::from_millis(200);
 pub(super) async fn register(args: &RegisterArgs, chain: &Client, context: &Context) -> anyhow::Result<()> {
     let (hotkey, netuid) = (args.pair.hotkey()?, args.netuid);
     check(chain, netuid, hotkey).await?;
+    // Before the password prompt: there may be no such device.
+    let searcher = open(args.device).await?;
+    let device = searcher.name().to_owned();
     let key = args.pair.unlock(&args.network, chain)?;
     let timeout = Duration::from_secs(args.timeout);
     let Found { block, solution, difficulty, hashes } =
-        search(chain, netuid, hotkey, args.submit.coldkey(&key), timeout).await?;
+        search(chain, netuid, hotkey, args.submit.coldkey(&key), searcher, timeout).await?;
     let about = json!({
         "netuid": netuid,
         "hotkey": hotkey,
@@ -37,6 +40,7 @@ pub(super) async fn register(args: &RegisterArgs, chain: &Client, context: &Cont
         "work_block": block.number,
         "work_nonce": solution.nonce,
         "hashes": hashes,
+        "device": device,
     });
     let call = calls::pow_register(netuid, block.number, solution.nonce, &solution.seal, hotkey);
     let mut plan = Plan::new(call, format!("Register {hotkey} on subnet {netuid} for proof of work"), about);
@@ -76,6 +80,13 @@ async fn difficulty(chain: &Client, netuid: NetUid) -> anyhow::Result<u64> {
     Ok(difficulty.min(max).max(min).max(1))
 }
 
+/// Opens the device of the search; a driver can take seconds to compile.
+async fn open(device: Device) -> anyhow::Result<Searcher> {
+    let threads = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
+    let opened = tokio::task::spawn_blocking(move || Searcher::open(device, threads)).await;
+    Ok(opened.context("the search failed")??)
+}
+
 /// The work that was found.
 struct Found {
     block: Block,
@@ -84,16 +95,16 @@ struct Found {
     hashes: u64,
 }
 
-/// Searches on all cores, each time for a recent block, until the timeout.
+/// Searches with work for a recent block, again and again, until the timeout.
 async fn search(
     chain: &Client,
     netuid: NetUid,
     hotkey: Hotkey,
     coldkey: Coldkey,
+    mut searcher: Searcher,
     timeout: Duration,
 ) -> anyhow::Result<Found> {
-    let threads = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
-    let (begun, hashed) = (Instant::now(), Arc::new(AtomicU64::new(0)));
+    let (begun, hashed, device) = (Instant::now(), Arc::new(AtomicU64::new(0)), searcher.name().to_owned());
     let bar = ProgressBar::new_spinner().with_style(ProgressStyle::with_template("{spinner} {elapsed} {msg}")?);
     while let Some(left) = timeout.checked_sub(begun.elapsed()) {
         let block = chain.head().await.map_err(failed)?;
@@ -101,17 +112,23 @@ async fn search(
         let work = Work { netuid, block: block.hash, hotkey, coldkey, difficulty };
         let deadline = Instant::now() + left.min(chain.block_time() * BLOCKS);
         let (start, count) = (rand::random(), Arc::clone(&hashed));
-        let mut search = tokio::task::spawn_blocking(move || work.search(start, threads, deadline, &count));
-        let found = loop {
+        let mut search = tokio::task::spawn_blocking(move || {
+            let found = searcher.search(&work, start, deadline, &count);
+            (searcher, found)
+        });
+        let (returned, found) = loop {
             let ended = tokio::time::timeout(REFRESH, &mut search).await;
             let hashes = hashed.load(Ordering::Relaxed);
             let rate = hashes as f64 / begun.elapsed().as_secs_f64().max(f64::EPSILON) / 1e6;
-            bar.set_message(format!("searching at difficulty {difficulty}: {hashes} hashes, {rate:.2} million/s"));
-            if let Ok(found) = ended {
-                break found.context("the search failed")?;
+            bar.set_message(format!(
+                "searching on {device} at difficulty {difficulty}: {hashes} hashes, {rate:.2} million/s"
+            ));
+            if let Ok(ended) = ended {
+                break ended.context("the search failed")?;
             }
         };
-        if let Some(solution) = found {
+        searcher = returned;
+        if let Some(solution) = found? {
             bar.finish_and_clear();
             return Ok(Found { block, solution, difficulty, hashes: hashed.load(Ordering::Relaxed) });
         }

@@ -12,12 +12,12 @@ use crate::exit::{Classified, Failure};
 
 /// Arguments for the price limit of a trade
 #[derive(Debug, Args)]
-struct LimitArgs {
+pub(super) struct LimitArgs {
     /// Limit price, in TAO per alpha [default: the current price with --tolerance]
     #[arg(long, value_name = "TAO")]
-    limit: Option<Rao>,
+    pub(super) limit: Option<Rao>,
     #[command(flatten)]
-    tolerance: ToleranceArgs,
+    pub(super) tolerance: ToleranceArgs,
 }
 
 /// Stake TAO on a hotkey

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use taonet_chain::{At, Inclusion, calls};
 use taonet_primitives::NetUid;
 
+use super::mechanisms::OwnerArgs;
 use crate::chain::{ColdkeyArgs, NetworkArgs, PairArgs, Plan, SubmitArgs, failed};
 use crate::context::Context;
 
@@ -32,15 +33,27 @@ pub(crate) struct StartArgs {
     key: ColdkeyArgs,
 }
 
+/// Change the symbol of a subnet's alpha
+#[derive(Debug, Args)]
+pub(crate) struct SetSymbolArgs {
+    /// Netuid of the subnet
+    netuid: NetUid,
+    /// New symbol: one of the chain's letters that no subnet uses
+    #[arg(value_name = "SYMBOL")]
+    symbol: String,
+    #[command(flatten)]
+    signer: OwnerArgs,
+}
+
 pub(super) fn create(args: &CreateArgs, context: &Context) -> anyhow::Result<()> {
     let hotkey = args.pair.hotkey()?;
     context.block_on(async {
         let chain = args.network.connect().await?;
         let cost = chain.subnet_cost(At::Head).await.map_err(failed)?;
         let key = args.pair.unlock(&args.network, &chain)?;
-        let about = json!({ "coldkey": args.submit.coldkey(&key), "hotkey": hotkey, "cost_rao": cost });
-        let what =
-            format!("Create a subnet for {cost} TAO, owned by {}, with {hotkey} as uid 0", args.submit.coldkey(&key));
+        let coldkey = args.submit.coldkey(&key);
+        let about = json!({ "coldkey": coldkey, "hotkey": hotkey, "cost_rao": cost });
+        let what = format!("Create a subnet for {cost} TAO, owned by {coldkey}, with {hotkey} as uid 0");
         let mut plan = Plan::new(calls::register_network(hotkey), what, about);
         plan.found = created;
         args.submit.confirm_and_submit(&chain, &key, plan, context).await
@@ -60,5 +73,16 @@ pub(super) fn start(args: &StartArgs, context: &Context) -> anyhow::Result<()> {
         let about = json!({ "netuid": args.netuid, "coldkey": args.submit.coldkey(&key) });
         let plan = Plan::new(calls::start_call(args.netuid), format!("Start subnet {}", args.netuid), about);
         args.submit.submit(&chain, &key, plan, context).await
+    })
+}
+
+pub(super) fn set_symbol(args: &SetSymbolArgs, context: &Context) -> anyhow::Result<()> {
+    let (netuid, symbol) = (args.netuid, &args.symbol);
+    context.block_on(async {
+        let chain = args.signer.connect().await?;
+        let before = chain.subnet(netuid, At::Head).await.map_err(failed)?.symbol;
+        let about = json!({ "netuid": netuid, "symbol_before": before, "symbol": symbol });
+        let what = format!("Change the symbol of subnet {netuid} from {before} to {symbol}");
+        args.signer.submit(&chain, calls::update_symbol(netuid, symbol), what, about, context).await
     })
 }

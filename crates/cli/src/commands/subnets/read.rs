@@ -14,20 +14,20 @@ use crate::tables::{HYPERPARAMETERS, SUBNETS};
 #[derive(Debug, Args)]
 pub(crate) struct ListArgs {
     #[command(flatten)]
-    at: AtArgs,
+    pub(super) at: AtArgs,
     #[command(flatten)]
-    network: NetworkArgs,
+    pub(super) network: NetworkArgs,
 }
 
 /// Show one subnet
 #[derive(Debug, Args)]
 pub(crate) struct SubnetArgs {
     /// Netuid of the subnet
-    netuid: NetUid,
+    pub(super) netuid: NetUid,
     #[command(flatten)]
-    at: AtArgs,
+    pub(super) at: AtArgs,
     #[command(flatten)]
-    network: NetworkArgs,
+    pub(super) network: NetworkArgs,
 }
 
 pub(super) fn list(args: &ListArgs, context: &Context) -> anyhow::Result<()> {
@@ -67,7 +67,7 @@ pub(super) fn list(args: &ListArgs, context: &Context) -> anyhow::Result<()> {
 }
 
 /// Returns the price of a subnet's alpha, in TAO.
-fn price_of(prices: &[Price], netuid: NetUid) -> Option<Rao> {
+pub(super) fn price_of(prices: &[Price], netuid: NetUid) -> Option<Rao> {
     prices.iter().find(|price| price.netuid == netuid).map(|price| price.price)
 }
 

@@ -2,10 +2,10 @@ use clap::Args;
 use serde_json::json;
 use taonet_chain::{Identity, calls};
 
-use crate::chain::{ColdkeyArgs, NetworkArgs, Plan, ReadColdkeyArgs, SubmitArgs, block_json, failed};
+use crate::chain::{
+    ColdkeyArgs, NetworkArgs, Plan, ReadColdkeyArgs, SubmitArgs, block_json, changes, failed, print_identity,
+};
 use crate::context::Context;
-use crate::exit::{Classified, Failure};
-use crate::table::facts;
 
 /// Publish the identity of a coldkey
 #[derive(Debug, Args)]
@@ -66,16 +66,6 @@ impl SetIdentityArgs {
     }
 }
 
-fn check(identity: &Identity) -> anyhow::Result<()> {
-    for ((name, text), (_, limit)) in identity.fields().into_iter().zip(LIMITS) {
-        if text.len() > limit {
-            let text = format!("{name} of {} bytes is too long (at most {limit} bytes)", text.len());
-            return Err(Classified::error(Failure::Usage, text));
-        }
-    }
-    Ok(())
-}
-
 pub(super) fn set(args: &SetIdentityArgs, context: &Context) -> anyhow::Result<()> {
     context.block_on(async {
         let chain = args.network.connect().await?;
@@ -83,17 +73,9 @@ pub(super) fn set(args: &SetIdentityArgs, context: &Context) -> anyhow::Result<(
         let coldkey = args.submit.coldkey(&key);
         let now = chain.identity(coldkey, taonet_chain::At::Head).await.map_err(failed)?.unwrap_or_default();
         let identity = args.over(now.clone());
-        if identity == now {
-            return Err(Classified::error(
-                Failure::Usage,
-                "the identity would not change\nhint: pass the fields to change, such as --id-name or --url",
-            ));
-        }
-        check(&identity)?;
+        let changed = changes(identity.fields(), now.fields(), LIMITS, "--id-name or --url")?;
         let about = json!({ "coldkey": coldkey, "identity": identity });
-        let changed = identity.fields().into_iter().zip(now.fields()).filter(|(new, old)| new != old);
-        let changed: Vec<String> = changed.map(|((name, text), _)| format!("{name} {text:?}")).collect();
-        let what = format!("Publish the identity of {coldkey} with {}", changed.join(", "));
+        let what = format!("Publish the identity of {coldkey} with {changed}");
         args.submit
             .confirm_and_submit(&chain, &key, Plan::new(calls::set_identity(&identity), what, about), context)
             .await
@@ -113,12 +95,7 @@ pub(super) fn get(args: &ReadColdkeyArgs, context: &Context) -> anyhow::Result<(
             context.say(&format!("{coldkey} has published no identity"));
             return Ok(());
         };
-        let mut rows = facts();
-        rows.add_row(["coldkey", &coldkey.to_string()]);
-        for (name, text) in identity.fields().into_iter().filter(|(_, text)| !text.is_empty()) {
-            rows.add_row([name, text]);
-        }
-        context.print(&rows.to_string())
+        print_identity(["coldkey", &coldkey.to_string()], identity.fields(), context)
     })
 }
 
@@ -130,8 +107,9 @@ mod tests {
     fn each_field_has_its_limit() {
         let identity = Identity::default();
         assert_eq!(identity.fields().map(|(name, _)| name), LIMITS.map(|(name, _)| name));
+        let check = |new: &Identity| changes(new.fields(), identity.fields(), LIMITS, "");
         assert!(check(&Identity { description: "é".repeat(512), ..identity.clone() }).is_ok());
-        let error = check(&Identity { name: "é".repeat(129), ..identity }).unwrap_err().to_string();
+        let error = check(&Identity { name: "é".repeat(129), ..identity.clone() }).unwrap_err().to_string();
         assert!(error.contains("name of 258 bytes is too long (at most 256 bytes)"), "{error}");
     }
 }

@@ -124,8 +124,9 @@ pub(super) fn associate(args: &AssociateHotkeyArgs, context: &Context) -> anyhow
     context.block_on(async {
         let chain = args.network.connect().await?;
         let key = args.pair.unlock(&args.network, &chain)?;
-        let about = json!({ "coldkey": args.submit.coldkey(&key), "hotkey": hotkey });
-        let what = format!("Record {} as the owner of {hotkey}", args.submit.coldkey(&key));
+        let coldkey = args.submit.coldkey(&key);
+        let about = json!({ "coldkey": coldkey, "hotkey": hotkey });
+        let what = format!("Record {coldkey} as the owner of {hotkey}");
         let plan = Plan::new(calls::associate_hotkey(hotkey), what, about);
         args.submit.confirm_and_submit(&chain, &key, plan, context).await
     })
@@ -186,10 +187,10 @@ fn dispute(args: &OwnArgs, context: &Context) -> anyhow::Result<()> {
     context.block_on(async {
         let chain = args.network.connect().await?;
         let key = args.key.unlock(&args.network, &chain)?;
-        let about = json!({ "coldkey": args.submit.coldkey(&key) });
+        let coldkey = args.submit.coldkey(&key);
+        let about = json!({ "coldkey": coldkey });
         let what = format!(
-            "Dispute the announced swap of {}: it can make no calls until the chain's root resets the swap",
-            args.submit.coldkey(&key)
+            "Dispute the announced swap of {coldkey}: it can make no calls until the chain's root resets the swap"
         );
         let plan = Plan::new(calls::dispute_coldkey_swap(), what, about);
         args.submit.confirm_and_submit(&chain, &key, plan, context).await
@@ -200,8 +201,9 @@ fn clear(args: &OwnArgs, context: &Context) -> anyhow::Result<()> {
     context.block_on(async {
         let chain = args.network.connect().await?;
         let key = args.key.unlock(&args.network, &chain)?;
-        let about = json!({ "coldkey": args.submit.coldkey(&key) });
-        let what = format!("Withdraw the announced swap of {}", args.submit.coldkey(&key));
+        let coldkey = args.submit.coldkey(&key);
+        let about = json!({ "coldkey": coldkey });
+        let what = format!("Withdraw the announced swap of {coldkey}");
         let plan = Plan::new(calls::clear_coldkey_swap_announcement(), what, about);
         args.submit.confirm_and_submit(&chain, &key, plan, context).await
     })

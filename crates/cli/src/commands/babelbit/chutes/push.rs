@@ -115,6 +115,10 @@ impl Push<'_> {
                 // The hub decides which files are large; these need not be read here.
                 let large = files.files.iter().filter(|file| file.size > LARGE).map(|file| file.name.clone());
                 let plan = UploadPlan { large: large.collect(), ..UploadPlan::default() };
+                if !plan.large.is_empty() {
+                    // Its response has the addresses to which the files are sent.
+                    requests.push(self.hub.batch(&self.model, files, &plan));
+                }
                 requests.push(self.hub.commit(&self.model, files, &plan)?);
             }
             None => requests.push(self.hub.model(&self.model, Some(revision))),

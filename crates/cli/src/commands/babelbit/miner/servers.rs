@@ -114,10 +114,10 @@ fn usage(message: &str) -> anyhow::Error {
 impl ServerArgs {
     /// Checks that only servers for the text contest are given.
     pub(super) fn check_text(&self) -> anyhow::Result<()> {
-        if self.has_stages() {
+        if self.has_stages() || self.frame_timeout.is_some() {
             return Err(usage(
-                "--stt, --stt-url, --llm-url and --tts-url are for speech miners\nhint: omit --contest text, or use \
-                 --backend-url",
+                "--stt, --stt-url, --llm-url, --tts-url and --frame-timeout are for speech miners\nhint: omit --contest \
+                 text, or use --backend-url",
             ));
         }
         Ok(())

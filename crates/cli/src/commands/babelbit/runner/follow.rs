@@ -71,7 +71,8 @@ pub(super) async fn run_rounds(
 async fn rounds(setup: Setup, runner: Runner, context: &Context) -> anyhow::Result<Rounds> {
     let Setup { config, keypair, external_ip, miners, chain, connect, engine, .. } = setup;
     let sleeper: Sleeper = Arc::new(|pause| Box::pin(tokio::time::sleep(pause)));
-    let arena = config.rounds.arena.enabled.then(|| arena(&config, &keypair, external_ip)).transpose()?;
+    let predict = (config.predict_endpoint.as_str(), config.play.max_answer_bytes(MAX_CHANNELS));
+    let arena = config.rounds.arena.enabled.then(|| arena(&config, &keypair, external_ip, predict)).transpose()?;
     let settings =
         RoundsSettings { schedule: config.rounds.schedule(), arena_play: config.rounds.arena_play(&config.play) };
     let parts = RoundsParts {
@@ -90,15 +91,21 @@ async fn rounds(setup: Setup, runner: Runner, context: &Context) -> anyhow::Resu
     Ok(Rounds::new(parts, settings).await?)
 }
 
-fn arena(config: &Config, keypair: &Arc<Keypair>, external_ip: IpAddr) -> anyhow::Result<Arena> {
+/// Creates a client of the arena, whose miners have this predict route and maximum size of a response in bytes.
+pub(super) fn arena(
+    config: &Config,
+    keypair: &Arc<Keypair>,
+    external_ip: IpAddr,
+    (predict_path, max_answer_bytes): (&str, usize),
+) -> anyhow::Result<Arena> {
     Ok(Arena::new(ArenaConfig {
         settings: config.arena.clone(),
         gateway: config.arena_gateway_url(),
         keypair: Arc::clone(keypair),
         external_ip: external_ip.to_string(),
         policy: address_policy(config),
-        predict_path: config.predict_endpoint.clone(),
-        max_answer_bytes: config.play.max_answer_bytes(MAX_CHANNELS),
+        predict_path: predict_path.to_owned(),
+        max_answer_bytes,
     })?)
 }
 

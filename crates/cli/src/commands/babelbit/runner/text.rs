@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 use std::net::IpAddr;
+use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
@@ -10,12 +11,11 @@ use taonet_babelbit_config::Config;
 use taonet_babelbit_core::records::{ChallengeType, MinerKey};
 use taonet_babelbit_core::text_api::PREDICT_PATH;
 use taonet_babelbit_engine::client::{ChallengeKind, EngineClient};
-use taonet_babelbit_runner::{
-    ChainView, HttpMiner, LoopParts, MinerEntry, MinerSource, RoundError, Rounds, RunPaths, ScheduleSettings,
-};
+use taonet_babelbit_runner::{ChainView, HttpMiner, LoopParts, MinerEntry, MinerSource, RoundError, Rounds, RunPaths};
 use taonet_babelbit_text_runner::{
-    AxonMiners, Choice, CommittedMiners, ConnectTextMiner, PlayError, PlayOptions, PublishedText, ReadCommitments,
-    TextConnection, TextMiner, TextMiners, TextOutcome, TextReport, TextRounds, TextRunError, TextRunner, open_ledger,
+    AxonMiners, BlockSteps, Choice, CommittedMiners, ConnectTextMiner, MAX_PREDICTION_BYTES, PlayError, PlayOptions,
+    PublishedText, ReadCommitments, ReadHeight, Startup, TextArena, TextArenaRounds, TextConnection, TextMiner,
+    TextMiners, TextOutcome, TextReport, TextRounds, TextRunError, TextRunner, open_ledger,
 };
 use taonet_chain::{At, Client, DatedCommitment};
 use taonet_primitives::{Hotkey, counted};
@@ -25,7 +25,7 @@ use taonet_wallet::Keypair;
 use taonet_wire::{BabelbitScheme, ClientConfig, SignedClient, Signer};
 use tokio::sync::OnceCell;
 
-use super::follow::{round_printer, run_rounds, serve_loop_metrics};
+use super::follow::{arena, round_printer, run_rounds, serve_loop_metrics};
 use super::{RunnerArgs, chain, engine_client, fallback, miners, once, outbox, run_paths};
 use crate::chain::set_network;
 use crate::context::Context;
@@ -49,7 +49,11 @@ struct TextSetup {
     embedder: Arc<dyn SentenceEmbedder>,
     paths: RunPaths,
     chain: Arc<ChainView>,
+    /// Source of the registered miners, for arena rounds.
+    source: MinerSource,
     miners: Arc<dyn TextMiners>,
+    /// External address in signed headers.
+    external_ip: IpAddr,
 }
 
 fn setup(args: &RunnerArgs, context: &Context) -> anyhow::Result<TextSetup> {
@@ -66,7 +70,8 @@ fn setup(args: &RunnerArgs, context: &Context) -> anyhow::Result<TextSetup> {
         connect: connector(&keypair, args.external_ip)?,
         choice: Choice::random(config.max_miners),
     };
-    let miners: Arc<dyn TextMiners> = match axons.source.clone() {
+    let source = axons.source.clone();
+    let miners: Arc<dyn TextMiners> = match source.clone() {
         MinerSource::Listed(_) => Arc::new(axons),
         MinerSource::Metagraph(policy) => {
             Arc::new(CommittedMiners::new(axons, policy, commitments(&config)?, config.chutes.clone())?)
@@ -78,12 +83,38 @@ fn setup(args: &RunnerArgs, context: &Context) -> anyhow::Result<TextSetup> {
         embedder: engines::embedder(&config.embedder, models, context)?,
         paths: run_paths(args.keep.as_deref(), &config),
         keypair,
+        source,
         miners,
+        external_ip: args.external_ip,
         config,
     })
 }
 
 impl TextSetup {
+    /// Creates the settings of arena rounds, if they are enabled.
+    fn arena(&self) -> anyhow::Result<Option<TextArenaRounds>> {
+        let config = &self.config;
+        if !config.rounds.arena.enabled {
+            return Ok(None);
+        }
+        let client = arena(config, &self.keypair, self.external_ip, (PREDICT_PATH, MAX_PREDICTION_BYTES))?;
+        let startup = Startup::new(config.rounds.arena.startup_timeout, config.rounds.arena.startup_request_timeout);
+        let (source, chain) = (self.source.clone(), Arc::clone(&self.chain));
+        let miners = TextArena { arena: Arc::new(client), source, chain, startup };
+        Ok(Some(TextArenaRounds { miners: Arc::new(miners), step_timeout: config.rounds.arena.miner_timeout }))
+    }
+
+    /// Creates the steps that begin and end at blocks, if they are enabled.
+    fn steps(&self) -> Option<BlockSteps> {
+        let blocks = NonZeroU32::new(self.config.rounds.step_blocks)?;
+        let chain = Arc::clone(&self.chain);
+        let height: ReadHeight = Arc::new(move || {
+            let chain = Arc::clone(&chain);
+            Box::pin(async move { Ok(chain.block().await?) })
+        });
+        Some(BlockSteps { blocks, height, sleeper: sleeper() })
+    }
+
     async fn runner(&self, solo: bool) -> anyhow::Result<TextRunner> {
         let config = &self.config;
         let (challenge_type, stream) =
@@ -95,6 +126,7 @@ impl TextSetup {
             challenge_type,
             main_challenge_uid: None,
             options: PlayOptions { stream, step_timeout: config.play.miner_timeout, ..PlayOptions::default() },
+            steps: self.steps(),
             embedder: Arc::clone(&self.embedder),
             vectors: config.text_vectors,
         })
@@ -145,16 +177,14 @@ fn follow(args: &RunnerArgs, setup: TextSetup, context: &Context) -> anyhow::Res
         TextRounds::describe_metrics();
         let runner = setup.runner(false).await?;
         let outbox = outbox(&setup.config, &setup.keypair, &runner.ledger, &runner.paths)?;
+        let arena = setup.arena()?;
         let TextSetup { config, engine, chain, miners, .. } = setup;
-        if config.rounds.arena.enabled {
-            tracing::warn!("the text contest has no arena: BB_ENABLE_ARENA_CHALLENGE has no effect");
-        }
-        let schedule = ScheduleSettings { arena: None, ..config.rounds.schedule() };
+        let schedule = config.rounds.schedule();
         let parts = LoopParts {
             ledger: Arc::clone(&runner.ledger),
             engine: engine.clone(),
             chain,
-            player: Arc::new(TextRounds { runner, engine, miners }),
+            player: Arc::new(TextRounds { runner, engine, miners, arena }),
             on_round: round_printer(context),
             clock: system_clock(),
             sleeper: sleeper(),
@@ -269,7 +299,7 @@ fn show(report: &TextReport, context: &Context) -> anyhow::Result<()> {
 pub(crate) fn leaderboard(report: &TextReport) -> String {
     let outcome = match report.outcome {
         TextOutcome::Finished => "played",
-        TextOutcome::EndedEarly => "ended early: no miner responds",
+        TextOutcome::EndedEarly => "ended early: no active miner, or too many words",
         TextOutcome::AlreadyDone => "already done",
         _ => "no challenge",
     };

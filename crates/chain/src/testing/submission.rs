@@ -1,0 +1,64 @@
+//! Submission of extrinsics to the mock chain.
+
+use taonet_primitives::BlockNumber;
+
+use super::{MockChain, Script, Submitted};
+use crate::{Follow, Outcome, RefusedBecause, SignedExtrinsic, UnknownBecause, Until};
+
+impl MockChain {
+    pub(crate) fn send_at_once(&self, extrinsic: &SignedExtrinsic, follow: Follow) -> Outcome {
+        let mut state = self.state();
+        let unreachable = Outcome::Unknown(UnknownBecause::Unreachable { error: "the mock is unreachable".into() });
+        if state.unreachable {
+            return unreachable;
+        }
+        let call = state.signed.get(&extrinsic.hash).cloned();
+        state.submitted.push(Submitted { extrinsic: extrinsic.clone(), call });
+        let head = state.head().number;
+        if let Some(outcome) = state.found(extrinsic.hash, BlockNumber::new(0), head) {
+            return outcome;
+        }
+        let is_used = |to| state.user_of(extrinsic.signer, extrinsic.nonce, to).is_some();
+        if is_used(state.finalized) {
+            return Outcome::Superseded;
+        }
+        if let Some(last_block) = extrinsic.last_block.filter(|last| *last <= state.finalized) {
+            return Outcome::Expired { last_block };
+        }
+        // Blocks that are not finalized prove nothing: a fork may revert them.
+        if is_used(head) || extrinsic.last_block.is_some_and(|last| last <= head) {
+            return Outcome::Unknown(UnknownBecause::NotYetIncluded { seen: state.finalized });
+        }
+        let refused = |because: RefusedBecause| {
+            let is_verdict = because.is_verdict() && !follow.sent_before;
+            if is_verdict { Outcome::Invalid(because) } else { Outcome::Unknown(UnknownBecause::Refused(because)) }
+        };
+        if extrinsic.spec_version != state.spec_version {
+            return refused(RefusedBecause::BadSignature);
+        }
+        match state.script.pop_front().unwrap_or(Script::Include) {
+            Script::Include => state.include(extrinsic, Ok(())),
+            Script::Fail(error) => state.include(extrinsic, Err(error)),
+            Script::Refuse(because) => return refused(because),
+            Script::Drop => return Outcome::Dropped,
+            Script::LoseAnswer => {
+                state.include(extrinsic, Ok(()));
+                self.inner.heads.send_replace(Some(state.head()));
+                return unreachable;
+            }
+            Script::LoseRequest => {
+                state.submitted.pop();
+                return unreachable;
+            }
+        }
+        if follow.until == Until::Finalized {
+            for _ in 0..state.finality_lag {
+                state.push(Vec::new());
+            }
+        }
+        let head = state.head();
+        self.inner.heads.send_replace(Some(head));
+        let unknown = Outcome::Unknown(UnknownBecause::NotYetIncluded { seen: head.number });
+        state.found(extrinsic.hash, BlockNumber::new(0), head.number).unwrap_or(unknown)
+    }
+}

@@ -1,0 +1,137 @@
+//! Locks of stake, and the conviction that they give to hotkeys.
+
+#![allow(clippy::indexing_slicing, reason = "indexing a JSON value yields null for a missing key")]
+
+use std::cmp::Reverse;
+use std::collections::BTreeSet;
+
+use anyhow::Context as _;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+use taonet_chain::{At, Client};
+use taonet_primitives::{Alpha, BlockNumber, Coldkey, Hotkey, NetUid};
+
+use super::failed;
+
+const SUBTENSOR: &str = "SubtensorModule";
+const STAKE: &str = "StakeInfoRuntimeApi";
+
+/// A lock of a coldkey's stake on a subnet. A coldkey has at most one lock on each subnet.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct StakeLock {
+    pub(crate) netuid: NetUid,
+    pub(crate) hotkey: Hotkey,
+    /// Locked stake at the block that was read.
+    pub(crate) locked: Alpha,
+    /// Locked stake, weighted by the time for which it has been locked.
+    pub(crate) conviction: Alpha,
+    /// Whether the lock remains until its coldkey changes its mode; otherwise it decays.
+    pub(crate) is_perpetual: bool,
+    /// Block for which `locked` and `conviction` are computed.
+    pub(crate) last_update: BlockNumber,
+}
+
+/// The conviction of a hotkey on a subnet.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct HotkeyConviction {
+    pub(crate) hotkey: Hotkey,
+    /// Stake locked to the hotkey, weighted by the time for which it has been locked.
+    pub(crate) conviction: Alpha,
+    /// Whether the hotkey is that of the subnet's owner.
+    pub(crate) is_owner: bool,
+}
+
+/// Returns the locks of a coldkey, by subnet. `at` must not be the newest block, which can change between the reads.
+pub(crate) async fn locks_of(chain: &Client, coldkey: Coldkey, at: At) -> anyhow::Result<Vec<StakeLock>> {
+    let mut found = Vec::new();
+    for (keys, _) in chain.storage_map(SUBTENSOR, "Lock", &[json!(coldkey)], at).await.map_err(failed)? {
+        let mut keys = keys.into_iter().rev();
+        let hotkey: Hotkey = read(keys.next().unwrap_or_default())?;
+        let netuid: NetUid = read(keys.next().unwrap_or_default())?;
+        let keys = [json!(coldkey), json!(netuid)];
+        let lock = chain.runtime_api(STAKE, "get_coldkey_lock", &keys, at).await.map_err(failed)?;
+        if lock.is_null() {
+            continue;
+        }
+        let decays = chain.storage(SUBTENSOR, "DecayingLock", &keys, at).await.map_err(failed)?;
+        found.push(StakeLock {
+            netuid,
+            hotkey,
+            locked: read(lock["locked_mass"].clone())?,
+            conviction: whole(&lock["conviction"])?,
+            // A lock decays unless its coldkey made it perpetual.
+            is_perpetual: decays == json!(false),
+            last_update: read(lock["last_update"].clone())?,
+        });
+    }
+    found.sort_unstable_by_key(|lock| lock.netuid);
+    Ok(found)
+}
+
+/// Returns the lock of a coldkey on a subnet; `None` if it has none.
+pub(crate) async fn lock_on(
+    chain: &Client,
+    coldkey: Coldkey,
+    netuid: NetUid,
+    at: At,
+) -> anyhow::Result<Option<StakeLock>> {
+    Ok(locks_of(chain, coldkey, at).await?.into_iter().find(|lock| lock.netuid == netuid))
+}
+
+/// Returns the hotkeys with conviction on a subnet, highest conviction first.
+pub(crate) async fn convictions(chain: &Client, netuid: NetUid, at: At) -> anyhow::Result<Vec<HotkeyConviction>> {
+    let owner = chain.subnet(netuid, at).await.map_err(failed)?.owner_hotkey;
+    let mut hotkeys = BTreeSet::from([owner]);
+    for item in ["HotkeyLock", "DecayingHotkeyLock"] {
+        for (keys, _) in chain.storage_map(SUBTENSOR, item, &[json!(netuid)], at).await.map_err(failed)? {
+            hotkeys.insert(read(keys.into_iter().next_back().unwrap_or_default())?);
+        }
+    }
+    let mut found = Vec::new();
+    for hotkey in hotkeys {
+        let keys = [json!(hotkey), json!(netuid)];
+        let fixed = chain.runtime_api(STAKE, "get_hotkey_conviction", &keys, at).await.map_err(failed)?;
+        let conviction = whole(&fixed)?;
+        if conviction > Alpha::ZERO {
+            found.push(HotkeyConviction { hotkey, conviction, is_owner: hotkey == owner });
+        }
+    }
+    found.sort_by_key(|found| Reverse(found.conviction));
+    Ok(found)
+}
+
+fn read<T: DeserializeOwned>(value: Value) -> anyhow::Result<T> {
+    serde_json::from_value(value).context("malformed lock")
+}
+
+/// Converts a U64F64 fixed-point number to an amount, without its fraction below the smallest unit.
+fn whole(fixed: &Value) -> anyhow::Result<Alpha> {
+    // Large numbers are serialised as text.
+    let bits = match fixed.get("bits").unwrap_or(fixed) {
+        Value::String(text) => text.parse().ok(),
+        value => value.as_u64().map(u128::from),
+    };
+    let bits: u128 = bits.with_context(|| format!("malformed conviction {fixed}"))?;
+    Ok(Alpha::new((bits >> u64::BITS) as u64))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_conviction_is_in_whole_units() {
+        for (fixed, amount) in [
+            (json!({ "bits": 0 }), 0),
+            (json!({ "bits": u64::MAX }), 0),
+            (json!({ "bits": (5_u128 << 64).to_string() }), 5),
+            (json!((5_u128 << 64).to_string()), 5),
+            (json!({ "bits": u128::MAX.to_string() }), u64::MAX),
+        ] {
+            assert_eq!(whole(&fixed).unwrap(), Alpha::new(amount), "{fixed}");
+        }
+        for fixed in [json!(null), json!({ "bits": "x" }), json!({ "bits": -1 })] {
+            assert!(whole(&fixed).is_err(), "{fixed}");
+        }
+    }
+}

@@ -1,0 +1,39 @@
+//! The `tao axon reset` command.
+
+use std::net::SocketAddr;
+
+use clap::Args;
+use serde_json::json;
+use taonet_chain::calls;
+use taonet_primitives::NetUid;
+
+use crate::chain::{NetworkArgs, Plan, SigningHotkeyArgs, SubmitArgs};
+use crate::context::Context;
+
+/// Withdraw a neuron's published endpoint
+#[derive(Debug, Args)]
+pub(crate) struct ResetArgs {
+    /// Netuid of the subnet
+    #[arg(long, value_name = "NETUID")]
+    netuid: NetUid,
+    #[command(flatten)]
+    submit: SubmitArgs,
+    #[command(flatten)]
+    network: NetworkArgs,
+    #[command(flatten)]
+    key: SigningHotkeyArgs,
+}
+
+pub(crate) fn run(args: &ResetArgs, context: &Context) -> anyhow::Result<()> {
+    let netuid = args.netuid;
+    context.block_on(async {
+        let chain = args.network.connect().await?;
+        let key = args.key.unlock(&args.network, &chain)?;
+        let hotkey = args.submit.hotkey(&key);
+        let about = json!({ "netuid": netuid, "hotkey": hotkey });
+        let what = format!("Withdraw the endpoint of {hotkey} on subnet {netuid}");
+        // The chain accepts the address 0, but not the port 0.
+        let call = calls::serve_axon(netuid, 0, SocketAddr::from(([0, 0, 0, 0], 1)));
+        args.submit.submit(&chain, &key, Plan::new(call, what, about), context).await
+    })
+}

@@ -1,0 +1,174 @@
+//! The `tao query` command: any storage item, constant or runtime API of the chain, from its metadata.
+
+use anyhow::bail;
+use clap::Args;
+use serde_json::{Value, json};
+use taonet_chain::{Block, ChainError, Client, StorageItem};
+use taonet_primitives::counted;
+
+use crate::chain::{AtArgs, NetworkArgs, argument, block_json, failed};
+use crate::context::Context;
+use crate::exit::{Classified, Failure};
+use crate::printable::{printable_json, printable_lines};
+
+/// Maximum size of the entries that a query reads, in bytes.
+const MAX_BYTES: usize = 16 << 20;
+
+/// Read any storage item, constant or runtime API, or list the storage items
+#[derive(Debug, Args)]
+pub(crate) struct QueryArgs {
+    /// Item as PALLET.NAME, such as SubtensorModule.Tempo, or a method as API.NAME; only PALLET lists its storage items
+    /// [default: list all storage items]
+    #[arg(value_name = "ITEM")]
+    item: Option<String>,
+    /// Keys of a map, or arguments of a method: integers, true, false, addresses, 0x…, text, JSON, or amounts such as
+    /// 0.5tao
+    #[arg(value_name = "KEY", allow_negative_numbers = true)]
+    keys: Vec<String>,
+    /// Maximum number of entries to read from a map whose keys are not all given
+    #[arg(long, value_name = "NUMBER", default_value_t = 100, value_parser = clap::value_parser!(u16).range(1..=999))]
+    limit: u16,
+    #[command(flatten)]
+    at: AtArgs,
+    #[command(flatten)]
+    network: NetworkArgs,
+}
+
+pub(crate) fn run(args: &QueryArgs, context: &Context) -> anyhow::Result<()> {
+    let usage = |text: String| Classified::error(Failure::Usage, text);
+    let keys = args.keys.iter().map(|key| argument(key)).collect::<Result<Vec<Value>, _>>().map_err(usage)?;
+    let item = args.item.as_deref().unwrap_or_default();
+    if !item.contains('.') && !keys.is_empty() {
+        return Err(usage(format!("{item}: expected an item such as SubtensorModule.Tempo")));
+    }
+    context.block_on(async {
+        let chain = args.network.connect().await?;
+        let items = chain.storage_items().await.map_err(failed)?;
+        let Some((pallet, name)) = item.split_once('.') else { return list(&items, item, context) };
+        let block = args.at.block(&chain).await?;
+        let known = items.iter().find(|known| known.pallet == pallet && known.name == name);
+        let count = known.map_or(keys.len(), |known| known.keys);
+        if keys.len() > count {
+            return Err(usage(format!("{item} has {}, not {}", counted(count, "key"), keys.len())));
+        }
+        if keys.len() < count {
+            return entries(&chain, (pallet, name), &keys, block, args, context).await;
+        }
+        let value = match known {
+            Some(_) => chain.storage(pallet, name, &keys, block.into()).await.map_err(failed)?,
+            None => constant_or_answer(&chain, pallet, name, &keys, block).await?,
+        };
+        if context.json {
+            let document = json!({ "block": block_json(block), "item": item, "keys": keys, "value": value });
+            return context.print_json(&document);
+        }
+        context.print(&shown(&value))
+    })
+}
+
+/// Lists the storage items of a pallet, or of all pallets.
+fn list(items: &[StorageItem], pallet: &str, context: &Context) -> anyhow::Result<()> {
+    let listed: Vec<&StorageItem> = items.iter().filter(|item| pallet.is_empty() || item.pallet == pallet).collect();
+    if listed.is_empty() {
+        let mut names: Vec<&str> = items.iter().map(|item| item.pallet.as_str()).collect();
+        names.dedup();
+        bail!("the chain has no pallet {pallet} with storage\nhint: use one of {}", names.join(", "));
+    }
+    if context.json {
+        let list: Vec<_> = listed
+            .iter()
+            .map(|item| json!({ "pallet": item.pallet, "name": item.name, "keys": item.keys, "summary": item.summary }))
+            .collect();
+        return context.print_json(&json!({ "items": list }));
+    }
+    let lines: Vec<String> = listed
+        .iter()
+        .map(|item| {
+            let keys = if item.keys == 0 { String::new() } else { format!(" ({})", counted(item.keys, "key")) };
+            let summary = if item.summary.is_empty() { String::new() } else { format!(": {}", item.summary) };
+            format!("{}.{}{keys}{summary}", item.pallet, item.name)
+        })
+        .collect();
+    context.print(&printable_lines(&lines.join("\n")))
+}
+
+/// Prints the first entries of a map.
+async fn entries(
+    chain: &Client,
+    (pallet, name): (&str, &str),
+    keys: &[Value],
+    block: Block,
+    args: &QueryArgs,
+    context: &Context,
+) -> anyhow::Result<()> {
+    let limit = usize::from(args.limit);
+    let page = chain.storage_page(pallet, name, keys, limit, MAX_BYTES, block.into()).await;
+    let (entries, has_more) = page.map_err(failed)?;
+    if context.json {
+        let list: Vec<_> = entries.iter().map(|(keys, value)| json!({ "keys": keys, "value": value })).collect();
+        return context.print_json(&json!({
+            "block": block_json(block),
+            "item": args.item,
+            "keys": keys,
+            "entries": list,
+            "more": has_more,
+        }));
+    }
+    for (keys, value) in &entries {
+        let keys: Vec<String> = keys.iter().map(shown).collect();
+        context.print(&format!("{}: {}", keys.join(" "), printable_json(&value.to_string())))?;
+    }
+    if has_more {
+        context.say(&format!("{pallet}.{name} has more entries than these {}", entries.len()));
+    }
+    Ok(())
+}
+
+/// Reads a constant, or calls a method of a runtime API.
+async fn constant_or_answer(
+    chain: &Client,
+    pallet: &str,
+    name: &str,
+    keys: &[Value],
+    block: Block,
+) -> anyhow::Result<Value> {
+    if keys.is_empty() {
+        match chain.constant(pallet, name).await {
+            Err(ChainError::NotInRuntime { .. }) => {}
+            found => return found.map_err(failed),
+        }
+    }
+    match chain.runtime_api(pallet, name, keys, block.into()).await {
+        Err(ChainError::NotInRuntime { .. }) => bail!(
+            "the chain has no storage item, constant or method {pallet}.{name}\nhint: list the storage items with `tao \
+             query`"
+        ),
+        found => found.map_err(failed),
+    }
+}
+
+/// Returns a value for people: text without quotes, and objects on several lines.
+fn shown(value: &Value) -> String {
+    match value {
+        Value::String(text) => printable_lines(text).into_owned(),
+        other => printable_json(&format!("{other:#}")).into_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_has_no_quotes_and_control_characters_are_escaped() {
+        for (value, text) in [
+            (json!("5GrwvaEF"), "5GrwvaEF"),
+            (json!("a\u{1b}[31m"), "a\\u{1b}[31m"),
+            (json!(360), "360"),
+            (json!(null), "null"),
+            (json!({ "free": 1 }), "{\n  \"free\": 1\n}"),
+        ] {
+            assert_eq!(shown(&value), text);
+        }
+    }
+}

@@ -1,0 +1,263 @@
+//! `tao lock …`: stake that a coldkey locks to a hotkey, which gains conviction with time.
+
+use anyhow::bail;
+use clap::{Args, Subcommand, ValueEnum};
+use serde_json::{Value, json};
+use taonet_chain::{Chain as _, Client, calls};
+use taonet_primitives::{Alpha, Coldkey, NetUid};
+
+use crate::chain::{
+    Account, ColdkeyArgs, NetworkArgs, PairArgs, Plan, ReadColdkeyArgs, StakeLock, SubmitArgs, block_json, failed,
+    lock_on, locks_of,
+};
+use crate::context::Context;
+use crate::table::{facts, table};
+use crate::tables::LOCKS;
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// List a coldkey's locks
+    List(ReadColdkeyArgs),
+    /// Show a coldkey's lock on a subnet
+    Show(ShowArgs),
+    /// Lock stake on a subnet to a hotkey
+    Add(AddArgs),
+    /// Make a lock perpetual, or let it decay
+    Mode(ModeArgs),
+    /// Move a lock to another hotkey
+    Move(MoveArgs),
+}
+
+/// Show a coldkey's lock on a subnet
+#[derive(Debug, Args)]
+pub(crate) struct ShowArgs {
+    /// Netuid of the subnet
+    #[arg(long, value_name = "NETUID")]
+    netuid: NetUid,
+    #[command(flatten)]
+    coldkey: ReadColdkeyArgs,
+}
+
+/// Lock stake on a subnet to a hotkey
+#[derive(Debug, Args)]
+pub(crate) struct AddArgs {
+    /// Amount in alpha, with at most 9 decimals
+    #[arg(value_name = "ALPHA")]
+    amount: Alpha,
+    /// Netuid of the subnet
+    #[arg(long, value_name = "NETUID")]
+    netuid: NetUid,
+    /// Also set the mode of the coldkey's lock on the subnet; without it, a first lock decays
+    #[arg(long, value_enum, value_name = "MODE")]
+    mode: Option<Mode>,
+    #[command(flatten)]
+    submit: SubmitArgs,
+    #[command(flatten)]
+    network: NetworkArgs,
+    #[command(flatten)]
+    pair: PairArgs,
+}
+
+/// Make a lock perpetual, or let it decay
+#[derive(Debug, Args)]
+pub(crate) struct ModeArgs {
+    /// New mode of the lock
+    #[arg(value_enum, value_name = "MODE")]
+    mode: Mode,
+    /// Netuid of the subnet
+    #[arg(long, value_name = "NETUID")]
+    netuid: NetUid,
+    #[command(flatten)]
+    submit: SubmitArgs,
+    #[command(flatten)]
+    network: NetworkArgs,
+    #[command(flatten)]
+    key: ColdkeyArgs,
+}
+
+/// Move a lock to another hotkey
+#[derive(Debug, Args)]
+pub(crate) struct MoveArgs {
+    /// Hotkey to which the stake is locked from then on
+    #[arg(value_name = "HOTKEY")]
+    to: Account,
+    /// Netuid of the subnet
+    #[arg(long, value_name = "NETUID")]
+    netuid: NetUid,
+    #[command(flatten)]
+    submit: SubmitArgs,
+    #[command(flatten)]
+    network: NetworkArgs,
+    #[command(flatten)]
+    key: ColdkeyArgs,
+}
+
+/// Behaviour of a lock over time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Mode {
+    /// The locked amount decays
+    Decaying,
+    /// The locked amount remains
+    Perpetual,
+}
+
+impl Mode {
+    const fn of(lock: &StakeLock) -> Self {
+        if lock.is_perpetual { Self::Perpetual } else { Self::Decaying }
+    }
+
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Decaying => "decaying",
+            Self::Perpetual => "perpetual",
+        }
+    }
+}
+
+pub(crate) fn run(command: &Command, context: &Context) -> anyhow::Result<()> {
+    match command {
+        Command::List(args) => list(args, context),
+        Command::Show(args) => show(args, context),
+        Command::Add(args) => add(args, context),
+        Command::Mode(args) => mode(args, context),
+        Command::Move(args) => move_lock(args, context),
+    }
+}
+
+fn document(lock: &StakeLock) -> Value {
+    json!({
+        "netuid": lock.netuid,
+        "hotkey": lock.hotkey,
+        "locked_rao": lock.locked,
+        "conviction_rao": lock.conviction,
+        "mode": Mode::of(lock).name(),
+        "last_update": lock.last_update,
+    })
+}
+
+/// Returns the lock of a coldkey, or an error that names the command which lists its locks.
+async fn existing(chain: &Client, coldkey: Coldkey, netuid: NetUid) -> anyhow::Result<StakeLock> {
+    let block = chain.head().await.map_err(failed)?;
+    match lock_on(chain, coldkey, netuid, block.into()).await? {
+        Some(lock) => Ok(lock),
+        None => bail!("{coldkey} has no lock on subnet {netuid}\nhint: list the locks with `tao lock list`"),
+    }
+}
+
+fn list(args: &ReadColdkeyArgs, context: &Context) -> anyhow::Result<()> {
+    let coldkey = args.coldkey()?;
+    context.block_on(async {
+        let (chain, block) = args.connect().await?;
+        let locks = locks_of(&chain, coldkey, block.into()).await?;
+        if context.json {
+            let list: Vec<_> = locks.iter().map(document).collect();
+            return context.print_json(&json!({ "block": block_json(block), "coldkey": coldkey, "locks": list }));
+        }
+        if locks.is_empty() {
+            context.say(&format!("{coldkey} has no locks"));
+            return Ok(());
+        }
+        let mut rows = table(&LOCKS);
+        for lock in &locks {
+            rows.add_row([
+                lock.netuid.to_string(),
+                lock.hotkey.to_string(),
+                lock.locked.to_string(),
+                lock.conviction.to_string(),
+                Mode::of(lock).name().to_owned(),
+            ]);
+        }
+        context.print(&format!("{rows}\n\nblock {block}"))
+    })
+}
+
+fn show(args: &ShowArgs, context: &Context) -> anyhow::Result<()> {
+    let (coldkey, netuid) = (args.coldkey.coldkey()?, args.netuid);
+    context.block_on(async {
+        let (chain, block) = args.coldkey.connect().await?;
+        let lock = lock_on(&chain, coldkey, netuid, block.into()).await?;
+        if context.json {
+            return context.print_json(&json!({
+                "block": block_json(block),
+                "coldkey": coldkey,
+                "netuid": netuid,
+                "lock": lock.as_ref().map(document),
+            }));
+        }
+        let Some(lock) = lock else {
+            context.say(&format!("{coldkey} has no lock on subnet {netuid}"));
+            return Ok(());
+        };
+        let mut rows = facts();
+        for (name, value) in [
+            ("coldkey", coldkey.to_string()),
+            ("netuid", netuid.to_string()),
+            ("hotkey", lock.hotkey.to_string()),
+            ("locked", format!("{} alpha", lock.locked)),
+            ("conviction", lock.conviction.to_string()),
+            ("mode", Mode::of(&lock).name().to_owned()),
+        ] {
+            rows.add_row([name, &value]);
+        }
+        context.print(&format!("{rows}\n\nblock {block}"))
+    })
+}
+
+fn add(args: &AddArgs, context: &Context) -> anyhow::Result<()> {
+    let (hotkey, netuid, amount) = (args.pair.hotkey()?, args.netuid, args.amount);
+    context.block_on(async {
+        let chain = args.network.connect().await?;
+        let key = args.pair.unlock(&args.network, &chain)?;
+        let coldkey = args.submit.coldkey(&key);
+        let lock = calls::lock_stake(hotkey, netuid, amount);
+        let (call, mode) = match args.mode {
+            None => (lock, String::new()),
+            Some(mode) => {
+                let set = calls::set_perpetual_lock(netuid, mode == Mode::Perpetual);
+                (calls::batch_all(vec![set, lock]), format!(", {}", mode.name()))
+            }
+        };
+        let about = json!({
+            "coldkey": coldkey,
+            "hotkey": hotkey,
+            "netuid": netuid,
+            "amount_rao": amount,
+            "mode": args.mode.map(Mode::name),
+        });
+        let what = format!("Lock {amount} alpha of {coldkey} on subnet {netuid} to {hotkey}{mode}");
+        args.submit.confirm_and_submit(&chain, &key, Plan::new(call, what, about), context).await
+    })
+}
+
+fn mode(args: &ModeArgs, context: &Context) -> anyhow::Result<()> {
+    let (netuid, mode) = (args.netuid, args.mode);
+    context.block_on(async {
+        let chain = args.network.connect().await?;
+        let key = args.key.unlock(&args.network, &chain)?;
+        let coldkey = args.submit.coldkey(&key);
+        let lock = existing(&chain, coldkey, netuid).await?;
+        let call = calls::set_perpetual_lock(netuid, mode == Mode::Perpetual);
+        let about = json!({ "coldkey": coldkey, "netuid": netuid, "hotkey": lock.hotkey, "mode": mode.name() });
+        let what = format!("Make the lock of {} alpha on subnet {netuid} {}", lock.locked, mode.name());
+        args.submit.confirm_and_submit(&chain, &key, Plan::new(call, what, about), context).await
+    })
+}
+
+fn move_lock(args: &MoveArgs, context: &Context) -> anyhow::Result<()> {
+    let (netuid, to) = (args.netuid, args.to.hotkey());
+    context.block_on(async {
+        let chain = args.network.connect().await?;
+        let key = args.key.unlock(&args.network, &chain)?;
+        let coldkey = args.submit.coldkey(&key);
+        let lock = existing(&chain, coldkey, netuid).await?;
+        let about = json!({ "coldkey": coldkey, "netuid": netuid, "hotkey": lock.hotkey, "to_hotkey": to });
+        let what = format!(
+            "Move the lock of {} alpha on subnet {netuid} from {} to {to}; its conviction of {} is lost if the hotkeys \
+             have different owners",
+            lock.locked, lock.hotkey, lock.conviction
+        );
+        args.submit
+            .confirm_and_submit(&chain, &key, Plan::new(calls::move_lock(to, netuid), what, about), context)
+            .await
+    })
+}

@@ -1,0 +1,66 @@
+//! `tao sudo stake-burn`: buys a subnet's alpha and burns it.
+
+#![allow(clippy::indexing_slicing, reason = "indexing a JSON value yields null for a missing key")]
+
+use clap::Args;
+use serde_json::{Value, json};
+use taonet_chain::{At, Inclusion, calls};
+use taonet_primitives::{NetUid, Rao};
+
+use super::limit::{TAO_PER_ALPHA, described};
+use super::trade::LimitArgs;
+use crate::chain::{NetworkArgs, PairArgs, Plan, SubmitArgs, failed};
+use crate::context::Context;
+use crate::exit::{Classified, Failure};
+
+/// Buy a subnet's alpha and burn it
+#[derive(Debug, Args)]
+pub(crate) struct StakeBurnArgs {
+    /// Amount in TAO, with at most 9 decimals
+    #[arg(value_name = "TAO")]
+    amount: Rao,
+    /// Netuid of the subnet
+    #[arg(long, value_name = "NETUID")]
+    netuid: NetUid,
+    #[command(flatten)]
+    limit: LimitArgs,
+    #[command(flatten)]
+    submit: SubmitArgs,
+    #[command(flatten)]
+    network: NetworkArgs,
+    #[command(flatten)]
+    pair: PairArgs,
+}
+
+pub(crate) fn run(args: &StakeBurnArgs, context: &Context) -> anyhow::Result<()> {
+    let (hotkey, netuid, amount) = (args.pair.hotkey()?, args.netuid, args.amount);
+    if args.limit.tolerance.is_partial() {
+        return Err(Classified::error(Failure::Usage, "--partial is not allowed: the chain burns all or nothing"));
+    }
+    context.block_on(async {
+        let chain = args.network.connect().await?;
+        let expected = chain.simulate_buying(netuid, amount, At::Head).await.map_err(failed)?.alpha_amount;
+        let limit = args.limit.tolerance.of_purchase(&chain, netuid, args.limit.limit).await?;
+        let price = limit.map(|limit| limit.price);
+        let key = args.pair.unlock(&args.network, &chain)?;
+        let about = json!({
+            "coldkey": args.submit.coldkey(&key),
+            "hotkey": hotkey,
+            "netuid": netuid,
+            "amount_rao": amount,
+            "expected_alpha_rao": expected,
+            "limit_price": price,
+        });
+        let limit = described(limit, "most", TAO_PER_ALPHA);
+        let what = format!("Buy about {expected} alpha of subnet {netuid} for {amount} TAO{limit}, and burn it");
+        let mut plan = Plan::new(calls::add_stake_burn(hotkey, netuid, amount, price), what, about);
+        plan.found = burned;
+        args.submit.confirm_and_submit(&chain, &key, plan, context).await
+    })
+}
+
+/// Returns the burned alpha from the event, as JSON.
+fn burned(inclusion: &Inclusion) -> Value {
+    let event = inclusion.events.iter().find(|event| event.is("SubtensorModule", "AddStakeBurn"));
+    json!({ "burned_alpha_rao": event.map(|event| &event.fields["alpha"]) })
+}

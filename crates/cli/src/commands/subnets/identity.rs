@@ -1,0 +1,121 @@
+use clap::Args;
+use serde_json::json;
+use taonet_chain::{At, SubnetIdentity, calls};
+use taonet_primitives::NetUid;
+
+use super::read::SubnetArgs;
+use crate::chain::{ColdkeyArgs, NetworkArgs, Plan, SubmitArgs, block_json, changes, failed, print_identity};
+use crate::context::Context;
+
+/// Publish the identity of a subnet (owner only)
+#[derive(Debug, Args)]
+pub(crate) struct SetIdentityArgs {
+    /// Netuid of the subnet
+    netuid: NetUid,
+    /// Name of the subnet, at most 256 bytes
+    #[arg(long, value_name = "NAME")]
+    subnet_name: Option<String>,
+    /// Source repository, at most 1024 bytes
+    #[arg(long, value_name = "URL")]
+    github_repo: Option<String>,
+    /// Contact of the owner, at most 1024 bytes
+    #[arg(long, value_name = "TEXT")]
+    subnet_contact: Option<String>,
+    /// Website of the subnet, at most 1024 bytes
+    #[arg(long, value_name = "URL")]
+    subnet_url: Option<String>,
+    /// Discord channel of the subnet, at most 256 bytes
+    #[arg(long, value_name = "NAME")]
+    discord: Option<String>,
+    /// Description, at most 1024 bytes
+    #[arg(long, value_name = "TEXT")]
+    description: Option<String>,
+    /// URL of the logo, at most 1024 bytes
+    #[arg(long, value_name = "URL")]
+    logo_url: Option<String>,
+    /// Further information, at most 1024 bytes
+    #[arg(long, alias = "additional-info", value_name = "TEXT")]
+    additional: Option<String>,
+    #[command(flatten)]
+    submit: SubmitArgs,
+    #[command(flatten)]
+    network: NetworkArgs,
+    #[command(flatten)]
+    key: ColdkeyArgs,
+}
+
+/// Maximum length of the fields, in bytes.
+const LIMITS: [(&str, usize); 8] = [
+    ("subnet_name", 256),
+    ("github_repo", 1024),
+    ("subnet_contact", 1024),
+    ("subnet_url", 1024),
+    ("discord", 256),
+    ("description", 1024),
+    ("logo_url", 1024),
+    ("additional", 1024),
+];
+
+impl SetIdentityArgs {
+    /// Returns the given fields, with the others as they are on the chain.
+    fn over(&self, now: SubnetIdentity) -> SubnetIdentity {
+        let or = |given: &Option<String>, now: String| given.clone().unwrap_or(now);
+        SubnetIdentity {
+            subnet_name: or(&self.subnet_name, now.subnet_name),
+            github_repo: or(&self.github_repo, now.github_repo),
+            subnet_contact: or(&self.subnet_contact, now.subnet_contact),
+            subnet_url: or(&self.subnet_url, now.subnet_url),
+            discord: or(&self.discord, now.discord),
+            description: or(&self.description, now.description),
+            logo_url: or(&self.logo_url, now.logo_url),
+            additional: or(&self.additional, now.additional),
+        }
+    }
+}
+
+pub(super) fn set(args: &SetIdentityArgs, context: &Context) -> anyhow::Result<()> {
+    let netuid = args.netuid;
+    context.block_on(async {
+        let chain = args.network.connect().await?;
+        let now = chain.subnet(netuid, At::Head).await.map_err(failed)?.identity.unwrap_or_default();
+        let identity = args.over(now.clone());
+        let changed = changes(identity.fields(), now.fields(), LIMITS, "--subnet-name or --subnet-url")?;
+        let key = args.key.unlock(&args.network, &chain)?;
+        let about = json!({ "netuid": netuid, "coldkey": args.submit.coldkey(&key), "identity": identity });
+        let what = format!("Publish the identity of subnet {netuid} with {changed}");
+        let plan = Plan::new(calls::set_subnet_identity(netuid, &identity), what, about);
+        args.submit.confirm_and_submit(&chain, &key, plan, context).await
+    })
+}
+
+pub(super) fn get(args: &SubnetArgs, context: &Context) -> anyhow::Result<()> {
+    let netuid = args.netuid;
+    context.block_on(async {
+        let chain = args.network.connect().await?;
+        let block = args.at.block(&chain).await?;
+        let identity = chain.subnet(netuid, block.into()).await.map_err(failed)?.identity;
+        if context.json {
+            return context.print_json(&json!({ "block": block_json(block), "netuid": netuid, "identity": identity }));
+        }
+        let Some(identity) = identity else {
+            context.say(&format!("subnet {netuid} has published no identity"));
+            return Ok(());
+        };
+        print_identity(["netuid", &netuid.to_string()], identity.fields(), context)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_field_has_its_limit() {
+        let identity = SubnetIdentity::default();
+        assert_eq!(identity.fields().map(|(name, _)| name), LIMITS.map(|(name, _)| name));
+        let check = |new: &SubnetIdentity| changes(new.fields(), identity.fields(), LIMITS, "");
+        assert!(check(&SubnetIdentity { logo_url: "é".repeat(512), ..identity.clone() }).is_ok());
+        let error = check(&SubnetIdentity { discord: "é".repeat(129), ..identity.clone() }).unwrap_err().to_string();
+        assert!(error.contains("discord of 258 bytes is too long (at most 256 bytes)"), "{error}");
+    }
+}

@@ -1,0 +1,145 @@
+//! Prices, the cost of a new subnet, convictions, and the start of a subnet.
+
+use clap::Args;
+use serde_json::json;
+use taonet_chain::{At, ChainError, Client, Subnet};
+use taonet_primitives::{BlockNumber, NetUid, counted};
+
+use super::read::{ListArgs, SubnetArgs, price_of};
+use crate::chain::{AtArgs, NetworkArgs, block_json, convictions, failed};
+use crate::context::Context;
+use crate::table::table;
+use crate::tables::{CONVICTIONS, PRICES};
+
+const SUBTENSOR: &str = "SubtensorModule";
+
+/// Show the price of subnets' alpha
+#[derive(Debug, Args)]
+pub(crate) struct PriceArgs {
+    /// Netuids of the subnets [default: all subnets]
+    #[arg(value_name = "NETUID")]
+    netuids: Vec<NetUid>,
+    #[command(flatten)]
+    at: AtArgs,
+    #[command(flatten)]
+    network: NetworkArgs,
+}
+
+pub(super) fn price(args: &PriceArgs, context: &Context) -> anyhow::Result<()> {
+    context.block_on(async {
+        let chain = args.network.connect().await?;
+        let block = args.at.block(&chain).await?;
+        let mut subnets = chain.subnets(block.into()).await.map_err(failed)?;
+        let prices = chain.prices(block.into()).await.map_err(failed)?;
+        for netuid in &args.netuids {
+            if subnets.iter().all(|subnet| subnet.netuid != *netuid) {
+                return Err(failed(ChainError::NoSuchSubnet(*netuid)));
+            }
+        }
+        subnets.retain(|subnet| args.netuids.is_empty() || args.netuids.contains(&subnet.netuid));
+        let price = |subnet: &Subnet| price_of(&prices, subnet.netuid);
+        if context.json {
+            let list: Vec<_> = subnets
+                .iter()
+                .map(|subnet| {
+                    json!({
+                        "netuid": subnet.netuid,
+                        "name": subnet.name,
+                        "price_rao": price(subnet),
+                        "moving_price": subnet.moving_price,
+                    })
+                })
+                .collect();
+            return context.print_json(&json!({ "block": block_json(block), "prices": list }));
+        }
+        let mut rows = table(&PRICES);
+        for subnet in &subnets {
+            rows.add_row([
+                subnet.netuid.to_string(),
+                price(subnet).map_or_else(|| "–".to_owned(), |price| price.to_string()),
+                subnet.moving_price.clone(),
+                subnet.name.clone(),
+            ]);
+        }
+        context.print(&format!("{rows}\n\nblock {block}"))
+    })
+}
+
+pub(super) fn burn_cost(args: &ListArgs, context: &Context) -> anyhow::Result<()> {
+    context.block_on(async {
+        let chain = args.network.connect().await?;
+        let block = args.at.block(&chain).await?;
+        let cost = chain.subnet_cost(block.into()).await.map_err(failed)?;
+        if context.json {
+            return context.print_json(&json!({ "block": block_json(block), "cost_rao": cost }));
+        }
+        context.print(&format!("{cost} TAO"))
+    })
+}
+
+pub(super) fn conviction(args: &SubnetArgs, context: &Context) -> anyhow::Result<()> {
+    let netuid = args.netuid;
+    context.block_on(async {
+        let chain = args.network.connect().await?;
+        let block = args.at.block(&chain).await?;
+        let found = convictions(&chain, netuid, block.into()).await?;
+        if context.json {
+            let list: Vec<_> = found
+                .iter()
+                .map(|found| {
+                    json!({
+                        "hotkey": found.hotkey,
+                        "conviction_rao": found.conviction,
+                        "is_owner": found.is_owner,
+                    })
+                })
+                .collect();
+            return context.print_json(&json!({ "block": block_json(block), "netuid": netuid, "convictions": list }));
+        }
+        if found.is_empty() {
+            context.say(&format!("no stake is locked on subnet {netuid}"));
+            return Ok(());
+        }
+        let mut rows = table(&CONVICTIONS);
+        for found in &found {
+            let owner = if found.is_owner { "yes" } else { "" };
+            rows.add_row([found.hotkey.to_string(), found.conviction.to_string(), owner.to_owned()]);
+        }
+        context.print(&format!("{rows}\n\nblock {block}"))
+    })
+}
+
+pub(super) fn check_start(args: &SubnetArgs, context: &Context) -> anyhow::Result<()> {
+    let netuid = args.netuid;
+    context.block_on(async {
+        let chain = args.network.connect().await?;
+        let block = args.at.block(&chain).await?;
+        let subnet = chain.subnet(netuid, block.into()).await.map_err(failed)?;
+        let first = height(&chain, "FirstEmissionBlockNumber", Some(netuid), block.into()).await?;
+        let delay = height(&chain, "StartCallDelay", None, block.into()).await?.unwrap_or_default();
+        let start = subnet.registered_at.plus(delay.get());
+        let left = if first.is_some() { 0 } else { start.since(block.number) };
+        if context.json {
+            return context.print_json(&json!({
+                "block": block_json(block),
+                "netuid": netuid,
+                "started": first.is_some(),
+                "first_emission_block": first,
+                "start_block": start,
+                "blocks_left": left,
+            }));
+        }
+        context.print(&match first {
+            Some(first) => format!("subnet {netuid} has been started; its emission began with block {first}"),
+            None if left == 0 => format!("the owner can start subnet {netuid} with `tao subnets start {netuid}`"),
+            None => format!("the owner can start subnet {netuid} from block {start}, in {}", counted(left, "block")),
+        })
+    })
+}
+
+/// Reads a block number or a number of blocks; `None` if the item has no value.
+async fn height(chain: &Client, item: &str, netuid: Option<NetUid>, at: At) -> anyhow::Result<Option<BlockNumber>> {
+    let keys: Vec<_> = netuid.iter().map(|netuid| json!(netuid)).collect();
+    let value = chain.storage(SUBTENSOR, item, &keys, at).await.map_err(failed)?;
+    serde_json::from_value(value).map_err(|error| anyhow::anyhow!("malformed {SUBTENSOR}.{item}: {error}"))
+}

@@ -1,0 +1,43 @@
+//! `tao sudo trigger-epoch`: an epoch before the next regular one.
+
+#![allow(clippy::indexing_slicing, reason = "indexing a JSON value yields null for a missing key")]
+
+use clap::Args;
+use serde_json::{Value, json};
+use taonet_chain::{Inclusion, calls};
+use taonet_primitives::NetUid;
+
+use crate::chain::{ColdkeyArgs, NetworkArgs, Plan, SubmitArgs};
+use crate::context::Context;
+
+/// Trigger an epoch of a subnet (owner only)
+#[derive(Debug, Args)]
+pub(crate) struct TriggerEpochArgs {
+    /// Netuid of the subnet
+    #[arg(long, value_name = "NETUID")]
+    netuid: NetUid,
+    #[command(flatten)]
+    submit: SubmitArgs,
+    #[command(flatten)]
+    network: NetworkArgs,
+    #[command(flatten)]
+    key: ColdkeyArgs,
+}
+
+pub(super) fn run(args: &TriggerEpochArgs, context: &Context) -> anyhow::Result<()> {
+    context.block_on(async {
+        let chain = args.network.connect().await?;
+        let key = args.key.unlock(&args.network, &chain)?;
+        let about = json!({ "netuid": args.netuid, "coldkey": args.submit.coldkey(&key) });
+        let what = format!("Trigger an epoch of subnet {}", args.netuid);
+        let mut plan = Plan::new(calls::trigger_epoch(args.netuid), what, about);
+        plan.found = triggered;
+        args.submit.submit(&chain, &key, plan, context).await
+    })
+}
+
+/// Returns the block of the epoch from the event, as JSON.
+fn triggered(inclusion: &Inclusion) -> Value {
+    let event = inclusion.events.iter().find(|event| event.is("SubtensorModule", "EpochTriggered"));
+    json!({ "fires_at": event.map(|event| &event.fields["fires_at"]) })
+}

@@ -1,0 +1,56 @@
+//! Locks of stake, and the conviction that they give to hotkeys.
+
+use serde_json::json;
+
+use super::{BABELBIT, BOB, Chain, failure};
+use crate::support::refusal;
+
+#[test]
+fn stake_is_locked_and_the_lock_moves_to_another_hotkey() {
+    let chain = Chain::start();
+    let (_, hotkey) = chain.wallet();
+    let lock = || chain.ask(&["lock", "show", "--netuid", BABELBIT])["lock"].clone();
+    assert_eq!((&chain.ask(&["lock", "list"])["locks"], lock()), (&json!([]), json!(null)));
+    chain.ask(&["register", "--netuid", BABELBIT, "--yes"]);
+    chain.alice(&["register", "--netuid", BABELBIT, "--hotkey-ss58", BOB, "--yes"]);
+    chain.ask(&["stake", "add", "100", "--netuid", BABELBIT, "--no-limit", "--yes"]);
+    for arguments in [&["lock", "mode", "perpetual"][..], &["lock", "move", BOB]] {
+        let error = refusal(&chain.tao(arguments, &["--netuid", BABELBIT, "--yes"]), 1);
+        assert!(error.contains("tao lock list"), "{error}");
+    }
+
+    let add = |amount: &str, options: &[&str]| {
+        let arguments = ["lock", "add", amount, "--netuid", BABELBIT, "--yes", "--json"];
+        chain.tao(&arguments, options)
+    };
+    let (code, told) = failure(&add("1000000", &[]));
+    assert_eq!((code, &told["success"], lock()), (5, &json!(false), json!(null)), "{told}");
+    assert!(add("5", &["--mode", "perpetual"]).status.success());
+    assert!(add("1", &[]).status.success());
+    let listed = chain.ask(&["lock", "list"])["locks"].clone();
+    assert_eq!(
+        (listed.as_array().unwrap().len(), &listed[0]["hotkey"], &listed[0]["locked_rao"], &listed[0]["mode"]),
+        (1, &json!(hotkey), &json!(6_000_000_000_u64), &json!("perpetual")),
+        "{listed}"
+    );
+    // Locked stake cannot be sold.
+    let all = ["stake", "remove", "--all", "--netuid", BABELBIT, "--no-limit", "--yes", "--json"];
+    let (code, told) = failure(&chain.tao(&all, &[]));
+    assert_eq!((code, &told["success"]), (5, &json!(false)), "{told}");
+    let convictions = chain.ask(&["subnets", "conviction", BABELBIT])["convictions"].clone();
+    assert_eq!((&convictions[0]["hotkey"], &convictions[0]["is_owner"]), (&json!(hotkey), &json!(false)));
+    assert!(convictions[0]["conviction_rao"].as_u64().unwrap() > 0, "{convictions}");
+
+    chain.ask(&["lock", "mode", "decaying", "--netuid", BABELBIT, "--yes"]);
+    chain.epoch(BABELBIT);
+    assert_eq!(lock()["mode"], "decaying");
+    assert!(lock()["locked_rao"].as_u64().unwrap() < 6_000_000_000);
+    let moved = chain.ask(&["lock", "move", BOB, "--netuid", BABELBIT, "--yes"]);
+    assert_eq!((&moved["hotkey"], &moved["to_hotkey"]), (&json!(hotkey), &json!(BOB)), "{moved}");
+    assert_eq!(lock()["hotkey"], BOB);
+    let text = |arguments: &[&str]| String::from_utf8(chain.tao(arguments, &[]).stdout).unwrap();
+    for arguments in [&["lock", "list"][..], &["lock", "show", "--netuid", BABELBIT]] {
+        assert!(text(arguments).contains("decaying"), "{arguments:?}");
+    }
+    assert!(text(&["subnets", "conviction", BABELBIT]).contains("conviction"));
+}

@@ -1,0 +1,79 @@
+//! Accounts whose calls several signatories approve.
+
+use serde_json::{Value, json};
+
+use super::{ALICE, Chain, failure};
+use crate::support::{document, refusal};
+
+const DAVE: &str = "5DAAnrj7VHTznn2AWBemMuyBwZWs6FNFjdyVXUeYum3PTXFy";
+const GROUP: [&str; 4] = ["--signatories", "//Alice,//Bob,//Charlie", "--threshold", "2"];
+const TRANSFER: [&str; 6] = ["multisig", "call", "Balances.transfer_keep_alive", "dest=//Dave", "value=3tao", "--yes"];
+
+#[test]
+fn two_of_three_signatories_make_a_call() {
+    let chain = Chain::start();
+    let account = chain.ask(&[&["multisig", "address"][..], &GROUP].concat())["account"].as_str().unwrap().to_owned();
+    chain.alice(&["transfer", &account, "5", "--yes"]);
+    let (dave, alice) = (chain.free(DAVE), chain.free(ALICE));
+    let as_signatory =
+        |uri: &str, arguments: &[&str]| chain.tao(&[arguments, &GROUP].concat(), &["--key-uri", uri, "--json"]);
+    let calls = || chain.ask(&["multisig", "list", &account])["calls"].as_array().unwrap().clone();
+    assert_eq!(calls(), Vec::<Value>::new());
+
+    let proposed = document(&as_signatory("//Alice", &TRANSFER));
+    assert_eq!(
+        (&proposed["account"], &proposed["approvals_before"], &proposed["executed"]),
+        (&json!(account), &json!(0), &json!(false)),
+        "{proposed}"
+    );
+    assert!(chain.free(ALICE) < alice, "the deposit is reserved");
+    let waiting = calls();
+    assert_eq!(
+        (waiting.len(), &waiting[0]["call_hash"], &waiting[0]["depositor"], &waiting[0]["approvals"]),
+        (1, &proposed["call_hash"], &json!(ALICE), &json!([ALICE])),
+        "{waiting:?}"
+    );
+    assert_eq!(waiting[0]["height"], proposed["block"]["number"]);
+    let shown = String::from_utf8(chain.tao(&["multisig", "list", &account], &[]).stdout).unwrap();
+    assert!(shown.contains(proposed["call_hash"].as_str().unwrap()), "{shown}");
+
+    // The same signatory again, and a stranger.
+    let (code, told) = failure(&as_signatory("//Alice", &TRANSFER));
+    assert_eq!((code, &told["error"]["name"]), (5, &json!("Multisig.AlreadyApproved")), "{told}");
+    let error = refusal(&as_signatory("//Dave", &TRANSFER), 1);
+    assert!(error.contains("is not one of the signatories"), "{error}");
+    assert_eq!(chain.free(DAVE), dave);
+
+    let made = document(&as_signatory("//Bob", &TRANSFER));
+    assert_eq!((&made["approvals_before"], &made["executed"]), (&json!(1), &json!(true)), "{made}");
+    assert_eq!((chain.free(DAVE), calls()), (dave + 3_000_000_000, Vec::new()));
+}
+
+#[test]
+fn a_proposed_call_is_withdrawn_and_the_result_of_a_made_call_counts() {
+    let chain = Chain::start();
+    let as_signatory =
+        |uri: &str, arguments: &[&str]| chain.tao(&[arguments, &GROUP].concat(), &["--key-uri", uri, "--json"]);
+    let hash = document(&as_signatory("//Charlie", &TRANSFER))["call_hash"].as_str().unwrap().to_owned();
+    let cancel = ["multisig", "cancel", hash.as_str(), "--yes"];
+    let (code, told) = failure(&as_signatory("//Alice", &cancel));
+    assert_eq!((code, &told["error"]["name"]), (5, &json!("Multisig.NotOwner")), "{told}");
+    let cancelled = document(&as_signatory("//Charlie", &cancel));
+    assert_eq!((&cancelled["success"], &cancelled["call_hash"]), (&json!(true), &json!(hash)), "{cancelled}");
+    let error = refusal(&as_signatory("//Charlie", &cancel), 1);
+    assert!(error.contains("does not wait for approvals"), "{error}");
+
+    // The account has no TAO: the second approval makes the call, which fails.
+    document(&as_signatory("//Alice", &TRANSFER));
+    let (code, told) = failure(&as_signatory("//Bob", &TRANSFER));
+    assert_eq!((code, &told["success"]), (5, &json!(false)), "{told}");
+
+    for (group, words) in [
+        (["--signatories", "//Alice,//Alice", "--threshold", "2"], "exceeds"),
+        (["--signatories", "//Alice,//Bob", "--threshold", "1"], "1 is not in"),
+        (["--signatories", "//Alice,Bob", "--threshold", "2"], "'Bob'"),
+    ] {
+        let error = refusal(&chain.tao(&[&["multisig", "address"][..], &group].concat(), &[]), 2);
+        assert!(error.contains(words), "{error}");
+    }
+}

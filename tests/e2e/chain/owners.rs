@@ -1,0 +1,116 @@
+//! What owners of subnets do.
+
+use serde_json::json;
+
+use super::{BABELBIT, Chain, failure};
+use crate::support::refusal;
+
+/// A subnet that is not started.
+const CALM: &str = "1";
+
+#[test]
+fn an_owner_describes_a_subnet() {
+    let chain = Chain::start();
+    let set = ["subnets", "set-identity", BABELBIT, "--yes"];
+    chain.alice(&[&set[..], &["--description", "Speech, live", "--subnet-url", "https://example.org"]].concat());
+    // The other fields are kept.
+    chain.alice(&[&set[..], &["--discord", "speech"]].concat());
+    let identity = chain.ask(&["subnets", "get-identity", BABELBIT])["identity"].clone();
+    assert_eq!(
+        (&identity["description"], &identity["subnet_url"], &identity["discord"]),
+        (&json!("Speech, live"), &json!("https://example.org"), &json!("speech")),
+        "{identity}"
+    );
+    let text = String::from_utf8(chain.tao(&["subnets", "get-identity", BABELBIT], &[]).stdout).unwrap();
+    assert!(text.contains("Speech, live"), "{text}");
+    let error = refusal(&chain.tao(&[&set[..], &["--discord", "speech"]].concat(), &["--key-uri", "//Alice"]), 2);
+    assert!(error.contains("would not change"), "{error}");
+    let stranger = ["--discord", "other", "--key-uri", "//Bob", "--json"];
+    let (code, told) = failure(&chain.tao(&set, &stranger));
+    assert_eq!((code, &told["error"]["name"]), (5, &json!("SubtensorModule.NotSubnetOwner")), "{told}");
+
+    let changed = chain.alice(&["subnets", "set-symbol", BABELBIT, "ᚢ", "--yes"]);
+    assert_eq!((&changed["symbol"], &changed["as_root"]), (&json!("ᚢ"), &json!(false)), "{changed}");
+    assert_eq!(chain.ask(&["subnets", "show", BABELBIT])["subnet"]["symbol"], "ᚢ");
+    chain.alice(&["subnets", "set-symbol", CALM, "ᚦ", "--sudo", "--yes"]);
+    assert_eq!(chain.ask(&["subnets", "show", CALM])["subnet"]["symbol"], "ᚦ");
+    let taken = ["subnets", "set-symbol", CALM, "ᚢ", "--sudo", "--yes", "--key-uri", "//Alice", "--json"];
+    let (code, told) = failure(&chain.tao(&taken, &[]));
+    assert_eq!((code, &told["error"]["name"]), (5, &json!("SubtensorModule.SymbolAlreadyInUse")), "{told}");
+}
+
+#[test]
+fn prices_costs_and_starts_are_shown() {
+    let chain = Chain::start();
+    let prices = chain.ask(&["subnets", "price", BABELBIT, CALM])["prices"].clone();
+    let netuids: Vec<_> = prices.as_array().unwrap().iter().map(|price| &price["netuid"]).collect();
+    assert_eq!(netuids, [&json!(1), &json!(59)]);
+    let shown = chain.ask(&["subnets", "show", BABELBIT]);
+    assert_eq!(prices[1]["name"], shown["subnet"]["name"]);
+    assert!(prices[1]["price_rao"].as_u64().unwrap() > 0, "{prices}");
+    assert_eq!(chain.ask(&["subnets", "price"])["prices"].as_array().unwrap().len(), 60);
+    refusal(&chain.tao(&["subnets", "price", "77"], &[]), 1);
+
+    assert_eq!(chain.ask(&["subnets", "burn-cost"])["cost_rao"], 1_000_000_000_000_u64);
+    let started = |netuid| chain.ask(&["subnets", "check-start", netuid]);
+    let (babelbit, calm) = (started(BABELBIT), started(CALM));
+    assert_eq!((&babelbit["started"], &babelbit["blocks_left"]), (&json!(true), &json!(0)), "{babelbit}");
+    assert_eq!((&calm["started"], &calm["first_emission_block"]), (&json!(false), &json!(null)), "{calm}");
+    let text = |arguments: &[&str]| String::from_utf8(chain.tao(arguments, &[]).stdout).unwrap();
+    assert_eq!(text(&["subnets", "burn-cost"]).trim(), "1000 TAO");
+    assert!(text(&["subnets", "price", BABELBIT]).contains("TAO per alpha"));
+    assert!(text(&["subnets", "check-start", BABELBIT]).contains("has been started"));
+    assert!(text(&["subnets", "check-start", CALM]).contains("subnet 1"));
+}
+
+#[test]
+fn an_owner_changes_mechanisms_neurons_and_epochs() {
+    let chain = Chain::start();
+    // With the tempo of 10 blocks, the owner's settings would be frozen before each epoch.
+    chain.alice(&["sudo", "set", "tempo", "360", "--netuid", BABELBIT]);
+    chain.alice(&["sudo", "set", "commit_reveal_weights_enabled", "false", "--netuid", BABELBIT]);
+    let trimmed = chain.alice(&["sudo", "trim", "128", "--netuid", BABELBIT, "--owner", "--yes"]);
+    assert_eq!(trimmed["as_owner"], true);
+    assert_eq!(chain.ask(&["subnets", "show", BABELBIT])["max_neurons"], 128);
+
+    let count = || chain.ask(&["subnets", "mechanisms", "count", BABELBIT])["count"].clone();
+    assert_eq!(count(), 1);
+    let set = chain.alice(&["subnets", "mechanisms", "set", BABELBIT, "2", "--yes"]);
+    assert_eq!((&set["count_before"], &set["count"], count()), (&json!(1), &json!(2), json!(2)));
+    let parts = || {
+        let told = chain.ask(&["subnets", "mechanisms", "emissions", BABELBIT]);
+        let parts: Vec<_> = told["mechanisms"].as_array().unwrap().iter().map(|one| one["parts"].clone()).collect();
+        (told["is_set"].clone(), parts)
+    };
+    assert_eq!(parts(), (json!(false), vec![json!(32_767), json!(32_767)]));
+    let split = ["subnets", "mechanisms", "split", BABELBIT, "--yes"];
+    let error = refusal(&chain.tao(&[&split[..], &["50,25,25"]].concat(), &["--key-uri", "//Alice"]), 2);
+    assert!(error.contains("expected 2 shares"), "{error}");
+    chain.alice(&[&split[..], &["75,25"]].concat());
+    assert_eq!(parts(), (json!(true), vec![json!(49_151), json!(16_384)]));
+    chain.alice(&[&split[..], &["--equal", "--sudo"]].concat());
+    assert_eq!(parts().0, false);
+
+    let triggered = chain.alice(&["sudo", "trigger-epoch", "--netuid", BABELBIT]);
+    assert!(triggered["fires_at"].as_u64() > triggered["block"]["number"].as_u64(), "{triggered}");
+    let stranger = ["sudo", "trigger-epoch", "--netuid", BABELBIT, "--key-uri", "//Bob", "--json"];
+    let (code, told) = failure(&chain.tao(&stranger, &[]));
+    assert_eq!((code, &told["error"]["name"]), (5, &json!("SubtensorModule.NotSubnetOwner")), "{told}");
+}
+
+#[test]
+fn alpha_is_bought_and_burned() {
+    let chain = Chain::start();
+    let (coldkey, _) = chain.wallet();
+    chain.ask(&["register", "--netuid", BABELBIT, "--yes"]);
+    let free = chain.free(&coldkey);
+    let burn = ["sudo", "stake-burn", "1", "--netuid", BABELBIT, "--yes"];
+    let burned = chain.ask(&[&burn[..], &["--no-limit"]].concat());
+    assert_eq!((&burned["success"], &burned["limit_price"]), (&json!(true), &json!(null)), "{burned}");
+    assert!(burned["burned_alpha_rao"].as_u64().unwrap() > 0, "{burned}");
+    assert!(chain.free(&coldkey) <= free - 1_000_000_000);
+    let stakes = chain.ask(&["stake", "list"])["stakes"].clone();
+    assert!(stakes.as_array().unwrap().iter().all(|stake| stake["stake_rao"] == 0), "{stakes}");
+    let error = refusal(&chain.tao(&[&burn[..], &["--partial"]].concat(), &[]), 2);
+    assert!(error.contains("all or nothing"), "{error}");
+}
