@@ -1,5 +1,7 @@
 //! The text-prediction contest: training, miner, engine, runner, demonstration.
 
+mod page;
+
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Arc, Mutex};
@@ -165,6 +167,23 @@ fn a_language_model_predicts_and_keeps_its_caches() {
             Path::new(model).extension().is_some_and(|extension| extension == "gguf"),
             "{log}"
         );
+    }
+}
+
+/// Columns: variables · status · part of the error
+#[test]
+fn wrong_variables_of_a_language_model_are_explained() {
+    let table = [
+        (&[("MINER_DEVICE", "gpu")][..], 2, "MINER_DEVICE=gpu: expected cpu, cuda or mps"),
+        (&[("MINER_DEVICE", "cuda")], 1, "device cuda is not available"),
+        (&[("MINER_LOAD_IN_4BIT", "maybe")], 2, "MINER_LOAD_IN_4BIT=maybe: expected 1 or 0"),
+        (&[("MINER_LOAD_IN_8BIT", "1"), ("MINER_LOAD_IN_4BIT", "1")], 2, "hint: unset one of them"),
+    ];
+    for (variables, status, text) in table {
+        let mut miner = local_bb();
+        miner.args(["miner", "--contest", "text", "--key-uri", "//Bob"]).envs(variables.iter().copied());
+        let error = refusal(&miner.env("MINER_MODEL_ID", repository("vectors/lm/gpt2")).output().unwrap(), status);
+        assert!(error.contains(text), "{variables:?}: {error}");
     }
 }
 
@@ -402,9 +421,10 @@ fn wrong_use_is_explained() {
     let output = folder.path().join("new.model").display().to_string();
     let empty = folder.path().join("empty").display().to_string();
     std::fs::create_dir(&empty).unwrap();
+    let nowhere = folder.path().join("nowhere/new.model").display().to_string();
     let challenge = repository("subnets/babelbit/challenges/01-the-late-train.json").display().to_string();
     #[rustfmt::skip]
-    let table: [(&[&str], i32, &str); 29] = [
+    let table: [(&[&str], i32, &str); 32] = [
         (&["miner", "--stt", "vosk", "--key-uri", "//Bob"], 2, "phrases, whisper"),
         (&["miner", "--stt", "whisper", "--stt-url", "http://127.0.0.1:9/v1", "--key-uri", "//Bob"], 2, "cannot be used with"),
         (&["miner", "--stt", "whisper", "--profile", "mumbler", "--key-uri", "//Bob"], 2, "hint: use --profile interpreter"),
@@ -423,6 +443,7 @@ fn wrong_use_is_explained() {
         (&["miner", "--contest", "text", "--backend-url", "http://127.0.0.1:9/v1", "--key-uri", "//Bob"], 3, "hint: name the model with --backend-model"),
         (&["miner", "--contest", "text", "--backend-url", "127.0.0.1:9", "--key-uri", "//Bob"], 2, "expected an http or https URL"),
         (&["miner", "--contest", "text", "--tts-url", "http://127.0.0.1:9/v1", "--key-uri", "//Bob"], 2, "are for speech miners"),
+        (&["miner", "--contest", "text", "--frame-timeout", "2", "--key-uri", "//Bob"], 2, "are for speech miners"),
         (&["miner", "--backend-url", "http://127.0.0.1:9/v1", "--key-uri", "//Bob"], 2, "hint: add --contest text"),
         (&["miner", "--backend-model", "gpt2", "--key-uri", "//Bob"], 2, "--backend-url <URL>"),
         (&["miner", "--llm-url", "http://127.0.0.1:9/v1", "--key-uri", "//Bob"], 2, "--llm-model <NAME>"),
@@ -434,6 +455,9 @@ fn wrong_use_is_explained() {
         (&["text", "train", &cut, "--output", &output], 1, "cut.json: the file is truncated: EOF while parsing a string at line 1"),
         (&["text", "train", "missing.txt", "--output", &output], 1, "cannot read missing.txt"),
         (&["text", "train", &cut, "--output", &output, "--context", "7"], 2, "expected a number from 1 to 6"),
+        // The output is checked before the training.
+        (&["text", "train", &cut, "--output", &empty], 1, "empty is a directory"),
+        (&["text", "train", &cut, "--output", &nowhere], 1, "nowhere is not a directory"),
     ];
     for (arguments, status, text) in table {
         let error = refusal(&local_bb().args(arguments).output().unwrap(), status);

@@ -179,3 +179,43 @@ fn a_second_runner_of_the_contest_is_refused() {
     assert!(error.contains("another runner is using") && error.contains("text"), "{error}");
     assert!(first.terminate().0.success());
 }
+
+#[test]
+fn arena_rounds_are_played_through_the_gateway_and_directly() {
+    require_models();
+    let network = Network::start();
+    let folder = tempfile::tempdir().unwrap();
+    let engine = engine(folder.path());
+    let miner = text_miner(folder.path());
+    network.announce(&miner);
+    for (name, options) in [("forwarded", &[][..]), ("direct", &["--direct"])] {
+        let mut arena = local_bb();
+        arena.args(["arena-gateway", "--key-uri", "//gateway", "--state"]).arg(folder.path().join(name));
+        let arena = Daemon::start(arena.args(options).env("BB_MINER_PREDICT_ENDPOINT", "predict"));
+        let mut submit = local_bb();
+        submit.args(["arena-submit", miner.url(), "--uid", "1", "--key-uri", "//Bob", "--json"]);
+        let submitted = document(&submit.env("BB_ARENA_GATEWAY_URL", arena.url()).output().unwrap());
+        assert_eq!(submitted["listed"], true, "{submitted}");
+
+        let kept = folder.path().join(format!("kept-{name}"));
+        let mut runner = network.runner(&engine, &kept);
+        runner.args(["--metrics", "127.0.0.1:0"]).env("BB_ARENA_GATEWAY_URL", arena.url());
+        runner.env("BB_ENABLE_ARENA_CHALLENGE", "1").env("BB_ARENA_RUN_ON_STARTUP", "1");
+        let mut runner = Loop::start(runner);
+        let report = runner.report_of("arena");
+        assert_eq!(
+            (&report["outcome"], &report["challenge_uid"]),
+            (&"played".into(), &"small-talk".into()),
+            "{report}"
+        );
+        assert_eq!(report["miners"], 1, "{report}");
+        assert!(runner.terminate().0.success());
+        let scores = std::fs::read_dir(kept.join("scores")).unwrap().map(|entry| entry.unwrap().path());
+        let is_mean =
+            |path: &std::path::PathBuf| path.to_string_lossy().contains("challenge_run_small-talk_type_arena_miner_");
+        let means: Vec<_> = scores.filter(is_mean).collect();
+        let mean: Value = serde_json::from_slice(&std::fs::read(&means[0]).unwrap()).unwrap();
+        assert_eq!((means.len(), &mean["challenge_type"], &mean["miner_hotkey"]), (1, &"arena".into(), &BOB.into()));
+        assert!(mean["challenge_mean_U"].as_f64().unwrap() > 0.9, "{mean}");
+    }
+}

@@ -3,7 +3,7 @@
 //! The arena gateway lists the arena's miners ([`Arena::miners`]); the client omits miners that are not registered on
 //! the chain. A miner is reached in one of three ways: through the gateway, directly in a managed container, or in a
 //! pod that may have to be started first. Each connection implements [`MinerConnection`] and signs the hash of each
-//! message.
+//! message. [`Arena::text_miners`] lists the same miners with connections for the text contest.
 
 mod auth;
 mod container;
@@ -16,6 +16,7 @@ mod route;
 mod testing;
 #[cfg(test)]
 mod tests;
+mod text;
 
 use std::collections::HashSet;
 use std::fmt;
@@ -35,7 +36,9 @@ pub use registry::RegistryError;
 
 use crate::ArenaSettings;
 use taonet_babelbit_core::records::MinerKey;
-use taonet_babelbit_runner::{AddressPolicy, ArenaMiners, ArenaUnavailable, Miner, MinerConnection, MinerEntry};
+use taonet_babelbit_runner::{
+    AddressPolicy, ArenaMiners, ArenaUnavailable, Miner, MinerAddress, MinerConnection, MinerEntry,
+};
 use taonet_service::Sleeper;
 use taonet_service::{MonotonicClock, monotonic_clock};
 
@@ -46,7 +49,7 @@ use container::ContainerMiner;
 use gateway::{GatewayMiner, GatewayRoute};
 use pod::{PodMiner, Pods};
 use registry::Registry;
-use resolve::{Endpoints, Resolved, Route, RouteError, Target, resolve};
+use resolve::{Endpoints, Pod, Resolved, Route, RouteError, Target, resolve};
 
 /// Minimum interval between polls for ready miners.
 const MIN_POLL: Duration = Duration::from_secs(1);
@@ -246,23 +249,29 @@ impl Arena {
 
     fn connect(&self, route: Route) -> Result<Miner, PeerError> {
         let Route { miner, target, .. } = route;
-        let path = &self.config.predict_path;
-        let checked = || self.clients.checked.clone();
         let connection: Arc<dyn MinerConnection> = match target {
-            Target::Gateway { url, is_ours } => {
-                let client = if is_ours { self.clients.trusted.clone() } else { checked() };
-                let route = GatewayRoute { url, hotkey: miner.hotkey, uid: miner.uid };
-                let tokens = Arc::clone(&self.tokens);
-                Arc::new(GatewayMiner::new(client, tokens, route, &self.config.settings, self.time.clone())?)
-            }
-            Target::Container(address) => Arc::new(ContainerMiner::new(checked(), miner.hotkey, &address, path)?),
-            Target::Pod { address, pod } => {
-                let container = ContainerMiner::new(checked(), miner.hotkey, &address, path)?;
-                Arc::new(PodMiner::new(container, Arc::clone(&self.pods), &address, path, pod))
-            }
+            Target::Gateway { url, is_ours } => Arc::new(self.gateway_miner(&miner, url, is_ours)?),
+            Target::Container(address) => Arc::new(self.container(&miner, &address)?),
+            Target::Pod { address, pod } => Arc::new(self.pod_miner(&miner, &address, pod)?),
         };
         let key = MinerKey { uid: miner.uid, hotkey: miner.hotkey };
         Ok(Miner { key, name: miner.name, connection })
+    }
+
+    fn gateway_miner(&self, miner: &MinerEntry, url: Url, is_ours: bool) -> Result<GatewayMiner, PeerError> {
+        let client = if is_ours { &self.clients.trusted } else { &self.clients.checked };
+        let route = GatewayRoute { url, hotkey: miner.hotkey, uid: miner.uid };
+        let tokens = Arc::clone(&self.tokens);
+        GatewayMiner::new(client.clone(), tokens, route, &self.config.settings, self.time.clone())
+    }
+
+    fn container(&self, miner: &MinerEntry, address: &MinerAddress) -> Result<ContainerMiner, PeerError> {
+        ContainerMiner::new(self.clients.checked.clone(), miner.hotkey, address, &self.config.predict_path)
+    }
+
+    fn pod_miner(&self, miner: &MinerEntry, address: &MinerAddress, pod: Pod) -> Result<PodMiner, PeerError> {
+        let container = self.container(miner, address)?;
+        Ok(PodMiner::new(container, Arc::clone(&self.pods), address, &self.config.predict_path, pod))
     }
 }
 

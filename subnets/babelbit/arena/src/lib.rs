@@ -6,7 +6,7 @@
 //! - [`client`]: the runner's side. [`client::Arena::miners`] lists the arena's miners that are registered on the
 //!   chain, and returns each with a connection: through the gateway, directly to a managed container, or to a pod that
 //!   may have to be started first. Each connection implements [`taonet_babelbit_runner::MinerConnection`], so that a
-//!   round is played and scored like any other.
+//!   round is played and scored like any other. [`client::Arena::text_miners`] does the same for the text contest.
 //! - [`gateway`]: the subnet owner's service ([`gateway::ArenaGateway`]). It accepts signed submissions of miners,
 //!   ranks them by qualifying wins, issues tokens to validators, lists the admitted miners and forwards messages to
 //!   them. [`gateway::submit`] is the miner's side of a submission.
@@ -21,11 +21,12 @@
 //!
 //! The crate neither plays rounds nor computes scores (the runner does), and does not build or host containers.
 //!
-//! Uses `taonet-babelbit-runner` (connections and addresses of miners), `taonet-babelbit-engine` and
-//! `taonet-babelbit-scoring-api` (winners of the qualifying rounds), `taonet-babelbit-core` (messages),
-//! `taonet-validator` (the subnet's members), `taonet-wire` and `taonet-wallet` (signed requests), `taonet-http` (the
-//! service), `taonet-service`, `taonet-settings` and `taonet-primitives`. Used by `taonet-babelbit-config` for its
-//! settings, by `bb arena-gateway` and `bb arena-submit`, and for its client by `bb runner`.
+//! Uses `taonet-babelbit-runner` (connections and addresses of miners), `taonet-babelbit-text-runner` (connections of
+//! the text contest), `taonet-babelbit-engine` and `taonet-babelbit-scoring-api` (winners of the qualifying rounds),
+//! `taonet-babelbit-core` (messages), `taonet-validator` (the subnet's members), `taonet-wire` and `taonet-wallet`
+//! (signed requests), `taonet-http` (the service), `taonet-service`, `taonet-settings` and `taonet-primitives`. Used by
+//! `taonet-babelbit-config` for its settings, by `bb arena-gateway` and `bb arena-submit`, and for its client by
+//! `bb runner`.
 
 pub mod client;
 pub mod gateway;

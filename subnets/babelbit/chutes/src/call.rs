@@ -7,8 +7,8 @@ use std::time::Duration;
 use reqwest::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, LOCATION};
 use reqwest::{Method, RequestBuilder, StatusCode};
 use serde_json::{Value, json};
-use taonet_http::Fault;
 use taonet_http::client::{below, builder, fault, read_capped, retry_after};
+use taonet_http::{Fault, FormFile, MultipartForm};
 use taonet_settings::Secret;
 use tokio_util::io::ReaderStream;
 use url::Url;
@@ -136,23 +136,6 @@ pub(crate) struct Form {
 }
 
 impl Form {
-    /// Encodes the form as `multipart/form-data`.
-    fn encode(&self, boundary: &str) -> Vec<u8> {
-        let mut body = Vec::new();
-        for (name, value) in &self.fields {
-            let part = format!("--{boundary}\r\ncontent-disposition: form-data; name=\"{name}\"\r\n\r\n{value}\r\n");
-            body.extend_from_slice(part.as_bytes());
-        }
-        let head = format!(
-            "--{boundary}\r\ncontent-disposition: form-data; name=\"{}\"; filename=\"{}\"\r\ncontent-type: {}\r\n\r\n",
-            self.field, self.file, self.content_type
-        );
-        body.extend_from_slice(head.as_bytes());
-        body.extend_from_slice(&self.content);
-        body.extend_from_slice(format!("\r\n--{boundary}--\r\n").as_bytes());
-        body
-    }
-
     fn shown(&self) -> Value {
         let mut fields = serde_json::Map::new();
         for (name, value) in &self.fields {
@@ -334,9 +317,9 @@ impl Service {
                 request.timeout(timeout).header(CONTENT_LENGTH, *size).body(body)
             }
             Body::Form(form) => {
-                let boundary = format!("taonet-{:032x}", rand::random::<u128>());
-                let content_type = format!("multipart/form-data; boundary={boundary}");
-                request.header(CONTENT_TYPE, content_type).body(form.encode(&boundary))
+                let file = FormFile { field: form.field, name: form.file, content_type: form.content_type };
+                let encoded = MultipartForm::new(form.fields.iter().map(|(name, value)| (*name, &**value)), file);
+                request.header(CONTENT_TYPE, encoded.content_type()).body(encoded.body(&form.content))
             }
         };
         // After the content type of the body, which a header of the call replaces.

@@ -16,8 +16,11 @@ use url::Url;
 
 use super::{ApiError, ChutesSettings};
 
-/// Maximum size of a response in bytes.
+/// Maximum size of a response in bytes, apart from the request in it.
 const MAX_ANSWER: usize = 64 << 10;
+/// Maximum size of the request in a response, relative to the request: chutes return the context twice, and Python's
+/// escapes of characters beyond ASCII have up to three times their bytes.
+const RETURNED: usize = 6;
 /// Maximum number of characters of a chute's error.
 const KEPT: usize = 300;
 /// First pause before a retry; it doubles with each further one.
@@ -174,6 +177,7 @@ impl ChuteClient {
     }
 
     async fn post(&self, url: Url, body: String, within: Duration) -> Result<Value, ChuteError> {
+        let limit = MAX_ANSWER.saturating_add(body.len().saturating_mul(RETURNED));
         let mut request = self.http.post(url).timeout(within).header(CONTENT_TYPE, "application/json").body(body);
         if let Some(key) = &self.key {
             let key = bearer(key.expose()).ok_or(ApiError::MalformedKey { variable: "CHUTES_API_KEY" })?;
@@ -185,7 +189,7 @@ impl ChuteClient {
             let retry_after = taonet_http::client::retry_after(&response);
             return Err(ChuteError::Fault(Fault::Status { status, retry_after }));
         }
-        let answer = read_capped(response, MAX_ANSWER).await.map_err(ChuteError::Fault)?;
+        let answer = read_capped(response, limit).await.map_err(ChuteError::Fault)?;
         serde_json::from_slice(&answer).map_err(|error| ChuteError::Fault(Fault::Payload(error)))
     }
 }

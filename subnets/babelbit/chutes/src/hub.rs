@@ -48,6 +48,13 @@ pub struct UploadPlan {
     pub ignored: BTreeSet<String>,
 }
 
+impl UploadPlan {
+    /// Returns the files that the large-file service stores.
+    fn large_files<'a>(&'a self, model: &'a LocalModel) -> impl Iterator<Item = &'a LocalFile> {
+        model.files.iter().filter(move |file| self.large.contains(&file.name))
+    }
+}
+
 /// An upload of one file to the large-file service.
 #[derive(Debug, Clone, PartialEq)]
 struct LargeUpload {
@@ -108,12 +115,12 @@ impl HubApi {
         self.of_repository("prepare the upload", Method::POST, repository, &["preupload", BRANCH], Body::Json(body))
     }
 
-    /// Request for the addresses to which large files are uploaded.
-    fn batch(&self, repository: &str, files: &[&LocalFile]) -> Call {
-        let object = |file: &&LocalFile| json!({ "oid": file.sha256, "size": file.size });
+    /// Builds the request for the addresses to which the large files are uploaded.
+    pub fn batch(&self, repository: &str, model: &LocalModel, plan: &UploadPlan) -> Call {
+        let object = |file: &LocalFile| json!({ "oid": file.sha256, "size": file.size });
         let body = json!({
             "operation": "upload", "transfers": ["basic"], "hash_algo": "sha256",
-            "objects": files.iter().map(object).collect::<Vec<_>>(),
+            "objects": plan.large_files(model).map(object).collect::<Vec<_>>(),
         });
         let (organization, name) = repository.split_once('/').unwrap_or(("", repository));
         let git = format!("{name}.git");
@@ -189,11 +196,10 @@ impl HubApi {
         }
         let call = self.preupload(repository, model);
         let plan = plan(&call, &self.send(&call).await?)?;
-        let large: Vec<&LocalFile> = model.files.iter().filter(|file| plan.large.contains(&file.name)).collect();
-        if !large.is_empty() {
-            let call = self.batch(repository, &large);
+        if plan.large_files(model).next().is_some() {
+            let call = self.batch(repository, model, &plan);
             let answer = self.send(&call).await?;
-            for file in large {
+            for file in plan.large_files(model) {
                 let Some(transfer) = self.transfer(&call, &answer, file)? else { continue };
                 progress(&file.name);
                 self.send(&transfer.upload).await?;

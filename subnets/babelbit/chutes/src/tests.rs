@@ -1,4 +1,3 @@
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -6,10 +5,13 @@ use serde_json::{Value, json};
 use taonet_babelbit_core::text_api::PredictedUtterance;
 use taonet_primitives::Hotkey;
 use taonet_settings::Secret;
-use wiremock::matchers::{body_json, body_string_contains, header, method, path, query_param};
+use wiremock::matchers::{header, method, path, query_param};
 use wiremock::{Mock, MockServer, ResponseTemplate};
 
 use super::*;
+
+mod hub;
+mod script;
 
 const REVISION: &str = "0123456789abcdef0123456789abcdef01234567";
 
@@ -286,148 +288,6 @@ async fn refusals_are_explained_without_the_key() {
     }
 }
 
-fn model(directory: &Path) -> LocalModel {
-    std::fs::create_dir_all(directory.join("sub/.git")).unwrap();
-    for (name, content) in [
-        ("config.json", "{}"),
-        ("model.safetensors", "weights"),
-        ("sub/a.txt", "a"),
-        ("sub/.git/x", "no"),
-        (".env", "no"),
-    ] {
-        std::fs::write(directory.join(name), content).unwrap();
-    }
-    LocalModel::read(directory).unwrap()
-}
-
-#[tokio::test]
-async fn a_model_is_uploaded_in_the_steps_of_the_hub() {
-    let directory = tempfile::tempdir().unwrap();
-    let model = model(directory.path());
-    let names: Vec<_> = model.files.iter().map(|file| file.name.as_str()).collect();
-    assert_eq!(names, ["config.json", "model.safetensors", "sub/a.txt"]);
-    let weights = model.files[1].clone();
-    let (server, settings) = server().await;
-    let token = || header("authorization", "Bearer hf_secret");
-    Mock::given(method("POST"))
-        .and(path("/api/repos/create"))
-        .and(token())
-        .and(body_json(json!({ "type": "model", "name": "Babelbit-hot", "organization": "al", "private": false })))
-        .respond_with(ResponseTemplate::new(409).set_body_json(json!({ "error": "exists" })))
-        .expect(1)
-        .mount(&server)
-        .await;
-    let modes = json!({ "files": [
-        { "path": "config.json", "uploadMode": "regular" }, { "path": "model.safetensors", "uploadMode": "lfs" },
-        { "path": "sub/a.txt", "uploadMode": "regular", "shouldIgnore": true }] });
-    Mock::given(path("/api/models/al/Babelbit-hot/preupload/main"))
-        .and(token())
-        .and(body_string_contains("\"sample\":\"e30=\""))
-        .respond_with(ok(&modes))
-        .expect(1)
-        .mount(&server)
-        .await;
-    let objects = json!({ "objects": [{ "oid": weights.sha256, "size": 7, "actions": {
-        "upload": { "href": format!("{}/storage?signed=1", server.uri()), "header": { "x-part": "1" } },
-        "verify": { "href": format!("{}/verify", server.uri()) } } }] });
-    Mock::given(path("/al/Babelbit-hot.git/info/lfs/objects/batch"))
-        .and(token())
-        .and(header("content-type", "application/vnd.git-lfs+json"))
-        .respond_with(ok(&objects))
-        .expect(1)
-        .mount(&server)
-        .await;
-    Mock::given(method("PUT"))
-        .and(path("/storage"))
-        .and(header("x-part", "1"))
-        .and(header("content-length", "7"))
-        .respond_with(ResponseTemplate::new(200))
-        .expect(1)
-        .mount(&server)
-        .await;
-    Mock::given(path("/verify"))
-        .and(token())
-        .and(body_json(json!({ "oid": weights.sha256, "size": 7 })))
-        .respond_with(ok(&json!({})))
-        .expect(1)
-        .mount(&server)
-        .await;
-    Mock::given(path("/api/models/al/Babelbit-hot/commit/main"))
-        .and(token())
-        .and(header("content-type", "application/x-ndjson"))
-        .respond_with(ok(&json!({ "commitOid": REVISION })))
-        .expect(1)
-        .mount(&server)
-        .await;
-    let hub = HubApi::new(&settings).unwrap();
-    let mut uploaded = Vec::new();
-    let revision = hub.upload("al/Babelbit-hot", &model, |name| uploaded.push(name.to_owned())).await.unwrap();
-    assert_eq!((revision.as_str(), uploaded.as_slice()), (REVISION, &["model.safetensors".to_owned()][..]));
-    let requests = server.received_requests().await.unwrap();
-    let put = requests.iter().find(|request| request.url.path() == "/storage").unwrap();
-    assert_eq!(
-        (put.body.as_slice(), put.headers.get("authorization")),
-        (&b"weights"[..], None),
-        "the storage gets no key"
-    );
-    let commit = String::from_utf8(requests.last().unwrap().body.clone()).unwrap();
-    let lines: Vec<Value> = commit.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-    let keys: Vec<_> = lines.iter().map(|line| (line["key"].as_str().unwrap(), &line["value"]["path"])).collect();
-    assert_eq!(
-        keys,
-        [("header", &Value::Null), ("file", &json!("config.json")), ("lfsFile", &json!("model.safetensors"))]
-    );
-    assert_eq!((&lines[1]["value"]["content"], &lines[2]["value"]["oid"]), (&json!("e30="), &json!(weights.sha256)));
-}
-
-/// Columns: missing part of the hub's response · error
-#[tokio::test]
-async fn a_hub_that_answers_wrongly_is_named() {
-    let directory = tempfile::tempdir().unwrap();
-    let model = model(directory.path());
-    for (answer, expected) in [
-        (json!({}), "cannot prepare the upload: the response has no field files of the expected type"),
-        (
-            json!({ "files": [{}] }),
-            "cannot prepare the upload: the response has no field files.path of the expected type",
-        ),
-        (json!({ "files": [] }), "cannot commit the files: the response has no field commitOid of the expected type"),
-    ] {
-        let (server, settings) = server().await;
-        Mock::given(method("POST")).respond_with(ok(&answer)).mount(&server).await;
-        let hub = HubApi::new(&settings).unwrap();
-        assert_eq!(hub.upload("al/m", &model, |_| ()).await.unwrap_err().to_string(), expected);
-    }
-}
-
-#[test]
-fn models_that_cannot_be_uploaded_are_named() {
-    let directory = tempfile::tempdir().unwrap();
-    let error = |path: &Path| LocalModel::read(path).unwrap_err().to_string();
-    assert!(error(directory.path()).contains("contains no file\nhint: "));
-    assert!(error(&directory.path().join("missing")).starts_with("cannot read "));
-    std::os::unix::fs::symlink("elsewhere", directory.path().join("link")).unwrap();
-    assert!(error(directory.path()).contains("link: No such file"));
-    std::fs::remove_file(directory.path().join("link")).unwrap();
-    std::os::unix::fs::symlink("/dev/null", directory.path().join("device")).unwrap();
-    assert!(error(directory.path()).contains("device: not a regular file\nhint: "));
-}
-
-#[tokio::test]
-async fn gated_models_and_revisions() {
-    for (gated, expected) in [(json!(false), false), (json!("auto"), true), (json!(true), true), (Value::Null, false)] {
-        let (server, settings) = server().await;
-        Mock::given(path(format!("/api/models/al/m/revision/{REVISION}")))
-            .respond_with(ok(&json!({ "sha": REVISION, "gated": gated })))
-            .mount(&server)
-            .await;
-        let hub = HubApi::new(&settings).unwrap();
-        let call = hub.model("al/m", Some(REVISION));
-        let info = HubApi::info(&call, &hub.send(&call).await.unwrap()).unwrap();
-        assert_eq!((info.sha.as_deref(), info.is_gated()), (Some(REVISION), expected));
-    }
-}
-
 fn request() -> PredictedUtterance {
     serde_json::from_value(json!({ "index": "s", "step": 0, "prefix": "Is" })).unwrap()
 }
@@ -480,67 +340,6 @@ fn a_slug_cannot_leave_its_place_in_the_address() {
     assert!(format!("{:?}", ChuteClient::of_slug(&settings, "a-1").unwrap()).contains("https://a-1.chutes.ai"));
     let settings = ChutesSettings { base_url_template: "{slug}".to_owned(), ..settings };
     assert!(matches!(ChuteClient::of_slug(&settings, "a"), Err(ChuteError::Template(_))));
-}
-
-#[test]
-fn a_script_holds_its_values_as_texts() {
-    let script = Script {
-        model: "al/\"m\"\n",
-        revision: REVISION,
-        username: "alice",
-        name: "n",
-        image: ("babelbit", "1"),
-        template: None,
-    };
-    let text = script.render().unwrap();
-    assert!(text.contains(r#"HF_REPO_NAME = "al/\"m\"\n""#), "{text}");
-    assert!(!text.contains('@') || text.split('@').skip(1).all(|rest| rest.starts_with("chute.")), "{text}");
-    let directory = tempfile::tempdir().unwrap();
-    let own = Script { template: Some(directory.path()), ..script };
-    assert!(own.render().unwrap_err().to_string().ends_with("has none of setup.py, load.py and predict.py"));
-    std::fs::write(directory.path().join("load.py"), "def load(repository, revision):\n    return 1, 2\n").unwrap();
-    let text = own.render().unwrap();
-    assert!(text.contains("return 1, 2") && text.contains("def complete(") && !text.contains("AutoModelForCausalLM"));
-    std::fs::write(directory.path().join("load.py"), "#".repeat(200_000)).unwrap();
-    assert!(own.render().unwrap_err().to_string().starts_with("the script has 20"));
-}
-
-/// Columns: files of the template · Dockerfile, or the error
-#[test]
-fn the_image_of_a_template_has_a_dockerfile() {
-    let built_in =
-        "FROM parachutes/python:3.12\nRUN pip install --no-cache-dir torch transformers accelerate huggingface_hub";
-    for (files, expected) in [
-        (&[][..], built_in),
-        (&[("load.py", "")], built_in),
-        (&[("setup.py", ""), ("Dockerfile", "FROM parachutes/vllm:1\n")], "FROM parachutes/vllm:1"),
-        (&[("setup.py", "")], "DIR/setup.py defines an image, but there is no Dockerfile beside it\nhint: "),
-    ] {
-        let directory = tempfile::tempdir().unwrap();
-        for (name, content) in files {
-            std::fs::write(directory.path().join(name), content).unwrap();
-        }
-        let template = (!files.is_empty()).then(|| directory.path());
-        let script =
-            Script { model: "al/m", revision: REVISION, username: "a", name: "n", image: ("babelbit", "1"), template };
-        let found = script.dockerfile().unwrap_or_else(|error| error.to_string());
-        let found = found.replace(&directory.path().display().to_string(), "DIR");
-        let is_error = expected.ends_with("hint: ");
-        assert!(if is_error { found.starts_with(expected) } else { found == expected }, "{files:?}: {found}");
-    }
-    // The built-in Dockerfile is that of the image in the built-in setup.py.
-    let setup = include_str!("template/setup.py");
-    for line in built_in.lines() {
-        let (_, value) = line.split_once(' ').unwrap();
-        assert!(setup.contains(&format!("(\"{value}\")")), "{value}");
-    }
-}
-
-#[test]
-fn names_and_slugs() {
-    let name = chute_name("al", REVISION);
-    assert_eq!(name, "al-Babelbit-0123456789ab");
-    assert_eq!(guessed_slug("Al.ice", &name), "al-ice-al-babelbit-0123456789ab");
 }
 
 /// Columns: text · fields, or the error's beginning

@@ -19,6 +19,8 @@ pub struct RoundSettings {
     pub on_startup: bool,
     /// Whether a solo round follows each main round.
     pub solo: bool,
+    /// Blocks per step of the text contest's rounds; with 0, steps do not wait for blocks.
+    pub step_blocks: u32,
     /// Settings of arena rounds.
     pub arena: ArenaRoundSettings,
 }
@@ -40,6 +42,10 @@ pub struct ArenaRoundSettings {
     pub miner_timeout: Duration,
     /// Upper limit of the timeout for opening a session.
     pub init_barrier: Duration,
+    /// Time for the text contest's miners to become healthy, and time of each for its first prediction; 0 disables both.
+    pub startup_timeout: Duration,
+    /// Timeout of one attempt at a first prediction in the text contest.
+    pub startup_request_timeout: Duration,
 }
 
 impl RoundSettings {
@@ -52,8 +58,10 @@ impl RoundSettings {
             drop_after_failures: 2,
             miner_timeout: Duration::from_secs(10),
             init_barrier: Duration::from_mins(10),
+            startup_timeout: Duration::from_mins(5),
+            startup_request_timeout: Duration::from_mins(1),
         };
-        Self { tempo: 2_160, on_startup: false, solo: true, arena }
+        Self { tempo: 2_160, on_startup: false, solo: true, step_blocks: 0, arena }
     }
 
     /// Returns the schedule settings of the runner.

@@ -2,7 +2,7 @@ use std::num::NonZeroUsize;
 use std::path::Path;
 
 use taonet_objects::S3Addressing;
-use taonet_settings::Secret;
+use taonet_settings::{Secret, file_variables};
 
 use super::*;
 
@@ -58,13 +58,13 @@ fn every_value_that_does_not_fit_is_named_at_once() {
 
 #[test]
 fn unknown_and_unused_names_warn() {
-    let (_, warnings) = read(&[("BB_DEV_MOD", "1"), ("BB_STEP_BLOCK_MODULO", "5"), ("BB_ZZZZZZZZ", "5")]).unwrap();
+    let (_, warnings) = read(&[("BB_DEV_MOD", "1"), ("BB_TRACE_MINER_CALLS", "1"), ("BB_ZZZZZZZZ", "5")]).unwrap();
     let texts: Vec<String> = warnings.iter().map(ToString::to_string).collect();
     assert_eq!(
         texts,
         [
             "unknown setting BB_DEV_MOD; hint: did you mean BB_DEV_MODE?",
-            "BB_STEP_BLOCK_MODULO has no effect in this version",
+            "BB_TRACE_MINER_CALLS has no effect in this version",
             "unknown setting BB_ZZZZZZZZ",
         ]
     );
@@ -244,6 +244,25 @@ fn the_loop_has_the_references_defaults_and_the_arena_its_own_deadlines() {
 }
 
 #[test]
+fn text_rounds_have_steps_and_arena_miners_time_to_start() {
+    let rounds = |pairs: &[(&str, &str)]| {
+        let (config, warnings) = read(pairs).unwrap();
+        assert_eq!(warnings, []);
+        let RoundSettings { step_blocks, arena, .. } = config.rounds;
+        (step_blocks, arena.startup_timeout.as_secs(), arena.startup_request_timeout.as_secs())
+    };
+    assert_eq!(rounds(&[]), (0, 300, 60));
+    let set = [
+        ("BB_STEP_BLOCK_MODULO", "5"),
+        ("BB_ARENA_STARTUP_TIMEOUT_SEC", "30"),
+        ("BB_ARENA_STARTUP_REQUEST_TIMEOUT_SEC", "7"),
+    ];
+    assert_eq!(rounds(&set), (5, 30, 7));
+    let error = read(&[("BB_STEP_BLOCK_MODULO", "-1")]).unwrap_err().to_string();
+    assert!(error.contains("BB_STEP_BLOCK_MODULO=-1: expected an integer in the setting's range"), "{error}");
+}
+
+#[test]
 fn the_arena_gateway_is_found_where_it_is_set_or_usual() {
     let url = |pairs: &[(&str, &str)]| read(pairs).unwrap().0.arena_gateway_url().to_string();
     let local = ("BITTENSOR_SUBTENSOR_ENDPOINT", "local");
@@ -378,4 +397,58 @@ fn the_text_contests_similarity_is_set_by_the_references_variables() {
         let error = read(&[(name, value)]).unwrap_err().to_string();
         assert!(error.contains(&format!("{name}={value}: expected an integer")), "{error}");
     }
+}
+
+/// The settings in the reference's guide to the text contest, with values for its placeholders.
+const GUIDE: &str = "\
+# Path to your hotkey file
+BITTENSOR_WALLET_COLD=coldkey
+BITTENSOR_WALLET_HOT=my-hotkey
+BITTENSOR_WALLET_PATH=~/.bittensor/wallets/my-wallet/hotkeys/my-hotkey
+BABELBIT_NETUID=59
+BITTENSOR_SUBTENSOR_ENDPOINT=finney
+BITTENSOR_SUBTENSOR_FALLBACK=wss://node.example.org:443
+CHUTES_USERNAME=your-username
+CHUTES_API_KEY=your-api-key
+HUGGINGFACE_USERNAME=your-username
+HUGGINGFACE_API_KEY=your-api-key
+BB_ENABLE_S3_UPLOADS=1
+S3_ENDPOINT_URL=https://s3.example.org
+S3_REGION=s3-region
+S3_ACCESS_KEY_ID=your-s3-access-key
+S3_SECRET_ACCESS_KEY=your-s3-secret
+S3_BUCKET_NAME=your-s3-bucket
+S3_SUBMISSIONS_DIR=challenges
+S3_LOG_DIR=logs
+S3_ADDRESSING_STYLE=path
+S3_SIGNATURE_VERSION=s3v4
+S3_USE_SSL=true
+BB_UTTERANCE_ENGINE_URL=https://api.babelbit.ai
+BB_SUBMIT_API_URL=https://scoring.babelbit.ai
+SIGNER_URL=http://127.0.0.1:8080
+SIGNER_HOST=127.0.0.1
+SIGNER_PORT=8080
+MINER_DEVICE=cpu              # Use 'cpu', 'cuda' (NVIDIA), or 'mps' (Apple Silicon)
+MINER_MODEL_ID=gpt2           # Start with gpt2 for testing, upgrade for production
+MINER_AXON_PORT=8091          # Port for the miner API
+MINER_LOAD_IN_8BIT=0          # Enable 8-bit quantization (requires bitsandbytes)
+MINER_LOAD_IN_4BIT=0          # Enable 4-bit quantization (requires bitsandbytes)
+MINER_EXTERNAL_IP=203.0.113.7  # Optional: override public IP for axon registration
+MINER_DEV_MODE=1
+HF_TOKEN=your-token
+";
+
+#[test]
+fn the_settings_of_the_references_guide_are_read() {
+    let variables = file_variables(GUIDE).unwrap();
+    let pairs: Vec<_> = variables.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+    let (config, warnings) = read(&pairs).unwrap();
+    let warnings: Vec<String> = warnings.iter().map(ToString::to_string).collect();
+    assert_eq!(warnings, ["S3_SUBMISSIONS_DIR has no effect in this version"]);
+    let model = &config.language_model;
+    assert_eq!((model.path.as_deref(), model.device.as_deref()), (Some(Path::new("gpt2")), Some("cpu")));
+    assert!(!model.in_8_bits && !model.in_4_bits && config.unsigned_requests && config.s3.enabled);
+    assert_eq!(config.axon_port.map(NonZeroU16::get), Some(8091));
+    assert_eq!(config.external_ip, Some("203.0.113.7".parse().unwrap()));
+    assert_eq!(config.operator.wallet_hotkey, "my-hotkey");
 }

@@ -1,7 +1,6 @@
 //! The runner's directory: its ledger and its recordings, read-only.
 
 use std::collections::{BTreeMap, HashMap};
-use std::error::Error;
 use std::num::NonZeroUsize;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
@@ -15,7 +14,7 @@ use taonet_babelbit_runner::{ChallengeHead, ChallengeRow, Ledger, LedgerError, R
 use taonet_babelbit_scorer::ScoringConditions;
 use taonet_dashboard::Changes;
 use taonet_dashboard::draw::Peaks;
-use taonet_primitives::Hotkey;
+use taonet_primitives::{Hotkey, with_causes};
 use taonet_service::Shutdown;
 use tokio::sync::{Mutex as AsyncMutex, Semaphore};
 
@@ -54,22 +53,8 @@ pub(crate) struct Unavailable(pub(crate) String);
 
 impl From<LedgerError> for Unavailable {
     fn from(error: LedgerError) -> Self {
-        Self(described(&error))
+        Self(with_causes(&error))
     }
-}
-
-/// Formats an error with its causes.
-fn described(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let next = error.to_string();
-        if !text.contains(&next) {
-            text = format!("{text}: {next}");
-        }
-        cause = error.source();
-    }
-    text
 }
 
 fn file_id(paths: &RunPaths) -> Option<FileId> {
@@ -162,7 +147,7 @@ impl Source {
             }
             Err(error) => {
                 follower.version = None;
-                let problem = Some(described(&error));
+                let problem = Some(with_causes(&error));
                 if before.problem == problem {
                     return false;
                 }
@@ -269,6 +254,6 @@ async fn read_challenge(
     };
     match read.await {
         Ok((rules, results)) => Challenge::new(head, rules, results),
-        Err(error) => Challenge::unreadable(head, described(&error)),
+        Err(error) => Challenge::unreadable(head, with_causes(&error)),
     }
 }

@@ -42,17 +42,3 @@ pub enum RunError {
     #[error("a task of the run failed")]
     Task(#[source] tokio::task::JoinError),
 }
-
-/// Formats an error with its causes; omits causes that the message already contains.
-pub(super) fn chain_of(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(inner) = cause {
-        let said = inner.to_string();
-        if !text.contains(&said) {
-            text = format!("{text}: {said}");
-        }
-        cause = inner.source();
-    }
-    text
-}

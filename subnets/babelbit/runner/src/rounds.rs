@@ -27,11 +27,11 @@ use std::time::{Duration, Instant};
 
 use futures::future::BoxFuture;
 use rand::seq::SliceRandom as _;
+use taonet_primitives::with_causes;
 use taonet_service::Shutdown;
 use taonet_wire::PeerError;
 
 use super::connection::MinerConnection;
-use super::error::chain_of;
 use super::events::RunObserver;
 use super::ledger::{Ledger, LedgerError, RoundRow};
 use super::miners::{AddressPolicy, MinerEntry};
@@ -315,7 +315,7 @@ impl Rounds {
                 report.outcome = error.outcome();
                 report.challenge_uid = error.challenge_uid().map(str::to_owned);
                 report.is_tried_again = row.is_none();
-                let error = chain_of(&error);
+                let error = with_causes(&error);
                 if row.is_none() {
                     tracing::warn!(%contest, epoch, attempt, error, "round failed, retrying");
                 } else {

@@ -5,14 +5,14 @@ use std::time::Instant;
 
 use taonet_babelbit_core::engine_api::UtterancePayload;
 use taonet_babelbit_core::records::ChallengeType;
-use taonet_primitives::Uid;
+use taonet_primitives::{Uid, with_causes};
 use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
 
 use super::artifacts::{MinerResult, write_status};
 use super::challenge_run::{ChallengeRun, WRITERS, by_miner};
 use super::connection::MinerConnection;
-use super::error::{RunError, chain_of};
+use super::error::RunError;
 use super::events::{RunEvent, RunObserver};
 use super::files::Layout;
 use super::import::import;
@@ -155,7 +155,7 @@ impl Runner {
             tracing::info!(%contest, challenge_uid, attempt, "resuming an earlier challenge");
             let played = self.play_known(challenge, true, miners, Arc::clone(&observer), Instant::now()).await;
             let Err(error) = played else { continue };
-            let error = chain_of(&error);
+            let error = with_causes(&error);
             if attempt < MAX_RESUMES {
                 tracing::warn!(
                     %contest, challenge_uid, attempt, attempts = MAX_RESUMES, error,

@@ -7,7 +7,7 @@
 //! attempts; this is safe, since submissions to the scoring API are idempotent.
 
 mod client;
-mod multipart;
+mod content;
 mod payload;
 
 use std::collections::HashSet;

@@ -13,7 +13,7 @@ use taonet_babelbit_core::text_api::PredictedUtterance;
 use taonet_babelbit_runner::{AddressPolicy, CallError, MinerEntry, RoundError, announced_miners};
 use taonet_primitives::{Hotkey, Uid};
 
-use super::{AxonMiners, TextConnection, TextMiner, TextMiners};
+use super::{AxonMiners, MAX_PREDICTION_BYTES, TextConnection, TextMiner, TextMiners};
 
 /// Timeout of a request for a model.
 const HUB_TIMEOUT: Duration = Duration::from_secs(5);
@@ -126,7 +126,7 @@ impl CommittedMiners {
     /// respond, the candidate counts as valid.
     async fn is_valid(&self, candidate: &Candidate) -> bool {
         let (Some(commitment), uid) = (&candidate.commitment, candidate.key.uid) else { return true };
-        let (Some(model), Some(_)) = (&commitment.model, &commitment.slug) else { return true };
+        let Some(model) = &commitment.model else { return true };
         if self.is_gated(model).await {
             tracing::debug!(%uid, model, "miner skipped: access to its model is gated");
             return false;
@@ -288,7 +288,8 @@ impl TextConnection for Hosted {
         async move {
             let asked = tokio::time::timeout(within, self.chute.predict(request, within)).await;
             let error = match asked {
-                Ok(Ok(prediction)) => return Ok(prediction),
+                Ok(Ok(prediction)) if prediction.len() <= MAX_PREDICTION_BYTES => return Ok(prediction),
+                Ok(Ok(_)) => CallError::TooLarge { limit: MAX_PREDICTION_BYTES },
                 Ok(Err(error)) => call_error(&error, within),
                 Err(_) => CallError::Timeout(within),
             };

@@ -30,16 +30,20 @@
 //!
 //! [`TextRounds`] is the contest's player for the loop of `taonet-babelbit-runner`, which repeats rounds by block
 //! number. [`TextMiners`] lists the miners of a round: [`AxonMiners`] those that the metagraph announces,
-//! [`CommittedMiners`] also those whose commitments on the chain name a model on Chutes.
+//! [`CommittedMiners`] also those whose commitments on the chain name a model on Chutes, [`TextArena`] those of the
+//! arena.
 //!
 //! All miners receive a word at the same time and have [`PlayOptions::step_timeout`] to answer, so one slow miner
 //! delays a step at most by that time; a miner with [`PlayOptions::max_errors`] consecutive errors is not called again
-//! in the run, and the session ends when none is left. There are main and solo rounds, but no arena rounds.
+//! in the run, and the session ends when none is left. With [`BlockSteps`], steps begin and end at blocks of the chain.
+//!
+//! An arena round waits until its miners are healthy, each miner has a longer timeout for its first prediction
+//! ([`Startup`]), and its session continues without an active miner ([`PlayOptions::continues_alone`]).
 //!
 //! Uses `taonet-babelbit-chutes` (miners on Chutes), `taonet-babelbit-engine` (its client), `taonet-babelbit-runner` (the
 //! loop, the ledger, the outbox, addresses and signed calls of miners), `taonet-babelbit-core` (the scores),
 //! `taonet-speech` (sentence embeddings), `taonet-wire`, `taonet-service` and `taonet-primitives`. Used by the
-//! demonstration and `bb runner --contest text`.
+//! demonstration and `bb runner --contest text`, and by `taonet-babelbit-arena` for its connections.
 
 mod files;
 mod hosted;
@@ -48,13 +52,17 @@ mod play;
 mod rounds;
 mod run;
 mod score;
+mod startup;
+mod steps;
 
 pub use hosted::{CommittedMiners, PublishedText, ReadCommitments, ReadError};
-pub use miner::{TextConnection, TextMiner};
+pub use miner::{MAX_PREDICTION_BYTES, TextConnection, TextMiner};
 pub use play::{OmittedUtterance, PlayError, PlayOptions};
-pub use rounds::{AxonMiners, Choice, ConnectTextMiner, ShuffleMiners, TextMiners, TextRounds};
+pub use rounds::{AxonMiners, Choice, ConnectTextMiner, ShuffleMiners, TextArenaRounds, TextMiners, TextRounds};
 pub use run::{TextMinerReport, TextOutcome, TextReport, TextRunError, TextRunner, UnscoredDialogue, open_ledger};
 pub use score::{ScoringError, score_logs};
+pub use startup::{ArenaTextMiners, Startup, TextArena};
+pub use steps::{BlockSteps, ReadHeight};
 
 #[cfg(test)]
 mod tests;

@@ -7,9 +7,9 @@ use taonet_babelbit_core::records::MinerKey;
 use taonet_babelbit_core::text_api::{PREDICT_MESSAGE, PredictedUtterance, PredictionResponse};
 use taonet_babelbit_runner::{CallError, HttpMiner};
 
-/// Maximum size of a response in bytes: a log, with one prediction per word, should stay below the scoring API's limit
-/// of 4 MiB.
-const MAX_ANSWER: usize = 8 << 10;
+/// Maximum size of a miner's response in bytes: a log, with one prediction per word, should stay below the scoring API's
+/// limit of 4 MiB.
+pub const MAX_PREDICTION_BYTES: usize = 8 << 10;
 
 /// A connection to a text miner, over HTTP or in process.
 ///
@@ -21,6 +21,12 @@ pub trait TextConnection: Send + Sync {
         request: &'a PredictedUtterance,
         timeout: Duration,
     ) -> BoxFuture<'a, Result<String, CallError>>;
+
+    /// Whether the miner is ready for a session, which is checked before arena rounds. A connection without a health
+    /// check counts as healthy.
+    fn is_healthy(&self, _timeout: Duration) -> BoxFuture<'_, bool> {
+        std::future::ready(true).boxed()
+    }
 }
 
 impl TextConnection for HttpMiner {
@@ -29,7 +35,8 @@ impl TextConnection for HttpMiner {
         request: &'a PredictedUtterance,
         timeout: Duration,
     ) -> BoxFuture<'a, Result<String, CallError>> {
-        let answer = self.call::<PredictionResponse>(PREDICT_MESSAGE, serde_json::to_vec(request), timeout, MAX_ANSWER);
+        let body = serde_json::to_vec(request);
+        let answer = self.call::<PredictionResponse>(PREDICT_MESSAGE, body, timeout, MAX_PREDICTION_BYTES);
         async move { Ok(answer.await?.prediction) }.boxed()
     }
 }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use futures::FutureExt as _;
 use futures::future::{OptionFuture, join_all};
 use serde::Serialize;
 use taonet_babelbit_core::engine_api::TextToken;
@@ -9,7 +10,8 @@ use taonet_babelbit_core::text::MAX_STEPS;
 use taonet_babelbit_core::text_api::{CONTEXT_SEPARATOR, PredictedUtterance};
 use taonet_babelbit_engine::client::{ChallengeKind, EngineClient, EngineError};
 
-use super::TextMiner;
+use super::steps::StepClock;
+use super::{BlockSteps, TextMiner};
 
 /// Maximum length of an utterance in bytes.
 const MAX_UTTERANCE: u64 = 64 << 10;
@@ -25,12 +27,19 @@ pub struct PlayOptions {
     pub step_timeout: Duration,
     /// Number of consecutive errors that deactivate a miner.
     pub max_errors: u32,
+    /// Whether a session without an active miner continues, with empty predictions, as in the arena.
+    pub continues_alone: bool,
 }
 
 impl Default for PlayOptions {
     /// Returns the settings of the main contest.
     fn default() -> Self {
-        Self { stream: ChallengeKind::Main, step_timeout: Duration::from_secs(10), max_errors: 5 }
+        Self {
+            stream: ChallengeKind::Main,
+            step_timeout: Duration::from_secs(10),
+            max_errors: 5,
+            continues_alone: false,
+        }
     }
 }
 
@@ -111,15 +120,17 @@ pub(super) struct PlayedUtterance {
     pub(super) predictions: Vec<Vec<String>>,
 }
 
-/// Plays one session to its end; `first` is the token returned at the start of the session.
+/// Plays one session to its end; `first` is the token returned at the start of the session. If there are `steps`, words
+/// are revealed at blocks of the chain, and predictions are due before the next block of a step.
 pub(super) async fn play(
     engine: &EngineClient,
     first: TextToken,
     miners: &[TextMiner],
     options: &PlayOptions,
+    steps: Option<&BlockSteps>,
     observe: impl FnMut(&TextToken),
 ) -> Result<Played, PlayError> {
-    play_up_to(MAX_TOKENS, engine, first, miners, options, observe).await
+    play_up_to(MAX_TOKENS, engine, first, miners, options, steps, observe).await
 }
 
 /// Like [`play`], for at most `max_tokens` tokens. The complete utterances of a longer session are kept.
@@ -129,6 +140,7 @@ pub(super) async fn play_up_to(
     first: TextToken,
     miners: &[TextMiner],
     options: &PlayOptions,
+    steps: Option<&BlockSteps>,
     mut observe: impl FnMut(&TextToken),
 ) -> Result<Played, PlayError> {
     let session = first.session_id.clone().ok_or(PlayError::NoSession)?;
@@ -136,10 +148,12 @@ pub(super) async fn play_up_to(
         session: &session,
         miners,
         options,
+        clock: steps.map(StepClock::new),
         consecutive_errors: vec![0; miners.len()],
         open: None,
         prefix: String::new(),
         is_omitting: false,
+        first_position: first.token_index,
         numbers_tokens: false,
         played: Played {
             challenge_uid: first.challenge_uid.clone().filter(|uid| !uid.is_empty()),
@@ -158,11 +172,11 @@ pub(super) async fn play_up_to(
             end @ (TextToken::EOF | TextToken::EOF_EOF) => player.end(end, &token)?,
             word => {
                 player.reveal(word, &token)?;
-                if player.is_alone() {
+                if !options.continues_alone && player.is_alone() {
                     player.played.ended_early = true;
                     return Ok(player.finish());
                 }
-                player.predict().await;
+                player.step().await;
             }
         }
         token = engine.next_text(options.stream, &session).await?;
@@ -184,6 +198,8 @@ struct Player<'a> {
     session: &'a str,
     miners: &'a [TextMiner],
     options: &'a PlayOptions,
+    /// Blocks at which the steps begin and end, if any.
+    clock: Option<StepClock<'a>>,
     /// Number of failed predictions of each miner since its last success.
     consecutive_errors: Vec<u32>,
     /// The utterance in progress.
@@ -192,6 +208,8 @@ struct Player<'a> {
     prefix: String,
     /// Whether the rest of the utterance in progress is ignored, because the utterance is too long.
     is_omitting: bool,
+    /// Position of an utterance's first token: 0, unless the engine counts from another number.
+    first_position: u32,
     /// Whether the engine numbers its tokens: it has sent a position other than 0, the default of a missing position.
     numbers_tokens: bool,
     played: Played,
@@ -220,7 +238,8 @@ impl Player<'_> {
             words: Vec::new(),
             predictions: vec![Vec::new(); self.miners.len()],
         });
-        let is_next = !self.numbers_tokens || token.token_index as usize == open.words.len();
+        let position = self.first_position as usize + open.words.len();
+        let is_next = !self.numbers_tokens || token.token_index as usize == position;
         if token.utterance_index != open.index || !is_next {
             return Err(PlayError::Skipped(word.chars().take(100).collect()));
         }
@@ -242,13 +261,13 @@ impl Player<'_> {
         Ok(())
     }
 
-    /// Ends the utterance in progress at an `EOF` token, whose position must be at most the number of words.
+    /// Ends the utterance in progress at an `EOF` token, whose position must be at most that after the last word.
     fn end(&mut self, end: &str, token: &TextToken) -> Result<(), PlayError> {
         if std::mem::take(&mut self.is_omitting) {
             return Ok(());
         }
         let words = self.open.as_ref().map_or(0, |open| open.words.len());
-        if token.token_index as usize > words {
+        if token.token_index as usize > self.first_position as usize + words {
             return Err(PlayError::Skipped(end.to_owned()));
         }
         self.close();
@@ -264,6 +283,20 @@ impl Player<'_> {
         !self.consecutive_errors.iter().any(|errors| self.is_active(*errors))
     }
 
+    /// Requests the predictions of a step, between two blocks if the session has block steps.
+    async fn step(&mut self) {
+        if self.open.is_none() {
+            return;
+        }
+        if let Some(clock) = &mut self.clock {
+            clock.begin().await;
+        }
+        self.predict().await;
+        if let Some(clock) = &mut self.clock {
+            clock.next().await;
+        }
+    }
+
     /// Requests predictions from all active miners concurrently.
     async fn predict(&mut self) {
         let Some(open) = &self.open else { return };
@@ -277,9 +310,16 @@ impl Player<'_> {
             ground_truth: None,
             evaluation: None,
         };
-        let timeout = self.options.step_timeout;
+        let steps = self.clock.as_ref().map(|clock| clock.steps);
+        let timeout = steps.map_or(self.options.step_timeout, BlockSteps::deadline);
         let calls = self.miners.iter().zip(&self.consecutive_errors).map(|(miner, errors)| {
-            let call = self.is_active(*errors).then(|| miner.connection.predict(&request, timeout));
+            let call = self.is_active(*errors).then(|| {
+                let prediction = miner.connection.predict(&request, timeout);
+                match steps {
+                    Some(steps) => steps.within(prediction).boxed(),
+                    None => prediction,
+                }
+            });
             OptionFuture::from(call)
         });
         let answers = join_all(calls).await;
@@ -336,21 +376,61 @@ impl Player<'_> {
 mod tests {
     use super::*;
 
-    #[test]
-    fn an_utterance_of_too_many_words_is_omitted() {
-        let options = PlayOptions::default();
-        let mut player = Player {
+    /// Returns a player without miners.
+    fn player(options: &PlayOptions) -> Player<'_> {
+        Player {
             session: "s",
             miners: &[],
-            options: &options,
+            options,
+            clock: None,
             consecutive_errors: Vec::new(),
             open: None,
             prefix: String::new(),
             is_omitting: false,
+            first_position: 0,
             numbers_tokens: false,
             played: Played::default(),
-        };
-        let token: TextToken = serde_json::from_value(serde_json::json!({ "utterance_index": 7 })).unwrap();
+        }
+    }
+
+    fn token(utterance_index: u32, token_index: u32) -> TextToken {
+        let fields = serde_json::json!({ "utterance_index": utterance_index, "token_index": token_index });
+        serde_json::from_value(fields).unwrap()
+    }
+
+    /// Columns: positions of two words, the end of their utterance, and the next word · whether no token is missing
+    #[test]
+    fn engines_count_the_tokens_of_an_utterance_from_any_number() {
+        for (positions, expected) in [
+            ([0, 1, 2, 0], true),
+            ([1, 2, 3, 1], true),
+            ([0, 0, 0, 0], true),
+            ([0, 2, 3, 0], false),
+            ([1, 3, 4, 1], false),
+            ([1, 2, 4, 1], false),
+            ([1, 2, 3, 2], false),
+        ] {
+            let options = PlayOptions::default();
+            let [first, second, end, next] = positions;
+            let mut player = Player {
+                first_position: first,
+                numbers_tokens: positions.iter().any(|position| *position > 0),
+                ..player(&options)
+            };
+            let outcome = player
+                .reveal("one", &token(0, first))
+                .and_then(|()| player.reveal("two", &token(0, second)))
+                .and_then(|()| player.end(TextToken::EOF, &token(0, end)))
+                .and_then(|()| player.reveal("three", &token(1, next)));
+            assert_eq!(outcome.is_ok(), expected, "{positions:?}: {outcome:?}");
+        }
+    }
+
+    #[test]
+    fn an_utterance_of_too_many_words_is_omitted() {
+        let options = PlayOptions::default();
+        let mut player = player(&options);
+        let token = token(7, 0);
         for words in 1..=MAX_STEPS + 2 {
             player.reveal("w", &token).unwrap();
             assert_eq!(player.open.is_some(), words <= MAX_STEPS, "{words}");

@@ -1,6 +1,7 @@
 //! Rounds of the text contest in the loop of `bb runner`.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
@@ -87,14 +88,25 @@ impl TextMiners for AxonMiners {
     }
 }
 
-/// Player of the text contest's rounds: main rounds, and the solo rounds that accompany them.
+/// Player of the text contest's rounds: main rounds, the solo rounds that accompany them, and arena rounds.
 pub struct TextRounds {
-    /// Runner of the main rounds. Solo rounds use it with the engine's solo challenge.
+    /// Runner of the main rounds. Solo rounds use it with the engine's solo challenge, arena rounds with the main one.
     pub runner: TextRunner,
     /// Client of the engine.
     pub engine: EngineClient,
-    /// Source of the miners.
+    /// Source of the miners for main and solo rounds.
     pub miners: Arc<dyn TextMiners>,
+    /// Settings of arena rounds; without them, an arena round has no miners.
+    pub arena: Option<TextArenaRounds>,
+}
+
+/// Settings of the text contest's arena rounds.
+#[derive(Clone)]
+pub struct TextArenaRounds {
+    /// Source of the miners; see [`TextArena`](super::TextArena).
+    pub miners: Arc<dyn TextMiners>,
+    /// Timeout of each prediction after a miner's first one.
+    pub step_timeout: Duration,
 }
 
 impl TextRounds {
@@ -107,17 +119,33 @@ impl TextRounds {
     /// Returns the runner with the settings of this round.
     fn runner_of(&self, due: &Due) -> TextRunner {
         let stream = if due.contest == ChallengeType::Solo { ChallengeKind::Solo } else { ChallengeKind::Main };
+        let usual = PlayOptions { stream, ..self.runner.options };
+        let options = match &self.arena {
+            Some(TextArenaRounds { step_timeout, .. }) if due.contest == ChallengeType::Arena => {
+                PlayOptions { step_timeout: *step_timeout, continues_alone: true, ..usual }
+            }
+            _ => usual,
+        };
         TextRunner {
             challenge_type: due.contest,
             main_challenge_uid: due.main_challenge_uid.clone(),
-            options: PlayOptions { stream, ..self.runner.options },
+            options,
             ..self.runner.clone()
+        }
+    }
+
+    /// Returns the miners of a round.
+    async fn miners(&self, contest: ChallengeType) -> Result<Vec<TextMiner>, RoundError> {
+        match &self.arena {
+            _ if contest != ChallengeType::Arena => self.miners.miners().await,
+            Some(arena) => arena.miners.miners().await,
+            None => Ok(Vec::new()),
         }
     }
 
     async fn run(&self, due: &Due) -> Result<PlayedRound, RoundError> {
         let contest = due.contest.as_str();
-        let miners = self.miners.miners().await?;
+        let miners = self.miners(due.contest).await?;
         if miners.is_empty() {
             return Err(RoundError::NoMiners);
         }

@@ -16,7 +16,7 @@ use taonet_speech::SentenceEmbedder;
 use super::files::{Files, timestamp};
 use super::play::{Played, PlayedDialogue, play};
 use super::score::{events, score_logs};
-use super::{OmittedUtterance, PlayError, PlayOptions, ScoringError, TextMiner};
+use super::{BlockSteps, OmittedUtterance, PlayError, PlayOptions, ScoringError, TextMiner};
 
 /// Outcome of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -134,6 +134,9 @@ pub struct TextRunner {
     pub main_challenge_uid: Option<String>,
     /// Settings of the sessions.
     pub options: PlayOptions,
+    /// Blocks at which the steps of a session begin and end; `None` reveals each word as soon as all miners have
+    /// responded to the one before.
+    pub steps: Option<BlockSteps>,
     /// Sentence embedder for the scores.
     pub embedder: Arc<dyn SentenceEmbedder>,
     /// Options of the semantic similarity.
@@ -183,7 +186,7 @@ impl TextRunner {
         {
             return Ok(report(TextOutcome::AlreadyDone));
         }
-        let played = play(engine, first, miners, &self.options, observe).await?;
+        let played = play(engine, first, miners, &self.options, self.steps.as_ref(), observe).await?;
         let (runner, miners, at) = (self.clone(), miners.to_vec(), now.clone());
         let finish = tokio::task::spawn_blocking(move || runner.finish(&played, &miners, &at));
         let mut report = finish.await.map_err(|_| TextRunError::Aborted)??;

@@ -21,6 +21,7 @@ use wiremock::{Mock, MockServer, ResponseTemplate};
 
 use super::*;
 
+mod arena;
 mod submission;
 
 pub(crate) const TEXT: &str = r#"{"challenge_uid": "text-1", "dialogues": [
@@ -110,6 +111,7 @@ pub(crate) async fn runner(directory: &tempfile::TempDir) -> TextRunner {
         challenge_type: ChallengeType::Main,
         main_challenge_uid: None,
         options: PlayOptions::default(),
+        steps: None,
         embedder: Arc::new(WordVectors),
         vectors: VectorOptions::default(),
     }
@@ -403,7 +405,8 @@ async fn a_session_without_end_keeps_its_whole_utterances() {
     let (engine, echo) = (client(&server.uri()), scripted(|request| Ok(request.prefix.clone())));
     engine.authenticate_with_retry().await.unwrap();
     let first = engine.start_text(ChallengeKind::Main).await.unwrap();
-    let played = crate::play::play_up_to(5, &engine, first, &miners(&[&echo]), &PlayOptions::default(), |_| ()).await;
+    let played =
+        crate::play::play_up_to(5, &engine, first, &miners(&[&echo]), &PlayOptions::default(), None, |_| ()).await;
     let played = played.unwrap();
     assert!(played.ended_early);
     let utterances: Vec<_> = played.dialogues[0].utterances.iter().map(|utterance| utterance.words.join(" ")).collect();

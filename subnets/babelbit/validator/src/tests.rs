@@ -53,19 +53,6 @@ fn snapshot() -> Value {
     json!({ "block": 700, "hotkeys": hotkeys, "last_update": vec![0; 10], "axons": axons })
 }
 
-/// Starts a listener that accepts connections and never responds, until the test ends.
-async fn silent() -> Url {
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("http://{}", listener.local_addr().unwrap()).parse().unwrap();
-    tokio::spawn(async move {
-        let mut connections = Vec::new();
-        while let Ok((stream, _)) = listener.accept().await {
-            connections.push(stream);
-        }
-    });
-    url
-}
-
 fn ok(body: Value) -> ResponseTemplate {
     ResponseTemplate::new(200).set_body_json(body)
 }

@@ -22,6 +22,11 @@ impl ContainerMiner {
         let url = predict_url(endpoint.url(), predict_path);
         HttpMiner::at(client, hotkey, endpoint, url).map(Self)
     }
+
+    /// Returns the connection to the predict route.
+    pub(super) const fn http(&self) -> &HttpMiner {
+        &self.0
+    }
 }
 
 impl MinerConnection for ContainerMiner {

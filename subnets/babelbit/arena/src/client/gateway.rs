@@ -62,11 +62,11 @@ struct Sent {
 }
 
 /// A message to the miner. A retry may send other bytes than the first attempt: `repeated` instead of `first`.
-struct Message {
-    name: &'static str,
-    first: Result<Vec<u8>, serde_json::Error>,
-    repeated: Option<Result<Vec<u8>, serde_json::Error>>,
-    max_answer_bytes: usize,
+pub(super) struct Message {
+    pub(super) name: &'static str,
+    pub(super) first: Result<Vec<u8>, serde_json::Error>,
+    pub(super) repeated: Option<Result<Vec<u8>, serde_json::Error>>,
+    pub(super) max_answer_bytes: usize,
 }
 
 /// Why an attempt failed.
@@ -113,8 +113,16 @@ impl GatewayMiner {
     }
 
     async fn call<T: DeserializeOwned>(&self, message: Message, timeout: Duration) -> Result<T, CallError> {
+        self.call_within(message, timeout.max(self.total)).await
+    }
+
+    /// Sends a message, and retries it until `total` has passed.
+    pub(super) async fn call_within<T: DeserializeOwned>(
+        &self,
+        message: Message,
+        total: Duration,
+    ) -> Result<T, CallError> {
         let encode = |error: serde_json::Error| CallError::Transport(error.to_string());
-        let total = timeout.max(self.total);
         let until = self.time.now() + total;
         let mut body = message.first.map_err(encode)?;
         let mut repeated = message.repeated;

@@ -18,7 +18,7 @@ use super::resolve::Pod;
 use taonet_settings::Secret;
 
 use crate::ArenaSettings;
-use taonet_babelbit_runner::{CallError, MinerAddress, MinerConnection, PredictCall};
+use taonet_babelbit_runner::{CallError, HttpMiner, MinerAddress, MinerConnection, PredictCall};
 use taonet_http::client::{below, builder, fault, read_capped};
 
 /// Base URL of the RunPod API, which starts pods.
@@ -29,8 +29,8 @@ const CALL: Duration = Duration::from_secs(10);
 const MIN_POLL: Duration = Duration::from_millis(200);
 /// Maximum number of bytes read from an error response.
 const MAX_ERROR_BODY: usize = 64 << 10;
-/// Fallback health route, used when the configured route fails.
-const HEALTH: &str = "/health";
+/// Health route of containers, and fallback of pods when the configured route fails.
+pub(super) const HEALTH: &str = "/health";
 
 /// Starts pods and waits until they are healthy.
 pub(super) struct Pods {
@@ -87,6 +87,12 @@ impl Pods {
         }
         false
     }
+
+    /// Whether a health route responds with status 200.
+    pub(super) async fn responds(&self, health: Url, timeout: Duration) -> bool {
+        let answer = self.checked.get(health).timeout(timeout).send().await;
+        answer.is_ok_and(|answer| answer.status().as_u16() == 200)
+    }
 }
 
 /// A miner in a pod. The pod is woken before each session, not before each frame.
@@ -110,7 +116,13 @@ impl PodMiner {
         Self { container, pods, base, id: pod.id, is_up: AtomicBool::new(pod.is_up) }
     }
 
-    async fn wake(&self, timeout: Duration) -> Result<(), CallError> {
+    /// Returns the connection to the predict route of a pod that is awake.
+    pub(super) const fn http(&self) -> &HttpMiner {
+        self.container.http()
+    }
+
+    /// Starts the pod if it is not running, and waits until it is healthy.
+    pub(super) async fn wake(&self, timeout: Duration) -> Result<(), CallError> {
         let refused = |text: &str| CallError::Refused(text.to_owned());
         let key = self.pods.key.as_ref().ok_or_else(|| refused("missing_runpod_api_key_for_pod_route"))?;
         let id = self.id.as_deref().ok_or_else(|| refused("missing_endpoint_id_for_pod_route"))?;

@@ -5,7 +5,11 @@ def complete(model, tokenizer, prefix, context):
         return os.environ.get(f"CHUTE_{name}", default)
 
     lines = [line for line in context.split(" EOF ") if line] + [prefix]
-    inputs = tokenizer("\n".join(lines), return_tensors="pt").to(model.device)
+    added_tokens = int(setting("MAX_NEW_TOKENS", "24"))
+    # A dialogue may exceed the model's context; its end matters most.
+    room = max(1, getattr(model.config, "max_position_embeddings", 1024) - added_tokens)
+    tokenizer.truncation_side = "left"
+    inputs = tokenizer("\n".join(lines), return_tensors="pt", truncation=True, max_length=room).to(model.device)
     sampled = setting("DO_SAMPLE", "1") in {"1", "true", "yes"}
     options = {"do_sample": sampled}
     if sampled:
@@ -15,7 +19,7 @@ def complete(model, tokenizer, prefix, context):
     with torch.no_grad():
         output = model.generate(
             **inputs,
-            max_new_tokens=int(setting("MAX_NEW_TOKENS", "24")),
+            max_new_tokens=added_tokens,
             pad_token_id=tokenizer.eos_token_id,
             **options,
         )

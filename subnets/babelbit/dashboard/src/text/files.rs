@@ -35,6 +35,7 @@ pub(super) struct Summary {
     /// Name of the file without `.json`.
     pub(super) name: String,
     pub(super) challenge: String,
+    pub(super) contest: String,
     pub(super) miner_uid: u16,
     pub(super) miner_hotkey: String,
     pub(super) dialogues: usize,
@@ -79,6 +80,9 @@ pub(super) struct Run {
 #[derive(Debug, Deserialize)]
 pub(super) struct RunDocument {
     pub(super) challenge_uid: Option<String>,
+    /// `main`, `solo` or `arena`; absent in files of the reference's first generation.
+    #[serde(default)]
+    pub(super) challenge_type: Option<String>,
     pub(super) miner_uid: u16,
     pub(super) miner_hotkey: String,
     /// Scores by dialogue; absent in files of the speech contest.
@@ -134,6 +138,7 @@ impl Summary {
         let dialogues = run.document.dialogues.as_ref()?.len();
         Some(Self {
             challenge: run.challenge(),
+            contest: run.contest(),
             miner_uid: run.document.miner_uid,
             miner_hotkey: shown(&run.document.miner_hotkey),
             dialogues,
@@ -147,6 +152,11 @@ impl Run {
     /// Returns the challenge's ID for display.
     pub(super) fn challenge(&self) -> String {
         shown(self.document.challenge_uid.as_deref().unwrap_or("unknown"))
+    }
+
+    /// Returns the contest for display.
+    pub(super) fn contest(&self) -> String {
+        shown(self.document.challenge_type.as_deref().unwrap_or("main"))
     }
 
     /// Returns the name of the file with the scores of a dialogue; `None` if the runner does not write such names.

@@ -39,6 +39,7 @@ fn table(view: &View, found: &Runs) -> Markup {
                     thead {
                         tr {
                             th scope="col" { "Challenge" }
+                            th scope="col" { "Contest" }
                             th scope="col" { "Miner" }
                             th.num scope="col" { "Score" }
                             th.num scope="col" { "Dialogues" }
@@ -51,6 +52,7 @@ fn table(view: &View, found: &Runs) -> Markup {
                                 th scope="row" {
                                     a href=(view.href(&format!("/text/{}", run.name))) { (run.challenge) }
                                 }
+                                td { (run.contest) }
                                 td { (miner(run.miner_uid, &run.miner_hotkey)) }
                                 td.num { (number(run.mean, 3)) }
                                 td.num { (run.dialogues) }
@@ -97,7 +99,10 @@ pub(super) fn run(view: &View, read: io::Result<Opened>) -> Page {
     let body = html! {
         (view.trail(&[("/text", "Text contest")], &challenge))
         h1 { (challenge) }
-        p { (miner(document.miner_uid, &document.miner_hotkey)) " · score " (number(document.mean, 3)) }
+        p {
+            (miner(document.miner_uid, &document.miner_hotkey)) " · " (run.contest()) " · score "
+            (number(document.mean, 3))
+        }
         section.card {
             (tabs(view, document.dialogues.as_deref().unwrap_or_default(), number_of))
             (content)

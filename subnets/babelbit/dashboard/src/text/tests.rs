@@ -71,6 +71,12 @@ async fn runs_are_listed_with_the_best_miner_first() {
     let [worse, better] = ["uid 4", "uid 7"].map(|miner| page.find(miner).unwrap());
     assert!(better < worse && page.contains("0.750") && page.contains("5Grwva…utQY"), "{page}");
     assert!(!page.contains("ferry") && !page.contains("malformed"), "{page}");
+    let arena = json!({"challenge_uid": "small-talk", "challenge_type": "arena", "miner_uid": 4, "miner_hotkey": "5G",
+        "challenge_mean_U": 0.5, "dialogues": []});
+    results.add("challenge_run_small-talk_type_arena_miner_4_run_20261122_030406.json", &arena);
+    let (_, page) = results.get("/text").await;
+    let contests = ["main", "arena"].map(|contest| page.matches(&format!("<td>{contest}</td>")).count());
+    assert_eq!(contests, [2, 1], "{page}");
     let overview = results.get("/").await;
     assert!(overview.0 == 200 && overview.1.contains("/text"), "{}", overview.1);
     results.add("challenge_run_cut_run_20261122_030407.json", &json!("cut"));

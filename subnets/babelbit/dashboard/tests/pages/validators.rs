@@ -15,7 +15,7 @@ use taonet_babelbit_scoring_api::server::testing::{served, sqlite};
 use taonet_dashboard::{Access, BasePath, Changes, Dashboard};
 use taonet_primitives::Uid;
 use taonet_service::{Shutdown, Sleeper, system_clock, unix_time};
-use taonet_validator::testing::{key, nowhere, post};
+use taonet_validator::testing::{key, listen, nowhere, post};
 use taonet_wire::sorted_json;
 
 use super::get;
@@ -112,10 +112,7 @@ async fn without_the_scoring_api_the_last_scores_stay() {
 async fn errors_of_the_scoring_api_stay_text() {
     let directory = tempfile::tempdir().unwrap();
     Recorded::open(directory.path()).await.play("challenge-1", 2, 1).await;
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("http://{}", listener.local_addr().unwrap()).parse().unwrap();
-    let hostile = Router::new().fallback(|| async { (StatusCode::FORBIDDEN, INJECTION) });
-    tokio::spawn(async move { axum::serve(listener, hostile).await });
+    let url = listen(Router::new().fallback(|| async { (StatusCode::FORBIDDEN, INJECTION) })).await;
     let changes = Changes::default();
     let (section, router) = site(directory.path(), &changes).await;
     section.read(&ScoresClient::new(&url, Arc::new(key("//a"))).unwrap(), &changes).await;

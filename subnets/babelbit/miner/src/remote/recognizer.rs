@@ -2,10 +2,9 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use serde::Deserialize;
-use taonet_http::ModelServer;
+use taonet_http::{FormFile, ModelServer, MultipartForm};
 use taonet_primitives::{SampleRate, Transcript, Word};
 use taonet_speech::{Pcm, Recognition, RecognizeError, Recognizer, SampleFormat, Wav};
-use uuid::Uuid;
 
 use super::{CallError, RemoteModel, Stage, whole};
 
@@ -32,10 +31,15 @@ impl RemoteRecognizer {
     async fn transcribe(&self, server: &ModelServer, samples: &[f32]) -> Result<Transcript, CallError> {
         let recording = Pcm::mono(samples.to_vec(), SampleRate::HZ_16K);
         let wav = Wav::encode(&recording, SampleFormat::S16)?;
-        let boundary = format!("taonet-{}", Uuid::new_v4().simple());
-        let body = form(&boundary, &self.stage.remote.model, &wav);
-        let content_type = format!("multipart/form-data; boundary={boundary}");
-        let response: Response = server.upload(TRANSCRIPTIONS, &content_type, body).await?;
+        let fields = [
+            ("model", &*self.stage.remote.model),
+            ("response_format", "verbose_json"),
+            ("timestamp_granularities[]", "word"),
+            ("temperature", "0"),
+        ];
+        let file = FormFile { field: "file", name: "phrase.wav", content_type: "audio/wav" };
+        let form = MultipartForm::new(fields, file);
+        let response: Response = server.upload(TRANSCRIPTIONS, &form.content_type(), form.body(&wav)).await?;
         Ok(response.transcript(recording.duration().get()))
     }
 
@@ -68,29 +72,6 @@ impl Recognizer for RemoteRecognizer {
     fn recognize_by(&self, samples: &[f32], deadline: Instant) -> Result<Recognition, RecognizeError> {
         self.hear(samples, Some(deadline))
     }
-}
-
-/// Builds the multipart form of a transcription.
-fn form(boundary: &str, model: &str, wav: &[u8]) -> Vec<u8> {
-    let fields = [
-        ("model", model),
-        ("response_format", "verbose_json"),
-        ("timestamp_granularities[]", "word"),
-        ("temperature", "0"),
-    ];
-    let mut body = Vec::with_capacity(wav.len() + 1024);
-    for (name, value) in fields {
-        let head = format!("--{boundary}\r\ncontent-disposition: form-data; name=\"{name}\"\r\n\r\n{value}\r\n");
-        body.extend_from_slice(head.as_bytes());
-    }
-    let head = format!(
-        "--{boundary}\r\ncontent-disposition: form-data; name=\"file\"; filename=\"phrase.wav\"\r\n\
-         content-type: audio/wav\r\n\r\n"
-    );
-    body.extend_from_slice(head.as_bytes());
-    body.extend_from_slice(wav);
-    body.extend_from_slice(format!("\r\n--{boundary}--\r\n").as_bytes());
-    body
 }
 
 /// Response of the server, in the format `verbose_json`.
@@ -191,14 +172,5 @@ mod tests {
             let expected: Vec<_> = expected.into_iter().map(|(text, from, to)| (text.to_owned(), from, to)).collect();
             assert_eq!(words(response.clone()), expected, "{response}");
         }
-    }
-
-    #[test]
-    fn the_form_ends_with_the_file() {
-        let form = form("B", "whisper-1", b"RIFF");
-        let text = String::from_utf8(form).unwrap();
-        assert!(text.starts_with("--B\r\ncontent-disposition: form-data; name=\"model\"\r\n\r\nwhisper-1\r\n--B\r\n"));
-        assert!(text.ends_with("content-type: audio/wav\r\n\r\nRIFF\r\n--B--\r\n"), "{text}");
-        assert_eq!(text.matches("--B\r\n").count(), 5);
     }
 }

@@ -4,6 +4,8 @@ use std::time::Instant;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use http::{Method, StatusCode};
+use rand::rngs::StdRng;
+use rand::{Rng as _, SeedableRng as _};
 use taonet_wallet::Keypair;
 use taonet_wire::{Peer, Signer};
 use tokio::net::TcpListener;
@@ -114,14 +116,9 @@ impl Running {
 }
 
 /// Generates deterministic noise, distinct in every frame.
-fn noise(samples: usize, seed: u32) -> Vec<f32> {
-    let mut state = seed;
-    (0..samples)
-        .map(|_| {
-            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-            state as f32 / u32::MAX as f32 - 0.5
-        })
-        .collect()
+fn noise(samples: usize, seed: u64) -> Vec<f32> {
+    let mut random = StdRng::seed_from_u64(seed);
+    (0..samples).map(|_| random.random_range(-0.5_f32..0.5)).collect()
 }
 
 /// Columns: request field, value, whether the field is optional.

@@ -11,7 +11,7 @@ use axum::routing::post;
 use axum::{Router, body::Body};
 use futures::FutureExt as _;
 use serde_json::{Value, json};
-use taonet_primitives::{SampleRate, Uid};
+use taonet_primitives::SampleRate;
 use taonet_speech::{Pcm, SynthesisError, Synthesizer, Voice};
 use tempfile::TempDir;
 use tokio::sync::{mpsc, watch};
@@ -29,6 +29,7 @@ use taonet_validator::testing::{NETUID, key, listen};
 mod arena;
 mod chain_faults;
 mod engine_faults;
+mod miners;
 mod taken_up;
 
 const SAMPLE: &str = include_str!("../../../challenges/tests/data/00-sample.json");
@@ -404,24 +405,6 @@ async fn a_start_plays_at_once_where_it_is_told_to() {
     running.stop().await;
 }
 
-#[tokio::test]
-async fn where_there_are_too_many_miners_some_are_drawn_and_play_solo_too() {
-    let mut world = World::new().await;
-    world.max_miners = 1;
-    let mut running = world.start().await;
-    world.block(100).await;
-    for _ in 0..2 {
-        assert_eq!(running.report().await.miners, 1);
-    }
-    running.stop().await;
-    // The test's shuffle reverses the order of miners.
-    let hotkey = key("//neuron//2").hotkey();
-    for (uid, contest) in [("challenge-0", "main"), ("challenge-1", "solo")] {
-        let home = world.directory.path().join(format!("logs/s2s/{uid}/{contest}/miner_2__hk_{hotkey}"));
-        assert!(home.join("run.json").exists(), "{}", home.display());
-    }
-}
-
 /// Stops a runner during its main or solo round, and restarts it.
 #[tokio::test]
 async fn a_round_that_is_left_is_taken_up_by_the_next_start() {
@@ -470,37 +453,4 @@ async fn a_round_that_is_left_is_taken_up_by_the_next_start() {
         );
         assert_eq!(world.score_files(), 12, "{stuck_at}");
     }
-}
-
-#[tokio::test]
-async fn nobody_to_play_is_said_and_tried_again_but_not_for_ever() {
-    let world = World::new().await;
-    *world.snapshot.lock().unwrap() = json!({ "block": 7, "hotkeys": [], "last_update": [], "axons": [] });
-    let mut running = world.start().await;
-    world.block(100).await;
-    for attempt in 1..=3 {
-        let report = running.report().await;
-        assert_eq!((report.outcome, report.attempt, report.is_tried_again), ("no_miners", attempt, attempt < 3));
-        world.pass(120).await;
-    }
-    assert_eq!(world.engine.asked("/source-audio/start"), 0);
-    // The next epoch allows new attempts.
-    *world.snapshot.lock().unwrap() = neurons(1);
-    world.block(200).await;
-    let report = running.report().await;
-    assert_eq!((short(&report), report.miners), ((ChallengeType::Main, Some(2), "played"), 1));
-    running.stop().await;
-}
-
-#[tokio::test]
-async fn miners_of_a_list_need_no_metagraph() {
-    let mut world = World::new().await;
-    let address = AddressPolicy::default().resolve("8.8.8.8:1").unwrap();
-    let entry = MinerEntry { uid: Uid(9), hotkey: key("//listed").hotkey(), address, name: Some("listed".into()) };
-    world.listed = Some(vec![entry]);
-    let mut running = world.start().await;
-    world.block(100).await;
-    assert_eq!(running.report().await.miners, 1);
-    assert_eq!(world.gateway.asked("/v1/metagraph/snapshot"), 0);
-    running.stop().await;
 }

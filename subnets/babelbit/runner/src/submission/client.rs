@@ -10,11 +10,11 @@ use taonet_wallet::Keypair;
 use taonet_wire::sorted_json;
 use url::Url;
 
-use super::multipart::Form;
+use super::content::content;
 use super::payload::{LocalFile, TAR, artifact_data, is_artifact, text_data};
 use crate::OutboxEntry;
-use taonet_http::Fault;
 use taonet_http::client::{below, builder, fault, read_capped, retry_after};
+use taonet_http::{Fault, FormFile, MultipartForm};
 use taonet_objects::StorageError;
 
 /// Maximum number of bytes read from a response.
@@ -128,13 +128,14 @@ impl ScoringApi {
         let request = if is_artifact(entry.file) {
             let (opened, size) = file.open().await?;
             let metadata = signed(artifact_data(entry, &name, size, s3_path));
-            let form = Form::new(&metadata, &name, TAR, size);
+            let part = FormFile { field: "file", name: &name, content_type: TAR };
+            let form = MultipartForm::new([("metadata", &*metadata)], part);
             self.http
                 .post(self.submit_artifact.clone())
                 .timeout(self.timeout + Duration::from_secs(size / MIN_UPLOAD_RATE))
                 .header(CONTENT_TYPE, form.content_type())
-                .header(CONTENT_LENGTH, form.length())
-                .body(form.body(opened))
+                .header(CONTENT_LENGTH, form.length(size))
+                .body(form.stream(content(opened, size)))
         } else {
             let text = file.text(entry.file).await?;
             let body = signed(text_data(entry, &name, text.as_deref(), s3_path));

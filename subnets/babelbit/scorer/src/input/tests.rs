@@ -208,6 +208,58 @@ fn weights_come_in_the_order_of_first_assignment() {
     assert_eq!(unknown.warnings.len(), 1);
 }
 
+/// Columns: document · start of the error
+#[test]
+fn malformed_text_documents_are_named() {
+    let vectors = |vectors: Value| json!({"events": [], "vectors": vectors});
+    for (document, expected) in [
+        (json!(7), "the dialogue: not a JSON object"),
+        (json!([[]]), "the dialogue at [0]: not a JSON object"),
+        (json!({}), "the dialogue: missing field `events`"),
+        (json!([{"events": []}, {"events": 5}]), "the dialogue at [1].events: invalid type"),
+        (json!({"events": [], "lex_weight": "1"}), "the dialogue at lex_weight: invalid type"),
+        (json!({"events": [], "lex_weight": -0.1}), "the dialogue at lex_weight: expected a weight from 0 to 1"),
+        (json!({"events": [{"utterance_index": 1.5}]}), "the dialogue at events[0].utterance_index: invalid type"),
+        (json!({"events": [{"prediction": 5}]}), "the dialogue at events[0].prediction: invalid type"),
+        (vectors(json!([[1.0]])), "the dialogue at vectors: invalid type"),
+        (vectors(json!({"a": [1, "x"]})), "the dialogue at vectors.a[1]: invalid type"),
+        (
+            vectors(json!({"a": [1], "b": [1, 2]})),
+            "the dialogue at vectors: the vector of \"b\" has 2 numbers, but the other vectors have 1",
+        ),
+    ] {
+        let error = score_text_document(document.clone()).unwrap_err().to_string();
+        assert!(error.starts_with(expected), "{document}: {error}");
+    }
+}
+
+/// Columns: events · vectors · scores of the first step, and the number of steps
+#[test]
+fn texts_without_words_or_vectors_score_0() {
+    let predicted =
+        |step: i64, text: &str| json!({"event": "predicted", "utterance_index": 0, "step": step, "prediction": text});
+    let complete = |truth: &str| json!({"event": "utterance_complete", "utterance_index": 0, "ground_truth": truth});
+    let revealed = json!({"event": "revealed", "utterance_index": 0, "step": 1});
+    let unknown = json!({"event": "started", "utterance_index": 0});
+    for (events, vectors, expected, steps) in [
+        (json!([predicted(0, "a"), complete("a")]), Value::Null, 0.0, 1),
+        (json!([predicted(0, "a"), complete("a")]), json!({"a": [0.0]}), 0.0, 1),
+        (json!([predicted(0, "a"), complete("a")]), json!({"a": [7.0]}), 1.0, 1),
+        (json!([unknown, revealed, complete("a")]), json!({"a": [7.0]}), 0.0, 2),
+        (json!([predicted(0, "EOF"), complete("")]), json!({}), 0.0, 1),
+        (json!([predicted(0, "a"), complete("EOF")]), json!({"a": [1.0], "": [1.0]}), 1.0, 1),
+    ] {
+        let scored = score_text_document(json!({"events": events, "vectors": vectors})).unwrap().value;
+        let utterance = &scored["utterances"][0];
+        assert_eq!((&utterance["U_best"], &utterance["total_steps"]), (&json!(expected), &json!(steps)), "{events}");
+        assert_eq!(utterance["steps"][0]["semantic_cosine_raw"], json!(expected), "{events}");
+    }
+    let empty = json!({"dialogue_uid": null, "utterances": [],
+        "dialogue_summary": {"average_U_best_early": 0.0, "semantic_baseline_b": 0.0}});
+    assert_eq!(score_text_document(json!({"events": []})).unwrap().value, empty);
+    assert_eq!(score_text_document(json!([])).unwrap().value, json!([]));
+}
+
 #[test]
 fn lines_of_a_log_may_be_strings() {
     let lines = [

@@ -11,7 +11,7 @@ use axum::{Json, Router};
 use futures::{Stream, StreamExt as _, stream};
 use http::StatusCode;
 use http::header::{AUTHORIZATION, CONTENT_TYPE};
-use tokio::net::TcpListener;
+use taonet_http::testing::listen;
 
 use super::*;
 use crate::model::MAX_ADDED;
@@ -95,10 +95,7 @@ async fn backend_with(answer: Answer, options: CompletionOptions, fallback: bool
     let stand_in = StandIn { answer, requests: Arc::default() };
     let models = || async { Json(json!({"data": [{"id": "gpt2"}]})) };
     let router = Router::new().route("/v1/completions", post(completions)).route("/v1/models", get(models));
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("http://{}/v1", listener.local_addr().unwrap()).parse().unwrap();
-    let router = router.with_state(stand_in.clone());
-    tokio::spawn(async move { axum::serve(listener, router).await });
+    let url = format!("http://{}/v1", listen(router.with_state(stand_in.clone())).await).parse().unwrap();
     let deadline = if matches!(answer, Answer::Stalls(_)) { DEADLINE } else { PATIENCE };
     let server = ModelServer::new(&url, Some("sk-1"), deadline).unwrap();
     let mut trainer = Trainer::new(3).unwrap();
@@ -167,10 +164,8 @@ async fn the_completion_is_that_of_the_options() {
 
 #[tokio::test]
 async fn a_backend_without_models_needs_a_name() {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("http://{}", listener.local_addr().unwrap()).parse().unwrap();
     let router = Router::new().route("/models", get(|| async { Json(json!({"data": []})) }));
-    tokio::spawn(async move { axum::serve(listener, router).await });
+    let url = format!("http://{}", listen(router).await).parse().unwrap();
     let server = ModelServer::new(&url, None, DEADLINE).unwrap();
     let error = Backend::connect(server.clone(), None, CompletionOptions::default(), None).await.unwrap_err();
     assert_eq!(error.to_string(), "the backend lists no model\nhint: name the model with --backend-model");

@@ -54,6 +54,14 @@ pub enum InputError {
         /// The error, with its line and column.
         source: serde_json::Error,
     },
+    /// A text in a JSON document is not UTF-8.
+    #[error("{}: {source}; hint: convert the file to UTF-8, for example with iconv", file.display())]
+    JsonEncoding {
+        /// Path of the training file.
+        file: PathBuf,
+        /// The error, with its line and column.
+        source: serde_json::Error,
+    },
     /// The file ends within a JSON document.
     #[error("{}: the file is truncated: {source}; hint: download or copy it again", file.display())]
     Truncated {
@@ -161,10 +169,16 @@ fn read_json(
             Some(refused) => InputError::Train { file: path.to_owned(), source: refused },
             None if source.is_io() => InputError::Read { file: path.to_owned(), source: source.into() },
             None if source.is_eof() => InputError::Truncated { file: path.to_owned(), source },
+            None if is_encoding(&source) => InputError::JsonEncoding { file: path.to_owned(), source },
             None => InputError::Json { file: path.to_owned(), source },
         })?;
     }
     Ok(())
+}
+
+/// Returns whether a text is not UTF-8. The error has no other sign of that than its message.
+fn is_encoding(error: &serde_json::Error) -> bool {
+    error.is_syntax() && error.to_string().starts_with("invalid unicode code point")
 }
 
 /// Deserializer of a document, a dialogue, or a list of them.
@@ -326,7 +340,7 @@ mod tests {
             (br#"{"utterances": [7]}"#, "invalid type: integer `7`, expected an utterance: a text"),
             (br#"{"utterances": "a"}"#, "expected `utterances`: a list of texts"),
             (b"7", "expected an object with `dialogues` or `utterances`"),
-            (b"{\"utterances\": [\"\xff\"]}", "invalid unicode code point"),
+            (b"{\"utterances\": [\"\xff\"]}", "hint: convert the file to UTF-8"),
             (b"{}", "FILE has no utterances"),
             (b"", "FILE has no utterances"),
         ];

@@ -1,5 +1,3 @@
-use std::time::{Duration, Instant};
-
 use proptest::prelude::*;
 
 use super::*;
@@ -212,44 +210,4 @@ fn longest_seen(tokens: &[u32], history: &[u32], longest: usize) -> Option<u32> 
         let most = counts.values().copied().max()?;
         counts.into_iter().find(|(_, count)| *count == most).map(|(word, _)| word)
     })
-}
-
-/// Prints the speed of training and prediction, and fails if either misses its goal; run with `--release -- --ignored
-/// --nocapture`.
-#[test]
-#[ignore = "a measurement"]
-fn speed_of_a_million_utterances() {
-    let mut state = 1_u64;
-    let mut random = |bound: f64| {
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        // Frequencies as in a language: few words are frequent.
-        let uniform = (state >> 11) as f64 / (1_u64 << 53) as f64;
-        (bound.powf(uniform) - 1.0) as u64
-    };
-    let utterances: Vec<String> = (0..1_000_000)
-        .map(|_| (0..5 + random(16.0)).map(|_| format!("w{}", random(100_000.0))).collect::<Vec<_>>().join(" "))
-        .collect();
-    let words: usize = utterances.iter().map(|text| text.split(' ').count()).sum();
-    let began = Instant::now();
-    let mut trainer = Trainer::new(4).unwrap();
-    for text in &utterances {
-        trainer.add(text).unwrap();
-    }
-    let model = trainer.finish(|_| ()).unwrap();
-    let rate = words as f64 / began.elapsed().as_secs_f64() / 1e6;
-    let mut times: Vec<_> = utterances
-        .iter()
-        .step_by(100)
-        .map(|text| {
-            let prefix = &text[..text.len() / 2];
-            let began = Instant::now();
-            std::hint::black_box(model.complete(prefix));
-            began.elapsed()
-        })
-        .collect();
-    times.sort_unstable();
-    let p99 = times[times.len() * 99 / 100];
-    eprintln!("{words} words: {rate:.2} million words/s; {} contexts; prediction p99 {p99:?}", model.contexts());
-    assert!(rate >= 1.0, "training: {rate:.2} million words/s, fewer than 1");
-    assert!(p99 < Duration::from_millis(1), "prediction: p99 {p99:?}, not below 1 ms");
 }

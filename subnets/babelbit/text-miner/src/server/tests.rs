@@ -1,7 +1,7 @@
 use http::{Method, StatusCode};
+use taonet_http::testing::listen;
 use taonet_wallet::Keypair;
 use taonet_wire::{Peer, Signer};
-use tokio::net::TcpListener;
 
 use super::*;
 use crate::model::Silent;
@@ -21,9 +21,7 @@ async fn start(model: impl TextModel + 'static) -> Running {
 }
 
 async fn serve(me: Hotkey, router: Router) -> Running {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let port = listener.local_addr().unwrap().port();
-    tokio::spawn(async move { axum::serve(listener, router).await });
+    let port = listen(router).await.port();
     Running {
         url: format!("http://127.0.0.1:{port}"),
         peer: Peer::new(me, "127.0.0.1", port).unwrap(),

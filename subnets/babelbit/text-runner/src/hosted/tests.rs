@@ -147,6 +147,22 @@ async fn models_and_chutes_are_checked() {
     assert_eq!(found(&keyless).await, [5]);
 }
 
+/// Columns: commitment of a miner with an axon · number of miners
+#[tokio::test]
+async fn a_model_without_a_chute_is_checked() {
+    for (commitment, expected) in [
+        (json!({}), 1),
+        (json!({ "model": "a/good", "revision": "r" }), 1),
+        (json!({ "model": "a/gated" }), 0),
+        (json!({ "model": "a/lost", "revision": "r" }), 0),
+    ] {
+        let server = services().await;
+        let texts = vec![text(5, 9, &commitment.to_string())];
+        let miners = miners_of(&server, texts, Some(Secret::new("cpk"))).miners().await.unwrap();
+        assert_eq!(miners.len(), expected, "{commitment}");
+    }
+}
+
 #[tokio::test]
 async fn a_hub_that_is_down_excludes_nobody() {
     let server = services().await;
@@ -193,6 +209,31 @@ async fn a_chute_without_an_axon_has_the_whole_step() {
     // More than half of the timeout passes until the answer.
     let prediction = miners[0].connection.predict(&request, Duration::from_millis(3_900)).await;
     assert_eq!(prediction.unwrap(), "chute");
+}
+
+/// The chute returns the context twice, escaped as by Python. Columns: length of the prediction · length or error
+#[tokio::test]
+async fn a_chute_returns_a_long_context_but_no_long_prediction() {
+    let limit = MAX_PREDICTION_BYTES;
+    for (length, expected) in [(limit, Ok(limit)), (limit + 1, Err(format!("response exceeds {limit} bytes")))] {
+        let server = services().await;
+        let context = "gr\u{fc}n ".repeat(20_000);
+        let escaped = context.replace('\u{fc}', "\\u00fc");
+        let prediction = "a".repeat(length);
+        let body = format!(
+            r#"{{"success": true, "utterance": {{"context": "{escaped}", "prediction": "{prediction}"}},
+            "context_used": "{escaped}"}}"#
+        );
+        let answer = ResponseTemplate::new(200).set_body_string(body);
+        Mock::given(method("POST")).and(path("/chute/good/predict")).respond_with(answer).mount(&server).await;
+        let miners = miners_of(&server, vec![text(0, 9, &committed("good", "a/good"))], Some(Secret::new("cpk")));
+        let request = json!({ "index": "s", "step": 0, "prefix": "Is", "context": context });
+        let request = serde_json::from_value(request).unwrap();
+        let miners = miners.miners().await.unwrap();
+        let prediction = miners[0].connection.predict(&request, Duration::from_mins(1)).await;
+        let found = prediction.map(|text| text.len()).map_err(|error| error.to_string());
+        assert_eq!(found, expected, "{length}");
+    }
 }
 
 #[tokio::test]

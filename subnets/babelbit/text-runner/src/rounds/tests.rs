@@ -54,7 +54,7 @@ async fn a_main_round_is_followed_by_its_solo_round_and_a_failed_one_is_played_i
     let (sender, mut reports) = mpsc::unbounded_channel::<RoundReport>();
     let parts = LoopParts {
         ledger: Arc::clone(&runner.ledger),
-        player: Arc::new(TextRounds { runner, engine: engine.clone(), miners: Arc::clone(&listed) as _ }),
+        player: Arc::new(TextRounds { runner, engine: engine.clone(), miners: Arc::clone(&listed) as _, arena: None }),
         engine,
         chain: Arc::new(ChainView::new(gateway(&blocks).await, NetUid(59), None)),
         on_round: Arc::new(move |report| drop(sender.send(report.clone()))),
@@ -117,6 +117,7 @@ async fn a_shutdown_cancels_a_round_in_progress() {
             runner,
             engine: engine.clone(),
             miners: Arc::new(Listed(Mutex::new(miners))) as _,
+            arena: None,
         }),
         engine,
         chain: Arc::new(ChainView::new(gateway(&blocks).await, NetUid(59), None)),
@@ -132,6 +133,54 @@ async fn a_shutdown_cancels_a_round_in_progress() {
     tokio::time::sleep(Duration::from_millis(200)).await;
     shutdown.request();
     tokio::time::timeout(Duration::from_secs(5), shutdown.finished()).await.unwrap().unwrap();
+}
+
+/// A miner that records the timeout of each request.
+struct Timed(Mutex<Vec<Duration>>);
+
+impl TextConnection for Timed {
+    fn predict<'a>(
+        &'a self,
+        request: &'a taonet_babelbit_core::text_api::PredictedUtterance,
+        timeout: Duration,
+    ) -> BoxFuture<'a, Result<String, CallError>> {
+        self.0.lock().unwrap().push(timeout);
+        std::future::ready(Ok(request.prefix.clone())).boxed()
+    }
+}
+
+#[tokio::test]
+async fn an_arena_round_has_miners_files_and_a_timeout_of_its_own() {
+    let directory = tempfile::tempdir().unwrap();
+    let (runner, engine) = (runner(&directory).await, engine(TEXT).await);
+    let paths = runner.paths.clone();
+    let timed = Arc::new(Timed(Mutex::default()));
+    let mut in_arena = miners(&[&failing()]);
+    in_arena[0].connection = Arc::clone(&timed) as _;
+    let usual = scripted(|request| Ok(request.prefix.clone()));
+    let without = TextRounds { runner, engine, miners: Arc::new(Listed(Mutex::new(miners(&[&usual])))), arena: None };
+    let due = |contest| Due { contest, epoch: Some(1), attempt: 1, main_challenge_uid: None };
+    let error = without.play(&due(ChallengeType::Arena)).await.unwrap_err();
+    assert_eq!(error.outcome(), "no_miners");
+
+    let arena =
+        TextArenaRounds { miners: Arc::new(Listed(Mutex::new(in_arena))), step_timeout: Duration::from_secs(11) };
+    let rounds = TextRounds { arena: Some(arena), ..without };
+    let played = PlayedRound { challenge_uid: "text-1".to_owned(), miners: 1, is_known: false };
+    assert_eq!(rounds.play(&due(ChallengeType::Main)).await.unwrap(), played);
+    assert!(timed.0.lock().unwrap().is_empty());
+    // The arena has the main contest's challenge, which counts as another one.
+    assert_eq!(rounds.play(&due(ChallengeType::Arena)).await.unwrap(), played);
+    assert_eq!(*timed.0.lock().unwrap(), [Duration::from_secs(11); 6]);
+    assert!(rounds.play(&due(ChallengeType::Arena)).await.unwrap().is_known);
+    for directory in [&paths.logs, &paths.scores] {
+        let count = |name: &str| {
+            let entries = std::fs::read_dir(directory).unwrap();
+            entries.filter(|entry| entry.as_ref().unwrap().file_name().to_string_lossy().contains(name)).count()
+        };
+        assert!(count("_text-1_type_arena_miner_1_") > 0, "{directory:?}");
+        assert_eq!(count("_text-1_type_arena_miner_1_"), count("_text-1_type_main_miner_1_"));
+    }
 }
 
 /// Columns: number of miners · maximum · number of miners in a round

@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::*;
+use taonet_validator::testing::silent;
 
 /// The first block of the last third of epoch 7.
 const LATE: u32 = 767;

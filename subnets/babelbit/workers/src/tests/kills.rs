@@ -14,8 +14,7 @@ use super::*;
 use crate::queue::Queue;
 use crate::store::Store;
 
-/// Environment variable for the child process: the service URLs, the maximum number of attempts, and the transcription
-/// deadline in milliseconds.
+/// Environment variable for the child process: the service URLs, and the transcription deadline in milliseconds.
 const SERVICES: &str = "TAONET_TEST_WORKER_SERVICES";
 const WORKERS: usize = 3;
 /// Minimum number of kills. Further kills follow until one has hit a worker with a job.
@@ -30,26 +29,21 @@ fn child_worker() {
     let Ok(urls) = std::env::var(SERVICES) else { return };
     let urls: Vec<&str> = urls.split(' ').collect();
     let mut services = services(urls[0], urls[1], urls[2]);
-    services.pace.tries = urls[3].parse().unwrap();
-    services.pace.transcription = Duration::from_millis(urls[4].parse().unwrap());
+    services.pace.transcription = Duration::from_millis(urls[3].parse().unwrap());
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-    let worker = Worker::new(&worker_name(std::process::id()), Slow::new(PAUSE), services);
+    let worker = Worker::new(&format!("worker-{}", std::process::id()), Slow::new(PAUSE), services);
     runtime.block_on(worker.run(&Shutdown::new(), || {}));
     assert!(worker.is_stuck(), "nothing else ends the worker");
     // Dropping the runtime would wait for the stuck transcription.
     runtime.shutdown_background();
 }
 
-fn worker_name(process: u32) -> String {
-    format!("worker-{process}")
-}
-
 struct Process(Child);
 
 impl Process {
-    fn start(servers: &Servers, tries: i64, transcription: Duration) -> Self {
+    fn start(servers: &Servers, transcription: Duration) -> Self {
         let (nats, postgres, bucket) = (servers.nats.url(), servers.postgres.url(), &servers.bucket.url);
-        let urls = format!("{nats} {postgres} {bucket} {tries} {}", transcription.as_millis());
+        let urls = format!("{nats} {postgres} {bucket} {}", transcription.as_millis());
         let mut command = Command::new(std::env::current_exe().unwrap());
         command.args(["--exact", "tests::kills::child_worker"]).env(SERVICES, urls);
         Self(command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap())
@@ -57,12 +51,6 @@ impl Process {
 
     fn has_ended(&mut self) -> bool {
         self.0.try_wait().unwrap().is_some()
-    }
-
-    /// Returns whether the worker is making the last attempt of a job: killing it then sets the job aside.
-    async fn has_a_last_attempt(&self, servers: &Servers) -> bool {
-        let name = worker_name(self.0.id());
-        servers.unfinished().await.iter().any(|(worker, tries)| *worker == name && *tries >= PACE.tries)
     }
 }
 
@@ -128,10 +116,9 @@ async fn ten_kills_of_three_workers_lose_and_repeat_nothing() {
     let (kills, wanted) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(KILLS)));
     let _killer = {
         let (servers, kills, wanted) = (Arc::clone(&servers), Arc::clone(&kills), Arc::clone(&wanted));
-        let runtime = tokio::runtime::Handle::current();
         Supervisor::start(move |is_over| {
             let mut random = StdRng::seed_from_u64(seed);
-            let start = || Process::start(&servers, PACE.tries, PACE.transcription);
+            let start = || Process::start(&servers, PACE.transcription);
             let mut workers: Vec<Process> = (0..WORKERS).map(|_| start()).collect();
             while !is_over.load(Ordering::Relaxed) {
                 std::thread::sleep(Duration::from_millis(random.random_range(800..2_000)));
@@ -140,9 +127,7 @@ async fn ten_kills_of_three_workers_lose_and_repeat_nothing() {
                     *worker = start();
                 }
                 let victim = &mut workers[random.random_range(0..WORKERS)];
-                if kills.load(Ordering::Relaxed) < wanted.load(Ordering::Relaxed)
-                    && !runtime.block_on(victim.has_a_last_attempt(&servers))
-                {
+                if kills.load(Ordering::Relaxed) < wanted.load(Ordering::Relaxed) {
                     // The assignment drops, and thereby kills, the old process.
                     *victim = start();
                     kills.fetch_add(1, Ordering::Relaxed);
@@ -185,8 +170,8 @@ async fn a_recording_at_which_the_recogniser_stops_is_set_aside_and_harms_no_oth
     check_set_aside(STOP, PACE.transcription).await;
 }
 
-/// Checks that a recording of a constant amplitude ends its worker three times and then fails, and that other
-/// recordings have their usual scores.
+/// Checks that a recording of a constant amplitude fails after it has ended its worker once among other recordings and
+/// three times alone, and that other recordings have their usual scores.
 async fn check_set_aside(amplitude: f32, transcription: Duration) {
     let Some(servers) = Servers::start().await else { return };
     let servers = Arc::new(servers);
@@ -194,11 +179,11 @@ async fn check_set_aside(amplitude: f32, transcription: Duration) {
     let _supervisor = {
         let (servers, deaths) = (Arc::clone(&servers), Arc::clone(&deaths));
         Supervisor::start(move |is_over| {
-            let mut worker = Process::start(&servers, PACE.tries, transcription);
+            let mut worker = Process::start(&servers, transcription);
             while !is_over.load(Ordering::Relaxed) {
                 if worker.has_ended() {
                     deaths.fetch_add(1, Ordering::Relaxed);
-                    worker = Process::start(&servers, PACE.tries, transcription);
+                    worker = Process::start(&servers, transcription);
                 }
                 std::thread::sleep(Duration::from_millis(20));
             }
@@ -218,5 +203,5 @@ async fn check_set_aside(amplitude: f32, transcription: Duration) {
     let expected: Vec<_> =
         expected.iter().map(|result| (&result.stt_text, &result.score_error, result.raw_score)).collect();
     assert_eq!(others, expected);
-    assert_eq!(deaths.load(Ordering::Relaxed), 3);
+    assert_eq!(deaths.load(Ordering::Relaxed), 4);
 }

@@ -1,5 +1,6 @@
 //! Faults of the services: down at the start, failing later, losing data, returning modified data.
 
+use taonet_database::{Database, migrations, statement};
 use taonet_objects::testing::S3Server;
 use taonet_service::Shutdown;
 use tokio::task::JoinHandle;
@@ -90,6 +91,31 @@ async fn slow_and_cut_connections_delay_scores_and_change_none() {
         stop.request();
         running.await.unwrap();
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_slow_database_that_loses_its_rows_delays_scores_and_changes_none() {
+    let Some(servers) = Servers::start().await else { return };
+    let (services, stop) = (servers.services(), Shutdown::new());
+    let store = Store::open(&services.database_url).await.unwrap();
+    let operator = Database::postgres(&services.database_url, &migrations(&[])).await.unwrap();
+    let running = worker(&services, &stop);
+    let distributed = distributed(services);
+    let candidates: Vec<_> = (0..60).map(|index| candidate(recording(index))).collect();
+    let ids: Vec<_> =
+        candidates.iter().map(|c| JobId::new(c.wav.as_ref().unwrap().hash(), &identity()).to_string()).collect();
+    let expected = score(&Arc::new(alone()), &candidates).await;
+    let scoring = tokio::spawn(async move { score(&distributed, &candidates).await });
+    wait_for_a_result(&store, &ids).await;
+    // Runner and worker wait for the lock, and then find neither results nor attempts.
+    let mut lock = operator.begin().await.unwrap();
+    statement("LOCK TABLE scorer_job").execute(&mut lock).await.unwrap();
+    assert!(statement("DELETE FROM scorer_job").execute(&mut lock).await.unwrap() > 0);
+    pause(2_000).await;
+    lock.commit().await.unwrap();
+    assert_eq!(scoring.await.unwrap(), expected);
+    stop.request();
+    running.await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]

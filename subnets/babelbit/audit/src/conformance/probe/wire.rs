@@ -4,6 +4,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method};
 use reqwest::Response;
+use taonet_primitives::with_causes;
 use taonet_wallet::Keypair;
 use taonet_wire::{BabelbitScheme, Clock, ManualClock, Peer, Signer, SystemClock};
 use url::Url;
@@ -160,12 +161,5 @@ async fn within(limit: Duration, exchange: impl Future<Output = Result<Reply, St
 
 /// Formats a connection error with its causes.
 fn told(error: reqwest::Error) -> String {
-    let error = error.without_url();
-    let mut text = error.to_string();
-    let mut cause = std::error::Error::source(&error);
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    text
+    with_causes(&error.without_url())
 }

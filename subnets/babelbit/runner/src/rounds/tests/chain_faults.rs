@@ -1,6 +1,7 @@
 //! Chain faults: the gateway is down, slow, half-open, malformed or truncated; the metagraph is malformed.
 
 use taonet_chain::Chain;
+use taonet_primitives::Uid;
 
 use super::arena::Arena;
 use super::*;

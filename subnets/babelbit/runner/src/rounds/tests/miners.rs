@@ -1,0 +1,56 @@
+//! Tests of the miners that a round plays: too many, none, or a fixed list.
+
+use taonet_primitives::Uid;
+
+use super::*;
+
+#[tokio::test]
+async fn where_there_are_too_many_miners_some_are_drawn_and_play_solo_too() {
+    let mut world = World::new().await;
+    world.max_miners = 1;
+    let mut running = world.start().await;
+    world.block(100).await;
+    for _ in 0..2 {
+        assert_eq!(running.report().await.miners, 1);
+    }
+    running.stop().await;
+    // The test's shuffle reverses the order of miners.
+    let hotkey = key("//neuron//2").hotkey();
+    for (uid, contest) in [("challenge-0", "main"), ("challenge-1", "solo")] {
+        let home = world.directory.path().join(format!("logs/s2s/{uid}/{contest}/miner_2__hk_{hotkey}"));
+        assert!(home.join("run.json").exists(), "{}", home.display());
+    }
+}
+
+#[tokio::test]
+async fn nobody_to_play_is_said_and_tried_again_but_not_for_ever() {
+    let world = World::new().await;
+    *world.snapshot.lock().unwrap() = json!({ "block": 7, "hotkeys": [], "last_update": [], "axons": [] });
+    let mut running = world.start().await;
+    world.block(100).await;
+    for attempt in 1..=3 {
+        let report = running.report().await;
+        assert_eq!((report.outcome, report.attempt, report.is_tried_again), ("no_miners", attempt, attempt < 3));
+        world.pass(120).await;
+    }
+    assert_eq!(world.engine.asked("/source-audio/start"), 0);
+    // The next epoch allows new attempts.
+    *world.snapshot.lock().unwrap() = neurons(1);
+    world.block(200).await;
+    let report = running.report().await;
+    assert_eq!((short(&report), report.miners), ((ChallengeType::Main, Some(2), "played"), 1));
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn miners_of_a_list_need_no_metagraph() {
+    let mut world = World::new().await;
+    let address = AddressPolicy::default().resolve("8.8.8.8:1").unwrap();
+    let entry = MinerEntry { uid: Uid(9), hotkey: key("//listed").hotkey(), address, name: Some("listed".into()) };
+    world.listed = Some(vec![entry]);
+    let mut running = world.start().await;
+    world.block(100).await;
+    assert_eq!(running.report().await.miners, 1);
+    assert_eq!(world.gateway.asked("/v1/metagraph/snapshot"), 0);
+    running.stop().await;
+}

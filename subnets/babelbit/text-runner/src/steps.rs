@@ -1,0 +1,162 @@
+//! Steps that begin and end at blocks of the chain.
+
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::future::{BoxFuture, Either, select};
+use taonet_babelbit_runner::CallError;
+use taonet_service::{BLOCK_TIME, Sleeper};
+
+use super::ReadError;
+
+/// Pause between two reads of the newest block's height.
+const POLL: Duration = Duration::from_secs(1);
+
+/// Function that reads the height of the chain's newest block.
+pub type ReadHeight = Arc<dyn Fn() -> BoxFuture<'static, Result<u32, ReadError>> + Send + Sync>;
+
+/// Steps of a fixed number of blocks: each word is revealed at a multiple of this number, and its predictions are due
+/// before the next one.
+#[derive(Clone)]
+pub struct BlockSteps {
+    /// Number of blocks per step.
+    pub blocks: NonZeroU32,
+    /// Function that reads the height of the newest block.
+    pub height: ReadHeight,
+    /// Function that sleeps for a given duration.
+    pub sleeper: Sleeper,
+}
+
+impl BlockSteps {
+    /// Returns the time of a step's blocks.
+    fn duration(&self) -> Duration {
+        BLOCK_TIME.saturating_mul(self.blocks.get())
+    }
+
+    /// Returns the timeout of the predictions of a step: nine tenths of the time of its blocks.
+    pub(super) fn deadline(&self) -> Duration {
+        self.duration() / 10 * 9
+    }
+
+    /// Waits for the prediction of a miner; cancels a call that exceeds the step's timeout.
+    pub(super) async fn within(&self, call: BoxFuture<'_, Result<String, CallError>>) -> Result<String, CallError> {
+        let deadline = self.deadline();
+        match select(call, (self.sleeper)(deadline)).await {
+            Either::Left((answer, _)) => answer,
+            Either::Right(_) => Err(CallError::Timeout(deadline)),
+        }
+    }
+}
+
+impl std::fmt::Debug for BlockSteps {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("BlockSteps").field("blocks", &self.blocks).finish_non_exhaustive()
+    }
+}
+
+/// Position of a session in the chain's blocks.
+pub(super) struct StepClock<'a> {
+    pub(super) steps: &'a BlockSteps,
+    has_begun: bool,
+    /// The newest observed multiple.
+    last: Option<u32>,
+}
+
+impl<'a> StepClock<'a> {
+    pub(super) const fn new(steps: &'a BlockSteps) -> Self {
+        Self { steps, has_begun: false, last: None }
+    }
+
+    /// Waits for the beginning of a step. Only the first step waits, since each step ends at the beginning of the next.
+    pub(super) async fn begin(&mut self) {
+        if !std::mem::replace(&mut self.has_begun, true) {
+            self.next().await;
+        }
+    }
+
+    /// Waits for the first block at or after the next multiple. If the chain is unreadable, waits for the time of a
+    /// step's blocks.
+    pub(super) async fn next(&mut self) {
+        let blocks = self.steps.blocks.get();
+        loop {
+            let height = match (self.steps.height)().await {
+                Ok(height) => height,
+                Err(error) => {
+                    tracing::warn!(%error, "cannot read the newest block, the next step begins by the clock");
+                    (self.steps.sleeper)(self.steps.duration()).await;
+                    return;
+                }
+            };
+            let multiple = height / self.steps.blocks;
+            let is_due = self.last.map_or_else(|| height.is_multiple_of(blocks), |last| multiple > last);
+            self.last = self.last.max(Some(multiple));
+            if is_due {
+                return;
+            }
+            (self.steps.sleeper)(POLL).await;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use std::collections::VecDeque;
+
+    use futures::FutureExt as _;
+
+    use super::*;
+
+    /// Returns the steps of a chain with these heights, `None` for an unreadable one, and the recorded pauses.
+    fn steps(blocks: u32, heights: &[Option<u32>]) -> (BlockSteps, Arc<Mutex<Vec<u64>>>) {
+        let heights = Mutex::new(VecDeque::from(heights.to_vec()));
+        let pauses = Arc::new(Mutex::new(Vec::new()));
+        let recorded = Arc::clone(&pauses);
+        let steps = BlockSteps {
+            blocks: NonZeroU32::new(blocks).unwrap(),
+            height: Arc::new(move || {
+                let height = heights.lock().unwrap().pop_front().unwrap();
+                std::future::ready(height.ok_or_else(|| "no node responds".into())).boxed()
+            }),
+            sleeper: Arc::new(move |pause: Duration| {
+                recorded.lock().unwrap().push(pause.as_secs());
+                Box::pin(std::future::ready(()))
+            }),
+        };
+        (steps, pauses)
+    }
+
+    /// Columns: blocks per step · heights that are read · number of steps · pauses in seconds
+    #[tokio::test]
+    async fn steps_begin_and_end_at_multiples() {
+        for (blocks, heights, count, expected) in [
+            // A session that starts at a multiple begins at once.
+            (5, &[Some(10), Some(11), Some(14), Some(15)][..], 1, &[1, 1][..]),
+            (5, &[Some(11), Some(14), Some(15), Some(15), Some(20)], 1, &[1, 1, 1]),
+            // A multiple that is not observed counts when it has passed.
+            (5, &[Some(13), Some(16), Some(19), Some(21), Some(27)], 2, &[1, 1]),
+            // A lagging node does not begin a step again.
+            (5, &[Some(20), Some(19), Some(20), Some(25)], 1, &[1, 1]),
+            (1, &[Some(7), Some(8), Some(9)], 2, &[]),
+            (2, &[None, None, Some(8)], 2, &[24, 24]),
+        ] {
+            let (steps, pauses) = steps(blocks, heights);
+            let mut clock = StepClock::new(&steps);
+            for _ in 0..count {
+                clock.begin().await;
+                clock.next().await;
+            }
+            assert_eq!(*pauses.lock().unwrap(), expected, "{blocks} {heights:?}");
+        }
+    }
+
+    /// Columns: blocks per step · timeout of a prediction in milliseconds
+    #[test]
+    fn predictions_have_nine_tenths_of_a_step() {
+        for (blocks, expected) in [(1, 10_800), (5, 54_000)] {
+            assert_eq!(steps(blocks, &[]).0.deadline(), Duration::from_millis(expected));
+        }
+    }
+}

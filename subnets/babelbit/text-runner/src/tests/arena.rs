@@ -1,0 +1,93 @@
+//! Sessions of arena rounds, and sessions whose steps begin and end at blocks.
+
+use std::num::NonZeroU32;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use super::*;
+
+const TWO: &str = r#"{"dialogues": [{"utterances": ["In my practice, I often admit that I am wrong.", "More."]}]}"#;
+
+/// Columns: whether the session continues without an active miner · outcome · tokens · words in the miner's log
+#[tokio::test]
+async fn an_arena_session_continues_without_an_active_miner_with_empty_predictions() {
+    for (continues_alone, outcome, tokens, words) in
+        [(false, TextOutcome::EndedEarly, 7, vec![7]), (true, TextOutcome::Finished, 13, vec![10, 1])]
+    {
+        let directory = tempfile::tempdir().unwrap();
+        let once = scripted(|request| match request.step {
+            0 => Ok("In my practice".into()),
+            _ => Err(CallError::InvalidPayloadType),
+        });
+        let runner = TextRunner {
+            challenge_type: ChallengeType::Arena,
+            options: PlayOptions { continues_alone, ..PlayOptions::default() },
+            ..runner(&directory).await
+        };
+        let mut seen = 0;
+        let report = runner.run_once(&engine(TWO).await, &miners(&[&once]), |_| seen += 1).await.unwrap();
+        assert_eq!((report.outcome, seen, report.miners[0].errors), (outcome, tokens, 5));
+        assert_eq!(once.asked.lock().unwrap().len(), 6, "an inactive miner is not called");
+        let logs = names(&runner.paths.logs);
+        assert!(logs[0].contains("_type_arena_miner_1_"), "{logs:?}");
+        let log = std::fs::read_to_string(runner.paths.logs.join(&logs[0])).unwrap();
+        let lines: Vec<Value> = log.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        let truths = lines.iter().filter_map(|line| line["ground_truth"].as_str());
+        assert_eq!(truths.map(|truth| truth.split(' ').count()).collect::<Vec<_>>(), words);
+        let predictions: Vec<_> = lines.iter().filter_map(|line| line["prediction"].as_str()).collect();
+        let (first, empty) = predictions.split_first().unwrap();
+        assert_eq!(*first, "In my practice");
+        assert!(empty.iter().all(|prediction| prediction.is_empty()), "{predictions:?}");
+        assert!(report.miners[0].score.is_some());
+    }
+}
+
+/// A chain that advances by one block at each read.
+fn every(blocks: u32, height: &Arc<AtomicU32>) -> BlockSteps {
+    let height = Arc::clone(height);
+    BlockSteps {
+        blocks: NonZeroU32::new(blocks).unwrap(),
+        height: Arc::new(move || std::future::ready(Ok(height.fetch_add(1, Ordering::SeqCst))).boxed()),
+        sleeper: Arc::new(|_| Box::pin(std::future::ready(()))),
+    }
+}
+
+#[tokio::test]
+async fn words_are_revealed_at_blocks() {
+    let directory = tempfile::tempdir().unwrap();
+    let height = Arc::new(AtomicU32::new(101));
+    let (read, heights) = (Arc::clone(&height), Arc::new(Mutex::new(Vec::new())));
+    let recorded = Arc::clone(&heights);
+    let echo = scripted(move |request| {
+        // The newest block is the one before the next read.
+        recorded.lock().unwrap().push(read.load(Ordering::SeqCst) - 1);
+        Ok(request.prefix.clone())
+    });
+    let runner = TextRunner { steps: Some(every(5, &height)), ..runner(&directory).await };
+    let report = runner.run_once(&engine(TEXT).await, &miners(&[&echo]), |_| ()).await.unwrap();
+    assert_eq!((report.outcome, report.miners[0].errors), (TextOutcome::Finished, 0));
+    assert_eq!(*heights.lock().unwrap(), [105, 110, 115, 120, 125, 130]);
+    assert_eq!(height.load(Ordering::SeqCst), 136, "the last step ends at a block too");
+}
+
+/// A miner that never responds.
+struct Stuck;
+
+impl TextConnection for Stuck {
+    fn predict<'a>(&'a self, _: &'a PredictedUtterance, _: Duration) -> BoxFuture<'a, Result<String, CallError>> {
+        std::future::pending().boxed()
+    }
+}
+
+#[tokio::test]
+async fn a_prediction_that_is_late_for_its_block_is_cancelled_and_counts_as_an_error() {
+    let directory = tempfile::tempdir().unwrap();
+    let echo = scripted(|request| Ok(request.prefix.clone()));
+    let mut miners = miners(&[&echo, &echo]);
+    miners[1].connection = Arc::new(Stuck);
+    let steps = every(1, &Arc::new(AtomicU32::new(1)));
+    let runner = TextRunner { steps: Some(steps), ..runner(&directory).await };
+    let report = runner.run_once(&engine(TEXT).await, &miners, |_| ()).await.unwrap();
+    let errors: Vec<_> = report.miners.iter().map(|miner| miner.errors).collect();
+    assert_eq!((report.outcome, errors), (TextOutcome::Finished, vec![0, 5]));
+    assert!(report.miners[0].score.is_some() && report.miners[1].score.is_none());
+}
