@@ -66,6 +66,18 @@ fn broken_model_directories_are_refused_before_any_work() {
     fs::remove_file(folder.join("model.bin")).unwrap();
     assert!(refused(&folder).contains("contains neither model.bin nor model.safetensors"));
 
+    let folder = copy("architecture");
+    let mut weights = fs::read(folder.join("model.bin")).unwrap();
+    // The name of the architecture follows the format's version and the length of the name.
+    weights[6..11].copy_from_slice(b"Other");
+    fs::write(folder.join("model.bin"), weights).unwrap();
+    assert!(refused(&folder).contains("is not a supported Whisper model: model `OthererSpec` revision 3"));
+
+    let folder = copy("configuration");
+    fs::write(folder.join("config.json"), "{").unwrap();
+    let error = refused(&folder);
+    assert!(error.contains("cannot parse") && error.contains("config.json"), "{error}");
+
     let folder = copy("vocabulary");
     fs::write(folder.join("vocabulary.json"), r#"["a", "b"]"#).unwrap();
     assert!(refused(&folder).contains("the vocabulary has 2 tokens, but the weights have 3611 embeddings"));

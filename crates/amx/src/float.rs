@@ -1,22 +1,29 @@
-//! Products of f32 matrices, each value of which is split into two bf16 parts.
+//! Products of f32 matrices, each value of which is split into three bf16 parts.
 //!
-//! `x = high + low + rest`, where |rest| ≤ 2^-16 · |x|: `high` is x rounded to bf16, and `low` is the difference
-//! rounded to bf16. A product a · b is high · high + high · low + low · high. The omitted low · low, and the rests of
-//! both factors, are at most 2^-16 · |a · b| each. Sums are rounded to f32 after each instruction's pairs of products.
+//! `x = high + middle + low`, exactly: `high` is x rounded to bf16, `middle` is the difference rounded to bf16, and
+//! `low` is the rest, which fits into bf16. |middle| ≤ 2^-8 · |x|, and |low| ≤ 2^-17 · |x|. A product a · b is the sum
+//! of six products of parts. The three omitted ones, middle · low, low · middle and low · low, are together at most
+//! 2^-24 · |a · b|, as much as one rounding to f32. Sums are rounded to f32.
+//!
+//! Two parts and three products would halve the instructions, but have errors of up to 2^-15 · |a · b|. In attention,
+//! softmax turns the error of a score into an equal relative error of a weight, and the next layer quantises the
+//! weighted values to int8, where a small error moves some of them by one step. So all products keep all bits.
 
 use crate::Amx;
 use crate::tiles::{Element, Line, PAIR, Panels, TILE, multiply};
 
 /// Values along the depth (the inner dimension) per step.
 const DEPTH: usize = 32;
-/// Offset of the low parts in a step of the right-hand matrix, and of the high parts in a step of the left-hand one.
-const SECOND: usize = 2 * TILE;
+/// Parts of a value. They are stored from high to low in the right-hand matrix, and from low to high in the left-hand
+/// one.
+const PARTS: usize = 3;
+/// Lines of a part per step.
+const PART: usize = 2 * TILE;
 
 /// An f32 matrix, packed for products with [`FloatRows`]. Later calls of the pack functions reuse the memory.
 ///
-/// For finite values, each value of a product differs from the exact one by at most 3 · 2^-16 of the sum of the
-/// absolute products, plus the rounding of an f32 sum. Values outside ±1e-30 to ±1e30, other than 0, can be less
-/// accurate.
+/// For finite values, each value of a product differs from the exact one by at most 2^-24 of the sum of the absolute
+/// products, plus the rounding of an f32 sum. Values outside ±1e-30 to ±1e30, other than 0, can be less accurate.
 pub struct FloatMatrix {
     amx: Amx,
     panels: Panels,
@@ -55,12 +62,12 @@ impl FloatMatrix {
             assert_eq!(values.len(), depth, "values of column {index}");
             let (panel, tile, position) = (index / PAIR, index % PAIR / TILE, index % TILE);
             for (step, values) in values.chunks(DEPTH).enumerate() {
-                let mut parts = [Line::ZERO; 2];
+                let mut parts = [Line::ZERO; PARTS];
                 self.split(values, &mut parts);
                 let first = (panel * steps + step) * f32::LINES + tile * TILE;
-                let words = parts.each_ref().map(|part| part.0.as_chunks::<4>().0);
-                for (words, first) in words.into_iter().zip([first, first + SECOND]) {
-                    for (line, word) in self.panels.lines[first..first + TILE].iter_mut().zip(words) {
+                for (index, part) in parts.iter().enumerate() {
+                    let lines = self.panels.lines[first + index * PART..][..TILE].iter_mut();
+                    for (line, word) in lines.zip(part.0.as_chunks::<4>().0) {
                         line.0.as_chunks_mut::<4>().0[position] = *word;
                     }
                 }
@@ -81,8 +88,8 @@ impl FloatMatrix {
             assert!(rows.iter().all(|row| row.len() == columns), "values of rows {} and {}", 2 * pair, 2 * pair + 1);
             let (step, line) = (pair / TILE, pair % TILE);
             for (tile, (even, odd)) in rows[0].chunks(TILE).zip(rows[1].chunks(TILE)).enumerate() {
-                let high = (tile / 2 * steps + step) * f32::LINES + tile % 2 * TILE + line;
-                let mut parts = [Line::ZERO; 2];
+                let first = (tile / 2 * steps + step) * f32::LINES + tile % 2 * TILE + line;
+                let mut parts = [Line::ZERO; PARTS];
                 if let (Some(even), Some(odd)) = (even.as_array(), odd.as_array()) {
                     self.interleave(even, odd, &mut parts);
                 } else {
@@ -91,7 +98,9 @@ impl FloatMatrix {
                     padded[1][..odd.len()].copy_from_slice(odd);
                     self.interleave(&padded[0], &padded[1], &mut parts);
                 }
-                [self.panels.lines[high], self.panels.lines[high + SECOND]] = parts;
+                for (index, part) in parts.into_iter().enumerate() {
+                    self.panels.lines[first + index * PART] = part;
+                }
             }
         }
     }
@@ -132,7 +141,7 @@ impl FloatMatrix {
         (self.depth, self.panels.columns, self.panels.steps) = (depth, columns, steps);
     }
 
-    fn split(&self, values: &[f32], parts: &mut [Line; 2]) {
+    fn split(&self, values: &[f32], parts: &mut [Line; PARTS]) {
         let _proof = self.amx.permission();
         if let Some(values) = values.as_array() {
             // SAFETY: `amx` proves that the CPU has AVX-512.
@@ -145,7 +154,7 @@ impl FloatMatrix {
         }
     }
 
-    fn interleave(&self, even: &[f32; TILE], odd: &[f32; TILE], parts: &mut [Line; 2]) {
+    fn interleave(&self, even: &[f32; TILE], odd: &[f32; TILE], parts: &mut [Line; PARTS]) {
         let _proof = self.amx.permission();
         // SAFETY: `amx` proves that the CPU has AVX-512.
         unsafe { interleave(even, odd, parts) }
@@ -186,46 +195,51 @@ fn split_row(values: &[f32], scale: f32, lines: &mut [Line]) {
     padded[..rest.len()].copy_from_slice(rest);
     let rest = (!rest.is_empty()).then_some(&padded);
     for (lines, values) in lines.chunks_mut(f32::LINES).zip(complete.iter().chain(rest)) {
-        let mut parts = [Line::ZERO; 2];
+        let mut parts = [Line::ZERO; PARTS];
         split(values, scale, &mut parts);
-        // Low parts first.
-        [lines[SECOND], lines[0]] = parts;
+        [lines[2 * PART], lines[PART], lines[0]] = parts;
     }
 }
 
-/// Splits values into a line of high parts and a line of low parts.
+/// Splits values into a line of high parts, a line of middle parts and a line of low parts.
 #[cfg_attr(target_arch = "x86_64", target_feature(enable = "avx512f,avx512bw,avx512vl"))]
 #[inline]
-fn split(values: &[f32; DEPTH], scale: f32, [high, low]: &mut [Line; 2]) {
-    let lines = high.0.as_chunks_mut::<2>().0.iter_mut().zip(low.0.as_chunks_mut::<2>().0);
-    for ((high, low), value) in lines.zip(values) {
+fn split(values: &[f32; DEPTH], scale: f32, [high, middle, low]: &mut [Line; PARTS]) {
+    let rest = middle.0.as_chunks_mut::<2>().0.iter_mut().zip(low.0.as_chunks_mut::<2>().0);
+    let lines = high.0.as_chunks_mut::<2>().0.iter_mut().zip(rest);
+    for ((high, (middle, low)), value) in lines.zip(values) {
         let parts = parts(value * scale);
-        *high = ((parts.0 >> 16) as u16).to_ne_bytes();
-        *low = ((parts.1 >> 16) as u16).to_ne_bytes();
+        *high = ((parts[0] >> 16) as u16).to_ne_bytes();
+        *middle = ((parts[1] >> 16) as u16).to_ne_bytes();
+        *low = ((parts[2] >> 16) as u16).to_ne_bytes();
     }
 }
 
 /// Splits two rows into lines of alternating values, the layout of an instruction's right-hand tile.
 #[cfg_attr(target_arch = "x86_64", target_feature(enable = "avx512f,avx512bw,avx512vl"))]
 #[inline]
-fn interleave(even: &[f32; TILE], odd: &[f32; TILE], [high, low]: &mut [Line; 2]) {
-    let lines = high.0.as_chunks_mut::<4>().0.iter_mut().zip(low.0.as_chunks_mut::<4>().0);
-    for ((high, low), (even, odd)) in lines.zip(even.iter().zip(odd)) {
+fn interleave(even: &[f32; TILE], odd: &[f32; TILE], [high, middle, low]: &mut [Line; PARTS]) {
+    let rest = middle.0.as_chunks_mut::<4>().0.iter_mut().zip(low.0.as_chunks_mut::<4>().0);
+    let lines = high.0.as_chunks_mut::<4>().0.iter_mut().zip(rest);
+    for ((high, (middle, low)), (even, odd)) in lines.zip(even.iter().zip(odd)) {
         let (even, odd) = (parts(*even), parts(*odd));
-        *high = (even.0 >> 16 | odd.0).to_ne_bytes();
-        *low = (even.1 >> 16 | odd.1).to_ne_bytes();
+        *high = (even[0] >> 16 | odd[0]).to_ne_bytes();
+        *middle = (even[1] >> 16 | odd[1]).to_ne_bytes();
+        *low = (even[2] >> 16 | odd[2]).to_ne_bytes();
     }
 }
 
-/// Returns the high and low part of a value, as the upper halves of 32 bits.
+/// Returns the high, middle and low part of a value, as the upper halves of 32 bits.
 #[inline(always)]
 #[allow(clippy::inline_always)] // Required: the function that enables the instructions must contain the body.
-fn parts(x: f32) -> (u32, u32) {
+fn parts(x: f32) -> [u32; PARTS] {
     // Rounds to nearest, ties to even.
     let round = |x: f32| {
         let bits = x.to_bits();
         bits.wrapping_add(0x7fff + (bits >> 16 & 1)) & 0xffff_0000
     };
     let high = round(x);
-    (high, round(x - f32::from_bits(high)))
+    let rest = x - f32::from_bits(high);
+    let middle = round(rest);
+    [high, middle, round(rest - f32::from_bits(middle))]
 }

@@ -1,9 +1,8 @@
 //! Matrix products with Intel AMX, the matrix unit of server processors since Sapphire Rapids.
 //!
 //! One core multiplies int8 an order of magnitude faster in tiles than in AVX-512 vectors. The intrinsics are not
-//! stable, so the kernels are inline assembly. This is the only crate of the workspace with `unsafe` code; all of it is
-//! in three modules: `detect` (CPUID and a system call), `tiles` (the kernels) and `float` (calls of functions that are
-//! compiled for AVX-512).
+//! stable, so the kernels are inline assembly. All `unsafe` code is in three modules: `detect` (CPUID and a system call),
+//! `tiles` (the kernels) and `float` (calls of functions that are compiled for AVX-512).
 //!
 //! Uses no other crate of the workspace. Used by `taonet-whisper`, which falls back to `rten-gemm` where
 //! [`Amx::detect`] returns `None`.

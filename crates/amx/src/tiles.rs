@@ -293,16 +293,16 @@ impl Element for i32 {
 
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 impl Element for f32 {
-    /// Two tiles of 32 values of depth, in two parts: the low parts of the left-hand matrix are first, and the high
-    /// parts of the right-hand one.
-    const LINES: usize = 4 * TILE;
+    /// Two tiles of 32 values of depth, in three parts: from low to high for the left-hand matrix, and from high to low
+    /// for the right-hand one.
+    const LINES: usize = 6 * TILE;
 
     unsafe fn run(configuration: &Configuration, call: &mut Call, is_pair: bool) {
         if is_pair {
             // SAFETY: As for `i32`.
             unsafe {
                 kernel!(
-                    configuration, call, bytes: 4096,
+                    configuration, call, bytes: 6144,
                     initialize: [
                         "tileloadd tmm0, [{t} + {zero}*1]",
                         "tileloadd tmm1, [{t} + {zero}*1 + 64]",
@@ -319,18 +319,39 @@ impl Element for f32 {
                         "tileloadd tmm7, [{b} + {line}*1 + 1024]",
                         "tdpbf16ps tmm1, tmm4, tmm7",
                         "tdpbf16ps tmm3, tmm5, tmm7",
-                        // high · high
+                        // middle · high
                         "tileloadd tmm4, [{a} + {line}*1 + 2048]",
                         "tdpbf16ps tmm0, tmm4, tmm6",
                         "tileloadd tmm5, [{a} + {line}*1 + 3072]",
                         "tdpbf16ps tmm2, tmm5, tmm6",
                         "tdpbf16ps tmm1, tmm4, tmm7",
                         "tdpbf16ps tmm3, tmm5, tmm7",
-                        // high · low
+                        // middle · middle
                         "tileloadd tmm6, [{b} + {line}*1 + 2048]",
                         "tdpbf16ps tmm0, tmm4, tmm6",
                         "tdpbf16ps tmm2, tmm5, tmm6",
                         "tileloadd tmm7, [{b} + {line}*1 + 3072]",
+                        "tdpbf16ps tmm1, tmm4, tmm7",
+                        "tdpbf16ps tmm3, tmm5, tmm7",
+                        // high · middle
+                        "tileloadd tmm4, [{a} + {line}*1 + 4096]",
+                        "tdpbf16ps tmm0, tmm4, tmm6",
+                        "tileloadd tmm5, [{a} + {line}*1 + 5120]",
+                        "tdpbf16ps tmm2, tmm5, tmm6",
+                        "tdpbf16ps tmm1, tmm4, tmm7",
+                        "tdpbf16ps tmm3, tmm5, tmm7",
+                        // high · low
+                        "tileloadd tmm6, [{b} + {line}*1 + 4096]",
+                        "tdpbf16ps tmm0, tmm4, tmm6",
+                        "tdpbf16ps tmm2, tmm5, tmm6",
+                        "tileloadd tmm7, [{b} + {line}*1 + 5120]",
+                        "tdpbf16ps tmm1, tmm4, tmm7",
+                        "tdpbf16ps tmm3, tmm5, tmm7",
+                        // high · high
+                        "tileloadd tmm6, [{b} + {line}*1]",
+                        "tdpbf16ps tmm0, tmm4, tmm6",
+                        "tdpbf16ps tmm2, tmm5, tmm6",
+                        "tileloadd tmm7, [{b} + {line}*1 + 1024]",
                         "tdpbf16ps tmm1, tmm4, tmm7",
                         "tdpbf16ps tmm3, tmm5, tmm7"
                     ],
@@ -348,7 +369,7 @@ impl Element for f32 {
             // SAFETY: As for `i32`.
             unsafe {
                 kernel!(
-                    configuration, call, bytes: 4096,
+                    configuration, call, bytes: 6144,
                     initialize: [
                         "tileloadd tmm0, [{t} + {zero}*1]",
                         "tileloadd tmm1, [{t} + {zero}*1 + 64]"
@@ -365,6 +386,17 @@ impl Element for f32 {
                         "tileloadd tmm6, [{b} + {line}*1 + 2048]",
                         "tdpbf16ps tmm0, tmm4, tmm6",
                         "tileloadd tmm7, [{b} + {line}*1 + 3072]",
+                        "tdpbf16ps tmm1, tmm4, tmm7",
+                        "tileloadd tmm4, [{a} + {line}*1 + 4096]",
+                        "tdpbf16ps tmm0, tmm4, tmm6",
+                        "tdpbf16ps tmm1, tmm4, tmm7",
+                        "tileloadd tmm6, [{b} + {line}*1 + 4096]",
+                        "tdpbf16ps tmm0, tmm4, tmm6",
+                        "tileloadd tmm7, [{b} + {line}*1 + 5120]",
+                        "tdpbf16ps tmm1, tmm4, tmm7",
+                        "tileloadd tmm6, [{b} + {line}*1]",
+                        "tdpbf16ps tmm0, tmm4, tmm6",
+                        "tileloadd tmm7, [{b} + {line}*1 + 1024]",
                         "tdpbf16ps tmm1, tmm4, tmm7"
                     ],
                     store: [
@@ -387,7 +419,7 @@ impl Element for i32 {
 
 #[cfg(not(all(target_os = "linux", target_arch = "x86_64")))]
 impl Element for f32 {
-    const LINES: usize = 4 * TILE;
+    const LINES: usize = 6 * TILE;
 
     unsafe fn run(_: &Configuration, _: &mut Call, _: bool) {}
 }

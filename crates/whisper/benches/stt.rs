@@ -17,6 +17,10 @@ use serde::{Deserialize, Serialize};
 use taonet_amx::{Amx, FloatMatrix, FloatRows, Int8Matrix, Int8Rows};
 use taonet_whisper::{EngineSize, Model, Options, Transcriber, Transcription};
 
+/// The allocator of the released programs.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>>;
 
 /// Parameters of the benchmark.

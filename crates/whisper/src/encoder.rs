@@ -92,6 +92,13 @@ pub(crate) struct Buffers {
     attention: Attention,
 }
 
+impl Buffers {
+    /// Creates empty buffers with these kernels.
+    pub(crate) fn new(gemm: Gemm) -> Self {
+        Self { gemm: Rc::new(gemm), ..Self::default() }
+    }
+}
+
 impl Encoder {
     /// Loads and quantises the encoder.
     pub(crate) fn load(loader: &mut Loader, gemm: &Gemm, heads: Option<usize>) -> Result<Self, ModelError> {

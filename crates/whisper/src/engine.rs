@@ -216,9 +216,9 @@ struct Worker {
 
 impl Worker {
     fn new(model: Arc<Model>, place: Place, windows: usize) -> Self {
-        let cache = model.decoder.cache();
+        let (buffers, cache) = (model.buffers(), model.decoder.cache());
         let (jobs, active) = (Vec::new(), Vec::new());
-        Self { model, place, windows, buffers: Buffers::default(), cache, jobs, active, logits: Vec::new() }
+        Self { model, place, windows, buffers, cache, jobs, active, logits: Vec::new() }
     }
 
     fn run(mut self) {
@@ -266,7 +266,7 @@ impl Worker {
             .unwrap_or_else(|panic| Err(TranscribeError::Panicked(panic_message(&*panic).to_owned())));
         if done.is_err() {
             self.active.clear();
-            (self.buffers, self.cache) = (Buffers::default(), self.model.decoder.cache());
+            (self.buffers, self.cache) = (self.model.buffers(), self.model.decoder.cache());
         }
         done
     }

@@ -19,7 +19,7 @@ pub(crate) use elementwise::{
 };
 pub(crate) use float::FloatLinear;
 pub(crate) use linear::{Epilogue, Gemm, Linear, Quantized, Scratch, quantize_weights};
-pub(crate) use panels::{PANEL, Panels, panel_product};
+pub(crate) use panels::{PANEL, Panels, narrow, panel_product, widen};
 
 #[cfg(test)]
 mod tests;

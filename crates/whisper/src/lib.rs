@@ -12,7 +12,7 @@
 //!
 //! 1. The log-mel front end (`mel`) computes 80 or 128 mel bands per frame of 10 ms.
 //! 2. The `encoder` maps a window of 30 s to 1 500 hidden states; the `decoder` stores their cross-attention keys and
-//!    values as f16.
+//!    values, like those of its tokens, as f16.
 //! 3. `search` decodes a window: beam search at temperature 0, best-of-n sampling above it, under the `rules` for
 //!    suppressed tokens and timestamps.
 //! 4. `transcribe` handles a complete recording: language detection, prompt, temperature fallback, silence detection,
@@ -25,8 +25,8 @@
 //! activations are quantised per row at run time. Integer products come from `rten-gemm`, with AVX-512 VNNI, AVX2 or
 //! NEON, or from `taonet-amx`, depending on the CPU; all give the same integers. Attention, normalisation and
 //! convolutions run in f32, whose last digits depend on the CPU's instruction set. With AMX, attention and convolutions
-//! multiply f32 values in two bf16 parts, with a relative error of about 1e-5, which is far below that of the int8
-//! activations that follow. [`Model::kernels`] names the kernels, and is part of a recogniser's fingerprint.
+//! multiply f32 values in three bf16 parts, which have all bits of f32. [`Model::kernels`] names the kernels, and is
+//! part of a recogniser's fingerprint.
 //!
 //! # Example
 //!

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use sha2::{Digest, Sha256};
+use taonet_amx::Amx;
 
 use crate::ModelError;
 use crate::TranscribeError;
@@ -28,6 +29,8 @@ pub struct Model {
     pub(crate) log_mel: LogMel,
     digest: String,
     kernels: String,
+    /// Proof of AMX, if the weights are packed for it.
+    amx: Option<Amx>,
     /// Test fault of the engine's steps, given the lengths of the recordings in the batch, in samples.
     #[cfg(test)]
     pub(crate) fault: Option<Fault>,
@@ -44,13 +47,17 @@ impl Model {
     /// [`ModelError`] when a file is missing, truncated or of a different architecture, the files are inconsistent, or
     /// the model exceeds the available memory.
     pub fn open(directory: &Path) -> Result<Self, ModelError> {
+        Self::open_with(directory, &Gemm::default())
+    }
+
+    /// Loads a model directory and packs the weights for these kernels.
+    pub(crate) fn open_with(directory: &Path, gemm: &Gemm) -> Result<Self, ModelError> {
         let Inspected { mut config, mut weights, dimensions, vocabulary } = inspect(directory)?;
         check_memory(dimensions.least_bytes(weights.quantized_bytes()), memory::available())?;
         let digest = digest(directory, &mut weights)?;
-        let gemm = Gemm::default();
         let mut loader = Loader(weights);
-        let encoder = Encoder::load(&mut loader, &gemm, config.heads.map(|heads| heads.0))?;
-        let decoder = Decoder::load(&mut loader, &gemm, config.heads.map(|heads| heads.1), encoder.width())?;
+        let encoder = Encoder::load(&mut loader, gemm, config.heads.map(|heads| heads.0))?;
+        let decoder = Decoder::load(&mut loader, gemm, config.heads.map(|heads| heads.1), encoder.width())?;
         if config.alignment_heads.is_empty() {
             // All heads of the upper half of the layers, the default of CTranslate2's converter.
             config.alignment_heads = (decoder.layers() / 2..decoder.layers())
@@ -67,6 +74,7 @@ impl Model {
             log_mel,
             digest,
             kernels: gemm.kernel_name(),
+            amx: gemm.amx,
             #[cfg(test)]
             fault: None,
         })
@@ -89,6 +97,11 @@ impl Model {
         &self.kernels
     }
 
+    /// Creates the buffers of a thread, with the kernels for which the weights are packed.
+    pub(crate) fn buffers(&self) -> Buffers {
+        Buffers::new(Gemm::new(self.amx))
+    }
+
     /// Returns whether the model supports languages other than English.
     pub(crate) fn is_multilingual(&self) -> bool {
         self.vocabulary.is_multilingual()
@@ -100,7 +113,7 @@ impl Model {
     /// [`TranscribeError`] when a matrix product fails.
     pub fn encode(&self, samples: &[f32]) -> Result<Vec<f32>, TranscribeError> {
         let window = self.log_mel.features(samples).window(0, WINDOW_FRAMES);
-        let mut buffers = Buffers::default();
+        let mut buffers = self.buffers();
         let gemm = buffers.gemm.clone();
         self.encoder.forward(&gemm, &mut buffers, &window)
     }

@@ -107,6 +107,18 @@ impl Peer {
     }
 }
 
+/// Returns the kernels of this CPU and, if it has AMX, those of CPUs without AMX.
+fn kernels() -> Vec<Gemm> {
+    let own = Gemm::default();
+    let others = own.amx.is_some().then(Gemm::without_amx);
+    std::iter::once(own).chain(others).collect()
+}
+
+/// Opens a model once for each of the [`kernels`].
+fn models(folder: &Path) -> Vec<Model> {
+    kernels().iter().map(|gemm| Model::open_with(folder, gemm).unwrap()).collect()
+}
+
 /// Returns the directory of a small model that has learnt the voices of espeak-ng.
 fn trained_model() -> PathBuf {
     repository("crates/whisper/tests/model")

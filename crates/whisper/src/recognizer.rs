@@ -19,7 +19,7 @@ use crate::{ModelError, SAMPLE_RATE, TranscribeError};
 const LONGEST: f64 = 600.0;
 /// Revision of the engine's results. Increment it with every change of this crate that can change a transcription, so
 /// that cached transcripts and workers of an earlier revision are not used.
-const REVISION: u32 = 1;
+const REVISION: u32 = 2;
 
 /// Transcriber of recordings with one model and one set of options.
 ///
@@ -135,7 +135,7 @@ mod tests {
     use crate::testing::{model, noise, write};
 
     #[test]
-    fn recordings_of_any_rate_and_of_ten_minutes_are_transcribed() {
+    fn recordings_of_any_rate_up_to_ten_minutes_are_transcribed() {
         let one = NonZeroUsize::MIN;
         let size = EngineSize { threads: one, windows: one };
         let options = Options { temperatures: vec![0.0], max_new_tokens: Some(20), ..Options::default() };
@@ -155,6 +155,8 @@ mod tests {
         }
         let error = transcriber.recognize(&recorded(16_000, 601)).unwrap_err();
         assert!(matches!(error, RecognizeError::TooLong { .. }), "{error}");
+        let error = transcriber.recognize(&[]).unwrap_err();
+        assert!(matches!(error, RecognizeError::Empty), "{error}");
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! The encoder's self-attention in f32, or with AMX in pairs of bf16 parts.
+//! The encoder's self-attention in f32, or with AMX in three bf16 parts.
 
 use rten_gemm::{GemmInputA, GemmInputB, GemmOptions};
 use rten_tensor::NdTensorView;

@@ -27,20 +27,25 @@ pub(crate) struct Gemm {
     pub(crate) int8: GemmExecutor<u8, i8, i32>,
     pub(crate) float: GemmExecutor<f32>,
     /// Takes precedence over both. Its int8 products are the same.
-    pub(super) amx: Option<Amx>,
+    pub(crate) amx: Option<Amx>,
 }
 
 impl Default for Gemm {
     fn default() -> Self {
-        Self { int8: GemmExecutor::new(), float: GemmExecutor::new(), amx: Amx::detect() }
+        Self::new(Amx::detect())
     }
 }
 
 impl Gemm {
+    /// Selects the kernels for this CPU. Without `amx`, they are those of CPUs without AMX.
+    pub(crate) fn new(amx: Option<Amx>) -> Self {
+        Self { int8: GemmExecutor::new(), float: GemmExecutor::new(), amx }
+    }
+
     /// Returns the kernels of CPUs without AMX.
     #[cfg(test)]
-    pub(super) fn without_amx() -> Self {
-        Self { amx: None, ..Self::default() }
+    pub(crate) fn without_amx() -> Self {
+        Self::new(None)
     }
 
     /// Returns the names of the kernels selected for this CPU: int8, whose results AMX does not change, and f32.

@@ -61,7 +61,7 @@ pub(super) fn margin(model: &Model, task: Task, ours: &[u32], theirs: &[u32]) ->
     let Strategy::Beam { beams, .. } = task.strategy else { panic!("samples are random") };
     let (rules, prompt, longest) = (task.rules.clone(), task.prompt.len(), task.longest);
     let [mut found, mut other] = [ours, theirs].map(|tokens| Followed::new(tokens, &task));
-    let (mut buffers, mut cache) = (Buffers::default(), model.decoder.cache());
+    let (mut buffers, mut cache) = (model.buffers(), model.decoder.cache());
     let (gemm, width, tokens) = (buffers.gemm.clone(), model.decoder.width(), model.decoder.tokens());
     let mut search = Search::new(task);
     let mut token_of: HashMap<Slot, u32> = HashMap::new();

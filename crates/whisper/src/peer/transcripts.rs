@@ -118,9 +118,10 @@ impl Comparison {
         }
         let _ = writeln!(
             std::io::stderr(),
-            "word times {words}: {equal} of {} transcriptions with {segments} segments are equal, times at most \
+            "{}, word times {words}: {equal} of {} transcriptions with {segments} segments are equal, times at most \
              {shift:.2} s and average log probabilities {apart:.4} apart, {certain} recordings of vectors/speech at \
              temperature 0",
+            self.model.kernels(),
             all.len()
         );
         assert_eq!(faults, 0, "rounding does not explain the differences");
@@ -132,7 +133,7 @@ impl Comparison {
 
     /// Compares the no-speech probability of the first window.
     fn compare_silence(&self, case: &Case, theirs: &Theirs) {
-        let (mut buffers, mut cache) = (Buffers::default(), self.model.decoder.cache());
+        let (mut buffers, mut cache) = (self.model.buffers(), self.model.decoder.cache());
         let mut recording = Recording::new(self.model.clone(), Arc::new(self.options.clone()), &case.samples);
         let search = recording.next_window(&mut buffers, &mut cache).unwrap().unwrap();
         let ours = f64::from(decode(&self.model, copy(search.task())).1);
@@ -176,7 +177,7 @@ impl Comparison {
 
     /// Transcribes a recording again, up to the first decoding that differs from the reference's.
     fn first_decoding(&self, samples: &[f32], theirs: &[Decoding]) -> Difference {
-        let (mut buffers, mut cache) = (Buffers::default(), self.model.decoder.cache());
+        let (mut buffers, mut cache) = (self.model.buffers(), self.model.decoder.cache());
         let mut recording = Recording::new(self.model.clone(), Arc::new(self.options.clone()), samples);
         let mut search = recording.next_window(&mut buffers, &mut cache).unwrap();
         let mut previous: Option<(Decoding, &Decoding)> = None;
@@ -281,14 +282,15 @@ fn temperature(search: &Search) -> f64 {
 }
 
 /// Compares texts and segments with default options, and with the options of Babelbit's validators: the defaults with
-/// word times.
+/// word times. On a CPU with AMX, also compares with the kernels of other CPUs.
 #[test]
 fn transcriptions_equal_the_reference() {
     let Some(peer) = Peer::find() else { return };
-    let model = Arc::new(Model::open(&trained_model()).unwrap());
+    let models: Vec<_> = models(&trained_model()).into_iter().map(Arc::new).collect();
     let all = all_cases();
     assert_eq!(all.len(), 44);
-    for word_timestamps in [false, true] {
+    let runs = [(&models[0], false)].into_iter().chain(models.iter().map(|model| (model, true)));
+    for (model, word_timestamps) in runs {
         let options = Options { word_timestamps, ..Options::default() };
         Comparison { model: model.clone(), options }.run(&peer, &all);
     }

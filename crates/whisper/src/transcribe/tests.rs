@@ -194,6 +194,17 @@ fn compression_is_zlib_s() {
     }
 }
 
+/// Generates a melody of decaying triads, two a second.
+fn music(seconds: usize) -> Vec<f32> {
+    const ROOTS: [f32; 8] = [262.0, 294.0, 330.0, 349.0, 392.0, 440.0, 494.0, 523.0];
+    let sample = |i: usize| {
+        let (chord, time) = (i / 8_000, (i % 8_000) as f32 / 16_000.0);
+        let tone = |ratio: f32| (std::f32::consts::TAU * ROOTS[chord * 5 % 8] * ratio * time).sin();
+        0.1 * (-4.0 * time).exp() * (tone(1.0) + tone(1.25) + tone(1.5))
+    };
+    (0..seconds * 16_000).map(sample).collect()
+}
+
 #[test]
 fn a_random_model_is_heard_to_the_end_of_any_recording() {
     let model = model();
@@ -209,6 +220,9 @@ fn a_random_model_is_heard_to_the_end_of_any_recording() {
         vec![f32::NAN; 16_000],
         vec![f32::INFINITY; 16_000],
         vec![1.0; 32_000],
+        music(10),
+        // Clipped.
+        music(10).iter().map(|sample| (20.0 * sample).clamp(-1.0, 1.0)).collect(),
         noise(70 * 16_000),
     ];
     for samples in &recordings {
