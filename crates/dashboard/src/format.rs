@@ -5,6 +5,7 @@ use std::time::SystemTime;
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
+use taonet_primitives::truncated;
 use taonet_service::unix_time;
 
 /// Maximum length of untrusted text in characters.
@@ -12,12 +13,9 @@ const MAX_TEXT: usize = 4_000;
 
 /// Returns untrusted text with control characters escaped, truncated to 4 000 characters. maud escapes the result.
 pub fn shown(text: &str) -> String {
-    let mut shown = String::with_capacity(text.len().min(MAX_TEXT));
-    for (position, character) in text.chars().enumerate() {
-        if position == MAX_TEXT {
-            shown.push('…');
-            break;
-        }
+    let text = truncated(text, MAX_TEXT);
+    let mut shown = String::with_capacity(text.len());
+    for character in text.chars() {
         match character {
             '\t' | '\n' | '\r' => shown.push(' '),
             _ if is_hidden(character) => {

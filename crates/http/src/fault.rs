@@ -1,6 +1,7 @@
 use std::time::Duration;
 
 use reqwest::StatusCode;
+use taonet_primitives::innermost_cause;
 
 /// Why an HTTP request failed.
 #[derive(Debug, thiserror::Error)]
@@ -27,7 +28,8 @@ pub enum Fault {
     #[error("timeout: no response in time")]
     Timeout,
     /// The service is unreachable, or closed the connection.
-    #[error("{}", innermost(.0))]
+    // The messages of the outer errors only repeat the address.
+    #[error("{}", innermost_cause(.0))]
     Transport(#[source] reqwest::Error),
 }
 
@@ -40,13 +42,4 @@ impl Fault {
             Self::NotAnObject | Self::Payload(_) | Self::TooLarge(_) => false,
         }
     }
-}
-
-/// Returns the message of the innermost cause; the messages of the outer errors only repeat the address.
-fn innermost(error: &reqwest::Error) -> String {
-    let mut cause: &dyn std::error::Error = error;
-    while let Some(inner) = cause.source() {
-        cause = inner;
-    }
-    cause.to_string()
 }

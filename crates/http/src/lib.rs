@@ -34,6 +34,7 @@
 //! - [`download`]: downloads to a file, which resume after an interruption;
 //! - [`JsonClient`]: JSON objects over HTTP, with deadlines and errors that show whether a retry may succeed;
 //! - [`ModelServer`]: a client of inference servers with OpenAI's API, with a deadline for each call;
+//! - [`MultipartForm`]: the body of a form with a file;
 //! - [`sse`]: a parser for server-sent events;
 //! - [`Fault`]: why a request failed.
 //!
@@ -55,8 +56,11 @@ mod health;
 mod json_client;
 mod limits;
 mod model_server;
+mod multipart;
 mod serve;
 pub mod sse;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
 mod unread;
 mod whole;
 mod write_deadline;
@@ -70,6 +74,7 @@ pub use health::{Readiness, readiness_routes};
 pub use json_client::{JsonCallError, JsonClient, fields};
 pub use limits::{RateLimit, SlidingWindow, subscriber};
 pub use model_server::{ModelServer, ModelServerError};
+pub use multipart::{FormFile, MultipartForm};
 pub use serve::{ServeLimits, serve, serve_over};
 pub use whole::{BodyRefusal, WholeBodies, WholeBody, whole_body};
 pub use write_deadline::WriteDeadline;

@@ -71,6 +71,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::testing::split_at;
 
     const STREAM: &str = ": ping\r\n\r\nevent: x\ndata: {\"a\":\"h\u{e9}\"}\r\n\r\ndata:b\n\ndata\ndata: [DONE]";
 
@@ -99,16 +100,8 @@ mod tests {
         /// The stream may be split anywhere, even within a character.
         #[test]
         fn cuts_change_nothing(cuts in prop::collection::vec(0..STREAM.len(), 0..6)) {
-            let mut cuts = cuts;
-            cuts.sort_unstable();
-            let (mut pieces, mut start) = (Vec::new(), 0);
-            for cut in cuts {
-                pieces.push(&STREAM.as_bytes()[start..cut]);
-                start = cut;
-            }
-            pieces.push(&STREAM.as_bytes()[start..]);
             let expected = ["{\"a\":\"h\u{e9}\"}", "b", "[DONE]"].map(str::to_owned).to_vec();
-            prop_assert_eq!(through(&pieces), Ok(expected));
+            prop_assert_eq!(through(&split_at(STREAM, cuts)), Ok(expected));
         }
     }
 }

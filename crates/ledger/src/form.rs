@@ -172,6 +172,7 @@ pub fn commit_hash(
 mod tests {
     use rand::SeedableRng as _;
     use rand::rngs::StdRng;
+    use taonet_chain::testing::weight_rules;
     use taonet_chain::{Block, Schedule};
     use taonet_primitives::BlockHash;
     use taonet_timelock::{Ciphertext, Pulse};
@@ -181,16 +182,8 @@ mod tests {
     use crate::IntentKey;
 
     fn rules(commit_reveal: Option<CommitReveal>) -> WeightRules {
-        WeightRules {
-            neurons: 9,
-            min_allowed_weights: 1,
-            max_weights_limit: u16::MAX,
-            version_key: 0,
-            rate_limit_blocks: 100,
-            commit_reveal,
-            mechanisms: 1,
-            schedule: Schedule { tempo: 360, last_epoch: BlockNumber::new(1000), pending_epoch: None, epoch_index: 7 },
-        }
+        let rules = weight_rules(360, commit_reveal);
+        WeightRules { schedule: Schedule { last_epoch: BlockNumber::new(1000), ..rules.schedule }, ..rules }
     }
 
     fn intent(form: Form) -> Plan {

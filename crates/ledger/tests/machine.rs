@@ -7,8 +7,8 @@ use std::panic::resume_unwind;
 use std::sync::{Arc, Mutex};
 
 use proptest::prelude::*;
-use taonet_chain::testing::{MockChain, Script};
-use taonet_chain::{Chain as _, CommitReveal, DispatchError, Outcome, RefusedBecause, Schedule, WeightRules};
+use taonet_chain::testing::{MockChain, Script, weight_rules};
+use taonet_chain::{Chain as _, CommitReveal, DispatchError, Outcome, RefusedBecause, WeightRules};
 use taonet_ledger::{IntentKey, IntentState, Ledger, Moment, NewWeights, State, Step, Submitter};
 use taonet_primitives::{BlockNumber, ExtrinsicHash, MechId, NetUid, Uid};
 use taonet_wallet::Keypair;
@@ -77,16 +77,7 @@ struct Machine {
 
 impl Machine {
     fn new(commit_reveal: Option<CommitReveal>, finality_lag: u32) -> Self {
-        let rules = WeightRules {
-            neurons: 9,
-            min_allowed_weights: 1,
-            max_weights_limit: u16::MAX,
-            version_key: 0,
-            rate_limit_blocks: 100,
-            commit_reveal,
-            mechanisms: 1,
-            schedule: Schedule { tempo: TEMPO, last_epoch: BlockNumber::new(0), pending_epoch: None, epoch_index: 7 },
-        };
+        let rules = weight_rules(TEMPO, commit_reveal);
         let chain = MockChain::default();
         chain.set_weight_rules(NETUID, rules.clone());
         chain.mine(5);

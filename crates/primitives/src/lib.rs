@@ -8,7 +8,8 @@
 //! - amounts: [`Rao`] (10⁻⁹ TAO) and [`Alpha`], a subnet's own token;
 //! - blocks: [`BlockNumber`], [`BlockHash`] and [`ExtrinsicHash`];
 //! - speech: [`Seconds`], [`SampleRate`], and a [`Transcript`] with the times of its [`Word`]s;
-//! - [`counted`]: a number with its noun in the singular or plural.
+//! - texts: [`counted`], a number with its noun in the singular or plural; [`truncated`], the beginning of a text;
+//!   [`with_causes`] and [`innermost_cause`] of an error.
 //!
 //! ```
 //! use taonet_primitives::{Hotkey, Rao};
@@ -24,21 +25,25 @@
 mod account;
 mod amount;
 mod block;
+mod causes;
 mod counted;
 mod ids;
 #[cfg(feature = "scale")]
 mod scale;
 mod ss58;
 mod transcript;
+mod truncated;
 mod units;
 mod weights;
 
 pub use account::{AccountId, Coldkey, Hotkey};
 pub use amount::{Alpha, AmountError, Rao};
 pub use block::{BlockHash, BlockNumber, ExtrinsicHash, HashError};
+pub use causes::{HINT, innermost_cause, with_causes};
 pub use counted::counted;
 pub use ids::{MechId, NetUid, Uid};
 pub use ss58::{Ss58, Ss58Error, Ss58Prefix};
 pub use transcript::{Transcript, Word};
+pub use truncated::truncated;
 pub use units::{SampleRate, Seconds, UnitError};
 pub use weights::Weights;

@@ -6,6 +6,7 @@ use std::process::Command;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use taonet_primitives::with_causes;
 use taonet_service::Shutdown;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -80,7 +81,7 @@ impl AutoUpdate {
                 Ok(false) => {}
                 Err(error) => {
                     checked("failed");
-                    let error = error.with_causes().replace('\n', "; ");
+                    let error = with_causes(&error).replace('\n', "; ");
                     tracing::warn!(error, "update failed");
                 }
             }

@@ -1,4 +1,3 @@
-use std::error::Error as _;
 use std::io;
 use std::path::PathBuf;
 
@@ -6,9 +5,6 @@ use semver::Version;
 use taonet_http::Fault;
 
 use crate::{KeyError, SelfTestError};
-
-/// Separator between a message and its hint.
-const HINT: &str = "\nhint: ";
 
 /// Why an update failed. Unless a variant notes otherwise, the installed program is unchanged.
 #[derive(Debug, thiserror::Error)]
@@ -124,24 +120,6 @@ impl UpdateError {
         }
     }
 
-    /// Returns the message with its causes on one line, followed by the hint on another.
-    pub fn with_causes(&self) -> String {
-        let text = self.to_string();
-        let (message, hint) = text.split_once(HINT).map_or((text.as_str(), None), |(text, hint)| (text, Some(hint)));
-        let mut all = message.to_owned();
-        let causes = std::iter::successors(self.source(), |cause| (*cause).source());
-        for cause in causes.map(ToString::to_string) {
-            // Some messages already contain their cause.
-            if !all.contains(&cause) {
-                all = format!("{all}: {cause}");
-            }
-        }
-        match hint {
-            Some(hint) => format!("{all}{HINT}{hint}"),
-            None => all,
-        }
-    }
-
     /// Returns whether the signature of the release is not valid.
     pub fn is_authentication(&self) -> bool {
         matches!(self, Self::Signature { .. })
@@ -150,15 +128,17 @@ impl UpdateError {
 
 #[cfg(test)]
 mod tests {
+    use taonet_primitives::with_causes;
+
     use super::*;
 
     #[test]
     fn causes_stand_before_the_hint() {
         let source = SelfTestError::Start(io::ErrorKind::NotFound.into());
-        let text = UpdateError::SelfTest(source).with_causes();
+        let text = with_causes(&UpdateError::SelfTest(source));
         assert_eq!(text, "the new program failed its self-test: cannot execute the program: entity not found");
         let source = io::ErrorKind::PermissionDenied.into();
         let error = UpdateError::File { path: "tao".into(), source };
-        assert!(error.with_causes().starts_with("cannot write tao: permission denied\nhint: "), "{error}");
+        assert!(with_causes(&error).starts_with("cannot write tao: permission denied\nhint: "), "{error}");
     }
 }

@@ -36,8 +36,8 @@
 //! and [`restart`] executes the new program in place of the process. The crate does not build or sign releases, and
 //! updates only the program itself: no models, configuration or databases.
 //!
-//! Uses `taonet-http` (client) and `taonet-service` (shutdown, locks). Used by `tao update` and by the daemons with
-//! `--auto-update`.
+//! Uses `taonet-http` (client), `taonet-primitives` (error messages) and `taonet-service` (shutdown, locks). Used by
+//! `tao update` and by the daemons with `--auto-update`.
 
 mod auto;
 mod download;

@@ -131,6 +131,19 @@ pub async fn post(router: &Router, path: &str, body: &Value) -> (u16, Value) {
     ask(router, Method::POST, path, &[("content-type", "application/json")], &body.to_string()).await
 }
 
+/// Starts a listener that accepts connections and never responds, until the test ends.
+pub async fn silent() -> Url {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap()).parse().unwrap();
+    tokio::spawn(async move {
+        let mut connections = Vec::new();
+        while let Ok((stream, _)) = listener.accept().await {
+            connections.push(stream);
+        }
+    });
+    url
+}
+
 /// Returns a loopback address without a listener. The system does not give its port to a concurrent test.
 pub fn nowhere() -> Url {
     "http://127.0.0.1:9".parse().unwrap()

@@ -4,14 +4,14 @@ use std::sync::Arc;
 
 use maud::{Markup, html};
 use taonet_chain::{At, BlockHeader};
-use taonet_primitives::{AccountId, BlockNumber};
+use taonet_primitives::{AccountId, BlockNumber, truncated};
 
 use super::blocks::{time, total};
 use super::reads::Unread;
 use super::search;
 use super::seen::{Listed, SeenBlock, SeenEvent, SeenExtrinsic};
 use super::source::{Source, State};
-use super::text::{account_link, linked, truncated};
+use super::text::{account_link, linked};
 use crate::format::shown;
 use crate::layout::live;
 use crate::table::Paging;

@@ -1,9 +1,8 @@
 use std::sync::Arc;
 
 use taonet_chain::{Block, Chain, ChainError, Event, Extrinsic, Phase};
-use taonet_primitives::{AccountId, ExtrinsicHash, Rao};
+use taonet_primitives::{AccountId, ExtrinsicHash, Rao, truncated};
 
-use super::text::truncated;
 use crate::format::now_unix;
 
 /// Maximum number of events, and of extrinsics, of a block in memory.

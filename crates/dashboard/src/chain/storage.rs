@@ -3,16 +3,18 @@
 use maud::{Markup, html};
 use serde_json::Value as Json;
 use taonet_chain::{At, ChainError, Client, StorageItem};
-use taonet_primitives::counted;
+use taonet_primitives::{counted, truncated, with_causes};
 
 use super::search;
 use super::source::Source;
-use super::text::{linked, published, truncated};
+use super::text::{linked, published};
 use crate::layout::{live, problem};
 use crate::view::{Page, View};
 
 /// Maximum number of entries on the page.
 pub(super) const MAX_ENTRIES: usize = 64;
+/// Maximum size of the encoded values of the entries, in bytes.
+const MAX_BYTES: usize = 1 << 20;
 /// Maximum length of a value in characters.
 const MAX_VALUE: usize = 2_000;
 /// Maximum length of the visitor's keys in characters.
@@ -32,13 +34,11 @@ impl Entries {
     /// them.
     pub(super) async fn read(client: &Client, item: &StorageItem, keys: &[Json], at: At) -> Result<Self, ChainError> {
         let StorageItem { pallet, name, .. } = item;
-        let mut found = if keys.len() < item.keys {
-            client.storage_page(pallet, name, keys, MAX_ENTRIES + 1, at).await?
+        let (found, has_more) = if keys.len() < item.keys {
+            client.storage_page(pallet, name, keys, MAX_ENTRIES, MAX_BYTES, at).await?
         } else {
-            vec![(keys.to_vec(), client.storage(pallet, name, keys, at).await?)]
+            (vec![(keys.to_vec(), client.storage(pallet, name, keys, at).await?)], false)
         };
-        let has_more = found.len() > MAX_ENTRIES;
-        found.truncate(MAX_ENTRIES);
         let text = |(keys, value): (Vec<Json>, Json)| (json_list(&keys), truncated(value.to_string(), MAX_VALUE));
         Ok(Self { entries: found.into_iter().map(text).collect(), has_more })
     }
@@ -67,7 +67,7 @@ pub(super) async fn page(view: &View, source: &Source, pallet: &str, name: &str)
     let part = html! {
         section.card aria-label="Entries" {
             @match &read {
-                Err(why) => (problem("The storage item cannot be read", &with_source(why))),
+                Err(why) => (problem("The storage item cannot be read", &with_causes(why))),
                 Ok(found) => (entries(view, item, found)),
             }
         }
@@ -88,14 +88,6 @@ pub(super) async fn page(view: &View, source: &Source, pallet: &str, name: &str)
     Ok(view.page(&title, &body))
 }
 
-/// Formats an error with its cause, which names the invalid key.
-fn with_source(why: &(dyn std::error::Error + 'static)) -> String {
-    match why.source() {
-        Some(source) => format!("{why}: {source}"),
-        None => why.to_string(),
-    }
-}
-
 fn entries(view: &View, item: &StorageItem, found: &Entries) -> Markup {
     html! {
         @if found.entries.is_empty() { p.empty { "No entry begins with these keys." } } @else {
@@ -112,7 +104,7 @@ fn entries(view: &View, item: &StorageItem, found: &Entries) -> Markup {
                     }
                 }
             }
-            @if found.has_more { p.sub { "Only the first " (MAX_ENTRIES) " entries are shown." } }
+            @if found.has_more { p.sub { "The page shows only the first " (counted(found.entries.len(), "entry")) "." } }
         }
     }
 }

@@ -1,7 +1,7 @@
 use axum::body::{Body, to_bytes};
 use axum::http::Request;
 use axum::http::header::HOST;
-use taonet_chain::testing::MockChain;
+use taonet_chain::testing::{MockChain, weight_rules};
 use taonet_chain::{
     Block, DispatchError, Event, Extrinsic, Hyperparameters, Metagraph, Neuron, Phase, Schedule, Subnet, WeightRow,
     WeightRules,
@@ -257,16 +257,8 @@ async fn hyperparameters_are_listed() {
 /// Returns the weight rules of a subnet after an epoch; its tempo is 10.
 fn rules(epoch_index: u64, last_epoch: u32) -> WeightRules {
     let last_epoch = BlockNumber::new(last_epoch);
-    WeightRules {
-        neurons: 3,
-        min_allowed_weights: 1,
-        max_weights_limit: u16::MAX,
-        version_key: 0,
-        rate_limit_blocks: 100,
-        commit_reveal: None,
-        mechanisms: 1,
-        schedule: Schedule { tempo: 10, last_epoch, pending_epoch: None, epoch_index },
-    }
+    let rules = weight_rules(10, None);
+    WeightRules { neurons: 3, schedule: Schedule { last_epoch, epoch_index, ..rules.schedule }, ..rules }
 }
 
 /// Runs an epoch: neuron 1 receives a share of 10 % times the epoch's number.

@@ -4,7 +4,7 @@ use std::ops::RangeInclusive;
 
 use maud::{Markup, html};
 use taonet_chain::Subnet;
-use taonet_primitives::AccountId;
+use taonet_primitives::{AccountId, truncated};
 
 use crate::format::{shortened, shown};
 use crate::view::View;
@@ -13,15 +13,6 @@ use crate::view::View;
 const ADDRESS_LENGTH: RangeInclusive<usize> = 46..=48;
 /// Maximum length of a name or description that somebody published, in characters.
 const MAX_PUBLISHED: usize = 200;
-
-/// Truncates a text to `most` characters, with an ellipsis.
-pub(super) fn truncated(mut text: String, most: usize) -> String {
-    if let Some((end, _)) = text.char_indices().nth(most) {
-        text.truncate(end);
-        text.push('…');
-    }
-    text
-}
 
 /// Formats a text that somebody published on the chain, such as a name: shortened, with control characters escaped.
 pub(super) fn published(text: &str) -> String {

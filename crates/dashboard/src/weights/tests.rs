@@ -3,8 +3,8 @@ use std::time::{Duration, SystemTime};
 use axum::body::{Body, to_bytes};
 use axum::http::Request;
 use axum::http::header::HOST;
-use taonet_chain::testing::MockChain;
-use taonet_chain::{Chain as _, DispatchError, Metagraph, Outcome, RefusedBecause, Schedule, WeightRow, WeightRules};
+use taonet_chain::testing::{MockChain, weight_rules};
+use taonet_chain::{Chain as _, DispatchError, Metagraph, Outcome, RefusedBecause, WeightRow, WeightRules};
 use taonet_ledger::{Ledger, LedgerReader, NewWeights, Record, State, Submitter};
 use taonet_primitives::{BlockNumber, Hotkey, MechId, NetUid, Uid};
 use taonet_service::unix_time;
@@ -27,17 +27,7 @@ fn validator() -> Keypair {
 
 /// Returns a ledger with one submission of these weights, in a finalized block.
 async fn submitted(weights: WeightRow) -> (TempDir, Vec<Record>) {
-    let schedule = Schedule { tempo: 100, last_epoch: BlockNumber::new(0), pending_epoch: None, epoch_index: 7 };
-    let rules = WeightRules {
-        neurons: 256,
-        min_allowed_weights: 1,
-        max_weights_limit: u16::MAX,
-        version_key: 0,
-        rate_limit_blocks: 100,
-        commit_reveal: None,
-        mechanisms: 1,
-        schedule,
-    };
+    let rules = WeightRules { neurons: 256, ..weight_rules(100, None) };
     let (chain, directory) = (MockChain::default(), tempfile::tempdir().unwrap());
     chain.set_weight_rules(NETUID, rules);
     chain.mine(10);

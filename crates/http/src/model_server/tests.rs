@@ -7,17 +7,15 @@ use axum::{Json, Router};
 use futures::StreamExt as _;
 use futures::stream;
 use serde_json::json;
-use tokio::net::TcpListener;
 
 use super::*;
+use crate::testing::listen;
 
 const KEY: &str = "sk-quite-secret";
 
 /// Serves a router on a loopback port, and returns a client of it with a deadline of 2 s.
 async fn server(router: Router) -> ModelServer {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("http://{}/v1/", listener.local_addr().unwrap()).parse().unwrap();
-    tokio::spawn(async move { axum::serve(listener, router).await });
+    let url = format!("http://{}/v1/", listen(router).await).parse().unwrap();
     ModelServer::new(&url, Some(KEY), Duration::from_secs(2)).unwrap()
 }
 

@@ -1,8 +1,8 @@
 use std::panic::resume_unwind;
 use std::path::Path;
 
-use taonet_chain::testing::{MockChain, Script};
-use taonet_chain::{CommitReveal, DispatchError, Follow, Outcome, RefusedBecause, Schedule, SignOptions, WeightRules};
+use taonet_chain::testing::{MockChain, Script, weight_rules};
+use taonet_chain::{CommitReveal, DispatchError, Follow, Outcome, RefusedBecause, SignOptions, WeightRules};
 use tempfile::TempDir;
 
 use super::*;
@@ -27,17 +27,7 @@ struct World {
 
 impl World {
     fn new(commit_reveal: Option<CommitReveal>) -> Self {
-        let schedule = Schedule { tempo: TEMPO, last_epoch: BlockNumber::new(0), pending_epoch: None, epoch_index: 7 };
-        let rules = WeightRules {
-            neurons: 9,
-            min_allowed_weights: 1,
-            max_weights_limit: u16::MAX,
-            version_key: 3,
-            rate_limit_blocks: 100,
-            commit_reveal,
-            mechanisms: 1,
-            schedule,
-        };
+        let rules = WeightRules { version_key: 3, ..weight_rules(TEMPO, commit_reveal) };
         let chain = MockChain::default();
         chain.set_weight_rules(NETUID, rules.clone());
         chain.mine(10);

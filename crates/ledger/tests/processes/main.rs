@@ -10,8 +10,8 @@ use std::path::Path;
 
 use child::{End, Task};
 use remote::Server;
-use taonet_chain::testing::MockChain;
-use taonet_chain::{Chain as _, CommitReveal, Schedule, WeightRules};
+use taonet_chain::testing::{MockChain, weight_rules};
+use taonet_chain::{Chain as _, CommitReveal, WeightRules};
 use taonet_ledger::{IntentState, Ledger, Moment, Step};
 use taonet_primitives::{BlockNumber, NetUid};
 use tempfile::TempDir;
@@ -29,17 +29,7 @@ struct World {
 
 impl World {
     async fn new(commit_reveal: Option<CommitReveal>) -> Self {
-        let schedule = Schedule { tempo: 100, last_epoch: BlockNumber::new(0), pending_epoch: None, epoch_index: 7 };
-        let rules = WeightRules {
-            neurons: 9,
-            min_allowed_weights: 1,
-            max_weights_limit: u16::MAX,
-            version_key: 0,
-            rate_limit_blocks: 100,
-            commit_reveal,
-            mechanisms: 1,
-            schedule,
-        };
+        let rules = weight_rules(100, commit_reveal);
         let chain = MockChain::default();
         chain.set_weight_rules(NETUID, rules.clone());
         chain.mine(10);

@@ -1,18 +1,31 @@
 //! Products of a few rows with a matrix, limited by the memory bandwidth for reading the matrix.
+//!
+//! The matrix is read once for two rows of the input, in several places at a time: the CPU reads ahead in each of them.
 
+#![allow(
+    clippy::indexing_slicing,
+    clippy::inline_always,
+    clippy::needless_range_loop,
+    reason = "`multiply` checks the lengths"
+)]
+
+use std::array;
+
+use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 
-/// Number of partial sums of a dot product: enough for the compiler to fill the registers of any CPU.
-const LANES: usize = 32;
-/// Number of partial sums for the rest of a product, and for heads of attention.
-const FEW_LANES: usize = 8;
+/// Number of places in which the matrix is read at a time.
+const PLACES: usize = 4;
+/// Number of partial sums of [`dot`].
+const LANES: usize = 8;
 /// Minimum number of weights per thread; below it, waking a thread takes longer than the product.
 const MIN_WORK: usize = 1 << 16;
 
 /// Multiplies each row of `input` with each of the `outputs` rows of `weights`, both of `width` values. Returns a row
 /// of products for each row of the input, or `None` if the lengths do not match.
 pub(super) fn multiply(weights: &[f32], input: &[f32], width: usize, outputs: usize) -> Option<Vec<f32>> {
-    if width == 0 || weights.len() != width * outputs || !input.len().is_multiple_of(width) {
+    let is_rows = |values: &[f32]| !values.is_empty() && values.len().is_multiple_of(width);
+    if !is_rows(weights) || !is_rows(input) || weights.len() / width != outputs {
         return None;
     }
     let rows = input.len() / width;
@@ -20,13 +33,8 @@ pub(super) fn multiply(weights: &[f32], input: &[f32], width: usize, outputs: us
     let mut products = vec![0.0; rows * outputs];
     let threads = rayon::current_num_threads().min(weights.len() / MIN_WORK).max(1);
     let share = outputs.div_ceil(threads);
-    let fill = |products: &mut [f32], weights: &[f32]| {
-        for (products, weights) in products.chunks_exact_mut(rows).zip(weights.chunks_exact(width)) {
-            for (product, input) in products.iter_mut().zip(input.chunks_exact(width)) {
-                *product = dot(weights, input);
-            }
-        }
-    };
+    let arch = Arch::new();
+    let fill = |products, weights| arch.dispatch(Share { weights, input, width, products });
     if threads == 1 {
         fill(&mut products, weights);
     } else {
@@ -43,22 +51,87 @@ pub(super) fn multiply(weights: &[f32], input: &[f32], width: usize, outputs: us
     Some(by_row)
 }
 
-/// Computes the dot product of two slices of the same length.
-pub(crate) fn dot(one: &[f32], other: &[f32]) -> f32 {
-    let wide = one.len() / LANES * LANES;
-    let narrow = one.len() / FEW_LANES * FEW_LANES;
-    let part = |from: usize, to: usize| one.get(from..to).zip(other.get(from..to)).unwrap_or_default();
-    let (wide_sum, narrow_sum) = (sum::<LANES>(part(0, wide)), sum::<FEW_LANES>(part(wide, narrow)));
-    wide_sum + narrow_sum + sum::<1>(part(narrow, one.len()))
+/// One thread's share of a product.
+struct Share<'a> {
+    weights: &'a [f32],
+    input: &'a [f32],
+    width: usize,
+    products: &'a mut [f32],
 }
 
-/// Computes the dot product of two slices whose length is a multiple of `N`, in `N` partial sums.
-fn sum<const N: usize>((one, other): (&[f32], &[f32])) -> f32 {
-    let mut sums = [0.0_f32; N];
-    for (one, other) in one.chunks_exact(N).zip(other.chunks_exact(N)) {
+// Everything is inlined into `with_simd`, which is compiled for each instruction set. Closures may not be inlined, so none
+// computes with vectors.
+impl WithSimd for Share<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(mut self, simd: S) {
+        let outputs = self.weights.len() / self.width;
+        let distance = outputs / PLACES;
+        for first in 0..distance {
+            self.fill::<S, PLACES>(simd, array::from_fn(|place| place * distance + first));
+        }
+        for last in PLACES * distance..outputs {
+            self.fill(simd, [last]);
+        }
+    }
+}
+
+impl Share<'_> {
+    /// Computes these outputs for all rows of the input.
+    #[inline(always)]
+    fn fill<S: Simd, const N: usize>(&mut self, simd: S, outputs: [usize; N]) {
+        let width = self.width;
+        let rows = self.input.len() / width;
+        let weights = outputs.map(|output| &self.weights[output * width..][..width]);
+        let pairs = self.input.chunks_exact(2 * width);
+        let last = pairs.remainder();
+        for (pair, row) in pairs.zip((0..).step_by(2)) {
+            let (one, other) = pair.split_at(width);
+            for (output, dots) in outputs.into_iter().zip(dots(simd, weights, [one, other])) {
+                self.products[output * rows + row..][..2].copy_from_slice(&dots);
+            }
+        }
+        if !last.is_empty() {
+            for (output, [dot]) in outputs.into_iter().zip(dots(simd, weights, [last])) {
+                self.products[output * rows + rows - 1] = dot;
+            }
+        }
+    }
+}
+
+/// Computes the dot products of rows of weights with rows of the input, all of the same length.
+#[inline(always)]
+fn dots<S: Simd, const N: usize, const M: usize>(simd: S, weights: [&[f32]; N], input: [&[f32]; M]) -> [[f32; M]; N] {
+    let (mut sums, mut dots) = ([[simd.splat_f32s(0.0); M]; N], [[0.0; M]; N]);
+    let (weights, input) = (weights.map(S::as_simd_f32s), input.map(S::as_simd_f32s));
+    let length = input[0].0.len();
+    let (ends, input_ends) = (weights.map(|(_, end)| end), input.map(|(_, end)| end));
+    let (weights, input) = (weights.map(|(row, _)| &row[..length]), input.map(|(row, _)| &row[..length]));
+    for place in 0..length {
+        for n in 0..N {
+            for m in 0..M {
+                sums[n][m] = simd.mul_add_e_f32s(weights[n][place], input[m][place], sums[n][m]);
+            }
+        }
+    }
+    for n in 0..N {
+        for m in 0..M {
+            dots[n][m] = simd.reduce_sum_f32s(sums[n][m]) + dot(ends[n], input_ends[m]);
+        }
+    }
+    dots
+}
+
+/// Computes the dot product of two slices of the same length.
+pub(crate) fn dot(one: &[f32], other: &[f32]) -> f32 {
+    let ((ones, one_end), (others, other_end)) = (one.as_chunks::<LANES>(), other.as_chunks::<LANES>());
+    let mut sums = [0.0_f32; LANES];
+    for (one, other) in ones.iter().zip(others) {
         for (sum, (one, other)) in sums.iter_mut().zip(one.iter().zip(other)) {
             *sum += one * other;
         }
     }
-    sums.iter().sum()
+    let end: f32 = one_end.iter().zip(other_end).map(|(one, other)| one * other).sum();
+    sums.iter().sum::<f32>() + end
 }

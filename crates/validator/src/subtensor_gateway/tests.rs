@@ -3,7 +3,7 @@ use std::path::Path;
 use crate::api::WeightsRequest;
 use axum::http::Method;
 use serde_json::{Value, json};
-use taonet_chain::testing::{MockChain, Script};
+use taonet_chain::testing::{MockChain, Script, weight_rules};
 use taonet_chain::{CommitReveal, DispatchError, RefusedBecause, Schedule, WeightRules};
 use taonet_ledger::{Ledger, Moment};
 use taonet_primitives::{BlockNumber, Uid};
@@ -24,17 +24,7 @@ struct Scripted {
 }
 
 fn rules(commit_reveal: Option<CommitReveal>) -> WeightRules {
-    let schedule = Schedule { tempo: 100, last_epoch: BlockNumber::new(0), pending_epoch: None, epoch_index: 7 };
-    WeightRules {
-        neurons: 9,
-        min_allowed_weights: 1,
-        max_weights_limit: u16::MAX,
-        version_key: 3,
-        rate_limit_blocks: 0,
-        commit_reveal,
-        mechanisms: 1,
-        schedule,
-    }
+    WeightRules { version_key: 3, rate_limit_blocks: 0, ..weight_rules(100, commit_reveal) }
 }
 
 async fn connected(chain: &MockChain, directory: &Path, settings: GatewaySettings) -> Gateway {

@@ -13,7 +13,7 @@ use url::Url;
 
 use super::*;
 use crate::subnet::{Neurons, RoundScores};
-use crate::testing::{NETUID, listen};
+use crate::testing::{NETUID, listen, silent};
 
 /// A subnet whose only miner is `a`.
 struct OneMiner;
@@ -106,19 +106,6 @@ async fn a_validator_is_ready_once_it_has_seen_a_block() {
     assert!(!readiness.is_ready(), "the gateway failed");
     assert_eq!(validator.step(None).await, Some(BlockNumber::new(743)));
     assert!(readiness.is_ready());
-}
-
-/// Returns a listener that accepts connections and never responds, until the test ends.
-async fn silent() -> Url {
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("http://{}", listener.local_addr().unwrap()).parse().unwrap();
-    tokio::spawn(async move {
-        let mut connections = Vec::new();
-        while let Ok((stream, _)) = listener.accept().await {
-            connections.push(stream);
-        }
-    });
-    url
 }
 
 /// Weights decided in one epoch must not be submitted in the next.

@@ -10,8 +10,8 @@ use axum::routing::post;
 use futures::StreamExt;
 use http::Method;
 use serde_json::{Value, json};
+use taonet_http::testing::listen;
 use taonet_wallet::Keypair;
-use tokio::net::TcpListener;
 
 use super::room::SMALL_ANSWER;
 use super::*;
@@ -19,13 +19,6 @@ use crate::{BabelbitScheme, Caller, Limits, ManualClock, Peer, Policy, SignedLay
 
 fn key(uri: &str) -> Keypair {
     Keypair::from_uri(uri).unwrap()
-}
-
-async fn serve(router: Router) -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    tokio::spawn(async move { axum::serve(listener, router).await });
-    address
 }
 
 fn peer(address: SocketAddr) -> Peer {
@@ -52,7 +45,7 @@ async fn send(
 }
 
 async fn call(router: Router) -> Result<Value, CallError> {
-    send(&client(), &peer(serve(router).await), "v1/predict", &json!({}), Duration::from_secs(10)).await
+    send(&client(), &peer(listen(router).await), "v1/predict", &json!({}), Duration::from_secs(10)).await
 }
 
 fn answering(answer: impl Fn() -> axum::response::Response + Clone + Send + Sync + 'static) -> Router {
@@ -66,7 +59,7 @@ async fn a_signed_call_goes_there_and_back() {
         axum::Json(json!({"caller": caller.hotkey, "uuid": caller.uuid, "body": body}))
     };
     let router = Router::new().route("/v1/predict", post(echo)).route_layer(layer);
-    let peer = peer(serve(router).await);
+    let peer = peer(listen(router).await);
     let request = json!({"text": "café", "frame_rate_hz": 12.5});
     let timeout = Duration::from_secs(10);
     for scheme in [BabelbitScheme::axon(), BabelbitScheme::managed()] {
@@ -114,14 +107,14 @@ async fn large_answers_wait_for_room_within_their_deadline() {
     let client = SignedClient::new(signer, ClientConfig { large_answers_bytes: 1_000, ..ClientConfig::default() });
     let client = client.unwrap();
     let text = |length: usize| format!("\"{}\"", "x".repeat(length));
-    let small = peer(serve(answering(move || text(1_000).into_response())).await);
-    let large = peer(serve(answering(move || text(SMALL_ANSWER + 100).into_response())).await);
+    let small = peer(listen(answering(move || text(1_000).into_response())).await);
+    let large = peer(listen(answering(move || text(SMALL_ANSWER + 100).into_response())).await);
     // Sends slightly more than a small response, then stalls.
     let stalls = answering(move || {
         let start = futures::stream::iter([Ok::<_, std::io::Error>(text(SMALL_ANSWER + 100))]);
         Body::from_stream(start.chain(futures::stream::pending())).into_response()
     });
-    let stalls = peer(serve(stalls).await);
+    let stalls = peer(listen(stalls).await);
     let ask = |peer: &Peer, millis: u64| {
         let (client, peer) = (client.clone(), peer.clone());
         async move { send(&client, &peer, "v1/predict", &json!({}), Duration::from_millis(millis)).await }
@@ -149,7 +142,7 @@ async fn answers_that_fill_the_room_together_do_not_wait_for_each_other() {
     let signer = Signer::new(key("//Alice"), "127.0.0.1", BabelbitScheme::axon());
     let config = ClientConfig { large_answers_bytes: 2 << 20, ..ClientConfig::default() };
     let client = SignedClient::new(signer, config).unwrap();
-    let peer = peer(serve(answering(|| "x".repeat(4 << 20).into_response())).await);
+    let peer = peer(listen(answering(|| "x".repeat(4 << 20).into_response())).await);
     let request = json!({});
     let calls = (0..8).map(|_| send(&client, &peer, "v1/predict", &request, Duration::from_mins(1)));
     let answers = futures::future::join_all(calls).await;
@@ -159,7 +152,7 @@ async fn answers_that_fill_the_room_together_do_not_wait_for_each_other() {
 
 #[tokio::test]
 async fn no_deadline_is_too_long() {
-    let peer = peer(serve(answering(|| "{}".into_response())).await);
+    let peer = peer(listen(answering(|| "{}".into_response())).await);
     assert!(send(&client(), &peer, "v1/predict", &json!({}), Duration::MAX).await.is_ok());
 }
 
@@ -175,7 +168,7 @@ async fn the_deadline_covers_the_whole_answer() {
         }),
     );
     for router in [never, stalls] {
-        let error = send(&client(), &peer(serve(router).await), "/", &json!({}), brief).await.unwrap_err();
+        let error = send(&client(), &peer(listen(router).await), "/", &json!({}), brief).await.unwrap_err();
         assert!(error.is_timeout());
         assert_eq!(error.to_string(), "timeout after 0.05s");
     }
@@ -209,7 +202,7 @@ fn nonces_grow_even_when_the_clock_does_not() {
 
 #[tokio::test]
 async fn names_lead_only_to_addresses_that_are_permitted() {
-    let port = serve(answering(|| axum::Json(json!({})).into_response())).await.port();
+    let port = listen(answering(|| axum::Json(json!({})).into_response())).await.port();
     let call = async |permitted: fn(IpAddr) -> bool| {
         let signer = Signer::new(key("//Alice"), "127.0.0.1", BabelbitScheme::axon());
         let client = SignedClient::with_addresses(signer, ClientConfig::default(), permitted).unwrap();

@@ -5,10 +5,10 @@ use std::time::Duration;
 use axum::routing::post;
 use axum::{Json, Router};
 use serde_json::{Value, json};
+use taonet_http::testing::listen;
 use taonet_lm::server::router;
 use taonet_lm::{EngineSettings, LanguageModel, Message, Sampling};
 use taonet_nineteen_core::scoring::ScoringProfile;
-use tokio::net::TcpListener;
 
 use super::*;
 
@@ -50,13 +50,6 @@ fn answer(model: &LanguageModel, endpoint: Endpoint) -> Vec<Value> {
     model.generate(prompt, sampling).map(|step| chunk(step.unwrap())).collect()
 }
 
-async fn serve(router: Router) -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    tokio::spawn(async move { axum::serve(listener, router).await });
-    address
-}
-
 fn reference(address: SocketAddr) -> OpenAiReference {
     let base = format!("http://{address}/v1").parse().unwrap();
     OpenAiReference::new(CheckingServer::new(&base, None, Duration::from_mins(1)).unwrap(), "m")
@@ -64,7 +57,7 @@ fn reference(address: SocketAddr) -> OpenAiReference {
 
 /// Starts a proxy of the model's server that does not support `prompt_logprobs`.
 async fn without_prompt_logprobs(model: Arc<LanguageModel>, status: u16) -> SocketAddr {
-    let inner = serve(router(model, EngineSettings::default()).unwrap()).await;
+    let inner = listen(router(model, EngineSettings::default()).unwrap()).await;
     let forward = move |path: &'static str| {
         move |Json(body): Json<Value>| async move {
             if body.get("prompt_logprobs").is_some() {
@@ -77,7 +70,7 @@ async fn without_prompt_logprobs(model: Arc<LanguageModel>, status: u16) -> Sock
     };
     let chat = "/v1/chat/completions";
     let completions = "/v1/completions";
-    serve(Router::new().route(chat, post(forward(chat))).route(completions, post(forward(completions)))).await
+    listen(Router::new().route(chat, post(forward(chat))).route(completions, post(forward(completions)))).await
 }
 
 async fn quality(model: &dyn ReferenceModel, endpoint: Endpoint, chunks: &[Value], profile: ScoringProfile) -> f64 {
@@ -91,7 +84,7 @@ async fn quality(model: &dyn ReferenceModel, endpoint: Endpoint, chunks: &[Value
 #[tokio::test]
 async fn the_same_model_passes_and_another_fails() {
     let own = model(4, 1);
-    let server = serve(router(Arc::clone(&own), EngineSettings::default()).unwrap()).await;
+    let server = listen(router(Arc::clone(&own), EngineSettings::default()).unwrap()).await;
     let (plain, ignoring) =
         (without_prompt_logprobs(Arc::clone(&own), 400).await, without_prompt_logprobs(Arc::clone(&own), 200).await);
     let models: [Box<dyn ReferenceModel>; 4] = [
@@ -146,24 +139,24 @@ async fn issue_11_1_a_busy_server_gives_no_result() {
     for status in [409, 429, 500, 503] {
         let status = axum::http::StatusCode::from_u16(status).unwrap();
         let busy = move || async move { (status, "busy with another job") };
-        let server = serve(Router::new().route("/v1/chat/completions", post(busy))).await;
+        let server = listen(Router::new().route("/v1/chat/completions", post(busy))).await;
         let (server, payload) = (reference(server), payload());
         let found = check_text(&server, Endpoint::Chat, &payload, &chunks, ScoringProfile::Reference, |_| 0);
         let error = found.await.unwrap_err();
         assert!(matches!(error, CheckError::Refused { .. }) && !error.is_final(), "{error}");
     }
     let too_long = || async { (axum::http::StatusCode::BAD_REQUEST, "maximum context length exceeded") };
-    let server = reference(serve(Router::new().route("/v1/chat/completions", post(too_long))).await);
+    let server = reference(listen(Router::new().route("/v1/chat/completions", post(too_long))).await);
     let found = check_text(&server, Endpoint::Chat, &payload(), &chunks, ScoringProfile::Reference, |_| 0).await;
     assert!(found.unwrap_err().is_final());
-    let garbage = serve(Router::new().route("/v1/chat/completions", post(|| async { "garbage" }))).await;
+    let garbage = listen(Router::new().route("/v1/chat/completions", post(|| async { "garbage" }))).await;
     let found =
         check_text(&reference(garbage), Endpoint::Chat, &payload(), &chunks, ScoringProfile::Reference, |_| 0).await;
     assert!(matches!(found, Err(CheckError::Malformed(_))), "{found:?}");
 }
 
 async fn checking_server(router: Router) -> CheckingServer {
-    let base = format!("http://{}", serve(router).await).parse().unwrap();
+    let base = format!("http://{}", listen(router).await).parse().unwrap();
     CheckingServer::new(&base, None, Duration::from_mins(1)).unwrap()
 }
 
@@ -210,7 +203,7 @@ async fn an_image_is_compared_with_the_validators() {
 #[tokio::test]
 async fn an_embedding_is_compared_with_the_validators() {
     let own = model(2, 1);
-    let address = serve(router(Arc::clone(&own), EngineSettings::default()).unwrap()).await;
+    let address = listen(router(Arc::clone(&own), EngineSettings::default()).unwrap()).await;
     let base = format!("http://{address}/v1").parse().unwrap();
     let server = CheckingServer::new(&base, None, Duration::from_mins(1)).unwrap();
     let reference = Reference::Embedding(EmbeddingReference::new(server, "m"));

@@ -1,4 +1,3 @@
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -9,6 +8,7 @@ use axum::{Json, Router};
 use serde_json::{Value, json};
 use taonet_chain::ChainError;
 use taonet_database::testing::Postgres;
+use taonet_http::testing::listen;
 use taonet_lm::server::router;
 use taonet_lm::{EngineSettings, LanguageModel};
 use taonet_nineteen_checker::{CheckingServer, LocalReference};
@@ -21,7 +21,6 @@ use taonet_primitives::{NetUid, Uid};
 use taonet_service::{Shutdown, monotonic_clock, system_clock};
 use taonet_wallet::Keypair;
 use taonet_wire::{ClientConfig, Peer, SystemClock};
-use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 
 use super::*;
@@ -74,16 +73,9 @@ fn key(uri: &str) -> Keypair {
     Keypair::from_uri(uri).unwrap()
 }
 
-async fn serve(router: Router) -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    tokio::spawn(async move { axum::serve(listener, router).await });
-    address
-}
-
 /// Starts a miner that offers the maximum capacity and answers with a model.
 async fn miner(uri: &str, uid: u16, model: &Arc<LanguageModel>, handshakes: &Arc<AtomicU32>) -> FoundNode {
-    let backend = serve(router(Arc::clone(model), EngineSettings::default()).unwrap()).await;
+    let backend = listen(router(Arc::clone(model), EngineSettings::default()).unwrap()).await;
     let chat = move |Json(mut payload): Json<Value>| async move {
         payload.as_object_mut().unwrap().shift_remove("nonce");
         let url = format!("http://{backend}/v1/chat/completions");
@@ -101,7 +93,7 @@ async fn miner(uri: &str, uid: u16, model: &Arc<LanguageModel>, handshakes: &Arc
         }
         next.run(request)
     });
-    let address = serve(routes(handshake, signed, sealed).layer(counted)).await;
+    let address = listen(routes(handshake, signed, sealed).layer(counted)).await;
     FoundNode { uid: Uid(uid), hotkey: keypair.hotkey(), address }
 }
 
@@ -194,7 +186,7 @@ fn sample(task: &str, request: &Value, answer: &Value) -> Sample {
 }
 
 async fn checking_server(router: Router, path: &str) -> CheckingServer {
-    let url = format!("http://{}{path}", serve(router).await).parse().unwrap();
+    let url = format!("http://{}{path}", listen(router).await).parse().unwrap();
     CheckingServer::new(&url, None, Duration::from_mins(1)).unwrap()
 }
 
@@ -253,7 +245,7 @@ async fn issue_11_17_a_removed_signature_is_noticed() {
             }
         });
         let sealed = Router::new().route("/capacity", post(capacity));
-        let address = serve(routes(handshake, signed, sealed).layer(remove)).await;
+        let address = listen(routes(handshake, signed, sealed).layer(remove)).await;
         nodes.push((Uid(uid), Peer::new(keypair.hotkey(), address.ip().to_string(), address.port()).unwrap()));
     }
     // Each call makes new keys, since none is valid for so long.

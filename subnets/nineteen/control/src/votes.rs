@@ -83,6 +83,7 @@ mod tests {
     use axum::Router;
     use axum::response::IntoResponse as _;
     use axum::routing::get;
+    use taonet_http::testing::listen;
     use taonet_nineteen_core::MarketConfig;
 
     use super::*;
@@ -103,10 +104,8 @@ mod tests {
             let (status, body) = replies[next.fetch_add(1, Ordering::SeqCst)];
             async move { (axum::http::StatusCode::from_u16(status).unwrap(), body).into_response() }
         };
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url = format!("http://{}/base/", listener.local_addr().unwrap()).parse().unwrap();
         let router = Router::new().route("/base/v1/weights", get(reply));
-        tokio::spawn(async move { axum::serve(listener, router).await });
+        let url = format!("http://{}/base/", listen(router).await).parse().unwrap();
         let market = MarketFile::fixed(MarketConfig::default());
         let feed = VotesFeed::new(&url, market.clone()).unwrap();
         let weight = |task: &str| {

@@ -80,6 +80,9 @@ pub fn organic_order(prospects: &[Prospect<'_>], now: f64, mut draw: impl FnMut(
 
 #[cfg(test)]
 mod tests {
+    use rand::rngs::StdRng;
+    use rand::{Rng as _, SeedableRng as _};
+
     use super::*;
 
     /// Contenders receive requests in proportion to their allowances (spec §11.15).
@@ -110,11 +113,8 @@ mod tests {
         }
         let prospect = |health, quality| Prospect { capacity_left: 1.0, quality, health };
         let prospects = [prospect(&slow, 1.0), prospect(&quick, 1.0), prospect(&quick, 0.0)];
-        let mut state = 1_u64;
-        let mut draw = || {
-            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-            (state >> 11) as f64 / (1_u64 << 53) as f64
-        };
+        let mut random = StdRng::seed_from_u64(1);
+        let mut draw = || random.random::<f64>();
         let mut first = [0; 3];
         for _ in 0..10_000 {
             let order = organic_order(&prospects, 0.0, &mut draw);

@@ -133,6 +133,8 @@ impl<T: Clone> Schedule<T> {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
+    use rand::SeedableRng as _;
+    use rand::rngs::StdRng;
 
     use super::*;
 
@@ -184,11 +186,8 @@ mod tests {
     proptest! {
         #[test]
         fn every_request_is_sent_once_within_the_period(total in 1_u64..500, seed: u64) {
-            let mut state = seed;
-            let mut jitter = || {
-                state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-                (state >> 11) as f64 / (1_u64 << 53) as f64
-            };
+            let mut random = StdRng::seed_from_u64(seed);
+            let mut jitter = || rand::Rng::random::<f64>(&mut random);
             let mut schedule = Schedule::new(period(), [((), total)], &mut jitter);
             let (mut times, mut budget) = (Vec::new(), total);
             while let Some((time, ())) = schedule.next() {

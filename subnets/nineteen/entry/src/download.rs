@@ -118,7 +118,7 @@ mod tests {
     use axum::body::Body;
     use axum::response::Redirect;
     use axum::routing::get;
-    use tokio::net::TcpListener;
+    use taonet_http::testing::listen;
 
     use super::*;
 
@@ -142,10 +142,7 @@ mod tests {
             .route("/scheme", to("ftp://127.0.0.1/image"))
             .route("/endless", get(endless))
             .route("/silent", get(silent));
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        tokio::spawn(async move { axum::serve(listener, router).await });
-        format!("http://{address}")
+        format!("http://{}", listen(router).await)
     }
 
     #[tokio::test]

@@ -90,6 +90,7 @@ fn is_wanted(json: &[u8], wants_logprobs: bool) -> bool {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
+    use taonet_http::testing::split_at;
 
     use super::*;
 
@@ -140,15 +141,7 @@ mod tests {
         /// The stream may be split anywhere, even within a character.
         #[test]
         fn cuts_change_nothing(cuts in prop::collection::vec(0..STREAM.len(), 0..6)) {
-            let mut cuts = cuts;
-            cuts.sort_unstable();
-            let (mut pieces, mut start) = (Vec::new(), 0);
-            for cut in cuts {
-                pieces.push(&STREAM.as_bytes()[start..cut]);
-                start = cut;
-            }
-            pieces.push(&STREAM.as_bytes()[start..]);
-            prop_assert_eq!(through(&pieces, true), WANTED);
+            prop_assert_eq!(through(&split_at(STREAM, cuts), true), WANTED);
         }
 
         #[test]

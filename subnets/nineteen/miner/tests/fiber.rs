@@ -12,6 +12,7 @@ use axum::routing::post;
 use axum::{Json, Router};
 use futures::StreamExt as _;
 use serde_json::{Value, json};
+use taonet_http::testing::listen;
 use taonet_nineteen_core::task::TaskType;
 use taonet_nineteen_miner::{Backend, Deadlines, Miner, MinerConfig, miner_router};
 use taonet_nineteen_transport::{
@@ -19,7 +20,6 @@ use taonet_nineteen_transport::{
 };
 use taonet_wallet::Keypair;
 use taonet_wire::{ClientConfig, Peer, SystemClock};
-use tokio::net::TcpListener;
 
 /// Returns the Python interpreter that `scripts/peers fiber` installed. If it is missing, the test is skipped with a
 /// message, or fails if `CI` is set.
@@ -53,27 +53,20 @@ fn key(uri: &str) -> Keypair {
     Keypair::from_uri(uri).unwrap()
 }
 
-async fn serve(router: Router) -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let port = listener.local_addr().unwrap().port();
-    tokio::spawn(async move { axum::serve(listener, router).await });
-    port
-}
-
 /// Starts a miner whose backend echoes the payload; returns the port.
 async fn miner() -> u16 {
     let chat = |Json(payload): Json<Value>| async move {
         let chunk = json!({"choices": [{"delta": {"content": payload.to_string()}, "logprobs": {"content": []}}]});
         format!("data: {chunk}\n\ndata: [DONE]\n\n")
     };
-    let backend = serve(Router::new().route("/chat/completions", post(chat))).await;
+    let backend = listen(Router::new().route("/chat/completions", post(chat))).await.port();
     let backend = Backend::new(&format!("http://127.0.0.1:{backend}").parse().unwrap(), None).unwrap();
     let served = vec!["chat@60000=org/Model".parse().unwrap()];
     let config = MinerConfig { task_type: TaskType::Text, served, concurrency: 4, deadlines: Deadlines::default() };
     let bob = key("//Bob");
     let signed = signed_requests(bob.hotkey(), FiberRules::Strict).build();
     let handshake = MinerHandshake::new(bob, RsaKey::generate().unwrap(), FiberRules::Strict);
-    serve(miner_router(Miner::new(config, backend, None), handshake, signed)).await
+    listen(miner_router(Miner::new(config, backend, None), handshake, signed)).await.port()
 }
 
 #[tokio::test(flavor = "multi_thread")]

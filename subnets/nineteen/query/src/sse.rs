@@ -113,6 +113,7 @@ mod tests {
     use proptest::prelude::*;
     use serde_json::json;
     use taonet_http::sse::LONGEST_LINE;
+    use taonet_http::testing::split_at;
 
     use super::*;
 
@@ -166,15 +167,7 @@ mod tests {
         /// Packet boundaries have no effect, even within a character.
         #[test]
         fn cuts_change_nothing(cuts in prop::collection::vec(0..STREAM.len(), 0..6)) {
-            let mut cuts = cuts;
-            cuts.sort_unstable();
-            let (mut pieces, mut start) = (Vec::new(), 0);
-            for cut in cuts {
-                pieces.push(&STREAM.as_bytes()[start..cut]);
-                start = cut;
-            }
-            pieces.push(&STREAM.as_bytes()[start..]);
-            prop_assert_eq!(through(&pieces), Ok(expected()));
+            prop_assert_eq!(through(&split_at(STREAM, cuts)), Ok(expected()));
         }
 
         #[test]

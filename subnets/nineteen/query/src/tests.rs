@@ -10,6 +10,7 @@ use axum::routing::post;
 use bytes::Bytes;
 use futures::StreamExt as _;
 use serde_json::{Map, json};
+use taonet_http::testing::listen;
 use taonet_nineteen_core::MarketConfig;
 use taonet_nineteen_core::capacity::Capacity;
 use taonet_nineteen_core::period::PeriodCounts;
@@ -19,7 +20,6 @@ use taonet_primitives::Uid;
 use taonet_service::{monotonic_clock, system_clock};
 use taonet_wallet::Keypair;
 use taonet_wire::{ClientConfig, Peer, SystemClock};
-use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 
 use super::*;
@@ -50,9 +50,7 @@ pub(crate) async fn bench(handlers: Vec<axum::routing::MethodRouter>, deadlines:
         let signed = signed_requests(keypair.hotkey(), FiberRules::Strict).build();
         let handshake = MinerHandshake::new(keypair.clone(), RsaKey::generate().unwrap(), FiberRules::Strict);
         let router = routes(handshake, signed, Router::new().route("/chat/completions", handler));
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let port = listener.local_addr().unwrap().port();
-        tokio::spawn(async move { axum::serve(listener, router).await });
+        let port = listen(router).await.port();
         let peer = Peer::new(keypair.hotkey(), "127.0.0.1", port).unwrap();
         let session = client.handshake(&peer).await.unwrap();
         let uid = Uid(u16::try_from(index).unwrap());

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use axum::extract::State;
 use axum::routing::any;
 use tokio::io::AsyncReadExt as _;
+use tokio::net::TcpListener;
 use tokio::sync::{Barrier, Notify};
 
 use super::*;
@@ -34,7 +35,7 @@ async fn answers(statuses: &'static [u16]) -> (Peer, Seen) {
         (StatusCode::from_u16(status).unwrap(), "x".repeat(2 * ERROR_BYTES))
     };
     let router = Router::new().route("/", any(handler)).with_state(seen.clone());
-    (peer(serve(router).await), seen)
+    (peer(listen(router).await), seen)
 }
 
 #[tokio::test]
@@ -118,7 +119,7 @@ async fn each_attempt_says_how_long_the_caller_still_waits() {
         seen.lock().unwrap().push(headers["timeout"].to_str().unwrap().parse().unwrap());
         StatusCode::SERVICE_UNAVAILABLE
     };
-    let peer = peer(serve(Router::new().route("/", any(handler)).with_state(seen.clone())).await);
+    let peer = peer(listen(Router::new().route("/", any(handler)).with_state(seen.clone())).await);
     let call = Call { retry: Retry::Idempotent, deadline: Duration::from_mins(1), ..post_to("/", "") };
     assert_eq!(client().call(&peer, &call).await.unwrap().status, StatusCode::SERVICE_UNAVAILABLE);
     let seen = seen.lock().unwrap();
@@ -158,7 +159,7 @@ async fn answers_arrive_piece_by_piece() {
             Body::from_stream(pieces)
         }
     };
-    let peer = peer(serve(Router::new().route("/", any(handler))).await);
+    let peer = peer(listen(Router::new().route("/", any(handler))).await);
     let mut answer = btauth(ClientConfig::default()).stream(&peer, &post_to("/", "")).await.unwrap();
     assert_eq!(answer.status, StatusCode::OK);
     // The second piece is sent only after the first was received.
@@ -175,7 +176,7 @@ async fn streams_end_at_their_deadline_and_at_their_limit() {
         let start = futures::stream::iter([Ok::<_, Infallible>("0123456789")]);
         Body::from_stream(start.chain(futures::stream::pending()))
     };
-    let peer = peer(serve(Router::new().route("/", any(handler))).await);
+    let peer = peer(listen(Router::new().route("/", any(handler))).await);
     let client = btauth(ClientConfig::default());
     let call = Call { deadline: Duration::from_secs(3), ..post_to("/", "") };
     let mut answer = client.stream(&peer, &call).await.unwrap();
@@ -192,9 +193,9 @@ async fn streams_end_at_their_deadline_and_at_their_limit() {
 async fn bodies_are_streamed_where_the_scheme_leaves_them_unsigned() {
     let echo = || async |body: Body| body;
     let layer = || SignedLayer::new(key("//Bob").hotkey(), BabelbitScheme::axon(), Limits::default(), Policy::open());
-    let unsigned = peer(serve(Router::new().route("/", any(echo())).route_layer(layer())).await);
+    let unsigned = peer(listen(Router::new().route("/", any(echo())).route_layer(layer())).await);
     let layer = SignedLayer::new(key("//Bob").hotkey(), BtauthScheme::new(), Limits::default(), Policy::open());
-    let signed = peer(serve(Router::new().route("/", any(echo())).route_layer(layer)).await);
+    let signed = peer(listen(Router::new().route("/", any(echo())).route_layer(layer)).await);
     let body = || futures::stream::iter(["a", "b", "c"].map(|text| Ok::<_, std::io::Error>(Bytes::from(text))));
     let read = async |answer: Result<AnswerStream, CallError>| {
         let answer = answer.unwrap();
@@ -231,7 +232,7 @@ async fn many_peers_are_called_at_once_and_each_has_its_outcome() {
     });
     let never = any(std::future::pending::<()>);
     let router = Router::new().route("/busy", busy).route("/never", never);
-    let works = peer(serve(router).await);
+    let works = peer(listen(router).await);
     let nobody = Peer::new(key("//Bob").hotkey(), "127.0.0.1", 1).unwrap();
     let mut calls = vec![
         (works.clone(), Call { deadline: Duration::from_millis(100), ..post_to("/never", "") }),

@@ -103,7 +103,7 @@ async fn honest(tokenizer: &Value, chain: &[usize], ends: &[u32]) -> Vec<String>
     write(folder.path(), tokenizer, chain, ends);
     let model = Arc::new(LanguageModel::open("m", folder.path()).unwrap());
     let server = router(Arc::clone(&model), EngineSettings::default()).unwrap();
-    let base = format!("http://{}/v1/completions", serve(server).await);
+    let base = format!("http://{}/v1/completions", listen(server).await);
     let request = json!({"prompt": "", "temperature": 0, "logprobs": 1, "stream": true, "max_tokens": chain.len()});
     let answer = reqwest::Client::new().post(base).json(&request).send().await.unwrap().text().await.unwrap();
     let events = answer.lines().filter_map(|line| line.strip_prefix("data: "));

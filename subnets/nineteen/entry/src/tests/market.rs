@@ -12,6 +12,7 @@ use axum::{Json, Router};
 use futures::StreamExt as _;
 use http_body_util::BodyExt as _;
 use serde_json::{Value, json};
+use taonet_http::testing::listen;
 use taonet_nineteen_control::MarketFile;
 use taonet_nineteen_core::capacity::Capacity;
 use taonet_nineteen_core::period::PeriodCounts;
@@ -23,7 +24,6 @@ use taonet_primitives::Uid;
 use taonet_service::{monotonic_clock, system_clock};
 use taonet_wallet::Keypair;
 use taonet_wire::{ClientConfig, Peer, SystemClock};
-use tokio::net::TcpListener;
 use tower::ServiceExt as _;
 
 use crate::Gateway;
@@ -73,10 +73,7 @@ async fn shop_within(config: MarketConfig, tasks: Vec<(&str, MethodRouter)>, dea
     let bob = key("//Bob");
     let signed = signed_requests(bob.hotkey(), FiberRules::Strict).build();
     let handshake = MinerHandshake::new(bob.clone(), RsaKey::generate().unwrap(), FiberRules::Strict);
-    let miner = routes(handshake, signed, handlers);
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let port = listener.local_addr().unwrap().port();
-    tokio::spawn(async move { axum::serve(listener, miner).await });
+    let port = listen(routes(handshake, signed, handlers)).await.port();
     let session = client.handshake(&Peer::new(bob.hotkey(), "127.0.0.1", port).unwrap()).await.unwrap();
     let capacity = Capacity { declared: 1e5, accepted: 1e5, to_score: 900.0 };
     let floor = |task: Arc<Task>| {

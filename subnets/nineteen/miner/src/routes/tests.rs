@@ -4,11 +4,11 @@ use std::time::Duration;
 use axum::extract::Request;
 use futures::StreamExt as _;
 use http_body_util::BodyExt as _;
+use taonet_http::testing::listen;
 use taonet_nineteen_transport::{FiberClient, FiberRules, RsaKey, Session, Trust, signed_requests};
 use taonet_primitives::Hotkey;
 use taonet_wallet::Keypair;
 use taonet_wire::{ClientConfig, Peer, Standing, SystemClock};
-use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tower::ServiceExt as _;
 use url::Url;
@@ -22,20 +22,13 @@ fn key(uri: &str) -> Keypair {
     Keypair::from_uri(uri).unwrap()
 }
 
-async fn serve(router: Router) -> std::net::SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    tokio::spawn(async move { axum::serve(listener, router).await });
-    address
-}
-
 fn config() -> MinerConfig {
     let served = ["chat-a=org/A", "chat-b"].map(|text| text.parse().unwrap()).to_vec();
     MinerConfig { task_type: TaskType::Text, served, concurrency: 1, deadlines: Deadlines::default() }
 }
 
 async fn miner_before(backend: Router, config: MinerConfig) -> Miner {
-    let url = Url::parse(&format!("http://{}/v1/", serve(backend).await)).unwrap();
+    let url = Url::parse(&format!("http://{}/v1/", listen(backend).await)).unwrap();
     Miner::new(config, Backend::new(&url, Some(&"secret\n".to_owned().into())).unwrap(), None)
 }
 
@@ -97,14 +90,14 @@ async fn images_come_from_openais_route() {
             Json(json!({"created": 1, "data": [{"b64_json": "aW1hZ2U="}]}))
         }),
     );
-    let url = Url::parse(&format!("http://{}/v1", serve(backend).await)).unwrap();
+    let url = Url::parse(&format!("http://{}/v1", listen(backend).await)).unwrap();
     let images = || MinerConfig { task_type: TaskType::Image, ..config() };
     let miner = Miner::new(images(), Backend::new(&url, None).unwrap().with_openai_images(), None);
     let payload = json!({"prompt": "a cat", "steps": 8, "width": 768, "height": 1_024, "seed": 7, "model": "chat-a"});
     let answer = text(ask(&miner, "/text-to-image", payload.clone()).await).await;
     assert_eq!(serde_json::from_str::<Value>(&answer).unwrap(), json!({"image_b64": "aW1hZ2U=", "is_nsfw": false}));
     let empty = Router::new().route("/v1/images/generations", post(|| async { Json(json!({"data": []})) }));
-    let url = Url::parse(&format!("http://{}/v1", serve(empty).await)).unwrap();
+    let url = Url::parse(&format!("http://{}/v1", listen(empty).await)).unwrap();
     let miner = Miner::new(images(), Backend::new(&url, None).unwrap().with_openai_images(), None);
     assert_eq!(ask(&miner, "/text-to-image", payload).await.status(), StatusCode::BAD_GATEWAY);
 }
@@ -201,7 +194,7 @@ async fn session(miner: Miner) -> (FiberClient, Session) {
     let bob = key("//Bob");
     let signed = signed_requests(bob.hotkey(), FiberRules::Strict).build();
     let handshake = MinerHandshake::new(bob.clone(), RsaKey::generate().unwrap(), FiberRules::Strict);
-    let address = serve(miner_router(miner, handshake, signed)).await;
+    let address = listen(miner_router(miner, handshake, signed)).await;
     let peer = Peer::new(bob.hotkey(), address.ip().to_string(), address.port()).unwrap();
     let client =
         FiberClient::new(key("//Alice"), Trust::Signed, ClientConfig::default(), Arc::new(SystemClock)).unwrap();

@@ -3,8 +3,8 @@ use std::net::SocketAddr;
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use serde_json::json;
+use taonet_http::testing::listen;
 use taonet_wire::{ManualClock, Policy};
-use tokio::net::TcpListener;
 
 use super::*;
 use crate::{FiberRules, MinerHandshake, RsaKey, routes, signed_requests};
@@ -13,13 +13,6 @@ const NOW: u64 = 1_795_239_890_000_000_000;
 
 fn key(uri: &str) -> Keypair {
     Keypair::from_uri(uri).unwrap()
-}
-
-async fn serve(router: Router) -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    tokio::spawn(async move { axum::serve(listener, router).await });
-    address
 }
 
 fn peer(uri: &str, address: SocketAddr) -> Peer {
@@ -36,7 +29,7 @@ async fn miner(uri: &str, clock: &Arc<ManualClock>) -> SocketAddr {
     let signed = signed_requests(key(uri).hotkey(), FiberRules::Strict).policy(Policy::open()).clock(clock.clone());
     let handshake =
         MinerHandshake::with_clock(key(uri), RsaKey::generate().unwrap(), FiberRules::Strict, clock.clone());
-    serve(routes(handshake, signed.build(), sealed)).await
+    listen(routes(handshake, signed.build(), sealed)).await
 }
 
 #[tokio::test]
@@ -88,23 +81,23 @@ async fn issue_11_17_keys_of_others_are_refused() {
     // A man in the middle replaces Bob's key.
     let (own, theirs) = (RsaKey::generate().unwrap(), bob_says(&clock));
     let message = PublicKeyMessage { public_key: own.public_pem().to_owned(), ..theirs.0 };
-    let forged = serve(publish(message, Some(theirs.1))).await;
+    let forged = listen(publish(message, Some(theirs.1))).await;
     assert!(matches!(shake(Trust::Any, &peer("//Bob", forged)).await, Err(HandshakeError::Forged)));
     // A replay of an old key that Bob signed.
     let old = bob_says(&clock);
-    let replayed = serve(publish(old.0, Some(old.1))).await;
+    let replayed = listen(publish(old.0, Some(old.1))).await;
     clock.advance(Duration::from_secs(121));
     assert!(matches!(shake(Trust::Signed, &peer("//Bob", replayed)).await, Err(HandshakeError::Clock)));
     // Bob's key is genuine, but the exchange is not confirmed.
     let now = bob_says(&clock);
-    let unconfirmed = serve(publish(now.0, Some(now.1))).await;
+    let unconfirmed = listen(publish(now.0, Some(now.1))).await;
     assert!(matches!(shake(Trust::Any, &peer("//Bob", unconfirmed)).await, Err(HandshakeError::Forged)));
 }
 
 #[tokio::test]
 async fn miners_that_sign_nothing_are_trusted_only_where_asked_for() {
     let clock = Arc::new(ManualClock::at(NOW));
-    let fiber = serve(publish(bob_says(&clock).0, None)).await;
+    let fiber = listen(publish(bob_says(&clock).0, None)).await;
     let session = client(Trust::Any, &clock).handshake(&peer("//Bob", fiber)).await.unwrap();
     assert!(!session.is_signed());
     let error = client(Trust::Signed, &clock).handshake(&peer("//Bob", fiber)).await.unwrap_err();
@@ -118,7 +111,7 @@ async fn miners_that_sign_nothing_are_trusted_only_where_asked_for() {
 async fn refusals_and_nonsense_are_told() {
     let clock = Arc::new(ManualClock::at(NOW));
     let shake = async |router: Router| {
-        let address = serve(router).await;
+        let address = listen(router).await;
         client(Trust::Any, &clock).handshake(&peer("//Bob", address)).await.unwrap_err()
     };
     let nothing = shake(Router::new()).await;

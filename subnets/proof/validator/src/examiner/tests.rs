@@ -1,13 +1,13 @@
+mod delivery;
 mod published;
 
 use std::sync::Mutex;
 use std::time::Instant;
 
 use taonet_http::{ServeLimits, serve};
-use taonet_primitives::Hotkey;
 use taonet_proof_backends::Capabilities;
 use taonet_proof_backends::external::External;
-use taonet_proof_circuits::{Backends, CircuitDirectory, CompileOptions, ModelBundle, ShippedModel, compile};
+use taonet_proof_circuits::{Backends, CircuitDirectory, CompileOptions, ShippedModel, compile};
 use taonet_proof_core::scoring::Fault;
 use taonet_proof_miner::{Conduct, Miner, MinerSettings, QuicServer, QuicSettings, router, signed_requests};
 use taonet_service::{Shutdown, system_clock};
@@ -18,7 +18,7 @@ use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::watch;
 
 use super::*;
-use crate::{DeliveryError, Progress, QuicClient, Wire};
+use crate::{Progress, QuicClient, Wire};
 
 /// One model with both backends, a validator, and miners on loopback.
 struct Market {
@@ -361,33 +361,6 @@ async fn silent_miners_never_stop_honest_ones() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_users_overdue_slice_is_sent_to_another_miner() {
-    let market = Market::new(&["stark"]);
-    let patience = Duration::from_millis(300);
-    let (examiner, book) = market.examiner_with(ExaminerSettings { patience, ..ExaminerSettings::default() }).await;
-    let slow = market.miner("//Bob", Conduct::Slow(Duration::from_secs(10))).await.0;
-    let (silent, quick) = (silent_miner(&market, "//Dave").await, market.miner("//Eve", Conduct::Honest).await.0);
-    examiner.follow_list(&[slow.clone(), silent.clone(), quick.clone()]).await;
-    let circuit = market.catalogue.circuits().next().unwrap().id();
-    let inputs = ShippedModel::DiabetesRegression.sample().unwrap().inputs[0].clone();
-    let (seen, report) = steps();
-    let bundle = examiner.deliver(&circuit, &inputs, report).await.unwrap();
-    assert_eq!(bundle.proofs()[0].miner, *quick.hotkey());
-    let overdue: Vec<Hotkey> = seen
-        .lock()
-        .unwrap()
-        .iter()
-        .filter_map(|step| if let Progress::Overdue { miner, .. } = step { Some(*miner) } else { None })
-        .collect();
-    // On a busy machine, the answer of the honest miner may be overdue, too.
-    assert_eq!(overdue[..2], [*slow.hotkey(), *silent.hotkey()]);
-    // The slow miner's proof arrives after the user's request has completed, and still counts.
-    while book.read(|board| board.tallies().get(slow.hotkey()).is_none_or(|tally| tally.verified == 0)) {
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn answers_in_flight_at_shutdown_are_recorded() {
     let market = Market::new(&["stark"]);
     let (examiner, book) = market.examiner(LONG).await;
@@ -436,72 +409,4 @@ fn steps() -> (Arc<Mutex<Vec<Progress>>>, crate::Delivery) {
     let steps = Arc::<Mutex<Vec<Progress>>>::default();
     let sink = Arc::clone(&steps);
     (steps, Arc::new(move |step| sink.lock().unwrap().push(step)))
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn slices_are_proven_by_different_miners_and_a_killed_miners_slice_by_another() {
-    let market = Market::sliced();
-    let (examiner, book) = market.examiner(LONG).await;
-    let (model, _) = market.catalogue.models().next().unwrap();
-    let inputs = ShippedModel::DigitsLenet.sample().unwrap().inputs[0].clone();
-    let mut miners = Vec::new();
-    for uri in ["//Bob", "//Charlie", "//Dave"] {
-        miners.push(market.miner(uri, Conduct::Honest).await.0);
-    }
-    examiner.follow_list(&miners).await;
-    let (_, report) = steps();
-    let bundle = examiner.deliver(model, &inputs, report).await.unwrap();
-    bundle.verify().unwrap();
-    let provers: std::collections::BTreeSet<Hotkey> = bundle.proofs().iter().map(|proof| proof.miner).collect();
-    assert_eq!(provers.len(), 3);
-    assert!(matches!(&bundle, ModelBundle::Sliced(sliced) if sliced.slices.len() == 3));
-
-    // Eve receives a slice, and her miner is killed while it proves the slice.
-    let killed = Shutdown::new();
-    let (eve, _) = market.miner_until("//Eve", Conduct::Slow(LONG), &killed).await;
-    miners[2] = eve.clone();
-    examiner.follow_list(&miners).await;
-    let (seen, report) = steps();
-    let eve_is_asked: crate::Delivery = Arc::new(move |step| {
-        report(step);
-        if matches!(step, Progress::Asked { miner, .. } if miner == *eve.hotkey()) {
-            let killed = killed.clone();
-            tokio::spawn(async move {
-                tokio::time::sleep(Duration::from_millis(300)).await;
-                killed.request();
-            });
-        }
-    });
-    let bundle = examiner.deliver(model, &inputs, eve_is_asked).await.unwrap();
-    bundle.verify().unwrap();
-    let eve = *miners[2].hotkey();
-    assert!(bundle.proofs().iter().all(|proof| proof.miner != eve));
-    let failures: Vec<Progress> =
-        seen.lock().unwrap().iter().copied().filter(|step| matches!(step, Progress::Failed { .. })).collect();
-    assert!(matches!(failures[..], [Progress::Failed { miner, fault: Fault::Unreachable, .. }] if miner == eve));
-    assert_eq!(book.read(|board| board.tallies()[&eve].faults[&Fault::Unreachable]), 1);
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_liars_part_goes_to_another_miner_and_without_miners_there_is_an_error() {
-    let market = Market::new(&["stark"]);
-    let (examiner, _) = market.examiner(LONG).await;
-    let circuit = market.catalogue.circuits().next().unwrap().id();
-    let inputs = ShippedModel::DiabetesRegression.sample().unwrap().inputs[0].clone();
-    let (liar, _) = market.miner("//Bob", Conduct::WrongOutput).await;
-    let (honest, _) = market.miner("//Charlie", Conduct::Honest).await;
-    let deliver = async |inputs: &[i64]| examiner.deliver(&circuit, inputs, steps().1).await;
-    assert!(matches!(deliver(&inputs).await, Err(DeliveryError::NoMiner { slice: 0 })));
-    examiner.follow_list(&[liar.clone(), honest.clone()]).await;
-    for _ in 0..2 {
-        let bundle = deliver(&inputs).await.unwrap();
-        bundle.verify().unwrap();
-        assert_eq!(bundle.proofs()[0].miner, *honest.hotkey());
-    }
-    assert!(matches!(deliver(&[1, 2]).await, Err(DeliveryError::Inputs(_))));
-    let unknown = Digest::of(b"unknown");
-    let error = examiner.deliver(&unknown, &inputs, steps().1).await.unwrap_err();
-    assert!(matches!(error, DeliveryError::UnknownModel(id) if id == unknown));
-    examiner.follow_list(&[liar]).await;
-    assert!(matches!(deliver(&inputs).await, Err(DeliveryError::NoMiner { .. })));
 }

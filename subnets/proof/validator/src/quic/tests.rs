@@ -26,6 +26,14 @@ fn client(limits: Limits) -> QuicClient {
     QuicClient::bind_with(&key("//Alice"), limits).unwrap()
 }
 
+/// Runs a client beside a miner that never stops serving.
+async fn while_serving<T>(asking: impl Future<Output = T>, serving: impl Future<Output = ()>) -> T {
+    tokio::select! {
+        found = asking => found,
+        () = serving => unreachable!("the miner serves"),
+    }
+}
+
 /// A miner's server with the key of `//Bob`.
 struct FakeMiner {
     endpoint: Endpoint,
@@ -130,10 +138,7 @@ async fn connection_attempts_time_out() {
     let miner = FakeMiner::start(true);
     let held = async { drop((miner.accept().await, std::future::pending::<()>().await)) };
     let began = Instant::now();
-    let found = tokio::select! {
-        found = async { ask(&client, &miner.peer("//Bob"), LONG).await } => found,
-        () = held => unreachable!("it holds the connection"),
-    };
+    let found = while_serving(async { ask(&client, &miner.peer("//Bob"), LONG).await }, held).await;
     assert_eq!(fault(found), Fault::Unreachable);
     assert!((LIMITS.connecting..LONG / 2).contains(&began.elapsed()), "{:?}", began.elapsed());
 }
@@ -171,10 +176,7 @@ async fn the_clock_stops_while_there_is_no_room() {
         client.follow(&[MinerEntry { uid: None, peer: peer.clone(), wire: Wire::Quic }]).await;
         tokio::join!(after(0, LONG), after(300, LONG), after(600, Duration::from_secs(1)))
     };
-    let (first, second, (last, waited)) = tokio::select! {
-        found = asking => found,
-        () = serving => unreachable!("it serves"),
-    };
+    let (first, second, (last, waited)) = while_serving(asking, serving).await;
     assert_eq!((first.0, second.0), (Fault::Timeout, Fault::Timeout));
     assert_eq!(last, Fault::Refused, "the answer was complete within its second");
     assert!(waited > Duration::from_millis(1_200) && waited < LONG / 2, "there was no room for a while: {waited:?}");
@@ -211,10 +213,7 @@ async fn declared_sizes_reserve_nothing() {
         let last = fault(ask(&client, &peer, LONG).await);
         (last, waiting.len(), waiting.try_join_next().is_none())
     };
-    let found = tokio::select! {
-        found = asking => found,
-        () = serving => unreachable!("it serves"),
-    };
+    let found = while_serving(asking, serving).await;
     assert_eq!(found, (Fault::Refused, 8, true), "the large answer does not wait for the others");
 }
 
@@ -239,10 +238,7 @@ async fn answers_are_bounded_in_size_and_time() {
             fault(ask(&client, &peer, Duration::from_millis(300)).await),
         ]
     };
-    let found = tokio::select! {
-        found = asking => found,
-        () = serving => unreachable!("it serves"),
-    };
+    let found = while_serving(asking, serving).await;
     assert_eq!(found, [Fault::Malformed, Fault::Malformed, Fault::Timeout]);
 }
 
@@ -263,10 +259,7 @@ async fn miners_open_no_streams() {
         write_frame_and_finish(&mut answer, MessageType::SynapseResponse, &refused("no")).await.unwrap();
         std::future::pending::<()>().await;
     };
-    let found = tokio::select! {
-        found = ask(&client, &peer, LONG) => found,
-        () = serving => unreachable!("it serves"),
-    };
+    let found = while_serving(ask(&client, &peer, LONG), serving).await;
     assert_eq!(fault(found), Fault::Refused);
 }
 
@@ -290,10 +283,7 @@ async fn servers_need_the_key_of_their_certificate() {
             std::future::pending::<()>().await;
         };
         let peer = miner.peer("//Bob");
-        let found = tokio::select! {
-            found = ask(&client, &peer, LONG) => found,
-            () = serving => unreachable!("it serves"),
-        };
+        let found = while_serving(ask(&client, &peer, LONG), serving).await;
         let expected = if has_key { Fault::Refused } else { Fault::Unreachable };
         assert_eq!(fault(found), expected, "{has_key}");
     }
@@ -321,10 +311,7 @@ async fn hotkeys_at_one_address_share_its_connection() {
             fault(ask(&client, &bob, LONG).await),
         ]
     };
-    let found = tokio::select! {
-        found = asking => found,
-        () = serving => unreachable!("it serves"),
-    };
+    let found = while_serving(asking, serving).await;
     assert_eq!(found, [Fault::Refused, Fault::Refused, Fault::Timeout]);
 }
 
@@ -348,10 +335,7 @@ async fn hotkeys_that_left_the_list_are_forgotten() {
         client.follow(&[MinerEntry { uid: None, peer: bob, wire: Wire::Quic }]).await;
         assert_eq!(fault(ask(&client, &stranger, LONG).await), Fault::Refused);
     };
-    tokio::select! {
-        () = asking => {}
-        () = serving => unreachable!("it serves"),
-    }
+    while_serving(asking, serving).await;
     // One each for the stranger, Bob, and the stranger again.
     assert_eq!(greeted.into_inner(), 3);
 }

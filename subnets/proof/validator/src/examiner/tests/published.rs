@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use btlightning::{
     CallbackSigner, LightningServer, LightningServerConfig, ValidatorPermitResolver, typed_async_handler,
 };
+use taonet_proof_circuits::ModelBundle;
 use taonet_proof_core::messages::{QUERY_ZK_PROOF, QueryZkProof, SLICE_PROOF, SliceProofRequest};
 use taonet_proof_core::query::{ProofQuery, SliceQuery};
 

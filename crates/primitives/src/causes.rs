@@ -1,0 +1,73 @@
+use std::error::Error;
+use std::iter::successors;
+
+/// Separator between the message of an error and its hint.
+pub const HINT: &str = "\nhint: ";
+
+/// Formats an error with its causes on one line; their hints follow, each on a line of its own. Omits a cause whose
+/// message is part of the text before it.
+///
+/// ```
+/// let error = std::io::Error::other("disk full");
+/// assert_eq!(taonet_primitives::with_causes(&error), "disk full");
+/// ```
+pub fn with_causes(error: &dyn Error) -> String {
+    let (mut text, mut hints) = (String::new(), String::new());
+    let causes = successors(error.source(), |cause| (*cause).source()).map(ToString::to_string);
+    for told in std::iter::once(error.to_string()).chain(causes) {
+        let (message, hint) = told.split_once(HINT).map_or((&*told, None), |(message, hint)| (message, Some(hint)));
+        if text.is_empty() {
+            message.clone_into(&mut text);
+        } else if !text.contains(message) {
+            text = format!("{text}: {message}");
+        }
+        if let Some(hint) = hint {
+            hints = format!("{hints}{HINT}{hint}");
+        }
+    }
+    text + &hints
+}
+
+/// Returns the message of an error's innermost cause, or of the error itself if it has no cause.
+pub fn innermost_cause(error: &dyn Error) -> String {
+    successors(error.source(), |cause| (*cause).source()).last().map_or_else(|| error.to_string(), ToString::to_string)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("{message}")]
+    struct Told {
+        message: &'static str,
+        source: Option<Box<Told>>,
+    }
+
+    /// Builds an error from its message and those of its causes.
+    fn error(messages: &[&'static str]) -> Told {
+        let build = |source, message: &&'static str| Some(Box::new(Told { message, source }));
+        *messages.iter().rev().fold(None, build).unwrap()
+    }
+
+    /// Columns: messages, from the error to its innermost cause · text
+    #[test]
+    fn each_cause_is_told_once_and_hints_come_last() {
+        for (messages, text) in [
+            (&["cannot write"][..], "cannot write"),
+            (&["cannot write", "disk full"], "cannot write: disk full"),
+            (&["cannot write: disk full", "disk full"], "cannot write: disk full"),
+            (&["a", "b", "c"], "a: b: c"),
+            (&["cannot write\nhint: use another disk", "disk full"], "cannot write: disk full\nhint: use another disk"),
+            (&["a\nhint: x", "b\nhint: y"], "a: b\nhint: x\nhint: y"),
+        ] {
+            assert_eq!(with_causes(&error(messages)), text);
+        }
+    }
+
+    #[test]
+    fn the_innermost_cause_is_the_last() {
+        assert_eq!(innermost_cause(&error(&["a"])), "a");
+        assert_eq!(innermost_cause(&error(&["a", "b", "c"])), "c");
+    }
+}

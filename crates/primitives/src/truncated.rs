@@ -1,0 +1,28 @@
+/// Truncates a text to `most` characters, followed by an ellipsis if characters are missing.
+///
+/// ```
+/// assert_eq!(taonet_primitives::truncated("subnet", 3), "sub…");
+/// assert_eq!(taonet_primitives::truncated("subnet", 6), "subnet");
+/// ```
+pub fn truncated(text: impl Into<String>, most: usize) -> String {
+    let mut text = text.into();
+    if let Some((end, _)) = text.char_indices().nth(most) {
+        text.truncate(end);
+        text.push('…');
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn characters_are_counted_and_not_bytes() {
+        for (text, most, expected) in
+            [("", 0, ""), ("a", 0, "…"), ("äöü", 3, "äöü"), ("äöü", 2, "äö…"), ("日本語", 1, "日…")]
+        {
+            assert_eq!(truncated(text, most), expected);
+        }
+    }
+}
