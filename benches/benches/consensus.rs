@@ -8,6 +8,8 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
+use rand::rngs::StdRng;
+use rand::{Rng as _, SeedableRng as _};
 use taonet_consensus::{Case, EpochInput, Row, run, run_dense};
 use taonet_primitives::Uid;
 
@@ -44,11 +46,8 @@ enum Kind {
 /// Returns an epoch in which the first `validators` of `n` neurons all set weights on the same `weights` others, and
 /// have bonds in them.
 fn epoch(n: u16, validators: u16, weights: u16, kind: Kind) -> EpochInput {
-    let mut state = 1_u64;
-    let mut random = || {
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (state >> 48) as u16
-    };
+    let mut random = StdRng::seed_from_u64(1);
+    let mut random = || random.random::<u16>();
     let per_neuron = |value: u64| vec![value; n.into()];
     let mut rows = || -> Vec<Row> {
         let step = n / weights;

@@ -22,6 +22,10 @@ use taonet_localnet_runtime::types::{MechId, NetUid, TaoBalance};
 use taonet_localnet_runtime::{AccountId, RuntimeCall, VERSION, genesis, subtensor};
 use taonet_primitives::BlockHash;
 
+/// The allocator of the released programs.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Babelbit: started, unencrypted weights, no rate limit.
 const NETUID: NetUid = NetUid(59);
 /// The neurons of the full subnet, including the owner's.
@@ -30,10 +34,10 @@ const NEURONS: u16 = 256;
 const VALIDATORS: u16 = 60;
 /// The miners on which each validator sets weight.
 const WEIGHED: u16 = 64;
-/// The calls per block.
-const CALLS: usize = 100;
+/// The calls per block: the weight limit has room for 26 `set_weights`.
+const CALLS: usize = 25;
 /// The number of full blocks.
-const FULL: usize = 50;
+const FULL: usize = 200;
 /// The number of clients that submit calls at the same time.
 const CLIENTS: usize = 16;
 /// Maximum number of blocks of the chain in memory.
@@ -223,8 +227,9 @@ async fn concurrent(node: &NodeHandle, signers: &mut Signers) -> Result<f64> {
         loop {
             let complete = submitted.get() == wanted;
             node.mine(1).await?;
-            set += count(node, is_weights_set)?;
-            if complete {
+            let new = count(node, is_weights_set)?;
+            set += new;
+            if complete && (set == wanted || new == 0) {
                 return anyhow::Ok(set);
             }
         }
@@ -235,7 +240,7 @@ async fn concurrent(node: &NodeHandle, signers: &mut Signers) -> Result<f64> {
     Ok(wanted as f64 / seconds)
 }
 
-/// Measures full blocks of 100 calls each, submitted one by one; each call must emit its event.
+/// Measures full blocks of [`CALLS`] calls each, submitted one by one; each call must emit its event.
 async fn full_blocks(
     node: &NodeHandle,
     signers: &mut Signers,

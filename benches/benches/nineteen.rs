@@ -12,6 +12,8 @@ use std::hint::black_box;
 use std::process::ExitCode;
 use std::time::Instant;
 
+use rand::rngs::StdRng;
+use rand::{Rng as _, SeedableRng as _};
 use taonet_benches::rate;
 use taonet_nineteen_core::scoring::{Contender, PeriodRow, Reward, ScoringInput, ScoringProfile, TaskWeight, score};
 use taonet_nineteen_transport::{FernetKey, Nonce};
@@ -28,16 +30,6 @@ const CEILING: f64 = 1.0;
 /// Required verification rate of one core, in requests per second.
 const FLOOR: f64 = 10_000.0;
 
-/// Deterministic pseudo-random numbers in `0..1`.
-struct Noise(u64);
-
-impl Noise {
-    fn next(&mut self) -> f64 {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (self.0 >> 11) as f64 / (1_u64 << 53) as f64
-    }
-}
-
 fn hotkey(uid: u16) -> Hotkey {
     let mut key = [7; 32];
     let [low, high] = uid.to_le_bytes();
@@ -48,21 +40,22 @@ fn hotkey(uid: u16) -> Hotkey {
 }
 
 fn market(names: &[String]) -> ScoringInput<&str, Hotkey> {
-    let mut noise = Noise(19);
+    let mut random = StdRng::seed_from_u64(19);
+    let mut noise = || random.random::<f64>();
     let tasks = names.iter().map(|name| TaskWeight { task: name.as_str(), weight: 0.1, enabled: true }).collect();
     let pairs: Vec<(&str, u16)> =
         names.iter().flat_map(|name| (0..MINERS).map(move |uid| (name.as_str(), uid))).collect();
     let contender =
-        |&(task, uid)| Contender { hotkey: hotkey(uid), uid: Uid(uid), task, capacity: 120_000.0 * noise.next() };
+        |&(task, uid)| Contender { hotkey: hotkey(uid), uid: Uid(uid), task, capacity: 120_000.0 * noise() };
     let contenders = pairs.iter().map(contender).collect();
     let (mut rewards, mut periods) = (Vec::new(), Vec::new());
     for (row, &(task, uid)) in (0..REWARDS.max(PERIODS)).flat_map(|row| pairs.iter().map(move |pair| (row, pair))) {
         let hotkey = hotkey(uid);
         if row < REWARDS {
-            rewards.push(Reward { task, hotkey, quality: Some(noise.next()), metric: Some(100.0 * noise.next()) });
+            rewards.push(Reward { task, hotkey, quality: Some(noise()), metric: Some(100.0 * noise()) });
         }
         if row < PERIODS {
-            periods.push(PeriodRow { task, hotkey, score: Some(noise.next()), volume: 10_000.0 * noise.next() });
+            periods.push(PeriodRow { task, hotkey, score: Some(noise()), volume: 10_000.0 * noise() });
         }
     }
     ScoringInput { tasks, contenders, rewards, periods }

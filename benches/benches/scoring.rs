@@ -7,6 +7,8 @@
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
+use rand::rngs::StdRng;
+use rand::{Rng as _, SeedableRng as _};
 use taonet_babelbit_core::reference::Reference;
 use taonet_babelbit_core::scoring::{Evidence, Reply, ScoreOptions, Timeline, score_batch};
 use taonet_primitives::{Seconds, Transcript, Word};
@@ -20,16 +22,6 @@ const ROUND: Duration = Duration::from_secs(1);
 /// The required rate per core, in replies per second.
 const FLOOR: f64 = 20_000.0;
 
-/// A deterministic pseudo-random generator of numbers in `-1..=1`.
-struct Noise(u64);
-
-impl Noise {
-    fn next(&mut self) -> f32 {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (self.0 >> 40) as f32 / (1_u32 << 23) as f32 - 1.0
-    }
-}
-
 fn unit(vector: &mut [f32]) {
     let norm = vector.iter().map(|value| value * value).sum::<f32>().sqrt();
     for value in vector {
@@ -38,9 +30,9 @@ fn unit(vector: &mut [f32]) {
 }
 
 /// Returns a vector near `centre`: half of the replies are close enough to each other to share their scores.
-fn near(centre: &[f32], spread: f32, noise: &mut Noise) -> Vec<f32> {
+fn near(centre: &[f32], spread: f32, random: &mut StdRng) -> Vec<f32> {
     let step = spread / (DIMENSIONS as f32).sqrt();
-    let mut vector: Vec<_> = centre.iter().map(|value| value + step * noise.next()).collect();
+    let mut vector: Vec<_> = centre.iter().map(|value| value + step * random.random_range(-1.0_f32..=1.0)).collect();
     unit(&mut vector);
     vector
 }
@@ -54,11 +46,11 @@ fn transcript(miner: usize) -> Transcript {
 }
 
 fn main() {
-    let mut noise = Noise(7);
-    let mut centre: Vec<_> = (0..DIMENSIONS).map(|_| noise.next()).collect();
+    let mut random = StdRng::seed_from_u64(7);
+    let mut centre: Vec<_> = (0..DIMENSIONS).map(|_| random.random_range(-1.0_f32..=1.0)).collect();
     unit(&mut centre);
     let heard: Vec<_> = (0..MINERS).map(transcript).collect();
-    let vectors: Vec<_> = (0..MINERS).map(|i| near(&centre, if i % 2 == 0 { 0.4 } else { 1.2 }, &mut noise)).collect();
+    let vectors: Vec<_> = (0..MINERS).map(|i| near(&centre, if i % 2 == 0 { 0.4 } else { 1.2 }, &mut random)).collect();
     let timelines: Vec<_> = (0..MINERS as u64)
         .map(|miner| Timeline::new((20..=179 + miner % 40).map(|frame| (frame, 7_680)).collect(), 179 + miner % 40))
         .collect();

@@ -35,6 +35,10 @@ use taonet_speech::{
 };
 use taonet_whisper::{EngineSize, Model, Options, Transcriber};
 
+/// The allocator of the released programs.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Audio of a frame in bytes: 80 ms of 32-bit samples at 24 kHz.
 const FRAME_BYTES: u64 = 7_680;
 /// Delay of a late reply in frames: more than any score allows.

@@ -8,6 +8,8 @@ import sys
 import types
 
 COMPLETION = " today?\nFine, thanks."
+# Context of the model in tokens: less than the prompts and the tokens to add.
+CONTEXT = 32
 
 
 class Tokens(list):
@@ -25,14 +27,16 @@ class Inputs(dict):
 
 class Tokenizer:
     eos_token_id = 0
+    truncation_side = "right"
 
     @classmethod
     def from_pretrained(cls, repository, revision):
         assert repository.count("/") == 1 and len(revision) == 40
         return cls()
 
-    def __call__(self, text, return_tensors):
-        return Inputs(input_ids=Tokens([list(text)]))
+    def __call__(self, text, return_tensors, truncation, max_length):
+        assert truncation and self.truncation_side == "left"
+        return Inputs(input_ids=Tokens([list(text[-max_length:])]))
 
     def decode(self, tokens, skip_special_tokens):
         return "".join(tokens)
@@ -40,6 +44,7 @@ class Tokenizer:
 
 class Model:
     device = "cpu"
+    config = types.SimpleNamespace(max_position_embeddings=CONTEXT)
 
     @classmethod
     def from_pretrained(cls, repository, revision, torch_dtype):
@@ -52,6 +57,7 @@ class Model:
         return self
 
     def generate(self, input_ids, max_new_tokens, pad_token_id, do_sample, temperature, top_p, top_k):
+        assert len(input_ids[0]) + max_new_tokens <= CONTEXT
         return [input_ids[0] + list(COMPLETION)]
 
 

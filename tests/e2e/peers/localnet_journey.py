@@ -319,9 +319,9 @@ given = {**{key.replace("_", "-"): value for key, value in identity.items()}}
 given["additional-info"] = given.pop("additional")
 both("subnet identity",
      ["subnets set-identity", "--netuid", NEW, *[word for key, value in given.items() for word in (f"--{key}", value)]],
-     ["call", "SubtensorModule.set_subnet_identity", "--args", json.dumps({"netuid": NEW, **identity})])
+     ["subnets", "set-identity", NEW, *[word for key, value in given.items() for word in (f"--{key}", value)]])
 both("subnet symbol", ["subnets set-symbol", "--netuid", NEW, "ᚢ"],
-     ["call", "SubtensorModule.update_symbol", f"netuid={NEW}", "symbol=ᚢ"])
+     ["subnets", "set-symbol", NEW, "ᚢ"])
 both("hyperparameter of the owner", ["sudo set", "--netuid", CALM, "--param", "max_burn", "--value", "90000000000"],
      ["sudo", "set", "max_burn", "90tao", "--netuid", CALM, "--owner"])
 both("another hyperparameter", ["sudo set", "--netuid", CALM, "--param", "immunity_period", "--value", "5000"],
@@ -329,11 +329,11 @@ both("another hyperparameter", ["sudo set", "--netuid", CALM, "--param", "immuni
 both("commit-reveal", ["sudo set", "--netuid", CALM, "--param", "commit_reveal_weights_enabled", "--value", "false"],
      ["sudo", "set", "commit_reveal_weights_enabled", "false", "--netuid", CALM, "--owner"])
 both("trim", ["sudo trim", "--netuid", CALM, "--max", "100"],
-     ["call", "AdminUtils.sudo_trim_to_max_allowed_uids", f"netuid={CALM}", "max_n=100"])
+     ["sudo", "trim", "100", "--netuid", CALM, "--owner"])
 both("mechanisms", ["subnets mechanisms set", "--netuid", CALM, "--count", "2"],
-     ["call", "AdminUtils.sudo_set_mechanism_count", f"netuid={CALM}", "mechanism_count=2"], answers="y\n")
+     ["subnets", "mechanisms", "set", CALM, "2"], answers="y\n")
 both("trigger an epoch", ["sudo trigger-epoch", "--netuid", CALM],
-     ["call", "SubtensorModule.trigger_epoch", f"netuid={CALM}"])
+     ["sudo", "trigger-epoch", "--netuid", CALM])
 # tao serve-axon states the version of taonet, btcli none.
 both("axon", ["axon set", "--netuid", NETUID, "--ip", "203.0.113.7", "--port", "8099"],
      ["call", "SubtensorModule.serve_axon", f"netuid={NETUID}", "version=0", f"ip={0xcb007107}", "port=8099",
