@@ -1,12 +1,13 @@
-//! Dispatches every call with extreme arguments and origins: no call panics, and a call that fails changes nothing.
+//! Dispatches every call with extreme arguments and origins: no call panics, a call that fails changes nothing, and its
+//! error is that of the snapshot.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use codec::{Compact, Decode, Encode};
 use frame_support::storage::{TransactionOutcome, with_transaction};
 use scale_info::{TypeDef, TypeDefPrimitive};
-use sp_runtime::DispatchError;
 use sp_runtime::traits::Dispatchable;
+use sp_runtime::{DispatchError, ModuleError};
 use taonet_localnet_runtime::genesis::{development_account, genesis};
 use taonet_localnet_runtime::runtime::{RuntimeOrigin, System};
 use taonet_localnet_runtime::{AccountId, RuntimeCall};
@@ -164,10 +165,41 @@ fn attempt(call: &RuntimeCall, origin: RuntimeOrigin) -> Option<(DispatchError, 
     within_transaction(|| call.clone().dispatch(origin).err().map(|failure| (failure.error, state_root())))
 }
 
+/// Returns the result of a call as the snapshot shows it: the name of the error, or `ok`.
+fn result(error: Option<&DispatchError>) -> String {
+    match error {
+        None => "ok".into(),
+        Some(DispatchError::Module(ModuleError { index, error, .. })) => {
+            let metadata = vectors::ours();
+            let pallet = metadata.pallets.iter().find(|pallet| pallet.index == *index).unwrap();
+            let errors = metadata.types.resolve(pallet.error.as_ref().unwrap().ty.id).unwrap();
+            let TypeDef::Variant(variants) = &errors.type_def else { panic!("errors are an enum") };
+            let variant = variants.variants.iter().find(|variant| variant.index == error[0]).unwrap();
+            format!("{}.{}", pallet.name, variant.name)
+        }
+        Some(error) => format!("{error:?}"),
+    }
+}
+
+/// Returns a row per call with different results: its name, who called, and the results of all arguments, or one result
+/// if they are equal.
+fn table(results: &BTreeMap<(&str, &str), Vec<String>>) -> String {
+    let mut callers: BTreeMap<(&str, &[String]), Vec<&str>> = BTreeMap::new();
+    for ((name, by), results) in results {
+        let is_equal = results.iter().all(|result| *result == results[0]);
+        let results = if is_equal { &results[..1] } else { results };
+        callers.entry((name, results)).or_default().push(by);
+    }
+    let row = |((name, results), by): (&(&str, &[String]), &Vec<&str>)| {
+        format!("{name} | {} | {}\n", by.join(", "), results.join(" "))
+    };
+    callers.iter().map(row).collect()
+}
+
 #[test]
 fn calls_with_extreme_arguments_fail_without_effect() {
     let calls = calls();
-    let mut tried: BTreeMap<&str, usize> = BTreeMap::new();
+    let mut results: BTreeMap<(&str, &str), Vec<String>> = BTreeMap::new();
     let stranger = AccountId::new([0x77; 32]);
     let alice = development_account("Alice").unwrap();
     let (mut succeeded, mut unsigned) = (0, Vec::new());
@@ -176,17 +208,19 @@ fn calls_with_extreme_arguments_fail_without_effect() {
         // Computed in a transaction, as in `attempt`: the state includes the depth of nested transactions.
         let before = within_transaction(state_root);
         for (name, arguments, call) in &calls {
-            *tried.entry(name).or_default() += 1;
             let origins = [
                 ("none", RuntimeOrigin::none()),
-                ("a stranger", RuntimeOrigin::signed(stranger.clone())),
+                ("stranger", RuntimeOrigin::signed(stranger.clone())),
                 ("Alice", RuntimeOrigin::signed(alice.clone())),
                 ("root", RuntimeOrigin::root()),
             ];
             for (by, origin) in origins {
                 let _named = Attempt(name, *arguments, by);
-                if let Some((error, after)) = attempt(call, origin) {
-                    assert!(after == before, "{name} of {arguments:?} by {by} changed the state: {error:?}");
+                let failure = attempt(call, origin);
+                let error = failure.as_ref().map(|(error, _)| error);
+                results.entry((name, by)).or_default().push(result(error));
+                if let Some((error, after)) = &failure {
+                    assert!(*after == before, "{name} of {arguments:?} by {by} changed the state: {error:?}");
                     continue;
                 }
                 succeeded += 1;
@@ -196,10 +230,16 @@ fn calls_with_extreme_arguments_fail_without_effect() {
             }
         }
     });
-    println!("{} calls, {} arguments, {succeeded} successes", tried.len(), calls.len());
-    assert!(tried.len() > 180 && calls.len() > 5 * tried.len(), "{} calls, {} arguments", tried.len(), calls.len());
+    let tried = calls.iter().map(|(name, _, _)| name).collect::<BTreeSet<_>>().len();
+    println!("{tried} calls, {} arguments, {succeeded} successes", calls.len());
+    assert!(tried > 180 && calls.len() > 5 * tried, "{tried} calls, {} arguments", calls.len());
     assert!(succeeded > 500, "{succeeded} successes");
     assert_eq!(unsigned, UNSIGNED);
+    let columns = "Call | callers | results with zeros, ones and the largest numbers, each for an existing subnet and account, and \
+                   for others; one result if all are equal";
+    insta::with_settings!({ description => columns, omit_expression => true }, {
+        insta::assert_snapshot!("errors", table(&results));
+    });
 }
 
 /// The calls that succeed without a signature.
