@@ -18,6 +18,7 @@ mod values;
 use std::collections::HashSet;
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -32,6 +33,7 @@ use sp_runtime::traits::{BlakeTwo256, Header as _};
 use sp_state_machine::{BackendTransaction, TrieBackend, TrieBackendBuilder};
 use taonet_localnet_runtime::{Header, VERSION};
 
+use crate::execute::panic_text;
 use file::{Flushing, LazyFile};
 use nodes::{
     MAX_RECENT, NODES, Node, NodeMemory, NodeName, NodeTables, NodeView, RECENT, birth_of, find, nodes_in, recent_row,
@@ -119,16 +121,45 @@ pub enum StoreError {
     /// A record is malformed.
     #[error("the chain database is damaged: {0}; hint: reset the chain, or load a snapshot")]
     Damaged(&'static str),
+    /// The file or a state is malformed.
+    #[error("the chain database is damaged: {0}; hint: reset the chain, or load a snapshot")]
+    Corrupt(String),
     /// A database operation failed, for instance on a full disk.
-    #[error("the chain database failed: {0}; hint: check the free disk space and the health of the disk")]
+    #[error(
+        "the chain database failed: {0}; hint: check the free disk space and the health of the disk, then start the \
+         node again"
+    )]
     Database(Box<redb::Error>),
+    /// Opening the chain in this file failed.
+    #[error("cannot open {path}: {reason}")]
+    Unreadable {
+        /// Path of the file.
+        path: PathBuf,
+        /// Why the chain cannot be opened.
+        reason: Box<StoreError>,
+    },
+}
+
+impl StoreError {
+    /// Adds the path to the errors of the database.
+    fn at(self, path: Option<&Path>) -> Self {
+        match (self, path) {
+            (reason @ (Self::Damaged(_) | Self::Corrupt(_) | Self::Database(_)), Some(path)) => {
+                Self::Unreadable { path: path.to_owned(), reason: Box::new(reason) }
+            }
+            (error, _) => error,
+        }
+    }
 }
 
 macro_rules! from_redb {
     ($($error:ty),+) => {$(
         impl From<$error> for StoreError {
             fn from(error: $error) -> Self {
-                Self::Database(Box::new(error.into()))
+                match redb::Error::from(error) {
+                    redb::Error::Corrupted(reason) => Self::Corrupt(reason),
+                    error => Self::Database(Box::new(error)),
+                }
             }
         }
     )+};
@@ -249,6 +280,14 @@ impl Store {
         first: Option<First>,
         history: History,
     ) -> Result<Self, StoreError> {
+        let path = directory.map(|directory| directory.join(FILE));
+        // The database panics on some malformed files.
+        let opened = catch_unwind(AssertUnwindSafe(|| Self::try_open(directory, first, history)));
+        let opened = opened.unwrap_or_else(|panic| Err(StoreError::Corrupt(panic_text(panic.as_ref()))));
+        opened.map_err(|error| error.at(path.as_deref()))
+    }
+
+    fn try_open(directory: Option<&Path>, first: Option<First>, history: History) -> Result<Self, StoreError> {
         let flushing = Flushing::default();
         let database = match directory {
             Some(directory) => open_file(directory, first.is_some(), flushing.clone())?,
@@ -302,7 +341,7 @@ impl Store {
                 return Err(StoreError::Spec { found });
             }
             self.hash(0)?.ok_or(StoreError::Damaged("the genesis block is missing"))?;
-            self.load_recent()?;
+            self.memory().load_recent(&self.database.begin_read()?.open_table(RECENT)?)?;
             return first.map_or(Ok(()), |first| self.check_first(&first));
         }
         let first = first.ok_or_else(|| StoreError::Missing(place()))?;
@@ -402,20 +441,15 @@ impl Store {
         self.memory.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Empties the memory after a revert.
-    fn renew_memory(&self) -> Result<(), StoreError> {
-        *self.memory.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(NodeMemory::new());
-        self.load_recent()
-    }
-
-    /// Reads the names of all nodes in [`RECENT`].
-    fn load_recent(&self) -> Result<(), StoreError> {
-        let memory = self.memory();
-        for row in self.database.begin_read()?.open_table(RECENT)?.iter()? {
-            let (number, row) = row?;
-            let names: Vec<&[u8]> = nodes_in(row.value()).map(|node| Ok(node?.0)).collect::<Result<_, StoreError>>()?;
-            memory.add_recent(number.value(), names.into_iter());
-        }
+    /// Commits a transaction that removes blocks, and empties the memory.
+    ///
+    /// # Errors
+    /// [`StoreError`]; the transaction then has no effect.
+    fn commit_removal(&self, write: WriteTransaction) -> Result<(), StoreError> {
+        let memory = NodeMemory::new();
+        memory.load_recent(&write.open_table(RECENT)?)?;
+        write.commit()?;
+        *self.memory.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(memory);
         Ok(())
     }
 
@@ -493,11 +527,14 @@ impl Store {
         let mut deaths = write.open_table(DEATHS)?;
         for block in blocks {
             let number = block.head.number();
+            // A block without a row may have created a node again, of which memory knows an earlier birth.
+            let oldest = recent.first()?.map_or(number, |(oldest, _)| oldest.value());
+            let is_complete = recent.len()? == u64::from(number.saturating_sub(oldest));
             let mut dead = Vec::with_capacity(block.dead.len());
             for (name, birth) in &block.dead {
                 let birth = match birth {
-                    Some(birth) => Some(*birth),
-                    None => find(&nodes, name, number.saturating_sub(1))?.map(|(birth, _)| birth),
+                    Some(birth) if is_complete => Some(*birth),
+                    birth => (*birth).max(find(&nodes, name, number.saturating_sub(1))?.map(|(birth, _)| birth)),
                 };
                 dead.extend(birth.map(|birth| row_key(name, birth)));
             }

@@ -103,8 +103,11 @@ impl Store {
         write.delete_table(NODES)?;
         write.delete_table(RECENT)?;
         write.delete_table(SNAPSHOTS)?;
-        let written = self.write_first(&write, first).and_then(|_| Ok(write.commit()?));
-        written.and(self.renew_memory())
+        let written = self.write_first(&write, first).and_then(|_| self.commit_removal(write));
+        if written.is_err() {
+            self.discard();
+        }
+        written
     }
 
     /// Whether the chain follows another node.
