@@ -3,6 +3,7 @@ use std::collections::BTreeSet;
 use sp_core::storage::StateVersion;
 use sp_runtime::Digest;
 use sp_state_machine::{Backend, InMemoryBackend as MemoryState, OverlayedChanges};
+use sp_trie::{LayoutV1, TrieConfiguration};
 
 use super::*;
 
@@ -213,6 +214,44 @@ fn a_view_outlives_the_pruning_of_its_block() {
     assert!(keys > 190, "{keys}");
 }
 
+/// A reader and the writer take turns as the scheduler decides.
+#[test]
+fn states_are_complete_while_blocks_are_written_and_pruned() {
+    let store = Store::open(None, Some(genesis()), History::Last(20)).unwrap();
+    grow(&store, 30, &[1]);
+    let read = |number: u32| -> u32 {
+        let Some(hash) = store.hash(number).unwrap() else { return 0 };
+        let Some((head, Some(state))) = store.state(hash).unwrap() else { return 0 };
+        let pairs: Vec<_> = state.pairs(sp_state_machine::IterArgs::default()).unwrap().map(Result::unwrap).collect();
+        assert_eq!(LayoutV1::<BlakeTwo256>::trie_root(pairs), *head.header.state_root(), "block {number}");
+        1
+    };
+    let read_often = || {
+        let ends = || read(store.oldest_state().unwrap()) + read(store.head().unwrap().number());
+        (0..100).map(|_| ends()).sum::<u32>()
+    };
+    std::thread::scope(|scope| {
+        let reader = scope.spawn(read_often);
+        while !reader.is_finished() {
+            grow(&store, 10, &[7, 1]);
+        }
+        assert!(reader.join().unwrap() > 0, "no state was read");
+    });
+}
+
+#[test]
+fn a_chain_that_is_opened_again_prunes_as_before() {
+    let directory = tempfile::tempdir().unwrap();
+    let open = |genesis| Store::open(Some(directory.path()), genesis, History::Last(20)).unwrap();
+    let mut store = open(Some(genesis()));
+    for _ in 0..12 {
+        grow(&store, 9, &[4, 1]);
+        drop(store);
+        store = open(None);
+    }
+    assert_eq!(stored(&store), reachable(&store));
+}
+
 #[test]
 fn a_chain_opened_with_less_history_loses_the_rest_in_turn() {
     let directory = tempfile::tempdir().unwrap();
@@ -330,7 +369,7 @@ fn what_a_killed_load_left_is_not_mixed_with_the_chain() {
 
 #[test]
 fn a_chain_of_another_build_is_refused() {
-    for (key, found) in [(FORMAT_KEY, FORMAT + 1), (SPEC_KEY, 7)] {
+    for (key, found) in [(FORMAT_KEY, FORMAT - 1), (FORMAT_KEY, FORMAT + 1), (SPEC_KEY, 7)] {
         let directory = tempfile::tempdir().unwrap();
         let store = Store::open(Some(directory.path()), Some(genesis()), History::Archive).unwrap();
         let write = store.database.begin_write().unwrap();
