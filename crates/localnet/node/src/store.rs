@@ -5,6 +5,8 @@
 //!
 //! Values and decoded trie nodes of the newest state stay in memory from block to block.
 
+mod commit;
+mod error;
 mod file;
 mod first;
 mod named;
@@ -15,7 +17,6 @@ mod tests;
 mod time;
 mod values;
 
-use std::collections::HashSet;
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -24,23 +25,22 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use codec::{Decode, Encode};
 use redb::{
-    Builder, Database, ReadTransaction, ReadableDatabase, ReadableTable, ReadableTableMetadata, Table, TableDefinition,
+    Builder, Database, ReadTransaction, ReadableDatabase, ReadableTable, ReadableTableMetadata, TableDefinition,
     WriteTransaction, backends::InMemoryBackend,
 };
 use sp_core::H256;
 use sp_core::storage::Storage;
 use sp_runtime::traits::{BlakeTwo256, Header as _};
-use sp_state_machine::{BackendTransaction, TrieBackend, TrieBackendBuilder};
+use sp_state_machine::{TrieBackend, TrieBackendBuilder};
 use taonet_localnet_runtime::{Header, VERSION};
 
 use crate::execute::panic_text;
 use file::{Flushing, LazyFile};
-use nodes::{
-    MAX_RECENT, NODES, Node, NodeMemory, NodeName, NodeTables, NodeView, RECENT, birth_of, find, nodes_in, recent_row,
-    row_key,
-};
+use nodes::{NODES, NodeMemory, NodeTables, NodeView, RECENT};
 use values::Values;
 
+pub(crate) use commit::Staged;
+pub use error::StoreError;
 pub(crate) use first::First;
 pub use named::Snapshot;
 pub(crate) use named::Target;
@@ -65,113 +65,9 @@ const FORMAT_KEY: u8 = 0;
 const SPEC_KEY: u8 = 1;
 /// The size of the page cache in bytes; frequently used trie nodes have their own cache.
 const PAGE_CACHE: usize = 32 << 20;
-/// Maximum number of blocks that a commit prunes in addition to the number of blocks that it adds. Applies when a chain
-/// is opened with a shorter history.
-const PRUNE_AHEAD: u32 = 64;
 
 /// The state of one block.
 pub(crate) type State = TrieBackend<NodeView, BlakeTwo256>;
-
-/// Why the store failed.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum StoreError {
-    /// The chain is open in another process.
-    #[error("another process is using the chain in {0}; hint: stop it, or choose another directory")]
-    InUse(PathBuf),
-    /// Creating or opening the file or its directory failed.
-    #[error("cannot open the chain at {path}: {source}; hint: check the owner and the permissions of the directory")]
-    Open {
-        /// Path of the file or directory.
-        path: PathBuf,
-        /// The operating system's error.
-        source: io::Error,
-    },
-    /// The directory contains no chain, and no genesis state was given.
-    #[error("no chain in {0}; hint: create a chain with a genesis state")]
-    Missing(PathBuf),
-    /// The file has a different format version.
-    #[error("the chain in {path} has format {found}, expected {FORMAT}; hint: reset the chain with tao localnet reset")]
-    Format {
-        /// Path of the directory.
-        path: PathBuf,
-        /// The format version found.
-        found: u64,
-    },
-    /// A different runtime version created the chain.
-    #[error(
-        "the chain has runtime version {found}, expected {}; hint: reset the chain with tao localnet reset",
-        VERSION.spec_version
-    )]
-    Spec {
-        /// The runtime version found.
-        found: u64,
-    },
-    /// The chain has a different genesis block.
-    #[error(
-        "the chain has genesis {found:?}, but the configured accounts give {given:?}; hint: start the node with the \
-         original accounts, or reset the chain with tao localnet reset"
-    )]
-    Genesis {
-        /// The hash of the genesis block on disk.
-        found: H256,
-        /// The hash of the genesis block of the configuration.
-        given: H256,
-    },
-    /// A record is malformed.
-    #[error("the chain database is damaged: {0}; hint: reset the chain, or load a snapshot")]
-    Damaged(&'static str),
-    /// The file or a state is malformed.
-    #[error("the chain database is damaged: {0}; hint: reset the chain, or load a snapshot")]
-    Corrupt(String),
-    /// A database operation failed, for instance on a full disk.
-    #[error(
-        "the chain database failed: {0}; hint: check the free disk space and the health of the disk, then start the \
-         node again"
-    )]
-    Database(Box<redb::Error>),
-    /// Opening the chain in this file failed.
-    #[error("cannot open {path}: {reason}")]
-    Unreadable {
-        /// Path of the file.
-        path: PathBuf,
-        /// Why the chain cannot be opened.
-        reason: Box<StoreError>,
-    },
-}
-
-impl StoreError {
-    /// Adds the path to the errors of the database.
-    fn at(self, path: Option<&Path>) -> Self {
-        match (self, path) {
-            (reason @ (Self::Damaged(_) | Self::Corrupt(_) | Self::Database(_)), Some(path)) => {
-                Self::Unreadable { path: path.to_owned(), reason: Box::new(reason) }
-            }
-            (error, _) => error,
-        }
-    }
-}
-
-macro_rules! from_redb {
-    ($($error:ty),+) => {$(
-        impl From<$error> for StoreError {
-            fn from(error: $error) -> Self {
-                match redb::Error::from(error) {
-                    redb::Error::Corrupted(reason) => Self::Corrupt(reason),
-                    error => Self::Database(Box::new(error)),
-                }
-            }
-        }
-    )+};
-}
-from_redb!(
-    redb::CommitError,
-    redb::DatabaseError,
-    redb::StorageError,
-    redb::TableError,
-    redb::TransactionError,
-    redb::SetDurabilityError
-);
 
 /// Retention of blocks and their states.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -223,26 +119,6 @@ impl Head {
     /// Returns the block's height.
     pub fn number(&self) -> u32 {
         *self.header.number()
-    }
-}
-
-/// A block that is built but not committed.
-pub(crate) struct Staged {
-    pub(crate) head: Head,
-    pub(crate) extrinsics: Vec<Vec<u8>>,
-    born: Vec<(NodeName, Arc<Vec<u8>>)>,
-    dead: Vec<(Vec<u8>, Option<u32>)>,
-}
-
-impl Staged {
-    /// Returns the size of the block's new trie nodes, in bytes.
-    pub(crate) fn weight(&self) -> usize {
-        self.born.iter().map(|(name, node)| name.len() + node.len()).sum()
-    }
-
-    /// Whether the block's trie nodes become one row of [`RECENT`].
-    fn has_recent_row(&self) -> bool {
-        self.born.len() <= MAX_RECENT
     }
 }
 
@@ -350,10 +226,8 @@ impl Store {
             meta.insert(FORMAT_KEY, FORMAT)?;
             meta.insert(SPEC_KEY, u64::from(VERSION.spec_version))?;
         }
-        let staged = self.write_first(&write, first)?;
-        write.commit()?;
-        self.settle(&[staged]);
-        Ok(())
+        self.write_first(&write, first)?;
+        self.commit_anew(write)
     }
 
     /// Checks that `genesis` is the state of the genesis block.
@@ -441,11 +315,11 @@ impl Store {
         self.memory.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Commits a transaction that removes blocks, and empties the memory.
+    /// Commits a transaction that wrote the first block or removed blocks, and empties the memory.
     ///
     /// # Errors
     /// [`StoreError`]; the transaction then has no effect.
-    fn commit_removal(&self, write: WriteTransaction) -> Result<(), StoreError> {
+    fn commit_anew(&self, write: WriteTransaction) -> Result<(), StoreError> {
         let memory = NodeMemory::new();
         memory.load_recent(&write.open_table(RECENT)?)?;
         write.commit()?;
@@ -457,151 +331,6 @@ impl Store {
         let tables = NodeTables::open(read)?;
         let view = NodeView { database: self.database.clone(), memory, tables, at: head.number() };
         Ok(TrieBackendBuilder::new(view, *head.header.state_root()).build())
-    }
-
-    /// Stages a new block in memory until [`Self::commit`].
-    pub(crate) fn stage(
-        &self,
-        head: Head,
-        extrinsics: Vec<Vec<u8>>,
-        mut nodes: BackendTransaction<BlakeTwo256>,
-    ) -> Staged {
-        let birth = head.number();
-        let memory = self.memory();
-        let (mut born, mut dead) = (Vec::new(), Vec::new());
-        for (name, (bytes, references)) in nodes.drain() {
-            if references > 0 {
-                born.push((NodeName::from(name), Arc::new(bytes)));
-            } else if references < 0 {
-                let birth = memory.birth(&name);
-                dead.push((name, birth));
-            }
-        }
-        // Staged after the removals, because one block may remove a node and insert it again under the same name.
-        for (name, bytes) in &born {
-            memory.stage(name.clone(), Node { birth, bytes: bytes.clone() });
-        }
-        Staged { head, extrinsics, born, dead }
-    }
-
-    /// Commits the oldest staged blocks and prunes old ones, in one transaction. Later blocks may be staged meanwhile.
-    ///
-    /// # Errors
-    /// [`StoreError`]; the blocks then stay staged until [`Self::discard`].
-    pub(crate) fn commit(&self, blocks: &[Staged]) -> Result<(), StoreError> {
-        if blocks.is_empty() {
-            return Ok(());
-        }
-        let write = self.database.begin_write()?;
-        self.write(&write, blocks)?;
-        let moved = self.prune(&write, blocks)?;
-        write.commit()?;
-        self.settle(blocks);
-        self.memory().remove_recent(&moved);
-        Ok(())
-    }
-
-    /// Marks the nodes of blocks as committed.
-    fn settle(&self, blocks: &[Staged]) {
-        let memory = self.memory();
-        for block in blocks.iter().filter(|block| block.has_recent_row()) {
-            memory.add_recent(block.head.number(), block.born.iter().map(|(name, _)| &**name));
-        }
-        if let Some(newest) = blocks.last() {
-            memory.settle(newest.head.number());
-        }
-    }
-
-    /// Discards all staged blocks.
-    pub(crate) fn discard(&self) {
-        self.memory().discard();
-    }
-
-    #[allow(clippy::unused_self, reason = "operates on the tables of this store")]
-    fn write(&self, write: &WriteTransaction, blocks: &[Staged]) -> Result<(), StoreError> {
-        let mut nodes = write.open_table(NODES)?;
-        let mut recent = write.open_table(RECENT)?;
-        let mut headers = write.open_table(HEADERS)?;
-        let mut bodies = write.open_table(BODIES)?;
-        let mut numbers = write.open_table(NUMBERS)?;
-        let mut deaths = write.open_table(DEATHS)?;
-        for block in blocks {
-            let number = block.head.number();
-            // A block without a row may have created a node again, of which memory knows an earlier birth.
-            let oldest = recent.first()?.map_or(number, |(oldest, _)| oldest.value());
-            let is_complete = recent.len()? == u64::from(number.saturating_sub(oldest));
-            let mut dead = Vec::with_capacity(block.dead.len());
-            for (name, birth) in &block.dead {
-                let birth = match birth {
-                    Some(birth) if is_complete => Some(*birth),
-                    birth => (*birth).max(find(&nodes, name, number.saturating_sub(1))?.map(|(birth, _)| birth)),
-                };
-                dead.extend(birth.map(|birth| row_key(name, birth)));
-            }
-            if block.has_recent_row() {
-                recent.insert(number, recent_row(&block.born).as_slice())?;
-            } else {
-                for (name, bytes) in &block.born {
-                    nodes.insert(row_key(name, number).as_slice(), bytes.as_slice())?;
-                }
-            }
-            deaths.insert(number, dead.encode().as_slice())?;
-            headers.insert(number, block.head.encode().as_slice())?;
-            bodies.insert(number, block.extrinsics.encode().as_slice())?;
-            numbers.insert(&block.head.hash.0, number)?;
-        }
-        Ok(())
-    }
-
-    /// Prunes the oldest blocks, and moves nodes that are still in use from [`RECENT`] to [`NODES`]. Returns the nodes
-    /// that were in removed rows of [`RECENT`], with the blocks that created them.
-    ///
-    /// The state of block `n` still needs the nodes that block `n + 1` made obsolete.
-    fn prune(&self, write: &WriteTransaction, added: &[Staged]) -> Result<Vec<(u32, Vec<u8>)>, StoreError> {
-        let Some(newest) = added.last().map(|block| block.head.number()) else { return Ok(Vec::new()) };
-        let most = u32::try_from(added.len()).unwrap_or(u32::MAX).saturating_add(PRUNE_AHEAD);
-        let mut bodies = write.open_table(BODIES)?;
-        let mut recent = write.open_table(RECENT)?;
-        let mut nodes = write.open_table(NODES)?;
-        let mut headers = write.open_table(HEADERS)?;
-        let mut numbers = write.open_table(NUMBERS)?;
-        let mut deaths = write.open_table(DEATHS)?;
-        let oldest = bodies.first()?.map_or(0, |(number, _)| number.value());
-        let bound = match self.history {
-            // A named snapshot keeps the history that the chain had when it was taken.
-            History::Last(keep) => {
-                (named::oldest(write)?.map_or(newest, |kept| kept.min(newest)) + 1).saturating_sub(keep)
-            }
-            History::Archive => 0,
-        };
-        let mut moved = Vec::new();
-        for number in oldest..bound.min(oldest.saturating_add(most)) {
-            bodies.remove(number)?;
-            let rows = deaths.remove(number + 1)?;
-            let rows = rows.ok_or(StoreError::Damaged("a block's list of obsolete trie nodes is missing"))?;
-            let rows = HashSet::<Vec<u8>>::from_iter(
-                Vec::decode(&mut rows.value())
-                    .map_err(|_| StoreError::Damaged("malformed list of obsolete trie nodes"))?,
-            );
-            let is_recent = move_row(&mut recent, &mut nodes, number, &rows, &mut moved)?;
-            for row in rows.iter().filter(|row| !is_recent || birth_of(row) != Some(number)) {
-                nodes.remove(row.as_slice())?;
-            }
-            // The genesis header stays, because clients identify the chain by it.
-            if number == 0 {
-                continue;
-            }
-            let head = headers.remove(number)?.ok_or(StoreError::Damaged("a block header is missing"))?;
-            let head = decode_head(head.value())?;
-            numbers.remove(&head.hash.0)?;
-        }
-        // Of blocks that are kept for longer, all nodes are still in use.
-        let bound = (newest + 1).saturating_sub(self.history.recent());
-        let oldest = recent.first()?.map_or(bound, |(number, _)| number.value());
-        for number in oldest..bound.min(oldest.saturating_add(most)) {
-            move_row(&mut recent, &mut nodes, number, &HashSet::new(), &mut moved)?;
-        }
-        Ok(moved)
     }
 
     /// Makes all past and future commits durable, for shutdown.
@@ -627,27 +356,6 @@ impl Store {
         let nodes = self.database.begin_read()?.open_table(NODES)?;
         Ok(nodes.len()?.saturating_add(self.memory().recent_count()))
     }
-}
-
-/// Moves a block's nodes from [`RECENT`] to [`NODES`], except those in `obsolete`, and adds all of them to `moved`.
-/// Returns whether the block had a row in [`RECENT`].
-fn move_row(
-    recent: &mut Table<'_, u32, &'static [u8]>,
-    nodes: &mut Table<'_, &'static [u8], &'static [u8]>,
-    number: u32,
-    obsolete: &HashSet<Vec<u8>>,
-    moved: &mut Vec<(u32, Vec<u8>)>,
-) -> Result<bool, StoreError> {
-    let Some(row) = recent.remove(number)? else { return Ok(false) };
-    for node in nodes_in(row.value()) {
-        let (name, bytes) = node?;
-        let key = row_key(name, number);
-        if !obsolete.contains(&key) {
-            nodes.insert(key.as_slice(), bytes)?;
-        }
-        moved.push((number, name.to_vec()));
-    }
-    Ok(true)
 }
 
 fn builder() -> Builder {

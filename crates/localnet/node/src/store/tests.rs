@@ -5,6 +5,8 @@ use sp_runtime::Digest;
 use sp_state_machine::{Backend, InMemoryBackend as MemoryState, OverlayedChanges};
 use sp_trie::{LayoutV1, TrieConfiguration};
 
+use super::commit::PRUNE_AHEAD;
+use super::nodes::{NodeName, nodes_in, recent_row, row_key};
 use super::*;
 
 /// Returns a genesis with some keys, short and long.
