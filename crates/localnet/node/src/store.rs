@@ -160,7 +160,7 @@ impl Store {
         // The database panics on some malformed files.
         let opened = catch_unwind(AssertUnwindSafe(|| Self::try_open(directory, first, history)));
         let opened = opened.unwrap_or_else(|panic| Err(StoreError::Corrupt(panic_text(panic.as_ref()))));
-        opened.map_err(|error| error.at(path.as_deref()))
+        opened.map_err(|error| error.with_path(path.as_deref()))
     }
 
     fn try_open(directory: Option<&Path>, first: Option<First>, history: History) -> Result<Self, StoreError> {
@@ -177,7 +177,7 @@ impl Store {
             flushing,
             path: directory.map(|directory| directory.join(FILE)),
         };
-        store.found(directory, first)?;
+        store.check_or_create(directory, first)?;
         Ok(store)
     }
 
@@ -194,12 +194,12 @@ impl Store {
             flushing,
             path: None,
         };
-        store.found(None, Some(First::of_genesis(genesis))).unwrap();
+        store.check_or_create(None, Some(First::of_genesis(genesis))).unwrap();
         store
     }
 
     /// Checks an existing chain, or writes the genesis block of a new one.
-    fn found(&self, directory: Option<&Path>, first: Option<First>) -> Result<(), StoreError> {
+    fn check_or_create(&self, directory: Option<&Path>, first: Option<First>) -> Result<(), StoreError> {
         let place = || directory.unwrap_or(Path::new("memory")).to_owned();
         let write = self.database.begin_write()?;
         let (format, spec) = {

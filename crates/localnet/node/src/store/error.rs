@@ -78,7 +78,7 @@ pub enum StoreError {
 
 impl StoreError {
     /// Adds the path to the errors of the database.
-    pub(super) fn at(self, path: Option<&Path>) -> Self {
+    pub(super) fn with_path(self, path: Option<&Path>) -> Self {
         match (self, path) {
             (reason @ (Self::Damaged(_) | Self::Corrupt(_) | Self::Database(_)), Some(path)) => {
                 Self::Unreadable { path: path.to_owned(), reason: Box::new(reason) }

@@ -27,7 +27,7 @@ pub(crate) const NODES: TableDefinition<'static, &[u8], &[u8]> = TableDefinition
 pub(crate) const RECENT: TableDefinition<'static, u32, &[u8]> = TableDefinition::new("recent");
 
 /// Maximum number of nodes in a row of [`RECENT`], which a lookup searches from its start. Larger blocks, such as the
-/// genesis block, have only rows in [`NODES`].
+/// genesis block, have only rows in [`NODES`]. Small in unit tests, which change few keys.
 pub(crate) const MAX_RECENT: usize = if cfg!(test) { 512 } else { 4_096 };
 /// The size of the node cache in bytes.
 const CACHE_BYTES: usize = 32 << 20;

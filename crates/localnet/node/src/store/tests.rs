@@ -1,3 +1,5 @@
+mod histories;
+
 use std::collections::BTreeSet;
 
 use sp_core::storage::StateVersion;
@@ -50,6 +52,12 @@ fn stage(store: &Store, head: &Head, items: Vec<(Vec<u8>, Option<Vec<u8>>)>) -> 
     let root = changes.transaction_storage_root;
     let header = Header::new(number, H256::zero(), root, head.hash, Digest::default());
     store.stage(Head::of(header), vec![number.encode()], changes.transaction)
+}
+
+/// Returns the changes of a block that has too many nodes for a row.
+fn many(number: u8) -> Vec<(Vec<u8>, Option<Vec<u8>>)> {
+    let key = |of: u32| sp_io::hashing::blake2_128(&(of, "large").encode()).to_vec();
+    (0..400).map(|of| (key(of), Some(vec![number; 40]))).collect()
 }
 
 /// Produces blocks, with commits of these sizes in turn.
@@ -157,11 +165,8 @@ fn nodes_that_a_large_block_creates_again_are_pruned() {
         let (mut head, mut blocks) = (store.head().unwrap(), Vec::new());
         for number in 0..42_u8 {
             let (exists, is_large) = (number % 2 == 0, number % 4 == 2);
-            let mut items = vec![(b"again".to_vec(), exists.then(|| vec![9; 70]))];
-            if is_large {
-                let key = |of: u32| sp_io::hashing::blake2_128(&(of, "large").encode()).to_vec();
-                items.extend((0..400).map(|of| (key(of), Some(vec![number; 40]))));
-            }
+            let mut items = if is_large { many(number) } else { Vec::new() };
+            items.push((b"again".to_vec(), exists.then(|| vec![9; 70])));
             let staged = stage(&store, &head, items);
             assert_eq!(staged.has_recent_row(), !is_large);
             head = staged.head.clone();
