@@ -5,6 +5,8 @@
 //!
 //! Values and decoded trie nodes of the newest state stay in memory from block to block.
 
+mod commit;
+mod error;
 mod file;
 mod first;
 mod named;
@@ -15,30 +17,30 @@ mod tests;
 mod time;
 mod values;
 
-use std::collections::HashSet;
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use codec::{Decode, Encode};
 use redb::{
-    Builder, Database, ReadTransaction, ReadableDatabase, ReadableTable, ReadableTableMetadata, Table, TableDefinition,
+    Builder, Database, ReadTransaction, ReadableDatabase, ReadableTable, ReadableTableMetadata, TableDefinition,
     WriteTransaction, backends::InMemoryBackend,
 };
 use sp_core::H256;
 use sp_core::storage::Storage;
 use sp_runtime::traits::{BlakeTwo256, Header as _};
-use sp_state_machine::{BackendTransaction, TrieBackend, TrieBackendBuilder};
+use sp_state_machine::{TrieBackend, TrieBackendBuilder};
 use taonet_localnet_runtime::{Header, VERSION};
 
+use crate::execute::panic_text;
 use file::{Flushing, LazyFile};
-use nodes::{
-    MAX_RECENT, NODES, Node, NodeMemory, NodeName, NodeTables, NodeView, RECENT, birth_of, find, nodes_in, recent_row,
-    row_key,
-};
+use nodes::{NODES, NodeMemory, NodeTables, NodeView, RECENT};
 use values::Values;
 
+pub(crate) use commit::Staged;
+pub use error::StoreError;
 pub(crate) use first::First;
 pub use named::Snapshot;
 pub(crate) use named::Target;
@@ -63,84 +65,9 @@ const FORMAT_KEY: u8 = 0;
 const SPEC_KEY: u8 = 1;
 /// The size of the page cache in bytes; frequently used trie nodes have their own cache.
 const PAGE_CACHE: usize = 32 << 20;
-/// Maximum number of blocks that a commit prunes in addition to the number of blocks that it adds. Applies when a chain
-/// is opened with a shorter history.
-const PRUNE_AHEAD: u32 = 64;
 
 /// The state of one block.
 pub(crate) type State = TrieBackend<NodeView, BlakeTwo256>;
-
-/// Why the store failed.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum StoreError {
-    /// The chain is open in another process.
-    #[error("another process is using the chain in {0}; hint: stop it, or choose another directory")]
-    InUse(PathBuf),
-    /// Creating or opening the file or its directory failed.
-    #[error("cannot open the chain at {path}: {source}; hint: check the owner and the permissions of the directory")]
-    Open {
-        /// Path of the file or directory.
-        path: PathBuf,
-        /// The operating system's error.
-        source: io::Error,
-    },
-    /// The directory contains no chain, and no genesis state was given.
-    #[error("no chain in {0}; hint: create a chain with a genesis state")]
-    Missing(PathBuf),
-    /// The file has a different format version.
-    #[error("the chain in {path} has format {found}, expected {FORMAT}; hint: reset the chain with tao localnet reset")]
-    Format {
-        /// Path of the directory.
-        path: PathBuf,
-        /// The format version found.
-        found: u64,
-    },
-    /// A different runtime version created the chain.
-    #[error(
-        "the chain has runtime version {found}, expected {}; hint: reset the chain with tao localnet reset",
-        VERSION.spec_version
-    )]
-    Spec {
-        /// The runtime version found.
-        found: u64,
-    },
-    /// The chain has a different genesis block.
-    #[error(
-        "the chain has genesis {found:?}, but the configured accounts give {given:?}; hint: start the node with the \
-         original accounts, or reset the chain with tao localnet reset"
-    )]
-    Genesis {
-        /// The hash of the genesis block on disk.
-        found: H256,
-        /// The hash of the genesis block of the configuration.
-        given: H256,
-    },
-    /// A record is malformed.
-    #[error("the chain database is damaged: {0}; hint: reset the chain, or load a snapshot")]
-    Damaged(&'static str),
-    /// A database operation failed, for instance on a full disk.
-    #[error("the chain database failed: {0}; hint: check the free disk space and the health of the disk")]
-    Database(Box<redb::Error>),
-}
-
-macro_rules! from_redb {
-    ($($error:ty),+) => {$(
-        impl From<$error> for StoreError {
-            fn from(error: $error) -> Self {
-                Self::Database(Box::new(error.into()))
-            }
-        }
-    )+};
-}
-from_redb!(
-    redb::CommitError,
-    redb::DatabaseError,
-    redb::StorageError,
-    redb::TableError,
-    redb::TransactionError,
-    redb::SetDurabilityError
-);
 
 /// Retention of blocks and their states.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -195,26 +122,6 @@ impl Head {
     }
 }
 
-/// A block that is built but not committed.
-pub(crate) struct Staged {
-    pub(crate) head: Head,
-    pub(crate) extrinsics: Vec<Vec<u8>>,
-    born: Vec<(NodeName, Arc<Vec<u8>>)>,
-    dead: Vec<(Vec<u8>, Option<u32>)>,
-}
-
-impl Staged {
-    /// Returns the size of the block's new trie nodes, in bytes.
-    pub(crate) fn weight(&self) -> usize {
-        self.born.iter().map(|(name, node)| name.len() + node.len()).sum()
-    }
-
-    /// Whether the block's trie nodes become one row of [`RECENT`].
-    fn has_recent_row(&self) -> bool {
-        self.born.len() <= MAX_RECENT
-    }
-}
-
 /// The chain's database, on disk or in memory.
 pub(crate) struct Store {
     database: Arc<Database>,
@@ -249,6 +156,14 @@ impl Store {
         first: Option<First>,
         history: History,
     ) -> Result<Self, StoreError> {
+        let path = directory.map(|directory| directory.join(FILE));
+        // The database panics on some malformed files.
+        let opened = catch_unwind(AssertUnwindSafe(|| Self::try_open(directory, first, history)));
+        let opened = opened.unwrap_or_else(|panic| Err(StoreError::Corrupt(panic_text(panic.as_ref()))));
+        opened.map_err(|error| error.with_path(path.as_deref()))
+    }
+
+    fn try_open(directory: Option<&Path>, first: Option<First>, history: History) -> Result<Self, StoreError> {
         let flushing = Flushing::default();
         let database = match directory {
             Some(directory) => open_file(directory, first.is_some(), flushing.clone())?,
@@ -262,7 +177,7 @@ impl Store {
             flushing,
             path: directory.map(|directory| directory.join(FILE)),
         };
-        store.found(directory, first)?;
+        store.check_or_create(directory, first)?;
         Ok(store)
     }
 
@@ -279,12 +194,12 @@ impl Store {
             flushing,
             path: None,
         };
-        store.found(None, Some(First::of_genesis(genesis))).unwrap();
+        store.check_or_create(None, Some(First::of_genesis(genesis))).unwrap();
         store
     }
 
     /// Checks an existing chain, or writes the genesis block of a new one.
-    fn found(&self, directory: Option<&Path>, first: Option<First>) -> Result<(), StoreError> {
+    fn check_or_create(&self, directory: Option<&Path>, first: Option<First>) -> Result<(), StoreError> {
         let place = || directory.unwrap_or(Path::new("memory")).to_owned();
         let write = self.database.begin_write()?;
         let (format, spec) = {
@@ -302,7 +217,7 @@ impl Store {
                 return Err(StoreError::Spec { found });
             }
             self.hash(0)?.ok_or(StoreError::Damaged("the genesis block is missing"))?;
-            self.load_recent()?;
+            self.memory().load_recent(&self.database.begin_read()?.open_table(RECENT)?)?;
             return first.map_or(Ok(()), |first| self.check_first(&first));
         }
         let first = first.ok_or_else(|| StoreError::Missing(place()))?;
@@ -311,10 +226,8 @@ impl Store {
             meta.insert(FORMAT_KEY, FORMAT)?;
             meta.insert(SPEC_KEY, u64::from(VERSION.spec_version))?;
         }
-        let staged = self.write_first(&write, first)?;
-        write.commit()?;
-        self.settle(&[staged]);
-        Ok(())
+        self.write_first(&write, first)?;
+        self.commit_anew(write)
     }
 
     /// Checks that `genesis` is the state of the genesis block.
@@ -402,20 +315,15 @@ impl Store {
         self.memory.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Empties the memory after a revert.
-    fn renew_memory(&self) -> Result<(), StoreError> {
-        *self.memory.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(NodeMemory::new());
-        self.load_recent()
-    }
-
-    /// Reads the names of all nodes in [`RECENT`].
-    fn load_recent(&self) -> Result<(), StoreError> {
-        let memory = self.memory();
-        for row in self.database.begin_read()?.open_table(RECENT)?.iter()? {
-            let (number, row) = row?;
-            let names: Vec<&[u8]> = nodes_in(row.value()).map(|node| Ok(node?.0)).collect::<Result<_, StoreError>>()?;
-            memory.add_recent(number.value(), names.into_iter());
-        }
+    /// Commits a transaction that wrote the first block or removed blocks, and empties the memory.
+    ///
+    /// # Errors
+    /// [`StoreError`]; the transaction then has no effect.
+    fn commit_anew(&self, write: WriteTransaction) -> Result<(), StoreError> {
+        let memory = NodeMemory::new();
+        memory.load_recent(&write.open_table(RECENT)?)?;
+        write.commit()?;
+        *self.memory.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(memory);
         Ok(())
     }
 
@@ -423,148 +331,6 @@ impl Store {
         let tables = NodeTables::open(read)?;
         let view = NodeView { database: self.database.clone(), memory, tables, at: head.number() };
         Ok(TrieBackendBuilder::new(view, *head.header.state_root()).build())
-    }
-
-    /// Stages a new block in memory until [`Self::commit`].
-    pub(crate) fn stage(
-        &self,
-        head: Head,
-        extrinsics: Vec<Vec<u8>>,
-        mut nodes: BackendTransaction<BlakeTwo256>,
-    ) -> Staged {
-        let birth = head.number();
-        let memory = self.memory();
-        let (mut born, mut dead) = (Vec::new(), Vec::new());
-        for (name, (bytes, references)) in nodes.drain() {
-            if references > 0 {
-                born.push((NodeName::from(name), Arc::new(bytes)));
-            } else if references < 0 {
-                let birth = memory.birth(&name);
-                dead.push((name, birth));
-            }
-        }
-        // Staged after the removals, because one block may remove a node and insert it again under the same name.
-        for (name, bytes) in &born {
-            memory.stage(name.clone(), Node { birth, bytes: bytes.clone() });
-        }
-        Staged { head, extrinsics, born, dead }
-    }
-
-    /// Commits the oldest staged blocks and prunes old ones, in one transaction. Later blocks may be staged meanwhile.
-    ///
-    /// # Errors
-    /// [`StoreError`]; the blocks then stay staged until [`Self::discard`].
-    pub(crate) fn commit(&self, blocks: &[Staged]) -> Result<(), StoreError> {
-        if blocks.is_empty() {
-            return Ok(());
-        }
-        let write = self.database.begin_write()?;
-        self.write(&write, blocks)?;
-        let moved = self.prune(&write, blocks)?;
-        write.commit()?;
-        self.settle(blocks);
-        self.memory().remove_recent(&moved);
-        Ok(())
-    }
-
-    /// Marks the nodes of blocks as committed.
-    fn settle(&self, blocks: &[Staged]) {
-        let memory = self.memory();
-        for block in blocks.iter().filter(|block| block.has_recent_row()) {
-            memory.add_recent(block.head.number(), block.born.iter().map(|(name, _)| &**name));
-        }
-        if let Some(newest) = blocks.last() {
-            memory.settle(newest.head.number());
-        }
-    }
-
-    /// Discards all staged blocks.
-    pub(crate) fn discard(&self) {
-        self.memory().discard();
-    }
-
-    #[allow(clippy::unused_self, reason = "operates on the tables of this store")]
-    fn write(&self, write: &WriteTransaction, blocks: &[Staged]) -> Result<(), StoreError> {
-        let mut nodes = write.open_table(NODES)?;
-        let mut recent = write.open_table(RECENT)?;
-        let mut headers = write.open_table(HEADERS)?;
-        let mut bodies = write.open_table(BODIES)?;
-        let mut numbers = write.open_table(NUMBERS)?;
-        let mut deaths = write.open_table(DEATHS)?;
-        for block in blocks {
-            let number = block.head.number();
-            let mut dead = Vec::with_capacity(block.dead.len());
-            for (name, birth) in &block.dead {
-                let birth = match birth {
-                    Some(birth) => Some(*birth),
-                    None => find(&nodes, name, number.saturating_sub(1))?.map(|(birth, _)| birth),
-                };
-                dead.extend(birth.map(|birth| row_key(name, birth)));
-            }
-            if block.has_recent_row() {
-                recent.insert(number, recent_row(&block.born).as_slice())?;
-            } else {
-                for (name, bytes) in &block.born {
-                    nodes.insert(row_key(name, number).as_slice(), bytes.as_slice())?;
-                }
-            }
-            deaths.insert(number, dead.encode().as_slice())?;
-            headers.insert(number, block.head.encode().as_slice())?;
-            bodies.insert(number, block.extrinsics.encode().as_slice())?;
-            numbers.insert(&block.head.hash.0, number)?;
-        }
-        Ok(())
-    }
-
-    /// Prunes the oldest blocks, and moves nodes that are still in use from [`RECENT`] to [`NODES`]. Returns the nodes
-    /// that were in removed rows of [`RECENT`], with the blocks that created them.
-    ///
-    /// The state of block `n` still needs the nodes that block `n + 1` made obsolete.
-    fn prune(&self, write: &WriteTransaction, added: &[Staged]) -> Result<Vec<(u32, Vec<u8>)>, StoreError> {
-        let Some(newest) = added.last().map(|block| block.head.number()) else { return Ok(Vec::new()) };
-        let most = u32::try_from(added.len()).unwrap_or(u32::MAX).saturating_add(PRUNE_AHEAD);
-        let mut bodies = write.open_table(BODIES)?;
-        let mut recent = write.open_table(RECENT)?;
-        let mut nodes = write.open_table(NODES)?;
-        let mut headers = write.open_table(HEADERS)?;
-        let mut numbers = write.open_table(NUMBERS)?;
-        let mut deaths = write.open_table(DEATHS)?;
-        let oldest = bodies.first()?.map_or(0, |(number, _)| number.value());
-        let bound = match self.history {
-            // A named snapshot keeps the history that the chain had when it was taken.
-            History::Last(keep) => {
-                (named::oldest(write)?.map_or(newest, |kept| kept.min(newest)) + 1).saturating_sub(keep)
-            }
-            History::Archive => 0,
-        };
-        let mut moved = Vec::new();
-        for number in oldest..bound.min(oldest.saturating_add(most)) {
-            bodies.remove(number)?;
-            let rows = deaths.remove(number + 1)?;
-            let rows = rows.ok_or(StoreError::Damaged("a block's list of obsolete trie nodes is missing"))?;
-            let rows = HashSet::<Vec<u8>>::from_iter(
-                Vec::decode(&mut rows.value())
-                    .map_err(|_| StoreError::Damaged("malformed list of obsolete trie nodes"))?,
-            );
-            let is_recent = move_row(&mut recent, &mut nodes, number, &rows, &mut moved)?;
-            for row in rows.iter().filter(|row| !is_recent || birth_of(row) != Some(number)) {
-                nodes.remove(row.as_slice())?;
-            }
-            // The genesis header stays, because clients identify the chain by it.
-            if number == 0 {
-                continue;
-            }
-            let head = headers.remove(number)?.ok_or(StoreError::Damaged("a block header is missing"))?;
-            let head = decode_head(head.value())?;
-            numbers.remove(&head.hash.0)?;
-        }
-        // Of blocks that are kept for longer, all nodes are still in use.
-        let bound = (newest + 1).saturating_sub(self.history.recent());
-        let oldest = recent.first()?.map_or(bound, |(number, _)| number.value());
-        for number in oldest..bound.min(oldest.saturating_add(most)) {
-            move_row(&mut recent, &mut nodes, number, &HashSet::new(), &mut moved)?;
-        }
-        Ok(moved)
     }
 
     /// Makes all past and future commits durable, for shutdown.
@@ -590,27 +356,6 @@ impl Store {
         let nodes = self.database.begin_read()?.open_table(NODES)?;
         Ok(nodes.len()?.saturating_add(self.memory().recent_count()))
     }
-}
-
-/// Moves a block's nodes from [`RECENT`] to [`NODES`], except those in `obsolete`, and adds all of them to `moved`.
-/// Returns whether the block had a row in [`RECENT`].
-fn move_row(
-    recent: &mut Table<'_, u32, &'static [u8]>,
-    nodes: &mut Table<'_, &'static [u8], &'static [u8]>,
-    number: u32,
-    obsolete: &HashSet<Vec<u8>>,
-    moved: &mut Vec<(u32, Vec<u8>)>,
-) -> Result<bool, StoreError> {
-    let Some(row) = recent.remove(number)? else { return Ok(false) };
-    for node in nodes_in(row.value()) {
-        let (name, bytes) = node?;
-        let key = row_key(name, number);
-        if !obsolete.contains(&key) {
-            nodes.insert(key.as_slice(), bytes)?;
-        }
-        moved.push((number, name.to_vec()));
-    }
-    Ok(true)
 }
 
 fn builder() -> Builder {

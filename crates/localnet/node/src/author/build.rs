@@ -220,6 +220,7 @@ pub(crate) fn build(
     let changes = draft
         .overlay
         .drain_storage_changes(state, StateVersion::V1)
+        .and_then(|changes| state.check_roots().map(|()| changes))
         .map_err(|reason| BuildError::State { number, reason })?;
     if changes.transaction_storage_root != *header.state_root() {
         let (header, state) = (*header.state_root(), changes.transaction_storage_root);

@@ -204,11 +204,10 @@ fn execute(parent: &Head, state: &KnownState, block: &Block) -> Result<Executed,
     if own.digest() != header.digest() {
         return Err(block.differs("digest", header.digest(), own.digest()));
     }
-    let changes = overlay.drain_storage_changes(state, StateVersion::V1).map_err(|reason| ImportError::State {
-        number,
-        hash,
-        reason,
-    })?;
+    let changes = overlay
+        .drain_storage_changes(state, StateVersion::V1)
+        .and_then(|changes| state.check_roots().map(|()| changes))
+        .map_err(|reason| ImportError::State { number, hash, reason })?;
     if changes.transaction_storage_root != *header.state_root() {
         return Err(block.differs("state root", header.state_root(), &changes.transaction_storage_root));
     }

@@ -12,7 +12,7 @@ use taonet_localnet_runtime::genesis::{block_number, set_genesis_hash};
 
 use super::named::SNAPSHOTS;
 use super::nodes::{NODES, RECENT};
-use super::{BODIES, DEATHS, HEADERS, Head, META, NUMBERS, Staged, Store, StoreError};
+use super::{BODIES, DEATHS, HEADERS, Head, META, NUMBERS, Store, StoreError};
 
 /// Key of the flag of chains that follow another node.
 const FOLLOWER_KEY: u8 = 4;
@@ -75,8 +75,8 @@ impl First {
 }
 
 impl Store {
-    /// Writes the first block into empty tables, and returns it.
-    pub(super) fn write_first(&self, write: &WriteTransaction, first: First) -> Result<Staged, StoreError> {
+    /// Writes the first block into empty tables.
+    pub(super) fn write_first(&self, write: &WriteTransaction, first: First) -> Result<(), StoreError> {
         let First { genesis, head, extrinsics, nodes, is_follower } = first;
         if is_follower {
             write.open_table(META)?.insert(FOLLOWER_KEY, 1)?;
@@ -84,10 +84,7 @@ impl Store {
         // In a fork, as if the blocks after the genesis block were pruned.
         write.open_table(HEADERS)?.insert(0, genesis.encode().as_slice())?;
         write.open_table(NUMBERS)?.insert(&genesis.hash.0, 0)?;
-        let staged = [self.stage(head, extrinsics, nodes)];
-        self.write(write, &staged)?;
-        let [staged] = staged;
-        Ok(staged)
+        self.write(write, &[self.stage(head, extrinsics, nodes)])
     }
 
     /// Replaces all blocks, states and named snapshots with a first block, in one transaction. No block may be staged.
@@ -103,8 +100,11 @@ impl Store {
         write.delete_table(NODES)?;
         write.delete_table(RECENT)?;
         write.delete_table(SNAPSHOTS)?;
-        let written = self.write_first(&write, first).and_then(|_| Ok(write.commit()?));
-        written.and(self.renew_memory())
+        let written = self.write_first(&write, first).and_then(|()| self.commit_anew(write));
+        if written.is_err() {
+            self.discard();
+        }
+        written
     }
 
     /// Whether the chain follows another node.

@@ -152,8 +152,7 @@ impl Store {
         write.open_table(NODES)?.retain(|key, _| birth_of(key).is_none_or(|birth| birth <= number))?;
         write.open_table(SNAPSHOTS)?.retain(|_, row| Row::read(row).is_ok_and(|row| row.number <= number))?;
         time::write(&mut write.open_table(META)?, time)?;
-        write.commit()?;
-        self.renew_memory()
+        self.commit_anew(write)
     }
 }
 

@@ -27,8 +27,8 @@ pub(crate) const NODES: TableDefinition<'static, &[u8], &[u8]> = TableDefinition
 pub(crate) const RECENT: TableDefinition<'static, u32, &[u8]> = TableDefinition::new("recent");
 
 /// Maximum number of nodes in a row of [`RECENT`], which a lookup searches from its start. Larger blocks, such as the
-/// genesis block, have only rows in [`NODES`].
-pub(crate) const MAX_RECENT: usize = 4_096;
+/// genesis block, have only rows in [`NODES`]. Small in unit tests, which change few keys.
+pub(crate) const MAX_RECENT: usize = if cfg!(test) { 512 } else { 4_096 };
 /// The size of the node cache in bytes.
 const CACHE_BYTES: usize = 32 << 20;
 /// The overhead of a cache entry in bytes.
@@ -195,6 +195,16 @@ impl NodeMemory {
     pub(crate) fn add_recent<'a>(&self, birth: u32, names: impl Iterator<Item = &'a [u8]>) {
         let mut births = self.births.write().unwrap_or_else(PoisonError::into_inner);
         births.extend(names.map(|name| (self.hasher.hash_one(name), birth)));
+    }
+
+    /// Adds the names of all nodes in [`RECENT`].
+    pub(crate) fn load_recent(&self, table: &impl ReadableTable<u32, &'static [u8]>) -> Result<(), StoreError> {
+        for row in table.iter()? {
+            let (number, row) = row?;
+            let names: Vec<&[u8]> = nodes_in(row.value()).map(|node| Ok(node?.0)).collect::<Result<_, StoreError>>()?;
+            self.add_recent(number.value(), names.into_iter());
+        }
+        Ok(())
     }
 
     /// Removes the names of nodes of which the row in [`RECENT`] was removed, each with its block.

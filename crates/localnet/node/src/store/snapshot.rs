@@ -42,7 +42,7 @@ pub enum SnapshotError {
     #[error("there is already a chain in {0}; hint: reset it first, or choose another directory")]
     ChainExists(PathBuf),
     /// The file is not a snapshot of this format version.
-    #[error("{0} is not a snapshot, or its format is unsupported")]
+    #[error("{0} is not a snapshot of this version; hint: load it with the version of tao that saved it")]
     Format(PathBuf),
     /// The file is truncated or corrupt.
     #[error("the snapshot {0} is truncated or corrupt; hint: get another copy")]

@@ -1,9 +1,14 @@
+mod histories;
+
 use std::collections::BTreeSet;
 
 use sp_core::storage::StateVersion;
 use sp_runtime::Digest;
 use sp_state_machine::{Backend, InMemoryBackend as MemoryState, OverlayedChanges};
+use sp_trie::{LayoutV1, TrieConfiguration};
 
+use super::commit::PRUNE_AHEAD;
+use super::nodes::{NodeName, nodes_in, recent_row, row_key};
 use super::*;
 
 /// Returns a genesis with some keys, short and long.
@@ -22,19 +27,37 @@ fn genesis() -> Storage {
 /// Stages a block that changes, adds and removes keys, depending on its number.
 fn advance(store: &Store, head: &Head) -> Staged {
     let number = head.number() + 1;
+    let key = |of: u32| sp_io::hashing::blake2_128(&(of % 260).encode()).to_vec();
+    let changes = vec![
+        (key(number * 7), Some(vec![number as u8; 50])),
+        (key(number * 11), Some(number.encode())),
+        (key(number * 13), None),
+        // The same value appears and disappears, so nodes are removed and inserted again under one name.
+        (b"ab".to_vec(), number.is_multiple_of(3).then(|| vec![2; 40])),
+        (b"abc".to_vec(), number.is_multiple_of(2).then(|| vec![3; 70])),
+    ];
+    stage(store, head, changes)
+}
+
+/// Stages a block with these changes.
+fn stage(store: &Store, head: &Head, items: Vec<(Vec<u8>, Option<Vec<u8>>)>) -> Staged {
+    let number = head.number() + 1;
     let state = store.tip(head).unwrap();
     let mut overlay = OverlayedChanges::<BlakeTwo256>::default();
-    let key = |of: u32| sp_io::hashing::blake2_128(&(of % 260).encode()).to_vec();
-    overlay.set_storage(key(number * 7), Some(vec![number as u8; 50]));
-    overlay.set_storage(key(number * 11), Some(number.encode()));
-    overlay.set_storage(key(number * 13), None);
-    // The same value appears and disappears, so nodes are removed and inserted again under one name.
-    overlay.set_storage(b"ab".to_vec(), number.is_multiple_of(3).then(|| vec![2; 40]));
-    overlay.set_storage(b"abc".to_vec(), number.is_multiple_of(2).then(|| vec![3; 70]));
+    for (key, value) in items {
+        overlay.set_storage(key, value);
+    }
     let changes = overlay.drain_storage_changes(&state, StateVersion::V1).unwrap();
+    state.check_roots().unwrap();
     let root = changes.transaction_storage_root;
     let header = Header::new(number, H256::zero(), root, head.hash, Digest::default());
     store.stage(Head::of(header), vec![number.encode()], changes.transaction)
+}
+
+/// Returns the changes of a block that has too many nodes for a row.
+fn many(number: u8) -> Vec<(Vec<u8>, Option<Vec<u8>>)> {
+    let key = |of: u32| sp_io::hashing::blake2_128(&(of, "large").encode()).to_vec();
+    (0..400).map(|of| (key(of), Some(vec![number; 40]))).collect()
 }
 
 /// Produces blocks, with commits of these sizes in turn.
@@ -134,6 +157,31 @@ fn only_recent_blocks_have_rows_of_nodes() {
     }
 }
 
+/// A value appears, disappears, appears again in a block with too many nodes for a row, and disappears.
+#[test]
+fn nodes_that_a_large_block_creates_again_are_pruned() {
+    for group in [1, 4, 7] {
+        let store = Store::open(None, Some(genesis()), History::Last(20)).unwrap();
+        let (mut head, mut blocks) = (store.head().unwrap(), Vec::new());
+        for number in 0..42_u8 {
+            let (exists, is_large) = (number % 2 == 0, number % 4 == 2);
+            let mut items = if is_large { many(number) } else { Vec::new() };
+            items.push((b"again".to_vec(), exists.then(|| vec![9; 70])));
+            let staged = stage(&store, &head, items);
+            assert_eq!(staged.has_recent_row(), !is_large);
+            head = staged.head.clone();
+            blocks.push(staged);
+            if blocks.len() == group {
+                store.commit(&blocks).unwrap();
+                blocks.clear();
+            }
+        }
+        store.commit(&blocks).unwrap();
+        grow(&store, 25, &[1]);
+        assert_eq!(stored(&store), reachable(&store), "commits of {group} blocks");
+    }
+}
+
 #[test]
 fn a_malformed_row_of_nodes_is_an_error() {
     let row = recent_row(&[(NodeName::from(&b"name"[..]), Arc::new(vec![7; 100]))]);
@@ -171,6 +219,44 @@ fn a_view_outlives_the_pruning_of_its_block() {
         keys += 1;
     }
     assert!(keys > 190, "{keys}");
+}
+
+/// A reader and the writer take turns as the scheduler decides.
+#[test]
+fn states_are_complete_while_blocks_are_written_and_pruned() {
+    let store = Store::open(None, Some(genesis()), History::Last(20)).unwrap();
+    grow(&store, 30, &[1]);
+    let read = |number: u32| -> u32 {
+        let Some(hash) = store.hash(number).unwrap() else { return 0 };
+        let Some((head, Some(state))) = store.state(hash).unwrap() else { return 0 };
+        let pairs: Vec<_> = state.pairs(sp_state_machine::IterArgs::default()).unwrap().map(Result::unwrap).collect();
+        assert_eq!(LayoutV1::<BlakeTwo256>::trie_root(pairs), *head.header.state_root(), "block {number}");
+        1
+    };
+    let read_often = || {
+        let ends = || read(store.oldest_state().unwrap()) + read(store.head().unwrap().number());
+        (0..100).map(|_| ends()).sum::<u32>()
+    };
+    std::thread::scope(|scope| {
+        let reader = scope.spawn(read_often);
+        while !reader.is_finished() {
+            grow(&store, 10, &[7, 1]);
+        }
+        assert!(reader.join().unwrap() > 0, "no state was read");
+    });
+}
+
+#[test]
+fn a_chain_that_is_opened_again_prunes_as_before() {
+    let directory = tempfile::tempdir().unwrap();
+    let open = |genesis| Store::open(Some(directory.path()), genesis, History::Last(20)).unwrap();
+    let mut store = open(Some(genesis()));
+    for _ in 0..12 {
+        grow(&store, 9, &[4, 1]);
+        drop(store);
+        store = open(None);
+    }
+    assert_eq!(stored(&store), reachable(&store));
 }
 
 #[test]
@@ -290,7 +376,7 @@ fn what_a_killed_load_left_is_not_mixed_with_the_chain() {
 
 #[test]
 fn a_chain_of_another_build_is_refused() {
-    for (key, found) in [(FORMAT_KEY, FORMAT + 1), (SPEC_KEY, 7)] {
+    for (key, found) in [(FORMAT_KEY, FORMAT - 1), (FORMAT_KEY, FORMAT + 1), (SPEC_KEY, 7)] {
         let directory = tempfile::tempdir().unwrap();
         let store = Store::open(Some(directory.path()), Some(genesis()), History::Archive).unwrap();
         let write = store.database.begin_write().unwrap();
@@ -321,6 +407,43 @@ fn a_file_that_is_no_database_is_refused() {
     let directory = tempfile::tempdir().unwrap();
     fs::write(directory.path().join(FILE), b"no database").unwrap();
     assert!(Store::open(Some(directory.path()), Some(genesis()), History::Archive).is_err());
+}
+
+#[test]
+fn a_damaged_chain_is_an_error_with_its_path() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = Store::open(Some(directory.path()), Some(genesis()), History::Archive).unwrap();
+    grow(&store, 3, &[1]);
+    let write = store.database.begin_write().unwrap();
+    write.open_table(RECENT).unwrap().insert(2_u32, &[7_u8; 3][..]).unwrap();
+    write.commit().unwrap();
+    // A revert to a block with a malformed row has no effect.
+    let target = find_head(&store.database.begin_read().unwrap(), store.hash(2).unwrap().unwrap()).unwrap().unwrap();
+    let error = store.revert(&target, Time::default()).unwrap_err();
+    assert!(matches!(error, StoreError::Damaged(_)), "{error}");
+    assert_eq!(store.head().unwrap().number(), 3);
+    drop(store);
+    let error = Store::open(Some(directory.path()), None, History::Archive).err().unwrap().to_string();
+    let path = directory.path().join(FILE).display().to_string();
+    assert!(error.contains(&path) && error.contains("hint: reset the chain, or load a snapshot"), "{error}");
+}
+
+#[test]
+fn a_file_with_only_its_header_is_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = Store::open(Some(directory.path()), Some(genesis()), History::Archive).unwrap();
+    grow(&store, 3, &[1]);
+    drop(store);
+    let whole = fs::read(directory.path().join(FILE)).unwrap();
+    let mut overwritten = whole.clone();
+    overwritten[4_096..].fill(0xa5);
+    for (name, left) in [("truncated", &whole[..4_096]), ("overwritten", &overwritten[..])] {
+        let chain = directory.path().join(name);
+        fs::create_dir(&chain).unwrap();
+        fs::write(chain.join(FILE), left).unwrap();
+        let error = Store::open(Some(&chain), None, History::Archive).err().unwrap();
+        assert!(matches!(error, StoreError::Unreadable { .. }), "{name}: {error}");
+    }
 }
 
 /// Returns block 7 of another chain with this state, and its genesis block.

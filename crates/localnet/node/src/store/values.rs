@@ -2,7 +2,7 @@
 //! and reading one from the trie takes several nodes. Consecutive blocks change mostly the same paths of the trie.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use foldhash::fast::RandomState;
 use sp_core::H256;
@@ -14,9 +14,9 @@ use sp_state_machine::{
 };
 use sp_trie::MerkleValue;
 use taonet_localnet_runtime::dev::StorageEntry;
-use taonet_localnet_trie::Tree;
+use taonet_localnet_trie::{Tree, TreeError};
 
-use super::State;
+use super::{State, StoreError};
 
 /// Maximum size of the values and their keys in bytes; beyond it they are read from the trie again.
 const MAX_BYTES: usize = 16 << 20;
@@ -129,11 +129,25 @@ pub(crate) struct KnownState {
     state: State,
     /// Values of this state, or of another one if blocks were built since.
     values: Arc<RwLock<Values>>,
+    /// Why a root could not be computed.
+    failure: OnceLock<TreeError>,
 }
 
 impl KnownState {
     pub(crate) fn new(state: State, values: Arc<RwLock<Values>>) -> Self {
-        Self { state, values }
+        Self { state, values, failure: OnceLock::new() }
+    }
+
+    /// Checks that all roots of changes to this state could be computed: [`Backend::storage_root`] has no error.
+    ///
+    /// # Errors
+    /// Why a root could not be computed; it was then given as that of the unchanged state.
+    pub(crate) fn check_roots(&self) -> Result<(), String> {
+        match self.failure.get() {
+            None => Ok(()),
+            Some(TreeError::Storage(reason)) => Err(reason.clone()),
+            Some(error) => Err(StoreError::Corrupt(error.to_string()).to_string()),
+        }
     }
 
     /// Updates the values to the state after the next block, whose state root is `root`.
@@ -164,32 +178,19 @@ impl KnownState {
         Ok(!follows && !self.exists_storage(prefix)?)
     }
 
-    /// Whether a key has this value. The value of an unknown key is only read to find out whether the key exists.
-    fn has(&self, key: &[u8], value: Option<&[u8]>) -> bool {
-        match value {
-            Some(value) => self
-                .values()
-                .is_some_and(|values| values.items.get(key).is_some_and(|item| item.as_deref() == Some(value))),
-            None => matches!(self.storage(key), Ok(None)),
+    /// Computes the root after changes, and the nodes that appear and disappear.
+    fn changed<'b>(
+        &self,
+        delta: impl Iterator<Item = (&'b [u8], Option<&'b [u8]>)>,
+    ) -> Result<(H256, BackendTransaction<BlakeTwo256>), TreeError> {
+        let known = self.values().map(|values| values.tree.clone());
+        let tree = known.unwrap_or_else(|| Tree::new(*self.state.root()));
+        let (tree, nodes) = tree.changed(delta, self.state.backend_storage())?;
+        let root = tree.root();
+        if let Some(mut values) = self.values_mut() {
+            values.propose(tree);
         }
-    }
-
-    /// Computes the root after changes with the trie in memory, unless it is that of another state.
-    fn changed(&self, delta: &[(&[u8], Option<&[u8]>)]) -> Option<(H256, BackendTransaction<BlakeTwo256>)> {
-        let tree = self.values()?.tree.clone();
-        match tree.changed(delta.iter().copied(), self.state.backend_storage()) {
-            Ok((tree, nodes)) => {
-                let root = tree.root();
-                if let Some(mut values) = self.values_mut() {
-                    values.propose(tree);
-                }
-                Some((root, nodes))
-            }
-            Err(error) => {
-                tracing::error!(%error, "the trie in memory failed");
-                None
-            }
-        }
+        Ok((root, nodes))
     }
 }
 
@@ -240,15 +241,14 @@ impl Backend<BlakeTwo256> for KnownState {
         delta: impl Iterator<Item = (&'b [u8], Option<&'b [u8]>)>,
         state_version: StateVersion,
     ) -> (H256, BackendTransaction<BlakeTwo256>) {
-        let delta: Vec<_> = delta.collect();
-        if state_version == StateVersion::V1
-            && let Some(changed) = self.changed(&delta)
-        {
-            return changed;
+        if state_version != StateVersion::V1 {
+            return self.state.storage_root(delta, state_version);
         }
-        // Without changes that have no effect: the root is the same, and the trie reads no nodes for them.
-        let delta = delta.into_iter().filter(|(key, value)| !self.has(key, *value));
-        self.state.storage_root(delta, state_version)
+        self.changed(delta).unwrap_or_else(|error| {
+            // The first failure is the one to report.
+            let _ = self.failure.set(error);
+            (*self.state.root(), BackendTransaction::default())
+        })
     }
 
     fn storage_hash(&self, key: &[u8]) -> Outcome<Option<H256>> {

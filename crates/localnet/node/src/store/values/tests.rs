@@ -114,6 +114,23 @@ fn next(state: &KnownState) -> (H256, [StorageEntry; 1]) {
 }
 
 #[test]
+fn a_root_that_lacks_a_node_is_an_error() {
+    let store = Store::open(None, Some(genesis::genesis(&[]).unwrap()), History::Archive).unwrap();
+    let (state, root) = known(&store);
+    let _ = next(&state);
+    assert_eq!(state.check_roots(), Ok(()));
+    let lacking = Head::of(Header::new(1, H256::zero(), H256::repeat_byte(1), H256::zero(), Digest::default()));
+    let state = store.tip(&lacking).unwrap();
+    // The trie in memory is of this state, or of another one.
+    for root in [*state.state.root(), root] {
+        store.values.write().unwrap().advance(H256::zero(), root, &[]);
+        let state = store.tip(&lacking).unwrap();
+        assert_eq!(next(&state).0, *lacking.header.state_root());
+        assert!(state.check_roots().unwrap_err().contains("is missing; hint: reset the chain"));
+    }
+}
+
+#[test]
 fn the_trie_of_the_next_state_stays_in_memory() {
     let store = Store::open(None, Some(genesis::genesis(&[]).unwrap()), History::Archive).unwrap();
     let (state, root) = known(&store);

@@ -1,0 +1,204 @@
+//! Commits: staged blocks are written, and old ones pruned, in one transaction.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use codec::{Decode, Encode};
+use redb::{ReadableTable, ReadableTableMetadata, Table, WriteTransaction};
+use sp_runtime::traits::BlakeTwo256;
+use sp_state_machine::BackendTransaction;
+
+use super::nodes::{MAX_RECENT, NODES, Node, NodeName, RECENT, birth_of, find, nodes_in, recent_row, row_key};
+use super::{BODIES, DEATHS, HEADERS, Head, History, NUMBERS, Store, StoreError, decode_head, named};
+
+/// Maximum number of blocks that a commit prunes in addition to the number of blocks that it adds. Applies when a chain
+/// is opened with a shorter history.
+pub(super) const PRUNE_AHEAD: u32 = 64;
+
+/// A block that is built but not committed.
+pub(crate) struct Staged {
+    pub(crate) head: Head,
+    pub(crate) extrinsics: Vec<Vec<u8>>,
+    born: Vec<(NodeName, Arc<Vec<u8>>)>,
+    dead: Vec<(Vec<u8>, Option<u32>)>,
+}
+
+impl Staged {
+    /// Returns the size of the block's new trie nodes, in bytes.
+    pub(crate) fn weight(&self) -> usize {
+        self.born.iter().map(|(name, node)| name.len() + node.len()).sum()
+    }
+
+    /// Whether the block's trie nodes become one row of [`RECENT`].
+    pub(super) fn has_recent_row(&self) -> bool {
+        self.born.len() <= MAX_RECENT
+    }
+}
+
+impl Store {
+    /// Stages a new block in memory until [`Self::commit`].
+    pub(crate) fn stage(
+        &self,
+        head: Head,
+        extrinsics: Vec<Vec<u8>>,
+        mut nodes: BackendTransaction<BlakeTwo256>,
+    ) -> Staged {
+        let birth = head.number();
+        let memory = self.memory();
+        let (mut born, mut dead) = (Vec::new(), Vec::new());
+        for (name, (bytes, references)) in nodes.drain() {
+            if references > 0 {
+                born.push((NodeName::from(name), Arc::new(bytes)));
+            } else if references < 0 {
+                let birth = memory.birth(&name);
+                dead.push((name, birth));
+            }
+        }
+        // Staged after the removals, because one block may remove a node and insert it again under the same name.
+        for (name, bytes) in &born {
+            memory.stage(name.clone(), Node { birth, bytes: bytes.clone() });
+        }
+        Staged { head, extrinsics, born, dead }
+    }
+
+    /// Commits the oldest staged blocks and prunes old ones, in one transaction. Later blocks may be staged meanwhile.
+    ///
+    /// # Errors
+    /// [`StoreError`]; the blocks then stay staged until [`Self::discard`].
+    pub(crate) fn commit(&self, blocks: &[Staged]) -> Result<(), StoreError> {
+        if blocks.is_empty() {
+            return Ok(());
+        }
+        let write = self.database.begin_write()?;
+        self.write(&write, blocks)?;
+        let moved = self.prune(&write, blocks)?;
+        write.commit()?;
+        self.settle(blocks);
+        self.memory().remove_recent(&moved);
+        Ok(())
+    }
+
+    /// Marks the nodes of blocks as committed.
+    fn settle(&self, blocks: &[Staged]) {
+        let memory = self.memory();
+        for block in blocks.iter().filter(|block| block.has_recent_row()) {
+            memory.add_recent(block.head.number(), block.born.iter().map(|(name, _)| &**name));
+        }
+        if let Some(newest) = blocks.last() {
+            memory.settle(newest.head.number());
+        }
+    }
+
+    /// Discards all staged blocks.
+    pub(crate) fn discard(&self) {
+        self.memory().discard();
+    }
+
+    #[allow(clippy::unused_self, reason = "operates on the tables of this store")]
+    pub(super) fn write(&self, write: &WriteTransaction, blocks: &[Staged]) -> Result<(), StoreError> {
+        let mut nodes = write.open_table(NODES)?;
+        let mut recent = write.open_table(RECENT)?;
+        let mut headers = write.open_table(HEADERS)?;
+        let mut bodies = write.open_table(BODIES)?;
+        let mut numbers = write.open_table(NUMBERS)?;
+        let mut deaths = write.open_table(DEATHS)?;
+        for block in blocks {
+            let number = block.head.number();
+            // A block without a row may have created a node again, of which memory knows an earlier birth.
+            let oldest = recent.first()?.map_or(number, |(oldest, _)| oldest.value());
+            let is_complete = recent.len()? == u64::from(number.saturating_sub(oldest));
+            let mut dead = Vec::with_capacity(block.dead.len());
+            for (name, birth) in &block.dead {
+                let birth = match birth {
+                    Some(birth) if is_complete => Some(*birth),
+                    birth => (*birth).max(find(&nodes, name, number.saturating_sub(1))?.map(|(birth, _)| birth)),
+                };
+                dead.extend(birth.map(|birth| row_key(name, birth)));
+            }
+            if block.has_recent_row() {
+                recent.insert(number, recent_row(&block.born).as_slice())?;
+            } else {
+                for (name, bytes) in &block.born {
+                    nodes.insert(row_key(name, number).as_slice(), bytes.as_slice())?;
+                }
+            }
+            deaths.insert(number, dead.encode().as_slice())?;
+            headers.insert(number, block.head.encode().as_slice())?;
+            bodies.insert(number, block.extrinsics.encode().as_slice())?;
+            numbers.insert(&block.head.hash.0, number)?;
+        }
+        Ok(())
+    }
+
+    /// Prunes the oldest blocks, and moves nodes that are still in use from [`RECENT`] to [`NODES`]. Returns the nodes
+    /// that were in removed rows of [`RECENT`], with the blocks that created them.
+    ///
+    /// The state of block `n` still needs the nodes that block `n + 1` made obsolete.
+    fn prune(&self, write: &WriteTransaction, added: &[Staged]) -> Result<Vec<(u32, Vec<u8>)>, StoreError> {
+        let Some(newest) = added.last().map(|block| block.head.number()) else { return Ok(Vec::new()) };
+        let most = u32::try_from(added.len()).unwrap_or(u32::MAX).saturating_add(PRUNE_AHEAD);
+        let mut bodies = write.open_table(BODIES)?;
+        let mut recent = write.open_table(RECENT)?;
+        let mut nodes = write.open_table(NODES)?;
+        let mut headers = write.open_table(HEADERS)?;
+        let mut numbers = write.open_table(NUMBERS)?;
+        let mut deaths = write.open_table(DEATHS)?;
+        let oldest = bodies.first()?.map_or(0, |(number, _)| number.value());
+        let bound = match self.history {
+            // A named snapshot keeps the history that the chain had when it was taken.
+            History::Last(keep) => {
+                (named::oldest(write)?.map_or(newest, |kept| kept.min(newest)) + 1).saturating_sub(keep)
+            }
+            History::Archive => 0,
+        };
+        let mut moved = Vec::new();
+        for number in oldest..bound.min(oldest.saturating_add(most)) {
+            bodies.remove(number)?;
+            let rows = deaths.remove(number + 1)?;
+            let rows = rows.ok_or(StoreError::Damaged("a block's list of obsolete trie nodes is missing"))?;
+            let rows = HashSet::<Vec<u8>>::from_iter(
+                Vec::decode(&mut rows.value())
+                    .map_err(|_| StoreError::Damaged("malformed list of obsolete trie nodes"))?,
+            );
+            let is_recent = move_row(&mut recent, &mut nodes, number, &rows, &mut moved)?;
+            for row in rows.iter().filter(|row| !is_recent || birth_of(row) != Some(number)) {
+                nodes.remove(row.as_slice())?;
+            }
+            // The genesis header stays, because clients identify the chain by it.
+            if number == 0 {
+                continue;
+            }
+            let head = headers.remove(number)?.ok_or(StoreError::Damaged("a block header is missing"))?;
+            let head = decode_head(head.value())?;
+            numbers.remove(&head.hash.0)?;
+        }
+        // Of blocks that are kept for longer, all nodes are still in use.
+        let bound = (newest + 1).saturating_sub(self.history.recent());
+        let oldest = recent.first()?.map_or(bound, |(number, _)| number.value());
+        for number in oldest..bound.min(oldest.saturating_add(most)) {
+            move_row(&mut recent, &mut nodes, number, &HashSet::new(), &mut moved)?;
+        }
+        Ok(moved)
+    }
+}
+
+/// Moves a block's nodes from [`RECENT`] to [`NODES`], except those in `obsolete`, and adds all of them to `moved`.
+/// Returns whether the block had a row in [`RECENT`].
+fn move_row(
+    recent: &mut Table<'_, u32, &'static [u8]>,
+    nodes: &mut Table<'_, &'static [u8], &'static [u8]>,
+    number: u32,
+    obsolete: &HashSet<Vec<u8>>,
+    moved: &mut Vec<(u32, Vec<u8>)>,
+) -> Result<bool, StoreError> {
+    let Some(row) = recent.remove(number)? else { return Ok(false) };
+    for node in nodes_in(row.value()) {
+        let (name, bytes) = node?;
+        let key = row_key(name, number);
+        if !obsolete.contains(&key) {
+            nodes.insert(key.as_slice(), bytes)?;
+        }
+        moved.push((number, name.to_vec()));
+    }
+    Ok(true)
+}

@@ -1,0 +1,75 @@
+//! Random sequences of commits, reverts and restarts.
+
+use proptest::prelude::*;
+
+use super::*;
+
+#[derive(Debug, Clone)]
+enum Step {
+    /// Produces blocks, with commits of these sizes in turn.
+    Grow(u32, Vec<usize>),
+    /// Produces a block that has too many nodes for a row.
+    Large,
+    Take,
+    Revert,
+    Forget,
+    Reopen(History),
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let sizes = prop::collection::vec(1..9_usize, 1..3);
+    let histories = vec![History::Last(5), History::Last(20), History::Last(40), History::Archive];
+    prop_oneof![
+        4 => (1..25_u32, sizes).prop_map(|(blocks, sizes)| Step::Grow(blocks, sizes)),
+        2 => Just(Step::Large),
+        1 => Just(Step::Take),
+        2 => Just(Step::Revert),
+        1 => Just(Step::Forget),
+        2 => prop::sample::select(histories).prop_map(Step::Reopen),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(16))]
+
+    #[test]
+    fn the_kept_states_are_complete_and_the_others_leave_nothing(steps in prop::collection::vec(step(), 1..12)) {
+        let directory = tempfile::tempdir().unwrap();
+        let open = |genesis, history| Store::open(Some(directory.path()), genesis, history).unwrap();
+        let mut store = open(Some(genesis()), History::Last(20));
+        for step in steps {
+            let head = store.head().unwrap();
+            let newest = store.snapshots().unwrap().pop();
+            match (step, newest) {
+                (Step::Grow(blocks, sizes), _) => drop(grow(&store, blocks, &sizes)),
+                (Step::Large, _) => {
+                    let mut items = many(head.number() as u8);
+                    // The smaller blocks remove this value, and create it again.
+                    items.push((b"abc".to_vec(), Some(vec![3; 70])));
+                    store.commit(&[stage(&store, &head, items)]).unwrap();
+                }
+                (Step::Take, newest) if newest.as_ref().is_none_or(|newest| newest.hash != head.hash) => {
+                    store.take(&head.number().to_string()).unwrap();
+                }
+                (Step::Revert, Some(newest)) => {
+                    let Target { head, time, .. } = store.snapshot(&newest.name).unwrap();
+                    store.revert(&head, time).unwrap();
+                }
+                (Step::Forget, Some(newest)) => store.forget(&newest.name).unwrap(),
+                (Step::Reopen(history), _) => {
+                    drop(store);
+                    store = open(None, history);
+                }
+                (Step::Take | Step::Revert | Step::Forget, _) => {}
+            }
+        }
+        prop_assert!(reachable(&store).is_subset(&stored(&store)));
+        for snapshot in store.snapshots().unwrap() {
+            store.forget(&snapshot.name).unwrap();
+        }
+        drop(store);
+        let store = open(None, History::Last(20));
+        grow(&store, 100, &[3]);
+        prop_assert_eq!(stored(&store), reachable(&store));
+    }
+}
