@@ -23,6 +23,7 @@ use super::*;
 
 mod arena;
 mod budget;
+mod dialogues;
 mod submission;
 
 pub(crate) const TEXT: &str = r#"{"challenge_uid": "text-1", "dialogues": [
