@@ -427,7 +427,7 @@ fn wrong_use_is_explained() {
     let nowhere = folder.path().join("nowhere/new.model").display().to_string();
     let challenge = repository("subnets/babelbit/challenges/01-the-late-train.json").display().to_string();
     #[rustfmt::skip]
-    let table: [(&[&str], i32, &str); 38] = [
+    let table: [(&[&str], i32, &str); 39] = [
         (&["miner", "--stt", "vosk", "--key-uri", "//Bob"], 2, "phrases, whisper"),
         (&["miner", "--stt", "whisper", "--stt-url", "http://127.0.0.1:9/v1", "--key-uri", "//Bob"], 2, "cannot be used with"),
         (&["miner", "--stt", "whisper", "--profile", "mumbler", "--key-uri", "//Bob"], 2, "hint: use --profile interpreter"),
@@ -461,6 +461,7 @@ fn wrong_use_is_explained() {
         (&["miner", "--tts-url", "http://127.0.0.1:9/v1", "--tts-timeout", "3", "--key-uri", "//Bob"], 2, "hint: validators wait 3 s"),
         (&["miner", "--tts-timeout", "3", "--key-uri", "//Bob"], 2, "--tts-url <URL>"),
         (&["runner", "--contest", "text", "--once", "--metrics", "--key-uri", "//Alice"], 2, "--metrics with --once shows metrics of the speech contest"),
+        (&["runner", "--contest", "text", "--once", "--no-gates", "--key-uri", "//Alice"], 2, "are for the speech contest"),
         (&["text", "train", &cut, "--output", &output], 1, "cut.json: the file is truncated: EOF while parsing a string at line 1"),
         (&["text", "train", "missing.txt", "--output", &output], 1, "cannot read missing.txt"),
         (&["text", "train", &cut, "--output", &output, "--context", "7"], 2, "expected a number from 1 to 6"),
