@@ -1,5 +1,6 @@
 //! Startup of a miner: it binds its port before it loads its model.
 
+use std::fs::OpenOptions;
 use std::net::{TcpListener, TcpStream};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -28,7 +29,7 @@ fn a_port_in_use_is_reported_before_the_model_is_loaded() {
 #[test]
 fn a_miner_that_loads_its_model_is_not_healthy() {
     let folder = tempfile::tempdir().unwrap();
-    // The miner waits for the content of its model.
+    // The miner waits until the test opens its model.
     let pipe = folder.path().join("pipe.model");
     assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
     let address = free_address();
@@ -47,6 +48,7 @@ fn a_miner_that_loads_its_model_is_not_healthy() {
     }
     let answer = axon::post(&address, "/predict", "{}");
     assert!(answer.starts_with("HTTP/1.1 503") && answer.contains("the miner is loading its model"), "{answer}");
-    std::fs::write(&pipe, "x").unwrap();
+    // The miner reads an empty file.
+    drop(OpenOptions::new().write(true).open(&pipe).unwrap());
     assert!(refusal(&miner.wait_with_output().unwrap(), 1).contains("not an n-gram model"));
 }
