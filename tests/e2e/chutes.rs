@@ -220,6 +220,10 @@ fn a_chute_is_named_called_and_deleted() {
     let ping = document(&run(&["ping-chute", "--json", "--local", &local]));
     assert_eq!((&ping["slug"], &ping["health"]["status"]), (&Value::Null, &json!("healthy")));
     assert_eq!(cloud.asked(), [&["POST /local/health"][..], &["POST /local/predict"; 5]].concat());
+    let mut without_revision = bb();
+    without_revision.args(["ping-chute", "--json", "--local", &local]);
+    document(&with_accounts(&mut without_revision, &server).output().unwrap());
+    assert_eq!(cloud.asked().len(), 6);
 
     let mut logs = bb();
     let logs = with_accounts(logs.args(["-vvv", "chute-logs", "--instance-id", "i-1"]), &server).output().unwrap();
@@ -313,7 +317,7 @@ fn wrong_use_is_explained() {
     let folder = tempfile::tempdir().unwrap();
     let path = model(folder.path());
     #[rustfmt::skip]
-    let table: [Row<'_>; 12] = [
+    let table: [Row<'_>; 15] = [
         (&["chute-slug", "--revision", "main"], &[], 2, "expected 40 hex digits"),
         (&["chute-slug", "--revision", REVISION], &[("HUGGINGFACE_USERNAME", "")], 2, "HUGGINGFACE_USERNAME is not set"),
         (&["chute-slug", "--revision", REVISION], &[("CHUTES_API_URL", "http://127.0.0.1:9")], 3, "cannot list the chutes"),
@@ -322,6 +326,9 @@ fn wrong_use_is_explained() {
         (&["delete-chute", "--yes", "--revision", REVISION], &[("CHUTES_API_KEY", "")], 4, "hint: set CHUTES_API_KEY"),
         (&["push", "--key-uri", "//Bob"], &[], 2, "--model-path <DIR>"),
         (&["push", "--key-uri", "//Bob", "--model-path", &path, "--revision", REVISION], &[], 2, "cannot be used with"),
+        (&["push", "--no-commit", "--key-uri", "//Bob", "--model-path", &path], &[], 2, "which --no-commit omits"),
+        (&["push", "--no-commit", "--no-deploy", "--revision", REVISION, "--share-with", "x"], &[], 2, "cannot be used with"),
+        (&["ping-chute"], &[], 2, "--revision <SHA>"),
         (&["push", "--no-commit", "--model-path", "missing"], &[], 1, "cannot read missing"),
         (&["push", "--no-commit", "--model-path", &path], &[("HUGGINGFACE_API_KEY", "")], 4, "hint: set HUGGINGFACE_API_KEY"),
         (&["push", "--no-commit", "--model", "al", "--model-path", &path], &[], 2, "expected OWNER/NAME"),

@@ -1,6 +1,7 @@
 //! The text-prediction contest: training, miner, engine, runner, demonstration.
 
 mod page;
+mod startup;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -319,6 +320,8 @@ fn in_development_mode_requests_need_no_signature() {
     }
     let refused = refusal(&miner("finney", "1").output().unwrap(), 2);
     assert!(refused.contains("MINER_DEV_MODE") && refused.contains("hint: unset it"), "{refused}");
+    let refused = refusal(&miner("local", "1").args(["--allow", BOB]).output().unwrap(), 2);
+    assert!(refused.contains("check signatures, which MINER_DEV_MODE disables"), "{refused}");
 }
 
 #[test]
@@ -424,7 +427,7 @@ fn wrong_use_is_explained() {
     let nowhere = folder.path().join("nowhere/new.model").display().to_string();
     let challenge = repository("subnets/babelbit/challenges/01-the-late-train.json").display().to_string();
     #[rustfmt::skip]
-    let table: [(&[&str], i32, &str); 32] = [
+    let table: [(&[&str], i32, &str); 39] = [
         (&["miner", "--stt", "vosk", "--key-uri", "//Bob"], 2, "phrases, whisper"),
         (&["miner", "--stt", "whisper", "--stt-url", "http://127.0.0.1:9/v1", "--key-uri", "//Bob"], 2, "cannot be used with"),
         (&["miner", "--stt", "whisper", "--profile", "mumbler", "--key-uri", "//Bob"], 2, "hint: use --profile interpreter"),
@@ -444,6 +447,12 @@ fn wrong_use_is_explained() {
         (&["miner", "--contest", "text", "--backend-url", "127.0.0.1:9", "--key-uri", "//Bob"], 2, "expected an http or https URL"),
         (&["miner", "--contest", "text", "--tts-url", "http://127.0.0.1:9/v1", "--key-uri", "//Bob"], 2, "are for speech miners"),
         (&["miner", "--contest", "text", "--frame-timeout", "2", "--key-uri", "//Bob"], 2, "are for speech miners"),
+        (&["miner", "--contest", "text", "--profile", "parrot", "--model", &nonsense, "--key-uri", "//Bob"], 2, "is for speech miners"),
+        (&["miner", "--contest", "text", "--server-timeout", "2", "--model", &nonsense, "--key-uri", "//Bob"], 2, "no effect on an n-gram model"),
+        (&["miner", "--contest", "text", "--lm-memory", "2", "--model", &nonsense, "--key-uri", "//Bob"], 2, "hint: add --lm"),
+        (&["miner", "--lm-sessions", "2", "--key-uri", "//Bob"], 2, "hint: add --contest text"),
+        (&["miner", "--server-timeout", "2", "--key-uri", "//Bob"], 2, "limit calls to inference servers"),
+        (&["miner", "--stt", "whisper", "--frame-timeout", "2", "--key-uri", "//Bob"], 2, "limit calls to inference servers"),
         (&["miner", "--backend-url", "http://127.0.0.1:9/v1", "--key-uri", "//Bob"], 2, "hint: add --contest text"),
         (&["miner", "--backend-model", "gpt2", "--key-uri", "//Bob"], 2, "--backend-url <URL>"),
         (&["miner", "--llm-url", "http://127.0.0.1:9/v1", "--key-uri", "//Bob"], 2, "--llm-model <NAME>"),
@@ -452,6 +461,7 @@ fn wrong_use_is_explained() {
         (&["miner", "--tts-url", "http://127.0.0.1:9/v1", "--tts-timeout", "3", "--key-uri", "//Bob"], 2, "hint: validators wait 3 s"),
         (&["miner", "--tts-timeout", "3", "--key-uri", "//Bob"], 2, "--tts-url <URL>"),
         (&["runner", "--contest", "text", "--once", "--metrics", "--key-uri", "//Alice"], 2, "--metrics with --once shows metrics of the speech contest"),
+        (&["runner", "--contest", "text", "--once", "--no-gates", "--key-uri", "//Alice"], 2, "are for the speech contest"),
         (&["text", "train", &cut, "--output", &output], 1, "cut.json: the file is truncated: EOF while parsing a string at line 1"),
         (&["text", "train", "missing.txt", "--output", &output], 1, "cannot read missing.txt"),
         (&["text", "train", &cut, "--output", &output, "--context", "7"], 2, "expected a number from 1 to 6"),
@@ -460,7 +470,13 @@ fn wrong_use_is_explained() {
         (&["text", "train", &cut, "--output", &nowhere], 1, "nowhere is not a directory"),
     ];
     for (arguments, status, text) in table {
-        let error = refusal(&local_bb().args(arguments).output().unwrap(), status);
+        let mut command = local_bb();
+        command.args(arguments);
+        if arguments[0] == "miner" {
+            // Another test may have the default port.
+            command.args(["--listen", "127.0.0.1:0"]);
+        }
+        let error = refusal(&command.output().unwrap(), status);
         assert!(error.contains(text), "{arguments:?}: {error}");
     }
     assert!(!folder.path().join("new.model").exists(), "nothing is written");

@@ -1,7 +1,8 @@
 //! Shared code of the daemons' commands: listening, metrics, signals.
 
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener as StdListener};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::Context as _;
 use axum::Router;
@@ -17,6 +18,9 @@ use tokio::net::TcpListener;
 use url::Url;
 
 use crate::context::Context;
+
+/// Time for the last requests that arrive during startup.
+const STARTUP_DRAIN: Duration = Duration::from_secs(1);
 
 /// Argument that selects the listen address of the metrics
 #[derive(Debug, Args)]
@@ -47,6 +51,11 @@ impl CallerArgs {
         listen: SocketAddr,
     ) -> anyhow::Result<SignedLayer> {
         self.build_with(layer, self.policy(), me, listen)
+    }
+
+    /// Whether an argument is given.
+    pub(crate) const fn is_given(&self) -> bool {
+        !self.allow.is_empty() || self.replay_log.is_some()
     }
 
     /// Returns the hotkeys that may call; any if empty.
@@ -91,20 +100,20 @@ pub(crate) fn state_directory(name: &str) -> PathBuf {
 
 /// A service that is bound but does not serve yet.
 pub(crate) struct Daemon {
-    listener: TcpListener,
+    listener: StdListener,
     address: SocketAddr,
     metrics: Metrics,
-    metrics_listener: Option<TcpListener>,
+    metrics_listener: Option<StdListener>,
 }
 
 impl Daemon {
     /// Binds the ports and installs the metrics recorder.
     pub(crate) async fn bind(listen: SocketAddr, metrics: &MetricsArgs) -> anyhow::Result<Self> {
         allow_connections();
-        let listener = bind(listen).await?;
+        let listener = bind(listen).await?.into_std()?;
         let address = listener.local_addr()?;
         let metrics_listener = match metrics.metrics {
-            Some(address) => Some(bind(address).await?),
+            Some(address) => Some(bind(address).await?.into_std()?),
             None => None,
         };
         let metrics = Metrics::install().context("the metrics recorder cannot be installed")?;
@@ -114,6 +123,25 @@ impl Daemon {
     /// Returns the bound address, with the actual port.
     pub(crate) const fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Loads what the service needs, such as a model; until then, its ports have the `meanwhile` routes.
+    pub(crate) async fn load<T>(
+        &self,
+        meanwhile: Router,
+        load: impl Future<Output = anyhow::Result<T>>,
+    ) -> anyhow::Result<T> {
+        let shutdown = Shutdown::new();
+        for listener in [Some(&self.listener), self.metrics_listener.as_ref()].into_iter().flatten() {
+            let listener = TcpListener::from_std(listener.try_clone()?)?;
+            let (router, stop) = (meanwhile.clone(), shutdown.clone());
+            let limits = ServeLimits { drain: STARTUP_DRAIN, ..ServeLimits::default() };
+            shutdown.spawn("startup", async move { serve(listener, router, &stop, limits).await });
+        }
+        let loaded = load.await;
+        shutdown.request();
+        shutdown.finished().await.context("the service did not start in time")?;
+        loaded
     }
 
     /// Prints the listen address and serves until SIGTERM or Ctrl-C, then finishes in-flight requests.
@@ -145,9 +173,10 @@ impl Daemon {
         context: &Context,
     ) -> anyhow::Result<()> {
         let routes = readiness_routes(readiness, Some(self.metrics));
+        let listener = TcpListener::from_std(self.listener)?;
         let router = match self.metrics_listener {
             Some(listener) => {
-                spawn_metrics(listener, routes, &shutdown);
+                spawn_metrics(TcpListener::from_std(listener)?, routes, &shutdown);
                 router
             }
             None if self.address.ip().is_loopback() => router.merge(routes),
@@ -160,7 +189,7 @@ impl Daemon {
             context.print(&format!("{name} listens on http://{}", self.address))?;
         }
         let stop = shutdown.clone();
-        shutdown.spawn("http", async move { serve(self.listener, router, &stop, ServeLimits::default()).await });
+        shutdown.spawn("http", async move { serve(listener, router, &stop, ServeLimits::default()).await });
         shutdown.finished().await.context("the service did not stop in time")
     }
 }

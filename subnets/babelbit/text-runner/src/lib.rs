@@ -35,7 +35,8 @@
 //!
 //! All miners receive a word at the same time and have [`PlayOptions::step_timeout`] to answer, so one slow miner
 //! delays a step at most by that time; a miner with [`PlayOptions::max_errors`] consecutive errors is not called again
-//! in the run, and the session ends when none is left. With [`BlockSteps`], steps begin and end at blocks of the chain.
+//! in the run, and the session ends when none is left. Predictions beyond [`MAX_SESSION_BYTES`] count as errors. With
+//! [`BlockSteps`], steps begin and end at blocks of the chain; a chain without new blocks ends the session with an error.
 //!
 //! An arena round waits until its miners are healthy, each miner has a longer timeout for its first prediction
 //! ([`Startup`]), and its session continues without an active miner ([`PlayOptions::continues_alone`]).
@@ -56,13 +57,13 @@ mod startup;
 mod steps;
 
 pub use hosted::{CommittedMiners, PublishedText, ReadCommitments, ReadError};
-pub use miner::{MAX_PREDICTION_BYTES, TextConnection, TextMiner};
+pub use miner::{MAX_PREDICTION_BYTES, MAX_SESSION_BYTES, TextConnection, TextMiner};
 pub use play::{OmittedUtterance, PlayError, PlayOptions};
 pub use rounds::{AxonMiners, Choice, ConnectTextMiner, ShuffleMiners, TextArenaRounds, TextMiners, TextRounds};
 pub use run::{TextMinerReport, TextOutcome, TextReport, TextRunError, TextRunner, UnscoredDialogue, open_ledger};
 pub use score::{ScoringError, score_logs};
 pub use startup::{ArenaTextMiners, Startup, TextArena};
-pub use steps::{BlockSteps, ReadHeight};
+pub use steps::{BlockSteps, ReadHeight, Stalled};
 
 #[cfg(test)]
 mod tests;

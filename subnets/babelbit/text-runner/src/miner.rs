@@ -11,6 +11,10 @@ use taonet_babelbit_runner::{CallError, HttpMiner};
 /// limit of 4 MiB.
 pub const MAX_PREDICTION_BYTES: usize = 8 << 10;
 
+/// Maximum size of a miner's predictions in a session in bytes. A session is held in memory: without a limit, a few
+/// miners with long predictions could exhaust it.
+pub const MAX_SESSION_BYTES: usize = 8 << 20;
+
 /// A connection to a text miner, over HTTP or in process.
 ///
 /// A call returns a prediction or an error within `timeout`; dropping the future cancels the call.

@@ -9,9 +9,10 @@ use taonet_babelbit_core::engine_api::TextToken;
 use taonet_babelbit_core::text::MAX_STEPS;
 use taonet_babelbit_core::text_api::{CONTEXT_SEPARATOR, PredictedUtterance};
 use taonet_babelbit_engine::client::{ChallengeKind, EngineClient, EngineError};
+use taonet_babelbit_runner::CallError;
 
-use super::steps::StepClock;
-use super::{BlockSteps, TextMiner};
+use super::steps::{Stalled, StepClock};
+use super::{BlockSteps, MAX_SESSION_BYTES, TextMiner};
 
 /// Maximum length of an utterance in bytes.
 const MAX_UTTERANCE: u64 = 64 << 10;
@@ -59,6 +60,9 @@ pub enum PlayError {
     /// The engine skipped a token, so the utterance would lack a word or merge with the next one.
     #[error("the engine skipped a token before {0:?}; hint: play the challenge again")]
     Skipped(String),
+    /// The chain stopped producing blocks, at which the words are revealed.
+    #[error(transparent)]
+    Stalled(#[from] Stalled),
 }
 
 /// An utterance that was left out because it is too long.
@@ -150,6 +154,7 @@ pub(super) async fn play_up_to(
         options,
         clock: steps.map(StepClock::new),
         consecutive_errors: vec![0; miners.len()],
+        bytes_left: vec![Some(MAX_SESSION_BYTES); miners.len()],
         open: None,
         prefix: String::new(),
         is_omitting: false,
@@ -176,7 +181,7 @@ pub(super) async fn play_up_to(
                     player.played.ended_early = true;
                     return Ok(player.finish());
                 }
-                player.step().await;
+                player.step().await?;
             }
         }
         token = engine.next_text(options.stream, &session).await?;
@@ -202,6 +207,8 @@ struct Player<'a> {
     clock: Option<StepClock<'a>>,
     /// Number of failed predictions of each miner since its last success.
     consecutive_errors: Vec<u32>,
+    /// Bytes of predictions that each miner may still send; `None` once a prediction has exceeded them.
+    bytes_left: Vec<Option<usize>>,
     /// The utterance in progress.
     open: Option<PlayedUtterance>,
     /// The words of the utterance in progress, separated by spaces.
@@ -284,17 +291,18 @@ impl Player<'_> {
     }
 
     /// Requests the predictions of a step, between two blocks if the session has block steps.
-    async fn step(&mut self) {
+    async fn step(&mut self) -> Result<(), Stalled> {
         if self.open.is_none() {
-            return;
+            return Ok(());
         }
         if let Some(clock) = &mut self.clock {
-            clock.begin().await;
+            clock.begin().await?;
         }
         self.predict().await;
         if let Some(clock) = &mut self.clock {
-            clock.next().await;
+            clock.next().await?;
         }
+        Ok(())
     }
 
     /// Requests predictions from all active miners concurrently.
@@ -325,6 +333,7 @@ impl Player<'_> {
         let answers = join_all(calls).await;
         let mut predictions = Vec::with_capacity(answers.len());
         for (position, answer) in answers.into_iter().enumerate() {
+            let answer = answer.map(|answer| answer.and_then(|prediction| self.charge(position, prediction)));
             let (Some(in_a_row), Some(errors)) =
                 (self.consecutive_errors.get_mut(position), self.played.errors.get_mut(position))
             else {
@@ -349,6 +358,22 @@ impl Player<'_> {
         for (of_miner, prediction) in open.predictions.iter_mut().zip(predictions) {
             of_miner.push(prediction);
         }
+    }
+
+    /// Returns a prediction if its miner's budget covers it.
+    fn charge(&mut self, miner: usize, prediction: String) -> Result<String, CallError> {
+        let (Some(left), Some(TextMiner { key, .. })) = (self.bytes_left.get_mut(miner), self.miners.get(miner)) else {
+            return Ok(prediction);
+        };
+        let rest = left.and_then(|left| left.checked_sub(prediction.len()));
+        if left.is_some() && rest.is_none() {
+            tracing::warn!(
+                uid = %key.uid, hotkey = %key.hotkey, limit = MAX_SESSION_BYTES,
+                "a miner's predictions are too long in total, and count as empty for the rest of the session"
+            );
+        }
+        *left = rest;
+        rest.map(|_| prediction).ok_or(CallError::TooLarge { limit: MAX_SESSION_BYTES })
     }
 
     /// Joins the earlier utterances of the dialogue.
@@ -384,6 +409,7 @@ mod tests {
             options,
             clock: None,
             consecutive_errors: Vec::new(),
+            bytes_left: Vec::new(),
             open: None,
             prefix: String::new(),
             is_omitting: false,
@@ -424,6 +450,24 @@ mod tests {
                 .and_then(|()| player.reveal("three", &token(1, next)));
             assert_eq!(outcome.is_ok(), expected, "{positions:?}: {outcome:?}");
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_stalled_chain_ends_the_session() {
+        let steps = BlockSteps {
+            chain: "finney".to_owned(),
+            blocks: std::num::NonZeroU32::MIN.saturating_add(4),
+            height: std::sync::Arc::new(|| std::future::ready(Ok(7)).boxed()),
+            sleeper: taonet_service::sleeper(),
+        };
+        let options = PlayOptions::default();
+        let mut player = Player { clock: Some(StepClock::new(&steps)), ..player(&options) };
+        player.reveal("one", &token(0, 0)).unwrap();
+        let error = PlayError::from(player.step().await.unwrap_err()).to_string();
+        assert!(
+            error.starts_with("the chain finney is stalled: it has produced no block after 7 for 10 min"),
+            "{error}"
+        );
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! A run of the text contest: plays a challenge, scores it, and writes the files.
 
+use std::collections::HashSet;
 use std::io;
 use std::sync::Arc;
 use std::time::Instant;
@@ -186,7 +187,8 @@ impl TextRunner {
         {
             return Ok(report(TextOutcome::AlreadyDone));
         }
-        let played = play(engine, first, miners, &self.options, self.steps.as_ref(), observe).await?;
+        let mut played = play(engine, first, miners, &self.options, self.steps.as_ref(), observe).await?;
+        distinguish(&mut played.dialogues);
         let (runner, miners, at) = (self.clone(), miners.to_vec(), now.clone());
         let finish = tokio::task::spawn_blocking(move || runner.finish(&played, &miners, &at));
         let mut report = finish.await.map_err(|_| TextRunError::Aborted)??;
@@ -269,6 +271,16 @@ impl TextRunner {
             miners: reports,
             files: written,
         })
+    }
+}
+
+/// Gives dialogues with the same uid different ones: the names of their files contain it.
+fn distinguish(dialogues: &mut [PlayedDialogue]) {
+    let mut known = HashSet::new();
+    for dialogue in dialogues {
+        while !known.insert(dialogue.uid.clone()) {
+            dialogue.uid = format!("{}-{}", dialogue.uid, dialogue.index);
+        }
     }
 }
 

@@ -1,12 +1,13 @@
 //! Computes the scores of a played dialogue.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
+use std::num::NonZeroUsize;
 
 use serde_json::json;
 use taonet_babelbit_core::text::{
     DialogueScore, Event, SentenceVectors, StepError, Utterance, VectorError, VectorOptions, score_dialogue, utterances,
 };
-use taonet_speech::{EmbedError, SentenceEmbedder};
+use taonet_speech::{EmbedError, Embedding, SentenceEmbedder};
 
 use super::play::PlayedDialogue;
 
@@ -53,10 +54,11 @@ pub(super) fn events(dialogue: &PlayedDialogue, miner: usize) -> Vec<Event> {
     events
 }
 
-/// Computes each miner's scores of a dialogue, in the order of `logs`. Blocks the calling thread.
+/// Computes each miner's scores of a dialogue, in the order of `logs`. A prediction that cannot be embedded has a cosine
+/// of 0, so that it does not affect other miners. Blocks the calling thread.
 ///
 /// # Errors
-/// [`ScoringError`] when the embedder fails, or an utterance has too many steps.
+/// [`ScoringError`] when the embedder fails on an utterance, or an utterance has too many steps.
 pub fn score_logs(
     dialogue_uid: &str,
     logs: &[Vec<Event>],
@@ -64,7 +66,7 @@ pub fn score_logs(
     options: VectorOptions,
 ) -> Result<Vec<DialogueScore>, ScoringError> {
     let logs = logs.iter().map(|log| utterances(log)).collect::<Result<Vec<_>, _>>()?;
-    let vectors = SentenceVectors::with_options(vectors(&logs, embedder)?, options)?;
+    let vectors = SentenceVectors::with_options(vectors(&logs, embedder, options.dimensions)?, options)?;
     let score = |log: Vec<Utterance>| -> Result<DialogueScore, ScoringError> {
         let said: Vec<_> = log.into_iter().filter(|utterance| !utterance.ground_truth.is_empty()).collect();
         let scored = score_dialogue(said, Some(&vectors), LEXICAL_WEIGHT)?;
@@ -73,26 +75,66 @@ pub fn score_logs(
     logs.into_iter().map(score).collect()
 }
 
-/// Embeds all distinct texts of the logs.
-fn vectors(logs: &[Vec<Utterance>], embedder: &dyn SentenceEmbedder) -> Result<BTreeMap<String, Vec<f64>>, EmbedError> {
+/// Embeds all distinct texts of the logs, in the first `dimensions`, or in all.
+fn vectors(
+    logs: &[Vec<Utterance>],
+    embedder: &dyn SentenceEmbedder,
+    dimensions: Option<NonZeroUsize>,
+) -> Result<BTreeMap<String, Vec<f64>>, EmbedError> {
     let utterances = logs.iter().flatten();
-    let texts = utterances.flat_map(|utterance| utterance.predictions.iter().chain([&utterance.ground_truth]));
-    let mut texts: Vec<&str> = texts.map(String::as_str).filter(|text| !text.is_empty()).collect();
+    let truths: HashSet<&str> = utterances.clone().map(|utterance| utterance.ground_truth.as_str()).collect();
+    let predictions = utterances.flat_map(|utterance| &utterance.predictions).map(String::as_str);
+    let mut texts: Vec<&str> = predictions.chain(truths.iter().copied()).filter(|text| !text.is_empty()).collect();
     texts.sort_unstable();
     texts.dedup();
-    let mut vectors = BTreeMap::new();
+    let dimensions = dimensions.map_or(usize::MAX, NonZeroUsize::get);
+    let (mut vectors, mut unusable) = (BTreeMap::new(), Vec::new());
     for batch in texts.chunks(BATCH) {
-        for (text, vector) in batch.iter().zip(embedder.embed(batch)?) {
-            vectors.insert((*text).to_owned(), vector.0.iter().copied().map(f64::from).collect());
+        for (text, vector) in batch.iter().zip(embed(batch, &truths, embedder)?) {
+            let numbers =
+                |vector: Embedding| vector.0.iter().take(dimensions).copied().map(f64::from).collect::<Vec<f64>>();
+            match vector.map(numbers) {
+                Some(numbers) if truths.contains(text) || is_finite(&numbers) => {
+                    vectors.insert((*text).to_owned(), numbers);
+                }
+                _ => unusable.push(*text),
+            }
         }
     }
+    if !unusable.is_empty() {
+        tracing::warn!(texts = unusable.len(), "predictions cannot be embedded, and have a cosine of 0");
+    }
+    let length = vectors.values().next().map_or(0, Vec::len);
+    vectors.extend(unusable.into_iter().map(|text| (text.to_owned(), vec![0.0; length])));
     Ok(vectors)
+}
+
+fn is_finite(numbers: &[f64]) -> bool {
+    numbers.iter().all(|number| number.is_finite())
+}
+
+/// Embeds texts. If the embedder fails, embeds each text separately, and returns `None` for a prediction on which it
+/// fails.
+fn embed(
+    texts: &[&str],
+    truths: &HashSet<&str>,
+    embedder: &dyn SentenceEmbedder,
+) -> Result<Vec<Option<Embedding>>, EmbedError> {
+    let error = match embedder.embed(texts) {
+        Ok(vectors) => return Ok(vectors.into_iter().map(Some).collect()),
+        Err(error) => error,
+    };
+    tracing::warn!(%error, "batch embedding failed, embedding the texts one by one");
+    let alone = |text: &&str| match embedder.embed(&[*text]) {
+        Ok(vectors) => Ok(vectors.into_iter().next()),
+        Err(error) if truths.contains(text) => Err(error),
+        Err(_) => Ok(None),
+    };
+    texts.iter().map(alone).collect()
 }
 
 #[cfg(test)]
 mod tests {
-    use std::num::NonZeroUsize;
-
     use super::*;
     use crate::play::PlayedUtterance;
     use crate::tests::WordVectors;
@@ -127,5 +169,49 @@ mod tests {
         };
         assert_eq!(cosines(0), [0.5, 0.0]);
         assert_eq!(cosines(2), [1.0, 0.0]);
+    }
+
+    /// Fails on "bad", and gives no direction to "nan".
+    struct Unsteady;
+
+    impl SentenceEmbedder for Unsteady {
+        fn name(&self) -> &'static str {
+            "unsteady"
+        }
+
+        fn fingerprint(&self) -> &'static str {
+            "unsteady"
+        }
+
+        fn embed(&self, texts: &[&str]) -> Result<Vec<Embedding>, EmbedError> {
+            if texts.contains(&"bad") {
+                return Err(EmbedError::Tokenizer("expected by the test".to_owned()));
+            }
+            let vectors = texts.iter().zip(WordVectors.embed(texts)?);
+            let unsteady = |(text, vector): (&&str, Embedding)| match *text {
+                "nan" => Embedding([f32::NAN; 6].into()),
+                _ => vector,
+            };
+            Ok(vectors.map(unsteady).collect())
+        }
+    }
+
+    /// Columns: ground truth · scores of the miners; none if the dialogue cannot be scored
+    #[test]
+    fn a_prediction_that_cannot_be_embedded_does_not_affect_other_miners() {
+        for (truth, expected) in [("one", Some(vec![1.0, 0.0, 0.0])), ("bad", None), ("nan", None)] {
+            let utterance = PlayedUtterance {
+                index: 0,
+                words: vec![truth.to_owned()],
+                predictions: ["one", "bad", "nan"].map(|text| vec![text.to_owned()]).to_vec(),
+            };
+            let dialogue = PlayedDialogue { uid: "d".to_owned(), index: 0, utterances: vec![utterance] };
+            let logs: Vec<_> = (0..3).map(|miner| events(&dialogue, miner)).collect();
+            let scored = score_logs("d", &logs, &Unsteady, VectorOptions::default()).ok();
+            let best = |scored: Vec<DialogueScore>| {
+                scored.iter().map(|one| one.dialogue_summary.average_best).collect::<Vec<_>>()
+            };
+            assert_eq!(scored.map(best), expected, "{truth}");
+        }
     }
 }

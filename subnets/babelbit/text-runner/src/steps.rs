@@ -7,11 +7,14 @@ use std::time::Duration;
 use futures::future::{BoxFuture, Either, select};
 use taonet_babelbit_runner::CallError;
 use taonet_service::{BLOCK_TIME, Sleeper};
+use tokio::time::Instant;
 
 use super::ReadError;
 
 /// Pause between two reads of the newest block's height.
 const POLL: Duration = Duration::from_secs(1);
+/// Time without a new block after which the chain counts as stalled: 50 blocks of the public chain.
+const STALL: Duration = Duration::from_mins(10);
 
 /// Function that reads the height of the chain's newest block.
 pub type ReadHeight = Arc<dyn Fn() -> BoxFuture<'static, Result<u32, ReadError>> + Send + Sync>;
@@ -20,6 +23,8 @@ pub type ReadHeight = Arc<dyn Fn() -> BoxFuture<'static, Result<u32, ReadError>>
 /// before the next one.
 #[derive(Clone)]
 pub struct BlockSteps {
+    /// Name of the chain, for errors.
+    pub chain: String,
     /// Number of blocks per step.
     pub blocks: NonZeroU32,
     /// Function that reads the height of the newest block.
@@ -55,47 +60,78 @@ impl std::fmt::Debug for BlockSteps {
     }
 }
 
+/// The chain stopped producing blocks during a session with block steps.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "the chain {chain} is stalled: it has produced no block after {height} for {} minutes, and words are revealed at \
+     blocks; hint: check its nodes, or unset BB_STEP_BLOCK_MODULO", STALL.as_secs() / 60
+)]
+pub struct Stalled {
+    /// Name of the chain.
+    pub chain: String,
+    /// Height of the newest block.
+    pub height: u32,
+}
+
 /// Position of a session in the chain's blocks.
 pub(super) struct StepClock<'a> {
     pub(super) steps: &'a BlockSteps,
     has_begun: bool,
     /// The newest observed multiple.
     last: Option<u32>,
+    /// Height of the newest observed block, and the time at which it was first observed.
+    newest: Option<(u32, Instant)>,
 }
 
 impl<'a> StepClock<'a> {
     pub(super) const fn new(steps: &'a BlockSteps) -> Self {
-        Self { steps, has_begun: false, last: None }
+        Self { steps, has_begun: false, last: None, newest: None }
     }
 
     /// Waits for the beginning of a step. Only the first step waits, since each step ends at the beginning of the next.
-    pub(super) async fn begin(&mut self) {
+    pub(super) async fn begin(&mut self) -> Result<(), Stalled> {
         if !std::mem::replace(&mut self.has_begun, true) {
-            self.next().await;
+            self.next().await?;
         }
+        Ok(())
     }
 
     /// Waits for the first block at or after the next multiple. If the chain is unreadable, waits for the time of a
     /// step's blocks.
-    pub(super) async fn next(&mut self) {
+    pub(super) async fn next(&mut self) -> Result<(), Stalled> {
         let blocks = self.steps.blocks.get();
         loop {
             let height = match (self.steps.height)().await {
                 Ok(height) => height,
                 Err(error) => {
                     tracing::warn!(%error, "cannot read the newest block, the next step begins by the clock");
+                    self.newest = None;
                     (self.steps.sleeper)(self.steps.duration()).await;
-                    return;
+                    return Ok(());
                 }
             };
+            self.observe(height)?;
             let multiple = height / self.steps.blocks;
             let is_due = self.last.map_or_else(|| height.is_multiple_of(blocks), |last| multiple > last);
             self.last = self.last.max(Some(multiple));
             if is_due {
-                return;
+                return Ok(());
             }
             (self.steps.sleeper)(POLL).await;
         }
+    }
+
+    /// Checks that the chain still produces blocks.
+    fn observe(&mut self, height: u32) -> Result<(), Stalled> {
+        match self.newest {
+            Some((newest, since)) if height <= newest => {
+                if since.elapsed() >= STALL {
+                    return Err(Stalled { chain: self.steps.chain.clone(), height: newest });
+                }
+            }
+            _ => self.newest = Some((height, Instant::now())),
+        }
+        Ok(())
     }
 }
 
@@ -115,6 +151,7 @@ mod tests {
         let pauses = Arc::new(Mutex::new(Vec::new()));
         let recorded = Arc::clone(&pauses);
         let steps = BlockSteps {
+            chain: "test".to_owned(),
             blocks: NonZeroU32::new(blocks).unwrap(),
             height: Arc::new(move || {
                 let height = heights.lock().unwrap().pop_front().unwrap();
@@ -145,11 +182,46 @@ mod tests {
             let (steps, pauses) = steps(blocks, heights);
             let mut clock = StepClock::new(&steps);
             for _ in 0..count {
-                clock.begin().await;
-                clock.next().await;
+                clock.begin().await.unwrap();
+                clock.next().await.unwrap();
             }
             assert_eq!(*pauses.lock().unwrap(), expected, "{blocks} {heights:?}");
         }
+    }
+
+    /// Columns: seconds per block; none for a stalled chain · outcome · seconds until then
+    #[tokio::test(start_paused = true)]
+    async fn a_step_waits_for_slow_blocks_but_not_for_a_stalled_chain() {
+        let stalled = Stalled { chain: "test".to_owned(), height: 11 };
+        for (block_time, expected, seconds) in
+            [(Some(12), Ok(()), 48), (Some(599), Ok(()), 4 * 599), (None, Err(stalled), 600)]
+        {
+            let start = Instant::now();
+            let steps = BlockSteps {
+                chain: "test".to_owned(),
+                blocks: NonZeroU32::new(5).unwrap(),
+                height: Arc::new(move || {
+                    let blocks = block_time.map_or(0, |block_time| start.elapsed().as_secs() / block_time);
+                    std::future::ready(Ok(11 + blocks as u32)).boxed()
+                }),
+                sleeper: taonet_service::sleeper(),
+            };
+            assert_eq!(StepClock::new(&steps).begin().await, expected, "{block_time:?}");
+            let waited = start.elapsed().as_secs();
+            assert!((seconds..seconds + 2).contains(&waited), "{block_time:?}: {waited}");
+        }
+    }
+
+    /// The height of a node that was unreachable may be old.
+    #[tokio::test(start_paused = true)]
+    async fn an_unreadable_chain_does_not_count_as_stalled() {
+        let (steps, _) = steps(5, &[Some(11), None, Some(11), Some(15)]);
+        let mut clock = StepClock::new(&steps);
+        clock.observe(11).unwrap();
+        tokio::time::sleep(STALL).await;
+        clock.next().await.unwrap_err();
+        clock.next().await.unwrap();
+        clock.next().await.unwrap();
     }
 
     /// Columns: blocks per step · timeout of a prediction in milliseconds

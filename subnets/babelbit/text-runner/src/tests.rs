@@ -22,6 +22,8 @@ use wiremock::{Mock, MockServer, ResponseTemplate};
 use super::*;
 
 mod arena;
+mod budget;
+mod dialogues;
 mod submission;
 
 pub(crate) const TEXT: &str = r#"{"challenge_uid": "text-1", "dialogues": [

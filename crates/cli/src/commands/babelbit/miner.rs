@@ -1,6 +1,7 @@
 //! The `bb miner` command.
 
 mod language_model;
+mod loading;
 mod servers;
 
 use std::net::{Ipv4Addr, SocketAddr};
@@ -39,9 +40,9 @@ pub(crate) struct MinerArgs {
     /// Model file of a text miner, written by `bb text train`; with --lm or --backend-url, the fallback
     #[arg(long, value_name = "FILE")]
     model: Option<PathBuf>,
-    /// Profile of a speech miner: interpreter, patient, parrot, mumbler or silent
-    #[arg(long, default_value = "interpreter")]
-    profile: ProfileName,
+    /// Profile of a speech miner: interpreter, patient, parrot, mumbler or silent [default: interpreter]
+    #[arg(long)]
+    profile: Option<ProfileName>,
     /// Listen address [default: 0.0.0.0 with the port MINER_AXON_PORT, or 127.0.0.1:8092]
     #[arg(long)]
     listen: Option<SocketAddr>,
@@ -58,18 +59,20 @@ pub(crate) struct MinerArgs {
 }
 
 pub(crate) fn run(args: &MinerArgs, context: &Context) -> anyhow::Result<()> {
-    match (args.contest, &args.model) {
-        (Contest::Text, _) => {
-            args.servers.check_text()?;
-            run_text(args, context)
-        }
-        (Contest::Speech, Some(_)) => {
+    match (args.contest, &args.model, args.profile) {
+        (Contest::Text, _, Some(_)) => Err(Classified::error(
+            Failure::Usage,
+            "--profile is for speech miners\nhint: omit --profile or --contest text",
+        )),
+        (Contest::Text, _, None) => run_text(args, context),
+        (Contest::Speech, Some(_), _) => {
             Err(Classified::error(Failure::Usage, "--model is for text miners\nhint: add --contest text"))
         }
-        (Contest::Speech, None) => {
+        (Contest::Speech, None, profile) => {
+            let profile = profile.unwrap_or(ProfileName::Interpreter);
             args.language_model.check_speech()?;
-            args.servers.check_speech(args.profile)?;
-            run_speech(args, context)
+            args.servers.check_speech(profile)?;
+            run_speech(args, profile, context)
         }
     }
 }
@@ -88,6 +91,9 @@ fn listen_address(args: &MinerArgs, config: &Config) -> SocketAddr {
 /// Serves the text contest.
 fn run_text(args: &MinerArgs, context: &Context) -> anyhow::Result<()> {
     let config = settings::load()?;
+    let uses_lm = !args.servers.has_backend() && args.language_model.is_given(&config);
+    args.servers.check_text(uses_lm || args.model.is_some(), uses_lm)?;
+    args.language_model.check_text(uses_lm)?;
     if config.unsigned_requests && !config.network.is_local() {
         let message = format!(
             "MINER_DEV_MODE answers unsigned requests, and cannot be used on {}\nhint: unset it, or set \
@@ -96,7 +102,36 @@ fn run_text(args: &MinerArgs, context: &Context) -> anyhow::Result<()> {
         );
         return Err(Classified::error(Failure::Usage, message));
     }
+    if config.unsigned_requests && args.callers.is_given() {
+        let message =
+            "--allow and --replay-log check signatures, which MINER_DEV_MODE disables\nhint: unset MINER_DEV_MODE";
+        return Err(Classified::error(Failure::Usage, message));
+    }
+    if args.servers.has_backend() && config.language_model.path.is_some() {
+        tracing::warn!("MINER_MODEL_ID has no effect with --backend-url");
+    }
     let hotkey = args.key.load(&config.network)?.hotkey();
+    context.block_on(async {
+        let listen = listen_address(args, &config);
+        let daemon = Daemon::bind(listen, &args.metrics).await?;
+        text_server::describe_metrics();
+        let signed = || args.callers.build(text_server::signed_requests(hotkey), &hotkey, listen);
+        let signed = (!config.unsigned_requests).then(signed).transpose()?;
+        let model = daemon.load(loading::routes(), text_model(args, &config, context)).await?;
+        context.say(&format!("hotkey {hotkey}"));
+        let name = format!("text miner ({})", model.name());
+        let router = if let Some(signed) = signed {
+            text_server::router(model, signed)
+        } else {
+            tracing::warn!("MINER_DEV_MODE is set: requests need no signature");
+            text_server::unsigned_router(model)
+        };
+        daemon.serve(&name, router, context).await
+    })
+}
+
+/// Loads the model of a text miner and makes a few predictions.
+async fn text_model(args: &MinerArgs, config: &Config, context: &Context) -> anyhow::Result<Arc<dyn TextModel>> {
     let ngram = args.model.as_deref().map(NgramModel::load).transpose()?;
     if let Some(model) = &ngram {
         tracing::info!(words = model.vocabulary_size(), contexts = model.contexts(), "n-gram model loaded");
@@ -105,53 +140,45 @@ fn run_text(args: &MinerArgs, context: &Context) -> anyhow::Result<()> {
     let language_model = if args.servers.has_backend() {
         None
     } else {
-        args.language_model.load(&config, args.servers.timeout(), ngram.clone(), context)?
+        args.language_model.load(config, args.servers.timeout(), ngram.clone(), context).await?
     };
-    context.block_on(async {
-        let model: Arc<dyn TextModel> = match language_model {
-            Some(model) => Arc::new(model),
-            None => args.servers.text_model(ngram, &config).await?,
-        };
-        let took = text_server::warm_up(&*model).await;
-        tracing::info!(model = model.name(), prediction_us = took.as_micros(), "text model ready");
-        let listen = listen_address(args, &config);
-        let daemon = Daemon::bind(listen, &args.metrics).await?;
-        text_server::describe_metrics();
-        context.say(&format!("hotkey {hotkey}"));
-        let name = format!("text miner ({})", model.name());
-        let router = if config.unsigned_requests {
-            tracing::warn!("MINER_DEV_MODE is set: requests need no signature");
-            text_server::unsigned_router(model)
-        } else {
-            let signed = args.callers.build(text_server::signed_requests(hotkey), &hotkey, listen)?;
-            text_server::router(model, signed)
-        };
-        daemon.serve(&name, router, context).await
-    })
+    let model: Arc<dyn TextModel> = match language_model {
+        Some(model) => Arc::new(model),
+        None => args.servers.text_model(ngram, config).await?,
+    };
+    let took = text_server::warm_up(&*model).await;
+    tracing::info!(model = model.name(), prediction_us = took.as_micros(), "text model ready");
+    Ok(model)
 }
 
 /// Serves the speech contest.
-fn run_speech(args: &MinerArgs, context: &Context) -> anyhow::Result<()> {
+fn run_speech(args: &MinerArgs, name: ProfileName, context: &Context) -> anyhow::Result<()> {
     let config = settings::load()?;
+    if config.unsigned_requests {
+        tracing::warn!("MINER_DEV_MODE is for text miners: requests to this miner need a signature");
+    }
     let hotkey = args.key.load(&config.network)?.hotkey();
     let miner_config = MinerConfig {
         predict_path: config.predict_endpoint.parse().context("BB_MINER_PREDICT_ENDPOINT")?,
-        miner_id: Some(format!("taonet {}", args.profile)),
+        miner_id: Some(format!("taonet {name}")),
         ..MinerConfig::default()
     };
     context.block_on(async {
-        let profile = if args.servers.has_stages() {
-            args.servers.profile(args.profile, &config)?
-        } else {
-            profile(args.profile, || engines::network_recognizer(&config), || Ok(Arc::new(Espeak::find()?)))?
-        };
         let listen = listen_address(args, &config);
         let daemon = Daemon::bind(listen, &args.metrics).await?;
         describe_metrics();
+        let load = async {
+            if args.servers.has_stages() {
+                args.servers.profile(name, &config)
+            } else {
+                profile(name, || engines::network_recognizer(&config), || Ok(Arc::new(Espeak::find()?)))
+            }
+        };
         let signed = args.callers.build(signed_requests(hotkey, &miner_config), &hotkey, listen)?;
+        let profile = daemon.load(loading::routes(), load).await?;
         let router = router(Arc::new(Miner::new(miner_config, profile)), signed);
         context.say(&format!("hotkey {hotkey}"));
-        daemon.serve(&format!("miner ({})", args.profile), router, context).await
+        daemon.serve(&format!("miner ({name})"), router, context).await
     })
 }
 

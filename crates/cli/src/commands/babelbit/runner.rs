@@ -108,6 +108,10 @@ struct Setup {
 pub(crate) fn run(args: &RunnerArgs, context: &Context) -> anyhow::Result<()> {
     check_metrics(args)?;
     if args.contest == Contest::Text {
+        if args.rules.is_some() || args.no_gates {
+            let message = "--rules and --no-gates are for the speech contest\nhint: omit them, or --contest text";
+            return Err(Classified::error(Failure::Usage, message));
+        }
         return text::run(args, context);
     }
     let setup = setup(args, context)?;

@@ -40,6 +40,9 @@ pub enum VectorError {
         /// Length of the other vectors.
         expected: usize,
     },
+    /// A vector has a number that is infinite or not a number.
+    #[error("the vector of {0:?} has a number that is not finite")]
+    NotFinite(String),
 }
 
 /// Sentence vectors of length 1, keyed by text.
@@ -53,7 +56,8 @@ impl SentenceVectors {
     /// Creates a set of sentence vectors, normalised to length 1, with the default options.
     ///
     /// # Errors
-    /// [`VectorError::Length`] when a vector's length differs from that of the other vectors.
+    /// [`VectorError::Length`] when a vector's length differs from that of the other vectors, [`VectorError::NotFinite`]
+    /// when a vector has a number that is not finite.
     pub fn new(vectors: BTreeMap<String, Vec<f64>>) -> Result<Self, VectorError> {
         Self::with_options(vectors, VectorOptions::default())
     }
@@ -61,18 +65,19 @@ impl SentenceVectors {
     /// Creates a set of sentence vectors, truncated as in `options`, then normalised to length 1.
     ///
     /// # Errors
-    /// [`VectorError::Length`] when a vector's length differs from that of the other vectors.
+    /// [`VectorError::Length`] when a vector's length differs from that of the other vectors, [`VectorError::NotFinite`]
+    /// when a vector has a number that is not finite.
     pub fn with_options(mut vectors: BTreeMap<String, Vec<f64>>, options: VectorOptions) -> Result<Self, VectorError> {
         let expected = vectors.values().next().map_or(0, Vec::len);
         if let Some((text, vector)) = vectors.iter().find(|(_, vector)| vector.len() != expected) {
             return Err(VectorError::Length { text: text.clone(), length: vector.len(), expected });
         }
-        for vector in vectors.values_mut() {
+        for (text, vector) in &mut vectors {
             vector.truncate(options.dimensions.map_or(usize::MAX, NonZeroUsize::get));
-            let norm = vector.iter().map(|number| number * number).sum::<f64>().sqrt().max(1e-12);
-            for number in vector {
-                *number /= norm;
+            if !vector.iter().all(|number| number.is_finite()) {
+                return Err(VectorError::NotFinite(text.clone()));
             }
+            normalize(vector);
         }
         Ok(Self { vectors, options })
     }
@@ -116,6 +121,22 @@ impl SentenceVectors {
         }
         Ok(total / f64::from(count.get()))
     }
+}
+
+/// Scales a vector of finite numbers to length 1.
+fn normalize(vector: &mut [f64]) {
+    // The squares of numbers above 1e154 are infinite.
+    if !square(vector).is_finite() {
+        let greatest = vector.iter().fold(0.0, |greatest: f64, number| greatest.max(number.abs()));
+        vector.iter_mut().for_each(|number| *number /= greatest);
+    }
+    let norm = square(vector).sqrt().max(1e-12);
+    vector.iter_mut().for_each(|number| *number /= norm);
+}
+
+/// Computes the sum of the squares.
+fn square(vector: &[f64]) -> f64 {
+    vector.iter().map(|number| number * number).sum()
 }
 
 /// Returns pairs of different indexes below `count`, as Python's `random.Random(seed)` draws them.
@@ -202,5 +223,28 @@ mod tests {
         assert_eq!(SentenceVectors::new(zero).unwrap().cosine("a", "b"), Ok(0.0));
         let other = BTreeMap::from([("a".to_owned(), vec![0.0]), ("b".to_owned(), vec![1.0, 2.0])]);
         assert!(matches!(SentenceVectors::new(other), Err(VectorError::Length { .. })));
+    }
+
+    /// Columns: two vectors · cosine
+    #[test]
+    fn large_numbers_have_a_direction() {
+        for (one, other, expected) in [
+            ([1e200, 0.0], [1.0, 0.0], 1.0),
+            ([1e300, 1e300], [0.0, -1e200], -std::f64::consts::FRAC_1_SQRT_2),
+            ([f64::MAX, f64::MAX], [f64::MAX, f64::MAX], 1.0),
+            ([f64::MAX, 1.0], [0.0, 1.0], 0.0),
+            ([f64::from(f32::MAX), 0.0], [3.0, 4.0], 0.6),
+        ] {
+            let vectors = BTreeMap::from([("a".to_owned(), one.to_vec()), ("b".to_owned(), other.to_vec())]);
+            let cosine = SentenceVectors::new(vectors).unwrap().cosine("a", "b").unwrap();
+            assert!((cosine - expected).abs() < 1e-12, "{one:?} {other:?}: {cosine}");
+        }
+        for number in [f64::INFINITY, f64::NAN] {
+            let vectors = BTreeMap::from([("a".to_owned(), vec![1.0, number])]);
+            assert_eq!(SentenceVectors::new(vectors.clone()).unwrap_err(), VectorError::NotFinite("a".to_owned()));
+            // Dimensions that are not used do not matter.
+            let options = VectorOptions { dimensions: NonZeroUsize::new(1), ..VectorOptions::default() };
+            SentenceVectors::with_options(vectors, options).unwrap();
+        }
     }
 }

@@ -245,6 +245,7 @@ fn texts_without_words_or_vectors_score_0() {
         (json!([predicted(0, "a"), complete("a")]), Value::Null, 0.0, 1),
         (json!([predicted(0, "a"), complete("a")]), json!({"a": [0.0]}), 0.0, 1),
         (json!([predicted(0, "a"), complete("a")]), json!({"a": [7.0]}), 1.0, 1),
+        (json!([predicted(0, "a"), complete("a")]), json!({"a": [1e300, -1e300]}), 1.0, 1),
         (json!([unknown, revealed, complete("a")]), json!({"a": [7.0]}), 0.0, 2),
         (json!([predicted(0, "EOF"), complete("")]), json!({}), 0.0, 1),
         (json!([predicted(0, "a"), complete("EOF")]), json!({"a": [1.0], "": [1.0]}), 1.0, 1),

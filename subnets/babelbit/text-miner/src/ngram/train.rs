@@ -13,6 +13,12 @@ const END_MARKER: &str = "EOF";
 /// Maximum length of a word in bytes; training skips longer words.
 const MAX_WORD: usize = 1_000;
 
+/// Maximum size of the vocabulary in bytes. That of a natural language takes a few dozen megabytes.
+const MAX_VOCABULARY: usize = 256 << 20;
+
+/// Size of a word in the vocabulary, apart from its text: two references, its ID, and free places of the tables.
+const WORD_OVERHEAD: usize = 100;
+
 /// Why a model could not be trained.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -20,6 +26,9 @@ pub enum TrainError {
     /// The texts exceed the maximum number of words.
     #[error("more than {MAX_WORDS} words; hint: train on a part of the texts")]
     TooManyWords,
+    /// The vocabulary is too large.
+    #[error("too many different words; hint: check that the file has texts, or train on a part of them")]
+    Vocabulary,
     /// The texts have no word.
     #[error("no utterances to train on")]
     Empty,
@@ -34,6 +43,8 @@ pub enum TrainError {
 pub struct Trainer {
     context_words: usize,
     vocabulary: Vocabulary,
+    /// Size of the vocabulary in bytes.
+    vocabulary_bytes: usize,
     /// Word IDs of all utterances, with a boundary before, between and after the utterances.
     tokens: Vec<u32>,
     utterances: u64,
@@ -51,13 +62,15 @@ impl Trainer {
         if !(1..=MAX_CONTEXT).contains(&context_words) {
             return Err(TrainError::Context(context_words));
         }
-        Ok(Self { context_words, vocabulary: Vocabulary::default(), tokens: vec![BOUNDARY], utterances: 0 })
+        let (vocabulary, tokens) = (Vocabulary::default(), vec![BOUNDARY]);
+        Ok(Self { context_words, vocabulary, vocabulary_bytes: 0, tokens, utterances: 0 })
     }
 
     /// Adds an utterance.
     ///
     /// # Errors
-    /// [`TrainError::TooManyWords`] when the utterances exceed [`MAX_WORDS`].
+    /// [`TrainError::TooManyWords`] when the utterances exceed [`MAX_WORDS`], [`TrainError::Vocabulary`] when they have
+    /// too many different words.
     pub fn add(&mut self, utterance: &str) -> Result<(), TrainError> {
         let before = self.tokens.len();
         let words = utterance.split_whitespace();
@@ -65,7 +78,14 @@ impl Trainer {
             if self.tokens.len() > MAX_WORDS {
                 return Err(TrainError::TooManyWords);
             }
+            let known = self.vocabulary.words.len();
             let id = self.vocabulary.id_or_insert(word);
+            if self.vocabulary.words.len() > known {
+                self.vocabulary_bytes += word.len() + WORD_OVERHEAD;
+            }
+            if self.vocabulary_bytes > MAX_VOCABULARY {
+                return Err(TrainError::Vocabulary);
+            }
             self.tokens.push(id);
         }
         if self.tokens.len() > before {
@@ -143,4 +163,20 @@ fn count(tokens: &[u32], open: &[u32], length: usize) -> (Table, Vec<u32>) {
     table.contexts.shrink_to_fit();
     table.continuations.shrink_to_fit();
     (table, ambiguous)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_vocabulary_is_bounded() {
+        let mut trainer = Trainer::new(1).unwrap();
+        trainer.add("one two").unwrap();
+        trainer.add("two one two").unwrap();
+        assert_eq!(trainer.vocabulary_bytes, 2 * (3 + WORD_OVERHEAD));
+        trainer.vocabulary_bytes = MAX_VOCABULARY - 3 - WORD_OVERHEAD;
+        trainer.add("two six one").unwrap();
+        assert_eq!(trainer.add("one ten"), Err(TrainError::Vocabulary));
+    }
 }

@@ -45,6 +45,7 @@ async fn an_arena_session_continues_without_an_active_miner_with_empty_predictio
 fn every(blocks: u32, height: &Arc<AtomicU32>) -> BlockSteps {
     let height = Arc::clone(height);
     BlockSteps {
+        chain: "test".to_owned(),
         blocks: NonZeroU32::new(blocks).unwrap(),
         height: Arc::new(move || std::future::ready(Ok(height.fetch_add(1, Ordering::SeqCst))).boxed()),
         sleeper: Arc::new(|_| Box::pin(std::future::ready(()))),

@@ -11,6 +11,9 @@ use crate::context::Context;
 use crate::printable::printable;
 use crate::{prompt, settings};
 
+/// Schema of the JSON document of `bb delete-chute`.
+const DELETED: &str = "taonet.delete-chute/1";
+
 /// Show the slug and the ID of a text miner's chute
 #[derive(Debug, Args)]
 pub(crate) struct SlugArgs {
@@ -96,12 +99,12 @@ pub(crate) fn delete(args: &DeleteArgs, context: &Context) -> anyhow::Result<()>
         let Some(chute) = chute else { bail!("no chute {name} is deployed") };
         let call = api.delete(&chute.chute_id);
         if args.dry_run {
-            return context.print_json(&json!({ "dry_run": true, "requests": [call.shown()] }));
+            return context.print_json(&json!({ "schema": DELETED, "dry_run": true, "requests": [call.shown()] }));
         }
         prompt::confirm(&format!("Delete the chute {}?", printable(&name)), args.yes)?;
         api.send(&call).await.map_err(failed)?;
         if context.json {
-            return context.print_json(&json!({ "deleted": chute.chute_id, "name": name }));
+            return context.print_json(&json!({ "schema": DELETED, "deleted": chute.chute_id, "name": name }));
         }
         context.print(&printable(&format!("deleted {name} ({})", chute.chute_id)))
     }))

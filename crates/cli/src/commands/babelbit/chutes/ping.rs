@@ -11,7 +11,7 @@ use taonet_primitives::counted;
 use taonet_settings::value;
 use url::Url;
 
-use super::{RevisionArgs, find, interruptible};
+use super::{find, interruptible, revision};
 use crate::context::Context;
 use crate::exit::{Classified, Failure};
 use crate::settings;
@@ -28,8 +28,9 @@ const STEP: Duration = Duration::from_mins(2);
 /// Call a text miner's chute: its health, then five predictions
 #[derive(Debug, Args)]
 pub(crate) struct PingArgs {
-    #[command(flatten)]
-    revision: RevisionArgs,
+    /// Revision of the model's repository on the hub, 40 hex digits; no effect with --local
+    #[arg(long, value_name = "SHA", value_parser = revision, required_unless_present = "local")]
+    revision: Option<String>,
     /// Call the chute at this address, which `chutes run --dev` serves, without the API key [default:
     /// http://127.0.0.1:8000]
     #[arg(long, value_name = "URL", num_args = 0..=1, default_missing_value = LOCAL, value_parser = address)]
@@ -51,14 +52,18 @@ struct Probe {
 pub(crate) fn ping(args: &PingArgs, context: &Context) -> anyhow::Result<()> {
     let config = settings::load()?;
     let (slug, health, probes) = context.block_on(interruptible(async {
-        let (slug, client) = if let Some(url) = &args.local {
-            // Any program may listen there.
-            let settings = ChutesSettings { api_key: None, ..config.chutes.clone() };
-            (None, ChuteClient::at(&settings, url.clone())?)
-        } else {
-            let slug = find(&config, &args.revision.revision).await?.slug;
-            let client = ChuteClient::of_slug(&config.chutes, &slug)?;
-            (Some(slug), client)
+        let (slug, client) = match (&args.local, &args.revision) {
+            (Some(url), _) => {
+                // Any program may listen there.
+                let settings = ChutesSettings { api_key: None, ..config.chutes.clone() };
+                (None, ChuteClient::at(&settings, url.clone())?)
+            }
+            (None, Some(revision)) => {
+                let slug = find(&config, revision).await?.slug;
+                let client = ChuteClient::of_slug(&config.chutes, &slug)?;
+                (Some(slug), client)
+            }
+            (None, None) => return Err(Classified::error(Failure::Usage, "--revision or --local is required")),
         };
         let began = Instant::now();
         let health = client.health().await;
@@ -83,7 +88,8 @@ pub(crate) fn ping(args: &PingArgs, context: &Context) -> anyhow::Result<()> {
         Ok((slug, (health, took), probes))
     }))?;
     show(slug.as_deref(), &health, &probes, context)?;
-    let failed = usize::from(health.0.is_err()) + probes.iter().filter(|probe| probe.outcome.is_err()).count();
+    let is_loaded = health.0.as_ref().is_ok_and(|health| health.model_loaded);
+    let failed = usize::from(!is_loaded) + probes.iter().filter(|probe| probe.outcome.is_err()).count();
     match failed {
         0 => Ok(()),
         failed if failed > probes.len() => {
@@ -120,7 +126,10 @@ fn show(
     }
     let mut rows = table(&CHUTE_PROBES);
     let state = match health {
-        Ok(health) => judged(format!("{}, {}", health.status, health.model.as_deref().unwrap_or("no model")), true),
+        Ok(health) => {
+            let model = health.model.as_deref().unwrap_or("no model");
+            judged(format!("{}, {model}", health.status), health.model_loaded)
+        }
         Err(error) => judged(error.to_string(), false),
     };
     rows.add_row(["health".into(), decimals(Some(took.as_secs_f64()), 2).into(), state]);

@@ -55,7 +55,7 @@ pub(crate) struct PushArgs {
     #[arg(long, value_name = "USER")]
     share_with: Vec<String>,
     /// Do not deploy the chute
-    #[arg(long)]
+    #[arg(long, conflicts_with_all = ["template", "image", "share_with"])]
     no_deploy: bool,
     /// Do not publish the commitment
     #[arg(long)]
@@ -83,6 +83,11 @@ struct Push<'a> {
 }
 
 pub(crate) fn push(args: &PushArgs, context: &Context) -> anyhow::Result<()> {
+    if args.no_commit && args.key.is_given() {
+        let message =
+            "--keyfile and --key-uri sign the commitment, which --no-commit omits\nhint: omit them, or --no-commit";
+        return Err(Classified::error(Failure::Usage, message));
+    }
     let config = settings::load()?;
     let push = Push {
         hub: HubApi::new(&config.chutes)?,
@@ -124,10 +129,13 @@ impl Push<'_> {
             None => requests.push(self.hub.model(&self.model, Some(revision))),
         }
         let (name, image) = (name(&self.config, revision)?, self.image(revision));
+        if self.needs_chute() {
+            requests.push(self.api.list(0));
+        }
         if !self.args.no_deploy {
             let code = render(&self.config, &self.args.model, revision, &self.args.template)?;
             let chute = NewChute { name: &name, image: &image, code: &code, revision, model: &self.model };
-            requests.extend([self.api.list(0), self.api.image(&image)]);
+            requests.push(self.api.image(&image));
             if self.args.image.is_none() {
                 requests.extend([self.build(revision)?, self.api.build_log("ID", None)]);
             }
@@ -149,6 +157,11 @@ impl Push<'_> {
             "schema": "taonet.push/1", "dry_run": true, "model": self.model, "requests": requests,
             "commitment": commitment,
         }))
+    }
+
+    /// Whether a step of the push concerns the chute.
+    const fn needs_chute(&self) -> bool {
+        !(self.args.no_deploy && self.args.no_commit && self.args.no_warmup)
     }
 
     /// Returns the image of the chute.
@@ -214,7 +227,7 @@ impl Push<'_> {
         Ok(json!({
             "schema": "taonet.push/1", "model": self.model, "revision": revision,
             "chute_id": chute.as_ref().map(|chute| &chute.chute_id), "slug": chute.as_ref().map(slug),
-            "shared_with": if self.args.no_deploy { &[] } else { self.args.share_with.as_slice() },
+            "shared_with": self.args.share_with,
             "commitment": commitment, "extrinsic": outcome, "warmed_up": is_warm,
         }))
     }
@@ -246,7 +259,7 @@ impl Push<'_> {
     /// Deploys and shares the chute of a revision, unless it is deployed; with `--no-deploy`, only looks it up.
     async fn deploy(&self, revision: &str, context: &Context) -> anyhow::Result<Option<ChuteInfo>> {
         let name = name(&self.config, revision)?;
-        if self.args.no_deploy && self.args.no_commit && self.args.no_warmup {
+        if !self.needs_chute() {
             return Ok(None);
         }
         let found = self.api.find(&name, revision).await.map_err(failed)?;

@@ -22,6 +22,10 @@ use crate::exit::{Classified, Failure};
 const HUB: &str = "hub:";
 /// Directory of downloaded language models, in the model directory.
 const DOWNLOADS: &str = "hub";
+/// Default of `--lm-sessions`.
+const SESSIONS: u32 = 8;
+/// Default of `--lm-memory`.
+const MEMORY_MIB: u32 = 1_024;
 
 /// Language model of a text miner
 #[derive(Debug, Args)]
@@ -31,12 +35,12 @@ pub(super) struct LanguageModelArgs {
     /// from the Hugging Face Hub [default: MINER_MODEL_ID]
     #[arg(long, value_name = "PATH|hub:MODEL", value_parser = origin, conflicts_with = "backend_url")]
     lm: Option<ModelOrigin>,
-    /// Maximum number of utterances whose caches are kept between their words
-    #[arg(long, value_name = "COUNT", default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=10_000))]
-    lm_sessions: u32,
-    /// Maximum memory of the key-value caches, in MiB
-    #[arg(long, value_name = "MIB", default_value_t = 1024, value_parser = clap::value_parser!(u32).range(1..))]
-    lm_memory: u32,
+    /// Maximum number of utterances whose caches are kept between their words [default: 8]
+    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    lm_sessions: Option<u32>,
+    /// Maximum memory of the key-value caches, in MiB [default: 1024]
+    #[arg(long, value_name = "MIB", value_parser = clap::value_parser!(u32).range(1..))]
+    lm_memory: Option<u32>,
 }
 
 /// Location of a language model.
@@ -66,7 +70,7 @@ fn configured(path: &Path) -> anyhow::Result<ModelOrigin> {
 }
 
 /// Downloads a model from the hub, unless it is there; returns its path.
-fn download(model: &HubModel, config: &Config, context: &Context) -> anyhow::Result<PathBuf> {
+async fn download(model: &HubModel, config: &Config, context: &Context) -> anyhow::Result<PathBuf> {
     let settings = &config.language_model;
     let hub_key = config.model_keys.hub.clone().or_else(|| config.chutes.hub_key.clone());
     let hub = ChutesSettings { hub_url: config.chutes.hub_url.clone(), hub_key, ..ChutesSettings::default() };
@@ -75,18 +79,16 @@ fn download(model: &HubModel, config: &Config, context: &Context) -> anyhow::Res
     let revision = model.revision.clone().or_else(|| settings.revision.clone());
     let model = HubModel { revision, ..model.clone() };
     let bar = engines::download_bar(0)?;
-    let downloaded = context.block_on(async {
-        let mut is_announced = false;
-        let progress = |HubProgress { file, done, total }: HubProgress<'_>| {
-            if !std::mem::replace(&mut is_announced, true) {
-                context.say(&format!("downloading {model} from {}", hub.hub_url));
-            }
-            bar.set_message(file.to_owned());
-            bar.set_length(total);
-            bar.set_position(done);
-        };
-        Ok(HubApi::new(&hub)?.download(&model, &directory, progress).await)
-    })?;
+    let mut is_announced = false;
+    let progress = |HubProgress { file, done, total }: HubProgress<'_>| {
+        if !std::mem::replace(&mut is_announced, true) {
+            context.say(&format!("downloading {model} from {}", hub.hub_url));
+        }
+        bar.set_message(file.to_owned());
+        bar.set_length(total);
+        bar.set_position(done);
+    };
+    let downloaded = HubApi::new(&hub)?.download(&model, &directory, progress).await;
     bar.finish_and_clear();
     downloaded.map_err(|error| {
         let failure = match &error {
@@ -99,16 +101,35 @@ fn download(model: &HubModel, config: &Config, context: &Context) -> anyhow::Res
 }
 
 impl LanguageModelArgs {
+    /// Whether a text miner has a language model of its own.
+    pub(super) fn is_given(&self, config: &Config) -> bool {
+        self.lm.is_some() || config.language_model.path.is_some()
+    }
+
+    const fn has_limits(&self) -> bool {
+        self.lm_sessions.is_some() || self.lm_memory.is_some()
+    }
+
     /// Checks that a speech miner has no language model of a text miner.
     pub(super) fn check_speech(&self) -> anyhow::Result<()> {
-        if self.lm.is_some() {
-            return Err(Classified::error(Failure::Usage, "--lm is for text miners\nhint: add --contest text"));
+        if self.lm.is_some() || self.has_limits() {
+            let message = "--lm, --lm-sessions and --lm-memory are for text miners\nhint: add --contest text";
+            return Err(Classified::error(Failure::Usage, message));
+        }
+        Ok(())
+    }
+
+    /// Checks that a text miner without a language model has no limits for it.
+    pub(super) fn check_text(&self, is_used: bool) -> anyhow::Result<()> {
+        if self.has_limits() && !is_used {
+            let message = "--lm-sessions and --lm-memory need a language model in this process\nhint: add --lm";
+            return Err(Classified::error(Failure::Usage, message));
         }
         Ok(())
     }
 
     /// Loads the model, if there is one, and starts its thread.
-    pub(super) fn load(
+    pub(super) async fn load(
         &self,
         config: &Config,
         deadline: Duration,
@@ -140,7 +161,7 @@ impl LanguageModelArgs {
                  the Hugging Face Hub",
                 path.display()
             ),
-            ModelOrigin::Hub(model) => (model.to_string(), download(model, config, context)?),
+            ModelOrigin::Hub(model) => (model.to_string(), download(model, config, context).await?),
         };
         let began = Instant::now();
         let model = CausalModel::open(&path, LoadOptions { device, bits }).context("cannot load the language model")?;
@@ -159,8 +180,8 @@ impl LanguageModelArgs {
             );
         }
         let limits = Limits {
-            sessions: usize::try_from(self.lm_sessions)?,
-            cache_bytes: usize::try_from(self.lm_memory)?.saturating_mul(1 << 20),
+            sessions: usize::try_from(self.lm_sessions.unwrap_or(SESSIONS))?,
+            cache_bytes: usize::try_from(self.lm_memory.unwrap_or(MEMORY_MIB))?.saturating_mul(1 << 20),
             deadline,
         };
         Ok(Some(Causal::start(name, model, limits, completion_options(config), ngram)?))

@@ -111,13 +111,29 @@ fn usage(message: &str) -> anyhow::Error {
     Classified::error(Failure::Usage, message)
 }
 
+fn no_model() -> anyhow::Error {
+    usage(
+        "--contest text needs a model: --model <FILE>, --lm <PATH|hub:MODEL> or --backend-url <URL>\nhint: bb text train writes \
+         a model",
+    )
+}
+
 impl ServerArgs {
-    /// Checks that only servers for the text contest are given.
-    pub(super) fn check_text(&self) -> anyhow::Result<()> {
+    /// Checks that only servers for the text contest are given, and that there is a model: `has_local` of this process,
+    /// or a completion server. `has_timeout` tells whether the local model has a timeout.
+    pub(super) fn check_text(&self, has_local: bool, has_timeout: bool) -> anyhow::Result<()> {
         if self.has_stages() || self.frame_timeout.is_some() {
             return Err(usage(
                 "--stt, --stt-url, --llm-url, --tts-url and --frame-timeout are for speech miners\nhint: omit --contest \
                  text, or use --backend-url",
+            ));
+        }
+        if !has_local && !self.has_backend() {
+            return Err(no_model());
+        }
+        if self.server_timeout.is_some() && !has_timeout && !self.has_backend() {
+            return Err(usage(
+                "--server-timeout has no effect on an n-gram model\nhint: omit it, or add --lm or --backend-url",
             ));
         }
         Ok(())
@@ -128,7 +144,13 @@ impl ServerArgs {
         if self.backend_url.is_some() {
             return Err(usage("--backend-url is for text miners\nhint: add --contest text"));
         }
-        if let Some(message) = self.longer_than_a_frame().filter(|_| self.has_stages()) {
+        if (self.server_timeout.is_some() || self.frame_timeout.is_some()) && !self.has_remote_stages() {
+            return Err(usage(
+                "--server-timeout and --frame-timeout limit calls to inference servers\nhint: omit them, or add --stt-url, \
+                 --llm-url or --tts-url",
+            ));
+        }
+        if let Some(message) = self.longer_than_a_frame() {
             return Err(usage(&message));
         }
         if self.has_stages() && !matches!(profile, ProfileName::Interpreter | ProfileName::Patient) {
@@ -177,7 +199,11 @@ impl ServerArgs {
 
     /// Whether a stage of the interpreter uses an inference server or a recogniser other than the default.
     pub(super) const fn has_stages(&self) -> bool {
-        self.is_incremental() || self.stt_url.is_some() || self.llm_url.is_some() || self.tts_url.is_some()
+        self.is_incremental() || self.has_remote_stages()
+    }
+
+    const fn has_remote_stages(&self) -> bool {
+        self.stt_url.is_some() || self.llm_url.is_some() || self.tts_url.is_some()
     }
 
     const fn is_incremental(&self) -> bool {
@@ -200,10 +226,7 @@ impl ServerArgs {
                 Ok(Arc::new(backend.map_err(|error| Classified::error(Failure::Network, error.to_string()))?))
             }
             (None, Some(ngram)) => Ok(ngram),
-            (None, None) => Err(usage(
-                "--contest text needs a model: --model <FILE>, --lm <PATH|hub:MODEL> or --backend-url <URL>\nhint: bb text train \
-                 writes a model",
-            )),
+            (None, None) => Err(no_model()),
         }
     }
 
@@ -304,6 +327,7 @@ mod tests {
             ),
             (&["--stt-timeout", "0.8", "--frame-timeout", "0.7"], Some("--stt-timeout 0.8 exceeds the 0.7 s")),
             (&["--tts-timeout", "20", "--frame-timeout", "60"], None),
+            (&["--stt-timeout", "3"], Some("--stt-timeout 3 exceeds the 2.4 s")),
         ] {
             let line = Line::try_parse_from([&["bb"][..], &urls, options].concat()).unwrap();
             let found = line.servers.check_speech(ProfileName::Interpreter).err().map(|error| error.to_string());
@@ -311,6 +335,40 @@ mod tests {
             assert!(found.unwrap_or_default().starts_with(expected.unwrap_or_default()), "{options:?}");
         }
         Line::try_parse_from(["bb", "--llm-timeout", "1"]).unwrap_err();
+    }
+
+    /// Columns: options · whether there is an n-gram model · whether there is a language model · part of the errors of a
+    /// text miner and of a speech miner; none if the options are accepted
+    #[test]
+    fn options_without_effect_are_refused() {
+        type Row = (&'static [&'static str], bool, bool, Option<&'static str>, Option<&'static str>);
+
+        let table: [Row; 8] = [
+            (&[], false, false, Some("--contest text needs a model"), None),
+            (&[], true, false, None, None),
+            (&["--server-timeout", "1"], true, false, Some("n-gram model\nhint: omit it"), Some("hint: omit them")),
+            (&["--server-timeout", "1"], true, true, None, Some("hint: omit them")),
+            (
+                &["--server-timeout", "1", "--stt", "whisper"],
+                true,
+                true,
+                Some("speech miners"),
+                Some("hint: omit them"),
+            ),
+            (&["--server-timeout", "1", "--backend-url", "http://h/v1"], false, false, None, Some("--contest text")),
+            (&["--frame-timeout", "1"], true, false, Some("speech miners"), Some("hint: omit them")),
+            (&["--frame-timeout", "1", "--tts-url", "http://h/v1"], true, false, Some("speech miners"), None),
+        ];
+        for (options, has_ngram, has_lm, of_text, of_speech) in table {
+            let line = Line::try_parse_from([&["bb"][..], options].concat()).unwrap();
+            let text = line.servers.check_text(has_ngram || has_lm, has_lm);
+            let speech = line.servers.check_speech(ProfileName::Interpreter);
+            for (found, expected) in [(text, of_text), (speech, of_speech)] {
+                let found = found.err().map(|error| error.to_string());
+                assert_eq!(found.is_some(), expected.is_some(), "{options:?}: {found:?}");
+                assert!(found.unwrap_or_default().contains(expected.unwrap_or_default()), "{options:?}: {expected:?}");
+            }
+        }
     }
 
     #[test]

@@ -112,7 +112,7 @@ impl TextSetup {
             let chain = Arc::clone(&chain);
             Box::pin(async move { Ok(chain.block().await?) })
         });
-        Some(BlockSteps { blocks, height, sleeper: sleeper() })
+        Some(BlockSteps { chain: self.config.network.to_string(), blocks, height, sleeper: sleeper() })
     }
 
     async fn runner(&self, solo: bool) -> anyhow::Result<TextRunner> {

@@ -1,0 +1,29 @@
+//! Dialogues of unusual engines.
+
+use super::*;
+
+/// Columns: uids of two dialogues · their names in files
+#[tokio::test]
+async fn dialogues_with_the_same_uid_have_files_of_their_own() {
+    for (uids, expected) in [
+        ([Value::Null, Value::Null], ["unknown", "unknown-1"]),
+        ([json!("d"), json!("d")], ["d", "d-1"]),
+        ([json!("d"), json!("e")], ["d", "e"]),
+    ] {
+        let token = |token: &str, dialogue: usize| json!({"session_id": "s", "token": token, "dialogue_uid": uids[dialogue], "dialogue_index": dialogue});
+        let rest = [token("EOF EOF", 0), token("two", 1), token("EOF EOF", 1)];
+        let server = engine_of(&token("one", 0), &rest).await;
+        let directory = tempfile::tempdir().unwrap();
+        let echo = scripted(|request| Ok(request.prefix.clone()));
+        let runner = runner(&directory).await;
+        let report = runner.run_once(&client(&server.uri()), &miners(&[&echo]), |_| ()).await.unwrap();
+        assert_eq!((report.dialogues, report.miners[0].score), (2, Some(1.0)));
+        let logs = names(&runner.paths.logs);
+        let mut named: Vec<_> = logs.iter().filter_map(|log| log.split("__dlg_").nth(1)).collect();
+        named.sort_unstable();
+        let mut expected = expected.map(|name| format!("{name}.jsonl"));
+        expected.sort_unstable();
+        assert_eq!(named, expected, "{uids:?}");
+        assert_eq!(names(&runner.paths.scores).len(), 3, "two dialogues and their mean");
+    }
+}
