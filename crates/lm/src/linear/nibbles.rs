@@ -1,0 +1,355 @@
+//! Weights in blocks of 4 bits (Q4_0), packed for the products of bytes of x86-64.
+//!
+//! Inputs are rounded to 8 bits. Each instruction multiplies weights of 8 or 16 outputs with the same four inputs: the
+//! lanes of a vector are outputs, so that lanes need not be added, and one instruction applies the scales of all lanes.
+
+#![allow(
+    clippy::indexing_slicing,
+    clippy::inline_always,
+    clippy::needless_range_loop,
+    reason = "`pack` and `multiply` check the lengths"
+)]
+
+use std::sync::Arc;
+
+use candle_core::quantized::{GgmlDType, QTensor};
+use candle_core::{DType, Device, Error, Tensor};
+use memmap2::Mmap;
+use pulp::x86::{V3, V4};
+use pulp::{NullaryFnOnce, Simd, cast, f32x8, f32x16, i16x16, i16x32, i32x8, i32x16, u32x8, u32x16};
+use rayon::prelude::*;
+
+use super::mapped::allocate;
+use crate::ModelError;
+
+/// Number of outputs of a tile.
+const OUTPUTS: usize = 16;
+/// Number of inputs of a tile: the weights of an output with the same scale.
+const INPUTS: usize = 32;
+/// Number of words with the nibbles of one output.
+const WORDS: usize = INPUTS / 8;
+/// Size of a block of the format Q4_0 in bytes: the scale as a 16-bit float, then the nibbles.
+const BLOCK: usize = 2 + 4 * WORDS;
+/// Minimum number of tiles per thread, counted once for each input row; below it, waking a thread takes longer than the
+/// product.
+const MIN_WORK: usize = 1 << 10;
+
+/// The weights of some outputs and inputs, one lane per output: the bits of the scales as floats, then words of
+/// nibbles. As in the file, the low nibbles belong to the first 16 inputs, and the high nibbles to the others.
+type Tile = [[u32; OUTPUTS]; 1 + WORDS];
+
+/// A matrix of weights of 4 bits, one row per output.
+#[derive(Debug, Clone)]
+pub(crate) struct Nibbles {
+    /// Tiles, those of the same outputs together. The last outputs may be missing: their scales are 0.
+    memory: Arc<Mmap>,
+    outputs: usize,
+    /// Length of a row in tiles.
+    width: usize,
+    instructions: Instructions,
+}
+
+impl Nibbles {
+    /// Packs blocks on the CPU; `None` for other formats and devices, and if the processor lacks the instructions.
+    pub(super) fn pack(blocks: &QTensor) -> Result<Option<Self>, ModelError> {
+        let Some(instructions) = Instructions::detect() else { return Ok(None) };
+        if blocks.dtype() != GgmlDType::Q4_0 || !blocks.device().is_cpu() {
+            return Ok(None);
+        }
+        let (outputs, inputs) = blocks.shape().dims2()?;
+        let width = inputs / INPUTS;
+        let bytes = blocks.data()?;
+        let (blocks, _) = bytes.as_chunks::<BLOCK>();
+        let scales: Vec<u8> = blocks.iter().flat_map(|block| [block[0], block[1]]).collect();
+        let scales = Tensor::from_raw_buffer(&scales, DType::F16, &[blocks.len()], &Device::Cpu)?;
+        let scales = scales.to_dtype(DType::F32)?.to_vec1::<f32>()?;
+        let length = outputs.div_ceil(OUTPUTS) * width * size_of::<Tile>();
+        let mut memory = allocate(length).map_err(Error::from)?;
+        let rows = blocks.chunks_exact(width).zip(scales.chunks_exact(width));
+        let tiles: &mut [Tile] = bytemuck::cast_slice_mut(&mut memory);
+        for (output, (blocks, scales)) in rows.enumerate() {
+            let (tiles, lane) = (&mut tiles[output / OUTPUTS * width..][..width], output % OUTPUTS);
+            for (tile, (block, scale)) in tiles.iter_mut().zip(blocks.iter().zip(scales)) {
+                tile[0][lane] = scale.to_bits();
+                let (words, _) = block[2..].as_chunks();
+                for (line, word) in tile[1..].iter_mut().zip(words) {
+                    line[lane] = u32::from_le_bytes(*word);
+                }
+            }
+        }
+        let memory = memory.make_read_only().map_err(Error::from)?;
+        Ok(Some(Self { memory: Arc::new(memory), outputs, width, instructions }))
+    }
+
+    fn tiles(&self) -> &[Tile] {
+        bytemuck::cast_slice(&self.memory)
+    }
+
+    /// Multiplies each row of the input with each row of the weights.
+    pub(super) fn multiply(&self, input: &Tensor) -> Result<Tensor, ModelError> {
+        let (rows, inputs) = input.dims2()?;
+        if rows == 0 || inputs != self.width * INPUTS {
+            let (lhs, rhs) = (input.shape().clone(), (self.outputs, self.width * INPUTS).into());
+            return Err(Error::ShapeMismatchBinaryOp { lhs, rhs, op: "product with 4-bit weights" }.into());
+        }
+        let products = self.products(&rounded(&input.flatten_all()?.to_vec1::<f32>()?));
+        Ok(Tensor::from_vec(products, (rows, self.outputs), &Device::Cpu)?)
+    }
+
+    /// Returns a row of products for each row of the input.
+    fn products(&self, input: &[Block]) -> Vec<f32> {
+        let (width, rows) = (self.width, input.len() / self.width);
+        let mut products = vec![0.0; self.outputs.next_multiple_of(OUTPUTS) * rows];
+        let threads = rayon::current_num_threads().min(self.tiles().len() * rows / MIN_WORK).max(1);
+        let share = self.outputs.div_ceil(OUTPUTS).div_ceil(threads);
+        let fill = |(products, tiles): (&mut [f32], &[Tile])| match self.instructions {
+            Instructions::V3(simd) => simd.vectorize(Share { simd, tiles, input, width, products }),
+            Instructions::V4(simd) => simd.vectorize(Share { simd, tiles, input, width, products }),
+        };
+        if threads == 1 {
+            fill((products.as_mut_slice(), self.tiles()));
+        } else {
+            products.par_chunks_mut(share * OUTPUTS * rows).zip(self.tiles().par_chunks(share * width)).for_each(fill);
+        }
+        let mut by_row = Vec::with_capacity(products.len());
+        for row in 0..rows {
+            for products in products.chunks_exact(OUTPUTS * rows) {
+                by_row.extend_from_slice(&products[row * OUTPUTS..][..OUTPUTS]);
+            }
+            by_row.truncate((row + 1) * self.outputs);
+        }
+        by_row
+    }
+
+    /// Returns the rows with these indices as floats.
+    pub(super) fn select(&self, rows: &Tensor) -> Result<Tensor, ModelError> {
+        let rows = rows.to_vec1::<u32>()?;
+        let mut values = Vec::with_capacity(rows.len() * self.width * INPUTS);
+        for row in rows.iter().map(|row| *row as usize) {
+            if row >= self.outputs {
+                return Err(ModelError::Tokens);
+            }
+            let lane = row % OUTPUTS;
+            for tile in &self.tiles()[row / OUTPUTS * self.width..][..self.width] {
+                let scale = f32::from_bits(tile[0][lane]);
+                for shift in [0, 4] {
+                    let bytes = tile[1..].iter().flat_map(|line| line[lane].to_le_bytes());
+                    values.extend(bytes.map(|byte| scale * (f32::from((byte >> shift) & 0x0f) - 8.0)));
+                }
+            }
+        }
+        Ok(Tensor::from_vec(values, (rows.len(), self.width * INPUTS), &Device::Cpu)?)
+    }
+
+    #[cfg(test)]
+    pub(super) fn dense(&self) -> Tensor {
+        self.select(&Tensor::arange(0, self.outputs as u32, &Device::Cpu).unwrap()).unwrap()
+    }
+}
+
+/// Instruction set of the products.
+#[derive(Debug, Clone, Copy)]
+enum Instructions {
+    /// AVX2.
+    V3(V3),
+    /// AVX-512.
+    V4(V4),
+}
+
+impl Instructions {
+    fn detect() -> Option<Self> {
+        V4::try_new().map(Self::V4).or_else(|| V3::try_new().map(Self::V3))
+    }
+}
+
+/// Some values of an input row, rounded to signed bytes.
+#[derive(Debug, Clone, Copy)]
+struct Block {
+    words: [i32; 2 * WORDS],
+    scale: f32,
+    /// Minus eight times the sum of the bytes, since a nibble is a weight plus eight.
+    start: i32,
+}
+
+impl Block {
+    fn new(values: &[f32; INPUTS]) -> Self {
+        let scale = values.iter().fold(0.0_f32, |largest, value| largest.max(value.abs())) / 127.0;
+        let factor = if scale > 0.0 { 1.0 / scale } else { 0.0 };
+        let bytes = values.map(|value| (value * factor + 0.5_f32.copysign(value)) as i8);
+        let sum: i32 = bytes.iter().copied().map(i32::from).sum();
+        Self { words: bytemuck::cast(bytes), scale, start: -8 * sum }
+    }
+}
+
+/// Rounds rows whose length is a multiple of [`INPUTS`].
+fn rounded(rows: &[f32]) -> Vec<Block> {
+    rows.as_chunks().0.iter().map(Block::new).collect()
+}
+
+/// Instruction sets with products of bytes.
+trait Bytes: Simd {
+    /// Multiplies nibbles, one per byte, with signed bytes, and adds each two adjacent products to a sum. Its 16 bits
+    /// are enough for all inputs of a tile.
+    // No sum saturates, but the compiler reorders wrapping additions. It then reads the lines of a tile backwards, for
+    // which the CPU does not read ahead: up to three times slower.
+    fn add_products(self, sums: Self::i16s, nibbles: Self::u32s, input: Self::i32s) -> Self::i16s;
+
+    /// Adds the two sums of each lane, and `start`.
+    fn total(self, sums: Self::i16s, start: i32) -> Self::f32s;
+}
+
+impl Bytes for V3 {
+    #[inline(always)]
+    fn add_products(self, sums: i16x16, nibbles: u32x8, input: i32x8) -> i16x16 {
+        self.saturating_add_i16x16(sums, self.multiply_saturating_add_adjacent_i8x32(cast(nibbles), cast(input)))
+    }
+
+    #[inline(always)]
+    fn total(self, sums: i16x16, start: i32) -> f32x8 {
+        let sums = self.multiply_wrapping_add_adjacent_i16x16(sums, self.splat_i16s(1));
+        self.convert_i32x8_to_f32x8(self.add_i32s(sums, self.splat_i32s(start)))
+    }
+}
+
+impl Bytes for V4 {
+    #[inline(always)]
+    fn add_products(self, sums: i16x32, nibbles: u32x16, input: i32x16) -> i16x32 {
+        self.saturating_add_i16x32(sums, self.multiply_saturating_add_adjacent_i8x64(cast(nibbles), cast(input)))
+    }
+
+    #[inline(always)]
+    fn total(self, sums: i16x32, start: i32) -> f32x16 {
+        let sums = self.multiply_wrapping_add_adjacent_i16x32(sums, self.splat_i16s(1));
+        self.convert_i32x16_to_f32x16(self.add_i32s(sums, self.splat_i32s(start)))
+    }
+}
+
+/// One thread's share of a product.
+struct Share<'a, S> {
+    simd: S,
+    /// Tiles, those of the same outputs together.
+    tiles: &'a [Tile],
+    /// Rows of the input, one block per tile.
+    input: &'a [Block],
+    /// Length of a row in blocks.
+    width: usize,
+    /// For each tile's outputs, the products of all rows.
+    products: &'a mut [f32],
+}
+
+// Everything is inlined into `call`, which is compiled for the instruction set. Closures may not be inlined, so none
+// computes with vectors.
+impl<S: Bytes> NullaryFnOnce for Share<'_, S> {
+    type Output = ();
+
+    #[inline(always)]
+    fn call(self) {
+        let Self { simd, tiles, input, width, products } = self;
+        let rows = input.len() / width;
+        for (tiles, products) in tiles.chunks_exact(width).zip(products.chunks_exact_mut(rows * OUTPUTS)) {
+            for (pair, products) in input.chunks(2 * width).zip(products.chunks_mut(2 * OUTPUTS)) {
+                match pair.split_at(width) {
+                    (last, []) => dots(simd, tiles, [last], products),
+                    (one, other) => dots(simd, tiles, [one, other], products),
+                }
+            }
+        }
+    }
+}
+
+/// Computes the products of a tile's outputs with some rows of the input.
+#[inline(always)]
+fn dots<S: Bytes, const M: usize>(simd: S, tiles: &[Tile], input: [&[Block]; M], products: &mut [f32]) {
+    let mask = simd.splat_u32s(0x0f0f_0f0f);
+    let four = simd.splat_u32s(4);
+    for part in 0..OUTPUTS / S::U32_LANES {
+        let mut sums = [simd.splat_f32s(0.0); M];
+        for (place, [scales, words @ ..]) in tiles.iter().enumerate() {
+            let mut pairs = [simd.splat_i16s(0); M];
+            for number in 0..WORDS {
+                let nibbles = S::as_simd_u32s(&words[number]).0[part];
+                let low = simd.and_u32s(nibbles, mask);
+                let high = simd.and_u32s(simd.wrapping_dyn_shr_u32s(nibbles, four), mask);
+                for m in 0..M {
+                    let input = &input[m][place].words;
+                    pairs[m] = simd.add_products(pairs[m], low, simd.splat_i32s(input[number]));
+                    pairs[m] = simd.add_products(pairs[m], high, simd.splat_i32s(input[WORDS + number]));
+                }
+            }
+            let scales: S::f32s = cast(S::as_simd_u32s(scales).0[part]);
+            for m in 0..M {
+                let Block { scale, start, .. } = input[m][place];
+                let scales = simd.mul_f32s(scales, simd.splat_f32s(scale));
+                sums[m] = simd.mul_add_e_f32s(simd.total(pairs[m], start), scales, sums[m]);
+            }
+        }
+        for m in 0..M {
+            S::as_mut_simd_f32s(&mut products[m * OUTPUTS..][..OUTPUTS]).0[part] = sums[m];
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::linear::tests::{largest_difference, random};
+
+    /// Quantises and packs weights; `None` on processors without AVX2, which use candle's products.
+    fn packed(weights: &Tensor) -> Option<(QTensor, Nibbles)> {
+        let blocks = QTensor::quantize(weights, GgmlDType::Q4_0).unwrap();
+        Nibbles::pack(&blocks).unwrap().map(|weights| (blocks, weights))
+    }
+
+    /// Returns the values to which the input is rounded.
+    fn restored(input: &[Block], shape: (usize, usize)) -> Tensor {
+        let values = input.iter().flat_map(|block| {
+            let bytes: [i8; INPUTS] = bytemuck::cast(block.words);
+            bytes.map(|byte| f32::from(byte) * block.scale)
+        });
+        Tensor::from_iter(values, &Device::Cpu).unwrap().reshape(shape).unwrap()
+    }
+
+    #[test]
+    fn products_are_those_of_the_weights() {
+        // Outputs that fill no tile, and enough work for several threads.
+        for (outputs, inputs) in [(7, 32), (16, 96), (100, 768), (33, 3_072), (3_001, 512)] {
+            let Some((blocks, weights)) = packed(&random(outputs, inputs, "w")) else { return };
+            let floats = blocks.dequantize(&Device::Cpu).unwrap();
+            assert!(largest_difference(&weights.dense(), &floats) < f32::EPSILON);
+            for rows in 1..=7 {
+                let input = random(rows, inputs, "x");
+                let blocks = rounded(&input.flatten_all().unwrap().to_vec1::<f32>().unwrap());
+                let found = weights.multiply(&input).unwrap();
+                // The standard deviation of an output is about this.
+                let spread = (inputs as f32).sqrt();
+                for (input, bound) in [(restored(&blocks, (rows, inputs)), 1e-4), (input, 0.05)] {
+                    let difference = largest_difference(&found, &input.matmul(&floats.t().unwrap()).unwrap()) / spread;
+                    assert!(difference < bound, "{outputs}×{inputs}, {rows} rows: {difference}");
+                }
+                if let Some(simd) = V3::try_new() {
+                    let same = Nibbles { instructions: Instructions::V3(simd), ..weights.clone() };
+                    assert_eq!(found.flatten_all().unwrap().to_vec1::<f32>().unwrap(), same.products(&blocks));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn extreme_values_do_not_overflow() {
+        // The weights -8 and 7 are exact.
+        let row: Vec<f32> = (0..INPUTS).map(|place| if place == 5 { -8.0 } else { 7.0 }).collect();
+        let Some((_, weights)) = packed(&Tensor::from_vec(row, (1, INPUTS), &Device::Cpu).unwrap()) else { return };
+        for (value, expected) in [(1.0_f32, 209.0_f32), (-1.0, -209.0), (0.0, 0.0), (1e30, 209e30), (1e-44, 0.0)] {
+            let input = Tensor::full(value, (1, INPUTS), &Device::Cpu).unwrap();
+            let found = weights.multiply(&input).unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap()[0];
+            assert!((found - expected).abs() <= 1e-5 * expected.abs() + 1e-40, "{value}: {found}");
+        }
+    }
+
+    #[test]
+    fn other_shapes_are_errors() {
+        let Some((_, weights)) = packed(&random(4, 64, "w")) else { return };
+        assert!(weights.multiply(&random(1, 32, "x")).is_err());
+        assert!(weights.select(&Tensor::new(&[4_u32], &Device::Cpu).unwrap()).is_err());
+    }
+}
