@@ -2,7 +2,7 @@
 //!
 //! For a few rows, the time of a product is the time to read the weights: [`kernel`] multiplies each row of weights
 //! with all inputs while it is in the cache, and [`mapped`] keeps the weights in large pages. `nibbles` multiplies
-//! weights of 4 bits on x86-64. Larger products of floats, other devices and other quantised weights use candle.
+//! quantised weights on x86-64. Larger products of floats, other devices and other quantised weights use candle.
 
 mod kernel;
 mod mapped;
@@ -50,7 +50,7 @@ pub(crate) enum Weight {
     Dense(Tensor),
     /// 32-bit floats in large pages, on the CPU.
     Mapped(Mapped),
-    /// Blocks of 4 bits, packed for the CPU.
+    /// Blocks of 4 or 8 bits, packed for the CPU.
     #[cfg(target_arch = "x86_64")]
     Nibbles(Nibbles),
     /// Other quantised blocks.
