@@ -1,11 +1,13 @@
 //! Linear layers whose weights are 32-bit floats or blocks of 8 or 4 bits.
 //!
 //! For a few rows, the time of a product is the time to read the weights: [`kernel`] multiplies each row of weights
-//! with all inputs while it is in the cache, and [`mapped`] keeps the weights in large pages. Larger products, other
-//! devices and quantised weights use candle.
+//! with all inputs while it is in the cache, and [`mapped`] keeps the weights in large pages. `nibbles` multiplies
+//! quantised weights on x86-64. Larger products of floats, other devices and other quantised weights use candle.
 
 mod kernel;
 mod mapped;
+#[cfg(target_arch = "x86_64")]
+mod nibbles;
 
 pub(crate) use kernel::dot;
 
@@ -15,6 +17,8 @@ use candle_core::quantized::{GgmlDType, QMatMul, QTensor};
 use candle_core::{CpuStorage, Device, Module as _, Storage, Tensor};
 
 use self::mapped::Mapped;
+#[cfg(target_arch = "x86_64")]
+use self::nibbles::Nibbles;
 use crate::ModelError;
 
 /// Maximum number of rows for which [`kernel::multiply`] is faster than candle's product.
@@ -46,7 +50,10 @@ pub(crate) enum Weight {
     Dense(Tensor),
     /// 32-bit floats in large pages, on the CPU.
     Mapped(Mapped),
-    /// Quantised blocks.
+    /// Blocks of 4 or 8 bits, packed for the CPU.
+    #[cfg(target_arch = "x86_64")]
+    Nibbles(Nibbles),
+    /// Other quantised blocks.
     Quantized(Arc<QTensor>),
 }
 
@@ -59,7 +66,7 @@ impl Weight {
             return Ok(Mapped::copy(&weights)?.map_or(Self::Dense(weights), Self::Mapped));
         };
         let on_cpu = weights.to_device(&Device::Cpu)?;
-        Ok(Self::Quantized(Arc::new(QTensor::quantize_onto(&on_cpu, format, weights.device())?)))
+        QTensor::quantize_onto(&on_cpu, format, weights.device())?.try_into()
     }
 
     /// Returns the rows with these indices as floats.
@@ -67,6 +74,8 @@ impl Weight {
         Ok(match self {
             Self::Dense(weights) => weights.index_select(rows, 0)?,
             Self::Mapped(weights) => weights.select(rows)?,
+            #[cfg(target_arch = "x86_64")]
+            Self::Nibbles(weights) => weights.select(rows)?,
             Self::Quantized(weights) => weights.embedding(rows)?,
         })
     }
@@ -82,6 +91,8 @@ impl Weight {
                 }
             }
             Self::Mapped(weights) => weights.multiply(input),
+            #[cfg(target_arch = "x86_64")]
+            Self::Nibbles(weights) => weights.multiply(input),
             Self::Quantized(weights) => Ok(QMatMul::QTensor(Arc::clone(weights)).forward(&input.contiguous()?)?),
         }
     }
@@ -92,8 +103,27 @@ impl Weight {
         match self {
             Self::Dense(weights) => weights.clone(),
             Self::Mapped(weights) => weights.dense(),
+            #[cfg(target_arch = "x86_64")]
+            Self::Nibbles(weights) => weights.dense(),
             Self::Quantized(weights) => weights.dequantize(&Device::Cpu).unwrap(),
         }
+    }
+
+    #[cfg(test)]
+    pub(crate) const fn is_quantized(&self) -> bool {
+        !matches!(self, Self::Dense(_) | Self::Mapped(_))
+    }
+}
+
+impl TryFrom<QTensor> for Weight {
+    type Error = ModelError;
+
+    fn try_from(blocks: QTensor) -> Result<Self, ModelError> {
+        #[cfg(target_arch = "x86_64")]
+        if let Some(weights) = Nibbles::pack(&blocks)? {
+            return Ok(Self::Nibbles(weights));
+        }
+        Ok(Self::Quantized(Arc::new(blocks)))
     }
 }
 
@@ -153,13 +183,13 @@ mod tests {
     use super::*;
     use crate::noise::Noise;
 
-    fn random(rows: usize, columns: usize, name: &str) -> Tensor {
+    pub(super) fn random(rows: usize, columns: usize, name: &str) -> Tensor {
         let mut noise = Noise::named(1, name);
         let numbers: Vec<f32> = (0..rows * columns).map(|_| noise.normal() as f32).collect();
         Tensor::from_vec(numbers, (rows, columns), &Device::Cpu).unwrap()
     }
 
-    fn largest_difference(one: &Tensor, other: &Tensor) -> f32 {
+    pub(super) fn largest_difference(one: &Tensor, other: &Tensor) -> f32 {
         let difference = (one - other).unwrap().abs().unwrap().flatten_all().unwrap();
         difference.to_vec1::<f32>().unwrap().into_iter().fold(0.0, f32::max)
     }
@@ -197,7 +227,7 @@ mod tests {
         // The standard deviation of an output is 16.
         for (bits, bound) in [(Bits::Eight, 0.6), (Bits::Four, 6.0)] {
             let weight = Weight::new(weights.clone(), Some(bits)).unwrap();
-            assert!(matches!(weight, Weight::Quantized(_)));
+            assert!(weight.is_quantized());
             let difference = largest_difference(&Linear::from(weight.clone()).forward(&input).unwrap(), &exact);
             assert!(difference > 0.0 && difference < bound, "{bits:?}: {difference}");
             let ids = Tensor::new(&[95_u32, 0], &Device::Cpu).unwrap();

@@ -86,7 +86,7 @@ fn logits_and_greedy_tokens_are_those_of_transformers() {
 fn dequantized(mut model: CausalModel) -> CausalModel {
     let mut count = 0;
     let change = |weight: &mut Weight| {
-        if matches!(weight, Weight::Quantized(_)) {
+        if weight.is_quantized() {
             *weight = Weight::Dense(weight.dense());
             count += 1;
         }

@@ -81,7 +81,7 @@ impl Tensors {
             let tensor = file.read(name, order, &self.device)?;
             // Formats without blocks are floats.
             if tensor.dtype().block_size() > 1 {
-                return Ok(Weight::Quantized(tensor.into()));
+                return Ok(tensor.try_into()?);
             }
             let floats = tensor.dequantize(&self.device).map_err(ModelError::from)?;
             return Ok(Weight::new(floats, self.bits)?);

@@ -1,6 +1,7 @@
 //! Weights in memory with large pages. A product of a few rows takes the time to read the weights; the CPU reads ahead
 //! only within a page, and large pages need fewer address translations.
 
+use std::io;
 use std::sync::Arc;
 
 use candle_core::{Device, Tensor};
@@ -13,6 +14,15 @@ use crate::ModelError;
 const LARGE_PAGE: usize = 2 << 20;
 /// Maximum number of weights in a copy for a product of many rows, 4 MB.
 const BLOCK: usize = 1 << 20;
+
+/// Allocates zeroed memory, in large pages if possible.
+pub(super) fn allocate(bytes: usize) -> io::Result<MmapMut> {
+    let memory = MmapMut::map_anon(bytes)?;
+    // Without large pages, products are only slower.
+    #[cfg(target_os = "linux")]
+    let _ = memory.advise(memmap2::Advice::HugePage);
+    Ok(memory)
+}
 
 /// A matrix of 32-bit floats, one row per output.
 #[derive(Debug, Clone)]
@@ -31,10 +41,7 @@ impl Mapped {
             return Ok(None);
         }
         let map = |weights: &[f32]| {
-            let mut memory = MmapMut::map_anon(length)?;
-            // Without large pages, products are only slower.
-            #[cfg(target_os = "linux")]
-            let _ = memory.advise(memmap2::Advice::HugePage);
+            let mut memory = allocate(length)?;
             memory.copy_from_slice(bytemuck::cast_slice(weights));
             memory.make_read_only()
         };
