@@ -219,7 +219,7 @@ fn malformed_text_documents_are_named() {
         (json!([{"events": []}, {"events": 5}]), "the dialogue at [1].events: invalid type"),
         (json!({"events": [], "lex_weight": "1"}), "the dialogue at lex_weight: invalid type"),
         (json!({"events": [], "lex_weight": -0.1}), "the dialogue at lex_weight: expected a weight from 0 to 1"),
-        (json!({"events": [{"utterance_index": 1.5}]}), "the dialogue at events[0].utterance_index: invalid type"),
+        (json!({"events": [{"utterance_index": 1.5}]}), "the dialogue at events[0].utterance_index: invalid"),
         (json!({"events": [{"prediction": 5}]}), "the dialogue at events[0].prediction: invalid type"),
         (vectors(json!([[1.0]])), "the dialogue at vectors: invalid type"),
         (vectors(json!({"a": [1, "x"]})), "the dialogue at vectors.a[1]: invalid type"),
