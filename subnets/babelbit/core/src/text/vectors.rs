@@ -128,10 +128,14 @@ fn normalize(vector: &mut [f64]) {
     // The squares of numbers above 1e154 are infinite.
     if !square(vector).is_finite() {
         let greatest = vector.iter().fold(0.0, |greatest: f64, number| greatest.max(number.abs()));
-        vector.iter_mut().for_each(|number| *number /= greatest);
+        for number in &mut *vector {
+            *number /= greatest;
+        }
     }
     let norm = square(vector).sqrt().max(1e-12);
-    vector.iter_mut().for_each(|number| *number /= norm);
+    for number in &mut *vector {
+        *number /= norm;
+    }
 }
 
 /// Computes the sum of the squares.
