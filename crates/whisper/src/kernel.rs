@@ -19,7 +19,7 @@ pub(crate) use elementwise::{
 };
 pub(crate) use float::FloatLinear;
 pub(crate) use linear::{Epilogue, Gemm, Linear, Quantized, Scratch, quantize_weights};
-pub(crate) use panels::{PANEL, Panels, narrow, panel_product, widen};
+pub(crate) use panels::{PANEL, Panels, panel_product};
 
 #[cfg(test)]
 mod tests;

@@ -12,7 +12,7 @@
 //!
 //! 1. The log-mel front end (`mel`) computes 80 or 128 mel bands per frame of 10 ms.
 //! 2. The `encoder` maps a window of 30 s to 1 500 hidden states; the `decoder` stores their cross-attention keys and
-//!    values, like those of its tokens, as f16.
+//!    values as f16, and those of its tokens as f32: rounding these moves word times.
 //! 3. `search` decodes a window: beam search at temperature 0, best-of-n sampling above it, under the `rules` for
 //!    suppressed tokens and timestamps.
 //! 4. `transcribe` handles a complete recording: language detection, prompt, temperature fallback, silence detection,

@@ -1,5 +1,4 @@
-//! Self-attention key-value cache of decoded tokens, in slots that sequences share. Keys and values are f16, like those
-//! of the cross-attention, so that more windows fit into a worker's memory.
+//! Self-attention key-value cache of decoded tokens, in slots that sequences share.
 //!
 //! Slots are in blocks. A block has memory while one of its slots is in use, so that the cache shrinks after a long
 //! window.
@@ -8,9 +7,7 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
-use rten_simd::f16;
-
-use crate::kernel::{accumulate, dot_heads, narrow, softmax, widen};
+use crate::kernel::{accumulate, dot_heads, softmax};
 
 /// Slots per block.
 const BLOCK: usize = 64;
@@ -31,14 +28,14 @@ pub(crate) struct Cache {
 #[derive(Default)]
 struct Block {
     /// Keys of all layers, `[layer][slot][width]`, and then their values; empty if no slot is in use.
-    values: Vec<f16>,
+    values: Vec<f32>,
     /// Number of slots in use.
     used: usize,
 }
 
 /// Returns the size of a number of slots in bytes, for a decoder of this many layers and this width.
 pub(crate) fn slot_bytes(slots: usize, layers: usize, width: usize) -> usize {
-    slots.next_multiple_of(BLOCK) * 2 * layers * width * size_of::<f16>()
+    slots.next_multiple_of(BLOCK) * 2 * layers * width * size_of::<f32>()
 }
 
 impl Cache {
@@ -53,7 +50,7 @@ impl Cache {
         let block = &mut self.blocks[slot as usize / BLOCK];
         block.used += 1;
         if block.values.is_empty() {
-            block.values = vec![f16::default(); 2 * self.layers * BLOCK * self.width];
+            block.values = vec![0.0; 2 * self.layers * BLOCK * self.width];
         }
         slot
     }
@@ -105,8 +102,8 @@ impl Cache {
         let (at, width) = (self.offset(layer, slot), self.width);
         let (all_keys, all_values) =
             self.blocks[slot as usize / BLOCK].values.split_at_mut(self.layers * BLOCK * width);
-        narrow(keys, &mut all_keys[at..at + width]);
-        narrow(values, &mut all_values[at..at + width]);
+        all_keys[at..at + width].copy_from_slice(keys);
+        all_values[at..at + width].copy_from_slice(values);
     }
 
     /// Computes the attention of a row over its slots; `scores` is a scratch buffer.
@@ -126,18 +123,15 @@ impl Cache {
         let head = self.width / heads;
         let scale = 1.0 / (head as f32).sqrt();
         scores.resize(heads * slots.len(), 0.0);
-        let mut wide = vec![0.0; self.width];
         for (t, &slot) in slots.iter().enumerate() {
-            widen(row(slot, 0), &mut wide);
-            dot_heads(query, &wide, head, scale, &mut scores[t..], slots.len());
+            dot_heads(query, row(slot, 0), head, scale, &mut scores[t..], slots.len());
         }
         for scores in scores.chunks_exact_mut(slots.len()) {
             softmax(scores);
         }
         context.fill(0.0);
         for (t, &slot) in slots.iter().enumerate() {
-            widen(row(slot, 1), &mut wide);
-            accumulate(&scores[t..], slots.len(), &wide, head, context);
+            accumulate(&scores[t..], slots.len(), row(slot, 1), head, context);
         }
     }
 }
@@ -148,7 +142,7 @@ mod tests {
 
     /// Returns the size of all blocks in bytes.
     fn bytes(cache: &Cache) -> usize {
-        cache.blocks.iter().map(|block| block.values.capacity() * size_of::<f16>()).sum()
+        cache.blocks.iter().map(|block| block.values.capacity() * size_of::<f32>()).sum()
     }
 
     #[test]
@@ -173,7 +167,6 @@ mod tests {
         let slots: Vec<Slot> = (0..200).map(|_| cache.take()).collect();
         for layer in 0..layers {
             for &slot in &slots {
-                // All of these values are exact in f16.
                 let value = (1_000 * layer + slot as usize) as f32;
                 cache.store(layer, slot, &[0.0; 32], &[value; 32]);
             }

@@ -89,20 +89,20 @@ const TURBO: Dimensions = Dimensions { layers: 4, ..LARGE };
 fn threads_and_windows_fit_into_the_memory() {
     // Model, threads, available memory in GiB, resulting threads and windows.
     for (model, threads, available, expected) in [
-        (SMALL, 2, None, (2, 6)),
-        (SMALL, 16, None, (16, 6)),
+        (SMALL, 2, None, (2, 4)),
+        (SMALL, 16, None, (16, 4)),
         (TINY, 2, Some(4), (2, 12)),
-        (SMALL, 2, Some(4), (2, 6)),
-        (SMALL, 4, Some(8), (4, 6)),
-        (SMALL, 8, Some(16), (8, 6)),
-        (SMALL, 16, Some(64), (16, 6)),
-        (SMALL, 16, Some(8), (16, 3)),
-        (SMALL, 16, Some(2), (9, 1)),
+        (SMALL, 2, Some(4), (2, 4)),
+        (SMALL, 4, Some(8), (4, 4)),
+        (SMALL, 8, Some(16), (8, 4)),
+        (SMALL, 16, Some(64), (16, 4)),
+        (SMALL, 16, Some(8), (16, 2)),
+        (SMALL, 16, Some(2), (7, 1)),
         (SMALL, 16, Some(0), (1, 1)),
         (MEDIUM, 2, Some(4), (2, 2)),
-        (TURBO, 2, Some(4), (2, 11)),
+        (TURBO, 2, Some(4), (2, 7)),
         (LARGE, 16, Some(64), (16, 2)),
-        (LARGE, 16, Some(4), (5, 1)),
+        (LARGE, 16, Some(4), (4, 1)),
         (LARGE, 2, Some(1), (1, 1)),
     ] {
         let available = available.map(|gibibytes| gibibytes << 30);

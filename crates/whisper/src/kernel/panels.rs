@@ -1,4 +1,4 @@
-//! f16 keys and values: conversions, and products of a few f32 rows with a matrix, for cross-attention in the decoder.
+//! Products of a few f32 rows with an f16 matrix, for cross-attention in the decoder.
 //!
 //! At each step the few beams of a window read all of its keys and values. Memory bandwidth is the bottleneck, so keys
 //! and values are stored as f16. Panels of 32 columns let one pass read memory in order.
@@ -26,7 +26,7 @@ impl Panels {
             block[count..].fill(0.0);
             for (i, values) in values.as_chunks_mut::<PANEL>().0.iter_mut().enumerate() {
                 block[..count].copy_from_slice(&row(i)[first..first + count]);
-                narrow(&block, values);
+                Narrow { from: &block, to: values }.dispatch();
             }
         }
         matrix
@@ -51,7 +51,7 @@ impl Panels {
                 }
             }
             for (block, values) in block.iter().zip(values.as_chunks_mut::<PANEL>().0) {
-                narrow(block, values);
+                Narrow { from: block, to: values }.dispatch();
             }
         }
         matrix
@@ -62,14 +62,9 @@ impl Panels {
     }
 }
 
-/// Rounds values to f16. Their number must be a multiple of 32.
-pub(crate) fn narrow(from: &[f32], to: &mut [f16]) {
-    Narrow { from, to }.dispatch();
-}
-
 struct Narrow<'a> {
-    from: &'a [f32],
-    to: &'a mut [f16],
+    from: &'a [f32; PANEL],
+    to: &'a mut [f16; PANEL],
 }
 
 impl SimdOp for Narrow<'_> {
@@ -82,31 +77,6 @@ impl SimdOp for Narrow<'_> {
         for (from, to) in self.from.chunks_exact(width).zip(self.to.chunks_exact_mut(width)) {
             let (low, high) = (float.load(from), float.load(&from[float.len()..]));
             half.store(float.narrow_saturate(low, high), to);
-        }
-    }
-}
-
-/// Converts f16 values to f32. Their number must be a multiple of 32.
-pub(crate) fn widen(from: &[f16], to: &mut [f32]) {
-    Widen { from, to }.dispatch();
-}
-
-struct Widen<'a> {
-    from: &'a [f16],
-    to: &'a mut [f32],
-}
-
-impl SimdOp for Widen<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn eval<I: Isa>(self, isa: I) {
-        let (float, half) = (isa.f32(), isa.f16());
-        let width = half.len();
-        for (from, to) in self.from.chunks_exact(width).zip(self.to.chunks_exact_mut(width)) {
-            let values = half.load(from);
-            float.store(half.extend_low(values), to);
-            float.store(half.extend_high(values), &mut to[float.len()..]);
         }
     }
 }

@@ -1,7 +1,5 @@
 #![allow(clippy::float_cmp)] // Exact results are expected where they are compared.
 
-use rten_simd::f16;
-
 use super::elementwise::erf_for_tests as erf;
 use super::*;
 
@@ -131,23 +129,6 @@ fn panels_multiply_as_a_matrix_does() {
             }
         }
     }
-}
-
-#[test]
-fn f16_keeps_eleven_bits() {
-    let x: Vec<f32> = values(96, 20).iter().map(|value| value * 1_000.0).collect();
-    let rounded = |x: &[f32]| {
-        let (mut half, mut wide) = (vec![f16::default(); x.len()], vec![0.0; x.len()]);
-        narrow(x, &mut half);
-        widen(&half, &mut wide);
-        wide
-    };
-    let once = rounded(&x);
-    for (x, rounded) in x.iter().zip(&once) {
-        assert!((x - rounded).abs() <= x.abs() / 2_048.0, "{x} {rounded}");
-    }
-    assert_ne!(once, x);
-    assert_eq!(rounded(&once), once);
 }
 
 #[test]

@@ -14,7 +14,8 @@ struct Aligned {
     own: usize,
 }
 
-fn aligned(peer: &Peer, size: &str, extra: &[&str]) -> Aligned {
+/// Aligns the same tokens with both engines, whose probabilities may differ by the relative `tolerance`.
+fn aligned(peer: &Peer, size: &str, extra: &[&str], tolerance: f32) -> Aligned {
     let folder = peer.model(size, extra);
     let models = models(&folder);
     let vocabulary = &models[0].vocabulary;
@@ -41,7 +42,7 @@ fn aligned(peer: &Peer, size: &str, extra: &[&str]) -> Aligned {
             let alignment = model.align(&mut buffers, &mut cache, &memory, &start, &text, frames).unwrap();
             *close += (0..=text.len()).filter(|token| is_close(&alignment.path, *token)).count();
             for (ours, theirs) in alignment.probabilities.iter().zip(&probabilities) {
-                assert!((ours - theirs).abs() <= 0.1 * theirs.max(1e-6), "{ours} {theirs}");
+                assert!((ours - theirs).abs() <= tolerance * theirs.max(1e-6), "{ours} {theirs}");
             }
             assert_eq!(alignment.probabilities.len(), probabilities.len());
         }
@@ -62,13 +63,13 @@ fn aligned(peer: &Peer, size: &str, extra: &[&str]) -> Aligned {
 fn tokens_are_aligned_as_by_the_reference() {
     let Some(peer) = Peer::find() else { return };
     for size in ["tiny", "small"] {
-        let Aligned { close, total, .. } = aligned(&peer, size, &["--layers", "1"]);
+        let Aligned { close, total, .. } = aligned(&peer, size, &["--layers", "1"], 0.1);
         for close in close {
             assert!(close * 100 >= total * 98, "{size}: {close} of {total} tokens begin within 20 ms");
         }
     }
     for (size, extra) in [("tiny", [].as_slice()), ("small", &["--residual", "0.2"]), ("small", &[])] {
-        let Aligned { close, total, own } = aligned(&peer, size, extra);
+        let Aligned { close, total, own } = aligned(&peer, size, extra, 0.3);
         for close in close {
             let message = format!("{size}: {close} of {total} tokens begin within 20 ms, {own} of the reference's own");
             assert!(close * 5 >= own * 3, "{message}");
