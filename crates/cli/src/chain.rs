@@ -26,7 +26,7 @@ pub(crate) use locks::{StakeLock, convictions, lock_on, locks_of};
 pub(crate) use report::impersonated;
 pub(crate) use signer::{AnyKeyArgs, ColdkeyArgs, PairArgs, SigningHotkeyArgs, development_key};
 pub(crate) use standings::{keep_fresh, standings};
-pub(crate) use submit::{Plan, SubmitArgs, publish};
+pub(crate) use submit::{Plan, SubmitArgs, TxArgs, publish};
 
 /// Network name of the node that `tao localnet` runs.
 pub(crate) const LOCAL: &str = "local";

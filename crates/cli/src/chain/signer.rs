@@ -70,6 +70,12 @@ pub(crate) struct PairArgs {
     password: PasswordArgs,
 }
 
+/// Arguments that select the key that signs a call.
+pub(crate) trait SigningKey: Args {
+    /// Opens the selected key, or the development key.
+    fn unlock(&self, network: &NetworkArgs, chain: &Client) -> anyhow::Result<Keypair>;
+}
+
 impl DevelopmentArgs {
     /// Returns the development key, if the arguments select one.
     fn key(&self, network: &NetworkArgs, chain: &Client) -> anyhow::Result<Option<Keypair>> {
@@ -79,9 +85,8 @@ impl DevelopmentArgs {
     }
 }
 
-impl ColdkeyArgs {
-    /// Opens the selected coldkey, or the development key.
-    pub(crate) fn unlock(&self, network: &NetworkArgs, chain: &Client) -> anyhow::Result<Keypair> {
+impl SigningKey for ColdkeyArgs {
+    fn unlock(&self, network: &NetworkArgs, chain: &Client) -> anyhow::Result<Keypair> {
         match self.development.key(network, chain)? {
             Some(key) => Ok(key),
             None => place::unlock(&self.wallet.wallet()?.coldkey()?, &self.password),
@@ -89,16 +94,17 @@ impl ColdkeyArgs {
     }
 }
 
-impl SigningHotkeyArgs {
-    /// Opens the selected hotkey, or the development key.
-    pub(crate) fn unlock(&self, network: &NetworkArgs, chain: &Client) -> anyhow::Result<Keypair> {
+impl SigningKey for SigningHotkeyArgs {
+    fn unlock(&self, network: &NetworkArgs, chain: &Client) -> anyhow::Result<Keypair> {
         match self.development.key(network, chain)? {
             Some(key) => Ok(key),
             None => self.hotkey.unlock(&self.password),
         }
     }
+}
 
-    /// Like [`Self::unlock`], but by default with the hotkey in Babelbit's settings.
+impl SigningHotkeyArgs {
+    /// Like [`SigningKey::unlock`], but by default with the hotkey in Babelbit's settings.
     pub(crate) fn unlock_configured(
         &self,
         network: &NetworkArgs,
@@ -112,9 +118,8 @@ impl SigningHotkeyArgs {
     }
 }
 
-impl AnyKeyArgs {
-    /// Opens the selected key, or the development key.
-    pub(crate) fn unlock(&self, network: &NetworkArgs, chain: &Client) -> anyhow::Result<Keypair> {
+impl SigningKey for AnyKeyArgs {
+    fn unlock(&self, network: &NetworkArgs, chain: &Client) -> anyhow::Result<Keypair> {
         match self.development.key(network, chain)? {
             Some(key) => Ok(key),
             None => self.key.unlock(&self.password),
@@ -122,15 +127,16 @@ impl AnyKeyArgs {
     }
 }
 
-impl PairArgs {
-    /// Opens the selected coldkey, or the development key.
-    pub(crate) fn unlock(&self, network: &NetworkArgs, chain: &Client) -> anyhow::Result<Keypair> {
+impl SigningKey for PairArgs {
+    fn unlock(&self, network: &NetworkArgs, chain: &Client) -> anyhow::Result<Keypair> {
         match self.development.key(network, chain)? {
             Some(key) => Ok(key),
             None => place::unlock(&self.hotkey.wallet()?.coldkey()?, &self.password),
         }
     }
+}
 
+impl PairArgs {
     /// Returns the arguments that select the wallet and its hotkey.
     pub(crate) const fn wallet_hotkey(&self) -> &HotkeyArgs {
         &self.hotkey

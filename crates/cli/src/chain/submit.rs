@@ -5,14 +5,15 @@ use std::io::IsTerminal as _;
 use clap::{Args, ValueEnum};
 use serde_json::{Map, Value, json};
 use taonet_chain::{
-    Call, Chain, DecodedCall, DryRun, Effect, Follow, Inclusion, Outcome, SignOptions, SignedExtrinsic, Until,
+    Call, Chain, Client, DecodedCall, DryRun, Effect, Follow, Inclusion, Outcome, SignOptions, SignedExtrinsic, Until,
 };
 use taonet_primitives::{AccountId, Coldkey, Hotkey, Rao};
 use taonet_wallet::Keypair;
 
 use super::proxied::ProxyArgs;
 use super::shield::Shielded;
-use super::{Account, failed, report};
+use super::signer::SigningKey;
+use super::{Account, NetworkArgs, failed, report};
 use crate::context::Context;
 use crate::exit::{Classified, Failure};
 use crate::prompt;
@@ -39,6 +40,29 @@ pub(crate) struct SubmitArgs {
     mev_shield: bool,
     #[command(flatten)]
     proxy: ProxyArgs,
+}
+
+/// Arguments of a command that submits a call: how, on which network, and signed with which key
+#[derive(Debug, Args)]
+pub(crate) struct TxArgs<K: SigningKey> {
+    #[command(flatten)]
+    pub(crate) submit: SubmitArgs,
+    #[command(flatten)]
+    pub(crate) network: NetworkArgs,
+    #[command(flatten)]
+    pub(crate) key: K,
+}
+
+impl<K: SigningKey> TxArgs<K> {
+    /// Connects to the selected network.
+    pub(crate) async fn connect(&self) -> anyhow::Result<Client> {
+        self.network.connect().await
+    }
+
+    /// Opens the key that signs the call.
+    pub(crate) fn unlock(&self, chain: &Client) -> anyhow::Result<Keypair> {
+        self.key.unlock(&self.network, chain)
+    }
 }
 
 /// State of a call at which its command ends.

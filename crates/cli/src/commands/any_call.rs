@@ -7,7 +7,7 @@ use clap::Args;
 use serde_json::{Map, Value, json};
 use taonet_chain::{Call, CallInfo, Client, calls};
 
-use crate::chain::{AnyKeyArgs, JsonArguments, NamedArgument, NetworkArgs, Plan, SubmitArgs, failed};
+use crate::chain::{AnyKeyArgs, JsonArguments, NamedArgument, Plan, TxArgs, failed};
 use crate::context::Context;
 use crate::exit::{Classified, Failure};
 use crate::table::table;
@@ -29,11 +29,7 @@ pub(crate) struct CallArgs {
     #[arg(long)]
     sudo: bool,
     #[command(flatten)]
-    submit: SubmitArgs,
-    #[command(flatten)]
-    network: NetworkArgs,
-    #[command(flatten)]
-    key: AnyKeyArgs,
+    tx: TxArgs<AnyKeyArgs>,
 }
 
 /// A call, or all calls of a pallet.
@@ -67,20 +63,20 @@ pub(crate) fn run(args: &CallArgs, context: &Context) -> anyhow::Result<()> {
             Some(Target::Pallet(pallet)) => return list(args, Some(pallet), context).await,
         };
         let arguments = args.arguments()?;
-        let chain = args.network.connect().await?;
+        let chain = args.tx.connect().await?;
         let (call, arguments) = build(&chain, pallet, name, arguments).await?;
-        let key = args.key.unlock(&args.network, &chain)?;
+        let key = args.tx.unlock(&chain)?;
         let call = if args.sudo { calls::sudo(call) } else { call };
         let about = json!({
             "call": format!("{pallet}.{name}"),
             "arguments": arguments,
             "signer": key.coldkey(),
             "as_root": args.sudo,
-            "proxy_for": args.submit.proxy_for(),
+            "proxy_for": args.tx.submit.proxy_for(),
         });
         let as_root = if args.sudo { " as root" } else { "" };
         let what = format!("Call {pallet}.{name} {arguments}{as_root}");
-        args.submit.confirm_and_submit(&chain, &key, Plan::new(call, what, about), context).await
+        args.tx.submit.confirm_and_submit(&chain, &key, Plan::new(call, what, about), context).await
     })
 }
 
@@ -136,10 +132,10 @@ fn no_pallet(pallet: &str, known: &[CallInfo]) -> String {
 }
 
 async fn list(args: &CallArgs, pallet: Option<&str>, context: &Context) -> anyhow::Result<()> {
-    if args.submit.is_dry_run() || !args.named.is_empty() || args.arguments.is_some() {
+    if args.tx.submit.is_dry_run() || !args.named.is_empty() || args.arguments.is_some() {
         return Err(Classified::error(Failure::Usage, "expected PALLET.NAME\nhint: list the names with `tao call`"));
     }
-    let chain = args.network.connect().await?;
+    let chain = args.tx.connect().await?;
     let known = chain.calls().await.map_err(failed)?;
     let shown: Vec<&CallInfo> = known.iter().filter(|call| pallet.is_none_or(|pallet| call.pallet == pallet)).collect();
     if let Some(pallet) = pallet.filter(|_| shown.is_empty()) {

@@ -10,7 +10,7 @@ use taonet_chain::calls;
 use taonet_primitives::counted;
 
 use super::any_call::{self, Target};
-use crate::chain::{AnyKeyArgs, JsonArguments, NamedArgument, NetworkArgs, Plan, SubmitArgs};
+use crate::chain::{AnyKeyArgs, JsonArguments, NamedArgument, Plan, TxArgs};
 use crate::context::Context;
 use crate::exit::{Classified, Failure};
 use crate::input;
@@ -25,11 +25,7 @@ pub(crate) struct BatchArgs {
     #[arg(long, value_name = "FILE")]
     file: Option<PathBuf>,
     #[command(flatten)]
-    submit: SubmitArgs,
-    #[command(flatten)]
-    network: NetworkArgs,
-    #[command(flatten)]
-    key: AnyKeyArgs,
+    tx: TxArgs<AnyKeyArgs>,
 }
 
 /// A call with its arguments.
@@ -87,7 +83,7 @@ impl BatchArgs {
 pub(crate) fn run(args: &BatchArgs, context: &Context) -> anyhow::Result<()> {
     let batched = args.calls()?;
     context.block_on(async {
-        let chain = args.network.connect().await?;
+        let chain = args.tx.connect().await?;
         let (mut built, mut list, mut texts) = (Vec::new(), Vec::new(), Vec::new());
         for BatchedCall { pallet, name, arguments } in batched {
             let named = || format!("call {} of the batch, {pallet}.{name}", built.len() + 1);
@@ -96,11 +92,11 @@ pub(crate) fn run(args: &BatchArgs, context: &Context) -> anyhow::Result<()> {
             texts.push(format!("{pallet}.{name} {arguments}"));
             list.push(json!({ "call": format!("{pallet}.{name}"), "arguments": arguments }));
         }
-        let key = args.key.unlock(&args.network, &chain)?;
+        let key = args.tx.unlock(&chain)?;
         let about = json!({ "calls": list, "signer": key.coldkey() });
         let what = format!("Make {} at once: {}", counted(built.len(), "call"), texts.join(", "));
         let plan = Plan::new(calls::batch_all(built), what, about);
-        args.submit.confirm_and_submit(&chain, &key, plan, context).await
+        args.tx.submit.confirm_and_submit(&chain, &key, plan, context).await
     })
 }
 

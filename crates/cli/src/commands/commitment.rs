@@ -5,7 +5,7 @@ use serde_json::json;
 use taonet_chain::calls::{self, CommitmentText};
 use taonet_primitives::{NetUid, counted};
 
-use crate::chain::{Account, AtArgs, NetworkArgs, Plan, SigningHotkeyArgs, SubmitArgs, block_json, failed};
+use crate::chain::{Account, AtArgs, NetworkArgs, Plan, SigningHotkeyArgs, TxArgs, block_json, failed};
 use crate::context::Context;
 use crate::table::table;
 use crate::tables::COMMITMENTS;
@@ -28,11 +28,7 @@ pub(crate) struct SetArgs {
     #[arg(long, value_name = "NETUID")]
     netuid: NetUid,
     #[command(flatten)]
-    submit: SubmitArgs,
-    #[command(flatten)]
-    network: NetworkArgs,
-    #[command(flatten)]
-    key: SigningHotkeyArgs,
+    tx: TxArgs<SigningHotkeyArgs>,
 }
 
 /// Show the commitments of neurons
@@ -59,17 +55,17 @@ pub(crate) fn run(command: &Command, context: &Context) -> anyhow::Result<()> {
 
 fn set(args: &SetArgs, context: &Context) -> anyhow::Result<()> {
     context.block_on(async {
-        let chain = args.network.connect().await?;
-        let key = args.key.unlock(&args.network, &chain)?;
+        let chain = args.tx.connect().await?;
+        let key = args.tx.unlock(&chain)?;
         let call = calls::set_commitment(args.netuid, &args.text);
-        let about = json!({ "netuid": args.netuid, "hotkey": args.submit.hotkey(&key), "text": args.text.as_str() });
+        let about = json!({ "netuid": args.netuid, "hotkey": args.tx.submit.hotkey(&key), "text": args.text.as_str() });
         let what = format!(
             "Publish a commitment of {} on subnet \
             {}",
             counted(args.text.as_str().len(), "byte"),
             args.netuid
         );
-        args.submit.confirm_and_submit(&chain, &key, Plan::new(call, what, about), context).await
+        args.tx.submit.confirm_and_submit(&chain, &key, Plan::new(call, what, about), context).await
     })
 }
 

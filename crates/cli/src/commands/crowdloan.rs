@@ -13,7 +13,7 @@ use taonet_chain::calls::{self, CrowdloanPurpose};
 use taonet_chain::{At, Call, Chain as _, Client, Crowdloan, CrowdloanTerms, Inclusion};
 use taonet_primitives::{BlockNumber, Rao};
 
-use crate::chain::{Account, AtArgs, ColdkeyArgs, JsonArguments, NetworkArgs, Plan, SubmitArgs, block_json, failed};
+use crate::chain::{Account, AtArgs, ColdkeyArgs, JsonArguments, NetworkArgs, Plan, TxArgs, block_json, failed};
 use crate::context::Context;
 use crate::table::{facts, table};
 use crate::tables::{CONTRIBUTORS, CROWDLOANS};
@@ -101,11 +101,7 @@ pub(crate) struct CreateArgs {
     #[arg(long, value_name = "BLOCK", requires = "subnet_lease")]
     lease_end_block: Option<BlockNumber>,
     #[command(flatten)]
-    submit: SubmitArgs,
-    #[command(flatten)]
-    network: NetworkArgs,
-    #[command(flatten)]
-    key: ColdkeyArgs,
+    tx: TxArgs<ColdkeyArgs>,
 }
 
 /// Contribute TAO to a crowdloan
@@ -118,11 +114,7 @@ pub(crate) struct ContributeArgs {
     #[arg(value_name = "TAO")]
     amount: Rao,
     #[command(flatten)]
-    submit: SubmitArgs,
-    #[command(flatten)]
-    network: NetworkArgs,
-    #[command(flatten)]
-    key: ColdkeyArgs,
+    tx: TxArgs<ColdkeyArgs>,
 }
 
 /// Arguments that select a crowdloan and a signer
@@ -132,11 +124,7 @@ pub(crate) struct IdArgs {
     #[arg(value_name = "ID")]
     id: u32,
     #[command(flatten)]
-    submit: SubmitArgs,
-    #[command(flatten)]
-    network: NetworkArgs,
-    #[command(flatten)]
-    key: ColdkeyArgs,
+    tx: TxArgs<ColdkeyArgs>,
 }
 
 /// Change the terms of a crowdloan (creator only)
@@ -156,11 +144,7 @@ pub(crate) struct UpdateArgs {
     #[arg(long, value_name = "BLOCK", group = "terms")]
     end: Option<BlockNumber>,
     #[command(flatten)]
-    submit: SubmitArgs,
-    #[command(flatten)]
-    network: NetworkArgs,
-    #[command(flatten)]
-    key: ColdkeyArgs,
+    tx: TxArgs<ColdkeyArgs>,
 }
 
 /// A call in JSON: `{"Pallet": {"name": {arguments}}}`.
@@ -305,8 +289,8 @@ fn show(args: &ShowArgs, context: &Context) -> anyhow::Result<()> {
 
 fn create(args: &CreateArgs, context: &Context) -> anyhow::Result<()> {
     context.block_on(async {
-        let chain = args.network.connect().await?;
-        let key = args.key.unlock(&args.network, &chain)?;
+        let chain = args.tx.connect().await?;
+        let key = args.tx.unlock(&chain)?;
         let head = chain.head().await.map_err(failed)?;
         let terms = CrowdloanTerms {
             deposit: args.deposit,
@@ -329,7 +313,7 @@ fn create(args: &CreateArgs, context: &Context) -> anyhow::Result<()> {
             (None, None, None) => bail!("no purpose given\nhint: pass --target, --call or --subnet-lease"),
         };
         let about = json!({
-            "creator": args.submit.coldkey(&key),
+            "creator": args.tx.submit.coldkey(&key),
             "deposit_rao": terms.deposit,
             "min_contribution_rao": terms.min_contribution,
             "cap_rao": terms.cap,
@@ -344,7 +328,7 @@ fn create(args: &CreateArgs, context: &Context) -> anyhow::Result<()> {
         );
         let mut plan = Plan::new(calls::create_crowdloan(terms, purpose), what, about);
         plan.found = created;
-        args.submit.confirm_and_submit(&chain, &key, plan, context).await
+        args.tx.submit.confirm_and_submit(&chain, &key, plan, context).await
     })
 }
 
@@ -356,18 +340,18 @@ fn created(inclusion: &Inclusion) -> Value {
 
 fn contribute(args: &ContributeArgs, context: &Context) -> anyhow::Result<()> {
     context.block_on(async {
-        let chain = args.network.connect().await?;
+        let chain = args.tx.connect().await?;
         let crowdloan = existing(&chain, args.id, At::Head).await?;
-        let key = args.key.unlock(&args.network, &chain)?;
+        let key = args.tx.unlock(&chain)?;
         let left = crowdloan.cap.checked_sub(crowdloan.raised).unwrap_or_default();
         let about =
-            json!({ "id": args.id, "coldkey": args.submit.coldkey(&key), "amount_rao": args.amount, "left_rao": left });
+            json!({ "id": args.id, "coldkey": args.tx.submit.coldkey(&key), "amount_rao": args.amount, "left_rao": left });
         // The chain takes at most what is left.
         let accepted = args.amount.min(left);
         let what = format!("Contribute {accepted} TAO to crowdloan {}, which lacks {left} TAO", args.id);
         let mut plan = Plan::new(calls::contribute(args.id, args.amount), what, about);
         plan.found = contributed;
-        args.submit.confirm_and_submit(&chain, &key, plan, context).await
+        args.tx.submit.confirm_and_submit(&chain, &key, plan, context).await
     })
 }
 
@@ -379,14 +363,14 @@ fn contributed(inclusion: &Inclusion) -> Value {
 
 fn own(args: &IdArgs, verb: &str, call: fn(u32) -> Call, context: &Context) -> anyhow::Result<()> {
     context.block_on(async {
-        let chain = args.network.connect().await?;
+        let chain = args.tx.connect().await?;
         let crowdloan = existing(&chain, args.id, At::Head).await?;
-        let key = args.key.unlock(&args.network, &chain)?;
-        let about = json!({ "id": args.id, "coldkey": args.submit.coldkey(&key) });
+        let key = args.tx.unlock(&chain)?;
+        let about = json!({ "id": args.id, "coldkey": args.tx.submit.coldkey(&key) });
         let what = format!("{verb} crowdloan {}, with {} of {} TAO raised", args.id, crowdloan.raised, crowdloan.cap);
         let mut plan = Plan::new(call(args.id), what, about);
         plan.found = leased;
-        args.submit.confirm_and_submit(&chain, &key, plan, context).await
+        args.tx.submit.confirm_and_submit(&chain, &key, plan, context).await
     })
 }
 
@@ -411,18 +395,18 @@ fn update(args: &UpdateArgs, context: &Context) -> anyhow::Result<()> {
         (None, None, None) => bail!("nothing to change\nhint: pass --min-contribution, --cap or --end"),
     };
     context.block_on(async {
-        let chain = args.network.connect().await?;
+        let chain = args.tx.connect().await?;
         existing(&chain, id, At::Head).await?;
-        let key = args.key.unlock(&args.network, &chain)?;
+        let key = args.tx.unlock(&chain)?;
         let about = json!({
             "id": id,
-            "coldkey": args.submit.coldkey(&key),
+            "coldkey": args.tx.submit.coldkey(&key),
             "min_contribution_rao": args.min_contribution,
             "cap_rao": args.cap,
             "end": args.end,
         });
         let plan = Plan::new(call, format!("Change {change} in crowdloan {id}"), about);
-        args.submit.confirm_and_submit(&chain, &key, plan, context).await
+        args.tx.submit.confirm_and_submit(&chain, &key, plan, context).await
     })
 }
 

@@ -7,8 +7,7 @@ use taonet_chain::{Chain as _, Client, calls};
 use taonet_primitives::{Alpha, Coldkey, NetUid};
 
 use crate::chain::{
-    Account, ColdkeyArgs, NetworkArgs, PairArgs, Plan, ReadColdkeyArgs, StakeLock, SubmitArgs, block_json, failed,
-    lock_on, locks_of,
+    Account, ColdkeyArgs, PairArgs, Plan, ReadColdkeyArgs, StakeLock, TxArgs, block_json, failed, lock_on, locks_of,
 };
 use crate::context::Context;
 use crate::table::{facts, table};
@@ -51,11 +50,7 @@ pub(crate) struct AddArgs {
     #[arg(long, value_enum, value_name = "MODE")]
     mode: Option<Mode>,
     #[command(flatten)]
-    submit: SubmitArgs,
-    #[command(flatten)]
-    network: NetworkArgs,
-    #[command(flatten)]
-    pair: PairArgs,
+    tx: TxArgs<PairArgs>,
 }
 
 /// Make a lock perpetual, or let it decay
@@ -68,11 +63,7 @@ pub(crate) struct ModeArgs {
     #[arg(long, value_name = "NETUID")]
     netuid: NetUid,
     #[command(flatten)]
-    submit: SubmitArgs,
-    #[command(flatten)]
-    network: NetworkArgs,
-    #[command(flatten)]
-    key: ColdkeyArgs,
+    tx: TxArgs<ColdkeyArgs>,
 }
 
 /// Move a lock to another hotkey
@@ -85,11 +76,7 @@ pub(crate) struct MoveArgs {
     #[arg(long, value_name = "NETUID")]
     netuid: NetUid,
     #[command(flatten)]
-    submit: SubmitArgs,
-    #[command(flatten)]
-    network: NetworkArgs,
-    #[command(flatten)]
-    key: ColdkeyArgs,
+    tx: TxArgs<ColdkeyArgs>,
 }
 
 /// Behaviour of a lock over time.
@@ -204,11 +191,11 @@ fn show(args: &ShowArgs, context: &Context) -> anyhow::Result<()> {
 }
 
 fn add(args: &AddArgs, context: &Context) -> anyhow::Result<()> {
-    let (hotkey, netuid, amount) = (args.pair.hotkey()?, args.netuid, args.amount);
+    let (hotkey, netuid, amount) = (args.tx.key.hotkey()?, args.netuid, args.amount);
     context.block_on(async {
-        let chain = args.network.connect().await?;
-        let key = args.pair.unlock(&args.network, &chain)?;
-        let coldkey = args.submit.coldkey(&key);
+        let chain = args.tx.connect().await?;
+        let key = args.tx.unlock(&chain)?;
+        let coldkey = args.tx.submit.coldkey(&key);
         let lock = calls::lock_stake(hotkey, netuid, amount);
         let (call, mode) = match args.mode {
             None => (lock, String::new()),
@@ -225,30 +212,30 @@ fn add(args: &AddArgs, context: &Context) -> anyhow::Result<()> {
             "mode": args.mode.map(Mode::name),
         });
         let what = format!("Lock {amount} alpha of {coldkey} on subnet {netuid} to {hotkey}{mode}");
-        args.submit.confirm_and_submit(&chain, &key, Plan::new(call, what, about), context).await
+        args.tx.submit.confirm_and_submit(&chain, &key, Plan::new(call, what, about), context).await
     })
 }
 
 fn mode(args: &ModeArgs, context: &Context) -> anyhow::Result<()> {
     let (netuid, mode) = (args.netuid, args.mode);
     context.block_on(async {
-        let chain = args.network.connect().await?;
-        let key = args.key.unlock(&args.network, &chain)?;
-        let coldkey = args.submit.coldkey(&key);
+        let chain = args.tx.connect().await?;
+        let key = args.tx.unlock(&chain)?;
+        let coldkey = args.tx.submit.coldkey(&key);
         let lock = existing(&chain, coldkey, netuid).await?;
         let call = calls::set_perpetual_lock(netuid, mode == Mode::Perpetual);
         let about = json!({ "coldkey": coldkey, "netuid": netuid, "hotkey": lock.hotkey, "mode": mode.name() });
         let what = format!("Make the lock of {} alpha on subnet {netuid} {}", lock.locked, mode.name());
-        args.submit.confirm_and_submit(&chain, &key, Plan::new(call, what, about), context).await
+        args.tx.submit.confirm_and_submit(&chain, &key, Plan::new(call, what, about), context).await
     })
 }
 
 fn move_lock(args: &MoveArgs, context: &Context) -> anyhow::Result<()> {
     let (netuid, to) = (args.netuid, args.to.hotkey());
     context.block_on(async {
-        let chain = args.network.connect().await?;
-        let key = args.key.unlock(&args.network, &chain)?;
-        let coldkey = args.submit.coldkey(&key);
+        let chain = args.tx.connect().await?;
+        let key = args.tx.unlock(&chain)?;
+        let coldkey = args.tx.submit.coldkey(&key);
         let lock = existing(&chain, coldkey, netuid).await?;
         let about = json!({ "coldkey": coldkey, "netuid": netuid, "hotkey": lock.hotkey, "to_hotkey": to });
         let what = format!(
@@ -256,7 +243,8 @@ fn move_lock(args: &MoveArgs, context: &Context) -> anyhow::Result<()> {
              have different owners",
             lock.locked, lock.hotkey, lock.conviction
         );
-        args.submit
+        args.tx
+            .submit
             .confirm_and_submit(&chain, &key, Plan::new(calls::move_lock(to, netuid), what, about), context)
             .await
     })

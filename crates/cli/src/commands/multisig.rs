@@ -11,7 +11,7 @@ use taonet_primitives::AccountId;
 use super::any_call::{self, Target};
 use super::proxy::CallHash;
 use crate::chain::{
-    Account, AtArgs, ColdkeyArgs, NamedArgument, NetworkArgs, Plan, SubmitArgs, block_json, failed, hex_text,
+    Account, AtArgs, ColdkeyArgs, NamedArgument, NetworkArgs, Plan, TxArgs, block_json, failed, hex_text,
 };
 use crate::context::Context;
 use crate::exit::{Classified, Failure};
@@ -76,11 +76,7 @@ pub(crate) struct CallArgs {
     #[command(flatten)]
     group: GroupArgs,
     #[command(flatten)]
-    submit: SubmitArgs,
-    #[command(flatten)]
-    network: NetworkArgs,
-    #[command(flatten)]
-    key: ColdkeyArgs,
+    tx: TxArgs<ColdkeyArgs>,
 }
 
 /// Withdraw a call that you proposed
@@ -92,11 +88,7 @@ pub(crate) struct CancelArgs {
     #[command(flatten)]
     group: GroupArgs,
     #[command(flatten)]
-    submit: SubmitArgs,
-    #[command(flatten)]
-    network: NetworkArgs,
-    #[command(flatten)]
-    key: ColdkeyArgs,
+    tx: TxArgs<ColdkeyArgs>,
 }
 
 /// Signatories in the chain's order, and the number that must approve a call.
@@ -218,12 +210,12 @@ fn approve(args: &CallArgs, context: &Context) -> anyhow::Result<()> {
     let arguments = any_call::object(&args.named)?;
     let account = group.multisig_account();
     context.block_on(async {
-        let chain = args.network.connect().await?;
+        let chain = args.tx.connect().await?;
         let (call, _) = any_call::build(&chain, pallet, name, arguments.clone()).await?;
         let decoded = chain.decoded(&call).await.map_err(failed)?;
         let hash = hex_text(&decoded.hash());
-        let key = args.key.unlock(&args.network, &chain)?;
-        let others = group.others(args.submit.coldkey(&key).into())?;
+        let key = args.tx.unlock(&chain)?;
+        let others = group.others(args.tx.submit.coldkey(&key).into())?;
         let found = waiting(&chain, account, &hash).await?;
         let approvals = found["approvals"].as_array().map_or(0, Vec::len);
         let nested = nested(pallet, name, arguments);
@@ -256,7 +248,7 @@ fn approve(args: &CallArgs, context: &Context) -> anyhow::Result<()> {
         );
         let mut plan = Plan::new(call, what, about);
         plan.found = progress;
-        args.submit.confirm_and_submit(&chain, &key, plan, context).await
+        args.tx.submit.confirm_and_submit(&chain, &key, plan, context).await
     })
 }
 
@@ -279,9 +271,9 @@ fn cancel(args: &CancelArgs, context: &Context) -> anyhow::Result<()> {
     let account = group.multisig_account();
     let hash = hex_text(&args.hash.0);
     context.block_on(async {
-        let chain = args.network.connect().await?;
-        let key = args.key.unlock(&args.network, &chain)?;
-        let others = group.others(args.submit.coldkey(&key).into())?;
+        let chain = args.tx.connect().await?;
+        let key = args.tx.unlock(&chain)?;
+        let others = group.others(args.tx.submit.coldkey(&key).into())?;
         let found = waiting(&chain, account, &hash).await?;
         if found.is_null() {
             bail!(
@@ -298,7 +290,7 @@ fn cancel(args: &CancelArgs, context: &Context) -> anyhow::Result<()> {
         let call = chain.call(PALLET, "cancel_as_multi", &arguments).await.map_err(failed)?;
         let about = json!({ "account": account, "threshold": group.threshold, "call_hash": hash });
         let what = format!("Withdraw the call {hash} of {account}");
-        args.submit.confirm_and_submit(&chain, &key, Plan::new(call, what, about), context).await
+        args.tx.submit.confirm_and_submit(&chain, &key, Plan::new(call, what, about), context).await
     })
 }
 

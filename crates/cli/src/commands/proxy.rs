@@ -11,9 +11,7 @@ use serde_json::{Value, json};
 use taonet_chain::{Call, Inclusion, ProxyType, calls};
 use taonet_primitives::{AccountId, BlockNumber, Coldkey};
 
-use crate::chain::{
-    Account, AtArgs, ColdkeyArgs, HexBytes, NetworkArgs, Plan, SubmitArgs, block_json, failed, hex_text,
-};
+use crate::chain::{Account, AtArgs, ColdkeyArgs, HexBytes, NetworkArgs, Plan, TxArgs, block_json, failed, hex_text};
 use crate::commands::wallet::place::WalletArgs;
 use crate::context::Context;
 use crate::table::table;
@@ -67,11 +65,7 @@ pub(crate) struct AddArgs {
     #[arg(long, value_name = "BLOCKS", default_value_t = 0)]
     delay: u32,
     #[command(flatten)]
-    submit: SubmitArgs,
-    #[command(flatten)]
-    network: NetworkArgs,
-    #[command(flatten)]
-    key: ColdkeyArgs,
+    tx: TxArgs<ColdkeyArgs>,
 }
 
 /// Argument for the type of a proxy
@@ -95,11 +89,7 @@ pub(crate) struct RemoveArgs {
     #[arg(long)]
     all: bool,
     #[command(flatten)]
-    submit: SubmitArgs,
-    #[command(flatten)]
-    network: NetworkArgs,
-    #[command(flatten)]
-    key: ColdkeyArgs,
+    tx: TxArgs<ColdkeyArgs>,
 }
 
 /// Create an account without a key, which proxies control
@@ -114,11 +104,7 @@ pub(crate) struct CreatePureArgs {
     #[arg(long, value_name = "NUMBER", default_value_t = 0)]
     index: u16,
     #[command(flatten)]
-    submit: SubmitArgs,
-    #[command(flatten)]
-    network: NetworkArgs,
-    #[command(flatten)]
-    key: ColdkeyArgs,
+    tx: TxArgs<ColdkeyArgs>,
 }
 
 /// Remove an account without a key; its funds are lost
@@ -139,11 +125,7 @@ pub(crate) struct KillPureArgs {
     #[arg(long, value_name = "ACCOUNT")]
     spawner: Option<Account>,
     #[command(flatten)]
-    submit: SubmitArgs,
-    #[command(flatten)]
-    network: NetworkArgs,
-    #[command(flatten)]
-    key: ColdkeyArgs,
+    tx: TxArgs<ColdkeyArgs>,
 }
 
 /// List the calls that a proxy has announced
@@ -170,11 +152,7 @@ pub(crate) struct RejectArgs {
     #[arg(value_name = "HASH")]
     hash: CallHash,
     #[command(flatten)]
-    submit: SubmitArgs,
-    #[command(flatten)]
-    network: NetworkArgs,
-    #[command(flatten)]
-    key: ColdkeyArgs,
+    tx: TxArgs<ColdkeyArgs>,
 }
 
 /// Withdraw a call that you announced as a proxy
@@ -187,11 +165,7 @@ pub(crate) struct WithdrawArgs {
     #[arg(value_name = "HASH")]
     hash: CallHash,
     #[command(flatten)]
-    submit: SubmitArgs,
-    #[command(flatten)]
-    network: NetworkArgs,
-    #[command(flatten)]
-    key: ColdkeyArgs,
+    tx: TxArgs<ColdkeyArgs>,
 }
 
 /// Block and index of an extrinsic: `BLOCK-INDEX`.
@@ -234,30 +208,28 @@ pub(crate) fn run(command: &Command, context: &Context) -> anyhow::Result<()> {
             let call = calls::reject_announcement(args.delegate.id(), args.hash.0);
             let what = format!("Reject the call {} that {} announced", hex_text(&args.hash.0), args.delegate);
             let about = json!({ "delegate": args.delegate.id(), "call_hash": hex_text(&args.hash.0) });
-            submit(&args.submit, &args.network, &args.key, context, |_| (call, what, about))
+            submit(&args.tx, context, |_| (call, what, about))
         }
         Command::Withdraw(args) => {
             let call = calls::remove_announcement(args.account.id(), args.hash.0);
             let what = format!("Withdraw the call {} announced for {}", hex_text(&args.hash.0), args.account);
             let about = json!({ "real": args.account.id(), "call_hash": hex_text(&args.hash.0) });
-            submit(&args.submit, &args.network, &args.key, context, |_| (call, what, about))
+            submit(&args.tx, context, |_| (call, what, about))
         }
     }
 }
 
 /// Submits a call that depends on the coldkey that makes it.
 fn submit(
-    submit: &SubmitArgs,
-    network: &NetworkArgs,
-    key: &ColdkeyArgs,
+    tx: &TxArgs<ColdkeyArgs>,
     context: &Context,
     plan: impl FnOnce(Coldkey) -> (Call, String, Value),
 ) -> anyhow::Result<()> {
     context.block_on(async {
-        let chain = network.connect().await?;
-        let key = key.unlock(network, &chain)?;
-        let (call, what, about) = plan(submit.coldkey(&key));
-        submit.confirm_and_submit(&chain, &key, Plan::new(call, what, about), context).await
+        let chain = tx.connect().await?;
+        let key = tx.unlock(&chain)?;
+        let (call, what, about) = plan(tx.submit.coldkey(&key));
+        tx.submit.confirm_and_submit(&chain, &key, Plan::new(call, what, about), context).await
     })
 }
 
@@ -297,7 +269,7 @@ fn list(args: &ListArgs, context: &Context) -> anyhow::Result<()> {
 fn add(args: &AddArgs, context: &Context) -> anyhow::Result<()> {
     let (delegate, kind, delay) = (args.delegate, args.kind.kind, args.delay);
     let call = calls::add_proxy(delegate.id(), kind, delay);
-    submit(&args.submit, &args.network, &args.key, context, |coldkey| {
+    submit(&args.tx, context, |coldkey| {
         let after = if delay == 0 { String::new() } else { format!(" with a delay of {delay} blocks") };
         let what = format!("Let {delegate} make calls of type {kind} for {coldkey}{after}");
         let about = json!({
@@ -312,9 +284,9 @@ fn add(args: &AddArgs, context: &Context) -> anyhow::Result<()> {
 
 fn remove(args: &RemoveArgs, context: &Context) -> anyhow::Result<()> {
     context.block_on(async {
-        let chain = args.network.connect().await?;
-        let key = args.key.unlock(&args.network, &chain)?;
-        let account: AccountId = args.submit.coldkey(&key).into();
+        let chain = args.tx.connect().await?;
+        let key = args.tx.unlock(&chain)?;
+        let account: AccountId = args.tx.submit.coldkey(&key).into();
         let (call, what, removed) = match args.delegate {
             None => {
                 let found = chain.proxies(account, taonet_chain::At::Head).await.map_err(failed)?;
@@ -344,21 +316,21 @@ fn remove(args: &RemoveArgs, context: &Context) -> anyhow::Result<()> {
             anyhow::bail!("{account} has no such proxy\nhint: list the proxies with `tao proxy list {account}`");
         }
         let about = json!({ "account": account, "removed": removed });
-        args.submit.confirm_and_submit(&chain, &key, Plan::new(call, what, about), context).await
+        args.tx.submit.confirm_and_submit(&chain, &key, Plan::new(call, what, about), context).await
     })
 }
 
 fn create_pure(args: &CreatePureArgs, context: &Context) -> anyhow::Result<()> {
     let (kind, delay) = (args.kind.kind, args.delay);
     context.block_on(async {
-        let chain = args.network.connect().await?;
-        let key = args.key.unlock(&args.network, &chain)?;
-        let spawner = args.submit.coldkey(&key);
+        let chain = args.tx.connect().await?;
+        let key = args.tx.unlock(&chain)?;
+        let spawner = args.tx.submit.coldkey(&key);
         let about = json!({ "spawner": spawner, "proxy_type": kind.name(), "delay": delay, "index": args.index });
         let what = format!("Create an account without a key, for which {spawner} makes calls of type {kind}");
         let mut plan = Plan::new(calls::create_pure(kind, delay, args.index), what, about);
         plan.found = created;
-        args.submit.confirm_and_submit(&chain, &key, plan, context).await
+        args.tx.submit.confirm_and_submit(&chain, &key, plan, context).await
     })
 }
 
@@ -371,7 +343,7 @@ fn created(inclusion: &Inclusion) -> Value {
 
 fn kill_pure(args: &KillPureArgs, context: &Context) -> anyhow::Result<()> {
     let (account, kind, Place(block, extrinsic)) = (args.account, args.kind.kind, args.created);
-    submit(&args.submit, &args.network, &args.key, context, |coldkey| {
+    submit(&args.tx, context, |coldkey| {
         let spawner = args.spawner.map_or_else(|| coldkey.into(), Account::id);
         let kill = calls::kill_pure(spawner, kind, args.index, (block, extrinsic));
         let what = format!("Remove {account}, an account without a key, with everything that it owns");

@@ -10,7 +10,7 @@ use taonet_chain::{At, Inclusion, calls};
 use taonet_pow::Device;
 use taonet_primitives::{NetUid, Rao};
 
-use crate::chain::{NetworkArgs, PairArgs, Plan, SubmitArgs, failed};
+use crate::chain::{PairArgs, Plan, TxArgs, failed};
 use crate::context::Context;
 
 /// Register a hotkey on a subnet; the coldkey pays the burn
@@ -32,17 +32,13 @@ pub(crate) struct RegisterArgs {
     #[arg(long, value_name = "DEVICE", default_value = "cpu", requires = "pow")]
     device: Device,
     #[command(flatten)]
-    submit: SubmitArgs,
-    #[command(flatten)]
-    network: NetworkArgs,
-    #[command(flatten)]
-    pair: PairArgs,
+    tx: TxArgs<PairArgs>,
 }
 
 pub(crate) fn run(args: &RegisterArgs, context: &Context) -> anyhow::Result<()> {
-    let (hotkey, netuid) = (args.pair.hotkey()?, args.netuid);
+    let (hotkey, netuid) = (args.tx.key.hotkey()?, args.netuid);
     context.block_on(async {
-        let chain = args.network.connect().await?;
+        let chain = args.tx.connect().await?;
         if args.pow {
             return pow::register(args, &chain, context).await;
         }
@@ -55,12 +51,12 @@ pub(crate) fn run(args: &RegisterArgs, context: &Context) -> anyhow::Result<()> 
             let limit = args.limit.unwrap_or(Rao::new(price.get().saturating_add(price.get() / 2)));
             (calls::register_limit(netuid, hotkey, limit), Some(price), format!(" for {price} TAO, at most {limit}"))
         };
-        let key = args.pair.unlock(&args.network, &chain)?;
+        let key = args.tx.unlock(&chain)?;
         let about =
-            json!({ "netuid": netuid, "hotkey": hotkey, "coldkey": args.submit.coldkey(&key), "cost_rao": price });
+            json!({ "netuid": netuid, "hotkey": hotkey, "coldkey": args.tx.submit.coldkey(&key), "cost_rao": price });
         let mut plan = Plan::new(call, format!("Register {hotkey} on subnet {netuid}{cost}"), about);
         plan.found = registered;
-        args.submit.confirm_and_submit(&chain, &key, plan, context).await
+        args.tx.submit.confirm_and_submit(&chain, &key, plan, context).await
     })
 }
 

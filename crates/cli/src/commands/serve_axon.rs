@@ -14,7 +14,7 @@ use taonet_reach::ChainIp;
 use taonet_wallet::Keypair;
 
 use super::axon::external::ExternalIpArgs;
-use crate::chain::{NetworkArgs, Plan, SigningHotkeyArgs, SubmitArgs, failed};
+use crate::chain::{Plan, SigningHotkeyArgs, TxArgs, failed};
 use crate::context::Context;
 
 /// Publish a neuron's endpoint
@@ -39,11 +39,7 @@ pub(crate) struct EndpointArgs {
     #[arg(long)]
     force: bool,
     #[command(flatten)]
-    submit: SubmitArgs,
-    #[command(flatten)]
-    network: NetworkArgs,
-    #[command(flatten)]
-    key: SigningHotkeyArgs,
+    tx: TxArgs<SigningHotkeyArgs>,
 }
 
 /// A neuron's endpoint to publish.
@@ -57,34 +53,29 @@ pub(crate) struct Endpoint {
 
 impl EndpointArgs {
     /// Opens the signing hotkey, by default the one in Babelbit's settings.
-    pub(crate) fn unlock_configured(
-        &self,
-        network: &NetworkArgs,
-        chain: &Client,
-        settings: &OperatorSettings,
-    ) -> anyhow::Result<Keypair> {
-        self.key.unlock_configured(network, chain, settings)
+    pub(crate) fn unlock_configured(&self, chain: &Client, settings: &OperatorSettings) -> anyhow::Result<Keypair> {
+        self.tx.key.unlock_configured(&self.tx.network, chain, settings)
     }
 }
 
 pub(crate) fn run(args: &ServeAxonArgs, context: &Context) -> anyhow::Result<()> {
     let endpoint = Endpoint { netuid: args.netuid, port: args.port, ip: None };
-    publish(endpoint, &args.endpoint, |network, chain| args.endpoint.key.unlock(network, chain), context)
+    publish(endpoint, &args.endpoint, |chain| args.endpoint.tx.unlock(chain), context)
 }
 
 /// Publishes the endpoint, unless the chain already has it. `open_key` opens the hotkey.
 pub(crate) fn publish(
     Endpoint { netuid, port, ip }: Endpoint,
     args: &EndpointArgs,
-    open_key: impl FnOnce(&NetworkArgs, &Client) -> anyhow::Result<Keypair>,
+    open_key: impl FnOnce(&Client) -> anyhow::Result<Keypair>,
     context: &Context,
 ) -> anyhow::Result<()> {
     context.block_on(async {
         let ip = args.external.resolve(ip).await?;
         let address = SocketAddr::new(ip, port);
-        let chain = args.network.connect().await?;
-        let key = open_key(&args.network, &chain)?;
-        let hotkey = args.submit.hotkey(&key);
+        let chain = args.tx.connect().await?;
+        let key = open_key(&chain)?;
+        let hotkey = args.tx.submit.hotkey(&key);
         if chain.uid(netuid, &hotkey, At::Head).await.map_err(failed)?.is_none() {
             bail!(
                 "{hotkey} is not registered on subnet {netuid}\nhint: register it with `tao register --netuid \
@@ -100,7 +91,7 @@ pub(crate) fn publish(
         }
         let call = calls::serve_axon(netuid, version(), address);
         let what = format!("Publish {address} for {hotkey} on subnet {netuid}");
-        args.submit.submit(&chain, &key, Plan::new(call, what, about), context).await
+        args.tx.submit.submit(&chain, &key, Plan::new(call, what, about), context).await
     })
 }
 

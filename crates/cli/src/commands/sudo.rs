@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 use taonet_chain::{Hyperparameter, calls};
 use taonet_primitives::{NetUid, counted};
 
-use crate::chain::{AtArgs, ColdkeyArgs, NetworkArgs, Plan, SubmitArgs, argument, block_json, failed};
+use crate::chain::{AtArgs, ColdkeyArgs, NetworkArgs, Plan, TxArgs, argument, block_json, failed};
 use crate::commands::stake::burn;
 use crate::context::Context;
 use crate::exit::{Classified, Failure};
@@ -58,11 +58,7 @@ pub(crate) struct SetArgs {
     #[arg(long)]
     owner: bool,
     #[command(flatten)]
-    submit: SubmitArgs,
-    #[command(flatten)]
-    network: NetworkArgs,
-    #[command(flatten)]
-    key: ColdkeyArgs,
+    tx: TxArgs<ColdkeyArgs>,
 }
 
 pub(crate) fn run(command: &Command, context: &Context) -> anyhow::Result<()> {
@@ -97,18 +93,18 @@ fn get(args: &GetArgs, context: &Context) -> anyhow::Result<()> {
 fn set(args: &SetArgs, context: &Context) -> anyhow::Result<()> {
     let name = call_name(&args.name);
     context.block_on(async {
-        let chain = args.network.connect().await?;
+        let chain = args.tx.connect().await?;
         let Some(fields) = chain.call_fields(ADMIN, &name).await.map_err(failed)? else {
             bail!("unknown call {ADMIN}.{name}\nhint: list the names with `tao subnets hyperparameters`");
         };
         let arguments = arguments(&fields, args.netuid, &args.values)?;
         let call = chain.call(ADMIN, &name, &Value::Object(arguments.clone())).await.map_err(failed)?;
         let call = if args.owner { call } else { calls::sudo(call) };
-        let key = args.key.unlock(&args.network, &chain)?;
+        let key = args.tx.unlock(&chain)?;
         let about = json!({ "call": format!("{ADMIN}.{name}"), "arguments": arguments, "as_owner": args.owner });
         let place = args.netuid.map(|netuid| format!(" on subnet {netuid}")).unwrap_or_default();
         let what = format!("Set {} to {}{place}", args.name, args.values.join(" "));
-        args.submit.submit(&chain, &key, Plan::new(call, what, about), context).await
+        args.tx.submit.submit(&chain, &key, Plan::new(call, what, about), context).await
     })
 }
 

@@ -4,7 +4,7 @@ use clap::Args;
 use serde_json::json;
 use taonet_chain::{At, Share, calls};
 
-use crate::chain::{NetworkArgs, PairArgs, Plan, SubmitArgs, failed};
+use crate::chain::{PairArgs, Plan, TxArgs, failed};
 use crate::context::Context;
 use crate::exit::{Classified, Failure};
 
@@ -15,21 +15,17 @@ pub(crate) struct TakeArgs {
     #[arg(value_name = "PERCENT")]
     take: Option<Share>,
     #[command(flatten)]
-    submit: SubmitArgs,
-    #[command(flatten)]
-    network: NetworkArgs,
-    #[command(flatten)]
-    pair: PairArgs,
+    tx: TxArgs<PairArgs>,
 }
 
 pub(crate) fn run(args: &TakeArgs, context: &Context) -> anyhow::Result<()> {
-    let hotkey = args.pair.hotkey()?;
+    let hotkey = args.tx.key.hotkey()?;
     context.block_on(async {
-        let chain = args.network.connect().await?;
+        let chain = args.tx.connect().await?;
         let now = chain.take(hotkey, At::Head).await.map_err(failed)?;
         let document = json!({ "hotkey": hotkey, "take": now.fraction(), "take_parts": now });
         let Some(new) = args.take else {
-            if args.submit.is_dry_run() {
+            if args.tx.submit.is_dry_run() {
                 return Err(Classified::error(Failure::Usage, "--dry-run requires the new take"));
             }
             return if context.json {
@@ -38,11 +34,11 @@ pub(crate) fn run(args: &TakeArgs, context: &Context) -> anyhow::Result<()> {
                 context.print(&format!("take of {hotkey}: {now}"))
             };
         };
-        let key = args.pair.unlock(&args.network, &chain)?;
+        let key = args.tx.unlock(&chain)?;
         let call = if new < now { calls::decrease_take(hotkey, new) } else { calls::increase_take(hotkey, new) };
-        let coldkey = args.submit.coldkey(&key);
+        let coldkey = args.tx.submit.coldkey(&key);
         let about = json!({ "hotkey": hotkey, "coldkey": coldkey, "take_before_parts": now, "take_parts": new });
         let plan = Plan::new(call, format!("Change the take of {hotkey} from {now} to {new}"), about);
-        args.submit.submit(&chain, &key, plan, context).await
+        args.tx.submit.submit(&chain, &key, plan, context).await
     })
 }

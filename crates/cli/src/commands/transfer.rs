@@ -6,7 +6,7 @@ use serde_json::json;
 use taonet_chain::calls;
 use taonet_primitives::Rao;
 
-use crate::chain::{Account, ColdkeyArgs, NetworkArgs, Plan, SubmitArgs};
+use crate::chain::{Account, ColdkeyArgs, Plan, TxArgs};
 use crate::context::Context;
 
 /// Send TAO to another account
@@ -25,11 +25,7 @@ pub(crate) struct TransferArgs {
     #[arg(long)]
     allow_death: bool,
     #[command(flatten)]
-    submit: SubmitArgs,
-    #[command(flatten)]
-    network: NetworkArgs,
-    #[command(flatten)]
-    key: ColdkeyArgs,
+    tx: TxArgs<ColdkeyArgs>,
 }
 
 pub(crate) fn run(args: &TransferArgs, context: &Context) -> anyhow::Result<()> {
@@ -41,11 +37,11 @@ pub(crate) fn run(args: &TransferArgs, context: &Context) -> anyhow::Result<()> 
         None => bail!("no amount given\nhint: pass an amount of TAO, or --all"),
     };
     context.block_on(async {
-        let chain = args.network.connect().await?;
-        let key = args.key.unlock(&args.network, &chain)?;
-        let from = args.submit.coldkey(&key);
+        let chain = args.tx.connect().await?;
+        let key = args.tx.unlock(&chain)?;
+        let from = args.tx.submit.coldkey(&key);
         let about = json!({ "from": from, "to": to.id(), "amount_rao": args.amount });
         let what = format!("Transfer {amount} from {from} to {to}");
-        args.submit.confirm_and_submit(&chain, &key, Plan::new(call, what, about), context).await
+        args.tx.submit.confirm_and_submit(&chain, &key, Plan::new(call, what, about), context).await
     })
 }

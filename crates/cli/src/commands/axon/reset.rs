@@ -7,7 +7,7 @@ use serde_json::json;
 use taonet_chain::calls;
 use taonet_primitives::NetUid;
 
-use crate::chain::{NetworkArgs, Plan, SigningHotkeyArgs, SubmitArgs};
+use crate::chain::{Plan, SigningHotkeyArgs, TxArgs};
 use crate::context::Context;
 
 /// Withdraw a neuron's published endpoint
@@ -17,23 +17,19 @@ pub(crate) struct ResetArgs {
     #[arg(long, value_name = "NETUID")]
     netuid: NetUid,
     #[command(flatten)]
-    submit: SubmitArgs,
-    #[command(flatten)]
-    network: NetworkArgs,
-    #[command(flatten)]
-    key: SigningHotkeyArgs,
+    tx: TxArgs<SigningHotkeyArgs>,
 }
 
 pub(crate) fn run(args: &ResetArgs, context: &Context) -> anyhow::Result<()> {
     let netuid = args.netuid;
     context.block_on(async {
-        let chain = args.network.connect().await?;
-        let key = args.key.unlock(&args.network, &chain)?;
-        let hotkey = args.submit.hotkey(&key);
+        let chain = args.tx.connect().await?;
+        let key = args.tx.unlock(&chain)?;
+        let hotkey = args.tx.submit.hotkey(&key);
         let about = json!({ "netuid": netuid, "hotkey": hotkey });
         let what = format!("Withdraw the endpoint of {hotkey} on subnet {netuid}");
         // The chain accepts the address 0, but not the port 0.
         let call = calls::serve_axon(netuid, 0, SocketAddr::from(([0, 0, 0, 0], 1)));
-        args.submit.submit(&chain, &key, Plan::new(call, what, about), context).await
+        args.tx.submit.submit(&chain, &key, Plan::new(call, what, about), context).await
     })
 }

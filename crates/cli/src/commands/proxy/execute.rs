@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use taonet_chain::{At, Call, Chain as _, Client, Decoded, calls};
 use taonet_primitives::AccountId;
 
-use crate::chain::{Account, ColdkeyArgs, HexBytes, NamedArgument, NetworkArgs, Plan, SubmitArgs, failed, hex_text};
+use crate::chain::{Account, ColdkeyArgs, HexBytes, NamedArgument, Plan, TxArgs, failed, hex_text};
 use crate::commands::any_call::{self, Target};
 use crate::context::Context;
 use crate::exit::{Classified, Failure};
@@ -29,11 +29,7 @@ pub(crate) struct ExecuteArgs {
     #[arg(long, value_name = "PROXY")]
     delegate: Option<Account>,
     #[command(flatten)]
-    submit: SubmitArgs,
-    #[command(flatten)]
-    network: NetworkArgs,
-    #[command(flatten)]
-    key: ColdkeyArgs,
+    tx: TxArgs<ColdkeyArgs>,
 }
 
 /// A call by its name, or encoded.
@@ -79,11 +75,11 @@ impl ExecuteArgs {
 pub(super) fn run(args: &ExecuteArgs, context: &Context) -> anyhow::Result<()> {
     let real = args.account.id();
     context.block_on(async {
-        let chain = args.network.connect().await?;
+        let chain = args.tx.connect().await?;
         let (call, name, arguments) = args.built(&chain).await?;
         let hash = hex_text(&chain.call_hash(&call).await.map_err(failed)?);
-        let key = args.key.unlock(&args.network, &chain)?;
-        let delegate: AccountId = args.delegate.map_or_else(|| args.submit.coldkey(&key).into(), Account::id);
+        let key = args.tx.unlock(&chain)?;
+        let delegate: AccountId = args.delegate.map_or_else(|| args.tx.submit.coldkey(&key).into(), Account::id);
         let announced = chain.announcements(delegate, At::Head).await.map_err(failed)?;
         if !announced.iter().any(|announcement| announcement.real == real && announcement.call_hash == hash) {
             bail!(
@@ -100,7 +96,7 @@ pub(super) fn run(args: &ExecuteArgs, context: &Context) -> anyhow::Result<()> {
         });
         let what = format!("Call {name} {arguments} for {real}, as {delegate} announced");
         let plan = Plan::new(calls::proxy_announced(delegate, real, call), what, about);
-        args.submit.confirm_and_submit(&chain, &key, plan, context).await
+        args.tx.submit.confirm_and_submit(&chain, &key, plan, context).await
     })
 }
 

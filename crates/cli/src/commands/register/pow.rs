@@ -23,19 +23,19 @@ const BLOCKS: u32 = 3;
 const REFRESH: Duration = Duration::from_millis(200);
 
 pub(super) async fn register(args: &RegisterArgs, chain: &Client, context: &Context) -> anyhow::Result<()> {
-    let (hotkey, netuid) = (args.pair.hotkey()?, args.netuid);
+    let (hotkey, netuid) = (args.tx.key.hotkey()?, args.netuid);
     check(chain, netuid, hotkey).await?;
     // Before the password prompt: there may be no such device.
     let searcher = open(args.device).await?;
     let device = searcher.name().to_owned();
-    let key = args.pair.unlock(&args.network, chain)?;
+    let key = args.tx.unlock(chain)?;
     let timeout = Duration::from_secs(args.timeout);
     let Found { block, solution, difficulty, hashes } =
-        search(chain, netuid, hotkey, args.submit.coldkey(&key), searcher, timeout).await?;
+        search(chain, netuid, hotkey, args.tx.submit.coldkey(&key), searcher, timeout).await?;
     let about = json!({
         "netuid": netuid,
         "hotkey": hotkey,
-        "coldkey": args.submit.coldkey(&key),
+        "coldkey": args.tx.submit.coldkey(&key),
         "difficulty": difficulty,
         "work_block": block.number,
         "work_nonce": solution.nonce,
@@ -46,7 +46,7 @@ pub(super) async fn register(args: &RegisterArgs, chain: &Client, context: &Cont
     let mut plan = Plan::new(call, format!("Register {hotkey} on subnet {netuid} for proof of work"), about);
     plan.found = registered;
     // Costs nothing, and the work is soon too old.
-    args.submit.submit(chain, &key, plan, context).await
+    args.tx.submit.submit(chain, &key, plan, context).await
 }
 
 /// Returns an error if a search would be in vain.

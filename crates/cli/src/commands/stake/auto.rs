@@ -5,7 +5,7 @@ use serde_json::json;
 use taonet_chain::calls;
 use taonet_primitives::NetUid;
 
-use crate::chain::{NetworkArgs, PairArgs, Plan, ReadColdkeyArgs, SubmitArgs, block_json, failed};
+use crate::chain::{PairArgs, Plan, ReadColdkeyArgs, TxArgs, block_json, failed};
 use crate::context::Context;
 use crate::table::table;
 use crate::tables::AUTO_STAKES;
@@ -25,11 +25,7 @@ pub(crate) struct SetArgs {
     #[arg(long, value_name = "NETUID")]
     netuid: NetUid,
     #[command(flatten)]
-    submit: SubmitArgs,
-    #[command(flatten)]
-    network: NetworkArgs,
-    #[command(flatten)]
-    pair: PairArgs,
+    tx: TxArgs<PairArgs>,
 }
 
 pub(super) fn run(command: &Command, context: &Context) -> anyhow::Result<()> {
@@ -62,13 +58,14 @@ fn get(args: &ReadColdkeyArgs, context: &Context) -> anyhow::Result<()> {
 }
 
 fn set(args: &SetArgs, context: &Context) -> anyhow::Result<()> {
-    let (hotkey, netuid) = (args.pair.hotkey()?, args.netuid);
+    let (hotkey, netuid) = (args.tx.key.hotkey()?, args.netuid);
     context.block_on(async {
-        let chain = args.network.connect().await?;
-        let key = args.pair.unlock(&args.network, &chain)?;
-        let about = json!({ "coldkey": args.submit.coldkey(&key), "hotkey": hotkey, "netuid": netuid });
-        let what = format!("Stake the mining emission of {} on subnet {netuid} on {hotkey}", args.submit.coldkey(&key));
+        let chain = args.tx.connect().await?;
+        let key = args.tx.unlock(&chain)?;
+        let about = json!({ "coldkey": args.tx.submit.coldkey(&key), "hotkey": hotkey, "netuid": netuid });
+        let what =
+            format!("Stake the mining emission of {} on subnet {netuid} on {hotkey}", args.tx.submit.coldkey(&key));
         let plan = Plan::new(calls::set_auto_stake_hotkey(netuid, hotkey), what, about);
-        args.submit.confirm_and_submit(&chain, &key, plan, context).await
+        args.tx.submit.confirm_and_submit(&chain, &key, plan, context).await
     })
 }

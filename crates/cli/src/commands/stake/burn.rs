@@ -9,7 +9,7 @@ use taonet_primitives::{NetUid, Rao};
 
 use super::limit::{TAO_PER_ALPHA, described};
 use super::trade::LimitArgs;
-use crate::chain::{NetworkArgs, PairArgs, Plan, SubmitArgs, failed};
+use crate::chain::{PairArgs, Plan, TxArgs, failed};
 use crate::context::Context;
 use crate::exit::{Classified, Failure};
 
@@ -25,26 +25,22 @@ pub(crate) struct StakeBurnArgs {
     #[command(flatten)]
     limit: LimitArgs,
     #[command(flatten)]
-    submit: SubmitArgs,
-    #[command(flatten)]
-    network: NetworkArgs,
-    #[command(flatten)]
-    pair: PairArgs,
+    tx: TxArgs<PairArgs>,
 }
 
 pub(crate) fn run(args: &StakeBurnArgs, context: &Context) -> anyhow::Result<()> {
-    let (hotkey, netuid, amount) = (args.pair.hotkey()?, args.netuid, args.amount);
+    let (hotkey, netuid, amount) = (args.tx.key.hotkey()?, args.netuid, args.amount);
     if args.limit.tolerance.is_partial() {
         return Err(Classified::error(Failure::Usage, "--partial is not allowed: the chain burns all or nothing"));
     }
     context.block_on(async {
-        let chain = args.network.connect().await?;
+        let chain = args.tx.connect().await?;
         let expected = chain.simulate_buying(netuid, amount, At::Head).await.map_err(failed)?.alpha_amount;
         let limit = args.limit.tolerance.of_purchase(&chain, netuid, args.limit.limit).await?;
         let price = limit.map(|limit| limit.price);
-        let key = args.pair.unlock(&args.network, &chain)?;
+        let key = args.tx.unlock(&chain)?;
         let about = json!({
-            "coldkey": args.submit.coldkey(&key),
+            "coldkey": args.tx.submit.coldkey(&key),
             "hotkey": hotkey,
             "netuid": netuid,
             "amount_rao": amount,
@@ -55,7 +51,7 @@ pub(crate) fn run(args: &StakeBurnArgs, context: &Context) -> anyhow::Result<()>
         let what = format!("Buy about {expected} alpha of subnet {netuid} for {amount} TAO{limit}, and burn it");
         let mut plan = Plan::new(calls::add_stake_burn(hotkey, netuid, amount, price), what, about);
         plan.found = burned;
-        args.submit.confirm_and_submit(&chain, &key, plan, context).await
+        args.tx.submit.confirm_and_submit(&chain, &key, plan, context).await
     })
 }
 

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use taonet_chain::{At, Inclusion, Proportion, Relative, Share, calls};
 use taonet_primitives::{Hotkey, NetUid, counted};
 
-use crate::chain::{Account, AtArgs, NetworkArgs, PairArgs, Plan, SubmitArgs, block_json, failed};
+use crate::chain::{Account, AtArgs, NetworkArgs, PairArgs, Plan, TxArgs, block_json, failed};
 use crate::commands::wallet::place::HotkeyArgs;
 use crate::context::Context;
 use crate::exit::{Classified, Failure};
@@ -59,11 +59,7 @@ pub(crate) struct SetArgs {
     #[arg(long, value_name = "NETUID")]
     netuid: NetUid,
     #[command(flatten)]
-    submit: SubmitArgs,
-    #[command(flatten)]
-    network: NetworkArgs,
-    #[command(flatten)]
-    pair: PairArgs,
+    tx: TxArgs<PairArgs>,
 }
 
 /// Remove all children of a hotkey
@@ -73,11 +69,7 @@ pub(crate) struct RevokeArgs {
     #[arg(long, value_name = "NETUID")]
     netuid: NetUid,
     #[command(flatten)]
-    submit: SubmitArgs,
-    #[command(flatten)]
-    network: NetworkArgs,
-    #[command(flatten)]
-    pair: PairArgs,
+    tx: TxArgs<PairArgs>,
 }
 
 /// Show or change the childkey take of a hotkey
@@ -90,11 +82,7 @@ pub(crate) struct TakeArgs {
     #[arg(long, value_name = "NETUID")]
     netuid: NetUid,
     #[command(flatten)]
-    submit: SubmitArgs,
-    #[command(flatten)]
-    network: NetworkArgs,
-    #[command(flatten)]
-    pair: PairArgs,
+    tx: TxArgs<PairArgs>,
 }
 
 /// A child with its part of the stake: `HOTKEY:PERCENT`.
@@ -175,34 +163,34 @@ fn document(relative: &Relative) -> Value {
 }
 
 fn set(args: &SetArgs, context: &Context) -> anyhow::Result<()> {
-    let hotkey = args.pair.hotkey()?;
+    let hotkey = args.tx.key.hotkey()?;
     let children: Vec<Relative> = args.children.iter().map(|Child(child)| *child).collect();
     check(hotkey, &children)?;
     let list: Vec<String> = children.iter().map(|child| format!("{} of {}", child.proportion, child.hotkey)).collect();
     let what = format!("Lend the stake on {hotkey} on subnet {} to its children: {}", args.netuid, list.join(", "));
-    submit((hotkey, args.netuid, &children), what, (&args.submit, &args.network, &args.pair), context)
+    submit((hotkey, args.netuid, &children), what, &args.tx, context)
 }
 
 fn revoke(args: &RevokeArgs, context: &Context) -> anyhow::Result<()> {
-    let hotkey = args.pair.hotkey()?;
+    let hotkey = args.tx.key.hotkey()?;
     let what = format!("Remove all children of {hotkey} on subnet {}", args.netuid);
-    submit((hotkey, args.netuid, &[]), what, (&args.submit, &args.network, &args.pair), context)
+    submit((hotkey, args.netuid, &[]), what, &args.tx, context)
 }
 
 fn submit(
     (hotkey, netuid, children): (Hotkey, NetUid, &[Relative]),
     what: String,
-    (submit, network, pair): (&SubmitArgs, &NetworkArgs, &PairArgs),
+    tx: &TxArgs<PairArgs>,
     context: &Context,
 ) -> anyhow::Result<()> {
     context.block_on(async {
-        let chain = network.connect().await?;
-        let key = pair.unlock(network, &chain)?;
+        let chain = tx.connect().await?;
+        let key = tx.unlock(&chain)?;
         let list: Vec<Value> = children.iter().map(document).collect();
-        let about = json!({ "coldkey": submit.coldkey(&key), "hotkey": hotkey, "netuid": netuid, "children": list });
+        let about = json!({ "coldkey": tx.submit.coldkey(&key), "hotkey": hotkey, "netuid": netuid, "children": list });
         let mut plan = Plan::new(calls::set_children(hotkey, netuid, children), what, about);
         plan.found = scheduled;
-        submit.confirm_and_submit(&chain, &key, plan, context).await
+        tx.submit.confirm_and_submit(&chain, &key, plan, context).await
     })
 }
 
@@ -235,12 +223,12 @@ fn check(hotkey: Hotkey, children: &[Relative]) -> anyhow::Result<()> {
 }
 
 fn take(args: &TakeArgs, context: &Context) -> anyhow::Result<()> {
-    let (hotkey, netuid) = (args.pair.hotkey()?, args.netuid);
+    let (hotkey, netuid) = (args.tx.key.hotkey()?, args.netuid);
     context.block_on(async {
-        let chain = args.network.connect().await?;
+        let chain = args.tx.connect().await?;
         let now = chain.relatives(hotkey, netuid, At::Head).await.map_err(failed)?.take;
         let Some(new) = args.take else {
-            if args.submit.is_dry_run() {
+            if args.tx.submit.is_dry_run() {
                 return Err(Classified::error(Failure::Usage, "--dry-run requires the new take"));
             }
             return if context.json {
@@ -249,17 +237,17 @@ fn take(args: &TakeArgs, context: &Context) -> anyhow::Result<()> {
                 context.print(&format!("childkey take of {hotkey} on subnet {netuid}: {now}"))
             };
         };
-        let key = args.pair.unlock(&args.network, &chain)?;
+        let key = args.tx.unlock(&chain)?;
         let about = json!({
             "hotkey": hotkey,
             "netuid": netuid,
-            "coldkey": args.submit.coldkey(&key),
+            "coldkey": args.tx.submit.coldkey(&key),
             "take_before_parts": now,
             "take_parts": new,
         });
         let what = format!("Change the childkey take of {hotkey} on subnet {netuid} from {now} to {new}");
         let plan = Plan::new(calls::set_childkey_take(hotkey, netuid, new), what, about);
-        args.submit.confirm_and_submit(&chain, &key, plan, context).await
+        args.tx.submit.confirm_and_submit(&chain, &key, plan, context).await
     })
 }
 

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use taonet_chain::{At, Inclusion, calls};
 use taonet_primitives::Rao;
 
-use crate::chain::{Account, ColdkeyArgs, NetworkArgs, Plan, SubmitArgs, failed};
+use crate::chain::{Account, ColdkeyArgs, Plan, TxArgs, failed};
 use crate::context::Context;
 
 /// Claim the dividends of root stake
@@ -16,18 +16,14 @@ pub(crate) struct ClaimArgs {
     #[arg(value_name = "HOTKEY")]
     hotkey: Option<Account>,
     #[command(flatten)]
-    submit: SubmitArgs,
-    #[command(flatten)]
-    network: NetworkArgs,
-    #[command(flatten)]
-    key: ColdkeyArgs,
+    tx: TxArgs<ColdkeyArgs>,
 }
 
 pub(super) fn run(args: &ClaimArgs, context: &Context) -> anyhow::Result<()> {
     context.block_on(async {
-        let chain = args.network.connect().await?;
-        let key = args.key.unlock(&args.network, &chain)?;
-        let (coldkey, hotkey) = (args.submit.coldkey(&key), args.hotkey.map(Account::hotkey));
+        let chain = args.tx.connect().await?;
+        let key = args.tx.unlock(&chain)?;
+        let (coldkey, hotkey) = (args.tx.submit.coldkey(&key), args.hotkey.map(Account::hotkey));
         let owed = chain.root_dividends(hotkey, coldkey, At::Head).await.map_err(failed)?;
         let (call, place) = match hotkey {
             Some(hotkey) => (calls::claim_root_with_hotkey(hotkey), format!("on {hotkey}")),
@@ -43,7 +39,7 @@ pub(super) fn run(args: &ClaimArgs, context: &Context) -> anyhow::Result<()> {
         let what = format!("Claim about {owed} TAO of root dividends {place} as root stake");
         let mut plan = Plan::new(call, what, about);
         plan.found = claimed;
-        args.submit.confirm_and_submit(&chain, &key, plan, context).await
+        args.tx.submit.confirm_and_submit(&chain, &key, plan, context).await
     })
 }
 

@@ -8,7 +8,7 @@ use taonet_primitives::{Alpha, Coldkey, Hotkey, NetUid, Rao};
 
 use super::limit::{ToleranceArgs, described};
 use super::trade::staked;
-use crate::chain::{Account, NetworkArgs, PairArgs, Plan, SubmitArgs, failed};
+use crate::chain::{Account, PairArgs, Plan, TxArgs, failed};
 use crate::context::Context;
 use crate::exit::{Classified, Failure};
 
@@ -60,11 +60,7 @@ pub(crate) struct MoveArgs {
     #[command(flatten)]
     limit: LimitArgs,
     #[command(flatten)]
-    submit: SubmitArgs,
-    #[command(flatten)]
-    network: NetworkArgs,
-    #[command(flatten)]
-    pair: PairArgs,
+    tx: TxArgs<PairArgs>,
 }
 
 /// Move stake to another subnet, on the same hotkey
@@ -81,11 +77,7 @@ pub(crate) struct SwapArgs {
     #[command(flatten)]
     limit: LimitArgs,
     #[command(flatten)]
-    submit: SubmitArgs,
-    #[command(flatten)]
-    network: NetworkArgs,
-    #[command(flatten)]
-    pair: PairArgs,
+    tx: TxArgs<PairArgs>,
 }
 
 /// Give stake to another coldkey
@@ -106,15 +98,11 @@ pub(crate) struct TransferArgs {
     #[arg(long)]
     no_limit: bool,
     #[command(flatten)]
-    submit: SubmitArgs,
-    #[command(flatten)]
-    network: NetworkArgs,
-    #[command(flatten)]
-    pair: PairArgs,
+    tx: TxArgs<PairArgs>,
 }
 
 pub(super) fn move_stake(args: &MoveArgs, context: &Context) -> anyhow::Result<()> {
-    let (hotkey, to_hotkey) = (args.pair.hotkey()?, args.to_hotkey.hotkey());
+    let (hotkey, to_hotkey) = (args.tx.key.hotkey()?, args.to_hotkey.hotkey());
     let (from, to) = (args.netuid, args.to_netuid.unwrap_or(args.netuid));
     if hotkey == to_hotkey {
         return Err(Classified::error(
@@ -131,13 +119,13 @@ pub(super) fn move_stake(args: &MoveArgs, context: &Context) -> anyhow::Result<(
         ));
     }
     context.block_on(async {
-        let chain = args.network.connect().await?;
-        let key = args.pair.unlock(&args.network, &chain)?;
-        let amount = args.amount.amount(&chain, hotkey, args.submit.coldkey(&key), from).await?;
+        let chain = args.tx.connect().await?;
+        let key = args.tx.unlock(&chain)?;
+        let amount = args.amount.amount(&chain, hotkey, args.tx.submit.coldkey(&key), from).await?;
         let expected = expected(&chain, from, to, amount).await?;
         let limit = args.limit.tolerance.of_swap(&chain, (from, to), args.limit.limit).await?;
         let about = json!({
-            "coldkey": args.submit.coldkey(&key),
+            "coldkey": args.tx.submit.coldkey(&key),
             "hotkey": hotkey,
             "to_hotkey": to_hotkey,
             "netuid": from,
@@ -151,19 +139,19 @@ pub(super) fn move_stake(args: &MoveArgs, context: &Context) -> anyhow::Result<(
             Some(limit) => calls::move_stake_limit((hotkey, from), (to_hotkey, to), amount, limit),
             None => calls::move_stake((hotkey, from), (to_hotkey, to), amount),
         };
-        args.submit.confirm_and_submit(&chain, &key, Plan::new(call, what, about), context).await
+        args.tx.submit.confirm_and_submit(&chain, &key, Plan::new(call, what, about), context).await
     })
 }
 
 pub(super) fn swap(args: &SwapArgs, context: &Context) -> anyhow::Result<()> {
-    let (hotkey, from, to) = (args.pair.hotkey()?, args.netuid, args.to_netuid);
+    let (hotkey, from, to) = (args.tx.key.hotkey()?, args.netuid, args.to_netuid);
     if from == to {
         return Err(Classified::error(Failure::Usage, "--to-netuid is the subnet of the stake"));
     }
     context.block_on(async {
-        let chain = args.network.connect().await?;
-        let key = args.pair.unlock(&args.network, &chain)?;
-        let amount = args.amount.amount(&chain, hotkey, args.submit.coldkey(&key), from).await?;
+        let chain = args.tx.connect().await?;
+        let key = args.tx.unlock(&chain)?;
+        let amount = args.amount.amount(&chain, hotkey, args.tx.submit.coldkey(&key), from).await?;
         let expected = expected(&chain, from, to, amount).await?;
         let limit = args.limit.tolerance.of_swap(&chain, (from, to), args.limit.limit).await?;
         let call = match limit {
@@ -171,7 +159,7 @@ pub(super) fn swap(args: &SwapArgs, context: &Context) -> anyhow::Result<()> {
             None => calls::swap_stake(hotkey, from, to, amount),
         };
         let about = json!({
-            "coldkey": args.submit.coldkey(&key),
+            "coldkey": args.tx.submit.coldkey(&key),
             "hotkey": hotkey,
             "netuid": from,
             "to_netuid": to,
@@ -180,12 +168,12 @@ pub(super) fn swap(args: &SwapArgs, context: &Context) -> anyhow::Result<()> {
             "limit_price": limit.map(|limit| limit.price),
         });
         let what = format!("Swap {} on {hotkey}", route((from, to), amount, expected, limit));
-        args.submit.confirm_and_submit(&chain, &key, Plan::new(call, what, about), context).await
+        args.tx.submit.confirm_and_submit(&chain, &key, Plan::new(call, what, about), context).await
     })
 }
 
 pub(super) fn transfer(args: &TransferArgs, context: &Context) -> anyhow::Result<()> {
-    let (hotkey, receiver) = (args.pair.hotkey()?, args.to.coldkey());
+    let (hotkey, receiver) = (args.tx.key.hotkey()?, args.to.coldkey());
     let (from, to) = (args.netuid, args.to_netuid.unwrap_or(args.netuid));
     if from != to && !args.no_limit {
         return Err(Classified::error(
@@ -195,12 +183,12 @@ pub(super) fn transfer(args: &TransferArgs, context: &Context) -> anyhow::Result
         ));
     }
     context.block_on(async {
-        let chain = args.network.connect().await?;
-        let key = args.pair.unlock(&args.network, &chain)?;
-        let amount = args.amount.amount(&chain, hotkey, args.submit.coldkey(&key), from).await?;
+        let chain = args.tx.connect().await?;
+        let key = args.tx.unlock(&chain)?;
+        let amount = args.amount.amount(&chain, hotkey, args.tx.submit.coldkey(&key), from).await?;
         let expected = expected(&chain, from, to, amount).await?;
         let about = json!({
-            "coldkey": args.submit.coldkey(&key),
+            "coldkey": args.tx.submit.coldkey(&key),
             "to": receiver,
             "hotkey": hotkey,
             "netuid": from,
@@ -210,7 +198,7 @@ pub(super) fn transfer(args: &TransferArgs, context: &Context) -> anyhow::Result
         });
         let what = format!("Give {} on {hotkey} to {receiver}", route((from, to), amount, expected, None));
         let call = calls::transfer_stake(receiver, hotkey, from, to, amount);
-        args.submit.confirm_and_submit(&chain, &key, Plan::new(call, what, about), context).await
+        args.tx.submit.confirm_and_submit(&chain, &key, Plan::new(call, what, about), context).await
     })
 }
 

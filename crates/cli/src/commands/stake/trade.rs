@@ -6,7 +6,7 @@ use taonet_primitives::{Alpha, Coldkey, Hotkey, NetUid, Rao};
 
 use super::limit::{TAO_PER_ALPHA, ToleranceArgs, described};
 use super::unstake_all;
-use crate::chain::{NetworkArgs, PairArgs, Plan, SubmitArgs, failed};
+use crate::chain::{PairArgs, Plan, TxArgs, failed};
 use crate::context::Context;
 use crate::exit::{Classified, Failure};
 
@@ -32,11 +32,7 @@ pub(crate) struct AddArgs {
     #[command(flatten)]
     limit: LimitArgs,
     #[command(flatten)]
-    submit: SubmitArgs,
-    #[command(flatten)]
-    network: NetworkArgs,
-    #[command(flatten)]
-    pair: PairArgs,
+    tx: TxArgs<PairArgs>,
 }
 
 /// Unstake from a hotkey
@@ -54,26 +50,22 @@ pub(crate) struct RemoveArgs {
     #[command(flatten)]
     limit: LimitArgs,
     #[command(flatten)]
-    submit: SubmitArgs,
-    #[command(flatten)]
-    network: NetworkArgs,
-    #[command(flatten)]
-    pair: PairArgs,
+    tx: TxArgs<PairArgs>,
 }
 
 pub(super) fn add(args: &AddArgs, context: &Context) -> anyhow::Result<()> {
-    let (hotkey, netuid, amount) = (args.pair.hotkey()?, args.netuid, args.amount);
+    let (hotkey, netuid, amount) = (args.tx.key.hotkey()?, args.netuid, args.amount);
     context.block_on(async {
-        let chain = args.network.connect().await?;
+        let chain = args.tx.connect().await?;
         let expected = chain.simulate_buying(netuid, amount, At::Head).await.map_err(failed)?;
         let limit = args.limit.tolerance.of_purchase(&chain, netuid, args.limit.limit).await?;
         let call = match limit {
             Some(limit) => calls::add_stake_limit(hotkey, netuid, amount, limit),
             None => calls::add_stake(hotkey, netuid, amount),
         };
-        let key = args.pair.unlock(&args.network, &chain)?;
+        let key = args.tx.unlock(&chain)?;
         let about = json!({
-            "coldkey": args.submit.coldkey(&key),
+            "coldkey": args.tx.submit.coldkey(&key),
             "hotkey": hotkey,
             "netuid": netuid,
             "amount_rao": amount,
@@ -83,25 +75,25 @@ pub(super) fn add(args: &AddArgs, context: &Context) -> anyhow::Result<()> {
         let limit = described(limit, "most", TAO_PER_ALPHA);
         let alpha = expected.alpha_amount;
         let what = format!("Stake {amount} TAO on {hotkey} on subnet {netuid} for about {alpha} alpha{limit}");
-        args.submit.confirm_and_submit(&chain, &key, Plan::new(call, what, about), context).await
+        args.tx.submit.confirm_and_submit(&chain, &key, Plan::new(call, what, about), context).await
     })
 }
 
 pub(super) fn remove(args: &RemoveArgs, context: &Context) -> anyhow::Result<()> {
-    let hotkey = args.pair.hotkey()?;
+    let hotkey = args.tx.key.hotkey()?;
     let is_limited = args.limit.limit.is_some() || args.limit.tolerance.are_set();
     if args.netuid.is_none() && is_limited {
         return Err(Classified::error(Failure::Usage, "a price limit requires --netuid: prices differ by subnet"));
     }
     context.block_on(async {
-        let chain = args.network.connect().await?;
-        let key = args.pair.unlock(&args.network, &chain)?;
-        let coldkey = args.submit.coldkey(&key);
+        let chain = args.tx.connect().await?;
+        let key = args.tx.unlock(&chain)?;
+        let coldkey = args.tx.submit.coldkey(&key);
         let plan = match args.netuid {
             Some(netuid) => remove_on(args, &chain, (hotkey, coldkey, netuid)).await?,
             None => unstake_all::plan(&chain, hotkey, coldkey, false).await?,
         };
-        args.submit.confirm_and_submit(&chain, &key, plan, context).await
+        args.tx.submit.confirm_and_submit(&chain, &key, plan, context).await
     })
 }
 

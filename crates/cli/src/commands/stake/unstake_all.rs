@@ -5,7 +5,7 @@ use serde_json::json;
 use taonet_chain::{At, Client, calls};
 use taonet_primitives::{Coldkey, Hotkey, Rao};
 
-use crate::chain::{NetworkArgs, PairArgs, Plan, SubmitArgs, failed};
+use crate::chain::{PairArgs, Plan, TxArgs, failed};
 use crate::commands::balance::value;
 use crate::context::Context;
 
@@ -19,20 +19,16 @@ pub(crate) struct UnstakeAllArgs {
     #[arg(long)]
     to_root: bool,
     #[command(flatten)]
-    submit: SubmitArgs,
-    #[command(flatten)]
-    network: NetworkArgs,
-    #[command(flatten)]
-    pair: PairArgs,
+    tx: TxArgs<PairArgs>,
 }
 
 pub(super) fn run(args: &UnstakeAllArgs, context: &Context) -> anyhow::Result<()> {
-    let hotkey = args.pair.hotkey()?;
+    let hotkey = args.tx.key.hotkey()?;
     context.block_on(async {
-        let chain = args.network.connect().await?;
-        let key = args.pair.unlock(&args.network, &chain)?;
-        let plan = plan(&chain, hotkey, args.submit.coldkey(&key), args.to_root).await?;
-        args.submit.confirm_and_submit(&chain, &key, plan, context).await
+        let chain = args.tx.connect().await?;
+        let key = args.tx.unlock(&chain)?;
+        let plan = plan(&chain, hotkey, args.tx.submit.coldkey(&key), args.to_root).await?;
+        args.tx.submit.confirm_and_submit(&chain, &key, plan, context).await
     })
 }
 

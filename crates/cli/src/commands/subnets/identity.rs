@@ -4,7 +4,7 @@ use taonet_chain::{At, SubnetIdentity, calls};
 use taonet_primitives::NetUid;
 
 use super::read::SubnetArgs;
-use crate::chain::{ColdkeyArgs, NetworkArgs, Plan, SubmitArgs, block_json, changes, failed, print_identity};
+use crate::chain::{ColdkeyArgs, Plan, TxArgs, block_json, changes, failed, print_identity};
 use crate::context::Context;
 
 /// Publish the identity of a subnet (owner only)
@@ -37,11 +37,7 @@ pub(crate) struct SetIdentityArgs {
     #[arg(long, alias = "additional-info", value_name = "TEXT")]
     additional: Option<String>,
     #[command(flatten)]
-    submit: SubmitArgs,
-    #[command(flatten)]
-    network: NetworkArgs,
-    #[command(flatten)]
-    key: ColdkeyArgs,
+    tx: TxArgs<ColdkeyArgs>,
 }
 
 /// Maximum length of the fields, in bytes.
@@ -76,15 +72,15 @@ impl SetIdentityArgs {
 pub(super) fn set(args: &SetIdentityArgs, context: &Context) -> anyhow::Result<()> {
     let netuid = args.netuid;
     context.block_on(async {
-        let chain = args.network.connect().await?;
+        let chain = args.tx.connect().await?;
         let now = chain.subnet(netuid, At::Head).await.map_err(failed)?.identity.unwrap_or_default();
         let identity = args.over(now.clone());
         let changed = changes(identity.fields(), now.fields(), LIMITS, "--subnet-name or --subnet-url")?;
-        let key = args.key.unlock(&args.network, &chain)?;
-        let about = json!({ "netuid": netuid, "coldkey": args.submit.coldkey(&key), "identity": identity });
+        let key = args.tx.unlock(&chain)?;
+        let about = json!({ "netuid": netuid, "coldkey": args.tx.submit.coldkey(&key), "identity": identity });
         let what = format!("Publish the identity of subnet {netuid} with {changed}");
         let plan = Plan::new(calls::set_subnet_identity(netuid, &identity), what, about);
-        args.submit.confirm_and_submit(&chain, &key, plan, context).await
+        args.tx.submit.confirm_and_submit(&chain, &key, plan, context).await
     })
 }
 

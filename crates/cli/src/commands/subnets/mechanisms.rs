@@ -6,7 +6,7 @@ use taonet_chain::{At, Call, Chain as _, Client, Share, calls};
 use taonet_primitives::{MechId, NetUid, counted};
 
 use super::read::SubnetArgs;
-use crate::chain::{ColdkeyArgs, NetworkArgs, Plan, SubmitArgs, block_json, failed};
+use crate::chain::{ColdkeyArgs, Plan, TxArgs, block_json, failed};
 use crate::context::Context;
 use crate::exit::{Classified, Failure};
 use crate::table::table;
@@ -61,17 +61,13 @@ pub(super) struct OwnerArgs {
     #[arg(long)]
     sudo: bool,
     #[command(flatten)]
-    submit: SubmitArgs,
-    #[command(flatten)]
-    network: NetworkArgs,
-    #[command(flatten)]
-    key: ColdkeyArgs,
+    tx: TxArgs<ColdkeyArgs>,
 }
 
 impl OwnerArgs {
     /// Connects to the selected network.
     pub(super) async fn connect(&self) -> anyhow::Result<Client> {
-        self.network.connect().await
+        self.tx.connect().await
     }
 
     /// Submits a call of the owner, or of root; adds `as_root` to the JSON document.
@@ -86,9 +82,9 @@ impl OwnerArgs {
         if let Value::Object(fields) = &mut about {
             fields.insert("as_root".to_owned(), json!(self.sudo));
         }
-        let key = self.key.unlock(&self.network, chain)?;
+        let key = self.tx.unlock(chain)?;
         let call = if self.sudo { calls::sudo(call) } else { call };
-        self.submit.confirm_and_submit(chain, &key, Plan::new(call, what, about), context).await
+        self.tx.submit.confirm_and_submit(chain, &key, Plan::new(call, what, about), context).await
     }
 }
 

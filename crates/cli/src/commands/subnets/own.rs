@@ -6,18 +6,14 @@ use taonet_chain::{At, Inclusion, calls};
 use taonet_primitives::NetUid;
 
 use super::mechanisms::OwnerArgs;
-use crate::chain::{ColdkeyArgs, NetworkArgs, PairArgs, Plan, SubmitArgs, failed};
+use crate::chain::{ColdkeyArgs, PairArgs, Plan, TxArgs, failed};
 use crate::context::Context;
 
 /// Create a subnet
 #[derive(Debug, Args)]
 pub(crate) struct CreateArgs {
     #[command(flatten)]
-    submit: SubmitArgs,
-    #[command(flatten)]
-    network: NetworkArgs,
-    #[command(flatten)]
-    pair: PairArgs,
+    tx: TxArgs<PairArgs>,
 }
 
 /// Start a subnet's emission (owner only)
@@ -26,11 +22,7 @@ pub(crate) struct StartArgs {
     /// Netuid of the subnet
     netuid: NetUid,
     #[command(flatten)]
-    submit: SubmitArgs,
-    #[command(flatten)]
-    network: NetworkArgs,
-    #[command(flatten)]
-    key: ColdkeyArgs,
+    tx: TxArgs<ColdkeyArgs>,
 }
 
 /// Change the symbol of a subnet's alpha
@@ -46,17 +38,17 @@ pub(crate) struct SetSymbolArgs {
 }
 
 pub(super) fn create(args: &CreateArgs, context: &Context) -> anyhow::Result<()> {
-    let hotkey = args.pair.hotkey()?;
+    let hotkey = args.tx.key.hotkey()?;
     context.block_on(async {
-        let chain = args.network.connect().await?;
+        let chain = args.tx.connect().await?;
         let cost = chain.subnet_cost(At::Head).await.map_err(failed)?;
-        let key = args.pair.unlock(&args.network, &chain)?;
-        let coldkey = args.submit.coldkey(&key);
+        let key = args.tx.unlock(&chain)?;
+        let coldkey = args.tx.submit.coldkey(&key);
         let about = json!({ "coldkey": coldkey, "hotkey": hotkey, "cost_rao": cost });
         let what = format!("Create a subnet for {cost} TAO, owned by {coldkey}, with {hotkey} as uid 0");
         let mut plan = Plan::new(calls::register_network(hotkey), what, about);
         plan.found = created;
-        args.submit.confirm_and_submit(&chain, &key, plan, context).await
+        args.tx.submit.confirm_and_submit(&chain, &key, plan, context).await
     })
 }
 
@@ -68,11 +60,11 @@ fn created(inclusion: &Inclusion) -> Value {
 
 pub(super) fn start(args: &StartArgs, context: &Context) -> anyhow::Result<()> {
     context.block_on(async {
-        let chain = args.network.connect().await?;
-        let key = args.key.unlock(&args.network, &chain)?;
-        let about = json!({ "netuid": args.netuid, "coldkey": args.submit.coldkey(&key) });
+        let chain = args.tx.connect().await?;
+        let key = args.tx.unlock(&chain)?;
+        let about = json!({ "netuid": args.netuid, "coldkey": args.tx.submit.coldkey(&key) });
         let plan = Plan::new(calls::start_call(args.netuid), format!("Start subnet {}", args.netuid), about);
-        args.submit.submit(&chain, &key, plan, context).await
+        args.tx.submit.submit(&chain, &key, plan, context).await
     })
 }
 

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use taonet_chain::{Inclusion, calls};
 use taonet_primitives::NetUid;
 
-use crate::chain::{ColdkeyArgs, NetworkArgs, Plan, SubmitArgs};
+use crate::chain::{ColdkeyArgs, Plan, TxArgs};
 use crate::context::Context;
 
 /// Trigger an epoch of a subnet (owner only)
@@ -17,22 +17,18 @@ pub(crate) struct TriggerEpochArgs {
     #[arg(long, value_name = "NETUID")]
     netuid: NetUid,
     #[command(flatten)]
-    submit: SubmitArgs,
-    #[command(flatten)]
-    network: NetworkArgs,
-    #[command(flatten)]
-    key: ColdkeyArgs,
+    tx: TxArgs<ColdkeyArgs>,
 }
 
 pub(super) fn run(args: &TriggerEpochArgs, context: &Context) -> anyhow::Result<()> {
     context.block_on(async {
-        let chain = args.network.connect().await?;
-        let key = args.key.unlock(&args.network, &chain)?;
-        let about = json!({ "netuid": args.netuid, "coldkey": args.submit.coldkey(&key) });
+        let chain = args.tx.connect().await?;
+        let key = args.tx.unlock(&chain)?;
+        let about = json!({ "netuid": args.netuid, "coldkey": args.tx.submit.coldkey(&key) });
         let what = format!("Trigger an epoch of subnet {}", args.netuid);
         let mut plan = Plan::new(calls::trigger_epoch(args.netuid), what, about);
         plan.found = triggered;
-        args.submit.submit(&chain, &key, plan, context).await
+        args.tx.submit.submit(&chain, &key, plan, context).await
     })
 }
 

@@ -5,7 +5,7 @@ use serde_json::json;
 use taonet_chain::{At, Chain as _, Detail, calls};
 use taonet_primitives::{MechId, NetUid, counted};
 
-use crate::chain::{ColdkeyArgs, NetworkArgs, Plan, SubmitArgs, failed};
+use crate::chain::{ColdkeyArgs, Plan, TxArgs, failed};
 use crate::context::Context;
 
 /// Lower a subnet's maximum number of neurons, and remove those with the lowest emission
@@ -21,19 +21,15 @@ pub(crate) struct TrimArgs {
     #[arg(long)]
     owner: bool,
     #[command(flatten)]
-    submit: SubmitArgs,
-    #[command(flatten)]
-    network: NetworkArgs,
-    #[command(flatten)]
-    key: ColdkeyArgs,
+    tx: TxArgs<ColdkeyArgs>,
 }
 
 pub(super) fn run(args: &TrimArgs, context: &Context) -> anyhow::Result<()> {
     let (netuid, max) = (args.netuid, args.max);
     context.block_on(async {
-        let chain = args.network.connect().await?;
+        let chain = args.tx.connect().await?;
         let metagraph = chain.metagraph(netuid, MechId(0), Detail::Lite, At::Head).await.map_err(failed)?;
-        let key = args.key.unlock(&args.network, &chain)?;
+        let key = args.tx.unlock(&chain)?;
         let arguments = json!({ "netuid": netuid, "max_n": max });
         let call = chain.call("AdminUtils", "sudo_trim_to_max_allowed_uids", &arguments).await.map_err(failed)?;
         let call = if args.owner { call } else { calls::sudo(call) };
@@ -41,6 +37,6 @@ pub(super) fn run(args: &TrimArgs, context: &Context) -> anyhow::Result<()> {
         let about = json!({ "netuid": netuid, "max_neurons": max, "neurons": neurons, "as_owner": args.owner });
         let removed = counted(neurons.saturating_sub(max.into()), "neuron");
         let what = format!("Lower the maximum number of neurons on subnet {netuid} to {max}, which removes {removed}");
-        args.submit.confirm_and_submit(&chain, &key, Plan::new(call, what, about), context).await
+        args.tx.submit.confirm_and_submit(&chain, &key, Plan::new(call, what, about), context).await
     })
 }

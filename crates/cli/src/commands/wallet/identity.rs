@@ -2,9 +2,7 @@ use clap::Args;
 use serde_json::json;
 use taonet_chain::{Identity, calls};
 
-use crate::chain::{
-    ColdkeyArgs, NetworkArgs, Plan, ReadColdkeyArgs, SubmitArgs, block_json, changes, failed, print_identity,
-};
+use crate::chain::{ColdkeyArgs, Plan, ReadColdkeyArgs, TxArgs, block_json, changes, failed, print_identity};
 use crate::context::Context;
 
 /// Publish the identity of a coldkey
@@ -32,11 +30,7 @@ pub(crate) struct SetIdentityArgs {
     #[arg(long, value_name = "TEXT")]
     additional: Option<String>,
     #[command(flatten)]
-    submit: SubmitArgs,
-    #[command(flatten)]
-    network: NetworkArgs,
-    #[command(flatten)]
-    key: ColdkeyArgs,
+    tx: TxArgs<ColdkeyArgs>,
 }
 
 /// Maximum length of the fields, in bytes.
@@ -68,15 +62,16 @@ impl SetIdentityArgs {
 
 pub(super) fn set(args: &SetIdentityArgs, context: &Context) -> anyhow::Result<()> {
     context.block_on(async {
-        let chain = args.network.connect().await?;
-        let key = args.key.unlock(&args.network, &chain)?;
-        let coldkey = args.submit.coldkey(&key);
+        let chain = args.tx.connect().await?;
+        let key = args.tx.unlock(&chain)?;
+        let coldkey = args.tx.submit.coldkey(&key);
         let now = chain.identity(coldkey, taonet_chain::At::Head).await.map_err(failed)?.unwrap_or_default();
         let identity = args.over(now.clone());
         let changed = changes(identity.fields(), now.fields(), LIMITS, "--id-name or --url")?;
         let about = json!({ "coldkey": coldkey, "identity": identity });
         let what = format!("Publish the identity of {coldkey} with {changed}");
-        args.submit
+        args.tx
+            .submit
             .confirm_and_submit(&chain, &key, Plan::new(calls::set_identity(&identity), what, about), context)
             .await
     })

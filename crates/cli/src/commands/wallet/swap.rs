@@ -8,9 +8,7 @@ use taonet_primitives::{Hotkey, NetUid, Rao, counted};
 use taonet_wallet::Name;
 
 use super::place::HotkeyArgs;
-use crate::chain::{
-    Account, ColdkeyArgs, NetworkArgs, PairArgs, Plan, ReadColdkeyArgs, SubmitArgs, block_json, failed,
-};
+use crate::chain::{Account, ColdkeyArgs, PairArgs, Plan, ReadColdkeyArgs, TxArgs, block_json, failed};
 use crate::context::Context;
 use crate::exit::{Classified, Failure};
 use crate::table::facts;
@@ -28,22 +26,14 @@ pub(crate) struct SwapHotkeyArgs {
     #[arg(long)]
     keep_stake: bool,
     #[command(flatten)]
-    submit: SubmitArgs,
-    #[command(flatten)]
-    network: NetworkArgs,
-    #[command(flatten)]
-    pair: PairArgs,
+    tx: TxArgs<PairArgs>,
 }
 
 /// Record the coldkey as the owner of a hotkey that has none
 #[derive(Debug, Args)]
 pub(crate) struct AssociateHotkeyArgs {
     #[command(flatten)]
-    submit: SubmitArgs,
-    #[command(flatten)]
-    network: NetworkArgs,
-    #[command(flatten)]
-    pair: PairArgs,
+    tx: TxArgs<PairArgs>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -67,35 +57,27 @@ pub(crate) struct NewColdkeyArgs {
     #[arg(value_name = "NEW_COLDKEY")]
     new: Account,
     #[command(flatten)]
-    submit: SubmitArgs,
-    #[command(flatten)]
-    network: NetworkArgs,
-    #[command(flatten)]
-    key: ColdkeyArgs,
+    tx: TxArgs<ColdkeyArgs>,
 }
 
 /// Dispute or withdraw the announced swap
 #[derive(Debug, Args)]
 pub(crate) struct OwnArgs {
     #[command(flatten)]
-    submit: SubmitArgs,
-    #[command(flatten)]
-    network: NetworkArgs,
-    #[command(flatten)]
-    key: ColdkeyArgs,
+    tx: TxArgs<ColdkeyArgs>,
 }
 
 pub(super) fn hotkey(args: &SwapHotkeyArgs, context: &Context) -> anyhow::Result<()> {
-    let (old, new, netuid) = (args.pair.hotkey()?, named(&args.new, args.pair.wallet_hotkey())?, args.netuid);
+    let (old, new, netuid) = (args.tx.key.hotkey()?, named(&args.new, args.tx.key.wallet_hotkey())?, args.netuid);
     if old == new {
         return Err(Classified::error(Failure::Usage, "the new hotkey is the old one"));
     }
     context.block_on(async {
-        let chain = args.network.connect().await?;
-        let key = args.pair.unlock(&args.network, &chain)?;
+        let chain = args.tx.connect().await?;
+        let key = args.tx.unlock(&chain)?;
         let cost = chain.key_swap_cost(netuid.is_some()).await.map_err(failed)?;
         let about = json!({
-            "coldkey": args.submit.coldkey(&key),
+            "coldkey": args.tx.submit.coldkey(&key),
             "hotkey": old,
             "new_hotkey": new,
             "netuid": netuid,
@@ -106,7 +88,7 @@ pub(super) fn hotkey(args: &SwapHotkeyArgs, context: &Context) -> anyhow::Result
         let without = if args.keep_stake { ", without its stake" } else { "" };
         let what = format!("Replace {old} by {new} on {place}{without}, for {cost} TAO");
         let plan = Plan::new(calls::swap_hotkey(old, new, netuid, args.keep_stake), what, about);
-        args.submit.confirm_and_submit(&chain, &key, plan, context).await
+        args.tx.submit.confirm_and_submit(&chain, &key, plan, context).await
     })
 }
 
@@ -120,15 +102,15 @@ fn named(text: &str, wallet: &HotkeyArgs) -> anyhow::Result<Hotkey> {
 }
 
 pub(super) fn associate(args: &AssociateHotkeyArgs, context: &Context) -> anyhow::Result<()> {
-    let hotkey = args.pair.hotkey()?;
+    let hotkey = args.tx.key.hotkey()?;
     context.block_on(async {
-        let chain = args.network.connect().await?;
-        let key = args.pair.unlock(&args.network, &chain)?;
-        let coldkey = args.submit.coldkey(&key);
+        let chain = args.tx.connect().await?;
+        let key = args.tx.unlock(&chain)?;
+        let coldkey = args.tx.submit.coldkey(&key);
         let about = json!({ "coldkey": coldkey, "hotkey": hotkey });
         let what = format!("Record {coldkey} as the owner of {hotkey}");
         let plan = Plan::new(calls::associate_hotkey(hotkey), what, about);
-        args.submit.confirm_and_submit(&chain, &key, plan, context).await
+        args.tx.submit.confirm_and_submit(&chain, &key, plan, context).await
     })
 }
 
@@ -144,9 +126,9 @@ pub(super) fn coldkey(command: &Command, context: &Context) -> anyhow::Result<()
 
 fn announce(args: &NewColdkeyArgs, context: &Context) -> anyhow::Result<()> {
     context.block_on(async {
-        let chain = args.network.connect().await?;
-        let key = args.key.unlock(&args.network, &chain)?;
-        let (old, new) = (args.submit.coldkey(&key), args.new.coldkey());
+        let chain = args.tx.connect().await?;
+        let key = args.tx.unlock(&chain)?;
+        let (old, new) = (args.tx.submit.coldkey(&key), args.new.coldkey());
         if old == new {
             return Err(Classified::error(Failure::Usage, "the new coldkey is the old one"));
         }
@@ -159,15 +141,15 @@ fn announce(args: &NewColdkeyArgs, context: &Context) -> anyhow::Result<()> {
             counted(delay, "block")
         );
         let plan = Plan::new(calls::announce_coldkey_swap(new), what, about);
-        args.submit.confirm_and_submit(&chain, &key, plan, context).await
+        args.tx.submit.confirm_and_submit(&chain, &key, plan, context).await
     })
 }
 
 fn execute(args: &NewColdkeyArgs, context: &Context) -> anyhow::Result<()> {
     context.block_on(async {
-        let chain = args.network.connect().await?;
-        let key = args.key.unlock(&args.network, &chain)?;
-        let (old, new) = (args.submit.coldkey(&key), args.new.coldkey());
+        let chain = args.tx.connect().await?;
+        let key = args.tx.unlock(&chain)?;
+        let (old, new) = (args.tx.submit.coldkey(&key), args.new.coldkey());
         let Some(swap) = chain.coldkey_swap(old, At::Head).await.map_err(failed)? else {
             bail!("no swap of {old} is announced\nhint: announce it with `tao wallet swap-coldkey announce {new}`");
         };
@@ -179,33 +161,33 @@ fn execute(args: &NewColdkeyArgs, context: &Context) -> anyhow::Result<()> {
         let about = json!({ "coldkey": old, "new_coldkey": new });
         let what = format!("Move everything that {old} owns to {new}");
         let plan = Plan::new(calls::swap_coldkey_announced(new), what, about);
-        args.submit.confirm_and_submit(&chain, &key, plan, context).await
+        args.tx.submit.confirm_and_submit(&chain, &key, plan, context).await
     })
 }
 
 fn dispute(args: &OwnArgs, context: &Context) -> anyhow::Result<()> {
     context.block_on(async {
-        let chain = args.network.connect().await?;
-        let key = args.key.unlock(&args.network, &chain)?;
-        let coldkey = args.submit.coldkey(&key);
+        let chain = args.tx.connect().await?;
+        let key = args.tx.unlock(&chain)?;
+        let coldkey = args.tx.submit.coldkey(&key);
         let about = json!({ "coldkey": coldkey });
         let what = format!(
             "Dispute the announced swap of {coldkey}: it can make no calls until the chain's root resets the swap"
         );
         let plan = Plan::new(calls::dispute_coldkey_swap(), what, about);
-        args.submit.confirm_and_submit(&chain, &key, plan, context).await
+        args.tx.submit.confirm_and_submit(&chain, &key, plan, context).await
     })
 }
 
 fn clear(args: &OwnArgs, context: &Context) -> anyhow::Result<()> {
     context.block_on(async {
-        let chain = args.network.connect().await?;
-        let key = args.key.unlock(&args.network, &chain)?;
-        let coldkey = args.submit.coldkey(&key);
+        let chain = args.tx.connect().await?;
+        let key = args.tx.unlock(&chain)?;
+        let coldkey = args.tx.submit.coldkey(&key);
         let about = json!({ "coldkey": coldkey });
         let what = format!("Withdraw the announced swap of {coldkey}");
         let plan = Plan::new(calls::clear_coldkey_swap_announcement(), what, about);
-        args.submit.confirm_and_submit(&chain, &key, plan, context).await
+        args.tx.submit.confirm_and_submit(&chain, &key, plan, context).await
     })
 }
 

@@ -13,7 +13,7 @@ use taonet_service::{Access, atomic_write};
 
 use super::MechanismArgs;
 use super::pairs::{Pair, row};
-use crate::chain::{NetworkArgs, Plan, SigningHotkeyArgs, SubmitArgs, failed};
+use crate::chain::{Plan, SigningHotkeyArgs, TxArgs, failed};
 use crate::context::Context;
 use crate::exit::{Classified, Failure};
 use crate::input;
@@ -33,11 +33,7 @@ pub(crate) struct CommitArgs {
     #[arg(long, value_name = "NUMBER")]
     version_key: Option<u64>,
     #[command(flatten)]
-    submit: SubmitArgs,
-    #[command(flatten)]
-    network: NetworkArgs,
-    #[command(flatten)]
-    key: SigningHotkeyArgs,
+    tx: TxArgs<SigningHotkeyArgs>,
 }
 
 /// Reveal committed weights
@@ -46,11 +42,7 @@ pub(crate) struct RevealArgs {
     /// File written by `tao weights commit --save`; `-` is standard input
     file: PathBuf,
     #[command(flatten)]
-    submit: SubmitArgs,
-    #[command(flatten)]
-    network: NetworkArgs,
-    #[command(flatten)]
-    key: SigningHotkeyArgs,
+    tx: TxArgs<SigningHotkeyArgs>,
 }
 
 /// Reveal data of a commit.
@@ -88,14 +80,14 @@ pub(super) fn commit(args: &CommitArgs, context: &Context) -> anyhow::Result<()>
         return Err(Classified::error(Failure::Usage, text));
     }
     context.block_on(async {
-        let chain = args.network.connect().await?;
+        let chain = args.tx.connect().await?;
         let rules = chain.weight_rules(netuid, At::Head).await.map_err(failed)?;
         let version_key = args.version_key.unwrap_or(rules.version_key);
-        let key = args.key.unlock(&args.network, &chain)?;
+        let key = args.tx.unlock(&chain)?;
         let (uids, values) = weights.iter().copied().unzip();
         let salt = salt(&mut rand::rng());
-        let secret = Secret { netuid, mech, hotkey: args.submit.hotkey(&key), uids, values, salt, version_key };
-        if !args.submit.is_dry_run() {
+        let secret = Secret { netuid, mech, hotkey: args.tx.submit.hotkey(&key), uids, values, salt, version_key };
+        if !args.tx.submit.is_dry_run() {
             // Saved before the commit, which cannot be revealed without its salt.
             let text = serde_json::to_vec_pretty(&secret).context("cannot serialise the weights")?;
             atomic_write(&args.save, &text, Access::Owner)?;
@@ -114,7 +106,7 @@ pub(super) fn commit(args: &CommitArgs, context: &Context) -> anyhow::Result<()>
             counted(weights.len(), "weight"),
             args.save.display()
         );
-        args.submit.submit(&chain, &key, Plan::new(call, what, about), context).await
+        args.tx.submit.submit(&chain, &key, Plan::new(call, what, about), context).await
     })
 }
 
@@ -126,9 +118,9 @@ pub(super) fn reveal(args: &RevealArgs, context: &Context) -> anyhow::Result<()>
         bail!("{}: {} and {}", named(), counted(secret.uids.len(), "uid"), counted(secret.values.len(), "value"));
     }
     context.block_on(async {
-        let chain = args.network.connect().await?;
-        let key = args.key.unlock(&args.network, &chain)?;
-        let hotkey = args.submit.hotkey(&key);
+        let chain = args.tx.connect().await?;
+        let key = args.tx.unlock(&chain)?;
+        let hotkey = args.tx.submit.hotkey(&key);
         if hotkey != secret.hotkey {
             bail!("the commit belongs to hotkey {}, not {hotkey}", secret.hotkey);
         }
@@ -144,6 +136,6 @@ pub(super) fn reveal(args: &RevealArgs, context: &Context) -> anyhow::Result<()>
             "version_key": version_key,
         });
         let what = format!("Reveal {} on subnet {netuid}", counted(weights.len(), "weight"));
-        args.submit.submit(&chain, &key, Plan::new(call, what, about), context).await
+        args.tx.submit.submit(&chain, &key, Plan::new(call, what, about), context).await
     })
 }

@@ -10,7 +10,7 @@ use taonet_timelock::{Beacon, WeightsPayload};
 
 use super::MechanismArgs;
 use super::pairs::{Pair, check, row};
-use crate::chain::{NetworkArgs, Plan, SigningHotkeyArgs, SubmitArgs, failed};
+use crate::chain::{Plan, SigningHotkeyArgs, TxArgs, failed};
 use crate::context::Context;
 
 /// Set a validator's weights
@@ -25,23 +25,19 @@ pub(crate) struct SetArgs {
     #[arg(long, value_name = "NUMBER")]
     version_key: Option<u64>,
     #[command(flatten)]
-    submit: SubmitArgs,
-    #[command(flatten)]
-    network: NetworkArgs,
-    #[command(flatten)]
-    key: SigningHotkeyArgs,
+    tx: TxArgs<SigningHotkeyArgs>,
 }
 
 pub(super) fn run(args: &SetArgs, context: &Context) -> anyhow::Result<()> {
     let MechanismArgs { netuid, mech } = args.mechanism;
     let weights = row(&args.weights)?;
     context.block_on(async {
-        let chain = args.network.connect().await?;
+        let chain = args.tx.connect().await?;
         let head = chain.head().await.map_err(failed)?;
         let rules = chain.weight_rules(netuid, head.into()).await.map_err(failed)?;
         let version_key = args.version_key.unwrap_or(rules.version_key);
-        let key = args.key.unlock(&args.network, &chain)?;
-        let hotkey = args.submit.hotkey(&key);
+        let key = args.tx.unlock(&chain)?;
+        let hotkey = args.tx.submit.hotkey(&key);
         let Some(uid) = chain.uid(netuid, &hotkey, head.into()).await.map_err(failed)? else {
             bail!(
                 "{hotkey} is not registered on subnet {netuid}\nhint: register it with `tao register --netuid \
@@ -86,6 +82,6 @@ pub(super) fn run(args: &SetArgs, context: &Context) -> anyhow::Result<()> {
             "values": weights.iter().map(|(_, value)| value).collect::<Vec<_>>(),
             "version_key": version_key,
         });
-        args.submit.submit(&chain, &key, Plan::new(call, what, about), context).await
+        args.tx.submit.submit(&chain, &key, Plan::new(call, what, about), context).await
     })
 }
