@@ -54,10 +54,10 @@ fn a_pushed_model_is_found_and_played_by_the_runner() {
     let path = model(folder.path());
     let push = |arguments: &[&str]| {
         let mut command = local_bb();
-        command.args(["-vvv", "push", "--json", "--yes", "--key-uri", "//Bob"]).args(arguments);
+        command.args(["-vvv", "push", "--json", "--yes"]).args(arguments);
         with_accounts(&mut command, &server).env("BT_CHAIN_ENDPOINT", network.chain.url()).output().unwrap()
     };
-    let pushed = push(&["--model-path", &path, "--share-with", "validator-account"]);
+    let pushed = push(&["--model-path", &path, "--share-with", "validator-account", "--key-uri", "//Bob"]);
     let told = document(&pushed);
     no_key_in(&stderr(&pushed));
     assert_eq!(told["schema"], "taonet.push/1");
