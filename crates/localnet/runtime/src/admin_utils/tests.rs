@@ -360,17 +360,6 @@ fn values_out_of_bounds_are_refused() {
         (cutoff(50_001), "ActivityCutoffFactorMilliOutOfBounds"),
         (Call::sudo_set_owner_cut_enabled { netuid: root, enabled: true }, "NotPermittedOnRootSubnet"),
         (Call::sudo_set_subnet_emission_enabled { netuid: root, enabled: true }, "NotPermittedOnRootSubnet"),
-        (Call::sudo_set_burn_half_life { netuid: root, burn_half_life: 1 }, "NotPermittedOnRootSubnet"),
-        (
-            Call::sudo_set_burn_increase_mult { netuid: root, burn_increase_mult: U64F64::from_num(1) },
-            "NotPermittedOnRootSubnet",
-        ),
-        (Call::sudo_set_max_epochs_per_block { max_epochs_per_block: 0 }, "ValueNotInBounds"),
-        (Call::sudo_set_max_mechanism_count { max_mechanism_count: MechId(0) }, "InvalidValue"),
-        (Call::sudo_set_max_mechanism_count { max_mechanism_count: MechId(17) }, "InvalidValue"),
-        (Call::sudo_set_activity_cutoff { netuid, activity_cutoff: 359 }, "ActivityCutoffTooLow"),
-        (Call::sudo_set_activity_cutoff { netuid, activity_cutoff: 360 }, "Deprecated"),
-        (Call::sudo_set_total_issuance { total_issuance: TaoBalance(1) }, "Deprecated"),
         (
             Call::sudo_set_network_pow_registration_allowed { netuid, registration_allowed: true },
             "POWRegistrationDisabled",
@@ -389,6 +378,31 @@ fn values_out_of_bounds_are_refused() {
         MaxAllowedUids::<Runtime>::insert(BABELBIT, 256);
         MechanismCountCurrent::<Runtime>::insert(BABELBIT, MechId(1));
         assert_eq!(as_root(&mechanisms(2)), "TooManyUIDsPerMechanism");
+    });
+}
+
+#[test]
+fn some_settings_refuse_the_root_subnet_or_any_value() {
+    let (netuid, root) = (BABELBIT, NetUid::ROOT);
+    let cases = [
+        (Call::sudo_set_burn_half_life { netuid: root, burn_half_life: 1 }, "NotPermittedOnRootSubnet"),
+        (
+            Call::sudo_set_burn_increase_mult { netuid: root, burn_increase_mult: U64F64::from_num(1) },
+            "NotPermittedOnRootSubnet",
+        ),
+        (Call::sudo_set_max_epochs_per_block { max_epochs_per_block: 0 }, "ValueNotInBounds"),
+        (Call::sudo_set_max_mechanism_count { max_mechanism_count: MechId(0) }, "InvalidValue"),
+        (Call::sudo_set_max_mechanism_count { max_mechanism_count: MechId(17) }, "InvalidValue"),
+        (Call::sudo_set_activity_cutoff { netuid, activity_cutoff: 359 }, "ActivityCutoffTooLow"),
+        (Call::sudo_set_activity_cutoff { netuid, activity_cutoff: 360 }, "Deprecated"),
+        (Call::sudo_set_total_issuance { total_issuance: TaoBalance(1) }, "Deprecated"),
+    ];
+    settled(|| {
+        for (what, expected) in cases {
+            assert_eq!(as_root(&what), expected, "{what:?}");
+        }
+        let issuance = Call::sudo_set_total_issuance { total_issuance: TaoBalance(1) };
+        assert_eq!(call(RuntimeOrigin::none(), &issuance), "Deprecated");
     });
 }
 
