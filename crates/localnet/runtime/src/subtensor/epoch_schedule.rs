@@ -16,7 +16,7 @@ pub(crate) const OWNER_TEMPOS: core::ops::RangeInclusive<u16> = 360..=50_400;
 /// Maximum number of blocks between two epochs, regardless of the tempo.
 const MAX_WAIT: u64 = 50_400;
 /// Activity cutoff factors that an owner may set, in thousandths of an epoch.
-const CUTOFF_FACTORS: core::ops::RangeInclusive<u32> = 1_000..=50_000;
+pub(crate) const CUTOFF_FACTORS: core::ops::RangeInclusive<u32> = 1_000..=50_000;
 
 impl<T: Config> Pallet<T> {
     /// Whether an epoch is due at this block: since the last epoch the tempo or the maximum interval has passed, or the

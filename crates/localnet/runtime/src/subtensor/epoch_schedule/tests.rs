@@ -117,7 +117,7 @@ fn root_sets_any_tempo_and_begins_a_new_cycle() {
         owner();
         AdminFreezeWindow::<Runtime>::put(1_000);
         let set = |netuid| outcome(send_as_root(admin_utils::Call::sudo_set_tempo { netuid, tempo: 7 }));
-        assert_eq!(set(NetUid(77)), "SubnetDoesNotExist");
+        assert_eq!(set(NetUid(77)), "SubnetNotExists");
         for _ in 0..2 {
             assert_eq!(set(BABELBIT), "ok");
             assert_eq!(Subtensor::next_epoch_block(BABELBIT), Some(1_007));
