@@ -146,22 +146,25 @@ fn a_language_model_predicts_and_keeps_its_caches() {
         miner.args(["miner", "--contest", "text", "--key-uri", "//Bob"]).envs(variables.iter().copied());
         miner.env("MINER_MODEL_ID", repository("vectors/lm").join(model));
         let miner = Daemon::start(&mut miner);
+        let address = miner.url().trim_start_matches("http://");
+        let count = |kind: &str| {
+            let metrics = axon::get(address, "/metrics");
+            let name = format!("taonet_text_miner_lm_tokens_total{{kind=\"{kind}\"}} ");
+            let line = metrics.lines().find_map(|line| line.strip_prefix(&name));
+            line.unwrap_or_else(|| panic!("{name}: {metrics}")).parse::<f64>().unwrap()
+        };
+        // The warm-up counts too.
+        let (read, reused) = (count("read"), count("reused"));
         let kept = folder.path().join(model);
         std::fs::create_dir(&kept).unwrap();
         let report = play(&engine, &miner, &kept);
         assert_eq!((&report["outcome"], &report["utterances"]), (&json!("finished"), &json!(3)), "{report}");
         assert_eq!(report["miners"][0]["errors"], json!(0), "{report}");
-        let health: Value =
-            serde_json::from_str(&axon::get(miner.url().trim_start_matches("http://"), "/healthz")).unwrap();
+        let health: Value = serde_json::from_str(&axon::get(address, "/healthz")).unwrap();
         assert_eq!(health["model"], model, "{health}");
-        let metrics = axon::get(miner.url().trim_start_matches("http://"), "/metrics");
-        let count = |kind: &str| {
-            let name = format!("taonet_text_miner_lm_tokens_total{{kind=\"{kind}\"}} ");
-            let line = metrics.lines().find_map(|line| line.strip_prefix(&name));
-            line.unwrap_or_else(|| panic!("{name}: {metrics}")).parse::<f64>().unwrap()
-        };
         // Most of a prompt is known from the word before.
-        assert!(count("reused") > count("read") && count("read") > 0.0, "{metrics}");
+        let (read, reused) = (count("read") - read, count("reused") - reused);
+        assert!(reused > read && read > 0.0, "{reused} reused, {read} read");
         let log = miner.log();
         assert_eq!(
             log.contains("the file is already quantised"),
