@@ -18,7 +18,7 @@ const HINTS: [(&str, &str); 36] = [
     ("CannotAffordLockCost", "check the coldkey's balance with `tao balance`"),
     ("NotEnoughStakeToWithdraw", "check the stake with `tao stake list`"),
     ("StakeUnavailable", "part of the stake is locked, or is collateral; see `tao lock list`"),
-    ("NeedWaitingMoreBlocksToStarCall", "wait for the block that `tao subnets check-start N` shows"),
+    ("StartCallNotReady", "wait for the block that `tao subnets check-start N` shows"),
     ("SubtokenDisabled", "the subnet's owner must start it with `tao subnets start N`"),
     ("CommitRevealEnabled", "this subnet uses commit-reveal; `tao weights set` detects that"),
     ("CommitRevealDisabled", "this subnet does not use commit-reveal; use `tao weights set`"),

@@ -110,7 +110,7 @@ fn what_cannot_move_is_refused_and_changes_nothing() {
             (swap_limit(&hotkey, BABELBIT, OTHER, whole, 2 * TAO, false), "SlippageTooHigh"),
             (swap_limit(&hotkey, BABELBIT, NetUid::ROOT, whole, TAO, true), "PriceLimitExceeded"),
             (swap_limit(&hotkey, NetUid::ROOT, BABELBIT, TAO, 10 * TAO, true), "PriceLimitExceeded"),
-            (full(MISSING, None), "SubtokenDisabled"),
+            (full(MISSING, None), "SubnetNotExists"),
             (full(MISSING, Some(1)), "SubnetNotExists"),
             (full(OTHER, None), "AmountTooLow"),
             (full(BABELBIT, Some(TAO)), "PriceLimitExceeded"),
