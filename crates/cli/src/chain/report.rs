@@ -32,7 +32,7 @@ const HINTS: [(&str, &str); 36] = [
         "the trade would cross the price limit; change --tolerance or --limit, or allow a partial trade with --partial",
     ),
     ("PriceLimitExceeded", "the price is already beyond the limit; change --limit"),
-    ("AmountTooLow", "the minimum stake is 0.002 TAO"),
+    ("AmountTooLow", "the minimum is 0.002 TAO; 0.0001 TAO for a transfer of stake"),
     (
         "TransferDisallowed",
         "this subnet forbids transfers of stake, transfers_enabled in `tao subnets hyperparameters N`",
