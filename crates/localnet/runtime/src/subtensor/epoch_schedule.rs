@@ -96,7 +96,8 @@ impl<T: Config> Pallet<T> {
     /// `AutoEpochAlreadyImminent`, `TxRateLimitExceeded`.
     pub(crate) fn do_trigger_epoch(who: &AccountId32, netuid: NetUid) -> DispatchResult {
         let action = LimitedAction::Hyperparameter(Hyperparameter::TriggerEpoch);
-        ensure!(SubnetOwner::<T>::try_get(netuid).as_ref() == Ok(who), DispatchError::BadOrigin);
+        let is_owner = SubnetOwner::<T>::try_get(netuid).is_ok_and(|owner| owner == *who);
+        ensure!(is_owner, DispatchError::BadOrigin);
         ensure!(!CommitRevealWeightsEnabled::<T>::get(netuid), Error::<T>::DynamicTempoBlockedByCommitReveal);
         ensure!(PendingEpochAt::<T>::get(netuid) == 0, Error::<T>::EpochTriggerAlreadyPending);
         ensure!(!Self::epoch_is_near(netuid), Error::<T>::AutoEpochAlreadyImminent);
