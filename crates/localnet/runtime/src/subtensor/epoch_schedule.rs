@@ -92,11 +92,12 @@ impl<T: Config> Pallet<T> {
     /// Triggers an epoch `AdminFreezeWindow` blocks from now, on behalf of the subnet's owner.
     ///
     /// # Errors
-    /// `SubnetNotExists`, `NotSubnetOwner`, `DynamicTempoBlockedByCommitReveal`, `EpochTriggerAlreadyPending`,
+    /// `BadOrigin` for others, `DynamicTempoBlockedByCommitReveal`, `EpochTriggerAlreadyPending`,
     /// `AutoEpochAlreadyImminent`, `TxRateLimitExceeded`.
     pub(crate) fn do_trigger_epoch(who: &AccountId32, netuid: NetUid) -> DispatchResult {
         let action = LimitedAction::Hyperparameter(Hyperparameter::TriggerEpoch);
-        Self::ensure_owner(who, netuid)?;
+        let is_owner = SubnetOwner::<T>::try_get(netuid).is_ok_and(|owner| owner == *who);
+        ensure!(is_owner, DispatchError::BadOrigin);
         ensure!(!CommitRevealWeightsEnabled::<T>::get(netuid), Error::<T>::DynamicTempoBlockedByCommitReveal);
         ensure!(PendingEpochAt::<T>::get(netuid) == 0, Error::<T>::EpochTriggerAlreadyPending);
         ensure!(!Self::epoch_is_near(netuid), Error::<T>::AutoEpochAlreadyImminent);
@@ -106,12 +107,6 @@ impl<T: Config> Pallet<T> {
         PendingEpochAt::<T>::insert(netuid, fires_at);
         Self::record_action(who, netuid, action);
         Self::deposit_event(Event::EpochTriggered { netuid, by: who.clone(), fires_at });
-        Ok(())
-    }
-
-    fn ensure_owner(who: &AccountId32, netuid: NetUid) -> DispatchResult {
-        ensure!(Self::subnet_exists(netuid), Error::<T>::SubnetNotExists);
-        ensure!(SubnetOwner::<T>::get(netuid) == *who, Error::<T>::NotSubnetOwner);
         Ok(())
     }
 }

@@ -173,8 +173,8 @@ fn each_mended_fault_of_a_trigger_shows_the_next_one() {
         let trigger = |who: &AccountId, netuid| outcome(send(who, Call::trigger_epoch { netuid }));
         CommitRevealWeightsEnabled::<Runtime>::insert(BABELBIT, true);
         schedule(360, 640, 1_001, 0);
-        assert_eq!(trigger(&key(1), NetUid(77)), "SubnetNotExists");
-        assert_eq!(trigger(&key(1), BABELBIT), "NotSubnetOwner");
+        assert_eq!(trigger(&owner, NetUid(77)), "BadOrigin");
+        assert_eq!(trigger(&key(1), BABELBIT), "BadOrigin");
         assert_eq!(trigger(&owner, BABELBIT), "DynamicTempoBlockedByCommitReveal");
         CommitRevealWeightsEnabled::<Runtime>::insert(BABELBIT, false);
         assert_eq!(trigger(&owner, BABELBIT), "EpochTriggerAlreadyPending");
