@@ -18,7 +18,7 @@ const HINTS: [(&str, &str); 36] = [
     ("CannotAffordLockCost", "check the coldkey's balance with `tao balance`"),
     ("NotEnoughStakeToWithdraw", "check the stake with `tao stake list`"),
     ("StakeUnavailable", "part of the stake is locked, or is collateral; see `tao lock list`"),
-    ("NeedWaitingMoreBlocksToStarCall", "wait for the block that `tao subnets check-start N` shows"),
+    ("StartCallNotReady", "wait for the block that `tao subnets check-start N` shows"),
     ("SubtokenDisabled", "the subnet's owner must start it with `tao subnets start N`"),
     ("CommitRevealEnabled", "this subnet uses commit-reveal; `tao weights set` detects that"),
     ("CommitRevealDisabled", "this subnet does not use commit-reveal; use `tao weights set`"),
@@ -32,7 +32,7 @@ const HINTS: [(&str, &str); 36] = [
         "the trade would cross the price limit; change --tolerance or --limit, or allow a partial trade with --partial",
     ),
     ("PriceLimitExceeded", "the price is already beyond the limit; change --limit"),
-    ("AmountTooLow", "the minimum stake is 0.002 TAO"),
+    ("AmountTooLow", "the minimum is 0.002 TAO; 0.0001 TAO for a transfer of stake"),
     (
         "TransferDisallowed",
         "this subnet forbids transfers of stake, transfers_enabled in `tao subnets hyperparameters N`",

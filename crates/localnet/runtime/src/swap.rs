@@ -14,11 +14,9 @@ pub use pool::{MAX_WEIGHT, MIN_WEIGHT, Pool, UNIT};
 use crate::types::NetUid;
 
 /// Information about subnets that this pallet requires.
-pub trait Subnets<AccountId> {
+pub trait Subnets {
     /// Whether a subnet exists.
     fn exists(netuid: NetUid) -> bool;
-    /// Whether an account owns a subnet.
-    fn is_owner(netuid: NetUid, account: &AccountId) -> bool;
 }
 
 #[allow(missing_docs, unreachable_pub)]
@@ -45,7 +43,7 @@ pub mod pallet {
     #[pallet::config]
     pub trait Config: frame_system::Config {
         /// The subnets whose alpha is traded.
-        type Subnets: Subnets<Self::AccountId>;
+        type Subnets: Subnets;
         /// Maximum fee of a trade, in parts of 65 535.
         #[pallet::constant]
         type MaxFeeRate: Get<u16>;
@@ -164,14 +162,11 @@ pub mod pallet {
 
     #[pallet::call]
     impl<T: Config> Pallet<T> {
-        /// Sets the fee of trades in a subnet's pool, in parts of 65 535. Only root and the subnet's owner may call
-        /// this.
+        /// Sets the fee of trades in a subnet's pool, in parts of 65 535. Only root may call this.
         #[pallet::call_index(0)]
         #[pallet::weight((call_weights::set_fee_rate(), DispatchClass::Normal, Pays::Yes))]
         pub fn set_fee_rate(origin: OriginFor<T>, netuid: NetUid, rate: u16) -> DispatchResult {
-            if let Some(account) = ensure_signed_or_root(origin)? {
-                ensure!(T::Subnets::is_owner(netuid, &account), DispatchError::BadOrigin);
-            }
+            ensure_root(origin)?;
             ensure!(T::Subnets::exists(netuid), Error::<T>::MechanismDoesNotExist);
             ensure!(rate <= T::MaxFeeRate::get(), Error::<T>::FeeRateTooHigh);
             FeeRate::<T>::insert(netuid, rate);

@@ -1,11 +1,12 @@
 //! Validation of interdependent settings.
 
 use frame_support::pallet_prelude::*;
+use sp_runtime::PerU16;
 
 use super::{Config, Error, Pallet};
 use crate::subtensor::{
-    self, AlphaValues, LiquidAlphaOn, MaxAllowedUids, MaxBurn, MaxMechanismCount, MechanismCountCurrent,
-    MechanismEmissionSplit, MinAllowedUids, MinBurn, SubnetworkN,
+    self, AlphaValues, LiquidAlphaOn, MaxAllowedUids, MaxBurn, MaxChildkeyTake, MaxMechanismCount,
+    MechanismCountCurrent, MechanismEmissionSplit, MinAllowedUids, MinBurn, MinChildkeyTake, SubnetworkN,
 };
 use crate::types::{MechId, NetUid, TaoBalance};
 
@@ -15,6 +16,10 @@ const MAX_UIDS: u16 = 256;
 const MIN_BURN_BELOW: TaoBalance = TaoBalance(1_000_000_000);
 /// Exclusive lower bound of the maximum registration price: 0.1 TAO.
 const MAX_BURN_ABOVE: TaoBalance = TaoBalance(100_000_000);
+/// Maximum half-life of the registration price, in blocks.
+const MAX_BURN_HALF_LIFE: u16 = 36_100;
+/// Allowed values of the maximum number of mechanisms of a subnet.
+const MAX_MECHANISMS: core::ops::RangeInclusive<u8> = 1..=16;
 /// Minimum of the liquid alpha bounds, in parts of 65 535: 0.025.
 const MIN_ALPHA: u16 = 1_638;
 
@@ -29,6 +34,18 @@ impl<T: Config> Pallet<T> {
         Ok(())
     }
 
+    pub(super) fn check_burn_half_life(netuid: NetUid, half_life: u16) -> DispatchResult {
+        Self::ensure_not_root(netuid)?;
+        ensure!((1..=MAX_BURN_HALF_LIFE).contains(&half_life), Error::<T>::InvalidValue);
+        Ok(())
+    }
+
+    pub(super) fn check_childkey_take(min: PerU16) -> DispatchResult {
+        let allowed = MinChildkeyTake::<T>::get()..=MaxChildkeyTake::<T>::get();
+        ensure!(allowed.contains(&min), Error::<T>::InvalidValue);
+        Ok(())
+    }
+
     pub(super) fn check_max_allowed_uids(netuid: NetUid, max: u16) -> DispatchResult {
         ensure!(max >= MinAllowedUids::<T>::get(netuid), Error::<T>::MaxAllowedUidsLessThanMinAllowedUids);
         ensure!(max >= SubnetworkN::<T>::get(netuid), Error::<T>::MaxAllowedUIdsLessThanCurrentUIds);
@@ -37,8 +54,13 @@ impl<T: Config> Pallet<T> {
     }
 
     pub(super) fn check_min_allowed_uids(netuid: NetUid, min: u16) -> DispatchResult {
-        ensure!(min <= MaxAllowedUids::<T>::get(netuid), Error::<T>::MinAllowedUidsGreaterThanMaxAllowedUids);
-        ensure!(min <= SubnetworkN::<T>::get(netuid), Error::<T>::MinAllowedUidsGreaterThanCurrentUids);
+        ensure!(min < MaxAllowedUids::<T>::get(netuid), Error::<T>::MinAllowedUidsGreaterThanMaxAllowedUids);
+        ensure!(min < SubnetworkN::<T>::get(netuid), Error::<T>::MinAllowedUidsGreaterThanCurrentUids);
+        Ok(())
+    }
+
+    pub(super) fn check_max_mechanism_count(max: MechId) -> DispatchResult {
+        ensure!(MAX_MECHANISMS.contains(&max.0), subtensor::Error::<T>::InvalidValue);
         Ok(())
     }
 

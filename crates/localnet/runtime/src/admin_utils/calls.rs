@@ -6,9 +6,12 @@ use frame_system::pallet_prelude::*;
 use sp_runtime::PerU16;
 use substrate_fixed::types::{I64F64, I96F32, U64F64};
 
-use super::authority::{owner, owner_if, root, root_of};
+use super::authority::{
+    anyone, for_cutoff_factor, for_owner_hotkey, for_tempo, owner, owner_if, owner_unlimited, root, root_of,
+    root_of_any,
+};
 use crate::call_weights::admin_utils as call_weights;
-use crate::subtensor::epoch_schedule::OWNER_TEMPOS;
+use crate::subtensor::epoch_schedule::{CUTOFF_FACTORS, OWNER_TEMPOS};
 use crate::subtensor::rate_limits::LimitedAction;
 use crate::subtensor::types::{ConsensusMode, Hyperparameter, RecycleOrBurnEnum};
 use crate::subtensor::{self, Event as SubtensorEvent};
@@ -20,9 +23,8 @@ const MAX_BONDS_MOVING_AVERAGE: u64 = 975_000;
 const REVEAL_PERIODS: core::ops::RangeInclusive<u64> = 1..=100;
 /// Allowed values of the number of an owner's hotkeys that are never pruned.
 const IMMUNE_OWNER_UIDS: core::ops::RangeInclusive<u16> = 1..=10;
-/// Maximum child key take, in parts of 65 535.
-const MAX_CHILDKEY_TAKE: PerU16 = PerU16::from_parts(11_796);
-
+/// Minimum activity cutoff that a call may name, in blocks.
+const MIN_ACTIVITY_CUTOFF: u16 = 360;
 /// Maximum part of the registration price that is locked as collateral, in parts of 65 535.
 const MAX_COLLATERAL_LOCK_SHARE: u16 = 62_258;
 
@@ -117,17 +119,19 @@ pallet_of_calls! {
         emit::<T>(SubtensorEvent::RhoSet(netuid, rho));
     }
     /// Deprecated and always refused: the activity cutoff is derived from the tempo and a factor.
-    18: sudo_set_activity_cutoff(netuid: NetUid, activity_cutoff: u16) by root_of(netuid) {
+    18: sudo_set_activity_cutoff(netuid: NetUid, activity_cutoff: u16)
+        by owner(netuid, Hyperparameter::ActivityCutoff) {
+        ensure!(activity_cutoff >= MIN_ACTIVITY_CUTOFF, subtensor::Error::<T>::ActivityCutoffTooLow);
         Self::refuse(activity_cutoff, Error::Deprecated)?;
     }
     /// Enables or disables registration of neurons.
-    19: sudo_set_network_registration_allowed(netuid: NetUid, registration_allowed: bool) by root_of(netuid) {
+    19: sudo_set_network_registration_allowed(netuid: NetUid, registration_allowed: bool) by root_of_any(netuid) {
         subtensor::NetworkRegistrationAllowed::<T>::insert(netuid, registration_allowed);
         emit::<T>(SubtensorEvent::RegistrationAllowed(netuid, registration_allowed));
     }
     /// Deprecated and always refused: proof-of-work registration is unsupported.
-    20: sudo_set_network_pow_registration_allowed(netuid: NetUid, registration_allowed: bool) by root_of(netuid) {
-        Self::refuse(registration_allowed, Error::POWRegistrationDisabled)?;
+    20: sudo_set_network_pow_registration_allowed(netuid: NetUid, registration_allowed: bool) by anyone() {
+        Self::refuse((netuid, registration_allowed), Error::POWRegistrationDisabled)?;
     }
     /// Sets the target number of registrations per interval.
     21: sudo_set_target_registrations_per_interval(netuid: NetUid, target_registrations_per_interval: u16)
@@ -186,18 +190,12 @@ pallet_of_calls! {
         emit::<T>(SubtensorEvent::NetworkRateLimitSet(rate_limit));
     }
     /// Sets a subnet's tempo, and restarts its epoch cycle. Owners may set 360 to 50 400 blocks.
-    30: sudo_set_tempo(netuid: NetUid, tempo: u16)
-        by owner_if(
-            OWNER_TEMPOS.contains(&tempo),
-            subtensor::Error::<T>::TempoOutOfBounds,
-            netuid,
-            LimitedAction::Tempo
-        ) {
+    30: sudo_set_tempo(netuid: NetUid, tempo: u16) by for_tempo(netuid, OWNER_TEMPOS.contains(&tempo)) {
         subtensor::Pallet::<T>::restart_with_tempo(netuid, tempo);
     }
-    /// Sets the total issuance of TAO, in rao.
-    33: sudo_set_total_issuance(total_issuance: TaoBalance) by root() {
-        subtensor::TotalIssuance::<T>::put(total_issuance);
+    /// Deprecated and always refused.
+    33: sudo_set_total_issuance(total_issuance: TaoBalance) by anyone() {
+        Self::refuse(total_issuance, Error::Deprecated)?;
     }
     /// Sets the immunity period of new subnets, in blocks.
     35: sudo_set_network_immunity_period(immunity_period: u64) by root() {
@@ -288,7 +286,7 @@ pallet_of_calls! {
         subtensor::SubnetMovingAlpha::<T>::put(alpha);
     }
     /// Sets the halving period of a subnet's moving price, in blocks.
-    65: sudo_set_ema_price_halving_period(netuid: NetUid, ema_halving: u64) by root_of(netuid) {
+    65: sudo_set_ema_price_halving_period(netuid: NetUid, ema_halving: u64) by root_of_any(netuid) {
         subtensor::EMAPriceHalvingBlocks::<T>::insert(netuid, ema_halving);
     }
     /// Enables or disables trading of a subnet's alpha.
@@ -296,7 +294,7 @@ pallet_of_calls! {
         subtensor::SubtokenEnabled::<T>::insert(netuid, subtoken_enabled);
     }
     /// Sets the hotkey of a subnet's owner.
-    67: sudo_set_sn_owner_hotkey(netuid: NetUid, hotkey: T::AccountId) by owner(netuid, LimitedAction::OwnerHotkey) {
+    67: sudo_set_sn_owner_hotkey(netuid: NetUid, hotkey: T::AccountId) by for_owner_hotkey(netuid) {
         subtensor::Pallet::<T>::set_owner_hotkey(netuid, hotkey)?;
     }
     /// Sets the steepness of liquid alpha's curve, in hundredths.
@@ -382,7 +380,7 @@ pallet_of_calls! {
         subtensor::FlowEmaSmoothingFactor::<T>::put(smoothing_factor);
     }
     /// Sets the minimum number of non-immune neurons of a subnet.
-    84: sudo_set_min_non_immune_uids(netuid: NetUid, min: u16) by root_of(netuid) {
+    84: sudo_set_min_non_immune_uids(netuid: NetUid, min: u16) by root_of_any(netuid) {
         subtensor::MinNonImmuneUids::<T>::insert(netuid, min);
         emit::<T>(SubtensorEvent::MinNonImmuneUidsSet(netuid, min));
     }
@@ -403,11 +401,12 @@ pallet_of_calls! {
     }
     /// Sets the maximum number of mechanisms of a subnet.
     88: sudo_set_max_mechanism_count(max_mechanism_count: MechId) by root() {
+        Self::check_max_mechanism_count(max_mechanism_count)?;
         subtensor::MaxMechanismCount::<T>::put(max_mechanism_count);
     }
     /// Sets the half-life of a subnet's registration price, in blocks.
     89: sudo_set_burn_half_life(netuid: NetUid, burn_half_life: u16) by owner(netuid, Hyperparameter::BurnHalfLife) {
-        ensure!(burn_half_life > 0, Error::<T>::InvalidValue);
+        Self::check_burn_half_life(netuid, burn_half_life)?;
         subtensor::BurnHalfLife::<T>::insert(netuid, burn_half_life);
         emit::<T>(SubtensorEvent::BurnHalfLifeSet { netuid, burn_half_life });
         Self::deposit_event(Event::BurnHalfLifeSet { netuid, burn_half_life });
@@ -415,6 +414,7 @@ pallet_of_calls! {
     /// Sets the factor by which a registration raises the registration price, within `1..=3`.
     90: sudo_set_burn_increase_mult(netuid: NetUid, burn_increase_mult: U64F64)
         by owner(netuid, Hyperparameter::BurnIncreaseMult) {
+        Self::ensure_not_root(netuid)?;
         ensure!((U64F64::from_num(1)..=U64F64::from_num(3)).contains(&burn_increase_mult), Error::<T>::InvalidValue);
         subtensor::BurnIncreaseMult::<T>::insert(netuid, burn_increase_mult);
         emit::<T>(SubtensorEvent::BurnIncreaseMultSet { netuid, burn_increase_mult });
@@ -425,38 +425,37 @@ pallet_of_calls! {
         subtensor::NetTaoFlowEnabled::<T>::put(enabled);
     }
     /// Enables or disables the owner's cut of a subnet's emission.
-    92: sudo_set_owner_cut_enabled(netuid: NetUid, enabled: bool) by owner(netuid, Hyperparameter::Unknown) {
+    92: sudo_set_owner_cut_enabled(netuid: NetUid, enabled: bool) by owner_unlimited(netuid) {
         Self::ensure_not_root(netuid)?;
         subtensor::OwnerCutEnabled::<T>::insert(netuid, enabled);
     }
     /// Sets the minimum child key take on a subnet, in parts of 65 535.
     93: sudo_set_min_childkey_take_per_subnet(netuid: NetUid, take: PerU16)
         by owner(netuid, Hyperparameter::MinChildkeyTake) {
-        ensure!(take <= MAX_CHILDKEY_TAKE, Error::<T>::InvalidValue);
+        Self::check_childkey_take(take)?;
         subtensor::MinChildkeyTakePerSubnet::<T>::insert(netuid, take);
         emit::<T>(SubtensorEvent::MinChildKeyTakePerSubnetSet(netuid, take));
     }
     /// Enables or disables TAO emission to a subnet.
-    94: sudo_set_subnet_emission_enabled(netuid: NetUid, enabled: bool)
-        by owner(netuid, Hyperparameter::SubnetEmissionEnabled) {
+    94: sudo_set_subnet_emission_enabled(netuid: NetUid, enabled: bool) by root_of(netuid) {
         Self::ensure_not_root(netuid)?;
         subtensor::SubnetEmissionEnabled::<T>::insert(netuid, enabled);
         Self::deposit_event(Event::SubnetEmissionEnabledSet { netuid, enabled });
     }
     /// Sets whether the owner's cut of a subnet's emission is locked.
-    95: sudo_set_owner_cut_auto_lock_enabled(netuid: NetUid, enabled: bool)
-        by owner(netuid, Hyperparameter::Unknown) {
+    95: sudo_set_owner_cut_auto_lock_enabled(netuid: NetUid, enabled: bool) by owner_unlimited(netuid) {
         Self::ensure_not_root(netuid)?;
         subtensor::OwnerCutAutoLockEnabled::<T>::insert(netuid, enabled);
     }
     /// Sets the maximum number of epochs per block.
     96: sudo_set_max_epochs_per_block(max_epochs_per_block: u8) by root() {
+        ensure!(max_epochs_per_block > 0, Error::<T>::ValueNotInBounds);
         subtensor::MaxEpochsPerBlock::<T>::put(max_epochs_per_block);
         emit::<T>(SubtensorEvent::MaxEpochsPerBlockSet(max_epochs_per_block));
     }
     /// Sets the activity cutoff factor, in thousandths of an epoch.
     97: sudo_set_activity_cutoff_factor(netuid: NetUid, factor_milli: u32)
-        by owner(netuid, Hyperparameter::ActivityCutoffFactorMilli) {
+        by for_cutoff_factor(netuid, CUTOFF_FACTORS.contains(&factor_milli)) {
         subtensor::Pallet::<T>::set_activity_cutoff_factor_within_bounds(netuid, factor_milli)?;
     }
     /// Sets the part of the registration price that is locked as collateral, in parts of 65 535; at most 95 %.

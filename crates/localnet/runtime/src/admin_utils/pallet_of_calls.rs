@@ -110,10 +110,10 @@ macro_rules! pallet_of_calls {
                 /// The value is out of bounds.
                 #[codec(index = 5)]
                 ValueNotInBounds,
-                /// The new minimum exceeds the current number of neurons.
+                /// The new minimum is not below the current number of neurons.
                 #[codec(index = 6)]
                 MinAllowedUidsGreaterThanCurrentUids,
-                /// The new minimum exceeds the maximum number of neurons.
+                /// The new minimum is not below the maximum number of neurons.
                 #[codec(index = 7)]
                 MinAllowedUidsGreaterThanMaxAllowedUids,
                 /// The new maximum is below the minimum number of neurons.

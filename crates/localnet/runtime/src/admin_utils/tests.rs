@@ -9,7 +9,8 @@ use crate::runtime::{Runtime, RuntimeCall, RuntimeEvent, RuntimeOrigin, System};
 use crate::subtensor::types::{ConsensusMode, RecycleOrBurnEnum};
 use crate::subtensor::{
     AdminFreezeWindow, Incentive, LastUpdate, LiquidAlphaOn, MaxAllowedUids, MechanismCountCurrent,
-    MechanismEmissionSplit, MinAllowedUids, SubnetOwner, SubnetworkN, Tempo, Weights,
+    MechanismEmissionSplit, MinAllowedUids, MinChildkeyTake, SubnetOwner, SubnetOwnerHotkey, SubnetworkN, Tempo,
+    Weights,
 };
 use crate::testing::{BABELBIT, Subtensor, account, chain, jump_to, key, outcome};
 use crate::types::{MechId, NetUid, NetUidStorageIndex, TaoBalance};
@@ -27,7 +28,6 @@ enum By {
 fn settings() -> Vec<(Call<Runtime>, By, &'static str)> {
     use By::{Owner, Root};
     let netuid = BABELBIT;
-    let hotkey = key(9);
     let take = PerU16::from_parts(77);
     let burn = TaoBalance(777_000_000);
     let twice = U64F64::from_num(2);
@@ -80,7 +80,6 @@ fn settings() -> Vec<(Call<Runtime>, By, &'static str)> {
         (Call::sudo_set_emission_gate_exponent { exponent: twice }, Root, "EmissionGateExponent"),
         (Call::sudo_set_emission_bar_rank { rank: 7 }, Root, "EmissionBarRank"),
         (Call::sudo_set_network_rate_limit { rate_limit: 7 }, Root, "NetworkRateLimit"),
-        (Call::sudo_set_total_issuance { total_issuance: burn }, Root, "TotalIssuance"),
         (Call::sudo_set_network_immunity_period { immunity_period: 7 }, Root, "NetworkImmunityPeriod"),
         (Call::sudo_set_network_min_lock_cost { lock_cost: burn }, Root, "NetworkMinLockCost"),
         (Call::sudo_set_subnet_limit { max_subnets: 7 }, Root, "SubnetLimit"),
@@ -99,7 +98,6 @@ fn settings() -> Vec<(Call<Runtime>, By, &'static str)> {
         (Call::sudo_set_subnet_moving_alpha { alpha: I96F32::from_num(7) }, Root, "SubnetMovingAlpha"),
         (Call::sudo_set_ema_price_halving_period { netuid, ema_halving: 7 }, Root, "EMAPriceHalvingBlocks"),
         (Call::sudo_set_subtoken_enabled { netuid, subtoken_enabled: false }, Root, "SubtokenEnabled"),
-        (Call::sudo_set_sn_owner_hotkey { netuid, hotkey }, Owner, "SubnetOwnerHotkey"),
         (Call::sudo_set_alpha_sigmoid_steepness { netuid, steepness: 7 }, Owner, "AlphaSigmoidSteepness"),
         (Call::sudo_set_yuma3_enabled { netuid, enabled: false }, Owner, "Yuma3On"),
         (Call::sudo_set_bonds_reset_enabled { netuid, enabled: true }, Owner, "BondsResetOn"),
@@ -113,7 +111,7 @@ fn settings() -> Vec<(Call<Runtime>, By, &'static str)> {
             "MechanismEmissionSplit",
         ),
         (Call::sudo_trim_to_max_allowed_uids { netuid, max_n: 77 }, Owner, "MaxAllowedUids"),
-        (Call::sudo_set_min_allowed_uids { netuid, min_allowed_uids: 1 }, Root, "MinAllowedUids"),
+        (Call::sudo_set_min_allowed_uids { netuid, min_allowed_uids: 0 }, Root, "MinAllowedUids"),
         (
             Call::sudo_set_recycle_or_burn { netuid, recycle_or_burn: RecycleOrBurnEnum::Recycle },
             Owner,
@@ -128,7 +126,7 @@ fn settings() -> Vec<(Call<Runtime>, By, &'static str)> {
         (Call::sudo_set_collateral_lock_share { netuid, lock_share: 7 }, Owner, "CollateralLockShare"),
         (Call::sudo_set_collateral_drain_ratio { netuid, drain_ratio: twice }, Owner, "CollateralDrainRatio"),
         (Call::sudo_set_min_childkey_take_per_subnet { netuid, take }, Owner, "MinChildkeyTakePerSubnet"),
-        (Call::sudo_set_subnet_emission_enabled { netuid, enabled: false }, Owner, "SubnetEmissionEnabled"),
+        (Call::sudo_set_subnet_emission_enabled { netuid, enabled: false }, Root, "SubnetEmissionEnabled"),
         (Call::sudo_set_max_epochs_per_block { max_epochs_per_block: 7 }, Root, "MaxEpochsPerBlock"),
         (Call::sudo_set_activity_cutoff_factor { netuid, factor_milli: 7_000 }, Owner, "ActivityCutoffFactorMilli"),
         (
@@ -178,7 +176,7 @@ fn settled(test: impl FnOnce()) {
 #[test]
 fn each_setting_changes_its_own_item() {
     let settings = settings();
-    assert_eq!(settings.len(), 80);
+    assert_eq!(settings.len(), 78);
     for (what, _, item) in settings {
         settled(|| {
             if item == "LiquidAlphaOn" {
@@ -196,18 +194,56 @@ fn each_setting_changes_its_own_item() {
 
 #[test]
 fn owners_change_the_settings_of_their_subnet_and_strangers_none() {
-    for (what, by, _) in settings() {
+    for (what, by, item) in settings() {
         settled(|| {
             assert_eq!(call(RuntimeOrigin::signed(key(3)), &what), "BadOrigin", "{what:?}");
-            assert_eq!(as_owner(&what), if by == By::Owner { "ok" } else { "BadOrigin" }, "{what:?}");
-            if by == By::Owner {
-                assert_eq!(as_owner(&what), "TxRateLimitExceeded", "{what:?}");
-                AdminFreezeWindow::<Runtime>::put(20);
-                assert_eq!(as_owner(&what), "AdminActionProhibitedDuringWeightsWindow", "{what:?}");
-                assert_eq!(as_root(&what), "ok", "{what:?}");
+            if by == By::Root {
+                assert_eq!(as_owner(&what), "BadOrigin", "{what:?}");
+                return;
             }
+            AdminFreezeWindow::<Runtime>::put(20);
+            assert_eq!(as_owner(&what), "AdminActionProhibitedDuringWeightsWindow", "{what:?}");
+            assert_eq!(as_root(&what), "ok", "{what:?}");
+            AdminFreezeWindow::<Runtime>::put(0);
+            assert_eq!(as_owner(&what), "ok", "{what:?}");
+            let is_unlimited = ["OwnerCutEnabled", "OwnerCutAutoLockEnabled"].contains(&item);
+            assert_eq!(as_owner(&what), if is_unlimited { "ok" } else { "TxRateLimitExceeded" }, "{what:?}");
         });
     }
+}
+
+#[test]
+fn each_fault_of_an_owner_shows_in_the_order_of_the_real_chain() {
+    settled(|| {
+        let netuid = BABELBIT;
+        let rho = Call::sudo_set_rho { netuid, rho: 1 };
+        let cutoff = |factor_milli| Call::sudo_set_activity_cutoff_factor { netuid, factor_milli };
+        let tempo = |tempo| Call::sudo_set_tempo { netuid, tempo };
+        assert_eq!(as_owner(&rho), "ok");
+        assert_eq!(as_owner(&cutoff(2_000)), "ok");
+        AdminFreezeWindow::<Runtime>::put(20);
+        assert_eq!(as_owner(&rho), "TxRateLimitExceeded");
+        assert_eq!(as_owner(&cutoff(2_000)), "AdminActionProhibitedDuringWeightsWindow");
+        assert_eq!(as_owner(&cutoff(0)), "ActivityCutoffFactorMilliOutOfBounds");
+        assert_eq!(as_owner(&tempo(360)), "AdminActionProhibitedDuringWeightsWindow");
+        assert_eq!(as_owner(&tempo(359)), "TempoOutOfBounds");
+    });
+}
+
+#[test]
+fn the_owner_hotkey_changes_at_any_time_once_in_some_blocks() {
+    settled(|| {
+        AdminFreezeWindow::<Runtime>::put(20);
+        let set = |number| Call::sudo_set_sn_owner_hotkey { netuid: BABELBIT, hotkey: key(number) };
+        assert_eq!(call(RuntimeOrigin::signed(key(3)), &set(9)), "BadOrigin");
+        assert_eq!(as_owner(&set(9)), "ok");
+        assert_eq!(SubnetOwnerHotkey::<Runtime>::get(BABELBIT), key(9));
+        assert_eq!((as_owner(&set(8)), as_root(&set(8))), ("TxRateLimitExceeded".into(), "TxRateLimitExceeded".into()));
+        jump_to(50 + 50_400);
+        assert_eq!(as_root(&set(8)), "ok");
+        assert_eq!(as_owner(&set(7)), "TxRateLimitExceeded");
+        assert_eq!(SubnetOwnerHotkey::<Runtime>::get(BABELBIT), key(8));
+    });
 }
 
 #[test]
@@ -216,6 +252,17 @@ fn settings_of_a_subnet_need_the_subnet() {
         let netuid = NetUid(77);
         assert_eq!(as_root(&Call::sudo_set_kappa { netuid, kappa: 1 }), "SubnetDoesNotExist");
         assert_eq!(as_root(&Call::sudo_set_rho { netuid, rho: 1 }), "SubnetDoesNotExist");
+        assert_eq!(as_root(&Call::sudo_set_tempo { netuid, tempo: 1 }), "SubnetNotExists");
+        assert_eq!(as_root(&Call::sudo_set_sn_owner_hotkey { netuid, hotkey: key(9) }), "SubnetNotExists");
+        for unchecked in [
+            Call::sudo_set_network_registration_allowed { netuid, registration_allowed: false },
+            Call::sudo_set_ema_price_halving_period { netuid, ema_halving: 1 },
+            Call::sudo_set_min_non_immune_uids { netuid, min: 1 },
+            Call::sudo_set_activity_cutoff_factor { netuid, factor_milli: 1_000 },
+        ] {
+            assert_eq!(as_root(&unchecked), "ok", "{unchecked:?}");
+        }
+        assert!(!Subtensor::is_awake(netuid));
         let nobody = RuntimeOrigin::signed(SubnetOwner::<Runtime>::get(netuid));
         assert_eq!(call(nobody, &Call::sudo_set_rho { netuid, rho: 1 }), "BadOrigin");
     });
@@ -266,6 +313,8 @@ fn values_out_of_bounds_are_refused() {
         (mult(3.01), "InvalidValue"),
         (half_life(0), "InvalidValue"),
         (half_life(1), "ok"),
+        (half_life(36_100), "ok"),
+        (half_life(36_101), "InvalidValue"),
         (min_burn(1_000_000_000), "ValueNotInBounds"),
         (min_burn(999_999_999), "ok"),
         (max_burn(100_000_000), "ValueNotInBounds"),
@@ -285,8 +334,9 @@ fn values_out_of_bounds_are_refused() {
         (max_uids(257), "MaxAllowedUidsGreaterThanDefaultMaxAllowedUids"),
         (max_uids(8), "ok"),
         (min_uids(9), "MinAllowedUidsGreaterThanMaxAllowedUids"),
-        (min_uids(8), "MinAllowedUidsGreaterThanCurrentUids"),
-        (min_uids(1), "ok"),
+        (min_uids(8), "MinAllowedUidsGreaterThanMaxAllowedUids"),
+        (min_uids(1), "MinAllowedUidsGreaterThanCurrentUids"),
+        (min_uids(0), "ok"),
         (validators(9), "MaxValidatorsLargerThanMaxUIds"),
         (validators(8), "ok"),
         (immune(0), "InvalidValue"),
@@ -310,7 +360,6 @@ fn values_out_of_bounds_are_refused() {
         (cutoff(50_001), "ActivityCutoffFactorMilliOutOfBounds"),
         (Call::sudo_set_owner_cut_enabled { netuid: root, enabled: true }, "NotPermittedOnRootSubnet"),
         (Call::sudo_set_subnet_emission_enabled { netuid: root, enabled: true }, "NotPermittedOnRootSubnet"),
-        (Call::sudo_set_activity_cutoff { netuid, activity_cutoff: 5_000 }, "Deprecated"),
         (
             Call::sudo_set_network_pow_registration_allowed { netuid, registration_allowed: true },
             "POWRegistrationDisabled",
@@ -322,11 +371,38 @@ fn values_out_of_bounds_are_refused() {
         for (what, expected) in cases {
             assert_eq!(as_root(&what), expected, "{what:?}");
         }
+        MinChildkeyTake::<Runtime>::put(PerU16::from_parts(5));
+        assert_eq!((as_root(&take(4)), as_root(&take(5))), ("InvalidValue".into(), "ok".into()));
         SubnetworkN::<Runtime>::insert(BABELBIT, 100);
         assert_eq!(as_root(&max_uids(99)), "MaxAllowedUIdsLessThanCurrentUIds");
         MaxAllowedUids::<Runtime>::insert(BABELBIT, 256);
         MechanismCountCurrent::<Runtime>::insert(BABELBIT, MechId(1));
         assert_eq!(as_root(&mechanisms(2)), "TooManyUIDsPerMechanism");
+    });
+}
+
+#[test]
+fn some_settings_refuse_the_root_subnet_or_any_value() {
+    let (netuid, root) = (BABELBIT, NetUid::ROOT);
+    let cases = [
+        (Call::sudo_set_burn_half_life { netuid: root, burn_half_life: 1 }, "NotPermittedOnRootSubnet"),
+        (
+            Call::sudo_set_burn_increase_mult { netuid: root, burn_increase_mult: U64F64::from_num(1) },
+            "NotPermittedOnRootSubnet",
+        ),
+        (Call::sudo_set_max_epochs_per_block { max_epochs_per_block: 0 }, "ValueNotInBounds"),
+        (Call::sudo_set_max_mechanism_count { max_mechanism_count: MechId(0) }, "InvalidValue"),
+        (Call::sudo_set_max_mechanism_count { max_mechanism_count: MechId(17) }, "InvalidValue"),
+        (Call::sudo_set_activity_cutoff { netuid, activity_cutoff: 359 }, "ActivityCutoffTooLow"),
+        (Call::sudo_set_activity_cutoff { netuid, activity_cutoff: 360 }, "Deprecated"),
+        (Call::sudo_set_total_issuance { total_issuance: TaoBalance(1) }, "Deprecated"),
+    ];
+    settled(|| {
+        for (what, expected) in cases {
+            assert_eq!(as_root(&what), expected, "{what:?}");
+        }
+        let issuance = Call::sudo_set_total_issuance { total_issuance: TaoBalance(1) };
+        assert_eq!(call(RuntimeOrigin::none(), &issuance), "Deprecated");
     });
 }
 

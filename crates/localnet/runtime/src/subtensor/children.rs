@@ -67,8 +67,8 @@ impl<T: Config> Pallet<T> {
     /// Sets the child key take of a hotkey on a subnet.
     ///
     /// # Errors
-    /// `NonAssociatedColdKey`, `InvalidChildkeyTake` out of bounds, `TxChildkeyTakeRateLimitExceeded` if the take rises
-    /// within the rate limit.
+    /// `NonAssociatedColdKey`, `SubnetNotExists`, `InvalidChildkeyTake` out of bounds,
+    /// `TxChildkeyTakeRateLimitExceeded` if the take rises within the rate limit.
     pub(crate) fn do_set_childkey_take(
         who: &AccountId32,
         hotkey: &AccountId32,
@@ -76,6 +76,7 @@ impl<T: Config> Pallet<T> {
         take: PerU16,
     ) -> DispatchResult {
         ensure!(Self::owns(who, hotkey), Error::<T>::NonAssociatedColdKey);
+        ensure!(Self::subnet_exists(netuid), Error::<T>::SubnetNotExists);
         let bounds = Self::min_childkey_take(netuid)..=MaxChildkeyTake::<T>::get();
         ensure!(bounds.contains(&take), Error::<T>::InvalidChildkeyTake);
         ensure!(
@@ -89,17 +90,16 @@ impl<T: Config> Pallet<T> {
         Ok(())
     }
 
-    /// Sets whether a member of root makes the owners of new subnets its children.
+    /// Sets whether a hotkey, once it is a member of root, makes the owners of new subnets its children.
     ///
     /// # Errors
-    /// `NonAssociatedColdKey`, `HotKeyNotRegisteredInSubNet` if the hotkey is not a member of root.
+    /// `NonAssociatedColdKey`.
     pub(crate) fn do_set_auto_parent_delegation_enabled(
         who: &AccountId32,
         hotkey: AccountId32,
         enabled: bool,
     ) -> DispatchResult {
         ensure!(Self::owns(who, &hotkey), Error::<T>::NonAssociatedColdKey);
-        ensure!(Self::uid_of(NetUid::ROOT, &hotkey).is_some(), Error::<T>::HotKeyNotRegisteredInSubNet);
         AutoParentDelegationEnabled::<T>::insert(&hotkey, enabled);
         Self::deposit_event(Event::AutoParentDelegationEnabledSet { hotkey, enabled });
         Ok(())

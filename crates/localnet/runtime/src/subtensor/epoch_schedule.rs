@@ -16,7 +16,7 @@ pub(crate) const OWNER_TEMPOS: core::ops::RangeInclusive<u16> = 360..=50_400;
 /// Maximum number of blocks between two epochs, regardless of the tempo.
 const MAX_WAIT: u64 = 50_400;
 /// Activity cutoff factors that an owner may set, in thousandths of an epoch.
-const CUTOFF_FACTORS: core::ops::RangeInclusive<u32> = 1_000..=50_000;
+pub(crate) const CUTOFF_FACTORS: core::ops::RangeInclusive<u32> = 1_000..=50_000;
 
 impl<T: Config> Pallet<T> {
     /// Whether an epoch is due at this block: since the last epoch the tempo or the maximum interval has passed, or the
@@ -92,11 +92,12 @@ impl<T: Config> Pallet<T> {
     /// Triggers an epoch `AdminFreezeWindow` blocks from now, on behalf of the subnet's owner.
     ///
     /// # Errors
-    /// `SubnetNotExists`, `NotSubnetOwner`, `DynamicTempoBlockedByCommitReveal`, `EpochTriggerAlreadyPending`,
+    /// `BadOrigin` for others, `DynamicTempoBlockedByCommitReveal`, `EpochTriggerAlreadyPending`,
     /// `AutoEpochAlreadyImminent`, `TxRateLimitExceeded`.
     pub(crate) fn do_trigger_epoch(who: &AccountId32, netuid: NetUid) -> DispatchResult {
         let action = LimitedAction::Hyperparameter(Hyperparameter::TriggerEpoch);
-        Self::ensure_owner(who, netuid)?;
+        let is_owner = SubnetOwner::<T>::try_get(netuid).is_ok_and(|owner| owner == *who);
+        ensure!(is_owner, DispatchError::BadOrigin);
         ensure!(!CommitRevealWeightsEnabled::<T>::get(netuid), Error::<T>::DynamicTempoBlockedByCommitReveal);
         ensure!(PendingEpochAt::<T>::get(netuid) == 0, Error::<T>::EpochTriggerAlreadyPending);
         ensure!(!Self::epoch_is_near(netuid), Error::<T>::AutoEpochAlreadyImminent);
@@ -106,12 +107,6 @@ impl<T: Config> Pallet<T> {
         PendingEpochAt::<T>::insert(netuid, fires_at);
         Self::record_action(who, netuid, action);
         Self::deposit_event(Event::EpochTriggered { netuid, by: who.clone(), fires_at });
-        Ok(())
-    }
-
-    fn ensure_owner(who: &AccountId32, netuid: NetUid) -> DispatchResult {
-        ensure!(Self::subnet_exists(netuid), Error::<T>::SubnetNotExists);
-        ensure!(SubnetOwner::<T>::get(netuid) == *who, Error::<T>::NotSubnetOwner);
         Ok(())
     }
 }

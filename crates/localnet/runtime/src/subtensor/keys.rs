@@ -1,9 +1,11 @@
 //! Ownership of hotkeys.
 
+use frame_support::PalletId;
 use frame_support::pallet_prelude::*;
 use sp_runtime::AccountId32;
+use sp_runtime::traits::AccountIdConversion;
 
-use super::{Config, Error, OwnedHotkeys, Owner, Pallet};
+use super::{Config, Error, OwnedHotkeys, Owner, PALLET_ID, Pallet};
 
 impl<T: Config> Pallet<T> {
     /// Returns the number of the current block as a `u64`, the type in the pallet's storage.
@@ -29,8 +31,10 @@ impl<T: Config> Pallet<T> {
     /// Makes the coldkey the owner of a hotkey without an owner.
     ///
     /// # Errors
-    /// `NonAssociatedColdKey` if another coldkey owns the hotkey.
+    /// `CannotUseSystemAccount` if the hotkey is the account of a subnet, `NonAssociatedColdKey` if another coldkey
+    /// owns the hotkey.
     pub fn own_hotkey(coldkey: &AccountId32, hotkey: &AccountId32) -> DispatchResult {
+        Self::ensure_no_subnet_account(hotkey)?;
         if Self::hotkey_exists(hotkey) {
             ensure!(Self::owns(coldkey, hotkey), Error::<T>::NonAssociatedColdKey);
             return Ok(());
@@ -40,7 +44,20 @@ impl<T: Config> Pallet<T> {
         Ok(())
     }
 
+    /// Checks that an account is not that of a subnet.
+    ///
+    /// # Errors
+    /// `CannotUseSystemAccount`.
+    pub(super) fn ensure_no_subnet_account(account: &AccountId32) -> Result<(), Error<T>> {
+        let sub_account: Option<(PalletId, u16)> = PalletId::try_from_sub_account(account);
+        ensure!(sub_account.is_none_or(|(pallet, _)| pallet != PALLET_ID), Error::<T>::CannotUseSystemAccount);
+        Ok(())
+    }
+
     /// Makes the coldkey the owner of a hotkey; an existing owner stays.
+    ///
+    /// # Errors
+    /// `CannotUseSystemAccount`.
     pub(crate) fn do_try_associate_hotkey(who: &AccountId32, hotkey: &AccountId32) -> DispatchResult {
         if Self::hotkey_exists(hotkey) { Ok(()) } else { Self::own_hotkey(who, hotkey) }
     }

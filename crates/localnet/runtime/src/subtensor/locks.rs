@@ -33,14 +33,15 @@ impl<T: Config> Pallet<T> {
     /// the real chain, the same stake may also be collateral.
     ///
     /// # Errors
-    /// In this order: `AmountTooLow` for 0, `HotKeyAccountNotExists`, `LockHotkeyMismatch` if the coldkey has locked
-    /// stake to another hotkey, `InsufficientStakeForLock`.
+    /// In this order: `SubnetNotExists`, `AmountTooLow` for 0, `HotKeyAccountNotExists`, `LockHotkeyMismatch` if the
+    /// coldkey has locked stake to another hotkey, `InsufficientStakeForLock`.
     pub(crate) fn do_lock_stake(
         coldkey: &AccountId32,
         hotkey: &AccountId32,
         netuid: NetUid,
         amount: AlphaBalance,
     ) -> DispatchResult {
+        ensure!(Self::subnet_exists(netuid), Error::<T>::SubnetNotExists);
         ensure!(amount != AlphaBalance::ZERO, Error::<T>::AmountTooLow);
         ensure!(Self::hotkey_exists(hotkey), Error::<T>::HotKeyAccountNotExists);
         let existing = Self::lock_of(coldkey, netuid);
@@ -58,7 +59,11 @@ impl<T: Config> Pallet<T> {
     }
 
     /// Makes the lock of a coldkey on a subnet perpetual, or lets it decay.
-    pub(crate) fn do_set_perpetual_lock(coldkey: AccountId32, netuid: NetUid, enabled: bool) {
+    ///
+    /// # Errors
+    /// `SubnetNotExists`.
+    pub(crate) fn do_set_perpetual_lock(coldkey: AccountId32, netuid: NetUid, enabled: bool) -> DispatchResult {
+        ensure!(Self::subnet_exists(netuid), Error::<T>::SubnetNotExists);
         let existing = Self::lock_of(&coldkey, netuid);
         if let Some((hotkey, lock)) = &existing {
             let kind = Self::kind_of_lock(&coldkey, netuid, hotkey);
@@ -75,6 +80,7 @@ impl<T: Config> Pallet<T> {
             Self::add_to_total(netuid, &hotkey, kind, lock);
         }
         Self::deposit_event(Event::PerpetualLockUpdated { coldkey, netuid, enabled });
+        Ok(())
     }
 
     /// Sets whether a coldkey refuses locked alpha that others transfer to it.

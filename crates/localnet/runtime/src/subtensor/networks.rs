@@ -1,13 +1,11 @@
 //! Creation, identity and start of subnets.
 
-use frame_support::PalletId;
 use frame_support::pallet_prelude::*;
 use frame_support::traits::fungible::Inspect;
 use frame_support::traits::tokens::{Fortitude, Preservation};
 use frame_system::ensure_signed_or_root;
 use frame_system::pallet_prelude::OriginFor;
 use sp_runtime::AccountId32;
-use sp_runtime::traits::AccountIdConversion;
 use substrate_fixed::types::{I64F64, U64F64};
 
 use super::types::{RateLimitKey, SubnetIdentityV3};
@@ -15,9 +13,9 @@ use super::{
     Burn, CommitRevealWeightsEnabled, Config, Error, Event, FirstEmissionBlockNumber, ImmunityPeriod, LastEpochBlock,
     LastRateLimitedBlock, MaxAllowedUids, MaxAllowedValidators, MinAllowedWeights, NetworkLastLockCost,
     NetworkLockReductionInterval, NetworkMinLockCost, NetworkRateLimit, NetworkRegisteredAt,
-    NetworkRegistrationAllowed, NetworksAdded, PALLET_ID, Pallet, StartCallDelay, SubnetEmaTaoFlow,
-    SubnetEmissionEnabled, SubnetIdentitiesV3, SubnetLimit, SubnetLocked, SubnetMechanism, SubnetOwner,
-    SubnetOwnerHotkey, SubnetworkN, SubtokenEnabled, Tempo, TokenSymbol, TotalNetworks, Yuma3On,
+    NetworkRegistrationAllowed, NetworksAdded, Pallet, StartCallDelay, SubnetEmaTaoFlow, SubnetEmissionEnabled,
+    SubnetIdentitiesV3, SubnetLimit, SubnetLocked, SubnetMechanism, SubnetOwner, SubnetOwnerHotkey, SubnetworkN,
+    SubtokenEnabled, Tempo, TokenSymbol, TotalNetworks, Yuma3On,
 };
 use crate::types::{AlphaBalance, NetUid, TaoBalance};
 
@@ -63,14 +61,13 @@ impl<T: Config> Pallet<T> {
         T::Currency::reducible_balance(coldkey, Preservation::Preserve, Fortitude::Polite) >= amount.0
     }
 
-    /// Checks that a call comes from root or from the owner of an existing subnet.
+    /// Checks that a call comes from root or from the owner of a subnet.
     ///
     /// # Errors
-    /// `BadOrigin`, and for root `SubnetNotExists`.
+    /// `BadOrigin`.
     pub(crate) fn ensure_owner_or_root(origin: OriginFor<T>, netuid: NetUid) -> DispatchResult {
-        match ensure_signed_or_root(origin)? {
-            Some(who) => ensure!(SubnetOwner::<T>::try_get(netuid) == Ok(who), DispatchError::BadOrigin),
-            None => ensure!(Self::subnet_exists(netuid), Error::<T>::SubnetNotExists),
+        if let Some(who) = ensure_signed_or_root(origin)? {
+            ensure!(SubnetOwner::<T>::try_get(netuid) == Ok(who), DispatchError::BadOrigin);
         }
         Self::wake(netuid);
         Ok(())
@@ -129,15 +126,17 @@ impl<T: Config> Pallet<T> {
     /// Creates a subnet of a coldkey, which pays the lock cost.
     ///
     /// # Errors
-    /// In this order: `NonAssociatedColdKey`, `NetworkTxRateLimitExceeded`, `SubnetLimitReached`,
-    /// `CannotAffordLockCost`, `InvalidIdentity`.
+    /// In this order: `NonAssociatedColdKey`, `CannotUseSystemAccount`, `NetworkTxRateLimitExceeded`,
+    /// `InvalidIdentity`, `SubnetLimitReached`, `CannotAffordLockCost`.
     pub(super) fn create_network(
         who: &AccountId32,
         hotkey: &AccountId32,
         identity: Option<SubnetIdentityV3>,
     ) -> Result<NetUid, DispatchError> {
         ensure!(!Self::hotkey_exists(hotkey) || Self::owns(who, hotkey), Error::<T>::NonAssociatedColdKey);
+        Self::ensure_no_subnet_account(hotkey)?;
         ensure!(Self::may_create_network(), Error::<T>::NetworkTxRateLimitExceeded);
+        ensure!(identity.as_ref().is_none_or(is_valid_identity), Error::<T>::InvalidIdentity);
         let dissolved = if Self::all_netuids().iter().filter(|netuid| **netuid != NetUid::ROOT).count()
             >= usize::from(SubnetLimit::<T>::get())
         {
@@ -147,7 +146,6 @@ impl<T: Config> Pallet<T> {
         };
         let lock = Self::network_lock_cost();
         ensure!(Self::can_pay(who, lock), Error::<T>::CannotAffordLockCost);
-        ensure!(identity.as_ref().is_none_or(is_valid_identity), Error::<T>::InvalidIdentity);
 
         // Read before the dissolution: the dissolved subnet is included.
         let price = Self::median_alpha_price();
@@ -181,8 +179,7 @@ impl<T: Config> Pallet<T> {
     /// # Errors
     /// `CannotUseSystemAccount` if the hotkey is the account of a subnet.
     pub(crate) fn set_owner_hotkey(netuid: NetUid, hotkey: AccountId32) -> DispatchResult {
-        let sub_account: Option<(PalletId, u16)> = PalletId::try_from_sub_account(&hotkey);
-        ensure!(sub_account.is_none_or(|(pallet, _)| pallet != PALLET_ID), Error::<T>::CannotUseSystemAccount);
+        Self::ensure_no_subnet_account(&hotkey)?;
         Self::change_owner_hotkey_of_locks(netuid, &hotkey);
         SubnetOwnerHotkey::<T>::insert(netuid, &hotkey);
         Self::deposit_event(Event::SubnetOwnerHotkeySet(netuid, hotkey));
@@ -224,6 +221,7 @@ impl<T: Config> Pallet<T> {
         logo_url: Vec<u8>,
         additional: Vec<u8>,
     ) -> DispatchResult {
+        ensure!(Self::subnet_exists(netuid), Error::<T>::SubnetNotExists);
         ensure!(SubnetOwner::<T>::get(netuid) == *who, Error::<T>::NotSubnetOwner);
         let identity = SubnetIdentityV3 {
             subnet_name,
@@ -242,11 +240,10 @@ impl<T: Config> Pallet<T> {
     }
 
     pub(crate) fn do_start_call(who: &AccountId32, netuid: NetUid) -> DispatchResult {
-        ensure!(Self::subnet_exists(netuid), Error::<T>::SubnetNotExists);
         ensure!(SubnetOwner::<T>::get(netuid) == *who, DispatchError::BadOrigin);
         ensure!(FirstEmissionBlockNumber::<T>::get(netuid).is_none(), Error::<T>::FirstEmissionBlockNumberAlreadySet);
         let earliest = NetworkRegisteredAt::<T>::get(netuid).saturating_add(StartCallDelay::<T>::get());
-        ensure!(Self::current_block() >= earliest, Error::<T>::NeedWaitingMoreBlocksToStarCall);
+        ensure!(Self::current_block() >= earliest, Error::<T>::StartCallNotReady);
         let first = Self::start(netuid);
         Self::deposit_event(Event::FirstEmissionBlockNumberSet(netuid, first));
         Ok(())

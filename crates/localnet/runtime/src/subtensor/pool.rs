@@ -7,8 +7,8 @@ use sp_runtime::{AccountId32, DispatchResult};
 use substrate_fixed::types::U64F64;
 
 use super::{
-    Config, Error, NetworksAdded, Pallet, SubnetAlphaIn, SubnetAlphaOut, SubnetMechanism, SubnetOwner,
-    SubnetProtocolAlpha, SubnetTAO, SubnetVolume, TotalIssuance, TotalStake,
+    Config, Error, NetworksAdded, Pallet, SubnetAlphaIn, SubnetAlphaOut, SubnetMechanism, SubnetProtocolAlpha,
+    SubnetTAO, SubnetVolume, TotalIssuance, TotalStake,
 };
 use crate::alpha_assets;
 use crate::swap::{self, Pool, UNIT};
@@ -82,13 +82,9 @@ fn price(limit: TaoBalance) -> U64F64 {
     U64F64::from_num(limit.0).checked_div(U64F64::from_num(UNIT)).unwrap_or_default()
 }
 
-impl<T: Config> swap::Subnets<AccountId32> for Pallet<T> {
+impl<T: Config> swap::Subnets for Pallet<T> {
     fn exists(netuid: NetUid) -> bool {
         NetworksAdded::<T>::get(netuid)
-    }
-
-    fn is_owner(netuid: NetUid, account: &AccountId32) -> bool {
-        Self::exists(netuid) && SubnetOwner::<T>::get(netuid) == *account
     }
 }
 

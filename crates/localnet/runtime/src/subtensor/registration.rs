@@ -8,7 +8,7 @@ use super::{
     NetworkRegistrationAllowed, Pallet, RAORecycledForRegistration, RegistrationsThisBlock, RegistrationsThisInterval,
     TargetRegistrationsPerInterval,
 };
-use crate::types::{AlphaBalance, NetUid, TaoBalance};
+use crate::types::{NetUid, TaoBalance};
 
 impl<T: Config> Pallet<T> {
     pub(crate) fn do_burned_register(who: &AccountId32, netuid: NetUid, hotkey: AccountId32) -> DispatchResult {
@@ -47,6 +47,12 @@ impl<T: Config> Pallet<T> {
         Self::do_burned_register(who, netuid, hotkey)
     }
 
+    /// Registers a hotkey on root at the current registration price. On a full root, it replaces the member with the
+    /// lowest stake that is not immune. As on the real chain, the hotkey may belong to another coldkey.
+    ///
+    /// # Errors
+    /// In this order: `TooManyRegistrationsThisBlock`, `TooManyRegistrationsThisInterval`,
+    /// `HotKeyAlreadyRegisteredInSubNet`, `CannotUseSystemAccount`, `NoNeuronIdAvailable`, `InsufficientTaoBalance`.
     pub(crate) fn do_root_register(who: &AccountId32, hotkey: AccountId32) -> DispatchResult {
         let root = NetUid::ROOT;
         ensure!(
@@ -59,14 +65,16 @@ impl<T: Config> Pallet<T> {
             Error::<T>::TooManyRegistrationsThisInterval
         );
         ensure!(Self::uid_of(root, &hotkey).is_none(), Error::<T>::HotKeyAlreadyRegisteredInSubNet);
-        Self::own_hotkey(who, &hotkey)?;
+        Self::do_try_associate_hotkey(who, &hotkey)?;
         let replaced = if Self::neuron_count(root) < MaxAllowedUids::<T>::get(root) {
             None
         } else {
-            let (stake, uid) = Self::weakest_of_root().ok_or(Error::<T>::NoNeuronIdAvailable)?;
-            ensure!(stake < Self::total_alpha(&hotkey, root), Error::<T>::StakeTooLowForRoot);
-            Some(uid)
+            Some(Self::weakest_of_root().ok_or(Error::<T>::NoNeuronIdAvailable)?)
         };
+        let price = Burn::<T>::get(root);
+        Self::recycle_tao(who, price).map_err(|_| Error::<T>::InsufficientTaoBalance)?;
+        RAORecycledForRegistration::<T>::mutate(root, |sum| *sum = sum.saturating_add(price));
+        Self::raise_burn(root);
 
         let uid = Self::take_slot(root, replaced, &hotkey);
         // Members of root become delegates.
@@ -79,16 +87,17 @@ impl<T: Config> Pallet<T> {
         Ok(())
     }
 
-    /// Returns the member of root with the lowest stake; on a tie, the oldest.
-    fn weakest_of_root() -> Option<(AlphaBalance, u16)> {
+    /// Returns the uid of the member of root with the lowest stake that is not immune; on a tie, the oldest.
+    fn weakest_of_root() -> Option<u16> {
         let root = NetUid::ROOT;
         (0..Self::neuron_count(root))
+            .filter(|uid| !Self::is_immune(root, *uid))
             .map(|uid| {
                 let stake = Self::total_alpha(&Self::hotkey_at(root, uid), root);
                 (stake, BlockAtRegistration::<T>::get(root, uid), uid)
             })
             .min()
-            .map(|(stake, _, uid)| (stake, uid))
+            .map(|(_, _, uid)| uid)
     }
 
     pub(super) fn take_slot(netuid: NetUid, replaced: Option<u16>, hotkey: &AccountId32) -> u16 {

@@ -11,17 +11,20 @@ impl<T: Config> Pallet<T> {
     /// Checks whether a hotkey may publish this axon now. The address 0 withdraws the endpoint.
     ///
     /// # Errors
-    /// `HotKeyNotRegisteredInNetwork`, `InvalidIpType`, `InvalidIpAddress`, `InvalidPort`, `ServingRateLimitExceeded`.
+    /// In this order: `HotKeyNotRegisteredInNetwork` if it is not registered on this subnet, `InvalidIpType`,
+    /// `InvalidIpAddress`, `ServingRateLimitExceeded`, `InvalidPort`.
     pub fn check_axon(hotkey: &AccountId32, netuid: NetUid, ip: u128, port: u16, ip_type: u8) -> Result<(), Error<T>> {
-        Self::check_endpoint(hotkey, ip == 0 || is_reachable(ip, ip_type), port, ip_type)?;
+        Self::check_neuron(hotkey, netuid)?;
+        Self::check_address(ip == 0 || is_reachable(ip, ip_type), ip_type)?;
         let last = Axons::<T>::get(netuid, hotkey).map_or(0, |axon| axon.block);
-        Self::check_serving_rate(netuid, last)
+        Self::check_rate_and_port(netuid, last, port)
     }
 
     /// Checks whether a hotkey may publish this metrics endpoint now.
     ///
     /// # Errors
-    /// Same as [`Self::check_axon`]; also `InvalidIpAddress` for the address 0.
+    /// Same as [`Self::check_axon`], but `HotKeyNotRegisteredInNetwork` follows `InvalidIpAddress`, which is also the
+    /// error for the address 0.
     pub fn check_prometheus(
         hotkey: &AccountId32,
         netuid: NetUid,
@@ -29,22 +32,27 @@ impl<T: Config> Pallet<T> {
         port: u16,
         ip_type: u8,
     ) -> Result<(), Error<T>> {
-        Self::check_endpoint(hotkey, ip != 0 && is_reachable(ip, ip_type), port, ip_type)?;
+        Self::check_address(ip != 0 && is_reachable(ip, ip_type), ip_type)?;
+        Self::check_neuron(hotkey, netuid)?;
         let last = Prometheus::<T>::get(netuid, hotkey).map_or(0, |endpoint| endpoint.block);
-        Self::check_serving_rate(netuid, last)
+        Self::check_rate_and_port(netuid, last, port)
     }
 
-    fn check_endpoint(hotkey: &AccountId32, valid_address: bool, port: u16, ip_type: u8) -> Result<(), Error<T>> {
-        ensure!(Self::is_registered_anywhere(hotkey), Error::<T>::HotKeyNotRegisteredInNetwork);
-        ensure!(matches!(ip_type, 4 | 6), Error::<T>::InvalidIpType);
-        ensure!(valid_address, Error::<T>::InvalidIpAddress);
-        ensure!(port != 0, Error::<T>::InvalidPort);
+    fn check_neuron(hotkey: &AccountId32, netuid: NetUid) -> Result<(), Error<T>> {
+        ensure!(Self::uid_of(netuid, hotkey).is_some(), Error::<T>::HotKeyNotRegisteredInNetwork);
         Ok(())
     }
 
-    fn check_serving_rate(netuid: NetUid, last: u64) -> Result<(), Error<T>> {
+    fn check_address(valid_address: bool, ip_type: u8) -> Result<(), Error<T>> {
+        ensure!(matches!(ip_type, 4 | 6), Error::<T>::InvalidIpType);
+        ensure!(valid_address, Error::<T>::InvalidIpAddress);
+        Ok(())
+    }
+
+    fn check_rate_and_port(netuid: NetUid, last: u64, port: u16) -> Result<(), Error<T>> {
         let limit = ServingRateLimit::<T>::get(netuid);
         ensure!(Self::rate_allows(last, limit), Error::<T>::ServingRateLimitExceeded);
+        ensure!(port != 0, Error::<T>::InvalidPort);
         Ok(())
     }
 
@@ -60,6 +68,7 @@ impl<T: Config> Pallet<T> {
         placeholder1: u8,
         placeholder2: u8,
     ) -> DispatchResult {
+        ensure!(Self::subnet_exists(netuid), Error::<T>::SubnetNotExists);
         Self::check_axon(who, netuid, ip, port, ip_type)?;
         let block = Self::current_block();
         let axon = AxonInfo { block, version, ip, port, ip_type, protocol, placeholder1, placeholder2 };
@@ -97,6 +106,7 @@ impl<T: Config> Pallet<T> {
         port: u16,
         ip_type: u8,
     ) -> DispatchResult {
+        ensure!(Self::subnet_exists(netuid), Error::<T>::SubnetNotExists);
         Self::check_prometheus(who, netuid, ip, port, ip_type)?;
         let block = Self::current_block();
         Prometheus::<T>::insert(netuid, who, PrometheusInfo { block, version, ip, port, ip_type });

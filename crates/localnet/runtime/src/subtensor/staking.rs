@@ -21,7 +21,7 @@ use super::pool::Fee;
 use super::{Config, Delegates, Error, Event, LastColdkeyHotkeyStakeBlock, Pallet, SubtokenEnabled, TotalIssuance};
 use crate::types::{AlphaBalance, NetUid, TaoBalance};
 
-/// Minimum value of a purchase of stake, and of a sale unless all stake is sold.
+/// Minimum value of a purchase of stake, of a sale unless all stake is sold, and of a move to another subnet.
 pub(super) const MIN_STAKE: TaoBalance = TaoBalance(2_000_000);
 
 /// Price limit of a trade.

@@ -42,6 +42,7 @@ impl<T: Config> Pallet<T> {
 
     pub(crate) fn do_decrease_take(who: &AccountId32, hotkey: AccountId32, take: PerU16) -> DispatchResult {
         Self::check_decrease_take(who, &hotkey, take)?;
+        Self::record_rate_limited(&RateLimitKey::LastTxBlockDelegateTake(hotkey.clone()));
         Delegates::<T>::insert(&hotkey, take);
         Self::deposit_event(Event::TakeDecreased(who.clone(), hotkey, take));
         Ok(())

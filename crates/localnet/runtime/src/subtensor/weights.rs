@@ -39,8 +39,13 @@ impl<T: Config> Pallet<T> {
         weights: &[u16],
         version_key: u64,
     ) -> DispatchResult {
-        ensure!(!CommitRevealWeightsEnabled::<T>::get(netuid), Error::<T>::CommitRevealEnabled);
+        Self::ensure_commits_disabled(netuid)?;
         Self::put_weights(who, netuid, mecid, dests, weights, version_key)
+    }
+
+    pub(super) fn ensure_commits_disabled(netuid: NetUid) -> Result<(), Error<T>> {
+        ensure!(!CommitRevealWeightsEnabled::<T>::get(netuid), Error::<T>::CommitRevealEnabled);
+        Ok(())
     }
 
     /// Validates and stores weights that were set or revealed. A reveal keeps `LastUpdate` at the block of its commit.
@@ -109,7 +114,7 @@ impl<T: Config> Pallet<T> {
         Ok(uid)
     }
 
-    fn ensure_mechanism_exists(netuid: NetUid, mecid: MechId) -> Result<(), Error<T>> {
+    pub(super) fn ensure_mechanism_exists(netuid: NetUid, mecid: MechId) -> Result<(), Error<T>> {
         let exists = NetworksAdded::<T>::get(netuid) && mecid < MechanismCountCurrent::<T>::get(netuid);
         ensure!(exists, Error::<T>::MechanismDoesNotExist);
         Ok(())

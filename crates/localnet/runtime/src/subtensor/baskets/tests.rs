@@ -148,7 +148,7 @@ fn a_claim_must_reach_the_threshold() {
     fund(|hotkey| {
         let set = |netuid, new_value| Call::<Runtime>::sudo_set_root_claim_threshold { netuid, new_value };
         assert_eq!(attempt(&account("Bob"), set(NetUid::ROOT, 1)), "BadOrigin");
-        assert_eq!(outcome(send_as_root(set(NetUid(77), 1))), "SubnetNotExists");
+        assert_eq!(outcome(send_as_root(set(NetUid(77), 1))), "InvalidRootClaimThreshold");
         assert_eq!(outcome(send_as_root(set(BABELBIT, 1))), "InvalidRootClaimThreshold");
         for value in [10_000_001, u64::MAX] {
             assert_eq!(outcome(send_as_root(set(NetUid::ROOT, value))), "InvalidRootClaimThreshold");

@@ -31,8 +31,7 @@ macro_rules! calls_of_locks {
             #[pallet::weight((call_weights::set_perpetual_lock(), DispatchClass::Normal, Pays::Yes))]
             pub fn set_perpetual_lock(origin: OriginFor<T>, netuid: NetUid, enabled: bool) -> DispatchResult {
                 let who = ensure_signed(origin)?;
-                Self::do_set_perpetual_lock(who, netuid, enabled);
-                Ok(())
+                Self::do_set_perpetual_lock(who, netuid, enabled)
             }
 
             /// Sets whether the caller refuses locked alpha that others transfer to it.

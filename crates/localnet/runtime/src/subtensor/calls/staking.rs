@@ -1,4 +1,4 @@
-//! Calls that stake, unstake, recycle and burn.
+//! Calls that stake, unstake, recycle and burn. As on the real chain, two of them check the subnet before the origin.
 
 macro_rules! calls_of_staking {
     ([$next:ident $($later:ident)*] $($calls:tt)*) => {
@@ -70,6 +70,7 @@ macro_rules! calls_of_staking {
                 netuid: NetUid,
                 limit_price: Option<TaoBalance>,
             ) -> DispatchResult {
+                ensure!(Self::subnet_exists(netuid), Error::<T>::SubnetNotExists);
                 let who = ensure_signed(origin)?;
                 Self::do_remove_stake_full_limit(&who, &hotkey, netuid, limit_price)
             }
@@ -126,6 +127,7 @@ macro_rules! calls_of_staking {
                 amount: TaoBalance,
                 limit: Option<TaoBalance>,
             ) -> DispatchResult {
+                ensure!(Self::subnet_exists(netuid), Error::<T>::SubnetNotExists);
                 let who = ensure_signed(origin)?;
                 Self::do_add_stake_burn(&who, &hotkey, netuid, amount, limit)
             }

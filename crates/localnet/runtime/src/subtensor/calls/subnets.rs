@@ -60,6 +60,8 @@ macro_rules! calls_of_subnets {
             #[pallet::call_index(92)]
             #[pallet::weight((call_weights::start_call(), DispatchClass::Normal, Pays::Yes))]
             pub fn start_call(origin: OriginFor<T>, netuid: NetUid) -> DispatchResult {
+                // Before the origin, as on the real chain.
+                ensure!(Self::subnet_exists(netuid), Error::<T>::SubnetNotExists);
                 let who = ensure_signed(origin)?;
                 Self::do_start_call(&who, netuid)
             }
@@ -104,6 +106,7 @@ macro_rules! calls_of_subnets {
             #[pallet::weight((call_weights::update_symbol(), DispatchClass::Normal, Pays::Yes))]
             pub fn update_symbol(origin: OriginFor<T>, netuid: NetUid, symbol: Vec<u8>) -> DispatchResult {
                 Self::ensure_owner_or_root(origin, netuid)?;
+                ensure!(Self::subnet_exists(netuid), Error::<T>::SubnetNotExists);
                 Self::do_update_symbol(netuid, symbol)
             }
 
@@ -120,6 +123,7 @@ macro_rules! calls_of_subnets {
             #[pallet::weight((call_weights::enable_voting_power_tracking(), DispatchClass::Normal, Pays::Yes))]
             pub fn enable_voting_power_tracking(origin: OriginFor<T>, netuid: NetUid) -> DispatchResult {
                 Self::ensure_owner_or_root(origin, netuid)?;
+                ensure!(Self::subnet_exists(netuid), Error::<T>::SubnetNotExists);
                 Self::do_enable_voting_power_tracking(netuid);
                 Ok(())
             }
@@ -130,6 +134,7 @@ macro_rules! calls_of_subnets {
             #[pallet::weight((call_weights::disable_voting_power_tracking(), DispatchClass::Normal, Pays::Yes))]
             pub fn disable_voting_power_tracking(origin: OriginFor<T>, netuid: NetUid) -> DispatchResult {
                 Self::ensure_owner_or_root(origin, netuid)?;
+                ensure!(Self::subnet_exists(netuid), Error::<T>::SubnetNotExists);
                 Self::do_disable_voting_power_tracking(netuid)
             }
 

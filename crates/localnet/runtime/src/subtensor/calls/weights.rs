@@ -1,4 +1,4 @@
-//! Calls that set, commit and reveal weights.
+//! Calls that set, commit and reveal weights. As on the real chain, some checks precede that of the origin.
 
 macro_rules! calls_of_weights {
     ([$next:ident $($later:ident)*] $($calls:tt)*) => {
@@ -15,6 +15,7 @@ macro_rules! calls_of_weights {
                 weights: Vec<u16>,
                 version_key: u64,
             ) -> DispatchResult {
+                Self::ensure_commits_disabled(netuid)?;
                 let who = ensure_signed(origin)?;
                 Self::do_set_weights(&who, netuid, &dests, &weights, version_key)
             }
@@ -30,6 +31,7 @@ macro_rules! calls_of_weights {
                 weights: Vec<u16>,
                 version_key: u64,
             ) -> DispatchResult {
+                Self::ensure_commits_disabled(netuid)?;
                 let who = ensure_signed(origin)?;
                 Self::do_set_mechanism_weights(&who, netuid, mecid, &dests, &weights, version_key)
             }
@@ -38,6 +40,7 @@ macro_rules! calls_of_weights {
             #[pallet::call_index(96)]
             #[pallet::weight((call_weights::commit_weights(), DispatchClass::Normal, Pays::No))]
             pub fn commit_weights(origin: OriginFor<T>, netuid: NetUid, commit_hash: H256) -> DispatchResult {
+                Self::ensure_mechanism_exists(netuid, MechId(0))?;
                 let who = ensure_signed(origin)?;
                 Self::do_commit_weights(&who, netuid, commit_hash)
             }
@@ -51,6 +54,7 @@ macro_rules! calls_of_weights {
                 mecid: MechId,
                 commit_hash: H256,
             ) -> DispatchResult {
+                Self::ensure_mechanism_exists(netuid, mecid)?;
                 let who = ensure_signed(origin)?;
                 Self::do_commit_mechanism_weights(&who, netuid, mecid, commit_hash)
             }
@@ -66,6 +70,7 @@ macro_rules! calls_of_weights {
                 salt: Vec<u16>,
                 version_key: u64,
             ) -> DispatchResult {
+                ensure!(Self::subnet_exists(netuid), Error::<T>::SubnetNotExists);
                 let who = ensure_signed(origin)?;
                 Self::do_reveal_weights(&who, netuid, &uids, &values, &salt, version_key)
             }
@@ -82,6 +87,7 @@ macro_rules! calls_of_weights {
                 salt: Vec<u16>,
                 version_key: u64,
             ) -> DispatchResult {
+                ensure!(Self::subnet_exists(netuid), Error::<T>::SubnetNotExists);
                 let who = ensure_signed(origin)?;
                 Self::do_reveal_mechanism_weights(&who, netuid, mecid, &uids, &values, &salt, version_key)
             }
@@ -96,6 +102,7 @@ macro_rules! calls_of_weights {
                 reveal_round: u64,
                 commit_reveal_version: u16,
             ) -> DispatchResult {
+                Self::ensure_mechanism_exists(netuid, MechId(0))?;
                 let who = ensure_signed(origin)?;
                 Self::do_commit_timelocked_weights(&who, netuid, commit, reveal_round, commit_reveal_version)
             }
@@ -111,6 +118,7 @@ macro_rules! calls_of_weights {
                 reveal_round: u64,
                 commit_reveal_version: u16,
             ) -> DispatchResult {
+                Self::ensure_mechanism_exists(netuid, mecid)?;
                 let who = ensure_signed(origin)?;
                 Self::do_commit_timelocked_mechanism_weights(
                     &who,
@@ -146,6 +154,7 @@ macro_rules! calls_of_weights {
                 salts_list: Vec<Vec<u16>>,
                 version_keys: Vec<u64>,
             ) -> DispatchResult {
+                ensure!(Self::subnet_exists(netuid), Error::<T>::SubnetNotExists);
                 let who = ensure_signed(origin)?;
                 Self::do_batch_reveal_weights(&who, netuid, &uids_list, &values_list, &salts_list, &version_keys)
             }
@@ -172,6 +181,7 @@ macro_rules! calls_of_weights {
                 commit: BoundedVec<u8, ConstU32<MAX_COMMIT_LEN>>,
                 reveal_round: u64,
             ) -> DispatchResult {
+                Self::ensure_mechanism_exists(netuid, mecid)?;
                 let who = ensure_signed(origin)?;
                 Self::do_commit_timelocked_mechanism_weights(&who, netuid, mecid, commit, reveal_round, 4)
             }

@@ -182,6 +182,9 @@ fn a_child_key_take_rises_seldom_and_falls_at_any_time_within_its_bounds() {
         let charlie = account("Charlie");
         assert_eq!(attempt(&account("Bob"), take(&child, 1)), "NonAssociatedColdKey");
         assert_eq!(attempt(&charlie, take(&key(99), 1)), "NonAssociatedColdKey");
+        let (hotkey, part) = (child.clone(), PerU16::from_parts(u16::MAX));
+        let elsewhere = Call::set_childkey_take { hotkey, netuid: NetUid(77), take: part };
+        assert_eq!(attempt(&charlie, elsewhere), "SubnetNotExists");
         assert_eq!(attempt(&charlie, take(&child, 11_797)), "InvalidChildkeyTake");
         assert_eq!(attempt(&charlie, take(&child, u16::MAX)), "InvalidChildkeyTake");
         MinChildkeyTakePerSubnet::<Runtime>::insert(BABELBIT, PerU16::from_parts(50));
@@ -230,8 +233,9 @@ fn members_of_root_become_parents_of_the_owners_of_new_subnets() {
             let hotkey = hotkey.clone();
             attempt(&account(who), Call::set_auto_parent_delegation_enabled { hotkey, enabled })
         };
-        assert_eq!(set("Bob", &member, false), "HotKeyNotRegisteredInSubNet");
         assert_eq!(set("Charlie", &member, false), "NonAssociatedColdKey");
+        assert_eq!(set("Bob", &member, false), "ok", "before it joins root");
+        assert_eq!(set("Bob", &member, true), "ok");
         for hotkey in [&member, &other] {
             Subtensor::append_neuron(NetUid::ROOT, hotkey);
         }

@@ -117,7 +117,7 @@ fn root_sets_any_tempo_and_begins_a_new_cycle() {
         owner();
         AdminFreezeWindow::<Runtime>::put(1_000);
         let set = |netuid| outcome(send_as_root(admin_utils::Call::sudo_set_tempo { netuid, tempo: 7 }));
-        assert_eq!(set(NetUid(77)), "SubnetDoesNotExist");
+        assert_eq!(set(NetUid(77)), "SubnetNotExists");
         for _ in 0..2 {
             assert_eq!(set(BABELBIT), "ok");
             assert_eq!(Subtensor::next_epoch_block(BABELBIT), Some(1_007));
@@ -173,8 +173,8 @@ fn each_mended_fault_of_a_trigger_shows_the_next_one() {
         let trigger = |who: &AccountId, netuid| outcome(send(who, Call::trigger_epoch { netuid }));
         CommitRevealWeightsEnabled::<Runtime>::insert(BABELBIT, true);
         schedule(360, 640, 1_001, 0);
-        assert_eq!(trigger(&key(1), NetUid(77)), "SubnetNotExists");
-        assert_eq!(trigger(&key(1), BABELBIT), "NotSubnetOwner");
+        assert_eq!(trigger(&owner, NetUid(77)), "BadOrigin");
+        assert_eq!(trigger(&key(1), BABELBIT), "BadOrigin");
         assert_eq!(trigger(&owner, BABELBIT), "DynamicTempoBlockedByCommitReveal");
         CommitRevealWeightsEnabled::<Runtime>::insert(BABELBIT, false);
         assert_eq!(trigger(&owner, BABELBIT), "EpochTriggerAlreadyPending");

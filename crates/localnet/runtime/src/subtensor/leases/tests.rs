@@ -200,12 +200,12 @@ fn dividends_are_paid_in_every_hundredth_block() {
 fn dividends_that_cannot_be_paid_wait() {
     leased(100, |[alice, bob, charlie], lease| {
         jump_to(100);
-        // Charlie's fifth is worth less than the minimum stake of 0.002 TAO.
-        earn(&lease, 9_000_000);
-        assert_eq!(AccumulatedLeaseDividends::<Runtime>::get(0).0, 9_000_000);
+        // Charlie's fifth is worth less than the minimum of a transfer, 0.0001 TAO.
+        earn(&lease, 4_000_000);
+        assert_eq!(AccumulatedLeaseDividends::<Runtime>::get(0).0, 4_000_000);
         assert_eq!([&alice, &bob, &charlie].map(|coldkey| stake(&lease, coldkey)), [0; 3]);
         jump_to(200);
-        earn(&lease, 991_000_000);
+        earn(&lease, 996_000_000);
         assert_eq!(AccumulatedLeaseDividends::<Runtime>::get(0).0, 0);
         let paid: u64 = [&alice, &bob, &charlie].map(|coldkey| stake(&lease, coldkey)).iter().sum();
         assert!((999_999_990..=1_000_000_000).contains(&paid), "{paid}");

@@ -17,12 +17,13 @@ impl<T: Config> Pallet<T> {
     /// owner.
     ///
     /// # Errors
-    /// `HotKeyAccountNotExists`, `NoExistingLock`.
+    /// `SubnetNotExists`, `HotKeyAccountNotExists`, `NoExistingLock`.
     pub(crate) fn do_move_lock(
         coldkey: &AccountId32,
         destination_hotkey: &AccountId32,
         netuid: NetUid,
     ) -> DispatchResult {
+        ensure!(Self::subnet_exists(netuid), Error::<T>::SubnetNotExists);
         ensure!(Self::hotkey_exists(destination_hotkey), Error::<T>::HotKeyAccountNotExists);
         let (origin_hotkey, lock) = Self::lock_of(coldkey, netuid).ok_or(Error::<T>::NoExistingLock)?;
         let mut moved = lock;

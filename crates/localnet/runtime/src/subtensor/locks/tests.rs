@@ -63,11 +63,17 @@ fn check_totals() {
 #[test]
 fn stake_that_cannot_be_locked_is_refused() {
     staked(|bob, hotkey| {
-        assert_eq!(attempt(&bob, lock(&hotkey, BABELBIT, 0)), "AmountTooLow");
+        assert_eq!(attempt(&bob, lock(&key(99), NetUid(77), 0)), "SubnetNotExists");
+        assert_eq!(
+            attempt(&bob, Call::move_lock { destination_hotkey: key(99), netuid: NetUid(77) }),
+            "SubnetNotExists"
+        );
+        assert_eq!(attempt(&bob, Call::set_perpetual_lock { netuid: NetUid(77), enabled: true }), "SubnetNotExists");
+        assert_eq!(attempt(&bob, lock(&key(99), BABELBIT, 0)), "AmountTooLow");
         assert_eq!(attempt(&bob, lock(&key(99), BABELBIT, 1)), "HotKeyAccountNotExists");
         assert_eq!(attempt(&bob, lock(&hotkey, BABELBIT, STAKE + 1)), "InsufficientStakeForLock");
         assert_eq!(attempt(&bob, lock(&hotkey, BABELBIT, u64::MAX)), "InsufficientStakeForLock");
-        assert_eq!(attempt(&bob, lock(&hotkey, NetUid(77), 1_000)), "InsufficientStakeForLock");
+        assert_eq!(attempt(&bob, lock(&hotkey, NetUid(58), 1_000)), "InsufficientStakeForLock");
         assert_eq!(attempt(&account("Eve"), lock(&hotkey, BABELBIT, 1_000)), "InsufficientStakeForLock");
         assert_eq!(attempt(&bob, lock(&hotkey, BABELBIT, STAKE / 2)), "ok");
         let (coldkey, netuid, amount) = (bob.clone(), BABELBIT, AlphaBalance(STAKE / 2));

@@ -314,7 +314,7 @@ fn an_owner_describes_its_subnet() {
         assert_eq!(outcome(send(&alice, describe(BABELBIT, identity(257, 0)))), "InvalidIdentity");
         assert_eq!(outcome(send(&alice, describe(BABELBIT, identity(0, 1_025)))), "InvalidIdentity");
         assert_eq!(outcome(send(&account("Bob"), describe(BABELBIT, identity(257, 0)))), "NotSubnetOwner");
-        assert_eq!(outcome(send(&alice, describe(NetUid(77), identity(0, 0)))), "NotSubnetOwner");
+        assert_eq!(outcome(send(&alice, describe(NetUid(77), identity(0, 0)))), "SubnetNotExists");
         assert_eq!(SubnetIdentitiesV3::<Runtime>::get(BABELBIT), Some(identity(256, 1_024)));
     });
 }
@@ -327,6 +327,7 @@ fn a_subnet_can_be_described_when_it_is_created() {
         let bob = account("Bob");
         let before = balance(&bob);
         assert_eq!(outcome(send(&bob, call(1, Some(identity(257, 0))))), "InvalidIdentity");
+        assert_eq!(attempt(&key(99), call(1, Some(identity(257, 0)))), "InvalidIdentity", "checked before the balance");
         assert_eq!((balance(&bob), TotalNetworks::<Runtime>::get()), (before, 60));
         assert_eq!(outcome(send(&bob, call(1, Some(identity(8, 8))))), "ok");
         assert!(matches!(last_event(), Event::SubnetIdentitySet(NetUid(60))));
@@ -347,7 +348,7 @@ fn an_owner_starts_its_subnet_once() {
         jump_to(44);
         assert_eq!(start("Bob", NetUid(77)), "SubnetNotExists");
         assert_eq!(start("Alice", netuid), "BadOrigin");
-        assert_eq!(start("Bob", netuid), "NeedWaitingMoreBlocksToStarCall");
+        assert_eq!(start("Bob", netuid), "StartCallNotReady");
         jump_to(45);
         assert_eq!(start("Bob", netuid), "ok");
         assert!(matches!(last_event(), Event::FirstEmissionBlockNumberSet(NetUid(60), 46)));

@@ -1,10 +1,11 @@
 use super::*;
 use crate::runtime::{Runtime, RuntimeCall};
 use crate::subtensor::{
-    Axons, BurnHalfLife, Call, ImmuneOwnerUidsLimit, Keys, MaxBurn, NetworksAdded, OwnedHotkeys, Owner, SubnetAlphaIn,
-    SubnetTAO, Tempo, Uids,
+    Axons, BurnHalfLife, Call, ImmuneOwnerUidsLimit, ImmunityPeriod, Keys, MaxBurn, NetworksAdded, OwnedHotkeys, Owner,
+    SubnetAlphaIn, SubnetTAO, Tempo, Uids,
 };
 use crate::testing::{BABELBIT, Subtensor, account, balance, chain, jump_to, key, last_event, outcome, run_to, send};
+use crate::types::AlphaBalance;
 
 const ROOT: NetUid = NetUid::ROOT;
 
@@ -134,7 +135,11 @@ fn a_full_subnet_replaces_a_neuron() {
 fn root_takes_one_member_a_block_and_three_targets_an_interval() {
     chain(|| {
         BurnHalfLife::<Runtime>::insert(ROOT, 0);
+        let (before, price) = (balance(&account("Bob")), Burn::<Runtime>::get(ROOT).0);
         assert_eq!(root_register("Bob", 1), "ok");
+        assert_eq!(balance(&account("Bob")), before - price);
+        assert_eq!(RAORecycledForRegistration::<Runtime>::get(ROOT).0, price);
+        assert_eq!(Burn::<Runtime>::get(ROOT).0, price * 126 / 100);
         assert!(matches!(last_event(), Event::NeuronRegistered(ROOT, 0, hotkey) if hotkey == key(1)));
         assert!(Delegates::<Runtime>::contains_key(key(1)));
         assert_eq!(root_register("Bob", 1), "TooManyRegistrationsThisBlock");
@@ -150,8 +155,10 @@ fn root_takes_one_member_a_block_and_three_targets_an_interval() {
         run_to(interval);
         assert_eq!(root_register("Bob", 1), "HotKeyAlreadyRegisteredInSubNet");
         Owner::<Runtime>::insert(key(4), account("Charlie"));
-        assert_eq!(root_register("Bob", 4), "NonAssociatedColdKey");
-        assert_eq!(root_register("Charlie", 4), "ok");
+        let poor = outcome(send(&key(99), Call::root_register { hotkey: key(4) }));
+        assert_eq!(poor, "InsufficientTaoBalance");
+        assert_eq!(root_register("Bob", 4), "ok", "anybody may pay");
+        assert_eq!(Owner::<Runtime>::get(key(4)), account("Charlie"));
         assert_eq!(Subtensor::neuron_count(ROOT), 4);
     });
 }
@@ -171,10 +178,13 @@ fn a_full_root_replaces_its_weakest_member() {
         stake(5, 21);
         assert_eq!(root_register("Bob", 1), "ok");
         assert_eq!(root_register("Bob", 2), "ok");
-        assert_eq!(root_register("Bob", 3), "StakeTooLowForRoot");
+        assert_eq!(root_register("Bob", 4), "NoNeuronIdAvailable", "new members are immune");
+        ImmunityPeriod::<Runtime>::insert(ROOT, 0);
+        assert_eq!(root_register("Bob", 3), "ok", "it needs no stake");
+        assert_eq!(Subtensor::uid_of(ROOT, &key(2)), None);
         assert_eq!(root_register("Bob", 4), "ok");
         assert_eq!(Subtensor::uid_of(ROOT, &key(4)), Some(1));
-        assert_eq!(Subtensor::uid_of(ROOT, &key(2)), None);
+        assert_eq!(Subtensor::uid_of(ROOT, &key(3)), None);
         // Ties are broken by registration block, then by uid.
         stake(4, 9);
         jump_to(2);

@@ -81,21 +81,25 @@ fn only_registered_hotkeys_announce_and_not_too_often() {
         let hotkey = account("Alice_hk");
         let ip = v4(8, 8, 8, 8);
         for call in [axon, prometheus] {
-            assert_eq!(outcome(send(&key(1), call(ip, 0, 9))), "HotKeyNotRegisteredInNetwork");
+            assert_eq!(outcome(send(&key(1), call(ip, 0, 4))), "HotKeyNotRegisteredInNetwork");
             jump_to(1);
             // The first announcement is not limited, regardless of the block.
             assert_eq!(outcome(send(&hotkey, call(ip, 1, 4))), "ok");
             jump_to(50);
             assert_eq!(outcome(send(&hotkey, call(ip, 1, 4))), "ServingRateLimitExceeded");
-            assert_eq!(outcome(send(&hotkey, call(ip, 0, 4))), "InvalidPort", "the rate limit is checked last");
+            assert_eq!(outcome(send(&hotkey, call(ip, 0, 4))), "ServingRateLimitExceeded", "the port is checked last");
             jump_to(51);
             assert_eq!(outcome(send(&hotkey, call(ip, 1, 4))), "ok");
         }
         ServingRateLimit::<Runtime>::insert(BABELBIT, 0);
         assert_eq!(outcome(send(&hotkey, axon(ip, 1, 4))), "ok");
-        // A hotkey registered on one subnet may announce an endpoint on another.
-        let elsewhere = Call::serve_prometheus { netuid: NetUid(1), version: 1, ip, port: 1, ip_type: 4 };
-        assert_eq!(outcome(send(&hotkey, elsewhere)), "ok");
+        // The registration is checked first for an axon, and after the address for metrics.
+        assert_eq!(outcome(send(&key(1), axon(ip, 1, 9))), "HotKeyNotRegisteredInNetwork");
+        assert_eq!(outcome(send(&key(1), prometheus(ip, 1, 9))), "InvalidIpType");
+        // Alice's hotkey is no neuron of subnet 1.
+        let elsewhere = |netuid| Call::<Runtime>::serve_prometheus { netuid, version: 1, ip, port: 1, ip_type: 4 };
+        assert_eq!(outcome(send(&hotkey, elsewhere(NetUid(1)))), "HotKeyNotRegisteredInNetwork");
+        assert_eq!(outcome(send(&hotkey, elsewhere(NetUid(77)))), "SubnetNotExists");
     });
 }
 

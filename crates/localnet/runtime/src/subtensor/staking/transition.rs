@@ -12,6 +12,9 @@ use super::{Limit, MIN_STAKE};
 use crate::swap::UNIT;
 use crate::types::{AlphaBalance, NetUid, TaoBalance};
 
+/// Minimum value of stake that is transferred to another coldkey, or moved within a subnet.
+const MIN_TRANSFER: TaoBalance = TaoBalance(100_000);
+
 /// Location of a stake: coldkey, hotkey and subnet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Place<'a> {
@@ -27,6 +30,13 @@ struct Transition<'a> {
     limit: Option<Limit>,
     /// Whether the subnets must allow transfers.
     is_transfer: bool,
+}
+
+impl Transition<'_> {
+    /// Returns the minimum value of the stake if it changes its subnet.
+    const fn minimum(&self) -> TaoBalance {
+        if self.is_transfer { MIN_TRANSFER } else { MIN_STAKE }
+    }
 }
 
 impl<T: Config> Pallet<T> {
@@ -157,20 +167,29 @@ impl<T: Config> Pallet<T> {
         };
         Self::validate_transition(transition, amount, max)?;
         let amount = amount.min(max);
-        if from.netuid == to.netuid { Self::carry_within(*from, *to, amount) } else { Self::trade(*from, *to, amount) }
+        if from.netuid == to.netuid {
+            Self::carry_within(*from, *to, amount)
+        } else {
+            Self::trade(*from, *to, amount, transition.minimum())
+        }
     }
 
     /// Sells the alpha of one subnet and buys that of the other. One of the two trades has no fee: the trade on root if
-    /// there is one, otherwise the second trade. If the received TAO is too little to be staked, it stays in the
-    /// coldkey's balance.
-    fn trade(from: Place<'_>, to: Place<'_>, amount: AlphaBalance) -> Result<TaoBalance, DispatchError> {
+    /// there is one, otherwise the second trade. If the received TAO is less than `minimum`, it stays in the coldkey's
+    /// balance.
+    fn trade(
+        from: Place<'_>,
+        to: Place<'_>,
+        amount: AlphaBalance,
+        minimum: TaoBalance,
+    ) -> Result<TaoBalance, DispatchError> {
         let (first, second) =
             if from.netuid == NetUid::ROOT { (Fee::Waived, Fee::Charged) } else { (Fee::Charged, Fee::Waived) };
         let tao = Self::sell_from(from.hotkey, from.coldkey, from.netuid, amount, first)?;
         if from.coldkey != to.coldkey {
             T::Currency::transfer(from.coldkey, to.coldkey, tao.0, Preservation::Expendable)?;
         }
-        if tao >= MIN_STAKE {
+        if tao >= minimum {
             Self::become_delegate(to.hotkey, to.coldkey);
             Self::buy_into(to.hotkey, to.coldkey, to.netuid, tao, second)?;
         }
@@ -180,12 +199,12 @@ impl<T: Config> Pallet<T> {
     /// Moves stake within one subnet, without a trade.
     ///
     /// # Errors
-    /// `AmountTooLow` if the stake is worth less than `MIN_STAKE` at the current price, and the errors of
+    /// `AmountTooLow` if the stake is worth less than `MIN_TRANSFER` at the current price, and the errors of
     /// [`Self::move_lock_with_stake`].
     fn carry_within(from: Place<'_>, to: Place<'_>, amount: AlphaBalance) -> Result<TaoBalance, DispatchError> {
         let worth = Self::alpha_price(from.netuid).saturating_mul(U64F64::from_num(amount.0)).saturating_to_num();
         let worth = TaoBalance(worth);
-        ensure!(worth >= MIN_STAKE, Error::<T>::AmountTooLow);
+        ensure!(worth >= MIN_TRANSFER, Error::<T>::AmountTooLow);
         Self::move_lock_with_stake(from.coldkey, to.coldkey, from.netuid, amount)?;
         Self::root_stake_shrank(from.hotkey, from.coldkey, from.netuid, amount);
         Self::decrease_stake(from.hotkey, from.coldkey, from.netuid, amount);
@@ -226,10 +245,11 @@ impl<T: Config> Pallet<T> {
     /// `SlippageTooHigh` (unless partial execution is allowed); for transfers `TransferDisallowed`;
     /// `StakeUnavailable` if too much is collateral or, between subnets, locked.
     fn validate_transition(
-        Transition { from, to, limit, is_transfer }: &Transition<'_>,
+        transition: &Transition<'_>,
         amount: AlphaBalance,
         max: AlphaBalance,
     ) -> Result<(), Error<T>> {
+        let Transition { from, to, limit, is_transfer } = transition;
         ensure!(from != to, Error::<T>::SameNetuid);
         let places = [from, to];
         ensure!(places.iter().all(|place| Self::subnet_exists(place.netuid)), Error::<T>::SubnetNotExists);
@@ -242,7 +262,7 @@ impl<T: Config> Pallet<T> {
         if from.netuid != to.netuid {
             let trade = Self::quote_sell(from.netuid, amount, Fee::Charged);
             let worth = trade.map_err(|_| Error::<T>::InsufficientLiquidity)?.received;
-            ensure!(worth > MIN_STAKE.0, Error::<T>::AmountTooLow);
+            ensure!(worth > transition.minimum().0, Error::<T>::AmountTooLow);
             ensure!(limit.is_none_or(|limit| limit.allow_partial) || amount <= max, Error::<T>::SlippageTooHigh);
         }
         if *is_transfer {

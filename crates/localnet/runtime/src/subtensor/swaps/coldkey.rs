@@ -126,10 +126,12 @@ impl<T: Config> Pallet<T> {
     /// Moves everything that a coldkey owns to another coldkey: identity, subnets, stakes, hotkeys, balance.
     ///
     /// # Errors
-    /// `ColdKeyAlreadyAssociated` if the new coldkey has stake, `NewColdKeyIsHotkey`, the errors of
+    /// `ColdKeyAlreadyAssociated` if the new coldkey has stake or owns a hotkey, `NewColdKeyIsHotkey`, the errors of
     /// `swap_coldkey_of_collateral`, `ActiveLockExists`.
     fn swap_coldkeys(old: &AccountId32, new: &AccountId32) -> DispatchResult {
-        ensure!(StakingHotkeys::<T>::get(new).is_empty(), Error::<T>::ColdKeyAlreadyAssociated);
+        // The real chain lists owned hotkeys among those with stake.
+        let is_unused = StakingHotkeys::<T>::get(new).is_empty() && OwnedHotkeys::<T>::get(new).is_empty();
+        ensure!(is_unused, Error::<T>::ColdKeyAlreadyAssociated);
         ensure!(!Self::hotkey_exists(new), Error::<T>::NewColdKeyIsHotkey);
         if !IdentitiesV2::<T>::contains_key(new)
             && let Some(identity) = IdentitiesV2::<T>::take(old)

@@ -76,7 +76,7 @@ impl<T: Config> Pallet<T> {
     /// if it has an owner, `NewHotKeyIsSameWithOld`, `KeepStakeBlockedByCollateral`, `HotKeySetTxRateLimitExceeded`
     /// within `TxRateLimit` blocks of the coldkey's last swap, `HotKeyAlreadyRegisteredInSubNet`,
     /// `NewHotKeyNotCleanForRootSwap` if root is swapped and the new hotkey has stake or claims there,
-    /// `HotKeySwapOnSubnetIntervalNotPassed`.
+    /// `HotKeySwapOnSubnetIntervalNotPassed`, `CannotUseSystemAccount` if the new hotkey is the account of a subnet.
     fn check_hotkey_swap(
         who: &AccountId32,
         old: &AccountId32,
@@ -121,7 +121,7 @@ impl<T: Config> Pallet<T> {
             None => Self::all_netuids().into_iter().filter(|netuid| Self::takes_part(old, *netuid)).all(has_passed),
         };
         ensure!(all_have_passed, Error::<T>::HotKeySwapOnSubnetIntervalNotPassed);
-        Ok(())
+        Self::ensure_no_subnet_account(new)
     }
 
     /// Whether a hotkey is a neuron of a subnet, or a parent of child hotkeys on it.

@@ -230,7 +230,12 @@ fn a_coldkey_is_swapped_after_its_announcement() {
 #[test]
 fn a_coldkey_is_not_swapped_to_one_in_use() {
     neuron(|bob, hotkey| {
-        for (new, error) in [(account("Charlie"), "ColdKeyAlreadyAssociated"), (hotkey, "NewColdKeyIsHotkey")] {
+        Subtensor::own_hotkey(&account("Dave"), &key(9)).unwrap();
+        for (new, error) in [
+            (account("Charlie"), "ColdKeyAlreadyAssociated"),
+            (account("Dave"), "ColdKeyAlreadyAssociated"),
+            (hotkey, "NewColdKeyIsHotkey"),
+        ] {
             ColdkeySwapAnnouncements::<Runtime>::insert(&bob, (0, hash(&new)));
             assert_eq!(attempt(&bob, execute(&new)), error);
             let (old_coldkey, new_coldkey) = (bob.clone(), new.clone());

@@ -37,12 +37,14 @@ fn a_take_is_raised_seldom_and_lowered_at_any_time_within_its_bounds() {
         assert_eq!(last_event(), Event::TakeDecreased(key(1), key(2), take(1_000)));
         assert_eq!(lower(1, 1_000), "DelegateTakeTooLow", "not lower");
         assert_eq!(raise(1, 1_000), "DelegateTakeTooLow", "not higher");
+        assert_eq!(raise(1, 1_001), "DelegateTxRateLimitExceeded", "the limit counts from the last change");
+        jump_to(10 + 216_000);
         assert_eq!(raise(1, 1_001), "ok");
         assert_eq!(last_event(), Event::TakeIncreased(key(1), key(2), take(1_001)));
-        jump_to(10 + 215_999);
+        jump_to(10 + 216_000 + 215_999);
         assert_eq!(raise(1, 11_796), "DelegateTxRateLimitExceeded");
         assert_eq!(lower(1, 100), "ok");
-        jump_to(10 + 216_000);
+        jump_to(10 + 3 * 216_000);
         assert_eq!(raise(1, 11_796), "ok");
         assert_eq!(Delegates::<Runtime>::get(key(2)), take(11_796));
     });

@@ -52,6 +52,9 @@ impl<T: Config> Pallet<T> {
     }
 
     /// Reveals weights, and removes their commit and the hotkey's older commits.
+    ///
+    /// # Errors
+    /// `CommitRevealDisabled`, the errors of [`Self::check_reveal`] and [`Self::put_weights`].
     pub(crate) fn do_reveal_mechanism_weights(
         who: &AccountId32,
         netuid: NetUid,
@@ -61,7 +64,7 @@ impl<T: Config> Pallet<T> {
         salt: &[u16],
         version_key: u64,
     ) -> DispatchResult {
-        Self::ensure_commits_enabled(netuid, mecid)?;
+        ensure!(CommitRevealWeightsEnabled::<T>::get(netuid), Error::<T>::CommitRevealDisabled);
         let index = netuid.mechanism(mecid);
         let hash = commit_hash(who, index, uids, values, salt, version_key);
         let position = Self::check_reveal(who, netuid, mecid, hash)?;

@@ -28,9 +28,11 @@ const WITHOUT_EFFECT: &str = "
 | `RootClaimed`, `RootClaimable` | clients can read them; since baskets hold the dividends of root stake, this chain never writes them |
 | coldkey swaps | calls that a coldkey signs are refused while its swap is announced; proxied calls are not |
 | `dissolve_network`, `root_dissolve_network` | a subnet is removed immediately, and its stakers receive all TAO of its pool; the real chain removes it over several blocks, and keeps the part of the alpha in the pool and of `SubnetProtocolAlpha` |
-| `sudo_set_tempo` | root may also change the tempo during the freeze window before an epoch |
+| AdminUtils calls for a subnet | root may also make them during the freeze window before an epoch |
+| `sudo_set_activity_cutoff` | a cutoff of at least 360 blocks is refused with Deprecated; the real chain stores it, without effect |
 | `SubnetEpochConsensus`, `SubnetEmaProtocolFlow` | clients can read the defaults; this chain never writes them |
 | `swap_coldkey_announced`, `swap_coldkey` | leases stay with the old coldkey of a beneficiary or contributor |
+| `root_register` | a new member of root becomes the parent of the owners of later subnets, not of existing ones |
 | `unstake_all`, `unstake_all_alpha` | on a subnet where the coldkey has collateral on the hotkey, they fail with StakeUnavailable or, if the coldkey has enough free stake on its other hotkeys there, leave all stake on this hotkey without an error or event; `remove_stake` sells the stake beside the collateral |
 | leases | as on the real chain, only epochs whose block number is a multiple of 100 pay the contributors. The share of other epochs accumulates; on a subnet without such an epoch, it stays with the account of the lease |
 | `sudo_set_owner_cut_auto_lock_enabled` | without effect on a leased subnet: its contributors, who are paid with the cut, refuse locked alpha by default |
