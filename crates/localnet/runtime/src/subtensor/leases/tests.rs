@@ -259,7 +259,8 @@ fn a_lease_ends_with_a_new_owner() {
         assert_eq!(attempt(&alice, end(0, 2)), "BeneficiaryDoesNotOwnHotkey");
         assert_eq!(attempt(&alice, end(0, 99)), "BeneficiaryDoesNotOwnHotkey");
         let subnet = crate::info::subnet::account::<Runtime>(BABELBIT).unwrap();
-        Subtensor::own_hotkey(&alice, &subnet).unwrap();
+        // Without checks.
+        Owner::<Runtime>::insert(&subnet, &alice);
         let of_subnet = Call::terminate_lease { lease_id: 0, hotkey: subnet };
         assert_eq!(attempt(&alice, of_subnet), "CannotUseSystemAccount");
         assert_eq!(attempt(&alice, end(0, 1)), "ok");
