@@ -7,8 +7,9 @@
 //! The replies of an utterance are complete when it has been played. The runner's scorer then scores them, while the
 //! next utterance is played. Workers are processes of this program that transcribe the replies on one thread each, with
 //! NATS, PostgreSQL and a bucket on the same machine.
-#![allow(missing_docs, clippy::unwrap_used, clippy::print_stdout, clippy::exit)]
+#![allow(missing_docs, clippy::unwrap_used, clippy::print_stdout, clippy::print_stderr, clippy::exit)]
 
+use std::error::Error;
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
@@ -179,7 +180,8 @@ impl Process {
 
     fn wait_until_ready(&mut self) {
         let mut line = String::new();
-        BufReader::new(self.0.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        // The pipe stays open, since the worker reports each connection to the services.
+        BufReader::new(self.0.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
         assert_eq!(line, "ready\n", "the worker has ended");
     }
 }
@@ -220,8 +222,7 @@ fn challenge(request: &Request) {
             processes.iter_mut().for_each(Process::wait_until_ready);
             let identity = EngineIdentity::of_recognizer(&*recognizer);
             let services = services(&worker.nats, &worker.postgres, &worker.bucket);
-            let load = Arc::new(|| Err("only the workers transcribe".into()));
-            let backend = Arc::new(Workers::start(services, identity.clone(), load).unwrap());
+            let backend = Arc::new(Workers::start(services, identity.clone(), Arc::new(fail)).unwrap());
             BatchScorer::with_backend(identity, backend, embedder, cache, options, true)
         }
     };
@@ -257,6 +258,12 @@ fn challenge(request: &Request) {
         "windows": recognizer.windows.load(Ordering::Relaxed),
     });
     println!("{report}");
+}
+
+/// Ends the benchmark: no worker has returned a result for [`Pace::fallback_after`], so it would wait forever.
+fn fail() -> Result<Arc<dyn Recognizer>, Box<dyn Error + Send + Sync>> {
+    eprintln!("the workers return no results");
+    std::process::exit(1)
 }
 
 fn candidate(reply: &Reply) -> Candidate {
