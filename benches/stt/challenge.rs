@@ -4,9 +4,9 @@
 //! Usage: `cargo bench -p taonet-cli --bench challenge -- REQUEST_JSON`; `benches/stt/compare` makes the replies and
 //! runs it beside faster-whisper. Prints one JSON document.
 //!
-//! The replies of an utterance are complete when it has been played. The runner's scorer then scores them, while the
-//! next utterance is played. Workers are processes of this program that transcribe the replies on one thread each, with
-//! NATS, PostgreSQL and a bucket on the same machine.
+//! The replies of an utterance are complete when it has been played. As in the runner, their transcription begins then,
+//! and the scorer scores one utterance after another, while the next ones are played. Workers are processes of this
+//! program that transcribe the replies on one thread each, with NATS, PostgreSQL and a bucket on the same machine.
 #![allow(missing_docs, clippy::unwrap_used, clippy::print_stdout, clippy::print_stderr, clippy::exit)]
 
 use std::error::Error;
@@ -16,6 +16,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::channel;
 use std::time::{Duration, Instant};
 
 use rustix::time::{ClockId, clock_gettime};
@@ -236,17 +237,25 @@ fn challenge(request: &Request) {
     assert_eq!(recordings == 0, request.workers > 0, "the recordings are transcribed in the wrong process");
 
     let (began, before) = (Instant::now(), processor_time());
-    let mut heard = 0;
-    let mut played = Duration::ZERO;
-    for candidates in &utterances {
-        played += Duration::from_secs_f64(request.play);
-        std::thread::sleep(played.saturating_sub(began.elapsed()));
-        for candidate in candidates {
-            scorer.prepare(candidate);
+    let heard = std::thread::scope(|scope| {
+        let (sender, played) = channel::<&[Candidate]>();
+        let (scorer, reference) = (&scorer, &reference);
+        let scoring = scope.spawn(move || {
+            let results = played.iter().flat_map(|candidates| scorer.score(Ok(reference), candidates));
+            results.filter(|result| result.stt_text.is_some()).count()
+        });
+        let mut end = Duration::ZERO;
+        for candidates in &utterances {
+            end += Duration::from_secs_f64(request.play);
+            std::thread::sleep(end.saturating_sub(began.elapsed()));
+            for candidate in candidates {
+                scorer.prepare(candidate);
+            }
+            sender.send(candidates).unwrap();
         }
-        let results = scorer.score(Ok(&reference), candidates);
-        heard += results.iter().filter(|result| result.stt_text.is_some()).count();
-    }
+        drop(sender);
+        scoring.join().unwrap()
+    });
     let (wall, cpu) = (began.elapsed(), processor_time().saturating_sub(before));
     let report = json!({
         "wall_seconds": wall.as_secs_f64(),
