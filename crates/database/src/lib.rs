@@ -75,6 +75,11 @@ const POSTGRES_CONNECTIONS: u32 = 16;
 const WAIT: Duration = Duration::from_secs(10);
 /// Timeout of schema migrations.
 const MIGRATION: Duration = Duration::from_mins(1);
+/// Settings of a PostgreSQL session, in seconds except for the count: the server notices within a minute that a
+/// client's machine or network has vanished, and releases the client's locks. By default, this takes more than two
+/// hours.
+const KEEPALIVE: [(&str, u32); 3] =
+    [("tcp_keepalives_idle", 30), ("tcp_keepalives_interval", 10), ("tcp_keepalives_count", 3)];
 
 /// Creates schema migrations from tuples of version, name and SQL; both databases must support the SQL.
 ///
@@ -179,7 +184,8 @@ impl Database {
         if !["postgres://", "postgresql://"].iter().any(|scheme| url.starts_with(scheme)) {
             return Err(DatabaseError::Url);
         }
-        let options = PgConnectOptions::from_str(url).map_err(|_| DatabaseError::Url)?.disable_statement_logging();
+        let options = PgConnectOptions::from_str(url).map_err(|_| DatabaseError::Url)?;
+        let options = options.disable_statement_logging().options(KEEPALIVE);
         let limits = Limits::new(wait);
         let pool = |connections| PgPoolOptions::new().max_connections(connections).acquire_timeout(wait);
         // A migration of all rows may exceed the statement timeout.

@@ -107,6 +107,22 @@ async fn statements_run_on_postgres() {
 }
 
 #[tokio::test]
+async fn the_server_notices_within_a_minute_that_a_client_has_vanished() {
+    let Some(server) = Postgres::start() else { return };
+    let database = Database::postgres(&server.url(), &schema()).await.unwrap();
+    // The current value is 0 for the Unix socket of this test.
+    let setting = async |name: &str| {
+        let query = statement("SELECT reset_val::bigint FROM pg_settings WHERE name = $1").bind(name);
+        query.number(&database).await.unwrap()
+    };
+    let idle = setting("tcp_keepalives_idle").await;
+    let rest = setting("tcp_keepalives_interval").await * setting("tcp_keepalives_count").await;
+    assert!(idle > 0 && rest > 0 && idle + rest <= 60, "{idle} s and {rest} s");
+    // The other settings of the session stay.
+    assert_eq!(setting("statement_timeout").await, 30_000);
+}
+
+#[tokio::test]
 async fn other_urls_are_refused() {
     for url in ["mysql://localhost/x", "/var/lib/x.sqlite", "sqlite:x", "postgres://a:b@host:99999/x"] {
         let error = Database::postgres(url, &schema()).await.unwrap_err();

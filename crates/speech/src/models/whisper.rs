@@ -15,11 +15,15 @@ const TOKENIZER: ModelFile =
     file("tokenizer.json", 2_203_239, "fb7b63191e9bb045082c79fd742a3106a12c99513ab30df4a0d47fa6cb6fd0ab");
 const VOCABULARY: ModelFile =
     file("vocabulary.txt", 459_861, "34ce3fe1c5041027b3f8d42912270993f986dbc4bb34cf27f951e34a1e453913");
-/// The vocabulary and the preprocessor configuration, with the number of mel bands, of the large-v3 models.
+/// The vocabulary and the preprocessor configuration, with the number of mel bands, of large-v3 and the models that are
+/// derived from it.
 const VOCABULARY_V3: ModelFile =
     file("vocabulary.json", 1_068_114, "c69260f2ab26d659b7c398f9a2b2b48ed0df16c3b47d7326782fd9cba71690c1");
 const PREPROCESSOR_V3: ModelFile =
     file("preprocessor_config.json", 340, "7ccc62c6f2765af1f3b46c00c9b5894426835a05021c8b9c01eecb6dfb542711");
+/// The tokenizer of large-v3 and distil-large-v3.
+const TOKENIZER_V3: ModelFile =
+    file("tokenizer.json", 2_480_617, "6d8cbd7cd0d8d5815e478dac67b85a26bbe77c1f5e0c6d76d1ce2abc0e5f21ca");
 
 /// Whisper tiny: 39 million parameters.
 pub(super) const TINY: ModelSpec = ModelSpec {
@@ -87,7 +91,7 @@ pub(super) const LARGE_V3: ModelSpec = ModelSpec {
         file("config.json", 2_394, "a9306624f5ec14270a014b647e5c316b6e03a662c369758d1b90697a7b0655b9"),
         file("model.bin", 3_087_284_237, "69f74147e3334731bc3a76048724833325d2ec74642fb52620eda87352e3d4f1"),
         PREPROCESSOR_V3,
-        file("tokenizer.json", 2_480_617, "6d8cbd7cd0d8d5815e478dac67b85a26bbe77c1f5e0c6d76d1ce2abc0e5f21ca"),
+        TOKENIZER_V3,
         VOCABULARY_V3,
     ],
 };
@@ -103,6 +107,27 @@ pub(super) const LARGE_V3_TURBO: ModelSpec = ModelSpec {
         file("model.bin", 1_617_884_929, "e76620f83d5f5b69efd3d87e3dc180c1bd21df9fbebacfd4335e5e1efcc018da"),
         PREPROCESSOR_V3,
         file("tokenizer.json", 2_710_337, "297b13372ac43916285644fb9687add3cc62ee2a1adb60da3dc25cc94c1871fd"),
+        VOCABULARY_V3,
+    ],
+};
+
+/// The name under which the reference loads large-v3-turbo with int8 weights on every device. The files are the same,
+/// and the Whisper engine converts all weights to int8.
+pub(super) const LARGE_V3_TURBO_INT8: ModelSpec =
+    ModelSpec { name: "faster-whisper-large-v3-turbo-int8", ..LARGE_V3_TURBO };
+
+/// Distilled Whisper large-v3: 756 million parameters, the encoder of large-v3 with two decoder layers. Its card lists
+/// English only.
+pub(super) const DISTIL_LARGE_V3: ModelSpec = ModelSpec {
+    name: "faster-whisper-distil-large-v3",
+    repository: Some("Systran/faster-distil-whisper-large-v3"),
+    revision: "c3058b475261292e64a0412df1d2681c06260fab",
+    purpose: PURPOSE,
+    files: &[
+        file("config.json", 2_690, "90c55f775cc4e0bb17293d0bf12f96557a486f20dea886fabd8e6075a3588b21"),
+        file("model.bin", 1_512_927_867, "b79368e19b6623813609431a6e5ee309a71506701ebc49fd7820e692dec7c5f5"),
+        PREPROCESSOR_V3,
+        TOKENIZER_V3,
         VOCABULARY_V3,
     ],
 };

@@ -16,7 +16,7 @@ use super::files::{Layout, replace};
 use super::ledger::{ChallengeRow, Ledger, ReplyRecord, ResultRow};
 use super::player::{PlayError, PlayFailure, PlayedReply, WallClock, play_utterance};
 use super::reply::ReplyError;
-use super::reply_scorer::{References, ReplyScorer};
+use super::reply_scorer::{References, ReplyScorer, find_candidate};
 use super::report::RunProfile;
 use super::settings::PlaySettings;
 use super::source::sha256;
@@ -96,6 +96,12 @@ impl ChallengeRun {
             scoring_sec: scoring.as_secs_f64(),
             ..RunProfile::default()
         })
+    }
+
+    /// Returns the duration in seconds and the number of channels of an utterance's source.
+    fn source(&self, index: u32) -> Option<(f64, u16)> {
+        let utterance = self.challenge.utterances.iter().find(|utterance| utterance.index == index)?;
+        utterance.source.as_ref().ok().map(|source| (source.duration_sec(), source.channels))
     }
 
     fn indices(&self) -> impl Iterator<Item = u32> {
@@ -201,7 +207,8 @@ impl ChallengeRun {
         Ok(())
     }
 
-    /// Writes the audio file of a reply; returns its result row.
+    /// Writes the audio file of a reply, and starts its recognition, which waits neither for other miners nor for the
+    /// scores of earlier utterances. Returns the result row.
     async fn keep(
         &self,
         miner: MinerKey,
@@ -211,6 +218,7 @@ impl ChallengeRun {
     ) -> Result<ResultRow, RunError> {
         let _turn = self.writers.acquire().await;
         let path = self.layout.predicted(miner, index);
+        let (scorer, source) = (Arc::clone(&self.scorer), self.source(index));
         let write = move || {
             let PlayedReply { session_id, pcm: mut spooled, frames_in, timeline, wall } = reply;
             let mut pcm = Vec::new();
@@ -224,7 +232,7 @@ impl ChallengeRun {
             drop(pcm);
             replace(&path, |file| file.write_all(&wav))
                 .map_err(|source| RunError::File { path: path.clone(), source })?;
-            let record = ReplyRecord {
+            let reply = ReplyRecord {
                 session_id: Some(session_id),
                 frames_in,
                 timeline,
@@ -232,10 +240,15 @@ impl ChallengeRun {
                 frames: frames as u64,
                 wav_bytes: wav.len() as u64,
             };
-            Ok::<_, RunError>((record, sha256(&wav)))
+            let row = ResultRow { miner, utterance_index: index, reply, outcome: Ok(sha256(&wav)), score: None };
+            if let Some((source_sec, channels)) = source {
+                let candidate = find_candidate(&row, path.clone(), source_sec, channels)
+                    .map_err(|source| RunError::File { path, source })?;
+                scorer.prepare(&candidate);
+            }
+            Ok::<_, RunError>(row)
         };
-        let (reply, hash) = spawn_blocking(write).await.map_err(RunError::Task)??;
-        Ok(ResultRow { miner, utterance_index: index, reply, outcome: Ok(hash), score: None })
+        spawn_blocking(write).await.map_err(RunError::Task)?
     }
 
     /// Returns the expected translation of each utterance, by index.

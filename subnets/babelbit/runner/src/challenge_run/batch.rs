@@ -15,8 +15,8 @@ use taonet_babelbit_scorer::{Candidate, Heard, ScoringConditions};
 
 /// Scores utterances in order, each as soon as every miner has replied or failed.
 ///
-/// Passes replies to the next unscored utterance to the scorer as they arrive, and queues replies to later utterances
-/// without a limit. The audio of queued replies stays on disk.
+/// Queues replies to later utterances without a limit. Their audio stays on disk, and their recognition has already
+/// started, except for replies of an earlier run.
 pub(super) struct Batches {
     run: Arc<ChallengeRun>,
     miners: HashSet<MinerKey>,
@@ -87,7 +87,7 @@ impl Batches {
     }
 
     async fn prepare(&mut self, row: ResultRow) -> Result<(), RunError> {
-        let Some((source_sec, channels)) = self.source(row.utterance_index) else { return Ok(()) };
+        let Some((source_sec, channels)) = self.run.source(row.utterance_index) else { return Ok(()) };
         let run = Arc::clone(&self.run);
         let miner = row.miner;
         let prepare = move || {
@@ -102,17 +102,11 @@ impl Batches {
         Ok(())
     }
 
-    /// Returns the duration in seconds and the number of channels of an utterance's source.
-    fn source(&self, index: u32) -> Option<(f64, u16)> {
-        let utterance = self.run.challenge.utterances.iter().find(|utterance| utterance.index == index)?;
-        utterance.source.as_ref().ok().map(|source| (source.duration_sec(), source.channels))
-    }
-
     /// Loads replies that already have a score, so that later duplicates get the duplication penalty. The existing
     /// scores stay unchanged. Skips replies without stored audio.
     async fn scored_peers(&mut self, index: u32) -> Result<Vec<(MinerKey, Candidate)>, RunError> {
         let rows = std::mem::take(&mut self.peers);
-        let Some((source_sec, channels)) = self.source(index).filter(|_| !rows.is_empty()) else {
+        let Some((source_sec, channels)) = self.run.source(index).filter(|_| !rows.is_empty()) else {
             return Ok(Vec::new());
         };
         let layout = self.run.layout.clone();

@@ -1,5 +1,5 @@
 use std::path::Path;
-use std::sync::Mutex;
+use std::sync::{Condvar, Mutex};
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -392,6 +392,36 @@ impl ReplyScorer for Failures {
         self.0.lock().unwrap().extend(reference.err().map(|failure| failure.error.to_string()));
         TextScorer.score(reference, candidates)
     }
+}
+
+/// A scorer that waits until three replies were prepared before it scores any.
+#[derive(Default)]
+struct Patient {
+    prepared: Mutex<usize>,
+    changed: Condvar,
+}
+
+impl ReplyScorer for Patient {
+    fn prepare(&self, _: &Candidate) {
+        *self.prepared.lock().unwrap() += 1;
+        self.changed.notify_all();
+    }
+
+    fn score(&self, reference: Result<&core::Reference, &BatchFailure>, candidates: &[Candidate]) -> Vec<ScoreResult> {
+        let (prepared, limit) = (self.prepared.lock().unwrap(), Duration::from_secs(30));
+        let (_prepared, waited) = self.changed.wait_timeout_while(prepared, limit, |prepared| *prepared < 3).unwrap();
+        assert!(!waited.timed_out(), "replies to later utterances wait for the scores of the first one");
+        TextScorer.score(reference, candidates)
+    }
+}
+
+#[tokio::test]
+async fn later_replies_are_recognised_before_earlier_ones_have_scores() {
+    let directory = tempfile::tempdir().unwrap();
+    let runner = Runner::open(settings(directory.path()), "en", Arc::new(Patient::default())).await.unwrap();
+    let report = runner.play(challenge(&["0.2", "0.6"]), &[miner(1, &parrot())], Arc::new(())).await.unwrap();
+    let scores: Vec<_> = report.miners[0].utterances.iter().map(|utterance| utterance.score).collect();
+    assert_eq!(scores, [0.2, 0.6]);
 }
 
 #[tokio::test]

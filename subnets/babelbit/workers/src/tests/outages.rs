@@ -1,6 +1,7 @@
-//! Faults of the services: down at the start, failing later, losing data, returning modified data.
+//! Faults of the services: down or unresponsive at the start, failing later, losing data, returning modified data.
 
 use taonet_database::{Database, migrations, statement};
+use taonet_objects::client_options;
 use taonet_objects::testing::S3Server;
 use taonet_service::Shutdown;
 use tokio::task::JoinHandle;
@@ -91,6 +92,62 @@ async fn slow_and_cut_connections_delay_scores_and_change_none() {
         stop.request();
         running.await.unwrap();
     }
+}
+
+/// Checks that scores do not change if the connections of runner and worker through `line` become half-open: first when
+/// they are made, then while jobs are in progress.
+async fn check_half_open(servers: &Servers, line: &Line, services: Services) {
+    let (stop, store) = (Shutdown::new(), Store::open(&servers.postgres.url()).await.unwrap());
+    line.set(LineFault::HalfOpen);
+    let running = worker(&services, &stop);
+    let distributed = distributed(services);
+    let candidates: Vec<_> = (0..60).map(|index| candidate(recording(index))).collect();
+    let ids: Vec<_> =
+        candidates.iter().map(|c| JobId::new(c.wav.as_ref().unwrap().hash(), &identity()).to_string()).collect();
+    let expected = score(&Arc::new(alone()), &candidates).await;
+    let scoring = tokio::spawn(async move { score(&distributed, &candidates).await });
+    pause(500).await;
+    line.set(LineFault::None);
+    wait_for_a_result(&store, &ids).await;
+    line.set(LineFault::HalfOpen);
+    pause(1_000).await;
+    assert!(!scoring.is_finished(), "no job was in progress");
+    line.set(LineFault::None);
+    assert_eq!(scoring.await.unwrap(), expected);
+    stop.request();
+    running.await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn half_open_connections_to_the_database_delay_scores_and_change_none() {
+    let Some(servers) = Servers::start().await else { return };
+    let line = Line::to(&servers.postgres).await;
+    let services = services(&servers.nats.url(), &line.url("postgres"), servers.bucket.url.as_str());
+    check_half_open(&servers, &line, services).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn half_open_connections_to_the_queue_delay_scores_and_change_none() {
+    let Some(servers) = Servers::start().await else { return };
+    let line = Line::unconnected().await;
+    line.forward(servers.nats.port());
+    let url = format!("nats://127.0.0.1:{}", line.port());
+    let services = services(&url, &servers.postgres.url(), servers.bucket.url.as_str());
+    check_half_open(&servers, &line, services).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn half_open_connections_to_the_bucket_delay_scores_and_change_none() {
+    let Some(mut servers) = Servers::start().await else { return };
+    let line = Line::unconnected().await;
+    servers.bucket = S3Server::start_behind(Some(line.port())).await;
+    line.forward(servers.bucket.url.port().unwrap());
+    let url = format!("http://127.0.0.1:{}", line.port());
+    let mut services = services(&servers.nats.url(), &servers.postgres.url(), &url);
+    // The default timeout leaves time for large uploads.
+    let settings = settings(&url.parse().unwrap(), S3Addressing::Path);
+    services.bucket = ObjectStorage::open_with(&settings, client_options(Duration::from_secs(2))).unwrap();
+    check_half_open(&servers, &line, services).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
