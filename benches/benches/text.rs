@@ -64,8 +64,10 @@ fn log(miner: usize, dialogue: usize) -> Vec<Event> {
 
 fn main() -> anyhow::Result<()> {
     let events = log(1, 1);
-    let dialogues =
-        rate(|| utterances(&events, &mut { MAX_ABSENT_STEPS }).map(|found| score_dialogue(found, None, 1.0)));
+    let dialogues = rate(|| {
+        let mut absent = MAX_ABSENT_STEPS;
+        utterances(&events, &mut absent).map(|found| score_dialogue(found, None, 1.0))
+    });
     let found = dialogues * UTTERANCES as f64;
     println!(
         "without vectors: {found:.0} utterances a second on one core, {:.1} x the floor of {FLOOR}",

@@ -136,7 +136,8 @@ mod tests {
     use super::*;
 
     fn log(events: Value) -> Result<Vec<Utterance>, StepError> {
-        utterances(&serde_json::from_value::<Vec<Event>>(events).unwrap(), &mut { MAX_ABSENT_STEPS })
+        let mut absent = MAX_ABSENT_STEPS;
+        utterances(&serde_json::from_value::<Vec<Event>>(events).unwrap(), &mut absent)
     }
 
     fn said(number: i64, truth: &str, predictions: &[&str]) -> Utterance {
