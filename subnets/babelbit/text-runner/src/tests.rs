@@ -343,7 +343,7 @@ async fn challenges_with_any_uid_are_played() {
     let rows = [
         (json!(null), None, "unknown".to_owned()),
         (json!(""), None, "unknown".to_owned()),
-        (json!(long), Some(long.clone()), "u".repeat(100)),
+        (json!(long), Some(long.clone()), format!("{}-8b5089b4", "u".repeat(63))),
         (json!("../x"), Some("../x".to_owned()), "___x".to_owned()),
     ];
     for (uid, reported, named) in rows {
