@@ -35,7 +35,7 @@ pub enum LoadError {
         source: std::io::Error,
     },
     /// A JSON file is malformed, or lacks a field.
-    #[error("{path} is malformed; hint: download it again")]
+    #[error("{path} is malformed; hint: download it again, of a Llama or GPT-2 model")]
     Json {
         /// Path of the file.
         path: PathBuf,
