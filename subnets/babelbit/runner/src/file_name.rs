@@ -4,7 +4,8 @@ use taonet_babelbit_core::records::is_safe_name;
 /// Maximum length of a part in bytes. The longest file name, that of a text miner's log, has two parts and 101 further
 /// bytes. While a file is written, its name has 9 more; file systems allow 255.
 const LONGEST: usize = 72;
-/// Number of hex digits of the hash in a shortened part.
+/// Number of characters of a name, and of hex digits of its hash, in a shortened part.
+const KEPT: usize = LONGEST - 1 - DIGITS;
 const DIGITS: usize = 8;
 
 /// Converts a name from the engine, such as the uid of a dialogue, to a safe part of a file name. A name with characters
@@ -20,7 +21,7 @@ pub fn file_name_part(name: &str) -> String {
         return text;
     }
     let hash = hex::encode(Sha256::digest(name));
-    format!("{text:.0$}-{hash:.1$}", LONGEST - DIGITS - 1, DIGITS)
+    format!("{text:.KEPT$}-{hash:.DIGITS$}")
 }
 
 #[cfg(test)]
