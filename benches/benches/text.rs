@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use anyhow::ensure;
 use serde_json::json;
-use taonet_babelbit_core::text::{Event, VectorOptions, score_dialogue, utterances};
+use taonet_babelbit_core::text::{Event, MAX_ABSENT_STEPS, VectorOptions, score_dialogue, utterances};
 use taonet_babelbit_text_runner::score_logs;
 use taonet_benches::{peak_memory, rate};
 use taonet_speech::MiniLm;
@@ -64,7 +64,10 @@ fn log(miner: usize, dialogue: usize) -> Vec<Event> {
 
 fn main() -> anyhow::Result<()> {
     let events = log(1, 1);
-    let dialogues = rate(|| utterances(&events).map(|found| score_dialogue(found, None, 1.0)));
+    let dialogues = rate(|| {
+        let mut absent = MAX_ABSENT_STEPS;
+        utterances(&events, &mut absent).map(|found| score_dialogue(found, None, 1.0))
+    });
     let found = dialogues * UTTERANCES as f64;
     println!(
         "without vectors: {found:.0} utterances a second on one core, {:.1} x the floor of {FLOOR}",

@@ -41,21 +41,16 @@ impl Heads {
         {
             return Ok(mixed);
         }
-        let scale = 1.0 / (self.size as f64).sqrt();
-        let mut scores = (query.matmul(&self.shared(&keys)?.transpose(1, 2)?)? * scale)?;
+        // The heads that share keys and values are the rows of one product, so that the cache is not copied.
+        let (rows, total) = (self.query / self.kv * tokens, keys.dim(1)?);
+        let query = (query.reshape((self.kv, rows, self.size))? * (1.0 / (self.size as f64).sqrt()))?;
+        let mut scores = query.matmul(&keys.transpose(1, 2)?)?.reshape((self.query, tokens, total))?;
         if tokens > 1 {
             scores = scores.broadcast_add(&mask(tokens, read, query.device())?)?;
         }
-        let mixed = softmax_last_dim(&scores)?.matmul(&self.shared(&values)?)?;
+        let shares = softmax_last_dim(&scores)?.reshape((self.kv, rows, total))?;
+        let mixed = shares.matmul(&values)?.reshape((self.query, tokens, self.size))?;
         Ok(mixed.transpose(0, 1)?.reshape((tokens, self.query * self.size))?)
-    }
-
-    /// Repeats each head of keys or values for the heads that share it.
-    fn shared(&self, heads: &Tensor) -> Result<Tensor, ModelError> {
-        let times = self.query / self.kv;
-        let (kv, tokens, size) = heads.dims3()?;
-        let repeated = heads.unsqueeze(1)?.expand((kv, times, tokens, size))?;
-        Ok(repeated.reshape((kv * times, tokens, size))?.contiguous()?)
     }
 
     /// Computes the attention of one token on the CPU, without a copy of the cache; `None` on other devices.

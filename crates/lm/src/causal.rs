@@ -96,9 +96,14 @@ impl CausalModel {
             checkpoint::load_gguf(path, device, bits)?;
         let Checkpoint { network, begin, ends } = checkpoint;
         let directory = path.parent().unwrap_or(Path::new(""));
+        let is_beside = directory.join("tokenizer.json").exists();
         let vocabulary = match embedded {
-            Some(embedded) if !directory.join("tokenizer.json").exists() => {
+            Some(embedded) if !is_beside => {
                 Vocabulary::parse(path, embedded.to_string(), network.vocabulary(), begin, ends)?
+            }
+            None if !is_beside => {
+                let message = "no byte-level BPE tokenizer; hint: put the model's tokenizer.json beside the file";
+                return Err(LoadError::Tokenizer { path: path.to_owned(), message: message.to_owned() });
             }
             _ => Vocabulary::open(directory, network.vocabulary(), begin, ends)?,
         };

@@ -35,7 +35,7 @@ pub enum LoadError {
         source: std::io::Error,
     },
     /// A JSON file is malformed, or lacks a field.
-    #[error("{path} is malformed")]
+    #[error("{path} is malformed; hint: download it again, of a Llama or GPT-2 model")]
     Json {
         /// Path of the file.
         path: PathBuf,
@@ -54,7 +54,7 @@ pub enum LoadError {
         what: String,
     },
     /// A weights file is truncated or malformed.
-    #[error("{path} is truncated or malformed")]
+    #[error("{path} is truncated or malformed; hint: download it again")]
     Weights {
         /// Path of the file.
         path: PathBuf,
@@ -85,7 +85,10 @@ pub enum LoadError {
     #[error("tensor {0} is missing; hint: check that all files of the model are present")]
     Missing(String),
     /// A tensor's shape differs from the shape that the configuration implies.
-    #[error("tensor {name} has the shape {found:?}, expected {expected:?}")]
+    #[error(
+        "tensor {name} has the shape {found:?}, expected {expected:?}; hint: weights and configuration are of different \
+         models: download both again"
+    )]
     Shape {
         /// Name of the tensor.
         name: String,

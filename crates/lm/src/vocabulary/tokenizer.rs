@@ -25,19 +25,23 @@ impl Vocabulary {
         ends: Vec<u32>,
     ) -> Result<Self, LoadError> {
         let wrong = |message: String| LoadError::Tokenizer { path: path.to_owned(), message };
-        let tokenizer = Tokenizer::from_bytes(bytes).map_err(|error| wrong(error.to_string()))?;
+        let tokenizer =
+            Tokenizer::from_bytes(bytes).map_err(|error| wrong(format!("{error}; hint: download it again")))?;
         let tokens = tokenizer.get_vocab_size(true);
         if tokens > size {
             return Err(wrong(format!(
-                "{tokens} tokens, expected at most {size}: the tokenizer belongs to a different model"
+                "{tokens} tokens, expected at most {size}: the tokenizer belongs to a different model; hint: use the \
+                 model's own"
             )));
         }
         if ends.is_empty() {
-            return Err(wrong("the model names no eos_token_id".to_owned()));
+            return Err(wrong("the model names no eos_token_id; hint: add it to the configuration".to_owned()));
         }
         let count = u32::try_from(size).map_err(|_| wrong("too many tokens".to_owned()))?;
         if let Some(token) = begin.iter().chain(&ends).find(|token| **token >= count) {
-            return Err(wrong(format!("bos or eos token {token} is outside the vocabulary")));
+            return Err(wrong(format!(
+                "bos or eos token {token} is outside the vocabulary; hint: correct it in the configuration"
+            )));
         }
         let special = tokenizer.get_added_tokens_decoder();
         let steering: Vec<bool> = (0..count)

@@ -23,7 +23,7 @@ use serde::Serialize;
 
 use crate::rounding::{round4, round6};
 
-pub use log::{Event, MAX_STEPS, StepError, Utterance, utterances};
+pub use log::{Event, MAX_ABSENT_STEPS, MAX_STEPS, StepError, Utterance, utterances};
 pub use vectors::{SentenceVectors, VectorError, VectorOptions};
 
 /// Scores of a dialogue, as in the reference system's files: rounded to 4 decimals, cosine and baseline to 6.

@@ -29,6 +29,7 @@ mod challenge_run;
 mod connection;
 mod error;
 mod events;
+mod file_name;
 pub mod files;
 pub mod http;
 mod import;
@@ -54,6 +55,7 @@ pub use artifacts::MinerResult;
 pub use connection::{CallError, MinerConnection, PredictCall};
 pub use error::RunError;
 pub use events::{RunEvent, RunObserver};
+pub use file_name::file_name_part;
 pub use http::HttpMiner;
 pub use ledger::{
     ChallengeHead, ChallengeRow, ChallengeState, Ledger, LedgerError, NamedFile, NewChallenge, OutboxCounts,

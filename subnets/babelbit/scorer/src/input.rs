@@ -12,6 +12,7 @@ use serde_json::Value;
 use taonet_babelbit_core::Rules;
 use taonet_babelbit_core::reference::{Reference, ReferenceDocument, ReferenceError};
 use taonet_babelbit_core::scoring::{BatchFailure, ScoreResult, Timeline};
+use taonet_babelbit_core::text::MAX_ABSENT_STEPS;
 use taonet_babelbit_core::weights::{ArenaShare, compute_weights};
 use taonet_primitives::Uid;
 use taonet_primitives::Weights;
@@ -261,13 +262,13 @@ pub fn score_text_document(value: Value) -> Result<Outcome<Value>, InputError> {
         Value::Array(documents) => (documents, true),
         document => (vec![document], false),
     };
-    let mut warnings = Vec::new();
+    let (mut warnings, mut absent) = (Vec::new(), MAX_ABSENT_STEPS);
     let mut answers = Vec::with_capacity(documents.len());
     for (index, mut document) in documents.into_iter().enumerate() {
         let place = if is_list { format!("[{index}]") } else { String::new() };
         let mut own = Vec::new();
         let parsed = parse_lines(&mut document).and_then(|()| read::document("the dialogue", document, &mut own));
-        let score = parsed.and_then(TextDocument::score);
+        let score = parsed.and_then(|document: TextDocument| document.score(&mut absent));
         let answer = serde_json::to_value(score.map_err(|error| error.within(&place))?);
         answers.push(answer.map_err(|error| read::problem("the answer", &place, &error.to_string()))?);
         warnings.extend(own.into_iter().map(|warning| warning.within(&place)));

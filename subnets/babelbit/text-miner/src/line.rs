@@ -9,6 +9,8 @@ use crate::model::MAX_ADDED;
 /// Maximum length in bytes of the earlier utterances in the prompt, about 500 tokens: small models have contexts of
 /// 1 024 tokens, and long prompts are slow.
 const MAX_CONTEXT: usize = 2_000;
+/// Maximum length of a completion in bytes: its words may be of any length, and validators refuse long predictions.
+pub(crate) const MAX_BYTES: usize = 4 << 10;
 
 /// Returns the prompt: the last utterances of the dialogue and the revealed words, one line each.
 pub(crate) fn prompt(prefix: &str, context: &str) -> String {
@@ -62,11 +64,13 @@ impl Line {
         self.text.split_whitespace().count()
     }
 
-    /// Adds a piece of the completion; breaks at the end of the line and at the maximum number of words.
+    /// Adds a piece of the completion; breaks at the end of the line and at the maximum number of words or bytes.
     pub(crate) fn add(&mut self, piece: &str) -> ControlFlow<()> {
         let (line, is_last) = piece.split_once('\n').map_or((piece, false), |(line, _)| (line, true));
         self.text.push_str(line);
-        let too_long = self.text.split_whitespace().nth(MAX_ADDED).is_some();
+        let is_full = self.text.len() >= MAX_BYTES;
+        self.text.truncate(self.text.floor_char_boundary(MAX_BYTES));
+        let too_long = is_full || self.text.split_whitespace().nth(MAX_ADDED).is_some();
         if is_last || too_long { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     }
 

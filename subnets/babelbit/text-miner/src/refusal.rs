@@ -39,6 +39,17 @@ pub enum Refusal {
         /// Maximum length in bytes.
         limit: usize,
     },
+    /// The body is too large or could not be read.
+    #[error(
+        "the body is incomplete or larger than {limit} bytes; hint: send only the latest utterances of the dialogue as \
+         the context"
+    )]
+    Unread {
+        /// HTTP status of the refusal.
+        status: StatusCode,
+        /// Maximum size of the body in bytes.
+        limit: usize,
+    },
     /// The route is unknown.
     #[error("unknown route")]
     NoRoute,
@@ -51,6 +62,7 @@ impl Refusal {
             Self::NotText { .. } | Self::NotJson(_) => StatusCode::BAD_REQUEST,
             Self::Field { .. } => StatusCode::UNPROCESSABLE_ENTITY,
             Self::TooLong { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::Unread { status, .. } => *status,
             Self::NoRoute => StatusCode::NOT_FOUND,
         }
     }

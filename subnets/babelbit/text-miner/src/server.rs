@@ -5,6 +5,7 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use axum::extract::rejection::BytesRejection;
 use axum::extract::{DefaultBodyLimit, State};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
@@ -101,8 +102,11 @@ async fn predict(State(model): State<Arc<dyn TextModel>>, caller: Caller, body: 
     answer(&*model, &body).await
 }
 
-async fn predict_unsigned(State(model): State<Arc<dyn TextModel>>, body: Bytes) -> Response {
-    answer(&*model, &body).await
+async fn predict_unsigned(State(model): State<Arc<dyn TextModel>>, body: Result<Bytes, BytesRejection>) -> Response {
+    match body {
+        Ok(body) => answer(&*model, &body).await,
+        Err(rejection) => Refusal::Unread { status: rejection.status(), limit: MAX_BODY }.into_response(),
+    }
 }
 
 async fn answer(model: &dyn TextModel, body: &[u8]) -> Response {

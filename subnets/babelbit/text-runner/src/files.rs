@@ -6,11 +6,11 @@ use std::path::Path;
 
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
-use taonet_babelbit_core::records::{ChallengeType, MinerKey, is_safe_name};
+use taonet_babelbit_core::records::{ChallengeType, MinerKey};
 use taonet_babelbit_core::rounding::round6;
 use taonet_babelbit_core::submission_api::ResultFile;
 use taonet_babelbit_core::text::{DialogueScore, Event};
-use taonet_babelbit_runner::{NamedFile, RunPaths, TextFile};
+use taonet_babelbit_runner::{NamedFile, RunPaths, TextFile, file_name_part};
 use taonet_primitives::{Hotkey, Uid};
 use taonet_service::{Access, atomic_write};
 
@@ -81,13 +81,13 @@ impl<'a> Files<'a> {
 
     /// Returns the common prefix of the names of a miner's files.
     fn head(&self, kind: &str, miner: MinerKey) -> String {
-        let challenge = safe(self.challenge_uid.unwrap_or("unknown"));
+        let challenge = file_name_part(self.challenge_uid.unwrap_or("unknown"));
         format!("{kind}_{challenge}_type_{}_miner_{}", self.challenge_type, miner.uid)
     }
 
     /// Writes a miner's log of a dialogue.
     pub(super) fn log(&self, miner: MinerKey, dialogue_uid: &str, events: &[Event]) -> io::Result<TextFile> {
-        let (head, dialogue) = (self.head("dialogue_run", miner), safe(dialogue_uid));
+        let (head, dialogue) = (self.head("dialogue_run", miner), file_name_part(dialogue_uid));
         let name = format!("{head}__hk_{}__dlg_{dialogue}.jsonl", miner.hotkey);
         let mut text = String::new();
         for event in events {
@@ -112,7 +112,7 @@ impl<'a> Files<'a> {
         log: &TextFile,
         score: &DialogueScore,
     ) -> io::Result<TextFile> {
-        let (head, dialogue) = (self.head("dialogue_run", miner), safe(dialogue_uid));
+        let (head, dialogue) = (self.head("dialogue_run", miner), file_name_part(dialogue_uid));
         let name = format!("{head}_dlg_{dialogue}_run_{}-score.json", self.timestamp);
         let document = ScoreDocument {
             log_file: self.paths.logs.join(&log.named.name).display().to_string(),
@@ -163,29 +163,4 @@ fn write(
 /// Formats the local time of a run for file names.
 pub(super) fn timestamp(now: &jiff::Zoned) -> String {
     now.strftime("%Y%m%d_%H%M%S").to_string()
-}
-
-/// Converts a name from the engine to a safe part of a file name.
-fn safe(name: &str) -> String {
-    if is_safe_name(name) {
-        return name.to_owned();
-    }
-    let plain = |c: char| if c.is_ascii_alphanumeric() || "-_".contains(c) { c } else { '_' };
-    let text: String = name.chars().map(plain).take(100).collect();
-    if text.is_empty() { "unknown".to_owned() } else { text }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn names_of_the_engine_stay_in_their_directory() {
-        for (name, expected) in
-            [("d-1.x", "d-1.x"), ("", "unknown"), ("../../etc", "______etc"), (".", "_"), ("ü b", "__b")]
-        {
-            assert_eq!(safe(name), expected);
-        }
-        assert_eq!(safe(&"/".repeat(500)).len(), 100);
-    }
 }

@@ -133,11 +133,13 @@ impl CommittedMiners {
         }
         if let Some(revision) = &commitment.revision {
             let mut call = self.hub.model(model, Some(revision));
-            if self.settings.hub_key.is_none() {
+            let is_keyless = self.settings.hub_key.is_none();
+            if is_keyless {
                 call = call.without_key();
             }
+            // Without a key, the hub answers 401 for private and unknown models.
             if let Err(error) = self.hub.send(&call).await
-                && is_refusal(error.status())
+                && (is_refusal(error.status()) || (is_keyless && error.status() == Some(StatusCode::UNAUTHORIZED)))
             {
                 tracing::debug!(%uid, model, revision, %error, "miner skipped: its revision is not readable");
                 return false;

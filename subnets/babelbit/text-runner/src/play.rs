@@ -6,16 +6,18 @@ use futures::FutureExt as _;
 use futures::future::{OptionFuture, join_all};
 use serde::Serialize;
 use taonet_babelbit_core::engine_api::TextToken;
-use taonet_babelbit_core::text::MAX_STEPS;
 use taonet_babelbit_core::text_api::{CONTEXT_SEPARATOR, PredictedUtterance};
 use taonet_babelbit_engine::client::{ChallengeKind, EngineClient, EngineError};
 use taonet_babelbit_runner::CallError;
 
 use super::steps::{Stalled, StepClock};
-use super::{BlockSteps, MAX_SESSION_BYTES, TextMiner};
+use super::{BlockSteps, MAX_PREDICTION_BYTES, MAX_SESSION_BYTES, TextMiner};
 
-/// Maximum length of an utterance in bytes.
-const MAX_UTTERANCE: u64 = 64 << 10;
+/// Maximum length of an utterance in bytes: a prediction of the complete utterance must fit into a response, with room for
+/// wrong words.
+const MAX_UTTERANCE: u64 = MAX_PREDICTION_BYTES as u64 / 2;
+/// Maximum number of words of an utterance: each needs a prediction, whose vectors and log entry take time and memory.
+const MAX_WORDS: u64 = 1_000;
 /// Maximum number of tokens in a session.
 const MAX_TOKENS: usize = 1_000_000;
 
@@ -256,7 +258,7 @@ impl Player<'_> {
         self.prefix.push_str(word);
         open.words.push(word.to_owned());
         let bytes = self.prefix.len() as u64 + 1;
-        let limits = [("bytes", bytes, MAX_UTTERANCE), ("words", open.words.len() as u64, MAX_STEPS as u64)];
+        let limits = [("bytes", bytes, MAX_UTTERANCE), ("words", open.words.len() as u64, MAX_WORDS)];
         if let Some((unit, length, limit)) = limits.into_iter().find(|(_, length, limit)| length > limit) {
             let (dialogue_uid, utterance_index) = (uid.to_owned(), open.index);
             let omitted = OmittedUtterance { dialogue_uid, utterance_index, length, limit, unit };
@@ -475,9 +477,9 @@ mod tests {
         let options = PlayOptions::default();
         let mut player = player(&options);
         let token = token(7, 0);
-        for words in 1..=MAX_STEPS + 2 {
+        for words in 1..=MAX_WORDS + 2 {
             player.reveal("w", &token).unwrap();
-            assert_eq!(player.open.is_some(), words <= MAX_STEPS, "{words}");
+            assert_eq!(player.open.is_some(), words <= MAX_WORDS, "{words}");
         }
         player.end(TextToken::EOF, &token).unwrap();
         player.reveal("w", &TextToken { utterance_index: 8, ..token }).unwrap();
@@ -485,6 +487,6 @@ mod tests {
         let indices: Vec<_> = played.dialogues[0].utterances.iter().map(|utterance| utterance.index).collect();
         assert_eq!(indices, [8]);
         let [omitted] = &played.omitted[..] else { panic!("{:?}", played.omitted) };
-        assert_eq!((omitted.utterance_index, omitted.length, omitted.unit), (7, 10_001, "words"));
+        assert_eq!((omitted.utterance_index, omitted.length, omitted.unit), (7, 1_001, "words"));
     }
 }

@@ -10,7 +10,7 @@ use taonet_babelbit_core::engine_api::TextToken;
 use taonet_babelbit_core::records::{ChallengeType, MinerKey};
 use taonet_babelbit_core::text::{DialogueScore, Event, VectorOptions};
 use taonet_babelbit_engine::client::EngineClient;
-use taonet_babelbit_runner::{Ledger, LedgerError, RunPaths, TextChallenge, TextFile};
+use taonet_babelbit_runner::{Ledger, LedgerError, RunPaths, TextChallenge, TextFile, file_name_part};
 use taonet_primitives::{Hotkey, Uid};
 use taonet_speech::SentenceEmbedder;
 
@@ -274,12 +274,14 @@ impl TextRunner {
     }
 }
 
-/// Gives dialogues with the same uid different ones: the names of their files contain it.
+/// Gives dialogues whose files would have the same names different uids.
 fn distinguish(dialogues: &mut [PlayedDialogue]) {
     let mut known = HashSet::new();
     for dialogue in dialogues {
-        while !known.insert(dialogue.uid.clone()) {
-            dialogue.uid = format!("{}-{}", dialogue.uid, dialogue.index);
+        let (uid, mut number) = (dialogue.uid.clone(), dialogue.index);
+        while !known.insert(file_name_part(&dialogue.uid)) {
+            dialogue.uid = format!("{uid}-{number}");
+            number = number.wrapping_add(1);
         }
     }
 }

@@ -5,7 +5,8 @@ use std::num::NonZeroUsize;
 
 use serde_json::json;
 use taonet_babelbit_core::text::{
-    DialogueScore, Event, SentenceVectors, StepError, Utterance, VectorError, VectorOptions, score_dialogue, utterances,
+    DialogueScore, Event, MAX_ABSENT_STEPS, SentenceVectors, StepError, Utterance, VectorError, VectorOptions,
+    score_dialogue, utterances,
 };
 use taonet_speech::{EmbedError, Embedding, SentenceEmbedder};
 
@@ -27,7 +28,7 @@ pub enum ScoringError {
     /// A sentence vector is missing, or its length differs from that of the other vectors.
     #[error(transparent)]
     Vectors(#[from] VectorError),
-    /// An utterance has too many steps.
+    /// A log has too many steps.
     #[error(transparent)]
     Steps(#[from] StepError),
 }
@@ -58,14 +59,15 @@ pub(super) fn events(dialogue: &PlayedDialogue, miner: usize) -> Vec<Event> {
 /// of 0, so that it does not affect other miners. Blocks the calling thread.
 ///
 /// # Errors
-/// [`ScoringError`] when the embedder fails on an utterance, or an utterance has too many steps.
+/// [`ScoringError`] when the embedder fails on an utterance, or a log has too many steps.
 pub fn score_logs(
     dialogue_uid: &str,
     logs: &[Vec<Event>],
     embedder: &dyn SentenceEmbedder,
     options: VectorOptions,
 ) -> Result<Vec<DialogueScore>, ScoringError> {
-    let logs = logs.iter().map(|log| utterances(log)).collect::<Result<Vec<_>, _>>()?;
+    let mut absent = MAX_ABSENT_STEPS;
+    let logs = logs.iter().map(|log| utterances(log, &mut absent)).collect::<Result<Vec<_>, _>>()?;
     let vectors = SentenceVectors::with_options(vectors(&logs, embedder, options.dimensions)?, options)?;
     let score = |log: Vec<Utterance>| -> Result<DialogueScore, ScoringError> {
         let said: Vec<_> = log.into_iter().filter(|utterance| !utterance.ground_truth.is_empty()).collect();

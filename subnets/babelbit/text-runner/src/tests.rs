@@ -343,7 +343,7 @@ async fn challenges_with_any_uid_are_played() {
     let rows = [
         (json!(null), None, "unknown".to_owned()),
         (json!(""), None, "unknown".to_owned()),
-        (json!(long), Some(long.clone()), "u".repeat(100)),
+        (json!(long), Some(long.clone()), format!("{}-8b5089b4", "u".repeat(63))),
         (json!("../x"), Some("../x".to_owned()), "___x".to_owned()),
     ];
     for (uid, reported, named) in rows {
@@ -362,7 +362,7 @@ async fn challenges_with_any_uid_are_played() {
 
 #[tokio::test]
 async fn an_overlong_utterance_is_omitted_and_the_others_are_scored() {
-    let long = "x".repeat(70_000);
+    let long = "x".repeat(5_000);
     let first = json!({"session_id": "s", "token": "one"});
     let token = |(token, utterance): (&str, u32)| json!({ "token": token, "utterance_index": utterance });
     let tokens = [("EOF", 0), ("two", 1), (long.as_str(), 1), ("three", 1), ("EOF", 1), ("four", 2), ("EOF EOF", 2)];
@@ -375,7 +375,7 @@ async fn an_overlong_utterance_is_omitted_and_the_others_are_scored() {
     assert_eq!(report.omitted.len(), 1);
     assert_eq!(
         report.omitted[0].to_string(),
-        "utterance 1 of dialogue \"unknown\" has 70005 bytes, the limit is 65536; hint: split the utterance in the \
+        "utterance 1 of dialogue \"unknown\" has 5005 bytes, the limit is 4096; hint: split the utterance in the \
          engine's challenge"
     );
     let asked = echo.asked.lock().unwrap();
@@ -386,7 +386,7 @@ async fn an_overlong_utterance_is_omitted_and_the_others_are_scored() {
 /// A dialogue that has only an overlong utterance, and one that follows without an end token.
 #[tokio::test]
 async fn an_overlong_utterance_ends_with_its_dialogue() {
-    let long = "x".repeat(70_000);
+    let long = "x".repeat(5_000);
     let token = |token: &str, dialogue: u32| {
         let uid = format!("d{dialogue}");
         json!({"token": token, "dialogue_uid": uid, "dialogue_index": dialogue})

@@ -7,6 +7,9 @@ use serde_json::Value;
 
 /// Maximum number of steps of an utterance.
 pub const MAX_STEPS: i64 = 10_000;
+/// Maximum number of steps by which the utterances of one or more logs may exceed the events: one event can reveal
+/// [`MAX_STEPS`] steps, and the scores list them all.
+pub const MAX_ABSENT_STEPS: i64 = 100_000;
 
 /// A line of a dialogue's log.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -31,9 +34,13 @@ pub struct Event {
     pub challenge_type: Option<String>,
 }
 
-/// The step of an event is not below [`MAX_STEPS`], or its utterance has too many predictions.
+/// A log has too many steps: the step of an event is not below [`MAX_STEPS`], its utterance has too many predictions,
+/// or too many steps have no event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("an utterance has at most {MAX_STEPS} steps")]
+#[error(
+    "an utterance has at most {MAX_STEPS} steps, and all utterances at most {MAX_ABSENT_STEPS} steps without an event; \
+     hint: write an event for each step"
+)]
 pub struct StepError {
     /// Index of the event in the log.
     pub event: usize,
@@ -58,21 +65,26 @@ struct Collected<'a> {
     predicted: i64,
     /// Number of steps up to the last revealed one.
     revealed: Option<i64>,
+    events: i64,
+    /// Index of the event that reveals the last step.
+    last: usize,
 }
 
 /// Parses the complete utterances of a log, sorted by number. Of repeated events, the last prediction at a step and the
 /// last ground truth count. An utterance has one step per revealed word, or one per prediction if the log has no
-/// revealed words.
+/// revealed words. Subtracts the steps without an event from `absent`, the number that is left, at first
+/// [`MAX_ABSENT_STEPS`].
 ///
 /// # Errors
-/// [`StepError`] when a step is not below [`MAX_STEPS`], or an utterance has too many predictions.
-pub fn utterances(events: &[Event]) -> Result<Vec<Utterance>, StepError> {
+/// [`StepError`] when a step is not below [`MAX_STEPS`], an utterance has too many predictions, or `absent` is used up.
+pub fn utterances(events: &[Event], absent: &mut i64) -> Result<Vec<Utterance>, StepError> {
     let mut collected = BTreeMap::<i64, Collected<'_>>::new();
     for (index, event) in events.iter().enumerate() {
         let (Some(kind), Some(number)) = (event.event.as_deref(), event.utterance_index) else { continue };
         let utterance = collected.entry(number).or_default();
-        let step = event.step.as_ref().and_then(Value::as_i64);
-        if step.is_some_and(|step| step >= MAX_STEPS) || utterance.predicted > MAX_STEPS {
+        utterance.events += 1;
+        let step = event.step.as_ref().and_then(|step| step.as_i64().or(step.as_u64().map(|_| i64::MAX)));
+        if step.is_some_and(|step| step >= MAX_STEPS) || (kind == "predicted" && utterance.predicted == MAX_STEPS) {
             return Err(StepError { event: index });
         }
         match kind {
@@ -82,18 +94,29 @@ pub fn utterances(events: &[Event]) -> Result<Vec<Utterance>, StepError> {
                     utterance.predictions.insert(step, event.prediction.as_deref().unwrap_or_default());
                 }
             }
-            "revealed" => utterance.revealed = utterance.revealed.max(step.map(|step| step + 1)),
+            "revealed" => {
+                let revealed = step.map(|step| step + 1);
+                if revealed > utterance.revealed {
+                    (utterance.revealed, utterance.last) = (revealed, index);
+                }
+            }
             "utterance_complete" => utterance.ground_truth = Some(event.ground_truth.as_deref().unwrap_or_default()),
             _ => {}
         }
     }
-    let complete = collected.into_iter().filter_map(|(number, utterance)| {
-        let ground_truth = without_eof(utterance.ground_truth?).to_owned();
+    let mut complete = Vec::with_capacity(collected.len());
+    for (number, utterance) in collected {
+        let Some(ground_truth) = utterance.ground_truth else { continue };
         let steps = utterance.revealed.unwrap_or(utterance.predicted);
+        *absent -= (steps - utterance.events).max(0);
+        if *absent < 0 {
+            return Err(StepError { event: utterance.last });
+        }
         let prediction = |step| without_eof(utterance.predictions.get(&step).copied().unwrap_or_default()).to_owned();
-        Some(Utterance { number, ground_truth, predictions: (0..steps).map(prediction).collect() })
-    });
-    Ok(complete.collect())
+        let ground_truth = without_eof(ground_truth).to_owned();
+        complete.push(Utterance { number, ground_truth, predictions: (0..steps).map(prediction).collect() });
+    }
+    Ok(complete)
 }
 
 /// Returns the text without surrounding white space (as defined by Python) and without a trailing `EOF`.
@@ -113,7 +136,8 @@ mod tests {
     use super::*;
 
     fn log(events: Value) -> Result<Vec<Utterance>, StepError> {
-        utterances(&serde_json::from_value::<Vec<Event>>(events).unwrap())
+        let mut absent = MAX_ABSENT_STEPS;
+        utterances(&serde_json::from_value::<Vec<Event>>(events).unwrap(), &mut absent)
     }
 
     fn said(number: i64, truth: &str, predictions: &[&str]) -> Utterance {
@@ -159,6 +183,32 @@ mod tests {
     fn huge_steps_are_refused() {
         let event = |step: u64| json!([{"event": "revealed", "utterance_index": 0, "step": step}]);
         assert_eq!(log(event(9_999)), Ok(Vec::new()));
-        assert_eq!(log(event(10_000)), Err(StepError { event: 0 }));
+        for step in [10_000, u64::MAX] {
+            assert_eq!(log(event(step)), Err(StepError { event: 0 }), "{step}");
+        }
+        let predicted = json!({"event": "predicted", "utterance_index": 0, "prediction": "a"});
+        let complete = json!({"event": "utterance_complete", "utterance_index": 0, "ground_truth": "a"});
+        let predictions = |count: usize| json!([vec![predicted.clone(); count], vec![complete.clone()]].concat());
+        assert_eq!(log(predictions(10_000)).unwrap()[0].predictions.len(), 10_000);
+        assert_eq!(log(predictions(10_001)), Err(StepError { event: 10_000 }));
+    }
+
+    /// An event with the step 9 999 and the end of its utterance leave 9 998 steps without an event.
+    #[test]
+    fn few_steps_may_lack_an_event() {
+        let events = |index: i64| {
+            [
+                json!({"event": "revealed", "utterance_index": index, "step": 9_999}),
+                json!({"event": "utterance_complete", "utterance_index": index, "ground_truth": "a"}),
+            ]
+        };
+        let many = |count: i64| log((0..count).flat_map(events).collect());
+        assert_eq!(many(10).unwrap().iter().map(|said| said.predictions.len()).sum::<usize>(), 100_000);
+        assert_eq!(many(11), Err(StepError { event: 20 }));
+        // The limit is that of all logs together.
+        let one: Vec<Event> = serde_json::from_value(json!(events(0))).unwrap();
+        let mut absent = 9_998;
+        assert!(utterances(&one, &mut absent).is_ok());
+        assert_eq!(utterances(&one, &mut absent), Err(StepError { event: 0 }));
     }
 }

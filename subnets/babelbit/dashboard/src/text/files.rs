@@ -8,7 +8,7 @@ use std::time::SystemTime;
 
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
-use taonet_babelbit_core::records::is_safe_name;
+use taonet_babelbit_runner::file_name_part;
 use taonet_dashboard::{open_file, shown};
 
 /// Maximum number of runs of miners listed, the latest first.
@@ -159,10 +159,11 @@ impl Run {
         shown(self.document.challenge_type.as_deref().unwrap_or("main"))
     }
 
-    /// Returns the name of the file with the scores of a dialogue; `None` if the runner does not write such names.
+    /// Returns the name of the file with the scores of a dialogue; `None` if the run's name is not one that the runner
+    /// writes.
     fn dialogue_file(&self, dialogue_uid: &str) -> Option<String> {
         let (head, time) = self.name.strip_prefix(RUN)?.rsplit_once("_run_")?;
-        is_safe_name(dialogue_uid).then(|| format!("dialogue_run_{head}_dlg_{dialogue_uid}_run_{time}-score.json"))
+        Some(format!("dialogue_run_{head}_dlg_{}_run_{time}-score.json", file_name_part(dialogue_uid)))
     }
 
     /// Reads the scores of a dialogue.

@@ -107,6 +107,20 @@ async fn a_run_shows_each_prediction_and_where_the_miner_would_have_stopped() {
 }
 
 #[tokio::test]
+async fn dialogues_with_any_uid_are_shown() {
+    let results = Results::write();
+    let head = "small-talk_type_main_miner_9";
+    let run = json!({"challenge_uid": "small-talk", "challenge_type": "main", "miner_uid": 9, "miner_hotkey": "5G",
+        "challenge_mean_U": 0.5,
+        "dialogues": [{"dialogue_uid": "../a b", "dialogue_average_u_best_early": 0.5, "dialogue_index": 0}]});
+    results.add(&format!("challenge_run_{head}_run_20261122_030405.json"), &run);
+    let dialogue = json!({"dialogue_uid": "../a b", "utterances": []});
+    results.add(&format!("dialogue_run_{head}_dlg____a_b_run_20261122_030405-score.json"), &dialogue);
+    let (status, page) = results.get(&format!("/text/challenge_run_{head}_run_20261122_030405")).await;
+    assert!(status == 200 && page.contains("No utterance was completed."), "{page}");
+}
+
+#[tokio::test]
 async fn other_files_are_not_served() {
     let results = Results::write();
     for name in ["absent", "challenge_run_absent", "challenge_run_%2e%2e%2f%2e%2e%2fpasswd", "challenge_run_%FF"] {

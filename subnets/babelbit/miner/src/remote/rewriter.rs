@@ -11,6 +11,8 @@ use crate::rewrite::plain;
 const CHAT: &str = "chat/completions";
 /// Number of earlier phrases in a request.
 const MEMORY: usize = 8;
+/// Length of a long word in bytes: an answer of longer words on average is no text.
+const LONG_WORD: usize = 32;
 /// Marks a phrase that continues the previous one, or that the next one continues.
 const CONTINUES: &str = "...";
 /// Message in place of a phrase, after the end of speech.
@@ -119,7 +121,7 @@ impl Answer {
         let content = self.content.get_or_insert_default();
         content.push_str(piece);
         // A long answer is a comment, or the model repeats itself.
-        if spoken(content).len() > self.most_words {
+        if content.len() > LONG_WORD * self.most_words || spoken(content).len() > self.most_words {
             return self.fail("the answer is much longer than the phrase");
         }
         let is_last = choice.get("finish_reason").is_some_and(Value::is_string);

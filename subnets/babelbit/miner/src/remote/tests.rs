@@ -357,9 +357,11 @@ fn responses_without_end_are_cut() {
     let server = Scripted::start("application/json", b"{\"text\": \"", b"all work and no play ");
     let stt = RemoteRecognizer::new(server.model(PATIENCE), None);
     assert_eq!(stt.recognize(&[0.1; 1_600]).unwrap().transcript.text, "");
-    let event: &'static str = Box::leak(chat_event("all work and no play ").into_boxed_str());
-    let server = Scripted::start(EVENTS, b"", event.as_bytes());
-    assert_eq!(ChatRewriter::new(server.model(PATIENCE)).rewrite(&[], HEARD, None), None);
+    for text in ["all work and no play ", "work"] {
+        let event: &'static str = Box::leak(chat_event(text).into_boxed_str());
+        let server = Scripted::start(EVENTS, b"", event.as_bytes());
+        assert_eq!(ChatRewriter::new(server.model(PATIENCE)).rewrite(&[], HEARD, None), None, "{text}");
+    }
     let file = Wav::encode(&Pcm::mono(vec![0.25; 8_000_000], SampleRate::HZ_24K), SampleFormat::S16).unwrap();
     let server = Scripted::start("audio/wav", &file[..44], &[1; 4_096]);
     let tts = RemoteSynthesizer::new(server.model(PATIENCE), "any".to_owned(), None);

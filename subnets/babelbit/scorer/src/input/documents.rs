@@ -81,12 +81,13 @@ pub(super) struct TextDocument {
 }
 
 impl TextDocument {
-    pub(super) fn score(self) -> Result<DialogueScore, InputError> {
+    /// Scores the dialogue. `absent` is the number of steps without an event that the documents may still have.
+    pub(super) fn score(self, absent: &mut i64) -> Result<DialogueScore, InputError> {
         const NAME: &str = "the dialogue";
         if !(0.0..=1.0).contains(&self.lex_weight) {
             return Err(read::problem(NAME, "lex_weight", "expected a weight from 0 to 1"));
         }
-        let utterances = text::utterances(&self.events)
+        let utterances = text::utterances(&self.events, absent)
             .map_err(|error| read::problem(NAME, &format!("events[{}].step", error.event), &error.to_string()))?;
         let vectors = self.vectors.map(SentenceVectors::new).transpose();
         let scored = vectors.and_then(|vectors| text::score_dialogue(utterances, vectors.as_ref(), self.lex_weight));

@@ -212,7 +212,14 @@ fn weights_come_in_the_order_of_first_assignment() {
 #[test]
 fn malformed_text_documents_are_named() {
     let vectors = |vectors: Value| json!({"events": [], "vectors": vectors});
+    let revealed = |step: u64| {
+        json!({"events": [{"event": "revealed", "utterance_index": 0, "step": step},
+            {"event": "utterance_complete", "utterance_index": 0, "ground_truth": "a"}]})
+    };
     for (document, expected) in [
+        (revealed(10_000), "the dialogue at events[0].step: an utterance has at most 10000 steps"),
+        // Each document lacks the events of 9 998 steps.
+        (json!(vec![revealed(9_999); 11]), "the dialogue at [10].events[0].step: an utterance has at most 10000 steps"),
         (json!(7), "the dialogue: not a JSON object"),
         (json!([[]]), "the dialogue at [0]: not a JSON object"),
         (json!({}), "the dialogue: missing field `events`"),

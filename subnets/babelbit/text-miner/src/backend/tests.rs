@@ -14,6 +14,7 @@ use http::header::{AUTHORIZATION, CONTENT_TYPE};
 use taonet_http::testing::listen;
 
 use super::*;
+use crate::line::MAX_BYTES;
 use crate::model::MAX_ADDED;
 use crate::ngram::Trainer;
 
@@ -140,6 +141,11 @@ async fn a_stream_without_end_is_cut_after_some_words() {
     let (backend, _) = backend(Answer::Repeats(" on"), false).await;
     let predicted = backend.predict("It goes", "").await;
     assert_eq!(predicted, format!("It goes{}", " on".repeat(MAX_ADDED)));
+    // Without white space, too.
+    for (piece, text) in [("on", "on".repeat(MAX_BYTES / 2)), ("字", "字".repeat(MAX_BYTES / 3))] {
+        let (backend, _) = self::backend(Answer::Repeats(piece), false).await;
+        assert!(backend.predict("It goes", "").await == format!("It goes {text}"), "{piece}");
+    }
 }
 
 #[tokio::test]

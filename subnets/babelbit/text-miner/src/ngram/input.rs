@@ -10,8 +10,10 @@ use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess,
 
 use super::TrainError;
 
-/// Maximum length of a line in bytes.
+/// Maximum length in bytes of a line, and of a value in a JSON document.
 const MAX_LINE: u64 = 1 << 20;
+/// Bytes between the values of a JSON document.
+const SEPARATORS: &[u8] = b" \t\r\n,:[]{}";
 /// Size of the read buffer in bytes.
 const BUFFER: usize = 256 << 10;
 
@@ -38,6 +40,18 @@ pub enum InputError {
     /// A line is too long.
     #[error("{}: line {line} is longer than {MAX_LINE} bytes; hint: write one utterance per line", file.display())]
     Line {
+        /// Path of the training file.
+        file: PathBuf,
+        /// Number of the line, from 1.
+        line: u64,
+    },
+    /// A text or number of a JSON document is too long.
+    #[error(
+        "{}: line {line} has a text or number of more than {MAX_LINE} bytes; hint: split it into utterances, and check \
+         that its quotation marks are complete",
+        file.display()
+    )]
+    Value {
         /// Path of the training file.
         file: PathBuf,
         /// Number of the line, from 1.
@@ -99,7 +113,6 @@ pub fn read_utterances(
 ) -> Result<u64, InputError> {
     let named = |source| InputError::Read { file: path.to_owned(), source };
     let file = Counted { inner: File::open(path).map_err(named)?, bytes: 0, progress };
-    let reader = BufReader::with_capacity(BUFFER, file);
     let is_json = path.extension().is_some_and(|extension| extension == "json" || extension == "jsonl");
     let mut count = 0;
     let each = |text: &str| {
@@ -107,9 +120,9 @@ pub fn read_utterances(
         utterance(text)
     };
     if is_json {
-        read_json(path, reader, each)?;
+        read_json(path, file, each)?;
     } else {
-        read_lines(path, reader, each)?;
+        read_lines(path, BufReader::with_capacity(BUFFER, file), each)?;
     }
     if count == 0 { Err(InputError::Empty { file: path.to_owned() }) } else { Ok(count) }
 }
@@ -126,6 +139,44 @@ impl<R: Read, P: FnMut(u64)> Read for Counted<R, P> {
         let read = self.inner.read(buffer)?;
         self.bytes += read as u64;
         (self.progress)(self.bytes);
+        Ok(read)
+    }
+}
+
+/// A reader of JSON that fails when a text or number is too long, which the parser would hold in memory.
+struct Bounded<'a, R> {
+    inner: R,
+    /// Whether the last byte is inside a text.
+    is_text: bool,
+    /// Whether the last byte escapes the next one.
+    is_escape: bool,
+    /// Length of the current text or number in bytes.
+    length: u64,
+    /// Number of the current line, from 1.
+    line: u64,
+    /// Number of the line in which the value exceeds the limit.
+    excess: &'a Cell<Option<u64>>,
+}
+
+impl<R: Read> Read for Bounded<'_, R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        // Nothing is read after a failure.
+        let read = if self.excess.get().is_none() { self.inner.read(buffer)? } else { 0 };
+        for byte in buffer.iter().take(read) {
+            let is_escaped = std::mem::take(&mut self.is_escape);
+            self.length += 1;
+            match byte {
+                b'\\' if self.is_text && !is_escaped => self.is_escape = true,
+                b'"' if !is_escaped => (self.is_text, self.length) = (!self.is_text, 0),
+                _ if !self.is_text && SEPARATORS.contains(byte) => self.length = 0,
+                _ => {}
+            }
+            self.line += u64::from(*byte == b'\n');
+            if self.length > MAX_LINE {
+                self.excess.set(Some(self.line));
+                return Err(io::Error::from(io::ErrorKind::InvalidData));
+            }
+        }
         Ok(read)
     }
 }
@@ -155,22 +206,22 @@ fn read_lines(
     Ok(())
 }
 
-fn read_json(
-    path: &Path,
-    reader: BufReader<impl Read>,
-    each: impl FnMut(&str) -> Result<(), TrainError>,
-) -> Result<(), InputError> {
+fn read_json(path: &Path, file: impl Read, each: impl FnMut(&str) -> Result<(), TrainError>) -> Result<(), InputError> {
+    let excess = Cell::new(None);
+    let bounded = Bounded { inner: file, is_text: false, is_escape: false, length: 0, line: 1, excess: &excess };
+    let reader = BufReader::with_capacity(BUFFER, bounded);
     let mut deserializer = serde_json::Deserializer::from_reader(reader);
     let (each, refused) = (RefCell::new(each), Cell::new(None));
     let node = Node { each: &each, refused: &refused };
     // Several documents may follow each other, with or without line ends between them.
     while deserializer.end().is_err() {
-        node.deserialize(&mut deserializer).map_err(|source| match refused.take() {
-            Some(refused) => InputError::Train { file: path.to_owned(), source: refused },
-            None if source.is_io() => InputError::Read { file: path.to_owned(), source: source.into() },
-            None if source.is_eof() => InputError::Truncated { file: path.to_owned(), source },
-            None if is_encoding(&source) => InputError::JsonEncoding { file: path.to_owned(), source },
-            None => InputError::Json { file: path.to_owned(), source },
+        node.deserialize(&mut deserializer).map_err(|source| match (refused.take(), excess.get()) {
+            (Some(refused), _) => InputError::Train { file: path.to_owned(), source: refused },
+            (None, Some(line)) => InputError::Value { file: path.to_owned(), line },
+            (None, None) if source.is_io() => InputError::Read { file: path.to_owned(), source: source.into() },
+            (None, None) if source.is_eof() => InputError::Truncated { file: path.to_owned(), source },
+            (None, None) if is_encoding(&source) => InputError::JsonEncoding { file: path.to_owned(), source },
+            (None, None) => InputError::Json { file: path.to_owned(), source },
         })?;
     }
     Ok(())
@@ -353,6 +404,30 @@ mod tests {
         }
         let deep = "[".repeat(100_000);
         assert!(read("a.json", deep.as_bytes()).unwrap_err().contains("recursion limit"));
+    }
+
+    #[test]
+    fn long_values_of_json_are_refused_with_their_line() {
+        let most = MAX_LINE as usize;
+        let document = |value: &str| format!("{{\"utterances\": [\"a\",\n\"b\", {value}");
+        #[rustfmt::skip]
+        let table = [
+            format!("\"{}", "x".repeat(most + 1)),
+            format!("\"{}", "\\\"".repeat(most)),
+            "1".repeat(most + 1),
+        ];
+        for value in table {
+            let error = read("a.json", document(&value).as_bytes()).unwrap_err();
+            let expected = "FILE: line 2 has a text or number of more than 1048576 bytes; hint: split it";
+            assert!(error.starts_with(expected), "{value:.5}: {error}");
+        }
+        let longest = "x".repeat(most);
+        let texts = read("a.json", document(&format!("\"{longest}\"]}}")).as_bytes()).unwrap();
+        assert_eq!(texts, ["a", "b", longest.as_str()]);
+        // Many short values in one line.
+        let texts = read("a.json", document(&format!("{}\"c\"]}}", r#""say \"it\" \\", "#.repeat(100_000))).as_bytes());
+        let texts = texts.unwrap();
+        assert_eq!((texts.len(), texts[2].as_str()), (100_003, r#"say "it" \"#));
     }
 
     #[test]

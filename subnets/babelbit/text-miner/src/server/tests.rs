@@ -95,8 +95,10 @@ async fn in_development_mode_requests_need_no_signature() {
             &json!(format!(".: missing field `index` at line 1 column 2; hint: {TYPES}"))
         )
     );
-    let (status, _) = miner.post(vec![b' '; MAX_BODY + 1], false).await;
+    let (status, answer) = miner.post(vec![b' '; MAX_BODY + 1], false).await;
+    let error = answer["error"].as_str().unwrap_or_default();
     assert_eq!(status, StatusCode::PAYLOAD_TOO_LARGE);
+    assert!(error.starts_with("the body is incomplete or larger than 1048576 bytes; hint: "), "{answer}");
 }
 
 #[tokio::test]

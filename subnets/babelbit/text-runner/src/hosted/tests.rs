@@ -93,6 +93,8 @@ async fn services() -> MockServer {
     Mock::given(path("/v1/metagraph/snapshot")).respond_with(ok(snapshot)).mount(&server).await;
     Mock::given(path("/api/models/a/gated")).respond_with(ok(json!({ "gated": "auto" }))).mount(&server).await;
     Mock::given(path("/api/models/a/lost/revision/r")).respond_with(ResponseTemplate::new(404)).mount(&server).await;
+    let private = ResponseTemplate::new(401);
+    Mock::given(path("/api/models/a/private/revision/r")).respond_with(private).mount(&server).await;
     Mock::given(path_regex("^/api/models/")).respond_with(ok(json!({ "gated": false }))).mount(&server).await;
     let chute = |slug: &str, revision: &str| ok(json!({ "chute_id": "x", "slug": slug, "revision": revision }));
     for (id, slug, revision) in [("id-good", "good", "r"), ("id-other", "good", "r"), ("id-old", "old", "q")] {
@@ -155,6 +157,7 @@ async fn a_model_without_a_chute_is_checked() {
         (json!({ "model": "a/good", "revision": "r" }), 1),
         (json!({ "model": "a/gated" }), 0),
         (json!({ "model": "a/lost", "revision": "r" }), 0),
+        (json!({ "model": "a/private", "revision": "r" }), 0),
     ] {
         let server = services().await;
         let texts = vec![text(5, 9, &commitment.to_string())];

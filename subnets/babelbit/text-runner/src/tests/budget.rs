@@ -5,6 +5,9 @@ use super::*;
 #[tokio::test]
 async fn a_miner_with_long_predictions_exceeds_its_budget_and_not_that_of_others() {
     const MIB: usize = 1 << 20;
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let log = tracing_subscriber::fmt().with_ansi(false).with_writer(Mutex::new(file.reopen().unwrap())).finish();
+    let _guard = tracing::subscriber::set_default(log);
     let text = r#"{"dialogues": [{"utterances": ["a b c d e f", "g h i j k l m n"]}]}"#;
     let flood = scripted(|_| Ok("x".repeat(MIB)));
     let echo = scripted(|request| Ok(request.prefix.clone()));
@@ -21,4 +24,14 @@ async fn a_miner_with_long_predictions_exceeds_its_budget_and_not_that_of_others
     assert_eq!(sizes(1), [1, 3, 5, 7, 9, 11, 1, 3, 5, 7, 9, 11, 13, 15]);
     // Five errors in a row deactivate the miner before the last word.
     assert_eq!((played.errors, flood.asked.lock().unwrap().len()), (vec![5, 0], 13));
+    // One warning names the miner.
+    let log = std::fs::read_to_string(file.path()).unwrap();
+    let warnings: Vec<_> = log.lines().filter(|line| line.contains("too long in total")).collect();
+    assert_eq!(warnings.len(), 1, "{log}");
+    let expected = format!(
+        "a miner's predictions are too long in total, and count as empty for the rest of the session uid=1 hotkey={} \
+         limit=8388608",
+        miners[0].key.hotkey
+    );
+    assert!(warnings[0].ends_with(&expected), "{log}");
 }
