@@ -1,7 +1,7 @@
 //! Startup and shutdown of a node.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, SyncSender, TrySendError};
@@ -188,7 +188,8 @@ fn attend(author: thread::JoinHandle<()>, chain: Arc<Chain>, stop: Arc<watch::Se
         if let Err(panic) = author.join() {
             let reason = panic_text(panic.as_ref());
             tracing::error!(reason, "block production failed, node is shutting down");
-            Stop::Died(reason).send_to(&stop);
+            let database = chain.store.path().map(Path::to_owned);
+            Stop::Died { reason, database }.send_to(&stop);
         }
         chain.pool.close();
         if let Err(error) = chain.store.flush() {
@@ -202,7 +203,12 @@ fn attend(author: thread::JoinHandle<()>, chain: Arc<Chain>, stop: Arc<watch::Se
 enum Stop {
     NotYet,
     Asked,
-    Died(String),
+    Died {
+        /// The message of the author's panic.
+        reason: String,
+        /// The path of the database file, if any.
+        database: Option<PathBuf>,
+    },
 }
 
 impl Stop {
@@ -295,7 +301,9 @@ impl Control {
         let mut stop = self.stop.subscribe();
         // The sender is a field of this control, so the wait cannot fail.
         match stop.wait_for(|stop| !matches!(stop, Stop::NotYet)).await.as_deref() {
-            Ok(Stop::Died(reason)) => Err(AuthorError::Panicked(reason.clone())),
+            Ok(Stop::Died { reason, database }) => {
+                Err(AuthorError::Panicked { reason: reason.clone(), database: database.clone() })
+            }
             _ => Ok(()),
         }
     }
@@ -450,7 +458,7 @@ impl NodeHandle {
     ///
     /// # Errors
     /// [`crate::SnapshotError`].
-    pub fn save_snapshot(&self, file: &std::path::Path) -> Result<(), crate::SnapshotError> {
+    pub fn save_snapshot(&self, file: &Path) -> Result<(), crate::SnapshotError> {
         self.chain.store.save(file)
     }
 
@@ -494,8 +502,8 @@ mod tests {
     use super::*;
 
     /// Creates a node whose author runs the given function on its thread.
-    fn node_of(author: impl FnOnce() + Send + 'static) -> (Control, JoinHandle<()>) {
-        let store = Store::open(None, Some(genesis::genesis(&[]).unwrap()), History::Archive).unwrap();
+    fn node_of(directory: Option<&Path>, author: impl FnOnce() + Send + 'static) -> (Control, JoinHandle<()>) {
+        let store = Store::open(directory, Some(genesis::genesis(&[]).unwrap()), History::Archive).unwrap();
         let head = store.head().unwrap();
         let pool = Pool::new(head.clone(), PoolLimits::default());
         let chain = Arc::new(Chain::new(store, pool, head.hash, head).0);
@@ -508,9 +516,12 @@ mod tests {
 
     #[tokio::test]
     async fn a_node_whose_author_died_stops_and_says_why() {
-        let (control, author) = node_of(|| panic!("a defect"));
-        let error = timeout(Duration::from_secs(20), control.stopped()).await.unwrap().unwrap_err();
-        assert!(error.to_string().contains("panicked: a defect; hint: start the node again"), "{error}");
+        let directory = tempfile::tempdir().unwrap();
+        let (control, author) = node_of(Some(directory.path()), || panic!("a defect"));
+        let error = timeout(Duration::from_secs(20), control.stopped()).await.unwrap().unwrap_err().to_string();
+        assert!(error.contains("panicked: a defect; hint: start the node again"), "{error}");
+        let database = directory.path().join("chain.redb");
+        assert!(error.contains(&format!("the database {} is damaged", database.display())), "{error}");
         author.await.unwrap();
         // A shutdown request afterwards does not hide the reason.
         control.stop();
@@ -519,7 +530,7 @@ mod tests {
 
     #[tokio::test]
     async fn an_author_that_was_told_to_stop_is_no_failure() {
-        let (control, author) = node_of(|| ());
+        let (control, author) = node_of(None, || ());
         control.stop();
         author.await.unwrap();
         assert!(control.stopped().await.is_ok());
