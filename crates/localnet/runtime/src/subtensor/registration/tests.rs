@@ -155,9 +155,13 @@ fn root_takes_one_member_a_block_and_three_targets_an_interval() {
         run_to(interval);
         assert_eq!(root_register("Bob", 1), "HotKeyAlreadyRegisteredInSubNet");
         Owner::<Runtime>::insert(key(4), account("Charlie"));
-        let poor = outcome(send(&key(99), Call::root_register { hotkey: key(4) }));
-        assert_eq!(poor, "InsufficientTaoBalance");
-        assert_eq!(root_register("Bob", 4), "ok", "anybody may pay");
+        // Anybody may pay, and must keep the existential deposit.
+        let (payer, price) = (key(99), Burn::<Runtime>::get(ROOT).0);
+        Subtensor::credit(&payer, price + 499);
+        assert_eq!(outcome(send(&payer, Call::root_register { hotkey: key(4) })), "InsufficientTaoBalance");
+        Subtensor::credit(&payer, 1);
+        assert_eq!(outcome(send(&payer, Call::root_register { hotkey: key(4) })), "ok");
+        assert_eq!(balance(&payer), 500);
         assert_eq!(Owner::<Runtime>::get(key(4)), account("Charlie"));
         assert_eq!(Subtensor::neuron_count(ROOT), 4);
     });

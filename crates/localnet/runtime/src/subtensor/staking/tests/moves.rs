@@ -186,6 +186,17 @@ fn a_transfer_or_a_move_within_a_subnet_may_be_small() {
         }
         assert!(stake(&hotkey, &eve, OTHER) > 0);
         assert_eq!(outcome(send(&bob, swap_stake(&hotkey, BABELBIT, OTHER, small))), "AmountTooLow");
+        // One alpha is worth one TAO on root. Between subnets, the value must exceed the minimum.
+        for (call, expected) in [
+            (move_stake((&hotkey, NetUid::ROOT), (&second, NetUid::ROOT), 99_999), "AmountTooLow"),
+            (move_stake((&hotkey, NetUid::ROOT), (&second, NetUid::ROOT), 100_000), "ok"),
+            (transfer(&eve, &hotkey, NetUid::ROOT, OTHER, 100_000), "AmountTooLow"),
+            (transfer(&eve, &hotkey, NetUid::ROOT, OTHER, 100_001), "ok"),
+            (swap_stake(&hotkey, NetUid::ROOT, OTHER, 2_000_000), "AmountTooLow"),
+            (swap_stake(&hotkey, NetUid::ROOT, OTHER, 2_000_001), "ok"),
+        ] {
+            assert_eq!(outcome(send(&bob, call.clone())), expected, "{call:?}");
+        }
     });
 }
 
