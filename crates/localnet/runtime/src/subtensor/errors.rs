@@ -26,7 +26,7 @@ mod errors {
         /// The hotkey has no owner: register it first.
         #[codec(index = 5)]
         HotKeyAccountNotExists,
-        /// The hotkey is not registered in any subnet.
+        /// The hotkey is not registered in this subnet, or, for an identity, no hotkey of the coldkey in any.
         #[codec(index = 6)]
         HotKeyNotRegisteredInNetwork,
         /// The hotkey belongs to a different coldkey.
