@@ -20,7 +20,7 @@ pub(crate) struct RegisterArgs {
     /// Netuid of the subnet; 0 is the root network
     #[arg(long, value_name = "NETUID")]
     netuid: NetUid,
-    /// Maximum price, in TAO [default: 1.5 times the current price]
+    /// Maximum price, in TAO; not on the root network [default: 1.5 times the current price]
     #[arg(long, value_name = "TAO")]
     limit: Option<Rao>,
     /// Register for proof of work instead of the price
