@@ -1,10 +1,11 @@
 //! Startup and shutdown of a node.
 
+mod control;
+
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{self, SyncSender, TrySendError};
+use std::sync::atomic::AtomicBool;
 use std::thread;
 use std::time::Duration;
 
@@ -13,18 +14,20 @@ use sp_core::H256;
 use sp_core::storage::Storage;
 use taonet_localnet_runtime::genesis::set_block_time;
 use taonet_localnet_runtime::{AccountId, Balance, Balances};
-use tokio::sync::{oneshot, watch};
+use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-use crate::author::{Author, AuthorError, Command, Done, Goal, MAX_COMMANDS, slot};
+use crate::author::{Author, AuthorError, Goal, slot};
 use crate::chain::{Chain, StateError};
 use crate::clock::Clock;
-use crate::execute::{Overlay, panic_text, within};
+use crate::execute::{Overlay, within};
 use crate::follow::{FollowError, Follower, Following, Leader, first_block};
 use crate::pool::{Pool, PoolLimits, SubmitError, Watcher};
 use crate::rpc::{self, RpcLimits};
 use crate::store::{Head, History, Snapshot, Store, StoreError};
+
+pub(crate) use control::Control;
 
 /// The stack size of the author's thread, in bytes: calls can be nested, and the runtime recurses into them.
 const STACK: usize = 64 << 20;
@@ -154,9 +157,7 @@ impl Node {
         let chain = Arc::new(chain);
         let stopping = Arc::new(AtomicBool::new(false));
         let author = Author::new(chain.clone(), clock, start, stopping.clone())?;
-        let (commands, inbox) = mpsc::sync_channel(MAX_COMMANDS);
-        let stop = Arc::new(watch::channel(Stop::NotYet).0);
-        let control = Control { commands, stopping, stop, follows: config.follow.map(Into::into) };
+        let (control, inbox) = Control::new(stopping, config.follow.map(Into::into));
         let server = rpc::serve(
             config.listen,
             rpc::Context::new(chain.clone(), control.clone(), clock, config.rpc)?,
@@ -174,53 +175,9 @@ impl Node {
             .stack_size(STACK)
             .spawn(move || author.run(&inbox))
             .map_err(NodeError::Thread)?;
-        let author = attend(author, chain.clone(), control.stop.clone());
+        let author = control.attend(author, chain.clone());
         let following = leader.map(|leader| Follower::start(chain.clone(), leader, control.clone(), config.history));
         Ok(NodeHandle { following, chain, control, server, author, closed })
-    }
-}
-
-/// Waits for the author's thread to end; if it panics, shuts the node down.
-///
-/// This task holds no sender of commands, so the thread also ends when all other senders are dropped.
-fn attend(author: thread::JoinHandle<()>, chain: Arc<Chain>, stop: Arc<watch::Sender<Stop>>) -> JoinHandle<()> {
-    tokio::task::spawn_blocking(move || {
-        if let Err(panic) = author.join() {
-            let reason = panic_text(panic.as_ref());
-            tracing::error!(reason, "block production failed, node is shutting down");
-            let database = chain.store.path().map(Path::to_owned);
-            Stop::Died { reason, database }.send_to(&stop);
-        }
-        chain.pool.close();
-        if let Err(error) = chain.store.flush() {
-            tracing::error!(%error, "cannot flush the chain database");
-        }
-    })
-}
-
-/// Whether and why the node must shut down.
-#[derive(Debug, Clone)]
-enum Stop {
-    NotYet,
-    Asked,
-    Died {
-        /// The message of the author's panic.
-        reason: String,
-        /// The path of the database file, if any.
-        database: Option<PathBuf>,
-    },
-}
-
-impl Stop {
-    /// Sets this as the reason, unless a reason is already set.
-    fn send_to(self, stop: &watch::Sender<Self>) {
-        stop.send_if_modified(|told| {
-            let first = matches!(told, Self::NotYet);
-            if first {
-                *told = self;
-            }
-            first
-        });
     }
 }
 
@@ -255,57 +212,6 @@ fn open(config: &NodeConfig) -> Result<Store, NodeError> {
         }
         Err(StoreError::Missing(_)) => Ok(open(Some(with_block_time(config.clock.slot())))?),
         Err(error) => Err(error.into()),
-    }
-}
-
-/// Handle to the author: sends it commands, and requests the node's shutdown.
-#[derive(Clone)]
-pub(crate) struct Control {
-    commands: SyncSender<Command>,
-    stopping: Arc<AtomicBool>,
-    stop: Arc<watch::Sender<Stop>>,
-    /// URL of the followed node, if any.
-    follows: Option<Arc<str>>,
-}
-
-impl Control {
-    /// Runs a command that changes the chain, and waits for its result; a node that follows another one refuses it.
-    pub(crate) async fn command(&self, goal: Goal) -> Result<Done, AuthorError> {
-        match &self.follows {
-            Some(url) => Err(AuthorError::Following(url.to_string())),
-            None => self.send(goal).await,
-        }
-    }
-
-    /// Runs a command and waits for its result.
-    pub(crate) async fn send(&self, goal: Goal) -> Result<Done, AuthorError> {
-        let (reply, answer) = oneshot::channel();
-        self.commands.try_send(Command { goal, reply }).map_err(|error| match error {
-            TrySendError::Full(_) => AuthorError::Busy,
-            TrySendError::Disconnected(_) => AuthorError::Stopping,
-        })?;
-        answer.await.map_err(|_| AuthorError::Stopping)?
-    }
-
-    /// Requests the shutdown of the node.
-    pub(crate) fn stop(&self) {
-        self.stopping.store(true, Ordering::SeqCst);
-        // Wakes the manual clock's author, which sleeps until a command arrives. If the queue is full, the author is
-        // awake.
-        let (reply, _) = oneshot::channel();
-        let _ = self.commands.try_send(Command { goal: Goal::Blocks(0), reply });
-        Stop::Asked.send_to(&self.stop);
-    }
-
-    async fn stopped(&self) -> Result<(), AuthorError> {
-        let mut stop = self.stop.subscribe();
-        // The sender is a field of this control, so the wait cannot fail.
-        match stop.wait_for(|stop| !matches!(stop, Stop::NotYet)).await.as_deref() {
-            Ok(Stop::Died { reason, database }) => {
-                Err(AuthorError::Panicked { reason: reason.clone(), database: database.clone() })
-            }
-            _ => Ok(()),
-        }
     }
 }
 
@@ -494,45 +400,3 @@ impl NodeHandle {
 #[derive(Debug, thiserror::Error)]
 #[error(transparent)]
 pub struct ReadError(#[from] StateError);
-
-#[cfg(test)]
-mod tests {
-    use taonet_localnet_runtime::genesis;
-
-    use super::*;
-
-    /// Creates a node whose author runs the given function on its thread.
-    fn node_of(directory: Option<&Path>, author: impl FnOnce() + Send + 'static) -> (Control, JoinHandle<()>) {
-        let store = Store::open(directory, Some(genesis::genesis(&[]).unwrap()), History::Archive).unwrap();
-        let head = store.head().unwrap();
-        let pool = Pool::new(head.clone(), PoolLimits::default());
-        let chain = Arc::new(Chain::new(store, pool, head.hash, head).0);
-        let stop = Arc::new(watch::channel(Stop::NotYet).0);
-        let commands = mpsc::sync_channel(1).0;
-        let control = Control { commands, stopping: Arc::default(), stop, follows: None };
-        let author = attend(thread::spawn(author), chain, control.stop.clone());
-        (control, author)
-    }
-
-    #[tokio::test]
-    async fn a_node_whose_author_died_stops_and_says_why() {
-        let directory = tempfile::tempdir().unwrap();
-        let (control, author) = node_of(Some(directory.path()), || panic!("a defect"));
-        let error = timeout(Duration::from_secs(20), control.stopped()).await.unwrap().unwrap_err().to_string();
-        assert!(error.contains("panicked: a defect; hint: start the node again"), "{error}");
-        let database = directory.path().join("chain.redb");
-        assert!(error.contains(&format!("the database {} is damaged", database.display())), "{error}");
-        author.await.unwrap();
-        // A shutdown request afterwards does not hide the reason.
-        control.stop();
-        assert!(control.stopped().await.is_err());
-    }
-
-    #[tokio::test]
-    async fn an_author_that_was_told_to_stop_is_no_failure() {
-        let (control, author) = node_of(None, || ());
-        control.stop();
-        author.await.unwrap();
-        assert!(control.stopped().await.is_ok());
-    }
-}
