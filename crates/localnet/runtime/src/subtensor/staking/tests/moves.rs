@@ -106,6 +106,7 @@ fn what_cannot_move_is_refused_and_changes_nothing() {
             (move_stake(here, (&second, BABELBIT), 0), "AmountTooLow"),
             (move_stake(here, (&second, BABELBIT), 1), "AmountTooLow"),
             (transfer(&eve, &hotkey, BABELBIT, BABELBIT, 900_000), "AmountTooLow"),
+            (transfer(&Subtensor::basket_account(), &hotkey, BABELBIT, OTHER, whole), "CannotUseSystemAccount"),
             (transfer(&eve, &hotkey, BABELBIT, OTHER, whole), "TransferDisallowed"),
             (swap_limit(&hotkey, BABELBIT, OTHER, whole, 2 * TAO, false), "SlippageTooHigh"),
             (swap_limit(&hotkey, BABELBIT, NetUid::ROOT, whole, TAO, true), "PriceLimitExceeded"),
