@@ -10,13 +10,14 @@ use crate::exit::{Classified, Failure};
 use crate::printable::printable;
 
 /// Hints for common dispatch errors, by error name.
-const HINTS: [(&str, &str); 42] = [
+const HINTS: [(&str, &str); 43] = [
     ("HotKeyNotRegisteredInSubNet", "register the hotkey with `tao register --netuid N`"),
     ("HotKeyNotRegisteredInNetwork", "register the hotkey with `tao register --netuid N`"),
     ("HotKeyAlreadyRegisteredInSubNet", "the hotkey already has a uid; see `tao metagraph N`"),
     ("TooManyRegistrationsThisBlock", "retry in the next block"),
     ("TooManyRegistrationsThisInterval", "wait for the next registration interval of the subnet"),
     ("NoNeuronIdAvailable", "all neurons are immune; immunity_period in `tao subnets hyperparameters N`"),
+    ("StakeTooLowForRoot", "on a full root network, stake as much there as the member with the lowest stake"),
     ("NotEnoughBalanceToStake", "check the coldkey's balance with `tao balance`"),
     ("InsufficientTaoBalance", "check the coldkey's balance with `tao balance`"),
     ("CannotAffordLockCost", "check the coldkey's balance with `tao balance`"),

@@ -5,7 +5,6 @@ use crate::subtensor::{
     SubnetAlphaIn, SubnetTAO, Tempo, Uids,
 };
 use crate::testing::{BABELBIT, Subtensor, account, balance, chain, jump_to, key, last_event, outcome, run_to, send};
-use crate::types::AlphaBalance;
 
 const ROOT: NetUid = NetUid::ROOT;
 
@@ -184,7 +183,9 @@ fn a_full_root_replaces_its_weakest_member() {
         assert_eq!(root_register("Bob", 2), "ok");
         assert_eq!(root_register("Bob", 4), "NoNeuronIdAvailable", "new members are immune");
         ImmunityPeriod::<Runtime>::insert(ROOT, 0);
-        assert_eq!(root_register("Bob", 3), "ok", "it needs no stake");
+        stake(6, 9);
+        assert_eq!(root_register("Bob", 6), "StakeTooLowForRoot");
+        assert_eq!(root_register("Bob", 3), "ok", "as much stake suffices");
         assert_eq!(Subtensor::uid_of(ROOT, &key(2)), None);
         assert_eq!(root_register("Bob", 4), "ok");
         assert_eq!(Subtensor::uid_of(ROOT, &key(4)), Some(1));
