@@ -3,6 +3,7 @@
 mod control;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -147,7 +148,7 @@ impl Node {
         let leader = config.follow.clone().map(|url| Arc::new(Leader::new(url)));
         let (store, clock, start) = match &leader {
             Some(leader) => (open_follower(&config, leader).await?, Clock::Manual, None),
-            None => (open(&config)?, config.clock, config.start),
+            None => (guarded(&config, || open(&config))?, config.clock, config.start),
         };
         let head = store.head()?;
         let genesis = store.hash(0)?.ok_or(StoreError::Damaged("the genesis block is missing"))?;
@@ -156,7 +157,8 @@ impl Node {
         chain.leader.clone_from(&leader);
         let chain = Arc::new(chain);
         let stopping = Arc::new(AtomicBool::new(false));
-        let author = Author::new(chain.clone(), clock, start, stopping.clone())?;
+        let author =
+            guarded(&config, || Author::new(chain.clone(), clock, start, stopping.clone()).map_err(NodeError::from))?;
         let (control, inbox) = Control::new(stopping, config.follow.map(Into::into));
         let server = rpc::serve(
             config.listen,
@@ -193,6 +195,12 @@ async fn open_follower(config: &NodeConfig, leader: &Leader) -> Result<Store, No
         }
         Err(error) => Err(error.into()),
     }
+}
+
+/// Returns a panic as an error: the database panics when it reads some damaged files.
+fn guarded<T>(config: &NodeConfig, read: impl FnOnce() -> Result<T, NodeError>) -> Result<T, NodeError> {
+    let read = catch_unwind(AssertUnwindSafe(read));
+    read.unwrap_or_else(|panic| Err(StoreError::of_panic(panic.as_ref(), config.directory.as_deref()).into()))
 }
 
 /// Opens an existing chain, or creates one from the configuration.
@@ -400,3 +408,17 @@ impl NodeHandle {
 #[derive(Debug, thiserror::Error)]
 #[error(transparent)]
 pub struct ReadError(#[from] StateError);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_damaged_database_is_an_error_with_its_path() {
+        let config = NodeConfig { directory: Some("chain".into()), ..NodeConfig::new(Storage::default()) };
+        let error = guarded::<()>(&config, || panic!("a bad page")).unwrap_err().to_string();
+        let database = Path::new("chain").join("chain.redb");
+        assert!(error.contains(&format!("cannot open {}", database.display())), "{error}");
+        assert!(error.contains("damaged: a bad page; hint: reset the chain"), "{error}");
+    }
+}
