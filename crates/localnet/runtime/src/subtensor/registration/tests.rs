@@ -200,6 +200,24 @@ fn a_full_root_replaces_its_weakest_member() {
 }
 
 #[test]
+fn the_account_of_a_subnet_is_no_hotkey() {
+    chain(|| {
+        let hotkey = crate::info::subnet::account::<Runtime>(BABELBIT).unwrap();
+        let calls: [Call<Runtime>; 4] = [
+            Call::burned_register { netuid: BABELBIT, hotkey: hotkey.clone() },
+            Call::root_register { hotkey: hotkey.clone() },
+            Call::register_network { hotkey: hotkey.clone() },
+            Call::try_associate_hotkey { hotkey: hotkey.clone() },
+        ];
+        for call in calls {
+            assert_eq!(outcome(send(&account("Bob"), call.clone())), "CannotUseSystemAccount", "{call:?}");
+        }
+        assert!(!Subtensor::hotkey_exists(&hotkey));
+        assert_eq!(Subtensor::neuron_count(ROOT), 0);
+    });
+}
+
+#[test]
 fn the_owner_of_a_take_keeps_it_when_joining_root() {
     chain(|| {
         Delegates::<Runtime>::insert(key(1), sp_runtime::PerU16::from_parts(5));
