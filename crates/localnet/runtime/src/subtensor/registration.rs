@@ -80,6 +80,9 @@ impl<T: Config> Pallet<T> {
         RAORecycledForRegistration::<T>::mutate(root, |sum| *sum = sum.saturating_add(price));
         Self::raise_burn(root);
 
+        if let Some(uid) = replaced {
+            Self::end_delegation_to_owners(&Self::hotkey_at(root, uid));
+        }
         let uid = Self::take_slot(root, replaced, &hotkey);
         // Members of root become delegates.
         if !Delegates::<T>::contains_key(&hotkey) {
