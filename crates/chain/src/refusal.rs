@@ -114,7 +114,7 @@ const CUSTOM: [&str; 28] = [
     "not enough liquidity in the pool",
     "slippage is too high: the price moved beyond the limit",
     "stake transfers are disabled on this subnet",
-    "the hotkey is not registered on any subnet",
+    "the hotkey is not registered on this subnet",
     "the IP address is invalid",
     "the rate limit for serving is exceeded",
     "the port is invalid",

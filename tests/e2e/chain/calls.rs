@@ -54,9 +54,9 @@ fn a_dry_run_tells_that_a_call_would_fail() {
     assert_eq!((&dry["valid"], &dry["simulated"], &dry["error"]), (&json!(true), &json!(true), &json!(null)), "{dry}");
     let events = dry["events"].as_array().unwrap();
     assert!(events.iter().any(|event| event["pallet"] == "Balances" && event["name"] == "Transfer"), "{dry}");
-    // The transaction pool accepts both calls.
+    // The transaction pool accepts both calls. Alice has a million TAO.
     for (arguments, name) in [
-        (&["transfer", BOB, "9000000000"][..], "Dispatch"),
+        (&["transfer", BOB, "2000000"][..], "Token(FundsUnavailable)"),
         (&["stake", "add", "1", "--netuid", "1", "--hotkey-ss58", BOB], "SubtensorModule.SubtokenDisabled"),
     ] {
         let (code, dry) = failure(&chain.tao(&[arguments, &["--dry-run"]].concat(), &AS_ALICE));

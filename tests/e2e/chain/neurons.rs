@@ -127,6 +127,24 @@ fn who_is_not_registered_is_told_how_to() {
 }
 
 #[test]
+fn a_registration_on_root_costs_the_price_that_is_shown() {
+    let chain = Chain::start();
+    let (coldkey, hotkey) = chain.wallet();
+    // Otherwise, every block lowers the price.
+    let set = ["localnet", "set-storage", "SubtensorModule.BurnHalfLife", "0", "0", "--network", chain.url()];
+    document(&tao().args(set).arg("--json").output().unwrap());
+    let register = ["register", "--netuid", "0", "--yes"];
+    let error = refusal(&chain.tao(&register, &["--limit", "1"]), 2);
+    assert!(error.contains("hint: register without --limit"), "{error}");
+    let before = chain.free(&coldkey);
+    let told = chain.ask(&register);
+    assert_eq!((&told["success"], &told["hotkey"]), (&json!(true), &json!(hotkey)), "{told}");
+    let (cost, fee) = (told["cost_rao"].as_u64().unwrap(), told["fee_rao"].as_u64().unwrap_or(0));
+    assert!(cost > 0, "{told}");
+    assert_eq!(chain.free(&coldkey), before - cost - fee, "{told}");
+}
+
+#[test]
 fn a_hotkey_is_registered_for_proof_of_work() {
     // The chain accepts work for its last five blocks.
     let chain = Chain::with(&["--block-time", "1s"]);

@@ -95,7 +95,7 @@ fn an_owner_changes_mechanisms_neurons_and_epochs() {
     assert!(triggered["fires_at"].as_u64() > triggered["block"]["number"].as_u64(), "{triggered}");
     let stranger = ["sudo", "trigger-epoch", "--netuid", BABELBIT, "--key-uri", "//Bob", "--json"];
     let (code, told) = failure(&chain.tao(&stranger, &[]));
-    assert_eq!((code, &told["error"]["name"]), (5, &json!("Dispatch")), "{told}");
+    assert_eq!((code, &told["error"]["name"]), (5, &json!("BadOrigin")), "{told}");
 }
 
 #[test]

@@ -71,7 +71,7 @@ impl Runtime {
         self.module_error(error).unwrap_or_else(|| {
             DispatchError::Other(match error {
                 serde_json::Value::String(name) => name.clone(),
-                other => other.to_string(),
+                other => name_and_reason(other).unwrap_or_else(|| other.to_string()),
             })
         })
     }
@@ -88,6 +88,13 @@ impl Runtime {
             docs: error.docs.join(" ").trim().to_owned(),
         })
     }
+}
+
+/// Returns an error that has a reason in Rust's notation, such as `Token(FundsUnavailable)`.
+fn name_and_reason(error: &serde_json::Value) -> Option<String> {
+    let fields = error.as_object().filter(|fields| fields.len() == 1)?;
+    let (name, reason) = fields.iter().next()?;
+    Some(format!("{name}({})", reason.as_str()?))
 }
 
 /// Returns the fee of an extrinsic, from the events of its phase; `None` if the chain recorded none.

@@ -10,11 +10,16 @@ use crate::exit::{Classified, Failure};
 use crate::printable::printable;
 
 /// Hints for common dispatch errors, by error name.
-const HINTS: [(&str, &str); 36] = [
+const HINTS: [(&str, &str); 43] = [
     ("HotKeyNotRegisteredInSubNet", "register the hotkey with `tao register --netuid N`"),
     ("HotKeyNotRegisteredInNetwork", "register the hotkey with `tao register --netuid N`"),
     ("HotKeyAlreadyRegisteredInSubNet", "the hotkey already has a uid; see `tao metagraph N`"),
+    ("TooManyRegistrationsThisBlock", "retry in the next block"),
+    ("TooManyRegistrationsThisInterval", "wait for the next registration interval of the subnet"),
+    ("NoNeuronIdAvailable", "all neurons are immune; immunity_period in `tao subnets hyperparameters N`"),
+    ("StakeTooLowForRoot", "on a full root network, stake as much there as the member with the lowest stake"),
     ("NotEnoughBalanceToStake", "check the coldkey's balance with `tao balance`"),
+    ("InsufficientTaoBalance", "check the coldkey's balance with `tao balance`"),
     ("CannotAffordLockCost", "check the coldkey's balance with `tao balance`"),
     ("NotEnoughStakeToWithdraw", "check the stake with `tao stake list`"),
     ("StakeUnavailable", "part of the stake is locked, or is collateral; see `tao lock list`"),
@@ -39,7 +44,7 @@ const HINTS: [(&str, &str); 36] = [
     ),
     ("NonAssociatedColdKey", "sign with the coldkey that owns the hotkey"),
     ("NotEnoughStakeToSetChildkeys", "add stake to the hotkey; the chain requires a minimum stake for children"),
-    ("TxRateLimitExceeded", "wait for the rate limit: 150 blocks between changes of the children"),
+    ("TxRateLimitExceeded", "wait for the rate limit, such as 150 blocks between changes of a hotkey's children"),
     ("TxChildkeyTakeRateLimitExceeded", "wait for the rate limit; a childkey take can be lowered at any time"),
     ("InvalidChildkeyTake", "a childkey take is at least min_childkey_take of the subnet, and at most 18 %"),
     ("HotKeySetTxRateLimitExceeded", "wait for the rate limit between swaps of a coldkey's hotkeys"),
@@ -52,6 +57,8 @@ const HINTS: [(&str, &str); 36] = [
     ("NotProxy", "list an account's proxies with `tao proxy list ACCOUNT`"),
     ("Unannounced", "announce the call with `--announce`, and wait for the proxy's delay"),
     ("InvalidWorkBlock", "the block of the work was too old when the call arrived; run the command again"),
+    ("BadOrigin", "sign with the key that this call requires, such as that of the subnet's owner"),
+    ("Token(FundsUnavailable)", "check the account with `tao balance`"),
     ("RequireSudo", "sign with the chain's sudo key; on a localnet, `--key-uri //Alice`"),
 ];
 
@@ -135,6 +142,7 @@ fn error(outcome: &Outcome) -> Value {
 fn dispatch_error(error: &DispatchError) -> Value {
     let name = match error {
         DispatchError::Module { pallet, name, .. } => format!("{pallet}.{name}"),
+        DispatchError::Other(name) => name.clone(),
         _ => "Dispatch".to_owned(),
     };
     json!({ "name": name, "message": error.to_string() })
@@ -232,7 +240,7 @@ fn check_inclusion(outcome: &Outcome, inclusion: &Inclusion) -> anyhow::Result<(
 /// Returns the message of a failed call, with its hint.
 fn with_hint(error: &DispatchError) -> String {
     let hint = match error {
-        DispatchError::Module { name, .. } => hint(name),
+        DispatchError::Module { name, .. } | DispatchError::Other(name) => hint(name),
         _ => None,
     };
     let hint = hint.map(|hint| format!("\nhint: {hint}")).unwrap_or_default();

@@ -12,6 +12,7 @@ use taonet_primitives::{NetUid, Rao};
 
 use crate::chain::{PairArgs, Plan, TxArgs, failed};
 use crate::context::Context;
+use crate::exit::{Classified, Failure};
 
 /// Register a hotkey on a subnet; the coldkey pays the burn
 #[derive(Debug, Args)]
@@ -19,7 +20,7 @@ pub(crate) struct RegisterArgs {
     /// Netuid of the subnet; 0 is the root network
     #[arg(long, value_name = "NETUID")]
     netuid: NetUid,
-    /// Maximum price, in TAO [default: 1.5 times the current price]
+    /// Maximum price, in TAO; not on the root network [default: 1.5 times the current price]
     #[arg(long, value_name = "TAO")]
     limit: Option<Rao>,
     /// Register for proof of work instead of the price
@@ -37,24 +38,29 @@ pub(crate) struct RegisterArgs {
 
 pub(crate) fn run(args: &RegisterArgs, context: &Context) -> anyhow::Result<()> {
     let (hotkey, netuid) = (args.tx.key.hotkey()?, args.netuid);
+    let is_root = netuid == NetUid(0);
+    if is_root && args.limit.is_some() {
+        let text = "the chain has no price limit for registrations on root\nhint: register without --limit";
+        return Err(Classified::error(Failure::Usage, text));
+    }
     context.block_on(async {
         let chain = args.tx.connect().await?;
         if args.pow {
             return pow::register(args, &chain, context).await;
         }
-        let (call, price, cost) = if netuid == NetUid(0) {
-            (calls::root_register(hotkey), None, String::new())
+        // Fails if the subnet does not exist: the chain returns a price even for subnets that do not exist.
+        chain.subnet(netuid, At::Head).await.map_err(failed)?;
+        let price = chain.registration_cost(netuid, At::Head).await.map_err(failed)?;
+        let (call, cost) = if is_root {
+            (calls::root_register(hotkey), format!("{price} TAO"))
         } else {
-            // Fails if the subnet does not exist: the chain returns a price even for subnets that do not exist.
-            chain.subnet(netuid, At::Head).await.map_err(failed)?;
-            let price = chain.registration_cost(netuid, At::Head).await.map_err(failed)?;
             let limit = args.limit.unwrap_or(Rao::new(price.get().saturating_add(price.get() / 2)));
-            (calls::register_limit(netuid, hotkey, limit), Some(price), format!(" for {price} TAO, at most {limit}"))
+            (calls::register_limit(netuid, hotkey, limit), format!("{price} TAO, at most {limit}"))
         };
         let key = args.tx.unlock(&chain)?;
         let about =
             json!({ "netuid": netuid, "hotkey": hotkey, "coldkey": args.tx.submit.coldkey(&key), "cost_rao": price });
-        let mut plan = Plan::new(call, format!("Register {hotkey} on subnet {netuid}{cost}"), about);
+        let mut plan = Plan::new(call, format!("Register {hotkey} on subnet {netuid} for {cost}"), about);
         plan.found = registered;
         args.tx.submit.confirm_and_submit(&chain, &key, plan, context).await
     })

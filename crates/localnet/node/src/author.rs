@@ -5,6 +5,7 @@
 //! includes a submitted extrinsic. A second thread writes one group of such blocks while the author builds the next.
 
 mod build;
+mod error;
 mod import;
 mod shield;
 mod simulate;
@@ -32,11 +33,12 @@ use crate::clock::{Clock, difference, wall_millis};
 use crate::execute::{CallError, Overlay, call_as, within};
 use crate::meter;
 use crate::pool::{Included, Queued, TxEvent};
-use crate::store::{Head, SnapshotError, Staged, StoreError, Target, Time};
+use crate::store::{Head, Staged, StoreError, Target, Time};
 use build::{Addition, Left, build, stated_time};
 
 pub(crate) use build::Applied;
 pub use build::BuildError;
+pub use error::AuthorError;
 pub use import::ImportError;
 pub(crate) use import::{Block, Start};
 pub(crate) use simulate::simulate;
@@ -54,57 +56,6 @@ const RETRY: Duration = Duration::from_secs(1);
 
 /// The latest time that can be set, in milliseconds: clients show no years beyond 9999.
 const MAX_TIME: u64 = 253_402_207_200_000;
-
-/// Why the block author failed, or refused a command.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum AuthorError {
-    /// Building a block failed.
-    #[error(transparent)]
-    Build(#[from] BuildError),
-    /// A block of the followed node was refused.
-    #[error(transparent)]
-    Import(#[from] ImportError),
-    /// The node follows the node at this URL, and cannot change the chain itself.
-    #[error("this node follows {0} and cannot change the chain itself; hint: send the request to that node")]
-    Following(String),
-    /// Writing a block failed.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    /// The chain cannot revert to a named snapshot.
-    #[error(transparent)]
-    Snapshot(#[from] SnapshotError),
-    /// A call to the runtime failed.
-    #[error("the runtime call failed: {0}")]
-    Call(#[from] CallError),
-    /// The clock's block time differs from the chain's, which cannot change because clients rely on it.
-    #[error(
-        "the chain has a block time of {found:?}, not {asked:?}; hint: use --block-time {}ms, manual or fast, or \
-         reset the chain with tao localnet reset",
-        .found.as_millis()
-    )]
-    BlockTime {
-        /// The block time of the chain.
-        found: Duration,
-        /// The block time of the clock.
-        asked: Duration,
-    },
-    /// The subnet does not exist or has no epochs.
-    #[error("subnet {0} has no next epoch; hint: create and start the subnet first")]
-    NoEpoch(u16),
-    /// The time would pass the year 9999.
-    #[error("the chain's time cannot pass the year 9999; hint: advance it by less")]
-    TooLate,
-    /// The command queue is full.
-    #[error("the block author's queue is full ({MAX_COMMANDS} commands); hint: retry when they have finished")]
-    Busy,
-    /// The node is shutting down.
-    #[error("the node is shutting down")]
-    Stopping,
-    /// The author's thread panicked: a bug in this crate.
-    #[error("the block author panicked: {0}; hint: start the node again to resume after its newest block")]
-    Panicked(String),
-}
 
 /// The goal of a command.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,10 +1,12 @@
 //! Startup and shutdown of a node.
 
+mod control;
+
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::path::PathBuf;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{self, SyncSender, TrySendError};
+use std::sync::atomic::AtomicBool;
 use std::thread;
 use std::time::Duration;
 
@@ -13,18 +15,20 @@ use sp_core::H256;
 use sp_core::storage::Storage;
 use taonet_localnet_runtime::genesis::set_block_time;
 use taonet_localnet_runtime::{AccountId, Balance, Balances};
-use tokio::sync::{oneshot, watch};
+use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-use crate::author::{Author, AuthorError, Command, Done, Goal, MAX_COMMANDS, slot};
+use crate::author::{Author, AuthorError, Goal, slot};
 use crate::chain::{Chain, StateError};
 use crate::clock::Clock;
-use crate::execute::{Overlay, panic_text, within};
+use crate::execute::{Overlay, within};
 use crate::follow::{FollowError, Follower, Following, Leader, first_block};
 use crate::pool::{Pool, PoolLimits, SubmitError, Watcher};
 use crate::rpc::{self, RpcLimits};
 use crate::store::{Head, History, Snapshot, Store, StoreError};
+
+pub(crate) use control::Control;
 
 /// The stack size of the author's thread, in bytes: calls can be nested, and the runtime recurses into them.
 const STACK: usize = 64 << 20;
@@ -144,7 +148,7 @@ impl Node {
         let leader = config.follow.clone().map(|url| Arc::new(Leader::new(url)));
         let (store, clock, start) = match &leader {
             Some(leader) => (open_follower(&config, leader).await?, Clock::Manual, None),
-            None => (open(&config)?, config.clock, config.start),
+            None => (guarded(&config, || open(&config))?, config.clock, config.start),
         };
         let head = store.head()?;
         let genesis = store.hash(0)?.ok_or(StoreError::Damaged("the genesis block is missing"))?;
@@ -153,10 +157,9 @@ impl Node {
         chain.leader.clone_from(&leader);
         let chain = Arc::new(chain);
         let stopping = Arc::new(AtomicBool::new(false));
-        let author = Author::new(chain.clone(), clock, start, stopping.clone())?;
-        let (commands, inbox) = mpsc::sync_channel(MAX_COMMANDS);
-        let stop = Arc::new(watch::channel(Stop::NotYet).0);
-        let control = Control { commands, stopping, stop, follows: config.follow.map(Into::into) };
+        let author =
+            guarded(&config, || Author::new(chain.clone(), clock, start, stopping.clone()).map_err(NodeError::from))?;
+        let (control, inbox) = Control::new(stopping, config.follow.map(Into::into));
         let server = rpc::serve(
             config.listen,
             rpc::Context::new(chain.clone(), control.clone(), clock, config.rpc)?,
@@ -174,47 +177,9 @@ impl Node {
             .stack_size(STACK)
             .spawn(move || author.run(&inbox))
             .map_err(NodeError::Thread)?;
-        let author = attend(author, chain.clone(), control.stop.clone());
+        let author = control.attend(author, chain.clone());
         let following = leader.map(|leader| Follower::start(chain.clone(), leader, control.clone(), config.history));
         Ok(NodeHandle { following, chain, control, server, author, closed })
-    }
-}
-
-/// Waits for the author's thread to end; if it panics, shuts the node down.
-///
-/// This task holds no sender of commands, so the thread also ends when all other senders are dropped.
-fn attend(author: thread::JoinHandle<()>, chain: Arc<Chain>, stop: Arc<watch::Sender<Stop>>) -> JoinHandle<()> {
-    tokio::task::spawn_blocking(move || {
-        if let Err(panic) = author.join() {
-            let reason = panic_text(panic.as_ref());
-            tracing::error!(reason, "block production failed, node is shutting down");
-            Stop::Died(reason).send_to(&stop);
-        }
-        chain.pool.close();
-        if let Err(error) = chain.store.flush() {
-            tracing::error!(%error, "cannot flush the chain database");
-        }
-    })
-}
-
-/// Whether and why the node must shut down.
-#[derive(Debug, Clone)]
-enum Stop {
-    NotYet,
-    Asked,
-    Died(String),
-}
-
-impl Stop {
-    /// Sets this as the reason, unless a reason is already set.
-    fn send_to(self, stop: &watch::Sender<Self>) {
-        stop.send_if_modified(|told| {
-            let first = matches!(told, Self::NotYet);
-            if first {
-                *told = self;
-            }
-            first
-        });
     }
 }
 
@@ -230,6 +195,12 @@ async fn open_follower(config: &NodeConfig, leader: &Leader) -> Result<Store, No
         }
         Err(error) => Err(error.into()),
     }
+}
+
+/// Returns a panic as an error: the database panics when it reads some damaged files.
+fn guarded<T>(config: &NodeConfig, read: impl FnOnce() -> Result<T, NodeError>) -> Result<T, NodeError> {
+    let read = catch_unwind(AssertUnwindSafe(read));
+    read.unwrap_or_else(|panic| Err(StoreError::of_panic(panic.as_ref(), config.directory.as_deref()).into()))
 }
 
 /// Opens an existing chain, or creates one from the configuration.
@@ -249,55 +220,6 @@ fn open(config: &NodeConfig) -> Result<Store, NodeError> {
         }
         Err(StoreError::Missing(_)) => Ok(open(Some(with_block_time(config.clock.slot())))?),
         Err(error) => Err(error.into()),
-    }
-}
-
-/// Handle to the author: sends it commands, and requests the node's shutdown.
-#[derive(Clone)]
-pub(crate) struct Control {
-    commands: SyncSender<Command>,
-    stopping: Arc<AtomicBool>,
-    stop: Arc<watch::Sender<Stop>>,
-    /// URL of the followed node, if any.
-    follows: Option<Arc<str>>,
-}
-
-impl Control {
-    /// Runs a command that changes the chain, and waits for its result; a node that follows another one refuses it.
-    pub(crate) async fn command(&self, goal: Goal) -> Result<Done, AuthorError> {
-        match &self.follows {
-            Some(url) => Err(AuthorError::Following(url.to_string())),
-            None => self.send(goal).await,
-        }
-    }
-
-    /// Runs a command and waits for its result.
-    pub(crate) async fn send(&self, goal: Goal) -> Result<Done, AuthorError> {
-        let (reply, answer) = oneshot::channel();
-        self.commands.try_send(Command { goal, reply }).map_err(|error| match error {
-            TrySendError::Full(_) => AuthorError::Busy,
-            TrySendError::Disconnected(_) => AuthorError::Stopping,
-        })?;
-        answer.await.map_err(|_| AuthorError::Stopping)?
-    }
-
-    /// Requests the shutdown of the node.
-    pub(crate) fn stop(&self) {
-        self.stopping.store(true, Ordering::SeqCst);
-        // Wakes the manual clock's author, which sleeps until a command arrives. If the queue is full, the author is
-        // awake.
-        let (reply, _) = oneshot::channel();
-        let _ = self.commands.try_send(Command { goal: Goal::Blocks(0), reply });
-        Stop::Asked.send_to(&self.stop);
-    }
-
-    async fn stopped(&self) -> Result<(), AuthorError> {
-        let mut stop = self.stop.subscribe();
-        // The sender is a field of this control, so the wait cannot fail.
-        match stop.wait_for(|stop| !matches!(stop, Stop::NotYet)).await.as_deref() {
-            Ok(Stop::Died(reason)) => Err(AuthorError::Panicked(reason.clone())),
-            _ => Ok(()),
-        }
     }
 }
 
@@ -450,7 +372,7 @@ impl NodeHandle {
     ///
     /// # Errors
     /// [`crate::SnapshotError`].
-    pub fn save_snapshot(&self, file: &std::path::Path) -> Result<(), crate::SnapshotError> {
+    pub fn save_snapshot(&self, file: &Path) -> Result<(), crate::SnapshotError> {
         self.chain.store.save(file)
     }
 
@@ -489,39 +411,14 @@ pub struct ReadError(#[from] StateError);
 
 #[cfg(test)]
 mod tests {
-    use taonet_localnet_runtime::genesis;
-
     use super::*;
 
-    /// Creates a node whose author runs the given function on its thread.
-    fn node_of(author: impl FnOnce() + Send + 'static) -> (Control, JoinHandle<()>) {
-        let store = Store::open(None, Some(genesis::genesis(&[]).unwrap()), History::Archive).unwrap();
-        let head = store.head().unwrap();
-        let pool = Pool::new(head.clone(), PoolLimits::default());
-        let chain = Arc::new(Chain::new(store, pool, head.hash, head).0);
-        let stop = Arc::new(watch::channel(Stop::NotYet).0);
-        let commands = mpsc::sync_channel(1).0;
-        let control = Control { commands, stopping: Arc::default(), stop, follows: None };
-        let author = attend(thread::spawn(author), chain, control.stop.clone());
-        (control, author)
-    }
-
-    #[tokio::test]
-    async fn a_node_whose_author_died_stops_and_says_why() {
-        let (control, author) = node_of(|| panic!("a defect"));
-        let error = timeout(Duration::from_secs(20), control.stopped()).await.unwrap().unwrap_err();
-        assert!(error.to_string().contains("panicked: a defect; hint: start the node again"), "{error}");
-        author.await.unwrap();
-        // A shutdown request afterwards does not hide the reason.
-        control.stop();
-        assert!(control.stopped().await.is_err());
-    }
-
-    #[tokio::test]
-    async fn an_author_that_was_told_to_stop_is_no_failure() {
-        let (control, author) = node_of(|| ());
-        control.stop();
-        author.await.unwrap();
-        assert!(control.stopped().await.is_ok());
+    #[test]
+    fn a_damaged_database_is_an_error_with_its_path() {
+        let config = NodeConfig { directory: Some("chain".into()), ..NodeConfig::new(Storage::default()) };
+        let error = guarded::<()>(&config, || panic!("a bad page")).unwrap_err().to_string();
+        let database = Path::new("chain").join("chain.redb");
+        assert!(error.contains(&format!("cannot open {}", database.display())), "{error}");
+        assert!(error.contains("damaged: a bad page; hint: reset the chain"), "{error}");
     }
 }

@@ -346,6 +346,11 @@ impl Store {
         flushed
     }
 
+    /// Returns the path of the database file; `None` in memory.
+    pub(crate) fn path(&self) -> Option<&Path> {
+        self.path.as_deref()
+    }
+
     /// Returns the size of the database file in bytes; 0 in memory.
     pub(crate) fn bytes(&self) -> u64 {
         self.path.as_ref().and_then(|path| fs::metadata(path).ok()).map_or(0, |metadata| metadata.len())

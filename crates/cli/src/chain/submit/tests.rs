@@ -40,7 +40,8 @@ async fn each_outcome_has_its_message_and_exit_code() {
         (Script::Include, 0, &[][..]),
         (module("Odd"), 5, &["the call failed, finalized in block 1", "P.Odd: No.\\u{1b}[2J"]),
         (module("SubtokenDisabled"), 5, &["tao subnets start"]),
-        (Script::Fail(DispatchError::Other("BadOrigin".into())), 5, &["BadOrigin"]),
+        (Script::Fail(DispatchError::Other("BadOrigin".into())), 5, &["BadOrigin", "the subnet's owner"]),
+        (Script::Fail(DispatchError::Other("Token(FundsUnavailable)".into())), 5, &["tao balance"]),
         (Script::Refuse(RefusedBecause::custom(6)), 5, &["rejected the call", "the rate limit is exceeded"]),
         (Script::Refuse(RefusedBecause::Payment), 5, &["tao balance"]),
         (Script::Refuse(RefusedBecause::BadSignature), 4, &["the signature does not match this call"]),
@@ -214,15 +215,17 @@ async fn yes_skips_the_confirmation() {
 #[tokio::test]
 async fn the_document_has_the_same_keys_whatever_happened() {
     let chain = MockChain::default();
-    let scripts = [Script::Include, Script::Drop, Script::Fail(DispatchError::Other("x".into()))];
+    let scripts = [Script::Include, Script::Drop, Script::Fail(DispatchError::Other("BadOrigin".into()))];
     chain.script(scripts.clone());
-    let mut keys = Vec::new();
+    let (mut keys, mut names) = (Vec::new(), Vec::new());
     for _ in scripts {
         let sent = send(&chain, &alice(), &plan().call, Follow::default(), &Context { json: true }).await.unwrap();
         let document = report::document(&sent.extrinsic, &sent.outcome, Until::Included);
         keys.push(document.as_object().unwrap().keys().cloned().collect::<Vec<_>>());
+        names.push(document["error"]["name"].clone());
     }
     let expected =
         ["success", "outcome", "error", "extrinsic", "signer", "nonce", "block", "index", "fee_rao", "events"];
     assert!(keys.iter().all(|keys| keys == &expected), "{keys:?}");
+    assert_eq!(names, [json!(null), json!("dropped"), json!("BadOrigin")]);
 }

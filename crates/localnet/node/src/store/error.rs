@@ -1,12 +1,14 @@
 //! Errors of the store.
 
+use std::any::Any;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use sp_core::H256;
 use taonet_localnet_runtime::VERSION;
 
-use super::FORMAT;
+use super::{FILE, FORMAT};
+use crate::execute::panic_text;
 
 /// Why the store failed.
 #[derive(Debug, thiserror::Error)]
@@ -77,6 +79,11 @@ pub enum StoreError {
 }
 
 impl StoreError {
+    /// Creates the error for a panic of the database in this directory.
+    pub(crate) fn of_panic(panic: &(dyn Any + Send), directory: Option<&Path>) -> Self {
+        Self::Corrupt(panic_text(panic)).with_path(directory.map(|directory| directory.join(FILE)).as_deref())
+    }
+
     /// Adds the path to the errors of the database.
     pub(super) fn with_path(self, path: Option<&Path>) -> Self {
         match (self, path) {

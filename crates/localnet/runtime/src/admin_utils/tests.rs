@@ -382,8 +382,9 @@ fn values_out_of_bounds_are_refused() {
 }
 
 #[test]
-fn some_settings_refuse_the_root_subnet_or_any_value() {
+fn some_settings_refuse_the_root_subnet_or_some_values() {
     let (netuid, root) = (BABELBIT, NetUid::ROOT);
+    let max_mechanisms = |count| Call::sudo_set_max_mechanism_count { max_mechanism_count: MechId(count) };
     let cases = [
         (Call::sudo_set_burn_half_life { netuid: root, burn_half_life: 1 }, "NotPermittedOnRootSubnet"),
         (
@@ -391,8 +392,11 @@ fn some_settings_refuse_the_root_subnet_or_any_value() {
             "NotPermittedOnRootSubnet",
         ),
         (Call::sudo_set_max_epochs_per_block { max_epochs_per_block: 0 }, "ValueNotInBounds"),
-        (Call::sudo_set_max_mechanism_count { max_mechanism_count: MechId(0) }, "InvalidValue"),
-        (Call::sudo_set_max_mechanism_count { max_mechanism_count: MechId(17) }, "InvalidValue"),
+        (Call::sudo_set_max_epochs_per_block { max_epochs_per_block: 1 }, "ok"),
+        (max_mechanisms(0), "InvalidValue"),
+        (max_mechanisms(1), "ok"),
+        (max_mechanisms(16), "ok"),
+        (max_mechanisms(17), "InvalidValue"),
         (Call::sudo_set_activity_cutoff { netuid, activity_cutoff: 359 }, "ActivityCutoffTooLow"),
         (Call::sudo_set_activity_cutoff { netuid, activity_cutoff: 360 }, "Deprecated"),
         (Call::sudo_set_total_issuance { total_issuance: TaoBalance(1) }, "Deprecated"),

@@ -119,6 +119,18 @@ impl<T: Config> Pallet<T> {
         }
     }
 
+    /// Removes the owner hotkey of each subnet from the children of a hotkey that loses its seat on root, if the owner is
+    /// the only child, with all stake. Other children remain.
+    pub(super) fn end_delegation_to_owners(member: &AccountId32) {
+        for netuid in Self::all_netuids() {
+            let is_only_child = SubnetOwnerHotkey::<T>::try_get(netuid)
+                .is_ok_and(|owner| ChildKeys::<T>::get(member, netuid) == [(u64::MAX, owner)]);
+            if is_only_child {
+                Self::apply_children(netuid, member, Relatives::new());
+            }
+        }
+    }
+
     /// Applies the scheduled children whose cooldown has passed, on subnets whose epoch fired in this block. Children
     /// of a hotkey whose stake has fallen below the threshold since are dropped.
     pub(super) fn apply_scheduled_children(subnets: &[NetUid]) {

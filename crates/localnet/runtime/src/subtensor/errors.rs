@@ -26,7 +26,7 @@ mod errors {
         /// The hotkey has no owner: register it first.
         #[codec(index = 5)]
         HotKeyAccountNotExists,
-        /// The hotkey is not registered in any subnet.
+        /// The hotkey is not registered in this subnet, or, for an identity, no hotkey of the coldkey in any.
         #[codec(index = 6)]
         HotKeyNotRegisteredInNetwork,
         /// The hotkey belongs to a different coldkey.
@@ -137,7 +137,7 @@ mod errors {
         /// The call cannot register a hotkey on root: use `root_register`.
         #[codec(index = 42)]
         RegistrationNotPermittedOnRootSubnet,
-        /// The hotkey's stake is too low: every member of root has at least as much.
+        /// The hotkey's stake is too low: every member of root that is not immune has more.
         #[codec(index = 43)]
         StakeTooLowForRoot,
         /// The subnet limit is reached, and all subnets are within their immunity period.

@@ -8,7 +8,7 @@ use super::{
     NetworkRegistrationAllowed, Pallet, RAORecycledForRegistration, RegistrationsThisBlock, RegistrationsThisInterval,
     TargetRegistrationsPerInterval,
 };
-use crate::types::{NetUid, TaoBalance};
+use crate::types::{AlphaBalance, NetUid, TaoBalance};
 
 impl<T: Config> Pallet<T> {
     pub(crate) fn do_burned_register(who: &AccountId32, netuid: NetUid, hotkey: AccountId32) -> DispatchResult {
@@ -48,11 +48,13 @@ impl<T: Config> Pallet<T> {
     }
 
     /// Registers a hotkey on root at the current registration price. On a full root, it replaces the member with the
-    /// lowest stake that is not immune. As on the real chain, the hotkey may belong to another coldkey.
+    /// lowest stake that is not immune, and needs as much stake. As on the real chain, the hotkey may belong to another
+    /// coldkey.
     ///
     /// # Errors
     /// In this order: `TooManyRegistrationsThisBlock`, `TooManyRegistrationsThisInterval`,
-    /// `HotKeyAlreadyRegisteredInSubNet`, `CannotUseSystemAccount`, `NoNeuronIdAvailable`, `InsufficientTaoBalance`.
+    /// `HotKeyAlreadyRegisteredInSubNet`, `CannotUseSystemAccount`, `NoNeuronIdAvailable`, `StakeTooLowForRoot`,
+    /// `InsufficientTaoBalance`.
     pub(crate) fn do_root_register(who: &AccountId32, hotkey: AccountId32) -> DispatchResult {
         let root = NetUid::ROOT;
         ensure!(
@@ -69,13 +71,18 @@ impl<T: Config> Pallet<T> {
         let replaced = if Self::neuron_count(root) < MaxAllowedUids::<T>::get(root) {
             None
         } else {
-            Some(Self::weakest_of_root().ok_or(Error::<T>::NoNeuronIdAvailable)?)
+            let (lowest, uid) = Self::weakest_of_root().ok_or(Error::<T>::NoNeuronIdAvailable)?;
+            ensure!(Self::total_alpha(&hotkey, root) >= lowest, Error::<T>::StakeTooLowForRoot);
+            Some(uid)
         };
         let price = Burn::<T>::get(root);
         Self::recycle_tao(who, price).map_err(|_| Error::<T>::InsufficientTaoBalance)?;
         RAORecycledForRegistration::<T>::mutate(root, |sum| *sum = sum.saturating_add(price));
         Self::raise_burn(root);
 
+        if let Some(uid) = replaced {
+            Self::end_delegation_to_owners(&Self::hotkey_at(root, uid));
+        }
         let uid = Self::take_slot(root, replaced, &hotkey);
         // Members of root become delegates.
         if !Delegates::<T>::contains_key(&hotkey) {
@@ -87,8 +94,9 @@ impl<T: Config> Pallet<T> {
         Ok(())
     }
 
-    /// Returns the uid of the member of root with the lowest stake that is not immune; on a tie, the oldest.
-    fn weakest_of_root() -> Option<u16> {
+    /// Returns the stake and the uid of the member of root with the lowest stake that is not immune; on a tie, of the
+    /// oldest.
+    fn weakest_of_root() -> Option<(AlphaBalance, u16)> {
         let root = NetUid::ROOT;
         (0..Self::neuron_count(root))
             .filter(|uid| !Self::is_immune(root, *uid))
@@ -97,7 +105,7 @@ impl<T: Config> Pallet<T> {
                 (stake, BlockAtRegistration::<T>::get(root, uid), uid)
             })
             .min()
-            .map(|(_, _, uid)| uid)
+            .map(|(stake, _, uid)| (stake, uid))
     }
 
     pub(super) fn take_slot(netuid: NetUid, replaced: Option<u16>, hotkey: &AccountId32) -> u16 {

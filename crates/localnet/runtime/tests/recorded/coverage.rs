@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use codec::Decode;
-use scale_info::PortableRegistry;
+use scale_info::{PortableRegistry, TypeDef};
 use serde_json::{Value as Json, json};
 use sp_version::RuntimeVersion;
 
@@ -171,6 +171,23 @@ fn everything_served_is_the_real_chains() {
     }
     let written = std::fs::read_to_string(&path).unwrap_or_default();
     assert!(written == document, "docs/localnet-coverage.md is out of date; {UPDATE}=1 updates it");
+}
+
+#[test]
+fn calls_without_effect_are_named_in_the_document() {
+    let (metadata, document) = (vectors::ours(), document::document(&[]));
+    let mut found = 0;
+    for pallet in &metadata.pallets {
+        let Some(calls) = &pallet.calls else { continue };
+        let TypeDef::Variant(calls) = &metadata.types.resolve(calls.ty.id).unwrap().type_def else {
+            panic!("calls are an enum")
+        };
+        for call in calls.variants.iter().filter(|call| call.docs.join(" ").contains("without effect")) {
+            assert!(document.contains(&format!("`{}`", call.name)), "{}.{}", pallet.name, call.name);
+            found += 1;
+        }
+    }
+    assert!(found >= 5, "{found} calls say that they have no effect");
 }
 
 /// Checks that every unsupported item has one reason, and no other item has any.

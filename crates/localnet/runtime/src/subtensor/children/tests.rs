@@ -2,8 +2,8 @@ use super::*;
 use crate::runtime::{AccountId, Runtime};
 use crate::subtensor::epoch::{Earned, Pending};
 use crate::subtensor::{
-    AlphaDividendsPerSubnet, CKBurn, Call, ChildkeyThresholdChecks, Delegates, StakeThreshold, SubnetAlphaOut,
-    TaoWeight, TxChildkeyTakeRateLimit,
+    AlphaDividendsPerSubnet, CKBurn, Call, ChildkeyThresholdChecks, Delegates, ImmunityPeriod, MaxAllowedUids,
+    StakeThreshold, SubnetAlphaOut, TaoWeight, TxChildkeyTakeRateLimit,
 };
 use crate::testing::{
     BABELBIT, Subtensor, account, attempt, chain, jump_to, key, last_event, outcome, run_to, send_as_root,
@@ -244,8 +244,17 @@ fn members_of_root_become_parents_of_the_owners_of_new_subnets() {
         assert_eq!(last_event(), Event::AutoParentDelegationEnabledSet { hotkey, enabled: false });
         assert_eq!(attempt(&account("Dave"), Call::register_network { hotkey: key(7) }), "ok");
         let netuid = NetUid(60);
-        assert_eq!(ParentKeys::<Runtime>::get(key(7), netuid), [(u64::MAX, member)]);
+        assert_eq!(ParentKeys::<Runtime>::get(key(7), netuid), [(u64::MAX, member.clone())]);
         assert!(ChildKeys::<Runtime>::get(&other, netuid).is_empty());
+        // A member that loses its seat keeps only children that it chose.
+        adopt(&member, &other, HALF);
+        MaxAllowedUids::<Runtime>::insert(NetUid::ROOT, 2);
+        ImmunityPeriod::<Runtime>::insert(NetUid::ROOT, 0);
+        assert_eq!(attempt(&account("Bob"), Call::root_register { hotkey: key(8) }), "ok");
+        assert_eq!(Subtensor::uid_of(NetUid::ROOT, &member), None);
+        assert!(ChildKeys::<Runtime>::get(&member, netuid).is_empty());
+        assert!(ParentKeys::<Runtime>::get(key(7), netuid).is_empty());
+        assert_eq!(ChildKeys::<Runtime>::get(&member, BABELBIT), [(HALF, other)]);
     });
 }
 

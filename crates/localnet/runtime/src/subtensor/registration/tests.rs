@@ -5,7 +5,6 @@ use crate::subtensor::{
     SubnetAlphaIn, SubnetTAO, Tempo, Uids,
 };
 use crate::testing::{BABELBIT, Subtensor, account, balance, chain, jump_to, key, last_event, outcome, run_to, send};
-use crate::types::AlphaBalance;
 
 const ROOT: NetUid = NetUid::ROOT;
 
@@ -155,9 +154,13 @@ fn root_takes_one_member_a_block_and_three_targets_an_interval() {
         run_to(interval);
         assert_eq!(root_register("Bob", 1), "HotKeyAlreadyRegisteredInSubNet");
         Owner::<Runtime>::insert(key(4), account("Charlie"));
-        let poor = outcome(send(&key(99), Call::root_register { hotkey: key(4) }));
-        assert_eq!(poor, "InsufficientTaoBalance");
-        assert_eq!(root_register("Bob", 4), "ok", "anybody may pay");
+        // Anybody may pay, and must keep the existential deposit.
+        let (payer, price) = (key(99), Burn::<Runtime>::get(ROOT).0);
+        Subtensor::credit(&payer, price + 499);
+        assert_eq!(outcome(send(&payer, Call::root_register { hotkey: key(4) })), "InsufficientTaoBalance");
+        Subtensor::credit(&payer, 1);
+        assert_eq!(outcome(send(&payer, Call::root_register { hotkey: key(4) })), "ok");
+        assert_eq!(balance(&payer), 500);
         assert_eq!(Owner::<Runtime>::get(key(4)), account("Charlie"));
         assert_eq!(Subtensor::neuron_count(ROOT), 4);
     });
@@ -180,7 +183,9 @@ fn a_full_root_replaces_its_weakest_member() {
         assert_eq!(root_register("Bob", 2), "ok");
         assert_eq!(root_register("Bob", 4), "NoNeuronIdAvailable", "new members are immune");
         ImmunityPeriod::<Runtime>::insert(ROOT, 0);
-        assert_eq!(root_register("Bob", 3), "ok", "it needs no stake");
+        stake(6, 9);
+        assert_eq!(root_register("Bob", 6), "StakeTooLowForRoot");
+        assert_eq!(root_register("Bob", 3), "ok", "as much stake suffices");
         assert_eq!(Subtensor::uid_of(ROOT, &key(2)), None);
         assert_eq!(root_register("Bob", 4), "ok");
         assert_eq!(Subtensor::uid_of(ROOT, &key(4)), Some(1));
@@ -191,6 +196,24 @@ fn a_full_root_replaces_its_weakest_member() {
         BlockAtRegistration::<Runtime>::insert(ROOT, 0, 2);
         assert_eq!(root_register("Bob", 5), "ok");
         assert_eq!(Subtensor::uid_of(ROOT, &key(5)), Some(1));
+    });
+}
+
+#[test]
+fn the_account_of_a_subnet_is_no_hotkey() {
+    chain(|| {
+        let hotkey = crate::info::subnet::account::<Runtime>(BABELBIT).unwrap();
+        let calls: [Call<Runtime>; 4] = [
+            Call::burned_register { netuid: BABELBIT, hotkey: hotkey.clone() },
+            Call::root_register { hotkey: hotkey.clone() },
+            Call::register_network { hotkey: hotkey.clone() },
+            Call::try_associate_hotkey { hotkey: hotkey.clone() },
+        ];
+        for call in calls {
+            assert_eq!(outcome(send(&account("Bob"), call.clone())), "CannotUseSystemAccount", "{call:?}");
+        }
+        assert!(!Subtensor::hotkey_exists(&hotkey));
+        assert_eq!(Subtensor::neuron_count(ROOT), 0);
     });
 }
 

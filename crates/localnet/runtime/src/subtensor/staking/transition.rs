@@ -242,8 +242,9 @@ impl<T: Config> Pallet<T> {
     /// # Errors
     /// In this order: `SameNetuid` if origin and destination are equal, `SubnetNotExists`, `SubtokenDisabled`,
     /// `HotKeyAccountNotExists`, `NotEnoughStakeToWithdraw`; between subnets `InsufficientLiquidity`, `AmountTooLow`,
-    /// `SlippageTooHigh` (unless partial execution is allowed); for transfers `TransferDisallowed`;
-    /// `StakeUnavailable` if too much is collateral or, between subnets, locked.
+    /// `SlippageTooHigh` (unless partial execution is allowed); for transfers `CannotUseSystemAccount` if they go to the
+    /// account of the baskets, and `TransferDisallowed`; `StakeUnavailable` if too much is collateral or, between
+    /// subnets, locked.
     fn validate_transition(
         transition: &Transition<'_>,
         amount: AlphaBalance,
@@ -266,6 +267,7 @@ impl<T: Config> Pallet<T> {
             ensure!(limit.is_none_or(|limit| limit.allow_partial) || amount <= max, Error::<T>::SlippageTooHigh);
         }
         if *is_transfer {
+            ensure!(*to.coldkey != Self::basket_account(), Error::<T>::CannotUseSystemAccount);
             let may_leave = |place: &&Place<'_>| TransferToggle::<T>::get(place.netuid);
             ensure!(places.iter().all(may_leave), Error::<T>::TransferDisallowed);
         }

@@ -60,6 +60,8 @@ fn hotkeys_that_cannot_be_swapped_are_refused() {
         assert_eq!(attempt(&bob, swap(&key(99), &new, on, false)), "NonAssociatedColdKey");
         assert_eq!(attempt(&bob, swap(&old, &account("Alice_hk"), on, false)), "NonAssociatedColdKey");
         assert_eq!(attempt(&bob, swap(&old, &old, on, false)), "NewHotKeyIsSameWithOld");
+        let subnet = crate::info::subnet::account::<Runtime>(BABELBIT).unwrap();
+        assert_eq!(attempt(&bob, swap(&old, &subnet, on, false)), "CannotUseSystemAccount");
         Subtensor::own_hotkey(&bob, &new).unwrap();
         Subtensor::append_neuron(BABELBIT, &new);
         assert_eq!(attempt(&bob, swap(&old, &new, on, false)), "HotKeyAlreadyRegisteredInSubNet");

@@ -42,6 +42,8 @@ const WITHOUT_EFFECT: &str = "
 | `SubnetEmaTaoFlow` | 0 since the subnet's creation, as on the real chain, which counts flows (`SubnetTaoFlow`, `SubnetProtocolFlow`) but does not average them: emission follows prices and the emission gate |
 | `sudo_set_tao_flow_cutoff`, `sudo_set_tao_flow_normalization_exponent`, `sudo_set_tao_flow_smoothing_factor`, `sudo_set_net_tao_flow_enabled` | the settings are stored, without effect, as on the real chain: emission does not follow flows |
 | `sudo_set_dissolve_network_schedule_duration` | the setting is stored, without effect: dissolution has no delay |
+| `set_tempo`, `set_activity_cutoff_factor` | deprecated calls of SubtensorModule, which succeed without effect, for a fee; `sudo_set_tempo` and `sudo_set_activity_cutoff_factor` set both |
+| `sudo_set_adjustment_alpha`, `sudo_set_adjustment_interval`, `sudo_set_rho` | the settings are stored for clients, without effect |
 | `Drand.Pulses` | the chain fetches no pulses; it reveals timelocked weights and commitments with those that clients submit (`Drand.write_pulse`) or set as storage |
 | `ProxyType.SudoUncheckedSetCode` | can be granted without effect: the chain accepts no extrinsic that replaces its native code |
 | `MevShield.announce_next_key` | blocks announce no keys: one fixed, public key is the current, pending and next key |

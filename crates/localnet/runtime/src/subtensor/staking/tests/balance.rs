@@ -12,8 +12,8 @@ use crate::crowdloan::{self, Contributions, Crowdloans};
 use crate::proxy::{self, ProxyType};
 use crate::runtime::RuntimeCall;
 use crate::subtensor::{
-    ColdkeyMinerCollateral, CollateralLockShare, Lock, MinerCollateral, SubnetOwner, SubtokenEnabled, TotalAlphaStaked,
-    TotalHotkeyAlpha, TotalIssuance, TxRateLimit,
+    ColdkeyMinerCollateral, CollateralLockShare, Lock, MinerCollateral, NetworkRateLimit, SubnetOwner, SubtokenEnabled,
+    TotalAlphaStaked, TotalHotkeyAlpha, TotalIssuance, TxRateLimit,
 };
 use crate::testing::{jump_to, run_to, send_as_root, state_root};
 
@@ -21,7 +21,7 @@ use crate::testing::{jump_to, run_to, send_as_root, state_root};
 const LEASED: NetUid = NetUid(60);
 
 /// Number of kinds of calls.
-const KINDS: u8 = 44;
+const KINDS: u8 = 48;
 /// Block at which crowdloans end, after all steps.
 const END: u32 = 400;
 
@@ -75,7 +75,8 @@ impl Step {
             0..32 => RuntimeCall::SubtensorModule(self.staking_call(coldkeys)),
             32..35 => RuntimeCall::Balances(self.transfer(coldkeys)),
             35..41 => RuntimeCall::Crowdloan(self.crowdloan_call(coldkeys)),
-            _ => RuntimeCall::Proxy(self.proxy_call(coldkeys)),
+            41..44 => RuntimeCall::Proxy(self.proxy_call(coldkeys)),
+            _ => RuntimeCall::SubtensorModule(self.further_call(coldkeys)),
         }
     }
 
@@ -125,6 +126,34 @@ impl Step {
                 let inner = Self { call: ((self.netuids.0 * 6 + self.netuids.1) % 35) as u8, ..self.clone() };
                 proxy::Call::proxy { real: other, force_proxy_type: None, call: Box::new(inner.call(coldkeys)) }
             }
+        }
+    }
+
+    /// A registration on root or of a subnet, or a move of stake.
+    fn further_call(&self, coldkeys: &[AccountId; 4]) -> Call<Runtime> {
+        let (hotkey, destination_hotkey) = (key(self.hotkeys.0), key(self.hotkeys.1));
+        let (origin_netuid, destination_netuid) = (NETUIDS[self.netuids.0], NETUIDS[self.netuids.1]);
+        let alpha_amount = AlphaBalance(self.amount);
+        match self.call {
+            44 => Call::root_register { hotkey },
+            45 => Call::register_network { hotkey },
+            46 => Call::transfer_stake_and_hotkey {
+                destination_coldkey: coldkeys[self.other].clone(),
+                origin_hotkey: hotkey,
+                destination_hotkey,
+                origin_netuid,
+                destination_netuid,
+                alpha_amount,
+            },
+            _ => Call::move_stake_limit {
+                origin_hotkey: hotkey,
+                destination_hotkey,
+                origin_netuid,
+                destination_netuid,
+                alpha_amount,
+                limit_price: TaoBalance(self.limit),
+                allow_partial: self.flag,
+            },
         }
     }
 
@@ -295,6 +324,7 @@ proptest! {
             CollateralLockShare::<Runtime>::insert(BABELBIT, u16::MAX / 4 * 3);
             lease(&coldkeys);
             TxRateLimit::<Runtime>::put(0);
+            NetworkRateLimit::<Runtime>::put(0);
             for (block, step) in (10..).step_by(7).zip(&steps) {
                 jump_to(block);
                 let state = state_root();

@@ -106,6 +106,7 @@ fn what_cannot_move_is_refused_and_changes_nothing() {
             (move_stake(here, (&second, BABELBIT), 0), "AmountTooLow"),
             (move_stake(here, (&second, BABELBIT), 1), "AmountTooLow"),
             (transfer(&eve, &hotkey, BABELBIT, BABELBIT, 900_000), "AmountTooLow"),
+            (transfer(&Subtensor::basket_account(), &hotkey, BABELBIT, OTHER, whole), "CannotUseSystemAccount"),
             (transfer(&eve, &hotkey, BABELBIT, OTHER, whole), "TransferDisallowed"),
             (swap_limit(&hotkey, BABELBIT, OTHER, whole, 2 * TAO, false), "SlippageTooHigh"),
             (swap_limit(&hotkey, BABELBIT, NetUid::ROOT, whole, TAO, true), "PriceLimitExceeded"),
@@ -186,6 +187,17 @@ fn a_transfer_or_a_move_within_a_subnet_may_be_small() {
         }
         assert!(stake(&hotkey, &eve, OTHER) > 0);
         assert_eq!(outcome(send(&bob, swap_stake(&hotkey, BABELBIT, OTHER, small))), "AmountTooLow");
+        // One alpha is worth one TAO on root. Between subnets, the value must exceed the minimum.
+        for (call, expected) in [
+            (move_stake((&hotkey, NetUid::ROOT), (&second, NetUid::ROOT), 99_999), "AmountTooLow"),
+            (move_stake((&hotkey, NetUid::ROOT), (&second, NetUid::ROOT), 100_000), "ok"),
+            (transfer(&eve, &hotkey, NetUid::ROOT, OTHER, 100_000), "AmountTooLow"),
+            (transfer(&eve, &hotkey, NetUid::ROOT, OTHER, 100_001), "ok"),
+            (swap_stake(&hotkey, NetUid::ROOT, OTHER, 2_000_000), "AmountTooLow"),
+            (swap_stake(&hotkey, NetUid::ROOT, OTHER, 2_000_001), "ok"),
+        ] {
+            assert_eq!(outcome(send(&bob, call.clone())), expected, "{call:?}");
+        }
     });
 }
 

@@ -1,0 +1,166 @@
+//! Handle to the author's thread, and the node's shutdown.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{self, Receiver, SyncSender, TrySendError};
+use std::thread;
+
+use tokio::sync::{oneshot, watch};
+use tokio::task::JoinHandle;
+
+use crate::author::{AuthorError, Command, Done, Goal, MAX_COMMANDS};
+use crate::chain::Chain;
+use crate::execute::panic_text;
+
+/// Whether and why the node must shut down.
+#[derive(Debug, Clone)]
+enum Stop {
+    NotYet,
+    Asked,
+    Died {
+        /// The message of the author's panic.
+        reason: String,
+        /// The path of the database file, if any.
+        database: Option<PathBuf>,
+    },
+}
+
+impl Stop {
+    /// Sets this as the reason, unless a reason is already set.
+    fn send_to(self, stop: &watch::Sender<Self>) {
+        stop.send_if_modified(|told| {
+            let first = matches!(told, Self::NotYet);
+            if first {
+                *told = self;
+            }
+            first
+        });
+    }
+}
+
+/// Handle to the author: sends it commands, and requests the node's shutdown.
+#[derive(Clone)]
+pub(crate) struct Control {
+    commands: SyncSender<Command>,
+    stopping: Arc<AtomicBool>,
+    stop: Arc<watch::Sender<Stop>>,
+    /// URL of the followed node, if any.
+    follows: Option<Arc<str>>,
+}
+
+impl Control {
+    /// Creates the handle to an author that ends when `stopping` is set, and the author's queue of commands.
+    pub(super) fn new(stopping: Arc<AtomicBool>, follows: Option<Arc<str>>) -> (Self, Receiver<Command>) {
+        let (commands, inbox) = mpsc::sync_channel(MAX_COMMANDS);
+        let stop = Arc::new(watch::channel(Stop::NotYet).0);
+        (Self { commands, stopping, stop, follows }, inbox)
+    }
+
+    /// Waits for the author's thread to end; if it panics, shuts the node down.
+    ///
+    /// The task holds no sender of commands, so the thread also ends when all other senders are dropped.
+    pub(super) fn attend(&self, author: thread::JoinHandle<()>, chain: Arc<Chain>) -> JoinHandle<()> {
+        let stop = self.stop.clone();
+        tokio::task::spawn_blocking(move || {
+            if let Err(panic) = author.join() {
+                let reason = panic_text(panic.as_ref());
+                tracing::error!(reason, "block production failed, node is shutting down");
+                let database = chain.store.path().map(Path::to_owned);
+                Stop::Died { reason, database }.send_to(&stop);
+            }
+            chain.pool.close();
+            if let Err(error) = chain.store.flush() {
+                tracing::error!(%error, "cannot flush the chain database");
+            }
+        })
+    }
+
+    /// Runs a command that changes the chain, and waits for its result; a node that follows another one refuses it.
+    pub(crate) async fn command(&self, goal: Goal) -> Result<Done, AuthorError> {
+        match &self.follows {
+            Some(url) => Err(AuthorError::Following(url.to_string())),
+            None => self.send(goal).await,
+        }
+    }
+
+    /// Runs a command and waits for its result.
+    pub(crate) async fn send(&self, goal: Goal) -> Result<Done, AuthorError> {
+        let (reply, answer) = oneshot::channel();
+        self.commands.try_send(Command { goal, reply }).map_err(|error| match error {
+            TrySendError::Full(_) => AuthorError::Busy,
+            TrySendError::Disconnected(_) => AuthorError::Stopping,
+        })?;
+        answer.await.map_err(|_| AuthorError::Stopping)?
+    }
+
+    /// Requests the shutdown of the node.
+    pub(crate) fn stop(&self) {
+        self.stopping.store(true, Ordering::SeqCst);
+        // Wakes the manual clock's author, which sleeps until a command arrives. If the queue is full, the author is
+        // awake.
+        let (reply, _) = oneshot::channel();
+        let _ = self.commands.try_send(Command { goal: Goal::Blocks(0), reply });
+        Stop::Asked.send_to(&self.stop);
+    }
+
+    /// Waits until a shutdown is requested or the author panics.
+    ///
+    /// # Errors
+    /// [`AuthorError::Panicked`].
+    pub(super) async fn stopped(&self) -> Result<(), AuthorError> {
+        let mut stop = self.stop.subscribe();
+        // The sender is a field of this control, so the wait cannot fail.
+        match stop.wait_for(|stop| !matches!(stop, Stop::NotYet)).await.as_deref() {
+            Ok(Stop::Died { reason, database }) => {
+                Err(AuthorError::Panicked { reason: reason.clone(), database: database.clone() })
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use taonet_localnet_runtime::genesis;
+    use tokio::time::timeout;
+
+    use super::*;
+    use crate::pool::{Pool, PoolLimits};
+    use crate::store::{History, Store};
+
+    /// Creates a node whose author runs the given function on its thread.
+    fn node_of(directory: Option<&Path>, author: impl FnOnce() + Send + 'static) -> (Control, JoinHandle<()>) {
+        let store = Store::open(directory, Some(genesis::genesis(&[]).unwrap()), History::Archive).unwrap();
+        let head = store.head().unwrap();
+        let pool = Pool::new(head.clone(), PoolLimits::default());
+        let chain = Arc::new(Chain::new(store, pool, head.hash, head).0);
+        let control = Control::new(Arc::default(), None).0;
+        let author = control.attend(thread::spawn(author), chain);
+        (control, author)
+    }
+
+    #[tokio::test]
+    async fn a_node_whose_author_died_stops_and_says_why() {
+        let directory = tempfile::tempdir().unwrap();
+        let (control, author) = node_of(Some(directory.path()), || panic!("a defect"));
+        let error = timeout(Duration::from_secs(20), control.stopped()).await.unwrap().unwrap_err().to_string();
+        assert!(error.contains("panicked: a defect; hint: start the node again"), "{error}");
+        let database = directory.path().join("chain.redb");
+        assert!(error.contains(&format!("the database {} is damaged", database.display())), "{error}");
+        author.await.unwrap();
+        // A shutdown request afterwards does not hide the reason.
+        control.stop();
+        assert!(control.stopped().await.is_err());
+    }
+
+    #[tokio::test]
+    async fn an_author_that_was_told_to_stop_is_no_failure() {
+        let (control, author) = node_of(None, || ());
+        control.stop();
+        author.await.unwrap();
+        assert!(control.stopped().await.is_ok());
+    }
+}
