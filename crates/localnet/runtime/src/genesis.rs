@@ -10,6 +10,10 @@ use crate::mev_shield::development_key;
 use crate::runtime::{AccountId, BlockNumber, Hash, Runtime, RuntimeGenesisConfig, SlotDuration};
 use crate::subtensor::MaxEpochsPerBlock;
 
+/// Seed of the well-known development phrase. To compute it from the phrase takes 2 048 rounds of HMAC-SHA512, for each
+/// account.
+const DEVELOPMENT_SEED: &str = "0xfac7959dbfe72f052e5a0c3c8d6530f202b02fd8f9f5ca3580ec8deb7797479e";
+
 /// Genesis balance of the wealthy accounts: 1 000 000 TAO, in rao.
 const RICH: u64 = 1_000_000_000_000_000;
 /// Genesis balance of the other accounts: 2 000 TAO, in rao.
@@ -56,7 +60,7 @@ pub fn ethereum_account(address: [u8; 20]) -> AccountId {
 /// # Errors
 /// When `//NAME` is not a valid derivation path.
 pub fn development_account(name: &str) -> Result<AccountId, sp_core::crypto::SecretStringError> {
-    let pair = sr25519::Pair::from_string(&format!("//{name}"), None)?;
+    let pair = sr25519::Pair::from_string(&format!("{DEVELOPMENT_SEED}//{name}"), None)?;
     Ok(AccountId::new(pair.public().0))
 }
 

@@ -8,10 +8,9 @@ use clap::Args;
 use taonet_chain::NodeUrl;
 use taonet_localnet::{Clock, FollowError, History, Node, NodeConfig, NodeError, NodeHandle, StoreError};
 use taonet_localnet_recording::{Fork, Recording};
-use taonet_localnet_runtime::genesis::{ACCOUNTS, genesis};
+use taonet_localnet_runtime::genesis::{ACCOUNTS, GenesisError, development_account, genesis};
 use taonet_primitives::{Coldkey, Rao};
 use taonet_service::Shutdown;
-use taonet_wallet::Keypair;
 use tokio::sync::oneshot;
 
 use super::announce::{Account, Announcement};
@@ -226,9 +225,8 @@ fn origin(text: &str) -> Result<String, &'static str> {
 fn accounts(node: &NodeHandle, endowed: &[Coldkey]) -> anyhow::Result<Vec<Account>> {
     let mut accounts = Vec::new();
     for (name, _) in ACCOUNTS {
-        let uri = format!("//{name}");
-        let address = Keypair::from_uri(&uri).context("cannot derive a development key")?.coldkey();
-        accounts.push((Some(uri), address));
+        let account = development_account(name).map_err(GenesisError::Key)?;
+        accounts.push((Some(format!("//{name}")), Coldkey::from_bytes(account.into())));
     }
     accounts.extend(endowed.iter().map(|address| (None, *address)));
     let known = |(name, address): (Option<String>, Coldkey)| {

@@ -24,6 +24,14 @@ fn the_development_accounts_have_their_balances() {
 }
 
 #[test]
+fn the_development_accounts_derive_from_the_well_known_phrase() {
+    for (name, _) in ACCOUNTS {
+        let derived = sr25519::Pair::from_string(&format!("{}//{name}", sp_core::crypto::DEV_PHRASE), None).unwrap();
+        assert_eq!(account(name), AccountId::new(derived.public().0), "{name}");
+    }
+}
+
+#[test]
 fn two_accounts_are_those_of_ethereum_addresses() {
     at_genesis(&[], || {
         for address in
