@@ -159,7 +159,7 @@ mod tests {
     }
 
     /// Settings that functions of a command name, but that have no effect on it.
-    const WITHOUT_EFFECT: [(&str, &[&str]); 18] = [
+    const WITHOUT_EFFECT: [(&str, &[&str]); 22] = [
         // The demonstration replaces them, or its services are its own.
         (
             "tao demo",
@@ -179,6 +179,11 @@ mod tests {
         ),
         ("tao wallet new-coldkey", &["BT_WALLET_HOTKEY"]),
         ("tao wallet regen-coldkey", &["BT_WALLET_HOTKEY"]),
+        // Read by the commands for hotkeys in the same file.
+        ("tao wallet swap-coldkey announce", &["BT_WALLET_HOTKEY"]),
+        ("tao wallet swap-coldkey execute", &["BT_WALLET_HOTKEY"]),
+        ("tao wallet swap-coldkey dispute", &["BT_WALLET_HOTKEY"]),
+        ("tao wallet swap-coldkey clear", &["BT_WALLET_HOTKEY"]),
         // Only in the text of an error, or for the keys of uploaded results.
         ("bb scorer", &["BABELBIT_NETUID", "S3_LOG_DIR"]),
         ("bb scoring-api", &["S3_LOG_DIR"]),
