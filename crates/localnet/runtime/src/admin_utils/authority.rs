@@ -23,7 +23,7 @@ pub(super) enum Authority {
     /// The sudo key at any time; the subnet's owner outside the freeze window and within the rate limit of the action,
     /// if it has one.
     Owner { netuid: NetUid, action: Option<LimitedAction>, refused_to_owners: Option<DispatchError> },
-    /// As `Owner`, for the tempo. Only owners are bound by bounds, which are checked first.
+    /// As `Owner`, for the tempo, whose bounds apply to owners only and are checked before the rate limit.
     Tempo { netuid: NetUid, in_bounds: bool },
     /// As `Owner`, for the activity cutoff factor, whose bounds are checked first. The subnet need not exist.
     CutoffFactor { netuid: NetUid, in_bounds: bool },

@@ -23,7 +23,7 @@ const MAX_BONDS_MOVING_AVERAGE: u64 = 975_000;
 const REVEAL_PERIODS: core::ops::RangeInclusive<u64> = 1..=100;
 /// Allowed values of the number of an owner's hotkeys that are never pruned.
 const IMMUNE_OWNER_UIDS: core::ops::RangeInclusive<u16> = 1..=10;
-/// Minimum activity cutoff that a call may name, in blocks.
+/// Minimum value of the activity cutoff, in blocks.
 const MIN_ACTIVITY_CUTOFF: u16 = 360;
 /// Maximum part of the registration price that is locked as collateral, in parts of 65 535.
 const MAX_COLLATERAL_LOCK_SHARE: u16 = 62_258;

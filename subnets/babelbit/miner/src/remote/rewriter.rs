@@ -11,7 +11,7 @@ use crate::rewrite::plain;
 const CHAT: &str = "chat/completions";
 /// Number of earlier phrases in a request.
 const MEMORY: usize = 8;
-/// Length of a long word in bytes: an answer of longer words on average is no text.
+/// Maximum average length in bytes of the words of an answer.
 const LONG_WORD: usize = 32;
 /// Marks a phrase that continues the previous one, or that the next one continues.
 const CONTINUES: &str = "...";
