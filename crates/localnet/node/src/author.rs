@@ -6,13 +6,13 @@
 
 mod build;
 mod error;
+mod group;
 mod import;
 mod shield;
 mod simulate;
 #[cfg(test)]
 mod tests;
 
-use std::panic::resume_unwind;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError};
@@ -32,9 +32,10 @@ use crate::chain::{Chain, NewBlock};
 use crate::clock::{Clock, difference, wall_millis};
 use crate::execute::{CallError, Overlay, call_as, within};
 use crate::meter;
-use crate::pool::{Included, Queued, TxEvent};
+use crate::pool::Queued;
 use crate::store::{Head, Staged, StoreError, Target, Time};
 use build::{Addition, Left, build, stated_time};
+use group::{Committer, Group, Waiting};
 
 pub(crate) use build::Applied;
 pub use build::BuildError;
@@ -43,10 +44,8 @@ pub use import::ImportError;
 pub(crate) use import::{Block, Start};
 pub(crate) use simulate::simulate;
 
-/// Maximum number of blocks per commit.
-const GROUP: usize = 64;
-/// Maximum bytes of uncommitted trie nodes.
-const GROUP_BYTES: usize = 4 << 20;
+/// The number of blocks on the fastest clock between two looks at the command queue.
+const RUN: u32 = 64;
 /// The interval between flushes to disk: roughly how much of the chain a power failure may lose.
 const FLUSH_EVERY: Duration = Duration::from_secs(5);
 /// The capacity of the command queue.
@@ -94,60 +93,6 @@ pub(crate) struct Done {
 pub(crate) struct Command {
     pub(crate) goal: Goal,
     pub(crate) reply: oneshot::Sender<Result<Done, AuthorError>>,
-}
-
-/// A block that is not committed yet, with the watchers of its extrinsics.
-struct Waiting {
-    block: NewBlock,
-    included: Vec<Included>,
-}
-
-/// Blocks that share a commit.
-#[derive(Default)]
-struct Group {
-    staged: Vec<Staged>,
-    waiting: Vec<Waiting>,
-    weight: usize,
-}
-
-impl Group {
-    fn push(&mut self, staged: Staged, waiting: Waiting) {
-        self.weight += staged.weight();
-        self.staged.push(staged);
-        self.waiting.push(waiting);
-    }
-
-    fn is_empty(&self) -> bool {
-        self.staged.is_empty()
-    }
-
-    fn is_full(&self) -> bool {
-        self.staged.len() >= GROUP || self.weight >= GROUP_BYTES
-    }
-
-    /// Commits the blocks, then announces them.
-    fn commit(self, chain: &Chain) -> Result<(), StoreError> {
-        if let Err(error) = chain.store.commit(&self.staged) {
-            self.drop_extrinsics();
-            return Err(error);
-        }
-        for Waiting { block, included } in self.waiting {
-            let hash = block.head.hash;
-            chain.publish(block);
-            for call in included {
-                call.watcher.send(TxEvent::InBlock(hash));
-                call.watcher.send(TxEvent::Finalized(hash));
-            }
-        }
-        Ok(())
-    }
-
-    /// Reports the extrinsics of uncommitted blocks as dropped.
-    fn drop_extrinsics(self) {
-        for call in self.waiting.into_iter().flat_map(|waiting| waiting.included) {
-            call.watcher.send(TxEvent::Dropped);
-        }
-    }
 }
 
 /// Returns the block time in the chain's state, in milliseconds.
@@ -234,7 +179,7 @@ impl Author {
                 Ok(command) => self.execute(command),
                 Err(TryRecvError::Disconnected) => break,
                 Err(TryRecvError::Empty) => {
-                    let blocks = if self.clock == Clock::Fastest { GROUP as u32 } else { 1 };
+                    let blocks = if self.clock == Clock::Fastest { RUN } else { 1 };
                     if let Err(error) = self.make(blocks) {
                         tracing::error!(%error, "block production failed");
                         due = Instant::now() + RETRY;
@@ -349,25 +294,28 @@ impl Author {
     /// Produces and commits a number of blocks; stops early when `wanted` returns false.
     fn make_while(&mut self, blocks: u32, wanted: impl Fn() -> bool) -> Result<(), AuthorError> {
         let mut left = blocks;
-        loop {
-            let group = std::mem::take(&mut self.group);
-            let chain = self.chain.clone();
-            let (written, made) = thread::scope(|scope| {
-                let writing = (!group.is_empty()).then(|| scope.spawn(move || group.commit(&chain)));
+        thread::scope(|scope| {
+            let mut committer = None;
+            loop {
+                let group = std::mem::take(&mut self.group);
+                let is_committing = !group.is_empty();
+                if is_committing {
+                    committer.get_or_insert_with(|| Committer::start(scope, self.chain.clone())).send(group);
+                }
                 let made = self.make_group(&mut left, &wanted);
-                let written = writing.map_or(Ok(Ok(())), thread::ScopedJoinHandle::join);
-                (written.unwrap_or_else(|panic| resume_unwind(panic)), made)
-            });
-            self.settle(written)?;
-            match made {
-                Ok(true) => {}
-                Ok(false) => return self.commit(),
-                Err(error) => {
-                    self.commit()?;
-                    return Err(error);
+                if is_committing && let Some(committer) = &mut committer {
+                    self.settle(committer.result())?;
+                }
+                match made {
+                    Ok(true) => {}
+                    Ok(false) => return self.commit(),
+                    Err(error) => {
+                        self.commit()?;
+                        return Err(error);
+                    }
                 }
             }
-        }
+        })
     }
 
     /// Produces blocks that share a commit. Returns whether more blocks are to be produced.

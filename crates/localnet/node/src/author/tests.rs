@@ -7,9 +7,10 @@ use redb::backends::InMemoryBackend;
 use sp_core::H256;
 use taonet_localnet_runtime::genesis;
 
+use super::group::GROUP;
 use super::*;
 use crate::chain::News;
-use crate::pool::{Pool, PoolLimits};
+use crate::pool::{Pool, PoolLimits, TxEvent};
 use crate::store::{First, History, Store};
 
 pub(super) fn author() -> Author {
