@@ -23,8 +23,8 @@
 //! in `tests/e2e/half_open/daemons.rs`. No other crate depends on this one, and code that other crates could use
 //! belongs in a library.
 //!
-//! Uses every other crate of the workspace except `taonet-amx`, `taonet-chain-vectors`, `taonet-database` and
-//! `taonet-localnet-trie`. Used by the end-to-end tests only, which run its binaries.
+//! Uses every other crate of the workspace except `taonet-amx`, `taonet-avx512`, `taonet-chain-vectors`,
+//! `taonet-database` and `taonet-localnet-trie`. Used by the end-to-end tests only, which run its binaries.
 
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 

@@ -5,8 +5,8 @@
 //! safetensors), applies the same rules and computes nearly the same numbers, in less time and without a C++ build;
 //! docs/benchmarks.md lists the remaining differences.
 //!
-//! Uses `taonet-primitives`, `taonet-speech` (the trait), `rten-gemm` and `taonet-amx` (matrix products). Used by
-//! `taonet-cli` through [`taonet_speech::Recognizer`].
+//! Uses `taonet-primitives`, `taonet-speech` (the trait), `rten-gemm`, `taonet-amx` and `taonet-avx512` (matrix
+//! products). Used by `taonet-cli` through [`taonet_speech::Recognizer`].
 //!
 //! # Pipeline
 //!
@@ -22,8 +22,8 @@
 //! # Numbers
 //!
 //! Weights are quantised at load time as CTranslate2 does for `compute_type="int8"`: one scale per output channel;
-//! activations are quantised per row at run time. Integer products come from `rten-gemm`, with AVX-512 VNNI, AVX2 or
-//! NEON, or from `taonet-amx`, depending on the CPU; all give the same integers. Attention, normalisation and
+//! activations are quantised per row at run time. Integer products come from `taonet-amx`, `taonet-avx512`, or
+//! `rten-gemm` with AVX2 or NEON, depending on the CPU; all give the same integers. Attention, normalisation and
 //! convolutions run in f32, whose last digits depend on the CPU's instruction set. With AMX, attention and convolutions
 //! multiply f32 values in three bf16 parts, which have all bits of f32. [`Model::kernels`] names the kernels, and is
 //! part of a recogniser's fingerprint.

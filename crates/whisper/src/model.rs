@@ -3,7 +3,6 @@
 use std::path::Path;
 
 use sha2::{Digest, Sha256};
-use taonet_amx::Amx;
 
 use crate::ModelError;
 use crate::TranscribeError;
@@ -11,7 +10,7 @@ use crate::config::Config;
 use crate::decoder::{Decoder, Memory};
 use crate::encoder::{Buffers, Encoder};
 use crate::files::Weights;
-use crate::kernel::Gemm;
+use crate::kernel::{Extensions, Gemm};
 use crate::load::Loader;
 use crate::mel::{LogMel, WINDOW_FRAMES};
 use crate::memory::{self, Dimensions};
@@ -29,8 +28,8 @@ pub struct Model {
     pub(crate) log_mel: LogMel,
     digest: String,
     kernels: String,
-    /// Proof of AMX, if the weights are packed for it.
-    amx: Option<Amx>,
+    /// Extensions for which the weights are packed.
+    extensions: Extensions,
     /// Test fault of the engine's steps, given the lengths of the recordings in the batch, in samples.
     #[cfg(test)]
     pub(crate) fault: Option<Fault>,
@@ -74,7 +73,7 @@ impl Model {
             log_mel,
             digest,
             kernels: gemm.kernel_name(),
-            amx: gemm.amx,
+            extensions: gemm.extensions,
             #[cfg(test)]
             fault: None,
         })
@@ -99,7 +98,7 @@ impl Model {
 
     /// Creates the buffers of a thread, with the kernels for which the weights are packed.
     pub(crate) fn buffers(&self) -> Buffers {
-        Buffers::new(Gemm::new(self.amx))
+        Buffers::new(Gemm::new(self.extensions))
     }
 
     /// Returns whether the model supports languages other than English.

@@ -110,7 +110,7 @@ impl Peer {
 /// Returns the kernels of this CPU and, if it has AMX, those of CPUs without AMX.
 fn kernels() -> Vec<Gemm> {
     let own = Gemm::default();
-    let others = own.amx.is_some().then(Gemm::without_amx);
+    let others = own.extensions.amx.is_some().then(Gemm::without_extensions);
     std::iter::once(own).chain(others).collect()
 }
 

@@ -40,7 +40,7 @@ impl Attention {
         heads: usize,
         out: &mut [f32],
     ) -> Result<(), TranscribeError> {
-        if let Some(amx) = gemm.amx {
+        if let Some(amx) = gemm.extensions.amx {
             self.forward_in_tiles(amx, qkv, width, heads, out);
             return Ok(());
         }

@@ -22,7 +22,7 @@ enum Weight {
 impl FloatLinear {
     /// Packs weights `[outputs][inputs]`.
     pub(crate) fn new(gemm: &Gemm, values: &[f32], inputs: usize, bias: Vec<f32>) -> Self {
-        let weight = if let Some(amx) = gemm.amx {
+        let weight = if let Some(amx) = gemm.extensions.amx {
             let mut matrix = FloatMatrix::new(amx);
             matrix.pack_columns(inputs, bias.len(), |output| &values[output * inputs..][..inputs]);
             matrix.set_bias(&bias);

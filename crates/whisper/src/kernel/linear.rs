@@ -9,7 +9,8 @@ use std::ops::Range;
 
 use rten_gemm::{GemmExecutor, GemmInputA, GemmInputB, GemmOptions, PackedBMatrix, QuantParams};
 use rten_tensor::NdTensorView;
-use taonet_amx::{Amx, Int8Matrix, Int8Rows};
+use taonet_amx::Amx;
+use taonet_avx512::Vnni;
 
 use super::elementwise::{gelu_loop, max_of};
 use super::vectorized;
@@ -17,8 +18,8 @@ use crate::TranscribeError;
 
 /// Rows per block of 32-bit products, small enough for the L2 cache.
 const BLOCK: usize = 96;
-/// Columns per block of products in tiles, so that the products are dequantised while they are in the cache. Tiles read
-/// the weights in order for any number of columns.
+/// Columns per block of products of packed weights, so that the products are dequantised while they are in the cache.
+/// The weights are read in order for any number of columns.
 const COLUMNS: usize = 256;
 const ZERO: u8 = 128;
 
@@ -26,31 +27,39 @@ const ZERO: u8 = 128;
 pub(crate) struct Gemm {
     pub(crate) int8: GemmExecutor<u8, i8, i32>,
     pub(crate) float: GemmExecutor<f32>,
-    /// Takes precedence over both. Its int8 products are the same.
+    pub(crate) extensions: Extensions,
+}
+
+/// Extensions of this CPU for matrices. They take precedence over the other kernels.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Extensions {
+    /// For all products. Those of int8 are the same as without it.
     pub(crate) amx: Option<Amx>,
+    /// For int8 products on CPUs without AMX. They are the same as without it.
+    pub(crate) vnni: Option<Vnni>,
 }
 
 impl Default for Gemm {
     fn default() -> Self {
-        Self::new(Amx::detect())
+        Self::new(Extensions { amx: Amx::detect(), vnni: Vnni::detect() })
     }
 }
 
 impl Gemm {
-    /// Selects the kernels for this CPU. Without `amx`, they are those of CPUs without AMX.
-    pub(crate) fn new(amx: Option<Amx>) -> Self {
-        Self { int8: GemmExecutor::new(), float: GemmExecutor::new(), amx }
+    /// Selects the kernels for this CPU, with some of its extensions.
+    pub(crate) fn new(extensions: Extensions) -> Self {
+        Self { int8: GemmExecutor::new(), float: GemmExecutor::new(), extensions }
     }
 
-    /// Returns the kernels of CPUs without AMX.
+    /// Returns the kernels of CPUs without extensions for matrices.
     #[cfg(test)]
-    pub(crate) fn without_amx() -> Self {
-        Self::new(None)
+    pub(crate) fn without_extensions() -> Self {
+        Self::new(Extensions { amx: None, vnni: None })
     }
 
-    /// Returns the names of the kernels selected for this CPU: int8, whose results AMX does not change, and f32.
+    /// Returns the names of the kernels selected for this CPU: int8, whose results no extension changes, and f32.
     pub(crate) fn kernel_name(&self) -> String {
-        let float = if self.amx.is_some() { "amx-bf16" } else { self.float.kernel_name() };
+        let float = if self.extensions.amx.is_some() { "amx-bf16" } else { self.float.kernel_name() };
         format!("{}+{float}", self.int8.kernel_name())
     }
 }
@@ -108,7 +117,8 @@ pub(crate) struct Linear {
 /// Weights, packed for the kernels of this CPU.
 enum Weight {
     Vectors(PackedBMatrix<i8>),
-    Tiles(Int8Matrix),
+    Tiles(taonet_amx::Int8Matrix),
+    Vnni(taonet_avx512::Int8Matrix),
 }
 
 /// Operation applied after the bias is added.
@@ -126,7 +136,8 @@ pub(crate) struct Scratch {
     products: Vec<i32>,
     zeros: Vec<u8>,
     halves: Vec<u8>,
-    rows: Int8Rows,
+    tile_rows: taonet_amx::Int8Rows,
+    vector_rows: taonet_avx512::Int8Rows,
 }
 
 /// Quantises weights as CTranslate2 does, by rows of `inputs` values. Returns the integers, and the quantisation step
@@ -150,8 +161,13 @@ impl Linear {
         let outputs = steps.len();
         bias.resize(outputs, 0.0);
         let may_saturate = gemm.int8.may_saturate();
-        let weight = match gemm.amx {
-            Some(amx) if inputs > 0 => Weight::Tiles(Int8Matrix::pack(amx, values, inputs, ZERO)),
+        let weight = match gemm.extensions {
+            Extensions { amx: Some(amx), .. } if inputs > 0 => {
+                Weight::Tiles(taonet_amx::Int8Matrix::pack(amx, values, inputs, ZERO))
+            }
+            Extensions { vnni: Some(vnni), .. } if inputs > 0 => {
+                Weight::Vnni(taonet_avx512::Int8Matrix::pack(vnni, values, inputs, ZERO))
+            }
             _ => {
                 let rows = NdTensorView::from_data([outputs, inputs], values);
                 Weight::Vectors(gemm.int8.prepack_b(rows.transposed()))
@@ -184,17 +200,38 @@ impl Linear {
                     self.dequantize(&scratch.products, steps, y, 0..outputs, epilogue);
                 }
                 Weight::Tiles(weight) => {
-                    scratch.rows.pack(values, width);
-                    for start in (0..outputs).step_by(COLUMNS) {
-                        let columns = start..outputs.min(start + COLUMNS);
-                        scratch.products.resize(steps.len() * columns.len(), 0);
-                        weight.multiply(&scratch.rows, columns.clone(), &mut scratch.products);
-                        self.dequantize(&scratch.products, steps, y, columns, epilogue);
-                    }
+                    scratch.tile_rows.pack(values, width);
+                    self.by_columns(&mut scratch.products, steps, y, epilogue, |columns, products| {
+                        weight.multiply(&scratch.tile_rows, columns, products);
+                    });
+                }
+                Weight::Vnni(weight) => {
+                    scratch.vector_rows.pack(values, width);
+                    self.by_columns(&mut scratch.products, steps, y, epilogue, |columns, products| {
+                        weight.multiply(&scratch.vector_rows, columns, products);
+                    });
                 }
             }
         }
         Ok(())
+    }
+
+    /// Multiplies and dequantises blocks of columns.
+    fn by_columns(
+        &self,
+        products: &mut Vec<i32>,
+        steps: &[f32],
+        y: &mut [f32],
+        epilogue: Epilogue,
+        multiply: impl Fn(Range<usize>, &mut [i32]),
+    ) {
+        let outputs = self.outputs();
+        for start in (0..outputs).step_by(COLUMNS) {
+            let columns = start..outputs.min(start + COLUMNS);
+            products.resize(steps.len() * columns.len(), 0);
+            multiply(columns.clone(), products);
+            self.dequantize(products, steps, y, columns, epilogue);
+        }
     }
 
     /// Computes the integer products of up to a block of rows. Some kernels add two products in 16 bits, where 255 ·

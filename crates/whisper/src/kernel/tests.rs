@@ -41,7 +41,7 @@ fn linear_layers_compute_with_rounded_weights_and_activations() {
 #[test]
 fn kernels_that_may_saturate_give_the_same_integers() {
     let (inputs, outputs, rows) = (96, 64, 100);
-    let gemm = Gemm::without_amx();
+    let gemm = Gemm::without_extensions();
     let extremes: Vec<i8> = (0..inputs * outputs).map(|i| if (i / inputs) % 2 == 0 { 127 } else { -127 }).collect();
     let (integers, _) = quantize_weights(&values(inputs * outputs, 12), inputs);
     for weights in [extremes, integers] {
@@ -88,7 +88,7 @@ fn tiles_give_the_same_outputs_to_the_bit() {
         let mut quantized = Quantized::default();
         quantized.quantize(&x, inputs);
         for epilogue in [Epilogue::Store, Epilogue::Gelu, Epilogue::Add] {
-            let [tiles, vectors] = [Gemm::default(), Gemm::without_amx()].map(|gemm| {
+            let [tiles, vectors] = [Gemm::default(), Gemm::without_extensions()].map(|gemm| {
                 let layer = Linear::new(&gemm, &integers, inputs, steps.clone(), bias.clone());
                 let mut y = values(rows * outputs, 17);
                 layer.forward(&gemm, &mut Scratch::default(), &quantized, &mut y, epilogue).unwrap();
@@ -220,7 +220,7 @@ fn the_median_filter_mirrors_the_ends() {
 fn self_attention_weighs_values_by_softmax() {
     let (count, width, heads) = (150, 64, 2);
     let qkv = values(count * 3 * width, 9);
-    let [out, in_vectors] = [Gemm::default(), Gemm::without_amx()].map(|gemm| {
+    let [out, in_vectors] = [Gemm::default(), Gemm::without_extensions()].map(|gemm| {
         let mut out = vec![0.0; count * width];
         Attention::default().forward(&gemm, &qkv, width, heads, &mut out).unwrap();
         out

@@ -1,0 +1,53 @@
+//! The functions that are compiled for AVX-512 VNNI.
+
+use std::arch::x86_64::{__m512i, _mm512_dpbusd_epi32};
+use std::mem::transmute;
+
+use crate::product::{LANES, PANEL, Step};
+
+/// Proof that the CPU has the instructions, which makes calls of this module's functions sound.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Permission(());
+
+impl Permission {
+    pub(crate) fn request() -> Option<Self> {
+        (is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512vnni")).then_some(Self(()))
+    }
+}
+
+/// Multiplies rows by a panel and adds the products to `initial`.
+///
+/// # Panics
+/// If there is not a step for each word of a row.
+#[target_feature(enable = "avx512f,avx512vnni")]
+pub(crate) fn product<const ROWS: usize>(
+    _: Permission,
+    rows: &[u32],
+    panel: &[Step],
+    initial: &Step,
+) -> [[i32; PANEL]; ROWS] {
+    let words = panel.len();
+    assert_eq!(rows.len(), ROWS * words, "words of the rows");
+    let mut sums = [initial.map(|line| vector(line.0)); ROWS];
+    for (word, right) in panel.iter().enumerate() {
+        let right = right.map(|line| vector(line.0));
+        for (row, sums) in sums.iter_mut().enumerate() {
+            // SAFETY: `row` is below `ROWS` and `word` below `words`; the assertion bounds their index.
+            let left = unsafe { *rows.get_unchecked(row * words + word) };
+            let left = vector([left; LANES]);
+            for (sum, right) in sums.iter_mut().zip(right) {
+                *sum = _mm512_dpbusd_epi32(*sum, left, right);
+            }
+        }
+    }
+    sums.map(|sums| {
+        // SAFETY: The types have the same size and no invalid values.
+        unsafe { transmute::<[__m512i; 2], [i32; PANEL]>(sums) }
+    })
+}
+
+#[target_feature(enable = "avx512f,avx512vnni")]
+fn vector(words: [u32; LANES]) -> __m512i {
+    // SAFETY: The types have the same size and no invalid values.
+    unsafe { transmute(words) }
+}

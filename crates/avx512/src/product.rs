@@ -1,0 +1,121 @@
+//! Products of rows with panels of columns.
+//!
+//! Rows and columns consist of words of 32 bits: four bytes, unsigned in rows and signed in columns.
+
+use std::ops::Range;
+
+use crate::kernel;
+
+/// Lanes of a vector.
+pub(crate) const LANES: usize = 16;
+/// Columns per panel: the lanes of two vectors.
+pub(crate) const PANEL: usize = 2 * LANES;
+/// Maximum number of rows per product of the kernel: their sums fill 24 of the 32 vector registers.
+const MOST_ROWS: usize = 12;
+
+/// A vector of words, one per column.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(align(64))]
+pub(crate) struct Line(pub(crate) [u32; LANES]);
+
+/// The words of a panel's columns at one position.
+pub(crate) type Step = [Line; 2];
+
+pub(crate) const ZERO: Step = [Line([0; LANES]); 2];
+
+/// Proof that this process may execute the instructions of AVX-512 VNNI.
+#[derive(Debug, Clone, Copy)]
+pub struct Vnni(kernel::Permission);
+
+impl Vnni {
+    /// Returns `None` if the CPU or the operating system does not support the instructions.
+    pub fn detect() -> Option<Self> {
+        kernel::Permission::request().map(Self)
+    }
+}
+
+/// Columns, packed in panels.
+pub(crate) struct Panels {
+    pub(crate) vnni: Vnni,
+    /// `[panel][step]`.
+    pub(crate) steps: Vec<Step>,
+    /// Values to which the products of a panel are added.
+    pub(crate) initial: Vec<Step>,
+    pub(crate) columns: usize,
+    /// Words per column.
+    pub(crate) words: usize,
+}
+
+impl Panels {
+    pub(crate) fn new(vnni: Vnni) -> Self {
+        Self { vnni, steps: Vec::new(), initial: Vec::new(), columns: 0, words: 0 }
+    }
+
+    /// Prepares the memory. The padding of panels is zero.
+    pub(crate) fn resize(&mut self, columns: usize, words: usize) {
+        if (self.columns, self.words) != (columns, words) {
+            self.steps.clear();
+        }
+        (self.columns, self.words) = (columns, words);
+        let count = columns.div_ceil(PANEL);
+        self.steps.resize(count * words, ZERO);
+        self.initial.resize(count, ZERO);
+    }
+
+    /// Returns a word of a column.
+    pub(crate) fn word(&mut self, column: usize, word: usize) -> &mut u32 {
+        lane(&mut self.steps[column / PANEL * self.words + word], column)
+    }
+
+    /// Returns the value to which the products of a column are added.
+    pub(crate) fn initial(&mut self, column: usize) -> &mut u32 {
+        lane(&mut self.initial[column / PANEL], column)
+    }
+
+    /// Multiplies rows, `[row][word]`, by a range of columns. Calls `write` with the index of the first of some rows,
+    /// up to 32 columns as indices into the range, and the sums of these rows and columns.
+    ///
+    /// # Panics
+    /// If the range does not start at a multiple of [`PANEL`] or exceeds the columns.
+    pub(crate) fn multiply(
+        &self,
+        rows: &[u32],
+        columns: Range<usize>,
+        mut write: impl FnMut(usize, Range<usize>, &[[i32; PANEL]]),
+    ) {
+        assert!(columns.start.is_multiple_of(PANEL) && columns.end <= self.columns, "columns {columns:?}");
+        if columns.is_empty() {
+            return;
+        }
+        let count = rows.len() / self.words;
+        // Groups of nearly equal sizes.
+        let group = count.div_ceil(count.div_ceil(MOST_ROWS).max(1)).max(1);
+        // A panel stays in the cache for all rows.
+        for first in columns.clone().step_by(PANEL) {
+            let panel = first / PANEL;
+            let (steps, initial) = (&self.steps[panel * self.words..][..self.words], &self.initial[panel]);
+            let range = first - columns.start..(first + PANEL).min(columns.end) - columns.start;
+            for (index, rows) in rows.chunks(group * self.words).enumerate() {
+                macro_rules! sized {
+                    ($($rows:literal)*) => {
+                        match rows.len() / self.words {
+                            $($rows => write(index * group, range.clone(), &self.product::<$rows>(rows, steps, initial)),)*
+                            _ => {}
+                        }
+                    };
+                }
+                sized!(1 2 3 4 5 6 7 8 9 10 11 12);
+            }
+        }
+    }
+
+    fn product<const ROWS: usize>(&self, rows: &[u32], steps: &[Step], initial: &Step) -> [[i32; PANEL]; ROWS] {
+        let Vnni(permission) = self.vnni;
+        // SAFETY: `vnni` proves that the CPU has the instructions.
+        unsafe { kernel::product(permission, rows, steps, initial) }
+    }
+}
+
+fn lane(step: &mut Step, column: usize) -> &mut u32 {
+    &mut step[column % PANEL / LANES].0[column % LANES]
+}
