@@ -1,6 +1,6 @@
 //! The kernel of CPUs without AVX-512 VNNI, which cannot be called.
 
-use crate::product::{PANEL, Step};
+use crate::product::{PANEL, Pair};
 
 /// Has no values.
 #[derive(Debug, Clone, Copy)]
@@ -12,11 +12,24 @@ impl Permission {
     }
 }
 
-pub(crate) unsafe fn product<const ROWS: usize>(
+pub(crate) unsafe fn int8_product<const ROWS: usize>(
     permission: Permission,
     _: &[u32],
-    _: &[Step],
-    _: &Step,
+    _: &[Pair],
+    _: &Pair,
 ) -> [[i32; PANEL]; ROWS] {
+    match permission {}
+}
+
+pub(crate) unsafe fn int16_product<const ROWS: usize>(
+    permission: Permission,
+    _: &[u32],
+    _: &[Pair],
+    _: &Pair,
+) -> [[i32; PANEL]; ROWS] {
+    match permission {}
+}
+
+pub(crate) unsafe fn call<R>(permission: Permission, _: impl FnOnce() -> R) -> R {
     match permission {}
 }

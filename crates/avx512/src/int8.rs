@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use crate::product::{PANEL, Panels, Vnni};
+use crate::product::{PANEL, Panels, Values, Vnni};
 
 /// A matrix of signed bytes, packed for products with rows of unsigned bytes.
 pub struct Int8Matrix {
@@ -27,7 +27,7 @@ impl Int8Matrix {
     /// If `inputs` is 0, or `values` has an incomplete row.
     pub fn pack(vnni: Vnni, values: &[i8], inputs: usize, zero: u8) -> Self {
         assert!(inputs > 0 && values.len().is_multiple_of(inputs), "complete rows");
-        let mut panels = Panels::new(vnni);
+        let mut panels = Panels::new(vnni, Values::Int8);
         panels.resize(values.len() / inputs, inputs.div_ceil(4));
         for (output, values) in values.chunks_exact(inputs).enumerate() {
             for (word, values) in values.chunks(4).enumerate() {
@@ -57,6 +57,7 @@ impl Int8Matrix {
     pub fn multiply(&self, rows: &Int8Rows, outputs: Range<usize>, out: &mut [i32]) {
         assert_eq!(rows.inputs, self.inputs, "inputs of rows and matrix");
         let stride = outputs.len();
+        assert!(out.len() >= rows.words.len() / self.panels.words * stride, "space for the products");
         self.panels.multiply(&rows.words, outputs, |row, columns, sums| {
             for (out, sums) in out[row * stride..].chunks_exact_mut(stride).zip(sums) {
                 let out = &mut out[columns.clone()];

@@ -1,9 +1,9 @@
 //! The functions that are compiled for AVX-512 VNNI.
 
-use std::arch::x86_64::{__m512i, _mm512_dpbusd_epi32};
+use std::arch::x86_64::{__m512i, _mm512_dpbusd_epi32, _mm512_dpwssd_epi32};
 use std::mem::transmute;
 
-use crate::product::{LANES, PANEL, Step};
+use crate::product::{LANES, PANEL, Pair};
 
 /// Proof that the CPU has the instructions, which makes calls of this module's functions sound.
 #[derive(Debug, Clone, Copy)]
@@ -15,36 +15,50 @@ impl Permission {
     }
 }
 
-/// Multiplies rows by a panel and adds the products to `initial`.
-///
-/// # Panics
-/// If there is not a step for each word of a row.
+/// Runs a closure, compiled for these instructions if it is `#[inline(always)]`.
 #[target_feature(enable = "avx512f,avx512vnni")]
-pub(crate) fn product<const ROWS: usize>(
-    _: Permission,
-    rows: &[u32],
-    panel: &[Step],
-    initial: &Step,
-) -> [[i32; PANEL]; ROWS] {
-    let words = panel.len();
-    assert_eq!(rows.len(), ROWS * words, "words of the rows");
-    let mut sums = [initial.map(|line| vector(line.0)); ROWS];
-    for (word, right) in panel.iter().enumerate() {
-        let right = right.map(|line| vector(line.0));
-        for (row, sums) in sums.iter_mut().enumerate() {
-            // SAFETY: `row` is below `ROWS` and `word` below `words`; the assertion bounds their index.
-            let left = unsafe { *rows.get_unchecked(row * words + word) };
-            let left = vector([left; LANES]);
-            for (sum, right) in sums.iter_mut().zip(right) {
-                *sum = _mm512_dpbusd_epi32(*sum, left, right);
-            }
-        }
-    }
-    sums.map(|sums| {
-        // SAFETY: The types have the same size and no invalid values.
-        unsafe { transmute::<[__m512i; 2], [i32; PANEL]>(sums) }
-    })
+pub(crate) fn call<R>(_: Permission, work: impl FnOnce() -> R) -> R {
+    work()
 }
+
+/// Defines the product of an instruction.
+macro_rules! product {
+    ($name:ident, $instruction:ident) => {
+        /// Multiplies rows by a panel and adds the products to `initial`.
+        ///
+        /// # Panics
+        /// If there is not a pair of lines for each word of a row.
+        #[target_feature(enable = "avx512f,avx512vnni")]
+        pub(crate) fn $name<const ROWS: usize>(
+            _: Permission,
+            rows: &[u32],
+            panel: &[Pair],
+            initial: &Pair,
+        ) -> [[i32; PANEL]; ROWS] {
+            let words = panel.len();
+            assert_eq!(rows.len(), ROWS * words, "words of the rows");
+            let mut sums = [initial.map(|line| vector(line.0)); ROWS];
+            for (word, right) in panel.iter().enumerate() {
+                let right = right.map(|line| vector(line.0));
+                for (row, sums) in sums.iter_mut().enumerate() {
+                    // SAFETY: `row` is below `ROWS` and `word` below `words`; the assertion bounds their index.
+                    let left = unsafe { *rows.get_unchecked(row * words + word) };
+                    let left = vector([left; LANES]);
+                    for (sum, right) in sums.iter_mut().zip(right) {
+                        *sum = $instruction(*sum, left, right);
+                    }
+                }
+            }
+            sums.map(|sums| {
+                // SAFETY: The types have the same size and no invalid values.
+                unsafe { transmute::<[__m512i; 2], [i32; PANEL]>(sums) }
+            })
+        }
+    };
+}
+
+product!(int8_product, _mm512_dpbusd_epi32);
+product!(int16_product, _mm512_dpwssd_epi32);
 
 #[target_feature(enable = "avx512f,avx512vnni")]
 fn vector(words: [u32; LANES]) -> __m512i {

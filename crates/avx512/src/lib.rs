@@ -1,8 +1,8 @@
-//! Exact int8 matrix products with AVX-512 VNNI.
+//! Matrix products with AVX-512 VNNI: exact products of int8, and products of f32 in 16-bit fixed point.
 //!
-//! One instruction multiplies 64 pairs of int8, and adds the products to 16 sums of 32 bits. The kernel reaches nearly
-//! its peak rate, also for the few rows of a decoder's step. All `unsafe` code is in the modules `kernel` (functions that
-//! are compiled for these instructions) and `product` (their calls).
+//! One instruction multiplies 64 pairs of int8, or 32 pairs of int16, and adds the products to 16 sums of 32 bits. The
+//! kernels keep the sums in registers, and read each panel of columns once for up to 12 rows. All `unsafe` code is in the
+//! modules `kernel` (functions that are compiled for these instructions) and `product` (their calls).
 //!
 //! Uses no other crate of the workspace. Used by `taonet-whisper`, which falls back to `rten-gemm` where
 //! [`Vnni::detect`] returns `None`.
@@ -29,6 +29,7 @@
     allow(dead_code, unreachable_code, unused_unsafe, reason = "no values of `Vnni` exist on these platforms")
 )]
 
+mod int16;
 mod int8;
 #[cfg(not(target_arch = "x86_64"))]
 #[path = "absent.rs"]
@@ -40,4 +41,5 @@ mod product;
 mod tests;
 
 pub use int8::{Int8Matrix, Int8Rows};
+pub use int16::{FixedMatrix, FixedRows};
 pub use product::Vnni;

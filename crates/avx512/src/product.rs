@@ -1,6 +1,6 @@
 //! Products of rows with panels of columns.
 //!
-//! Rows and columns consist of words of 32 bits: four bytes, unsigned in rows and signed in columns.
+//! Rows and columns consist of words of 32 bits: four values of int8, or two of int16.
 
 use std::ops::Range;
 
@@ -19,9 +19,9 @@ const MOST_ROWS: usize = 12;
 pub(crate) struct Line(pub(crate) [u32; LANES]);
 
 /// The words of a panel's columns at one position.
-pub(crate) type Step = [Line; 2];
+pub(crate) type Pair = [Line; 2];
 
-pub(crate) const ZERO: Step = [Line([0; LANES]); 2];
+const ZERO: Pair = [Line([0; LANES]); 2];
 
 /// Proof that this process may execute the instructions of AVX-512 VNNI.
 #[derive(Debug, Clone, Copy)]
@@ -32,39 +32,55 @@ impl Vnni {
     pub fn detect() -> Option<Self> {
         kernel::Permission::request().map(Self)
     }
+
+    /// Runs a closure, compiled for these instructions if it is `#[inline(always)]`.
+    pub(crate) fn compiled<R>(self, work: impl FnOnce() -> R) -> R {
+        // SAFETY: `self` proves that the CPU has the instructions.
+        unsafe { kernel::call(self.0, work) }
+    }
+}
+
+/// The values of a word.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Values {
+    /// Unsigned in rows, signed in columns.
+    Int8,
+    /// Signed.
+    Int16,
 }
 
 /// Columns, packed in panels.
 pub(crate) struct Panels {
     pub(crate) vnni: Vnni,
-    /// `[panel][step]`.
-    pub(crate) steps: Vec<Step>,
+    pub(crate) values: Values,
+    /// `[panel][word]`.
+    pub(crate) pairs: Vec<Pair>,
     /// Values to which the products of a panel are added.
-    pub(crate) initial: Vec<Step>,
+    pub(crate) initial: Vec<Pair>,
     pub(crate) columns: usize,
     /// Words per column.
     pub(crate) words: usize,
 }
 
 impl Panels {
-    pub(crate) fn new(vnni: Vnni) -> Self {
-        Self { vnni, steps: Vec::new(), initial: Vec::new(), columns: 0, words: 0 }
+    pub(crate) fn new(vnni: Vnni, values: Values) -> Self {
+        Self { vnni, values, pairs: Vec::new(), initial: Vec::new(), columns: 0, words: 0 }
     }
 
     /// Prepares the memory. The padding of panels is zero.
     pub(crate) fn resize(&mut self, columns: usize, words: usize) {
         if (self.columns, self.words) != (columns, words) {
-            self.steps.clear();
+            self.pairs.clear();
         }
         (self.columns, self.words) = (columns, words);
         let count = columns.div_ceil(PANEL);
-        self.steps.resize(count * words, ZERO);
+        self.pairs.resize(count * words, ZERO);
         self.initial.resize(count, ZERO);
     }
 
     /// Returns a word of a column.
     pub(crate) fn word(&mut self, column: usize, word: usize) -> &mut u32 {
-        lane(&mut self.steps[column / PANEL * self.words + word], column)
+        lane(&mut self.pairs[column / PANEL * self.words + word], column)
     }
 
     /// Returns the value to which the products of a column are added.
@@ -93,13 +109,13 @@ impl Panels {
         // A panel stays in the cache for all rows.
         for first in columns.clone().step_by(PANEL) {
             let panel = first / PANEL;
-            let (steps, initial) = (&self.steps[panel * self.words..][..self.words], &self.initial[panel]);
+            let (pairs, initial) = (&self.pairs[panel * self.words..][..self.words], &self.initial[panel]);
             let range = first - columns.start..(first + PANEL).min(columns.end) - columns.start;
             for (index, rows) in rows.chunks(group * self.words).enumerate() {
                 macro_rules! sized {
                     ($($rows:literal)*) => {
                         match rows.len() / self.words {
-                            $($rows => write(index * group, range.clone(), &self.product::<$rows>(rows, steps, initial)),)*
+                            $($rows => write(index * group, range.clone(), &self.product::<$rows>(rows, pairs, initial)),)*
                             _ => {}
                         }
                     };
@@ -109,13 +125,17 @@ impl Panels {
         }
     }
 
-    fn product<const ROWS: usize>(&self, rows: &[u32], steps: &[Step], initial: &Step) -> [[i32; PANEL]; ROWS] {
+    fn product<const ROWS: usize>(&self, rows: &[u32], pairs: &[Pair], initial: &Pair) -> [[i32; PANEL]; ROWS] {
         let Vnni(permission) = self.vnni;
-        // SAFETY: `vnni` proves that the CPU has the instructions.
-        unsafe { kernel::product(permission, rows, steps, initial) }
+        match self.values {
+            // SAFETY: `vnni` proves that the CPU has the instructions.
+            Values::Int8 => unsafe { kernel::int8_product(permission, rows, pairs, initial) },
+            // SAFETY: As above.
+            Values::Int16 => unsafe { kernel::int16_product(permission, rows, pairs, initial) },
+        }
     }
 }
 
-fn lane(step: &mut Step, column: usize) -> &mut u32 {
-    &mut step[column % PANEL / LANES].0[column % LANES]
+fn lane(pair: &mut Pair, column: usize) -> &mut u32 {
+    &mut pair[column % PANEL / LANES].0[column % LANES]
 }

@@ -2,6 +2,7 @@ use std::io::Write as _;
 
 use proptest::prelude::*;
 
+use super::int16::steps_per_unit;
 use super::*;
 
 /// Prints a notice if this machine lacks the instructions. It bypasses the test harness, which captures the output of
@@ -15,12 +16,7 @@ fn noticed<T>(proof: Option<T>) -> Option<T> {
 
 /// Generates reproducible bytes.
 fn bytes(count: usize, seed: u32) -> Vec<u8> {
-    let mut state = seed.wrapping_mul(747_796_405).wrapping_add(2_891_336_453);
-    let mut next = || {
-        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-        (state >> 24) as u8
-    };
-    (0..count).map(|_| next()).collect()
+    values(count, seed).into_iter().map(|value| (value * 128.0 + 128.0) as u8).collect()
 }
 
 /// Multiplies as an int8 matrix does, one product after another.
@@ -31,7 +27,7 @@ fn expected(rows: &[u8], weights: &[i8], inputs: usize, zero: u8) -> Vec<i32> {
     rows.chunks(inputs).flat_map(|row| weights.chunks(inputs).map(move |weights| dot(row, weights))).collect()
 }
 
-fn product(vnni: Vnni, rows: &[u8], weights: &[i8], inputs: usize, zero: u8) -> Vec<i32> {
+fn int8_product(vnni: Vnni, rows: &[u8], weights: &[i8], inputs: usize, zero: u8) -> Vec<i32> {
     let matrix = Int8Matrix::pack(vnni, weights, inputs, zero);
     let mut packed = Int8Rows::default();
     // Values left by an earlier product must not matter.
@@ -49,11 +45,11 @@ fn extreme_values_do_not_saturate() {
     for (rows, inputs, outputs) in [(1, 64, 32), (5, 768, 70), (33, 5_120, 40)] {
         for (x, weight, zero) in [(255, -128, 0), (255, 127, 0), (0, -128, 128), (255, -127, 128), (0, 127, 255)] {
             let (x, weights) = (vec![x; rows * inputs], vec![weight; outputs * inputs]);
-            assert_eq!(product(vnni, &x, &weights, inputs, zero), expected(&x, &weights, inputs, zero));
+            assert_eq!(int8_product(vnni, &x, &weights, inputs, zero), expected(&x, &weights, inputs, zero));
         }
     }
     let (x, weights) = (vec![255; 1 << 16], vec![-128; 1 << 16]);
-    assert_eq!(product(vnni, &x, &weights, 1 << 16, 0), [-255 * 128 * (1 << 16)]);
+    assert_eq!(int8_product(vnni, &x, &weights, 1 << 16, 0), [-255 * 128 * (1 << 16)]);
 }
 
 #[test]
@@ -73,6 +69,64 @@ fn ranges_of_outputs_are_the_columns_of_the_complete_product() {
     }
 }
 
+/// Generates reproducible values between -1 and 1.
+fn values(count: usize, seed: u32) -> Vec<f32> {
+    let mut state = seed.wrapping_mul(747_796_405).wrapping_add(2_891_336_453);
+    let mut next = || {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (state >> 8) as f32 / (1 << 23) as f32 - 1.0
+    };
+    (0..count).map(|_| next()).collect()
+}
+
+/// Multiplies by a matrix packed from columns, and by the same matrix packed from rows.
+fn fixed_products(vnni: Vnni, rows: &[f32], columns: &[f32], depth: usize, factor: f32) -> [Vec<f32>; 2] {
+    let (count, width) = (rows.len() / depth, columns.len() / depth);
+    let transposed: Vec<f32> = (0..depth).flat_map(|at| columns.iter().skip(at).step_by(depth).copied()).collect();
+    let (mut matrix, mut packed) = (FixedMatrix::new(vnni), FixedRows::new(vnni));
+    // Values left by an earlier product must not matter.
+    matrix.pack_columns(70, 40, |_| &[f32::NAN; 70]);
+    packed.pack(40, 70, 1.0, |_| &[f32::NAN; 70]);
+    packed.pack(count, depth, factor, |row| &rows[row * depth..][..depth]);
+    let stride = width + 3;
+    let mut multiply = |pack: &dyn Fn(&mut FixedMatrix)| {
+        pack(&mut matrix);
+        let mut out = vec![7.0; count * stride];
+        matrix.multiply(&packed, &mut out, stride);
+        assert!(out.chunks(stride).all(|row| row[width..] == [7.0; 3]), "values between rows");
+        out.chunks(stride).flat_map(|row| row[..width].to_vec()).collect()
+    };
+    [
+        multiply(&|matrix| matrix.pack_columns(depth, width, |column| &columns[column * depth..][..depth])),
+        multiply(&|matrix| matrix.pack_rows(depth, width, |row| &transposed[row * width..][..width])),
+    ]
+}
+
+/// Returns the step of a row or column, and its values.
+fn with_step(values: &[f32]) -> (f64, Vec<f64>) {
+    let values: Vec<f64> = values.iter().map(|value| f64::from(*value)).collect();
+    let norm = values.iter().map(|value| value * value).sum::<f64>().sqrt();
+    ((norm / 46_000.0).max(values.iter().map(|value| value.abs()).fold(0.0, f64::max) / 32_767.0), values)
+}
+
+/// Asserts that products differ from the exact ones by no more than the rounding of both factors: six standard
+/// deviations of independent errors, each distributed evenly over a step.
+fn check_rounding(vnni: Vnni, left: &[f32], right: &[f32], depth: usize) {
+    let rows: Vec<_> = left.chunks(depth).map(with_step).collect();
+    let columns: Vec<_> = right.chunks(depth).map(with_step).collect();
+    for found in fixed_products(vnni, left, right, depth, 0.5) {
+        assert_eq!(found.len(), rows.len() * columns.len());
+        let pairs = rows.iter().flat_map(|row| columns.iter().map(move |column| (row, column)));
+        for (found, ((x_step, x), (y_step, y))) in found.iter().zip(pairs) {
+            let exact: f64 = x.iter().zip(y).map(|(x, y)| x * y).sum();
+            let variance: f64 =
+                x.iter().zip(y).map(|(x, y)| (x * y_step).powi(2) + (y * x_step).powi(2)).sum::<f64>() / 12.0;
+            let most = 6.0 * variance.sqrt() + depth as f64 * x_step * y_step / 4.0 + 1e-6 * exact.abs();
+            assert!((2.0 * f64::from(*found) - exact).abs() <= most, "2 · {found} instead of {exact}, ± {most}");
+        }
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(100))]
 
@@ -83,7 +137,102 @@ proptest! {
         if let Some(vnni) = Vnni::detect() {
             let (x, weights) = (bytes(rows * inputs, seed), bytes(outputs * inputs, !seed));
             let weights: Vec<i8> = weights.into_iter().map(u8::cast_signed).collect();
-            prop_assert_eq!(product(vnni, &x, &weights, inputs, zero), expected(&x, &weights, inputs, zero));
+            prop_assert_eq!(int8_product(vnni, &x, &weights, inputs, zero), expected(&x, &weights, inputs, zero));
         }
     }
+
+    #[test]
+    fn fixed_products_are_those_of_a_triple_loop_but_for_rounding(
+        rows in 0_usize..40, depth in 1_usize..150, columns in 1_usize..100, seed in any::<u32>(),
+    ) {
+        if let Some(vnni) = Vnni::detect() {
+            check_rounding(vnni, &values(rows * depth, seed), &values(columns * depth, !seed), depth);
+        }
+    }
+}
+
+#[test]
+fn fixed_products_have_the_sizes_of_attention() {
+    let Some(vnni) = noticed(Vnni::detect()) else { return };
+    for (rows, depth, columns) in [(48, 64, 1_500), (13, 1_499, 64), (25, 3, 31), (1, 1, 1)] {
+        check_rounding(vnni, &values(rows * depth, 1), &values(columns * depth, 2), depth);
+    }
+}
+
+/// The norm of a quantised row is greatest where all values are rounded up.
+#[test]
+fn norms_fit_after_rounding() {
+    for depth in (1..1_000).chain(60_000..=1_u32 << 16) {
+        // Exact: all partial sums are integers below 2^24.
+        let squares = depth as f32;
+        let steps = i64::from(steps_per_unit(squares, 1.0, depth as usize).round() as i32);
+        let norm = i64::from(depth) * steps * steps;
+        assert!(steps <= 32_767 && norm < 1 << 31, "{depth} values of {steps} steps");
+    }
+}
+
+/// Sizes at which squares have few bits, underflow or overflow.
+#[test]
+fn sums_of_fixed_products_do_not_overflow() {
+    let Some(vnni) = noticed(Vnni::detect()) else { return };
+    for depth in [1, 2, 64, 1_500, 1 << 16] {
+        for size in [1e-31_f32, 2.6e-23, 4.5e-23, 1e-15, 1.0, 1e15, 1e20] {
+            let mut single = vec![0.0; depth];
+            single[depth / 2] = -size;
+            let mut spread = vec![size / 4.0; depth];
+            spread[0] = size;
+            let random = values(depth, 3).iter().map(|value| value * size).collect();
+            for row in [vec![size; depth], single, spread, random] {
+                let column: Vec<f32> = row.iter().map(|value| value / size).collect();
+                let exact: f64 = row.iter().zip(&column).map(|(x, y)| f64::from(*x) * f64::from(*y)).sum();
+                for found in fixed_products(vnni, &row, &column, depth, 1.0) {
+                    assert!((f64::from(found[0]) / exact - 1.0).abs() < 0.01, "{} instead of {exact}", found[0]);
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn zeros_have_zeros_as_products_and_nan_has_nan() {
+    let Some(vnni) = noticed(Vnni::detect()) else { return };
+    for (row, column) in [([0.0; 3], [1.0, 2.0, 3.0]), ([1.0, 2.0, 3.0], [0.0; 3]), ([1e-33; 3], [1.0; 3])] {
+        assert_eq!(fixed_products(vnni, &row, &column, 3, 1.0), [[0.0], [0.0]]);
+    }
+    for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+        // The products of the second row or column, and no others.
+        for found in fixed_products(vnni, &[1.0, 2.0, 3.0, bad], &[5.0, 6.0], 2, 1.0) {
+            assert!((found[0] - 17.0).abs() < 0.01 && found[1].is_nan(), "{found:?}");
+        }
+        for found in fixed_products(vnni, &[5.0, 6.0], &[1.0, 2.0, 3.0, bad], 2, 1.0) {
+            assert!((found[0] - 17.0).abs() < 0.01 && found[1].is_nan(), "{found:?}");
+        }
+    }
+}
+
+/// Calls a product with rows of `depth` values and space for `space` products.
+fn refused(vnni: Option<Vnni>, depth: usize, space: usize, stride: usize) {
+    let Some(vnni) = noticed(vnni) else { panic!("depth of rows and matrix, space for the products, two rows") };
+    let (mut matrix, mut rows) = (FixedMatrix::new(vnni), FixedRows::new(vnni));
+    matrix.pack_columns(2, 3, |_| &[1.0, 2.0]);
+    rows.pack(2, depth, 1.0, |_| &[1.0, 2.0][..depth]);
+    matrix.multiply(&rows, &mut vec![0.0; space], stride);
+}
+
+#[test]
+#[should_panic(expected = "depth of rows and matrix")]
+fn different_depths_are_refused() {
+    refused(Vnni::detect(), 1, 6, 3);
+}
+
+#[test]
+#[should_panic(expected = "space for the products")]
+fn missing_space_is_refused() {
+    refused(Vnni::detect(), 2, 6, 4);
+}
+
+#[test]
+#[should_panic(expected = "two rows")]
+fn short_strides_are_refused() {
+    refused(Vnni::detect(), 2, 6, 2);
 }

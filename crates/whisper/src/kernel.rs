@@ -2,7 +2,7 @@
 //!
 //! `rten-simd` compiles loops over slices for each instruction set and selects one at run time, so one binary uses
 //! AVX-512, AVX2 or NEON where available. `taonet-amx` computes the products where the CPU has AMX, and `taonet-avx512`
-//! those of int8 where it has AVX-512 VNNI.
+//! those of int8 and of the encoder's attention where it has AVX-512 VNNI.
 #![allow(clippy::indexing_slicing)] // Numeric loops over rows and columns whose bounds are set at load.
 #![allow(clippy::inline_always)] // Required: the function that enables the instructions must contain the body.
 
@@ -19,7 +19,7 @@ pub(crate) use elementwise::{
     accumulate, add, dot_heads, exp_sum_max, gelu, layer_norm, log_sum_exp, max, median, softmax,
 };
 pub(crate) use float::FloatLinear;
-pub(crate) use linear::{Epilogue, Extensions, Gemm, Linear, Quantized, Scratch, quantize_weights};
+pub(crate) use linear::{Epilogue, Extension, Gemm, Linear, Quantized, Scratch, quantize_weights};
 pub(crate) use panels::{PANEL, Panels, panel_product};
 
 #[cfg(test)]

@@ -25,8 +25,10 @@
 //! activations are quantised per row at run time. Integer products come from `taonet-amx`, `taonet-avx512`, or
 //! `rten-gemm` with AVX2 or NEON, depending on the CPU; all give the same integers. Attention, normalisation and
 //! convolutions run in f32, whose last digits depend on the CPU's instruction set. With AMX, attention and convolutions
-//! multiply f32 values in three bf16 parts, which have all bits of f32. [`Model::kernels`] names the kernels, and is
-//! part of a recogniser's fingerprint.
+//! multiply f32 values in three bf16 parts, which have all bits of f32. With AVX-512 VNNI, the encoder's attention
+//! multiplies in 16-bit fixed point, which is finer than the rounding of the int8 products around it: to 2^-12 of a
+//! value of typical size, where they round to about 2^-7. Keys and values are stored less their means.
+//! [`Model::kernels`] names the kernels, and is part of a recogniser's fingerprint.
 //!
 //! # Example
 //!

@@ -10,7 +10,7 @@ use crate::config::Config;
 use crate::decoder::{Decoder, Memory};
 use crate::encoder::{Buffers, Encoder};
 use crate::files::Weights;
-use crate::kernel::{Extensions, Gemm};
+use crate::kernel::{Extension, Gemm};
 use crate::load::Loader;
 use crate::mel::{LogMel, WINDOW_FRAMES};
 use crate::memory::{self, Dimensions};
@@ -28,8 +28,8 @@ pub struct Model {
     pub(crate) log_mel: LogMel,
     digest: String,
     kernels: String,
-    /// Extensions for which the weights are packed.
-    extensions: Extensions,
+    /// The extension for which the weights are packed.
+    extension: Option<Extension>,
     /// Test fault of the engine's steps, given the lengths of the recordings in the batch, in samples.
     #[cfg(test)]
     pub(crate) fault: Option<Fault>,
@@ -73,7 +73,7 @@ impl Model {
             log_mel,
             digest,
             kernels: gemm.kernel_name(),
-            extensions: gemm.extensions,
+            extension: gemm.extension,
             #[cfg(test)]
             fault: None,
         })
@@ -98,7 +98,7 @@ impl Model {
 
     /// Creates the buffers of a thread, with the kernels for which the weights are packed.
     pub(crate) fn buffers(&self) -> Buffers {
-        Buffers::new(Gemm::new(self.extensions))
+        Buffers::new(Gemm::new(self.extension))
     }
 
     /// Returns whether the model supports languages other than English.

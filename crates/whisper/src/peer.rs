@@ -107,10 +107,10 @@ impl Peer {
     }
 }
 
-/// Returns the kernels of this CPU and, if it has AMX, those of CPUs without AMX.
+/// Returns the kernels of this CPU and, if it has an extension for matrices, those of CPUs without.
 fn kernels() -> Vec<Gemm> {
     let own = Gemm::default();
-    let others = own.extensions.amx.is_some().then(Gemm::without_extensions);
+    let others = own.extension.map(|_| Gemm::new(None));
     std::iter::once(own).chain(others).collect()
 }
 

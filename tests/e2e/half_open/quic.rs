@@ -18,7 +18,7 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-use super::attack::{ADDRESSES, AGAIN_OVER_TLS, ATTACKERS, IMPATIENT, median_p99};
+use super::attack::{ADDRESSES, AGAIN_OVER_TLS, ATTACKERS, IMPATIENT, p99};
 use crate::axon::BOB;
 
 /// What attackers send after the TLS handshake: nothing, or the header of a message of 1 000 bytes and its beginning.
@@ -52,7 +52,7 @@ pub(crate) fn holds_within(most: Duration, address: SocketAddr) {
                 ask(&last, address).await;
                 Some(began.elapsed())
             };
-            let p99 = median_p99(most, answered).await;
+            let p99 = p99(most, answered).await;
             assert!(p99 < most, "{p99:?} over QUIC while others sent {what}");
         });
     }

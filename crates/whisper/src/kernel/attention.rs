@@ -1,33 +1,111 @@
-//! The encoder's self-attention in f32, or with AMX in three bf16 parts.
+//! The encoder's self-attention: with AMX in three bf16 parts, with AVX-512 VNNI in 16-bit fixed point, and otherwise
+//! in f32.
 
 use rten_gemm::{GemmInputA, GemmInputB, GemmOptions};
 use rten_tensor::NdTensorView;
 use taonet_amx::{Amx, FloatMatrix, FloatRows};
+use taonet_avx512::{FixedMatrix, FixedRows, Vnni};
 
-use super::{Gemm, exp_sum_max, vectorized};
+use super::{Extension, Gemm, exp_sum_max, vectorized};
 use crate::TranscribeError;
 
 /// Queries per block: 128 · 1 500 scores fit into the L2 cache.
 const BLOCK: usize = 128;
-/// Queries per block of products in tiles: keys, values, scores and packed weights fit into the L2 cache together.
-const TILED_BLOCK: usize = 32;
 
 /// Scratch buffers of the attention, reused across layers.
 #[derive(Default)]
 pub(crate) struct Attention {
+    block: Block,
+    amx: Option<Head<FloatMatrix>>,
+    vnni: Option<Head<FixedMatrix>>,
+}
+
+/// Results of a block of queries.
+#[derive(Default)]
+struct Block {
     scores: Vec<f32>,
     context: Vec<f32>,
     sums: Vec<f32>,
-    tiles: Option<Tiles>,
+    /// Keys or values of a head, less their mean.
+    centered: Vec<f32>,
+    /// Added to the results: the mean of the values where they are centered, otherwise zeros.
+    mean: Vec<f32>,
 }
 
-/// Matrices of one head, packed for tiles.
-struct Tiles {
-    queries: FloatRows,
-    keys: FloatMatrix,
-    weights: FloatRows,
-    values: FloatMatrix,
+/// Matrices of one head, packed for a kernel.
+struct Head<M: Packed> {
+    queries: M::Rows,
+    keys: M,
+    weights: M::Rows,
+    values: M,
 }
+
+/// A matrix that is packed for a kernel.
+trait Packed {
+    /// Proof that this CPU has the kernel's instructions.
+    type Proof: Copy;
+    /// Rows that are packed for a product with the matrix.
+    type Rows;
+    /// Queries per block: keys, values, scores and packed weights fit into the L2 cache together. A multiple of the
+    /// rows that the kernel multiplies at a time.
+    const BLOCK: usize;
+
+    /// Creates an empty matrix.
+    fn matrix(proof: Self::Proof) -> Self;
+
+    /// Creates an empty list of rows.
+    fn rows(proof: Self::Proof) -> Self::Rows;
+
+    /// Packs a matrix from slices of its columns.
+    fn pack_columns<'a>(&mut self, depth: usize, columns: usize, column: impl Fn(usize) -> &'a [f32]);
+
+    /// Packs a matrix from slices of its rows.
+    fn pack_rows<'a>(&mut self, depth: usize, columns: usize, row: impl Fn(usize) -> &'a [f32]);
+
+    /// Packs `count` rows of `depth` values, which it multiplies by `factor`.
+    fn pack<'a>(rows: &mut Self::Rows, count: usize, depth: usize, factor: f32, row: impl Fn(usize) -> &'a [f32]);
+
+    /// Writes products as rows of `out`, which are `stride` values apart. The values between two rows are undefined.
+    fn multiply(&self, rows: &Self::Rows, out: &mut [f32], stride: usize);
+}
+
+/// Implements [`Packed`] by the types' own methods.
+macro_rules! packed {
+    ($proof:ty, $matrix:ty, $rows:ty, $block:literal) => {
+        impl Packed for $matrix {
+            type Proof = $proof;
+            type Rows = $rows;
+            const BLOCK: usize = $block;
+
+            fn matrix(proof: $proof) -> Self {
+                <$matrix>::new(proof)
+            }
+
+            fn rows(proof: $proof) -> $rows {
+                <$rows>::new(proof)
+            }
+
+            fn pack_columns<'a>(&mut self, depth: usize, columns: usize, column: impl Fn(usize) -> &'a [f32]) {
+                <$matrix>::pack_columns(self, depth, columns, column);
+            }
+
+            fn pack_rows<'a>(&mut self, depth: usize, columns: usize, row: impl Fn(usize) -> &'a [f32]) {
+                <$matrix>::pack_rows(self, depth, columns, row);
+            }
+
+            fn pack<'a>(rows: &mut $rows, count: usize, depth: usize, factor: f32, row: impl Fn(usize) -> &'a [f32]) {
+                rows.pack(count, depth, factor, row);
+            }
+
+            fn multiply(&self, rows: &$rows, out: &mut [f32], stride: usize) {
+                <$matrix>::multiply(self, rows, out, stride);
+            }
+        }
+    };
+}
+
+packed!(Amx, FloatMatrix, FloatRows, 32);
+packed!(Vnni, FixedMatrix, FixedRows, 48);
 
 impl Attention {
     /// Computes full self-attention: `qkv` contains rows of queries, keys and values, each `width` values wide. Writes
@@ -40,14 +118,36 @@ impl Attention {
         heads: usize,
         out: &mut [f32],
     ) -> Result<(), TranscribeError> {
-        if let Some(amx) = gemm.extensions.amx {
-            self.forward_in_tiles(amx, qkv, width, heads, out);
-            return Ok(());
+        match gemm.extension {
+            Some(Extension::Amx(amx)) => {
+                self.amx.get_or_insert_with(|| Head::new(amx)).forward(&mut self.block, qkv, width, heads, out);
+                Ok(())
+            }
+            Some(Extension::Vnni(vnni)) => {
+                self.vnni.get_or_insert_with(|| Head::new(vnni)).forward(&mut self.block, qkv, width, heads, out);
+                Ok(())
+            }
+            None => self.block.forward(gemm, qkv, width, heads, out),
         }
+    }
+}
+
+impl Block {
+    /// As [`Attention::forward`], in f32.
+    fn forward(
+        &mut self,
+        gemm: &Gemm,
+        qkv: &[f32],
+        width: usize,
+        heads: usize,
+        out: &mut [f32],
+    ) -> Result<(), TranscribeError> {
         let count = out.len() / width;
         let head = width / heads;
         let rows = NdTensorView::from_data([count, 3 * width], qkv);
         let alpha = 1.0 / (head as f32).sqrt();
+        self.mean.clear();
+        self.mean.resize(head, 0.0);
         for h in 0..heads {
             let columns = |part: usize| part * width + h * head..part * width + (h + 1) * head;
             let queries = rows.slice((.., columns(0)));
@@ -78,55 +178,86 @@ impl Attention {
                     )
                     .map_err(|error| TranscribeError::Product(error.to_string()))?;
                 let out = &mut out[start * width..end * width];
-                normalize(&self.context, &self.sums, head, out, width, h * head);
+                normalize(&self.context, &self.sums, &self.mean, out, width, h * head);
             }
         }
         Ok(())
     }
+}
 
-    fn forward_in_tiles(&mut self, amx: Amx, qkv: &[f32], width: usize, heads: usize, out: &mut [f32]) {
-        let Self { scores, context, sums, tiles } = self;
-        let Tiles { queries, keys, weights, values } = tiles.get_or_insert_with(|| Tiles {
-            queries: FloatRows::new(amx),
-            keys: FloatMatrix::new(amx),
-            weights: FloatRows::new(amx),
-            values: FloatMatrix::new(amx),
-        });
+impl<M: Packed> Head<M> {
+    fn new(proof: M::Proof) -> Self {
+        Self { queries: M::rows(proof), keys: M::matrix(proof), weights: M::rows(proof), values: M::matrix(proof) }
+    }
+
+    /// As [`Attention::forward`].
+    fn forward(&mut self, results: &mut Block, qkv: &[f32], width: usize, heads: usize, out: &mut [f32]) {
+        let Self { queries, keys, weights, values } = self;
+        let Block { scores, context, sums, centered, mean } = results;
         let count = out.len() / width;
         let head = width / heads;
         let alpha = 1.0 / (head as f32).sqrt();
-        // Room for complete tiles.
+        // With room up to a multiple of 32 values, tiles need no copy.
         let stride = count.next_multiple_of(32);
         for h in 0..heads {
             let part = |row: usize, part: usize| &qkv[row * 3 * width + part * width + h * head..][..head];
-            keys.pack_columns(head, count, |position| part(position, 1));
-            values.pack_rows(count, head, |position| part(position, 2));
-            for start in (0..count).step_by(TILED_BLOCK) {
-                let end = count.min(start + TILED_BLOCK);
+            // Fixed point rounds less without the mean. That of the keys adds the same to all scores of a query, which
+            // does not change softmax. That of the values is added to the results.
+            center((0..count).map(|row| part(row, 1)), head, centered, mean);
+            keys.pack_columns(head, count, |position| &centered[position * head..][..head]);
+            center((0..count).map(|row| part(row, 2)), head, centered, mean);
+            values.pack_rows(count, head, |position| &centered[position * head..][..head]);
+            for start in (0..count).step_by(M::BLOCK) {
+                let end = count.min(start + M::BLOCK);
                 let block = end - start;
                 scores.resize(block * stride, 0.0);
                 context.resize(block * head, 0.0);
-                queries.pack(block, head, alpha, |row| part(start + row, 0));
+                M::pack(queries, block, head, alpha, |row| part(start + row, 0));
                 keys.multiply(queries, scores, stride);
                 sums.clear();
                 sums.extend(scores.chunks_exact_mut(stride).map(|row| exp_sum_max(&mut row[..count])));
-                weights.pack(block, count, 1.0, |row| &scores[row * stride..][..count]);
+                M::pack(weights, block, count, 1.0, |row| &scores[row * stride..][..count]);
                 values.multiply(weights, context, head);
-                normalize(context, sums, head, &mut out[start * width..end * width], width, h * head);
+                normalize(context, sums, mean, &mut out[start * width..end * width], width, h * head);
             }
         }
     }
 }
 
-/// Divides each row of `context` by its sum, and writes it to the same row of `out`, starting at `column`.
-fn normalize(context: &[f32], sums: &[f32], head: usize, out: &mut [f32], width: usize, column: usize) {
+/// Copies rows of a head to `to`, less their mean.
+fn center<'a>(rows: impl Iterator<Item = &'a [f32]> + Clone, head: usize, to: &mut Vec<f32>, mean: &mut Vec<f32>) {
+    mean.clear();
+    mean.resize(head, 0.0);
+    to.clear();
     vectorized(
         #[inline(always)]
         || {
-            for ((context, sum), out) in context.chunks_exact(head).zip(sums).zip(out.chunks_exact_mut(width)) {
+            let mut count = 0;
+            for row in rows.clone() {
+                for (mean, value) in mean.iter_mut().zip(row) {
+                    *mean += value;
+                }
+                count += 1;
+            }
+            for mean in mean.iter_mut() {
+                *mean /= count as f32;
+            }
+            for row in rows {
+                to.extend(row.iter().zip(&*mean).map(|(value, mean)| value - mean));
+            }
+        },
+    );
+}
+
+/// Divides each row of `context` by its sum, adds `mean`, and writes it to the same row of `out`, starting at `column`.
+fn normalize(context: &[f32], sums: &[f32], mean: &[f32], out: &mut [f32], width: usize, column: usize) {
+    vectorized(
+        #[inline(always)]
+        || {
+            for ((context, sum), out) in context.chunks_exact(mean.len()).zip(sums).zip(out.chunks_exact_mut(width)) {
                 let scale = 1.0 / sum;
-                for (to, from) in out[column..column + head].iter_mut().zip(context) {
-                    *to = from * scale;
+                for ((to, from), mean) in out[column..column + mean.len()].iter_mut().zip(context).zip(mean) {
+                    *to = from * scale + mean;
                 }
             }
         },

@@ -4,7 +4,7 @@ use rten_gemm::{BiasVector, GemmInputA, GemmInputB, GemmOptions, PackedBMatrix};
 use rten_tensor::NdTensorView;
 use taonet_amx::{FloatMatrix, FloatRows};
 
-use super::Gemm;
+use super::{Extension, Gemm};
 use crate::TranscribeError;
 
 /// f32 weights with a bias, packed for the kernels of this CPU.
@@ -15,21 +15,21 @@ pub(crate) struct FloatLinear {
 }
 
 enum Weight {
-    Vectors(PackedBMatrix<f32>),
-    Tiles(FloatMatrix),
+    Rten(PackedBMatrix<f32>),
+    Amx(FloatMatrix),
 }
 
 impl FloatLinear {
     /// Packs weights `[outputs][inputs]`.
     pub(crate) fn new(gemm: &Gemm, values: &[f32], inputs: usize, bias: Vec<f32>) -> Self {
-        let weight = if let Some(amx) = gemm.extensions.amx {
+        let weight = if let Some(Extension::Amx(amx)) = gemm.extension {
             let mut matrix = FloatMatrix::new(amx);
             matrix.pack_columns(inputs, bias.len(), |output| &values[output * inputs..][..inputs]);
             matrix.set_bias(&bias);
-            Weight::Tiles(matrix)
+            Weight::Amx(matrix)
         } else {
             let rows = NdTensorView::from_data([bias.len(), inputs], values);
-            Weight::Vectors(gemm.float.prepack_b(rows.transposed()))
+            Weight::Rten(gemm.float.prepack_b(rows.transposed()))
         };
         Self { weight, bias, inputs }
     }
@@ -47,7 +47,7 @@ impl FloatLinear {
         let (inputs, outputs) = (self.inputs, self.outputs());
         let count = y.len() / outputs;
         match &self.weight {
-            Weight::Vectors(weight) => {
+            Weight::Rten(weight) => {
                 let rows = NdTensorView::from_slice_with_strides([count, inputs], x, [step, 1])
                     .map_err(|error| TranscribeError::Product(error.to_string()))?;
                 let options = GemmOptions { bias: Some(BiasVector::Row(&self.bias)), ..GemmOptions::default() };
@@ -55,7 +55,7 @@ impl FloatLinear {
                     .gemm(y, GemmInputA::Unpacked(rows), GemmInputB::Packed(weight), options)
                     .map_err(|error| TranscribeError::Product(error.to_string()))
             }
-            Weight::Tiles(weight) => {
+            Weight::Amx(weight) => {
                 let mut rows = FloatRows::new(weight.amx());
                 rows.pack(count, inputs, 1.0, |row| &x[row * step..][..inputs]);
                 weight.multiply(&rows, y, outputs);

@@ -27,40 +27,45 @@ const ZERO: u8 = 128;
 pub(crate) struct Gemm {
     pub(crate) int8: GemmExecutor<u8, i8, i32>,
     pub(crate) float: GemmExecutor<f32>,
-    pub(crate) extensions: Extensions,
+    pub(crate) extension: Option<Extension>,
 }
 
-/// Extensions of this CPU for matrices. They take precedence over the other kernels.
+/// An extension of this CPU for matrices, which takes precedence over the other kernels.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Extensions {
+pub(crate) enum Extension {
     /// For all products. Those of int8 are the same as without it.
-    pub(crate) amx: Option<Amx>,
-    /// For int8 products on CPUs without AMX. They are the same as without it.
-    pub(crate) vnni: Option<Vnni>,
+    Amx(Amx),
+    /// For int8 products, which are the same as without it, and the encoder's attention.
+    Vnni(Vnni),
+}
+
+impl Extension {
+    fn detect() -> Option<Self> {
+        Amx::detect().map(Self::Amx).or_else(|| Vnni::detect().map(Self::Vnni))
+    }
 }
 
 impl Default for Gemm {
     fn default() -> Self {
-        Self::new(Extensions { amx: Amx::detect(), vnni: Vnni::detect() })
+        Self::new(Extension::detect())
     }
 }
 
 impl Gemm {
-    /// Selects the kernels for this CPU, with some of its extensions.
-    pub(crate) fn new(extensions: Extensions) -> Self {
-        Self { int8: GemmExecutor::new(), float: GemmExecutor::new(), extensions }
+    /// Selects the kernels for this CPU, with one of its extensions.
+    pub(crate) fn new(extension: Option<Extension>) -> Self {
+        Self { int8: GemmExecutor::new(), float: GemmExecutor::new(), extension }
     }
 
-    /// Returns the kernels of CPUs without extensions for matrices.
-    #[cfg(test)]
-    pub(crate) fn without_extensions() -> Self {
-        Self::new(Extensions { amx: None, vnni: None })
-    }
-
-    /// Returns the names of the kernels selected for this CPU: int8, whose results no extension changes, and f32.
+    /// Returns the names of the kernels selected for this CPU: int8, whose results no extension changes, f32, and the
+    /// attention's if it has its own.
     pub(crate) fn kernel_name(&self) -> String {
-        let float = if self.extensions.amx.is_some() { "amx-bf16" } else { self.float.kernel_name() };
-        format!("{}+{float}", self.int8.kernel_name())
+        let (int8, float) = (self.int8.kernel_name(), self.float.kernel_name());
+        match self.extension {
+            Some(Extension::Amx(_)) => format!("{int8}+amx-bf16"),
+            Some(Extension::Vnni(_)) => format!("{int8}+{float}+avx512-int16"),
+            None => format!("{int8}+{float}"),
+        }
     }
 }
 
@@ -116,8 +121,8 @@ pub(crate) struct Linear {
 
 /// Weights, packed for the kernels of this CPU.
 enum Weight {
-    Vectors(PackedBMatrix<i8>),
-    Tiles(taonet_amx::Int8Matrix),
+    Rten(PackedBMatrix<i8>),
+    Amx(taonet_amx::Int8Matrix),
     Vnni(taonet_avx512::Int8Matrix),
 }
 
@@ -136,8 +141,8 @@ pub(crate) struct Scratch {
     products: Vec<i32>,
     zeros: Vec<u8>,
     halves: Vec<u8>,
-    tile_rows: taonet_amx::Int8Rows,
-    vector_rows: taonet_avx512::Int8Rows,
+    amx_rows: taonet_amx::Int8Rows,
+    vnni_rows: taonet_avx512::Int8Rows,
 }
 
 /// Quantises weights as CTranslate2 does, by rows of `inputs` values. Returns the integers, and the quantisation step
@@ -161,16 +166,16 @@ impl Linear {
         let outputs = steps.len();
         bias.resize(outputs, 0.0);
         let may_saturate = gemm.int8.may_saturate();
-        let weight = match gemm.extensions {
-            Extensions { amx: Some(amx), .. } if inputs > 0 => {
-                Weight::Tiles(taonet_amx::Int8Matrix::pack(amx, values, inputs, ZERO))
+        let weight = match gemm.extension {
+            Some(Extension::Amx(amx)) if inputs > 0 => {
+                Weight::Amx(taonet_amx::Int8Matrix::pack(amx, values, inputs, ZERO))
             }
-            Extensions { vnni: Some(vnni), .. } if inputs > 0 => {
+            Some(Extension::Vnni(vnni)) if inputs > 0 => {
                 Weight::Vnni(taonet_avx512::Int8Matrix::pack(vnni, values, inputs, ZERO))
             }
             _ => {
                 let rows = NdTensorView::from_data([outputs, inputs], values);
-                Weight::Vectors(gemm.int8.prepack_b(rows.transposed()))
+                Weight::Rten(gemm.int8.prepack_b(rows.transposed()))
             }
         };
         Self { weight, steps, bias, may_saturate }
@@ -194,21 +199,21 @@ impl Linear {
         let blocks = x.values.chunks(BLOCK * width).zip(x.steps.chunks(BLOCK));
         for ((values, steps), y) in blocks.zip(y.chunks_mut(BLOCK * outputs)) {
             match &self.weight {
-                Weight::Vectors(weight) => {
+                Weight::Rten(weight) => {
                     scratch.products.resize(steps.len() * outputs, 0);
                     self.products(gemm, weight, scratch, values, steps.len())?;
                     self.dequantize(&scratch.products, steps, y, 0..outputs, epilogue);
                 }
-                Weight::Tiles(weight) => {
-                    scratch.tile_rows.pack(values, width);
+                Weight::Amx(weight) => {
+                    scratch.amx_rows.pack(values, width);
                     self.by_columns(&mut scratch.products, steps, y, epilogue, |columns, products| {
-                        weight.multiply(&scratch.tile_rows, columns, products);
+                        weight.multiply(&scratch.amx_rows, columns, products);
                     });
                 }
                 Weight::Vnni(weight) => {
-                    scratch.vector_rows.pack(values, width);
+                    scratch.vnni_rows.pack(values, width);
                     self.by_columns(&mut scratch.products, steps, y, epilogue, |columns, products| {
-                        weight.multiply(&scratch.vector_rows, columns, products);
+                        weight.multiply(&scratch.vnni_rows, columns, products);
                     });
                 }
             }

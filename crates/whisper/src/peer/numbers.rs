@@ -207,7 +207,11 @@ fn compare_steps(
          {mean:.5} apart"
     );
     assert!(clear * 6 >= total, "{name}: only {clear} of {total} steps have a clear margin");
-    assert!(clear_and_equal * 100 >= clear * 99, "{name}: {clear_and_equal} of {clear} clear tokens are equal");
+    // Few steps say little about 1 %.
+    assert!(
+        clear - clear_and_equal <= (clear / 100).max(1),
+        "{name}: {clear_and_equal} of {clear} clear tokens are equal"
+    );
     let least = if repetition == Repetition::Forbidden { 75 } else { 99 };
     assert!(equal * 100 >= total * least, "{name}: {equal} of {total} tokens are equal");
     assert!(mean < 0.05, "{name}: logits differ by {mean} on average");

@@ -23,6 +23,7 @@ use super::source::sha256;
 use super::source_store::SourceStore;
 use super::{Miner, RunError};
 use taonet_babelbit_core::records::MinerKey;
+use taonet_babelbit_scorer::Candidate;
 
 mod batch;
 
@@ -151,7 +152,7 @@ impl ChallengeRun {
     /// Plays the remaining utterances to one miner, in order. `failures` is the number of its latest consecutive
     /// failures.
     async fn play_all(
-        &self,
+        self: &Arc<Self>,
         miner: MinerKey,
         connection: &dyn MinerConnection,
         indices: &[u32],
@@ -210,7 +211,7 @@ impl ChallengeRun {
     /// Writes the audio file of a reply, and starts its recognition, which waits neither for other miners nor for the
     /// scores of earlier utterances. Returns the result row.
     async fn keep(
-        &self,
+        self: &Arc<Self>,
         miner: MinerKey,
         index: u32,
         channels: u16,
@@ -218,7 +219,7 @@ impl ChallengeRun {
     ) -> Result<ResultRow, RunError> {
         let _turn = self.writers.acquire().await;
         let path = self.layout.predicted(miner, index);
-        let (scorer, source) = (Arc::clone(&self.scorer), self.source(index));
+        let run = Arc::clone(self);
         let write = move || {
             let PlayedReply { session_id, pcm: mut spooled, frames_in, timeline, wall } = reply;
             let mut pcm = Vec::new();
@@ -241,14 +242,21 @@ impl ChallengeRun {
                 wav_bytes: wav.len() as u64,
             };
             let row = ResultRow { miner, utterance_index: index, reply, outcome: Ok(sha256(&wav)), score: None };
-            if let Some((source_sec, channels)) = source {
-                let candidate = find_candidate(&row, path.clone(), source_sec, channels)
-                    .map_err(|source| RunError::File { path, source })?;
-                scorer.prepare(&candidate);
-            }
-            Ok::<_, RunError>(row)
+            run.prepare(&row)?;
+            Ok(row)
         };
         spawn_blocking(write).await.map_err(RunError::Task)?
+    }
+
+    /// Starts the recognition of a stored reply, unless it has started. `None` if the utterance has no source. Blocks
+    /// for a file access.
+    fn prepare(&self, row: &ResultRow) -> Result<Option<Candidate>, RunError> {
+        let Some((source_sec, channels)) = self.source(row.utterance_index) else { return Ok(None) };
+        let path = self.layout.predicted(row.miner, row.utterance_index);
+        let candidate = find_candidate(row, path.clone(), source_sec, channels)
+            .map_err(|source| RunError::File { path, source })?;
+        self.scorer.prepare(&candidate);
+        Ok(Some(candidate))
     }
 
     /// Returns the expected translation of each utterance, by index.

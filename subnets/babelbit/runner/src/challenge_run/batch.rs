@@ -87,18 +87,9 @@ impl Batches {
     }
 
     async fn prepare(&mut self, row: ResultRow) -> Result<(), RunError> {
-        let Some((source_sec, channels)) = self.run.source(row.utterance_index) else { return Ok(()) };
-        let run = Arc::clone(&self.run);
-        let miner = row.miner;
-        let prepare = move || {
-            let path = run.layout.predicted(row.miner, row.utterance_index);
-            let candidate = find_candidate(&row, path.clone(), source_sec, channels)
-                .map_err(|source| RunError::File { path, source })?;
-            run.scorer.prepare(&candidate);
-            Ok::<_, RunError>(candidate)
-        };
-        let candidate = spawn_blocking(prepare).await.map_err(RunError::Task)??;
-        self.candidates.push((miner, candidate));
+        let (run, miner) = (Arc::clone(&self.run), row.miner);
+        let candidate = spawn_blocking(move || run.prepare(&row)).await.map_err(RunError::Task)??;
+        self.candidates.extend(candidate.map(|candidate| (miner, candidate)));
         Ok(())
     }
 
