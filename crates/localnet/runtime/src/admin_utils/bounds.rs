@@ -6,7 +6,8 @@ use sp_runtime::PerU16;
 use super::{Config, Error, Pallet};
 use crate::subtensor::{
     self, AlphaValues, LiquidAlphaOn, MaxAllowedUids, MaxBurn, MaxChildkeyTake, MaxMechanismCount,
-    MechanismCountCurrent, MechanismEmissionSplit, MinAllowedUids, MinBurn, MinChildkeyTake, SubnetworkN,
+    MechanismCountCurrent, MechanismEmissionSplit, MinAllowedUids, MinBurn, MinChildkeyTake, NetworksAdded,
+    SubnetworkN,
 };
 use crate::types::{MechId, NetUid, TaoBalance};
 
@@ -65,9 +66,16 @@ impl<T: Config> Pallet<T> {
     }
 
     pub(super) fn check_mechanism_count(netuid: NetUid, count: MechId) -> DispatchResult {
+        Self::ensure_has_mechanisms(netuid)?;
         let allowed = count.0 > 0 && count <= MaxMechanismCount::<T>::get();
         ensure!(allowed, subtensor::Error::<T>::InvalidValue);
         Self::check_uids_of_mechanisms(MaxAllowedUids::<T>::get(netuid), count)
+    }
+
+    /// Checks that the subnet exists: every subnet has mechanisms.
+    fn ensure_has_mechanisms(netuid: NetUid) -> DispatchResult {
+        ensure!(NetworksAdded::<T>::get(netuid), subtensor::Error::<T>::MechanismDoesNotExist);
+        Ok(())
     }
 
     fn check_uids_of_mechanisms(uids: u16, mechanisms: MechId) -> DispatchResult {
@@ -80,6 +88,7 @@ impl<T: Config> Pallet<T> {
     /// it equally. With fewer parts than mechanisms, the remaining mechanisms receive no emission, as on the real
     /// chain.
     pub(super) fn split_emission(netuid: NetUid, split: Option<Vec<u16>>) -> DispatchResult {
+        Self::ensure_has_mechanisms(netuid)?;
         let Some(split) = split else {
             MechanismEmissionSplit::<T>::remove(netuid);
             return Ok(());

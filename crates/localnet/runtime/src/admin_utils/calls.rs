@@ -7,8 +7,8 @@ use sp_runtime::PerU16;
 use substrate_fixed::types::{I64F64, I96F32, U64F64};
 
 use super::authority::{
-    anyone, for_cutoff_factor, for_owner_hotkey, for_tempo, owner, owner_if, owner_unlimited, root, root_of,
-    root_of_any,
+    anyone, for_cutoff_factor, for_owner_hotkey, for_tempo, owner, owner_if, owner_of_any, owner_unlimited, root,
+    root_of, root_of_any,
 };
 use crate::call_weights::admin_utils as call_weights;
 use crate::subtensor::epoch_schedule::{CUTOFF_FACTORS, OWNER_TEMPOS};
@@ -53,7 +53,7 @@ pallet_of_calls! {
     }
     /// Sets the minimum interval between a neuron's endpoint announcements, in blocks.
     3: sudo_set_serving_rate_limit(netuid: NetUid, serving_rate_limit: u64)
-        by owner(netuid, Hyperparameter::ServingRateLimit) {
+        by owner_of_any(netuid, Hyperparameter::ServingRateLimit) {
         subtensor::ServingRateLimit::<T>::insert(netuid, serving_rate_limit);
         emit::<T>(SubtensorEvent::ServingRateLimitSet(netuid, serving_rate_limit));
     }
@@ -249,12 +249,12 @@ pallet_of_calls! {
     }
     /// Enables or disables liquid alpha.
     50: sudo_set_liquid_alpha_enabled(netuid: NetUid, enabled: bool)
-        by owner(netuid, Hyperparameter::LiquidAlphaEnabled) {
+        by owner_of_any(netuid, Hyperparameter::LiquidAlphaEnabled) {
         subtensor::LiquidAlphaOn::<T>::insert(netuid, enabled);
     }
     /// Sets the lower and upper bound of liquid alpha, in parts of 65 535.
     51: sudo_set_alpha_values(netuid: NetUid, alpha_low: u16, alpha_high: u16)
-        by owner(netuid, Hyperparameter::AlphaValues) {
+        by owner_of_any(netuid, Hyperparameter::AlphaValues) {
         Self::set_alpha_values(netuid, alpha_low, alpha_high)?;
     }
     /// Sets the delay of the dissolution of a subnet, in blocks; stored for clients: dissolution has no delay.
@@ -270,14 +270,14 @@ pallet_of_calls! {
         subtensor::RevealPeriodEpochs::<T>::insert(netuid, interval);
         emit::<T>(SubtensorEvent::CommitRevealPeriodsSet(netuid, interval));
     }
-    /// Sets the bonds penalty: how far weights above consensus are reduced before they become bonds, in parts of 65
-    /// 535.
+    /// Sets the bonds penalty, in parts of 65 535: the reduction of weights above consensus before they become bonds.
     60: sudo_set_bonds_penalty(netuid: NetUid, bonds_penalty: u16) by owner(netuid, Hyperparameter::BondsPenalty) {
         subtensor::BondsPenalty::<T>::insert(netuid, bonds_penalty);
         emit::<T>(SubtensorEvent::BondsPenaltySet(netuid, bonds_penalty));
     }
     /// Enables or disables stake transfers to other coldkeys on a subnet.
-    61: sudo_set_toggle_transfer(netuid: NetUid, toggle: bool) by owner(netuid, Hyperparameter::TransferEnabled) {
+    61: sudo_set_toggle_transfer(netuid: NetUid, toggle: bool)
+        by owner_of_any(netuid, Hyperparameter::TransferEnabled) {
         subtensor::TransferToggle::<T>::insert(netuid, toggle);
         emit::<T>(SubtensorEvent::TransferToggle(netuid, toggle));
     }
@@ -290,7 +290,7 @@ pallet_of_calls! {
         subtensor::EMAPriceHalvingBlocks::<T>::insert(netuid, ema_halving);
     }
     /// Enables or disables trading of a subnet's alpha.
-    66: sudo_set_subtoken_enabled(netuid: NetUid, subtoken_enabled: bool) by root_of(netuid) {
+    66: sudo_set_subtoken_enabled(netuid: NetUid, subtoken_enabled: bool) by root_of_any(netuid) {
         subtensor::SubtokenEnabled::<T>::insert(netuid, subtoken_enabled);
     }
     /// Sets the hotkey of a subnet's owner.
@@ -304,13 +304,13 @@ pallet_of_calls! {
         emit::<T>(SubtensorEvent::AlphaSigmoidSteepnessSet(netuid, steepness));
     }
     /// Enables or disables Yuma 3.
-    69: sudo_set_yuma3_enabled(netuid: NetUid, enabled: bool) by owner(netuid, Hyperparameter::Yuma3Enabled) {
+    69: sudo_set_yuma3_enabled(netuid: NetUid, enabled: bool) by owner_of_any(netuid, Hyperparameter::Yuma3Enabled) {
         subtensor::Yuma3On::<T>::insert(netuid, enabled);
         Self::deposit_event(Event::Yuma3EnableToggled { netuid, enabled });
     }
     /// Enables or disables bond resets by miners.
     70: sudo_set_bonds_reset_enabled(netuid: NetUid, enabled: bool)
-        by owner(netuid, Hyperparameter::BondsResetEnabled) {
+        by owner_of_any(netuid, Hyperparameter::BondsResetEnabled) {
         subtensor::BondsResetOn::<T>::insert(netuid, enabled);
         emit::<T>(SubtensorEvent::BondsResetOnSet(netuid, enabled));
         Self::deposit_event(Event::BondsResetToggled { netuid, enabled });
@@ -322,7 +322,7 @@ pallet_of_calls! {
     }
     /// Sets the maximum number of the owner's hotkeys that are never pruned.
     72: sudo_set_owner_immune_neuron_limit(netuid: NetUid, immune_neurons: u16)
-        by owner(netuid, Hyperparameter::ImmuneNeuronLimit) {
+        by owner_of_any(netuid, Hyperparameter::ImmuneNeuronLimit) {
         ensure!(IMMUNE_OWNER_UIDS.contains(&immune_neurons), subtensor::Error::<T>::InvalidValue);
         subtensor::ImmuneOwnerUidsLimit::<T>::insert(netuid, immune_neurons);
     }
@@ -342,17 +342,17 @@ pallet_of_calls! {
     }
     /// Sets the number of mechanisms of a subnet.
     76: sudo_set_mechanism_count(netuid: NetUid, mechanism_count: MechId)
-        by owner(netuid, LimitedAction::MechanismCount) {
+        by owner_of_any(netuid, LimitedAction::MechanismCount) {
         Self::check_mechanism_count(netuid, mechanism_count)?;
         subtensor::Pallet::<T>::set_mechanism_count(netuid, mechanism_count);
     }
     /// Sets how a subnet's emission is split among its mechanisms, in parts of 65 535.
     77: sudo_set_mechanism_emission_split(netuid: NetUid, maybe_split: Option<Vec<u16>>)
-        by owner(netuid, LimitedAction::MechanismSplit) {
+        by owner_of_any(netuid, LimitedAction::MechanismSplit) {
         Self::split_emission(netuid, maybe_split)?;
     }
     /// Trims a subnet to a maximum number of neurons, by removing the neurons with the lowest emission.
-    78: sudo_trim_to_max_allowed_uids(netuid: NetUid, max_n: u16) by owner(netuid, LimitedAction::Trimming) {
+    78: sudo_trim_to_max_allowed_uids(netuid: NetUid, max_n: u16) by owner_of_any(netuid, LimitedAction::Trimming) {
         subtensor::Pallet::<T>::trim_to_max_allowed_uids(netuid, max_n)?;
     }
     /// Sets the lower limit for a subnet's maximum number of neurons.
@@ -363,7 +363,7 @@ pallet_of_calls! {
     }
     /// Sets whether emission withheld from the owner's miners is recycled or burned.
     80: sudo_set_recycle_or_burn(netuid: NetUid, recycle_or_burn: RecycleOrBurnEnum)
-        by owner(netuid, Hyperparameter::RecycleOrBurn) {
+        by owner_of_any(netuid, Hyperparameter::RecycleOrBurn) {
         subtensor::RecycleOrBurn::<T>::insert(netuid, recycle_or_burn);
     }
     /// Sets the TAO flow below which a subnet receives no emission; stored for clients: emission does not follow flows.
@@ -492,7 +492,7 @@ pallet_of_calls! {
     }
     /// Sets which epoch's consensus liquid alpha compares weights with.
     104: sudo_set_liquid_alpha_consensus_mode(netuid: NetUid, mode: ConsensusMode)
-        by owner(netuid, Hyperparameter::LiquidAlphaConsensusMode) {
+        by owner_of_any(netuid, Hyperparameter::LiquidAlphaConsensusMode) {
         subtensor::LiquidAlphaConsensusMode::<T>::insert(netuid, mode);
         emit::<T>(SubtensorEvent::LiquidAlphaConsensusModeSet(netuid, mode));
     }

@@ -247,14 +247,30 @@ fn the_owner_hotkey_changes_at_any_time_once_in_some_blocks() {
 }
 
 #[test]
-fn settings_of_a_subnet_need_the_subnet() {
+fn some_settings_of_a_subnet_need_the_subnet() {
     settled(|| {
         let netuid = NetUid(77);
         assert_eq!(as_root(&Call::sudo_set_kappa { netuid, kappa: 1 }), "SubnetDoesNotExist");
         assert_eq!(as_root(&Call::sudo_set_rho { netuid, rho: 1 }), "SubnetDoesNotExist");
         assert_eq!(as_root(&Call::sudo_set_tempo { netuid, tempo: 1 }), "SubnetNotExists");
         assert_eq!(as_root(&Call::sudo_set_sn_owner_hotkey { netuid, hotkey: key(9) }), "SubnetNotExists");
+        let no_mechanism = "MechanismDoesNotExist";
+        let mechanism_count = MechId(1);
+        assert_eq!(as_root(&Call::sudo_set_mechanism_count { netuid, mechanism_count }), no_mechanism);
+        assert_eq!(as_root(&Call::sudo_set_mechanism_emission_split { netuid, maybe_split: None }), no_mechanism);
+        assert_eq!(as_root(&Call::sudo_trim_to_max_allowed_uids { netuid, max_n: 77 }), "SubnetNotExists");
+        let alphas = Call::sudo_set_alpha_values { netuid, alpha_low: 2_000, alpha_high: 3_000 };
+        assert_eq!(as_root(&alphas), "LiquidAlphaDisabled");
         for unchecked in [
+            Call::sudo_set_serving_rate_limit { netuid, serving_rate_limit: 1 },
+            Call::sudo_set_liquid_alpha_enabled { netuid, enabled: true },
+            Call::sudo_set_liquid_alpha_consensus_mode { netuid, mode: ConsensusMode::Previous },
+            Call::sudo_set_toggle_transfer { netuid, toggle: false },
+            Call::sudo_set_subtoken_enabled { netuid, subtoken_enabled: true },
+            Call::sudo_set_yuma3_enabled { netuid, enabled: true },
+            Call::sudo_set_bonds_reset_enabled { netuid, enabled: true },
+            Call::sudo_set_owner_immune_neuron_limit { netuid, immune_neurons: 1 },
+            Call::sudo_set_recycle_or_burn { netuid, recycle_or_burn: RecycleOrBurnEnum::Recycle },
             Call::sudo_set_network_registration_allowed { netuid, registration_allowed: false },
             Call::sudo_set_ema_price_halving_period { netuid, ema_halving: 1 },
             Call::sudo_set_min_non_immune_uids { netuid, min: 1 },

@@ -55,9 +55,10 @@ impl<T: Config> Pallet<T> {
     }
 
     /// Whether the owner's settings are frozen: fewer than `AdminFreezeWindow` blocks remain until the next epoch, or
-    /// the owner triggered an epoch.
+    /// a triggered epoch is not due yet. Never frozen if the tempo is 0.
     pub fn in_freeze_window(netuid: NetUid) -> bool {
-        PendingEpochAt::<T>::get(netuid) != 0 || Self::epoch_is_near(netuid)
+        let is_triggered = PendingEpochAt::<T>::get(netuid) > Self::current_block();
+        Tempo::<T>::get(netuid) > 0 && (is_triggered || Self::epoch_is_near(netuid))
     }
 
     fn epoch_is_near(netuid: NetUid) -> bool {

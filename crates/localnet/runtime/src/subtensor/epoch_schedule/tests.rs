@@ -56,6 +56,9 @@ fn settings_freeze_while_fewer_blocks_remain_than_the_window() {
             ((100, 800, 0, 0), true),
             ((0, 800, 0, 0), false),
             ((360, 990, 1_300, 0), true),
+            ((360, 990, 1_001, 0), true),
+            ((360, 990, 1_000, 0), false),
+            ((0, 990, 1_300, 0), false),
         ];
         for ((tempo, last, asked_for, waited), frozen) in cases {
             schedule(tempo, last, asked_for, waited);
