@@ -279,8 +279,9 @@ def measure(options):
                 print(f"turn {turn + 1} of {options.rounds}: {name} failed: {error}", file=sys.stderr)
                 continue
             rounds.setdefault(name, []).append(result)
+            windows = f"{result['windows']} windows, " if result.get("windows") else ""
             print(f"turn {turn + 1} of {options.rounds}: {name}, {result['wall']:.2f} s wall, {result['cpu']:.2f} s CPU, "
-                  f"{time.perf_counter() - started:.0f} s in all", file=sys.stderr)
+                  f"{windows}{time.perf_counter() - started:.0f} s in all", file=sys.stderr)
     return rounds
 
 
