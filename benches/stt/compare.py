@@ -6,7 +6,10 @@ Every measurement is a process of its own, so that its peak memory is its own: t
 In a challenge, miners reply to several utterances; of twelve replies, two have no audio, two are too late for any score,
 and one is a copy of another one. The reference transcribes the replies of an utterance after it has been played, one
 after another, late ones too; it keeps transcripts by the hash of the audio, and plays the next utterance after that. Its
-time is measured without the play, which is added. Our side is the runner's scorer, in challenge.rs."""
+time is measured without the play, which is added. Our side is the runner's scorer, in challenge.rs.
+
+Random weights fill each window to the maximum number of tokens and end it with a timestamp, so that both programs decode
+the same number of windows and tokens. A ratio is reported as missed if they do not."""
 
 import argparse
 import contextlib
@@ -33,8 +36,10 @@ OUR_CHALLENGE = json.loads(os.environ["OUR_CHALLENGE"]) if "OUR_CHALLENGE" in os
 # The kinds of work, and what is wanted of our engine for each.
 WANTED = {"encoder": 1.6, "sequential": 3.0, "batched": 2.0, "challenge": 5.0, "workers": 0.9}
 # The results that each kind of work compares: the peer's and ours. For workers, both are ours.
-PAIRS = {"encoder": ("encoder", "our encoder"), "sequential": ("sequential", "ours"), "batched": ("batched", "ours"),
+PAIRS = {"encoder": ("encoder", "our encoder"), "sequential": ("sequential", "ours"), "batched": ("batched", "our windows"),
          "challenge": ("challenge", "our challenge"), "workers": ("one process", "workers")}
+# Seconds of a window.
+WINDOW = 30
 # Seconds after which a run has failed: several times what the longest one takes on two cores.
 LIMIT = 2 * 3600
 PEAK_WANTED = 1500
@@ -59,7 +64,7 @@ def arguments():
     parser.add_argument("--reply-seconds", type=int, default=12, help="length of a reply (%(default)s)")
     parser.add_argument("--play-seconds", type=float, help="time for playing an utterance (that of a reply)")
     parser.add_argument("--quick", action="store_true", help=(
-        "4 recordings of 30 s, 40 tokens, 2 utterances with 12 replies of 6 s, one round"))
+        "4 recordings of 30 s, max_new_tokens 40, 2 utterances with 12 replies of 6 s, one round"))
     parser.add_argument("--json", action="store_true", help="print one JSON document")
     parser.add_argument("--run", choices=[*WANTED], help=argparse.SUPPRESS)
     parser.add_argument("--replies", help=argparse.SUPPRESS)
@@ -67,6 +72,8 @@ def arguments():
         # Options that are given still count.
         parser.set_defaults(recordings=4, seconds=30, tokens=40, rounds=1, utterances=2, miners=12, reply_seconds=6)
     found = parser.parse_args()
+    if found.model is None and not (3 <= found.tokens <= 221 and found.seconds in (WINDOW, 2 * WINDOW)):
+        parser.error("random weights need --tokens between 3 and 221, and --seconds 30 or 60")
     if found.play_seconds is None:
         found.play_seconds = found.reply_seconds
     return found
@@ -137,6 +144,11 @@ def transcribe_replies(model, utterances, options):
     return len(known)
 
 
+def windows_of(options):
+    """The number of windows of the recordings. For the batched pipeline, each is a recording of its own."""
+    return options.recordings * options.seconds // WINDOW
+
+
 def processor_time():
     usage = resource.getrusage(resource.RUSAGE_SELF)
     return usage.ru_utime + usage.ru_stime
@@ -176,10 +188,13 @@ def run_theirs(options):
             return
         if options.run == "batched":
             model = BatchedInferencePipeline(model)
-            starts = range(0, options.seconds, 30)
-            clips = [{"start": start, "end": min(start + 30, options.seconds)} for start in starts]
+            # One recording, so that batches are full.
+            audio = [numpy.concatenate([mixed(seed, WINDOW) for seed in range(windows_of(options))])]
+            starts = range(0, len(audio[0]) // 16000, WINDOW)
+            clips = [{"start": start, "end": start + WINDOW} for start in starts]
             common.update(clip_timestamps=clips, batch_size=8, without_timestamps=False)
-        audio = [mixed(seed, options.seconds) for seed in range(options.recordings)]
+        else:
+            audio = [mixed(seed, options.seconds) for seed in range(options.recordings)]
         # The segments are made while they are read.
         results, report["wall"], report["cpu"] = timed(
             lambda: [list(model.transcribe(samples, **common)[0]) for samples in audio])
@@ -229,19 +244,23 @@ def our_challenge(options, workers=0, play=0.0):
     request = {"model": options.model, "threads": options.threads, "tokens": options.tokens, "workers": workers,
                "play": play, "utterances": json.loads(pathlib.Path(options.replies).read_text())}
     found = last_line([*OUR_CHALLENGE, json.dumps(request)])
-    return {"wall": found["wall_seconds"], "cpu": found["cpu_seconds"], **found}
+    # The CPU time of workers is not measured: they are processes of their own.
+    return {**found, "wall": found["wall_seconds"], "cpu": None if workers else found["cpu_seconds"]}
 
 
-def ours(kind, options, threads=None):
-    request = {"recordings": options.recordings, "seconds": options.seconds, "threads": threads or options.threads,
+def ours(kind, options):
+    request = {"recordings": options.recordings, "seconds": options.seconds, "threads": options.threads,
                "tokens": options.tokens, "encodings": 0}
+    if kind == "batched":
+        request.update(recordings=windows_of(options), seconds=WINDOW)
     if kind == "encoder":
         request = {"recordings": 1, "seconds": 30, "threads": 1, "tokens": 1, "words": False, "encodings": 4}
     found = last_line([*OURS, options.model, json.dumps(request)])
     part = "encode" if kind == "encoder" else "wall"
     times = {"encode": ("encode_seconds", "encode_cpu_seconds"), "wall": ("wall_seconds", "cpu_seconds")}[part]
     return {"wall": found[times[0]], "cpu": found[times[1]], "peak": found["peak_megabytes"], "tokens": found["tokens"],
-            "windows": found["windows"], "texts": found["texts"], "kernels": found["kernels"], "rates": (found["int8_rate"], found["float_rate"])}
+            "windows": found["windows"], "texts": found["texts"], "kernels": found["kernels"],
+            "rates": (found["int8_rate"], found["float_rate"])}
 
 
 def floor(size, int8_rate, float_rate):
@@ -260,13 +279,13 @@ def measure(options):
     runs = {
         "encoder": lambda: theirs("encoder", options), "our encoder": lambda: ours("encoder", options),
         "sequential": lambda: theirs("sequential", options), "batched": lambda: theirs("batched", options),
-        "ours": lambda: ours("sequential", options), "challenge": lambda: theirs("challenge", options),
+        "ours": lambda: ours("sequential", options), "our windows": lambda: ours("batched", options),
+        "challenge": lambda: theirs("challenge", options),
         "our challenge": lambda: our_challenge(options, play=options.play_seconds),
         "one process": lambda: our_challenge(options), "workers": lambda: our_challenge(options, workers=options.threads)}
     rounds = {}
     for turn in range(options.rounds):
-        # One measurement of ours in a turn is enough for two parts.
-        for name in dict.fromkeys(name for part in options.parts for name in PAIRS[part]):
+        for name in (name for part in options.parts for name in PAIRS[part]):
             if len(rounds.get(name, [])) < turn:
                 continue
             started = time.perf_counter()
@@ -276,23 +295,38 @@ def measure(options):
                 print(f"turn {turn + 1} of {options.rounds}: {name} failed: {error}", file=sys.stderr)
                 continue
             rounds.setdefault(name, []).append(result)
-            windows = f"{result['windows']} windows, " if result.get("windows") else ""
-            print(f"turn {turn + 1} of {options.rounds}: {name}, {result['wall']:.2f} s wall, {result['cpu']:.2f} s CPU, "
-                  f"{windows}{time.perf_counter() - started:.0f} s in all", file=sys.stderr)
+            cpu = "" if result["cpu"] is None else f"{result['cpu']:.2f} s CPU, "
+            print(f"turn {turn + 1} of {options.rounds}: {name}, {result['wall']:.2f} s wall, {cpu}"
+                  f"{time.perf_counter() - started:.0f} s in all", file=sys.stderr)
     return rounds
 
 
 def middle(results, key):
-    return statistics.median(result[key] for result in results)
+    """The median of a time; None where it is not measured."""
+    times = [result[key] for result in results]
+    return None if None in times else statistics.median(times)
 
 
-def ratio(part, options, rounds):
-    """The peer's time divided by ours. The reference's time for a challenge includes the play, and CPU time does not say
-    what workers cost in their own processes."""
+def speedup(part, options, rounds):
+    """The peer's times divided by ours. The time of playing is added to the reference's for a challenge."""
     peer, own = (rounds[name] for name in PAIRS[part])
     play = options.utterances * options.play_seconds if part == "challenge" else 0
-    found = {"wall": (middle(peer, "wall") + play) / middle(own, "wall")}
+    found = {"wall": (middle(peer, "wall") + play) / middle(own, "wall"), "wanted": WANTED[part]}
     return found if part == "workers" else {**found, "cpu": middle(peer, "cpu") / middle(own, "cpu")}
+
+
+def unequal(part, rounds):
+    """The work of two programs, if it differs: then the ratio of their times says nothing. Of a challenge, ours leaves
+    out some replies, and each takes one window."""
+    if part in ("encoder", "workers"):
+        return None
+    if part == "challenge":
+        works = [{result["windows"] / result["transcribed"] for result in rounds[name]} | {1} for name in PAIRS[part]]
+    else:
+        works = [{(result["windows"], result["tokens"]) for result in rounds[name]} for name in PAIRS[part]]
+    if len(set().union(*works)) == 1:
+        return None
+    return f"{part}: different numbers of windows or tokens, {works[0]} and {works[1]}"
 
 
 def summary(options, rounds):
@@ -302,9 +336,9 @@ def summary(options, rounds):
                **{key: results[0].get(key) for key in ("tokens", "windows", "transcribed", "replies")}}
         for name, results in rounds.items()}
     measured = [part for part in options.parts if all(name in rounds for name in PAIRS[part])]
-    ratios = {part: {**ratio(part, options, rounds), "wanted": WANTED[part]} for part in measured}
+    ratios = {part: speedup(part, options, rounds) for part in measured}
     report = {
-        "model": options.name, "recordings": options.recordings, "seconds": options.seconds, "tokens": options.tokens,
+        "model": options.name, "recordings": options.recordings, "seconds": options.seconds, "max_new_tokens": options.tokens,
         "threads": options.threads, "rounds": options.rounds, "audio_seconds": options.recordings * options.seconds,
         "utterances": options.utterances, "miners": options.miners, "reply_seconds": options.reply_seconds,
         "play_seconds": options.play_seconds, "programs": programs, "ratios": ratios}
@@ -318,6 +352,8 @@ def summary(options, rounds):
     first = next((rounds[name][0] for name in ("ours", "our encoder") if name in rounds), {})
     report["kernels"] = first.get("kernels")
     report["missed"] = [f"{part}: not measured" for part in options.parts if part not in measured] + missed(report)
+    if options.name == options.size:
+        report["missed"] += filter(None, (unequal(part, rounds) for part in measured))
     return report
 
 
@@ -332,11 +368,12 @@ def missed(report):
 
 
 def show(report):
-    print(f"{report['model']}, {report['recordings']} x {report['seconds']} s, beam 5, at most {report['tokens']} tokens a "
-          f"window, words timed, {report['threads']} threads, {report['rounds']} turns"
+    print(f"{report['model']}, {report['recordings']} x {report['seconds']} s, beam 5, max_new_tokens "
+          f"{report['max_new_tokens']}, words timed, {report['threads']} threads, {report['rounds']} turns"
           + (f", {report['kernels']}" if report["kernels"] else ""))
     programs, ratios = report["programs"], report["ratios"]
-    names = {"sequential": "faster-whisper, one after another", "batched": "faster-whisper, batched pipeline", "ours": "ours"}
+    names = {"sequential": "faster-whisper, one after another", "ours": "ours",
+             "batched": "faster-whisper, batched pipeline", "our windows": "ours, windows without context"}
     print(f"{'':36}{'wall s':>9}{'CPU s':>9}{'windows':>9}{'tokens':>8}{'a window':>10}{'audio s/s':>11}{'peak MB':>9}")
     for key, name in names.items():
         if key in programs:
@@ -367,6 +404,8 @@ def show(report):
     for kind, ratio in ratios.items():
         cpu = f"{ratio['cpu']:9.2f}" if "cpu" in ratio else " " * 9
         print(f"{titles[kind]:36}{ratio['wall']:10.2f}{cpu}{ratio['wanted']:9}")
+    if "challenge" in programs and "one process" in programs:
+        print(f"the challenge without play: {programs['challenge']['wall_seconds'] / programs['one process']['wall_seconds']:.2f}")
     if "encoder" in ratios:
         encoders = [programs[name]["cpu_seconds"] for name in ("encoder", "our encoder")]
         if report["floor"]:

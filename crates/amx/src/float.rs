@@ -128,7 +128,7 @@ impl FloatMatrix {
         multiply(self.amx, &rows.lines, rows.rows, &self.panels, 0, self.panels.columns, out, stride);
     }
 
-    /// Prepares the memory. The padding of panels and steps is zero.
+    /// Sets the dimensions and resizes the buffers. The padding of panels and steps is zero.
     fn resize(&mut self, depth: usize, columns: usize) {
         assert!(depth > 0, "a matrix without rows");
         let (panels, steps) = (columns.div_ceil(PAIR), depth.div_ceil(DEPTH));

@@ -136,7 +136,7 @@ impl FixedMatrix {
         });
     }
 
-    /// Prepares the memory.
+    /// Sets the dimensions and resizes the buffers.
     fn resize(&mut self, depth: usize, columns: usize) {
         assert!((1..=DEPTH).contains(&depth), "a matrix of {depth} rows");
         self.depth = depth;

@@ -27,7 +27,7 @@ macro_rules! product {
         /// Multiplies rows by a panel and adds the products to `initial`.
         ///
         /// # Panics
-        /// If there is not a pair of lines for each word of a row.
+        /// If the length of `rows` is not `ROWS` times that of `panel`.
         #[target_feature(enable = "avx512f,avx512vnni")]
         pub(crate) fn $name<const ROWS: usize>(
             _: Permission,

@@ -43,9 +43,9 @@ impl Vnni {
 /// The values of a word.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Values {
-    /// Unsigned in rows, signed in columns.
+    /// Four of 8 bits: unsigned in rows, signed in columns.
     Int8,
-    /// Signed.
+    /// Two of 16 bits, signed.
     Int16,
 }
 
@@ -67,7 +67,7 @@ impl Panels {
         Self { vnni, values, pairs: Vec::new(), initial: Vec::new(), columns: 0, words: 0 }
     }
 
-    /// Prepares the memory. The padding of panels is zero.
+    /// Sets the dimensions and resizes the buffers. The padding of panels is zero.
     pub(crate) fn resize(&mut self, columns: usize, words: usize) {
         if (self.columns, self.words) != (columns, words) {
             self.pairs.clear();

@@ -110,7 +110,7 @@ fn with_step(values: &[f32]) -> (f64, Vec<f64>) {
 }
 
 /// Asserts that products differ from the exact ones by no more than the rounding of both factors: six standard
-/// deviations of independent errors, each distributed evenly over a step.
+/// deviations of independent errors, each uniformly distributed over a step.
 fn check_rounding(vnni: Vnni, left: &[f32], right: &[f32], depth: usize) {
     let rows: Vec<_> = left.chunks(depth).map(with_step).collect();
     let columns: Vec<_> = right.chunks(depth).map(with_step).collect();

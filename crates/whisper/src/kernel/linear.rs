@@ -57,8 +57,8 @@ impl Gemm {
         Self { int8: GemmExecutor::new(), float: GemmExecutor::new(), extension }
     }
 
-    /// Returns the names of the kernels selected for this CPU: int8, whose results no extension changes, f32, and the
-    /// attention's if it has its own.
+    /// Returns the names of the kernels selected for this CPU: int8, whose results no extension changes, f32, and that
+    /// of the attention where an extension computes it.
     pub(crate) fn kernel_name(&self) -> String {
         let (int8, float) = (self.int8.kernel_name(), self.float.kernel_name());
         match self.extension {

@@ -38,8 +38,8 @@ parser.add_argument("--residual", type=float, default=1.0,
 parser.add_argument("--languages", type=float, default=1.0,
                     help="factor of the language tokens' embeddings: a large one makes languages distinct")
 parser.add_argument("--max-new-tokens", type=int, help=(
-    "for faster-whisper's option of this value: each window has all tokens that it allows, text between two timestamps, "
-    "like a window of real speech"))
+    "for this value of faster-whisper's option: the first two windows of a recording have as many tokens as it allows, "
+    "and end with a timestamp, as most windows of speech do"))
 arguments = parser.parse_args()
 width, encoder_layers, decoder_layers, mels, vocabulary_size = SIZES[arguments.size]
 encoder_layers, decoder_layers = arguments.layers or encoder_layers, arguments.layers or decoder_layers
@@ -151,23 +151,25 @@ def fill(spec):
 
 
 def fill_windows(decoder, max_new_tokens):
-    """Makes the decoder choose text, then a timestamp as a window's last token. Otherwise the next window would begin
-    where random attention lets the last word end, and a recording would have two or three times as many windows."""
+    """Makes the decoder choose text, then a timestamp as a window's last token, in the first two windows of a recording.
+    Otherwise the next window would begin where random attention lets the last word end, and a recording would have two
+    or three times as many windows, whose number depends on rounding."""
     embeddings, positions = decoder.embeddings.weight, decoder.position_encodings.encodings
     end, times = 50257, slice(vocabulary_size - 1501, None)
-    # Output 0 is always 4, which subtracts 12 from the logits of the end and of timestamps.
+    # Dimension 0 of the decoder's output is always 4, which subtracts 12 from the logits of the end and of timestamps.
     decoder.layer_norm.gamma[0], decoder.layer_norm.beta[0] = 0, 4
     embeddings[end, 0] = embeddings[times, 0] = -3
-    # Output 1 is high where the last token of a window is chosen, which adds more than 20 to the logits of timestamps.
+    # Dimension 1 is high where the last token of a window is chosen, which outweighs that for timestamps.
     embeddings[:, 1] = positions[:, 1] = 0
     embeddings[times, 1] = 1
-    previous = 0
-    while previous < 223:
-        prompt = 3 + (1 + previous if previous else 0)
+    # The prompt is the start, the language and the task; before these, a token and the text of the window before.
+    prompt = 3
+    for _ in range(2):
         # CTranslate2 halves the maximum length, prompt included, for short prompts.
         tokens = min((prompt + max_new_tokens) // 2, max_new_tokens + 1)
+        # The last token is chosen at the position of the one before it.
         positions[prompt + tokens - 2, 1] = 100
-        previous += tokens
+        prompt = 1 + tokens + 3
 
 
 def save_safetensors(spec):
