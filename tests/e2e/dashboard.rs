@@ -3,7 +3,6 @@
 mod browser;
 mod explorer;
 
-use std::io::{BufRead as _, BufReader, Read as _};
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -228,22 +227,25 @@ fn daemons_are_shown_with_their_metrics() {
 
 #[test]
 fn the_demonstration_shows_itself() {
-    let mut demo = demo(&[]).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
-    let mut output = BufReader::new(demo.stdout.take().unwrap());
-    let mut first = String::new();
-    output.read_line(&mut first).unwrap();
-    let url = first.trim().strip_prefix("The contest is shown at ").unwrap_or_else(|| panic!("{first}")).to_owned();
-    let began = Instant::now();
-    let is_shown = |page: &str| page.contains("interpreter") && page.contains("ferry");
-    while !is_shown(&page(&url)) {
-        assert!(began.elapsed() < Duration::from_mins(1), "{}", page(&url));
-        std::thread::sleep(Duration::from_millis(200));
-    }
-    // Without a terminal, the page ends with the contest.
-    let mut rest = String::new();
-    output.read_to_string(&mut rest).unwrap();
-    assert!(demo.wait().unwrap().success());
-    assert!(rest.contains("interpreter"), "{rest}");
+    let demo = demo(&[]);
+    let tmux = Tmux::start();
+    tmux.run(&demo);
+    let is_served = "The page is served at ";
+    let screen = tmux.wait(|screen| screen.contains(is_served) && screen.contains(" until you press Ctrl-C."));
+    let (_, url) = screen.split_once(is_served).unwrap();
+    let page = page(url.split_once(' ').unwrap().0);
+    assert!(page.contains("interpreter") && page.contains("ferry"), "{page}");
+    tmux.command(&["send-keys", "C-c"]);
+    tmux.expect_success();
+}
+
+#[test]
+fn without_a_terminal_the_page_ends_with_the_contest() {
+    let output = demo(&[]).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(text.starts_with("The contest is shown at http://127.0.0.1:"), "{text}");
+    assert!(text.contains("interpreter") && !text.contains("Ctrl-C"), "{text}");
 }
 
 #[test]
@@ -258,6 +260,27 @@ fn the_demonstration_runs_without_its_page() {
 struct Tmux(tempfile::TempDir);
 
 impl Tmux {
+    /// Starts a shell in a terminal of 150 columns and 50 lines.
+    fn start() -> Self {
+        let tmux = Self(tempfile::tempdir().unwrap());
+        tmux.command(&["new-session", "-d", "-x", "150", "-y", "50", "PS1='$ ' exec sh"]);
+        tmux.wait(|screen| screen.contains('$'));
+        tmux
+    }
+
+    /// Types a command, whose arguments need no quotes.
+    fn run(&self, command: &Command) {
+        let words = std::iter::once(command.get_program()).chain(command.get_args());
+        let words: Vec<&str> = words.map(|word| word.to_str().unwrap()).collect();
+        self.command(&["send-keys", &words.join(" "), "Enter"]);
+    }
+
+    /// Waits until the last command has ended, with exit code 0.
+    fn expect_success(&self) {
+        self.command(&["send-keys", "echo exit code $?", "Enter"]);
+        self.wait(|screen| screen.contains("exit code 0"));
+    }
+
     fn command(&self, arguments: &[&str]) -> String {
         let socket = self.0.path().join("socket");
         let output = Command::new("tmux").arg("-S").arg(socket).args(["-f", "/dev/null"]).args(arguments).output();
@@ -290,12 +313,8 @@ impl Drop for Tmux {
 fn a_terminal_shows_the_leaderboard() {
     let folder = tempfile::tempdir().unwrap();
     let report = document(&demo(&["--json", "--keep", folder.path().to_str().unwrap()]).output().unwrap());
-    let tmux = Tmux(tempfile::tempdir().unwrap());
-    let shell = "PS1='$ ' exec sh";
-    tmux.command(&["new-session", "-d", "-x", "150", "-y", "50", shell]);
-    tmux.wait(|screen| screen.contains('$'));
-    let top = format!("{} top --state {}", tao().get_program().to_str().unwrap(), folder.path().display());
-    tmux.command(&["send-keys", &top, "Enter"]);
+    let tmux = Tmux::start();
+    tmux.run(tao().args(["top", "--state"]).arg(folder.path()));
     let miners = report["miners"].as_array().unwrap();
     // A screen may be captured while it is drawn: the rows are waited for, too.
     tmux.wait(|screen| {
@@ -315,8 +334,7 @@ fn a_terminal_shows_the_leaderboard() {
     tmux.command(&["send-keys", "q"]);
     // Keys that arrive before the terminal view has ended are read by it, not by the shell.
     tmux.wait(|screen| !screen.contains("Leaderboard") && screen.contains('$'));
-    tmux.command(&["send-keys", "echo exit code $?", "Enter"]);
-    tmux.wait(|screen| screen.contains("exit code 0"));
+    tmux.expect_success();
 }
 
 #[test]
