@@ -137,7 +137,8 @@ impl Decoder {
         Dimensions { layers: self.layers.len(), width: self.width, tokens: self.tokens() }
     }
 
-    /// Computes a window's cross-attention keys and values from the encoder output.
+    /// Computes a window's cross-attention keys and values from the encoder output, in the memory of an earlier window if
+    /// there is one.
     pub(crate) fn memory(
         &self,
         gemm: &Gemm,
@@ -145,20 +146,21 @@ impl Decoder {
         encoded: &[f32],
     ) -> Result<Memory, TranscribeError> {
         let (width, head) = (self.width, self.width / self.heads);
-        let Buffers { scratch, quantized, qkv, .. } = buffers;
+        let Buffers { scratch, quantized, qkv, memories, .. } = buffers;
+        let mut memory = memories.pop().unwrap_or_default();
+        memory.layers.resize_with(self.layers.len(), Vec::new);
         quantized.quantize(encoded, width);
         qkv.resize(2 * encoded.len(), 0.0);
-        let layers = self.layers.iter().map(|layer| {
+        for (layer, panels) in self.layers.iter().zip(&mut memory.layers) {
             layer.cross_memory.forward(gemm, scratch, quantized, qkv, Epilogue::Store)?;
             let part = |position: usize, column: usize| &qkv[position * 2 * width + column..][..head];
-            let heads = (0..self.heads).map(|h| {
-                let keys = Panels::from_columns(head, POSITIONS, |position| part(position, h * head));
-                let values = Panels::from_rows(POSITIONS, head, |position| part(position, width + h * head));
-                (keys, values)
-            });
-            Ok(heads.collect())
-        });
-        Ok(Memory { layers: layers.collect::<Result<_, TranscribeError>>()? })
+            panels.resize_with(self.heads, Default::default);
+            for (h, (keys, values)) in panels.iter_mut().enumerate() {
+                keys.pack_columns(head, POSITIONS, |position| part(position, h * head));
+                values.pack_rows(POSITIONS, head, |position| part(position, width + h * head));
+            }
+        }
+        Ok(memory)
     }
 
     /// Runs rows through the layers and returns their normalised states, `[row][width]`. Rows of the same window must

@@ -5,6 +5,7 @@ use std::rc::Rc;
 
 use rten_tensor::NdTensorView;
 
+use crate::decoder::Memory;
 use crate::kernel::{Attention, Epilogue, FloatLinear, Gemm, Linear, Quantized, Scratch, gelu, layer_norm};
 use crate::load::Loader;
 use crate::mel::WINDOW_FRAMES;
@@ -89,6 +90,8 @@ pub(crate) struct Buffers {
     pub(crate) hidden: Vec<f32>,
     pub(crate) qkv: Vec<f32>,
     pub(crate) context: Vec<f32>,
+    /// Memory of decoded windows, for the next ones.
+    pub(crate) memories: Vec<Memory>,
     attention: Attention,
 }
 

@@ -224,7 +224,7 @@ impl Worker {
     fn run(mut self) {
         loop {
             while self.active.len() < self.windows {
-                let Some(job) = self.place.0.next(self.active.is_empty()) else { break };
+                let Some(job) = self.next() else { break };
                 self.jobs.push(job.clone());
                 self.attempt(|worker| {
                     worker.admit(job);
@@ -236,6 +236,17 @@ impl Worker {
             }
             self.attempt(Self::step);
         }
+    }
+
+    /// Takes the next recording from the queue. Without an active recording, releases memory and waits for one; `None`
+    /// then means shutdown.
+    fn next(&mut self) -> Option<Arc<Job>> {
+        let next = self.place.0.next(false);
+        if next.is_some() || !self.active.is_empty() {
+            return next;
+        }
+        self.buffers.memories.clear();
+        self.place.0.next(true)
     }
 
     /// Runs a part of the work on all recordings of this worker. If it fails, decodes each of them again, alone.
@@ -307,8 +318,7 @@ impl Worker {
             active.search.rows(cache, index, &mut rows, &mut wanted);
             counts.push(wanted.len() - before);
         }
-        let memories: Vec<_> = active.iter().map(|active| active.search.memory().clone()).collect();
-        let memories: Vec<_> = memories.iter().map(AsRef::as_ref).collect();
+        let memories: Vec<_> = active.iter().map(|active| active.search.memory().as_ref()).collect();
         let states = model.decoder.forward(&buffers.gemm.clone(), buffers, cache, &memories, &rows, None)?;
         let width = model.decoder.width();
         let mut chosen = Vec::with_capacity(wanted.len() * width);

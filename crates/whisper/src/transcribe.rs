@@ -235,9 +235,16 @@ impl Recording {
         }))
     }
 
-    /// Appends the segments of a decoded window and advances to the next window.
+    /// Appends the segments of a decoded window, advances to the next window, and keeps the memory for it.
     fn finish_window(&mut self, buffers: &mut Buffers, cache: &mut Cache) -> Result<(), TranscribeError> {
         let Some(mut window) = self.window.take() else { return Ok(()) };
+        self.append(buffers, cache, &mut window)?;
+        buffers.memories.extend(Arc::into_inner(window.memory));
+        Ok(())
+    }
+
+    /// Appends the segments of a decoded window and advances to the next window.
+    fn append(&mut self, buffers: &mut Buffers, cache: &mut Cache, window: &mut Window) -> Result<(), TranscribeError> {
         let Some(attempt) = fallback::choose(&self.options, std::mem::take(&mut window.attempts)) else {
             return Ok(());
         };
@@ -255,7 +262,7 @@ impl Recording {
             let words = if text.is_empty() {
                 Vec::new()
             } else {
-                let alignment = self.align(buffers, cache, &window, &text)?;
+                let alignment = self.align(buffers, cache, window, &text)?;
                 let tokens: Vec<u32> = text.into_iter().chain([end_of_text]).collect();
                 time_words(self.model.vocabulary.split_words(&tokens, &self.language), &alignment)
             };

@@ -9,18 +9,20 @@ use rten_simd::{Isa, SimdOp, f16};
 /// Columns per panel.
 pub(crate) const PANEL: usize = 32;
 
-/// A matrix of `depth` rows in panels of 32 columns, f16: `[panel][row][column]`.
+/// A matrix of `depth` rows in panels of 32 columns, f16: `[panel][row][column]`. Later calls of the pack functions reuse
+/// the memory.
+#[derive(Default)]
 pub(crate) struct Panels {
     values: Vec<f16>,
     depth: usize,
 }
 
 impl Panels {
-    /// Creates a matrix from row slices; missing columns of the last panel are zero.
-    pub(crate) fn from_rows<'a>(depth: usize, columns: usize, row: impl Fn(usize) -> &'a [f32]) -> Self {
-        let mut matrix = Self::zeros(depth, columns);
+    /// Packs a matrix from slices of its rows; missing columns of the last panel are zero.
+    pub(crate) fn pack_rows<'a>(&mut self, depth: usize, columns: usize, row: impl Fn(usize) -> &'a [f32]) {
+        self.resize(depth, columns);
         let mut block = [0.0; PANEL];
-        for (panel, values) in matrix.values.chunks_exact_mut((depth * PANEL).max(1)).enumerate() {
+        for (panel, values) in self.values.chunks_exact_mut((depth * PANEL).max(1)).enumerate() {
             let first = panel * PANEL;
             let count = PANEL.min(columns - first);
             block[count..].fill(0.0);
@@ -29,15 +31,14 @@ impl Panels {
                 Narrow { from: &block, to: values }.dispatch();
             }
         }
-        matrix
     }
 
-    /// Creates a matrix from column slices; missing columns of the last panel are zero.
-    pub(crate) fn from_columns<'a>(depth: usize, columns: usize, column: impl Fn(usize) -> &'a [f32]) -> Self {
-        let mut matrix = Self::zeros(depth, columns);
+    /// Packs a matrix from slices of its columns; missing columns of the last panel are zero.
+    pub(crate) fn pack_columns<'a>(&mut self, depth: usize, columns: usize, column: impl Fn(usize) -> &'a [f32]) {
+        self.resize(depth, columns);
         // A panel is transposed in a block that fits into the L1 cache, because the columns are far apart.
         let mut block = vec![[0.0; PANEL]; depth];
-        for (panel, values) in matrix.values.chunks_exact_mut((depth * PANEL).max(1)).enumerate() {
+        for (panel, values) in self.values.chunks_exact_mut((depth * PANEL).max(1)).enumerate() {
             let first = panel * PANEL;
             for j in 0..PANEL {
                 if first + j < columns {
@@ -54,11 +55,12 @@ impl Panels {
                 Narrow { from: block, to: values }.dispatch();
             }
         }
-        matrix
     }
 
-    fn zeros(depth: usize, columns: usize) -> Self {
-        Self { values: vec![f16::default(); depth * columns.next_multiple_of(PANEL)], depth }
+    /// Sets the dimensions and resizes the buffer.
+    fn resize(&mut self, depth: usize, columns: usize) {
+        self.depth = depth;
+        self.values.resize(depth * columns.next_multiple_of(PANEL), f16::default());
     }
 }
 

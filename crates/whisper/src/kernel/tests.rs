@@ -117,14 +117,15 @@ fn panels_multiply_as_a_matrix_does() {
     for (rows, depth, columns) in [(1, 64, 1500usize), (5, 64, 70), (7, 100, 64), (13, 33, 32)] {
         let (stride, out_stride) = (depth + 3, columns.next_multiple_of(PANEL));
         let (a, b) = (values(rows * stride, 4), values(depth * columns, 5));
-        let panels = Panels::from_rows(depth, columns, |i| &b[i * columns..][..columns]);
+        let mut panels = Panels::default();
+        panels.pack_rows(depth, columns, |i| &b[i * columns..][..columns]);
         let mut out = vec![0.0; rows * out_stride];
         panel_product(&a, stride, &panels, &mut out, out_stride);
         let turned: Vec<f32> = (0..columns * depth).map(|k| b[k % depth * columns + k / depth]).collect();
-        let panels = Panels::from_columns(depth, columns, |j| &turned[j * depth..][..depth]);
+        panels.pack_columns(depth, columns, |j| &turned[j * depth..][..depth]);
         let mut again = vec![0.0; rows * out_stride];
         panel_product(&a, stride, &panels, &mut again, out_stride);
-        assert!(out == again, "{rows} {depth} {columns}: from_rows and from_columns yield different matrices");
+        assert!(out == again, "{rows} {depth} {columns}: pack_rows and pack_columns yield different matrices");
         for r in 0..rows {
             for j in 0..columns {
                 let expected: f32 = (0..depth).map(|i| a[r * stride + i] * b[i * columns + j]).sum();
