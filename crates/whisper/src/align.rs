@@ -71,10 +71,9 @@ impl Model {
     ) -> Result<Vec<f32>, TranscribeError> {
         let end_of_text = self.vocabulary.special().end_of_text as usize;
         let mut probabilities = Vec::with_capacity(tokens.len());
-        let mut logits = Vec::new();
         for (states, tokens) in states.chunks(BLOCK * self.decoder.width()).zip(tokens.chunks(BLOCK)) {
-            self.decoder.logits(&buffers.gemm.clone(), buffers, states, &mut logits)?;
-            for (logits, &token) in logits.chunks_exact(self.decoder.tokens()).zip(tokens) {
+            self.decoder.logits(&buffers.gemm.clone(), buffers, states)?;
+            for (logits, &token) in buffers.logits.chunks_exact(self.decoder.tokens()).zip(tokens) {
                 let (total, _) = log_sum_exp(&logits[..end_of_text]);
                 probabilities.push(logits.get(token as usize).map_or(0.0, |logit| (logit - total).exp()));
             }

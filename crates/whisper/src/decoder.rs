@@ -137,16 +137,11 @@ impl Decoder {
         Dimensions { layers: self.layers.len(), width: self.width, tokens: self.tokens() }
     }
 
-    /// Computes a window's cross-attention keys and values from the encoder output, in the memory of an earlier window if
-    /// there is one.
-    pub(crate) fn memory(
-        &self,
-        gemm: &Gemm,
-        buffers: &mut Buffers,
-        encoded: &[f32],
-    ) -> Result<Memory, TranscribeError> {
+    /// Computes a window's cross-attention keys and values from [`Buffers::encoded`], in the memory of an earlier window
+    /// if there is one.
+    pub(crate) fn memory(&self, gemm: &Gemm, buffers: &mut Buffers) -> Result<Memory, TranscribeError> {
         let (width, head) = (self.width, self.width / self.heads);
-        let Buffers { scratch, quantized, qkv, memories, .. } = buffers;
+        let Buffers { scratch, quantized, qkv, encoded, memories, .. } = buffers;
         let mut memory = memories.pop().unwrap_or_default();
         memory.layers.resize_with(self.layers.len(), Vec::new);
         quantized.quantize(encoded, width);
@@ -197,15 +192,9 @@ impl Decoder {
         Ok(states)
     }
 
-    /// Computes the logits of decoder states, `[state][token]`.
-    pub(crate) fn logits(
-        &self,
-        gemm: &Gemm,
-        buffers: &mut Buffers,
-        states: &[f32],
-        logits: &mut Vec<f32>,
-    ) -> Result<(), TranscribeError> {
-        let Buffers { scratch, quantized, .. } = buffers;
+    /// Computes the logits of decoder states into [`Buffers::logits`].
+    pub(crate) fn logits(&self, gemm: &Gemm, buffers: &mut Buffers, states: &[f32]) -> Result<(), TranscribeError> {
+        let Buffers { scratch, quantized, logits, .. } = buffers;
         quantized.quantize(states, self.width);
         logits.resize(quantized.rows() * self.tokens(), 0.0);
         self.projection.forward(gemm, scratch, quantized, logits, Epilogue::Store)

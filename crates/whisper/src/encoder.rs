@@ -90,6 +90,10 @@ pub(crate) struct Buffers {
     pub(crate) hidden: Vec<f32>,
     pub(crate) qkv: Vec<f32>,
     pub(crate) context: Vec<f32>,
+    /// The result of [`Encoder::forward`]: 1 500 rows of hidden states.
+    pub(crate) encoded: Vec<f32>,
+    /// The result of [`Decoder::logits`](crate::decoder::Decoder::logits), `[state][token]`.
+    pub(crate) logits: Vec<f32>,
     /// Memory of decoded windows, for the next ones.
     pub(crate) memories: Vec<Memory>,
     attention: Attention,
@@ -152,34 +156,34 @@ impl Encoder {
         self.width
     }
 
-    /// Encodes one window of features, `[mel][frame]` with 3 000 frames, into 1 500 rows.
-    pub(crate) fn forward(
-        &self,
-        gemm: &Gemm,
-        buffers: &mut Buffers,
-        features: &[f32],
-    ) -> Result<Vec<f32>, TranscribeError> {
+    /// Encodes one window of features, `[mel][frame]` with 3 000 frames, into [`Buffers::encoded`].
+    pub(crate) fn forward(&self, gemm: &Gemm, buffers: &mut Buffers, features: &[f32]) -> Result<(), TranscribeError> {
         let [first, second] = &self.convolutions;
+        let mut x = std::mem::take(&mut buffers.encoded);
+        // The layers, which come later, use these buffers for other values.
+        let Buffers { qkv: frames, hidden, .. } = buffers;
         // Rows of frames, with a row of zeros before and after: the convolutions' padding.
-        let mut frames = vec![0.0; (WINDOW_FRAMES + 2) * self.mels];
+        frames.clear();
+        frames.resize((WINDOW_FRAMES + 2) * self.mels, 0.0);
         for (band, features) in features.chunks_exact(WINDOW_FRAMES).enumerate() {
             for (frame, value) in features.iter().enumerate() {
                 frames[(frame + 1) * self.mels + band] = *value;
             }
         }
-        let mut hidden = vec![0.0; (WINDOW_FRAMES + 2) * self.width];
+        hidden.clear();
+        hidden.resize((WINDOW_FRAMES + 2) * self.width, 0.0);
         let inner = self.width..(WINDOW_FRAMES + 1) * self.width;
-        first.forward(gemm, &frames, &mut hidden[inner])?;
-        let mut x = vec![0.0; WINDOW_FRAMES / 2 * self.width];
-        second.forward(gemm, &hidden, &mut x)?;
-        drop((frames, hidden));
+        first.forward(gemm, frames, &mut hidden[inner])?;
+        x.resize(WINDOW_FRAMES / 2 * self.width, 0.0);
+        second.forward(gemm, hidden, &mut x)?;
         crate::kernel::add(&mut x, &self.positions);
         for layer in &self.layers {
             self.layer(layer, gemm, buffers, &mut x)?;
         }
-        let mut encoded = Vec::new();
-        self.norm.apply(&x, &mut encoded);
-        Ok(encoded)
+        self.norm.apply(&x, &mut buffers.normed);
+        std::mem::swap(&mut x, &mut buffers.normed);
+        buffers.encoded = x;
+        Ok(())
     }
 
     fn layer(&self, layer: &Layer, gemm: &Gemm, buffers: &mut Buffers, x: &mut [f32]) -> Result<(), TranscribeError> {

@@ -27,7 +27,7 @@ use crate::transcribe::{Recording, Transcription};
 
 /// Maximum memory of the active windows of a worker, in bytes, unless two windows take more. Most windows take two thirds
 /// as much as the longest one.
-const MEMORY: usize = 640 << 20;
+const MEMORY: usize = 800 << 20;
 /// Maximum number of windows per worker: 60 rows with 5 beams.
 const MOST_WINDOWS: usize = 12;
 
@@ -211,14 +211,13 @@ struct Worker {
     /// Recordings without an answer.
     jobs: Vec<Arc<Job>>,
     active: Vec<Active>,
-    logits: Vec<f32>,
 }
 
 impl Worker {
     fn new(model: Arc<Model>, place: Place, windows: usize) -> Self {
         let (buffers, cache) = (model.buffers(), model.decoder.cache());
         let (jobs, active) = (Vec::new(), Vec::new());
-        Self { model, place, windows, buffers, cache, jobs, active, logits: Vec::new() }
+        Self { model, place, windows, buffers, cache, jobs, active }
     }
 
     fn run(mut self) {
@@ -245,7 +244,7 @@ impl Worker {
         if next.is_some() || !self.active.is_empty() {
             return next;
         }
-        self.buffers.memories.clear();
+        self.release();
         self.place.0.next(true)
     }
 
@@ -277,9 +276,14 @@ impl Worker {
             .unwrap_or_else(|panic| Err(TranscribeError::Panicked(panic_message(&*panic).to_owned())));
         if done.is_err() {
             self.active.clear();
-            (self.buffers, self.cache) = (self.model.buffers(), self.model.decoder.cache());
+            self.release();
         }
         done
+    }
+
+    /// Releases the memory of buffers and cache.
+    fn release(&mut self) {
+        (self.buffers, self.cache) = (self.model.buffers(), self.model.decoder.cache());
     }
 
     /// Encodes a recording's first window.
@@ -306,7 +310,7 @@ impl Worker {
 
     /// Decodes one token for every active window.
     fn step(&mut self) -> Result<(), TranscribeError> {
-        let Self { model, buffers, cache, active, logits, .. } = self;
+        let Self { model, buffers, cache, active, .. } = self;
         #[cfg(test)]
         if let Some(fault) = &model.fault {
             fault(&active.iter().map(|active| active.job.samples.len()).collect::<Vec<_>>())?;
@@ -325,9 +329,9 @@ impl Worker {
         for row in wanted {
             chosen.extend_from_slice(states.get(row * width..(row + 1) * width).unwrap_or_default());
         }
-        model.decoder.logits(&buffers.gemm.clone(), buffers, &chosen, logits)?;
+        model.decoder.logits(&buffers.gemm.clone(), buffers, &chosen)?;
         let tokens = model.decoder.tokens();
-        let mut rest = logits.as_mut_slice();
+        let mut rest = buffers.logits.as_mut_slice();
         let mut ended = Vec::new();
         for (index, (active, count)) in active.iter_mut().zip(counts).enumerate() {
             let Some((own, others)) = rest.split_at_mut_checked(count * tokens) else { break };

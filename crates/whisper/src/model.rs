@@ -114,14 +114,15 @@ impl Model {
         let window = self.log_mel.features(samples).window(0, WINDOW_FRAMES);
         let mut buffers = self.buffers();
         let gemm = buffers.gemm.clone();
-        self.encoder.forward(&gemm, &mut buffers, &window)
+        self.encoder.forward(&gemm, &mut buffers, &window)?;
+        Ok(buffers.encoded)
     }
 
     /// Encodes a window and computes its cross-attention memory.
     pub(crate) fn listen(&self, buffers: &mut Buffers, window: &[f32]) -> Result<Memory, TranscribeError> {
         let gemm = buffers.gemm.clone();
-        let encoded = self.encoder.forward(&gemm, buffers, window)?;
-        self.decoder.memory(&gemm, buffers, &encoded)
+        self.encoder.forward(&gemm, buffers, window)?;
+        self.decoder.memory(&gemm, buffers)
     }
 }
 

@@ -1,7 +1,6 @@
 //! Self-attention key-value cache of decoded tokens, in slots that sequences share.
 //!
-//! Slots are in blocks. A block has memory while one of its slots is in use, so that the cache shrinks after a long
-//! window.
+//! Slots are in blocks of memory, which later windows reuse.
 #![allow(clippy::indexing_slicing)] // Numeric loops over slots that the cache itself allocated.
 
 use std::cmp::Reverse;
@@ -19,18 +18,11 @@ pub(crate) type Slot = u32;
 pub(crate) struct Cache {
     layers: usize,
     width: usize,
-    blocks: Vec<Block>,
+    /// Keys of all layers, `[layer][slot][width]`, and then their values.
+    blocks: Vec<Vec<f32>>,
     holders: Vec<u32>,
-    /// Free slots, the lowest on top, so that few blocks are in use.
+    /// Free slots, the lowest on top, so that the slots of a sequence are close together.
     free: BinaryHeap<Reverse<Slot>>,
-}
-
-#[derive(Default)]
-struct Block {
-    /// Keys of all layers, `[layer][slot][width]`, and then their values; empty if no slot is in use.
-    values: Vec<f32>,
-    /// Number of slots in use.
-    used: usize,
 }
 
 /// Returns the size of a number of slots in bytes, for a decoder of this many layers and this width.
@@ -47,18 +39,13 @@ impl Cache {
     pub(crate) fn take(&mut self) -> Slot {
         let slot = self.free.pop().map_or_else(|| self.grow(), |Reverse(slot)| slot);
         self.holders[slot as usize] = 1;
-        let block = &mut self.blocks[slot as usize / BLOCK];
-        block.used += 1;
-        if block.values.is_empty() {
-            block.values = vec![0.0; 2 * self.layers * BLOCK * self.width];
-        }
         slot
     }
 
     /// Adds a block and returns its first slot.
     fn grow(&mut self) -> Slot {
         let first = self.holders.len() as Slot;
-        self.blocks.push(Block::default());
+        self.blocks.push(vec![0.0; 2 * self.layers * BLOCK * self.width]);
         self.holders.resize(self.holders.len() + BLOCK, 0);
         self.free.extend((first + 1..first + BLOCK as Slot).map(Reverse));
         first
@@ -78,11 +65,6 @@ impl Cache {
             *holders -= 1;
             if *holders == 0 {
                 self.free.push(Reverse(slot));
-                let block = &mut self.blocks[slot as usize / BLOCK];
-                block.used -= 1;
-                if block.used == 0 {
-                    block.values = Vec::new();
-                }
             }
         }
     }
@@ -100,8 +82,7 @@ impl Cache {
 
     pub(super) fn store(&mut self, layer: usize, slot: Slot, keys: &[f32], values: &[f32]) {
         let (at, width) = (self.offset(layer, slot), self.width);
-        let (all_keys, all_values) =
-            self.blocks[slot as usize / BLOCK].values.split_at_mut(self.layers * BLOCK * width);
+        let (all_keys, all_values) = self.blocks[slot as usize / BLOCK].split_at_mut(self.layers * BLOCK * width);
         all_keys[at..at + width].copy_from_slice(keys);
         all_values[at..at + width].copy_from_slice(values);
     }
@@ -118,7 +99,7 @@ impl Cache {
     ) {
         let half = self.layers * BLOCK * self.width;
         let row = |slot: Slot, part: usize| {
-            &self.blocks[slot as usize / BLOCK].values[part * half + self.offset(layer, slot)..][..self.width]
+            &self.blocks[slot as usize / BLOCK][part * half + self.offset(layer, slot)..][..self.width]
         };
         let head = self.width / heads;
         let scale = 1.0 / (head as f32).sqrt();
@@ -142,22 +123,21 @@ mod tests {
 
     /// Returns the size of all blocks in bytes.
     fn bytes(cache: &Cache) -> usize {
-        cache.blocks.iter().map(|block| block.values.capacity() * size_of::<f32>()).sum()
+        cache.blocks.iter().map(|block| block.capacity() * size_of::<f32>()).sum()
     }
 
     #[test]
-    fn the_cache_shrinks_when_slots_are_released() {
+    fn released_slots_are_reused() {
         let mut cache = Cache::new(2, 32);
         let slots: Vec<Slot> = (0..1_000).map(|_| cache.take()).collect();
         assert_eq!((cache.used(), bytes(&cache)), (1_000, slot_bytes(1_000, 2, 32)));
         cache.hold(&slots[..100]);
         cache.release(&slots);
-        assert_eq!((cache.used(), bytes(&cache)), (100, slot_bytes(100, 2, 32)));
-        // Free slots of blocks in use come first.
-        let more: Vec<Slot> = (0..28).map(|_| cache.take()).collect();
-        assert_eq!((more, bytes(&cache)), ((100..128).collect::<Vec<_>>(), slot_bytes(128, 2, 32)));
-        cache.release(&(0..128).collect::<Vec<_>>());
-        assert_eq!((cache.used(), bytes(&cache)), (0, 0));
+        assert_eq!(cache.used(), 100);
+        let more: Vec<Slot> = (0..900).map(|_| cache.take()).collect();
+        assert_eq!((more, bytes(&cache)), ((100..1_000).collect::<Vec<_>>(), slot_bytes(1_000, 2, 32)));
+        cache.release(&(0..1_000).collect::<Vec<_>>());
+        assert_eq!(cache.used(), 0);
     }
 
     #[test]

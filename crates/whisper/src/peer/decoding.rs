@@ -92,9 +92,8 @@ pub(super) fn decode(model: &Model, task: Task) -> (Hypothesis, f32) {
             model.decoder.forward(&buffers.gemm.clone(), &mut buffers, &mut cache, &[&memory], &rows, None).unwrap();
         let width = model.decoder.width();
         let chosen: Vec<f32> = wanted.iter().flat_map(|row| states[row * width..(row + 1) * width].to_vec()).collect();
-        let mut logits = Vec::new();
-        model.decoder.logits(&buffers.gemm.clone(), &mut buffers, &chosen, &mut logits).unwrap();
-        if let Some(result) = search.advance(&mut cache, &mut logits, model.decoder.tokens()) {
+        model.decoder.logits(&buffers.gemm.clone(), &mut buffers, &chosen).unwrap();
+        if let Some(result) = search.advance(&mut cache, &mut buffers.logits, model.decoder.tokens()) {
             assert_eq!(cache.used(), 0, "slots were not released");
             return result;
         }

@@ -75,13 +75,12 @@ pub(super) fn margin(model: &Model, task: Task, ours: &[u32], theirs: &[u32]) ->
         let memory = search.memory().clone();
         let states = model.decoder.forward(&gemm, &mut buffers, &mut cache, &[&memory], &rows, None).unwrap();
         let chosen: Vec<f32> = wanted.iter().flat_map(|row| states[row * width..][..width].to_vec()).collect();
-        let mut logits = Vec::new();
-        model.decoder.logits(&gemm, &mut buffers, &chosen, &mut logits).unwrap();
+        model.decoder.logits(&gemm, &mut buffers, &chosen).unwrap();
 
         let mut candidates: Vec<(Vec<u32>, f32)> = Vec::new();
         // The first step has one beam, in the last row; another row is for the no-speech probability.
         let first = if step == 0 { wanted.len() - 1 } else { 0 };
-        for (row, logits) in wanted.iter().zip(logits.chunks_exact(tokens)).skip(first) {
+        for (row, logits) in wanted.iter().zip(buffers.logits.chunks_exact(tokens)).skip(first) {
             let path: Vec<u32> = rows[*row].slots[prompt..].iter().map(|slot| token_of[slot]).collect();
             let mut logits = logits.to_vec();
             rules.apply(&mut logits, &path);
@@ -109,7 +108,7 @@ pub(super) fn margin(model: &Model, task: Task, ours: &[u32], theirs: &[u32]) ->
             }
         }
         scores = candidates.into_iter().take(2 * beams).collect();
-        if let Some((hypothesis, _)) = search.advance(&mut cache, &mut logits, tokens) {
+        if let Some((hypothesis, _)) = search.advance(&mut cache, &mut buffers.logits, tokens) {
             assert_eq!(hypothesis.tokens, ours, "the search is not repeatable");
             break;
         }

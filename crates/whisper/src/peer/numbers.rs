@@ -42,8 +42,9 @@ fn encoder_differences(peer: &Peer, name: &str, folder: &Path, windows: &[Vec<f3
     let paths: Vec<PathBuf> = windows.iter().enumerate().map(|(i, w)| peer.put(&format!("window{i}"), w)).collect();
     let sensitivities = peer.ask(json!({"do": "encode", "model": folder, "mel": paths}));
     let differences = windows.iter().enumerate().map(|(i, window)| {
-        let encoded = model.encoder.forward(gemm, &mut Buffers::default(), window).unwrap();
-        let difference = relative_difference(&encoded, &peer.get(&format!("encode{i}.f32")));
+        let mut buffers = Buffers::default();
+        model.encoder.forward(gemm, &mut buffers, window).unwrap();
+        let difference = relative_difference(&buffers.encoded, &peer.get(&format!("encode{i}.f32")));
         let sensitivity = sensitivities[i].as_f64().unwrap();
         let _ = writeln!(
             std::io::stderr(),
@@ -100,7 +101,9 @@ fn safetensors_give_the_same_model() {
     for extra in [["--quantization", "float16"].as_slice(), &["--safetensors"]] {
         let folder = peer.model("micro", extra);
         let model = Model::open(&folder).unwrap();
-        encoded.push(model.encoder.forward(&Gemm::default(), &mut Buffers::default(), &windows[0]).unwrap());
+        let mut buffers = Buffers::default();
+        model.encoder.forward(&Gemm::default(), &mut buffers, &windows[0]).unwrap();
+        encoded.push(buffers.encoded);
         std::fs::remove_dir_all(folder).unwrap();
     }
     assert_eq!(encoded[0], encoded[1]);
@@ -119,12 +122,11 @@ fn forced_logits(model: &Model, window: &[f32], prompt: &[u32], tokens: &[u32]) 
     let (first, rest) = rows.split_at(prompt.len());
     let width = model.decoder.width();
     let mut logits = Vec::new();
-    let mut one = Vec::new();
     for rows in std::iter::once(first).chain(rest.chunks(1)) {
         let states =
             model.decoder.forward(&buffers.gemm.clone(), &mut buffers, &mut cache, &[&memory], rows, None).unwrap();
-        model.decoder.logits(&buffers.gemm.clone(), &mut buffers, &states[states.len() - width..], &mut one).unwrap();
-        logits.extend_from_slice(&one);
+        model.decoder.logits(&buffers.gemm.clone(), &mut buffers, &states[states.len() - width..]).unwrap();
+        logits.extend_from_slice(&buffers.logits);
     }
     logits
 }

@@ -62,11 +62,10 @@ impl Recording {
         let row = Row { token, position: 0, memory: 0, slots: vec![slot] };
         let states = model.decoder.forward(&buffers.gemm.clone(), buffers, cache, &[memory], &[row], None);
         cache.release(&[slot]);
-        let mut logits = Vec::new();
-        model.decoder.logits(&buffers.gemm.clone(), buffers, &states?, &mut logits)?;
+        model.decoder.logits(&buffers.gemm.clone(), buffers, &states?)?;
         let tokens = &model.config.languages;
-        let mut scores: Vec<f32> =
-            tokens.iter().map(|&token| logits.get(token as usize).copied().unwrap_or(f32::MIN)).collect();
+        let logit = |&token: &u32| buffers.logits.get(token as usize).copied().unwrap_or(f32::MIN);
+        let mut scores: Vec<f32> = tokens.iter().map(logit).collect();
         softmax(&mut scores);
         let mut languages: Vec<(u32, f32)> = tokens.iter().copied().zip(scores).collect();
         languages.sort_by(|a, b| b.1.total_cmp(&a.1));
