@@ -52,8 +52,7 @@ impl Network {
     /// `None` if PostgreSQL or NATS is not installed. Arguments: length of a period in seconds, and time per token in
     /// milliseconds.
     fn start(period: u32, pace: u32) -> Option<Self> {
-        let (postgres, mut nats) = (Postgres::start()?, Nats::new()?);
-        nats.run();
+        let (postgres, nats) = (Postgres::start()?, Nats::start()?);
         let chain = Chain::start();
         std::fs::write(chain.path("tasks.toml"), tasks(period)).unwrap();
         let mut models = tao();

@@ -317,9 +317,7 @@ fn nineteen_model(_: &Path) -> Started {
 
 /// Entry processes and query workers do not start without their services. `None` if one is not installed.
 fn nineteen_servers() -> Option<(Postgres, Nats)> {
-    let (postgres, mut nats) = (Postgres::start()?, Nats::new()?);
-    nats.run();
-    Some((postgres, nats))
+    Some((Postgres::start()?, Nats::start()?))
 }
 
 fn nineteen_entry(_: &Path) -> Started {

@@ -1,6 +1,6 @@
 //! NATS servers for tests.
 
-use std::net::{TcpListener, TcpStream};
+use std::fs::{self, File};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -11,14 +11,15 @@ use tempfile::TempDir;
 pub struct Nats {
     program: PathBuf,
     folder: TempDir,
-    port: u16,
+    log: TempDir,
+    /// The port that the server chose at its first start.
+    port: Option<u16>,
     server: Option<Child>,
 }
 
 impl Nats {
-    /// Creates a server without starting it. If NATS is not installed, prints a notice and returns `None`; panics if
-    /// `CI` is `true`.
-    pub fn new() -> Option<Self> {
+    /// Starts a server. If NATS is not installed, prints a notice and returns `None`; panics if `CI` is `true`.
+    pub fn start() -> Option<Self> {
         let path = std::env::var_os("PATH").unwrap_or_default();
         let folders = std::env::split_paths(&path).chain(["/usr/sbin".into(), "/usr/local/sbin".into()]);
         let Some(program) = folders.map(|folder| folder.join("nats-server")).find(|program| program.is_file()) else {
@@ -27,20 +28,47 @@ impl Nats {
             println!("\n!!! SKIPPED: {message} !!!\n");
             return None;
         };
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        Some(Self { program, folder: tempfile::tempdir().unwrap(), port, server: None })
+        let [folder, log] = [(); 2].map(|()| tempfile::tempdir().unwrap());
+        let mut nats = Self { program, folder, log, port: None, server: None };
+        nats.run();
+        Some(nats)
     }
 
+    /// Starts the server and waits until it is ready.
     pub fn run(&mut self) {
-        let mut command = Command::new(&self.program);
-        command.args(["--addr", "127.0.0.1", "--jetstream", "--port", &self.port.to_string(), "--store_dir"]);
-        command.arg(self.folder.path()).stdout(Stdio::null()).stderr(Stdio::null());
-        self.server = Some(command.spawn().unwrap());
         let began = Instant::now();
-        while TcpStream::connect(("127.0.0.1", self.port)).is_err() {
-            assert!(began.elapsed() < Duration::from_mins(1), "NATS does not start");
+        // Until the server has its port back: another process may have got it for a connection in the meantime.
+        while !self.try_run() {
+            assert!(began.elapsed() < Duration::from_mins(1), "NATS does not start: {}", self.log());
+            std::thread::sleep(Duration::from_millis(100));
+        }
+    }
+
+    /// Starts the server and waits until it is ready; returns false if it exits.
+    fn try_run(&mut self) -> bool {
+        // The server itself chooses a free port: one chosen here could be another server's when it starts.
+        let port = self.port.map_or_else(|| "-1".to_owned(), |port| port.to_string());
+        let mut command = Command::new(&self.program);
+        command.args(["--addr", "127.0.0.1", "--jetstream", "--port", &port, "--store_dir"]).arg(self.folder.path());
+        let log = File::create(self.log.path().join("log")).unwrap();
+        let mut server = command.stdout(Stdio::null()).stderr(log).spawn().unwrap();
+        let began = Instant::now();
+        while !self.log().contains("Server is ready") {
+            if server.try_wait().unwrap().is_some() {
+                return false;
+            }
+            assert!(began.elapsed() < Duration::from_mins(1), "NATS does not start: {}", self.log());
             std::thread::sleep(Duration::from_millis(20));
         }
+        self.server = Some(server);
+        let log = self.log();
+        let (_, listening) = log.split_once("Listening for client connections on 127.0.0.1:").unwrap();
+        self.port = Some(listening.lines().next().unwrap().parse().unwrap());
+        true
+    }
+
+    fn log(&self) -> String {
+        fs::read_to_string(self.log.path().join("log")).unwrap()
     }
 
     /// Kills the server.
@@ -57,11 +85,11 @@ impl Nats {
     }
 
     pub fn port(&self) -> u16 {
-        self.port
+        self.port.unwrap()
     }
 
     pub fn url(&self) -> String {
-        format!("nats://127.0.0.1:{}", self.port)
+        format!("nats://127.0.0.1:{}", self.port())
     }
 }
 

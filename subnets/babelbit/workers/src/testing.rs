@@ -17,9 +17,7 @@ pub struct Servers {
 impl Servers {
     /// Starts the three services; returns `None` if one is not installed.
     pub async fn start() -> Option<Self> {
-        let mut nats = Nats::new()?;
-        nats.run();
-        Some(Self { nats, postgres: Postgres::start()?, bucket: S3Server::start().await })
+        Some(Self { nats: Nats::start()?, postgres: Postgres::start()?, bucket: S3Server::start().await })
     }
 
     /// Returns the last worker and the number of attempts of each started job without a result.

@@ -35,8 +35,7 @@ async fn counted(queue: &Queue, jobs: u64, others: &BTreeMap<String, u64>) -> De
 
 #[tokio::test]
 async fn jobs_of_other_recognisers_are_counted_separately() {
-    let Some(mut nats) = Nats::new() else { return };
-    nats.run();
+    let Some(nats) = Nats::start() else { return };
     let [old, own] = ["1", "2"].map(recognizer);
     let old_queue = Queue::connect(&nats.url(), &old).await.unwrap();
     let own_queue = Queue::connect(&nats.url(), &own).await.unwrap();

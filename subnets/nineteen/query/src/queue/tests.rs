@@ -35,8 +35,7 @@ struct Net {
 }
 
 async fn net() -> Option<Net> {
-    let mut nats = Nats::new()?;
-    nats.run();
+    let nats = Nats::start()?;
     let folder = tempfile::tempdir().unwrap();
     let queue = connect(&nats.url(), &folder).await;
     Some(Net { nats, folder, entry: Workers::new(queue, Market::default()) })
