@@ -6,8 +6,9 @@ use crate::decoder::{cross_attention_bytes, slot_bytes};
 use crate::mel::WINDOW_FRAMES;
 use crate::transcribe::CONTEXT;
 
-/// Rows of logits in memory per worker: a batch of windows, and the alignment of one window.
-const LOGITS: usize = 96;
+/// Rows of logits in memory per worker: those of the largest batch of windows. The alignment of a window, in the same
+/// memory, takes fewer.
+const LOGITS: usize = 60;
 /// Hidden states in memory per worker, as multiples of a window's encoding.
 const STATES: usize = 10;
 

@@ -79,6 +79,25 @@ fn a_failed_batch_is_decoded_one_by_one() {
     panic!("no batch has two recordings");
 }
 
+#[test]
+fn windows_share_memory_until_the_worker_waits() {
+    let shared = Arc::new(Shared { queue: Mutex::default(), changed: Condvar::new(), capacity: 1 });
+    let mut worker = Worker::new(model(), Place::new(shared.clone()), 1);
+    let (answer, answers) = sync_channel(1);
+    // At least three windows.
+    worker.admit(Arc::new(Job { samples: noise(90 * 16_000), options: short(), answer }));
+    while !worker.active.is_empty() {
+        worker.step().unwrap();
+    }
+    assert!(answers.try_recv().unwrap().is_ok());
+    assert_eq!(worker.buffers.memories.len(), 1);
+    assert!(!worker.buffers.encoded.is_empty() && !worker.buffers.logits.is_empty());
+
+    shared.lock().is_closed = true;
+    assert!(worker.next().is_none());
+    assert!(worker.buffers.memories.is_empty() && worker.buffers.encoded.is_empty());
+}
+
 const TINY: Dimensions = Dimensions { layers: 4, width: 384, tokens: 51_865 };
 const SMALL: Dimensions = Dimensions { layers: 12, width: 768, tokens: 51_865 };
 const MEDIUM: Dimensions = Dimensions { layers: 24, width: 1_024, tokens: 51_865 };
