@@ -43,7 +43,7 @@ impl Default for Follow {
 /// [`Client`](crate::Client) connects to a real chain and has many more queries;
 /// [`testing::MockChain`](crate::testing::MockChain) is scripted by tests. Every method has a timeout: two block times
 /// for reads, two block times per 64 blocks for [`Chain::lookup`], and [`Follow::patience_blocks`] plus one block time
-/// for [`Chain::submit`].
+/// for [`Chain::submit`], where a block time is at least one second.
 #[async_trait]
 pub trait Chain: Send + Sync {
     /// Returns the expected time between two blocks.

@@ -36,7 +36,7 @@
 //!
 //! # Guarantees
 //!
-//! - **Every wait is bounded.** A read returns within two block times (at least 500 ms), regardless of the network's
+//! - **Every wait is bounded.** A read returns within two block times (at least two seconds), regardless of the network's
 //!   state and the number of requests. For map reads this timeout applies to each page, and for [`Chain::lookup`] to
 //!   each 64 blocks. A connection that does not respond is considered dead and replaced.
 //! - **Retries send the same bytes.** A retry never signs again: it sends the same extrinsic, which the chain includes
@@ -103,6 +103,7 @@ pub use nonce::NonceLease;
 pub use outcome::{DispatchError, Inclusion, Outcome, UnknownBecause};
 pub use proxy::{Announcement, Proxies, Proxy, ProxyType, ProxyTypeError};
 pub use refusal::RefusedBecause;
+pub use rpc::time_for_blocks;
 pub use schedule::{CommitReveal, Schedule, WeightRules};
 pub use share::{Share, ShareError};
 pub use stake::{Balance, Delegate, Stake};

@@ -19,6 +19,7 @@ use crate::error::Source;
 use crate::{ChainError, Network, TransportError};
 
 pub(crate) use node::{RpcError, Subscription};
+pub use pace::time_for_blocks;
 pub(crate) use pace::{Pace, part};
 
 use node::{Answer, Node, Question};

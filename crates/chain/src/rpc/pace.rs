@@ -1,14 +1,16 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-/// Timeouts as fractions of the time between two blocks.
+/// Timeouts and pauses as fractions of the time between two blocks.
 #[derive(Debug)]
 pub(crate) struct Pace {
     block_time_ms: AtomicU64,
 }
 
-/// The minimum block time assumed for timeouts, even on a faster chain.
-const FASTEST: Duration = Duration::from_millis(250);
+/// The minimum block time assumed for timeouts: on a faster chain, a busy machine would exceed them.
+const FASTEST: Duration = Duration::from_secs(1);
+/// The minimum block time assumed for pauses.
+const FASTEST_PAUSE: Duration = Duration::from_millis(250);
 
 impl Pace {
     pub(crate) fn new(block_time: Duration) -> Self {
@@ -28,7 +30,7 @@ impl Pace {
 
     /// Returns the block time assumed for timeouts: at least [`FASTEST`].
     pub(crate) fn unit(&self) -> Duration {
-        self.block_time().max(FASTEST)
+        time_for_blocks(self.block_time(), 1)
     }
 
     /// Returns the total timeout of a read: two block times.
@@ -44,18 +46,25 @@ impl Pace {
 
     /// Returns the pause between two rounds of attempts.
     pub(crate) fn pause(&self) -> Duration {
-        part(self.unit(), 16)
+        part(self.block_time().max(FASTEST_PAUSE), 16)
     }
 
     /// Returns the duration for which a failed node is skipped.
     pub(crate) fn shun(&self) -> Duration {
-        self.unit().saturating_mul(4)
+        self.block_time().max(FASTEST_PAUSE).saturating_mul(4)
     }
 
     /// Returns the maximum time without a new block before the connection is checked.
     pub(crate) fn silence(&self) -> Duration {
         self.total()
     }
+}
+
+/// Returns how long to wait for a number of blocks on a chain with this block time: at least one second for each block,
+/// because a busy machine is slower than a fast development chain.
+#[must_use]
+pub fn time_for_blocks(block_time: Duration, blocks: u32) -> Duration {
+    block_time.max(FASTEST).saturating_mul(blocks)
 }
 
 /// Returns one of `parts` equal parts of a duration.

@@ -3,7 +3,7 @@
 use anyhow::Context as _;
 use taonet_chain::{
     Call, Chain, ChainError, Era, Follow, NonceLease, Outcome, SignOptions, SignedExtrinsic, UnknownBecause, Until,
-    calls,
+    calls, time_for_blocks,
 };
 use taonet_shield::encrypt;
 use taonet_wallet::Keypair;
@@ -47,7 +47,7 @@ impl Shielded {
     async fn track(&self, chain: &dyn Chain, follow: Follow) -> Outcome {
         let mut heads = chain.heads();
         let blocks = ERA_BLOCKS.saturating_add(follow.patience_blocks);
-        let end = Instant::now() + chain.block_time() * blocks;
+        let end = Instant::now() + time_for_blocks(chain.block_time(), blocks);
         loop {
             let outcome = self.look(chain).await.unwrap_or_else(|error| Outcome::Unknown(unknown(error)));
             let is_decided = match outcome {
