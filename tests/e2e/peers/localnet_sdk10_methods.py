@@ -27,10 +27,6 @@ question = json.load(sys.stdin)
 CLASS = getattr(bt, question["class"])
 # Methods that fail on the main network too: a part of their error, and their arguments.
 UNSUPPORTED = {
-    # MaxEpochsPerBlock is a storage item.
-    "get_max_epochs_per_block": ("Unable to retrieve MaxEpochsPerBlock constant", ()),
-    # The runtime API is `get_proxy_filters`.
-    "get_proxy_filter": ("'ProxyFilterRuntimeApi.get_proxy_filter' not found", ()),
     # The senate was removed.
     "get_vote_data": ("Triumvirate", ("0x" + "00" * 32,)),
     # The call was removed in spec version 461.

@@ -65,6 +65,10 @@ async def _(c: Client):
     same((await c.get_proxy_constants()).MaxProxies, 20)
     types = {one.name: one.index for one in await c.get_proxy_types()}
     same((types["Any"], types["Staking"]), (0, 8))
+    filters = {one.name: one for one in await c.get_proxy_filter()}
+    same((filters.keys(), filters["Any"].filter_mode), (types.keys(), "AllowAll"))
+    allowed = {call["call_name"] for call in filters["Staking"].filter_mode["Allow"]}
+    holds({"add_stake", "remove_stake"} <= allowed and "transfer_allow_death" not in allowed, allowed)
 
 
 @operation("crowdloans that fail")

@@ -112,6 +112,7 @@ async def _(c: Client):
     least, most = await c.get_min_tempo(), await c.get_max_tempo()
     low, high = await c.get_min_activity_cutoff_factor_milli(), await c.get_max_activity_cutoff_factor_milli()
     holds(1 <= least < most and 1 <= low < high, (least, most, low, high))
+    same(await c.get_max_epochs_per_block(), 32)
     before = await c.tempo(netuid), await c.get_activity_cutoff_factor_milli(netuid)
     # The SDK uses calls that succeed without effect, on the main network too.
     await c.write("set_tempo", c.bob, netuid, least)

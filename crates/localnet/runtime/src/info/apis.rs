@@ -178,6 +178,8 @@ sp_api::decl_runtime_apis! {
         fn get_proxy_types() -> Vec<ProxyTypeInfo>;
         /// Returns the calls that proxy types allow: of the types with these indices, or of all types.
         fn get_proxy_filters(proxy_types: Option<Vec<u8>>) -> Vec<ProxyFilterInfo>;
+        /// Returns the same as `get_proxy_filters`, under the name that SDK 10 uses.
+        fn get_proxy_filter(proxy_types: Option<Vec<u8>>) -> Vec<ProxyFilterInfo>;
     }
 
     /// Runtime API of alpha prices and trades.

@@ -444,5 +444,9 @@ impl_runtime_apis! {
         fn get_proxy_filters(proxy_types: Option<Vec<u8>>) -> Vec<ProxyFilterInfo> {
             proxy::filters(proxy_types.as_deref())
         }
+
+        fn get_proxy_filter(proxy_types: Option<Vec<u8>>) -> Vec<ProxyFilterInfo> {
+            proxy::filters(proxy_types.as_deref())
+        }
     }
 }

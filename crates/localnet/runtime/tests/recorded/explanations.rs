@@ -458,6 +458,18 @@ pub(crate) static EXPLANATIONS: &[Explanation] = &[
         reason: "removed from the real chain in spec version 461; `btcli subnets show` 9.23 still reads it",
     },
     Explanation {
+        place: "SubtensorModule",
+        kind: Kind::Constant,
+        differences: &[("MaxEpochsPerBlock", NOT_THEIRS)],
+        reason: "a storage item of the real chain, which SDK 10 reads as a constant; this chain has both",
+    },
+    Explanation {
+        place: "ProxyFilterRuntimeApi",
+        kind: Kind::Method,
+        differences: &[("get_proxy_filter", NOT_THEIRS)],
+        reason: "the name under which SDK 10 calls `get_proxy_filters`",
+    },
+    Explanation {
         place: "TransactionPayment",
         kind: Kind::Storage,
         differences: &[("TxPaymentCredit", NOT_THEIRS)],
