@@ -60,7 +60,7 @@ def arguments():
     parser.add_argument("--rounds", type=int, default=2, help="turns of each program; medians count (%(default)s)")
     parser.add_argument("--parts", nargs="+", choices=[*WANTED], default=[*WANTED], help="comparisons (all)")
     parser.add_argument("--utterances", type=int, default=8, help="utterances of the challenge (%(default)s)")
-    parser.add_argument("--miners", type=int, default=32, help="replies to each (%(default)s)")
+    parser.add_argument("--miners", type=int, default=32, help="replies to each, at least 3 (%(default)s)")
     parser.add_argument("--reply-seconds", type=int, default=12, help="length of a reply (%(default)s)")
     parser.add_argument("--play-seconds", type=float, help="time for playing an utterance (that of a reply)")
     parser.add_argument("--quick", action="store_true", help=(
@@ -74,6 +74,8 @@ def arguments():
     found = parser.parse_args()
     if found.model is None and not (3 <= found.tokens <= 221 and found.seconds in (WINDOW, 2 * WINDOW)):
         parser.error("random weights need --tokens between 3 and 221, and --seconds 30 or 60")
+    if found.miners < 3 or found.utterances < 1:
+        parser.error("--miners must be at least 3, as the first two replies have no audio; --utterances at least 1")
     if found.play_seconds is None:
         found.play_seconds = found.reply_seconds
     return found
