@@ -203,5 +203,8 @@ async fn check_set_aside(amplitude: f32, transcription: Duration) {
     let expected: Vec<_> =
         expected.iter().map(|result| (&result.stt_text, &result.score_error, result.raw_score)).collect();
     assert_eq!(others, expected);
-    assert_eq!(deaths.load(Ordering::Relaxed), 4);
+    let deaths = deaths.load(Ordering::Relaxed);
+    // On a starved machine, another recording may exceed a short deadline, which also ends the worker.
+    let is_short = transcription < PACE.transcription;
+    assert!(deaths == 4 || is_short && deaths > 4, "{deaths} workers ended");
 }
