@@ -43,6 +43,8 @@ WINDOW = 30
 # Seconds after which a run has failed: several times what the longest one takes on two cores.
 LIMIT = 2 * 3600
 PEAK_WANTED = 1500
+# The programs whose peak memory has this goal.
+PEAKS = ("ours", "our windows")
 # Width and layers of the encoder.
 ENCODERS = {"tiny": (384, 4), "base": (512, 6), "small": (768, 12), "medium": (1024, 24)}
 
@@ -60,7 +62,7 @@ def arguments():
     parser.add_argument("--rounds", type=int, default=2, help="turns of each program; medians count (%(default)s)")
     parser.add_argument("--parts", nargs="+", choices=[*WANTED], default=[*WANTED], help="comparisons (all)")
     parser.add_argument("--utterances", type=int, default=8, help="utterances of the challenge (%(default)s)")
-    parser.add_argument("--miners", type=int, default=32, help="replies to each (%(default)s)")
+    parser.add_argument("--miners", type=int, default=32, help="replies to each, at least 3 (%(default)s)")
     parser.add_argument("--reply-seconds", type=int, default=12, help="length of a reply (%(default)s)")
     parser.add_argument("--play-seconds", type=float, help="time for playing an utterance (that of a reply)")
     parser.add_argument("--quick", action="store_true", help=(
@@ -74,6 +76,8 @@ def arguments():
     found = parser.parse_args()
     if found.model is None and not (3 <= found.tokens <= 221 and found.seconds in (WINDOW, 2 * WINDOW)):
         parser.error("random weights need --tokens between 3 and 221, and --seconds 30 or 60")
+    if found.miners < 3 or found.utterances < 1:
+        parser.error("--miners must be at least 3, as the first two replies have no audio; --utterances at least 1")
     if found.play_seconds is None:
         found.play_seconds = found.reply_seconds
     return found
@@ -260,17 +264,19 @@ def ours(kind, options):
     times = {"encode": ("encode_seconds", "encode_cpu_seconds"), "wall": ("wall_seconds", "cpu_seconds")}[part]
     return {"wall": found[times[0]], "cpu": found[times[1]], "peak": found["peak_megabytes"], "tokens": found["tokens"],
             "windows": found["windows"], "texts": found["texts"], "kernels": found["kernels"],
-            "rates": (found["int8_rate"], found["float_rate"])}
+            "rates": found["rates"]}
 
 
-def floor(size, int8_rate, float_rate):
-    """Processor seconds of an encoded window's matrix products alone, in int8 and f32, at the kernels' full speed."""
+def floor(size, rates):
+    """Billions of operations of an encoded window's matrix products, and their processor seconds at the kernels' full
+    speed, by kind of product."""
     width, layers = ENCODERS[size]
     positions, mels = 1500, 80
-    int8 = layers * positions * 12 * width * width * 2
-    attention = layers * 2 * positions * positions * width * 2
-    convolutions = (2 * positions * 3 * mels * width + positions * 3 * width * width) * 2
-    return int8 / int8_rate / 1e9, (attention + convolutions) / float_rate / 1e9
+    operations = {
+        "int8": layers * positions * 12 * width * width * 2 / 1e9,
+        "attention": layers * 2 * positions * positions * width * 2 / 1e9,
+        "convolutions": (2 * positions * 3 * mels * width + positions * 3 * width * width) * 2 / 1e9}
+    return {kind: {"operations": count, "seconds": count / rates[kind]["rate"]} for kind, count in operations.items()}
 
 
 def measure(options):
@@ -343,9 +349,11 @@ def summary(options, rounds):
         "utterances": options.utterances, "miners": options.miners, "reply_seconds": options.reply_seconds,
         "play_seconds": options.play_seconds, "programs": programs, "ratios": ratios}
     if "our encoder" in rounds:
-        rates = [statistics.median(result["rates"][i] for result in rounds["our encoder"]) for i in range(2)]
-        report["rates"] = rates
-        report["floor"] = floor(options.name, *rates) if options.name in ENCODERS else None
+        found = [result["rates"] for result in rounds["our encoder"]]
+        report["rates"] = {
+            kind: {"kernel": first["kernel"], "rate": statistics.median(rates[kind]["rate"] for rates in found)}
+            for kind, first in found[0].items()}
+        report["floor"] = floor(options.name, report["rates"]) if options.name in ENCODERS else None
     if "sequential" in measured:
         pairs = zip(rounds["sequential"][0]["texts"], rounds["ours"][0]["texts"])
         report["equal_texts"] = sum(a == b for a, b in pairs)
@@ -361,10 +369,9 @@ def missed(report):
     """The goals that are missed: ratios of wall-clock time, and our peak memory."""
     found = [f"{part}: {ratio['wall']:.2f}, wanted {ratio['wanted']}"
              for part, ratio in report["ratios"].items() if ratio["wall"] < ratio["wanted"]]
-    peak = report["programs"].get("ours", {}).get("peak_megabytes") or 0
-    if peak >= PEAK_WANTED:
-        found.append(f"peak memory: {peak} MB, wanted below {PEAK_WANTED}")
-    return found
+    peaks = {name: report["programs"].get(name, {}).get("peak_megabytes") or 0 for name in PEAKS}
+    return found + [f"peak memory, {name}: {peak} MB, wanted below {PEAK_WANTED}"
+                    for name, peak in peaks.items() if peak >= PEAK_WANTED]
 
 
 def show(report):
@@ -408,13 +415,19 @@ def show(report):
         print(f"the challenge without play: {programs['challenge']['wall_seconds'] / programs['one process']['wall_seconds']:.2f}")
     if "encoder" in ratios:
         encoders = [programs[name]["cpu_seconds"] for name in ("encoder", "our encoder")]
+        for kind, rate in report["rates"].items():
+            print(f"products alone, {kind}, {rate['kernel']}: {rate['rate']:.0f} GOP/s", end="")
+            if report["floor"]:
+                part = report["floor"][kind]
+                print(f", {part['operations']:.0f} GOP in {part['seconds']:.2f} s", end="")
+            print()
         if report["floor"]:
-            int8, rest = report["floor"]
-            print(f"matrix products alone: {int8:.2f} s in int8 ({report['rates'][0]:.0f} GOP/s), {rest:.2f} s in f32 "
-                  f"({report['rates'][1]:.0f} GFLOP/s): {(int8 + rest) / encoders[1]:.0%} of our encoder's time")
+            seconds = sum(part["seconds"] for part in report["floor"].values())
+            print(f"matrix products alone: {seconds:.2f} s, {seconds / encoders[1]:.0%} of our encoder's time")
         print(f"an encoded window: {encoders[0]:.2f} and {encoders[1]:.2f} CPU s")
-    if "ours" in programs:
-        print(f"our peak memory: {programs['ours']['peak_megabytes']} MB, wanted below {PEAK_WANTED}")
+    for name in PEAKS:
+        if name in programs:
+            print(f"peak memory, {name}: {programs[name]['peak_megabytes']} MB, wanted below {PEAK_WANTED}")
 
 
 def main():

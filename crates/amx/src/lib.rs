@@ -5,7 +5,7 @@
 //! `tiles` (the kernels) and `float` (calls of functions that are compiled for AVX-512).
 //!
 //! Uses no other crate of the workspace. Used by `taonet-whisper`, which falls back to `rten-gemm` where
-//! [`Amx::detect`] returns `None`.
+//! [`Amx::detect`] returns `None`, and by `taonet-babelbit-scorer`, which records the instruction set of a score.
 //!
 //! # Example
 //!

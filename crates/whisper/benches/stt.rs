@@ -9,12 +9,13 @@
 use std::num::NonZeroUsize;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use rten_gemm::{GemmExecutor, GemmInputA, GemmInputB, GemmOptions, QuantParams};
 use rten_tensor::NdTensorView;
 use serde::{Deserialize, Serialize};
-use taonet_amx::{Amx, FloatMatrix, FloatRows, Int8Matrix, Int8Rows};
+use taonet_amx::{Amx, FloatMatrix, FloatRows};
+use taonet_avx512::{FixedMatrix, FixedRows, Vnni};
 use taonet_whisper::{EngineSize, Model, Options, Transcriber, Transcription};
 
 /// The allocator of the released programs.
@@ -22,6 +23,15 @@ use taonet_whisper::{EngineSize, Model, Options, Transcriber, Transcription};
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>>;
+
+/// Hidden states of an encoded window.
+const POSITIONS: usize = 1_500;
+/// Mel bands of the models up to `medium`.
+const MELS: usize = 80;
+/// Width of an attention head.
+const HEAD: usize = 64;
+/// Minimum duration of the measurement of a rate.
+const DURATION: Duration = Duration::from_secs(2);
 
 /// Parameters of the benchmark.
 #[derive(Debug, Clone, Deserialize)]
@@ -51,10 +61,8 @@ struct Report {
     load_seconds: f64,
     encode_seconds: f64,
     encode_cpu_seconds: f64,
-    /// Billions of additions and multiplications per second on one thread: int8 products of a feed-forward layer, and
-    /// f32 products of attention (`float_rate`). Measured only if `encodings` is above 0.
-    int8_rate: f64,
-    float_rate: f64,
+    /// Measured only if `encodings` is above 0.
+    rates: Option<Rates>,
     wall_seconds: f64,
     cpu_seconds: f64,
     audio_seconds: f64,
@@ -62,6 +70,23 @@ struct Report {
     tokens: usize,
     peak_megabytes: u64,
     texts: Vec<String>,
+}
+
+/// Speed of the encoder's matrix products alone, on one thread.
+#[derive(Debug, Serialize)]
+struct Rates {
+    /// Products of the layers' weights.
+    int8: Rate,
+    /// Scores and weighted values of the self-attention.
+    attention: Rate,
+    convolutions: Rate,
+}
+
+#[derive(Debug, Serialize)]
+struct Rate {
+    kernel: String,
+    /// Billions of additions and multiplications per second.
+    rate: f64,
 }
 
 fn main() -> Result<()> {
@@ -86,8 +111,9 @@ fn run(folder: &Path, request: &Request) -> Result<Report> {
     let audio: Vec<Vec<f32>> = (0..request.recordings).map(|seed| mixed(seed, request.seconds)).collect();
     (report.encode_seconds, report.encode_cpu_seconds) = encode(&model, &audio, request.encodings)?;
     if request.encodings > 0 {
+        let width = model.encode(audio.first().ok_or("no recordings")?)?.len() / POSITIONS;
         let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build()?;
-        (report.int8_rate, report.float_rate) = pool.install(product_rates)?;
+        report.rates = Some(pool.install(|| product_rates(width))?);
     }
     let options = Options {
         language: Some("en".to_owned()),
@@ -133,59 +159,184 @@ fn encode(model: &Model, audio: &[Vec<f32>], rounds: usize) -> Result<(f64, f64)
     Ok(shortest.unwrap_or_default())
 }
 
-/// Measures the rates of matrix multiplication on this machine, int8 and f32, at the sizes of the encoder of Whisper
-/// small.
-fn product_rates() -> Result<(f64, f64)> {
-    let rate = |operations: usize, work: &mut dyn FnMut() -> Result<()>| -> Result<f64> {
-        const ROUNDS: usize = 100;
-        work()?;
-        let before = cpu_seconds();
-        for _ in 0..ROUNDS {
-            work()?;
+/// Measures the kernels that the encoder selects on this CPU, at the sizes of an encoder of this width. Packing of the
+/// rows is included, packing of the matrices is not.
+fn product_rates(width: usize) -> Result<Rates> {
+    let layer = [(width, 3 * width), (width, width), (width, 4 * width), (4 * width, width)];
+    // The scores of one head, and its weighted values.
+    let attention = [(HEAD, POSITIONS), (POSITIONS, HEAD)];
+    let convolutions = [(2 * POSITIONS, 3 * MELS), (POSITIONS, 3 * width)];
+    Ok(Rates {
+        int8: rate(&mut layer.map(|(inputs, outputs)| int8_product(inputs, outputs)))?,
+        attention: rate(&mut attention.map(|(inputs, outputs)| attention_product(inputs, outputs)))?,
+        convolutions: rate(&mut convolutions.map(|(rows, inputs)| convolution_product(rows, inputs, width)))?,
+    })
+}
+
+/// Measures the rate of several products together.
+fn rate<L, O>(products: &mut [Product<L, O>]) -> Result<Rate> {
+    let mut pass = || -> Result<()> {
+        for product in products.iter_mut() {
+            for rows in product.rows.chunks(product.size.block * product.size.inputs) {
+                (product.multiply)(rows, product.products.as_mut_slice())?;
+            }
         }
-        Ok((ROUNDS * operations) as f64 / 1e9 / (cpu_seconds() - before).max(1e-9))
+        Ok(())
     };
-    let (rows, width, hidden, head) = (1_500, 768, 3_072, 64);
-    let (left, right, zeros) = (vec![130_u8; rows * width], vec![3_i8; width * hidden], vec![128_u8; rows]);
-    let (queries, keys) = (vec![0.5_f32; rows * head], vec![0.25_f32; head * rows]);
-    if let Some(amx) = Amx::detect() {
-        let (right, mut packed) = (Int8Matrix::pack(amx, &right, width, 128), Int8Rows::default());
-        let mut out = vec![0_i32; rows * hidden];
-        let int8_rate = rate(2 * rows * width * hidden, &mut || {
-            packed.pack(&left, width);
-            right.multiply(&packed, 0..hidden, &mut out);
-            Ok(())
-        })?;
-        let (mut matrix, mut packed) = (FloatMatrix::new(amx), FloatRows::new(amx));
-        matrix.pack_columns(head, rows, |row| &keys[row * head..][..head]);
-        let mut scores = vec![0.0_f32; rows * rows];
-        let float_rate = rate(2 * rows * head * rows, &mut || {
-            packed.pack(rows, head, 1.0, |row| &queries[row * head..][..head]);
-            matrix.multiply(&packed, &mut scores, rows);
-            Ok(())
-        })?;
-        return Ok((int8_rate, float_rate));
+    pass()?;
+    let (started, before, mut passes) = (Instant::now(), cpu_seconds(), 0);
+    while started.elapsed() < DURATION {
+        pass()?;
+        passes += 1;
     }
-    let int8 = GemmExecutor::<u8, i8, i32>::new();
-    let right = int8.prepack_b(NdTensorView::from_data([width, hidden], right.as_slice()));
-    let mut out = vec![0_i32; rows * hidden];
-    let int8_rate = rate(2 * rows * width * hidden, &mut || {
-        let left = NdTensorView::from_data([rows, width], left.as_slice());
-        let options =
-            GemmOptions { a_quant: Some(QuantParams { zero_point: zeros.as_slice() }), ..GemmOptions::default() };
-        int8.gemm(&mut out, GemmInputA::Unpacked(left), GemmInputB::Packed(&right), options)
+    let seconds = (cpu_seconds() - before).max(1e-9);
+    let operations: usize = products.iter().map(|product| product.size.operations()).sum();
+    let kernel = products.first().map(|product| product.kernel.clone()).unwrap_or_default();
+    Ok(Rate { kernel, rate: (passes * operations) as f64 / 1e9 / seconds })
+}
+
+/// Dimensions of a product.
+#[derive(Debug, Clone, Copy)]
+struct Size {
+    rows: usize,
+    inputs: usize,
+    outputs: usize,
+    /// Number of rows that the encoder multiplies at a time.
+    block: usize,
+}
+
+impl Size {
+    /// Returns the number of additions and multiplications.
+    fn operations(self) -> usize {
+        2 * self.rows * self.inputs * self.outputs
+    }
+
+    /// Returns the number of values from one row of f32 products to the next.
+    fn stride(self) -> usize {
+        self.outputs.next_multiple_of(32)
+    }
+}
+
+/// Multiplies a block of rows, and writes the products.
+type Multiply<L, O> = Box<dyn FnMut(&[L], &mut [O]) -> Result<()>>;
+
+/// Rows, and a matrix that is packed for a kernel.
+struct Product<L, O> {
+    kernel: String,
+    size: Size,
+    rows: Vec<L>,
+    products: Vec<O>,
+    multiply: Multiply<L, O>,
+}
+
+impl<L, O: Clone + Default> Product<L, O> {
+    fn new(
+        kernel: &str,
+        size: Size,
+        rows: Vec<L>,
+        multiply: impl FnMut(&[L], &mut [O]) -> Result<()> + 'static,
+    ) -> Self {
+        let products = vec![O::default(); size.block * size.stride()];
+        Self { kernel: kernel.to_owned(), size, rows, products, multiply: Box::new(multiply) }
+    }
+}
+
+fn int8_product(inputs: usize, outputs: usize) -> Product<u8, i32> {
+    const ZERO: u8 = 128;
+    const COLUMNS: usize = 256;
+    let size = Size { rows: POSITIONS, inputs, outputs, block: 96 };
+    let rows: Vec<u8> = (0..size.rows * inputs).map(|i| (i * 31 % 255) as u8).collect();
+    let weights: Vec<i8> = (0..outputs * inputs).map(|i| ((i * 37 % 255) as u8).cast_signed()).collect();
+    if let Some(amx) = Amx::detect() {
+        let matrix = taonet_amx::Int8Matrix::pack(amx, &weights, inputs, ZERO);
+        let mut packed = taonet_amx::Int8Rows::default();
+        return Product::new("amx-int8", size, rows, move |rows, out| {
+            packed.pack(rows, inputs);
+            for start in (0..outputs).step_by(COLUMNS) {
+                matrix.multiply(&packed, start..outputs.min(start + COLUMNS), out);
+            }
+            Ok(())
+        });
+    }
+    if let Some(vnni) = Vnni::detect() {
+        let matrix = taonet_avx512::Int8Matrix::pack(vnni, &weights, inputs, ZERO);
+        let mut packed = taonet_avx512::Int8Rows::default();
+        return Product::new("avx512-vnni-int8", size, rows, move |rows, out| {
+            packed.pack(rows, inputs);
+            for start in (0..outputs).step_by(COLUMNS) {
+                matrix.multiply(&packed, start..outputs.min(start + COLUMNS), out);
+            }
+            Ok(())
+        });
+    }
+    let gemm = GemmExecutor::<u8, i8, i32>::new();
+    let matrix = gemm.prepack_b(NdTensorView::from_data([inputs, outputs], weights.as_slice()));
+    let (kernel, zeros) = (gemm.kernel_name().to_owned(), vec![ZERO; size.block]);
+    // Where sums of two products may overflow, the encoder multiplies two halves of each value.
+    let passes = if gemm.may_saturate() { 2 } else { 1 };
+    Product::new(&kernel, size, rows, move |rows, out| {
+        let count = rows.len() / inputs;
+        for _ in 0..passes {
+            let left = NdTensorView::from_data([count, inputs], rows);
+            let quant = Some(QuantParams { zero_point: &zeros[..count] });
+            let options = GemmOptions { a_quant: quant, ..GemmOptions::default() };
+            gemm.gemm(&mut out[..count * outputs], GemmInputA::Unpacked(left), GemmInputB::Packed(&matrix), options)
+                .map_err(|error| error.to_string())?;
+        }
+        Ok(())
+    })
+}
+
+fn attention_product(inputs: usize, outputs: usize) -> Product<f32, f32> {
+    let size = |block| Size { rows: POSITIONS, inputs, outputs, block };
+    if let Some(amx) = Amx::detect() {
+        return amx_product(amx, size(32));
+    }
+    let Some(vnni) = Vnni::detect() else { return float_product(size(128)) };
+    let (size, right) = (size(48), floats(inputs * outputs));
+    let (mut matrix, mut packed) = (FixedMatrix::new(vnni), FixedRows::new(vnni));
+    matrix.pack_rows(inputs, outputs, |row| &right[row * outputs..][..outputs]);
+    Product::new("avx512-vnni-int16", size, floats(size.rows * inputs), move |rows, out| {
+        packed.pack(rows.len() / inputs, inputs, 1.0, |row| &rows[row * inputs..][..inputs]);
+        matrix.multiply(&packed, out, size.stride());
+        Ok(())
+    })
+}
+
+fn convolution_product(rows: usize, inputs: usize, outputs: usize) -> Product<f32, f32> {
+    let size = Size { rows, inputs, outputs, block: 250 };
+    Amx::detect().map_or_else(|| float_product(size), |amx| amx_product(amx, size))
+}
+
+fn amx_product(amx: Amx, size: Size) -> Product<f32, f32> {
+    let Size { rows, inputs, outputs, .. } = size;
+    let right = floats(inputs * outputs);
+    let (mut matrix, mut packed) = (FloatMatrix::new(amx), FloatRows::new(amx));
+    matrix.pack_rows(inputs, outputs, |row| &right[row * outputs..][..outputs]);
+    Product::new("amx-bf16 in three parts", size, floats(rows * inputs), move |rows, out| {
+        packed.pack(rows.len() / inputs, inputs, 1.0, |row| &rows[row * inputs..][..inputs]);
+        matrix.multiply(&packed, out, size.stride());
+        Ok(())
+    })
+}
+
+fn float_product(size: Size) -> Product<f32, f32> {
+    let Size { rows, inputs, outputs, .. } = size;
+    let (gemm, right) = (GemmExecutor::<f32>::new(), floats(inputs * outputs));
+    let matrix = gemm.prepack_b(NdTensorView::from_data([inputs, outputs], right.as_slice()));
+    let kernel = gemm.kernel_name().to_owned();
+    Product::new(&kernel, size, floats(rows * inputs), move |rows, out| {
+        let count = rows.len() / inputs;
+        let left = NdTensorView::from_data([count, inputs], rows);
+        let options = GemmOptions::default();
+        gemm.gemm(&mut out[..count * outputs], GemmInputA::Unpacked(left), GemmInputB::Packed(&matrix), options)
             .map_err(|error| error.to_string().into())
-    })?;
-    let float = GemmExecutor::<f32>::new();
-    let keys = float.prepack_b(NdTensorView::from_data([head, rows], keys.as_slice()));
-    let mut scores = vec![0.0_f32; rows * rows];
-    let float_rate = rate(2 * rows * head * rows, &mut || {
-        let queries = NdTensorView::from_data([rows, head], queries.as_slice());
-        float
-            .gemm(&mut scores, GemmInputA::Unpacked(queries), GemmInputB::Packed(&keys), GemmOptions::default())
-            .map_err(|error| error.to_string().into())
-    })?;
-    Ok((int8_rate, float_rate))
+    })
+}
+
+/// Generates values between -0.5 and 0.5.
+fn floats(count: usize) -> Vec<f32> {
+    (0..count).map(|i| (i * 37 % 255) as f32 / 255.0 - 0.5).collect()
 }
 
 /// Generates the reference's recording `mixed`: a chirp in noise.

@@ -42,7 +42,8 @@ pub struct ScoringConditions {
     pub gates: bool,
     /// Name and version of the scoring program, e.g. `taonet 0.1.0`. Informational.
     pub program: String,
-    /// Processor and SIMD instructions, which affect the last digits of float sums.
+    /// Processor architecture and instructions, which affect the last digits of float sums, and therefore tokens of the
+    /// recogniser.
     pub machine: String,
 }
 
@@ -94,7 +95,8 @@ impl ScoringConditions {
     }
 }
 
-/// Returns processor architecture and SIMD instructions, e.g. `x86_64 avx2 fma avx512f`.
+/// Returns processor architecture and the instructions on which the results of engines depend, e.g. `x86_64 avx2 fma
+/// avx512f avx512bw avx512vnni`. `amx` stands for AMX with int8 and bf16, which this process may use.
 fn machine() -> String {
     let mut words = vec![std::env::consts::ARCH];
     #[cfg(target_arch = "x86_64")]
@@ -103,6 +105,9 @@ fn machine() -> String {
             ("avx2", std::arch::is_x86_feature_detected!("avx2")),
             ("fma", std::arch::is_x86_feature_detected!("fma")),
             ("avx512f", std::arch::is_x86_feature_detected!("avx512f")),
+            ("avx512bw", std::arch::is_x86_feature_detected!("avx512bw")),
+            ("avx512vnni", std::arch::is_x86_feature_detected!("avx512vnni")),
+            ("amx", taonet_amx::Amx::detect().is_some()),
         ];
         words.extend(features.into_iter().filter(|(_, has)| *has).map(|(name, _)| name));
     }

@@ -23,9 +23,10 @@
 //! same engines, except for the last digits of floating-point sums. The formulas are in
 //! `taonet_babelbit_core::scoring`; this crate does not call miners and writes no result files.
 //!
-//! Uses `taonet-speech` (recogniser, sentence embeddings), `taonet-babelbit-core` (the rules), `taonet-service` and
-//! `taonet-primitives`. Used by `taonet-babelbit-runner`, by `taonet-babelbit-workers`, which transcribe for it, by
-//! `taonet-babelbit-audit` and `taonet-babelbit-dashboard`, and by `bb score` and the other scoring commands.
+//! Uses `taonet-speech` (recogniser, sentence embeddings), `taonet-babelbit-core` (the rules), `taonet-amx` (whether
+//! the CPU has it), `taonet-service` and `taonet-primitives`. Used by `taonet-babelbit-runner`, by
+//! `taonet-babelbit-workers`, which transcribe for it, by `taonet-babelbit-audit` and `taonet-babelbit-dashboard`, and
+//! by `bb score` and the other scoring commands.
 
 mod backend;
 mod batch;

@@ -4,6 +4,7 @@
 use taonet_database::testing::Postgres;
 pub use taonet_database::testing::{Line, LineFault, Nats};
 use taonet_objects::testing::S3Server;
+use tokio::sync::OnceCell;
 
 use crate::store::Store;
 
@@ -12,17 +13,21 @@ pub struct Servers {
     pub nats: Nats,
     pub postgres: Postgres,
     pub bucket: S3Server,
+    /// Opened by the first look at the jobs.
+    store: OnceCell<Store>,
 }
 
 impl Servers {
     /// Starts the three services; returns `None` if one is not installed.
     pub async fn start() -> Option<Self> {
-        Some(Self { nats: Nats::start()?, postgres: Postgres::start()?, bucket: S3Server::start().await })
+        let (nats, postgres, bucket) = (Nats::start()?, Postgres::start()?, S3Server::start().await);
+        Some(Self { nats, postgres, bucket, store: OnceCell::new() })
     }
 
     /// Returns the last worker and the number of attempts of each started job without a result.
     pub async fn unfinished(&self) -> Vec<(String, i64)> {
-        let store = Store::open(&self.postgres.url()).await.unwrap();
+        let url = self.postgres.url();
+        let store = self.store.get_or_try_init(|| Store::open(&url)).await.unwrap();
         store.unfinished().await.unwrap().into_iter().map(|row| (row.worker, row.tries)).collect()
     }
 }

@@ -60,6 +60,10 @@ const HANG: f32 = 0.5;
 /// Amplitude of the recording at which the recogniser stops.
 const STOP: f32 = 0.75;
 
+/// Concurrency of [`Slow`]. On any machine, a worker has few jobs in progress, so that the tests' faults meet jobs that
+/// have not started.
+const SLOTS: NonZeroUsize = NonZeroUsize::new(2).unwrap();
+
 /// The embedded recogniser, with a delay per recording; one recording kills its process, another one hangs, and at a
 /// third one it stops.
 struct Slow {
@@ -80,6 +84,10 @@ impl Recognizer for Slow {
 
     fn fingerprint(&self) -> &str {
         self.inner.fingerprint()
+    }
+
+    fn concurrency(&self) -> Option<NonZeroUsize> {
+        Some(SLOTS)
     }
 
     fn recognize(&self, samples: &[f32]) -> Result<Recognition, RecognizeError> {

@@ -150,8 +150,8 @@ async fn ten_kills_of_three_workers_lose_and_repeat_nothing() {
     let kills = kills.load(Ordering::Relaxed);
     println!("{} jobs in {batches} batches, {repeated} repeated after {kills} kills", jobs.len());
     // A kill repeats at most the jobs in progress on one worker.
-    let slots = std::thread::available_parallelism().unwrap().get();
-    assert!(usize::try_from(repeated).unwrap() <= kills * slots, "{repeated} attempts repeated after {kills} kills");
+    let most = kills * SLOTS.get();
+    assert!(usize::try_from(repeated).unwrap() <= most, "{repeated} attempts repeated after {kills} kills");
     check_nothing_is_left(&servers, &jobs).await;
 }
 
@@ -203,5 +203,8 @@ async fn check_set_aside(amplitude: f32, transcription: Duration) {
     let expected: Vec<_> =
         expected.iter().map(|result| (&result.stt_text, &result.score_error, result.raw_score)).collect();
     assert_eq!(others, expected);
-    assert_eq!(deaths.load(Ordering::Relaxed), 4);
+    let deaths = deaths.load(Ordering::Relaxed);
+    // On a starved machine, another recording may exceed a short deadline, which also ends the worker.
+    let is_short = transcription < PACE.transcription;
+    assert!(deaths == 4 || is_short && deaths > 4, "{deaths} workers ended");
 }
