@@ -187,8 +187,14 @@ pub(crate) static WEIGHT_ROWS: [Column; 2] = [number("from"), text("weights W")]
 pub(crate) static BOND_ROWS: [Column; 2] = [number("from"), text("bonds B")];
 
 /// Columns of `tao models list`.
-pub(crate) static MODELS: [Column; 5] =
-    [fixed("model"), text("purpose").rank(1), number("size").rank(2), fixed("state"), text("")];
+pub(crate) static MODELS: [Column; 6] = [
+    fixed("model"),
+    text("purpose").rank(1),
+    number("size").rank(2),
+    number("memory").rank(3),
+    fixed("state"),
+    text(""),
+];
 
 /// Columns of `tao stake list`.
 pub(crate) static STAKES: [Column; 6] = [

@@ -27,6 +27,22 @@ pub struct ModelFile {
     pub bytes: u64,
 }
 
+/// Maximum memory that transcription with a model takes, in megabytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ModelMemory {
+    /// The weights, once per process.
+    pub model: u32,
+    /// The windows that a thread decodes at once, and its buffers.
+    pub thread: u32,
+}
+
+impl ModelMemory {
+    /// Returns the memory of a process with this many threads, in megabytes.
+    pub fn of_threads(self, threads: usize) -> u64 {
+        u64::from(self.model).saturating_add(u64::from(self.thread).saturating_mul(threads as u64))
+    }
+}
+
 /// A model in the catalogue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ModelSpec {
@@ -40,6 +56,8 @@ pub struct ModelSpec {
     pub purpose: &'static str,
     /// The files of the model. Empty for a built-in model.
     pub files: &'static [ModelFile],
+    /// The memory of a Whisper model; `None` for other models, which take little more than their files.
+    pub memory: Option<ModelMemory>,
 }
 
 /// The sentence embedding model for scoring accuracy.
@@ -60,6 +78,7 @@ pub const ALL_MINILM_L6_V2: ModelSpec = ModelSpec {
             bytes: 466_247,
         },
     ],
+    memory: None,
 };
 
 /// The speech recogniser of demos, tests and local networks.
@@ -69,6 +88,7 @@ pub(crate) const TINY_CTC: ModelSpec = ModelSpec {
     revision: "",
     purpose: "speech recognition, not for production",
     files: &[],
+    memory: None,
 };
 
 /// All supported models, with their files and hashes.

@@ -1,5 +1,6 @@
 //! The `tao models` commands.
 
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
 use taonet_primitives::counted;
@@ -15,7 +16,7 @@ use crate::{engines, settings};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// List the known models and their state
+    /// List the known models with their size, their state, and the memory that transcription takes on all cores
     List(Place),
     /// Download a model from the Hugging Face Hub; interrupted downloads resume
     Pull {
@@ -113,14 +114,22 @@ fn show(models: &[ModelStatus], context: &Context) -> anyhow::Result<()> {
     if context.json {
         let models: Vec<_> = described
             .map(|(spec, state, detail)| {
-                json!({ "model": spec.name, "purpose": spec.purpose, "bytes": spec.bytes(), "state": state, "detail": detail })
+                let memory =
+                    spec.memory.map(|memory| json!({ "model_mb": memory.model, "thread_mb": memory.thread }));
+                json!({
+                    "model": spec.name, "purpose": spec.purpose, "bytes": spec.bytes(), "memory": memory, "state": state,
+                    "detail": detail,
+                })
             })
             .collect();
         return context.print_json(&json!({ "models": models }));
     }
+    let threads = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
     let mut rows = table(&MODELS);
     for (spec, state, detail) in described {
-        rows.add_row([spec.name, spec.purpose, &format!("{:.1} MB", spec.bytes() as f64 / 1e6), state, &detail]);
+        let size = format!("{:.1} MB", spec.bytes() as f64 / 1e6);
+        let memory = spec.memory.map(|memory| format!("{:.1} GB", memory.of_threads(threads) as f64 / 1e3));
+        rows.add_row([spec.name, spec.purpose, &size, &memory.unwrap_or_default(), state, &detail]);
     }
     context.print(&rows.to_string())
 }

@@ -2,7 +2,7 @@
 //!
 //! Several independent projects pin the same revisions, sizes and hashes.
 
-use super::{ModelFile, ModelSpec};
+use super::{ModelFile, ModelMemory, ModelSpec};
 
 const PURPOSE: &str = "speech recognition";
 
@@ -37,6 +37,7 @@ pub(super) const TINY: ModelSpec = ModelSpec {
         TOKENIZER,
         VOCABULARY,
     ],
+    memory: Some(ModelMemory { model: 58, thread: 344 }),
 };
 
 /// Whisper base: 74 million parameters.
@@ -51,6 +52,7 @@ pub(super) const BASE: ModelSpec = ModelSpec {
         TOKENIZER,
         VOCABULARY,
     ],
+    memory: Some(ModelMemory { model: 99, thread: 661 }),
 };
 
 /// Whisper small: 244 million parameters. The recogniser for scoring on the public networks.
@@ -65,6 +67,7 @@ pub(super) const SMALL: ModelSpec = ModelSpec {
         TOKENIZER,
         VOCABULARY,
     ],
+    memory: Some(ModelMemory { model: 282, thread: 831 }),
 };
 
 /// Whisper medium: 769 million parameters.
@@ -79,6 +82,7 @@ pub(super) const MEDIUM: ModelSpec = ModelSpec {
         TOKENIZER,
         VOCABULARY,
     ],
+    memory: Some(ModelMemory { model: 817, thread: 898 }),
 };
 
 /// Whisper large-v3: 1 550 million parameters.
@@ -94,6 +98,7 @@ pub(super) const LARGE_V3: ModelSpec = ModelSpec {
         TOKENIZER_V3,
         VOCABULARY_V3,
     ],
+    memory: Some(ModelMemory { model: 1_610, thread: 1_462 }),
 };
 
 /// Whisper large-v3-turbo: 809 million parameters, the encoder of large-v3 with four decoder layers.
@@ -109,6 +114,7 @@ pub(super) const LARGE_V3_TURBO: ModelSpec = ModelSpec {
         file("tokenizer.json", 2_710_337, "297b13372ac43916285644fb9687add3cc62ee2a1adb60da3dc25cc94c1871fd"),
         VOCABULARY_V3,
     ],
+    memory: Some(ModelMemory { model: 875, thread: 862 }),
 };
 
 /// The name under which the reference loads large-v3-turbo with int8 weights on every device. The files are the same,
@@ -130,4 +136,5 @@ pub(super) const DISTIL_LARGE_V3: ModelSpec = ModelSpec {
         TOKENIZER_V3,
         VOCABULARY_V3,
     ],
+    memory: Some(ModelMemory { model: 823, thread: 604 }),
 };

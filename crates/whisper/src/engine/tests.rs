@@ -1,5 +1,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use taonet_speech::models::{ModelMemory, ModelSpec};
+
 use super::*;
 use crate::model::Fault;
 use crate::testing::{model, noise, open};
@@ -127,5 +129,30 @@ fn threads_and_windows_fit_into_the_memory() {
         let available = available.map(|gibibytes| gibibytes << 30);
         let found = EngineSize::fit(model, NonZeroUsize::new(threads).unwrap(), available);
         assert_eq!(found, size(expected.0, expected.1), "{model:?} {threads} {available:?}");
+    }
+}
+
+#[test]
+fn the_catalogue_states_the_memory_of_each_model() {
+    let megabytes = |bytes: u64| u32::try_from((bytes + 500_000) / 1_000_000).unwrap();
+    for (name, dimensions) in [
+        ("tiny", TINY),
+        ("base", Dimensions { layers: 6, width: 512, tokens: 51_865 }),
+        ("small", SMALL),
+        ("medium", MEDIUM),
+        ("large-v3", LARGE),
+        ("large-v3-turbo", TURBO),
+        ("large-v3-turbo-int8", TURBO),
+        ("distil-large-v3", Dimensions { layers: 2, ..LARGE }),
+    ] {
+        let spec = ModelSpec::find(&format!("faster-whisper-{name}")).unwrap();
+        // The weights are f16 in the files, and int8 in memory.
+        let weights = spec.files.iter().find(|file| file.name == "model.bin").unwrap().bytes / 2;
+        let size = EngineSize::fit(dimensions, NonZeroUsize::MIN, None);
+        let windows = (size.windows.get() * dimensions.window_bytes()) as u64;
+        let worker = dimensions.worker_bytes() as u64;
+        let model = dimensions.least_bytes(weights) - dimensions.window_bytes() as u64 - worker;
+        let expected = ModelMemory { model: megabytes(model), thread: megabytes(windows + worker) };
+        assert_eq!(spec.memory, Some(expected), "{name}");
     }
 }

@@ -17,6 +17,7 @@ const SMALL: ModelSpec = ModelSpec {
         sha256: "84d89877f0d4041efb6bf91a16f0248f2fd573e6af05c19f96bedb9f882f7882",
         bytes: 10,
     }],
+    memory: None,
 };
 const CONTENT: &str = "0123456789";
 
