@@ -49,7 +49,7 @@ impl<T: Config> Pallet<T> {
 
     /// Registers a hotkey on root at the current registration price. On a full root, it replaces the member with the
     /// lowest stake that is not immune, and needs as much stake. As on the real chain, the hotkey may belong to another
-    /// coldkey.
+    /// coldkey, and becomes the parent of the owner hotkeys of the existing subnets.
     ///
     /// # Errors
     /// In this order: `TooManyRegistrationsThisBlock`, `TooManyRegistrationsThisInterval`,
@@ -90,7 +90,8 @@ impl<T: Config> Pallet<T> {
         }
         RegistrationsThisBlock::<T>::mutate(root, |count| *count = count.saturating_add(1));
         RegistrationsThisInterval::<T>::mutate(root, |count| *count = count.saturating_add(1));
-        Self::deposit_event(Event::NeuronRegistered(root, uid, hotkey));
+        Self::deposit_event(Event::NeuronRegistered(root, uid, hotkey.clone()));
+        Self::delegate_to_owners_of_all_subnets(&hotkey);
         Ok(())
     }
 

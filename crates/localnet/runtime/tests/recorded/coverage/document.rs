@@ -32,7 +32,6 @@ const WITHOUT_EFFECT: &str = "
 | `sudo_set_activity_cutoff` | a cutoff of at least 360 blocks is refused with Deprecated; the real chain stores it, without effect |
 | `SubnetEpochConsensus`, `SubnetEmaProtocolFlow` | clients can read the defaults; this chain never writes them |
 | `swap_coldkey_announced`, `swap_coldkey` | leases stay with the old coldkey of a beneficiary or contributor |
-| `root_register` | a new member of root becomes the parent of the owners of later subnets, not of existing ones |
 | `unstake_all`, `unstake_all_alpha` | on a subnet where the coldkey has collateral on the hotkey, they fail with StakeUnavailable or, if the coldkey has enough free stake on its other hotkeys there, leave all stake on this hotkey without an error or event; `remove_stake` sells the stake beside the collateral |
 | leases | as on the real chain, only epochs whose block number is a multiple of 100 pay the contributors. The share of other epochs accumulates; on a subnet without such an epoch, it stays with the account of the lease |
 | `sudo_set_owner_cut_auto_lock_enabled` | without effect on a leased subnet: its contributors, who are paid with the cut, refuse locked alpha by default |
@@ -48,7 +47,7 @@ const WITHOUT_EFFECT: &str = "
 | `ProxyType.SudoUncheckedSetCode` | can be granted without effect: the chain accepts no extrinsic that replaces its native code |
 | `MevShield.announce_next_key` | blocks announce no keys: one fixed, public key is the current, pending and next key |
 | `MevShield.store_encrypted` | a stored ciphertext is removed by the next block with ExtrinsicDecodeFailed, as on the real chain, which has no decryptor for it either |
-| call weights | those of the real chain: a block has room for 26 calls of `set_weights`. The fees of `claim_root`, `claim_root_with_hotkey`, `stake_into_basket`, `swap_hotkey` and `swap_hotkey_v2` are reduced after the call by an estimate, because the real chain's storage and number of reads and writes differ, and `root_register` does not depend on the number of subnets |
+| call weights | those of the real chain: a block has room for 26 calls of `set_weights`. The fees of `claim_root`, `claim_root_with_hotkey`, `stake_into_basket`, `swap_hotkey` and `swap_hotkey_v2` are reduced after the call by an estimate, because the real chain's storage and number of reads and writes differ, and the fee of `root_register` lacks the real chain's term for the number of subnets, of which the metadata states no amount |
 | block weights | work at the start and end of a block does not count, in particular epochs |
 ";
 
