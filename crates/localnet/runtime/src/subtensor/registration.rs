@@ -54,7 +54,8 @@ impl<T: Config> Pallet<T> {
     /// # Errors
     /// In this order: `TooManyRegistrationsThisBlock`, `TooManyRegistrationsThisInterval`,
     /// `HotKeyAlreadyRegisteredInSubNet`, `CannotUseSystemAccount`, `NoNeuronIdAvailable`, `StakeTooLowForRoot`,
-    /// `InsufficientTaoBalance`.
+    /// `InsufficientTaoBalance`. The order is that of an earlier version of the real chain (RaoFoundation/subtensor
+    /// 0bb2cb30), which had no price: that `StakeTooLowForRoot` precedes `InsufficientTaoBalance` is a guess.
     pub(crate) fn do_root_register(who: &AccountId32, hotkey: AccountId32) -> DispatchResult {
         let root = NetUid::ROOT;
         ensure!(

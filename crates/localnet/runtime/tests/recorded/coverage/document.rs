@@ -32,6 +32,7 @@ const WITHOUT_EFFECT: &str = "
 | `sudo_set_activity_cutoff` | a cutoff of at least 360 blocks is refused with Deprecated; the real chain stores it, without effect |
 | `SubnetEpochConsensus`, `SubnetEmaProtocolFlow` | clients can read the defaults; this chain never writes them |
 | `swap_coldkey_announced`, `swap_coldkey` | leases stay with the old coldkey of a beneficiary or contributor |
+| `root_register` | the metadata of the real chain does not state the order of its checks. That of the localnet follows an earlier version, which had no price; where StakeTooLowForRoot stands relative to InsufficientTaoBalance is a guess |
 | `unstake_all`, `unstake_all_alpha` | on a subnet where the coldkey has collateral on the hotkey, they fail with StakeUnavailable or, if the coldkey has enough free stake on its other hotkeys there, leave all stake on this hotkey without an error or event; `remove_stake` sells the stake beside the collateral |
 | leases | as on the real chain, only epochs whose block number is a multiple of 100 pay the contributors. The share of other epochs accumulates; on a subnet without such an epoch, it stays with the account of the lease |
 | `sudo_set_owner_cut_auto_lock_enabled` | without effect on a leased subnet: its contributors, who are paid with the cut, refuse locked alpha by default |
