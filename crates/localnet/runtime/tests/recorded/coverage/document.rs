@@ -31,6 +31,12 @@ const WITHOUT_EFFECT: &str = "
 | AdminUtils calls for a subnet | root may also make them during the freeze window before an epoch |
 | `sudo_set_activity_cutoff` | a cutoff of at least 360 blocks is refused with Deprecated; the real chain stores it, without effect |
 | `SubnetEpochConsensus`, `SubnetEmaProtocolFlow` | clients can read the defaults; this chain never writes them |
+| `RootClaimType` | always Swap, for clients that still read it |
+| `LastTxBlockDelegateTake` | always empty: `LastRateLimitedBlock` has the block in which a take last changed |
+| `BurnRegistrationsThisInterval`, `POWRegistrationsThisInterval`, `LastAdjustmentBlock` | always 0: the registration price rises with each registration and falls with each block, without intervals. `RegistrationsThisInterval` counts on root only. Earlier versions of the real chain count on all subnets; the recordings do not show whether spec version 461 does |
+| `NetworkPowRegistrationAllowed` | always true: as on the real chain, `sudo_set_network_pow_registration_allowed` fails with POWRegistrationDisabled |
+| `TaoWeight`, `MaxWeightsLimit`, `WeightsVersionKeyRateLimit`, `ScalingLawPower`, `MaturityRate`, `UnlockRate` | always the defaults: neither chain has a call that changes them |
+| `HasMigrationRun` of Drand, Crowdloan and MevShield | always empty: a new chain has no migrations |
 | `swap_coldkey_announced`, `swap_coldkey` | leases stay with the old coldkey of a beneficiary or contributor |
 | `root_register` | the metadata of the real chain does not state the order of its checks. That of the localnet follows an earlier version, which had no price; where StakeTooLowForRoot stands relative to InsufficientTaoBalance is a guess |
 | `unstake_all`, `unstake_all_alpha` | on a subnet where the coldkey has collateral on the hotkey, they fail with StakeUnavailable or, if the coldkey has enough free stake on its other hotkeys there, leave all stake on this hotkey without an error or event; `remove_stake` sells the stake beside the collateral |
