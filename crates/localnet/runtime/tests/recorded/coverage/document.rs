@@ -58,6 +58,38 @@ const WITHOUT_EFFECT: &str = "
 | block weights | work at the start and end of a block does not count, in particular epochs |
 ";
 
+const METHODS: &str = "
+## JSON-RPC methods
+
+A test compares this list with the answer to `rpc_methods`. The methods of the group dev control the chain, and are
+served on loopback only; [localnet.md](localnet.md#json-rpc-methods) describes them.
+
+| Group | Methods |
+|---|---|
+| chain, subscribe and unsubscribe | `chain_getBlock`, `chain_getBlockHash`, `chain_getFinalisedHead`, `chain_getFinalizedHead`, `chain_getHead`, `chain_getHeader`, `chain_getRuntimeVersion`, `chain_subscribeAllHeads`, `chain_subscribeFinalisedHeads`, `chain_subscribeFinalizedHeads`, `chain_subscribeNewHead`, `chain_subscribeNewHeads`, `chain_unsubscribeAllHeads`, `chain_unsubscribeFinalisedHeads`, `chain_unsubscribeFinalizedHeads`, `chain_unsubscribeNewHead`, `chain_unsubscribeNewHeads`, `subscribe_newHead`, `unsubscribe_newHead` |
+| state | `state_call`, `state_callAt`, `state_getKeys`, `state_getKeysPaged`, `state_getKeysPagedAt`, `state_getMetadata`, `state_getRuntimeVersion`, `state_getStorage`, `state_getStorageAt`, `state_getStorageHash`, `state_getStorageHashAt`, `state_getStorageSize`, `state_getStorageSizeAt`, `state_queryStorageAt`, `state_subscribeRuntimeVersion`, `state_subscribeStorage`, `state_unsubscribeRuntimeVersion`, `state_unsubscribeStorage` |
+| author | `author_pendingExtrinsics`, `author_submitAndWatchExtrinsic`, `author_submitExtrinsic`, `author_unwatchExtrinsic` |
+| payment | `payment_queryFeeDetails`, `payment_queryInfo` |
+| system, account and rpc | `system_accountNextIndex`, `system_chain`, `system_chainType`, `system_health`, `system_name`, `system_nodeRoles`, `system_peers`, `system_properties`, `system_syncState`, `system_version`, `account_nextIndex`, `rpc_methods` |
+| dev | `dev_advance`, `dev_dropSnapshot`, `dev_dryRun`, `dev_epoch`, `dev_impersonate`, `dev_listSnapshots`, `dev_mine`, `dev_revertSnapshot`, `dev_setStorage`, `dev_snapshot`, `dev_status`, `dev_stop`, `dev_takeSnapshot` |
+
+| Unsupported methods | Reason |
+|---|---|
+| `delegateInfo_*`, `neuronInfo_*`, `subnetInfo_*`, `stakeInfo_*`, `swap_*` | the runtime APIs return the same: no current client uses these methods instead of `state_call` |
+| `chainHead_*`, `archive_*`, `chainSpec_*`, `transaction_*`, `transactionWatch_*` | clients use the methods above; subxt would switch to `chainHead_*` or `archive_*` if they were listed |
+| `state_getReadProof`, `state_getChildReadProof` | for light clients, which verify storage themselves; no client that the localnet is tested with asks for proofs |
+| `state_getPairs`, `state_queryStorage`, `state_traceBlock` | unsafe methods, which public nodes refuse: `state_getKeysPaged` and `state_queryStorageAt` serve clients |
+| `childstate_*` | only contracts have child storage, and the localnet runs none |
+| `author_insertKey`, `author_rotateKeys`, `author_rotateKeysWithOwner`, `author_hasKey`, `author_hasSessionKeys` | the author's key is fixed |
+| `author_removeExtrinsic` | unsafe: the pool removes invalid extrinsics itself |
+| `system_dryRun`, `system_dryRunAt` | `dev_dryRun` also returns the events |
+| `system_addReservedPeer`, `system_removeReservedPeer`, `system_reservedPeers`, `system_localPeerId`, `system_localListenAddresses`, `system_unstable_networkState` | the node has no peer-to-peer network |
+| `system_addLogFilter`, `system_resetLogFilter` | `-v` and RUST_LOG set the log filter at startup |
+| `offchain_*` | the chain has no off-chain worker |
+| `grandpa_*`, `babe_*`, `beefy_*`, `mmr_*`, `sync_state_*` | blocks are final immediately, and Aura selects the author |
+| `eth_*`, `net_*`, `web3_*`, `debug_*`, `txpool_*` | the localnet has no EVM |
+";
+
 /// Renders the page.
 pub(crate) fn document(rows: &[Row]) -> String {
     let mut page = INTRODUCTION.to_owned();
@@ -77,6 +109,7 @@ pub(crate) fn document(rows: &[Row]) -> String {
     page += &format!("\nUnsupported: {}.\n", places(rows, |kind| kind == Kind::Method, false).join(", "));
     page += "\n## Transaction extensions\n\n";
     page += &format!("{} transaction extensions are supported.\n", cell(rows, "Extrinsic", Kind::Extension));
+    page += METHODS;
     page += "\n## Intentional differences\n\n| Pallet or API | Item | Reason |\n|---|---|---|\n";
     page += &differences(rows);
     page += WITHOUT_EFFECT;
