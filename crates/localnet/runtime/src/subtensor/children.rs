@@ -90,8 +90,8 @@ impl<T: Config> Pallet<T> {
         Ok(())
     }
 
-    /// Sets whether a hotkey makes the owners of subnets its children: of existing subnets when it joins root, and of new
-    /// subnets while it is a member.
+    /// Sets whether a hotkey makes the owners of subnets its children: of existing subnets when it joins root, and of
+    /// new subnets while it is a member.
     ///
     /// # Errors
     /// `NonAssociatedColdKey`.
@@ -125,9 +125,11 @@ impl<T: Config> Pallet<T> {
 
     /// Makes the owner hotkey of a subnet the only child of a member of root, immediately.
     ///
-    /// As on the real chain, neither rate limit, stake threshold nor cooldown of [`Self::do_set_children`] applies. Skips
-    /// root, a subnet without an owner hotkey or that the member owns, a member that disabled the delegation, and one
-    /// that has or has scheduled children on the subnet, or whose child cannot be set because it is one of its parents.
+    /// As on the real chain (its published source, `pallets/subtensor/src/staking/auto_parent.rs` of
+    /// RaoFoundation/subtensor at 1d298379), neither rate limit, stake threshold nor cooldown of
+    /// [`Self::do_set_children`] applies. Skips root, a subnet without an owner hotkey, an owner hotkey that is the
+    /// member itself or one of its parents, a member that disabled the delegation, and one that has or has scheduled
+    /// children on the subnet.
     fn delegate_to_owner(member: &AccountId32, netuid: NetUid) {
         let Ok(owner) = SubnetOwnerHotkey::<T>::try_get(netuid) else { return };
         let is_skipped = netuid == NetUid::ROOT
@@ -140,8 +142,8 @@ impl<T: Config> Pallet<T> {
         }
     }
 
-    /// Removes the owner hotkey of each subnet from the children of a hotkey that loses its seat on root, if the owner is
-    /// the only child, with all stake. Other children remain.
+    /// Removes the owner hotkey of each subnet from the children of a hotkey that loses its seat on root, if the owner
+    /// is the only child, with all stake. Other children remain.
     pub(super) fn end_delegation_to_owners(member: &AccountId32) {
         for netuid in Self::all_netuids() {
             let is_only_child = SubnetOwnerHotkey::<T>::try_get(netuid)

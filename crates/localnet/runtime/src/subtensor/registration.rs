@@ -54,8 +54,10 @@ impl<T: Config> Pallet<T> {
     /// # Errors
     /// In this order: `TooManyRegistrationsThisBlock`, `TooManyRegistrationsThisInterval`,
     /// `HotKeyAlreadyRegisteredInSubNet`, `CannotUseSystemAccount`, `NoNeuronIdAvailable`, `StakeTooLowForRoot`,
-    /// `InsufficientTaoBalance`. The order is that of an earlier version of the real chain (RaoFoundation/subtensor
-    /// 0bb2cb30), which had no price: that `StakeTooLowForRoot` precedes `InsufficientTaoBalance` is a guess.
+    /// `InsufficientTaoBalance`. The order is that of the real chain's published source
+    /// (`pallets/subtensor/src/coinbase/root.rs` of RaoFoundation/subtensor), except that the position of
+    /// `StakeTooLowForRoot` is a guess: the version at 0bb2cb30 has no price, and the one with a price requires no
+    /// stake.
     pub(crate) fn do_root_register(who: &AccountId32, hotkey: AccountId32) -> DispatchResult {
         let root = NetUid::ROOT;
         ensure!(

@@ -38,7 +38,7 @@ const WITHOUT_EFFECT: &str = "
 | `TaoWeight`, `MaxWeightsLimit`, `WeightsVersionKeyRateLimit`, `ScalingLawPower`, `MaturityRate`, `UnlockRate` | always the defaults: neither chain has a call that changes them |
 | `HasMigrationRun` of Drand, Crowdloan and MevShield | always empty: a new chain has no migrations |
 | `swap_coldkey_announced`, `swap_coldkey` | leases stay with the old coldkey of a beneficiary or contributor |
-| `root_register` | the metadata of the real chain does not state the order of its checks. That of the localnet follows an earlier version, which had no price; where StakeTooLowForRoot stands relative to InsufficientTaoBalance is a guess |
+| `root_register` | that StakeTooLowForRoot precedes InsufficientTaoBalance is a guess: the metadata of the real chain does not state the order of the checks, and the published versions that we know have either the price or the minimum of stake |
 | `unstake_all`, `unstake_all_alpha` | on a subnet where the coldkey has collateral on the hotkey, they fail with StakeUnavailable or, if the coldkey has enough free stake on its other hotkeys there, leave all stake on this hotkey without an error or event; `remove_stake` sells the stake beside the collateral |
 | leases | as on the real chain, only epochs whose block number is a multiple of 100 pay the contributors. The share of other epochs accumulates; on a subnet without such an epoch, it stays with the account of the lease |
 | `sudo_set_owner_cut_auto_lock_enabled` | without effect on a leased subnet: its contributors, who are paid with the cut, refuse locked alpha by default |

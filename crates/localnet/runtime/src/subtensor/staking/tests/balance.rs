@@ -370,8 +370,8 @@ fn lease(coldkeys: &[AccountId; 4]) {
     send(&owner, Call::start_call { netuid: LEASED }).unwrap();
 }
 
-/// Prepares the chain for the steps: hotkeys, a member of root, collateral, a leased subnet, no rate limits. Returns the
-/// coldkeys.
+/// Prepares the chain for the steps: hotkeys, a member of root, collateral, a leased subnet, no rate limits. Returns
+/// the coldkeys.
 fn set_up() -> [AccountId; 4] {
     let coldkeys = COLDKEYS.map(account);
     for (number, coldkey) in (1..).zip(&coldkeys) {
