@@ -51,6 +51,8 @@ def set_up():
     for number, (coldkey, hotkey) in enumerate(zip(COLDKEYS, VALIDATORS)):
         stake(coldkey, hotkey, NETUID, 200 + 100 * number)
         if number < 3:
+            # Otherwise, the owner of the subnet becomes the validator's child.
+            call(coldkey, "set_auto_parent_delegation_enabled", hotkey=hotkey.ss58_address, enabled=False)
             call(coldkey, "root_register", hotkey=hotkey.ss58_address)
             stake(coldkey, hotkey, 0, 1_000 - 200 * number)
     for hotkey in VALIDATORS[:2]:

@@ -116,6 +116,9 @@ def _():
 
 @sdk("root register")
 def _():
+    # Otherwise, the owner of the subnet becomes the child of Alice's hotkey, which then validates without stake.
+    call = calls.SubtensorModule.set_auto_parent_delegation_enabled(hotkey=HOTKEY, enabled=False)
+    successful(lambda: subtensor.submit_call(call, alice))
     done(bt.RootRegister(), alice)
     same(subtensor.neurons.uid(HOTKEY, 0), 0)
 

@@ -36,6 +36,9 @@ async def _(c: Client):
 
 @operation("root registration")
 async def _(c: Client):
+    # Otherwise, the owner of the subnet becomes the child of Alice's hotkey, which then validates without stake.
+    parameters = {"hotkey": hot(c.alice), "enabled": False}
+    await c.submit(c.alice, "SubtensorModule", "set_auto_parent_delegation_enabled", parameters)
     await c.write("root_register", c.alice)
     same(await c.is_hotkey_registered_on_subnet(hot(c.alice), 0), True)
 

@@ -63,6 +63,34 @@ async fn every_method_that_clients_use_is_served() {
 }
 
 #[tokio::test]
+async fn the_coverage_page_lists_the_served_methods() {
+    let node = node().await;
+    let answer = get(&node, "rpc_methods", json!([])).await;
+    let served: BTreeSet<_> = answer["methods"].as_array().unwrap().iter().map(|name| name.as_str().unwrap()).collect();
+    let page = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../docs/localnet-coverage.md");
+    let page = std::fs::read_to_string(page).unwrap();
+    let section = page.split("\n## ").find(|section| section.starts_with("JSON-RPC methods\n")).unwrap();
+    let (supported, unsupported) = section.split_once("| Unsupported methods |").unwrap();
+    let listed: BTreeSet<_> = quoted(supported).collect();
+    assert_eq!(listed, served);
+    let absent: Vec<_> = unsupported.lines().filter_map(|row| row.split('|').nth(1)).flat_map(quoted).collect();
+    assert!(absent.len() > 20, "{absent:?}");
+    for name in absent {
+        let is_served = match name.strip_suffix('*') {
+            Some(prefix) => served.iter().any(|method| method.starts_with(prefix)),
+            None => served.contains(name),
+        };
+        assert!(!is_served, "{name}");
+    }
+    node.stop().await;
+}
+
+/// Returns the words of a Markdown text that are in backticks.
+fn quoted(text: &str) -> impl Iterator<Item = &str> {
+    text.split('`').skip(1).step_by(2)
+}
+
+#[tokio::test]
 async fn an_unknown_runtime_method_is_told_as_clients_expect_it() {
     let node = node().await;
     let error = ask(&node, "state_call", json!(["NoSuchApi_nothing", "0x"])).await.unwrap_err();

@@ -11,7 +11,7 @@ use substrate_fixed::types::U64F64;
 use super::rate_limits::LimitedAction;
 use super::{
     AutoParentDelegationEnabled, ChildKeys, ChildkeyTake, ChildkeyThresholdSuspended, Config, Error, Event, Keys,
-    LastEpochBlock, MaxChildkeyTake, MinChildkeyTake, MinChildkeyTakePerSubnet, Owner, Pallet, ParentKeys,
+    LastEpochBlock, MaxChildkeyTake, MinChildkeyTake, MinChildkeyTakePerSubnet, Pallet, ParentKeys,
     PendingChildKeyCooldown, PendingChildKeys, SubnetOwnerHotkey, SubtokenEnabled,
 };
 use crate::types::{NetUid, TaoBalance};
@@ -90,7 +90,8 @@ impl<T: Config> Pallet<T> {
         Ok(())
     }
 
-    /// Sets whether a hotkey, once it is a member of root, makes the owners of new subnets its children.
+    /// Sets whether a hotkey makes the owners of subnets its children: of existing subnets when it joins root, and of
+    /// new subnets while it is a member.
     ///
     /// # Errors
     /// `NonAssociatedColdKey`.
@@ -105,22 +106,44 @@ impl<T: Config> Pallet<T> {
         Ok(())
     }
 
-    /// Makes the owner hotkey of a new subnet the only child of each member of root, unless the member disabled this.
+    /// Makes the owner hotkey of a new subnet the only child of each member of root, unless
+    /// [`Self::delegate_to_owner`] skips the member.
     pub(super) fn delegate_to_owner_of_new_subnet(netuid: NetUid) {
-        let owner = SubnetOwnerHotkey::<T>::get(netuid);
         let members: Vec<AccountId32> = Keys::<T>::iter_prefix_values(NetUid::ROOT).collect();
         for member in members {
-            if member == owner || !AutoParentDelegationEnabled::<T>::get(&member) {
-                continue;
-            }
-            let coldkey = Owner::<T>::get(&member);
-            // A member whose children cannot be set keeps the ones it has.
-            let _ = Self::do_set_children(&coldkey, &member, netuid, vec![(u64::MAX, owner.clone())]);
+            Self::delegate_to_owner(&member, netuid);
         }
     }
 
-    /// Removes the owner hotkey of each subnet from the children of a hotkey that loses its seat on root, if the owner is
-    /// the only child, with all stake. Other children remain.
+    /// Makes the owner hotkey of each existing subnet the only child of a new member of root there, unless
+    /// [`Self::delegate_to_owner`] skips the subnet.
+    pub(super) fn delegate_to_owners_of_all_subnets(member: &AccountId32) {
+        for netuid in Self::all_netuids() {
+            Self::delegate_to_owner(member, netuid);
+        }
+    }
+
+    /// Makes the owner hotkey of a subnet the only child of a member of root, immediately.
+    ///
+    /// As on the real chain (its published source, `pallets/subtensor/src/staking/auto_parent.rs` of
+    /// RaoFoundation/subtensor at 1d298379), neither rate limit, stake threshold nor cooldown of
+    /// [`Self::do_set_children`] applies. Skips root, a subnet without an owner hotkey, an owner hotkey that is the
+    /// member itself or one of its parents, a member that disabled the delegation, and one that has or has scheduled
+    /// children on the subnet.
+    fn delegate_to_owner(member: &AccountId32, netuid: NetUid) {
+        let Ok(owner) = SubnetOwnerHotkey::<T>::try_get(netuid) else { return };
+        let is_skipped = netuid == NetUid::ROOT
+            || owner == *member
+            || !AutoParentDelegationEnabled::<T>::get(member)
+            || !ChildKeys::<T>::get(member, netuid).is_empty()
+            || PendingChildKeys::<T>::contains_key(netuid, member);
+        if !is_skipped {
+            Self::apply_children(netuid, member, vec![(u64::MAX, owner)]);
+        }
+    }
+
+    /// Removes the owner hotkey of each subnet from the children of a hotkey that loses its seat on root, if the owner
+    /// is the only child, with all stake. Other children remain.
     pub(super) fn end_delegation_to_owners(member: &AccountId32) {
         for netuid in Self::all_netuids() {
             let is_only_child = SubnetOwnerHotkey::<T>::try_get(netuid)

@@ -49,12 +49,15 @@ impl<T: Config> Pallet<T> {
 
     /// Registers a hotkey on root at the current registration price. On a full root, it replaces the member with the
     /// lowest stake that is not immune, and needs as much stake. As on the real chain, the hotkey may belong to another
-    /// coldkey.
+    /// coldkey, and becomes the parent of the owner hotkeys of the existing subnets.
     ///
     /// # Errors
     /// In this order: `TooManyRegistrationsThisBlock`, `TooManyRegistrationsThisInterval`,
     /// `HotKeyAlreadyRegisteredInSubNet`, `CannotUseSystemAccount`, `NoNeuronIdAvailable`, `StakeTooLowForRoot`,
-    /// `InsufficientTaoBalance`.
+    /// `InsufficientTaoBalance`. The order is that of the real chain's published source
+    /// (`pallets/subtensor/src/coinbase/root.rs` of RaoFoundation/subtensor), except that the position of
+    /// `StakeTooLowForRoot` is a guess: the version at 0bb2cb30 has no price, and the one with a price requires no
+    /// stake.
     pub(crate) fn do_root_register(who: &AccountId32, hotkey: AccountId32) -> DispatchResult {
         let root = NetUid::ROOT;
         ensure!(
@@ -90,7 +93,8 @@ impl<T: Config> Pallet<T> {
         }
         RegistrationsThisBlock::<T>::mutate(root, |count| *count = count.saturating_add(1));
         RegistrationsThisInterval::<T>::mutate(root, |count| *count = count.saturating_add(1));
-        Self::deposit_event(Event::NeuronRegistered(root, uid, hotkey));
+        Self::deposit_event(Event::NeuronRegistered(root, uid, hotkey.clone()));
+        Self::delegate_to_owners_of_all_subnets(&hotkey);
         Ok(())
     }
 

@@ -3,7 +3,8 @@ use crate::runtime::{AccountId, Runtime};
 use crate::subtensor::epoch::{Earned, Pending};
 use crate::subtensor::{
     AlphaDividendsPerSubnet, CKBurn, Call, ChildkeyThresholdChecks, Delegates, ImmunityPeriod, MaxAllowedUids,
-    StakeThreshold, SubnetAlphaOut, TaoWeight, TxChildkeyTakeRateLimit,
+    MaxRegistrationsPerBlock, Owner, StakeThreshold, SubnetAlphaOut, TaoWeight, TargetRegistrationsPerInterval,
+    TxChildkeyTakeRateLimit,
 };
 use crate::testing::{
     BABELBIT, Subtensor, account, attempt, chain, jump_to, key, last_event, outcome, run_to, send_as_root,
@@ -253,8 +254,87 @@ fn members_of_root_become_parents_of_the_owners_of_new_subnets() {
         assert_eq!(attempt(&account("Bob"), Call::root_register { hotkey: key(8) }), "ok");
         assert_eq!(Subtensor::uid_of(NetUid::ROOT, &member), None);
         assert!(ChildKeys::<Runtime>::get(&member, netuid).is_empty());
-        assert!(ParentKeys::<Runtime>::get(key(7), netuid).is_empty());
+        assert_eq!(ParentKeys::<Runtime>::get(key(7), netuid), [(u64::MAX, key(8))], "the new member");
         assert_eq!(ChildKeys::<Runtime>::get(&member, BABELBIT), [(HALF, other)]);
+    });
+}
+
+#[test]
+fn a_new_member_of_root_becomes_the_parent_of_the_owners_of_all_subnets() {
+    family(|chooser, owner| {
+        // Subnet 20 has another owner, subnet 21 none, and subnet 22 one that is a parent of the new member.
+        let (member, elder) = (key(8), key(9));
+        let usual = SubnetOwnerHotkey::<Runtime>::get(BABELBIT);
+        SubnetOwnerHotkey::<Runtime>::insert(NetUid(20), &owner);
+        SubnetOwnerHotkey::<Runtime>::remove(NetUid(21));
+        SubnetOwnerHotkey::<Runtime>::insert(NetUid(22), &elder);
+        Subtensor::replace_children(NetUid(22), &elder, vec![(1, member.clone())]);
+        let rate = |netuid| Subtensor::action_is_within_rate(&member, netuid, LimitedAction::Children);
+        let awake = Subtensor::awake_netuids();
+        // As on the real chain, the threshold is for calls of `set_children` only.
+        StakeThreshold::<Runtime>::put(u64::MAX);
+        assert_eq!(attempt(&account("Bob"), Call::root_register { hotkey: member.clone() }), "ok");
+        StakeThreshold::<Runtime>::put(0);
+        for netuid in Subtensor::all_netuids() {
+            let expected = match netuid {
+                NetUid::ROOT | NetUid(21 | 22) => None,
+                NetUid(20) => Some(owner.clone()),
+                _ => Some(SubnetOwnerHotkey::<Runtime>::get(netuid)),
+            };
+            let expected: Relatives = expected.into_iter().map(|child| (u64::MAX, child)).collect();
+            assert_eq!(ChildKeys::<Runtime>::get(&member, netuid), expected, "{netuid:?}");
+            assert!(rate(netuid), "{netuid:?}");
+        }
+        assert_eq!(ParentKeys::<Runtime>::get(&usual, BABELBIT), [(u64::MAX, member.clone())]);
+        assert_eq!(ParentKeys::<Runtime>::get(&owner, NetUid(20)), [(u64::MAX, member)]);
+        assert_eq!(Subtensor::awake_netuids(), awake, "dormant subnets stay dormant");
+
+        // Children that a new member chose, or has scheduled, remain. An owner is not its own child.
+        MaxRegistrationsPerBlock::<Runtime>::insert(NetUid::ROOT, 9);
+        TargetRegistrationsPerInterval::<Runtime>::insert(NetUid::ROOT, 9);
+        adopt(&chooser, &owner, HALF);
+        PendingChildKeys::<Runtime>::insert(NetUid(23), &chooser, (vec![(1, owner.clone())], 99));
+        assert_eq!(attempt(&account("Bob"), Call::root_register { hotkey: chooser.clone() }), "ok");
+        assert_eq!(ChildKeys::<Runtime>::get(&chooser, BABELBIT), [(HALF, owner.clone())]);
+        assert!(ChildKeys::<Runtime>::get(&chooser, NetUid(23)).is_empty());
+        assert_eq!(ChildKeys::<Runtime>::get(&chooser, NetUid(24)), [(u64::MAX, usual)]);
+        assert_eq!(attempt(&account("Charlie"), Call::root_register { hotkey: owner.clone() }), "ok");
+        assert!(ChildKeys::<Runtime>::get(&owner, NetUid(20)).is_empty());
+    });
+}
+
+#[test]
+fn a_new_member_of_root_without_automatic_delegation_has_no_children() {
+    family(|member, child| {
+        let register = |hotkey: &AccountId| attempt(&account("Bob"), Call::root_register { hotkey: hotkey.clone() });
+        let relations = || ChildKeys::<Runtime>::iter().count();
+        AutoParentDelegationEnabled::<Runtime>::insert(&member, false);
+        assert_eq!(register(&member), "ok");
+        assert_eq!(relations(), 0);
+        // A member that registers again is refused, and keeps its children.
+        AutoParentDelegationEnabled::<Runtime>::insert(&member, true);
+        adopt(&member, &child, HALF);
+        MaxRegistrationsPerBlock::<Runtime>::insert(NetUid::ROOT, 9);
+        assert_eq!(register(&member), "HotKeyAlreadyRegisteredInSubNet");
+        assert_eq!((relations(), ChildKeys::<Runtime>::get(&member, BABELBIT)), (1, vec![(HALF, child)]));
+    });
+}
+
+#[test]
+fn a_member_that_loses_its_seat_on_root_loses_the_owners_of_all_subnets() {
+    family(|member, child| {
+        adopt(&member, &child, HALF);
+        MaxAllowedUids::<Runtime>::insert(NetUid::ROOT, 1);
+        ImmunityPeriod::<Runtime>::insert(NetUid::ROOT, 0);
+        MaxRegistrationsPerBlock::<Runtime>::insert(NetUid::ROOT, 9);
+        for hotkey in [&member, &key(8)] {
+            assert_eq!(attempt(&account("Bob"), Call::root_register { hotkey: hotkey.clone() }), "ok");
+            assert!(!ChildKeys::<Runtime>::get(hotkey, NetUid(18)).is_empty());
+        }
+        let kept: Vec<_> = ChildKeys::<Runtime>::iter_prefix(&member).collect();
+        assert_eq!(kept, [(BABELBIT, vec![(HALF, child)])], "those that it chose");
+        let owner = SubnetOwnerHotkey::<Runtime>::get(NetUid(18));
+        assert_eq!(ParentKeys::<Runtime>::get(owner, NetUid(18)), [(u64::MAX, key(8))]);
     });
 }
 

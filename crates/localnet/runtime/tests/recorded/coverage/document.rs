@@ -31,16 +31,22 @@ const WITHOUT_EFFECT: &str = "
 | AdminUtils calls for a subnet | root may also make them during the freeze window before an epoch |
 | `sudo_set_activity_cutoff` | a cutoff of at least 360 blocks is refused with Deprecated; the real chain stores it, without effect |
 | `SubnetEpochConsensus`, `SubnetEmaProtocolFlow` | clients can read the defaults; this chain never writes them |
+| `RootClaimType` | always Swap, for clients that still read it |
+| `LastTxBlockDelegateTake` | always empty: `LastRateLimitedBlock` has the block in which a take last changed |
+| `BurnRegistrationsThisInterval`, `POWRegistrationsThisInterval`, `LastAdjustmentBlock` | always 0: the registration price rises with each registration and falls with each block, without intervals. `RegistrationsThisInterval` counts on root only. Earlier versions of the real chain count on all subnets; the recordings do not show whether spec version 461 does |
+| `NetworkPowRegistrationAllowed` | always true: as on the real chain, `sudo_set_network_pow_registration_allowed` fails with POWRegistrationDisabled |
+| `TaoWeight`, `MaxWeightsLimit`, `WeightsVersionKeyRateLimit`, `ScalingLawPower`, `MaturityRate`, `UnlockRate` | always the defaults: neither chain has a call that changes them |
+| `HasMigrationRun` of Drand, Crowdloan and MevShield | always empty: a new chain has no migrations |
 | `swap_coldkey_announced`, `swap_coldkey` | leases stay with the old coldkey of a beneficiary or contributor |
-| `root_register` | a new member of root becomes the parent of the owners of later subnets, not of existing ones |
+| `root_register` | that StakeTooLowForRoot precedes InsufficientTaoBalance is a guess: the metadata of the real chain does not state the order of the checks, and the published versions that we know have either the price or the minimum of stake |
 | `unstake_all`, `unstake_all_alpha` | on a subnet where the coldkey has collateral on the hotkey, they fail with StakeUnavailable or, if the coldkey has enough free stake on its other hotkeys there, leave all stake on this hotkey without an error or event; `remove_stake` sells the stake beside the collateral |
 | leases | as on the real chain, only epochs whose block number is a multiple of 100 pay the contributors. The share of other epochs accumulates; on a subnet without such an epoch, it stays with the account of the lease |
 | `sudo_set_owner_cut_auto_lock_enabled` | without effect on a leased subnet: its contributors, who are paid with the cut, refuse locked alpha by default |
 | stake locks, collateral | as on the real chain, a lock and collateral may cover the same stake: neither `lock_stake` nor `add_collateral` subtracts the other. The sum of both cannot be sold, but a transfer within the subnet moves the stake beside the lock without the lock |
 | `sudo_set_stake_threshold` | as on the real chain, a new threshold suspends or resumes a parent only after the parent's own stake changes. The check is at the end of that block, or of a later one if the block's weight is used up |
 | `associate_evm_key` | the chain stores the address for clients; it has no EVM and no precompiles that read it |
-| `SubnetEmaTaoFlow` | 0 since the subnet's creation, as on the real chain, which counts flows (`SubnetTaoFlow`, `SubnetProtocolFlow`) but does not average them: emission follows prices and the emission gate |
-| `sudo_set_tao_flow_cutoff`, `sudo_set_tao_flow_normalization_exponent`, `sudo_set_tao_flow_smoothing_factor`, `sudo_set_net_tao_flow_enabled` | the settings are stored, without effect, as on the real chain: emission does not follow flows |
+| TAO flows | counted (`SubnetTaoFlow`, `SubnetProtocolFlow`), but neither averaged nor used: `SubnetEmaTaoFlow` stays 0, and emission follows prices and the emission gate. That spec version 461 does the same is inferred: its metadata says of `EmissionGateBar` that shares of average prices drive emission, but of `sudo_set_net_tao_flow_enabled` that the shares use flows; in the published source (RaoFoundation/subtensor f8ff769a), no code calls the computation from flows |
+| `sudo_set_tao_flow_cutoff`, `sudo_set_tao_flow_normalization_exponent`, `sudo_set_tao_flow_smoothing_factor`, `sudo_set_net_tao_flow_enabled` | the settings are stored, without effect, because emission does not follow flows |
 | `sudo_set_dissolve_network_schedule_duration` | the setting is stored, without effect: dissolution has no delay |
 | `set_tempo`, `set_activity_cutoff_factor` | deprecated calls of SubtensorModule, which succeed without effect, for a fee; `sudo_set_tempo` and `sudo_set_activity_cutoff_factor` set both |
 | `sudo_set_adjustment_alpha`, `sudo_set_adjustment_interval`, `sudo_set_rho` | the settings are stored for clients, without effect |
@@ -48,8 +54,40 @@ const WITHOUT_EFFECT: &str = "
 | `ProxyType.SudoUncheckedSetCode` | can be granted without effect: the chain accepts no extrinsic that replaces its native code |
 | `MevShield.announce_next_key` | blocks announce no keys: one fixed, public key is the current, pending and next key |
 | `MevShield.store_encrypted` | a stored ciphertext is removed by the next block with ExtrinsicDecodeFailed, as on the real chain, which has no decryptor for it either |
-| call weights | those of the real chain: a block has room for 26 calls of `set_weights`. The fees of `claim_root`, `claim_root_with_hotkey`, `stake_into_basket`, `swap_hotkey` and `swap_hotkey_v2` are reduced after the call by an estimate, because the real chain's storage and number of reads and writes differ, and `root_register` does not depend on the number of subnets |
+| call weights | those of the real chain: a block has room for 26 calls of `set_weights`. The fees of `claim_root`, `claim_root_with_hotkey`, `stake_into_basket`, `swap_hotkey` and `swap_hotkey_v2` are reduced after the call by an estimate, because the real chain's storage and number of reads and writes differ, and the fee of `root_register` lacks the real chain's term for the number of subnets, of which the metadata states no amount |
 | block weights | work at the start and end of a block does not count, in particular epochs |
+";
+
+const METHODS: &str = "
+## JSON-RPC methods
+
+A test compares this list with the answer to `rpc_methods`. The methods of the group dev control the chain, and are
+served on loopback only; [localnet.md](localnet.md#json-rpc-methods) describes them.
+
+| Group | Methods |
+|---|---|
+| chain, subscribe and unsubscribe | `chain_getBlock`, `chain_getBlockHash`, `chain_getFinalisedHead`, `chain_getFinalizedHead`, `chain_getHead`, `chain_getHeader`, `chain_getRuntimeVersion`, `chain_subscribeAllHeads`, `chain_subscribeFinalisedHeads`, `chain_subscribeFinalizedHeads`, `chain_subscribeNewHead`, `chain_subscribeNewHeads`, `chain_unsubscribeAllHeads`, `chain_unsubscribeFinalisedHeads`, `chain_unsubscribeFinalizedHeads`, `chain_unsubscribeNewHead`, `chain_unsubscribeNewHeads`, `subscribe_newHead`, `unsubscribe_newHead` |
+| state | `state_call`, `state_callAt`, `state_getKeys`, `state_getKeysPaged`, `state_getKeysPagedAt`, `state_getMetadata`, `state_getRuntimeVersion`, `state_getStorage`, `state_getStorageAt`, `state_getStorageHash`, `state_getStorageHashAt`, `state_getStorageSize`, `state_getStorageSizeAt`, `state_queryStorageAt`, `state_subscribeRuntimeVersion`, `state_subscribeStorage`, `state_unsubscribeRuntimeVersion`, `state_unsubscribeStorage` |
+| author | `author_pendingExtrinsics`, `author_submitAndWatchExtrinsic`, `author_submitExtrinsic`, `author_unwatchExtrinsic` |
+| payment | `payment_queryFeeDetails`, `payment_queryInfo` |
+| system, account and rpc | `system_accountNextIndex`, `system_chain`, `system_chainType`, `system_health`, `system_name`, `system_nodeRoles`, `system_peers`, `system_properties`, `system_syncState`, `system_version`, `account_nextIndex`, `rpc_methods` |
+| dev | `dev_advance`, `dev_dropSnapshot`, `dev_dryRun`, `dev_epoch`, `dev_impersonate`, `dev_listSnapshots`, `dev_mine`, `dev_revertSnapshot`, `dev_setStorage`, `dev_snapshot`, `dev_status`, `dev_stop`, `dev_takeSnapshot` |
+
+| Unsupported methods | Reason |
+|---|---|
+| `delegateInfo_*`, `neuronInfo_*`, `subnetInfo_*`, `stakeInfo_*`, `swap_*` | the runtime APIs return the same: no current client uses these methods instead of `state_call` |
+| `chainHead_*`, `archive_*`, `chainSpec_*`, `transaction_*`, `transactionWatch_*` | clients use the methods above; subxt would switch to `chainHead_*` or `archive_*` if they were listed |
+| `state_getReadProof`, `state_getChildReadProof` | for light clients, which verify storage themselves; no client that the localnet is tested with asks for proofs |
+| `state_getPairs`, `state_queryStorage`, `state_traceBlock` | unsafe methods, which public nodes refuse: `state_getKeysPaged` and `state_queryStorageAt` serve clients |
+| `childstate_*` | only contracts have child storage, and the localnet runs none |
+| `author_insertKey`, `author_rotateKeys`, `author_rotateKeysWithOwner`, `author_hasKey`, `author_hasSessionKeys` | the author's key is fixed |
+| `author_removeExtrinsic` | unsafe: the pool removes invalid extrinsics itself |
+| `system_dryRun`, `system_dryRunAt` | `dev_dryRun` also returns the events |
+| `system_addReservedPeer`, `system_removeReservedPeer`, `system_reservedPeers`, `system_localPeerId`, `system_localListenAddresses`, `system_unstable_networkState` | the node has no peer-to-peer network |
+| `system_addLogFilter`, `system_resetLogFilter` | `-v` and RUST_LOG set the log filter at startup |
+| `offchain_*` | the chain has no off-chain worker |
+| `grandpa_*`, `babe_*`, `beefy_*`, `mmr_*`, `sync_state_*` | blocks are final immediately, and Aura selects the author |
+| `eth_*`, `net_*`, `web3_*`, `debug_*`, `txpool_*` | the localnet has no EVM |
 ";
 
 /// Renders the page.
@@ -71,6 +109,7 @@ pub(crate) fn document(rows: &[Row]) -> String {
     page += &format!("\nUnsupported: {}.\n", places(rows, |kind| kind == Kind::Method, false).join(", "));
     page += "\n## Transaction extensions\n\n";
     page += &format!("{} transaction extensions are supported.\n", cell(rows, "Extrinsic", Kind::Extension));
+    page += METHODS;
     page += "\n## Intentional differences\n\n| Pallet or API | Item | Reason |\n|---|---|---|\n";
     page += &differences(rows);
     page += WITHOUT_EFFECT;
