@@ -12,15 +12,18 @@ import sys
 from rich.cells import cell_len
 
 from btcli_process import (
-    COMMANDS, HOME, URL, WALLETS, Failed, Keypair, Reader, address, document, question, run, succeeded, text, wallet,
+    COMMANDS, HOME, URL, WALLETS, Failed, Keypair, Reader, address, document, mine_on_demand, question, run, succeeded,
+    text, wallet,
 )
 from localnet_answers import Tool, say
 
 NETUID = question["netuid"]
-# A long tempo: the owner cannot change hyperparameters shortly before an epoch.
+# A subnet with a long tempo, which the commands start and change, and one whose alpha they burn.
 CALM = 18
 NOBODY = 21
 operation = Tool("bittensor-cli")
+# The chain's own blocks are far apart: an encrypted call lives for 8 blocks only.
+mine_on_demand(URL)
 read = Reader()
 
 wallet("alice", "//Alice", {"default": "//AliceHotkey", "second": "//AliceSecond", "third": "//AliceThird"})
