@@ -30,14 +30,14 @@ fn versions_are_told_at_once() {
 }
 
 /// Help of a command, at a fixed width.
-fn help(mut program: Command, path: &[&str]) -> String {
+pub(crate) fn help(mut program: Command, path: &[&str]) -> String {
     let output = program.args(path).arg("--help").env("COLUMNS", "100").env("NO_COLOR", "1").output().unwrap();
     assert!(output.status.success(), "{path:?}: {}", stderr(&output));
     String::from_utf8(output.stdout).unwrap()
 }
 
 /// Subcommands listed in a help text.
-fn listed(help: &str) -> Vec<&str> {
+pub(crate) fn listed(help: &str) -> Vec<&str> {
     let lines = help.lines().skip_while(|line| *line != "Commands:").skip(1).take_while(|line| !line.is_empty());
     // Names are indented by two columns, continuation lines by more.
     let names = lines.filter_map(|line| line.strip_prefix("  ").filter(|rest| !rest.starts_with(' ')));

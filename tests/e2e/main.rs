@@ -26,6 +26,7 @@ mod kill;
 mod localnet_peers;
 mod market;
 mod nineteen;
+mod outputs;
 mod peers;
 mod proof;
 mod rounds;

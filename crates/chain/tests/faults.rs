@@ -12,11 +12,23 @@ use taonet_chain::{At, Chain, Detail, Follow, Outcome, SignOptions, SignedExtrin
 use taonet_localnet::Clock;
 use taonet_primitives::{MechId, NetUid, Rao};
 
-/// Maximum duration of a read on a chain with fast blocks.
+/// Timeout of a read on a chain with fast blocks.
 const LIMIT: Duration = Duration::from_secs(2);
 /// Tolerance for the scheduler of a busy machine.
-const SLACK: Duration = Duration::from_secs(1);
+const SLACK: Duration = Duration::from_secs(4);
+/// Duration of a long fault in blocks: 7 s, longer than any read may take. A read without a timeout waits for its end.
+const LONG_FAULT: u32 = 28;
 const AMOUNT: Rao = Rao::new(1_000_000);
+
+/// Awaits a read during a fault that does not end, and checks that the read ends in time.
+#[allow(clippy::panic, reason = "a helper of tests fails as tests do")]
+async fn in_time<T>(mode: Mode, read: impl Future<Output = T>) -> T {
+    let start = Instant::now();
+    let answer = tokio::time::timeout(Duration::from_mins(1), read).await;
+    let answer = answer.unwrap_or_else(|_| panic!("{mode:?}: the read has no timeout"));
+    assert!(start.elapsed() <= LIMIT + SLACK, "{mode:?}: {:?}", start.elapsed());
+    answer
+}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn for_200_blocks_nothing_waits_long_and_nothing_happens_twice() {
@@ -26,6 +38,12 @@ async fn for_200_blocks_nothing_waits_long_and_nothing_happens_twice() {
     let begin = chain.head().await.unwrap().number;
 
     let breaking = tokio::spawn(async move {
+        for mode in [Mode::Stall, Mode::Deaf] {
+            first.set(mode);
+            tokio::time::sleep(BLOCK * LONG_FAULT).await;
+            first.set(Mode::Pass);
+            tokio::time::sleep(BLOCK * 4).await;
+        }
         let mut random = StdRng::seed_from_u64(1);
         loop {
             let modes = [Mode::Kill, Mode::Stall, Mode::Deaf, Mode::Garbage, Mode::Pass];
@@ -127,9 +145,7 @@ async fn a_dead_connection_is_noticed_and_left() {
         let mut heads = chain.heads();
         heads.borrow_and_update();
         first.set(mode);
-        let start = Instant::now();
-        chain.head().await.unwrap_or_else(|error| panic!("{mode:?}: {error}"));
-        assert!(start.elapsed() <= LIMIT + SLACK, "{mode:?}: {:?}", start.elapsed());
+        in_time(mode, Box::pin(chain.head())).await.unwrap_or_else(|error| panic!("{mode:?}: {error}"));
         // Waits for blocks sent before the fault, and marks them as seen.
         tokio::time::sleep(BLOCK).await;
         heads.borrow_and_update();
@@ -137,6 +153,22 @@ async fn a_dead_connection_is_noticed_and_left() {
             .await
             .unwrap_or_else(|_| panic!("{mode:?}"))
             .unwrap();
+    }
+    node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_a_working_node_a_read_fails_in_time() {
+    let node = localnet(Clock::FAST).await;
+    let bob = key("Bob");
+    for mode in [Mode::Kill, Mode::Stall, Mode::Deaf, Mode::Garbage] {
+        let (first, second) = (Proxy::start(node.address()).await, Proxy::start(node.address()).await);
+        let chain = client(&[first.url(), second.url()]).await;
+        chain.balance(bob.coldkey().into(), At::Head).await.unwrap();
+        first.set(mode);
+        second.set(mode);
+        let read = in_time(mode, Box::pin(chain.balance(bob.coldkey().into(), At::Head))).await;
+        assert!(read.is_err(), "{mode:?}: {read:?}");
     }
     node.stop().await;
 }

@@ -92,8 +92,9 @@ fn the_guide_lists_the_keys_of_every_read() {
     let proposed =
         chain.alice(&[&["multisig", "call", "System.remark", "remark=x", "--yes"][..], &SIGNATORIES].concat());
     let multisig = proposed["account"].as_str().unwrap();
+    let address = [&["multisig", "address"][..], &SIGNATORIES].concat();
     // The first key of the entries' cell, and the arguments.
-    let reads: [(&str, &str, &[&str]); 41] = [
+    let reads: [(&str, &str, &[&str]); 44] = [
         ("balance", "accounts", &["balance", ALICE]),
         ("stake list", "stakes", &["stake", "list"]),
         ("stake child get", "scheduled", &["stake", "child", "get", "--netuid", BABELBIT]),
@@ -103,6 +104,7 @@ fn the_guide_lists_the_keys_of_every_read() {
         ("subnets show", "subnet", &["subnets", "show", BABELBIT]),
         ("subnets hyperparameters", "hyperparameters", &["subnets", "hyperparameters", BABELBIT]),
         ("metagraph", "neurons", &["metagraph", BABELBIT]),
+        ("metagraph --diff", "changed", &["metagraph", BABELBIT, "--diff", "1"]),
         ("weights show", "rows", &["weights", "show", "--netuid", BABELBIT]),
         ("delegates", "delegates", &["delegates"]),
         ("take", "", &["take"]),
@@ -122,12 +124,14 @@ fn the_guide_lists_the_keys_of_every_read() {
         ("subnets mechanisms emissions", "mechanisms", &["subnets", "mechanisms", "emissions", BABELBIT]),
         ("crowdloan contributors", "contributors", &["crowdloan", "contributors", "0"]),
         ("multisig list", "calls", &["multisig", "list", multisig]),
+        ("multisig address", "", &address),
         ("query", "entries", &["query", "SubtensorModule.Tempo"]),
         ("lock list", "locks", &["lock", "list"]),
         ("lock show", "lock", &["lock", "show", "--netuid", BABELBIT]),
         ("commitment get", "commitments", &["commitment", "get", "--netuid", BABELBIT]),
         ("block", "finalized", &["block"]),
         ("events", "events", &["events"]),
+        ("watch", "events", &["watch", "--blocks", "1"]),
         ("call", "calls", &["call", "Balances"]),
         ("tx list", "extrinsics", &["tx", "list"]),
         ("tx inspect", "call", &["tx", "inspect", "0x00000411"]),

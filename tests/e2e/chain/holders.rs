@@ -98,7 +98,8 @@ fn stake_goes_to_other_hotkeys_subnets_and_coldkeys() {
 
 #[test]
 fn a_hotkey_lends_stake_to_its_children() {
-    let chain = Chain::start();
+    // The rate limit of 150 blocks between two changes lasts 75 s: long enough for the second, on a busy machine too.
+    let chain = Chain::with(&["--block-time", "500ms"]);
     let (_, hotkey) = chain.wallet();
     // Children stay scheduled until they have been read, on a busy machine too.
     chain.alice(&["call", "SubtensorModule.set_pending_childkey_cooldown", "cooldown=300", "--sudo", "--yes"]);
@@ -439,7 +440,8 @@ fn a_crowdloan_can_make_a_call() {
 
 #[test]
 fn a_crowdloan_leases_a_subnet() {
-    let chain = Chain::start();
+    // The lease ends at block 1000, after 250 s: long enough for the commands before its end, on a busy machine too.
+    let chain = Chain::with(&["--block-time", "250ms"]);
     let create = ["crowdloan", "create", "--deposit", "100", "--min-contribution", "1", "--cap", "1500"];
     let create = [&create[..], &["--duration", "1000", "--subnet-lease", "--yes"]].concat();
     let error = refusal(&chain.tao(&create, &AS_ALICE), 2);

@@ -66,8 +66,8 @@ fn prices_costs_and_starts_are_shown() {
 #[test]
 fn an_owner_changes_mechanisms_neurons_and_epochs() {
     let chain = Chain::start();
-    // With the tempo of 10 blocks, the owner's settings would be frozen before each epoch.
-    chain.alice(&["sudo", "set", "tempo", "360", "--netuid", BABELBIT]);
+    // The owner's settings are frozen before each epoch: with this tempo, the next one is 25 minutes away.
+    chain.alice(&["sudo", "set", "tempo", "30000", "--netuid", BABELBIT]);
     chain.alice(&["sudo", "set", "commit_reveal_weights_enabled", "false", "--netuid", BABELBIT]);
     let trimmed = chain.alice(&["sudo", "trim", "128", "--netuid", BABELBIT, "--owner", "--yes"]);
     assert_eq!(trimmed["as_owner"], true);

@@ -21,7 +21,11 @@ const DIFFERENT_CALLS: &[&str] = &["swap a hotkey on one subnet", "swap a hotkey
 #[test]
 fn btcli_uses_the_chain() {
     let Some(btcli) = Peer::find("btcli") else { return };
-    let chain = chain("250ms");
+    // The script produces a block for each transaction; others have time for their 8 blocks on a busy machine too.
+    let chain = chain("2s");
+    // Owners may change settings at any time, whenever the next epoch is.
+    let window = ["localnet", "set-storage", "SubtensorModule.AdminFreezeWindow", "0", "--network", chain.url()];
+    document(&tao().args(window).arg("--json").output().unwrap());
     let held = document(&tao().args(["balance", ALICE, "--json", "--network", chain.url()]).output().unwrap());
     let question = json!({ "url": chain.url(), "netuid": BABELBIT });
     let did = Did::all(&btcli.ask(&mut btcli.script("localnet_btcli.py"), &question));

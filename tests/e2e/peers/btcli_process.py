@@ -12,6 +12,7 @@ import sys
 import tempfile
 import time
 import traceback
+import urllib.request
 
 HOME = tempfile.mkdtemp(prefix="taonet-btcli-")
 atexit.register(shutil.rmtree, HOME, ignore_errors=True)
@@ -69,6 +70,30 @@ def fork(work, stdin, stdout, stderr):
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(code)
+
+
+def rpc(url, method, *parameters):
+    body = json.dumps({"jsonrpc": "2.0", "id": 1, "method": method, "params": parameters}).encode()
+    request = urllib.request.Request(url.replace("ws:", "http:"), body, {"Content-Type": "application/json"})
+    with urllib.request.urlopen(request, timeout=60) as response:
+        answer = json.load(response)
+    if "error" in answer:
+        raise Failed(f"{method}: {answer['error']}")
+    return answer["result"]
+
+
+def mine_on_demand(url):
+    """Starts a child that produces a block whenever a transaction waits."""
+    parent = os.getpid()
+
+    def work():
+        while os.getppid() == parent:
+            if rpc(url, "author_pendingExtrinsics"):
+                rpc(url, "dev_mine", 1)
+            time.sleep(0.02)
+
+    with open(os.devnull, "r+") as null:
+        return fork(work, null, null, null)
 
 
 def output(arguments, answers="", columns=240, seconds=120):

@@ -9,12 +9,10 @@ import json
 import os
 import re
 import subprocess
-import time
-import urllib.request
 
 import xxhash
 from btcli_process import (
-    URL, WALLETS, Failed, Keypair, address, arguments_of, fork, option, output, question, wallet,
+    URL, WALLETS, Failed, Keypair, address, arguments_of, mine_on_demand, option, output, question, rpc, wallet,
 )
 from localnet_answers import Tool, say
 
@@ -23,30 +21,6 @@ CALM, NEW, BURNT = 18, 60, 21
 operation = Tool("bittensor-cli")
 # The calls that differ, with reasons; the number of transactions; the differing items of storage.
 report = {"differences": {}, "calls": 0, "other": []}
-
-
-def rpc(url, method, *parameters):
-    body = json.dumps({"jsonrpc": "2.0", "id": 1, "method": method, "params": parameters}).encode()
-    request = urllib.request.Request(url.replace("ws:", "http:"), body, {"Content-Type": "application/json"})
-    with urllib.request.urlopen(request, timeout=60) as response:
-        answer = json.load(response)
-    if "error" in answer:
-        raise Failed(f"{method}: {answer['error']}")
-    return answer["result"]
-
-
-def mine_on_demand(url):
-    """Starts a child that produces a block whenever a transaction waits."""
-    parent = os.getpid()
-
-    def work():
-        while os.getppid() == parent:
-            if rpc(url, "author_pendingExtrinsics"):
-                rpc(url, "dev_mine", 1)
-            time.sleep(0.02)
-
-    with open(os.devnull, "r+") as null:
-        return fork(work, null, null, null)
 
 
 def height(url):

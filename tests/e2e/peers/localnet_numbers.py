@@ -3,7 +3,8 @@
 localnet_numbers.py    reads {"url", "netuid", "epochs", "seed", "oracle", "tao"} from standard input; the chain's clock
                        is manual (dev_mine). Four validators have takes, root stake and children; one of them sets no
                        weights, and earns through its child. Each epoch is also compared with the oracle. Prints
-                       counts of what was compared, or the first numbers that differ.
+                       counts of what was compared, and the block and numbers of each epoch; or the first numbers that
+                       differ.
 """
 import json
 import subprocess
@@ -151,6 +152,7 @@ def growth_of(parent, at):
 
 set_up()
 seen = {"compared": 0, "neurons": 0, "with_incentive": 0, "with_root_dividends": 0, "silent_earned": 0}
+epochs = []
 for _ in range(question["epochs"]):
     permits = read("ValidatorPermit", NETUID)
     miners = [read("Uids", NETUID, key.ss58_address) for key in MINERS]
@@ -161,7 +163,9 @@ for _ in range(question["epochs"]):
     epoch = compare_epoch(parent, at)
     block = chain.get_block_number(at)
     sdk, tao = of_sdk(block), of_tao(block)
-    for field, values in stored(at).items():
+    numbers = stored(at)
+    epochs.append({"block": block, "numbers": numbers})
+    for field, values in numbers.items():
         differ("tao", field, [neuron[field] for neuron in tao], values)
         if field == "tao_stake":
             # The SDK weights it with a constant of its own.
@@ -172,4 +176,4 @@ for _ in range(question["epochs"]):
     seen["with_incentive"] += any(epoch["incentive"])
     seen["with_root_dividends"] += growth_of(parent, at) > 0
     seen["silent_earned"] += read("AlphaDividendsPerSubnet", NETUID, SILENT.ss58_address, at=at) > 0
-say(seen)
+say({**seen, "epochs": epochs})

@@ -2,19 +2,21 @@
 
 #![allow(clippy::print_stdout, reason = "a failed run prints how to reproduce it")]
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use codec::{Decode, Encode};
-use frame_system::AccountInfo;
+use frame_system::{AccountInfo, EventRecord};
 use pallet_balances::AccountData;
 use serde_json::{Value, json};
+use sp_core::H256;
 use sp_runtime::traits::BlakeTwo256;
 use sp_trie::{LayoutV1, TrieConfiguration};
 use taonet_localnet::{Clock, History, Node, NodeHandle};
-use taonet_localnet_runtime::subtensor::Call;
+use taonet_localnet_runtime::subtensor::{Call, Event};
 use taonet_localnet_runtime::types::{AlphaBalance, NetUid, TaoBalance};
-use taonet_localnet_runtime::{RuntimeCall, crowdloan};
+use taonet_localnet_runtime::{AccountId, RuntimeCall, RuntimeEvent, crowdloan};
 
 use crate::process::{Process, announce};
 use crate::support::{account, account_key, config, get, hex, post, remark, signed, storage_key, transfer, unhex};
@@ -26,6 +28,23 @@ const DIRECTORY: &str = "TAONET_CRASH_DIRECTORY";
 /// Environment variable with the seed of an earlier run.
 const SEED: &str = "TAONET_CRASH_SEED";
 const KILLS: u32 = 50;
+/// The development accounts that sign the load's calls.
+const SIGNERS: [&str; 4] = ["Alice", "Bob", "Charlie", "Dave"];
+/// File in the child's chain directory with the seed of the load.
+const SEED_FILE: &str = "seed";
+/// The number of newest blocks per round whose events are counted.
+const COUNTED_BLOCKS: u32 = 100;
+/// Kinds of the load's effects of which some must be found.
+const EXPECTED_EFFECTS: [&str; 8] = [
+    "transfers",
+    "crowdloans",
+    "contributions",
+    "neurons",
+    "additions of stake",
+    "removals of stake",
+    "swaps of stake",
+    "recycled alpha",
+];
 /// The started subnet of the genesis state.
 const BABELBIT: NetUid = NetUid(59);
 
@@ -51,14 +70,22 @@ async fn produce(grouped: bool) {
     config.clock = Clock::Every(Duration::from_millis(2));
     let node = Node::start(config).await.unwrap();
     announce(directory, node.address());
-    let alice = account("Alice").to_string();
-    let mut nonce = get(&node, "system_accountNextIndex", json!([alice])).await.as_u64().unwrap() as u32;
+    let seed = std::fs::read_to_string(directory.join(SEED_FILE)).unwrap().parse().unwrap();
+    let mut draws = Moments::of_load(seed, node.head().number());
+    let mut nonces = [0; SIGNERS.len()];
+    for (nonce, signer) in nonces.iter_mut().zip(SIGNERS) {
+        let next = get(&node, "system_accountNextIndex", json!([account(signer).to_string()])).await;
+        *nonce = next.as_u64().unwrap() as u32;
+    }
     loop {
         let head = node.head().number();
         let calls = async {
             for _ in 0..16 {
-                let _ = node.submit(signed(&node, "Alice", nonce, &load(nonce, head))).await;
-                nonce += 1;
+                let chosen = draws.below(SIGNERS.len() as u64) as usize;
+                let call = load(SIGNERS[chosen], draws.below(u64::MAX), head);
+                let submitted = node.submit(signed(&node, SIGNERS[chosen], nonces[chosen], &call)).await;
+                // A refused call leaves its nonce to the signer's next call.
+                nonces[chosen] += u32::from(submitted.is_ok());
             }
         };
         if grouped {
@@ -74,13 +101,16 @@ async fn produce(grouped: bool) {
     }
 }
 
-/// Returns the load's call with this nonce, submitted after the block `head`: mostly a movement of TAO or alpha. Some
-/// calls fail.
-fn load(nonce: u32, head: u32) -> RuntimeCall {
-    let draw = u64::from_le_bytes(sp_io::hashing::twox_64(&nonce.to_le_bytes()));
+/// Returns the load's call for a random number, submitted after the block `head`: mostly a movement of TAO or alpha.
+/// Some calls fail.
+fn load(signer: &str, draw: u64, head: u32) -> RuntimeCall {
     let amount = 1_000_000 + draw % 5_000_000_000;
     let (tao, alpha) = (TaoBalance(amount), AlphaBalance(amount));
-    let (hotkey, netuid) = (account("Alice_hk"), if draw & (1 << 40) == 0 { BABELBIT } else { NetUid::ROOT });
+    let netuid = if draw & (1 << 40) == 0 { BABELBIT } else { NetUid::ROOT };
+    // The signer's own hotkey exists after its registration.
+    let is_own = draw & (1 << 41) == 0;
+    let own = || account(&format!("{signer}_hk"));
+    let hotkey = if is_own { own() } else { account("Alice_hk") };
     let other = || account(&format!("load{}", draw % 300));
     let crowdloan_id = draw as u32 % 8;
     let call = match draw >> 60 {
@@ -106,7 +136,7 @@ fn load(nonce: u32, head: u32) -> RuntimeCall {
             alpha_amount: alpha,
         },
         11 => Call::unstake_all { hotkey },
-        12 => Call::burned_register { netuid, hotkey: other() },
+        12 => Call::burned_register { netuid, hotkey: if is_own { own() } else { other() } },
         13 => Call::set_children { hotkey, netuid, children: vec![(draw, other())] },
         14 => {
             Call::swap_stake { hotkey, origin_netuid: BABELBIT, destination_netuid: NetUid::ROOT, alpha_amount: alpha }
@@ -129,7 +159,7 @@ fn new_crowdloan(head: u32) -> crowdloan::Call<taonet_localnet_runtime::Runtime>
     }
 }
 
-/// A pseudo-random generator of delays with a printed seed.
+/// A pseudo-random generator of delays and calls with a printed seed.
 struct Moments {
     seed: u64,
     drawn: u64,
@@ -140,7 +170,13 @@ impl Moments {
         let given = std::env::var(SEED).ok();
         let clock = || SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_nanos() as u64;
         let seed = given.map_or_else(clock, |text| text.parse().unwrap());
-        println!("{SEED}={seed} reproduces the same moments");
+        println!("{SEED}={seed} reproduces the same moments and signers");
+        Self { seed, drawn: 0 }
+    }
+
+    /// Creates the generator of the load after the block `head`.
+    fn of_load(seed: u64, head: u32) -> Self {
+        let seed = u64::from_le_bytes(sp_io::hashing::twox_64(&(seed, head).encode()));
         Self { seed, drawn: 0 }
     }
 
@@ -227,10 +263,71 @@ pub(crate) async fn check_state(node: &NodeHandle, hash: &Value) {
     assert_eq!(json!(root), header["stateRoot"], "block {}", header["number"]);
 }
 
+/// The effects of the load's successful calls.
+#[derive(Debug, Default)]
+struct Effects {
+    /// The number of events by kind.
+    counts: BTreeMap<&'static str, u32>,
+    /// The coldkeys that added stake.
+    stakers: BTreeSet<AccountId>,
+}
+
+impl Effects {
+    /// Counts the events of a block.
+    async fn count(&mut self, node: &NodeHandle, hash: &Value) {
+        let events = hex(&storage_key("System", "Events"));
+        let events = get(node, "state_getStorage", json!([events, hash])).await;
+        let events = Vec::<EventRecord<RuntimeEvent, H256>>::decode(&mut unhex(&events).as_slice()).unwrap();
+        for record in &events {
+            if let RuntimeEvent::SubtensorModule(Event::StakeAdded(coldkey, ..)) = &record.event {
+                self.stakers.insert(coldkey.clone());
+            }
+            if let Some(kind) = effect(&record.event) {
+                *self.counts.entry(kind).or_default() += 1;
+            }
+        }
+    }
+
+    /// Checks that calls of every signer, and of every expected kind, succeeded.
+    fn check(&self) {
+        println!("effects of the load: {:?}", self.counts);
+        for kind in EXPECTED_EFFECTS {
+            assert!(self.counts.contains_key(kind), "no {kind}: {:?}", self.counts);
+        }
+        for signer in SIGNERS {
+            assert!(self.stakers.contains(&account(signer)), "{signer} added no stake: {:?}", self.counts);
+        }
+    }
+}
+
+/// Returns the kind of an event that a successful call of the load deposits.
+fn effect(event: &RuntimeEvent) -> Option<&'static str> {
+    match event {
+        RuntimeEvent::Balances(pallet_balances::Event::Transfer { .. }) => Some("transfers"),
+        RuntimeEvent::Crowdloan(crowdloan::Event::Created { .. }) => Some("crowdloans"),
+        RuntimeEvent::Crowdloan(crowdloan::Event::Contributed { .. }) => Some("contributions"),
+        RuntimeEvent::Crowdloan(crowdloan::Event::Withdrew { .. }) => Some("withdrawals"),
+        RuntimeEvent::SubtensorModule(event) => match event {
+            Event::NeuronRegistered(..) => Some("neurons"),
+            Event::StakeAdded(..) => Some("additions of stake"),
+            Event::StakeRemoved(..) => Some("removals of stake"),
+            Event::StakeMoved(..) => Some("moves of stake"),
+            Event::StakeTransferred(..) => Some("transfers of stake"),
+            Event::StakeSwapped(..) => Some("swaps of stake"),
+            Event::SetChildrenScheduled(..) => Some("children"),
+            Event::AlphaRecycled(..) => Some("recycled alpha"),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
 #[tokio::test]
 async fn nothing_seen_is_lost_when_the_process_is_killed() {
     let mut moments = Moments::new();
+    let mut effects = Effects::default();
     let directory = tempfile::tempdir().unwrap();
+    std::fs::write(directory.path().join(SEED_FILE), moments.seed.to_string()).unwrap();
     let mut config = config();
     config.directory = Some(directory.path().to_owned());
     let (mut previous, mut seen) = (0, (0, Value::Null));
@@ -263,6 +360,9 @@ async fn nothing_seen_is_lost_when_the_process_is_killed() {
         for number in oldest + 1..=head.number() {
             let hash = get(&node, "chain_getBlockHash", json!([number])).await;
             assert_eq!(get(&node, "chain_getHeader", json!([hash])).await["parentHash"], parent, "block {number}");
+            if number + COUNTED_BLOCKS > head.number() {
+                effects.count(&node, &hash).await;
+            }
             parent = hash;
         }
         let made = node.mine(1).await.unwrap();
@@ -271,8 +371,12 @@ async fn nothing_seen_is_lost_when_the_process_is_killed() {
     }
     assert!(previous > KILLS, "the children made no blocks");
     let node = Node::start(config).await.unwrap();
-    let alice = node.storage(&account_key("Alice")).unwrap().unwrap();
-    assert!(u32::from_le_bytes(alice[..4].try_into().unwrap()) > 100, "there was no load");
+    for signer in SIGNERS {
+        let account = node.storage(&account_key(signer)).unwrap().unwrap();
+        let nonce = u32::from_le_bytes(account[..4].try_into().unwrap());
+        assert!(nonce > 20, "{signer} made only {nonce} calls");
+    }
+    effects.check();
     node.stop().await;
 }
 

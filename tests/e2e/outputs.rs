@@ -1,0 +1,155 @@
+//! The JSON documents of the commands of `tao`, and the tables in docs that list their keys.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::Value;
+
+use crate::axon;
+use crate::cli::{help, listed};
+use crate::support::{document, repository, tao};
+use crate::wallet::{ADDRESS, PASSWORD, Wallets};
+
+type Keys = BTreeSet<String>;
+
+/// Rows of the tables in docs whose header starts like this: the command without `tao`, and the other cells.
+fn rows(header: &str) -> Vec<(String, String)> {
+    let mut rows = Vec::new();
+    for entry in std::fs::read_dir(repository("docs")).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_none_or(|extension| extension != "md") {
+            continue;
+        }
+        let text = std::fs::read_to_string(&path).unwrap();
+        let mut is_inside = false;
+        for line in text.lines() {
+            is_inside = line.starts_with(header) || (is_inside && line.starts_with('|'));
+            let row = line.strip_prefix("| `tao ").and_then(|rest| rest.split_once('`'));
+            if let (true, Some((command, cells))) = (is_inside, row) {
+                rows.push((command.to_owned(), cells.to_owned()));
+            }
+        }
+    }
+    rows
+}
+
+/// The commands of such rows, without options.
+fn commands(header: &str) -> BTreeSet<String> {
+    let without_options = |command: &str| command.split(" --").next().unwrap().to_owned();
+    rows(header).iter().map(|(command, _)| without_options(command)).collect()
+}
+
+/// Collects the commands of `tao` without subcommands.
+fn leaves(path: &[&str], found: &mut BTreeSet<String>) {
+    let text = help(tao(), path);
+    let subcommands = listed(&text);
+    if subcommands.is_empty() {
+        found.insert(path.join(" "));
+    }
+    // `tao babelbit` is `bb`.
+    for command in subcommands.into_iter().filter(|command| *command != "babelbit") {
+        leaves(&[path, &[command]].concat(), found);
+    }
+}
+
+#[test]
+fn a_table_describes_the_json_document_of_every_command() {
+    let mut all = BTreeSet::new();
+    leaves(&[], &mut all);
+    assert!(all.len() > 150, "{all:?}");
+    let (described, silent) = (commands("| Command | Keys |"), commands("| Command without JSON |"));
+    let known: BTreeSet<_> = described.union(&silent).cloned().collect();
+    let missing: Vec<_> = all.difference(&known).collect();
+    assert!(missing.is_empty(), "no table in docs lists the JSON keys of {missing:?}");
+    let unknown: Vec<_> = known.difference(&all).collect();
+    assert!(unknown.is_empty(), "tables in docs list the JSON keys of commands that do not exist: {unknown:?}");
+    let both: Vec<_> = described.intersection(&silent).collect();
+    assert!(both.is_empty(), "{both:?}");
+}
+
+/// Keys of a document, or of the first entry of a list.
+fn keys(document: &Value) -> Keys {
+    document.get(0).unwrap_or(document).as_object().unwrap().keys().cloned().collect()
+}
+
+/// Compares documents with the tables.
+fn check_keys(documents: &[(&str, Value)]) {
+    let words = |cells: &str| -> Keys {
+        let cell = cells.split('|').nth(1).unwrap();
+        cell.split('`').skip(1).step_by(2).map(str::to_owned).collect()
+    };
+    let rows = rows("| Command | Keys |").into_iter();
+    let table: BTreeMap<_, _> = rows.map(|(command, cells)| (command, words(&cells))).collect();
+    for (command, document) in documents {
+        assert_eq!(table.get(*command), Some(&keys(document)), "tao {command}");
+    }
+}
+
+#[test]
+fn the_tables_list_the_keys_of_wallet_commands() {
+    let wallets = Wallets::new();
+    let (cold, hot, out) = (wallets.free("cold"), wallets.free("hot"), wallets.free("out.json"));
+    let (other_cold, other_hot) = (wallets.free("other-cold"), wallets.free("other-hot"));
+    let (first, second) = (wallets.file("first", PASSWORD), wallets.file("second", "another-Passw0rd!"));
+    let created = wallets
+        .ask(&["create", "--no-use-password"], &[("--coldkey-mnemonic-file", &cold), ("--hotkey-mnemonic-file", &hot)]);
+    let new_coldkey = ["new-coldkey", "--wallet-name", "other", "--no-use-password"];
+    let regen_coldkey = ["regen-coldkey", "--wallet-name", "again", "--no-use-password"];
+    let regen_hotkey = ["regen-hotkey", "--wallet-name", "again"];
+    let regen_coldkeypub = ["regen-coldkeypub", "--wallet-name", "watched", "--ss58", ADDRESS];
+    let regen_hotkeypub = ["regen-hotkeypub", "--wallet-name", "watched", "--ss58", ADDRESS, "--hotkey", "h"];
+    let signed = wallets.ask(&["sign", "--message", "x"], &[]);
+    let signature = signed["signed_message"].as_str().unwrap();
+    let verified = wallets.ask(&["verify", "--message", "x", "--signature", signature], &[]);
+    check_keys(&[
+        ("wallet create", created),
+        ("wallet new-coldkey", wallets.ask(&new_coldkey, &[("--mnemonic-file", &other_cold)])),
+        ("wallet new-hotkey", wallets.ask(&["new-hotkey", "--hotkey", "h"], &[("--mnemonic-file", &other_hot)])),
+        ("wallet regen-coldkey", wallets.ask(&regen_coldkey, &[("--mnemonic-file", &cold)])),
+        ("wallet regen-hotkey", wallets.ask(&regen_hotkey, &[("--mnemonic-file", &hot)])),
+        ("wallet regen-coldkeypub", wallets.ask(&regen_coldkeypub, &[])),
+        ("wallet regen-hotkeypub", wallets.ask(&regen_hotkeypub, &[])),
+        ("wallet sign", signed.clone()),
+        ("wallet verify", verified),
+        ("wallet export", wallets.ask(&["export"], &[("--out", &out), ("--json-password-file", &first)])),
+        ("wallet encrypt", wallets.ask(&["encrypt"], &[("--password-file", &first)])),
+        (
+            "wallet change-password",
+            wallets.ask(&["change-password"], &[("--password-file", &first), ("--new-password-file", &second)]),
+        ),
+        ("wallet decrypt", wallets.ask(&["decrypt", "--yes"], &[("--password-file", &second)])),
+        ("wallet ss58 convert", wallets.ask(&["ss58", "convert", ADDRESS], &[])),
+    ]);
+}
+
+#[test]
+fn the_tables_list_the_keys_of_commands_without_a_chain() {
+    let daemon = axon::neuron("btauth", &["--allow", axon::ALICE]);
+    let address = axon::address(&daemon);
+    let folder = tempfile::tempdir().unwrap();
+    let key_file = folder.path().join("keys.json");
+    let api_key = |arguments: &[&str]| {
+        let mut command = tao();
+        command.args(["proof", "api-key"]).args(arguments).arg("--api-keys").arg(&key_file);
+        document(&command.arg("--json").output().unwrap())
+    };
+    let cases = std::fs::read(repository("vectors/yuma/cases.json")).unwrap();
+    let cases: Value = serde_json::from_slice(&cases).unwrap();
+    let mut cases = cases["cases"].as_array().unwrap().iter();
+    let case = cases.find(|case| case["id"] == "bonds_1").unwrap();
+    let case_file = folder.path().join("case.json");
+    std::fs::write(&case_file, case.to_string()).unwrap();
+    let yuma =
+        |further: &[&str]| document(&tao().arg("yuma").arg(&case_file).args(further).arg("--json").output().unwrap());
+    let ask = |arguments: &[&str]| document(&tao().args(arguments).arg("--json").output().unwrap());
+    check_keys(&[
+        ("axon call", document(&axon::ask("call", &address, "btauth", &["--json"]))),
+        ("axon ping", document(&axon::ask("ping", &address, "btauth", &["-n", "1", "--json"]))),
+        ("proof api-key add", api_key(&["add", "ada"])),
+        ("proof api-key list", api_key(&["list"])),
+        ("proof api-key remove", api_key(&["remove", "ada"])),
+        ("models list", ask(&["models", "list"])),
+        ("nineteen tasks", ask(&["nineteen", "tasks"])),
+        ("yuma", yuma(&[])),
+        ("yuma --classic", yuma(&["--classic"])),
+    ]);
+}
