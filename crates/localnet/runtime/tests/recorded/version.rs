@@ -13,8 +13,8 @@ use crate::vectors;
 /// The spec version, and the hashes of the metadata and of the genesis state that belong to it.
 const KNOWN: (u32, &str, &str) = (
     1_000_011,
-    "80ccd8851273ee4e1419bbb8c88c1b76db00a0e5674e96568c622261565ab5c4",
-    "685720f7eeed4e6be7c77eae8da4c46c65d586b3149e62664886bba4cef30353",
+    "927e2e1ae81bee7f845da38d54daceedf2aac0e1cdd5d5052a5c672d59e3f10f",
+    "8c290566096b455cf2b4e7c3fae2d79ca5f58d47a2ea97cb09704c65b09fbd4b",
 );
 
 #[test]
