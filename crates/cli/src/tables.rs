@@ -190,10 +190,10 @@ pub(crate) static BOND_ROWS: [Column; 2] = [number("from"), text("bonds B")];
 pub(crate) static MODELS: [Column; 6] = [
     fixed("model"),
     text("purpose").rank(1),
-    number("size").rank(2),
-    number("memory").rank(3),
+    number("size").rank(3),
+    number("memory").rank(2),
     fixed("state"),
-    text(""),
+    text("detail"),
 ];
 
 /// Columns of `tao stake list`.

@@ -127,9 +127,15 @@ fn show(models: &[ModelStatus], context: &Context) -> anyhow::Result<()> {
     let threads = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
     let mut rows = table(&MODELS);
     for (spec, state, detail) in described {
+        // Every missing model has the same remedy, which the line below the table names.
+        let detail = if state == "missing" { "" } else { &detail };
         let size = format!("{:.1} MB", spec.bytes() as f64 / 1e6);
         let memory = spec.memory.map(|memory| format!("{:.1} GB", memory.of_threads(threads) as f64 / 1e3));
-        rows.add_row([spec.name, spec.purpose, &size, &memory.unwrap_or_default(), state, &detail]);
+        rows.add_row([spec.name, spec.purpose, &size, &memory.unwrap_or_default(), state, detail]);
     }
-    context.print(&rows.to_string())
+    context.print(&rows.to_string())?;
+    if models.iter().any(|model| matches!(model.state, ModelState::Missing)) {
+        context.say("hint: tao models pull MODEL downloads a missing model");
+    }
+    Ok(())
 }

@@ -116,8 +116,8 @@ fn tables() -> Vec<Sample> {
         METAGRAPH_CHANGES: ["7", "", "hotkey", ALICE, BOB], ["255", BOB, "validator_trust", "12345", "65535"];
         WEIGHT_ROWS: ["0", "1: 0.2500  2: 0.2500  3: 0.2500  4: 0.2500  5: 0.1250  6: 0.1250  17: 0.0625  255: 0.0625"];
         BOND_ROWS: ["0", "1: 0.2500  2: 0.2500  3: 0.2500  4: 0.2500  5: 0.1250  6: 0.1250  17: 0.0625  255: 0.0625"];
-        MODELS: ["tiny-ctc", "speech recognition", "6.2 MB", "embedded", ""],
-            ["faster-whisper-small", "speech recognition", "486.1 MB", "missing", "tao models pull faster-whisper-small"];
+        MODELS: ["tiny-ctc", "speech recognition", "6.2 MB", "", "built in", ""],
+            ["faster-whisper-large-v3-turbo-int8", "speech recognition", "1621.7 MB", "2.6 GB", "present", "/home/operator/.cache/taonet/models"];
         STAKES: ["59", ALICE, "1234567.890123456", "98765.432100000", "12.345678901", "yes"],
             ["0", BOB, "0.000000001", "0.000000001", "0.000000000", "no"];
         SUBNETS: ["0", "root", "Τ", "1.000000000", "6543210.1234", "0.0000", "6543210.1234", "100", ALICE],
