@@ -1,8 +1,14 @@
+use std::io::ErrorKind;
 use std::process::ExitCode;
 
 use taonet_primitives::HINT;
+use taonet_wallet::WalletError;
 
 use crate::printable::printable_lines;
+
+/// The remedy for a missing keyfile, for errors without a hint of their own.
+const MISSING_KEY: &str = "`tao wallet list` lists your wallets, and `tao wallet create` makes one; --wallet-name and \
+    --hotkey select a key";
 
 /// Failure class of a command, which selects the exit code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,11 +68,22 @@ pub(crate) fn report(result: anyhow::Result<()>) -> ExitCode {
         hints.extend(hint.map(str::to_owned));
         above = cause;
     }
+    if hints.is_empty() && is_missing_key(&error) {
+        hints.push(MISSING_KEY.to_owned());
+    }
     let label = console::style("hint:").for_stderr().cyan().bold();
     for hint in hints {
         eprintln!("{label} {}", printable_lines(&hint));
     }
     exit_code_of(&error).into()
+}
+
+/// Whether the error is that of a keyfile that does not exist.
+fn is_missing_key(error: &anyhow::Error) -> bool {
+    error.chain().any(|cause| match cause.downcast_ref() {
+        Some(WalletError::Read { source, .. }) => source.kind() == ErrorKind::NotFound,
+        _ => false,
+    })
 }
 
 fn exit_code_of(error: &anyhow::Error) -> u8 {

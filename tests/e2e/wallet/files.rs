@@ -54,6 +54,14 @@ fn wallets_are_listed_as_a_tree() {
     assert_eq!(lines, expected);
 }
 
+/// The first thing that someone without a wallet sees.
+#[test]
+fn a_missing_key_has_a_remedy() {
+    let wallets = Wallets::new();
+    let error = refusal(&wallets.command(&["sign", "--message", "x"], &[]).output().unwrap(), 1);
+    assert!(error.contains("w/coldkey\n") && error.contains("`tao wallet create` makes one"), "{error}");
+}
+
 /// An unreadable key is distinguished from an absent one.
 #[test]
 fn unreadable_keys_are_listed_as_such() {
