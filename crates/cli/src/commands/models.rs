@@ -16,7 +16,7 @@ use crate::{engines, settings};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// List the known models with their size, their state, and the memory that transcription takes on all cores
+    /// List the known models and their state
     List(Place),
     /// Download a model from the Hugging Face Hub; interrupted downloads resume
     Pull {
