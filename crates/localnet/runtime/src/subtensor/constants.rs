@@ -406,7 +406,7 @@ mod constants {
         /// Maximum number of epochs per block: the value of the storage item with this name. Without state, the default.
         #[pallet::constant_name(MaxEpochsPerBlock)]
         fn max_epochs_per_block() -> u8 {
-            let key = crate::subtensor::MaxEpochsPerBlock::<T>::hashed_key();
+            let key = MaxEpochsPerBlock::<T>::hashed_key();
             let stated = sp_externalities::with_externalities(|state| state.storage(&key)).flatten();
             stated.and_then(|bytes| u8::decode(&mut bytes.as_slice()).ok()).unwrap_or(32)
         }

@@ -58,7 +58,7 @@ impl<T: Config> Pallet<T> {
     /// (`pallets/subtensor/src/coinbase/root.rs` of RaoFoundation/subtensor), except that the position of
     /// `StakeTooLowForRoot` is a guess: the version at 0bb2cb30 has no price, and the one with a price requires no
     /// stake.
-    pub(crate) fn do_root_register(who: &AccountId32, hotkey: AccountId32) -> DispatchResult {
+    pub(crate) fn do_root_register(who: &AccountId32, hotkey: &AccountId32) -> DispatchResult {
         let root = NetUid::ROOT;
         ensure!(
             RegistrationsThisBlock::<T>::get(root) < MaxRegistrationsPerBlock::<T>::get(root),
@@ -69,13 +69,13 @@ impl<T: Config> Pallet<T> {
                 < TargetRegistrationsPerInterval::<T>::get(root).saturating_mul(3),
             Error::<T>::TooManyRegistrationsThisInterval
         );
-        ensure!(Self::uid_of(root, &hotkey).is_none(), Error::<T>::HotKeyAlreadyRegisteredInSubNet);
-        Self::do_try_associate_hotkey(who, &hotkey)?;
+        ensure!(Self::uid_of(root, hotkey).is_none(), Error::<T>::HotKeyAlreadyRegisteredInSubNet);
+        Self::do_try_associate_hotkey(who, hotkey)?;
         let replaced = if Self::neuron_count(root) < MaxAllowedUids::<T>::get(root) {
             None
         } else {
             let (lowest, uid) = Self::weakest_of_root().ok_or(Error::<T>::NoNeuronIdAvailable)?;
-            ensure!(Self::total_alpha(&hotkey, root) >= lowest, Error::<T>::StakeTooLowForRoot);
+            ensure!(Self::total_alpha(hotkey, root) >= lowest, Error::<T>::StakeTooLowForRoot);
             Some(uid)
         };
         let price = Burn::<T>::get(root);
@@ -86,15 +86,15 @@ impl<T: Config> Pallet<T> {
         if let Some(uid) = replaced {
             Self::end_delegation_to_owners(&Self::hotkey_at(root, uid));
         }
-        let uid = Self::take_slot(root, replaced, &hotkey);
+        let uid = Self::take_slot(root, replaced, hotkey);
         // Members of root become delegates.
-        if !Delegates::<T>::contains_key(&hotkey) {
-            Delegates::<T>::insert(&hotkey, Delegates::<T>::get(&hotkey));
+        if !Delegates::<T>::contains_key(hotkey) {
+            Delegates::<T>::insert(hotkey, Delegates::<T>::get(hotkey));
         }
         RegistrationsThisBlock::<T>::mutate(root, |count| *count = count.saturating_add(1));
         RegistrationsThisInterval::<T>::mutate(root, |count| *count = count.saturating_add(1));
         Self::deposit_event(Event::NeuronRegistered(root, uid, hotkey.clone()));
-        Self::delegate_to_owners_of_all_subnets(&hotkey);
+        Self::delegate_to_owners_of_all_subnets(hotkey);
         Ok(())
     }
 

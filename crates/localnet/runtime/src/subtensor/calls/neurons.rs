@@ -31,7 +31,7 @@ macro_rules! calls_of_neurons {
             #[pallet::weight((call_weights::root_register(), DispatchClass::Normal, Pays::Yes))]
             pub fn root_register(origin: OriginFor<T>, hotkey: T::AccountId) -> DispatchResult {
                 let who = ensure_signed(origin)?;
-                Self::do_root_register(&who, hotkey)
+                Self::do_root_register(&who, &hotkey)
             }
 
             /// Announces the caller's axon.
