@@ -157,7 +157,8 @@ def _():
     held = stake(ALICE, HOTKEY)
     holds(held > 100_000_000_000, held)
     done(bt.RemoveStake(hotkey_ss58=HOTKEY, netuid=NETUID, amount_alpha=50), alice)
-    holds(held - stake(ALICE, HOTKEY) > 49_000_000_000, held)
+    # An epoch in between pays a few alpha.
+    holds(held - stake(ALICE, HOTKEY) > 40_000_000_000, (held, stake(ALICE, HOTKEY)))
 
 
 @sdk("stake move")
