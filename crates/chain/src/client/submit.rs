@@ -19,7 +19,7 @@ impl Inner {
     ) -> Outcome {
         let pace = &self.rpc.pace;
         let patience = pace.unit().saturating_mul(follow.patience_blocks.saturating_add(1));
-        let times = Times { patience, pause: pace.pause(), silence: pace.silence() };
+        let times = Times { patience, pause: pace.pause(), silence: pace.total() };
         fate::follow(self, extrinsic, follow, lease, times).await
     }
 

@@ -33,7 +33,8 @@ impl Pace {
         time_for_blocks(self.block_time(), 1)
     }
 
-    /// Returns the total timeout of a read: two block times.
+    /// Returns the total timeout of a read, and the time without a new block after which a connection is checked: two
+    /// block times.
     pub(crate) fn total(&self) -> Duration {
         self.unit().saturating_mul(2)
     }
@@ -52,11 +53,6 @@ impl Pace {
     /// Returns the duration for which a failed node is skipped.
     pub(crate) fn shun(&self) -> Duration {
         self.block_time().max(FASTEST_PAUSE).saturating_mul(4)
-    }
-
-    /// Returns the maximum time without a new block before the connection is checked.
-    pub(crate) fn silence(&self) -> Duration {
-        self.total()
     }
 }
 
