@@ -189,8 +189,8 @@ pub(crate) static BOND_ROWS: [Column; 2] = [number("from"), text("bonds B")];
 /// Columns of `tao models list`.
 pub(crate) static MODELS: [Column; 6] = [
     fixed("model"),
-    text("purpose").rank(1),
-    number("size").rank(3),
+    text("purpose").rank(3),
+    number("size").rank(1),
     number("memory").rank(2),
     fixed("state"),
     text("detail"),
