@@ -7,8 +7,8 @@ use taonet_wallet::WalletError;
 use crate::printable::printable_lines;
 
 /// The remedy for a missing keyfile, for errors without a hint of their own.
-const MISSING_KEY: &str = "`tao wallet list` lists your wallets, and `tao wallet create` makes one; --wallet-name and \
-    --hotkey select a key";
+const MISSING_KEY: &str = "`tao wallet list` lists your keys; `tao wallet create` makes a wallet, `tao wallet new-hotkey` \
+    a hotkey";
 
 /// Failure class of a command, which selects the exit code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -59,7 +59,7 @@ fn wallets_are_listed_as_a_tree() {
 fn a_missing_key_has_a_remedy() {
     let wallets = Wallets::new();
     let error = refusal(&wallets.command(&["sign", "--message", "x"], &[]).output().unwrap(), 1);
-    assert!(error.contains("w/coldkey\n") && error.contains("`tao wallet create` makes one"), "{error}");
+    assert!(error.contains("w/coldkey\n") && error.contains("`tao wallet create` makes a wallet"), "{error}");
 }
 
 /// An unreadable key is distinguished from an absent one.

@@ -7,9 +7,9 @@ pub(crate) struct Pace {
     block_time_ms: AtomicU64,
 }
 
-/// The minimum block time assumed for timeouts: on a faster chain, a busy machine would exceed them.
+/// The minimum block time assumed for timeouts: a busy machine cannot keep shorter ones.
 const FASTEST: Duration = Duration::from_secs(1);
-/// The minimum block time assumed for pauses.
+/// The minimum block time assumed for pauses, also before a failed node is tried again.
 const FASTEST_PAUSE: Duration = Duration::from_millis(250);
 
 impl Pace {

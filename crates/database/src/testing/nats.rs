@@ -51,16 +51,16 @@ impl Nats {
         let mut command = Command::new(&self.program);
         command.args(["--addr", "127.0.0.1", "--jetstream", "--port", &port, "--store_dir"]).arg(self.folder.path());
         let log = File::create(self.log.path().join("log")).unwrap();
-        let mut server = command.stdout(Stdio::null()).stderr(log).spawn().unwrap();
+        self.server = Some(command.stdout(Stdio::null()).stderr(log).spawn().unwrap());
         let began = Instant::now();
         while !self.log().contains("Server is ready") {
-            if server.try_wait().unwrap().is_some() {
+            if self.server.as_mut().is_some_and(|server| server.try_wait().unwrap().is_some()) {
+                self.server = None;
                 return false;
             }
             assert!(began.elapsed() < Duration::from_mins(1), "NATS does not start: {}", self.log());
             std::thread::sleep(Duration::from_millis(20));
         }
-        self.server = Some(server);
         let log = self.log();
         let (_, listening) = log.split_once("Listening for client connections on 127.0.0.1:").unwrap();
         self.port = Some(listening.lines().next().unwrap().parse().unwrap());

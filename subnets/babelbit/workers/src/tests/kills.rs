@@ -206,5 +206,6 @@ async fn check_set_aside(amplitude: f32, transcription: Duration) {
     let deaths = deaths.load(Ordering::Relaxed);
     // On a starved machine, another recording may exceed a short deadline, which also ends the worker.
     let is_short = transcription < PACE.transcription;
-    assert!(deaths == 4 || is_short && deaths > 4, "{deaths} workers ended");
+    let most = if is_short { 4 + others.len() } else { 4 };
+    assert!((4..=most).contains(&deaths), "{deaths} workers ended");
 }
