@@ -34,7 +34,7 @@ const SIGNERS: [&str; 4] = ["Alice", "Bob", "Charlie", "Dave"];
 const SEED_FILE: &str = "seed";
 /// The number of newest blocks per round whose events are counted.
 const COUNTED_BLOCKS: u32 = 100;
-/// Kinds of the load's effects of which some must be found.
+/// Kinds of effects that the load must have.
 const EXPECTED_EFFECTS: [&str; 8] = [
     "transfers",
     "crowdloans",
