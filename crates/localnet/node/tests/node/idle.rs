@@ -31,6 +31,17 @@ async fn status_from(from: &str, to: SocketAddr) -> u16 {
     timeout(Duration::from_secs(20), post_on(stream, &to.to_string(), "", request.as_bytes())).await.unwrap().0
 }
 
+/// Sends a request over a WebSocket, and waits for its response; the node may send pings first.
+async fn request_on(stream: &mut TcpStream) {
+    let request = json!({"jsonrpc": "2.0", "id": 1, "method": "system_name", "params": []}).to_string();
+    stream.write_all(&frame(&request)).await.unwrap();
+    let mut received = Vec::new();
+    while !String::from_utf8_lossy(&received).contains("\"result\"") {
+        let read = timeout(Duration::from_secs(20), stream.read_buf(&mut received)).await.unwrap().unwrap();
+        assert_ne!(read, 0, "closed after {received:?}");
+    }
+}
+
 /// Whether the node closes the connection; it may send pings first.
 async fn is_closed(stream: &mut TcpStream) -> bool {
     timeout(Duration::from_secs(20), stream.read_to_end(&mut Vec::new())).await.is_ok()
@@ -76,16 +87,13 @@ async fn websockets_in_use_make_no_room() {
     let mut first = websocket_from("127.0.0.1", node.address()).await;
     let mut second = websocket_from("127.0.0.1", node.address()).await;
     // A request makes the first connection more recently active than the second one.
-    let request = json!({"jsonrpc": "2.0", "id": 1, "method": "system_name", "params": []}).to_string();
-    first.write_all(&frame(&request)).await.unwrap();
-    assert_ne!(first.read(&mut [0; 512]).await.unwrap(), 0);
+    request_on(&mut first).await;
     for _ in 0..2 {
         assert_eq!(status_from("127.0.0.1", node.address()).await, 200);
     }
     assert!(is_closed(&mut second).await);
     // Requests on the first connection are still answered.
-    first.write_all(&frame(&request)).await.unwrap();
-    assert_ne!(first.read(&mut [0; 512]).await.unwrap(), 0);
+    request_on(&mut first).await;
     node.mine(1).await.unwrap();
     hears(&mut subscription).await;
     assert_eq!(client.request::<Value, _>("system_chain", rpc_params![]).await.unwrap(), "Bittensor");
