@@ -129,9 +129,17 @@ impl FixedMatrix {
         assert!(out.len() >= space, "space for the products");
         let steps = self.steps.as_chunks::<PANEL>().0;
         self.panels.multiply(&rows.words, 0..columns, |row, columns, sums| {
+            let steps = &steps[columns.start / PANEL];
             let out = out[row * stride + columns.start..].chunks_mut(stride);
             for ((sums, step), out) in sums.iter().zip(&rows.steps[row..]).zip(out) {
-                dequantize(vnni, sums, *step, &steps[columns.start / PANEL], &mut out[..columns.len()]);
+                match out[..columns.len()].as_mut_array() {
+                    Some(out) => vnni.scale(sums, *step, steps, out),
+                    None => {
+                        let mut products = [0.0; PANEL];
+                        vnni.scale(sums, *step, steps, &mut products);
+                        out[..columns.len()].copy_from_slice(&products[..columns.len()]);
+                    }
+                }
             }
         });
     }
@@ -197,9 +205,11 @@ pub(crate) fn quantize(vnni: Vnni, values: &[f32], words: &mut [u32]) -> f32 {
             for chunk in chunks {
                 add(chunk, &mut squares, &mut maxima);
             }
-            add(rest, &mut squares, &mut maxima);
-            let maximum = maxima.into_iter().fold(0.0, f32::max);
-            let scale = steps_per_unit(squares.iter().sum(), maximum, values.len());
+            let mut padded = [0.0; PANEL];
+            padded[..rest.len()].copy_from_slice(rest);
+            add(&padded, &mut squares, &mut maxima);
+            let maximum = reduce(maxima, |left, right| if left > right { left } else { right });
+            let scale = steps_per_unit(reduce(squares, |left, right| left + right), maximum, values.len());
             let (complete, rest) = values.as_chunks::<2>();
             for (word, [first, second]) in words.iter_mut().zip(complete) {
                 *word = rounded(first * scale) | rounded(second * scale) << 16;
@@ -221,27 +231,23 @@ fn add(values: &[f32], squares: &mut [f32], maxima: &mut [f32]) {
     }
 }
 
+/// Combines the values of all lanes, half of them with the other half at a time.
+#[inline(always)]
+fn reduce(mut lanes: [f32; PANEL], combine: impl Fn(f32, f32) -> f32) -> f32 {
+    let mut half = PANEL / 2;
+    while half > 0 {
+        for lane in 0..half {
+            lanes[lane] = combine(lanes[lane], lanes[lane + half]);
+        }
+        half /= 2;
+    }
+    lanes[0]
+}
+
 /// Rounds a value between -2^15 and 2^15 - 1 to the nearest integer, ties to even, in the low 16 bits.
 #[inline(always)]
 fn rounded(x: f32) -> u32 {
     /// 1.5 · 2^23, at which the step between two values of f32 is 1.
     const SHIFT: f32 = 12_582_912.0;
     (x + SHIFT).to_bits() & 0xffff
-}
-
-/// Multiplies the sums of a row by the steps of the row and of the columns.
-fn dequantize(vnni: Vnni, sums: &[i32; PANEL], row: f32, columns: &[f32; PANEL], out: &mut [f32]) {
-    vnni.compiled(
-        #[inline(always)]
-        || {
-            let mut products = [0.0; PANEL];
-            for ((product, sum), column) in products.iter_mut().zip(sums).zip(columns) {
-                *product = *sum as f32 * row * column;
-            }
-            match out.as_mut_array() {
-                Some(out) => *out = products,
-                None => out.copy_from_slice(&products[..out.len()]),
-            }
-        },
-    );
 }

@@ -21,6 +21,15 @@ pub(crate) fn call<R>(_: Permission, work: impl FnOnce() -> R) -> R {
     work()
 }
 
+/// Multiplies the sums of a row by its step and those of the columns. Not a closure for [`call`], because only parameters
+/// are known not to overlap.
+#[target_feature(enable = "avx512f,avx512vnni")]
+pub(crate) fn scale(_: Permission, sums: &[i32; PANEL], row: f32, columns: &[f32; PANEL], out: &mut [f32; PANEL]) {
+    for ((out, sum), column) in out.iter_mut().zip(sums).zip(columns) {
+        *out = *sum as f32 * row * column;
+    }
+}
+
 /// Defines the product of an instruction.
 macro_rules! product {
     ($name:ident, $instruction:ident) => {

@@ -38,6 +38,12 @@ impl Vnni {
         // SAFETY: `self` proves that the CPU has the instructions.
         unsafe { kernel::call(self.0, work) }
     }
+
+    /// Multiplies the sums of a row by its step and those of the columns.
+    pub(crate) fn scale(self, sums: &[i32; PANEL], row: f32, columns: &[f32; PANEL], out: &mut [f32; PANEL]) {
+        // SAFETY: As above.
+        unsafe { kernel::scale(self.0, sums, row, columns, out) }
+    }
 }
 
 /// The values of a word.

@@ -194,12 +194,14 @@ impl Daemon {
     }
 }
 
-/// Serves `/metrics` and `/readyz` for a daemon whose own port uses another protocol.
+/// Serves `/metrics` and `/readyz` for a daemon whose own port uses another protocol. Without an address, no metrics are
+/// recorded.
 pub(crate) async fn serve_metrics(address: Option<SocketAddr>, shutdown: &Shutdown) -> anyhow::Result<Readiness> {
     allow_connections();
     let readiness = Readiness::starting();
-    let metrics = Metrics::install().context("the metrics recorder cannot be installed")?;
     if let Some(address) = address {
+        // Installing the recorder takes milliseconds, in which its clock is calibrated.
+        let metrics = Metrics::install().context("the metrics recorder cannot be installed")?;
         let listener = bind(address).await?;
         spawn_metrics(listener, readiness_routes(readiness.clone(), Some(metrics)), shutdown);
     }

@@ -57,6 +57,7 @@ use std::io::IsTerminal as _;
 use std::path::Path;
 use std::process::ExitCode;
 
+use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use commands::{
@@ -401,8 +402,14 @@ fn command_line<P: CommandFactory>() -> clap::Command {
 
 /// Parses the arguments; on error, prints usage and exits with code 2, as clap does.
 fn parse<P: CommandFactory + FromArgMatches>(arguments: Vec<OsString>) -> P {
-    let mut command = command_line::<P>();
-    let matches = command.try_get_matches_from_mut(arguments).unwrap_or_else(|error| error.exit());
+    let mut command = P::command();
+    let matches = command.try_get_matches_from_mut(&arguments).unwrap_or_else(|error| match error.kind() {
+        // Descriptions are added only now, since adding them to all commands is slow.
+        ErrorKind::DisplayHelp | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
+            command_line::<P>().get_matches_from(arguments)
+        }
+        _ => error.exit(),
+    });
     P::from_arg_matches(&matches).unwrap_or_else(|error| error.format(&mut command).exit())
 }
 

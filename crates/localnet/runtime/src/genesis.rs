@@ -3,7 +3,7 @@
 use codec::{Decode, Encode};
 use frame_support::storage::storage_prefix;
 use sp_core::storage::Storage;
-use sp_core::{Pair, sr25519};
+use sp_core::{Pair, hex2array, sr25519};
 use sp_runtime::BuildStorage;
 
 use crate::mev_shield::development_key;
@@ -37,6 +37,20 @@ pub const ACCOUNTS: [(&str, u64); 9] = [
     ("Three", MODEST),
 ];
 
+/// Public keys of development names. To derive them takes a tenth of the time in which a chain starts.
+const KEYS: [(&str, [u8; 32]); 10] = [
+    ("Alice", hex2array!("d43593c715fdd31c61141abd04a99fd6822c8558854ccde39a5684e7a56da27d")),
+    ("Alice_hk", hex2array!("506c5a28f51e841b4df26ace64a23d69057fefda24bc9a53cb74197f901e7128")),
+    ("Bob", hex2array!("8eaf04151687736326c9fea17e25fc5287613693c912909cb226aa4794f26a48")),
+    ("Charlie", hex2array!("90b5ab205c6974c9ea841be688864633dc9ca8a357843eeacf2314649965fe22")),
+    ("Dave", hex2array!("306721211d5404bd9da88e0204360a1a9ab8b87c66c1bc2fcdd37f3c2222cc20")),
+    ("Eve", hex2array!("e659a7a1628cdd93febc04a4e0646ea20e9f5f0ce097d9a05290d4a9e054df4e")),
+    ("Ferdie", hex2array!("1cbd2d43530a44705ad088af313e18f80b53ef16b36177cd4b77b846f2a5f07c")),
+    ("One", hex2array!("ac859f8a216eeb1b320b4c76d118da3d7407fa523484d0a980126d3b4d0d220a")),
+    ("Two", hex2array!("1254f7017f0b8347ce7ab14f96d818802e7e9e0c0d1b7c9acb3c726b080e7a03")),
+    ("Three", hex2array!("9026941b7aa2328a8c5ea4e25bb747a2bf92a066fae0cc3722faf58cf44d3502")),
+];
+
 /// Ethereum addresses whose accounts start with 2 000 TAO: those of the well-known development names Alith and
 /// Baltathar. The chain does not support contracts; tools that fund themselves from these accounts read their balances.
 pub const ETHEREUM: [[u8; 20]; 2] = [
@@ -60,6 +74,9 @@ pub fn ethereum_account(address: [u8; 20]) -> AccountId {
 /// # Errors
 /// When `//NAME` is not a valid derivation path.
 pub fn development_account(name: &str) -> Result<AccountId, sp_core::crypto::SecretStringError> {
+    if let Some((_, key)) = KEYS.iter().find(|(known, _)| *known == name) {
+        return Ok(AccountId::new(*key));
+    }
     let pair = sr25519::Pair::from_string(&format!("{DEVELOPMENT_SEED}//{name}"), None)?;
     Ok(AccountId::new(pair.public().0))
 }

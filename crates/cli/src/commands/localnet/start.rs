@@ -173,10 +173,9 @@ impl StartArgs {
         }
         if endowed.is_empty() && directory.is_some() && forked.is_none() {
             // An existing chain keeps its genesis accounts.
-            let mut existing = config.clone();
-            existing.genesis = None;
-            match Node::start(existing).await {
-                Err(NodeError::Store(StoreError::Missing(_))) => {}
+            let genesis = config.genesis.take();
+            match Node::start(config.clone()).await {
+                Err(NodeError::Store(StoreError::Missing(_))) => config.genesis = genesis,
                 other => return Ok((other?, None)),
             }
         }
