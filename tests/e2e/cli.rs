@@ -193,6 +193,14 @@ fn wrong_arguments_are_wrong_usage() {
     }
 }
 
+#[test]
+fn a_group_without_a_command_shows_its_whole_help() {
+    let output = tao().arg("wallet").output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    assert!(output.stdout.is_empty());
+    assert!(String::from_utf8(output.stderr).unwrap().contains("Examples:"));
+}
+
 /// Writes a keyfile whose key is not a development key, and returns its path.
 fn keyfile(folder: &Path) -> PathBuf {
     let keyfile = folder.join("hotkey");

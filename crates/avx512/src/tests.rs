@@ -210,6 +210,35 @@ fn zeros_have_zeros_as_products_and_nan_has_nan() {
     }
 }
 
+#[test]
+fn a_bad_value_anywhere_spoils_its_row_or_column_only() {
+    const DEPTH: usize = 70;
+    const COLUMNS: usize = 40;
+    let Some(vnni) = noticed(Vnni::detect()) else { return };
+    let check = |column: usize, position: usize, bad: f32| {
+        let (rows, columns) = (vec![1.0; 2 * DEPTH], vec![1.0; COLUMNS * DEPTH]);
+        let (mut bad_row, mut bad_column) = (rows.clone(), columns.clone());
+        bad_row[DEPTH + position] = bad;
+        bad_column[column * DEPTH + position] = bad;
+        for found in fixed_products(vnni, &bad_row, &columns, DEPTH, 1.0) {
+            let is_bad: Vec<bool> = found.iter().map(|product| product.is_nan()).collect();
+            assert_eq!(is_bad, [vec![false; COLUMNS], vec![true; COLUMNS]].concat(), "{bad} at {position}");
+        }
+        for found in fixed_products(vnni, &rows, &bad_column, DEPTH, 1.0) {
+            let bad_ones: Vec<usize> = (0..found.len()).filter(|index| found[*index].is_nan()).collect();
+            assert_eq!(bad_ones, [column, COLUMNS + column], "{bad} at {position}");
+        }
+    };
+    // In a complete and in an incomplete panel of columns, and in the parts of a row that are packed differently.
+    for column in [3, 35] {
+        for position in [0, 31, 33, 63, 69] {
+            for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+                check(column, position, bad);
+            }
+        }
+    }
+}
+
 /// Calls a product with rows of `depth` values and space for `space` products.
 fn refused(vnni: Option<Vnni>, depth: usize, space: usize, stride: usize) {
     let Some(vnni) = noticed(vnni) else { panic!("depth of rows and matrix, space for the products, two rows") };

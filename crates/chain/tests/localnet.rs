@@ -185,7 +185,7 @@ async fn refusals_say_why() {
     let mut broken = early.clone();
     // Byte 45 is in the signature, which follows length, version, address type, 32-byte address and signature type.
     broken.bytes[45] ^= 1;
-    let outcome = chain.submit(&broken, follow).await;
+    let outcome = chain.submit(&broken, Follow::default()).await;
     assert_eq!(outcome, Outcome::Invalid(RefusedBecause::BadSignature));
     node.stop().await;
 }

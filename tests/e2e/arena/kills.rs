@@ -1,7 +1,7 @@
 //! The gateway is killed at random times while miners submit: no acknowledged submission is lost.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -22,11 +22,10 @@ const MINERS: u16 = 12;
 type Acknowledged = Arc<Mutex<BTreeMap<String, u64>>>;
 
 /// Submits for the miners in turn, each time with a new address, until stopped.
-fn submit_for_ever(url: &str, acknowledged: &Acknowledged, stop: &AtomicBool) -> u64 {
+fn submit_for_ever(url: &str, acknowledged: &Acknowledged, count: &AtomicU64, stop: &AtomicBool) {
     let gateway = url.parse().unwrap();
     let receiver = Some(Keypair::from_uri("//gateway").unwrap().hotkey());
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let mut count = 0;
     for number in 1.. {
         if stop.load(Ordering::SeqCst) {
             break;
@@ -36,14 +35,15 @@ fn submit_for_ever(url: &str, acknowledged: &Acknowledged, stop: &AtomicBool) ->
         match runtime.block_on(submit(&gateway, receiver, &key(uid), &submission)) {
             Ok(answer) => {
                 acknowledged.lock().unwrap().insert(answer.hotkey, number);
-                count += 1;
+                count.fetch_add(1, Ordering::SeqCst);
             }
             // At its first start the gateway rejects all requests for a few seconds; there is also a rate limit per
             // address.
-            Err(_) => std::thread::sleep(Duration::from_millis(if count == 0 { 100 } else { 5 })),
+            Err(_) => {
+                std::thread::sleep(Duration::from_millis(if count.load(Ordering::SeqCst) == 0 { 100 } else { 5 }))
+            }
         }
     }
-    count
 }
 
 /// Returns the stored submission of each miner.
@@ -62,11 +62,13 @@ fn fifty_kills_lose_no_submission() {
     let folder = tempfile::tempdir().unwrap();
     let address = free_address();
     let start = || Daemon::start_at(gateway(folder.path()).args(["--slots", "100"]), &address);
-    let (acknowledged, stop) = (Acknowledged::default(), Arc::new(AtomicBool::new(false)));
+    let (acknowledged, count) = (Acknowledged::default(), Arc::new(AtomicU64::new(0)));
+    let stop = Arc::new(AtomicBool::new(false));
     let url = format!("http://{address}");
     let submitter = {
-        let (url, acknowledged, stop) = (url.clone(), Arc::clone(&acknowledged), Arc::clone(&stop));
-        std::thread::spawn(move || submit_for_ever(&url, &acknowledged, &stop))
+        let (url, acknowledged) = (url.clone(), Arc::clone(&acknowledged));
+        let (count, stop) = (Arc::clone(&count), Arc::clone(&stop));
+        std::thread::spawn(move || submit_for_ever(&url, &acknowledged, &count, &stop))
     };
     // At its first start the gateway rejects all requests for a few seconds.
     let first = start();
@@ -77,7 +79,10 @@ fn fifty_kills_lose_no_submission() {
     }
     drop(first);
     let state = folder.path().join("arena.json");
-    for kill in 0..KILLS {
+    // On a busy machine there are few submissions between two kills.
+    let mut kill = 0;
+    while kill < KILLS || count.load(Ordering::SeqCst) <= u64::from(KILLS) {
+        assert!(kill < 20 * KILLS, "{count:?} submissions acknowledged");
         let running = start();
         std::thread::sleep(Duration::from_millis(random.random_range(0..200)));
         // Dropping a daemon kills it.
@@ -90,11 +95,11 @@ fn fifty_kills_lose_no_submission() {
                 "kill {kill}: {number} of {hotkey}: {kept:?}"
             );
         }
+        kill += 1;
     }
     stop.store(true, Ordering::SeqCst);
-    let count = submitter.join().unwrap();
-    println!("{KILLS} kills, {count} submissions acknowledged");
-    assert!(count > u64::from(KILLS), "{count}");
+    submitter.join().unwrap();
+    println!("{kill} kills, {count:?} submissions acknowledged");
     let last = start();
     let uids: Vec<u16> = (0..MINERS).collect();
     let runtime = tokio::runtime::Runtime::new().unwrap();

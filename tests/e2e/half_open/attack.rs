@@ -219,7 +219,12 @@ pub(crate) async fn p99(most: Duration, answered: impl AsyncFn() -> Option<Durat
             }
         }
         times.sort_unstable();
-        rounds.push(times[(times.len() - 1).min(REQUESTS * 99 / 100)]);
+        let round = times[(times.len() - 1).min(REQUESTS * 99 / 100)];
+        rounds.push(round);
+        if round >= most {
+            // One slow spell of the machine must not fill all rounds.
+            tokio::time::sleep(Duration::from_secs(4)).await;
+        }
     }
     rounds.sort_unstable();
     rounds[ENOUGH - 1]

@@ -143,7 +143,7 @@ impl Store {
         genesis: Option<Storage>,
         history: History,
     ) -> Result<Self, StoreError> {
-        Self::open_from(directory, genesis.map(First::of_genesis), history)
+        Self::open_from(directory, genesis.map(First::of_genesis).transpose()?, history)
     }
 
     /// Opens the chain in `directory`, or creates it with its first block; without a directory the chain is stored in
@@ -194,7 +194,7 @@ impl Store {
             flushing,
             path: None,
         };
-        store.check_or_create(None, Some(First::of_genesis(genesis))).unwrap();
+        store.check_or_create(None, Some(First::of_genesis(genesis).unwrap())).unwrap();
         store
     }
 
@@ -235,7 +235,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::Genesis`].
     pub(crate) fn check_genesis(&self, genesis: Storage) -> Result<(), StoreError> {
-        self.check_first(&First::of_genesis(genesis))
+        self.check_first(&First::of_genesis(genesis)?)
     }
 
     fn check_first(&self, first: &First) -> Result<(), StoreError> {
@@ -385,6 +385,8 @@ fn open_file(directory: &Path, create: bool, flushing: Flushing) -> Result<Datab
     // If the process is killed while it creates the file, the magic bytes are missing: the database writes them last.
     if is_unborn(&file).map_err(failed)? {
         if !create {
+            // As when the database is closed; see `LazyFile`.
+            file.unlock().map_err(failed)?;
             return Err(StoreError::Missing(directory.to_owned()));
         }
         file.set_len(0).map_err(failed)?;

@@ -161,7 +161,7 @@ fn the_newest_block_is_served_while_the_chain_is_replaced() {
     let disk = Disk::default();
     let (gate, waiting) = (disk.gate.clone(), disk.waiting.clone());
     let author = author_on(Store::on(disk, genesis::genesis(&[]).unwrap()));
-    let (chain, first) = (author.chain.clone(), First::of_genesis(genesis::genesis(&[]).unwrap()));
+    let (chain, first) = (author.chain.clone(), First::of_genesis(genesis::genesis(&[]).unwrap()).unwrap());
     let held = gate.lock().unwrap();
     let restart = std::thread::spawn(move || chain.restart(first).unwrap());
     while !waiting.load(Ordering::SeqCst) {

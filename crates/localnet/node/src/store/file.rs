@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use redb::backends::FileBackend;
-use redb::{DatabaseError, StorageBackend};
+use redb::{DatabaseError, StorageBackend, StorageError};
 
 /// Whether each commit is flushed to disk.
 ///
@@ -33,18 +33,22 @@ impl Flushing {
 pub(crate) struct LazyFile<B = FileBackend> {
     file: B,
     flushing: Flushing,
+    /// The file, which the caller has locked.
+    locked: Option<File>,
 }
 
 impl LazyFile {
+    /// Takes a locked file, and unlocks it when the database is closed.
     pub(crate) fn new(file: File, flushing: Flushing) -> Result<Self, DatabaseError> {
-        Ok(Self { file: FileBackend::new(file)?, flushing })
+        let locked = file.try_clone().map_err(StorageError::from)?;
+        Ok(Self { file: FileBackend::new(file)?, flushing, locked: Some(locked) })
     }
 }
 
 #[cfg(test)]
 impl<B> LazyFile<B> {
     pub(crate) fn on(file: B, flushing: Flushing) -> Self {
-        Self { file, flushing }
+        Self { file, flushing, locked: None }
     }
 }
 
@@ -70,6 +74,9 @@ impl<B: StorageBackend> StorageBackend for LazyFile<B> {
     }
 
     fn close(&self) -> io::Result<()> {
-        self.file.close()
+        self.file.close()?;
+        // Closing alone does not unlock the file while a child of this process, which another thread has just started,
+        // still has it open.
+        self.locked.as_ref().map_or(Ok(()), File::unlock)
     }
 }

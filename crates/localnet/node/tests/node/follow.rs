@@ -46,9 +46,21 @@ fn until(what: &str, condition: impl Fn() -> bool) -> impl Future<Output = ()> {
     }
 }
 
+/// Waits until the follower has the leader's head. Each of its blocks may take as long as [`until`] waits in all.
 #[track_caller]
 fn caught_up(follower: &NodeHandle, leader: &NodeHandle) -> impl Future<Output = ()> {
-    until("caught up", move || follower.head() == leader.head() && follower.is_following())
+    let caller = std::panic::Location::caller();
+    async move {
+        let (mut reached, mut deadline) = (follower.head(), Instant::now() + PATIENCE);
+        while follower.head() != leader.head() || !follower.is_following() {
+            let head = follower.head();
+            if head != reached {
+                (reached, deadline) = (head, Instant::now() + PATIENCE);
+            }
+            assert!(Instant::now() < deadline, "{caller}: not caught up");
+            sleep(Duration::from_millis(2)).await;
+        }
+    }
 }
 
 /// Waits until a follower refuses its leader, and returns the reason.
@@ -225,8 +237,9 @@ async fn reads_go_on_while_the_leader_is_away() {
     let (first, second) = (directory.path().join("first"), directory.path().join("second"));
     let mut own = config();
     own.directory = Some(first);
+    // Below the ports that the system gives to others: it must still be free at the leader's second start.
+    own.listen.set_port(20_000 + (std::process::id() % 10_000) as u16);
     let leader = Node::start(own.clone()).await.unwrap();
-    own.listen = leader.address();
     leader.mine(5).await.unwrap();
     let mut config = following(&leader);
     config.directory = Some(second);
@@ -577,9 +590,12 @@ async fn a_follower_that_is_killed_catches_up() {
     let follower = Node::start(config).await.unwrap();
     let reached = leader.head().number();
     // The killed process may have stored blocks that the leader reverted since.
-    let began = Instant::now();
+    let (mut began, mut newest) = (Instant::now(), 0);
     let head = loop {
         let head = follower.head();
+        if head.number() > newest {
+            (began, newest) = (Instant::now(), head.number());
+        }
         let hash = get(&leader, "chain_getBlockHash", json!([head.number()])).await;
         if head.number() >= reached && hash == json!(head.hash) {
             break head;

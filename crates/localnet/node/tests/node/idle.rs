@@ -24,17 +24,19 @@ async fn websocket_from(from: &str, to: SocketAddr) -> TcpStream {
     stream
 }
 
+fn request() -> String {
+    json!({"jsonrpc": "2.0", "id": 1, "method": "system_name", "params": []}).to_string()
+}
+
 /// Sends a request from another address, and returns the HTTP status.
 async fn status_from(from: &str, to: SocketAddr) -> u16 {
-    let request = json!({"jsonrpc": "2.0", "id": 1, "method": "system_name", "params": []}).to_string();
     let stream = connect_from(from, to).await;
-    timeout(Duration::from_secs(20), post_on(stream, &to.to_string(), "", request.as_bytes())).await.unwrap().0
+    timeout(Duration::from_secs(20), post_on(stream, &to.to_string(), "", request().as_bytes())).await.unwrap().0
 }
 
 /// Sends a request over a WebSocket, and waits for its response; the node may send pings first.
 async fn request_on(stream: &mut TcpStream) {
-    let request = json!({"jsonrpc": "2.0", "id": 1, "method": "system_name", "params": []}).to_string();
-    stream.write_all(&frame(&request)).await.unwrap();
+    stream.write_all(&frame(&request())).await.unwrap();
     let mut received = Vec::new();
     while !String::from_utf8_lossy(&received).contains("\"result\"") {
         let read = timeout(Duration::from_secs(20), stream.read_buf(&mut received)).await.unwrap().unwrap();

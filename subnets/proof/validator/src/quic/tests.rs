@@ -185,7 +185,8 @@ async fn the_clock_stops_while_there_is_no_room() {
 /// A miner that declares a large answer and sends little of it reserves no memory.
 #[tokio::test(flavor = "multi_thread")]
 async fn declared_sizes_reserve_nothing() {
-    let (client, miner) = (client(LIMITS), FakeMiner::start(true));
+    let (client, miner) = (client(Limits { transfer: LONG, ..LIMITS }), FakeMiner::start(true));
+    let all_held = tokio::sync::Notify::new();
     let peer = miner.peer("//Bob");
     let serving = async {
         let connection = miner.accept().await;
@@ -196,6 +197,7 @@ async fn declared_sizes_reserve_nothing() {
             begin(&mut stream, LIMIT, 1_000).await;
             held.push(stream);
         }
+        all_held.notify_one();
         let mut last = FakeMiner::request(&connection).await;
         let large = refused(&"x".repeat(1 << 20));
         write_frame_and_finish(&mut last, MessageType::SynapseResponse, &large).await.unwrap();
@@ -209,7 +211,7 @@ async fn declared_sizes_reserve_nothing() {
             let (client, peer) = (QuicClient(Arc::clone(&client.0)), peer.clone());
             waiting.spawn(async move { fault(ask(&client, &peer, LONG).await) });
         }
-        tokio::time::sleep(Duration::from_millis(300)).await;
+        all_held.notified().await;
         let last = fault(ask(&client, &peer, LONG).await);
         (last, waiting.len(), waiting.try_join_next().is_none())
     };
