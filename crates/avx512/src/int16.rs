@@ -208,8 +208,7 @@ pub(crate) fn quantize(vnni: Vnni, values: &[f32], words: &mut [u32]) -> f32 {
             let mut padded = [0.0; PANEL];
             padded[..rest.len()].copy_from_slice(rest);
             add(&padded, &mut squares, &mut maxima);
-            let maximum = reduce(maxima, |left, right| if left > right { left } else { right });
-            let scale = steps_per_unit(reduce(squares, |left, right| left + right), maximum, values.len());
+            let scale = steps_per_unit(squares.iter().sum(), greatest(maxima), values.len());
             let (complete, rest) = values.as_chunks::<2>();
             for (word, [first, second]) in words.iter_mut().zip(complete) {
                 *word = rounded(first * scale) | rounded(second * scale) << 16;
@@ -231,13 +230,13 @@ fn add(values: &[f32], squares: &mut [f32], maxima: &mut [f32]) {
     }
 }
 
-/// Combines the values of all lanes, half of them with the other half at a time.
+/// Returns the greatest value, comparing half of the lanes with the other half at a time.
 #[inline(always)]
-fn reduce(mut lanes: [f32; PANEL], combine: impl Fn(f32, f32) -> f32) -> f32 {
+fn greatest(mut lanes: [f32; PANEL]) -> f32 {
     let mut half = PANEL / 2;
     while half > 0 {
         for lane in 0..half {
-            lanes[lane] = combine(lanes[lane], lanes[lane + half]);
+            lanes[lane] = if lanes[lane] > lanes[lane + half] { lanes[lane] } else { lanes[lane + half] };
         }
         half /= 2;
     }

@@ -37,7 +37,8 @@ pub const ACCOUNTS: [(&str, u64); 9] = [
     ("Three", MODEST),
 ];
 
-/// Public keys of development names. To derive them takes a tenth of the time in which a chain starts.
+/// Public keys of the development accounts, and of Alice's hotkey. Deriving them would be a tenth of a chain's startup
+/// time.
 const KEYS: [(&str, [u8; 32]); 10] = [
     ("Alice", hex2array!("d43593c715fdd31c61141abd04a99fd6822c8558854ccde39a5684e7a56da27d")),
     ("Alice_hk", hex2array!("506c5a28f51e841b4df26ace64a23d69057fefda24bc9a53cb74197f901e7128")),
