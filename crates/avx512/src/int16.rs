@@ -132,13 +132,13 @@ impl FixedMatrix {
             let steps = &steps[columns.start / PANEL];
             let out = out[row * stride + columns.start..].chunks_mut(stride);
             for ((sums, step), out) in sums.iter().zip(&rows.steps[row..]).zip(out) {
-                match out[..columns.len()].as_mut_array() {
-                    Some(out) => vnni.scale(sums, *step, steps, out),
-                    None => {
-                        let mut products = [0.0; PANEL];
-                        vnni.scale(sums, *step, steps, &mut products);
-                        out[..columns.len()].copy_from_slice(&products[..columns.len()]);
-                    }
+                let out = &mut out[..columns.len()];
+                if let Some(out) = out.as_mut_array() {
+                    vnni.scale(sums, *step, steps, out);
+                } else {
+                    let mut products = [0.0; PANEL];
+                    vnni.scale(sums, *step, steps, &mut products);
+                    out.copy_from_slice(&products[..out.len()]);
                 }
             }
         });

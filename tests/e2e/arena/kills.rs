@@ -40,7 +40,7 @@ fn submit_for_ever(url: &str, acknowledged: &Acknowledged, count: &AtomicU64, st
             // At its first start the gateway rejects all requests for a few seconds; there is also a rate limit per
             // address.
             Err(_) => {
-                std::thread::sleep(Duration::from_millis(if count.load(Ordering::SeqCst) == 0 { 100 } else { 5 }))
+                std::thread::sleep(Duration::from_millis(if count.load(Ordering::SeqCst) == 0 { 100 } else { 5 }));
             }
         }
     }
