@@ -42,7 +42,7 @@ impl First {
         let empty = Tree::new(empty_trie_root::<LayoutV1<BlakeTwo256>>());
         let block = |number, state: &StorageMap, parent| {
             let values = state.iter().map(|(key, value)| (key.as_slice(), Some(value.as_slice())));
-            // Several times as fast as inserting into a trie of `sp-trie`.
+            // Inserting into a trie of `sp-trie` took a quarter of the instructions of a chain's start.
             let built = empty.changed(values, &BackendTransaction::<BlakeTwo256>::default());
             let (state, nodes) = built.map_err(|error| StoreError::Corrupt(error.to_string()))?;
             let header = Header::new(number, extrinsics_root, state.root(), parent, Digest::default());

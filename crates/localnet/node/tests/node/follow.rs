@@ -36,31 +36,35 @@ async fn follower(leader: &NodeHandle) -> NodeHandle {
 /// Waits until a condition holds.
 #[track_caller]
 fn until(what: &str, condition: impl Fn() -> bool) -> impl Future<Output = ()> {
+    until_or_stuck(what, || (), condition)
+}
+
+/// Waits until a condition holds, as long as `progress` changes within the time that [`until`] waits in all.
+#[track_caller]
+fn until_or_stuck<P: PartialEq>(
+    what: &str,
+    progress: impl Fn() -> P,
+    condition: impl Fn() -> bool,
+) -> impl Future<Output = ()> {
     let caller = std::panic::Location::caller();
     async move {
-        let deadline = Instant::now() + PATIENCE;
+        let (mut reached, mut deadline) = (progress(), Instant::now() + PATIENCE);
         while !condition() {
+            let now = progress();
+            if now != reached {
+                (reached, deadline) = (now, Instant::now() + PATIENCE);
+            }
             assert!(Instant::now() < deadline, "{caller}: not {what}");
             sleep(Duration::from_millis(2)).await;
         }
     }
 }
 
-/// Waits until the follower has the leader's head. Each of its blocks may take as long as [`until`] waits in all.
+/// Waits until the follower has the leader's head. A follower that still imports blocks is not stuck.
 #[track_caller]
 fn caught_up(follower: &NodeHandle, leader: &NodeHandle) -> impl Future<Output = ()> {
-    let caller = std::panic::Location::caller();
-    async move {
-        let (mut reached, mut deadline) = (follower.head(), Instant::now() + PATIENCE);
-        while follower.head() != leader.head() || !follower.is_following() {
-            let head = follower.head();
-            if head != reached {
-                (reached, deadline) = (head, Instant::now() + PATIENCE);
-            }
-            assert!(Instant::now() < deadline, "{caller}: not caught up");
-            sleep(Duration::from_millis(2)).await;
-        }
-    }
+    let is_caught_up = move || follower.head() == leader.head() && follower.is_following();
+    until_or_stuck("caught up", || follower.head(), is_caught_up)
 }
 
 /// Waits until a follower refuses its leader, and returns the reason.
