@@ -142,7 +142,8 @@ fn ferry(miner: &Daemon) -> (Vec<String>, f64) {
     let ferry = repository("tests/e2e/data/ferry.json");
     let output = test(miner.url(), &hotkey("//Bob"), &["--challenge", ferry.to_str().unwrap()]);
     let report: Value = serde_json::from_slice(&output.stdout).unwrap();
-    let broken = with_verdict(&report, "failed").into_iter().map(str::to_owned).collect();
+    let broken: Vec<_> = with_verdict(&report, "failed").into_iter().map(str::to_owned).collect();
+    assert_eq!(output.status.success(), broken.is_empty(), "{report:#}");
     (broken, report["contest"]["score"].as_f64().unwrap_or_default())
 }
 
