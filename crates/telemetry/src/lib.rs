@@ -11,8 +11,8 @@
 //! - [`Metrics::install`] records the metrics of the process, and [`Metrics::render`] returns them in the Prometheus
 //!   text format. Histograms whose names end in `_seconds` have the same buckets everywhere, from 1 ms to 10 s.
 //!
-//! A binary calls [`init_tracing`] once, before anything else. One that serves metrics calls [`Metrics::install`] before
-//! the first metric:
+//! A binary calls [`init_tracing`] once, before anything else. A binary that serves metrics also calls
+//! [`Metrics::install`], before it records the first metric:
 //!
 //! ```no_run
 //! use taonet_telemetry::{LogFormat, Metrics, init_tracing};

@@ -233,7 +233,7 @@ impl Store {
     /// Checks that `genesis` is the state of the genesis block.
     ///
     /// # Errors
-    /// [`StoreError::Genesis`] if it is not, and those of [`First::of_genesis`].
+    /// [`StoreError::Genesis`] if the states differ; also the errors of [`First::of_genesis`].
     pub(crate) fn check_genesis(&self, genesis: Storage) -> Result<(), StoreError> {
         self.check_first(&First::of_genesis(genesis)?)
     }

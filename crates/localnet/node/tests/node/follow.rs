@@ -39,7 +39,7 @@ fn until(what: &str, condition: impl Fn() -> bool) -> impl Future<Output = ()> {
     until_or_stuck(what, || (), condition)
 }
 
-/// Waits until a condition holds, as long as `progress` changes within the time that [`until`] waits in all.
+/// Waits until a condition holds. Fails once `progress` has not changed for [`PATIENCE`].
 #[track_caller]
 fn until_or_stuck<P: PartialEq>(
     what: &str,
