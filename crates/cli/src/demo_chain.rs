@@ -53,7 +53,7 @@ impl DemoChain {
     /// Starts a chain and sets up the validator with stake and a permit.
     pub(crate) async fn start(validator: Keypair) -> anyhow::Result<Self> {
         let mut config = NodeConfig::new(taonet_localnet_runtime::genesis::genesis(&[])?);
-        config.clock = Clock::Every(BLOCK_TIME);
+        config.clock = Some(Clock::Every(BLOCK_TIME));
         let node = Node::start(config).await.context("cannot start the demonstration's chain")?;
         let client = Arc::new(Client::connect(&node.url().parse()?).await?);
         let chain = Self { node, client, coldkey: Keypair::from_uri(COLDKEY)?, validator };

@@ -28,7 +28,7 @@ impl World {
     /// Starts a chain on which the hotkey may set weights.
     async fn new() -> Self {
         let mut config = NodeConfig::new(taonet_localnet_runtime::genesis::genesis(&[]).unwrap());
-        config.clock = Clock::Every(BLOCK);
+        config.clock = Some(Clock::Every(BLOCK));
         let node = Node::start(config).await.unwrap();
         let chain = Arc::new(Client::connect(&node.url().parse().unwrap()).await.unwrap());
         let (alice, hotkey) = (Keypair::from_uri("//Alice").unwrap(), Keypair::from_uri("//Alice//validator").unwrap());

@@ -53,7 +53,7 @@ pub struct LocalChain {
 impl LocalChain {
     pub async fn start(miners: u16) -> Self {
         let mut config = NodeConfig::new(taonet_localnet_runtime::genesis::genesis(&[]).unwrap());
-        config.clock = Clock::Every(BLOCK_TIME);
+        config.clock = Some(Clock::Every(BLOCK_TIME));
         let node = Node::start(config).await.unwrap();
         let client = Arc::new(Client::connect(&node.url().parse().unwrap()).await.unwrap());
         let miners = (0..miners).map(|index| key(&format!("//miner//{index}"))).collect();

@@ -60,7 +60,7 @@ fn a_subnet_is_recorded_and_continued_offline() {
     assert_eq!(mined.to_string(), (block.parse::<u64>().unwrap() + 2).to_string());
     assert!(daemon.terminate().success());
     // It resumes with and without the recording.
-    for arguments in [&["--block-time", "manual"][..], &["--block-time", "manual", "--fork", file.to_str().unwrap()]] {
+    for arguments in [&[][..], &["--fork", file.to_str().unwrap()]] {
         let daemon = Daemon::start(tao().arg("localnet").args(arguments).args(data));
         assert_eq!(ask(daemon.url(), &["localnet", "status"])["block"]["number"], mined);
         assert!(daemon.terminate().success());

@@ -14,7 +14,7 @@ use taonet_wallet::Keypair;
 /// Starts a fresh chain in memory.
 pub(crate) async fn localnet(clock: Clock) -> NodeHandle {
     let mut config = NodeConfig::new(taonet_localnet_runtime::genesis::genesis(&[]).unwrap());
-    config.clock = clock;
+    config.clock = Some(clock);
     Node::start(config).await.unwrap()
 }
 

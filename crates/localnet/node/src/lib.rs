@@ -10,7 +10,7 @@
 //!
 //! let genesis = taonet_localnet_runtime::genesis::genesis(&[])?;
 //! let mut config = NodeConfig::new(genesis);
-//! config.clock = Clock::FAST;
+//! config.clock = Some(Clock::FAST);
 //! config.directory = Some("chain".into());
 //! let node = Node::start(config).await?;
 //! println!("listening on {}", node.url());

@@ -45,8 +45,9 @@ pub struct NodeConfig {
     pub genesis: Option<Storage>,
     /// The directory of the chain; `None` keeps it in memory until shutdown.
     pub directory: Option<PathBuf>,
-    /// The schedule of block production.
-    pub clock: Clock,
+    /// The schedule of block production; `None` for the clock on which an existing chain last ran, and for
+    /// [`Clock::FAST`] with a new chain.
+    pub clock: Option<Clock>,
     /// The retention of old blocks and their states.
     pub history: History,
     /// The address on which the JSON-RPC server listens, for both HTTP and WebSocket; port 0 picks a free port.
@@ -75,7 +76,7 @@ impl NodeConfig {
         Self {
             genesis: Some(genesis),
             directory: None,
-            clock: Clock::Manual,
+            clock: Some(Clock::Manual),
             history: History::default(),
             listen: SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0),
             dev_methods: true,
@@ -146,9 +147,14 @@ impl Node {
         }
         crate::meter::describe();
         let leader = config.follow.clone().map(|url| Arc::new(Leader::new(url)));
+        let mut kept = None;
         let (store, clock, start) = match &leader {
             Some(leader) => (open_follower(&config, leader).await?, Clock::Manual, None),
-            None => (guarded(&config, || open(&config))?, config.clock, config.start),
+            None => {
+                let store = guarded(&config, || open(&config))?;
+                kept = Some(guarded(&config, || last_clock(&store))?);
+                (store, config.clock.or(kept).unwrap_or(Clock::FAST), config.start)
+            }
         };
         let head = store.head()?;
         let genesis = store.hash(0)?.ok_or(StoreError::Damaged("the genesis block is missing"))?;
@@ -172,14 +178,18 @@ impl Node {
         if leader.is_none() && chain.store.is_follower()? {
             chain.store.set_own()?;
         }
+        if kept.is_some_and(|kept| kept != clock) {
+            chain.store.set_clock(clock)?;
+        }
         let author = thread::Builder::new()
             .name("localnet-author".to_owned())
             .stack_size(STACK)
             .spawn(move || author.run(&inbox))
             .map_err(NodeError::Thread)?;
         let author = control.attend(author, chain.clone());
+        let clock = leader.is_none().then_some(clock);
         let following = leader.map(|leader| Follower::start(chain.clone(), leader, control.clone(), config.history));
-        Ok(NodeHandle { following, chain, control, server, author, closed })
+        Ok(NodeHandle { following, chain, control, server, author, closed, clock })
     }
 }
 
@@ -218,9 +228,18 @@ fn open(config: &NodeConfig) -> Result<Store, NodeError> {
             store.check_genesis(with_block_time(millis))?;
             Ok(store)
         }
-        Err(StoreError::Missing(_)) => Ok(open(Some(with_block_time(config.clock.slot())))?),
+        Err(StoreError::Missing(_)) => Ok(open(Some(with_block_time(config.clock.unwrap_or(Clock::FAST).slot())))?),
         Err(error) => Err(error.into()),
     }
+}
+
+/// Returns the clock on which the chain last ran: one block per block time, if no other clock was stored.
+fn last_clock(store: &Store) -> Result<Clock, NodeError> {
+    if let Some(clock) = store.clock()? {
+        return Ok(clock);
+    }
+    let millis = slot(&store.tip(&store.head()?)?).map_err(AuthorError::from)?;
+    Ok(Clock::Every(Duration::from_millis(millis)))
 }
 
 /// A running node. [`NodeHandle::stop`] shuts it down and waits; dropping it shuts it down without waiting.
@@ -231,6 +250,7 @@ pub struct NodeHandle {
     server: rpc::Server,
     author: JoinHandle<()>,
     closed: oneshot::Receiver<()>,
+    clock: Option<Clock>,
 }
 
 impl std::fmt::Debug for NodeHandle {
@@ -248,6 +268,11 @@ impl NodeHandle {
     /// Returns the WebSocket URL for clients, for example `ws://127.0.0.1:9944`.
     pub fn url(&self) -> String {
         format!("ws://{}", self.address())
+    }
+
+    /// Returns the schedule of block production; `None` if the node follows another one.
+    pub fn clock(&self) -> Option<Clock> {
+        self.clock
     }
 
     /// Whether the node follows another one, is connected to it and imports its blocks.
@@ -387,7 +412,7 @@ impl NodeHandle {
     /// Shuts the node down: commits the block in progress, completes requests in flight, and closes the connections and
     /// the database file. Connections that are still open after 10 seconds are dropped.
     pub async fn stop(self) {
-        let Self { following, chain, control, server, author, closed } = self;
+        let Self { following, chain, control, server, author, closed, clock: _ } = self;
         drop(following);
         control.stop();
         let drain = async {

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use serde_json::{Value, json};
-use taonet_localnet::{Clock, NodeHandle};
+use taonet_localnet::NodeHandle;
 use taonet_primitives::Rao;
 
 use super::record::subnets;
@@ -23,8 +23,6 @@ pub(super) struct Account {
 /// A running chain and its accounts.
 pub(super) struct Announcement<'a> {
     pub(super) node: &'a NodeHandle,
-    /// The schedule of block production; `None` if the node follows another node.
-    pub(super) clock: Option<Clock>,
     /// URL of the followed node, if any.
     pub(super) follows: Option<&'a str>,
     pub(super) directory: Option<&'a Path>,
@@ -48,7 +46,7 @@ impl Announcement<'_> {
             "port": self.node.address().port(),
             "genesis": format!("{:?}", self.node.genesis()),
             "block": self.node.head().number(),
-            "block_time": self.clock.map(clock::name),
+            "block_time": self.node.clock().map(clock::name),
             "follows": self.follows,
             "data": self.directory,
             "fork": self.forked.map(|Forked { recording, fork }| json!({
@@ -71,7 +69,7 @@ impl Announcement<'_> {
         if let Some(leader) = self.follows {
             node.add_row(["follows", leader]);
         }
-        if let Some(clock) = self.clock {
+        if let Some(clock) = self.node.clock() {
             node.add_row(["clock", &clock::describe(clock)]);
         }
         node.add_row(["genesis", &format!("{:?}", self.node.genesis())]);

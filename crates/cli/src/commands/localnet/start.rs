@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, bail};
 use clap::Args;
 use taonet_chain::NodeUrl;
-use taonet_localnet::{Clock, FollowError, History, Node, NodeConfig, NodeError, NodeHandle, StoreError};
+use taonet_localnet::{FollowError, History, Node, NodeConfig, NodeError, NodeHandle, StoreError};
 use taonet_localnet_recording::{Fork, Recording};
 use taonet_localnet_runtime::genesis::{ACCOUNTS, GenesisError, development_account, genesis};
 use taonet_primitives::{Coldkey, Rao};
@@ -27,9 +27,10 @@ const ENDOWED: &str = "BT_DEFAULT_TOKEN_WALLET";
 /// Start the chain
 #[derive(Debug, Args)]
 pub(super) struct StartArgs {
-    /// Block time: an interval such as 12s or 250ms, `fast` (as fast as possible) or `manual` (on demand)
-    #[arg(long, value_name = "TIME", default_value = "250ms")]
-    block_time: BlockTime,
+    /// Block time: an interval such as 12s or 250ms, `fast` (as fast as possible) or `manual` (on demand) [default: the
+    /// chain's last one, 250ms for a new chain]
+    #[arg(long, value_name = "TIME")]
+    block_time: Option<BlockTime>,
     /// Time at which a new chain begins, such as 2026-01-31T12:00:00Z; its clock runs from there [default: now]
     #[arg(long, value_name = "TIME", value_parser = super::time::instant)]
     at: Option<u64>,
@@ -86,7 +87,6 @@ pub(super) fn run(args: &StartArgs, context: &Context) -> anyhow::Result<()> {
         let accounts = accounts(&node, &endowed)?;
         let announcement = Announcement {
             node: &node,
-            clock: args.clock(),
             follows: args.follow.as_deref(),
             directory: directory.as_deref(),
             forked: forked.as_ref(),
@@ -121,11 +121,6 @@ pub(super) fn run(args: &StartArgs, context: &Context) -> anyhow::Result<()> {
 }
 
 impl StartArgs {
-    /// Returns the schedule of block production; `None` if the node follows another node.
-    fn clock(&self) -> Option<Clock> {
-        self.follow.is_none().then_some(self.block_time.0)
-    }
-
     /// Starts the node; also returns what a fork took from its recording.
     async fn start(
         &self,
@@ -154,7 +149,7 @@ impl StartArgs {
         config.start = self.at;
         config.follow.clone_from(&self.follow);
         config.directory = directory.map(Path::to_owned);
-        config.clock = self.block_time.0;
+        config.clock = self.block_time.map(|BlockTime(clock)| clock);
         config.history = match self.keep_blocks {
             _ if self.archive => History::Archive,
             Some(blocks) => History::Last(blocks),

@@ -1,12 +1,19 @@
-//! The time that was set on a chain, in addition to the timestamps of its blocks.
+//! The time of a chain besides the timestamps of its blocks: the time that was set, and the clock.
+
+use std::time::Duration;
 
 use codec::{Decode, Encode};
 use redb::{ReadableDatabase, ReadableTable, Table};
 
 use super::{META, Store, StoreError};
+use crate::Clock;
 
 const OFFSET_KEY: u8 = 2;
 const FLOOR_KEY: u8 = 3;
+const CLOCK_KEY: u8 = 5;
+/// Values of clocks without an interval. Intervals are stored in nanoseconds and are never so short.
+const MANUAL: u64 = 0;
+const FASTEST: u64 = 1;
 
 /// The time that was set on a chain; by default none was set.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Encode, Decode)]
@@ -27,6 +34,28 @@ impl Store {
     pub(crate) fn set_time(&self, time: Time) -> Result<(), StoreError> {
         let transaction = self.database.begin_write()?;
         write(&mut transaction.open_table(META)?, time)?;
+        Ok(transaction.commit()?)
+    }
+
+    /// Returns the stored clock, if any.
+    pub(crate) fn clock(&self) -> Result<Option<Clock>, StoreError> {
+        let stored = self.database.begin_read()?.open_table(META)?.get(CLOCK_KEY)?.map(|clock| clock.value());
+        Ok(stored.map(|clock| match clock {
+            MANUAL => Clock::Manual,
+            FASTEST => Clock::Fastest,
+            nanos => Clock::Every(Duration::from_nanos(nanos)),
+        }))
+    }
+
+    /// Stores the clock on which the chain runs, for restarts.
+    pub(crate) fn set_clock(&self, clock: Clock) -> Result<(), StoreError> {
+        let stored = match clock {
+            Clock::Manual => MANUAL,
+            Clock::Fastest => FASTEST,
+            Clock::Every(pause) => u64::try_from(pause.as_nanos()).unwrap_or(u64::MAX).max(FASTEST + 1),
+        };
+        let transaction = self.database.begin_write()?;
+        transaction.open_table(META)?.insert(CLOCK_KEY, stored)?;
         Ok(transaction.commit()?)
     }
 }

@@ -271,7 +271,7 @@ async fn child() {
 #[tokio::test]
 async fn a_client_that_does_not_read_its_answers_does_not_fill_the_memory() {
     let directory = tempfile::tempdir().unwrap();
-    let child = Process::start("flood::child", FLOODED, directory.path());
+    let mut child = Process::start("flood::child", FLOODED, directory.path());
     let address = child.address().await;
     let text = json!({"jsonrpc": "2.0", "id": 1, "method": "state_getMetadata", "params": []}).to_string();
     let mut stream = websocket(address).await;
@@ -290,7 +290,7 @@ async fn a_client_that_does_not_read_its_answers_does_not_fill_the_memory() {
 #[tokio::test]
 async fn an_answer_is_not_built_past_what_is_sent() {
     let directory = tempfile::tempdir().unwrap();
-    let child = Process::start("flood::child", FLOODED, directory.path());
+    let mut child = Process::start("flood::child", FLOODED, directory.path());
     let address = child.address().await;
     let genesis = ask_at(address, "chain_getBlockHash", json!([0])).await.unwrap();
     let genesis = H256::from_slice(&unhex(&genesis));

@@ -303,10 +303,10 @@ async fn a_failed_start_does_not_make_a_follower_independent() {
     follower.stop().await;
     let mut alone = config.clone();
     alone.follow = None;
-    alone.clock = Clock::PRODUCTION;
+    alone.clock = Some(Clock::PRODUCTION);
     let error = Node::start(alone.clone()).await.unwrap_err();
     assert!(matches!(error, NodeError::Author(AuthorError::BlockTime { .. })), "{error}");
-    alone.clock = Clock::Manual;
+    alone.clock = Some(Clock::Manual);
     alone.listen = leader.address();
     let error = Node::start(alone).await.unwrap_err();
     assert!(matches!(error, NodeError::Listen { .. }), "{error}");
@@ -564,7 +564,7 @@ async fn child() {
 async fn a_follower_that_is_killed_catches_up() {
     let directory = tempfile::tempdir().unwrap();
     let mut own = config();
-    own.clock = Clock::Every(Duration::from_millis(3));
+    own.clock = Some(Clock::Every(Duration::from_millis(3)));
     own.history = History::Archive;
     let leader = Node::start(own).await.unwrap();
     std::fs::write(directory.path().join("leader"), leader.url()).unwrap();

@@ -125,7 +125,7 @@ async fn a_snapshot_is_the_chain() {
 async fn the_clock_makes_blocks() {
     for clock in [Clock::Every(Duration::from_millis(5)), Clock::Fastest] {
         let mut config = config();
-        config.clock = clock;
+        config.clock = Some(clock);
         let node = Node::start(config).await.unwrap();
         let deadline = tokio::time::Instant::now() + Duration::from_secs(20);
         while node.head().number() < 5 {
@@ -146,7 +146,7 @@ async fn clients_read_the_block_time_that_the_chain_began_with() {
     let slot =
         |node: &NodeHandle| u64::decode(&mut node.call("AuraApi_slot_duration", &()).unwrap().as_slice()).unwrap();
     let mut slow = config();
-    slow.clock = Clock::PRODUCTION;
+    slow.clock = Some(Clock::PRODUCTION);
     slow.directory = Some(directory.path().to_owned());
     let node = Node::start(slow.clone()).await.unwrap();
     assert_eq!(slot(&node), 12_000);
@@ -157,7 +157,7 @@ async fn clients_read_the_block_time_that_the_chain_began_with() {
 
     // On every clock, the blocks state the chain's own block time.
     let mut manual = slow.clone();
-    manual.clock = Clock::Manual;
+    manual.clock = Some(Clock::Manual);
     let node = Node::start(manual).await.unwrap();
     let now = |node: &NodeHandle| {
         u64::decode(&mut node.storage(&storage_key("Timestamp", "Now")).unwrap().unwrap().as_slice()).unwrap()
@@ -168,7 +168,7 @@ async fn clients_read_the_block_time_that_the_chain_began_with() {
     node.stop().await;
 
     let mut fast = slow;
-    fast.clock = Clock::FAST;
+    fast.clock = Some(Clock::FAST);
     let error = Node::start(fast).await.unwrap_err();
     assert!(matches!(&error, NodeError::Author(AuthorError::BlockTime { .. })), "{error}");
     assert!(
@@ -180,6 +180,32 @@ async fn clients_read_the_block_time_that_the_chain_began_with() {
     assert_eq!(slot(&node), 250);
     assert_eq!(node.storage(&storage_key("SubtensorModule", "MaxEpochsPerBlock")).unwrap(), None);
     node.stop().await;
+}
+
+#[tokio::test]
+async fn a_chain_resumes_on_the_clock_on_which_it_last_ran() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut config = config();
+    config.directory = Some(directory.path().to_owned());
+    let every = Some(Clock::Every(Duration::from_secs(30)));
+    let (manual, fastest) = (Some(Clock::Manual), Some(Clock::Fastest));
+    // Asked for, and then run on.
+    for (asked, clock) in [
+        (every, every),
+        (None, every),
+        (manual, manual),
+        (None, manual),
+        (None, manual),
+        (fastest, fastest),
+        (None, fastest),
+        (every, every),
+        (None, every),
+    ] {
+        config.clock = asked;
+        let node = Node::start(config.clone()).await.unwrap();
+        assert_eq!(node.clock(), clock, "{asked:?}");
+        node.stop().await;
+    }
 }
 
 #[tokio::test]

@@ -1,6 +1,7 @@
 //! Nodes in child processes. A child process runs this test binary, with an environment variable that names a
 //! directory.
 
+use std::fs::File;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -26,19 +27,23 @@ impl Process {
             .args(["--exact", test, "--nocapture"])
             .env(variable, folder)
             .stdout(Stdio::null())
-            .stderr(Stdio::null())
+            .stderr(File::create(folder.join("stderr")).unwrap())
             .spawn()
             .unwrap();
         Self { child, folder: folder.to_owned() }
     }
 
-    /// Returns the RPC address of the child's node.
-    pub(crate) async fn address(&self) -> SocketAddr {
+    /// Returns the RPC address of the child's node, and panics with the child's own message if it exits before.
+    pub(crate) async fn address(&mut self) -> SocketAddr {
         let deadline = Instant::now() + Duration::from_mins(1);
         loop {
             let told = std::fs::read_to_string(self.folder.join("address"));
             if let Some(address) = told.ok().and_then(|text| text.parse().ok()) {
                 return address;
+            }
+            if let Some(status) = self.child.try_wait().unwrap() {
+                let message = std::fs::read_to_string(self.folder.join("stderr")).unwrap();
+                panic!("the child exited with {status}: {message}");
             }
             assert!(Instant::now() < deadline, "the child does not start");
             tokio::time::sleep(Duration::from_millis(2)).await;

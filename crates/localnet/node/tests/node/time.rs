@@ -57,7 +57,7 @@ async fn a_clock_with_intervals_keeps_its_distance_from_the_wall_clock() {
     let directory = tempfile::tempdir().unwrap();
     let mut config = config();
     config.start = None;
-    config.clock = Clock::Every(Duration::from_millis(20));
+    config.clock = Some(Clock::Every(Duration::from_millis(20)));
     config.directory = Some(directory.path().to_owned());
     let node = Node::start(config.clone()).await.unwrap();
     node.advance(WEEK).await.unwrap();
@@ -82,7 +82,7 @@ async fn a_clock_with_intervals_keeps_its_distance_from_the_wall_clock() {
 #[tokio::test]
 async fn a_chain_begins_at_the_time_that_is_asked_for() {
     let mut config = config();
-    config.clock = Clock::Every(Duration::from_millis(20));
+    config.clock = Some(Clock::Every(Duration::from_millis(20)));
     let before = wall();
     let node = Node::start(config).await.unwrap();
     node.mine(1).await.unwrap();

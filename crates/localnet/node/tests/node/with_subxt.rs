@@ -27,7 +27,7 @@ impl Signer<PolkadotConfig> for Key {
 async fn subxt_reads_submits_and_follows() {
     let mut config = config();
     // subxt's transactions are valid for 32 blocks: 16 s, long enough on a busy machine too.
-    config.clock = Clock::Every(Duration::from_millis(500));
+    config.clock = Some(Clock::Every(Duration::from_millis(500)));
     let node = Node::start(config).await.unwrap();
     let api = OnlineClient::<PolkadotConfig>::from_insecure_url(node.url()).await.unwrap();
     let mut blocks = api.stream_blocks().await.unwrap();
