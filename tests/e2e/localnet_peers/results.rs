@@ -14,6 +14,8 @@ const KNOWN_FAILURES: &[(&str, &str, &str)] = &[
     (BTCLI, "sudo senate-vote", "Unsupported: the real chain has no senate"),
     (BTCLI, "stake set-claim", "Unsupported: the real chain has baskets"),
     (BTCLI, "stake process-claim", "Unsupported: the real chain has baskets"),
+    (BTCLI, "wallet history", "Unsupported: btcli has disabled the command on every chain"),
+    (BTCLI, "weights commit", "Unsupported: btcli reads a storage item under a name that no chain has"),
 ];
 
 /// Results of one tool.

@@ -4,6 +4,7 @@ The environment (home directory, wallets) is temporary; standard output is no te
 """
 import atexit
 import contextlib
+import inspect
 import json
 import os
 import shutil
@@ -31,19 +32,28 @@ from async_substrate_interface.sync_substrate import SubstrateInterface  # noqa:
 BTCLI = os.path.join(os.path.dirname(sys.executable), "btcli")
 
 
-def leaves(group=None, path=()):
-    """All commands that are not hidden, as a map from words such as "stake child set" to the Click command."""
-    group = group or typer.main.get_command(cli.CLIManager().app)
-    found = {}
+def leaves(group, path=(), hidden=False):
+    """Yields all commands below a Click group: words such as "stake child set", the command, whether it is hidden."""
     for name, command in group.commands.items():
-        if getattr(command, "commands", None) and not command.hidden:
-            found.update(leaves(command, (*path, name)))
-        elif not command.hidden:
-            found[" ".join((*path, name))] = command
+        below = (*path, name), hidden or command.hidden
+        if getattr(command, "commands", None):
+            yield from leaves(command, *below)
+        else:
+            yield " ".join(below[0]), command, below[1]
+
+
+def commands():
+    """All commands as a map from their words to the Click command, without hidden aliases of other commands."""
+    found, functions = {}, set()
+    for words, command, hidden in sorted(leaves(typer.main.get_command(cli.CLIManager().app)), key=lambda leaf: leaf[2]):
+        function = inspect.unwrap(command.callback)
+        if not hidden or function not in functions:
+            found[words] = command
+            functions.add(function)
     return found
 
 
-COMMANDS = leaves()
+COMMANDS = commands()
 
 
 class Failed(RuntimeError):
@@ -204,7 +214,7 @@ def succeeded(command, *given, **how):
 
 
 class Reader:
-    """A child with a connection to the chain that reads storage."""
+    """A child with a connection to the chain that reads storage and signs calls."""
 
     def __init__(self):
         (self.requests, ours), (theirs, self.answers) = os.pipe(), os.pipe()
@@ -233,6 +243,11 @@ class Reader:
         if pallet == "map":
             return [[getattr(key, "value", key), getattr(value, "value", value)]
                     for key, value in chain.query_map(item, keys[0], list(keys[1:]))]
+        if pallet == "signed":
+            function, parameters = keys
+            call = chain.compose_call("SubtensorModule", function, parameters)
+            extrinsic = chain.create_signed_extrinsic(call, Keypair.create_from_uri(item))
+            return chain.submit_extrinsic(extrinsic, wait_for_inclusion=True).is_success
         found = chain.query(pallet, item, list(keys))
         return getattr(found, "value", found)
 

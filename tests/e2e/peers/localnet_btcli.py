@@ -12,9 +12,10 @@ import sys
 from rich.cells import cell_len
 
 from btcli_process import (
-    COMMANDS, HOME, URL, WALLETS, Failed, Keypair, Reader, address, document, mine_on_demand, question, run, succeeded,
-    text, wallet,
+    COMMANDS, HOME, URL, WALLETS, Failed, Keypair, Reader, address, cli, document, mine_on_demand, question, run,
+    succeeded, text, wallet,
 )
+from bittensor_cli.src.bittensor.extrinsics.root import generate_weight_hash
 from localnet_answers import Tool, say
 
 NETUID = question["netuid"]
@@ -44,6 +45,8 @@ class Unsupported(Failed):
 
 
 SENATE = "the real chain has no senate either (spec version 461)"
+COMMITMENTS = "btcli reads a storage item under a name that no chain has"
+DISABLED = "btcli has disabled the command on every chain"
 BASKETS = "the real chain has baskets in place of these claims (spec version 461)"
 # Arguments, message of btcli, reason.
 EXCEPTIONS = {
@@ -51,6 +54,12 @@ EXCEPTIONS = {
     "sudo proposals": ([], "SenateMembers", SENATE),
     "sudo senate-vote": (["--proposal", "0x" + "11" * 32, "--vote-aye"], "SenateMembers", SENATE),
     "stake set-claim": (["Swap"], "set_root_claim_type", BASKETS),
+    "wallet history": ([], "currently disabled", DISABLED),
+    "weights commit": (
+        ["--netuid", NETUID, "--uids", "0", "--weights", "1", "--salt", "7"],
+        "get_commit_reveal_weights_enabled",
+        COMMITMENTS,
+    ),
     "stake process-claim": (["--netuids", NETUID], "No claimable emissions found", BASKETS),
 }
 
@@ -105,6 +114,12 @@ def _():
     done = run(["wallet", "balance", *given])
     check(done.returncode == 0, done.stdout, done.stderr)
     return json.loads(done.stdout)["balances"]["bob"]["coldkey"]
+
+
+# btcli hides this command from its help; it has no JSON output.
+@operation("wallet inspect")
+def _():
+    return "1,000,000.0000" in narrow("wallet inspect", has="alice")
 
 
 # Configuration.
@@ -849,6 +864,30 @@ def _():
     mine(max(0, 1_500 - height()))
     history = document("subnets price", "--netuids", f"{NETUID},{CALM}", "--interval-hours", "10")
     return [len(history[str(netuid)]["prices"]) > 4 for netuid in (NETUID, CALM)]
+
+
+# btcli hides the commands on weights from its help.
+@operation("weights reveal")
+def _():
+    # The rate limit of the owner's calls.
+    mine(50)
+    succeeded("sudo set", "--netuid", NETUID, "--param", "commit_reveal_weights_enabled", "--value", "true")
+    # A hotkey signs without a fee, but needs an account.
+    succeeded("wallet transfer", "--dest", HOTKEY, "--amount", "1")
+    uid = storage("Uids", NETUID, HOTKEY)
+    # btcli cannot commit to weights; see EXCEPTIONS.
+    salt = [7, 8, 9]
+    commitment = generate_weight_hash(HOTKEY, NETUID, [uid], [65_535], cli.__version_as_int__, salt)
+    committed = {"netuid": NETUID, "commit_hash": commitment}
+    check(read("signed", "//AliceHotkey", "commit_weights", committed), "commit_weights")
+    epoch = storage("SubnetEpochIndex", NETUID)
+    while storage("SubnetEpochIndex", NETUID) == epoch:
+        mine(1)
+    weights = ["--uids", uid, "--weights", "1", "--salt", ",".join(map(str, salt))]
+    # The command does not wait for the block.
+    succeeded("weights reveal", "--netuid", NETUID, *weights)
+    mine(1)
+    return [storage("Weights", NETUID, uid) == [[uid, 65_535]], len(storage("WeightCommits", NETUID, HOTKEY) or [])]
 
 
 @operation("view dashboard")

@@ -148,13 +148,13 @@ impl Node {
         crate::meter::describe();
         let leader = config.follow.clone().map(|url| Arc::new(Leader::new(url)));
         let mut kept = None;
-        let (store, clock, start) = match &leader {
-            Some(leader) => (open_follower(&config, leader).await?, Clock::Manual, None),
-            None => {
-                let store = guarded(&config, || open(&config))?;
-                kept = Some(guarded(&config, || last_clock(&store))?);
-                (store, config.clock.or(kept).unwrap_or(Clock::FAST), config.start)
-            }
+        let (store, clock, start) = if let Some(leader) = &leader {
+            (open_follower(&config, leader).await?, Clock::Manual, None)
+        } else {
+            let store = guarded(&config, || open(&config))?;
+            let last = guarded(&config, || last_clock(&store))?;
+            kept = Some(last);
+            (store, config.clock.unwrap_or(last), config.start)
         };
         let head = store.head()?;
         let genesis = store.hash(0)?.ok_or(StoreError::Damaged("the genesis block is missing"))?;

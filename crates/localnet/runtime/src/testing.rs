@@ -8,7 +8,7 @@ use sp_runtime::{DispatchError, DispatchResult};
 use crate::drand::{Pulse, Pulses};
 use crate::genesis::{development_account, genesis};
 use crate::runtime::{AccountId, Balances, BlockNumber, Runtime, RuntimeCall, RuntimeEvent, RuntimeOrigin, System};
-use crate::subtensor;
+use crate::subtensor::{self, SubnetTAO};
 
 /// Netuid of the test subnet, which is started and has commit-reveal disabled.
 pub(crate) const BABELBIT: crate::types::NetUid = crate::types::NetUid(59);
@@ -119,4 +119,11 @@ fn timelock_vectors() -> serde_json::Value {
 /// Returns the balance of an account, in rao.
 pub(crate) fn balance(who: &AccountId) -> u64 {
     Balances::free_balance(who)
+}
+
+/// Returns the TAO on all accounts and in all pools, in rao.
+pub(crate) fn all_tao() -> u64 {
+    let accounts =
+        frame_system::Account::<Runtime>::iter_values().map(|account| account.data.free + account.data.reserved);
+    accounts.sum::<u64>() + SubnetTAO::<Runtime>::iter_values().map(|tao| tao.0).sum::<u64>()
 }

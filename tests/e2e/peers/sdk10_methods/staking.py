@@ -153,9 +153,16 @@ async def _(c: Client):
     same(await c.get_root_claim_type(coldkey), "Swap")
     await c.write("add_stake", c.alice, 0, hotkey, tao(1000))
     same(await c.stake(c.alice, 0), 1000_000_000_000)
+    # Root stake earns dividends while the prices of all subnets add up to more than one TAO.
+    await c.set_storage("SubtensorModule", "SubnetMovingPrice", [c.netuid], (4 << 32).to_bytes(16, "little"))
+    await c.mine(10)
+    await c.rpc("dev_epoch", c.netuid)
+    holds((await c.get_root_alpha_dividends_per_subnet(hotkey, c.netuid)).rao > 0, "no dividends")
+    held = await c.stake(c.alice, 0)
     await c.write("claim_root", c.alice, [c.netuid])
+    holds(await c.stake(c.alice, 0) > held, held)
+    # The main network has replaced the storage of these methods by baskets of root stake.
     rates = await c.get_root_claimable_all_rates(hotkey)
     same(await c.get_root_claimable_rate(hotkey, c.netuid), rates.get(c.netuid, 0.0))
     claimed = (await c.get_root_claimed(coldkey, hotkey, c.netuid)).rao
     same(((await c.get_root_claimable_stake(coldkey, hotkey, c.netuid)).rao, claimed), (0, 0))
-    holds((await c.get_root_alpha_dividends_per_subnet(hotkey, c.netuid)).rao >= 0, "no dividends")

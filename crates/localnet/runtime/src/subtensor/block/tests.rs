@@ -5,7 +5,7 @@ use crate::subtensor::{
     SubnetAlphaOut, SubnetExcessTao, SubnetProtocolAlpha, SubnetTAO, SubnetTaoInEmission, Tempo, TotalHotkeyAlpha,
     TotalStake, Uids,
 };
-use crate::testing::{BABELBIT, Subtensor, chain, key, run_to};
+use crate::testing::{BABELBIT, Subtensor, all_tao, chain, key, run_to};
 use crate::types::{AlphaBalance, TaoBalance};
 
 fn events() -> Vec<Event<Runtime>> {
@@ -16,11 +16,6 @@ fn events() -> Vec<Event<Runtime>> {
             _ => None,
         })
         .collect()
-}
-
-/// Returns the TAO on all accounts and in all pools.
-fn all_tao() -> u64 {
-    <Runtime as Config>::Currency::total_issuance() + TotalStake::<Runtime>::get().0
 }
 
 #[test]

@@ -6,7 +6,7 @@ use super::*;
 use crate::runtime::{AccountId, Runtime};
 use crate::subtensor::{Call, StakingHotkeys, SubnetAlphaIn, SubnetAlphaOut, SubnetTAO, SubnetVolume, TotalStake};
 use crate::swap::{self, FeeRate, Pool};
-use crate::testing::{BABELBIT, Subtensor, account, balance, chain, key, last_event, outcome, send};
+use crate::testing::{BABELBIT, Subtensor, account, all_tao, balance, chain, key, last_event, outcome, send};
 
 const TAO: u64 = 1_000_000_000;
 
@@ -48,11 +48,6 @@ fn remove_limit(hotkey: &AccountId, netuid: NetUid, alpha: u64, limit: u64, allo
         limit_price: TaoBalance(limit),
         allow_partial,
     }
-}
-
-/// Returns the TAO on all accounts and in all pools.
-fn all_tao() -> u64 {
-    <Runtime as Config>::Currency::total_issuance() + TotalStake::<Runtime>::get().0
 }
 
 #[test]

@@ -1,15 +1,17 @@
 //! Property: no sequence of calls creates or loses TAO or alpha.
 
+mod steps;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
-use sp_core::H256;
-use sp_runtime::{DispatchResult, MultiAddress, PerU16, Percent};
+use sp_runtime::{DispatchResult, MultiAddress, Percent};
+
+use steps::{KINDS, Step, shared_account, step};
 
 use super::*;
 use crate::alpha_assets::{AlphaBurned, TotalAlphaIssuance};
 use crate::crowdloan::{self, Contributions, Crowdloans};
-use crate::proxy::{self, ProxyType};
 use crate::runtime::{RuntimeCall, System};
 use crate::subtensor::{
     ColdkeyMinerCollateral, CollateralLockShare, LastEpochBlock, Lock, MinerCollateral, NetworkRateLimit,
@@ -21,215 +23,10 @@ use crate::testing::{jump_to, run_to, send_as_root, state_root};
 /// Netuid of the leased subnet.
 const LEASED: NetUid = NetUid(60);
 
-/// Number of kinds of calls.
-const KINDS: u8 = 48;
-/// Block at which crowdloans end, after all steps.
-const END: u32 = 400;
 /// Number of blocks with two epochs of the subnets with emission.
 const TWO_EPOCHS: u32 = 21;
 
 const NETUIDS: [NetUid; 6] = [NetUid::ROOT, NetUid(18), BABELBIT, NetUid(19), LEASED, NetUid(77)];
-
-/// A call with keys, subnets and amount as indices.
-#[derive(Clone, Debug)]
-struct Step {
-    call: u8,
-    who: usize,
-    other: usize,
-    hotkeys: (u32, u32),
-    netuids: (usize, usize),
-    amount: u64,
-    limit: u64,
-    flag: bool,
-}
-
-fn step() -> impl Strategy<Value = Step> {
-    let amount = prop_oneof![
-        2 => Just(0_u64),
-        2 => Just(1),
-        2 => Just(u64::MAX),
-        20 => 1_000_000_u64..200_000_000_000,
-    ];
-    let limit = prop_oneof![Just(0), Just(1), Just(u64::MAX), 50_000_000_u64..2_000_000_000];
-    let hotkey = || prop_oneof![4 => 1..5_u32, 1 => 11..15_u32];
-    let keys = (0..4_usize, 0..4_usize, (hotkey(), hotkey()), (0..6_usize, 0..6_usize));
-    (0..KINDS, keys, amount, limit, any::<bool>()).prop_map(
-        |(call, (who, other, hotkeys, netuids), amount, limit, flag)| Step {
-            call,
-            who,
-            other,
-            hotkeys,
-            netuids,
-            amount,
-            limit,
-            flag,
-        },
-    )
-}
-
-impl Step {
-    /// Whether root makes the call.
-    fn is_roots(&self) -> bool {
-        matches!(self.call, 30 | 31)
-    }
-
-    fn call(&self, coldkeys: &[AccountId; 4]) -> RuntimeCall {
-        match self.call {
-            0..32 => RuntimeCall::SubtensorModule(self.staking_call(coldkeys)),
-            32..35 => RuntimeCall::Balances(self.transfer(coldkeys)),
-            35..41 => RuntimeCall::Crowdloan(self.crowdloan_call(coldkeys)),
-            41..44 => RuntimeCall::Proxy(self.proxy_call(coldkeys)),
-            _ => RuntimeCall::SubtensorModule(self.further_call(coldkeys)),
-        }
-    }
-
-    fn transfer(&self, coldkeys: &[AccountId; 4]) -> pallet_balances::Call<Runtime> {
-        let (dest, value) = (MultiAddress::Id(coldkeys[self.other].clone()), self.amount);
-        match self.call {
-            32 => pallet_balances::Call::transfer_allow_death { dest, value },
-            33 => pallet_balances::Call::transfer_keep_alive { dest, value },
-            // To an account that may not exist yet.
-            _ => {
-                let dest = MultiAddress::Id(key(200 + self.hotkeys.0));
-                pallet_balances::Call::transfer_keep_alive { dest, value: self.limit }
-            }
-        }
-    }
-
-    /// A call on a crowdloan. Crowdloan 0 is finalized.
-    fn crowdloan_call(&self, coldkeys: &[AccountId; 4]) -> crowdloan::Call<Runtime> {
-        let (crowdloan_id, amount) = (self.netuids.0 as u32, TaoBalance(self.amount));
-        match self.call {
-            35 => crowdloan::Call::create {
-                deposit: amount,
-                min_contribution: TaoBalance(self.limit),
-                cap: TaoBalance(self.amount.saturating_mul(2)),
-                end: END,
-                call: None,
-                target_address: Some(coldkeys[self.other].clone()),
-            },
-            36 => crowdloan::Call::contribute { crowdloan_id, amount },
-            37 => crowdloan::Call::withdraw { crowdloan_id },
-            38 => crowdloan::Call::finalize { crowdloan_id },
-            39 => crowdloan::Call::refund { crowdloan_id },
-            _ => crowdloan::Call::dissolve { crowdloan_id },
-        }
-    }
-
-    fn proxy_call(&self, coldkeys: &[AccountId; 4]) -> proxy::Call<Runtime> {
-        let other = MultiAddress::Id(coldkeys[self.other].clone());
-        match self.call {
-            41 => {
-                let proxy_type = if self.flag { ProxyType::Any } else { ProxyType::Transfer };
-                proxy::Call::add_proxy { delegate: other, proxy_type, delay: 0 }
-            }
-            42 => proxy::Call::remove_proxies {},
-            _ => {
-                // Of the calls on stake and balances, one that the indices determine.
-                let inner = Self { call: ((self.netuids.0 * 6 + self.netuids.1) % 35) as u8, ..self.clone() };
-                proxy::Call::proxy { real: other, force_proxy_type: None, call: Box::new(inner.call(coldkeys)) }
-            }
-        }
-    }
-
-    /// A registration on root or of a subnet, or a move of stake.
-    fn further_call(&self, coldkeys: &[AccountId; 4]) -> Call<Runtime> {
-        let (hotkey, destination_hotkey) = (key(self.hotkeys.0), key(self.hotkeys.1));
-        let (origin_netuid, destination_netuid) = (NETUIDS[self.netuids.0], NETUIDS[self.netuids.1]);
-        let alpha_amount = AlphaBalance(self.amount);
-        match self.call {
-            44 => Call::root_register { hotkey },
-            45 => Call::register_network { hotkey },
-            46 => Call::transfer_stake_and_hotkey {
-                destination_coldkey: coldkeys[self.other].clone(),
-                origin_hotkey: hotkey,
-                destination_hotkey,
-                origin_netuid,
-                destination_netuid,
-                alpha_amount,
-            },
-            _ => Call::move_stake_limit {
-                origin_hotkey: hotkey,
-                destination_hotkey,
-                origin_netuid,
-                destination_netuid,
-                alpha_amount,
-                limit_price: TaoBalance(self.limit),
-                allow_partial: self.flag,
-            },
-        }
-    }
-
-    fn staking_call(&self, coldkeys: &[AccountId; 4]) -> Call<Runtime> {
-        let (hotkey, destination_hotkey) = (key(self.hotkeys.0), key(self.hotkeys.1));
-        let (netuid, destination_netuid) = (NETUIDS[self.netuids.0], NETUIDS[self.netuids.1]);
-        let (tao, alpha, limit) = (TaoBalance(self.amount), AlphaBalance(self.amount), TaoBalance(self.limit));
-        let (origin_hotkey, origin_netuid, alpha_amount) = (hotkey.clone(), netuid, alpha);
-        let (destination_coldkey, limit_price, allow_partial) = (coldkeys[self.other].clone(), limit, self.flag);
-        let maybe = self.flag.then_some(limit);
-        match self.call {
-            0 | 1 => Call::add_stake { hotkey, netuid, amount_staked: tao },
-            2 => Call::add_stake_limit { hotkey, netuid, amount_staked: tao, limit_price, allow_partial },
-            3 => Call::remove_stake { hotkey, netuid, amount_unstaked: alpha },
-            4 => Call::remove_stake_limit { hotkey, netuid, amount_unstaked: alpha, limit_price, allow_partial },
-            5 => Call::remove_stake_full_limit { hotkey, netuid, limit_price: maybe },
-            6 => Call::unstake_all { hotkey },
-            7 => Call::unstake_all_alpha { hotkey },
-            8 => {
-                Call::move_stake { origin_hotkey, destination_hotkey, origin_netuid, destination_netuid, alpha_amount }
-            }
-            9 => Call::transfer_stake { destination_coldkey, hotkey, origin_netuid, destination_netuid, alpha_amount },
-            10 => Call::swap_stake_limit {
-                hotkey,
-                origin_netuid,
-                destination_netuid,
-                alpha_amount,
-                limit_price,
-                allow_partial,
-            },
-            11 => Call::recycle_alpha { hotkey, amount: alpha, netuid },
-            12 => Call::burn_alpha { hotkey, amount: alpha, netuid },
-            13 => Call::add_stake_burn { hotkey, netuid, amount: tao, limit: maybe },
-            14 => Call::set_children { hotkey, netuid, children: vec![(self.amount, destination_hotkey)] },
-            15 => Call::set_childkey_take { hotkey, netuid, take: PerU16::from_parts(self.limit as u16) },
-            16 => Call::swap_hotkey { hotkey, new_hotkey: key(10 + self.hotkeys.1 % 10), netuid: Some(netuid) },
-            17 => {
-                let netuid = self.flag.then_some(netuid);
-                Call::swap_hotkey_v2 {
-                    hotkey,
-                    new_hotkey: key(10 + self.hotkeys.1 % 10),
-                    netuid,
-                    keep_stake: limit.0 == 1,
-                }
-            }
-            18 => Call::lock_stake { hotkey, netuid, amount: alpha },
-            19 => Call::move_lock { destination_hotkey, netuid },
-            20 => Call::set_perpetual_lock { netuid, enabled: self.flag },
-            21 => Call::set_reject_locked_alpha { enabled: self.flag },
-            22 => Call::register {
-                netuid,
-                block_number: 0,
-                nonce: 0,
-                work: Vec::new(),
-                hotkey,
-                coldkey: destination_coldkey,
-            },
-            23 => Call::announce_coldkey_swap { new_coldkey_hash: H256::zero() },
-            24 => Call::clear_coldkey_swap_announcement {},
-            25 => Call::stake_into_basket { hotkey, amount_staked: tao },
-            26 => Call::claim_root { subnets: BTreeSet::new() },
-            27 => Call::add_collateral { netuid, hotkey, alpha, limit_price },
-            28 => Call::set_min_collateral { netuid, hotkey, min_locked: alpha },
-            29 => Call::terminate_lease { lease_id: 0, hotkey },
-            30 => Call::swap_coldkey {
-                old_coldkey: destination_coldkey,
-                new_coldkey: key(100 + self.hotkeys.0),
-                swap_cost: limit,
-            },
-            _ => Call::root_dissolve_network { netuid: if netuid == BABELBIT { NetUid(20) } else { netuid } },
-        }
-    }
-}
 
 /// Checks the invariants that hold after every call.
 fn check() {
@@ -292,7 +89,10 @@ fn unaccounted(netuid: NetUid) -> i128 {
 fn make(step: &Step, coldkeys: &[AccountId; 4]) -> DispatchResult {
     let state = state_root();
     let call = step.call(coldkeys);
-    let outcome = if step.is_roots() { send_as_root(call) } else { send(&coldkeys[step.who], call) };
+    let outcome = match step.signer(coldkeys) {
+        Some(signer) => send(&signer, call),
+        None => send_as_root(call),
+    };
     assert!(outcome.is_ok() || state_root() == state, "{step:?} failed and changed the state");
     check();
     for netuid in NETUIDS {
@@ -384,6 +184,8 @@ fn set_up() -> [AccountId; 4] {
     lease(&coldkeys);
     TxRateLimit::<Runtime>::put(0);
     NetworkRateLimit::<Runtime>::put(0);
+    let dest = MultiAddress::Id(shared_account(&coldkeys[0], &coldkeys[1]));
+    send(&coldkeys[3], pallet_balances::Call::transfer_keep_alive { dest, value: 100 * TAO }).unwrap();
     coldkeys
 }
 
@@ -456,6 +258,7 @@ fn one_of_each_kind() -> Vec<Step> {
         Step { amount: 2 * TAO, ..on_crowdloan(36, DAVE, 1) },
         on_crowdloan(37, DAVE, 1),
         on_crowdloan(36, DAVE, 1),
+        daves(23),
         on_crowdloan(38, CHARLIE, 1),
         on_crowdloan(35, CHARLIE, 2),
         on_crowdloan(39, CHARLIE, 2),
@@ -464,7 +267,19 @@ fn one_of_each_kind() -> Vec<Step> {
         // The inner call is of kind 5 * 6 + 2.
         Step { other: BOB, netuids: (5, 2), ..step(43, CHARLIE) },
         step(42, BOB),
-        // The ends: of the lease, of Eve's coldkey, of subnet 19.
+        // Calls of several signers, preimages, commitments, safe mode and settings.
+        step(48, BOB),
+        step(49, BOB),
+        step(48, BOB),
+        Step { other: BOB, ..step(48, CHARLIE) },
+        step(50, BOB),
+        step(51, BOB),
+        Step { netuids: (0, 2), ..step(52, BOB) },
+        Step { flag: true, ..step(53, BOB) },
+        step(53, BOB),
+        Step { limit: 1_000, ..step(54, BOB) },
+        // The ends: of the lease, of the coldkeys of Dave and Eve, of subnet 19.
+        daves(55),
         step(29, BOB),
         eves(24, 4),
         Step { other: EVE, limit: 0, ..eves(30, 4) },
