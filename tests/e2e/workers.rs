@@ -184,4 +184,9 @@ fn the_benchmarks_report_their_figures() {
     bench.args(["bench", "scoring", "--json", "--miners", "5", "--repeat", "1", "--warmup", "0"]);
     let report = document(&bench.output().unwrap());
     assert!(report["runs"][0]["miners_per_wall_sec"]["median"].as_f64().unwrap() > 0.0, "{report}");
+    let mut bench = local_bb();
+    bench.args(["bench", "scoring", "--json", "--mode", "real", "--miners", "2", "--repeat", "1", "--warmup", "0"]);
+    let report = document(&bench.args(["--duration-sec", "1"]).output().unwrap());
+    assert_eq!([&report["mode"], &report["recognizer"]], ["real", "tiny-ctc"]);
+    assert!(report["runs"][0]["cpu_sec"]["median"].as_f64().unwrap() > 0.0, "{report}");
 }

@@ -69,7 +69,7 @@ pub(crate) fn run(args: &DemoArgs, context: &Context) -> anyhow::Result<()> {
             Some(page) => Some(page.serve(workplace.path(), args.keep.is_some(), contest.target_language()).await?),
             None => None,
         };
-        let report = contest.play(challenges, page.as_ref(), context).await?;
+        let report = Box::pin(contest.play(challenges, page.as_ref(), context)).await?;
         if context.json {
             return context.print_json(&report.document());
         }

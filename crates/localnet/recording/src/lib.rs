@@ -3,6 +3,7 @@
 //! [`record`] reads from a node what belongs to the subnets: their storage, their neurons, every stake in them, and the
 //! accounts of their owners and stakers, with the root stake on their hotkeys. [`Recording::fork`] sets it in a genesis
 //! state. Both take only storage items that the development chain has with the same encoding; the others are listed.
+//! Shares of stake that the main network stores in older items are converted.
 //!
 //! ```no_run
 //! # use std::path::Path;
@@ -27,6 +28,7 @@
 mod file;
 mod fork;
 mod record;
+mod shares;
 #[cfg(test)]
 mod tests;
 
@@ -42,7 +44,7 @@ pub use fork::Fork;
 pub use record::{RecordError, Source, record};
 
 /// Items without which there is no state of a subnet to continue.
-const REQUIRED: [&str; 10] = [
+const REQUIRED: [&str; 11] = [
     "SubtensorModule.AlphaV2",
     "SubtensorModule.Keys",
     "SubtensorModule.NetworksAdded",
@@ -51,6 +53,7 @@ const REQUIRED: [&str; 10] = [
     "SubtensorModule.SubnetTAO",
     "SubtensorModule.SubnetworkN",
     "SubtensorModule.TotalHotkeyAlpha",
+    "SubtensorModule.TotalHotkeySharesV2",
     "SubtensorModule.Uids",
     "System.Account",
 ];

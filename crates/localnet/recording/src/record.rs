@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use codec::Decode;
 use taonet_localnet_runtime::fork::{self, Access, Item, Items, KeyPart, MetadataError};
 
-use super::{LeftOut, Origin, REQUIRED, Recorded, Recording};
+use super::{LeftOut, Origin, REQUIRED, Recorded, Recording, shares};
 
 type Account = [u8; 32];
 /// A storage key and its value.
@@ -81,12 +81,21 @@ pub async fn record<S: Source + Sync>(
     metadata: &[u8],
     netuids: &[u16],
 ) -> Result<Recording, RecordError<S::Error>> {
-    let Comparison { items, defaults, left_out } = compare(&fork::own_items()?, fork::items(metadata)?);
-    let unsupported = |item: &&&str| !items.contains_key(**item);
-    if let Some(item) = REQUIRED.iter().find(unsupported) {
-        let reason = left_out.iter().find(|left| left.item == **item);
+    let mut own = fork::own_items()?;
+    let of_shares = fork::share_items(&own);
+    own.extend(of_shares.iter().map(|(name, item)| (name.clone(), Ok(item.clone()))));
+    let Comparison { mut items, defaults, left_out } = compare(&own, fork::items(metadata)?);
+    // While the main network migrated the older shares, its calls read them, but its metadata did not name them.
+    for (name, item) in &of_shares {
+        if left_out.iter().all(|left| left.item != *name) {
+            items.entry(name.clone()).or_insert_with(|| item.clone());
+        }
+    }
+    let mut required = REQUIRED.into_iter().chain(of_shares.keys().map(String::as_str));
+    if let Some(item) = required.find(|item| !items.contains_key(*item)) {
+        let reason = left_out.iter().find(|left| left.item == item);
         let reason = reason.map_or_else(|| "the runtime has no such item".to_owned(), |left| left.reason.clone());
-        return Err(RecordError::Item { item: (*item).to_owned(), reason, spec_version: origin.spec_version });
+        return Err(RecordError::Item { item: item.to_owned(), reason, spec_version: origin.spec_version });
     }
     let netuids: BTreeSet<u16> = netuids.iter().copied().collect();
     let mut reader = Reader { source, items: &items, netuids, entries: BTreeMap::new() };
@@ -99,7 +108,9 @@ pub async fn record<S: Source + Sync>(
     reader.read_accounts(&hotkeys, &pairs).await?;
     reader.add_defaults(&defaults);
     let netuids = reader.netuids.into_iter().collect();
-    let entries = reader.entries;
+    let mut entries = reader.entries;
+    shares::convert(&items, &mut entries).map_err(RecordError::Value)?;
+    items.retain(|name, _| !of_shares.contains_key(name));
     Ok(Recording { origin, netuids, left_out, items: sorted(&items, &entries) })
 }
 

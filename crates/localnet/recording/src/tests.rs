@@ -3,15 +3,21 @@ use std::path::Path;
 
 use codec::Encode;
 use proptest::prelude::*;
+use sp_core::U256;
+use sp_core::crypto::AccountId32;
 use sp_core::storage::Storage;
 use sp_state_machine::BasicExternalities;
+use taonet_localnet_runtime::fork::{own_items, share_items};
 use taonet_localnet_runtime::genesis::{block_number, development_account, genesis};
-use taonet_localnet_runtime::runtime::{Balances, Runtime};
+use taonet_localnet_runtime::runtime::{Balances, Runtime, RuntimeOrigin};
+use taonet_localnet_runtime::subtensor::types::SafeFloat;
 use taonet_localnet_runtime::subtensor::{
-    Owner, StakingHotkeys, SubnetTAO, Tempo, TotalIssuance, TotalNetworks, TotalStake,
+    AlphaV2, Owner, Pallet, StakingHotkeys, SubnetTAO, Tempo, TotalHotkeyAlpha, TotalHotkeySharesV2, TotalIssuance,
+    TotalNetworks, TotalStake,
 };
-use taonet_localnet_runtime::types::{NetUid, TaoBalance};
+use taonet_localnet_runtime::types::{AlphaBalance, NetUid, TaoBalance};
 
+use super::shares::from_fixed_point;
 use super::*;
 
 const BABELBIT: u16 = 59;
@@ -56,6 +62,18 @@ fn changed(change: impl FnOnce()) -> Memory {
 
 async fn recorded(state: &Memory, netuids: &[u16]) -> Recording {
     record(state, origin(1_000), &metadata(), netuids).await.unwrap()
+}
+
+/// Sets an entry of an item of shares that only the main network has.
+fn set(state: &mut Memory, item: &str, key: &[&[u8]], value: impl Encode) {
+    let items = share_items(&own_items().unwrap());
+    let item = &items[&format!("SubtensorModule.{item}")];
+    state.0.top.insert(item.key(key.iter().copied()), value.encode());
+}
+
+/// A number of shares as the main network encodes it.
+fn shares(number: u64) -> SafeFloat {
+    SafeFloat { mantissa: u128::from(number) * 10_u128.pow(18), exponent: -18 }
 }
 
 fn written(recording: &Recording) -> Vec<u8> {
@@ -107,6 +125,16 @@ proptest! {
         corrupt[at] ^= change;
         prop_assert!(read(&corrupt).is_err(), "byte {} changed", at);
         prop_assert!(read(&[&bytes[..], b"\n"].concat()).is_err());
+    }
+
+    #[test]
+    fn a_fixed_point_share_keeps_21_digits(bits: u128, zeros in 0..128_u32) {
+        let bits = (bits >> zeros).max(1);
+        let share = from_fixed_point(bits);
+        prop_assert_eq!(share.mantissa.ilog10(), 20);
+        let exact = U256::from(bits) * U256::from(10).pow(share.exponent.unsigned_abs().into());
+        let (rounded, unit) = (U256::from(share.mantissa) << 64, U256::one() << 64);
+        prop_assert!(rounded <= exact && exact - rounded < unit, "{:?}", share);
     }
 }
 
@@ -171,6 +199,95 @@ async fn what_the_recorded_chain_does_not_store_has_its_default() {
     let source = changed(|| Tempo::<Runtime>::remove(babelbit));
     let recording = recorded(&source, &[BABELBIT]).await;
     assert!(!in_fork(&recording, || Tempo::<Runtime>::contains_key(babelbit)));
+}
+
+#[test]
+fn fixed_point_shares_are_converted_as_on_the_main_network() {
+    for (bits, mantissa, exponent) in [
+        (0, 0, 0),
+        (1, 542_101_086_242_752_217_003, -40),
+        (1 << 63, 500_000_000_000_000_000_000, -21),
+        (1 << 64, 100_000_000_000_000_000_000, -20),
+        (u128::MAX, 184_467_440_737_095_516_159, -1),
+    ] {
+        assert_eq!(from_fixed_point(bits), SafeFloat { mantissa, exponent }, "{bits}");
+    }
+}
+
+#[tokio::test]
+async fn shares_count_as_on_the_main_network() {
+    let account = |number| AccountId32::new([number; 32]);
+    let (hotkey, reopened) = (account(8), account(9));
+    let [older, newer, both, void] = [1, 2, 3, 4].map(account);
+    let [root, subnet] = [0, BABELBIT].map(NetUid);
+    let mut source = changed(|| {
+        for (hotkey, netuid, alpha) in [(&hotkey, subnet, 1_000), (&hotkey, root, 70), (&reopened, subnet, 900)] {
+            Owner::<Runtime>::insert(hotkey, account(7));
+            TotalHotkeyAlpha::<Runtime>::insert(hotkey, netuid, AlphaBalance(alpha));
+        }
+        TotalHotkeySharesV2::<Runtime>::insert(&hotkey, subnet, shares(600));
+        TotalHotkeySharesV2::<Runtime>::insert(&reopened, subnet, shares(300));
+        AlphaV2::<Runtime>::insert((&hotkey, &newer, subnet), shares(150));
+        AlphaV2::<Runtime>::insert((&hotkey, &both, subnet), shares(7));
+        AlphaV2::<Runtime>::insert((&reopened, &newer, subnet), shares(100));
+        AlphaV2::<Runtime>::insert((&reopened, &void, subnet), shares(77));
+        Balances::force_set_balance(RuntimeOrigin::root(), older.clone().into(), 5_000).unwrap();
+    });
+    let key = |hotkey: &AccountId32, coldkey: &AccountId32, netuid: NetUid| {
+        [hotkey.encode(), coldkey.encode(), netuid.0.encode()]
+    };
+    for (hotkey, coldkey, netuid, half_shares) in [
+        (&hotkey, &older, subnet, 201_u128),
+        (&hotkey, &both, subnet, 499),
+        (&hotkey, &older, root, 20),
+        (&reopened, &older, subnet, 400),
+        (&reopened, &both, subnet, 55),
+    ] {
+        let key = key(hotkey, coldkey, netuid);
+        set(&mut source, "Alpha", &key.each_ref().map(Vec::as_slice), half_shares << 63);
+    }
+    for (netuid, total) in [(subnet, 500_u128), (root, 10)] {
+        set(&mut source, "TotalHotkeyShares", &[hotkey.as_ref(), &netuid.0.encode()], total << 64);
+    }
+    // The second pool was closed and opened again.
+    set(&mut source, "AlphaSharePoolEpoch", &[reopened.as_ref(), &subnet.0.encode()], 2_u64);
+    for (coldkey, epoch) in [(&newer, 2_u64), (&older, 2), (&both, 1)] {
+        let key = key(&reopened, coldkey, subnet);
+        set(&mut source, "AlphaShareEpoch", &key.each_ref().map(Vec::as_slice), epoch);
+    }
+
+    let recording = recorded(&source, &[BABELBIT]).await;
+    assert!(share_items(&own_items().unwrap()).keys().all(|item| !recording.items.contains_key(item)));
+    in_fork(&recording, || {
+        let stakes = |hotkey, netuid| {
+            [&older, &newer, &both, &void].map(|coldkey| Pallet::<Runtime>::stake_of(hotkey, coldkey, netuid).0)
+        };
+        assert_eq!(stakes(&hotkey, subnet), [201, 300, 499, 0]);
+        assert_eq!(stakes(&hotkey, root), [70, 0, 0, 0]);
+        assert_eq!(stakes(&reopened, subnet), [600, 300, 0, 0]);
+        assert!(!AlphaV2::<Runtime>::contains_key((&reopened, &void, subnet)));
+        assert_eq!(Balances::free_balance(&older), 5_000);
+        // Shares with the digits of both chains are compatible.
+        Pallet::<Runtime>::decrease_stake(&hotkey, &older, subnet, AlphaBalance(101));
+        Pallet::<Runtime>::decrease_stake(&hotkey, &newer, subnet, AlphaBalance(300));
+        assert_eq!(stakes(&hotkey, subnet), [100, 0, 499, 0]);
+    });
+}
+
+#[tokio::test]
+async fn shares_that_cannot_be_read_are_refused() {
+    let mut source = changed(|| {
+        TotalHotkeyAlpha::<Runtime>::insert(AccountId32::new([8; 32]), NetUid(BABELBIT), AlphaBalance(1));
+    });
+    let mut other = metadata();
+    let kappa = "Kappa".encode();
+    let position = other.windows(kappa.len()).rposition(|bytes| bytes == kappa).unwrap();
+    other[position..position + kappa.len()].copy_from_slice(&"Alpha".encode());
+    let error = record(&source, origin(7), &other, &[BABELBIT]).await.unwrap_err().to_string();
+    assert!(error.contains("SubtensorModule.Alpha: the localnet encodes it differently; hint: record"), "{error}");
+    set(&mut source, "AlphaSharePoolEpoch", &[&[8; 32], &BABELBIT.to_le_bytes()], 2_u32);
+    let error = record(&source, origin(7), &metadata(), &[BABELBIT]).await.unwrap_err().to_string();
+    assert!(error.contains("a malformed value of SubtensorModule.AlphaSharePoolEpoch; hint:"), "{error}");
 }
 
 #[tokio::test]

@@ -19,7 +19,9 @@ use crate::types::{AlphaBalance, NetUid, TaoBalance};
 
 mod items;
 
-pub use items::{Access, Item, Items, KeyPart, METADATA_VERSION, MetadataError, items, own_items, primitive_name};
+pub use items::{
+    Access, Item, Items, KeyPart, METADATA_VERSION, MetadataError, items, own_items, primitive_name, share_items,
+};
 
 type Subtensor = Pallet<Runtime>;
 

@@ -282,7 +282,8 @@ pub mod pallet {
             Ok(())
         }
 
-        /// Sets the maximum total weight of the stored calls executed in a block, in picoseconds.
+        /// Sets the maximum total weight of the stored calls executed in a block, in picoseconds; stored for clients,
+        /// without effect.
         #[pallet::call_index(4)]
         #[pallet::weight((call_weights::set_on_initialize_weight(), DispatchClass::Normal, Pays::Yes))]
         pub fn set_on_initialize_weight(origin: OriginFor<T>, value: u64) -> DispatchResult {
@@ -303,7 +304,7 @@ pub mod pallet {
             Ok(())
         }
 
-        /// Sets the maximum weight of one stored call, in picoseconds.
+        /// Sets the maximum weight of one stored call, in picoseconds; stored for clients, without effect.
         #[pallet::call_index(6)]
         #[pallet::weight((call_weights::set_max_extrinsic_weight(), DispatchClass::Normal, Pays::Yes))]
         pub fn set_max_extrinsic_weight(origin: OriginFor<T>, value: u64) -> DispatchResult {

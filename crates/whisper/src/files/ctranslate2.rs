@@ -84,6 +84,13 @@ fn variable(file: &mut (impl Read + Seek)) -> Result<(String, Entry), IndexError
         5 => ElementType::BFloat16,
         other => return Err(IndexError::Unsupported(format!("element type {other} of tensor `{name}`"))),
     };
+    // Attributes are scalars of these types. Arrays of them are weights quantised to 16 bits, which need their scales.
+    if rank > 0 && matches!(element, ElementType::Int16 | ElementType::Int32) {
+        return Err(IndexError::Unsupported(format!(
+            "tensor `{name}` has {}-bit integers; hint: convert the model with `--quantization int8`",
+            8 * element.size()
+        )));
+    }
     let bytes = number(file)? as usize;
     let expected = shape.iter().try_fold(element.size(), |size, &extent| size.checked_mul(extent));
     if expected != Some(bytes) {

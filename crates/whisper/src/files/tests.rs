@@ -93,8 +93,27 @@ fn other_models_and_versions_are_refused() {
     assert!(refused(bytes).ends_with("model `XhisperSpec` revision 3, expected `WhisperSpec` revision 3"));
     let bytes = binary(&[("a", &[3], 0, &[0; 8])], ("b", "a"));
     assert!(refused(bytes).contains("tensor `a` of shape [3] has 8 bytes"));
+    let bytes = binary(&[("a", &[], 6, &[0])], ("b", "a"));
+    assert!(refused(bytes).ends_with("element type 6 of tensor `a`"));
     let folder = tempfile::tempdir().unwrap();
     assert!(matches!(Weights::open(folder.path()), Err(ModelError::NoWeights(_))));
+}
+
+/// CTranslate2 writes 16-bit integers for `--quantization int16`, with scales in a separate tensor.
+#[test]
+fn weights_of_wide_integers_are_refused() {
+    for (element, bits) in [(2, 16), (3, 32)] {
+        let data = vec![1; 2 * bits / 8];
+        let error =
+            open("model.bin", &binary(&[("a/weight", &[2, 1], element, &data)], ("b", "a/weight"))).unwrap_err();
+        assert!(matches!(error, ModelError::Unsupported { .. }), "{error}");
+        let expected =
+            format!("tensor `a/weight` has {bits}-bit integers; hint: convert the model with `--quantization int8`");
+        assert!(error.to_string().ends_with(&expected), "{error}");
+    }
+    let attributes: [(&str, &[u32], u8, &[u8]); 2] = [("a", &[], 2, &[3, 0]), ("b", &[], 3, &[4, 0, 0, 0])];
+    let mut weights = open("model.bin", &binary(&attributes, ("c", "a"))).unwrap();
+    assert_eq!(["a", "b"].map(|name| weights.attribute(name).unwrap()), [Some(3), Some(4)]);
 }
 
 fn safetensors(header: &str, data: &[u8]) -> Vec<u8> {

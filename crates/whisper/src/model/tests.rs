@@ -118,6 +118,29 @@ fn a_model_that_exceeds_the_memory_is_refused() {
     assert_eq!(error.to_string(), "the model needs 2048 MB of memory, but only 2047 MB are available");
 }
 
+/// The weights are a sparse file with a tensor of 4 TiB, which only the index names: reading the file would take hours.
+#[test]
+#[cfg(target_os = "linux")]
+fn a_directory_that_exceeds_the_memory_is_refused_before_its_weights_are_read() {
+    const BYTES: u64 = 4 << 40;
+    let error = opened(|folder| {
+        let path = folder.join("model.safetensors");
+        let bytes = std::fs::read(&path).unwrap();
+        let (length, rest) = bytes.split_first_chunk().unwrap();
+        let mut header: Value = serde_json::from_slice(&rest[..u64::from_le_bytes(*length) as usize]).unwrap();
+        header["huge"] = json!({"dtype": "F32", "shape": [BYTES / 4], "data_offsets": [0, BYTES]});
+        let header = header.to_string();
+        std::fs::write(&path, [&(header.len() as u64).to_le_bytes(), header.as_bytes()].concat()).unwrap();
+        let file = std::fs::File::options().write(true).open(path).unwrap();
+        file.set_len(8 + header.len() as u64 + BYTES).unwrap();
+    });
+    match error {
+        Err(ModelError::Memory { needed, available }) => assert!(needed >= BYTES >> 20 && available < needed),
+        Err(error) => panic!("{error}"),
+        Ok(_) => panic!("a model of 4 TiB is open"),
+    }
+}
+
 #[test]
 fn the_estimate_covers_int8_weights_caches_and_buffers() {
     // Number of weights, dimensions of the decoder, range in MiB. Files of float16 have twice as many bytes as weights.

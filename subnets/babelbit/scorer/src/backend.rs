@@ -17,17 +17,32 @@ pub trait Backend: Send + Sync {
 }
 
 /// Callback for the outcome of one transcription.
-pub struct Answer(Box<dyn FnOnce(Hearing) + Send>);
+///
+/// Dropping an answer reports a failure, so that nobody waits for a transcription that a backend has abandoned.
+pub struct Answer(Option<Box<dyn FnOnce(Hearing) + Send>>);
 
 impl Answer {
     /// Creates a callback from a closure.
     pub fn new(receive: impl FnOnce(Hearing) + Send + 'static) -> Self {
-        Self(Box::new(receive))
+        Self(Some(Box::new(receive)))
     }
 
     /// Calls the callback with the outcome.
-    pub fn give(self, hearing: Hearing) {
-        (self.0)(hearing);
+    pub fn give(mut self, hearing: Hearing) {
+        self.call(hearing);
+    }
+
+    /// Calls the callback, unless it was called before.
+    fn call(&mut self, hearing: Hearing) {
+        if let Some(receive) = self.0.take() {
+            receive(hearing);
+        }
+    }
+}
+
+impl Drop for Answer {
+    fn drop(&mut self) {
+        self.call(Err(ScoreError::failed("RuntimeError", &"the transcription was abandoned")));
     }
 }
 

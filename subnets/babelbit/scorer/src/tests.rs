@@ -6,6 +6,7 @@ use std::num::NonZeroUsize;
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use taonet_babelbit_core::reference::{Reference, ReferenceError};
 use taonet_babelbit_core::scoring::{BatchFailure, Gate, ScoreOptions, ScoreResult, Timeline};
@@ -223,6 +224,29 @@ fn a_stopped_recogniser_gives_no_outcome() {
     assert_eq!(hear(30), Err(RecognizerStopped));
     assert!(matches!(hear(GOOD.0), Ok(Ok(_))));
     assert!(matches!(hear(99), Ok(Err(_))), "an error of the recording is its outcome");
+}
+
+/// A backend that abandons every transcription.
+struct Broken;
+
+impl Backend for Broken {
+    fn start(&self, _: Audio, answer: Answer) {
+        drop(answer);
+    }
+}
+
+#[test]
+fn an_abandoned_transcription_fails_its_reply() {
+    let recognizer = Script::new("script", &[]);
+    let identity = EngineIdentity::of_recognizer(&*recognizer);
+    let cache = TranscriptCache::in_memory(&*recognizer, NonZeroUsize::MIN);
+    let embedder = Arc::new(FirstWord);
+    let scorer = BatchScorer::with_backend(identity, Arc::new(Broken), embedder, cache, ScoreOptions::default(), false);
+    let (sender, results) = std::sync::mpsc::channel();
+    // On a thread of its own: without an outcome, scoring would wait forever.
+    std::thread::spawn(move || sender.send(score(&scorer, &[candidate(Some(wav(10, 2.0)), 50)])));
+    let results = results.recv_timeout(Duration::from_mins(1)).unwrap();
+    assert_eq!(results[0].score_error.as_deref(), Some("RuntimeError:the transcription was abandoned"));
 }
 
 #[test]

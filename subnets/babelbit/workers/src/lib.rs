@@ -26,8 +26,7 @@
 //! If a worker crashes, its unacknowledged messages go to another worker. The first result of a job is final: a worker
 //! that finds an existing result only acknowledges the message. A worker runs first attempts concurrently and later
 //! attempts alone, so that a recording that crashes its worker again affects no other job. After [`Pace::tries`]
-//! attempts alone, the job gets an error as its result; the first attempt does not count, since another job may have
-//! ended it. A transcription has a deadline, [`Pace::transcription`] plus
+//! attempts, the job gets an error as its result. A transcription has a deadline, [`Pace::transcription`] plus
 //! [`Pace::transcription_per_second`] per second of audio. If the recogniser exceeds this deadline or stops, the
 //! attempt has failed, and the worker stops, so that its supervisor restarts it.
 //!

@@ -75,7 +75,7 @@ impl Workers {
 
 impl Backend for Workers {
     fn start(&self, audio: Audio, answer: Answer) {
-        // Sending fails only if the thread has panicked; the request then never gets a result.
+        // Sending fails only if the thread has panicked. Dropping the request then fails its transcription.
         if self.requests.send((audio, answer)).is_err() {
             tracing::error!("the client of the transcription workers has stopped");
         }
@@ -328,4 +328,20 @@ async fn purge(services: &Services, store: &Store) -> Result<(), WorkError> {
         services.bucket.remove(&key).await?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_transcription_fails_if_the_client_has_stopped() {
+        let (requests, receiver) = unbounded_channel();
+        drop(receiver);
+        let (sender, outcome) = std::sync::mpsc::channel();
+        let answer = Answer::new(move |hearing| sender.send(hearing).unwrap());
+        Workers { requests }.start(Audio::from(vec![]), answer);
+        let error = outcome.recv().unwrap().unwrap_err().to_string();
+        assert_eq!(error, "RuntimeError:the transcription was abandoned");
+    }
 }

@@ -11,11 +11,11 @@ pub struct Services {
     pub database_url: String,
     /// Bucket for the audio of pending jobs.
     pub bucket: ObjectStorage,
-    /// Timeouts, intervals and the maximum number of attempts alone.
+    /// Timeouts, intervals and the maximum number of attempts.
     pub pace: Pace,
 }
 
-/// Timeouts and intervals of the runner and its workers, and the maximum number of attempts alone per job.
+/// Timeouts and intervals of the runner and its workers, and the maximum number of attempts per job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Pace {
     /// Acknowledgement timeout of a job: if its worker neither acknowledges nor extends it within this time, another
@@ -31,8 +31,8 @@ pub struct Pace {
     pub fallback_after: Duration,
     /// Time that a worker has at shutdown to finish its transcriptions.
     pub grace: Duration,
-    /// Maximum number of attempts of a job after the first one, after which its result is an error. They run alone, so
-    /// that no other job of the worker can end them.
+    /// Maximum number of attempts of a job, after which its result is an error. All but the first run alone, so that no
+    /// other job of the worker can end them.
     pub tries: i64,
     /// Fixed part of the maximum time for transcribing a recording.
     pub transcription: Duration,

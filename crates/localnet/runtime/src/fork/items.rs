@@ -17,6 +17,15 @@ pub const METADATA_VERSION: u32 = 14;
 /// Maximum number of types within the type of an item.
 const MAX_TYPES: usize = 4_096;
 
+/// Items of SubtensorModule that only the main network has, and whose keys are those of an item of this runtime: their
+/// names, that item, and the encoding of their values.
+const OF_SHARES: [(&str, &str, &str); 4] = [
+    ("Alpha", "AlphaV2", "u128"),
+    ("AlphaShareEpoch", "AlphaV2", "u64"),
+    ("AlphaSharePoolEpoch", "TotalHotkeySharesV2", "u64"),
+    ("TotalHotkeyShares", "TotalHotkeySharesV2", "u128"),
+];
+
 /// Items of SubtensorModule that follow from other items, or belong to the node that runs the chain.
 const DERIVED: [&str; 5] = ["BlockEmission", "MaxEpochsPerBlock", "TotalIssuance", "TotalNetworks", "TotalStake"];
 
@@ -213,6 +222,24 @@ pub fn items(metadata: &[u8]) -> Result<Items, MetadataError> {
 pub fn own_items() -> Result<Items, MetadataError> {
     let metadata = Runtime::metadata_at_version(METADATA_VERSION).ok_or(MetadataError::Version(0))?;
     items(&metadata)
+}
+
+/// Returns the main network's further items of shares, whose entries a recording converts to `AlphaV2` and
+/// `TotalHotkeySharesV2`. `own` are the items of this crate's runtime.
+pub fn share_items(own: &Items) -> BTreeMap<String, Item> {
+    let item = |(name, like, value): (&str, &str, &str)| {
+        let like = own.get(&format!("SubtensorModule.{like}"))?.as_ref().ok()?;
+        let (pallet, _) = like.prefix.split_at_checked(16)?;
+        let (keys, _) = like.encoding.split_once("-> ")?;
+        let item = Item {
+            default: None,
+            prefix: [pallet, &twox_128(name.as_bytes())].concat(),
+            encoding: format!("{keys}-> {value}"),
+            ..like.clone()
+        };
+        Some((format!("SubtensorModule.{name}"), item))
+    };
+    OF_SHARES.into_iter().filter_map(item).collect()
 }
 
 fn is_wanted(pallet: &str, item: &str) -> bool {

@@ -1,6 +1,7 @@
 //! Compares the supported, missing and different items of both runtimes.
 
 mod document;
+mod source;
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -19,45 +20,6 @@ const UPDATE: &str = "TAONET_UPDATE_DOCS";
 
 /// Why the name of a type differs although its encoding is equal.
 const AMOUNTS: &str = "polkadot-sdk's pallets use `u64` for TAO instead of `TaoBalance`; the encoding is equal";
-
-/// Storage that the runtime defines for clients and never writes.
-const NEVER_WRITTEN: [&str; 16] = [
-    "BurnRegistrationsThisInterval",
-    "HasMigrationRun",
-    "LastAdjustmentBlock",
-    "LastTxBlockDelegateTake",
-    "MaturityRate",
-    "MaxWeightsLimit",
-    "NetworkPowRegistrationAllowed",
-    "POWRegistrationsThisInterval",
-    "RootClaimType",
-    "RootClaimed",
-    "ScalingLawPower",
-    "SubnetEmaProtocolFlow",
-    "SubnetEpochConsensus",
-    "TaoWeight",
-    "UnlockRate",
-    "WeightsVersionKeyRateLimit",
-];
-
-/// Methods that write storage.
-const WRITES: [&str; 15] = [
-    "append",
-    "clear",
-    "clear_prefix",
-    "drain",
-    "drain_prefix",
-    "insert",
-    "kill",
-    "mutate",
-    "mutate_exists",
-    "put",
-    "remove",
-    "set",
-    "take",
-    "try_mutate",
-    "try_mutate_exists",
-];
 
 /// Support status of an item of the recorded runtime, or of an item that only our runtime has.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -227,55 +189,6 @@ fn calls_without_effect_are_named_in_the_document() {
         }
     }
     assert!(found >= 5, "{found} calls say that they have no effect");
-}
-
-#[test]
-fn storage_that_never_changes_is_named_in_the_document() {
-    let code = code_in(Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/src")));
-    let definitions = code.split("#[pallet::storage]").skip(1).filter_map(|text| text.split_once("pub type "));
-    let items: BTreeSet<&str> = definitions.map(|(_, text)| identifier(text)).collect();
-    // Such as `Owner::<T>::insert`.
-    let accesses = code.match_indices("::<").filter_map(|(at, _)| {
-        let (_, method) = code[at..].split_once('>')?;
-        let item = code[..at].rsplit(|letter: char| !is_in_identifier(letter)).next()?;
-        Some((item, identifier(method.strip_prefix("::")?)))
-    });
-    let written: BTreeSet<&str> =
-        accesses.filter(|(_, method)| WRITES.contains(method)).map(|(item, _)| item).collect();
-    assert!(items.len() > 250, "{} storage items", items.len());
-    let found: Vec<&str> = items.difference(&written).copied().collect();
-    assert_eq!(found, NEVER_WRITTEN);
-    let document = document::document(&[]);
-    for item in NEVER_WRITTEN {
-        assert!(document.contains(&format!("`{item}`")), "{item}");
-    }
-}
-
-/// Returns the code of all modules in a folder, without tests.
-fn code_in(folder: &Path) -> String {
-    let mut code = String::new();
-    for entry in std::fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
-        let name = path.file_name().and_then(|name| name.to_str()).unwrap();
-        match name {
-            "tests" | "tests.rs" | "testing.rs" => {}
-            _ if path.is_dir() => code += &code_in(&path),
-            _ => {
-                let text = std::fs::read_to_string(&path).unwrap();
-                code += text.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default();
-            }
-        }
-    }
-    code
-}
-
-/// Returns the identifier at the start of a text.
-fn identifier(text: &str) -> &str {
-    text.split(|letter: char| !is_in_identifier(letter)).next().unwrap_or_default()
-}
-
-fn is_in_identifier(letter: char) -> bool {
-    letter.is_ascii_alphanumeric() || letter == '_'
 }
 
 /// Checks that every unsupported item has one reason, and no other item has any.

@@ -1,6 +1,6 @@
 //! What a fork takes from a recording of the real chain.
 
-use taonet_localnet_runtime::fork::{items, own_items};
+use taonet_localnet_runtime::fork::{items, own_items, share_items};
 
 use crate::vectors;
 
@@ -27,4 +27,19 @@ fn a_fork_takes_every_item_that_both_chains_have() {
     }
     println!("{taken} items");
     assert!(taken >= TAKEN, "{taken} items");
+}
+
+#[test]
+fn a_recording_converts_the_other_items_of_shares() {
+    let Some(metadata) = vectors::read("metadata_v14_spec461.scale.gz") else { return };
+    let (theirs, converted) = (items(&metadata).unwrap(), share_items(&own_items().unwrap()));
+    assert_eq!(converted.len(), 4);
+    for (name, item) in converted {
+        let their = theirs[&name].as_ref().unwrap();
+        assert_eq!(
+            (item.prefix(), item.encoding(), item.access),
+            (their.prefix(), their.encoding(), their.access),
+            "{name}"
+        );
+    }
 }

@@ -89,15 +89,15 @@ impl Worker {
             count("known");
             return Ok(Next::Done);
         };
-        // Any of the jobs in progress may have ended a first attempt, so only attempts alone count.
-        let (alone, most) = (tries - 1, self.services.pace.tries);
-        if alone > most {
+        // Another job may have ended the first attempt, but not the later ones, which ran alone.
+        let most = self.services.pace.tries;
+        if tries > most {
             let last = known.map(|row| row.worker).unwrap_or_default();
             let reason = match fetched {
                 Fetched::Audio(_) => format!("the last worker, {last}, did not finish the job"),
                 Fetched::Unusable(reason) => reason,
             };
-            tracing::error!(job = %id, %audio, reason, "job failed permanently after {most} attempts alone");
+            tracing::error!(job = %id, %audio, reason, "job failed permanently after {most} attempts");
             let message = format!("transcription {id} failed {most} times: {reason}");
             let failure = Err(ScoreError::failed("RuntimeError", &message));
             store.finish(id, &encode(&failure), true).await?;

@@ -3,7 +3,7 @@
 #![allow(clippy::format_push_string, clippy::format_collect, reason = "a page, written once")]
 
 use super::{Row, Status, count};
-use crate::explanations::{ABSENCES, Absence, Absent};
+use crate::explanations::{ABSENCES, Absence, Absent, UNUSED};
 use crate::items::Kind;
 
 const INTRODUCTION: &str = "\
@@ -53,9 +53,20 @@ const WITHOUT_EFFECT: &str = "
 | `Drand.Pulses` | the chain fetches no pulses; it reveals timelocked weights and commitments with those that clients submit (`Drand.write_pulse`) or set as storage |
 | `ProxyType.SudoUncheckedSetCode` | can be granted without effect: the chain accepts no extrinsic that replaces its native code |
 | `MevShield.announce_next_key` | blocks announce no keys: one fixed, public key is the current, pending and next key |
+| `set_on_initialize_weight`, `set_max_extrinsic_weight` of MevShield | the settings are stored, without effect: they limit the calls in stored ciphertexts, which are never decrypted |
 | `MevShield.store_encrypted` | a stored ciphertext is removed by the next block with ExtrinsicDecodeFailed, as on the real chain, which has no decryptor for it either |
 | call weights | those of the real chain: a block has room for 26 calls of `set_weights`. The fees of `claim_root`, `claim_root_with_hotkey`, `stake_into_basket`, `swap_hotkey` and `swap_hotkey_v2` are reduced after the call by an estimate, because the real chain's storage and number of reads and writes differ, and the fee of `root_register` lacks the real chain's term for the number of subnets, of which the metadata states no amount |
 | block weights | work at the start and end of a block does not count, in particular epochs |
+";
+
+const FOR_CLIENTS: &str = "
+## For clients only
+
+Clients can decode these items, but the localnet never emits the events, returns the errors or reads the storage. A test
+compares this list with the source code.
+
+| Pallet | Items | Reason |
+|---|---|---|
 ";
 
 const METHODS: &str = "
@@ -113,10 +124,10 @@ pub(crate) fn document(rows: &[Row]) -> String {
     page += "\n## Intentional differences\n\n| Pallet or API | Item | Reason |\n|---|---|---|\n";
     page += &differences(rows);
     page += WITHOUT_EFFECT;
+    page += FOR_CLIENTS;
+    page.extend(UNUSED.iter().map(listed));
     page += "\n## Unsupported items\n\n| Pallet or API | Items | Reason |\n|---|---|---|\n";
-    for absence in ABSENCES {
-        page += &unsupported(absence);
-    }
+    page.extend(ABSENCES.iter().map(listed));
     page
 }
 
@@ -160,8 +171,8 @@ fn differences(rows: &[Row]) -> String {
     lines.iter().map(|(place, reason, names)| format!("| {place} | {} | {reason} |\n", names.join(", "))).collect()
 }
 
-/// Renders the row of an absence.
-fn unsupported(absence: &Absence) -> String {
+/// Renders a row of items with a reason.
+fn listed(absence: &Absence) -> String {
     let places = absence.places.join(", ");
     match absence.items {
         Absent::All => format!("| {places} | all | {} |\n", absence.reason),

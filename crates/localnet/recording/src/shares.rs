@@ -1,0 +1,81 @@
+//! The stakers' shares in the pools of hotkeys, as the main network counts them.
+//!
+//! The main network stored shares as fixed-point numbers, in `Alpha` and `TotalHotkeyShares`. A share moved to `AlphaV2`
+//! or `TotalHotkeySharesV2`, as a floating-point number, when it changed; until then, the chain reads the older entry.
+//! The chain also counts how often a pool was closed and opened, in `AlphaSharePoolEpoch`: a share that was last written
+//! in another epoch, by `AlphaShareEpoch`, is void. The localnet has only `AlphaV2` and `TotalHotkeySharesV2`.
+
+use std::collections::BTreeMap;
+
+use codec::{DecodeAll, Encode};
+use sp_core::U256;
+use taonet_localnet_runtime::fork::{Item, KeyPart};
+use taonet_localnet_runtime::subtensor::types::SafeFloat;
+
+/// Values by storage key.
+type Entries = BTreeMap<Vec<u8>, Vec<u8>>;
+
+/// Replaces the main network's items of shares by the localnet's, without void shares. The error names an item with a
+/// malformed value.
+pub(super) fn convert(items: &BTreeMap<String, Item>, entries: &mut Entries) -> Result<(), &'static str> {
+    let (Some(shares), Some(pools)) =
+        (items.get("SubtensorModule.AlphaV2"), items.get("SubtensorModule.TotalHotkeySharesV2"))
+    else {
+        return Ok(());
+    };
+    for (older, newer) in [("SubtensorModule.Alpha", shares), ("SubtensorModule.TotalHotkeyShares", pools)] {
+        for (rest, bits) in take::<u128>(items, older, entries)? {
+            let (key, share) = ([newer.prefix(), &rest].concat(), from_fixed_point(bits));
+            if share.is_zero() {
+                entries.remove(&key);
+            } else {
+                entries.insert(key, share.encode());
+            }
+        }
+    }
+    let pool_epochs = take::<u64>(items, "SubtensorModule.AlphaSharePoolEpoch", entries)?;
+    let share_epochs = take::<u64>(items, "SubtensorModule.AlphaShareEpoch", entries)?;
+    entries.retain(|key, _| {
+        let parts = shares.parts(key);
+        let Some([KeyPart::Account(hotkey), _, KeyPart::Netuid(netuid)]) = parts.as_deref() else {
+            return true;
+        };
+        let pool = pools.key([&hotkey[..], &netuid.to_le_bytes()]);
+        let pool_epoch = epoch(&pool_epochs, pools, &pool);
+        pool_epoch == 0 || epoch(&share_epochs, shares, key) == pool_epoch
+    });
+    Ok(())
+}
+
+/// Returns the epoch of the entry of an item.
+fn epoch(epochs: &BTreeMap<Vec<u8>, u64>, item: &Item, key: &[u8]) -> u64 {
+    key.strip_prefix(item.prefix()).and_then(|rest| epochs.get(rest)).copied().unwrap_or_default()
+}
+
+/// Removes the entries of an item; returns their values by the rest of their keys.
+fn take<T: DecodeAll>(
+    items: &BTreeMap<String, Item>,
+    name: &'static str,
+    entries: &mut Entries,
+) -> Result<BTreeMap<Vec<u8>, T>, &'static str> {
+    let Some(item) = items.get(name) else { return Ok(BTreeMap::new()) };
+    let taken = entries.extract_if(item.prefix().to_vec().., |key, _| key.starts_with(item.prefix()));
+    let decoded = taken.map(|(key, value)| {
+        let value = T::decode_all(&mut value.as_slice()).map_err(|_| name)?;
+        Ok((key.strip_prefix(item.prefix()).unwrap_or_default().to_vec(), value))
+    });
+    decoded.collect()
+}
+
+/// Converts a number of 2⁻⁶⁴ units as the main network does, which rounds it down to 21 digits: stakes stay the same to
+/// the rao.
+pub(super) fn from_fixed_point(bits: u128) -> SafeFloat {
+    let power_of_ten = |exponent: u32| U256::from(10).pow(exponent.into());
+    // With the last of these exponents, the smallest number has 21 digits.
+    let converted = (0..=40).find_map(|digits| {
+        let mantissa = (U256::from(bits) * power_of_ten(digits)) >> 64;
+        let has_21_digits = mantissa >= power_of_ten(20);
+        has_21_digits.then(|| SafeFloat { mantissa: mantissa.low_u128(), exponent: -i64::from(digits) })
+    });
+    converted.unwrap_or(SafeFloat::ZERO)
+}
