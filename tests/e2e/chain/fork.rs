@@ -62,7 +62,8 @@ fn a_subnet_is_recorded_and_continued_offline() {
     // It resumes with and without the recording.
     for arguments in [&[][..], &["--fork", file.to_str().unwrap()]] {
         let daemon = Daemon::start(tao().arg("localnet").args(arguments).args(data));
-        assert_eq!(ask(daemon.url(), &["localnet", "status"])["block"]["number"], mined);
+        let status = ask(daemon.url(), &["localnet", "status"]);
+        assert_eq!((&status["block"]["number"], &status["clock"]), (&json!(mined), &json!("manual")));
         assert!(daemon.terminate().success());
     }
 }

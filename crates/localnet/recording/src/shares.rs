@@ -18,11 +18,8 @@ type Entries = BTreeMap<Vec<u8>, Vec<u8>>;
 /// Replaces the main network's items of shares by the localnet's, without void shares. The error names an item with a
 /// malformed value.
 pub(super) fn convert(items: &BTreeMap<String, Item>, entries: &mut Entries) -> Result<(), &'static str> {
-    let (Some(shares), Some(pools)) =
-        (items.get("SubtensorModule.AlphaV2"), items.get("SubtensorModule.TotalHotkeySharesV2"))
-    else {
-        return Ok(());
-    };
+    let newer = |name: &'static str| items.get(name).ok_or(name);
+    let (shares, pools) = (newer("SubtensorModule.AlphaV2")?, newer("SubtensorModule.TotalHotkeySharesV2")?);
     for (older, newer) in [("SubtensorModule.Alpha", shares), ("SubtensorModule.TotalHotkeyShares", pools)] {
         for (rest, bits) in take::<u128>(items, older, entries)? {
             let (key, share) = ([newer.prefix(), &rest].concat(), from_fixed_point(bits));
@@ -67,15 +64,15 @@ fn take<T: DecodeAll>(
     decoded.collect()
 }
 
-/// Converts a number of 2⁻⁶⁴ units as the main network does, which rounds it down to 21 digits: stakes stay the same to
-/// the rao.
+/// Converts a number of 2⁻⁶⁴ units as the main network does, which rounds it down to a mantissa above 10²⁰ and at most
+/// 10²¹: stakes stay the same to the rao.
 pub(super) fn from_fixed_point(bits: u128) -> SafeFloat {
     let power_of_ten = |exponent: u32| U256::from(10).pow(exponent.into());
-    // With the last of these exponents, the smallest number has 21 digits.
+    // With the last of these exponents, the smallest number is large enough.
     let converted = (0..=40).find_map(|digits| {
         let mantissa = (U256::from(bits) * power_of_ten(digits)) >> 64;
-        let has_21_digits = mantissa >= power_of_ten(20);
-        has_21_digits.then(|| SafeFloat { mantissa: mantissa.low_u128(), exponent: -i64::from(digits) })
+        let is_normal = mantissa > power_of_ten(20);
+        is_normal.then(|| SafeFloat { mantissa: mantissa.low_u128(), exponent: -i64::from(digits) })
     });
     converted.unwrap_or(SafeFloat::ZERO)
 }

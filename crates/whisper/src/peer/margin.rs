@@ -22,7 +22,9 @@ struct Followed {
     tokens: Vec<u32>,
     /// Sum of the log probabilities so far.
     score: f32,
-    /// Smallest lead so far over the best candidate that was dropped in the same step.
+    /// Step from which the hypothesis differs from the other one.
+    different: usize,
+    /// Smallest lead since that step over the best candidate that was dropped in the same step.
     lead: f32,
     /// Step at which the hypothesis left the beams, and its distance to the last candidate that was kept.
     left: Option<Margin>,
@@ -30,12 +32,12 @@ struct Followed {
 }
 
 impl Followed {
-    fn new(tokens: &[u32], task: &Task) -> Self {
+    fn new(tokens: &[u32], different: usize, task: &Task) -> Self {
         let mut tokens = tokens.to_vec();
         if tokens.len() < task.longest {
             tokens.push(task.rules.end_of_text);
         }
-        Self { tokens, score: 0.0, lead: f32::INFINITY, left: None, has_ended: false }
+        Self { tokens, score: 0.0, different, lead: f32::INFINITY, left: None, has_ended: false }
     }
 
     /// Notes the score of the hypothesis at a step. `rivals` are the scores of the candidates that compete for the same
@@ -45,7 +47,8 @@ impl Followed {
         self.has_ended = step + 1 == self.tokens.len();
         if score < rivals[beams - 1] {
             self.left = Some(Margin { step, score: rivals[beams - 1] - score });
-        } else {
+        } else if step >= self.different {
+            // An earlier step would remove both hypotheses.
             self.lead = self.lead.min(score - rivals[beams]);
         }
     }
@@ -54,13 +57,15 @@ impl Followed {
 /// Repeats a beam search with the result `ours`, and measures how close it was to `theirs`.
 ///
 /// - If `theirs` left the beams: its distance to the last candidate that was kept.
-/// - If the search ended before `theirs` did: the smallest lead with which another hypothesis ended.
+/// - If the search ended before `theirs` did: the smallest lead with which another hypothesis ended; or, if smaller, the
+///   smallest change that removes `ours` from the beams.
 /// - If `theirs` ended with a lower score: the difference of the scores; or, if smaller, the smallest change that
 ///   removes `ours` from the beams or ends the search before it.
 pub(super) fn margin(model: &Model, task: Task, ours: &[u32], theirs: &[u32]) -> Margin {
     let Strategy::Beam { beams, .. } = task.strategy else { panic!("samples are random") };
     let (rules, prompt, longest) = (task.rules.clone(), task.prompt.len(), task.longest);
-    let [mut found, mut other] = [ours, theirs].map(|tokens| Followed::new(tokens, &task));
+    let different = ours.iter().zip(theirs).take_while(|(ours, theirs)| ours == theirs).count();
+    let [mut found, mut other] = [ours, theirs].map(|tokens| Followed::new(tokens, different, &task));
     let (mut buffers, mut cache) = (model.buffers(), model.decoder.cache());
     let (gemm, width, tokens) = (buffers.gemm.clone(), model.decoder.width(), model.decoder.tokens());
     let mut search = Search::new(task);
@@ -117,11 +122,14 @@ pub(super) fn margin(model: &Model, task: Task, ours: &[u32], theirs: &[u32]) ->
         return left;
     }
     if !other.has_ended {
-        return Margin { step: found.tokens.len() - 1, score: one_less };
+        return if found.lead < one_less {
+            Margin { step: different, score: found.lead }
+        } else {
+            Margin { step: found.tokens.len() - 1, score: one_less }
+        };
     }
     let mean = |score: f32, tokens: &[u32]| score / tokens.len() as f32;
     let lower = (mean(found.score, ours) - mean(other.score, theirs)) * ours.len().max(theirs.len()) as f32;
     let removed = if ours.len() > theirs.len() { found.lead.min(one_more) } else { found.lead };
-    let step = ours.iter().zip(theirs).take_while(|(ours, theirs)| ours == theirs).count();
-    Margin { step, score: lower.min(removed) }
+    Margin { step: different, score: lower.min(removed) }
 }

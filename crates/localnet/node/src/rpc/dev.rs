@@ -108,9 +108,10 @@ fn status(context: &Context, _: &Args) -> Answer {
     let head = chain.head();
     let (ready, calls) = chain.pool.size();
     let (clock, millis) = match context.clock {
-        Clock::Every(pause) => ("every", Some(u64::try_from(pause.as_millis()).unwrap_or(u64::MAX))),
-        Clock::Fastest => ("fastest", None),
-        Clock::Manual => ("manual", None),
+        _ if chain.leader.is_some() => (None, None),
+        Clock::Every(pause) => (Some("every"), Some(u64::try_from(pause.as_millis()).unwrap_or(u64::MAX))),
+        Clock::Fastest => (Some("fast"), None),
+        Clock::Manual => (Some("manual"), None),
     };
     Ok(json!({
         "number": head.number(),

@@ -64,9 +64,12 @@ const NO_TRADES: &str = "baskets hold TAO on root only: there is nothing to trad
 const NO_PRICES: &str = "past prices of basket shares are not stored";
 const IMMEDIATE: &str = "subnets are registered and removed immediately, without a queue";
 const MIGRATIONS: &str = "for migrations of the state, which a new chain does not need";
-const LEFT_OVER: &str = "not returned by the published source of the real chain (opentensor/subtensor 14bc6f9f) either";
+const LEFT_OVER: &str =
+    "not returned by the published source of spec version 425 (opentensor/subtensor 14bc6f9f) either";
 const IMPOSSIBLE: &str = "for states that cannot occur on the localnet";
 const RECORDS: &str = "records for clients";
+const READ_BY_425: &str = "records for clients; the published source of spec version 425 also reads them";
+const FLOWS: &str = "emission follows prices; that spec version 461 does the same is inferred, see TAO flows";
 const NOT_DECRYPTED: &str = "stored ciphertexts are never decrypted, so their calls are never executed";
 
 /// All explained absences. The test fails if an unsupported item has no reason, or a supported one has.
@@ -409,7 +412,7 @@ pub(crate) static UNUSED: &[Absence] = &[
     Absence {
         places: &["SubtensorModule"],
         items: Absent::Items(Kind::Error, &["UnableToRecoverPublicKey"]),
-        reason: "`associate_evm_key` fails with InvalidIdentity for every malformed signature",
+        reason: "as in the published source of spec version 425, `associate_evm_key` fails with InvalidIdentity if no key can be recovered; a recovered key is always valid",
     },
     Absence {
         places: &["SubtensorModule"],
@@ -443,15 +446,28 @@ pub(crate) static UNUSED: &[Absence] = &[
     Absence {
         places: &["SubtensorModule"],
         items: Absent::Items(Kind::Error, &["SubnetBuybackRateLimitExceeded", "InsufficientAlphaBalance"]),
-        reason: "the published source of the real chain (opentensor/subtensor 14bc6f9f) lacks these errors: which calls return them is unknown",
+        reason: "the published source of spec version 425 (opentensor/subtensor 14bc6f9f) lacks these errors: which calls return them is unknown",
     },
     Absence {
         places: &["SubtensorModule"],
         items: Absent::Items(
             Kind::Storage,
-            &["TaoFlowCutoff", "FlowNormExponent", "FlowEmaSmoothingFactor", "NetTaoFlowEnabled"],
+            &[
+                "TaoFlowCutoff",
+                "FlowNormExponent",
+                "FlowEmaSmoothingFactor",
+                "NetTaoFlowEnabled",
+                "SubnetTaoFlow",
+                "SubnetEmaTaoFlow",
+                "SubnetProtocolFlow",
+            ],
         ),
-        reason: "settings of emission by flows, which prices determine here",
+        reason: FLOWS,
+    },
+    Absence {
+        places: &["SubtensorModule"],
+        items: Absent::Items(Kind::Storage, &["SubnetLocked", "SubnetProtocolAlpha", "StakeWeight"]),
+        reason: READ_BY_425,
     },
     Absence {
         places: &["SubtensorModule"],
@@ -465,15 +481,9 @@ pub(crate) static UNUSED: &[Absence] = &[
             &[
                 "TotalNetworks",
                 "TotalAlphaStaked",
-                "SubnetLocked",
-                "SubnetProtocolAlpha",
                 "SubnetExcessTao",
-                "SubnetTaoFlow",
-                "SubnetEmaTaoFlow",
-                "SubnetProtocolFlow",
                 "RAORecycledForRegistration",
                 "RootAlphaDividendsPerSubnet",
-                "StakeWeight",
                 "TotalVotingPower",
                 "LastColdkeyHotkeyStakeBlock",
                 "HotkeySuccessor",
@@ -493,7 +503,7 @@ pub(crate) static UNUSED: &[Absence] = &[
         reason: RECORDS,
     },
     Absence { places: &["Proxy"], items: Absent::Items(Kind::Storage, &["LastCallResult"]), reason: RECORDS },
-    Absence { places: &["Swap"], items: Absent::Items(Kind::Storage, &["PalSwapInitialized"]), reason: RECORDS },
+    Absence { places: &["Swap"], items: Absent::Items(Kind::Storage, &["PalSwapInitialized"]), reason: READ_BY_425 },
     Absence {
         places: &["MevShield"],
         items: Absent::Items(Kind::Storage, &["PendingKeyExpiresAt", "NextKeyExpiresAt"]),

@@ -180,7 +180,7 @@ async fn audio_that_was_lost_or_modified_is_stored_again() {
     let Some(servers) = Servers::start().await else { return };
     let (mut services, stop) = (servers.services(), Shutdown::new());
     // Gives the runner time to store the audio again before the last attempt.
-    services.pace.retry_after = Duration::from_secs(2);
+    services.pace.retry_after = Duration::from_secs(1);
     let candidates: Vec<_> = (0..3).map(|index| candidate(recording(index))).collect();
     let ids: Vec<_> = candidates.iter().map(|c| JobId::new(c.wav.as_ref().unwrap().hash(), &identity())).collect();
     let expected = score(&Arc::new(alone()), &candidates).await;

@@ -90,7 +90,8 @@ impl Worker {
             return Ok(Next::Done);
         };
         // Another job may have ended the first attempt, but not the later ones, which ran alone.
-        let most = self.services.pace.tries;
+        // Lost audio has one more attempt: the runner stores it again after the second.
+        let most = self.services.pace.tries + i64::from(matches!(fetched, Fetched::Unusable(_)));
         if tries > most {
             let last = known.map(|row| row.worker).unwrap_or_default();
             let reason = match fetched {

@@ -82,7 +82,8 @@ impl Step {
                 let info = Box::new(CommitmentInfo { fields });
                 RuntimeCall::Commitments(commitments::Call::set_commitment { netuid: NETUIDS[self.netuids.0], info })
             }
-            53 if self.flag => RuntimeCall::SafeMode(pallet_safe_mode::Call::force_enter {}),
+            // Rarely, since safe mode refuses most calls until it ends.
+            53 if self.flag && self.limit == 0 => RuntimeCall::SafeMode(pallet_safe_mode::Call::force_enter {}),
             53 => RuntimeCall::SafeMode(pallet_safe_mode::Call::force_exit {}),
             _ => RuntimeCall::AdminUtils(admin_utils::Call::sudo_set_subnet_owner_cut {
                 subnet_owner_cut: self.limit as u16,
