@@ -224,8 +224,7 @@ fn open(config: &NodeConfig) -> Result<Store, NodeError> {
     };
     match open(None) {
         Ok(store) => {
-            let millis = slot(&store.tip(&store.head()?)?).map_err(AuthorError::from)?;
-            store.check_genesis(with_block_time(millis))?;
+            store.check_genesis(with_block_time(block_time(&store)?))?;
             Ok(store)
         }
         Err(StoreError::Missing(_)) => Ok(open(Some(with_block_time(config.clock.unwrap_or(Clock::FAST).slot())))?),
@@ -238,8 +237,12 @@ fn last_clock(store: &Store) -> Result<Clock, NodeError> {
     if let Some(clock) = store.clock()? {
         return Ok(clock);
     }
-    let millis = slot(&store.tip(&store.head()?)?).map_err(AuthorError::from)?;
-    Ok(Clock::Every(Duration::from_millis(millis)))
+    Ok(Clock::Every(Duration::from_millis(block_time(store)?)))
+}
+
+/// Returns the block time of a chain, in milliseconds.
+fn block_time(store: &Store) -> Result<u64, NodeError> {
+    Ok(slot(&store.tip(&store.head()?)?).map_err(AuthorError::from)?)
 }
 
 /// A running node. [`NodeHandle::stop`] shuts it down and waits; dropping it shuts it down without waiting.

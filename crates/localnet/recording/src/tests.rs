@@ -64,7 +64,7 @@ async fn recorded(state: &Memory, netuids: &[u16]) -> Recording {
     record(state, origin(1_000), &metadata(), netuids).await.unwrap()
 }
 
-/// Sets an entry of an item of shares that only the main network has.
+/// Sets a storage entry of [`share_items`], which only the main network has.
 fn set(state: &mut Memory, item: &str, key: &[&[u8]], value: impl Encode) {
     let items = share_items(&own_items().unwrap());
     let item = &items[&format!("SubtensorModule.{item}")];

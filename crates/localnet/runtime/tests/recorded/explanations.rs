@@ -1,5 +1,9 @@
 //! Reasons for differences from the real chain.
 
+mod unused;
+
+pub(crate) use unused::UNUSED;
+
 use crate::items::{Item, Kind};
 
 /// Items that differ for the same reason.
@@ -40,7 +44,7 @@ pub(crate) enum Absent {
 }
 
 impl Absence {
-    /// Whether this is the reason of an item.
+    /// Whether this is the reason for an item.
     pub(crate) fn covers(&self, item: &Item) -> bool {
         self.places.contains(&item.place.as_str())
             && match self.items {
@@ -64,13 +68,6 @@ const NO_TRADES: &str = "baskets hold TAO on root only: there is nothing to trad
 const NO_PRICES: &str = "past prices of basket shares are not stored";
 const IMMEDIATE: &str = "subnets are registered and removed immediately, without a queue";
 const MIGRATIONS: &str = "for migrations of the state, which a new chain does not need";
-const LEFT_OVER: &str =
-    "not returned by the published source of spec version 425 (opentensor/subtensor 14bc6f9f) either";
-const IMPOSSIBLE: &str = "for states that cannot occur on the localnet";
-const RECORDS: &str = "records for clients";
-const READ_BY_425: &str = "records for clients; the published source of spec version 425 also reads them";
-const FLOWS: &str = "emission follows prices; that spec version 461 does the same is inferred, see TAO flows";
-const NOT_DECRYPTED: &str = "stored ciphertexts are never decrypted, so their calls are never executed";
 
 /// All explained absences. The test fails if an unsupported item has no reason, or a supported one has.
 pub(crate) static ABSENCES: &[Absence] = &[
@@ -345,237 +342,6 @@ pub(crate) static ABSENCES: &[Absence] = &[
         reason: "pools set nothing aside: emission enters them immediately",
     },
     Absence { places: &["Swap"], items: Absent::Items(Kind::Storage, &["HasMigrationRun"]), reason: MIGRATIONS },
-];
-
-/// Items that only clients use: events that are never emitted, errors that no call returns, and storage that is written
-/// and never read. The test fails unless they are exactly those found in the source code.
-pub(crate) static UNUSED: &[Absence] = &[
-    Absence {
-        places: &["SubtensorModule"],
-        items: Absent::Items(
-            Kind::Error,
-            &[
-                "BasketConcentrationCapExceeded",
-                "BasketTradingDisabled",
-                "BasketTradingFrozen",
-                "BasketTurnoverBudgetExceeded",
-                "BasketSameSubnet",
-                "BasketLiquidityCapExceeded",
-                "BasketMinOutNotMet",
-            ],
-        ),
-        reason: NO_TRADES,
-    },
-    Absence {
-        places: &["SubtensorModule"],
-        items: Absent::Items(Kind::Error, &["BasketHasNoWeights", "RootWeightSettingDisabled"]),
-        reason: "baskets have no weights; the metadata of the real chain describes both errors as retired",
-    },
-    Absence {
-        places: &["SubtensorModule"],
-        items: Absent::Items(Kind::Error, &["BasketDepositPending"]),
-        reason: "dividends enter a basket at each epoch, without a queue",
-    },
-    Absence {
-        places: &["SubtensorModule"],
-        items: Absent::Items(Kind::Error, &["RootClaimTooHeavy"]),
-        reason: "`claim_root` has no limit: a claim takes TAO from baskets, and sells nothing",
-    },
-    Absence {
-        places: &["SubtensorModule"],
-        items: Absent::Items(Kind::Error, &["BetaBasketSeedInProgress"]),
-        reason: MIGRATIONS,
-    },
-    Absence {
-        places: &["SubtensorModule"],
-        items: Absent::Items(Kind::Error, &["RootStakeLocked"]),
-        reason: "root stake can be withdrawn immediately, as with the real chain's default interval",
-    },
-    Absence {
-        places: &["SubtensorModule"],
-        items: Absent::Items(
-            Kind::Error,
-            &["NetworkDissolveAlreadyQueued", "WaitingForDissolvedSubnetCleanup", "LockIdOverFlow"],
-        ),
-        reason: IMMEDIATE,
-    },
-    Absence {
-        places: &["SubtensorModule"],
-        items: Absent::Items(Kind::Error, &["NeedWaitingMoreBlocksToStarCall"]),
-        reason: "superseded by `StartCallNotReady`",
-    },
-    Absence {
-        places: &["SubtensorModule"],
-        items: Absent::Items(Kind::Error, &["FaucetDisabled"]),
-        reason: "the localnet has the faucet",
-    },
-    Absence {
-        places: &["SubtensorModule"],
-        items: Absent::Items(Kind::Error, &["UnableToRecoverPublicKey"]),
-        reason: "as in the published source of spec version 425, `associate_evm_key` fails with InvalidIdentity if no key can be recovered; a recovered key is always valid",
-    },
-    Absence {
-        places: &["SubtensorModule"],
-        items: Absent::Items(
-            Kind::Error,
-            &["RootNetworkDoesNotExist", "BalanceWithdrawalError", "LeaseNetuidNotFound", "UidMapCouldNotBeCleared"],
-        ),
-        reason: IMPOSSIBLE,
-    },
-    Absence {
-        places: &["SubtensorModule"],
-        items: Absent::Items(
-            Kind::Error,
-            &[
-                "NotEnoughStake",
-                "ZeroBalanceAfterWithdrawn",
-                "HotKeyAlreadyDelegate",
-                "StakingRateLimitExceeded",
-                "TransactorAccountShouldBeHotKey",
-                "AllNetworksInImmunity",
-                "NotRootSubnet",
-                "CallDisabled",
-                "NotEnoughAlphaOutToRecycle",
-                "AddStakeBurnRateLimitExceeded",
-                "DisabledTemporarily",
-                "UnlockAmountTooHigh",
-            ],
-        ),
-        reason: LEFT_OVER,
-    },
-    Absence {
-        places: &["SubtensorModule"],
-        items: Absent::Items(Kind::Error, &["SubnetBuybackRateLimitExceeded", "InsufficientAlphaBalance"]),
-        reason: "the published source of spec version 425 (opentensor/subtensor 14bc6f9f) lacks these errors: which calls return them is unknown",
-    },
-    Absence {
-        places: &["SubtensorModule"],
-        items: Absent::Items(
-            Kind::Storage,
-            &[
-                "TaoFlowCutoff",
-                "FlowNormExponent",
-                "FlowEmaSmoothingFactor",
-                "NetTaoFlowEnabled",
-                "SubnetTaoFlow",
-                "SubnetEmaTaoFlow",
-                "SubnetProtocolFlow",
-            ],
-        ),
-        reason: FLOWS,
-    },
-    Absence {
-        places: &["SubtensorModule"],
-        items: Absent::Items(Kind::Storage, &["SubnetLocked", "SubnetProtocolAlpha", "StakeWeight"]),
-        reason: READ_BY_425,
-    },
-    Absence {
-        places: &["SubtensorModule"],
-        items: Absent::Items(Kind::Storage, &["DissolveNetworkScheduleDuration"]),
-        reason: IMMEDIATE,
-    },
-    Absence {
-        places: &["SubtensorModule"],
-        items: Absent::Items(
-            Kind::Storage,
-            &[
-                "TotalNetworks",
-                "TotalAlphaStaked",
-                "SubnetExcessTao",
-                "RAORecycledForRegistration",
-                "RootAlphaDividendsPerSubnet",
-                "TotalVotingPower",
-                "LastColdkeyHotkeyStakeBlock",
-                "HotkeySuccessor",
-                "ColdkeySuccessor",
-            ],
-        ),
-        reason: RECORDS,
-    },
-    Absence {
-        places: &["AlphaAssets"],
-        items: Absent::Items(Kind::Storage, &["AlphaBurned", "AlphaRecycled"]),
-        reason: RECORDS,
-    },
-    Absence {
-        places: &["Commitments"],
-        items: Absent::Items(Kind::Storage, &["LastCommitment", "LastBondsReset"]),
-        reason: RECORDS,
-    },
-    Absence { places: &["Proxy"], items: Absent::Items(Kind::Storage, &["LastCallResult"]), reason: RECORDS },
-    Absence { places: &["Swap"], items: Absent::Items(Kind::Storage, &["PalSwapInitialized"]), reason: READ_BY_425 },
-    Absence {
-        places: &["MevShield"],
-        items: Absent::Items(Kind::Storage, &["PendingKeyExpiresAt", "NextKeyExpiresAt"]),
-        reason: "the keys do not expire",
-    },
-    Absence {
-        places: &["MevShield"],
-        items: Absent::Items(Kind::Storage, &["OnInitializeWeight", "MaxExtrinsicWeight"]),
-        reason: NOT_DECRYPTED,
-    },
-    Absence {
-        places: &["MevShield"],
-        items: Absent::Items(
-            Kind::Event,
-            &["ExtrinsicDispatchFailed", "ExtrinsicDispatched", "ExtrinsicPostponed", "ExtrinsicWeightExceeded"],
-        ),
-        reason: NOT_DECRYPTED,
-    },
-    Absence {
-        places: &["AdminUtils"],
-        items: Absent::Items(Kind::Error, &["GrandpaChangeDelayMustBeZero"]),
-        reason: FINAL,
-    },
-    Absence {
-        places: &["Commitments"],
-        items: Absent::Items(Kind::Error, &["TooManyFieldsInCommitmentInfo"]),
-        reason: "a commitment with more fields than `MaxFields` cannot be decoded",
-    },
-    Absence {
-        places: &["Commitments"],
-        items: Absent::Items(Kind::Error, &["UnexpectedUnreserveLeftover"]),
-        reason: "commitments reserve no deposit",
-    },
-    Absence {
-        places: &["Crowdloan"],
-        items: Absent::Items(Kind::Error, &["ContributionPeriodNotEnded"]),
-        reason: LEFT_OVER,
-    },
-    Absence { places: &["Crowdloan"], items: Absent::Items(Kind::Error, &["Underflow"]), reason: IMPOSSIBLE },
-    Absence {
-        places: &["Drand"],
-        items: Absent::Items(
-            Kind::Error,
-            &["NoneValue", "StorageOverflow", "DrandConnectionFailure", "UnverifiedPulse"],
-        ),
-        reason: LEFT_OVER,
-    },
-    Absence { places: &["Proxy"], items: Absent::Items(Kind::Error, &["Unproxyable"]), reason: LEFT_OVER },
-    Absence {
-        places: &["Proxy"],
-        items: Absent::Items(Kind::Error, &["AnnouncementDepositInvariantViolated"]),
-        reason: IMPOSSIBLE,
-    },
-    Absence {
-        places: &["Swap"],
-        items: Absent::Items(
-            Kind::Error,
-            &[
-                "InsufficientInputAmount",
-                "InsufficientBalance",
-                "InvalidTickRange",
-                "InvalidLiquidityValue",
-                "SubtokenDisabled",
-            ],
-        ),
-        reason: LEFT_OVER,
-    },
-    Absence {
-        places: &["Swap"],
-        items: Absent::Items(Kind::Error, &["InsufficientLiquidity", "ReservesOutOfBalance"]),
-        reason: IMPOSSIBLE,
-    },
 ];
 
 /// Marker for an item that exists only in our runtime.

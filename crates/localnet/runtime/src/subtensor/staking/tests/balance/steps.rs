@@ -1,4 +1,4 @@
-//! The calls of the property that nothing is created or lost.
+//! Random calls of many pallets, none of which may create or lose TAO or alpha.
 
 use codec::Encode;
 use frame_support::weights::Weight;
@@ -15,7 +15,7 @@ use crate::runtime::Multisig;
 
 /// Number of kinds of calls.
 pub(super) const KINDS: u8 = 56;
-/// Block at which crowdloans end, after all steps.
+/// Block at which new crowdloans end; all steps run in earlier blocks.
 const END: u32 = 600;
 
 /// A call with keys, subnets and amount as indices.
@@ -119,6 +119,7 @@ impl Step {
         }
     }
 
+    /// Returns the content of a preimage or of a commitment.
     fn preimage(&self) -> Vec<u8> {
         vec![0; self.netuids.1]
     }
@@ -201,7 +202,7 @@ impl Step {
         }
     }
 
-    /// Returns the coldkey to which a coldkey is swapped.
+    /// Returns the new coldkey of a coldkey swap.
     fn new_coldkey(&self) -> AccountId {
         key(100 + self.hotkeys.0)
     }
