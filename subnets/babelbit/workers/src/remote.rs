@@ -3,12 +3,13 @@
 use std::collections::HashMap;
 use std::error::Error;
 use std::io;
+use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use futures::StreamExt as _;
 use futures::stream::FuturesUnordered;
+use futures::{FutureExt as _, StreamExt as _};
 use taonet_babelbit_core::scoring::ScoreError;
 use taonet_babelbit_scorer::{Answer, Audio, Backend, EngineIdentity, Hearing};
 use taonet_service::Shutdown;
@@ -75,7 +76,7 @@ impl Workers {
 
 impl Backend for Workers {
     fn start(&self, audio: Audio, answer: Answer) {
-        // Sending fails only if the thread has panicked. Dropping the request then fails its transcription.
+        // Sending fails only if the thread has ended. Dropping the request then fails its transcription.
         if self.requests.send((audio, answer)).is_err() {
             tracing::error!("the client of the transcription workers has stopped");
         }
@@ -115,14 +116,19 @@ struct Client {
 }
 
 impl Client {
-    /// Serves requests until all senders are dropped; reconnects after failures.
+    /// Serves requests until all senders are dropped; reconnects after failures and panics.
     async fn run(mut self, mut requests: UnboundedReceiver<(Audio, Answer)>) {
         loop {
-            match self.connect_and_serve(&mut requests).await {
-                Ok(()) => return,
-                Err(error) => {
-                    let waiting = self.pending.len();
+            // A panic must fail no reply: pending ones are submitted again.
+            let served = AssertUnwindSafe(self.connect_and_serve(&mut requests)).catch_unwind().await;
+            let waiting = self.pending.len();
+            match served {
+                Ok(Ok(())) => return,
+                Ok(Err(error)) => {
                     tracing::warn!(%error, waiting, "cannot reach the transcription workers' services, retrying");
+                }
+                Err(_) => {
+                    tracing::error!(waiting, "the client of the transcription workers has panicked, restarting it");
                 }
             }
             // Repeat submissions that the failure interrupted.

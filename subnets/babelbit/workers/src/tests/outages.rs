@@ -1,5 +1,9 @@
 //! Faults of the services: down or unresponsive at the start, failing later, losing data, returning modified data.
 
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::Relaxed;
+
+use taonet_babelbit_scorer::{Answer, Backend as _};
 use taonet_database::{Database, migrations, statement};
 use taonet_objects::client_options;
 use taonet_objects::testing::S3Server;
@@ -44,6 +48,33 @@ async fn outages_delay_scores_and_change_none() {
     servers.nats.lose_everything();
     servers.nats.run();
     assert_eq!(scoring.await.unwrap(), expected);
+    stop.request();
+    running.await.unwrap();
+}
+
+/// The client panics, here in a caller's function; this fails no other transcription.
+#[tokio::test(flavor = "multi_thread")]
+async fn other_transcriptions_outlive_a_panic() {
+    let Some(servers) = Servers::start().await else { return };
+    let (services, stop) = (servers.services(), Shutdown::new());
+    let running = worker(&services, &stop);
+    let workers = Workers::start(services, identity(), Arc::new(|| Err("no fallback in this test".into()))).unwrap();
+    let (panicked, outcomes) = (Arc::new(AtomicBool::new(false)), std::sync::mpsc::channel());
+    let panics = Arc::clone(&panicked);
+    let panic = Answer::new(move |_| {
+        panics.store(true, Relaxed);
+        panic!("a fault injected by the test");
+    });
+    workers.start(Audio::from(recording(0)), panic);
+    for index in 1..6 {
+        let outcome = outcomes.0.clone();
+        workers.start(Audio::from(recording(index)), Answer::new(move |hearing| outcome.send(hearing).unwrap()));
+    }
+    for _ in 1..6 {
+        let hearing = outcomes.1.recv_timeout(Duration::from_mins(1)).unwrap();
+        assert!(hearing.is_ok(), "{hearing:?}");
+    }
+    assert!(panicked.load(Relaxed));
     stop.request();
     running.await.unwrap();
 }

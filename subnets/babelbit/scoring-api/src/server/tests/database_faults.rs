@@ -179,14 +179,15 @@ async fn connections_that_become_half_open_at_work_are_replaced() {
         let body = score(&key(&format!("//{number}")), &key("//good"), "main", 0.9, now());
         assert_eq!(post(&api, &body).await.0, 503);
     };
+    let began = Instant::now();
     let spoil = async {
         let waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted";
         while sqlx::query_scalar::<_, i64>(waiting).fetch_one(&mut other).await.unwrap() < 8 {
+            assert!(began.elapsed() < GIVEN_UP, "the connections are not all in use");
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
         line.set(LineFault::Deaf);
     };
-    let began = Instant::now();
     tokio::join!(join_all((0..16).map(submit)), spoil);
     assert!(began.elapsed() < wait * 8, "{:?}", began.elapsed());
     sqlx::query("ROLLBACK").execute(&mut other).await.unwrap();
