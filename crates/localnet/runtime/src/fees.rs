@@ -1,5 +1,7 @@
 //! Fees: 1 rao per byte and 0.0005 rao per picosecond of weight, paid to the author of the block.
 
+mod alpha;
+
 use frame_support::traits::fungible::{Balanced, Credit};
 use frame_support::traits::tokens::imbalance::OnUnbalanced;
 use frame_support::traits::{Get, Imbalance};
@@ -9,6 +11,8 @@ use sp_consensus_aura::sr25519::AuthorityId;
 use crate::runtime::{AccountId, Balances, Runtime};
 use crate::subtensor::TotalIssuance;
 use crate::types::TaoBalance;
+
+pub use alpha::Charge;
 
 /// Conversion of weight to a fee: 0.0005 rao per picosecond of execution time.
 pub struct ComputingTime;
@@ -62,6 +66,3 @@ impl OnUnbalanced<Credit<AccountId, Balances>> for Lost {
         TotalIssuance::<Runtime>::mutate(|total| *total = total.saturating_sub(TaoBalance(tao.peek())));
     }
 }
-
-/// Charges the senders of signed extrinsics, and pays the fees to the block author.
-pub type Charge = pallet_transaction_payment::FungibleAdapter<Balances, ToAuthor>;

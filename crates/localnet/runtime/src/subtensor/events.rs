@@ -275,6 +275,18 @@ mod events {
             /// Coldkey whose swap was announced.
             who: T::AccountId,
         },
+        /// A fee was paid with stake.
+        #[codec(index = 128)]
+        TransactionFeePaidWithAlpha {
+            /// Account that paid.
+            who: T::AccountId,
+            /// Netuid of the subnet.
+            netuid: NetUid,
+            /// Alpha that was sold.
+            alpha_fee: AlphaBalance,
+            /// TAO that the block's author received.
+            tao_amount: TaoBalance,
+        },
         /// The faucet paid: coldkey, amount in rao.
         #[codec(index = 57)]
         Faucet(T::AccountId, u64),

@@ -78,13 +78,25 @@ impl<T: Config> Pallet<T> {
         alpha: AlphaBalance,
         fee: Fee,
     ) -> Result<TaoBalance, DispatchError> {
+        Self::sell_for(coldkey, hotkey, coldkey, netuid, alpha, fee)
+    }
+
+    /// Same as [`Self::sell_from`]; `beneficiary` receives the TAO.
+    pub(crate) fn sell_for(
+        beneficiary: &AccountId32,
+        hotkey: &AccountId32,
+        coldkey: &AccountId32,
+        netuid: NetUid,
+        alpha: AlphaBalance,
+        fee: Fee,
+    ) -> Result<TaoBalance, DispatchError> {
         let trade = Self::quote_sell(netuid, alpha, fee)?;
         Self::root_stake_shrank(hotkey, coldkey, netuid, alpha);
         Self::decrease_stake(hotkey, coldkey, netuid, alpha);
         Self::stake_shrank(hotkey);
         Self::settle_sell(netuid, &trade);
         Self::record_tao_outflow(netuid, TaoBalance(trade.received));
-        Self::credit(coldkey, trade.received);
+        Self::credit(beneficiary, trade.received);
         // Without an author, the fee's alpha stays issued without an owner.
         if let Some(author) = T::Author::get().filter(|_| trade.fee > 0) {
             let of_author = Self::quote_sell(netuid, AlphaBalance(trade.fee), Fee::Waived)?;

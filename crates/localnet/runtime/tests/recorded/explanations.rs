@@ -242,11 +242,6 @@ pub(crate) static ABSENCES: &[Absence] = &[
     },
     Absence {
         places: &["SubtensorModule"],
-        items: Absent::Items(Kind::Event, &["TransactionFeePaidWithAlpha"]),
-        reason: "fees are paid in TAO only",
-    },
-    Absence {
-        places: &["SubtensorModule"],
         items: Absent::Items(Kind::Event, &["StakeUnlocked"]),
         reason: "no call unlocks stake: locks decay",
     },

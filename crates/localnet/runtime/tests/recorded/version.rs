@@ -12,9 +12,9 @@ use crate::vectors;
 
 /// The spec version, and the hashes of the metadata and of the genesis state that belong to it.
 const KNOWN: (u32, &str, &str) = (
-    1_000_011,
-    "927e2e1ae81bee7f845da38d54daceedf2aac0e1cdd5d5052a5c672d59e3f10f",
-    "8c290566096b455cf2b4e7c3fae2d79ca5f58d47a2ea97cb09704c65b09fbd4b",
+    1_000_012,
+    "9cf39cca073d24aad4c17a78ae0b6d828bdc5295cca0393110042ff2a648588b",
+    "a9b63e5af68c91e9d673751d3952d5678efcc5e4989623e0715d61b0d62ed150",
 );
 
 #[test]

@@ -1,0 +1,168 @@
+//! Fees in alpha: a call that spends the stake on one hotkey and subnet can pay with it if its sender lacks the TAO.
+//!
+//! As on the real chain (its published source, spec version 425), the alpha is sold before the call for the block's
+//! author, without a trading fee, and the fee is not reduced after the call.
+
+#[cfg(test)]
+mod tests;
+
+use frame_support::dispatch::DispatchInfo;
+use frame_support::storage::with_storage_layer;
+use frame_support::traits::fungible::Credit;
+use frame_support::traits::{Get, NoDrop};
+use pallet_transaction_payment::{FungibleAdapter, OnChargeTransaction, TxCreditHold};
+use sp_runtime::DispatchError;
+use sp_runtime::traits::PostDispatchInfoOf;
+use sp_runtime::transaction_validity::{InvalidTransaction, TransactionValidityError};
+use substrate_fixed::types::U64F64;
+
+use super::{Author, ToAuthor};
+use crate::runtime::{AccountId, Balances, Runtime, RuntimeCall, SubtensorModule};
+use crate::subtensor::{self, Call, Fee, SubtokenEnabled};
+use crate::types::{AlphaBalance, NetUid, TaoBalance};
+
+type InTao = FungibleAdapter<Balances, ToAuthor>;
+
+/// Charges the senders of signed extrinsics in TAO, or else in alpha, and pays the block's author.
+pub struct Charge;
+
+/// The fee that was withdrawn before a call.
+pub enum Withdrawn {
+    /// TAO.
+    Tao(<InTao as OnChargeTransaction<Runtime>>::LiquidityInfo),
+    /// Stake that was sold.
+    Alpha {
+        /// Subnet of the stake.
+        netuid: NetUid,
+        /// Alpha that was sold.
+        alpha_fee: AlphaBalance,
+        /// TAO that the block's author received.
+        tao_amount: TaoBalance,
+    },
+}
+
+impl Default for Withdrawn {
+    fn default() -> Self {
+        Self::Tao(None)
+    }
+}
+
+impl TxCreditHold<Runtime> for Charge {
+    type Credit = NoDrop<Credit<AccountId, Balances>>;
+}
+
+impl OnChargeTransaction<Runtime> for Charge {
+    type Balance = u64;
+    type LiquidityInfo = Withdrawn;
+
+    fn withdraw_fee(
+        who: &AccountId,
+        call: &RuntimeCall,
+        info: &DispatchInfo,
+        fee: u64,
+        tip: u64,
+    ) -> Result<Withdrawn, TransactionValidityError> {
+        match <InTao as OnChargeTransaction<Runtime>>::withdraw_fee(who, call, info, fee, tip) {
+            Ok(credit) => Ok(Withdrawn::Tao(credit)),
+            Err(error) => {
+                let stake = spent_stake(who, call).ok_or(error)?;
+                with_storage_layer(|| stake.sell(TaoBalance(fee))).map_err(|_| InvalidTransaction::Payment.into())
+            }
+        }
+    }
+
+    fn can_withdraw_fee(
+        who: &AccountId,
+        call: &RuntimeCall,
+        info: &DispatchInfo,
+        fee: u64,
+        tip: u64,
+    ) -> Result<(), TransactionValidityError> {
+        let in_tao = <InTao as OnChargeTransaction<Runtime>>::can_withdraw_fee(who, call, info, fee, tip);
+        in_tao.or_else(|error| {
+            let covers = |stake: Stake| stake.amount() >= stake.worth(TaoBalance(fee));
+            spent_stake(who, call).filter(|stake| covers(*stake)).map(drop).ok_or(error)
+        })
+    }
+
+    fn correct_and_deposit_fee(
+        who: &AccountId,
+        info: &DispatchInfo,
+        post_info: &PostDispatchInfoOf<RuntimeCall>,
+        fee: u64,
+        tip: u64,
+        withdrawn: Withdrawn,
+    ) -> Result<(), TransactionValidityError> {
+        match withdrawn {
+            Withdrawn::Tao(credit) => {
+                <InTao as OnChargeTransaction<Runtime>>::correct_and_deposit_fee(who, info, post_info, fee, tip, credit)
+            }
+            Withdrawn::Alpha { netuid, alpha_fee, tao_amount } => {
+                let who = who.clone();
+                let event = subtensor::Event::TransactionFeePaidWithAlpha { who, netuid, alpha_fee, tao_amount };
+                SubtensorModule::deposit_event(event);
+                Ok(())
+            }
+        }
+    }
+}
+
+/// The stake of a coldkey on a hotkey and subnet.
+#[derive(Clone, Copy)]
+struct Stake<'a> {
+    coldkey: &'a AccountId,
+    hotkey: &'a AccountId,
+    netuid: NetUid,
+}
+
+impl Stake<'_> {
+    fn amount(self) -> AlphaBalance {
+        SubtensorModule::stake_of(self.hotkey, self.coldkey, self.netuid)
+    }
+
+    /// Returns the alpha that is worth `tao` at the current price, without slippage; 0 if alpha has no price.
+    fn worth(self, tao: TaoBalance) -> AlphaBalance {
+        let price = SubtensorModule::alpha_price(self.netuid);
+        AlphaBalance(U64F64::from_num(tao.0).checked_div(price).map_or(0, U64F64::saturating_to_num))
+    }
+
+    /// Sells alpha for a fee, at most the complete stake. Without an author of the block, nothing is sold.
+    ///
+    /// # Errors
+    /// The errors of a sale of stake.
+    fn sell(self, fee: TaoBalance) -> Result<Withdrawn, DispatchError> {
+        let Some(author) = Author::get() else { return Ok(Withdrawn::default()) };
+        let (stake, worth) = (self.amount(), self.worth(fee));
+        let alpha_fee = if worth == AlphaBalance::ZERO { stake } else { worth.min(stake) };
+        let tao_amount =
+            SubtensorModule::sell_for(&author, self.hotkey, self.coldkey, self.netuid, alpha_fee, Fee::Waived)?;
+        Ok(Withdrawn::Alpha { netuid: self.netuid, alpha_fee, tao_amount })
+    }
+}
+
+/// Returns the stake with which a call can pay its fee: the one that it spends, if that is on a single subnet.
+fn spent_stake<'a>(coldkey: &'a AccountId, call: &'a RuntimeCall) -> Option<Stake<'a>> {
+    let RuntimeCall::SubtensorModule(call) = call else { return None };
+    let (hotkey, netuid) = match call {
+        Call::remove_stake { hotkey, netuid, .. }
+        | Call::remove_stake_limit { hotkey, netuid, .. }
+        | Call::remove_stake_full_limit { hotkey, netuid, .. }
+        | Call::recycle_alpha { hotkey, netuid, .. }
+        | Call::burn_alpha { hotkey, netuid, .. }
+        | Call::move_stake { origin_hotkey: hotkey, origin_netuid: netuid, .. }
+        | Call::transfer_stake { hotkey, origin_netuid: netuid, .. }
+        | Call::swap_stake { hotkey, origin_netuid: netuid, .. }
+        | Call::swap_stake_limit { hotkey, origin_netuid: netuid, .. } => (hotkey, *netuid),
+        Call::unstake_all { hotkey } | Call::unstake_all_alpha { hotkey } => {
+            let has_stake = |netuid: &NetUid| {
+                SubtokenEnabled::<Runtime>::get(netuid)
+                    && SubtensorModule::stake_of(hotkey, coldkey, *netuid) != AlphaBalance::ZERO
+            };
+            let netuids: Vec<_> = SubtensorModule::all_netuids().into_iter().filter(has_stake).take(2).collect();
+            let [netuid] = netuids[..] else { return None };
+            (hotkey, netuid)
+        }
+        _ => return None,
+    };
+    Some(Stake { coldkey, hotkey, netuid })
+}
