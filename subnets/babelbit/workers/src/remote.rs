@@ -119,7 +119,7 @@ impl Client {
     /// Serves requests until all senders are dropped; reconnects after failures and panics.
     async fn run(mut self, mut requests: UnboundedReceiver<(Audio, Answer)>) {
         loop {
-            // A panic must fail no reply: pending ones are submitted again.
+            // Pending replies outlive a panic: they are submitted again.
             let served = AssertUnwindSafe(self.connect_and_serve(&mut requests)).catch_unwind().await;
             let waiting = self.pending.len();
             match served {

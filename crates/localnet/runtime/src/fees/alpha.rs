@@ -1,4 +1,4 @@
-//! Fees in alpha: a call that spends the stake on one hotkey and subnet can pay with it if its sender lacks the TAO.
+//! Fees in alpha: the sender of a call that spends stake on one hotkey and subnet pays with that stake if it lacks TAO.
 //!
 //! As on the real chain (its published source, spec version 425), the alpha is sold before the call for the block's
 //! author, without a trading fee, and the fee is not reduced after the call.
@@ -7,14 +7,12 @@
 mod tests;
 
 use frame_support::dispatch::DispatchInfo;
-use frame_support::storage::with_storage_layer;
 use frame_support::traits::fungible::Credit;
 use frame_support::traits::{Get, NoDrop};
 use pallet_transaction_payment::{FungibleAdapter, OnChargeTransaction, TxCreditHold};
 use sp_runtime::DispatchError;
 use sp_runtime::traits::PostDispatchInfoOf;
 use sp_runtime::transaction_validity::{InvalidTransaction, TransactionValidityError};
-use substrate_fixed::types::U64F64;
 
 use super::{Author, ToAuthor};
 use crate::runtime::{AccountId, Balances, Runtime, RuntimeCall, SubtensorModule};
@@ -23,7 +21,7 @@ use crate::types::{AlphaBalance, NetUid, TaoBalance};
 
 type InTao = FungibleAdapter<Balances, ToAuthor>;
 
-/// Charges the senders of signed extrinsics in TAO, or else in alpha, and pays the block's author.
+/// Charges the fees of signed extrinsics in TAO, or in alpha if the sender lacks TAO, and pays them to the block's author.
 pub struct Charge;
 
 /// The fee that was withdrawn before a call.
@@ -66,7 +64,7 @@ impl OnChargeTransaction<Runtime> for Charge {
             Ok(credit) => Ok(Withdrawn::Tao(credit)),
             Err(error) => {
                 let stake = spent_stake(who, call).ok_or(error)?;
-                with_storage_layer(|| stake.sell(TaoBalance(fee))).map_err(|_| InvalidTransaction::Payment.into())
+                stake.sell(TaoBalance(fee)).map_err(|_| InvalidTransaction::Payment.into())
             }
         }
     }
@@ -80,8 +78,9 @@ impl OnChargeTransaction<Runtime> for Charge {
     ) -> Result<(), TransactionValidityError> {
         let in_tao = <InTao as OnChargeTransaction<Runtime>>::can_withdraw_fee(who, call, info, fee, tip);
         in_tao.or_else(|error| {
-            let covers = |stake: Stake| stake.amount() >= stake.worth(TaoBalance(fee));
-            spent_stake(who, call).filter(|stake| covers(*stake)).map(drop).ok_or(error)
+            let covering =
+                |stake: &Stake| stake.amount() >= SubtensorModule::alpha_worth(stake.netuid, TaoBalance(fee));
+            spent_stake(who, call).filter(covering).map(drop).ok_or(error)
         })
     }
 
@@ -120,19 +119,13 @@ impl Stake<'_> {
         SubtensorModule::stake_of(self.hotkey, self.coldkey, self.netuid)
     }
 
-    /// Returns the alpha that is worth `tao` at the current price, without slippage; 0 if alpha has no price.
-    fn worth(self, tao: TaoBalance) -> AlphaBalance {
-        let price = SubtensorModule::alpha_price(self.netuid);
-        AlphaBalance(U64F64::from_num(tao.0).checked_div(price).map_or(0, U64F64::saturating_to_num))
-    }
-
     /// Sells alpha for a fee, at most the complete stake. Without an author of the block, nothing is sold.
     ///
     /// # Errors
-    /// The errors of a sale of stake.
+    /// The errors of [`subtensor::Pallet::quote_sell`], before any change of the state.
     fn sell(self, fee: TaoBalance) -> Result<Withdrawn, DispatchError> {
         let Some(author) = Author::get() else { return Ok(Withdrawn::default()) };
-        let (stake, worth) = (self.amount(), self.worth(fee));
+        let (stake, worth) = (self.amount(), SubtensorModule::alpha_worth(self.netuid, fee));
         let alpha_fee = if worth == AlphaBalance::ZERO { stake } else { worth.min(stake) };
         let tao_amount =
             SubtensorModule::sell_for(&author, self.hotkey, self.coldkey, self.netuid, alpha_fee, Fee::Waived)?;

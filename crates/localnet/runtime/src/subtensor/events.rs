@@ -275,10 +275,10 @@ mod events {
             /// Coldkey whose swap was announced.
             who: T::AccountId,
         },
-        /// A fee was paid with stake.
+        /// A transaction fee was paid with staked alpha.
         #[codec(index = 128)]
         TransactionFeePaidWithAlpha {
-            /// Account that paid.
+            /// Account that paid the fee.
             who: T::AccountId,
             /// Netuid of the subnet.
             netuid: NetUid,

@@ -94,6 +94,12 @@ impl<T: Config> Pallet<T> {
         if Self::has_pool(netuid) { Self::pool_of(netuid).price() } else { U64F64::from_num(1) }
     }
 
+    /// Returns the alpha that `tao` is worth at the current price, without slippage; 0 if the pool is empty.
+    pub fn alpha_worth(netuid: NetUid, tao: TaoBalance) -> AlphaBalance {
+        let alpha = U64F64::from_num(tao.0).checked_div(Self::alpha_price(netuid));
+        AlphaBalance(alpha.map_or(0, U64F64::saturating_to_num))
+    }
+
     /// Fills the pool of a new subnet. The caller must already have charged an account for the TAO; see
     /// [`Self::charge`].
     pub fn init_pool(netuid: NetUid, tao: TaoBalance, alpha: AlphaBalance) {

@@ -17,16 +17,12 @@ fn all_staked(test: impl FnOnce(&AccountId, &AccountId)) {
         let (coldkey, hotkey) = (key(50), key(1));
         SubtensorModule::own_hotkey(&coldkey, &hotkey).unwrap();
         SubtensorModule::credit(&coldkey, 10 * TAO);
-        stake(&coldkey, &hotkey, BABELBIT, 10 * TAO);
+        // The existential deposit stays.
+        let amount_staked = TaoBalance(10 * TAO - 500);
+        send(&coldkey, Call::add_stake { hotkey: hotkey.clone(), netuid: BABELBIT, amount_staked }).unwrap();
         assert!(balance(&coldkey) < 1_000);
         test(&coldkey, &hotkey);
     });
-}
-
-fn stake(coldkey: &AccountId, hotkey: &AccountId, netuid: NetUid, rao: u64) {
-    // The existential deposit stays.
-    let amount_staked = TaoBalance(rao.min(balance(coldkey)) - 500);
-    send(coldkey, Call::add_stake { hotkey: hotkey.clone(), netuid, amount_staked }).unwrap();
 }
 
 fn is_valid(who: &AccountId, call: &RuntimeCall) -> bool {
@@ -45,7 +41,7 @@ fn pay_and_make(who: &AccountId, call: &RuntimeCall) {
     ChargeFee::post_dispatch_details(pre, &info, &PostDispatchInfo::default(), LENGTH, &Ok(())).unwrap();
 }
 
-/// Returns subnet, alpha and TAO of the fees paid with stake.
+/// Returns the subnet, the alpha sold and the TAO received for each fee paid in alpha.
 fn paid_with_stake() -> Vec<(NetUid, AlphaBalance, TaoBalance)> {
     let events = System::events().into_iter().filter_map(|record| match record.event {
         RuntimeEvent::SubtensorModule(subtensor::Event::TransactionFeePaidWithAlpha {

@@ -2,7 +2,6 @@
 
 use frame_support::ensure;
 use sp_runtime::{AccountId32, DispatchResult};
-use substrate_fixed::types::U64F64;
 
 use super::super::pool::Fee;
 use super::super::{Config, Error, NominatorMinRequiredStake, Pallet, SubtokenEnabled};
@@ -155,13 +154,12 @@ impl<T: Config> Pallet<T> {
     /// Sells the rest of a nominator's stake if it is below `NominatorMinRequiredStake`; stake that cannot be sold is
     /// removed.
     fn clear_small_nomination(hotkey: &AccountId32, coldkey: &AccountId32, netuid: NetUid) {
-        let min = U64F64::from_num(NominatorMinRequiredStake::<T>::get());
+        let min = TaoBalance(NominatorMinRequiredStake::<T>::get());
         let stake = Self::stake_of(hotkey, coldkey, netuid);
-        if stake == AlphaBalance::ZERO || min == 0 || Self::owns(coldkey, hotkey) {
+        if stake == AlphaBalance::ZERO || min == TaoBalance::ZERO || Self::owns(coldkey, hotkey) {
             return;
         }
-        let min: u64 = min.checked_div(Self::alpha_price(netuid)).map_or(0, U64F64::saturating_to_num);
-        if stake >= AlphaBalance(min) {
+        if stake >= Self::alpha_worth(netuid, min) {
             return;
         }
         if Self::sell_from(hotkey, coldkey, netuid, stake, Fee::Charged).is_err() {
