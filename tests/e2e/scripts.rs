@@ -72,6 +72,32 @@ fn cargo_deny_is_built_once() {
     assert!(output.status.success() && stderr(&output).is_empty(), "{}", stderr(&output));
 }
 
+/// The checks of ./test, with scripted commands.
+fn run_checks(commands: &str) -> (Option<i32>, String) {
+    let (lib, checks) = (repository("scripts/lib.sh"), repository("scripts/checks.sh"));
+    let script =
+        format!("set -euo pipefail; . '{}'; . '{}'; {commands}; summarize_checks", lib.display(), checks.display());
+    let output = Command::new("/bin/bash").args(["-c", &script]).output().unwrap();
+    (output.status.code(), stderr(&output))
+}
+
+#[test]
+fn failed_check_does_not_stop_the_others() {
+    let commands = "a() { echo 'test wave::is_read ... FAILED'; return 101; }; b() { false; }; check a; check b; \
+                    check true; check echo 'SKIPPED: OpenCL. Install it'";
+    let (code, stderr) = run_checks(commands);
+    assert_eq!(code, Some(1));
+    let summary = "== skipped\n  SKIPPED: OpenCL. Install it\n== failed\n  a\n  b\n  test wave::is_read\n";
+    assert!(stderr.contains("== true\n") && stderr.ends_with(summary), "{stderr}");
+}
+
+#[test]
+fn passed_checks_exit_with_0_and_list_what_was_skipped() {
+    let (code, stderr) = run_checks("check echo '!!! SKIPPED: NATS !!!'; check true");
+    assert_eq!(code, Some(0));
+    assert!(stderr.ends_with("== skipped\n  SKIPPED: NATS !!!\nall checks passed\n"), "{stderr}");
+}
+
 /// A packaged program is stripped, with its line tables in a separate file.
 #[test]
 fn line_tables_go_into_a_file_of_their_own() {
