@@ -8,7 +8,9 @@
 //! - amounts: [`Rao`] (10⁻⁹ TAO) and [`Alpha`], a subnet's own token;
 //! - blocks: [`BlockNumber`], [`BlockHash`] and [`ExtrinsicHash`];
 //! - speech: [`Seconds`], [`SampleRate`], and a [`Transcript`] with the times of its [`Word`]s;
+//! - network addresses: [`is_public`];
 //! - texts: [`counted`], a number with its noun in the singular or plural; [`truncated`], the beginning of a text;
+//!   [`without_bom`], a text without its byte order mark;
 //!   [`with_causes`] and [`innermost_cause`] of an error.
 //!
 //! ```
@@ -25,9 +27,11 @@
 mod account;
 mod amount;
 mod block;
+mod byte_order_mark;
 mod causes;
 mod counted;
 mod ids;
+mod public_address;
 #[cfg(feature = "scale")]
 mod scale;
 mod ss58;
@@ -39,9 +43,11 @@ mod weights;
 pub use account::{AccountId, Coldkey, Hotkey};
 pub use amount::{Alpha, AmountError, Rao};
 pub use block::{BlockHash, BlockNumber, ExtrinsicHash, HashError};
+pub use byte_order_mark::{bytes_without_bom, without_bom};
 pub use causes::{HINT, innermost_cause, with_causes};
 pub use counted::counted;
 pub use ids::{MechId, NetUid, Uid};
+pub use public_address::is_public;
 pub use ss58::{Ss58, Ss58Error, Ss58Prefix};
 pub use transcript::{Transcript, Word};
 pub use truncated::truncated;

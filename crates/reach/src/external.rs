@@ -1,7 +1,8 @@
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::IpAddr;
 use std::time::Duration;
 
 use reqwest::redirect::Policy;
+use taonet_primitives::is_public;
 
 /// Services that return the caller's IP address as plain text, in the order in which they are queried.
 pub const SOURCES: [&str; 5] = [
@@ -85,41 +86,6 @@ async fn ask(client: &reqwest::Client, source: &str) -> Result<IpAddr, SourceErr
     if is_public(address) { Ok(address) } else { Err(SourceError::NotPublic(address)) }
 }
 
-/// Whether an address is routable on the internet: not loopback, private, link-local, shared (carrier NAT), multicast,
-/// for documentation or benchmarks, or reserved.
-pub const fn is_public(address: IpAddr) -> bool {
-    match address {
-        IpAddr::V4(address) => is_public_v4(address),
-        IpAddr::V6(address) => is_public_v6(address),
-    }
-}
-
-const fn is_public_v4(address: Ipv4Addr) -> bool {
-    let [a, b, c, _] = address.octets();
-    let shared = a == 100 && b & 0xc0 == 64;
-    let benchmark = a == 198 && b & 0xfe == 18;
-    let protocol = a == 192 && b == 0 && c == 0;
-    !(a == 0
-        || a >= 240
-        || shared
-        || benchmark
-        || protocol
-        || address.is_private()
-        || address.is_loopback()
-        || address.is_link_local()
-        || address.is_multicast()
-        || address.is_documentation())
-}
-
-const fn is_public_v6(address: Ipv6Addr) -> bool {
-    if let Some(address) = address.to_ipv4_mapped() {
-        return is_public_v4(address);
-    }
-    // Only 2000::/3 is allocated; 2001:db8::/32 is for documentation.
-    let [first, second, ..] = address.segments();
-    first & 0xe000 == 0x2000 && !(first == 0x2001 && second == 0xdb8)
-}
-
 #[cfg(test)]
 mod tests {
     use axum::Router;
@@ -172,36 +138,5 @@ mod tests {
         assert!(
             matches!(external_ip::<&str>(&[], BRIEF).await, Err(ExternalIpError::NoSource(none)) if none.is_empty())
         );
-    }
-
-    #[test]
-    fn addresses_that_nobody_can_reach_are_not_public() {
-        for text in [
-            "0.0.0.0",
-            "10.1.2.3",
-            "100.64.0.1",
-            "127.0.0.1",
-            "169.254.0.1",
-            "172.16.0.1",
-            "192.0.0.8",
-            "192.0.2.1",
-            "192.168.0.1",
-            "198.18.0.1",
-            "203.0.113.1",
-            "224.0.0.1",
-            "255.255.255.255",
-            "::",
-            "::1",
-            "fe80::1",
-            "fc00::1",
-            "ff02::1",
-            "2001:db8::1",
-            "::ffff:10.0.0.1",
-        ] {
-            assert!(!is_public(text.parse().unwrap()), "{text}");
-        }
-        for text in ["8.8.8.8", "100.128.0.1", "172.32.0.1", "2606:4700::1", "::ffff:8.8.8.8"] {
-            assert!(is_public(text.parse().unwrap()), "{text}");
-        }
     }
 }

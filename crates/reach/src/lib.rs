@@ -28,7 +28,7 @@
 //! The crate does not test whether the port is reachable (`tao axon ping` does, from another machine), and does not
 //! publish the address: `tao serve-axon` submits the call.
 //!
-//! Uses no other crate of the workspace. Used by `taonet-cli`: `tao axon serve` and `tao serve-axon` determine the
+//! Uses `taonet-primitives` ([`is_public`]). Used by `taonet-cli`: `tao axon serve` and `tao serve-axon` determine the
 //! address with it, and `tao axon serve` opens the port.
 
 mod chain_ip;
@@ -36,5 +36,6 @@ mod external;
 mod upnp;
 
 pub use chain_ip::{ChainIp, ChainIpError};
-pub use external::{ExternalIpError, SOURCES, SourceError, external_ip, is_public};
+pub use external::{ExternalIpError, SOURCES, SourceError, external_ip};
+pub use taonet_primitives::is_public;
 pub use upnp::{HomeRouter, PortMapping, UpnpError};

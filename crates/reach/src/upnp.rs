@@ -4,9 +4,8 @@ use std::time::Duration;
 use igd_next::aio::Gateway;
 use igd_next::aio::tokio::{Tokio, search_gateway};
 use igd_next::{AddPortError, GetExternalIpError, PortMappingProtocol, RemovePortError, SearchError, SearchOptions};
+use taonet_primitives::is_public;
 use tokio::net::UdpSocket;
-
-use crate::is_public;
 
 /// The lease of a port mapping: unless the process renews the mapping, it expires after this time.
 const LEASE: Duration = Duration::from_hours(1);

@@ -56,7 +56,6 @@ mod clock;
 mod compact;
 mod dendrite;
 mod headers;
-mod public_address;
 mod python;
 mod refusal;
 mod replay;
@@ -74,7 +73,6 @@ pub use compact::{CompactError, compact_hash};
 pub use dendrite::{
     AxonStatus, DendriteScheme, StatusMessage, Synapse, SynapseClass, SynapseError, Terminal, event_stream,
 };
-pub use public_address::is_public;
 pub use python::{python_text, sorted_json, synapse_hash};
 pub use refusal::Refusal;
 pub use replay::{ReplayBounds, ReplayGuard, ReplayLogError};
@@ -83,3 +81,4 @@ pub use server::{
     Caller, Concurrency, Limits, Load, Policy, Rate, Signed, SignedLayer, SignedLayerBuilder, Standing, StandingTable,
     Standings,
 };
+pub use taonet_primitives::is_public;
