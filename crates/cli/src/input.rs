@@ -5,6 +5,7 @@ use std::io::Read;
 use std::path::Path;
 
 use anyhow::{Context as _, bail};
+use taonet_primitives::without_bom;
 
 const LIMIT: u64 = 64 << 20;
 
@@ -21,4 +22,14 @@ pub(crate) fn read(path: &Path) -> anyhow::Result<Vec<u8>> {
         bail!("{} is larger than 64 MiB", path.display());
     }
     Ok(bytes)
+}
+
+/// Reads a text file of at most 64 MiB, without its byte order mark; `-` is standard input.
+pub(crate) fn read_text(path: &Path) -> anyhow::Result<String> {
+    let text = String::from_utf8(read(path)?);
+    let text = text.with_context(|| format!("{} is not UTF-8 text", path.display()))?;
+    Ok(match without_bom(&text) {
+        rest if rest.len() < text.len() => rest.to_owned(),
+        _ => text,
+    })
 }

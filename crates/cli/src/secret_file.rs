@@ -7,6 +7,7 @@ use std::path::Path;
 
 use anyhow::{Context as _, bail};
 use taonet_http::AccessToken;
+use taonet_primitives::without_bom;
 use taonet_wallet::warn_if_exposed;
 use zeroize::Zeroizing;
 
@@ -15,7 +16,7 @@ use crate::exit::{Classified, Failure};
 /// Maximum size, well above that of a mnemonic, key or account export.
 const MAX_BYTES: usize = 16 * 1024;
 
-/// Reads a short text into zeroized memory; `-` is standard input.
+/// Reads a short text, without a byte order mark, into zeroized memory; `-` is standard input.
 pub(crate) fn read(path: &Path) -> anyhow::Result<Zeroizing<String>> {
     // Full capacity at once: a growing buffer would leave copies behind.
     let mut bytes = Zeroizing::new(Vec::with_capacity(MAX_BYTES + 1));
@@ -29,7 +30,7 @@ pub(crate) fn read(path: &Path) -> anyhow::Result<Zeroizing<String>> {
         bail!("{} is larger than {MAX_BYTES} bytes", path.display());
     }
     match str::from_utf8(&bytes) {
-        Ok(text) => Ok(Zeroizing::new(text.trim().to_owned())),
+        Ok(text) => Ok(Zeroizing::new(without_bom(text).trim().to_owned())),
         Err(_) => bail!("{} is not UTF-8 text", path.display()),
     }
 }

@@ -3,7 +3,7 @@
 mod check;
 
 use serde::{Deserialize, Serialize};
-use taonet_primitives::Uid;
+use taonet_primitives::{Uid, bytes_without_bom};
 
 use crate::output::EpochOutput;
 
@@ -90,7 +90,7 @@ impl Case {
     /// # Errors
     /// [`InputError`] if the document or the input is invalid. The error names the field.
     pub fn from_json(document: &[u8]) -> Result<Self, InputError> {
-        let mut json = serde_json::Deserializer::from_slice(document);
+        let mut json = serde_json::Deserializer::from_slice(bytes_without_bom(document));
         let case: Self = serde_path_to_error::deserialize(&mut json)
             .map_err(|error| InputError::Document { field: error.path().to_string(), source: error.into_inner() })?;
         json.end().map_err(|source| InputError::Document { field: ".".to_owned(), source })?;

@@ -1,6 +1,8 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use taonet_primitives::without_bom;
+
 /// Error for a malformed line in a file of variables. It does not contain the line, which may have a secret.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LineError {
@@ -29,7 +31,7 @@ impl std::error::Error for LineError {}
 /// [`LineError`] for the first malformed line.
 pub fn file_variables(text: &str) -> Result<BTreeMap<String, String>, LineError> {
     let mut variables = BTreeMap::new();
-    for (line, number) in text.lines().zip(1..) {
+    for (line, number) in without_bom(text).lines().zip(1..) {
         let line = line.trim();
         if line.is_empty() || line.starts_with('#') {
             continue;
@@ -100,6 +102,7 @@ mod tests {
         let text = "# Keys\r\n\n  BITTENSOR_WALLET_COLD=coldkey\r\nexport A = 1 \nMINER_DEVICE=cpu      # Use 'cpu' or 'cuda'\n\
             KEY=a#b\nEMPTY=\nCOMMENT= # none\nDOLLAR=pa$$word\nQUOTED=\"a # \\\"b\\\" \\n\\d\" # c\nSINGLE='${A} \\n'\nA=2";
         let found = file_variables(text).unwrap();
+        assert_eq!(file_variables(&format!("\u{feff}{text}")), Ok(found.clone()), "with a byte order mark");
         let expected = [
             ("A", "2"),
             ("BITTENSOR_WALLET_COLD", "coldkey"),

@@ -3,6 +3,7 @@ use std::fmt;
 use bip39::Language;
 use pbkdf2::pbkdf2_hmac;
 use sha2::Sha512;
+use taonet_primitives::without_bom;
 use zeroize::Zeroizing;
 
 use crate::KeyError;
@@ -85,18 +86,18 @@ impl Mnemonic {
             .map_err(|_| KeyError::WordCount(count.words()))
     }
 
-    /// Parses words separated by white space.
+    /// Parses words separated by white space, after a byte order mark if there is one.
     ///
     /// # Errors
     /// [`KeyError`]: an unknown word, a wrong number of words, or a wrong checksum.
     pub fn parse(phrase: &str) -> Result<Self, KeyError> {
-        bip39::Mnemonic::parse_in_normalized(Language::English, phrase).map(|mnemonic| Self(mnemonic.into())).map_err(
-            |error| match error {
+        bip39::Mnemonic::parse_in_normalized(Language::English, without_bom(phrase))
+            .map(|mnemonic| Self(mnemonic.into()))
+            .map_err(|error| match error {
                 bip39::Error::BadWordCount(count) => KeyError::WordCount(count),
                 bip39::Error::UnknownWord(index) => KeyError::UnknownWord(index.saturating_add(1)),
                 _ => KeyError::Checksum,
-            },
-        )
+            })
     }
 
     /// Returns the words, separated by single spaces. They are the secret: show them only once, and only to the owner.

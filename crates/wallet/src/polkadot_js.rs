@@ -8,7 +8,7 @@ use schnorrkel::SecretKey;
 use scrypt::Params;
 use serde::Deserialize;
 use serde_json::json;
-use taonet_primitives::Ss58;
+use taonet_primitives::{Ss58, bytes_without_bom};
 use zeroize::Zeroizing;
 
 use crate::{CryptoType, KeyError, Keypair, Password};
@@ -130,7 +130,7 @@ impl PolkadotJs {
     /// # Errors
     /// [`PolkadotJsError`] if the text is not a supported export, or decrypting it would need too much memory.
     pub fn parse(json: &[u8]) -> Result<Self, PolkadotJsError> {
-        let Fields { encoded, encoding, address } = serde_json::from_slice(json)
+        let Fields { encoded, encoding, address } = serde_json::from_slice(bytes_without_bom(json))
             .map_err(|error| PolkadotJsError::Json { line: error.line(), column: error.column() })?;
         // In unencrypted exports this text contains the key.
         let encoded = Zeroizing::new(encoded);

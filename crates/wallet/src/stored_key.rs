@@ -1,6 +1,7 @@
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
+use taonet_primitives::bytes_without_bom;
 use zeroize::Zeroizing;
 
 use crate::open::{exposed, open_file};
@@ -71,14 +72,14 @@ impl StoredKey {
         &self.wallet
     }
 
-    /// Returns the bytes of the keyfile.
+    /// Returns the bytes of the keyfile, without a byte order mark.
     pub(crate) fn bytes(&self) -> &[u8] {
-        &self.bytes
+        bytes_without_bom(&self.bytes)
     }
 
     /// Returns the encryption format; `None` for a plain file, which opens without a password.
     pub fn encryption(&self) -> Option<Encryption> {
-        Encryption::of(&self.bytes)
+        Encryption::of(self.bytes())
     }
 
     /// Returns the file's mode bits if users other than the owner have access; otherwise `None`.
@@ -109,7 +110,7 @@ impl StoredKey {
     }
 
     fn content(&self, password: Option<&Password>) -> Result<Keyfile, WalletError> {
-        Keyfile::from_bytes(&self.bytes, password).map_err(|source| self.error(source))
+        Keyfile::from_bytes(self.bytes(), password).map_err(|source| self.error(source))
     }
 
     /// Returns the public key of a public file, or of a plain keyfile.
@@ -119,14 +120,14 @@ impl StoredKey {
 
     /// Decrypts the content, and checks that it contains a key.
     pub(crate) fn plain(&self, password: Option<&Password>) -> Result<Zeroizing<Vec<u8>>, WalletError> {
-        let plain = Keyfile::plain(&self.bytes, password).map_err(|source| self.error(source))?;
+        let plain = Keyfile::plain(self.bytes(), password).map_err(|source| self.error(source))?;
         Keyfile::from_json(&plain).map_err(|source| self.error(source))?;
         Ok(plain)
     }
 
     /// Returns the public key stated in a plain file, ignoring the file's other fields.
     pub(crate) fn stated_public(&self) -> Option<PublicKey> {
-        Keyfile::stated_public(&self.bytes)
+        Keyfile::stated_public(self.bytes())
     }
 
     /// Adds the path to an error about the content.

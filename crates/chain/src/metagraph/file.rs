@@ -1,6 +1,8 @@
 use std::io::{Error, ErrorKind, Write};
 use std::path::Path;
 
+use taonet_primitives::bytes_without_bom;
+
 use super::Metagraph;
 
 /// The version of the file format, incremented when a field changes its meaning.
@@ -32,7 +34,7 @@ impl Metagraph {
     /// # Errors
     /// [`std::io::Error`], of kind `InvalidData` if the file has a different format.
     pub fn load(path: &Path) -> std::io::Result<Self> {
-        let file: File<Self> = serde_json::from_slice(&std::fs::read(path)?)?;
+        let file: File<Self> = serde_json::from_slice(bytes_without_bom(&std::fs::read(path)?))?;
         if file.form == FORM {
             Ok(file.metagraph)
         } else {

@@ -62,7 +62,7 @@ impl BatchArgs {
     fn calls(&self) -> anyhow::Result<Vec<BatchedCall>> {
         let Some(file) = &self.file else { return Ok(self.calls.clone()) };
         let place = file.display();
-        let text = String::from_utf8(input::read(file)?).with_context(|| format!("{place} is not text"))?;
+        let text = input::read_text(file)?;
         let mut calls = Vec::new();
         for (number, line) in text.lines().map(str::trim).enumerate() {
             if line.is_empty() || line.starts_with('#') {
@@ -92,7 +92,7 @@ pub(crate) fn run(args: &BatchArgs, context: &Context) -> anyhow::Result<()> {
             texts.push(format!("{pallet}.{name} {arguments}"));
             list.push(json!({ "call": format!("{pallet}.{name}"), "arguments": arguments }));
         }
-        let key = args.tx.unlock(&chain)?;
+        let key = args.tx.unlock()?;
         let about = json!({ "calls": list, "signer": key.coldkey() });
         let what = format!("Make {} at once: {}", counted(built.len(), "call"), texts.join(", "));
         let plan = Plan::new(calls::batch_all(built), what, about);

@@ -57,5 +57,5 @@ pub(crate) fn run(command: &Command, context: &Context) -> anyhow::Result<()> {
 
 /// Reads a JSON document; `-` is standard input.
 fn document(path: &Path) -> anyhow::Result<Value> {
-    serde_json::from_slice(&input::read(path)?).with_context(|| format!("{} is not JSON", path.display()))
+    serde_json::from_str(&input::read_text(path)?).with_context(|| format!("{} is not JSON", path.display()))
 }

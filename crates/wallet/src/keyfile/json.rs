@@ -1,6 +1,6 @@
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
-use taonet_primitives::{Hotkey, Ss58, Ss58Prefix};
+use taonet_primitives::{Hotkey, Ss58, Ss58Prefix, bytes_without_bom};
 use zeroize::Zeroizing;
 
 use super::{Keyfile, KeyfileError};
@@ -49,6 +49,7 @@ fn number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u8>, D::E
 }
 
 pub(super) fn read(text: &[u8]) -> Result<Keyfile, KeyfileError> {
+    let text = bytes_without_bom(text);
     // Serde would also accept an array, and fill the fields by position.
     if text.trim_ascii_start().first() != Some(&b'{') {
         return Err(KeyfileError::Json { line: 1, column: 1 });
@@ -77,7 +78,7 @@ struct PublicFields {
 }
 
 pub(super) fn stated_public(text: &[u8]) -> Option<PublicKey> {
-    let fields: PublicFields = serde_json::from_slice(text).ok()?;
+    let fields: PublicFields = serde_json::from_slice(bytes_without_bom(text)).ok()?;
     let crypto_type = fields.crypto_type.map_or(Ok(CryptoType::Sr25519), CryptoType::try_from).ok()?;
     Some(PublicKey::new(*fields.ss58_address.as_bytes(), crypto_type))
 }

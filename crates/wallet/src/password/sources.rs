@@ -3,6 +3,7 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
+use taonet_primitives::bytes_without_bom;
 use zeroize::Zeroizing;
 
 use super::Password;
@@ -40,7 +41,7 @@ pub enum PasswordError {
 }
 
 impl Password {
-    /// Reads a file that contains only the password; a trailing line break is ignored. Logs a warning if other users
+    /// Reads a file that contains only the password; a byte order mark and a trailing line break are ignored. Logs a warning if other users
     /// can access the file.
     ///
     /// # Errors
@@ -54,7 +55,7 @@ impl Password {
         let file = File::open(path).map_err(failed)?;
         warn_if_exposed(&file, path);
         file.take(TOO_MANY_BYTES as u64).read_to_end(&mut bytes).map_err(failed)?;
-        one_line(&bytes).map(Self::new).ok_or_else(|| PasswordError::Content(path.into()))
+        one_line(bytes_without_bom(&bytes)).map(Self::new).ok_or_else(|| PasswordError::Content(path.into()))
     }
 
     /// Reads the password from an open file descriptor of this process, e.g. 3 after `3<password.txt` in a shell.

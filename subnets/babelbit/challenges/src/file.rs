@@ -8,7 +8,7 @@ use std::path::{Component, Path};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use sha2::{Digest, Sha256};
-use taonet_primitives::Word;
+use taonet_primitives::{Word, without_bom};
 use taonet_speech::Voice;
 
 use super::{Challenge, ChallengeError, Problem, Source, Target, Utterance, UtteranceAudio};
@@ -82,7 +82,7 @@ pub(super) fn parse(name: &str, text: &str, folder: Option<&Path>) -> Result<Cha
 
 /// Parses a complete file as one JSON document.
 pub(super) fn document<T: DeserializeOwned>(name: &str, text: &str) -> Result<T, ChallengeError> {
-    let mut deserializer = serde_json::Deserializer::from_str(text);
+    let mut deserializer = serde_json::Deserializer::from_str(without_bom(text));
     let raw = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
         // A truncated document has no path, which serde_path_to_error writes as `?`.
         let path = Some(error.path().to_string()).filter(|path| path != "?").unwrap_or_else(|| ".".to_owned());

@@ -6,6 +6,7 @@ use std::path::Path;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use taonet_babelbit_core::engine_api::TextToken;
+use taonet_primitives::without_bom;
 
 use super::file::{Checker, MAX_NAME, MAX_TEXT, derived_uid, document, folder_of, read_text};
 use super::{Challenge, ChallengeError, Problem};
@@ -41,7 +42,7 @@ pub struct RevealedToken<'a> {
     pub text: &'a str,
     /// Position of the dialogue in the challenge, from 0.
     pub dialogue: usize,
-    /// Position of the utterance in the dialogue, from 0.
+    /// Position of the utterance in the dialogue, from 0; at the end of the dialogue, the number of its utterances.
     pub utterance: usize,
     /// Position of the token in the utterance, from 0.
     pub token: usize,
@@ -86,7 +87,7 @@ impl ChallengeFile {
     /// [`ChallengeError`] naming the file, the path in it and the defect.
     pub fn load(path: &Path) -> Result<Self, ChallengeError> {
         let (name, text) = (path.display().to_string(), read_text(path)?);
-        let is_text = serde_json::from_str::<Kind>(&text).is_ok_and(|kind| kind.dialogues.is_some());
+        let is_text = serde_json::from_str::<Kind>(without_bom(&text)).is_ok_and(|kind| kind.dialogues.is_some());
         if is_text {
             return TextChallenge::parse(&name, &text).map(Self::Text);
         }
@@ -105,16 +106,17 @@ impl TextChallenge {
         check(&Checker { file: name, folder: None }, raw, uid)
     }
 
-    /// Returns the tokens in the order in which an engine reveals them: the words of each utterance, then `EOF`, or
-    /// `EOF EOF` after the last utterance of a dialogue.
+    /// Returns the tokens in the order in which an engine reveals them: the words of each utterance and `EOF`, then
+    /// `EOF EOF` after each dialogue, at the position of the utterance that would follow. The reference's runner
+    /// completes an utterance only at `EOF`, also a dialogue's last one.
     pub fn tokens(&self) -> impl Iterator<Item = RevealedToken<'_>> {
         self.dialogues.iter().enumerate().flat_map(|(dialogue, content)| {
-            let last = content.utterances.len().saturating_sub(1);
-            content.utterances.iter().enumerate().flat_map(move |(utterance, text)| {
-                let end = if utterance == last { TextToken::EOF_EOF } else { TextToken::EOF };
-                let words = text.split_whitespace().chain([end]).enumerate();
-                words.map(move |(token, text)| RevealedToken { text, dialogue, utterance, token })
-            })
+            let spoken = content.utterances.iter().enumerate().flat_map(move |(utterance, text)| {
+                let tokens = text.split_whitespace().chain([TextToken::EOF]).enumerate();
+                tokens.map(move |(token, text)| RevealedToken { text, dialogue, utterance, token })
+            });
+            let utterance = content.utterances.len();
+            spoken.chain([RevealedToken { text: TextToken::EOF_EOF, dialogue, utterance, token: 0 }])
         })
     }
 }
@@ -178,7 +180,8 @@ mod tests {
         #[rustfmt::skip]
         assert_eq!(tokens, [
             ("How", 0, 0, 0), ("are", 0, 0, 1), ("you?", 0, 0, 2), ("EOF", 0, 0, 3), ("EOF", 0, 1, 0),
-            ("Fine.", 0, 2, 0), ("EOF EOF", 0, 2, 1), ("Bye.", 1, 0, 0), ("EOF EOF", 1, 0, 1),
+            ("Fine.", 0, 2, 0), ("EOF", 0, 2, 1), ("EOF EOF", 0, 3, 0), ("Bye.", 1, 0, 0), ("EOF", 1, 0, 1),
+            ("EOF EOF", 1, 1, 0),
         ]);
     }
 

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use serde_json::Value;
 use taonet_babelbit_core::reference::ReferenceDocument;
+use taonet_primitives::bytes_without_bom;
 
 use super::files::{replace, shared_source};
 use super::ledger::{ChallengeRow, NewChallenge, UtteranceRow};
@@ -118,7 +119,7 @@ fn read_reference(path: &Path) -> io::Result<Value> {
     if text.len() as u64 > MAX_REFERENCE_BYTES {
         return Err(io::ErrorKind::FileTooLarge.into());
     }
-    Ok(serde_json::from_slice(&text)?)
+    Ok(serde_json::from_slice(bytes_without_bom(&text))?)
 }
 
 #[cfg(test)]

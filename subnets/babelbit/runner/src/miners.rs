@@ -3,7 +3,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 use serde_json::Value;
-use taonet_primitives::{Hotkey, Uid};
+use taonet_primitives::{Hotkey, Uid, bytes_without_bom};
 
 mod address;
 
@@ -93,7 +93,7 @@ pub fn read_miners(path: &Path, policy: &AddressPolicy, max_miners: usize) -> Re
 /// # Errors
 /// [`MinersError`] when the text is not a list or an entry is invalid.
 fn parse_miners(json: &[u8], policy: &AddressPolicy, max_miners: usize) -> Result<Vec<MinerEntry>, MinersError> {
-    let entries: Vec<Value> = serde_json::from_slice(json).map_err(MinersError::NotAList)?;
+    let entries: Vec<Value> = serde_json::from_slice(bytes_without_bom(json)).map_err(MinersError::NotAList)?;
     let mut uids = HashSet::new();
     let mut hotkeys = HashSet::new();
     let mut miners = Vec::new();
@@ -141,6 +141,14 @@ mod tests {
         assert_eq!(miners[0].name.as_deref(), Some("interpreter"));
         assert_eq!(miners[1].address.url().as_str(), "http://127.0.0.1:8102/base/");
         assert_eq!(miners[1].uid, Uid(2));
+    }
+
+    #[test]
+    fn byte_order_mark_is_ignored() {
+        let list = json!([{"uid": 1, "hotkey": ALICE, "address": "127.0.0.1:8101"}]).to_string();
+        let policy = AddressPolicy { dev_mode: true, ..AddressPolicy::default() };
+        let miners = parse_miners(format!("\u{feff}{list}").as_bytes(), &policy, 10).unwrap();
+        assert_eq!(miners[0].uid, Uid(1));
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::fs::{File, metadata};
 use std::io::{self, Read as _};
 use std::path::Path;
 
-use taonet_primitives::Hotkey;
+use taonet_primitives::{Hotkey, bytes_without_bom};
 use taonet_service::{Access, WriteError, atomic_write};
 
 use super::run::Miner;
@@ -33,7 +33,7 @@ pub fn read_names(state: &Path) -> io::Result<HashMap<Hotkey, String>> {
     if bytes.len() as u64 > MAX_BYTES {
         return Err(io::Error::new(io::ErrorKind::InvalidData, format!("larger than {MAX_BYTES} bytes")));
     }
-    serde_json::from_slice(&bytes).map_err(io::Error::from)
+    serde_json::from_slice(bytes_without_bom(&bytes)).map_err(io::Error::from)
 }
 
 /// Returns the display names of miners.

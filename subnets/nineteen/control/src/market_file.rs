@@ -5,6 +5,7 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockWriteGuard};
 
 use taonet_nineteen_core::MarketConfig;
 use taonet_nineteen_core::config::{ConfigError, Votes};
+use taonet_primitives::without_bom;
 
 use crate::References;
 
@@ -154,7 +155,7 @@ impl MarketFile {
 fn read(path: &Path) -> Result<MarketConfig, MarketFileError> {
     let text =
         std::fs::read_to_string(path).map_err(|source| MarketFileError::Read { path: path.to_owned(), source })?;
-    MarketConfig::from_toml(&text).map_err(|source| MarketFileError::Config { path: path.to_owned(), source })
+    MarketConfig::from_toml(without_bom(&text)).map_err(|source| MarketFileError::Config { path: path.to_owned(), source })
 }
 
 #[cfg(test)]
@@ -193,6 +194,8 @@ mod tests {
         let text = MarketConfig::default_toml();
         std::fs::write(&path, text).unwrap();
         let file = MarketFile::open(&path).unwrap();
+        std::fs::write(&path, format!("\u{feff}{text}")).unwrap();
+        assert!(MarketFile::open(&path).is_ok(), "with a byte order mark");
         std::fs::write(&path, text.replace("period = 1800", "period = 600")).unwrap();
         assert!((file.reload().period().get() - 600.0).abs() < 1e-9);
         for broken in ["", "period = \"long\"", &text.replace("period = 1800", "period = -1")] {

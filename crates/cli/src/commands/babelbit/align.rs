@@ -1,7 +1,7 @@
 //! `bb align`: word timings of a challenge's reference texts.
 
 use std::path::{Path, PathBuf};
-use taonet_primitives::counted;
+use taonet_primitives::{bytes_without_bom, counted};
 
 use anyhow::{Context as _, bail};
 use clap::Args;
@@ -36,7 +36,7 @@ pub(crate) fn run(args: &AlignArgs, context: &Context) -> anyhow::Result<()> {
 }
 
 fn align(file: &Path, synthesizer: &Espeak, recognizer: &CtcRecognizer, voice: &Voice) -> anyhow::Result<usize> {
-    let mut challenge: Value = serde_json::from_slice(&std::fs::read(file)?)?;
+    let mut challenge: Value = serde_json::from_slice(bytes_without_bom(&std::fs::read(file)?))?;
     let Some(utterances) = challenge.get_mut("utterances").and_then(Value::as_array_mut) else {
         bail!("`utterances` is not an array");
     };

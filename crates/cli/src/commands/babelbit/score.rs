@@ -131,8 +131,8 @@ fn needs_recognizer(document: &Value) -> bool {
 
 /// Reads a JSON file of at most 64 MiB; `-` is standard input.
 pub(super) fn read_document(path: &Path) -> anyhow::Result<Value> {
-    let text = input::read(path)?;
-    serde_json::from_slice(&text).with_context(|| format!("{} is not JSON", path.display()))
+    let text = input::read_text(path)?;
+    serde_json::from_str(&text).with_context(|| format!("{} is not JSON", path.display()))
 }
 
 /// Returns the value of an outcome and logs its warnings, such as unused input.

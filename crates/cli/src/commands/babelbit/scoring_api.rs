@@ -10,7 +10,7 @@ use clap::Args;
 use taonet_babelbit_config::Config;
 use taonet_babelbit_scoring_api::server::{Admission, ArtifactStore, ScoringApi, ScoringLimits, Store};
 use taonet_objects::ObjectStorage;
-use taonet_primitives::Hotkey;
+use taonet_primitives::{Hotkey, without_bom};
 use taonet_service::Shutdown;
 use taonet_validator::subtensor_gateway::GatewayClient;
 
@@ -125,7 +125,7 @@ fn hotkeys(who: &str) -> Result<Vec<Hotkey>, String> {
     }
     let text = std::fs::read_to_string(who)
         .map_err(|error| format!("--validators {who}: neither a hotkey nor a readable file: {error}"))?;
-    let lines = text.lines().map(|line| line.split('#').next().unwrap_or_default().trim());
+    let lines = without_bom(&text).lines().map(|line| line.split('#').next().unwrap_or_default().trim());
     let lines = lines.enumerate().filter(|(_, line)| !line.is_empty());
     lines
         .map(|(index, line)| line.parse().map_err(|_| format!("{who}, line {}: expected a hotkey", index + 1)))

@@ -24,7 +24,7 @@ use crate::chain::{NetworkArgs, failed, keep_fresh, standings};
 use crate::context::Context;
 use crate::daemon::{CallerArgs, Daemon, MetricsArgs, serve_here};
 use crate::keys::KeyArgs;
-use crate::{input, settings};
+use crate::input;
 
 /// Refresh interval of the stakes.
 const REFRESH: Duration = Duration::from_mins(5);
@@ -136,9 +136,7 @@ impl MinerArgs {
         }
         let url = self.backend_url.as_ref().context("--backend-url is required without --model")?;
         let token = self.backend_token_file.as_ref().map(|file| {
-            let bytes = input::read(file)?;
-            let text = String::from_utf8(bytes).with_context(|| format!("{} is not UTF-8 text", file.display()))?;
-            anyhow::Ok(text.into())
+            anyhow::Ok(input::read_text(file)?.into())
         });
         let backend = Backend::new(url, token.transpose()?.as_ref())?;
         Ok(if self.image_protocol == ImageProtocol::Openai { backend.with_openai_images() } else { backend })
@@ -156,7 +154,7 @@ impl MinerArgs {
 }
 
 pub(crate) fn run(args: &MinerArgs, context: &Context) -> anyhow::Result<()> {
-    let keypair = args.key.load(&settings::load()?.network)?;
+    let keypair = args.key.load(Some(&args.network))?;
     let hotkey = keypair.hotkey();
     let rules = match args.rules {
         Rules::Strict => FiberRules::Strict,

@@ -25,7 +25,7 @@ use crate::chain::NetworkArgs;
 use crate::context::Context;
 use crate::daemon::{Daemon, MetricsArgs, state_directory};
 use crate::keys::KeyArgs;
-use crate::{input, settings};
+use crate::input;
 
 /// Timeout of a request to a checking server.
 const CHECK_TIMEOUT: Duration = Duration::from_mins(3);
@@ -97,9 +97,7 @@ enum TrustArg {
 impl ValidatorArgs {
     fn references(&self) -> anyhow::Result<References> {
         let token = self.checker_token_file.as_ref().map(|file| {
-            let bytes = input::read(file)?;
-            let text = String::from_utf8(bytes).with_context(|| format!("{} is not UTF-8 text", file.display()))?;
-            anyhow::Ok(Zeroizing::new(text))
+            anyhow::Ok(Zeroizing::new(input::read_text(file)?))
         });
         let token = token.transpose()?;
         let server = |url: &Url| CheckingServer::new(url, token.as_ref(), CHECK_TIMEOUT);
@@ -118,7 +116,7 @@ impl ValidatorArgs {
 }
 
 pub(crate) fn run(args: &ValidatorArgs, context: &Context) -> anyhow::Result<()> {
-    let keypair = args.key.load(&settings::load()?.network)?;
+    let keypair = args.key.load(Some(&args.network))?;
     let hotkey = keypair.hotkey();
     let market = args.tasks.open()?;
     let references = args.references()?;

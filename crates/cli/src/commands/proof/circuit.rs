@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use anyhow::Context as _;
 use clap::{Args, ValueEnum};
 use serde_json::json;
-use taonet_primitives::counted;
+use taonet_primitives::{bytes_without_bom, counted};
 use taonet_proof_backends::external;
 use taonet_proof_circuits::{
     Catalogue, CircuitDirectory, CompileOptions, compile as compile_model, compile_slices, contribute,
@@ -87,7 +87,7 @@ impl BackendName {
 pub(crate) fn compile(args: &CompileArgs, context: &Context) -> anyhow::Result<()> {
     let read = |path: &PathBuf| std::fs::read(path).with_context(|| format!("cannot read {}", path.display()));
     let model = read(&args.model)?;
-    let sample: Sample = serde_json::from_slice(&read(&args.sample)?)
+    let sample: Sample = serde_json::from_slice(bytes_without_bom(&read(&args.sample)?))
         .with_context(|| format!("{} is not a sample of inputs", args.sample.display()))?;
     let input_range = Range::new(args.input_low, args.input_high).context("--input-low exceeds --input-high")?;
     let options = CompileOptions {
@@ -194,12 +194,17 @@ pub(crate) fn inspect(args: &InspectArgs, context: &Context) -> anyhow::Result<(
     table::show(&directory, context)
 }
 
-/// Checks the key files against their hashes, and decodes the verification key. The keys of the backend `external` are
-/// not decoded, since only the external program can do that.
+/// Checks the key files against their hashes, decodes the verification key, and compares a proving key with it and with
+/// the network. The keys of the backend `external` are not decoded, since only the external program can do that.
 fn check_files(directory: &CircuitDirectory) -> anyhow::Result<()> {
-    directory.keys()?;
-    if directory.metadata().backend != external::ID {
-        directory.verifier()?;
+    let keys = directory.keys()?;
+    if directory.metadata().backend == external::ID {
+        return Ok(());
+    }
+    directory.verifier()?;
+    // The key of a backend without a proving key was compared when the directory was opened.
+    if !keys.proving.is_empty() {
+        directory.prover()?;
     }
     Ok(())
 }

@@ -1,12 +1,14 @@
 //! `tao proof prove` and `verify`.
 
+use std::convert::Infallible;
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 use std::time::Instant;
 
 use anyhow::Context as _;
 use clap::Args;
 use serde_json::{Value, json};
-use taonet_primitives::{Hotkey, counted};
+use taonet_primitives::{Hotkey, bytes_without_bom, counted};
 use taonet_proof_circuits::{Bundle, Catalogue, CircuitDirectory, ModelBundle, SlicedBundle};
 use taonet_proof_core::query::integers;
 use taonet_proof_core::{Digest, messages, slices};
@@ -58,7 +60,7 @@ pub(crate) fn prove(args: &ProveArgs, context: &Context) -> anyhow::Result<()> {
 /// Reads the integers of an input file.
 fn read_inputs(path: &Path) -> anyhow::Result<Vec<i64>> {
     let text = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
-    let query: Value = serde_json::from_slice(&text).with_context(|| format!("{} is not JSON", path.display()))?;
+    let query: Value = serde_json::from_slice(bytes_without_bom(&text)).with_context(|| format!("{} is not JSON", path.display()))?;
     let inputs = messages::input_of(&query).and_then(integers);
     inputs.with_context(|| format!("{} contains no list of integers", path.display()))
 }
@@ -76,9 +78,9 @@ fn prove_slices(catalogue: &Catalogue, inputs: &[i64], nonce: Digest, miner: Hot
 pub(crate) struct VerifyArgs {
     /// Bundle file
     bundle: PathBuf,
-    /// Identity of the expected circuit or sliced model; other proofs are rejected
-    #[arg(long, value_name = "HEX")]
-    circuit: Option<Digest>,
+    /// Expected circuit or sliced model, as its identity or its directory; other proofs are rejected
+    #[arg(long, value_name = "ID|DIR")]
+    circuit: Option<ExpectedCircuit>,
     /// JSON file with the expected input, as for `prove`; proofs of another input are rejected
     #[arg(long, value_name = "FILE")]
     input: Option<PathBuf>,
@@ -93,28 +95,68 @@ pub(crate) struct VerifyArgs {
 }
 
 pub(crate) fn verify(args: &VerifyArgs, context: &Context) -> anyhow::Result<()> {
-    let text = std::fs::read(&args.bundle).with_context(|| format!("cannot read {}", args.bundle.display()))?;
-    let bundle = ModelBundle::from_json(&text)?;
+    let bundle = ModelBundle::open(&args.bundle)?;
     args.compare(&bundle)?;
     let backends = args.external.backends()?;
     let began = Instant::now();
-    bundle.verify_with(&backends)?;
+    match &args.circuit {
+        None => bundle.verify_with(&backends)?,
+        Some(ExpectedCircuit::Id(id)) => bundle.verify_for(id, &backends)?,
+        Some(ExpectedCircuit::Directory(path)) => {
+            let (actual, expected) = (bundle.id()?, id_of(path)?);
+            anyhow::ensure!(actual == expected, "the proof is for circuit {actual}, expected {expected}");
+            bundle.verify_with(&backends)?;
+        }
+    }
     context.say(&format!("verified in {:.1} ms", began.elapsed().as_secs_f64() * 1000.0));
     let expectations = [("--circuit", args.circuit.is_none()), ("--input", args.input.is_none())];
     let missing: Vec<&str> = expectations.iter().filter(|(_, missing)| *missing).map(|(option, _)| *option).collect();
     if !missing.is_empty() {
         context.say(&format!("hint: to reject proofs for other requests than yours, pass {}", missing.join(" and ")));
     }
+    if args.circuit.is_none() && bundle.proofs().iter().any(Bundle::lacks_network) {
+        context.say(
+            "warning: the bundle has no network, so its verification key was not compared with the circuit; to compare \
+             it, pass the circuit's directory with --circuit",
+        );
+    }
     show(&bundle, context)
 }
 
+/// The circuit or sliced model that a bundle should be for.
+#[derive(Clone, Debug)]
+enum ExpectedCircuit {
+    /// Its identity.
+    Id(Digest),
+    /// Its directory.
+    Directory(PathBuf),
+}
+
+impl FromStr for ExpectedCircuit {
+    type Err = Infallible;
+
+    fn from_str(text: &str) -> Result<Self, Infallible> {
+        Ok(text.parse().map_or_else(|_| Self::Directory(text.into()), Self::Id))
+    }
+}
+
+/// Returns the identity of the circuit or sliced model in a directory, whose keys are compared with its networks.
+fn id_of(path: &Path) -> anyhow::Result<Digest> {
+    if !path.is_dir() {
+        anyhow::bail!("--circuit {} is neither an identity of 64 hexadecimal digits nor a directory", path.display());
+    }
+    if path.join(slices::FILE).is_file() {
+        let catalogue = Catalogue::open(path)?;
+        let (id, _) = catalogue.models().next().context("the directory has no sliced model")?;
+        return Ok(*id);
+    }
+    Ok(CircuitDirectory::open(path)?.id())
+}
+
 impl VerifyArgs {
-    /// Rejects a bundle that is for another circuit, input, miner or request than the expected one.
+    /// Rejects a bundle that is for another input, miner or request than the expected one.
     fn compare(&self, bundle: &ModelBundle) -> anyhow::Result<()> {
-        let (circuit, nonce) = (bundle.id()?, bundle.nonce());
-        if let Some(expected) = self.circuit.filter(|expected| *expected != circuit) {
-            anyhow::bail!("the proof is for circuit {circuit}, expected {expected}");
-        }
+        let nonce = bundle.nonce();
         if let Some(expected) = self.nonce.filter(|expected| *expected != nonce) {
             anyhow::bail!("the proof is for nonce {nonce}, expected {expected}");
         }

@@ -66,7 +66,7 @@ pub(crate) fn run(args: &VerifyArgs, context: &Context) -> anyhow::Result<()> {
 }
 
 fn read_list(file: &Path) -> anyhow::Result<Vec<ValidatorInfo>> {
-    let text = String::from_utf8(input::read(file)?).with_context(|| format!("{} is not UTF-8", file.display()))?;
+    let text = input::read_text(file)?;
     let list =
         ValidatorInfo::read_list(&text).with_context(|| format!("{} is not a list of validators", file.display()))?;
     if list.is_empty() {

@@ -83,7 +83,7 @@ pub(super) fn commit(args: &CommitArgs, context: &Context) -> anyhow::Result<()>
         let chain = args.tx.connect().await?;
         let rules = chain.weight_rules(netuid, At::Head).await.map_err(failed)?;
         let version_key = args.version_key.unwrap_or(rules.version_key);
-        let key = args.tx.unlock(&chain)?;
+        let key = args.tx.unlock()?;
         let (uids, values) = weights.iter().copied().unzip();
         let salt = salt(&mut rand::rng());
         let secret = Secret { netuid, mech, hotkey: args.tx.submit.hotkey(&key), uids, values, salt, version_key };
@@ -111,15 +111,15 @@ pub(super) fn commit(args: &CommitArgs, context: &Context) -> anyhow::Result<()>
 }
 
 pub(super) fn reveal(args: &RevealArgs, context: &Context) -> anyhow::Result<()> {
-    let text = input::read(&args.file)?;
+    let text = input::read_text(&args.file)?;
     let named = || format!("{} was not written by tao weights commit", args.file.display());
-    let secret: Secret = serde_json::from_slice(&text).with_context(named)?;
+    let secret: Secret = serde_json::from_str(&text).with_context(named)?;
     if secret.uids.len() != secret.values.len() {
         bail!("{}: {} and {}", named(), counted(secret.uids.len(), "uid"), counted(secret.values.len(), "value"));
     }
     context.block_on(async {
         let chain = args.tx.connect().await?;
-        let key = args.tx.unlock(&chain)?;
+        let key = args.tx.unlock()?;
         let hotkey = args.tx.submit.hotkey(&key);
         if hotkey != secret.hotkey {
             bail!("the commit belongs to hotkey {}, not {hotkey}", secret.hotkey);

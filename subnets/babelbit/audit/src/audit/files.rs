@@ -6,6 +6,7 @@ use std::path::Path;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use taonet_babelbit_core::records::ChallengeStatus;
+use taonet_primitives::bytes_without_bom;
 
 use super::compare::differences;
 use super::recompute::reference_texts;
@@ -182,7 +183,7 @@ fn read_json(path: &Path) -> io::Result<Value> {
     if text.len() as u64 > MAX_FILE_BYTES {
         return Err(io::ErrorKind::FileTooLarge.into());
     }
-    Ok(serde_json::from_slice(&text)?)
+    Ok(serde_json::from_slice(bytes_without_bom(&text))?)
 }
 
 fn hash_of(path: &Path) -> io::Result<String> {

@@ -3,10 +3,11 @@
 use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::fs::File;
-use std::io::{self, BufRead as _, BufReader, Read};
+use std::io::{self, BufRead as _, BufReader, Read, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
 
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use taonet_primitives::bytes_without_bom;
 
 use super::TrainError;
 
@@ -112,7 +113,9 @@ pub fn read_utterances(
     mut utterance: impl FnMut(&str) -> Result<(), TrainError>,
 ) -> Result<u64, InputError> {
     let named = |source| InputError::Read { file: path.to_owned(), source };
-    let file = Counted { inner: File::open(path).map_err(named)?, bytes: 0, progress };
+    let mut inner = File::open(path).map_err(named)?;
+    skip_bom(&mut inner).map_err(named)?;
+    let file = Counted { inner, bytes: 0, progress };
     let is_json = path.extension().is_some_and(|extension| extension == "json" || extension == "jsonl");
     let mut count = 0;
     let each = |text: &str| {
@@ -125,6 +128,18 @@ pub fn read_utterances(
         read_lines(path, BufReader::with_capacity(BUFFER, file), each)?;
     }
     if count == 0 { Err(InputError::Empty { file: path.to_owned() }) } else { Ok(count) }
+}
+
+/// Skips a byte order mark at the beginning of a file. What cannot be sought, such as a pipe, is read as it is.
+fn skip_bom(file: &mut File) -> io::Result<()> {
+    if file.stream_position().is_err() {
+        return Ok(());
+    }
+    let mut start = Vec::new();
+    file.take(3).read_to_end(&mut start)?;
+    let mark = start.len() - bytes_without_bom(&start).len();
+    file.seek(SeekFrom::Start(mark as u64))?;
+    Ok(())
 }
 
 /// A reader that reports its progress.
@@ -360,6 +375,7 @@ mod tests {
             read("a.txt", b"one two\r\n\n  three \nfour"),
             Ok(vec!["one two".into(), "three".into(), "four".into()])
         );
+        assert_eq!(read("a.txt", "\u{feff}one two".as_bytes()), Ok(vec!["one two".into()]));
         assert_eq!(read("a.txt", b"\n \n"), Err("FILE has no utterances".to_owned()));
         let error = read("a.txt", b"good\nb\xffd\n").unwrap_err();
         assert_eq!(error, "FILE: line 2 is not UTF-8; hint: convert the file, for example with iconv");
@@ -375,6 +391,7 @@ mod tests {
             one.to_owned(),
             format!("[{one}]"),
             format!("{one}\n"),
+            format!("\u{feff}{one}"),
             r#"{"utterances": ["a b"]}{"utterances": ["c"]}"#.to_owned(),
         ] {
             assert_eq!(read("a.json", content.as_bytes()), Ok(vec!["a b".into(), "c".into()]), "{content}");
