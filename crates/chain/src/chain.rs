@@ -6,8 +6,8 @@ use taonet_wallet::Keypair;
 use tokio::sync::watch;
 
 use crate::{
-    At, Block, Call, ChainError, Detail, DryRun, Event, Extrinsic, Metagraph, NonceLease, Outcome, SignOptions,
-    SignedExtrinsic, WeightRow, WeightRules,
+    At, Block, Call, ChainError, Detail, DryRun, Event, Extrinsic, HotkeyState, Metagraph, NonceLease, Outcome,
+    SignOptions, SignedExtrinsic, WeightRow, WeightRules,
 };
 
 /// Target state and timeout for tracking a submission.
@@ -82,6 +82,18 @@ pub trait Chain: Send + Sync {
     /// # Errors
     /// [`ChainError`] if the read fails.
     async fn uid(&self, netuid: NetUid, hotkey: &Hotkey, at: At) -> Result<Option<Uid>, ChainError>;
+
+    /// Returns the state of a hotkey that decides whether to sign weights for a mechanism.
+    ///
+    /// # Errors
+    /// [`ChainError`] if the read fails.
+    async fn hotkey_state(
+        &self,
+        netuid: NetUid,
+        mech: MechId,
+        hotkey: &Hotkey,
+        at: At,
+    ) -> Result<HotkeyState, ChainError>;
 
     /// Returns a subnet and its neurons.
     ///

@@ -21,6 +21,7 @@ mod explorer;
 mod fate;
 mod heads;
 mod holdings;
+mod hotkey;
 mod inclusion;
 mod metagraph;
 mod raw;

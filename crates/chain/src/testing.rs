@@ -1,6 +1,7 @@
 //! A mock chain for tests: the test decides when blocks are produced, and scripts the outcome of each submission.
 
 mod bytes;
+mod hotkey;
 mod rules;
 mod submission;
 mod versions;
@@ -18,8 +19,8 @@ use crate::hash::blake2_256;
 use crate::nonce::Nonces;
 use crate::{
     At, Block, Call, Chain, ChainError, DecodedCall, Detail, DispatchError, DryRun, Effect, Event, Extrinsic, Follow,
-    Inclusion, Metagraph, NonceLease, Outcome, RefusedBecause, SignOptions, SignedExtrinsic, TransportError, WeightRow,
-    WeightRules,
+    HotkeyState, Inclusion, Metagraph, NonceLease, Outcome, RefusedBecause, SignOptions, SignedExtrinsic,
+    TransportError, WeightRow, WeightRules,
 };
 
 use versions::Versions;
@@ -89,6 +90,8 @@ struct State {
     script: VecDeque<Script>,
     effect: Option<Effect>,
     shield_key: Option<Vec<u8>>,
+    /// The time of the newest block, since the Unix epoch; `None` for the system clock's.
+    time: Option<Duration>,
     signed: HashMap<ExtrinsicHash, Call>,
     submitted: Vec<Submitted>,
 }
@@ -127,6 +130,7 @@ impl MockChain {
             script: VecDeque::new(),
             effect: None,
             shield_key: None,
+            time: None,
             signed: HashMap::new(),
             submitted: Vec::new(),
         };
@@ -211,6 +215,11 @@ impl MockChain {
     /// Sets the result of [`Chain::shield_key`]. The mock does not decrypt: no block includes a shielded extrinsic.
     pub fn set_shield_key(&self, key: Option<Vec<u8>>) {
         self.state().shield_key = key;
+    }
+
+    /// Sets the time of the newest block, since the Unix epoch. By default, it is the time of the system clock.
+    pub fn set_time(&self, time: Duration) {
+        self.state().time = Some(time);
     }
 
     /// Makes the events of all blocks undecodable, or decodable again.
@@ -337,7 +346,13 @@ impl State {
     }
 
     fn next_nonce(&self, account: AccountId) -> u32 {
-        let included = self.blocks.iter().flat_map(|block| &block.extrinsics);
+        self.next_nonce_after(account, self.head().number)
+    }
+
+    /// Returns the next nonce of an account after a block.
+    fn next_nonce_after(&self, account: AccountId, block: BlockNumber) -> u32 {
+        let blocks = self.blocks.iter().take(block.plus(1).get() as usize);
+        let included = blocks.flat_map(|block| &block.extrinsics);
         let used = included.filter(|(other, _)| other.signer == account).map(|(other, _)| other.nonce).max();
         used.map_or(0, |nonce| nonce.saturating_add(1))
     }
@@ -388,6 +403,18 @@ impl Chain for MockChain {
         let block = state.block(at)?;
         let metagraph = state.metagraph(netuid, MechId(0), block)?;
         Ok(metagraph.neurons.iter().find(|neuron| neuron.hotkey == *hotkey).map(|neuron| neuron.uid))
+    }
+
+    async fn hotkey_state(
+        &self,
+        netuid: NetUid,
+        mech: MechId,
+        hotkey: &Hotkey,
+        at: At,
+    ) -> Result<HotkeyState, ChainError> {
+        let state = self.reachable()?;
+        let block = state.state_at(at)?;
+        Ok(state.hotkey_state(netuid, mech, (*hotkey).into(), block.number))
     }
 
     async fn metagraph(&self, netuid: NetUid, mech: MechId, detail: Detail, at: At) -> Result<Metagraph, ChainError> {

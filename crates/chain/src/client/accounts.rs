@@ -19,14 +19,8 @@ impl Client {
     /// # Errors
     /// [`ChainError`] if the read fails.
     pub async fn balance(&self, account: AccountId, at: At) -> Result<Balance, ChainError> {
-        self.inner
-            .rpc
-            .in_time("balance", async {
-                let block = self.inner.hash(at).await?;
-                let found: Option<AccountInfo> = self.inner.value("System", "Account", &[key(account)], block).await?;
-                Ok(found.map(|found| found.data).unwrap_or_default())
-            })
-            .await
+        let found: Option<AccountInfo> = self.value_at("balance", "System", "Account", &[key(account)], at).await?;
+        Ok(found.map(|found| found.data).unwrap_or_default())
     }
 
     /// Returns all stakes of a coldkey.
@@ -34,13 +28,7 @@ impl Client {
     /// # Errors
     /// [`ChainError`] if the read fails.
     pub async fn stakes(&self, coldkey: Coldkey, at: At) -> Result<Vec<Stake>, ChainError> {
-        self.inner
-            .rpc
-            .in_time("stakes", async {
-                let block = self.inner.hash(at).await?;
-                self.inner.api(STAKE, "get_stake_info_for_coldkey", &[key(coldkey)], block).await
-            })
-            .await
+        self.api_at("stakes", STAKE, "get_stake_info_for_coldkey", &[key(coldkey)], at).await
     }
 
     /// Returns the stake of a coldkey on a hotkey on one subnet; `None` if the runtime reports none.
@@ -54,14 +42,8 @@ impl Client {
         netuid: NetUid,
         at: At,
     ) -> Result<Option<Stake>, ChainError> {
-        self.inner
-            .rpc
-            .in_time("stake", async {
-                let block = self.inner.hash(at).await?;
-                let args = [key(hotkey), key(coldkey), number(netuid.0)];
-                self.inner.api(STAKE, "get_stake_info_for_hotkey_coldkey_netuid", &args, block).await
-            })
-            .await
+        let args = [key(hotkey), key(coldkey), number(netuid.0)];
+        self.api_at("stake", STAKE, "get_stake_info_for_hotkey_coldkey_netuid", &args, at).await
     }
 
     /// Returns all delegates: hotkeys that others stake on.
@@ -69,15 +51,8 @@ impl Client {
     /// # Errors
     /// [`ChainError`] if the read fails.
     pub async fn delegates(&self, at: At) -> Result<Vec<Delegate>, ChainError> {
-        self.inner
-            .rpc
-            .in_time("delegates", async {
-                let block = self.inner.hash(at).await?;
-                let answers: Vec<Answer> =
-                    self.inner.api("DelegateInfoRuntimeApi", "get_delegates", &[], block).await?;
-                Ok(answers.into_iter().map(Delegate::from).collect())
-            })
-            .await
+        let answers: Vec<Answer> = self.api_at("delegates", "DelegateInfoRuntimeApi", "get_delegates", &[], at).await?;
+        Ok(answers.into_iter().map(Delegate::from).collect())
     }
 
     /// Returns the take of a delegate: its share of its nominators' earnings. A hotkey that has set none has the
@@ -86,15 +61,8 @@ impl Client {
     /// # Errors
     /// [`ChainError`] if the read fails.
     pub async fn take(&self, hotkey: Hotkey, at: At) -> Result<Share, ChainError> {
-        self.inner
-            .rpc
-            .in_time("take", async {
-                let block = self.inner.hash(at).await?;
-                let parts: Option<u16> =
-                    self.inner.value("SubtensorModule", "Delegates", &[key(hotkey)], block).await?;
-                Ok(parts.map_or(Share::MAX_TAKE, Share::new))
-            })
-            .await
+        let parts: Option<u16> = self.value_at("take", "SubtensorModule", "Delegates", &[key(hotkey)], at).await?;
+        Ok(parts.map_or(Share::MAX_TAKE, Share::new))
     }
 
     /// Returns the commitment text of a neuron on a subnet; `None` if it has published none.

@@ -8,8 +8,8 @@ use tokio::sync::watch;
 
 use super::Client;
 use crate::{
-    At, Block, Call, Chain, ChainError, Detail, DryRun, Event, Extrinsic, Follow, Metagraph, NonceLease, Outcome,
-    SignOptions, SignedExtrinsic, WeightRow, WeightRules,
+    At, Block, Call, Chain, ChainError, Detail, DryRun, Event, Extrinsic, Follow, HotkeyState, Metagraph, NonceLease,
+    Outcome, SignOptions, SignedExtrinsic, WeightRow, WeightRules,
 };
 
 /// Number of blocks that a lookup may search within the timeout of one read.
@@ -46,6 +46,20 @@ impl Chain for Client {
 
     async fn uid(&self, netuid: NetUid, hotkey: &Hotkey, at: At) -> Result<Option<Uid>, ChainError> {
         self.inner.rpc.in_time("uid", async { self.inner.uid(netuid, hotkey, self.inner.hash(at).await?).await }).await
+    }
+
+    async fn hotkey_state(
+        &self,
+        netuid: NetUid,
+        mech: MechId,
+        hotkey: &Hotkey,
+        at: At,
+    ) -> Result<HotkeyState, ChainError> {
+        let read = async {
+            let block = self.inner.hash(at).await?;
+            Box::pin(self.inner.hotkey_state(netuid, mech, hotkey, block)).await
+        };
+        self.inner.rpc.in_time("hotkey state", read).await
     }
 
     async fn metagraph(&self, netuid: NetUid, mech: MechId, detail: Detail, at: At) -> Result<Metagraph, ChainError> {

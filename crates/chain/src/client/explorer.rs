@@ -31,14 +31,8 @@ impl Client {
     /// # Errors
     /// [`ChainError`] if the read fails.
     pub async fn nonce(&self, account: AccountId, at: At) -> Result<u32, ChainError> {
-        self.inner
-            .rpc
-            .in_time("nonce", async {
-                let block = self.inner.hash(at).await?;
-                let found: Option<AccountNonce> = self.inner.value("System", "Account", &[key(account)], block).await?;
-                Ok(found.map(|found| found.nonce).unwrap_or_default())
-            })
-            .await
+        let found: Option<AccountNonce> = self.value_at("nonce", "System", "Account", &[key(account)], at).await?;
+        Ok(found.map(|found| found.nonce).unwrap_or_default())
     }
 
     /// Returns all storage items of the newest runtime, by pallet.
@@ -102,6 +96,6 @@ impl Client {
 /// The nonce in an account's data.
 #[derive(Debug, DecodeAsType)]
 #[decode_as_type(crate_path = "subxt::ext::scale_decode")]
-struct AccountNonce {
-    nonce: u32,
+pub(super) struct AccountNonce {
+    pub(super) nonce: u32,
 }

@@ -59,13 +59,7 @@ impl Client {
             None => ("get_root_basket_owed", vec![key(coldkey)]),
             Some(hotkey) => ("get_basket_payout", vec![key(hotkey), key(coldkey)]),
         };
-        self.inner
-            .rpc
-            .in_time("root dividends", async {
-                let block = self.inner.hash(at).await?;
-                self.inner.api("BetaBasketRuntimeApi", method, &args, block).await
-            })
-            .await
+        self.api_at("root dividends", "BetaBasketRuntimeApi", method, &args, at).await
     }
 
     /// Returns the hotkeys on which the emission of a coldkey's miners is staked, by subnet. The read timeout applies
@@ -89,15 +83,9 @@ impl Client {
     /// # Errors
     /// [`ChainError`] if the read fails.
     pub async fn identity(&self, coldkey: Coldkey, at: At) -> Result<Option<Identity>, ChainError> {
-        self.inner
-            .rpc
-            .in_time("identity", async {
-                let block = self.inner.hash(at).await?;
-                let found: Option<IdentityAnswer> =
-                    self.inner.value(SUBTENSOR, "IdentitiesV2", &[key(coldkey)], block).await?;
-                Ok(found.map(Identity::from))
-            })
-            .await
+        let found: Option<IdentityAnswer> =
+            self.value_at("identity", SUBTENSOR, "IdentitiesV2", &[key(coldkey)], at).await?;
+        Ok(found.map(Identity::from))
     }
 
     /// Returns the announced swap of a coldkey; `None` if none is announced.
@@ -127,14 +115,8 @@ impl Client {
     /// # Errors
     /// [`ChainError`] if the read fails.
     pub async fn coldkey_swap_delay(&self, at: At) -> Result<u32, ChainError> {
-        self.inner
-            .rpc
-            .in_time("coldkey swap delay", async {
-                let block = self.inner.hash(at).await?;
-                let delay = self.inner.value(SUBTENSOR, "ColdkeySwapAnnouncementDelay", &[], block).await?;
-                Ok(delay.unwrap_or_default())
-            })
-            .await
+        let delay = self.value_at("coldkey swap delay", SUBTENSOR, "ColdkeySwapAnnouncementDelay", &[], at).await?;
+        Ok(delay.unwrap_or_default())
     }
 
     /// Returns the cost of replacing a hotkey on one subnet, or of replacing a hotkey on all subnets or a coldkey.
@@ -183,13 +165,7 @@ impl Client {
     /// # Errors
     /// [`ChainError`] if the read fails.
     pub async fn crowdloan(&self, id: u32, at: At) -> Result<Option<Crowdloan>, ChainError> {
-        self.inner
-            .rpc
-            .in_time("crowdloan", async {
-                let block = self.inner.hash(at).await?;
-                self.inner.value(CROWDLOAN, "Crowdloans", &[number(id)], block).await
-            })
-            .await
+        self.value_at("crowdloan", CROWDLOAN, "Crowdloans", &[number(id)], at).await
     }
 
     /// Returns the contributions to a crowdloan, largest first. The read timeout applies per page; see

@@ -20,14 +20,8 @@ impl Client {
     /// # Errors
     /// [`ChainError`] if the read fails.
     pub async fn subnets(&self, at: At) -> Result<Vec<Subnet>, ChainError> {
-        self.inner
-            .rpc
-            .in_time("subnets", async {
-                let block = self.inner.hash(at).await?;
-                let answers: Vec<Option<Answer>> = self.inner.api(SUBNETS, "get_all_dynamic_info", &[], block).await?;
-                Ok(answers.into_iter().flatten().map(Subnet::from).collect())
-            })
-            .await
+        let answers: Vec<Option<Answer>> = self.api_at("subnets", SUBNETS, "get_all_dynamic_info", &[], at).await?;
+        Ok(answers.into_iter().flatten().map(Subnet::from).collect())
     }
 
     /// Returns the subnet with this netuid.
@@ -35,15 +29,9 @@ impl Client {
     /// # Errors
     /// [`ChainError::NoSuchSubnet`], or another [`ChainError`] if the read fails.
     pub async fn subnet(&self, netuid: NetUid, at: At) -> Result<Subnet, ChainError> {
-        self.inner
-            .rpc
-            .in_time("subnet", async {
-                let block = self.inner.hash(at).await?;
-                let answer: Option<Answer> =
-                    self.inner.api(SUBNETS, "get_dynamic_info", &[number(netuid.0)], block).await?;
-                answer.map(Subnet::from).ok_or(ChainError::NoSuchSubnet(netuid))
-            })
-            .await
+        let answer: Option<Answer> =
+            self.api_at("subnet", SUBNETS, "get_dynamic_info", &[number(netuid.0)], at).await?;
+        answer.map(Subnet::from).ok_or(ChainError::NoSuchSubnet(netuid))
     }
 
     /// Returns the hyperparameters of a subnet.
@@ -61,13 +49,8 @@ impl Client {
     /// # Errors
     /// [`ChainError`] if the read fails.
     pub async fn registration_cost(&self, netuid: NetUid, at: At) -> Result<Rao, ChainError> {
-        self.inner
-            .rpc
-            .in_time("registration cost", async {
-                let block = self.inner.hash(at).await?;
-                Ok(self.inner.value("SubtensorModule", "Burn", &[number(netuid.0)], block).await?.unwrap_or_default())
-            })
-            .await
+        let keys = [number(netuid.0)];
+        Ok(self.value_at("registration cost", "SubtensorModule", "Burn", &keys, at).await?.unwrap_or_default())
     }
 
     /// Returns the current cost of creating a subnet.
@@ -75,13 +58,8 @@ impl Client {
     /// # Errors
     /// [`ChainError`] if the read fails.
     pub async fn subnet_cost(&self, at: At) -> Result<Rao, ChainError> {
-        self.inner
-            .rpc
-            .in_time("subnet cost", async {
-                let block = self.inner.hash(at).await?;
-                self.inner.api("SubnetRegistrationRuntimeApi", "get_network_registration_cost", &[], block).await
-            })
-            .await
+        let (api, method) = ("SubnetRegistrationRuntimeApi", "get_network_registration_cost");
+        self.api_at("subnet cost", api, method, &[], at).await
     }
 
     /// Returns the alpha price of every subnet.
@@ -89,13 +67,7 @@ impl Client {
     /// # Errors
     /// [`ChainError`] if the read fails.
     pub async fn prices(&self, at: At) -> Result<Vec<Price>, ChainError> {
-        self.inner
-            .rpc
-            .in_time("prices", async {
-                let block = self.inner.hash(at).await?;
-                self.inner.api(SWAP, "current_alpha_price_all", &[], block).await
-            })
-            .await
+        self.api_at("prices", SWAP, "current_alpha_price_all", &[], at).await
     }
 
     /// Returns the price of a subnet's alpha, in TAO per alpha.
@@ -103,13 +75,7 @@ impl Client {
     /// # Errors
     /// [`ChainError`] if the read fails.
     pub async fn price(&self, netuid: NetUid, at: At) -> Result<Rao, ChainError> {
-        self.inner
-            .rpc
-            .in_time("price", async {
-                let block = self.inner.hash(at).await?;
-                self.inner.api(SWAP, "current_alpha_price", &[number(netuid.0)], block).await
-            })
-            .await
+        self.api_at("price", SWAP, "current_alpha_price", &[number(netuid.0)], at).await
     }
 
     /// Simulates buying alpha for an amount of TAO.
@@ -117,13 +83,8 @@ impl Client {
     /// # Errors
     /// [`ChainError`] if the read fails.
     pub async fn simulate_buying(&self, netuid: NetUid, tao: Rao, at: At) -> Result<SimulatedSwap, ChainError> {
-        self.inner
-            .rpc
-            .in_time("simulated purchase", async {
-                let block = self.inner.hash(at).await?;
-                self.inner.api(SWAP, "sim_swap_tao_for_alpha", &[number(netuid.0), number(tao.get())], block).await
-            })
-            .await
+        let args = [number(netuid.0), number(tao.get())];
+        self.api_at("simulated purchase", SWAP, "sim_swap_tao_for_alpha", &args, at).await
     }
 
     /// Simulates selling an amount of alpha.
@@ -131,13 +92,8 @@ impl Client {
     /// # Errors
     /// [`ChainError`] if the read fails.
     pub async fn simulate_selling(&self, netuid: NetUid, alpha: Alpha, at: At) -> Result<SimulatedSwap, ChainError> {
-        self.inner
-            .rpc
-            .in_time("simulated sale", async {
-                let block = self.inner.hash(at).await?;
-                self.inner.api(SWAP, "sim_swap_alpha_for_tao", &[number(netuid.0), number(alpha.get())], block).await
-            })
-            .await
+        let args = [number(netuid.0), number(alpha.get())];
+        self.api_at("simulated sale", SWAP, "sim_swap_alpha_for_tao", &args, at).await
     }
 }
 

@@ -1,0 +1,80 @@
+use std::time::Duration;
+
+use taonet_primitives::{BlockHash, BlockNumber, Coldkey, Hotkey, MechId, NetUid, Uid};
+
+use super::accounts::key;
+use super::explorer::AccountNonce;
+use super::subnets::number;
+use super::{Client, Inner};
+use crate::{At, ChainError, HotkeyState};
+
+const SUBTENSOR: &str = "SubtensorModule";
+/// The public key of the development account `//Alice`.
+const ALICE: &str = "5GrwvaEF5zXb26Fz9rcQpDWS57CtERHpNehXCPcNoHGKutQY";
+
+impl Client {
+    /// Returns whether the chain is a development chain: its sudo key is `//Alice`, whose secret is public. The type
+    /// that a node reports (`system_chainType`) and its address do not decide this.
+    ///
+    /// # Errors
+    /// [`ChainError`] if the read fails.
+    pub async fn is_development(&self) -> Result<bool, ChainError> {
+        let read = async { self.inner.is_development(self.inner.hash(At::Head).await?).await };
+        self.inner.rpc.in_time("sudo key", read).await
+    }
+}
+
+impl Inner {
+    async fn is_development(&self, block: BlockHash) -> Result<bool, ChainError> {
+        match self.value::<Coldkey>("Sudo", "Key", &[], block).await {
+            Ok(sudo) => Ok(sudo.is_some_and(|sudo| ALICE.parse() == Ok(sudo))),
+            Err(ChainError::NotInRuntime { .. }) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    pub(super) async fn hotkey_state(
+        &self,
+        netuid: NetUid,
+        mech: MechId,
+        hotkey: &Hotkey,
+        block: BlockHash,
+    ) -> Result<HotkeyState, ChainError> {
+        let (account, commits) = ([key(*hotkey)], [number(mech.storage_index(netuid)), key(*hotkey)]);
+        let (account, millis, is_development, commits, uid) = tokio::try_join!(
+            self.value::<AccountNonce>("System", "Account", &account, block),
+            self.value::<u64>("Timestamp", "Now", &[], block),
+            self.is_development(block),
+            self.value::<Vec<(BlockHash, u64, u64, u64)>>(SUBTENSOR, "WeightCommits", &commits, block),
+            self.uid(netuid, hotkey, block),
+        )?;
+        let last_update = match uid {
+            Some(uid) => self.last_update(netuid, mech, uid, block).await?,
+            None => None,
+        };
+        Ok(HotkeyState {
+            nonce: account.map(|account| account.nonce).unwrap_or_default(),
+            last_update,
+            commits: commits.into_iter().flatten().map(|(hash, ..)| *hash.as_bytes()).collect(),
+            time: Duration::from_millis(millis.unwrap_or_default()),
+            is_development,
+        })
+    }
+
+    async fn last_update(
+        &self,
+        netuid: NetUid,
+        mech: MechId,
+        uid: Uid,
+        block: BlockHash,
+    ) -> Result<Option<BlockNumber>, ChainError> {
+        let (index, keys) = ([number(mech.storage_index(netuid))], [number(netuid.0), number(uid.0)]);
+        let (updates, registered_at) = tokio::try_join!(
+            self.value::<Vec<BlockNumber>>(SUBTENSOR, "LastUpdate", &index, block),
+            self.value::<BlockNumber>(SUBTENSOR, "BlockAtRegistration", &keys, block),
+        )?;
+        let update = updates.and_then(|updates| updates.get(usize::from(uid.0)).copied());
+        // A registration counts as an update, and a replaced neuron's update remains.
+        Ok(update.filter(|update| *update > registered_at.unwrap_or_default()))
+    }
+}
