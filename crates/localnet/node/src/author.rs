@@ -61,6 +61,8 @@ const MAX_TIME: u64 = 253_402_207_200_000;
 pub(crate) enum Goal {
     /// A number of blocks.
     Blocks(u32),
+    /// Nothing: wakes the author after a submission, for [`Clock::Instant`].
+    Submitted,
     /// The next block in which this subnet's epoch runs.
     Epoch(u16),
     /// The block of a named snapshot, to which the chain is reverted.
@@ -167,7 +169,7 @@ impl Author {
         let mut due = Instant::now();
         while !self.is_stopping() {
             let command = match self.clock {
-                Clock::Manual => commands.recv().map_err(|_| TryRecvError::Disconnected),
+                Clock::Manual | Clock::Instant => commands.recv().map_err(|_| TryRecvError::Disconnected),
                 Clock::Fastest | Clock::Every(_) => {
                     commands.recv_timeout(due.saturating_duration_since(Instant::now())).map_err(|error| match error {
                         RecvTimeoutError::Timeout => TryRecvError::Empty,
@@ -176,7 +178,10 @@ impl Author {
                 }
             };
             match command {
-                Ok(command) => self.execute(command),
+                Ok(command) => {
+                    self.execute(command);
+                    self.include_submitted();
+                }
                 Err(TryRecvError::Disconnected) => break,
                 Err(TryRecvError::Empty) => {
                     let blocks = if self.clock == Clock::Fastest { RUN } else { 1 };
@@ -197,7 +202,25 @@ impl Author {
     fn next_due(&self, due: Instant) -> Instant {
         match self.clock {
             Clock::Every(pause) => (due + pause).max(Instant::now()),
-            Clock::Fastest | Clock::Manual => due,
+            Clock::Fastest | Clock::Manual | Clock::Instant => due,
+        }
+    }
+
+    /// On the clock [`Clock::Instant`], produces blocks with the extrinsics that are ready in the pool.
+    fn include_submitted(&mut self) {
+        while self.clock == Clock::Instant && !self.is_stopping() {
+            let (ready, _) = self.chain.pool.size();
+            if ready == 0 {
+                return;
+            }
+            if let Err(error) = self.make(1) {
+                tracing::error!(%error, "block production failed");
+                return;
+            }
+            // No extrinsic fitted. One that was submitted meanwhile wakes the author again.
+            if self.chain.pool.size().0 >= ready {
+                return;
+            }
         }
     }
 
@@ -210,6 +233,7 @@ impl Author {
         let Command { goal, reply } = command;
         let wanted = || !reply.is_closed();
         let done = match goal {
+            Goal::Submitted => Ok(None),
             Goal::Blocks(blocks) => self.make_while(blocks, wanted).map(|()| None),
             Goal::Epoch(netuid) => {
                 self.blocks_to_epoch(netuid).and_then(|blocks| self.make_while(blocks, wanted)).map(|()| None)

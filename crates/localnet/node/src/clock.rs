@@ -12,6 +12,8 @@ pub enum Clock {
     Fastest,
     /// Blocks only on demand, each stamped one slot after its parent.
     Manual,
+    /// A block as soon as an extrinsic is submitted, stamped as with [`Self::Every`].
+    Instant,
 }
 
 impl Clock {
@@ -25,7 +27,7 @@ impl Clock {
     pub(crate) fn slot(self) -> u64 {
         match self {
             Self::Every(pause) => u64::try_from(pause.as_millis()).unwrap_or(u64::MAX).max(1),
-            Self::Fastest | Self::Manual => 250,
+            Self::Fastest | Self::Manual | Self::Instant => 250,
         }
     }
 
@@ -33,7 +35,7 @@ impl Clock {
     pub(crate) fn stamp(self, parent: u64, slot: u64, now: u64) -> u64 {
         let min = parent.saturating_add(slot);
         match self {
-            Self::Every(_) => now.max(min),
+            Self::Every(_) | Self::Instant => now.max(min),
             Self::Fastest | Self::Manual => min,
         }
     }
@@ -58,8 +60,9 @@ mod tests {
     #[test]
     fn a_chain_has_the_block_time_of_the_clock_that_it_begins_on() {
         let every = |micros| Clock::Every(Duration::from_micros(micros));
-        let clocks = [Clock::PRODUCTION, Clock::FAST, Clock::Manual, Clock::Fastest, every(50_000), every(1)];
-        assert_eq!(clocks.map(Clock::slot), [12_000, 250, 250, 250, 50, 1]);
+        let clocks =
+            [Clock::PRODUCTION, Clock::FAST, Clock::Manual, Clock::Fastest, Clock::Instant, every(50_000), every(1)];
+        assert_eq!(clocks.map(Clock::slot), [12_000, 250, 250, 250, 250, 50, 1]);
     }
 
     #[test]
@@ -71,6 +74,8 @@ mod tests {
             (Clock::Manual, 1_000, 5_000, 1_250),
             (Clock::Fastest, 1_000, 5_000, 1_250),
             (Clock::Manual, u64::MAX, 0, u64::MAX),
+            (Clock::Instant, 1_000, 5_000, 5_000),
+            (Clock::Instant, 5_000, 5_100, 5_250),
         ] {
             assert_eq!(clock.stamp(parent, 250, now), stated, "{clock:?} {parent} {now}");
         }

@@ -26,7 +26,7 @@ use crate::execute::{Overlay, within};
 use crate::follow::{FollowError, Follower, Following, Leader, first_block};
 use crate::pool::{Pool, PoolLimits, SubmitError, Watcher};
 use crate::rpc::{self, RpcLimits};
-use crate::store::{Head, History, Snapshot, Store, StoreError};
+use crate::store::{Head, History, KEPT_BLOCKS, Snapshot, Store, StoreError};
 
 pub(crate) use control::Control;
 
@@ -50,6 +50,10 @@ pub struct NodeConfig {
     pub clock: Option<Clock>,
     /// The retention of old blocks and their states.
     pub history: History,
+    /// The number of newest blocks whose headers and bodies are kept, also after their states are pruned, as a node of
+    /// the real chain keeps them; the genesis block is always kept. With a smaller number than that of `history`,
+    /// blocks are pruned with their states.
+    pub kept_blocks: u32,
     /// The address on which the JSON-RPC server listens, for both HTTP and WebSocket; port 0 picks a free port.
     pub listen: SocketAddr,
     /// Whether to serve `dev_` methods (mine, stop, save a snapshot …), which anyone who can reach the port can call.
@@ -78,6 +82,7 @@ impl NodeConfig {
             directory: None,
             clock: Some(Clock::Manual),
             history: History::default(),
+            kept_blocks: KEPT_BLOCKS,
             listen: SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0),
             dev_methods: true,
             allow_origins: Vec::new(),
@@ -125,6 +130,9 @@ pub enum NodeError {
     /// Two RPC methods have the same name: a bug in this crate.
     #[error("duplicate RPC method: {0}")]
     Methods(#[from] jsonrpsee::core::RegisterMethodError),
+    /// The path of an HTTP request is malformed or not unique: a bug in this crate.
+    #[error("malformed HTTP path: {0}")]
+    Path(#[from] jsonrpsee::server::middleware::http::ProxyGetRequestError),
     /// Starting a thread failed.
     #[error("cannot start a thread: {0}")]
     Thread(std::io::Error),
@@ -156,6 +164,7 @@ impl Node {
             kept = Some(last);
             (store, config.clock.unwrap_or(last), config.start)
         };
+        let store = store.keeping(config.kept_blocks);
         let head = store.head()?;
         let genesis = store.hash(0)?.ok_or(StoreError::Damaged("the genesis block is missing"))?;
         let pool = Pool::new(head.clone(), config.pool);
@@ -365,7 +374,11 @@ impl NodeHandle {
         }
         let chain = self.chain.clone();
         let submitted = self.server.workers().run(move || chain.submit(extrinsic, Watcher::default())).await;
-        submitted.unwrap_or(Err(SubmitError::Stopping))
+        let submitted = submitted.unwrap_or(Err(SubmitError::Stopping));
+        if let (Ok(_), Some(clock)) = (&submitted, self.clock) {
+            self.control.submitted(clock);
+        }
+        submitted
     }
 
     /// Reads the value of a storage key in the state after the newest block.

@@ -20,7 +20,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use jsonrpsee::core::{RegisterMethodError, SubscriptionError};
-use jsonrpsee::server::middleware::http::HostFilterLayer;
+use jsonrpsee::server::middleware::http::{HostFilterLayer, ProxyGetRequestError, ProxyGetRequestLayer};
 use jsonrpsee::server::{
     BatchRequestConfig, PingConfig, RandomStringIdProvider, ServerBuilder, ServerConfig, ServerHandle, stop_channel,
 };
@@ -40,7 +40,7 @@ pub(crate) use error::{Answer, CLIENT as CLIENT_ERROR};
 use front::Front;
 use origin::Origins;
 use pace::Pace;
-use params::{Args, to_hex};
+use params::{Args, Names as ParamNames, to_hex};
 use subscribe::Asked;
 pub(crate) use system::{NAME, PRODUCER};
 use workers::Workers;
@@ -135,21 +135,21 @@ struct Methods {
 }
 
 impl Methods {
-    /// Registers a method that is answered from memory.
-    fn light(&mut self, names: &[&'static str], handler: Handler) {
+    /// Registers a method that is answered from memory; `fields` are the names of its parameters, in order.
+    fn light(&mut self, names: &[&'static str], fields: ParamNames, handler: Handler) {
         for name in names {
             let registered = self.module.register_method(name, move |params, context, _| -> Answer {
-                handler(context, &Args::parse(&params)?)
+                handler(context, &Args::parse(&params, fields)?)
             });
             self.failed = self.failed.take().or(registered.err());
         }
     }
 
     /// Registers a method that reads the disk or executes the runtime.
-    fn heavy(&mut self, names: &[&'static str], handler: Handler) {
+    fn heavy(&mut self, names: &[&'static str], fields: ParamNames, handler: Handler) {
         for name in names {
             let registered = self.module.register_async_method(name, move |params, context, extensions| async move {
-                on_worker(context, Args::parse(&params)?, &extensions, handler).await
+                on_worker(context, Args::parse(&params, fields)?, &extensions, handler).await
             });
             self.failed = self.failed.take().or(registered.err());
         }
@@ -157,10 +157,10 @@ impl Methods {
 
     /// Registers a heavy method that a follower forwards to its leader; the handler runs if the leader does not
     /// respond.
-    fn forwarded(&mut self, names: &[&'static str], handler: Handler) {
+    fn forwarded(&mut self, names: &[&'static str], fields: ParamNames, handler: Handler) {
         for name in names.iter().copied() {
             let registered = self.module.register_async_method(name, move |params, context, extensions| async move {
-                let args = Args::parse(&params)?;
+                let args = Args::parse(&params, fields)?;
                 if let Some(leader) = &context.chain.leader
                     && let Some(answer) = leader.forward(name, args.values()).await
                 {
@@ -176,10 +176,11 @@ impl Methods {
     fn command(
         &mut self,
         name: &'static str,
+        fields: ParamNames,
         goal: fn(&Args) -> Result<Goal, ErrorObjectOwned>,
     ) -> Result<(), RegisterError> {
         self.module.register_async_method(name, move |params, context, _| async move {
-            let goal = goal(&Args::parse(&params)?)?;
+            let goal = goal(&Args::parse(&params, fields)?)?;
             dev::made(context.control.command(goal).await)
         })?;
         Ok(())
@@ -301,7 +302,7 @@ pub(crate) async fn serve(
         .build();
     let builder = ServerBuilder::default()
         .set_config(config)
-        .set_http_middleware(tower::ServiceBuilder::new().layer(host_filter(listen)))
+        .set_http_middleware(tower::ServiceBuilder::new().layer(host_filter(listen)).layer(health()?))
         .to_service_builder();
     let listener = TcpListener::bind(listen).await.map_err(failed)?;
     let address = listener.local_addr().map_err(failed)?;
@@ -312,6 +313,11 @@ pub(crate) async fn serve(
     let front = Front { builder, methods: module.into(), names, limits, bodies, origins: Origins::new(origins), stop };
     tokio::spawn(front.accept(listener));
     Ok(Server { address, handle, context })
+}
+
+/// Returns a layer that answers `GET /health` with the result of `system_health`, as the real chain's node does.
+fn health() -> Result<ProxyGetRequestLayer, ProxyGetRequestError> {
+    ProxyGetRequestLayer::new([("/health", "system_health")])
 }
 
 /// Returns a filter that, on loopback, accepts only requests to a loopback host name: a web page must not reach the

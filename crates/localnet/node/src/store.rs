@@ -63,16 +63,22 @@ const MARK: u64 = 9;
 const FORMAT: u64 = 2;
 const FORMAT_KEY: u8 = 0;
 const SPEC_KEY: u8 = 1;
+/// Key of the number of the oldest block whose state is stored; absent before the first state is pruned.
+const OLDEST_KEY: u8 = 6;
 /// The size of the page cache in bytes; frequently used trie nodes have their own cache.
 const PAGE_CACHE: usize = 32 << 20;
 
 /// The state of one block.
 pub(crate) type State = TrieBackend<NodeView, BlakeTwo256>;
 
+/// Default number of newest blocks whose headers and bodies are kept, also after their states are pruned. An empty block
+/// takes about 450 bytes. Unit tests produce few blocks and keep no more blocks than states.
+pub(crate) const KEPT_BLOCKS: u32 = if cfg!(test) { 0 } else { 100_000 };
+
 /// Retention of blocks and their states.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum History {
-    /// Keeps only this many newest blocks with their states, and the genesis header.
+    /// Keeps the states of only this many newest blocks; see [`crate::NodeConfig::kept_blocks`] for their content.
     Last(u32),
     /// Keeps every block and its state.
     Archive,
@@ -129,6 +135,8 @@ pub(crate) struct Store {
     memory: RwLock<Arc<NodeMemory>>,
     values: Arc<RwLock<Values>>,
     history: History,
+    /// Number of newest blocks whose headers and bodies are kept, if the history has fewer.
+    kept_blocks: u32,
     flushing: Flushing,
     path: Option<PathBuf>,
 }
@@ -174,11 +182,18 @@ impl Store {
             memory: RwLock::new(Arc::new(NodeMemory::new())),
             values: Arc::default(),
             history,
+            kept_blocks: KEPT_BLOCKS,
             flushing,
             path: directory.map(|directory| directory.join(FILE)),
         };
         store.check_or_create(directory, first)?;
         Ok(store)
+    }
+
+    /// Sets the number of newest blocks whose headers and bodies are kept, also after their states are pruned.
+    pub(crate) fn keeping(mut self, blocks: u32) -> Self {
+        self.kept_blocks = blocks;
+        self
     }
 
     /// Creates a chain on a custom storage backend.
@@ -191,6 +206,7 @@ impl Store {
             memory: RwLock::new(Arc::new(NodeMemory::new())),
             values: Arc::default(),
             history: History::Archive,
+            kept_blocks: KEPT_BLOCKS,
             flushing,
             path: None,
         };
@@ -251,7 +267,7 @@ impl Store {
         decode_head(bytes.value())
     }
 
-    /// Returns the number of the oldest unpruned block after the genesis block.
+    /// Returns the number of the oldest block after the genesis block whose header and body are stored.
     pub(crate) fn oldest(&self) -> Result<u32, StoreError> {
         let headers = self.database.begin_read()?.open_table(HEADERS)?;
         Ok(headers.range(1..)?.next().transpose()?.map_or(0, |(number, _)| number.value()))
@@ -259,9 +275,8 @@ impl Store {
 
     /// Returns the number of the oldest block whose state is stored.
     pub(crate) fn oldest_state(&self) -> Result<u32, StoreError> {
-        let bodies = self.database.begin_read()?.open_table(BODIES)?;
-        let first = bodies.first()?.ok_or(StoreError::Damaged("there are no blocks"))?;
-        Ok(first.0.value())
+        let read = self.database.begin_read()?;
+        oldest_state(&read.open_table(META)?, &read.open_table(BODIES)?)
     }
 
     /// Whether the chain has no blocks after its first one.
@@ -297,8 +312,8 @@ impl Store {
         let memory = self.memory();
         let read = self.database.begin_read()?;
         let Some(head) = find_head(&read, hash)? else { return Ok(None) };
-        let kept = read.open_table(BODIES)?.get(head.number())?.is_some();
-        let state = if kept { Some(self.view(memory, &read, &head)?) } else { None };
+        let oldest = oldest_state(&read.open_table(META)?, &read.open_table(BODIES)?)?;
+        let state = if head.number() >= oldest { Some(self.view(memory, &read, &head)?) } else { None };
         Ok(Some((head, state)))
     }
 
@@ -400,6 +415,18 @@ fn is_unborn(file: &File) -> io::Result<bool> {
     let mut start = Vec::new();
     file.take(MARK).read_to_end(&mut start)?;
     Ok(start.iter().all(|byte| *byte == 0))
+}
+
+/// Returns the number of the oldest block whose state is stored.
+fn oldest_state(
+    meta: &impl ReadableTable<u8, u64>,
+    bodies: &impl ReadableTable<u32, &'static [u8]>,
+) -> Result<u32, StoreError> {
+    if let Some(number) = meta.get(OLDEST_KEY)? {
+        return u32::try_from(number.value()).map_err(|_| StoreError::Damaged("malformed number of a block"));
+    }
+    let (first, _) = bodies.first()?.ok_or(StoreError::Damaged("there are no blocks"))?;
+    Ok(first.value())
 }
 
 fn decode_head(bytes: &[u8]) -> Result<Head, StoreError> {

@@ -24,6 +24,9 @@ const PRODUCTION_SLOT: u64 = 12_000;
 /// Maximum number of epochs per block on the real chain; the reference's fast local network allows 32.
 const PRODUCTION_EPOCHS: u8 = 2;
 
+/// Development name of the block author, who receives the fees: the first authority of the reference's local network.
+const AUTHOR: &str = "One";
+
 /// Development accounts and their genesis balances in rao.
 pub const ACCOUNTS: [(&str, u64); 9] = [
     ("Alice", RICH),
@@ -94,13 +97,31 @@ pub enum GenesisError {
     Build(String),
 }
 
-/// Builds the genesis state: development accounts, `//Alice` as sudo key and block author, the root subnet, and subnets
-/// 1 to 59, of which only subnet 59 is started. Each account in `endowed` receives 1 000 000 TAO. The block time is 250
-/// ms; change it with [`set_block_time`].
+/// The subnets of a genesis state.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Preset {
+    /// Root and subnets 1 to 59, of which only subnet 59 (Babelbit) is started; `//Alice` owns 2 to 59.
+    #[default]
+    Development,
+    /// Root and subnet 1, as in the reference's local network; nobody owns a hotkey.
+    Reference,
+}
+
+/// Builds the genesis state with the subnets of [`Preset::Development`]; see [`genesis_with`].
 ///
 /// # Errors
 /// [`GenesisError`], which does not occur with the pallets of this crate.
 pub fn genesis(endowed: &[AccountId]) -> Result<Storage, GenesisError> {
+    genesis_with(Preset::Development, endowed)
+}
+
+/// Builds the genesis state: development accounts, `//Alice` as sudo key, `//One` as block author, and the subnets of
+/// `preset`. Each account in `endowed` receives 1 000 000 TAO. The block time is 250 ms; change it with
+/// [`set_block_time`].
+///
+/// # Errors
+/// [`GenesisError`], which does not occur with the pallets of this crate.
+pub fn genesis_with(preset: Preset, endowed: &[AccountId]) -> Result<Storage, GenesisError> {
     let alice = development_account("Alice").map_err(GenesisError::Key)?;
     let alice_hk = development_account("Alice_hk").map_err(GenesisError::Key)?;
     let mut balances = Vec::new();
@@ -115,7 +136,8 @@ pub fn genesis(endowed: &[AccountId]) -> Result<Storage, GenesisError> {
             balances.push((account.clone(), RICH));
         }
     }
-    let author = sr25519::Public::from_raw(alice.clone().into());
+    let author = development_account(AUTHOR).map_err(GenesisError::Key)?;
+    let author = sr25519::Public::from_raw(author.into());
     RuntimeGenesisConfig {
         balances: pallet_balances::GenesisConfig { balances, ..Default::default() },
         aura: pallet_aura::GenesisConfig { authorities: vec![author.into()] },
@@ -124,7 +146,11 @@ pub fn genesis(endowed: &[AccountId]) -> Result<Storage, GenesisError> {
             ..Default::default()
         },
         sudo: pallet_sudo::GenesisConfig { key: Some(alice.clone()) },
-        subtensor_module: crate::subtensor::GenesisConfig { owner: Some((alice, alice_hk)), ..Default::default() },
+        subtensor_module: crate::subtensor::GenesisConfig {
+            owner: Some((alice, alice_hk)),
+            is_reference: preset == Preset::Reference,
+            ..Default::default()
+        },
         ..Default::default()
     }
     .build_storage()

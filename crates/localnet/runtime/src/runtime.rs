@@ -96,7 +96,7 @@ pub struct SlotDuration;
 
 impl SlotDuration {
     /// Storage key of the slot duration.
-    pub(crate) const KEY: &'static [u8] = b":slot_duration";
+    pub const KEY: &'static [u8] = b":slot_duration";
     /// Default slot duration: the block time of the reference's local network.
     const FAST: u64 = 250;
 }

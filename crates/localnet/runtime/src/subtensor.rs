@@ -178,6 +178,8 @@ pub mod pallet {
     pub struct GenesisConfig<T: Config> {
         /// Coldkey and hotkey that own root and all subnets except subnet 1.
         pub owner: Option<(T::AccountId, T::AccountId)>,
+        /// Whether only root and subnet 1 exist, as in the reference's local network.
+        pub is_reference: bool,
         #[serde(skip)]
         pub _config: core::marker::PhantomData<T>,
     }
@@ -185,7 +187,10 @@ pub mod pallet {
     #[pallet::genesis_build]
     impl<T: Config> BuildGenesisConfig for GenesisConfig<T> {
         fn build(&self) {
-            if let Some((coldkey, hotkey)) = &self.owner {
+            let Some((coldkey, hotkey)) = &self.owner else { return };
+            if self.is_reference {
+                Pallet::<T>::build_reference_genesis(coldkey, hotkey);
+            } else {
                 Pallet::<T>::build_genesis(coldkey, hotkey);
             }
         }

@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use taonet_localnet::Clock;
 
-/// Value of `--block-time`: interval, `fast` or `manual`.
+/// Value of `--block-time`: interval, `fast`, `instant` or `manual`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct BlockTime(pub(super) Clock);
 
@@ -14,6 +14,7 @@ impl FromStr for BlockTime {
         Ok(Self(match text {
             "fast" => Clock::Fastest,
             "manual" => Clock::Manual,
+            "instant" => Clock::Instant,
             text => {
                 let (digits, unit): (_, fn(u64) -> Duration) = match text.strip_suffix("ms") {
                     Some(digits) => (digits, Duration::from_millis),
@@ -22,7 +23,11 @@ impl FromStr for BlockTime {
                 let plain = !digits.is_empty() && digits.len() <= 6 && digits.bytes().all(|byte| byte.is_ascii_digit());
                 let number = plain.then(|| digits.parse().ok()).flatten().filter(|number| *number > 0);
                 let number = number.filter(|_| text.ends_with('s'));
-                Clock::Every(number.map(unit).ok_or("expected a block time such as 12s or 250ms, `fast` or `manual`")?)
+                Clock::Every(
+                    number
+                        .map(unit)
+                        .ok_or("expected a block time such as 12s or 250ms, `fast`, `instant` or `manual`")?,
+                )
             }
         }))
     }
@@ -34,6 +39,7 @@ pub(super) fn describe(clock: Clock) -> String {
         Clock::Every(pause) => format!("one block every {pause:?}"),
         Clock::Fastest => "as fast as possible".to_owned(),
         Clock::Manual => "manual: `tao localnet mine N` produces blocks".to_owned(),
+        Clock::Instant => "instant: one block per submission".to_owned(),
     }
 }
 
@@ -43,6 +49,7 @@ pub(super) fn name(clock: Clock) -> String {
         Clock::Every(pause) => format!("{}ms", pause.as_millis()),
         Clock::Fastest => "fast".to_owned(),
         Clock::Manual => "manual".to_owned(),
+        Clock::Instant => "instant".to_owned(),
     }
 }
 
@@ -58,6 +65,7 @@ mod tests {
             ("1s", Clock::Every(Duration::from_secs(1))),
             ("fast", Clock::Fastest),
             ("manual", Clock::Manual),
+            ("instant", Clock::Instant),
         ] {
             assert_eq!(text.parse(), Ok(BlockTime(clock)), "{text}");
             assert_eq!(name(clock).parse(), Ok(BlockTime(clock)), "{text}");

@@ -4,11 +4,11 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
-use clap::Args;
+use clap::{Args, ValueEnum};
 use taonet_chain::NodeUrl;
 use taonet_localnet::{FollowError, History, Node, NodeConfig, NodeError, NodeHandle, StoreError};
 use taonet_localnet_recording::{Fork, Recording};
-use taonet_localnet_runtime::genesis::{ACCOUNTS, GenesisError, development_account, genesis};
+use taonet_localnet_runtime::genesis::{ACCOUNTS, GenesisError, Preset, development_account, genesis_with};
 use taonet_primitives::{Coldkey, Rao};
 use taonet_service::Shutdown;
 use tokio::sync::oneshot;
@@ -27,13 +27,17 @@ const ENDOWED: &str = "BT_DEFAULT_TOKEN_WALLET";
 /// Start the chain
 #[derive(Debug, Args)]
 pub(super) struct StartArgs {
-    /// Block time: an interval such as 12s or 250ms, `fast` (as fast as possible) or `manual` (on demand) [default: the
-    /// chain's last one, 250ms for a new chain]
+    /// Block time: an interval such as 12s or 250ms, `fast` (as fast as possible), `instant` (a block per submission) or
+    /// `manual` (on demand) [default: the chain's last one, 250ms for a new chain]
     #[arg(long, value_name = "TIME")]
     block_time: Option<BlockTime>,
     /// Time at which a new chain begins, such as 2026-01-31T12:00:00Z; its clock runs from there [default: now]
     #[arg(long, value_name = "TIME", value_parser = super::time::instant)]
     at: Option<u64>,
+    /// Subnets of a new chain: `development` (root and 1 to 59) or `reference` (root and 1, as in the reference's local
+    /// network) [default: development]
+    #[arg(long, value_name = "PRESET", conflicts_with = "fork")]
+    genesis: Option<Genesis>,
     /// Begin a new chain with the state in this file, written by `tao localnet record`
     #[arg(long, value_name = "FILE")]
     fork: Option<PathBuf>,
@@ -43,7 +47,7 @@ pub(super) struct StartArgs {
         long,
         value_name = "URL",
         value_parser = leader,
-        conflicts_with_all = ["block_time", "at", "fork", "endow"]
+        conflicts_with_all = ["block_time", "at", "genesis", "fork", "endow"]
     )]
     follow: Option<String>,
     /// Listen address. Control methods such as `dev_mine` are enabled on loopback only
@@ -61,7 +65,8 @@ pub(super) struct StartArgs {
     /// Keep the state in memory and discard it on shutdown
     #[arg(long, conflicts_with = "data")]
     memory: bool,
-    /// Number of blocks whose state and content are kept, at least 2400 [default: 2500]
+    /// Number of blocks whose states are kept, at least 2400 [default: 2500]; headers and content are kept of 100 000
+    /// blocks
     #[arg(long, value_name = "N", conflicts_with = "archive", value_parser = clap::value_parser!(u32).range(i64::from(History::MIN)..))]
     keep_blocks: Option<u32>,
     /// Keep the state of all blocks
@@ -138,7 +143,7 @@ impl StartArgs {
                 directory.display()
             );
         }
-        let mut genesis = genesis(&accounts)?;
+        let mut genesis = genesis_with(self.genesis.unwrap_or_default().into(), &accounts)?;
         let mut forked = None;
         if let Some(file) = &self.fork {
             let recording = Recording::read(file)?;
@@ -166,7 +171,7 @@ impl StartArgs {
                 node => Ok((node?, None)),
             };
         }
-        if endowed.is_empty() && directory.is_some() && forked.is_none() {
+        if endowed.is_empty() && self.genesis.is_none() && directory.is_some() && forked.is_none() {
             // An existing chain keeps its genesis accounts.
             let genesis = config.genesis.take();
             match Node::start(config.clone()).await {
@@ -191,6 +196,23 @@ impl StartArgs {
             endowed.push(account.map_err(|error| Classified::error(Failure::Usage, format!("{ENDOWED}: {error}")))?);
         }
         Ok(endowed)
+    }
+}
+
+/// Subnets of a new chain.
+#[derive(Debug, Clone, Copy, Default, ValueEnum)]
+enum Genesis {
+    #[default]
+    Development,
+    Reference,
+}
+
+impl From<Genesis> for Preset {
+    fn from(genesis: Genesis) -> Self {
+        match genesis {
+            Genesis::Development => Self::Development,
+            Genesis::Reference => Self::Reference,
+        }
     }
 }
 

@@ -31,7 +31,7 @@ pub enum AuthorError {
     Call(#[from] CallError),
     /// The clock's block time differs from the chain's, which cannot change because clients rely on it.
     #[error(
-        "the chain has a block time of {found:?}, not {asked:?}; hint: use --block-time {}ms, manual or fast, or \
+        "the chain has a block time of {found:?}, not {asked:?}; hint: use --block-time {}ms, instant, manual or fast, or \
          reset the chain with tao localnet reset",
         .found.as_millis()
     )]

@@ -11,6 +11,7 @@ use tokio::task::JoinHandle;
 
 use crate::author::{AuthorError, Command, Done, Goal, MAX_COMMANDS};
 use crate::chain::Chain;
+use crate::clock::Clock;
 use crate::execute::panic_text;
 
 /// Whether and why the node must shut down.
@@ -92,6 +93,15 @@ impl Control {
             TrySendError::Disconnected(_) => AuthorError::Stopping,
         })?;
         answer.await.map_err(|_| AuthorError::Stopping)?
+    }
+
+    /// Wakes the author after a submission, if its clock is [`Clock::Instant`].
+    pub(crate) fn submitted(&self, clock: Clock) {
+        if clock == Clock::Instant {
+            let (reply, _) = oneshot::channel();
+            // If the queue is full, the author looks at the pool after each command in it.
+            let _ = self.commands.try_send(Command { goal: Goal::Submitted, reply });
+        }
     }
 
     /// Requests the shutdown of the node.

@@ -18,8 +18,8 @@ use crate::follow::imported;
 use crate::pool::{TxEvent, Watcher};
 
 pub(super) fn register(methods: &mut Methods) -> Result<(), RegisterError> {
-    methods.forwarded(&["author_submitExtrinsic"], submit_extrinsic);
-    methods.forwarded(&["author_pendingExtrinsics"], |context, _| {
+    methods.forwarded(&["author_submitExtrinsic"], &["extrinsic"], submit_extrinsic);
+    methods.forwarded(&["author_pendingExtrinsics"], &[], |context, _| {
         let mut room = context.room();
         context.chain.pool.pending().iter().map(|bytes| room.hex(bytes)).collect::<Result<_, _>>().map(Value::Array)
     });
@@ -32,6 +32,7 @@ pub(super) fn register(methods: &mut Methods) -> Result<(), RegisterError> {
 fn submit_extrinsic(context: &Context, args: &Args) -> Answer {
     let bytes = args.bytes(0, "an extrinsic")?;
     let hash = context.chain.submit(bytes, Watcher::default()).map_err(|error| submit(&error))?;
+    context.control.submitted(context.clock);
     Ok(json!(hash))
 }
 
@@ -49,7 +50,7 @@ fn to_json(event: TxEvent) -> Value {
 
 async fn watch(params: Params<'static>, asked: Asked, context: Arc<Context>) -> Result<(), SubscriptionError> {
     let (watcher, mut events) = Watcher::channel();
-    let bytes = match Args::parse(&params).and_then(|args| args.bytes(0, "an extrinsic")) {
+    let bytes = match Args::parse(&params, &["bytes"]).and_then(|args| args.bytes(0, "an extrinsic")) {
         Ok(bytes) => bytes,
         Err(error) => return asked.reject(error).await,
     };
@@ -62,7 +63,7 @@ async fn watch(params: Params<'static>, asked: Asked, context: Arc<Context>) -> 
     }
     let submitted = asked.pace.heavy(context.workers.run(move || chain.submit(bytes, watcher))).await;
     match submitted {
-        Some(Ok(_)) => {}
+        Some(Ok(_)) => context.control.submitted(context.clock),
         Some(Err(error)) => return asked.reject(submit(&error)).await,
         None => return asked.reject(internal("cannot validate the extrinsic")).await,
     }

@@ -8,12 +8,12 @@ use super::params::{Args, BlockRef, block_ref, short, to_hex};
 use super::{Context, Methods};
 
 pub(super) fn register(methods: &mut Methods) {
-    methods.heavy(&["chain_getBlockHash", "chain_getHead"], block_hash);
-    methods.light(&["chain_getFinalizedHead", "chain_getFinalisedHead"], |context, _| {
+    methods.heavy(&["chain_getBlockHash", "chain_getHead"], &["hash"], block_hash);
+    methods.light(&["chain_getFinalizedHead", "chain_getFinalisedHead"], &[], |context, _| {
         Ok(json!(context.chain.head().hash))
     });
-    methods.heavy(&["chain_getHeader"], header);
-    methods.heavy(&["chain_getBlock"], block);
+    methods.heavy(&["chain_getHeader"], &["hash"], header);
+    methods.heavy(&["chain_getBlock"], &["hash"], block);
 }
 
 fn block_hash(context: &Context, args: &Args) -> Answer {

@@ -19,18 +19,18 @@ use crate::store::Snapshot;
 const MAX_SET: usize = 64 << 10;
 
 pub(super) fn register(methods: &mut Methods) -> Result<(), RegisterError> {
-    methods.command("dev_mine", |args| {
+    methods.command("dev_mine", &["blocks"], |args| {
         let blocks = args.count(0, "the number of blocks")?;
         let blocks = u32::try_from(blocks).map_err(|_| invalid_params("the number of blocks is at most 4294967295"))?;
         Ok(Goal::Blocks(blocks))
     })?;
-    methods.command("dev_epoch", |args| {
+    methods.command("dev_epoch", &["netuid"], |args| {
         let netuid = args.count(0, "a netuid")?;
         let netuid = u16::try_from(netuid).map_err(|_| invalid_params("a netuid is at most 65535"))?;
         Ok(Goal::Epoch(netuid))
     })?;
-    methods.heavy(&["dev_status"], status);
-    methods.heavy(&["dev_dryRun"], |context, args| {
+    methods.heavy(&["dev_status"], &[], status);
+    methods.heavy(&["dev_dryRun"], &["extrinsic"], |context, args| {
         let extrinsic = args.bytes(0, "an extrinsic")?;
         UncheckedExtrinsic::decode_all_with_depth_limit(DEPTH, &mut extrinsic.as_slice())
             .map_err(|failure| invalid_params(format!("malformed extrinsic: {failure}")))?;
@@ -42,7 +42,7 @@ pub(super) fn register(methods: &mut Methods) -> Result<(), RegisterError> {
             "events": to_hex(&simulated.events),
         }))
     });
-    methods.heavy(&["dev_snapshot"], |context, args| {
+    methods.heavy(&["dev_snapshot"], &["path"], |context, args| {
         let path = PathBuf::from(args.name(0, "a file")?);
         if path.is_relative() {
             return Err(invalid_params("the path of the file must be absolute"));
@@ -50,30 +50,30 @@ pub(super) fn register(methods: &mut Methods) -> Result<(), RegisterError> {
         context.chain.store.save(&path).map_err(|failure| snapshot(&failure))?;
         Ok(json!(path))
     });
-    methods.heavy(&["dev_takeSnapshot"], |context, args| {
+    methods.heavy(&["dev_takeSnapshot"], &["name"], |context, args| {
         let name = args.name(0, "a snapshot")?;
         let taken = context.chain.snapshots().and_then(|store| store.take(&name));
         Ok(named(&taken.map_err(|failure| snapshot(&failure))?))
     });
-    methods.heavy(&["dev_listSnapshots"], |context, _| {
+    methods.heavy(&["dev_listSnapshots"], &[], |context, _| {
         let snapshots = context.chain.store.snapshots().map_err(|failure| snapshot(&failure))?;
         Ok(snapshots.iter().map(named).collect())
     });
-    methods.heavy(&["dev_dropSnapshot"], |context, args| {
+    methods.heavy(&["dev_dropSnapshot"], &["name"], |context, args| {
         let name = args.name(0, "a snapshot")?;
         let dropped = context.chain.snapshots().and_then(|store| store.forget(&name));
         dropped.map_err(|failure| snapshot(&failure))?;
         Ok(json!(true))
     });
-    methods.command("dev_revertSnapshot", |args| Ok(Goal::Revert(args.name(0, "a snapshot")?)))?;
+    methods.command("dev_revertSnapshot", &["name"], |args| Ok(Goal::Revert(args.name(0, "a snapshot")?)))?;
     methods.module.register_async_method("dev_advance", |params, context, _| async move {
-        let millis = Args::parse(&params)?.count(0, "a number of milliseconds")?;
+        let millis = Args::parse(&params, &["millis"])?.count(0, "a number of milliseconds")?;
         context.control.command(Goal::Advance(millis)).await.map_err(|failure| author(&failure))?;
         let time = context.chain.store.time().map_err(|failure| store(&failure))?;
         Answer::Ok(json!({"time": time.floor}))
     })?;
     methods.module.register_async_method("dev_impersonate", |params, context, _| async move {
-        let args = Args::parse(&params)?;
+        let args = Args::parse(&params, &["account", "call"])?;
         let (account, bytes) = (args.account(0)?, args.bytes(1, "a call")?);
         // Decoding recurses into nested calls, for which only the workers have enough stack.
         let decode = move || RuntimeCall::decode_all_with_depth_limit(DEPTH, &mut bytes.as_slice()).map(Box::new);
@@ -81,7 +81,7 @@ pub(super) fn register(methods: &mut Methods) -> Result<(), RegisterError> {
         let call = call.map_err(|failure| invalid_params(format!("malformed call: {failure}")))?;
         made(context.control.command(Goal::Impersonate(account, call)).await)
     })?;
-    methods.command("dev_setStorage", |args| {
+    methods.command("dev_setStorage", &["items"], |args| {
         let entries = args.entries(0)?;
         if entries.iter().any(|(key, _)| key.is_empty() || key.starts_with(b":")) {
             return Err(invalid_params("only keys of pallets can be set"));
@@ -92,7 +92,7 @@ pub(super) fn register(methods: &mut Methods) -> Result<(), RegisterError> {
         }
         Ok(Goal::SetStorage(entries))
     })?;
-    methods.light(&["dev_stop"], |context, _| {
+    methods.light(&["dev_stop"], &[], |context, _| {
         context.control.stop();
         Ok(json!(true))
     });
@@ -112,12 +112,14 @@ fn status(context: &Context, _: &Args) -> Answer {
         Clock::Every(pause) => (Some("every"), Some(u64::try_from(pause.as_millis()).unwrap_or(u64::MAX))),
         Clock::Fastest => (Some("fast"), None),
         Clock::Manual => (Some("manual"), None),
+        Clock::Instant => (Some("instant"), None),
     };
     Ok(json!({
         "number": head.number(),
         "hash": head.hash,
         "genesis": chain.genesis,
-        "oldest": chain.store.oldest().map_err(|failure| store(&failure))?,
+        "oldest": chain.store.oldest_state().map_err(|failure| store(&failure))?,
+        "oldestBlock": chain.store.oldest().map_err(|failure| store(&failure))?,
         "specVersion": VERSION.spec_version,
         "clock": clock,
         "blockMillis": millis,

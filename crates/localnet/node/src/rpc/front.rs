@@ -12,7 +12,7 @@ use hyper_util::service::TowerToHyperService;
 use jsonrpsee::Methods;
 use jsonrpsee::core::BoxError;
 use jsonrpsee::server::http::response::{malformed, too_large, too_many_requests};
-use jsonrpsee::server::middleware::http::HostFilterLayer;
+use jsonrpsee::server::middleware::http::{HostFilterLayer, ProxyGetRequestLayer};
 use jsonrpsee::server::middleware::rpc::RpcServiceBuilder;
 use jsonrpsee::server::ws::is_upgrade_request;
 use jsonrpsee::server::{HttpBody, HttpRequest, HttpResponse, StopHandle, TowerServiceBuilder};
@@ -40,10 +40,13 @@ pub(super) const LARGE_BODIES: usize = 4;
 /// Maximum number of connections beyond the limits, which only receive the response 429.
 const SPARE: usize = 64;
 
+/// Layers of HTTP requests: the filter of host names, then `GET /health`.
+pub(super) type HttpLayers = Stack<ProxyGetRequestLayer, Stack<HostFilterLayer, Identity>>;
+
 /// Shared state of all connections.
 #[derive(Clone)]
 pub(super) struct Front {
-    pub(super) builder: TowerServiceBuilder<Identity, Stack<HostFilterLayer, Identity>>,
+    pub(super) builder: TowerServiceBuilder<Identity, HttpLayers>,
     pub(super) methods: Methods,
     pub(super) names: Names,
     pub(super) limits: RpcLimits,

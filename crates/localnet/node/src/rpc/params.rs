@@ -1,4 +1,4 @@
-//! Parsing of positional parameters: hexadecimal bytes, hashes, numbers, addresses.
+//! Parsing of parameters, positional or named: hexadecimal bytes, hashes, numbers, addresses.
 
 use jsonrpsee::types::{ErrorObjectOwned, Params};
 use serde_json::Value;
@@ -16,7 +16,10 @@ const LIST: usize = 1_000;
 /// Maximum bytes of a storage key in a list; no key of the runtime is longer.
 const KEY: usize = 512;
 
-/// The parameters of one request; missing ones are null.
+/// The names of a method's parameters, in order, as in the real chain's node.
+pub(crate) type Names = &'static [&'static str];
+
+/// The parameters of one request, in the order of their method; missing ones are null.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct Args(Vec<Value>);
 
@@ -35,6 +38,18 @@ pub(crate) fn to_hex(bytes: &[u8]) -> String {
     text.push_str("0x");
     text.push_str(&hex::encode(bytes));
     text
+}
+
+/// Converts a name in snake case, such as `start_key`, to camel case.
+fn camel_case(name: &str) -> String {
+    let mut parts = name.split('_');
+    let mut camel = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let (initial, end) = part.split_at(part.len().min(1));
+        camel.push_str(&initial.to_ascii_uppercase());
+        camel.push_str(end);
+    }
+    camel
 }
 
 fn from_hex(text: &str) -> Parsed<Vec<u8>> {
@@ -76,12 +91,19 @@ pub(crate) fn block_ref(value: &Value) -> Parsed<BlockRef> {
 }
 
 impl Args {
-    pub(crate) fn parse(params: &Params<'_>) -> Parsed<Self> {
+    /// Parses a list of parameters, or an object with the `names` of the method's parameters.
+    ///
+    /// Like the real chain's node, this accepts a name in snake case or camel case, and ignores unknown names.
+    pub(crate) fn parse(params: &Params<'_>, names: Names) -> Parsed<Self> {
         let Some(text) = params.as_str() else { return Ok(Self::default()) };
         match serde_json::from_str(text) {
             Ok(Value::Array(values)) => Ok(Self(values)),
+            Ok(Value::Object(mut values)) => {
+                let mut value = |name: &&str| values.remove(*name).or_else(|| values.remove(&camel_case(name)));
+                Ok(Self(names.iter().map(|name| value(name).unwrap_or_default()).collect()))
+            }
             Ok(Value::Null) => Ok(Self::default()),
-            Ok(_) => Err(invalid_params("parameters must be a list: they are positional")),
+            Ok(_) => Err(invalid_params("parameters must be a list or an object")),
             Err(error) => Err(invalid_params(error.to_string())),
         }
     }
@@ -175,7 +197,7 @@ mod tests {
     use super::*;
 
     fn args(value: &Value) -> Args {
-        Args::parse(&Params::new(Some(&value.to_string()))).unwrap()
+        Args::parse(&Params::new(Some(&value.to_string())), &[]).unwrap()
     }
 
     #[test]
@@ -195,10 +217,26 @@ mod tests {
     }
 
     #[test]
-    fn parameters_are_a_list() {
-        assert_eq!(Args::parse(&Params::new(None)).unwrap(), Args::default());
-        assert!(Args::parse(&Params::new(Some("{\"at\": null}"))).is_err());
-        assert!(Args::parse(&Params::new(Some("[1"))).is_err());
+    fn parameters_are_a_list_or_an_object() {
+        let parse = |text| Args::parse(&Params::new(text), &["key", "start_key", "hash"]);
+        let key = Args(vec![json!("0x01"), json!(null), json!(null)]);
+        let start = Args(vec![json!(null), json!("0x02"), json!(null)]);
+        for (text, expected) in [
+            (None, Args::default()),
+            (Some("null"), Args::default()),
+            (Some("[]"), Args::default()),
+            (Some(r#"["0x01", null, null]"#), key.clone()),
+            (Some(r#"{"key": "0x01"}"#), key.clone()),
+            (Some(r#"{"hash": null, "key": "0x01"}"#), key.clone()),
+            (Some(r#"{"key": "0x01", "at": 5}"#), key),
+            (Some(r#"{"start_key": "0x02"}"#), start.clone()),
+            (Some(r#"{"startKey": "0x02"}"#), start),
+        ] {
+            assert_eq!(parse(text).unwrap(), expected, "{text:?}");
+        }
+        for text in ["[1", "{", "5", "true", r#""key""#] {
+            assert_eq!(parse(Some(text)).unwrap_err().code(), -32602, "{text}");
+        }
     }
 
     #[test]
@@ -239,7 +277,7 @@ mod tests {
             let list = args(&json!([text, number]));
             let _ = (list.bytes(0, ""), list.hash(0), list.keys(0), list.count(0, ""), list.account(0));
             let _ = (list.bytes(1, ""), list.hash(1), list.keys(1), list.count(1, ""), list.account(1));
-            let _ = Args::parse(&Params::new(Some(&text)));
+            let _ = Args::parse(&Params::new(Some(&text)), &["key"]);
             let _ = block_ref(&json!(text));
         }
     }

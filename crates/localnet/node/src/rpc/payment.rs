@@ -7,15 +7,18 @@ use sp_core::U256;
 use taonet_localnet_runtime::Balance;
 
 use super::error::{internal, payment};
-use super::params::Args;
+use super::params::{Args, Names};
 use super::{Context, Methods};
 
+/// Names of the parameters of both methods.
+const XT: Names = &["encoded_xt", "at"];
+
 pub(super) fn register(methods: &mut Methods) {
-    methods.heavy(&["payment_queryInfo"], |context, args| {
+    methods.heavy(&["payment_queryInfo"], XT, |context, args| {
         let info: RuntimeDispatchInfo<Balance> = ask(context, args, "TransactionPaymentApi_query_info")?;
         Ok(json!(info))
     });
-    methods.heavy(&["payment_queryFeeDetails"], |context, args| {
+    methods.heavy(&["payment_queryFeeDetails"], XT, |context, args| {
         let details: FeeDetails<Balance> = ask(context, args, "TransactionPaymentApi_query_fee_details")?;
         let hexadecimal = |fee: Balance| json!(U256::from(fee));
         let inclusion = details.inclusion_fee.map_or(Value::Null, |fee| {

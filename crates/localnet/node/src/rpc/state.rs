@@ -1,14 +1,17 @@
 //! `state_` methods: storage, runtime calls, metadata.
 
-use codec::Decode;
+use codec::{Decode, Encode};
 use jsonrpsee::types::ErrorObjectOwned;
 use serde_json::{Value, json};
 use sp_core::H256;
+use sp_core::storage::well_known_keys;
+use sp_io::hashing::blake2_256;
 use sp_state_machine::{Backend, IterArgs};
 use taonet_localnet_runtime::VERSION;
+use taonet_localnet_runtime::runtime::SlotDuration;
 
 use super::error::{self, Answer, internal, too_many};
-use super::params::{Args, to_hex};
+use super::params::{Args, Names, to_hex};
 use super::{Context, Methods, Room};
 use crate::chain::StateError;
 use crate::store::State;
@@ -17,23 +20,30 @@ use crate::store::State;
 const PAGE: u64 = 1_000;
 /// Maximum number of keys in an unpaged listing.
 const LISTING: usize = 250_000;
+/// Parameters of methods that read a storage key.
+const KEY: Names = &["key", "hash"];
+/// Parameters of a page of storage keys.
+const PAGED: Names = &["prefix", "count", "start_key", "hash"];
 
 pub(super) fn register(methods: &mut Methods) {
-    methods.heavy(&["state_getRuntimeVersion", "chain_getRuntimeVersion"], runtime_version);
-    methods.heavy(&["state_getMetadata"], metadata);
-    methods.heavy(&["state_call", "state_callAt"], call);
-    methods.heavy(&["state_getStorage", "state_getStorageAt"], |context, args| {
+    methods.heavy(&["state_getRuntimeVersion", "chain_getRuntimeVersion"], &["hash"], runtime_version);
+    methods.heavy(&["state_getMetadata"], &["hash"], metadata);
+    methods.heavy(&["state_call", "state_callAt"], &["name", "bytes", "hash"], call);
+    methods.heavy(&["state_getStorage", "state_getStorageAt"], KEY, |context, args| {
         read(context, args, |state, key| Ok(json!(state.storage(key)?.map(|value| to_hex(&value)))))
     });
-    methods.heavy(&["state_getStorageHash", "state_getStorageHashAt"], |context, args| {
-        read(context, args, |state, key| Ok(json!(state.storage_hash(key)?)))
+    methods.heavy(&["state_getStorageHash", "state_getStorageHashAt"], KEY, |context, args| {
+        read(context, args, |state, key| match key {
+            well_known_keys::CODE => Ok(json!(code_hash(state)?)),
+            key => Ok(json!(state.storage_hash(key)?)),
+        })
     });
-    methods.heavy(&["state_getStorageSize", "state_getStorageSizeAt"], |context, args| {
+    methods.heavy(&["state_getStorageSize", "state_getStorageSizeAt"], KEY, |context, args| {
         read(context, args, |state, key| Ok(json!(state.storage(key)?.map(|value| value.len()))))
     });
-    methods.heavy(&["state_queryStorageAt"], query_storage);
-    methods.heavy(&["state_getKeysPaged", "state_getKeysPagedAt"], keys_paged);
-    methods.heavy(&["state_getKeys"], keys);
+    methods.heavy(&["state_queryStorageAt"], &["keys", "at"], query_storage);
+    methods.heavy(&["state_getKeysPaged", "state_getKeysPagedAt"], PAGED, keys_paged);
+    methods.heavy(&["state_getKeys"], &["prefix", "hash"], keys);
 }
 
 pub(super) fn state_at(context: &Context, at: Option<H256>) -> Result<(H256, State), ErrorObjectOwned> {
@@ -52,6 +62,12 @@ fn runtime_version(context: &Context, args: &Args) -> Answer {
         known.ok_or_else(|| error::state(&StateError::UnknownBlock(hash)))?;
     }
     Ok(json!(VERSION))
+}
+
+/// Returns the hash of the runtime's code, by which clients cache its metadata. The code is native and not in storage,
+/// so this is the hash of what determines the metadata: the runtime's version, and the block time of the chain.
+fn code_hash(state: &State) -> Result<H256, String> {
+    Ok(H256(blake2_256(&(VERSION, state.storage(SlotDuration::KEY)?).encode())))
 }
 
 fn metadata(context: &Context, args: &Args) -> Answer {

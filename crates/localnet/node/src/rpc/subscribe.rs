@@ -137,7 +137,7 @@ async fn runtime_version(asked: Asked) -> Result<(), SubscriptionError> {
 type Sent = HashMap<Vec<u8>, Option<H256>>;
 
 async fn storage(params: Params<'static>, asked: Asked, context: Arc<Context>) -> Result<(), SubscriptionError> {
-    let keys = match Args::parse(&params).and_then(|args| args.keys(0)) {
+    let keys = match Args::parse(&params, &["keys"]).and_then(|args| args.keys(0)) {
         Ok(keys) => keys,
         Err(error) => return asked.reject(error).await,
     };

@@ -9,7 +9,10 @@ use sp_runtime::traits::BlakeTwo256;
 use sp_state_machine::BackendTransaction;
 
 use super::nodes::{MAX_RECENT, NODES, Node, NodeName, RECENT, birth_of, find, nodes_in, recent_row, row_key};
-use super::{BODIES, DEATHS, HEADERS, Head, History, NUMBERS, Store, StoreError, decode_head, named};
+use super::{
+    BODIES, DEATHS, HEADERS, Head, History, META, NUMBERS, OLDEST_KEY, Store, StoreError, decode_head, named,
+    oldest_state,
+};
 
 /// Maximum number of blocks that a commit prunes in addition to the number of blocks that it adds. Applies when a chain
 /// is opened with a shorter history.
@@ -130,7 +133,7 @@ impl Store {
         Ok(())
     }
 
-    /// Prunes the oldest blocks, and moves nodes that are still in use from [`RECENT`] to [`NODES`]. Returns the nodes
+    /// Prunes the oldest states and blocks, and moves nodes that are still in use from [`RECENT`] to [`NODES`]. Returns the nodes
     /// that were in removed rows of [`RECENT`], with the blocks that created them.
     ///
     /// The state of block `n` still needs the nodes that block `n + 1` made obsolete.
@@ -143,17 +146,17 @@ impl Store {
         let mut headers = write.open_table(HEADERS)?;
         let mut numbers = write.open_table(NUMBERS)?;
         let mut deaths = write.open_table(DEATHS)?;
-        let oldest = bodies.first()?.map_or(0, |(number, _)| number.value());
-        let bound = match self.history {
-            // A named snapshot keeps the history that the chain had when it was taken.
-            History::Last(keep) => {
-                (named::oldest(write)?.map_or(newest, |kept| kept.min(newest)) + 1).saturating_sub(keep)
-            }
-            History::Archive => 0,
+        let mut meta = write.open_table(META)?;
+        let oldest = oldest_state(&meta, &bodies)?;
+        // A named snapshot keeps the history that the chain had when it was taken.
+        let end = named::oldest(write)?.map_or(newest, |kept| kept.min(newest)) + 1;
+        let (bound, block_bound) = match self.history {
+            History::Last(keep) => (end.saturating_sub(keep), end.saturating_sub(keep.max(self.kept_blocks))),
+            History::Archive => (0, 0),
         };
         let mut moved = Vec::new();
         for number in oldest..bound.min(oldest.saturating_add(most)) {
-            bodies.remove(number)?;
+            meta.insert(OLDEST_KEY, u64::from(number) + 1)?;
             let rows = deaths.remove(number + 1)?;
             let rows = rows.ok_or(StoreError::Damaged("a block's list of obsolete trie nodes is missing"))?;
             let rows = HashSet::<Vec<u8>>::from_iter(
@@ -164,10 +167,11 @@ impl Store {
             for row in rows.iter().filter(|row| !is_recent || birth_of(row) != Some(number)) {
                 nodes.remove(row.as_slice())?;
             }
-            // The genesis header stays, because clients identify the chain by it.
-            if number == 0 {
-                continue;
-            }
+        }
+        // The genesis block stays, because clients identify the chain by it.
+        let oldest = headers.range(1..)?.next().transpose()?.map_or(0, |(number, _)| number.value());
+        for number in oldest..block_bound.min(oldest.saturating_add(most)) {
+            bodies.remove(number)?;
             let head = headers.remove(number)?.ok_or(StoreError::Damaged("a block header is missing"))?;
             let head = decode_head(head.value())?;
             numbers.remove(&head.hash.0)?;

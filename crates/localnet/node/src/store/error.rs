@@ -47,8 +47,8 @@ pub enum StoreError {
     },
     /// The chain has a different genesis block.
     #[error(
-        "the chain has genesis {found:?}, but the configured accounts give {given:?}; hint: start the node with the \
-         original accounts, or reset the chain with tao localnet reset"
+        "the chain has genesis {found:?}, but the configured accounts and subnets give {given:?}; hint: start the node with the \
+         original ones, or reset the chain with tao localnet reset"
     )]
     Genesis {
         /// The hash of the genesis block on disk.

@@ -14,7 +14,7 @@ use taonet_localnet_trie::Tree;
 
 use super::named::SNAPSHOTS;
 use super::nodes::{NODES, RECENT};
-use super::{BODIES, DEATHS, HEADERS, Head, META, NUMBERS, Store, StoreError};
+use super::{BODIES, DEATHS, HEADERS, Head, META, NUMBERS, OLDEST_KEY, Store, StoreError};
 
 /// Key of the flag of chains that follow another node.
 const FOLLOWER_KEY: u8 = 4;
@@ -112,6 +112,7 @@ impl Store {
         write.delete_table(NODES)?;
         write.delete_table(RECENT)?;
         write.delete_table(SNAPSHOTS)?;
+        write.open_table(META)?.remove(OLDEST_KEY)?;
         let written = self.write_first(&write, first).and_then(|()| self.commit_anew(write));
         if written.is_err() {
             self.discard();

@@ -83,6 +83,7 @@ fn pairs(store: &Store, head: &Head) -> Vec<(Vec<u8>, Vec<u8>)> {
         database: store.database.clone(),
         memory: RwLock::new(Arc::new(NodeMemory::new())),
         values: Arc::default(),
+        kept_blocks: 0,
         history: store.history,
         flushing: Flushing::default(),
         path: None,
@@ -180,6 +181,37 @@ fn nodes_that_a_large_block_creates_again_are_pruned() {
         grow(&store, 25, &[1]);
         assert_eq!(stored(&store), reachable(&store), "commits of {group} blocks");
     }
+}
+
+#[test]
+fn headers_and_bodies_outlive_their_states() {
+    let directory = tempfile::tempdir().unwrap();
+    let open = |genesis| Store::open(Some(directory.path()), genesis, History::Last(20)).unwrap().keeping(40);
+    let store = open(Some(genesis()));
+    let first = grow(&store, 1, &[1]);
+    let head = grow(&store, 99, &[1, 7]).number();
+    drop(store);
+    let store = open(None);
+    assert_eq!((store.oldest_state().unwrap(), store.oldest().unwrap()), (head - 19, head - 39));
+    for (number, has_block, has_state) in [
+        (0, true, false),
+        (1, false, false),
+        (head - 39, true, false),
+        (head - 20, true, false),
+        (head - 19, true, true),
+    ] {
+        let hash = store.hash(number).unwrap();
+        assert_eq!(hash.is_some(), has_block, "{number}");
+        let Some(hash) = hash else { continue };
+        assert!(store.block(hash).unwrap().is_some(), "{number}");
+        assert_eq!(store.state(hash).unwrap().unwrap().1.is_some(), has_state, "{number}");
+    }
+    assert!(store.header(first.hash).unwrap().is_none());
+    // The nodes of the states are pruned as before.
+    let without_blocks = Store::open(None, Some(genesis()), History::Last(20)).unwrap();
+    grow(&without_blocks, 1, &[1]);
+    grow(&without_blocks, 99, &[1, 7]);
+    assert_eq!(stored(&store), stored(&without_blocks));
 }
 
 #[test]

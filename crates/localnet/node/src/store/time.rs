@@ -14,6 +14,7 @@ const CLOCK_KEY: u8 = 5;
 /// Values of clocks without an interval. Intervals are stored in nanoseconds and are never so short.
 const MANUAL: u64 = 0;
 const FASTEST: u64 = 1;
+const INSTANT: u64 = 2;
 
 /// The time that was set on a chain; by default none was set.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Encode, Decode)]
@@ -43,6 +44,7 @@ impl Store {
         Ok(stored.map(|clock| match clock {
             MANUAL => Clock::Manual,
             FASTEST => Clock::Fastest,
+            INSTANT => Clock::Instant,
             nanos => Clock::Every(Duration::from_nanos(nanos)),
         }))
     }
@@ -52,7 +54,8 @@ impl Store {
         let stored = match clock {
             Clock::Manual => MANUAL,
             Clock::Fastest => FASTEST,
-            Clock::Every(pause) => u64::try_from(pause.as_nanos()).unwrap_or(u64::MAX).max(FASTEST + 1),
+            Clock::Instant => INSTANT,
+            Clock::Every(pause) => u64::try_from(pause.as_nanos()).unwrap_or(u64::MAX).max(INSTANT + 1),
         };
         let transaction = self.database.begin_write()?;
         transaction.open_table(META)?.insert(CLOCK_KEY, stored)?;

@@ -2,6 +2,7 @@
 
 use codec::Encode;
 use serde_json::{Value, json};
+use taonet_localnet::Clock;
 use taonet_localnet_runtime::types::NetUid;
 use taonet_localnet_runtime::{RuntimeCall, subtensor};
 
@@ -46,6 +47,79 @@ async fn block_hashes_are_asked_for_in_every_way() {
         assert_eq!(get(&node, method, params).await, head, "{method}");
     }
     node.stop().await;
+}
+
+/// Named parameters as sent by turbobt, and by clients generated with jsonrpsee.
+#[tokio::test]
+async fn named_parameters_are_accepted() {
+    let node = node().await;
+    let head = node.mine(3).await.unwrap();
+    let hash = json!(head.hash);
+    let key = crate::support::hex(&storage_key("System", "Number"));
+    let call = crate::support::hex(&signed(&node, "Alice", 0, &remark("named")));
+    for (method, named, positional) in [
+        ("chain_getBlockHash", json!({"hash": 2}), json!([2])),
+        ("chain_getHeader", json!({"hash": null}), json!([])),
+        ("chain_getHeader", json!({"hash": hash}), json!([hash])),
+        ("chain_getBlock", json!({"hash": hash}), json!([hash])),
+        ("chain_getFinalizedHead", json!({}), json!([])),
+        ("state_getRuntimeVersion", json!({"hash": null}), json!([])),
+        ("state_getStorage", json!({"key": key, "hash": null}), json!([key])),
+        ("state_getStorageHash", json!({"hash": hash, "key": key}), json!([key, hash])),
+        ("state_getStorageSize", json!({"key": key}), json!([key])),
+        ("state_queryStorageAt", json!({"keys": [key], "at": hash}), json!([[key], hash])),
+        ("state_getKeysPaged", json!({"prefix": key, "count": 5, "start_key": null}), json!([key, 5])),
+        ("state_getKeysPaged", json!({"prefix": "0x", "count": 5, "startKey": key}), json!(["0x", 5, key])),
+        ("state_call", json!({"name": "Core_version", "bytes": "0x", "hash": null}), json!(["Core_version", "0x"])),
+        ("payment_queryInfo", json!({"encoded_xt": call}), json!([call])),
+        ("payment_queryFeeDetails", json!({"encodedXt": call, "at": hash}), json!([call, hash])),
+        ("system_accountNextIndex", json!({"account": account("Bob")}), json!([account("Bob")])),
+        ("dev_status", json!({}), json!([])),
+    ] {
+        assert_eq!(get(&node, method, named).await, get(&node, method, positional).await, "{method}");
+    }
+    let submitted = get(&node, "author_submitExtrinsic", json!({"extrinsic": call})).await;
+    assert_eq!(submitted, json!(sp_core::H256(sp_io::hashing::blake2_256(&unhex(&json!(call))))));
+    assert_eq!(get(&node, "dev_mine", json!({"blocks": 2})).await["number"], 5);
+    let error = ask(&node, "state_getStorage", json!({"hash": hash})).await.unwrap_err();
+    assert_eq!((&error["code"], &error["data"]), (&json!(-32602), &json!("a storage key must be a string")));
+    node.stop().await;
+}
+
+#[tokio::test]
+async fn health_is_served_over_http_get() {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    let node = node().await;
+    let health = get(&node, "system_health", json!([])).await;
+    let request = format!("GET /health HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n", node.address());
+    let mut stream = tokio::net::TcpStream::connect(node.address()).await.unwrap();
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    assert!(head.starts_with("HTTP/1.1 200"), "{answer}");
+    assert_eq!(serde_json::from_str::<Value>(body).unwrap(), health, "{answer}");
+    node.stop().await;
+}
+
+/// polkadot-api reads no storage before it has the hash of the code.
+#[tokio::test]
+async fn code_hash_identifies_the_metadata() {
+    let hash = async |clock| {
+        let mut config = crate::support::config();
+        config.clock = Some(clock);
+        let node = taonet_localnet::Node::start(config).await.unwrap();
+        let hash = get(&node, "state_getStorageHash", json!(["0x3a636f6465"])).await;
+        node.mine(1).await.unwrap();
+        assert_eq!(get(&node, "state_getStorageHash", json!(["0x3a636f6465"])).await, hash);
+        node.stop().await;
+        assert_eq!(unhex(&hash).len(), 32);
+        hash
+    };
+    assert_eq!(hash(Clock::Manual).await, hash(Clock::Instant).await);
+    // The metadata has the block time.
+    assert_ne!(hash(Clock::Manual).await, hash(Clock::PRODUCTION).await);
 }
 
 #[tokio::test]

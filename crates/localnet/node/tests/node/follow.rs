@@ -328,6 +328,7 @@ async fn a_late_follower_begins_with_the_oldest_state() {
     let directory = tempfile::tempdir().unwrap();
     let mut own = config();
     own.history = History::Last(2_400);
+    own.kept_blocks = 0;
     let leader = Node::start(own).await.unwrap();
     leader.mine(2_450).await.unwrap();
     let mut config = following(&leader);

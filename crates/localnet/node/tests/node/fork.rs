@@ -172,6 +172,7 @@ async fn a_fork_is_a_chain_of_its_own_without_earlier_blocks() {
     let directory = tempfile::tempdir().unwrap();
     let mut forked = config();
     forked.directory = Some(directory.path().to_owned());
+    forked.kept_blocks = 0;
     recording.fork(forked.genesis.as_mut().unwrap()).unwrap();
     let node = Node::start(forked.clone()).await.unwrap();
     let (first, genesis_hash) = (node.head(), node.genesis());

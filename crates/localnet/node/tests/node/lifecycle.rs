@@ -49,6 +49,7 @@ async fn a_chain_goes_on_where_it_stopped() {
 async fn history_is_kept_as_long_as_asked() {
     let mut config = config();
     config.history = History::Last(2_400);
+    config.kept_blocks = 0;
     let node = Node::start(config).await.unwrap();
     let head = node.mine(2_450).await.unwrap();
     let oldest = head.number() - 2_399;
@@ -69,6 +70,66 @@ async fn history_is_kept_as_long_as_asked() {
     let error = ask(&node, "state_call", json!(["Core_version", "0x", first])).await.unwrap_err();
     assert!(error["message"].as_str().unwrap().contains(&text), "{error}");
     assert_eq!(get(&node, "dev_status", json!([])).await["oldest"], oldest);
+    node.stop().await;
+}
+
+#[tokio::test]
+async fn headers_and_bodies_outlive_their_states() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut config = config();
+    config.history = History::Last(2_400);
+    config.directory = Some(directory.path().to_owned());
+    let node = Node::start(config.clone()).await.unwrap();
+    let first = node.mine(1).await.unwrap();
+    let body = get(&node, "chain_getBlock", json!([first.hash])).await;
+    assert_eq!(body["block"]["extrinsics"].as_array().unwrap().len(), 1);
+    node.mine(2_450).await.unwrap();
+    node.stop().await;
+    let node = Node::start(config).await.unwrap();
+    assert_eq!(get(&node, "chain_getBlock", json!([first.hash])).await, body);
+    assert_eq!(get(&node, "chain_getBlockHash", json!([1])).await, json!(first.hash));
+    assert_eq!(get(&node, "chain_getHeader", json!([first.hash])).await, body["block"]["header"]);
+    let error = ask(&node, "state_getStorage", json!(["0x00", first.hash])).await.unwrap_err();
+    assert!(error["message"].as_str().unwrap().contains("State already discarded"), "{error}");
+    let status = get(&node, "dev_status", json!([])).await;
+    assert_eq!((&status["oldest"], &status["oldestBlock"]), (&json!(node.head().number() - 2_399), &json!(1)));
+    node.stop().await;
+}
+
+#[tokio::test]
+async fn instant_clock_makes_a_block_per_submission() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut config = config();
+    config.start = None;
+    config.clock = Some(Clock::Instant);
+    config.directory = Some(directory.path().to_owned());
+    let node = Node::start(config.clone()).await.unwrap();
+    let reaches = async |node: &NodeHandle, number: u32| {
+        let reached = async {
+            while node.head().number() < number {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(20), reached).await.unwrap();
+        assert_eq!(node.head().number(), number);
+    };
+    node.submit(signed(&node, "Alice", 0, &remark("through the handle"))).await.unwrap();
+    reaches(&node, 1).await;
+    let call = hex(&signed(&node, "Alice", 1, &remark("through the API")));
+    get(&node, "author_submitExtrinsic", json!([call])).await;
+    reaches(&node, 2).await;
+    // A call that waits for an earlier nonce is in no block, and then in the block of that call.
+    node.submit(signed(&node, "Alice", 3, &remark("later"))).await.unwrap();
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    assert_eq!(node.head().number(), 2);
+    node.submit(signed(&node, "Alice", 2, &remark("sooner"))).await.unwrap();
+    reaches(&node, 3).await;
+    assert_eq!(get(&node, "author_pendingExtrinsics", json!([])).await, json!([]));
+    node.stop().await;
+    config.clock = None;
+    let node = Node::start(config).await.unwrap();
+    assert_eq!((node.clock(), node.head().number()), (Some(Clock::Instant), 3));
+    assert_eq!(get(&node, "dev_status", json!([])).await["clock"], "instant");
     node.stop().await;
 }
 

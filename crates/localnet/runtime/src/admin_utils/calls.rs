@@ -227,9 +227,9 @@ pallet_of_calls! {
         subtensor::StakeThreshold::<T>::put(min_stake);
         emit::<T>(SubtensorEvent::StakeThresholdSet(min_stake));
     }
-    /// Sets the minimum stake of a nominator, in rao.
+    /// Sets the minimum stake of a nominator, in rao. If it rises, smaller stakes are sold.
     43: sudo_set_nominator_min_required_stake(min_stake: u64) by root() {
-        subtensor::NominatorMinRequiredStake::<T>::put(min_stake);
+        subtensor::Pallet::<T>::set_nominator_min_required_stake(min_stake);
     }
     /// Sets the minimum interval between increases of a hotkey's take, in blocks.
     45: sudo_set_tx_delegate_take_rate_limit(tx_rate_limit: u64) by root() {

@@ -1,13 +1,16 @@
-//! Refusal of calls that replace the native code or write to storage directly, including nested calls.
+//! Refusal of calls that replace the native code, including nested calls.
+
+use std::sync::LazyLock;
 
 use codec::{Decode, DecodeWithMemTracking, Encode};
+use frame_support::storage::storage_prefix;
 use scale_info::TypeInfo;
 use sp_runtime::transaction_validity::{InvalidTransaction, TransactionValidityError, ValidTransaction};
 
 use crate::runtime::{Runtime, RuntimeCall, RuntimeOrigin};
 
-/// Extension that refuses calls that replace the native code or write to storage directly. A call filter does not
-/// suffice, because the sudo key bypasses it.
+/// Extension that refuses calls that replace the native code, or set storage without which no block can be built. A call
+/// filter does not suffice, because the sudo key bypasses it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, TypeInfo)]
 pub struct SudoTransactionExtension;
 
@@ -15,15 +18,29 @@ validating_extension!(SudoTransactionExtension);
 
 impl SudoTransactionExtension {
     fn check(_: &RuntimeOrigin, call: &RuntimeCall) -> Result<ValidTransaction, TransactionValidityError> {
-        if rewrites_the_chain(call) {
+        if breaks_the_chain(call) {
             return Err(InvalidTransaction::Call.into());
         }
         Ok(ValidTransaction::default())
     }
 }
 
-/// Whether a call, or a call nested in it, replaces the code or writes to storage directly.
-fn rewrites_the_chain(call: &RuntimeCall) -> bool {
+/// Storage of the header of the block that is being built.
+static HEADER: LazyLock<[[u8; 32]; 3]> =
+    LazyLock::new(|| [b"Number".as_slice(), b"ParentHash", b"Digest"].map(|item| storage_prefix(b"System", item)));
+
+/// Whether a storage key is that of the code, of another item outside of the pallets, or of the block's header.
+fn is_vital(key: &[u8]) -> bool {
+    key.is_empty() || key.starts_with(b":") || HEADER.iter().any(|item| item == key)
+}
+
+/// Whether a prefix of storage keys includes vital ones.
+fn is_vital_prefix(prefix: &[u8]) -> bool {
+    is_vital(prefix) || HEADER.iter().any(|item| item.starts_with(prefix))
+}
+
+/// Whether a call, or a call nested in it, replaces the code, or sets storage without which no block can be built.
+fn breaks_the_chain(call: &RuntimeCall) -> bool {
     use frame_system::Call as System;
     use pallet_multisig::Call as Multisig;
     use pallet_scheduler::Call as Scheduler;
@@ -39,11 +56,11 @@ fn rewrites_the_chain(call: &RuntimeCall) -> bool {
             | System::authorize_upgrade { .. }
             | System::authorize_upgrade_without_checks { .. }
             | System::apply_authorized_upgrade { .. }
-            | System::set_heap_pages { .. }
-            | System::set_storage { .. }
-            | System::kill_storage { .. }
-            | System::kill_prefix { .. },
+            | System::set_heap_pages { .. },
         ) => true,
+        RuntimeCall::System(System::set_storage { items }) => items.iter().any(|(key, _)| is_vital(key)),
+        RuntimeCall::System(System::kill_storage { keys }) => keys.iter().any(|key| is_vital(key)),
+        RuntimeCall::System(System::kill_prefix { prefix, .. }) => is_vital_prefix(prefix),
         RuntimeCall::Sudo(
             Sudo::<Runtime>::sudo { call } | Sudo::sudo_unchecked_weight { call, .. } | Sudo::sudo_as { call, .. },
         )
@@ -60,16 +77,14 @@ fn rewrites_the_chain(call: &RuntimeCall) -> bool {
             | Scheduler::schedule_after { call, .. }
             | Scheduler::schedule_named_after { call, .. },
         )
-        | RuntimeCall::Proxy(Proxy::proxy { call, .. } | Proxy::proxy_announced { call, .. }) => {
-            rewrites_the_chain(call)
-        }
+        | RuntimeCall::Proxy(Proxy::proxy { call, .. } | Proxy::proxy_announced { call, .. })
+        | RuntimeCall::Crowdloan(Crowdloan::create { call: Some(call), .. }) => breaks_the_chain(call),
         RuntimeCall::Utility(
             Utility::batch { calls } | Utility::batch_all { calls } | Utility::force_batch { calls },
-        ) => calls.iter().any(rewrites_the_chain),
+        ) => calls.iter().any(breaks_the_chain),
         RuntimeCall::Utility(Utility::if_else { main, fallback }) => {
-            rewrites_the_chain(main) || rewrites_the_chain(fallback)
+            breaks_the_chain(main) || breaks_the_chain(fallback)
         }
-        RuntimeCall::Crowdloan(Crowdloan::create { call: Some(call), .. }) => rewrites_the_chain(call),
         _ => false,
     }
 }
@@ -80,6 +95,28 @@ mod tests {
 
     use super::*;
     use crate::testing::key;
+
+    #[test]
+    fn only_vital_storage_is_refused() {
+        use frame_system::Call as System;
+
+        let number = storage_prefix(b"System", b"Number");
+        let tempo = crate::subtensor::Tempo::<Runtime>::hashed_key_for(crate::types::NetUid(1));
+        let set = |key: &[u8]| System::<Runtime>::set_storage { items: vec![(key.to_vec(), vec![1])] };
+        let kill = |key: &[u8]| System::<Runtime>::kill_storage { keys: vec![key.to_vec()] };
+        let prefix = |key: &[u8]| System::<Runtime>::kill_prefix { prefix: key.to_vec(), subkeys: 9 };
+        let is_refused = |call: System<Runtime>| {
+            let by_root = pallet_sudo::Call::<Runtime>::sudo { call: Box::new(call.into()) };
+            breaks_the_chain(&by_root.into())
+        };
+        for key in [&b""[..], b":code", b":slot_duration", &number] {
+            assert!(is_refused(set(key)) && is_refused(kill(key)) && is_refused(prefix(key)), "{key:?}");
+        }
+        assert!(is_refused(prefix(&number[..16])) && !is_refused(set(&number[..16])));
+        for key in [&tempo[..], &frame_system::Account::<Runtime>::hashed_key_for(key(1)), b"unknown"] {
+            assert!(!is_refused(set(key)) && !is_refused(kill(key)) && !is_refused(prefix(key)), "{key:?}");
+        }
+    }
 
     #[test]
     fn no_call_hides_a_call_that_replaces_the_code() {
@@ -138,12 +175,12 @@ mod tests {
             ]
         };
         for call in wrapped(&forbidden) {
-            assert!(rewrites_the_chain(&call), "{call:?}");
+            assert!(breaks_the_chain(&call), "{call:?}");
             let by_root = pallet_sudo::Call::<Runtime>::sudo { call: Box::new(call) };
-            assert!(rewrites_the_chain(&pallet_utility::Call::<Runtime>::batch { calls: vec![by_root.into()] }.into()));
+            assert!(breaks_the_chain(&pallet_utility::Call::<Runtime>::batch { calls: vec![by_root.into()] }.into()));
         }
         for call in wrapped(&harmless) {
-            assert!(!rewrites_the_chain(&call), "{call:?}");
+            assert!(!breaks_the_chain(&call), "{call:?}");
         }
     }
 }

@@ -1,5 +1,6 @@
 use codec::Decode;
 use frame_metadata::{RuntimeMetadata, RuntimeMetadataPrefixed};
+use frame_support::traits::Get;
 use sp_core::crypto::Ss58Codec;
 
 use super::*;
@@ -69,6 +70,30 @@ fn constant(pallet: &str, name: &str) -> Vec<u8> {
     };
     let pallet = metadata.pallets.into_iter().find(|found| found.name == pallet).unwrap();
     pallet.constants.into_iter().find(|found| found.name == name).unwrap().value
+}
+
+#[test]
+fn block_author_is_not_the_sudo_key() {
+    for preset in [Preset::Development, Preset::Reference] {
+        sp_io::TestExternalities::new(genesis_with(preset, &[]).unwrap()).execute_with(|| {
+            assert_eq!(crate::fees::Author::get(), Some(account("One")), "{preset:?}");
+            assert_eq!(pallet_sudo::Key::<Runtime>::get(), Some(account("Alice")));
+        });
+    }
+}
+
+#[test]
+fn reference_preset_has_two_subnets_and_no_owned_hotkey() {
+    sp_io::TestExternalities::new(genesis_with(Preset::Reference, &[]).unwrap()).execute_with(|| {
+        assert_eq!(Subtensor::all_netuids(), [NetUid(0), NetUid(1)]);
+        let owned: Vec<_> = Owner::<Runtime>::iter_keys().collect();
+        assert_eq!(owned, [AccountId::new([0; 32])]);
+        assert_eq!(Burn::<Runtime>::get(NetUid(1)).0, 100_000_000);
+        let (alice, hotkey) = (account("Alice"), account("Alice_hk"));
+        frame_support::assert_ok!(Subtensor::register_network(Some(alice.clone()).into(), hotkey.clone()));
+        assert_eq!(Subtensor::all_netuids(), [NetUid(0), NetUid(1), NetUid(2)]);
+        assert_eq!(Owner::<Runtime>::get(hotkey), alice);
+    });
 }
 
 #[test]

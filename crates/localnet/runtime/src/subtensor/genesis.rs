@@ -10,7 +10,7 @@ use super::{
     Burn, CommitRevealWeightsEnabled, Config, ImmunityPeriod, MaxAllowedUids, MaxAllowedValidators, MinAllowedWeights,
     MinBurn, NetworkMinLockCost, NetworksAdded, Pallet, SubnetAlphaOut, SubnetEmissionEnabled, SubnetIdentitiesV3,
     SubnetLocked, SubnetMovingPrice, SubnetOwner, SubnetOwnerHotkey, SubnetworkN, SubtokenEnabled,
-    TargetRegistrationsPerInterval, Tempo, TokenSymbol, TotalNetworks, WeightsSetRateLimit,
+    TargetRegistrationsPerInterval, Tempo, TokenSymbol, TotalNetworks, WeightsSetRateLimit, Yuma3On,
 };
 use crate::alpha_assets;
 use crate::types::{AlphaBalance, NetUid, TaoBalance};
@@ -36,6 +36,18 @@ impl<T: Config> Pallet<T> {
             Self::build_dormant(NetUid(netuid), owner, hotkey);
         }
         Self::build_babelbit(owner, hotkey);
+        Self::count_issuance();
+    }
+
+    /// Creates root and the first subnet, as the reference's local network does: no hotkey has an owner, except the zero
+    /// account itself.
+    pub(crate) fn build_reference_genesis(owner: &AccountId32, hotkey: &AccountId32) {
+        Self::build_root(owner, hotkey);
+        Self::build_first();
+        // The reference stores no values for these items.
+        Burn::<T>::remove(FIRST);
+        Yuma3On::<T>::remove(FIRST);
+        Self::wake(FIRST);
         Self::count_issuance();
     }
 

@@ -1,4 +1,7 @@
 use super::*;
+use crate::runtime::Runtime;
+use crate::subtensor::SubnetTAO;
+use crate::testing::{BABELBIT, Subtensor, chain, run_to};
 
 #[test]
 fn recorded_issuance_gives_the_recorded_emission() {
@@ -33,4 +36,26 @@ fn all_of_an_odd_amount_is_shared() {
         let split = Split::of(alpha, 11_796, U64F64::from_num(0.3));
         assert_eq!(split.owner.0 + split.server.0 + split.validator.0 + split.root.0, alpha);
     }
+}
+
+/// As in the published source (`get_subnet_terms`, opentensor/subtensor 14bc6f9f): the alpha that a block adds to a pool
+/// is at most root's proportion of the alpha emission. Without root stake it is 0, and all TAO buys alpha, so the price
+/// grows with the square of the pool's TAO.
+#[test]
+fn emission_without_root_stake_raises_the_price() {
+    chain(|| {
+        let pool = || (SubnetTAO::<Runtime>::get(BABELBIT).0 as f64, SubnetAlphaIn::<Runtime>::get(BABELBIT).0 as f64);
+        let (tao, alpha) = pool();
+        for block in 2..60 {
+            run_to(block);
+            let excess = SubnetExcessTao::<Runtime>::get(BABELBIT).0;
+            assert!(excess > 0, "block {block}");
+            assert_eq!(SubnetTaoInEmission::<Runtime>::get(BABELBIT).0, 0);
+            assert_eq!(SubnetAlphaInEmission::<Runtime>::get(BABELBIT).0, 0);
+        }
+        let (later, _) = pool();
+        let price: f64 = Subtensor::alpha_price(BABELBIT).to_num();
+        let expected = later * later / (tao * alpha);
+        assert!(later > tao && (price / expected - 1.0).abs() < 1e-6, "{price} {expected}");
+    });
 }

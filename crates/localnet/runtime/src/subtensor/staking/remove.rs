@@ -4,7 +4,7 @@ use frame_support::ensure;
 use sp_runtime::{AccountId32, DispatchResult};
 
 use super::super::pool::Fee;
-use super::super::{Config, Error, NominatorMinRequiredStake, Pallet, SubtokenEnabled};
+use super::super::{AlphaV2, Config, Error, NominatorMinRequiredStake, Pallet, SubtokenEnabled};
 use super::{Limit, MIN_STAKE};
 use crate::types::{AlphaBalance, NetUid, TaoBalance};
 
@@ -149,6 +149,20 @@ impl<T: Config> Pallet<T> {
         ensure!(Self::hotkey_exists(hotkey), Error::<T>::HotKeyAccountNotExists);
         Self::ensure_unlocked(coldkey, netuid, amount)?;
         Self::ensure_covers_collateral(coldkey, hotkey, netuid, amount)
+    }
+
+    /// Sets the minimum stake of a nominator. If it rises, sells all stakes below it, of the nominators of all hotkeys.
+    pub(crate) fn set_nominator_min_required_stake(rao: u64) {
+        let previous = NominatorMinRequiredStake::<T>::get();
+        NominatorMinRequiredStake::<T>::put(rao);
+        if rao <= previous {
+            return;
+        }
+        // Collected first: sales remove entries.
+        let stakes: Vec<_> = AlphaV2::<T>::iter_keys().collect();
+        for (hotkey, coldkey, netuid) in stakes {
+            Self::clear_small_nomination(&hotkey, &coldkey, netuid);
+        }
     }
 
     /// Sells the rest of a nominator's stake if it is below `NominatorMinRequiredStake`; stake that cannot be sold is

@@ -3,7 +3,7 @@
 use super::*;
 use crate::alpha_assets::{AlphaBurned, AlphaRecycled};
 use crate::subtensor::{Delegates, NominatorMinRequiredStake, SubtokenEnabled, TransferToggle};
-use crate::testing::jump_to;
+use crate::testing::{jump_to, send_as_root};
 
 const OTHER: NetUid = NetUid(18);
 const WAITING: NetUid = NetUid(19);
@@ -206,14 +206,14 @@ fn stake_that_changes_its_subnet_pays_one_fee() {
     two_markets(|bob, hotkey, _| {
         let whole = stake(&hotkey, &bob, BABELBIT);
         let (first, second, issued) = (Subtensor::pool_of(BABELBIT), Subtensor::pool_of(OTHER), all_tao());
-        let (before, authors) = (balance(&bob), balance(&account("Alice")));
+        let (before, authors) = (balance(&bob), balance(&account("One")));
         send(&bob, swap_stake(&hotkey, BABELBIT, OTHER, whole)).unwrap();
         let fee = whole * 33 / 65_535;
         let tao = first.sell(AlphaBalance(whole - fee));
         assert_eq!(stake(&hotkey, &bob, BABELBIT), 0);
         assert_eq!(stake(&hotkey, &bob, OTHER), second.buy(tao).0);
         assert_eq!((balance(&bob), all_tao()), (before, issued));
-        assert!(balance(&account("Alice")) > authors);
+        assert!(balance(&account("One")) > authors);
         assert_eq!(last_event(), Event::StakeSwapped(bob.clone(), hotkey.clone(), BABELBIT, OTHER, tao));
 
         // A move from root pays the fee when buying alpha.
@@ -340,5 +340,26 @@ fn small_nominations_are_paid_out() {
         let own = stake(&hotkey, &bob, BABELBIT);
         send(&bob, remove(&hotkey, BABELBIT, own - 30_000_000)).unwrap();
         assert_eq!(stake(&hotkey, &bob, BABELBIT), 30_000_000);
+    });
+}
+
+#[test]
+fn raised_nominator_minimum_pays_out_small_nominations() {
+    market(|bob, hotkey| {
+        let (eve, dave) = (account("Eve"), account("Dave"));
+        send(&eve, add(&hotkey, BABELBIT, TAO / 4)).unwrap();
+        send(&dave, add(&hotkey, BABELBIT, TAO)).unwrap();
+        let (free, own) = (balance(&eve), stake(&hotkey, &bob, BABELBIT));
+        let set = |min_stake| {
+            send_as_root(crate::admin_utils::Call::<Runtime>::sudo_set_nominator_min_required_stake { min_stake })
+        };
+        // The default is 0. An equal minimum clears nothing.
+        set(0).unwrap();
+        assert!(stake(&hotkey, &eve, BABELBIT) > 0);
+        set(TAO / 2).unwrap();
+        assert_eq!(stake(&hotkey, &eve, BABELBIT), 0);
+        assert!(balance(&eve) > free);
+        assert!(stake(&hotkey, &dave, BABELBIT) > 0);
+        assert_eq!(stake(&hotkey, &bob, BABELBIT), own);
     });
 }
