@@ -58,7 +58,8 @@ fn market(names: &[String]) -> ScoringInput<&str, Hotkey> {
             periods.push(PeriodRow { task, hotkey, score: Some(noise()), volume: 10_000.0 * noise() });
         }
     }
-    ScoringInput { tasks, contenders, rewards, periods }
+    let nodes = (0..MINERS).map(hotkey).collect();
+    ScoringInput { tasks, nodes, contenders, rewards, periods }
 }
 
 /// Measures the time of all weights, in seconds.

@@ -19,7 +19,13 @@ pub fn check(bytes: &[u8]) {
     for profile in [PeriodProfile::Reference, PeriodProfile::Later, PeriodProfile::Seed] {
         let _ = period_scores(&document, profile);
     }
-    for profile in [None, Some(ScoringProfile::Reference), Some(ScoringProfile::Later)] {
+    let profiles = [
+        ScoringProfile::Reference,
+        ScoringProfile::Later,
+        ScoringProfile::Strict,
+        ScoringProfile::LaterStrict,
+    ];
+    for profile in profiles.map(Some).into_iter().chain([None]) {
         let Ok(found) = weights(&document, profile) else { continue };
         let length = |name: &str| found.get(name).and_then(serde_json::Value::as_array).map(Vec::len);
         assert_eq!(length("uids"), length("weights"));

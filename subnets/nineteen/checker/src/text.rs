@@ -74,7 +74,7 @@ pub async fn check_text(
     // Parts of characters that the model does not spread over as many tokens: a miner could hide its tokens there.
     let hidden = (0..end).filter(|place| is_part(*place) && whole.get(*place).is_some_and(|own| own.own.is_none()));
     places.extend(hidden);
-    if profile == ScoringProfile::Later {
+    if profile.is_later() {
         let verdict = |(place, reading): (usize, &PlaceReading)| {
             let own = match reading.own {
                 // Not compared: the probability of certainty passes.

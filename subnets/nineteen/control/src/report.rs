@@ -1,5 +1,6 @@
 //! Computation of the weights from the database, with all intermediate scores.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use serde::Serialize;
@@ -9,7 +10,7 @@ use taonet_nineteen_core::scoring::{
 };
 use taonet_nineteen_core::{MarketConfig, Task};
 use taonet_nineteen_store::{
-    ContenderRow, HistoryRow, NewContender, PeriodId, PeriodRow, Reward, RewardRow, Store, StoreError,
+    ContenderRow, HistoryRow, NewContender, Node, PeriodId, PeriodRow, Reward, RewardRow, Store, StoreError,
 };
 use taonet_primitives::{Hotkey, Uid, Weights};
 use taonet_service::{Clock, unix_time};
@@ -22,7 +23,7 @@ use crate::MarketFile;
 pub struct MarketReport {
     /// ID of the newest period.
     pub period: Option<PeriodId>,
-    /// Release of the reference that the scoring follows.
+    /// Release of the reference that the scoring follows, and whether its flaws are fixed.
     pub scoring_profile: ScoringProfile,
     /// Exponent to which each miner's share of a task's effective volume is raised.
     pub share_exponent: f64,
@@ -56,7 +57,8 @@ pub struct TaskReport {
     pub task_weight: f64,
     /// Number of checked answers within the reward window.
     pub rewards: usize,
-    /// Number of checked answers in other tasks that are included in the mean, because `rewards` is low.
+    /// Number of further checked answers that count because `rewards` is low: the miner's newest in any task, or, with a
+    /// strict profile, in other tasks.
     pub filled: usize,
     /// Mean of the answers' qualities, each raised to the rules' exponent.
     pub average_quality: f64,
@@ -98,6 +100,8 @@ pub struct TaskReport {
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct MarketState {
     period: Option<PeriodId>,
+    /// Registered miners, and the period's contenders, in order of uid.
+    nodes: Vec<Hotkey>,
     contenders: Vec<ContenderRow>,
     rewards: Vec<RewardRow>,
     history: Vec<HistoryRow>,
@@ -138,7 +142,9 @@ impl MarketState {
         rewards.retain(|row| row.reward.created_ms <= at_ms);
         let mut history = store.history_since(since(rules.period_window)).await?;
         history.retain(|row| row.period <= period.id);
-        Ok(Self { period: Some(period.id), contenders: store.contenders(period.id).await?, rewards, history })
+        let contenders = store.contenders(period.id).await?;
+        let nodes = registered(&store.nodes().await?, &contenders);
+        Ok(Self { period: Some(period.id), nodes, contenders, rewards, history })
     }
 
     /// Returns the state as input for `tao nineteen weights`: the rows, the counters behind the period scores, and the
@@ -173,6 +179,7 @@ impl MarketState {
             "period": self.period,
             "scoring_profile": config.scoring_profile,
             "tasks": tasks.collect::<Vec<_>>(),
+            "nodes": self.nodes,
             "contenders": contenders.collect::<Vec<_>>(),
             "rewards": rewards.collect::<Vec<_>>(),
             "period_scores": periods.collect::<Vec<_>>(),
@@ -236,6 +243,7 @@ impl MarketState {
         };
         ScoringInput {
             tasks: config.tasks.iter().map(task).collect(),
+            nodes: self.nodes.clone(),
             contenders: self.contenders.iter().map(contender).collect(),
             rewards: self.rewards.iter().map(reward).collect(),
             periods: self.history.iter().map(period).collect(),
@@ -249,6 +257,17 @@ impl MarketState {
 /// [`StoreError`] when the database fails.
 pub async fn market_report(store: &Store, config: &MarketConfig, now_ms: i64) -> Result<MarketReport, StoreError> {
     Ok(MarketState::load(store, config, now_ms).await?.report(config))
+}
+
+/// Returns the hotkeys of the registered miners and of a period's contenders, in order of uid. A contender keeps the uid
+/// that it had in the period.
+fn registered(nodes: &[Node], contenders: &[ContenderRow]) -> Vec<Hotkey> {
+    let of_nodes = nodes.iter().map(|node| (*node.peer.hotkey(), node.uid));
+    let of_contenders = contenders.iter().map(|row| (row.offer.hotkey, row.offer.uid));
+    let uids: HashMap<Hotkey, Uid> = of_nodes.chain(of_contenders).collect();
+    let mut hotkeys: Vec<Hotkey> = uids.keys().copied().collect();
+    hotkeys.sort_by_cached_key(|hotkey| (uids.get(hotkey), hotkey.to_string()));
+    hotkeys
 }
 
 fn task_report(scores: &TaskScores<&str, Hotkey>, contender: &ContenderScore<Hotkey>) -> TaskReport {
@@ -325,6 +344,89 @@ impl Subnet for Nineteen {
     fn measure(&mut self, scores: &MarketReport) {
         for miner in &scores.miners {
             metrics::gauge!("taonet_nineteen_weight", "uid" => miner.uid.to_string()).set(miner.weight);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use taonet_nineteen_core::capacity::Capacity;
+    use taonet_nineteen_core::period::{PeriodCounts, PeriodProfile};
+    use taonet_wire::Peer;
+
+    use super::*;
+
+    const TASK: &str = "chat-llama-3-1-8b";
+    const OTHER: &str = "chat-llama-3-2-3b";
+
+    fn hotkey(number: u8) -> Hotkey {
+        Hotkey::from_bytes([number; 32])
+    }
+
+    fn node(number: u8, uid: u16) -> Node {
+        let peer = Peer::new(hotkey(number), "192.0.2.1".to_owned(), 1).unwrap();
+        Node { uid: Uid(uid), peer, session: None, signs: false }
+    }
+
+    fn contender(number: u8, uid: u16) -> ContenderRow {
+        let capacity = Capacity { declared: 10.0, accepted: 10.0, to_score: 1.0 };
+        let offer = NewContender { task: TASK.parse().unwrap(), hotkey: hotkey(number), uid: Uid(uid), capacity };
+        ContenderRow { offer, counts: PeriodCounts::with_capacity(10.0), sent: 0.0, score: None }
+    }
+
+    fn reward(task: &str, number: u8, metric: f64) -> RewardRow {
+        RewardRow {
+            job_id: number.to_string(),
+            task: task.parse().unwrap(),
+            hotkey: hotkey(number),
+            synthetic: true,
+            reward: Reward { quality: Some(1.0), metric: Some(metric), reason: String::new(), created_ms: 0 },
+        }
+    }
+
+    fn history(number: u8) -> HistoryRow {
+        let counts = PeriodCounts { total_requests: 1.0, consumed_capacity: 5.0, ..PeriodCounts::with_capacity(10.0) };
+        HistoryRow {
+            period: PeriodId(1),
+            profile: PeriodProfile::Reference,
+            task: TASK.parse().unwrap(),
+            hotkey: hotkey(number),
+            counts,
+            score: Some(1.0),
+        }
+    }
+
+    #[test]
+    fn registered_miners_are_in_order_of_uid() {
+        // Miner 4 has left the list of miners, and miner 1 has another uid now.
+        let nodes = registered(&[node(3, 2), node(1, 5), node(2, 9)], &[contender(4, 7), contender(1, 1)]);
+        assert_eq!(nodes, [1, 3, 4, 2].map(hotkey));
+    }
+
+    /// With the reference's rules, a registered miner without an offer takes a rank; the export names it.
+    #[test]
+    fn registered_miners_without_an_offer_are_ranked() {
+        let contenders = vec![contender(1, 1), contender(2, 2)];
+        let state = MarketState {
+            period: Some(PeriodId(1)),
+            nodes: registered(&[node(1, 1), node(2, 2), node(3, 3)], &contenders),
+            contenders,
+            rewards: vec![reward(TASK, 1, 5.0), reward(TASK, 2, 4.0), reward(OTHER, 3, 9.0)],
+            history: vec![history(1), history(2)],
+        };
+        for (profile, bonuses) in [
+            (ScoringProfile::Reference, [0.0, -0.25]),
+            (ScoringProfile::Later, [0.0, -0.25]),
+            (ScoringProfile::Strict, [0.25, -0.25]),
+            (ScoringProfile::LaterStrict, [0.25, -0.25]),
+        ] {
+            let config = MarketConfig { scoring_profile: profile, ..MarketConfig::default() };
+            let report = state.report(&config);
+            let found = report.miners.iter().map(|miner| miner.tasks[0].bonus).collect::<Vec<_>>();
+            assert_eq!(found, bonuses, "{profile:?}");
+            let weights = taonet_nineteen_core::document::weights(&state.export(&config), None).unwrap();
+            let earned = report.miners.iter().map(|miner| miner.weight).collect::<Vec<_>>();
+            assert_eq!(weights, json!({"uids": [1, 2], "weights": earned}), "{profile:?}");
         }
     }
 }

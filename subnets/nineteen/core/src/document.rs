@@ -4,6 +4,8 @@
 //! array of results. Unknown fields are ignored. A document that a validator exports also names its profiles, and has
 //! the counters of each period, from which [`weights`] computes the period scores again.
 
+use std::collections::HashSet;
+
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -71,6 +73,8 @@ pub struct Weights {
 struct Tables {
     scoring_profile: Option<ScoringProfile>,
     tasks: Vec<TaskEntry>,
+    /// Hotkeys of all registered miners, in order of uid; by default those of the contenders.
+    nodes: Option<Vec<String>>,
     contenders: Vec<ContenderEntry>,
     rewards: Vec<RewardEntry>,
     period_scores: Vec<PeriodEntry>,
@@ -153,6 +157,9 @@ impl PeriodEntry {
 /// `period_scores` of `{"task", "hotkey", "period_score", "consumed_capacity"}`, the last two in order from newest to
 /// oldest. Returns `{"uids", "weights"}`; an array yields an array.
 ///
+/// `nodes`, which can be omitted, lists the hotkeys of all registered miners in order of uid. By default, these are the
+/// hotkeys of the contenders.
+///
 /// The rules are those of `profile`, or else of the document's `scoring_profile`, or else of the reference. An entry of
 /// `period_scores` with a `period_profile` also has the period's counters, as in [`period_scores`].
 ///
@@ -177,6 +184,11 @@ impl Tables {
         for (index, reward) in self.rewards.iter().enumerate() {
             at_least_zero(reward.quality_score.unwrap_or(0.0), || format!("{path}.rewards[{index}].quality_score"))?;
         }
+        for (index, row) in self.period_scores.iter().enumerate() {
+            let entry = format!("{path}.period_scores[{index}]");
+            at_least_zero(row.period_score.unwrap_or(0.0), || format!("{entry}.period_score"))?;
+            at_least_zero(row.consumed_capacity.unwrap_or(0.0), || format!("{entry}.consumed_capacity"))?;
+        }
         let scores = self.period_scores.iter().enumerate();
         let scores = scores.map(|(index, row)| row.score(&format!("{path}.period_scores[{index}]")));
         let input = self.input(&scores.collect::<Result<Vec<_>, _>>()?);
@@ -185,6 +197,18 @@ impl Tables {
         let totals = score(&input, &rules).totals;
         let (uids, weights) = totals.into_iter().map(|total| (total.uid, total.weight)).unzip();
         Ok(Weights { uids, weights })
+    }
+
+    /// Returns the hotkeys of the registered miners, in order of uid.
+    fn nodes(&self) -> Vec<&str> {
+        if let Some(nodes) = &self.nodes {
+            return nodes.iter().map(String::as_str).collect();
+        }
+        let mut seen = HashSet::new();
+        let mut nodes: Vec<_> = self.contenders.iter().map(|row| (row.uid, row.hotkey.as_str())).collect();
+        nodes.retain(|(_, hotkey)| seen.insert(*hotkey));
+        nodes.sort_by_key(|(uid, _)| *uid);
+        nodes.into_iter().map(|(_, hotkey)| hotkey).collect()
     }
 
     fn input(&self, period_scores: &[Option<f64>]) -> ScoringInput<&str, &str> {
@@ -213,6 +237,7 @@ impl Tables {
         });
         ScoringInput {
             tasks: tasks.collect(),
+            nodes: self.nodes(),
             contenders: contenders.collect(),
             rewards: rewards.collect(),
             periods: periods.collect(),

@@ -11,10 +11,11 @@
 //!
 //! [`score`] returns all intermediate values ([`Scores`]), from which each weight can be recomputed exactly.
 //!
-//! Every profile fixes three bugs of the reference. If a contender has fewer rewards in a task than
-//! [`ScoringRules::minimum_rewards`], its newest rewards in *other* tasks are included in the mean quality up to that
-//! number, and no reward counts twice. The ranking ignores speeds of other tasks, whose units differ. Only miners that
-//! serve the task are ranked.
+//! If a miner has fewer rewards in a task than [`ScoringRules::minimum_rewards`], its newest rewards in *any* task fill
+//! up to that number. The profiles `reference` and `later` compute exactly the reference's weights, including three
+//! flaws: rewards in the task can count twice, the speeds of the filled rewards have other units, and registered miners
+//! that do not serve the task are ranked too. The profiles `strict` and `later-strict` fix them
+//! ([`ScoringRules::strict`]).
 
 mod periods;
 mod quality;
@@ -28,7 +29,7 @@ use taonet_primitives::Uid;
 pub use periods::{NormalisedPeriod, normalised_period};
 pub use quality::{Quality, SpeedRank, average_quality, percentile, rank_by_speed};
 pub use rules::{ScoringProfile, ScoringRules};
-pub use weights::{ContenderScore, DuplicateContender, Scores, TaskScores, Total, score, shares};
+pub use weights::{ContenderScore, Duplicate, Scores, TaskScores, Total, score, shares};
 
 /// Identifier of a task or a miner in the input rows, such as `&str` or `Hotkey`.
 pub trait Key: Copy + Eq + Hash {}
@@ -90,6 +91,9 @@ pub struct PeriodRow<T, K> {
 pub struct ScoringInput<T, K> {
     /// Tasks, in scoring order.
     pub tasks: Vec<TaskWeight<T>>,
+    /// Hotkeys of all registered miners, in order of uid. Equal speeds rank in this order, or, with strict rules, in that
+    /// of the contenders.
+    pub nodes: Vec<K>,
     /// Current contenders, one per miner and task.
     pub contenders: Vec<Contender<T, K>>,
     /// Checked results within [`ScoringRules::reward_window`].

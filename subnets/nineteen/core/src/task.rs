@@ -309,6 +309,24 @@ mod tests {
         assert_eq!(price.text(u64::MAX, u64::MAX), i64::MAX);
     }
 
+    proptest::proptest! {
+        /// A price is the exact one, rounded up, or the largest number.
+        #[test]
+        fn no_price_overflows(input: u64, output: u64, prices: [u32; 3]) {
+            let [per_input, per_output, step] = prices.map(u128::from);
+            let price = Price { input: prices[0], output: prices[1], step: prices[2] };
+            let text = u128::from(input) * per_input + u128::from(output) * per_output;
+            for (credits, thousandths) in
+                [(price.text(input, output), text), (price.image(output), u128::from(output) * step)]
+            {
+                let credits = u128::try_from(credits).unwrap();
+                let is_largest = credits == u128::from(i64::MAX.unsigned_abs());
+                proptest::prop_assert!(credits * 1_000 >= thousandths || is_largest);
+                proptest::prop_assert!(credits == 0 || (credits - 1) * 1_000 < thousandths);
+            }
+        }
+    }
+
     /// The public view leaves the checker's configuration unchanged (spec §11.9).
     #[test]
     fn issue_11_9_miners_are_not_told_how_we_load_a_model() {

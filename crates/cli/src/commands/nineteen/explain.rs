@@ -88,7 +88,7 @@ fn explained(report: &MarketReport) -> String {
     for miner in &report.miners {
         let mut rows = facts();
         for task in &miner.tasks {
-            add_task(&mut rows, task, report.share_exponent);
+            add_task(&mut rows, task, report);
         }
         let terms: Vec<_> = miner.tasks.iter().map(|task| format!("{:.6}", task.contribution)).collect();
         let score = format!("{} = {:.6}", terms.join(" + "), miner.score);
@@ -101,14 +101,17 @@ fn explained(report: &MarketReport) -> String {
     parts.join("\n\n")
 }
 
-fn add_task(rows: &mut Rows, report: &TaskReport, share_exponent: f64) {
+fn add_task(rows: &mut Rows, report: &TaskReport, market: &MarketReport) {
     let TaskReport { task, task_weight, rewards, filled, average_quality, adjusted_quality, .. } = report;
     let TaskReport { metric, bonus, combined_quality, periods, period_mean, probation_factor, .. } = report;
     let TaskReport { period_score, capacity, effective, effective_sum, share, powered, powered_sum, .. } = report;
     let metric = metric.map_or_else(|| "unknown".to_owned(), |metric| format!("{metric:.2} per second"));
     let answers = match filled {
         0 => counted(*rewards, "answer"),
-        filled => format!("{} and {filled} in other tasks", counted(*rewards, "answer")),
+        filled if market.scoring_profile.is_strict() => {
+            format!("{} and {filled} in other tasks", counted(*rewards, "answer"))
+        }
+        filled => format!("{} and {filled} of the newest in any task", counted(*rewards, "answer")),
     };
     let periods = counted(*periods, "period");
     for (name, value) in [
@@ -124,7 +127,10 @@ fn add_task(rows: &mut Rows, report: &TaskReport, share_exponent: f64) {
         ("share", format!("{effective:.3} / {effective_sum:.3} of all miners = {share:.6}")),
         (
             "net share",
-            format!("share^{share_exponent} {powered:.6} / {powered_sum:.6} of all miners = {:.6}", report.net),
+            format!(
+                "share^{} {powered:.6} / {powered_sum:.6} of all miners = {:.6}",
+                market.share_exponent, report.net
+            ),
         ),
         ("contribution", format!("{:.6} × {task_weight} = {:.6}", report.net, report.contribution)),
     ] {

@@ -14,23 +14,30 @@ use crate::context::Context;
 pub(crate) struct WeightsArgs {
     /// JSON file with tasks, contenders, rewards and period scores; `-` is standard input
     file: PathBuf,
-    /// Release of the reference that sets the rules [default: the file's scoring_profile, or else reference]
+    /// Scoring rules [default: the file's scoring_profile, or else reference]
     #[arg(long, value_enum)]
     profile: Option<Profile>,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
 enum Profile {
-    /// October 2024
+    /// The reference's release of October 2024
     Reference,
-    /// December 2024: speed weighted by quality, a threshold on quality, shares to the fourth power
+    /// The reference's release of December 2024: speed weighted by quality, a threshold on quality, shares to the fourth
+    /// power
     Later,
+    /// reference, but no reward counts twice, and only the task's miners are ranked, by their speeds in the task
+    Strict,
+    /// later, with the fixes of strict
+    LaterStrict,
 }
 
 pub(crate) fn run(args: &WeightsArgs, context: &Context) -> anyhow::Result<()> {
     let profile = args.profile.map(|profile| match profile {
         Profile::Reference => ScoringProfile::Reference,
         Profile::Later => ScoringProfile::Later,
+        Profile::Strict => ScoringProfile::Strict,
+        Profile::LaterStrict => ScoringProfile::LaterStrict,
     });
     let weights = document::weights(&super::document(&args.file)?, profile).with_context(|| {
         format!("cannot read tasks, contenders, rewards and period scores from {}", args.file.display())

@@ -39,8 +39,8 @@ fn tables() -> Value {
 
 #[test]
 fn weights_stand_in_the_order_of_first_assignment() {
-    // Equal speeds rank in input order: (1.25 / 2)³ and (0.75 / 2)³.
-    let (one, two) = (0.625_f64.powi(3), 0.375_f64.powi(3));
+    // Equal speeds rank in order of uid: (0.75 / 2)³ and (1.25 / 2)³.
+    let (one, two) = (0.375_f64.powi(3), 0.625_f64.powi(3));
     let found = weights(&tables(), None).unwrap();
     assert_eq!(found["uids"], json!([7, 3]));
     let first = found["weights"][0].as_f64().unwrap();
@@ -52,6 +52,57 @@ fn weights_stand_in_the_order_of_first_assignment() {
     assert_eq!(weights(&none, None).unwrap(), json!({"uids": [], "weights": []}));
 }
 
+/// The profiles `reference` and `later` give exactly the reference's weights (vectors/market-weights).
+#[test]
+fn weights_equal_those_of_the_reference() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../vectors/market-weights/weights.json");
+    let cases: Vec<Value> = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
+    assert_eq!(cases.len(), 72);
+    let mut changed = 0;
+    for (index, case) in cases.iter().enumerate() {
+        let document = &case["document"];
+        for (profile, name) in [(ScoringProfile::Reference, "reference"), (ScoringProfile::Later, "later")] {
+            let found = weights(document, Some(profile)).unwrap();
+            assert_eq!(found["uids"], case[name]["uids"], "case {index}, {name}");
+            let numbers = |value: &Value| serde_json::from_value::<Vec<f64>>(value.clone()).unwrap();
+            for (found, expected) in numbers(&found["weights"]).iter().zip(numbers(&case[name]["weights"])) {
+                assert!((found - expected).abs() < 1e-12, "case {index}, {name}: {found}, expected {expected}");
+            }
+        }
+        changed += usize::from(
+            weights(document, Some(ScoringProfile::Strict)).unwrap()
+                != weights(document, Some(ScoringProfile::Reference)).unwrap(),
+        );
+    }
+    assert!(changed > 20, "strict rules change only {changed} cases");
+}
+
+/// The reference ranks all registered miners, also those that offer nothing.
+#[test]
+fn nodes_default_to_contenders_in_order_of_uid() {
+    let mut named = tables();
+    named["nodes"] = json!(["two", "new", "one"]);
+    assert_eq!(weights(&named, None).unwrap(), weights(&tables(), None).unwrap());
+    named["nodes"] = json!(["one", "new", "two"]);
+    assert_ne!(weights(&named, None).unwrap(), weights(&tables(), None).unwrap());
+    let mut idle = tables();
+    idle["nodes"] = json!(["two", "idle", "one"]);
+    idle["rewards"].as_array_mut().unwrap().push(json!({
+        "task": "Y", "hotkey": "idle", "quality_score": 1.0, "metric": 9.0
+    }));
+    // The idle miner is the fastest: bonuses of 0 and -0.25.
+    let (one, two) = (0.75_f64.powi(3), 1.0);
+    let first = weights(&idle, None).unwrap()["weights"][0].as_f64().unwrap();
+    assert!((first - one / (one + two)).abs() < 1e-12, "{first}");
+    named["nodes"] = json!(["one", "two"]);
+    assert_eq!(
+        weights(&named, Some(ScoringProfile::Strict)).unwrap(),
+        weights(&tables(), Some(ScoringProfile::Strict)).unwrap()
+    );
+    named["nodes"] = json!(["one", "two", "one"]);
+    assert_eq!(weights(&named, None).unwrap_err().to_string(), "document: nodes[2] has the hotkey of an earlier node");
+}
+
 #[test]
 fn the_document_names_its_profile() {
     let later = weights(&tables(), Some(ScoringProfile::Later)).unwrap();
@@ -61,6 +112,10 @@ fn the_document_names_its_profile() {
     assert_eq!(weights(&named, None).unwrap(), later);
     // The command's own profile comes first.
     assert_eq!(weights(&named, Some(ScoringProfile::Reference)).unwrap(), weights(&tables(), None).unwrap());
+    for (name, profile) in [("strict", ScoringProfile::Strict), ("later-strict", ScoringProfile::LaterStrict)] {
+        named["scoring_profile"] = json!(name);
+        assert_eq!(weights(&named, None).unwrap(), weights(&tables(), Some(profile)).unwrap());
+    }
     named["scoring_profile"] = json!("latest");
     assert!(weights(&named, None).unwrap_err().to_string().starts_with("document.scoring_profile: unknown variant"));
 }
@@ -120,6 +175,21 @@ fn errors_name_the_field() {
     assert_eq!(
         refused(&|tables| tables["contenders"][1]["capacity"] = json!(-1)),
         "[1].contenders[1].capacity: -1 is below 0"
+    );
+    for (field, number) in [("period_score", json!(-0.5)), ("consumed_capacity", json!(-2))] {
+        assert_eq!(
+            refused(&|tables| tables["period_scores"][1][field] = number.clone()),
+            format!("[1].period_scores[1].{field}: {number} is below 0")
+        );
+    }
+    assert_eq!(
+        refused(&|tables| {
+            let mut second = tables["contenders"][0].clone();
+            second["task"] = json!("Y");
+            second["uid"] = json!(8);
+            tables["contenders"].as_array_mut().unwrap().push(second);
+        }),
+        "[1]: contenders[3] has another uid than an earlier contender with its hotkey"
     );
     assert_eq!(refused(&|tables| tables["tasks"][0] = json!({"task": "X"})), "[1].tasks[0]: missing field `weight`");
     assert!(

@@ -51,15 +51,17 @@ pub fn rank_by_speed(speeds: &[Option<f64>], rules: &ScoringRules) -> Vec<Option
 pub struct Quality {
     /// Number of the contender's rewards in the task.
     pub rewards: usize,
-    /// Number of the contender's rewards in other tasks that are included in the mean.
+    /// Number of further rewards that count because the contender has few in the task: its newest in any task, or, with
+    /// strict rules, in other tasks.
     pub filled: usize,
     /// Mean of the rewards' qualities, each raised to [`ScoringRules::quality_exponent`].
     pub average: f64,
     /// Average quality, squared if [`ScoringRules::squared_up_to`] applies.
     pub adjusted: f64,
-    /// Speed used for the ranking; `None` without a reward in the task.
+    /// Speed used for the ranking; `None` without a reward whose speed counts.
     pub metric: Option<f64>,
-    /// Rank among the task's contenders; `None` without a speed.
+    /// Rank among all registered miners with rewards, or, with strict rules, among the task's contenders; `None` without
+    /// a speed.
     pub rank: Option<SpeedRank>,
     /// Combined quality: `adjusted · (1 + bonus)`, with a bonus of 0 without a rank.
     pub combined: f64,

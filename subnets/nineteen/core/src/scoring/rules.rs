@@ -2,9 +2,9 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-/// Release of the reference implementation that the scoring follows.
+/// Release of the reference implementation that the scoring follows, and whether its flaws are fixed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "kebab-case")]
 pub enum ScoringProfile {
     /// Release of October 2024 (version key 61000).
     #[default]
@@ -12,20 +12,35 @@ pub enum ScoringProfile {
     /// Release of December 2024 (version key 63100): five days of rewards, speed weighted by quality, a quality
     /// threshold, shares to the fourth power.
     Later,
+    /// `Reference` with [`ScoringRules::strict`].
+    Strict,
+    /// `Later` with [`ScoringRules::strict`].
+    LaterStrict,
 }
 
 impl ScoringProfile {
-    /// Returns the scoring parameters of the release.
+    /// Returns whether the profile follows the release of December 2024.
+    pub const fn is_later(self) -> bool {
+        matches!(self, Self::Later | Self::LaterStrict)
+    }
+
+    /// Returns whether the flaws of the release are fixed ([`ScoringRules::strict`]).
+    pub const fn is_strict(self) -> bool {
+        matches!(self, Self::Strict | Self::LaterStrict)
+    }
+
+    /// Returns the scoring parameters of the profile.
     pub fn rules(self) -> ScoringRules {
-        match self {
-            Self::Reference => ScoringRules::default(),
-            Self::Later => ScoringRules {
-                reward_window: Duration::from_hours(5 * 24),
-                weigh_metric_by_quality: true,
-                squared_up_to: Some(0.85),
-                share_exponent: 4.0,
-                ..ScoringRules::default()
-            },
+        let rules = ScoringRules { strict: self.is_strict(), ..ScoringRules::default() };
+        if !self.is_later() {
+            return rules;
+        }
+        ScoringRules {
+            reward_window: Duration::from_hours(5 * 24),
+            weigh_metric_by_quality: true,
+            squared_up_to: Some(0.85),
+            share_exponent: 4.0,
+            ..rules
         }
     }
 }
@@ -37,8 +52,11 @@ pub struct ScoringRules {
     pub reward_window: Duration,
     /// Maximum age of a closed period.
     pub period_window: Duration,
-    /// Number of rewards in a task below which rewards of other tasks are included in the mean quality.
+    /// Number of rewards in a task below which the miner's newest rewards in any task count too, up to this number.
     pub minimum_rewards: usize,
+    /// Whether the flaws of the reference are fixed: only rewards in *other* tasks count in addition, so that no reward
+    /// counts twice, and not their speeds, whose units differ; only the task's contenders are ranked by speed.
+    pub strict: bool,
     /// Exponent to which each quality is raised before averaging.
     pub quality_exponent: f64,
     /// Threshold up to which the average quality is squared; `None` disables squaring.
@@ -67,6 +85,7 @@ impl Default for ScoringRules {
             reward_window: Duration::from_hours(72),
             period_window: Duration::from_hours(72),
             minimum_rewards: 50,
+            strict: false,
             quality_exponent: 1.5,
             squared_up_to: None,
             never_squared: vec!["avatar".to_owned()],

@@ -1,5 +1,8 @@
 use super::*;
 
+const PROFILES: [ScoringProfile; 4] =
+    [ScoringProfile::Reference, ScoringProfile::Later, ScoringProfile::Strict, ScoringProfile::LaterStrict];
+
 fn rules() -> ScoringRules {
     ScoringRules::default()
 }
@@ -32,6 +35,7 @@ fn example() -> ScoringInput<&'static str, &'static str> {
     let repeated = |qualities: &[f64]| qualities.iter().copied().cycle().take(qualities.len() * 50).collect::<Vec<_>>();
     ScoringInput {
         tasks: vec![task("X", 0.6), task("Y", 0.4)],
+        nodes: vec!["A", "B", "C", "D"],
         contenders: vec![
             contender("A", "X", 120_000.0),
             contender("B", "X", 60_000.0),
@@ -60,7 +64,8 @@ fn example() -> ScoringInput<&'static str, &'static str> {
 
 #[test]
 fn the_worked_example() {
-    let scores = score(&example(), &rules());
+    // The example ignores that the reference ranks D, which serves only Y, in X too.
+    let scores = score(&example(), &ScoringProfile::Strict.rules());
     #[rustfmt::skip]
     let table = [
         // hotkey, average, metric, bonus, combined, period, capacity, effective, share, net
@@ -100,7 +105,7 @@ fn the_worked_example() {
 
 #[test]
 fn the_numbers_multiply_to_the_weight() {
-    for profile in [ScoringProfile::Reference, ScoringProfile::Later] {
+    for profile in PROFILES {
         let rules = profile.rules();
         let scores = score(&example(), &rules);
         for total in &scores.totals {
@@ -178,7 +183,7 @@ fn issue_11_3_rows_count_once_and_units_do_not_mix() {
     input.rewards.retain(|reward| reward.hotkey != "B");
     input.rewards.extend(rewards("Y", "B", &[0.5, 0.5], 1e9));
     input.rewards.extend(rewards("X", "B", &[0.6, 0.9, 1.0], 80.0));
-    let scores = score(&input, &rules());
+    let scores = score(&input, &ScoringProfile::Strict.rules());
     let b = &scores.tasks[0].contenders[1];
     assert_eq!((b.quality.rewards, b.quality.filled, b.quality.metric), (3, 2, Some(80.0)));
     let powered = |quality: f64| quality.powf(1.5);
@@ -192,6 +197,7 @@ fn issue_11_3_rows_count_once_and_units_do_not_mix() {
 fn the_newest_rewards_fill_up_to_fifty() {
     let input = ScoringInput {
         tasks: vec![task("X", 1.0)],
+        nodes: vec!["A"],
         contenders: vec![contender("A", "X", 1.0)],
         rewards: [
             rewards("Y", "A", &[0.0; 30], 1.0),
@@ -201,8 +207,61 @@ fn the_newest_rewards_fill_up_to_fifty() {
         .concat(),
         periods: periods("X", "A", 1.0),
     };
-    let quality = score(&input, &rules()).tasks[0].contenders[0].quality;
+    let quality = score(&input, &ScoringProfile::Strict.rules()).tasks[0].contenders[0].quality;
     assert_eq!((quality.rewards, quality.filled, quality.average), (15, 35, 20.0 / 50.0));
+}
+
+/// The reference's rows are those of the task, then the newest of any task up to 50 (spec §4.5).
+#[test]
+fn reference_counts_rows_twice() {
+    let mut input = ScoringInput {
+        tasks: vec![task("X", 1.0)],
+        nodes: vec!["A"],
+        contenders: vec![contender("A", "X", 1.0)],
+        rewards: [
+            rewards("Y", "A", &[0.0; 10], 900.0),
+            rewards("X", "A", &[1.0; 40], 5.0),
+            rewards("Y", "A", &[0.0; 10], 900.0),
+        ]
+        .concat(),
+        periods: periods("X", "A", 1.0),
+    };
+    let quality = score(&input, &rules()).tasks[0].contenders[0].quality;
+    assert_eq!((quality.rewards, quality.filled, quality.average), (40, 10, 40.0 / 50.0));
+    input.rewards.rotate_left(10);
+    let quality = score(&input, &rules()).tasks[0].contenders[0].quality;
+    assert_eq!((quality.rewards, quality.filled, quality.average), (40, 10, 1.0), "ten rows count twice");
+    // A row without values takes one of the 50 places.
+    input.rewards[0].quality = None;
+    let quality = score(&input, &rules()).tasks[0].contenders[0].quality;
+    assert_eq!((quality.rewards, quality.filled), (39, 9));
+    // With 50 rows of the task, no others count.
+    input.rewards.extend(rewards("X", "A", &[1.0; 10], 5.0));
+    let quality = score(&input, &rules()).tasks[0].contenders[0].quality;
+    assert_eq!((quality.rewards, quality.filled), (49, 0));
+}
+
+/// The reference ranks all registered miners with any reward, by speeds in whatever units (spec §4.5).
+#[test]
+fn reference_ranks_miners_that_never_served_the_task() {
+    let mut input = example();
+    input.rewards.retain(|reward| !(reward.task == "X" && reward.hotkey == "A"));
+    let x = &score(&input, &rules()).tasks[0];
+    // D serves only Y, with 4 units per second; A has only rewards in Y, with 3.
+    let ranks: Vec<_> = x.contenders.iter().map(|own| own.quality.rank.map(|rank| (rank.rank, rank.of))).collect();
+    assert_eq!(ranks, [Some((3, 4)), Some((0, 4)), Some((1, 4))]);
+    let a = &x.contenders[0].quality;
+    assert_eq!((a.rewards, a.filled, a.metric, a.combined), (0, 50, Some(3.0), 0.75));
+    // Equal speeds rank in order of uid, also if the contenders have another order.
+    input.rewards.iter_mut().for_each(|reward| reward.metric = Some(1.0));
+    input.contenders.swap(0, 2);
+    let x = &score(&input, &rules()).tasks[0];
+    let ranks: Vec<_> = x.contenders.iter().map(|own| (own.hotkey, own.quality.rank.unwrap().rank)).collect();
+    assert_eq!(ranks, [("C", 2), ("B", 1), ("A", 0)]);
+    // A contender that is not registered has no weight.
+    input.nodes.retain(|hotkey| *hotkey != "B");
+    let x = &score(&input, &rules()).tasks[0];
+    assert_eq!(x.contenders.iter().map(|own| own.hotkey).collect::<Vec<_>>(), ["C", "A"]);
 }
 
 #[test]
@@ -234,6 +293,7 @@ fn tasks_that_nobody_serves_drop_out() {
 fn each_alone_in_its_task_earns_half() {
     let input = ScoringInput {
         tasks: vec![task("X", 0.5), task("Y", 0.5)],
+        nodes: vec!["A", "B"],
         contenders: vec![contender("A", "X", 200.0), contender("B", "Y", 300.0)],
         rewards: [rewards("X", "A", &[0.8], 1.0), rewards("Y", "B", &[0.9], 1.0)].concat(),
         periods: [periods("X", "A", 0.7), periods("Y", "B", 0.6)].concat(),
@@ -259,7 +319,7 @@ fn shares_are_cubed() {
 
 #[test]
 fn the_later_profile() {
-    let rules = ScoringProfile::Later.rules();
+    let rules = ScoringProfile::LaterStrict.rules();
     let scores = score(&example(), &rules);
     let [a, b, c] = &scores.tasks[0].contenders[..] else { panic!("three contenders") };
     // Averages up to 0.85 are squared; B's quality-weighted speeds are 48, 72 and 80.
@@ -280,9 +340,15 @@ fn the_later_profile() {
 }
 
 #[test]
-fn a_miner_contends_once_for_a_task() {
+fn duplicate_rows_are_rejected() {
     let mut input = example();
     assert_eq!(input.check(), Ok(()));
     input.contenders.push(contender("A", "Y", 1.0));
-    assert_eq!(input.check(), Err(DuplicateContender(5)));
+    assert_eq!(input.check(), Err(Duplicate::Contender(5)));
+    input.contenders.pop();
+    input.contenders.push(Contender { uid: Uid(7), ..contender("A", "Z", 1.0) });
+    assert_eq!(input.check(), Err(Duplicate::Uid(5)));
+    input.contenders.pop();
+    input.nodes.push("B");
+    assert_eq!(input.check(), Err(Duplicate::Node(4)));
 }

@@ -34,13 +34,13 @@ pub struct ContenderScore<K> {
     pub contribution: f64,
 }
 
-/// Scores of those contenders of a task that have rewards.
+/// Scores of the miners of one task.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TaskScores<T, K> {
     /// The task and its weight.
     pub task: TaskWeight<T>,
-    /// Scores of the contenders with rewards, in input order. If none has an effective volume, all shares are 0 and the
-    /// task contributes nothing.
+    /// Scores of those contenders that have rewards and, except with strict rules, are among the registered miners, in
+    /// input order. If none has an effective volume, all shares are 0 and the task contributes nothing.
     pub contenders: Vec<ContenderScore<K>>,
     /// Sum of the contenders' effective volumes.
     pub effective_sum: f64,
@@ -77,7 +77,7 @@ pub struct Scores<T, K> {
 pub fn score<T: Key + AsRef<str>, K: Key>(input: &ScoringInput<T, K>, rules: &ScoringRules) -> Scores<T, K> {
     let rows = Rows::group(input);
     let tasks = input.tasks.iter().filter(|task| task.enabled);
-    let tasks: Vec<_> = tasks.map(|task| score_task(task, &rows, rules)).collect();
+    let tasks: Vec<_> = tasks.map(|task| score_task(task, &input.nodes, &rows, rules)).collect();
     let (totals, score_sum) = totals(&tasks);
     Scores { tasks, totals, score_sum }
 }
@@ -109,79 +109,99 @@ impl<'a, T: Key, K: Key> Rows<'a, T, K> {
         Self { contenders, rewards, of_miner, periods }
     }
 
-    /// Returns the miner's rewards in the task, and enough rewards of other tasks to reach `minimum`.
+    /// Returns the miner's rewards in the task, and its newest rewards that fill up to the minimum number.
     fn rewards(
         &self,
         task: T,
         hotkey: K,
-        minimum: usize,
+        rules: &ScoringRules,
     ) -> (&[&'a Reward<T, K>], impl Iterator<Item = &'a Reward<T, K>>) {
         let own = self.rewards.get(&(task, hotkey)).map(Vec::as_slice).unwrap_or_default();
         let all = self.of_miner.get(&hotkey).map(Vec::as_slice).unwrap_or_default();
-        // With enough rewards in the task, rewards of other tasks do not count.
-        let missing = minimum.saturating_sub(own.len());
-        let fill = all.iter().copied().filter(move |reward| reward.task != task).take(missing);
+        let missing = rules.minimum_rewards.saturating_sub(own.len());
+        let strict = rules.strict;
+        // The reference does not exclude the rewards in the task, which then count twice.
+        let fill = all.iter().copied().filter(move |reward| !strict || reward.task != task).take(missing);
         (own, fill)
     }
 }
 
 fn score_task<T: Key + AsRef<str>, K: Key>(
     task: &TaskWeight<T>,
+    nodes: &[K],
     rows: &Rows<'_, T, K>,
     rules: &ScoringRules,
 ) -> TaskScores<T, K> {
-    let contenders = rows.contenders.get(&task.task).map(Vec::as_slice).unwrap_or_default();
-    let rated: Vec<_> =
-        contenders.iter().filter_map(|contender| Some((*contender, rate(contender, rows, rules)?))).collect();
-    let speeds: Vec<_> = rated.iter().map(|(_, quality)| quality.metric).collect();
-    let ranks = rank_by_speed(&speeds, rules);
-    let mut contenders: Vec<_> = rated
-        .into_iter()
-        .zip(ranks)
-        .map(|((contender, mut quality), rank)| {
-            quality.rank = rank;
-            quality.combined = quality.adjusted * (1.0 + rank.map_or(0.0, |rank| rank.bonus));
-            let key = (task.task, contender.hotkey);
-            let period = normalised_period(rows.periods.get(&key).map(Vec::as_slice).unwrap_or_default(), rules);
-            let effective = quality.combined * period.score * contender.capacity;
-            let (hotkey, uid, capacity) = (contender.hotkey, contender.uid, contender.capacity);
-            ContenderScore {
-                hotkey,
-                uid,
-                quality,
-                period,
-                capacity,
-                effective,
-                share: 0.0,
-                powered: 0.0,
-                net: 0.0,
-                contribution: 0.0,
-            }
-        })
-        .collect();
+    let of_task = rows.contenders.get(&task.task).map(Vec::as_slice).unwrap_or_default();
+    let qualities = if rules.strict {
+        qualities(task.task, of_task.iter().map(|contender| contender.hotkey), rows, rules)
+    } else {
+        qualities(task.task, nodes.iter().copied(), rows, rules)
+    };
+    let mut contenders = Vec::new();
+    for contender in of_task {
+        let Contender { hotkey, uid, capacity, .. } = **contender;
+        let Some(quality) = qualities.get(&hotkey).copied() else { continue };
+        let periods = rows.periods.get(&(task.task, hotkey)).map(Vec::as_slice).unwrap_or_default();
+        let period = normalised_period(periods, rules);
+        contenders.push(ContenderScore {
+            hotkey,
+            uid,
+            quality,
+            period,
+            capacity,
+            effective: quality.combined * period.score * capacity,
+            share: 0.0,
+            powered: 0.0,
+            net: 0.0,
+            contribution: 0.0,
+        });
+    }
     share_out(&mut contenders, task.weight, rules.share_exponent);
     let (effective_sum, powered_sum) = sums(&contenders);
     TaskScores { task: *task, contenders, effective_sum, powered_sum }
 }
 
-/// Computes a contender's quality before the ranking; `None` without a usable reward.
+/// Computes and ranks the qualities in a task of the miners with a usable reward. Equal speeds rank in the miners' order.
+fn qualities<T: Key + AsRef<str>, K: Key>(
+    task: T,
+    hotkeys: impl Iterator<Item = K>,
+    rows: &Rows<'_, T, K>,
+    rules: &ScoringRules,
+) -> HashMap<K, Quality> {
+    let rated: Vec<(K, Quality)> =
+        hotkeys.filter_map(|hotkey| Some((hotkey, rate(task, hotkey, rows, rules)?))).collect();
+    let speeds: Vec<_> = rated.iter().map(|(_, quality)| quality.metric).collect();
+    let ranks = rank_by_speed(&speeds, rules);
+    let mut qualities = HashMap::with_capacity(rated.len());
+    for ((hotkey, mut quality), rank) in rated.into_iter().zip(ranks) {
+        quality.rank = rank;
+        quality.combined = quality.adjusted * (1.0 + rank.map_or(0.0, |rank| rank.bonus));
+        qualities.insert(hotkey, quality);
+    }
+    qualities
+}
+
+/// Computes a miner's quality in a task before the ranking; `None` without a usable reward.
 fn rate<T: Key + AsRef<str>, K: Key>(
-    contender: &Contender<T, K>,
+    task: T,
+    hotkey: K,
     rows: &Rows<'_, T, K>,
     rules: &ScoringRules,
 ) -> Option<Quality> {
-    let (own, fill) = rows.rewards(contender.task, contender.hotkey, rules.minimum_rewards);
+    let (own, fill) = rows.rewards(task, hotkey, rules);
     // Ignore rewards without a quality or a speed.
     let values = |reward: &Reward<T, K>| reward.quality.zip(reward.metric);
     let own: Vec<(f64, f64)> = own.iter().filter_map(|reward| values(reward)).collect();
-    let fill: Vec<f64> = fill.filter_map(|reward| values(reward).map(|(quality, _)| quality)).collect();
-    let qualities = own.iter().map(|(quality, _)| *quality).chain(fill.iter().copied());
-    let average = average_quality(qualities, rules)?;
-    let exempt = rules.never_squared.iter().any(|name| name == contender.task.as_ref());
+    let fill: Vec<(f64, f64)> = fill.filter_map(values).collect();
+    let average = average_quality(own.iter().chain(&fill).map(|(quality, _)| *quality), rules)?;
+    let exempt = rules.never_squared.iter().any(|name| name == task.as_ref());
     let squared = rules.squared_up_to.is_some_and(|threshold| average <= threshold && !exempt);
     let adjusted = if squared { average * average } else { average };
+    let filled = if rules.strict { &[] } else { fill.as_slice() };
     let metrics = own
         .iter()
+        .chain(filled)
         .map(|(quality, metric)| if rules.weigh_metric_by_quality { metric * quality } else { *metric })
         .collect();
     Some(Quality {
@@ -244,19 +264,39 @@ fn totals<T, K: Key>(tasks: &[TaskScores<T, K>]) -> (Vec<Total<K>>, f64) {
     (totals, sum)
 }
 
-/// A miner is listed twice as a contender of one task; contains the index of the duplicate.
+/// Why an input of the weights is ambiguous; contains the index of the row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("contenders[{0}] has the hotkey and task of an earlier contender")]
-pub struct DuplicateContender(pub usize);
+#[non_exhaustive]
+pub enum Duplicate {
+    /// A miner is a contender of one task twice.
+    #[error("contenders[{0}] has the hotkey and task of an earlier contender")]
+    Contender(usize),
+    /// A miner has two uids.
+    #[error("contenders[{0}] has another uid than an earlier contender with its hotkey")]
+    Uid(usize),
+    /// A registered miner is listed twice.
+    #[error("nodes[{0}] has the hotkey of an earlier node")]
+    Node(usize),
+}
 
 impl<T: Key, K: Key> ScoringInput<T, K> {
-    /// Checks that each miner is a contender of each task at most once.
+    /// Checks that each miner is listed once among the registered ones, has one uid, and is a contender of each task at
+    /// most once.
     ///
     /// # Errors
-    /// [`DuplicateContender`] with the index of the duplicate.
-    pub fn check(&self) -> Result<(), DuplicateContender> {
-        let mut seen = HashSet::new();
-        let double = self.contenders.iter().position(|contender| !seen.insert((contender.hotkey, contender.task)));
-        double.map_or(Ok(()), |place| Err(DuplicateContender(place)))
+    /// [`Duplicate`] with the index of the row.
+    pub fn check(&self) -> Result<(), Duplicate> {
+        let (mut pairs, mut uids) = (HashSet::new(), HashMap::new());
+        for (index, contender) in self.contenders.iter().enumerate() {
+            if !pairs.insert((contender.hotkey, contender.task)) {
+                return Err(Duplicate::Contender(index));
+            }
+            if *uids.entry(contender.hotkey).or_insert(contender.uid) != contender.uid {
+                return Err(Duplicate::Uid(index));
+            }
+        }
+        let mut nodes = HashSet::new();
+        let double = self.nodes.iter().position(|hotkey| !nodes.insert(*hotkey));
+        double.map_or(Ok(()), |index| Err(Duplicate::Node(index)))
     }
 }
