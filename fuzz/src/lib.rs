@@ -9,7 +9,7 @@
 //! | JSON documents and audio of Babelbit | [`babelbit_documents`], [`wav`] |
 //! | Language models, n-gram models and training texts | [`gguf`], [`ngram_models`], [`training_texts`] |
 //! | Requests, streams, messages and documents of Nineteen | [`inference_streams`], [`inference_documents`] |
-//! | Models, catalogues and requests of Proof | [`proof_models`], [`proof_queries`] |
+//! | Models, networks, keys, catalogues and requests of Proof | [`proof_models`], [`proof_networks`], [`proof_queries`] |
 //! | Texts, metadata and values of the chain | [`chain_texts`], [`chain_values`], [`timelock`] |
 //! | Keys | [`keyfile`], [`mnemonic`], [`polkadot_js`], [`ss58`] |
 //!
@@ -25,7 +25,7 @@
 //! Uses `taonet-wire`, `taonet-wallet`, `taonet-chain`, `taonet-timelock`, `taonet-http`, `taonet-speech`,
 //! `taonet-validator`, `taonet-primitives`, `taonet-lm`, `taonet-babelbit-core`, `taonet-babelbit-text-miner`,
 //! `taonet-nineteen-transport`, `taonet-nineteen-core`, `taonet-nineteen-query`, `taonet-nineteen-entry`,
-//! `taonet-proof-core` and `taonet-proof-circuits`. Used by `scripts/fuzz`, and as a module by the end-to-end tests.
+//! `taonet-proof-core`, `taonet-proof-backends` and `taonet-proof-circuits`. Used by `scripts/fuzz`, and as a module by the end-to-end tests.
 
 mod file;
 mod head;
@@ -45,6 +45,7 @@ pub mod mnemonic;
 pub mod ngram_models;
 pub mod polkadot_js;
 pub mod proof_models;
+pub mod proof_networks;
 pub mod proof_queries;
 pub mod ss58;
 pub mod timelock;
@@ -55,7 +56,7 @@ pub mod wav;
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All bodies.
-pub const TARGETS: [Target; 20] = [
+pub const TARGETS: [Target; 21] = [
     ("babelbit_documents", babelbit_documents::check),
     ("babelbit_headers", babelbit_headers::check),
     ("body_hash", body_hash::check),
@@ -71,6 +72,7 @@ pub const TARGETS: [Target; 20] = [
     ("ngram_models", ngram_models::check),
     ("polkadot_js", polkadot_js::check),
     ("proof_models", proof_models::check),
+    ("proof_networks", proof_networks::check),
     ("proof_queries", proof_queries::check),
     ("ss58", ss58::check),
     ("timelock", timelock::check),

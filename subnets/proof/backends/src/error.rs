@@ -1,6 +1,6 @@
 //! Errors of provers, key files and verifiers.
 
-use taonet_proof_core::{Digest, ExecutionError};
+use taonet_proof_core::{Digest, ExecutionError, MemoryError};
 use thiserror::Error;
 
 /// Why a setup, a key file or a prover failed.
@@ -25,6 +25,9 @@ pub enum BackendError {
         /// Maximum size for the backend.
         limit: u64,
     },
+    /// The circuit's tables or constraints take more memory than its network justifies.
+    #[error(transparent)]
+    Memory(#[from] MemoryError),
     /// A key is malformed.
     #[error("malformed {key}: {reason}")]
     Key {

@@ -133,6 +133,11 @@ impl Backend for External {
         Ok(Keys { proving: self.decode(&answer.proving_key)?, verification: self.decode(&answer.verification_key)? })
     }
 
+    /// Accepts any key: only the program could compare it with the circuit.
+    fn check_key(&self, _: &Circuit, _: &[u8]) -> Result<(), BackendError> {
+        Ok(())
+    }
+
     fn prover(&self, circuit: Arc<Circuit>, keys: &Keys) -> Result<Box<dyn Prover>, BackendError> {
         let model = hex::encode(onnx::export(&circuit));
         let proving_key = hex::encode(&keys.proving);

@@ -64,6 +64,10 @@ impl Backend for Groth16 {
         setup(circuit, Layout::of(circuit, MAX_PUBLIC))
     }
 
+    fn check_key(&self, circuit: &Circuit, verification_key: &[u8]) -> Result<(), BackendError> {
+        check_layout(&VerificationKeyFile::from_bytes(verification_key)?.layout, circuit)
+    }
+
     fn prover(&self, circuit: Arc<Circuit>, keys: &Keys) -> Result<Box<dyn Prover>, BackendError> {
         Ok(Box::new(Groth16Prover::new(circuit, keys)?))
     }
@@ -71,6 +75,14 @@ impl Backend for Groth16 {
     fn verifier(&self, verification_key: &[u8]) -> Result<Box<dyn Verifier>, BackendError> {
         Ok(Box::new(verifier::Groth16Verifier::new(verification_key)?))
     }
+}
+
+/// Checks that a key's inputs and outputs are the circuit's.
+fn check_layout(layout: &Layout, circuit: &Circuit) -> Result<(), BackendError> {
+    if layout.fits(circuit) {
+        return Ok(());
+    }
+    Err(BackendError::OtherCircuit("the inputs or outputs in the verification key differ"))
 }
 
 /// Returns a random generator seeded by the operating system.
@@ -105,9 +117,7 @@ impl Groth16Prover {
     fn new(circuit: Arc<Circuit>, keys: &Keys) -> Result<Self, BackendError> {
         let file = VerificationKeyFile::from_bytes(&keys.verification)?;
         let layout = file.layout;
-        if !layout.fits(&circuit) {
-            return Err(BackendError::OtherCircuit("the inputs or outputs in the verification key differ"));
-        }
+        check_layout(&layout, &circuit)?;
         let cs = circuit::constrain(&circuit, &layout)?;
         let key = keys::proving_from_bytes(&keys.proving)?;
         let fits = key.a_query.len() == cs.variables

@@ -126,6 +126,14 @@ pub trait Backend: Send + Sync {
     /// When the circuit exceeds the backend's limits, or the setup fails.
     fn setup(&self, circuit: &Circuit) -> Result<Keys, BackendError>;
 
+    /// Checks that a verification key belongs to the circuit, as far as the key follows from the circuit: `stark`
+    /// computes the key again, `groth16` compares the number and range of inputs and outputs, `external` compares
+    /// nothing.
+    ///
+    /// # Errors
+    /// When the key is malformed or for a different circuit.
+    fn check_key(&self, circuit: &Circuit, verification_key: &[u8]) -> Result<(), BackendError>;
+
     /// Loads a proving key.
     ///
     /// # Errors

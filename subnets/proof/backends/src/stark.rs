@@ -2,8 +2,8 @@
 //! under the conjecture that no attack on FRI is better than the known ones (59 bits are proven). Not zero-knowledge: a
 //! proof may reveal intermediate values.
 //!
-//! Weights are fixed columns, and the commitment to these columns is the verification key; a validator can recompute
-//! the key from the network and compare. Each row of the products table multiplies a tile of values with a tile of
+//! Weights are fixed columns, and the commitment to these columns is the verification key; [`Backend::check_key`] computes
+//! the key again from the network and compares. Each row of the products table multiplies a tile of values with a tile of
 //! weights, so one read of a value from memory serves many multiply-adds. Sums become activations by two lookups: one
 //! of the quotient with its activation, one of the remainder.
 //!
@@ -32,8 +32,9 @@ use plan::Plan;
 
 /// The backend's name in circuit metadata.
 pub const ID: &str = "stark";
-/// Maximum size of a proof, in bytes.
-pub(crate) const MAX_PROOF_BYTES: usize = 16 << 20;
+/// Maximum size of a proof, in bytes: several times that of the largest permitted circuit. Decoding can take 24 bytes
+/// of memory for each byte.
+pub(crate) const MAX_PROOF_BYTES: usize = 4 << 20;
 /// Number of bits of a digest in one public value.
 const LIMB_BITS: usize = 24;
 
@@ -60,17 +61,12 @@ impl Backend for Stark {
         keys_of(circuit, &Plan::new(circuit)?)
     }
 
+    fn check_key(&self, circuit: &Circuit, verification_key: &[u8]) -> Result<(), BackendError> {
+        recompute(circuit, verification_key).map(drop)
+    }
+
     fn prover(&self, circuit: Arc<Circuit>, keys: &Keys) -> Result<Box<dyn Prover>, BackendError> {
-        let parameters = VerificationKeyFile::parameters_of(&keys.verification)?;
-        // Other versions may choose another tile.
-        let tile = VerificationKeyFile::from_bytes(&keys.verification)?.tile();
-        let plan = Plan::with_tile(&circuit, tile)?;
-        let config = parameters.config();
-        let prepared = prepare(&config, &plan)?;
-        if VerificationKeyFile::new(&circuit, &plan, parameters, &prepared)?.to_bytes()? != keys.verification {
-            let reason = "the verification key does not match the network; hint: compile the model again";
-            return Err(BackendError::OtherCircuit(reason));
-        }
+        let (plan, config, prepared) = recompute(&circuit, &keys.verification)?;
         let key_digest = Digest::of(&keys.verification);
         Ok(Box::new(StarkProver { circuit, plan, config, prepared, key_digest }))
     }
@@ -94,6 +90,29 @@ fn keys_of(circuit: &Circuit, plan: &Plan) -> Result<Keys, BackendError> {
     let prepared = prepare(&CURRENT.config(), plan)?;
     let file = VerificationKeyFile::new(circuit, plan, &CURRENT, &prepared)?;
     Ok(Keys { proving: Vec::new(), verification: file.to_bytes()? })
+}
+
+/// Computes a circuit's verification key again, and compares it with an existing one.
+fn recompute(circuit: &Circuit, key: &[u8]) -> Result<(Plan, Config, Prepared), BackendError> {
+    let other = || {
+        let reason = "the verification key does not match the network; hint: use the circuit of the model's owner, or \
+                      compile the model again";
+        BackendError::OtherCircuit(reason)
+    };
+    let parameters = VerificationKeyFile::parameters_of(key)?;
+    let file = VerificationKeyFile::from_bytes(key)?;
+    // Other versions may choose another tile.
+    let plan = Plan::with_tile(circuit, file.tile())?;
+    // Cheaper than the commitment, which takes most of the time.
+    if file.log_rows != plan.log_rows {
+        return Err(other());
+    }
+    let config = parameters.config();
+    let prepared = prepare(&config, &plan)?;
+    if VerificationKeyFile::new(circuit, &plan, parameters, &prepared)?.to_bytes()? != key {
+        return Err(other());
+    }
+    Ok((plan, config, prepared))
 }
 
 /// Commits to the fixed columns.

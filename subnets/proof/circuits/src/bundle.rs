@@ -1,22 +1,24 @@
 use serde::{Deserialize, Serialize};
 use taonet_primitives::Hotkey;
 use taonet_proof_backends::Statement;
-use taonet_proof_core::metadata::CircuitMetadata;
+use taonet_proof_core::metadata::{CircuitMetadata, NETWORK, VERIFICATION_KEY};
+use taonet_proof_core::network::Network;
 use taonet_proof_core::{Binding, Digest};
 
-use crate::{Backends, CircuitDirectory, CircuitError};
+use crate::{Backends, CircuitDirectory, CircuitError, check};
 
-/// Version of the bundle format.
-pub const BUNDLE_VERSION: u32 = 1;
+/// Version of the bundle format. Since version 2, `stark` bundles include the network.
+pub const BUNDLE_VERSION: u32 = 2;
+/// The oldest supported version of the bundle format.
+const OLDEST_VERSION: u32 = 1;
 /// Maximum size of a bundle, in bytes.
-const MAX_BYTES: u64 = 256 << 20;
+pub(crate) const MAX_BYTES: u64 = 256 << 20;
 
-/// A proof bundle: a proof with everything that offline verification needs. Neither the network nor the circuit
-/// directory is required.
+/// A proof bundle: a proof with everything that offline verification needs. The circuit directory is not required.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Bundle {
-    /// The version of the bundle format: [`BUNDLE_VERSION`].
+    /// The version of the bundle format: [`BUNDLE_VERSION`] or older.
     pub version: u32,
     /// Metadata of the circuit: backend, ranges, scales and the hash of the verification key.
     pub circuit: CircuitMetadata,
@@ -28,6 +30,10 @@ pub struct Bundle {
     pub inputs: Vec<i64>,
     /// Integer outputs.
     pub outputs: Vec<i64>,
+    /// The circuit's network file, in hexadecimal. Only bundles of the backend `stark` have it, whose verification key
+    /// follows from the network; those of version 1 do not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub network: Option<String>,
     /// Verification key, in hexadecimal.
     pub verification_key: String,
     /// Proof, in hexadecimal.
@@ -50,21 +56,28 @@ impl Bundle {
             Binding { nonce, miner, circuit: directory.id(), verification_key: Digest::of(&keys.verification) };
         let proven = directory.prover()?.prove(inputs, &binding)?;
         let statement = Statement { binding, inputs: inputs.to_vec(), outputs: proven.outputs };
-        Ok(Self::new(directory.metadata(), &keys.verification, &statement, &proven.proof))
+        Self::new(directory, &statement, &proven.proof)
     }
 
     /// Creates a bundle from an existing proof.
-    pub fn new(circuit: &CircuitMetadata, verification_key: &[u8], statement: &Statement, proof: &[u8]) -> Self {
-        Self {
+    ///
+    /// # Errors
+    /// When a file of the circuit is missing, too large or modified.
+    pub fn new(directory: &CircuitDirectory, statement: &Statement, proof: &[u8]) -> Result<Self, CircuitError> {
+        let circuit = directory.metadata();
+        let has_network = check::follows_from_network(&circuit.backend);
+        let network = has_network.then(|| directory.file(NETWORK).map(hex::encode)).transpose()?;
+        Ok(Self {
             version: BUNDLE_VERSION,
             circuit: circuit.clone(),
             nonce: statement.binding.nonce,
             miner: statement.binding.miner,
             inputs: statement.inputs.clone(),
             outputs: statement.outputs.clone(),
-            verification_key: hex::encode(verification_key),
+            network,
+            verification_key: hex::encode(directory.file(VERIFICATION_KEY)?),
             proof: hex::encode(proof),
-        }
+        })
     }
 
     /// Parses a bundle.
@@ -75,11 +88,11 @@ impl Bundle {
         check_length(text)?;
         let bundle: Self =
             serde_json::from_slice(text).map_err(|source| CircuitError::Json { what: "bundle", source })?;
-        if bundle.version == BUNDLE_VERSION { Ok(bundle) } else { Err(CircuitError::Bundle("version is unsupported")) }
+        if is_supported(bundle.version) { Ok(bundle) } else { Err(CircuitError::Bundle("version is unsupported")) }
     }
 
-    /// Returns the identity of the bundle's circuit. To trust a bundle, compare this with the identity of a circuit
-    /// that you know.
+    /// Returns the identity of the bundle's circuit. To trust a bundle, verify it with
+    /// [`ModelBundle::verify_for`](crate::ModelBundle::verify_for) and the identity of a circuit that you know.
     ///
     /// # Errors
     /// Never in practice; only the encoder's signature is fallible.
@@ -93,10 +106,16 @@ impl Bundle {
         self.outputs.iter().map(|&output| output as f64 * scale).collect()
     }
 
+    /// Returns whether the bundle lacks the network from which its verification key should follow, as those of version 1
+    /// do. Then [`Self::verify`] cannot tell whether the key is that of the circuit's network.
+    pub fn lacks_network(&self) -> bool {
+        self.network.is_none() && check::follows_from_network(&self.circuit.backend)
+    }
+
     /// Verifies with a built-in backend that the proof is valid for the bundle's circuit, request and miner.
     ///
     /// # Errors
-    /// When the key does not match the circuit, or the proof does not verify.
+    /// When the key or a value does not match the circuit, or the proof does not verify.
     pub fn verify(&self) -> Result<(), CircuitError> {
         self.verify_with(&Backends::default())
     }
@@ -104,7 +123,7 @@ impl Bundle {
     /// Verifies like [`Self::verify`], with the given backends.
     ///
     /// # Errors
-    /// When the backend is missing, the key does not match the circuit, or the proof does not verify.
+    /// When the backend is missing, the key or a value does not match the circuit, or the proof does not verify.
     pub fn verify_with(&self, backends: &Backends) -> Result<(), CircuitError> {
         let decode = |text: &str, what| hex::decode(text).map_err(|_| CircuitError::Bundle(what));
         let key = decode(&self.verification_key, "verification key is not hexadecimal")?;
@@ -113,13 +132,53 @@ impl Bundle {
         if verification_key != self.circuit.verification_key()? {
             return Err(CircuitError::Bundle("verification key does not match the circuit"));
         }
+        self.check_values()?;
         let circuit = self.circuit_id()?;
+        self.check_network(&circuit, &key)?;
         let backend = backends.of(&circuit, &self.circuit.backend)?;
         let binding = Binding { nonce: self.nonce, miner: self.miner, circuit, verification_key };
         let statement = Statement { binding, inputs: self.inputs.clone(), outputs: self.outputs.clone() };
         backend.verifier(&key)?.verify(&statement, &proof)?;
         Ok(())
     }
+}
+
+impl Bundle {
+    /// Checks number and range of inputs and outputs against the metadata.
+    fn check_values(&self) -> Result<(), CircuitError> {
+        let values = [
+            (&self.inputs, &self.circuit.input, "inputs do not match the circuit's metadata in number or range"),
+            (&self.outputs, &self.circuit.output, "outputs do not match the circuit's metadata in number or range"),
+        ];
+        for (values, described, reason) in values {
+            let expected =
+                described.shape.checked().map_err(|_| CircuitError::Bundle("shapes are invalid"))?.elements();
+            if values.len() != expected || values.iter().any(|&value| !described.range.contains(value)) {
+                return Err(CircuitError::Bundle(reason));
+            }
+        }
+        Ok(())
+    }
+
+    /// Checks that the verification key follows from the network, if the bundle has it, and that the metadata describes
+    /// the network.
+    fn check_network(&self, id: &Digest, key: &[u8]) -> Result<(), CircuitError> {
+        let Some(network) = &self.network else { return Ok(()) };
+        let contents = hex::decode(network).map_err(|_| CircuitError::Bundle("network is not hexadecimal"))?;
+        self.circuit.check(NETWORK, &contents)?;
+        if check::is_checked(id) {
+            return Ok(());
+        }
+        let network = Network::from_bytes(&contents)?;
+        let circuit = network.lower()?;
+        self.circuit.check_description(&network, &circuit)?;
+        check::check_key(id, &self.circuit, &circuit, key)
+    }
+}
+
+/// Returns whether this version of the bundle format can be read.
+pub(crate) fn is_supported(version: u32) -> bool {
+    (OLDEST_VERSION..=BUNDLE_VERSION).contains(&version)
 }
 
 /// Rejects a bundle that is too large.

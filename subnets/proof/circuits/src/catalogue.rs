@@ -2,8 +2,9 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use taonet_proof_core::Digest;
+use taonet_proof_core::metadata::{self, MetadataError};
 use taonet_proof_core::slices::{self, SlicedModel};
-use taonet_proof_core::{Digest, metadata};
 
 use crate::directory::{MAX_METADATA, read};
 use crate::{Backends, CircuitDirectory, CircuitError};
@@ -110,11 +111,28 @@ impl Catalogue {
         for place in subdirectories(path)? {
             self.add(&place, backends)?;
         }
-        if let Some(missing) = model.slices.iter().find(|slice| !self.circuits.contains_key(slice)) {
-            return Err(CircuitError::NoSlice { path: path.to_owned(), slice: *missing });
+        let find = |slice: &Digest| {
+            let missing = || CircuitError::NoSlice { path: path.to_owned(), slice: *slice };
+            self.circuits.get(slice).map(|circuit| circuit.metadata()).ok_or_else(missing)
+        };
+        let slices = model.slices.iter().map(find).collect::<Result<Vec<_>, _>>()?;
+        if let (Some(first), Some(last)) = (slices.first(), slices.last()) {
+            if first.input != model.input {
+                return Err(MetadataError::Description("input").into());
+            }
+            if last.output != model.output {
+                return Err(MetadataError::Description("output").into());
+            }
         }
         self.models.insert(model.id()?, Arc::new(model));
         Ok(true)
+    }
+
+    /// Removes the circuits for which `keep` is false, and the sliced models that then lack a slice.
+    pub fn retain(&mut self, mut keep: impl FnMut(&CircuitDirectory) -> bool) {
+        let Self { circuits, models } = self;
+        circuits.retain(|_, circuit| keep(circuit));
+        models.retain(|_, model| model.slices.iter().all(|slice| circuits.contains_key(slice)));
     }
 
     /// Iterates over the circuits, in the order of their identities.

@@ -5,7 +5,7 @@ use taonet_proof_backends::{Keys, groth16};
 use taonet_proof_core::float::FloatNetwork;
 use taonet_proof_core::metadata::{CircuitMetadata, NETWORK, PROVING_KEY, TRANSCRIPT, VERIFICATION_KEY};
 use taonet_proof_core::network::Network;
-use taonet_proof_core::quantise::{QuantisationReport, QuantiseOptions, Sample, quantise};
+use taonet_proof_core::quantise::{QuantisationReport, QuantiseOptions, Sample, compare, quantise};
 use taonet_proof_core::slices::{SlicedModel, VERSION};
 use taonet_proof_core::{Digest, onnx};
 
@@ -44,11 +44,12 @@ pub struct CompiledSlices {
     pub slices: Vec<Compiled>,
 }
 
-/// Compiles an ONNX model: quantises it with one half of a sample, measures the quantisation error on the other half,
-/// and creates the keys. See [`Sample::split`].
+/// Compiles an ONNX model: quantises it with one half of a sample, compares the result with an evaluation of the file,
+/// measures the quantisation error on the other half, and creates the keys. See [`Sample::split`] and [`compare`].
 ///
 /// # Errors
-/// When the model, the sample, an option or the backend is invalid, or the setup fails.
+/// When the model, the sample, an option or the backend is invalid, the network differs from the file, or the setup
+/// fails.
 pub fn compile(model: &[u8], sample: &Sample, options: &CompileOptions) -> Result<Compiled, CircuitError> {
     let Quantised { float, network, report } = quantised(model, sample, options)?;
     let mut metadata = describe(&options.name, &network, options)?;
@@ -98,9 +99,11 @@ struct Quantised {
 }
 
 fn quantised(model: &[u8], sample: &Sample, options: &CompileOptions) -> Result<Quantised, CircuitError> {
-    let float = onnx::read(model)?;
+    let model = onnx::Model::decode(model)?;
+    let float = model.network()?;
     let (calibration, test) = sample.split();
     let network = quantise(&float, &options.quantise, &calibration)?;
+    compare(&model, &float, &network, &options.quantise, &sample.inputs)?;
     let mut report = QuantisationReport::measure(&float, &network, &options.quantise, &test)?;
     report.calibration_samples = (sample.inputs.len() > 1).then_some(calibration.len());
     Ok(Quantised { float, network, report })

@@ -3,17 +3,21 @@ use std::io::{ErrorKind, Read as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use taonet_proof_backends::groth16::ceremony::Transcript;
+use taonet_proof_backends::groth16::ceremony::{self, Transcript};
 use taonet_proof_backends::{Backend, Keys, Prover, Verifier};
 use taonet_proof_core::Digest;
 use taonet_proof_core::circuit::Circuit;
 use taonet_proof_core::metadata::{self, CircuitMetadata, NETWORK, PROVING_KEY, TRANSCRIPT, VERIFICATION_KEY};
-use taonet_proof_core::network::Network;
+use taonet_proof_core::network::{self, Network};
 
-use crate::{Backends, CircuitError, Compiled};
+use crate::{Backends, CircuitError, Compiled, check};
 
 /// Maximum size of metadata, in bytes.
 pub(crate) const MAX_METADATA: u64 = 1 << 20;
+/// Maximum size of a verification key, in bytes: more than any backend accepts.
+const MAX_VERIFICATION_KEY: u64 = 64 << 20;
+/// Maximum size of a transcript, in bytes.
+const MAX_TRANSCRIPT: u64 = 16 << 20;
 /// Maximum size of any other file, in bytes.
 const MAX_FILE: u64 = 4 << 30;
 
@@ -28,17 +32,28 @@ pub struct CircuitDirectory {
 }
 
 impl CircuitDirectory {
-    /// Opens a directory: reads the metadata, then the network, whose hash must match the metadata.
+    /// Opens a directory: reads the metadata, then the network and the verification key, whose hashes must match the
+    /// metadata. The metadata must describe the network, and the key must follow from it; see
+    /// [`Backend::check_key`]. The key of each identity is compared once in a process.
     ///
     /// # Errors
-    /// When a file is missing, too large, modified or malformed.
+    /// When a file is missing, too large, modified or malformed, or is for a different network.
     pub fn open(path: &Path) -> Result<Self, CircuitError> {
+        let directory = Self::open_unchecked(path)?;
+        directory.check_key()?;
+        Ok(directory)
+    }
+
+    /// Opens a directory without comparing the key with the network.
+    fn open_unchecked(path: &Path) -> Result<Self, CircuitError> {
         let text = read(&path.join(metadata::FILE), MAX_METADATA)?;
         let metadata = CircuitMetadata::from_json(&text)?;
         let id = metadata.id()?;
-        let contents = read(&path.join(NETWORK), MAX_FILE)?;
+        let contents = read(&path.join(NETWORK), limit_of(NETWORK))?;
         metadata.check(NETWORK, &contents)?;
-        let circuit = Network::from_bytes(&contents)?.lower()?;
+        let network = Network::from_bytes(&contents)?;
+        let circuit = network.lower()?;
+        metadata.check_description(&network, &circuit)?;
         let (path, circuit) = (path.to_owned(), Arc::new(circuit));
         Ok(Self { path, metadata, id, circuit, backends: Backends::default() })
     }
@@ -50,13 +65,14 @@ impl CircuitDirectory {
     }
 
     /// Writes a compiled circuit into a directory that is empty or does not exist. A crash leaves no part of it there.
+    /// The key is compared with the network when a verifier is loaded.
     ///
     /// # Errors
     /// When the directory is not empty, or a file cannot be written.
     pub fn create(path: &Path, compiled: &Compiled) -> Result<Self, CircuitError> {
         require_empty(path)?;
         replace(path, compiled)?;
-        Self::open(path)
+        Self::open_unchecked(path)
     }
 
     /// Replaces the circuit in the directory with `compiled`. Where the file system can exchange directories, a crash
@@ -66,7 +82,7 @@ impl CircuitDirectory {
     /// When a file cannot be written.
     pub fn replace(&self, compiled: &Compiled) -> Result<Self, CircuitError> {
         replace(&self.path, compiled)?;
-        Ok(Self::open(&self.path)?.with_backends(&self.backends))
+        Ok(Self::open_unchecked(&self.path)?.with_backends(&self.backends))
     }
 
     /// Returns the path of the directory.
@@ -94,7 +110,7 @@ impl CircuitDirectory {
     /// # Errors
     /// When the file is missing, too large or modified.
     pub fn file(&self, name: &'static str) -> Result<Vec<u8>, CircuitError> {
-        let contents = read(&self.path.join(name), MAX_FILE)?;
+        let contents = read(&self.path.join(name), limit_of(name))?;
         self.metadata.check(name, &contents)?;
         Ok(contents)
     }
@@ -122,6 +138,18 @@ impl CircuitDirectory {
         transcript.map(Some).map_err(|source| CircuitError::Json { what: "transcript", source })
     }
 
+    /// Compares the verification key, and the transcript of a trusted setup, with the network and the other files.
+    fn check_key(&self) -> Result<(), CircuitError> {
+        let key = self.file(VERIFICATION_KEY)?;
+        if check::is_checked(&self.id) {
+            return Ok(());
+        }
+        if let (Some(transcript), Some(proving_key)) = (self.transcript()?, self.metadata.files.get(PROVING_KEY)) {
+            ceremony::check_transcript(proving_key, &transcript)?;
+        }
+        check::check_key(&self.id, &self.metadata, &self.circuit, &key)
+    }
+
     /// Returns the circuit's backend.
     ///
     /// # Errors
@@ -143,7 +171,18 @@ impl CircuitDirectory {
     /// # Errors
     /// When a key is missing, modified, malformed or for a different circuit.
     pub fn verifier(&self) -> Result<Box<dyn Verifier>, CircuitError> {
+        self.check_key()?;
         Ok(self.backend()?.verifier(&self.file(VERIFICATION_KEY)?)?)
+    }
+}
+
+/// Returns the maximum size of a file, in bytes.
+fn limit_of(name: &str) -> u64 {
+    match name {
+        NETWORK => network::MAX_BYTES as u64,
+        VERIFICATION_KEY => MAX_VERIFICATION_KEY,
+        TRANSCRIPT => MAX_TRANSCRIPT,
+        _ => MAX_FILE,
     }
 }
 

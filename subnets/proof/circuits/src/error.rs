@@ -88,6 +88,20 @@ pub enum CircuitError {
         /// The parse error.
         source: serde_json::Error,
     },
+    /// A bundle is for a circuit or sliced model other than the expected one.
+    #[error("the proof is for circuit {actual}, expected {expected}")]
+    OtherId {
+        /// Identity of the bundle's circuit or model.
+        actual: Digest,
+        /// The expected identity.
+        expected: Digest,
+    },
+    /// A bundle of an older version has no network, so its verification key cannot be compared with the circuit.
+    #[error(
+        "the bundle has no network, so its verification key cannot be compared with the circuit; hint: pass the circuit's \
+         directory in place of its identity"
+    )]
+    NoNetwork,
     /// The parts of a bundle are inconsistent.
     #[error("the bundle's {0}")]
     Bundle(&'static str),

@@ -30,8 +30,9 @@
 //! ```
 //!
 //! Every file has a maximum size, and the files of a circuit are checked against the metadata's hashes before they are
-//! parsed. A new directory appears complete or not at all. A valid bundle proves outputs of the circuit that it
-//! contains: to trust it, compare [`Bundle::circuit_id`] with an identity that you know. Compiling and proving are
+//! parsed. A circuit is only opened if its metadata describes its network and its verification key follows from it, as far
+//! as the backend can compare them. A new directory appears complete or not at all. A valid bundle proves outputs of the
+//! circuit that it contains: to trust it, verify it with [`ModelBundle::verify_for`] and an identity that you know. Compiling and proving are
 //! CPU-bound and block. The crate downloads nothing; `taonet-proof-store` does.
 //!
 //! Uses `taonet-proof-core`, `taonet-proof-backends` and `taonet-primitives`. Used by `taonet-proof-miner`,
@@ -40,6 +41,7 @@
 mod backends;
 mod bundle;
 mod catalogue;
+mod check;
 mod compile;
 mod directory;
 mod error;

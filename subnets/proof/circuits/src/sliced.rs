@@ -7,7 +7,8 @@ use taonet_primitives::Hotkey;
 use taonet_proof_core::Digest;
 use taonet_proof_core::slices::{FILE, SlicedModel};
 
-use crate::directory::{replace_by, require_empty, write_circuit, write_synced};
+use crate::bundle::{MAX_BYTES, is_supported};
+use crate::directory::{read, replace_by, require_empty, write_circuit, write_synced};
 use crate::{BUNDLE_VERSION, Backends, Bundle, CircuitDirectory, CircuitError, CompiledSlices};
 
 impl CompiledSlices {
@@ -33,7 +34,7 @@ impl CompiledSlices {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SlicedBundle {
-    /// The version of the bundle format: [`BUNDLE_VERSION`].
+    /// The version of the bundle format: [`BUNDLE_VERSION`] or older.
     pub version: u32,
     /// The model's description.
     pub model: SlicedModel,
@@ -132,6 +133,14 @@ impl<'de> Deserialize<'de> for ModelBundle {
 }
 
 impl ModelBundle {
+    /// Reads and parses a bundle file.
+    ///
+    /// # Errors
+    /// When the file cannot be read, is too large, malformed or of an unsupported version.
+    pub fn open(path: &Path) -> Result<Self, CircuitError> {
+        Self::from_json(&read(path, MAX_BYTES)?)
+    }
+
     /// Parses a proof bundle of a single circuit or of a sliced model.
     ///
     /// # Errors
@@ -150,8 +159,7 @@ impl ModelBundle {
             return Ok(Self::Whole(Box::new(Bundle::from_json(text)?)));
         }
         let bundle: Box<SlicedBundle> = serde_json::from_slice(text).map_err(malformed)?;
-        let supported =
-            form.version == BUNDLE_VERSION && bundle.slices.iter().all(|slice| slice.version == BUNDLE_VERSION);
+        let supported = is_supported(form.version) && bundle.slices.iter().all(|slice| is_supported(slice.version));
         if supported { Ok(Self::Sliced(bundle)) } else { Err(CircuitError::Bundle("version is unsupported")) }
     }
 
@@ -174,8 +182,24 @@ impl ModelBundle {
         }
     }
 
-    /// Returns the identity of the circuit or sliced model. To trust a bundle, compare this with an identity that you
-    /// know.
+    /// Verifies like [`Self::verify_with`], and that the bundle is for the circuit or sliced model `expected`, whose
+    /// verification keys follow from its networks.
+    ///
+    /// # Errors
+    /// When the bundle is for another circuit, lacks a network that determines its key, or does not verify.
+    pub fn verify_for(&self, expected: &Digest, backends: &Backends) -> Result<(), CircuitError> {
+        let actual = self.id()?;
+        if actual != *expected {
+            return Err(CircuitError::OtherId { actual, expected: *expected });
+        }
+        if self.proofs().iter().any(Bundle::lacks_network) {
+            return Err(CircuitError::NoNetwork);
+        }
+        self.verify_with(backends)
+    }
+
+    /// Returns the identity of the circuit or sliced model. To trust a bundle, verify it with [`Self::verify_for`] and an
+    /// identity that you know.
     ///
     /// # Errors
     /// Never in practice; only the encoder's signature is fallible.

@@ -9,8 +9,8 @@ use taonet_primitives::Hotkey;
 use taonet_proof_circuits::{Bundle, Catalogue, CircuitDirectory, ModelBundle, ShippedModel, SlicedBundle};
 use taonet_proof_core::Digest;
 
-/// Names of the bundles: the kind, and the format of the verification key.
-const BUNDLES: [&str; 3] = ["groth16-1.json", "sliced-groth16-1.json", "stark-3.json"];
+/// Names of the bundles: the kind, the format of the verification key and, since version 2, that of the bundle.
+const BUNDLES: [&str; 4] = ["groth16-1.json", "sliced-groth16-1.json", "stark-3-bundle-2.json", "stark-3.json"];
 
 fn place() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../vectors/proof")

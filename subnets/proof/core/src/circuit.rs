@@ -120,6 +120,11 @@ impl Circuit {
             .sum()
     }
 
+    /// Returns the number of weights.
+    pub fn parameters(&self) -> u64 {
+        self.linear_stages().flat_map(|linear| &linear.kernels).map(|kernel| kernel.weights.len() as u64).sum()
+    }
+
     /// Returns the interval of every output. The outputs are the cells of one stage or, without stages, the inputs.
     pub fn output_range(&self) -> Range {
         self.stages.iter().fold(self.input_range, |range, stage| {

@@ -28,7 +28,8 @@
 //! ```
 //!
 //! The integer network's arithmetic is exact: lowering computes the interval of every value, and refuses a network in
-//! which a value could overflow. Values beyond an activation's range saturate and never wrap. Files and messages are
+//! which a value could overflow. It also refuses a network whose memory or work is out of proportion to its file
+//! ([`MemoryBudget`]), before it allocates anything. Values beyond an activation's range saturate and never wrap. Files and messages are
 //! untrusted: their sizes are limited, and an unsupported feature is an error that names its location. The crate
 //! creates no keys and no proofs, which `taonet-proof-backends` does, and reads no files.
 //!
@@ -40,6 +41,7 @@ pub mod circuit;
 mod digest;
 pub mod float;
 pub mod handshake;
+mod memory;
 pub mod messages;
 pub mod metadata;
 pub mod network;
@@ -55,6 +57,7 @@ pub mod slices;
 pub use binding::Binding;
 pub use circuit::ExecutionError;
 pub use digest::{Digest, DigestError};
+pub use memory::{MemoryBudget, MemoryError};
 pub use range::Range;
 pub use rescale::{Clamp, MAX_BITS, MAX_SHIFT, Rescale};
 pub use shape::{MAX_ELEMENTS, MAX_EXTENT, Shape, ShapeError, Window};

@@ -79,6 +79,12 @@ pub enum MetadataError {
     /// A required file is not listed.
     #[error("{0} is not listed in the metadata")]
     Unlisted(&'static str),
+    /// The metadata describes another network than the one in the directory.
+    #[error(
+        "the metadata describes another network: its {0} differs from that of {NETWORK}; hint: use the circuit of the \
+         model's owner, or compile the model again"
+    )]
+    Description(&'static str),
     /// The SHA-256 of a file does not match the metadata.
     #[error("{name} is corrupt or incomplete: SHA-256 {actual}, expected {expected}")]
     Mismatch {
@@ -166,6 +172,24 @@ impl CircuitMetadata {
     /// When the metadata does not list the key.
     pub fn verification_key(&self) -> Result<Digest, MetadataError> {
         self.files.get(VERIFICATION_KEY).copied().ok_or(MetadataError::Unlisted(VERIFICATION_KEY))
+    }
+
+    /// Checks that input, output and number of multiply-adds are those of a network.
+    ///
+    /// # Errors
+    /// [`MetadataError::Description`] for the first difference.
+    pub fn check_description(&self, network: &Network, circuit: &Circuit) -> Result<(), MetadataError> {
+        let actual = Self::new(&self.name, &self.backend, network, circuit);
+        if self.input != actual.input {
+            return Err(MetadataError::Description("input"));
+        }
+        if self.output != actual.output {
+            return Err(MetadataError::Description("output"));
+        }
+        if self.multiply_adds != actual.multiply_adds {
+            return Err(MetadataError::Description("number of multiply-adds"));
+        }
+        Ok(())
     }
 
     /// Checks the contents of a listed file against its SHA-256.

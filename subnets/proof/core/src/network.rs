@@ -2,10 +2,12 @@
 
 mod lower;
 
+pub(crate) use lower::lowered_bytes;
+
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::{Digest, Range, Rescale, Shape, ShapeError, Window};
+use crate::{Digest, MemoryError, Range, Rescale, Shape, ShapeError, Window};
 
 /// The supported version of the file format.
 pub const FORMAT: u32 = 1;
@@ -144,6 +146,9 @@ pub enum NetworkError {
     /// One execution needs more than [`MAX_MULTIPLY_ADDS`].
     #[error("one execution needs at least {0} multiply-adds, more than the maximum of {MAX_MULTIPLY_ADDS}")]
     Work(u64),
+    /// The network takes more memory than its file justifies.
+    #[error(transparent)]
+    Memory(#[from] MemoryError),
 }
 
 impl Network {
@@ -161,6 +166,11 @@ impl Network {
         let (format, _) = postcard::take_from_bytes::<u32>(bytes).map_err(malformed)?;
         if format != FORMAT {
             return Err(NetworkError::Format(format));
+        }
+        // Checked first, because a layer takes far more bytes in memory than in the file.
+        let ((_, _, layers), _) = postcard::take_from_bytes::<(u32, Input, usize)>(bytes).map_err(malformed)?;
+        if layers > MAX_LAYERS {
+            return Err(NetworkError::Layers(layers));
         }
         let (network, rest): (Self, &[u8]) = postcard::take_from_bytes(bytes).map_err(malformed)?;
         if !rest.is_empty() {
@@ -183,6 +193,18 @@ impl Network {
     /// Never in practice; only the encoder's signature is fallible.
     pub fn digest(&self) -> Result<Digest, NetworkError> {
         Ok(Digest::of(&self.to_bytes()?))
+    }
+
+    /// Returns the number of weights and biases.
+    pub fn parameters(&self) -> u64 {
+        let counts = self.layers.iter().map(|layer| match &layer.operation {
+            Operation::Dense { weights, bias } | Operation::Convolution { weights, bias, .. } => {
+                weights.len() + bias.len()
+            }
+            Operation::Sum { factors } => factors.len(),
+            Operation::MaxPool { .. } => 0,
+        });
+        counts.map(|count| count as u64).sum()
     }
 
     /// Returns the scale of the output: a real number is the output integer divided by `2^scale`.

@@ -1,27 +1,40 @@
 //! ONNX files: reads the float model to quantise, and writes the integer network for verification by other runtimes.
 //!
 //! The reader does not trust the file. It accepts one input, supported operators sorted as required by the ONNX
-//! standard, and weights within the file; everything else is an error that names the node.
+//! standard, and weights within the file; everything else is an error that names the node. An attribute or input that is
+//! not listed in the reader's rules is refused, because it could change the meaning of its node. [`Model::evaluate`]
+//! computes the file's outputs node by node, independently of the network that [`Model::network`] builds.
 
+mod dims;
+mod evaluate;
 mod export;
+mod limits;
 mod node;
 mod proto;
+mod rules;
 mod tensor;
 
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
 use prost::Message;
 use thiserror::Error;
 
 use crate::float::{FloatNetwork, FloatNode, FloatOperation};
-use crate::{Shape, ShapeError};
-use proto::{GraphProto, ModelProto, ValueInfoProto};
+use crate::network::{MAX_MULTIPLY_ADDS, lowered_bytes};
+use crate::{MemoryBudget, MemoryError, Shape, ShapeError, Window};
+use limits::MAX_PARTS;
+use proto::{DataType, ModelProto, NodeProto, ValueInfoProto};
 use tensor::Constant;
 
 /// Maximum size of a model file, in bytes.
 pub const MAX_BYTES: usize = 256 << 20;
 /// Maximum number of nodes of a graph.
 pub const MAX_NODES: usize = 4096;
+/// Maximum number of weights and biases of all nodes; a weight that several nodes read counts for each of them.
+pub const MAX_PARAMETERS: u64 = 1 << 26;
+/// Supported versions of the standard operator set.
+pub const OPSETS: std::ops::RangeInclusive<i64> = 7..=25;
 
 /// Why a model file is invalid or unsupported.
 #[derive(Clone, Debug, PartialEq, Error)]
@@ -33,6 +46,29 @@ pub enum OnnxError {
     /// The bytes are not an ONNX model.
     #[error("malformed ONNX file: {0}")]
     Malformed(String),
+    /// There are more than 2^18 nodes, attributes, weights and names.
+    #[error("the model file has more than {limit} nodes, attributes, weights and names", limit = MAX_PARTS)]
+    Parts,
+    /// The version of the standard operator set is missing or unsupported.
+    #[error(
+        "unsupported operator set version {0}, expected {oldest} to {newest}; hint: export the model with one of these \
+         versions",
+        oldest = OPSETS.start(),
+        newest = OPSETS.end()
+    )]
+    Opset(i64),
+    /// The file has a part that could change the meaning of its nodes.
+    #[error("the model has {0}, which is unsupported")]
+    Feature(&'static str),
+    /// There are more weights and biases than [`MAX_PARAMETERS`].
+    #[error("the nodes have at least {0} weights and biases, more than the maximum of {MAX_PARAMETERS}")]
+    Parameters(u64),
+    /// One execution needs more multiply-adds than a circuit may have.
+    #[error("one execution needs at least {0} multiply-adds, more than the maximum of {MAX_MULTIPLY_ADDS}")]
+    Work(u64),
+    /// The network takes more memory than its weights justify.
+    #[error(transparent)]
+    Memory(MemoryError),
     /// There are more nodes than [`MAX_NODES`].
     #[error("the graph has {0} nodes, more than the maximum of {MAX_NODES}")]
     Nodes(usize),
@@ -44,8 +80,8 @@ pub enum OnnxError {
         /// Number of outputs.
         outputs: usize,
     },
-    /// The input's shape is unknown, or its batch is not 1.
-    #[error("input '{0}' has no fixed shape [1, C, H, W] or [1, N]")]
+    /// The input's shape is unknown, its batch is not 1, or its elements are not floats.
+    #[error("input '{0}' has no fixed shape [1, C, H, W] or [1, N] of floats")]
     InputShape(String),
     /// A node reads its own output or that of a later node.
     #[error("{node} reads '{tensor}' of a later node: the graph has a cycle or is not sorted")]
@@ -104,14 +140,33 @@ pub enum OnnxError {
 /// The tensor that a name in the graph refers to.
 #[derive(Clone, Debug)]
 enum Value {
-    /// A computed tensor of the float network.
-    Tensor(usize),
+    /// A computed tensor of the float network, with its dimensions. A reshape changes the dimensions only.
+    Tensor(usize, Vec<usize>),
     /// A constant from the file.
-    Constant(Constant),
+    Constant(Arc<Constant>),
+}
+
+/// A decoded ONNX model with one input and one output.
+#[derive(Clone, Debug)]
+pub struct Model {
+    nodes: Vec<NodeProto>,
+    /// Weights of the file, by name.
+    constants: HashMap<String, Arc<Constant>>,
+    input: String,
+    /// Shape of the input without the batch.
+    shape: Shape,
+    /// Dimensions of the input.
+    dims: Vec<usize>,
+    output: String,
+    /// Version of the standard operator set.
+    opset: i64,
 }
 
 struct Reader {
     network: FloatNetwork,
+    opset: i64,
+    /// Number of weights and biases so far.
+    parameters: u64,
     values: HashMap<String, Value>,
     /// Number of nodes that read each name, including the graph's output.
     reads: HashMap<String, usize>,
@@ -126,36 +181,134 @@ struct Reader {
 /// # Errors
 /// When the file is malformed or uses an unsupported feature; see [`OnnxError`].
 pub fn read(bytes: &[u8]) -> Result<FloatNetwork, OnnxError> {
-    if bytes.len() > MAX_BYTES {
-        return Err(OnnxError::TooLong(bytes.len()));
+    Model::decode(bytes)?.network()
+}
+
+impl Model {
+    /// Decodes an ONNX model file and its weights.
+    ///
+    /// # Errors
+    /// When the file is malformed, too large, or does not have one input and one output.
+    pub fn decode(bytes: &[u8]) -> Result<Self, OnnxError> {
+        if bytes.len() > MAX_BYTES {
+            return Err(OnnxError::TooLong(bytes.len()));
+        }
+        if !limits::is_within_limits(bytes) {
+            return Err(OnnxError::Parts);
+        }
+        let mut model = ModelProto::decode(bytes).map_err(|error| OnnxError::Malformed(error.to_string()))?;
+        let graph = model.graph.take().ok_or_else(|| OnnxError::Malformed("no graph".to_owned()))?;
+        let opset = opset(&model)?;
+        if !model.functions.is_empty() {
+            return Err(OnnxError::Feature("functions of its own"));
+        }
+        if !graph.sparse_initializer.is_empty() {
+            return Err(OnnxError::Feature("sparse weights"));
+        }
+        if graph.node.len() > MAX_NODES {
+            return Err(OnnxError::Nodes(graph.node.len()));
+        }
+        let mut constants = HashMap::new();
+        for weight in &graph.initializer {
+            let constant = Arc::new(Constant::read(weight)?);
+            if constants.insert(weight.name.clone(), constant).is_some() {
+                return Err(OnnxError::Duplicate(weight.name.clone()));
+            }
+        }
+        let inputs: Vec<&ValueInfoProto> =
+            graph.input.iter().filter(|input| !constants.contains_key(&input.name)).collect();
+        let ([input], [output]) = (&inputs[..], &graph.output[..]) else {
+            return Err(OnnxError::Interface { inputs: inputs.len(), outputs: graph.output.len() });
+        };
+        let (shape, dims) = input_shape(input)?;
+        let (input, output) = (input.name.clone(), output.name.clone());
+        Ok(Self { nodes: graph.node, constants, input, shape, dims, output, opset })
     }
-    let model = ModelProto::decode(bytes).map_err(|error| OnnxError::Malformed(error.to_string()))?;
-    let graph = model.graph.ok_or_else(|| OnnxError::Malformed("no graph".to_owned()))?;
-    if graph.node.len() > MAX_NODES {
-        return Err(OnnxError::Nodes(graph.node.len()));
+
+    /// Converts the model to a float network.
+    ///
+    /// # Errors
+    /// When the model uses an unsupported feature; see [`OnnxError`].
+    pub fn network(&self) -> Result<FloatNetwork, OnnxError> {
+        let constants = self.constants.iter();
+        let mut values: HashMap<String, Value> =
+            constants.map(|(name, constant)| (name.clone(), Value::Constant(Arc::clone(constant)))).collect();
+        define(&mut values, &self.input, Value::Tensor(0, self.dims.clone()))?;
+        let network = FloatNetwork { input: self.shape, nodes: Vec::new(), notes: Vec::new() };
+        let mut reads = HashMap::new();
+        for name in self.nodes.iter().flat_map(|node| &node.input).chain([&self.output]) {
+            *reads.entry(name.clone()).or_default() += 1;
+        }
+        let opset = self.opset;
+        let mut reader =
+            Reader { network, opset, parameters: 0, values, reads, renamed: HashSet::new(), softmax: None };
+        for node in &self.nodes {
+            reader.check_inputs(&self.nodes, node)?;
+            reader.node(node)?;
+        }
+        let network = reader.finish(&self.output)?;
+        check_cost(&network)?;
+        Ok(network)
     }
-    let mut values = HashMap::new();
-    for weight in &graph.initializer {
-        let constant = Constant::read(weight)?;
-        define(&mut values, &weight.name, Value::Constant(constant))?;
+
+    /// Returns the name of the tensor that the compiled network outputs: the graph's output or, since a final softmax is
+    /// omitted, its input.
+    fn target(&self) -> &str {
+        let last = self.nodes.iter().find(|node| node.output.first() == Some(&self.output));
+        let softmax = last.filter(|node| matches!(node.op_type.as_str(), "Softmax" | "LogSoftmax"));
+        softmax.and_then(|node| node.input.first()).unwrap_or(&self.output)
     }
-    let inputs: Vec<&ValueInfoProto> = graph.input.iter().filter(|input| !values.contains_key(&input.name)).collect();
-    let ([input], [output]) = (&inputs[..], &graph.output[..]) else {
-        return Err(OnnxError::Interface { inputs: inputs.len(), outputs: graph.output.len() });
-    };
-    let shape = input_shape(input)?;
-    define(&mut values, &input.name, Value::Tensor(0))?;
-    let network = FloatNetwork { input: shape, nodes: Vec::new(), notes: Vec::new() };
-    let mut reads = HashMap::new();
-    for name in graph.node.iter().flat_map(|node| &node.input).chain([&output.name]) {
-        *reads.entry(name.clone()).or_default() += 1;
+}
+
+/// Returns the version of the standard operator set.
+fn opset(model: &ModelProto) -> Result<i64, OnnxError> {
+    let standard = model.opset_import.iter().filter(|set| set.domain.is_empty() || set.domain == "ai.onnx");
+    let version = standard.map(|set| set.version).max().unwrap_or_default();
+    if OPSETS.contains(&version) { Ok(version) } else { Err(OnnxError::Opset(version)) }
+}
+
+/// Checks that the network takes no more work and memory than a circuit may take.
+fn check_cost(network: &FloatNetwork) -> Result<(), OnnxError> {
+    let area = |window: &Window| (window.kernel[0] as u64).saturating_mul(window.kernel[1] as u64);
+    let parameters = network.nodes.iter().map(|node| match &node.operation {
+        FloatOperation::Dense { weights, bias } | FloatOperation::Convolution { weights, bias, .. } => {
+            (weights.len() + bias.len()) as u64
+        }
+        // The integer network has weights for the mean.
+        FloatOperation::AveragePool(window) => area(window).saturating_mul(node.shape.channels as u64),
+        FloatOperation::Add | FloatOperation::Relu | FloatOperation::MaxPool(_) => 0,
+    });
+    let parameters = parameters.fold(0, u64::saturating_add);
+    if parameters > MAX_PARAMETERS {
+        return Err(OnnxError::Parameters(parameters));
     }
-    let mut reader = Reader { network, values, reads, renamed: HashSet::new(), softmax: None };
-    for node in &graph.node {
-        reader.check_inputs(&graph, node)?;
-        reader.node(node)?;
+    let mut memory = MemoryBudget::new(parameters);
+    let mut work = 0_u64;
+    for node in &network.nodes {
+        let read = node.inputs.first().and_then(|&tensor| network.shape(tensor));
+        let (elements, plane) = (node.shape.elements() as u64, (node.shape.height * node.shape.width) as u64);
+        // Jobs of the lowered layer, and the values that each reads.
+        let (jobs, taps) = match &node.operation {
+            FloatOperation::Dense { .. } => (1, read.map_or(0, |shape| shape.elements() as u64)),
+            FloatOperation::Convolution { window, groups, .. } => {
+                let channels = read.map_or(0, |shape| shape.channels) / (*groups).max(1);
+                (plane.saturating_mul(*groups as u64), area(window).saturating_mul(channels as u64))
+            }
+            FloatOperation::Add => (elements, 2),
+            FloatOperation::Relu => (elements, 1),
+            FloatOperation::MaxPool(window) | FloatOperation::AveragePool(window) => (elements, area(window)),
+        };
+        work = work.saturating_add(elements.saturating_mul(taps));
+        if work > MAX_MULTIPLY_ADDS {
+            return Err(OnnxError::Work(work));
+        }
+        memory.spend(lowered_bytes(jobs, taps, elements)).map_err(OnnxError::Memory)?;
     }
-    reader.finish(&output.name)
+    Ok(())
+}
+
+fn unsupported(node: &NodeProto, reason: String) -> OnnxError {
+    OnnxError::Unsupported { node: node.describe(), reason }
 }
 
 fn define(values: &mut HashMap<String, Value>, name: &str, value: Value) -> Result<(), OnnxError> {
@@ -165,47 +318,55 @@ fn define(values: &mut HashMap<String, Value>, name: &str, value: Value) -> Resu
     }
 }
 
-/// Parses a fixed input shape; an unknown batch size is treated as 1.
-fn input_shape(input: &ValueInfoProto) -> Result<Shape, OnnxError> {
+/// Parses a fixed input shape, with and without the batch; an unknown batch size is treated as 1.
+fn input_shape(input: &ValueInfoProto) -> Result<(Shape, Vec<usize>), OnnxError> {
     let refuse = || OnnxError::InputShape(input.name.clone());
+    let floats = [DataType::Float, DataType::Float16, DataType::Bfloat16, DataType::Double];
+    if !input.element().is_some_and(|element| floats.iter().any(|&float| float as i32 == element)) {
+        return Err(refuse());
+    }
     let dims = input.dimensions().ok_or_else(refuse)?;
     let (batch, rest) = dims.split_first().ok_or_else(refuse)?;
     if batch.is_some_and(|size| size != 1) {
         return Err(refuse());
     }
     let sizes: Option<Vec<usize>> = rest.iter().map(|dim| dim.and_then(|size| usize::try_from(size).ok())).collect();
-    let shape = match sizes.ok_or_else(refuse)?[..] {
+    let sizes = sizes.ok_or_else(refuse)?;
+    let shape = match sizes[..] {
         [length] => Shape::vector(length),
         [channels, height, width] => Shape::new(channels, height, width),
         _ => return Err(refuse()),
     };
-    shape.map_err(|source| OnnxError::Shape { node: format!("input '{}'", input.name), source })
+    let shape = shape.map_err(|source| OnnxError::Shape { node: format!("input '{}'", input.name), source })?;
+    Ok((shape, std::iter::once(1).chain(sizes).collect()))
 }
 
 impl Reader {
-    fn check_inputs(&self, graph: &GraphProto, node: &proto::NodeProto) -> Result<(), OnnxError> {
+    fn check_inputs(&self, nodes: &[NodeProto], node: &NodeProto) -> Result<(), OnnxError> {
         let missing = node.input.iter().find(|name| !name.is_empty() && !self.values.contains_key(*name));
         let Some(tensor) = missing else { return Ok(()) };
         let (node, tensor, is_produced) =
-            (node.describe(), tensor.clone(), graph.node.iter().any(|other| other.output.contains(tensor)));
+            (node.describe(), tensor.clone(), nodes.iter().any(|other| other.output.contains(tensor)));
         Err(if is_produced { OnnxError::Cycle { node, tensor } } else { OnnxError::Missing { node, tensor } })
     }
 
-    /// Appends a node and names its output.
-    fn push(
-        &mut self,
-        name: &str,
-        inputs: Vec<usize>,
-        shape: Shape,
-        operation: FloatOperation,
-    ) -> Result<(), OnnxError> {
-        self.network.nodes.push(FloatNode { inputs, shape, operation });
-        define(&mut self.values, name, Value::Tensor(self.network.nodes.len()))
+    /// Appends a node and names its output, which has these dimensions.
+    fn push(&mut self, name: &str, node: FloatNode, dims: Vec<usize>) -> Result<(), OnnxError> {
+        if let FloatOperation::Dense { weights, bias } | FloatOperation::Convolution { weights, bias, .. } =
+            &node.operation
+        {
+            self.parameters = self.parameters.saturating_add((weights.len() + bias.len()) as u64);
+            if self.parameters > MAX_PARAMETERS {
+                return Err(OnnxError::Parameters(self.parameters));
+            }
+        }
+        self.network.nodes.push(node);
+        define(&mut self.values, name, Value::Tensor(self.network.nodes.len(), dims))
     }
 
     fn finish(mut self, output: &str) -> Result<FloatNetwork, OnnxError> {
         let last = match self.values.get(output) {
-            Some(Value::Tensor(last)) => *last,
+            Some(Value::Tensor(last, _)) => *last,
             Some(Value::Constant(_)) => return Err(OnnxError::Empty),
             None => {
                 return Err(OnnxError::Missing { node: "the graph's output".to_owned(), tensor: output.to_owned() });
@@ -228,6 +389,7 @@ impl Reader {
     }
 }
 
+pub use evaluate::Evaluation;
 pub use export::export;
 
 #[cfg(test)]

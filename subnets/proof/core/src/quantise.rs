@@ -1,11 +1,13 @@
 //! Quantisation: each tensor gets a power-of-two scale, each layer gets integer weights and a rescale.
 //!
 //! Scales are derived from the largest magnitudes on sample inputs. Larger values saturate, as in any fixed-point
-//! network, and never wrap.
+//! network, and never wrap. [`compare`] checks the result against an independent evaluation of the ONNX file.
 
+mod compare;
 mod layers;
 mod report;
 
+pub use compare::compare;
 pub use report::{QuantisationReport, Sample};
 
 use serde::{Deserialize, Serialize};
@@ -13,6 +15,7 @@ use thiserror::Error;
 
 use crate::float::{FloatError, FloatNetwork};
 use crate::network::{Network, NetworkError};
+use crate::onnx::OnnxError;
 use crate::{ExecutionError, Range};
 
 /// Quantisation options.
@@ -71,6 +74,40 @@ pub enum QuantiseError {
         node: usize,
         /// The largest magnitude of the weights or activations.
         magnitude: f32,
+    },
+    /// The ONNX file cannot be evaluated for a comparison.
+    #[error(transparent)]
+    Onnx(#[from] OnnxError),
+    /// A network has another number of outputs than its ONNX file.
+    #[error("the {what} network has {actual} outputs, but the ONNX file has {expected}; hint: report this model")]
+    Outputs {
+        /// `float` or `integer`.
+        what: &'static str,
+        /// Number of outputs of the network.
+        actual: usize,
+        /// Number of outputs of the file.
+        expected: usize,
+    },
+    /// An output of a network differs from the evaluation of its ONNX file by more than rounding can explain.
+    #[error(
+        "the {what} network differs from the ONNX file: for sample {sample}, output {output} is {actual}, but the file \
+         computes {expected}; the difference {difference} exceeds the tolerance {tolerance}; hint: report this model"
+    )]
+    Difference {
+        /// `float` or `integer`.
+        what: &'static str,
+        /// Index of the sample input.
+        sample: usize,
+        /// Index of the output.
+        output: usize,
+        /// Output of the network.
+        actual: f64,
+        /// Output of the file.
+        expected: f64,
+        /// Absolute difference between the two: the largest one in the sample.
+        difference: f64,
+        /// The largest permitted difference.
+        tolerance: f64,
     },
     /// The integer network is invalid.
     #[error(transparent)]

@@ -31,8 +31,18 @@ pub enum ShapeError {
         /// Number of columns.
         width: usize,
     },
-    /// A kernel or stride is zero or too large, a padding is not smaller than its kernel, or the kernel is larger than
-    /// the padded input.
+    /// A padding is not smaller than its kernel, so that some windows would cover padding only.
+    #[error(
+        "padding {padding:?} (top, left, bottom, right) is not smaller than the {kernel:?} kernel, which is unsupported: \
+         some windows would cover padding only"
+    )]
+    Padding {
+        /// Rows and columns of the kernel.
+        kernel: [usize; 2],
+        /// Padding: top, left, bottom, right.
+        padding: [usize; 4],
+    },
+    /// A kernel or stride is zero or too large, or the kernel is larger than the padded input.
     #[error("a {kernel:?} window with stride {stride:?} and padding {padding:?} does not fit a {height}×{width} input")]
     Window {
         /// Rows and columns of the kernel.
@@ -114,14 +124,18 @@ impl Window {
             width: input.width,
         };
         let [top, left, bottom, right] = self.padding;
+        let [kernel_rows, kernel_columns] = self.kernel;
+        let sides = [(top, kernel_rows), (bottom, kernel_rows), (left, kernel_columns), (right, kernel_columns)];
+        if sides.iter().any(|&(padding, kernel)| kernel > 0 && padding >= kernel) {
+            return Err(ShapeError::Padding { kernel: self.kernel, padding: self.padding });
+        }
         let axis = |extent: usize, kernel: usize, stride: usize, before: usize, after: usize| {
             let bounded = [kernel, stride].iter().all(|&size| (1..=MAX_EXTENT).contains(&size));
-            if !bounded || before >= kernel || after >= kernel {
+            if !bounded {
                 return None;
             }
             (extent + before + after).checked_sub(kernel).map(|rest| rest / stride + 1)
         };
-        let [kernel_rows, kernel_columns] = self.kernel;
         let [stride_rows, stride_columns] = self.stride;
         let rows = axis(input.height, kernel_rows, stride_rows, top, bottom);
         let columns = axis(input.width, kernel_columns, stride_columns, left, right);

@@ -2,10 +2,12 @@
 //!
 //! A catalogue is one JSON document ([`Listing`]) that lists circuits with the locations of their files, and sliced
 //! models, on any static web server or bucket. Catalogues are not trusted: a circuit's identity is the hash of its
-//! metadata, which contains the hash of every other file, and no circuit enters the cache before all hashes match.
+//! metadata, which contains the hash of every other file, and no circuit enters the cache before all hashes match and its
+//! verification key is found to follow from its network. Which circuits are worth proving is not for a catalogue to say:
+//! only circuits whose identities the caller gives are fetched.
 //!
 //! [`CircuitStore::fetch`] returns a circuit's directory and downloads it if it is not in the cache;
-//! [`CircuitStore::sync`] fetches all listed circuits and sliced models, or a selection. A [`Source`] is one catalogue;
+//! [`CircuitStore::sync`] fetches several circuits and sliced models. A [`Source`] is one catalogue;
 //! several are tried in order.
 //!
 //! ```no_run
@@ -51,4 +53,4 @@ mod store;
 
 pub use listing::{Listed, Listing, ListingError};
 pub use source::{Source, SourceError};
-pub use store::{CircuitStore, StoreError, StoreSettings};
+pub use store::{CircuitStore, StoreError, StoreSettings, is_fetched};

@@ -20,6 +20,9 @@ const MAX_METADATA: u64 = 1 << 20;
 /// Maximum size of any other file, in bytes.
 const MAX_FILE: u64 = 4 << 30;
 
+/// Prefix of the directories of circuits in the cache, before the identity.
+const CIRCUIT_PREFIX: &str = "model_";
+
 /// Settings of a [`CircuitStore`].
 #[derive(Clone, Debug)]
 pub struct StoreSettings {
@@ -37,6 +40,9 @@ pub struct StoreSettings {
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum StoreError {
+    /// No identities are given, and catalogues are not trusted to choose circuits.
+    #[error("no identities of circuits to fetch are given")]
+    NotPinned,
     /// A catalogue or file cannot be read.
     #[error(transparent)]
     Source(#[from] SourceError),
@@ -146,35 +152,44 @@ impl CircuitStore {
         documents
     }
 
-    /// Fetches circuits and sliced models: those in `wanted`, or all listed ones if `wanted` is empty. Sliced models
-    /// come first, then pinned circuits. Each catalogue is read once.
+    /// Fetches these circuits and sliced models. Sliced models come first, then pinned circuits. Each catalogue is read
+    /// once. A circuit that cannot be fetched does not keep others from being fetched.
     ///
     /// # Errors
-    /// When a circuit is not listed, its download fails, or the cache is too small for all of them.
+    /// [`StoreError::NotPinned`] when `wanted` is empty. The first error when a circuit is not listed, is refused, its
+    /// download fails, or the cache is too small for all of them.
     pub async fn sync(&self, wanted: &BTreeSet<Digest>) -> Result<(), StoreError> {
+        if wanted.is_empty() {
+            return Err(StoreError::NotPinned);
+        }
         let documents = self.documents().await.readable()?;
         let listings = || documents.listings.iter().map(|(_, listing)| listing);
-        let mut models = BTreeSet::new();
+        let (mut models, mut failure) = (BTreeSet::new(), None);
         for model in listings().flat_map(|listing| &listing.models) {
             let id = model.id()?;
-            models.insert(id);
-            if wanted.is_empty() || wanted.contains(&id) {
-                for slice in &model.slices {
-                    self.fetch_from(slice, Some(&documents)).await?;
-                }
-                self.keep_model(&id, model)?;
+            if wanted.contains(&id)
+                && models.insert(id)
+                && let Err(error) = self.fetch_model(&id, model, &documents).await
+            {
+                failure.get_or_insert(error);
             }
         }
-        let wanted: Vec<Digest> = if wanted.is_empty() {
-            listings().flat_map(|listing| &listing.circuits).map(|circuit| circuit.id).collect()
-        } else {
-            wanted.difference(&models).copied().collect()
-        };
-        let (pinned, others): (Vec<_>, Vec<_>) = wanted.into_iter().partition(|id| self.settings.pinned.contains(id));
-        for id in pinned.iter().chain(&others) {
-            self.fetch_from(id, Some(&documents)).await?;
+        let circuits = wanted.difference(&models);
+        let (pinned, others): (Vec<_>, Vec<_>) = circuits.partition(|id| self.settings.pinned.contains(id));
+        for id in pinned.into_iter().chain(others) {
+            if let Err(error) = self.fetch_from(id, Some(&documents)).await {
+                failure.get_or_insert(error);
+            }
         }
-        Ok(())
+        failure.map_or(Ok(()), Err)
+    }
+
+    /// Fetches the slices of a model, then writes its description to the cache.
+    async fn fetch_model(&self, id: &Digest, model: &SlicedModel, documents: &Documents<'_>) -> Result<(), StoreError> {
+        for slice in &model.slices {
+            self.fetch_from(slice, Some(documents)).await?;
+        }
+        self.keep_model(id, model)
     }
 
     /// Returns the directory of a circuit, downloading it if it is not in the cache or a file there is corrupt. The
@@ -190,7 +205,7 @@ impl CircuitStore {
     async fn fetch_from(&self, id: &Digest, documents: Option<&Documents<'_>>) -> Result<PathBuf, StoreError> {
         let lock = Arc::clone(locked(&self.downloads).entry(*id).or_default());
         let _alone = lock.lock().await;
-        let path = self.settings.directory.join(format!("model_{id}"));
+        let path = self.settings.directory.join(format!("{CIRCUIT_PREFIX}{id}"));
         // From now on, no other download evicts it.
         let is_checked = !locked(&self.used).insert(*id) && path.join(metadata::FILE).is_file();
         if !is_checked && let Err(error) = self.ensure(id, &path, documents).await {
@@ -266,8 +281,12 @@ impl CircuitStore {
         for (name, digest) in &metadata.files {
             download(source, &listed.place(name), &partial.join(name), Some(*digest), MAX_FILE).await?;
         }
-        // Rejects an invalid network before the circuit enters the cache.
-        CircuitDirectory::open(partial)?;
+        // Rejects an invalid network, and the key of another network, before the circuit enters the cache. The files are
+        // complete, so nothing could be resumed.
+        if let Err(error) = CircuitDirectory::open(partial) {
+            present(fs::remove_dir_all(partial)).map_err(failed)?;
+            return Err(error.into());
+        }
         Ok(())
     }
 
@@ -327,9 +346,8 @@ impl CircuitStore {
 
     fn cached(&self) -> Result<Vec<Cached>, StoreError> {
         let mut circuits = Vec::new();
-        for path in self.entries("model_")? {
-            let name = path.file_name().unwrap_or_default().to_string_lossy();
-            let Some(id) = name.strip_prefix("model_").and_then(|id| id.parse().ok()) else { continue };
+        for path in self.entries(CIRCUIT_PREFIX)? {
+            let Some(id) = fetched_id(&path) else { continue };
             let failed = |source| StoreError::File { path: path.clone(), source };
             let mut bytes = 0;
             for file in fs::read_dir(&path).map_err(failed)? {
@@ -372,6 +390,16 @@ impl Documents<'_> {
             failure => Ok(Self { failure, ..self }),
         }
     }
+}
+
+/// Returns whether the directory of a circuit is that of a circuit which a store fetched from a catalogue.
+pub fn is_fetched(path: &Path) -> bool {
+    fetched_id(path).is_some()
+}
+
+/// Returns the identity in the name of a fetched circuit's directory.
+fn fetched_id(path: &Path) -> Option<Digest> {
+    path.file_name()?.to_str()?.strip_prefix(CIRCUIT_PREFIX)?.parse().ok()
 }
 
 /// Returns whether a circuit is in the cache, and all of its files match their digests.

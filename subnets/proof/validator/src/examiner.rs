@@ -11,7 +11,6 @@ use std::time::Duration;
 use rand::Rng as _;
 use taonet_proof_circuits::{Bundle, Catalogue, CircuitError};
 use taonet_proof_core::Digest;
-use taonet_proof_core::metadata::VERIFICATION_KEY;
 use taonet_proof_core::scoring::{Event, Outcome};
 use taonet_proof_core::slices::SlicedModel;
 use taonet_service::{Access, Clock, atomic_write, unix_time};
@@ -248,8 +247,7 @@ impl Examiner {
 
 /// Creates the bundle of a proof.
 pub(crate) fn bundle(examined: &Examined, claimed: &Claimed) -> Result<Bundle, CircuitError> {
-    let key = examined.directory.file(VERIFICATION_KEY)?;
-    Ok(Bundle::new(examined.directory.metadata(), &key, &claimed.statement, &claimed.proof))
+    Bundle::new(&examined.directory, &claimed.statement, &claimed.proof)
 }
 
 /// Replaces the bundle of the miner's last verified proof. The file is readable by its owner only, because the proof

@@ -147,6 +147,28 @@ pub fn verify(first: &Keys, last: &Keys, transcript: &Transcript) -> Result<(), 
     check_ratio(&before, &after)
 }
 
+/// Checks a transcript as far as that is possible without the first key: it ends with the proving key of this digest,
+/// and each contributor after the first one knew their factor.
+///
+/// # Errors
+/// [`CeremonyError`] for the first check that fails.
+pub fn check_transcript(proving_key: &Digest, transcript: &Transcript) -> Result<(), CeremonyError> {
+    let end = transcript.contributions.last().map_or(transcript.initial_key, |contribution| contribution.key);
+    if *proving_key != end {
+        return Err(CeremonyError::OtherKey("proving"));
+    }
+    let mut before: Option<G1Affine> = None;
+    for (index, contribution) in transcript.contributions.iter().enumerate() {
+        before = Some(match before {
+            Some(before) => contribution.check(index, &before)?,
+            None => {
+                G1Affine::deserialize_compressed(&*contribution.delta).map_err(|_| CeremonyError::Malformed(index))?
+            }
+        });
+    }
+    Ok(())
+}
+
 impl Contribution {
     /// Verifies the proof of knowledge and returns δ after the contribution.
     fn check(&self, index: usize, before: &G1Affine) -> Result<G1Affine, CeremonyError> {

@@ -10,7 +10,7 @@
 use ark_bn254::Fr;
 use ark_ff::{One as _, Zero as _};
 use taonet_proof_core::circuit::{Cell, Circuit, Execution, Linear, Max, Stage, StageKind};
-use taonet_proof_core::{Digest, Range};
+use taonet_proof_core::{Digest, MemoryBudget, Range};
 
 use super::gadgets::{self, Width, power};
 use super::poseidon;
@@ -27,6 +27,9 @@ pub(super) const MAX_MAGNITUDE: u64 = 1 << 60;
 const SUMS: Range = Range { low: -MAX_MAGNITUDE.cast_signed(), high: MAX_MAGNITUDE.cast_signed() };
 /// Maximum number of constraints of one circuit.
 const MAX_CONSTRAINTS: usize = 1 << 23;
+
+/// Memory of a term of a linear combination, of which each multiply-add has one, in bytes.
+const TERM_BYTES: u64 = 40;
 
 /// Public form of the inputs or outputs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -141,6 +144,7 @@ pub(super) fn constrain(circuit: &Circuit, layout: &Layout) -> Result<R1cs, Back
     if magnitude > MAX_MAGNITUDE {
         return Err(BackendError::Magnitude { magnitude, limit: MAX_MAGNITUDE });
     }
+    MemoryBudget::new(circuit.parameters()).spend(circuit.multiply_adds().saturating_mul(TERM_BYTES))?;
     let Layout { inputs, outputs } = layout;
     let mut cs = R1cs::new(1 + outputs.values() + inputs.values());
     // Variable 1 is the binding. This constraint uses it, in addition to those that the key generator adds for all

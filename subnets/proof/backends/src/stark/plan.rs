@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use p3_field::{PrimeCharacteristicRing as _, PrimeField32 as _};
 use p3_matrix::dense::RowMajorMatrix;
+use taonet_proof_core::MemoryBudget;
 use taonet_proof_core::circuit::{Circuit, Linear, Max, Stage, StageKind};
 
 use super::air::{ACTIVATION_FIXED, ACTIVATION_LANES, Kind, MAX_FIXED, MAX_LANES, Table, Tile, ZERO};
@@ -22,6 +23,9 @@ pub(super) const MAX_MAGNITUDE: u64 = (Val::ORDER_U32 / 2) as u64;
 const MAX_ROWS: usize = 1 << MAX_LOG_ROWS;
 /// Minimum number of multiply-adds for which a larger tile is cheaper.
 const LARGE: u64 = 1 << 21;
+
+/// Memory of each fixed column of an activation or maximum, in bytes: an integer in the layout, and a field element.
+const COLUMN_BYTES: u64 = 12;
 
 /// Location of a cell's value in memory.
 #[derive(Clone, Copy, Debug)]
@@ -63,6 +67,8 @@ struct Layout {
     stages: u32,
     maxima: Vec<[i64; MAX_FIXED]>,
     functions: Functions,
+    /// Memory of the fixed columns: their number of rows depends on the sizes of tensors and windows.
+    memory: MemoryBudget,
 }
 
 impl Plan {
@@ -126,6 +132,7 @@ impl Layout {
             stages: 0,
             maxima: Vec::new(),
             functions: Functions::new(circuit)?,
+            memory: MemoryBudget::new(circuit.parameters()),
         })
     }
 
@@ -169,6 +176,7 @@ impl Layout {
             let place = match linear.rescale {
                 None if bias == 0 || !inner => Place { address: sum, bias },
                 _ => {
+                    self.memory.spend(COLUMN_BYTES * ACTIVATION_FIXED as u64)?;
                     let address = self.allocate();
                     self.read(sum);
                     let (quotient, remainder, divisor, half) =
@@ -191,6 +199,7 @@ impl Layout {
                 group.iter().map(|&cell| self.address(cell)).collect::<Result<Vec<_>, _>>()?.into_iter();
             let mut larger = addresses.next().ok_or_else(|| BackendError::Internal("an empty group".to_owned()))?;
             for other in addresses {
+                self.memory.spend(COLUMN_BYTES * MAX_FIXED as u64)?;
                 let address = self.allocate();
                 self.read(larger);
                 self.read(other);

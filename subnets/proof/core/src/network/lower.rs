@@ -1,6 +1,13 @@
 use super::{FORMAT, Layer, MAX_LAYERS, MAX_MULTIPLY_ADDS, MAX_SUM, Network, NetworkError, Operation};
 use crate::circuit::{Cell, Circuit, Job, Kernel, Linear, Max, Stage, StageKind, Tap};
-use crate::{Range, Shape, Window};
+use crate::{MemoryBudget, Range, Shape, Window};
+
+/// Memory of a job or group without its taps, in bytes: two lists with spare capacity, and the allocator's overhead.
+const JOB_BYTES: u64 = 192;
+/// Memory of a tap, in bytes, with spare capacity.
+const TAP_BYTES: u64 = 16;
+/// Memory of each value of a tensor, in bytes: its bias, its sum and the value itself when the circuit is executed.
+const VALUE_BYTES: u64 = 32;
 
 /// A tensor laid out in cells.
 #[derive(Clone, Copy)]
@@ -33,11 +40,14 @@ impl Network {
             return Err(NetworkError::InputRange(range));
         }
         let shape = self.input.shape.checked().map_err(|source| NetworkError::Shape { layer: 0, source })?;
+        let mut memory = MemoryBudget::new(self.parameters());
+        memory.spend(VALUE_BYTES.saturating_mul(shape.elements() as u64))?;
         let mut lowering = Lowering {
             tensors: vec![Placed { first: 0, shape, range }],
             stages: Vec::with_capacity(self.layers.len()),
             next: shape.elements(),
             work: 0,
+            memory,
         };
         for (index, layer) in self.layers.iter().enumerate() {
             lowering.layer(index, layer)?;
@@ -99,6 +109,7 @@ struct Lowering {
     stages: Vec<Stage>,
     next: usize,
     work: u64,
+    memory: MemoryBudget,
 }
 
 impl Lowering {
@@ -139,25 +150,36 @@ impl Lowering {
         Ok(())
     }
 
-    /// Adds a layer's multiply-adds to the total. Rejects the layer, before any allocation for it, if the total number
-    /// of multiply-adds or cells exceeds its limit.
+    /// Adds a layer's multiply-adds and memory to the totals. Rejects the layer, before any allocation for it, if the
+    /// total number of multiply-adds or cells, or the memory, exceeds its limit.
     fn spend(&mut self, index: usize, layer: &Layer, inputs: &[Shape], output: Shape) -> Result<(), NetworkError> {
         let read = inputs.first().map_or(0, Shape::elements) as u64;
-        let taps = match &layer.operation {
-            Operation::Dense { .. } => read,
+        let (elements, plane) = (output.elements() as u64, (output.height * output.width) as u64);
+        // Jobs or groups, and the taps of each.
+        let (jobs, taps) = match &layer.operation {
+            Operation::Dense { .. } => (1, read),
             Operation::Convolution { window, groups, .. } => {
                 let channels = inputs.first().map_or(0, |shape| shape.channels).checked_div(*groups);
-                channels.ok_or(NetworkError::Weights(index))? as u64 * area(window)
+                let channels = channels.ok_or(NetworkError::Weights(index))? as u64;
+                (plane.saturating_mul(*groups as u64), channels.saturating_mul(area(window)))
             }
-            Operation::Sum { factors } => factors.len() as u64,
-            Operation::MaxPool { window } => area(window),
+            Operation::Sum { factors } => (elements, factors.len() as u64),
+            Operation::MaxPool { window } => (elements, area(window)),
         };
-        self.work = self.work.saturating_add(taps.saturating_mul(output.elements() as u64));
+        self.work = self.work.saturating_add(taps.saturating_mul(elements));
+        self.memory.spend(lowered_bytes(jobs, taps, elements))?;
         if self.work > MAX_MULTIPLY_ADDS || self.next + output.elements() > Cell::MAX as usize / 2 {
             return Err(NetworkError::Work(self.work));
         }
         Ok(())
     }
+}
+
+/// Returns the most memory that a lowered layer takes, in bytes, when it is executed: `jobs` jobs or groups of `taps`
+/// taps, and `elements` values.
+pub(crate) fn lowered_bytes(jobs: u64, taps: u64, elements: u64) -> u64 {
+    let job = taps.saturating_mul(TAP_BYTES).saturating_add(JOB_BYTES);
+    jobs.saturating_mul(job).saturating_add(elements.saturating_mul(VALUE_BYTES))
 }
 
 fn area(window: &Window) -> u64 {
@@ -267,3 +289,6 @@ fn sum_range(kernels: &[Kernel], jobs: &[Job], bias: &[i64], inputs: &[Placed]) 
     }
     total.filter(|total| total.magnitude() <= MAX_SUM)
 }
+
+#[cfg(test)]
+mod tests;

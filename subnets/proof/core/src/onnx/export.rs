@@ -39,6 +39,7 @@ pub fn export(circuit: &Circuit) -> Vec<u8> {
         producer_name: "taonet".to_owned(),
         graph: Some(writer.graph),
         opset_import: vec![OperatorSetIdProto { domain: String::new(), version: OPSET }],
+        ..ModelProto::default()
     };
     model.encode_to_vec()
 }

@@ -1,51 +1,94 @@
 //! Conversion of ONNX nodes to float nodes: reshapes and identities only rename their input, batch norms are folded
 //! into the preceding layer.
 
+use std::sync::Arc;
+
 use super::proto::NodeProto;
 use super::tensor::Constant;
-use super::{OnnxError, Reader, Value};
-use crate::float::FloatOperation;
+use super::{OnnxError, Reader, Value, dims, rules, unsupported};
+use crate::float::{FloatNode, FloatOperation};
 use crate::{Shape, Window};
+
+/// A computed tensor that a node reads.
+struct Operand {
+    /// Index in the float network.
+    index: usize,
+    /// Shape of the tensor where it is computed.
+    shape: Shape,
+    /// Dimensions that the node sees.
+    dims: Vec<usize>,
+}
 
 impl Reader {
     pub(super) fn node(&mut self, node: &NodeProto) -> Result<(), OnnxError> {
-        if !node.domain.is_empty() && node.domain != "ai.onnx" {
-            return Err(OnnxError::Operator(format!("{} of domain '{}'", node.describe(), node.domain)));
-        }
+        rules::check(node)?;
         match node.op_type.as_str() {
             "Constant" => self.constant(node),
-            "Identity" | "Dropout" => self.rename(node),
-            "Flatten" | "Reshape" | "Squeeze" | "Unsqueeze" => self.flatten(node),
+            "Identity" => self.rename(node, None),
+            "Dropout" => self.dropout(node),
+            "Flatten" | "Reshape" | "Squeeze" | "Unsqueeze" => self.reshape(node),
             "Softmax" | "LogSoftmax" => self.softmax(node),
             "Gemm" => self.gemm(node),
             "MatMul" => self.matrix_product(node),
             "Conv" => self.convolution(node),
             "BatchNormalization" => self.batch_norm(node),
             "Relu" => {
-                let (input, shape) = self.tensor(node, 0)?;
-                self.push(output(node)?, vec![input], shape, FloatOperation::Relu)
+                let Operand { index, shape, dims } = self.tensor(node, 0)?;
+                self.push(
+                    output(node)?,
+                    FloatNode { inputs: vec![index], shape, operation: FloatOperation::Relu },
+                    dims,
+                )
             }
             "Add" => self.add(node),
             "MaxPool" => self.pool(node, FloatOperation::MaxPool),
             "AveragePool" => self.pool(node, FloatOperation::AveragePool),
             "GlobalAveragePool" => {
-                let (input, shape) = self.tensor(node, 0)?;
-                let window = Window { kernel: [shape.height, shape.width], stride: [1, 1], padding: [0; 4] };
-                let pooled = Shape { height: 1, width: 1, ..shape };
-                self.push(output(node)?, vec![input], pooled, FloatOperation::AveragePool(window))
+                let input = self.image(node)?;
+                let window =
+                    Window { kernel: [input.shape.height, input.shape.width], stride: [1, 1], padding: [0; 4] };
+                let shape = Shape { height: 1, width: 1, ..input.shape };
+                self.push_image(node, &input, shape, FloatOperation::AveragePool(window))
             }
             _ => Err(OnnxError::Operator(node.describe())),
         }
     }
 
-    /// Returns the computed tensor at an input position, and its shape.
-    fn tensor(&self, node: &NodeProto, position: usize) -> Result<(usize, Shape), OnnxError> {
+    /// Returns the computed tensor at an input position.
+    fn tensor(&self, node: &NodeProto, position: usize) -> Result<Operand, OnnxError> {
         let value = node.input.get(position).and_then(|name| self.values.get(name));
-        let Some(Value::Tensor(index)) = value else {
+        let Some(Value::Tensor(index, dims)) = value else {
             return Err(unsupported(node, format!("input {position} does not depend on the network's input")));
         };
         let shape = self.network.shape(*index).ok_or_else(|| unsupported(node, "the input has no shape".to_owned()))?;
-        Ok((*index, shape))
+        Ok(Operand { index: *index, shape, dims: dims.clone() })
+    }
+
+    /// Returns the first input of a node that slides a window over rows and columns. The input must have the dimensions
+    /// with which it was computed: the window of a reshaped tensor would cover other elements.
+    fn image(&self, node: &NodeProto) -> Result<Operand, OnnxError> {
+        let input = self.tensor(node, 0)?;
+        let Shape { channels, height, width } = input.shape;
+        if input.dims == [1, channels, height, width] {
+            return Ok(input);
+        }
+        let dims = &input.dims;
+        Err(unsupported(
+            node,
+            format!("the input has dimensions {dims:?}; a window over a reshaped input is unsupported"),
+        ))
+    }
+
+    /// Appends a node whose output has channels, rows and columns.
+    fn push_image(
+        &mut self,
+        node: &NodeProto,
+        input: &Operand,
+        shape: Shape,
+        operation: FloatOperation,
+    ) -> Result<(), OnnxError> {
+        let dims = vec![1, shape.channels, shape.height, shape.width];
+        self.push(output(node)?, FloatNode { inputs: vec![input.index], shape, operation }, dims)
     }
 
     /// Returns the weights at an input position; `None` if there are none.
@@ -53,8 +96,15 @@ impl Reader {
         match node.input.get(position).filter(|name| !name.is_empty()).and_then(|name| self.values.get(name)) {
             None => Ok(None),
             Some(Value::Constant(constant)) => Ok(Some(constant)),
-            Some(Value::Tensor(_)) => Err(unsupported(node, format!("input {position} must be a weight of the file"))),
+            Some(Value::Tensor(..)) => Err(unsupported(node, format!("input {position} must be a weight of the file"))),
         }
+    }
+
+    /// Returns the integers at an input position, if it has an input.
+    fn integers(&self, node: &NodeProto, position: usize) -> Result<Option<Vec<i64>>, OnnxError> {
+        let refuse = || unsupported(node, format!("input {position} is not a list of integers"));
+        let read = |constant: &Constant| constant.integers().map(<[i64]>::to_vec).ok_or_else(refuse);
+        self.weights(node, position)?.map(read).transpose()
     }
 
     /// Returns float weights with exactly these dimensions.
@@ -70,49 +120,95 @@ impl Reader {
         }
     }
 
+    /// Returns float weights that are repeated to these dimensions.
+    fn repeated(&self, node: &NodeProto, position: usize, dims: &[usize]) -> Result<Vec<f32>, OnnxError> {
+        let constant = self.weights(node, position)?;
+        let constant = constant.ok_or_else(|| unsupported(node, format!("input {position} is missing")))?;
+        let values = constant.floats().and_then(|values| dims::broadcast(values, &constant.dims, dims));
+        values.ok_or_else(|| {
+            let found = &constant.dims;
+            unsupported(
+                node,
+                format!("input {position} has dimensions {found:?}, which cannot be repeated to {dims:?}"),
+            )
+        })
+    }
+
     fn constant(&mut self, node: &NodeProto) -> Result<(), OnnxError> {
-        let tensor = node.attribute("value").and_then(|attribute| attribute.t.as_ref());
-        let tensor = tensor.ok_or_else(|| unsupported(node, "the constant has no tensor".to_owned()))?;
-        let constant = Constant::read(tensor)?;
+        let constant = Arc::new(node.constant()?);
         super::define(&mut self.values, output(node)?, Value::Constant(constant))
     }
 
-    fn rename(&mut self, node: &NodeProto) -> Result<(), OnnxError> {
+    /// Gives the first input another name and, unless they are unchanged, other dimensions.
+    fn rename(&mut self, node: &NodeProto, dims: Option<Vec<usize>>) -> Result<(), OnnxError> {
         let value = node.input.first().and_then(|name| self.values.get(name)).cloned();
-        let value = value.ok_or_else(|| unsupported(node, "the node has no input".to_owned()))?;
-        if let Value::Tensor(index) = &value {
+        let mut value = value.ok_or_else(|| unsupported(node, "the node has no input".to_owned()))?;
+        if let Value::Tensor(index, old) = &mut value {
             self.renamed.insert(*index);
+            if let Some(dims) = dims {
+                *old = dims;
+            }
         }
         super::define(&mut self.values, output(node)?, value)
     }
 
-    /// Flattens by renaming the tensor, since layers read its elements in order, regardless of its shape. Only a
-    /// convolution or pool would need the new shape, and a valid model has none after a flattening.
-    fn flatten(&mut self, node: &NodeProto) -> Result<(), OnnxError> {
-        let (_, shape) = self.tensor(node, 0)?;
-        if node.op_type == "Reshape" {
-            let target = self.weights(node, 1)?.and_then(Constant::integers).map(<[i64]>::to_vec);
-            let target = target.ok_or_else(|| unsupported(node, "the new shape is not constant".to_owned()))?;
-            let elements = shape.elements().cast_signed() as i64;
-            let flat = matches!(target[..], [-1..=1, last] if last == -1 || last == elements);
-            let same = matches!(target[..], [-1..=1, c, h, w]
-                if [c, h, w] == [shape.channels, shape.height, shape.width].map(|size| size.cast_signed() as i64));
-            if !flat && !same {
-                return Err(unsupported(node, format!("the reshape to {target:?} does not flatten")));
-            }
-        } else if node.op_type == "Flatten" && node.int("axis", 1) != 1 {
-            return Err(unsupported(node, "axis is not 1".to_owned()));
+    /// Omits a dropout, which changes values in training only.
+    fn dropout(&mut self, node: &NodeProto) -> Result<(), OnnxError> {
+        if self.integers(node, 2)?.is_some_and(|training| training.iter().any(|&flag| flag != 0)) {
+            return Err(unsupported(node, "training mode is unsupported".to_owned()));
         }
-        self.rename(node)
+        self.rename(node, None)
     }
 
+    /// Changes the dimensions of a tensor. Layers read its elements in order, so a dense layer needs no more; a window
+    /// over a reshaped tensor is refused.
+    fn reshape(&mut self, node: &NodeProto) -> Result<(), OnnxError> {
+        let Operand { dims, .. } = self.tensor(node, 0)?;
+        let missing = |what: &str| unsupported(node, format!("{what} not constant"));
+        let dims = match node.op_type.as_str() {
+            "Flatten" => dims::flattened(node, &dims)?,
+            "Reshape" => {
+                let target = self.integers(node, 1)?.ok_or_else(|| missing("the new shape is"))?;
+                dims::reshaped(node, &dims, &target)?
+            }
+            operator => {
+                // The axes are an input since version 13.
+                let (attribute, input) = (node.ints("axes").map(<[i64]>::to_vec), self.integers(node, 1)?);
+                let misplaced = if self.opset < 13 { input.is_some() } else { attribute.is_some() };
+                if misplaced {
+                    return Err(unsupported(node, format!("axes are misplaced for operator set {}", self.opset)));
+                }
+                let axes = attribute.or(input);
+                if operator == "Squeeze" {
+                    dims::squeezed(node, &dims, axes.as_deref())?
+                } else {
+                    dims::unsqueezed(node, &dims, &axes.ok_or_else(|| missing("the axes are"))?)?
+                }
+            }
+        };
+        self.rename(node, Some(dims))
+    }
+
+    /// Omits a softmax over all elements. It keeps their ranking; one over some of the elements does not.
     fn softmax(&mut self, node: &NodeProto) -> Result<(), OnnxError> {
-        self.tensor(node, 0)?;
+        let Operand { dims, .. } = self.tensor(node, 0)?;
         if self.softmax.is_some() {
             return Err(unsupported(node, "only one softmax is supported".to_owned()));
         }
+        // Before version 13, the default axis is 1, and the softmax covers all dimensions from the axis on.
+        let axis = node.int("axis", if self.opset < 13 { 1 } else { -1 });
+        let rank = dims.len().cast_signed() as i64;
+        let axis = if axis < 0 { axis + rank } else { axis };
+        let others =
+            dims.iter().zip(0_i64..).filter(|&(_, index)| if self.opset < 13 { index < axis } else { index != axis });
+        if !(0..rank).contains(&axis) || others.map(|(&dim, _)| dim).any(|dim| dim != 1) {
+            return Err(unsupported(
+                node,
+                format!("a softmax over axis {axis} of {dims:?} does not cover all outputs, so it cannot be omitted"),
+            ));
+        }
         self.softmax = Some(output(node)?.to_owned());
-        self.rename(node)
+        self.rename(node, None)
     }
 
     fn gemm(&mut self, node: &NodeProto) -> Result<(), OnnxError> {
@@ -121,25 +217,36 @@ impl Reader {
         if !plain {
             return Err(unsupported(node, "alpha, beta and transA must have their default values".to_owned()));
         }
+        let input = self.tensor(node, 0)?;
+        if input.dims.len() != 2 {
+            return Err(unsupported(node, format!("the input has dimensions {:?}, expected two", input.dims)));
+        }
         let transposed = node.int("transB", 0) != 0;
-        let (weights, outputs) = self.matrix(node, transposed)?;
-        let bias = if self.weights(node, 2)?.is_some() { self.vector(node, 2, outputs)? } else { vec![0.0; outputs] };
-        self.dense(node, weights, bias)
+        let (weights, outputs) = self.matrix(node, &input, transposed)?;
+        let bias = match self.weights(node, 2)? {
+            Some(_) => self.repeated(node, 2, &[1, outputs])?,
+            None => vec![0.0; outputs],
+        };
+        self.dense(node, &input, weights, bias)
     }
 
     fn matrix_product(&mut self, node: &NodeProto) -> Result<(), OnnxError> {
-        let (weights, outputs) = self.matrix(node, false)?;
-        self.dense(node, weights, vec![0.0; outputs])
+        let input = self.tensor(node, 0)?;
+        let (weights, outputs) = self.matrix(node, &input, false)?;
+        self.dense(node, &input, weights, vec![0.0; outputs])
     }
 
-    /// Returns the weight matrix at position 1 with one row for each output, and the number of outputs.
-    fn matrix(&self, node: &NodeProto, transposed: bool) -> Result<(Vec<f32>, usize), OnnxError> {
-        let (_, shape) = self.tensor(node, 0)?;
-        let inputs = shape.elements();
+    /// Returns the weight matrix at position 1 with one row for each output, and the number of outputs. The input must
+    /// be a single row.
+    fn matrix(&self, node: &NodeProto, input: &Operand, transposed: bool) -> Result<(Vec<f32>, usize), OnnxError> {
+        let inputs = input.shape.elements();
         let dims = self.weights(node, 1)?.map_or(&[][..], |constant| &constant.dims);
+        let is_row = input.dims.last() == Some(&inputs) && input.dims.len() > 1;
         let outputs = match (dims, transposed) {
-            (&[outputs, width], true) | (&[width, outputs], false) if width == inputs && outputs > 0 => outputs,
-            _ => return Err(unsupported(node, format!("weights {dims:?} do not match {inputs} inputs"))),
+            (&[outputs, width], true) | (&[width, outputs], false) if width == inputs && outputs > 0 && is_row => {
+                outputs
+            }
+            _ => return Err(unsupported(node, format!("weights {dims:?} do not match an input of {:?}", input.dims))),
         };
         let dims = if transposed { [outputs, inputs] } else { [inputs, outputs] };
         let weights = self.floats(node, 1, &dims)?;
@@ -150,19 +257,19 @@ impl Reader {
         Ok((rows.collect(), outputs))
     }
 
-    /// Returns a bias of shape `[n]` or `[1, n]`.
-    fn vector(&self, node: &NodeProto, position: usize, length: usize) -> Result<Vec<f32>, OnnxError> {
-        self.floats(node, position, &[length]).or_else(|_| self.floats(node, position, &[1, length]))
-    }
-
-    fn dense(&mut self, node: &NodeProto, weights: Vec<f32>, bias: Vec<f32>) -> Result<(), OnnxError> {
-        let (input, _) = self.tensor(node, 0)?;
+    fn dense(&mut self, node: &NodeProto, input: &Operand, weights: Vec<f32>, bias: Vec<f32>) -> Result<(), OnnxError> {
         let shape = Shape::vector(bias.len()).map_err(|source| OnnxError::Shape { node: node.describe(), source })?;
-        self.push(output(node)?, vec![input], shape, FloatOperation::Dense { weights, bias })
+        let mut dims = input.dims.clone();
+        if let Some(last) = dims.last_mut() {
+            *last = bias.len();
+        }
+        let operation = FloatOperation::Dense { weights, bias };
+        self.push(output(node)?, FloatNode { inputs: vec![input.index], shape, operation }, dims)
     }
 
     fn convolution(&mut self, node: &NodeProto) -> Result<(), OnnxError> {
-        let (input, shape) = self.tensor(node, 0)?;
+        let input = self.image(node)?;
+        let shape = input.shape;
         let dims = self.weights(node, 1)?.map(|constant| constant.dims.clone()).unwrap_or_default();
         let groups = usize::try_from(node.int("group", 1)).unwrap_or(0);
         let &[outputs, channels, rows, columns] = &dims[..] else {
@@ -178,18 +285,20 @@ impl Reader {
         }
         let window = window(node, [rows, columns])?;
         let weights = self.floats(node, 1, &dims)?;
-        let bias = if self.weights(node, 2)?.is_some() { self.vector(node, 2, outputs)? } else { vec![0.0; outputs] };
+        let bias =
+            if self.weights(node, 2)?.is_some() { self.floats(node, 2, &[outputs])? } else { vec![0.0; outputs] };
         let shape = pooled(node, &window, shape, outputs)?;
         let operation = FloatOperation::Convolution { window, groups, weights, bias };
-        self.push(output(node)?, vec![input], shape, operation)
+        self.push_image(node, &input, shape, operation)
     }
 
     fn pool(&mut self, node: &NodeProto, operation: impl Fn(Window) -> FloatOperation) -> Result<(), OnnxError> {
-        let (input, shape) = self.tensor(node, 0)?;
+        let input = self.image(node)?;
+        let shape = input.shape;
         let kernel = node.ints("kernel_shape").and_then(sizes).and_then(|sizes| <[usize; 2]>::try_from(sizes).ok());
         let kernel = kernel.ok_or_else(|| unsupported(node, "kernel_shape does not have two dimensions".to_owned()))?;
-        if node.int("ceil_mode", 0) != 0 || node.output.len() > 1 {
-            return Err(unsupported(node, "ceil_mode or a second output is unsupported".to_owned()));
+        if node.int("ceil_mode", 0) != 0 || node.int("storage_order", 0) != 0 || has_more_outputs(node) {
+            return Err(unsupported(node, "ceil_mode, storage_order or a second output is unsupported".to_owned()));
         }
         let window = window(node, kernel)?;
         let padded = window.padding != [0; 4];
@@ -197,19 +306,20 @@ impl Reader {
             return Err(unsupported(node, "average pooling with excluded padding is unsupported".to_owned()));
         }
         let shape = pooled(node, &window, shape, shape.channels)?;
-        self.push(output(node)?, vec![input], shape, operation(window))
+        self.push_image(node, &input, shape, operation(window))
     }
 
     fn add(&mut self, node: &NodeProto) -> Result<(), OnnxError> {
         let constant = [0, 1].map(|position| self.weights(node, position).ok().flatten().is_some());
         match constant {
             [false, false] => {
-                let (a, shape) = self.tensor(node, 0)?;
-                let (b, other) = self.tensor(node, 1)?;
-                if shape != other {
-                    return Err(unsupported(node, "operands differ in shape".to_owned()));
+                let (a, b) = (self.tensor(node, 0)?, self.tensor(node, 1)?);
+                if a.dims != b.dims || a.shape != b.shape {
+                    let (one, other) = (&a.dims, &b.dims);
+                    return Err(unsupported(node, format!("the operands differ in dimensions: {one:?} and {other:?}")));
                 }
-                self.push(output(node)?, vec![a, b], shape, FloatOperation::Add)
+                let (inputs, shape) = (vec![a.index, b.index], a.shape);
+                self.push(output(node)?, FloatNode { inputs, shape, operation: FloatOperation::Add }, a.dims)
             }
             [true, false] => self.add_bias(node, 1, 0),
             [false, true] => self.add_bias(node, 0, 1),
@@ -219,15 +329,15 @@ impl Reader {
 
     /// Folds a constant vector into the bias of a dense layer without other readers.
     fn add_bias(&mut self, node: &NodeProto, tensor: usize, constant: usize) -> Result<(), OnnxError> {
-        let (input, shape) = self.tensor(node, tensor)?;
-        let added = self.vector(node, constant, shape.elements())?;
+        let input = self.tensor(node, tensor)?;
+        let added = self.repeated(node, constant, &input.dims)?;
         let last = self.is_only_reader_of_last(node, tensor);
         match self.network.nodes.last_mut().map(|node| &mut node.operation) {
             Some(FloatOperation::Dense { bias, .. }) if last => {
                 for (bias, added) in bias.iter_mut().zip(added) {
                     *bias += added;
                 }
-                super::define(&mut self.values, output(node)?, Value::Tensor(input))
+                super::define(&mut self.values, output(node)?, Value::Tensor(input.index, input.dims))
             }
             _ => Err(unsupported(node, "a constant can be added only to a dense layer".to_owned())),
         }
@@ -236,8 +346,19 @@ impl Reader {
     /// Converts `(x - mean) / sqrt(variance + epsilon) * scale + shift` per channel to a depthwise 1×1 convolution,
     /// or folds it into the weights of a directly preceding convolution.
     fn batch_norm(&mut self, node: &NodeProto) -> Result<(), OnnxError> {
-        let (input, shape) = self.tensor(node, 0)?;
+        let Operand { index: input, shape, dims } = self.tensor(node, 0)?;
+        // Further outputs are those of training, which normalises with the batch's own mean and variance.
+        if node.int("training_mode", 0) != 0 || has_more_outputs(node) {
+            return Err(unsupported(
+                node,
+                "training mode is unsupported; hint: export the model for inference".to_owned(),
+            ));
+        }
         let channels = shape.channels;
+        let area = dims.iter().skip(2).product::<usize>();
+        if node.int("spatial", 1) != 1 || dims.get(1) != Some(&channels) || area != shape.height * shape.width {
+            return Err(unsupported(node, format!("the input has dimensions {dims:?}, expected {channels} channels")));
+        }
         let mut parts = Vec::with_capacity(4);
         for position in 1..=4 {
             parts.push(self.floats(node, position, &[channels])?);
@@ -264,13 +385,13 @@ impl Reader {
                     }
                     *bias = *bias * factor + offset;
                 }
-                super::define(&mut self.values, output(node)?, Value::Tensor(input))
+                super::define(&mut self.values, output(node)?, Value::Tensor(input, dims))
             }
             _ => {
                 let window = Window { kernel: [1, 1], stride: [1, 1], padding: [0; 4] };
                 let operation =
                     FloatOperation::Convolution { window, groups: channels, weights: factors, bias: offsets };
-                self.push(output(node)?, vec![input], shape, operation)
+                self.push(output(node)?, FloatNode { inputs: vec![input], shape, operation }, dims)
             }
         }
     }
@@ -279,7 +400,7 @@ impl Reader {
     fn is_only_reader_of_last(&self, node: &NodeProto, position: usize) -> bool {
         let last = self.network.nodes.len();
         node.input.get(position).is_some_and(|name| {
-            matches!(self.values.get(name), Some(Value::Tensor(index)) if *index == last)
+            matches!(self.values.get(name), Some(Value::Tensor(index, _)) if *index == last)
                 && self.reads.get(name) == Some(&1)
                 && !self.renamed.contains(&last)
         })
@@ -293,8 +414,9 @@ fn output(node: &NodeProto) -> Result<&str, OnnxError> {
     }
 }
 
-fn unsupported(node: &NodeProto, reason: String) -> OnnxError {
-    OnnxError::Unsupported { node: node.describe(), reason }
+/// Returns whether a node has outputs besides the first one.
+fn has_more_outputs(node: &NodeProto) -> bool {
+    node.output.iter().skip(1).any(|name| !name.is_empty())
 }
 
 fn pooled(node: &NodeProto, window: &Window, input: Shape, channels: usize) -> Result<Shape, OnnxError> {
@@ -325,6 +447,9 @@ fn window(node: &NodeProto, kernel: [usize; 2]) -> Result<Window, OnnxError> {
     }
     let stride = attribute("strides", &[1, 1])?;
     let padding = attribute("pads", &[0; 4])?;
+    if auto_pad == b"VALID" && padding.iter().any(|&rows| rows != 0) {
+        return Err(unsupported(node, "auto_pad VALID and pads exclude each other".to_owned()));
+    }
     match (<[usize; 2]>::try_from(stride), <[usize; 4]>::try_from(padding)) {
         (Ok(stride), Ok(padding)) => Ok(Window { kernel, stride, padding }),
         _ => Err(unsupported(node, "strides or pads are malformed".to_owned())),

@@ -12,6 +12,9 @@ pub(super) struct ModelProto {
     pub(super) graph: Option<GraphProto>,
     #[prost(message, repeated, tag = "8")]
     pub(super) opset_import: Vec<OperatorSetIdProto>,
+    /// Functions of the model, which could redefine an operator; not decoded.
+    #[prost(bytes = "vec", repeated, tag = "25")]
+    pub(super) functions: Vec<Vec<u8>>,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -34,6 +37,9 @@ pub(super) struct GraphProto {
     pub(super) input: Vec<ValueInfoProto>,
     #[prost(message, repeated, tag = "12")]
     pub(super) output: Vec<ValueInfoProto>,
+    /// Sparse weights; not decoded.
+    #[prost(bytes = "vec", repeated, tag = "15")]
+    pub(super) sparse_initializer: Vec<Vec<u8>>,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -64,10 +70,14 @@ pub(super) struct AttributeProto {
     pub(super) s: Vec<u8>,
     #[prost(message, optional, tag = "5")]
     pub(super) t: Option<TensorProto>,
+    #[prost(float, repeated, tag = "7")]
+    pub(super) floats: Vec<f32>,
     #[prost(int64, repeated, tag = "8")]
     pub(super) ints: Vec<i64>,
     #[prost(int32, tag = "20")]
     pub(super) kind: i32,
+    #[prost(string, tag = "21")]
+    pub(super) ref_attr_name: String,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -150,7 +160,10 @@ pub(super) enum DataType {
     Float = 1,
     Int32 = 6,
     Int64 = 7,
+    Bool = 9,
+    Float16 = 10,
     Double = 11,
+    Bfloat16 = 16,
 }
 
 /// Attribute kinds.
@@ -158,7 +171,11 @@ pub(super) enum DataType {
 #[repr(i32)]
 pub(super) enum AttributeKind {
     Undefined = 0,
+    Float = 1,
     Int = 2,
+    String = 3,
+    Tensor = 4,
+    Floats = 6,
     Ints = 7,
 }
 
@@ -171,6 +188,13 @@ impl ValueInfoProto {
             _ => None,
         });
         Some(dims.collect())
+    }
+}
+
+impl ValueInfoProto {
+    /// Returns the type of the tensor's elements.
+    pub(super) fn element(&self) -> Option<i32> {
+        Some(self.kind.as_ref()?.tensor.as_ref()?.element)
     }
 }
 

@@ -1,5 +1,7 @@
-use super::OnnxError;
-use super::proto::{DataType, TensorProto};
+use half::{bf16, f16};
+
+use super::proto::{DataType, NodeProto, TensorProto};
+use super::{OnnxError, unsupported};
 use crate::MAX_ELEMENTS;
 
 /// Value of `data_location` for a tensor in another file.
@@ -18,6 +20,29 @@ pub(super) enum Data {
     Integers(Vec<i64>),
 }
 
+impl NodeProto {
+    /// Parses the value of a Constant node.
+    pub(super) fn constant(&self) -> Result<Constant, OnnxError> {
+        let [attribute] = &self.attribute[..] else {
+            return Err(unsupported(self, format!("{} values, expected one", self.attribute.len())));
+        };
+        let scalar = |constant: Constant| Constant { dims: Vec::new(), ..constant };
+        match (attribute.name.as_str(), &attribute.t) {
+            ("value", Some(tensor)) => Constant::read(tensor),
+            ("value_float" | "value_floats", _)
+                if !attribute.f.is_finite() || !attribute.floats.iter().all(|value| value.is_finite()) =>
+            {
+                Err(unsupported(self, "values are not finite".to_owned()))
+            }
+            ("value_floats", _) => Ok(Constant::of_floats(&attribute.floats)),
+            ("value_ints", _) => Ok(Constant::of_integers(&attribute.ints)),
+            ("value_float", _) => Ok(scalar(Constant::of_floats(&[attribute.f]))),
+            ("value_int", _) => Ok(scalar(Constant::of_integers(&[attribute.i]))),
+            _ => Err(unsupported(self, "the constant has no tensor".to_owned())),
+        }
+    }
+}
+
 impl Constant {
     /// Parses a tensor: floats or integers, as a list or as raw bytes.
     pub(super) fn read(tensor: &TensorProto) -> Result<Self, OnnxError> {
@@ -32,9 +57,6 @@ impl Constant {
             return Err(refuse(format!("dimensions {:?} are negative or too large", tensor.dims)));
         };
         let raw = &tensor.raw_data;
-        if !raw.is_empty() && !raw.len().is_multiple_of(count.max(1)) {
-            return Err(refuse(format!("{} bytes do not match dimensions {dims:?}", raw.len())));
-        }
         let data = match DataType::try_from(tensor.data_type) {
             Ok(DataType::Float) if raw.is_empty() => Data::Floats(tensor.float_data.clone()),
             Ok(DataType::Float) => Data::Floats(elements(raw).map(f32::from_le_bytes).collect()),
@@ -42,6 +64,22 @@ impl Constant {
                 Data::Floats(tensor.double_data.iter().map(|&value| value as f32).collect())
             }
             Ok(DataType::Double) => Data::Floats(elements(raw).map(|bytes| f64::from_le_bytes(bytes) as f32).collect()),
+            Ok(kind @ (DataType::Float16 | DataType::Bfloat16)) => {
+                let convert = |bits| match kind {
+                    DataType::Float16 => f16::from_bits(bits).to_f32(),
+                    _ => bf16::from_bits(bits).to_f32(),
+                };
+                Data::Floats(if raw.is_empty() {
+                    // Each integer holds the bits of one number.
+                    tensor.int32_data.iter().map(|&bits| convert(bits as u16)).collect()
+                } else {
+                    elements(raw).map(u16::from_le_bytes).map(convert).collect()
+                })
+            }
+            Ok(DataType::Bool) if raw.is_empty() => {
+                Data::Integers(tensor.int32_data.iter().copied().map(i64::from).collect())
+            }
+            Ok(DataType::Bool) => Data::Integers(raw.iter().copied().map(i64::from).collect()),
             Ok(DataType::Int64) if raw.is_empty() => Data::Integers(tensor.int64_data.clone()),
             Ok(DataType::Int64) => Data::Integers(elements(raw).map(i64::from_le_bytes).collect()),
             Ok(DataType::Int32) if raw.is_empty() => {
@@ -56,6 +94,15 @@ impl Constant {
             Data::Floats(values) => (values.len(), values.iter().all(|value| value.is_finite())),
             Data::Integers(values) => (values.len(), true),
         };
+        let size = match DataType::try_from(tensor.data_type) {
+            Ok(DataType::Bool) => 1,
+            Ok(DataType::Float16 | DataType::Bfloat16) => 2,
+            Ok(DataType::Double | DataType::Int64) => 8,
+            _ => 4,
+        };
+        if !raw.is_empty() && raw.len() != count * size {
+            return Err(refuse(format!("{} bytes do not match dimensions {dims:?}", raw.len())));
+        }
         if length != count {
             return Err(refuse(format!("{length} values do not match dimensions {dims:?}")));
         }
@@ -63,6 +110,16 @@ impl Constant {
             return Err(refuse("values are not finite".to_owned()));
         }
         Ok(Self { dims, data })
+    }
+
+    /// Creates a list of floats.
+    pub(super) fn of_floats(values: &[f32]) -> Self {
+        Self { dims: vec![values.len()], data: Data::Floats(values.to_vec()) }
+    }
+
+    /// Creates a list of integers.
+    pub(super) fn of_integers(values: &[i64]) -> Self {
+        Self { dims: vec![values.len()], data: Data::Integers(values.to_vec()) }
     }
 
     /// Returns the elements of a float tensor.

@@ -2,8 +2,8 @@ use proptest::prelude::*;
 use prost::Message as _;
 
 use super::proto::{
-    AttributeKind, AttributeProto, DataType, DimensionProto, DimensionValue, NodeProto, StringStringEntryProto,
-    TensorProto, TensorShapeProto, TensorTypeProto, TypeProto,
+    AttributeKind, AttributeProto, DimensionProto, DimensionValue, GraphProto, OperatorSetIdProto,
+    StringStringEntryProto, TensorProto, TensorShapeProto, TensorTypeProto, TypeProto,
 };
 use super::*;
 
@@ -27,7 +27,6 @@ fn floats(name: &str, dims: &[i64], values: &[f32]) -> TensorProto {
 fn node(operator: &str, inputs: &[&str], output: &str, ints: &[(&str, &[i64])]) -> NodeProto {
     let attribute = ints.iter().map(|&(name, values)| AttributeProto {
         name: name.to_owned(),
-        i: values.first().copied().unwrap_or_default(),
         ints: values.to_vec(),
         kind: AttributeKind::Ints as i32,
         ..AttributeProto::default()
@@ -42,7 +41,42 @@ fn node(operator: &str, inputs: &[&str], output: &str, ints: &[(&str, &[i64])]) 
 }
 
 fn model(graph: GraphProto) -> Vec<u8> {
-    ModelProto { graph: Some(graph), ..ModelProto::default() }.encode_to_vec()
+    model_of(17, graph)
+}
+
+fn model_of(opset: i64, graph: GraphProto) -> Vec<u8> {
+    let opset_import = vec![OperatorSetIdProto { domain: String::new(), version: opset }];
+    ModelProto { graph: Some(graph), opset_import, ..ModelProto::default() }.encode_to_vec()
+}
+
+/// Adds an integer attribute.
+fn with_int(mut node: NodeProto, name: &str, value: i64) -> NodeProto {
+    let kind = AttributeKind::Int as i32;
+    node.attribute.push(AttributeProto { name: name.to_owned(), i: value, kind, ..AttributeProto::default() });
+    node
+}
+
+/// Adds a text attribute.
+fn with_text(mut node: NodeProto, name: &str, value: &str) -> NodeProto {
+    let kind = AttributeKind::String as i32;
+    node.attribute.push(AttributeProto { name: name.to_owned(), s: value.into(), kind, ..AttributeProto::default() });
+    node
+}
+
+fn integers(name: &str, values: &[i64]) -> TensorProto {
+    TensorProto {
+        dims: vec![values.len() as i64],
+        data_type: DataType::Int64 as i32,
+        name: name.to_owned(),
+        raw_data: values.iter().flat_map(|value| value.to_le_bytes()).collect(),
+        ..TensorProto::default()
+    }
+}
+
+/// A graph from "x" with these dimensions to "y".
+fn small(dims: &[i64], node: Vec<NodeProto>, initializer: Vec<TensorProto>) -> GraphProto {
+    let (input, output) = (vec![value("x", dims)], vec![value("y", &[])]);
+    GraphProto { node, name: "test".to_owned(), initializer, input, output, ..GraphProto::default() }
 }
 
 /// Convolution, batch norm, ReLU, maximum, flatten, dense layer as a matrix product with a bias, softmax.
@@ -70,6 +104,7 @@ fn graph() -> GraphProto {
         ],
         input: vec![value("x", &[0, 1, 4, 4])],
         output: vec![value("y", &[1, 3])],
+        ..GraphProto::default()
     }
 }
 
@@ -136,6 +171,7 @@ fn weights_that_lie_about_their_size_are_refused() {
     let infinite = refuse(|graph| graph.initializer[0] = floats("w", &[2, 1, 3, 3], &[f32::NAN; 18]));
     assert!(matches!(infinite, OnnxError::Weight { .. }), "{infinite}");
     let halves = refuse(|graph| graph.initializer[0].data_type = 10);
+    assert!(halves.to_string().contains("72 bytes do not match"), "{halves}");
     assert!(matches!(halves, OnnxError::Weight { .. }), "{halves}");
 }
 
@@ -168,6 +204,213 @@ fn unsupported_graphs_are_refused() {
     assert!(matches!(read(&[]), Err(OnnxError::Malformed(_))));
 }
 
+/// What the file means is not what the reader would compile.
+#[test]
+fn nodes_with_another_meaning_are_refused() {
+    let pool = || node("MaxPool", &["x"], "y", &[("kernel_shape", &[2, 2]), ("pads", &[1, 1, 1, 1])]);
+    let norm = || node("BatchNormalization", &["x", "s", "s", "s", "s"], "y", &[]);
+    let more_outputs = |mut node: NodeProto| {
+        node.output.push("mean".to_owned());
+        node
+    };
+    let with_input = |mut node: NodeProto, name: &str| {
+        node.input.push(name.to_owned());
+        node
+    };
+    let image: &[i64] = &[1, 2, 4, 4];
+    let s = || floats("s", &[2], &[1.0; 2]);
+    let dense = || floats("w", &[3, 4], &[0.5; 12]);
+    for (dims, nodes, weights, expected) in [
+        (image, vec![with_text(pool(), "auto_pad", "VALID")], vec![], "auto_pad VALID and pads"),
+        (image, vec![with_int(pool(), "surprise", 1)], vec![], "attribute 'surprise' is unsupported"),
+        (image, vec![with_int(pool(), "strides", 2)], vec![], "not of the kind Ints"),
+        (image, vec![with_int(with_int(pool(), "ceil_mode", 0), "ceil_mode", 0)], vec![], "repeated"),
+        (image, vec![with_int(norm(), "training_mode", 1)], vec![s()], "training mode"),
+        (image, vec![more_outputs(norm())], vec![s()], "training mode"),
+        (image, vec![with_input(node("Relu", &["x"], "y", &[]), "s")], vec![s()], "2 inputs, expected at most 1"),
+        // A softmax over the channels of each pixel does not keep the ranking of all outputs.
+        (image, vec![with_int(node("Softmax", &["x"], "y", &[]), "axis", 1)], vec![], "does not cover all outputs"),
+        (image, vec![node("Softmax", &["x"], "y", &[])], vec![], "does not cover all outputs"),
+        (&[1, 3], vec![with_int(node("Softmax", &["x"], "y", &[]), "axis", 0)], vec![], "does not cover all outputs"),
+        // [1, 4] becomes [1, 1, 1, 4]: one channel, not four.
+        (
+            &[1, 3],
+            vec![
+                node("Gemm", &["x", "w"], "g", &[]),
+                node("Unsqueeze", &["g", "axes"], "u", &[]),
+                node("GlobalAveragePool", &["u"], "y", &[]),
+            ],
+            vec![dense(), integers("axes", &[1, 2])],
+            "a window over a reshaped input",
+        ),
+        // [1, 4] + [1, 4, 1, 1] is [1, 4, 1, 4].
+        (
+            &[1, 3],
+            vec![
+                node("Gemm", &["x", "w"], "g", &[]),
+                node("Unsqueeze", &["g", "axes"], "u", &[]),
+                node("Add", &["g", "u"], "y", &[]),
+            ],
+            vec![dense(), integers("axes", &[2, 3])],
+            "the operands differ in dimensions",
+        ),
+        // [1, 4] + [1, 1, 4] has another rank.
+        (
+            &[1, 3],
+            vec![node("MatMul", &["x", "w"], "g", &[]), node("Add", &["g", "b"], "y", &[])],
+            vec![dense(), floats("b", &[1, 1, 4], &[1.0; 4])],
+            "cannot be repeated",
+        ),
+        (
+            &[1, 2, 4, 4],
+            vec![with_int(node("Flatten", &["x"], "f", &[]), "axis", 2), node("MatMul", &["f", "k"], "y", &[])],
+            vec![floats("k", &[16, 1], &[1.0; 16])],
+            "do not match an input of [2, 16]",
+        ),
+        (
+            image,
+            vec![node("MaxPool", &["x"], "y", &[("kernel_shape", &[2, 2]), ("pads", &[2, 2, 2, 2])])],
+            vec![],
+            "is not smaller than the [2, 2] kernel",
+        ),
+    ] {
+        let error = read(&model(small(dims, nodes, weights))).unwrap_err().to_string();
+        assert!(error.contains(expected), "{expected}: {error}");
+    }
+    let graph = || small(image, vec![node("Relu", &["x"], "y", &[])], vec![]);
+    for opset in [0, 6, 26] {
+        assert_eq!(read(&model_of(opset, graph())), Err(OnnxError::Opset(opset)));
+    }
+    let mut sparse = graph();
+    sparse.sparse_initializer.push(vec![]);
+    assert!(matches!(read(&model(sparse)), Err(OnnxError::Feature(_))));
+    let mut whole_numbers = graph();
+    whole_numbers.input[0].kind.as_mut().unwrap().tensor.as_mut().unwrap().element = DataType::Int64 as i32;
+    assert!(matches!(read(&model(whole_numbers)), Err(OnnxError::InputShape(_))));
+    let functions = ModelProto { functions: vec![vec![]], ..ModelProto::decode(&*model(graph())).unwrap() };
+    assert!(matches!(read(&functions.encode_to_vec()), Err(OnnxError::Feature(_))));
+}
+
+/// Returns the outputs of the network and of the evaluation, which must be equal.
+fn outputs(graph: GraphProto, input: &[f32]) -> Vec<f64> {
+    let model = Model::decode(&model(graph)).unwrap();
+    let network: Vec<f64> =
+        model.network().unwrap().run(input).unwrap().pop().unwrap().into_iter().map(f64::from).collect();
+    let evaluation = model.evaluate(input).unwrap();
+    assert_eq!(network, evaluation.outputs);
+    network
+}
+
+#[test]
+fn valid_forms_are_read() {
+    let gemm = |bias: TensorProto| {
+        let weights = floats("w", &[2, 3], &[1.0, 2.0, 3.0, 4.0, 5.0, 6.0]);
+        small(&[1, 2], vec![node("Gemm", &["x", "w", "b"], "y", &[])], vec![weights, bias])
+    };
+    // A bias may be one number for all outputs.
+    for dims in [&[1][..], &[], &[1, 1]] {
+        assert_eq!(outputs(gemm(floats("b", dims, &[10.0])), &[1.0, 1.0]), [15.0, 17.0, 19.0]);
+    }
+    assert_eq!(outputs(gemm(floats("b", &[1, 3], &[1.0, 2.0, 3.0])), &[1.0, 0.0]), [2.0, 4.0, 6.0]);
+    // Half precision: 1.5 is 0x3e00, 1.0 is 0x3f80 as bfloat16.
+    let halves = |kind: DataType, raw_data: Vec<u8>, int32_data: Vec<i32>| TensorProto {
+        dims: vec![2, 1],
+        data_type: kind as i32,
+        name: "w".to_owned(),
+        raw_data,
+        int32_data,
+        ..TensorProto::default()
+    };
+    for (weights, expected) in [
+        (halves(DataType::Float16, vec![0x00, 0x3e, 0x00, 0x3e], vec![]), 3.0),
+        (halves(DataType::Float16, vec![], vec![0x3e00; 2]), 3.0),
+        (halves(DataType::Bfloat16, vec![0x80, 0x3f, 0x80, 0x3f], vec![]), 2.0),
+    ] {
+        let graph = small(&[1, 2], vec![node("MatMul", &["x", "w"], "y", &[])], vec![weights]);
+        assert_eq!(outputs(graph, &[1.0, 1.0]), [expected]);
+    }
+    // Constants as lists of numbers.
+    let list = |name: &str, attribute: AttributeProto| NodeProto {
+        output: vec![name.to_owned()],
+        op_type: "Constant".to_owned(),
+        attribute: vec![attribute],
+        ..NodeProto::default()
+    };
+    let ints = AttributeProto {
+        name: "value_ints".to_owned(),
+        ints: vec![1, -1],
+        kind: AttributeKind::Ints as i32,
+        ..AttributeProto::default()
+    };
+    let biases = AttributeProto {
+        name: "value_floats".to_owned(),
+        floats: vec![0.5, 0.25],
+        kind: AttributeKind::Floats as i32,
+        ..AttributeProto::default()
+    };
+    let nodes = vec![
+        list("shape", ints),
+        list("b", biases),
+        node("Reshape", &["x", "shape"], "r", &[]),
+        node("Gemm", &["r", "w", "b"], "y", &[]),
+    ];
+    let weights = floats("w", &[4, 2], &[1.0; 8]);
+    assert_eq!(outputs(small(&[1, 1, 2, 2], nodes, vec![weights]), &[1.0; 4]), [4.5, 4.25]);
+    // Reshapes back and forth, a softmax over all outputs, and pools that ignore explicit zero pads.
+    let nodes = vec![
+        with_text(
+            node("AveragePool", &["x"], "p", &[("kernel_shape", &[2, 2]), ("pads", &[0, 0, 0, 0])]),
+            "auto_pad",
+            "VALID",
+        ),
+        node("Unsqueeze", &["p", "axes"], "u", &[]),
+        node("Squeeze", &["u", "axes"], "q", &[]),
+        with_int(node("Flatten", &["q"], "f", &[]), "axis", 1),
+        with_int(node("Softmax", &["f"], "y", &[]), "axis", 1),
+    ];
+    let axes = integers("axes", &[0]);
+    assert_eq!(outputs(small(&[1, 1, 2, 3], nodes, vec![axes]), &[1.0, 3.0, 5.0, 1.0, 3.0, 5.0]), [2.0, 4.0]);
+}
+
+/// The evaluation and the network compute the same for a model with every kind of layer.
+#[test]
+fn evaluation_equals_the_network() {
+    let model = Model::decode(&model(graph())).unwrap();
+    let input: Vec<f32> = (0..16_u8).map(|index| f32::from(index * 7 % 16) - 5.0).collect();
+    let network = model.network().unwrap().run(&input).unwrap().pop().unwrap();
+    let evaluation = model.evaluate(&input).unwrap();
+    for (network, file) in network.iter().zip(&evaluation.outputs) {
+        assert!((f64::from(*network) - file).abs() < 1e-4, "{network} {file}");
+    }
+    assert!(evaluation.magnitude >= 10.0);
+}
+
+/// A small file does not describe a network that takes much memory or time.
+#[test]
+fn costs_are_in_proportion_to_the_file() {
+    let pool = |dims: &[i64], kernel: &[i64], pads: &[i64]| {
+        let node = node("AveragePool", &["x"], "y", &[("kernel_shape", kernel), ("pads", pads)]);
+        read(&model(small(dims, vec![with_int(node, "count_include_pad", 1)], vec![])))
+    };
+    let side = 1 << 19;
+    let huge = pool(&[1, 1, 1, 1], &[side, side], &[side - 1; 4]);
+    assert!(matches!(huge, Err(OnnxError::Shape { .. } | OnnxError::Work(_))), "{huge:?}");
+    let many = pool(&[1, 1, 512, 512], &[128, 128], &[0; 4]);
+    assert!(matches!(many, Err(OnnxError::Memory(_))), "{many:?}");
+    // Many nodes share one weight, of which each gets a copy.
+    let weights = floats("w", &[512, 512], &[0.0; 512 * 512]);
+    let chain = (0..300).map(|index| {
+        let (from, to) = (format!("t{index}"), format!("t{}", index + 1));
+        node("MatMul", &[if index == 0 { "x" } else { &from }, "w"], if index == 299 { "y" } else { &to }, &[])
+    });
+    let shared = read(&model(small(&[1, 512], chain.collect(), vec![weights])));
+    assert!(matches!(shared, Err(OnnxError::Parameters(count)) if count > MAX_PARAMETERS), "{shared:?}");
+    let mut parts = vec![0x3a];
+    prost::encoding::encode_varint(2 * (1 << 19), &mut parts);
+    parts.extend([0x0a, 0x00].repeat(1 << 19));
+    assert_eq!(read(&parts), Err(OnnxError::Parts));
+}
+
 proptest! {
     #[test]
     fn broken_files_are_errors_and_never_panics(flips in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..6)) {
@@ -176,8 +419,13 @@ proptest! {
             let at = index.index(bytes.len());
             bytes[at] = byte;
         }
-        if let Ok(network) = read(&bytes) {
-            let _ = network.run(&vec![0.5; network.input.elements()]);
+        if let Ok(model) = Model::decode(&bytes)
+            && let Ok(network) = model.network()
+        {
+            // A changed weight can make any value infinite, so only counts are compared.
+            let input = vec![0.5; network.input.elements()];
+            let outputs = network.run(&input).unwrap().pop().unwrap();
+            prop_assert_eq!(model.evaluate(&input).unwrap().outputs.len(), outputs.len());
         }
     }
 

@@ -5,6 +5,8 @@ use crate::{Clamp, Rescale, Window};
 
 /// Fractional bits of the reciprocal area of an average pool.
 const MEAN_BITS: i32 = 12;
+/// Minimum number of bits of the rounded weight of an average pool: an error of at most 3 %.
+const MEAN_WEIGHT_BITS: i32 = 5;
 /// Maximum power-of-two area whose mean is computed as a plain sum: four additional bits cost a circuit less than
 /// rounding.
 const EXACT_AREA: usize = 16;
@@ -178,7 +180,9 @@ fn mean(window: &Window, channels: usize) -> (Operation, i32) {
     let (weight, bits) = if area.is_power_of_two() {
         (1, area.trailing_zeros().cast_signed())
     } else {
-        ((power(MEAN_BITS) / area as f64).round().max(1.0) as i32, MEAN_BITS)
+        // Large areas need more bits, or the weight would be rounded to nothing.
+        let bits = MEAN_BITS.max(area.ilog2().cast_signed() + MEAN_WEIGHT_BITS);
+        ((power(bits) / area as f64).round() as i32, bits)
     };
     let weights = vec![weight; channels * area];
     (Operation::Convolution { window: *window, groups: channels, weights, bias: vec![0; channels] }, bits)

@@ -145,7 +145,8 @@ async fn one_listing_serves_all_circuits() {
     let one = compiled();
     let circuits: Vec<Compiled> = ["a", "b", "c"].iter().map(|name| renamed(&one, name)).collect();
     let site = Site::start(&circuits).await;
-    site.store(PLENTY, &[]).sync(&BTreeSet::new()).await.unwrap();
+    let ids = circuits.iter().map(|circuit| circuit.metadata.id().unwrap()).collect();
+    site.store(PLENTY, &[]).sync(&ids).await.unwrap();
     let size = |path: PathBuf| fs::metadata(path).unwrap().len() as usize;
     let names = |compiled: &Compiled| compiled.files.keys().cloned().chain([metadata::FILE.to_owned()]).collect();
     let files = circuits.iter().enumerate().flat_map(|(index, compiled)| {
@@ -155,6 +156,33 @@ async fn one_listing_serves_all_circuits() {
     let files: usize = files.map(|(index, name)| size(site.file(index, &name))).sum();
     let listing = size(site.server.root.join("circuits.json"));
     assert_eq!(site.server.sent.load(Ordering::SeqCst), files + listing, "the catalogue was read more than once");
+}
+
+/// A catalogue lists a circuit with the verification key of another network, whose proofs would verify.
+#[tokio::test]
+async fn circuit_with_another_networks_key_is_refused() {
+    let (honest, mut false_key) = (compiled(), renamed(&compiled(), "false key"));
+    let other = ShippedModel::DigitsMlp.compile("stark").unwrap();
+    let key = other.files[metadata::VERIFICATION_KEY].clone();
+    false_key.metadata.files.insert(metadata::VERIFICATION_KEY.to_owned(), Digest::of(&key));
+    false_key.files.insert(metadata::VERIFICATION_KEY.to_owned(), key);
+    let (good, bad) = (honest.metadata.id().unwrap(), false_key.metadata.id().unwrap());
+    let site = Site::start(std::slice::from_ref(&honest)).await;
+    // The directory of the site refuses such a circuit, so that its catalogue is written by hand.
+    let bad_place = site.server.root.join(bad.to_string());
+    CircuitDirectory::create(&bad_place, &false_key).unwrap();
+    let document = fs::read(site.server.root.join("circuits.json")).unwrap();
+    let mut listing = Listing::from_json(&document).unwrap();
+    listing.circuits.push(Listed { id: bad, files: BTreeMap::new() });
+    fs::write(site.server.root.join("circuits.json"), serde_json::to_vec(&listing).unwrap()).unwrap();
+
+    let store = site.store(PLENTY, &[]);
+    let refused = store.sync(&BTreeSet::from([bad, good])).await.unwrap_err().to_string();
+    assert!(refused.contains("the verification key does not match the network"), "{refused}");
+    // The others are fetched, and nothing is left of the refused one.
+    let entries: Vec<_> =
+        fs::read_dir(site.place.path().join("cache")).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(entries, [format!("model_{good}").as_str()]);
 }
 
 #[tokio::test]
@@ -320,7 +348,7 @@ async fn a_bucket_is_a_catalogue_too_and_sliced_models_come_with_their_slices() 
     let catalogue = Catalogue::open(&directory).unwrap();
     assert_eq!(catalogue.circuits().count(), 2);
     assert_eq!(catalogue.models().next().unwrap().0, &sliced.model.id().unwrap());
-    store.sync(&BTreeSet::new()).await.unwrap();
+    assert!(matches!(store.sync(&BTreeSet::new()).await, Err(StoreError::NotPinned)));
     let unknown = BTreeSet::from([Digest::of(b"unknown")]);
     assert!(matches!(store.sync(&unknown).await, Err(StoreError::Unknown(_))));
 }

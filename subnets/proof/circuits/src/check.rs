@@ -1,0 +1,58 @@
+//! Comparison of a circuit's verification key with its network.
+//!
+//! A proof verifies for a key, not for a network: a circuit whose key belongs to another network proves that network's
+//! outputs. Every circuit is therefore compared when it is opened, and every `stark` bundle has its network.
+
+use std::collections::BTreeSet;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use taonet_proof_backends::{backend, stark};
+use taonet_proof_core::Digest;
+use taonet_proof_core::circuit::Circuit;
+use taonet_proof_core::metadata::CircuitMetadata;
+
+use crate::CircuitError;
+
+/// Maximum number of identities that are remembered.
+const MAX_CHECKED: usize = 10_000;
+
+/// Identities of circuits whose key was compared with their network. An identity covers the hashes of both.
+static CHECKED: Mutex<BTreeSet<Digest>> = Mutex::new(BTreeSet::new());
+
+/// Returns whether the keys of a backend can be computed from the network.
+pub(crate) fn follows_from_network(backend: &str) -> bool {
+    backend == stark::ID
+}
+
+/// Returns whether the circuit with this identity has passed [`check_key`] in this process.
+pub(crate) fn is_checked(id: &Digest) -> bool {
+    checked().contains(id)
+}
+
+/// Checks that a circuit's verification key follows from its network, as far as the backend can compare them. The keys
+/// of unknown backends and of the backend `external` are not compared.
+///
+/// The caller has checked both files against the metadata, whose identity is `id`.
+pub(crate) fn check_key(
+    id: &Digest,
+    metadata: &CircuitMetadata,
+    circuit: &Circuit,
+    key: &[u8],
+) -> Result<(), CircuitError> {
+    if is_checked(id) {
+        return Ok(());
+    }
+    if let Some(backend) = backend(&metadata.backend) {
+        backend.check_key(circuit, key)?;
+    }
+    let mut checked = checked();
+    if checked.len() >= MAX_CHECKED {
+        checked.clear();
+    }
+    checked.insert(*id);
+    Ok(())
+}
+
+fn checked() -> MutexGuard<'static, BTreeSet<Digest>> {
+    CHECKED.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,189 @@
+//! Circuits whose verification key is that of another network: a proof verifies for a key, so such a circuit proves
+//! outputs that its network does not have.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test helper panics as a test does")]
+
+use std::path::Path;
+use std::sync::Arc;
+
+use taonet_primitives::Hotkey;
+use taonet_proof_backends::stark::Stark;
+use taonet_proof_backends::{Backend as _, Keys, Proven, Statement};
+use taonet_proof_circuits::{
+    Backends, Bundle, Catalogue, CircuitDirectory, CircuitError, Compiled, ModelBundle, ShippedModel,
+};
+use taonet_proof_core::metadata::{FILE, MetadataError, NETWORK, TRANSCRIPT, VERIFICATION_KEY};
+use taonet_proof_core::network::{Network, Operation};
+use taonet_proof_core::{Binding, Digest};
+
+/// The output of the false network.
+const FALSE_OUTPUT: i64 = 4242;
+/// What a circuit with the key of another network is refused with.
+const REFUSAL: &str = "the verification key does not match the network";
+
+fn honest(backend: &str) -> Compiled {
+    ShippedModel::DiabetesRegression.compile(backend).unwrap()
+}
+
+/// Replaces a file and its hash in the metadata.
+fn replace(compiled: &mut Compiled, name: &str, contents: Vec<u8>) {
+    compiled.metadata.files.insert(name.to_owned(), Digest::of(&contents));
+    compiled.files.insert(name.to_owned(), contents);
+}
+
+/// Returns a network with the same shapes whose output is always the same.
+fn constant(compiled: &Compiled) -> Network {
+    let mut network = Network::from_bytes(&compiled.files[NETWORK]).unwrap();
+    let Operation::Dense { weights, bias } = &mut network.layers.last_mut().unwrap().operation else {
+        panic!("a dense layer")
+    };
+    weights.fill(0);
+    *bias = vec![FALSE_OUTPUT];
+    network
+}
+
+/// A circuit with an honest network and the key of a false one, and a bundle of a false output that verifies for it.
+struct Cheat {
+    circuit: Compiled,
+    bundle: Bundle,
+}
+
+impl Cheat {
+    fn new() -> Self {
+        let mut circuit = honest("stark");
+        let network = circuit.files[NETWORK].clone();
+        let other = Arc::new(constant(&circuit).lower().unwrap());
+        let verification = Stark.setup(&other).unwrap().verification;
+        replace(&mut circuit, VERIFICATION_KEY, verification.clone());
+        let inputs = ShippedModel::DiabetesRegression.sample().unwrap().inputs[0].clone();
+        let (nonce, miner) = (Digest::of(b"a request"), Hotkey::from_bytes([5; 32]));
+        let binding = Binding {
+            nonce,
+            miner,
+            circuit: circuit.metadata.id().unwrap(),
+            verification_key: Digest::of(&verification),
+        };
+        let keys = Keys { proving: Vec::new(), verification: verification.clone() };
+        let Proven { proof, outputs } = Stark.prover(other, &keys).unwrap().prove(&inputs, &binding).unwrap();
+        assert_eq!(outputs, [FALSE_OUTPUT]);
+        // The proof itself is valid for this key.
+        let statement = Statement { binding, inputs: inputs.clone(), outputs: outputs.clone() };
+        Stark.verifier(&verification).unwrap().verify(&statement, &proof).unwrap();
+        let bundle = Bundle {
+            version: 2,
+            circuit: circuit.metadata.clone(),
+            nonce,
+            miner,
+            inputs,
+            outputs,
+            network: Some(hex::encode(network)),
+            verification_key: hex::encode(&verification),
+            proof: hex::encode(proof),
+        };
+        Self { circuit, bundle }
+    }
+
+    fn write(&self, path: &Path) -> CircuitDirectory {
+        CircuitDirectory::create(path, &self.circuit).unwrap()
+    }
+}
+
+#[test]
+fn circuit_with_another_networks_key_is_refused() {
+    let place = tempfile::tempdir().unwrap();
+    let path = place.path().join("false");
+    let created = Cheat::new().write(&path);
+    for refused in [created.verifier().err(), CircuitDirectory::open(&path).err(), Catalogue::open(&path).err()] {
+        let error = refused.unwrap().to_string();
+        assert!(error.contains(REFUSAL), "{error}");
+    }
+    // Among other circuits, only this one is not served.
+    let good = CircuitDirectory::create(&place.path().join("good"), &honest("stark")).unwrap();
+    let (catalogue, skipped) = Catalogue::open_usable(place.path(), &Backends::default()).unwrap();
+    assert_eq!(catalogue.circuits().map(|circuit| circuit.id()).collect::<Vec<_>>(), [good.id()]);
+    assert!(skipped.len() == 1 && skipped[0].error.to_string().contains(REFUSAL), "{skipped:?}");
+}
+
+/// Files as a cheat published them: the output would always be 424242.
+#[test]
+fn published_circuit_with_another_networks_key_is_refused() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/false-key");
+    let error = CircuitDirectory::open(&path).unwrap_err().to_string();
+    assert!(error.contains(REFUSAL), "{error}");
+}
+
+#[test]
+fn bundle_with_another_networks_key_is_refused() {
+    let bundle = Cheat::new().bundle;
+    let id = bundle.circuit_id().unwrap();
+    let whole = |bundle: &Bundle| ModelBundle::Whole(Box::new(bundle.clone()));
+    for error in [bundle.verify().unwrap_err(), whole(&bundle).verify_for(&id, &Backends::default()).unwrap_err()] {
+        assert!(error.to_string().contains(REFUSAL), "{error}");
+    }
+    // A bundle of version 1 has no network: its proof verifies, but nobody can tell for which network.
+    let old = Bundle { version: 1, network: None, ..bundle.clone() };
+    assert!(old.lacks_network());
+    old.verify().unwrap();
+    let refused = whole(&old).verify_for(&id, &Backends::default());
+    assert!(matches!(refused, Err(CircuitError::NoNetwork)), "{refused:?}");
+    // Nor does another network help.
+    let other = hex::encode(constant(&honest("stark")).to_bytes().unwrap());
+    let refused = Bundle { network: Some(other), ..bundle }.verify();
+    assert!(matches!(refused, Err(CircuitError::Metadata(MetadataError::Mismatch { .. }))), "{refused:?}");
+}
+
+#[test]
+fn honest_bundle_is_verified_for_its_circuit() {
+    let place = tempfile::tempdir().unwrap();
+    let inputs = &ShippedModel::DiabetesRegression.sample().unwrap().inputs[0];
+    for (backend, has_network) in [("stark", true), ("groth16", false)] {
+        let directory = CircuitDirectory::create(&place.path().join(backend), &honest(backend)).unwrap();
+        let bundle = Bundle::prove(&directory, inputs, Digest::of(b"a request"), Hotkey::from_bytes([5; 32])).unwrap();
+        assert_eq!((bundle.network.is_some(), bundle.lacks_network()), (has_network, false), "{backend}");
+        let bundle = ModelBundle::Whole(Box::new(bundle));
+        bundle.verify_for(&directory.id(), &Backends::default()).unwrap();
+        let other = Digest::of(b"another circuit");
+        let refused = bundle.verify_for(&other, &Backends::default());
+        assert!(matches!(refused, Err(CircuitError::OtherId { .. })), "{refused:?}");
+    }
+}
+
+#[test]
+fn metadata_of_another_network_is_refused() {
+    let place = tempfile::tempdir().unwrap();
+    let changes: [(&str, fn(&mut Compiled)); 5] = [
+        ("output", |compiled| compiled.metadata.output.scale += 1),
+        ("output", |compiled| compiled.metadata.output.shape.channels += 1),
+        ("output", |compiled| compiled.metadata.output.range.high += 1),
+        ("input", |compiled| compiled.metadata.input.range.low -= 1),
+        ("number of multiply-adds", |compiled| compiled.metadata.multiply_adds = 0),
+    ];
+    for (index, (part, change)) in changes.into_iter().enumerate() {
+        let mut compiled = honest("stark");
+        change(&mut compiled);
+        let path = place.path().join(index.to_string());
+        let created = CircuitDirectory::create(&path, &compiled);
+        assert!(matches!(&created, Err(CircuitError::Metadata(MetadataError::Description(name))) if *name == part));
+        assert!(path.join(FILE).is_file() && CircuitDirectory::open(&path).is_err(), "{part}");
+    }
+}
+
+/// The keys of a trusted setup do not follow from the network: their shapes and their transcript are compared.
+#[test]
+fn groth16_key_or_transcript_of_another_circuit_is_refused() {
+    let place = tempfile::tempdir().unwrap();
+    let mut other_shapes = honest("groth16");
+    let digits = ShippedModel::DigitsMlp.compile("groth16").unwrap();
+    replace(&mut other_shapes, VERIFICATION_KEY, digits.files[VERIFICATION_KEY].clone());
+    let mut other_transcript = honest("groth16");
+    let text = honest("groth16").files[TRANSCRIPT].clone();
+    replace(&mut other_transcript, TRANSCRIPT, text);
+    for (name, compiled, expected) in [
+        ("shapes", other_shapes, "the inputs or outputs in the verification key differ"),
+        ("transcript", other_transcript, "the proving key does not match the transcript"),
+    ] {
+        let path = place.path().join(name);
+        CircuitDirectory::create(&path, &compiled).unwrap();
+        let error = CircuitDirectory::open(&path).unwrap_err().to_string();
+        assert!(error.contains(expected), "{error}");
+    }
+}

@@ -1,0 +1,74 @@
+//! Models whose ONNX file means something else than a simple reader would compile.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test helper panics as a test does")]
+
+use std::path::{Path, PathBuf};
+
+use taonet_proof_circuits::{Backends, CircuitError, CompileOptions, Compiled, ShippedModel, compile};
+use taonet_proof_core::onnx::{Model, OnnxError};
+use taonet_proof_core::quantise::{QuantiseError, QuantiseOptions, Sample, compare, quantise};
+
+fn place(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/onnx").join(name)
+}
+
+fn compile_files(model: &str, sample: &str) -> Result<Compiled, CircuitError> {
+    let options = CompileOptions {
+        name: model.to_owned(),
+        backend: "stark".to_owned(),
+        backends: Backends::default(),
+        quantise: QuantiseOptions::default(),
+        contributor: "anonymous".to_owned(),
+    };
+    let sample: Sample = serde_json::from_slice(&std::fs::read(place(sample)).unwrap()).unwrap();
+    compile(&std::fs::read(place(model)).unwrap(), &sample, &options)
+}
+
+/// onnxruntime or the standard compute other outputs, or refuse the file, where an earlier version compiled it.
+#[test]
+fn files_with_another_meaning_are_refused() {
+    for (model, sample, expected) in [
+        ("bn-training.onnx", "bn-training.json", "training mode is unsupported"),
+        ("unsqueeze-gap.onnx", "unsqueeze-gap.json", "a window over a reshaped input is unsupported"),
+        ("maxpool-valid-pads.onnx", "valid-pads.json", "auto_pad VALID and pads exclude each other"),
+        ("avgpool-valid-pads.onnx", "valid-pads.json", "auto_pad VALID and pads exclude each other"),
+        ("conv-valid-pads.onnx", "valid-pads.json", "auto_pad VALID and pads exclude each other"),
+    ] {
+        let error = compile_files(model, sample).err().map(|error| error.to_string()).unwrap_or_default();
+        assert!(error.contains(expected), "{model}: {error}");
+    }
+}
+
+/// A network that the quantiser or reader would get wrong is refused with the largest difference.
+#[test]
+fn network_that_differs_from_its_file_is_refused() {
+    let shipped = ShippedModel::DiabetesRegression;
+    let (options, inputs) = (shipped.quantise_options(), shipped.sample().unwrap().inputs);
+    let model = Model::decode(shipped.onnx()).unwrap();
+    let float = model.network().unwrap();
+    let network = quantise(&float, &options, &inputs).unwrap();
+    compare(&model, &float, &network, &options, &inputs).unwrap();
+
+    // The reader has another network than the file: half a unit at an output.
+    let mut other = float.clone();
+    let taonet_proof_core::float::FloatOperation::Dense { bias, .. } = &mut other.nodes.last_mut().unwrap().operation
+    else {
+        panic!("a dense layer")
+    };
+    bias[0] += 0.5;
+    let refused = compare(&model, &other, &network, &options, &inputs).unwrap_err();
+    let QuantiseError::Difference { what: "float", difference, tolerance, .. } = &refused else { panic!("{refused}") };
+    assert!((difference - 0.5).abs() < 0.01 && *tolerance < 0.1, "{refused}");
+    let text = refused.to_string();
+    assert!(text.contains(&format!("the difference {difference} exceeds the tolerance {tolerance}")), "{text}");
+
+    // The integer network computes something else.
+    let mut other = network.clone();
+    let taonet_proof_core::network::Operation::Dense { bias, .. } = &mut other.layers.last_mut().unwrap().operation
+    else {
+        panic!("a dense layer")
+    };
+    bias[0] += 1 << 20;
+    let refused = compare(&model, &float, &other, &options, &inputs).unwrap_err();
+    assert!(matches!(refused, QuantiseError::Difference { what: "integer", .. }), "{refused}");
+    assert!(matches!(Model::decode(b"no model"), Err(OnnxError::Malformed(_))));
+}

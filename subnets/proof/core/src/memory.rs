@@ -1,0 +1,58 @@
+use thiserror::Error;
+
+/// Memory that a network may take regardless of its size, in bytes.
+const BASE: u64 = 64 << 20;
+/// Further memory for each parameter, in bytes. A convolution applies each weight at every position: 65 536 bytes
+/// suffice for images of about 100×100.
+const PER_PARAMETER: u64 = 1 << 16;
+/// Maximum memory of any network, in bytes.
+const MAX: u64 = 2 << 30;
+
+/// Memory that a network may take, which depends on the number of its parameters. A few bytes of a file can describe a
+/// window of a million values at a million positions: its cost is counted before anything is allocated for it.
+#[derive(Clone, Debug)]
+pub struct MemoryBudget {
+    parameters: u64,
+    limit: u64,
+    used: u64,
+}
+
+/// A network takes more memory than its number of parameters justifies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[error(
+    "the network takes at least {needed} bytes of memory, more than the limit of {limit} bytes for {parameters} \
+     parameters; hint: use a smaller input, kernel or number of channels"
+)]
+pub struct MemoryError {
+    /// Memory for the layers so far, in bytes.
+    pub needed: u64,
+    /// Maximum memory, in bytes.
+    pub limit: u64,
+    /// Number of weights and biases of the network.
+    pub parameters: u64,
+}
+
+impl MemoryBudget {
+    /// Creates the budget of a network with this number of weights and biases.
+    pub fn new(parameters: u64) -> Self {
+        let limit = parameters.saturating_mul(PER_PARAMETER).saturating_add(BASE).min(MAX);
+        Self { parameters, limit, used: 0 }
+    }
+
+    /// Returns the maximum memory, in bytes.
+    pub fn limit(&self) -> u64 {
+        self.limit
+    }
+
+    /// Adds memory, in bytes.
+    ///
+    /// # Errors
+    /// When the total exceeds the limit.
+    pub fn spend(&mut self, bytes: u64) -> Result<(), MemoryError> {
+        self.used = self.used.saturating_add(bytes);
+        if self.used <= self.limit {
+            return Ok(());
+        }
+        Err(MemoryError { needed: self.used, limit: self.limit, parameters: self.parameters })
+    }
+}

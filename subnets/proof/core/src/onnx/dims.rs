@@ -1,0 +1,143 @@
+//! Dimensions of tensors, batch included, as the ONNX standard defines them.
+
+use super::proto::NodeProto;
+use super::{OnnxError, unsupported};
+
+/// Returns the number of elements; `None` on overflow.
+pub(super) fn elements(dims: &[usize]) -> Option<usize> {
+    dims.iter().try_fold(1_usize, |count, &dim| count.checked_mul(dim))
+}
+
+/// Returns the index of an axis, which may be negative, of a tensor with `rank` dimensions.
+fn axis(node: &NodeProto, axis: i64, rank: usize) -> Result<usize, OnnxError> {
+    let signed = rank.cast_signed() as i64;
+    let index = if axis < 0 { axis.checked_add(signed) } else { Some(axis) };
+    let index = index.filter(|&index| (0..signed).contains(&index)).and_then(|index| usize::try_from(index).ok());
+    index.ok_or_else(|| unsupported(node, format!("axis {axis} does not exist in {rank} dimensions")))
+}
+
+/// Returns the dimensions after Flatten.
+pub(super) fn flattened(node: &NodeProto, dims: &[usize]) -> Result<Vec<usize>, OnnxError> {
+    let given = node.int("axis", 1);
+    // The axis after the last one is permitted.
+    let split = if given == dims.len().cast_signed() as i64 { dims.len() } else { axis(node, given, dims.len())? };
+    Ok(vec![dims.iter().take(split).product(), dims.iter().skip(split).product()])
+}
+
+/// Returns the dimensions after Reshape: 0 copies a dimension unless `allowzero` is set, -1 is the remaining size.
+pub(super) fn reshaped(node: &NodeProto, dims: &[usize], target: &[i64]) -> Result<Vec<usize>, OnnxError> {
+    let refuse = || unsupported(node, format!("{dims:?} cannot be reshaped to {target:?}"));
+    let copies = node.int("allowzero", 0) == 0;
+    let mut result = Vec::with_capacity(target.len());
+    let mut inferred = None;
+    for (index, &size) in target.iter().enumerate() {
+        result.push(match size {
+            0 if copies => *dims.get(index).ok_or_else(refuse)?,
+            -1 if inferred.is_none() => {
+                inferred = Some(index);
+                1
+            }
+            size => usize::try_from(size).map_err(|_| refuse())?,
+        });
+    }
+    let (total, known) = (elements(dims).ok_or_else(refuse)?, elements(&result).ok_or_else(refuse)?);
+    if let Some(size) = inferred.and_then(|index| result.get_mut(index)) {
+        *size = total.checked_div(known).ok_or_else(refuse)?;
+    }
+    if elements(&result) == Some(total) { Ok(result) } else { Err(refuse()) }
+}
+
+/// Returns the dimensions after Squeeze; without axes, all dimensions of size 1 are removed.
+pub(super) fn squeezed(node: &NodeProto, dims: &[usize], axes: Option<&[i64]>) -> Result<Vec<usize>, OnnxError> {
+    let Some(axes) = axes else { return Ok(dims.iter().copied().filter(|&dim| dim != 1).collect()) };
+    let removed = axes.iter().map(|&given| axis(node, given, dims.len())).collect::<Result<Vec<_>, _>>()?;
+    if removed.iter().any(|&index| dims.get(index) != Some(&1)) {
+        return Err(unsupported(node, format!("axes {axes:?} of {dims:?} are not 1")));
+    }
+    let kept = dims.iter().enumerate().filter(|(index, _)| !removed.contains(index));
+    Ok(kept.map(|(_, &dim)| dim).collect())
+}
+
+/// Returns the dimensions after Unsqueeze; axes count the new dimensions, too.
+pub(super) fn unsqueezed(node: &NodeProto, dims: &[usize], axes: &[i64]) -> Result<Vec<usize>, OnnxError> {
+    let rank = dims.len() + axes.len();
+    let mut added = axes.iter().map(|&given| axis(node, given, rank)).collect::<Result<Vec<_>, _>>()?;
+    added.sort_unstable();
+    if added.windows(2).any(|pair| pair.first() == pair.last()) {
+        return Err(unsupported(node, format!("axes {axes:?} are not unique")));
+    }
+    let mut result = dims.to_vec();
+    for index in added {
+        result.insert(index, 1);
+    }
+    Ok(result)
+}
+
+/// Repeats values until they have the dimensions `target`, as ONNX broadcasts operands; `None` if they cannot.
+pub(super) fn broadcast<T: Copy>(values: &[T], dims: &[usize], target: &[usize]) -> Option<Vec<T>> {
+    let missing = target.len().checked_sub(dims.len())?;
+    let fits = dims.iter().zip(target.iter().skip(missing)).all(|(&dim, &size)| dim == 1 || dim == size);
+    if !fits || elements(dims) != Some(values.len()) {
+        return None;
+    }
+    // Distance between neighbours along each axis of the target; 0 where the values repeat.
+    let mut strides = vec![0; target.len()];
+    let mut stride = 1;
+    for (slot, &dim) in strides.iter_mut().rev().zip(dims.iter().rev()) {
+        *slot = if dim == 1 { 0 } else { stride };
+        stride *= dim;
+    }
+    (0..elements(target)?)
+        .map(|index| {
+            let mut rest = index;
+            let mut source = 0;
+            for (&size, &stride) in target.iter().zip(&strides).rev() {
+                source += rest % size * stride;
+                rest /= size;
+            }
+            values.get(source).copied()
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn node(ints: &[(&str, i64)]) -> NodeProto {
+        let attribute = ints.iter().map(|&(name, value)| super::super::proto::AttributeProto {
+            name: name.to_owned(),
+            i: value,
+            ..Default::default()
+        });
+        NodeProto { attribute: attribute.collect(), ..NodeProto::default() }
+    }
+
+    #[test]
+    fn dimensions_follow_the_standard() {
+        let plain = node(&[]);
+        assert_eq!(flattened(&plain, &[1, 2, 3, 4]), Ok(vec![1, 24]));
+        assert_eq!(flattened(&node(&[("axis", -2)]), &[1, 2, 3, 4]), Ok(vec![2, 12]));
+        assert_eq!(flattened(&node(&[("axis", 4)]), &[1, 2, 3, 4]), Ok(vec![24, 1]));
+        assert_eq!(reshaped(&plain, &[1, 2, 3], &[0, -1]), Ok(vec![1, 6]));
+        assert!(reshaped(&node(&[("allowzero", 1)]), &[1, 2, 3], &[0, -1]).is_err());
+        assert!(reshaped(&plain, &[1, 2, 3], &[-1, -1]).is_err());
+        assert!(reshaped(&plain, &[1, 2, 3], &[4, -1]).is_err());
+        assert_eq!(squeezed(&plain, &[1, 2, 1], None), Ok(vec![2]));
+        assert_eq!(squeezed(&plain, &[1, 2, 1], Some(&[-1])), Ok(vec![1, 2]));
+        assert!(squeezed(&plain, &[1, 2, 1], Some(&[1])).is_err());
+        assert_eq!(unsqueezed(&plain, &[1, 4], &[1, 2]), Ok(vec![1, 1, 1, 4]));
+        assert_eq!(unsqueezed(&plain, &[1, 4], &[-1, 2]), Ok(vec![1, 4, 1, 1]));
+        assert!(unsqueezed(&plain, &[1, 4], &[1, 1]).is_err());
+    }
+
+    #[test]
+    fn operands_are_repeated() {
+        assert_eq!(broadcast(&[7], &[1], &[1, 3]), Some(vec![7; 3]));
+        assert_eq!(broadcast(&[7], &[], &[2]), Some(vec![7; 2]));
+        assert_eq!(broadcast(&[1, 2], &[2, 1], &[2, 3]), Some(vec![1, 1, 1, 2, 2, 2]));
+        assert_eq!(broadcast(&[1, 2, 3], &[3], &[2, 3]), Some(vec![1, 2, 3, 1, 2, 3]));
+        assert_eq!(broadcast(&[1, 2], &[2], &[1, 3]), None);
+        assert_eq!(broadcast(&[1, 2], &[1, 1, 2], &[1, 2]), None);
+    }
+}

@@ -1,0 +1,310 @@
+//! Evaluation of a model as the ONNX standard defines its operators: node by node, in double precision, without the
+//! folding and renaming of [`Model::network`]. Every compiled network is compared with it.
+// Every index is bounded by dimensions that are checked first.
+#![allow(clippy::indexing_slicing)]
+
+use std::collections::HashMap;
+
+use super::proto::NodeProto;
+use super::{Model, OnnxError, dims, unsupported};
+
+/// Outputs of a model for one input.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Evaluation {
+    /// The outputs; the arguments of a final softmax.
+    pub outputs: Vec<f64>,
+    /// The largest magnitude of any value computed on the way, inputs included.
+    pub magnitude: f64,
+}
+
+/// A tensor with all of its dimensions.
+#[derive(Clone, Debug)]
+struct Tensor {
+    dims: Vec<usize>,
+    values: Vec<f64>,
+}
+
+impl Model {
+    /// Evaluates the model.
+    ///
+    /// # Errors
+    /// When the number of inputs differs, or an operator or its operands are unsupported.
+    pub fn evaluate(&self, input: &[f32]) -> Result<Evaluation, OnnxError> {
+        let input: Vec<f64> = input.iter().copied().map(f64::from).collect();
+        if dims::elements(&self.dims) != Some(input.len()) {
+            return Err(OnnxError::InputShape(self.input.clone()));
+        }
+        let mut magnitude = input.iter().fold(0.0_f64, |largest, value| largest.max(value.abs()));
+        let mut tensors = HashMap::from([(self.input.as_str(), Tensor { dims: self.dims.clone(), values: input })]);
+        let target = self.target();
+        for node in &self.nodes {
+            if tensors.contains_key(target) {
+                break;
+            }
+            let operands = Operands { model: self, tensors: &tensors, node };
+            let output = operands.compute()?;
+            magnitude = output.values.iter().fold(magnitude, |largest, value| largest.max(value.abs()));
+            if let Some(name) = node.output.first() {
+                tensors.insert(name, output);
+            }
+        }
+        let output = tensors.remove(target).ok_or(OnnxError::Empty)?;
+        Ok(Evaluation { outputs: output.values, magnitude })
+    }
+}
+
+/// The operands of a node.
+struct Operands<'a> {
+    model: &'a Model,
+    tensors: &'a HashMap<&'a str, Tensor>,
+    node: &'a NodeProto,
+}
+
+impl Operands<'_> {
+    /// Returns an operand; `None` if the node does not have it.
+    fn optional(&self, position: usize) -> Option<Tensor> {
+        let name = self.node.input.get(position).filter(|name| !name.is_empty())?;
+        if let Some(tensor) = self.tensors.get(name.as_str()) {
+            return Some(tensor.clone());
+        }
+        let constant = self.model.constants.get(name)?;
+        let values = match constant.floats() {
+            Some(values) => values.iter().copied().map(f64::from).collect(),
+            None => constant.integers()?.iter().map(|&value| value as f64).collect(),
+        };
+        Some(Tensor { dims: constant.dims.clone(), values })
+    }
+
+    fn get(&self, position: usize) -> Result<Tensor, OnnxError> {
+        self.optional(position).ok_or_else(|| self.refuse("an operand is missing"))
+    }
+
+    fn integers(&self, position: usize) -> Option<Vec<i64>> {
+        Some(self.optional(position)?.values.iter().map(|&value| value as i64).collect())
+    }
+
+    fn refuse(&self, reason: &str) -> OnnxError {
+        unsupported(self.node, format!("cannot be evaluated: {reason}"))
+    }
+
+    fn compute(&self) -> Result<Tensor, OnnxError> {
+        let node = self.node;
+        match node.op_type.as_str() {
+            "Constant" => {
+                let constant = node.constant()?;
+                let floats = constant.floats().map(|values| values.iter().copied().map(f64::from).collect());
+                let integers = || constant.integers().map(|values| values.iter().map(|&value| value as f64).collect());
+                let values = floats.or_else(integers).unwrap_or_default();
+                Ok(Tensor { dims: constant.dims.clone(), values })
+            }
+            "Identity" | "Dropout" => self.get(0),
+            "Flatten" => self.reshaped(|dims| dims::flattened(node, dims)),
+            "Reshape" => {
+                let target = self.integers(1).ok_or_else(|| self.refuse("the new shape is missing"))?;
+                self.reshaped(|dims| dims::reshaped(node, dims, &target))
+            }
+            "Squeeze" | "Unsqueeze" => {
+                let axes = node.ints("axes").map(<[i64]>::to_vec).or_else(|| self.integers(1));
+                if node.op_type == "Squeeze" {
+                    return self.reshaped(|dims| dims::squeezed(node, dims, axes.as_deref()));
+                }
+                let axes = axes.ok_or_else(|| self.refuse("the axes are missing"))?;
+                self.reshaped(|dims| dims::unsqueezed(node, dims, &axes))
+            }
+            "Relu" => {
+                let mut tensor = self.get(0)?;
+                tensor.values.iter_mut().for_each(|value| *value = value.max(0.0));
+                Ok(tensor)
+            }
+            "Add" => self.sum(&self.get(0)?, &self.get(1)?),
+            "MatMul" => self.matrix_product(&self.get(0)?, &self.get(1)?),
+            "Gemm" => self.gemm(),
+            "BatchNormalization" => self.batch_norm(),
+            "Conv" => self.convolution(),
+            "MaxPool" | "AveragePool" | "GlobalAveragePool" => self.pool(),
+            _ => Err(self.refuse("the operator is unsupported")),
+        }
+    }
+
+    fn reshaped(&self, change: impl FnOnce(&[usize]) -> Result<Vec<usize>, OnnxError>) -> Result<Tensor, OnnxError> {
+        let Tensor { dims, values } = self.get(0)?;
+        Ok(Tensor { dims: change(&dims)?, values })
+    }
+
+    /// Adds two tensors, each repeated to the dimensions of the result.
+    fn sum(&self, a: &Tensor, b: &Tensor) -> Result<Tensor, OnnxError> {
+        let rank = a.dims.len().max(b.dims.len());
+        let dim = |dims: &[usize], axis: usize| (axis + dims.len()).checked_sub(rank).map_or(1, |axis| dims[axis]);
+        let dims: Vec<usize> = (0..rank).map(|axis| dim(&a.dims, axis).max(dim(&b.dims, axis))).collect();
+        let repeat = |tensor: &Tensor| {
+            let values = dims::broadcast(&tensor.values, &tensor.dims, &dims);
+            values.ok_or_else(|| self.refuse("the operands do not fit each other"))
+        };
+        let values = repeat(a)?.into_iter().zip(repeat(b)?).map(|(a, b)| a + b).collect();
+        Ok(Tensor { dims, values })
+    }
+
+    /// Multiplies the rows of a tensor with a matrix.
+    fn matrix_product(&self, a: &Tensor, b: &Tensor) -> Result<Tensor, OnnxError> {
+        let (&[inner, columns], Some((&last, rows))) = (&b.dims[..], a.dims.split_last()) else {
+            return Err(self.refuse("the second operand is not a matrix"));
+        };
+        if last != inner {
+            return Err(self.refuse("the operands do not fit each other"));
+        }
+        let mut dims = rows.to_vec();
+        dims.push(columns);
+        let mut values = Vec::new();
+        for row in a.values.chunks(inner.max(1)) {
+            let mut sums = vec![0.0; columns];
+            for (&value, weights) in row.iter().zip(b.values.chunks(columns.max(1))) {
+                for (sum, weight) in sums.iter_mut().zip(weights) {
+                    *sum += value * weight;
+                }
+            }
+            values.extend(sums);
+        }
+        Ok(Tensor { dims, values })
+    }
+
+    fn gemm(&self) -> Result<Tensor, OnnxError> {
+        let transposed = |position: usize, name: &str| {
+            let tensor = self.get(position)?;
+            let &[rows, columns] = &tensor.dims[..] else { return Err(self.refuse("an operand is not a matrix")) };
+            if self.node.int(name, 0) == 0 {
+                return Ok(tensor);
+            }
+            let values = (0..columns).flat_map(|column| tensor.values.iter().skip(column).step_by(columns.max(1)));
+            Ok(Tensor { dims: vec![columns, rows], values: values.copied().collect() })
+        };
+        let mut product = self.matrix_product(&transposed(0, "transA")?, &transposed(1, "transB")?)?;
+        let (alpha, beta) = (self.node.float("alpha", 1.0), self.node.float("beta", 1.0));
+        product.values.iter_mut().for_each(|value| *value *= f64::from(alpha));
+        let Some(mut bias) = self.optional(2) else { return Ok(product) };
+        bias.values.iter_mut().for_each(|value| *value *= f64::from(beta));
+        self.sum(&product, &bias)
+    }
+
+    fn batch_norm(&self) -> Result<Tensor, OnnxError> {
+        let mut tensor = self.get(0)?;
+        let [scale, shift, mean, variance] = [self.get(1)?, self.get(2)?, self.get(3)?, self.get(4)?];
+        let channels = tensor.dims.get(1).copied().unwrap_or_default();
+        if [&scale, &shift, &mean, &variance].iter().any(|part| part.values.len() != channels) {
+            return Err(self.refuse("the operands do not fit each other"));
+        }
+        let area: usize = tensor.dims.iter().skip(2).product();
+        let epsilon = f64::from(self.node.float("epsilon", 1e-5));
+        for (index, plane) in tensor.values.chunks_mut(area.max(1)).enumerate() {
+            let channel = index % channels;
+            let deviation = (variance.values[channel] + epsilon).sqrt();
+            for value in plane {
+                let normal = (*value - mean.values[channel]) / deviation;
+                *value = normal * scale.values[channel] + shift.values[channel];
+            }
+        }
+        Ok(tensor)
+    }
+
+    /// Returns strides and padding (top, left, bottom, right).
+    fn window(&self) -> Result<([usize; 2], [usize; 4]), OnnxError> {
+        let sizes = |name: &str, default: &[i64]| -> Option<Vec<usize>> {
+            self.node.ints(name).unwrap_or(default).iter().map(|&size| usize::try_from(size).ok()).collect()
+        };
+        let is_valid = self.node.attribute("auto_pad").is_some_and(|attribute| attribute.s == b"VALID");
+        let padding = if is_valid { Some(vec![0; 4]) } else { sizes("pads", &[0; 4]) };
+        let strides = sizes("strides", &[1, 1]).and_then(|strides| <[usize; 2]>::try_from(strides).ok());
+        let padding = padding.and_then(|padding| <[usize; 4]>::try_from(padding).ok());
+        strides.zip(padding).ok_or_else(|| self.refuse("strides or pads are malformed"))
+    }
+
+    /// Returns the positions that a kernel covers when its corner is at `start`; `None` for padding.
+    fn covered(start: usize, kernel: usize, before: usize, extent: usize) -> impl Iterator<Item = Option<usize>> {
+        (0..kernel).map(move |offset| (start + offset).checked_sub(before).filter(|&at| at < extent))
+    }
+
+    /// Returns the number of window positions along an axis.
+    fn positions(&self, padded: usize, kernel: usize, stride: usize) -> Result<usize, OnnxError> {
+        let last = padded.checked_sub(kernel).and_then(|last| last.checked_div(stride));
+        last.map(|last| last + 1).ok_or_else(|| self.refuse("the window does not fit"))
+    }
+
+    fn convolution(&self) -> Result<Tensor, OnnxError> {
+        let (input, weights) = (self.get(0)?, self.get(1)?);
+        let (&[1, channels, height, width], &[outputs, inner, rows, columns]) = (&input.dims[..], &weights.dims[..])
+        else {
+            return Err(self.refuse("the operands do not have four dimensions"));
+        };
+        let groups = usize::try_from(self.node.int("group", 1)).unwrap_or_default();
+        if inner.checked_mul(groups) != Some(channels) || outputs % groups.max(1) != 0 {
+            return Err(self.refuse("the groups do not fit the channels"));
+        }
+        let bias = self.optional(2).map_or_else(|| vec![0.0; outputs], |bias| bias.values);
+        let (stride, [top, left, bottom, right]) = self.window()?;
+        let out_rows = self.positions(height + top + bottom, rows, stride[0])?;
+        let out_columns = self.positions(width + left + right, columns, stride[1])?;
+        let mut values = Vec::with_capacity(outputs * out_rows * out_columns);
+        for output in 0..outputs {
+            let first = output / (outputs / groups) * inner;
+            let kernel = &weights.values[output * inner * rows * columns..];
+            let bias = *bias.get(output).ok_or_else(|| self.refuse("the bias does not fit"))?;
+            for row in 0..out_rows {
+                for column in 0..out_columns {
+                    let mut sum = bias;
+                    for channel in 0..inner {
+                        let plane = &input.values[(first + channel) * height * width..];
+                        for (y, at_row) in Self::covered(row * stride[0], rows, top, height).enumerate() {
+                            let Some(at_row) = at_row else { continue };
+                            let weights = &kernel[(channel * rows + y) * columns..][..columns];
+                            let covered = Self::covered(column * stride[1], columns, left, width);
+                            for (weight, at_column) in weights.iter().zip(covered) {
+                                sum += at_column.map_or(0.0, |at| weight * plane[at_row * width + at]);
+                            }
+                        }
+                    }
+                    values.push(sum);
+                }
+            }
+        }
+        Ok(Tensor { dims: vec![1, outputs, out_rows, out_columns], values })
+    }
+
+    fn pool(&self) -> Result<Tensor, OnnxError> {
+        let input = self.get(0)?;
+        let &[1, channels, height, width] = &input.dims[..] else {
+            return Err(self.refuse("the operand does not have four dimensions"));
+        };
+        let is_global = self.node.op_type == "GlobalAveragePool";
+        let (kernel, (stride, padding)) = if is_global {
+            ([height, width], ([1, 1], [0; 4]))
+        } else {
+            let sizes = self.node.ints("kernel_shape").unwrap_or_default();
+            let sizes: Option<Vec<usize>> = sizes.iter().map(|&size| usize::try_from(size).ok()).collect();
+            let kernel = sizes.and_then(|sizes| <[usize; 2]>::try_from(sizes).ok());
+            (kernel.ok_or_else(|| self.refuse("kernel_shape is malformed"))?, self.window()?)
+        };
+        let [top, left, bottom, right] = padding;
+        let rows = self.positions(height + top + bottom, kernel[0], stride[0])?;
+        let columns = self.positions(width + left + right, kernel[1], stride[1])?;
+        let counts_padding = self.node.int("count_include_pad", 0) != 0;
+        let mut values = Vec::with_capacity(channels * rows * columns);
+        for plane in input.values.chunks(height * width) {
+            for row in 0..rows {
+                for column in 0..columns {
+                    let (mut sum, mut count, mut largest) = (0.0, 0, f64::NEG_INFINITY);
+                    for at_row in Self::covered(row * stride[0], kernel[0], top, height).flatten() {
+                        for at in Self::covered(column * stride[1], kernel[1], left, width).flatten() {
+                            let value = plane[at_row * width + at];
+                            sum += value;
+                            count += 1;
+                            largest = largest.max(value);
+                        }
+                    }
+                    let divisor = if counts_padding { kernel[0] * kernel[1] } else { count };
+                    let is_max = self.node.op_type == "MaxPool";
+                    values.push(if is_max { largest } else { sum / divisor as f64 });
+                }
+            }
+        }
+        Ok(Tensor { dims: vec![1, channels, rows, columns], values })
+    }
+}

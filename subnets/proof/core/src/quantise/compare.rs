@@ -1,0 +1,125 @@
+//! Comparison of a compiled network with its ONNX file. The file is evaluated node by node, independently of the float
+//! network from which the integer network is computed.
+//!
+//! - The float network must equal the evaluation up to rounding: [`READING`] of the largest value on the way.
+//! - The integer network may differ by as much as rounding and saturation can change its outputs for this input. The
+//!   largest possible change is propagated through the layers: half a unit for every weight, bias and activation, and
+//!   what saturation cuts off.
+// Cells, slots and outputs are bounded when a network is lowered.
+#![allow(clippy::indexing_slicing)]
+
+use super::{QuantiseError, QuantiseOptions, power};
+use crate::Clamp;
+use crate::circuit::{Circuit, Execution, Linear, StageKind};
+use crate::float::FloatNetwork;
+use crate::network::{Network, Operation};
+use crate::onnx::Model;
+
+/// Maximum difference between the float network and the evaluation, as a part of the largest value on the way: the
+/// rounding of single precision over long sums.
+const READING: f64 = 1e-4;
+
+/// Compares the float and the integer network with the evaluation of their file on sample inputs.
+///
+/// # Errors
+/// [`QuantiseError::Difference`] for the largest difference above its tolerance; also when the file cannot be evaluated,
+/// or the sample or the network is invalid.
+pub fn compare(
+    model: &Model,
+    float: &FloatNetwork,
+    network: &Network,
+    options: &QuantiseOptions,
+    sample: &[Vec<i64>],
+) -> Result<(), QuantiseError> {
+    let circuit = network.lower()?;
+    let unit = power(-network.output_scale());
+    let mut largest: Option<(f64, QuantiseError)> = None;
+    for (index, values) in sample.iter().enumerate() {
+        let input = options.dequantise_input(values);
+        let evaluation = model.evaluate(&input)?;
+        let expected = &evaluation.outputs;
+        let reading = evaluation.magnitude * READING;
+        let floats = float.run(&input)?.pop().unwrap_or_default().into_iter().map(f64::from).collect::<Vec<_>>();
+        let execution = circuit.execute(values).map_err(|source| QuantiseError::Sample { index, source })?;
+        let integers: Vec<f64> = execution.outputs(&circuit).iter().map(|&value| value as f64 * unit).collect();
+        let errors = largest_errors(network, &circuit, &execution);
+        let tolerances: Vec<f64> = circuit.outputs.iter().map(|&cell| errors[cell as usize] * unit + reading).collect();
+        for (what, actual, tolerances) in
+            [("float", &floats, &vec![reading; floats.len()]), ("integer", &integers, &tolerances)]
+        {
+            if actual.len() != expected.len() {
+                return Err(QuantiseError::Outputs { what, actual: actual.len(), expected: expected.len() });
+            }
+            for (output, ((&actual, &expected), &tolerance)) in actual.iter().zip(expected).zip(tolerances).enumerate()
+            {
+                let difference = (actual - expected).abs();
+                // Also true if the difference is not a number.
+                let exceeds = !(difference <= tolerance);
+                if exceeds && largest.as_ref().is_none_or(|(most, _)| difference > *most) {
+                    let error = QuantiseError::Difference {
+                        what,
+                        sample: index,
+                        output,
+                        actual,
+                        expected,
+                        difference,
+                        tolerance,
+                    };
+                    largest = Some((difference, error));
+                }
+            }
+        }
+    }
+    largest.map_or(Ok(()), |(_, error)| Err(error))
+}
+
+/// Returns how far the value of each cell can be from that of the network before quantisation, in units of the cell.
+fn largest_errors(network: &Network, circuit: &Circuit, execution: &Execution) -> Vec<f64> {
+    let mut errors = vec![0.0; circuit.inputs];
+    for ((stage, layer), sums) in circuit.stages.iter().zip(&network.layers).zip(&execution.sums) {
+        match &stage.kind {
+            StageKind::Linear(linear) => {
+                // The factors of an addition are not rounded.
+                let rounding = if matches!(layer.operation, Operation::Sum { .. }) { 0.0 } else { 0.5 };
+                let of_sums = linear.largest_errors(rounding, &errors, &execution.cells);
+                errors.extend(of_sums.iter().zip(sums).map(|(&error, &sum)| linear.rescaled_error(error, sum)));
+            }
+            StageKind::Max(max) => {
+                let largest = |group: &Vec<u32>| group.iter().map(|&cell| errors[cell as usize]).fold(0.0, f64::max);
+                let groups: Vec<f64> = max.groups.iter().map(largest).collect();
+                errors.extend(groups);
+            }
+        }
+    }
+    errors
+}
+
+impl Linear {
+    /// Returns the largest error of each sum, where every weight and bias is off by up to `rounding`.
+    fn largest_errors(&self, rounding: f64, errors: &[f64], cells: &[i64]) -> Vec<f64> {
+        let mut sums = vec![rounding; self.bias.len()];
+        for job in &self.jobs {
+            let kernel = &self.kernels[job.kernel];
+            for (row, &output) in job.outputs.iter().enumerate() {
+                let weights = kernel.row(row);
+                let of_taps = job.taps.iter().map(|tap| {
+                    let (weight, error) = (f64::from(weights[tap.slot as usize].abs()), errors[tap.cell as usize]);
+                    let value = cells[tap.cell as usize].unsigned_abs() as f64;
+                    weight * error + rounding * (value + error)
+                });
+                sums[output as usize] += of_taps.sum::<f64>();
+            }
+        }
+        sums
+    }
+
+    /// Returns the largest error of an activation whose sum has the largest error `error`.
+    fn rescaled_error(&self, error: f64, sum: i64) -> f64 {
+        let Some(rescale) = self.rescale else { return error };
+        let quotient = rescale.split(sum).0;
+        let cut = quotient - rescale.clamp.apply(quotient);
+        // An unsigned clamp is a ReLU, which cuts negative values off in the float network, too.
+        let cut = if matches!(rescale.clamp, Clamp::Unsigned(_)) { cut.max(0) } else { cut.abs() };
+        error * power(-i32::from(rescale.shift)) + 0.5 + cut as f64
+    }
+}
