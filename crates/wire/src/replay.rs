@@ -1,8 +1,10 @@
 //! Replay protection: a cache of accepted requests.
 
+mod lock;
 mod log;
 
 use std::collections::{BTreeSet, HashMap};
+use std::hash::Hash;
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -38,10 +40,12 @@ pub struct ReplayBounds {
 /// With a log ([`Self::open`]) a request is written to the file before it is accepted. The file survives a killed
 /// process, but it is not flushed to disk for each request: after a crash of the machine its end may be missing. If the
 /// log was written before the machine's last boot, or is missing (as at the first start), torn or corrupt, the guard
-/// refuses all requests signed before the start, or dated ahead of it within the window: for a few seconds no request
-/// passes. (Exception: under [`ReplayRule::IncreasingForEver`] a missing log counts as a first start. Nonces of this
-/// rule need not be timestamps, so a nonce refused once would be refused forever.) The guard does not detect a log that
-/// another program truncated at the end of a record: let only the server write to its folder.
+/// refuses only what an earlier process may have accepted: requests signed before the start, or dated ahead of it by as
+/// much as accepted requests have been (the module `lock` has the argument). At the first start, senders whose clock is
+/// not behind the server's lose nothing. (Exception: under [`ReplayRule::IncreasingForEver`] a missing log refuses
+/// nothing. Nonces of this rule need not be timestamps, so a nonce refused once would be refused forever.) The guard
+/// does not detect a log that another program truncated at the end of a record: let only the server write to its
+/// folder.
 ///
 /// The log also stores the floor, the time below which all requests are refused; the floor never falls. If the clock
 /// was once far ahead, everything is refused until that time, and a warning is logged. Remedy: correct the clock, stop
@@ -109,17 +113,21 @@ impl ReplayGuard {
     ) -> Result<Self, ReplayLogError> {
         let mut guard = Self::new(window, rule, bounds);
         let ahead = now_ns.saturating_add(guard.ahead);
-        let found = log::read(path, boot)?;
+        let mut found = log::read(path, boot)?;
+        let ceiling = found.lock.start(now_ns, ahead, !found.missing)?;
         let seen = guard.seen.get_mut().unwrap_or_else(PoisonError::into_inner);
         seen.floor = found.floor;
         // A floor would refuse nonces that are not timestamps forever, not just for seconds.
         let first_start = found.missing && rule == ReplayRule::IncreasingForEver;
         if !found.complete && !first_start {
-            tracing::warn!(
+            let remaining = Duration::from_nanos(ceiling.saturating_sub(now_ns));
+            tracing::info!(
                 log = %path.display(),
-                "replay log is new or incomplete, requests signed before now are refused"
+                until = %utc_text(ceiling),
+                ?remaining,
+                "replay log is new or incomplete: requests signed before `until` are refused, since they may be replays"
             );
-            seen.floor = seen.floor.max(ahead.saturating_add(1));
+            seen.floor = seen.floor.max(ceiling.saturating_add(1));
         }
         let lifetime = guard.kept.saturating_add(window.future);
         // The clock may have been set back since: older requests were evicted according to the newest request's time.
@@ -160,7 +168,9 @@ impl ReplayGuard {
         seen.check(&entry, self.bounds)?;
         let Seen { senders, log, log_fails, floor, .. } = &mut *seen;
         if let Some(log) = log {
-            let written = log.append(&entry, now_ns, &mut entries(senders), *floor);
+            // A nonce that is no timestamp may be further ahead than the window allows.
+            let lead = entry.nonce.saturating_sub(now_ns).min(self.ahead);
+            let written = log.append(&entry, lead, now_ns, &mut entries(senders), *floor);
             // Logged once: the full disk may be the one with the logs.
             match (&written, *log_fails) {
                 (Err(error), false) => tracing::error!(%error, "cannot write the replay log, requests are refused"),
@@ -294,6 +304,20 @@ impl Seen {
                 !processes.is_empty()
             }
         });
+        shrink(senders);
+    }
+}
+
+/// Formats a time in nanoseconds since the Unix epoch, in UTC.
+fn utc_text(time_ns: u64) -> String {
+    jiff::Timestamp::from_nanosecond(time_ns.into())
+        .map_or_else(|_| "the year 2262".to_owned(), |time| time.to_string())
+}
+
+/// Returns memory after a burst of senders: a table keeps its size when entries are removed.
+pub(crate) fn shrink<K: Eq + Hash, V>(table: &mut HashMap<K, V>) {
+    if table.capacity() > 1_024 && table.capacity() / 4 > table.len() {
+        table.shrink_to(2 * table.len());
     }
 }
 

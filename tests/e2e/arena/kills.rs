@@ -37,8 +37,7 @@ fn submit_for_ever(url: &str, acknowledged: &Acknowledged, count: &AtomicU64, st
                 acknowledged.lock().unwrap().insert(answer.hotkey, number);
                 count.fetch_add(1, Ordering::SeqCst);
             }
-            // At its first start the gateway rejects all requests for a few seconds; there is also a rate limit per
-            // address.
+            // At its first start the gateway rejects requests signed before; there is also a rate limit per address.
             Err(_) => {
                 std::thread::sleep(Duration::from_millis(if count.load(Ordering::SeqCst) == 0 { 100 } else { 5 }));
             }
@@ -70,7 +69,6 @@ fn fifty_kills_lose_no_submission() {
         let (count, stop) = (Arc::clone(&count), Arc::clone(&stop));
         std::thread::spawn(move || submit_for_ever(&url, &acknowledged, &count, &stop))
     };
-    // At its first start the gateway rejects all requests for a few seconds.
     let first = start();
     let began = Instant::now();
     while acknowledged.lock().unwrap().is_empty() {

@@ -8,13 +8,14 @@
 //! only a crash of the machine causes that, and the boot ID in the header reveals it.
 
 use std::ffi::OsString;
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::File;
 use std::io::{self, BufWriter, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use taonet_primitives::Hotkey;
 
+use super::lock::Lock;
 use crate::clock::nanoseconds;
 
 const RECORD: usize = 32 + 16 + 8 + 4;
@@ -78,7 +79,7 @@ impl Entry {
 pub(super) struct Found {
     path: PathBuf,
     boot: String,
-    lock: File,
+    pub(super) lock: Lock,
     pub(super) entries: Vec<Entry>,
     pub(super) floor: u64,
     /// Whether the log is known to be complete.
@@ -94,17 +95,7 @@ pub(super) fn boot_id() -> Option<String> {
 
 /// Locks the log and reads its records. A missing file may have been deleted: it counts as incomplete.
 pub(super) fn read(path: &Path, boot: Option<&str>) -> Result<Found, ReplayLogError> {
-    let lock_path = beside(path, ".lock");
-    let lock = OpenOptions::new()
-        .create(true)
-        .truncate(false)
-        .write(true)
-        .open(&lock_path)
-        .map_err(|source| ReplayLogError::Io { path: lock_path.clone(), source })?;
-    lock.try_lock().map_err(|error| match error {
-        TryLockError::WouldBlock => ReplayLogError::InUse(path.to_owned()),
-        TryLockError::Error(source) => ReplayLogError::Io { path: lock_path.clone(), source },
-    })?;
+    let lock = Lock::open(path)?;
     let boot_text = boot.unwrap_or("unknown").to_owned();
     let mut found = Found {
         path: path.to_owned(),
@@ -175,7 +166,7 @@ impl Found {
             _ => {}
         }
         let rotate_at = now_ns.saturating_add(nanoseconds(lifetime));
-        Ok(ReplayLog { path, boot, file, _lock: lock, lifetime, carry, torn: false, rotate_at })
+        Ok(ReplayLog { path, boot, file, lock, lifetime, carry, torn: false, rotate_at })
     }
 }
 
@@ -185,8 +176,8 @@ pub(super) struct ReplayLog {
     path: PathBuf,
     boot: String,
     pub(super) file: File,
-    /// The lock, held for the lifetime of the log.
-    _lock: File,
+    /// The lock, held for the lifetime of the log, with the bound on accepted nonces.
+    lock: Lock,
     lifetime: Duration,
     /// Whether the next file starts with all live records.
     carry: bool,
@@ -196,10 +187,11 @@ pub(super) struct ReplayLog {
 }
 
 impl ReplayLog {
-    /// Writes one record, in one system call.
+    /// Writes one record, in one system call. `lead` is how far the nonce is ahead of the clock, in nanoseconds.
     pub(super) fn append(
         &mut self,
         entry: &Entry,
+        lead: u64,
         now_ns: u64,
         live: &mut dyn Iterator<Item = Entry>,
         floor: u64,
@@ -207,6 +199,7 @@ impl ReplayLog {
         if self.torn || now_ns >= self.rotate_at {
             self.rotate(now_ns, live, floor)?;
         }
+        self.lock.cover(lead)?;
         let written = self.file.write_all(&entry.to_bytes());
         self.torn = written.is_err();
         written
@@ -265,7 +258,7 @@ fn parse_header(line: &str) -> Option<Header<'_>> {
     Some(Header { boot, floor: floor.parse().ok()?, place }).filter(|_| whole)
 }
 
-fn beside(path: &Path, suffix: &str) -> PathBuf {
+pub(super) fn beside(path: &Path, suffix: &str) -> PathBuf {
     let mut name = OsString::from(path);
     name.push(suffix);
     name.into()

@@ -9,6 +9,7 @@ use taonet_primitives::Hotkey;
 use tokio::sync::oneshot;
 
 use crate::Refusal;
+use crate::replay::shrink;
 
 /// The load limits for verified, admitted callers. Unlimited by default.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -67,6 +68,7 @@ impl RateLimiter {
             // A caller with a full allowance is like an unknown one, so only recent callers are stored.
             state.next_sweep = now_ns.saturating_add(self.burst.max(1_000_000_000));
             state.full_at.retain(|_, full_at| *full_at > now_ns);
+            shrink(&mut state.full_at);
         }
         let full_at = state.full_at.entry(*hotkey).or_insert(now_ns);
         // After the clock was set back, no caller waits longer than a full refill.

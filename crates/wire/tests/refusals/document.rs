@@ -46,7 +46,8 @@ requests in transit can change everything that is not signed. btauth/1 signs the
 - **Fragments.** A fragment (`#…`) in the request target, which HTTP does not allow, is dropped before routing.
 - **Replays.** Each server has its own replay cache: if two servers have the same hotkey and scheme, each server accepts
   a request once. A server with a replay log keeps this cache across restarts. If the log is new, missing or damaged,
-  the server refuses requests signed before its start, which for a few seconds means all requests.
+  the server refuses only what may be a replay: requests signed before its start, or dated ahead of it by as much as
+  accepted requests have been. The server logs the end of this period.
 
 ## What is refused
 
