@@ -9,7 +9,8 @@
 //! - [`record_log`] also writes events to a file, one JSON object per line: debug events of taonet's crates and
 //!   warnings of dependencies, regardless of `-v` and `RUST_LOG`.
 //! - [`Metrics::install`] records the metrics of the process, and [`Metrics::render`] returns them in the Prometheus
-//!   text format. Histograms whose names end in `_seconds` have the same buckets everywhere, from 1 ms to 10 s.
+//!   text format. Histograms whose names end in `_seconds` have the same buckets everywhere, from 1 ms to 10 s. A thread
+//!   aggregates the recorded samples, so that memory stays bounded even if nobody reads the metrics.
 //!
 //! A binary calls [`init_tracing`] once, before anything else. A binary that serves metrics also calls
 //! [`Metrics::install`], before it records the first metric:
@@ -34,6 +35,7 @@ mod filter;
 mod record;
 
 use std::io::{IsTerminal as _, stderr};
+use std::time::Duration;
 
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
 use tracing_subscriber::fmt;
@@ -74,6 +76,13 @@ pub fn init_tracing(verbosity: u8, filter: Option<&str>, format: LogFormat) {
 /// memory to the longest deadline of a miner.
 const SECONDS: [f64; 12] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 3.0, 10.0];
 
+/// The interval of the upkeep: the default of the exporter's own task.
+const UPKEEP_EVERY: Duration = Duration::from_secs(5);
+
+fn builder() -> Result<PrometheusBuilder, BuildError> {
+    PrometheusBuilder::new().set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &SECONDS)
+}
+
 /// The process's metrics, rendered in the Prometheus text format.
 #[derive(Clone)]
 pub struct Metrics(PrometheusHandle);
@@ -84,15 +93,61 @@ impl Metrics {
     /// # Errors
     /// [`BuildError`] if a recorder is already installed.
     pub fn install() -> Result<Self, BuildError> {
-        PrometheusBuilder::new()
-            .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &SECONDS)?
-            .install_recorder()
-            .map(Self)
+        let metrics = builder()?.install_recorder().map(Self)?;
+        metrics.keep_up(UPKEEP_EVERY);
+        Ok(metrics)
+    }
+
+    /// Aggregates recorded samples at an interval, for the life of the process. A histogram stores each sample, eight
+    /// bytes, until then: if nobody reads `/metrics`, a busy daemon would otherwise grow by megabytes a minute.
+    fn keep_up(&self, interval: Duration) {
+        let metrics = self.0.clone();
+        let upkeep = move || {
+            loop {
+                std::thread::sleep(interval);
+                metrics.run_upkeep();
+            }
+        };
+        if let Err(error) = std::thread::Builder::new().name("metrics".to_owned()).spawn(upkeep) {
+            tracing::warn!(%error, "cannot start the upkeep of metrics, memory grows until /metrics is read");
+        }
     }
 
     /// Returns all metrics in the Prometheus text format.
     pub fn render(&self) -> String {
         self.0.run_upkeep();
         self.0.render()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Resident memory of this process in bytes.
+    #[cfg(target_os = "linux")]
+    fn resident() -> usize {
+        let pages = std::fs::read_to_string("/proc/self/statm").unwrap();
+        pages.split(' ').nth(1).unwrap().parse::<usize>().unwrap() * 4_096
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn unread_metrics_do_not_accumulate_samples() {
+        const SAMPLES: u64 = 20_000_000;
+        let recorder = builder().unwrap().build_recorder();
+        let metrics = Metrics(recorder.handle());
+        metrics.keep_up(Duration::from_millis(5));
+        let before = resident();
+        metrics::with_local_recorder(&recorder, || {
+            let histogram = metrics::histogram!("taonet_test_seconds");
+            for _ in 0..SAMPLES {
+                histogram.record(0.01);
+            }
+        });
+        // Without upkeep, the samples take 160 MB.
+        let grown = resident().saturating_sub(before);
+        assert!(grown < 80 << 20, "{grown} bytes for {SAMPLES} samples");
+        assert!(metrics.render().contains(&format!("taonet_test_seconds_count {SAMPLES}")));
     }
 }
