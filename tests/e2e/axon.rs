@@ -9,7 +9,7 @@ use std::process::{Command, Output};
 
 use serde_json::{Value, json};
 
-use crate::support::{Daemon, document, free_address, refusal, stderr, tao};
+use crate::support::{Daemon, assert_described, document, free_address, refusal, stderr, tao};
 
 pub(crate) const ALICE: &str = "5GrwvaEF5zXb26Fz9rcQpDWS57CtERHpNehXCPcNoHGKutQY";
 pub(crate) const BOB: &str = "5FHneW46xGXgs5mUiveU4sbTyGBzmstUspZC92UhjJM694ty";
@@ -102,6 +102,7 @@ fn every_scheme_goes_there_and_back() {
         let metrics = get(&address, "/metrics");
         assert!(metrics.contains(r#"taonet_axon_requests_total{status="200"} 22"#), "{metrics}");
         assert!(metrics.contains("taonet_axon_answer_seconds_count 22"), "{metrics}");
+        assert_described(&metrics, "axon");
         assert_eq!(daemon.terminate().code(), Some(0), "{scheme}");
     }
 }

@@ -15,7 +15,8 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-use crate::support::{Daemon, tao};
+use crate::axon::get;
+use crate::support::{Daemon, assert_described, bb_path, tao};
 use attack::{P99, Served, connect};
 use daemons::{DAEMONS, address, streaming_axon};
 
@@ -118,6 +119,9 @@ fn every_daemon_responds_despite_half_open_connections() {
         assert!(listeners == 0 || listeners >= options.len(), "{name}: attack all of {options:?}");
         for served in &started.served {
             served.holds_within(P99, name);
+            if served.page.0 == "/metrics" {
+                assert_described(&get(&served.address.to_string(), "/metrics"), name);
+            }
         }
         if let Some(address) = started.quic {
             quic::holds_within(P99, address);
@@ -152,7 +156,7 @@ fn heads_have_ten_seconds() {
 #[test]
 fn few_files() {
     allow_files();
-    let command = format!("ulimit -n 200; exec {} \"$@\"", env!("CARGO_BIN_EXE_bb"));
+    let command = format!("ulimit -n 200; exec {} \"$@\"", bb_path().display());
     let mut limited = Command::new("sh");
     limited.args(["-c", &command, "bb", "miner", "--profile", "parrot", "--key-uri", "//Bob"]);
     limited.env("BITTENSOR_SUBTENSOR_ENDPOINT", "local").env("BB_DEV_MODE", "1").stdin(Stdio::null());

@@ -17,7 +17,7 @@ use taonet_nineteen_store::{PeriodId, Store};
 use taonet_wallet::Keypair;
 
 use crate::chain::{BABELBIT, Chain};
-use crate::support::{Daemon, document, free_address, refusal, tao};
+use crate::support::{Daemon, assert_described, document, free_address, refusal, tao};
 
 /// Address that means this machine, for validators with --allow-private: the chain rejects loopback addresses.
 const HERE: &str = "0.0.0.1";
@@ -174,6 +174,7 @@ impl Worker {
     /// Returns the number of jobs with one of these outcomes.
     async fn jobs(&self, outcomes: &[&str]) -> u64 {
         let text = reqwest::get(format!("http://{}/metrics", self.metrics)).await.unwrap().text().await.unwrap();
+        assert_described(&text, "query");
         let named = |line: &str| {
             let is_meant = |outcome: &&str| line.contains(&format!("outcome=\"{outcome}\""));
             line.starts_with("taonet_nineteen_worker_jobs_total{") && outcomes.iter().any(is_meant)
@@ -245,8 +246,8 @@ fn chunks(text: &str) -> i64 {
 
 /// Waits for all charges: each request is charged exactly once, for the delivered part.
 async fn charged_once(store: &Store, id: &str, all: &[Ended]) {
-    // 2 tokens of the request at 100 credits, those of the answer at 400, for 1 000 tokens each.
-    let cost = |ended: &Ended| if ended.chunks == 0 { 0 } else { (2 * 100 + ended.chunks * 400 + 999) / 1_000 };
+    // 6 tokens of the request at 100 credits, those of the answer at 400, for 1 000 tokens each.
+    let cost = |ended: &Ended| if ended.chunks == 0 { 0 } else { (6 * 100 + ended.chunks * 400 + 999) / 1_000 };
     let (expected, tokens): (i64, i64) = (all.iter().map(cost).sum(), all.iter().map(|ended| ended.chunks).sum());
     let began = Instant::now();
     let held = async || {
@@ -473,6 +474,7 @@ impl Drop for Killed {
 /// Returns the number of chats that a miner has received.
 async fn requests(miner: &Daemon) -> f64 {
     let text = reqwest::get(format!("{}/metrics", miner.url())).await.unwrap().text().await.unwrap();
+    assert_described(&text, "miner");
     let is_meant = |line: &&str| line.starts_with("taonet_nineteen_miner_requests_total{") && line.contains("chat");
     text.lines().filter(is_meant).map(|line| line.rsplit(' ').next().unwrap().parse::<f64>().unwrap()).sum()
 }

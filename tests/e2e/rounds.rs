@@ -15,7 +15,8 @@ use taonet_wallet::Keypair;
 
 use crate::chain::{BABELBIT, Chain};
 use crate::support::{
-    Daemon, RunFiles, document, free_address, local_bb, refusal, repository, require_models, terminate,
+    Daemon, RunFiles, assert_described, document, free_address, local_bb, refusal, repository, require_models,
+    terminate,
 };
 
 const PROFILES: [&str; 3] = ["interpreter", "parrot", "silent"];
@@ -166,6 +167,7 @@ fn rounds_follow_the_chain() {
     let page = |path: &str| page(&metrics, path).unwrap();
     assert!(page("/readyz").starts_with("HTTP/1.1 200"), "{}", page("/readyz"));
     let text = page("/metrics");
+    assert_described(text.split_once("\r\n\r\n").unwrap().1, "runner");
     for line in [
         r#"taonet_runner_rounds_total{contest="main",outcome="played"} 1"#,
         r#"taonet_runner_rounds_total{contest="solo",outcome="played"} 1"#,

@@ -4,6 +4,7 @@ mod checkpoint;
 mod run_files;
 mod terminal;
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::net::TcpListener;
 use std::os::unix::fs::FileExt as _;
@@ -26,16 +27,30 @@ pub(crate) fn tao() -> Command {
 
 /// Like [`tao`], for `bb`.
 pub(crate) fn bb() -> Command {
-    program(env!("CARGO_BIN_EXE_bb"))
+    program(bb_path())
+}
+
+/// Returns the path of `bb`: a link to `tao`, as the installer creates it.
+pub(crate) fn bb_path() -> &'static Path {
+    static LINK: OnceLock<PathBuf> = OnceLock::new();
+    LINK.get_or_init(|| {
+        let links = Path::new(env!("CARGO_TARGET_TMPDIR")).join("links");
+        std::fs::create_dir_all(&links).unwrap();
+        // Renamed into place, since other test processes use the link.
+        let staged = links.join(format!("bb.{}", std::process::id()));
+        std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_tao"), &staged).unwrap();
+        std::fs::rename(&staged, links.join("bb")).unwrap();
+        links.join("bb")
+    })
 }
 
 /// Returns a shell command with `tao` and `bb` on the path.
 pub(crate) fn shell(line: &str) -> Command {
     let mut shell = program("sh");
-    let programs = Path::new(env!("CARGO_BIN_EXE_tao")).parent().unwrap().to_owned();
+    let programs = [Path::new(env!("CARGO_BIN_EXE_tao")), bb_path()].map(|path| path.parent().unwrap().to_owned());
     let others = std::env::var_os("PATH").unwrap_or_default();
     shell.args(["-c", line]);
-    shell.env("PATH", std::env::join_paths(std::iter::once(programs).chain(std::env::split_paths(&others))).unwrap());
+    shell.env("PATH", std::env::join_paths(programs.into_iter().chain(std::env::split_paths(&others))).unwrap());
     shell
 }
 
@@ -223,6 +238,22 @@ pub(crate) fn becomes_ready(url: &str) {
     while status(&format!("{url}/readyz")) != 200 {
         assert!(began.elapsed() < Duration::from_mins(1), "{url}");
         std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+/// Asserts that every metric of a page in the Prometheus text format has a type and a help text.
+#[track_caller]
+pub(crate) fn assert_described(page: &str, daemon: &str) {
+    let named = |line: &str, keyword: &str| Some(line.strip_prefix(keyword)?.split(' ').next()?.to_owned());
+    let types: BTreeSet<_> = page.lines().filter_map(|line| named(line, "# TYPE ")).collect();
+    let helps: BTreeSet<_> = page.lines().filter_map(|line| named(line, "# HELP ")).collect();
+    for sample in page.lines().filter(|line| !line.is_empty() && !line.starts_with('#')) {
+        let name = sample.split(['{', ' ']).next().unwrap();
+        // A histogram's samples have a suffix.
+        let family = ["_bucket", "_sum", "_count"].iter().find_map(|suffix| name.strip_suffix(suffix));
+        let family = family.filter(|family| types.contains(*family)).unwrap_or(name);
+        assert!(types.contains(family), "{daemon}: no TYPE of {family}");
+        assert!(helps.contains(family), "{daemon}: no HELP of {family}");
     }
 }
 

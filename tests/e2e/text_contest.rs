@@ -23,7 +23,7 @@ use taonet_babelbit_miner::testing::InferenceServer;
 use crate::axon;
 use crate::chain::BOB;
 use crate::kill::address;
-use crate::support::{Daemon, bb, document, free_address, local_bb, refusal, repository, require_models, tao};
+use crate::support::{Daemon, assert_described, bb, document, free_address, local_bb, refusal, repository, require_models, tao};
 
 const SMALL_TALK: &str = r#"{"challenge_uid": "small-talk", "dialogues": [
     {"dialogue_uid": "bus", "utterances": ["Is this seat free?", "Yes, it is."]},
@@ -149,6 +149,7 @@ fn a_language_model_predicts_and_keeps_its_caches() {
         let address = miner.url().trim_start_matches("http://");
         let count = |kind: &str| {
             let metrics = axon::get(address, "/metrics");
+            assert_described(&metrics, "text miner");
             let name = format!("taonet_text_miner_lm_tokens_total{{kind=\"{kind}\"}} ");
             let line = metrics.lines().find_map(|line| line.strip_prefix(&name));
             line.unwrap_or_else(|| panic!("{name}: {metrics}")).parse::<f64>().unwrap()

@@ -12,7 +12,9 @@ use serde_json::{Value, json};
 use taonet_wire::sorted_json;
 
 use crate::chain::{BABELBIT, Chain};
-use crate::support::{Daemon, becomes_ready, document, free_address, local_bb, refusal, repository, status};
+use crate::support::{
+    Daemon, assert_described, becomes_ready, document, free_address, local_bb, refusal, repository, status,
+};
 use crate::text_contest::{small_talk, text_engine};
 
 /// A chain with a validator's wallet and one miner, an engine, a scoring API, and a file with a token.
@@ -186,6 +188,7 @@ fn a_validator_at_work_shows_its_figures() {
         std::thread::sleep(Duration::from_millis(50));
         figures = shown();
     }
+    assert_described(&figures, "validate");
     let uid = network.miner_uid;
     for figure in
         [format!("scores_by_uid{{uid=\"{uid}\"}} 0.5"), format!("current_winner_uid {uid}"), "cache_files 0".to_owned()]

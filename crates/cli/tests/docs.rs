@@ -32,21 +32,46 @@ fn between<'a>(text: &'a str, open: &'a str, close: &'a str) -> impl Iterator<It
     text.split(open).skip(1).filter_map(move |rest| rest.split_once(close)).map(|(inner, _)| inner)
 }
 
+/// Folders of the crates that define metrics.
+const METRICS: [&str; 6] = [
+    "subnets",
+    "crates/cli/src/commands/axon",
+    "crates/http/src",
+    "crates/localnet/node/src",
+    "crates/update/src",
+    "crates/validator/src",
+];
+
+fn is_metric(text: &&str) -> bool {
+    let plain = |c: char| c.is_ascii_lowercase() || c == '_';
+    text.starts_with("taonet_") && text.chars().all(plain) && text.matches('_').count() >= 2
+}
+
+/// Names that a file passes to `describe_counter!` and the like, as text or as a constant of the file.
+fn described(file: &str) -> BTreeSet<String> {
+    let first_argument = |call: &str| {
+        let (_, arguments) = call.split_once("!(")?;
+        let argument = arguments.trim_start().split(',').next()?.trim().to_owned();
+        if argument.starts_with('"') {
+            return Some(argument.trim_matches('"').to_owned());
+        }
+        between(file, &format!("const {argument}: &str = \""), "\"").next().map(str::to_owned)
+    };
+    file.split("describe_").skip(1).filter_map(first_argument).collect()
+}
+
+#[test]
+fn every_metric_has_a_help_text() {
+    let described: BTreeSet<_> = sources(&METRICS).iter().flat_map(|file| described(file)).collect();
+    let document = read("docs/metrics.md");
+    let documented: BTreeSet<_> = document.split('`').filter(is_metric).collect();
+    let undescribed: Vec<_> = documented.iter().filter(|name| !described.contains(**name)).collect();
+    assert!(undescribed.is_empty(), "call describe_counter! or the like for {undescribed:?}");
+}
+
 #[test]
 fn every_metric_is_documented_and_every_documented_metric_exists() {
-    let is_metric = |text: &&str| {
-        let plain = |c: char| c.is_ascii_lowercase() || c == '_';
-        text.starts_with("taonet_") && text.chars().all(plain) && text.matches('_').count() >= 2
-    };
-    let code = sources(&[
-        "subnets",
-        "crates/cli/src/commands/axon",
-        "crates/http/src",
-        "crates/localnet/node/src",
-        "crates/update/src",
-        "crates/validator/src",
-    ]);
-    let code = code.join("\n");
+    let code = sources(&METRICS).join("\n");
     let emitted: BTreeSet<_> = between(&code, "\"taonet", "\"").map(|rest| format!("taonet{rest}")).collect();
     let emitted: BTreeSet<_> = emitted.iter().map(String::as_str).filter(is_metric).collect();
     let document = read("docs/metrics.md");

@@ -8,9 +8,12 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use axum::Router;
 use axum::routing::get;
+use taonet_babelbit_arena::gateway::ArenaGateway;
 use taonet_babelbit_dashboard::{BabelbitSection, TextSection, TrySection};
+use taonet_babelbit_engine::server::Engine;
 use taonet_babelbit_runner::{Miner, RunPaths};
 use taonet_babelbit_scoring_api::ScoresClient;
+use taonet_babelbit_scoring_api::server::ScoringApi;
 use taonet_chain::{Chain, Network};
 use taonet_dashboard::{
     Access, BasePath, ChainSection, Changes, Dashboard, LogSection, ServicesSection, WeightsSection,
@@ -18,6 +21,8 @@ use taonet_dashboard::{
 use taonet_http::{Readiness, ServeLimits, readiness_routes, serve};
 use taonet_service::Shutdown;
 use taonet_telemetry::Metrics;
+use taonet_validator::signer::Signer;
+use taonet_validator::subtensor_gateway::Gateway;
 use url::Url;
 
 use crate::commands::dashboard::{
@@ -61,6 +66,7 @@ impl BoundPage {
         let listener = listener.context("cannot listen on this machine for the web page\nhint: pass --no-page")?;
         let url = format!("http://{}", listener.local_addr()?);
         let metrics = Metrics::install().context("the metrics recorder cannot be installed")?;
+        describe_metrics();
         Ok(Self { listener, url, metrics })
     }
 
@@ -191,6 +197,16 @@ pub(super) async fn serve_shown(
     let url = serve_here(service, page.observed(router, service), shutdown).await?;
     page.services.add(format!("{name}={url}").parse()?, &page.changes);
     Ok(url)
+}
+
+/// Registers the help texts of the services' metrics.
+fn describe_metrics() {
+    ArenaGateway::describe_metrics();
+    Engine::describe_metrics();
+    Gateway::describe_metrics();
+    ScoringApi::describe_metrics();
+    Signer::describe_metrics();
+    taonet_babelbit_miner::describe_metrics();
 }
 
 /// Returns the metrics whose names begin with `prefix`, in the Prometheus text format.
