@@ -1,29 +1,27 @@
 //! Encrypted requests, streamed answers and queue messages of the inference market: none causes a panic.
 //!
-//! - A stream of server-sent events has the same data lines and chunks wherever it is split into pieces.
+//! - A stream of server-sent events has the same events and chunks wherever it is split into pieces.
 //! - Parsing a miner's stream gives the same result whether or not it is sampled, and the checker can parse every
 //!   sample.
 //! - A queue message survives a round trip, and the lengths that it declares do not determine the allocated memory.
 
 use axum::body::Bytes;
-use taonet_http::sse::{DataLines, LineTooLong};
+use taonet_http::sse::{EventStream, EventTooLong, ServerEvent};
 use taonet_nineteen_query::testing::{documents, encoded_again, parse_stream};
 use taonet_nineteen_query::{Chunk, QueryError};
 use taonet_nineteen_transport::FernetKey;
 
-fn data(parts: &[&[u8]]) -> Result<Vec<Vec<u8>>, LineTooLong> {
-    let (mut lines, mut data) = (DataLines::default(), Vec::new());
+fn events(parts: &[&[u8]]) -> Result<Vec<(Vec<u8>, Vec<u8>)>, EventTooLong> {
+    let (mut stream, mut events) = (EventStream::default(), Vec::new());
+    let mut take = |event: ServerEvent<'_>| {
+        events.push((event.kind.to_vec(), event.data.to_vec()));
+        Ok::<_, EventTooLong>(())
+    };
     for part in parts {
-        lines.push(part, |line| {
-            data.push(line.to_vec());
-            Ok::<_, LineTooLong>(())
-        })?;
+        stream.push(part, &mut take)?;
     }
-    lines.finish(|line| {
-        data.push(line.to_vec());
-        Ok::<_, LineTooLong>(())
-    })?;
-    Ok(data)
+    stream.finish(&mut take)?;
+    Ok(events)
 }
 
 /// Checks one input.
@@ -33,7 +31,7 @@ pub fn check(bytes: &[u8]) {
     assert!(key.open(bytes).is_err(), "a token of another key was accepted");
     assert_eq!(key.open(key.seal(bytes, 1).as_bytes()).as_deref().ok(), Some(bytes));
     let (head, tail) = bytes.split_at(cut % (bytes.len() + 1));
-    assert_eq!(data(&[bytes]), data(&[head, tail]));
+    assert_eq!(events(&[bytes]), events(&[head, tail]));
     chunks(bytes, head, tail);
     messages(bytes, head, tail);
 }
@@ -45,7 +43,7 @@ fn chunks(bytes: &[u8], head: &[u8], tail: &[u8]) {
         let Some(sampled) = parse_stream(&[bytes], keeps_logprobs, true) else { continue };
         assert!(sampled.kept.is_none_or(|kept| serde_json::from_str::<Vec<serde_json::Value>>(&kept).is_ok()));
         let quick = quick.expect("a stream that can be sampled is well-formed");
-        let said = |chunk: &Chunk| (chunk.text().map(str::to_owned), chunk.characters, chunk.is_content);
+        let said = |chunk: &Chunk| (chunk.text().map(str::to_owned), chunk.characters, chunk.entries, chunk.is_content);
         assert!(quick.chunks.iter().map(said).eq(sampled.chunks.iter().map(said)));
     }
 }

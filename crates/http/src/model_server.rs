@@ -14,7 +14,7 @@ use url::Url;
 
 use crate::Fault;
 use crate::client::{bearer, below, builder, fault, read_capped};
-use crate::sse::{DataLines, LineTooLong};
+use crate::sse::{EventStream, EventTooLong, ServerEvent};
 
 /// Maximum number of bytes read from an error response.
 const MAX_ERROR_BODY: usize = 64 << 10;
@@ -47,9 +47,9 @@ pub enum ModelServerError {
     /// large.
     #[error(transparent)]
     Fault(#[from] Fault),
-    /// A line of a stream is too long.
+    /// An event of a stream is too long.
     #[error(transparent)]
-    Line(#[from] LineTooLong),
+    Event(#[from] EventTooLong),
     /// The response is not JSON, or a field is missing or has the wrong type.
     #[error("malformed response: {0}")]
     Malformed(#[source] serde_json::Error),
@@ -180,10 +180,10 @@ impl ModelServer {
             let _ = take(parse(&read_capped(response, MAX_JSON).await?)?);
             return Ok(());
         }
-        let (mut lines, mut read, mut flow) = (DataLines::default(), 0, ControlFlow::Continue(()));
-        let mut event = |data: &[u8]| {
+        let (mut stream, mut read, mut flow) = (EventStream::default(), 0, ControlFlow::Continue(()));
+        let mut event = |event: ServerEvent<'_>| {
             if flow.is_continue() {
-                flow = if data == b"[DONE]" { ControlFlow::Break(()) } else { take(parse(data)?) };
+                flow = if event.is_done() { ControlFlow::Break(()) } else { take(parse(event.data)?) };
             }
             Ok::<_, ModelServerError>(flow)
         };
@@ -193,7 +193,7 @@ impl ModelServer {
             if read > MAX_STREAM {
                 return Err(Fault::TooLarge(MAX_STREAM).into());
             }
-            lines.push(&chunk, |data| {
+            stream.push(&chunk, |data| {
                 ended = event(data)?.is_break();
                 Ok::<_, ModelServerError>(())
             })?;
@@ -201,7 +201,7 @@ impl ModelServer {
                 return Ok(());
             }
         }
-        lines.finish(|data| event(data).map(drop))
+        stream.finish(|data| event(data).map(drop))
     }
 
     /// Sends a request with key and deadline; returns a successful response once its headers have arrived.

@@ -1,69 +1,174 @@
-//! Parser for the server-sent events (`data: …` lines) that miners and inference servers send.
+//! Parser for the server-sent events that miners and inference servers send, by the grammar of the HTML standard's
+//! [event streams](https://html.spec.whatwg.org/multipage/server-sent-events.html#parsing-an-event-stream).
 
-use memchr::memchr;
+use memchr::memchr2;
 
-/// Maximum length of a line of a stream, in bytes.
-pub const LONGEST_LINE: usize = 1 << 20;
+/// Maximum length of a line of a stream, and of the data of an event, in bytes.
+pub const LONGEST_EVENT: usize = 1 << 20;
+/// Byte order mark, which may precede the first line.
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
-/// A line exceeds [`LONGEST_LINE`].
+/// A line or an event's data exceeds [`LONGEST_EVENT`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("a line of the stream is longer than {LONGEST_LINE} bytes")]
-pub struct LineTooLong;
+#[error("an event of the stream is longer than {LONGEST_EVENT} bytes")]
+pub struct EventTooLong;
 
-/// Parser that splits a stream into the data of its events: the trimmed value of each `data:` line. Skips comments and
-/// other fields.
-#[derive(Debug, Default)]
-pub struct DataLines {
-    /// Start of a line whose end has not arrived.
-    line: Vec<u8>,
+/// A server-sent event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ServerEvent<'a> {
+    /// Type of the event; empty if the stream does not name it.
+    pub kind: &'a [u8],
+    /// Values of the event's `data` lines, joined with line feeds.
+    pub data: &'a [u8],
 }
 
-impl DataLines {
-    /// Adds the next bytes, and calls `take` with the data of each complete `data:` line.
+impl ServerEvent<'_> {
+    /// Returns whether the event is the `[DONE]` marker, which ends a stream in OpenAI's API.
+    pub fn is_done(&self) -> bool {
+        self.data.trim_ascii() == b"[DONE]"
+    }
+
+    /// Returns whether the event's type is `error`.
+    pub fn is_error(&self) -> bool {
+        self.kind == b"error"
+    }
+}
+
+/// Incremental parser of an event stream. Lines end with CR LF, LF or CR; an event ends with an empty line, and may have
+/// several lines of data. Comments and unknown fields are skipped.
+///
+/// There are two differences from the standard, for inference servers. The event at the end of the stream counts even
+/// without its empty line: its JSON shows whether it is complete. A line `error: …` is an event of the type `error`, as
+/// earlier releases of llama.cpp send it.
+#[derive(Debug, Default)]
+pub struct EventStream {
+    /// Start of a line whose end has not arrived.
+    line: Vec<u8>,
+    /// Data of the event in progress; `None` before its first line of data.
+    data: Option<Vec<u8>>,
+    /// Type of the event in progress.
+    kind: Vec<u8>,
+    /// Whether the last line ended with CR at the end of the received bytes: an LF that follows belongs to it.
+    after_return: bool,
+    /// Whether the first line has been parsed, which may begin with a byte order mark.
+    has_begun: bool,
+}
+
+impl EventStream {
+    /// Adds the next bytes, and calls `take` with each event that they complete.
     ///
     /// # Errors
-    /// [`LineTooLong`] when a line exceeds the maximum, or an error of `take`. The parser is unusable after an error.
-    pub fn push<E: From<LineTooLong>>(
+    /// [`EventTooLong`] when a line or an event exceeds the maximum, or an error of `take`. The parser is unusable after
+    /// an error.
+    pub fn push<E: From<EventTooLong>>(
         &mut self,
         bytes: &[u8],
-        mut take: impl FnMut(&[u8]) -> Result<(), E>,
+        mut take: impl FnMut(ServerEvent<'_>) -> Result<(), E>,
     ) -> Result<(), E> {
         let mut rest = bytes;
-        while let Some(end) = memchr(b'\n', rest) {
-            let (line, after) = rest.split_at(end);
-            if self.line.is_empty() && line.len() <= LONGEST_LINE {
-                // Most lines arrive in one piece, and are not copied.
-                data(line).map_or(Ok(()), &mut take)?;
+        if self.after_return && !bytes.is_empty() {
+            self.after_return = false;
+            rest = bytes.strip_prefix(b"\n").unwrap_or(bytes);
+        }
+        while let Some((line, after)) = self.split_line(rest) {
+            rest = after;
+            if self.line.is_empty() {
+                rest = self.take_line(line, rest, &mut take)?;
             } else {
                 self.append(line)?;
-                self.finish(&mut take)?;
+                let line = std::mem::take(&mut self.line);
+                rest = self.take_line(&line, rest, &mut take)?;
             }
-            rest = after.get(1..).unwrap_or_default();
         }
         Ok(self.append(rest)?)
     }
 
-    /// Ends the stream: calls `take` with the data of an unterminated last line.
+    /// Ends the stream: calls `take` with an event that lacks its empty line.
     ///
     /// # Errors
-    /// An error of `take`.
-    pub fn finish<E>(&mut self, take: impl FnOnce(&[u8]) -> Result<(), E>) -> Result<(), E> {
+    /// [`EventTooLong`] when the event exceeds the maximum, or an error of `take`.
+    pub fn finish<E: From<EventTooLong>>(
+        &mut self,
+        mut take: impl FnMut(ServerEvent<'_>) -> Result<(), E>,
+    ) -> Result<(), E> {
         let line = std::mem::take(&mut self.line);
-        data(&line).map_or(Ok(()), take)
+        if !line.is_empty() {
+            self.take_line(&line, &[], &mut take)?;
+        }
+        self.dispatch(&mut take)
     }
 
-    fn append(&mut self, bytes: &[u8]) -> Result<(), LineTooLong> {
-        if self.line.len() + bytes.len() > LONGEST_LINE {
-            return Err(LineTooLong);
+    /// Splits the bytes after their first line; returns the line and the bytes after its ending. Returns `None` if no
+    /// line is complete.
+    fn split_line<'a>(&mut self, bytes: &'a [u8]) -> Option<(&'a [u8], &'a [u8])> {
+        let (line, ending) = bytes.split_at_checked(memchr2(b'\n', b'\r', bytes)?)?;
+        let (end, after) = ending.split_first()?;
+        if *end == b'\n' {
+            return Some((line, after));
+        }
+        self.after_return = after.is_empty();
+        Some((line, after.strip_prefix(b"\n").unwrap_or(after)))
+    }
+
+    /// Processes a line; returns the bytes of `rest` that were not processed with it.
+    fn take_line<'a, E: From<EventTooLong>>(
+        &mut self,
+        line: &[u8],
+        rest: &'a [u8],
+        take: &mut impl FnMut(ServerEvent<'_>) -> Result<(), E>,
+    ) -> Result<&'a [u8], E> {
+        if line.len() > LONGEST_EVENT {
+            return Err(EventTooLong.into());
+        }
+        let line = if self.has_begun { line } else { line.strip_prefix(BYTE_ORDER_MARK).unwrap_or(line) };
+        self.has_begun = true;
+        if line.is_empty() {
+            self.dispatch(take)?;
+            return Ok(rest);
+        }
+        let colon = memchr::memchr(b':', line).unwrap_or(line.len());
+        let (field, value) = line.split_at(colon);
+        let value = value.strip_prefix(b":").unwrap_or(value);
+        let value = value.strip_prefix(b" ").unwrap_or(value);
+        match field {
+            b"data" => {}
+            b"error" => self.kind = b"error".to_vec(),
+            b"event" => {
+                self.kind = value.to_vec();
+                return Ok(rest);
+            }
+            _ => return Ok(rest),
+        }
+        // Most events have one line, and arrive with their empty line: they are not copied.
+        if self.data.is_none() && matches!(rest.first(), Some(b'\n' | b'\r')) {
+            let kind = std::mem::take(&mut self.kind);
+            take(ServerEvent { kind: &kind, data: value })?;
+            return Ok(self.split_line(rest).map_or(rest, |(_, after)| after));
+        }
+        match &mut self.data {
+            None => self.data = Some(value.to_vec()),
+            Some(data) if data.len() + value.len() >= LONGEST_EVENT => return Err(EventTooLong.into()),
+            Some(data) => {
+                data.push(b'\n');
+                data.extend_from_slice(value);
+            }
+        }
+        Ok(rest)
+    }
+
+    /// Passes on the event in progress, if it has data.
+    fn dispatch<E>(&mut self, take: &mut impl FnMut(ServerEvent<'_>) -> Result<(), E>) -> Result<(), E> {
+        let (kind, data) = (std::mem::take(&mut self.kind), self.data.take());
+        data.map_or(Ok(()), |data| take(ServerEvent { kind: &kind, data: &data }))
+    }
+
+    fn append(&mut self, bytes: &[u8]) -> Result<(), EventTooLong> {
+        if self.line.len() + bytes.len() > LONGEST_EVENT {
+            return Err(EventTooLong);
         }
         self.line.extend_from_slice(bytes);
         Ok(())
     }
-}
-
-/// Returns the trimmed value of a `data:` line.
-fn data(line: &[u8]) -> Option<&[u8]> {
-    line.strip_prefix(b"data:").map(<[u8]>::trim_ascii)
 }
 
 #[cfg(test)]
@@ -73,35 +178,81 @@ mod tests {
     use super::*;
     use crate::testing::split_at;
 
-    const STREAM: &str = ": ping\r\n\r\nevent: x\ndata: {\"a\":\"h\u{e9}\"}\r\n\r\ndata:b\n\ndata\ndata: [DONE]";
+    const STREAM: &str = "\u{feff}: ping\r\n\r\nevent: x\ndata: {\"a\":\"h\u{e9}\"}\r\n\r\ndata:b\rdata\rdata: c\r\rid: 7\n\n\
+                          event: error\ndata: d\n\nerror: e\n\ndata: [DONE]";
 
-    fn through(pieces: &[&[u8]]) -> Result<Vec<String>, LineTooLong> {
-        let (mut found, mut lines) = (Vec::new(), DataLines::default());
-        let mut take = |data: &[u8]| {
-            found.push(String::from_utf8_lossy(data).into_owned());
+    fn parse(pieces: &[&[u8]]) -> Result<Vec<(String, String)>, EventTooLong> {
+        let (mut events, mut stream) = (Vec::new(), EventStream::default());
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        let mut take = |event: ServerEvent<'_>| {
+            events.push((text(event.kind), text(event.data)));
             Ok(())
         };
         for piece in pieces {
-            lines.push(piece, &mut take)?;
+            stream.push(piece, &mut take)?;
         }
-        lines.finish(&mut take)?;
-        Ok(found)
+        stream.finish(&mut take)?;
+        Ok(events)
+    }
+
+    fn events(list: &[(&str, &str)]) -> Vec<(String, String)> {
+        list.iter().map(|(kind, data)| ((*kind).to_owned(), (*data).to_owned())).collect()
+    }
+
+    /// The examples of the HTML standard, and its rules for line endings.
+    #[test]
+    fn streams_are_parsed_by_the_standard() {
+        for (stream, expected) in [
+            ("data: YHOO\ndata: +2\ndata: 10\n\n", vec![("", "YHOO\n+2\n10")]),
+            (
+                ": test stream\n\ndata: first event\nid: 1\n\ndata:second event\nid\n\ndata:  third event\n\n",
+                vec![("", "first event"), ("", "second event"), ("", " third event")],
+            ),
+            ("data\n\ndata\ndata\n\n", vec![("", ""), ("", "\n")]),
+            ("data:test\n\ndata: test\n\n", vec![("", "test"), ("", "test")]),
+            ("event: add\ndata: 73857293\n\nevent: remove\n\ndata: 1\n\n", vec![("add", "73857293"), ("", "1")]),
+            ("data: a\revent: b\r\rdata: c\r\n\r\n", vec![("b", "a"), ("", "c")]),
+            ("retry: 100\ndata : no field\n\n\n\n", vec![]),
+            ("\u{feff}data: marked\n\n\u{feff}data: no field\n\n", vec![("", "marked")]),
+            // Not in the standard: the end of the stream completes an event, and `error` is a field.
+            ("data: a\n", vec![("", "a")]),
+            ("data: a\ndata: b", vec![("", "a\nb")]),
+            ("error: {}\n\ndata: a\n\n", vec![("error", "{}"), ("", "a")]),
+        ] {
+            assert_eq!(parse(&[stream.as_bytes()]), Ok(events(&expected)), "{stream:?}");
+        }
     }
 
     #[test]
-    fn endless_lines_are_refused() {
-        assert_eq!(through(&[&vec![b'x'; LONGEST_LINE + 1]]), Err(LineTooLong));
-        let half = vec![b'x'; LONGEST_LINE / 2 + 1];
-        assert_eq!(through(&[&half, &half]), Err(LineTooLong));
-        assert_eq!(through(&[&half, b"\n", &half]), Ok(Vec::new()));
+    fn endless_lines_and_events_are_refused() {
+        assert_eq!(parse(&[&vec![b'x'; LONGEST_EVENT + 1]]), Err(EventTooLong));
+        assert_eq!(parse(&[&[vec![b'x'; LONGEST_EVENT + 1], b"\n".to_vec()].concat()]), Err(EventTooLong));
+        let half = vec![b'x'; LONGEST_EVENT / 2 + 1];
+        assert_eq!(parse(&[&half, &half]), Err(EventTooLong));
+        assert_eq!(parse(&[&half, b"\n", &half]), Ok(Vec::new()));
+        let line = [b"data: ", half.as_slice(), b"\n"].concat();
+        assert_eq!(parse(&[&line, &line]), Err(EventTooLong));
+        assert_eq!(parse(&[&line, b"\n", &line]).unwrap().len(), 2);
+        let empty_lines = b"data\n".repeat(LONGEST_EVENT + 2);
+        assert_eq!(parse(&[&empty_lines]), Err(EventTooLong));
     }
 
     proptest! {
-        /// The stream may be split anywhere, even within a character.
+        /// The stream may be split anywhere, even within a character or a line ending.
         #[test]
-        fn cuts_change_nothing(cuts in prop::collection::vec(0..STREAM.len(), 0..6)) {
-            let expected = ["{\"a\":\"h\u{e9}\"}", "b", "[DONE]"].map(str::to_owned).to_vec();
-            prop_assert_eq!(through(&split_at(STREAM, cuts)), Ok(expected));
+        fn splits_do_not_change_the_events(cuts in prop::collection::vec(0..STREAM.len(), 0..6)) {
+            let expected = events(&[
+                ("x", "{\"a\":\"h\u{e9}\"}"), ("", "b\n\nc"), ("error", "d"), ("error", "e"), ("", "[DONE]"),
+            ]);
+            prop_assert_eq!(parse(&split_at(STREAM, cuts)), Ok(expected));
+        }
+
+        #[test]
+        fn splits_of_any_bytes_do_not_change_the_events(
+            bytes in prop::collection::vec(prop::sample::select(b"data: x\r\n\r\n:e".to_vec()), 0..60), cut in 0..60_usize
+        ) {
+            let (head, tail) = bytes.split_at(cut.min(bytes.len()));
+            prop_assert_eq!(parse(&[&bytes]), parse(&[head, tail]));
         }
     }
 }

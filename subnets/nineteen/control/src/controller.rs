@@ -14,7 +14,7 @@ use taonet_service::{Clock, Shutdown, unix_time};
 use taonet_wire::Peer;
 
 use crate::nodes::{AddressRules, NodeSource, NodesError};
-use crate::onboarding::{Offer, offers};
+use crate::onboarding::{HandshakeLog, Offer, offers};
 use crate::schedule::{Random, draw, random, send_all};
 use crate::synthetic::Drafts;
 use crate::{MarketFile, measures};
@@ -80,6 +80,7 @@ pub struct Controller {
     settings: ControlSettings,
     clock: Clock,
     random: Random,
+    handshakes: HandshakeLog,
 }
 
 impl Controller {
@@ -97,7 +98,8 @@ impl Controller {
     ) -> Self {
         let random = random(settings.seed);
         let recorder = Recorder::new(store.clone(), querier.market().clone());
-        Self { me, store, recorder, querier, client, nodes, market, settings, clock, random }
+        let handshakes = HandshakeLog::default();
+        Self { me, store, recorder, querier, client, nodes, market, settings, clock, random, handshakes }
     }
 
     /// Runs periods until shutdown, then writes the counters. The next start resumes the open period.
@@ -188,7 +190,8 @@ impl Controller {
         let needed = unix_time((self.clock)()) + length + KEY_MARGIN;
         let needed = u64::try_from(needed.as_nanos()).unwrap_or(u64::MAX);
         let nodes = self.store.nodes().await?;
-        let offers = offers(&self.client, &self.store, nodes, config, needed, || draw(&self.random)).await?;
+        let draw = || draw(&self.random);
+        let offers = offers(&self.client, &self.handshakes, &self.store, nodes, config, needed, draw).await?;
         if let Some(running) = running {
             self.close_period(running).await?;
         }

@@ -1,5 +1,7 @@
 //! Handshakes with miners, and queries of their capacities.
 
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures::StreamExt as _;
@@ -9,6 +11,7 @@ use taonet_nineteen_core::capacity::{Capacity, sampled_share};
 use taonet_nineteen_core::task::TaskType;
 use taonet_nineteen_store::{NewContender, Node, Store, StoreError};
 use taonet_nineteen_transport::{FiberClient, HandshakeError, Session};
+use taonet_primitives::Hotkey;
 
 use crate::measures;
 
@@ -25,10 +28,59 @@ pub(crate) struct Offer {
     pub(crate) contenders: Vec<NewContender>,
 }
 
+/// Log of refused handshakes: each miner's refusal is logged once, and again only after another reason or a success.
+#[derive(Debug, Default)]
+pub(crate) struct HandshakeLog(Mutex<HashMap<Hotkey, String>>);
+
+impl HandshakeLog {
+    /// Logs a failed handshake. Unreachable miners, of which a subnet has many, are logged at debug level.
+    fn failed(&self, node: &Node, error: &HandshakeError) {
+        let (uid, hotkey, is_new) = (node.uid, node.peer.hotkey(), self.is_new(node.peer.hotkey(), error));
+        let is_unsigned = node.signs && matches!(error, HandshakeError::Unsigned);
+        let error = error as &dyn std::error::Error;
+        if !is_new {
+            tracing::debug!(%uid, error, "handshake failed");
+        } else if is_unsigned {
+            tracing::warn!(
+                %uid,
+                %hotkey,
+                "miner's hotkey has signed its encryption keys before, but not this one; handshake refused"
+            );
+        } else {
+            tracing::warn!(%uid, %hotkey, error, "handshake refused; the miner gets no requests");
+        }
+    }
+
+    /// Records the reason of a refused handshake; returns whether it is new.
+    fn is_new(&self, hotkey: &Hotkey, error: &HandshakeError) -> bool {
+        // A miner's explanation may differ each time.
+        let reason = match error {
+            HandshakeError::Call(_) => return false,
+            HandshakeError::Refused { status, .. } => status.to_string(),
+            error => error.to_string(),
+        };
+        self.reasons().insert(*hotkey, reason.clone()).is_none_or(|before| before != reason)
+    }
+
+    fn succeeded(&self, hotkey: &Hotkey) {
+        self.reasons().remove(hotkey);
+    }
+
+    /// Forgets miners that have left the subnet.
+    fn keep(&self, nodes: &[Node]) {
+        self.reasons().retain(|hotkey, _| nodes.iter().any(|node| node.peer.hotkey() == hotkey));
+    }
+
+    fn reasons(&self) -> MutexGuard<'_, HashMap<Hotkey, String>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 /// Queries the capacities of all miners. First performs a handshake with each miner whose key expires before
 /// `needed_ns` (Unix time in nanoseconds). Omits unreachable miners.
 pub(crate) async fn offers(
     client: &FiberClient,
+    log: &HandshakeLog,
     store: &Store,
     nodes: Vec<Node>,
     config: &MarketConfig,
@@ -38,6 +90,7 @@ pub(crate) async fn offers(
     let configs: Vec<_> = config.enabled().map(taonet_nineteen_core::Task::public).collect();
     let mut payload = Map::new();
     payload.insert("task_configs".to_owned(), json!(configs));
+    log.keep(&nodes);
     let calls = nodes.into_iter().map(|node| {
         let payload = payload.clone();
         async move {
@@ -45,12 +98,12 @@ pub(crate) async fn offers(
             let is_old = fresh.is_some();
             let session = match fresh {
                 Some(session) => session,
-                None => handshake(client, store, &node).await?,
+                None => handshake(client, log, store, &node).await?,
             };
             match ask(client, &session, payload.clone()).await {
                 // A restarted miner no longer has its session keys.
                 Err(Refusal::Forgotten) if is_old => {
-                    let session = handshake(client, store, &node).await?;
+                    let session = handshake(client, log, store, &node).await?;
                     let answer = ask(client, &session, payload).await.ok()?;
                     Some((node, session, answer))
                 }
@@ -69,12 +122,13 @@ pub(crate) async fn offers(
     Ok(answers.into_iter().map(offer).collect())
 }
 
-async fn handshake(client: &FiberClient, store: &Store, node: &Node) -> Option<Session> {
+async fn handshake(client: &FiberClient, log: &HandshakeLog, store: &Store, node: &Node) -> Option<Session> {
     let made =
         if node.signs { client.handshake_with_signer(&node.peer).await } else { client.handshake(&node.peer).await };
     measures::handshake(made.is_ok());
     match made {
         Ok(session) => {
+            log.succeeded(node.peer.hotkey());
             // If the key is not stored, the next start repeats the handshake.
             if let Err(error) = store.put_session(&session).await {
                 tracing::warn!(error = &error as &dyn std::error::Error, "failed to store a miner's session key");
@@ -82,14 +136,7 @@ async fn handshake(client: &FiberClient, store: &Store, node: &Node) -> Option<S
             Some(session)
         }
         Err(error) => {
-            if matches!(error, HandshakeError::Unsigned) && node.signs {
-                tracing::warn!(
-                    uid = %node.uid,
-                    hotkey = %node.peer.hotkey(),
-                    "miner's hotkey has signed its encryption keys before, but not this one; handshake refused"
-                );
-            }
-            tracing::debug!(uid = %node.uid, error = &error as &dyn std::error::Error, "handshake failed");
+            log.failed(node, &error);
             None
         }
     }
@@ -167,5 +214,25 @@ mod tests {
         for nothing in [json!({}), json!({"avatar": 100}), json!({"miner_type": 7}), json!({"miner_type": "gold"})] {
             assert_eq!(read(nothing), []);
         }
+    }
+
+    #[test]
+    fn refused_handshake_is_logged_once_per_reason() {
+        let (log, hotkey) = (HandshakeLog::default(), Hotkey::from_bytes([1; 32]));
+        let refused = |status: u16, text: &str| HandshakeError::Refused {
+            status: status.try_into().unwrap(),
+            text: text.to_owned(),
+        };
+        assert!(log.is_new(&hotkey, &refused(401, "retry in 60 s")));
+        assert!(!log.is_new(&hotkey, &refused(401, "retry in 30 s")));
+        assert!(log.is_new(&hotkey, &refused(403, "no stake")));
+        assert!(log.is_new(&hotkey, &HandshakeError::Clock));
+        // An unreachable miner is no refusal.
+        assert!(!log.is_new(&hotkey, &HandshakeError::Call(taonet_wire::CallError::Broken("closed".into()))));
+        assert!(!log.is_new(&hotkey, &HandshakeError::Clock));
+        log.succeeded(&hotkey);
+        assert!(log.is_new(&hotkey, &HandshakeError::Clock));
+        log.keep(&[]);
+        assert!(log.is_new(&hotkey, &HandshakeError::Clock), "a miner that has left and come back");
     }
 }

@@ -248,11 +248,12 @@ async fn issue_11_17_a_removed_signature_is_noticed() {
         let address = listen(routes(handshake, signed, sealed).layer(remove)).await;
         nodes.push((Uid(uid), Peer::new(keypair.hotkey(), address.ip().to_string(), address.port()).unwrap()));
     }
+    let log = onboarding::HandshakeLog::default();
     // Each call makes new keys, since none is valid for so long.
     let offering = async || -> Vec<u16> {
         store.replace_nodes(&nodes, 1).await.unwrap();
         let known = store.nodes().await.unwrap();
-        let offers = onboarding::offers(&client, &store, known, &config, u64::MAX, || 0.5).await.unwrap();
+        let offers = onboarding::offers(&client, &log, &store, known, &config, u64::MAX, || 0.5).await.unwrap();
         offers.iter().map(|offer| offer.contenders[0].uid.0).collect()
     };
     assert_eq!(offering().await, [1, 2]);

@@ -10,6 +10,11 @@ use crate::GatewayError;
 use crate::bill::Bill;
 use crate::delivery::{self, Events};
 
+/// Line separators that JSON texts may contain.
+const SEPARATORS: [char; 3] = ['\u{85}', '\u{2028}', '\u{2029}'];
+/// Maximum number of tool calls in an answer; further ones are dropped.
+const MOST_CALLS: usize = 128;
+
 /// Event that ends a stream.
 const DONE: &str = "data: [DONE]\n\n";
 
@@ -68,6 +73,22 @@ fn quote(text: &str, json: &mut String) {
     }
 }
 
+/// Escapes Unicode's line separators in the JSON after position `start`: clients such as Python's httpx end a line of an
+/// event stream at each of them.
+pub(crate) fn escape_separators(events: &mut String, start: usize) {
+    let json = events.get(start..).unwrap_or_default();
+    if json.is_ascii() || !json.contains(SEPARATORS) {
+        return;
+    }
+    let escape = |letter: char| match letter {
+        letter if SEPARATORS.contains(&letter) => format!("\\u{:04x}", u32::from(letter)),
+        letter => letter.to_string(),
+    };
+    let escaped: String = json.chars().map(escape).collect();
+    events.truncate(start);
+    events.push_str(&escaped);
+}
+
 fn usage((input, output): (u64, u64)) -> Value {
     json!({"prompt_tokens": input, "completion_tokens": output, "total_tokens": input.saturating_add(output)})
 }
@@ -120,9 +141,11 @@ impl Events for Chunks {
 
     /// Writes the event of a content chunk directly, without building a JSON document, because each token is one event.
     fn relay(&mut self, chunk: &Chunk, events: &mut String) {
-        if !chunk.is_content {
+        // The parts of a character are tokens without text.
+        if !chunk.is_content && !(self.head.wants_logprobs && chunk.entries > 0) {
             return;
         }
+        let start = events.len();
         events.push_str(&self.start);
         events.push_str("{\"index\":0,");
         let choice = chunk.choice();
@@ -155,6 +178,7 @@ impl Events for Chunks {
             None => events.push_str(",\"logprobs\":null"),
         }
         events.push_str(",\"finish_reason\":null}]}\n\n");
+        escape_separators(events, start);
     }
 
     fn interrupted(&mut self) -> Vec<String> {
@@ -182,11 +206,10 @@ impl Events for Chunks {
 /// Returns an answer as one JSON document.
 pub(crate) async fn whole(head: &Head, answer: Reply, bill: Bill) -> Result<Response, GatewayError> {
     let (mut text, mut calls, mut logprobs) = (String::new(), Vec::new(), Vec::new());
+    let mut further = Map::new();
     let (end, tokens) = delivery::whole(answer, bill, |chunk| {
-        if !chunk.is_content {
-            return;
-        }
         text.push_str(chunk.text().unwrap_or_default());
+        merge_texts(&mut further, chunk);
         for call in chunk.tool_calls().unwrap_or_default() {
             merge_call(&mut calls, call);
         }
@@ -199,8 +222,12 @@ pub(crate) async fn whole(head: &Head, answer: Reply, bill: Bill) -> Result<Resp
     let choice = if head.is_chat {
         let content = if text.is_empty() && !calls.is_empty() { Value::Null } else { text.into() };
         let mut message = json!({"role": "assistant", "content": content, "refusal": null});
-        if let Some(message) = message.as_object_mut().filter(|_| !calls.is_empty()) {
-            message.insert("tool_calls".to_owned(), calls.into());
+        if let Some(message) = message.as_object_mut() {
+            message.extend(further);
+            if !calls.is_empty() {
+                let calls: Vec<Value> = calls.into_iter().map(|(_, call)| call).collect();
+                message.insert("tool_calls".to_owned(), calls.into());
+            }
         }
         let logprobs = head.wants_logprobs.then(|| json!({"content": joined(&logprobs, "content"), "refusal": null}));
         json!({"index": 0, "message": message, "logprobs": logprobs, "finish_reason": finish})
@@ -222,25 +249,45 @@ fn joined(logprobs: &[Value], name: &str) -> Value {
     lists.flatten().cloned().collect()
 }
 
-/// Merges a fragment into the tool call with its index: names arrive complete, arguments in fragments.
-fn merge_call(calls: &mut Vec<Value>, piece: &Value) {
-    let index = piece.get("index").and_then(Value::as_u64).and_then(|index| usize::try_from(index).ok());
-    let index = index.unwrap_or(calls.len());
-    // Limit the number of calls in an answer.
-    if index > calls.len() || index >= 128 {
-        return;
-    }
-    let Some(call) = calls.get_mut(index) else {
-        let mut call = piece.clone();
-        if let Some(call) = call.as_object_mut() {
-            call.shift_remove("index");
+/// Appends the other texts of a chat, such as `reasoning_content`, to those of the same name.
+fn merge_texts(texts: &mut Map<String, Value>, chunk: &Chunk) {
+    let delta = chunk.choice().and_then(|choice| choice.get("delta")?.as_object());
+    for (name, piece) in delta.into_iter().flatten() {
+        let Some(piece) = piece.as_str().filter(|_| !matches!(name.as_str(), "role" | "content")) else { continue };
+        match texts.get_mut(name) {
+            Some(Value::String(text)) => text.push_str(piece),
+            _ => _ = texts.insert(name.clone(), piece.into()),
         }
-        calls.push(call);
-        return;
-    };
-    let more = piece.pointer("/function/arguments").and_then(Value::as_str).unwrap_or_default();
-    if let Some(Value::String(arguments)) = call.pointer_mut("/function/arguments") {
-        arguments.push_str(more);
+    }
+}
+
+/// Merges a fragment into the tool call with its index. Arguments arrive in fragments, other fields complete.
+fn merge_call(calls: &mut Vec<(u64, Value)>, piece: &Value) {
+    let index = piece.get("index").and_then(Value::as_u64).unwrap_or(0);
+    let mut piece = piece.clone();
+    if let Some(piece) = piece.as_object_mut() {
+        piece.shift_remove("index");
+    }
+    if let Some((_, call)) = calls.iter_mut().find(|(other, _)| *other == index) {
+        merge_fields(call, piece);
+    } else if calls.len() < MOST_CALLS {
+        calls.push((index, piece));
+    }
+}
+
+/// Adds the fields of a fragment that a tool call lacks, and appends the arguments.
+fn merge_fields(call: &mut Value, piece: Value) {
+    let (Some(call), Value::Object(piece)) = (call.as_object_mut(), piece) else { return };
+    for (name, value) in piece {
+        match call.get_mut(&name) {
+            Some(Value::String(arguments)) if name == "arguments" => {
+                arguments.push_str(value.as_str().unwrap_or_default());
+            }
+            Some(function) if name == "function" => merge_fields(function, value),
+            Some(known) if known.is_null() || known.as_str() == Some("") => *known = value,
+            Some(_) => {}
+            None => _ = call.insert(name, value),
+        }
     }
 }
 
@@ -269,12 +316,12 @@ mod tests {
             wants_usage: false,
             max_tokens: 9,
         };
-        let choice = json!({"index": 3, "delta": {"role": "assistant", "content": "h\u{e9}"}, "logprobs": {"content": []},
+        let choice = json!({"index": 0, "delta": {"role": "assistant", "content": "h\u{e9}"}, "logprobs": {"content": []},
             "finish_reason": "stop", "stop_reason": 7});
         let miners = json!({"id": "theirs", "object": "x", "created": 1, "model": "smaller", "system_fingerprint": "fp",
             "choices": [choice], "usage": {"total_tokens": 1_000_000}});
-        let object = Chunk { body: ChunkBody::Object(miners), characters: 2, is_content: true };
-        let text = Chunk { body: ChunkBody::Text("h\u{e9}".to_owned()), characters: 2, is_content: true };
+        let object = Chunk { body: ChunkBody::Object(miners), characters: 2, entries: 0, is_content: true };
+        let text = Chunk { body: ChunkBody::Text("h\u{e9}".to_owned()), characters: 2, entries: 1, is_content: true };
         for (chunk, logprobs) in [(object, json!({"content": []})), (text, Value::Null)] {
             let (mut events, mut relayed) = (Chunks { start: start(&head), head: head.clone() }, String::new());
             events.relay(&chunk, &mut relayed);
@@ -295,17 +342,31 @@ mod tests {
         for piece in [
             json!({"index": 0, "id": "a", "type": "function", "function": {"name": "f", "arguments": "{\"x"}}),
             json!({"index": 0, "function": {"arguments": "\":1}"}}),
-            json!({"index": 1, "id": "b", "type": "function", "function": {"name": "g", "arguments": ""}}),
-            json!({"index": 7, "id": "far"}),
+            json!({"index": 7, "id": "b", "type": "function", "function": {"name": ""}}),
+            json!({"index": 7, "id": "b", "function": {"name": "g", "arguments": "{"}}),
+            json!({"index": 7, "id": "b", "function": {"name": "g", "arguments": "}"}}),
         ] {
             merge_call(&mut calls, &piece);
         }
         assert_eq!(
             calls,
             [
-                json!({"id": "a", "type": "function", "function": {"name": "f", "arguments": "{\"x\":1}"}}),
-                json!({"id": "b", "type": "function", "function": {"name": "g", "arguments": ""}}),
+                (0, json!({"id": "a", "type": "function", "function": {"name": "f", "arguments": "{\"x\":1}"}})),
+                (7, json!({"id": "b", "type": "function", "function": {"name": "g", "arguments": "{}"}})),
             ]
         );
+        for index in 0..200 {
+            merge_call(&mut calls, &json!({ "index": index }));
+        }
+        assert_eq!(calls.len(), MOST_CALLS);
+    }
+
+    #[test]
+    fn line_separators_are_escaped_in_events() {
+        let mut events = "data: \u{2028}\n\n".to_owned();
+        let start = events.len();
+        events.push_str("data: {\"a\":\"h\u{e9}\u{85}\u{2028}\u{2029}\"}\n\n");
+        escape_separators(&mut events, start);
+        assert_eq!(events, "data: \u{2028}\n\ndata: {\"a\":\"h\u{e9}\\u0085\\u2028\\u2029\"}\n\n");
     }
 }

@@ -3,10 +3,12 @@
 use std::time::{Duration, Instant};
 
 use taonet_nineteen_core::task::Price;
+use taonet_nineteen_query::Chunk;
 use taonet_nineteen_store::{HoldRefusal, Store, Usage};
 use taonet_service::{Clock, unix_time};
 
 use crate::GatewayError;
+use crate::meter::TokenMeter;
 
 /// Maximum time that the end of an answer waits for its charge. A slower charge continues in the background.
 const SETTLE: Duration = Duration::from_secs(5);
@@ -43,6 +45,8 @@ pub(crate) struct Bill {
     clock: Clock,
     tariff: Tariff,
     delivered: bool,
+    /// Count of the delivered tokens of a text.
+    meter: TokenMeter,
     request_id: String,
     usage: Option<Usage>,
 }
@@ -67,7 +71,14 @@ impl Bill {
         }
         let usage = Usage { model, day, input_tokens, output_tokens: 0, charge: 0 };
         let (store, clock) = (store.clone(), clock.clone());
-        Ok(Self { store, clock, tariff, delivered: false, request_id, usage: Some(usage) })
+        let meter = TokenMeter::default();
+        Ok(Self { store, clock, tariff, delivered: false, meter, request_id, usage: Some(usage) })
+    }
+
+    /// Sets the counter of an answer's tokens.
+    pub(crate) fn with_meter(mut self, meter: TokenMeter) -> Self {
+        self.meter = meter;
+        self
     }
 
     /// Returns the ID of the request.
@@ -77,20 +88,33 @@ impl Bill {
 
     /// Returns the token counts of the request and of the answer so far.
     pub(crate) fn tokens(&self) -> (u64, u64) {
-        self.usage.as_ref().map_or((0, 0), |usage| (usage.input_tokens, usage.output_tokens))
+        let output = |usage: &Usage| usage.output_tokens.saturating_add(self.meter.tokens());
+        self.usage.as_ref().map_or((0, 0), |usage| (usage.input_tokens, output(usage)))
     }
 
-    /// Records the delivered part of the answer, in tokens or steps; 0 means no delivery.
-    pub(crate) fn deliver(&mut self, output_tokens: usize) {
-        self.delivered = output_tokens > 0;
+    /// Records the delivery of a chunk of a text.
+    pub(crate) fn deliver_chunk(&mut self, chunk: &Chunk) {
+        self.delivered = true;
+        self.meter.add(chunk);
+    }
+
+    /// Records the delivery of an image, in steps.
+    pub(crate) const fn deliver_steps(&mut self, steps: u64) {
+        self.delivered = true;
         if let Some(usage) = &mut self.usage {
-            usage.output_tokens = u64::try_from(output_tokens).unwrap_or(u64::MAX);
+            usage.output_tokens = steps;
         }
     }
 
-    /// Records the delivery of an answer that is not charged by its output, such as embeddings.
+    /// Records the delivery of a complete answer, which may have no output: embeddings, or a text without tokens.
     pub(crate) const fn deliver_all(&mut self) {
         self.delivered = true;
+    }
+
+    /// Records that the buyer gets an error in place of what was delivered.
+    pub(crate) fn cancel(&mut self) {
+        self.delivered = false;
+        self.meter = TokenMeter::default();
     }
 
     /// Charges the delivered work, or nothing without a delivery. If the database is unavailable, the charge is retried
@@ -104,7 +128,9 @@ impl Bill {
 
     /// Takes the usage out of the bill, with the computed charge; `None` if it was already taken.
     fn take(&mut self) -> Option<Usage> {
+        let (_, output_tokens) = self.tokens();
         let mut usage = self.usage.take()?;
+        usage.output_tokens = output_tokens;
         usage.charge = if self.delivered { self.tariff.cost(usage.input_tokens, usage.output_tokens) } else { 0 };
         Some(usage)
     }

@@ -91,18 +91,21 @@ impl<E: Events> Delivery<E> {
     }
 
     fn take(&mut self, chunk: Option<Result<Chunk, Interrupted>>) {
-        let Some((answer, bill)) = self.open.as_mut() else { return };
+        let Some((_, bill)) = self.open.as_mut() else { return };
         match chunk {
             Some(Ok(chunk)) => {
                 self.end.note(&chunk);
-                bill.deliver(answer.pieces());
+                bill.deliver_chunk(&chunk);
                 self.events.relay(&chunk, &mut self.ready);
             }
             Some(Err(error)) => {
                 tracing::debug!(%error, "answer interrupted");
                 self.last = Some(self.events.interrupted());
             }
-            None => self.last = Some(self.events.finish(&self.end, bill.tokens())),
+            None => {
+                bill.deliver_all();
+                self.last = Some(self.events.finish(&self.end, bill.tokens()));
+            }
         }
     }
 }
@@ -121,15 +124,16 @@ pub(crate) async fn whole(
     while let Some(chunk) = answer.next().await {
         let Ok(chunk) = chunk else {
             // Nothing was delivered: the buyer gets an error instead.
-            bill.deliver(0);
+            bill.cancel();
             bill.settle().await;
             return Err(GatewayError::Interrupted);
         };
         end.note(&chunk);
-        bill.deliver(answer.pieces());
+        bill.deliver_chunk(&chunk);
         take(&chunk);
     }
     drop(answer);
+    bill.deliver_all();
     let tokens = bill.tokens();
     bill.settle().await;
     Ok((end, tokens))

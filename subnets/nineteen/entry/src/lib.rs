@@ -61,6 +61,7 @@ mod download;
 mod embedding;
 mod error;
 mod image;
+mod meter;
 mod once;
 mod openapi;
 mod rates;

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use taonet_nineteen_query::{Chunk, Reply};
 
 use crate::GatewayError;
-use crate::answer::{End, Head};
+use crate::answer::{End, Head, escape_separators};
 use crate::bill::Bill;
 use crate::delivery::{self, Events};
 use output::Output;
@@ -72,7 +72,9 @@ impl Typed {
             event.insert("sequence_number".to_owned(), self.sequence.into());
         }
         self.sequence += 1;
-        format!("event: {kind}\ndata: {event}\n\n")
+        let mut text = format!("event: {kind}\ndata: {event}\n\n");
+        escape_separators(&mut text, 0);
+        text
     }
 
     fn events<'a>(&mut self, events: impl IntoIterator<Item = (&'a str, Value)>) -> Vec<String> {

@@ -22,6 +22,7 @@ use taonet_service::Clock;
 use crate::bill::today;
 use crate::embedding::EmbeddingRequest;
 use crate::image::ImageRequest;
+use crate::meter::Tokenizers;
 use crate::once::{Begun, Once};
 use crate::rates::Rates;
 use crate::request::TextRequest;
@@ -50,6 +51,7 @@ pub(crate) struct Inner {
     pub(crate) queries: Queries,
     pub(crate) market: MarketFile,
     pub(crate) clock: Clock,
+    pub(crate) tokenizers: Tokenizers,
     rates: Rates,
 }
 
@@ -69,7 +71,8 @@ enum Product {
 impl Gateway {
     /// Creates a gateway that sends buyers' requests to miners through `queries`.
     pub fn new(store: Store, queries: impl Into<Queries>, market: MarketFile, clock: Clock) -> Self {
-        Self(Arc::new(Inner { store, queries: queries.into(), market, clock, rates: Rates::default() }))
+        let (tokenizers, rates) = (Tokenizers::default(), Rates::default());
+        Self(Arc::new(Inner { store, queries: queries.into(), market, clock, tokenizers, rates }))
     }
 
     /// Returns the gateway's HTTP router.

@@ -12,6 +12,7 @@ use crate::bill::{Bill, Tariff, today};
 use crate::download::Downloads;
 use crate::embedding::EmbeddingRequest;
 use crate::image::ImageRequest;
+use crate::meter::TokenMeter;
 use crate::request::TextRequest;
 use crate::responses::{self, Echo};
 use crate::usage::{input_tokens, texts_tokens};
@@ -80,8 +81,9 @@ impl Gateway {
         let model = task.task.to_string();
         payload.model.clone_from(&model);
         let max_tokens = payload.max_tokens;
-        let most = (input_tokens(&payload.input), max_tokens);
+        let most = (input_tokens(&payload), max_tokens);
         let bill = self.bill(key, &task, Tariff::Text(task.price), most).await?;
+        let bill = bill.with_meter(TokenMeter::new(max_tokens, self.0.tokenizers.of(&task).await));
         let is_chat = endpoint == Endpoint::Chat;
         let prefix = match (&echo, is_chat) {
             (Some(_), _) => "resp",
@@ -132,7 +134,7 @@ impl Gateway {
         let (value, mut bill) = self.whole(task, payload.into_map(), bill).await?;
         let document = request.document(&value, today(&self.0.clock).0 / 1_000);
         if document.is_ok() {
-            bill.deliver(usize::try_from(steps).unwrap_or(usize::MAX));
+            bill.deliver_steps(steps);
         }
         bill.settle().await;
         Ok(Json(document?).into_response())

@@ -1,5 +1,6 @@
 //! Tests of the gateway without miners; `market` contains the tests with a miner.
 
+mod backends;
 mod documents;
 mod goods;
 mod market;
@@ -48,12 +49,12 @@ async fn bills_are_settled_once() {
     assert_eq!(balance().await, 40);
     // The maximum cost of a second request exceeds the remaining credits.
     assert_eq!(open().await.err(), Some(crate::GatewayError::Credits { needed: 60, has: 40 }));
-    bill.deliver(5);
+    bill.deliver_steps(5);
     bill.settle().await;
     assert_eq!(balance().await, 85);
     // A buyer that disconnects pays for the delivered part.
     let mut bill = open().await.unwrap();
-    bill.deliver(20);
+    bill.deliver_steps(20);
     drop(bill);
     while balance().await != 55 {
         tokio::task::yield_now().await;
@@ -85,7 +86,7 @@ async fn a_charge_waits_for_the_database() {
     let tariff = Tariff::Text(Price { input: 1_000, output: 1_000, step: 0 });
     let clock = taonet_service::system_clock();
     let mut bill = Bill::open(&store, &clock, &key, ("chat-a".to_owned(), tariff), (10, 50)).await.unwrap();
-    bill.deliver(5);
+    bill.deliver_steps(5);
     server.stop();
     let began = Instant::now();
     bill.settle().await;

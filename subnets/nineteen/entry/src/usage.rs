@@ -1,38 +1,73 @@
-//! Estimates of the token counts of requests.
+//! Estimates of token counts from texts.
 
-use serde_json::Value;
-use taonet_nineteen_core::payload::TextInput;
+use serde_json::{Map, Value};
+use taonet_nineteen_core::payload::{TextInput, TextPayload};
 
-/// Assumed characters per token of a request: the gateway does not have the models' tokenizers.
-const CHARACTERS_PER_TOKEN: usize = 4;
+/// Twelfths of a token for each Latin character: four characters are one token.
+const LATIN_CHARACTER: usize = 3;
+/// Twelfths of a token for each byte of other characters. Tokenizers have tokens for several Latin letters, but for few
+/// sequences of other scripts: three bytes, such as a Chinese character, are at least one token in the worst case.
+const OTHER_BYTE: usize = 4;
+const TOKEN: usize = 12;
 
-/// Estimates the tokens of a request: a quarter of the characters of its texts, rounded up.
-pub(crate) fn input_tokens(input: &TextInput) -> u64 {
-    let characters = match input {
-        TextInput::Prompt(prompt) => prompt.chars().count(),
-        TextInput::Messages(messages) => messages.iter().map(characters).sum(),
-    };
-    u64::try_from(characters.div_ceil(CHARACTERS_PER_TOKEN)).unwrap_or(u64::MAX)
-}
-
-/// Estimates the tokens of an embedding request: a quarter of the characters of its texts, rounded up.
-pub(crate) fn texts_tokens(texts: &[String]) -> u64 {
-    let characters: usize = texts.iter().map(|text| text.chars().count()).sum();
-    u64::try_from(characters.div_ceil(CHARACTERS_PER_TOKEN)).unwrap_or(u64::MAX)
-}
-
-/// Counts the characters of all strings in a value, such as message parts and tool calls.
-fn characters(value: &Value) -> usize {
-    match value {
-        Value::String(text) => text.chars().count(),
-        Value::Array(values) => values.iter().map(characters).sum(),
-        Value::Object(fields) => fields
-            .iter()
-            .filter(|(name, _)| !matches!(name.as_str(), "role" | "type"))
-            .map(|(_, value)| characters(value))
-            .sum(),
-        _ => 0,
+/// Estimates the tokens of a text request, rounded up: of everything that the miner gets from the buyer. In messages and
+/// options, names and values of all fields count.
+pub(crate) fn input_tokens(payload: &TextPayload) -> u64 {
+    let mut size = TextSize::default();
+    match &payload.input {
+        TextInput::Prompt(prompt) => size.add(prompt),
+        TextInput::Messages(messages) => messages.iter().for_each(|message| size.add_value(message)),
     }
+    size.add_fields(&payload.further);
+    size.tokens()
+}
+
+/// Estimates the tokens of texts, rounded up.
+pub(crate) fn texts_tokens(texts: &[String]) -> u64 {
+    let mut size = TextSize::default();
+    texts.iter().for_each(|text| size.add(text));
+    size.tokens()
+}
+
+/// Size of texts, in twelfths of a token.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct TextSize(usize);
+
+impl TextSize {
+    pub(crate) fn add(&mut self, text: &str) {
+        if text.is_ascii() {
+            self.0 += text.len() * LATIN_CHARACTER;
+            return;
+        }
+        let size = |letter: char| if is_latin(letter) { LATIN_CHARACTER } else { letter.len_utf8() * OTHER_BYTE };
+        self.0 += text.chars().map(size).sum::<usize>();
+    }
+
+    fn add_value(&mut self, value: &Value) {
+        match value {
+            Value::String(text) => self.add(text),
+            Value::Array(values) => values.iter().for_each(|value| self.add_value(value)),
+            Value::Object(fields) => self.add_fields(fields),
+            scalar => self.add(&scalar.to_string()),
+        }
+    }
+
+    fn add_fields(&mut self, fields: &Map<String, Value>) {
+        for (name, value) in fields {
+            self.add(name);
+            self.add_value(value);
+        }
+    }
+
+    /// Returns the estimated number of tokens, rounded up.
+    pub(crate) fn tokens(self) -> u64 {
+        u64::try_from(self.0.div_ceil(TOKEN)).unwrap_or(u64::MAX)
+    }
+}
+
+/// Returns whether a character is in one of Unicode's Latin blocks.
+fn is_latin(letter: char) -> bool {
+    matches!(letter, '\0'..='\u{24f}' | '\u{1e00}'..='\u{1eff}')
 }
 
 #[cfg(test)]
@@ -41,13 +76,65 @@ mod tests {
 
     use super::*;
 
+    fn payload(input: TextInput, further: &Value) -> TextPayload {
+        let further = further.as_object().unwrap().clone();
+        TextPayload { input, model: "m".to_owned(), temperature: 1.0, seed: 1, top_p: 1.0, max_tokens: 9, further }
+    }
+
     #[test]
-    fn texts_count_wherever_they_stand() {
-        assert_eq!(input_tokens(&TextInput::Prompt("h\u{e9}llo".to_owned())), 2);
-        let messages = json!([
-            {"role": "user", "content": "four"},
-            {"role": "user", "content": [{"type": "text", "text": "four"}]},
-        ]);
-        assert_eq!(input_tokens(&TextInput::Messages(messages.as_array().unwrap().clone())), 2);
+    fn texts_are_estimated_by_script() {
+        for (text, expected) in [
+            ("", 0),
+            ("h\u{e9}llo", 2),
+            ("12345678", 2),
+            ("123456789", 3),
+            // Three bytes each.
+            ("\u{65e5}\u{672c}\u{8a9e}", 3),
+            // Two bytes each.
+            ("\u{43f}\u{440}\u{438}", 2),
+            ("\u{1f98a}\u{1f98a}\u{1f98a}", 4),
+            ("1234\u{65e5}", 2),
+        ] {
+            assert_eq!(texts_tokens(&[text.to_owned()]), expected, "{text}");
+            assert_eq!(input_tokens(&payload(TextInput::Prompt(text.to_owned()), &json!({}))), expected, "{text}");
+        }
+    }
+
+    /// The kinds of text that a buyer can send in a request: none is free.
+    #[test]
+    fn text_counts_in_every_field_of_a_request() {
+        let long = "x".repeat(4_000);
+        let chat = |message: Value, further: Value| {
+            input_tokens(&payload(
+                TextInput::Messages(vec![json!({"role": "user", "content": "a"}), message]),
+                &further,
+            ))
+        };
+        let short = json!({"role": "assistant", "content": "b"});
+        assert!(chat(short.clone(), json!({})) < 15);
+        for message in [
+            json!({"role": "assistant", "content": long}),
+            json!({"role": "user", "content": [{"type": "text", "text": long}]}),
+            json!({"role": "assistant", "tool_calls": [{"function": {"name": "f", "arguments": long}}]}),
+            json!({"role": "assistant", "tool_calls": [{"type": long}]}),
+            json!({"role": "assistant", "content": "b", "extra": {"role": long}}),
+            json!({"role": "assistant", "content": "b", "extra": [{(long.as_str()): null}]}),
+            json!({"role": "tool", "content": "b", "tool_call_id": long}),
+        ] {
+            assert!(chat(message.clone(), json!({})) >= 1_000, "{message}");
+        }
+        for further in [
+            json!({"tools": [{"type": "function", "function": {"name": "f", "description": long}}]}),
+            json!({"tools": [{"type": "function", "function": {"parameters": {"properties": {(long.as_str()): {}}}}}]}),
+            json!({"tool_choice": {"type": long}}),
+            json!({"response_format": {"type": "json_schema", "json_schema": {"schema": {"enum": [long]}}}}),
+            json!({"stop": [long]}),
+            json!({"logit_bias": (0..400).map(|token| (format!("{token:08}"), 5)).collect::<std::collections::BTreeMap<_, _>>()}),
+        ] {
+            assert!(chat(short.clone(), further.clone()) >= 900, "{further}");
+        }
+        // Empty messages are not free either.
+        let messages = vec![json!({"role": "user", "content": ""}); 1_000];
+        assert!(input_tokens(&payload(TextInput::Messages(messages), &json!({}))) >= 3_000);
     }
 }

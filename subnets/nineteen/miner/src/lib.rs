@@ -32,10 +32,12 @@
 //! ```
 //!
 //! Every stage of a response has a timeout ([`Deadlines`]), and a response that is not streamed is at most 64 MiB. The
-//! miner drops those events of a stream that validators reject, such as a first chunk that contains the role only. A
-//! client error of the backend keeps its status. If the backend sends no headers in time, or without streaming no
-//! complete response, the validator gets status 504; after any other failure of the backend, 502. A miner serves tasks
-//! of one type only. The crate runs no model and does not read the chain: `tao nineteen miner` refreshes the stakes.
+//! miner reads the backend's stream by the HTML standard, and drops those events that the validator rejects, such as a
+//! first chunk that contains the role only. A stream that reports an error, is malformed, or ends without a finish
+//! reason or `[DONE]` is aborted, so that no validator takes it for a complete answer; the log has the reason. A client
+//! error of the backend keeps its status, also if it is the first event of a stream. If the backend sends no headers in
+//! time, or without streaming no complete response, the validator gets status 504; after any other failure of the
+//! backend, 502. A miner serves tasks of one type only. The crate runs no model and does not read the chain: `tao nineteen miner` refreshes the stakes.
 //!
 //! Uses `taonet-nineteen-transport` (handshake, encryption), `taonet-nineteen-core` (tasks, capacities), `taonet-wire`,
 //! `taonet-http` (server-sent events) and `taonet-primitives`. Used by `tao nineteen miner`.

@@ -1,16 +1,20 @@
 //! Relay of a backend's stream to the validator.
 
 use std::collections::VecDeque;
+use std::sync::Once;
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures::Stream;
-use taonet_http::sse::LineTooLong;
+use http::StatusCode;
 use tokio::time::{Instant, timeout_at};
 
 use crate::routes::Running;
-use crate::sse::EventFilter;
+use crate::sse::{EventFilter, StreamFault};
 use crate::{Deadlines, measures};
+
+/// Warning about a backend that does not send the log-probabilities that validators check.
+static WARNING: Once = Once::new();
 
 /// Why a stream ended early.
 #[derive(Debug, thiserror::Error)]
@@ -22,10 +26,26 @@ pub(crate) enum RelayError {
     Silent(Duration),
     #[error("backend timed out: response incomplete after {0:?}")]
     TooLong(Duration),
-    #[error(transparent)]
-    Line(#[from] LineTooLong),
-    #[error("backend's response has no text")]
-    Empty,
+    #[error("backend's stream refused: {0}")]
+    Stream(#[from] StreamFault),
+}
+
+impl RelayError {
+    /// Returns the HTTP status that the backend's error names.
+    pub(crate) fn status(&self) -> Option<StatusCode> {
+        match self {
+            Self::Stream(fault) => fault.status(),
+            _ => None,
+        }
+    }
+}
+
+/// What a validator accepts of a stream.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Accepted {
+    pub(crate) wants_logprobs: bool,
+    /// Whether the validator accepts chunks without text, such as that with the finish reason.
+    pub(crate) relays_end: bool,
 }
 
 /// A backend's stream, read on demand. Dropping the relay cancels the backend's request.
@@ -33,6 +53,8 @@ pub(crate) struct Relay {
     answer: Option<reqwest::Response>,
     filter: EventFilter,
     ready: VecDeque<Bytes>,
+    /// Fault of the stream, which follows the events that are ready.
+    fault: Option<RelayError>,
     deadlines: Deadlines,
     until: Instant,
     _running: Running,
@@ -42,22 +64,24 @@ impl Relay {
     /// Starts a relay; returns once the first chunk has arrived.
     pub(crate) async fn start(
         answer: reqwest::Response,
-        wants_logprobs: bool,
+        accepted: Accepted,
         deadlines: Deadlines,
         began: Instant,
         running: Running,
     ) -> Result<Self, RelayError> {
         let until = began + deadlines.total;
-        let filter = EventFilter::new(wants_logprobs);
-        let mut relay =
-            Self { answer: Some(answer), filter, ready: VecDeque::new(), deadlines, until, _running: running };
+        let filter = EventFilter::new(accepted.wants_logprobs, accepted.relays_end);
+        let (ready, fault) = (VecDeque::new(), None);
+        let mut relay = Self { answer: Some(answer), filter, ready, fault, deadlines, until, _running: running };
         let first = began + deadlines.first;
-        while relay.ready.is_empty() {
-            if !relay.read(first, deadlines.first).await? {
-                return Err(RelayError::Empty);
-            }
+        while relay.ready.is_empty() && relay.answer.is_some() {
+            relay.read(first, deadlines.first).await;
         }
-        Ok(relay)
+        // An answer without text ends with an event as well.
+        match relay.fault.take_if(|_| relay.ready.is_empty()) {
+            Some(fault) => Err(fault),
+            None => Ok(relay),
+        }
     }
 
     /// Returns the stream of events. An error aborts the connection, so that the validator notices the truncation.
@@ -67,7 +91,9 @@ impl Relay {
                 Ok(event) => Ok(event.map(|event| (event, relay))),
                 Err(error) => {
                     measures::broken();
-                    tracing::warn!(%error, "the backend's stream ended early");
+                    tracing::warn!(error = &error as &dyn std::error::Error, "the backend's stream ended early");
+                    // Pending once, so that the server sends the last events before it aborts the connection.
+                    tokio::task::yield_now().await;
                     Err(error)
                 }
             }
@@ -75,29 +101,51 @@ impl Relay {
     }
 
     async fn next(&mut self) -> Result<Option<Bytes>, RelayError> {
-        while self.ready.is_empty() {
+        while self.ready.is_empty() && self.answer.is_some() {
             let silent = Instant::now() + self.deadlines.between;
-            if !self.read(silent, self.deadlines.between).await? {
-                return Ok(None);
-            }
+            self.read(silent, self.deadlines.between).await;
         }
-        Ok(self.ready.pop_front())
+        match self.ready.pop_front() {
+            Some(event) => Ok(Some(event)),
+            None => self.fault.take().map_or(Ok(None), Err),
+        }
     }
 
-    /// Reads one chunk of the backend's response; returns `false` at the end of the response.
-    async fn read(&mut self, silent: Instant, after: Duration) -> Result<bool, RelayError> {
+    /// Reads one chunk of the backend's response. At its end, or after a fault, `answer` becomes `None`.
+    async fn read(&mut self, silent: Instant, after: Duration) {
+        let before = self.ready.len();
+        match self.try_read(silent, after).await {
+            Ok(true) => {}
+            Ok(false) => self.answer = None,
+            Err(fault) => {
+                self.answer = None;
+                self.fault = Some(fault);
+            }
+        }
+        measures::chunks(self.ready.len() - before);
+        if self.answer.is_none() && self.filter.lacks_logprobs() {
+            WARNING.call_once(|| {
+                tracing::warn!(
+                    "the backend sends text without log-probabilities, so that validators give its answers quality 0; \
+                     hint: enable log-probabilities in the backend; this warning is not repeated"
+                );
+            });
+        }
+    }
+
+    /// Reads one chunk of the backend's response; returns `false` at the end of the answer.
+    async fn try_read(&mut self, silent: Instant, after: Duration) -> Result<bool, RelayError> {
         let Some(answer) = self.answer.as_mut() else { return Ok(false) };
         let piece = timeout_at(silent.min(self.until), answer.chunk()).await.map_err(|_| {
             if self.until <= silent { RelayError::TooLong(self.deadlines.total) } else { RelayError::Silent(after) }
         })?;
-        let before = self.ready.len();
         if let Some(bytes) = piece.map_err(RelayError::Broken)? {
-            self.ready.extend(self.filter.push(&bytes)?);
-        } else {
-            self.answer = None;
-            self.ready.extend(self.filter.finish());
+            self.filter.push(&bytes, &mut self.ready)?;
+            if !self.filter.is_done() {
+                return Ok(true);
+            }
         }
-        measures::chunks(self.ready.len() - before);
-        Ok(self.answer.is_some() || self.ready.len() > before)
+        self.filter.finish(&mut self.ready)?;
+        Ok(false)
     }
 }

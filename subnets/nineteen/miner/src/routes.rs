@@ -9,20 +9,23 @@ use axum::routing::post;
 use axum::{Json, Router};
 use bytes::Bytes;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER};
-use http::{HeaderValue, StatusCode};
+use http::{HeaderMap, HeaderValue, StatusCode};
 use serde_json::{Map, Value, json};
 use taonet_nineteen_core::task::{Endpoint, TaskType};
-use taonet_nineteen_transport::MinerHandshake;
+use taonet_nineteen_transport::{MinerHandshake, STREAM_END};
 use taonet_wire::{Caller, SignedLayer};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout_at};
 
 use crate::capacity::announce;
-use crate::relay::Relay;
+use crate::relay::{Accepted, Relay};
+use crate::sse::{StreamFault, reported};
 use crate::{Backend, MinerConfig, Served, Validators, images, measures};
 
 /// Maximum size of a response that is not streamed, in bytes: a few large images.
 const LARGEST_ANSWER: usize = 64 << 20;
+/// Maximum size of a backend's error, in bytes; larger documents are answers.
+const LARGEST_ERROR: usize = 64 << 10;
 
 /// State of the miner's routes: configuration, backend and concurrency limit. Clones share state.
 #[derive(Clone)]
@@ -120,8 +123,10 @@ pub fn routes(miner: Miner) -> Router {
     let task_type = miner.0.config.task_type;
     let mut router = Router::new().route("/capacity", post(capacity));
     for endpoint in Endpoint::ALL.into_iter().filter(|endpoint| endpoint.task_type() == task_type) {
-        let work = move |State(miner): State<Miner>, body: Bytes| async move {
-            let response = work(&miner, endpoint, &body).await.unwrap_or_else(IntoResponse::into_response);
+        let work = move |State(miner): State<Miner>, headers: HeaderMap, body: Bytes| async move {
+            let relays_end = headers.contains_key(STREAM_END);
+            let response = work(&miner, endpoint, &body, relays_end).await;
+            let response = response.unwrap_or_else(IntoResponse::into_response);
             measures::request(endpoint.path(), response.status());
             response
         };
@@ -150,7 +155,7 @@ fn object(body: &[u8]) -> Result<Map<String, Value>, Refused> {
     serde_json::from_slice(body).map_err(|_| Refused::Payload)
 }
 
-async fn work(miner: &Miner, endpoint: Endpoint, body: &[u8]) -> Result<Response, Refused> {
+async fn work(miner: &Miner, endpoint: Endpoint, body: &[u8], relays_end: bool) -> Result<Response, Refused> {
     let mut payload = object(body)?;
     // The transport adds this field.
     payload.shift_remove("nonce");
@@ -170,19 +175,28 @@ async fn work(miner: &Miner, endpoint: Endpoint, body: &[u8]) -> Result<Response
         tracing::warn!(error = &error as &dyn std::error::Error, "backend request failed");
         Refused::Backend(error.to_string())
     })?;
-    match answer.status() {
-        StatusCode::OK => {}
-        StatusCode::TOO_MANY_REQUESTS => return Err(Refused::BackendFull),
-        status => return Err(Refused::Status(status)),
+    let status = answer.status();
+    if status != StatusCode::OK {
+        let body = timeout_at(first, whole(answer, LARGEST_ERROR)).await.ok().and_then(Result::ok);
+        let fault = reported(&String::from_utf8_lossy(&body.unwrap_or_default()));
+        return Err(refused(Some(status), &format!("status {status}: {fault}")));
     }
-    if streams {
-        let relay = Relay::start(answer, wants_logprobs, deadlines, began, running).await;
-        let relay = relay.map_err(|error| Refused::Backend(error.to_string()))?;
+    if streams && !is_json(&answer) {
+        let accepted = Accepted { wants_logprobs, relays_end };
+        let relay = Relay::start(answer, accepted, deadlines, began, running).await;
+        let relay = relay.map_err(|error| refused(error.status(), &error))?;
         let headers = [(CONTENT_TYPE, "text/event-stream; charset=utf-8"), (CACHE_CONTROL, "no-cache")];
         return Ok((headers, Body::from_stream(relay.into_stream())).into_response());
     }
-    let body = timeout_at(first, whole(answer)).await.map_err(|_| Refused::Timeout)??;
+    let body = timeout_at(first, whole(answer, LARGEST_ANSWER)).await.map_err(|_| Refused::Timeout)??;
     drop(running);
+    if let Some(fault) = error_in(&body) {
+        return Err(refused(fault.status(), &fault));
+    }
+    if streams {
+        let hint = "hint: use a backend that supports `stream`";
+        return Err(refused(None, &format!("backend sent a JSON document in place of a stream; {hint}")));
+    }
     let body = if is_openai_image {
         images::answer(&body).ok_or_else(|| Refused::Backend("backend's response has no image".to_owned()))?
     } else {
@@ -204,10 +218,40 @@ fn has_logprobs(payload: &Map<String, Value>) -> bool {
     !matches!(payload.get("logprobs"), None | Some(Value::Null | Value::Bool(false)))
 }
 
-async fn whole(mut answer: reqwest::Response) -> Result<Vec<u8>, Refused> {
+/// Logs why the backend's answer is refused, and returns the refusal. `status` is that of the backend's error.
+fn refused(status: Option<StatusCode>, cause: &dyn std::fmt::Display) -> Refused {
+    let refused = match status {
+        Some(StatusCode::TOO_MANY_REQUESTS) => Refused::BackendFull,
+        Some(status) => Refused::Status(status),
+        None => Refused::Backend("backend's answer is malformed or incomplete".to_owned()),
+    };
+    if matches!(refused, Refused::BackendFull) {
+        tracing::debug!(%cause, "backend is at its limit");
+    } else {
+        tracing::warn!(%cause, "backend's answer refused");
+    }
+    refused
+}
+
+fn is_json(answer: &reqwest::Response) -> bool {
+    let content_type = answer.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    content_type.is_some_and(|value| value.starts_with("application/json"))
+}
+
+/// Returns the error in a backend's JSON document, which may have the status 200.
+fn error_in(body: &[u8]) -> Option<StreamFault> {
+    if body.len() > LARGEST_ERROR {
+        return None;
+    }
+    let document: Map<String, Value> = serde_json::from_slice(body).ok()?;
+    let has_error = document.get("error").is_some_and(|error| !error.is_null());
+    has_error.then(|| reported(&Value::Object(document).to_string()))
+}
+
+async fn whole(mut answer: reqwest::Response, limit: usize) -> Result<Vec<u8>, Refused> {
     let mut body = Vec::new();
     while let Some(piece) = answer.chunk().await.map_err(|error| Refused::Backend(error.to_string()))? {
-        if body.len() + piece.len() > LARGEST_ANSWER {
+        if body.len() + piece.len() > limit {
             return Err(Refused::Backend("backend's response is too large".to_owned()));
         }
         body.extend_from_slice(&piece);

@@ -1,37 +1,106 @@
-//! Filter of a backend's stream for the events that validators accept.
+//! Filter of a backend's stream: the events that validators accept, and the faults of the stream.
 
-use std::convert::Infallible;
+use std::borrow::Cow;
+use std::collections::VecDeque;
 
 use bytes::Bytes;
+use http::StatusCode;
 use serde::Deserialize;
+use serde_json::Value;
 use serde_json::value::RawValue;
-use taonet_http::sse::{DataLines, LineTooLong};
+use taonet_http::sse::{EventStream, EventTooLong, ServerEvent};
 
-/// Filter of a stream that passes only the events that validators accept: events with answer text.
+/// Maximum length of a backend's message in an error, in characters.
+const EXCERPT: usize = 120;
+/// Chunk of a chat's answer without text, for validators that accept no chunk without a text. Their checker skips a
+/// first chunk with the role.
+const EMPTY_CHAT: &str = r#"{"choices":[{"index":0,"delta":{"role":"assistant","content":""},"logprobs":null}]}"#;
+/// Chunk of a completion without text.
+const EMPTY_COMPLETION: &str = r#"{"choices":[{"index":0,"text":"","logprobs":null}]}"#;
+
+/// Why a backend's stream is refused.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub(crate) enum StreamFault {
+    #[error("backend reports an error: {message}")]
+    Reported {
+        /// HTTP status that the error names.
+        status: Option<StatusCode>,
+        message: String,
+    },
+    #[error("an event is not JSON: {0}")]
+    Malformed(String),
+    #[error("the text of a chunk is not a string")]
+    Text,
+    #[error(transparent)]
+    TooLong(#[from] EventTooLong),
+    #[error("stream ended without a finish reason or [DONE]")]
+    Truncated,
+    #[error("stream has no chunk; hint: the backend must stream chat completions as OpenAI's API does")]
+    Empty,
+}
+
+impl StreamFault {
+    /// Returns the HTTP status of an error that the backend reports, if it names one.
+    pub(crate) fn status(&self) -> Option<StatusCode> {
+        match self {
+            Self::Reported { status, .. } => {
+                status.filter(|status| status.is_client_error() || status.is_server_error())
+            }
+            _ => None,
+        }
+    }
+}
+
+/// Filter of a backend's stream that passes the events that validators accept.
 ///
-/// The reference's validators treat a chunk without text as an error, and its checker a chunk without
-/// log-probabilities. Therefore the filter drops the first chunk (with the role), the last one and `[DONE]`, as in the
-/// reference's miner. Chunks with tool calls pass, because only validators that request tools receive them.
+/// The reference's validators treat a chunk without text as an error, and its checker an empty chunk without
+/// log-probabilities. Therefore these get only chunks with text or with tool calls, as from the reference's miner;
+/// chunks with tool calls pass because only validators that request tools receive them. Validators that accept the end
+/// of a stream (`relays_end`) also get its finish reason, and reasoning. Text without log-probabilities passes to all:
+/// without it, the answer would be another one.
 #[derive(Debug)]
 pub(crate) struct EventFilter {
-    lines: DataLines,
+    stream: EventStream,
+    answer: Answer,
+}
+
+/// State of the answer in a stream.
+#[derive(Debug, Default)]
+struct Answer {
     wants_logprobs: bool,
+    relays_end: bool,
+    has_chunk: bool,
+    is_chat: bool,
+    /// Whether any event was passed on.
+    has_event: bool,
+    has_finished: bool,
+    is_done: bool,
+    /// Whether a text lacked log-probabilities, of which validators ask for all.
+    lacks_logprobs: bool,
 }
 
 #[derive(Deserialize)]
 struct Chunk<'a> {
-    #[serde(borrow)]
-    choices: Vec<Choice<'a>>,
+    #[serde(borrow, default)]
+    choices: Option<Vec<Choice<'a>>>,
+    #[serde(borrow, default)]
+    error: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    object: Option<&'a RawValue>,
 }
 
 #[derive(Deserialize)]
 struct Choice<'a> {
+    index: Option<u64>,
     #[serde(borrow)]
     delta: Option<Delta<'a>>,
     #[serde(borrow)]
     text: Option<&'a RawValue>,
     #[serde(borrow)]
     logprobs: Option<&'a RawValue>,
+    #[serde(borrow)]
+    finish_reason: Option<Cow<'a, str>>,
 }
 
 #[derive(Deserialize)]
@@ -40,115 +109,192 @@ struct Delta<'a> {
     content: Option<&'a RawValue>,
     #[serde(borrow)]
     tool_calls: Option<&'a RawValue>,
+    #[serde(borrow)]
+    reasoning_content: Option<&'a RawValue>,
+    #[serde(borrow)]
+    reasoning: Option<&'a RawValue>,
+    #[serde(borrow)]
+    refusal: Option<&'a RawValue>,
 }
 
 impl EventFilter {
-    /// Creates a filter for responses with or without log-probabilities.
-    pub(crate) fn new(wants_logprobs: bool) -> Self {
-        Self { lines: DataLines::default(), wants_logprobs }
+    /// Creates a filter for responses with or without log-probabilities, for a validator that accepts the end of a
+    /// stream or not.
+    pub(crate) fn new(wants_logprobs: bool, relays_end: bool) -> Self {
+        let answer = Answer { wants_logprobs, relays_end, ..Answer::default() };
+        Self { stream: EventStream::default(), answer }
     }
 
-    /// Adds the next bytes; returns the completed events, each as `data: <JSON>\n\n`.
-    pub(crate) fn push(&mut self, bytes: &[u8]) -> Result<Vec<Bytes>, LineTooLong> {
-        let (mut events, wants_logprobs) = (Vec::new(), self.wants_logprobs);
-        self.lines.push(bytes, |data| {
-            events.extend(wanted(data, wants_logprobs));
-            Ok::<_, LineTooLong>(())
-        })?;
-        Ok(events)
+    /// Adds the next bytes, and appends the completed events to `ready`, each as `data: <JSON>\n\n`.
+    pub(crate) fn push(&mut self, bytes: &[u8], ready: &mut VecDeque<Bytes>) -> Result<(), StreamFault> {
+        let Self { stream, answer } = self;
+        stream.push(bytes, |event| answer.take(event, ready))
     }
 
-    /// Ends the stream; returns the event of an unterminated last line.
-    pub(crate) fn finish(&mut self) -> Option<Bytes> {
-        let mut last = None;
-        let Ok(()) = self.lines.finish(|data| {
-            last = wanted(data, self.wants_logprobs);
-            Ok::<_, Infallible>(())
+    /// Ends the stream, and appends its last events to `ready`.
+    pub(crate) fn finish(&mut self, ready: &mut VecDeque<Bytes>) -> Result<(), StreamFault> {
+        let Self { stream, answer } = self;
+        if !answer.is_done {
+            stream.finish(|event| answer.take(event, ready))?;
+        }
+        answer.end(ready)
+    }
+
+    /// Returns whether the stream has sent `[DONE]`; what follows is not part of the answer.
+    pub(crate) const fn is_done(&self) -> bool {
+        self.answer.is_done
+    }
+
+    /// Returns whether a text came without the log-probabilities that the validator requested.
+    pub(crate) const fn lacks_logprobs(&self) -> bool {
+        self.answer.lacks_logprobs
+    }
+}
+
+impl Answer {
+    fn take(&mut self, event: ServerEvent<'_>, ready: &mut VecDeque<Bytes>) -> Result<(), StreamFault> {
+        // As the standard prescribes, malformed UTF-8 becomes U+FFFD.
+        let text = String::from_utf8_lossy(event.data);
+        if event.is_error() {
+            return Err(reported(&text));
+        }
+        self.take_data(&text, ready).or_else(|fault| {
+            if !text.contains('\n') || !matches!(fault, StreamFault::Malformed(_)) {
+                return Err(fault);
+            }
+            // Some servers leave out the empty line between two events.
+            text.lines().try_for_each(|line| self.take_data(line, ready))
+        })
+    }
+
+    fn take_data(&mut self, json: &str, ready: &mut VecDeque<Bytes>) -> Result<(), StreamFault> {
+        let json = json.trim_ascii();
+        self.is_done |= json == "[DONE]";
+        // Servers and proxies keep a connection alive with empty events.
+        if self.is_done || json.is_empty() {
+            return Ok(());
+        }
+        let chunk: Chunk<'_> = serde_json::from_str(json)
+            .map_err(|error| StreamFault::Malformed(format!("{error}, in {}", excerpt(json))))?;
+        if chunk.error.is_some() || chunk.object.is_some_and(|object| object.get() == "\"error\"") {
+            return Err(reported(json));
+        }
+        let choices = chunk.choices.unwrap_or_default();
+        // Only one choice was requested.
+        let Some(choice) = choices.iter().find(|choice| choice.index.unwrap_or(0) == 0) else { return Ok(()) };
+        self.has_chunk = true;
+        self.is_chat = choice.delta.is_some();
+        let finish = choice.finish_reason.as_deref().unwrap_or_default();
+        if matches!(finish, "error" | "abort") {
+            let message = format!("finish_reason {finish:?}");
+            return Err(StreamFault::Reported { status: None, message });
+        }
+        self.has_finished |= !finish.is_empty();
+        if self.is_wanted(choice, !finish.is_empty())? {
+            self.has_event = true;
+            ready.push_back(event(json));
+        }
+        Ok(())
+    }
+
+    fn is_wanted(&mut self, choice: &Choice<'_>, finishes: bool) -> Result<bool, StreamFault> {
+        let delta = choice.delta.as_ref();
+        let text = match delta.and_then(|delta| delta.content).or(choice.text) {
+            None => None,
+            Some(text) if !text.get().starts_with('"') => return Err(StreamFault::Text),
+            Some(text) => {
+                let malformed = |error: serde_json::Error| StreamFault::Malformed(error.to_string());
+                Some(serde_json::from_str::<Cow<'_, str>>(text.get()).map_err(malformed)?)
+            }
+        };
+        let has_text = text.as_ref().is_some_and(|text| !text.is_empty());
+        let calls = delta.and_then(|delta| delta.tool_calls).map_or("", RawValue::get);
+        if calls.starts_with('[') && calls.contains('{') {
+            return Ok(true);
+        }
+        if has_text {
+            // The beginning of a character that the answer's length cut off: servers send it as U+FFFD, without
+            // log-probabilities, and the reference's checker refuses such a chunk.
+            let is_cut = finishes
+                && choice.logprobs.is_none()
+                && text.is_some_and(|text| text.chars().all(|letter| letter == char::REPLACEMENT_CHARACTER));
+            self.lacks_logprobs |= self.wants_logprobs && choice.logprobs.is_none() && !is_cut;
+            return Ok(self.relays_end || !is_cut);
+        }
+        // A token that is the beginning of a character has a log-probability, but no text.
+        if text.is_some() && self.wants_logprobs && choice.logprobs.is_some_and(has_entry) {
+            return Ok(true);
+        }
+        let has_more = delta.is_some_and(|delta| {
+            let more = [delta.reasoning_content, delta.reasoning, delta.refusal];
+            more.into_iter().flatten().any(|text| text.get().starts_with('"') && text.get() != "\"\"")
         });
-        last
+        Ok(self.relays_end && (has_more || finishes))
+    }
+
+    /// Checks that the stream is complete. An answer without text becomes a chunk without text.
+    fn end(&mut self, ready: &mut VecDeque<Bytes>) -> Result<(), StreamFault> {
+        if !self.has_chunk {
+            return Err(StreamFault::Empty);
+        }
+        if !self.has_finished && !self.is_done {
+            return Err(StreamFault::Truncated);
+        }
+        if !self.has_event {
+            self.has_event = true;
+            ready.push_back(event(if self.is_chat { EMPTY_CHAT } else { EMPTY_COMPLETION }));
+        }
+        Ok(())
     }
 }
 
-/// Returns the data as an event if validators accept it.
-fn wanted(json: &[u8], wants_logprobs: bool) -> Option<Bytes> {
-    is_wanted(json, wants_logprobs).then(|| [b"data: ", json, b"\n\n"].concat().into())
+/// Returns whether log-probabilities have an entry, in the format of chats or of completions.
+fn has_entry(logprobs: &RawValue) -> bool {
+    let logprobs: Value = serde_json::from_str(logprobs.get()).unwrap_or_default();
+    ["/content/0", "/token_logprobs/0"].iter().any(|path| logprobs.pointer(path).is_some())
 }
 
-fn is_wanted(json: &[u8], wants_logprobs: bool) -> bool {
-    let Ok(chunk) = serde_json::from_slice::<Chunk<'_>>(json) else { return false };
-    let Some(choice) = chunk.choices.first() else { return false };
-    let text = choice.delta.as_ref().and_then(|delta| delta.content).or(choice.text);
-    // Null is treated as missing.
-    let has_text = text.is_some_and(|text| text.get().starts_with('"'));
-    let calls = choice.delta.as_ref().and_then(|delta| delta.tool_calls);
-    if calls.is_some_and(|calls| calls.get().starts_with('[')) {
-        return true;
+/// Returns JSON as an event. Line feeds between its tokens become spaces. Line separators in its texts are escaped:
+/// clients such as Python's httpx, which the reference uses, end a line at each of them.
+fn event(json: &str) -> Bytes {
+    let mut event = String::with_capacity(json.len() + 8);
+    event.push_str("data: ");
+    if json.contains(['\n', '\u{85}', '\u{2028}', '\u{2029}']) {
+        for letter in json.chars() {
+            match letter {
+                '\n' => event.push(' '),
+                '\u{85}' => event.push_str("\\u0085"),
+                '\u{2028}' => event.push_str("\\u2028"),
+                '\u{2029}' => event.push_str("\\u2029"),
+                letter => event.push(letter),
+            }
+        }
+    } else {
+        event.push_str(json);
     }
-    has_text && (choice.logprobs.is_some() || !wants_logprobs)
+    event.push_str("\n\n");
+    event.into()
+}
+
+/// Returns the error that a backend reports as JSON or as text.
+pub(crate) fn reported(text: &str) -> StreamFault {
+    let document: Value = serde_json::from_str(text).unwrap_or_default();
+    let error = document.get("error").filter(|error| !error.is_null()).unwrap_or(&document);
+    let message = error.get("message").or_else(|| error.get("detail")).unwrap_or(error);
+    let message = message.as_str().map_or_else(|| text.to_owned(), str::to_owned);
+    let code = ["code", "status"].iter().find_map(|name| {
+        let code = error.get(*name)?;
+        code.as_u64().or_else(|| code.as_str()?.parse().ok())
+    });
+    let status = code.and_then(|code| StatusCode::from_u16(u16::try_from(code).ok()?).ok());
+    StreamFault::Reported { status, message: excerpt(&message) }
+}
+
+/// Returns the beginning of a text, for an error.
+fn excerpt(text: &str) -> String {
+    let shown = text.chars().map(|letter| if letter.is_control() { ' ' } else { letter });
+    shown.take(EXCERPT).collect()
 }
 
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-    use taonet_http::testing::split_at;
-
-    use super::*;
-
-    const STREAM: &str = concat!(
-        ": a comment\n\n",
-        "data: {\"choices\":[{\"delta\":{\"role\":\"assistant\",\"content\":\"\"},\"logprobs\":null}]}\n\n",
-        "data: {\"choices\":[{\"delta\":{\"content\":\"h\u{e9}\"},\"logprobs\":{\"content\":[{\"logprob\":-0.5}]}}]}\r\n\r\n",
-        "event: ping\n\n",
-        "data: {\"choices\":[{\"delta\":{\"tool_calls\":[{\"index\":0}]},\"logprobs\":null}]}\n\n",
-        "data:{\"choices\":[{\"text\":\"llo\",\"logprobs\":{\"token_logprobs\":[-0.1]}}]}\n\n",
-        "data: {\"choices\":[{\"delta\":{},\"finish_reason\":\"stop\",\"logprobs\":{}}]}\n\n",
-        "data: {\"choices\":[],\"usage\":{\"completion_tokens\":2}}\n\n",
-        "data: {broken\n\n",
-        "data: [DONE]\n\n",
-    );
-
-    const WANTED: [&str; 3] = [
-        "data: {\"choices\":[{\"delta\":{\"content\":\"h\u{e9}\"},\"logprobs\":{\"content\":[{\"logprob\":-0.5}]}}]}\n\n",
-        "data: {\"choices\":[{\"delta\":{\"tool_calls\":[{\"index\":0}]},\"logprobs\":null}]}\n\n",
-        "data: {\"choices\":[{\"text\":\"llo\",\"logprobs\":{\"token_logprobs\":[-0.1]}}]}\n\n",
-    ];
-
-    fn through(pieces: &[&[u8]], wants_logprobs: bool) -> Vec<String> {
-        let mut filter = EventFilter::new(wants_logprobs);
-        let mut events: Vec<_> = pieces.iter().flat_map(|piece| filter.push(piece).unwrap()).collect();
-        events.extend(filter.finish());
-        events.into_iter().map(|event| String::from_utf8(event.to_vec()).unwrap()).collect()
-    }
-
-    #[test]
-    fn only_pieces_of_the_answer_pass() {
-        assert_eq!(through(&[STREAM.as_bytes()], true), WANTED);
-        // Without log-probabilities, the first chunk passes with its empty text.
-        assert_eq!(through(&[STREAM.as_bytes()], false).len(), 4);
-        let unfinished = WANTED[0].trim_end();
-        assert_eq!(through(&[unfinished.as_bytes()], true), WANTED[..1]);
-    }
-
-    #[test]
-    fn endless_lines_are_refused() {
-        let mut filter = EventFilter::new(false);
-        let piece = vec![b'x'; 1 << 18];
-        let results: Vec<_> = (0..5).map(|_| filter.push(&piece).is_ok()).collect();
-        assert_eq!(results, [true, true, true, true, false]);
-    }
-
-    proptest! {
-        /// The stream may be split anywhere, even within a character.
-        #[test]
-        fn cuts_change_nothing(cuts in prop::collection::vec(0..STREAM.len(), 0..6)) {
-            prop_assert_eq!(through(&split_at(STREAM, cuts), true), WANTED);
-        }
-
-        #[test]
-        fn nothing_panics(bytes: Vec<u8>) {
-            let mut filter = EventFilter::new(true);
-            let _ = filter.push(&bytes);
-            let _ = filter.finish();
-        }
-    }
-}
+mod tests;

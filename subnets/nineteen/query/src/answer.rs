@@ -22,10 +22,14 @@ use tokio::time::{Instant, Sleep, sleep_until, timeout};
 use crate::chunk::ChunkFault;
 use crate::querier::Inner;
 use crate::sse::{DEEPEST, Event, Events, StreamFault, depth};
+use crate::tool_calls::CallNumbers;
 use crate::{Chunk, ChunkBody, Contender, Querier, Request, RequestKind, Roster, TaskFloor, measures};
 
 /// Maximum size of an answer that is not streamed, in bytes.
 const LARGEST: usize = 16 << 20;
+
+/// Maximum number of events of a stream for each requested chunk: the parts of a character are tokens without text.
+const EVENTS_PER_CHUNK: usize = 5;
 
 /// Why an attempt to query a miner failed.
 #[derive(Debug, thiserror::Error)]
@@ -110,8 +114,16 @@ pub(crate) struct Attempt {
     /// Parsed events that were not yet processed; empty between two reads.
     found: Vec<Event>,
     characters: usize,
+    /// Number of chunks with content, at most `most`.
     pieces: usize,
     most: usize,
+    /// Number of all events of the stream.
+    received: usize,
+    /// Whether a chunk of the answer has arrived, with content or not.
+    has_chunk: bool,
+    /// Last chunk with a finish reason before any content: the answer may have no text.
+    finish: Option<Chunk>,
+    calls: CallNumbers,
     /// Time spent waiting for the miner.
     waited: Duration,
     latency: Option<f64>,
@@ -153,6 +165,10 @@ impl Attempt {
             characters: 0,
             pieces: 0,
             most: request.most_chunks,
+            received: 0,
+            has_chunk: false,
+            finish: None,
+            calls: CallNumbers::default(),
             waited: Duration::ZERO,
             latency: None,
             began: Instant::now(),
@@ -218,6 +234,12 @@ impl Attempt {
                 self.outcome = Some(self.answered());
                 return Ok(Opened { stream: (!done).then_some(reading), ready });
             }
+            if done && self.has_chunk {
+                // The model may write nothing, which any buyer can request.
+                self.note_first(began);
+                self.outcome = Some(self.answered());
+                return Ok(Opened { stream: None, ready: self.finish.take().into_iter().collect() });
+            }
             if done {
                 return Err(AttemptError::Empty);
             }
@@ -255,7 +277,7 @@ impl Attempt {
             self.whole = Some(format!("[{text}]"));
         }
         self.pieces = 1;
-        Ok(Chunk { body: ChunkBody::Object(value), characters: self.characters, is_content: true })
+        Ok(Chunk { body: ChunkBody::Object(value), characters: self.characters, entries: 0, is_content: true })
     }
 
     /// Processes the next bytes of the stream, or its end; returns whether the answer is complete.
@@ -275,18 +297,24 @@ impl Attempt {
         let chunk = match event {
             Event::Done => return Ok(true),
             Event::Text(chunk) => chunk,
-            Event::Object(value) => Chunk::streamed(value)?,
-        };
-        if chunk.is_content {
-            self.pieces += 1;
-            if self.pieces > self.most {
-                return Err(AttemptError::TooMany);
+            Event::Object(value) => {
+                let mut chunk = Chunk::streamed(value)?;
+                self.calls.write(&mut chunk);
+                chunk
             }
+        };
+        self.received += 1;
+        self.pieces += usize::from(chunk.is_content);
+        if self.pieces > self.most || self.received > self.most.saturating_mul(EVENTS_PER_CHUNK) {
+            return Err(AttemptError::TooMany);
         }
         self.characters += chunk.characters;
+        self.has_chunk |= matches!(chunk.body, ChunkBody::Text(_)) || chunk.choice().is_some();
         // Chunks before the first content are not relayed, because another miner may still answer instead.
-        if chunk.is_content || self.pieces > 0 {
+        if self.pieces > 0 {
             ready.push_back(chunk);
+        } else if chunk.finish_reason().is_some() {
+            self.finish = Some(chunk);
         }
         Ok(false)
     }
@@ -318,6 +346,10 @@ impl Drop for Attempt {
         let (Some(RequestOutcome::Answered { work }), Some(request)) = (self.outcome, self.request.take()) else {
             return;
         };
+        // Any buyer can request an answer without text, which no check can compare with the model.
+        if self.task_type == TaskType::Text && self.pieces == 0 && self.kind == RequestKind::Organic {
+            return;
+        }
         let Some(answer) = self.whole.take().or_else(|| self.events.take_kept()) else { return };
         let created = unix_time((self.inner.clock)()).as_millis();
         self.inner.keep(Sample {
@@ -407,11 +439,6 @@ impl Answer {
     /// Returns the ID of the attempt.
     pub fn job_id(&self) -> &str {
         &self.attempt.job_id
-    }
-
-    /// Returns the number of content chunks so far, which are tokens if the miner sends one token per chunk.
-    pub fn pieces(&self) -> usize {
-        self.attempt.pieces
     }
 
     /// Returns the next chunk; `None` at the end. Reads the connection only when no chunk is buffered.

@@ -1,8 +1,13 @@
 //! Chunks of a miner's answer.
 
-use serde::de::IgnoredAny;
-use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
+use std::fmt;
+
+use serde::de::{Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
+
+use crate::tool_calls::write_arguments;
 
 /// A chunk of a miner's answer.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -11,7 +16,10 @@ pub struct Chunk {
     pub body: ChunkBody,
     /// Number of characters of text in the chunk.
     pub characters: usize,
-    /// Whether the chunk has content: a text, possibly empty, or part of a tool call.
+    /// Number of tokens for which the chunk has log-probabilities.
+    #[serde(default)]
+    pub entries: usize,
+    /// Whether the chunk has content: a text, reasoning, or part of a tool call. An empty text is no content.
     pub is_content: bool,
 }
 
@@ -47,9 +55,10 @@ struct TextChunk {
 
 #[derive(Deserialize)]
 struct TextChoice {
+    index: Option<u64>,
     delta: Option<TextDelta>,
     text: Option<String>,
-    logprobs: Option<IgnoredAny>,
+    logprobs: Option<TextLogprobs>,
     /// Null or absent.
     #[serde(default)]
     finish_reason: (),
@@ -60,76 +69,138 @@ struct TextChoice {
 #[serde(deny_unknown_fields)]
 struct TextDelta {
     content: String,
-    role: Option<IgnoredAny>,
+    #[serde(rename = "role")]
+    _role: Option<IgnoredAny>,
     #[serde(default, rename = "reasoning_content")]
     _reasoning: (),
     #[serde(default, rename = "tool_calls")]
     _tools: (),
 }
 
+/// Number of entries in the log-probabilities of a chat (`content`) or of a completion (`token_logprobs`).
+struct TextLogprobs(usize);
+
+impl<'de> Deserialize<'de> for TextLogprobs {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Fields;
+
+        impl<'de> Visitor<'de> for Fields {
+            type Value = TextLogprobs;
+
+            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<TextLogprobs, A::Error> {
+                let mut lengths = [None, None];
+                while let Some(name) = map.next_key::<Cow<'de, str>>()? {
+                    let place = ["content", "token_logprobs"].iter().position(|field| *field == name);
+                    match place.and_then(|place| lengths.get_mut(place)) {
+                        None => _ = map.next_value::<IgnoredAny>()?,
+                        Some(Some(_)) => return Err(A::Error::custom("duplicate field")),
+                        Some(length) => *length = Some(map.next_value::<Option<Length>>()?),
+                    }
+                }
+                let lengths = lengths.into_iter().flatten().flatten();
+                Ok(TextLogprobs(lengths.map(|Length(length)| length).max().unwrap_or(0)))
+            }
+        }
+
+        deserializer.deserialize_map(Fields)
+    }
+}
+
+/// Number of elements of an array.
+struct Length(usize);
+
+impl<'de> Deserialize<'de> for Length {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Elements;
+
+        impl<'de> Visitor<'de> for Elements {
+            type Value = Length;
+
+            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str("an array")
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut array: A) -> Result<Length, A::Error> {
+                let mut length = 0;
+                while array.next_element::<IgnoredAny>()?.is_some() {
+                    length += 1;
+                }
+                Ok(Length(length))
+            }
+        }
+
+        deserializer.deserialize_seq(Elements)
+    }
+}
+
 impl Chunk {
     /// Parses only the relayed fields of a chunk, several times faster than [`Chunk::streamed`]. Returns `None` if the
     /// chunk has more than text: also if it has log-probabilities and `keeps_logprobs` is set.
     pub(crate) fn text_only(data: &[u8], keeps_logprobs: bool) -> Option<Self> {
-        let TextChunk { choices: [TextChoice { delta, text, logprobs, finish_reason: () }], error: () } =
-            serde_json::from_slice(data).ok()?;
-        if keeps_logprobs && logprobs.is_some() {
+        let TextChunk { choices: [choice], error: () } = serde_json::from_slice(data).ok()?;
+        let TextChoice { index, delta, text, logprobs, finish_reason: () } = choice;
+        if index.unwrap_or(0) != 0 || (keeps_logprobs && logprobs.is_some()) {
             return None;
         }
-        let (text, opens) = match (delta, text) {
-            (Some(delta), None) => {
-                let opens = delta.content.is_empty() && delta.role.is_some();
-                (delta.content, opens)
-            }
-            (None, Some(text)) => (text, false),
+        let text = match (delta, text) {
+            (Some(delta), None) => delta.content,
+            (None, Some(text)) => text,
             _ => return None,
         };
-        let characters = text.chars().count();
-        Some(Self { body: ChunkBody::Text(text), characters, is_content: !opens })
+        let (characters, is_content) = (text.chars().count(), !text.is_empty());
+        let entries = logprobs.map_or(0, |TextLogprobs(entries)| entries);
+        Some(Self { body: ChunkBody::Text(text), characters, entries, is_content })
     }
 
     /// Parses a chunk of a stream. Chunks with only a role, a finish reason or usage have no content.
-    pub(crate) fn streamed(value: Value) -> Result<Self, ChunkFault> {
+    pub(crate) fn streamed(mut value: Value) -> Result<Self, ChunkFault> {
         if value.get("error").is_some_and(|error| !error.is_null()) {
             return Err(ChunkFault::Error);
         }
-        let choices = value.get("choices").and_then(Value::as_array).ok_or(ChunkFault::Choices)?;
-        let (mut characters, mut is_content) = (0, false);
-        for choice in choices {
-            let delta = choice.get("delta");
-            let text = match delta {
-                Some(delta) => delta.get("content"),
-                None => choice.get("text"),
-            };
-            match text {
-                None | Some(Value::Null) => {}
-                Some(Value::String(text)) => {
-                    characters += text.chars().count();
-                    let opens = text.is_empty() && delta.is_some_and(|delta| delta.get("role").is_some());
-                    let ends = text.is_empty() && choice.get("finish_reason").is_some_and(Value::is_string);
-                    is_content |= !(opens || ends);
-                }
-                Some(_) => return Err(ChunkFault::Text),
-            }
-            is_content |= delta.and_then(|delta| delta.get("tool_calls")).is_some_and(Value::is_array);
+        let choices = value.get_mut("choices").and_then(Value::as_array_mut).ok_or(ChunkFault::Choices)?;
+        let Some(choice) = choices.iter_mut().find(|choice| is_first(choice)) else {
+            return Ok(Self { body: ChunkBody::Object(value), characters: 0, entries: 0, is_content: false });
+        };
+        if matches!(choice.get("finish_reason").and_then(Value::as_str), Some("error" | "abort")) {
+            return Err(ChunkFault::Error);
         }
-        Ok(Self { body: ChunkBody::Object(value), characters, is_content })
+        if let Some(Value::Array(calls)) = choice.pointer_mut("/delta/tool_calls") {
+            calls.iter_mut().for_each(write_arguments);
+        }
+        let text = match choice.get("delta") {
+            Some(delta) => delta.get("content"),
+            None => choice.get("text"),
+        };
+        let characters = match text {
+            None | Some(Value::Null) => 0,
+            Some(Value::String(text)) => text.chars().count(),
+            Some(_) => return Err(ChunkFault::Text),
+        };
+        let lists = ["/logprobs/content", "/logprobs/token_logprobs"].map(|path| choice.pointer(path));
+        let entries = lists.into_iter().flatten().filter_map(Value::as_array).map(Vec::len).max().unwrap_or(0);
+        let has_calls = choice.pointer("/delta/tool_calls").and_then(Value::as_array).is_some_and(|it| !it.is_empty());
+        let is_content = has_calls || texts_of(choice).any(|text| !text.is_empty());
+        Ok(Self { body: ChunkBody::Object(value), characters, entries, is_content })
     }
 
     /// Returns the finish reason, if the chunk has one.
     pub fn finish_reason(&self) -> Option<&str> {
-        self.choice()?.get("finish_reason")?.as_str()
+        self.choice()?.get("finish_reason")?.as_str().filter(|reason| !reason.is_empty())
     }
 
-    /// Returns the first choice of a [`ChunkBody::Object`].
+    /// Returns the choice of a [`ChunkBody::Object`]. Only one was requested: further ones are no part of the answer.
     pub fn choice(&self) -> Option<&Value> {
         match &self.body {
             ChunkBody::Text(_) => None,
-            ChunkBody::Object(value) => value.get("choices")?.get(0),
+            ChunkBody::Object(value) => value.get("choices")?.as_array()?.iter().find(|choice| is_first(choice)),
         }
     }
 
-    /// Returns the text of the first choice.
+    /// Returns the text.
     pub fn text(&self) -> Option<&str> {
         match &self.body {
             ChunkBody::Text(text) => Some(text),
@@ -140,10 +211,34 @@ impl Chunk {
         }
     }
 
-    /// Returns the fragments of tool calls of the first choice.
+    /// Returns the fragments of tool calls.
     pub fn tool_calls(&self) -> Option<&[Value]> {
         Some(self.choice()?.pointer("/delta/tool_calls")?.as_array()?.as_slice())
     }
+
+    /// Returns everything that the model wrote in this chunk: text, reasoning, and names and arguments of tool calls.
+    pub fn texts(&self) -> Vec<&str> {
+        let ChunkBody::Text(text) = &self.body else {
+            return self.choice().map(|choice| texts_of(choice).collect()).unwrap_or_default();
+        };
+        vec![text]
+    }
+}
+
+/// Returns whether a choice is the first one.
+fn is_first(choice: &Value) -> bool {
+    choice.get("index").is_none_or(|index| index.is_null() || index.as_u64() == Some(0))
+}
+
+/// Returns the texts of a choice: those of a chat's delta without its role, or that of a completion, and names and
+/// arguments of tool calls.
+fn texts_of(choice: &Value) -> impl Iterator<Item = &str> {
+    let delta = choice.get("delta").and_then(Value::as_object);
+    let fields = delta.into_iter().flatten().filter(|(name, _)| *name != "role").map(|(_, value)| value);
+    let text = choice.get("text").filter(|_| delta.is_none());
+    let calls = choice.pointer("/delta/tool_calls").and_then(Value::as_array).into_iter().flatten();
+    let calls = calls.flat_map(|call| ["/function/name", "/function/arguments"].map(|path| call.pointer(path)));
+    fields.chain(text).chain(calls.flatten()).filter_map(Value::as_str)
 }
 
 #[cfg(test)]
@@ -157,7 +252,12 @@ mod tests {
         for (value, characters, is_content) in [
             (json!({"choices": [{"delta": {"content": "h\u{e9}y"}}]}), 3, true),
             (json!({"choices": [{"text": "ab"}]}), 2, true),
-            (json!({"choices": [{"delta": {"content": ""}, "logprobs": {}}]}), 0, true),
+            (json!({"choices": [{"delta": {"content": ""}, "logprobs": {}}]}), 0, false),
+            (json!({"choices": [{"delta": {"content": ""}, "logprobs": {"content": [{}]}}]}), 0, false),
+            (json!({"choices": [{"delta": {"content": "", "reasoning_content": "hm"}}]}), 0, true),
+            (json!({"choices": [{"delta": {"content": "", "tool_calls": []}}]}), 0, false),
+            (json!({"choices": [{"index": 1, "delta": {"content": "ab"}}]}), 0, false),
+            (json!({"choices": [{"index": 1, "delta": {"content": "ab"}}, {"delta": {"content": "c"}}]}), 1, true),
             (json!({"choices": [{"delta": {"role": "assistant", "content": ""}}]}), 0, false),
             (json!({"choices": [{"delta": {"content": ""}, "finish_reason": "stop"}]}), 0, false),
             (json!({"choices": [{"delta": {"role": "assistant"}}]}), 0, false),
@@ -188,7 +288,8 @@ mod tests {
         for value in [chat, completion] {
             let data = value.to_string();
             let chunk = Chunk::text_only(data.as_bytes(), false).unwrap();
-            assert_eq!((chunk.body, chunk.characters), (ChunkBody::Text("h\u{e9}".to_owned()), 2));
+            assert_eq!((chunk.body, chunk.characters, chunk.entries), (ChunkBody::Text("h\u{e9}".to_owned()), 2, 1));
+            assert_eq!(Chunk::streamed(value).unwrap().entries, 1);
             assert_eq!(Chunk::text_only(data.as_bytes(), true), None);
         }
     }
@@ -223,5 +324,9 @@ mod tests {
             assert!(Chunk::streamed(value).is_err());
         }
         assert_eq!(Chunk::streamed(json!({"error": {"message": "x"}, "choices": []})), Err(ChunkFault::Error));
+        let ended = |reason: &str| json!({"choices": [{"delta": {"content": "a"}, "finish_reason": reason}]});
+        assert_eq!(Chunk::streamed(ended("error")), Err(ChunkFault::Error));
+        assert_eq!(Chunk::streamed(ended("")).unwrap().finish_reason(), None);
+        assert_eq!(Chunk::streamed(ended("content_filter")).unwrap().finish_reason(), Some("content_filter"));
     }
 }

@@ -40,6 +40,7 @@ mod roster;
 mod sse;
 #[cfg(feature = "testing")]
 pub mod testing;
+mod tool_calls;
 
 pub use answer::{Answer, Interrupted};
 pub use chunk::{Chunk, ChunkBody};

@@ -80,12 +80,4 @@ impl Reply {
             Self::Worker(answer) => answer.next().await,
         }
     }
-
-    /// Returns the number of content chunks so far: tokens, if the miner sends one token per chunk.
-    pub fn pieces(&self) -> usize {
-        match self {
-            Self::Miner(answer) => answer.pieces(),
-            Self::Worker(answer) => answer.pieces(),
-        }
-    }
 }

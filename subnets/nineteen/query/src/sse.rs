@@ -1,7 +1,7 @@
 //! Parser of a miner's server-sent events.
 
 use serde_json::Value;
-use taonet_http::sse::{DataLines, LineTooLong};
+use taonet_http::sse::{EventStream, EventTooLong, ServerEvent};
 
 use crate::Chunk;
 
@@ -21,7 +21,9 @@ pub(crate) enum Event {
 #[non_exhaustive]
 pub(crate) enum StreamFault {
     #[error(transparent)]
-    Line(#[from] LineTooLong),
+    Event(#[from] EventTooLong),
+    #[error("stream reports an error")]
+    Reported,
     #[error("an event is not a JSON object")]
     NotAnObject,
     #[error("an event has more than {DEEPEST} levels")]
@@ -35,7 +37,7 @@ pub(crate) const DEEPEST: usize = 64;
 /// Incremental parser of a miner's stream. `[DONE]` ends the stream only as a complete event, not inside a text.
 #[derive(Debug, Default)]
 pub(crate) struct Events {
-    lines: DataLines,
+    stream: EventStream,
     /// Whether chunks with log-probabilities are parsed completely.
     keeps_logprobs: bool,
     /// JSON of all events, separated by commas, if they are recorded.
@@ -46,20 +48,20 @@ impl Events {
     /// Creates a parser. With `keeps_logprobs`, it relays log-probabilities; with `keeps_events`, it keeps the events for
     /// a sample of the answer.
     pub(crate) fn new(keeps_logprobs: bool, keeps_events: bool) -> Self {
-        Self { lines: DataLines::default(), keeps_logprobs, kept: keeps_events.then(String::new) }
+        Self { stream: EventStream::default(), keeps_logprobs, kept: keeps_events.then(String::new) }
     }
 
     /// Parses the next bytes, or the end of the stream, and appends completed events.
     pub(crate) fn push(&mut self, bytes: Option<&[u8]>, events: &mut impl Extend<Event>) -> Result<(), StreamFault> {
-        let Self { lines, keeps_logprobs, kept } = self;
-        let mut take = |data: &[u8]| {
-            events.extend([event(data, *keeps_logprobs, kept.as_mut())?]);
+        let Self { stream, keeps_logprobs, kept } = self;
+        let take = |event: ServerEvent<'_>| {
+            events.extend([parse(&event, *keeps_logprobs, kept.as_mut())?]);
             Ok(())
         };
         match bytes {
-            Some(bytes) => lines.push(bytes, take),
-            // The last line may have no line ending.
-            None => lines.finish(&mut take),
+            Some(bytes) => stream.push(bytes, take),
+            // The last event may have no empty line.
+            None => stream.finish(take),
         }
     }
 
@@ -70,10 +72,14 @@ impl Events {
     }
 }
 
-fn event(data: &[u8], keeps_logprobs: bool, kept: Option<&mut String>) -> Result<Event, StreamFault> {
-    if data == b"[DONE]" {
+fn parse(event: &ServerEvent<'_>, keeps_logprobs: bool, kept: Option<&mut String>) -> Result<Event, StreamFault> {
+    if event.is_error() {
+        return Err(StreamFault::Reported);
+    }
+    if event.is_done() {
         return Ok(Event::Done);
     }
+    let data = event.data.trim_ascii();
     let Some(kept) = kept else {
         if let Some(chunk) = Chunk::text_only(data, keeps_logprobs) {
             return Ok(Event::Text(chunk));
@@ -112,7 +118,7 @@ pub(crate) fn depth(value: &Value) -> usize {
 mod tests {
     use proptest::prelude::*;
     use serde_json::json;
-    use taonet_http::sse::LONGEST_LINE;
+    use taonet_http::sse::LONGEST_EVENT;
     use taonet_http::testing::split_at;
 
     use super::*;
@@ -138,7 +144,8 @@ mod tests {
             assert_eq!(through(&[garbage.as_bytes()]), Err(StreamFault::NotAnObject), "{garbage}");
         }
         assert_eq!(through(&[b"data: \xff\n"]), Err(StreamFault::NotAnObject));
-        assert_eq!(through(&[&vec![b'x'; LONGEST_LINE + 1]]), Err(StreamFault::Line(LineTooLong)));
+        assert_eq!(through(&[&vec![b'x'; LONGEST_EVENT + 1]]), Err(StreamFault::Event(EventTooLong)));
+        assert_eq!(through(&[b"event: error\ndata: {}\n\n"]), Err(StreamFault::Reported));
     }
 
     /// The events recorded for a sample are those that the checker can parse: other events are rejected.

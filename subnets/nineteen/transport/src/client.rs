@@ -25,6 +25,10 @@ const CLOCK_TOLERANCE: f64 = 120.0;
 /// Maximum length of the response excerpt in an error, in characters.
 const SNIPPET: usize = 300;
 
+/// Header of a request whose sender accepts chunks of a stream without text. The reference's validators treat such chunks
+/// as errors, so miners send them, and with them the finish reason, only to validators that ask for them.
+pub const STREAM_END: &str = "x-taonet-stream-end";
+
 /// Trust policy for miners' keys.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Trust {
@@ -188,6 +192,7 @@ impl FiberClient {
         let mut call = Call::new(Method::POST, path, seal_payload(&session.key, payload, self.clock.now_ns()));
         call.name.clone_from(&session.id);
         call.headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
+        call.headers.insert(STREAM_END, HeaderValue::from_static("1"));
         call.deadline = deadline;
         call.retry = Retry::Never;
         self.http.stream(&session.peer, &call).await

@@ -117,7 +117,7 @@ async fn responses_are_whole_or_streamed() {
     let usage = &answer["usage"];
     assert_eq!(
         (&usage["input_tokens"], &usage["output_tokens"], &usage["total_tokens"]),
-        (&json!(2), &json!(3), &json!(5))
+        (&json!(6), &json!(3), &json!(9))
     );
     assert_eq!(shop.charged().await, 2);
     let streamed = json!({"model": CHAT, "input": "12345678", "max_output_tokens": 3, "stream": true});
@@ -180,7 +180,7 @@ async fn responses_that_break_off_say_so() {
     let body = json!({"model": CHAT, "input": "12345678", "stream": true});
     let stream = text(shop.send("/v1/responses", &body, None).await).await;
     assert!(stream.contains("event: response.failed") && !stream.contains("response.completed"), "{stream}");
-    assert_eq!(shop.charged().await, 1, "two words were delivered");
+    assert_eq!(shop.charged().await, 2, "two words were delivered");
 }
 
 #[tokio::test]

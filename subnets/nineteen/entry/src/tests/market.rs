@@ -14,9 +14,9 @@ use http_body_util::BodyExt as _;
 use serde_json::{Value, json};
 use taonet_http::testing::listen;
 use taonet_nineteen_control::MarketFile;
+use taonet_nineteen_core::MarketConfig;
 use taonet_nineteen_core::capacity::Capacity;
 use taonet_nineteen_core::period::PeriodCounts;
-use taonet_nineteen_core::{MarketConfig, Task};
 use taonet_nineteen_query::{Contender, Market, Querier, QueryDeadlines, Roster, TaskFloor};
 use taonet_nineteen_store::{ContenderRow, KeyTerms, NewContender, PeriodId, Store};
 use taonet_nineteen_transport::{FiberClient, FiberRules, MinerHandshake, RsaKey, Trust, routes, signed_requests};
@@ -63,10 +63,19 @@ pub(super) async fn shop_with(config: MarketConfig, tasks: Vec<(&str, MethodRout
 async fn shop_within(config: MarketConfig, tasks: Vec<(&str, MethodRouter)>, deadlines: QueryDeadlines) -> Shop {
     let (mut served, mut handlers) = (Vec::new(), Router::new());
     for (task, handler) in tasks {
-        let task = Arc::new(config.task(task).unwrap().clone());
-        handlers = handlers.route(task.endpoint.path(), handler);
+        handlers = handlers.route(config.task(task).unwrap().endpoint.path(), handler);
         served.push(task);
     }
+    shop_before(config, &served, handlers, deadlines).await
+}
+
+/// Starts a gateway and one miner, which serves these tasks of the market with these routes.
+pub(super) async fn shop_before(
+    config: MarketConfig,
+    tasks: &[&str],
+    handlers: Router,
+    deadlines: QueryDeadlines,
+) -> Shop {
     let key = |uri: &str| Keypair::from_uri(uri).unwrap();
     let client =
         FiberClient::new(key("//Alice"), Trust::Signed, ClientConfig::default(), Arc::new(SystemClock)).unwrap();
@@ -76,13 +85,14 @@ async fn shop_within(config: MarketConfig, tasks: Vec<(&str, MethodRouter)>, dea
     let port = listen(routes(handshake, signed, handlers)).await.port();
     let session = client.handshake(&Peer::new(bob.hotkey(), "127.0.0.1", port).unwrap()).await.unwrap();
     let capacity = Capacity { declared: 1e5, accepted: 1e5, to_score: 900.0 };
-    let floor = |task: Arc<Task>| {
+    let floor = |task: &&str| {
+        let task = Arc::new(config.task(task).unwrap().clone());
         let offer = NewContender { task: task.task.clone(), hotkey: bob.hotkey(), uid: Uid(1), capacity };
         let row = ContenderRow { offer, counts: PeriodCounts::with_capacity(1e5), sent: 0.0, score: None };
         TaskFloor::new(task, vec![Contender::new(&row, session.clone(), 900.0)], 10)
     };
     let market = Market::default();
-    market.open(Roster::new(PeriodId(1), served.into_iter().map(floor).collect()));
+    market.open(Roster::new(PeriodId(1), tasks.iter().map(floor).collect()));
     let (samples, _) = tokio::sync::mpsc::channel(16);
     let querier = Querier::new(client, market, deadlines, 8, (system_clock(), monotonic_clock()), samples);
     let folder = tempfile::tempdir().unwrap();
@@ -195,8 +205,8 @@ async fn what_was_delivered_is_charged() {
     let answer = document(shop.buy(&json!({"logprobs": true})).await).await;
     assert_eq!(answer["choices"][0]["message"]["content"], "word word word ");
     assert_eq!(answer["choices"][0]["logprobs"]["content"].as_array().unwrap().len(), 3);
-    assert_eq!(answer["usage"], json!({"prompt_tokens": 2, "completion_tokens": 3, "total_tokens": 5}));
-    // 2 input tokens at 100 and 3 output tokens at 400 credits per 1 000: 1.4, rounded up.
+    assert_eq!(answer["usage"], json!({"prompt_tokens": 6, "completion_tokens": 3, "total_tokens": 9}));
+    // 6 input tokens at 100 and 3 output tokens at 400 credits per 1 000: 1.8, rounded up.
     assert_eq!(shop.charged().await, 2);
     let stream = text(shop.buy(&json!({"stream": true, "max_tokens": 3})).await).await;
     assert!(stream.contains(r#""finish_reason":"length""#) && !stream.contains("usage"), "{stream}");
@@ -210,7 +220,7 @@ async fn answers_that_break_off_say_so() {
     assert!(stream.contains(r#""code":"no_answer""#) && stream.ends_with("data: [DONE]\n\n"), "{stream}");
     assert!(!stream.contains(r#""finish_reason":"stop""#), "{stream}");
     let delivered = shop.charged().await;
-    assert_eq!(delivered, 1, "two words were delivered");
+    assert_eq!(delivered, 2, "two words were delivered");
     let response = shop.buy(&json!({})).await;
     assert_eq!((response.status(), shop.charged().await), (StatusCode::BAD_GATEWAY, delivered), "no delivery");
 }

@@ -148,7 +148,7 @@ fn bought() -> Value {
     };
     json!({
         "models": 10,
-        "conversation": [turn(2), turn(7)],
+        "conversation": [turn(6), turn(20)],
         "stream": {"text": "word word ", "finish": "length", "usage": 2},
         "tool": ["tool_calls", "c1", "weather", "{\"town\":\"Ulm\"}"],
         "streamed_tool": ["tool_calls", "c1", "weather", "{\"town\":\"Ulm\"}"],

@@ -1,4 +1,6 @@
+use std::io::Write;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{LazyLock, Mutex};
 use std::time::Duration;
 
 use axum::extract::Request;
@@ -156,6 +158,78 @@ async fn a_failing_backend_is_told() {
     let gone = Url::parse("http://127.0.0.1:9").unwrap();
     let gone = Miner::new(config(), Backend::new(&gone, None).unwrap(), None);
     assert_eq!(chat(&gone).await.status(), 502);
+}
+
+/// An in-memory log, shared by its clones.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().write(bytes)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Second dispatcher of the process. With one dispatcher, tracing asks only the current thread whether a new log
+/// statement is enabled, so another test's thread, which has no log, would disable the statement for all threads.
+static SECOND: LazyLock<tracing::Dispatch> =
+    LazyLock::new(|| tracing::Dispatch::new(tracing::subscriber::NoSubscriber::default()));
+
+#[tokio::test]
+async fn refusal_by_the_backend_is_logged() {
+    LazyLock::force(&SECOND);
+    let log = Log::default();
+    let writer = log.clone();
+    let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone()).finish();
+    let _guard = tracing::subscriber::set_default(subscriber);
+    let event = |text: &str| format!("data: {text}\n\n");
+    let (json, stream) = ("application/json", "text/event-stream");
+    for (kind, body, status, cause) in [
+        (stream, event(r#"{"error":{"message":"out of memory"}}"#), 502, "backend reports an error: out of memory"),
+        (stream, event(r#"{"error":{"message":"too long","code":400}}"#), 400, "backend reports an error: too long"),
+        (stream, event(r#"{"error":{"message":"full","code":"429"}}"#), 429, ""),
+        (stream, event("{broken"), 502, "an event is not JSON: key must be a string"),
+        (stream, String::new(), 502, "stream has no chunk"),
+        (json, r#"{"error":{"message":"no such model","code":404}}"#.to_owned(), 404, "no such model"),
+        (json, r#"{"choices":[{"message":{"content":"a"}}]}"#.to_owned(), 502, "JSON document in place of a stream"),
+    ] {
+        let miner = miner_before(chats(move || async move { ([(CONTENT_TYPE, kind)], body) }), config()).await;
+        let response = chat(&miner).await;
+        assert_eq!(response.status(), status, "{cause}");
+        let lines = String::from_utf8(std::mem::take(&mut *log.0.lock().unwrap())).unwrap();
+        assert!(lines.contains(cause) && lines.contains("WARN") != cause.is_empty(), "{cause}: {lines}");
+    }
+    let failing = chats(|| async { (StatusCode::BAD_REQUEST, Json(json!({"error": {"message": "bad field"}}))) });
+    assert_eq!(chat(&miner_before(failing, config()).await).await.status(), 400);
+    // An error after the first text aborts the stream.
+    let later = CHUNK.to_owned() + &event(r#"{"error":{"message":"died"}}"#);
+    let miner = miner_before(chats(move || async move { later }), config()).await;
+    assert!(chat(&miner).await.into_body().collect().await.is_err());
+    let lines = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    for cause in ["400 Bad Request: backend reports an error: bad field", "backend reports an error: died"] {
+        assert!(lines.contains(cause), "{cause}: {lines}");
+    }
+}
+
+/// The end of a stream, which the reference's validators take for an error, is sent on request.
+#[tokio::test]
+async fn finish_reason_is_sent_on_request() {
+    let finish = r#"data: {"choices":[{"delta":{},"finish_reason":"content_filter"}]}"#;
+    let stream = format!("{CHUNK}{finish}\n\ndata: [DONE]\n\n");
+    let miner = miner_before(chats(move || async move { stream }), config()).await;
+    for (asks, expected) in [(false, CHUNK.to_owned()), (true, format!("{CHUNK}{finish}\n\n"))] {
+        let payload = json!({"model": "chat-a", "stream": true}).to_string();
+        let mut request = Request::post("/chat/completions").body(Body::from(payload)).unwrap();
+        request.extensions_mut().insert(Caller { hotkey: key("//Alice").hotkey(), nonce: 0, uuid: None });
+        if asks {
+            request.headers_mut().insert(STREAM_END, HeaderValue::from_static("1"));
+        }
+        assert_eq!(text(routes(miner.clone()).oneshot(request).await.unwrap()).await, expected);
+    }
 }
 
 /// Returns a body that sends these bytes and then stalls.

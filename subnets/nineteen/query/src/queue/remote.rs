@@ -67,7 +67,6 @@ impl Workers {
             worker: None,
             first: None,
             arrived: None,
-            pieces: 0,
             ended: false,
         };
         loop {
@@ -84,7 +83,11 @@ impl Workers {
                 Ok(Event::Failed(error)) => return Err(error),
                 Err(_) if answer.worker.is_none() => return Err(QueryError::NoWorker(task)),
                 Err(Interrupted(last)) => return Err(failed(last)),
-                Ok(Event::End) => return Err(failed("the answer is empty".to_owned())),
+                // The answer has no text.
+                Ok(Event::End) => {
+                    answer.ended = true;
+                    return Ok(answer);
+                }
             }
         }
     }
@@ -114,7 +117,6 @@ pub struct RemoteAnswer {
     /// The latest complete frame, stored until it is returned, so that dropping the future of [`Self::next`] loses no
     /// frame.
     arrived: Option<Frame>,
-    pieces: usize,
     ended: bool,
 }
 
@@ -129,26 +131,17 @@ struct Hired {
 }
 
 impl RemoteAnswer {
-    /// Returns the number of content chunks read so far.
-    pub const fn pieces(&self) -> usize {
-        self.pieces
-    }
-
     /// Returns the next chunk; `None` at the end. The worker is at most 64 chunks ahead of this reader.
     ///
     /// # Errors
     /// [`Interrupted`] when the answer is incomplete; no further chunk follows.
     pub async fn next(&mut self) -> Option<Result<Chunk, Interrupted>> {
         if let Some(chunk) = self.first.take() {
-            self.pieces += usize::from(chunk.is_content);
             return Some(Ok(chunk));
         }
         while !self.ended {
             match self.receive(SILENCE).await {
-                Ok(Event::Chunk(chunk)) => {
-                    self.pieces += usize::from(chunk.is_content);
-                    return Some(Ok(chunk));
-                }
+                Ok(Event::Chunk(chunk)) => return Some(Ok(chunk)),
                 // JetStream has redelivered the job, but a worker already answers it.
                 Ok(Event::Take(from)) => self.decline(from).await,
                 Ok(Event::End) => self.ended = true,

@@ -119,6 +119,7 @@ async fn issue_11_5_answers_and_errors_cross_the_queue() {
     let limited = || post(|| async { axum::http::StatusCode::TOO_MANY_REQUESTS });
     for (handlers, expected) in [
         (vec![says([chunk("a"), chunk("b"), chunk("c")].concat())], Ok("abc")),
+        (vec![says("data: {\"choices\":[{\"delta\":{},\"finish_reason\":\"stop\"}]}\n\n".to_owned())], Ok("")),
         (vec![limited(), limited()], Err(QueryError::Limited(Attempts { limited: 2, failed: 0 }))),
         (Vec::new(), Err(QueryError::NoContender(TASK.parse().unwrap()))),
     ] {
@@ -173,7 +174,6 @@ async fn a_slow_reader_slows_the_miner() {
     for _ in 0..before + 200 {
         answer.next().await.unwrap().unwrap();
     }
-    assert_eq!(answer.pieces(), before + 200);
 }
 
 #[tokio::test(flavor = "multi_thread")]

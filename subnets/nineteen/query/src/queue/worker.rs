@@ -219,7 +219,8 @@ async fn credit(inbox: &mut Subscriber) -> Option<u64> {
     }
 }
 
-/// Relays an answer whose first chunk has arrived. Acknowledges the job after the first chunk.
+/// Relays an answer whose first chunk has arrived, or that has no text. Acknowledges the job with the first chunk or
+/// the end.
 async fn relay(
     answer: &mut Answer,
     inbox: &mut Subscriber,
@@ -245,20 +246,26 @@ async fn relay(
                 }
             }
         };
-        match chunk {
-            Some(Ok(chunk)) => sent += outbox.send_document(serde_json::to_vec(&chunk).unwrap_or_default()).await,
+        let outcome = match chunk {
+            Some(Ok(chunk)) => {
+                sent += outbox.send_document(serde_json::to_vec(&chunk).unwrap_or_default()).await;
+                None
+            }
             Some(Err(interrupted)) => {
                 outbox.send(Frame::Interrupted(interrupted.0.into())).await;
-                return Outcome::Interrupted;
+                Some(Outcome::Interrupted)
             }
             None => {
                 outbox.send(Frame::End).await;
-                return Outcome::Answered;
+                Some(Outcome::Answered)
             }
-        }
+        };
         if !is_acknowledged {
             acknowledge(job, AckKind::Ack).await;
             is_acknowledged = true;
+        }
+        if let Some(outcome) = outcome {
+            return outcome;
         }
     }
 }

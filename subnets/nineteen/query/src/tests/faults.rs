@@ -50,8 +50,8 @@ async fn bad_streams_of_miners_are_named() {
     let text = |text: &[u8]| event(&[br#"{"choices":[{"delta":{"content":""#, text, br#""}}]}"#].concat());
     let megabyte = vec![b'a'; 1 << 20];
     for (body, expected) in [
-        (text(&megabyte), "a line of the stream is longer than 1048576 bytes"),
-        ([b"data: ".to_vec(), megabyte.clone(), megabyte].concat(), "a line of the stream is longer"),
+        (text(&megabyte), "an event of the stream is longer than 1048576 bytes"),
+        ([b"data: ".to_vec(), megabyte.clone(), megabyte].concat(), "an event of the stream is longer"),
         // Half of a character, at the end of the text and of the stream.
         (text(b"h\xc3"), "an event is not a JSON object"),
         (b"data: {\"choices\":[{\"delta\":{\"content\":\"h\xc3".to_vec(), "an event is not a JSON object"),
@@ -60,6 +60,9 @@ async fn bad_streams_of_miners_are_named() {
         (event(br#"{"choices":{}}"#), "chunk has no array of choices"),
         (event(br#"{"choices":[{"delta":{"content":7}}]}"#), "the chunk's text is not a string"),
         (event(br#"{"choices":[],"error":{"message":"out of memory"}}"#), "stream reports an error"),
+        (event(br#"{"choices":[{"delta":{"content":"a"},"finish_reason":"error"}]}"#), "stream reports an error"),
+        (b"event: error\ndata: {\"message\":\"boom\"}\n\n".to_vec(), "stream reports an error"),
+        (event(br#"{"choices":[]}"#), "answer is empty"),
         (b"HTTP/1.1 200 OK\r\n\r\n".to_vec(), "answer is empty"),
     ] {
         let handler = post(move || async move { body });
@@ -74,4 +77,41 @@ async fn bad_streams_of_miners_are_named() {
     let bench = bench(vec![stalls(pieces)], QueryDeadlines::default()).await;
     let mut answer = bench.querier.ask(request(RequestKind::Organic)).await.unwrap();
     assert_eq!(answer.next().await.unwrap().unwrap().text(), Some("h\u{e9}"));
+}
+
+/// A model may write nothing, which any buyer can request: such an answer is no failure of the miner, and opens no
+/// breaker. It is no sample either, because no check can compare it with the model.
+#[tokio::test]
+async fn answer_without_text_is_no_failure() {
+    let role = "data: {\"choices\":[{\"delta\":{\"role\":\"assistant\",\"content\":\"\"}}]}\n\n";
+    let finish = "data: {\"choices\":[{\"delta\":{},\"finish_reason\":\"stop\"}]}\n\n";
+    for (body, reason) in [(format!("{role}{finish}data: [DONE]\n\n"), Some("stop")), (role.to_owned(), None)] {
+        let mut bench = bench(vec![says(body)], QueryDeadlines::default()).await;
+        for _ in 0..8 {
+            let mut answer = bench.querier.ask(request(RequestKind::Organic)).await.unwrap();
+            let mut found = None;
+            while let Some(chunk) = answer.next().await {
+                let chunk = chunk.unwrap();
+                assert_eq!((chunk.text().unwrap_or_default(), chunk.is_content), ("", false));
+                found = chunk.finish_reason().map(str::to_owned);
+            }
+            assert_eq!(found.as_deref(), reason);
+        }
+        let counts = bench.contenders[0].counts();
+        assert_eq!((counts.total_requests, counts.requests_500, counts.consumed_capacity), (8.0, 0.0, 8.0));
+        assert!(bench.samples.try_recv().is_err());
+        // A validator's own test asks for a text.
+        bench.querier.ask(request(RequestKind::Synthetic)).await.unwrap();
+        assert!(bench.samples.recv().await.is_some());
+    }
+}
+
+/// Chunks without text do not count as the first chunk, and an answer cannot consist of any number of them.
+#[tokio::test]
+async fn empty_chunks_are_limited() {
+    let empty = "data: {\"choices\":[{\"delta\":{\"content\":\"\"},\"logprobs\":{\"content\":[{}]}}]}\n\n";
+    let bench = bench(vec![says(empty.repeat(251))], QueryDeadlines::default()).await;
+    let error = bench.querier.ask(request(RequestKind::Organic)).await.unwrap_err().to_string();
+    assert!(error.contains("more chunks than requested"), "{error}");
+    assert_eq!(counted(&bench), (1.0, 1.0));
 }

@@ -1,0 +1,206 @@
+//! Count of an answer's tokens, for the bill.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use taonet_nineteen_core::Task;
+use taonet_nineteen_query::Chunk;
+use tokenizers::Tokenizer;
+use tokio::sync::Mutex;
+
+use crate::usage::TextSize;
+
+/// Bytes of text to one log-probability, beyond which the log-probabilities do not cover the text. Tokens of languages
+/// are shorter.
+const LONGEST_TOKEN: usize = 32;
+/// Maximum size of the text that is given to a tokenizer, in bytes.
+const LONGEST_TEXT: usize = 1 << 20;
+
+/// Counts the tokens of an answer as it is delivered.
+///
+/// With a tokenizer, it counts the tokens of the text. Without one, each log-probability of a text is a token, but no token
+/// is shorter than a byte. Those of a chunk without text count only if they can be the first bytes of the next chunk's
+/// characters. A text without log-probabilities, or with too few, is estimated from its length. The count never exceeds
+/// the requested maximum.
+#[derive(Default)]
+pub(crate) struct TokenMeter {
+    max_tokens: u64,
+    tokenizer: Option<Arc<Tokenizer>>,
+    /// Text for the tokenizer.
+    text: String,
+    /// Tokens counted without a tokenizer.
+    counted: usize,
+    /// Size of the texts without log-probabilities.
+    estimated: TextSize,
+    /// Log-probabilities of the chunks without text since the last text.
+    pending: usize,
+}
+
+impl TokenMeter {
+    pub(crate) fn new(max_tokens: u64, tokenizer: Option<Arc<Tokenizer>>) -> Self {
+        Self { max_tokens, tokenizer, ..Self::default() }
+    }
+
+    /// Adds a chunk of the answer.
+    pub(crate) fn add(&mut self, chunk: &Chunk) {
+        let texts = chunk.texts();
+        let bytes: usize = texts.iter().map(|text| text.len()).sum();
+        if bytes == 0 {
+            self.pending = self.pending.saturating_add(chunk.entries);
+            return;
+        }
+        let characters: usize = texts.iter().map(|text| text.chars().count()).sum();
+        let pending = std::mem::take(&mut self.pending);
+        if bytes <= chunk.entries.saturating_mul(LONGEST_TOKEN) {
+            let parts = pending.min(bytes - characters);
+            self.counted = self.counted.saturating_add(chunk.entries.saturating_add(parts).min(bytes));
+        } else {
+            texts.iter().for_each(|text| self.estimated.add(text));
+        }
+        if self.tokenizer.is_some() && self.text.len() + bytes <= LONGEST_TEXT {
+            self.text.extend(texts);
+        }
+    }
+
+    /// Returns the number of tokens.
+    pub(crate) fn tokens(&self) -> u64 {
+        let encode = |tokenizer: &Arc<Tokenizer>| tokenizer.encode_fast(self.text.as_str(), false).ok();
+        let tokens = match self.tokenizer.as_ref().and_then(encode) {
+            Some(encoding) => u64::try_from(encoding.len()).unwrap_or(u64::MAX),
+            None => u64::try_from(self.counted).unwrap_or(u64::MAX).saturating_add(self.estimated.tokens()),
+        };
+        tokens.min(self.max_tokens)
+    }
+}
+
+/// Tokenizers of the tasks' models, loaded when they are first used.
+#[derive(Default)]
+pub(crate) struct Tokenizers(Mutex<HashMap<String, Option<Arc<Tokenizer>>>>);
+
+impl Tokenizers {
+    /// Returns the tokenizer that a task names in `load_model_config.tokenizer`, if it is a file or a directory on this
+    /// machine.
+    pub(crate) async fn of(&self, task: &Task) -> Option<Arc<Tokenizer>> {
+        let name = task.orchestrator_server_config.load_model_config.get("tokenizer")?.as_str()?;
+        let mut loaded = self.0.lock().await;
+        if let Some(tokenizer) = loaded.get(name) {
+            return tokenizer.clone();
+        }
+        let path = PathBuf::from(name);
+        // Large tokenizers take a second.
+        let tokenizer = tokio::task::spawn_blocking(move || load(&path)).await.ok().flatten().map(Arc::new);
+        loaded.insert(name.to_owned(), tokenizer.clone());
+        tokenizer
+    }
+}
+
+/// Loads `tokenizer.json`. Returns `None` if the path does not exist, because it can be the name of a repository.
+fn load(path: &Path) -> Option<Tokenizer> {
+    let file = if path.is_dir() { path.join("tokenizer.json") } else { path.to_owned() };
+    if !file.is_file() {
+        return None;
+    }
+    let loaded = Tokenizer::from_file(&file).and_then(|mut tokenizer| {
+        tokenizer.with_truncation(None)?;
+        tokenizer.with_padding(None);
+        Ok(tokenizer)
+    });
+    match loaded {
+        Ok(tokenizer) => Some(tokenizer),
+        Err(error) => {
+            let path = file.display();
+            tracing::warn!(%path, %error, "cannot load a task's tokenizer; answers are billed by log-probabilities");
+            None
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+    use taonet_nineteen_core::MarketConfig;
+    use taonet_nineteen_query::ChunkBody;
+
+    use super::*;
+
+    fn chunk(delta: &Value, entries: usize) -> Chunk {
+        let body = ChunkBody::Object(json!({"choices": [{"delta": delta}]}));
+        Chunk { body, characters: 0, entries, is_content: true }
+    }
+
+    fn text(text: &str, entries: usize) -> Chunk {
+        chunk(&json!({ "content": text }), entries)
+    }
+
+    fn counted(chunks: &[Chunk], max_tokens: u64) -> u64 {
+        let mut meter = TokenMeter::new(max_tokens, None);
+        chunks.iter().for_each(|chunk| meter.add(chunk));
+        meter.tokens()
+    }
+
+    #[test]
+    fn tokens_are_counted_by_log_probabilities() {
+        let call = |function: Value| json!({"tool_calls": [{"index": 0, "function": function}]});
+        let fox = "\u{1f98a}";
+        let long = "four".repeat(100);
+        for (chunks, expected) in [
+            (vec![text("one", 1), text(" two", 1)], 2),
+            (vec![text("one two three", 3)], 3),
+            // An empty chunk is no token, but the parts of a character are.
+            (vec![text("", 1), text("one", 1), text("", 1), text("", 1)], 1),
+            (vec![text("", 1), text("", 1), text(fox, 1)], 3),
+            (vec![text("", 1), text("", 1), text(" \u{1f98a}", 1)], 3),
+            (vec![text("", 900), text("one", 1)], 1),
+            (vec![text("", 900), text(fox, 1)], 4),
+            (vec![text("one", 900)], 3),
+            // A text without log-probabilities, or with too few, is estimated.
+            (vec![text("one", 0), text(" two", 0), text(" three", 0)], 4),
+            (vec![text("one", 1), text(" three", 0)], 3),
+            (vec![text(&long, 0)], 100),
+            (vec![text(&long, 1)], 100),
+            (vec![chunk(&json!({"reasoning_content": "hm"}), 1), text("one", 1)], 2),
+            (vec![chunk(&call(json!({"name": "f", "arguments": ""})), 0)], 1),
+            (vec![chunk(&call(json!({"arguments": "{\"city\":\"Paris\"}"})), 0)], 4),
+            (vec![chunk(&call(json!({"arguments": ""})), 1)], 0),
+            (vec![], 0),
+        ] {
+            assert_eq!(counted(&chunks, 1_000), expected, "{chunks:?}");
+            assert_eq!(counted(&chunks, 2), expected.min(2), "never more than the requested maximum");
+        }
+    }
+
+    /// A tokenizer with a token for each word.
+    fn tokenizer() -> Value {
+        json!({
+            "version": "1.0", "truncation": null, "padding": null, "added_tokens": [], "normalizer": null,
+            "pre_tokenizer": {"type": "Whitespace"}, "post_processor": null, "decoder": null,
+            "model": {"type": "WordLevel", "vocab": {"one": 0, "two": 1, "?": 2}, "unk_token": "?"},
+        })
+    }
+
+    #[tokio::test]
+    async fn tokens_are_counted_by_the_tokenizer_of_the_task() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("tokenizer.json"), tokenizer().to_string()).unwrap();
+        std::fs::write(folder.path().join("broken.json"), "{}").unwrap();
+        let tokenizers = Tokenizers::default();
+        let mut task = MarketConfig::default().tasks[0].clone();
+        assert!(tokenizers.of(&task).await.is_none(), "the name of a repository");
+        let mut of = async |path: PathBuf| {
+            let options = &mut task.orchestrator_server_config.load_model_config;
+            options.insert("tokenizer".to_owned(), path.to_str().unwrap().into());
+            tokenizers.of(&task).await
+        };
+        assert!(of(folder.path().join("broken.json")).await.is_none());
+        assert!(of(folder.path().join("tokenizer.json")).await.is_some());
+        let tokenizer = of(folder.path().to_owned()).await;
+        let mut meter = TokenMeter::new(4, tokenizer);
+        // The log-probabilities would be nine tokens.
+        meter.add(&text("one tw", 5));
+        meter.add(&text("o", 4));
+        assert_eq!(meter.tokens(), 2);
+        meter.add(&text(" one two one", 0));
+        assert_eq!(meter.tokens(), 4, "the requested maximum");
+    }
+}

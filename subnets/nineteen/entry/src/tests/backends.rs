@@ -1,0 +1,307 @@
+//! Streams of inference servers, from a scripted backend through a miner and the gateway to the buyer: what a stream
+//! says arrives and is charged, or the buyer gets an error.
+
+mod scripts;
+
+use std::convert::Infallible;
+use std::time::Duration;
+
+use axum::body::{Body, Bytes};
+use axum::http::header::CONTENT_TYPE;
+use axum::response::{IntoResponse as _, Response};
+use axum::routing::post;
+use axum::{Json, Router};
+use futures::StreamExt as _;
+use serde_json::{Value, json};
+use taonet_http::testing::listen;
+use taonet_nineteen_core::MarketConfig;
+use taonet_nineteen_core::task::{Price, TaskType};
+use taonet_nineteen_miner::{Backend, Deadlines, Miner, MinerConfig, routes};
+use taonet_nineteen_query::QueryDeadlines;
+use taonet_nineteen_store::KeyTerms;
+
+use super::market::{Shop, document, shop_before, text};
+use scripts::script;
+
+const TASK: &str = "chat-llama-3-2-3b";
+/// Pause between two parts of a stream, so that they arrive one by one.
+const PAUSE: Duration = Duration::from_millis(2);
+
+/// What the buyer gets of a backend's stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Outcome<'a> {
+    /// A complete answer: text, finish reason, and tokens in the usage and in the charge.
+    Complete(&'a str, &'a str, u64),
+    /// The text, for which the buyer pays, then an error event. Without streaming, the buyer gets status 502.
+    Interrupted(&'a str),
+    /// An error with this status, and no charge.
+    Refused(u16),
+}
+
+use Outcome::{Complete, Interrupted, Refused};
+
+/// Names of the scripted streams, with the outcomes.
+const STREAMS: &[(&str, Outcome<'_>)] = &[
+    ("plain", Complete("one two three", "stop", 3)),
+    // Framing of events.
+    ("split_bytes", Complete("\u{65e5}\u{672c}\u{1f98a} na\u{ef}ve \u{41f}", "stop", 3)),
+    ("comments", Complete("one two", "stop", 2)),
+    ("crlf", Complete("one two", "stop", 2)),
+    ("cr", Complete("one two", "stop", 2)),
+    ("byte_order_mark", Complete("one two", "stop", 2)),
+    ("no_space", Complete("one two", "stop", 2)),
+    ("multi_line_data", Complete("one", "stop", 1)),
+    ("event_names", Complete("one two", "stop", 2)),
+    ("one_packet", Complete("one two", "stop", 2)),
+    ("done_without_empty_line", Complete("one", "stop", 1)),
+    ("done_twice", Complete("one", "stop", 1)),
+    ("text_after_done", Complete("one", "stop", 1)),
+    // End of the answer.
+    ("no_done", Complete("one two", "stop", 2)),
+    ("no_finish_reason", Complete("one two", "stop", 2)),
+    ("no_end", Interrupted("one two")),
+    ("cut_connection", Interrupted("one two")),
+    ("empty_finish_reasons", Complete("one two", "stop", 2)),
+    ("length", Complete("one", "length", 1)),
+    ("content_filter", Complete("one", "content_filter", 1)),
+    ("text_with_finish", Complete("one two three", "stop", 3)),
+    ("text_with_length", Complete("one two three", "length", 3)),
+    // Usage, in any chunk.
+    ("usage_without_choices", Complete("one two", "stop", 2)),
+    ("usage_with_text", Complete("one two three", "stop", 4)),
+    ("usage_in_every_chunk", Complete("one two three", "stop", 3)),
+    ("usage_null", Complete("one two three", "stop", 3)),
+    // No tokens.
+    ("no_tokens", Complete("", "stop", 0)),
+    ("no_tokens_one_chunk", Complete("", "stop", 0)),
+    ("only_done", Refused(502)),
+    ("nothing", Refused(502)),
+    ("json_document", Refused(502)),
+    ("html_page", Refused(502)),
+    // Log-probabilities.
+    ("role_with_text", Complete("one two", "stop", 2)),
+    ("role_with_text_without_logprobs", Complete("one two", "stop", 2)),
+    ("content_null", Complete("one two", "stop", 2)),
+    ("first_chunk_without_choices", Complete("one two", "stop", 2)),
+    ("one_chunk_without_logprobs", Complete("one two three", "stop", 3)),
+    ("one_chunk_with_null_logprobs", Complete("one two three", "stop", 3)),
+    ("last_chunk_without_logprobs", Complete("one two three", "stop", 4)),
+    ("last_chunk_with_null_logprobs", Complete("one two three", "stop", 4)),
+    ("no_logprobs", Complete("one two three", "stop", 4)),
+    ("null_logprobs", Complete("one two", "stop", 2)),
+    ("empty_logprobs", Complete("one two", "stop", 2)),
+    ("large_logprob", Complete("one", "stop", 1)),
+    ("infinite_logprob", Refused(502)),
+    ("empty_token", Complete("one two", "stop", 2)),
+    ("several_tokens_in_a_chunk", Complete("one two three", "stop", 3)),
+    ("character_of_several_tokens", Complete("one\u{1f98a}", "stop", 4)),
+    // Errors in the stream.
+    ("error_first", Refused(503)),
+    ("error_later", Interrupted("one two")),
+    ("error_with_choices", Interrupted("one two")),
+    ("error_finish_reason", Interrupted("one two")),
+    ("error_event", Interrupted("one two")),
+    ("error_line", Interrupted("one two")),
+    ("malformed_json", Interrupted("one")),
+    ("joined_events", Interrupted("one")),
+    // Texts.
+    ("surrogate_pair", Complete("\u{1f98a} ok", "stop", 1)),
+    ("lone_surrogates", Refused(502)),
+    ("line_separators", Complete("a\u{2028}b\u{2029}c\u{85}d", "stop", 1)),
+    ("nul", Complete("a\0b", "stop", 1)),
+    ("malformed_utf8", Complete("a\u{fffd}b", "stop", 1)),
+    ("large_chunk", Refused(502)),
+    ("two_choices", Complete("A", "stop", 1)),
+    ("reasoning", Complete("one", "stop", 3)),
+    // Tool calls.
+    ("tools", Complete("", "tool_calls", 6)),
+    ("tools_without_index", Complete("", "tool_calls", 1)),
+    ("tools_with_null_arguments", Complete("", "tool_calls", 1)),
+    ("two_tools", Complete("", "tool_calls", 5)),
+];
+
+/// Answers a request with the stream that its message names.
+async fn backend(Json(request): Json<Value>) -> Response {
+    let name = request["messages"][0]["content"].as_str().unwrap().to_owned();
+    match name.as_str() {
+        "json_document" => {
+            return Json(json!({"choices": [{"message": {"content": "whole"}, "finish_reason": "stop"}]}))
+                .into_response();
+        }
+        "html_page" => return axum::response::Html("<html>login</html>").into_response(),
+        _ => {}
+    }
+    let parts = futures::stream::iter(script(&name)).then(|part| async move {
+        tokio::time::sleep(PAUSE).await;
+        Ok::<_, Infallible>(Bytes::from(part))
+    });
+    let kind = [(CONTENT_TYPE, "text/event-stream")];
+    if name == "cut_connection" {
+        let cut = futures::stream::once(async {
+            tokio::time::sleep(PAUSE).await;
+            Err(std::io::Error::other("cut"))
+        });
+        let parts = parts.map(|part| part.map_err(|never| match never {}));
+        return (kind, Body::from_stream(parts.chain(cut))).into_response();
+    }
+    (kind, Body::from_stream(parts)).into_response()
+}
+
+/// Starts a gateway, a miner and the scripted backend. The output of a request costs a credit a token, the input none.
+async fn shop() -> Shop {
+    let url = format!("http://{}/v1", listen(Router::new().route("/v1/chat/completions", post(backend))).await);
+    let served = vec![TASK.parse().unwrap()];
+    let config = MinerConfig { task_type: TaskType::Text, served, concurrency: 8, deadlines: Deadlines::default() };
+    let miner = Miner::new(config, Backend::new(&url.parse().unwrap(), None).unwrap(), None);
+    let mut market = MarketConfig::default();
+    market.tasks[0].price = Price { input: 0, output: 1_000, step: 0 };
+    let shop = shop_before(market, &[TASK], routes(miner), QueryDeadlines::default()).await;
+    let terms = KeyTerms { name: "test".to_owned(), rate_per_minute: 10_000, models: None, monthly_budget: None };
+    shop.store.update_key(&shop.id, &terms).await.unwrap();
+    shop
+}
+
+async fn buy(shop: &Shop, name: &str, streams: bool) -> Response {
+    let mut body = json!({"model": TASK, "messages": [{"role": "user", "content": name}], "max_tokens": 100});
+    if streams {
+        body["stream"] = json!(true);
+        body["stream_options"] = json!({"include_usage": true});
+    }
+    shop.send("/v1/chat/completions", &body, None).await
+}
+
+/// A streamed answer as the buyer gets it.
+#[derive(Debug, Default)]
+struct Streamed {
+    text: String,
+    finish: Vec<String>,
+    calls: Vec<Value>,
+    tokens: Option<u64>,
+    error: Option<Value>,
+}
+
+fn parsed(stream: &str) -> Streamed {
+    let mut streamed = Streamed::default();
+    let events = stream.strip_suffix("data: [DONE]\n\n").unwrap();
+    for event in events.split_terminator("\n\n") {
+        let event: Value = serde_json::from_str(event.strip_prefix("data: ").unwrap()).unwrap();
+        if let Some(error) = event.get("error") {
+            streamed.error = Some(error.clone());
+            continue;
+        }
+        streamed.tokens = streamed.tokens.or(event["usage"]["completion_tokens"].as_u64());
+        for choice in event["choices"].as_array().unwrap() {
+            streamed.text.push_str(choice["delta"]["content"].as_str().unwrap_or_default());
+            streamed.finish.extend(choice["finish_reason"].as_str().map(str::to_owned));
+            streamed.calls.extend(choice["delta"]["tool_calls"].as_array().into_iter().flatten().cloned());
+        }
+    }
+    streamed
+}
+
+/// Buys the answer as a stream; passes the outcome to `compare`.
+async fn stream(shop: &Shop, name: &str, compare: impl FnOnce(Outcome<'_>)) {
+    let before = shop.charged().await;
+    let response = buy(shop, name, true).await;
+    let status = response.status().as_u16();
+    let body = text(response).await;
+    let charged = u64::try_from(shop.charged().await - before).unwrap();
+    if status != 200 {
+        assert_eq!(charged, 0, "{name}: {body}");
+        return compare(Refused(status));
+    }
+    let streamed = parsed(&body);
+    match (&streamed.error, streamed.finish.as_slice()) {
+        (Some(error), []) => {
+            assert_eq!((&error["code"], charged > 0), (&json!("no_answer"), true), "{name}: {body}");
+            compare(Interrupted(&streamed.text));
+        }
+        (None, [finish]) => {
+            assert_eq!(streamed.tokens, Some(charged), "{name}: {body}");
+            compare(Complete(&streamed.text, finish, charged));
+        }
+        _ => panic!("{name}: {body}"),
+    }
+}
+
+/// Buys the answer as one document; passes the outcome to `compare`.
+async fn whole(shop: &Shop, name: &str, compare: impl FnOnce(Outcome<'_>)) {
+    let before = shop.charged().await;
+    let response = buy(shop, name, false).await;
+    let status = response.status().as_u16();
+    let answer = document(response).await;
+    let charged = u64::try_from(shop.charged().await - before).unwrap();
+    if status != 200 {
+        assert_eq!(charged, 0, "{name}: {answer}");
+        return compare(Refused(status));
+    }
+    assert_eq!(answer["usage"]["completion_tokens"], charged, "{name}: {answer}");
+    let choice = &answer["choices"][0];
+    let content = choice["message"]["content"].as_str().unwrap_or_default();
+    compare(Complete(content, choice["finish_reason"].as_str().unwrap(), charged));
+}
+
+#[tokio::test]
+async fn streams_of_backends_arrive_or_fail() {
+    let shop = shop().await;
+    let mut mismatches = Vec::new();
+    for (name, expected) in STREAMS {
+        let mut compare = |kind: &str, found: Outcome<'_>, expected: Outcome<'_>| {
+            if found != expected {
+                mismatches.push(format!("{name}, {kind}: {found:?}, expected {expected:?}"));
+            }
+        };
+        stream(&shop, name, |found| compare("stream", found, *expected)).await;
+        let expected = if matches!(expected, Interrupted(_)) { Refused(502) } else { *expected };
+        whole(&shop, name, |found| compare("document", found, expected)).await;
+        // Resets the miner's failures in succession, which would stop its requests.
+        assert_eq!(buy(&shop, "plain", false).await.status(), 200, "after {name}");
+    }
+    assert!(mismatches.is_empty(), "{mismatches:#?}");
+}
+
+/// Any buyer can ask for an empty answer: the miner stays in the market.
+#[tokio::test]
+async fn answers_without_tokens_do_not_stop_the_miner() {
+    let shop = shop().await;
+    for _ in 0..12 {
+        let answer = document(buy(&shop, "no_tokens", false).await).await;
+        assert_eq!(answer["choices"][0]["message"]["content"], "");
+    }
+    assert_eq!(buy(&shop, "plain", false).await.status(), 200);
+}
+
+/// Each fragment of a tool call has an index, and arguments are strings.
+#[tokio::test]
+async fn tool_calls_arrive_in_openais_form() {
+    let shop = shop().await;
+    for (name, expected) in [
+        ("tools", vec![("w", "{\"city\":\"Paris\"}")]),
+        ("tools_without_index", vec![("w", "{}")]),
+        ("tools_with_null_arguments", vec![("w", "{}")]),
+        ("two_tools", vec![("w", "{\"c\":1}"), ("v", "{\"d\":2}")]),
+    ] {
+        let answer = document(buy(&shop, name, false).await).await;
+        let calls = answer["choices"][0]["message"]["tool_calls"].as_array().unwrap();
+        let functions: Vec<_> = calls.iter().map(|call| call["function"].clone()).collect();
+        let function = |(name, arguments): &(&str, &str)| json!({"name": name, "arguments": arguments});
+        assert_eq!(functions, expected.iter().map(function).collect::<Vec<_>>(), "{name}");
+        let streamed = parsed(&text(buy(&shop, name, true).await).await);
+        let mut arguments = vec![String::new(); expected.len()];
+        for call in streamed.calls {
+            let index = usize::try_from(call["index"].as_u64().unwrap()).unwrap();
+            arguments[index].push_str(call["function"]["arguments"].as_str().unwrap());
+        }
+        assert!(arguments.iter().eq(expected.iter().map(|(_, arguments)| arguments)), "{name}: {arguments:?}");
+    }
+}
+
+/// Reasoning is relayed in its own field.
+#[tokio::test]
+async fn reasoning_is_relayed() {
+    let shop = shop().await;
+    let answer = document(buy(&shop, "reasoning", false).await).await;
+    assert_eq!(answer["choices"][0]["message"]["reasoning_content"], "hm so");
+    let stream = text(buy(&shop, "reasoning", true).await).await;
+    assert!(stream.contains(r#""delta":{"reasoning_content":"hm"}"#), "{stream}");
+}
