@@ -1,5 +1,6 @@
 //! `tao proof`: circuits from models, proofs, a miner and a validator, the market of the demonstration.
 
+mod keys;
 mod kills;
 mod users;
 
@@ -149,7 +150,7 @@ fn proofs_verify_with_nothing_but_their_bundle() {
 /// Bundles of released formats, which other versions created.
 #[test]
 fn bundles_of_other_versions_verify() {
-    for name in ["groth16-1.json", "sliced-groth16-1.json", "stark-3.json"] {
+    for name in ["groth16-1.json", "sliced-groth16-1.json", "stark-3-bundle-2.json", "stark-3.json"] {
         document(&proof(&["verify", text(&repository("vectors/proof").join(name))]));
     }
 }

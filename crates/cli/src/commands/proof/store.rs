@@ -10,12 +10,18 @@ use taonet_objects::{ObjectStorage, S3Settings};
 use taonet_primitives::counted;
 use taonet_proof_circuits::{Catalogue, Skipped};
 use taonet_proof_core::Digest;
-use taonet_proof_store::{CircuitStore, Listing, Source, StoreSettings};
+use taonet_proof_store::{CircuitStore, Listing, Source, StoreSettings, is_fetched};
 use taonet_settings::Secret;
 use url::Url;
 
 use super::external::ProgramArgs;
 use crate::context::Context;
+use crate::exit::{Classified, Failure};
+
+/// Why a catalogue without identities is refused.
+const NOT_PINNED: &str = "a catalogue alone does not say which circuits to trust\n\
+    hint: pass the identities of the circuits to fetch with --additional-circuits ID,…, as the models' owners publish \
+    them; `tao proof inspect DIR` prints the identity of a circuit that you have";
 
 /// Arguments that select circuits and catalogues
 #[derive(Debug, Args)]
@@ -23,10 +29,10 @@ pub(super) struct CatalogueArgs {
     /// Directory of circuits, or of one circuit [default: ~/.bittensor/subnet-2/circuit_cache]
     #[arg(long, alias = "circuit-dir", value_name = "DIR", env = "SN2_CIRCUIT_CACHE_DIR", hide_env_values = true)]
     circuit_cache_dir: Option<PathBuf>,
-    /// Catalogue to fetch circuits from: an HTTP URL or s3://BUCKET/KEY; may be repeated
+    /// Catalogue to fetch the --additional-circuits from: an HTTP URL or s3://BUCKET/KEY; may be repeated
     #[arg(long, value_name = "URL")]
     catalogue: Vec<Url>,
-    /// Fetch only these circuits or sliced models, and never remove them
+    /// Identities of the circuits and sliced models to fetch, as their owners publish them; they are never removed
     #[arg(long, value_name = "ID", value_delimiter = ',', requires = "catalogue")]
     additional_circuits: Vec<Digest>,
     /// Maximum size of the circuit cache, in GB; the least recently used circuits are removed first
@@ -43,28 +49,34 @@ pub(super) struct CatalogueArgs {
 }
 
 impl CatalogueArgs {
-    /// Fetches circuits from the catalogues and opens all circuits of the directory. If fetching fails, opens the
-    /// circuits that are already there. Circuits that cannot be used, such as those of the backend external without a
-    /// program, are named in a warning and not served.
+    /// Fetches the given circuits from the catalogues and opens all circuits of the directory. If fetching fails, opens
+    /// the circuits that are already there. Circuits that cannot be used, such as those of the backend external without
+    /// a program, are named in a warning and not served; nor are circuits of catalogues that are no longer given.
     pub(super) fn open(&self, context: &Context) -> anyhow::Result<Catalogue> {
         let directory = self.directory()?;
         let backends = self.programs.backends()?;
+        let pinned: BTreeSet<Digest> = self.additional_circuits.iter().copied().collect();
         if !self.catalogue.is_empty() {
+            if pinned.is_empty() {
+                return Err(Classified::error(Failure::Usage, NOT_PINNED));
+            }
             let settings = StoreSettings {
                 directory: directory.clone(),
                 sources: self.catalogue.iter().map(|url| self.source(url)).collect::<anyhow::Result<_>>()?,
                 limit: self.circuit_cache_limit.saturating_mul(1_000_000_000),
-                pinned: self.additional_circuits.iter().copied().collect(),
+                pinned: pinned.clone(),
             };
-            let wanted: BTreeSet<Digest> = settings.pinned.clone();
             let store = CircuitStore::open(settings)?;
             context.say("fetching circuits");
-            let synced = context.block_on(async { Ok(store.sync(&wanted).await) })?;
+            let synced = context.block_on(async { Ok(store.sync(&pinned).await) })?;
             if let Err(error) = synced {
                 context.say(&format!("cannot fetch all circuits; using those in the cache: {error}"));
             }
         }
-        let (catalogue, skipped) = Catalogue::open_usable(&directory, &backends)?;
+        let (mut catalogue, skipped) = Catalogue::open_usable(&directory, &backends)?;
+        if !self.catalogue.is_empty() {
+            retain_pinned(&mut catalogue, &pinned, context)?;
+        }
         for Skipped { path, error } in skipped {
             context.say(&format!("warning: {} is not served: {error}", path.display()));
         }
@@ -96,6 +108,23 @@ impl CatalogueArgs {
         };
         Ok(Source::bucket(ObjectStorage::open(&settings)?, url.path()))
     }
+}
+
+/// Removes circuits that were fetched from a catalogue but are not pinned, such as those of an earlier start.
+fn retain_pinned(catalogue: &mut Catalogue, pinned: &BTreeSet<Digest>, context: &Context) -> anyhow::Result<()> {
+    let models = catalogue.models().filter(|(id, _)| pinned.contains(id));
+    let slices: BTreeSet<Digest> = models.flat_map(|(_, model)| model.slices.clone()).collect();
+    catalogue.retain(|circuit| {
+        let id = circuit.id();
+        let is_served = !is_fetched(circuit.path()) || pinned.contains(&id) || slices.contains(&id);
+        if !is_served {
+            let path = circuit.path().display();
+            context.say(&format!("warning: {path} is not served: it is not among --additional-circuits"));
+        }
+        is_served
+    });
+    anyhow::ensure!(catalogue.circuits().next().is_some(), "none of --additional-circuits is in the cache");
+    Ok(())
 }
 
 /// Write the catalogue of a directory's circuits, to serve from a web server or bucket

@@ -30,6 +30,8 @@ const MAX_CONSTRAINTS: usize = 1 << 23;
 
 /// Memory of a term of a linear combination, of which each multiply-add has one, in bytes.
 const TERM_BYTES: u64 = 40;
+/// Least memory of the constraints of an activation or maximum, in bytes: one for each bit of its numbers, about 40.
+const ACTIVATION_BYTES: u64 = 4 << 10;
 
 /// Public form of the inputs or outputs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -144,7 +146,7 @@ pub(super) fn constrain(circuit: &Circuit, layout: &Layout) -> Result<R1cs, Back
     if magnitude > MAX_MAGNITUDE {
         return Err(BackendError::Magnitude { magnitude, limit: MAX_MAGNITUDE });
     }
-    MemoryBudget::new(circuit.parameters()).spend(circuit.multiply_adds().saturating_mul(TERM_BYTES))?;
+    MemoryBudget::new(circuit.parameters()).spend(least_memory(circuit))?;
     let Layout { inputs, outputs } = layout;
     let mut cs = R1cs::new(1 + outputs.values() + inputs.values());
     // Variable 1 is the binding. This constraint uses it, in addition to those that the key generator adds for all
@@ -192,6 +194,16 @@ fn hashed_inputs(cs: &mut R1cs, public: &Public, digest: usize) -> Vec<Lc> {
     let hash = poseidon::constrain_hash(cs, &public.pack_combinations(&inputs));
     cs.enforce_equal(hash, &Lc::var(digest));
     inputs
+}
+
+/// Returns how much memory the constraints of a circuit take at least, in bytes.
+fn least_memory(circuit: &Circuit) -> u64 {
+    let activations = circuit.stages.iter().map(|stage| match &stage.kind {
+        StageKind::Linear(linear) => linear.rescale.map_or(0, |_| stage.count as u64),
+        StageKind::Max(Max { groups, .. }) => groups.iter().map(|group| group.len() as u64).sum(),
+    });
+    let activations = activations.sum::<u64>().saturating_mul(ACTIVATION_BYTES);
+    circuit.multiply_adds().saturating_mul(TERM_BYTES).saturating_add(activations)
 }
 
 fn constrain_stage(cs: &mut R1cs, stage: &Stage, cells: &mut Vec<Lc>) {

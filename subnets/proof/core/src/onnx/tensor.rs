@@ -76,13 +76,10 @@ impl Constant {
                     elements(raw).map(u16::from_le_bytes).map(convert).collect()
                 })
             }
-            Ok(DataType::Bool) if raw.is_empty() => {
-                Data::Integers(tensor.int32_data.iter().copied().map(i64::from).collect())
-            }
-            Ok(DataType::Bool) => Data::Integers(raw.iter().copied().map(i64::from).collect()),
+            Ok(DataType::Bool) if !raw.is_empty() => Data::Integers(raw.iter().copied().map(i64::from).collect()),
             Ok(DataType::Int64) if raw.is_empty() => Data::Integers(tensor.int64_data.clone()),
             Ok(DataType::Int64) => Data::Integers(elements(raw).map(i64::from_le_bytes).collect()),
-            Ok(DataType::Int32) if raw.is_empty() => {
+            Ok(DataType::Int32 | DataType::Bool) if raw.is_empty() => {
                 Data::Integers(tensor.int32_data.iter().copied().map(i64::from).collect())
             }
             Ok(DataType::Int32) => {

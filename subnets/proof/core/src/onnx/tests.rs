@@ -65,7 +65,7 @@ fn with_text(mut node: NodeProto, name: &str, value: &str) -> NodeProto {
 
 fn integers(name: &str, values: &[i64]) -> TensorProto {
     TensorProto {
-        dims: vec![values.len() as i64],
+        dims: vec![values.len().cast_signed() as i64],
         data_type: DataType::Int64 as i32,
         name: name.to_owned(),
         raw_data: values.iter().flat_map(|value| value.to_le_bytes()).collect(),
@@ -398,7 +398,7 @@ fn costs_are_in_proportion_to_the_file() {
     let many = pool(&[1, 1, 512, 512], &[128, 128], &[0; 4]);
     assert!(matches!(many, Err(OnnxError::Memory(_))), "{many:?}");
     // Many nodes share one weight, of which each gets a copy.
-    let weights = floats("w", &[512, 512], &[0.0; 512 * 512]);
+    let weights = floats("w", &[512, 512], &vec![0.0; 512 * 512]);
     let chain = (0..300).map(|index| {
         let (from, to) = (format!("t{index}"), format!("t{}", index + 1));
         node("MatMul", &[if index == 0 { "x" } else { &from }, "w"], if index == 299 { "y" } else { &to }, &[])

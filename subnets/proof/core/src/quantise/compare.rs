@@ -53,8 +53,7 @@ pub fn compare(
             for (output, ((&actual, &expected), &tolerance)) in actual.iter().zip(expected).zip(tolerances).enumerate()
             {
                 let difference = (actual - expected).abs();
-                // Also true if the difference is not a number.
-                let exceeds = !(difference <= tolerance);
+                let exceeds = difference > tolerance || difference.is_nan();
                 if exceeds && largest.as_ref().is_none_or(|(most, _)| difference > *most) {
                     let error = QuantiseError::Difference {
                         what,

@@ -1,0 +1,158 @@
+//! A circuit whose verification key is that of another network, and networks that take too much memory.
+
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+use taonet_proof_backends::stark::Stark;
+use taonet_proof_backends::{Backend as _, Keys};
+use taonet_proof_core::metadata::{CircuitMetadata, FILE, NETWORK, VERIFICATION_KEY};
+use taonet_proof_core::network::{Network, Operation};
+use taonet_proof_core::{Binding, Digest};
+use tempfile::TempDir;
+
+use super::{BOB, compile, examined, first_input, miner, proof, text, validator};
+use crate::support::{Daemon, document, program, refusal};
+
+/// What the circuit is refused with.
+const REFUSAL: &str = "the verification key does not match the network";
+
+/// Writes a circuit with the network of `honest` and the key of a network that always outputs 4242, and a bundle that
+/// verifies with that key.
+fn cheat(honest: &Path, target: &Path, bundle: &Path) -> Digest {
+    let bytes = fs::read(honest.join(NETWORK)).unwrap();
+    let mut network = Network::from_bytes(&bytes).unwrap();
+    let Operation::Dense { weights, bias } = &mut network.layers.last_mut().unwrap().operation else {
+        panic!("a dense layer")
+    };
+    weights.fill(0);
+    *bias = vec![4242];
+    let other = Arc::new(network.lower().unwrap());
+    let key = Stark.setup(&other).unwrap().verification;
+    let mut metadata = CircuitMetadata::from_json(&fs::read(honest.join(FILE)).unwrap()).unwrap();
+    metadata.files.insert(VERIFICATION_KEY.to_owned(), Digest::of(&key));
+    fs::create_dir(target).unwrap();
+    fs::write(target.join(NETWORK), &bytes).unwrap();
+    fs::write(target.join(VERIFICATION_KEY), &key).unwrap();
+    fs::write(target.join(FILE), metadata.to_json().unwrap()).unwrap();
+
+    let circuit = metadata.id().unwrap();
+    let inputs: Vec<i64> = serde_json::from_value(first_input("diabetes-regression")).unwrap();
+    let (nonce, verification_key) = (Digest::of(b"a request"), Digest::of(&key));
+    let binding = Binding { nonce, miner: BOB.parse().unwrap(), circuit, verification_key };
+    let keys = Keys { proving: Vec::new(), verification: key.clone() };
+    let proven = Stark.prover(other, &keys).unwrap().prove(&inputs, &binding).unwrap();
+    let document = json!({
+        "version": 2,
+        "circuit": metadata,
+        "nonce": nonce,
+        "miner": BOB,
+        "inputs": inputs,
+        "outputs": proven.outputs,
+        "network": hex::encode(bytes),
+        "verification_key": hex::encode(key),
+        "proof": hex::encode(proven.proof),
+    });
+    fs::write(bundle, document.to_string()).unwrap();
+    circuit
+}
+
+/// No command, miner or validator accepts it, and an honest miner loses nothing.
+#[test]
+fn circuit_with_another_networks_key_is_refused_everywhere() {
+    let folder = TempDir::new().unwrap();
+    let honest = compile(folder.path(), "diabetes-regression", "stark");
+    let circuits = folder.path().join("circuits");
+    let (target, bundle) = (circuits.join("false"), folder.path().join("bundle.json"));
+    let id = cheat(&honest, &target, &bundle).to_string();
+    let refused = |arguments: &[&str], expected: &str| {
+        let error = refusal(&proof(arguments), 1);
+        assert!(error.contains(expected), "{arguments:?}: {error}");
+    };
+    refused(&["inspect", text(&target)], REFUSAL);
+    refused(&["catalogue", text(&circuits)], REFUSAL);
+    for circuit in [&id, text(&target)] {
+        refused(&["verify", text(&bundle), "--circuit", circuit], REFUSAL);
+    }
+    refused(&["verify", text(&bundle)], REFUSAL);
+    // Without the network, as bundles of earlier versions.
+    let mut old: Value = serde_json::from_slice(&fs::read(&bundle).unwrap()).unwrap();
+    old["version"] = json!(1);
+    old.as_object_mut().unwrap().remove("network");
+    fs::write(&bundle, old.to_string()).unwrap();
+    refused(&["verify", text(&bundle), "--circuit", &id], "the bundle has no network");
+    refused(&["verify", text(&bundle), "--circuit", text(&target)], REFUSAL);
+
+    let state = folder.path().join("state");
+    let mut alone = validator("//Alice", &target, &state);
+    alone.args(["--peer", &format!("{BOB}@127.0.0.1:9"), "--requests", "1"]);
+    for mut daemon in [miner("//Bob", &target), alone] {
+        let error = refusal(&daemon.output().unwrap(), 1);
+        assert!(error.contains(REFUSAL), "{error}");
+    }
+    let daemon = Daemon::start(&mut miner("//Bob", &circuits));
+    let peer = format!("{BOB}@{}", daemon.url().trim_start_matches("http://"));
+    let found = examined(&mut validator("//Alice", &circuits, &state), &peer, "5");
+    assert_eq!((&found["verified"], &found["faults"]), (&json!(5), &json!({})));
+    assert!(daemon.terminate().success());
+}
+
+/// A catalogue does not choose what is proven.
+#[test]
+fn catalogue_without_identities_is_refused() {
+    let folder = TempDir::new().unwrap();
+    let mut daemon = miner("//Bob", folder.path());
+    let output = daemon.args(["--catalogue", "http://127.0.0.1:9/circuits.json"]).output().unwrap();
+    let error = refusal(&output, 2);
+    assert!(error.contains("hint: pass the identities of the circuits to fetch with --additional-circuits"), "{error}");
+}
+
+/// Bundles of earlier versions are verified against the circuit's directory.
+#[test]
+fn old_bundle_is_verified_with_its_circuits_directory() {
+    let folder = TempDir::new().unwrap();
+    let circuit = compile(folder.path(), "diabetes-regression", "stark");
+    let (input, bundle) = (folder.path().join("input.json"), folder.path().join("bundle.json"));
+    fs::write(&input, first_input("diabetes-regression").to_string()).unwrap();
+    document(&proof(&["prove", text(&circuit), "--input", text(&input), "--miner", BOB, "-o", text(&bundle)]));
+    let mut old: Value = serde_json::from_slice(&fs::read(&bundle).unwrap()).unwrap();
+    old["version"] = json!(1);
+    old.as_object_mut().unwrap().remove("network");
+    fs::write(&bundle, old.to_string()).unwrap();
+    document(&proof(&["verify", text(&bundle), "--circuit", text(&circuit)]));
+    let error = refusal(&proof(&["verify", text(&bundle), "--circuit", "nowhere"]), 1);
+    assert!(error.contains("neither an identity of 64 hexadecimal digits nor a directory"), "{error}");
+}
+
+/// The network file has 25 bytes, and describes 2.4 thousand million values to compare.
+#[test]
+fn network_that_takes_too_much_memory_is_refused() {
+    let folder = TempDir::new().unwrap();
+    let circuit = folder.path().join("circuit");
+    fs::create_dir(&circuit).unwrap();
+    let network: &[u8] = include_bytes!("../../../fuzz/seeds/proof_networks/window.bin");
+    let tensor = |side: u32| {
+        let shape = json!({ "channels": 1, "height": side, "width": side });
+        json!({ "shape": shape, "range": { "low": 0, "high": 1 }, "scale": 0 })
+    };
+    let metadata = json!({
+        "version": 1,
+        "name": "window",
+        "backend": "stark",
+        "input": tensor(512),
+        "output": tensor(385),
+        "multiply_adds": 0,
+        "constraints": 0,
+        "files": { NETWORK: Digest::of(network), VERIFICATION_KEY: Digest::of(b"x") },
+    });
+    fs::write(circuit.join(NETWORK), network).unwrap();
+    fs::write(circuit.join(VERIFICATION_KEY), b"x").unwrap();
+    fs::write(circuit.join(FILE), metadata.to_string()).unwrap();
+    // Address space for the program itself, not for the circuit.
+    let mut command = program("bash");
+    let tao = env!("CARGO_BIN_EXE_tao");
+    command.args(["-c", "ulimit -v 2000000; exec \"$0\" proof inspect \"$1\"", tao, text(&circuit)]);
+    let error = refusal(&command.output().unwrap(), 1);
+    assert!(error.contains("more than the limit of 67108864 bytes for 0 parameters"), "{error}");
+}
