@@ -4,6 +4,7 @@
 mod btcli;
 mod epochs;
 mod polkadot;
+mod reference;
 mod results;
 mod sdk10;
 mod sdk11;

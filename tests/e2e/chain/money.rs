@@ -19,9 +19,10 @@ fn tao_goes_from_one_account_to_another_exactly() {
     let sent = chain.alice(&["transfer", BOB, "1.000000001", "--yes"]);
     assert_eq!((&sent["from"], &sent["to"]), (&json!(ALICE), &json!(BOB)));
     assert_eq!(chain.free(BOB), bob + 1_000_000_001);
-    // //Alice is also the block author and receives the fee.
-    assert!(sent["fee_rao"].as_u64().unwrap() > 0, "{sent}");
-    assert_eq!(chain.free(ALICE), alice - 1_000_000_001);
+    // The block author, //One, receives the fee.
+    let fee = sent["fee_rao"].as_u64().unwrap();
+    assert!(fee > 0, "{sent}");
+    assert_eq!(chain.free(ALICE), alice - 1_000_000_001 - fee);
     // The state before that block is still available.
     let before = (sent["block"]["number"].as_u64().unwrap() - 1).to_string();
     let earlier = chain.ask(&["balance", BOB, "--block", &before]);
@@ -49,13 +50,44 @@ fn people_read_what_happened() {
 #[test]
 fn what_cannot_be_paid_is_refused() {
     let chain = Chain::start();
-    // The call is included and fails.
-    let (code, told) = failure(&chain.tao(&["transfer", BOB, "10000000", "--yes"], &AS_ALICE));
-    assert_eq!((code, &told["success"]), (5, &json!(false)), "{told}");
-    // An account without funds cannot pay the fee.
+    // Calls above the balance are not sent, so that they cost no fee.
+    let before = chain.free(ALICE);
+    let hotkey = ["--netuid", BABELBIT, "--hotkey-ss58", BOB];
+    for arguments in [
+        &["transfer", BOB, "10000000"][..],
+        &[&["stake", "add", "10000000"][..], &hotkey].concat(),
+        &[&["sudo", "stake-burn", "10000000"][..], &hotkey].concat(),
+        &[
+            &["crowdloan", "create", "--deposit", "10000000", "--min-contribution", "1", "--cap", "20000000"][..],
+            &["--duration", "50400", "--target", BOB],
+        ]
+        .concat(),
+    ] {
+        let (code, told) = failure(&chain.tao(&[arguments, &["--yes"]].concat(), &AS_ALICE));
+        assert_eq!((code, &told["outcome"]), (5, &json!("unsent")), "{arguments:?}: {told}");
+        let (code, dry) = failure(&chain.tao(&[arguments, &["--dry-run"]].concat(), &AS_ALICE));
+        assert_eq!((code, &dry["valid"]), (5, &json!(false)), "{arguments:?}: {dry}");
+        for document in [told, dry] {
+            assert_eq!(document["error"]["name"], "InsufficientBalance", "{document}");
+            let message = document["error"]["message"].as_str().unwrap();
+            assert!(message.contains("takes 10000000 TAO, the fee is 0."), "{message}");
+        }
+    }
+    let register = ["register", "--netuid", BABELBIT, "--hotkey-ss58", BOB, "--yes"];
+    document(&chain.tao(&register, &AS_ALICE));
+    let paid = chain.free(ALICE);
+    for further in [&[][..], &["--dry-run"]] {
+        let error = refusal(&chain.tao(&[&register[..], further].concat(), &AS_ALICE), 5);
+        assert!(error.contains("already registered on subnet 59, with uid"), "{error}");
+    }
+    let error = refusal(&chain.tao(&[&["stake", "remove", "1", "--yes"][..], &hotkey].concat(), &AS_ALICE), 1);
+    assert!(error.contains("has no stake on"), "{error}");
+    assert!(paid < before && chain.free(ALICE) == paid, "no further fees");
     let poor = ["transfer", BOB, "1", "--yes", "--key-uri", "//Nobody", "--json"];
     let (code, told) = failure(&chain.tao(&poor, &[]));
-    assert_eq!((code, &told["error"]["name"]), (5, &json!("Payment")), "{told}");
+    assert_eq!((code, &told["error"]["name"]), (5, &json!("InsufficientBalance")), "{told}");
+    let error = refusal(&chain.tao(&["transfer", BOB, "1", "--network", "lokal"], &[]), 2);
+    assert!(error.contains("unknown network lokal"), "before the missing wallet: {error}");
     // There is no terminal to confirm at.
     let error = refusal(&chain.tao(&["transfer", BOB, "1"], &AS_ALICE), 2);
     assert!(error.contains("pass --yes"), "{error}");

@@ -110,9 +110,9 @@ fn check_btcli_stake(did: &Did) {
     assert_eq!(did.value("stake child revoke"), &json!([]));
     assert_eq!(did.value("sudo set-take"), 5_898);
     assert_eq!(did.value("sudo get-take"), 0.09);
-    // Alice is the author of the block, and gets the fees: 33 parts of 65 535 of the trade.
-    let tao = 5_000_000_000_u64;
-    assert_eq!(did.value("sudo stake-burn"), tao - tao * 33 / 65_535);
+    // The amount, and the fee of the extrinsic.
+    let paid = did.value("sudo stake-burn").as_u64().unwrap();
+    assert!((5_000_000_001..5_010_000_000).contains(&paid), "{paid}");
     assert_eq!(did.value("stake remove all alpha"), &json!([0]));
 }
 
@@ -159,5 +159,5 @@ fn btcli_and_tao_make_the_same_chain() {
     assert_eq!(journey["other"], json!([]));
     assert!(journey["items"].as_u64() > Some(1_000), "{journey}");
     let paid = journey["more_paid"].as_object().unwrap();
-    assert!(paid.values().all(|rao| rao.as_i64().unwrap().abs() < 100), "{journey}");
+    assert!(paid.values().all(|rao| rao.as_i64().unwrap().abs() < 1_000), "{journey}");
 }

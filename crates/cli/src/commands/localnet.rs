@@ -1,6 +1,7 @@
 //! `tao localnet …`: a development chain on this machine.
 
 mod announce;
+mod beacon;
 mod clock;
 mod control;
 mod data_dir;

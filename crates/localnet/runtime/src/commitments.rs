@@ -139,15 +139,15 @@ pub mod pallet {
     /// Errors of the pallet's calls.
     #[pallet::error]
     pub enum Error<T> {
-        /// The commitment has too many fields.
+        /// Account passed too many additional fields to their commitment
         TooManyFieldsInCommitmentInfo,
-        /// The hotkey is not registered on the subnet.
+        /// Account is not allowed to make commitments to the chain
         AccountNotAllowedCommit,
-        /// The commitment exceeds the neuron's remaining space in this epoch; retry in the next epoch.
+        /// Space Limit Exceeded for the current interval
         SpaceLimitExceeded,
-        /// Not all of the reserved deposit could be returned.
+        /// Indicates that unreserve returned a leftover, which is unexpected.
         UnexpectedUnreserveLeftover,
-        /// The commitment contains a `TimelockRevealFailed` field, which callers must not submit.
+        /// `TimelockRevealFailed` fields may only be created by the runtime.
         TimelockRevealFailedNotAllowed,
     }
 

@@ -14,6 +14,7 @@ use taonet_service::Shutdown;
 use tokio::sync::oneshot;
 
 use super::announce::{Account, Announcement};
+use super::beacon::relay;
 use super::clock::BlockTime;
 use super::data_dir::{DATABASE, DataArgs, Running};
 use super::record::say_left_out;
@@ -36,7 +37,7 @@ pub(super) struct StartArgs {
     at: Option<u64>,
     /// Subnets of a new chain: `development` (root and 1 to 59) or `reference` (root and 1, as in the reference's local
     /// network) [default: development]
-    #[arg(long, value_name = "PRESET", conflicts_with = "fork")]
+    #[arg(long, value_name = "PRESET", conflicts_with = "fork", hide_possible_values = true)]
     genesis: Option<Genesis>,
     /// Begin a new chain with the state in this file, written by `tao localnet record`
     #[arg(long, value_name = "FILE")]
@@ -50,6 +51,16 @@ pub(super) struct StartArgs {
         conflicts_with_all = ["block_time", "at", "genesis", "fork", "endow"]
     )]
     follow: Option<String>,
+    /// Fetch the pulses that reveal timelocked data from this API of the drand beacon [without URL: https://api.drand.sh]
+    #[arg(
+        long,
+        value_name = "URL",
+        num_args = 0..=1,
+        default_missing_value = "https://api.drand.sh",
+        value_parser = drand,
+        conflicts_with = "follow"
+    )]
+    drand: Option<String>,
     /// Listen address. Control methods such as `dev_mine` are enabled on loopback only
     #[arg(long, default_value = "127.0.0.1:9944", value_name = "ADDRESS")]
     listen: SocketAddr,
@@ -108,11 +119,13 @@ pub(super) fn run(args: &StartArgs, context: &Context) -> anyhow::Result<()> {
         }
         readiness.set_ready();
         let stop = shutdown.clone();
+        let drand = args.drand.clone();
         let (tell, ended) = oneshot::channel();
         shutdown.spawn("localnet", async move {
             let ended = tokio::select! {
                 () = stop.requested() => Ok(()),
                 ended = node.stop_requested() => ended,
+                never = relay(&node, drand.as_deref()) => match never {},
             };
             stop.request();
             node.stop().await;
@@ -226,6 +239,12 @@ pub(super) struct Forked {
 fn leader(text: &str) -> Result<String, &'static str> {
     let is_url = text.starts_with("ws://") && text.parse::<NodeUrl>().is_ok();
     if is_url { Ok(text.to_owned()) } else { Err("expected ws://HOST:PORT") }
+}
+
+/// Checks the URL of a drand API.
+fn drand(text: &str) -> Result<String, &'static str> {
+    let is_url = url::Url::parse(text).is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
+    if is_url { Ok(text.to_owned()) } else { Err("expected a URL such as https://api.drand.sh") }
 }
 
 /// Parses an origin in the form that browsers send.

@@ -2,15 +2,13 @@
 
 use codec::Encode;
 use serde_json::json;
-use sp_core::Pair;
-use sp_runtime::{BoundedVec, MultiSigner};
 use taonet_localnet::{Node, NodeHandle};
 use taonet_localnet_runtime::commitments::{self, CommitmentInfo, Data};
-use taonet_localnet_runtime::drand::{Call, Pulse, PulsesPayload};
+use taonet_localnet_runtime::drand::pulse_extrinsic;
 use taonet_localnet_runtime::types::{MechId, NetUid};
 use taonet_localnet_runtime::{Runtime, RuntimeCall, admin_utils, subtensor};
 
-use crate::support::{account, ask, config, get, hex, node, pair, signed, storage_key};
+use crate::support::{account, ask, config, get, hex, node, signed, storage_key};
 
 /// The signature of quicknet's round 1 000.
 const SIGNATURE: &str =
@@ -29,17 +27,9 @@ fn timelocked<Bytes: TryFrom<Vec<u8>>>(name: &str) -> Bytes {
     bytes.try_into().unwrap_or_else(|_| panic!("{name} is too long"))
 }
 
-/// Returns the extrinsic with which a key without an account submits a pulse.
+/// Returns the extrinsic that submits the signature of round 1 000 as that of a round.
 fn submission(round: u64) -> Vec<u8> {
-    let signature = hex::decode(SIGNATURE).unwrap();
-    let randomness = BoundedVec::truncate_from(sp_io::hashing::sha2_256(&signature).into());
-    let pulse = Pulse { round, randomness, signature: BoundedVec::truncate_from(signature) };
-    let pair = pair("Nobody");
-    let public = MultiSigner::Sr25519(pair.public());
-    let pulses_payload = PulsesPayload { block_number: 0, pulses: vec![pulse], public };
-    let signature = Some(pair.sign(&pulses_payload.encode()).into());
-    let call = RuntimeCall::from(Call::<Runtime>::write_pulse { pulses_payload, signature });
-    [&[0x04][..], &call.encode()].concat().encode()
+    pulse_extrinsic(round, hex::decode(SIGNATURE).unwrap().try_into().unwrap())
 }
 
 #[tokio::test]

@@ -91,56 +91,55 @@ macro_rules! pallet_of_calls {
             /// Errors of the pallet's calls.
             #[pallet::error]
             pub enum Error<T> {
-                /// The subnet does not exist.
+                /// The subnet does not exist, check the netuid parameter
                 #[codec(index = 0)]
                 SubnetDoesNotExist,
-                /// The maximum number of validators exceeds the maximum number of neurons.
+                /// The maximum number of subnet validators must be less than the maximum number of allowed UIDs in the subnet.
                 #[codec(index = 1)]
                 MaxValidatorsLargerThanMaxUIds,
-                /// The subnet already has more neurons than the new maximum: trim it first.
+                /// The maximum number of subnet validators must be more than the current number of UIDs already in the subnet.
                 #[codec(index = 2)]
                 MaxAllowedUIdsLessThanCurrentUIds,
-                /// The weight of old bonds in their moving average exceeds 975 000 millionths, the maximum for an
-                /// owner.
+                /// The maximum value for bonds moving average is reached
                 #[codec(index = 3)]
                 BondsMovingAverageMaxReached,
-                /// The steepness is negative: only root may set a negative steepness.
+                /// Only root can set negative sigmoid steepness values
                 #[codec(index = 4)]
                 NegativeSigmoidSteepness,
-                /// The value is out of bounds.
+                /// Value not in allowed bounds.
                 #[codec(index = 5)]
                 ValueNotInBounds,
-                /// The new minimum is not below the current number of neurons.
+                /// The minimum allowed UIDs must be less than the current number of UIDs in the subnet.
                 #[codec(index = 6)]
                 MinAllowedUidsGreaterThanCurrentUids,
-                /// The new minimum is not below the maximum number of neurons.
+                /// The minimum allowed UIDs must be less than the maximum allowed UIDs.
                 #[codec(index = 7)]
                 MinAllowedUidsGreaterThanMaxAllowedUids,
-                /// The new maximum is below the minimum number of neurons.
+                /// The maximum allowed UIDs must be greater than the minimum allowed UIDs.
                 #[codec(index = 8)]
                 MaxAllowedUidsLessThanMinAllowedUids,
-                /// The new maximum exceeds 256 neurons.
+                /// The maximum allowed UIDs must be less than the default maximum allowed UIDs.
                 #[codec(index = 9)]
                 MaxAllowedUidsGreaterThanDefaultMaxAllowedUids,
-                /// The value is out of bounds.
+                /// Bad parameter value
                 #[codec(index = 10)]
                 InvalidValue,
-                /// The setting does not exist on the root subnet.
+                /// Operation is not permitted on the root network.
                 #[codec(index = 11)]
                 NotPermittedOnRootSubnet,
-                /// Proof-of-work registration is disabled.
+                /// POW Registration has been deprecated
                 #[codec(index = 12)]
                 POWRegistrationDisabled,
-                /// The setting is deprecated: its value is derived from other settings.
+                /// Call is deprecated
                 #[codec(index = 13)]
                 Deprecated,
-                /// The locked share of collateral exceeds the maximum.
+                /// The collateral lock share exceeds the settable maximum (95% of the registration price).
                 #[codec(index = 14)]
                 CollateralLockShareTooHigh,
-                /// The drain ratio of collateral is out of bounds.
+                /// The collateral drain ratio must be positive and at most the settable maximum.
                 #[codec(index = 15)]
                 CollateralDrainRatioOutOfBounds,
-                /// A change of the GRANDPA authorities must have no delay.
+                /// GRANDPA changes must take effect at the end of the current block.
                 #[codec(index = 16)]
                 GrandpaChangeDelayMustBeZero,
             }

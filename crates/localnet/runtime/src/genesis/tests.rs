@@ -4,6 +4,7 @@ use frame_support::traits::Get;
 use sp_core::crypto::Ss58Codec;
 
 use super::*;
+use crate::runtime::System;
 use crate::subtensor::*;
 use crate::testing::{BABELBIT, Subtensor, account, balance, key};
 use crate::types::{AlphaBalance, NetUid};
@@ -91,7 +92,9 @@ fn reference_preset_has_two_subnets_and_no_owned_hotkey() {
         assert_eq!(Burn::<Runtime>::get(NetUid(1)).0, 100_000_000);
         let (alice, hotkey) = (account("Alice"), account("Alice_hk"));
         frame_support::assert_ok!(Subtensor::register_network(Some(alice.clone()).into(), hotkey.clone()));
-        assert_eq!(Subtensor::all_netuids(), [NetUid(0), NetUid(1), NetUid(2)]);
+        System::set_block_number(2);
+        frame_support::assert_ok!(Subtensor::register_network(Some(alice.clone()).into(), hotkey.clone()));
+        assert_eq!(Subtensor::all_netuids(), [0, 1, 2, 3].map(NetUid));
         assert_eq!(Owner::<Runtime>::get(hotkey), alice);
     });
 }

@@ -8,508 +8,557 @@ mod errors {
     /// Errors of the pallet's calls.
     #[pallet::error]
     pub enum Error<T> {
-        /// The root subnet does not exist.
+        /// The root network does not exist.
         #[codec(index = 0)]
         RootNetworkDoesNotExist,
-        /// The IP type is neither 4 nor 6.
+        /// The user is trying to serve an axon which is not of type 4 (IPv4) or 6 (IPv6).
         #[codec(index = 1)]
         InvalidIpType,
-        /// The IP address is unreachable: unspecified, loopback or broadcast.
+        /// An invalid IP address is passed to the serve function.
         #[codec(index = 2)]
         InvalidIpAddress,
-        /// The port is 0.
+        /// An invalid port is passed to the serve function.
         #[codec(index = 3)]
         InvalidPort,
-        /// The hotkey is not registered in this subnet.
+        /// The hotkey is not registered in subnet
         #[codec(index = 4)]
         HotKeyNotRegisteredInSubNet,
-        /// The hotkey has no owner: register it first.
+        /// The hotkey does not exists
         #[codec(index = 5)]
         HotKeyAccountNotExists,
-        /// The hotkey is not registered in this subnet, or, for an identity, no hotkey of the coldkey in any.
+        /// The hotkey is not registered in any subnet.
         #[codec(index = 6)]
         HotKeyNotRegisteredInNetwork,
-        /// The hotkey belongs to a different coldkey.
+        /// Request to stake, unstake or subscribe is made by a coldkey that is not associated with
+        /// the hotkey account.
         #[codec(index = 7)]
         NonAssociatedColdKey,
-        /// The hotkey has too little stake.
+        /// The caller does not have enought stake to perform this action.
         #[codec(index = 8)]
         NotEnoughStake,
-        /// The coldkey's stake on this hotkey is too low.
+        /// The caller is requesting removing more stake than there exists in the staking account.
+        /// See: "[remove_stake()]".
         #[codec(index = 9)]
         NotEnoughStakeToWithdraw,
-        /// The hotkey's stake is too low to set weights.
+        /// The caller is requesting to set weights but the caller has less than minimum stake
+        /// required to set weights (less than WeightsMinStake).
         #[codec(index = 10)]
         NotEnoughStakeToSetWeights,
-        /// The hotkey's stake is too low to set child keys.
+        /// The parent hotkey doesn't have enough own stake to set childkeys.
         #[codec(index = 11)]
         NotEnoughStakeToSetChildkeys,
-        /// The coldkey's balance is too low.
+        /// The caller is requesting adding more stake than there exists in the coldkey account.
+        /// See: "[add_stake()]"
         #[codec(index = 12)]
         NotEnoughBalanceToStake,
-        /// The withdrawal from the coldkey failed.
+        /// The caller is trying to add stake, but for some reason the requested amount could not be
+        /// withdrawn from the coldkey account.
         #[codec(index = 13)]
         BalanceWithdrawalError,
-        /// The withdrawal would empty the account.
+        /// Unsuccessfully withdraw, balance could be zero (can not make account exist) after
+        /// withdrawal.
         #[codec(index = 14)]
         ZeroBalanceAfterWithdrawn,
-        /// The neuron has no validator permit.
+        /// The caller is attempting to set non-self weights without being a permitted validator.
         #[codec(index = 15)]
         NeuronNoValidatorPermit,
-        /// The number of weights differs from the number of uids.
+        /// The caller is attempting to set the weight keys and values but these vectors have
+        /// different size.
         #[codec(index = 16)]
         WeightVecNotEqualSize,
-        /// The weights contain a duplicate uid.
+        /// The caller is attempting to set weights with duplicate UIDs in the weight matrix.
         #[codec(index = 17)]
         DuplicateUids,
-        /// The weights contain an unknown uid.
+        /// The caller is attempting to set weight to at least one UID that does not exist in the
+        /// metagraph.
         #[codec(index = 18)]
         UidVecContainInvalidOne,
-        /// The number of weights is below the subnet's minimum.
+        /// The dispatch is attempting to set weights on chain with fewer elements than are allowed.
         #[codec(index = 19)]
         WeightVecLengthIsLow,
-        /// The maximum number of registrations per block is reached.
+        /// Number of registrations in this block exceeds the allowed number (i.e., exceeds the
+        /// subnet hyperparameter "max_regs_per_block").
         #[codec(index = 20)]
         TooManyRegistrationsThisBlock,
-        /// The hotkey is already registered on this subnet.
+        /// The caller is requesting registering a neuron which already exists in the active set.
         #[codec(index = 21)]
         HotKeyAlreadyRegisteredInSubNet,
-        /// The new hotkey equals the old one.
+        /// The new hotkey is the same as old one
         #[codec(index = 22)]
         NewHotKeyIsSameWithOld,
-        /// The new hotkey already has stake or claims on root.
+        /// The new hotkey has outstanding root claimable or non-zero root stake,
+        /// so the root rate-book cannot be merged without misallocating dividends.
         #[codec(index = 23)]
         NewHotKeyNotCleanForRootSwap,
-        /// The proof of work is for an old or a future block.
+        /// The supplied PoW hash block is in the future or negative.
         #[codec(index = 24)]
         InvalidWorkBlock,
-        /// The proof of work does not meet the difficulty.
+        /// The supplied PoW hash block does not meet the network difficulty.
         #[codec(index = 25)]
         InvalidDifficulty,
-        /// The seal of the proof of work is invalid.
+        /// The supplied PoW hash seal does not match the supplied work.
         #[codec(index = 26)]
         InvalidSeal,
-        /// A weight exceeds the subnet's maximum.
+        /// The dispatch is attempting to set weights on chain with weight value exceeding the
+        /// configured max weight limit (currently `u16::MAX`).
         #[codec(index = 27)]
         MaxWeightExceeded,
-        /// The hotkey is already a delegate.
+        /// The hotkey is attempting to become a delegate when the hotkey is already a delegate.
         #[codec(index = 28)]
         HotKeyAlreadyDelegate,
-        /// The rate limit of weight submissions is exceeded.
+        /// A transactor exceeded the rate limit for setting weights.
         #[codec(index = 29)]
         SettingWeightsTooFast,
-        /// The weights version key is below the subnet's minimum.
+        /// A validator is attempting to set weights from a validator with incorrect weight version.
         #[codec(index = 30)]
         IncorrectWeightVersionKey,
-        /// The rate limit of endpoint announcements is exceeded.
+        /// An axon or prometheus serving exceeded the rate limit for a registered neuron.
         #[codec(index = 31)]
         ServingRateLimitExceeded,
-        /// There are more weights than neurons.
+        /// The caller is attempting to set weights with more UIDs than allowed.
         #[codec(index = 32)]
         UidsLengthExceedUidsInSubNet,
-        /// The rate limit of subnet creation is exceeded.
+        /// A transactor exceeded the rate limit for add network transaction.
         #[codec(index = 33)]
         NetworkTxRateLimitExceeded,
-        /// The rate limit of take increases is exceeded.
+        /// A transactor exceeded the rate limit for delegate transaction.
         #[codec(index = 34)]
         DelegateTxRateLimitExceeded,
-        /// The rate limit of hotkey swaps is exceeded.
+        /// A transactor exceeded the rate limit for setting or swapping hotkey.
         #[codec(index = 35)]
         HotKeySetTxRateLimitExceeded,
-        /// The rate limit of staking is exceeded.
+        /// A transactor exceeded the rate limit for staking.
         #[codec(index = 36)]
         StakingRateLimitExceeded,
-        /// Registration is disabled on this subnet.
+        /// Registration is disabled.
         #[codec(index = 37)]
         SubNetRegistrationDisabled,
-        /// The maximum number of registrations per interval is reached.
+        /// The number of registration attempts exceeded the allowed number in the interval.
         #[codec(index = 38)]
         TooManyRegistrationsThisInterval,
-        /// The call is not signed by a hotkey.
+        /// The hotkey is required to be the origin.
         #[codec(index = 39)]
         TransactorAccountShouldBeHotKey,
-        /// The chain has no faucet.
+        /// Faucet is disabled.
         #[codec(index = 40)]
         FaucetDisabled,
-        /// The caller is not the owner of the subnet.
+        /// Not a subnet owner.
         #[codec(index = 41)]
         NotSubnetOwner,
-        /// The call cannot register a hotkey on root: use `root_register`.
+        /// Operation is not permitted on the root subnet.
         #[codec(index = 42)]
         RegistrationNotPermittedOnRootSubnet,
-        /// The hotkey's stake is too low: every member of root that is not immune has more.
+        /// A root registrant must hold at least as much root stake as the seat it
+        /// would evict.
         #[codec(index = 43)]
         StakeTooLowForRoot,
-        /// The subnet limit is reached, and all subnets are within their immunity period.
+        /// All subnets are in the immunity period.
         #[codec(index = 44)]
         AllNetworksInImmunity,
-        /// The balance is too low to pay for the hotkey swap.
+        /// Not enough balance to pay swapping hotkey.
         #[codec(index = 45)]
         NotEnoughBalanceToPaySwapHotKey,
-        /// The subnet is not root.
+        /// Netuid does not match for setting root network weights.
         #[codec(index = 46)]
         NotRootSubnet,
-        /// Weights cannot be set on root.
+        /// Can not set weights for the root network.
         #[codec(index = 47)]
         CanNotSetRootNetworkWeights,
-        /// No uid is free, and no neuron can be replaced.
+        /// No neuron ID is available.
         #[codec(index = 48)]
         NoNeuronIdAvailable,
-        /// The take is below the minimum, or `increase_take` does not raise it, or `decrease_take` does not lower it.
+        /// Delegate take is too low.
         #[codec(index = 49)]
         DelegateTakeTooLow,
-        /// The take exceeds the maximum.
+        /// Delegate take is too high.
         #[codec(index = 50)]
         DelegateTakeTooHigh,
-        /// No commit to reveal was found.
+        /// No commit found for the provided hotkey+netuid combination when attempting to reveal the
+        /// weights.
         #[codec(index = 51)]
         NoWeightsCommitFound,
-        /// The revealed weights do not match the commit.
+        /// Committed hash does not equal the hashed reveal data.
         #[codec(index = 52)]
         InvalidRevealCommitHashNotMatch,
-        /// Commit-reveal is enabled on this subnet.
+        /// Attempting to call set_weights when commit/reveal is enabled
         #[codec(index = 53)]
         CommitRevealEnabled,
-        /// Commit-reveal is disabled on this subnet.
+        /// Attemtping to commit/reveal weights when disabled.
         #[codec(index = 54)]
         CommitRevealDisabled,
-        /// Liquid alpha is disabled.
+        /// Attempting to set alpha high/low while disabled
         #[codec(index = 55)]
         LiquidAlphaDisabled,
-        /// The upper bound of liquid alpha is too low.
+        /// Alpha high is too low: alpha_high > 0.8
         #[codec(index = 56)]
         AlphaHighTooLow,
-        /// The lower bound of liquid alpha is out of range.
+        /// Alpha low is out of range: alpha_low > 0 && alpha_low < 0.8
         #[codec(index = 57)]
         AlphaLowOutOfRange,
-        /// The new coldkey already has hotkeys or stake.
+        /// The coldkey has already been swapped
         #[codec(index = 58)]
         ColdKeyAlreadyAssociated,
-        /// The balance is too low to pay for the coldkey swap.
+        /// The coldkey balance is not enough to pay for the swap
         #[codec(index = 59)]
         NotEnoughBalanceToPaySwapColdKey,
-        /// A hotkey cannot be its own child.
+        /// Attempting to set an invalid child for a hotkey on a network.
         #[codec(index = 60)]
         InvalidChild,
-        /// A child is duplicated.
+        /// Duplicate child when setting children.
         #[codec(index = 61)]
         DuplicateChild,
-        /// The sum of the children's proportions exceeds 100 %.
+        /// Proportion overflow when setting children.
         #[codec(index = 62)]
         ProportionOverflow,
-        /// The hotkey exceeds the maximum of five children.
+        /// Too many children MAX 5.
         #[codec(index = 63)]
         TooManyChildren,
-        /// The rate limit of this action of the subnet's owner is exceeded.
+        /// Default transaction rate limit exceeded.
         #[codec(index = 64)]
         TxRateLimitExceeded,
-        /// No swap of this coldkey was announced.
+        /// Coldkey swap announcement not found
         #[codec(index = 65)]
         ColdkeySwapAnnouncementNotFound,
-        /// The announced coldkey swap is not due yet.
+        /// Coldkey swap too early.
         #[codec(index = 66)]
         ColdkeySwapTooEarly,
-        /// The coldkey swap was announced again too early.
+        /// Coldkey swap reannounced too early.
         #[codec(index = 67)]
         ColdkeySwapReannouncedTooEarly,
-        /// The new coldkey does not match the announced hash.
+        /// The announced coldkey hash does not match the new coldkey hash.
         #[codec(index = 68)]
         AnnouncedColdkeyHashDoesNotMatch,
-        /// The coldkey swap is already disputed.
+        /// Coldkey swap already disputed
         #[codec(index = 69)]
         ColdkeySwapAlreadyDisputed,
-        /// The new coldkey is a hotkey.
+        /// New coldkey is hotkey
         #[codec(index = 70)]
         NewColdKeyIsHotkey,
-        /// The child key take is out of bounds.
+        /// Childkey take is invalid.
         #[codec(index = 71)]
         InvalidChildkeyTake,
-        /// The rate limit of child key takes is exceeded.
+        /// Childkey take rate limit exceeded.
         #[codec(index = 72)]
         TxChildkeyTakeRateLimitExceeded,
-        /// A field of the identity is too long.
+        /// Invalid identity.
         #[codec(index = 73)]
         InvalidIdentity,
-        /// The mechanism does not exist.
+        /// Subnet mechanism does not exist.
         #[codec(index = 74)]
         MechanismDoesNotExist,
-        /// The stake is locked.
+        /// Trying to unstake or re-lock the locked amount.
         #[codec(index = 75)]
         StakeUnavailable,
-        /// The subnet does not exist.
+        /// Trying to perform action on non-existent subnet.
         #[codec(index = 76)]
         SubnetNotExists,
-        /// The maximum of ten unrevealed commits is reached.
+        /// Maximum commit limit reached
         #[codec(index = 77)]
         TooManyUnrevealedCommits,
-        /// The reveal window of this commit has passed.
+        /// Attempted to reveal weights that are expired.
         #[codec(index = 78)]
         ExpiredWeightCommit,
-        /// The commit cannot be revealed yet.
+        /// Attempted to reveal weights too early.
         #[codec(index = 79)]
         RevealTooEarly,
-        /// The lists differ in length.
+        /// Attempted to batch reveal weights with mismatched vector input lenghts.
         #[codec(index = 80)]
         InputLengthsUnequal,
-        /// The rate limit of commits is exceeded.
+        /// A transactor exceeded the rate limit for setting weights.
         #[codec(index = 81)]
         CommittingWeightsTooFast,
-        /// The amount is too small.
+        /// Stake amount is too low.
         #[codec(index = 82)]
         AmountTooLow,
-        /// The pool's liquidity is insufficient for this amount.
+        /// Not enough liquidity.
         #[codec(index = 83)]
         InsufficientLiquidity,
-        /// The trade would move the price beyond the limit.
+        /// Slippage is too high for the transaction.
         #[codec(index = 84)]
         SlippageTooHigh,
-        /// Stake transfers are disabled on this subnet.
+        /// Subnet disallows transfer.
         #[codec(index = 85)]
         TransferDisallowed,
-        /// The activity cutoff is below its minimum.
+        /// Activity cutoff is being set too low.
         #[codec(index = 86)]
         ActivityCutoffTooLow,
-        /// The call is disabled.
+        /// Call is disabled
         #[codec(index = 87)]
         CallDisabled,
-        /// The subnet is already started.
+        /// FirstEmissionBlockNumber is already set.
         #[codec(index = 88)]
         FirstEmissionBlockNumberAlreadySet,
-        /// The subnet cannot be started yet: its start delay has not passed.
+        /// need wait for more blocks to accept the start call extrinsic.
         #[codec(index = 89)]
         NeedWaitingMoreBlocksToStarCall,
-        /// The amount exceeds the subnet's issued alpha.
+        /// Not enough AlphaOut on the subnet to recycle
         #[codec(index = 90)]
         NotEnoughAlphaOutToRecycle,
-        /// TAO on root cannot be burned or recycled.
+        /// Cannot burn or recycle TAO from root subnet
         #[codec(index = 91)]
         CannotBurnOrRecycleOnRootSubnet,
-        /// No public key can be recovered from the signature.
+        /// Public key cannot be recovered.
         #[codec(index = 92)]
         UnableToRecoverPublicKey,
-        /// The recovered public key does not match.
+        /// Recovered public key is invalid.
         #[codec(index = 93)]
         InvalidRecoveredPublicKey,
-        /// Trading of the subnet's alpha is disabled: the subnet is not started.
+        /// SubToken disabled now
         #[codec(index = 94)]
         SubtokenDisabled,
-        /// The minimum interval between hotkey swaps on this subnet has not passed.
+        /// Too frequent hotkey swap on subnet
         #[codec(index = 95)]
         HotKeySwapOnSubnetIntervalNotPassed,
-        /// A hotkey swap cannot leave the stake on the old hotkey while that hotkey has collateral.
+        /// `keep_stake` hotkey swap refused because the old hotkey still has
+        /// standing miner collateral. Stake would stay on the old key while
+        /// the UID moves, stranding the bond. Swap with `keep_stake=false` so
+        /// collateral migrates with the UID (lineage maps track the rename).
         #[codec(index = 96)]
         KeepStakeBlockedByCollateral,
-        /// Origin and destination of the stake are the same.
+        /// Invalid netuid duplication
         #[codec(index = 97)]
         SameNetuid,
-        /// The TAO balance is too low.
+        /// The caller does not have enough TAO balance for the operation.
         #[codec(index = 98)]
         InsufficientTaoBalance,
-        /// The lease belongs to a different beneficiary.
+        /// Invalid lease beneficiary to register the leased network.
         #[codec(index = 99)]
         InvalidLeaseBeneficiary,
-        /// The end of a lease must be in the future.
+        /// Lease cannot end in the past.
         #[codec(index = 100)]
         LeaseCannotEndInThePast,
-        /// The subnet of the lease was not found.
+        /// Couldn't find the lease netuid.
         #[codec(index = 101)]
         LeaseNetuidNotFound,
-        /// The lease does not exist.
+        /// Lease does not exist.
         #[codec(index = 102)]
         LeaseDoesNotExist,
-        /// The lease has no end.
+        /// Lease has no end block.
         #[codec(index = 103)]
         LeaseHasNoEndBlock,
-        /// The lease has not ended.
+        /// Lease has not ended.
         #[codec(index = 104)]
         LeaseHasNotEnded,
-        /// An arithmetic overflow occurred.
+        /// An overflow occurred.
         #[codec(index = 105)]
         Overflow,
-        /// The beneficiary does not own this hotkey.
+        /// Beneficiary does not own hotkey.
         #[codec(index = 106)]
         BeneficiaryDoesNotOwnHotkey,
-        /// The call is not signed by the beneficiary.
+        /// Expected beneficiary origin.
         #[codec(index = 107)]
         ExpectedBeneficiaryOrigin,
-        /// The freeze window before an epoch prohibits the action: wait until the epoch has passed.
+        /// Admin operation is prohibited during the protected weights window
         #[codec(index = 108)]
         AdminActionProhibitedDuringWeightsWindow,
-        /// The symbol does not exist.
+        /// Symbol does not exist.
         #[codec(index = 109)]
         SymbolDoesNotExist,
-        /// The symbol is already in use.
+        /// Symbol already in use.
         #[codec(index = 110)]
         SymbolAlreadyInUse,
-        /// The version of the timelocked commit is unsupported.
+        /// Incorrect commit-reveal version.
         #[codec(index = 111)]
         IncorrectCommitRevealVersion,
-        /// The reveal round of the timelocked commit has passed.
+        /// Reveal round is older than the most recently stored DRAND round.
         #[codec(index = 112)]
         InvalidRevealRound,
-        /// The reveal period is too long.
+        /// Reveal period is too large.
         #[codec(index = 113)]
         RevealPeriodTooLarge,
-        /// The reveal period is too short.
+        /// Reveal period is too small.
         #[codec(index = 114)]
         RevealPeriodTooSmall,
-        /// The value is out of bounds.
+        /// Generic error for out-of-range parameter value
         #[codec(index = 115)]
         InvalidValue,
-        /// The maximum number of subnets is reached.
+        /// Subnet limit reached & there is no eligible subnet to prune
         #[codec(index = 116)]
         SubnetLimitReached,
-        /// The balance is below the cost of creating a subnet.
+        /// Insufficient funds to meet the subnet lock cost
         #[codec(index = 117)]
         CannotAffordLockCost,
-        /// The rate limit of associating EVM keys with hotkeys is exceeded.
+        /// exceeded the rate limit for associating an EVM key.
         #[codec(index = 118)]
         EvmKeyAssociateRateLimitExceeded,
-        /// The EVM key is already associated with the maximum number of hotkeys.
+        /// The EVM address already has the maximum number of associated UIDs on this subnet.
         #[codec(index = 119)]
         EvmKeyAssociationLimitExceeded,
-        /// The hotkey is already selected for automatic staking.
+        /// Same auto stake hotkey already set
         #[codec(index = 120)]
         SameAutoStakeHotkeyAlreadySet,
-        /// The uid map of the subnet could not be cleared.
+        /// The UID map for the subnet could not be cleared
         #[codec(index = 121)]
         UidMapCouldNotBeCleared,
-        /// The share of immune neurons after trimming would exceed its maximum.
+        /// Trimming would exceed the max immune neurons percentage
         #[codec(index = 122)]
         TrimmingWouldExceedMaxImmunePercentage,
-        /// The child and parent hotkeys would become inconsistent.
+        /// Violating the rules of Childkey-Parentkey consistency
         #[codec(index = 123)]
         ChildParentInconsistency,
-        /// The minimum claim of root dividends is out of bounds.
+        /// Invalid value of root claim threshold
         #[codec(index = 124)]
         InvalidRootClaimThreshold,
-        /// All mechanisms together would exceed 256 neurons.
+        /// The maximum allowed UIDs times mechanism count should not exceed 256.
         #[codec(index = 125)]
         TooManyUIDsPerMechanism,
-        /// The subnet does not track voting power.
+        /// Voting power tracking is not enabled for this subnet.
         #[codec(index = 126)]
         VotingPowerTrackingNotEnabled,
-        /// The smoothing factor of voting power exceeds one.
+        /// Invalid voting power EMA alpha value (must be <= 10^18).
         #[codec(index = 127)]
         InvalidVotingPowerEmaAlpha,
-        /// The call is deprecated.
+        /// Deprecated call.
         #[codec(index = 128)]
         Deprecated,
-        /// The rate limit of the subnet's alpha buybacks is exceeded.
+        /// Subnet buyback exceeded the operation rate limit
         #[codec(index = 129)]
         SubnetBuybackRateLimitExceeded,
-        /// The subnet is already being dissolved.
+        /// Network already in dissolved queue
         #[codec(index = 130)]
         NetworkDissolveAlreadyQueued,
-        /// The rate limit of buying and burning alpha is exceeded.
+        /// "Add stake and burn" exceeded the operation rate limit
         #[codec(index = 131)]
         AddStakeBurnRateLimitExceeded,
-        /// A coldkey swap is announced.
+        /// A coldkey swap has been announced for this account.
         #[codec(index = 132)]
         ColdkeySwapAnnounced,
-        /// The coldkey swap is disputed.
+        /// A coldkey swap for this account is under dispute.
         #[codec(index = 133)]
         ColdkeySwapDisputed,
-        /// The announcement of the coldkey swap cannot be withdrawn yet.
+        /// Coldkey swap clear too early.
         #[codec(index = 134)]
         ColdkeySwapClearTooEarly,
-        /// The call is temporarily disabled.
+        /// Disabled temporarily.
         #[codec(index = 135)]
         DisabledTemporarily,
-        /// The registration price exceeds the limit.
+        /// Registration Price Limit Exceeded
         #[codec(index = 136)]
         RegistrationPriceLimitExceeded,
-        /// The lock belongs to a different hotkey.
+        /// Lock hotkey mismatch: existing lock is for a different hotkey.
         #[codec(index = 137)]
         LockHotkeyMismatch,
-        /// The stake is too low for the lock.
+        /// Insufficient stake on subnet to cover the lock amount.
         #[codec(index = 138)]
         InsufficientStakeForLock,
-        /// The coldkey has no lock on this subnet.
+        /// No existing lock found for the given coldkey and subnet.
         #[codec(index = 139)]
         NoExistingLock,
-        /// The coldkey already has an active lock.
+        /// There is already an active lock for the given coldkey.
         #[codec(index = 140)]
         ActiveLockExists,
-        /// The account is a system account.
+        /// A system account cannot be used in this operation
         #[codec(index = 141)]
         CannotUseSystemAccount,
-        /// The amount exceeds the locked stake.
+        /// Trying to unlock more than locked
         #[codec(index = 142)]
         UnlockAmountTooHigh,
-        /// A dissolved subnet is still being removed.
+        /// Waiting for dissolved subnet cleanup.
         #[codec(index = 143)]
         WaitingForDissolvedSubnetCleanup,
-        /// The tempo is out of bounds.
+        /// The supplied tempo is outside the allowed range.
         #[codec(index = 144)]
         TempoOutOfBounds,
-        /// The activity cutoff factor is out of bounds.
+        /// The supplied activity-cutoff factor is outside the allowed range.
         #[codec(index = 145)]
         ActivityCutoffFactorMilliOutOfBounds,
-        /// The owner has already triggered an epoch.
+        /// An epoch trigger is already pending for this subnet; wait for it to fire
+        /// before triggering again.
         #[codec(index = 146)]
         EpochTriggerAlreadyPending,
-        /// The next scheduled epoch is no later than a triggered one would be.
+        /// The next automatic epoch is already imminent; a manual trigger would have
+        /// no effect.
         #[codec(index = 147)]
         AutoEpochAlreadyImminent,
-        /// With commit-reveal enabled, the schedule of epochs cannot be changed.
+        /// `trigger_epoch` is blocked because commit-reveal is enabled for this subnet:
+        /// an out-of-band epoch would desync the CRv3 reveal window from the wall-clock
+        /// Drand schedule and silently drop committed weights.
         #[codec(index = 148)]
         DynamicTempoBlockedByCommitReveal,
-        /// The destination coldkey refuses locked alpha.
+        /// The destination coldkey rejects incoming locked alpha.
         #[codec(index = 149)]
         AccountRejectsLockedAlpha,
-        /// The lock id overflows: the coldkey has registered too many subnets.
+        /// The coldkey has already registered too many subnets
         #[codec(index = 150)]
         LockIdOverFlow,
-        /// The subnet cannot be started yet: its start delay has not passed.
+        /// Need to wait more blocks to do the start call.
         #[codec(index = 151)]
         StartCallNotReady,
-        /// The alpha balance is too low.
+        /// The caller does not have enough Alpha stake for the operation.
         #[codec(index = 152)]
         InsufficientAlphaBalance,
-        /// The coldkey swap could not transfer all of the coldkey's collateral.
+        /// Coldkey swap could not fully migrate miner collateral: the old
+        /// coldkey's [`ColdkeyMinerCollateral`] aggregate remained non-zero
+        /// after migrating every indexed collateral hotkey. Failing closed
+        /// avoids under-locking the destination unstake guard.
         #[codec(index = 153)]
         ColdkeyCollateralIncomplete,
-        /// The coldkey has the maximum number of collateral positions.
+        /// This coldkey already has the maximum number of distinct hotkeys
+        /// with miner collateral on the subnet
+        /// ([`crate::MAX_COLDKEY_COLLATERAL_HOTKEYS`]).
         #[codec(index = 154)]
         ColdkeyCollateralPositionsFull,
-        /// The basket has no weights.
+        /// Retired (kept for SCALE index stability): direct basket deposits into a fund
+        /// with no holdings are held as the fund's root (TAO cash) slot instead of
+        /// erroring.
         #[codec(index = 155)]
         BasketHasNoWeights,
-        /// The stake on root is still locked.
+        /// Root (netuid 0) stake is still within its `RootStakeUnlockInterval` hold window
+        /// (measured from the last root stake add/remove/claim for that coldkey/hotkey) and
+        /// cannot leave root yet. Prevents epoch-boundary just-in-time dividend sniping.
         #[codec(index = 156)]
         RootStakeLocked,
-        /// The baskets are still being seeded.
+        /// The `migrate_seed_beta_basket_v2` seed has not completed. Basket deposits, claims,
+        /// coldkey / root-touching hotkey swaps, and root stake add/remove/transfer/swap are
+        /// paused until it finishes so snapshotted conversion cannot desync from live stake
+        /// (`Σ owed == BasketShares`).
         #[codec(index = 157)]
         BetaBasketSeedInProgress,
-        /// Setting root weights is disabled.
+        /// Retired (kept for SCALE index stability): the `set_root_weights` extrinsic and
+        /// its network-wide gate were removed. Funds have no target vector; dividends
+        /// accumulate in place and composition changes only through `swap_basket`.
         #[codec(index = 158)]
         RootWeightSettingDisabled,
-        /// The claim of root dividends is too large for one call.
+        /// A root claim would process more root hotkeys and basket rows than the
+        /// fixed admission envelope. Use
+        /// `claim_root_with_hotkey` per validator so admission weight matches
+        /// the holdings actually walked.
         #[codec(index = 159)]
         RootClaimTooHeavy,
-        /// The share of one subnet in the basket would be too large.
+        /// A `swap_basket` buy would leave the destination holding above
+        /// [`crate::BasketConcentrationCap`] of fund NAV (holdings marked at realizable
+        /// value). With the cap at 1/16 a traded fund must spread across at least 16
+        /// holdings. Not enforced while the chain has fewer subnets than the cap demands.
         #[codec(index = 160)]
         BasketConcentrationCapExceeded,
-        /// A deposit into the basket is pending.
+        /// A queued root-dividend deposit could not be settled. Operations which change
+        /// the hotkey's root claimant base must retry after the deposit becomes executable.
         #[codec(index = 161)]
         BasketDepositPending,
-        /// Trading of baskets is disabled.
+        /// `swap_basket` is disabled network-wide ([`crate::BasketTradingEnabled`] is false).
         #[codec(index = 162)]
         BasketTradingDisabled,
-        /// Trading of this validator's basket is frozen.
+        /// Basket trading is frozen for this validator hotkey by governance
+        /// ([`crate::BasketTradingFrozen`]).
         #[codec(index = 163)]
         BasketTradingFrozen,
-        /// The basket's turnover budget is exceeded.
+        /// The trade would push more TAO through the fund than its turnover bucket holds
+        /// ([`crate::BasketDailyTurnoverCap`] of fund NAV, refilling over
+        /// [`crate::BASKET_TRADE_REFILL_BLOCKS`]). Wait for the bucket to refill or trade
+        /// a smaller amount.
         #[codec(index = 164)]
         BasketTurnoverBudgetExceeded,
-        /// The basket's trade has the same subnet as origin and destination.
+        /// `swap_basket` origin and destination are the same subnet.
         #[codec(index = 165)]
         BasketSameSubnet,
-        /// The basket would hold too large a share of the subnet's alpha reserve.
+        /// The trade would leave the fund holding more of the destination subnet than
+        /// [`crate::BasketLiquidityCap`] allows as a share of that subnet's alpha reserve.
+        /// Trade a smaller amount or pick a deeper pool.
         #[codec(index = 166)]
         BasketLiquidityCapExceeded,
-        /// The basket's trade would return less than the requested minimum.
+        /// The `swap_basket` buy leg credited less than the caller's `min_amount_out`
+        /// (destination alpha, or TAO when the destination is root). The trade rolled
+        /// back. Re-quote and retry, or lower the floor.
         #[codec(index = 167)]
         BasketMinOutNotMet,
     }

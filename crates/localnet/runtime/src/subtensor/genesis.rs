@@ -8,8 +8,8 @@ use super::defaults::DefaultAccount;
 use super::types::SubnetIdentityV3;
 use super::{
     Burn, CommitRevealWeightsEnabled, Config, ImmunityPeriod, MaxAllowedUids, MaxAllowedValidators, MinAllowedWeights,
-    MinBurn, NetworkMinLockCost, NetworksAdded, Pallet, SubnetAlphaOut, SubnetEmissionEnabled, SubnetIdentitiesV3,
-    SubnetLocked, SubnetMovingPrice, SubnetOwner, SubnetOwnerHotkey, SubnetworkN, SubtokenEnabled,
+    MinBurn, NetworkMinLockCost, NetworkRateLimit, NetworksAdded, Pallet, SubnetAlphaOut, SubnetEmissionEnabled,
+    SubnetIdentitiesV3, SubnetLocked, SubnetMovingPrice, SubnetOwner, SubnetOwnerHotkey, SubnetworkN, SubtokenEnabled,
     TargetRegistrationsPerInterval, Tempo, TokenSymbol, TotalNetworks, WeightsSetRateLimit, Yuma3On,
 };
 use crate::alpha_assets;
@@ -48,6 +48,8 @@ impl<T: Config> Pallet<T> {
         Burn::<T>::remove(FIRST);
         Yuma3On::<T>::remove(FIRST);
         Self::wake(FIRST);
+        // Builds with a faucet do not limit the rate of new subnets.
+        NetworkRateLimit::<T>::put(0);
         Self::count_issuance();
     }
 

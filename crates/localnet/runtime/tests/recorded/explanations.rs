@@ -93,7 +93,7 @@ pub(crate) static ABSENCES: &[Absence] = &[
     Absence {
         places: &["OffchainWorkerApi"],
         items: Absent::All,
-        reason: "the chain has no off-chain worker, and fetches no drand pulses",
+        reason: "the chain has no off-chain worker: `tao localnet --drand` fetches drand pulses",
     },
     Absence {
         places: &["ShieldApi"],

@@ -23,6 +23,7 @@ mod golden;
 mod items;
 mod notation;
 mod structure;
+mod texts;
 mod values;
 mod vectors;
 mod version;

@@ -109,9 +109,9 @@ fn what_cannot_be_staked_is_refused() {
 #[test]
 fn staking_buys_from_the_pool_and_pays_the_author() {
     chain(|| {
-        let (bob, alice, hotkey) = (account("Bob"), account("Alice"), key(1));
+        let (bob, author, hotkey) = (account("Bob"), account("One"), key(1));
         Subtensor::own_hotkey(&account("Charlie"), &hotkey).unwrap();
-        let (before, authors, issued) = (balance(&bob), balance(&alice), all_tao());
+        let (before, authors, issued) = (balance(&bob), balance(&author), all_tao());
         let (tao, alpha) = (SubnetTAO::<Runtime>::get(BABELBIT).0, SubnetAlphaIn::<Runtime>::get(BABELBIT).0);
         let out = SubnetAlphaOut::<Runtime>::get(BABELBIT).0;
         let volume = SubnetVolume::<Runtime>::get(BABELBIT);
@@ -122,7 +122,7 @@ fn staking_buys_from_the_pool_and_pays_the_author() {
         let fee = 50_354_772;
         let bought = (u128::from(alpha) * u128::from(100 * TAO - fee) / u128::from(tao + 100 * TAO - fee)) as u64;
         assert_eq!(balance(&bob), before - 100 * TAO);
-        assert_eq!(balance(&alice), authors + fee);
+        assert_eq!(balance(&author), authors + fee);
         assert_eq!(SubnetTAO::<Runtime>::get(BABELBIT).0, tao + 100 * TAO - fee);
         assert_eq!(SubnetAlphaIn::<Runtime>::get(BABELBIT).0, alpha - bought);
         assert_eq!(SubnetAlphaOut::<Runtime>::get(BABELBIT).0, out + bought);
@@ -139,11 +139,11 @@ fn staking_buys_from_the_pool_and_pays_the_author() {
 #[test]
 fn unstaking_sells_to_the_pool_and_pays_the_author() {
     market(|bob, hotkey| {
-        let alice = account("Alice");
+        let author = account("One");
         let stake = Subtensor::stake_of(&hotkey, &bob, BABELBIT).0;
         let (before, issued, alpha) = (balance(&bob), all_tao(), Subtensor::alpha_issuance(BABELBIT));
         let pool = Subtensor::pool_of(BABELBIT);
-        let authors = balance(&alice);
+        let authors = balance(&author);
 
         send(&bob, remove(&hotkey, BABELBIT, stake)).unwrap();
 
@@ -154,7 +154,7 @@ fn unstaking_sells_to_the_pool_and_pays_the_author() {
         // The author's fee is sold after the stake, at the resulting price.
         let left =
             Pool { tao: pool.tao.saturating_sub(received), alpha: AlphaBalance(pool.alpha.0 + stake - fee), ..pool };
-        assert_eq!(balance(&alice), authors + left.sell(AlphaBalance(fee)).0);
+        assert_eq!(balance(&author), authors + left.sell(AlphaBalance(fee)).0);
         assert_eq!((all_tao(), Subtensor::alpha_issuance(BABELBIT)), (issued, alpha));
         let event = Event::StakeRemoved(bob, hotkey, received, AlphaBalance(stake - fee), BABELBIT, fee);
         assert_eq!(last_event(), event);
